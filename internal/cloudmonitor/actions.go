@@ -1,0 +1,238 @@
+package cloudmonitor
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// action is one operation of the API, with the limits its page documents.
+type action struct {
+	name      string
+	versions  []string
+	perMinute int // calls per user; 0 is not documented
+	run       func(s *Server, x *exchange) (result, *Error)
+}
+
+var actions = []action{
+	{"GetMetricStatistics", []string{"2010-05-25", "2017-07-01", "2019-08-12", "2023-07-12"}, 3600, (*Server).getMetricStatistics},
+	{"ListMetrics", []string{"2010-05-25", "2017-07-01", "2019-08-12", "2023-07-12"}, 0, (*Server).listMetrics},
+	{"GetMetricStatisticsBatch", []string{"2018-09-29", "2018-11-14", "2023-07-12"}, 180, (*Server).getMetricStatisticsBatch},
+	{"PutMetricData", []string{"2017-07-01"}, 0, (*Server).acknowledge},
+	{"ListAlarmPolicy", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"DescribeAlarmPolicy", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"DescribePolicyObject", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"DescribeAlarmReceives", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"GetUserGroup", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"GetAlertUser", []string{"2021-01-01"}, 0, (*Server).listPage},
+	{"AddAlarmReceives", []string{"2021-01-01"}, 0, (*Server).acknowledge},
+	{"DeleteAlarmReceives", []string{"2021-01-01"}, 0, (*Server).acknowledge},
+	{"UpdateAlertUserStatus", []string{"2021-01-01"}, 0, (*Server).acknowledge},
+	{"DescribeSysEventGroupList", []string{"2021-01-01"}, 0, (*Server).listFlat},
+	{"DescribeMonitorProductList", []string{"2021-01-01"}, 0, (*Server).listFlat},
+	{"DescribeAlertHistories", []string{"2021-01-01"}, 0, (*Server).listFlat},
+	{"CreateAlarmPolicy", []string{"2022-01-01"}, 0, (*Server).acknowledge},
+	{"DeleteAlarmPolicy", []string{"2022-01-01"}, 0, (*Server).acknowledge},
+	{"DescribeInstances", []string{"2023-07-12"}, 0, (*Server).listPage},
+	{"DescribeAlertingResources", []string{"2025-01-01"}, 0, (*Server).listPage},
+	{"DescribeSystemEventAttributes", []string{"2025-01-01"}, 0, (*Server).listPage},
+	{"ListAlarmEffectInstance", []string{"2025-01-01"}, 0, (*Server).listPage},
+	{"ListGrafanaInstances", []string{"2025-01-01"}, 0, (*Server).listGrafana},
+	{"GetPrometheusToken", []string{"2025-01-01"}, 0, (*Server).prometheusToken},
+	{"QueryRange", []string{"2025-01-01"}, 0, (*Server).queryRange},
+	{"PutDefaultEventPolicy", []string{"2025-01-01"}, 0, (*Server).listFlat},
+}
+
+// The documented limits of the metric actions.
+const (
+	maxRecords      = 60_000
+	maxBatchRecords = 6_000
+	maxBatchMetrics = 200
+	maxAge          = 30 * 24 * time.Hour
+	minLag          = 2 * time.Minute
+	maxPageSize     = 100
+)
+
+// namespaces are those the vendor's exporter and datasource name.
+var namespaces = []string{
+	"KEC", "EPC", "EIP", "NAT", "SLB", "LISTENER", "LISTENER7", "PEER", "BWS", "DCGW",
+	"KRDS", "KCS", "KCS2", "KS3", "KCM", "MONGO", "MONDB", "KCE", "PGS",
+}
+
+// metricNames are what every namespace has here.
+var metricNames = []string{
+	"cpu.utilizition.total", "memory.utilizition.total", "net.if.in", "net.if.out",
+	"disk.io.read", "disk.io.write", "pod.cpu.usage", "pod.memory.usage",
+}
+
+func findAction(name, version string) (action, bool) {
+	i := slices.IndexFunc(actions, func(a action) bool {
+		return a.name == name && slices.Contains(a.versions, version)
+	})
+	if i < 0 {
+		return action{}, false
+	}
+	return actions[i], true
+}
+
+func (s *Server) perform(x *exchange) (result, *Error) {
+	a, _ := findAction(x.param("Action"), x.param("Version"))
+	return a.run(s, x)
+}
+
+// query is one metric over one span of time.
+type query struct {
+	namespace, metric, instance string
+	from, to                    time.Time
+	period                      time.Duration
+}
+
+// point is one sample.
+type point struct {
+	at  time.Time
+	avg float64
+}
+
+func (q query) records() int { return int(q.to.Sub(q.from)/q.period) + 1 }
+
+func (q query) points() []point {
+	points := make([]point, 0, q.records())
+	for t := q.from; !t.After(q.to); t = t.Add(q.period) {
+		points = append(points, point{t, wave(q.instance+q.metric, t)})
+	}
+	return points
+}
+
+// readQuery checks the parameters of a metric call as the action's page tells.
+func (s *Server) readQuery(get func(string) string) (query, *Error) {
+	q := query{namespace: get("Namespace"), metric: get("MetricName"), instance: get("InstanceID")}
+	for _, name := range []string{"Namespace", "MetricName", "InstanceID", "StartTime", "EndTime", "Period"} {
+		if get(name) == "" {
+			return q, newError(http.StatusBadRequest, "MissingParameter", "An value must be supplied for the input parameter "+name+".")
+		}
+	}
+	if !slices.Contains(namespaces, strings.ToUpper(q.namespace)) {
+		return q, newError(http.StatusBadRequest, "NoSuchNamespace", "No such namespace")
+	}
+	if len(q.instance) != 36 && !strings.EqualFold(q.namespace, "KS3") {
+		return q, newError(http.StatusBadRequest, "InvalidParameterValue", "Invalid `InstanceID` parameter value, length must be 36 characters.")
+	}
+	if !slices.Contains(metricNames, q.metric) {
+		return q, newError(http.StatusNotFound, "NoSuchEntity", "No such name for 'metrics'")
+	}
+	invalid := func(name string) *Error {
+		return newError(http.StatusBadRequest, "InvalidParameterValue", "An invalid or out-of-range value was supplied for the input parameter "+name+".")
+	}
+	seconds, err := strconv.Atoi(get("Period"))
+	if err != nil || seconds <= 0 || seconds%60 != 0 {
+		return q, invalid("Period")
+	}
+	q.period = time.Duration(seconds) * time.Second
+	if q.from, err = time.Parse(time.RFC3339, get("StartTime")); err != nil || s.now().Sub(q.from) > maxAge {
+		return q, invalid("StartTime")
+	}
+	if q.to, err = time.Parse(time.RFC3339, get("EndTime")); err != nil || q.to.Before(q.from) {
+		return q, invalid("EndTime")
+	}
+	// Nothing is measured yet of the last minutes.
+	if latest := s.now().Add(-minLag); q.to.After(latest) {
+		q.to = latest
+	}
+	return q, nil
+}
+
+func (s *Server) getMetricStatistics(x *exchange) (result, *Error) {
+	q, e := s.readQuery(x.param)
+	if e != nil {
+		return result{}, e
+	}
+	if x.who.credential != nil && x.who.credential.Foreign {
+		return result{}, newError(http.StatusForbidden, "ProductNotOwned", "["+q.instance+"("+q.namespace+")] product does not belong to this user")
+	}
+	if q.records() > maxRecords {
+		return result{}, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large")
+	}
+	return result{statistics: &q}, nil
+}
+
+func (s *Server) getMetricStatisticsBatch(x *exchange) (result, *Error) {
+	items, _ := x.doc["Metrics"].([]any)
+	if len(items) == 0 {
+		return result{}, newError(http.StatusBadRequest, "MissingParameter", "An value must be supplied for the input parameter Metrics.")
+	}
+	if len(items) > maxBatchMetrics {
+		return result{}, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large")
+	}
+	r := result{batch: []query{}}
+	records := 0
+	for i, item := range items {
+		fields, _ := item.(map[string]any)
+		q, e := s.readQuery(func(name string) string {
+			if v, ok := fields[name]; ok {
+				return fmt.Sprint(v)
+			}
+			return x.param(name)
+		})
+		switch {
+		case i < x.do.Partial:
+			r.failed = append(r.failed, q.instance+" product does not belong to this user")
+		case e != nil:
+			r.failed = append(r.failed, e.Message)
+		default:
+			r.batch = append(r.batch, q)
+			records += q.records()
+		}
+	}
+	if records > maxBatchRecords {
+		return result{}, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large")
+	}
+	return r, nil
+}
+
+func (s *Server) listMetrics(x *exchange) (result, *Error) {
+	namespace := x.param("Namespace")
+	if namespace != "" && !slices.Contains(namespaces, strings.ToUpper(namespace)) {
+		return result{}, newError(http.StatusBadRequest, "NoSuchNamespace", "No such namespace")
+	}
+	return result{metrics: metricNames, namespace: namespace}, nil
+}
+
+func (s *Server) listPage(x *exchange) (result, *Error) {
+	if size := x.param("PageSize"); size != "" {
+		if n, err := strconv.Atoi(size); err != nil || n < 1 || n > maxPageSize {
+			return result{}, newError(http.StatusBadRequest, "InvalidParameterValue", "An invalid or out-of-range value was supplied for the input parameter PageSize.")
+		}
+	}
+	return result{fields: map[string]any{"data": []any{}, "totalCount": 0}}, nil
+}
+
+// listFlat answers as the actions do that put a code beside their data. What
+// the vendor sends as the code of a success is not documented.
+func (s *Server) listFlat(x *exchange) (result, *Error) {
+	code, message := "200", "success"
+	if x.do.Flat != "" {
+		code, message = x.do.Flat, "query failed"
+	}
+	return result{fields: map[string]any{"code": code, "message": message, "totalCount": 0, "resourceList": []any{}}}, nil
+}
+
+func (s *Server) acknowledge(*exchange) (result, *Error) {
+	return result{fields: map[string]any{"result": true}}, nil
+}
+
+func (s *Server) listGrafana(*exchange) (result, *Error) {
+	instance := map[string]any{"InstanceId": "grafana-demo", "AccessToken": token()}
+	return result{fields: map[string]any{"GrafanaInstances": []any{instance}}}, nil
+}
+
+func (s *Server) prometheusToken(*exchange) (result, *Error) {
+	return result{fields: map[string]any{"Token": token()}}, nil
+}
+
+func (s *Server) queryRange(x *exchange) (result, *Error) {
+	data := map[string]any{"resultType": "matrix", "result": []any{}}
+	return result{fields: map[string]any{"status": "success", "isPartial": x.do.Partial > 0, "data": data}}, nil
+}

@@ -1,0 +1,342 @@
+package cloudmonitor
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	sigV4Algorithm = "AWS4-HMAC-SHA256"
+	sigV4Date      = "20060102T150405Z"
+	// unsignedPayload is what a presigned request may hash in place of its body.
+	unsignedPayload = "UNSIGNED-PAYLOAD"
+	// clockWindow is how far a request's time may be off (row 8 of the vendor's
+	// error table).
+	clockWindow = 15 * time.Minute
+)
+
+// Credential is one key pair that the simulator accepts.
+type Credential struct {
+	AccessKey string
+	SecretKey string
+	// Token, if not empty, must accompany every request of this key.
+	Token string
+	// TokenExpired makes the gateway answer that the token is out of date.
+	TokenExpired bool
+	// Denied lists the actions this key lacks the policy for; "*" is all.
+	Denied []string
+	// Foreign makes every resource belong to somebody else.
+	Foreign bool
+}
+
+// identity is who a request is from, once its signature has been verified.
+type identity struct {
+	credential *Credential
+	service    string // of the credential scope or the Service parameter
+}
+
+// authenticate verifies the signature of a request. params are the decoded
+// parameters of its query and form.
+func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (identity, *Error) {
+	switch {
+	case r.Header.Get("Authorization") != "":
+		return s.verifyAuthorization(r, body)
+	case params.Get("X-Amz-Algorithm") != "" || params.Get("X-Amz-Signature") != "":
+		return s.verifyPresigned(r, body)
+	case hasAny(params, "Accesskey", "Signature", "SignatureMethod", "SignatureVersion"):
+		return s.verifySimple(params)
+	}
+	return identity{}, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
+}
+
+// sigV4 is what a request says of its own signature.
+type sigV4 struct {
+	scope     [5]string // access key, date, region, service, terminator
+	signed    []string
+	signature string
+	date      string
+	presigned bool
+}
+
+func (s *Server) verifyAuthorization(r *http.Request, body []byte) (identity, *Error) {
+	incomplete := func(message string) (identity, *Error) {
+		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", message)
+	}
+	algorithm, rest, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !ok {
+		return incomplete("Authorization header format error.")
+	}
+	if algorithm != sigV4Algorithm {
+		return incomplete("Unsupported ksc 'algorithm': " + algorithm + ".")
+	}
+	fields := map[string]string{}
+	for part := range strings.SplitSeq(rest, ",") {
+		k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
+		fields[k] = v
+	}
+	v := sigV4{signature: fields["Signature"], date: r.Header.Get("X-Amz-Date")}
+	if fields["Credential"] == "" || v.signature == "" || fields["SignedHeaders"] == "" || v.date == "" {
+		return incomplete("Authorization header lacks Credential, Signature, SignedHeaders, X-Amz-Date or Date")
+	}
+	v.signed = strings.Split(fields["SignedHeaders"], ";")
+	if !v.setScope(fields["Credential"]) {
+		return incomplete("Credential must have exactly 5 slash-delimited elements")
+	}
+	return s.verifySigV4(r, body, v)
+}
+
+func (s *Server) verifyPresigned(r *http.Request, body []byte) (identity, *Error) {
+	incomplete := func(message string) (identity, *Error) {
+		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", message)
+	}
+	q := r.URL.Query()
+	if a := q.Get("X-Amz-Algorithm"); a != sigV4Algorithm {
+		return incomplete("Unsupported ksc 'algorithm': " + a + ".")
+	}
+	v := sigV4{signature: q.Get("X-Amz-Signature"), date: q.Get("X-Amz-Date"), presigned: true}
+	v.signed = strings.Split(q.Get("X-Amz-SignedHeaders"), ";")
+	if v.signature == "" || v.date == "" || v.signed[0] == "" {
+		return incomplete("KSC query-string parameters must include X-Amz-Signature, X-Amz-Date and X-Amz-SignedHeaders.")
+	}
+	if !v.setScope(q.Get("X-Amz-Credential")) {
+		return incomplete("Credential must have exactly 5 slash-delimited elements")
+	}
+	return s.verifySigV4(r, body, v)
+}
+
+func (v *sigV4) setScope(credential string) bool {
+	parts := strings.Split(credential, "/")
+	return len(parts) == len(v.scope) && copy(v.scope[:], parts) == len(v.scope)
+}
+
+func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (identity, *Error) {
+	mismatch := func(message string) (identity, *Error) {
+		return identity{}, newError(http.StatusForbidden, "SignatureDoesNotMatch", message)
+	}
+	if !slices.Contains(v.signed, "host") {
+		return mismatch("'Host' must be a 'SignedHeader' in the Authorization.")
+	}
+	if v.scope[4] != "aws4_request" {
+		return mismatch("Credential should be scoped with a valid terminator: 'aws4_request', not: " + v.scope[4] + ".")
+	}
+	if want, ok := serviceOfHost(r.Host); ok && v.scope[3] != want {
+		return mismatch("Credential should be scoped to correct service: " + want + ".")
+	}
+	at, ok := parseAmzDate(v.date)
+	if !ok {
+		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", "date not in ISO-8601 basic form")
+	}
+	if at.UTC().Format("20060102") != v.scope[1] {
+		return mismatch("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.")
+	}
+	if skew := s.now().Sub(at); skew > clockWindow || skew < -clockWindow {
+		return mismatch("Signature expired:" + v.date + ".")
+	}
+	c, ok := s.credentials[v.scope[0]]
+	if !ok {
+		return identity{}, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
+	}
+	payload := hexSHA256(body)
+	if v.presigned && r.Header.Get("X-Amz-Content-Sha256") == unsignedPayload {
+		payload = unsignedPayload
+	}
+	want := signatureV4(c.SecretKey, v, canonicalRequest(r, v.signed, payload))
+	if !hmac.Equal([]byte(want), []byte(v.signature)) {
+		return mismatch("The request signature we calculated does not match the signature you provided.")
+	}
+	token := r.Header.Get("X-Amz-Security-Token")
+	if token == "" {
+		token = r.Header.Get("X-Ksc-Security-Token")
+	}
+	if token == "" {
+		token = r.URL.Query().Get("X-Amz-Security-Token")
+	}
+	return c.admit(v.scope[3], token)
+}
+
+// verifySimple verifies the vendor's simple signature: HMAC-SHA256, in hex, of
+// the sorted and percent-encoded parameters.
+func (s *Server) verifySimple(params url.Values) (identity, *Error) {
+	deny := func(code, message string) (identity, *Error) {
+		return identity{}, newError(http.StatusBadRequest, code, message)
+	}
+	if params.Get("Accesskey") == "" {
+		return deny("MissingAccesskey", "Access Key is Missing")
+	}
+	if params.Get("Signature") == "" {
+		return deny("MissingSignature", "The Request is missing Signature Parameter")
+	}
+	if params.Get("Timestamp") == "" {
+		return deny("MissingTimestamp", "The request is missing timestamp parameter")
+	}
+	at, err := time.Parse(time.RFC3339, params.Get("Timestamp"))
+	if skew := s.now().Sub(at); err != nil || skew > clockWindow || skew < -clockWindow {
+		return deny("InvalidTimestamp", "Invalid Timestamp. Pls in 15mins")
+	}
+	c, ok := s.credentials[params.Get("Accesskey")]
+	if !ok {
+		return deny("InvalidAccesskey", "Invalid Accesskey")
+	}
+	if want := signatureSimple(c.SecretKey, params); !hmac.Equal([]byte(want), []byte(params.Get("Signature"))) {
+		return deny("SignatureDoesNotMatch", "The Signature is not matched")
+	}
+	return c.admit(params.Get("Service"), params.Get("SecurityToken"))
+}
+
+// admit checks the security token that came with a request of this key.
+func (c *Credential) admit(service, token string) (identity, *Error) {
+	if c.TokenExpired {
+		return identity{}, newError(http.StatusBadRequest, "SecurityTokenExpired", "SecurityTokenExpired: the security token has expired")
+	}
+	if token != c.Token {
+		return identity{}, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
+	}
+	return identity{credential: c, service: service}, nil
+}
+
+func (c *Credential) denied(action string) bool {
+	return slices.ContainsFunc(c.Denied, func(d string) bool { return d == "*" || strings.EqualFold(d, action) })
+}
+
+// canonicalRequest spells a request as SigV4 hashes it. A header named twice
+// among the signed ones is spelt twice: one of the vendor's SDKs does so with
+// host.
+func canonicalRequest(r *http.Request, signed []string, payload string) string {
+	path, query, _ := strings.Cut(r.RequestURI, "?")
+	if r.URL.IsAbs() {
+		path, query = r.URL.EscapedPath(), r.URL.RawQuery
+	}
+	if path == "" {
+		path = "/"
+	}
+	var b strings.Builder
+	b.WriteString(r.Method + "\n" + encodePath(path) + "\n" + canonicalQuery(query) + "\n")
+	for _, name := range signed {
+		b.WriteString(name + ":" + canonicalValue(r, name) + "\n")
+	}
+	b.WriteString("\n" + strings.Join(signed, ";") + "\n" + payload)
+	return b.String()
+}
+
+// canonicalValue is a field's value with its lines joined and its runs of
+// blanks folded. net/http keeps two fields apart from the others.
+func canonicalValue(r *http.Request, name string) string {
+	switch name {
+	case "host":
+		return r.Host
+	case "content-length":
+		if r.ContentLength >= 0 {
+			return itoa(int(r.ContentLength))
+		}
+		return ""
+	}
+	values := slices.Clone(r.Header.Values(name))
+	for i, v := range values {
+		values[i] = strings.Join(strings.Fields(v), " ")
+	}
+	return strings.Join(values, ",")
+}
+
+// encodePath percent-encodes a path once more, as SigV4 does for every service
+// but object storage.
+func encodePath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i] = encode(s)
+	}
+	return strings.Join(segments, "/")
+}
+
+// canonicalQuery sorts a query and encodes it anew, leaving the signature out.
+func canonicalQuery(query string) string {
+	var pairs []string
+	for part := range strings.SplitSeq(query, "&") {
+		if part == "" {
+			continue
+		}
+		k, v, _ := strings.Cut(part, "=")
+		key, err1 := url.QueryUnescape(k)
+		value, err2 := url.QueryUnescape(v)
+		if err1 != nil || err2 != nil {
+			key, value = k, v
+		}
+		if key != "X-Amz-Signature" {
+			pairs = append(pairs, encode(key)+"="+encode(value))
+		}
+	}
+	slices.Sort(pairs)
+	return strings.Join(pairs, "&")
+}
+
+func signatureV4(secret string, v sigV4, canonical string) string {
+	scope := strings.Join(v.scope[1:], "/")
+	toSign := sigV4Algorithm + "\n" + v.date + "\n" + scope + "\n" + hexSHA256([]byte(canonical))
+	key := []byte("AWS4" + secret)
+	for _, part := range v.scope[1:] {
+		key = hmacSHA256(key, part)
+	}
+	return hex.EncodeToString(hmacSHA256(key, toSign))
+}
+
+func signatureSimple(secret string, params url.Values) string {
+	keys := make([]string, 0, len(params))
+	for k := range params {
+		if k != "Signature" {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	pairs := make([]string, len(keys))
+	for i, k := range keys {
+		pairs[i] = encode(k) + "=" + encode(params.Get(k))
+	}
+	return hex.EncodeToString(hmacSHA256([]byte(secret), strings.Join(pairs, "&")))
+}
+
+// parseAmzDate reads SigV4's time, and the form one of the vendor's SDKs sends
+// in its place.
+func parseAmzDate(s string) (time.Time, bool) {
+	for _, layout := range []string{sigV4Date, "20060102T150405-07:00"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
+// serviceOfHost reads the service off a host name of the vendor's; ok is false
+// where the name does not tell.
+func serviceOfHost(host string) (service string, ok bool) {
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	label, rest, _ := strings.Cut(name, ".")
+	if !strings.HasSuffix(rest, "api.ksyun.com") || label == "internal" || label == "inner" {
+		return "", false
+	}
+	return label, true
+}
+
+// encode percent-encodes all but RFC 3986's unreserved characters.
+func encode(s string) string {
+	return strings.NewReplacer("+", "%20", "%7E", "~").Replace(url.QueryEscape(s))
+}
+
+func hmacSHA256(key []byte, data string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(data))
+	return h.Sum(nil)
+}
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+func hasAny(v url.Values, keys ...string) bool {
+	return slices.ContainsFunc(keys, v.Has)
+}

@@ -1,0 +1,128 @@
+package cloudmonitor
+
+import (
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DirectiveField is the request field that tells the simulator how to answer.
+// It is not signed.
+const DirectiveField = "X-Simulate"
+
+// Directive is what a DirectiveField says, such as
+//
+//	X-Simulate: error=LimitExceeded; shape=xml; delay=200ms
+type Directive struct {
+	Error    string        // error=CODE: answer with this error
+	Shape    string        // shape=NAME: in this shape (see Shapes)
+	Status   int           // status=N: under this status, 200 for a masked error
+	Partial  int           // partial=N: N items of the answer failed
+	Flat     string        // flat=CODE: a flat code and message beside the data
+	Encoding string        // encoding=gzip|deflate: code the answer
+	Delay    time.Duration // delay=DURATION: wait first
+	Fault    string        // fault=reset|close|truncate|garbage|hang: break the transport
+	Unsigned string        // unsigned=yes: do not ask for a signature
+	NoID     string        // noid=yes: leave X-KSC-REQUEST-ID out
+}
+
+// String spells d as the field's value.
+func (d Directive) String() string {
+	var parts []string
+	add := func(k, v string) {
+		if v != "" && v != "0" && v != "0s" {
+			parts = append(parts, k+"="+v)
+		}
+	}
+	add("error", d.Error)
+	add("shape", d.Shape)
+	add("status", itoa(d.Status))
+	add("partial", itoa(d.Partial))
+	add("flat", d.Flat)
+	add("encoding", d.Encoding)
+	add("delay", d.Delay.String())
+	add("fault", d.Fault)
+	add("unsigned", d.Unsigned)
+	add("noid", d.NoID)
+	return strings.Join(parts, "; ")
+}
+
+// parseDirective reads a field's value; what it does not know it passes over.
+func parseDirective(value string) Directive {
+	var d Directive
+	for part := range strings.SplitSeq(value, ";") {
+		k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
+		switch k {
+		case "error":
+			d.Error = v
+		case "shape":
+			d.Shape = v
+		case "status":
+			d.Status, _ = strconv.Atoi(v)
+		case "partial":
+			d.Partial, _ = strconv.Atoi(v)
+		case "flat":
+			d.Flat = v
+		case "encoding":
+			d.Encoding = v
+		case "delay":
+			d.Delay, _ = time.ParseDuration(v)
+		case "fault":
+			d.Fault = v
+		case "unsigned":
+			d.Unsigned = v
+		case "noid":
+			d.NoID = v
+		}
+	}
+	return d
+}
+
+func (d Directive) truncates() bool { return d.Fault == "truncate" }
+
+// demanded is the error the directive asks for. A code the simulator was not
+// told of is answered all the same, as the vendor might with a new one.
+func (s *Server) demanded(x *exchange) *Error {
+	if x.do.Error == "" {
+		return nil
+	}
+	if e, ok := s.errors[strings.ToLower(x.do.Error)]; ok {
+		return &e
+	}
+	return newError(http.StatusBadRequest, x.do.Error, "an error of code "+x.do.Error)
+}
+
+// disturb delays the answer or breaks the transport, as the directive says. It
+// reports whether the call is still to be answered.
+func (s *Server) disturb(w http.ResponseWriter, x *exchange) bool {
+	if x.do.Delay > 0 {
+		t := time.NewTimer(x.do.Delay)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-x.Context().Done():
+			return false
+		}
+	}
+	switch x.do.Fault {
+	case "hang":
+		<-x.Context().Done()
+		return false
+	case "close", "reset", "garbage":
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if tcp, ok := conn.(*net.TCPConn); ok && x.do.Fault == "reset" {
+			_ = tcp.SetLinger(0) // so that Close sends a reset
+		}
+		if x.do.Fault == "garbage" {
+			_, _ = conn.Write([]byte("\x16\x03\x01 this is no HTTP\r\n\r\n"))
+		}
+		_ = conn.Close()
+		return false
+	}
+	return true
+}

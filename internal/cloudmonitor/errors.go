@@ -1,0 +1,127 @@
+package cloudmonitor
+
+import (
+	"encoding/xml"
+	"net/http"
+	"strings"
+)
+
+// Error is one error the gateway can answer with.
+type Error struct {
+	Status  int
+	Code    string
+	Type    string // "sender" or "receiver"; "" is by status
+	Message string
+}
+
+func newError(status int, code, message string) *Error {
+	return &Error{Status: status, Code: code, Message: message}
+}
+
+// kind is the error's type as the vendor spells it.
+func (e *Error) kind() string {
+	switch {
+	case e.Type != "":
+		return e.Type
+	case e.Status >= http.StatusInternalServerError:
+		return "receiver"
+	}
+	return "sender"
+}
+
+// ownErrors are errors of the gateway that no request provokes here.
+func ownErrors() []Error {
+	return []Error{
+		{Status: 409, Code: "LimitExceeded", Message: "Request was rejected because the request speed of this openAPI is beyond the current flow control limit."},
+		{Status: 500, Code: "ServiceTimeout", Message: "Internal Service is unavailable because of time out."},
+		{Status: 500, Code: "ServiceUnavailable", Message: "OpenAPI or Service is unavailable"},
+	}
+}
+
+// answerError writes an error in the shape the directive names, else in the
+// one the vendor uses for the caller's Accept.
+func (s *Server) answerError(w http.ResponseWriter, x *exchange, e *Error) {
+	shape := x.do.Shape
+	if shape == "" {
+		shape = "monitor"
+		if !x.wantsJSON() {
+			shape = "xml"
+		}
+	}
+	status := e.Status
+	if x.do.Status != 0 {
+		status = x.do.Status
+	}
+	contentType, body := e.body(shape, x.id)
+	if shape == "header" {
+		w.Header().Set("X-Ksc-Errortype", e.Code)
+	}
+	s.write(w, x, status, contentType, body)
+}
+
+// Shapes lists the names under which body knows the vendor's error shapes.
+func Shapes() []string {
+	return []string{
+		"monitor", "gateway", "no-type", "xml", "xml-lower", "xml-unclosed", "ssl", "legacy", "ec2",
+		"flat", "numeric", "string", "html", "empty", "header",
+	}
+}
+
+// body spells an error in one of the shapes the vendor's software is known to
+// produce or to expect (E1 to E15 of the API's facts).
+func (e *Error) body(shape, id string) (contentType string, body []byte) {
+	type object = map[string]any
+	lower, upper := e.kind(), title(e.kind())
+	switch shape {
+	case "gateway":
+		return jsonType, marshalJSON(object{"RequestId": id, "Error": object{"Type": upper, "Code": e.Code, "Message": e.Message}})
+	case "no-type":
+		return jsonType, marshalJSON(object{"RequestId": id, "Error": object{"Code": e.Code, "Message": e.Message}})
+	case "xml":
+		return xmlType, e.xml("<ErrorResponse><RequestId>" + id + "</RequestId><Error><Type>" + upper + "</Type><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>")
+	case "xml-lower":
+		return xmlType, e.xml("<ErrorResponse><RequestId>" + id + "</RequestId><Error><Type>" + upper + "</Type><code>{code}</code><Message>{message}</Message></Error></ErrorResponse>")
+	case "xml-unclosed":
+		return xmlType, e.xml("<ErrorResponse><RequestId>" + id + "</RequestId><Error><code>{code}</code><Message>{message}</Message></Error>")
+	case "ssl":
+		return xmlType, e.xml(xml.Header + "<response><Error><Code>{code}</Code><InnerCode>" + strings.ToLower(e.Code) + "</InnerCode><Message>{message}</Message></Error><RequestId>" + id + "</RequestId></response>")
+	case "legacy":
+		return xmlType, e.xml("<Response><RequestID>" + id + "</RequestID><Error><Type>" + map[string]string{"sender": "client", "receiver": "server"}[lower] + "</Type><Code>{code}</Code><Message>{message}</Message></Error></Response>")
+	case "ec2":
+		return xmlType, e.xml("<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>" + id + "</RequestID></Response>")
+	case "flat":
+		return jsonType, marshalJSON(object{"RequestId": id, "Code": e.Code, "Message": e.Message})
+	case "numeric":
+		return jsonType, marshalJSON(object{"Code": e.Status, "Message": e.Message, "RequestId": id, "Data": nil})
+	case "string":
+		return jsonType, marshalJSON(object{"RequestId": id, "Error": e.Message})
+	case "html":
+		text := itoa(e.Status) + " " + http.StatusText(e.Status)
+		return "text/html", []byte("<html>\n<head><title>" + text + "</title></head>\n<body>\n<center><h1>" + text + "</h1></center>\n</body>\n</html>\n")
+	case "empty", "header":
+		return "text/plain", nil
+	}
+	return jsonType, marshalJSON(object{"requestid": id, "error": object{"type": lower, "code": e.Code, "message": e.Message}})
+}
+
+const (
+	jsonType = "application/json;charset=UTF-8"
+	xmlType  = "text/xml;charset=UTF-8"
+)
+
+func (e *Error) xml(template string) []byte {
+	return []byte(strings.NewReplacer("{code}", escapeXML(e.Code), "{message}", escapeXML(e.Message)).Replace(template))
+}
+
+func escapeXML(s string) string {
+	var b strings.Builder
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder does not fail
+	return b.String()
+}
+
+func title(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,201 @@
+// Package otlprecv is a small OTLP trace receiver, HTTP and gRPC. The demo
+// shows through it what is exported, and tests check it there.
+package otlprecv
+
+import (
+	"compress/gzip"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+)
+
+// maxRequest is the largest export that is read, in bytes.
+const maxRequest = 16 << 20
+
+// Span is one received span.
+type Span struct {
+	TraceID    string            `json:"trace_id"` // lower-case hex
+	SpanID     string            `json:"span_id"`
+	ParentID   string            `json:"parent_span_id,omitempty"`
+	Name       string            `json:"name"`
+	Kind       string            `json:"kind"`
+	Start      time.Time         `json:"start"`
+	End        time.Time         `json:"end"`
+	Status     string            `json:"status"`
+	Message    string            `json:"status_message,omitempty"`
+	Attributes map[string]string `json:"attributes"`
+	Resource   map[string]string `json:"resource"`
+	Scope      string            `json:"scope"`
+}
+
+// Receiver keeps the last spans it was sent. It is safe for concurrent use.
+type Receiver struct {
+	collectorpb.UnimplementedTraceServiceServer
+
+	mu    sync.Mutex
+	limit int
+	spans []Span
+	came  chan struct{} // closed, and made anew, when spans come
+}
+
+// New returns a receiver that keeps the last limit spans.
+func New(limit int) *Receiver {
+	return &Receiver{limit: limit, came: make(chan struct{})}
+}
+
+// Export takes spans by gRPC.
+func (r *Receiver) Export(_ context.Context, req *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
+	r.add(req)
+	return &collectorpb.ExportTraceServiceResponse{}, nil
+}
+
+// ServeHTTP takes spans by OTLP/HTTP with protobuf on POST /v1/traces, and
+// shows those it has on GET /spans, all or by trace_id or name.
+func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	switch {
+	case req.URL.Path == "/v1/traces" && req.Method == http.MethodPost:
+		r.receive(w, req)
+	case req.URL.Path == "/spans" && req.Method == http.MethodGet:
+		traceID, name := req.FormValue("trace_id"), req.FormValue("name")
+		w.Header().Set("Content-Type", "application/json")
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		_ = e.Encode(r.Select(func(s Span) bool { // the reader may be gone
+			return (traceID == "" || s.TraceID == traceID) && (name == "" || s.Name == name)
+		}))
+	default:
+		http.NotFound(w, req)
+	}
+}
+
+func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
+	var body io.Reader = req.Body
+	if req.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		body = z
+	}
+	data, err := io.ReadAll(io.LimitReader(body, maxRequest))
+	var export collectorpb.ExportTraceServiceRequest
+	if err == nil {
+		err = proto.Unmarshal(data, &export)
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	r.add(&export)
+	w.Header().Set("Content-Type", "application/x-protobuf")
+}
+
+func (r *Receiver) add(req *collectorpb.ExportTraceServiceRequest) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rs := range req.GetResourceSpans() {
+		resource := attributes(rs.GetResource().GetAttributes())
+		for _, ss := range rs.GetScopeSpans() {
+			for _, s := range ss.GetSpans() {
+				span := convert(s)
+				span.Resource, span.Scope = resource, ss.GetScope().GetName()
+				r.spans = append(r.spans, span)
+			}
+		}
+	}
+	if over := len(r.spans) - r.limit; over > 0 {
+		r.spans = slices.Delete(r.spans, 0, over)
+	}
+	close(r.came)
+	r.came = make(chan struct{})
+}
+
+// Select returns the spans that match, oldest first; never nil.
+func (r *Receiver) Select(match func(Span) bool) []Span {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	found := []Span{}
+	for _, s := range r.spans {
+		if match(s) {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+// Wait returns the first span that matches, waiting for it until ctx ends.
+func (r *Receiver) Wait(ctx context.Context, match func(Span) bool) (Span, error) {
+	for {
+		r.mu.Lock()
+		came := r.came
+		i := slices.IndexFunc(r.spans, match)
+		if i >= 0 {
+			s := r.spans[i]
+			r.mu.Unlock()
+			return s, nil
+		}
+		r.mu.Unlock()
+		select {
+		case <-came:
+		case <-ctx.Done():
+			return Span{}, ctx.Err()
+		}
+	}
+}
+
+func convert(s *tracepb.Span) Span {
+	return Span{
+		TraceID:    hex.EncodeToString(s.GetTraceId()),
+		SpanID:     hex.EncodeToString(s.GetSpanId()),
+		ParentID:   hex.EncodeToString(s.GetParentSpanId()),
+		Name:       s.GetName(),
+		Kind:       s.GetKind().String(),
+		Start:      time.Unix(0, int64(s.GetStartTimeUnixNano())).UTC(), //nolint:gosec // nanoseconds of this age fit
+		End:        time.Unix(0, int64(s.GetEndTimeUnixNano())).UTC(),   //nolint:gosec // as above
+		Status:     s.GetStatus().GetCode().String(),
+		Message:    s.GetStatus().GetMessage(),
+		Attributes: attributes(s.GetAttributes()),
+	}
+}
+
+func attributes(kvs []*commonpb.KeyValue) map[string]string {
+	m := make(map[string]string, len(kvs))
+	for _, kv := range kvs {
+		m[kv.GetKey()] = text(kv.GetValue())
+	}
+	return m
+}
+
+func text(v *commonpb.AnyValue) string {
+	switch v := v.GetValue().(type) {
+	case *commonpb.AnyValue_StringValue:
+		return v.StringValue
+	case nil:
+		return ""
+	default:
+		b, err := json.Marshal(v)
+		if err != nil {
+			return ""
+		}
+		// The wrapper is a struct of one field: its value is what is told.
+		var m map[string]json.RawMessage
+		if json.Unmarshal(b, &m) != nil || len(m) != 1 {
+			return string(b)
+		}
+		for _, raw := range m {
+			return string(raw)
+		}
+		return ""
+	}
+}
