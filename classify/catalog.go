@@ -1,5 +1,12 @@
 package classify
 
+import (
+	_ "embed"
+	"slices"
+	"strings"
+	"sync"
+)
+
 // Entry is one row of the error catalogue.
 type Entry struct {
 	// Code is the vendor's name of the error in its documented casing, or, by
@@ -9,11 +16,21 @@ type Entry struct {
 	Grade   Grade    // what Code rests on
 	Row     int      // row of the vendor's table (1 to 20); 0 if not in it
 
-	Statuses []int    // HTTP statuses it comes with
+	// Refines tells that another row has the code, and that this one speaks
+	// for it only where one of Messages matches.
+	Refines bool
+	// Fault is the transport's fault the row is about; FaultNone for the
+	// vendor's own errors. Code is then the fault's name.
+	Fault Fault
+	// DryRun tells that the row is no failure: the call would have succeeded.
+	// It has no category.
+	DryRun bool
+
+	Statuses []int    // HTTP statuses it comes with; 3, 4 and 5 stand for all 3xx, 4xx, 5xx
 	Messages []string // patterns of its messages: literal text, * for any run
 	Example  string   // a message as the vendor words it
 
-	Type      Type
+	Type      Type // TypeUnknown where nothing is known
 	Category  Category
 	Blame     Blame
 	Retryable bool
@@ -32,3 +49,276 @@ const (
 	GradeInferred    Grade = "inferred"    // a guess: never decides alone
 	GradePlaceholder Grade = "placeholder" // our own name: the wire's code is not known
 )
+
+// onWire reports whether the row's code is one the vendor may send.
+func (e *Entry) onWire() bool { return e.Grade != GradePlaceholder && e.Fault == FaultNone }
+
+// statusOnly reports whether the row is found by its status alone.
+func (e *Entry) statusOnly() bool {
+	return e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Messages) == 0
+}
+
+// has reports whether the row comes with status.
+func (e *Entry) has(status int) bool {
+	return slices.Contains(e.Statuses, status) || slices.Contains(e.Statuses, status/100)
+}
+
+// Catalog is a set of error entries, indexed for lookup. It does not change
+// once made.
+type Catalog struct {
+	entries []*Entry
+
+	named    map[string]*Entry     // by folded code and alias, placeholders and faults too
+	byCode   map[string][]codeRow  // by folded code and alias, what may come on the wire
+	byStatus map[int]*Entry        // rows without messages, by status or class
+	byFault  map[Fault]*Entry      //
+	messages []messageRow          // most literal text first, a user's before ours
+	patterns map[*Entry][]*pattern // of entries with messages
+}
+
+// codeRow is an entry that speaks for a code.
+type codeRow struct {
+	entry *Entry
+	own   bool // the code is the entry's own name, not an alias
+	extra bool // from a user's file
+}
+
+// messageRow is an entry that speaks for a message.
+type messageRow struct {
+	entry   *Entry
+	pattern *pattern
+	extra   bool
+}
+
+//go:embed catalog.yaml
+var shipped []byte
+
+// DefaultCatalog returns the catalogue that ships with the program. It is
+// parsed once and shared.
+func DefaultCatalog() *Catalog { return defaultCatalog() }
+
+var defaultCatalog = sync.OnceValue(func() *Catalog {
+	entries, err := parseCatalog("catalog.yaml", shipped, nil)
+	if err != nil {
+		panic("classify: the embedded catalogue: " + err.Error()) // a build that no test has seen
+	}
+	return index(entries, len(entries))
+})
+
+// Extend returns a catalogue with the entries of a user's file added; an entry
+// whose code is there already replaces it, together with the rows that refine
+// it. c stays as it is. name is used in errors, which tell line and mend.
+func (c *Catalog) Extend(name string, data []byte) (*Catalog, error) {
+	added, err := parseCatalog(name, data, c)
+	if err != nil {
+		return nil, err
+	}
+	replaced := make(map[string]bool, len(added))
+	for _, e := range added {
+		if !e.Refines {
+			replaced[fold(e.Code)] = true
+		}
+	}
+	entries := make([]*Entry, 0, len(c.entries)+len(added))
+	for _, e := range c.entries {
+		if !replaced[fold(e.Code)] {
+			entries = append(entries, e)
+		}
+	}
+	ours := len(entries)
+	return index(append(entries, added...), ours), nil
+}
+
+// index makes a catalogue of entries, of which those from extra on are a
+// user's.
+func index(entries []*Entry, extra int) *Catalog {
+	c := &Catalog{
+		entries:  entries,
+		named:    make(map[string]*Entry),
+		byCode:   make(map[string][]codeRow),
+		byStatus: make(map[int]*Entry),
+		byFault:  make(map[Fault]*Entry),
+		patterns: make(map[*Entry][]*pattern),
+	}
+	for i, e := range entries {
+		c.add(e, i >= extra)
+	}
+	slices.SortStableFunc(c.messages, func(a, b messageRow) int {
+		if a.extra != b.extra {
+			return boolOrder(a.extra, b.extra)
+		}
+		return b.pattern.literal - a.pattern.literal
+	})
+	return c
+}
+
+// boolOrder orders true before false.
+func boolOrder(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// add enters e into the indexes.
+func (c *Catalog) add(e *Entry, extra bool) {
+	for i, name := range append([]string{e.Code}, e.Aliases...) {
+		name = fold(name)
+		if old, ok := c.named[name]; !ok || i == 0 && !e.Refines && (extra || fold(old.Code) != name) {
+			c.named[name] = e
+		}
+		if e.onWire() {
+			c.byCode[name] = append(c.byCode[name], codeRow{entry: e, own: i == 0, extra: extra})
+		}
+	}
+	for _, m := range e.Messages {
+		p := newPattern(m)
+		c.patterns[e] = append(c.patterns[e], p)
+		c.messages = append(c.messages, messageRow{entry: e, pattern: p, extra: extra})
+	}
+	if e.Fault != FaultNone {
+		c.byFault[e.Fault] = e
+	}
+	if e.statusOnly() {
+		for _, s := range e.Statuses {
+			if _, taken := c.byStatus[s]; !taken || extra {
+				c.byStatus[s] = e
+			}
+		}
+	}
+}
+
+// Entries returns all entries in the order of their files. They are not to be
+// changed.
+func (c *Catalog) Entries() []*Entry { return c.entries }
+
+// Lookup returns the entry of that code or alias, compared without case: the
+// row that has the code, not one that refines it. The names of faults and of
+// placeholders are found too.
+func (c *Catalog) Lookup(code string) (*Entry, bool) {
+	e, ok := c.named[fold(strings.TrimSpace(code))]
+	return e, ok
+}
+
+// Labels returns the canonical codes that may come on the wire, sorted, each
+// once: what a metric may take for labels without asking. Names of ours are
+// not among them.
+func (c *Catalog) Labels() []string {
+	var codes []string
+	for _, e := range c.entries {
+		if e.onWire() && !e.Refines {
+			codes = append(codes, e.Code)
+		}
+	}
+	slices.Sort(codes)
+	return slices.Compact(codes)
+}
+
+// fold lowers ASCII letters.
+func fold(s string) string { return string(appendLower(nil, []byte(s))) }
+
+// answer is what a failed answer is matched by.
+type answer struct {
+	status  int
+	code    []byte // lower case
+	message []byte // lower case, cleaned
+	// masked tells that status is a 2xx, which says nothing about the error.
+	masked bool
+}
+
+// match finds the row that speaks for a, and by what it did.
+func (c *Catalog) match(a *answer) (*Entry, Match) {
+	if e := c.matchCode(a); e != nil {
+		return e, MatchCode
+	}
+	if e := c.matchMessage(a); e != nil {
+		return e, MatchMessage
+	}
+	if a.masked {
+		return nil, MatchNone
+	}
+	if e, ok := c.byStatus[a.status]; ok {
+		return e, MatchStatus
+	}
+	if e, ok := c.byStatus[a.status/100]; ok {
+		return e, MatchStatus
+	}
+	return nil, MatchNone
+}
+
+// The weights by which rows for the same code compete. A matching message
+// outweighs a matching status, and that the row's own name.
+const (
+	weightOwn     = 1
+	weightExtra   = 2
+	weightStatus  = 4
+	weightMessage = 8
+)
+
+// matchCode returns the best row for the code of a, nil if none may decide.
+func (c *Catalog) matchCode(a *answer) *Entry {
+	if len(a.code) == 0 {
+		return nil
+	}
+	var best *Entry
+	most := -1
+	for _, r := range c.byCode[string(a.code)] {
+		e, weight := r.entry, 0
+		if c.says(e, a.message) {
+			weight += weightMessage
+		} else if e.Refines {
+			continue
+		}
+		if !a.masked && e.has(a.status) {
+			weight += weightStatus
+		}
+		if e.Grade == GradeInferred && weight == 0 {
+			continue
+		}
+		if r.own {
+			weight += weightOwn
+		}
+		if r.extra {
+			weight += weightExtra
+		}
+		if weight > most {
+			best, most = e, weight
+		}
+	}
+	return best
+}
+
+// matchMessage returns the row with the most literal pattern that matches, nil
+// if there is none. The status must agree unless it is a 2xx.
+func (c *Catalog) matchMessage(a *answer) *Entry {
+	if len(a.message) == 0 {
+		return nil
+	}
+	for i := range c.messages {
+		r := &c.messages[i]
+		if !a.masked && len(r.entry.Statuses) > 0 && !r.entry.has(a.status) {
+			continue
+		}
+		if r.pattern.matches(a.message) {
+			return r.entry
+		}
+	}
+	return nil
+}
+
+// says reports whether message is one of e's.
+func (c *Catalog) says(e *Entry, message []byte) bool {
+	if len(message) == 0 || len(e.Messages) == 0 {
+		return false
+	}
+	for _, p := range c.patterns[e] {
+		if p.matches(message) {
+			return true
+		}
+	}
+	return false
+}

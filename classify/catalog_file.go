@@ -1,0 +1,459 @@
+package classify
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The bounds of a catalogue file, so that a wrong file is refused rather than
+// read.
+const (
+	maxCatalogBytes   = 1 << 20
+	maxCatalogText    = 512
+	maxCatalogCode    = 64
+	maxCatalogEntries = 4096
+	maxTableRow       = 20
+)
+
+// parseCatalog reads the rows of a catalogue file. known is the catalogue the
+// file extends, nil for the first. The error names the place and the mend, as
+// "name:line: what is wrong; what to do".
+func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
+	p := &catalogParser{name: name, known: known, seen: make(map[string]int)}
+	if len(data) > maxCatalogBytes {
+		return nil, p.wrong(1, "the file is larger than 1 MiB", "check that it is a catalogue, or split it")
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		line, what := yamlError(err)
+		return nil, p.wrong(line, what, "mend the YAML")
+	}
+	if len(doc.Content) == 0 {
+		return nil, p.wrong(1, "the file is empty", `give it a list of rows under "entries:"`)
+	}
+	return p.file(doc.Content[0])
+}
+
+// yamlError takes the line and the text from an error of the YAML reader,
+// which has no other way to tell.
+func yamlError(err error) (line int, what string) {
+	what = strings.TrimPrefix(err.Error(), "yaml: ")
+	if rest, ok := strings.CutPrefix(what, "line "); ok {
+		if n, text, ok := strings.Cut(rest, ": "); ok {
+			if line, err := strconv.Atoi(n); err == nil {
+				return max(line, 1), text
+			}
+		}
+	}
+	return 1, strings.ReplaceAll(what, "\n", " ")
+}
+
+// catalogParser reads one catalogue file.
+type catalogParser struct {
+	name  string
+	known *Catalog
+	seen  map[string]int // folded codes and aliases of this file, by line
+	rows  []*Entry
+}
+
+// wrong is the one form of all errors.
+func (p *catalogParser) wrong(line int, what, mend string) error {
+	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, mend)
+}
+
+// file reads the document.
+func (p *catalogParser) file(n *yaml.Node) ([]*Entry, error) {
+	var list *yaml.Node
+	err := p.fields(n, "the file", []string{"entries"}, func(_ string, v *yaml.Node) error {
+		list = v
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if list == nil || list.Kind != yaml.SequenceNode || len(list.Content) == 0 {
+		line := n.Line
+		if list != nil {
+			line = list.Line
+		}
+		return nil, p.wrong(line, "entries is not a list of rows", `write "- code: ..." for each row below it`)
+	}
+	if len(list.Content) > maxCatalogEntries {
+		return nil, p.wrong(list.Line, fmt.Sprintf("more than %d rows", maxCatalogEntries), "leave out what never occurs")
+	}
+	for _, row := range list.Content {
+		r := &rowParser{catalogParser: p, line: row.Line}
+		e, err := r.row(row)
+		if err != nil {
+			return nil, err
+		}
+		p.rows = append(p.rows, e)
+	}
+	return p.rows, nil
+}
+
+// fields walks a mapping, refusing unknown and repeated keys.
+func (p *catalogParser) fields(n *yaml.Node, what string, keys []string, set func(key string, v *yaml.Node) error) error {
+	if n.Kind == yaml.AliasNode {
+		return p.wrong(n.Line, "an alias (*"+n.Value+") stands for "+what, "write it out")
+	}
+	if n.Kind != yaml.MappingNode {
+		return p.wrong(n.Line, what+" is not a mapping", `write it as "key: value" lines`)
+	}
+	seen := make(map[string]bool, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, v := n.Content[i], n.Content[i+1]
+		if !slices.Contains(keys, key.Value) {
+			return p.wrong(key.Line, fmt.Sprintf("unknown key %q", key.Value), "use one of "+strings.Join(keys, ", "))
+		}
+		if seen[key.Value] {
+			return p.wrong(key.Line, fmt.Sprintf("key %q is there twice", key.Value), "keep one")
+		}
+		seen[key.Value] = true
+		if v.Kind == yaml.AliasNode {
+			return p.wrong(v.Line, "an alias (*"+v.Value+") stands for "+key.Value, "write it out")
+		}
+		if err := set(key.Value, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rowKeys are the keys of a row.
+var rowKeys = []string{
+	"code", "refines", "fault", "aliases", "grade", "row", "statuses", "messages", "example",
+	"type", "category", "blame", "retryable", "dry_run", "meaning", "advice", "source",
+}
+
+// rowParser reads one row.
+type rowParser struct {
+	*catalogParser
+	line  int
+	entry Entry
+	given map[string]int // line of each key
+}
+
+// codeForm is what a code may look like. A label is made of it.
+var codeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:/-]*$`)
+
+// row reads one row and checks it as a whole.
+func (r *rowParser) row(n *yaml.Node) (*Entry, error) {
+	r.given = make(map[string]int)
+	if err := r.fields(n, "a row", rowKeys, r.set); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{r.name, r.inherit, r.check} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	e := r.entry
+	return &e, nil
+}
+
+// set takes one key's value.
+func (r *rowParser) set(key string, v *yaml.Node) (err error) {
+	r.given[key] = v.Line
+	e := &r.entry
+	switch key {
+	case "code", "refines", "fault":
+		e.Code, err = r.code(key, v)
+	case "aliases":
+		e.Aliases, err = each(r, key, v, r.code)
+	case "grade":
+		e.Grade, err = oneOf(r, key, v, GradeDocumented, GradeInferred, GradePlaceholder)
+	case "row":
+		e.Row, err = r.tableRow(v)
+	case "statuses":
+		e.Statuses, err = each(r, key, v, r.status)
+	case "messages":
+		e.Messages, err = each(r, key, v, r.message)
+	case "example":
+		e.Example, err = r.text(key, v)
+	case "type":
+		e.Type, err = oneOf(r, key, v, TypeSender, TypeReceiver, TypeUnknown)
+	case "category":
+		e.Category, err = oneOf(r, key, v, Categories()...)
+	case "blame":
+		e.Blame, err = oneOf(r, key, v, BlameClient, BlameCredential, BlameQuota, BlameProvider, BlameNetwork, BlameTap)
+	case "retryable":
+		e.Retryable, err = r.flag(key, v)
+	case "dry_run":
+		e.DryRun, err = r.flag(key, v)
+	case "meaning":
+		e.Meaning, err = r.text(key, v)
+	case "advice":
+		e.Advice, err = r.text(key, v)
+	case "source":
+		e.Source, err = r.text(key, v)
+	}
+	return err
+}
+
+// has reports whether the row gives key.
+func (r *rowParser) has(key string) bool { return r.given[key] > 0 }
+
+// name checks that the row has exactly one name, and that the name is free.
+func (r *rowParser) name() error {
+	var kinds []string
+	for _, k := range []string{"code", "refines", "fault"} {
+		if r.has(k) {
+			kinds = append(kinds, k)
+		}
+	}
+	switch len(kinds) {
+	case 0:
+		return r.wrong(r.line, "the row has no code", `add "code: ..." (or refines, or fault)`)
+	case 1:
+	default:
+		return r.wrong(r.given[kinds[1]], "the row has both "+kinds[0]+" and "+kinds[1], "keep one")
+	}
+	e := &r.entry
+	switch kinds[0] {
+	case "refines":
+		e.Refines = true
+		if r.has("aliases") {
+			return r.wrong(r.given["aliases"], "a row that refines has aliases", "give them to the row of "+e.Code)
+		}
+		return nil
+	case "fault":
+		e.Fault = Fault(e.Code)
+		if !slices.Contains(faults, e.Fault) {
+			return r.wrong(r.given["fault"], fmt.Sprintf("unknown fault %q", e.Code), "use one of "+join(faults))
+		}
+	}
+	for i, code := range append([]string{e.Code}, e.Aliases...) {
+		line := r.line
+		if i > 0 {
+			line = r.given["aliases"]
+		}
+		if at, taken := r.seen[fold(code)]; taken {
+			return r.wrong(line, fmt.Sprintf("%q is already a name of the row at line %d", code, at), "merge the two rows")
+		}
+		r.seen[fold(code)] = r.line
+	}
+	return nil
+}
+
+// inherit fills what a row that refines leaves out.
+func (r *rowParser) inherit() error {
+	e := &r.entry
+	if !e.Refines {
+		if e.Grade == "" {
+			e.Grade = GradeDocumented
+		}
+		if e.Fault != FaultNone {
+			e.Grade = GradePlaceholder
+		}
+		if e.Type == "" {
+			e.Type = TypeUnknown
+		}
+		return nil
+	}
+	base := r.base(e.Code)
+	if base == nil {
+		return r.wrong(r.given["refines"], fmt.Sprintf("no row has the code %q", e.Code), "put the row it refines before it")
+	}
+	e.Code = base.Code
+	if !r.has("grade") {
+		e.Grade = base.Grade
+	}
+	if !r.has("statuses") {
+		e.Statuses = base.Statuses
+	}
+	if !r.has("type") {
+		e.Type = base.Type
+	}
+	if !r.has("category") && !r.has("dry_run") {
+		e.Category, e.DryRun = base.Category, base.DryRun
+	}
+	if !r.has("retryable") {
+		e.Retryable = base.Retryable
+	}
+	if !r.has("row") {
+		e.Row = base.Row
+	}
+	inheritText(&e.Example, base.Example)
+	inheritText(&e.Meaning, base.Meaning)
+	inheritText(&e.Advice, base.Advice)
+	inheritText(&e.Source, base.Source)
+	return nil
+}
+
+// inheritText sets an empty text to that of the base row.
+func inheritText(text *string, base string) {
+	if *text == "" {
+		*text = base
+	}
+}
+
+// base finds the row that has code: in this file, else in the catalogue it
+// extends.
+func (r *rowParser) base(code string) *Entry {
+	for _, e := range r.rows {
+		if !e.Refines && e.onWire() && fold(e.Code) == fold(code) {
+			return e
+		}
+	}
+	if r.known == nil {
+		return nil
+	}
+	e, ok := r.known.Lookup(code)
+	if !ok || !e.onWire() || fold(e.Code) != fold(code) {
+		return nil
+	}
+	return e
+}
+
+// check holds the row against the rules that bind several keys.
+func (r *rowParser) check() error {
+	e := &r.entry
+	switch {
+	case e.DryRun && r.has("category"):
+		return r.wrong(r.given["category"], "a dry run has a category", "leave it out: it is no failure")
+	case !e.DryRun && e.Category == "":
+		return r.wrong(r.line, "the row has no category", "add one of "+join(Categories()))
+	case e.Refines && len(e.Messages) == 0:
+		return r.wrong(r.line, "a row that refines has no messages", "add the patterns it is for")
+	case e.Fault != FaultNone && (r.has("statuses") || r.has("messages") || r.has("aliases") || r.has("grade")):
+		return r.wrong(r.line, "the row of a fault has statuses, messages, aliases or a grade", "leave them out: there was no answer")
+	case e.Fault != FaultNone && e.Blame == "":
+		return r.wrong(r.line, "the row of a fault has no blame", "add one of client, credential, quota, provider, network, tap")
+	case e.Refines && e.Grade == GradePlaceholder:
+		return r.wrong(r.line, "a row that refines is a placeholder", "use documented or inferred")
+	case e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Statuses) == 0:
+		return r.wrong(r.line, "a placeholder has no statuses", "add them: its code is never compared")
+	case e.Grade == GradeInferred && len(e.Statuses) == 0 && len(e.Messages) == 0:
+		return r.wrong(r.line, "an inferred row has neither statuses nor messages", "add some: its code never decides alone")
+	}
+	if e.Fault != FaultNone || e.DryRun {
+		return nil
+	}
+	blame := blameOf(e.Category, e.Type)
+	if r.has("blame") && e.Blame != blame {
+		return r.wrong(r.given["blame"], fmt.Sprintf("blame %s does not go with category %s", e.Blame, e.Category), "leave blame out or write "+string(blame))
+	}
+	e.Blame = blame
+	return nil
+}
+
+// faults are the faults a row may be about. That the program went away is no
+// failure and needs no advice.
+var faults = []Fault{
+	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported,
+	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultShutdown,
+}
+
+// join lists words for an error.
+func join[T ~string](words []T) string {
+	s := make([]string, len(words))
+	for i, w := range words {
+		s[i] = string(w)
+	}
+	return strings.Join(s, ", ")
+}
+
+// scalar returns the text of a scalar, "" for anything else.
+func scalar(v *yaml.Node) string {
+	if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
+		return ""
+	}
+	return strings.TrimSpace(v.Value)
+}
+
+// text reads words for people.
+func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
+	s := scalar(v)
+	switch {
+	case s == "":
+		return "", r.wrong(v.Line, key+" is empty or not text", "write a sentence, or leave "+key+" out")
+	case len(s) > maxCatalogText:
+		return "", r.wrong(v.Line, fmt.Sprintf("%s is longer than %d bytes", key, maxCatalogText), "shorten it")
+	}
+	return s, nil
+}
+
+// code reads a code.
+func (r *rowParser) code(key string, v *yaml.Node) (string, error) {
+	s := scalar(v)
+	if len(s) > maxCatalogCode || !codeForm.MatchString(s) {
+		return "", r.wrong(v.Line, fmt.Sprintf("%s %q is not a code", key, s), fmt.Sprintf("write up to %d letters, digits and . _ : / -, as the vendor sends it", maxCatalogCode))
+	}
+	return s, nil
+}
+
+// status reads an HTTP status or a class of them.
+func (r *rowParser) status(_ string, v *yaml.Node) (int, error) {
+	s := scalar(v)
+	if class, ok := strings.CutSuffix(fold(s), "xx"); ok && (class == "3" || class == "4" || class == "5") {
+		return int(class[0] - '0'), nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 200 || n > 999 {
+		return 0, r.wrong(v.Line, fmt.Sprintf("%q is not an HTTP status", s), "write a number from 200 to 999, or 3xx, 4xx, 5xx")
+	}
+	return n, nil
+}
+
+// message reads a message pattern.
+func (r *rowParser) message(key string, v *yaml.Node) (string, error) {
+	s, err := r.text(key, v)
+	if err != nil {
+		return "", err
+	}
+	if strings.Trim(s, "* ") == "" {
+		return "", r.wrong(v.Line, "a message pattern of stars matches everything", "add text of the message")
+	}
+	return s, nil
+}
+
+// tableRow reads a row number of the vendor's table.
+func (r *rowParser) tableRow(v *yaml.Node) (int, error) {
+	s := scalar(v)
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxTableRow {
+		return 0, r.wrong(v.Line, fmt.Sprintf("row %q is not in the vendor's table", s), fmt.Sprintf("write 1 to %d, or leave row out", maxTableRow))
+	}
+	return n, nil
+}
+
+// flag reads true or false.
+func (r *rowParser) flag(key string, v *yaml.Node) (bool, error) {
+	s := scalar(v)
+	if s != "true" && s != "false" {
+		return false, r.wrong(v.Line, fmt.Sprintf("%s is %q", key, s), "write true or false")
+	}
+	return s == "true", nil
+}
+
+// oneOf reads one of a set of words.
+func oneOf[T ~string](r *rowParser, key string, v *yaml.Node, words ...T) (T, error) {
+	s := scalar(v)
+	if !slices.Contains(words, T(s)) {
+		return "", r.wrong(v.Line, fmt.Sprintf("unknown %s %q", key, s), "use one of "+join(words))
+	}
+	return T(s), nil
+}
+
+// each reads a list.
+func each[T any](r *rowParser, key string, v *yaml.Node, read func(string, *yaml.Node) (T, error)) ([]T, error) {
+	if v.Kind != yaml.SequenceNode || len(v.Content) == 0 {
+		return nil, r.wrong(v.Line, key+" is not a list", "write [a, b], or leave "+key+" out")
+	}
+	values := make([]T, 0, len(v.Content))
+	for _, item := range v.Content {
+		value, err := read(key, item)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, nil
+}

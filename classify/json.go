@@ -1,0 +1,406 @@
+package classify
+
+import "bytes"
+
+// scanner walks JSON text without making anything of it. It expects what a
+// foreign server may send: text that breaks off anywhere, invalid UTF-8, deep
+// nesting, garbage. It never goes back, so that its time is linear in the
+// text, and never recurses. Where the text is no JSON it stops; what was found
+// before counts.
+type scanner struct {
+	b []byte
+	i int
+}
+
+// response reads the body of a response. Only the fields at the top and in the
+// objects named here count: an "error" inside the data is data.
+func (s *scanner) response(rd *reading) {
+	if !s.enter('{') {
+		return
+	}
+	var buf [maxKey]byte
+	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+		s.topField(key, rd)
+	}
+}
+
+// topField reads the value of one field at the top of a response.
+func (s *scanner) topField(key []byte, rd *reading) {
+	switch len(key) {
+	case len("code"):
+		if equalFold(key, "code") {
+			rd.flatCode.offerWhole(s.scalar())
+			return
+		}
+		if equalFold(key, "type") {
+			rd.flatKind.offerWhole(s.scalar())
+			return
+		}
+	case len("error"):
+		if equalFold(key, "error") {
+			s.errorValue(rd)
+			return
+		}
+	case len("message"):
+		if equalFold(key, "message") {
+			rd.flatMessage.offer(s.scalar())
+			return
+		}
+	case len("codeDesc"):
+		if equalFold(key, "codedesc") {
+			rd.flatDesc.offerWhole(s.scalar())
+			return
+		}
+	case len("isPartial"):
+		if equalFold(key, "ispartial") {
+			v := s.scalar()
+			rd.partial = rd.partial || equalFold(v.raw, "true") && !v.cut
+			return
+		}
+	case len("errorMessage"), len("errorMessages"):
+		if equalFold(key, "errormessage") || equalFold(key, "errormessages") {
+			s.itemErrors(rd)
+			return
+		}
+	case len("responseMetadata"):
+		if equalFold(key, "responsemetadata") {
+			s.metadata(rd)
+			return
+		}
+	}
+	if isRequestID(key) {
+		rd.requestID.offerWhole(s.scalar())
+		return
+	}
+	s.skip()
+}
+
+// errorValue reads the value of Error: an object (E1, E2), a list of them, or
+// a message (E10).
+func (s *scanner) errorValue(rd *reading) {
+	switch s.peek() {
+	case '"':
+		s.errorText(rd)
+	case '[':
+		s.i++
+		for s.element() {
+			switch s.peek() {
+			case '{':
+				s.errorObject(rd)
+			case '"':
+				s.errorText(rd)
+			default:
+				s.skip()
+			}
+		}
+	case '{':
+		s.errorObject(rd)
+	default:
+		s.skip()
+	}
+}
+
+// errorText reads an error that is a string.
+func (s *scanner) errorText(rd *reading) {
+	v := s.scalar()
+	rd.failed = rd.failed || !v.empty()
+	rd.message.offer(v)
+}
+
+// errorObject reads an error object. One whose code is the number 0, or all of
+// whose fields are empty, tells of no error.
+func (s *scanner) errorObject(rd *reading) {
+	s.i++
+	var buf [maxKey]byte
+	var found, fine bool
+	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+		switch {
+		case equalFold(key, "code"):
+			v := s.scalar()
+			if string(v.raw) == "0" {
+				fine = true
+				continue
+			}
+			found = found || !v.empty()
+			rd.code.offerWhole(v)
+		case equalFold(key, "message"):
+			v := s.scalar()
+			found = found || !v.empty()
+			rd.message.offer(v)
+		case equalFold(key, "type"):
+			v := s.scalar()
+			found = found || !v.empty()
+			rd.kind.offerWhole(v)
+		case equalFold(key, "innercode"):
+			rd.inner.offerWhole(s.scalar())
+		default:
+			found = found || !s.emptyValue()
+			s.skip()
+		}
+	}
+	rd.failed = rd.failed || found && !fine
+}
+
+// itemErrors counts the messages of a batch: a list, or an object that holds
+// one as the XML form does.
+func (s *scanner) itemErrors(rd *reading) {
+	switch s.peek() {
+	case '[':
+		s.itemList(rd)
+	case '{':
+		s.i++
+		var buf [maxKey]byte
+		for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+			if s.peek() == '[' && (equalFold(key, "errormessage") || equalFold(key, "member")) {
+				s.itemList(rd)
+				continue
+			}
+			s.skip()
+		}
+	case '"':
+		rd.flatMessage.offer(s.scalar()) // no list: beside data it tells of no item
+	default:
+		s.skip()
+	}
+}
+
+// itemList counts what is in a list of messages.
+func (s *scanner) itemList(rd *reading) {
+	s.i++
+	for s.element() {
+		if !s.emptyValue() {
+			rd.items++
+		}
+		if s.peek() == '"' {
+			rd.firstItem.offer(s.scalar())
+			continue
+		}
+		s.skip()
+	}
+}
+
+// metadata reads the request ID of responseMetadata.
+func (s *scanner) metadata(rd *reading) {
+	if !s.enter('{') {
+		s.skip()
+		return
+	}
+	var buf [maxKey]byte
+	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+		if isRequestID(key) {
+			rd.requestID.offerWhole(s.scalar())
+			continue
+		}
+		s.skip()
+	}
+}
+
+// peek returns the next byte that is no blank, 0 at the end, without passing
+// it.
+func (s *scanner) peek() byte {
+	s.i = skipSpace(s.b, s.i)
+	if s.i == len(s.b) {
+		return 0
+	}
+	return s.b[s.i]
+}
+
+// enter passes the byte open if it comes next.
+func (s *scanner) enter(open byte) bool {
+	if s.peek() != open {
+		return false
+	}
+	s.i++
+	return true
+}
+
+// maxKey is the length of the longest field name that is known, with room for
+// escapes.
+const maxKey = 64
+
+// key passes the next field name of an object and the colon behind it. At the
+// end of the object, which it passes too, and where the text breaks off or is
+// no JSON, ok is false. The name is unescaped, in buf where need be; one that
+// is too long to be known is "".
+func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
+	c := s.peek()
+	if c == ',' {
+		s.i++
+		c = s.peek()
+	}
+	if c != '"' {
+		if c == '}' {
+			s.i++
+		} else {
+			s.i = len(s.b)
+		}
+		return nil, false
+	}
+	v := s.text()
+	if s.peek() != ':' {
+		s.i = len(s.b)
+		return nil, false
+	}
+	s.i++
+	if bytes.IndexByte(v.raw, '\\') < 0 {
+		return v.raw, true
+	}
+	if len(v.raw) > maxKey {
+		return nil, true
+	}
+	w := writer{b: buf[:0], max: maxKey}
+	w.json(v.raw)
+	return w.b, true
+}
+
+// element moves to the next element of a list. At the end of the list, which
+// it passes, and where the text breaks off it is false.
+func (s *scanner) element() bool {
+	c := s.peek()
+	if c == ',' {
+		s.i++
+		c = s.peek()
+	}
+	switch c {
+	case ']':
+		s.i++
+		return false
+	case 0, '}', ':':
+		s.i = len(s.b)
+		return false
+	}
+	return true
+}
+
+// scalar passes any value and returns it if it is a string, a number or a
+// literal other than null; else the field is empty.
+func (s *scanner) scalar() field {
+	switch c := s.peek(); c {
+	case '"':
+		return s.text()
+	case '{', '[':
+		s.skip()
+		return field{}
+	default:
+		start := s.i
+		s.skip()
+		raw := s.b[start:s.i]
+		if string(raw) == "null" {
+			return field{}
+		}
+		return field{raw: raw, cut: s.i == len(s.b)}
+	}
+}
+
+// text passes a string, from its opening quote on.
+func (s *scanner) text() field {
+	start := s.i + 1
+	end, ok := stringEnd(s.b, start)
+	if !ok {
+		s.i = len(s.b)
+		return field{raw: s.b[start:], esc: escapeJSON, cut: true}
+	}
+	s.i = end + 1
+	return field{raw: s.b[start:end], esc: escapeJSON}
+}
+
+// stringEnd returns the place of the quote that ends the string whose text
+// starts at i. A quote ends it unless an odd run of backslashes is before it;
+// runs of different quotes share no byte, so that looking back costs nothing
+// in the long run.
+func stringEnd(b []byte, i int) (end int, ok bool) {
+	start := i
+	for {
+		n := bytes.IndexByte(b[i:], '"')
+		if n < 0 {
+			return 0, false
+		}
+		q := i + n
+		run := q
+		for run > start && b[run-1] == '\\' {
+			run--
+		}
+		if (q-run)%2 == 0 {
+			return q, true
+		}
+		i = q + 1
+		start = i
+	}
+}
+
+// emptyValue reports whether the next value is null, "", {}, [] or missing.
+func (s *scanner) emptyValue() bool {
+	c := s.peek()
+	rest := s.b[s.i:]
+	switch c {
+	case '"':
+		return len(rest) > 1 && rest[1] == '"'
+	case '{', '[':
+		i := skipSpace(rest, 1)
+		return i == len(rest) || rest[i] == '}' || rest[i] == ']'
+	case 'n':
+		return bytes.HasPrefix(rest, []byte("null"))
+	case 0, ',', '}', ']':
+		return true
+	}
+	return false
+}
+
+// The classes of bytes that matter outside of strings.
+const (
+	classOther = iota
+	classQuote
+	classOpen
+	classClose
+)
+
+var class = [256]uint8{
+	'"': classQuote,
+	'{': classOpen, '[': classOpen,
+	'}': classClose, ']': classClose,
+}
+
+// skip passes any value. Within a value the kinds of brackets are not told
+// apart; only text that is no JSON can tell the difference.
+func (s *scanner) skip() {
+	switch c := s.peek(); c {
+	case '"':
+		s.text()
+	case '{', '[':
+		s.skipNested()
+	case '}', ']', ',', ':':
+		// No value. The caller's loop deals with it.
+	default:
+		b, i := s.b, s.i
+		for i < len(b) && b[i] > ' ' && b[i] != ',' && b[i] != '}' && b[i] != ']' {
+			i++
+		}
+		s.i = max(i, s.i+1) // a byte that begins no value is passed alone
+	}
+}
+
+// skipNested passes an object or a list, of any depth.
+func (s *scanner) skipNested() {
+	b, i, depth := s.b, s.i, 0
+	for i < len(b) {
+		switch class[b[i]] {
+		case classQuote:
+			end, ok := stringEnd(b, i+1)
+			if !ok {
+				s.i = len(b)
+				return
+			}
+			i = end
+		case classOpen:
+			depth++
+		case classClose:
+			depth--
+			if depth == 0 {
+				s.i = i + 1
+				return
+			}
+		}
+		i++
+	}
+	s.i = len(b)
+}

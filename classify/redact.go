@@ -1,0 +1,187 @@
+package classify
+
+import (
+	"bytes"
+	"net/url"
+	"strings"
+)
+
+// redacted stands for a secret.
+const redacted = "REDACTED"
+
+// secretWords make a parameter secret whose name has one of them in it.
+// They err on the side of hiding, so that SignatureMethod and
+// NextToken are hidden with the rest.
+var secretWords = []string{
+	"token", "secret", "password", "passwd", "signature", "credential", "accesskey", "authorization",
+}
+
+// secretNames make a parameter secret whose name is one of them.
+var secretNames = []string{"sig", "ak", "sk", "pwd"}
+
+// maxParamName is the length beyond which a parameter's name is taken for a
+// secret unread.
+const maxParamName = 256
+
+// isSecretParam reports whether a parameter's value must be hidden, by its
+// name as it stands in a target. It is decoded twice over, since what is
+// behind a proxy may do so too.
+func isSecretParam(name []byte) bool {
+	if len(name) > maxParamName {
+		return true
+	}
+	var one, two [maxParamName]byte
+	plain := appendUnescaped(two[:0], appendUnescaped(one[:0], name))
+	plain = appendLower(one[:0], plain)
+	for _, n := range secretNames {
+		if string(bytes.TrimSpace(plain)) == n {
+			return true
+		}
+	}
+	for _, w := range secretWords {
+		if bytes.Contains(plain, []byte(w)) {
+			return true
+		}
+	}
+	return false
+}
+
+// RedactTarget returns an origin-form request target with the values of every
+// secret parameter replaced by REDACTED, and with them everything that looks
+// like a secret. Of an absolute-form target the user is hidden too. Bytes that
+// may not stand in a target are percent-encoded. The names of parameters and
+// all other values stay as they are.
+func RedactTarget(target []byte) string {
+	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
+	out := make([]byte, 0, len(target)+len(redacted))
+	out = appendPath(out, path)
+	if hasQuery {
+		out = append(out, '?')
+		out = appendQuery(out, query)
+	}
+	return string(scrubPatterns(out))
+}
+
+// appendPath appends what is before the query.
+func appendPath(dst, path []byte) []byte {
+	host := authority(path)
+	at := bytes.LastIndexByte(host, '@')
+	if at < 0 {
+		return appendTarget(dst, path)
+	}
+	start := bytes.Index(path, host)
+	dst = appendTarget(dst, path[:start])
+	dst = append(dst, redacted+":"+redacted...)
+	return appendTarget(dst, path[start+at:])
+}
+
+// appendQuery appends a query, its secret values hidden. A semicolon parts
+// parameters like an ampersand, as some servers have it.
+func appendQuery(dst, query []byte) []byte {
+	for {
+		end := bytes.IndexAny(query, "&;")
+		pair := query
+		if end >= 0 {
+			pair = query[:end]
+		}
+		name, value, hasValue := bytes.Cut(pair, []byte{'='})
+		dst = appendTarget(dst, name)
+		if hasValue {
+			dst = append(dst, '=')
+			if isSecretParam(name) || hidesSecret(value) {
+				if len(value) > 0 {
+					dst = append(dst, redacted...)
+				}
+			} else {
+				dst = appendTarget(dst, value)
+			}
+		}
+		if end < 0 {
+			return dst
+		}
+		dst = append(dst, query[end])
+		query = query[end+1:]
+	}
+}
+
+// hidesSecret reports whether a value, decoded, has parameters of its own of
+// which one is secret: an address within an address.
+func hidesSecret(value []byte) bool {
+	if bytes.IndexByte(value, '=') < 0 && bytes.IndexByte(value, '%') < 0 {
+		return false
+	}
+	plain := make([]byte, 0, len(value))
+	plain = appendUnescaped(plain, value)
+	for range 2 {
+		if !bytes.Contains(plain, []byte{'%'}) {
+			break
+		}
+		plain = appendUnescaped(make([]byte, 0, len(plain)), plain)
+	}
+	for len(plain) > 0 {
+		i := bytes.IndexByte(plain, '=')
+		if i < 0 {
+			return false
+		}
+		name := plain[:i]
+		name = name[bytes.LastIndexAny(name, "&;?# ")+1:]
+		if isSecretParam(name) {
+			return true
+		}
+		plain = plain[i+1:]
+	}
+	return false
+}
+
+// appendTarget appends s, with bytes that may not stand in a target
+// percent-encoded.
+func appendTarget(dst, s []byte) []byte {
+	const digits = "0123456789ABCDEF"
+	for _, c := range s {
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
+			dst = append(dst, '%', digits[c>>4], digits[c&15])
+			continue
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// minSecret is the length below which a secret is not looked for in a message:
+// nothing so short is one, and it would be found everywhere.
+const minSecret = 4
+
+// Scrub returns message with every secret of the request it answers, and
+// everything that looks like one, replaced by REDACTED. A secret is looked for
+// as it stood in the request, decoded, and encoded, without case, and at the
+// end of the message in part, since messages are cut.
+func Scrub(message string, s Secrets) string {
+	out := []byte(message)
+	for _, secret := range [][]byte{s.Signature, s.Token, s.AccessKey} {
+		for _, form := range formsOf(secret) {
+			out = hide(out, form)
+		}
+	}
+	out = scrubPatterns(out)
+	if string(out) == message {
+		return message
+	}
+	return string(out)
+}
+
+// formsOf returns the ways in which a secret may be written, longest first.
+func formsOf(secret []byte) []string {
+	if len(secret) < minSecret {
+		return nil
+	}
+	raw := string(secret)
+	forms := []string{raw}
+	if plain, err := url.PathUnescape(raw); err == nil && plain != raw {
+		forms = append(forms, plain)
+	}
+	if plain, err := url.QueryUnescape(raw); err == nil {
+		forms = append(forms, plain, url.QueryEscape(plain))
+	}
+	forms = append(forms, url.QueryEscape(raw), strings.ReplaceAll(raw, `\/`, "/"), strings.ReplaceAll(raw, "/", `\/`))
+	return forms
+}

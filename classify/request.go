@@ -1,0 +1,427 @@
+package classify
+
+import "bytes"
+
+// The fields of a request that are read.
+const (
+	headerAuthorization = "Authorization"
+	headerContentType   = "Content-Type"
+	headerContentLength = "Content-Length"
+	headerAction        = "X-Action"
+	headerVersion       = "X-Version"
+	headerTarget        = "X-Amz-Target"
+	headerAmzDate       = "X-Amz-Date"
+	headerDate          = "Date"
+	headerKscToken      = "X-Ksc-Security-Token"
+	headerAmzToken      = "X-Amz-Security-Token"
+)
+
+// glanceBytes is how much of a body is read for what is left to learn where
+// query and fields have told action, version and signature.
+const glanceBytes = 4 << 10
+
+// Request reads what a request asks for. Called again with more of the body,
+// it may know more.
+//
+// Every parameter is taken from the query, else from a form or JSON body, else
+// from the fields, and the first of several counts. Service and region are
+// those of the credential's scope: what was signed is what was meant, and the
+// hosts inside the vendor's network name neither. Then come the parameters
+// Service and Region, then the host.
+func (c *Classifier) Request(r *Request) (Call, Secrets) {
+	var q wanted
+	path, query := splitTarget(r.Target)
+	q.pairs(query, false)
+	authorization := get(r.Header, headerAuthorization)
+	q.authorize(authorization)
+	if len(r.Body) > 0 {
+		q.body(r)
+	}
+	q.header(r.Header)
+
+	host := r.Host
+	if len(host) == 0 {
+		host = authority(path)
+	}
+	return c.call(&q, host), q.secrets()
+}
+
+// wanted are the parameters that are looked for, as they stand in the request.
+type wanted struct {
+	action, version, service, region param
+	accessKey, signature, token      param
+	credential, date, timestamp      param
+	algorithm, dryRun                param
+
+	// Of the Authorization field, which is never escaped.
+	scope         []byte
+	authKey       []byte
+	authSignature []byte
+	httpDate      []byte
+}
+
+// param is one value as it stands in a request.
+type param struct {
+	raw []byte
+	enc encoding
+}
+
+// encoding is how a parameter's bytes are written.
+type encoding uint8
+
+const (
+	encodedNot encoding = iota
+	encodedURL
+	encodedJSON
+)
+
+// offer sets p to the value if it has none yet.
+func (p *param) offer(raw []byte, enc encoding) {
+	if p.raw == nil && len(raw) > 0 {
+		*p = param{raw: raw, enc: enc}
+	}
+}
+
+// append appends the plain value, as much of it as dst has room for. A value
+// that is longer is not one of those that are looked for: then it is none.
+func (p *param) append(dst []byte) []byte {
+	switch p.enc {
+	case encodedURL:
+		return appendUnescaped(dst, p.raw)
+	case encodedJSON:
+		w := writer{b: dst, max: cap(dst)}
+		w.json(p.raw)
+		if w.full {
+			return dst
+		}
+		return w.b
+	}
+	if len(p.raw) > cap(dst)-len(dst) {
+		return dst
+	}
+	return append(dst, p.raw...)
+}
+
+// place returns where the parameter of that name goes, nil for one that is not
+// looked for. Names are compared without case.
+func (q *wanted) place(name []byte) *param {
+	switch len(name) {
+	case len("Action"):
+		if equalFold(name, "action") {
+			return &q.action
+		}
+		if equalFold(name, "region") {
+			return &q.region
+		}
+		if equalFold(name, "dryrun") {
+			return &q.dryRun
+		}
+	case len("Version"):
+		if equalFold(name, "version") {
+			return &q.version
+		}
+		if equalFold(name, "service") {
+			return &q.service
+		}
+	case len("Accesskey"):
+		if equalFold(name, "accesskey") {
+			return &q.accessKey
+		}
+		if equalFold(name, "signature") {
+			return &q.signature
+		}
+		if equalFold(name, "timestamp") {
+			return &q.timestamp
+		}
+	case len("X-Amz-Date"):
+		if equalFold(name, "x-amz-date") {
+			return &q.date
+		}
+	case len("AccessKeyId"):
+		if equalFold(name, "accesskeyid") {
+			return &q.accessKey
+		}
+	case len("SecurityToken"):
+		if equalFold(name, "securitytoken") {
+			return &q.token
+		}
+	case len("X-Amz-Signature"):
+		if equalFold(name, "x-amz-signature") {
+			return &q.signature
+		}
+		if equalFold(name, "x-amz-algorithm") {
+			return &q.algorithm
+		}
+	case len("X-Amz-Credential"):
+		if equalFold(name, "x-amz-credential") {
+			return &q.credential
+		}
+	case len("X-Amz-Security-Token"):
+		if equalFold(name, "x-amz-security-token") || equalFold(name, "x-ksc-security-token") {
+			return &q.token
+		}
+	}
+	return nil
+}
+
+// longestParam is the length of the longest name that place knows.
+const longestParam = len("X-Amz-Security-Token")
+
+// pairs reads a query or a form. Where it is cut its last pair is left out:
+// half a name would be another name.
+func (q *wanted) pairs(s []byte, cut bool) {
+	var buf [longestParam]byte
+	for len(s) > 0 {
+		pair := s
+		if i := bytes.IndexByte(s, '&'); i >= 0 {
+			pair, s = s[:i], s[i+1:]
+		} else if s = nil; cut {
+			return
+		}
+		name, value, _ := bytes.Cut(pair, []byte{'='})
+		if len(name) > 3*longestParam {
+			continue
+		}
+		if bytes.IndexByte(name, '%') >= 0 {
+			name = appendUnescaped(buf[:0], name)
+		}
+		if p := q.place(name); p != nil {
+			p.offer(value, encodedURL)
+		}
+	}
+}
+
+// body reads the body as JSON or as a form, whichever it looks like.
+func (q *wanted) body(r *Request) {
+	body := bytes.TrimPrefix(r.Body, byteOrderMark)
+	cut := shorter(r.Body, get(r.Header, headerContentLength))
+	if q.settled() && len(body) > glanceBytes {
+		body, cut = body[:glanceBytes], true
+	}
+	start := skipSpace(body, 0)
+	switch {
+	case start == len(body):
+	case body[start] == '{':
+		q.json(body[start:])
+	case isForm(get(r.Header, headerContentType), body):
+		q.pairs(bytes.TrimRight(body[start:], "\r\n"), cut)
+	}
+}
+
+// settled reports whether nothing is left to learn but details.
+func (q *wanted) settled() bool {
+	signed := q.authSignature != nil || q.signature.raw != nil
+	return signed && q.action.raw != nil && q.version.raw != nil
+}
+
+// shorter reports whether body is shorter than the Content-Length says.
+func shorter(body, length []byte) bool {
+	n := 0
+	for _, c := range bytes.TrimSpace(length) {
+		if c < '0' || c > '9' || n > 1<<40 {
+			return false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n > len(body)
+}
+
+// isForm reports whether a body is to be read as a form: one that says so, or
+// that says nothing and begins like one.
+func isForm(contentType, body []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	media = bytes.TrimSpace(media)
+	if len(media) > 0 {
+		return equalFold(media, "application/x-www-form-urlencoded")
+	}
+	head := body[:min(len(body), 2*longestParam)]
+	end := bytes.IndexByte(head, '=')
+	return end > 0 && bytes.IndexByte(head[:end], '\n') < 0
+}
+
+// json reads the parameters at the top of a JSON body.
+func (q *wanted) json(b []byte) {
+	s := scanner{b: b}
+	if !s.enter('{') {
+		return
+	}
+	var buf [maxKey]byte
+	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+		p := q.place(key)
+		if p == nil {
+			s.skip()
+			continue
+		}
+		if v := s.scalar(); !v.cut {
+			enc := encodedNot
+			if v.esc == escapeJSON {
+				enc = encodedJSON
+			}
+			p.offer(v.raw, enc)
+		}
+	}
+}
+
+// header reads what fields tell besides the Authorization.
+func (q *wanted) header(h Header) {
+	if h == nil {
+		return
+	}
+	if q.action.raw == nil {
+		q.action.offer(bytes.TrimSpace(h.Get(headerAction)), encodedNot)
+	}
+	if q.action.raw == nil {
+		// "Service_Version.Action", of which the last part is sure.
+		target := bytes.TrimSpace(h.Get(headerTarget))
+		q.action.offer(target[bytes.LastIndexByte(target, '.')+1:], encodedNot)
+	}
+	if q.version.raw == nil {
+		q.version.offer(bytes.TrimSpace(h.Get(headerVersion)), encodedNot)
+	}
+	if q.token.raw == nil {
+		q.token.offer(bytes.TrimSpace(h.Get(headerKscToken)), encodedNot)
+	}
+	if q.token.raw == nil {
+		q.token.offer(bytes.TrimSpace(h.Get(headerAmzToken)), encodedNot)
+	}
+	if q.date.raw == nil {
+		q.date.offer(bytes.TrimSpace(h.Get(headerAmzDate)), encodedNot)
+	}
+	if q.date.raw == nil && q.timestamp.raw == nil {
+		q.httpDate = bytes.TrimSpace(h.Get(headerDate))
+	}
+}
+
+// secrets returns the secrets found. The parts of the Authorization field come
+// first: it is what a request is signed by if it has one.
+func (q *wanted) secrets() Secrets {
+	s := Secrets{AccessKey: q.authKey, Signature: q.authSignature, Token: q.token.raw}
+	if s.AccessKey == nil {
+		s.AccessKey, _ = splitCredential(q.credential.raw)
+	}
+	if s.AccessKey == nil {
+		s.AccessKey = q.accessKey.raw
+	}
+	if s.Signature == nil {
+		s.Signature = q.signature.raw
+	}
+	return s
+}
+
+// The lengths beyond which a value is no name.
+const (
+	maxName = 64
+	maxHost = 255
+)
+
+// call makes a Call of what was found.
+func (c *Classifier) call(q *wanted, host []byte) Call {
+	var buf [maxHost]byte
+	host = appendHost(buf[:0], host)
+	call := Call{
+		Host:     c.strings.get(host),
+		Action:   c.name(&q.action),
+		Version:  c.name(&q.version),
+		Signing:  q.signing(),
+		SignedAt: q.signedAt(),
+		DryRun:   isTrue(&q.dryRun),
+	}
+	call.Service, call.Region = c.place(q, host)
+	return call
+}
+
+// place tells service and region: by scope, by parameter, by host.
+func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
+	scope, enc := q.scope, encodedNot
+	if scope == nil {
+		_, scope = splitCredential(q.credential.raw)
+		enc = q.credential.enc
+	}
+	var buf [4 * maxName]byte
+	p := param{raw: scope, enc: enc}
+	inRegion, ofService := readScope(p.append(buf[:0]))
+	hostService, hostRegion := readHost(host)
+
+	service, region = c.lowerName(ofService), c.lowerName(inRegion)
+	var text [maxName]byte
+	if service == "" {
+		service = c.lowerName(q.service.append(text[:0]))
+	}
+	if service == "" {
+		service = c.lowerName(hostService)
+	}
+	if region == "" {
+		region = c.lowerName(q.region.append(text[:0]))
+	}
+	if region == "" {
+		region = c.lowerName(hostRegion)
+	}
+	return service, region
+}
+
+// name returns p as a name, "" if it is none.
+func (c *Classifier) name(p *param) string {
+	var buf [maxName]byte
+	b := bytes.TrimSpace(p.append(buf[:0]))
+	if !isName(b) {
+		return ""
+	}
+	return c.strings.get(b)
+}
+
+// lowerName returns b in lower case, "" if it is no name.
+func (c *Classifier) lowerName(b []byte) string {
+	if !isName(b) {
+		return ""
+	}
+	var buf [maxName]byte
+	return c.strings.get(appendLower(buf[:0], b))
+}
+
+// isName reports whether b may be a label: anything else is not an action, a
+// version, a service or a region of the vendor's.
+func isName(b []byte) bool {
+	if len(b) == 0 || len(b) > maxName {
+		return false
+	}
+	for _, c := range b {
+		if !isNameByte(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNameByte reports whether c may be part of a name.
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-'
+}
+
+// isTrue reports whether p is a yes.
+func isTrue(p *param) bool {
+	var buf [8]byte
+	b := p.append(buf[:0])
+	return equalFold(b, "true") || equalFold(b, "1")
+}
+
+// appendUnescaped appends s with percent-encoding and plus signs undone, "" if
+// dst has too little room. A percent sign that encodes nothing stands for
+// itself.
+func appendUnescaped(dst, s []byte) []byte {
+	start := len(dst)
+	for i := 0; i < len(s); i++ {
+		if len(dst) == cap(dst) {
+			return dst[:start]
+		}
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0:
+			c = byte(unhex(s[i+1])<<4 | unhex(s[i+2])) //nolint:gosec // two hexadecimal digits
+			i += 2
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}

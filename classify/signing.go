@@ -1,0 +1,177 @@
+package classify
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+)
+
+// signing tells how the request was signed.
+func (q *wanted) signing() Signing {
+	switch {
+	case q.authSignature != nil || q.scope != nil:
+		return SigningSigV4
+	case q.credential.raw != nil || q.algorithm.raw != nil:
+		return SigningPresigned
+	case q.signature.raw != nil:
+		return SigningSimple
+	}
+	return SigningNone
+}
+
+// authorize reads an Authorization field of the form
+// "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
+// schemes are passed over.
+func (q *wanted) authorize(field []byte) {
+	scheme, rest, ok := bytes.Cut(bytes.TrimSpace(field), []byte{' '})
+	if !ok || bytes.Index(scheme, []byte("HMAC-")) < 0 {
+		return
+	}
+	for len(rest) > 0 {
+		part := rest
+		if i := bytes.IndexAny(rest, ", "); i >= 0 {
+			part, rest = rest[:i], rest[i+1:]
+		} else {
+			rest = nil
+		}
+		name, value, ok := bytes.Cut(part, []byte{'='})
+		if !ok || len(value) == 0 {
+			continue
+		}
+		switch {
+		case equalFold(name, "credential"):
+			q.authKey, q.scope = splitCredential(value)
+		case equalFold(name, "signature"):
+			q.authSignature = value
+		}
+	}
+}
+
+// splitCredential cuts "AK/date/region/service/aws4_request" behind the key.
+// The slash may be percent-encoded.
+func splitCredential(credential []byte) (key, scope []byte) {
+	for i, c := range credential {
+		switch {
+		case c == '/':
+			return credential[:i], credential[i+1:]
+		case c == '%' && len(credential) > i+2 && credential[i+1] == '2' && lower(credential[i+2]) == 'f':
+			return credential[:i], credential[i+3:]
+		}
+	}
+	return credential, nil
+}
+
+// readScope takes region and service from "date/region/service/aws4_request".
+func readScope(scope []byte) (region, service []byte) {
+	_, rest, _ := bytes.Cut(scope, []byte{'/'})
+	region, rest, _ = bytes.Cut(rest, []byte{'/'})
+	service, _, _ = bytes.Cut(rest, []byte{'/'})
+	return region, service
+}
+
+// maxDate is the length of the longest date that is read.
+const maxDate = 48
+
+// signedAt returns the request's time: of X-Amz-Date, else of Timestamp, else
+// of Date.
+func (q *wanted) signedAt() time.Time {
+	var buf [maxDate]byte
+	for _, p := range []*param{&q.date, &q.timestamp} {
+		if p.raw == nil {
+			continue
+		}
+		if t, ok := parseTime(bytes.TrimSpace(p.append(buf[:0]))); ok {
+			return t
+		}
+	}
+	if len(q.httpDate) == 0 || len(q.httpDate) > maxDate {
+		return time.Time{}
+	}
+	t, err := http.ParseTime(string(q.httpDate))
+	if err != nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}
+
+// parseTime reads a time of ISO 8601, in the basic form (20060102T150405Z) or
+// the extended one (2006-01-02T15:04:05.000Z). Clients that put an offset in
+// place of the Z are understood too, also where the form has made a blank of
+// its plus sign; a time without either is UTC.
+func parseTime(b []byte) (t time.Time, ok bool) {
+	p := timeParser{b: b}
+	year, month, day := p.digits(4), p.after('-', 2), p.after('-', 2)
+	if len(p.b) == 0 || p.b[0] != 'T' && p.b[0] != 't' && p.b[0] != ' ' {
+		return time.Time{}, false
+	}
+	p.b = p.b[1:]
+	hour, minute, second := p.digits(2), p.after(':', 2), p.after(':', 2)
+	p.fraction()
+	offset := p.offset()
+	if p.bad || len(p.b) > 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+		return time.Time{}, false
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Add(-offset), true
+}
+
+// timeParser takes a time apart from the left. bad tells that something was
+// missing.
+type timeParser struct {
+	b   []byte
+	bad bool
+}
+
+// digits takes n digits.
+func (p *timeParser) digits(n int) int {
+	if len(p.b) < n || !isNumber(p.b[:n]) {
+		p.bad = true
+		return 0
+	}
+	v := 0
+	for _, c := range p.b[:n] {
+		v = 10*v + int(c-'0')
+	}
+	p.b = p.b[n:]
+	return v
+}
+
+// after takes n digits behind a separator that may be missing.
+func (p *timeParser) after(separator byte, n int) int {
+	if len(p.b) > 0 && p.b[0] == separator {
+		p.b = p.b[1:]
+	}
+	return p.digits(n)
+}
+
+// fraction takes the fraction of a second, which is of no interest.
+func (p *timeParser) fraction() {
+	if len(p.b) == 0 || p.b[0] != '.' && p.b[0] != ',' {
+		return
+	}
+	p.b = p.b[1:]
+	for len(p.b) > 0 && '0' <= p.b[0] && p.b[0] <= '9' {
+		p.b = p.b[1:]
+	}
+}
+
+// offset takes Z, an offset from UTC, or nothing.
+func (p *timeParser) offset() time.Duration {
+	if len(p.b) == 0 {
+		return 0
+	}
+	sign := p.b[0]
+	p.b = p.b[1:]
+	switch sign {
+	case 'Z', 'z':
+		return 0
+	case '+', ' ', '-':
+		hours, minutes := p.digits(2), p.after(':', 2)
+		d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
+		if sign == '-' {
+			return -d
+		}
+		return d
+	}
+	p.bad = true
+	return 0
+}
