@@ -1,0 +1,165 @@
+// Package journal keeps the last failures in memory, to be found by request ID.
+//
+//	Add ──> ring of the last N records ──> Select (newest first, filtered)
+//	            └─ by request ID ────────> Find
+//
+// The memory is bounded: by the number of records, and by record.MaxBytes for
+// each.
+package journal
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// DefaultCapacity is how many failures a journal keeps unless told otherwise.
+const DefaultCapacity = 1000
+
+// Filter says which records are wanted. The zero value wants all of them. Text
+// is compared without case; a request ID is compared exactly.
+type Filter struct {
+	RequestID string
+	Code      string // as it came on the wire, or as the catalogue spells it
+	Category  string
+	Action    string
+	Since     time.Time // records of attempts that ended at that time or later
+	Limit     int       // the newest so many; 0 for all
+}
+
+// Stats is the state of a journal.
+type Stats struct {
+	Entries  int
+	Capacity int
+	Evicted  uint64 // records that left to make room, since New
+}
+
+// Journal is a ring of the last failures. It is safe for concurrent use.
+type Journal struct {
+	mu    sync.RWMutex
+	slots []slot
+	next  uint64 // sequence number of the next record; the first is 1
+	// newest maps a request ID to its newest record; older ones of the same ID
+	// hang on it (slot.older).
+	newest map[string]uint64
+}
+
+// slot is one place of the ring.
+type slot struct {
+	record *record.Record
+	older  uint64 // the record before this one with the same request ID; 0 if none
+}
+
+// New returns an empty journal for capacity records; DefaultCapacity if
+// capacity is not positive.
+func New(capacity int) *Journal {
+	if capacity <= 0 {
+		capacity = DefaultCapacity
+	}
+	return &Journal{slots: make([]slot, capacity), next: 1, newest: make(map[string]uint64)}
+}
+
+// Add keeps r, which must not change any more, and forgets the oldest record
+// if there is no room.
+func (j *Journal) Add(r *record.Record) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	seq := j.next
+	j.next++
+	j.forget(seq)
+	s := slot{record: r}
+	if r.RequestID != "" {
+		s.older = j.newest[r.RequestID]
+		j.newest[r.RequestID] = seq
+	}
+	*j.at(seq) = s
+}
+
+// at returns the place of the record seq.
+func (j *Journal) at(seq uint64) *slot { return &j.slots[seq%uint64(len(j.slots))] }
+
+// forget takes the record whose place seq will have out of the index.
+func (j *Journal) forget(seq uint64) {
+	old := j.at(seq).record
+	if old != nil && j.newest[old.RequestID] == seq-uint64(len(j.slots)) {
+		delete(j.newest, old.RequestID)
+	}
+}
+
+// oldest returns the sequence number of the oldest record that is still there.
+func (j *Journal) oldest() uint64 {
+	if capacity := uint64(len(j.slots)); j.next > capacity {
+		return j.next - capacity
+	}
+	return 1
+}
+
+// Find returns the attempts that were answered with that request ID, newest
+// first; nil if there are none.
+func (j *Journal) Find(id string) []*record.Record {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	var found []*record.Record
+	oldest := j.oldest()
+	for seq := j.newest[id]; seq >= oldest; seq = j.at(seq).older {
+		found = append(found, j.at(seq).record)
+	}
+	return found
+}
+
+// Select returns the records f wants, newest first.
+func (j *Journal) Select(f Filter) []*record.Record {
+	var candidates []*record.Record
+	if f.RequestID != "" {
+		candidates = j.Find(f.RequestID)
+	} else {
+		candidates = j.all()
+	}
+	selected := candidates[:0]
+	for _, r := range candidates {
+		if f.Limit > 0 && len(selected) == f.Limit {
+			break
+		}
+		if f.wants(r) {
+			selected = append(selected, r)
+		}
+	}
+	return selected
+}
+
+// all returns every record, newest first.
+func (j *Journal) all() []*record.Record {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	oldest := j.oldest()
+	records := make([]*record.Record, 0, j.next-oldest)
+	for seq := j.next - 1; seq >= oldest; seq-- {
+		records = append(records, j.at(seq).record)
+	}
+	return records
+}
+
+// wants reports whether f wants r; request ID and limit are not looked at.
+func (f *Filter) wants(r *record.Record) bool {
+	return (matches(f.Code, r.ErrorCode) || matches(f.Code, r.CatalogCode)) &&
+		matches(f.Category, string(r.Category)) &&
+		matches(f.Action, r.Action) &&
+		(f.Since.IsZero() || !r.Time.Before(f.Since))
+}
+
+// matches reports whether a field has the wanted value; "" wants any.
+func matches(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
+
+// Stats returns the state of the journal.
+func (j *Journal) Stats() Stats {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	oldest := j.oldest()
+	return Stats{
+		Entries:  int(j.next - oldest), //nolint:gosec // at most the capacity
+		Capacity: len(j.slots),
+		Evicted:  oldest - 1,
+	}
+}

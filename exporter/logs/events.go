@@ -1,0 +1,207 @@
+// Package logs writes the program's log, and one line per failed attempt.
+//
+// Lines are JSON with a static msg; what varies is in fields, under the same
+// words as labels and span attributes (see Events). Trace context is at the top
+// level, as OpenTelemetry wants it in logs that are not its own.
+package logs
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// The names of events, in the field event.
+const (
+	EventError   = "ksyun.api.error"   // a failed call
+	EventCall    = "ksyun.api.call"    // a call that did not fail
+	EventRefused = "ksyun.tap.refused" // a request the tap turned away
+)
+
+// EventsConfig says which attempts are logged.
+type EventsConfig struct {
+	// Access asks for a line for every attempt, without sampling.
+	Access bool
+	// Dropped is told of lines left out because there were many like them.
+	Dropped func(reason string, n int)
+	// Now is the clock of the sampling; nil is time.Now.
+	Now func() time.Time
+}
+
+// Events logs attempts: failures by severity and sampled by code, the others at
+// debug, or all of them where an access log is wanted.
+//
+//	error   the tap's own fault; credentials
+//	warn    the vendor, the network, throttling and quotas; partial and masked
+//	        answers
+//	info    what the program got wrong; with Access, what did not fail
+//	debug   what did not fail
+//
+// It is safe for concurrent use.
+type Events struct {
+	log     *zap.Logger
+	access  bool
+	dropped func(reason string, n int)
+	sampler *sampler
+}
+
+// NewEvents returns events that go to log.
+func NewEvents(log *zap.Logger, cfg EventsConfig) *Events {
+	e := &Events{log: log, access: cfg.Access, dropped: cfg.Dropped}
+	if e.dropped == nil {
+		e.dropped = func(string, int) {}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	e.sampler = newSampler(cfg.Now)
+	return e
+}
+
+// Wants reports whether the attempt may be logged. It is quick, and meant to be
+// asked while the call is relayed.
+func (e *Events) Wants(o *classify.Observation) bool {
+	if o.Verdict.Outcome.Failed() || o.Fault.Refused() {
+		return true
+	}
+	return e.access || e.log.Core().Enabled(zapcore.DebugLevel)
+}
+
+// Write logs the attempt, unless its severity is not logged or there were too
+// many like it.
+func (e *Events) Write(r *record.Record) {
+	level := e.severity(r)
+	if !e.log.Core().Enabled(level) {
+		return
+	}
+	if r.Failed() && !e.access && !e.sampler.allow(sampleKey{r.Kind, r.ErrorCode}) {
+		e.dropped(reasonSampled, 1)
+		return
+	}
+	entry := e.log.Check(level, message(r))
+	if entry == nil {
+		return
+	}
+	if !r.Time.IsZero() {
+		entry.Time = r.Time // when it happened, not when its turn came
+	}
+	entry.Write(zap.Inline((*fields)(r)))
+}
+
+// severity is the level of r.
+func (e *Events) severity(r *record.Record) zapcore.Level {
+	switch {
+	case !r.Failed() && e.access:
+		return zapcore.InfoLevel
+	case !r.Failed():
+		return zapcore.DebugLevel
+	case r.Outcome == classify.OutcomePartial, r.Outcome == classify.OutcomeMasked:
+		return zapcore.WarnLevel
+	}
+	switch r.Blame {
+	case classify.BlameTap, classify.BlameCredential:
+		return zapcore.ErrorLevel
+	case classify.BlameClient:
+		return zapcore.InfoLevel
+	}
+	return zapcore.WarnLevel
+}
+
+// message is the static text of r.
+func message(r *record.Record) string {
+	switch {
+	case r.Fault.Refused():
+		return "request refused"
+	case r.Failed():
+		return "ksyun api call failed"
+	}
+	return "ksyun api call"
+}
+
+// event is the name of r's event.
+func event(r *record.Record) string {
+	switch {
+	case r.Fault.Refused():
+		return EventRefused
+	case r.Failed():
+		return EventError
+	}
+	return EventCall
+}
+
+// fields is a record as the fields of a line.
+type fields record.Record
+
+// MarshalLogObject implements zapcore.ObjectMarshaler.
+func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	r := (*record.Record)(f)
+	text := func(key, value string) {
+		if value != "" {
+			enc.AddString(key, value)
+		}
+	}
+	number := func(key string, value int) {
+		if value != 0 {
+			enc.AddInt(key, value)
+		}
+	}
+
+	text("event", event(r))
+	text("trace_id", r.TraceID)
+	text("span_id", r.SpanID)
+	if r.TraceID != "" {
+		enc.AddString("trace_flags", traceFlags(r))
+	}
+	text("request_id", r.RequestID)
+	text("service", r.Service)
+	text("action", r.Action)
+	text("version", r.Version)
+	text("region", r.Region)
+	text("outcome", string(r.Outcome))
+	number("http_status", r.HTTPStatus)
+	text("error_code", r.ErrorCode)
+	text("inner_code", r.InnerCode)
+	text("error_type", string(r.ErrorType))
+	text("category", string(r.Category))
+	text("blame", string(r.Blame))
+	if r.Failed() {
+		enc.AddBool("retryable", r.Retryable)
+	}
+	text("message", r.Message)
+	number("failed_items", r.FailedItems)
+	text("fault", string(r.Fault))
+	enc.AddFloat64("duration_seconds", r.DurationSeconds)
+	text("method", r.Method)
+	text("url", r.URL)
+	text("host", r.Host)
+	if r.Upstream.IsValid() {
+		enc.AddString("upstream", r.Upstream.String())
+	}
+	if r.Client.IsValid() {
+		enc.AddString("client", r.Client.String())
+	}
+	text("user_agent", r.UserAgent)
+	text("credential", r.Credential)
+	text("source", string(r.Source))
+	if r.Failed() {
+		text("advice", r.Advice)
+	}
+	return nil
+}
+
+// traceFlags spells the flags of the span the line belongs to: the attempt's, or
+// the one the program named in its traceparent.
+func traceFlags(r *record.Record) string {
+	const at, end = 53, 55
+	switch {
+	case r.Span.Exported:
+		return "01"
+	case len(r.Traceparent) >= end:
+		return r.Traceparent[at:end]
+	}
+	return "00"
+}

@@ -1,0 +1,129 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Family describes one metric family of this program's own. It is what
+// documentation is generated from.
+type Family struct {
+	Name   string
+	Type   string   // "counter", "gauge" or "histogram"
+	Labels []string // in the order of the exposition; nil without labels
+	Help   string
+}
+
+// The families, by the job they do. New creates each from its row, so that the
+// description cannot drift from what is scraped.
+var (
+	famRequests = Family{"ksyun_api_requests_total", counter,
+		[]string{"service", "action", "version", "region", "outcome", "status"},
+		"Attempts at API calls, by how they ended."}
+	famErrors = Family{"ksyun_api_errors_total", counter,
+		[]string{"service", "action", "version", "region", "code", "type", "status", "category"},
+		"Failed attempts at API calls, by the vendor's error code and by cause."}
+	famDuration = Family{"ksyun_api_request_duration_seconds", histogram,
+		[]string{"service", "action", "outcome"},
+		"Time from the first byte of an attempt's request to the last byte of its answer."}
+	famInFlight = Family{"ksyun_api_requests_in_flight", gauge,
+		[]string{"service"},
+		"Attempts begun and not ended."}
+	famPartial = Family{"ksyun_api_partial_failed_items_total", counter,
+		[]string{"service", "action"},
+		"Items that partial answers reported as failed."}
+	famLastError = Family{"ksyun_api_last_error_timestamp_seconds", gauge,
+		[]string{"service", "category"},
+		"When the last failed attempt of that category ended, in seconds since the epoch."}
+
+	famDropped = Family{"ksyun_tap_observations_dropped_total", counter,
+		[]string{"sink", "reason"},
+		"Observations that did not reach a sink's output, by sink and reason."}
+	famOverflow = Family{"ksyun_tap_label_overflow_total", counter,
+		[]string{"label"},
+		"Observations counted under _other because a label, or the number of series, was at its limit."}
+	famProxyErrors = Family{"ksyun_tap_proxy_errors_total", counter,
+		[]string{"reason"},
+		"Requests that were refused, or got no whole answer, by reason."}
+	famReloadOK = Family{"ksyun_tap_config_last_reload_successful", gauge, nil,
+		"Whether the last load of the configuration succeeded."}
+	famReloadTime = Family{"ksyun_tap_config_last_reload_success_timestamp_seconds", gauge, nil,
+		"When the configuration was last loaded with success, in seconds since the epoch."}
+	famBuildInfo = Family{"ksyun_tap_build_info", gauge,
+		[]string{"branch", "goarch", "goos", "goversion", "revision", "tags", "version"},
+		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which ksyun_tap was built, and the goos and goarch for the build."}
+
+	famClientConns = Family{"ksyun_tap_client_connections", gauge, nil,
+		"Open connections from programs."}
+	famAccepted = Family{"ksyun_tap_client_connections_accepted_total", counter, nil,
+		"Connections accepted from programs."}
+	famReceived = Family{"ksyun_tap_client_received_bytes_total", counter, nil,
+		"Bytes received from programs."}
+	famSent = Family{"ksyun_tap_client_sent_bytes_total", counter, nil,
+		"Bytes written to programs."}
+	famUpstreamConns = Family{"ksyun_tap_upstream_connections", gauge, nil,
+		"Open connections to the API, those at rest included."}
+	famUpstreamIdle = Family{"ksyun_tap_upstream_connections_idle", gauge, nil,
+		"Open connections to the API that wait for a request."}
+	famDials = Family{"ksyun_tap_upstream_dials_total", counter, nil,
+		"Connections dialled to the API."}
+	famReused = Family{"ksyun_tap_upstream_connections_reused_total", counter, nil,
+		"Requests sent on a connection to the API that had been used before."}
+	famPanics = Family{"ksyun_tap_panics_total", counter, nil,
+		"Panics recovered while relaying."}
+	famUnobserved = Family{"ksyun_tap_unobserved_requests_total", counter, nil,
+		"Requests relayed without being looked into."}
+	famTruncated = Family{"ksyun_tap_truncated_bodies_total", counter, nil,
+		"Bodies longer than what is looked into."}
+
+	famQueueLength = Family{"ksyun_tap_queue_length", gauge, nil,
+		"Observations that wait for journal, logs and traces."}
+	famQueueCapacity = Family{"ksyun_tap_queue_capacity", gauge, nil,
+		"Observations that may wait for journal, logs and traces."}
+	famJournalEntries = Family{"ksyun_tap_journal_entries", gauge, nil,
+		"Failures in the journal."}
+	famJournalCapacity = Family{"ksyun_tap_journal_capacity", gauge, nil,
+		"Failures the journal has room for."}
+	famJournalEvicted = Family{"ksyun_tap_journal_evicted_total", counter, nil,
+		"Failures that left the journal to make room."}
+)
+
+// The types of families.
+const (
+	counter   = "counter"
+	gauge     = "gauge"
+	histogram = "histogram"
+)
+
+// Describe lists every family of this program's own in the order of the
+// documentation. Those of the Go runtime (go_*), the process (process_*) and
+// the metrics handler (promhttp_*) come on top.
+func Describe() []Family {
+	return []Family{
+		famRequests, famErrors, famDuration, famInFlight, famPartial, famLastError,
+		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famBuildInfo,
+		famClientConns, famAccepted, famReceived, famSent,
+		famUpstreamConns, famUpstreamIdle, famDials, famReused,
+		famPanics, famUnobserved, famTruncated,
+		famQueueLength, famQueueCapacity,
+		famJournalEntries, famJournalCapacity, famJournalEvicted,
+	}
+}
+
+// counterVec makes the vector of counters f describes.
+func (f Family) counterVec() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
+}
+
+// gaugeVec makes the vector of gauges f describes.
+func (f Family) gaugeVec() *prometheus.GaugeVec {
+	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.Name, Help: f.Help}, f.Labels)
+}
+
+// gauge makes the single gauge f describes.
+func (f Family) gauge() prometheus.Gauge {
+	return prometheus.NewGauge(prometheus.GaugeOpts{Name: f.Name, Help: f.Help})
+}
+
+// desc makes the description of f for a collector that makes its metrics when
+// it is asked.
+func (f Family) desc() *prometheus.Desc {
+	return prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
+}

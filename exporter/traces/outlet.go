@@ -1,0 +1,167 @@
+package traces
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.uber.org/zap"
+)
+
+// logInterval is how often failing exports are logged, at most.
+const logInterval = time.Minute
+
+// outlet stands on both sides of the SDK's batch processor: it lets in no more
+// spans than the processor's queue holds, so that every one that is turned away
+// is counted here, and it counts those whose export failed.
+//
+//	OnEnd ──> room? ──> batch processor ──> ExportSpans ──> backend
+//	           │no                               │failed
+//	           └──> queue_full                   └──> export_failed
+type outlet struct {
+	sdktrace.SpanProcessor // the batch processor
+
+	exporter sdktrace.SpanExporter
+	dropped  func(reason string, n int)
+	log      *zap.Logger
+
+	room int // the most spans that may wait
+
+	mu      sync.Mutex // guards the fields below
+	waiting int        // spans let in whose export has not ended
+	ended   bool       // shutdown has counted those that wait
+	logged  time.Time  // when a failing export was last logged
+
+	giveUp context.Context // done when the time to flush at shutdown is over
+	stop   context.CancelFunc
+}
+
+// newOutlet returns the outlet to exporter.
+func newOutlet(exporter sdktrace.SpanExporter, cfg Config) *outlet {
+	q := &outlet{
+		exporter: exporter,
+		dropped:  cfg.Dropped,
+		log:      cfg.Log,
+		room:     queueSize(),
+	}
+	if q.dropped == nil {
+		q.dropped = func(string, int) {}
+	}
+	if q.log == nil {
+		q.log = zap.NewNop()
+	}
+	q.giveUp, q.stop = context.WithCancel(context.Background())
+	return q
+}
+
+// queueSize is how many spans may wait, as the environment says.
+func queueSize() int {
+	n, err := strconv.Atoi(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE"))
+	if err != nil || n <= 0 {
+		return sdktrace.DefaultMaxQueueSize
+	}
+	return n
+}
+
+// processor returns the outlet as the SDK wants it.
+func (q *outlet) processor() sdktrace.SpanProcessor {
+	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(exports{q}, sdktrace.WithMaxQueueSize(q.room))
+	return q
+}
+
+// OnEnd implements sdktrace.SpanProcessor. It never blocks.
+func (q *outlet) OnEnd(s sdktrace.ReadOnlySpan) {
+	if reason := q.admit(); reason != "" {
+		q.dropped(reason, 1)
+		return
+	}
+	q.SpanProcessor.OnEnd(s)
+}
+
+// admit makes room for one span, or tells why there is none.
+func (q *outlet) admit() (refusal string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.ended:
+		return reasonShutdown
+	case q.waiting >= q.room:
+		return reasonQueueFull
+	}
+	q.waiting++
+	return ""
+}
+
+// release takes n spans whose export has ended out of the account; false if
+// shutdown has taken them out before.
+func (q *outlet) release(n int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended {
+		return false
+	}
+	q.waiting -= n
+	return true
+}
+
+// shutdown runs the SDK's shutdown until ctx is done, and counts what was not
+// exported by then.
+func (q *outlet) shutdown(ctx context.Context, sdk func(context.Context) error) error {
+	defer q.stop()
+	defer context.AfterFunc(ctx, q.stop)()
+	err := sdk(ctx)
+
+	q.mu.Lock()
+	left := q.waiting
+	q.waiting, q.ended = 0, true
+	q.mu.Unlock()
+	if left > 0 {
+		q.dropped(reasonShutdown, left)
+	}
+	return err
+}
+
+// exports is the outlet's side towards the backend.
+type exports struct{ *outlet }
+
+var _ sdktrace.SpanExporter = exports{}
+
+// ExportSpans implements sdktrace.SpanExporter. A failure is dealt with here:
+// the SDK would write it to standard error.
+func (e exports) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(e.giveUp, cancel)()
+
+	err := e.exporter.ExportSpans(ctx, spans)
+	if e.release(len(spans)) && err != nil {
+		e.dropped(reasonExportFailed, len(spans))
+		e.report(err, len(spans))
+	}
+	return nil
+}
+
+// Shutdown implements sdktrace.SpanExporter.
+func (e exports) Shutdown(ctx context.Context) error { return e.exporter.Shutdown(ctx) }
+
+// report logs that an export failed, unless one was logged a short time ago or
+// we ended it ourselves.
+func (e exports) report(err error, spans int) {
+	if errors.Is(err, context.Canceled) && e.giveUp.Err() != nil {
+		return
+	}
+	e.mu.Lock()
+	now := time.Now()
+	due := e.logged.IsZero() || now.Sub(e.logged) >= logInterval
+	if due {
+		e.logged = now
+	}
+	e.mu.Unlock()
+	if due {
+		e.log.Warn("span export failed", zap.Int("spans", spans), zap.Error(err))
+	}
+}

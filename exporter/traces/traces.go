@@ -1,0 +1,180 @@
+// Package traces turns attempts into OpenTelemetry spans.
+//
+//	Decide   while the call is relayed: is the span kept, and what are its IDs
+//	Record   later, elsewhere: the span itself, with the times of the attempt
+//
+// Failures are always kept. A success is kept if the program's own trace is
+// sampled, is not kept if that is not sampled, and is kept by ratio if there is
+// none. The decision is made here and not by an SDK sampler, because by then
+// the outcome is known; OTEL_TRACES_SAMPLER therefore has no effect. Nothing is
+// injected into the call.
+//
+// Where spans go is OpenTelemetry's environment: OTEL_TRACES_EXPORTER and
+// OTEL_EXPORTER_OTLP_*. Without any of it no span is made and nothing dialled.
+package traces
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"sync/atomic"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/zap"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// scope names the instrumentation that makes the spans.
+const scope = "github.com/ksyun-tap/ksyun-tap/exporter/traces"
+
+// The reasons handed to Config.Dropped.
+const (
+	reasonQueueFull    = "queue_full"
+	reasonExportFailed = "export_failed"
+	reasonShutdown     = "shutdown"
+)
+
+// Config says how spans are made. The zero value will do.
+type Config struct {
+	// Version is the program's, for the resource and the scope.
+	Version string
+	// SuccessRatio is the share of successes without a trace of their own that
+	// is kept, 0 to 1.
+	SuccessRatio float64
+	// Exporter takes the spans; nil for the one the environment names, if any.
+	Exporter sdktrace.SpanExporter
+	// Dropped is told of spans that were made and did not reach the backend. It
+	// must be safe for concurrent use.
+	Dropped func(reason string, n int)
+	// Log is told of failing exports, at most once a minute; nil for silence.
+	Log *zap.Logger
+}
+
+// Tracer makes the spans. It is safe for concurrent use.
+type Tracer struct {
+	provider *sdktrace.TracerProvider // nil if no spans are exported
+	tracer   trace.Tracer
+	outlet   *outlet
+
+	// threshold is the success ratio as a share of all 63-bit numbers.
+	threshold atomic.Uint64
+}
+
+// New returns a tracer. It fails if the environment asks for something that
+// cannot be had; an unreachable backend is no error.
+func New(ctx context.Context, cfg Config) (*Tracer, error) {
+	t := &Tracer{}
+	t.SetSuccessRatio(cfg.SuccessRatio)
+
+	exporter := cfg.Exporter
+	if exporter == nil {
+		var err error
+		if exporter, err = fromEnvironment(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if exporter == nil {
+		return t, nil
+	}
+
+	t.outlet = newOutlet(exporter, cfg)
+	t.provider = sdktrace.NewTracerProvider(
+		sdktrace.WithResource(newResource(ctx, cfg)),
+		sdktrace.WithIDGenerator(ids{}),
+		sdktrace.WithSampler(sdktrace.AlwaysSample()), // Decide has decided
+		sdktrace.WithSpanProcessor(t.outlet.processor()),
+	)
+	t.tracer = t.provider.Tracer(scope,
+		trace.WithInstrumentationVersion(cfg.Version),
+		trace.WithSchemaURL(semconv.SchemaURL))
+	return t, nil
+}
+
+// Exports reports whether there is a backend the spans go to.
+func (t *Tracer) Exports() bool { return t.provider != nil }
+
+// SetSuccessRatio sets the share of successes without a trace of their own that
+// is kept, 0 to 1.
+func (t *Tracer) SetSuccessRatio(ratio float64) {
+	if !(ratio > 0) { // not a number is nothing
+		ratio = 0
+	}
+	t.threshold.Store(uint64(min(ratio, 1) * (1 << 63)))
+}
+
+// Decide reports whether the attempt's span is kept, and sets o.Span. A span
+// that is not kept leaves there the program's own trace and span, if it sent
+// them, so that whatever is told of the attempt can be found by them. A refused
+// request is no attempt at a call and has no span.
+func (t *Tracer) Decide(o *classify.Observation) bool {
+	failed := o.Verdict.Outcome.Failed()
+	if !failed && t.provider == nil {
+		return false // nobody will be told
+	}
+	p, joined := parseParent(o.Traceparent)
+	if t.provider == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.sampled) {
+		o.Span = classify.Span{TraceID: p.traceID, SpanID: p.spanID}
+		return false
+	}
+	o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
+	if !joined {
+		o.Span.TraceID = newTraceID()
+	}
+	return true
+}
+
+// keeps makes the decision itself.
+func (t *Tracer) keeps(failed, joined, sampled bool) bool {
+	switch {
+	case failed:
+		return true
+	case joined:
+		return sampled
+	}
+	threshold := t.threshold.Load()
+	return threshold > 0 && rand.Uint64()>>1 < threshold //nolint:gosec // a sample, no secret
+}
+
+// Record makes the span of an attempt that Decide keeps.
+func (t *Tracer) Record(r *record.Record) {
+	if t.provider == nil || !r.Span.Exported {
+		return
+	}
+	ctx := remoteParent(context.Background(), r.Traceparent, r.Tracestate)
+	ctx = withIDs(ctx, r.Span.TraceID, r.Span.SpanID)
+	_, span := t.tracer.Start(ctx, name(r),
+		trace.WithTimestamp(r.Start),
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attributes(r)...))
+	if code, description, ok := status(r); ok {
+		span.SetStatus(code, description)
+	}
+	span.End(trace.WithTimestamp(r.Time))
+}
+
+// Shutdown sends what is left and releases the exporter. What cannot be sent
+// until ctx is done is counted as dropped. Record must not be called any more.
+func (t *Tracer) Shutdown(ctx context.Context) error {
+	if t.provider == nil {
+		return nil
+	}
+	return t.outlet.shutdown(ctx, t.provider.Shutdown)
+}
+
+// newTraceID returns a random trace ID, which is not all zero.
+func newTraceID() (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:8], rand.Uint64())                  //nolint:gosec // must be unlikely to repeat, not secret
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
+	return id
+}
+
+// newSpanID returns a random span ID, which is not all zero.
+func newSpanID() (id [8]byte) {
+	binary.BigEndian.PutUint64(id[:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
+	return id
+}

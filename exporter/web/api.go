@@ -1,0 +1,165 @@
+package web
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// The limits of a list.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// api serves the journal as JSON, in the envelope of Prometheus' API.
+type api struct {
+	journal *journal.Journal
+}
+
+// answer is the envelope: Data with status "success", or the error.
+type answer struct {
+	Status    string `json:"status"`
+	Data      *data  `json:"data,omitempty"`
+	ErrorType string `json:"errorType,omitempty"`
+	Error     string `json:"error,omitempty"`
+}
+
+// data is what the API tells.
+type data struct {
+	Errors []*record.Record `json:"errors"` // newest first
+}
+
+// The values of answer.ErrorType.
+const (
+	errBadData  = "bad_data"
+	errNotFound = "not_found"
+)
+
+// list serves recent failures.
+func (a api) list(w http.ResponseWriter, r *http.Request) {
+	f, err := parseFilter(r.URL.Query(), time.Now())
+	if err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	succeed(w, a.journal.Select(f))
+}
+
+// one serves the attempts that were answered with one request ID.
+func (a api) one(w http.ResponseWriter, r *http.Request) {
+	id := r.PathValue("request_id")
+	if err := checkRequestID(id); err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	found := a.journal.Find(id)
+	if len(found) == 0 {
+		fail(w, http.StatusNotFound, errNotFound, fmt.Sprintf("no failed call with request ID %q in the journal", id))
+		return
+	}
+	succeed(w, found)
+}
+
+// succeed answers with records.
+func succeed(w http.ResponseWriter, found []*record.Record) {
+	if found == nil {
+		found = []*record.Record{} // [] in JSON, not null
+	}
+	reply(w, http.StatusOK, answer{Status: "success", Data: &data{found}})
+}
+
+// fail answers with an error.
+func fail(w http.ResponseWriter, status int, kind, message string) {
+	reply(w, status, answer{Status: "error", ErrorType: kind, Error: message})
+}
+
+// reply writes a as JSON.
+func reply(w http.ResponseWriter, status int, a answer) {
+	body, err := json.Marshal(a)
+	if err != nil { // not with the types above
+		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// parseFilter reads the parameters of a list. Unknown parameters, and known ones
+// given twice, are errors: a filter that is not applied would mislead.
+func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
+	f := journal.Filter{Limit: defaultLimit}
+	for name, values := range q {
+		if len(values) != 1 {
+			return f, fmt.Errorf("parameter %q is given %d times", name, len(values))
+		}
+		v := values[0]
+		if v == "" {
+			continue // an empty field of the form
+		}
+		var err error
+		switch name {
+		case "request_id":
+			f.RequestID, err = v, checkRequestID(v)
+		case "code":
+			f.Code = v
+		case "category":
+			f.Category = v
+		case "action":
+			f.Action = v
+		case "since":
+			f.Since, err = parseSince(v, now)
+		case "limit":
+			f.Limit, err = parseLimit(v)
+		default:
+			err = fmt.Errorf("unknown parameter %q", name)
+		}
+		if err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// checkRequestID returns an error for what cannot be a request ID.
+func checkRequestID(id string) error {
+	if classify.MakeRequestID(id).IsZero() {
+		return fmt.Errorf("invalid parameter \"request_id\": want 1 to %d printable ASCII characters without blanks, quotes, backslashes and angle brackets",
+			classify.MaxRequestID)
+	}
+	return nil
+}
+
+// parseSince reads a moment: RFC 3339, seconds since the epoch, or how long ago.
+func parseSince(s string, now time.Time) (time.Time, error) {
+	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
+		return t, nil
+	}
+	const maxSeconds = 1 << 40 // far in the future, and exact as a float
+	if sec, err := strconv.ParseFloat(s, 64); err == nil && sec >= 0 && sec < maxSeconds {
+		whole, frac := math.Modf(sec)
+		return time.Unix(int64(whole), int64(frac*1e9)), nil
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	return time.Time{}, fmt.Errorf("invalid parameter \"since\": %q is no RFC 3339 time, no Unix time and no duration such as 15m", s)
+}
+
+// parseLimit reads the length of a list.
+func parseLimit(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxLimit {
+		return 0, fmt.Errorf("invalid parameter \"limit\": want a number from 1 to %d", maxLimit)
+	}
+	return n, nil
+}

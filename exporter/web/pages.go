@@ -1,0 +1,113 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// templates are the pages. Their text is ours; all else is escaped.
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"stamp": stamp,
+	"took":  took,
+}).ParseFS(assets, "assets/*.html"))
+
+// pages serves the journal for people to read.
+type pages struct {
+	opts Options
+}
+
+// indexData is what the index shows.
+type indexData struct {
+	Version  string
+	Metrics  bool
+	NotReady string // "" if ready
+	Filter   journal.Filter
+	Since    string // as it was given
+	Problem  string // what is wrong with the filter
+	Errors   []*record.Record
+	Stats    journal.Stats
+}
+
+// oneData is what the page of one call shows.
+type oneData struct {
+	Version   string
+	RequestID string
+	Attempts  []attempt // newest first; none if not found
+}
+
+// attempt is one record with the texts for the vendor's support.
+type attempt struct {
+	*record.Record
+	English, Chinese string
+}
+
+// index serves the page with recent failures.
+func (p pages) index(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Since: q.Get("since")}
+	if p.opts.Ready != nil {
+		if err := p.opts.Ready(); err != nil {
+			d.NotReady = err.Error()
+		}
+	}
+	status := http.StatusOK
+	f, err := parseFilter(q, time.Now())
+	d.Filter, d.Stats = f, p.opts.Journal.Stats()
+	if err != nil {
+		d.Problem, status = err.Error(), http.StatusBadRequest
+	} else {
+		d.Errors = p.opts.Journal.Select(f)
+	}
+	render(w, status, "index.html", d)
+}
+
+// one serves the page of one call.
+func (p pages) one(w http.ResponseWriter, r *http.Request) {
+	d := oneData{Version: p.opts.Version, RequestID: r.PathValue("request_id")}
+	if checkRequestID(d.RequestID) != nil {
+		render(w, http.StatusBadRequest, "error.html", d)
+		return
+	}
+	for _, found := range p.opts.Journal.Find(d.RequestID) {
+		d.Attempts = append(d.Attempts, attempt{found, ticketEnglish(found), ticketChinese(found)})
+	}
+	status := http.StatusOK
+	if len(d.Attempts) == 0 {
+		status = http.StatusNotFound
+	}
+	render(w, status, "error.html", d)
+}
+
+// render writes a page, or an error if it cannot be made.
+func render(w http.ResponseWriter, status int, name string, d any) {
+	var b bytes.Buffer
+	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
+		http.Error(w, "cannot make the page", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = b.WriteTo(w)
+}
+
+// stylesheet serves the pages' style.
+func stylesheet(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, assets, "assets/style.css")
+}
+
+// stamp writes a time for a table, in UTC.
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
+
+// took writes a duration of seconds for a table.
+func took(seconds float64) string {
+	return time.Duration(seconds * float64(time.Second)).Round(time.Microsecond).String()
+}

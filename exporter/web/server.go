@@ -1,0 +1,115 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+	"go.uber.org/zap"
+	"go.uber.org/zap/exp/zapslog"
+	"golang.org/x/sync/errgroup"
+)
+
+// The limits of the admin server. Requests are small, and so are the answers.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+)
+
+// ServerConfig says how the admin handler is served.
+type ServerConfig struct {
+	Handler http.Handler
+	// ConfigFile is a web configuration file of the Prometheus exporter toolkit
+	// for TLS and basic authentication; "" for neither. It is read again for
+	// each connection, so that certificates and users may change.
+	ConfigFile string
+	// Log is told of what goes wrong with connections; nil for silence.
+	Log *zap.Logger
+}
+
+// Server serves the admin handler on listeners that are open already.
+type Server struct {
+	configFile string
+	log        *slog.Logger
+	listeners  []net.Listener
+	servers    []*http.Server // one per listener: the toolkit sets up each on its own
+}
+
+// NewServer returns a server for those listeners, which become its own. It
+// fails if the configuration file is not a good one.
+func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
+	if err := web.Validate(cfg.ConfigFile); err != nil {
+		return nil, fmt.Errorf("web configuration file %s: %w", cfg.ConfigFile, err)
+	}
+	log := cfg.Log
+	if log == nil {
+		log = zap.NewNop()
+	}
+	s := &Server{
+		configFile: cfg.ConfigFile,
+		log:        slog.New(zapslog.NewHandler(log.Core(), zapslog.WithName("web"))),
+		listeners:  listeners,
+	}
+	for range listeners {
+		s.servers = append(s.servers, &http.Server{
+			Handler:           cfg.Handler,
+			ReadHeaderTimeout: readHeaderTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeaderBytes,
+			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		})
+	}
+	return s, nil
+}
+
+// Serve serves until Shutdown, which makes it return nil, or until one of the
+// listeners fails, which ends the others.
+func (s *Server) Serve() error {
+	flags := &web.FlagConfig{WebConfigFile: &s.configFile}
+	var group errgroup.Group
+	for i, l := range s.listeners {
+		group.Go(func() error {
+			err := web.Serve(l, s.servers[i], flags, s.log)
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			s.close()
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
+		})
+	}
+	return group.Wait()
+}
+
+// Shutdown lets requests end until ctx is done, and then ends them. It may be
+// called before Serve, which then returns at once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	var errs []error
+	for i, srv := range s.servers {
+		errs = append(errs, srv.Shutdown(ctx))
+		// A listener that was never served is not the server's to close.
+		if err := s.listeners[i].Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if ctx.Err() != nil {
+		s.close()
+	}
+	return errors.Join(errs...)
+}
+
+// close ends all connections.
+func (s *Server) close() {
+	for _, srv := range s.servers {
+		_ = srv.Close()
+	}
+}

@@ -1,0 +1,89 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// beijing is the zone of the vendor's support. It knows no summer time, and is
+// not read from the system, which may have no zones.
+var beijing = time.FixedZone("UTC+8", 8*60*60)
+
+// ticketEnglish writes what the vendor's support needs to know of r.
+func ticketEnglish(r *record.Record) string {
+	return ticket(r, [...]string{
+		"A Ksyun API call failed. Please look into it by its request ID.",
+		"Request ID", "Time", "Region", "API", "Error code", "Error type", "HTTP status", "Message",
+		"Request URL", "Host", "Server address", "Client", "Failed items",
+	}, "none")
+}
+
+// ticketChinese is ticketEnglish in Chinese.
+func ticketChinese(r *record.Record) string {
+	return ticket(r, [...]string{
+		"调用金山云 API 失败，请根据请求 ID 协助排查。",
+		"请求 ID", "时间", "地域", "接口", "错误码", "错误类型", "HTTP 状态码", "错误信息",
+		"请求地址", "域名", "服务端地址", "客户端", "失败条目数",
+	}, "无")
+}
+
+// ticket writes r under those words: a greeting, the names of the lines, and
+// what stands where a line everyone asks for is empty.
+func ticket(r *record.Record, words [14]string, none string) string {
+	var b strings.Builder
+	b.WriteString(words[0])
+	b.WriteString("\n\n")
+	line := func(i int, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s: %s\n", words[i], value)
+		}
+	}
+	always := func(i int, value string) {
+		if value == "" {
+			value = none
+		}
+		line(i, value)
+	}
+
+	always(1, r.RequestID)
+	always(2, fmt.Sprintf("%s (%s)", r.Time.UTC().Format(time.RFC3339), r.Time.In(beijing).Format(time.RFC3339)))
+	always(3, r.Region)
+	always(4, operation(r))
+	always(5, codes(r))
+	line(6, string(r.ErrorType))
+	always(7, number(r.HTTPStatus))
+	always(8, r.Message)
+	always(9, strings.TrimSpace(r.Method+" "+r.URL))
+	line(10, r.Host)
+	if r.Upstream.IsValid() {
+		line(11, r.Upstream.String())
+	}
+	line(12, r.UserAgent)
+	line(13, number(r.FailedItems))
+	return b.String()
+}
+
+// operation names the API that was called: service, action and version.
+func operation(r *record.Record) string {
+	return strings.Join(strings.Fields(r.Service+" "+r.Action+" "+r.Version), " ")
+}
+
+// codes names the error code and the inner one.
+func codes(r *record.Record) string {
+	if r.InnerCode == "" {
+		return r.ErrorCode
+	}
+	return fmt.Sprintf("%s (%s)", r.ErrorCode, r.InnerCode)
+}
+
+// number spells n, "" for 0.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
