@@ -248,9 +248,8 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 	if len(v.raw) > maxKey {
 		return nil, true
 	}
-	w := writer{b: buf[:0], max: maxKey}
-	w.json(v.raw)
-	return w.b, true
+	name, _ = appendJSON(buf[:0], v.raw)
+	return name, true
 }
 
 // element moves to the next element of a list. At the end of the list, which

@@ -89,12 +89,10 @@ func (p *param) append(dst []byte) []byte {
 	case encodedURL:
 		return appendUnescaped(dst, p.raw)
 	case encodedJSON:
-		w := writer{b: dst, max: cap(dst)}
-		w.json(p.raw)
-		if w.full {
-			return dst
+		if text, ok := appendJSON(dst, p.raw); ok {
+			return text
 		}
-		return w.b
+		return dst
 	}
 	if len(p.raw) > cap(dst)-len(dst) {
 		return dst

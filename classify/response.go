@@ -170,9 +170,8 @@ func clean(dst []byte, f field) []byte {
 	if f.raw == nil {
 		return dst
 	}
-	w := writer{b: dst, max: cap(dst)}
-	w.field(f)
-	return w.b
+	text, _ := appendField(dst, f)
+	return text
 }
 
 // appendLower appends b in lower case.

@@ -12,45 +12,117 @@ const (
 	maxCode    = 128
 )
 
-// writer makes foreign text fit to keep: unescaped, valid UTF-8, without
-// control characters, at most max bytes long, cut between characters.
-type writer struct {
-	b    []byte // within its capacity nothing is allocated
-	max  int
-	full bool
-}
+// The functions below make foreign text fit to keep: unescaped, valid UTF-8,
+// without control characters. They append to dst within its capacity, so that
+// they never allocate, and tell by ok whether all of s had room; what is cut
+// is cut between characters.
 
-// field writes f.
-func (w *writer) field(f field) {
+// appendField appends the text of f, without blanks around it.
+func appendField(dst []byte, f field) (text []byte, ok bool) {
 	raw := bytes.TrimSpace(f.raw)
 	switch f.esc {
 	case escapeJSON:
-		w.json(raw)
+		dst, ok = appendJSON(dst, raw)
 	case escapeXML:
-		w.xml(raw)
+		dst, ok = appendXML(dst, raw)
 	default:
-		w.bytes(raw)
+		dst, ok = appendText(dst, raw)
 	}
-	w.b = bytes.TrimSpace(w.b)
+	return bytes.TrimSpace(dst), ok
 }
 
-// rune writes one character, a control character as a blank.
-func (w *writer) rune(r rune) {
-	if w.full {
-		return
+// appendText appends text that is not escaped.
+func appendText(dst, s []byte) (text []byte, ok bool) {
+	for ok = true; len(s) > 0 && ok; {
+		if n := plain(s); n > 0 {
+			dst, ok = appendPlain(dst, s[:n])
+			s = s[n:]
+			continue
+		}
+		r, n := utf8.DecodeRune(s)
+		dst, ok = appendRune(dst, r)
+		s = s[n:]
 	}
+	return dst, ok
+}
+
+// appendJSON appends the inside of a JSON string.
+func appendJSON(dst, s []byte) (text []byte, ok bool) {
+	for ok = true; len(s) > 0 && ok; {
+		if n := plain(s); n > 0 {
+			dst, ok = appendPlain(dst, s[:n])
+			s = s[n:]
+			continue
+		}
+		r, n := jsonRune(s)
+		if n == 0 {
+			return dst, ok // cut inside an escape
+		}
+		dst, ok = appendRune(dst, r)
+		s = s[n:]
+	}
+	return dst, ok
+}
+
+// appendXML appends the text of an element: entities and CDATA resolved, tags
+// left out.
+func appendXML(dst, s []byte) (text []byte, ok bool) {
+	for ok = true; len(s) > 0 && ok; {
+		if n := plain(s); n > 0 {
+			dst, ok = appendPlain(dst, s[:n])
+			s = s[n:]
+			continue
+		}
+		switch {
+		case bytes.HasPrefix(s, cdataOpen):
+			s = s[len(cdataOpen):]
+			inside, rest, _ := bytes.Cut(s, cdataClose)
+			dst, ok = appendText(dst, inside)
+			s = rest
+		case s[0] == '<':
+			_, s, _ = bytes.Cut(s, []byte{'>'})
+		default:
+			r, n := xmlRune(s)
+			dst, ok = appendRune(dst, r)
+			s = s[n:]
+		}
+	}
+	return dst, ok
+}
+
+var (
+	cdataOpen  = []byte("<![CDATA[")
+	cdataClose = []byte("]]>")
+)
+
+// appendRune appends one character, a control character as a blank.
+func appendRune(dst []byte, r rune) (text []byte, ok bool) {
 	if isControl(r) {
 		r = ' '
 	}
-	n := utf8.RuneLen(r)
-	if n < 0 {
-		r, n = utf8.RuneError, len("\uFFFD")
+	if len(dst)+utf8.RuneLen(r) > cap(dst) {
+		return dst, false
 	}
-	if len(w.b)+n > w.max {
-		w.full = true
-		return
+	return utf8.AppendRune(dst, r), true
+}
+
+// appendPlain appends printable ASCII.
+func appendPlain(dst, s []byte) (text []byte, ok bool) {
+	if room := cap(dst) - len(dst); len(s) > room {
+		return append(dst, s[:room]...), false
 	}
-	w.b = utf8.AppendRune(w.b, r)
+	return append(dst, s...), true
+}
+
+// plain is the length of the printable ASCII at the start of s that is written
+// as itself in JSON and in XML.
+func plain(s []byte) int {
+	for i, c := range s {
+		if c < ' ' || c >= 0x7f || c == '\\' || c == '&' || c == '<' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // isControl reports whether r is a control character, a line separator, or
@@ -67,78 +139,23 @@ func isControl(r rune) bool {
 	return false
 }
 
-// bytes writes text that is not escaped.
-func (w *writer) bytes(s []byte) {
-	for len(s) > 0 && !w.full {
-		if n := plain(s); n > 0 {
-			w.ascii(s[:n])
-			s = s[n:]
-			continue
-		}
-		r, n := utf8.DecodeRune(s)
-		w.rune(r)
-		s = s[n:]
+// jsonRune reads the character at the start of the inside of a JSON string. n
+// is 0 if s breaks off inside an escape.
+func jsonRune(s []byte) (r rune, n int) {
+	switch {
+	case s[0] != '\\':
+		return utf8.DecodeRune(s)
+	case len(s) < 2:
+		return 0, 0
+	case s[1] == 'u':
+		return unicodeEscape(s)
 	}
-}
-
-// ascii writes printable ASCII.
-func (w *writer) ascii(s []byte) {
-	if room := w.max - len(w.b); len(s) > room {
-		s = s[:room]
-		w.full = true
-	}
-	w.b = append(w.b, s...)
-}
-
-// plain is the length of the printable ASCII at the start of s that is written
-// as itself in JSON and in XML.
-func plain(s []byte) int {
-	for i, c := range s {
-		if c < ' ' || c >= 0x7f || c == '\\' || c == '&' || c == '<' {
-			return i
-		}
-	}
-	return len(s)
-}
-
-// json writes the inside of a JSON string.
-func (w *writer) json(s []byte) {
-	for len(s) > 0 && !w.full {
-		if n := plain(s); n > 0 {
-			w.ascii(s[:n])
-			s = s[n:]
-			continue
-		}
-		if s[0] != '\\' {
-			r, n := utf8.DecodeRune(s)
-			w.rune(r)
-			s = s[n:]
-			continue
-		}
-		if len(s) < 2 {
-			return // cut inside an escape
-		}
-		if s[1] == 'u' {
-			r, n := unicodeEscape(s)
-			if n == 0 {
-				return
-			}
-			w.rune(r)
-			s = s[n:]
-			continue
-		}
-		w.rune(simpleEscape(s[1]))
-		s = s[2:]
-	}
-}
-
-// simpleEscape returns the character of a two-byte JSON escape.
-func simpleEscape(c byte) rune {
-	switch c {
+	switch c := s[1]; c {
 	case 'b', 'f', 'n', 'r', 't':
-		return ' '
+		return ' ', 2
+	default:
+		return rune(c), 2
 	}
-	return rune(c)
 }
 
 // unicodeEscape reads the \uXXXX, or the pair of them, at the start of s. n is
@@ -188,80 +205,46 @@ func unhex(c byte) int {
 	return -1
 }
 
-var (
-	cdataOpen  = []byte("<![CDATA[")
-	cdataClose = []byte("]]>")
-)
-
-// xml writes the text of an element: entities and CDATA resolved, tags left
-// out.
-func (w *writer) xml(s []byte) {
-	for len(s) > 0 && !w.full {
-		if n := plain(s); n > 0 {
-			w.ascii(s[:n])
-			s = s[n:]
-			continue
-		}
-		switch {
-		case s[0] == '&':
-			r, n := entity(s)
-			w.rune(r)
-			s = s[n:]
-		case bytes.HasPrefix(s, cdataOpen):
-			s = s[len(cdataOpen):]
-			end := bytes.Index(s, cdataClose)
-			if end < 0 {
-				w.bytes(s)
-				return
-			}
-			w.bytes(s[:end])
-			s = s[end+len(cdataClose):]
-		case s[0] == '<':
-			end := bytes.IndexByte(s, '>')
-			if end < 0 {
-				return
-			}
-			s = s[end+1:]
-		default:
-			r, n := utf8.DecodeRune(s)
-			w.rune(r)
-			s = s[n:]
-		}
-	}
-}
-
 // maxEntity is the length of the longest entity that is resolved, &#x10FFFF;
 // with a little room.
 const maxEntity = 12
 
-// entity resolves the entity at the start of s. What is none stands for
-// itself.
-func entity(s []byte) (r rune, n int) {
+// xmlRune reads the character or entity at the start of s. What looks like an
+// entity and is none stands for itself.
+func xmlRune(s []byte) (r rune, n int) {
+	if s[0] != '&' {
+		return utf8.DecodeRune(s)
+	}
 	end := bytes.IndexByte(s[:min(len(s), maxEntity)], ';')
 	if end < 2 {
 		return '&', 1
 	}
-	switch name := s[1:end]; {
-	case string(name) == "lt":
+	switch name := string(s[1:end]); {
+	case name == "lt":
 		return '<', end + 1
-	case string(name) == "gt":
+	case name == "gt":
 		return '>', end + 1
-	case string(name) == "amp":
+	case name == "amp":
 		return '&', end + 1
-	case string(name) == "quot":
+	case name == "quot":
 		return '"', end + 1
-	case string(name) == "apos":
+	case name == "apos":
 		return '\'', end + 1
 	case name[0] == '#' && len(name) > 1:
-		digits, base := name[1:], 10
-		if digits[0] == 'x' || digits[0] == 'X' {
-			digits, base = digits[1:], 16
-		}
-		v, err := strconv.ParseUint(string(digits), base, 32)
-		if err != nil || v > utf8.MaxRune {
-			return utf8.RuneError, end + 1
-		}
-		return rune(v), end + 1
+		return reference(name[1:]), end + 1
 	}
 	return '&', 1
+}
+
+// reference returns the character of a numeric reference.
+func reference(digits string) rune {
+	base := 10
+	if digits[0] == 'x' || digits[0] == 'X' {
+		digits, base = digits[1:], 16
+	}
+	v, err := strconv.ParseUint(digits, base, 32)
+	if err != nil || v > utf8.MaxRune || 0xd800 <= v && v < 0xe000 {
+		return utf8.RuneError
+	}
+	return rune(v)
 }
