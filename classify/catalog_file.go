@@ -1,7 +1,10 @@
 package classify
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -28,15 +31,28 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	if len(data) > maxCatalogBytes {
 		return nil, p.wrong(1, "the file is larger than 1 MiB", "check that it is a catalogue, or split it")
 	}
-	var doc yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		line, what := yamlError(err)
-		return nil, p.wrong(line, what, "mend the YAML")
-	}
-	if len(doc.Content) == 0 {
+	var doc, more yaml.Node
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	switch err := dec.Decode(&doc); {
+	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
 		return nil, p.wrong(1, "the file is empty", `give it a list of rows under "entries:"`)
+	case err != nil:
+		return nil, p.notYAML(err)
+	}
+	switch err := dec.Decode(&more); {
+	case errors.Is(err, io.EOF):
+	case err != nil:
+		return nil, p.notYAML(err)
+	default:
+		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one")
 	}
 	return p.file(doc.Content[0])
+}
+
+// notYAML is the error for a file that is no YAML.
+func (p *catalogParser) notYAML(err error) error {
+	line, what := yamlError(err)
+	return p.wrong(line, what, "mend the YAML")
 }
 
 // yamlError takes the line and the text from an error of the YAML reader,
@@ -279,7 +295,6 @@ func (r *rowParser) inherit() error {
 	if !r.has("row") {
 		e.Row = base.Row
 	}
-	inheritText(&e.Example, base.Example)
 	inheritText(&e.Meaning, base.Meaning)
 	inheritText(&e.Advice, base.Advice)
 	inheritText(&e.Source, base.Source)
