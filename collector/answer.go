@@ -1,0 +1,178 @@
+package collector
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"strconv"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// refusal is why a request was answered by us. Its message is for the person
+// who runs the program: it says what to do and holds nothing of the request but
+// the host's name.
+type refusal struct {
+	fault   classify.Fault
+	message string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+var (
+	errNoRoute = &refusal{classify.FaultNoRoute,
+		"The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy."}
+	errConnect = &refusal{classify.FaultUnsupported,
+		"CONNECT is not offered: what is inside the tunnel could not be observed. Use the http:// endpoint, with --upstream.scheme=https to go on over TLS."}
+	errHostsDiffer = &refusal{classify.FaultHostRefused,
+		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host."}
+)
+
+func refuseHost(host string) error {
+	return &refusal{classify.FaultHostRefused,
+		"The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward."}
+}
+
+func refusePort(host string) error {
+	return &refusal{classify.FaultHostRefused,
+		"The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + "."}
+}
+
+func refuseAddress(host string) error {
+	return &refusal{classify.FaultHostRefused,
+		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT."}
+}
+
+func refuseLoop(host string) error {
+	return &refusal{classify.FaultLoop,
+		"The host " + host + " leads back to ksyun-tap. Name its real address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT."}
+}
+
+// answer is an error response of our own.
+type answer struct {
+	status   int
+	fault    classify.Fault
+	message  string
+	id       string
+	json     bool // else XML, as the vendor's
+	bodyless bool // to a HEAD request
+	close    bool
+}
+
+// explain turns what kept a request from being sent into an answer. Statuses
+// and codes are such that no SDK tries again: a request that was refused will
+// be refused again.
+func explain(err error) answer {
+	var (
+		ours *refusal
+		bad  *relay.Refusal
+	)
+	switch {
+	case errors.As(err, &bad):
+		return answer{status: bad.Status, fault: classify.FaultBadRequest,
+			message: "The request cannot be passed on: " + bad.Reason + "."}
+	case errors.As(err, &ours):
+		return answer{status: statusOf(ours.fault), fault: ours.fault, message: ours.message}
+	}
+	return answer{status: 501, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
+}
+
+func statusOf(f classify.Fault) int {
+	switch f {
+	case classify.FaultBadRequest, classify.FaultNoRoute:
+		return 400
+	case classify.FaultHostRefused, classify.FaultLoop:
+		return 403
+	}
+	return 501
+}
+
+func statusText(status int) string {
+	switch status {
+	case 400:
+		return "Bad Request"
+	case 403:
+		return "Forbidden"
+	case 431:
+		return "Request Header Fields Too Large"
+	}
+	return "Not Implemented"
+}
+
+// codeOf names a fault in the vendor's style.
+func codeOf(f classify.Fault) string {
+	switch f {
+	case classify.FaultBadRequest:
+		return "TapBadRequest"
+	case classify.FaultNoRoute:
+		return "TapNoRoute"
+	case classify.FaultHostRefused:
+		return "TapHostRefused"
+	case classify.FaultLoop:
+		return "TapLoop"
+	case classify.FaultUnsupported:
+		return "TapUnsupported"
+	case classify.FaultDNS:
+		return "TapUpstreamNotFound"
+	case classify.FaultConnRefused:
+		return "TapUpstreamRefused"
+	case classify.FaultDialTimeout:
+		return "TapUpstreamSilent"
+	case classify.FaultTLS:
+		return "TapUpstreamNotTrusted"
+	}
+	return "TapUpstreamUnreachable"
+}
+
+// append appends the whole response. Nothing in it needs escaping: messages
+// are our own, and host names were read as such.
+func (a *answer) append(dst []byte) []byte {
+	kind := "Receiver"
+	if a.fault.Refused() {
+		kind = "Sender"
+	}
+	var body []byte
+	media := "application/json"
+	if a.json {
+		body = append(body, `{"RequestId":"`+a.id+`","Error":{"Type":"`+kind+`","Code":"`+codeOf(a.fault)+`","Message":"`+a.message+`"}}`...)
+	} else {
+		media = "text/xml; charset=utf-8"
+		body = append(body, `<ErrorResponse><RequestId>`+a.id+`</RequestId><Error><Type>`+kind+`</Type><Code>`+codeOf(a.fault)+`</Code><Message>`+a.message+`</Message></Error></ErrorResponse>`...)
+	}
+	dst = append(dst, "HTTP/1.1 "+strconv.Itoa(a.status)+" "+statusText(a.status)+
+		"\r\nContent-Type: "+media+
+		"\r\nContent-Length: "+strconv.Itoa(len(body))+
+		"\r\nX-KSC-REQUEST-ID: "+a.id+
+		"\r\nX-Ksyun-Tap-Error: "+string(a.fault)...)
+	if a.close {
+		dst = append(dst, "\r\nConnection: close"...)
+	}
+	dst = append(dst, "\r\n\r\n"...)
+	if a.bodyless {
+		return dst
+	}
+	return append(dst, body...)
+}
+
+// wantsJSON reads Accept as the vendor does: JSON only where it is named.
+func wantsJSON(accept []byte) bool {
+	return bytes.Contains(bytes.ToLower(accept), []byte("application/json"))
+}
+
+// newRequestID returns a random UUID.
+func newRequestID() string {
+	var u [16]byte
+	rand.Read(u[:]) //nolint:errcheck // it never fails
+	u[6] = u[6]&0x0f | 0x40
+	u[8] = u[8]&0x3f | 0x80
+	var b [36]byte
+	hex.Encode(b[:8], u[:4])
+	hex.Encode(b[9:13], u[4:6])
+	hex.Encode(b[14:18], u[6:8])
+	hex.Encode(b[19:23], u[8:10])
+	hex.Encode(b[24:], u[10:])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}

@@ -1,0 +1,171 @@
+package collector
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// dialer connects to upstreams, but not to where a request must not lead.
+type dialer struct {
+	connect   time.Duration
+	handshake time.Duration
+	tls       *tls.Config
+	listeners func() []net.Addr
+}
+
+// dial connects to key's host, by way of to if that is not empty.
+func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, error) {
+	address, trusted := to, to != ""
+	if !trusted {
+		address = joinHostPort(key.Host, key.Port)
+	}
+	nd := net.Dialer{
+		Timeout: d.connect,
+		// Looking at the address that is about to be connected to leaves no
+		// room for a name that resolves to something else the second time.
+		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+			return d.check(address, key.Host, trusted)
+		},
+	}
+	nc, err := nd.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, dialError(err, key.Host)
+	}
+	if !key.TLS {
+		return nc, nil
+	}
+	cfg := d.tls.Clone()
+	cfg.ServerName = key.Host
+	tc := tls.Client(nc, cfg)
+	if d.handshake > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.handshake)
+		defer cancel()
+	}
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close() //nolint:errcheck // it was never used
+		return nil, tlsFailed(err, key.Host)
+	}
+	return tc, nil
+}
+
+// check refuses addresses by which a request would come back to us or reach
+// what only this machine can reach.
+func (d *dialer) check(address, host string, trusted bool) error {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return refuseAddress(host)
+	}
+	ip := ap.Addr().Unmap()
+	if d.isOurs(ip, ap.Port()) {
+		return refuseLoop(host)
+	}
+	if !trusted && isForbidden(ip) {
+		return refuseAddress(host)
+	}
+	return nil
+}
+
+// isOurs reports whether one of our own listeners is at that address.
+func (d *dialer) isOurs(ip netip.Addr, port uint16) bool {
+	for _, a := range d.listeners() {
+		tcp, ok := a.(*net.TCPAddr)
+		if !ok || tcp.AddrPort().Port() != port {
+			continue
+		}
+		at := tcp.AddrPort().Addr().Unmap()
+		if at == ip || (at.IsUnspecified() || ip.IsUnspecified()) && isLocal(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// isLocal reports whether ip is an address of this machine.
+func isLocal(ip netip.Addr) bool {
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return true // better a refused call than a loop
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if at, ok := netip.AddrFromSlice(n.IP); ok && at.Unmap() == ip.WithZone("") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var (
+	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
+	reserved    = netip.MustParsePrefix("240.0.0.0/4") // broadcast included
+	nat64       = netip.MustParsePrefix("64:ff9b::/96")
+	metadata    = []netip.Addr{ // of clouds that keep it outside of link-local
+		netip.MustParseAddr("100.100.100.200"),
+		netip.MustParseAddr("fd00:ec2::254"),
+	}
+)
+
+// isForbidden tells the addresses that no name in a request may lead to:
+// loopback, link-local (which has the cloud's metadata), unspecified and
+// multicast. Private networks are not among them: the API has hosts there.
+func isForbidden(ip netip.Addr) bool {
+	if nat64.Contains(ip) {
+		b := ip.As16()
+		ip = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	if ip.IsLoopback() || ip.IsLinkLocalUnicast() || ip.IsMulticast() || ip.IsUnspecified() ||
+		thisNetwork.Contains(ip) || reserved.Contains(ip) {
+		return true
+	}
+	for _, m := range metadata {
+		if ip == m {
+			return true
+		}
+	}
+	return false
+}
+
+// dialError tells what kept a connection from being made. What it returns is
+// always a *refusal.
+func dialError(err error, host string) error {
+	var (
+		ours *refusal
+		dns  *net.DNSError
+		nerr net.Error
+	)
+	switch {
+	case errors.As(err, &ours):
+		return ours
+	case errors.As(err, &dns):
+		return &refusal{classify.FaultDNS, "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &refusal{classify.FaultConnRefused, "The host " + host + " refuses connections. Check the port, or lead it to another address with --upstream.connect-to."}
+	case errors.As(err, &nerr) && nerr.Timeout():
+		return &refusal{classify.FaultDialTimeout, "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
+	}
+	return &refusal{classify.FaultUnreachable, "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
+}
+
+func tlsFailed(err error, host string) error {
+	var (
+		cert *tls.CertificateVerificationError
+		why  = "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port."
+	)
+	if errors.As(err, &cert) {
+		why = "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file."
+	}
+	return &refusal{classify.FaultTLS, why}
+}

@@ -1,0 +1,305 @@
+package collector
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// handler decides on the requests of one client connection and turns each
+// exchange into an observation. Everything it needs is made once and reused.
+type handler struct {
+	p     *Proxy
+	rules *rules // of the running exchange
+	dest  destination
+	begun bool
+	why   answer // to a request that was turned away
+
+	obs     classify.Observation
+	call    classify.Call
+	secrets classify.Secrets
+	request classify.Request
+	reply   classify.Response
+	body    int // bytes of the body that call was read from
+
+	// The last decision, for the next request to the same place.
+	last struct {
+		rules     *rules
+		authority []byte
+		https     bool
+		dest      destination
+	}
+	// The last access key and its hash.
+	accessKey  []byte
+	credential string
+}
+
+func newHandler(p *Proxy, client netip.AddrPort) *handler {
+	h := &handler{p: p, rules: p.rules.Load()}
+	h.obs.Client = client
+	return h
+}
+
+// Route implements relay.Handler.
+func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
+	h.rules = h.p.rules.Load()
+	q := &x.Request
+	authority := q.Host()
+	h.obs.Source = classify.SourceReverse
+	switch q.Form {
+	case relay.FormAuthority:
+		return relay.Route{}, errConnect
+	case relay.FormAbsolute:
+		authority = q.Authority()
+		h.obs.Source = classify.SourceForward
+	}
+	if err := h.lookUp(authority, q.TLS); err != nil {
+		return relay.Route{}, err
+	}
+	if q.Form == relay.FormAbsolute {
+		if err := h.checkHost(q.Host(), authority); err != nil {
+			return relay.Route{}, err
+		}
+	}
+	route := relay.Route{Key: h.dest.key}
+	if q.HopByHop() {
+		route.Keep = signedFields(q.Get("Authorization"), q.Target())
+	}
+	return route, nil
+}
+
+// forget makes h ready for the next exchange.
+func (h *handler) forget() {
+	h.dest, h.begun, h.why = destination{}, false, answer{}
+	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
+	h.obs = classify.Observation{Client: h.obs.Client}
+}
+
+// lookUp decides where requests for authority go.
+func (h *handler) lookUp(authority []byte, https bool) (err error) {
+	l := &h.last
+	if l.rules == h.rules && l.https == https && bytes.Equal(l.authority, authority) {
+		h.dest = l.dest
+		return nil
+	}
+	h.dest, err = h.rules.destination(authority, https)
+	if err != nil {
+		return err
+	}
+	l.rules, l.https, l.dest = h.rules, https, h.dest
+	l.authority = append(l.authority[:0], authority...)
+	return nil
+}
+
+// checkHost holds the Host field of a request in absolute form against its
+// target. They may differ, as in the vendor's own examples, but not so that a
+// host could be reached under another's name.
+func (h *handler) checkHost(host, authority []byte) error {
+	if host == nil || bytes.Equal(host, authority) {
+		return nil
+	}
+	name, _, _ := relay.SplitAuthority(host)
+	key := hostKey(name)
+	if key == h.dest.key.Host || h.dest.tapped && h.rules.taps(key) {
+		return nil
+	}
+	return errHostsDiffer
+}
+
+// Dial implements relay.Handler.
+func (h *handler) Dial(ctx context.Context, _ *relay.Exchange) (net.Conn, error) {
+	return h.rules.dial(ctx, h.dest.key)
+}
+
+// Sending implements relay.Handler.
+func (h *handler) Sending(x *relay.Exchange) {
+	if !h.dest.tapped {
+		h.p.unobserved.Add(1)
+		return
+	}
+	h.begin(x)
+}
+
+// Refuse implements relay.Handler.
+func (h *handler) Refuse(dst []byte, x *relay.Exchange, err error, close bool) []byte {
+	a := explain(err)
+	a.id = newRequestID()
+	a.json = wantsJSON(x.Request.Get("Accept"))
+	a.bodyless = string(x.Request.Method()) == "HEAD"
+	a.close = close
+	h.why = a
+	return a.append(dst)
+}
+
+// Done implements relay.Handler.
+func (h *handler) Done(x *relay.Exchange) {
+	defer h.forget()
+	fault := h.fault(x.End)
+	if !h.dest.tapped && !fault.Refused() {
+		return
+	}
+	if !h.begun && !fault.Refused() {
+		h.begin(x) // it failed before it could be sent
+	}
+	h.observe(x, fault)
+}
+
+func (h *handler) fault(end relay.End) classify.Fault {
+	switch end {
+	case relay.EndComplete:
+		return classify.FaultNone
+	case relay.EndRefused:
+		return h.why.fault
+	case relay.EndTimeout:
+		return classify.FaultTimeout
+	case relay.EndReset:
+		return classify.FaultReset
+	case relay.EndBadResponse:
+		return classify.FaultBadResponse
+	case relay.EndCanceled:
+		return classify.FaultCanceled
+	case relay.EndStopped:
+		return classify.FaultShutdown
+	}
+	return classify.FaultClosed
+}
+
+// guard keeps a panic of a sink's, or in making an observation, from the call.
+func (h *handler) guard() {
+	if p := recover(); p != nil {
+		h.p.panics.Add(1)
+	}
+}
+
+// begin reads the call from what is there of the request and announces it.
+func (h *handler) begin(x *relay.Exchange) {
+	defer h.guard()
+	h.begun = true
+	h.read(x)
+	h.p.sink.Begin(&h.call)
+}
+
+// read reads call and secrets from the request.
+func (h *handler) read(x *relay.Exchange) {
+	q := &x.Request
+	body, _ := x.RequestBody()
+	h.request.Method = methodName(q.Method())
+	h.request.Target = target(q)
+	h.request.Host = h.last.authority
+	h.request.Header = q
+	h.request.Body = body
+	h.call, h.secrets = h.rules.classifier.Request(&h.request)
+	h.body = len(body)
+}
+
+// observe tells the sink how the exchange ended.
+func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
+	defer h.guard()
+	q, o := &x.Request, &h.obs
+	o.Fault = fault
+	if fault.Refused() {
+		o.Call = classify.Call{Host: h.dest.key.Host}
+	} else {
+		body, whole := x.RequestBody()
+		if len(body) > h.body {
+			service := h.call.Service // as it began
+			h.read(x)
+			h.call.Service = service
+		}
+		if !whole && len(body) > 0 {
+			h.p.truncated.Add(1)
+		}
+		o.Call = h.call
+		o.Credential = h.hash(h.secrets.AccessKey)
+	}
+	h.judge(x, fault)
+
+	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
+	o.Method = methodName(q.Method())
+	o.Scheme, o.Port = h.dest.scheme(), h.dest.key.Port
+	o.Target = target(q)
+	o.Upstream = x.Upstream
+	o.UserAgent = q.Get("User-Agent")
+	o.Traceparent = q.Get("traceparent")
+	o.Tracestate = q.Get("tracestate")
+	o.RequestBytes, o.ResponseBytes = x.RequestBytes(), x.ResponseBytes
+	h.p.sink.Observe(o)
+}
+
+// judge sets the verdict.
+func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
+	v := &h.obs.Verdict
+	if fault != classify.FaultNone {
+		*v = h.rules.classifier.Fault(fault, x.Response.Status)
+		if h.why.id != "" {
+			v.RequestID = classify.MakeRequestID(h.why.id)
+			v.Message = h.why.message
+		}
+		return
+	}
+	body, whole := x.ResponseBody()
+	if !whole {
+		h.p.truncated.Add(1)
+	}
+	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
+	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	if v.Message != "" {
+		v.Message = classify.Scrub(v.Message, h.secrets)
+	}
+}
+
+// hash tells access keys apart without giving one away.
+func (h *handler) hash(accessKey []byte) string {
+	if len(accessKey) == 0 {
+		return ""
+	}
+	if !bytes.Equal(h.accessKey, accessKey) {
+		mac := hmac.New(sha256.New, h.p.key)
+		mac.Write(accessKey)
+		h.accessKey = slices.Clone(accessKey)
+		h.credential = hex.EncodeToString(mac.Sum(nil)[:8])
+	}
+	return h.credential
+}
+
+// target returns the origin-form target, also of a request in absolute form
+// without a path that was never sent.
+func target(q *relay.RequestHead) []byte {
+	if t := q.Target(); len(t) > 0 {
+		return t
+	}
+	return []byte("/")
+}
+
+// methodName returns the method if it is one of HTTP's, else "_OTHER".
+func methodName(m []byte) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "PATCH":
+		return "PATCH"
+	case "CONNECT":
+		return "CONNECT"
+	case "TRACE":
+		return "TRACE"
+	}
+	return "_OTHER"
+}

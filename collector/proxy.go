@@ -1,0 +1,203 @@
+package collector
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// Timeouts limit how long the proxy waits. The zero value is DefaultTimeouts;
+// a single zero in it is no limit.
+type Timeouts = relay.Timeouts
+
+// DefaultTimeouts returns timeouts that outlast the known SDKs'.
+func DefaultTimeouts() Timeouts { return relay.DefaultTimeouts() }
+
+// The defaults of Config.
+const (
+	DefaultInspectBytes   = 64 << 10
+	DefaultMaxHeadBytes   = 64 << 10
+	DefaultMaxIdlePerHost = 128
+)
+
+// Config is what a Proxy works by. Of all numbers 0 is the default.
+type Config struct {
+	Classifier *classify.Classifier
+	Sink       Sink
+	Policy     Policy
+	Timeouts   Timeouts
+	// InspectBytes is how much of a body is looked at, of tapped hosts only.
+	// Buffers are as large as it is.
+	InspectBytes int
+	// MaxHeadBytes limits the head of a request or answer.
+	MaxHeadBytes int
+	// MaxIdlePerHost limits the upstream connections kept for later requests.
+	MaxIdlePerHost int
+	// CredentialKey keys the hash that tells access keys apart
+	// (classify.Observation.Credential). nil is a random one: the hashes then
+	// change with every start.
+	CredentialKey []byte
+}
+
+// Proxy relays calls and tells a Sink of them. It serves both ways in at once:
+// absolute-form targets as a forward proxy, origin-form ones as a reverse proxy
+// under the real host name. It is safe for concurrent use.
+type Proxy struct {
+	sink       Sink
+	key        []byte
+	timeouts   Timeouts
+	server     *relay.Server
+	rules      atomic.Pointer[rules]
+	reload     sync.Mutex // one Reload at a time
+	panics     atomic.Int64
+	unobserved atomic.Int64
+	truncated  atomic.Int64
+}
+
+// rules are a policy and a classifier, made ready. They do not change: an
+// exchange keeps those it began with.
+type rules struct {
+	policy     Policy
+	classifier *classify.Classifier
+	connectTo  map[string]string
+	dialer     dialer
+	epoch      uint64
+}
+
+// Stats is a snapshot of a proxy's counters.
+type Stats struct {
+	ClientConnections   int64 // open, of programs
+	UpstreamConnections int64 // open, idle ones included
+	IdleUpstreams       int64
+	Accepted            int64 // connections of programs, ever
+	Dials               int64 // connections tried to upstreams, ever
+	Reused              int64 // requests sent on a connection used before
+	RequestBytes        int64 // read from programs
+	ResponseBytes       int64 // written to programs
+	Unobserved          int64 // requests of other hosts passed on
+	TruncatedBodies     int64 // of tapped hosts, inspected in part only
+	Panics              int64 // recovered
+}
+
+// New returns a proxy.
+func New(cfg Config) (*Proxy, error) {
+	if cfg.Sink == nil {
+		return nil, errors.New("collector: no sink")
+	}
+	if cfg.Timeouts == (Timeouts{}) {
+		cfg.Timeouts = DefaultTimeouts()
+	}
+	p := &Proxy{sink: cfg.Sink, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts}
+	if p.key == nil {
+		p.key = make([]byte, 32)
+		rand.Read(p.key) //nolint:errcheck // it never fails
+	}
+	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
+		return nil, err
+	}
+	p.server = relay.New(relay.Config{
+		NewHandler:     func(client netip.AddrPort) relay.Handler { return newHandler(p, client) },
+		Timeouts:       cfg.Timeouts,
+		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
+		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
+		MaxIdlePerHost: orDefault(cfg.MaxIdlePerHost, DefaultMaxIdlePerHost),
+	})
+	return p, nil
+}
+
+func orDefault(n, def int) int {
+	if n <= 0 {
+		return def
+	}
+	return n
+}
+
+// Reload swaps policy and classifier. Running exchanges keep the old ones; the
+// next request of every connection goes by the new. On error nothing changes.
+func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
+	if classifier == nil {
+		return errors.New("collector: no classifier")
+	}
+	switch policy.UpstreamScheme {
+	case "", "http", "https":
+	default:
+		return fmt.Errorf("collector: upstream scheme %q is neither http nor https", policy.UpstreamScheme)
+	}
+	policy.TapHosts = slices.Clone(policy.TapHosts)
+	if len(policy.TapHosts) == 0 {
+		policy.TapHosts = DefaultTapHosts()
+	}
+	r := &rules{policy: policy, classifier: classifier, connectTo: make(map[string]string)}
+	for _, c := range policy.ConnectTo {
+		from := joinHostPort(c.host, c.port)
+		if _, ok := r.connectTo[from]; !ok {
+			r.connectTo[from] = c.to
+		}
+	}
+	r.dialer = dialer{
+		connect:   p.timeouts.Dial,
+		handshake: p.timeouts.TLSHandshake,
+		listeners: func() []net.Addr { return p.server.Listeners() },
+		tls: &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			NextProtos:         []string{"http/1.1"},
+			RootCAs:            policy.RootCAs,
+			ClientSessionCache: tls.NewLRUClientSessionCache(0),
+		},
+	}
+
+	p.reload.Lock()
+	defer p.reload.Unlock()
+	old := p.rules.Load()
+	if old != nil {
+		r.epoch = old.epoch + 1
+	}
+	p.rules.Store(r)
+	if old != nil {
+		p.server.CloseIdle() // made by the old rules
+	}
+	return nil
+}
+
+// dial connects to the upstream of key.
+func (r *rules) dial(ctx context.Context, key relay.Key) (net.Conn, error) {
+	return r.dialer.dial(ctx, key, r.connectTo[joinHostPort(key.Host, key.Port)])
+}
+
+// Serve takes connections from ln until Shutdown, when it returns nil. Several
+// listeners may be served at once.
+func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(ln) }
+
+// Shutdown stops accepting, closes idle connections and lets running exchanges
+// finish. Those that run on when ctx ends are reset, observed with
+// classify.FaultShutdown, and ctx's error is returned. It may be called more
+// than once.
+func (p *Proxy) Shutdown(ctx context.Context) error { return p.server.Shutdown(ctx) }
+
+// Stats returns the counters as they are.
+func (p *Proxy) Stats() Stats {
+	s := p.server.Stats()
+	return Stats{
+		ClientConnections:   s.OpenClients,
+		UpstreamConnections: s.OpenUpstreams,
+		IdleUpstreams:       s.IdleUpstreams,
+		Accepted:            s.Accepted,
+		Dials:               s.Dials,
+		Reused:              s.Reused,
+		RequestBytes:        s.RequestBytes,
+		ResponseBytes:       s.ResponseBytes,
+		Unobserved:          p.unobserved.Load(),
+		TruncatedBodies:     p.truncated.Load(),
+		Panics:              s.Panics + p.panics.Load(),
+	}
+}

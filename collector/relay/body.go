@@ -1,0 +1,200 @@
+package relay
+
+// body follows the framing of a message body as its bytes pass.
+type body struct {
+	kind  bodyKind
+	done  bool
+	left  int64 // of a length, or of the current chunk
+	state chunkState
+	line  int // bytes of the current chunk line, or of the trailers
+}
+
+type bodyKind uint8
+
+const (
+	bodyLength bodyKind = iota
+	bodyChunked
+	bodyUntilClose
+)
+
+// take tells how many of the bytes in p belong to the body. All of them do
+// unless it ends, when done is set, or is malformed.
+func (b *body) take(p []byte) (n int, err error) {
+	if b.done {
+		return 0, nil
+	}
+	switch b.kind {
+	case bodyUntilClose:
+		return len(p), nil
+	case bodyChunked:
+		return b.takeChunks(p)
+	}
+	n = int(min(int64(len(p)), b.left))
+	b.left -= int64(n)
+	b.done = b.left == 0
+	return n, nil
+}
+
+// cramped reports whether the rest of the body had better go elsewhere than
+// into so much free memory.
+func (b *body) cramped(free int) bool {
+	return free < tightSpace && (b.kind != bodyLength || b.left > int64(free))
+}
+
+// The limits are those of net/http, so that what passes here can be read
+// there.
+const (
+	maxChunkLine   = 4096
+	maxChunkDigits = 16
+	maxTrailers    = 64 << 10
+)
+
+var (
+	errChunkSize    = malformed("a chunk size is not a hexadecimal number")
+	errChunkLarge   = malformed("a chunk size is too large")
+	errChunkLine    = malformed("a chunk line is malformed")
+	errChunkEnd     = malformed("a chunk does not end where its size says")
+	errTrailer      = malformed("a trailer field is malformed")
+	errTrailerLarge = malformed("the trailer fields are too large")
+)
+
+type chunkState uint8
+
+const (
+	chunkSize      chunkState = iota // the first digit, or none yet
+	chunkDigits                      // further digits
+	chunkExtension                   // after ";"
+	chunkLineLF                      // LF of a chunk line
+	chunkData
+	chunkDataCR
+	chunkDataLF
+	trailerLine // the first byte of a trailer line
+	trailerName
+	trailerValue
+	trailerLF
+	trailerEndLF // LF of the last line
+)
+
+func (b *body) takeChunks(p []byte) (n int, err error) {
+	for n < len(p) {
+		if b.state == chunkData {
+			k := int(min(int64(len(p)-n), b.left))
+			n += k
+			if b.left -= int64(k); b.left == 0 {
+				b.state = chunkDataCR
+			}
+			continue
+		}
+		if err := b.chunkByte(p[n]); err != nil {
+			return n, err
+		}
+		n++
+		if b.done {
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+// chunkByte takes one byte outside of chunk data.
+func (b *body) chunkByte(c byte) error {
+	b.line++
+	switch b.state {
+	case chunkSize:
+		if !isHex(c) {
+			return errChunkSize
+		}
+		b.left, b.line, b.state = int64(unhex(c)), 1, chunkDigits
+	case chunkDigits:
+		switch {
+		case isHex(c):
+			if b.line > maxChunkDigits || b.left >= 1<<59 {
+				return errChunkLarge
+			}
+			b.left = b.left<<4 | int64(unhex(c))
+		case c == ';':
+			b.state = chunkExtension
+		case c == '\r':
+			b.state = chunkLineLF
+		default:
+			return errChunkSize
+		}
+	case chunkExtension:
+		switch {
+		case c == '\r':
+			b.state = chunkLineLF
+		case !isText[c] || b.line > maxChunkLine-2:
+			return errChunkLine
+		}
+	case chunkLineLF:
+		if c != '\n' {
+			return errChunkLine
+		}
+		b.state = chunkData
+		if b.left == 0 {
+			b.line, b.state = 0, trailerLine
+		}
+	case chunkDataCR:
+		if c != '\r' {
+			return errChunkEnd
+		}
+		b.state = chunkDataLF
+	case chunkDataLF:
+		if c != '\n' {
+			return errChunkEnd
+		}
+		b.state = chunkSize
+	default:
+		return b.trailerByte(c)
+	}
+	return nil
+}
+
+func (b *body) trailerByte(c byte) error {
+	if b.line > maxTrailers {
+		return errTrailerLarge
+	}
+	switch b.state {
+	case trailerLine:
+		switch {
+		case c == '\r':
+			b.state = trailerEndLF
+		case isToken[c]:
+			b.state = trailerName
+		default:
+			return errTrailer
+		}
+	case trailerName:
+		switch {
+		case c == ':':
+			b.state = trailerValue
+		case !isToken[c]:
+			return errTrailer
+		}
+	case trailerValue:
+		switch {
+		case c == '\r':
+			b.state = trailerLF
+		case !isText[c]:
+			return errTrailer
+		}
+	case trailerLF:
+		if c != '\n' {
+			return errTrailer
+		}
+		b.state = trailerLine
+	case trailerEndLF:
+		if c != '\n' {
+			return errTrailer
+		}
+		b.done = true
+	}
+	return nil
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return lower(c) - 'a' + 10
+}

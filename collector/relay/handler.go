@@ -1,0 +1,125 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// Handler decides on the requests of one client connection and is told what
+// became of them. Its methods are called on the connection's goroutine and
+// must not block, Dial excepted. For each request that can be read:
+//
+//	Route ──> (Dial) ──> Sending ──> Done
+//	  └────────┴──error──> Refuse ──> Done
+//
+// A request that cannot be read goes to Refuse at once.
+type Handler interface {
+	// Route decides where a request goes, by its head.
+	Route(x *Exchange) (Route, error)
+	// Dial connects to the upstream. ctx ends when the client goes away or the
+	// server is stopped.
+	Dial(ctx context.Context, x *Exchange) (net.Conn, error)
+	// Sending tells that the request is about to be sent.
+	Sending(x *Exchange)
+	// Refuse appends to dst the whole answer to a request which was not sent
+	// because of err. close tells that the connection will be closed after it.
+	Refuse(dst []byte, x *Exchange, err error, close bool) []byte
+	// Done tells how an exchange ended, after the last byte was passed on. It
+	// follows each Sending and each Refuse, and a Dial that ended because the
+	// client went away.
+	Done(x *Exchange)
+}
+
+// Route is where a request goes.
+type Route struct {
+	Key Key
+	// Keep names hop-by-hop fields to be passed on all the same, lower case
+	// and parted by semicolons.
+	Keep []byte
+}
+
+// Exchange is one request and its answer. It is reused for the next one on the
+// connection; all bytes in it are views that last until Done returns.
+type Exchange struct {
+	Request  RequestHead
+	Response ResponseHead
+
+	Client   netip.AddrPort
+	Upstream netip.AddrPort // invalid until there is a connection
+
+	Start     time.Time // when the first byte of the request was read
+	FirstByte time.Time // when the first byte of the final answer was read
+	Finish    time.Time // when the last byte was passed on, or all was given up
+
+	End End
+
+	// ResponseBytes counts what was written to the client.
+	ResponseBytes int64
+
+	route Route
+	limit int // of what is shown of a body
+
+	in           []byte // memory of the request
+	headBytes    int64
+	bodyAt       int          // where in it the body begins
+	requestSeen  atomic.Int64 // bytes of the body in it
+	requestBytes atomic.Int64
+	requestDone  atomic.Bool // the body was read to its end
+
+	out          []byte // memory of the response
+	outAt        int    // where in it the body begins
+	responseSeen int
+	bodyBytes    int64
+	responseDone bool
+}
+
+// RequestBytes counts what was read of the request, head and body.
+func (x *Exchange) RequestBytes() int64 { return x.requestBytes.Load() }
+
+// RequestBody returns the first bytes of the request's body, as far as they
+// were read, and whether they are all of it.
+func (x *Exchange) RequestBody() (prefix []byte, whole bool) {
+	// Another goroutine may be adding to it: what is counted as seen lies
+	// still.
+	done, total, seen := x.requestDone.Load(), x.requestBytes.Load()-x.headBytes, int(x.requestSeen.Load())
+	n := min(seen, x.limit)
+	return x.in[x.bodyAt : x.bodyAt+n], done && total == int64(n)
+}
+
+// ResponseBody is RequestBody for the response.
+func (x *Exchange) ResponseBody() (prefix []byte, whole bool) {
+	n := min(x.responseSeen, x.limit)
+	return x.out[x.outAt : x.outAt+n], x.responseDone && x.bodyBytes == int64(n)
+}
+
+func (x *Exchange) reset(now time.Time) {
+	x.Request.reset()
+	x.Response.reset()
+	x.Upstream = netip.AddrPort{}
+	x.Start, x.FirstByte, x.Finish = now, time.Time{}, time.Time{}
+	x.End, x.ResponseBytes = EndComplete, 0
+	x.route = Route{}
+	x.in, x.headBytes, x.bodyAt = nil, 0, 0
+	x.requestSeen.Store(0)
+	x.requestBytes.Store(0)
+	x.requestDone.Store(false)
+	x.out, x.outAt, x.responseSeen, x.bodyBytes, x.responseDone = nil, 0, 0, 0, false
+}
+
+// End is how an exchange ended.
+type End uint8
+
+// The ends.
+const (
+	EndComplete    End = iota // the answer arrived whole
+	EndRefused                // the answer was ours
+	EndTimeout                // the upstream fell silent
+	EndReset                  // the upstream reset the connection
+	EndClosed                 // the upstream closed the connection
+	EndBadResponse            // the upstream's answer could not be read
+	EndCanceled               // the client went away, or broke the protocol halfway
+	EndStopped                // the server was stopped
+)

@@ -1,0 +1,193 @@
+package relay
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// past is a deadline that ends whatever waits for it.
+var past = time.Unix(1, 0)
+
+// link is one end of the relay: a connection, its deadlines, and what needs
+// the socket below it.
+//
+// One goroutine reads and one writes at a time.
+type link struct {
+	nc   net.Conn
+	bufs *buffers
+	raw  syscall.RawConn // the socket, where nc is nothing more; else nil
+	sock syscall.RawConn // the socket, also below TLS; nil if there is none
+
+	readBy, writeBy time.Time // the deadlines as they are set
+
+	// Reading through raw calls a function; it and what it works on are kept
+	// here so that no read allocates.
+	readFn func(fd uintptr) bool
+	large  bool
+	got    *buffer
+	gotErr error
+
+	peekFn func(fd uintptr)
+	seen   sight
+}
+
+// sight is what a look at a socket's unread bytes shows.
+type sight uint8
+
+const (
+	sightNothing sight = iota // open, nothing to read
+	sightData
+	sightEnd   // the other side will send no more
+	sightReset // broken
+)
+
+func (l *link) init(nc net.Conn, bufs *buffers) {
+	*l = link{nc: nc, bufs: bufs}
+	inner := nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		inner = t.NetConn()
+	}
+	if tcp, ok := inner.(*net.TCPConn); ok && canPeek {
+		if rc, err := tcp.SyscallConn(); err == nil {
+			l.sock = rc
+			l.peekFn = l.peekSocket
+			if inner == nc {
+				l.raw = rc
+				l.readFn = l.readSocket
+			}
+		}
+	}
+}
+
+// readWithin makes reads fail after d at the latest and d/2 at the earliest:
+// a deadline in that span is left as it is, since setting one costs as much as
+// all else that is done for a small message. 0 is no limit.
+func (l *link) readWithin(now time.Time, d time.Duration) {
+	if by, set := deadline(l.readBy, now, d); set {
+		l.readBy = by
+		l.nc.SetReadDeadline(by) //nolint:errcheck // a closed connection tells on reading
+	}
+}
+
+// writeWithin is readWithin for writes.
+func (l *link) writeWithin(now time.Time, d time.Duration) {
+	if by, set := deadline(l.writeBy, now, d); set {
+		l.writeBy = by
+		l.nc.SetWriteDeadline(by) //nolint:errcheck // a closed connection tells on writing
+	}
+}
+
+func deadline(current, now time.Time, d time.Duration) (by time.Time, set bool) {
+	if d <= 0 {
+		return time.Time{}, !current.IsZero()
+	}
+	if left := current.Sub(now); !current.IsZero() && left >= d/2 && left <= d {
+		return current, false
+	}
+	return now.Add(d), true
+}
+
+// interrupt ends a read that another goroutine waits in.
+func (l *link) interrupt() {
+	l.nc.SetReadDeadline(past) //nolint:errcheck // a closed connection ends its reads anyway
+}
+
+// await waits for bytes and returns them in a buffer. On a plain socket none is
+// held while waiting; otherwise a small one is.
+func (l *link) await(large bool) (*buffer, error) {
+	if l.raw == nil {
+		b := l.bufs.getSmall()
+		n, err := l.nc.Read(b.free())
+		if n == 0 {
+			l.bufs.put(b)
+			return nil, noProgress(err)
+		}
+		b.w += n
+		return b, nil
+	}
+	l.large = large
+	if err := l.raw.Read(l.readFn); err != nil {
+		return nil, err
+	}
+	b, err := l.got, l.gotErr
+	l.got, l.gotErr = nil, nil
+	return b, err
+}
+
+// read reads more into b, which has room.
+func (l *link) read(b *buffer) (int, error) {
+	n, err := l.nc.Read(b.free())
+	if n == 0 {
+		return 0, noProgress(err)
+	}
+	b.w += n
+	return n, nil
+}
+
+func noProgress(err error) error {
+	if err == nil {
+		return io.ErrNoProgress
+	}
+	return err
+}
+
+// peek looks at what there is to read, without waiting.
+func (l *link) peek() sight {
+	if l.sock == nil {
+		return sightNothing
+	}
+	if err := l.sock.Control(l.peekFn); err != nil {
+		return sightReset
+	}
+	return l.seen
+}
+
+// watch waits until there is something to see. It reports sightNothing if it
+// was interrupted.
+func (l *link) watch() sight {
+	if l.sock == nil {
+		return sightNothing
+	}
+	seen := sightNothing
+	err := l.sock.Read(func(fd uintptr) bool {
+		seen = peekFD(fd)
+		return seen != sightNothing
+	})
+	if err != nil && !isTimeout(err) {
+		return sightReset
+	}
+	return seen
+}
+
+// closeWrite tells the other side that no more will be sent.
+func (l *link) closeWrite() {
+	if w, ok := l.nc.(interface{ CloseWrite() error }); ok {
+		w.CloseWrite() //nolint:errcheck // a broken connection tells on reading
+	}
+}
+
+// abort closes the connection with a reset.
+func (l *link) abort() {
+	nc := l.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
+		nc = t.NetConn() // past TLS, which would wait to say goodbye
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
+		t.SetLinger(0) //nolint:errcheck // best effort
+	}
+	nc.Close() //nolint:errcheck // nothing is left to lose
+}
+
+func (l *link) close() {
+	l.nc.Close() //nolint:errcheck // nothing is left to lose
+}
+
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNABORTED)
+}

@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Timeouts limit how long the relay waits. They are there to let go of what is
+// dead: each should be longer than the patience of the program. 0 is no limit.
+// A limit may strike after half its time, where that saves a system call.
+type Timeouts struct {
+	ReadHead     time.Duration // from the first byte of a request to the end of its head
+	ClientIdle   time.Duration // for the next request of a connection
+	Dial         time.Duration // to connect to the upstream
+	TLSHandshake time.Duration // with the upstream
+	Response     time.Duration // for the upstream to begin its answer, or to go on with it
+	Stall        time.Duration // for either side to take, or the program to send, more of a body
+	UpstreamIdle time.Duration // that an upstream connection is kept for the next request
+	HalfClosed   time.Duration // for the answer to a program that will send no more
+	Linger       time.Duration // for a program to take the answer that it got while still sending
+}
+
+// DefaultTimeouts returns the timeouts that outlast the known SDKs'.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		ReadHead:     time.Minute,
+		ClientIdle:   10 * time.Minute,
+		Dial:         time.Minute,
+		TLSHandshake: 30 * time.Second,
+		Response:     15 * time.Minute,
+		Stall:        10 * time.Minute,
+		UpstreamIdle: 30 * time.Second,
+		HalfClosed:   time.Minute,
+		Linger:       2 * time.Second,
+	}
+}
+
+// Config is what a Server works by.
+type Config struct {
+	// NewHandler makes the handler of one client connection.
+	NewHandler   func(client netip.AddrPort) Handler
+	Timeouts     Timeouts
+	MaxHeadBytes int // of one head
+	// InspectBytes is how much of a body an Exchange shows.
+	InspectBytes   int
+	MaxIdlePerHost int // upstream connections kept for one Key
+}
+
+// Server relays. It is safe for concurrent use.
+type Server struct {
+	cfg      Config
+	bufs     buffers
+	pool     pool
+	counters counters
+	draining atomic.Bool
+
+	ctx  context.Context // ends when running exchanges are to be given up
+	stop context.CancelFunc
+	wg   sync.WaitGroup // one for each connection
+
+	mu        sync.Mutex // protects the fields below
+	listeners map[net.Listener]struct{}
+	conns     map[*conn]struct{}
+}
+
+type counters struct {
+	accepted, panics, dials     atomic.Int64
+	requestBytes, responseBytes atomic.Int64
+}
+
+// Stats is a snapshot of a server's counters.
+type Stats struct {
+	OpenClients   int64 // connections of programs
+	OpenUpstreams int64 // connections to servers, idle ones included
+	IdleUpstreams int64
+	Accepted      int64 // connections, ever
+	Dials         int64 // connections tried to servers, ever
+	Reused        int64 // requests sent on a connection used before
+	RequestBytes  int64 // read from programs
+	ResponseBytes int64 // written to programs
+	Panics        int64 // recovered
+}
+
+// New returns a server.
+func New(cfg Config) *Server {
+	s := &Server{
+		cfg:       cfg,
+		listeners: make(map[net.Listener]struct{}),
+		conns:     make(map[*conn]struct{}),
+	}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes)
+	s.pool.init(cfg.MaxIdlePerHost, cfg.Timeouts.UpstreamIdle)
+	return s
+}
+
+// Serve takes connections from ln until Shutdown, when it returns nil. It
+// closes ln.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close() //nolint:errcheck // nothing is left to do with it
+	if !s.track(ln) {
+		return nil
+	}
+	defer s.untrack(ln)
+	for pause := time.Duration(0); ; {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.handle(nc)
+		case s.draining.Load():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		default: // most often too many open files: wait for some to close
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			select {
+			case <-time.After(pause):
+			case <-s.ctx.Done():
+				return nil
+			}
+		}
+	}
+}
+
+func (s *Server) track(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *Server) untrack(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, ln)
+}
+
+// Listeners returns the addresses that are being served.
+func (s *Server) Listeners() []net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addrs := make([]net.Addr, 0, len(s.listeners))
+	for ln := range s.listeners {
+		addrs = append(addrs, ln.Addr())
+	}
+	return addrs
+}
+
+func (s *Server) handle(nc net.Conn) {
+	c := newConn(s, nc)
+	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		nc.Close() //nolint:errcheck // it was never used
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.wg.Add(1)
+	s.mu.Unlock()
+	s.counters.accepted.Add(1)
+	go c.serve()
+}
+
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.wg.Done()
+}
+
+// Shutdown stops accepting, closes idle connections and lets running exchanges
+// finish. Those still running when ctx ends are reset, and ctx's error is
+// returned. It may be called more than once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining.Store(true)
+	for ln := range s.listeners {
+		ln.Close() //nolint:errcheck // nothing is left to do with it
+	}
+	for c := range s.conns {
+		c.drain()
+	}
+	s.mu.Unlock()
+
+	done := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(done)
+	}()
+	defer s.pool.close()
+	defer s.stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for c := range s.conns {
+		c.kill()
+	}
+	s.mu.Unlock()
+	<-done
+	return ctx.Err()
+}
+
+// CloseIdle closes the idle upstream connections.
+func (s *Server) CloseIdle() { s.pool.flush() }
+
+// Stats returns the counters as they are.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	clients := int64(len(s.conns))
+	s.mu.Unlock()
+	c := &s.counters
+	return Stats{
+		OpenClients:   clients,
+		OpenUpstreams: s.pool.open.Load(),
+		IdleUpstreams: int64(s.pool.idleCount()),
+		Accepted:      c.accepted.Load(),
+		Dials:         c.dials.Load(),
+		Reused:        s.pool.reused.Load(),
+		RequestBytes:  c.requestBytes.Load(),
+		ResponseBytes: c.responseBytes.Load(),
+		Panics:        c.panics.Load(),
+	}
+}

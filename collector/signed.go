@@ -1,0 +1,26 @@
+package collector
+
+import "bytes"
+
+// signedFields returns the names of the fields a SigV4 signature covers,
+// parted by semicolons, or nil. They stand in the Authorization field or, of a
+// presigned request, in the query.
+func signedFields(authorization, target []byte) []byte {
+	const name = "SignedHeaders="
+	if i := bytes.Index(authorization, []byte(name)); i >= 0 {
+		list := authorization[i+len(name):]
+		if end := bytes.IndexAny(list, ", \t"); end >= 0 {
+			list = list[:end]
+		}
+		return list
+	}
+	_, query, _ := bytes.Cut(target, []byte{'?'})
+	for param := range bytes.SplitSeq(query, []byte{'&'}) {
+		key, list, _ := bytes.Cut(param, []byte{'='})
+		if bytes.EqualFold(key, []byte("X-Amz-SignedHeaders")) {
+			list = bytes.ReplaceAll(list, []byte("%3B"), []byte{';'})
+			return bytes.ReplaceAll(list, []byte("%3b"), []byte{';'})
+		}
+	}
+	return nil
+}
