@@ -214,9 +214,9 @@ func (s *scanner) enter(open byte) bool {
 	return true
 }
 
-// maxKey is the length of the longest field name that is known, with room for
-// escapes.
-const maxKey = 64
+// maxKey is the length of the longest field name that is known, responseMetadata,
+// with each letter escaped.
+const maxKey = 96
 
 // key passes the next field name of an object and the colon behind it. At the
 // end of the object, which it passes too, and where the text breaks off or is

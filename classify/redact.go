@@ -1,10 +1,6 @@
 package classify
 
-import (
-	"bytes"
-	"net/url"
-	"strings"
-)
+import "bytes"
 
 // redacted stands for a secret.
 const redacted = "REDACTED"
@@ -145,43 +141,4 @@ func appendTarget(dst, s []byte) []byte {
 		dst = append(dst, c)
 	}
 	return dst
-}
-
-// minSecret is the length below which a secret is not looked for in a message:
-// nothing so short is one, and it would be found everywhere.
-const minSecret = 4
-
-// Scrub returns message with every secret of the request it answers, and
-// everything that looks like one, replaced by REDACTED. A secret is looked for
-// as it stood in the request, decoded, and encoded, without case, and at the
-// end of the message in part, since messages are cut.
-func Scrub(message string, s Secrets) string {
-	out := []byte(message)
-	for _, secret := range [][]byte{s.Signature, s.Token, s.AccessKey} {
-		for _, form := range formsOf(secret) {
-			out = hide(out, form)
-		}
-	}
-	out = scrubPatterns(out)
-	if string(out) == message {
-		return message
-	}
-	return string(out)
-}
-
-// formsOf returns the ways in which a secret may be written, longest first.
-func formsOf(secret []byte) []string {
-	if len(secret) < minSecret {
-		return nil
-	}
-	raw := string(secret)
-	forms := []string{raw}
-	if plain, err := url.PathUnescape(raw); err == nil && plain != raw {
-		forms = append(forms, plain)
-	}
-	if plain, err := url.QueryUnescape(raw); err == nil {
-		forms = append(forms, plain, url.QueryEscape(plain))
-	}
-	forms = append(forms, url.QueryEscape(raw), strings.ReplaceAll(raw, `\/`, "/"), strings.ReplaceAll(raw, "/", `\/`))
-	return forms
 }

@@ -415,8 +415,8 @@ func appendUnescaped(dst, s []byte) []byte {
 		switch {
 		case c == '+':
 			c = ' '
-		case c == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0:
-			c = byte(unhex(s[i+1])<<4 | unhex(s[i+2])) //nolint:gosec // two hexadecimal digits
+		case c == '%' && hex2(s[i+1:]) >= 0:
+			c = byte(hex2(s[i+1:])) //nolint:gosec // two hexadecimal digits
 			i += 2
 		}
 		dst = append(dst, c)

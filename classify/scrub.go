@@ -2,43 +2,107 @@ package classify
 
 import "bytes"
 
-// hide replaces every occurrence of secret in b, compared without case, and
-// what of it the end of b has.
-func hide(b []byte, secret string) []byte {
-	if len(secret) < minSecret {
-		return b
+// The lengths from which a secret is looked for in a message. Nothing shorter
+// is one, and it would be found everywhere.
+const (
+	minSecret = 4
+	minPart   = 8 // of the start of a secret, where the message ends
+)
+
+// Scrub returns message with every secret of the request it answers, and
+// everything that looks like one, replaced by REDACTED. A secret is found
+// however it is escaped, without case, and at the end of the message in part,
+// since messages are cut.
+func Scrub(message string, s Secrets) string {
+	b := hide([]byte(message), s.Signature, s.Token, s.AccessKey)
+	b = scrubPatterns(b)
+	if string(b) == message {
+		return message
 	}
-	needle := appendLower(nil, []byte(secret))
-	hay := appendLower(make([]byte, 0, len(b)), b)
-	var out []byte
-	done := 0
-	for {
-		i := bytes.Index(hay[done:], needle)
-		if i < 0 {
-			break
-		}
-		out = append(append(out, b[done:done+i]...), redacted...)
-		done += i + len(needle)
-	}
-	tail := b[done:]
-	if n := overlap(hay[done:], needle); n > 0 {
-		tail = append(bytes.Clone(tail[:len(tail)-n]), redacted...)
-	}
-	return append(out, tail...)
+	return string(b)
 }
 
-// minPart is the length from which the start of a secret at the end of a
-// message is taken for a part of it.
-const minPart = 8
-
-// overlap returns how much of the end of b is a start of secret.
-func overlap(b, secret []byte) int {
-	for n := min(len(b), len(secret)-1); n >= minPart; n-- {
-		if bytes.HasSuffix(b, secret[:n]) {
-			return n
+// hide replaces the secrets in b. Each place is tried, so that no byte before a
+// secret can hide it by making an escape of its start.
+func hide(b []byte, secrets ...[]byte) []byte {
+	needles := make([][]byte, 0, len(secrets))
+	for _, s := range secrets {
+		if n := normalize(s); len(n) >= minSecret {
+			needles = append(needles, n)
 		}
 	}
-	return 0
+	var out []byte
+	done := 0
+	for i := 0; i < len(b); {
+		n := 0
+		for _, needle := range needles {
+			n = max(n, secretAt(b[i:], needle))
+		}
+		if n == 0 {
+			i++
+			continue
+		}
+		out = append(append(out, b[done:i]...), redacted...)
+		i += n
+		done = i
+	}
+	if out == nil {
+		return b
+	}
+	return append(out, b[done:]...)
+}
+
+// secretAt returns how many bytes at the start of s spell secret, or as much
+// of it as s has room for; 0 if they do not.
+func secretAt(s, secret []byte) int {
+	i := 0
+	for k, want := range secret {
+		if i == len(s) {
+			if k < minPart {
+				return 0
+			}
+			return i
+		}
+		c, n := unescape(s[i:])
+		if c != want {
+			return 0
+		}
+		i += n
+	}
+	return i
+}
+
+// normalize returns what unescape makes of s.
+func normalize(s []byte) []byte {
+	text := make([]byte, 0, len(s))
+	for i := 0; i < len(s); {
+		c, n := unescape(s[i:])
+		text = append(text, c)
+		i += n
+	}
+	return text
+}
+
+// unescape returns the byte that s begins with and how many bytes it is
+// written in. The ways of writing it are made equal: lower case, the escapes of
+// JSON and percent-encoding undone, this however often it was applied, and a
+// plus sign for a blank.
+func unescape(s []byte) (c byte, n int) {
+	c, n = s[0], 1
+	switch {
+	case c == '\\' && len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0' && hex2(s[4:]) >= 0:
+		c, n = byte(hex2(s[4:])), 6 //nolint:gosec // two hexadecimal digits
+	case c == '\\' && len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
+		c, n = s[1], 2
+	}
+	for c == '%' && hex2(s[n:]) >= 0 {
+		c = byte(hex2(s[n:])) //nolint:gosec // two hexadecimal digits
+		n += 2
+	}
+	if c == '+' {
+		c = ' '
+	}
+	return lower(c), n
 }
 
 // scrubPatterns replaces what looks like a secret: key IDs (AKLT..., AKIA...),

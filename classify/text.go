@@ -192,6 +192,14 @@ func hex4(s []byte) rune {
 	return r
 }
 
+// hex2 reads two hexadecimal digits at the start of s, -1 if they are none.
+func hex2(s []byte) int {
+	if len(s) < 2 || unhex(s[0]) < 0 || unhex(s[1]) < 0 {
+		return -1
+	}
+	return unhex(s[0])<<4 | unhex(s[1])
+}
+
 // unhex returns the value of a hexadecimal digit, -1 if c is none.
 func unhex(c byte) int {
 	switch {

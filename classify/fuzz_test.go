@@ -1,0 +1,244 @@
+package classify
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/gzip"
+	"compress/zlib"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// checkVerdict holds a verdict against what everyone who gets one relies on.
+func checkVerdict(t *testing.T, v *Verdict) {
+	t.Helper()
+	if failed := v.Outcome.Failed(); failed != (v.Category != "") || failed != (v.Blame != "") || failed != (v.Type != "") {
+		t.Errorf("outcome %q with category %q, blame %q, type %q", v.Outcome, v.Category, v.Blame, v.Type)
+	}
+	if !v.Outcome.Failed() && (v.Message != "" || v.Inner != "" || v.FailedItems != 0 || v.Retryable) {
+		t.Errorf("outcome %q with message %q, inner code %q, %d failed items, retryable %t", v.Outcome, v.Message, v.Inner, v.FailedItems, v.Retryable)
+	}
+	if (v.Entry == nil) != (v.Match == MatchNone) {
+		t.Errorf("match %q with entry %v", v.Match, v.Entry)
+	}
+	for what, s := range map[string]string{"message": v.Message, "code": v.Code, "inner code": v.Inner} {
+		bound := maxCode
+		if what == "message" {
+			bound = maxMessage
+		}
+		if len(s) > bound || !utf8.ValidString(s) || s != strings.TrimSpace(s) || strings.ContainsFunc(s, isControl) {
+			t.Errorf("%s is not clean: %q", what, s)
+		}
+	}
+}
+
+func FuzzResponse(f *testing.F) {
+	files, err := os.ReadDir(filepath.Join("testdata", "samples"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range files {
+		b := sample(f, file.Name())
+		f.Add(400, b, "", false)
+		f.Add(200, b, "", true)
+	}
+	f.Add(500, gzipped(f, sample(f, "gateway-error.json")), "gzip", false)
+	for _, body := range hostile(300) {
+		f.Add(200, body, "", true)
+	}
+	c := New(DefaultCatalog())
+	f.Fuzz(func(t *testing.T, status int, body []byte, coding string, dryRun bool) {
+		if status < 100 || status > 999 {
+			status = 200 + 100*(status&3)
+		}
+		body = bytes.Clone(body)
+		r := &Response{Status: status, Header: fields{"Content-Encoding": coding}, Body: body}
+		v := c.Response(&Call{DryRun: dryRun}, r)
+		checkVerdict(t, &v)
+		if again := c.Response(&Call{DryRun: dryRun}, r); again != v {
+			t.Errorf("read twice: %+v and %+v", v, again)
+		}
+		if coding == "" {
+			checkReference(t, body)
+		}
+		kept := v
+		kept.Message, kept.Code, kept.Inner = strings.Clone(v.Message), strings.Clone(v.Code), strings.Clone(v.Inner)
+		clear(body)
+		if kept != v {
+			t.Errorf("the verdict changed with the buffer: %+v, was %+v", v, kept)
+		}
+	})
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("GET", "/?Action=ListMetrics&Version=2010-05-25&Timestamp=2026-11-23T15%3A02%3A57Z&Accesskey=AK&Signature=s", "monitor.api.ksyun.com", "", "", "")
+	f.Add("POST", "/", "monitor.cn-beijing-6.api.ksyun.com:80", sigv4, "Action=AddAlarmReceives&Version=2021-01-01&DryRun=1", "application/x-www-form-urlencoded")
+	f.Add("POST", "http://u:p@internal.api.ksyun.com/?X-Amz-Credential=AK%2F1%2Fcn-north-1%2Fiam%2Faws4_request&X-Amz-Date=20261123T150257+00:00", "", "", `{"Action":"A","Version":"V1","DryRun":true}`, "application/json")
+	f.Add("PUT", "/?%41ction=%zz&=&&;;", "[::1]:1", "AWS4-HMAC-SHA256 Credential=", "x", "multipart/form-data")
+	c := New(DefaultCatalog())
+	f.Fuzz(func(t *testing.T, method, target, host, authorization, body, contentType string) {
+		header := fields{"Authorization": authorization, "Content-Type": contentType, "X-Amz-Date": body, "X-Action": contentType, "Date": host}
+		r := &Request{Method: method, Target: []byte(target), Host: []byte(host), Header: header, Body: []byte(body)}
+		call, secrets := c.Request(r)
+		for what, s := range map[string]string{"service": call.Service, "action": call.Action, "version": call.Version, "region": call.Region} {
+			if s != "" && !isName([]byte(s)) {
+				t.Errorf("%s is no name: %q", what, s)
+			}
+		}
+		if call.Service != fold(call.Service) || call.Region != fold(call.Region) || call.Host != fold(call.Host) {
+			t.Errorf("not in lower case: %+v", call)
+		}
+		if strings.ContainsAny(call.Host, " \r\n\t/@?%\"") || len(call.Host) > maxHost {
+			t.Errorf("host %q", call.Host)
+		}
+		for _, s := range [][]byte{secrets.AccessKey, secrets.Signature, secrets.Token} {
+			if s != nil && !strings.Contains(target+"\n"+authorization+"\n"+body, string(s)) {
+				t.Errorf("secret %q is not a part of the request", s)
+			}
+		}
+		kept := call
+		for _, s := range []*string{&kept.Service, &kept.Action, &kept.Version, &kept.Region, &kept.Host} {
+			*s = strings.Clone(*s)
+		}
+		clear(r.Target)
+		clear(r.Host)
+		clear(r.Body)
+		if call != kept {
+			t.Errorf("the call changed with the buffers: %+v, was %+v", call, kept)
+		}
+	})
+}
+
+func FuzzCatalog(f *testing.F) {
+	f.Add([]byte(userCatalog))
+	bad, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, file := range bad {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cat, err := DefaultCatalog().Extend("x.yaml", data)
+		if err != nil {
+			s := err.Error()
+			if cat != nil || !strings.HasPrefix(s, "x.yaml:") || !strings.Contains(s, "; ") || strings.Contains(s, "\n") {
+				t.Errorf("error %q beside %v", s, cat)
+			}
+			return
+		}
+		for _, e := range cat.Entries() {
+			if e.Code == "" || e.DryRun != (e.Category == "") {
+				t.Errorf("entry %+v", e)
+			}
+			if got, ok := cat.Lookup(e.Code); !ok || fold(got.Code) != fold(e.Code) {
+				t.Errorf("Lookup(%q) = %v", e.Code, got)
+			}
+		}
+		v := New(cat).Response(nil, &Response{Status: 400, Body: data})
+		checkVerdict(t, &v)
+	})
+}
+
+func FuzzInflate(f *testing.F) {
+	text := metricsJSON(2 << 10)
+	f.Add(gzipped(f, text), "")
+	f.Add(gzipped(f, bytes.Repeat([]byte{'a'}, 200<<10)), "gzip")
+	f.Add(gzipped(f, gzipped(f, text)), "gzip, gzip")
+	f.Add(deflatedRaw(f, text), "deflate")
+	f.Add(deflatedZlib(f, text), "deflate")
+	f.Add([]byte("\x1f\x8b\x08\x1e\x00\x00\x00\x00\x00\x00\xff\xffx"), "gzip")
+	f.Add([]byte("{}"), "br")
+	f.Fuzz(func(t *testing.T, body []byte, coding string) {
+		plain, _, inf := decode(body, []byte(coding))
+		if len(plain) > max(maxInflated, len(body)) {
+			t.Errorf("%d bytes of %d", len(plain), len(body))
+		}
+		// What compress/gzip can read of one member, we can.
+		if z, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+			z.Multistream(false)
+			want, err := io.ReadAll(io.LimitReader(z, maxInflated))
+			_, twice := deflated(want, nil)
+			if err == nil && len(want) > 0 && !twice && !bytes.Equal(plain, want) {
+				t.Errorf("inflated to %q, compress/gzip has %q", plain, want)
+			}
+		}
+		inf.release()
+	})
+}
+
+func deflatedRaw(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := flate.NewWriter(&out, flate.DefaultCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func deflatedZlib(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+const canary = "cAnArY/7+wQ=9z"
+
+func FuzzRedact(f *testing.F) {
+	f.Add("Action=ListMetrics", "Region=cn-beijing-6", 0)
+	f.Add("a=1;b", "&", 1)
+	f.Add("%26%3D", "#x?y", 2)
+	f.Add("\x00\xff\"<", "AKLTabcdefghijklmnopqrs", 3)
+	names := []string{
+		"Signature", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token", "Accesskey", "AccessKeyId", "SecurityToken",
+		"SIGNATURE", "accesskey", "%53ignature", "%2553ignature", "Sig%6eature", "x%2Damz%2Dsecurity%2Dtoken", "sig", "AWSAccessKeyId",
+		"X-Goog-Signature", "SignatureNonce", "client_secret", "Password", "my+token", "X-Ksc-Security-Token",
+	}
+	f.Fuzz(func(t *testing.T, before, after string, n int) {
+		if strings.Contains(before+after, "cAnArY") {
+			return
+		}
+		name := names[uint(n)%uint(len(names))]
+		value := strings.NewReplacer("/", "%2F", "+", "%2B").Replace(canary)
+		got := RedactTarget([]byte("/?" + before + "&" + name + "=" + value + "&" + after))
+		if strings.Contains(strings.ToLower(got), "canary") {
+			t.Errorf("%s survived in %q", name, got)
+		}
+		if !strings.Contains(got, "&"+name+"="+redacted) {
+			t.Errorf("%s=REDACTED is not in %q", name, got)
+		}
+		for _, c := range []byte(got) {
+			if c <= ' ' || c >= 0x7f {
+				t.Errorf("byte %#x in %q", c, got)
+			}
+		}
+		secrets := Secrets{Signature: []byte(value), Token: []byte("another"), AccessKey: []byte("cAn")}
+		for _, form := range []string{value, canary, strings.ToLower(canary), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
+			if got := Scrub(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
+				t.Errorf("%q survived in %q", form, got)
+			}
+		}
+	})
+}
