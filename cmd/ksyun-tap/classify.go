@@ -1,0 +1,271 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/textproto"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kingpin/v2"
+	"golang.org/x/term"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// maxSaved is the largest saved response that is read, in bytes.
+const maxSaved = 64 << 20
+
+// classifyVerb reads saved responses and tells what they mean.
+type classifyVerb struct {
+	files    []string
+	status   int
+	headers  []string
+	action   string
+	output   string
+	catalogs []string
+}
+
+func newClassify(app *kingpin.Application) *classifyVerb {
+	v := &classifyVerb{}
+	c := app.Command("classify", "Tell what saved responses mean: bodies, or whole HTTP responses as curl -i prints them.")
+	c.Arg("file", "Files to read; standard input without one, or for -.").StringsVar(&v.files)
+	c.Flag("status", "HTTP status the body came with; a whole response has its own.").Default("200").IntVar(&v.status)
+	c.Flag("header", "Response field the body came with, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
+	c.Flag("action", "Action that was called, where it matters to the reading.").StringVar(&v.action)
+	c.Flag("output", "json (one line per response), table, or auto: a table on a terminal.").Default("auto").EnumVar(&v.output, "auto", "json", "table")
+	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
+	return v
+}
+
+// reading is what is printed of one response. Its keys are an interface.
+type reading struct {
+	File        string            `json:"file"`
+	Outcome     classify.Outcome  `json:"outcome"`
+	Code        string            `json:"code"`
+	Type        classify.Type     `json:"type"`
+	Status      int               `json:"status"`
+	Category    classify.Category `json:"category"`
+	Blame       classify.Blame    `json:"blame"`
+	Retryable   bool              `json:"retryable"`
+	RequestID   string            `json:"request_id"`
+	Message     string            `json:"message"`
+	FailedItems int               `json:"failed_items"`
+	Advice      string            `json:"advice"`
+}
+
+func (v *classifyVerb) run(_ context.Context, std stdio) error {
+	catalog, err := loadCatalog(v.catalogs)
+	if err != nil {
+		return usageError{err}
+	}
+	base, err := parseFields(v.headers)
+	if err != nil {
+		return usageError{err}
+	}
+	if v.status < 100 || v.status > 999 {
+		return usageError{fmt.Errorf("--status=%d is no HTTP status: give 100 to 999", v.status)}
+	}
+	classifier := classify.New(catalog)
+	files := v.files
+	if len(files) == 0 {
+		files = []string{"-"}
+	}
+	w := v.writer(std.out)
+	for _, name := range files {
+		data, err := readSaved(name, std.in)
+		if err != nil {
+			return usageError{err}
+		}
+		if err := w.write(v.read(classifier, name, data, base)); err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+// read classifies one saved response.
+func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base http.Header) reading {
+	res := classify.Response{Status: v.status, Header: header(base), Body: data}
+	if status, fields, body, ok := splitResponse(data); ok {
+		for k, values := range base {
+			fields[k] = append(fields[k], values...)
+		}
+		res = classify.Response{Status: status, Header: header(fields), Body: body}
+	}
+	verdict := c.Response(&classify.Call{Action: v.action}, &res)
+	r := reading{
+		File:        name,
+		Outcome:     verdict.Outcome,
+		Code:        verdict.Code,
+		Type:        verdict.Type,
+		Status:      verdict.Status,
+		Category:    verdict.Category,
+		Blame:       verdict.Blame,
+		Retryable:   verdict.Retryable,
+		RequestID:   verdict.RequestID.String(),
+		Message:     classify.Scrub(verdict.Message, classify.Secrets{}),
+		FailedItems: verdict.FailedItems,
+	}
+	if verdict.Entry != nil {
+		r.Advice = verdict.Entry.Advice
+	}
+	return r
+}
+
+func readSaved(name string, in io.Reader) ([]byte, error) {
+	if name != "-" {
+		f, err := os.Open(name) //nolint:gosec // the user's own file
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		in = f
+	}
+	data, err := io.ReadAll(io.LimitReader(in, maxSaved+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	case len(data) > maxSaved:
+		return nil, fmt.Errorf("%s is larger than %d MiB: is it a saved response?", name, maxSaved>>20)
+	}
+	return data, nil
+}
+
+// splitResponse takes a whole HTTP response apart: what curl -i prints, with
+// interim responses before it, its lines ended by CRLF or LF, its body chunked
+// or already joined. ok is false for a mere body.
+func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok bool) {
+	for bytes.HasPrefix(data, []byte("HTTP/")) {
+		r := bufio.NewReader(bytes.NewReader(data))
+		tp := textproto.NewReader(r)
+		line, err := tp.ReadLine()
+		if err != nil {
+			return 0, nil, nil, false
+		}
+		parts := strings.Fields(line)
+		if len(parts) < 2 {
+			return 0, nil, nil, false
+		}
+		if status, err = strconv.Atoi(parts[1]); err != nil || status < 100 || status > 999 {
+			return 0, nil, nil, false
+		}
+		mime, err := tp.ReadMIMEHeader()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return 0, nil, nil, false
+		}
+		fields, ok = http.Header(mime), true
+		if data, err = io.ReadAll(r); err != nil || status >= 200 {
+			break
+		}
+	}
+	return status, fields, joinChunks(fields, data), ok
+}
+
+// joinChunks undoes chunked coding where the saved body still has it.
+func joinChunks(fields http.Header, body []byte) []byte {
+	if !strings.EqualFold(fields.Get("Transfer-Encoding"), "chunked") {
+		return body
+	}
+	raw := append([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), body...)
+	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), nil)
+	if err != nil {
+		return body
+	}
+	defer res.Body.Close()
+	joined, err := io.ReadAll(res.Body)
+	if err != nil && len(joined) == 0 {
+		return body
+	}
+	return joined
+}
+
+func parseFields(lines []string) (http.Header, error) {
+	h := http.Header{}
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, fmt.Errorf("--header=%q is no field: write NAME: VALUE", line)
+		}
+		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	return h, nil
+}
+
+// header lets classify read net/http's fields.
+type header http.Header
+
+func (h header) Get(name string) []byte {
+	if v := http.Header(h).Get(name); v != "" {
+		return []byte(v)
+	}
+	return nil
+}
+
+// readingWriter prints readings.
+type readingWriter interface {
+	write(r reading) error
+	flush() error
+}
+
+func (v *classifyVerb) writer(out io.Writer) readingWriter {
+	f, ok := out.(*os.File)
+	if v.output == "table" || v.output == "auto" && ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits
+		return &tableWriter{tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), false}
+	}
+	e := json.NewEncoder(out)
+	e.SetEscapeHTML(false)
+	return jsonWriter{e}
+}
+
+type jsonWriter struct{ *json.Encoder }
+
+func (w jsonWriter) write(r reading) error { return w.Encode(r) }
+func (w jsonWriter) flush() error          { return nil }
+
+type tableWriter struct {
+	*tabwriter.Writer
+	begun bool
+}
+
+func (w *tableWriter) write(r reading) error {
+	if !w.begun {
+		w.begun = true
+		fmt.Fprintln(w, "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE")
+	}
+	_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", r.File, r.Outcome, r.Status,
+		orDash(r.Code), r.Type, orDash(string(r.Category)), orDash(string(r.Blame)), r.Retryable, orDash(r.RequestID), r.Message)
+	return err
+}
+
+func (w *tableWriter) flush() error { return w.Flush() }
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+// loadCatalog returns the shipped catalogue, extended by the user's files.
+func loadCatalog(files []string) (*classify.Catalog, error) {
+	catalog := classify.DefaultCatalog()
+	for _, name := range files {
+		data, err := os.ReadFile(name) //nolint:gosec // the user's own file
+		if err != nil {
+			return nil, fmt.Errorf("read catalogue: %w: give an existing file with --tap.catalog-file", err)
+		}
+		if catalog, err = catalog.Extend(name, data); err != nil {
+			return nil, err
+		}
+	}
+	return catalog, nil
+}

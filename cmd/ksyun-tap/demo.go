@@ -1,0 +1,321 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	dto "github.com/prometheus/client_model/go"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/term"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/otlprecv"
+)
+
+const (
+	// demoProgress is how often the demo tells how it goes.
+	demoProgress = 5 * time.Second
+	// demoSpans is how many spans the demo's receiver keeps.
+	demoSpans = 10_000
+	demoHost  = "monitor.api.ksyun.com"
+	deadHost  = "dead.api.ksyun.com"
+)
+
+// demoVerb shows the tap at work, with nothing else needed: a simulated API, a
+// program that calls it well and badly, and a receiver for the spans.
+type demoVerb struct {
+	settings config.Settings
+	length   time.Duration
+	pace     time.Duration
+}
+
+func newDemo(app *kingpin.Application, file config.File) *demoVerb {
+	v := &demoVerb{}
+	c := app.Command("demo", "Show the tap at work: a simulated API, a program that calls it well and badly, and the tap between them.")
+	c.Flag("for", "Stop after this long; 0s runs until stopped.").Default("0s").DurationVar(&v.length)
+	c.Flag("pace", "Time between two calls.").Default("50ms").DurationVar(&v.pace)
+	v.settings.Register(c, file, "upstream.connect-to", "upstream.scheme", "upstream.ca-file", "tap.host", "tap.other-hosts", "traces.success-ratio")
+	return v
+}
+
+func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
+	if v.pace <= 0 {
+		return usageError{errors.New("--pace must be more than 0s, such as 50ms")}
+	}
+	if v.length > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, v.length)
+		defer cancel()
+	}
+	stage, err := v.setStage(ctx)
+	if err != nil {
+		return err
+	}
+	defer stage.close()
+	if v.settings.LogFile == "" && isTerminal(std.err) {
+		// Lines of JSON would push out of sight what is to be read there.
+		v.settings.LogFile = filepath.Join(os.TempDir(), "ksyun-tap-demo.log")
+	}
+	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
+	t, err := newTap(ctx, &v.settings, reread, std.err)
+	if err != nil {
+		return err
+	}
+	v.banner(std, t, stage)
+
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return t.serve(ctx) })
+	group.Go(func() error {
+		traffic := stage.traffic(t.proxyListeners[0].Addr().String())
+		defer traffic.Client.CloseIdleConnections()
+		traffic.Run(ctx, v.pace)
+		return nil
+	})
+	group.Go(func() error { v.report(ctx, std, t); return nil })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return v.summary(std, t)
+}
+
+// stage is what stands around the tap in the demo.
+type stage struct {
+	spans   string   // URL of the received spans; "" where OTEL_* names a backend
+	codes   []string // errors the API gives on demand
+	servers []*http.Server
+}
+
+// setStage starts the simulated API and, unless the environment says where
+// spans go, a receiver for them.
+func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
+	catalog, err := loadCatalog(v.settings.CatalogFiles)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s := &stage{}
+	errs := demandable(catalog)
+	for _, e := range errs {
+		s.codes = append(s.codes, e.Code)
+	}
+	api, err := s.start(ctx, cloudmonitor.New(cloudmonitor.Config{
+		Credentials: []cloudmonitor.Credential{demoGood, demoDenied, demoForeign},
+		Errors:      errs,
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if !tracesConfigured() {
+		receiver, err := s.start(ctx, otlprecv.New(demoSpans))
+		if err != nil {
+			return nil, err
+		}
+		s.spans = "http://" + receiver + "/spans"
+		// What the exporter reads is the environment; it is this process' own.
+		for k, v := range map[string]string{
+			"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + receiver,
+			"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "500",
+		} {
+			if err := os.Setenv(k, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	dead, err := unusedAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for host, address := range map[string]string{demoHost: api, deadHost: dead} {
+		to, err := collector.ParseConnectTo(host + ":80=" + address)
+		if err != nil {
+			return nil, err
+		}
+		v.settings.ConnectTo = append(v.settings.ConnectTo, to)
+	}
+	pattern, err := collector.ParseHostPattern(config.DefaultTapHost)
+	if err != nil {
+		return nil, err
+	}
+	v.settings.TapHosts = []collector.HostPattern{pattern}
+	v.settings.TracesSuccessRatio = 1
+	return s, nil
+}
+
+// start serves h on a free loopback port until close.
+func (s *stage) start(ctx context.Context, h http.Handler) (address string, err error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	s.servers = append(s.servers, srv)
+	go func() { _ = srv.Serve(ln) }() // it returns when the stage is closed
+	return ln.Addr().String(), nil
+}
+
+func (s *stage) close() {
+	for _, srv := range s.servers {
+		_ = srv.Close()
+	}
+}
+
+var (
+	demoGood    = cloudmonitor.Credential{AccessKey: "AKLTdemoGood00000000", SecretKey: "demo-secret"}
+	demoDenied  = cloudmonitor.Credential{AccessKey: "AKLTdemoDenied000000", SecretKey: "demo-secret", Denied: []string{"*"}}
+	demoForeign = cloudmonitor.Credential{AccessKey: "AKLTdemoForeign00000", SecretKey: "demo-secret", Foreign: true}
+)
+
+// traffic is the program that calls the API by way of the tap.
+func (s *stage) traffic(proxy string) *cloudmonitor.Traffic {
+	return &cloudmonitor.Traffic{
+		Client: &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy}),
+		}},
+		Host: demoHost, DeadHost: deadHost,
+		Good: demoGood, Denied: demoDenied, Foreign: demoForeign,
+		Codes: s.codes,
+	}
+}
+
+// demandable are the catalogue's errors that the simulator is to give on
+// demand: those whose code is more than our own name.
+func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
+	var errs []cloudmonitor.Error
+	for _, e := range catalog.Entries() {
+		if e.Grade == classify.GradePlaceholder || len(e.Statuses) == 0 || e.Statuses[0] < 400 {
+			continue
+		}
+		message := e.Example
+		if message == "" {
+			message = e.Meaning
+		}
+		errs = append(errs, cloudmonitor.Error{Status: e.Statuses[0], Code: e.Code, Message: message})
+	}
+	return errs
+}
+
+func unusedAddress(ctx context.Context) (string, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return ln.Addr().String(), ln.Close()
+}
+
+// tracesConfigured reports whether the environment says where spans go.
+func tracesConfigured() bool {
+	return slices.ContainsFunc([]string{
+		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED",
+	}, func(name string) bool { return os.Getenv(name) != "" })
+}
+
+func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
+	admin := localURL(t.webListeners[0].Addr().String())
+	proxy := t.proxyListeners[0].Addr().String()
+	logPlace := "standard error"
+	if v.settings.LogFile != "" {
+		logPlace = v.settings.LogFile
+	}
+	spans := "as OTEL_* says"
+	if s.spans != "" {
+		spans = s.spans + "?trace_id=..."
+	}
+	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap, well and badly.
+
+  recent failures   %[1]s/
+  the same as JSON  curl -s '%[1]s/api/v1/errors?limit=3'
+  one by its ID     curl -s %[1]s/api/v1/errors/REQUEST_ID
+  metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
+  log               %[2]s
+  spans             %[3]s
+  a call of yours   curl -x http://%[4]s 'http://%[5]s/?Action=ListMetrics&Version=2010-05-25'
+
+`, admin, logPlace, spans, proxy, demoHost)
+	if v.length > 0 {
+		fmt.Fprintf(std.out, "It stops after %v.\n", v.length)
+	} else {
+		fmt.Fprintln(std.out, "Ctrl-C stops it.")
+	}
+}
+
+// report tells how it goes, until ctx ends.
+func (v *demoVerb) report(ctx context.Context, std stdio, t *tap) {
+	tick := time.NewTicker(demoProgress)
+	defer tick.Stop()
+	begin := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if c, err := countCalls(t); err == nil {
+				fmt.Fprintf(std.out, "%4.0fs  %d calls, %d failed, %d codes, categories: %s\n",
+					now.Sub(begin).Seconds(), c.calls, c.failed, len(c.codes), strings.Join(slices.Sorted(maps.Keys(c.categories)), " "))
+			}
+		}
+	}
+}
+
+func (v *demoVerb) summary(std stdio, t *tap) error {
+	c, err := countCalls(t)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(std.out, "done: %d calls, %d failed with %d different codes in %d categories\n", c.calls, c.failed, len(c.codes), len(c.categories))
+	return err
+}
+
+// counted is what the metrics say of the calls so far.
+type counted struct {
+	calls, failed     int
+	codes, categories map[string]bool
+}
+
+func countCalls(t *tap) (counted, error) {
+	c := counted{codes: map[string]bool{}, categories: map[string]bool{}}
+	families, err := t.metrics.Gatherer().Gather()
+	if err != nil {
+		return c, fmt.Errorf("read the tap's metrics: %w", err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			n := int(m.GetCounter().GetValue())
+			switch f.GetName() {
+			case "ksyun_api_requests_total":
+				c.calls += n
+			case "ksyun_api_errors_total":
+				c.failed += n
+				c.codes[label(m, "code")] = true
+				c.categories[label(m, "category")] = true
+			}
+		}
+	}
+	return c, nil
+}
+
+func label(m *dto.Metric, name string) string {
+	for _, l := range m.GetLabel() {
+		if l.GetName() == name {
+			return l.GetValue()
+		}
+	}
+	return ""
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) //nolint:gosec // a descriptor fits
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// explainVerb tells what an error code means and what to do.
+type explainVerb struct {
+	code     string
+	output   string
+	catalogs []string
+}
+
+func newExplain(app *kingpin.Application) *explainVerb {
+	v := &explainVerb{}
+	c := app.Command("explain", "Tell what an error code means, whose fault it is and what to do; without a code, list all.")
+	c.Arg("code", "The code, in any casing.").StringVar(&v.code)
+	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
+	return v
+}
+
+func (v *explainVerb) run(_ context.Context, std stdio) error {
+	catalog, err := loadCatalog(v.catalogs)
+	if err != nil {
+		return usageError{err}
+	}
+	entries := catalog.Entries()
+	if v.code != "" {
+		e, ok := catalog.Lookup(v.code)
+		if !ok {
+			return usageError{fmt.Errorf("%s is not in the catalogue%s: run ksyun-tap explain for all codes, or add it with --tap.catalog-file", v.code, near(entries, v.code))}
+		}
+		if v.output == "text" {
+			return explainEntry(std, e)
+		}
+		entries = []*classify.Entry{e}
+	}
+	if v.output == "json" {
+		e := json.NewEncoder(std.out)
+		e.SetEscapeHTML(false)
+		for _, entry := range entries {
+			if err := e.Encode(entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tNAME IS\tMEANING")
+	for _, e := range entries {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%t\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, e.Retryable, e.Grade, e.Meaning)
+	}
+	return w.Flush()
+}
+
+func explainEntry(std stdio, e *classify.Entry) error {
+	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("Code", e.Code)
+	row("Also seen as", strings.Join(e.Aliases, ", "))
+	row("Means", e.Meaning)
+	row("Do", e.Advice)
+	row("HTTP status", statuses(e))
+	row("Message", e.Example)
+	row("Type", string(e.Type))
+	row("Category", string(e.Category))
+	row("Blame", string(e.Blame))
+	row("Retry helps", map[bool]string{true: "yes", false: "no"}[e.Retryable])
+	row("The name is", string(e.Grade))
+	row("Source", e.Source)
+	return w.Flush()
+}
+
+func statuses(e *classify.Entry) string {
+	return strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Statuses), " ", ","), "[]")
+}
+
+// near names up to three codes that hold the text, or that it holds.
+func near(entries []*classify.Entry, text string) string {
+	var found []string
+	text = strings.ToLower(text)
+	for _, e := range entries {
+		code := strings.ToLower(e.Code)
+		if len(found) < 3 && (strings.Contains(code, text) || strings.Contains(text, code)) {
+			found = append(found, e.Code)
+		}
+	}
+	if found == nil {
+		return ""
+	}
+	return " (near it: " + strings.Join(found, ", ") + ")"
+}

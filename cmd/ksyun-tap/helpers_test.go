@@ -1,0 +1,42 @@
+package main
+
+import (
+	"context"
+	"io"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+// startTap runs a tap whose upstream for the API's host is api, and returns
+// the addresses of its proxy and admin listeners. It is stopped with the test.
+func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
+	t.Helper()
+	args := append([]string{
+		"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0",
+		"--upstream.connect-to=" + apiHost + ":80=" + api,
+	}, flags...)
+	c, _, err := parseCommandLine(args, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	tap, err := newTap(ctx, &c.settings, nil, io.Discard)
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- tap.serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return tap.proxyListeners[0].Addr().String(), tap.webListeners[0].Addr().String()
+}

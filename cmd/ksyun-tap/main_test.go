@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// command runs the program in this process.
+func command(t *testing.T, stdin string, args ...string) (code int, out, errOut string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), args, strings.NewReader(stdin), &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestClassify(t *testing.T) {
+	const e1 = `{"requestid":"11111111-2222-4333-8444-555555555555","error":{"type":"sender","code":"MissingSignature","message":"The Request is missing Signature Parameter"}}`
+	raw := "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + e1
+	f := func(name, stdin string, want map[string]any, args ...string) {
+		t.Helper()
+		code, out, errOut := command(t, stdin, append([]string{"classify"}, args...)...)
+		if code != exitOK {
+			t.Errorf("%s: exit %d: %s", name, code, errOut)
+			return
+		}
+		var got map[string]any
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
+			t.Errorf("%s: %v in %q", name, err, out)
+			return
+		}
+		for k, v := range want {
+			if got[k] != v {
+				t.Errorf("%s: %s is %v, want %v", name, k, got[k], v)
+			}
+		}
+		for _, k := range []string{"outcome", "code", "type", "status", "category", "blame", "retryable", "request_id", "message", "failed_items", "advice"} {
+			if _, ok := got[k]; !ok {
+				t.Errorf("%s: no key %s", name, k)
+			}
+		}
+	}
+	read := map[string]any{
+		"outcome": "error", "code": "MissingSignature", "type": "sender", "status": 400.0, "category": "auth", "blame": "credential",
+		"retryable": false, "request_id": "11111111-2222-4333-8444-555555555555", "message": "The Request is missing Signature Parameter",
+	}
+	f("body", e1, read, "--status=400")
+	f("whole response", raw, read)
+	f("whole response with LF", strings.ReplaceAll(raw, "\r\n", "\n"), read)
+	f("after an interim response", "HTTP/1.1 100 Continue\r\n\r\n"+raw, read)
+	f("HTTP/2, as curl prints it", strings.Replace(raw, "HTTP/1.1 400 Bad Request", "HTTP/2 400 ", 1), read)
+	f("chunked", "HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n"+e1[:5]+"\r\na2\r\n"+e1[5:]+"\r\n0\r\n\r\n", read)
+	f("chunked, joined by curl", "HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n"+e1, read)
+	f("under 200", e1, map[string]any{"outcome": "masked", "code": "MissingSignature", "status": 200.0})
+	f("field", `{}`, map[string]any{"outcome": "error", "code": "LimitExceeded", "request_id": "abc"}, "--status=409",
+		"--header=X-Ksc-ErrorType: LimitExceeded", "--header", "x-ksc-request-id: abc")
+	f("a secret in a message", `{"Error":{"Code":"X","Message":"key AKLTabcdefghijklmnop is off"}}`, map[string]any{"message": "key REDACTED is off"}, "--status=400")
+}
+
+func TestClassifyFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a.json": `{"requestId":"a"}`, "b.json": `{"requestId":"b"}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, out, _ := command(t, "", "classify", filepath.Join(dir, "a.json"), filepath.Join(dir, "b.json"))
+	if lines := strings.Split(strings.TrimSpace(out), "\n"); code != exitOK || len(lines) != 2 ||
+		!strings.Contains(lines[0], `"request_id":"a"`) || !strings.Contains(lines[1], `"request_id":"b"`) {
+		t.Errorf("exit %d: %q", code, out)
+	}
+	code, out, _ = command(t, `{"requestId":"a"}`, "classify", "--output=table")
+	if code != exitOK || !strings.HasPrefix(out, "FILE") || !strings.Contains(out, "success") {
+		t.Errorf("table: exit %d: %q", code, out)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	code, out, _ := command(t, "", "explain", "limitexceeded")
+	if code != exitOK || !strings.Contains(out, "LimitExceeded") || !strings.Contains(out, "throttled") || !strings.Contains(out, "409") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	code, out, _ = command(t, "", "explain")
+	if code != exitOK || strings.Count(out, "\n") < 40 {
+		t.Errorf("all: exit %d: %s", code, out)
+	}
+	code, out, _ = command(t, "", "explain", "LimitExceeded", "--output=json")
+	if code != exitOK || !json.Valid([]byte(out)) {
+		t.Errorf("json: exit %d: %s", code, out)
+	}
+}
+
+// TestUsageErrors checks that what the user can mend is told on one line that
+// names the place, with exit code 2.
+func TestUsageErrors(t *testing.T) {
+	dir := t.TempDir()
+	bad := filepath.Join(dir, "bad.yaml")
+	notPEM := filepath.Join(dir, "not.pem")
+	for name, text := range map[string]string{bad: "log:\n  levle: info\n", notPEM: "not a certificate"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(want string, args ...string) {
+		t.Helper()
+		code, _, errOut := command(t, "", args...)
+		if code != exitUsage || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%v: exit %d, %q; want %d and %q on one line", args, code, errOut, exitUsage, want)
+		}
+	}
+	f("unknown long flag '--nope'", "run", "--nope")
+	f("is no listen address", "run", "--proxy.listen-address=here")
+	f("is no ratio", "check-config", "--traces.success-ratio=2")
+	f(bad+":2: unknown setting", "check-config", "--config.file="+bad)
+	f("--config.file", "run", "--config.file="+filepath.Join(dir, "none.yaml"))
+	f("open proxy", "check-config", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:1")
+	f("CERTIFICATE", "check-config", "--upstream.ca-file="+notPEM)
+	f("--upstream.ca-file", "check-config", "--upstream.ca-file="+filepath.Join(dir, "none.pem"))
+	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
+	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
+	f(bad, "check-config", "--web.config.file="+bad)
+	f("not in the catalogue", "explain", "NoSuchCodeAtAll")
+	f("no such file", "classify", filepath.Join(dir, "none.json"))
+	f("write NAME: VALUE", "classify", "--header=broken")
+	f("100 to 999", "classify", "--status=7")
+	f("--pace", "demo", "--pace=0s")
+}
+
+func TestCheckConfig(t *testing.T) {
+	if code, out, errOut := command(t, "", "check-config"); code != exitOK || !strings.Contains(out, "good") {
+		t.Errorf("exit %d: %s%s", code, out, errOut)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	if code, out, _ := command(t, "", "version"); code != exitOK || !strings.HasPrefix(out, "ksyun-tap, version") {
+		t.Errorf("exit %d: %s", code, out)
+	}
+}
+
+func TestHelpExitsWithZero(t *testing.T) {
+	code, out, _ := command(t, "", "--help")
+	for _, verb := range []string{"run", "demo", "classify", "explain", "check-config", "ready", "version"} {
+		if !strings.Contains(out, verb) {
+			t.Errorf("no %s in the help", verb)
+		}
+	}
+	if code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func TestReady(t *testing.T) {
+	_, admin := startTap(t, "127.0.0.1:1")
+	if code, out, errOut := command(t, "", "ready", "--url=http://"+admin); code != exitOK || out != "ready\n" {
+		t.Errorf("exit %d: %s%s", code, out, errOut)
+	}
+	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
+	if code, _, errOut := command(t, "", "ready"); code != exitOK {
+		t.Errorf("by environment: exit %d: %s", code, errOut)
+	}
+	down := httptest.NewServer(http.NotFoundHandler())
+	down.Close()
+	if code, _, errOut := command(t, "", "ready", "--url="+down.URL); code != exitFailed || !strings.Contains(errOut, "not ready") {
+		t.Errorf("down: exit %d: %s", code, errOut)
+	}
+	draining := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
+	}))
+	defer draining.Close()
+	if code, _, errOut := command(t, "", "ready", "--url="+draining.URL); code != exitFailed || !strings.Contains(errOut, "starting or stopping") {
+		t.Errorf("draining: exit %d: %s", code, errOut)
+	}
+}
+
+func TestLocalURL(t *testing.T) {
+	for address, want := range map[string]string{
+		"": "http://127.0.0.1:18180", ":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9",
+		"[::]:9": "http://[::1]:9", "10.0.0.1:9": "http://10.0.0.1:9", "127.0.0.1:9\n127.0.0.1:10": "http://127.0.0.1:9",
+	} {
+		if got := localURL(address); got != want {
+			t.Errorf("%q: got %s, want %s", address, got, want)
+		}
+	}
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// runTap is the verb run: the sidecar itself.
+func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
+	t, err := newTap(ctx, s, reread, std.err)
+	if err != nil {
+		return err
+	}
+	stop := t.reloadOn(syscall.SIGHUP)
+	defer stop()
+	return t.serve(ctx)
+}
+
+// reloadOn reloads the settings and reopens the log on a signal, until the
+// returned function is called.
+func (t *tap) reloadOn(sig os.Signal) (stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, sig)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range c {
+			if err := t.reopen(); err != nil {
+				t.log.Error("the log goes on in its old file", zap.Error(err))
+			}
+			_ = t.reload() // it logs and counts its failure
+		}
+	}()
+	return func() {
+		signal.Stop(c)
+		close(c)
+		<-done
+	}
+}

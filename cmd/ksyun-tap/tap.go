@@ -1,0 +1,328 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/common/version"
+	toolkit "github.com/prometheus/exporter-toolkit/web"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// flushTimeout is how long spans and logs get to be flushed at the end.
+const flushTimeout = 2 * time.Second
+
+// tap is the program at work: the rooms, wired.
+type tap struct {
+	settings atomic.Pointer[config.Settings] // those in force
+	// reread reads the settings anew, as at the start.
+	reread func() (*config.Settings, error)
+
+	log      *logs.Logger
+	metrics  *metrics.Metrics
+	traces   *traces.Tracer
+	pipeline *exporter.Pipeline
+	proxy    *collector.Proxy
+	web      *web.Server
+	ready    atomic.Bool
+
+	proxyListeners, webListeners []net.Listener
+}
+
+// newTap builds a tap and opens its listeners, so that whatever is wrong with
+// the settings is an error before anything serves. logTo takes the log where
+// no file is set.
+func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer) (t *tap, err error) {
+	policy, classifier, err := resolve(s)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	t = &tap{reread: reread}
+	t.settings.Store(s)
+	defer func() {
+		if err != nil {
+			t.abandon()
+		}
+	}()
+
+	t.metrics = metrics.New(metrics.Options{Proxy: t.proxyStats})
+	t.log, err = logs.New(logs.Config{
+		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: logTo,
+		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	t.traces, err = traces.New(ctx, traces.Config{
+		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	failures := journal.New(s.JournalSize)
+	t.pipeline = exporter.New(exporter.Options{
+		Metrics: t.metrics,
+		Traces:  t.traces,
+		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
+			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
+		}),
+		Journal: failures,
+	})
+	t.proxy, err = collector.New(collector.Config{
+		Classifier: classifier, Sink: t.pipeline, Policy: policy,
+		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if t.proxyListeners, err = listen(ctx, "proxy.listen-address", s.ProxyListen); err != nil {
+		return nil, err
+	}
+	if t.webListeners, err = listen(ctx, "web.listen-address", s.WebListen); err != nil {
+		return nil, err
+	}
+	t.web, err = web.NewServer(web.ServerConfig{
+		Handler: web.NewHandler(web.Options{
+			Version: version.Version, Metrics: t.metrics.Handler(), Journal: failures, Ready: t.notReady, Reload: t.reload,
+		}),
+		ConfigFile: s.WebConfigFile,
+		Log:        t.log.Named("web"),
+	}, t.webListeners...)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	t.metrics.SetReload(nil, time.Now())
+	return t, nil
+}
+
+// abandon releases what a tap that never served holds.
+func (t *tap) abandon() {
+	for _, ln := range append(t.proxyListeners, t.webListeners...) {
+		_ = ln.Close()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if t.pipeline != nil {
+		_ = t.pipeline.Shutdown(ctx)
+	}
+	if t.log != nil {
+		_ = t.log.Close()
+	}
+}
+
+// resolve makes of the settings what the collector works by.
+func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error) {
+	if err := s.Validate(); err != nil {
+		return collector.Policy{}, nil, err
+	}
+	catalog, err := loadCatalog(s.CatalogFiles)
+	if err != nil {
+		return collector.Policy{}, nil, err
+	}
+	roots, err := loadRoots(s.UpstreamCAFile)
+	if err != nil {
+		return collector.Policy{}, nil, err
+	}
+	policy := collector.Policy{
+		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
+	}
+	if s.UpstreamScheme == "https" {
+		policy.UpstreamScheme = "https"
+	}
+	return policy, classify.New(catalog), nil
+}
+
+// loadRoots returns the system's CA certificates with those of a file added;
+// nil without a file.
+func loadRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file) //nolint:gosec // the user's own file
+	if err != nil {
+		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --upstream.ca-file", err)
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, fmt.Errorf("read the system's CA certificates: %w", err)
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s holds no PEM certificate: --upstream.ca-file takes CERTIFICATE blocks", file)
+	}
+	return roots, nil
+}
+
+func listen(ctx context.Context, setting string, addresses []string) ([]net.Listener, error) {
+	var listeners []net.Listener
+	for _, a := range addresses {
+		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
+		if err != nil {
+			for _, ln := range listeners {
+				_ = ln.Close()
+			}
+			return nil, fmt.Errorf("--%s=%s: %w: give another address, or stop what holds it", setting, a, err)
+		}
+		listeners = append(listeners, ln)
+	}
+	return listeners, nil
+}
+
+// serve runs the tap until ctx ends or a listener fails, then lets running
+// calls finish, flushes every sink and returns.
+func (t *tap) serve(ctx context.Context) error {
+	t.log.Info("ksyun-tap started",
+		zap.String("version", version.Version),
+		zap.Array("proxy", listeners(t.proxyListeners)),
+		zap.Array("admin", listeners(t.webListeners)),
+		zap.Bool("traces", t.traces.Exports()))
+
+	group, failed := errgroup.WithContext(ctx)
+	for _, ln := range t.proxyListeners {
+		group.Go(func() error { return t.proxy.Serve(ln) })
+	}
+	group.Go(t.web.Serve)
+	t.ready.Store(true)
+
+	<-failed.Done()
+	t.ready.Store(false)
+	t.log.Info("ksyun-tap is stopping", zap.Bool("by_signal", ctx.Err() != nil))
+	t.stop()
+	err := group.Wait()
+	if ctx.Err() != nil {
+		err = nil
+	}
+	if closeErr := t.log.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("write the log: %w", closeErr)
+	}
+	return err
+}
+
+// stop ends what serves, in the order in which data flows.
+func (t *tap) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), t.settings.Load().ShutdownTimeout)
+	defer cancel()
+	if err := t.proxy.Shutdown(ctx); err != nil {
+		t.log.Warn("calls were cut off", zap.Error(err))
+	}
+	flush, cancelFlush := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancelFlush()
+	if err := t.pipeline.Shutdown(flush); err != nil {
+		t.log.Warn("spans were lost", zap.Error(err))
+	}
+	if err := t.web.Shutdown(flush); err != nil {
+		t.log.Warn("admin requests were cut off", zap.Error(err))
+	}
+}
+
+// reload reads the settings anew and applies those that may change. Where that
+// fails the tap goes on with those it has.
+func (t *tap) reload() (err error) {
+	defer func() {
+		t.metrics.SetReload(err, time.Now())
+		if err != nil {
+			t.log.Error("reload failed: the settings are as before", zap.Error(err))
+		}
+	}()
+	next, err := t.reread()
+	if err != nil {
+		return err
+	}
+	policy, classifier, err := resolve(next)
+	if err != nil {
+		return err
+	}
+	level, err := zapcore.ParseLevel(next.LogLevel)
+	if err != nil {
+		return err
+	}
+	if err := t.proxy.Reload(policy, classifier); err != nil {
+		return err
+	}
+	t.log.Level.SetLevel(level)
+	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
+	if rest := config.NeedRestart(t.settings.Load(), next); len(rest) > 0 {
+		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
+	}
+	t.log.Info("settings reloaded")
+	return nil
+}
+
+// notReady tells why the tap takes no calls; nil if it does.
+func (t *tap) notReady() error {
+	if !t.ready.Load() {
+		return errors.New("starting or stopping")
+	}
+	return nil
+}
+
+// reopen opens the log's file anew.
+func (t *tap) reopen() error {
+	if err := t.log.Reopen(); err != nil {
+		return fmt.Errorf("reopen the log: %w", err)
+	}
+	return nil
+}
+
+// proxyStats tells the metrics the state of the relay.
+func (t *tap) proxyStats() metrics.ProxyStats {
+	if t.proxy == nil {
+		return metrics.ProxyStats{}
+	}
+	s := t.proxy.Stats()
+	return metrics.ProxyStats{
+		ClientConnections:   int(s.ClientConnections),
+		UpstreamConnections: int(s.UpstreamConnections),
+		UpstreamIdle:        int(s.IdleUpstreams),
+		ConnectionsAccepted: uint64(s.Accepted),
+		BytesReceived:       uint64(s.RequestBytes),
+		BytesSent:           uint64(s.ResponseBytes),
+		Dials:               uint64(s.Dials),
+		Reused:              uint64(s.Reused),
+		Panics:              uint64(s.Panics),
+		UnobservedRequests:  uint64(s.Unobserved),
+		TruncatedBodies:     uint64(s.TruncatedBodies),
+	}
+}
+
+// listeners logs the addresses of listeners.
+type listeners []net.Listener
+
+func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	for _, ln := range l {
+		enc.AppendString(ln.Addr().String())
+	}
+	return nil
+}
+
+// checkConfig checks settings and all files they name.
+func checkConfig(s *config.Settings, std stdio) error {
+	_, _, err := resolve(s)
+	if err == nil {
+		err = toolkit.Validate(s.WebConfigFile)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	_, err = fmt.Fprintln(std.out, "the settings are good")
+	return err
+}

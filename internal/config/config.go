@@ -1,0 +1,281 @@
+// Package config holds the settings of the tap: one table from which flags,
+// environment and configuration file are read, in this order of precedence:
+//
+//	flag  >  environment (KSYUN_TAP_*)  >  file  >  default
+//
+// A key of the file is the flag's name without its dashes, written whole
+// ("proxy.listen-address: ...") or nested at the dots. Every error names the
+// place and the mend.
+package config
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+)
+
+// Settings is everything that can be set.
+type Settings struct {
+	ConfigFile string
+
+	ProxyListen     []string
+	ProxyTimeouts   collector.Timeouts
+	ShutdownTimeout time.Duration
+
+	WebListen     []string
+	WebConfigFile string
+
+	TapHosts     []collector.HostPattern
+	OtherHosts   collector.OtherHosts
+	InspectBytes int
+	CatalogFiles []string
+
+	ConnectTo      []collector.ConnectTo
+	UpstreamCAFile string
+	UpstreamScheme string
+
+	LogLevel  string
+	LogFormat string
+	LogFile   string
+	LogAccess bool
+
+	TracesSuccessRatio float64
+	JournalSize        int
+}
+
+// The defaults that more than one place names.
+const (
+	DefaultProxyListen = "127.0.0.1:18181"
+	DefaultWebListen   = "127.0.0.1:18180"
+	DefaultTapHost     = "*.api.ksyun.com"
+	// EnvPrefix is put before the name of every setting in the environment.
+	EnvPrefix = "KSYUN_TAP_"
+)
+
+// setting is one row of the table.
+type setting struct {
+	name     string
+	help     string
+	fallback []string
+	// reloads tells that a new value takes effect without a restart.
+	reloads bool
+	bind    func(s *Settings, f *kingpin.FlagClause)
+}
+
+var table = []setting{
+	{
+		name: "config.file",
+		help: "Configuration file (YAML); its keys are the names of these flags. Re-read on SIGHUP and POST /-/reload.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.ConfigFile) },
+	},
+	{
+		name: "proxy.listen-address", fallback: []string{DefaultProxyListen},
+		help: "Address for the programs whose calls are tapped, as their HTTP_PROXY or as the API's own host. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.ProxyListen)) },
+	},
+	{
+		name: "proxy.head-timeout", fallback: []string{collector.DefaultTimeouts().ReadHead.String()},
+		help: "How long a program may take to send the head of a request it has begun.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.ReadHead)) },
+	},
+	{
+		name: "proxy.idle-timeout", fallback: []string{collector.DefaultTimeouts().ClientIdle.String()},
+		help: "How long a program's connection may wait for its next request.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.ClientIdle)) },
+	},
+	{
+		name: "proxy.stall-timeout", fallback: []string{collector.DefaultTimeouts().Stall.String()},
+		help: "How long one read or write of a body may make no progress.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.Stall)) },
+	},
+	{
+		name: "proxy.shutdown-timeout", fallback: []string{"10s"},
+		help: "How long running calls may take to finish after SIGTERM, before they are cut off. Sinks get 2s more to flush.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ShutdownTimeout)) },
+	},
+	{
+		name: "web.listen-address", fallback: []string{DefaultWebListen},
+		help: "Address for metrics, health, the list of failures and its API. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.WebListen)) },
+	},
+	{
+		name: "web.config.file",
+		help: "File with TLS and basic auth for --web.listen-address, in the grammar of Prometheus' exporter-toolkit.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.WebConfigFile) },
+	},
+	{
+		name: "tap.host", fallback: []string{DefaultTapHost}, reloads: true,
+		help: "Host whose calls are observed: a name, or *.name for everything below it. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(list(&s.TapHosts, collector.ParseHostPattern)) },
+	},
+	{
+		name: "tap.other-hosts", fallback: []string{"refuse"}, reloads: true,
+		help: "What becomes of requests to hosts that match no --tap.host: refuse them, or forward them unobserved (on loopback listeners only).",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("refuse|forward").SetValue(&s.OtherHosts) },
+	},
+	{
+		name: "tap.inspect-size", fallback: []string{"64KiB"},
+		help: "How much of a body is read aside to classify it. Bodies are passed on whole at any size.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(size(&s.InspectBytes)) },
+	},
+	{
+		name: "tap.catalog-file", reloads: true,
+		help: "File with error codes of your own, added to the catalogue or replacing its rows. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringsVar(&s.CatalogFiles) },
+	},
+	{
+		name: "upstream.connect-to", reloads: true,
+		help: "Connect to ADDR:PORT in place of HOST:PORT, as curl's --connect-to. The only way to an upstream on loopback. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("HOST:PORT=ADDR:PORT").SetValue(list(&s.ConnectTo, collector.ParseConnectTo))
+		},
+	},
+	{
+		name: "upstream.ca-file", reloads: true,
+		help: "PEM file with CA certificates that are trusted beside the system's.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.UpstreamCAFile) },
+	},
+	{
+		name: "upstream.scheme", fallback: []string{"as-client"}, reloads: true,
+		help: "as-client, or https to send calls that arrive as plain HTTP on over verified TLS.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.UpstreamScheme, "as-client", "https") },
+	},
+	{
+		name: "upstream.dial-timeout", fallback: []string{collector.DefaultTimeouts().Dial.String()},
+		help: "How long connecting to the API may take, name resolution included and TLS not.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.Dial)) },
+	},
+	{
+		name: "upstream.response-timeout", fallback: []string{collector.DefaultTimeouts().Response.String()},
+		help: "How long the API may take to begin its answer.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.Response)) },
+	},
+	{
+		name: "log.level", fallback: []string{"info"}, reloads: true,
+		help: "debug, info, warn or error.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogLevel, "debug", "info", "warn", "error") },
+	},
+	{
+		name: "log.format", fallback: []string{"json"},
+		help: "json or console.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogFormat, "json", "console") },
+	},
+	{
+		name: "log.file",
+		help: "File the log is appended to, instead of standard error; reopened on SIGHUP.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.LogFile) },
+	},
+	{
+		name: "log.access", fallback: []string{"false"},
+		help: "Log every call, not only the failed ones.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.BoolVar(&s.LogAccess) },
+	},
+	{
+		name: "traces.success-ratio", fallback: []string{"0.01"}, reloads: true,
+		help: "Share of successful calls whose spans are exported, 0 to 1. Failures always are. The exporter is set by OTEL_*.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(ratio(&s.TracesSuccessRatio)) },
+	},
+	{
+		name: "journal.size", fallback: []string{"1000"},
+		help: "How many of the last failures are kept in memory for look-up.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(count(&s.JournalSize)) },
+	},
+}
+
+// flagger is what flags are added to: a kingpin application or command.
+type flagger interface {
+	Flag(name, help string) *kingpin.FlagClause
+}
+
+// Register adds a flag for every setting to to. Values found in file, by
+// setting, stand in for the defaults. A second registration may skip settings.
+func (s *Settings) Register(to flagger, file File, skip ...string) {
+	s.ProxyTimeouts = collector.DefaultTimeouts()
+	for _, row := range table {
+		if slices.Contains(skip, row.name) {
+			continue
+		}
+		f := to.Flag(row.name, row.help).Envar(envName(row.name))
+		if values, ok := file.values[row.name]; ok {
+			f.Default(values...)
+		} else if row.fallback != nil {
+			f.Default(row.fallback...)
+		}
+		row.bind(s, f)
+	}
+}
+
+// envName is the environment variable of a setting.
+func envName(name string) string {
+	return EnvPrefix + strings.ToUpper(strings.NewReplacer(".", "_", "-", "_").Replace(name))
+}
+
+// Validate checks what no setting tells alone.
+func (s *Settings) Validate() error {
+	if s.OtherHosts == collector.OtherForward {
+		for _, a := range s.ProxyListen {
+			if !isLoopback(a) {
+				return fmt.Errorf("--tap.other-hosts=forward with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", a)
+			}
+		}
+	}
+	for _, a := range s.ProxyListen {
+		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
+			return fmt.Errorf("--proxy.listen-address and --web.listen-address are both %s: give each an address of its own", a)
+		}
+	}
+	return nil
+}
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// NeedRestart lists the settings that differ between the running and the new
+// settings and that only a restart applies.
+func NeedRestart(running, next *Settings) []string {
+	var names []string
+	for _, row := range table {
+		if !row.reloads && row.name != "config.file" && row.value(running) != row.value(next) {
+			names = append(names, row.name)
+		}
+	}
+	return names
+}
+
+// value spells what a setting is set to.
+func (row setting) value(s *Settings) string {
+	f := kingpin.New("", "").Flag(row.name, row.help)
+	c := *s
+	row.bind(&c, f)
+	return f.Model().Value.String()
+}
+
+// Description is what the reference tells of a setting.
+type Description struct {
+	Name    string // of the flag, without dashes, and of the key in the file
+	Env     string
+	Default string // "" where there is none
+	Help    string
+	Reloads bool // takes effect without a restart
+}
+
+// Describe lists all settings.
+func Describe() []Description {
+	all := make([]Description, len(table))
+	for i, row := range table {
+		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reloads}
+	}
+	return all
+}

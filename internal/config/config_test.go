@@ -1,0 +1,186 @@
+package config
+
+import (
+	"bytes"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+func read(t *testing.T, file File, args ...string) *Settings {
+	t.Helper()
+	s := &Settings{}
+	app := kingpin.New("test", "")
+	s.Register(app, file)
+	if _, err := app.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestPrecedence(t *testing.T) {
+	const file = "log.level: warn\ntap.host: [file.example]\njournal.size: 7\n"
+	f, err := parse("f.yaml", []byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := read(t, File{}); s.LogLevel != "info" || s.JournalSize != 1000 {
+		t.Errorf("default: got %q, %d", s.LogLevel, s.JournalSize)
+	}
+	if s := read(t, f); s.LogLevel != "warn" || s.JournalSize != 7 || len(s.TapHosts) != 1 || s.TapHosts[0].String() != "file.example" {
+		t.Errorf("file: got %q, %d, %v", s.LogLevel, s.JournalSize, s.TapHosts)
+	}
+	t.Setenv("KSYUN_TAP_LOG_LEVEL", "error")
+	t.Setenv("KSYUN_TAP_TAP_HOST", "one.example\ntwo.example")
+	if s := read(t, f); s.LogLevel != "error" || s.JournalSize != 7 || len(s.TapHosts) != 2 {
+		t.Errorf("environment over file: got %q, %d, %v", s.LogLevel, s.JournalSize, s.TapHosts)
+	}
+	if s := read(t, f, "--log.level=debug", "--tap.host=flag.example"); s.LogLevel != "debug" || len(s.TapHosts) != 1 || s.TapHosts[0].String() != "flag.example" {
+		t.Errorf("flag over all: got %q, %v", s.LogLevel, s.TapHosts)
+	}
+}
+
+func TestGoodFile(t *testing.T) {
+	f, err := Load("testdata/good.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := read(t, f)
+	if !slices.Equal(s.ProxyListen, []string{"127.0.0.1:28181"}) || !slices.Equal(s.WebListen, []string{"127.0.0.1:28180", "[::1]:28180"}) {
+		t.Errorf("listeners: %v, %v", s.ProxyListen, s.WebListen)
+	}
+	if len(s.TapHosts) != 2 || s.OtherHosts != collector.OtherForward || s.InspectBytes != 128<<10 || len(s.ConnectTo) != 1 {
+		t.Errorf("tap: %v, %v, %d, %v", s.TapHosts, s.OtherHosts, s.InspectBytes, s.ConnectTo)
+	}
+	if s.LogLevel != "debug" || !s.LogAccess || s.TracesSuccessRatio != 0.5 || s.JournalSize != 42 || s.ShutdownTimeout != 90*time.Second {
+		t.Errorf("rest: %+v", s)
+	}
+}
+
+// TestBadFiles compares the error for every file in testdata/bad with the
+// golden list: each is one line that names file, line and mend.
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no files: %v", err)
+	}
+	var got bytes.Buffer
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := filepath.Base(name)
+		_, err = parse(base, data)
+		if err == nil {
+			t.Errorf("%s: accepted", base)
+			continue
+		}
+		if !strings.HasPrefix(err.Error(), base+":") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error does not begin with the place, on one line: %v", base, err)
+		}
+		got.WriteString(err.Error() + "\n")
+	}
+	const golden = "testdata/bad.golden"
+	if *update {
+		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got.Bytes(), want)
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	if _, err := Load("testdata/none.yaml"); err == nil || !strings.Contains(err.Error(), "--config.file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	f := func(want string, args ...string) {
+		t.Helper()
+		err := read(t, File{}, args...).Validate()
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v: got %v, want %q", args, err, want)
+		}
+	}
+	f("")
+	f("", "--tap.other-hosts=forward")
+	f("", "--tap.other-hosts=forward", "--proxy.listen-address=[::1]:1", "--proxy.listen-address=localhost:2")
+	f("", "--proxy.listen-address=0.0.0.0:18181")
+	f("open proxy", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:18181")
+	f("open proxy", "--tap.other-hosts=forward", "--proxy.listen-address=:18181")
+	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
+	f("", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=127.0.0.1:0")
+}
+
+func TestNeedRestart(t *testing.T) {
+	running := read(t, File{})
+	next := read(t, File{}, "--log.level=debug", "--journal.size=5", "--web.listen-address=127.0.0.1:1", "--tap.host=a.example")
+	if got, want := NeedRestart(running, next), []string{"web.listen-address", "journal.size"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	seen := map[string]bool{}
+	for _, d := range Describe() {
+		if d.Help == "" || !strings.HasPrefix(d.Env, EnvPrefix) || seen[d.Name] {
+			t.Errorf("%+v", d)
+		}
+		seen[d.Name] = true
+	}
+	fixed := []string{
+		"config.file", "proxy.listen-address", "web.listen-address", "web.config.file", "tap.host", "tap.other-hosts",
+		"upstream.connect-to", "upstream.ca-file", "log.level", "log.format", "log.file", "traces.success-ratio",
+	}
+	for _, name := range fixed {
+		if !seen[name] {
+			t.Errorf("no setting %s among %v", name, slices.Sorted(maps.Keys(seen)))
+		}
+	}
+}
+
+func FuzzFile(f *testing.F) {
+	files, _ := filepath.Glob("testdata/bad/*.yaml")
+	for _, name := range append(files, "testdata/good.yaml") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		file, err := parse("fuzz.yaml", data)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "fuzz.yaml:") {
+				t.Errorf("error does not name the place: %v", err)
+			}
+			return
+		}
+		// What the file reader lets pass, the flags must take.
+		s := &Settings{}
+		app := kingpin.New("test", "")
+		s.Register(app, file)
+		if _, err := app.Parse(nil); err != nil {
+			t.Errorf("accepted by the file, refused by the flags: %v", err)
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/alecthomas/units"
+)
+
+// scalar is a flag value with a parser of its own.
+type scalar[T any] struct {
+	target *T
+	parse  func(string) (T, error)
+}
+
+func (v scalar[T]) Set(text string) error {
+	parsed, err := v.parse(text)
+	if err != nil {
+		return err
+	}
+	*v.target = parsed
+	return nil
+}
+
+func (v scalar[T]) String() string { return fmt.Sprint(*v.target) }
+
+// multi is a flag value that may be given more than once.
+type multi[T any] struct {
+	target *[]T
+	parse  func(string) (T, error)
+}
+
+func list[T any](target *[]T, parse func(string) (T, error)) kingpin.Value {
+	return &multi[T]{target, parse}
+}
+
+func (v *multi[T]) Set(text string) error {
+	parsed, err := v.parse(text)
+	if err != nil {
+		return err
+	}
+	*v.target = append(*v.target, parsed)
+	return nil
+}
+
+func (v *multi[T]) String() string { return fmt.Sprint(*v.target) }
+
+// IsCumulative tells kingpin that the flag may be repeated.
+func (v *multi[T]) IsCumulative() bool { return true }
+
+// addresses are listen addresses.
+func addresses(target *[]string) kingpin.Value {
+	return list(target, func(text string) (string, error) {
+		_, port, err := net.SplitHostPort(text)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		if err != nil {
+			return "", fmt.Errorf("%q is no listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
+		}
+		return text, nil
+	})
+}
+
+func positive(target *time.Duration) kingpin.Value {
+	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d <= 0 {
+			return 0, fmt.Errorf("%q is no duration: write a number and a unit, such as 10s or 1m30s", text)
+		}
+		return d, nil
+	}}
+}
+
+func size(target *int) kingpin.Value {
+	const least, most = 1 << 10, 16 << 20
+	return scalar[int]{target, func(text string) (int, error) {
+		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
+		if err != nil || n < least || n > most {
+			return 0, fmt.Errorf("%q is no size: write 1KiB to 16MiB, such as 64KiB", text)
+		}
+		return int(n), nil
+	}}
+}
+
+func ratio(target *float64) kingpin.Value {
+	return scalar[float64]{target, func(text string) (float64, error) {
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || !(f >= 0 && f <= 1) {
+			return 0, fmt.Errorf("%q is no ratio: write a number from 0 to 1, such as 0.01", text)
+		}
+		return f, nil
+	}}
+}
+
+func count(target *int) kingpin.Value {
+	const most = 1_000_000
+	return scalar[int]{target, func(text string) (int, error) {
+		n, err := strconv.Atoi(text)
+		switch {
+		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
+			return 0, fmt.Errorf("%s is out of range: write 1 to %d", text, most)
+		case err != nil:
+			return 0, fmt.Errorf("%q is no number: write 1 to %d", text, most)
+		}
+		return n, nil
+	}}
+}

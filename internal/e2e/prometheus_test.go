@@ -1,0 +1,100 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// prometheus is a real one that scrapes the tap.
+type prometheus struct {
+	t   *testing.T
+	url string
+}
+
+func startPrometheus(t *testing.T, target string) *prometheus {
+	t.Helper()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "prometheus.yml")
+	text := fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s}
+scrape_configs:
+  - job_name: ksyun-tap
+    static_configs: [{targets: [%q]}]
+`, target)
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	address := freeAddress(t)
+	start(t, nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+address, "--enable-feature=exemplar-storage,native-histograms")
+	p := &prometheus{t, "http://" + address}
+	eventually(t, "Prometheus scrapes the tap", func() bool {
+		res, err := http.Get(p.url + "/-/ready")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK && p.value(`up{job="ksyun-tap"}`) == 1
+	})
+	return p
+}
+
+type series struct {
+	Metric map[string]string
+	Value  [2]any
+}
+
+func (p *prometheus) query(expr string) []series {
+	p.t.Helper()
+	var answer struct {
+		Data struct{ Result []series }
+	}
+	getJSON(p.t, p.url+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
+	return answer.Data.Result
+}
+
+// value is the value of a query that gives one; -1 where it gives none yet.
+func (p *prometheus) value(expr string) float64 {
+	p.t.Helper()
+	result := p.query(expr)
+	if len(result) == 0 {
+		return -1
+	}
+	f, err := strconv.ParseFloat(fmt.Sprint(result[0].Value[1]), 64)
+	if err != nil || len(result) > 1 {
+		p.t.Fatalf("%s: %v, %v", expr, result, err)
+	}
+	return f
+}
+
+// labels are the values of one label in a query's result.
+func (p *prometheus) labels(expr, name string) []string {
+	p.t.Helper()
+	var values []string
+	for _, s := range p.query(expr) {
+		values = append(values, s.Metric[name])
+	}
+	return values
+}
+
+// hasExemplar tells whether a metric has an exemplar of that trace.
+func (p *prometheus) hasExemplar(metric, traceID string) bool {
+	p.t.Helper()
+	now := time.Now()
+	q := url.Values{
+		"query": {metric},
+		"start": {strconv.FormatInt(now.Add(-10*time.Minute).Unix(), 10)},
+		"end":   {strconv.FormatInt(now.Add(time.Minute).Unix(), 10)},
+	}
+	_, text := get(p.t, p.url+"/api/v1/query_exemplars?"+q.Encode())
+	return strings.Contains(text, `"trace_id":"`+traceID+`"`)
+}
