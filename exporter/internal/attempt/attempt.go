@@ -1,0 +1,143 @@
+// Package attempt makes observations for tests: answers of the vendor's in
+// every shape, read by the real classifier, and calls that got none.
+package attempt
+
+import (
+	"embed"
+	"net/netip"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+//go:embed testdata
+var payloads embed.FS
+
+// The secrets in the requests of every attempt, none of which may be seen in
+// any output.
+const (
+	AccessKey = "AKLTcanaryAccessKey0123"
+	Signature = "c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ff"
+	Token     = "canarySecurityToken/abc+def=="
+)
+
+// Start is when every attempt begins.
+var Start = time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)
+
+// Named is an attempt with a name for the test's output.
+type Named struct {
+	Name        string
+	Observation *classify.Observation
+}
+
+// request is what an attempt asks.
+type request struct {
+	method, host, action, version string
+}
+
+var (
+	statistics = request{"GET", "monitor.api.ksyun.com", "GetMetricStatistics", "2010-05-25"}
+	batch      = request{"POST", "monitor.cn-beijing-6.api.ksyun.com", "GetMetricStatisticsBatch", "2018-11-14"}
+	histories  = request{"GET", "monitor.api.ksyun.com", "DescribeAlertHistories", "2021-01-01"}
+)
+
+// All returns one attempt of every sort, made anew, in a fixed order.
+func All() []Named {
+	return []Named{
+		{"success", answered(statistics, 200, "success-gateway.json", 40*time.Millisecond)},
+		{"error_signature", answered(statistics, 403, "gateway-error.json", 12*time.Millisecond)},
+		{"error_throttled", answered(statistics, 409, "gateway-error-limit-exceeded.json", 8*time.Millisecond)},
+		{"error_receiver", answered(statistics, 500, "gateway-error-receiver.json", 61*time.Second)},
+		{"error_xml", answered(statistics, 403, "ssl-error.xml", 15*time.Millisecond)},
+		{"error_html", answered(statistics, 502, "gateway-502.html", 5*time.Millisecond)},
+		{"partial", answered(batch, 200, "batch-partial-failure.json", 350*time.Millisecond)},
+		{"masked", answered(histories, 200, "gateway-error-receiver.json", 90*time.Millisecond)},
+		{"dry_run", answered(batch, 412, "gateway-error-dryrun.json", 20*time.Millisecond)},
+		{"refused_connection", unanswered(statistics, classify.FaultConnRefused, 0)},
+		{"broken_off", unanswered(statistics, classify.FaultReset, 200)},
+		{"canceled", unanswered(statistics, classify.FaultCanceled, 0)},
+		{"host_refused", hostRefused()},
+	}
+}
+
+// Get returns the attempt of that name, made anew. It panics without one.
+func Get(name string) *classify.Observation {
+	for _, n := range All() {
+		if n.Name == name {
+			return n.Observation
+		}
+	}
+	panic("no attempt named " + name)
+}
+
+// classifier reads by the catalogue that ships.
+var classifier = classify.New(classify.DefaultCatalog())
+
+// answered returns an attempt that got the answer in the file.
+func answered(req request, status int, file string, took time.Duration) *classify.Observation {
+	body, err := payloads.ReadFile("testdata/" + file)
+	if err != nil {
+		panic(err)
+	}
+	o := observed(req, took)
+	o.FirstByte = o.End.Add(-time.Millisecond)
+	o.ResponseBytes = int64(len(body))
+	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: fields{}, Body: body})
+	return o
+}
+
+// unanswered returns an attempt that got no whole answer.
+func unanswered(req request, f classify.Fault, status int) *classify.Observation {
+	o := observed(req, 3*time.Millisecond)
+	o.Fault = f
+	o.Verdict = classifier.Fault(f, status)
+	if f == classify.FaultConnRefused {
+		o.Upstream = netip.AddrPort{}
+	}
+	return o
+}
+
+// hostRefused returns a request for a host that is not served.
+func hostRefused() *classify.Observation {
+	o := unanswered(request{"GET", "example.org", "", ""}, classify.FaultHostRefused, 0)
+	o.Upstream = netip.AddrPort{}
+	o.Credential = ""
+	return o
+}
+
+// observed returns an attempt of which only the end is missing. Its request is
+// presigned, so that the target is full of secrets.
+func observed(req request, took time.Duration) *classify.Observation {
+	target := "/?Action=" + req.action + "&Version=" + req.version +
+		"&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&MetricName=cpu.utilizition.total" +
+		"&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + AccessKey +
+		"%2F20261123%2Fcn-beijing-6%2Fmonitor%2Faws4_request&X-Amz-Date=20261123T080000Z" +
+		"&X-Amz-SignedHeaders=host&X-Amz-Security-Token=" + Token + "&X-Amz-Signature=" + Signature
+	if req.action == "" {
+		target = "/"
+	}
+	call, _ := classifier.Request(&classify.Request{
+		Method: req.method, Target: []byte(target), Host: []byte(req.host), Header: fields{},
+	})
+	return &classify.Observation{
+		Call:         call,
+		Start:        Start,
+		End:          Start.Add(took),
+		Source:       classify.SourceForward,
+		Method:       req.method,
+		Scheme:       "http",
+		Port:         80,
+		Target:       []byte(target),
+		Client:       netip.MustParseAddrPort("127.0.0.1:41000"),
+		Upstream:     netip.MustParseAddrPort("192.0.2.7:80"),
+		UserAgent:    []byte("aws-sdk-go/1.25.3 (go1.21; linux; amd64)"),
+		RequestBytes: int64(len(target)),
+		Credential:   "key-5f2c9a",
+	}
+}
+
+// fields is a message head without fields.
+type fields struct{}
+
+// Get implements classify.Header.
+func (fields) Get(string) []byte { return nil }

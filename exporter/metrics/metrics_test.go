@@ -1,0 +1,664 @@
+package metrics_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"go.uber.org/goleak"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// full returns metrics that have seen every sort of attempt, and everything
+// else they can be told.
+func full() *metrics.Metrics {
+	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats {
+		return metrics.ProxyStats{
+			ClientConnections: 3, UpstreamConnections: 2, UpstreamIdle: 1, ConnectionsAccepted: 11,
+			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Reused: 6, Panics: 1,
+			UnobservedRequests: 2, TruncatedBodies: 4,
+		}
+	}})
+	m.Watch(metrics.Sources{
+		Queue:   func() metrics.QueueStats { return metrics.QueueStats{Length: 7, Capacity: 2048} },
+		Journal: func() metrics.JournalStats { return metrics.JournalStats{Entries: 9, Capacity: 1000, Evicted: 1} },
+	})
+	m.SetReload(nil, attempt.Start)
+	for _, a := range attempt.All() {
+		if !a.Observation.Fault.Refused() {
+			m.Begin(&a.Observation.Call)
+		}
+		m.Observe(a.Observation)
+	}
+	m.Begin(&classify.Call{Service: "monitor"})
+	m.Dropped(metrics.SinkLogs, metrics.ReasonSampled, 3)
+	return m
+}
+
+// scrape reads the metrics by HTTP.
+func scrape(t *testing.T, m *metrics.Metrics, accept string) (string, http.Header) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+	r.Header.Set("Accept", accept)
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusOK {
+		t.Fatalf("scrape: status %d: %s", w.Code, w.Body)
+	}
+	return w.Body.String(), w.Result().Header
+}
+
+// Forms of the exposition, as Accept headers.
+const (
+	openMetrics = "application/openmetrics-text; version=1.0.0"
+	protobuf    = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited"
+	text        = "text/plain; version=0.0.4"
+)
+
+func TestScrapeIsAsDocumented(t *testing.T) {
+	body, _ := scrape(t, full(), text)
+	var ours bytes.Buffer
+	for line := range strings.Lines(body) {
+		if strings.Contains(line, "ksyun_") && !strings.Contains(line, "ksyun_tap_build_info{") {
+			ours.WriteString(line)
+		}
+	}
+	golden(t, "scrape.golden", ours.Bytes())
+}
+
+// golden compares got with the file, or writes it with -update.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("differs from %s (run with -update to accept):\n%s", path, got)
+	}
+}
+
+func TestLint(t *testing.T) {
+	problems, err := testutil.GatherAndLint(full().Gatherer())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestDescribeAgreesWithTheRegistry(t *testing.T) {
+	gathered := gather(t, full())
+	described := make(map[string]bool)
+	for _, f := range metrics.Describe() {
+		described[f.Name] = true
+		got, ok := gathered[f.Name]
+		if !ok {
+			t.Errorf("%s is described and not gathered", f.Name)
+			continue
+		}
+		if typ := strings.ToLower(got.GetType().String()); typ != f.Type {
+			t.Errorf("%s is a %s, described as %s", f.Name, typ, f.Type)
+		}
+		if got.GetHelp() != f.Help {
+			t.Errorf("%s has help %q, described as %q", f.Name, got.GetHelp(), f.Help)
+		}
+		want := slices.Sorted(slices.Values(f.Labels))
+		if labels := labelNames(got.GetMetric()[0]); !slices.Equal(labels, want) {
+			t.Errorf("%s has labels %q, described with %q", f.Name, labels, want)
+		}
+	}
+	for name := range gathered {
+		if strings.HasPrefix(name, "ksyun_") && !described[name] {
+			t.Errorf("%s is gathered and not described", name)
+		}
+	}
+	for _, name := range []string{"go_goroutines", "promhttp_metric_handler_requests_total"} {
+		if gathered[name] == nil {
+			t.Errorf("%s is not gathered", name)
+		}
+	}
+}
+
+// gather returns the families by name.
+func gather(t *testing.T, m *metrics.Metrics) map[string]*dto.MetricFamily {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	byName := make(map[string]*dto.MetricFamily, len(families))
+	for _, f := range families {
+		byName[f.GetName()] = f
+	}
+	return byName
+}
+
+// labelNames returns the names of m's labels, sorted.
+func labelNames(m *dto.Metric) []string {
+	var names []string
+	for _, l := range m.GetLabel() {
+		names = append(names, l.GetName())
+	}
+	return names
+}
+
+// value returns the value of the series with those labels, and whether it is there.
+func value(t *testing.T, m *metrics.Metrics, family string, labels map[string]string) (float64, bool) {
+	t.Helper()
+	f := gather(t, m)[family]
+	for _, s := range f.GetMetric() {
+		have := make(map[string]string)
+		for _, l := range s.GetLabel() {
+			have[l.GetName()] = l.GetValue()
+		}
+		if !maps.Equal(have, labels) {
+			continue
+		}
+		switch f.GetType() {
+		case dto.MetricType_COUNTER:
+			return s.GetCounter().GetValue(), true
+		case dto.MetricType_GAUGE:
+			return s.GetGauge().GetValue(), true
+		default:
+			return float64(s.GetHistogram().GetSampleCount()), true
+		}
+	}
+	return 0, false
+}
+
+func TestFamiliesWithoutTheirSourceAreLeftOut(t *testing.T) {
+	gathered := gather(t, metrics.New(metrics.Options{}))
+	for _, name := range []string{"ksyun_tap_client_connections", "ksyun_tap_queue_length", "ksyun_tap_journal_entries"} {
+		if gathered[name] != nil {
+			t.Errorf("%s is there without a source", name)
+		}
+	}
+}
+
+func TestEveryFaultIsAReason(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	file, err := parser.ParseFile(token.NewFileSet(), "../../classify/observation.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); !ok || typ.Name != "Fault" {
+			return true
+		}
+		for _, v := range spec.Values {
+			reason, err := strconv.Unquote(v.(*ast.BasicLit).Value)
+			if err != nil || reason == "" {
+				continue
+			}
+			found++
+			if _, ok := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": reason}); !ok {
+				t.Errorf("fault %q has no series from the start", reason)
+			}
+		}
+		return true
+	})
+	if found < 10 {
+		t.Fatalf("found %d faults in the source, the test is blind", found)
+	}
+
+	m.Observe(&classify.Observation{Fault: "meteor"})
+	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "_other"}); v != 1 {
+		t.Errorf("an unknown fault counted %v times under _other, want 1", v)
+	}
+}
+
+func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	m.Observe(attempt.Get("host_refused"))
+	for name := range gather(t, m) {
+		if strings.HasPrefix(name, "ksyun_api_") {
+			t.Errorf("%s has series after a refused request", name)
+		}
+	}
+	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "host_refused"}); v != 1 {
+		t.Errorf("host_refused counted %v times, want 1", v)
+	}
+}
+
+func TestInFlightReturnsToZero(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	services := []string{"", "monitor", "kec"}
+	for i := range 3 * metrics.MaxServices {
+		services = append(services, fmt.Sprintf("service-%d", i)) // most of them past the limit
+	}
+	for _, s := range services {
+		m.Begin(&classify.Call{Service: s})
+	}
+	if v, _ := value(t, m, "ksyun_api_requests_in_flight", map[string]string{"service": "monitor"}); v != 1 {
+		t.Errorf("in flight %v, want 1", v)
+	}
+	for _, s := range services {
+		m.Observe(&classify.Observation{Call: classify.Call{Service: s}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}})
+	}
+	for _, s := range gather(t, m)["ksyun_api_requests_in_flight"].GetMetric() {
+		if v := s.GetGauge().GetValue(); v != 0 {
+			t.Errorf("%v is %v after all ended, want 0", s.GetLabel(), v)
+		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	known := &classify.Entry{Code: "Throttling", Aliases: []string{"Throttled"}, Grade: classify.GradeDocumented}
+	tests := []struct {
+		name    string
+		verdict classify.Verdict
+		want    map[string]string
+	}{
+		{
+			"a code in the catalogue's spelling",
+			classify.Verdict{Code: "throttling", Entry: known, Match: classify.MatchCode, Status: 429, Type: classify.TypeSender, Category: classify.CategoryThrottled},
+			map[string]string{"code": "Throttling", "status": "429", "type": "sender", "category": "throttled"},
+		},
+		{
+			"a row found by message names no code",
+			classify.Verdict{Entry: known, Match: classify.MatchMessage, Status: 400, Type: classify.TypeUnknown, Category: classify.CategoryThrottled},
+			map[string]string{"code": "none", "status": "400", "type": "unknown", "category": "throttled"},
+		},
+		{
+			"a row under our own name leaves the wire's code",
+			classify.Verdict{
+				Code: "Wire", Match: classify.MatchCode, Status: 400, Type: classify.TypeSender, Category: classify.CategoryAuth,
+				Entry: &classify.Entry{Code: "OurName", Grade: classify.GradePlaceholder},
+			},
+			map[string]string{"code": "Wire", "status": "400", "type": "sender", "category": "auth"},
+		},
+		{
+			"nothing known",
+			classify.Verdict{},
+			map[string]string{"code": "none", "status": "none", "type": "unknown", "category": "unknown"},
+		},
+		{
+			"a status beyond HTTP",
+			classify.Verdict{Status: 999, Type: "sideways", Category: "bad luck"},
+			map[string]string{"code": "none", "status": "_other", "type": "unknown", "category": "unknown"},
+		},
+		{
+			"a code that is no text",
+			classify.Verdict{Code: "\xff\xfe", Status: 400, Type: classify.TypeSender, Category: classify.CategoryRequest},
+			map[string]string{"code": "_other", "status": "400", "type": "sender", "category": "request"},
+		},
+		{
+			"a code that is too long",
+			classify.Verdict{Code: strings.Repeat("x", 129), Status: 400, Type: classify.TypeSender, Category: classify.CategoryRequest},
+			map[string]string{"code": "_other", "status": "400", "type": "sender", "category": "request"},
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := metrics.New(metrics.Options{})
+			tt.verdict.Outcome = classify.OutcomeError
+			o := &classify.Observation{Verdict: tt.verdict}
+			maps.Copy(tt.want, map[string]string{"service": "unknown", "action": "unknown", "version": "unknown", "region": "unknown"})
+			for n := 1; n <= 2; n++ { // the second time by the table
+				m.Observe(o)
+				if v, _ := value(t, m, "ksyun_api_errors_total", tt.want); v != float64(n) {
+					t.Fatalf("counted %v times under %v, want %d; have %v", v, tt.want, n, gather(t, m)["ksyun_api_errors_total"])
+				}
+			}
+		})
+	}
+}
+
+func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	observe := func(v classify.Verdict) {
+		v.Outcome, v.Status, v.Type, v.Category = classify.OutcomeError, 400, classify.TypeSender, classify.CategoryUnknown
+		m.Observe(&classify.Observation{Verdict: v})
+	}
+	for i := range metrics.MaxUnknownCodes + 5 {
+		observe(classify.Verdict{Code: "Code" + strconv.Itoa(i)})
+	}
+	observe(classify.Verdict{
+		Code: "Known", Match: classify.MatchCode,
+		Entry: &classify.Entry{Code: "Known", Grade: classify.GradeDocumented},
+	})
+
+	codes := make(map[string]float64)
+	for _, s := range gather(t, m)["ksyun_api_errors_total"].GetMetric() {
+		for _, l := range s.GetLabel() {
+			if l.GetName() == "code" {
+				codes[l.GetValue()] += s.GetCounter().GetValue()
+			}
+		}
+	}
+	if codes["_other"] != 5 || codes["Code0"] != 1 || codes["Known"] != 1 || len(codes) != metrics.MaxUnknownCodes+2 {
+		t.Errorf("codes %v, want the first %d, Known, and 5 under _other", codes, metrics.MaxUnknownCodes)
+	}
+	if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "code"}); v != 5 {
+		t.Errorf("overflow counted %v, want 5", v)
+	}
+}
+
+// TestHostileValuesStayWithinTheBound sends whatever makes the most series.
+func TestHostileValuesStayWithinTheBound(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	outcomes := []classify.Outcome{
+		classify.OutcomeSuccess, classify.OutcomeError, classify.OutcomePartial, classify.OutcomeMasked,
+		classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy, "made up",
+	}
+	types := []classify.Type{classify.TypeSender, classify.TypeReceiver, classify.TypeUnknown}
+	categories := classify.Categories()
+	const attempts = 100_000
+	for i := range attempts {
+		entry := &classify.Entry{Code: "Known" + strconv.Itoa(i%5000), Grade: classify.GradeDocumented}
+		o := &classify.Observation{
+			Call: classify.Call{
+				Service: "service-" + strconv.Itoa(i%(metrics.MaxServices+7)),
+				Action:  "Action" + strconv.Itoa(i),
+				Version: "version-" + strconv.Itoa(i/3%1000),
+				Region:  "region-" + strconv.Itoa(i/7%1000),
+			},
+			Verdict: classify.Verdict{
+				Outcome: outcomes[i%len(outcomes)], Type: types[i/8%3], Category: categories[i/11%len(categories)],
+				Status: i % 1000, Code: entry.Code, Entry: entry, Match: classify.MatchCode, FailedItems: 1,
+			},
+		}
+		if i%2 == 0 {
+			o.Verdict.Code, o.Verdict.Entry = "Unknown"+strconv.Itoa(i), nil
+		}
+		if i%3 == 0 { // known labels, so that combinations run out and not values
+			o.Call.Action = "Action" + strconv.Itoa(i%97)
+		}
+		m.Begin(&o.Call)
+		m.Observe(o)
+	}
+
+	body, _ := scrape(t, m, text)
+	lines, total := 0, 0.0
+	for line := range strings.Lines(body) {
+		if !strings.HasPrefix(line, "ksyun_api_") {
+			continue
+		}
+		lines++
+		if strings.HasPrefix(line, "ksyun_api_requests_total{") {
+			v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			total += v
+		}
+	}
+	t.Logf("%d lines, at most %d", lines, metrics.MaxSeries())
+	if lines > metrics.MaxSeries() {
+		t.Errorf("%d lines, documented are at most %d", lines, metrics.MaxSeries())
+	}
+	if lines < metrics.MaxSeries()/2 {
+		t.Errorf("%d lines of %d: the test does not try hard enough, or the bound is idle", lines, metrics.MaxSeries())
+	}
+	if total != attempts {
+		t.Errorf("%v attempts counted, want every one of %d", total, attempts)
+	}
+	for _, label := range []string{"service", "action", "version", "region", "code", "status", "series"} {
+		if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": label}); v == 0 {
+			t.Errorf("label %s never overflowed", label)
+		}
+	}
+}
+
+func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	observe := func(from, to int) {
+		for i := from; i < to; i++ {
+			m.Observe(&classify.Observation{
+				Call:    classify.Call{Service: "monitor", Action: "Random" + strconv.Itoa(i)},
+				Verdict: classify.Verdict{Outcome: classify.OutcomeError, Status: 400, Code: "Code" + strconv.Itoa(i)},
+			})
+		}
+	}
+	observe(0, 1000)
+	before := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()})
+	observe(1000, 101_000)
+	if after := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()}); after != before {
+		t.Errorf("%d series after 100,000 more random actions, %d before", after, before)
+	}
+	// A success of a folded kind allocates no more the second time than the
+	// first: nothing is remembered of it.
+	o := &classify.Observation{Call: classify.Call{Action: "One more"}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}
+	first := testing.AllocsPerRun(10, func() { m.Observe(o) })
+	if first > 8 {
+		t.Errorf("%v allocations for a folded attempt", first)
+	}
+}
+
+// gathererAsCollector lets testutil count what a gatherer gathers.
+type gathererAsCollector struct{ prometheus.Gatherer }
+
+func (g gathererAsCollector) Describe(chan<- *prometheus.Desc) {}
+
+func (g gathererAsCollector) Collect(ch chan<- prometheus.Metric) {
+	families, err := g.Gather()
+	if err != nil {
+		panic(err)
+	}
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "ksyun_") {
+			continue
+		}
+		for i := range f.GetMetric() {
+			ch <- prometheus.MustNewConstMetric(
+				prometheus.NewDesc(f.GetName(), "h", []string{"i"}, nil), prometheus.UntypedValue, 1, strconv.Itoa(i))
+		}
+	}
+}
+
+func TestExemplars(t *testing.T) {
+	span := classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
+	const (
+		traceID = `trace_id="01000000000000000000000000000000"`
+		spanID  = `span_id="0200000000000000"`
+	)
+	long := strings.Repeat("r", classify.MaxRequestID)
+	tests := []struct {
+		name    string
+		span    classify.Span
+		id      string
+		outcome classify.Outcome
+		want    []string // in the exemplars
+		not     []string
+	}{
+		{"exported failure", span, "id-1", classify.OutcomeError, []string{traceID, spanID, `request_id="id-1"`}, nil},
+		{"longest request ID leaves out the span", span, long, classify.OutcomeError, []string{traceID, `request_id="` + long + `"`}, []string{"span_id"}},
+		{"failure without a trace", classify.Span{TraceID: [16]byte{1}}, "id-1", classify.OutcomeError, []string{`request_id="id-1"`}, []string{"trace_id"}},
+		{"exported success", span, "id-1", classify.OutcomeSuccess, []string{traceID, `request_id="id-1"`}, nil},
+		{"success", classify.Span{}, "id-1", classify.OutcomeSuccess, nil, []string{" # {"}},
+		{"failure without anything", classify.Span{}, "", classify.OutcomeError, nil, []string{" # {"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := metrics.New(metrics.Options{})
+			m.Observe(&classify.Observation{
+				Span:    tt.span,
+				Verdict: classify.Verdict{Outcome: tt.outcome, RequestID: classify.MakeRequestID(tt.id), Code: "C"},
+			})
+			body, header := scrape(t, m, openMetrics)
+			if !strings.HasPrefix(header.Get("Content-Type"), "application/openmetrics-text") {
+				t.Fatalf("answered with %s", header.Get("Content-Type"))
+			}
+			families := []string{"ksyun_api_request_duration_seconds_bucket"}
+			if tt.outcome.Failed() {
+				families = append(families, "ksyun_api_errors_total")
+			}
+			for _, family := range families {
+				var lines strings.Builder
+				for line := range strings.Lines(body) {
+					if strings.HasPrefix(line, family) {
+						lines.WriteString(line)
+					}
+				}
+				for _, want := range tt.want {
+					if !strings.Contains(lines.String(), want) {
+						t.Errorf("%s has no %s:\n%s", family, want, lines.String())
+					}
+				}
+				for _, not := range tt.not {
+					if strings.Contains(lines.String(), not) {
+						t.Errorf("%s has %s:\n%s", family, not, lines.String())
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestProtobufCarriesNativeAndClassicBuckets(t *testing.T) {
+	body, header := scrape(t, full(), protobuf)
+	format := expfmt.ResponseFormat(header)
+	if format.FormatType() != expfmt.TypeProtoDelim {
+		t.Fatalf("answered with %s", header.Get("Content-Type"))
+	}
+	dec := expfmt.NewDecoder(strings.NewReader(body), format)
+	for {
+		var f dto.MetricFamily
+		if err := dec.Decode(&f); errors.Is(err, io.EOF) {
+			t.Fatal("no durations")
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if f.GetName() != "ksyun_api_request_duration_seconds" {
+			continue
+		}
+		h := f.GetMetric()[0].GetHistogram()
+		if len(h.GetPositiveSpan()) == 0 || h.GetSchema() != 3 {
+			t.Errorf("no native buckets of factor 1.1: schema %d, spans %v", h.GetSchema(), h.GetPositiveSpan())
+		}
+		if len(h.GetBucket()) != 17 {
+			t.Errorf("%d classic buckets, want 17", len(h.GetBucket()))
+		}
+		return
+	}
+}
+
+func TestReload(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	m.SetReload(nil, attempt.Start)
+	m.SetReload(errors.New("line 3: no"), attempt.Start.Add(time.Hour))
+	if v, _ := value(t, m, "ksyun_tap_config_last_reload_successful", map[string]string{}); v != 0 {
+		t.Errorf("successful is %v after a failed reload, want 0", v)
+	}
+	want := float64(attempt.Start.Unix())
+	if v, _ := value(t, m, "ksyun_tap_config_last_reload_success_timestamp_seconds", map[string]string{}); v != want {
+		t.Errorf("time of the last success is %v, want %v", v, want)
+	}
+}
+
+func TestClockSetBackTakesNoTimeAway(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	m.Observe(&classify.Observation{Start: attempt.Start, End: attempt.Start.Add(-time.Hour)})
+	for _, s := range gather(t, m)["ksyun_api_request_duration_seconds"].GetMetric() {
+		if sum := s.GetHistogram().GetSampleSum(); sum != 0 {
+			t.Errorf("sum %v, want 0", sum)
+		}
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	const workers, each = 8, 500
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				o := attempt.Get("error_throttled")
+				o.Call.Action = "Action" + strconv.Itoa((w+i)%200)
+				m.Begin(&o.Call)
+				m.Observe(o)
+			}
+		})
+	}
+	wg.Go(func() {
+		for range 20 {
+			if _, err := m.Gatherer().Gather(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wg.Wait()
+	total := 0.0
+	for _, s := range gather(t, m)["ksyun_api_errors_total"].GetMetric() {
+		total += s.GetCounter().GetValue()
+	}
+	if total != workers*each {
+		t.Errorf("%v errors counted, want %d", total, workers*each)
+	}
+}
+
+func TestKnownKindOfSuccessAllocatesNothing(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	o := attempt.Get("success")
+	m.Observe(o)
+	if n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o) }); n != 0 {
+		t.Errorf("%v allocations per success, want none", n)
+	}
+}
+
+func BenchmarkObserve(b *testing.B) {
+	for _, name := range []string{"success", "error_throttled"} {
+		b.Run(name, func(b *testing.B) {
+			m := metrics.New(metrics.Options{})
+			o := attempt.Get(name)
+			b.ReportAllocs()
+			for b.Loop() {
+				m.Begin(&o.Call)
+				m.Observe(o)
+			}
+		})
+	}
+}
+
+func BenchmarkObserveFolded(b *testing.B) {
+	m := metrics.New(metrics.Options{})
+	for i := range metrics.MaxActions {
+		m.Observe(&classify.Observation{Call: classify.Call{Action: "Action" + strconv.Itoa(i)}})
+	}
+	o := attempt.Get("success")
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Begin(&o.Call)
+		m.Observe(o)
+	}
+}

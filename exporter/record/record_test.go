@@ -1,0 +1,192 @@
+package record_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"net/netip"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+func TestJSON(t *testing.T) {
+	var got bytes.Buffer
+	for _, a := range attempt.All() {
+		b, err := json.MarshalIndent(record.New(a.Observation), "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.WriteString("// " + a.Name + "\n")
+		got.Write(b)
+		got.WriteByte('\n')
+	}
+	const path = "testdata/records.golden"
+	if *update {
+		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got.Bytes(), want) {
+		t.Errorf("differs from %s (run with -update to accept):\n%s", path, got.Bytes())
+	}
+}
+
+func TestKind(t *testing.T) {
+	entry := &classify.Entry{Code: "Throttling", Grade: classify.GradeDocumented}
+	placeholder := &classify.Entry{Code: "OurName", Grade: classify.GradePlaceholder}
+	tests := []struct {
+		name string
+		o    classify.Observation
+		want string
+	}{
+		{"known code", classify.Observation{Verdict: classify.Verdict{Code: "throttling", Entry: entry, Match: classify.MatchCode, Status: 409}}, "Throttling"},
+		{"known by message only", classify.Observation{Verdict: classify.Verdict{Entry: entry, Match: classify.MatchMessage, Status: 409}}, "409"},
+		{"unknown code", classify.Observation{Verdict: classify.Verdict{Code: "Whatever", Status: 400}}, "_OTHER"},
+		{"our own name for it", classify.Observation{Verdict: classify.Verdict{Code: "Whatever", Entry: placeholder, Match: classify.MatchCode, Status: 400}}, "_OTHER"},
+		{"no code", classify.Observation{Verdict: classify.Verdict{Status: 503}}, "503"},
+		{"no code in a 200", classify.Observation{Verdict: classify.Verdict{Status: 200}}, "_OTHER"},
+		{"fault", classify.Observation{Fault: classify.FaultTLS, Verdict: classify.Verdict{Status: 200, Code: "x"}}, "tls"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tt.o.Verdict.Outcome = classify.OutcomeError
+			if got := record.New(&tt.o).Kind; got != tt.want {
+				t.Errorf("kind %q, want %q", got, tt.want)
+			}
+		})
+	}
+	if got := record.New(attempt.Get("canceled")).Kind; got != "" {
+		t.Errorf("kind of a canceled call %q, want none", got)
+	}
+}
+
+func TestURL(t *testing.T) {
+	tests := []struct {
+		name, scheme, host, target string
+		port                       uint16
+		want                       string
+	}{
+		{"own port", "http", "monitor.api.ksyun.com", "/?a=b", 80, "http://monitor.api.ksyun.com/?a=b"},
+		{"own port of TLS", "https", "monitor.api.ksyun.com", "/", 443, "https://monitor.api.ksyun.com/"},
+		{"other port", "http", "monitor.api.ksyun.com", "/", 443, "http://monitor.api.ksyun.com:443/"},
+		{"address", "https", "2001:db8::1", "/", 8443, "https://[2001:db8::1]:8443/"},
+		{"no host", "http", "", "/?a=b", 80, "/?a=b"},
+		{"nothing", "", "", "", 0, ""},
+		{"secret", "http", "h.ksyun.com", "/?Signature=abcdef&x=1", 80, "http://h.ksyun.com/?Signature=REDACTED&x=1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			o := &classify.Observation{
+				Call: classify.Call{Host: tt.host}, Scheme: tt.scheme, Port: tt.port, Target: []byte(tt.target),
+			}
+			if got := record.New(o).URL; got != tt.want {
+				t.Errorf("URL %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestEveryTextIsBoundedAndValid fills every text with more than it may hold.
+func TestEveryTextIsBoundedAndValid(t *testing.T) {
+	for _, fill := range []string{strings.Repeat("金", 1<<15), strings.Repeat("a\xff", 1<<15)} {
+		o := &classify.Observation{
+			Call: classify.Call{Service: fill, Action: fill, Version: fill, Region: fill, Host: fill},
+			Verdict: classify.Verdict{
+				Outcome: classify.OutcomeError, Code: fill, Inner: fill, Message: fill,
+				Entry: &classify.Entry{Code: fill, Meaning: fill, Advice: fill},
+			},
+			Method: fill, Scheme: "http", Port: 81, Target: []byte("/" + fill), UserAgent: []byte(fill),
+			Traceparent: []byte(fill), Tracestate: []byte(fill), Credential: fill,
+		}
+		r := record.New(o)
+		size := int(reflect.TypeOf(*r).Size())
+		v := reflect.ValueOf(*r)
+		for i := range v.NumField() {
+			if v.Field(i).Kind() != reflect.String {
+				continue
+			}
+			s := v.Field(i).String()
+			size += len(s)
+			if !utf8.ValidString(s) {
+				t.Errorf("%s is no valid UTF-8", v.Type().Field(i).Name)
+			}
+		}
+		if size > record.MaxBytes {
+			t.Errorf("%d bytes, documented are at most %d", size, record.MaxBytes)
+		}
+		if size < record.MaxBytes/2 {
+			t.Errorf("%d bytes of %d: the bound is idle", size, record.MaxBytes)
+		}
+		if !strings.HasSuffix(r.Message, "...") {
+			t.Error("a message that was cut does not show it")
+		}
+	}
+}
+
+func TestRecordSharesNothingWithBuffers(t *testing.T) {
+	o := attempt.Get("error_signature")
+	o.Traceparent = []byte("00-01000000000000000000000000000000-0200000000000000-01")
+	r := record.New(o)
+	before, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traceparent := r.Traceparent
+	for _, b := range [][]byte{o.Target, o.UserAgent, o.Traceparent} {
+		for i := range b {
+			b[i] = '!'
+		}
+	}
+	after, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) || r.Traceparent != traceparent {
+		t.Errorf("the record changed with the collector's buffers:\n%s\n%s", before, after)
+	}
+}
+
+func TestNoSecret(t *testing.T) {
+	for _, a := range attempt.All() {
+		o := a.Observation
+		o.UserAgent = []byte("curl/8 Authorization: AWS4-HMAC-SHA256 Credential=" + attempt.AccessKey + ", Signature=" + attempt.Signature)
+		o.Verdict.Message = "bad SecurityToken=" + attempt.Token + " of AccessKey " + attempt.AccessKey + " with " + attempt.Signature
+		b, err := json.Marshal(record.New(o))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token} {
+			if bytes.Contains(b, []byte(secret)) {
+				t.Errorf("%s: %q in %s", a.Name, secret, b)
+			}
+		}
+	}
+}
+
+func TestIPv4IsPlain(t *testing.T) {
+	o := &classify.Observation{Client: netip.MustParseAddrPort("[::ffff:192.0.2.1]:99")}
+	if got := record.New(o).Client.String(); got != "192.0.2.1:99" {
+		t.Errorf("client %s, want 192.0.2.1:99", got)
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	o := attempt.Get("error_throttled")
+	b.ReportAllocs()
+	for b.Loop() {
+		record.New(o)
+	}
+}
