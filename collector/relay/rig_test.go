@@ -1,0 +1,262 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come.
+const patience = 10 * time.Second
+
+// rig is a server between a test that plays the client and the same test
+// playing the upstream, each with raw sockets.
+type rig struct {
+	t     testing.TB
+	srv   *Server
+	front string
+	back  *net.TCPListener
+	told  chan note // of each Done
+	dials atomic.Int64
+
+	// What the handlers do; nil is the usual.
+	route   func(x *Exchange) (Route, error)
+	dial    func(ctx context.Context) (net.Conn, error)
+	sending func(x *Exchange)
+}
+
+// note is what a handler was told at the end of an exchange.
+type note struct {
+	end           End
+	method        string
+	target        string
+	status        int
+	reqBytes      int64
+	respBytes     int64
+	reqBody       string
+	reqWhole      bool
+	respBody      string
+	respWhole     bool
+	began         bool
+	firstByte     bool
+	upstreamKnown bool
+}
+
+func testTimeouts() Timeouts {
+	t := DefaultTimeouts()
+	t.Linger = 200 * time.Millisecond
+	return t
+}
+
+// newRig starts a server; change may alter its configuration.
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, told: make(chan note, 64)}
+	cfg := Config{
+		NewHandler:     func(netip.AddrPort) Handler { return &testHandler{rig: r} },
+		Timeouts:       testTimeouts(),
+		MaxHeadBytes:   64 << 10,
+		InspectBytes:   64 << 10,
+		MaxIdlePerHost: 16,
+	}
+	for _, c := range change {
+		c(&cfg)
+	}
+	r.srv = New(cfg)
+	r.back = listen(t)
+	ln := listen(t)
+	r.front = ln.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- r.srv.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		r.srv.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		r.back.Close()
+	})
+	return r
+}
+
+func listen(t testing.TB) *net.TCPListener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln.(*net.TCPListener)
+}
+
+type testHandler struct {
+	rig   *rig
+	began bool
+}
+
+func (h *testHandler) Route(x *Exchange) (Route, error) {
+	if h.rig.route != nil {
+		return h.rig.route(x)
+	}
+	return Route{Key: Key{Host: "h", Port: 80}}, nil
+}
+
+func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
+	h.rig.dials.Add(1)
+	if h.rig.dial != nil {
+		return h.rig.dial(ctx)
+	}
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", h.rig.back.Addr().String())
+}
+
+func (h *testHandler) Sending(x *Exchange) {
+	h.began = true
+	if h.rig.sending != nil {
+		h.rig.sending(x)
+	}
+}
+
+func (h *testHandler) Refuse(dst []byte, _ *Exchange, err error, close bool) []byte {
+	status := "HTTP/1.1 501 Refused\r\n"
+	var bad *Refusal
+	if errors.As(err, &bad) {
+		status = map[int]string{400: "HTTP/1.1 400 Refused\r\n", 431: "HTTP/1.1 431 Refused\r\n", 501: "HTTP/1.1 501 Refused\r\n"}[bad.Status]
+	}
+	dst = append(dst, status...)
+	if close {
+		dst = append(dst, "Connection: close\r\n"...)
+	}
+	return append(dst, "Content-Length: 0\r\n\r\n"...)
+}
+
+func (h *testHandler) Done(x *Exchange) {
+	n := note{
+		end: x.End, method: string(x.Request.Method()), target: string(x.Request.Target()), status: x.Response.Status,
+		reqBytes: x.RequestBytes(), respBytes: x.ResponseBytes, began: h.began,
+		firstByte: !x.FirstByte.IsZero(), upstreamKnown: x.Upstream.IsValid(),
+	}
+	h.began = false
+	b, whole := x.RequestBody()
+	n.reqBody, n.reqWhole = string(b), whole
+	b, whole = x.ResponseBody()
+	n.respBody, n.respWhole = string(b), whole
+	select {
+	case h.rig.told <- n:
+	default: // a test that does not look
+	}
+}
+
+// done returns what the handler was told next.
+func (r *rig) done() note {
+	r.t.Helper()
+	select {
+	case n := <-r.told:
+		return n
+	case <-time.After(patience):
+		r.t.Fatal("the handler was not told the end")
+		return note{}
+	}
+}
+
+func (r *rig) ends(want End) note {
+	r.t.Helper()
+	n := r.done()
+	if n.end != want {
+		r.t.Fatalf("end = %d, want %d", n.end, want)
+	}
+	return n
+}
+
+// peer is one side's raw socket.
+type peer struct {
+	t testing.TB
+	*net.TCPConn
+}
+
+func (r *rig) client() *peer {
+	r.t.Helper()
+	nc, err := net.Dial("tcp", r.front)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return newPeer(r.t, nc)
+}
+
+// upstream waits for the relay to connect.
+func (r *rig) upstream() *peer {
+	r.t.Helper()
+	r.back.SetDeadline(time.Now().Add(patience))
+	nc, err := r.back.Accept()
+	if err != nil {
+		r.t.Fatalf("the relay did not connect: %v", err)
+	}
+	return newPeer(r.t, nc)
+}
+
+func newPeer(t testing.TB, nc net.Conn) *peer {
+	nc.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { nc.Close() })
+	return &peer{t, nc.(*net.TCPConn)}
+}
+
+func (p *peer) send(s string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p, s); err != nil {
+		p.t.Fatalf("send: %v", err)
+	}
+}
+
+// expect reads as much as want and compares.
+func (p *peer) expect(want string) {
+	p.t.Helper()
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(p, got)
+	if string(got[:n]) != want {
+		p.t.Fatalf("got %.300q (%v)\nwant %.300q", got[:n], err, want)
+	}
+}
+
+// expectEnd reads to the end and wants nothing but a FIN.
+func (p *peer) expectEnd() {
+	p.t.Helper()
+	rest, err := io.ReadAll(p)
+	if err != nil || len(rest) > 0 {
+		p.t.Fatalf("got %q, %v; want the end", rest, err)
+	}
+}
+
+// expectReset wants nothing but a RST.
+func (p *peer) expectReset() {
+	p.t.Helper()
+	rest, err := io.ReadAll(p)
+	if !errors.Is(err, syscall.ECONNRESET) || len(rest) > 0 {
+		p.t.Fatalf("got %q, %v; want a reset", rest, err)
+	}
+}
+
+func (p *peer) reset() {
+	p.SetLinger(0)
+	p.Close()
+}
+
+// expectNothing wants that nothing lies ready to be read.
+func (p *peer) expectNothing() {
+	p.t.Helper()
+	p.SetReadDeadline(past)
+	defer p.SetReadDeadline(time.Now().Add(patience))
+	var one [1]byte
+	if n, err := p.Read(one[:]); n > 0 || !isTimeout(err) {
+		p.t.Fatalf("got %q, %v; want nothing", one[:n], err)
+	}
+}
