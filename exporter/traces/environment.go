@@ -34,7 +34,8 @@ func fromEnvironment(ctx context.Context) (sdktrace.SpanExporter, error) {
 	}
 	exporter, err := autoexport.NewSpanExporter(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("trace exporter of OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_*: %w", err)
+		return nil, fmt.Errorf("trace exporter by OTEL_TRACES_EXPORTER=%q and OTEL_EXPORTER_OTLP_*: %w",
+			os.Getenv("OTEL_TRACES_EXPORTER"), err)
 	}
 	if autoexport.IsNoneSpanExporter(exporter) {
 		return nil, nil //nolint:nilnil // as above

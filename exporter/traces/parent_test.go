@@ -1,0 +1,54 @@
+package traces
+
+import (
+	"strings"
+	"testing"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+)
+
+func TestDecideAllocatesNothing(t *testing.T) {
+	header := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
+	if n := testing.AllocsPerRun(100, func() { parseParent(header) }); n != 0 {
+		t.Errorf("%v allocations to read a traceparent, want none", n)
+	}
+}
+
+// FuzzParseParent holds our reading of a traceparent to OpenTelemetry's.
+func FuzzParseParent(f *testing.F) {
+	for _, s := range []string{
+		"",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-04",  // reserved flag
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-", // version 00 ends here
+		"00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",  // upper case
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01",  // no trace
+		"00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",  // no span
+		"ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",  // forbidden version
+		"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-what the future brings",
+		"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.no",
+		"0-af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+		"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331",
+		" 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, header string) {
+		p, ok := parseParent([]byte(header))
+		want := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(t.Context(),
+			propagation.MapCarrier{"traceparent": header}))
+		lax := len(header) == traceparentSize+1 && strings.HasPrefix(header, "00") && strings.HasSuffix(header, "-")
+		if ok != want.IsValid() && !lax {
+			t.Fatalf("%q valid: %t, OpenTelemetry says %t", header, ok, want.IsValid())
+		}
+		if joined := trace.SpanContextFromContext(remoteParent(t.Context(), header, "")); ok != joined.IsValid() {
+			t.Fatalf("%q valid: %t, but joined: %t", header, ok, joined.IsValid())
+		}
+		if ok && (p.traceID != want.TraceID() || p.spanID != want.SpanID() || p.sampled != want.IsSampled()) {
+			t.Fatalf("%q read as %+v, OpenTelemetry says %+v", header, p, want)
+		}
+	})
+}

@@ -1,0 +1,527 @@
+package traces_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"math"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden file")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// Headers of a program that traces itself.
+const (
+	sampled   = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	unsampled = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"
+)
+
+// backend is an exporter that keeps what it gets, beyond its shutdown.
+type backend struct {
+	export func(context.Context, []sdktrace.ReadOnlySpan) error // nil accepts
+
+	mu    sync.Mutex
+	spans tracetest.SpanStubs
+	down  bool
+}
+
+func (b *backend) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	if b.export != nil {
+		return b.export(ctx, spans)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.spans = append(b.spans, tracetest.SpanStubsFromReadOnlySpans(spans)...)
+	return nil
+}
+
+func (b *backend) Shutdown(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.down = true
+	return nil
+}
+
+// drops counts what was dropped, by reason.
+type drops struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (d *drops) add(reason string, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.by == nil {
+		d.by = make(map[string]int)
+	}
+	d.by[reason] += n
+}
+
+func (d *drops) get(reason string) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.by[reason]
+}
+
+// newTracer returns a tracer to b that is shut down with the test.
+func newTracer(t testing.TB, cfg traces.Config) *traces.Tracer {
+	t.Helper()
+	tr, err := traces.New(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = tr.Shutdown(ctx)
+	})
+	return tr
+}
+
+// shutdown flushes tr.
+func shutdown(t *testing.T, tr *traces.Tracer) {
+	t.Helper()
+	if err := tr.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// spanJSON is a span in the golden file.
+type spanJSON struct {
+	Name, Kind, Status, Description, Parent, Scope, Schema string
+	Start, End                                             time.Time
+	Attributes                                             map[string]any
+}
+
+func TestSpans(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", SuccessRatio: 1})
+	var names []string
+	for _, a := range attempt.All() {
+		if tr.Decide(a.Observation) {
+			tr.Record(record.New(a.Observation))
+			names = append(names, a.Name)
+		}
+	}
+	if slices.Contains(names, "host_refused") {
+		t.Error("a refused request has a span")
+	}
+	shutdown(t, tr)
+
+	got := make(map[string]spanJSON)
+	for i, s := range b.spans {
+		attrs := make(map[string]any)
+		for _, kv := range s.Attributes {
+			attrs[string(kv.Key)] = kv.Value.AsInterface()
+		}
+		parent := ""
+		if s.Parent.IsValid() {
+			parent = s.Parent.SpanID().String()
+		}
+		got[names[i]] = spanJSON{
+			Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
+			Parent: parent, Scope: s.InstrumentationScope.Name + " " + s.InstrumentationScope.Version,
+			Schema: s.InstrumentationScope.SchemaURL, Start: s.StartTime, End: s.EndTime, Attributes: attrs,
+		}
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(got); err != nil {
+		t.Fatal(err)
+	}
+	const path = "testdata/spans.golden"
+	if *update {
+		if err := os.WriteFile(path, out.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(out.Bytes(), want) {
+		t.Errorf("differs from %s (run with -update to accept):\n%s", path, out.Bytes())
+	}
+	if !b.down {
+		t.Error("the exporter was not shut down")
+	}
+}
+
+func TestSpanHasTheDecidedIDs(t *testing.T) {
+	tests := []struct {
+		name, traceparent, tracestate string
+		wantTrace, wantParent         string // "" is a new trace, and no parent
+		wantState                     string
+	}{
+		{"no parent", "", "", "", "", ""},
+		{"sampled parent", sampled, "vendor=1", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1"},
+		{"unsampled parent", unsampled, "", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
+		{"malformed parent", strings.ToUpper(sampled), "vendor=1", "", "", ""},
+		{"malformed state", sampled, "=;=", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{}
+			tr := newTracer(t, traces.Config{Exporter: b})
+			o := attempt.Get("error_signature")
+			o.Traceparent, o.Tracestate = []byte(tt.traceparent), []byte(tt.tracestate)
+			if !tr.Decide(o) || !o.Span.Exported {
+				t.Fatal("a failure is not kept")
+			}
+			tr.Record(record.New(o))
+			shutdown(t, tr)
+
+			if len(b.spans) != 1 {
+				t.Fatalf("%d spans, want 1", len(b.spans))
+			}
+			s := b.spans[0]
+			if id := s.SpanContext.TraceID(); id != o.Span.TraceID || !id.IsValid() {
+				t.Errorf("trace ID %s, decided was %x", id, o.Span.TraceID)
+			}
+			if id := s.SpanContext.SpanID(); id != o.Span.SpanID || !id.IsValid() {
+				t.Errorf("span ID %s, decided was %x", id, o.Span.SpanID)
+			}
+			if tt.wantTrace != "" && s.SpanContext.TraceID().String() != tt.wantTrace {
+				t.Errorf("trace ID %s, want the program's %s", s.SpanContext.TraceID(), tt.wantTrace)
+			}
+			parent := ""
+			if s.Parent.IsValid() {
+				parent = s.Parent.SpanID().String()
+			}
+			if parent != tt.wantParent {
+				t.Errorf("parent %q, want %q", parent, tt.wantParent)
+			}
+			if state := s.SpanContext.TraceState().String(); state != tt.wantState {
+				t.Errorf("trace state %q, want %q", state, tt.wantState)
+			}
+			if !s.SpanContext.IsSampled() {
+				t.Error("an exported span is not sampled")
+			}
+		})
+	}
+}
+
+func TestDecide(t *testing.T) {
+	tests := []struct {
+		name, attempt, traceparent string
+		ratio                      float64
+		want                       bool
+	}{
+		{"failure", "error_throttled", "", 0, true},
+		{"failure in an unsampled trace", "error_throttled", unsampled, 0, true},
+		{"partial", "partial", "", 0, true},
+		{"masked", "masked", "", 0, true},
+		{"no answer", "refused_connection", "", 0, true},
+		{"refused request", "host_refused", sampled, 1, false},
+		{"success", "success", "", 0, false},
+		{"success, all wanted", "success", "", 1, true},
+		{"success in a sampled trace", "success", sampled, 0, true},
+		{"success in an unsampled trace", "success", unsampled, 1, false},
+		{"success with a malformed parent", "success", "00-nonsense", 1, true},
+		{"dry run is no failure", "dry_run", "", 0, false},
+		{"canceled is no failure", "canceled", "", 0, false},
+		{"ratio that is no number", "success", "", math.NaN(), false},
+		{"negative ratio", "success", "", -1, false},
+		{"ratio above one", "success", "", 7, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTracer(t, traces.Config{Exporter: &backend{}, SuccessRatio: tt.ratio})
+			for range 100 {
+				o := attempt.Get(tt.attempt)
+				o.Traceparent = []byte(tt.traceparent)
+				if got := tr.Decide(o); got != tt.want || o.Span.Exported != tt.want {
+					t.Fatalf("kept %t, exported %t, want %t", got, o.Span.Exported, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRatio(t *testing.T) {
+	tr := newTracer(t, traces.Config{Exporter: &backend{}})
+	kept := func() (n int) {
+		o := attempt.Get("success")
+		for range 10_000 {
+			if tr.Decide(o) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := kept(); n != 0 {
+		t.Errorf("%d of 10,000 kept with ratio 0", n)
+	}
+	tr.SetSuccessRatio(0.25)
+	if n := kept(); n < 2200 || n > 2800 { // seven standard deviations
+		t.Errorf("%d of 10,000 kept with ratio 0.25", n)
+	}
+}
+
+func TestWithoutBackend(t *testing.T) {
+	clearEnvironment(t)
+	tr := newTracer(t, traces.Config{SuccessRatio: 1})
+	if tr.Exports() {
+		t.Fatal("exports without being asked to")
+	}
+	o := attempt.Get("error_throttled")
+	o.Traceparent = []byte(unsampled)
+	if tr.Decide(o) || o.Span.Exported {
+		t.Error("keeps a span without a backend")
+	}
+	// The log line can still name the program's own span.
+	r := record.New(o)
+	if r.TraceID != "0af7651916cd43dd8448eb211c80319c" || r.SpanID != "b7ad6b7169203331" {
+		t.Errorf("trace %s span %s, want the program's", r.TraceID, r.SpanID)
+	}
+	o = attempt.Get("error_throttled")
+	tr.Decide(o)
+	if o.Span != (classify.Span{}) {
+		t.Errorf("span %+v of an attempt without any trace", o.Span)
+	}
+	tr.Record(record.New(o))
+	shutdown(t, tr)
+}
+
+// clearEnvironment makes the test independent of the developer's telemetry.
+func clearEnvironment(t *testing.T) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, "")
+		}
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	tests := []struct {
+		name string
+		env  map[string]string
+		want bool
+		err  string
+	}{
+		{"nothing", nil, false, ""},
+		{"endpoint", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, true, ""},
+		{"endpoint for traces", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces"}, true, ""},
+		{"gRPC", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true, ""},
+		{"exporter", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, ""},
+		{"none", map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, false, ""},
+		{"switched off", map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_TRACES_EXPORTER": "otlp"}, false, ""},
+		{"unknown exporter", map[string]string{"OTEL_TRACES_EXPORTER": "carrier-pigeon"}, false, "carrier-pigeon"},
+		{"unknown protocol", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, false, "OTEL_EXPORTER_OTLP_"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			clearEnvironment(t)
+			for k, v := range tt.env {
+				t.Setenv(k, v)
+			}
+			tr, err := traces.New(t.Context(), traces.Config{})
+			if tt.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.err) {
+					t.Fatalf("error %v, want one that names %s", err, tt.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tr.Exports() != tt.want {
+				t.Errorf("exports %t, want %t", tr.Exports(), tt.want)
+			}
+			shutdown(t, tr)
+		})
+	}
+}
+
+func TestResource(t *testing.T) {
+	clearEnvironment(t)
+	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=web-0,service.version=overridden")
+	b := &backend{}
+	core, log := observer.New(zap.DebugLevel)
+	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", Log: zap.New(core)})
+	o := attempt.Get("error_throttled")
+	tr.Decide(o)
+	tr.Record(record.New(o))
+	shutdown(t, tr)
+
+	got := make(map[string]string)
+	for _, kv := range b.spans[0].Resource.Attributes() {
+		got[string(kv.Key)] = kv.Value.String()
+	}
+	for k, want := range map[string]string{
+		"service.name": "ksyun-tap", "service.version": "overridden", "k8s.pod.name": "web-0",
+		"telemetry.sdk.language": "go", "process.runtime.name": "go",
+	} {
+		if got[k] != want {
+			t.Errorf("%s is %q, want %q", k, got[k], want)
+		}
+	}
+	for _, k := range []string{"service.instance.id", "host.name", "process.pid"} {
+		if got[k] == "" {
+			t.Errorf("%s is missing", k)
+		}
+	}
+	for k := range got {
+		if strings.HasPrefix(k, "process.command") {
+			t.Errorf("%s tells the command line", k)
+		}
+	}
+	if log.Len() != 0 {
+		t.Errorf("making the resource logged %v", log.All())
+	}
+}
+
+func TestServiceNameFromEnvironment(t *testing.T) {
+	clearEnvironment(t)
+	t.Setenv("OTEL_SERVICE_NAME", "my-tap")
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b})
+	o := attempt.Get("error_throttled")
+	tr.Decide(o)
+	tr.Record(record.New(o))
+	shutdown(t, tr)
+	if v, _ := b.spans[0].Resource.Set().Value("service.name"); v.AsString() != "my-tap" {
+		t.Errorf("service.name is %q, want my-tap", v.AsString())
+	}
+}
+
+func TestBackendDownDoesNotBlock(t *testing.T) {
+	for _, protocol := range []string{"http/protobuf", "grpc"} {
+		t.Run(protocol, func(t *testing.T) {
+			clearEnvironment(t)
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			l.Close() // nobody listens there now
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
+			t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+			t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "64")
+
+			var d drops
+			tr, err := traces.New(t.Context(), traces.Config{Dropped: d.add})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const n = 1000
+			for range n {
+				o := attempt.Get("error_throttled")
+				tr.Decide(o)
+				tr.Record(record.New(o))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			defer cancel()
+			_ = tr.Shutdown(ctx) // an error, or not: what counts is that it returns
+			if got := d.get("queue_full") + d.get("export_failed") + d.get("shutdown"); got != n {
+				t.Errorf("%d of %d spans accounted for: %v", got, n, d.by)
+			}
+			if d.get("queue_full") == 0 {
+				t.Error("a full queue was not counted")
+			}
+		})
+	}
+}
+
+func TestFailedExportsAreCountedAndLoggedOnce(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	b := &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return errors.New("backend says no") }}
+	core, log := observer.New(zap.DebugLevel)
+	var d drops
+	tr := newTracer(t, traces.Config{Exporter: b, Dropped: d.add, Log: zap.New(core)})
+	for range 5 {
+		o := attempt.Get("error_throttled")
+		tr.Decide(o)
+		tr.Record(record.New(o))
+	}
+	shutdown(t, tr)
+	if got := d.get("export_failed"); got != 5 {
+		t.Errorf("%d spans counted as export_failed, want 5", got)
+	}
+	if n := log.FilterMessage("span export failed").Len(); n != 1 {
+		t.Errorf("logged %d times, want once", n)
+	}
+}
+
+func TestShutdownEndsAHangingExport(t *testing.T) {
+	started := make(chan struct{}, 1)
+	b := &backend{export: func(ctx context.Context, _ []sdktrace.ReadOnlySpan) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}}
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	var d drops
+	tr, err := traces.New(t.Context(), traces.Config{Exporter: b, Dropped: d.add})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		o := attempt.Get("error_throttled")
+		tr.Decide(o)
+		tr.Record(record.New(o))
+	}
+	<-started
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // no time at all
+	if err := tr.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown returned %v, want %v", err, context.Canceled)
+	}
+	if got := d.get("shutdown") + d.get("export_failed"); got != 3 {
+		t.Errorf("%d of 3 spans accounted for: %v", got, d.by)
+	}
+	<-started // the rest is given up, one by one,
+	<-started // so that no goroutine stays behind: see TestMain
+}
+
+func BenchmarkDecide(b *testing.B) {
+	tr := newTracer(b, traces.Config{Exporter: &backend{}, SuccessRatio: 0.01})
+	for _, tt := range []struct{ name, attempt, traceparent string }{
+		{"success", "success", ""},
+		{"success_unsampled", "success", unsampled},
+		{"failure", "error_throttled", ""},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			o := attempt.Get(tt.attempt)
+			o.Traceparent = []byte(tt.traceparent)
+			b.ReportAllocs()
+			for b.Loop() {
+				tr.Decide(o)
+			}
+		})
+	}
+}
+
+func BenchmarkRecord(b *testing.B) {
+	tr := newTracer(b, traces.Config{Exporter: &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return nil }}})
+	o := attempt.Get("error_throttled")
+	tr.Decide(o)
+	r := record.New(o)
+	b.ReportAllocs()
+	for b.Loop() {
+		tr.Record(r)
+	}
+}
