@@ -374,7 +374,7 @@ func (s *scanner) skip() {
 		for i < len(b) && b[i] > ' ' && b[i] != ',' && b[i] != '}' && b[i] != ']' {
 			i++
 		}
-		s.i = max(i, s.i+1) // a byte that begins no value is passed alone
+		s.i = min(max(i, s.i+1), len(b)) // a byte that begins no value is passed alone
 	}
 }
 

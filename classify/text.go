@@ -20,6 +20,9 @@ const (
 // appendField appends the text of f, without blanks around it.
 func appendField(dst []byte, f field) (text []byte, ok bool) {
 	raw := bytes.TrimSpace(f.raw)
+	if f.cut {
+		raw = wholeRunes(raw)
+	}
 	switch f.esc {
 	case escapeJSON:
 		dst, ok = appendJSON(dst, raw)
@@ -29,6 +32,19 @@ func appendField(dst []byte, f field) (text []byte, ok bool) {
 		dst, ok = appendText(dst, raw)
 	}
 	return bytes.TrimSpace(dst), ok
+}
+
+// wholeRunes returns s without the first half of a character at its end.
+func wholeRunes(s []byte) []byte {
+	for i := len(s) - 1; i >= 0 && i >= len(s)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(s[i]) {
+			if !utf8.FullRune(s[i:]) {
+				return s[:i]
+			}
+			break
+		}
+	}
+	return s
 }
 
 // appendText appends text that is not escaped.

@@ -1,0 +1,76 @@
+package classify
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"unsafe"
+)
+
+func TestIntern(t *testing.T) {
+	table := newInterner()
+	b := []byte("ListMetrics")
+	one := table.get(b)
+	two := table.get([]byte("ListMetrics"))
+	if one != "ListMetrics" || unsafe.StringData(one) != unsafe.StringData(two) {
+		t.Errorf("%q and %q are not one string", one, two)
+	}
+	b[0] = 'X'
+	if one != "ListMetrics" {
+		t.Errorf("the string changed with the bytes: %q", one)
+	}
+	if table.get(nil) != "" {
+		t.Error("nothing gave something")
+	}
+	if got := testing.AllocsPerRun(100, func() { table.get([]byte("ListMetrics")) }); got != 0 {
+		t.Errorf("%v allocations for a known string", got)
+	}
+}
+
+func TestInternBounds(t *testing.T) {
+	table := newInterner()
+	long := []byte(strings.Repeat("x", maxInternedBytes+1))
+	if got := table.get(long); got != string(long) {
+		t.Errorf("%q", got)
+	}
+	if n := table.count.Load(); n != 0 {
+		t.Errorf("%d strings kept, want none", n)
+	}
+	for i := range 3 * maxInterned {
+		s := fmt.Sprint("name", i)
+		if got := table.get([]byte(s)); got != s {
+			t.Fatalf("%q for %q", got, s)
+		}
+	}
+	if n := table.count.Load(); n > maxInterned || n < maxInterned/2 {
+		t.Errorf("%d strings kept, want up to %d", n, maxInterned)
+	}
+}
+
+func TestInternConcurrently(t *testing.T) {
+	table := newInterner()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 2000 {
+				s := fmt.Sprint("name", i)
+				if got := table.get([]byte(s)); got != s {
+					t.Errorf("%q for %q", got, s)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	used := 0
+	seen := make(map[string]bool)
+	for i := range table.slots {
+		if s := table.slots[i].Load(); s != nil {
+			used++
+			seen[*s] = true
+		}
+	}
+	if used != len(seen) || used != int(table.count.Load()) {
+		t.Errorf("%d slots, %d strings, counted %d", used, len(seen), table.count.Load())
+	}
+}

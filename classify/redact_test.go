@@ -1,0 +1,95 @@
+package classify
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRedactTarget(t *testing.T) {
+	tests := []struct{ name, target, want string }{
+		{"nothing to hide", "/?Action=ListMetrics&Version=2010-05-25&Region=cn-beijing-6", "/?Action=ListMetrics&Version=2010-05-25&Region=cn-beijing-6"},
+		{"no query", "/v4/", "/v4/"},
+		{"empty", "", ""},
+		{"empty query", "/?", "/?"},
+		{"SigV4 in the query", "/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AK%2Fx&X-Amz-Date=20261123T150257Z&X-Amz-SignedHeaders=host&X-Amz-Signature=abc&X-Amz-Security-Token=t",
+			"/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=REDACTED&X-Amz-Date=20261123T150257Z&X-Amz-SignedHeaders=host&X-Amz-Signature=REDACTED&X-Amz-Security-Token=REDACTED"},
+		{"simple signature", "/?Accesskey=AK&Action=A&Signature=s&SecurityToken=t&SignatureNonce=n", "/?Accesskey=REDACTED&Action=A&Signature=REDACTED&SecurityToken=REDACTED&SignatureNonce=REDACTED"},
+		{"case and encoding of names", "/?%53IGNATURE=s&access%4bey=k&sig=x", "/?%53IGNATURE=REDACTED&access%4bey=REDACTED&sig=REDACTED"},
+		{"encoded twice", "/?%2553ignature=s", "/?%2553ignature=REDACTED"},
+		{"any word of secrets", "/?NextToken=1&client_secret=2&UserPassword=3", "/?NextToken=REDACTED&client_secret=REDACTED&UserPassword=REDACTED"},
+		{"repeated", "/?Signature=a&Signature=b", "/?Signature=REDACTED&Signature=REDACTED"},
+		{"nothing to replace", "/?Signature=&Signature&x=", "/?Signature=&Signature&x="},
+		{"semicolons", "/?a=1;Signature=s;b=2", "/?a=1;Signature=REDACTED;b=2"},
+		{"equals signs in the value", "/?Signature=c2ln==&a=b=c", "/?Signature=REDACTED&a=b=c"},
+		{"an address in a value", "/?u=http%3A%2F%2Fh%2F%3FSignature%3Ds", "/?u=REDACTED"},
+		{"user", "http://user:pass@monitor.api.ksyun.com/?a=1", "http://REDACTED:REDACTED@monitor.api.ksyun.com/?a=1"},
+		{"user alone", "http://user@h", "http://REDACTED:REDACTED@h"},
+		{"at sign in the path", "/a@b?c=d@e", "/a@b?c=d@e"},
+		{"key ID elsewhere", "/?User=AKLTabcdefghijklmnop", "/?User=REDACTED"},
+		{"long hexadecimal number elsewhere", "/?x=" + sigHex, "/?x=REDACTED"},
+		{"what may not stand there", "/a b\x00?x=\xff\"<>\\", "/a%20b%00?x=%FF%22%3C%3E%5C"},
+		{"name beyond reading", "/?" + strings.Repeat("n", 300) + "=v", "/?" + strings.Repeat("n", 300) + "=REDACTED"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := RedactTarget([]byte(tt.target)); got != tt.want {
+				t.Errorf("\n got %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestScrub(t *testing.T) {
+	secrets := Secrets{AccessKey: []byte("AKdemo1"), Signature: []byte("c2ln%2Fbm%3D"), Token: []byte("to+ken/long%20one")}
+	tests := []struct{ name, message, want string }{
+		{"nothing", "Invalid `InstanceID` parameter value, length must be 36 characters.", "Invalid `InstanceID` parameter value, length must be 36 characters."},
+		{"empty", "", ""},
+		{"access key", "key AKdemo1 is unknown", "key REDACTED is unknown"},
+		{"in another case", "key akDEMO1 is unknown", "key REDACTED is unknown"},
+		{"as it stood in the request", "got c2ln%2Fbm%3D.", "got REDACTED."},
+		{"decoded", "got c2ln/bm=.", "got REDACTED."},
+		{"encoded in small letters", "got c2ln%2fbm%3d.", "got REDACTED."},
+		{"encoded twice", "got c2ln%252Fbm%253D.", "got REDACTED."},
+		{"escaped for JSON", `got c2ln\/bm=.`, "got REDACTED."},
+		{"plus for blank", "got to ken/long+one!", "got REDACTED!"},
+		{"twice", "AKdemo1AKdemo1", "REDACTEDREDACTED"},
+		{"cut at the end", "expected to ken/lo", "expected REDACTED"},
+		{"too little of it at the end", "expected to ken", "expected to ken"},
+		{"another key ID", "user AKLTzzzzzzzzzzzzzzzz failed", "user REDACTED failed"},
+		{"an AWS key ID", "user AKIAIOSFODNN7EXAMPLE failed", "user REDACTED failed"},
+		{"no key ID", "AKLT and AKIA are prefixes", "AKLT and AKIA are prefixes"},
+		{"another signature", "should be " + strings.Repeat("0aF9", 16) + " not", "should be REDACTED not"},
+		{"signature cut at the end", "should be " + strings.Repeat("0aF9", 9), "should be REDACTED"},
+		{"request ID stays", "request 00000000-1111-4222-8333-444444444403", "request 00000000-1111-4222-8333-444444444403"},
+		{"Authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/s/aws4_request, SignedHeaders=host, Signature=ab", "AWS4-HMAC-SHA256 Credential=REDACTED, SignedHeaders=host, Signature=REDACTED"},
+		{"parameters", "/?Accesskey=abc&Action=A&SecurityToken=d", "/?Accesskey=REDACTED&Action=A&SecurityToken=REDACTED"},
+		{"JSON", `{"Signature":"abc","Action":"A"}`, `{"Signature":"REDACTED","Action":"A"}`},
+		{"the word alone", "The Signature is not matched", "The Signature is not matched"},
+		{"as a name", "The request is missing Signature Parameter", "The request is missing Signature Parameter"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Scrub(tt.message, secrets); got != tt.want {
+				t.Errorf("\n got %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestScrubShortSecret checks that what is too short to be a secret does not
+// blot out messages.
+func TestScrubShortSecret(t *testing.T) {
+	const message = "a message with a and b"
+	if got := Scrub(message, Secrets{AccessKey: []byte("a"), Signature: []byte("%61")}); got != message {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestScrubExamples checks that no message of the catalogue suffers.
+func TestScrubExamples(t *testing.T) {
+	for _, e := range DefaultCatalog().Entries() {
+		if got := Scrub(e.Example, Secrets{}); got != e.Example {
+			t.Errorf("%q became %q", e.Example, got)
+		}
+	}
+}
