@@ -108,12 +108,14 @@ func (q *outlet) release(n int) bool {
 	return true
 }
 
-// shutdown runs the SDK's shutdown until ctx is done, and counts what was not
-// exported by then.
-func (q *outlet) shutdown(ctx context.Context, sdk func(context.Context) error) error {
+// shutdown exports what waits until ctx is done, and counts what was not
+// exported by then. It goes past the SDK's provider, which would leave the
+// processor running where ctx is done already, and would swallow later spans
+// without a count.
+func (q *outlet) shutdown(ctx context.Context) error {
 	defer q.stop()
 	defer context.AfterFunc(ctx, q.stop)()
-	err := sdk(ctx)
+	err := q.SpanProcessor.Shutdown(ctx)
 
 	q.mu.Lock()
 	left := q.waiting

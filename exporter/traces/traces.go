@@ -158,12 +158,12 @@ func (t *Tracer) Record(r *record.Record) {
 }
 
 // Shutdown sends what is left and releases the exporter. What cannot be sent
-// until ctx is done is counted as dropped. Record must not be called any more.
+// until ctx is done is counted as dropped, and so is what is recorded later.
 func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t.provider == nil {
 		return nil
 	}
-	return t.outlet.shutdown(ctx, t.provider.Shutdown)
+	return t.outlet.shutdown(ctx)
 }
 
 // newTraceID returns a random trace ID, which is not all zero.

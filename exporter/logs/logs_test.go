@@ -1,0 +1,533 @@
+package logs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// buffer is an io.Writer that may be read while it is written.
+type buffer struct {
+	mu     sync.Mutex
+	b      bytes.Buffer
+	writes int
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writes++
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// counts counts drops by reason.
+type counts struct {
+	mu sync.Mutex
+	by map[string]int
+}
+
+func (c *counts) add(reason string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = make(map[string]int)
+	}
+	c.by[reason] += n
+}
+
+func (c *counts) get(reason string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.by[reason]
+}
+
+// newLogger returns a logger that is closed with the test.
+func newLogger(t testing.TB, cfg logs.Config) *logs.Logger {
+	t.Helper()
+	l, err := logs.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+func TestLines(t *testing.T) {
+	for _, tt := range []struct{ name, format string }{{"lines.golden", "json"}, {"console.golden", "console"}} {
+		var out buffer
+		l := newLogger(t, logs.Config{Level: "debug", Format: tt.format, Writer: &out})
+		events := logs.NewEvents(l.Logger, logs.EventsConfig{})
+		for _, a := range attempt.All() {
+			if strings.HasPrefix(a.Name, "error_s") {
+				a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
+			}
+			events.Write(record.New(a.Observation))
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join("testdata", tt.name)
+		if *update {
+			if err := os.WriteFile(path, []byte(out.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out.String() != string(want) {
+			t.Errorf("differs from %s (run with -update to accept):\n%s", path, out.String())
+		}
+	}
+}
+
+// TestLinesUseTheWordsOfTheJournal holds the keys of a line to those of the
+// record's JSON.
+func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
+	ofLine := map[string]bool{"level": true, "msg": true, "event": true, "trace_flags": true}
+	ofJournal := map[string]bool{"start": true, "catalog_code": true, "match": true, "meaning": true}
+	for _, a := range attempt.All() {
+		if !a.Observation.Verdict.Outcome.Failed() {
+			continue
+		}
+		a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
+		r := record.New(a.Observation)
+		var out buffer
+		l := newLogger(t, logs.Config{Writer: &out})
+		logs.NewEvents(l.Logger, logs.EventsConfig{}).Write(r)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var line, entry map[string]any
+		if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(b, &entry); err != nil {
+			t.Fatal(err)
+		}
+		for k, v := range line {
+			if e, ok := entry[k]; !ofLine[k] && (!ok || e != v) {
+				t.Errorf("%s: line has %s=%v, record %v", a.Name, k, v, e)
+			}
+		}
+		for k := range entry {
+			if _, ok := line[k]; !ok && !ofJournal[k] {
+				t.Errorf("%s: record has %s, line has not", a.Name, k)
+			}
+		}
+	}
+}
+
+func TestSeverity(t *testing.T) {
+	tests := []struct {
+		name          string
+		attempt       string
+		blame         classify.Blame // "" leaves it
+		plain, access zapcore.Level
+	}{
+		{"provider", "error_receiver", classify.BlameProvider, zap.WarnLevel, zap.WarnLevel},
+		{"network", "refused_connection", classify.BlameNetwork, zap.WarnLevel, zap.WarnLevel},
+		{"quota", "error_throttled", classify.BlameQuota, zap.WarnLevel, zap.WarnLevel},
+		{"credential", "error_signature", classify.BlameCredential, zap.ErrorLevel, zap.ErrorLevel},
+		{"client", "error_signature", classify.BlameClient, zap.InfoLevel, zap.InfoLevel},
+		{"tap", "refused_connection", classify.BlameTap, zap.ErrorLevel, zap.ErrorLevel},
+		{"partial, whoever is to blame", "partial", classify.BlameClient, zap.WarnLevel, zap.WarnLevel},
+		{"masked, whoever is to blame", "masked", classify.BlameCredential, zap.WarnLevel, zap.WarnLevel},
+		{"success", "success", "", zap.DebugLevel, zap.InfoLevel},
+		{"dry run", "dry_run", "", zap.DebugLevel, zap.InfoLevel},
+		{"canceled", "canceled", "", zap.DebugLevel, zap.InfoLevel},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, access := range []bool{false, true} {
+				want := tt.plain
+				if access {
+					want = tt.access
+				}
+				core, seen := observer.New(zap.DebugLevel)
+				o := attempt.Get(tt.attempt)
+				if tt.blame != "" {
+					o.Verdict.Blame = tt.blame
+				}
+				logs.NewEvents(zap.New(core), logs.EventsConfig{Access: access}).Write(record.New(o))
+				if seen.Len() != 1 || seen.All()[0].Level != want {
+					t.Errorf("access %t: %v, want one line at %v", access, seen.All(), want)
+				}
+			}
+		})
+	}
+}
+
+func TestWants(t *testing.T) {
+	for _, tt := range []struct {
+		attempt string
+		level   zapcore.Level
+		access  bool
+		want    bool
+	}{
+		{"success", zap.InfoLevel, false, false},
+		{"success", zap.DebugLevel, false, true},
+		{"success", zap.InfoLevel, true, true},
+		{"dry_run", zap.InfoLevel, false, false},
+		{"canceled", zap.InfoLevel, false, false},
+		{"error_throttled", zap.InfoLevel, false, true},
+		{"partial", zap.InfoLevel, false, true},
+		{"host_refused", zap.InfoLevel, false, true},
+	} {
+		core, _ := observer.New(tt.level)
+		events := logs.NewEvents(zap.New(core), logs.EventsConfig{Access: tt.access})
+		if got := events.Wants(attempt.Get(tt.attempt)); got != tt.want {
+			t.Errorf("%s at %v, access %t: wanted %t, want %t", tt.attempt, tt.level, tt.access, got, tt.want)
+		}
+	}
+}
+
+func TestSampling(t *testing.T) {
+	now := attempt.Start
+	var d counts
+	core, seen := observer.New(zap.InfoLevel)
+	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Dropped: d.add, Now: func() time.Time { return now }})
+	throttled, signature := record.New(attempt.Get("error_throttled")), record.New(attempt.Get("error_signature"))
+
+	for range 300 {
+		events.Write(throttled)
+	}
+	if n := seen.Len(); n != 10+2 { // the first ten, the 110th and the 210th
+		t.Errorf("%d of 300 lines alike, want 12", n)
+	}
+	if n := d.get("sampled"); n != 300-12 {
+		t.Errorf("%d counted as sampled, want %d", n, 300-12)
+	}
+	events.Write(signature)
+	if n := seen.Len(); n != 13 {
+		t.Errorf("another code shares the count of the first: %d lines, want 13", n)
+	}
+	now = now.Add(time.Second)
+	events.Write(throttled)
+	if n := seen.Len(); n != 14 {
+		t.Errorf("%d lines in the next second, want 14", n)
+	}
+
+	// What is not logged at this level is not sampled away either.
+	before := d.get("sampled")
+	core, _ = observer.New(zap.ErrorLevel)
+	events = logs.NewEvents(zap.New(core), logs.EventsConfig{Dropped: d.add})
+	for range 100 {
+		events.Write(throttled)
+	}
+	if d.get("sampled") != before {
+		t.Error("lines below the level count as sampled")
+	}
+}
+
+func TestSamplingIsBounded(t *testing.T) {
+	core, seen := observer.New(zap.InfoLevel)
+	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Now: func() time.Time { return attempt.Start }})
+	o := attempt.Get("error_html")
+	for i := range 2000 {
+		o.Verdict.Code = "Code" + strings.Repeat("x", i%1000)
+		events.Write(record.New(o))
+	}
+	// Codes beyond the bound share one count, so that many codes are no way
+	// around the sampling.
+	if n := seen.Len(); n > 2*256+10+2000/100 {
+		t.Errorf("%d lines of 2000 with random codes", n)
+	}
+}
+
+func TestAccessLogIsNotSampled(t *testing.T) {
+	core, seen := observer.New(zap.InfoLevel)
+	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Access: true})
+	r := record.New(attempt.Get("error_throttled"))
+	for range 200 {
+		events.Write(r)
+	}
+	if seen.Len() != 200 {
+		t.Errorf("%d lines of 200, want all", seen.Len())
+	}
+}
+
+func TestConfig(t *testing.T) {
+	dir := t.TempDir()
+	for _, tt := range []struct {
+		name string
+		cfg  logs.Config
+		want string
+	}{
+		{"level", logs.Config{Level: "loud"}, `log level "loud": want debug, info, warn or error`},
+		{"format", logs.Config{Format: "xml"}, `log format "xml": want json or console`},
+		{"file", logs.Config{File: filepath.Join(dir, "no", "such", "dir")}, "open log"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := logs.New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLevelChanges(t *testing.T) {
+	var out buffer
+	l := newLogger(t, logs.Config{Writer: &out})
+	l.Debug("one")
+	l.Level.SetLevel(zap.DebugLevel)
+	l.Debug("two")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s := out.String(); strings.Contains(s, "one") || !strings.Contains(s, "two") {
+		t.Errorf("logged %q", s)
+	}
+}
+
+func TestFirstLineIsPromptAndARushIsCollected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out buffer
+		l := newLogger(t, logs.Config{Writer: &out})
+		l.Info("first")
+		synctest.Wait()
+		if !strings.Contains(out.String(), "first") {
+			t.Error("the first line after a pause waits")
+		}
+		for range 1000 {
+			l.Info("rush")
+		}
+		synctest.Wait()
+		if out.writes != 1 {
+			t.Errorf("%d writes, want the rush to be collected", out.writes)
+		}
+		begin := time.Now()
+		if err := l.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "rush"); n != 1000 || out.writes != 2 {
+			t.Errorf("%d lines in %d writes after Sync, want 1000 in 2", n, out.writes)
+		}
+		if time.Since(begin) != 0 {
+			t.Error("Sync waited")
+		}
+	})
+}
+
+func TestCollectedLinesAreAtMostASecondLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out buffer
+		l := newLogger(t, logs.Config{Writer: &out})
+		l.Info("first")
+		synctest.Wait()
+		l.Info("second")
+		<-time.After(time.Second) // of the bubble's clock
+		synctest.Wait()
+		if !strings.Contains(out.String(), "second") {
+			t.Error("a line is not written after a second")
+		}
+	})
+}
+
+// stuck is a writer that takes nothing until it is released.
+type stuck struct {
+	entered chan struct{}
+	release chan struct{}
+}
+
+func (s stuck) Write(p []byte) (int, error) {
+	s.entered <- struct{}{}
+	<-s.release
+	return len(p), nil
+}
+
+func TestStuckWriterDoesNotBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := stuck{make(chan struct{}, 100), make(chan struct{})}
+		var d counts
+		l, err := logs.New(logs.Config{Writer: s, Dropped: d.add})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Info("the writer takes this one")
+		<-s.entered
+		long := strings.Repeat("x", 10_000)
+		const n = 300 // three times what the buffer holds
+		for range n {
+			l.Info(long)
+		}
+		dropped := d.get("queue_full")
+		if dropped == 0 || dropped >= n {
+			t.Errorf("%d of %d lines dropped", dropped, n)
+		}
+		if err := l.Sync(); err == nil {
+			t.Error("Sync says that all is written")
+		}
+		if err := l.Close(); err == nil {
+			t.Error("Close says that all is written")
+		}
+		close(s.release)
+	})
+}
+
+// failing is a writer on a full disk.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+func TestFailedWritesAreCounted(t *testing.T) {
+	var d counts
+	l := newLogger(t, logs.Config{Writer: failing{}, Dropped: d.add})
+	for range 5 {
+		l.Info("lost")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.get("write_failed"); n != 5 {
+		t.Errorf("%d lines counted as write_failed, want 5", n)
+	}
+	l.Info("too late")
+	if n := d.get("shutdown"); n != 1 {
+		t.Errorf("%d lines counted as shutdown, want 1", n)
+	}
+}
+
+func TestFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tap.log")
+	if err := os.WriteFile(path, []byte("from before\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l := newLogger(t, logs.Config{File: path})
+	l.Info("appended")
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	l.Info("rotated")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, want := range map[string][]string{path + ".1": {"from before", "appended"}, path: {"rotated"}} {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := strings.Count(string(b), "\n"); lines != len(want) {
+			t.Errorf("%d lines in %s, want %d", lines, name, len(want))
+		}
+		for _, w := range want {
+			if !bytes.Contains(b, []byte(w)) {
+				t.Errorf("%s has no %q", name, w)
+			}
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, want 0600", name, info.Mode().Perm())
+		}
+	}
+}
+
+func TestReopenThatFailsKeepsTheFile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sub")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "tap.log")
+	l := newLogger(t, logs.Config{File: path})
+	moved := dir + ".moved"
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Reopen(); err == nil {
+		t.Error("reopened a file in a directory that is gone")
+	}
+	l.Info("still here")
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(filepath.Join(moved, "tap.log")); err != nil || !bytes.Contains(b, []byte("still here")) {
+		t.Errorf("the old file has %q, %v", b, err)
+	}
+}
+
+func TestConcurrentLines(t *testing.T) {
+	var out buffer
+	l := newLogger(t, logs.Config{Writer: &out})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 200 {
+				l.Info("line")
+			}
+			_ = l.Sync()
+		})
+	}
+	wg.Wait()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(out.String()) {
+		if !json.Valid([]byte(line)) {
+			t.Fatalf("torn line %q", line)
+		}
+		n++
+	}
+	if n != 8*200 {
+		t.Errorf("%d lines, want %d", n, 8*200)
+	}
+}
+
+func BenchmarkWrite(b *testing.B) {
+	l := newLogger(b, logs.Config{Writer: io.Discard})
+	events := logs.NewEvents(l.Logger, logs.EventsConfig{Access: true})
+	r := record.New(attempt.Get("error_throttled"))
+	b.ReportAllocs()
+	for b.Loop() {
+		events.Write(r)
+	}
+}
