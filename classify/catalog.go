@@ -225,9 +225,24 @@ func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 type answer struct {
 	status  int
 	code    []byte // lower case
-	message []byte // lower case, cleaned
+	message []byte // cleaned
 	// masked tells that status is a 2xx, which says nothing about the error.
 	masked bool
+
+	lowered    [maxMessage]byte
+	hasLowered bool
+}
+
+// lower returns the message in lower case. Most answers are matched without.
+func (a *answer) lower() []byte {
+	text := a.lowered[:min(len(a.message), maxMessage)]
+	if !a.hasLowered {
+		for i := range text {
+			text[i] = lower(a.message[i])
+		}
+		a.hasLowered = true
+	}
+	return text
 }
 
 // match finds the row that speaks for a, and by what it did.
@@ -266,15 +281,18 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 	}
 	var best *Entry
 	most := -1
-	for _, r := range c.byCode[string(a.code)] {
+	rows := c.byCode[string(a.code)]
+	for _, r := range rows {
 		e, weight := r.entry, 0
-		if c.says(e, a.message) {
+		if !a.masked && e.has(a.status) {
+			weight += weightStatus
+		}
+		// A message is only asked where it may change something.
+		asked := len(rows) > 1 || e.Grade == GradeInferred && weight == 0
+		if asked && c.says(e, a) {
 			weight += weightMessage
 		} else if e.Refines {
 			continue
-		}
-		if !a.masked && e.has(a.status) {
-			weight += weightStatus
 		}
 		if e.Grade == GradeInferred && weight == 0 {
 			continue
@@ -303,20 +321,20 @@ func (c *Catalog) matchMessage(a *answer) *Entry {
 		if !a.masked && len(r.entry.Statuses) > 0 && !r.entry.has(a.status) {
 			continue
 		}
-		if r.pattern.matches(a.message) {
+		if r.pattern.matches(a.lower()) {
 			return r.entry
 		}
 	}
 	return nil
 }
 
-// says reports whether message is one of e's.
-func (c *Catalog) says(e *Entry, message []byte) bool {
-	if len(message) == 0 || len(e.Messages) == 0 {
+// says reports whether the message of a is one of e's.
+func (c *Catalog) says(e *Entry, a *answer) bool {
+	if len(a.message) == 0 || len(e.Messages) == 0 {
 		return false
 	}
 	for _, p := range c.patterns[e] {
-		if p.matches(message) {
+		if p.matches(a.lower()) {
 			return true
 		}
 	}

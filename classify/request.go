@@ -169,18 +169,25 @@ const longestParam = len("X-Amz-Security-Token")
 // half a name would be another name.
 func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
-	for len(s) > 0 {
-		pair := s
-		if i := bytes.IndexByte(s, '&'); i >= 0 {
-			pair, s = s[:i], s[i+1:]
-		} else if s = nil; cut {
+	for i := 0; i < len(s); i++ {
+		start, escaped := i, false
+		for i < len(s) && s[i] != '=' && s[i] != '&' {
+			escaped = escaped || s[i] == '%'
+			i++
+		}
+		name := s[start:i]
+		var value []byte
+		if i < len(s) && s[i] == '=' {
+			value = s[i+1:]
+			if end := bytes.IndexByte(value, '&'); end >= 0 {
+				value = value[:end]
+			}
+			i += 1 + len(value)
+		}
+		if i == len(s) && cut {
 			return
 		}
-		name, value, _ := bytes.Cut(pair, []byte{'='})
-		if len(name) > 3*longestParam {
-			continue
-		}
-		if bytes.IndexByte(name, '%') >= 0 {
+		if escaped && len(name) <= 3*longestParam {
 			name = appendUnescaped(buf[:0], name)
 		}
 		if p := q.place(name); p != nil {

@@ -62,6 +62,13 @@ func requestID(h Header, rd *reading) RequestID {
 	if rd.requestID.raw == nil {
 		return RequestID{}
 	}
+	// Most IDs are written as they are. In XML an ampersand begins an entity.
+	raw := bytes.TrimSpace(rd.requestID.raw)
+	if rd.requestID.esc != escapeXML || bytes.IndexByte(raw, '&') < 0 {
+		if id := MakeRequestID(raw); !id.IsZero() {
+			return id
+		}
+	}
 	var buf [2 * MaxRequestID]byte // room to see that an ID is too long
 	return MakeRequestID(clean(buf[:0], rd.requestID))
 }
@@ -101,7 +108,7 @@ func (c *Classifier) succeed(v *Verdict, rd *reading) {
 // of the catalogue that speaks for it, and what follows from both.
 func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	var codeText, innerText, codeFold [maxCode]byte
-	var messageText, messageFold [maxMessage]byte
+	var messageText [maxMessage]byte
 
 	code := clean(codeText[:0], rd.bestCode())
 	if v.Outcome == OutcomePartial {
@@ -117,7 +124,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	a := answer{
 		status:  v.Status,
 		code:    appendLower(codeFold[:0], code),
-		message: appendLower(messageFold[:0], message),
+		message: message,
 		masked:  v.Outcome != OutcomeError,
 	}
 	v.Entry, v.Match = c.catalog.match(&a)

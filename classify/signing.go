@@ -24,20 +24,22 @@ func (q *wanted) signing() Signing {
 // schemes are passed over.
 func (q *wanted) authorize(field []byte) {
 	scheme, rest, ok := bytes.Cut(bytes.TrimSpace(field), []byte{' '})
-	if !ok || bytes.Index(scheme, []byte("HMAC-")) < 0 {
+	if !ok || !bytes.Contains(scheme, []byte("HMAC-")) {
 		return
 	}
 	for len(rest) > 0 {
 		part := rest
-		if i := bytes.IndexAny(rest, ", "); i >= 0 {
+		if i := bytes.IndexByte(rest, ','); i >= 0 {
 			part, rest = rest[:i], rest[i+1:]
 		} else {
 			rest = nil
 		}
-		name, value, ok := bytes.Cut(part, []byte{'='})
-		if !ok || len(value) == 0 {
+		part = bytes.TrimSpace(part)
+		eq := bytes.IndexByte(part, '=')
+		if eq < 0 || eq == len(part)-1 {
 			continue
 		}
+		name, value := part[:eq], part[eq+1:]
 		switch {
 		case equalFold(name, "credential"):
 			q.authKey, q.scope = splitCredential(value)

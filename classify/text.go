@@ -134,12 +134,19 @@ func appendPlain(dst, s []byte) (text []byte, ok bool) {
 // as itself in JSON and in XML.
 func plain(s []byte) int {
 	for i, c := range s {
-		if c < ' ' || c >= 0x7f || c == '\\' || c == '&' || c == '<' {
+		if unplain[c] {
 			return i
 		}
 	}
 	return len(s)
 }
+
+var unplain = func() (t [256]bool) {
+	for c := range t {
+		t[c] = c < ' ' || c >= 0x7f || c == '\\' || c == '&' || c == '<'
+	}
+	return t
+}()
 
 // isControl reports whether r is a control character, a line separator, or
 // turns the direction of text, by which a log line could be made to lie.
