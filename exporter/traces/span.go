@@ -95,10 +95,14 @@ func attributes(r *record.Record) []attribute.KeyValue {
 	return attrs
 }
 
-// status returns the span's status; false for one that is left unset.
+// status returns the span's status, described in the vendor's words or else the
+// catalogue's; false for one that is left unset.
 func status(r *record.Record) (codes.Code, string, bool) {
 	if !r.Outcome.Failed() {
 		return codes.Unset, "", false
+	}
+	if r.Message == "" {
+		return codes.Error, r.Meaning, true
 	}
 	return codes.Error, r.Message, true
 }

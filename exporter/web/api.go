@@ -1,11 +1,14 @@
 package web
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -82,27 +85,30 @@ func fail(w http.ResponseWriter, status int, kind, message string) {
 	reply(w, status, answer{Status: "error", ErrorType: kind, Error: message})
 }
 
-// reply writes a as JSON.
+// reply writes a as JSON. "&" stays as it is, so that URLs can be read and
+// searched for; browsers are told that this is no HTML.
 func reply(w http.ResponseWriter, status int, a answer) {
-	body, err := json.Marshal(a)
-	if err != nil { // not with the types above
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(a); err != nil { // not with the types above
 		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = body.WriteTo(w)
 }
 
 // parseFilter reads the parameters of a list. Unknown parameters, and known ones
 // given twice, are errors: a filter that is not applied would mislead.
 func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 	f := journal.Filter{Limit: defaultLimit}
-	for name, values := range q {
-		if len(values) != 1 {
-			return f, fmt.Errorf("parameter %q is given %d times", name, len(values))
+	for _, name := range slices.Sorted(maps.Keys(q)) { // so that of several errors, always the same is told
+		v := q.Get(name)
+		if n := len(q[name]); n > 1 {
+			return f, fmt.Errorf("parameter %q is given %d times", name, n)
 		}
-		v := values[0]
 		if v == "" {
 			continue // an empty field of the form
 		}

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -30,8 +31,7 @@ type indexData struct {
 	Version  string
 	Metrics  bool
 	NotReady string // "" if ready
-	Filter   journal.Filter
-	Since    string // as it was given
+	Query    url.Values // the filter as it was given
 	Problem  string // what is wrong with the filter
 	Errors   []*record.Record
 	Stats    journal.Stats
@@ -53,15 +53,15 @@ type attempt struct {
 // index serves the page with recent failures.
 func (p pages) index(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Since: q.Get("since")}
+	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Query: q}
 	if p.opts.Ready != nil {
 		if err := p.opts.Ready(); err != nil {
 			d.NotReady = err.Error()
 		}
 	}
+	d.Stats = p.opts.Journal.Stats()
 	status := http.StatusOK
 	f, err := parseFilter(q, time.Now())
-	d.Filter, d.Stats = f, p.opts.Journal.Stats()
 	if err != nil {
 		d.Problem, status = err.Error(), http.StatusBadRequest
 	} else {
