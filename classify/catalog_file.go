@@ -252,9 +252,22 @@ func (r *rowParser) name() error {
 		if at, taken := r.seen[fold(code)]; taken {
 			return r.wrong(line, fmt.Sprintf("%q is already a name of the row at line %d", code, at), "merge the two rows")
 		}
+		if i > 0 && r.knowsCode(code) {
+			return r.wrong(line, fmt.Sprintf("the alias %q is the code of a row of the catalogue", code), "replace that row by its code, or refine it")
+		}
 		r.seen[fold(code)] = r.line
 	}
 	return nil
+}
+
+// knowsCode reports whether a row of the catalogue that is extended has code
+// for its own.
+func (p *catalogParser) knowsCode(code string) bool {
+	if p.known == nil {
+		return false
+	}
+	e, ok := p.known.Lookup(code)
+	return ok && fold(e.Code) == fold(code)
 }
 
 // inherit fills what a row that refines leaves out.
@@ -316,14 +329,13 @@ func (r *rowParser) base(code string) *Entry {
 			return e
 		}
 	}
-	if r.known == nil {
+	if !r.knowsCode(code) {
 		return nil
 	}
-	e, ok := r.known.Lookup(code)
-	if !ok || !e.onWire() || fold(e.Code) != fold(code) {
-		return nil
+	if e, _ := r.known.Lookup(code); e.onWire() {
+		return e
 	}
-	return e
+	return nil
 }
 
 // check holds the row against the rules that bind several keys.

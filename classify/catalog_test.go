@@ -87,6 +87,9 @@ func TestCatalogEntries(t *testing.T) {
 		if e.DryRun != (e.Category == "") || e.DryRun != (e.Blame == "") {
 			t.Errorf("%s: category %q and blame %q do not go with dry_run %t", e.Code, e.Category, e.Blame, e.DryRun)
 		}
+		if e.Fault == FaultNone && !e.DryRun && e.Blame != blameOf(e.Category, e.Type) {
+			t.Errorf("%s: blame %s does not go with category %s", e.Code, e.Blame, e.Category)
+		}
 		if e.Category == CategoryThrottled && !e.Retryable {
 			t.Errorf("%s is throttled and not retryable", e.Code)
 		}

@@ -130,7 +130,7 @@ func readText(text []byte, rd *reading) {
 	if i := bytes.IndexByte(sample, '\n'); i >= 0 {
 		sample = sample[:i]
 	}
-	rd.message = field{raw: bytes.TrimSpace(sample[:min(len(sample), maxTextLine)])}
+	rd.message = field{raw: bytes.TrimSpace(sample[:min(len(sample), maxTextLine)]), cut: true}
 }
 
 // skipSpace returns the place of the first byte from i on that is no blank.
