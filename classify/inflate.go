@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"compress/flate"
+	"errors"
 	"io"
 	"sync"
 )
@@ -38,7 +39,7 @@ func (f *inflater) release() {
 // on it. The caller releases f when it is done with the plain bytes; f may be
 // nil.
 func decode(body, coding []byte) (plain []byte, readable bool, f *inflater) {
-	plain, readable = body, true
+	plain = body
 	for layer := range maxCodings {
 		stream, packed := deflated(plain, coding)
 		if !packed {
@@ -47,31 +48,31 @@ func decode(body, coding []byte) (plain []byte, readable bool, f *inflater) {
 		if f == nil {
 			f = inflaters.Get().(*inflater) //nolint:forcetypeassert // the pool holds nothing else
 		}
-		out := f.inflate(layer, stream)
-		if len(out) == 0 {
-			return plain, len(plain) == 0, f
+		out, ok := f.inflate(layer, stream)
+		if !ok {
+			return plain, false, f
 		}
 		plain, coding = out, nil
 	}
-	return plain, readable && !foreignCoding(plain, coding), f
+	return plain, !foreignCoding(plain, coding), f
 }
 
 // inflate inflates the raw deflate stream to at most maxInflated bytes, which
-// are valid until f is released.
-func (f *inflater) inflate(layer int, stream []byte) []byte {
+// are valid until f is released. ok is false if nothing could be inflated.
+func (f *inflater) inflate(layer int, stream []byte) (out []byte, ok bool) {
 	f.source.Reset(stream)
 	if f.reader == nil {
 		f.reader = flate.NewReader(&f.source)
 	} else if err := f.reader.(flate.Resetter).Reset(&f.source, nil); err != nil { //nolint:forcetypeassert // documented
-		return nil
+		return nil, false
 	}
 	if f.out[layer] == nil {
 		f.out[layer] = make([]byte, maxInflated)
 	}
 	// An error is the end of the prefix, or of what is sane: what came before
 	// it counts.
-	n, _ := io.ReadFull(f.reader, f.out[layer])
-	return f.out[layer][:n]
+	n, err := io.ReadFull(f.reader, f.out[layer])
+	return f.out[layer][:n], n > 0 || errors.Is(err, io.EOF)
 }
 
 // deflated returns the raw deflate stream in body, if it is in a coding that

@@ -35,11 +35,10 @@ func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v.Form = rd.form
 	v.RequestID = requestID(r.Header, &rd)
 
-	switch outcome := outcomeOf(r.Status, &rd); outcome {
-	case OutcomeSuccess:
+	v.Outcome = outcomeOf(r.Status, &rd)
+	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
-	default:
-		v.Outcome = outcome
+	} else {
 		c.fail(&v, call, r.Header, &rd)
 	}
 	f.release()
@@ -87,9 +86,8 @@ func outcomeOf(status int, rd *reading) Outcome {
 	return OutcomeSuccess
 }
 
-// succeed fills in a success.
+// succeed fills in what a success may carry: a flat code.
 func (c *Classifier) succeed(v *Verdict, rd *reading) {
-	v.Outcome = OutcomeSuccess
 	flat := rd.bestCode()
 	if flat.raw == nil {
 		return
@@ -110,16 +108,16 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	var codeText, innerText, codeFold [maxCode]byte
 	var messageText [maxMessage]byte
 
-	code := clean(codeText[:0], rd.bestCode())
-	if v.Outcome == OutcomePartial {
-		code = code[:0] // of the whole answer, not of its items
-	} else if len(code) == 0 {
-		code = clean(codeText[:0], field{raw: errorType(h)})
+	codeField, messageField := rd.bestCode(), rd.bestMessage()
+	switch {
+	case v.Outcome == OutcomePartial:
+		// A flat code speaks for the whole answer, not for its items.
+		codeField, messageField = field{}, rd.firstItem
+	case codeField.raw == nil:
+		codeField = field{raw: errorType(h)}
 	}
-	message := clean(messageText[:0], rd.bestMessage())
-	if v.Outcome == OutcomePartial {
-		message = clean(messageText[:0], rd.firstItem)
-	}
+	code := clean(codeText[:0], codeField)
+	message := clean(messageText[:0], messageField)
 
 	a := answer{
 		status:  v.Status,

@@ -2,7 +2,9 @@ package classify
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 )
@@ -177,6 +179,49 @@ func TestResponseCodings(t *testing.T) {
 			t.Errorf("%q cut: %+v", tt.coding, v)
 		}
 	}
+}
+
+func TestResponseEmptyInside(t *testing.T) {
+	c := New(DefaultCatalog())
+	for _, tt := range []struct {
+		body []byte
+		want Form
+	}{
+		{gzipped(t, nil), FormEmpty},
+		{gzipped(t, []byte("x"))[:11], FormBinary},
+		{[]byte("\x1f\x8b\x08"), FormBinary},
+	} {
+		v := c.Response(nil, &Response{Status: 200, Header: fields{"Content-Encoding": "gzip"}, Body: tt.body})
+		if v.Outcome != OutcomeSuccess || v.Form != tt.want {
+			t.Errorf("%x: %s, %s; want %s", tt.body, v.Outcome, v.Form, tt.want)
+		}
+	}
+}
+
+// TestConcurrently reads by one classifier from many goroutines.
+func TestConcurrently(t *testing.T) {
+	c := New(DefaultCatalog())
+	packed := gzipped(t, sample(t, "gateway-error.json"))
+	plain := sample(t, "error.xml")
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 200 {
+				action := fmt.Sprint("Action", g*i)
+				call, _ := c.Request(&Request{Target: []byte("/?Action=" + action), Host: []byte("monitor.api.ksyun.com")})
+				if call.Action != action {
+					t.Errorf("action %q, want %q", call.Action, action)
+				}
+				if v := c.Response(&call, &Response{Status: 403, Body: packed}); v.Code != "SignatureDoesNotMatch" || v.RequestID.String() != sampleID+"03" {
+					t.Errorf("%+v", v)
+				}
+				if v := c.Response(&call, &Response{Status: 400, Body: plain}); v.Code != "InvalidParameterValue" {
+					t.Errorf("%+v", v)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestResponseBomb checks that what is inflated is bounded, and that what is
