@@ -3,6 +3,7 @@ package traces
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"sync"
@@ -139,12 +140,23 @@ func (e exports) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	defer cancel()
 	defer context.AfterFunc(e.giveUp, cancel)()
 
-	err := e.exporter.ExportSpans(ctx, spans)
+	err := e.export(ctx, spans)
 	if e.release(len(spans)) && err != nil {
 		e.dropped(reasonExportFailed, len(spans))
 		e.report(err, len(spans))
 	}
 	return nil
+}
+
+// export hands spans to the backend. A panic there is an error: nothing else
+// would stop it from ending the program.
+func (e exports) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return e.exporter.ExportSpans(ctx, spans)
 }
 
 // Shutdown implements sdktrace.SpanExporter.

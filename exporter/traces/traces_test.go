@@ -447,8 +447,17 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 }
 
 func TestFailedExportsAreCountedAndLoggedOnce(t *testing.T) {
+	for name, export := range map[string]func(context.Context, []sdktrace.ReadOnlySpan) error{
+		"error": func(context.Context, []sdktrace.ReadOnlySpan) error { return errors.New("backend says no") },
+		"panic": func(context.Context, []sdktrace.ReadOnlySpan) error { panic("backend says ouch") },
+	} {
+		t.Run(name, func(t *testing.T) { testFailedExports(t, export) })
+	}
+}
+
+func testFailedExports(t *testing.T, export func(context.Context, []sdktrace.ReadOnlySpan) error) {
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
-	b := &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return errors.New("backend says no") }}
+	b := &backend{export: export}
 	core, log := observer.New(zap.DebugLevel)
 	var d drops
 	tr := newTracer(t, traces.Config{Exporter: b, Dropped: d.add, Log: zap.New(core)})

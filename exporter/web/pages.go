@@ -30,9 +30,9 @@ type pages struct {
 type indexData struct {
 	Version  string
 	Metrics  bool
-	NotReady string // "" if ready
+	NotReady string     // "" if ready
 	Query    url.Values // the filter as it was given
-	Problem  string // what is wrong with the filter
+	Problem  string     // what is wrong with the filter
 	Errors   []*record.Record
 	Stats    journal.Stats
 }

@@ -1,0 +1,506 @@
+package exporter_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	dto "github.com/prometheus/client_model/go"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+)
+
+var _ collector.Sink = (*exporter.Pipeline)(nil)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// spans is a trace backend.
+type spans struct {
+	mu  sync.Mutex
+	got tracetest.SpanStubs
+}
+
+func (s *spans) ExportSpans(_ context.Context, batch []sdktrace.ReadOnlySpan) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got = append(s.got, tracetest.SpanStubsFromReadOnlySpans(batch)...)
+	return nil
+}
+
+func (s *spans) Shutdown(context.Context) error { return nil }
+
+// output is everything a pipeline tells.
+type output struct {
+	pipeline *exporter.Pipeline
+	metrics  *metrics.Metrics
+	journal  *journal.Journal
+	spans    *spans
+	logger   *logs.Logger
+	log      *bytes.Buffer // to be read after flush
+}
+
+// setting changes how newOutput sets up the pipeline.
+type setting struct {
+	queue  int
+	ratio  float64
+	access bool
+	core   zapcore.Core // instead of the logger's
+}
+
+// newOutput returns a pipeline with every sink.
+func newOutput(t testing.TB, s setting) *output {
+	t.Helper()
+	out := &output{metrics: metrics.New(metrics.Options{}), journal: journal.New(100), spans: &spans{}, log: &bytes.Buffer{}}
+	tracer, err := traces.New(t.Context(), traces.Config{
+		Exporter: out.spans, SuccessRatio: s.ratio, Dropped: out.metrics.DropCounter(metrics.SinkTraces),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out.logger, err = logs.New(logs.Config{Writer: out.log, Dropped: out.metrics.DropCounter(metrics.SinkLogs)}); err != nil {
+		t.Fatal(err)
+	}
+	log := out.logger.Logger
+	if s.core != nil {
+		log = zap.New(s.core)
+	}
+	out.pipeline = exporter.New(exporter.Options{
+		Metrics: out.metrics,
+		Traces:  tracer,
+		Logs: logs.NewEvents(log, logs.EventsConfig{
+			Access: s.access, Dropped: out.metrics.DropCounter(metrics.SinkLogs),
+		}),
+		Journal:   out.journal,
+		QueueSize: s.queue,
+	})
+	t.Cleanup(func() { out.flush(t) })
+	return out
+}
+
+// flush ends the pipeline; all that was observed is then told.
+func (o *output) flush(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := o.pipeline.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := o.logger.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// see has the pipeline observe the attempt.
+func (o *output) see(a *classify.Observation) {
+	if !a.Fault.Refused() {
+		o.pipeline.Begin(&a.Call)
+	}
+	o.pipeline.Observe(a)
+}
+
+// counted returns the value of a series, 0 without one.
+func (o *output) counted(t testing.TB, family string, labels ...string) float64 {
+	t.Helper()
+	families, err := o.metrics.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != family {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			if hasLabels(m, labels) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// hasLabels reports whether m has the labels, given as name, value, name, value.
+func hasLabels(m *dto.Metric, labels []string) bool {
+	for i := 0; i < len(labels); i += 2 {
+		found := false
+		for _, l := range m.GetLabel() {
+			found = found || l.GetName() == labels[i] && l.GetValue() == labels[i+1]
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
+}
+
+// dropped returns how many observations a sink lost for a reason.
+func (o *output) dropped(t testing.TB, sink metrics.Sink, reason metrics.Reason) float64 {
+	t.Helper()
+	return o.counted(t, "ksyun_tap_observations_dropped_total", "sink", string(sink), "reason", string(reason))
+}
+
+// lines counts the lines of the log.
+func (o *output) lines() int { return bytes.Count(o.log.Bytes(), []byte("\n")) }
+
+func TestWhoIsTold(t *testing.T) {
+	for _, tt := range []struct {
+		attempt               string
+		setting               setting
+		spans, lines, entries int
+		requests, errors      float64
+	}{
+		{"success", setting{}, 0, 0, 0, 1, 0},
+		{"success", setting{ratio: 1}, 1, 0, 0, 1, 0},
+		{"success", setting{access: true}, 0, 1, 0, 1, 0},
+		{"dry_run", setting{}, 0, 0, 0, 1, 0},
+		{"canceled", setting{}, 0, 0, 0, 1, 0},
+		{"canceled", setting{access: true}, 0, 1, 0, 1, 0},
+		{"error_signature", setting{}, 1, 1, 1, 1, 1},
+		{"partial", setting{}, 1, 1, 1, 1, 1},
+		{"masked", setting{}, 1, 1, 1, 1, 1},
+		{"refused_connection", setting{}, 1, 1, 1, 1, 1},
+		{"broken_off", setting{}, 1, 1, 1, 1, 1},
+		{"host_refused", setting{ratio: 1}, 0, 1, 1, 0, 0},
+	} {
+		t.Run(tt.attempt, func(t *testing.T) {
+			out := newOutput(t, tt.setting)
+			out.see(attempt.Get(tt.attempt))
+			out.flush(t)
+			if n := len(out.spans.got); n != tt.spans {
+				t.Errorf("%d spans, want %d", n, tt.spans)
+			}
+			if n := out.lines(); n != tt.lines {
+				t.Errorf("%d lines, want %d: %s", n, tt.lines, out.log)
+			}
+			if n := out.journal.Stats().Entries; n != tt.entries {
+				t.Errorf("%d in the journal, want %d", n, tt.entries)
+			}
+			if n := out.counted(t, "ksyun_api_requests_total"); n != tt.requests {
+				t.Errorf("%v requests counted, want %v", n, tt.requests)
+			}
+			if n := out.counted(t, "ksyun_api_errors_total"); n != tt.errors {
+				t.Errorf("%v errors counted, want %v", n, tt.errors)
+			}
+		})
+	}
+}
+
+func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
+	out := newOutput(t, setting{})
+	o := attempt.Get("error_throttled")
+	out.see(o)
+	out.flush(t)
+
+	traceID := out.spans.got[0].SpanContext.TraceID().String()
+	var line struct {
+		TraceID   string `json:"trace_id"`
+		RequestID string `json:"request_id"`
+	}
+	if err := json.Unmarshal(out.log.Bytes(), &line); err != nil {
+		t.Fatal(err)
+	}
+	found := out.journal.Find(o.Verdict.RequestID.String())
+	if len(found) != 1 || found[0].TraceID != traceID || line.TraceID != traceID || line.RequestID != found[0].RequestID {
+		t.Errorf("span %s, line %+v, journal %+v: not the same attempt", traceID, line, found)
+	}
+	body := scrape(t, out.metrics)
+	if !strings.Contains(body, `trace_id="`+traceID+`"`) || !strings.Contains(body, `request_id="`+line.RequestID+`"`) {
+		t.Error("no exemplar leads to the attempt")
+	}
+}
+
+// scrape reads the metrics with their exemplars.
+func scrape(t *testing.T, m *metrics.Metrics) string {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, r)
+	return w.Body.String()
+}
+
+// TestNoSecretGetsOut sends secrets in every text a stranger can fill, and reads
+// every output there is.
+func TestNoSecretGetsOut(t *testing.T) {
+	out := newOutput(t, setting{ratio: 1, access: true})
+	for _, a := range attempt.All() {
+		o := a.Observation
+		o.UserAgent = []byte("sdk/1 (Credential=" + attempt.AccessKey + "/20261123/r/s/aws4_request, Signature=" + attempt.Signature + ")")
+		if o.Verdict.Outcome.Failed() {
+			o.Verdict.Message = "Access key " + attempt.AccessKey + " sent Signature=" + attempt.Signature +
+				"&SecurityToken=" + attempt.Token + " which is wrong"
+		}
+		out.see(o)
+	}
+	out.flush(t)
+
+	told := map[string]string{"metrics": scrape(t, out.metrics), "log": out.log.String()}
+	b, err := json.Marshal(out.spans.got.Snapshots()[0].Attributes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told["spans"] = string(b)
+	for _, s := range out.spans.got {
+		told["spans"] += s.Name + s.Status.Description
+		for _, kv := range s.Attributes {
+			told["spans"] += "\n" + string(kv.Key) + "=" + kv.Value.String()
+		}
+	}
+	h := web.NewHandler(web.Options{Journal: out.journal, Metrics: out.metrics.Handler()})
+	for _, target := range []string{"/", "/api/v1/errors", "/errors/00000000-1111-4222-8333-444444444403", "/metrics"} {
+		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != 200 {
+			t.Fatalf("%s: %d", target, w.Code)
+		}
+		told[target] = w.Body.String()
+	}
+	for where, text := range told {
+		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token, attempt.Token[:12], "canary"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s has %q:\n%s", where, secret, text)
+			}
+		}
+		if !strings.Contains(where, "metrics") && !strings.Contains(text, "REDACTED") {
+			t.Errorf("%s shows nothing redacted, the test is blind", where)
+		}
+	}
+}
+
+func TestBuffersMayBeReusedAtOnce(t *testing.T) {
+	out := newOutput(t, setting{})
+	o := attempt.Get("error_signature")
+	target, agent := o.Target, o.UserAgent
+	out.see(o)
+	for _, b := range [][]byte{target, agent} {
+		for i := range b {
+			b[i] = 'X'
+		}
+	}
+	out.flush(t)
+	if r := out.journal.Find(o.Verdict.RequestID.String())[0]; strings.Contains(r.URL+r.UserAgent, "XXX") {
+		t.Errorf("the journal reads the collector's buffers: %s %s", r.URL, r.UserAgent)
+	}
+}
+
+// gate is a log core at which the pipeline's goroutine waits.
+type gate struct {
+	zapcore.LevelEnabler
+
+	entered chan struct{}
+	open    chan struct{}
+}
+
+func newGate() *gate {
+	return &gate{LevelEnabler: zapcore.InfoLevel, entered: make(chan struct{}, 1000), open: make(chan struct{})}
+}
+
+func (g *gate) With([]zapcore.Field) zapcore.Core { return g }
+func (g *gate) Sync() error                       { return nil }
+func (g *gate) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return ce.AddCore(e, g)
+}
+
+func (g *gate) Write(zapcore.Entry, []zapcore.Field) error {
+	g.entered <- struct{}{}
+	<-g.open
+	return nil
+}
+
+func TestFullQueueDropsAndCounts(t *testing.T) {
+	g := newGate()
+	out := newOutput(t, setting{queue: 8, ratio: 1, core: g})
+	out.see(attempt.Get("error_signature"))
+	<-g.entered // the goroutine is busy, the queue empty
+
+	for range 10 {
+		out.see(attempt.Get("success"))
+	}
+	if n := out.dropped(t, metrics.SinkTraces, metrics.ReasonQueueFull); n != 6 {
+		t.Errorf("%v successes dropped, want 6 of 10: they have half of the queue", n)
+	}
+	for range 10 {
+		out.see(attempt.Get("error_throttled"))
+	}
+	for sink, want := range map[metrics.Sink]float64{metrics.SinkTraces: 6 + 6, metrics.SinkLogs: 6, metrics.SinkJournal: 6} {
+		if n := out.dropped(t, sink, metrics.ReasonQueueFull); n != want {
+			t.Errorf("%s: %v dropped, want %v", sink, n, want)
+		}
+	}
+	if n := out.counted(t, "ksyun_api_requests_total"); n != 21 {
+		t.Errorf("%v requests counted, want all 21", n)
+	}
+	if n := out.counted(t, "ksyun_tap_queue_length"); n != 8 {
+		t.Errorf("queue length %v, want 8", n)
+	}
+	close(g.open)
+	out.flush(t)
+	if n := out.journal.Stats().Entries; n != 1+4 {
+		t.Errorf("%d in the journal, want 5", n)
+	}
+	if n := len(out.spans.got); n != 1+4+4 {
+		t.Errorf("%d spans, want 9", n)
+	}
+}
+
+// explosive is a log core that panics.
+type explosive struct {
+	*gate
+
+	on string // "enabled" or "write"
+}
+
+func (e explosive) Enabled(l zapcore.Level) bool {
+	if e.on == "enabled" {
+		panic("boom")
+	}
+	return e.gate.Enabled(l)
+}
+
+func (e explosive) Check(entry zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	return ce.AddCore(entry, e)
+}
+
+func (e explosive) Write(zapcore.Entry, []zapcore.Field) error { panic("boom") }
+
+func TestPanicOfASinkIsCountedAndStopsNothing(t *testing.T) {
+	for _, tt := range []struct{ name, on, attempt string }{
+		{"behind the queue", "write", "error_throttled"},
+		{"before the queue", "enabled", "success"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out := newOutput(t, setting{ratio: 1, core: explosive{newGate(), tt.on}})
+			const n = 3
+			for range n {
+				out.see(attempt.Get(tt.attempt))
+			}
+			out.flush(t)
+			if got := out.dropped(t, metrics.SinkLogs, metrics.ReasonPanic); got != n {
+				t.Errorf("%v panics counted, want %d", got, n)
+			}
+			if got := len(out.spans.got); got != n {
+				t.Errorf("%d spans, want %d: the other sinks go on", got, n)
+			}
+		})
+	}
+}
+
+func TestShutdownFlushesAndIsIdempotent(t *testing.T) {
+	out := newOutput(t, setting{access: true})
+	const n = 100
+	for range n {
+		out.see(attempt.Get("error_throttled"))
+	}
+	out.flush(t)
+	if len(out.spans.got) != n || out.lines() != n || out.journal.Stats().Entries != n {
+		t.Errorf("%d spans, %d lines, %d entries, want %d of each", len(out.spans.got), out.lines(), out.journal.Stats().Entries, n)
+	}
+	out.see(attempt.Get("error_throttled"))
+	out.flush(t)
+	for _, sink := range []metrics.Sink{metrics.SinkTraces, metrics.SinkLogs, metrics.SinkJournal} {
+		if got := out.dropped(t, sink, metrics.ReasonShutdown); got != 1 {
+			t.Errorf("%s: %v late ones counted as dropped, want 1", sink, got)
+		}
+	}
+	if got := out.counted(t, "ksyun_api_errors_total"); got != n+1 {
+		t.Errorf("%v errors counted, want %d: metrics go on", got, n+1)
+	}
+}
+
+func TestShutdownWithoutTimeGivesUpTheQueue(t *testing.T) {
+	g := newGate()
+	out := newOutput(t, setting{core: g})
+	for range 5 {
+		out.see(attempt.Get("error_throttled"))
+	}
+	<-g.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := out.pipeline.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("shutdown returned %v, want %v", err, context.Canceled)
+	}
+	if n := out.dropped(t, metrics.SinkJournal, metrics.ReasonShutdown); n != 4 {
+		t.Errorf("%v given up, want the 4 that waited", n)
+	}
+	close(g.open)
+	_ = out.pipeline.Shutdown(t.Context())
+}
+
+func TestConcurrentUse(t *testing.T) {
+	out := newOutput(t, setting{queue: 64, ratio: 0.5, access: true})
+	const workers, rounds = 8, 50
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			for range rounds {
+				for _, a := range attempt.All() {
+					out.see(a.Observation)
+				}
+			}
+		})
+	}
+	wg.Go(func() { // in the middle of it all
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := out.pipeline.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	wg.Wait()
+	refused := 1
+	if n := out.counted(t, "ksyun_api_requests_total"); n != float64(workers*rounds*(len(attempt.All())-refused)) {
+		t.Errorf("%v requests counted", n)
+	}
+	if n := out.counted(t, "ksyun_api_requests_in_flight"); n != 0 {
+		t.Errorf("%v in flight after all ended", n)
+	}
+}
+
+func TestPipelineWithMetricsAlone(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	p := exporter.New(exporter.Options{Metrics: m})
+	for _, a := range attempt.All() {
+		p.Observe(a.Observation)
+	}
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := testutil.GatherAndCount(m.Gatherer(), "ksyun_api_errors_total"); err != nil || n == 0 {
+		t.Errorf("%d series of errors, %v", n, err)
+	}
+}
+
+func TestSuccessAllocatesNothing(t *testing.T) {
+	out := newOutput(t, setting{})
+	for _, traceparent := range []string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"} {
+		o := attempt.Get("success")
+		o.Traceparent = []byte(traceparent)
+		out.see(o)
+		if n := testing.AllocsPerRun(1000, func() { out.see(o) }); n != 0 {
+			t.Errorf("traceparent %q: %v allocations per success, want none", traceparent, n)
+		}
+	}
+}
