@@ -48,7 +48,7 @@ func TestTraffic(t *testing.T) {
 		"clock off, simple signature": 400, "unknown access key, simple signature": 400,
 		"no policy": 403, "somebody else's resource": 403, "no such action": 400, "parameter missing": 400,
 		"period 0": 400, "no such namespace": 400, "no such metric": 404, "short instance id": 400,
-		"dry run": 412, "error in 200": 200, "throttled in XML": 409, "load balancer": 502,
+		"dry run": 412, "error in 200": 200, "error as a string in 200": 200, "throttled in XML": 409, "load balancer": 502,
 		"gateway time-out": 504, "code nobody knows": 418, "error without text": 503,
 		"reset": 0, "closed": 0, "truncated": 200, "given up": 0, "partial batch": 200, "batch too large": 400,
 		"InvalidQueryParameter": 400, "NeverHeardOf": 400,

@@ -103,13 +103,13 @@ func (s *Server) disturb(w http.ResponseWriter, x *exchange) bool {
 		select {
 		case <-t.C:
 		case <-x.Context().Done():
-			return false
+			panic(http.ErrAbortHandler)
 		}
 	}
 	switch x.do.Fault {
 	case "hang":
 		<-x.Context().Done()
-		return false
+		panic(http.ErrAbortHandler)
 	case "close", "reset", "garbage":
 		conn, _, err := http.NewResponseController(w).Hijack()
 		if err != nil {

@@ -209,6 +209,9 @@ func (t *Traffic) Bad() []CallSpec {
 		stat("short instance id", func(c *CallSpec) { c.Params = with(c.Params, "InstanceID", "short") }),
 		stat("dry run", func(c *CallSpec) { c.Params = with(c.Params, "DryRun", "true") }),
 		stat("error in 200", func(c *CallSpec) { c.Do = Directive{Error: "ServiceTimeout", Status: 200} }),
+		stat("error as a string in 200", func(c *CallSpec) {
+			c.Do = Directive{Error: "BrandNewError", Status: 200, Shape: "string"}
+		}),
 		stat("throttled in XML", func(c *CallSpec) { c.Do, c.Accept = Directive{Error: "LimitExceeded"}, "*/*" }),
 		stat("load balancer", func(c *CallSpec) { c.Do = Directive{Error: "ServiceUnavailable", Status: 502, Shape: "html"} }),
 		stat("gateway time-out", func(c *CallSpec) { c.Do = Directive{Error: "ServiceTimeout", Status: 504, Shape: "html"} }),

@@ -1,0 +1,138 @@
+// Command gendocs writes the reference pages from the code that they describe:
+//
+//	go run ./internal/gendocs docs/reference
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+const generated = "<!-- Written by make generate. Do not edit. -->\n\n"
+
+func main() {
+	log.SetFlags(0)
+	if len(os.Args) != 2 {
+		log.Fatal("usage: gendocs DIRECTORY")
+	}
+	for name, page := range map[string]func(*bytes.Buffer){
+		"settings.md": settings, "metrics.md": families, "catalogue.md": catalogue,
+	} {
+		b := bytes.NewBufferString(generated)
+		page(b)
+		if err := os.WriteFile(filepath.Join(os.Args[1], name), b.Bytes(), 0o644); err != nil { //nolint:gosec // a public page
+			log.Fatal(err)
+		}
+	}
+}
+
+func settings(b *bytes.Buffer) {
+	b.WriteString(`# Settings
+
+Every setting is a flag, an environment variable and a key of the file that ` + "`--config.file`" + ` names. A flag goes
+before the environment, the environment before the file, the file before the default.
+
+In the file a key is written whole or nested at its dots, and what is repeatable may be a list; in the environment it
+has one value per line.
+
+` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
+
+Settings marked with ↻ take effect on SIGHUP and POST /-/reload, the others at the next start. Spans are set up by
+OpenTelemetry's own variables (OTEL_*).
+
+| setting | default | what it does |
+|---|---|---|
+`)
+	for _, d := range config.Describe() {
+		name := "`--" + d.Name + "`"
+		if d.Reloads {
+			name += " ↻"
+		}
+		value := ""
+		if d.Default != "" {
+			value = "`" + d.Default + "`"
+		}
+		fmt.Fprintf(b, "| %s<br>`%s` | %s | %s |\n", name, d.Env, value, cell(d.Help))
+	}
+}
+
+func families(b *bytes.Buffer) {
+	fmt.Fprintf(b, `# Metrics
+
+Served on /metrics as text, OpenMetrics or protobuf, beside those of the Go runtime (go_*), the process (process_*) and
+the metrics handler itself (promhttp_*).
+
+Every label is bounded. Values beyond a limit are counted under _other, and ksyun_tap_label_overflow_total tells so.
+However hostile the traffic, ksyun_api_* are at most %d lines in one scrape; a test sends hostile traffic and counts.
+What a request did not tell is "unknown"; code and status are "none" where the answer had none.
+
+| metric | type | labels | what it tells |
+|---|---|---|---|
+`, metrics.MaxSeries())
+	for _, f := range metrics.Describe() {
+		labels := "–"
+		if len(f.Labels) > 0 {
+			labels = "`" + strings.Join(f.Labels, "` `") + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, labels, cell(f.Help))
+	}
+}
+
+func catalogue(b *bytes.Buffer) {
+	b.WriteString(`# Error catalogue
+
+What the tap knows of each error. An answer is matched by its code (without case), then by status and message, then by
+status alone. Names are *documented* (read in the vendor's documents or seen in its software), *inferred* (a guess,
+which never decides alone) or a *placeholder* (our name; the wire's is not known). ` + "`ksyun-tap explain CODE`" + ` tells the
+same, and ` + "`--tap.catalog-file`" + ` adds rows of your own.
+
+`)
+	for _, e := range classify.DefaultCatalog().Entries() {
+		fmt.Fprintf(b, "## %s\n\n%s\n\n", e.Code, e.Meaning)
+		if e.Advice != "" {
+			fmt.Fprintf(b, "**Do:** %s\n\n", e.Advice)
+		}
+		facts := []string{"category `" + string(e.Category) + "`", "blame `" + string(e.Blame) + "`"}
+		if e.Retryable {
+			facts = append(facts, "a retry may help")
+		} else {
+			facts = append(facts, "a retry does not help")
+		}
+		if len(e.Statuses) > 0 {
+			facts = append(facts, "HTTP "+join(e.Statuses))
+		}
+		if e.Row > 0 {
+			facts = append(facts, "row "+strconv.Itoa(e.Row)+" of the vendor's table")
+		}
+		facts = append(facts, "name "+string(e.Grade))
+		if len(e.Aliases) > 0 {
+			facts = append(facts, "also `"+strings.Join(e.Aliases, "` `")+"`")
+		}
+		fmt.Fprintf(b, "%s. ", strings.Join(facts, " · "))
+		if e.Example != "" {
+			fmt.Fprintf(b, "Message: “%s” ", e.Example)
+		}
+		fmt.Fprintf(b, "Source: %s.\n\n", e.Source)
+	}
+	b.Truncate(b.Len() - 1)
+}
+
+func join(statuses []int) string {
+	var parts []string
+	for _, s := range statuses {
+		parts = append(parts, strconv.Itoa(s))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// cell makes text fit a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }
