@@ -141,9 +141,16 @@ func (p *catalogParser) fields(n *yaml.Node, what string, keys []string, set fun
 	return nil
 }
 
+// The keys by which a row is named.
+const (
+	keyCode    = "code"
+	keyRefines = "refines"
+	keyFault   = "fault"
+)
+
 // rowKeys are the keys of a row.
 var rowKeys = []string{
-	"code", "refines", "fault", "aliases", "grade", "row", "statuses", "messages", "example",
+	keyCode, keyRefines, keyFault, "aliases", "grade", "row", "statuses", "messages", "example",
 	"type", "category", "blame", "retryable", "dry_run", "meaning", "advice", "source",
 }
 
@@ -178,7 +185,7 @@ func (r *rowParser) set(key string, v *yaml.Node) (err error) {
 	r.given[key] = v.Line
 	e := &r.entry
 	switch key {
-	case "code", "refines", "fault":
+	case keyCode, keyRefines, keyFault:
 		e.Code, err = r.code(key, v)
 	case "aliases":
 		e.Aliases, err = each(r, key, v, r.code)
@@ -218,7 +225,7 @@ func (r *rowParser) has(key string) bool { return r.given[key] > 0 }
 // name checks that the row has exactly one name, and that the name is free.
 func (r *rowParser) name() error {
 	var kinds []string
-	for _, k := range []string{"code", "refines", "fault"} {
+	for _, k := range []string{keyCode, keyRefines, keyFault} {
 		if r.has(k) {
 			kinds = append(kinds, k)
 		}
@@ -232,16 +239,16 @@ func (r *rowParser) name() error {
 	}
 	e := &r.entry
 	switch kinds[0] {
-	case "refines":
+	case keyRefines:
 		e.Refines = true
 		if r.has("aliases") {
 			return r.wrong(r.given["aliases"], "a row that refines has aliases", "give them to the row of "+e.Code)
 		}
 		return nil
-	case "fault":
+	case keyFault:
 		e.Fault = Fault(e.Code)
 		if !slices.Contains(faults, e.Fault) {
-			return r.wrong(r.given["fault"], fmt.Sprintf("unknown fault %q", e.Code), "use one of "+join(faults))
+			return r.wrong(r.given[keyFault], fmt.Sprintf("unknown fault %q", e.Code), "use one of "+join(faults))
 		}
 	}
 	for i, code := range append([]string{e.Code}, e.Aliases...) {
@@ -287,7 +294,7 @@ func (r *rowParser) inherit() error {
 	}
 	base := r.base(e.Code)
 	if base == nil {
-		return r.wrong(r.given["refines"], fmt.Sprintf("no row has the code %q", e.Code), "put the row it refines before it")
+		return r.wrong(r.given[keyRefines], fmt.Sprintf("no row has the code %q", e.Code), "put the row it refines before it")
 	}
 	e.Code = base.Code
 	if !r.has("grade") {

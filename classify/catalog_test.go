@@ -241,7 +241,7 @@ func TestCatalogExtend(t *testing.T) {
 		t.Errorf("the shipped catalogue has %d entries, had %d", got, before)
 	}
 	c := New(cat)
-	f := func(status int, body string, code string, category Category, retryable bool) {
+	f := func(status int, body, code string, category Category, retryable bool) {
 		t.Helper()
 		v := c.Response(nil, &Response{Status: status, Body: []byte(body)})
 		if v.CanonicalCode() != code || v.Category != category || v.Retryable != retryable {

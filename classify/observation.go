@@ -115,6 +115,7 @@ func (f Fault) Refused() bool {
 	switch f {
 	case FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported:
 		return true
+	default:
+		return false
 	}
-	return false
 }

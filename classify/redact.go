@@ -6,8 +6,8 @@ import "bytes"
 const redacted = "REDACTED"
 
 // secretWords make a parameter secret whose name has one of them in it.
-// They err on the side of hiding, so that SignatureMethod and
-// NextToken are hidden with the rest.
+// They err on the side of hiding, so that SignatureMethod and NextToken are
+// hidden with the rest.
 var secretWords = []string{
 	"token", "secret", "password", "passwd", "signature", "credential", "accesskey", "authorization",
 }
@@ -19,16 +19,22 @@ var secretNames = []string{"sig", "ak", "sk", "pwd"}
 // secret unread.
 const maxParamName = 256
 
+// maxDecodings is how often percent-encoding is undone in search of secrets.
+const maxDecodings = 4
+
 // isSecretParam reports whether a parameter's value must be hidden, by its
-// name as it stands in a target. It is decoded twice over, since what is
-// behind a proxy may do so too.
+// name as it stands in a target. It is decoded several times over, since what
+// is behind a proxy may do so too.
 func isSecretParam(name []byte) bool {
 	if len(name) > maxParamName {
 		return true
 	}
-	var one, two [maxParamName]byte
-	plain := appendUnescaped(two[:0], appendUnescaped(one[:0], name))
-	plain = appendLower(one[:0], plain)
+	var buf [maxParamName]byte
+	plain := appendLower(buf[:0], name)
+	for range maxDecodings {
+		plain = appendUnescaped(plain[:0], plain) // in place: it only gets shorter
+	}
+	plain = appendLower(plain[:0], plain)
 	for _, n := range secretNames {
 		if string(bytes.TrimSpace(plain)) == n {
 			return true
@@ -106,13 +112,9 @@ func hidesSecret(value []byte) bool {
 	if bytes.IndexByte(value, '=') < 0 && bytes.IndexByte(value, '%') < 0 {
 		return false
 	}
-	plain := make([]byte, 0, len(value))
-	plain = appendUnescaped(plain, value)
-	for range 2 {
-		if !bytes.Contains(plain, []byte{'%'}) {
-			break
-		}
-		plain = appendUnescaped(make([]byte, 0, len(plain)), plain)
+	plain := bytes.Clone(value)
+	for range maxDecodings {
+		plain = appendUnescaped(plain[:0], plain)
 	}
 	for len(plain) > 0 {
 		i := bytes.IndexByte(plain, '=')

@@ -40,8 +40,7 @@ func checkReference(t *testing.T, b []byte) {
 
 // text is f as it would be kept, were there no bound.
 func text(f field) string {
-	b, _ := appendField(make([]byte, 0, 4*len(f.raw)+8), f)
-	return string(b)
+	return string(appendField(make([]byte, 0, 4*len(f.raw)+8), f))
 }
 
 type member struct {

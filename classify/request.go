@@ -12,8 +12,8 @@ const (
 	headerTarget        = "X-Amz-Target"
 	headerAmzDate       = "X-Amz-Date"
 	headerDate          = "Date"
-	headerKscToken      = "X-Ksc-Security-Token"
-	headerAmzToken      = "X-Amz-Security-Token"
+	headerKscToken      = "X-Ksc-Security-Token" //nolint:gosec // a name
+	headerAmzToken      = "X-Amz-Security-Token" //nolint:gosec // a name
 )
 
 // glanceBytes is how much of a body is read for what is left to learn where
@@ -85,19 +85,21 @@ func (p *param) offer(raw []byte, enc encoding) {
 // append appends the plain value, as much of it as dst has room for. A value
 // that is longer is not one of those that are looked for: then it is none.
 func (p *param) append(dst []byte) []byte {
+	text, ok := dst, len(p.raw) <= cap(dst)-len(dst)
 	switch p.enc {
 	case encodedURL:
 		return appendUnescaped(dst, p.raw)
 	case encodedJSON:
-		if text, ok := appendJSON(dst, p.raw); ok {
-			return text
+		text, ok = appendJSON(dst, p.raw)
+	case encodedNot:
+		if ok {
+			text = append(dst, p.raw...)
 		}
+	}
+	if !ok {
 		return dst
 	}
-	if len(p.raw) > cap(dst)-len(dst) {
-		return dst
-	}
-	return append(dst, p.raw...)
+	return text
 }
 
 // place returns where the parameter of that name goes, nil for one that is not

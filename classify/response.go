@@ -175,8 +175,7 @@ func clean(dst []byte, f field) []byte {
 	if f.raw == nil {
 		return dst
 	}
-	text, _ := appendField(dst, f)
-	return text
+	return appendField(dst, f)
 }
 
 // appendLower appends b in lower case.

@@ -102,12 +102,12 @@ func (q *wanted) signedAt() time.Time {
 // its plus sign; a time without either is UTC.
 func parseTime(b []byte) (t time.Time, ok bool) {
 	p := timeParser{b: b}
-	year, month, day := p.digits(4), p.after('-', 2), p.after('-', 2)
+	year, month, day := p.digits(4), p.after('-'), p.after('-')
 	if len(p.b) == 0 || p.b[0] != 'T' && p.b[0] != 't' && p.b[0] != ' ' {
 		return time.Time{}, false
 	}
 	p.b = p.b[1:]
-	hour, minute, second := p.digits(2), p.after(':', 2), p.after(':', 2)
+	hour, minute, second := p.digits(2), p.after(':'), p.after(':')
 	p.fraction()
 	offset := p.offset()
 	if p.bad || len(p.b) > 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
@@ -137,12 +137,12 @@ func (p *timeParser) digits(n int) int {
 	return v
 }
 
-// after takes n digits behind a separator that may be missing.
-func (p *timeParser) after(separator byte, n int) int {
+// after takes two digits behind a separator that may be missing.
+func (p *timeParser) after(separator byte) int {
 	if len(p.b) > 0 && p.b[0] == separator {
 		p.b = p.b[1:]
 	}
-	return p.digits(n)
+	return p.digits(2)
 }
 
 // fraction takes the fraction of a second, which is of no interest.
@@ -167,7 +167,7 @@ func (p *timeParser) offset() time.Duration {
 	case 'Z', 'z':
 		return 0
 	case '+', ' ', '-':
-		hours, minutes := p.digits(2), p.after(':', 2)
+		hours, minutes := p.digits(2), p.after(':')
 		d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
 		if sign == '-' {
 			return -d

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ func TestKnownActions(t *testing.T) {
 		seen[key] = true
 	}
 	i := slices.IndexFunc(all, func(a Action) bool { return a.Name == "GetMetricStatisticsBatch" && a.Version == "2018-11-14" })
-	if i < 0 || all[i].PerMinute != 180 || all[i].MaxMetrics != 200 || all[i].MaxRecords != 6000 || all[i].Method != "POST" {
+	if i < 0 || all[i].PerMinute != 180 || all[i].MaxMetrics != 200 || all[i].MaxRecords != 6000 || all[i].Method != http.MethodPost {
 		t.Errorf("GetMetricStatisticsBatch: %+v", all[max(i, 0)])
 	}
 	all[0].Name = "changed"

@@ -18,20 +18,20 @@ const (
 // is cut between characters.
 
 // appendField appends the text of f, without blanks around it.
-func appendField(dst []byte, f field) (text []byte, ok bool) {
+func appendField(dst []byte, f field) []byte {
 	raw := bytes.TrimSpace(f.raw)
 	if f.cut {
 		raw = wholeRunes(raw)
 	}
 	switch f.esc {
 	case escapeJSON:
-		dst, ok = appendJSON(dst, raw)
+		dst, _ = appendJSON(dst, raw)
 	case escapeXML:
-		dst, ok = appendXML(dst, raw)
-	default:
-		dst, ok = appendText(dst, raw)
+		dst, _ = appendXML(dst, raw)
+	case escapeNone:
+		dst, _ = appendText(dst, raw)
 	}
-	return bytes.TrimSpace(dst), ok
+	return bytes.TrimSpace(dst)
 }
 
 // wholeRunes returns s without the first half of a character at its end.
@@ -210,7 +210,7 @@ func hex4(s []byte) rune {
 		if d < 0 {
 			return -1
 		}
-		r = r<<4 | rune(d)
+		r = r<<4 | rune(d) //nolint:gosec // 0 to 15
 	}
 	return r
 }

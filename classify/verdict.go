@@ -69,8 +69,9 @@ func (o Outcome) Failed() bool {
 	switch o {
 	case OutcomeError, OutcomePartial, OutcomeMasked, OutcomeProxy:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // Type is the vendor's word on who caused an error, case folded; the older
