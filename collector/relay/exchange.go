@@ -379,7 +379,7 @@ func (c *conn) ended(err error) End {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reset := c.upReset || isReset(err)
-	if reset {
+	if reset || c.gone {
 		c.bye = byeReset
 	}
 	switch {
@@ -420,7 +420,7 @@ func (c *conn) conclude(up *upstream, sent bool, end End) (more bool) {
 	c.mu.Unlock()
 	// A client that only stopped sending still takes the answer; one that left
 	// has by now refused it.
-	if fin && c.cl.peek() == sightReset {
+	if fin && c.cl.broken() {
 		end = EndCanceled
 	}
 	c.part(sent && c.body.done && !fin)

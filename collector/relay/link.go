@@ -146,6 +146,17 @@ func (l *link) peek() sight {
 	return l.seen
 }
 
+// broken reports whether the connection is known to be, by what was written to
+// it. A socket that has been half-closed does not tell when it is read.
+func (l *link) broken() bool {
+	if l.sock == nil {
+		return false
+	}
+	broken := false
+	err := l.sock.Control(func(fd uintptr) { broken = hasError(fd) })
+	return err != nil || broken
+}
+
 // watch waits until there is something to see. It reports sightNothing if it
 // was interrupted.
 func (l *link) watch() sight {

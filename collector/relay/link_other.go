@@ -11,3 +11,5 @@ func (l *link) readSocket(uintptr) bool { return true }
 func (l *link) peekSocket(uintptr) {}
 
 func peekFD(uintptr) sight { return sightNothing }
+
+func hasError(uintptr) bool { return false }

@@ -60,3 +60,8 @@ func peekFD(fd uintptr) sight {
 		return sightData
 	}
 }
+
+func hasError(fd uintptr) bool {
+	e, err := syscall.GetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_ERROR)
+	return err != nil || e != 0
+}

@@ -1,6 +1,9 @@
 package relay
 
-import "io"
+import (
+	"bytes"
+	"io"
+)
 
 // readHead reads and parses the request's head and takes what came of the body
 // with it.
@@ -25,6 +28,8 @@ func (c *conn) readHead() error {
 			return errHeadTooLarge
 		case n > 0:
 			return c.parseHead(n)
+		case from == 0 && next > 0 && !hasVersion(b.unread()):
+			return errRequestLine // HTTP/0.9 would go no further
 		}
 		from = next
 		c.makeRoom()
@@ -47,6 +52,12 @@ func plausible(b []byte) error {
 		return errBareLF
 	}
 	return errNotHTTP
+}
+
+// hasVersion reports whether the first line, which is whole, ends with one.
+func hasVersion(b []byte) bool {
+	line, _, _ := bytes.Cut(b, []byte("\r\n"))
+	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }
 
 // makeRoom makes room behind the unread bytes of c.in. A large buffer has it

@@ -1,0 +1,415 @@
+package relay
+
+import (
+	"context"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+const getRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+
+// begin sends a request and returns both ends once the upstream has it.
+func (r *rig) begin(request string) (c, up *peer) {
+	r.t.Helper()
+	c = r.client()
+	c.send(request)
+	up = r.upstream()
+	up.expect(request)
+	return c, up
+}
+
+func TestUpstreamEndsArePassedOn(t *testing.T) {
+	const (
+		half    = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
+		chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+		open    = "HTTP/1.1 200 OK\r\n\r\nhalf"
+		head    = "HTTP/1.1 200 OK\r\nContent-Le"
+		interim = "HTTP/1.1 100 Continue\r\n\r\n"
+	)
+	tests := []struct {
+		name, sent string
+		reset      bool
+		end        End
+		status     int
+	}{
+		{"close before the answer", "", false, EndClosed, 0},
+		{"reset before the answer", "", true, EndReset, 0},
+		{"close within the head", head, false, EndClosed, 0},
+		{"reset within the head", head, true, EndReset, 0},
+		{"close after an interim answer", interim, false, EndClosed, 0},
+		{"reset after an interim answer", interim, true, EndReset, 0},
+		{"close within the body", half, false, EndClosed, 200},
+		{"reset within the body", half, true, EndReset, 200},
+		{"close within chunks", chunked, false, EndClosed, 200},
+		{"reset within chunks", chunked, true, EndReset, 200},
+		{"reset where close would end it", open, true, EndReset, 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(getRequest)
+			up.send(tt.sent)
+			if tt.sent != head { // which is held back until it is whole
+				c.expect(tt.sent)
+			}
+			if tt.reset {
+				up.reset()
+			} else {
+				up.Close()
+			}
+			if tt.sent == head {
+				c.expect(tt.sent)
+			}
+			if tt.reset {
+				c.expectReset()
+			} else {
+				c.expectEnd()
+			}
+			n := r.ends(tt.end)
+			if tt.status != 0 && n.status != tt.status || n.respWhole {
+				t.Errorf("%+v", n)
+			}
+			if n.respBytes != int64(len(tt.sent)) {
+				t.Errorf("%d bytes, want %d", n.respBytes, len(tt.sent))
+			}
+		})
+	}
+}
+
+func TestPooledConnectionThatDiesIsNotReplaced(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		c.send(getRequest)
+		up.expect(getRequest)
+		if reset {
+			up.reset()
+			c.expectReset()
+		} else {
+			up.Close()
+			c.expectEnd()
+		}
+		if n := r.dials.Load(); n != 1 {
+			t.Errorf("%d connections, want 1: a request was sent again", n)
+		}
+	}
+}
+
+func TestDeadPooledConnectionIsNotUsed(t *testing.T) {
+	for name, die := range map[string]func(up *peer){
+		"closed":      func(up *peer) { up.Close() },
+		"reset":       func(up *peer) { up.reset() },
+		"half-closed": func(up *peer) { up.CloseWrite() },
+		"talks":       func(up *peer) { up.send("HTTP/1.1 408 Too late\r\n\r\n") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(getRequest)
+			up.send(okResponse)
+			c.expect(okResponse)
+			die(up)
+			c.send(getRequest)
+			up = r.upstream()
+			up.expect(getRequest)
+			up.send(okResponse)
+			c.expect(okResponse)
+		})
+	}
+}
+
+func TestExcessBytesEndTheUpstreamConnection(t *testing.T) {
+	r := newRig(t)
+	c, up := r.begin(getRequest)
+	up.send(okResponse + "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
+	c.expect(okResponse)
+	c.send(getRequest)
+	up = r.upstream()
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	c.expectNothing()
+}
+
+func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
+	for name, answer := range map[string]string{
+		"garbage":            "\x00\x01garbage\r\n\r\nmore",
+		"bare lf":            "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+		"no version":         "200 OK\r\n\r\nok",
+		"http/2":             "HTTP/2 200\r\nContent-Length: 2\r\n\r\nok",
+		"icy":                "ICY 200 OK\r\n\r\nmusic",
+		"status of letters":  "HTTP/1.1 2xx OK\r\n\r\n",
+		"status 099":         "HTTP/1.1 099 OK\r\n\r\n",
+		"status too long":    "HTTP/1.1 2000 OK\r\n\r\n",
+		"folded field":       "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
+		"blank before colon": "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+		"nul":                "HTTP/1.1 200 OK\r\nA: \x00\r\nContent-Length: 2\r\n\r\nok",
+		"bad length":         "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
+		"two lengths":        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+		"both framings":      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"gzip coding":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzz",
+		"chunked in 1.0":     "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"bad chunk size":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
+		"bad second chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokXX2\r\nok\r\n",
+		"large head":         "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("v", 80000) + "\r\n\r\nok",
+		"101":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nother protocol",
+		"empty line first":   "\r\n" + okResponse,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(getRequest)
+			up.send(answer)
+			c.expect(answer)
+			up.Close()
+			c.expectEnd()
+			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(answer)) {
+				t.Errorf("%+v", n)
+			}
+		})
+		t.Run(name+", then the client goes on", func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(getRequest)
+			up.send(answer)
+			c.expect(answer)
+			c.send(getRequest)
+			up.expectEnd()
+			r.ends(EndBadResponse)
+			if n := r.dials.Load(); n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+		t.Run(name+", then a reset", func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(getRequest)
+			up.send(answer)
+			c.expect(answer)
+			up.reset()
+			c.expectReset()
+			r.ends(EndBadResponse)
+		})
+	}
+}
+
+func TestMalformedChunkLateInTheAnswer(t *testing.T) {
+	r := newRig(t)
+	c, up := r.begin(getRequest)
+	const first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
+	up.send(first)
+	c.expect(first)
+	up.send("oops, and the rest")
+	c.expect("oops, and the rest")
+	up.Close()
+	c.expectEnd()
+	r.ends(EndBadResponse)
+}
+
+func TestClientResetReachesTheUpstream(t *testing.T) {
+	for name, request := range map[string]string{
+		"waiting":      getRequest,
+		"within body":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf",
+		"within chunk": "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.begin(request)
+			c.reset()
+			up.expectReset()
+			r.ends(EndCanceled)
+		})
+	}
+	t.Run("within the answer", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		up.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		c.reset()
+		up.expectReset()
+		if n := r.ends(EndCanceled); n.status != 200 {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("while connecting", func(t *testing.T) {
+		r := newRig(t)
+		dialing := make(chan struct{})
+		r.dial = func(ctx context.Context) (net.Conn, error) {
+			close(dialing)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		c := r.client()
+		c.send(getRequest)
+		<-dialing
+		c.reset()
+		if n := r.ends(EndCanceled); n.began {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+func TestClientHalfCloseIsPassedOn(t *testing.T) {
+	t.Run("and the answer too", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		c.CloseWrite()
+		up.expectEnd()
+		up.send(okResponse)
+		c.expect(okResponse)
+		c.expectEnd()
+		r.ends(EndComplete)
+	})
+	t.Run("before the answer is slow", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		c.send(getRequest)
+		c.CloseWrite()
+		up := r.upstream()
+		up.expect(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		c.expectEnd()
+		r.ends(EndComplete)
+	})
+	t.Run("while connecting", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		r.dial = func(ctx context.Context) (net.Conn, error) {
+			c.CloseWrite()
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp", r.back.Addr().String())
+		}
+		c.send(getRequest)
+		up := r.upstream()
+		up.expect(getRequest)
+		up.expectEnd()
+		up.send(okResponse)
+		c.expect(okResponse)
+		c.expectEnd()
+		r.ends(EndComplete)
+	})
+	t.Run("within the body", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
+		c.CloseWrite()
+		up.expectEnd()
+		up.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		c.expect("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		c.expectEnd()
+		if n := r.ends(EndComplete); n.reqWhole {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("and the upstream closes", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		c.CloseWrite()
+		up.expectEnd()
+		up.Close()
+		c.expectEnd()
+		r.ends(EndCanceled)
+	})
+	t.Run("and nobody is there for the answer", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		c.Close()
+		up.expectEnd()
+		up.send(okResponse)
+		r.ends(EndCanceled)
+	})
+	t.Run("and the upstream stays silent", func(t *testing.T) {
+		r := newRig(t, func(cfg *Config) { cfg.Timeouts.HalfClosed = 20 * time.Millisecond })
+		c, up := r.begin(getRequest)
+		c.CloseWrite()
+		up.expectEnd()
+		c.expectEnd()
+		r.ends(EndCanceled)
+	})
+}
+
+func TestClientThatLeavesBeforeItsRequestIsWhole(t *testing.T) {
+	for _, part := range []string{"", "GET", "GET / HTTP/1.1\r\nHost:"} {
+		for _, reset := range []bool{false, true} {
+			r := newRig(t)
+			c := r.client()
+			c.send(part)
+			if reset {
+				c.reset()
+			} else {
+				c.CloseWrite()
+				c.expectEnd()
+			}
+			if err := r.srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if len(r.told) > 0 || r.dials.Load() > 0 {
+				t.Errorf("%q was taken for a request", part)
+			}
+		}
+	}
+}
+
+func TestTimeouts(t *testing.T) {
+	const short = 30 * time.Millisecond
+	t.Run("no answer", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.Response = short })
+		c, up := r.begin(getRequest)
+		c.expectEnd()
+		up.expectEnd()
+		r.ends(EndTimeout)
+	})
+	t.Run("half an answer", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.Response = short })
+		c, up := r.begin(getRequest)
+		up.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
+		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
+		c.expectEnd()
+		if n := r.ends(EndTimeout); n.status != 200 {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("no request", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = short })
+		r.client().expectEnd()
+	})
+	t.Run("half a head", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.ReadHead = short })
+		c := r.client()
+		c.send("GET / HTTP/1.1\r\n")
+		c.expectEnd()
+	})
+	t.Run("half a body", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
+		up.expectReset()
+		c.expectReset()
+		r.ends(EndCanceled)
+	})
+	t.Run("a client that does not take the answer", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		c := r.client()
+		c.SetReadBuffer(4096)
+		c.send(getRequest)
+		up := r.upstream()
+		up.expect(getRequest)
+		up.send("HTTP/1.1 200 OK\r\n\r\n")
+		// More than all buffers on the way hold.
+		if _, err := io.Copy(up, io.LimitReader(zeros{}, 64<<20)); err == nil {
+			t.Error("all was taken")
+		}
+		r.ends(EndCanceled)
+	})
+	t.Run("an idle upstream connection", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.UpstreamIdle = short })
+		c, up := r.begin(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		up.expectEnd()
+	})
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
