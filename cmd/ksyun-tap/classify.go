@@ -123,7 +123,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 
 func readSaved(name string, in io.Reader) ([]byte, error) {
 	if name != "-" {
-		f, err := os.Open(name) //nolint:gosec // the user's own file
+		f, err := os.Open(name)
 		if err != nil {
 			return nil, err
 		}
@@ -218,7 +218,7 @@ type readingWriter interface {
 
 func (v *classifyVerb) writer(out io.Writer) readingWriter {
 	f, ok := out.(*os.File)
-	if v.output == "table" || v.output == "auto" && ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits
+	if v.output == "table" || v.output == "auto" && ok && term.IsTerminal(int(f.Fd())) {
 		return &tableWriter{tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), false}
 	}
 	e := json.NewEncoder(out)
@@ -259,7 +259,7 @@ func orDash(s string) string {
 func loadCatalog(files []string) (*classify.Catalog, error) {
 	catalog := classify.DefaultCatalog()
 	for _, name := range files {
-		data, err := os.ReadFile(name) //nolint:gosec // the user's own file
+		data, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read catalogue: %w: give an existing file with --tap.catalog-file", err)
 		}

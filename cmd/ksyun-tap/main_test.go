@@ -101,7 +101,7 @@ func TestUsageErrors(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
 	notPEM := filepath.Join(dir, "not.pem")
-	for name, text := range map[string]string{bad: "log:\n  levle: info\n", notPEM: "not a certificate"} {
+	for name, text := range map[string]string{bad: "log:\n  colour: info\n", notPEM: "not a certificate"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

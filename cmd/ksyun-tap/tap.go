@@ -158,7 +158,7 @@ func loadRoots(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file) //nolint:gosec // the user's own file
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --upstream.ca-file", err)
 	}

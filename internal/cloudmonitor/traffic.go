@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -90,9 +91,7 @@ func (t *Traffic) send(ctx context.Context, c CallSpec) int {
 func (t *Traffic) request(ctx context.Context, c CallSpec) (*http.Request, error) {
 	now := time.Now().Add(c.Skew)
 	params := url.Values{"Action": {c.Action}, "Version": {c.Version}}
-	for k, v := range c.Params {
-		params[k] = v
-	}
+	maps.Copy(params, c.Params)
 	if c.Sign == "simple" {
 		SignSimple(params, c.As, "monitor", now)
 	}

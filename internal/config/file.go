@@ -21,7 +21,7 @@ type File struct {
 
 // Load reads a configuration file. Its errors name file, line and mend.
 func Load(name string) (File, error) {
-	data, err := os.ReadFile(name) //nolint:gosec // the user's own file
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return File{}, fmt.Errorf("read configuration: %w: give an existing file with --config.file, or none", err)
 	}

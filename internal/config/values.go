@@ -18,6 +18,7 @@ type scalar[T any] struct {
 	parse  func(string) (T, error)
 }
 
+// Set parses text.
 func (v scalar[T]) Set(text string) error {
 	parsed, err := v.parse(text)
 	if err != nil {
@@ -39,6 +40,7 @@ func list[T any](target *[]T, parse func(string) (T, error)) kingpin.Value {
 	return &multi[T]{target, parse}
 }
 
+// Set parses text and adds it to what was given before.
 func (v *multi[T]) Set(text string) error {
 	parsed, err := v.parse(text)
 	if err != nil {
