@@ -3,6 +3,7 @@ package classify
 import (
 	_ "embed"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -56,6 +57,18 @@ func (e *Entry) onWire() bool { return e.Grade != GradePlaceholder && e.Fault ==
 // statusOnly reports whether the row is found by its status alone.
 func (e *Entry) statusOnly() bool {
 	return e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Messages) == 0
+}
+
+// StatusNames spells Statuses for people, classes as 4xx.
+func (e *Entry) StatusNames() []string {
+	names := make([]string, len(e.Statuses))
+	for i, s := range e.Statuses {
+		names[i] = strconv.Itoa(s)
+		if s < 10 {
+			names[i] += "xx"
+		}
+	}
+	return names
 }
 
 // has reports whether the row comes with status.

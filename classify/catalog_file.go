@@ -286,6 +286,7 @@ func (r *rowParser) inherit() error {
 		}
 		if e.Fault != FaultNone {
 			e.Grade = GradePlaceholder
+			inheritText(&e.Source, "ksyun-tap") // which saw it itself
 		}
 		if e.Type == "" {
 			e.Type = TypeUnknown
@@ -321,7 +322,7 @@ func (r *rowParser) inherit() error {
 	return nil
 }
 
-// inheritText sets an empty text to that of the base row.
+// inheritText sets an empty text to base.
 func inheritText(text *string, base string) {
 	if *text == "" {
 		*text = base

@@ -81,7 +81,7 @@ func TestCatalogCoversTable(t *testing.T) {
 func TestCatalogEntries(t *testing.T) {
 	cat := DefaultCatalog()
 	for _, e := range cat.Entries() {
-		if e.Meaning == "" || e.Advice == "" || e.Source == "" && e.Fault == FaultNone {
+		if e.Meaning == "" || e.Advice == "" || e.Source == "" {
 			t.Errorf("%s: meaning, advice or source is missing", e.Code)
 		}
 		if e.DryRun != (e.Category == "") || e.DryRun != (e.Blame == "") {
@@ -191,6 +191,13 @@ func TestCatalogLookup(t *testing.T) {
 	}
 	if e, ok := cat.Lookup("no such code"); ok || e != nil {
 		t.Errorf("Lookup of an unknown code = %v, %t", e, ok)
+	}
+}
+
+func TestStatusNames(t *testing.T) {
+	e := &Entry{Statuses: []int{400, 4, 503}}
+	if got := strings.Join(e.StatusNames(), " "); got != "400 4xx 503" {
+		t.Errorf("%q", got)
 	}
 }
 
