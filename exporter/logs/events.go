@@ -107,8 +107,9 @@ func (e *Events) severity(r *record.Record) zapcore.Level {
 		return zapcore.ErrorLevel
 	case classify.BlameClient:
 		return zapcore.InfoLevel
+	default:
+		return zapcore.WarnLevel
 	}
-	return zapcore.WarnLevel
 }
 
 // message is the static text of r.

@@ -49,7 +49,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// counts counts drops by reason.
+// counts tells how much was dropped, by reason.
 type counts struct {
 	mu sync.Mutex
 	by map[string]int

@@ -13,76 +13,132 @@ type Family struct {
 
 // The families, by the job they do. New creates each from its row, so that the
 // description cannot drift from what is scraped.
-var (
-	famRequests = Family{"ksyun_api_requests_total", counter,
+var ( //nolint:goconst // a table: label names are best read in place
+	famRequests = Family{
+		"ksyun_api_requests_total", counter,
 		[]string{"service", "action", "version", "region", "outcome", "status"},
-		"Attempts at API calls, by how they ended."}
-	famErrors = Family{"ksyun_api_errors_total", counter,
+		"Attempts at API calls, by how they ended.",
+	}
+	famErrors = Family{
+		"ksyun_api_errors_total", counter,
 		[]string{"service", "action", "version", "region", "code", "type", "status", "category"},
-		"Failed attempts at API calls, by the vendor's error code and by cause."}
-	famDuration = Family{"ksyun_api_request_duration_seconds", histogram,
+		"Failed attempts at API calls, by the vendor's error code and by cause.",
+	}
+	famDuration = Family{
+		"ksyun_api_request_duration_seconds", histogram,
 		[]string{"service", "action", "outcome"},
-		"Time from the first byte of an attempt's request to the last byte of its answer."}
-	famInFlight = Family{"ksyun_api_requests_in_flight", gauge,
+		"Time from the first byte of an attempt's request to the last byte of its answer.",
+	}
+	famInFlight = Family{
+		"ksyun_api_requests_in_flight", gauge,
 		[]string{"service"},
-		"Attempts begun and not ended."}
-	famPartial = Family{"ksyun_api_partial_failed_items_total", counter,
+		"Attempts begun and not ended.",
+	}
+	famPartial = Family{
+		"ksyun_api_partial_failed_items_total", counter,
 		[]string{"service", "action"},
-		"Items that partial answers reported as failed."}
-	famLastError = Family{"ksyun_api_last_error_timestamp_seconds", gauge,
+		"Items that partial answers reported as failed.",
+	}
+	famLastError = Family{
+		"ksyun_api_last_error_timestamp_seconds", gauge,
 		[]string{"service", "category"},
-		"When the last failed attempt of that category ended, in seconds since the epoch."}
+		"When the last failed attempt of that category ended, in seconds since the epoch.",
+	}
 
-	famDropped = Family{"ksyun_tap_observations_dropped_total", counter,
+	famDropped = Family{
+		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
-		"Observations that did not reach a sink's output, by sink and reason."}
-	famOverflow = Family{"ksyun_tap_label_overflow_total", counter,
+		"Observations that did not reach a sink's output, by sink and reason.",
+	}
+	famOverflow = Family{
+		"ksyun_tap_label_overflow_total", counter,
 		[]string{"label"},
-		"Observations counted under _other because a label, or the number of series, was at its limit."}
-	famProxyErrors = Family{"ksyun_tap_proxy_errors_total", counter,
+		"Observations counted under _other because a label, or the number of series, was at its limit.",
+	}
+	famProxyErrors = Family{
+		"ksyun_tap_proxy_errors_total", counter,
 		[]string{"reason"},
-		"Requests that were refused, or got no whole answer, by reason."}
-	famReloadOK = Family{"ksyun_tap_config_last_reload_successful", gauge, nil,
-		"Whether the last load of the configuration succeeded."}
-	famReloadTime = Family{"ksyun_tap_config_last_reload_success_timestamp_seconds", gauge, nil,
-		"When the configuration was last loaded with success, in seconds since the epoch."}
-	famBuildInfo = Family{"ksyun_tap_build_info", gauge,
+		"Requests that were refused, or got no whole answer, by reason.",
+	}
+	famReloadOK = Family{
+		"ksyun_tap_config_last_reload_successful", gauge, nil,
+		"Whether the last load of the configuration succeeded.",
+	}
+	famReloadTime = Family{
+		"ksyun_tap_config_last_reload_success_timestamp_seconds", gauge, nil,
+		"When the configuration was last loaded with success, in seconds since the epoch.",
+	}
+	famBuildInfo = Family{
+		"ksyun_tap_build_info", gauge,
 		[]string{"branch", "goarch", "goos", "goversion", "revision", "tags", "version"},
-		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which ksyun_tap was built, and the goos and goarch for the build."}
+		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which ksyun_tap was built, and the goos and goarch for the build.",
+	}
 
-	famClientConns = Family{"ksyun_tap_client_connections", gauge, nil,
-		"Open connections from programs."}
-	famAccepted = Family{"ksyun_tap_client_connections_accepted_total", counter, nil,
-		"Connections accepted from programs."}
-	famReceived = Family{"ksyun_tap_client_received_bytes_total", counter, nil,
-		"Bytes received from programs."}
-	famSent = Family{"ksyun_tap_client_sent_bytes_total", counter, nil,
-		"Bytes written to programs."}
-	famUpstreamConns = Family{"ksyun_tap_upstream_connections", gauge, nil,
-		"Open connections to the API, those at rest included."}
-	famUpstreamIdle = Family{"ksyun_tap_upstream_connections_idle", gauge, nil,
-		"Open connections to the API that wait for a request."}
-	famDials = Family{"ksyun_tap_upstream_dials_total", counter, nil,
-		"Connections dialled to the API."}
-	famReused = Family{"ksyun_tap_upstream_connections_reused_total", counter, nil,
-		"Requests sent on a connection to the API that had been used before."}
-	famPanics = Family{"ksyun_tap_panics_total", counter, nil,
-		"Panics recovered while relaying."}
-	famUnobserved = Family{"ksyun_tap_unobserved_requests_total", counter, nil,
-		"Requests relayed without being looked into."}
-	famTruncated = Family{"ksyun_tap_truncated_bodies_total", counter, nil,
-		"Bodies longer than what is looked into."}
+	famClientConns = Family{
+		"ksyun_tap_client_connections", gauge, nil,
+		"Open connections from programs.",
+	}
+	famAccepted = Family{
+		"ksyun_tap_client_connections_accepted_total", counter, nil,
+		"Connections accepted from programs.",
+	}
+	famReceived = Family{
+		"ksyun_tap_client_received_bytes_total", counter, nil,
+		"Bytes received from programs.",
+	}
+	famSent = Family{
+		"ksyun_tap_client_sent_bytes_total", counter, nil,
+		"Bytes written to programs.",
+	}
+	famUpstreamConns = Family{
+		"ksyun_tap_upstream_connections", gauge, nil,
+		"Open connections to the API, those at rest included.",
+	}
+	famUpstreamIdle = Family{
+		"ksyun_tap_upstream_connections_idle", gauge, nil,
+		"Open connections to the API that wait for a request.",
+	}
+	famDials = Family{
+		"ksyun_tap_upstream_dials_total", counter, nil,
+		"Connections dialled to the API.",
+	}
+	famReused = Family{
+		"ksyun_tap_upstream_connections_reused_total", counter, nil,
+		"Requests sent on a connection to the API that had been used before.",
+	}
+	famPanics = Family{
+		"ksyun_tap_panics_total", counter, nil,
+		"Panics recovered while relaying.",
+	}
+	famUnobserved = Family{
+		"ksyun_tap_unobserved_requests_total", counter, nil,
+		"Requests relayed without being looked into.",
+	}
+	famTruncated = Family{
+		"ksyun_tap_truncated_bodies_total", counter, nil,
+		"Bodies longer than what is looked into.",
+	}
 
-	famQueueLength = Family{"ksyun_tap_queue_length", gauge, nil,
-		"Observations that wait for journal, logs and traces."}
-	famQueueCapacity = Family{"ksyun_tap_queue_capacity", gauge, nil,
-		"Observations that may wait for journal, logs and traces."}
-	famJournalEntries = Family{"ksyun_tap_journal_entries", gauge, nil,
-		"Failures in the journal."}
-	famJournalCapacity = Family{"ksyun_tap_journal_capacity", gauge, nil,
-		"Failures the journal has room for."}
-	famJournalEvicted = Family{"ksyun_tap_journal_evicted_total", counter, nil,
-		"Failures that left the journal to make room."}
+	famQueueLength = Family{
+		"ksyun_tap_queue_length", gauge, nil,
+		"Observations that wait for journal, logs and traces.",
+	}
+	famQueueCapacity = Family{
+		"ksyun_tap_queue_capacity", gauge, nil,
+		"Observations that may wait for journal, logs and traces.",
+	}
+	famJournalEntries = Family{
+		"ksyun_tap_journal_entries", gauge, nil,
+		"Failures in the journal.",
+	}
+	famJournalCapacity = Family{
+		"ksyun_tap_journal_capacity", gauge, nil,
+		"Failures the journal has room for.",
+	}
+	famJournalEvicted = Family{
+		"ksyun_tap_journal_evicted_total", counter, nil,
+		"Failures that left the journal to make room.",
+	}
 )
 
 // The types of families.

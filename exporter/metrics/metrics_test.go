@@ -21,7 +21,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
@@ -371,118 +370,6 @@ func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
 	}
 	if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "code"}); v != 5 {
 		t.Errorf("overflow counted %v, want 5", v)
-	}
-}
-
-// TestHostileValuesStayWithinTheBound sends whatever makes the most series.
-func TestHostileValuesStayWithinTheBound(t *testing.T) {
-	m := metrics.New(metrics.Options{})
-	outcomes := []classify.Outcome{
-		classify.OutcomeSuccess, classify.OutcomeError, classify.OutcomePartial, classify.OutcomeMasked,
-		classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy, "made up",
-	}
-	types := []classify.Type{classify.TypeSender, classify.TypeReceiver, classify.TypeUnknown}
-	categories := classify.Categories()
-	const attempts = 100_000
-	for i := range attempts {
-		entry := &classify.Entry{Code: "Known" + strconv.Itoa(i%5000), Grade: classify.GradeDocumented}
-		o := &classify.Observation{
-			Call: classify.Call{
-				Service: "service-" + strconv.Itoa(i%(metrics.MaxServices+7)),
-				Action:  "Action" + strconv.Itoa(i),
-				Version: "version-" + strconv.Itoa(i/3%1000),
-				Region:  "region-" + strconv.Itoa(i/7%1000),
-			},
-			Verdict: classify.Verdict{
-				Outcome: outcomes[i%len(outcomes)], Type: types[i/8%3], Category: categories[i/11%len(categories)],
-				Status: i % 1000, Code: entry.Code, Entry: entry, Match: classify.MatchCode, FailedItems: 1,
-			},
-		}
-		if i%2 == 0 {
-			o.Verdict.Code, o.Verdict.Entry = "Unknown"+strconv.Itoa(i), nil
-		}
-		if i%3 == 0 { // known labels, so that combinations run out and not values
-			o.Call.Action = "Action" + strconv.Itoa(i%97)
-		}
-		m.Begin(&o.Call)
-		m.Observe(o)
-	}
-
-	body, _ := scrape(t, m, text)
-	lines, total := 0, 0.0
-	for line := range strings.Lines(body) {
-		if !strings.HasPrefix(line, "ksyun_api_") {
-			continue
-		}
-		lines++
-		if strings.HasPrefix(line, "ksyun_api_requests_total{") {
-			v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			total += v
-		}
-	}
-	t.Logf("%d lines, at most %d", lines, metrics.MaxSeries())
-	if lines > metrics.MaxSeries() {
-		t.Errorf("%d lines, documented are at most %d", lines, metrics.MaxSeries())
-	}
-	if lines < metrics.MaxSeries()/2 {
-		t.Errorf("%d lines of %d: the test does not try hard enough, or the bound is idle", lines, metrics.MaxSeries())
-	}
-	if total != attempts {
-		t.Errorf("%v attempts counted, want every one of %d", total, attempts)
-	}
-	for _, label := range []string{"service", "action", "version", "region", "code", "status", "series"} {
-		if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": label}); v == 0 {
-			t.Errorf("label %s never overflowed", label)
-		}
-	}
-}
-
-func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
-	m := metrics.New(metrics.Options{})
-	observe := func(from, to int) {
-		for i := from; i < to; i++ {
-			m.Observe(&classify.Observation{
-				Call:    classify.Call{Service: "monitor", Action: "Random" + strconv.Itoa(i)},
-				Verdict: classify.Verdict{Outcome: classify.OutcomeError, Status: 400, Code: "Code" + strconv.Itoa(i)},
-			})
-		}
-	}
-	observe(0, 1000)
-	before := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()})
-	observe(1000, 101_000)
-	if after := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()}); after != before {
-		t.Errorf("%d series after 100,000 more random actions, %d before", after, before)
-	}
-	// A success of a folded kind allocates no more the second time than the
-	// first: nothing is remembered of it.
-	o := &classify.Observation{Call: classify.Call{Action: "One more"}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}
-	first := testing.AllocsPerRun(10, func() { m.Observe(o) })
-	if first > 8 {
-		t.Errorf("%v allocations for a folded attempt", first)
-	}
-}
-
-// gathererAsCollector lets testutil count what a gatherer gathers.
-type gathererAsCollector struct{ prometheus.Gatherer }
-
-func (g gathererAsCollector) Describe(chan<- *prometheus.Desc) {}
-
-func (g gathererAsCollector) Collect(ch chan<- prometheus.Metric) {
-	families, err := g.Gather()
-	if err != nil {
-		panic(err)
-	}
-	for _, f := range families {
-		if !strings.HasPrefix(f.GetName(), "ksyun_") {
-			continue
-		}
-		for i := range f.GetMetric() {
-			ch <- prometheus.MustNewConstMetric(
-				prometheus.NewDesc(f.GetName(), "h", []string{"i"}, nil), prometheus.UntypedValue, 1, strconv.Itoa(i))
-		}
 	}
 }
 

@@ -7,14 +7,9 @@ import (
 	"os"
 	"strconv"
 	"sync"
-	"time"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.uber.org/zap"
 )
-
-// logInterval is how often failing exports are logged, at most.
-const logInterval = time.Minute
 
 // outlet stands on both sides of the SDK's batch processor: it lets in no more
 // spans than the processor's queue holds, so that every one that is turned away
@@ -28,32 +23,28 @@ type outlet struct {
 
 	exporter sdktrace.SpanExporter
 	dropped  func(reason string, n int)
-	log      *zap.Logger
+	reporter *reporter
 
 	room int // the most spans that may wait
 
 	mu      sync.Mutex // guards the fields below
 	waiting int        // spans let in whose export has not ended
 	ended   bool       // shutdown has counted those that wait
-	logged  time.Time  // when a failing export was last logged
 
 	giveUp context.Context // done when the time to flush at shutdown is over
 	stop   context.CancelFunc
 }
 
 // newOutlet returns the outlet to exporter.
-func newOutlet(exporter sdktrace.SpanExporter, cfg Config) *outlet {
+func newOutlet(exporter sdktrace.SpanExporter, dropped func(string, int), r *reporter) *outlet {
 	q := &outlet{
 		exporter: exporter,
-		dropped:  cfg.Dropped,
-		log:      cfg.Log,
+		dropped:  dropped,
+		reporter: r,
 		room:     queueSize(),
 	}
 	if q.dropped == nil {
 		q.dropped = func(string, int) {}
-	}
-	if q.log == nil {
-		q.log = zap.NewNop()
 	}
 	q.giveUp, q.stop = context.WithCancel(context.Background())
 	return q
@@ -116,7 +107,7 @@ func (q *outlet) release(n int) bool {
 func (q *outlet) shutdown(ctx context.Context) error {
 	defer q.stop()
 	defer context.AfterFunc(ctx, q.stop)()
-	err := q.SpanProcessor.Shutdown(ctx)
+	err := q.Shutdown(ctx) // the batch processor's
 
 	q.mu.Lock()
 	left := q.waiting
@@ -143,7 +134,9 @@ func (e exports) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	err := e.export(ctx, spans)
 	if e.release(len(spans)) && err != nil {
 		e.dropped(reasonExportFailed, len(spans))
-		e.report(err, len(spans))
+		if !errors.Is(err, context.Canceled) || e.giveUp.Err() == nil { // else we ended it ourselves
+			e.reporter.Handle(err)
+		}
 	}
 	return nil
 }
@@ -161,21 +154,3 @@ func (e exports) export(ctx context.Context, spans []sdktrace.ReadOnlySpan) (err
 
 // Shutdown implements sdktrace.SpanExporter.
 func (e exports) Shutdown(ctx context.Context) error { return e.exporter.Shutdown(ctx) }
-
-// report logs that an export failed, unless one was logged a short time ago or
-// we ended it ourselves.
-func (e exports) report(err error, spans int) {
-	if errors.Is(err, context.Canceled) && e.giveUp.Err() != nil {
-		return
-	}
-	e.mu.Lock()
-	now := time.Now()
-	due := e.logged.IsZero() || now.Sub(e.logged) >= logInterval
-	if due {
-		e.logged = now
-	}
-	e.mu.Unlock()
-	if due {
-		e.log.Warn("span export failed", zap.Int("spans", spans), zap.Error(err))
-	}
-}

@@ -20,6 +20,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"go.opentelemetry.io/otel"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
@@ -66,11 +67,14 @@ type Tracer struct {
 }
 
 // New returns a tracer. It fails if the environment asks for something that
-// cannot be had; an unreachable backend is no error.
+// cannot be had; an unreachable backend is no error. It becomes the handler of
+// the OpenTelemetry SDK's errors, of which a process has one.
 func New(ctx context.Context, cfg Config) (*Tracer, error) {
 	t := &Tracer{}
 	t.SetSuccessRatio(cfg.SuccessRatio)
 
+	report := newReporter(cfg.Log)
+	otel.SetErrorHandler(report)
 	exporter := cfg.Exporter
 	if exporter == nil {
 		var err error
@@ -82,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Tracer, error) {
 		return t, nil
 	}
 
-	t.outlet = newOutlet(exporter, cfg)
+	t.outlet = newOutlet(exporter, cfg.Dropped, report)
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(newResource(ctx, cfg)),
 		sdktrace.WithIDGenerator(ids{}),

@@ -301,7 +301,7 @@ func TestOnlyReads(t *testing.T) {
 	if w := ask(h, "GET", "/-/reload"); w.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET /-/reload: %d, want 405", w.Code)
 	}
-	r := httptest.NewRequest("POST", "/-/reload", http.NoBody)
+	r := httptest.NewRequest(http.MethodPost, "/-/reload", http.NoBody)
 	r.Host = "localhost:18180"
 	r.Header.Set("Origin", "https://evil.example")
 	w := httptest.NewRecorder()

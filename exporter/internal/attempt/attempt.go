@@ -4,6 +4,7 @@ package attempt
 
 import (
 	"embed"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -36,9 +37,9 @@ type request struct {
 }
 
 var (
-	statistics = request{"GET", "monitor.api.ksyun.com", "GetMetricStatistics", "2010-05-25"}
-	batch      = request{"POST", "monitor.cn-beijing-6.api.ksyun.com", "GetMetricStatisticsBatch", "2018-11-14"}
-	histories  = request{"GET", "monitor.api.ksyun.com", "DescribeAlertHistories", "2021-01-01"}
+	statistics = request{http.MethodGet, "monitor.api.ksyun.com", "GetMetricStatistics", "2010-05-25"}
+	batch      = request{http.MethodPost, "monitor.cn-beijing-6.api.ksyun.com", "GetMetricStatisticsBatch", "2018-11-14"}
+	histories  = request{http.MethodGet, "monitor.api.ksyun.com", "DescribeAlertHistories", "2021-01-01"}
 )
 
 // All returns one attempt of every sort, made anew, in a fixed order.
@@ -99,7 +100,7 @@ func unanswered(req request, f classify.Fault, status int) *classify.Observation
 
 // hostRefused returns a request for a host that is not served.
 func hostRefused() *classify.Observation {
-	o := unanswered(request{"GET", "example.org", "", ""}, classify.FaultHostRefused, 0)
+	o := unanswered(request{http.MethodGet, "example.org", "", ""}, classify.FaultHostRefused, 0)
 	o.Upstream = netip.AddrPort{}
 	o.Credential = ""
 	return o
@@ -119,7 +120,7 @@ func observed(req request, took time.Duration) *classify.Observation {
 	call, _ := classifier.Request(&classify.Request{
 		Method: req.method, Target: []byte(target), Host: []byte(req.host), Header: fields{},
 	})
-	return &classify.Observation{
+	return &classify.Observation{ //nolint:gosec // the secrets are made up
 		Call:         call,
 		Start:        Start,
 		End:          Start.Add(took),
