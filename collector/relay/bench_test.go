@@ -1,0 +1,222 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"net/url"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+const benchRequest = "GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total HTTP/1.1\r\n" +
+	"Host: monitor.api.ksyun.com\r\nUser-Agent: aws-sdk-go/1.25.3 (go1.26; linux; amd64)\r\nAccept: application/json\r\n" +
+	"Authorization: AWS4-HMAC-SHA256 Credential=AKLTexample/20261123/cn-beijing-6/monitor/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date, Signature=0000000000000000000000000000000000000000000000000000000000000000\r\n" +
+	"Content-Type: application/json\r\nX-Amz-Date: 20261123T000000Z\r\nAccept-Encoding: gzip\r\n\r\n"
+
+func benchResponse(size int) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: keep-alive\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n\r\n%s",
+		size, strings.Repeat("x", size))
+}
+
+// answer answers each request on each connection with resp, allocating
+// nothing.
+func answerAll(ln net.Listener, resp []byte) {
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer nc.Close()
+			b := make([]byte, 4096)
+			for {
+				if _, err := nc.Read(b); err != nil {
+					return
+				}
+				if _, err := nc.Write(resp); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+// roundTrip sends a request and reads as much as the answer will be.
+func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
+	if _, err := nc.Write(req); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := io.ReadFull(nc, buf); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// passed is what of resp reaches the client.
+func passed(resp string) string { return strings.Replace(resp, "Connection: keep-alive\r\n", "", 1) }
+
+// benchHandler does nothing.
+type benchHandler struct{ addr string }
+
+func (h *benchHandler) Route(*Exchange) (Route, error) {
+	return Route{Key: Key{Host: "h", Port: 80}}, nil
+}
+func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, "tcp", h.addr)
+}
+func (h *benchHandler) Sending(*Exchange)                                      {}
+func (h *benchHandler) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte { return dst }
+func (h *benchHandler) Done(*Exchange)                                         {}
+
+// bare starts a server whose handler does nothing, before an upstream that
+// always answers resp.
+func bare(tb testing.TB, resp string) (addr string) {
+	back, front := listen(tb), listen(tb)
+	go answerAll(back, []byte(resp))
+	srv := New(Config{
+		NewHandler:     func(netip.AddrPort) Handler { return &benchHandler{back.Addr().String()} },
+		Timeouts:       DefaultTimeouts(),
+		MaxHeadBytes:   64 << 10,
+		InspectBytes:   64 << 10,
+		MaxIdlePerHost: 128,
+	})
+	go srv.Serve(front)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		srv.Shutdown(ctx)
+		back.Close()
+	})
+	return front.Addr().String()
+}
+
+func dial(tb testing.TB, addr string) net.Conn {
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// TestRoundTripDoesNotAllocate measures the whole process, client and upstream
+// included; they are made not to allocate.
+func TestRoundTripDoesNotAllocate(t *testing.T) {
+	for name, size := range map[string]int{"small": 1 << 10, "large": 300 << 10} {
+		t.Run(name, func(t *testing.T) {
+			resp := benchResponse(size)
+			c := dial(t, bare(t, resp))
+			req, buf := []byte(benchRequest), make([]byte, len(passed(resp)))
+			trip := func() { roundTrip(t, c, req, buf) }
+			for range 100 {
+				trip()
+			}
+			if n := testing.AllocsPerRun(1000, trip); n > 0 {
+				t.Errorf("%v allocations for a round trip", n)
+			}
+		})
+	}
+}
+
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, size := range []int{1 << 10, 60 << 10} {
+		resp := benchResponse(size)
+		for _, conns := range []int{1, 64} {
+			name := fmt.Sprintf("%dKiB/%d", size>>10, conns)
+			b.Run("direct/"+name, func(b *testing.B) {
+				back := listen(b)
+				defer back.Close()
+				go answerAll(back, []byte(resp))
+				trips(b, back.Addr().String(), len(resp), conns)
+			})
+			b.Run("relay/"+name, func(b *testing.B) {
+				trips(b, bare(b, resp), len(passed(resp)), conns)
+			})
+			b.Run("reverseproxy/"+name, func(b *testing.B) {
+				back := listen(b)
+				defer back.Close()
+				go answerAll(back, []byte(resp))
+				proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: back.Addr().String()})
+				transport := &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true}
+				defer transport.CloseIdleConnections()
+				proxy.Transport = transport
+				front := listen(b)
+				srv := &http.Server{Handler: proxy}
+				go srv.Serve(front)
+				defer srv.Close()
+				// It adds a Date field, whose length does not vary.
+				trips(b, front.Addr().String(), len(passed(resp))+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"), conns)
+			})
+		}
+	}
+}
+
+// trips makes b.N round trips on that many connections.
+func trips(b *testing.B, addr string, answer, conns int) {
+	b.Helper()
+	b.ReportAllocs()
+	turns := make(chan int, conns)
+	done := make(chan struct{}, conns)
+	each := b.N/conns + 1
+	for range conns {
+		c := dial(b, addr)
+		go func() {
+			req, buf := []byte(benchRequest), make([]byte, answer)
+			roundTrip(b, c, req, buf)
+			done <- struct{}{}
+			for range <-turns {
+				roundTrip(b, c, req, buf)
+			}
+			c.Close()
+			done <- struct{}{}
+		}()
+	}
+	for range conns {
+		<-done
+	}
+	b.ResetTimer()
+	for range conns {
+		turns <- each
+	}
+	for range conns {
+		<-done
+	}
+	b.ReportMetric(float64(each*conns)/b.Elapsed().Seconds(), "req/s")
+}
+
+// BenchmarkIdleConnection measures what an idle connection holds, after it has
+// carried a request.
+func BenchmarkIdleConnection(b *testing.B) {
+	const conns = 1000
+	resp := benchResponse(1 << 10)
+	for range b.N {
+		addr := bare(b, resp)
+		idle := make([]net.Conn, conns)
+		for i := range idle {
+			idle[i] = dial(b, addr)
+		}
+		req, buf := []byte(benchRequest), make([]byte, len(passed(resp)))
+		before := memoryInUse()
+		for _, c := range idle {
+			roundTrip(b, c, req, buf)
+		}
+		b.ReportMetric(float64(memoryInUse()-before)/conns, "B/conn-after-request")
+		for _, c := range idle {
+			c.Close()
+		}
+	}
+}
+
+func memoryInUse() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // pools give up their content at the second
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
+}

@@ -1,0 +1,488 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
+	requests := []string{
+		"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n",
+		"POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
+		"POST /3 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"POST /4 HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("4", 100000),
+		"POST /5 HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + strings.Repeat("400\r\n"+strings.Repeat("5", 0x400)+"\r\n", 300) + "0\r\n\r\n",
+		"GET /6 HTTP/1.1\r\nHost: h\r\n\r\n",
+		"GET /7 HTTP/1.1\r\nHost: h\r\n\r\n",
+	}
+	for how, pieces := range map[string][]string{
+		"in one piece": {strings.Join(requests, "")},
+		"one by one":   requests,
+	} {
+		t.Run(how, func(t *testing.T) {
+			r := newRig(t)
+			c := r.client()
+			go func() {
+				for _, p := range pieces {
+					c.Write([]byte(p))
+				}
+			}()
+			var up *peer
+			for i, req := range requests {
+				if up == nil {
+					up = r.upstream()
+				}
+				up.expect(req)
+				up.expectNothing() // the next one waits for its turn
+				answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
+				up.send(answer)
+				c.expect(answer)
+				if n := r.ends(EndComplete); n.target != fmt.Sprintf("/%d", i+1) || n.reqBytes != int64(len(req)) {
+					t.Fatalf("request %d: %+v", i, n)
+				}
+			}
+			if n := r.dials.Load(); n != 1 {
+				t.Errorf("%d connections to the upstream, want 1", n)
+			}
+		})
+	}
+}
+
+func TestPipelinedRequestWhileTheAnswerIsSlow(t *testing.T) {
+	r := newRig(t)
+	c, up := r.begin(getRequest)
+	c.send(strings.Replace(getRequest, "/", "/second", 1))
+	// The answer comes once the client is being watched.
+	up.SetReadDeadline(time.Now().Add(2 * glance))
+	if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Fatalf("the upstream saw %v", err)
+	}
+	up.SetReadDeadline(time.Now().Add(patience))
+	up.send(okResponse)
+	c.expect(okResponse)
+	up.expect(strings.Replace(getRequest, "/", "/second", 1))
+	up.send(okResponse)
+	c.expect(okResponse)
+}
+
+func TestExpectContinue(t *testing.T) {
+	const head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+	t.Run("the upstream consents", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(head)
+		up.send("HTTP/1.1 100 Continue\r\n\r\n")
+		c.expect("HTTP/1.1 100 Continue\r\n\r\n")
+		c.send("body")
+		up.expect("body")
+		up.send(okResponse)
+		c.expect(okResponse)
+		if n := r.ends(EndComplete); n.reqBody != "body" || !n.reqWhole {
+			t.Errorf("%+v", n)
+		}
+		c.send(getRequest)
+		up.expect(getRequest)
+	})
+	t.Run("the client does not wait", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(head)
+		c.send("body")
+		up.expect("body")
+		up.send("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
+		c.expect("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
+		r.ends(EndComplete)
+	})
+	t.Run("the upstream refuses", func(t *testing.T) {
+		const no = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
+		r := newRig(t)
+		c, up := r.begin(head)
+		up.send(no)
+		c.expect(no)
+		if n := r.ends(EndComplete); n.reqWhole || n.status != 417 {
+			t.Errorf("%+v", n)
+		}
+		c.Close()
+		up.expectEnd()
+	})
+	t.Run("the upstream refuses and closes", func(t *testing.T) {
+		const no = "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+		r := newRig(t)
+		c, up := r.begin(head)
+		up.send(no)
+		up.Close()
+		c.expect("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+		c.expectEnd()
+		r.ends(EndComplete)
+	})
+}
+
+func TestEarlyAnswer(t *testing.T) {
+	const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n"
+	half := strings.Repeat("x", 100000)
+	t.Run("and the upload goes on", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(head + half)
+		up.send(okResponse)
+		c.expect(okResponse)
+		if n := r.ends(EndComplete); n.reqWhole {
+			t.Errorf("%+v", n)
+		}
+		go c.Write([]byte(half + getRequest))
+		up.expect(half + getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		r.ends(EndComplete)
+	})
+	t.Run("and the upstream closes", func(t *testing.T) {
+		const no = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig"
+		r := newRig(t)
+		c, up := r.begin(head + half)
+		up.send(no)
+		up.Close()
+		c.send(half[:1000]) // the client has not seen it yet
+		c.expect(strings.Replace(no, "Connection: close\r\n", "", 1))
+		c.expectEnd()
+		if n := r.ends(EndComplete); n.status != 413 {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("in pieces between those of the upload", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+		up.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
+		c.expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
+		for range 20 {
+			c.send("1\r\nb\r\n")
+			up.expect("1\r\nb\r\n")
+			up.send("1\r\nB\r\n")
+			c.expect("1\r\nB\r\n")
+		}
+		c.send("0\r\n\r\n")
+		up.expect("0\r\n\r\n")
+		up.send("0\r\n\r\n")
+		c.expect("0\r\n\r\n")
+		if n := r.ends(EndComplete); !n.reqWhole || !n.respWhole {
+			t.Errorf("%+v", n)
+		}
+		c.send(getRequest)
+		up.expect(getRequest)
+	})
+	t.Run("to a client that reads only once it has sent all", func(t *testing.T) {
+		const no = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+		r := newRig(t)
+		c, up := r.begin(head)
+		up.send(no)
+		up.Close()
+		c.send(half)
+		c.send(half)
+		c.expect(strings.Replace(no, "Connection: close\r\n", "", 1))
+	})
+}
+
+func TestBodiesAreShown(t *testing.T) {
+	body := strings.Repeat("0123456789", 20000)
+	for _, size := range []int{0, 1, 100, 8000, 9000, 65536, 65537, 200000} {
+		r := newRig(t)
+		req := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n%s", size, body[:size])
+		resp := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", size, body[:size])
+		c := r.client()
+		go c.Write([]byte(req))
+		up := r.upstream()
+		up.expect(req)
+		go up.Write([]byte(resp))
+		c.expect(resp)
+		n := r.ends(EndComplete)
+		want := body[:min(size, 64<<10)]
+		if n.reqBody != want || n.respBody != want {
+			t.Errorf("size %d: shown %d and %d bytes, want %d", size, len(n.reqBody), len(n.respBody), len(want))
+		}
+		if whole := size <= 64<<10; n.reqWhole != whole || n.respWhole != whole {
+			t.Errorf("size %d: whole = %v, %v, want %v", size, n.reqWhole, n.respWhole, whole)
+		}
+	}
+}
+
+func TestLastRequestOfAConnection(t *testing.T) {
+	for _, req := range []string{
+		"GET / HTTP/1.0\r\n\r\n",
+		"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h\r\nConnection: x, CLOSE\r\n\r\n",
+	} {
+		r := newRig(t)
+		c := r.client()
+		c.send(req)
+		up := r.upstream()
+		up.send(okResponse)
+		c.expect(okResponse)
+		c.expectEnd()
+		r.ends(EndComplete)
+	}
+}
+
+func TestUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T) {
+	for answer, kept := range map[string]bool{
+		okResponse: true,
+		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n": true,
+		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n":      false,
+		"HTTP/1.1 204 No Content\r\n\r\n":                                        true,
+	} {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		up.send(answer)
+		r.ends(EndComplete)
+		if idle := r.srv.Stats().IdleUpstreams; (idle == 1) != kept {
+			t.Errorf("%q: %d idle connections", answer, idle)
+		}
+		c.Close()
+	}
+}
+
+func TestPoolIsBounded(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxIdlePerHost = 2 })
+	var ups []*peer
+	for range 5 {
+		_, up := r.begin(getRequest)
+		ups = append(ups, up)
+	}
+	for _, up := range ups {
+		up.send(okResponse)
+		r.ends(EndComplete)
+	}
+	if s := r.srv.Stats(); s.IdleUpstreams != 2 || s.OpenUpstreams != 2 {
+		t.Errorf("%+v", s)
+	}
+	r.srv.CloseIdle()
+	if s := r.srv.Stats(); s.IdleUpstreams != 0 || s.OpenUpstreams != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestLastUsedConnectionIsTakenFirst(t *testing.T) {
+	r := newRig(t)
+	c1, up1 := r.begin(getRequest)
+	c2, up2 := r.begin(getRequest)
+	up1.send(okResponse)
+	c1.expect(okResponse)
+	r.ends(EndComplete)
+	up2.send(okResponse)
+	c2.expect(okResponse)
+	r.ends(EndComplete)
+	c1.send(getRequest)
+	up2.expect(getRequest)
+}
+
+func TestDialFailureIsAnswered(t *testing.T) {
+	r := newRig(t)
+	r.dial = func(context.Context) (net.Conn, error) { return nil, errors.New("no way") }
+	c := r.client()
+	for range 2 { // on the same connection
+		c.send(getRequest)
+		c.expect("HTTP/1.1 501 Refused\r\nContent-Length: 0\r\n\r\n")
+		if n := r.ends(EndRefused); n.began {
+			t.Errorf("%+v", n)
+		}
+	}
+}
+
+func TestShutdown(t *testing.T) {
+	t.Run("closes idle connections", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		fresh := r.client()
+		for r.srv.Stats().Accepted < 2 {
+		}
+		if err := r.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c.expectEnd()
+		fresh.expectEnd()
+		up.expectEnd()
+		if err := r.srv.Shutdown(t.Context()); err != nil {
+			t.Errorf("again: %v", err)
+		}
+		if _, err := net.Dial("tcp", r.front); err == nil {
+			t.Error("still accepts")
+		}
+	})
+	t.Run("lets exchanges finish", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		down := make(chan error)
+		go func() { down <- r.srv.Shutdown(context.Background()) }()
+		for !r.srv.draining.Load() {
+		}
+		up.send("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok")
+		c.expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		c.expectEnd()
+		r.ends(EndComplete)
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("resets what does not end", func(t *testing.T) {
+		for name, request := range map[string]string{
+			"waiting":   getRequest,
+			"uploading": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf",
+		} {
+			r := newRig(t)
+			c, up := r.begin(request)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			if err := r.srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v", name, err)
+			}
+			cancel()
+			c.expectReset()
+			up.expectReset()
+			r.ends(EndStopped)
+		}
+	})
+	t.Run("while connecting", func(t *testing.T) {
+		r := newRig(t)
+		r.dial = func(ctx context.Context) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		c := r.client()
+		c.send(getRequest)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		r.srv.Shutdown(ctx)
+		c.expectReset()
+	})
+	t.Run("before Serve", func(t *testing.T) {
+		r := newRig(t)
+		r.srv.Shutdown(t.Context())
+		ln := listen(t)
+		if err := r.srv.Serve(ln); err != nil {
+			t.Error(err)
+		}
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener was left open: %v", err)
+		}
+	})
+}
+
+func TestPanicEndsOneConnection(t *testing.T) {
+	for _, where := range []string{"route", "sending"} {
+		r := newRig(t)
+		boom := true
+		maybe := func() {
+			if boom {
+				boom = false
+				panic("boom")
+			}
+		}
+		if where == "route" {
+			r.route = func(*Exchange) (Route, error) { maybe(); return Route{Key: Key{Host: "h"}}, nil }
+		} else {
+			r.sending = func(*Exchange) { maybe() }
+		}
+		c := r.client()
+		c.send(getRequest)
+		c.expectReset()
+		r.ends(EndStopped)
+		if n := r.srv.Stats().Panics; n != 1 {
+			t.Errorf("%d panics counted", n)
+		}
+
+		c = r.client()
+		c.send(getRequest)
+		up := r.upstream()
+		if where == "sending" { // that connection was made and never used
+			up.expectReset()
+			up = r.upstream()
+		}
+		up.expect(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+	}
+}
+
+// TestNothingIsLeftBehind runs many requests, whole and broken off; TestMain
+// looks for goroutines.
+func TestNothingIsLeftBehind(t *testing.T) {
+	const clients, each = 20, 500
+	r := newRig(t)
+	go func() {
+		for {
+			nc, err := r.back.Accept()
+			if err != nil {
+				return
+			}
+			go echo(nc)
+		}
+	}()
+	done := make(chan error, clients)
+	for i := range clients {
+		go func() { done <- hammer(r.front, each, i%2 == 0) }()
+	}
+	for range clients {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	s := r.srv.Stats()
+	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.IdleUpstreams != 0 || s.Panics != 0 {
+		t.Errorf("left behind: %+v", s)
+	}
+	if s.Dials+s.Reused < clients*each {
+		t.Errorf("%d requests sent, want %d", s.Dials+s.Reused, clients*each)
+	}
+}
+
+// echo answers each request without a body.
+func echo(nc net.Conn) {
+	defer nc.Close()
+	b := make([]byte, 4096)
+	for {
+		if _, err := nc.Read(b); err != nil {
+			return
+		}
+		if _, err := io.WriteString(nc, okResponse); err != nil {
+			return
+		}
+	}
+}
+
+// hammer sends n requests; if rude, every tenth connection is reset before the
+// answer.
+func hammer(addr string, n int, rude bool) error {
+	var nc net.Conn
+	b := make([]byte, len(okResponse))
+	for i := range n {
+		if nc == nil {
+			var err error
+			if nc, err = net.Dial("tcp", addr); err != nil {
+				return err
+			}
+			nc.SetDeadline(time.Now().Add(6 * patience))
+		}
+		if _, err := io.WriteString(nc, getRequest); err != nil {
+			return err
+		}
+		if rude && i%10 == 9 {
+			nc.(*net.TCPConn).SetLinger(0)
+			nc.Close()
+			nc = nil
+			continue
+		}
+		if _, err := io.ReadFull(nc, b); err != nil {
+			return err
+		}
+	}
+	if nc != nil {
+		nc.Close()
+	}
+	return nil
+}

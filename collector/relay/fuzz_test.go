@@ -1,0 +1,219 @@
+package relay
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// The fuzz tests hold our parsers against those of net/http: whatever we take,
+// it must take, with the same framing. We may be stricter.
+
+// memory lies in wait for a head with the headroom of a buffer.
+func memory(head []byte) []byte {
+	return append(make([]byte, headroom, headroom+len(head)), head...)
+}
+
+// consumed counts what read takes of b.
+func consumed(b []byte, read func(br *bufio.Reader) error) (n int, err error) {
+	src := bytes.NewReader(b)
+	br := bufio.NewReaderSize(src, 128<<10)
+	err = read(br)
+	return len(b) - src.Len() - br.Buffered(), err
+}
+
+func FuzzRequestHead(f *testing.F) {
+	for _, req := range legalRequests() {
+		f.Add([]byte(req))
+	}
+	for _, requests := range malformedRequests() {
+		for _, req := range requests {
+			f.Add([]byte(req))
+		}
+	}
+	f.Add([]byte("GET http://h?x HTTP/1.1\r\nHost: h\r\nConnection: a, close\r\nA: b\r\nTE: x\r\n\r\n"))
+	f.Add([]byte("OPTIONS HTTPS://h HTTP/1.0\r\n\r\n"))
+	f.Add([]byte("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 100<<10 {
+			return
+		}
+		end, _, err := findEnd(in, 0)
+		if err != nil || end == 0 {
+			return
+		}
+		var q RequestHead
+		mem := memory(in[:end])
+		if q.parse(mem, headroom, len(mem)) != nil {
+			return
+		}
+		framing := q.body()
+		n, err := framing.take(in[end:])
+		if err != nil {
+			return
+		}
+
+		// Odd escapes in a target are the upstream's business; its framing is
+		// compared all the same.
+		plain := bytes.Replace(in, mem[headroom+q.method+1:bytes.IndexByte(mem[headroom:], '\n')+headroom-len(" HTTP/1.1\r")], []byte("/"), 1)
+		if string(q.Method()) == "CONNECT" || q.Form == FormAsterisk {
+			plain = in
+		}
+		shrunk := len(in) - len(plain)
+		theirs, err := consumed(plain, func(br *bufio.Reader) error {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, req.Body)
+			return err
+		})
+		switch {
+		case err != nil && strings.Contains(err.Error(), "too much non-data"):
+		case framing.done && err != nil:
+			t.Fatalf("we take it, net/http says: %v", err)
+		case framing.done && theirs+shrunk != end+n:
+			t.Fatalf("the message ends at %d for us, at %d for net/http", end+n, theirs+shrunk)
+		case !framing.done && err == nil:
+			t.Fatalf("the message goes on for us, and ends at %d for net/http", theirs+shrunk)
+		}
+
+		before := q
+		q.prepare(nil)
+		var again RequestHead
+		if err := again.parse(memory(q.Bytes()), headroom, headroom+len(q.Bytes())); err != nil {
+			t.Fatalf("what is passed on cannot be read: %v\n%q", err, q.Bytes())
+		}
+		if again.hop || again.length != before.length || again.chunked != before.chunked || again.Form == FormAbsolute {
+			t.Fatalf("what is passed on reads differently: %q", q.Bytes())
+		}
+	})
+}
+
+func FuzzResponseHead(f *testing.F) {
+	for _, resp := range legalResponses() {
+		f.Add([]byte(resp))
+	}
+	f.Add([]byte("HTTP/1.1 200 OK\r\nConnection: x, close\r\nX: 1\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\nx"))
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx"))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if len(in) > 100<<10 {
+			return
+		}
+		end, _, err := findEnd(in, 0)
+		if err != nil || end == 0 {
+			return
+		}
+		var p ResponseHead
+		mem := memory(in[:end])
+		if p.parse(mem, headroom, len(mem)) != nil {
+			return
+		}
+		framing := p.body(false)
+		n, err := framing.take(in[end:])
+		if err != nil {
+			return
+		}
+		theirs, err := consumed(in, func(br *bufio.Reader) error {
+			resp, err := http.ReadResponse(br, nil)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, resp.Body)
+			return err
+		})
+		whole := framing.done || framing.kind == bodyUntilClose
+		switch {
+		case err != nil && strings.Contains(err.Error(), "too much non-data"):
+		case whole && err != nil:
+			t.Fatalf("we take it, net/http says: %v", err)
+		case whole && theirs != end+n:
+			t.Fatalf("the message ends at %d for us, at %d for net/http", end+n, theirs)
+		case !whole && err == nil:
+			t.Fatalf("the message goes on for us, and ends at %d for net/http", theirs)
+		}
+
+		before := p
+		p.strip(nil)
+		p.addClose()
+		var again ResponseHead
+		if err := again.parse(memory(p.Bytes()), headroom, headroom+len(p.Bytes())); err != nil {
+			t.Fatalf("what is passed on cannot be read: %v\n%q", err, p.Bytes())
+		}
+		if !again.close || again.Status != before.Status || again.length != before.length || again.chunked != before.chunked {
+			t.Fatalf("what is passed on reads differently: %q", p.Bytes())
+		}
+	})
+}
+
+func FuzzChunked(f *testing.F) {
+	for _, messages := range []map[string]string{legalRequests(), malformedRequests()["400"]} {
+		for name, req := range messages {
+			if _, body, ok := strings.Cut(req, "\r\n\r\n"); ok && strings.Contains(name, "chunk") {
+				f.Add([]byte(body), uint16(3))
+			}
+		}
+	}
+	const head = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	f.Fuzz(func(t *testing.T, in []byte, step uint16) {
+		if len(in) > 100<<10 {
+			return
+		}
+		whole := body{kind: bodyChunked}
+		n, err := whole.take(in)
+
+		pieces := body{kind: bodyChunked}
+		at, size := 0, int(step)%64+1
+		var pieceErr error
+		for at < len(in) && !pieces.done && pieceErr == nil {
+			var k int
+			k, pieceErr = pieces.take(in[at:min(at+size, len(in))])
+			at += k
+		}
+		if at != n || pieceErr != err || pieces != whole {
+			t.Fatalf("in one piece: %d, %v; in pieces of %d: %d, %v", n, err, size, at, pieceErr)
+		}
+		if err != nil {
+			return
+		}
+
+		theirs, err := consumed(append([]byte(head), in...), func(br *bufio.Reader) error {
+			req, err := http.ReadRequest(br)
+			if err != nil {
+				return err
+			}
+			_, err = io.Copy(io.Discard, req.Body)
+			return err
+		})
+		switch {
+		case err != nil && strings.Contains(err.Error(), "too much non-data"):
+		case whole.done && err != nil:
+			t.Fatalf("we take it, net/http says: %v", err)
+		case whole.done && theirs != len(head)+n:
+			t.Fatalf("the body ends at %d for us, at %d for net/http", n, theirs-len(head))
+		case !whole.done && err == nil:
+			t.Fatalf("the body goes on for us, and ends at %d for net/http", theirs-len(head))
+		}
+	})
+}
+
+func FuzzAuthority(f *testing.F) {
+	for _, s := range []string{"h", "h:80", "[::1]:80", "[::1]", ":80", "h:", "h:0", "h:65536", "a@b", "[", "]", "[]", "h:8:0", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		host, port, ok := SplitAuthority([]byte(s))
+		if !ok {
+			return
+		}
+		if strings.ContainsAny(string(host), "@/\\?#% \t\r\n,<>\"'&") {
+			t.Fatalf("%q: host %q", s, host)
+		}
+		if (port != 0) != (strings.TrimRight(s, "0123456789") != s && strings.LastIndexByte(s, ':') > strings.LastIndexByte(s, ']') && !strings.HasSuffix(s, ":")) {
+			t.Fatalf("%q: port %d", s, port)
+		}
+	})
+}
