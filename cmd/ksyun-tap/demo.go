@@ -195,7 +195,7 @@ func (s *stage) traffic(proxy string) *cloudmonitor.Traffic {
 func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 	var errs []cloudmonitor.Error
 	for _, e := range catalog.Entries() {
-		if e.Grade == classify.GradePlaceholder || len(e.Statuses) == 0 || e.Statuses[0] < 400 {
+		if e.Grade == classify.GradePlaceholder || e.Refines || len(e.Statuses) == 0 || e.Statuses[0] < 400 {
 			continue
 		}
 		message := e.Example

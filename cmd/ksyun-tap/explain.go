@@ -84,9 +84,7 @@ func explainEntry(std stdio, e *classify.Entry) error {
 	return w.Flush()
 }
 
-func statuses(e *classify.Entry) string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(e.Statuses), " ", ","), "[]")
-}
+func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }
 
 // near names up to three codes that hold the text, or that it holds.
 func near(entries []*classify.Entry, text string) string {

@@ -97,23 +97,33 @@ same, and ` + "`--tap.catalog-file`" + ` adds rows of your own.
 
 `)
 	for _, e := range classify.DefaultCatalog().Entries() {
-		fmt.Fprintf(b, "## %s\n\n%s\n\n", e.Code, e.Meaning)
+		heading := "## " + e.Code
+		switch {
+		case e.Fault != "":
+			heading = "## No answer: " + string(e.Fault)
+		case e.Refines:
+			heading = "### " + e.Code + ", by its message"
+		}
+		fmt.Fprintf(b, "%s\n\n%s\n\n", heading, e.Meaning)
 		if e.Advice != "" {
 			fmt.Fprintf(b, "**Do:** %s\n\n", e.Advice)
 		}
-		facts := []string{"category `" + string(e.Category) + "`", "blame `" + string(e.Blame) + "`"}
-		if e.Retryable {
-			facts = append(facts, "a retry may help")
+		var facts []string
+		if e.DryRun {
+			facts = append(facts, "no failure")
 		} else {
-			facts = append(facts, "a retry does not help")
+			facts = append(facts, "category `"+string(e.Category)+"`", "blame `"+string(e.Blame)+"`",
+				map[bool]string{true: "a retry may help", false: "a retry does not help"}[e.Retryable])
 		}
 		if len(e.Statuses) > 0 {
-			facts = append(facts, "HTTP "+join(e.Statuses))
+			facts = append(facts, "HTTP "+strings.Join(e.StatusNames(), ", "))
 		}
 		if e.Row > 0 {
 			facts = append(facts, "row "+strconv.Itoa(e.Row)+" of the vendor's table")
 		}
-		facts = append(facts, "name "+string(e.Grade))
+		if e.Fault == "" {
+			facts = append(facts, "name "+string(e.Grade))
+		}
 		if len(e.Aliases) > 0 {
 			facts = append(facts, "also `"+strings.Join(e.Aliases, "` `")+"`")
 		}
@@ -124,14 +134,6 @@ same, and ` + "`--tap.catalog-file`" + ` adds rows of your own.
 		fmt.Fprintf(b, "Source: %s.\n\n", e.Source)
 	}
 	b.Truncate(b.Len() - 1)
-}
-
-func join(statuses []int) string {
-	var parts []string
-	for _, s := range statuses {
-		parts = append(parts, strconv.Itoa(s))
-	}
-	return strings.Join(parts, ", ")
 }
 
 // cell makes text fit a table.
