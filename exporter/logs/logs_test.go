@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -259,13 +260,13 @@ func TestSamplingIsBounded(t *testing.T) {
 	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Now: func() time.Time { return attempt.Start }})
 	o := attempt.Get("error_html")
 	for i := range 2000 {
-		o.Verdict.Code = "Code" + strings.Repeat("x", i%1000)
+		o.Verdict.Code = "Code" + strconv.Itoa(i)
 		events.Write(record.New(o))
 	}
 	// Codes beyond the bound share one count, so that many codes are no way
 	// around the sampling.
-	if n := seen.Len(); n > 2*256+10+2000/100 {
-		t.Errorf("%d lines of 2000 with random codes", n)
+	if n := seen.Len(); n < 256 || n > 300 {
+		t.Errorf("%d lines of 2000 with random codes, want one for each of the first 256 and few of the rest", n)
 	}
 }
 

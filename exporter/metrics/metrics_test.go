@@ -460,6 +460,14 @@ func TestProtobufCarriesNativeAndClassicBuckets(t *testing.T) {
 	}
 }
 
+func TestScrapeSurvivesAPanicOfItsSource(t *testing.T) {
+	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats { panic("relay") }})
+	m.Observe(attempt.Get("error_throttled"))
+	if body, _ := scrape(t, m, text); !strings.Contains(body, "ksyun_api_errors_total{") {
+		t.Errorf("the other metrics are gone:\n%s", body)
+	}
+}
+
 func TestReload(t *testing.T) {
 	m := metrics.New(metrics.Options{})
 	m.SetReload(nil, attempt.Start)

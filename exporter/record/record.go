@@ -193,15 +193,12 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// cut returns s as valid UTF-8 of at most limit bytes, in memory of its own;
-// "..." at the end shows that some is missing.
+// cut returns s as valid UTF-8 of at most limit bytes; "..." at the end shows
+// that some is missing.
 func cut(s string, limit int) string {
 	const mark = "..."
-	if s == "" {
-		return ""
-	}
 	if len(s) <= limit {
-		return strings.Clone(strings.ToValidUTF8(s, "?"))
+		return strings.ToValidUTF8(s, "?")
 	}
 	end := limit - len(mark)
 	for end > 0 && !utf8.RuneStart(s[end]) {
