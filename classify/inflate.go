@@ -11,6 +11,9 @@ import (
 // maxInflated bounds what a compressed copy is inflated to, in bytes.
 const maxInflated = 64 << 10
 
+// maxInflatedTail bounds what is inflated beyond that to come to the tail.
+const maxInflatedTail = 4 << 20
+
 // maxCodings bounds how many codings are undone, one over the other.
 const maxCodings = 2
 
@@ -19,6 +22,7 @@ type inflater struct {
 	source bytes.Reader
 	reader io.ReadCloser // a flate.Resetter
 	out    [maxCodings][]byte
+	end    []byte // where a tail is looked for, two of them long
 }
 
 var inflaters = sync.Pool{New: func() any { return new(inflater) }}
@@ -32,39 +36,47 @@ func (f *inflater) release() {
 	inflaters.Put(f)
 }
 
+// decoded is a body without its content codings.
+type decoded struct {
+	body, tail []byte // see Response
+	readable   bool   // no coding is left on them
+}
+
 // decode undoes the content codings of body, as far as they are known: gzip by
 // its magic number, whatever the field says, and deflate, in zlib's wrapping
 // or raw, by coding, the value of Content-Encoding. What cannot be inflated to
-// the end is given as far as it goes. readable is false where a coding is left
-// on it. The caller releases f when it is done with the plain bytes; f may be
+// the end is given as far as it goes; the tail of a compressed body is of no
+// use. The caller releases f when it is done with the plain bytes; f may be
 // nil.
-func decode(body, coding []byte) (plain []byte, readable bool, f *inflater) {
-	plain = body
+func decode(body, tail, coding []byte) (p decoded, f *inflater) {
+	p = decoded{body: body, tail: tail}
 	for layer := range maxCodings {
-		stream, packed := deflated(plain, coding)
+		stream, packed := deflated(p.body, coding)
 		if !packed {
 			break
 		}
 		if f == nil {
 			f = inflaters.Get().(*inflater) //nolint:forcetypeassert // the pool holds nothing else
 		}
-		out, ok := f.inflate(layer, stream)
+		out, end, ok := f.inflate(layer, stream)
 		if !ok {
-			return plain, false, f
+			return p, f
 		}
-		plain, coding = out, nil
+		p.body, p.tail, coding = out, end, nil
 	}
-	return plain, !foreignCoding(plain, coding), f
+	p.readable = !foreignCoding(p.body, coding)
+	return p, f
 }
 
-// inflate inflates the raw deflate stream to at most maxInflated bytes, which
-// are valid until f is released. ok is false if nothing could be inflated.
-func (f *inflater) inflate(layer int, stream []byte) (out []byte, ok bool) {
+// inflate inflates the raw deflate stream to at most maxInflated bytes and,
+// where it goes on and ends in time, its tail. They are valid until f is
+// released. ok is false if nothing could be inflated.
+func (f *inflater) inflate(layer int, stream []byte) (out, tail []byte, ok bool) {
 	f.source.Reset(stream)
 	if f.reader == nil {
 		f.reader = flate.NewReader(&f.source)
 	} else if err := f.reader.(flate.Resetter).Reset(&f.source, nil); err != nil { //nolint:forcetypeassert // documented
-		return nil, false
+		return nil, nil, false
 	}
 	if f.out[layer] == nil {
 		f.out[layer] = make([]byte, maxInflated)
@@ -72,7 +84,32 @@ func (f *inflater) inflate(layer int, stream []byte) (out []byte, ok bool) {
 	// An error is the end of the prefix, or of what is sane: what came before
 	// it counts.
 	n, err := io.ReadFull(f.reader, f.out[layer])
-	return f.out[layer][:n], n > 0 || errors.Is(err, io.EOF)
+	if err == nil {
+		tail = f.inflateTail()
+	}
+	return f.out[layer][:n], tail, n > 0 || errors.Is(err, io.EOF)
+}
+
+// inflateTail goes on to the end of the stream and returns its last bytes; nil
+// if it does not come to an end.
+func (f *inflater) inflateTail() []byte {
+	if f.end == nil {
+		f.end = make([]byte, 2*TailBytes)
+	}
+	kept := 0
+	for total := 0; total < maxInflatedTail; {
+		n, err := f.reader.Read(f.end[kept:])
+		total, kept = total+n, kept+n
+		switch {
+		case errors.Is(err, io.EOF):
+			return f.end[max(0, kept-TailBytes):kept]
+		case err != nil:
+			return nil
+		case kept == len(f.end):
+			kept = copy(f.end, f.end[TailBytes:])
+		}
+	}
+	return nil
 }
 
 // deflated returns the raw deflate stream in body, if it is in a coding that

@@ -26,9 +26,10 @@ const (
 func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v := Verdict{Status: r.Status}
 	var rd reading
-	body, readable, f := decode(r.Body, get(r.Header, headerCoding))
-	if readable {
-		readBody(body, &rd)
+	p, f := decode(r.Body, r.Tail, get(r.Header, headerCoding))
+	if p.readable {
+		readBody(p.body, &rd)
+		readTail(p.tail, &rd)
 	} else {
 		rd.form = FormBinary
 	}

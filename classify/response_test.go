@@ -228,7 +228,8 @@ func TestConcurrently(t *testing.T) {
 // found before the bound counts.
 func TestResponseBomb(t *testing.T) {
 	body := gzipped(t, append([]byte(`{"Error":{"Code":"MissingParameter"},"x":"`), bytes.Repeat([]byte{'a'}, 1<<20)...))
-	plain, _, f := decode(body, nil)
+	p, f := decode(body, nil, nil)
+	plain := p.body
 	if len(plain) != maxInflated {
 		t.Errorf("inflated to %d bytes", len(plain))
 	}

@@ -22,6 +22,10 @@ type Response struct {
 	Header    Header
 	Body      []byte // the first bytes of the body, or all of it, content codings included
 	Truncated bool   // the body went on after Body
+	// Tail is the end of a body that went on after Body: at most its last
+	// TailBytes, and nothing that is in Body. nil where the body broke off, or
+	// was not kept.
+	Tail []byte
 }
 
 // Verdict is what an attempt's answer meant.
