@@ -1,5 +1,29 @@
 // Package collector gets calls: it relays them unchanged between the program
 // and the API, and tells a Sink what it saw.
+//
+//	program ──> relay.Server ──same bytes──> API
+//	                │
+//	             handler ── Policy: may it go there?
+//	                │────── classify: what was asked, what was answered?
+//	                └─────> Sink.Begin, Sink.Observe
+//
+// Package relay moves the bytes. This package says where a request may go,
+// answers in the vendor's shape those that may not or cannot be sent, and turns
+// each exchange into one classify.Observation.
+//
+// # Where requests may go
+//
+// Only tapped hosts (Policy.TapHosts) are observed, on any port. Other hosts
+// are refused, or passed on unseen to ports 80 and 443. No name may lead to a
+// loopback, link-local, unspecified or multicast address, whatever it resolves
+// to at the moment of connecting, and none to one of our own listeners. The one
+// way to such an address is Policy.ConnectTo, and never to ourselves.
+//
+// # Errors of our own
+//
+// They are sent only as long as no byte of the request was, with a status that
+// no SDK tries again and the field X-Ksyun-Tap-Error. After that, what happens
+// to the upstream's connection happens to the program's.
 package collector
 
 import "github.com/ksyun-tap/ksyun-tap/classify"

@@ -18,6 +18,7 @@ type dialer struct {
 	connect   time.Duration
 	handshake time.Duration
 	tls       *tls.Config
+	resolver  *net.Resolver // nil is the system's
 	listeners func() []net.Addr
 }
 
@@ -28,7 +29,8 @@ func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, 
 		address = joinHostPort(key.Host, key.Port)
 	}
 	nd := net.Dialer{
-		Timeout: d.connect,
+		Timeout:  d.connect,
+		Resolver: d.resolver,
 		// Looking at the address that is about to be connected to leaves no
 		// room for a name that resolves to something else the second time.
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {

@@ -1,5 +1,7 @@
 package relay
 
+import "bytes"
+
 // body follows the framing of a message body as its bytes pass.
 type body struct {
 	kind  bodyKind
@@ -197,4 +199,29 @@ func unhex(c byte) byte {
 		return c - '0'
 	}
 	return lower(c) - 'a' + 10
+}
+
+// dechunk takes the framing out of the first bytes of a chunked body, which
+// were taken as well-formed, and moves the data together in place.
+func dechunk(p []byte) []byte {
+	data := p[:0]
+	for rest := p; ; {
+		size, i := int64(0), 0
+		for i < len(rest) && isHex(rest[i]) {
+			size = size<<4 | int64(unhex(rest[i]))
+			i++
+		}
+		eol := bytes.IndexByte(rest[i:], '\n')
+		if eol < 0 || size == 0 {
+			return data
+		}
+		rest = rest[i+eol+1:]
+		n := min(int64(len(rest)), size)
+		data = append(data, rest[:n]...)
+		rest = rest[n:]
+		if len(rest) < len("\r\n") {
+			return data
+		}
+		rest = rest[len("\r\n"):]
+	}
 }

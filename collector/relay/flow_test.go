@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -207,6 +208,30 @@ func TestBodiesAreShown(t *testing.T) {
 	}
 }
 
+func TestChunkedBodiesAreShownWithoutFraming(t *testing.T) {
+	const chunks = "5\r\nhello\r\n00a;x=y\r\n, chunks!\n\r\n0\r\nA: b\r\n\r\n"
+	for how, split := range splits {
+		r := newRig(t)
+		req := "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+		resp := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
+		c := r.client()
+		for _, p := range split(req) {
+			c.send(p)
+		}
+		up := r.upstream()
+		up.expect(req)
+		for _, p := range split(resp) {
+			up.send(p)
+		}
+		c.expect(resp)
+		n := r.ends(EndComplete)
+		const want = "hello, chunks!\n"
+		if n.reqBody != want || n.respBody != want || !n.reqWhole || !n.respWhole {
+			t.Errorf("%s: shown %q (%v) and %q (%v)", how, n.reqBody, n.reqWhole, n.respBody, n.respWhole)
+		}
+	}
+}
+
 func TestLastRequestOfAConnection(t *testing.T) {
 	for _, req := range []string{
 		"GET / HTTP/1.0\r\n\r\n",
@@ -298,6 +323,7 @@ func TestShutdown(t *testing.T) {
 		c.expect(okResponse)
 		fresh := r.client()
 		for r.srv.Stats().Accepted < 2 {
+			runtime.Gosched()
 		}
 		if err := r.srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
@@ -318,6 +344,7 @@ func TestShutdown(t *testing.T) {
 		down := make(chan error)
 		go func() { down <- r.srv.Shutdown(context.Background()) }()
 		for !r.srv.draining.Load() {
+			runtime.Gosched()
 		}
 		up.send("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok")
 		c.expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
@@ -346,12 +373,15 @@ func TestShutdown(t *testing.T) {
 	})
 	t.Run("while connecting", func(t *testing.T) {
 		r := newRig(t)
+		dialing := make(chan struct{})
 		r.dial = func(ctx context.Context) (net.Conn, error) {
+			close(dialing)
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}
 		c := r.client()
 		c.send(getRequest)
+		<-dialing
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)

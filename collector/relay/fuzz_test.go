@@ -180,12 +180,13 @@ func FuzzChunked(f *testing.F) {
 			return
 		}
 
+		var data bytes.Buffer
 		theirs, err := consumed(append([]byte(head), in...), func(br *bufio.Reader) error {
 			req, err := http.ReadRequest(br)
 			if err != nil {
 				return err
 			}
-			_, err = io.Copy(io.Discard, req.Body)
+			_, err = io.Copy(&data, req.Body)
 			return err
 		})
 		switch {
@@ -196,6 +197,8 @@ func FuzzChunked(f *testing.F) {
 			t.Fatalf("the body ends at %d for us, at %d for net/http", n, theirs-len(head))
 		case !whole.done && err == nil:
 			t.Fatalf("the body goes on for us, and ends at %d for net/http", theirs-len(head))
+		case whole.done && !bytes.Equal(dechunk(bytes.Clone(in[:n])), data.Bytes()):
+			t.Fatalf("the data is %q for us, %q for net/http", dechunk(bytes.Clone(in[:n])), data.Bytes())
 		}
 	})
 }

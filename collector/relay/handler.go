@@ -74,25 +74,45 @@ type Exchange struct {
 	responseSeen int
 	bodyBytes    int64
 	responseDone bool
+
+	unchunked []byte // copy of a chunked request body
+	plain     bool   // the response body was unchunked, into plainBody
+	plainBody []byte
 }
 
 // RequestBytes counts what was read of the request, head and body.
 func (x *Exchange) RequestBytes() int64 { return x.requestBytes.Load() }
 
 // RequestBody returns the first bytes of the request's body, as far as they
-// were read, and whether they are all of it.
+// were read and without the framing of chunks, and whether they are all of it.
 func (x *Exchange) RequestBody() (prefix []byte, whole bool) {
 	// Another goroutine may be adding to it: what is counted as seen lies
 	// still.
-	done, total, seen := x.requestDone.Load(), x.requestBytes.Load()-x.headBytes, int(x.requestSeen.Load())
-	n := min(seen, x.limit)
-	return x.in[x.bodyAt : x.bodyAt+n], done && total == int64(n)
+	done, total, seen := x.requestDone.Load(), x.requestBytes.Load()-x.headBytes, x.requestSeen.Load()
+	prefix = x.in[x.bodyAt : x.bodyAt+int(seen)]
+	if x.Request.chunked {
+		// The chunks themselves may not have been sent yet: a copy it is.
+		x.unchunked = append(x.unchunked[:0], prefix...)
+		prefix = dechunk(x.unchunked)
+	}
+	n := min(len(prefix), x.limit)
+	return prefix[:n], done && total == seen && n == len(prefix)
 }
 
-// ResponseBody is RequestBody for the response.
+// ResponseBody is RequestBody for the response. It is for Done alone.
 func (x *Exchange) ResponseBody() (prefix []byte, whole bool) {
-	n := min(x.responseSeen, x.limit)
-	return x.out[x.outAt : x.outAt+n], x.responseDone && x.bodyBytes == int64(n)
+	prefix = x.out[x.outAt : x.outAt+x.responseSeen]
+	whole = x.responseDone && x.bodyBytes == int64(x.responseSeen)
+	if x.Response.chunked && !x.plain {
+		// Everything was passed on: the memory is free to be changed.
+		x.plain = true
+		x.plainBody = dechunk(prefix)
+	}
+	if x.plain {
+		prefix = x.plainBody
+	}
+	n := min(len(prefix), x.limit)
+	return prefix[:n], whole && n == len(prefix)
 }
 
 func (x *Exchange) reset(now time.Time) {
@@ -107,6 +127,7 @@ func (x *Exchange) reset(now time.Time) {
 	x.requestBytes.Store(0)
 	x.requestDone.Store(false)
 	x.out, x.outAt, x.responseSeen, x.bodyBytes, x.responseDone = nil, 0, 0, 0, false
+	x.unchunked, x.plain, x.plainBody = nil, false, nil
 }
 
 // End is how an exchange ended.

@@ -264,7 +264,7 @@ func (h *Head) noteOptions(value []byte) {
 
 // markOptions marks the fields that Connection names as hop-by-hop. It reports
 // whether one of them is a field that frames or routes the message; such a
-// field stays.
+// field stays, and so does Trailer, since the trailers do.
 func (h *Head) markOptions() (essential bool) {
 	if !h.options {
 		return false
@@ -275,6 +275,9 @@ func (h *Head) markOptions() (essential bool) {
 			continue
 		}
 		for option := range listed(h.mem[c.value:c.valueEnd], ',') {
+			if foldEqual(option, "trailer") {
+				continue
+			}
 			if isEssential(option) {
 				essential = true
 				continue
@@ -291,8 +294,7 @@ func (h *Head) markOptions() (essential bool) {
 }
 
 func isEssential(name []byte) bool {
-	return foldEqual(name, "host") || foldEqual(name, "content-length") ||
-		foldEqual(name, "transfer-encoding") || foldEqual(name, "trailer")
+	return foldEqual(name, "host") || foldEqual(name, "content-length") || foldEqual(name, "transfer-encoding")
 }
 
 // strip removes the hop-by-hop fields, but for those named in keep, a list

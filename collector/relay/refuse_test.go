@@ -108,7 +108,6 @@ func malformedRequests() map[string]map[string]string {
 		"connection names length":    post("Connection: content-length\r\nContent-Length: 5", "hello"),
 		"connection names coding":    post("Connection: close, Transfer-Encoding\r\nTransfer-Encoding: chunked", "0\r\n\r\n"),
 		"connection names host":      fields("Connection: host"),
-		"connection names trailer":   fields("Connection: trailer\r\nTrailer: A"),
 		"chunk size missing":         chunked("\r\nhello\r\n0\r\n\r\n"),
 		"chunk size of letters":      chunked("xyz\r\n"),
 		"chunk size signed":          chunked("+5\r\nhello\r\n0\r\n\r\n"),

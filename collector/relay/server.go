@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// killTime is how long Shutdown waits for exchanges it has given up.
+const killTime = time.Second
+
 // Timeouts limit how long the relay waits. They are there to let go of what is
 // dead: each should be longer than the patience of the program. 0 is no limit.
 // A limit may strike after half its time, where that saves a system call.
@@ -208,7 +211,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		c.kill()
 	}
 	s.mu.Unlock()
-	<-done
+	select {
+	case <-done:
+	case <-time.After(killTime): // a handler that blocks must not block us
+	}
 	return ctx.Err()
 }
 

@@ -1,0 +1,183 @@
+package collector
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
+
+type jsonError struct {
+	RequestId string
+	Error     struct{ Type, Code, Message string }
+}
+
+type xmlError struct {
+	XMLName   xml.Name `xml:"ErrorResponse"`
+	RequestId string
+	Error     struct{ Type, Code, Message string }
+}
+
+func TestOwnAnswers(t *testing.T) {
+	closed := listen(t)
+	closedAddr := closed.Addr().String()
+	closed.Close()
+	mute := listen(t) // takes connections, says nothing
+	defer mute.Close()
+
+	lead := func(to string) func(*Config) {
+		return func(c *Config) { c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":80="+to)} }
+	}
+	tests := []struct {
+		name, request string
+		change        func(*Config)
+		status        int
+		fault         classify.Fault
+		kind, code    string
+		advice        string // must be in the message
+		begun         bool
+	}{
+		{"malformed", "GET / HTTP/1.1\r\nHost : x\r\n\r\n", nil, 400, classify.FaultBadRequest, "Sender", "TapBadRequest", "colon", false},
+		{"too large", "GET / HTTP/1.1\r\nHost: " + host + "\r\nA: " + strings.Repeat("v", 70000) + "\r\n\r\n", nil, 431, classify.FaultBadRequest, "Sender", "TapBadRequest", "large", false},
+		{"gzip coding", "POST / HTTP/1.1\r\nHost: " + host + "\r\nTransfer-Encoding: gzip\r\n\r\n", nil, 501, classify.FaultBadRequest, "Sender", "TapBadRequest", "chunked", false},
+		{"no host", "GET / HTTP/1.0\r\n\r\n", nil, 400, classify.FaultNoRoute, "Sender", "TapNoRoute", "Host", false},
+		{"empty host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", nil, 400, classify.FaultNoRoute, "Sender", "TapNoRoute", "Host", false},
+		{"other host", request("example.com"), nil, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "--tap.other-hosts=forward", false},
+		{"other host, absolute", "GET http://example.com/ HTTP/1.1\r\nHost: example.com\r\n\r\n", nil, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "--tap.host=example.com", false},
+		{"hosts differ", "GET http://" + host + "/ HTTP/1.1\r\nHost: example.com\r\n\r\n", nil, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "--tap.host", false},
+		{"empty host behind target", "GET http://" + host + "/ HTTP/1.1\r\nHost:\r\n\r\n", nil, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "--tap.host", false},
+		{"loopback", request("127.0.0.1"), nil, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "127.0.0.1", false},
+		{"loopback name", request("localhost"), func(c *Config) { c.Policy.TapHosts = patterns(t, "localhost") }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "--upstream.connect-to=localhost:PORT=ADDR:PORT", false},
+		{"metadata", "GET http://169.254.169.254/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n", func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "link-local", false},
+		{"other port", request("example.com:8080"), func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "80 and 443", false},
+		{"connect", "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n", nil, 501, classify.FaultUnsupported, "Sender", "TapUnsupported", "--upstream.scheme=https", false},
+		{"nobody listens", request(host), lead(closedAddr), 501, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
+		{"no TLS", request(host), func(c *Config) {
+			c.Policy.UpstreamScheme = "https"
+			c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}
+			c.Timeouts.TLSHandshake = 20 * time.Millisecond
+		}, 501, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "TLS 1.2", true},
+	}
+	for _, tt := range tests {
+		for _, accept := range []string{"application/json", "", "*/*", "text/xml", "text/plain, Application/JSON;q=0.5"} {
+			t.Run(tt.name+", accept "+accept, func(t *testing.T) {
+				r := newRig(t, func(c *Config) {
+					if tt.change != nil {
+						tt.change(c)
+					}
+				})
+				req := tt.request
+				if accept != "" {
+					req = strings.Replace(req, "\r\n\r\n", "\r\nAccept: "+accept+"\r\n\r\n", 1)
+				}
+				c := r.client()
+				go c.Write([]byte(req))
+				resp, body := c.answer()
+
+				if resp.StatusCode != tt.status {
+					t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
+				}
+				if slices.Contains([]int{408, 409, 429, 500, 502, 503, 504, 509}, resp.StatusCode) {
+					t.Errorf("status %d makes SDKs try again", resp.StatusCode)
+				}
+				if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(tt.fault) {
+					t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, tt.fault)
+				}
+				var e jsonError
+				readable := tt.fault != classify.FaultBadRequest // else Accept is not known
+				if strings.Contains(strings.ToLower(accept), "json") && readable {
+					if err := json.Unmarshal([]byte(body), &e); err != nil {
+						t.Fatalf("%v: %s", err, body)
+					}
+				} else {
+					var x xmlError
+					if err := xml.Unmarshal([]byte(body), &x); err != nil {
+						t.Fatalf("%v: %s", err, body)
+					}
+					e.RequestId, e.Error = x.RequestId, x.Error
+				}
+				if e.Error.Type != tt.kind || e.Error.Code != tt.code || !strings.Contains(e.Error.Message, tt.advice) {
+					t.Errorf("%+v", e)
+				}
+				if !uuid4.MatchString(e.RequestId) || resp.Header.Get("X-KSC-REQUEST-ID") != e.RequestId {
+					t.Errorf("request ID %q, in the head %q", e.RequestId, resp.Header.Get("X-KSC-REQUEST-ID"))
+				}
+
+				if tt.begun {
+					r.begun()
+				}
+				o := r.observed()
+				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestId {
+					t.Errorf("observed fault %q, verdict %+v", o.Fault, o.Verdict)
+				}
+				if o.Upstream.IsValid() {
+					t.Errorf("upstream %v", o.Upstream)
+				}
+				r.silent()
+				r.untouched()
+			})
+		}
+	}
+}
+
+func TestOwnAnswerToHEADHasNoBody(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	c.send("HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+	first, err := c.br.ReadString('\n')
+	if err != nil || !strings.HasPrefix(first, "HTTP/1.1 403 ") {
+		t.Fatalf("%q, %v", first, err)
+	}
+	for line := ""; line != "\r\n"; {
+		if line, err = c.br.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, body := c.answer(); !strings.Contains(body, "example.org") {
+		t.Errorf("the next answer is %q", body)
+	}
+}
+
+func TestLoopsAreRefused(t *testing.T) {
+	for name, bind := range map[string]string{"loopback": "127.0.0.1:0", "any address": "0.0.0.0:0", "any address, v6": "[::]:0"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			ln, err := net.Listen("tcp", bind)
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error)
+			go func() { done <- r.proxy.Serve(ln) }()
+			_, port, _ := net.SplitHostPort(ln.Addr().String())
+			c, err := net.Dial("tcp", "127.0.0.1:"+port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := newPeer(t, c)
+			for _, to := range []string{"127.0.0.1:" + port, "localhost:" + port} {
+				policy := Policy{ConnectTo: []ConnectTo{connectTo(t, host+":80="+to)}}
+				if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
+					t.Fatal(err)
+				}
+				p.send(request(host))
+				resp, body := p.answer()
+				if resp.StatusCode != 403 || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "leads back to ksyun-tap") {
+					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
+				}
+				if o := r.observed(); o.Fault != classify.FaultLoop {
+					t.Errorf("%s: fault %q", to, o.Fault)
+				}
+			}
+			r.cut()
+			<-done
+		})
+	}
+}

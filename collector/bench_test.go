@@ -1,0 +1,127 @@
+package collector
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// nobody is a sink that does nothing.
+type nobody struct{}
+
+func (nobody) Begin(*classify.Call)          {}
+func (nobody) Observe(*classify.Observation) {}
+
+const (
+	benchFields = "Host: " + host + "\r\nUser-Agent: aws-sdk-go/1.25.3 (go1.26; linux; amd64)\r\nAccept: application/json\r\n" +
+		"Authorization: AWS4-HMAC-SHA256 Credential=AKLTtestAccessKey000/20261123/cn-beijing-6/monitor/aws4_request, SignedHeaders=accept;content-type;host;x-amz-date, Signature=0000000000000000000000000000000000000000000000000000000000000000\r\n" +
+		"Content-Type: application/json\r\nX-Amz-Date: 20261123T000000Z\r\nAccept-Encoding: gzip\r\n"
+	benchRequest = "GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total HTTP/1.1\r\n" + benchFields + "\r\n"
+	benchPost    = "POST /?Action=GetMetricStatisticsBatch&Version=2018-11-14 HTTP/1.1\r\n" + benchFields + "Content-Length: 14\r\n\r\n" + `{"Metrics":[]}`
+)
+
+// benchAnswer is a success of about 1 KiB.
+var benchAnswer = func() string {
+	body := `{"getMetricStatisticsResult":{"datapoints":{"member":[` +
+		strings.Repeat(`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"},`, 17) +
+		`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"}]},"label":"cpu"},"responseMetadata":{"requestId":"a6d3a2c4-1c50-4f6c-9a07-3c1f0f7f3a15"}}`
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}()
+
+// answerAll answers each request on each connection, allocating nothing.
+func answerAll(ln net.Listener) {
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer nc.Close()
+			b, answer := make([]byte, 4096), []byte(benchAnswer)
+			for {
+				if _, err := nc.Read(b); err != nil {
+					return
+				}
+				if _, err := nc.Write(answer); err != nil {
+					return
+				}
+			}
+		}()
+	}
+}
+
+func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
+	if _, err := nc.Write(req); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := io.ReadFull(nc, buf); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+func dial(tb testing.TB, addr string) net.Conn {
+	nc, err := net.Dial("tcp", addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { nc.Close() })
+	return nc
+}
+
+// benchProxy returns a connection to a proxy with a sink that does nothing.
+func benchProxy(tb testing.TB) net.Conn {
+	back, front := listen(tb), listen(tb)
+	go answerAll(back)
+	p := newProxy(tb, Config{
+		Classifier: classify.New(classify.DefaultCatalog()),
+		Sink:       nobody{},
+		Policy:     Policy{ConnectTo: []ConnectTo{connectTo(tb, host+":80="+back.Addr().String())}},
+	})
+	go p.Serve(front)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		p.Shutdown(ctx)
+		back.Close()
+	})
+	return dial(tb, front.Addr().String())
+}
+
+func BenchmarkCall(b *testing.B) {
+	b.Run("tap", func(b *testing.B) {
+		c := benchProxy(b)
+		trips(b, c, benchRequest, len(benchAnswer))
+	})
+	b.Run("reverseproxy", func(b *testing.B) {
+		back, front := listen(b), listen(b)
+		defer back.Close()
+		go answerAll(back)
+		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: back.Addr().String()})
+		transport := &http.Transport{DisableCompression: true}
+		defer transport.CloseIdleConnections()
+		proxy.Transport = transport
+		srv := &http.Server{Handler: proxy}
+		go srv.Serve(front)
+		defer srv.Close()
+		// It adds a Date field, whose length does not vary.
+		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
+	})
+}
+
+func trips(b *testing.B, c net.Conn, request string, answer int) {
+	req, buf := []byte(request), make([]byte, answer)
+	roundTrip(b, c, req, buf)
+	b.ReportAllocs()
+	for b.Loop() {
+		roundTrip(b, c, req, buf)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}

@@ -1,0 +1,298 @@
+package collector
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math/big"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// nameServer answers all questions for an A record with the address it holds,
+// and with "no such name" if it holds none.
+func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) *net.Resolver {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		b := make([]byte, 512)
+		for {
+			n, from, err := pc.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			pc.WriteTo(dnsReply(b[:n], answer.Load()), from)
+		}
+	}()
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "udp", pc.LocalAddr().String())
+	}}
+}
+
+// dnsReply answers a query of one question (RFC 1035, 4.1).
+func dnsReply(query []byte, addr *netip.Addr) []byte {
+	end := 12
+	for query[end] != 0 {
+		end += int(query[end]) + 1
+	}
+	end += 5 // the root label, type and class
+	isA := binary.BigEndian.Uint16(query[end-4:]) == 1
+	reply := append([]byte(nil), query[:end]...)
+	copy(reply[2:12], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0})
+	switch {
+	case addr == nil:
+		reply[3] |= 3 // no such name
+	case isA:
+		reply[7] = 1
+		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
+		reply = append(reply, addr.AsSlice()...)
+	}
+	return reply
+}
+
+func TestNamesThatLeadAstray(t *testing.T) {
+	var answer atomic.Pointer[netip.Addr]
+	r := newRig(t, func(c *Config) { c.Policy.ConnectTo = nil })
+	r.proxy.rules.Load().dialer.resolver = nameServer(t, &answer)
+	c := r.client()
+	_, port, _ := net.SplitHostPort(r.back.Addr().String())
+	ask := func(want classify.Fault) {
+		t.Helper()
+		c.send(request(host + ":" + port))
+		resp, _ := c.answer()
+		if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(want) {
+			t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, want)
+		}
+		if !want.Refused() {
+			r.begun()
+		}
+		if o := r.observed(); o.Fault != want {
+			t.Errorf("fault %q, want %q", o.Fault, want)
+		}
+	}
+	ask(classify.FaultDNS)
+	for _, a := range []string{"127.0.0.1", "127.0.0.2", "0.0.0.0", "169.254.169.254", "224.0.0.1"} {
+		ip := netip.MustParseAddr(a)
+		answer.Store(&ip)
+		ask(classify.FaultHostRefused)
+	}
+	r.untouched()
+}
+
+func TestDialErrorsAreTold(t *testing.T) {
+	op := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
+	for _, tt := range []struct {
+		err  error
+		want classify.Fault
+	}{
+		{op(&net.DNSError{Err: "no such host", IsNotFound: true}), classify.FaultDNS},
+		{op(&net.DNSError{Err: "i/o timeout", IsTimeout: true}), classify.FaultDNS},
+		{op(os.NewSyscallError("connect", syscall.ECONNREFUSED)), classify.FaultConnRefused},
+		{op(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), classify.FaultUnreachable},
+		{op(os.NewSyscallError("connect", syscall.ENETUNREACH)), classify.FaultUnreachable},
+		{op(os.NewSyscallError("connect", syscall.ETIMEDOUT)), classify.FaultDialTimeout},
+		{op(os.ErrDeadlineExceeded), classify.FaultDialTimeout},
+		{op(refuseLoop("h")), classify.FaultLoop},
+		{errors.New("anything"), classify.FaultUnreachable},
+	} {
+		if got := explain(dialError(tt.err, "h")); got.fault != tt.want || !strings.Contains(got.message, " h ") {
+			t.Errorf("%v: %+v, want %q", tt.err, got, tt.want)
+		}
+	}
+}
+
+// authority signs certificates for the tests.
+type authority struct {
+	t    *testing.T
+	key  *ecdsa.PrivateKey
+	cert *x509.Certificate
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	a := &authority{t: t}
+	a.key, a.cert = a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	})
+	return a
+}
+
+func (a *authority) sign(template *x509.Certificate) (*ecdsa.PrivateKey, *x509.Certificate) {
+	a.t.Helper()
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	parent, signer := a.cert, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return key, cert
+}
+
+func (a *authority) pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
+}
+
+func (a *authority) server(name string) *tls.Config {
+	key, cert := a.sign(&x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: []string{name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	})
+	return &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{cert.Raw}, PrivateKey: key}},
+		NextProtos:   []string{"h2", "http/1.1"},
+	}
+}
+
+// tlsRig is a rig whose upstream speaks TLS by cfg.
+func tlsRig(t *testing.T, roots *x509.CertPool, change ...func(*Config)) *rig {
+	return newRig(t, append(change, func(c *Config) {
+		to := strings.TrimPrefix(c.Policy.ConnectTo[0].String(), host+":80=")
+		c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":443="+to)}
+		c.Policy.RootCAs = roots
+	})...)
+}
+
+func TestTLSUpstream(t *testing.T) {
+	ca := newAuthority(t)
+	big := strings.Repeat("0123456789abcdef", 20000)
+	for name, absolute := range map[string]bool{"by scheme policy": false, "by https target": true} {
+		t.Run(name, func(t *testing.T) {
+			r := tlsRig(t, ca.pool(), func(c *Config) {
+				if !absolute {
+					c.Policy.UpstreamScheme = "https"
+				}
+			})
+			req := "POST /?Action=ListMetrics HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 320000\r\n\r\n" + big
+			sent := req
+			if absolute {
+				sent = strings.Replace(req, " /", " https://"+host+"/", 1)
+			}
+			c := r.client()
+			go c.Write([]byte(sent + sent))
+			raw := r.upstream()
+			tc := tls.Server(raw.Conn, ca.server(host))
+			up := newPeer(t, raw.Conn)
+			up.br.Reset(tc)
+			resp := "HTTP/1.1 200 OK\r\nContent-Length: 320000\r\n\r\n" + big
+			for range 2 { // both on one connection
+				up.expect(req)
+				go io.WriteString(tc, resp)
+				c.expect(resp)
+				r.begun()
+				o := r.observed()
+				if o.Scheme != "https" || o.Port != 443 || o.Fault != "" || o.Verdict.Status != 200 {
+					t.Errorf("%s, %d, fault %q, %+v", o.Scheme, o.Port, o.Fault, o.Verdict)
+				}
+			}
+			if s := tc.ConnectionState(); s.ServerName != host || s.NegotiatedProtocol != "http/1.1" || s.Version < tls.VersionTLS12 {
+				t.Errorf("server name %q, protocol %q, version %x", s.ServerName, s.NegotiatedProtocol, s.Version)
+			}
+			if s := r.proxy.Stats(); s.Dials != 1 || s.Reused != 1 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestTLSUpstreamEnds(t *testing.T) {
+	ca := newAuthority(t)
+	for name, tt := range map[string]struct {
+		end   func(raw *peer, tc *tls.Conn)
+		fault classify.Fault
+	}{
+		"reset":                    {func(raw *peer, _ *tls.Conn) { raw.reset() }, classify.FaultReset},
+		"closed":                   {func(_ *peer, tc *tls.Conn) { tc.Close() }, classify.FaultClosed},
+		"cut off without farewell": {func(raw *peer, _ *tls.Conn) { raw.Close() }, classify.FaultClosed},
+		"until close": {func(_ *peer, tc *tls.Conn) {
+			io.WriteString(tc, "HTTP/1.1 200 OK\r\n\r\nall")
+			tc.Close()
+		}, classify.FaultNone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
+			c := r.client()
+			c.send(request(host))
+			raw := r.upstream()
+			tc := tls.Server(raw.Conn, ca.server(host))
+			up := newPeer(t, raw.Conn)
+			up.br.Reset(tc)
+			up.expect(request(host))
+			tt.end(raw, tc)
+			r.begun()
+			if o := r.observed(); o.Fault != tt.fault {
+				t.Errorf("fault %q, want %q", o.Fault, tt.fault)
+			}
+			_, err := io.ReadAll(c)
+			if got := errors.Is(err, syscall.ECONNRESET); got != (tt.fault == classify.FaultReset) {
+				t.Errorf("the client saw %v", err)
+			}
+		})
+	}
+}
+
+func TestTLSUpstreamIsVerified(t *testing.T) {
+	ca, other := newAuthority(t), newAuthority(t)
+	old := ca.server(host)
+	old.MaxVersion = tls.VersionTLS11
+	for name, tt := range map[string]struct {
+		server *tls.Config
+		advice string
+	}{
+		"unknown CA":  {other.server(host), "--upstream.ca-file"},
+		"other name":  {ca.server("other.api.ksyun.com"), "--upstream.ca-file"},
+		"old version": {old, "TLS 1.2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
+			c := r.client()
+			c.send(request(host))
+			raw := r.upstream()
+			tc := tls.Server(raw.Conn, tt.server)
+			if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
+				t.Error("the upstream got something")
+			}
+			resp, body := c.answer()
+			if resp.StatusCode != 501 || !strings.Contains(body, tt.advice) {
+				t.Errorf("%d %s", resp.StatusCode, body)
+			}
+			r.begun()
+			if o := r.observed(); o.Fault != classify.FaultTLS {
+				t.Errorf("fault %q", o.Fault)
+			}
+		})
+	}
+}

@@ -1,0 +1,341 @@
+package collector
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+const (
+	accessKey = "AKLTtestAccessKey000"
+	secretKey = "testSecretKey0000000000000000000"
+	token     = "testSessionToken0000000000000000"
+)
+
+// sdkRequest is a request of the API as an SDK signs it, in origin form.
+func sdkRequest(t *testing.T, presigned bool, method, query, body string) string {
+	t.Helper()
+	req, err := http.NewRequest(method, "http://"+host+"/?"+query, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	creds := aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
+	hash := fmt.Sprintf("%064x", 0)
+	now := time.Now()
+	signer := v4.NewSigner()
+	if presigned {
+		uri, header, err := signer.PresignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if req, err = http.NewRequest(method, uri, strings.NewReader(body)); err != nil {
+			t.Fatal(err)
+		}
+		req.Header = header
+	} else if err := signer.SignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now); err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("User-Agent", "sdk/1")
+	req.Header.Set("Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
+	req.Header.Set("Tracestate", "a=b")
+	var b bytes.Buffer
+	if err := req.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestSignedRequestsPassVerbatim(t *testing.T) {
+	for _, tt := range []struct {
+		name, method, query, body string
+		presigned                 bool
+	}{
+		{"header, GET", "GET", "Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC", "", false},
+		{"header, POST", "POST", "Action=GetMetricStatisticsBatch&Version=2018-11-14", `{"Metrics":[]}`, false},
+		{"query, GET", "GET", "Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC", "", true},
+		{"query, POST", "POST", "Action=GetMetricStatisticsBatch&Version=2018-11-14", `{"Metrics":[]}`, true},
+	} {
+		for _, source := range []classify.Source{classify.SourceForward, classify.SourceReverse} {
+			t.Run(tt.name+", "+string(source), func(t *testing.T) {
+				r := newRig(t)
+				req := sdkRequest(t, tt.presigned, tt.method, tt.query, tt.body)
+				sent := req
+				if source == classify.SourceForward {
+					sent = viaProxy(req)
+				}
+				before := time.Now()
+				c := r.client()
+				c.send(sent)
+				up := r.upstream()
+				up.expect(req)
+				up.send(okResponse)
+				c.expect(okResponse)
+
+				call := r.begun()
+				o := r.observed()
+				action := strings.TrimPrefix(strings.Split(tt.query, "&")[0], "Action=")
+				if call.Service != "monitor" || call.Action != action || call.Region != "cn-beijing-6" || call.Host != host {
+					t.Errorf("call %+v", call)
+				}
+				if o.Call != *call {
+					t.Errorf("observed call %+v, begun %+v", o.Call, call)
+				}
+				if want := classify.SigningSigV4; !tt.presigned && o.Call.Signing != want {
+					t.Errorf("signing %q", o.Call.Signing)
+				}
+				if o.Verdict.Outcome != classify.OutcomeSuccess || o.Verdict.Status != 200 || o.Fault != classify.FaultNone {
+					t.Errorf("verdict %+v, fault %q", o.Verdict, o.Fault)
+				}
+				if o.Source != source || o.Method != tt.method || o.Scheme != "http" || o.Port != 80 {
+					t.Errorf("%s %s %s %d", o.Source, o.Method, o.Scheme, o.Port)
+				}
+				if target := strings.Split(req, " ")[1]; string(o.Target) != target {
+					t.Errorf("target %q, want %q", o.Target, target)
+				}
+				if o.Client != netip.MustParseAddrPort(c.LocalAddr().String()) || o.Upstream != netip.MustParseAddrPort(r.back.Addr().String()) {
+					t.Errorf("client %v, upstream %v", o.Client, o.Upstream)
+				}
+				if string(o.UserAgent) != "sdk/1" || !strings.HasPrefix(string(o.Traceparent), "00-01234567") || string(o.Tracestate) != "a=b" {
+					t.Errorf("%q, %q, %q", o.UserAgent, o.Traceparent, o.Tracestate)
+				}
+				if o.RequestBytes != int64(len(sent)) || o.ResponseBytes != int64(len(okResponse)) {
+					t.Errorf("%d and %d bytes, want %d and %d", o.RequestBytes, o.ResponseBytes, len(sent), len(okResponse))
+				}
+				if o.Start.Before(before) || o.FirstByte.Before(o.Start) || o.End.Before(o.FirstByte) || o.End.After(time.Now()) {
+					t.Errorf("times %v, %v, %v", o.Start, o.FirstByte, o.End)
+				}
+				if len(o.Credential) != 16 || strings.Contains(accessKey, o.Credential) {
+					t.Errorf("credential %q", o.Credential)
+				}
+				r.silent()
+			})
+		}
+	}
+}
+
+func TestCredentialTellsKeysApart(t *testing.T) {
+	r := newRig(t)
+	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")
+	other := strings.Replace(req, accessKey, "AKLTanotherKey000000", 1)
+	var got []string
+	c := r.client()
+	var up *peer
+	for _, q := range []string{req, other, req} {
+		c.send(q)
+		if up == nil {
+			up = r.upstream()
+		}
+		up.expect(q)
+		up.send(okResponse)
+		c.expect(okResponse)
+		r.begun()
+		got = append(got, r.observed().Credential)
+	}
+	if got[0] == got[1] || got[0] != got[2] {
+		t.Errorf("credentials %q", got)
+	}
+	if again := newHandler(r.proxy, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
+		t.Errorf("the same key gave %q and %q", got[0], again)
+	}
+	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
+	if h := newHandler(foreign, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
+		t.Error("the hash does not depend on the key")
+	}
+}
+
+func TestVerdictsOfAnswers(t *testing.T) {
+	tests := []struct {
+		file, status string
+		outcome      classify.Outcome
+		code         string
+	}{
+		{"error-sender.json", "400 Bad Request", classify.OutcomeError, "InvalidParameterValue"},
+		{"error-quota.json", "409 Conflict", classify.OutcomeError, "LimitExceeded"},
+		{"error-permission.xml", "403 Forbidden", classify.OutcomeError, "InvalidAuthenticationCode"},
+		{"partial.json", "200 OK", classify.OutcomePartial, ""},
+		{"success.json", "200 OK", classify.OutcomeSuccess, ""},
+		{"gateway.html", "502 Bad Gateway", classify.OutcomeError, ""},
+	}
+	for _, tt := range tests {
+		body, err := os.ReadFile("testdata/" + tt.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for how, framing := range map[string]string{
+			"length":  fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body),
+			"chunked": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),
+		} {
+			t.Run(tt.file+", "+how, func(t *testing.T) {
+				r := newRig(t)
+				c := r.client()
+				c.send(request(host))
+				up := r.upstream()
+				up.expect(request(host))
+				answer := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
+				up.send(answer)
+				c.expect(answer)
+				r.begun()
+				v := r.observed().Verdict
+				if v.Outcome != tt.outcome || v.Code != tt.code {
+					t.Errorf("outcome %q, code %q; want %q, %q", v.Outcome, v.Code, tt.outcome, tt.code)
+				}
+				if v.RequestID.IsZero() {
+					t.Error("no request ID")
+				}
+			})
+		}
+	}
+}
+
+func TestMessagesAreScrubbed(t *testing.T) {
+	r := newRig(t)
+	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")
+	c := r.client()
+	c.send(req)
+	up := r.upstream()
+	up.expect(req)
+	body := fmt.Sprintf(`{"RequestId":"x","Error":{"Type":"Sender","Code":"InvalidAccesskey","Message":"no key %s with token %s"}}`, accessKey, token)
+	answer := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	up.send(answer)
+	c.expect(answer)
+	r.begun()
+	o := r.observed()
+	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
+		t.Errorf("message %q", o.Verdict.Message)
+	}
+	for _, secret := range []string{accessKey, token, secretKey} {
+		if strings.Contains(o.Verdict.Message, secret) {
+			t.Errorf("message %q", o.Verdict.Message)
+		}
+	}
+}
+
+func TestActionInAFormBodyIsRead(t *testing.T) {
+	const form = "Action=CreateAlarmPolicy&Version=2022-01-01&PolicyName=x"
+	head := fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", host, len(form))
+	t.Run("at once", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		c.send(head + form)
+		if call := r.begun(); call.Action != "CreateAlarmPolicy" {
+			t.Errorf("begun %+v", call)
+		}
+		up := r.upstream()
+		up.expect(head + form)
+		up.send(okResponse)
+		if o := r.observed(); o.Call.Action != "CreateAlarmPolicy" {
+			t.Errorf("observed %+v", o.Call)
+		}
+	})
+	t.Run("late", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		c.send(head)
+		begun := r.begun()
+		up := r.upstream()
+		up.expect(head)
+		c.send(form)
+		up.expect(form)
+		up.send(okResponse)
+		o := r.observed()
+		if o.Call.Action != "CreateAlarmPolicy" || o.Call.Service != begun.Service {
+			t.Errorf("begun %+v, observed %+v", begun, o.Call)
+		}
+	})
+}
+
+func TestFaults(t *testing.T) {
+	wait := func(up *peer) { io.Copy(io.Discard, up.br) }
+	for name, tt := range map[string]struct {
+		act     func(c, up *peer)
+		fault   classify.Fault
+		outcome classify.Outcome
+		status  int
+	}{
+		"reset":        {func(_, up *peer) { up.reset() }, classify.FaultReset, classify.OutcomeProxy, 0},
+		"closed":       {func(_, up *peer) { up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 0},
+		"cut short":    {func(_, up *peer) { up.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 200},
+		"bad response": {func(_, up *peer) { up.send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0},
+		"canceled":     {func(c, up *peer) { c.reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0},
+		"timeout":      {func(_, up *peer) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) {
+				if name == "timeout" {
+					c.Timeouts.Response = 30 * time.Millisecond
+				}
+			})
+			c := r.client()
+			c.send(request(host))
+			up := r.upstream()
+			up.expect(request(host))
+			tt.act(c, up)
+			r.begun()
+			o := r.observed()
+			if o.Fault != tt.fault || o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status {
+				t.Errorf("fault %q, outcome %q, status %d", o.Fault, o.Verdict.Outcome, o.Verdict.Status)
+			}
+			r.silent()
+		})
+	}
+}
+
+// moody is a sink that panics.
+type moody struct{ recorder }
+
+func (m moody) Begin(*classify.Call) { panic("begin") }
+func (m moody) Observe(o *classify.Observation) {
+	m.recorder.Observe(o)
+	panic("observe")
+}
+
+func TestPanickingSinkDoesNoHarm(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Sink = moody{c.Sink.(recorder)} })
+	c := r.client()
+	var up *peer
+	for i := range 3 {
+		c.send(request(host))
+		if up == nil {
+			up = r.upstream()
+		}
+		up.expect(request(host))
+		up.send(okResponse)
+		c.expect(okResponse)
+		if o := r.observed(); o.Fault != classify.FaultNone {
+			t.Errorf("fault %q", o.Fault)
+		}
+		if i == 2 {
+			r.proxy.Shutdown(t.Context())
+		}
+	}
+	if n := r.proxy.Stats().Panics; n != 6 {
+		t.Errorf("%d panics counted, want 6", n)
+	}
+}
+
+func TestShutdownIsObserved(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	c.send(request(host))
+	r.upstream().expect(request(host))
+	go r.cut()
+	r.begun()
+	if o := r.observed(); o.Fault != classify.FaultShutdown {
+		t.Errorf("fault %q", o.Fault)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is open")
+	}
+}

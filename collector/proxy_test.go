@@ -1,0 +1,137 @@
+package collector
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+func TestOtherHostsAreForwardedUnseen(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
+	policy := Policy{OtherHosts: OtherForward, ConnectTo: []ConnectTo{r.leadTo("example.com:80")}}
+	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Fatal(err)
+	}
+	c := r.client()
+	var up *peer
+	for _, sent := range []string{
+		"GET http://example.com/x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n",
+		"GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n",
+	} {
+		c.send(sent)
+		if up == nil {
+			up = r.upstream()
+		}
+		up.expect("GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n")
+		up.send(okResponse)
+		c.expect(okResponse)
+	}
+	r.silent()
+	if s := r.proxy.Stats(); s.Unobserved != 2 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
+	r := newRig(t)
+	const regional = "monitor.cn-beijing-6.api.ksyun.com"
+	policy := Policy{ConnectTo: []ConnectTo{r.leadTo(regional + ":80")}}
+	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Fatal(err)
+	}
+	c := r.client()
+	c.send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	up := r.upstream()
+	up.expect("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	up.send(okResponse)
+	c.expect(okResponse)
+	if call := r.begun(); call.Host != regional || call.Region != "cn-beijing-6" {
+		t.Errorf("%+v", call)
+	}
+	r.observed()
+}
+
+func TestSignedHopByHopFieldsStay(t *testing.T) {
+	r := newRig(t)
+	const authorization = "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/r/monitor/aws4_request, SignedHeaders=connection;host, Signature=0\r\n"
+	c := r.client()
+	c.send("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: keep-alive\r\nTE: trailers\r\n" + authorization + "\r\n")
+	r.upstream().expect("GET / HTTP/1.1\r\nHost: " + host + "\r\nConnection: keep-alive\r\n" + authorization + "\r\n")
+}
+
+func TestReload(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	c.send(request(host))
+	up := r.upstream()
+	up.expect(request(host))
+
+	// The running exchange goes by the old rules, the next one by the new.
+	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []ConnectTo{r.leadTo("other.example.com:80")}}
+	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Fatal(err)
+	}
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.begun()
+	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeSuccess {
+		t.Errorf("%+v", o.Verdict)
+	}
+
+	c.send(request(host))
+	if resp, _ := c.answer(); resp.StatusCode != 403 {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+	if o := r.observed(); o.Fault != classify.FaultHostRefused {
+		t.Errorf("fault %q", o.Fault)
+	}
+	c.send(request("other.example.com"))
+	up = r.upstream()
+	up.expect(request("other.example.com"))
+	up.send(okResponse)
+	c.expect(okResponse)
+}
+
+func TestReloadClosesIdleUpstreams(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	c.send(request(host))
+	up := r.upstream()
+	up.expect(request(host))
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.begun()
+	r.observed()
+	old := r.proxy.rules.Load()
+	if err := r.proxy.Reload(old.policy, old.classifier); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.br.ReadByte(); err == nil {
+		t.Error("the upstream connection is in use")
+	}
+	c.send(request(host))
+	r.upstream().expect(request(host))
+}
+
+func TestStats(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.InspectBytes = 10 })
+	req := "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("x", 20)
+	c := r.client()
+	c.send(req)
+	up := r.upstream()
+	up.expect(req)
+	answer := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
+	up.send(answer)
+	c.expect(answer)
+	r.begun()
+	r.observed()
+	got := r.proxy.Stats()
+	want := Stats{
+		ClientConnections: 1, UpstreamConnections: 1, IdleUpstreams: 1, Accepted: 1, Dials: 1,
+		RequestBytes: int64(len(req)), ResponseBytes: int64(len(answer)), TruncatedBodies: 2,
+	}
+	if got != want {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}

@@ -1,0 +1,263 @@
+package collector
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 10 * time.Second
+	host     = "monitor.api.ksyun.com"
+
+	okResponse = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+)
+
+// event is what a sink was told.
+type event struct {
+	call *classify.Call        // of Begin
+	obs  *classify.Observation // of Observe
+}
+
+// recorder is a sink that keeps what it is told.
+type recorder chan event
+
+func (r recorder) Begin(call *classify.Call) {
+	c := *call
+	r <- event{call: &c}
+}
+
+func (r recorder) Observe(o *classify.Observation) { r <- event{obs: o.Clone()} }
+
+// rig is a proxy between a test's raw client and its raw upstream, to which
+// monitor.api.ksyun.com leads.
+type rig struct {
+	t     testing.TB
+	proxy *Proxy
+	addr  string
+	back  net.Listener
+	sink  recorder
+}
+
+func newRig(t testing.TB, change ...func(*Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, back: listen(t), sink: make(recorder, 64)}
+	cfg := Config{
+		Classifier:    classify.New(classify.DefaultCatalog()),
+		Sink:          r.sink,
+		Policy:        Policy{ConnectTo: []ConnectTo{r.leadTo(host + ":80")}},
+		CredentialKey: []byte("test key"),
+	}
+	cfg.Timeouts = DefaultTimeouts()
+	cfg.Timeouts.Linger = 50 * time.Millisecond
+	for _, c := range change {
+		c(&cfg)
+	}
+	r.proxy = newProxy(t, cfg)
+	ln := listen(t)
+	r.addr = ln.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- r.proxy.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		r.proxy.Shutdown(ctx)
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		r.back.Close()
+	})
+	return r
+}
+
+func newProxy(t testing.TB, cfg Config) *Proxy {
+	t.Helper()
+	p, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// leadTo leads from to the rig's upstream.
+func (r *rig) leadTo(from string) ConnectTo {
+	r.t.Helper()
+	return connectTo(r.t, from+"="+r.back.Addr().String())
+}
+
+func connectTo(t testing.TB, s string) ConnectTo {
+	t.Helper()
+	c, err := ParseConnectTo(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func patterns(t testing.TB, names ...string) []HostPattern {
+	t.Helper()
+	var ps []HostPattern
+	for _, n := range names {
+		p, err := ParseHostPattern(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+func (r *rig) next() event {
+	r.t.Helper()
+	select {
+	case e := <-r.sink:
+		return e
+	case <-time.After(patience):
+		r.t.Fatal("the sink was told nothing")
+		return event{}
+	}
+}
+
+// begun returns the next call, which must have been told by Begin.
+func (r *rig) begun() *classify.Call {
+	r.t.Helper()
+	e := r.next()
+	if e.call == nil {
+		r.t.Fatalf("Observe before Begin: %+v", e.obs)
+	}
+	return e.call
+}
+
+// observed returns the next observation.
+func (r *rig) observed() *classify.Observation {
+	r.t.Helper()
+	e := r.next()
+	if e.obs == nil {
+		r.t.Fatalf("Begin without Observe: %+v", e.call)
+	}
+	return e.obs
+}
+
+// silent wants that the sink was told nothing more.
+func (r *rig) silent() {
+	r.t.Helper()
+	if err := r.proxy.Shutdown(r.t.Context()); err != nil {
+		r.t.Error(err)
+	}
+	if len(r.sink) > 0 {
+		r.t.Errorf("the sink was told %+v", <-r.sink)
+	}
+}
+
+// peer is one side's raw socket.
+type peer struct {
+	t testing.TB
+	net.Conn
+	br *bufio.Reader
+}
+
+func newPeer(t testing.TB, nc net.Conn) *peer {
+	nc.SetDeadline(time.Now().Add(patience))
+	t.Cleanup(func() { nc.Close() })
+	return &peer{t, nc, bufio.NewReader(nc)}
+}
+
+func (r *rig) client() *peer {
+	r.t.Helper()
+	nc, err := net.Dial("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return newPeer(r.t, nc)
+}
+
+func (r *rig) upstream() *peer {
+	r.t.Helper()
+	r.back.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
+	nc, err := r.back.Accept()
+	if err != nil {
+		r.t.Fatalf("the proxy did not connect: %v", err)
+	}
+	return newPeer(r.t, nc)
+}
+
+// untouched wants that nobody connected to the upstream.
+func (r *rig) untouched() {
+	r.t.Helper()
+	r.back.(*net.TCPListener).SetDeadline(time.Unix(1, 0))
+	if _, err := r.back.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		r.t.Errorf("the upstream was connected to (%v)", err)
+	}
+}
+
+func (p *peer) send(s string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p, s); err != nil {
+		p.t.Fatalf("send: %v", err)
+	}
+}
+
+func (p *peer) expect(want string) {
+	p.t.Helper()
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(p.br, got)
+	if string(got[:n]) != want {
+		p.t.Fatalf("got %.300q (%v)\nwant %.300q", got[:n], err, want)
+	}
+}
+
+// answer reads a whole response.
+func (p *peer) answer() (*http.Response, string) {
+	p.t.Helper()
+	resp, err := http.ReadResponse(p.br, nil)
+	if err != nil {
+		p.t.Fatalf("no answer: %v", err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatalf("half an answer: %v", err)
+	}
+	return resp, string(body)
+}
+
+func (p *peer) reset() {
+	p.Conn.(*net.TCPConn).SetLinger(0)
+	p.Close()
+}
+
+// request is a plain GET for a host.
+func request(host string) string {
+	return "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
+}
+
+// viaProxy puts a request in origin form into absolute form.
+func viaProxy(req string) string { return strings.Replace(req, " /", " http://"+host+"/", 1) }
+
+// cut shuts the proxy down without waiting for what runs.
+func (r *rig) cut() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.proxy.Shutdown(ctx)
+}
