@@ -401,6 +401,29 @@ func TestTimeouts(t *testing.T) {
 		}
 		r.ends(EndCanceled)
 	})
+	t.Run("time spent waiting is not a stall", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		for _, connecting := range []bool{false, true} {
+			if connecting {
+				r.dial = func(ctx context.Context) (net.Conn, error) {
+					wait, cancel := context.WithTimeout(ctx, 4*short)
+					defer cancel()
+					<-wait.Done()
+					var d net.Dialer
+					return d.DialContext(ctx, "tcp", r.back.Addr().String())
+				}
+			}
+			c, up := r.begin(getRequest)
+			up.SetReadDeadline(time.Now().Add(4 * short))
+			if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
+				t.Fatalf("the upstream saw %v", err)
+			}
+			up.send(okResponse)
+			c.expect(okResponse)
+			r.ends(EndComplete)
+			r.srv.CloseIdle()
+		}
+	})
 	t.Run("an idle upstream connection", func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Timeouts.UpstreamIdle = short })
 		c, up := r.begin(getRequest)

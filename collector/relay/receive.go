@@ -3,12 +3,13 @@ package relay
 import (
 	"bytes"
 	"io"
+	"time"
 )
 
 // readHead reads and parses the request's head and takes what came of the body
 // with it.
 func (c *conn) readHead() error {
-	limit, skipped := c.s.cfg.MaxHeadBytes, false
+	limit, skipped, start := c.s.cfg.MaxHeadBytes, false, c.now
 	for from := 0; ; {
 		b := c.in
 		if err := plausible(b.unread()); err != nil {
@@ -33,10 +34,11 @@ func (c *conn) readHead() error {
 		}
 		from = next
 		c.makeRoom()
-		c.cl.readWithin(c.now, c.s.cfg.Timeouts.ReadHead)
+		c.cl.readWithin(start, c.s.cfg.Timeouts.ReadHead)
 		if _, err := c.cl.read(c.in); err != nil {
 			return errGone
 		}
+		c.now = time.Now()
 	}
 }
 
