@@ -111,7 +111,7 @@ func processes(c *contender) []int {
 	pids := []int{c.cmd.Process.Pid}
 	path := fmt.Sprintf("/proc/%d/task/%d/children", pids[0], pids[0])
 	if children, err := os.ReadFile(path); err == nil {
-		for _, field := range strings.FieldsSeq(string(children)) {
+		for field := range strings.FieldsSeq(string(children)) {
 			if pid, err := strconv.Atoi(field); err == nil {
 				pids = append(pids, pid)
 			}
