@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/common/version"
-	toolkit "github.com/prometheus/exporter-toolkit/web"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
@@ -290,17 +289,17 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 	}
 	s := t.proxy.Stats()
 	return metrics.ProxyStats{
-		ClientConnections:   int(s.ClientConnections),
-		UpstreamConnections: int(s.UpstreamConnections),
-		UpstreamIdle:        int(s.IdleUpstreams),
-		ConnectionsAccepted: uint64(s.Accepted),
-		BytesReceived:       uint64(s.RequestBytes),
-		BytesSent:           uint64(s.ResponseBytes),
-		Dials:               uint64(s.Dials),
-		Reused:              uint64(s.Reused),
-		Panics:              uint64(s.Panics),
-		UnobservedRequests:  uint64(s.Unobserved),
-		TruncatedBodies:     uint64(s.TruncatedBodies),
+		ClientConnections:   s.ClientConnections,
+		UpstreamConnections: s.UpstreamConnections,
+		UpstreamIdle:        s.IdleUpstreams,
+		ConnectionsAccepted: s.Accepted,
+		BytesReceived:       s.RequestBytes,
+		BytesSent:           s.ResponseBytes,
+		Dials:               s.Dials,
+		Reused:              s.Reused,
+		Panics:              s.Panics,
+		UnobservedRequests:  s.Unobserved,
+		TruncatedBodies:     s.TruncatedBodies,
 	}
 }
 
@@ -318,7 +317,7 @@ func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 func checkConfig(s *config.Settings, std stdio) error {
 	_, _, err := resolve(s)
 	if err == nil {
-		err = toolkit.Validate(s.WebConfigFile)
+		err = web.CheckConfig(s.WebConfigFile)
 	}
 	if err != nil {
 		return usageError{err}

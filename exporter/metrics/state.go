@@ -9,17 +9,17 @@ import (
 // ProxyStats is the state of the relay at one moment. The counts are since the
 // start of the program.
 type ProxyStats struct {
-	ClientConnections   int // open
-	UpstreamConnections int // open, those at rest included
-	UpstreamIdle        int // at rest
-	ConnectionsAccepted uint64
-	BytesReceived       uint64 // from programs
-	BytesSent           uint64 // to programs
-	Dials               uint64
-	Reused              uint64 // requests sent on a connection used before
-	Panics              uint64
-	UnobservedRequests  uint64 // relayed without being looked into
-	TruncatedBodies     uint64 // longer than what is looked into
+	ClientConnections   int64 // open
+	UpstreamConnections int64 // open, those at rest included
+	UpstreamIdle        int64 // at rest
+	ConnectionsAccepted int64
+	BytesReceived       int64 // from programs
+	BytesSent           int64 // to programs
+	Dials               int64
+	Reused              int64 // requests sent on a connection used before
+	Panics              int64
+	UnobservedRequests  int64 // relayed without being looked into
+	TruncatedBodies     int64 // longer than what is looked into
 }
 
 // QueueStats is the state of the queue before the sinks other than the metrics.
@@ -85,25 +85,19 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (s *state) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v int) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
-	}
-	count := func(d *prometheus.Desc, v uint64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
-	}
 	if s.proxy != nil {
 		p := s.proxy()
-		gauge(descClientConns, p.ClientConnections)
-		gauge(descUpstreamConns, p.UpstreamConnections)
-		gauge(descUpstreamIdle, p.UpstreamIdle)
-		count(descAccepted, p.ConnectionsAccepted)
-		count(descReceived, p.BytesReceived)
-		count(descSent, p.BytesSent)
-		count(descDials, p.Dials)
-		count(descReused, p.Reused)
-		count(descPanics, p.Panics)
-		count(descUnobserved, p.UnobservedRequests)
-		count(descTruncated, p.TruncatedBodies)
+		sendGauge(ch, descClientConns, p.ClientConnections)
+		sendGauge(ch, descUpstreamConns, p.UpstreamConnections)
+		sendGauge(ch, descUpstreamIdle, p.UpstreamIdle)
+		sendCount(ch, descAccepted, p.ConnectionsAccepted)
+		sendCount(ch, descReceived, p.BytesReceived)
+		sendCount(ch, descSent, p.BytesSent)
+		sendCount(ch, descDials, p.Dials)
+		sendCount(ch, descReused, p.Reused)
+		sendCount(ch, descPanics, p.Panics)
+		sendCount(ch, descUnobserved, p.UnobservedRequests)
+		sendCount(ch, descTruncated, p.TruncatedBodies)
 	}
 	src := s.sources.Load()
 	if src == nil {
@@ -111,13 +105,26 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 	}
 	if src.Queue != nil {
 		q := src.Queue()
-		gauge(descQueueLength, q.Length)
-		gauge(descQueueCapacity, q.Capacity)
+		sendGauge(ch, descQueueLength, q.Length)
+		sendGauge(ch, descQueueCapacity, q.Capacity)
 	}
 	if src.Journal != nil {
 		j := src.Journal()
-		gauge(descJournalEntries, j.Entries)
-		gauge(descJournalCapacity, j.Capacity)
-		count(descJournalEvicted, j.Evicted)
+		sendGauge(ch, descJournalEntries, j.Entries)
+		sendGauge(ch, descJournalCapacity, j.Capacity)
+		sendCount(ch, descJournalEvicted, j.Evicted)
 	}
+}
+
+// number is a count of any size.
+type number interface{ int | int64 | uint64 }
+
+// sendGauge sends v as what may go up and down.
+func sendGauge[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
+}
+
+// sendCount sends v as what only goes up.
+func sendCount[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
 }

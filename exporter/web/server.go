@@ -46,8 +46,8 @@ type Server struct {
 // NewServer returns a server for those listeners, which become its own. It
 // fails if the configuration file is not a good one.
 func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
-	if err := web.Validate(cfg.ConfigFile); err != nil {
-		return nil, fmt.Errorf("web configuration file %s: %w", cfg.ConfigFile, err)
+	if err := CheckConfig(cfg.ConfigFile); err != nil {
+		return nil, err
 	}
 	log := cfg.Log
 	if log == nil {

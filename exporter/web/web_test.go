@@ -9,6 +9,7 @@ import (
 	"flag"
 	"html"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -486,23 +487,40 @@ func TestServerWithTLSAndPassword(t *testing.T) {
 	}
 }
 
+// TestBadWebConfig checks that what is wrong with the file is told on one line
+// which names the file and the place, and quotes no password.
 func TestBadWebConfig(t *testing.T) {
 	dir := t.TempDir()
-	for name, content := range map[string]string{
-		"unknown key":           "tls_config: {}\n",
-		"no key file":           "tls_server_config:\n  cert_file: cert.pem\n",
-		"no such file":          "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n",
-		"clear password":        "basic_auth_users:\n  sre: secret\n",
-		"header we do not know": "http_server_config:\n  headers:\n    X-Other: y\n",
+	for _, tt := range []struct{ name, content, want string }{
+		{"unknown key", "tls_config: {}\n", "line 1: field tls_config not found"},
+		{"two unknown keys", "tls_config: {}\nusers: {}\n", "line 2: field users not found"},
+		{"no YAML", "tls_server_config:\n  - a\n b: c\n", "line 2: did not find expected key"},
+		{"wrong type", "basic_auth_users: hunter2`hunter2\n", "line 1: cannot unmarshal !!str ... into"},
+		{"no key file", "tls_server_config:\n  cert_file: cert.pem\n", "key_file"},
+		{"no such file", "tls_server_config:\n  cert_file: cert.pem\n  key_file: key.pem\n", "cert.pem"},
+		{"clear password", "basic_auth_users:\n  sre: hunter2\n", "bcrypt"},
+		{"header we do not know", "http_server_config:\n  headers:\n    X-Other: y\n", "X-Other"},
 	} {
-		path := filepath.Join(dir, strings.ReplaceAll(name, " ", "-")+".yml")
-		writeFile(t, path, content)
-		if _, err := web.NewServer(web.ServerConfig{ConfigFile: path}); err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: error %v, want one that names the file", name, err)
+		path := filepath.Join(dir, strings.ReplaceAll(tt.name, " ", "-")+".yml")
+		writeFile(t, path, tt.content)
+		_, err := web.NewServer(web.ServerConfig{ConfigFile: path})
+		if err == nil {
+			t.Errorf("%s: no error", tt.name)
+			continue
+		}
+		got := err.Error()
+		if !strings.HasPrefix(got, "web configuration file "+path+": ") || !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+			t.Errorf("%s: %q, want one line with the file and %q", tt.name, got, tt.want)
+		}
+		if strings.Contains(got, "hunter") {
+			t.Errorf("%s: the password is in %q", tt.name, got)
 		}
 	}
-	if _, err := web.NewServer(web.ServerConfig{ConfigFile: filepath.Join(dir, "none.yml")}); err == nil {
-		t.Error("a missing file is no error")
+	if err := web.CheckConfig(filepath.Join(dir, "none.yml")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+	if err := web.CheckConfig(""); err != nil {
+		t.Errorf("no file: %v", err)
 	}
 }
 
