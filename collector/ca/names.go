@@ -1,0 +1,121 @@
+package ca
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// ErrRefused is the error for a host that is never signed for: it is not among
+// the permitted names, or is no DNS name at all.
+var ErrRefused = errors.New("not a host this CA may sign for")
+
+// pattern is a DNS name, or all names below one.
+type pattern struct {
+	name string
+	wild bool
+}
+
+// parsePattern reads "host.example" or "*.example.com".
+func parsePattern(s string) (pattern, error) {
+	name, wild := strings.CutPrefix(canonical(s), "*.")
+	switch {
+	case isIP(name):
+		return pattern{}, fmt.Errorf("permitted name %q: an IP address cannot be intercepted", s)
+	case !isDNSName(name):
+		return pattern{}, fmt.Errorf("permitted name %q: want a host name or *.DOMAIN", s)
+	case !strings.Contains(name, "."):
+		return pattern{}, fmt.Errorf("permitted name %q: too wide; name at least two labels", s)
+	}
+	return pattern{name: name, wild: wild}, nil
+}
+
+// match reports whether host, in canonical form, fits.
+func (p pattern) match(host string) bool {
+	if !p.wild {
+		return host == p.name
+	}
+	return host != p.name && isUnder(host, p.name)
+}
+
+// permitted are the names a CA may sign for.
+type permitted struct {
+	patterns []pattern
+	domains  []string // the same as X.509 can say it: sorted, none under another
+}
+
+func parsePermitted(names []string) (permitted, error) {
+	if len(names) == 0 {
+		return permitted{}, errors.New("no permitted names: a CA without name constraints is never made")
+	}
+	var p permitted
+	for _, n := range names {
+		pat, err := parsePattern(n)
+		if err != nil {
+			return permitted{}, err
+		}
+		p.patterns = append(p.patterns, pat)
+	}
+	for _, a := range p.patterns {
+		covered := slices.ContainsFunc(p.patterns, func(b pattern) bool { return a.name != b.name && isUnder(a.name, b.name) })
+		if !covered {
+			p.domains = append(p.domains, a.name)
+		}
+	}
+	slices.Sort(p.domains)
+	p.domains = slices.Compact(p.domains)
+	return p, nil
+}
+
+// check returns ErrRefused, wrapped, unless host, in canonical form, may be
+// signed for. It allocates only for the error.
+func (p *permitted) check(host string) error {
+	if isDNSName(host) && !isIP(host) {
+		for _, pat := range p.patterns {
+			if pat.match(host) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("%.253q: %w", host, ErrRefused)
+}
+
+// canonical spells a host the one way it is compared: lower case, without the
+// last dot.
+func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
+
+// isUnder reports whether host is domain or below it.
+func isUnder(host, domain string) bool {
+	rest, ok := strings.CutSuffix(host, domain)
+	return ok && (rest == "" || rest[len(rest)-1] == '.')
+}
+
+func isIP(host string) bool {
+	if strings.Contains(host, ":") || strings.HasPrefix(host, "[") {
+		return true
+	}
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// isDNSName reports whether host is a DNS name in canonical form. Underscores
+// pass: they occur, and hurt nobody.
+func isDNSName(host string) bool {
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for i := range len(label) {
+			c := label[i]
+			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+				return false
+			}
+		}
+	}
+	return true
+}

@@ -1,0 +1,35 @@
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
+
+package ca
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// guarded tells that modes and owners keep others out of files.
+const guarded = true
+
+// openNoFollow opens a file, made with mode 0600 if need be, but not what a
+// symbolic link points to, and waits for no writer of a pipe.
+func openNoFollow(path string, flag int) (*os.File, error) {
+	return os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
+}
+
+// tryLock locks f until it is closed, unless it is locked.
+func tryLock(f *os.File) (ok bool, err error) {
+	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func ownerOf(info fs.FileInfo) (uid int) {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
+}

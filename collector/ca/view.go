@@ -1,0 +1,76 @@
+package ca
+
+import (
+	"bytes"
+	"encoding/pem"
+	"slices"
+	"time"
+)
+
+// view is the authorities at one time. It does not change once made.
+type view struct {
+	all []*authority // made first first
+}
+
+// signer returns the authority that signs for host, and until when that holds
+// (zero: until the view changes). It is the newest that programs had overlap to
+// learn of; while there is none, the one they have known longest. nil is none.
+func (v *view) signer(host string, now time.Time, overlap time.Duration) (a *authority, until time.Time) {
+	var eldest *authority
+	for _, a := range slices.Backward(v.all) {
+		if a.published.IsZero() || !a.live(now) || !a.covers(host) {
+			continue
+		}
+		ripe := a.published.Add(overlap)
+		if !now.Before(ripe) {
+			return a, until
+		}
+		eldest = a
+		if until.IsZero() || ripe.Before(until) {
+			until = ripe
+		}
+	}
+	return eldest, until
+}
+
+// current returns the authority that stands for the whole: the one that signs
+// for the first permitted name, else the last made, else nil.
+func (v *view) current(p *permitted, now time.Time, overlap time.Duration) *authority {
+	if a, _ := v.signer(p.patterns[0].name, now, overlap); a != nil {
+		return a
+	}
+	if len(v.all) == 0 {
+		return nil
+	}
+	return v.all[len(v.all)-1]
+}
+
+// certificates returns the certificates in PEM, first's in front: some programs
+// read no further.
+func (v *view) certificates(first *authority) []byte {
+	var b bytes.Buffer
+	write := func(a *authority) {
+		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: a.cert.Raw}) //nolint:errcheck // memory takes all
+	}
+	if first != nil {
+		write(first)
+	}
+	for _, a := range slices.Backward(v.all) {
+		if a != first {
+			write(a)
+		}
+	}
+	return b.Bytes()
+}
+
+// pruned returns the authorities that are not over, the last maxAuthorities of
+// them.
+func pruned(all []*authority, now time.Time) []*authority {
+	kept := make([]*authority, 0, len(all)+1)
+	for _, a := range all {
+		if now.Before(a.cert.NotAfter) {
+			kept = append(kept, a)
+		}
+	}
+	return kept[max(0, len(kept)-maxAuthorities):]
+}
