@@ -250,6 +250,9 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		h.p.truncated.Add(1)
 	}
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
+	if !whole {
+		h.reply.Tail = x.ResponseTail()
+	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
 	if v.Message != "" {
 		v.Message = classify.Scrub(v.Message, h.secrets)

@@ -199,6 +199,27 @@ func TestVerdictsOfAnswers(t *testing.T) {
 	}
 }
 
+func TestErrorsBehindALongAnswerAreSeen(t *testing.T) {
+	body := `{"getMetricStatisticsBatchResults":[` + strings.Repeat(`{"instance":"i","points":[1,2,3]},`, 10000) +
+		`{"instance":"j"}],"errorMessage":["metric net.if.in of instance j: query timed out"],"responseMetadata":{"requestId":"a6d3a2c4-1c50-4f6c-9a07-3c1f0f7f3a14"}}`
+	for how, framing := range map[string]string{
+		"length":  fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body),
+		"chunked": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),
+	} {
+		r := newRig(t)
+		c := r.client()
+		c.send(request(host))
+		up := r.upstream()
+		up.expect(request(host))
+		go up.Write([]byte("HTTP/1.1 200 OK\r\n" + framing))
+		c.expect("HTTP/1.1 200 OK\r\n" + framing)
+		r.begun()
+		if v := r.observed().Verdict; v.Outcome != classify.OutcomePartial || v.FailedItems != 1 || v.RequestID.IsZero() {
+			t.Errorf("%s: %+v", how, v)
+		}
+	}
+}
+
 func TestMessagesAreScrubbed(t *testing.T) {
 	r := newRig(t)
 	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")

@@ -110,6 +110,7 @@ func New(cfg Config) (*Proxy, error) {
 		Timeouts:       cfg.Timeouts,
 		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
 		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
+		TailBytes:      classify.TailBytes,
 		MaxIdlePerHost: orDefault(cfg.MaxIdlePerHost, DefaultMaxIdlePerHost),
 	})
 	return p, nil

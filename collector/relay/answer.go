@@ -150,18 +150,20 @@ func (c *conn) answerBody(up *upstream, framing *body) End {
 			}
 			return c.ended(err)
 		}
-		p := b.unread()
+		p, before := b.unread(), *framing
 		n, err := framing.take(p)
 		if err != nil {
 			return c.raw(up, b)
 		}
 		b.r += n
 		x.bodyBytes += int64(n)
-		if b == c.out {
-			x.responseSeen += n
-		}
 		if c.write(p[:n]) != nil {
 			return c.lost()
+		}
+		if b == c.out {
+			x.responseSeen += n
+		} else {
+			x.tail.add(before.data(p[:n]), &c.s.bufs)
 		}
 	}
 	return EndComplete

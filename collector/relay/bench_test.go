@@ -72,7 +72,7 @@ func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) 
 }
 func (h *benchHandler) Sending(*Exchange)                                      {}
 func (h *benchHandler) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte { return dst }
-func (h *benchHandler) Done(*Exchange)                                         {}
+func (h *benchHandler) Done(x *Exchange)                                       { x.ResponseTail() }
 
 // bare starts a server whose handler does nothing, before an upstream that
 // always answers resp.
@@ -84,6 +84,7 @@ func bare(tb testing.TB, resp string) (addr string) {
 		Timeouts:       DefaultTimeouts(),
 		MaxHeadBytes:   64 << 10,
 		InspectBytes:   64 << 10,
+		TailBytes:      16 << 10,
 		MaxIdlePerHost: 128,
 	})
 	go srv.Serve(front)

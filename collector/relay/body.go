@@ -1,7 +1,5 @@
 package relay
 
-import "bytes"
-
 // body follows the framing of a message body as its bytes pass.
 type body struct {
 	kind  bodyKind
@@ -201,27 +199,31 @@ func unhex(c byte) byte {
 	return lower(c) - 'a' + 10
 }
 
-// dechunk takes the framing out of the first bytes of a chunked body, which
-// were taken as well-formed, and moves the data together in place.
-func dechunk(p []byte) []byte {
-	data := p[:0]
-	for rest := p; ; {
-		size, i := int64(0), 0
-		for i < len(rest) && isHex(rest[i]) {
-			size = size<<4 | int64(unhex(rest[i]))
-			i++
-		}
-		eol := bytes.IndexByte(rest[i:], '\n')
-		if eol < 0 || size == 0 {
-			return data
-		}
-		rest = rest[i+eol+1:]
-		n := min(int64(len(rest)), size)
-		data = append(data, rest[:n]...)
-		rest = rest[n:]
-		if len(rest) < len("\r\n") {
-			return data
-		}
-		rest = rest[len("\r\n"):]
+// data moves together, in place, what of p is data and no framing. p is to be
+// what take has taken from b's state on.
+func (b *body) data(p []byte) []byte {
+	if b.kind != bodyChunked {
+		return p
 	}
+	data := p[:0]
+	for n := 0; n < len(p); {
+		if b.state != chunkData {
+			b.chunkByte(p[n]) //nolint:errcheck // it was taken before
+			n++
+			continue
+		}
+		k := int(min(int64(len(p)-n), b.left))
+		data = append(data, p[n:n+k]...)
+		n += k
+		if b.left -= int64(k); b.left == 0 {
+			b.state = chunkDataCR
+		}
+	}
+	return data
+}
+
+// dechunk is data for the first bytes of a chunked body.
+func dechunk(p []byte) []byte {
+	b := body{kind: bodyChunked}
+	return b.data(p)
 }

@@ -77,6 +77,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, side: make(chan struct{}, 1)}
 	c.cl.init(nc, &s.bufs)
 	c.x.limit = s.cfg.InspectBytes
+	c.x.tail.size = min(s.cfg.TailBytes, s.bufs.largeSize/4)
 	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
 		ap := a.AddrPort()
 		c.x.Client = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
@@ -168,6 +169,7 @@ func (c *conn) release() {
 	bufs.put(c.out)
 	bufs.put(c.rest)
 	c.out, c.rest = nil, nil
+	c.x.tail.release(bufs)
 	if c.next != nil {
 		bufs.put(c.in)
 		c.in, c.next = c.next, nil

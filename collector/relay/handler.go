@@ -78,6 +78,7 @@ type Exchange struct {
 	unchunked []byte // copy of a chunked request body
 	plain     bool   // the response body was unchunked, into plainBody
 	plainBody []byte
+	tail      tail // of the response body
 }
 
 // RequestBytes counts what was read of the request, head and body.
@@ -101,18 +102,35 @@ func (x *Exchange) RequestBody() (prefix []byte, whole bool) {
 
 // ResponseBody is RequestBody for the response. It is for Done alone.
 func (x *Exchange) ResponseBody() (prefix []byte, whole bool) {
-	prefix = x.out[x.outAt : x.outAt+x.responseSeen]
-	whole = x.responseDone && x.bodyBytes == int64(x.responseSeen)
-	if x.Response.chunked && !x.plain {
+	p := x.kept()
+	n := min(len(p), x.limit)
+	return p[:n], x.responseDone && x.bodyBytes == int64(x.responseSeen) && n == len(p)
+}
+
+// ResponseTail returns the last bytes, up to Config.TailBytes, of a body that
+// goes on after what ResponseBody returns; nil where it broke off. It is for
+// Done alone.
+func (x *Exchange) ResponseTail() []byte {
+	if !x.responseDone {
+		return nil
+	}
+	p := x.kept()
+	return x.tail.after(p[min(len(p), x.limit):])
+}
+
+// kept returns what was kept of the response body in one piece, without the
+// framing of chunks.
+func (x *Exchange) kept() []byte {
+	p := x.out[x.outAt : x.outAt+x.responseSeen]
+	if !x.Response.chunked {
+		return p
+	}
+	if !x.plain {
 		// Everything was passed on: the memory is free to be changed.
 		x.plain = true
-		x.plainBody = dechunk(prefix)
+		x.plainBody = dechunk(p)
 	}
-	if x.plain {
-		prefix = x.plainBody
-	}
-	n := min(len(prefix), x.limit)
-	return prefix[:n], whole && n == len(prefix)
+	return x.plainBody
 }
 
 func (x *Exchange) reset(now time.Time) {

@@ -47,6 +47,7 @@ type note struct {
 	reqWhole      bool
 	respBody      string
 	respWhole     bool
+	respTail      string
 	began         bool
 	firstByte     bool
 	upstreamKnown bool
@@ -67,6 +68,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		Timeouts:       testTimeouts(),
 		MaxHeadBytes:   64 << 10,
 		InspectBytes:   64 << 10,
+		TailBytes:      16 << 10,
 		MaxIdlePerHost: 16,
 	}
 	for _, c := range change {
@@ -150,7 +152,7 @@ func (h *testHandler) Done(x *Exchange) {
 	b, whole := x.RequestBody()
 	n.reqBody, n.reqWhole = string(b), whole
 	b, whole = x.ResponseBody()
-	n.respBody, n.respWhole = string(b), whole
+	n.respBody, n.respWhole, n.respTail = string(b), whole, string(x.ResponseTail())
 	select {
 	case h.rig.told <- n:
 	default: // a test that does not look

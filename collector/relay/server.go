@@ -50,7 +50,9 @@ type Config struct {
 	Timeouts     Timeouts
 	MaxHeadBytes int // of one head
 	// InspectBytes is how much of a body an Exchange shows.
-	InspectBytes   int
+	InspectBytes int
+	// TailBytes is how much it shows of the end of a longer one.
+	TailBytes      int
 	MaxIdlePerHost int // upstream connections kept for one Key
 }
 

@@ -1,0 +1,49 @@
+package relay
+
+// tail keeps the last bytes of a body that did not fit the buffer of its
+// beginning.
+type tail struct {
+	size int     // bytes to keep
+	b    *buffer // nil until there are any; as much as size is free before them
+}
+
+// add adds what came next of the body.
+func (t *tail) add(p []byte, bufs *buffers) {
+	if t.size == 0 {
+		return
+	}
+	if t.b == nil {
+		t.b = bufs.getLarge()
+		t.b.w = t.size
+	}
+	p = p[max(0, len(p)-t.size):]
+	if len(p) > len(t.b.free()) {
+		t.b.w = t.size + copy(t.b.b[t.size:], t.last())
+	}
+	t.b.w += copy(t.b.free(), p)
+}
+
+// last returns the last size bytes that were added, or all if they are fewer.
+func (t *tail) last() []byte {
+	return t.b.b[max(t.size, t.b.w-t.size):t.b.w]
+}
+
+// after returns the last size bytes of p and all that was added.
+func (t *tail) after(p []byte) []byte {
+	p = p[max(0, len(p)-t.size):]
+	if t.b == nil {
+		return p
+	}
+	missing := min(t.size-len(t.last()), len(p))
+	if missing <= 0 {
+		return t.last()
+	}
+	start := t.size - missing
+	copy(t.b.b[start:], p[len(p)-missing:])
+	return t.b.b[start:t.b.w]
+}
+
+func (t *tail) release(bufs *buffers) {
+	bufs.put(t.b)
+	t.b = nil
+}
