@@ -17,8 +17,11 @@ var assets embed.FS
 
 // templates are the pages. Their text is ours; all else is escaped.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"stamp": stamp,
-	"took":  took,
+	"stamp":   stamp,
+	"isoTime": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
+	"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05.000Z") },
+	"day":     func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	"took":    took,
 }).ParseFS(assets, "assets/*.html"))
 
 // pages serves the journal for people to read.
@@ -104,7 +107,7 @@ func stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, assets, "assets/style.css")
 }
 
-// stamp writes a time for a table, in UTC.
+// stamp writes a time for people, in UTC.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
 
 // took writes a duration of seconds for a table.
