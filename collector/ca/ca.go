@@ -186,7 +186,11 @@ func (c *CA) Refresh() error {
 // It is published at once and signs after the overlap.
 func (c *CA) Rotate() error {
 	return c.change(func(all []*authority, now time.Time) ([]*authority, error) {
-		if c.provided(all, now) && all[len(all)-1] != (&view{all: all}).current(&c.permitted, now, c.overlap) {
+		current := (&view{all: all}).current(&c.permitted, now, c.overlap)
+		waits := func(a *authority) bool {
+			return a != current && c.suits(a, now) && (a.published.IsZero() || now.Before(a.published.Add(c.overlap)))
+		}
+		if slices.ContainsFunc(all, waits) {
 			return all, nil
 		}
 		return c.appendNew(all, now)
@@ -199,14 +203,17 @@ func (c *CA) Replace() error {
 	return c.change(func(_ []*authority, now time.Time) ([]*authority, error) { return c.appendNew(nil, now) })
 }
 
-// provided reports whether no authority needs to be made: one has the right
-// names, and more to live than its successor must be public plus a leaf's life.
+// provided reports whether no authority needs to be made.
 func (c *CA) provided(all []*authority, now time.Time) bool {
+	return slices.ContainsFunc(all, func(a *authority) bool { return c.suits(a, now) })
+}
+
+// suits reports whether a has the right names, and more to live than its
+// successor must be public plus a leaf's life.
+func (c *CA) suits(a *authority, now time.Time) bool {
 	lead := c.overlap + min(leafLife, c.validity/4)
-	return slices.ContainsFunc(all, func(a *authority) bool {
-		return a.live(now) && now.Before(a.cert.NotAfter.Add(-lead)) &&
-			slices.Equal(a.cert.PermittedDNSDomains, c.permitted.domains)
-	})
+	return a.live(now) && now.Before(a.cert.NotAfter.Add(-lead)) &&
+		slices.Equal(a.cert.PermittedDNSDomains, c.permitted.domains)
 }
 
 func (c *CA) appendNew(all []*authority, now time.Time) ([]*authority, error) {

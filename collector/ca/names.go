@@ -3,7 +3,6 @@ package ca
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
@@ -92,12 +91,17 @@ func isUnder(host, domain string) bool {
 	return ok && (rest == "" || rest[len(rest)-1] == '.')
 }
 
+// isIP reports whether host is an IP address, or what browsers and resolvers
+// take for one: a name that ends in a number.
 func isIP(host string) bool {
-	if strings.Contains(host, ":") || strings.HasPrefix(host, "[") {
+	if strings.ContainsAny(host, ":[") {
 		return true
 	}
-	_, err := netip.ParseAddr(host)
-	return err == nil
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if hex, ok := strings.CutPrefix(last, "0x"); ok {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 // isDNSName reports whether host is a DNS name in canonical form. Underscores

@@ -16,21 +16,21 @@ type view struct {
 // (zero: until the view changes). It is the newest that programs had overlap to
 // learn of; while there is none, the one they have known longest. nil is none.
 func (v *view) signer(host string, now time.Time, overlap time.Duration) (a *authority, until time.Time) {
-	var eldest *authority
-	for _, a := range slices.Backward(v.all) {
-		if a.published.IsZero() || !a.live(now) || !a.covers(host) {
+	var next time.Time // when the first of those passed over will sign
+	for _, b := range slices.Backward(v.all) {
+		if b.published.IsZero() || !b.live(now) || !b.covers(host) {
 			continue
 		}
-		ripe := a.published.Add(overlap)
+		a, until = b, next
+		ripe := b.published.Add(overlap)
 		if !now.Before(ripe) {
-			return a, until
+			break
 		}
-		eldest = a
-		if until.IsZero() || ripe.Before(until) {
-			until = ripe
+		if next.IsZero() || ripe.Before(next) {
+			next = ripe
 		}
 	}
-	return eldest, until
+	return a, until
 }
 
 // current returns the authority that stands for the whole: the one that signs

@@ -1,0 +1,325 @@
+package ca
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestLeaf(t *testing.T) {
+	clk := newClock()
+	c := mustOpen(t, Config{Now: clk.Now})
+	leaf := mustCert(t, c, "Monitor.API.ksyun.com.")
+	ca := c.view.Load().all[0].cert
+	now := clk.Now()
+	switch {
+	case leaf.Subject.String() != "":
+		t.Errorf("subject %q, want none", leaf.Subject)
+	case len(leaf.DNSNames) != 1 || leaf.DNSNames[0] != host || len(leaf.IPAddresses)+len(leaf.URIs)+len(leaf.EmailAddresses) > 0:
+		t.Errorf("names %q and more, want the host alone", leaf.DNSNames)
+	case !leaf.NotBefore.Equal(now.Add(-time.Hour)):
+		t.Errorf("valid from %v, want an hour ago", leaf.NotBefore)
+	case leaf.NotAfter.Sub(leaf.NotBefore) != 24*time.Hour:
+		t.Errorf("valid for %v, want 24h", leaf.NotAfter.Sub(leaf.NotBefore))
+	case leaf.IsCA || leaf.KeyUsage != x509.KeyUsageDigitalSignature:
+		t.Error("the leaf can do more than serve")
+	case len(leaf.ExtKeyUsage) != 1 || leaf.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth:
+		t.Errorf("extended usage %v", leaf.ExtKeyUsage)
+	case string(leaf.AuthorityKeyId) != string(ca.SubjectKeyId) || len(leaf.SubjectKeyId) != 20:
+		t.Error("the key identifiers do not lead to the CA")
+	case leaf.SerialNumber.BitLen() > 128 || leaf.SerialNumber.BitLen() < 64:
+		t.Errorf("serial number of %d bits", leaf.SerialNumber.BitLen())
+	case leaf.SerialNumber.Cmp(ca.SerialNumber) == 0:
+		t.Error("the serial number is the CA's")
+	}
+}
+
+func TestAuthority(t *testing.T) {
+	clk := newClock()
+	c := mustOpen(t, Config{Now: clk.Now, Validity: 48 * time.Hour})
+	ca := c.view.Load().all[0].cert
+	switch {
+	case !ca.IsCA || !ca.MaxPathLenZero || ca.KeyUsage != x509.KeyUsageCertSign:
+		t.Error("the CA may sign other CAs, or do more than sign")
+	case len(ca.ExtKeyUsage) != 1 || ca.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth:
+		t.Errorf("extended usage %v", ca.ExtKeyUsage)
+	case !ca.PermittedDNSDomainsCritical || len(ca.PermittedDNSDomains) != 1 || ca.PermittedDNSDomains[0] != "api.ksyun.com":
+		t.Errorf("permitted %q, critical %v", ca.PermittedDNSDomains, ca.PermittedDNSDomainsCritical)
+	case fmt.Sprint(ca.ExcludedIPRanges) != "[0.0.0.0/0 ::/0]":
+		t.Errorf("excluded %v", ca.ExcludedIPRanges)
+	case string(ca.SubjectKeyId) != string(ca.AuthorityKeyId) || len(ca.SubjectKeyId) != 20:
+		t.Error("key identifiers are missing")
+	case !ca.NotAfter.Equal(clk.Now().Add(48*time.Hour)) || !c.NotAfter().Equal(ca.NotAfter):
+		t.Errorf("valid until %v", ca.NotAfter)
+	}
+}
+
+func TestLeafIsRenewed(t *testing.T) {
+	clk := newClock()
+	c := mustOpen(t, Config{Now: clk.Now, Validity: 30 * time.Hour, Overlap: time.Hour})
+	first := mustCert(t, c, host)
+	clk.add(15 * time.Hour)
+	if mustCert(t, c, host) != first {
+		t.Error("renewed with a third of its life to go")
+	}
+	clk.add(time.Hour)
+	second := mustCert(t, c, host)
+	if second == first {
+		t.Error("not renewed with less than a third of its life to go")
+	}
+	// The CA ends before the second leaf would.
+	if end := c.NotAfter(); !second.NotAfter.Equal(end) {
+		t.Errorf("the leaf lives until %v, the CA until %v", second.NotAfter, end)
+	}
+	// A clock that is set right again.
+	clk.add(-16 * time.Hour)
+	clk.add(-30 * time.Minute)
+	if back := mustCert(t, c, host); clk.Now().Before(back.NotBefore) {
+		t.Errorf("served a leaf from %v at %v", back.NotBefore, clk.Now())
+	}
+}
+
+// TestClockLeaps has the CA expire while nobody looks after it.
+func TestClockLeaps(t *testing.T) {
+	for name, leap := range map[string]time.Duration{"ahead": 1000 * 24 * time.Hour, "back": -1000 * 24 * time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			clk := newClock()
+			c := mustOpen(t, Config{Now: clk.Now, Dir: privateDir(t)})
+			mustCert(t, c, host)
+			clk.add(leap)
+			leaf := mustCert(t, c, host)
+			if err := trusts(c.PEM(), leaf, host, clk.Now()); err != nil {
+				t.Errorf("after the leap: %v", err)
+			}
+		})
+	}
+}
+
+func TestMintedOnce(t *testing.T) {
+	const hosts, callers = 200, 1000
+	c := mustOpen(t, Config{CacheSize: hosts})
+	var (
+		start sync.WaitGroup
+		done  sync.WaitGroup
+		certs [hosts]atomic.Pointer[tls.Certificate]
+	)
+	start.Add(1)
+	for i := range callers {
+		done.Go(func() {
+			start.Wait()
+			for j := range hosts {
+				n := (i + j) % hosts
+				cert, err := c.Certificate(fmt.Sprintf("h%d.api.ksyun.com", n))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if !certs[n].CompareAndSwap(nil, cert) && certs[n].Load() != cert {
+					t.Errorf("host %d has two certificates", n)
+					return
+				}
+			}
+		})
+	}
+	start.Done()
+	done.Wait()
+	s := c.Stats()
+	if s.Minted != hosts || s.Cached != hosts || s.Evicted != 0 {
+		t.Errorf("%d minted, %d cached, %d evicted, want %d, %d, 0", s.Minted, s.Cached, s.Evicted, hosts, hosts)
+	}
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	const size = 8
+	c := mustOpen(t, Config{CacheSize: size})
+	var done sync.WaitGroup
+	for i := range 8 {
+		done.Go(func() {
+			for j := range 100 {
+				h := fmt.Sprintf("h%d.api.ksyun.com", (i*7+j)%50)
+				cert, err := c.Certificate(h)
+				if err != nil || cert.Leaf.DNSNames[0] != h {
+					t.Errorf("%s: %v, %v", h, cert, err)
+				}
+				if n := c.Stats().Cached; n > size {
+					t.Errorf("%d hosts cached, want at most %d", n, size)
+				}
+			}
+		})
+	}
+	done.Wait()
+
+	// The least recently used goes first.
+	for i := range size {
+		mustCert(t, c, fmt.Sprintf("h%d.api.ksyun.com", i))
+	}
+	kept, gone := mustCert(t, c, "h0.api.ksyun.com"), mustCert(t, c, "h1.api.ksyun.com")
+	for i := range size - 2 {
+		mustCert(t, c, fmt.Sprintf("new%d.api.ksyun.com", i))
+	}
+	mustCert(t, c, "h0.api.ksyun.com")
+	mustCert(t, c, "newest.api.ksyun.com")
+	if mustCert(t, c, "h0.api.ksyun.com") != kept {
+		t.Error("the most recently used was evicted")
+	}
+	if mustCert(t, c, "h1.api.ksyun.com") == gone {
+		t.Error("the least recently used was kept")
+	}
+}
+
+// TestFailureIsNotKept has the minting fail once.
+func TestFailureIsNotKept(t *testing.T) {
+	c := mustOpen(t, Config{})
+	v := &view{}
+	_, f, mine := c.cache.get(host, v, time.Now())
+	if !mine {
+		t.Fatal("there is a flight already")
+	}
+	waiting := make(chan error)
+	go func() {
+		_, err := c.Certificate(host)
+		waiting <- err
+	}()
+	f.err = errNoAuthority
+	c.cache.land(host, f)
+	// The waiter either waited for the flight or came after it.
+	if err := <-waiting; err != nil && !errors.Is(err, errNoAuthority) {
+		t.Error(err)
+	}
+	mustCert(t, c, host)
+}
+
+// handshake connects a program to a server of ours.
+func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
+	t.Helper()
+	a, b := net.Pipe()
+	deadline := time.Now().Add(10 * time.Second)
+	a.SetDeadline(deadline)
+	b.SetDeadline(deadline)
+	done := make(chan error, 1)
+	go func() {
+		defer b.Close()
+		s := tls.Server(b, server)
+		err := s.Handshake()
+		if err == nil {
+			_, err = s.Write([]byte("x")) // brings the session ticket along
+		}
+		done <- err
+	}()
+	c := tls.Client(a, client)
+	clientErr = c.Handshake()
+	if clientErr == nil {
+		_, clientErr = io.ReadFull(c, make([]byte, 1))
+	}
+	state = c.ConnectionState()
+	a.Close()
+	return state, clientErr, <-done
+}
+
+func TestTLSConfig(t *testing.T) {
+	c := mustOpen(t, Config{})
+	bundle, err := c.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(bundle)
+	server, err := c.TLSConfig(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		client *tls.Config
+		ok     bool
+	}{
+		"plain":          {&tls.Config{ServerName: host}, true},
+		"case":           {&tls.Config{ServerName: "MONITOR.api.ksyun.com"}, true},
+		"TLS 1.2":        {&tls.Config{ServerName: host, MaxVersion: tls.VersionTLS12}, true},
+		"TLS 1.1":        {&tls.Config{ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, false},
+		"h2 or http/1.1": {&tls.Config{ServerName: host, NextProtos: []string{"h2", "http/1.1"}}, true},
+		"h2 only":        {&tls.Config{ServerName: host, NextProtos: []string{"h2"}}, false},
+		"another host":   {&tls.Config{ServerName: "kec.api.ksyun.com"}, false},
+		"foreign host":   {&tls.Config{ServerName: "example.com"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.client.RootCAs = pool
+			state, err, serverErr := handshake(t, server, tc.client)
+			if (err == nil && serverErr == nil) != tc.ok {
+				t.Fatalf("client: %v, server: %v, want ok %v", err, serverErr, tc.ok)
+			}
+			if tc.ok && len(tc.client.NextProtos) > 0 && state.NegotiatedProtocol != "http/1.1" {
+				t.Errorf("protocol %q", state.NegotiatedProtocol)
+			}
+		})
+	}
+
+	t.Run("no server name", func(t *testing.T) {
+		state, err, _ := handshake(t, server, &tls.Config{InsecureSkipVerify: true})
+		if err != nil || state.PeerCertificates[0].VerifyHostname(host) != nil {
+			t.Errorf("got %v, want the certificate of the host asked for", err)
+		}
+	})
+
+	t.Run("sessions resume", func(t *testing.T) {
+		again, err := c.TLSConfig(host + ".")
+		if err != nil || again != server {
+			t.Fatalf("another configuration for the same host, %v", err)
+		}
+		client := &tls.Config{ServerName: host, RootCAs: pool, ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+		for i := range 2 {
+			state, err, serverErr := handshake(t, server, client)
+			if err != nil || serverErr != nil || state.DidResume != (i == 1) {
+				t.Errorf("connection %d: %v, %v, resumed %v", i, err, serverErr, state.DidResume)
+			}
+		}
+	})
+
+	t.Run("sessions of other hosts do not", func(t *testing.T) {
+		other, err := c.TLSConfig("kec.api.ksyun.com")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cache := tls.NewLRUClientSessionCache(1)
+		client := &tls.Config{ServerName: host, RootCAs: pool, ClientSessionCache: cache}
+		if _, err, _ := handshake(t, server, client); err != nil {
+			t.Fatal(err)
+		}
+		if state, err, _ := handshake(t, other, client); err == nil || state.DidResume {
+			t.Errorf("a session of %s was resumed at another host", host)
+		}
+	})
+}
+
+func TestCertificateIsReused(t *testing.T) {
+	c := mustOpen(t, Config{})
+	mustCert(t, c, host)
+	if n := testing.AllocsPerRun(100, func() {
+		if _, err := c.Certificate(host); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations to find a certificate", n)
+	}
+	if s := c.Stats(); s.Minted != 1 || s.Hits != 101 {
+		t.Errorf("minted %d, hits %d, want 1 and 101", s.Minted, s.Hits)
+	}
+}
+
+func TestPEMIsPublic(t *testing.T) {
+	c := mustOpen(t, Config{})
+	block, rest := pem.Decode(c.PEM())
+	if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || len(rest) > 0 {
+		t.Errorf("want one certificate, got %s", c.PEM())
+	}
+	if got := fingerprint(block.Bytes); got != c.Fingerprint() || len(got) != 32*3-1 {
+		t.Errorf("fingerprint %q, want %q", c.Fingerprint(), got)
+	}
+}

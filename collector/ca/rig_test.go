@@ -1,0 +1,146 @@
+package ca
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+const (
+	host    = "monitor.api.ksyun.com"
+	openEnv = "KSYUN_TAP_TEST_OPEN_CA"
+)
+
+// TestMain is also the other process of TestProcessesShareDirectory.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(openEnv); dir != "" {
+		c, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		fmt.Print(c.Fingerprint())
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var names = []string{"*.api.ksyun.com"}
+
+// rootPEM is a root as a system has it.
+var rootPEM = sync.OnceValue(func() []byte { return selfSigned("Some Root") })
+
+func selfSigned(name string) []byte {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC),
+		NotAfter:     time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
+		IsCA:         true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: blockCert, Bytes: der})
+}
+
+func testRoots() ([]byte, error) { return rootPEM(), nil }
+
+// clock is a clock that stands still until moved.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+// mustOpen opens a CA for names with the test's roots.
+func mustOpen(tb testing.TB, cfg Config) *CA {
+	tb.Helper()
+	if cfg.Permitted == nil {
+		cfg.Permitted = names
+	}
+	if cfg.Roots == nil {
+		cfg.Roots = testRoots
+	}
+	c, err := Open(cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+// privateDir returns the name of a directory that Open is to make.
+func privateDir(tb testing.TB) string { return filepath.Join(tb.TempDir(), "ca") }
+
+func mustCert(tb testing.TB, c *CA, host string) *x509.Certificate {
+	tb.Helper()
+	cert, err := c.Certificate(host)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return cert.Leaf
+}
+
+// trusts returns nil if a program that trusts what is in pem accepts cert for
+// host.
+func trusts(pem []byte, cert *x509.Certificate, host string, now time.Time) error {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("no certificate in %q", pem)
+	}
+	_, err := cert.Verify(x509.VerifyOptions{Roots: pool, DNSName: host, CurrentTime: now})
+	return err
+}
+
+func mustRead(tb testing.TB, elem ...string) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(elem...))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+func mustWrite(tb testing.TB, path string, data []byte, mode os.FileMode) {
+	tb.Helper()
+	if err := os.WriteFile(path, data, mode); err != nil {
+		tb.Fatal(err)
+	}
+	if err := os.Chmod(path, mode); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// count returns how many certificates are in p.
+func count(p []byte) int { return bytes.Count(p, []byte("BEGIN CERTIFICATE")) }

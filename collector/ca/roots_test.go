@@ -1,0 +1,99 @@
+package ca
+
+import (
+	"errors"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestSystemRoots(t *testing.T) {
+	dir := t.TempDir()
+	one, two := selfSigned("One"), selfSigned("Two")
+	mustWrite(t, filepath.Join(dir, "one.pem"), one, 0o644)
+	mustWrite(t, filepath.Join(dir, "two.pem"), two, 0o644)
+	f := func(file, dirs string, want int, wantErr string) {
+		t.Helper()
+		t.Setenv("SSL_CERT_FILE", file)
+		t.Setenv("SSL_CERT_DIR", dirs)
+		got, err := SystemRoots()
+		if wantErr != "" {
+			if err == nil || !strings.Contains(err.Error(), wantErr) {
+				t.Errorf("%q, %q: error %v, want %s", file, dirs, err, wantErr)
+			}
+			return
+		}
+		if err != nil || count(got) != want {
+			t.Errorf("%q, %q: %d certificates, %v, want %d", file, dirs, count(got), err, want)
+		}
+	}
+	f(filepath.Join(dir, "one.pem"), "", 1, "")
+	f(filepath.Join(dir, "one.pem"), dir, 3, "")
+	f(filepath.Join(dir, "one.pem"), dir+":"+dir, 5, "")
+	f(filepath.Join(dir, "none.pem"), "", 0, "read SSL_CERT_FILE: ")
+	f(dir, "", 0, "is not a file")
+	f(filepath.Join(dir, "one.pem"), filepath.Join(dir, "none"), 0, "read SSL_CERT_DIR: ")
+}
+
+func TestSystemRootsWhereNoneAre(t *testing.T) {
+	old := rootFiles
+	t.Cleanup(func() { rootFiles = old })
+	t.Setenv("SSL_CERT_FILE", "")
+	t.Setenv("SSL_CERT_DIR", "")
+	file := filepath.Join(t.TempDir(), "roots.pem")
+	rootFiles = []string{filepath.Join(t.TempDir(), "none"), file}
+	if _, err := Open(Config{Dir: privateDir(t), Permitted: names}); err == nil || !strings.Contains(err.Error(), "install ca-certificates") {
+		t.Errorf("error %v", err)
+	}
+	mustWrite(t, file, rootPEM(), 0o644)
+	if roots, err := SystemRoots(); err != nil || string(roots) != string(rootPEM()) {
+		t.Errorf("the second file: %s, %v", roots, err)
+	}
+}
+
+func TestMergeBundle(t *testing.T) {
+	ours := mustOpen(t, Config{}).PEM()
+	earlier := mustOpen(t, Config{}).PEM()
+	one, two := string(selfSigned("One")), string(selfSigned("Two"))
+	f := func(roots, want string) {
+		t.Helper()
+		got, err := mergeBundle([]byte(roots), ours)
+		if err != nil || string(got) != want+string(ours) {
+			t.Errorf("got %s, %v\nwant %s", got, err, want)
+		}
+	}
+	f(one+two, one+two)
+	f(two+one+two, two+one)
+	f("# One\r\n"+strings.ReplaceAll(one, "\n", "\r\n")+"\n\n# Two\n"+strings.TrimSpace(two), one+two)
+	// SSL_CERT_FILE leads to a bundle of ours, or of another tap.
+	f(one+string(ours), one)
+	f(one+string(earlier)+two, one+two)
+	for _, roots := range []string{"", "nonsense", string(earlier)} {
+		if _, err := mergeBundle([]byte(roots), ours); err == nil {
+			t.Errorf("a bundle without roots from %q", roots)
+		}
+	}
+}
+
+// TestRootsChange has the system's roots change, and then go.
+func TestRootsChange(t *testing.T) {
+	dir := privateDir(t)
+	roots, rootsErr := rootPEM(), error(nil)
+	c := mustOpen(t, Config{Dir: dir, Roots: func() ([]byte, error) { return roots, rootsErr }})
+	roots = append(append([]byte{}, roots...), selfSigned("New")...)
+	if err := c.Refresh(); err != nil || count(mustRead(t, dir, bundleFile)) != 3 {
+		t.Errorf("a root was added: %v, %d certificates", err, count(mustRead(t, dir, bundleFile)))
+	}
+	roots, rootsErr = nil, errors.New("no roots today")
+	// The error is told; what was published before goes on being so, with the
+	// next authority.
+	if err := c.Rotate(); !errors.Is(err, rootsErr) {
+		t.Errorf("error %v", err)
+	}
+	if n := count(mustRead(t, dir, bundleFile)); n != 4 {
+		t.Errorf("%d certificates in the bundle, want 2 roots and 2 of ours", n)
+	}
+	if c.Authorities()[1].Published.IsZero() {
+		t.Error("the next authority does not count as published")
+	}
+}

@@ -1,0 +1,304 @@
+package ca
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// signedBy names the authority that signed cert by its place in the view, from 0.
+func signedBy(t *testing.T, c *CA, cert *x509.Certificate) string {
+	t.Helper()
+	for _, a := range c.view.Load().all {
+		if string(a.cert.SubjectKeyId) == string(cert.AuthorityKeyId) {
+			return a.cert.Subject.CommonName
+		}
+	}
+	t.Fatal("a leaf of no authority of ours")
+	return ""
+}
+
+// TestRotation walks through the life of an authority of 16 hours with an
+// overlap of 4, made at 0: its successor is made at 8 and signs from 12.
+func TestRotation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := privateDir(t)
+		var changes atomic.Int64
+		c := mustOpen(t, Config{Dir: dir, Validity: 16 * time.Hour, Overlap: 4 * time.Hour, OnChange: func() { changes.Add(1) }, OnError: func(err error) { t.Error(err) }})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go c.Maintain(ctx)
+
+		first := signedBy(t, c, mustCert(t, c, host))
+		at := time.Duration(0)
+		until := func(d time.Duration) {
+			<-time.After(d - at)
+			at = d
+			synctest.Wait()
+		}
+
+		until(8*time.Hour - time.Minute)
+		if n := len(c.Authorities()); n != 1 || changes.Load() != 0 {
+			t.Fatalf("%d authorities and %d changes before it is time", n, changes.Load())
+		}
+		until(8*time.Hour + 2*time.Minute)
+		second := c.Authorities()[1].Name
+		for _, f := range []string{certFile, bundleFile} {
+			pem := mustRead(t, dir, f)
+			if want := map[string]int{certFile: 2, bundleFile: 3}[f]; count(pem) != want {
+				t.Errorf("%d certificates in %s, want %d", count(pem), f, want)
+			}
+		}
+		if changes.Load() != 1 {
+			t.Errorf("told of %d changes, want 1", changes.Load())
+		}
+		if got := signedBy(t, c, mustCert(t, c, host)); got != first {
+			t.Error("the successor signs as soon as it is made")
+		}
+		until(12*time.Hour - time.Minute)
+		if got := signedBy(t, c, mustCert(t, c, host)); got != first {
+			t.Error("the successor signs before it was public for the overlap")
+		}
+		if a := c.Authorities(); !a[0].Signing || a[1].Signing {
+			t.Error("the successor is said to sign before it does")
+		}
+		// A leaf made a moment ago is replaced, though it has long to live.
+		until(12*time.Hour + 2*time.Minute)
+		if got := signedBy(t, c, mustCert(t, c, host)); got != second {
+			t.Error("the successor does not sign after the overlap")
+		}
+		if a := c.Authorities(); a[0].Signing || !a[1].Signing || c.Fingerprint() != a[1].Fingerprint {
+			t.Error("the successor is not said to sign")
+		}
+		until(16*time.Hour + 2*time.Minute)
+		// The first is over, and it is time for the third.
+		if a := c.Authorities(); len(a) != 2 || a[0].Name != second {
+			t.Errorf("after the end of the first: %v", a)
+		}
+		if n := count(mustRead(t, dir, certFile)); n != 2 {
+			t.Errorf("%d certificates in ca.pem after the end of the first, want 2", n)
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
+
+// TestProgramsGoOnTrusting has a program start every few hours, and checks all
+// leaves it is served for as long as the overlap against what it read then.
+func TestProgramsGoOnTrusting(t *testing.T) {
+	type program struct {
+		started time.Time
+		trusted []byte
+	}
+	for _, cfg := range []Config{
+		{},
+		{Validity: 60 * 24 * time.Hour, Overlap: 5 * 24 * time.Hour},
+		{Validity: 2 * time.Hour},
+		{Validity: 24 * time.Hour, Overlap: time.Hour},
+	} {
+		t.Run(fmt.Sprintf("%v,%v", cfg.Validity, cfg.Overlap), func(t *testing.T) {
+			clk := newClock()
+			cfg.Now = clk.Now
+			c := mustOpen(t, cfg)
+			step := c.validity / 200
+			var running []program
+			most := 0
+			for range 700 {
+				clk.add(step)
+				if err := c.Refresh(); err != nil {
+					t.Fatal(err)
+				}
+				most = max(most, len(c.Authorities()))
+				running = append(running, program{clk.Now(), c.PEM()})
+				leaf := mustCert(t, c, host)
+				for clk.Now().Sub(running[0].started) > c.overlap {
+					running = running[1:]
+				}
+				for _, p := range running[:1] {
+					if err := trusts(p.trusted, leaf, host, clk.Now()); err != nil {
+						t.Fatalf("a program started %v ago: %v", clk.Now().Sub(p.started), err)
+					}
+				}
+				if err := trusts(c.PEM(), leaf, host, clk.Now()); err != nil {
+					t.Fatalf("a program started now: %v", err)
+				}
+			}
+			if made := c.Stats().Made; made < 3 || most > 5 {
+				t.Errorf("%d authorities made, %d at a time; want 3 or more, 5 at most", made, most)
+			}
+		})
+	}
+}
+
+func TestReopen(t *testing.T) {
+	dir := privateDir(t)
+	clk := newClock()
+	cfg := Config{Dir: dir, Now: clk.Now}
+	first := mustOpen(t, cfg).Fingerprint()
+	files := [][]byte{mustRead(t, dir, keyFile), mustRead(t, dir, certFile), mustRead(t, dir, bundleFile)}
+	clk.add(24 * time.Hour)
+	if again := mustOpen(t, cfg).Fingerprint(); again != first {
+		t.Error("another CA at the second start")
+	}
+	for i, name := range []string{keyFile, certFile, bundleFile} {
+		if string(mustRead(t, dir, name)) != string(files[i]) {
+			t.Errorf("%s changed at the second start", name)
+		}
+	}
+	// The tap was down for as long as the CA had to live.
+	clk.add(40 * 24 * time.Hour)
+	c := mustOpen(t, cfg)
+	if c.Fingerprint() == first || count(mustRead(t, dir, certFile)) != 1 {
+		t.Error("the expired CA was kept")
+	}
+}
+
+// TestPermittedChange opens with other names than the CA was made for.
+func TestPermittedChange(t *testing.T) {
+	dir := privateDir(t)
+	clk := newClock()
+	old := mustOpen(t, Config{Dir: dir, Now: clk.Now, Permitted: []string{"*.api.ksyun.com"}})
+	oldPEM := old.PEM()
+	clk.add(20 * time.Minute)
+	c := mustOpen(t, Config{Dir: dir, Now: clk.Now, Permitted: []string{"*.api.ksyun.com", "kop.example.net"}})
+	if a := c.Authorities(); len(a) != 2 || strings.Join(a[1].Permitted, " ") != "api.ksyun.com kop.example.net" {
+		t.Fatalf("authorities %+v", a)
+	}
+	// Programs that know the old one alone go on; the new name is served at once.
+	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err != nil {
+		t.Errorf("a program that runs: %v", err)
+	}
+	if err := trusts(c.PEM(), mustCert(t, c, "kop.example.net"), "kop.example.net", clk.Now()); err != nil {
+		t.Errorf("the new name: %v", err)
+	}
+	if _, err := old.Certificate("kop.example.net"); !errors.Is(err, ErrRefused) {
+		t.Errorf("a process that permits less: %v, want ErrRefused", err)
+	}
+	// The other process learns of it, and keeps what it needs.
+	if err := old.Refresh(); err != nil || len(old.Authorities()) != 2 || old.Stats().Made != 1 {
+		t.Errorf("the other process: %v, %+v", err, old.Stats())
+	}
+	clk.add(16 * 24 * time.Hour)
+	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err == nil {
+		t.Error("the old CA still signs after the overlap")
+	}
+}
+
+func TestRotateAndReplace(t *testing.T) {
+	clk := newClock()
+	dir := privateDir(t)
+	c := mustOpen(t, Config{Dir: dir, Now: clk.Now})
+	first := c.Fingerprint()
+	for range 3 { // the second finds one that waits
+		if err := c.Rotate(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(c.Authorities()); n != 2 || c.Fingerprint() != first {
+		t.Errorf("%d authorities after rotation, want 2, the first signing", n)
+	}
+	clk.add(c.overlap)
+	if c.Fingerprint() == first {
+		t.Error("the first still signs")
+	}
+	other := mustOpen(t, Config{Dir: dir, Now: clk.Now})
+	if err := c.Replace(); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(c.Authorities()); n != 1 || count(mustRead(t, dir, certFile)) != 1 || strings.Count(string(mustRead(t, dir, keyFile)), "PRIVATE KEY") != 2 {
+		t.Errorf("%d authorities after replacement, want 1, in the files too", n)
+	}
+	if err := trusts(c.PEM(), mustCert(t, c, host), host, clk.Now()); err != nil {
+		t.Error(err)
+	}
+	// Others let go of what was replaced.
+	if err := other.Refresh(); err != nil || other.Fingerprint() != c.Fingerprint() {
+		t.Errorf("the other process: %v, %s", err, other.Fingerprint())
+	}
+}
+
+func TestProcessesShareDirectory(t *testing.T) {
+	dir := privateDir(t)
+	var wg sync.WaitGroup
+	prints := make([]string, 8)
+	for i := range prints {
+		wg.Go(func() {
+			if i%2 == 0 {
+				c, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				prints[i] = c.Fingerprint()
+				return
+			}
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), openEnv+"="+dir)
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%v: %s", err, out)
+			}
+			prints[i] = string(out)
+		})
+	}
+	wg.Wait()
+	for i, p := range prints {
+		if p == "" || p != prints[0] {
+			t.Errorf("process %d has CA %q, process 0 %q", i, p, prints[0])
+		}
+	}
+}
+
+// TestDirectoryIsEmptied has someone clean up under a running tap.
+func TestDirectoryIsEmptied(t *testing.T) {
+	dir := privateDir(t)
+	c := mustOpen(t, Config{Dir: dir})
+	key, first := mustRead(t, dir, keyFile), c.Fingerprint()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Refresh(); err != nil {
+		t.Fatal(err)
+	}
+	if c.Fingerprint() != first || string(mustRead(t, dir, keyFile)) != string(key) {
+		t.Error("the CA that programs trust was lost")
+	}
+	if count(mustRead(t, dir, bundleFile)) != 2 {
+		t.Error("the bundle was not published again")
+	}
+}
+
+func TestMaintainTellsErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := privateDir(t)
+		told := make(chan error, 1)
+		c := mustOpen(t, Config{Dir: dir, OnError: func(err error) { told <- err }})
+		mustWrite(t, filepath.Join(dir, keyFile), []byte("nonsense"), 0o600)
+		ctx, cancel := context.WithCancel(t.Context())
+		go c.Maintain(ctx)
+		err := <-told
+		cancel()
+		synctest.Wait()
+		if err == nil || !strings.Contains(err.Error(), "is not a key file of ours") {
+			t.Errorf("told %v", err)
+		}
+		if c.Stats().Failures != 1 {
+			t.Errorf("%d failures counted, want 1", c.Stats().Failures)
+		}
+		// What is in memory serves on, and the file is not touched.
+		mustCert(t, c, host)
+		if string(mustRead(t, dir, keyFile)) != "nonsense" {
+			t.Error("the file was overwritten")
+		}
+	})
+}

@@ -1,0 +1,107 @@
+package ca
+
+import (
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// noSecrets fails if text holds a piece of a private key in a key file, as PEM
+// has it or as a number.
+func noSecrets(t *testing.T, text, keys string) {
+	t.Helper()
+	if strings.Contains(text, "PRIVATE") {
+		t.Errorf("it speaks of a private key: %s", text)
+	}
+	for block, rest := pem.Decode([]byte(keys)); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != blockKey {
+			continue
+		}
+		all, err := parseKeys([]byte(keys))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range all {
+			raw, err := a.key.Bytes()
+			if err != nil {
+				t.Fatal(err)
+			}
+			number := a.key.D //nolint:staticcheck // the number is what must not be seen
+			for _, form := range []string{hex.EncodeToString(raw), number.String(), fmt.Sprintf("%X", raw), fmt.Sprint(raw), string(raw)} {
+				if strings.Contains(text, strings.Trim(form, "[]")[:12]) {
+					t.Errorf("a private key is in %s", text)
+				}
+			}
+		}
+		// What stands before and behind the number is public.
+		body := base64.StdEncoding.EncodeToString(block.Bytes)[48:88]
+		for i := range len(body) - 12 {
+			if strings.Contains(text, body[i:i+12]) {
+				t.Errorf("a piece of a private key is in %s", text)
+			}
+		}
+	}
+}
+
+func TestKeyStaysWhereItIs(t *testing.T) {
+	dir := privateDir(t)
+	c := mustOpen(t, Config{Dir: dir})
+	if err := c.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	mustCert(t, c, host)
+	keys := string(mustRead(t, dir, keyFile))
+	if strings.Count(keys, "BEGIN PRIVATE KEY") != 2 {
+		t.Fatal("the test looks for the wrong thing")
+	}
+	asJSON, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := c.Bundle()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, refused := c.Certificate("example.com")
+	for name, text := range map[string]string{
+		"%v":          fmt.Sprintf("%v", c),
+		"%+v":         fmt.Sprintf("%+v", c),
+		"%#v":         fmt.Sprintf("%#v", c),
+		"%s":          fmt.Sprintf("%s", c),
+		"%x":          fmt.Sprintf("%x", c),
+		"%d, nested":  fmt.Sprintf("%d", []any{c, map[string]any{"ca": c}}),
+		"JSON":        string(asJSON),
+		"Authorities": fmt.Sprintf("%#v", c.Authorities()),
+		"Stats":       fmt.Sprintf("%#v", c.Stats()),
+		"PEM":         string(c.PEM()),
+		"Bundle":      string(bundle),
+		"ca.pem":      string(mustRead(t, dir, certFile)),
+		"bundle.pem":  string(mustRead(t, dir, bundleFile)),
+		"an error":    fmt.Sprint(refused),
+	} {
+		t.Run(name, func(t *testing.T) { noSecrets(t, text, keys) })
+	}
+	if got, want := fmt.Sprintf("%+v", c), "CA "+c.Fingerprint(); got != want {
+		t.Errorf("printed as %s, want %s", got, want)
+	}
+}
+
+// TestRootsWithKeys has the file of the roots hold a private key too.
+func TestRootsWithKeys(t *testing.T) {
+	dir := privateDir(t)
+	other := mustOpen(t, Config{})
+	key, err := x509.MarshalPKCS8PrivateKey(other.view.Load().all[0].key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := append(pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: key}), rootPEM()...)
+	mustOpen(t, Config{Dir: dir, Roots: func() ([]byte, error) { return roots, nil }})
+	if bundle := string(mustRead(t, dir, bundleFile)); strings.Contains(bundle, "PRIVATE") || count([]byte(bundle)) != 2 {
+		t.Errorf("the bundle holds %s", bundle)
+	}
+}

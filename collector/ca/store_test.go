@@ -1,0 +1,345 @@
+package ca
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestModes(t *testing.T) {
+	dir, public := privateDir(t), privateDir(t)
+	mustOpen(t, Config{Dir: dir, PublishDir: public})
+	for path, want := range map[string]fs.FileMode{
+		dir:                               fs.ModeDir | 0o700,
+		filepath.Join(dir, keyFile):       0o600,
+		filepath.Join(dir, lockFile):      0o600,
+		public:                            fs.ModeDir | 0o755,
+		filepath.Join(public, certFile):   0o644,
+		filepath.Join(public, bundleFile): 0o644,
+	} {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode() != want {
+			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
+		}
+	}
+	for dir, want := range map[string]string{dir: "key.pem lock", public: "bundle.pem ca.pem"} {
+		if got := strings.Join(files(t, dir), " "); got != want {
+			t.Errorf("files %s, want %s", got, want)
+		}
+	}
+}
+
+func files(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// TestRefused has a directory with a CA in it made unsafe in many ways. DIR
+// stands for it in the errors.
+func TestRefused(t *testing.T) {
+	f := func(name string, spoil func(t *testing.T, dir string), want string) {
+		t.Run(name, func(t *testing.T) {
+			dir := privateDir(t)
+			mustOpen(t, Config{Dir: dir})
+			before := mustRead(t, dir, keyFile)
+			spoil(t, dir)
+			_, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
+			if err == nil {
+				t.Fatal("opened")
+			}
+			if got := strings.ReplaceAll(err.Error(), dir, "DIR"); !strings.HasPrefix(got, "open CA: "+want) {
+				t.Errorf("error %s\n want %s", got, want)
+			}
+			if len(before) == 0 {
+				t.Error("there was no key")
+			}
+		})
+	}
+	chmod := func(name string, mode fs.FileMode) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for mode, text := range map[fs.FileMode]string{0o755: "0755", 0o710: "0710", 0o701: "0701", 0o720: "0720", 0o777: "0777"} {
+		f("directory "+text, chmod("", mode), `"DIR" has mode `+text+`, which lets others at the CA's key: chmod 700 "DIR"`)
+	}
+	for mode, text := range map[fs.FileMode]string{0o644: "0644", 0o640: "0640", 0o604: "0604", 0o620: "0620", 0o666: "0666"} {
+		f("key "+text, chmod(keyFile, mode), `"DIR/key.pem" has mode `+text+`, which lets others at the CA's key: chmod 600 "DIR/key.pem"`)
+	}
+	replace := func(name string, put func(path string) error) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			path := filepath.Join(dir, name)
+			if err := os.Rename(path, path+".away"); err != nil {
+				t.Fatal(err)
+			}
+			if err := put(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	link := func(path string) error { return os.Symlink(path+".away", path) }
+	f("directory by a link", replace("", link), `"DIR" is a symbolic link: name the directory itself`)
+	f("key by a link", replace(keyFile, link), `"DIR/key.pem" is a symbolic link: name the file itself`)
+	f("lock by a link", replace(lockFile, link), `lock the CA directory: open DIR/lock: `)
+	f("directory is a file", replace("", func(path string) error { return os.WriteFile(path, nil, 0o600) }), `make the CA directory: `)
+	f("key is a directory", replace(keyFile, func(path string) error { return os.Mkdir(path, 0o700) }), `"DIR/key.pem" is not a file`)
+	f("key is a pipe", replace(keyFile, func(path string) error { return syscall.Mkfifo(path, 0o600) }), `"DIR/key.pem" is not a file`)
+	f("key is huge", replace(keyFile, func(path string) error {
+		return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxKeyFile+1))
+	}), `read the CA's key: "DIR/key.pem" is larger than 1048576 bytes`)
+	f("key is empty", replace(keyFile, func(path string) error { return os.WriteFile(path, nil, 0o600) }),
+		`"DIR/key.pem" is not a key file of ours: it holds no authority (move it away to have a new CA made)`)
+}
+
+func TestForeignOwner(t *testing.T) {
+	dir := privateDir(t)
+	c := mustOpen(t, Config{Dir: dir})
+	me := os.Geteuid()
+	c.store.ownedBy = me + 1
+	want := fmt.Sprintf("%q belongs to user %d, not to user %d who runs this: chown %d %q", dir, me, me+1, me+1, dir)
+	if err := c.Refresh(); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+	if _, err := c.store.load(); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("%q belongs to user", filepath.Join(dir, keyFile))) {
+		t.Errorf("the key: error %v", err)
+	}
+}
+
+// TestDamagedKeyFile is left as it is, for what can be saved of it.
+func TestDamagedKeyFile(t *testing.T) {
+	dir := privateDir(t)
+	c := mustOpen(t, Config{Dir: dir})
+	if err := c.Rotate(); err != nil {
+		t.Fatal(err)
+	}
+	whole := string(mustRead(t, dir, keyFile))
+	secondCert := strings.LastIndex(whole, "-----BEGIN CERT")
+	secondKey := strings.LastIndex(whole, "-----BEGIN PRIV")
+	f := func(name, data, want string) {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(dir, keyFile)
+			mustWrite(t, path, []byte(data), 0o600)
+			_, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %s", err, want)
+			}
+			if string(mustRead(t, path)) != data {
+				t.Error("the file was changed")
+			}
+			noSecrets(t, fmt.Sprint(err), whole)
+		})
+	}
+	f("cut within a key", whole[:len(whole)-60], "authority 2: no private key where one should be")
+	f("cut before a key", whole[:secondKey], "authority 2: no private key where one should be")
+	f("cut within a certificate", whole[:secondCert+200], "authority 2: no certificate where one should be")
+	f("begins within", whole[300:], "authority 1: no certificate where one should be")
+	f("rubbish before", "rubbish\n"+whole, "authority 1: no certificate where one should be")
+	f("rubbish between", whole[:secondCert]+"rubbish\n"+whole[secondCert:], "authority 2: no certificate where one should be")
+	f("zeros", strings.Repeat("\x00", len(whole)), "authority 1: no certificate where one should be")
+	f("keys exchanged", whole[:strings.Index(whole, "-----BEGIN PRIV")]+whole[secondKey:], "authority 1: the private key is not the certificate's")
+	f("no key", whole[secondCert:secondKey]+whole[secondCert:secondKey], "authority 1: no private key where one should be")
+	f("publication", strings.Replace(whole, "Published: 2", "Published: x", 1), "authority 1: the time of publication cannot be read")
+	f("certificate of others", string(selfSigned("x"))+whole[secondKey:], "authority 1: the private key is not the certificate's")
+	f("too many", strings.Repeat(whole, maxAuthorities), "it holds more than 16 authorities")
+}
+
+// TestPublishedFilesAreMended has what programs read spoilt.
+func TestPublishedFilesAreMended(t *testing.T) {
+	for _, name := range []string{certFile, bundleFile} {
+		for how, spoil := range map[string]func(path string) error{
+			"gone":     os.Remove,
+			"cut":      func(path string) error { return os.Truncate(path, 100) },
+			"changed":  func(path string) error { return os.WriteFile(path, make([]byte, 1000), 0o644) },
+			"private":  func(path string) error { return os.Chmod(path, 0o600) },
+			"writable": func(path string) error { return os.Chmod(path, 0o666) },
+			"a link":   func(path string) error { return errors.Join(os.Rename(path, path+".x"), os.Symlink(path+".x", path)) },
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				dir := privateDir(t)
+				c := mustOpen(t, Config{Dir: dir})
+				path := filepath.Join(dir, name)
+				want := string(mustRead(t, path))
+				if err := spoil(path); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Refresh(); err != nil {
+					t.Fatal(err)
+				}
+				info, err := os.Lstat(path)
+				if err != nil || info.Mode() != 0o644 || string(mustRead(t, path)) != want {
+					t.Errorf("not as before: %v, %v", info, err)
+				}
+			})
+		}
+	}
+}
+
+var errCrash = errors.New("crash")
+
+// crashAt lets n files be written and then none, of the first of which it
+// leaves a piece.
+func crashAt(n int) func(string, []byte, fs.FileMode) error {
+	return func(path string, data []byte, mode fs.FileMode) error {
+		n--
+		switch {
+		case n >= 0:
+			return writeFile(path, data, mode)
+		case n == -1:
+			return errors.Join(errCrash, os.WriteFile(path+partSuffix, data[:len(data)/2], 0o600))
+		}
+		return errCrash
+	}
+}
+
+// TestCrash breaks off the first start, a rotation and a replacement after each
+// file they write.
+func TestCrash(t *testing.T) {
+	t.Run("start", func(t *testing.T) {
+		for n := range 4 {
+			dir := privateDir(t)
+			s, err := openStore(dir, dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			crashed := mustOpen(t, Config{})
+			crashed.view.Store(&view{})
+			crashed.store, s.write = s, crashAt(n)
+			if err := crashed.Refresh(); !errors.Is(err, errCrash) {
+				t.Fatalf("crash after %d files: %v", n, err)
+			}
+			c := mustOpen(t, Config{Dir: dir})
+			checkWhole(t, c, dir, 1)
+			if n > 0 && c.Fingerprint() != crashed.Fingerprint() {
+				t.Errorf("crash after %d files: the key was lost", n)
+			}
+		}
+	})
+	t.Run("rotation", func(t *testing.T) {
+		for n := range 4 {
+			dir := privateDir(t)
+			clk := newClock()
+			c := mustOpen(t, Config{Dir: dir, Now: clk.Now})
+			first := c.Fingerprint()
+			clk.add(c.overlap)
+			c.store.write = crashAt(n)
+			if err := c.Rotate(); !errors.Is(err, errCrash) {
+				t.Fatalf("crash after %d files: %v", n, err)
+			}
+			trusted := c.PEM()
+			if err := trusts(trusted, mustCert(t, c, host), host, clk.Now()); err != nil {
+				t.Errorf("crash after %d files: what survived of it: %v", n, err)
+			}
+			// Long after, the second counts as published from now on.
+			clk.add(c.overlap / 2)
+			c = mustOpen(t, Config{Dir: dir, Now: clk.Now})
+			checkWhole(t, c, dir, 2)
+			if c.Fingerprint() != first {
+				t.Errorf("crash after %d files: the second signs before it was public for the overlap", n)
+			}
+			clk.add(c.overlap)
+			if c.Fingerprint() == first {
+				t.Errorf("crash after %d files: the second does not sign after the overlap", n)
+			}
+		}
+	})
+	t.Run("replacement", func(t *testing.T) {
+		for n := range 4 {
+			dir := privateDir(t)
+			c := mustOpen(t, Config{Dir: dir})
+			first := c.Fingerprint()
+			c.store.write = crashAt(n)
+			if err := c.Replace(); !errors.Is(err, errCrash) {
+				t.Fatalf("crash after %d files: %v", n, err)
+			}
+			c = mustOpen(t, Config{Dir: dir})
+			checkWhole(t, c, dir, 1)
+			if (c.Fingerprint() == first) != (n == 0) {
+				t.Errorf("crash after %d files: the first still signs: %v", n, c.Fingerprint() == first)
+			}
+		}
+	})
+}
+
+// checkWhole checks that c signs, that the files agree, and that nothing lies
+// about beside them.
+func checkWhole(t *testing.T, c *CA, dir string, authorities int) {
+	t.Helper()
+	if err := trusts(mustRead(t, dir, bundleFile), mustCert(t, c, host), host, c.now()); err != nil {
+		t.Error(err)
+	}
+	if n := len(c.Authorities()); n != authorities {
+		t.Errorf("%d authorities, want %d", n, authorities)
+	}
+	if n := count(mustRead(t, dir, certFile)); n != authorities {
+		t.Errorf("%d certificates in ca.pem, want %d", n, authorities)
+	}
+	if got := strings.Join(files(t, dir), " "); got != "bundle.pem ca.pem key.pem lock" {
+		t.Errorf("files %s", got)
+	}
+	for _, a := range c.Authorities() {
+		if a.Published.IsZero() {
+			t.Errorf("%s is not noted as published", a.Name)
+		}
+	}
+}
+
+// TestLockIsWaitedFor has another process hold the lock for ever, then let go.
+func TestLockIsWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := privateDir(t)
+		c := mustOpen(t, Config{Dir: dir})
+		unlock, err := c.store.lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		start := time.Now()
+		if err := c.Refresh(); err == nil || !strings.Contains(err.Error(), "another process has held") {
+			t.Errorf("error %v", err)
+		}
+		if waited := time.Since(start); waited < lockPatience || waited > 2*lockPatience {
+			t.Errorf("waited %v, want %v", waited, lockPatience)
+		}
+		mustCert(t, c, host) // waits for nobody
+		done := make(chan error)
+		go func() { done <- c.Refresh() }()
+		synctest.Wait()
+		unlock()
+		if err := <-done; err != nil {
+			t.Errorf("after the lock was let go: %v", err)
+		}
+	})
+}
+
+func TestUnwritable(t *testing.T) {
+	dir := privateDir(t)
+	blocked := filepath.Join(t.TempDir(), "file")
+	mustWrite(t, blocked, nil, 0o600)
+	for name, cfg := range map[string]Config{
+		"directory": {Dir: filepath.Join(blocked, "ca")},
+		"published": {Dir: dir, PublishDir: filepath.Join(blocked, "ca")},
+	} {
+		cfg.Permitted, cfg.Roots = names, testRoots
+		if _, err := Open(cfg); !errors.Is(err, syscall.ENOTDIR) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
