@@ -63,10 +63,17 @@ func (o *Observation) Duration() time.Duration { return o.End.Sub(o.Start) }
 // Clone returns a copy which shares no memory with the collector's buffers.
 func (o *Observation) Clone() *Observation {
 	c := *o
-	c.Target = slices.Clone(o.Target)
-	c.UserAgent = slices.Clone(o.UserAgent)
-	c.Traceparent = slices.Clone(o.Traceparent)
-	c.Tracestate = slices.Clone(o.Tracestate)
+	texts := [...]*[]byte{&c.Target, &c.UserAgent, &c.Traceparent, &c.Tracestate}
+	size := 0
+	for _, t := range texts {
+		size += len(*t)
+	}
+	buf := make([]byte, 0, size) // one for all
+	for _, t := range texts {
+		start := len(buf)
+		buf = append(buf, *t...)
+		*t = slices.Clip(buf[start:])
+	}
 	return &c
 }
 

@@ -31,18 +31,38 @@ func isSecretParam(name []byte) bool {
 	}
 	var buf [maxParamName]byte
 	plain := appendLower(buf[:0], name)
-	for range maxDecodings {
-		plain = appendUnescaped(plain[:0], plain) // in place: it only gets shorter
+	if bytes.IndexByte(plain, '%') >= 0 || bytes.IndexByte(plain, '+') >= 0 {
+		for range maxDecodings {
+			plain = appendUnescaped(plain[:0], plain) // in place: it only gets shorter
+		}
+		plain = appendLower(plain[:0], plain)
 	}
-	plain = appendLower(plain[:0], plain)
 	for _, n := range secretNames {
 		if string(bytes.TrimSpace(plain)) == n {
 			return true
 		}
 	}
+	return hasSecretWord(plain)
+}
+
+// secretInitials tells the bytes that secretWords begin with.
+var secretInitials = func() (initials [256]bool) {
 	for _, w := range secretWords {
-		if bytes.Contains(plain, []byte(w)) {
-			return true
+		initials[w[0]] = true
+	}
+	return initials
+}()
+
+// hasSecretWord reports whether one of secretWords is in name.
+func hasSecretWord(name []byte) bool {
+	for i, c := range name {
+		if !secretInitials[c] {
+			continue
+		}
+		for _, w := range secretWords {
+			if bytes.HasPrefix(name[i:], []byte(w)) {
+				return true
+			}
 		}
 	}
 	return false
@@ -55,8 +75,8 @@ func isSecretParam(name []byte) bool {
 // all other values stay as they are.
 func RedactTarget(target []byte) string {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
-	out := make([]byte, 0, len(target)+len(redacted))
-	out = appendPath(out, path)
+	var buf [1 << 10]byte // for most targets; not beyond this call
+	out := appendPath(buf[:0], path)
 	if hasQuery {
 		out = append(out, '?')
 		out = appendQuery(out, query)
@@ -81,11 +101,11 @@ func appendPath(dst, path []byte) []byte {
 // parameters like an ampersand, as some servers have it.
 func appendQuery(dst, query []byte) []byte {
 	for {
-		end := bytes.IndexAny(query, "&;")
-		pair := query
-		if end >= 0 {
-			pair = query[:end]
+		end := 0
+		for end < len(query) && query[end] != '&' && query[end] != ';' {
+			end++
 		}
+		pair := query[:end]
 		name, value, hasValue := bytes.Cut(pair, []byte{'='})
 		dst = appendTarget(dst, name)
 		if hasValue {
@@ -98,7 +118,7 @@ func appendQuery(dst, query []byte) []byte {
 				dst = appendTarget(dst, value)
 			}
 		}
-		if end < 0 {
+		if end == len(query) {
 			return dst
 		}
 		dst = append(dst, query[end])

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -95,4 +96,32 @@ func TestScrubExamples(t *testing.T) {
 			t.Errorf("%q became %q", e.Example, got)
 		}
 	}
+}
+
+// BenchmarkRedact measures what every failure's texts cost on their way out.
+func BenchmarkRedact(b *testing.B) {
+	plain := []byte("/?Action=GetMetricStatistics&Version=2010-05-25&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001" +
+		"&Namespace=KEC&MetricName=cpu.utilizition.total&StartTime=2026-11-23T08:00:00Z&EndTime=2026-11-23T09:00:00Z&Period=60&Aggregate=Average")
+	presigned := slices.Concat(plain, []byte("&X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKLTcanaryAccessKey0123%2F20261123%2Fcn-beijing-6%2Fmonitor%2Faws4_request"+
+		"&X-Amz-Date=20261123T080000Z&X-Amz-SignedHeaders=host&X-Amz-Signature="+sigHex))
+	const message = "Request was rejected because the request speed of this openAPI is beyond the current flow control limit."
+
+	b.Run("target", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			RedactTarget(plain)
+		}
+	})
+	b.Run("presigned", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			RedactTarget(presigned)
+		}
+	})
+	b.Run("message", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			Scrub(message, Secrets{})
+		}
+	})
 }

@@ -25,11 +25,14 @@ func Scrub(message string, s Secrets) string {
 // hide replaces the secrets in b. Each place is tried, so that no byte before a
 // secret can hide it by making an escape of its start.
 func hide(b []byte, secrets ...[]byte) []byte {
-	needles := make([][]byte, 0, len(secrets))
+	var needles [][]byte
 	for _, s := range secrets {
 		if n := normalize(s); len(n) >= minSecret {
 			needles = append(needles, n)
 		}
+	}
+	if needles == nil {
+		return b
 	}
 	var out []byte
 	done := 0
@@ -74,6 +77,9 @@ func secretAt(s, secret []byte) int {
 
 // normalize returns what unescape makes of s.
 func normalize(s []byte) []byte {
+	if len(s) < minSecret {
+		return nil // it only gets shorter
+	}
 	text := make([]byte, 0, len(s))
 	for i := 0; i < len(s); {
 		c, n := unescape(s[i:])
@@ -205,8 +211,15 @@ func assigned(b []byte, i, end int) (int, int) {
 	return v, stop
 }
 
+// minAssignedName is the length of the shortest of assignedNames. Most words of
+// a text are shorter.
+const minAssignedName = len("signature")
+
 // isAssignedName reports whether name is one of assignedNames.
 func isAssignedName(name []byte) bool {
+	if len(name) < minAssignedName {
+		return false
+	}
 	for _, n := range assignedNames {
 		if equalFold(name, n) {
 			return true

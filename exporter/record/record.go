@@ -128,12 +128,12 @@ func New(o *classify.Observation) *Record {
 		Port:        o.Port,
 		Traceparent: cut(string(o.Traceparent), maxWord),
 	}
-	if len(o.Tracestate) <= maxTracestate { // cut, it would be another one
-		r.Tracestate = string(o.Tracestate)
-	}
 	if o.Span.TraceID != [16]byte{} {
 		r.TraceID = hex.EncodeToString(o.Span.TraceID[:])
 		r.SpanID = hex.EncodeToString(o.Span.SpanID[:])
+	}
+	if len(o.Tracestate) <= maxTracestate { // cut, it would be another one
+		r.Tracestate = string(o.Tracestate)
 	}
 	if v.Outcome.Failed() {
 		r.ErrorType, r.Category, r.Blame = v.Type, v.Category, v.Blame

@@ -1,9 +1,12 @@
 package traces
 
 import (
+	"sync"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -44,9 +47,20 @@ func name(r *record.Record) string {
 	return r.Service + "." + r.Action
 }
 
-// attributes returns what is known of the attempt.
-func attributes(r *record.Record) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 32)
+// buffers are slices to collect attributes in: the SDK keeps a copy.
+var buffers = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
+
+// setAttributes sets what is known of the attempt.
+func setAttributes(span trace.Span, r *record.Record) {
+	buf := buffers.Get().(*[]attribute.KeyValue)
+	*buf = appendAttributes((*buf)[:0], r)
+	span.SetAttributes(*buf...)
+	clear(*buf) // so that no text is kept alive
+	buffers.Put(buf)
+}
+
+// appendAttributes appends what is known of the attempt.
+func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.KeyValue {
 	text := func(k attribute.Key, v string) {
 		if v != "" {
 			attrs = append(attrs, k.String(v))

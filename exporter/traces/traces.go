@@ -153,8 +153,8 @@ func (t *Tracer) Record(r *record.Record) {
 	ctx = withIDs(ctx, r.Span.TraceID, r.Span.SpanID)
 	_, span := t.tracer.Start(ctx, name(r),
 		trace.WithTimestamp(r.Start),
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithAttributes(attributes(r)...))
+		trace.WithSpanKind(trace.SpanKindClient))
+	setAttributes(span, r)
 	if code, description, ok := status(r); ok {
 		span.SetStatus(code, description)
 	}
