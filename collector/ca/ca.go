@@ -282,7 +282,7 @@ func (c *CA) changeLocked(edit func(all []*authority, now time.Time) ([]*authori
 	return c.show(all), err
 }
 
-// stamped returns all with those not yet published published now.
+// stamped returns all, with now for those that were not published before.
 func stamped(all []*authority, now time.Time) []*authority {
 	out := slices.Clone(all)
 	for i, a := range out {
@@ -354,7 +354,7 @@ type Authority struct {
 	Signing     bool      // it signs new leaves
 }
 
-// Authorities returns all that programs are to trust, made first first.
+// Authorities returns all that programs are to trust, the oldest first.
 func (c *CA) Authorities() []Authority {
 	v := c.view.Load()
 	current := v.current(&c.permitted, c.now(), c.overlap)

@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,11 +35,10 @@ func SystemRoots() ([]byte, error) {
 	if f := os.Getenv("SSL_CERT_FILE"); f != "" {
 		files = []string{f}
 	}
-	var roots []byte
+	var r rootReader
 	for _, f := range files {
-		data, err := readRoots(f)
+		err := r.read(f)
 		if err == nil {
-			roots = data
 			break
 		}
 		if len(files) == 1 {
@@ -50,34 +51,47 @@ func SystemRoots() ([]byte, error) {
 			return nil, fmt.Errorf("read SSL_CERT_DIR: %w", err)
 		}
 		for _, e := range entries {
-			data, err := readRoots(filepath.Join(dir, e.Name()))
-			if err != nil {
-				continue // links that lead nowhere are usual there
-			}
-			roots = slices.Concat(roots, []byte("\n"), data)
+			r.read(filepath.Join(dir, e.Name())) //nolint:errcheck // links that lead nowhere are usual there
 		}
 	}
-	if len(roots) == 0 {
+	if r.pem.Len() == 0 {
 		return nil, errors.New("the system has no trusted roots where they are usually kept: install ca-certificates, or name a file in SSL_CERT_FILE")
 	}
-	return roots, nil
+	return r.pem.Bytes(), nil
 }
 
-// readRoots reads a file, or what a link leads to.
-func readRoots(path string) ([]byte, error) {
-	info, err := os.Stat(path)
+// rootReader reads files one after the other, each once, whatever names and
+// links lead to it.
+type rootReader struct {
+	pem  bytes.Buffer
+	seen []fs.FileInfo
+}
+
+func (r *rootReader) read(path string) error {
+	info, err := os.Stat(path) //nolint:gosec // a file that the user's environment names
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%q is not a file", path)
+		return fmt.Errorf("%q is not a file", path)
 	}
-	f, err := os.Open(path)
+	if slices.ContainsFunc(r.seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
+		return nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the same
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer f.Close()
-	return readAll(f, maxPublicFile)
+	if int64(r.pem.Len())+info.Size() > maxPublicFile {
+		return fmt.Errorf("the trusted roots are larger than %d bytes", maxPublicFile)
+	}
+	if _, err := io.Copy(&r.pem, io.LimitReader(f, info.Size())); err != nil {
+		return err
+	}
+	r.pem.WriteByte('\n') // where the file does not end in one
+	r.seen = append(r.seen, info)
+	return nil
 }
 
 // mergeBundle returns the certificates of roots, each once, and ours after

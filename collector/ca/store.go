@@ -241,9 +241,14 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // readAll reads a file of at most limit bytes.
 func readAll(f *os.File, limit int64) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("%q is larger than %d bytes", f.Name(), limit)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
 	}
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%q is larger than %d bytes", f.Name(), limit)
+	}
+	data := make([]byte, info.Size())
+	_, err = io.ReadFull(f, data)
 	return data, err
 }

@@ -9,7 +9,7 @@ import (
 
 // view is the authorities at one time. It does not change once made.
 type view struct {
-	all []*authority // made first first
+	all []*authority // the oldest first
 }
 
 // signer returns the authority that signs for host, and until when that holds
