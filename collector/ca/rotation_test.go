@@ -212,6 +212,8 @@ func TestRotateAndReplace(t *testing.T) {
 		t.Error("the first still signs")
 	}
 	other := mustOpen(t, Config{Dir: dir, Now: clk.Now})
+	mustCert(t, c, host)
+	mustCert(t, other, host)
 	if err := c.Replace(); err != nil {
 		t.Fatal(err)
 	}
@@ -224,6 +226,9 @@ func TestRotateAndReplace(t *testing.T) {
 	// Others let go of what was replaced.
 	if err := other.Refresh(); err != nil || other.Fingerprint() != c.Fingerprint() {
 		t.Errorf("the other process: %v, %s", err, other.Fingerprint())
+	}
+	if err := trusts(c.PEM(), mustCert(t, other, host), host, clk.Now()); err != nil {
+		t.Errorf("the other process: %v", err)
 	}
 }
 
