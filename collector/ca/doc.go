@@ -12,8 +12,10 @@
 // An authority is a self-signed ECDSA P-256 certificate with its key. By
 // critical name constraints it is good for the permitted DNS names and for no
 // IP address, so that whoever steals the key or trusts the certificate by
-// mistake is out by no more than that. What X.509 cannot say (that a name is
-// meant without those below it) is held to when signing.
+// mistake is out by no more than that. Go and OpenSSL hold a trusted root to its
+// constraints; Java does not: there, nothing but the key file's mode guards
+// other names. What X.509 cannot say (that a name is meant without those below
+// it) is held to when signing.
 //
 // Rotation is slow because most programs read what they trust once, when they
 // start. The next authority is made and published while the current one still
