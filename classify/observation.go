@@ -1,6 +1,9 @@
 package classify
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
 	"slices"
 	"time"
@@ -77,6 +80,18 @@ func (o *Observation) Clone() *Observation {
 	return &c
 }
 
+// HashAccessKey returns what Observation.Credential holds: a hash of the access
+// key, keyed so that it cannot be guessed from a list of keys; "" without an
+// access key.
+func HashAccessKey(key, accessKey []byte) string {
+	if len(accessKey) == 0 {
+		return ""
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write(accessKey)
+	return hex.EncodeToString(mac.Sum(nil)[:8])
+}
+
 // Source is the way in by which an attempt was seen.
 type Source string
 
@@ -84,7 +99,9 @@ type Source string
 const (
 	SourceForward   Source = "forward"   // forward proxy, absolute-form targets
 	SourceReverse   Source = "reverse"   // origin-form targets under the real host name
+	SourceConnect   Source = "connect"   // within a CONNECT whose TLS the tap ended
 	SourceTransport Source = "transport" // an http.RoundTripper in the program itself
+	SourceCSM       Source = "csm"       // the SDK's own records of client-side monitoring
 )
 
 // Fault is what kept the vendor's answer from arriving whole. It is the

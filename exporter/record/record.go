@@ -169,7 +169,7 @@ func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() 
 func redactedURL(o *classify.Observation) string {
 	host := cut(o.Call.Host, maxWord)
 	target := cut(classify.RedactTarget(o.Target), maxURL)
-	if host == "" {
+	if host == "" || o.Scheme == "" { // the SDK's records tell neither
 		return target
 	}
 	ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443

@@ -85,6 +85,7 @@ func TestURL(t *testing.T) {
 		{"address", "https", "2001:db8::1", "/", 8443, "https://[2001:db8::1]:8443/"},
 		{"no host", "http", "", "/?a=b", 80, "/?a=b"},
 		{"nothing", "", "", "", 0, ""},
+		{"host alone", "", "monitor.api.ksyun.com", "", 0, ""},
 		{"secret", "http", "h.ksyun.com", "/?Signature=abcdef&x=1", 80, "http://h.ksyun.com/?Signature=REDACTED&x=1"},
 	}
 	for _, tt := range tests {

@@ -83,7 +83,9 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 			semconv.NetworkPeerAddress(r.Upstream.Addr().String()),
 			semconv.NetworkPeerPort(int(r.Upstream.Port())))
 	}
-	text(semconv.NetworkProtocolVersionKey, "1.1") // the relay speaks no other
+	if r.Source != classify.SourceCSM && r.Source != classify.SourceTransport {
+		text(semconv.NetworkProtocolVersionKey, "1.1") // the relay speaks no other
+	}
 	text(semconv.UserAgentOriginalKey, r.UserAgent)
 	text(semconv.CloudProviderKey, provider)
 	text(semconv.CloudRegionKey, r.Region)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
@@ -167,6 +168,35 @@ func TestSpans(t *testing.T) {
 	}
 	if !b.down {
 		t.Error("the exporter was not shut down")
+	}
+}
+
+// TestProtocolVersion checks that the version is told only of attempts whose
+// bytes the relay has seen.
+func TestProtocolVersion(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1})
+	want := map[classify.Source]bool{
+		classify.SourceForward: true, classify.SourceReverse: true,
+		classify.SourceTransport: false, classify.SourceCSM: false,
+	}
+	for source := range want {
+		o := attempt.Get("error_throttled")
+		o.Source = source
+		if tr.Decide(o) {
+			tr.Record(record.New(o))
+		}
+	}
+	shutdown(t, tr)
+	for _, s := range b.spans {
+		attrs := attribute.NewSet(s.Attributes...)
+		source, _ := attrs.Value("ksyun.source")
+		if _, told := attrs.Value("network.protocol.version"); told != want[classify.Source(source.AsString())] {
+			t.Errorf("%s: told: %v", source.AsString(), told)
+		}
+	}
+	if len(b.spans) != len(want) {
+		t.Errorf("%d spans, want %d", len(b.spans), len(want))
 	}
 }
 

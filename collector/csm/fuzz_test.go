@@ -1,0 +1,64 @@
+package csm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// FuzzRead checks that no datagram panics, or is told of without being counted,
+// or gives its access key away.
+func FuzzRead(f *testing.F) {
+	files, err := filepath.Glob("testdata/*.json")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	for _, file := range files {
+		seed, err := os.ReadFile(file)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, datagram []byte) {
+		in := newIntake(t, &book{}, nil)
+		o := in.read(datagram, nil)
+		s := in.Stats()
+		if s.Datagrams != 1 || s.Attempts+s.Calls+s.Malformed+s.Oversized+s.Unknown != 1 || s.Panics != 0 {
+			t.Fatalf("stats %+v", s)
+		}
+		if (o != nil) != (s.Attempts == 1) {
+			t.Fatalf("observation %v, stats %+v", o, s)
+		}
+		if o == nil {
+			return
+		}
+		if o.End.Before(o.Start) || o.End.Sub(sent).Abs() > maxSkew {
+			t.Errorf("from %v to %v", o.Start, o.End)
+		}
+		if o.Verdict.Outcome == "" || o.Fault.Refused() {
+			t.Errorf("verdict %+v, fault %q", o.Verdict, o.Fault)
+		}
+		for _, name := range []string{o.Call.Service, o.Call.Action, o.Call.Version, o.Call.Region} {
+			if len(name) > 64 || !utf8.ValidString(name) || strings.ContainsAny(name, " &=<>\"") {
+				t.Errorf("name %q", name)
+			}
+		}
+		r, err := parse(datagram)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{o.Verdict.Message, o.Credential} {
+			if len(r.AccessKey) >= 8 && strings.Contains(strings.ReplaceAll(text, "REDACTED", ""), r.AccessKey) {
+				t.Errorf("the access key is in %q", text)
+			}
+		}
+		if o.Verdict.Form == classify.FormJSON {
+			t.Error("the body we wrote is told of as the vendor's")
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package csm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// The types of records.
+const (
+	typeAttempt = "ApiCallAttempt"
+	typeCall    = "ApiCall"
+)
+
+// record is what is read of a record. The SDK's names are kept.
+type record struct {
+	Type      string
+	Version   int
+	API       string `json:"Api"`
+	Service   string
+	Region    string
+	Fqdn      string
+	UserAgent string
+	Timestamp int64 // when the attempt ended, in milliseconds since 1970
+
+	// Of an attempt.
+	AttemptLatency      int64 // milliseconds
+	AccessKey           string
+	SessionToken        string
+	HTTPStatusCode      int    `json:"HttpStatusCode"`
+	RequestID           string `json:"XAmznRequestId"`
+	AWSException        string `json:"AwsException"`
+	AWSExceptionMessage string `json:"AwsExceptionMessage"`
+	SDKException        string `json:"SdkException"`
+	SDKExceptionMessage string `json:"SdkExceptionMessage"`
+
+	// Of a call.
+	AttemptCount        int64
+	MaxRetriesExceeded  int
+	FinalHTTPStatusCode int    `json:"FinalHttpStatusCode"`
+	FinalAWSException   string `json:"FinalAwsException"`
+	FinalSDKException   string `json:"FinalSdkException"`
+}
+
+// The bounds of what a record may tell.
+const (
+	maxLatency  = int64(24 * time.Hour / time.Millisecond)
+	maxAttempts = 1000
+	// maxSkew is how far a record's time may be off ours. Both are times of one
+	// machine; a record with another time is taken as of now.
+	maxSkew = time.Minute
+	// cutMessage is where the SDK cuts messages. What ends there may miss a part.
+	cutMessage = 512
+)
+
+var (
+	errUnknown   = errors.New("record of an unknown type or version")
+	errMalformed = errors.New("malformed record")
+)
+
+// parse reads a datagram. Errors say which field is wrong, never its value.
+func parse(datagram []byte) (record, error) {
+	var r record
+	if err := json.Unmarshal(datagram, &r); err != nil {
+		return record{}, errMalformed // the library's error may quote a secret
+	}
+	if r.Type != typeAttempt && r.Type != typeCall || r.Version != 0 && r.Version != 1 {
+		return record{}, errUnknown
+	}
+	if field := r.wrong(); field != "" {
+		return record{}, fmt.Errorf("%w: %s", errMalformed, field)
+	}
+	return r, nil
+}
+
+// wrong names a field whose value cannot be; "" if there is none.
+func (r *record) wrong() string {
+	switch {
+	case r.API == "":
+		return "Api"
+	case r.Timestamp <= 0:
+		return "Timestamp"
+	case r.AttemptLatency < 0 || r.AttemptLatency > maxLatency:
+		return "AttemptLatency"
+	case !isStatus(r.HTTPStatusCode):
+		return "HttpStatusCode"
+	case !isStatus(r.FinalHTTPStatusCode):
+		return "FinalHttpStatusCode"
+	case r.Type == typeCall && (r.AttemptCount < 1 || r.AttemptCount > maxAttempts):
+		return "AttemptCount"
+	}
+	return ""
+}
+
+// isStatus reports whether n is an HTTP status, or 0 for none.
+func isStatus(n int) bool { return n == 0 || 100 <= n && n <= 999 }
+
+// operation splits the SDK's name of a service, which has the API's version
+// behind it where the service has no ID of its own: "monitor-2010-05-25".
+func (r *record) operation() (service, version string) {
+	const form = "-2006-01-02"
+	if at := len(r.Service) - len(form); at > 0 {
+		if _, err := time.Parse(form, r.Service[at:]); err == nil {
+			return r.Service[:at], r.Service[at+1:]
+		}
+	}
+	return r.Service, ""
+}
+
+// message takes the SDK's text of an error apart, which is
+//
+//	CODE: MESSAGE
+//		status code: 403, request id: ID
+//
+// with CODE as in AwsException. The ID is "" where it may be cut.
+func (r *record) message() (text, id string) {
+	text = strings.TrimPrefix(r.AWSExceptionMessage, r.AWSException+": ")
+	text, rest, ok := cutLast(text, "\n\tstatus code: ")
+	if !ok || len(r.AWSExceptionMessage) >= cutMessage {
+		return text, ""
+	}
+	_, id, _ = strings.Cut(rest, "request id: ")
+	id, _, _ = strings.Cut(id, "\n") // what may follow is the cause
+	id, _, _ = strings.Cut(id, ",")  // or the host's ID
+	return text, id
+}
+
+// cutLast is strings.Cut around the last sep.
+func cutLast(s, sep string) (before, after string, found bool) {
+	if i := strings.LastIndex(s, sep); i >= 0 {
+		return s[:i], s[i+len(sep):], true
+	}
+	return s, "", false
+}
+
+// times are when the attempt began and ended.
+func (r *record) times(now time.Time) (start, end time.Time) {
+	end = time.UnixMilli(r.Timestamp)
+	if end.Sub(now).Abs() > maxSkew {
+		end = now
+	}
+	return end.Add(-time.Duration(r.AttemptLatency) * time.Millisecond), end
+}
+
+// requestID is the ID the vendor gave the attempt.
+func (r *record) requestID(inMessage string) classify.RequestID {
+	if id := classify.MakeRequestID(r.RequestID); !id.IsZero() {
+		return id
+	}
+	return classify.MakeRequestID(inMessage)
+}
