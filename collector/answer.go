@@ -25,7 +25,9 @@ var (
 	errNoRoute = &refusal{classify.FaultNoRoute,
 		"The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy."}
 	errConnect = &refusal{classify.FaultUnsupported,
-		"CONNECT is not offered: what is inside the tunnel could not be observed. Use the http:// endpoint, with --upstream.scheme=https to go on over TLS."}
+		"CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS."}
+	errNested = &refusal{classify.FaultUnsupported,
+		"This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel."}
 	errHostsDiffer = &refusal{classify.FaultHostRefused,
 		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host."}
 )
@@ -67,7 +69,7 @@ type answer struct {
 func explain(err error) answer {
 	var (
 		ours *refusal
-		bad  *relay.Refusal
+		bad  *relay.RefusalError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -164,7 +166,7 @@ func wantsJSON(accept []byte) bool {
 // newRequestID returns a random UUID.
 func newRequestID() string {
 	var u [16]byte
-	rand.Read(u[:]) //nolint:errcheck // it never fails
+	rand.Read(u[:])
 	u[6] = u[6]&0x0f | 0x40
 	u[8] = u[8]&0x3f | 0x80
 	var b [36]byte

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -46,14 +47,14 @@ func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, 
 	}
 	cfg := d.tls.Clone()
 	cfg.ServerName = key.Host
-	tc := tls.Client(nc, cfg)
+	tc := tls.Client(relay.Wire(nc), cfg)
 	if d.handshake > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, d.handshake)
 		defer cancel()
 	}
 	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close() //nolint:errcheck // it was never used
+		nc.Close()
 		return nil, tlsFailed(err, key.Host)
 	}
 	return tc, nil
@@ -132,12 +133,7 @@ func isForbidden(ip netip.Addr) bool {
 		thisNetwork.Contains(ip) || reserved.Contains(ip) {
 		return true
 	}
-	for _, m := range metadata {
-		if ip == m {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(metadata, ip)
 }
 
 // dialError tells what kept a connection from being made. What it returns is

@@ -23,6 +23,8 @@ type handler struct {
 	begun bool
 	why   answer // to a request that was turned away
 
+	inside inside // of TLS ended by us
+
 	obs     classify.Observation
 	call    classify.Call
 	secrets classify.Secrets
@@ -52,19 +54,26 @@ func newHandler(p *Proxy, client netip.AddrPort) *handler {
 func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	h.rules = h.p.rules.Load()
 	q := &x.Request
-	authority := q.Host()
+	authority, https, held := q.Host(), q.TLS, false
 	h.obs.Source = classify.SourceReverse
-	switch q.Form {
-	case relay.FormAuthority:
-		return relay.Route{}, errConnect
-	case relay.FormAbsolute:
-		authority = q.Authority()
+	switch in := &h.inside; {
+	case in.authority != nil:
+		h.obs.Source = in.source
+		if q.Form == relay.FormAuthority || q.Form == relay.FormAbsolute {
+			return relay.Route{}, errNested
+		}
+		authority, https, held = in.authority, true, true
+	case q.Form == relay.FormAuthority:
+		h.obs.Source = classify.SourceConnect
+		return h.connect(q.Authority())
+	case q.Form == relay.FormAbsolute:
 		h.obs.Source = classify.SourceForward
+		authority, held = q.Authority(), true
 	}
-	if err := h.lookUp(authority, q.TLS); err != nil {
+	if err := h.lookUp(authority, https); err != nil {
 		return relay.Route{}, err
 	}
-	if q.Form == relay.FormAbsolute {
+	if held {
 		if err := h.checkHost(q.Host(), authority); err != nil {
 			return relay.Route{}, err
 		}
@@ -99,8 +108,8 @@ func (h *handler) lookUp(authority []byte, https bool) (err error) {
 	return nil
 }
 
-// checkHost holds the Host field of a request in absolute form against its
-// target. They may differ, as in the vendor's own examples, but not so that a
+// checkHost holds the Host field of a request against the target that it or
+// the CONNECT around it names. They may differ, as in the vendor's own examples, but not so that a
 // host could be reached under another's name.
 func (h *handler) checkHost(host, authority []byte) error {
 	if host == nil || bytes.Equal(host, authority) {

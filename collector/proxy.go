@@ -47,6 +47,13 @@ type Config struct {
 	// (classify.Observation.Credential). nil is a random one: the hashes then
 	// change with every start.
 	CredentialKey []byte
+	// Intercept ends the TLS of CONNECTs to tapped hosts, so that the calls
+	// within are observed; nil is to leave it alone.
+	Intercept Interceptor
+	// OnHandshakeError is told of programs that TLS with us failed for. It is
+	// called on the goroutine that serves the program: it must not block. nil
+	// is nobody.
+	OnHandshakeError func(HandshakeError)
 }
 
 // Proxy relays calls and tells a Sink of them. It serves both ways in at once:
@@ -62,6 +69,11 @@ type Proxy struct {
 	panics     atomic.Int64
 	unobserved atomic.Int64
 	truncated  atomic.Int64
+
+	intercept        Interceptor
+	onHandshakeError func(HandshakeError)
+	intercepted      atomic.Int64
+	blind            atomic.Int64
 }
 
 // rules are a policy and a classifier, made ready. They do not change: an
@@ -84,7 +96,11 @@ type Stats struct {
 	Reused              int64 // requests sent on a connection used before
 	RequestBytes        int64 // read from programs
 	ResponseBytes       int64 // written to programs
-	Unobserved          int64 // requests of other hosts passed on
+	Unobserved          int64 // requests of other hosts passed on, tunnels included
+	Intercepted         int64 // connections whose TLS we ended and that sent a request
+	Tunnels             int64 // CONNECTs passed on unseen, ever
+	OpenTunnels         int64
+	TappedTunnels       int64 // of Tunnels, those asked for to tapped hosts
 	TruncatedBodies     int64 // of tapped hosts, inspected in part only
 	Panics              int64 // recovered
 }
@@ -97,10 +113,16 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.Timeouts == (Timeouts{}) {
 		cfg.Timeouts = DefaultTimeouts()
 	}
-	p := &Proxy{sink: cfg.Sink, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts}
+	if cfg.OnHandshakeError == nil {
+		cfg.OnHandshakeError = func(HandshakeError) {}
+	}
+	p := &Proxy{
+		sink: cfg.Sink, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
+		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
+	}
 	if p.key == nil {
 		p.key = make([]byte, 32)
-		rand.Read(p.key) //nolint:errcheck // it never fails
+		rand.Read(p.key)
 	}
 	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
 		return nil, err
@@ -198,6 +220,10 @@ func (p *Proxy) Stats() Stats {
 		RequestBytes:        s.RequestBytes,
 		ResponseBytes:       s.ResponseBytes,
 		Unobserved:          p.unobserved.Load(),
+		Intercepted:         p.intercepted.Load(),
+		Tunnels:             s.Tunnels,
+		OpenTunnels:         s.OpenTunnels,
+		TappedTunnels:       p.blind.Load(),
 		TruncatedBodies:     p.truncated.Load(),
 		Panics:              s.Panics + p.panics.Load(),
 	}

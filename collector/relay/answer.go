@@ -92,14 +92,14 @@ func (c *conn) readAnswerHead(up *upstream) error {
 
 // noHead ends an exchange whose answer has no head that can be read.
 func (c *conn) noHead(up *upstream, err error) End {
-	var bad *Refusal
+	var bad *RefusalError
 	switch {
 	case errors.As(err, &bad):
 		return c.raw(up, c.out)
 	case c.out != nil && c.write(c.out.unread()) != nil: // a head that broke off
 		return c.lost()
 	}
-	return c.ended(err)
+	return c.ended(up, err)
 }
 
 // raw passes on an answer that cannot be read, as the bytes it came as, until
@@ -118,7 +118,7 @@ func (c *conn) raw(up *upstream, b *buffer) End {
 		}
 		b.reset()
 		if err := c.read(up, &b); err != nil {
-			if end := c.ended(err); end == EndStopped {
+			if end := c.ended(up, err); end == EndStopped {
 				return end
 			}
 			return EndBadResponse
@@ -145,10 +145,11 @@ func (c *conn) answerBody(up *upstream, framing *body) End {
 			b.reset()
 		}
 		if err := c.read(up, &b); err != nil {
-			if err == io.EOF && framing.kind == bodyUntilClose {
+			if err == io.EOF && framing.kind == bodyUntilClose { //nolint:errorlint // as link returns it
+				c.echoEnd(up)
 				return EndComplete
 			}
-			return c.ended(err)
+			return c.ended(up, err)
 		}
 		p, before := b.unread(), *framing
 		n, err := framing.take(p)
@@ -194,8 +195,7 @@ func (u *upstream) fill(b **buffer) (err error) {
 		*b, err = u.await(true)
 		return err
 	}
-	_, err = u.link.read(*b)
-	return err
+	return u.link.read(*b)
 }
 
 // bePatient sets how long the upstream may be silent.
@@ -209,8 +209,13 @@ func (c *conn) bePatient(up *upstream) {
 	up.readWithin(c.now, d)
 }
 
+// echoEnd has the client's connection end as the upstream's did: with TLS's
+// farewell, unless that was missing.
+func (c *conn) echoEnd(up *upstream) { c.cl.mute = up.isCut() }
+
 // ended tells what it means that reading from the upstream failed.
-func (c *conn) ended(err error) End {
+func (c *conn) ended(up *upstream, err error) End {
+	c.echoEnd(up)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	reset := c.upReset || isReset(err)

@@ -72,6 +72,7 @@ func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) 
 }
 func (h *benchHandler) Sending(*Exchange)                                      {}
 func (h *benchHandler) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte { return dst }
+func (h *benchHandler) Secured(error)                                          {}
 func (h *benchHandler) Done(x *Exchange)                                       { x.ResponseTail() }
 
 // bare starts a server whose handler does nothing, before an upstream that

@@ -30,9 +30,10 @@ type conn struct {
 	state atomic.Int32
 	bye   farewell
 
-	x      Exchange
-	active bool // x awaits its Done
-	now    time.Time
+	x       Exchange
+	active  bool // x awaits its Done
+	now     time.Time
+	secured time.Time // when TLS began, until its first request
 
 	in   *buffer // the request, and what follows it
 	next *buffer // what follows a request whose body outgrew in
@@ -114,6 +115,7 @@ func (c *conn) finish() {
 	case c.bye == byeGently, c.cl.peek() == sightData:
 		c.linger()
 	}
+	c.cl.dropHeld()
 	c.cl.close()
 }
 
@@ -198,10 +200,13 @@ func (c *conn) await() bool {
 			if isReset(err) {
 				c.bye = byeReset
 			}
+			c.now = time.Now()
+			c.tellSecured(err)
 			return false
 		}
 		c.in = b
 		c.now = time.Now()
+		c.tellSecured(nil)
 	}
 	c.x.reset(c.now)
 	c.body, c.last = body{}, false

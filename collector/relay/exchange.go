@@ -18,6 +18,9 @@ func (c *conn) exchange() (more bool) {
 		return c.turnAway(err)
 	}
 	x.route = route
+	if x.Request.Form == FormAuthority {
+		return c.open()
+	}
 	if err := c.gather(); err != nil {
 		return c.turnAway(err)
 	}
@@ -77,9 +80,13 @@ func (c *conn) done(end End) {
 	c.active = false
 	x.End = end
 	x.Finish = time.Now()
-	c.s.counters.requestBytes.Add(x.requestBytes.Load())
-	c.s.counters.responseBytes.Add(x.ResponseBytes)
+	c.account()
 	c.h.Done(x)
+}
+
+func (c *conn) account() {
+	c.s.counters.requestBytes.Add(c.x.requestBytes.Load())
+	c.s.counters.responseBytes.Add(c.x.ResponseBytes)
 }
 
 // connect returns a connection to the upstream: one that is idle, or a new
@@ -158,7 +165,7 @@ func (c *conn) send(up *upstream) bool {
 	fin := c.fin
 	c.mu.Unlock()
 	if fin {
-		up.closeWrite()
+		c.endRequests(up)
 	}
 	return true
 }

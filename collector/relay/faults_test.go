@@ -21,7 +21,9 @@ func (r *rig) begin(request string) (c, up *peer) {
 	return c, up
 }
 
-func TestUpstreamEndsArePassedOn(t *testing.T) {
+func TestUpstreamEndsArePassedOn(t *testing.T) { bothWays(t, testUpstreamEndsArePassedOn) }
+
+func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {
 	const (
 		half    = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"
 		chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
@@ -80,6 +82,10 @@ func TestUpstreamEndsArePassedOn(t *testing.T) {
 }
 
 func TestPooledConnectionThatDiesIsNotReplaced(t *testing.T) {
+	bothWays(t, testPooledConnectionThatDiesIsNotReplaced)
+}
+
+func testPooledConnectionThatDiesIsNotReplaced(t *testing.T, newRig maker) {
 	for _, reset := range []bool{false, true} {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
@@ -100,7 +106,9 @@ func TestPooledConnectionThatDiesIsNotReplaced(t *testing.T) {
 	}
 }
 
-func TestDeadPooledConnectionIsNotUsed(t *testing.T) {
+func TestDeadPooledConnectionIsNotUsed(t *testing.T) { bothWays(t, testDeadPooledConnectionIsNotUsed) }
+
+func testDeadPooledConnectionIsNotUsed(t *testing.T, newRig maker) {
 	for name, die := range map[string]func(up *peer){
 		"closed":      func(up *peer) { up.Close() },
 		"reset":       func(up *peer) { up.reset() },
@@ -123,6 +131,10 @@ func TestDeadPooledConnectionIsNotUsed(t *testing.T) {
 }
 
 func TestExcessBytesEndTheUpstreamConnection(t *testing.T) {
+	bothWays(t, testExcessBytesEndTheUpstreamConnection)
+}
+
+func testExcessBytesEndTheUpstreamConnection(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	up.send(okResponse + "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison")
@@ -136,6 +148,10 @@ func TestExcessBytesEndTheUpstreamConnection(t *testing.T) {
 }
 
 func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
+	bothWays(t, testUnreadableAnswersPassAsTheyAre)
+}
+
+func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 	for name, answer := range map[string]string{
 		"garbage":            "\x00\x01garbage\r\n\r\nmore",
 		"bare lf":            "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
@@ -194,7 +210,9 @@ func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestMalformedChunkLateInTheAnswer(t *testing.T) {
+func TestMalformedChunkLateInTheAnswer(t *testing.T) { bothWays(t, testMalformedChunkLateInTheAnswer) }
+
+func testMalformedChunkLateInTheAnswer(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	const first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
@@ -207,7 +225,9 @@ func TestMalformedChunkLateInTheAnswer(t *testing.T) {
 	r.ends(EndBadResponse)
 }
 
-func TestClientResetReachesTheUpstream(t *testing.T) {
+func TestClientResetReachesTheUpstream(t *testing.T) { bothWays(t, testClientResetReachesTheUpstream) }
+
+func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 	for name, request := range map[string]string{
 		"waiting":      getRequest,
 		"within body":  "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf",
@@ -250,7 +270,9 @@ func TestClientResetReachesTheUpstream(t *testing.T) {
 	})
 }
 
-func TestClientHalfCloseIsPassedOn(t *testing.T) {
+func TestClientHalfCloseIsPassedOn(t *testing.T) { bothWays(t, testClientHalfCloseIsPassedOn) }
+
+func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 	t.Run("and the answer too", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
@@ -330,6 +352,10 @@ func TestClientHalfCloseIsPassedOn(t *testing.T) {
 }
 
 func TestClientThatLeavesBeforeItsRequestIsWhole(t *testing.T) {
+	bothWays(t, testClientThatLeavesBeforeItsRequestIsWhole)
+}
+
+func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 	for _, part := range []string{"", "GET", "GET / HTTP/1.1\r\nHost:"} {
 		for _, reset := range []bool{false, true} {
 			r := newRig(t)
@@ -351,7 +377,9 @@ func TestClientThatLeavesBeforeItsRequestIsWhole(t *testing.T) {
 	}
 }
 
-func TestTimeouts(t *testing.T) {
+func TestTimeouts(t *testing.T) { bothWays(t, testTimeouts) }
+
+func testTimeouts(t *testing.T, newRig maker) {
 	const short = 30 * time.Millisecond
 	t.Run("no answer", func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = short })

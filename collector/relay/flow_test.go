@@ -13,6 +13,10 @@ import (
 )
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
+	bothWays(t, testPipelinedRequestsAreAnsweredInOrder)
+}
+
+func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 	requests := []string{
 		"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n",
 		"POST /2 HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc",
@@ -56,6 +60,10 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 }
 
 func TestPipelinedRequestWhileTheAnswerIsSlow(t *testing.T) {
+	bothWays(t, testPipelinedRequestWhileTheAnswerIsSlow)
+}
+
+func testPipelinedRequestWhileTheAnswerIsSlow(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	c.send(strings.Replace(getRequest, "/", "/second", 1))
@@ -72,7 +80,9 @@ func TestPipelinedRequestWhileTheAnswerIsSlow(t *testing.T) {
 	c.expect(okResponse)
 }
 
-func TestExpectContinue(t *testing.T) {
+func TestExpectContinue(t *testing.T) { bothWays(t, testExpectContinue) }
+
+func testExpectContinue(t *testing.T, newRig maker) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
 	t.Run("the upstream consents", func(t *testing.T) {
 		r := newRig(t)
@@ -122,7 +132,9 @@ func TestExpectContinue(t *testing.T) {
 	})
 }
 
-func TestEarlyAnswer(t *testing.T) {
+func TestEarlyAnswer(t *testing.T) { bothWays(t, testEarlyAnswer) }
+
+func testEarlyAnswer(t *testing.T, newRig maker) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n"
 	half := strings.Repeat("x", 100000)
 	t.Run("and the upload goes on", func(t *testing.T) {
@@ -185,7 +197,9 @@ func TestEarlyAnswer(t *testing.T) {
 	})
 }
 
-func TestBodiesAreShown(t *testing.T) {
+func TestBodiesAreShown(t *testing.T) { bothWays(t, testBodiesAreShown) }
+
+func testBodiesAreShown(t *testing.T, newRig maker) {
 	body := strings.Repeat("0123456789", 20000)
 	for _, size := range []int{0, 1, 100, 8000, 9000, 65536, 65537, 200000} {
 		r := newRig(t)
@@ -208,7 +222,9 @@ func TestBodiesAreShown(t *testing.T) {
 	}
 }
 
-func TestEndsOfLongBodiesAreShown(t *testing.T) {
+func TestEndsOfLongBodiesAreShown(t *testing.T) { bothWays(t, testEndsOfLongBodiesAreShown) }
+
+func testEndsOfLongBodiesAreShown(t *testing.T, newRig maker) {
 	const limit, end = 64 << 10, 16 << 10
 	b := make([]byte, 400000)
 	for i := range b {
@@ -252,6 +268,10 @@ func inChunks(body string, size int) string {
 }
 
 func TestChunkedBodiesAreShownWithoutFraming(t *testing.T) {
+	bothWays(t, testChunkedBodiesAreShownWithoutFraming)
+}
+
+func testChunkedBodiesAreShownWithoutFraming(t *testing.T, newRig maker) {
 	const chunks = "5\r\nhello\r\n00a;x=y\r\n, chunks!\n\r\n0\r\nA: b\r\n\r\n"
 	for how, split := range splits {
 		r := newRig(t)
@@ -278,6 +298,10 @@ func TestChunkedBodiesAreShownWithoutFraming(t *testing.T) {
 // TestWhatIsNotReadDoesNotSpoilTheAnswer has a client send more behind its last
 // request: closing over it would reset the connection.
 func TestWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T) {
+	bothWays(t, testWhatIsNotReadDoesNotSpoilTheAnswer)
+}
+
+func testWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
 	c.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + strings.Repeat("x", 50000))
@@ -287,7 +311,9 @@ func TestWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T) {
 	c.expectEnd()
 }
 
-func TestLastRequestOfAConnection(t *testing.T) {
+func TestLastRequestOfAConnection(t *testing.T) { bothWays(t, testLastRequestOfAConnection) }
+
+func testLastRequestOfAConnection(t *testing.T, newRig maker) {
 	for _, req := range []string{
 		"GET / HTTP/1.0\r\n\r\n",
 		"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -306,6 +332,10 @@ func TestLastRequestOfAConnection(t *testing.T) {
 }
 
 func TestUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T) {
+	bothWays(t, testUpstreamConnectionsAreKeptAsTheAnswerSays)
+}
+
+func testUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T, newRig maker) {
 	for answer, kept := range map[string]bool{
 		okResponse: true,
 		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n": true,
@@ -323,7 +353,9 @@ func TestUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T) {
 	}
 }
 
-func TestPoolIsBounded(t *testing.T) {
+func TestPoolIsBounded(t *testing.T) { bothWays(t, testPoolIsBounded) }
+
+func testPoolIsBounded(t *testing.T, newRig maker) {
 	r := newRig(t, func(c *Config) { c.MaxIdlePerHost = 2 })
 	var ups []*peer
 	for range 5 {
@@ -344,6 +376,10 @@ func TestPoolIsBounded(t *testing.T) {
 }
 
 func TestLastUsedConnectionIsTakenFirst(t *testing.T) {
+	bothWays(t, testLastUsedConnectionIsTakenFirst)
+}
+
+func testLastUsedConnectionIsTakenFirst(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c1, up1 := r.begin(getRequest)
 	c2, up2 := r.begin(getRequest)
@@ -357,7 +393,9 @@ func TestLastUsedConnectionIsTakenFirst(t *testing.T) {
 	up2.expect(getRequest)
 }
 
-func TestDialFailureIsAnswered(t *testing.T) {
+func TestDialFailureIsAnswered(t *testing.T) { bothWays(t, testDialFailureIsAnswered) }
+
+func testDialFailureIsAnswered(t *testing.T, newRig maker) {
 	r := newRig(t)
 	r.dial = func(context.Context) (net.Conn, error) { return nil, errors.New("no way") }
 	c := r.client()
@@ -370,7 +408,9 @@ func TestDialFailureIsAnswered(t *testing.T) {
 	}
 }
 
-func TestShutdown(t *testing.T) {
+func TestShutdown(t *testing.T) { bothWays(t, testShutdown) }
+
+func testShutdown(t *testing.T, newRig maker) {
 	t.Run("closes idle connections", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
@@ -455,7 +495,9 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
-func TestPanicEndsOneConnection(t *testing.T) {
+func TestPanicEndsOneConnection(t *testing.T) { bothWays(t, testPanicEndsOneConnection) }
+
+func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 	for _, where := range []string{"route", "sending"} {
 		r := newRig(t)
 		boom := true
@@ -493,7 +535,9 @@ func TestPanicEndsOneConnection(t *testing.T) {
 
 // TestNothingIsLeftBehind runs many requests, whole and broken off; TestMain
 // looks for goroutines.
-func TestNothingIsLeftBehind(t *testing.T) {
+func TestNothingIsLeftBehind(t *testing.T) { bothWays(t, testNothingIsLeftBehind) }
+
+func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 	const clients, each = 20, 500
 	r := newRig(t)
 	go func() {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -15,7 +16,10 @@ import (
 //	Route ──> (Dial) ──> Sending ──> Done
 //	  └────────┴──error──> Refuse ──> Done
 //
-// A request that cannot be read goes to Refuse at once.
+// A request that cannot be read goes to Refuse at once. A CONNECT is one more
+// request unless its route has TLS; then come
+//
+//	Route ──> Secured ──> Route, for each request within
 type Handler interface {
 	// Route decides where a request goes, by its head.
 	Route(x *Exchange) (Route, error)
@@ -27,6 +31,10 @@ type Handler interface {
 	// Refuse appends to dst the whole answer to a request which was not sent
 	// because of err. close tells that the connection will be closed after it.
 	Refuse(dst []byte, x *Exchange, err error, close bool) []byte
+	// Secured tells how TLS with the client began, once: nil when the first
+	// byte of a request came through it. Otherwise the handshake failed, or the
+	// client left right behind it, and the connection ends.
+	Secured(err error)
 	// Done tells how an exchange ended, after the last byte was passed on. It
 	// follows each Sending and each Refuse, and a Dial that ended because the
 	// client went away.
@@ -39,6 +47,10 @@ type Route struct {
 	// Keep names hop-by-hop fields to be passed on all the same, lower case
 	// and parted by semicolons.
 	Keep []byte
+	// TLS has a CONNECT end here: the client is served under that
+	// configuration, and its requests come to Route. nil is a tunnel to the
+	// upstream, passed on unseen.
+	TLS *tls.Config
 }
 
 // Exchange is one request and its answer. It is reused for the next one on the

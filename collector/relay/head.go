@@ -2,16 +2,16 @@ package relay
 
 import "bytes"
 
-// Refusal is why a request cannot be relayed. It is an error whose text may be
+// RefusalError is why a request cannot be relayed. It is an error whose text may be
 // shown to the program: it quotes nothing of the request.
-type Refusal struct {
+type RefusalError struct {
 	Status int // 400, 431 or 501
 	Reason string
 }
 
-func (r *Refusal) Error() string { return r.Reason }
+func (r *RefusalError) Error() string { return r.Reason }
 
-func malformed(reason string) *Refusal { return &Refusal{400, reason} }
+func malformed(reason string) *RefusalError { return &RefusalError{400, reason} }
 
 var (
 	errBareLF       = malformed("a line of the head ends without CR")
@@ -32,10 +32,11 @@ var (
 	errNoHost       = malformed("the Host field is missing")
 	errHosts        = malformed("there is more than one Host field")
 	errHost         = malformed("the Host field is malformed")
+	errConnectBody  = malformed("a CONNECT has a body")
 	errHopFraming   = malformed("the Connection field names a field that frames or routes the message")
 	errStatusLine   = malformed("the status line is malformed")
-	errHeadTooLarge = &Refusal{431, "the head is too large"}
-	errCoding       = &Refusal{501, "the transfer coding is not chunked"}
+	errHeadTooLarge = &RefusalError{431, "the head is too large"}
+	errCoding       = &RefusalError{501, "the transfer coding is not chunked"}
 )
 
 // field is one field line, as offsets into the head's memory.

@@ -21,6 +21,9 @@ type link struct {
 	bufs *buffers
 	raw  syscall.RawConn // the socket, where nc is nothing more; else nil
 	sock syscall.RawConn // the socket, also below TLS; nil if there is none
+	wire *wire           // what TLS is spoken over; nil without TLS
+	held *buffer         // read through TLS by watch, which can only look by reading
+	mute bool            // to be closed without TLS's farewell
 
 	readBy, writeBy time.Time // the deadlines as they are set
 
@@ -46,11 +49,8 @@ const (
 )
 
 func (l *link) init(nc net.Conn, bufs *buffers) {
-	*l = link{nc: nc, bufs: bufs}
-	inner := nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		inner = t.NetConn()
-	}
+	inner, w := layers(nc)
+	*l = link{nc: nc, bufs: bufs, wire: w}
 	if tcp, ok := inner.(*net.TCPConn); ok && canPeek {
 		if rc, err := tcp.SyscallConn(); err == nil {
 			l.sock = rc
@@ -99,14 +99,16 @@ func (l *link) interrupt() {
 // await waits for bytes and returns them in a buffer. On a plain socket none is
 // held while waiting; otherwise a small one is.
 func (l *link) await(large bool) (*buffer, error) {
+	if b := l.held; b != nil {
+		l.held = nil
+		return b, nil
+	}
 	if l.raw == nil {
 		b := l.bufs.getSmall()
-		n, err := l.nc.Read(b.free())
-		if n == 0 {
+		if err := l.read(b); err != nil {
 			l.bufs.put(b)
-			return nil, noProgress(err)
+			return nil, err
 		}
-		b.w += n
 		return b, nil
 	}
 	l.large = large
@@ -119,25 +121,46 @@ func (l *link) await(large bool) (*buffer, error) {
 }
 
 // read reads more into b, which has room.
-func (l *link) read(b *buffer) (int, error) {
-	n, err := l.nc.Read(b.free())
-	if n == 0 {
-		return 0, noProgress(err)
+func (l *link) read(b *buffer) error {
+	if l.held != nil {
+		l.readHeld(b)
+		return nil
 	}
-	b.w += n
-	return n, nil
-}
-
-func noProgress(err error) error {
-	if err == nil {
+	n, err := l.nc.Read(b.free())
+	switch {
+	case n > 0:
+		b.w += n
+		return nil
+	case err == nil:
 		return io.ErrNoProgress
+	case err == io.ErrUnexpectedEOF: //nolint:errorlint // as crypto/tls returns it
+		return io.EOF // within a record; isCut tells
 	}
 	return err
 }
 
+func (l *link) readHeld(b *buffer) {
+	n := copy(b.free(), l.held.unread())
+	b.w += n
+	if l.held.r += n; l.held.r == l.held.w {
+		l.dropHeld()
+	}
+}
+
+func (l *link) dropHeld() {
+	l.bufs.put(l.held) // which takes nil
+	l.held = nil
+}
+
+// isCut reports whether the other side ended TLS without a farewell.
+func (l *link) isCut() bool { return l.wire != nil && l.wire.cut.Load() }
+
 // peek looks at what there is to read, without waiting.
 func (l *link) peek() sight {
-	if l.sock == nil {
+	switch {
+	case l.held != nil:
+		return sightData
+	case l.sock == nil:
 		return sightNothing
 	}
 	if err := l.sock.Control(l.peekFn); err != nil {
@@ -160,6 +183,9 @@ func (l *link) broken() bool {
 // watch waits until there is something to see. It reports sightNothing if it
 // was interrupted.
 func (l *link) watch() sight {
+	if l.wire != nil {
+		return l.watchTLS()
+	}
 	if l.sock == nil {
 		return sightNothing
 	}
@@ -174,27 +200,54 @@ func (l *link) watch() sight {
 	return seen
 }
 
+// watchTLS is watch above TLS, where a farewell is told from a request only by
+// decrypting it.
+func (l *link) watchTLS() sight {
+	if l.held != nil {
+		return sightData
+	}
+	b := l.bufs.getSmall()
+	err := l.read(b)
+	if err == nil {
+		l.held = b
+		return sightData
+	}
+	l.bufs.put(b)
+	switch {
+	case err == io.EOF:
+		return sightEnd
+	case isTimeout(err):
+		return sightNothing
+	}
+	return sightReset
+}
+
 // closeWrite tells the other side that no more will be sent.
 func (l *link) closeWrite() {
-	if w, ok := l.nc.(interface{ CloseWrite() error }); ok {
+	nc := l.nc
+	if l.mute {
+		nc, _ = layers(nc)
+	}
+	if w, ok := nc.(interface{ CloseWrite() error }); ok {
 		w.CloseWrite() //nolint:errcheck // a broken connection tells on reading
 	}
 }
 
 // abort closes the connection with a reset.
 func (l *link) abort() {
-	nc := l.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
-		nc = t.NetConn() // past TLS, which would wait to say goodbye
-	}
+	nc, _ := layers(l.nc) // past TLS, which would wait to say goodbye
 	if t, ok := nc.(*net.TCPConn); ok {
 		t.SetLinger(0) //nolint:errcheck // best effort
 	}
-	nc.Close() //nolint:errcheck // nothing is left to lose
+	nc.Close()
 }
 
 func (l *link) close() {
-	l.nc.Close() //nolint:errcheck // nothing is left to lose
+	nc := l.nc
+	if l.mute {
+		nc, _ = layers(nc)
+	}
+	nc.Close()
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -35,7 +35,7 @@ func (c *conn) readHead() error {
 		from = next
 		c.makeRoom()
 		c.cl.readWithin(start, c.s.cfg.Timeouts.ReadHead)
-		if _, err := c.cl.read(c.in); err != nil {
+		if err := c.cl.read(c.in); err != nil {
 			return errGone
 		}
 		c.now = time.Now()
@@ -127,8 +127,8 @@ func (c *conn) gather() error {
 	}
 	c.cl.readWithin(c.now, gatherTime)
 	for !c.body.done && len(c.in.free()) > 0 {
-		if _, err := c.cl.read(c.in); err != nil {
-			if isTimeout(err) || err == io.EOF {
+		if err := c.cl.read(c.in); err != nil {
+			if isTimeout(err) || err == io.EOF { //nolint:errorlint // as link returns it
 				break // it is for the upload to wait on, or to tell the upstream
 			}
 			return errGone

@@ -158,7 +158,9 @@ func malformedRequests() map[string]map[string]string {
 	}}
 }
 
-func TestMalformedRequestsAreRefused(t *testing.T) {
+func TestMalformedRequestsAreRefused(t *testing.T) { bothWays(t, testMalformedRequestsAreRefused) }
+
+func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 	count := 0
 	for status, requests := range malformedRequests() {
 		for name, req := range requests {
@@ -204,7 +206,9 @@ func (p *peer) expectRefusal(status string) {
 	}
 }
 
-func TestHeadOfExactlyTheLimitPasses(t *testing.T) {
+func TestHeadOfExactlyTheLimitPasses(t *testing.T) { bothWays(t, testHeadOfExactlyTheLimitPasses) }
+
+func testHeadOfExactlyTheLimitPasses(t *testing.T, newRig maker) {
 	r := newRig(t)
 	req := "GET / HTTP/1.1\r\nHost: h\r\nA: \r\n\r\n"
 	req = strings.Replace(req, "A: ", "A: "+strings.Repeat("v", 64<<10-len(req)), 1)
@@ -212,6 +216,10 @@ func TestHeadOfExactlyTheLimitPasses(t *testing.T) {
 }
 
 func TestMalformedBodyAfterTheHeadWasSent(t *testing.T) {
+	bothWays(t, testMalformedBodyAfterTheHeadWasSent)
+}
+
+func testMalformedBodyAfterTheHeadWasSent(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
 	c.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
@@ -224,6 +232,10 @@ func TestMalformedBodyAfterTheHeadWasSent(t *testing.T) {
 }
 
 func TestRefusedButReadableRequestKeepsTheConnection(t *testing.T) {
+	bothWays(t, testRefusedButReadableRequestKeepsTheConnection)
+}
+
+func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker) {
 	r := newRig(t)
 	refuse := true
 	r.route = func(*Exchange) (Route, error) {
@@ -245,6 +257,10 @@ func TestRefusedButReadableRequestKeepsTheConnection(t *testing.T) {
 }
 
 func TestOneEmptyLineBeforeARequestIsPassedOver(t *testing.T) {
+	bothWays(t, testOneEmptyLineBeforeARequestIsPassedOver)
+}
+
+func testOneEmptyLineBeforeARequestIsPassedOver(t *testing.T, newRig maker) {
 	const req = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 	for _, pieces := range [][]string{{"\r\n" + req}, {"\r", "\n", req}, {"\r\n", req}} {
 		r := newRig(t)

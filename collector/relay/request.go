@@ -164,6 +164,8 @@ func (q *RequestHead) check() error {
 		return errCodings
 	case q.foreign:
 		return errCoding
+	case q.Form == FormAuthority && (q.length > 0 || q.codings > 0):
+		return errConnectBody
 	}
 	if host := q.Host(); len(host) > 0 {
 		if name, _, ok := SplitAuthority(host); !ok || len(name) == 0 {

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -29,6 +30,9 @@ type rig struct {
 	told  chan note // of each Done
 	dials atomic.Int64
 
+	secured chan error  // of each Secured
+	tls     *tls.Config // that clients are served under, within a CONNECT
+
 	// What the handlers do; nil is the usual.
 	route   func(x *Exchange) (Route, error)
 	dial    func(ctx context.Context) (net.Conn, error)
@@ -53,7 +57,7 @@ type note struct {
 	upstreamKnown bool
 }
 
-func testTimeouts() Timeouts {
+func rigTimeouts() Timeouts {
 	t := DefaultTimeouts()
 	t.Linger = 200 * time.Millisecond
 	return t
@@ -62,10 +66,10 @@ func testTimeouts() Timeouts {
 // newRig starts a server; change may alter its configuration.
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, told: make(chan note, 64)}
+	r := &rig{t: t, told: make(chan note, 64), secured: make(chan error, 64)}
 	cfg := Config{
 		NewHandler:     func(netip.AddrPort) Handler { return &testHandler{rig: r} },
-		Timeouts:       testTimeouts(),
+		Timeouts:       rigTimeouts(),
 		MaxHeadBytes:   64 << 10,
 		InspectBytes:   64 << 10,
 		TailBytes:      16 << 10,
@@ -107,6 +111,9 @@ type testHandler struct {
 }
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
+	if x.Request.Form == FormAuthority {
+		return Route{Key: Key{Host: "h", Port: 443}, TLS: h.rig.tls}, nil
+	}
 	if h.rig.route != nil {
 		return h.rig.route(x)
 	}
@@ -131,8 +138,7 @@ func (h *testHandler) Sending(x *Exchange) {
 
 func (h *testHandler) Refuse(dst []byte, _ *Exchange, err error, close bool) []byte {
 	status := "HTTP/1.1 501 Refused\r\n"
-	var bad *Refusal
-	if errors.As(err, &bad) {
+	if bad, ok := errors.AsType[*RefusalError](err); ok {
 		status = map[int]string{400: "HTTP/1.1 400 Refused\r\n", 431: "HTTP/1.1 431 Refused\r\n", 501: "HTTP/1.1 501 Refused\r\n"}[bad.Status]
 	}
 	dst = append(dst, status...)
@@ -140,6 +146,13 @@ func (h *testHandler) Refuse(dst []byte, _ *Exchange, err error, close bool) []b
 		dst = append(dst, "Connection: close\r\n"...)
 	}
 	return append(dst, "Content-Length: 0\r\n\r\n"...)
+}
+
+func (h *testHandler) Secured(err error) {
+	select {
+	case h.rig.secured <- err:
+	default: // a test that does not look
+	}
 }
 
 func (h *testHandler) Done(x *Exchange) {
@@ -180,19 +193,68 @@ func (r *rig) ends(want End) note {
 	return n
 }
 
-// peer is one side's raw socket.
+// peer is one side's raw socket, or TLS on it.
 type peer struct {
 	t testing.TB
 	*net.TCPConn
+	tls *tls.Conn
 }
 
+func (p *peer) Read(b []byte) (int, error) {
+	if p.tls != nil {
+		return p.tls.Read(b)
+	}
+	return p.TCPConn.Read(b)
+}
+
+func (p *peer) Write(b []byte) (int, error) {
+	if p.tls != nil {
+		return p.tls.Write(b)
+	}
+	return p.TCPConn.Write(b)
+}
+
+func (p *peer) CloseWrite() error {
+	if p.tls != nil {
+		return p.tls.CloseWrite()
+	}
+	return p.TCPConn.CloseWrite()
+}
+
+func (p *peer) Close() error {
+	if p.tls != nil {
+		return p.tls.Close()
+	}
+	return p.TCPConn.Close()
+}
+
+// client connects; to a rig with TLS, by way of a CONNECT.
 func (r *rig) client() *peer {
+	r.t.Helper()
+	p := r.plainClient()
+	if r.tls != nil {
+		p.send(connectRequest)
+		p.expect(established)
+		p.handshake(&tls.Config{InsecureSkipVerify: true})
+	}
+	return p
+}
+
+func (r *rig) plainClient() *peer {
 	r.t.Helper()
 	nc, err := net.Dial("tcp", r.front)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return newPeer(r.t, nc)
+}
+
+func (p *peer) handshake(cfg *tls.Config) {
+	p.t.Helper()
+	p.tls = tls.Client(p.TCPConn, cfg)
+	if err := p.tls.Handshake(); err != nil {
+		p.t.Fatalf("TLS: %v", err)
+	}
 }
 
 // upstream waits for the relay to connect.
@@ -209,7 +271,7 @@ func (r *rig) upstream() *peer {
 func newPeer(t testing.TB, nc net.Conn) *peer {
 	nc.SetDeadline(time.Now().Add(patience))
 	t.Cleanup(func() { nc.Close() })
-	return &peer{t, nc.(*net.TCPConn)}
+	return &peer{t: t, TCPConn: nc.(*net.TCPConn)}
 }
 
 func (p *peer) send(s string) {
@@ -249,7 +311,7 @@ func (p *peer) expectReset() {
 
 func (p *peer) reset() {
 	p.SetLinger(0)
-	p.Close()
+	p.TCPConn.Close()
 }
 
 // expectNothing wants that nothing lies ready to be read.

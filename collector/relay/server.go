@@ -20,7 +20,7 @@ type Timeouts struct {
 	ReadHead     time.Duration // from the first byte of a request to the end of its head
 	ClientIdle   time.Duration // for the next request of a connection
 	Dial         time.Duration // to connect to the upstream
-	TLSHandshake time.Duration // with the upstream
+	TLSHandshake time.Duration // with the upstream, and with the program
 	Response     time.Duration // for the upstream to begin its answer, or to go on with it
 	Stall        time.Duration // for either side to take, or the program to send, more of a body
 	UpstreamIdle time.Duration // that an upstream connection is kept for the next request
@@ -75,6 +75,7 @@ type Server struct {
 
 type counters struct {
 	accepted, panics, dials     atomic.Int64
+	tunnels, openTunnels        atomic.Int64
 	requestBytes, responseBytes atomic.Int64
 }
 
@@ -88,6 +89,8 @@ type Stats struct {
 	Reused        int64 // requests sent on a connection used before
 	RequestBytes  int64 // read from programs
 	ResponseBytes int64 // written to programs
+	Tunnels       int64 // CONNECTs passed on unseen, ever
+	OpenTunnels   int64
 	Panics        int64 // recovered
 }
 
@@ -107,7 +110,7 @@ func New(cfg Config) *Server {
 // Serve takes connections from ln until Shutdown, when it returns nil. It
 // closes ln.
 func (s *Server) Serve(ln net.Listener) error {
-	defer ln.Close() //nolint:errcheck // nothing is left to do with it
+	defer ln.Close()
 	if !s.track(ln) {
 		return nil
 	}
@@ -165,7 +168,7 @@ func (s *Server) handle(nc net.Conn) {
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
-		nc.Close() //nolint:errcheck // it was never used
+		nc.Close()
 		return
 	}
 	s.conns[c] = struct{}{}
@@ -189,7 +192,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining.Store(true)
 	for ln := range s.listeners {
-		ln.Close() //nolint:errcheck // nothing is left to do with it
+		ln.Close()
 	}
 	for c := range s.conns {
 		c.drain()
@@ -238,6 +241,8 @@ func (s *Server) Stats() Stats {
 		Reused:        s.pool.reused.Load(),
 		RequestBytes:  c.requestBytes.Load(),
 		ResponseBytes: c.responseBytes.Load(),
+		Tunnels:       c.tunnels.Load(),
+		OpenTunnels:   c.openTunnels.Load(),
 		Panics:        c.panics.Load(),
 	}
 }

@@ -91,8 +91,15 @@ func (c *conn) passEnd() {
 	c.fin = true
 	if c.up != nil {
 		c.up.readWithin(time.Now(), c.s.cfg.Timeouts.HalfClosed)
-		c.up.closeWrite()
+		c.endRequests(c.up)
 	}
+}
+
+// endRequests ends the upstream's connection towards it as the client ended
+// its own.
+func (c *conn) endRequests(up *upstream) {
+	up.mute = c.cl.isCut()
+	up.closeWrite()
 }
 
 // notSent takes down how writing to the upstream failed.
@@ -168,7 +175,7 @@ func (c *conn) upload() bool {
 		if !c.mayUpload() {
 			return false
 		}
-		if _, err := c.cl.read(b); err != nil {
+		if err := c.cl.read(b); err != nil {
 			c.uploadEnded(err)
 			return false
 		}

@@ -166,7 +166,9 @@ func (r *rig) pass(pieces []string, want, method string) {
 	up.Close()
 }
 
-func TestRequestsPassVerbatim(t *testing.T) {
+func TestRequestsPassVerbatim(t *testing.T) { bothWays(t, testRequestsPassVerbatim) }
+
+func testRequestsPassVerbatim(t *testing.T, newRig maker) {
 	requests := legalRequests()
 	if len(requests) < 100 {
 		t.Errorf("only %d requests", len(requests))
@@ -189,7 +191,9 @@ func TestRequestsPassVerbatim(t *testing.T) {
 	}
 }
 
-func TestAbsoluteFormBecomesOrigin(t *testing.T) {
+func TestAbsoluteFormBecomesOrigin(t *testing.T) { bothWays(t, testAbsoluteFormBecomesOrigin) }
+
+func testAbsoluteFormBecomesOrigin(t *testing.T, newRig maker) {
 	for target, want := range map[string]string{
 		"GET http://h":                    "GET /",
 		"GET http://h/":                   "GET /",
@@ -210,7 +214,9 @@ func TestAbsoluteFormBecomesOrigin(t *testing.T) {
 	}
 }
 
-func TestHopByHopFieldsStay(t *testing.T) {
+func TestHopByHopFieldsStay(t *testing.T) { bothWays(t, testHopByHopFieldsStay) }
+
+func testHopByHopFieldsStay(t *testing.T, newRig maker) {
 	tests := []struct{ name, fields, keep, want string }{
 		{"connection", "A: 1\r\nConnection: keep-alive\r\nB: 2\r\n", "", "A: 1\r\nB: 2\r\n"},
 		{"first", "Connection: close\r\nB: 2\r\n", "", "B: 2\r\n"},
@@ -302,7 +308,9 @@ func legalResponses() map[string]string {
 	return m
 }
 
-func TestResponsesPassVerbatim(t *testing.T) {
+func TestResponsesPassVerbatim(t *testing.T) { bothWays(t, testResponsesPassVerbatim) }
+
+func testResponsesPassVerbatim(t *testing.T, newRig maker) {
 	for name, resp := range legalResponses() {
 		t.Run(name, func(t *testing.T) {
 			for how, split := range splits {
@@ -336,7 +344,9 @@ func TestResponsesPassVerbatim(t *testing.T) {
 	}
 }
 
-func TestResponseHopByHopFieldsStay(t *testing.T) {
+func TestResponseHopByHopFieldsStay(t *testing.T) { bothWays(t, testResponseHopByHopFieldsStay) }
+
+func testResponseHopByHopFieldsStay(t *testing.T, newRig maker) {
 	for fields, want := range map[string]string{
 		"Connection: keep-alive\r\nA: b\r\n":                              "A: b\r\n",
 		"A: b\r\nConnection: close\r\n":                                   "A: b\r\n",

@@ -1,0 +1,156 @@
+package collector
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// Interceptor makes the TLS configurations under which programs are served in
+// place of the tapped hosts; *ca.CA is one. It is used by many goroutines at
+// once. Its error is ca.ErrRefused, wrapped, for a host it will never serve.
+type Interceptor interface {
+	TLSConfig(host string) (*tls.Config, error)
+}
+
+var _ Interceptor = (*ca.CA)(nil)
+
+// HandshakeError tells that a program did not go on behind the TLS handshake
+// with us.
+type HandshakeError struct {
+	Host   string // that the program wanted to reach; "" if it named none
+	Client netip.AddrPort
+	Reason HandshakeReason
+	Err    error // as crypto/tls tells it; it may quote what the program offered
+}
+
+// HandshakeReason is why. There are no others than those below.
+type HandshakeReason string
+
+// The reasons.
+const (
+	// HandshakeUntrusted is that the program does not trust the CA: it was not
+	// told to, or it has its own idea of the host's certificate.
+	HandshakeUntrusted HandshakeReason = "untrusted_ca"
+	// HandshakeHTTP2 is that the program speaks HTTP/2 only.
+	HandshakeHTTP2 HandshakeReason = "http2_only"
+	// HandshakeAborted is that the program closed without a word once it had
+	// seen the certificate, as those do that do not trust it and say nothing.
+	HandshakeAborted HandshakeReason = "aborted"
+	HandshakeTimeout HandshakeReason = "timeout"
+	HandshakeOther   HandshakeReason = "other"
+)
+
+// HandshakeReasons lists every reason.
+func HandshakeReasons() []HandshakeReason {
+	return []HandshakeReason{HandshakeUntrusted, HandshakeHTTP2, HandshakeAborted, HandshakeTimeout, HandshakeOther}
+}
+
+// inside is what is known of the requests that come through TLS ended by us.
+type inside struct {
+	authority []byte // of all of them; nil outside of TLS
+	host      string
+	source    classify.Source
+}
+
+// connect decides on a CONNECT. To a tapped host it ends here if it can; to
+// others it is passed on unseen, and to a tapped one too where the policy says
+// so: nobody knows what a refusal would break.
+func (h *handler) connect(authority []byte) (relay.Route, error) {
+	if err := h.lookUp(authority, true); err != nil {
+		return relay.Route{}, err
+	}
+	key := h.dest.key
+	if h.dest.tapped {
+		cfg, err := h.p.tlsConfig(key.Host)
+		switch {
+		case err == nil:
+			h.enter(key)
+			return relay.Route{TLS: cfg}, nil
+		case !h.rules.mayTunnel(key, err):
+			return relay.Route{}, errConnect
+		}
+		h.p.blind.Add(1)
+	}
+	key.TLS = false // it is the program's, within the tunnel
+	h.dest = destination{key: key}
+	return relay.Route{Key: key}, nil
+}
+
+// tlsConfig returns what to serve a program with in host's place.
+func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
+	if p.intercept == nil {
+		return nil, ca.ErrRefused
+	}
+	return p.intercept.TLSConfig(host)
+}
+
+// mayTunnel reports whether a CONNECT to a tapped host is passed on unseen for
+// want of a certificate. One that could not be made for once is our failure,
+// which must not become the program's.
+func (r *rules) mayTunnel(key relay.Key, err error) bool {
+	known := key.Port == 443 || key.Port == 80
+	return known && (r.policy.OtherHosts == OtherForward || !errors.Is(err, ca.ErrRefused))
+}
+
+// enter notes where the requests within a tunnel go. Without the usual port,
+// the authority is what most programs' Host field says.
+func (h *handler) enter(key relay.Key) {
+	authority := key.Host
+	if key.Port != 443 {
+		authority = joinHostPort(key.Host, key.Port)
+	}
+	h.inside = inside{[]byte(authority), key.Host, classify.SourceConnect}
+}
+
+// Secured implements relay.Handler.
+func (h *handler) Secured(err error) {
+	defer h.guard()
+	host := h.inside.host
+	h.forget()
+	if err == nil {
+		h.p.intercepted.Add(1)
+		return
+	}
+	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: handshakeReason(err), Err: err})
+}
+
+// The alerts by which programs tell that they do not accept a certificate
+// (RFC 8446, 6.2).
+var untrusted = []tls.AlertError{
+	42, // bad_certificate
+	43, // unsupported_certificate
+	44, // certificate_revoked
+	45, // certificate_expired
+	46, // certificate_unknown
+	48, // unknown_ca
+}
+
+func handshakeReason(err error) HandshakeReason {
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+		for _, alert := range untrusted {
+			if op.Err.Error() == alert.Error() {
+				return HandshakeUntrusted
+			}
+		}
+		return HandshakeOther
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return HandshakeTimeout
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return HandshakeAborted
+	case strings.Contains(err.Error(), "unsupported application protocols"): // crypto/tls has no name for it
+		return HandshakeHTTP2
+	}
+	return HandshakeOther
+}

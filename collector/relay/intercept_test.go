@@ -1,0 +1,305 @@
+package relay
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const connectRequest = "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"
+
+// testTLS is a server's configuration with a certificate nobody verifies.
+var testTLS = sync.OnceValue(func() *tls.Config {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"h"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		panic(err)
+	}
+	return &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		NextProtos:   []string{"http/1.1"},
+	}
+})
+
+// maker makes a rig.
+type maker func(t testing.TB, change ...func(*Config)) *rig
+
+// newTLSRig makes one whose clients speak TLS within a CONNECT.
+func newTLSRig(t testing.TB, change ...func(*Config)) *rig {
+	r := newRig(t, change...)
+	r.tls = testTLS()
+	return r
+}
+
+// bothWays runs a test with clients that speak plain HTTP, and with ones that
+// speak it within TLS.
+func bothWays(t *testing.T, test func(t *testing.T, newRig maker)) {
+	t.Helper()
+	t.Run("plain", func(t *testing.T) { test(t, newRig) })
+	t.Run("within TLS", func(t *testing.T) { test(t, newTLSRig) })
+}
+
+// glued is a connection whose first bytes go out behind others.
+type glued struct {
+	net.Conn
+	before string
+}
+
+func (g *glued) Write(b []byte) (int, error) {
+	n := len(g.before)
+	m, err := g.Conn.Write(append([]byte(g.before), b...))
+	g.before = ""
+	return max(m-n, 0), err
+}
+
+// afterAnswer is a connection on which the answer to a CONNECT comes first.
+type afterAnswer struct {
+	*peer
+	once sync.Once
+}
+
+func (a *afterAnswer) Read(b []byte) (int, error) {
+	a.once.Do(func() { a.expect(established) })
+	return a.peer.Read(b)
+}
+
+func TestClientHelloRightBehindTheConnect(t *testing.T) {
+	r := newTLSRig(t)
+	p := r.plainClient()
+	tc := tls.Client(&glued{&afterAnswer{peer: p}, connectRequest}, &tls.Config{InsecureSkipVerify: true})
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(tc, getRequest)
+	up := r.upstream()
+	up.expect(getRequest)
+	up.send(okResponse)
+	got := make([]byte, len(okResponse))
+	if _, err := io.ReadFull(tc, got); err != nil || string(got) != okResponse {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// nextSecured returns what the handler was told of TLS.
+func (r *rig) nextSecured() error {
+	r.t.Helper()
+	select {
+	case err := <-r.secured:
+		return err
+	case <-time.After(patience):
+		r.t.Fatal("the handler was not told")
+		return nil
+	}
+}
+
+func TestSecuredIsToldOnce(t *testing.T) {
+	t.Run("with the first request", func(t *testing.T) {
+		r := newTLSRig(t)
+		c := r.client()
+		if len(r.secured) > 0 {
+			t.Error("told before a request came")
+		}
+		var up *peer
+		for range 2 {
+			c.send(getRequest)
+			if up == nil {
+				up = r.upstream()
+			}
+			up.expect(getRequest)
+			up.send(okResponse)
+			c.expect(okResponse)
+			r.ends(EndComplete)
+		}
+		if err := r.nextSecured(); err != nil || len(r.secured) > 0 {
+			t.Errorf("%v, and %d more", err, len(r.secured))
+		}
+	})
+	t.Run("when the client leaves at once", func(t *testing.T) {
+		for _, leave := range []func(*peer){func(p *peer) { p.Close() }, func(p *peer) { p.TCPConn.Close() }, (*peer).reset} {
+			r := newTLSRig(t)
+			leave(r.client())
+			if err := r.nextSecured(); err == nil {
+				t.Error("no error")
+			}
+		}
+	})
+	t.Run("when the handshake fails", func(t *testing.T) {
+		for name, cfg := range map[string]*tls.Config{
+			"unknown certificate authority":     {ServerName: "h"},
+			"unsupported application protocols": {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
+			"unsupported versions":              {InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
+		} {
+			r := newTLSRig(t)
+			c := r.plainClient()
+			c.send(connectRequest)
+			c.expect(established)
+			if tls.Client(c.TCPConn, cfg).Handshake() == nil {
+				t.Errorf("%s: no error at the client", name)
+			}
+			err := r.nextSecured()
+			if err == nil || !strings.Contains(err.Error(), name) && name != "unknown certificate authority" {
+				t.Errorf("%s: told %v", name, err)
+			}
+			if len(r.told) > 0 {
+				t.Errorf("%s: taken for a request", name)
+			}
+		}
+	})
+	t.Run("when the client is silent", func(t *testing.T) {
+		r := newTLSRig(t, func(c *Config) { c.Timeouts.TLSHandshake = 20 * time.Millisecond })
+		c := r.plainClient()
+		c.send(connectRequest)
+		c.expect(established)
+		c.expectEnd()
+		if err := r.nextSecured(); !isTimeout(err) {
+			t.Errorf("told %v", err)
+		}
+	})
+	t.Run("when it is not TLS", func(t *testing.T) {
+		r := newTLSRig(t)
+		c := r.plainClient()
+		c.send(connectRequest)
+		c.expect(established)
+		c.send(getRequest)
+		if err := r.nextSecured(); err == nil {
+			t.Error("no error")
+		}
+	})
+	t.Run("but not of a connection in reserve", func(t *testing.T) {
+		r := newTLSRig(t, func(c *Config) { c.Timeouts.ClientIdle = 20 * time.Millisecond })
+		r.client().expectEnd()
+		if err := r.srv.Shutdown(t.Context()); err != nil || len(r.secured) > 0 {
+			t.Errorf("%v, told %d times", err, len(r.secured))
+		}
+	})
+}
+
+func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
+	r := newTLSRig(t)
+	idle := r.client()
+	stuck := r.plainClient()
+	stuck.send(connectRequest)
+	stuck.expect(established)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- r.srv.Shutdown(ctx) }()
+	idle.expectEnd()
+	cancel()
+	stuck.expectReset()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if len(r.secured) > 0 {
+		t.Errorf("told %v", <-r.secured)
+	}
+}
+
+// tlsUpstream has the rig reach its upstream over TLS.
+func (r *rig) tlsUpstream() {
+	r.dial = func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		nc, err := d.DialContext(ctx, "tcp", r.back.Addr().String())
+		if err != nil {
+			return nil, err
+		}
+		return tls.Client(Wire(nc), &tls.Config{InsecureSkipVerify: true}), nil
+	}
+}
+
+// farewell reads to the end and reports whether TLS's farewell came before it.
+func (p *peer) farewell(read *wiretap) bool {
+	p.t.Helper()
+	rest, err := io.ReadAll(p)
+	if err != nil || len(rest) > 0 {
+		p.t.Fatalf("got %q, %v; want the end", rest, err)
+	}
+	return !read.cut.Load()
+}
+
+// TestFarewellsArePassedOn has one side end its TLS with or without a farewell
+// and the other see just that.
+func TestFarewellsArePassedOn(t *testing.T) {
+	for _, said := range []bool{true, false} {
+		leave := func(p *peer) {
+			if said {
+				p.Close()
+				return
+			}
+			p.TCPConn.Close()
+		}
+		t.Run(fmt.Sprintf("said: %v", said), func(t *testing.T) {
+			for name, sent := range map[string]string{
+				"before the answer": "",
+				"within the body":   "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+				"as the end":        "HTTP/1.1 200 OK\r\n\r\nall of it",
+			} {
+				r := newTLSRig(t)
+				r.tlsUpstream()
+				c, cw := r.tappedClient()
+				c.send(getRequest)
+				up := r.upstream()
+				up.tls = tls.Server(up.TCPConn, testTLS())
+				up.expect(getRequest)
+				if sent != "" {
+					up.send(sent)
+				}
+				leave(up)
+				c.expect(sent)
+				if got := c.farewell(cw); got != said {
+					t.Errorf("by the upstream, %s: the client got a farewell: %v", name, got)
+				}
+			}
+			for name, request := range map[string]string{
+				"waiting":         getRequest,
+				"within its body": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf",
+			} {
+				r := newTLSRig(t)
+				r.tlsUpstream()
+				c := r.client()
+				c.send(request)
+				up := r.upstream()
+				w := &wiretap{Conn: up.TCPConn}
+				up.tls = tls.Server(w, testTLS())
+				up.expect(request)
+				leave(c)
+				if got := up.farewell(w); got != said {
+					t.Errorf("by the client, %s: the upstream got a farewell: %v", name, got)
+				}
+			}
+		})
+	}
+}
+
+// wiretap tells of the test's own end of a connection whether it was closed
+// below TLS.
+type wiretap = wire
+
+// tappedClient is client with a view of what lies below its TLS.
+func (r *rig) tappedClient() (*peer, *wiretap) {
+	r.t.Helper()
+	p := r.plainClient()
+	p.send(connectRequest)
+	p.expect(established)
+	w := &wiretap{Conn: p.TCPConn}
+	p.tls = tls.Client(w, &tls.Config{InsecureSkipVerify: true})
+	if err := p.tls.Handshake(); err != nil {
+		r.t.Fatal(err)
+	}
+	return p, w
+}

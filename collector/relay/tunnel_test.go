@@ -1,0 +1,201 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// tunnel returns both ends of a tunnel that passes on whatever they send.
+func (r *rig) tunnel() (c, up *peer) {
+	r.t.Helper()
+	c = r.plainClient()
+	c.send(connectRequest)
+	up = r.upstream()
+	c.expect(established)
+	return c, up
+}
+
+func TestTunnelPassesOnAllBytes(t *testing.T) {
+	r := newRig(t)
+	c, up := r.tunnel()
+	there, back := make([]byte, 3<<20), make([]byte, 2<<20)
+	random := rand.NewChaCha8([32]byte{1})
+	random.Read(there)
+	random.Read(back)
+
+	var wg sync.WaitGroup
+	for _, way := range []struct {
+		from, to *peer
+		bytes    []byte
+	}{{c, up, there}, {up, c, back}} {
+		wg.Go(func() {
+			way.from.Write(way.bytes)
+			way.from.CloseWrite()
+		})
+		wg.Go(func() {
+			got, err := io.ReadAll(way.to)
+			if err != nil || !bytes.Equal(got, way.bytes) {
+				t.Errorf("%d of %d bytes, or others: %v", len(got), len(way.bytes), err)
+			}
+		})
+	}
+	wg.Wait()
+	n := r.ends(EndComplete)
+	if n.reqBytes != int64(len(connectRequest)+len(there)) || n.respBytes != int64(len(established)+len(back)) {
+		t.Errorf("counted %d and %d bytes", n.reqBytes, n.respBytes)
+	}
+	if s := r.srv.Stats(); s.Tunnels != 1 || s.OpenTunnels != 0 || s.OpenUpstreams != 0 || s.RequestBytes != n.reqBytes {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTunnelTakesWhatCameRightBehindTheConnect(t *testing.T) {
+	r := newRig(t)
+	c := r.plainClient()
+	c.send(connectRequest + "\x16\x03\x01hello\r\n\r\n")
+	up := r.upstream()
+	up.expect("\x16\x03\x01hello\r\n\r\n")
+	c.expect(established)
+	c.send(" and more")
+	up.expect(" and more")
+	up.send("answer")
+	c.expect("answer")
+}
+
+func TestTunnelEndsArePassedOn(t *testing.T) {
+	tests := map[string]struct {
+		act  func(t *testing.T, c, up *peer)
+		want End
+	}{
+		"client says its last": {func(_ *testing.T, c, up *peer) {
+			c.send("last")
+			c.CloseWrite()
+			up.expect("last")
+			up.expectEnd()
+			up.send("answer")
+			c.expect("answer")
+			up.Close()
+			c.expectEnd()
+		}, EndComplete},
+		"upstream says its last": {func(_ *testing.T, c, up *peer) {
+			up.send("last")
+			up.CloseWrite()
+			c.expect("last")
+			c.expectEnd()
+			c.send("answer")
+			up.expect("answer")
+			c.Close()
+			up.expectEnd()
+		}, EndComplete},
+		"client resets":   {func(_ *testing.T, c, up *peer) { c.reset(); up.expectReset() }, EndReset},
+		"upstream resets": {func(_ *testing.T, c, up *peer) { up.reset(); c.expectReset() }, EndReset},
+		"upstream resets after the client's last": {func(_ *testing.T, c, up *peer) {
+			c.CloseWrite()
+			up.expectEnd()
+			up.reset()
+			c.expectReset()
+		}, EndReset},
+		"client resets after the upstream's last": {func(_ *testing.T, c, up *peer) {
+			up.CloseWrite()
+			c.expectEnd()
+			c.reset()
+			up.expectReset()
+		}, EndReset},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c, up := r.tunnel()
+			tt.act(t, c, up)
+			if n := r.ends(tt.want); n.method != "CONNECT" {
+				t.Errorf("%+v", n)
+			}
+		})
+	}
+}
+
+// TestTunnelHasNoDeadlines has the deadlines of requests pass by.
+func TestTunnelHasNoDeadlines(t *testing.T) {
+	const short = 20 * time.Millisecond
+	r := newRig(t, func(c *Config) {
+		c.Timeouts = Timeouts{ReadHead: short, ClientIdle: short, Response: short, Stall: short, HalfClosed: short, Linger: short}
+	})
+	c, up := r.tunnel()
+	up.SetReadDeadline(time.Now().Add(10 * short))
+	if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Fatalf("the upstream saw %v", err)
+	}
+	c.send("late")
+	up.SetReadDeadline(time.Now().Add(patience))
+	up.expect("late")
+}
+
+func TestTunnelIsCutByShutdown(t *testing.T) {
+	r := newRig(t)
+	c, up := r.tunnel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
+	c.expectReset()
+	up.expectReset()
+	r.ends(EndStopped)
+}
+
+func TestTunnelThatCannotBeOpened(t *testing.T) {
+	r := newRig(t)
+	r.dial = func(context.Context) (net.Conn, error) { return nil, errNotHTTP }
+	c := r.plainClient()
+	c.send(connectRequest)
+	c.expect("HTTP/1.1 400 Refused\r\nContent-Length: 0\r\n\r\n")
+	if n := r.ends(EndRefused); n.began {
+		t.Errorf("%+v", n)
+	}
+	r.dial = nil
+	c.send(getRequest) // the connection is still good for requests
+	up := r.upstream()
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+}
+
+// TestTunnelIsNotPooled has a pooled connection at hand that a tunnel must not
+// take, and that must not take the tunnel's place.
+func TestTunnelIsNotPooled(t *testing.T) {
+	r := newRig(t)
+	r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h", Port: 443}}, nil }
+	c, up := r.begin(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	tc, tup := r.tunnel()
+	tc.send("tunnel")
+	tup.expect("tunnel")
+	up.expectNothing()
+	tc.Close()
+	tup.Close()
+	r.ends(EndComplete)
+	r.ends(EndComplete)
+	if s := r.srv.Stats(); s.IdleUpstreams != 1 || s.OpenUpstreams != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestConnectWithABodyIsRefused(t *testing.T) {
+	for _, fields := range []string{"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"} {
+		r := newRig(t)
+		c := r.plainClient()
+		c.send("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n" + fields)
+		c.expectRefusal("400")
+		if r.dials.Load() > 0 {
+			t.Error("connected")
+		}
+	}
+}
