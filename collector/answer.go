@@ -22,34 +22,50 @@ type refusal struct {
 func (r *refusal) Error() string { return r.message }
 
 var (
-	errNoRoute = &refusal{classify.FaultNoRoute,
-		"The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy."}
-	errConnect = &refusal{classify.FaultUnsupported,
-		"CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS."}
-	errNested = &refusal{classify.FaultUnsupported,
-		"This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel."}
-	errHostsDiffer = &refusal{classify.FaultHostRefused,
-		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host."}
+	errNoRoute = &refusal{
+		classify.FaultNoRoute,
+		"The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.",
+	}
+	errConnect = &refusal{
+		classify.FaultUnsupported,
+		"CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS.",
+	}
+	errNested = &refusal{
+		classify.FaultUnsupported,
+		"This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel.",
+	}
+	errHostsDiffer = &refusal{
+		classify.FaultHostRefused,
+		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host.",
+	}
 )
 
 func refuseHost(host string) error {
-	return &refusal{classify.FaultHostRefused,
-		"The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward."}
+	return &refusal{
+		classify.FaultHostRefused,
+		"The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward.",
+	}
 }
 
 func refusePort(host string) error {
-	return &refusal{classify.FaultHostRefused,
-		"The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + "."}
+	return &refusal{
+		classify.FaultHostRefused,
+		"The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ".",
+	}
 }
 
 func refuseAddress(host string) error {
-	return &refusal{classify.FaultHostRefused,
-		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT."}
+	return &refusal{
+		classify.FaultHostRefused,
+		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+	}
 }
 
 func refuseLoop(host string) error {
-	return &refusal{classify.FaultLoop,
-		"The host " + host + " leads back to ksyun-tap. Name its real address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT."}
+	return &refusal{
+		classify.FaultLoop,
+		"The host " + host + " leads back to ksyun-tap. Name its real address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+	}
 }
 
 // answer is an error response of our own.
@@ -73,8 +89,10 @@ func explain(err error) answer {
 	)
 	switch {
 	case errors.As(err, &bad):
-		return answer{status: bad.Status, fault: classify.FaultBadRequest,
-			message: "The request cannot be passed on: " + bad.Reason + "."}
+		return answer{
+			status: bad.Status, fault: classify.FaultBadRequest,
+			message: "The request cannot be passed on: " + bad.Reason + ".",
+		}
 	case errors.As(err, &ours):
 		return answer{status: statusOf(ours.fault), fault: ours.fault, message: ours.message}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"net"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,13 +17,13 @@ import (
 var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 type jsonError struct {
-	RequestId string
+	RequestID string `json:"RequestId" xml:"RequestId"`
 	Error     struct{ Type, Code, Message string }
 }
 
 type xmlError struct {
 	XMLName   xml.Name `xml:"ErrorResponse"`
-	RequestId string
+	RequestID string   `json:"RequestId" xml:"RequestId"`
 	Error     struct{ Type, Code, Message string }
 }
 
@@ -102,20 +103,20 @@ func TestOwnAnswers(t *testing.T) {
 					if err := xml.Unmarshal([]byte(body), &x); err != nil {
 						t.Fatalf("%v: %s", err, body)
 					}
-					e.RequestId, e.Error = x.RequestId, x.Error
+					e.RequestID, e.Error = x.RequestID, x.Error
 				}
 				if e.Error.Type != tt.kind || e.Error.Code != tt.code || !strings.Contains(e.Error.Message, tt.advice) {
 					t.Errorf("%+v", e)
 				}
-				if !uuid4.MatchString(e.RequestId) || resp.Header.Get("X-KSC-REQUEST-ID") != e.RequestId {
-					t.Errorf("request ID %q, in the head %q", e.RequestId, resp.Header.Get("X-KSC-REQUEST-ID"))
+				if !uuid4.MatchString(e.RequestID) || resp.Header.Get("X-KSC-REQUEST-ID") != e.RequestID {
+					t.Errorf("request ID %q, in the head %q", e.RequestID, resp.Header.Get("X-KSC-REQUEST-ID"))
 				}
 
 				if tt.begun {
 					r.begun()
 				}
 				o := r.observed()
-				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestId {
+				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID {
 					t.Errorf("observed fault %q, verdict %+v", o.Fault, o.Verdict)
 				}
 				if o.Upstream.IsValid() {
@@ -169,7 +170,7 @@ func TestLoopsAreRefused(t *testing.T) {
 				}
 				p.send(request(host))
 				resp, body := p.answer()
-				if resp.StatusCode != 403 || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "leads back to ksyun-tap") {
+				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "leads back to ksyun-tap") {
 					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
 				}
 				if o := r.observed(); o.Fault != classify.FaultLoop {

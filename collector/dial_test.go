@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -286,7 +287,7 @@ func TestTLSUpstreamIsVerified(t *testing.T) {
 				t.Error("the upstream got something")
 			}
 			resp, body := c.answer()
-			if resp.StatusCode != 501 || !strings.Contains(body, tt.advice) {
+			if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %s", resp.StatusCode, body)
 			}
 			r.begun()

@@ -331,7 +331,7 @@ func TestConnectByPolicy(t *testing.T) {
 			r.leadAll(host+":443", host+":22", other+":443", other+":80", other+":22")
 			c := r.client()
 			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
-			if tt.status != 200 {
+			if tt.status != http.StatusOK {
 				resp, body := c.answer()
 				if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) {
 					t.Errorf("%d %s", resp.StatusCode, body)
@@ -339,7 +339,7 @@ func TestConnectByPolicy(t *testing.T) {
 				if tt.fault == classify.FaultUnsupported && !strings.Contains(body, "--intercept") {
 					t.Errorf("no advice in %s", body)
 				}
-				if o := r.observed(); o.Fault != tt.fault || o.Source != classify.SourceConnect || o.Method != "CONNECT" {
+				if o := r.observed(); o.Fault != tt.fault || o.Source != classify.SourceConnect || o.Method != http.MethodConnect {
 					t.Errorf("fault %q, source %q, method %q", o.Fault, o.Source, o.Method)
 				}
 				r.untouched()
@@ -477,7 +477,7 @@ func TestGoClientThatDoesNotTrustTheTap(t *testing.T) {
 	r := newInterceptRig(t)
 	client := r.goClient()
 	client.Transport.(*http.Transport).TLSClientConfig.RootCAs = r.upCA.pool()
-	_, err := client.Get("https://" + host + "/") //nolint:bodyclose // there is none
+	_, err := client.Get("https://" + host + "/")
 	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
 		t.Errorf("%v, %v", err, unknown)
 	}
@@ -504,7 +504,7 @@ func TestGoClientThatCancels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := r.goClient().Do(q); !errors.Is(err, context.Canceled) { //nolint:bodyclose // there is none
+	if _, err := r.goClient().Do(q); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	select {

@@ -11,8 +11,10 @@ import (
 
 func TestHostPatterns(t *testing.T) {
 	tests := []struct{ pattern, yes, no string }{
-		{"*.api.ksyun.com", "monitor.api.ksyun.com monitor.cn-beijing-6.api.ksyun.com internal.api.ksyun.com a.b.c.api.ksyun.com",
-			"api.ksyun.com xapi.ksyun.com .api.ksyun.com api.ksyun.com.evil.example monitor.api.ksyun.comx"},
+		{
+			"*.api.ksyun.com", "monitor.api.ksyun.com monitor.cn-beijing-6.api.ksyun.com internal.api.ksyun.com a.b.c.api.ksyun.com",
+			"api.ksyun.com xapi.ksyun.com .api.ksyun.com api.ksyun.com.evil.example monitor.api.ksyun.comx",
+		},
 		{"Monitor.API.ksyun.com.", "monitor.api.ksyun.com", "x.monitor.api.ksyun.com api.ksyun.com"},
 		{"127.0.0.1", "127.0.0.1", "127.0.0.2"},
 		{"[::1]", "::1", "::2"},
@@ -25,12 +27,12 @@ func TestHostPatterns(t *testing.T) {
 			t.Errorf("%s: %v", tt.pattern, err)
 			continue
 		}
-		for _, h := range strings.Fields(tt.yes) {
+		for h := range strings.FieldsSeq(tt.yes) {
 			if !p.Match(h) {
 				t.Errorf("%s does not match %s", tt.pattern, h)
 			}
 		}
-		for _, h := range strings.Fields(tt.no) {
+		for h := range strings.FieldsSeq(tt.no) {
 			if p.Match(h) {
 				t.Errorf("%s matches %s", tt.pattern, h)
 			}
@@ -119,14 +121,14 @@ func TestDestinations(t *testing.T) {
 }
 
 func TestForbiddenAddresses(t *testing.T) {
-	for _, a := range strings.Fields(`127.0.0.1 127.255.255.254 ::1 ::ffff:127.0.0.1 0.0.0.0 0.1.2.3 :: 169.254.169.254
+	for a := range strings.FieldsSeq(`127.0.0.1 127.255.255.254 ::1 ::ffff:127.0.0.1 0.0.0.0 0.1.2.3 :: 169.254.169.254
 		169.254.0.1 fe80::1 fe80::1%eth0 224.0.0.1 239.255.255.255 255.255.255.255 240.0.0.1 ff02::1 ff05::1
 		64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 100.100.100.200 fd00:ec2::254`) {
 		if !isForbidden(netip.MustParseAddr(a).Unmap()) {
 			t.Errorf("%s is allowed", a)
 		}
 	}
-	for _, a := range strings.Fields("10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 8.8.8.8 2001:db8::1 fd00::1 64:ff9b::808:808") {
+	for a := range strings.FieldsSeq("10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 8.8.8.8 2001:db8::1 fd00::1 64:ff9b::808:808") {
 		if isForbidden(netip.MustParseAddr(a)) {
 			t.Errorf("%s is forbidden", a)
 		}

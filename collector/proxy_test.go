@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -80,7 +81,7 @@ func TestReload(t *testing.T) {
 	}
 
 	c.send(request(host))
-	if resp, _ := c.answer(); resp.StatusCode != 403 {
+	if resp, _ := c.answer(); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	if o := r.observed(); o.Fault != classify.FaultHostRefused {

@@ -7,8 +7,7 @@ import "bytes"
 // presigned request, in the query.
 func signedFields(authorization, target []byte) []byte {
 	const name = "SignedHeaders="
-	if i := bytes.Index(authorization, []byte(name)); i >= 0 {
-		list := authorization[i+len(name):]
+	if _, list, ok := bytes.Cut(authorization, []byte(name)); ok {
 		if end := bytes.IndexAny(list, ", \t"); end >= 0 {
 			list = list[:end]
 		}

@@ -145,7 +145,7 @@ func (c *conn) answerBody(up *upstream, framing *body) End {
 			b.reset()
 		}
 		if err := c.read(up, &b); err != nil {
-			if err == io.EOF && framing.kind == bodyUntilClose { //nolint:errorlint // as link returns it
+			if errors.Is(err, io.EOF) && framing.kind == bodyUntilClose {
 				c.echoEnd(up)
 				return EndComplete
 			}

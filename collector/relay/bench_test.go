@@ -66,6 +66,7 @@ type benchHandler struct{ addr string }
 func (h *benchHandler) Route(*Exchange) (Route, error) {
 	return Route{Key: Key{Host: "h", Port: 80}}, nil
 }
+
 func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	var d net.Dialer
 	return d.DialContext(ctx, "tcp", h.addr)

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func (c *conn) exchange() (more bool) {
 	x.Request.prepare(route.Keep)
 	c.h.Sending(x)
 	sent := c.send(up)
-	return c.conclude(up, sent, c.answer(up))
+	return c.conclude(sent, c.answer(up))
 }
 
 // turnAway ends an exchange of which nothing was sent. Unless the client left,
@@ -42,7 +43,7 @@ func (c *conn) turnAway(err error) (more bool) {
 	gone, killed := c.gone, c.killed
 	c.mu.Unlock()
 	switch {
-	case err == errGone:
+	case errors.Is(err, errGone):
 		c.active = false // there was no request
 		return false
 	case killed:
@@ -182,7 +183,7 @@ func (c *conn) write(p []byte) error {
 }
 
 // conclude ends an exchange and disposes of its upstream connection.
-func (c *conn) conclude(up *upstream, sent bool, end End) (more bool) {
+func (c *conn) conclude(sent bool, end End) (more bool) {
 	if end != EndComplete {
 		return c.giveUp(end)
 	}

@@ -1,6 +1,9 @@
 package relay
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // RefusalError is why a request cannot be relayed. It is an error whose text may be
 // shown to the program: it quotes nothing of the request.
@@ -306,8 +309,7 @@ func (h *Head) strip(keep []byte) {
 		return
 	}
 	gap, kept := 0, len(h.fields)
-	for i := len(h.fields) - 1; i >= 0; i-- {
-		f := h.fields[i]
+	for _, f := range slices.Backward(h.fields) {
 		if f.hop && !h.isKept(&f, keep) {
 			gap += f.end - f.line
 			continue

@@ -133,7 +133,7 @@ func (l *link) read(b *buffer) error {
 		return nil
 	case err == nil:
 		return io.ErrNoProgress
-	case err == io.ErrUnexpectedEOF: //nolint:errorlint // as crypto/tls returns it
+	case errors.Is(err, io.ErrUnexpectedEOF):
 		return io.EOF // within a record; isCut tells
 	}
 	return err
@@ -214,7 +214,7 @@ func (l *link) watchTLS() sight {
 	}
 	l.bufs.put(b)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		return sightEnd
 	case isTimeout(err):
 		return sightNothing

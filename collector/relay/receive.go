@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"time"
 )
@@ -128,7 +129,7 @@ func (c *conn) gather() error {
 	c.cl.readWithin(c.now, gatherTime)
 	for !c.body.done && len(c.in.free()) > 0 {
 		if err := c.cl.read(c.in); err != nil {
-			if isTimeout(err) || err == io.EOF { //nolint:errorlint // as link returns it
+			if isTimeout(err) || errors.Is(err, io.EOF) {
 				break // it is for the upload to wait on, or to tell the upstream
 			}
 			return errGone
