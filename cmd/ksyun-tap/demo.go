@@ -282,10 +282,14 @@ func (v *demoVerb) summary(std stdio, t *tap) error {
 type counted struct {
 	calls, failed     int
 	codes, categories map[string]bool
+	kinds             map[kind]int // failed calls
 }
 
+// kind is what failed calls have in common.
+type kind struct{ action, code, status, category string }
+
 func countCalls(t *tap) (counted, error) {
-	c := counted{codes: map[string]bool{}, categories: map[string]bool{}}
+	c := counted{codes: map[string]bool{}, categories: map[string]bool{}, kinds: map[kind]int{}}
 	families, err := t.metrics.Gatherer().Gather()
 	if err != nil {
 		return c, fmt.Errorf("read the tap's metrics: %w", err)
@@ -300,6 +304,7 @@ func countCalls(t *tap) (counted, error) {
 				c.failed += n
 				c.codes[label(m, "code")] = true
 				c.categories[label(m, "category")] = true
+				c.kinds[kind{label(m, "action"), label(m, "code"), label(m, "status"), label(m, "category")}] += n
 			}
 		}
 	}

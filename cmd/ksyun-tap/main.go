@@ -65,9 +65,15 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		err = do(ctx, stdio{in, out, errOut})
 	}
 	var usage usageError
+	var exit exitError
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &exit):
+		if exit.error != nil {
+			fmt.Fprintln(errOut, "ksyun-tap:", err)
+		}
+		return exit.code
 	case errors.As(err, &usage):
 		fmt.Fprintln(errOut, "ksyun-tap:", err)
 		return exitUsage
@@ -131,6 +137,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 		return runTap(ctx, &c.settings, func() (*config.Settings, error) { return rereadSettings(c.args) }, std)
 	}
 
+	c.verbs["exec"] = newExec(app, file).run
 	c.verbs["demo"] = newDemo(app, file).run
 
 	check := app.Command("check-config", "Check settings, configuration file and every file they name, and exit.")

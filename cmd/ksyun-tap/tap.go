@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -18,6 +20,8 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -32,7 +36,8 @@ const flushTimeout = 2 * time.Second
 
 // tap is the program at work: the rooms, wired.
 type tap struct {
-	settings atomic.Pointer[config.Settings] // those in force
+	settings   atomic.Pointer[config.Settings] // those in force
+	classifier atomic.Pointer[classify.Classifier]
 	// reread reads the settings anew, as at the start.
 	reread func() (*config.Settings, error)
 
@@ -42,9 +47,13 @@ type tap struct {
 	pipeline *exporter.Pipeline
 	proxy    *collector.Proxy
 	web      *web.Server
+	journal  *journal.Journal
+	ca       *ca.CA      // nil without interception
+	csm      *csm.Intake // nil without intake
 	ready    atomic.Bool
 
 	proxyListeners, webListeners []net.Listener
+	csmListener                  net.PacketConn
 }
 
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
@@ -63,7 +72,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		}
 	}()
 
-	t.metrics = metrics.New(metrics.Options{Proxy: t.proxyStats})
+	t.metrics = metrics.New(t.metricsOptions(s))
 	t.log, err = logs.New(logs.Config{
 		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: logTo,
 		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
@@ -78,21 +87,17 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return nil, usageError{err}
 	}
-	failures := journal.New(s.JournalSize)
+	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
 		Traces:  t.traces,
 		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
-		Journal: failures,
+		Journal: t.journal,
 	})
-	t.proxy, err = collector.New(collector.Config{
-		Classifier: classifier, Sink: t.pipeline, Policy: policy,
-		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
-	})
-	if err != nil {
-		return nil, usageError{err}
+	if err := t.collect(ctx, s, policy, classifier); err != nil {
+		return nil, err
 	}
 	if t.proxyListeners, err = listen(ctx, "proxy.listen-address", s.ProxyListen); err != nil {
 		return nil, err
@@ -102,7 +107,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	t.web, err = web.NewServer(web.ServerConfig{
 		Handler: web.NewHandler(web.Options{
-			Version: version.Version, Metrics: t.metrics.Handler(), Journal: failures, Ready: t.notReady, Reload: t.reload,
+			Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
 		}),
 		ConfigFile: s.WebConfigFile,
 		Log:        t.log.Named("web"),
@@ -114,10 +119,49 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	return t, nil
 }
 
+// collect builds what gets calls, in front of the pipeline.
+func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.Policy, classifier *classify.Classifier) (err error) {
+	cfg := collector.Config{
+		Classifier: classifier, Sink: t.pipeline, Policy: policy,
+		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
+		CredentialKey: make([]byte, sha256.Size),
+	}
+	if _, err := rand.Read(cfg.CredentialKey); err != nil {
+		return fmt.Errorf("make a key for the hash of access keys: %w", err)
+	}
+	if s.Intercept {
+		if t.ca, err = openCA(s, t.log); err != nil {
+			return usageError{err}
+		}
+		cfg.Intercept, cfg.OnHandshakeError = t.ca, t.handshakeFailed()
+	}
+	if s.CSMListen != "" {
+		seen := csm.NewSeen(t.pipeline)
+		cfg.Sink = seen
+		t.classifier.Store(classifier)
+		t.csm, err = csm.New(csm.Config{
+			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: cfg.CredentialKey, Seen: seen,
+		})
+		if err != nil {
+			return usageError{err}
+		}
+		if t.csmListener, err = new(net.ListenConfig).ListenPacket(ctx, "udp", s.CSMListen); err != nil {
+			return fmt.Errorf("--csm.listen-address=%s: %w: give another address, or stop what holds it", s.CSMListen, err)
+		}
+	}
+	if t.proxy, err = collector.New(cfg); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
 	for _, ln := range append(t.proxyListeners, t.webListeners...) {
 		_ = ln.Close()
+	}
+	if t.csmListener != nil {
+		_ = t.csmListener.Close()
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
@@ -199,6 +243,12 @@ func (t *tap) serve(ctx context.Context) error {
 	for _, ln := range t.proxyListeners {
 		group.Go(func() error { return t.proxy.Serve(ln) })
 	}
+	if t.csm != nil {
+		group.Go(func() error { return t.csm.Serve(t.csmListener) })
+	}
+	if t.ca != nil {
+		group.Go(func() error { t.ca.Maintain(failed); return nil })
+	}
 	group.Go(t.web.Serve)
 	t.ready.Store(true)
 
@@ -222,6 +272,11 @@ func (t *tap) stop() {
 	defer cancel()
 	if err := t.proxy.Shutdown(ctx); err != nil {
 		t.log.Warn("calls were cut off", zap.Error(err))
+	}
+	if t.csm != nil {
+		if err := t.csm.Shutdown(ctx); err != nil {
+			t.log.Warn("telemetry of SDKs was lost", zap.Error(err))
+		}
 	}
 	flush, cancelFlush := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancelFlush()
@@ -257,6 +312,7 @@ func (t *tap) reload() (err error) {
 	if err := t.proxy.Reload(policy, classifier); err != nil {
 		return err
 	}
+	t.classifier.Store(classifier)
 	t.log.Level.SetLevel(level)
 	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
 	if rest := config.NeedRestart(t.settings.Load(), next); len(rest) > 0 {
@@ -280,27 +336,6 @@ func (t *tap) reopen() error {
 		return fmt.Errorf("reopen the log: %w", err)
 	}
 	return nil
-}
-
-// proxyStats tells the metrics the state of the relay.
-func (t *tap) proxyStats() metrics.ProxyStats {
-	if t.proxy == nil {
-		return metrics.ProxyStats{}
-	}
-	s := t.proxy.Stats()
-	return metrics.ProxyStats{
-		ClientConnections:   s.ClientConnections,
-		UpstreamConnections: s.UpstreamConnections,
-		UpstreamIdle:        s.IdleUpstreams,
-		ConnectionsAccepted: s.Accepted,
-		BytesReceived:       s.RequestBytes,
-		BytesSent:           s.ResponseBytes,
-		Dials:               s.Dials,
-		Reused:              s.Reused,
-		Panics:              s.Panics,
-		UnobservedRequests:  s.Unobserved,
-		TruncatedBodies:     s.TruncatedBodies,
-	}
 }
 
 // listeners logs the addresses of listeners.

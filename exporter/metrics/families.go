@@ -119,6 +119,53 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Bodies longer than what is looked into.",
 	}
 
+	famIntercepted = Family{
+		"ksyun_tap_intercepted_connections_total", counter, nil,
+		"Connections whose TLS the tap ended and that sent a request.",
+	}
+	famTunnels = Family{
+		"ksyun_tap_tunnels_total", counter, nil,
+		"CONNECTs passed on unseen.",
+	}
+	famTappedTunnels = Family{
+		"ksyun_tap_tapped_tunnels_total", counter, nil,
+		"CONNECTs to tapped hosts passed on unseen, as there is no interception.",
+	}
+	famOpenTunnels = Family{
+		"ksyun_tap_tunnels_open", gauge, nil,
+		"Open tunnels.",
+	}
+	famHandshakeErrors = Family{
+		"ksyun_tap_intercept_handshake_errors_total", counter,
+		[]string{"reason"},
+		"Programs that did not go on behind the TLS handshake with the tap, by reason.",
+	}
+	famCANotAfter = Family{
+		"ksyun_tap_ca_not_after_timestamp_seconds", gauge, nil,
+		"When the last CA for interception expires, in seconds since the epoch; with interception only.",
+	}
+
+	famCSMDatagrams = Family{
+		"ksyun_tap_csm_datagrams_total", counter, nil,
+		"Datagrams of SDK telemetry received; with its intake only, as all of ksyun_tap_csm_*.",
+	}
+	famCSMAttempts = Family{
+		"ksyun_tap_csm_attempts_total", counter, nil,
+		"Records of attempts received from SDKs.",
+	}
+	famCSMAnnounced = Family{
+		"ksyun_tap_csm_attempts_announced_total", counter, nil,
+		"Attempts that SDKs say they made; what this is ahead of ksyun_tap_csm_attempts_total was lost on the way.",
+	}
+	famCSMDuplicates = Family{
+		"ksyun_tap_csm_duplicates_total", counter, nil,
+		"Records of attempts that had passed the proxy, too, and were not told again.",
+	}
+	famCSMRejected = Family{
+		"ksyun_tap_csm_rejected_total", counter, nil,
+		"Datagrams that are no record of a known kind.",
+	}
+
 	famQueueLength = Family{
 		"ksyun_tap_queue_length", gauge, nil,
 		"Observations that wait for journal, logs and traces.",
@@ -158,6 +205,8 @@ func Describe() []Family {
 		famClientConns, famAccepted, famReceived, famSent,
 		famUpstreamConns, famUpstreamIdle, famDials, famReused,
 		famPanics, famUnobserved, famTruncated,
+		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter,
+		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
 		famQueueLength, famQueueCapacity,
 		famJournalEntries, famJournalCapacity, famJournalEvicted,
 	}

@@ -75,6 +75,13 @@ type Options struct {
 	// Proxy reads the state of the relay when a scrape asks; nil leaves out the
 	// families that need it. It is called from several goroutines.
 	Proxy func() ProxyStats
+	// CSM does so for the intake of SDK telemetry, and CANotAfter for the end
+	// of the CA for interception; nil leaves out their families.
+	CSM        func() CSMStats
+	CANotAfter func() time.Time
+	// HandshakeReasons are why programs may not go on behind a TLS handshake
+	// with the tap: the only values HandshakeFailed knows.
+	HandshakeReasons []string
 }
 
 // Metrics is the registry of all of the program's metrics. It is safe for
@@ -88,6 +95,7 @@ type Metrics struct {
 	dropped     *prometheus.CounterVec
 	proxyErrors map[classify.Fault]prometheus.Counter
 	otherFault  prometheus.Counter
+	handshakes  map[string]prometheus.Counter // by reason
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
 
@@ -114,7 +122,7 @@ type Metrics struct {
 func New(opts Options) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		state:       &state{proxy: opts.Proxy},
+		state:       &state{proxy: opts.Proxy, csm: opts.CSM, expiry: opts.CANotAfter},
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
@@ -143,6 +151,11 @@ func New(opts Options) *Metrics {
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, famDuration.Labels)
+	handshakes := famHandshakeErrors.counterVec()
+	m.handshakes = make(map[string]prometheus.Counter, len(opts.HandshakeReasons))
+	for _, reason := range opts.HandshakeReasons {
+		m.handshakes[reason] = handshakes.WithLabelValues(reason)
+	}
 	m.requests = newRequestLadder(requests)
 	m.errors = newErrorLadder(failures)
 	m.durations = newDurationLadder(durations)
@@ -151,7 +164,7 @@ func New(opts Options) *Metrics {
 
 	m.registry.MustRegister(
 		requests, failures, durations, m.inFlightVec, partials, lastErrors,
-		m.overflow, m.dropped, proxyErrors, m.reloadOK, m.reloadTime, m.state,
+		m.overflow, m.dropped, proxyErrors, handshakes, m.reloadOK, m.reloadTime, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -246,6 +259,14 @@ func (m *Metrics) Dropped(sink Sink, reason Reason, n int) {
 // take it.
 func (m *Metrics) DropCounter(sink Sink) func(reason string, n int) {
 	return func(reason string, n int) { m.Dropped(sink, Reason(reason), n) }
+}
+
+// HandshakeFailed counts a program that did not go on behind the TLS handshake
+// with the tap.
+func (m *Metrics) HandshakeFailed(reason string) {
+	if c, ok := m.handshakes[reason]; ok {
+		c.Inc()
+	}
 }
 
 // SetReload tells how the last load of the configuration ended, and when.

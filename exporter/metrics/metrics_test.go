@@ -43,8 +43,13 @@ func full() *metrics.Metrics {
 			ClientConnections: 3, UpstreamConnections: 2, UpstreamIdle: 1, ConnectionsAccepted: 11,
 			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Reused: 6, Panics: 1,
 			UnobservedRequests: 2, TruncatedBodies: 4,
+			Intercepted: 12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,
 		}
-	}})
+	}, CSM: func() metrics.CSMStats {
+		return metrics.CSMStats{Datagrams: 20, Attempts: 15, Announced: 16, Duplicates: 4, Rejected: 1}
+	}, CANotAfter: func() time.Time { return attempt.Start.Add(time.Hour) }, HandshakeReasons: []string{"untrusted_ca", "other"}})
+	m.HandshakeFailed("untrusted_ca")
+	m.HandshakeFailed("a reason it does not know")
 	m.Watch(metrics.Sources{
 		Queue:   func() metrics.QueueStats { return metrics.QueueStats{Length: 7, Capacity: 2048} },
 		Journal: func() metrics.JournalStats { return metrics.JournalStats{Entries: 9, Capacity: 1000, Evicted: 1} },

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -20,6 +21,20 @@ type ProxyStats struct {
 	Panics              int64
 	UnobservedRequests  int64 // relayed without being looked into
 	TruncatedBodies     int64 // longer than what is looked into
+	Intercepted         int64 // connections whose TLS was ended here
+	Tunnels             int64 // CONNECTs passed on unseen
+	TappedTunnels       int64 // of Tunnels, those to tapped hosts
+	OpenTunnels         int64
+}
+
+// CSMStats is the state of the intake of SDK telemetry. The counts are since
+// the start of the program.
+type CSMStats struct {
+	Datagrams  int64
+	Attempts   int64 // records of attempts
+	Announced  int64 // attempts that records of calls sum up
+	Duplicates int64 // attempts known from the proxy
+	Rejected   int64 // datagrams that are no known record
 }
 
 // QueueStats is the state of the queue before the sinks other than the metrics.
@@ -45,6 +60,8 @@ type Sources struct {
 // state collects the metrics that are read when they are asked for.
 type state struct {
 	proxy   func() ProxyStats
+	csm     func() CSMStats
+	expiry  func() time.Time
 	sources atomic.Pointer[Sources]
 }
 
@@ -63,6 +80,16 @@ var (
 	descPanics          = famPanics.desc()
 	descUnobserved      = famUnobserved.desc()
 	descTruncated       = famTruncated.desc()
+	descIntercepted     = famIntercepted.desc()
+	descTunnels         = famTunnels.desc()
+	descTappedTunnels   = famTappedTunnels.desc()
+	descOpenTunnels     = famOpenTunnels.desc()
+	descCANotAfter      = famCANotAfter.desc()
+	descCSMDatagrams    = famCSMDatagrams.desc()
+	descCSMAttempts     = famCSMAttempts.desc()
+	descCSMAnnounced    = famCSMAnnounced.desc()
+	descCSMDuplicates   = famCSMDuplicates.desc()
+	descCSMRejected     = famCSMRejected.desc()
 	descQueueLength     = famQueueLength.desc()
 	descQueueCapacity   = famQueueCapacity.desc()
 	descJournalEntries  = famJournalEntries.desc()
@@ -76,6 +103,8 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 		descClientConns, descAccepted, descReceived, descSent,
 		descUpstreamConns, descUpstreamIdle, descDials, descReused,
 		descPanics, descUnobserved, descTruncated,
+		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter,
+		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
 		descQueueLength, descQueueCapacity,
 		descJournalEntries, descJournalCapacity, descJournalEvicted,
 	} {
@@ -98,6 +127,21 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendCount(ch, descPanics, p.Panics)
 		sendCount(ch, descUnobserved, p.UnobservedRequests)
 		sendCount(ch, descTruncated, p.TruncatedBodies)
+		sendCount(ch, descIntercepted, p.Intercepted)
+		sendCount(ch, descTunnels, p.Tunnels)
+		sendCount(ch, descTappedTunnels, p.TappedTunnels)
+		sendGauge(ch, descOpenTunnels, p.OpenTunnels)
+	}
+	if s.csm != nil {
+		c := s.csm()
+		sendCount(ch, descCSMDatagrams, c.Datagrams)
+		sendCount(ch, descCSMAttempts, c.Attempts)
+		sendCount(ch, descCSMAnnounced, c.Announced)
+		sendCount(ch, descCSMDuplicates, c.Duplicates)
+		sendCount(ch, descCSMRejected, c.Rejected)
+	}
+	if s.expiry != nil {
+		sendGauge(ch, descCANotAfter, s.expiry().Unix())
 	}
 	src := s.sources.Load()
 	if src == nil {

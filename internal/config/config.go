@@ -9,6 +9,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 )
 
 // Settings is everything that can be set.
@@ -35,6 +37,10 @@ type Settings struct {
 	OtherHosts   collector.OtherHosts
 	InspectBytes int
 	CatalogFiles []string
+
+	Intercept bool
+	CADir     string
+	CSMListen string
 
 	ConnectTo      []collector.ConnectTo
 	UpstreamCAFile string
@@ -128,6 +134,21 @@ var table = []setting{
 		name: "tap.catalog-file", reloads: true,
 		help: "File with error codes of your own, added to the catalogue or replacing its rows. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringsVar(&s.CatalogFiles) },
+	},
+	{
+		name: "intercept", fallback: []string{"false"},
+		help: "Take part in the TLS of CONNECTs to tapped hosts, under a local CA that programs must be told to trust (see --intercept.ca-dir).",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.BoolVar(&s.Intercept) },
+	},
+	{
+		name: "intercept.ca-dir",
+		help: "Directory of the CA, made with mode 0700: its key, ca.pem (the CA alone) and bundle.pem (with the system's roots).",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("DIR").StringVar(&s.CADir) },
+	},
+	{
+		name: "csm.listen-address",
+		help: "UDP address for the telemetry of the Go SDK v1 (AWS_CSM_ENABLED=true), usually " + csm.DefaultAddress + "; none is no intake.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(address(&s.CSMListen)) },
 	},
 	{
 		name: "upstream.connect-to", reloads: true,
@@ -224,6 +245,9 @@ func (s *Settings) Validate() error {
 				return fmt.Errorf("--tap.other-hosts=forward with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", a)
 			}
 		}
+	}
+	if s.Intercept && s.CADir == "" {
+		return errors.New("--intercept needs --intercept.ca-dir=DIR, where programs find the CA they are to trust")
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {

@@ -56,17 +56,20 @@ func (v *multi[T]) String() string { return fmt.Sprint(*v.target) }
 func (v *multi[T]) IsCumulative() bool { return true }
 
 // addresses are listen addresses.
-func addresses(target *[]string) kingpin.Value {
-	return list(target, func(text string) (string, error) {
-		_, port, err := net.SplitHostPort(text)
-		if err == nil {
-			_, err = strconv.ParseUint(port, 10, 16)
-		}
-		if err != nil {
-			return "", fmt.Errorf("%q is no listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
-		}
-		return text, nil
-	})
+func addresses(target *[]string) kingpin.Value { return list(target, parseAddress) }
+
+// address is one listen address.
+func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
+
+func parseAddress(text string) (string, error) {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%q is no listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
+	}
+	return text, nil
 }
 
 func positive(target *time.Duration) kingpin.Value {

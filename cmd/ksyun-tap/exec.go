@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// The exit codes of a command that could not be run, as a shell's.
+const (
+	exitCannotRun = 126
+	exitNotFound  = 127
+	exitSignal    = 128 // and the signal's number
+)
+
+// execVerb runs a command with its calls tapped.
+type execVerb struct {
+	settings    config.Settings
+	command     []string
+	summary     string
+	summaryFile string
+}
+
+func newExec(app *kingpin.Application, file config.File) *execVerb {
+	v := &execVerb{}
+	c := app.Command("exec", "Run a command with its calls tapped, and tell at its end which failed. It gets proxy and CA variables; its exit code is ours.")
+	c.Arg("command", "Command and arguments, after --.").Required().StringsVar(&v.command)
+	c.Flag("summary", "text, json or none: what is told of failures on standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
+	c.Flag("summary.file", "File the summary is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
+	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
+	return v
+}
+
+func (v *execVerb) run(ctx context.Context, std stdio) (err error) {
+	s := &v.settings
+	// Both listeners are on loopback, so that what is not tapped may pass.
+	s.ProxyListen, s.WebListen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	s.OtherHosts, s.Intercept = collector.OtherForward, true
+	s.CSMListen = "127.0.0.1:0"
+	s.ShutdownTimeout = flushTimeout
+	private, err := os.MkdirTemp("", "ksyun-tap-exec-")
+	if err != nil {
+		return fmt.Errorf("make a directory for the command's trust: %w", err)
+	}
+	defer os.RemoveAll(private)
+	if s.CADir == "" {
+		s.CADir = filepath.Join(private, "ca")
+	}
+
+	reread := func() (*config.Settings, error) { return s, nil }
+	t, err := newTap(ctx, s, reread, io.Discard)
+	if err != nil {
+		return err
+	}
+	env, err := childEnv(os.Environ(), t, private)
+	if err != nil {
+		t.abandon()
+		return err
+	}
+	// The tap outlives the command, whatever ends that.
+	tapCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	served := make(chan error, 1)
+	go func() { served <- t.serve(tapCtx) }()
+
+	childErr := v.runChild(std, env)
+	stop()
+	if err := <-served; err != nil {
+		fmt.Fprintln(std.err, "ksyun-tap:", err)
+	}
+	var exit exitError
+	if errors.As(childErr, &exit) && exit.error != nil {
+		return childErr // there was no command to tell of
+	}
+	if err := v.summarise(std, t); err != nil {
+		fmt.Fprintln(std.err, "ksyun-tap:", err)
+	}
+	return childErr
+}
+
+// runChild runs the command to its end. Its exit code comes back as an
+// exitError.
+func (v *execVerb) runChild(std stdio, env []string) error {
+	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // running it is what was asked for; signals end it
+	cmd.Env = env
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, std.err
+
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, forwarded...)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		code := exitCannotRun
+		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
+			code = exitNotFound
+		}
+		return exitError{code, fmt.Errorf("run %s: %w", v.command[0], err)}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case sig := <-signals:
+			// A terminal sends these to the command itself.
+			if terminal := sig == os.Interrupt || sig == syscall.SIGQUIT; !terminal || !isTerminal(std.in) {
+				_ = cmd.Process.Signal(sig) // it may have ended by now
+			}
+		case err := <-ended:
+			return childResult(cmd.ProcessState, err)
+		}
+	}
+}
+
+// forwarded are the signals that are passed on to the command.
+var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
+
+func childResult(state *os.ProcessState, err error) error {
+	if state == nil {
+		return err
+	}
+	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return exitError{code: exitSignal + int(status.Signal())}
+	}
+	if state.ExitCode() != exitOK {
+		return exitError{code: state.ExitCode()}
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("read or write for the command: %w", err)
+	}
+	return nil
+}
+
+// exitError ends the program with a certain code. Where there is no error in
+// it, nothing is told: the command itself has.
+type exitError struct {
+	code int
+	error
+}
+
+func (e exitError) Unwrap() error { return e.error }
+
+func (e exitError) Error() string {
+	if e.error == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.error.Error()
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// neverProxied are what no program is to reach by way of the tap.
+var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
+
+// trustStorePassword is Java's customary one; a trust store holds no secret.
+const trustStorePassword = "changeit"
+
+// childEnv returns the environment in which a program's calls go through the
+// tap and the tap's certificates are trusted. base is the environment it would
+// have had; private is a directory for files of its own.
+func childEnv(base []string, t *tap, private string) ([]string, error) {
+	proxy := t.proxyListeners[0].Addr().String()
+	ca := filepath.Join(t.settings.Load().CADir, "ca.pem")
+	bundle := filepath.Join(t.settings.Load().CADir, "bundle.pem")
+	trustStore := filepath.Join(private, "truststore.p12")
+	if err := writeTrustStore(trustStore, bundle); err != nil {
+		return nil, err
+	}
+	noProxy := slices.DeleteFunc(strings.Split(lookup(base, "NO_PROXY", "no_proxy"), ","), func(s string) bool { return s == "" })
+	for _, host := range neverProxied {
+		if !slices.Contains(noProxy, host) {
+			noProxy = append(noProxy, host)
+		}
+	}
+	set := map[string]string{
+		"NO_PROXY": strings.Join(noProxy, ","),
+		// These replace what the program trusts: hence the bundle.
+		"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
+		"AWS_CA_BUNDLE": bundle, "KS_CA_BUNDLE": bundle,
+		// This one adds to it.
+		"NODE_EXTRA_CA_CERTS": ca,
+		// Node heeds proxy variables from version 24 on, if told to.
+		"NODE_USE_ENV_PROXY": "1",
+		"JAVA_TOOL_OPTIONS":  javaOptions(lookup(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
+	}
+	// The Go SDK v1 also tells of its calls where it heeds no proxy.
+	set["AWS_CSM_ENABLED"] = "true"
+	set["AWS_CSM_HOST"], set["AWS_CSM_PORT"], _ = net.SplitHostPort(t.csmListener.LocalAddr().String())
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
+		set[name] = "http://" + proxy
+	}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
+		set[strings.ToLower(name)] = set[name]
+	}
+	env := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, ours := set[name]
+		return ours
+	})
+	for name, value := range set {
+		env = append(env, name+"="+value)
+	}
+	slices.Sort(env)
+	return env, nil
+}
+
+// lookup returns the first of these variables that is set to something.
+func lookup(env []string, names ...string) string {
+	for _, name := range names {
+		for _, kv := range env {
+			if k, v, _ := strings.Cut(kv, "="); k == name && v != "" {
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// javaOptions adds to a JVM's options what it needs instead of variables.
+func javaOptions(options, proxy, trustStore string, noProxy []string) string {
+	u := url.URL{Host: proxy}
+	for _, scheme := range []string{"http", "https"} {
+		options += " -D" + scheme + ".proxyHost=" + u.Hostname() + " -D" + scheme + ".proxyPort=" + u.Port()
+	}
+	var hosts []string
+	for _, host := range noProxy {
+		if strings.HasPrefix(host, ".") {
+			host = "*" + host
+		}
+		hosts = append(hosts, host)
+	}
+	return strings.TrimSpace(options + " -Dhttp.nonProxyHosts=" + strings.Join(hosts, "|") +
+		" -Djavax.net.ssl.trustStore=" + trustStore + " -Djavax.net.ssl.trustStoreType=PKCS12" +
+		" -Djavax.net.ssl.trustStorePassword=" + trustStorePassword)
+}
+
+// writeTrustStore writes the certificates of a PEM file in the form in which
+// Java wants them.
+func writeTrustStore(name, bundle string) error {
+	data, err := os.ReadFile(bundle)
+	if err != nil {
+		return fmt.Errorf("read what programs are to trust: %w", err)
+	}
+	var certificates []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		// Java, too, passes over what it cannot read among the roots.
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			certificates = append(certificates, c)
+		}
+	}
+	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
+	if err != nil {
+		return fmt.Errorf("make a trust store for Java: %w", err)
+	}
+	return os.WriteFile(name, store, 0o600)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// openCA opens the CA for interception of the tapped hosts.
+func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
+	var permitted []string
+	for _, host := range s.TapHosts {
+		permitted = append(permitted, host.String())
+	}
+	authority, err := ca.Open(ca.Config{
+		Dir:       s.CADir,
+		Permitted: permitted,
+		OnError:   func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	log.Info("interception is on",
+		zap.String("ca_dir", s.CADir),
+		zap.String("ca_sha256", authority.Fingerprint()),
+		zap.Time("ca_not_after", authority.NotAfter()))
+	return authority, nil
+}
+
+// handshakeAdvice tells what to do about programs that do not go on behind the
+// TLS handshake.
+var handshakeAdvice = map[collector.HandshakeReason]string{
+	collector.HandshakeUntrusted: "Let the program trust bundle.pem of --intercept.ca-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
+	collector.HandshakeHTTP2:     "The tap speaks HTTP/1.1 only: let the program offer it, too.",
+	collector.HandshakeAborted:   "The program went away without a word, as those do that do not trust the CA: see whether it reads bundle.pem of --intercept.ca-dir, or pins certificates.",
+	collector.HandshakeTimeout:   "The program did not end the handshake in time.",
+	collector.HandshakeOther:     "See the error.",
+}
+
+// The bounds of what is logged of handshakes: a line per host and minute, and
+// no more hosts than these in one.
+const (
+	handshakeLogEvery = time.Minute
+	handshakeLogHosts = 100
+)
+
+// handshakeFailed counts programs that do not go on behind the TLS handshake,
+// and logs which and what to do.
+func (t *tap) handshakeFailed() func(collector.HandshakeError) {
+	var mu sync.Mutex
+	var since time.Time
+	told := map[string]bool{}
+	return func(e collector.HandshakeError) {
+		t.metrics.HandshakeFailed(string(e.Reason))
+		mu.Lock()
+		defer mu.Unlock()
+		if now := time.Now(); now.Sub(since) > handshakeLogEvery {
+			since = now
+			clear(told)
+		}
+		if told[e.Host] || len(told) >= handshakeLogHosts {
+			return
+		}
+		told[e.Host] = true
+		t.log.Warn("a program does not accept interception",
+			zap.String("host", e.Host),
+			zap.String("client", e.Client.String()),
+			zap.String("reason", string(e.Reason)),
+			zap.NamedError("error", e.Err),
+			zap.String("advice", handshakeAdvice[e.Reason]))
+	}
+}

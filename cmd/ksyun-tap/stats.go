@@ -1,0 +1,61 @@
+package main
+
+import (
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// metricsOptions lets the metrics ask the ways in that s turns on.
+func (t *tap) metricsOptions(s *config.Settings) metrics.Options {
+	o := metrics.Options{Proxy: t.proxyStats}
+	if s.CSMListen != "" {
+		o.CSM = t.csmStats
+	}
+	if s.Intercept {
+		o.CANotAfter = func() time.Time { return t.ca.NotAfter() }
+		for _, reason := range collector.HandshakeReasons() {
+			o.HandshakeReasons = append(o.HandshakeReasons, string(reason))
+		}
+	}
+	return o
+}
+
+// proxyStats tells the metrics the state of the relay.
+func (t *tap) proxyStats() metrics.ProxyStats {
+	if t.proxy == nil {
+		return metrics.ProxyStats{}
+	}
+	s := t.proxy.Stats()
+	return metrics.ProxyStats{
+		ClientConnections:   s.ClientConnections,
+		UpstreamConnections: s.UpstreamConnections,
+		UpstreamIdle:        s.IdleUpstreams,
+		ConnectionsAccepted: s.Accepted,
+		BytesReceived:       s.RequestBytes,
+		BytesSent:           s.ResponseBytes,
+		Dials:               s.Dials,
+		Reused:              s.Reused,
+		Panics:              s.Panics,
+		UnobservedRequests:  s.Unobserved,
+		TruncatedBodies:     s.TruncatedBodies,
+		Intercepted:         s.Intercepted,
+		Tunnels:             s.Tunnels,
+		TappedTunnels:       s.TappedTunnels,
+		OpenTunnels:         s.OpenTunnels,
+	}
+}
+
+// csmStats tells the metrics the state of the intake of SDK telemetry.
+func (t *tap) csmStats() metrics.CSMStats {
+	s := t.csm.Stats()
+	return metrics.CSMStats{
+		Datagrams:  s.Datagrams,
+		Attempts:   s.Attempts,
+		Announced:  s.AttemptsAnnounced,
+		Duplicates: s.DuplicatesByID + s.DuplicatesByTime,
+		Rejected:   s.Malformed + s.Oversized + s.Unknown,
+	}
+}
