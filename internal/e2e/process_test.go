@@ -24,7 +24,14 @@ const patience = time.Minute
 
 var binary string
 
+// clientVariable makes this binary a client of the API instead of a test.
+const clientVariable = "KSYUN_TAP_E2E_CLIENT"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(clientVariable) != "" {
+		goClient()
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "ksyun-tap-e2e")
 		if err != nil {

@@ -1,0 +1,158 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+)
+
+// goClient makes this test binary a program that calls the API with Go's
+// default client, which is set up by its environment alone.
+func goClient() {
+	for _, do := range []cloudmonitor.Directive{{}, {Error: "LimitExceeded"}} {
+		req, err := http.NewRequest(http.MethodGet, "https://"+apiHost+"/?Action=ListMetrics&Version=2010-05-25", nil)
+		if err != nil {
+			panic(err)
+		}
+		req.Header.Set("Accept", "application/json")
+		cloudmonitor.SignV4(req, nil, good, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now(), "accept")
+		if text := do.String(); text != "" {
+			req.Header.Set(cloudmonitor.DirectiveField, text)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			panic(err)
+		}
+		res.Body.Close()
+		fmt.Println(res.StatusCode)
+	}
+}
+
+// tlsAPI serves the simulated API over TLS under its real name. It returns its
+// address and a file with the CA that vouches for it.
+func tlsAPI(t *testing.T) (address, caFile string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{apiHost},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	caFile = filepath.Join(t.TempDir(), "vendor.pem")
+	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return srv.Listener.Addr().String(), caFile
+}
+
+// execSummary is what exec tells at the end.
+type execSummary struct {
+	Calls, Failed int
+	Errors        []struct {
+		Code, Category string
+		Count          int
+		RequestID      string `json:"last_request_id"`
+	}
+}
+
+func execTap(t *testing.T, address, caFile string, env []string, command ...string) (code int, out string, s execSummary) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	file := filepath.Join(t.TempDir(), "summary.json")
+	args := append([]string{
+		"exec", "--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address,
+		"--summary=json", "--summary.file=" + file, "--",
+	}, command...)
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var b bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &b, &b
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; it printed:\n%s", err, b.String())
+	}
+	if err := json.Unmarshal(text, &s); err != nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), b.String(), s
+}
+
+// TestExec runs clients that know nothing of the tap over HTTPS: each makes a
+// call that succeeds, its signature verified at the far end, and one that
+// fails, which is found with its request ID.
+func TestExec(t *testing.T) {
+	address, caFile := tlsAPI(t)
+	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
+	  curl -sS -o /dev/null -w '%{http_code}\n' --aws-sigv4 aws:amz:cn-beijing-6:monitor -u "$1:$2" \
+	    -H 'Accept: application/json' -H "$field" 'https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25'
+	done`
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, env []string, command ...string) {
+		t.Helper()
+		code, out, s := execTap(t, address, caFile, env, command...)
+		if code != 0 || !strings.Contains(out, "200\n409\n") {
+			t.Errorf("%s: exit code %d, printed:\n%s", name, code, out)
+		}
+		if s.Calls != 2 || s.Failed != 1 || len(s.Errors) != 1 || s.Errors[0].Code != "LimitExceeded" ||
+			s.Errors[0].Category != "throttled" || len(s.Errors[0].RequestID) != 36 {
+			t.Errorf("%s: summary %+v", name, s)
+		}
+	}
+	f("curl", nil, "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey)
+	f("Go", []string{clientVariable + "=1"}, self)
+	f("Python requests", nil, "/usr/bin/python3", "testdata/client.py", good.AccessKey, good.SecretKey)
+	f("Java HttpClient", nil, "java", "testdata/Client.java", good.AccessKey, good.SecretKey)
+}
+
+func TestExecExitCodes(t *testing.T) {
+	address, caFile := tlsAPI(t)
+	f := func(want int, command ...string) {
+		t.Helper()
+		if code, out, _ := execTap(t, address, caFile, nil, command...); code != want {
+			t.Errorf("%v: exit code %d, want %d: %s", command, code, want, out)
+		}
+	}
+	f(0, "true")
+	f(3, "sh", "-c", "exit 3")
+	f(128+15, "sh", "-c", "kill -TERM $$")
+}
