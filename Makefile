@@ -27,7 +27,7 @@ test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
 
 .PHONY: e2e
-e2e: ## Run the end-to-end tests with a real Prometheus (needs prometheus and promtool).
+e2e: ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -tags e2e ./internal/e2e/...
 
 .PHONY: cover
