@@ -57,14 +57,14 @@ func refusePort(host string) error {
 func refuseAddress(host string) error {
 	return &refusal{
 		classify.FaultHostRefused,
-		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT; if a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
 	}
 }
 
 func refuseLoop(host string) error {
 	return &refusal{
 		classify.FaultLoop,
-		"The host " + host + " leads back to ksyun-tap. Name its real address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+		"The host " + host + " leads back to ksyun-tap. Name a DNS server that knows its real address with --upstream.resolver=IP, or the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
 	}
 }
 

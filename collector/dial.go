@@ -19,7 +19,7 @@ type dialer struct {
 	connect   time.Duration
 	handshake time.Duration
 	tls       *tls.Config
-	resolver  *net.Resolver // nil is the system's
+	resolver  Resolver // nil is the system's way
 	listeners func() []net.Addr
 }
 
@@ -30,15 +30,14 @@ func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, 
 		address = joinHostPort(key.Host, key.Port)
 	}
 	nd := net.Dialer{
-		Timeout:  d.connect,
-		Resolver: d.resolver,
+		Timeout: d.connect,
 		// Looking at the address that is about to be connected to leaves no
 		// room for a name that resolves to something else the second time.
 		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			return d.check(address, key.Host, trusted)
 		},
 	}
-	nc, err := nd.DialContext(ctx, "tcp", address)
+	nc, err := dialBy(ctx, &nd, d.resolver, address)
 	if err != nil {
 		return nil, dialError(err, key.Host)
 	}

@@ -1,7 +1,6 @@
 package collector
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -27,27 +26,9 @@ import (
 
 // nameServer answers all questions for an A record with the address it holds,
 // and with "no such name" if it holds none.
-func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) *net.Resolver {
+func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) DNS {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pc.Close() })
-	go func() {
-		b := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			pc.WriteTo(dnsReply(b[:n], answer.Load()), from)
-		}
-	}()
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "udp", pc.LocalAddr().String())
-	}}
+	return dnsServer(t, func(query []byte, _ bool) [][]byte { return [][]byte{dnsReply(query, answer.Load())} })
 }
 
 // dnsReply answers a query of one question (RFC 1035, 4.1).

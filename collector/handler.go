@@ -65,6 +65,9 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 		authority, https, held = in.authority, true, true
 	case q.Form == relay.FormAuthority:
 		h.obs.Source = classify.SourceConnect
+		if x.Hello {
+			h.obs.Source = classify.SourceReverse
+		}
 		return h.connect(q.Authority())
 	case q.Form == relay.FormAbsolute:
 		h.obs.Source = classify.SourceForward

@@ -109,7 +109,7 @@ func (h *handler) enter(key relay.Key) {
 	if key.Port != 443 {
 		authority = joinHostPort(key.Host, key.Port)
 	}
-	h.inside = inside{[]byte(authority), key.Host, classify.SourceConnect}
+	h.inside = inside{[]byte(authority), key.Host, h.obs.Source}
 }
 
 // Secured implements relay.Handler.

@@ -27,6 +27,10 @@ type Policy struct {
 	// program speaks plain HTTP: on port 443 where it meant port 80, else on
 	// the port it names. "" or "http" is to speak as the program does.
 	UpstreamScheme string
+	// Resolver finds the addresses of upstreams; nil is the system's way. Where
+	// that leads back to us, by a hosts file or hostAliases, a DNS leads past
+	// it.
+	Resolver Resolver
 	// RootCAs verifies the upstreams; nil is the system's roots.
 	RootCAs *x509.CertPool
 }

@@ -170,6 +170,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	r.dialer = dialer{
 		connect:   p.timeouts.Dial,
 		handshake: p.timeouts.TLSHandshake,
+		resolver:  policy.Resolver,
 		listeners: func() []net.Addr { return p.server.Listeners() },
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -200,6 +201,14 @@ func (r *rules) dial(ctx context.Context, key relay.Key) (net.Conn, error) {
 // Serve takes connections from ln until Shutdown, when it returns nil. Several
 // listeners may be served at once.
 func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(ln) }
+
+// ServeTLS is Serve for listeners where programs speak TLS at once, since the
+// names of hosts lead there (a hosts file, hostAliases). A tapped host that is
+// intercepted is served as within a CONNECT; the others are passed on unseen,
+// or closed, by Policy.OtherHosts. The server's name is taken from the
+// program's ClientHello; a connection without one is closed and told to
+// Config.OnHandshakeError.
+func (p *Proxy) ServeTLS(ln net.Listener) error { return p.server.ServeTLS(ln) }
 
 // Shutdown stops accepting, closes idle connections and lets running exchanges
 // finish. Those that run on when ctx ends are reset, observed with

@@ -50,6 +50,8 @@ type rig struct {
 	addr  string
 	back  net.Listener
 	sink  recorder
+
+	addrTLS string // where programs begin with TLS
 }
 
 func newRig(t testing.TB, change ...func(*Config)) *rig {
@@ -69,14 +71,19 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.proxy = newProxy(t, cfg)
 	ln := listen(t)
 	r.addr = ln.Addr().String()
-	served := make(chan error, 1)
+	lnTLS := listen(t)
+	r.addrTLS = lnTLS.Addr().String()
+	served := make(chan error, 2)
 	go func() { served <- r.proxy.Serve(ln) }()
+	go func() { served <- r.proxy.ServeTLS(lnTLS) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.proxy.Shutdown(ctx)
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
+		for range 2 {
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
 		}
 		r.back.Close()
 	})
@@ -186,7 +193,12 @@ func newPeer(t testing.TB, nc net.Conn) *peer {
 
 func (r *rig) client() *peer {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", r.addr)
+	return r.dialTo(r.addr)
+}
+
+func (r *rig) dialTo(addr string) *peer {
+	r.t.Helper()
+	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -30,6 +30,8 @@ type conn struct {
 	state atomic.Int32
 	bye   farewell
 
+	unasked bool // TLS comes first
+
 	x       Exchange
 	active  bool // x awaits its Done
 	now     time.Time
@@ -74,8 +76,8 @@ const (
 	byeReset
 )
 
-func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, side: make(chan struct{}, 1)}
+func newConn(s *Server, nc net.Conn, unasked bool) *conn {
+	c := &conn{s: s, unasked: unasked, side: make(chan struct{}, 1)}
 	c.cl.init(nc, &s.bufs)
 	c.x.limit = s.cfg.InspectBytes
 	c.x.tail.size = min(s.cfg.TailBytes, s.bufs.largeSize/4)
@@ -90,6 +92,9 @@ func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.finish()
 	c.h = c.s.cfg.NewHandler(c.x.Client)
+	if c.unasked && !c.greet() {
+		return
+	}
 	for c.await() && c.exchange() {
 		c.release()
 	}

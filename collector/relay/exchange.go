@@ -60,7 +60,11 @@ func (c *conn) turnAway(err error) (more bool) {
 	more = c.body.done && x.Request.persistent() && !c.s.draining.Load()
 	b := c.s.bufs.getLarge()
 	defer c.s.bufs.put(b)
-	if c.write(c.h.Refuse(b.b[:0], x, err, !more)) != nil {
+	answer := c.h.Refuse(b.b[:0], x, err, !more)
+	if x.Hello {
+		answer, more = x.refusalAlert(), false
+	}
+	if c.write(answer) != nil {
 		more = false
 	}
 	c.done(EndRefused)

@@ -66,6 +66,10 @@ type Exchange struct {
 	FirstByte time.Time // when the first byte of the final answer was read
 	Finish    time.Time // when the last byte was passed on, or all was given up
 
+	// Hello tells that the request is a CONNECT made up from the ClientHello of
+	// a connection that began with TLS.
+	Hello bool
+
 	End End
 
 	// ResponseBytes counts what was written to the client.

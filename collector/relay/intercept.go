@@ -15,7 +15,7 @@ const rejection = time.Second
 // within are served as any others.
 func (c *conn) intercept() (more bool) {
 	c.active = false // what a tunnel carries are exchanges, not the tunnel
-	if c.write([]byte(established)) != nil {
+	if c.establish() != nil {
 		c.lost()
 		return false
 	}
@@ -28,6 +28,7 @@ func (c *conn) intercept() (more bool) {
 		return false
 	}
 	c.secured = time.Now()
+	c.x.Hello = false
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.killed {

@@ -26,9 +26,11 @@ type rig struct {
 	t     testing.TB
 	srv   *Server
 	front string
-	back  *net.TCPListener
-	told  chan note // of each Done
-	dials atomic.Int64
+	// where clients begin with TLS
+	frontTLS string
+	back     *net.TCPListener
+	told     chan note // of each Done
+	dials    atomic.Int64
 
 	secured chan error  // of each Secured
 	tls     *tls.Config // that clients are served under, within a CONNECT
@@ -82,14 +84,19 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	r.back = listen(t)
 	ln := listen(t)
 	r.front = ln.Addr().String()
-	served := make(chan error, 1)
+	lnTLS := listen(t)
+	r.frontTLS = lnTLS.Addr().String()
+	served := make(chan error, 2)
 	go func() { served <- r.srv.Serve(ln) }()
+	go func() { served <- r.srv.ServeTLS(lnTLS) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
+		for range 2 {
+			if err := <-served; err != nil {
+				t.Errorf("Serve: %v", err)
+			}
 		}
 		r.back.Close()
 	})
@@ -242,7 +249,12 @@ func (r *rig) client() *peer {
 
 func (r *rig) plainClient() *peer {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", r.front)
+	return r.dialTo(r.front)
+}
+
+func (r *rig) dialTo(addr string) *peer {
+	r.t.Helper()
+	nc, err := net.Dial("tcp", addr)
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -109,7 +109,14 @@ func New(cfg Config) *Server {
 
 // Serve takes connections from ln until Shutdown, when it returns nil. It
 // closes ln.
-func (s *Server) Serve(ln net.Listener) error {
+func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
+
+// ServeTLS is Serve for connections that begin with TLS. Each is served as if
+// the client had first sent a CONNECT to port 443 of the server it names; one
+// that names none is closed.
+func (s *Server) ServeTLS(ln net.Listener) error { return s.serve(ln, true) }
+
+func (s *Server) serve(ln net.Listener, unasked bool) error {
 	defer ln.Close()
 	if !s.track(ln) {
 		return nil
@@ -120,7 +127,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.handle(nc)
+			s.handle(nc, unasked)
 		case s.draining.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -163,8 +170,8 @@ func (s *Server) Listeners() []net.Addr {
 	return addrs
 }
 
-func (s *Server) handle(nc net.Conn) {
-	c := newConn(s, nc)
+func (s *Server) handle(nc net.Conn, unasked bool) {
+	c := newConn(s, nc, unasked)
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()

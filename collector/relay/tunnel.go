@@ -14,10 +14,21 @@ const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 // open opens the tunnel that the client asked for: to us, where its TLS is
 // ours to speak, else to the upstream. It reports whether requests follow.
 func (c *conn) open() (more bool) {
+	if c.x.Hello {
+		c.x.requestBytes.Store(0) // the client sent no CONNECT
+	}
 	if c.x.route.TLS != nil {
 		return c.intercept()
 	}
 	return c.tunnel()
+}
+
+// establish tells a client that asked that the tunnel is there.
+func (c *conn) establish() error {
+	if c.x.Hello {
+		return nil
+	}
+	return c.write([]byte(established))
 }
 
 // tunnel passes on whatever either side sends, without looking at it.
@@ -33,7 +44,7 @@ func (c *conn) tunnel() (more bool) {
 		return c.turnAway(context.Canceled)
 	}
 	c.h.Sending(x)
-	if c.write([]byte(established)) != nil {
+	if c.establish() != nil {
 		return c.giveUp(c.lost())
 	}
 	c.s.counters.tunnels.Add(1)

@@ -1,0 +1,218 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// hello returns what a client begins TLS with.
+func hello(t testing.TB, cfg *tls.Config) []byte {
+	t.Helper()
+	cfg.InsecureSkipVerify = true
+	r := &helloWriter{}
+	tls.Client(r, cfg).Handshake()
+	if len(r.wrote) == 0 {
+		t.Fatal("no ClientHello")
+	}
+	return r.wrote
+}
+
+// helloWriter keeps the first bytes written and then fails.
+type helloWriter struct {
+	net.Conn
+	wrote []byte
+}
+
+func (w *helloWriter) Write(p []byte) (int, error) {
+	w.wrote = append(w.wrote, p...)
+	return len(p), nil
+}
+func (w *helloWriter) Read([]byte) (int, error) { return 0, io.EOF }
+func (w *helloWriter) Close() error             { return nil }
+
+// script is a connection that reads these bytes, so many at a time.
+type script struct {
+	net.Conn
+	r    io.Reader
+	size int
+}
+
+func (s *script) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.size)]) }
+
+// records puts a handshake message into records of so many bytes.
+func records(record []byte, size int) []byte {
+	var out []byte
+	for rest := record[5:]; len(rest) > 0; {
+		n := min(size, len(rest))
+		out = append(out, 22, 3, 1, byte(n>>8), byte(n))
+		out = append(out, rest[:n]...)
+		rest = rest[n:]
+	}
+	return out
+}
+
+func TestReadHello(t *testing.T) {
+	named := hello(t, &tls.Config{ServerName: "Monitor.api.ksyun.com"})
+	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".example.com"
+	tests := map[string]struct {
+		sent []byte
+		name string // "" is an error
+	}{
+		"named":        {named, "Monitor.api.ksyun.com"},
+		"1.2":          {hello(t, &tls.Config{ServerName: "h.example", MaxVersion: tls.VersionTLS12}), "h.example"},
+		"h2":           {hello(t, &tls.Config{ServerName: "h.example", NextProtos: []string{"h2"}}), "h.example"},
+		"long":         {hello(t, &tls.Config{ServerName: long}), long},
+		"many records": {records(named, 16), "Monitor.api.ksyun.com"},
+		"more behind":  {append(bytes.Clone(named), "early"...), "Monitor.api.ksyun.com"},
+		"unnamed":      {hello(t, &tls.Config{}), ""},
+		"address":      {hello(t, &tls.Config{ServerName: "192.0.2.1"}), ""}, // clients leave it out
+		"odd name":     {bytes.Replace(named, []byte("Monitor.api"), []byte("Monitor\r\npi"), 1), ""},
+		"port in name": {bytes.Replace(named, []byte("Monitor.api"), []byte("Monitor:api"), 1), ""},
+		"broken off":   {named[:len(named)/2], ""},
+		"nothing":      {nil, ""},
+		"HTTP":         {[]byte(getRequest), ""},
+		"endless":      {endlessHello(), ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			for _, size := range []int{1 << 20, 100, 1} {
+				got, read, err := readHello(t.Context(), &script{r: bytes.NewReader(tt.sent), size: size})
+				if got != tt.name || (err == nil) != (tt.name != "") {
+					t.Fatalf("in pieces of %d: %q, %v; want %q", size, got, err, tt.name)
+				}
+				if err == nil && !bytes.HasPrefix(tt.sent, read) {
+					t.Fatalf("in pieces of %d: what was read is not what came", size)
+				}
+			}
+		})
+	}
+}
+
+// endlessHello is the beginning of a ClientHello of 16 MiB.
+func endlessHello() []byte {
+	b := []byte{1, 0xff, 0xff, 0xff}
+	return records(append(make([]byte, 5), append(b, make([]byte, 1<<20)...)...), 16384)
+}
+
+func FuzzReadHello(f *testing.F) {
+	f.Add(hello(f, &tls.Config{ServerName: "monitor.api.ksyun.com"}))
+	f.Add(hello(f, &tls.Config{ServerName: "h", MaxVersion: tls.VersionTLS12}))
+	f.Add(records(hello(f, &tls.Config{ServerName: "h.example"}), 7))
+	f.Add([]byte(getRequest))
+	f.Fuzz(func(t *testing.T, sent []byte) {
+		name, read, err := readHello(context.Background(), &script{r: bytes.NewReader(sent), size: 1 << 20})
+		if err != nil {
+			return
+		}
+		if !bytes.HasPrefix(sent, read) || len(read) > maxHello {
+			t.Fatalf("read %d bytes, not those of the client", len(read))
+		}
+		// It must survive being put into a CONNECT.
+		var q RequestHead
+		head := []byte("CONNECT " + name + ":443 HTTP/1.1\r\nHost: " + name + "\r\n\r\n")
+		if err := q.parse(head, 0, len(head)); err != nil {
+			if host, _, ok := SplitAuthority([]byte(name)); !ok || len(host) == 0 {
+				t.Fatalf("%q is no host", name)
+			}
+			t.Fatalf("%q: %v", name, err)
+		}
+		if host, port, _ := SplitAuthority(q.Authority()); string(host) != name || port != 443 {
+			t.Fatalf("%q became %q", name, q.Authority())
+		}
+	})
+}
+
+func TestTLSUnasked(t *testing.T) {
+	t.Run("intercepted", func(t *testing.T) {
+		r := newRig(t)
+		r.tls = testTLS()
+		c := r.dialTo(r.frontTLS)
+		c.handshake(&tls.Config{ServerName: "h", InsecureSkipVerify: true})
+		var up *peer
+		for range 2 {
+			c.send(getRequest)
+			if up == nil {
+				up = r.upstream()
+			}
+			up.expect(getRequest)
+			up.send(okResponse)
+			c.expect(okResponse)
+			if n := r.ends(EndComplete); n.reqBytes != int64(len(getRequest)) {
+				t.Errorf("%+v", n)
+			}
+		}
+		if err := r.nextSecured(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("passed on unseen", func(t *testing.T) {
+		r := newRig(t)
+		sent := hello(t, &tls.Config{ServerName: "h"})
+		c := r.dialTo(r.frontTLS)
+		c.send(string(sent[:20]))
+		c.send(string(sent[20:]) + "more")
+		up := r.upstream()
+		up.expect(string(sent) + "more")
+		up.send("\x16\x03answer")
+		c.expect("\x16\x03answer")
+		c.CloseWrite()
+		up.expectEnd()
+		up.Close()
+		c.expectEnd()
+		if n := r.ends(EndComplete); n.method != "CONNECT" || n.target != "h:443" || n.reqBytes != int64(len(sent)+4) || n.respBytes != 8 {
+			t.Errorf("%+v", n)
+		}
+	})
+	t.Run("to where there is no way", func(t *testing.T) {
+		r := newRig(t)
+		r.dial = func(context.Context) (net.Conn, error) { return nil, errNotHTTP }
+		c := r.dialTo(r.frontTLS)
+		c.send(string(hello(t, &tls.Config{ServerName: "h"})))
+		c.expect(string(alert(alertInternalError)))
+		c.expectEnd()
+		r.ends(EndRefused)
+	})
+	t.Run("without a name", func(t *testing.T) {
+		r := newRig(t)
+		c := r.dialTo(r.frontTLS)
+		err := tls.Client(c.TCPConn, &tls.Config{InsecureSkipVerify: true}).Handshake()
+		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+			t.Errorf("the client saw %v", err)
+		}
+		if err := r.nextSecured(); !errors.Is(err, errNoServerName) {
+			t.Errorf("told %v", err)
+		}
+		if len(r.told) > 0 || r.dials.Load() > 0 {
+			t.Error("taken for a request")
+		}
+	})
+	t.Run("but it never comes", func(t *testing.T) {
+		r := newRig(t, func(c *Config) { c.Timeouts.TLSHandshake = 20 * time.Millisecond })
+		c := r.dialTo(r.frontTLS)
+		c.expect(string(alert(alertUnrecognizedName)))
+		c.expectEnd()
+		if err := r.nextSecured(); !isTimeout(err) {
+			t.Errorf("told %v", err)
+		}
+	})
+	t.Run("shutdown before it comes", func(t *testing.T) {
+		r := newRig(t)
+		c := r.dialTo(r.frontTLS)
+		if err := r.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := io.Copy(io.Discard, c); err != nil && !isReset(err) {
+			t.Error(err)
+		}
+		if len(r.secured) > 0 {
+			t.Errorf("told %v", <-r.secured)
+		}
+	})
+}

@@ -1,0 +1,130 @@
+package collector
+
+import (
+	"crypto/tls"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+func TestTLSUnderTheRealHostName(t *testing.T) {
+	r := newInterceptRig(t)
+	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newPeer(t, nc)
+	c.send(request(host))
+	up := r.tlsUpstream()
+	up.expect(request(host))
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.begun()
+	if o := r.observed(); o.Source != classify.SourceReverse || o.Scheme != "https" || o.Port != 443 || o.Call.Host != host || o.Fault != "" {
+		t.Errorf("%+v", o)
+	}
+	if s := r.proxy.Stats(); s.Intercepted != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestTLSOfOtherHosts(t *testing.T) {
+	const other = "other.example"
+	t.Run("passed on unseen", func(t *testing.T) {
+		r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
+		r.leadAll(other + ":443")
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() {
+			tc := tls.Server(r.upstream().Conn, r.upCA.server(other))
+			io.Copy(tc, tc)
+			tc.Close()
+		})
+		tc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newPeer(t, tc)
+		c.send("echo")
+		c.expect("echo")
+		tc.CloseWrite()
+		if s := r.proxy.Stats(); s.Tunnels != 1 || s.Intercepted != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		r := newInterceptRig(t)
+		_, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
+		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
+			t.Errorf("the program saw %v", err)
+		}
+		if o := r.observed(); o.Fault != classify.FaultHostRefused || o.Source != classify.SourceReverse {
+			t.Errorf("fault %q, source %q", o.Fault, o.Source)
+		}
+		r.untouched()
+	})
+	t.Run("without a name", func(t *testing.T) {
+		r := newInterceptRig(t)
+		if _, err := tls.Dial("tcp", r.addrTLS, &tls.Config{InsecureSkipVerify: true, ServerName: ""}); err == nil {
+			t.Error("no error")
+		}
+		if e := r.failed(); e.Reason != HandshakeOther || e.Host != "" || !e.Client.IsValid() {
+			t.Errorf("%+v", e)
+		}
+		r.untouched()
+		r.silent()
+	})
+}
+
+// TestAliasesAreResolvedPast has the program's host lead to the tap, as a hosts
+// file does, and DNS know where it really is.
+func TestAliasesAreResolvedPast(t *testing.T) {
+	r := newInterceptRig(t)
+	_, port, _ := net.SplitHostPort(r.back.Addr().String())
+	dns := dnsServer(t, func(q []byte, _ bool) [][]byte { return [][]byte{reply(t, q, dnsmessage.Header{}, false, "127.0.0.1")} })
+	p := r.proxy.rules.Load().policy
+	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
+	// The name at the right is not in any hosts file: only DNS knows it.
+	p.ConnectTo = []ConnectTo{connectTo(t, host+":443=real.example:"+port)}
+	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newPeer(t, nc)
+	c.send(request(host))
+	up := r.tlsUpstream()
+	up.expect(request(host))
+	up.send(okResponse)
+	c.expect(okResponse)
+}
+
+func TestTLSLoopsAreRefused(t *testing.T) {
+	r := newInterceptRig(t)
+	p := r.proxy.rules.Load().policy
+	p.ConnectTo = []ConnectTo{connectTo(t, host+":443="+r.addrTLS)}
+	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Fatal(err)
+	}
+	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newPeer(t, nc)
+	c.send(request(host))
+	resp, body := c.answer()
+	if resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "--upstream.resolver") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+	if o := r.observed(); o.Fault != classify.FaultLoop {
+		t.Errorf("fault %q", o.Fault)
+	}
+}
