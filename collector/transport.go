@@ -1,0 +1,407 @@
+package collector
+
+import (
+	"cmp"
+	"crypto/rand"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// TransportConfig is what a RoundTripper works by. Only the Sink is needed.
+type TransportConfig struct {
+	// Sink is told of the calls; nil is to pass all of them on untold.
+	Sink Sink
+	// Classifier reads them; nil is one of the catalogue that ships.
+	Classifier *classify.Classifier
+	// TapHosts are the hosts whose calls are told; none is DefaultTapHosts.
+	TapHosts []HostPattern
+	// InspectBytes is how much of a body is looked at; 0 is
+	// DefaultInspectBytes.
+	InspectBytes int
+	// CredentialKey keys the hash that tells access keys apart, as
+	// Config.CredentialKey does; nil is a random one.
+	CredentialKey []byte
+}
+
+// RoundTripper tells a Sink of the calls that a program makes through an
+// http.RoundTripper of its own. It is safe for concurrent use.
+type RoundTripper struct {
+	next   http.RoundTripper
+	cfg    TransportConfig
+	panics atomic.Int64
+}
+
+var _ http.RoundTripper = (*RoundTripper)(nil)
+
+// errNoResponse is for a RoundTripper that returns neither an answer nor an
+// error, which http.Client makes an error of.
+var errNoResponse = errors.New("no response and no error")
+
+// Transport returns next with every call to a tapped host told to cfg.Sink; nil
+// is http.DefaultTransport. Requests, answers and errors are those of next:
+// bodies stream, and no more is read of them than the program reads.
+//
+// One Observation follows from each RoundTrip, thus from each redirect and each
+// retry that the program makes, but not from those within next. It is made on
+// the goroutine that ends the call: by reading the answer's body to its end, by
+// closing it, or by the error of RoundTrip. A body that is neither read nor
+// closed is never told of. Of one that is closed early, only what was read is
+// known.
+//
+// Sizes count bodies alone: the heads are written by next.
+func Transport(next http.RoundTripper, cfg TransportConfig) *RoundTripper {
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	if cfg.Classifier == nil {
+		cfg.Classifier = classify.New(classify.DefaultCatalog())
+	}
+	cfg.TapHosts = slices.Clone(cfg.TapHosts)
+	if len(cfg.TapHosts) == 0 {
+		cfg.TapHosts = DefaultTapHosts()
+	}
+	cfg.InspectBytes = orDefault(cfg.InspectBytes, DefaultInspectBytes)
+	cfg.CredentialKey = slices.Clone(cfg.CredentialKey)
+	if cfg.CredentialKey == nil {
+		cfg.CredentialKey = make([]byte, 32)
+		rand.Read(cfg.CredentialKey)
+	}
+	return &RoundTripper{next: next, cfg: cfg}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.cfg.Sink == nil || r == nil || r.URL == nil || !t.taps(r) {
+		return t.next.RoundTrip(r)
+	}
+	x := &exchange{t: t, request: r}
+	x.obs.Start = time.Now()
+	traced := r.WithContext(httptrace.WithClientTrace(r.Context(), x.trace()))
+	x.begin()
+	if r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		x.sent = &prefix{limit: t.cfg.InspectBytes}
+		traced.Body = &sentBody{ReadCloser: r.Body, x: x}
+	}
+	resp, err := t.next.RoundTrip(traced)
+	if err != nil || resp == nil {
+		x.fail(cmp.Or(err, errNoResponse))
+		return resp, err
+	}
+	if resp.Request == traced {
+		resp.Request = r
+	}
+	x.answer(resp)
+	return resp, nil
+}
+
+// CloseIdleConnections closes those of the wrapped RoundTripper. It is what
+// http.Client.CloseIdleConnections calls.
+func (t *RoundTripper) CloseIdleConnections() {
+	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// Panics is how many panics, of the sink's mostly, were kept from the program.
+func (t *RoundTripper) Panics() int64 { return t.panics.Load() }
+
+// taps reports whether the request is for a tapped host, by its Host field as by
+// its URL: a program may lead a host's calls elsewhere.
+func (t *RoundTripper) taps(r *http.Request) bool {
+	for _, authority := range [...]string{r.Host, r.URL.Host} {
+		name, _, ok := relay.SplitAuthority([]byte(authority))
+		if !ok || len(name) == 0 {
+			continue
+		}
+		host := hostKey(name)
+		if slices.ContainsFunc(t.cfg.TapHosts, func(p HostPattern) bool { return p.Match(host) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// guard keeps a panic of a sink's, or in making an observation, from the call.
+func (t *RoundTripper) guard() {
+	if p := recover(); p != nil {
+		t.panics.Add(1)
+	}
+}
+
+// exchange is one RoundTrip and what became of it.
+type exchange struct {
+	t       *RoundTripper
+	request *http.Request
+	asked   classify.Request
+	secrets classify.Secrets
+	obs     classify.Observation
+	once    sync.Once // it is observed once
+
+	mu        sync.Mutex // guards the fields below: hooks and bodies have goroutines of their own
+	sent      *prefix    // of a request's body that is watched as next reads it; else nil
+	sentErr   bool       // that body failed
+	dialing   bool
+	upstream  netip.AddrPort
+	firstByte time.Time
+}
+
+// trace watches the connection.
+func (x *exchange) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		DNSStart:     func(httptrace.DNSStartInfo) { x.setDialing() },
+		ConnectStart: func(string, string) { x.setDialing() },
+		GotConn: func(info httptrace.GotConnInfo) {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.dialing = false
+			x.upstream, _ = netip.ParseAddrPort(info.Conn.RemoteAddr().String())
+		},
+		GotFirstResponseByte: func() {
+			x.mu.Lock()
+			defer x.mu.Unlock()
+			x.firstByte = time.Now()
+		},
+	}
+}
+
+func (x *exchange) setDialing() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.dialing = true
+}
+
+// begin reads the call from what is there of the request and announces it.
+func (x *exchange) begin() {
+	defer x.t.guard()
+	r, o := x.request, &x.obs
+	host := r.Host
+	if host == "" {
+		host = r.URL.Host
+	}
+	x.asked = classify.Request{
+		Method: methodName([]byte(method(r))),
+		Target: []byte(r.URL.RequestURI()),
+		Host:   []byte(host),
+		Header: fields(r.Header),
+		Body:   x.t.peek(r),
+	}
+	o.Call, x.secrets = x.t.cfg.Classifier.Request(&x.asked)
+	o.Source = classify.SourceTransport
+	o.Method, o.Target = x.asked.Method, x.asked.Target
+	o.Scheme, o.Port = r.URL.Scheme, port(r)
+	o.UserAgent = []byte(r.Header.Get("User-Agent"))
+	o.Traceparent = []byte(r.Header.Get("Traceparent"))
+	o.Tracestate = []byte(r.Header.Get("Tracestate"))
+	o.RequestBytes = max(0, r.ContentLength)
+	x.t.cfg.Sink.Begin(&o.Call)
+}
+
+// peek returns the first bytes of a request's body that can be had again, as
+// those can which net/http may have to send again. The body itself is left
+// alone, so that next treats it as ever.
+func (t *RoundTripper) peek(r *http.Request) []byte {
+	if r.GetBody == nil {
+		return nil
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return nil
+	}
+	defer body.Close()
+	b, _ := io.ReadAll(io.LimitReader(body, int64(t.cfg.InspectBytes)))
+	return b
+}
+
+// method is the request's, of which "" is GET.
+func method(r *http.Request) string {
+	if r.Method == "" {
+		return http.MethodGet
+	}
+	return r.Method
+}
+
+// fail ends an exchange that got no answer.
+func (x *exchange) fail(err error) {
+	x.end(func() (classify.Fault, classify.Verdict) {
+		fault := x.fault(err)
+		return fault, x.t.cfg.Classifier.Fault(fault, 0)
+	}, 0)
+}
+
+// answer lets the exchange end with its answer's body, or at once where there
+// is none, or one that the program also writes to.
+func (x *exchange) answer(resp *http.Response) {
+	x.mu.Lock()
+	if x.firstByte.IsZero() { // next does not tell
+		x.firstByte = time.Now()
+	}
+	x.mu.Unlock()
+	body := &receivedBody{ReadCloser: resp.Body, x: x, status: resp.StatusCode, header: resp.Header}
+	body.kept.limit = x.t.cfg.InspectBytes
+	if resp.Body == nil || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
+		body.finish(io.EOF)
+		return
+	}
+	resp.Body = body
+}
+
+// end observes the exchange, the first time that it is called. judge tells what
+// it meant.
+func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received int64) {
+	x.once.Do(func() {
+		defer x.t.guard()
+		o := &x.obs
+		o.End, o.ResponseBytes = time.Now(), received
+		o.Fault, o.Verdict = judge()
+		x.addSeen()
+		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
+		if o.Verdict.Message != "" {
+			o.Verdict.Message = classify.Scrub(o.Verdict.Message, x.secrets)
+		}
+		x.t.cfg.Sink.Observe(o)
+	})
+}
+
+// addSeen adds what hooks and body have seen to the observation.
+func (x *exchange) addSeen() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	o := &x.obs
+	o.FirstByte, o.Upstream = x.firstByte, x.upstream
+	if x.sent == nil {
+		return
+	}
+	o.RequestBytes = x.sent.n
+	service := o.Call.Service // as it began
+	x.asked.Body = x.sent.b
+	o.Call, x.secrets = x.t.cfg.Classifier.Request(&x.asked)
+	o.Call.Service = service
+}
+
+// port is the port the request's URL names, or means.
+func port(r *http.Request) uint16 {
+	if n, err := strconv.ParseUint(r.URL.Port(), 10, 16); err == nil {
+		return uint16(n)
+	}
+	if r.URL.Scheme == "https" {
+		return 443
+	}
+	return 80
+}
+
+// fields are an http.Header for the classifier.
+type fields http.Header
+
+// Get implements classify.Header.
+func (f fields) Get(name string) []byte {
+	v := http.Header(f)[name]
+	if v == nil {
+		v = http.Header(f)[http.CanonicalHeaderKey(name)]
+	}
+	if len(v) == 0 {
+		return nil
+	}
+	return []byte(v[0])
+}
+
+// prefix keeps the first bytes of what passes, and counts all.
+type prefix struct {
+	b     []byte
+	limit int
+	n     int64
+}
+
+// add takes what passed and returns what of it was not kept.
+func (p *prefix) add(b []byte) (rest []byte) {
+	p.n += int64(len(b))
+	keep := min(len(b), p.limit-len(p.b))
+	p.b = append(p.b, b[:keep]...)
+	return b[keep:]
+}
+
+// sentBody is a request's body, watched as it is read.
+type sentBody struct {
+	io.ReadCloser
+
+	x *exchange
+}
+
+// Read implements io.Reader.
+func (s *sentBody) Read(p []byte) (int, error) {
+	n, err := s.ReadCloser.Read(p)
+	s.x.mu.Lock()
+	defer s.x.mu.Unlock()
+	s.x.sent.add(p[:max(n, 0)])
+	if err != nil && err != io.EOF {
+		s.x.sentErr = true
+	}
+	return n, err
+}
+
+// receivedBody is an answer's body, watched as the program reads it.
+type receivedBody struct {
+	io.ReadCloser
+
+	x      *exchange
+	status int
+	header http.Header
+
+	mu   sync.Mutex // guards the fields below: Close may come while Read runs
+	kept prefix
+	tail []byte // of what was not kept, no less than its last classify.TailBytes
+}
+
+// Read implements io.Reader.
+func (b *receivedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.mu.Lock()
+	b.tail = append(b.tail, b.kept.add(p[:max(n, 0)])...)
+	if len(b.tail) > 4*classify.TailBytes {
+		b.tail = append(b.tail[:0], b.lastBytes()...)
+	}
+	b.mu.Unlock()
+	if err != nil {
+		b.finish(err)
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *receivedBody) Close() error {
+	b.finish(nil) // before a Read that runs fails because of it
+	return b.ReadCloser.Close()
+}
+
+// lastBytes is the tail as the classifier wants it. The caller holds the lock.
+func (b *receivedBody) lastBytes() []byte { return b.tail[max(0, len(b.tail)-classify.TailBytes):] }
+
+// finish ends the exchange: with io.EOF behind a whole body, with nil where the
+// program has read enough, else with what broke the body off.
+func (b *receivedBody) finish(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.x.t.cfg.Classifier
+	b.x.end(func() (classify.Fault, classify.Verdict) {
+		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
+			fault := b.x.fault(err)
+			return fault, c.Fault(fault, b.status)
+		}
+		answer := classify.Response{Status: b.status, Header: fields(b.header), Body: b.kept.b}
+		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
+		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
+			answer.Tail = b.lastBytes()
+		}
+		return classify.FaultNone, c.Response(&b.x.obs.Call, &answer)
+	}, b.kept.n)
+}

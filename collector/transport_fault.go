@@ -1,0 +1,103 @@
+package collector
+
+import (
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// fault tells what an error of RoundTrip, or of reading an answer, means. How
+// a connection could not be made is told as the proxy tells it.
+func (x *exchange) fault(err error) classify.Fault {
+	x.mu.Lock()
+	programs, dialing := x.sentErr, x.dialing
+	x.mu.Unlock()
+
+	var timeout net.Error
+	switch {
+	case programs, isCanceled(err) && !expired(x.request.Context()):
+		return classify.FaultCanceled
+	case isTLSError(err):
+		return classify.FaultTLS
+	case isDialError(err):
+		return dialFault(err)
+	case isCanceled(err), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		if dialing {
+			return classify.FaultDialTimeout
+		}
+		return classify.FaultTimeout
+	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+		return classify.FaultReset
+	case isBadResponse(err):
+		return classify.FaultBadResponse
+	case dialing:
+		return classify.FaultUnreachable
+	}
+	return classify.FaultClosed
+}
+
+// isCanceled reports whether err tells that the program gave up: by its context,
+// or by http.Client's older way, whose error has no type.
+func isCanceled(err error) bool {
+	return errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "net/http: request canceled")
+}
+
+// expired reports whether ctx has come to its deadline, which its timer may not
+// have told yet.
+func expired(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
+}
+
+// dialFault is the fault of a connection that was not made.
+func dialFault(err error) classify.Fault {
+	if r, ok := errors.AsType[*refusal](dialError(err, "")); ok {
+		return r.fault
+	}
+	return classify.FaultUnreachable
+}
+
+// isDialError reports whether err kept a connection from being made.
+func isDialError(err error) bool {
+	var (
+		dns *net.DNSError
+		op  *net.OpError
+	)
+	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+}
+
+// isTLSError reports whether err is one of TLS. Those of the handshake, which
+// have no type, are known by their text.
+func isTLSError(err error) bool {
+	var (
+		cert   *tls.CertificateVerificationError
+		alert  tls.AlertError
+		record tls.RecordHeaderError
+	)
+	if errors.As(err, &cert) || errors.As(err, &alert) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) {
+		return true
+	}
+	text := err.Error()
+	return strings.Contains(text, "tls: ") || strings.Contains(text, "TLS handshake timeout")
+}
+
+// isBadResponse reports whether err tells of an answer that is no HTTP, or whose
+// coding is none. Most of net/http's errors have no type for that.
+func isBadResponse(err error) bool {
+	var protocol textproto.ProtocolError
+	if errors.As(err, &protocol) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
+		return true
+	}
+	text := err.Error()
+	return !errors.Is(err, io.ErrUnexpectedEOF) && strings.Contains(text, "malformed")
+}
