@@ -62,6 +62,9 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, cmd: exec.Command(name, args...), more: make(chan struct{}), exit: make(chan error, 1)}
 	p.cmd.Env = append(os.Environ(), env...)
+	if _, err := p.cmd.StdinPipe(); err != nil { // open until the process ends
+		t.Fatal(err)
+	}
 	r, w := io.Pipe()
 	p.cmd.Stdout, p.cmd.Stderr = w, w
 	if err := p.cmd.Start(); err != nil {
