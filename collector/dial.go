@@ -23,10 +23,14 @@ type dialer struct {
 	listeners func() []net.Addr
 }
 
-// dial connects to key's host, by way of to if that is not empty.
-func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, error) {
+// dial connects to a destination, by way of to if that is not empty.
+func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Conn, error) {
+	key := dest.key
 	address, trusted := to, to != ""
-	if !trusted {
+	switch {
+	case dest.via != nil:
+		address, trusted = dest.via.name, true
+	case !trusted:
 		address = joinHostPort(key.Host, key.Port)
 	}
 	nd := net.Dialer{
@@ -38,22 +42,47 @@ func (d *dialer) dial(ctx context.Context, key relay.Key, to string) (net.Conn, 
 		},
 	}
 	nc, err := dialBy(ctx, &nd, d.resolver, address)
-	if err != nil {
+	switch {
+	case err != nil && dest.via != nil:
+		return nil, dest.via.failed(err)
+	case err != nil:
 		return nil, dialError(err, key.Host)
+	}
+	if d.handshake > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, d.handshake)
+		defer cancel()
+	}
+	up, err := d.prepare(ctx, nc, dest)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return up, nil
+}
+
+// prepare goes through the proxy, if there is one, and speaks TLS with the
+// host, if it wants that.
+func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (net.Conn, error) {
+	key, v := dest.key, dest.via
+	var err error
+	if v != nil {
+		if nc, err = v.secure(ctx, nc, d.tls); err != nil {
+			return nil, err
+		}
+	}
+	if v != nil && (key.TLS || dest.tunnel) {
+		if nc, err = v.connect(ctx, nc, joinHostPort(key.Host, key.Port)); err != nil {
+			return nil, err
+		}
 	}
 	if !key.TLS {
 		return nc, nil
 	}
 	cfg := d.tls.Clone()
 	cfg.ServerName = key.Host
-	tc := tls.Client(relay.Wire(nc), cfg)
-	if d.handshake > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.handshake)
-		defer cancel()
-	}
+	tc := tls.Client(relay.Wire(nc, nil), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		nc.Close()
 		return nil, tlsFailed(err, key.Host)
 	}
 	return tc, nil

@@ -81,7 +81,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 			return relay.Route{}, err
 		}
 	}
-	route := relay.Route{Key: h.dest.key}
+	route := relay.Route{Key: h.dest.key, Proxied: h.dest.proxied}
 	if q.HopByHop() {
 		route.Keep = signedFields(q.Get("Authorization"), q.Target())
 	}
@@ -128,7 +128,7 @@ func (h *handler) checkHost(host, authority []byte) error {
 
 // Dial implements relay.Handler.
 func (h *handler) Dial(ctx context.Context, _ *relay.Exchange) (net.Conn, error) {
-	return h.rules.dial(ctx, h.dest.key)
+	return h.rules.dial(ctx, &h.dest)
 }
 
 // Sending implements relay.Handler.

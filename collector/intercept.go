@@ -82,7 +82,7 @@ func (h *handler) connect(authority []byte) (relay.Route, error) {
 		h.p.blind.Add(1)
 	}
 	key.TLS = false // it is the program's, within the tunnel
-	h.dest = destination{key: key}
+	h.dest = destination{key: key, tunnel: true, via: h.dest.via}
 	return relay.Route{Key: key}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -31,6 +32,12 @@ type Policy struct {
 	// that leads back to us, by a hosts file or hostAliases, a DNS leads past
 	// it.
 	Resolver Resolver
+	// Proxy returns the proxy by which to reach a host, nil for none; it must
+	// answer alike for the life of the policy, and at once. Tunnels and https
+	// go through it by CONNECT, http in absolute form. Hosts in ConnectTo do
+	// without. Its URL may be http or https, with a user and password. nil is
+	// no proxy ever.
+	Proxy func(scheme, host string, port uint16) (*url.URL, error)
 	// RootCAs verifies the upstreams; nil is the system's roots.
 	RootCAs *x509.CertPool
 }
@@ -179,8 +186,11 @@ func hostKey(b []byte) string {
 
 // destination is where requests with one authority go.
 type destination struct {
-	key    relay.Key
-	tapped bool
+	key     relay.Key
+	tapped  bool
+	tunnel  bool           // its bytes are passed on unseen
+	via     *via           // nil is straight
+	proxied *relay.Proxied // by way of via, for requests in plain HTTP
 }
 
 func (d *destination) scheme() string {
@@ -229,5 +239,12 @@ func (r *rules) destination(authority []byte, https bool) (destination, error) {
 		return d, refusePort(host)
 	}
 	d.key = relay.Key{Host: host, Port: port, TLS: https, Epoch: r.epoch}
+	proxy, err := r.proxyFor(d.key)
+	if err != nil {
+		return d, err
+	}
+	if d.via = proxy; proxy != nil && !https {
+		d.proxied = proxy.proxied(d.key)
+	}
 	return d, nil
 }

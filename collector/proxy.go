@@ -193,9 +193,9 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	return nil
 }
 
-// dial connects to the upstream of key.
-func (r *rules) dial(ctx context.Context, key relay.Key) (net.Conn, error) {
-	return r.dialer.dial(ctx, key, r.connectTo[joinHostPort(key.Host, key.Port)])
+// dial connects to an upstream.
+func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
+	return r.dialer.dial(ctx, d, r.connectTo[joinHostPort(d.key.Host, d.key.Port)])
 }
 
 // Serve takes connections from ln until Shutdown, when it returns nil. Several

@@ -104,6 +104,11 @@ func reply(t testing.TB, query []byte, h dnsmessage.Header, cname bool, addrs ..
 	return msg
 }
 
+// answerA is an answer to all questions.
+func answerA(t testing.TB, addrs ...string) func([]byte, bool) [][]byte {
+	return func(q []byte, _ bool) [][]byte { return [][]byte{reply(t, q, dnsmessage.Header{}, false, addrs...)} }
+}
+
 func TestDNS(t *testing.T) {
 	ok := dnsmessage.Header{}
 	one := func(f func(q []byte) []byte) func([]byte, bool) [][]byte {
@@ -221,9 +226,7 @@ func TestDialTriesAllAddresses(t *testing.T) {
 	ln := listen(t)
 	defer ln.Close()
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	d := dnsServer(t, func(q []byte, _ bool) [][]byte {
-		return [][]byte{reply(t, q, dnsmessage.Header{}, false, "127.0.0.3", "127.0.0.1")}
-	})
+	d := dnsServer(t, answerA(t, "127.0.0.3", "127.0.0.1"))
 	nc, err := dialBy(t.Context(), &net.Dialer{Timeout: time.Minute}, d, net.JoinHostPort("h.example", port))
 	if err != nil {
 		t.Fatal(err)

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
-
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -87,7 +85,7 @@ func TestTLSOfOtherHosts(t *testing.T) {
 func TestAliasesAreResolvedPast(t *testing.T) {
 	r := newInterceptRig(t)
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
-	dns := dnsServer(t, func(q []byte, _ bool) [][]byte { return [][]byte{reply(t, q, dnsmessage.Header{}, false, "127.0.0.1")} })
+	dns := dnsServer(t, answerA(t, "127.0.0.1"))
 	p := r.proxy.rules.Load().policy
 	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
 	// The name at the right is not in any hosts file: only DNS knows it.

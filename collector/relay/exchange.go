@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 )
 
@@ -158,7 +159,7 @@ func (c *conn) detach() *upstream {
 // far; if not, the upstream's answer tells what happened.
 func (c *conn) send(up *upstream) bool {
 	up.writeWithin(c.now, c.s.cfg.Timeouts.Stall)
-	if _, err := up.nc.Write(c.in.b[c.x.Request.start:c.in.r]); err != nil {
+	if err := c.sendRead(up); err != nil {
 		c.notSent(err)
 		return false
 	}
@@ -173,6 +174,18 @@ func (c *conn) send(up *upstream) bool {
 		c.endRequests(up)
 	}
 	return true
+}
+
+// sendRead sends what was read of the request.
+func (c *conn) sendRead(up *upstream) error {
+	q := &c.x.Request
+	if p := c.x.route.Proxied; p != nil {
+		pieces := net.Buffers{q.proxied(p), c.in.b[q.line:c.in.r]}
+		_, err := pieces.WriteTo(up.nc)
+		return err
+	}
+	_, err := up.nc.Write(c.in.b[q.start:c.in.r])
+	return err
 }
 
 // write writes to the client.

@@ -47,10 +47,19 @@ type Route struct {
 	// Keep names hop-by-hop fields to be passed on all the same, lower case
 	// and parted by semicolons.
 	Keep []byte
+	// Proxied tells that the upstream is a proxy for the request; nil is the
+	// server itself.
+	Proxied *Proxied
 	// TLS has a CONNECT end here: the client is served under that
 	// configuration, and its requests come to Route. nil is a tunnel to the
 	// upstream, passed on unseen.
 	TLS *tls.Config
+}
+
+// Proxied is what a request to a proxy has besides: an absolute-form target.
+type Proxied struct {
+	Origin        string // what comes before the path: "http://" and an authority
+	Authorization string // the value of Proxy-Authorization; "" for none
 }
 
 // Exchange is one request and its answer. It is reused for the next one on the

@@ -218,7 +218,7 @@ func (r *rig) tlsUpstream() {
 		if err != nil {
 			return nil, err
 		}
-		return tls.Client(Wire(nc), &tls.Config{InsecureSkipVerify: true}), nil
+		return tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true}), nil
 	}
 }
 

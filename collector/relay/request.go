@@ -207,6 +207,23 @@ func (q *RequestHead) toOrigin() {
 	q.start = start
 }
 
+// proxied returns the request line, once the head was prepared, and the field
+// that a proxy wants besides.
+func (q *RequestHead) proxied(p *Proxied) []byte {
+	line := append([]byte(nil), q.mem[q.start:q.start+q.method+1]...)
+	line = append(line, p.Origin...)
+	target := q.Target()
+	if string(target) == "*" {
+		target = nil // RFC 9112, 3.2.4
+	}
+	line = append(line, target...)
+	line = append(line, q.mem[q.target[1]:q.line]...)
+	if p.Authorization != "" {
+		line = append(line, "Proxy-Authorization: "+p.Authorization+"\r\n"...)
+	}
+	return line
+}
+
 // SplitAuthority splits "host", "host:port", "[v6]" or "[v6]:port"; port is 0
 // where none is given. Neither user information nor percent-encoding is taken,
 // nor anything else that is not spelled the same everywhere.

@@ -16,11 +16,20 @@ type wire struct {
 }
 
 // Wire returns nc made ready for TLS to a server: the relay then passes on to
-// the client whether the server said goodbye before it closed.
-func Wire(nc net.Conn) net.Conn { return &wire{Conn: nc} }
+// the client whether the server said goodbye before it closed. Bytes of the
+// server's that were read already are read again.
+func Wire(nc net.Conn, ahead []byte) net.Conn { return &wire{Conn: nc, ahead: ahead} }
 
 // NetConn returns the connection below.
 func (w *wire) NetConn() net.Conn { return w.Conn }
+
+// CloseWrite passes on to the connection below.
+func (w *wire) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
 
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.ahead) > 0 {

@@ -1,0 +1,163 @@
+package collector
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+)
+
+// maxProxyHead limits a proxy's answer to a CONNECT.
+const maxProxyHead = 64 << 10
+
+// via is the proxy by which a destination is reached. It holds a secret: of all
+// in it, only name is told.
+type via struct {
+	name string // host and port
+	host string
+	tls  bool // the proxy itself is spoken to over TLS
+	auth string
+}
+
+// proxyFor returns the proxy to go by, nil for none. Where an address was
+// given for a destination, that is the way.
+func (r *rules) proxyFor(key relay.Key) (*via, error) {
+	if r.policy.Proxy == nil || r.connectTo[joinHostPort(key.Host, key.Port)] != "" {
+		return nil, nil
+	}
+	scheme := "http"
+	if key.TLS {
+		scheme = "https"
+	}
+	u, err := r.policy.Proxy(scheme, key.Host, key.Port)
+	switch {
+	case err != nil: // it may quote the proxy's password
+		return nil, errProxyUnknown
+	case u == nil:
+		return nil, nil
+	}
+	if ip, err := netip.ParseAddr(key.Host); err == nil && isForbidden(ip) {
+		return nil, refuseAddress(key.Host) // the proxy would not look
+	}
+	return newVia(u)
+}
+
+func newVia(u *url.URL) (*via, error) {
+	v := &via{host: u.Hostname()}
+	port := u.Port()
+	switch u.Scheme {
+	case "http":
+		port = orElse(port, "80")
+	case "https":
+		port = orElse(port, "443")
+		v.tls = true
+	default:
+		return nil, errProxyUnknown
+	}
+	if v.host == "" {
+		return nil, errProxyUnknown
+	}
+	v.name = net.JoinHostPort(v.host, port)
+	if u.User != nil {
+		password, _ := u.User.Password()
+		v.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
+	}
+	return v, nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// proxied returns what a request needs that goes to a proxy in plain HTTP.
+func (v *via) proxied(key relay.Key) *relay.Proxied {
+	origin := "http://" + joinHostPort(key.Host, key.Port)
+	if key.Port == 80 {
+		origin = "http://" + hostInURL(key.Host)
+	}
+	return &relay.Proxied{Origin: origin, Authorization: v.auth}
+}
+
+func hostInURL(host string) string {
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Is6() {
+		return "[" + host + "]"
+	}
+	return host
+}
+
+// connect has the proxy at nc open a tunnel to address. What comes back reads
+// from where the tunnel begins.
+func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Conn, error) {
+	stop := context.AfterFunc(ctx, func() {
+		nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends its reads anyway
+	})
+	head := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
+	if v.auth != "" {
+		head += "Proxy-Authorization: " + v.auth + "\r\n"
+	}
+	if _, err := io.WriteString(nc, head+"\r\n"); err != nil {
+		return nil, v.failed(err)
+	}
+	br := bufio.NewReader(io.LimitReader(nc, maxProxyHead))
+	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect})
+	if err != nil {
+		return nil, v.failed(err)
+	}
+	resp.Body.Close() // a tunnel has none, and an error's does not matter
+	switch {
+	case resp.StatusCode == http.StatusProxyAuthRequired:
+		return nil, &refusal{classify.FaultUnreachable, "The upstream proxy " + v.name + " wants other credentials. Give them in its URL, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."}
+	case resp.StatusCode/100 != 2:
+		return nil, &refusal{classify.FaultUnreachable, "The upstream proxy " + v.name + " answers " + strconv.Itoa(resp.StatusCode) + " to CONNECT " + address + ". Allow it there, or name the host in NO_PROXY."}
+	case !stop():
+		return nil, ctx.Err()
+	}
+	ahead, _ := br.Peek(br.Buffered()) // as many as there are cannot fail
+	if len(ahead) == 0 {
+		return nc, nil
+	}
+	return relay.Wire(nc, bytes.Clone(ahead)), nil
+}
+
+// secure speaks TLS with the proxy itself, where it wants that.
+func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+	if !v.tls {
+		return nc, nil
+	}
+	cfg = cfg.Clone()
+	cfg.ServerName = v.host
+	tc := tls.Client(nc, cfg)
+	if err := tc.HandshakeContext(ctx); err != nil {
+		return nil, &refusal{classify.FaultTLS, "TLS with the upstream proxy " + v.name + " failed. Name the CA that signed its certificate with --upstream.ca-file."}
+	}
+	return tc, nil
+}
+
+var errProxyUnknown = &refusal{
+	classify.FaultUnreachable,
+	"The upstream proxy's URL cannot be used. Give HTTPS_PROXY and HTTP_PROXY of ksyun-tap as http://HOST:PORT or https://HOST:PORT.",
+}
+
+// failed tells what kept the proxy from being used.
+func (v *via) failed(err error) error {
+	r, _ := errors.AsType[*refusal](dialError(err, v.host))
+	if r.fault == classify.FaultLoop {
+		return &refusal{r.fault, "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY and HTTPS_PROXY for ksyun-tap, or name another proxy."}
+	}
+	return &refusal{r.fault, "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
+}
