@@ -135,6 +135,12 @@ var untrusted = []tls.AlertError{
 	48, // unknown_ca
 }
 
+// badRecord ends the error for a record that cannot be decrypted. In TLS 1.3
+// OpenSSL says in the clear that it does not accept a certificate, where
+// crypto/tls expects it encrypted; within a handshake over TCP nothing else is
+// known to lead there.
+var badRecord = tls.AlertError(20).Error()
+
 func handshakeReason(err error) HandshakeReason {
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		for _, alert := range untrusted {
@@ -145,6 +151,8 @@ func handshakeReason(err error) HandshakeReason {
 		return HandshakeOther
 	}
 	switch {
+	case strings.HasSuffix(err.Error(), badRecord):
+		return HandshakeUntrusted
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return HandshakeTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

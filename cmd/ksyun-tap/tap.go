@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,8 +53,8 @@ type tap struct {
 	csm      *csm.Intake // nil without intake
 	ready    atomic.Bool
 
-	proxyListeners, webListeners []net.Listener
-	csmListener                  net.PacketConn
+	proxyListeners, tlsListeners, webListeners []net.Listener
+	csmListener                                net.PacketConn
 }
 
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
@@ -100,6 +101,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil, err
 	}
 	if t.proxyListeners, err = listen(ctx, "proxy.listen-address", s.ProxyListen); err != nil {
+		return nil, err
+	}
+	if t.tlsListeners, err = listen(ctx, "proxy.tls-listen-address", s.ProxyTLSListen); err != nil {
 		return nil, err
 	}
 	if t.webListeners, err = listen(ctx, "web.listen-address", s.WebListen); err != nil {
@@ -157,7 +161,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
-	for _, ln := range append(t.proxyListeners, t.webListeners...) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.webListeners) {
 		_ = ln.Close()
 	}
 	if t.csmListener != nil {
@@ -188,9 +192,13 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
+		Proxy: upstreamProxy(s.ProxyListen),
 	}
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
+	}
+	if s.Resolver != (collector.DNS{}) {
+		policy.Resolver = s.Resolver
 	}
 	return policy, classify.New(catalog), nil
 }
@@ -236,12 +244,16 @@ func (t *tap) serve(ctx context.Context) error {
 	t.log.Info("ksyun-tap started",
 		zap.String("version", version.Version),
 		zap.Array("proxy", listeners(t.proxyListeners)),
+		zap.Array("proxy_tls", listeners(t.tlsListeners)),
 		zap.Array("admin", listeners(t.webListeners)),
 		zap.Bool("traces", t.traces.Exports()))
 
 	group, failed := errgroup.WithContext(ctx)
 	for _, ln := range t.proxyListeners {
 		group.Go(func() error { return t.proxy.Serve(ln) })
+	}
+	for _, ln := range t.tlsListeners {
+		group.Go(func() error { return t.proxy.ServeTLS(ln) })
 	}
 	if t.csm != nil {
 		group.Go(func() error { return t.csm.Serve(t.csmListener) })

@@ -27,6 +27,7 @@ type Settings struct {
 	ConfigFile string
 
 	ProxyListen     []string
+	ProxyTLSListen  []string
 	ProxyTimeouts   collector.Timeouts
 	ShutdownTimeout time.Duration
 
@@ -45,6 +46,7 @@ type Settings struct {
 	ConnectTo      []collector.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
+	Resolver       collector.DNS // not to be used if it is the zero value
 
 	LogLevel  string
 	LogFormat string
@@ -84,6 +86,11 @@ var table = []setting{
 		name: "proxy.listen-address", fallback: []string{DefaultProxyListen},
 		help: "Address for the programs whose calls are tapped, as their HTTP_PROXY or as the API's own host. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.ProxyListen)) },
+	},
+	{
+		name: "proxy.tls-listen-address",
+		help: "Address for programs that speak TLS at once, as to the API's own host on port 443. Needs --intercept. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.ProxyTLSListen)) },
 	},
 	{
 		name: "proxy.head-timeout", fallback: []string{collector.DefaultTimeouts().ReadHead.String()},
@@ -168,6 +175,13 @@ var table = []setting{
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.UpstreamScheme, "as-client", "https") },
 	},
 	{
+		name: "upstream.resolver", reloads: true,
+		help: "DNS server that is asked for the addresses of the API, past the hosts file: for where the API's name leads to the tap.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("IP[:PORT]").SetValue(scalar[collector.DNS]{&s.Resolver, collector.ParseDNS})
+		},
+	},
+	{
 		name: "upstream.dial-timeout", fallback: []string{collector.DefaultTimeouts().Dial.String()},
 		help: "How long connecting to the API may take, name resolution included and TLS not.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.Dial)) },
@@ -240,7 +254,7 @@ func envName(name string) string {
 // Validate checks what no setting tells alone.
 func (s *Settings) Validate() error {
 	if s.OtherHosts == collector.OtherForward {
-		for _, a := range s.ProxyListen {
+		for _, a := range slices.Concat(s.ProxyListen, s.ProxyTLSListen) {
 			if !isLoopback(a) {
 				return fmt.Errorf("--tap.other-hosts=forward with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", a)
 			}
@@ -248,6 +262,9 @@ func (s *Settings) Validate() error {
 	}
 	if s.Intercept && s.CADir == "" {
 		return errors.New("--intercept needs --intercept.ca-dir=DIR, where programs find the CA they are to trust")
+	}
+	if len(s.ProxyTLSListen) > 0 && !s.Intercept {
+		return errors.New("--proxy.tls-listen-address needs --intercept: without a CA there is no speaking TLS for the API")
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {

@@ -128,6 +128,8 @@ func TestValidate(t *testing.T) {
 	f("open proxy", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:18181")
 	f("open proxy", "--tap.other-hosts=forward", "--proxy.listen-address=:18181")
 	f("--intercept.ca-dir", "--intercept")
+	f("needs --intercept", "--proxy.tls-listen-address=127.0.0.1:443")
+	f("open proxy", "--intercept", "--intercept.ca-dir=/ca", "--tap.other-hosts=forward", "--proxy.tls-listen-address=:443")
 	f("", "--intercept", "--intercept.ca-dir=/ca")
 	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
 	f("", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=127.0.0.1:0")
