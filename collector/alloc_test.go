@@ -2,7 +2,10 @@
 
 package collector
 
-import "testing"
+import (
+	"net"
+	"testing"
+)
 
 // TestCallsDoNotAllocate measures the whole process, the test's client and
 // upstream included; they are made not to allocate. The race detector makes
@@ -20,5 +23,25 @@ func TestCallsDoNotAllocate(t *testing.T) {
 				t.Errorf("%v allocations for a call", n)
 			}
 		})
+	}
+}
+
+// TestInterceptedCallsAllocateInTLSAlone holds what a call through two ends of
+// TLS more allocates against what crypto/tls does for each that it reads.
+func TestInterceptedCallsAllocateInTLSAlone(t *testing.T) {
+	rig := newBenchTLS(t)
+	count := func(c net.Conn) float64 {
+		defer c.Close()
+		sent, buf := []byte(benchRequest), make([]byte, len(benchAnswer))
+		trip := func() { roundTrip(t, c, sent, buf) }
+		for range 100 {
+			trip()
+		}
+		return testing.AllocsPerRun(1000, trip)
+	}
+	two := count(rig.connect(t, rig.real)) // program and upstream
+	four := count(rig.connect(t, rig.ours))
+	if four > 2*two {
+		t.Errorf("%v allocations for a call, %v without interception", four, two)
 	}
 }

@@ -19,6 +19,20 @@
 // to at the moment of connecting, and none to one of our own listeners. The one
 // way to such an address is Policy.ConnectTo, and never to ourselves.
 //
+// # TLS
+//
+// With Config.Intercept, the TLS of a CONNECT to a tapped host ends here, under
+// a certificate of ours, and begins anew towards the upstream, whose own is
+// always verified. The requests within go to the host of the CONNECT whatever
+// they say. A listener of Proxy.ServeTLS does the same where TLS comes unasked,
+// for the host that its ClientHello names.
+//
+// All other CONNECTs are other hosts: refused, or passed on unseen. So are those
+// to a tapped host that there is no certificate for. Where other hosts are
+// forwarded, so is that one, since nobody knows what a refusal would break; else
+// the refusal says what to set. That a certificate could not be made is our own
+// failure and never refuses a call.
+//
 // # Errors of our own
 //
 // They are sent only as long as no byte of the request was, with a status that

@@ -105,12 +105,12 @@ func TestDialErrorsAreTold(t *testing.T) {
 
 // authority signs certificates for the tests.
 type authority struct {
-	t    *testing.T
+	t    testing.TB
 	key  *ecdsa.PrivateKey
 	cert *x509.Certificate
 }
 
-func newAuthority(t *testing.T) *authority {
+func newAuthority(t testing.TB) *authority {
 	t.Helper()
 	a := &authority{t: t}
 	a.key, a.cert = a.sign(&x509.Certificate{

@@ -15,6 +15,10 @@
 // as a reset, a close as a close, an answer that cannot be read as the bytes
 // it came as, and no request is ever sent twice.
 //
+// A CONNECT opens a tunnel: bytes both ways, ends as they come, no deadlines. Or
+// its TLS ends here and the requests within are relayed like any others, TLS's
+// farewell being passed on like a FIN and its absence like a cut.
+//
 // Each program's connection is served by one goroutine. A second one runs only
 // while a request body that was not there in one piece is sent, or while an
 // answer is slow, to notice that the program went away.

@@ -1,0 +1,101 @@
+package collector
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+)
+
+// TestCrowdOfConnects has a thousand programs ask for two hundred hosts at
+// once, with room for the certificates of a few.
+func TestCrowdOfConnects(t *testing.T) {
+	const programs, hosts, kept = 1000, 200, 128
+	authority, err := ca.Open(ca.Config{
+		Permitted: []string{"*.api.ksyun.com"},
+		CacheSize: kept,
+		Roots:     func() ([]byte, error) { return nil, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newInterceptRig(t, func(c *Config) {
+		c.Intercept = authority
+		c.Sink = nobody{}
+	})
+	r.serve(func(w http.ResponseWriter, q *http.Request) { io.WriteString(w, q.Host) })
+	names := make([]string, hosts)
+	led := make([]string, hosts)
+	for i := range names {
+		names[i] = fmt.Sprintf("service-%d.api.ksyun.com", i)
+		led[i] = names[i] + ":443"
+	}
+	r.leadAll(led...)
+
+	roots := poolOf(authority.PEM())
+	call := func(name string) error {
+		nc, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			return err
+		}
+		c := newPeer(t, nc)
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(6 * patience)) // two cores make four sides of TLS
+		if _, err := io.WriteString(nc, connectTo443(name)); err != nil {
+			return err
+		}
+		answer := make([]byte, len(established))
+		if _, err := io.ReadFull(nc, answer); err != nil || string(answer) != established {
+			return fmt.Errorf("%q: %w", answer, err)
+		}
+		tc := tls.Client(nc, &tls.Config{ServerName: name, RootCAs: roots})
+		c.br.Reset(tc)
+		if _, err := io.WriteString(tc, request(name)); err != nil {
+			return err
+		}
+		resp, err := http.ReadResponse(c.br, nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err == nil && string(body) != name {
+			err = errors.New("the answer is " + string(body) + "'s, asked was " + name)
+		}
+		return err
+	}
+	start := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range programs {
+		wg.Go(func() {
+			<-start
+			if err := call(names[i%hosts]); err != nil {
+				t.Errorf("program %d: %v", i, err)
+			}
+		})
+	}
+	close(start)
+	wg.Wait()
+	if s := authority.Stats(); s.Cached > kept || s.Minted < hosts || s.Evicted == 0 {
+		t.Errorf("%+v", s)
+	}
+	if s := r.proxy.Stats(); s.Intercepted != programs || s.Accepted != programs || s.Panics != 0 {
+		t.Errorf("%+v", s)
+	}
+	if len(r.failures) > 0 {
+		t.Errorf("%+v", <-r.failures)
+	}
+	if err := r.proxy.Reload(r.proxy.rules.Load().policy, classify.New(classify.DefaultCatalog())); err != nil {
+		t.Error(err)
+	}
+	if s := r.proxy.Stats(); s.IdleUpstreams != 0 {
+		t.Errorf("%d idle upstream connections of old rules", s.IdleUpstreams)
+	}
+}

@@ -1,0 +1,123 @@
+package collector
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// benchTLS is a tap between programs and an upstream with TLS, which always
+// answers benchAnswer.
+type benchTLS struct {
+	addr string
+	ours *tls.Config // of a program that trusts the tap
+	real *tls.Config // of one that trusts the upstream
+	back net.Listener
+}
+
+func newBenchTLS(tb testing.TB) *benchTLS {
+	back, front := listen(tb), listen(tb)
+	upCA, ourCA := newAuthority(tb), interceptor(tb)
+	cfg := upCA.server("*.api.ksyun.com")
+	cfg.NextProtos = nil
+	go answerAll(tls.NewListener(back, cfg))
+	p := newProxy(tb, Config{
+		Classifier: classify.New(classify.DefaultCatalog()),
+		Sink:       nobody{},
+		Policy: Policy{
+			TapHosts: patterns(tb, host), OtherHosts: OtherForward, RootCAs: upCA.pool(),
+			ConnectTo: []ConnectTo{
+				connectTo(tb, host+":443="+back.Addr().String()),
+				connectTo(tb, "blind.api.ksyun.com:443="+back.Addr().String()),
+			},
+		},
+		Intercept: ourCA,
+	})
+	go p.Serve(front)
+	tb.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		p.Shutdown(ctx)
+		back.Close()
+	})
+	return &benchTLS{
+		addr: front.Addr().String(), back: back,
+		ours: &tls.Config{ServerName: host, RootCAs: poolOf(ourCA.PEM())},
+		real: &tls.Config{ServerName: "blind.api.ksyun.com", RootCAs: upCA.pool()},
+	}
+}
+
+// connect returns TLS within a CONNECT: with the tap, or with the upstream.
+func (b *benchTLS) connect(tb testing.TB, cfg *tls.Config) net.Conn {
+	nc, err := net.Dial("tcp", b.addr)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	io.WriteString(nc, connectTo443(cfg.ServerName))
+	if _, err := io.ReadFull(nc, make([]byte, len(established))); err != nil {
+		tb.Fatal(err)
+	}
+	tc := tls.Client(nc, cfg)
+	if err := tc.Handshake(); err != nil {
+		tb.Fatal(err)
+	}
+	return tc
+}
+
+// BenchmarkHandshake connects, speaks TLS and makes one call, each time anew.
+func BenchmarkHandshake(b *testing.B) {
+	for _, way := range []string{"direct", "tunnel", "intercepted"} {
+		b.Run(way, func(b *testing.B) {
+			rig := newBenchTLS(b)
+			cfg := rig.real
+			if way == "intercepted" {
+				cfg = rig.ours
+			}
+			req, buf := []byte(benchRequest), make([]byte, len(benchAnswer))
+			open := func() net.Conn { return rig.connect(b, cfg) }
+			if way == "direct" {
+				open = func() net.Conn {
+					nc, err := tls.Dial("tcp", rig.back.Addr().String(), cfg)
+					if err != nil {
+						b.Fatal(err)
+					}
+					return nc
+				}
+			}
+			for b.Loop() {
+				c := open()
+				roundTrip(b, c, req, buf)
+				c.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkCallTLS makes calls on one connection with TLS.
+func BenchmarkCallTLS(b *testing.B) {
+	b.Run("direct", func(b *testing.B) {
+		rig := newBenchTLS(b)
+		c, err := tls.Dial("tcp", rig.back.Addr().String(), rig.real)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer c.Close()
+		trips(b, c, benchRequest, len(benchAnswer))
+	})
+	b.Run("tunnel", func(b *testing.B) {
+		rig := newBenchTLS(b)
+		c := rig.connect(b, rig.real)
+		defer c.Close()
+		trips(b, c, benchRequest, len(benchAnswer))
+	})
+	b.Run("intercepted", func(b *testing.B) {
+		rig := newBenchTLS(b)
+		c := rig.connect(b, rig.ours)
+		defer c.Close()
+		trips(b, c, benchRequest, len(benchAnswer))
+	})
+}
