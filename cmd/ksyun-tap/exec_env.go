@@ -84,9 +84,7 @@ func lookup(env []string, names ...string) string {
 // javaOptions adds to a JVM's options what it needs instead of variables.
 func javaOptions(options, proxy, trustStore string, noProxy []string) string {
 	u := url.URL{Host: proxy}
-	for _, scheme := range []string{"http", "https"} {
-		options += " -D" + scheme + ".proxyHost=" + u.Hostname() + " -D" + scheme + ".proxyPort=" + u.Port()
-	}
+	host, port := u.Hostname(), u.Port()
 	var hosts []string
 	for _, host := range noProxy {
 		if strings.HasPrefix(host, ".") {
@@ -94,7 +92,8 @@ func javaOptions(options, proxy, trustStore string, noProxy []string) string {
 		}
 		hosts = append(hosts, host)
 	}
-	return strings.TrimSpace(options + " -Dhttp.nonProxyHosts=" + strings.Join(hosts, "|") +
+	return strings.TrimSpace(options + " -Dhttp.proxyHost=" + host + " -Dhttp.proxyPort=" + port +
+		" -Dhttps.proxyHost=" + host + " -Dhttps.proxyPort=" + port + " -Dhttp.nonProxyHosts=" + strings.Join(hosts, "|") +
 		" -Djavax.net.ssl.trustStore=" + trustStore + " -Djavax.net.ssl.trustStoreType=PKCS12" +
 		" -Djavax.net.ssl.trustStorePassword=" + trustStorePassword)
 }

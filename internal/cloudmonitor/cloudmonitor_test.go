@@ -91,7 +91,7 @@ func TestSessionTokens(t *testing.T) {
 	tr := newTraffic(t, false)
 	without := session
 	without.Token = ""
-	f := func(name string, c Credential, sign string, want string) {
+	f := func(name string, c Credential, sign, want string) {
 		t.Helper()
 		call := CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: c, Sign: sign}
 		if _, body := do(t, tr, call); !strings.Contains(string(body), want) {
