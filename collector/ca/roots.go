@@ -68,7 +68,7 @@ type rootReader struct {
 }
 
 func (r *rootReader) read(path string) error {
-	info, err := os.Stat(path) //nolint:gosec // a file that the user's environment names
+	info, err := os.Stat(path)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (r *rootReader) read(path string) error {
 	if slices.ContainsFunc(r.seen, func(i fs.FileInfo) bool { return os.SameFile(i, info) }) {
 		return nil
 	}
-	f, err := os.Open(path) //nolint:gosec // the same
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
