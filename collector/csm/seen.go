@@ -34,8 +34,9 @@ const (
 //
 // They are wrong by one where, within the very time of a call that did not pass
 // the proxy, a call alike of another program did, and that program sends no
-// records. And a record is counted twice whose attempt was pushed out by
-// maxSeen later ones within the second that it waits.
+// records. And an attempt is counted twice where the proxy tells of it more than
+// a second after the program does, as of one that the program gave up and the
+// upstream did not end; or where maxSeen later ones pushed it out by then.
 //
 // Seen is safe for concurrent use and allocates nothing after NewSeen.
 type Seen struct {
