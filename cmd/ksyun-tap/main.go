@@ -147,6 +147,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["classify"] = newClassify(app).run
 	c.verbs["explain"] = newExplain(app).run
 	c.verbs["ready"] = newReady(app).run
+	c.verbs["check-path"] = newCheckPath(app).run
 
 	app.Command("version", "Print version and build information.")
 	c.verbs["version"] = func(_ context.Context, std stdio) error {

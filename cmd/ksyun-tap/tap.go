@@ -186,7 +186,7 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
-	roots, err := loadRoots(s.UpstreamCAFile)
+	roots, err := loadRoots("upstream.ca-file", s.UpstreamCAFile)
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
@@ -205,20 +205,20 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 
 // loadRoots returns the system's CA certificates with those of a file added;
 // nil without a file.
-func loadRoots(file string) (*x509.CertPool, error) {
+func loadRoots(flag, file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
 	pem, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --upstream.ca-file", err)
+		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --%s", err, flag)
 	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		return nil, fmt.Errorf("read the system's CA certificates: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate: --upstream.ca-file takes CERTIFICATE blocks", file)
+		return nil, fmt.Errorf("%s holds no PEM certificate: --%s takes CERTIFICATE blocks", file, flag)
 	}
 	return roots, nil
 }
