@@ -3,9 +3,6 @@ package collector
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/netip"
 	"slices"
@@ -277,10 +274,8 @@ func (h *handler) hash(accessKey []byte) string {
 		return ""
 	}
 	if !bytes.Equal(h.accessKey, accessKey) {
-		mac := hmac.New(sha256.New, h.p.key)
-		mac.Write(accessKey)
 		h.accessKey = slices.Clone(accessKey)
-		h.credential = hex.EncodeToString(mac.Sum(nil)[:8])
+		h.credential = classify.HashAccessKey(h.p.key, accessKey)
 	}
 	return h.credential
 }

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"net/http"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -38,5 +40,32 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	return tap.proxyListeners[0].Addr().String(), tap.webListeners[0].Addr().String()
+	proxy, admin = tap.proxyListeners[0].Addr().String(), tap.webListeners[0].Addr().String()
+	waitReady(t, "http://"+admin+"/-/ready")
+	return proxy, admin
+}
+
+// waitReady asks until the answer is 200. The listeners are open before the tap
+// says that it is ready.
+func waitReady(t *testing.T, url string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(10 * time.Second); ; {
+		res, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatal("the tap does not become ready")
+		}
+	}
 }
