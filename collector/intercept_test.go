@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -257,6 +258,19 @@ func TestHandshakesThatFail(t *testing.T) {
 			r.untouched()
 			r.silent()
 		})
+	}
+}
+
+func TestAlertsAreRead(t *testing.T) {
+	for alert, want := range map[tls.AlertError]HandshakeReason{
+		42: HandshakeUntrusted, 43: HandshakeUntrusted, 44: HandshakeUntrusted, 45: HandshakeUntrusted,
+		46: HandshakeUntrusted, 48: HandshakeUntrusted,
+		40: HandshakeOther, 47: HandshakeOther, 70: HandshakeOther, 80: HandshakeOther, 112: HandshakeOther,
+	} {
+		got := handshakeReason(&net.OpError{Op: "remote error", Err: alert})
+		if got != want || !slices.Contains(HandshakeReasons(), got) {
+			t.Errorf("%v is %q, want %q", alert, got, want)
+		}
 	}
 }
 

@@ -83,7 +83,11 @@ func TestReadHello(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1 << 20, 100, 1} {
-				got, read, err := readHello(t.Context(), &script{r: bytes.NewReader(tt.sent), size: size})
+				client := bytes.NewReader(tt.sent)
+				got, read, err := readHello(t.Context(), &script{r: client, size: size})
+				if taken := len(tt.sent) - client.Len(); taken > maxHello {
+					t.Fatalf("in pieces of %d: took %d bytes", size, taken)
+				}
 				if got != tt.name || (err == nil) != (tt.name != "") {
 					t.Fatalf("in pieces of %d: %q, %v; want %q", size, got, err, tt.name)
 				}
