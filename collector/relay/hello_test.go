@@ -99,9 +99,9 @@ func TestReadHello(t *testing.T) {
 	}
 }
 
-// endlessHello is the beginning of a ClientHello of 16 MiB.
+// endlessHello is a ClientHello of 60 KiB, which crypto/tls would read, and more.
 func endlessHello() []byte {
-	b := []byte{1, 0xff, 0xff, 0xff}
+	b := []byte{1, 0, 0xf0, 0}
 	return records(append(make([]byte, 5), append(b, make([]byte, 1<<20)...)...), 16384)
 }
 
