@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +66,12 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	defer stage.close()
 	if v.settings.LogFile == "" && isTerminal(std.err) {
 		// Lines of JSON would push out of sight what is to be read there.
-		v.settings.LogFile = filepath.Join(os.TempDir(), "ksyun-tap-demo.log")
+		f, err := os.CreateTemp("", "ksyun-tap-demo-*.log")
+		if err != nil {
+			return fmt.Errorf("make a file for the log: %w", err)
+		}
+		v.settings.LogFile = f.Name()
+		_ = f.Close()
 	}
 	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
 	t, err := newTap(ctx, &v.settings, reread, std.err)

@@ -31,7 +31,7 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 	if err := writeTrustStore(trustStore, bundle); err != nil {
 		return nil, err
 	}
-	noProxy := slices.DeleteFunc(strings.Split(lookup(base, "NO_PROXY", "no_proxy"), ","), func(s string) bool { return s == "" })
+	noProxy := slices.DeleteFunc(strings.Split(getenv(base, "NO_PROXY", "no_proxy"), ","), func(s string) bool { return s == "" })
 	for _, host := range neverProxied {
 		if !slices.Contains(noProxy, host) {
 			noProxy = append(noProxy, host)
@@ -46,7 +46,7 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 		"NODE_EXTRA_CA_CERTS": ca,
 		// Node heeds proxy variables from version 24 on, if told to.
 		"NODE_USE_ENV_PROXY": "1",
-		"JAVA_TOOL_OPTIONS":  javaOptions(lookup(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
+		"JAVA_TOOL_OPTIONS":  javaOptions(getenv(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
 	}
 	// The Go SDK v1 also tells of its calls where it heeds no proxy.
 	set["AWS_CSM_ENABLED"] = "true"
@@ -69,8 +69,8 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 	return env, nil
 }
 
-// lookup returns the first of these variables that is set to something.
-func lookup(env []string, names ...string) string {
+// getenv returns the first of these variables that is set to something.
+func getenv(env []string, names ...string) string {
 	for _, name := range names {
 		for _, kv := range env {
 			if k, v, _ := strings.Cut(kv, "="); k == name && v != "" {

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// lookupVerb finds a failed call by its request ID in a running tap's journal.
+type lookupVerb struct {
+	id      string
+	url     string
+	output  string
+	timeout time.Duration
+}
+
+func newLookup(app *kingpin.Application) *lookupVerb {
+	v := &lookupVerb{}
+	c := app.Command("lookup", "Find a failed call by its request ID in the journal of the running tap.")
+	c.Arg("request-id", "The ID, as a log line, an exemplar or the program's own error tells it.").Required().StringVar(&v.id)
+	c.Flag("url", "The tap's admin listener.").Default("http://" + config.DefaultWebListen).StringVar(&v.url)
+	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("timeout", "How long to wait for its answer.").Default("5s").DurationVar(&v.timeout)
+	return v
+}
+
+// maxLookup is the largest answer that is read: the journal's records are
+// bounded, and few share an ID.
+const maxLookup = 16 << 20
+
+func (v *lookupVerb) run(ctx context.Context, std stdio) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	base := strings.TrimSuffix(v.url, "/")
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/errors/"+url.PathEscape(v.id), nil)
+	if err != nil {
+		return usageError{fmt.Errorf("--url: %w", err)}
+	}
+	// The tap is asked directly, never by way of a proxy, itself included.
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the tap: %w: give its --web.listen-address with --url", err)
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Error string `json:"error"`
+		Data  struct {
+			Errors []record.Record `json:"errors"`
+		} `json:"data"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, maxLookup)).Decode(&answer); err != nil {
+		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", base, res.StatusCode, err)
+	}
+	switch {
+	case res.StatusCode == http.StatusNotFound:
+		return fmt.Errorf("no failed call with request ID %s: the tap keeps its last failures (--journal.size), since its start", v.id)
+	case res.StatusCode != http.StatusOK:
+		return errors.New(answer.Error)
+	}
+	if v.output == "json" {
+		e := json.NewEncoder(std.out)
+		e.SetEscapeHTML(false)
+		for _, r := range answer.Data.Errors {
+			if err := e.Encode(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for _, r := range answer.Data.Errors {
+		if err := printRecord(std.out, &r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printRecord(out io.Writer, r *record.Record) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	row := func(name string, parts ...string) {
+		if text := strings.Join(strings.Fields(strings.Join(parts, " ")), " "); text != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, text)
+		}
+	}
+	status := ""
+	if r.HTTPStatus != 0 {
+		status = strconv.Itoa(r.HTTPStatus)
+	}
+	row("Request ID", r.RequestID)
+	row("Time", r.Time.Format(time.RFC3339Nano))
+	row("Call", r.Service, r.Action, r.Version, r.Region)
+	row("Outcome", string(r.Outcome), status, r.ErrorCode, string(r.Fault))
+	row("Category", string(r.Category))
+	row("Blame", string(r.Blame))
+	row("Message", r.Message)
+	row("Means", r.Meaning)
+	row("Do", r.Advice)
+	row("URL", r.Method, r.URL)
+	row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
+	row("Trace", r.TraceID)
+	row("Client", r.UserAgent)
+	return w.Flush()
+}
