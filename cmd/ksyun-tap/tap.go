@@ -327,6 +327,9 @@ func (t *tap) reload() (err error) {
 	t.classifier.Store(classifier)
 	t.log.Level.SetLevel(level)
 	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
+	if t.ca != nil && !slices.Equal(t.settings.Load().TapHosts, next.TapHosts) {
+		t.log.Warn("hosts that are tapped anew are intercepted after a restart: the CA is for those it was made for")
+	}
 	if rest := config.NeedRestart(t.settings.Load(), next); len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
