@@ -183,21 +183,14 @@ func (v *checkPath) observed(ctx context.Context, id string) error {
 	if id == "" {
 		return errors.New("the answer has no request ID to look for")
 	}
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.admin+"/api/v1/errors/"+url.PathEscape(id), nil)
+		status, _, err := askAdmin(ctx, v.admin, errorPath(id))
 		if err != nil {
 			return err
 		}
-		res, err := client.Do(req)
-		if err != nil {
-			return err
-		}
-		_ = res.Body.Close()
-		if res.StatusCode == http.StatusOK {
+		if status == http.StatusOK {
 			return nil
 		}
 		select {

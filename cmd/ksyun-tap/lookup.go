@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -37,39 +36,26 @@ func newLookup(app *kingpin.Application) *lookupVerb {
 	return v
 }
 
-// maxLookup is the largest answer that is read: the journal's records are
-// bounded, and few share an ID.
-const maxLookup = 16 << 20
-
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	base := strings.TrimSuffix(v.url, "/")
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/v1/errors/"+url.PathEscape(v.id), nil)
-	if err != nil {
-		return usageError{fmt.Errorf("--url: %w", err)}
-	}
-	// The tap is asked directly, never by way of a proxy, itself included.
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
+	status, body, err := askAdmin(ctx, v.url, errorPath(v.id))
 	if err != nil {
 		return fmt.Errorf("ask the tap: %w: give its --web.listen-address with --url", err)
 	}
-	defer res.Body.Close()
 	var answer struct {
 		Error string `json:"error"`
 		Data  struct {
 			Errors []record.Record `json:"errors"`
 		} `json:"data"`
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, maxLookup)).Decode(&answer); err != nil {
-		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", base, res.StatusCode, err)
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", v.url, status, err)
 	}
 	switch {
-	case res.StatusCode == http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return fmt.Errorf("no failed call with request ID %s: the tap keeps its last failures (--journal.size), since its start", v.id)
-	case res.StatusCode != http.StatusOK:
+	case status != http.StatusOK:
 		return errors.New(answer.Error)
 	}
 	if v.output == "json" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"strings"
@@ -36,23 +35,11 @@ func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+"/-/ready", nil)
-	if err != nil {
-		return usageError{fmt.Errorf("--url: %w", err)}
-	}
-	// The tap is asked directly, never by way of a proxy, itself included.
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
+	status, text, err := askAdmin(ctx, base, "/-/ready")
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(res.Body, 1<<10))
-	if err != nil {
-		return fmt.Errorf("not ready: %w", err)
-	}
-	if res.StatusCode != http.StatusOK {
+	if status != http.StatusOK {
 		return errors.New("not ready: " + strings.TrimSpace(string(text)))
 	}
 	_, err = fmt.Fprintln(std.out, "ready")

@@ -37,7 +37,7 @@ const flushTimeout = 2 * time.Second
 
 // tap is the program at work: the rooms, wired.
 type tap struct {
-	settings   atomic.Pointer[config.Settings] // those in force
+	settings   *config.Settings // those it was started with: what a reload changes lives where it applies
 	classifier atomic.Pointer[classify.Classifier]
 	// reread reads the settings anew, as at the start.
 	reread func() (*config.Settings, error)
@@ -65,8 +65,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return nil, usageError{err}
 	}
-	t = &tap{reread: reread}
-	t.settings.Store(s)
+	t = &tap{settings: s, reread: reread}
 	defer func() {
 		if err != nil {
 			t.abandon()
@@ -280,7 +279,7 @@ func (t *tap) serve(ctx context.Context) error {
 
 // stop ends what serves, in the order in which data flows.
 func (t *tap) stop() {
-	ctx, cancel := context.WithTimeout(context.Background(), t.settings.Load().ShutdownTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), t.settings.ShutdownTimeout)
 	defer cancel()
 	if err := t.proxy.Shutdown(ctx); err != nil {
 		t.log.Warn("calls were cut off", zap.Error(err))
@@ -327,10 +326,10 @@ func (t *tap) reload() (err error) {
 	t.classifier.Store(classifier)
 	t.log.Level.SetLevel(level)
 	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
-	if t.ca != nil && !slices.Equal(t.settings.Load().TapHosts, next.TapHosts) {
+	if t.ca != nil && !slices.Equal(t.settings.TapHosts, next.TapHosts) {
 		t.log.Warn("hosts that are tapped anew are intercepted after a restart: the CA is for those it was made for")
 	}
-	if rest := config.NeedRestart(t.settings.Load(), next); len(rest) > 0 {
+	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
 	t.log.Info("settings reloaded")

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxAdminAnswer is the largest answer that is read of a running tap: the
+// journal's records are bounded, and few share an ID.
+const maxAdminAnswer = 16 << 20
+
+// askAdmin asks the admin listener at the URL base of a running tap.
+func askAdmin(ctx context.Context, base, path string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
+	if err != nil {
+		return 0, nil, usageError{fmt.Errorf("--url: %w", err)}
+	}
+	// The tap is asked directly, never by way of a proxy, itself included.
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAdminAnswer))
+	return res.StatusCode, body, err
+}
+
+// errorPath is where the admin listener tells of one failed call.
+func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }
