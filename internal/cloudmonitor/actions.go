@@ -149,7 +149,7 @@ func (s *Server) getMetricStatistics(x *exchange) (result, *Error) {
 	if e != nil {
 		return result{}, e
 	}
-	if x.who.credential != nil && x.who.credential.Foreign {
+	if x.who.Foreign {
 		return result{}, newError(http.StatusForbidden, "ProductNotOwned", "["+q.instance+"("+q.namespace+")] product does not belong to this user")
 	}
 	if q.records() > maxRecords {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,15 +36,9 @@ type Credential struct {
 	Foreign bool
 }
 
-// identity is who a request is from, once its signature has been verified.
-type identity struct {
-	credential *Credential
-	service    string // of the credential scope or the Service parameter
-}
-
-// authenticate verifies the signature of a request. params are the decoded
+// authenticate verifies the signature of a request and returns whose it is. params are the decoded
 // parameters of its query and form.
-func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (identity, *Error) {
+func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (*Credential, *Error) {
 	switch {
 	case r.Header.Get("Authorization") != "":
 		return s.verifyAuthorization(r, body)
@@ -52,7 +47,7 @@ func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (
 	case hasAny(params, "Accesskey", "Signature", "SignatureMethod", "SignatureVersion"):
 		return s.verifySimple(params)
 	}
-	return identity{}, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
+	return nil, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
 }
 
 // sigV4 is what a request says of its own signature.
@@ -64,9 +59,9 @@ type sigV4 struct {
 	presigned bool
 }
 
-func (s *Server) verifyAuthorization(r *http.Request, body []byte) (identity, *Error) {
-	incomplete := func(message string) (identity, *Error) {
-		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", message)
+func (s *Server) verifyAuthorization(r *http.Request, body []byte) (*Credential, *Error) {
+	incomplete := func(message string) (*Credential, *Error) {
+		return nil, newError(http.StatusBadRequest, "IncompleteSignature", message)
 	}
 	algorithm, rest, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok {
@@ -91,9 +86,9 @@ func (s *Server) verifyAuthorization(r *http.Request, body []byte) (identity, *E
 	return s.verifySigV4(r, body, v)
 }
 
-func (s *Server) verifyPresigned(r *http.Request, body []byte) (identity, *Error) {
-	incomplete := func(message string) (identity, *Error) {
-		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", message)
+func (s *Server) verifyPresigned(r *http.Request, body []byte) (*Credential, *Error) {
+	incomplete := func(message string) (*Credential, *Error) {
+		return nil, newError(http.StatusBadRequest, "IncompleteSignature", message)
 	}
 	q := r.URL.Query()
 	if a := q.Get("X-Amz-Algorithm"); a != sigV4Algorithm {
@@ -115,9 +110,9 @@ func (v *sigV4) setScope(credential string) bool {
 	return len(parts) == len(v.scope) && copy(v.scope[:], parts) == len(v.scope)
 }
 
-func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (identity, *Error) {
-	mismatch := func(message string) (identity, *Error) {
-		return identity{}, newError(http.StatusForbidden, "SignatureDoesNotMatch", message)
+func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (*Credential, *Error) {
+	mismatch := func(message string) (*Credential, *Error) {
+		return nil, newError(http.StatusForbidden, "SignatureDoesNotMatch", message)
 	}
 	if !slices.Contains(v.signed, "host") {
 		return mismatch("'Host' must be a 'SignedHeader' in the Authorization.")
@@ -130,7 +125,7 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (identity, *
 	}
 	at, ok := parseAmzDate(v.date)
 	if !ok {
-		return identity{}, newError(http.StatusBadRequest, "IncompleteSignature", "date not in ISO-8601 basic form")
+		return nil, newError(http.StatusBadRequest, "IncompleteSignature", "date not in ISO-8601 basic form")
 	}
 	if at.UTC().Format("20060102") != v.scope[1] {
 		return mismatch("Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP.")
@@ -140,7 +135,7 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (identity, *
 	}
 	c, ok := s.credentials[v.scope[0]]
 	if !ok {
-		return identity{}, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
+		return nil, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
 	payload := hexSHA256(body)
 	if v.presigned && r.Header.Get("X-Amz-Content-Sha256") == unsignedPayload {
@@ -157,14 +152,14 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (identity, *
 	if token == "" {
 		token = r.URL.Query().Get("X-Amz-Security-Token")
 	}
-	return c.admit(v.scope[3], token)
+	return c.admit(token)
 }
 
 // verifySimple verifies the vendor's simple signature: HMAC-SHA256, in hex, of
 // the sorted and percent-encoded parameters.
-func (s *Server) verifySimple(params url.Values) (identity, *Error) {
-	deny := func(code, message string) (identity, *Error) {
-		return identity{}, newError(http.StatusBadRequest, code, message)
+func (s *Server) verifySimple(params url.Values) (*Credential, *Error) {
+	deny := func(code, message string) (*Credential, *Error) {
+		return nil, newError(http.StatusBadRequest, code, message)
 	}
 	if params.Get("Accesskey") == "" {
 		return deny("MissingAccesskey", "Access Key is Missing")
@@ -186,18 +181,18 @@ func (s *Server) verifySimple(params url.Values) (identity, *Error) {
 	if want := signatureSimple(c.SecretKey, params); !hmac.Equal([]byte(want), []byte(params.Get("Signature"))) {
 		return deny("SignatureDoesNotMatch", "The Signature is not matched")
 	}
-	return c.admit(params.Get("Service"), params.Get("SecurityToken"))
+	return c.admit(params.Get("SecurityToken"))
 }
 
 // admit checks the security token that came with a request of this key.
-func (c *Credential) admit(service, token string) (identity, *Error) {
+func (c *Credential) admit(token string) (*Credential, *Error) {
 	if c.TokenExpired {
-		return identity{}, newError(http.StatusBadRequest, "SecurityTokenExpired", "SecurityTokenExpired: the security token has expired")
+		return nil, newError(http.StatusBadRequest, "SecurityTokenExpired", "SecurityTokenExpired: the security token has expired")
 	}
 	if token != c.Token {
-		return identity{}, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
+		return nil, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
-	return identity{credential: c, service: service}, nil
+	return c, nil
 }
 
 func (c *Credential) denied(action string) bool {
@@ -232,7 +227,7 @@ func canonicalValue(r *http.Request, name string) string {
 		return r.Host
 	case "content-length":
 		if r.ContentLength >= 0 {
-			return itoa(int(r.ContentLength))
+			return strconv.Itoa(int(r.ContentLength))
 		}
 		return ""
 	}

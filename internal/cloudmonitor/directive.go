@@ -24,8 +24,6 @@ type Directive struct {
 	Encoding string        // encoding=gzip|deflate: code the answer
 	Delay    time.Duration // delay=DURATION: wait first
 	Fault    string        // fault=reset|close|truncate|garbage|hang: break the transport
-	Unsigned string        // unsigned=yes: do not ask for a signature
-	NoID     string        // noid=yes: leave X-KSC-REQUEST-ID out
 }
 
 // String spells d as the field's value.
@@ -38,14 +36,12 @@ func (d Directive) String() string {
 	}
 	add("error", d.Error)
 	add("shape", d.Shape)
-	add("status", itoa(d.Status))
-	add("partial", itoa(d.Partial))
+	add("status", strconv.Itoa(d.Status))
+	add("partial", strconv.Itoa(d.Partial))
 	add("flat", d.Flat)
 	add("encoding", d.Encoding)
 	add("delay", d.Delay.String())
 	add("fault", d.Fault)
-	add("unsigned", d.Unsigned)
-	add("noid", d.NoID)
 	return strings.Join(parts, "; ")
 }
 
@@ -71,10 +67,6 @@ func parseDirective(value string) Directive {
 			d.Delay, _ = time.ParseDuration(v)
 		case "fault":
 			d.Fault = v
-		case "unsigned":
-			d.Unsigned = v
-		case "noid":
-			d.NoID = v
 		}
 	}
 	return d

@@ -3,6 +3,7 @@ package cloudmonitor
 import (
 	"encoding/xml"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -96,7 +97,7 @@ func (e *Error) body(shape, id string) (contentType string, body []byte) {
 	case "string":
 		return jsonType, marshalJSON(object{"RequestId": id, "Error": e.Message})
 	case "html":
-		text := itoa(e.Status) + " " + http.StatusText(e.Status)
+		text := strconv.Itoa(e.Status) + " " + http.StatusText(e.Status)
 		return "text/html", []byte("<html>\n<head><title>" + text + "</title></head>\n<body>\n<center><h1>" + text + "</h1></center>\n</body>\n</html>\n")
 	case "empty", "header":
 		return "text/plain", nil

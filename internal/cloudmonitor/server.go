@@ -74,7 +74,7 @@ type exchange struct {
 	body   []byte
 	params url.Values // of query and form
 	doc    map[string]any
-	who    identity
+	who    *Credential // set once the signature is verified
 	do     Directive
 }
 
@@ -138,11 +138,9 @@ func (x *exchange) param(name string) string {
 // refuse goes through the gateway's checks in its order: signature, demanded
 // error, action, policy, rate, dry run.
 func (s *Server) refuse(x *exchange) *Error {
-	if x.do.Unsigned == "" {
-		var e *Error
-		if x.who, e = s.authenticate(x.Request, x.body, x.params); e != nil {
-			return e
-		}
+	var e *Error
+	if x.who, e = s.authenticate(x.Request, x.body, x.params); e != nil {
+		return e
 	}
 	if e := s.demanded(x); e != nil {
 		return e
@@ -155,15 +153,14 @@ func (s *Server) refuse(x *exchange) *Error {
 	case !ok:
 		return newError(http.StatusBadRequest, "InvalidActionOrVersion", "The action or version is not valid for this web service")
 	}
-	if c := x.who.credential; c != nil {
-		if c.denied(name) {
-			return newError(http.StatusForbidden, "InvalidAuthenticationCode",
-				"lack of policy to [monitor:"+strings.ToLower(name)+"] the resources[]")
-		}
-		if s.limits && a.perMinute > 0 && s.spend(c.AccessKey+"/"+name) > a.perMinute {
-			return newError(http.StatusConflict, "LimitExceeded",
-				"Request was rejected because the request speed of this openAPI is beyond the current flow control limit.")
-		}
+	c := x.who
+	if c.denied(name) {
+		return newError(http.StatusForbidden, "InvalidAuthenticationCode",
+			"lack of policy to [monitor:"+strings.ToLower(name)+"] the resources[]")
+	}
+	if s.limits && a.perMinute > 0 && s.spend(c.AccessKey+"/"+name) > a.perMinute {
+		return newError(http.StatusConflict, "LimitExceeded",
+			"Request was rejected because the request speed of this openAPI is beyond the current flow control limit.")
 	}
 	if strings.EqualFold(x.param("DryRun"), "true") {
 		return newError(http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
@@ -202,9 +199,7 @@ func (s *Server) answer(w http.ResponseWriter, x *exchange, r result) {
 func (s *Server) write(w http.ResponseWriter, x *exchange, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
-	if x.do.NoID == "" {
-		h.Set("X-KSC-REQUEST-ID", x.id)
-	}
+	h.Set("X-KSC-REQUEST-ID", x.id)
 	if coding := x.do.Encoding; coding != "" {
 		body = compress(coding, body)
 		h.Set("Content-Encoding", coding)
@@ -246,8 +241,6 @@ func marshalJSON(v any) []byte {
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // wave is a plausible metric value for an instance at a time: a daily curve
 // with an offset of the instance's own.

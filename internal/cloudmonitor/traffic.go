@@ -39,7 +39,7 @@ func (t *Traffic) Run(ctx context.Context, pace time.Duration) {
 		if i%3 == 2 {
 			call = bad[(i/3)%len(bad)]
 		}
-		t.send(ctx, call)
+		t.Send(ctx, call)
 		select {
 		case <-ctx.Done():
 			return
@@ -67,9 +67,7 @@ type CallSpec struct {
 
 // Send makes one call and returns its status, 0 if there was no answer. The
 // answer's body is discarded.
-func (t *Traffic) Send(ctx context.Context, c CallSpec) int { return t.send(ctx, c) }
-
-func (t *Traffic) send(ctx context.Context, c CallSpec) int {
+func (t *Traffic) Send(ctx context.Context, c CallSpec) int {
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
