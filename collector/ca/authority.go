@@ -26,11 +26,14 @@ const organization = "ksyun-tap"
 // slow.
 const skew = time.Hour
 
-// authority is one certificate that signs leaves, with its key. It does not
-// change once made.
+// authority is a root for programs to trust and, under it, the certificate that
+// signs leaves. Both are bound to the permitted names: Java heeds that only of
+// the lower one, and some programs only of the root. The root's key is gone: it
+// signed once. An authority does not change once made.
 type authority struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	root *x509.Certificate
+	cert *x509.Certificate // signs
+	key  *ecdsa.PrivateKey // of cert
 	// published is since when programs can trust it, in UTC and whole seconds;
 	// zero before that.
 	published time.Time
@@ -38,43 +41,60 @@ type authority struct {
 
 // newAuthority makes an authority, not yet published.
 func newAuthority(p *permitted, now time.Time, validity time.Duration) (*authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	root, rootKey, err := newSigner("root", 1, p, now, validity, nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make a CA: %w", err)
 	}
-	id, err := keyID(&key.PublicKey)
+	cert, key, err := newSigner("CA", 0, p, now, validity, root, rootKey)
 	if err != nil {
 		return nil, fmt.Errorf("make a CA: %w", err)
+	}
+	return &authority{root: root, cert: cert, key: key}, nil
+}
+
+// newSigner makes a certificate that signs others, below it no more than below
+// further ones. It is signed by parent, or by itself where parent is nil.
+func newSigner(what string, below int, p *permitted, now time.Time, validity time.Duration,
+	parent *x509.Certificate, parentKey *ecdsa.PrivateKey,
+) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	id, err := keyID(&key.PublicKey)
+	if err != nil {
+		return nil, nil, err
 	}
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
 		// Each has a name of its own: verifiers find issuers by name first.
-		Subject:        pkix.Name{Organization: []string{organization}, CommonName: "ksyun-tap interception CA " + hex.EncodeToString(id[:4])},
-		NotBefore:      now.Add(-skew),
-		NotAfter:       now.Add(validity),
-		KeyUsage:       x509.KeyUsageCertSign,
-		ExtKeyUsage:    []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		SubjectKeyId:   id,
-		AuthorityKeyId: id,
+		Subject:      pkix.Name{Organization: []string{organization}, CommonName: "ksyun-tap interception " + what + " " + hex.EncodeToString(id[:4])},
+		NotBefore:    now.Add(-skew),
+		NotAfter:     now.Add(validity),
+		KeyUsage:     x509.KeyUsageCertSign,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		SubjectKeyId: id,
 
 		BasicConstraintsValid: true,
 		IsCA:                  true,
-		MaxPathLenZero:        true,
+		MaxPathLen:            below,
+		MaxPathLenZero:        below == 0,
 
 		PermittedDNSDomainsCritical: true,
 		PermittedDNSDomains:         p.domains,
 		// Constraints on DNS names leave IP addresses open.
 		ExcludedIPRanges: allAddresses,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if parent == nil {
+		template.AuthorityKeyId = id
+		parent, parentKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
 	if err != nil {
-		return nil, fmt.Errorf("make a CA: %w", err)
+		return nil, nil, err
 	}
 	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("make a CA: %w", err)
-	}
-	return &authority{cert: cert, key: key}, nil
+	return cert, key, err
 }
 
 var allAddresses = []*net.IPNet{
@@ -101,7 +121,9 @@ func keyID(key *ecdsa.PublicKey) ([]byte, error) {
 
 // withPublished returns a copy published at t.
 func (a *authority) withPublished(t time.Time) *authority {
-	return &authority{cert: a.cert, key: a.key, published: t.UTC().Truncate(time.Second)}
+	b := *a
+	b.published = t.UTC().Truncate(time.Second)
+	return &b
 }
 
 // live reports whether a is within its validity, with time left for a leaf.
@@ -127,8 +149,8 @@ func fingerprint(der []byte) string {
 	return b.String()
 }
 
-// The PEM blocks of key.pem, a pair for each authority, and the header of the
-// certificate's.
+// The PEM blocks of key.pem, for each authority the root, the certificate under
+// it and its key, and a header of the root's.
 const (
 	blockCert       = "CERTIFICATE"
 	blockKey        = "PRIVATE KEY"
@@ -147,12 +169,14 @@ func encodeKeys(all []*authority) ([]byte, error) {
 		if err != nil {
 			return nil, errors.New("a private key cannot be encoded")
 		}
-		cert := &pem.Block{Type: blockCert, Bytes: a.cert.Raw}
+		root := &pem.Block{Type: blockCert, Bytes: a.root.Raw}
 		if !a.published.IsZero() {
-			cert.Headers = map[string]string{headerPublished: a.published.Format(time.RFC3339)}
+			root.Headers = map[string]string{headerPublished: a.published.Format(time.RFC3339)}
 		}
-		if err := errors.Join(pem.Encode(&b, cert), pem.Encode(&b, &pem.Block{Type: blockKey, Bytes: key})); err != nil {
-			return nil, errors.New("a private key cannot be encoded")
+		for _, block := range []*pem.Block{root, {Type: blockCert, Bytes: a.cert.Raw}, {Type: blockKey, Bytes: key}} {
+			if err := pem.Encode(&b, block); err != nil {
+				return nil, errors.New("a private key cannot be encoded")
+			}
 		}
 	}
 	return b.Bytes(), nil
@@ -167,7 +191,7 @@ func parseKeys(data []byte) ([]*authority, error) {
 		if len(all) == maxAuthorities {
 			return nil, fmt.Errorf("it holds more than %d authorities", maxAuthorities)
 		}
-		a, rest, err := parsePair(data)
+		a, rest, err := parseAuthority(data)
 		if err != nil {
 			return nil, fmt.Errorf("authority %d: %w", len(all)+1, err)
 		}
@@ -179,19 +203,26 @@ func parseKeys(data []byte) ([]*authority, error) {
 	return all, nil
 }
 
-// parsePair reads a certificate and its key, and returns what follows them.
-func parsePair(data []byte) (a *authority, rest []byte, err error) {
+// parseAuthority reads two certificates and a key, and returns what follows
+// them.
+func parseAuthority(data []byte) (a *authority, rest []byte, err error) {
+	rootBlock, data := nextBlock(data)
 	certBlock, data := nextBlock(data)
 	keyBlock, rest := nextBlock(data)
 	switch {
-	case certBlock == nil || certBlock.Type != blockCert:
+	case rootBlock == nil || rootBlock.Type != blockCert:
 		return nil, nil, errors.New("no certificate where one should be")
+	case certBlock == nil || certBlock.Type != blockCert:
+		return nil, nil, errors.New("no second certificate where one should be")
 	case keyBlock == nil || keyBlock.Type != blockKey:
 		return nil, nil, errors.New("no private key where one should be")
 	}
 	a = new(authority)
-	if a.cert, err = x509.ParseCertificate(certBlock.Bytes); err != nil {
+	if a.root, err = x509.ParseCertificate(rootBlock.Bytes); err != nil {
 		return nil, nil, errors.New("the certificate cannot be read")
+	}
+	if a.cert, err = x509.ParseCertificate(certBlock.Bytes); err != nil {
+		return nil, nil, errors.New("the second certificate cannot be read")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
 	if err != nil {
@@ -201,7 +232,7 @@ func parsePair(data []byte) (a *authority, rest []byte, err error) {
 	if a.key, ok = key.(*ecdsa.PrivateKey); !ok || !a.key.PublicKey.Equal(a.cert.PublicKey) {
 		return nil, nil, errors.New("the private key is not the certificate's")
 	}
-	if text, ok := certBlock.Headers[headerPublished]; ok {
+	if text, ok := rootBlock.Headers[headerPublished]; ok {
 		if a.published, err = time.Parse(time.RFC3339, text); err != nil || a.published.IsZero() {
 			return nil, nil, errors.New("the time of publication cannot be read")
 		}
@@ -229,20 +260,34 @@ func nextBlock(data []byte) (*pem.Block, []byte) {
 
 // narrow returns an error unless a is bound as newAuthority binds.
 func (a *authority) narrow() error {
-	c := a.cert
+	root, cert := a.root, a.cert
 	switch {
 	case a.key.Curve != elliptic.P256():
 		return errors.New("the key is not on P-256")
-	case c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) != nil:
-		return errors.New("the certificate is damaged: its signature is wrong")
-	case !c.IsCA || !c.MaxPathLenZero || c.MaxPathLen != 0 || c.KeyUsage != x509.KeyUsageCertSign ||
-		!slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) || len(c.UnknownExtKeyUsage) > 0:
-		return errors.New("the certificate is not one this program makes: its usage is wider")
-	case !c.PermittedDNSDomainsCritical || len(c.PermittedDNSDomains) == 0 || slices.Contains(c.PermittedDNSDomains, "") ||
-		!excludesAll(c.ExcludedIPRanges) || len(c.PermittedIPRanges) > 0:
-		return errors.New("the certificate is not one this program makes: it is good for all names")
+	case root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature) != nil,
+		root.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil:
+		return errors.New("a certificate is damaged: its signature is wrong")
+	case !bytes.Equal(cert.RawIssuer, root.RawSubject) || !cert.NotBefore.Equal(root.NotBefore) || !cert.NotAfter.Equal(root.NotAfter):
+		return errors.New("the certificates do not belong together")
+	case !signsOnly(root, 1) || !signsOnly(cert, 0):
+		return errors.New("a certificate is not one this program makes: its usage is wider")
+	case !bound(root) || !bound(cert) || !slices.Equal(root.PermittedDNSDomains, cert.PermittedDNSDomains):
+		return errors.New("a certificate is not one this program makes: it is good for all names")
 	}
 	return nil
+}
+
+// signsOnly reports whether c is for signing certificates of servers alone,
+// with below others between.
+func signsOnly(c *x509.Certificate, below int) bool {
+	return c.IsCA && c.MaxPathLen == below && c.MaxPathLenZero == (below == 0) && c.KeyUsage == x509.KeyUsageCertSign &&
+		slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) && len(c.UnknownExtKeyUsage) == 0
+}
+
+// bound reports whether c is good for some names alone, and for no address.
+func bound(c *x509.Certificate) bool {
+	return c.PermittedDNSDomainsCritical && len(c.PermittedDNSDomains) > 0 && !slices.Contains(c.PermittedDNSDomains, "") &&
+		excludesAll(c.ExcludedIPRanges) && len(c.PermittedIPRanges) == 0
 }
 
 // excludesAll reports whether ranges are all addresses.

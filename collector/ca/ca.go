@@ -297,7 +297,7 @@ func stamped(all []*authority, now time.Time) []*authority {
 // than before; the same leave the leaves as they are.
 func (c *CA) show(all []*authority) (changed bool) {
 	same := slices.EqualFunc(c.view.Load().all, all, func(a, b *authority) bool {
-		return a.cert.Equal(b.cert) && a.published.Equal(b.published)
+		return a.root.Equal(b.root) && a.published.Equal(b.published)
 	})
 	if !same {
 		c.view.Store(&view{all: all})
@@ -333,20 +333,20 @@ func (c *CA) NotAfter() time.Time {
 	return last
 }
 
-// Fingerprint returns the SHA-256 of the certificate that signs now, as openssl
+// Fingerprint returns the SHA-256 of the root of what signs now, as openssl
 // spells it; "" if there is none.
 func (c *CA) Fingerprint() string {
 	v := c.view.Load()
 	if a := v.current(&c.permitted, c.now(), c.overlap); a != nil {
-		return fingerprint(a.cert.Raw)
+		return fingerprint(a.root.Raw)
 	}
 	return ""
 }
 
 // Authority is what may be told of one authority.
 type Authority struct {
-	Name        string // the common name
-	Fingerprint string // SHA-256
+	Name        string // the root's common name
+	Fingerprint string // SHA-256 of the root
 	Permitted   []string
 	NotBefore   time.Time
 	NotAfter    time.Time
@@ -361,8 +361,8 @@ func (c *CA) Authorities() []Authority {
 	all := make([]Authority, len(v.all))
 	for i, a := range v.all {
 		all[i] = Authority{
-			Name:        a.cert.Subject.CommonName,
-			Fingerprint: fingerprint(a.cert.Raw),
+			Name:        a.root.Subject.CommonName,
+			Fingerprint: fingerprint(a.root.Raw),
 			Permitted:   slices.Clone(a.cert.PermittedDNSDomains),
 			NotBefore:   a.cert.NotBefore,
 			NotAfter:    a.cert.NotAfter,

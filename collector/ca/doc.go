@@ -6,15 +6,16 @@
 //	                     │  ▲
 //	                     │  └── Refresh, Maintain, Rotate, Replace
 //	                     ▼
-//	   key.pem (0600)        the authorities with their keys; never leaves the directory (0700)
-//	   ca.pem, bundle.pem    what programs are to trust: ours alone; the system's roots and ours
+//	   key.pem (0600)        the authorities with the lower ones' keys; never leaves the directory (0700)
+//	   ca.pem, bundle.pem    what programs are to trust: our roots alone; the system's and ours
 //
-// An authority is a self-signed ECDSA P-256 certificate with its key. By
-// critical name constraints it is good for the permitted DNS names and for no
-// IP address, so that whoever steals the key or trusts the certificate by
-// mistake is out by no more than that. Go and OpenSSL hold a trusted root to its
-// constraints; Java does not: there, nothing but the key file's mode guards
-// other names. What X.509 cannot say (that a name is meant without those below
+// An authority is a root that programs trust, and a certificate under it that
+// signs, both ECDSA P-256. The root's key is forgotten once it has signed, so
+// that the one key there is, is that of the lower certificate. By critical name
+// constraints in both they are good for the permitted DNS names and for no IP
+// address: whoever steals the key, or trusts the root by mistake, is out by no
+// more than that. Go and OpenSSL hold a trusted root to its constraints, Java
+// only what is below it. What X.509 cannot say (that a name is meant without those below
 // it) is held to when signing.
 //
 // Rotation is slow because most programs read what they trust once, when they

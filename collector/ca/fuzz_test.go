@@ -41,7 +41,7 @@ func FuzzParseKeys(f *testing.F) {
 			return
 		}
 		for _, a := range all {
-			if a.covers("127.0.0.1") || a.covers("") || !a.cert.PermittedDNSDomainsCritical || !a.cert.MaxPathLenZero {
+			if a.covers("127.0.0.1") || a.covers("") || !a.root.PermittedDNSDomainsCritical || !a.cert.PermittedDNSDomainsCritical || !a.cert.MaxPathLenZero {
 				t.Errorf("took a CA that is too wide: %v", a.cert.PermittedDNSDomains)
 			}
 			if _, err := a.sign(host, a.cert.NotBefore.Add(time.Hour)); err != nil {
@@ -57,7 +57,7 @@ func FuzzParseKeys(f *testing.F) {
 			t.Fatalf("cannot read what was written: %v", err)
 		}
 		for i := range all {
-			if !again[i].cert.Equal(all[i].cert) || !again[i].published.Equal(all[i].published) {
+			if !again[i].root.Equal(all[i].root) || !again[i].cert.Equal(all[i].cert) || !again[i].published.Equal(all[i].published) {
 				t.Error("what was written reads differently")
 			}
 		}
@@ -80,7 +80,7 @@ func FuzzHost(f *testing.F) {
 		if !strings.EqualFold(name, strings.TrimSuffix(host, ".")) || !strings.HasSuffix(name, ".api.ksyun.com") {
 			t.Errorf("%q: signed for %q", host, name)
 		}
-		if err := trusts(ca, cert.Leaf, name, time.Now()); err != nil {
+		if err := trusts(ca, cert, name, time.Now()); err != nil {
 			t.Errorf("%q: %v", host, err)
 		}
 	})

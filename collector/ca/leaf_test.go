@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -17,7 +18,8 @@ import (
 func TestLeaf(t *testing.T) {
 	clk := newClock()
 	c := mustOpen(t, Config{Now: clk.Now})
-	leaf := mustCert(t, c, "Monitor.API.ksyun.com.")
+	cert := mustCert(t, c, "Monitor.API.ksyun.com.")
+	leaf := cert.Leaf
 	ca := c.view.Load().all[0].cert
 	now := clk.Now()
 	switch {
@@ -39,26 +41,39 @@ func TestLeaf(t *testing.T) {
 		t.Errorf("serial number of %d bits", leaf.SerialNumber.BitLen())
 	case leaf.SerialNumber.Cmp(ca.SerialNumber) == 0:
 		t.Error("the serial number is the CA's")
+	case len(cert.Certificate) != 2 || string(cert.Certificate[1]) != string(ca.Raw):
+		t.Error("the CA is not served with the leaf")
 	}
 }
 
 func TestAuthority(t *testing.T) {
 	clk := newClock()
 	c := mustOpen(t, Config{Now: clk.Now, Validity: 48 * time.Hour})
-	ca := c.view.Load().all[0].cert
-	switch {
-	case !ca.IsCA || !ca.MaxPathLenZero || ca.KeyUsage != x509.KeyUsageCertSign:
-		t.Error("the CA may sign other CAs, or do more than sign")
-	case len(ca.ExtKeyUsage) != 1 || ca.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth:
-		t.Errorf("extended usage %v", ca.ExtKeyUsage)
-	case !ca.PermittedDNSDomainsCritical || len(ca.PermittedDNSDomains) != 1 || ca.PermittedDNSDomains[0] != "api.ksyun.com":
-		t.Errorf("permitted %q, critical %v", ca.PermittedDNSDomains, ca.PermittedDNSDomainsCritical)
-	case fmt.Sprint(ca.ExcludedIPRanges) != "[0.0.0.0/0 ::/0]":
-		t.Errorf("excluded %v", ca.ExcludedIPRanges)
-	case string(ca.SubjectKeyId) != string(ca.AuthorityKeyId) || len(ca.SubjectKeyId) != 20:
-		t.Error("key identifiers are missing")
-	case !ca.NotAfter.Equal(clk.Now().Add(48*time.Hour)) || !c.NotAfter().Equal(ca.NotAfter):
-		t.Errorf("valid until %v", ca.NotAfter)
+	all := c.view.Load().all[0]
+	for name, ca := range map[string]*x509.Certificate{"root": all.root, "CA": all.cert} {
+		switch {
+		case !ca.IsCA || ca.KeyUsage != x509.KeyUsageCertSign:
+			t.Errorf("%s: does more than sign", name)
+		case len(ca.ExtKeyUsage) != 1 || ca.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth:
+			t.Errorf("%s: extended usage %v", name, ca.ExtKeyUsage)
+		case !ca.PermittedDNSDomainsCritical || len(ca.PermittedDNSDomains) != 1 || ca.PermittedDNSDomains[0] != "api.ksyun.com":
+			t.Errorf("%s: permitted %q, critical %v", name, ca.PermittedDNSDomains, ca.PermittedDNSDomainsCritical)
+		case fmt.Sprint(ca.ExcludedIPRanges) != "[0.0.0.0/0 ::/0]":
+			t.Errorf("%s: excluded %v", name, ca.ExcludedIPRanges)
+		case string(ca.AuthorityKeyId) != string(all.root.SubjectKeyId) || len(ca.SubjectKeyId) != 20:
+			t.Errorf("%s: key identifiers are missing", name)
+		case !ca.NotAfter.Equal(clk.Now().Add(48*time.Hour)) || !c.NotAfter().Equal(ca.NotAfter):
+			t.Errorf("%s: valid until %v", name, ca.NotAfter)
+		}
+	}
+	if all.root.MaxPathLen != 1 || !all.cert.MaxPathLenZero {
+		t.Error("the CA may sign other CAs, or the root more than one")
+	}
+	if all.root.PublicKey.(*ecdsa.PublicKey).Equal(all.cert.PublicKey) {
+		t.Error("the root's key is not its own")
+	}
+	if string(c.PEM()) != string(pem.EncodeToMemory(&pem.Block{Type: blockCert, Bytes: all.root.Raw})) {
+		t.Error("what is to be trusted is not the root alone")
 	}
 }
 
@@ -76,14 +91,14 @@ func TestLeafIsRenewed(t *testing.T) {
 		t.Error("not renewed with less than a third of its life to go")
 	}
 	// The CA ends before the second leaf would.
-	if end := c.NotAfter(); !second.NotAfter.Equal(end) {
-		t.Errorf("the leaf lives until %v, the CA until %v", second.NotAfter, end)
+	if end := c.NotAfter(); !second.Leaf.NotAfter.Equal(end) {
+		t.Errorf("the leaf lives until %v, the CA until %v", second.Leaf.NotAfter, end)
 	}
 	// A clock that is set right again.
 	clk.add(-16 * time.Hour)
 	clk.add(-30 * time.Minute)
-	if back := mustCert(t, c, host); clk.Now().Before(back.NotBefore) {
-		t.Errorf("served a leaf from %v at %v", back.NotBefore, clk.Now())
+	if back := mustCert(t, c, host); clk.Now().Before(back.Leaf.NotBefore) {
+		t.Errorf("served a leaf from %v at %v", back.Leaf.NotBefore, clk.Now())
 	}
 }
 

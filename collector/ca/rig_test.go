@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -103,23 +104,30 @@ func mustOpen(tb testing.TB, cfg Config) *CA {
 // privateDir returns the name of a directory that Open is to make.
 func privateDir(tb testing.TB) string { return filepath.Join(tb.TempDir(), "ca") }
 
-func mustCert(tb testing.TB, c *CA, host string) *x509.Certificate {
+func mustCert(tb testing.TB, c *CA, host string) *tls.Certificate {
 	tb.Helper()
 	cert, err := c.Certificate(host)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return cert.Leaf
+	return cert
 }
 
 // trusts returns nil if a program that trusts what is in pem accepts cert for
 // host.
-func trusts(pem []byte, cert *x509.Certificate, host string, now time.Time) error {
-	pool := x509.NewCertPool()
+func trusts(pem []byte, cert *tls.Certificate, host string, now time.Time) error {
+	pool, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, der := range cert.Certificate[1:] {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		between.AddCert(c)
+	}
 	if !pool.AppendCertsFromPEM(pem) {
 		return fmt.Errorf("no certificate in %q", pem)
 	}
-	_, err := cert.Verify(x509.VerifyOptions{Roots: pool, DNSName: host, CurrentTime: now})
+	_, err := cert.Leaf.Verify(x509.VerifyOptions{Roots: pool, Intermediates: between, DNSName: host, CurrentTime: now})
 	return err
 }
 

@@ -2,7 +2,7 @@ package ca
 
 import (
 	"context"
-	"crypto/x509"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"os"
@@ -17,11 +17,11 @@ import (
 )
 
 // signedBy names the authority that signed cert by its place in the view, from 0.
-func signedBy(t *testing.T, c *CA, cert *x509.Certificate) string {
+func signedBy(t *testing.T, c *CA, cert *tls.Certificate) string {
 	t.Helper()
 	for _, a := range c.view.Load().all {
-		if string(a.cert.SubjectKeyId) == string(cert.AuthorityKeyId) {
-			return a.cert.Subject.CommonName
+		if string(a.cert.SubjectKeyId) == string(cert.Leaf.AuthorityKeyId) {
+			return a.root.Subject.CommonName
 		}
 	}
 	t.Fatal("a leaf of no authority of ours")

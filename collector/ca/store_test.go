@@ -152,15 +152,18 @@ func TestDamagedKeyFile(t *testing.T) {
 	}
 	f("cut within a key", whole[:len(whole)-60], "authority 2: no private key where one should be")
 	f("cut before a key", whole[:secondKey], "authority 2: no private key where one should be")
-	f("cut within a certificate", whole[:secondCert+200], "authority 2: no certificate where one should be")
+	f("cut within a certificate", whole[:secondCert+200], "authority 2: no second certificate where one should be")
 	f("begins within", whole[300:], "authority 1: no certificate where one should be")
 	f("rubbish before", "rubbish\n"+whole, "authority 1: no certificate where one should be")
-	f("rubbish between", whole[:secondCert]+"rubbish\n"+whole[secondCert:], "authority 2: no certificate where one should be")
+	f("rubbish between", whole[:secondCert]+"rubbish\n"+whole[secondCert:], "authority 2: no second certificate where one should be")
 	f("zeros", strings.Repeat("\x00", len(whole)), "authority 1: no certificate where one should be")
 	f("keys exchanged", whole[:strings.Index(whole, "-----BEGIN PRIV")]+whole[secondKey:], "authority 1: the private key is not the certificate's")
 	f("no key", whole[secondCert:secondKey]+whole[secondCert:secondKey], "authority 1: no private key where one should be")
 	f("publication", strings.Replace(whole, "Published: 2", "Published: x", 1), "authority 1: the time of publication cannot be read")
-	f("certificate of others", string(selfSigned("x"))+whole[secondKey:], "authority 1: the private key is not the certificate's")
+	firstEnd := strings.Index(whole, "-----END CERT")
+	f("root of another", whole[:strings.Index(whole[firstEnd:], "-----BEGIN CERT")+firstEnd]+whole[secondCert:], "authority 1: a certificate is damaged: its signature is wrong")
+	f("no root", whole[secondCert:], "authority 1: no second certificate where one should be")
+	f("certificate of others", string(selfSigned("x"))+string(selfSigned("y"))+whole[secondKey:], "authority 1: the private key is not the certificate's")
 	f("too many", strings.Repeat(whole, maxAuthorities), "it holds more than 16 authorities")
 }
 

@@ -67,8 +67,8 @@ func TestWhatTheKeyIsGoodFor(t *testing.T) {
 		client  bool // to prove who a client is
 		ok      bool
 	}{
-		"what we sign":              {cert: mustCert(t, c, host), ok: true},
-		"a region's host":           {cert: mustCert(t, c, "monitor.cn-beijing-6.api.ksyun.com"), ok: true},
+		"what we sign":              {cert: mustCert(t, c, host).Leaf, ok: true},
+		"a region's host":           {cert: mustCert(t, c, "monitor.cn-beijing-6.api.ksyun.com").Leaf, ok: true},
 		"forged, permitted":         {cert: forge(t, a, x509.Certificate{DNSNames: []string{host}}), ok: true},
 		"forged, other host":        {cert: forge(t, a, x509.Certificate{DNSNames: []string{"example.com"}})},
 		"forged, parent domain":     {cert: forge(t, a, x509.Certificate{DNSNames: []string{"ksyun.com"}})},
@@ -88,9 +88,11 @@ func TestWhatTheKeyIsGoodFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
 			purpose, args := "sslserver", []string{"verify", "-x509_strict", "-no-CApath", "-CAfile", caFile}
-			if tc.between != nil {
-				opts.Intermediates.AddCert(tc.between)
-				args = append(args, "-untrusted", pemFile(t, tc.between))
+			for _, cert := range []*x509.Certificate{a.cert, tc.between} {
+				if cert != nil {
+					opts.Intermediates.AddCert(cert)
+					args = append(args, "-untrusted", pemFile(t, cert))
+				}
 			}
 			if tc.client {
 				purpose, opts.KeyUsages = "sslclient", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
@@ -112,11 +114,13 @@ func TestCommonNameIsConstrained(t *testing.T) {
 	c := mustOpen(t, Config{})
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
 	mustWrite(t, caFile, c.PEM(), 0o644)
-	cert := forge(t, c.view.Load().all[0], x509.Certificate{Subject: pkix.Name{CommonName: "example.com"}})
+	a := c.view.Load().all[0]
+	cert := forge(t, a, x509.Certificate{Subject: pkix.Name{CommonName: "example.com"}})
 	if cert.VerifyHostname("example.com") == nil {
 		t.Error("Go: accepted")
 	}
-	out, err := exec.Command("openssl", "verify", "-no-CApath", "-CAfile", caFile, "-verify_hostname", "example.com", pemFile(t, cert)).CombinedOutput()
+	out, err := exec.Command("openssl", "verify", "-no-CApath", "-CAfile", caFile, "-untrusted", pemFile(t, a.cert),
+		"-verify_hostname", "example.com", pemFile(t, cert)).CombinedOutput()
 	if err == nil {
 		t.Errorf("openssl: accepted\n%s", out)
 	}
@@ -126,10 +130,11 @@ func TestCommonNameIsConstrained(t *testing.T) {
 func TestOpenSSLReadsBundle(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
-	leaf := pemFile(t, mustCert(t, c, host))
+	cert := mustCert(t, c, host)
+	leaf, between := pemFile(t, cert.Leaf), pemFile(t, c.view.Load().all[0].cert)
 	for h, ok := range map[string]bool{host: true, "kec.api.ksyun.com": false} {
 		out, err := exec.Command("openssl", "verify", "-x509_strict", "-no-CApath", "-CAfile", filepath.Join(dir, bundleFile),
-			"-purpose", "sslserver", "-verify_hostname", h, leaf).CombinedOutput()
+			"-untrusted", between, "-purpose", "sslserver", "-verify_hostname", h, leaf).CombinedOutput()
 		if (err == nil) != ok {
 			t.Errorf("%s: %v, want ok %v\n%s", h, err, ok, out)
 		}

@@ -45,12 +45,12 @@ func (v *view) current(p *permitted, now time.Time, overlap time.Duration) *auth
 	return v.all[len(v.all)-1]
 }
 
-// certificates returns the certificates in PEM, first's in front: some programs
+// certificates returns the roots in PEM, first's in front: some programs
 // read no further.
 func (v *view) certificates(first *authority) []byte {
 	var b bytes.Buffer
 	write := func(a *authority) {
-		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: a.cert.Raw}) //nolint:errcheck // memory takes all
+		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: a.root.Raw}) //nolint:errcheck // memory takes all
 	}
 	if first != nil {
 		write(first)
