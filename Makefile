@@ -39,7 +39,7 @@ FUZZTIME ?= 60s
 fuzz: ## Run every fuzz target for FUZZTIME (default 60s each).
 	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -rh --include='*_test.go' '^func Fuzz' $$dir | sed 's/func \(Fuzz[A-Za-z0-9]*\).*/\1/'); do \
-	    echo "== $$dir $$f"; $(GO) test $$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME); done; done
+	    echo "== $$dir $$f"; $(GO) test $$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x; done; done
 
 .PHONY: bench
 bench: ## Run the benchmarks, with allocations.
