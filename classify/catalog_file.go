@@ -381,7 +381,7 @@ func (r *rowParser) check() error {
 // faults are the faults a row may be about. That the program went away is no
 // failure and needs no advice.
 var faults = []Fault{
-	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported,
+	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
 	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
 	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultShutdown,
 }

@@ -100,6 +100,7 @@ const (
 	SourceForward   Source = "forward"   // forward proxy, absolute-form targets
 	SourceReverse   Source = "reverse"   // origin-form targets under the real host name
 	SourceConnect   Source = "connect"   // within a CONNECT whose TLS the tap ended
+	SourceResign    Source = "resign"    // sent to the tap's own address and signed anew
 	SourceTransport Source = "transport" // an http.RoundTripper in the program itself
 	SourceCSM       Source = "csm"       // the SDK's own records of client-side monitoring
 )
@@ -117,6 +118,7 @@ const (
 	FaultHostRefused Fault = "host_refused" // refused: the host is not served
 	FaultLoop        Fault = "loop"         // refused: the request would come back to us
 	FaultUnsupported Fault = "unsupported"  // refused: a method or protocol we do not offer
+	FaultSignature   Fault = "signature"    // refused: not signed with the local key
 
 	FaultDNS         Fault = "dns"
 	FaultConnRefused Fault = "connection_refused"
@@ -137,7 +139,7 @@ const (
 // was no attempt at a call.
 func (f Fault) Refused() bool {
 	switch f {
-	case FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported:
+	case FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature:
 		return true
 	default:
 		return false

@@ -103,7 +103,7 @@ func statusOf(f classify.Fault) int {
 	switch f {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
 		return 400
-	case classify.FaultHostRefused, classify.FaultLoop:
+	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
 	}
 	return 501
@@ -115,6 +115,8 @@ func statusText(status int) string {
 		return "Bad Request"
 	case 403:
 		return "Forbidden"
+	case 413:
+		return "Content Too Large"
 	case 431:
 		return "Request Header Fields Too Large"
 	}
@@ -134,6 +136,8 @@ func codeOf(f classify.Fault) string {
 		return "TapLoop"
 	case classify.FaultUnsupported:
 		return "TapUnsupported"
+	case classify.FaultSignature:
+		return "TapSignatureDoesNotMatch"
 	case classify.FaultDNS:
 		return "TapUpstreamNotFound"
 	case classify.FaultConnRefused:

@@ -21,6 +21,7 @@ type handler struct {
 	why   answer // to a request that was turned away
 
 	inside inside // of TLS ended by us
+	own    *own   // what comes to our own address; nil for what comes to the API's
 
 	obs     classify.Observation
 	call    classify.Call
@@ -50,6 +51,9 @@ func newHandler(p *Proxy, client netip.AddrPort) *handler {
 // Route implements relay.Handler.
 func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	h.rules = h.p.rules.Load()
+	if h.own != nil {
+		return h.routeOwn(x)
+	}
 	q := &x.Request
 	authority, https, held := q.Host(), q.TLS, false
 	h.obs.Source = classify.SourceReverse

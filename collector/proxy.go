@@ -69,6 +69,7 @@ type Proxy struct {
 	panics     atomic.Int64
 	unobserved atomic.Int64
 	truncated  atomic.Int64
+	notAllowed atomic.Int64
 
 	intercept        Interceptor
 	onHandshakeError func(HandshakeError)
@@ -102,6 +103,8 @@ type Stats struct {
 	OpenTunnels         int64
 	TappedTunnels       int64 // of Tunnels, those asked for to tapped hosts
 	TruncatedBodies     int64 // of tapped hosts, inspected in part only
+	Unsecured           int64 // connections to our own address whose TLS failed
+	NotAllowed          int64 // connections to our own address from where none may come
 	Panics              int64 // recovered
 }
 
@@ -128,7 +131,6 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	p.server = relay.New(relay.Config{
-		NewHandler:     func(client netip.AddrPort) relay.Handler { return newHandler(p, client) },
 		Timeouts:       cfg.Timeouts,
 		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
 		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
@@ -200,7 +202,9 @@ func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
 
 // Serve takes connections from ln until Shutdown, when it returns nil. Several
 // listeners may be served at once.
-func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(ln) }
+func (p *Proxy) Serve(ln net.Listener) error {
+	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler})
+}
 
 // ServeTLS is Serve for listeners where programs speak TLS at once, since the
 // names of hosts lead there (a hosts file, hostAliases). A tapped host that is
@@ -208,7 +212,11 @@ func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(ln) }
 // or closed, by Policy.OtherHosts. The server's name is taken from the
 // program's ClientHello; a connection without one is closed and told to
 // Config.OnHandshakeError.
-func (p *Proxy) ServeTLS(ln net.Listener) error { return p.server.ServeTLS(ln) }
+func (p *Proxy) ServeTLS(ln net.Listener) error {
+	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Hello: true})
+}
+
+func (p *Proxy) newHandler(client netip.AddrPort) relay.Handler { return newHandler(p, client) }
 
 // Shutdown stops accepting, closes idle connections and lets running exchanges
 // finish. Those that run on when ctx ends are reset, observed with
@@ -234,6 +242,8 @@ func (p *Proxy) Stats() Stats {
 		OpenTunnels:         s.OpenTunnels,
 		TappedTunnels:       p.blind.Load(),
 		TruncatedBodies:     p.truncated.Load(),
+		Unsecured:           s.Unsecured,
+		NotAllowed:          p.notAllowed.Load(),
 		Panics:              s.Panics + p.panics.Load(),
 	}
 }

@@ -14,6 +14,9 @@ func (t *tap) metricsOptions(s *config.Settings) metrics.Options {
 	if s.CSMListen != "" {
 		o.CSM = t.csmStats
 	}
+	if len(s.Resign.Listen) > 0 {
+		o.Resign = t.resignStats
+	}
 	if s.Intercept {
 		o.CANotAfter = func() time.Time { return t.ca.NotAfter() }
 		for _, reason := range collector.HandshakeReasons() {

@@ -51,10 +51,11 @@ type tap struct {
 	journal  *journal.Journal
 	ca       *ca.CA      // nil without interception
 	csm      *csm.Intake // nil without intake
+	own      *ownAddress // nil without one
 	ready    atomic.Bool
 
-	proxyListeners, tlsListeners, webListeners []net.Listener
-	csmListener                                net.PacketConn
+	proxyListeners, tlsListeners, ownListeners, webListeners []net.Listener
+	csmListener                                              net.PacketConn
 }
 
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
@@ -103,6 +104,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil, err
 	}
 	if t.tlsListeners, err = listen(ctx, "proxy.tls-listen-address", s.ProxyTLSListen); err != nil {
+		return nil, err
+	}
+	if t.ownListeners, err = listen(ctx, "resign.listen-address", s.Resign.Listen); err != nil {
 		return nil, err
 	}
 	if t.webListeners, err = listen(ctx, "web.listen-address", s.WebListen); err != nil {
@@ -155,12 +159,17 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	if t.proxy, err = collector.New(cfg); err != nil {
 		return usageError{err}
 	}
+	if len(s.Resign.Listen) > 0 {
+		if t.own, err = openOwn(s); err != nil {
+			return usageError{err}
+		}
+	}
 	return nil
 }
 
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.webListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.ownListeners, t.webListeners) {
 		_ = ln.Close()
 	}
 	if t.csmListener != nil {
@@ -244,6 +253,7 @@ func (t *tap) serve(ctx context.Context) error {
 		zap.String("version", version.Version),
 		zap.Array("proxy", listeners(t.proxyListeners)),
 		zap.Array("proxy_tls", listeners(t.tlsListeners)),
+		zap.Array("own", listeners(t.ownListeners)),
 		zap.Array("admin", listeners(t.webListeners)),
 		zap.Bool("traces", t.traces.Exports()))
 
@@ -253,6 +263,15 @@ func (t *tap) serve(ctx context.Context) error {
 	}
 	for _, ln := range t.tlsListeners {
 		group.Go(func() error { return t.proxy.ServeTLS(ln) })
+	}
+	for _, ln := range t.ownListeners {
+		group.Go(func() error { return t.proxy.ServeOwn(ln, t.own.OwnAddress) })
+	}
+	if t.own != nil {
+		group.Go(func() error { t.watchOwn(failed, t.own.keys, "credentials"); return nil })
+		if t.own.local != nil {
+			group.Go(func() error { t.watchOwn(failed, t.own.local, "keys of programs"); return nil })
+		}
 	}
 	if t.csm != nil {
 		group.Go(func() error { return t.csm.Serve(t.csmListener) })
@@ -367,6 +386,9 @@ func checkConfig(s *config.Settings, std stdio) error {
 	_, _, err := resolve(s)
 	if err == nil {
 		err = web.CheckConfig(s.WebConfigFile)
+	}
+	if err == nil && len(s.Resign.Listen) > 0 {
+		_, err = openOwn(s)
 	}
 	if err != nil {
 		return usageError{err}

@@ -82,14 +82,13 @@ func bare(tb testing.TB, resp string) (addr string) {
 	back, front := listen(tb), listen(tb)
 	go answerAll(back, []byte(resp))
 	srv := New(Config{
-		NewHandler:     func(netip.AddrPort) Handler { return &benchHandler{back.Addr().String()} },
 		Timeouts:       DefaultTimeouts(),
 		MaxHeadBytes:   64 << 10,
 		InspectBytes:   64 << 10,
 		TailBytes:      16 << 10,
 		MaxIdlePerHost: 128,
 	})
-	go srv.Serve(front)
+	go srv.Serve(front, Intake{NewHandler: func(netip.AddrPort) Handler { return &benchHandler{back.Addr().String()} }})
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -29,7 +29,7 @@ func (b *buffer) toFront() {
 	b.r, b.w = headroom, headroom+n
 }
 
-// buffers is a pool of buffers of two sizes.
+// buffers is a pool of buffers of two sizes; those of other sizes are let go.
 type buffers struct {
 	small, large sync.Pool
 	largeSize    int
@@ -60,7 +60,7 @@ func (p *buffers) put(b *buffer) {
 	case b == nil:
 	case len(b.b) == smallBuffer:
 		p.small.Put(b)
-	default:
+	case len(b.b) == p.largeSize:
 		p.large.Put(b)
 	}
 }

@@ -30,7 +30,7 @@ type conn struct {
 	state atomic.Int32
 	bye   farewell
 
-	unasked bool // TLS comes first
+	intake *Intake
 
 	x       Exchange
 	active  bool // x awaits its Done
@@ -76,8 +76,8 @@ const (
 	byeReset
 )
 
-func newConn(s *Server, nc net.Conn, unasked bool) *conn {
-	c := &conn{s: s, unasked: unasked, side: make(chan struct{}, 1)}
+func newConn(s *Server, nc net.Conn, in *Intake) *conn {
+	c := &conn{s: s, intake: in, side: make(chan struct{}, 1)}
 	c.cl.init(nc, &s.bufs)
 	c.x.limit = s.cfg.InspectBytes
 	c.x.tail.size = min(s.cfg.TailBytes, s.bufs.largeSize/4)
@@ -91,9 +91,16 @@ func newConn(s *Server, nc net.Conn, unasked bool) *conn {
 func (c *conn) serve() {
 	defer c.s.forget(c)
 	defer c.finish()
-	c.h = c.s.cfg.NewHandler(c.x.Client)
-	if c.unasked && !c.greet() {
-		return
+	c.h = c.intake.NewHandler(c.x.Client)
+	switch {
+	case c.intake.Hello:
+		if !c.greet() {
+			return
+		}
+	case c.intake.TLS != nil:
+		if !c.secure() {
+			return
+		}
 	}
 	for c.await() && c.exchange() {
 		c.release()

@@ -23,7 +23,7 @@ func (c *conn) exchange() (more bool) {
 	if x.Request.Form == FormAuthority {
 		return c.open()
 	}
-	if err := c.gather(); err != nil {
+	if err := c.ready(); err != nil {
 		return c.turnAway(err)
 	}
 	up, err := c.connect()
@@ -34,6 +34,17 @@ func (c *conn) exchange() (more bool) {
 	c.h.Sending(x)
 	sent := c.send(up)
 	return c.conclude(sent, c.answer(up))
+}
+
+// ready reads what must be there of a request before it is sent.
+func (c *conn) ready() error {
+	if c.x.route.Rewrite == nil {
+		return c.gather()
+	}
+	if err := c.hold(); err != nil {
+		return err
+	}
+	return c.rewrite()
 }
 
 // turnAway ends an exchange of which nothing was sent. Unless the client left,

@@ -486,7 +486,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		r := newRig(t)
 		r.srv.Shutdown(t.Context())
 		ln := listen(t)
-		if err := r.srv.Serve(ln); err != nil {
+		if err := r.srv.Serve(ln, r.intake(false)); err != nil {
 			t.Error(err)
 		}
 		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {

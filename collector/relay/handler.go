@@ -54,6 +54,11 @@ type Route struct {
 	// configuration, and its requests come to Route. nil is a tunnel to the
 	// upstream, passed on unseen.
 	TLS *tls.Config
+	// Rewrite, if not nil, appends to dst the request, with its body, that is
+	// sent in place of the client's, which is read whole first and shown to it.
+	// Its framing must be a Content-Length. From then on the exchange shows the
+	// new one. An error has the request refused.
+	Rewrite func(dst []byte, x *Exchange, body []byte) ([]byte, error)
 }
 
 // Proxied is what a request to a proxy has besides: an absolute-form target.

@@ -2,13 +2,14 @@ package relay
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 )
 
 // RefusalError is why a request cannot be relayed. It is an error whose text may be
 // shown to the program: it quotes nothing of the request.
 type RefusalError struct {
-	Status int // 400, 431 or 501
+	Status int // 400, 413, 431 or 501
 	Reason string
 }
 
@@ -38,6 +39,7 @@ var (
 	errConnectBody  = malformed("a CONNECT has a body")
 	errHopFraming   = malformed("the Connection field names a field that frames or routes the message")
 	errStatusLine   = malformed("the status line is malformed")
+	errBodyTooLarge = &RefusalError{413, "the body is too large to be signed anew"}
 	errHeadTooLarge = &RefusalError{431, "the head is too large"}
 	errCoding       = &RefusalError{501, "the transfer coding is not chunked"}
 )
@@ -89,6 +91,19 @@ func (h *Head) Get(name string) []byte {
 		}
 	}
 	return nil
+}
+
+// Fields yields name and value of every field that is not hop-by-hop, in order.
+// The bytes are not to be changed or kept.
+func (h *Head) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for i := range h.fields {
+			f := &h.fields[i]
+			if !f.hop && !yield(h.mem[f.line:f.colon], h.mem[f.value:f.valueEnd]) {
+				return
+			}
+		}
+	}
 }
 
 // HopByHop reports whether the head has a hop-by-hop field.

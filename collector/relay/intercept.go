@@ -20,7 +20,9 @@ func (c *conn) intercept() (more bool) {
 		return false
 	}
 	c.account()
-	tc, err := c.handshake(c.x.route.TLS)
+	ahead := slices.Clone(c.in.unread())
+	c.in.r = c.in.w
+	tc, err := c.handshake(c.x.route.TLS, ahead)
 	if err != nil {
 		if !c.isKilled() {
 			c.h.Secured(err)
@@ -29,6 +31,22 @@ func (c *conn) intercept() (more bool) {
 	}
 	c.secured = time.Now()
 	c.x.Hello = false
+	return c.speak(tc)
+}
+
+// secure speaks TLS with the client in our own name. It reports whether
+// requests follow.
+func (c *conn) secure() bool {
+	tc, err := c.handshake(c.intake.TLS, nil)
+	if err != nil {
+		c.s.counters.unsecured.Add(1)
+		return false
+	}
+	return c.speak(tc)
+}
+
+// speak goes on with the client through TLS.
+func (c *conn) speak(tc *tls.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.killed {
@@ -38,10 +56,9 @@ func (c *conn) intercept() (more bool) {
 	return true
 }
 
-// handshake speaks TLS from where the client's unread bytes begin.
-func (c *conn) handshake(cfg *tls.Config) (*tls.Conn, error) {
-	w := &wire{Conn: c.cl.nc, ahead: slices.Clone(c.in.unread())}
-	c.in.r = c.in.w
+// handshake speaks TLS with the client, of whose bytes those ahead were read.
+func (c *conn) handshake(cfg *tls.Config, ahead []byte) (*tls.Conn, error) {
+	w := &wire{Conn: c.cl.nc, ahead: ahead}
 	var by time.Time
 	if d := c.s.cfg.Timeouts.TLSHandshake; d > 0 {
 		by = time.Now().Add(d)

@@ -29,6 +29,9 @@ type RequestHead struct {
 // Method returns the method as it came.
 func (q *RequestHead) Method() []byte { return q.mem[q.start : q.start+q.method] }
 
+// Version returns the version: "HTTP/1.1" or "HTTP/1.0".
+func (q *RequestHead) Version() []byte { return q.mem[q.target[1]+1 : q.line-2] }
+
 // Target returns the target; of an absolute-form target, what follows the
 // authority, which may be empty until the request is sent.
 func (q *RequestHead) Target() []byte { return q.mem[q.target[0]:q.target[1]] }

@@ -70,7 +70,6 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, told: make(chan note, 64), secured: make(chan error, 64)}
 	cfg := Config{
-		NewHandler:     func(netip.AddrPort) Handler { return &testHandler{rig: r} },
 		Timeouts:       rigTimeouts(),
 		MaxHeadBytes:   64 << 10,
 		InspectBytes:   64 << 10,
@@ -87,8 +86,8 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	lnTLS := listen(t)
 	r.frontTLS = lnTLS.Addr().String()
 	served := make(chan error, 2)
-	go func() { served <- r.srv.Serve(ln) }()
-	go func() { served <- r.srv.ServeTLS(lnTLS) }()
+	go func() { served <- r.srv.Serve(ln, r.intake(false)) }()
+	go func() { served <- r.srv.Serve(lnTLS, r.intake(true)) }()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
@@ -335,4 +334,9 @@ func (p *peer) expectNothing() {
 	if n, err := p.Read(one[:]); n > 0 || !isTimeout(err) {
 		p.t.Fatalf("got %q, %v; want nothing", one[:n], err)
 	}
+}
+
+// intake is how the rig's connections are taken.
+func (r *rig) intake(hello bool) Intake {
+	return Intake{NewHandler: func(netip.AddrPort) Handler { return &testHandler{rig: r} }, Hello: hello}
 }

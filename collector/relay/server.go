@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -45,8 +46,6 @@ func DefaultTimeouts() Timeouts {
 
 // Config is what a Server works by.
 type Config struct {
-	// NewHandler makes the handler of one client connection.
-	NewHandler   func(client netip.AddrPort) Handler
 	Timeouts     Timeouts
 	MaxHeadBytes int // of one head
 	// InspectBytes is how much of a body an Exchange shows.
@@ -75,6 +74,7 @@ type Server struct {
 
 type counters struct {
 	accepted, panics, dials     atomic.Int64
+	unsecured                   atomic.Int64
 	tunnels, openTunnels        atomic.Int64
 	requestBytes, responseBytes atomic.Int64
 }
@@ -91,6 +91,7 @@ type Stats struct {
 	ResponseBytes int64 // written to programs
 	Tunnels       int64 // CONNECTs passed on unseen, ever
 	OpenTunnels   int64
+	Unsecured     int64 // connections whose TLS with us, in our own name, failed
 	Panics        int64 // recovered
 }
 
@@ -107,16 +108,21 @@ func New(cfg Config) *Server {
 	return s
 }
 
+// Intake is how the connections of a listener are taken.
+type Intake struct {
+	// NewHandler makes the handler of one connection.
+	NewHandler func(client netip.AddrPort) Handler
+	// Hello is for connections that begin with TLS. Each is served as if the
+	// client had first sent a CONNECT to port 443 of the server it names; one
+	// that names none is closed.
+	Hello bool
+	// TLS, if not nil, is spoken with clients in our own name.
+	TLS *tls.Config
+}
+
 // Serve takes connections from ln until Shutdown, when it returns nil. It
 // closes ln.
-func (s *Server) Serve(ln net.Listener) error { return s.serve(ln, false) }
-
-// ServeTLS is Serve for connections that begin with TLS. Each is served as if
-// the client had first sent a CONNECT to port 443 of the server it names; one
-// that names none is closed.
-func (s *Server) ServeTLS(ln net.Listener) error { return s.serve(ln, true) }
-
-func (s *Server) serve(ln net.Listener, unasked bool) error {
+func (s *Server) Serve(ln net.Listener, in Intake) error {
 	defer ln.Close()
 	if !s.track(ln) {
 		return nil
@@ -127,7 +133,7 @@ func (s *Server) serve(ln net.Listener, unasked bool) error {
 		switch {
 		case err == nil:
 			pause = 0
-			s.handle(nc, unasked)
+			s.handle(nc, &in)
 		case s.draining.Load():
 			return nil
 		case errors.Is(err, net.ErrClosed):
@@ -170,8 +176,8 @@ func (s *Server) Listeners() []net.Addr {
 	return addrs
 }
 
-func (s *Server) handle(nc net.Conn, unasked bool) {
-	c := newConn(s, nc, unasked)
+func (s *Server) handle(nc net.Conn, in *Intake) {
+	c := newConn(s, nc, in)
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
@@ -250,6 +256,7 @@ func (s *Server) Stats() Stats {
 		ResponseBytes: c.responseBytes.Load(),
 		Tunnels:       c.tunnels.Load(),
 		OpenTunnels:   c.openTunnels.Load(),
+		Unsecured:     c.unsecured.Load(),
 		Panics:        c.panics.Load(),
 	}
 }

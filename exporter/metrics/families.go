@@ -166,6 +166,20 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Datagrams that are no record of a known kind.",
 	}
 
+	famResignRefused = Family{
+		"ksyun_tap_resign_connections_refused_total", counter,
+		[]string{"reason"},
+		"Connections to the tap's own address that were turned away, by reason: address or tls; with that address only, as all of ksyun_tap_resign_*.",
+	}
+	famResignReloadOK = Family{
+		"ksyun_tap_resign_credentials_last_reload_successful", gauge, nil,
+		"Whether the credentials to sign with could last be read.",
+	}
+	famResignReloadTime = Family{
+		"ksyun_tap_resign_credentials_last_reload_success_timestamp_seconds", gauge, nil,
+		"When the credentials to sign with last changed or were read first, in seconds since the epoch.",
+	}
+
 	famQueueLength = Family{
 		"ksyun_tap_queue_length", gauge, nil,
 		"Observations that wait for journal, logs and traces.",
@@ -207,6 +221,7 @@ func Describe() []Family {
 		famPanics, famUnobserved, famTruncated,
 		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter,
 		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
+		famResignRefused, famResignReloadOK, famResignReloadTime,
 		famQueueLength, famQueueCapacity,
 		famJournalEntries, famJournalCapacity, famJournalEvicted,
 	}

@@ -98,6 +98,7 @@ var types = []classify.Type{classify.TypeSender, classify.TypeReceiver, classify
 var faults = []classify.Fault{
 	classify.FaultBadRequest, classify.FaultNoRoute, classify.FaultHostRefused, classify.FaultLoop,
 	classify.FaultUnsupported,
+	classify.FaultSignature,
 	classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultDialTimeout,
 	classify.FaultTLS,
 	classify.FaultTimeout, classify.FaultReset, classify.FaultClosed, classify.FaultBadResponse,

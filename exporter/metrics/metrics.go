@@ -75,9 +75,11 @@ type Options struct {
 	// Proxy reads the state of the relay when a scrape asks; nil leaves out the
 	// families that need it. It is called from several goroutines.
 	Proxy func() ProxyStats
-	// CSM does so for the intake of SDK telemetry, and CANotAfter for the end
+	// CSM does so for the intake of SDK telemetry, Resign for the tap's own
+	// address, and CANotAfter for the end
 	// of the CA for interception; nil leaves out their families.
 	CSM        func() CSMStats
+	Resign     func() ResignStats
 	CANotAfter func() time.Time
 	// HandshakeReasons are why programs may not go on behind a TLS handshake
 	// with the tap: the only values HandshakeFailed knows.
@@ -122,7 +124,7 @@ type Metrics struct {
 func New(opts Options) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		state:       &state{proxy: opts.Proxy, csm: opts.CSM, expiry: opts.CANotAfter},
+		state:       &state{proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, expiry: opts.CANotAfter},
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),

@@ -47,6 +47,8 @@ func full() *metrics.Metrics {
 		}
 	}, CSM: func() metrics.CSMStats {
 		return metrics.CSMStats{Datagrams: 20, Attempts: 15, Announced: 16, Duplicates: 4, Rejected: 1}
+	}, Resign: func() metrics.ResignStats {
+		return metrics.ResignStats{NotAllowed: 3, NotSecured: 2, CredentialsOK: true, Credentials: attempt.Start}
 	}, CANotAfter: func() time.Time { return attempt.Start.Add(time.Hour) }, HandshakeReasons: []string{"untrusted_ca", "other"}})
 	m.HandshakeFailed("untrusted_ca")
 	m.HandshakeFailed("a reason it does not know")

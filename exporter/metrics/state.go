@@ -37,6 +37,15 @@ type CSMStats struct {
 	Rejected   int64 // datagrams that are no known record
 }
 
+// ResignStats is the state of the tap's own address, where calls are signed
+// anew.
+type ResignStats struct {
+	NotAllowed    int64     // connections from where none may come, since the start of the program
+	NotSecured    int64     // connections whose TLS failed, likewise
+	CredentialsOK bool      // they could last be read
+	Credentials   time.Time // when they last changed
+}
+
 // QueueStats is the state of the queue before the sinks other than the metrics.
 type QueueStats struct {
 	Length   int
@@ -61,6 +70,7 @@ type Sources struct {
 type state struct {
 	proxy   func() ProxyStats
 	csm     func() CSMStats
+	resign  func() ResignStats
 	expiry  func() time.Time
 	sources atomic.Pointer[Sources]
 }
@@ -90,6 +100,9 @@ var (
 	descCSMAnnounced    = famCSMAnnounced.desc()
 	descCSMDuplicates   = famCSMDuplicates.desc()
 	descCSMRejected     = famCSMRejected.desc()
+	descResignRefused   = famResignRefused.desc()
+	descResignOK        = famResignReloadOK.desc()
+	descResignTime      = famResignReloadTime.desc()
 	descQueueLength     = famQueueLength.desc()
 	descQueueCapacity   = famQueueCapacity.desc()
 	descJournalEntries  = famJournalEntries.desc()
@@ -105,6 +118,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 		descPanics, descUnobserved, descTruncated,
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
+		descResignRefused, descResignOK, descResignTime,
 		descQueueLength, descQueueCapacity,
 		descJournalEntries, descJournalCapacity, descJournalEvicted,
 	} {
@@ -140,6 +154,17 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendCount(ch, descCSMDuplicates, c.Duplicates)
 		sendCount(ch, descCSMRejected, c.Rejected)
 	}
+	if s.resign != nil {
+		r := s.resign()
+		sendCount(ch, descResignRefused, r.NotAllowed, "address")
+		sendCount(ch, descResignRefused, r.NotSecured, "tls")
+		ok := 0
+		if r.CredentialsOK {
+			ok = 1
+		}
+		sendGauge(ch, descResignOK, ok)
+		sendGauge(ch, descResignTime, r.Credentials.Unix())
+	}
 	if s.expiry != nil {
 		sendGauge(ch, descCANotAfter, s.expiry().Unix())
 	}
@@ -169,6 +194,6 @@ func sendGauge[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N) {
 }
 
 // sendCount sends v as what only goes up.
-func sendCount[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N) {
-	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+func sendCount[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N, labels ...string) {
+	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }

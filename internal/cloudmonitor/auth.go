@@ -248,9 +248,10 @@ func encodePath(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// canonicalQuery sorts a query and encodes it anew, leaving the signature out.
+// canonicalQuery sorts a query by name and then value, both encoded anew, and
+// leaves the signature out.
 func canonicalQuery(query string) string {
-	var pairs []string
+	var pairs [][2]string
 	for part := range strings.SplitSeq(query, "&") {
 		if part == "" {
 			continue
@@ -262,11 +263,15 @@ func canonicalQuery(query string) string {
 			key, value = k, v
 		}
 		if key != "X-Amz-Signature" {
-			pairs = append(pairs, encode(key)+"="+encode(value))
+			pairs = append(pairs, [2]string{encode(key), encode(value)})
 		}
 	}
-	slices.Sort(pairs)
-	return strings.Join(pairs, "&")
+	slices.SortFunc(pairs, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	joined := make([]string, len(pairs))
+	for i, p := range pairs {
+		joined[i] = p[0] + "=" + p[1]
+	}
+	return strings.Join(joined, "&")
 }
 
 func signatureV4(secret string, v sigV4, canonical string) string {

@@ -12,6 +12,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -43,6 +45,8 @@ type Settings struct {
 	CADir     string
 	CSMListen string
 
+	Resign Resign
+
 	ConnectTo      []collector.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
@@ -55,6 +59,19 @@ type Settings struct {
 
 	TracesSuccessRatio float64
 	JournalSize        int
+}
+
+// Resign is what is set of the tap's own address, where calls are signed anew.
+type Resign struct {
+	Listen          []string
+	Upstream        *url.URL
+	Region, Service string
+	CredentialsFile string // "" is the environment
+	ClientKeyFile   string // "" is to look at no signature
+	CertFile        string
+	KeyFile         string
+	ClientCAFile    string
+	Allow           []netip.Prefix
 }
 
 // The defaults that more than one place names.
@@ -156,6 +173,60 @@ var table = []setting{
 		name: "csm.listen-address",
 		help: "UDP address for the telemetry of the Go SDK v1 (AWS_CSM_ENABLED=true), usually " + csm.DefaultAddress + "; none is no intake.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(address(&s.CSMListen)) },
+	},
+	{
+		name: "resign.listen-address",
+		help: "Address for programs that take another endpoint but no proxy: their calls are signed anew and sent to --resign.upstream. Anywhere but on loopback it needs --resign.client-ca-file or --resign.allow. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.Resign.Listen)) },
+	},
+	{
+		name: "resign.upstream", fallback: []string{"https://monitor.api.ksyun.com"},
+		help: "Where calls to --resign.listen-address go; a tapped host.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("URL").SetValue(scalar[*url.URL]{&s.Resign.Upstream, parseOrigin})
+		},
+	},
+	{
+		name: "resign.region", fallback: []string{"cn-beijing-6"},
+		help: "Region that calls are signed for which name none in a signature of their own.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.StringVar(&s.Resign.Region) },
+	},
+	{
+		name: "resign.service", fallback: []string{"monitor"},
+		help: "Service that such calls are signed for.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.StringVar(&s.Resign.Service) },
+	},
+	{
+		name: "resign.credentials-file",
+		help: "YAML or JSON file with access_key, secret_key and perhaps security_token, which calls are signed with; not to be read by others. Followed as it changes. None is KSYUN_ACCESS_KEY, KSYUN_SECRET_KEY and KSYUN_SECURITY_TOKEN.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.Resign.CredentialsFile) },
+	},
+	{
+		name: "resign.client-key-file",
+		help: "File of that form with a key made up for the programs, which they must have signed with. None is to look at no signature.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.Resign.ClientKeyFile) },
+	},
+	{
+		name: "resign.cert-file",
+		help: "PEM file with the certificate for TLS on --resign.listen-address. Read anew for each connection, as are its key and the CA.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.Resign.CertFile) },
+	},
+	{
+		name: "resign.key-file",
+		help: "PEM file with that certificate's key.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.Resign.KeyFile) },
+	},
+	{
+		name: "resign.client-ca-file",
+		help: "PEM file with the CA whose certificates programs must show (mutual TLS).",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.Resign.ClientCAFile) },
+	},
+	{
+		name: "resign.allow",
+		help: "Network from which programs may call --resign.listen-address, such as 10.1.0.0/16; none is all. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("CIDR").SetValue(list(&s.Resign.Allow, parsePrefix))
+		},
 	},
 	{
 		name: "upstream.connect-to", reloads: true,
@@ -269,6 +340,28 @@ func (s *Settings) Validate() error {
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
 			return fmt.Errorf("--proxy.listen-address and --web.listen-address are both %s: give each an address of its own", a)
+		}
+	}
+	return s.Resign.validate()
+}
+
+// validate keeps an address where others can reach it from spending somebody's
+// credentials for them.
+func (r *Resign) validate() error {
+	if len(r.Listen) == 0 {
+		return nil
+	}
+	switch {
+	case (r.CertFile == "") != (r.KeyFile == ""):
+		return errors.New("--resign.cert-file and --resign.key-file belong together: give both or neither")
+	case r.ClientCAFile != "" && r.CertFile == "":
+		return errors.New("--resign.client-ca-file needs --resign.cert-file and --resign.key-file: programs show certificates only through TLS")
+	case r.ClientCAFile != "" || len(r.Allow) > 0:
+		return nil
+	}
+	for _, a := range r.Listen {
+		if !isLoopback(a) {
+			return fmt.Errorf("--resign.listen-address=%s would let anybody spend the credentials: listen on 127.0.0.1, ask for certificates with --resign.client-ca-file, or name networks with --resign.allow", a)
 		}
 	}
 	return nil

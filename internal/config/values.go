@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -70,6 +72,28 @@ func parseAddress(text string) (string, error) {
 		return "", fmt.Errorf("%q is no listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
 	}
 	return text, nil
+}
+
+// parseOrigin reads a scheme, a host and perhaps a port.
+func parseOrigin(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
+		strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is no origin: write https://HOST or https://HOST:PORT", text)
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+}
+
+// parsePrefix reads a network, or one address.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil || p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q is no network: write one such as 10.1.0.0/16 or 192.0.2.7", text)
+	}
+	return p, nil
 }
 
 func positive(target *time.Duration) kingpin.Value {

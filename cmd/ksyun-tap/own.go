@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/resign"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// ownAddress is the tap's own address, where calls are signed anew.
+type ownAddress struct {
+	collector.OwnAddress
+	keys  *resign.Source
+	local *resign.Source // nil where no signature is looked at
+}
+
+// openOwn reads what calls are signed with, and how programs are served.
+func openOwn(s *config.Settings) (*ownAddress, error) {
+	r := &s.Resign
+	host := strings.ToLower(r.Upstream.Hostname())
+	if !slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) }) {
+		return nil, fmt.Errorf("--resign.upstream=%s is not tapped: tap it with --tap.host=%s", r.Upstream, host)
+	}
+	o := &ownAddress{}
+	var err error
+	if o.keys, err = resign.OpenSource(r.CredentialsFile); err != nil {
+		return nil, fmt.Errorf("%w: --resign.listen-address signs with those of --resign.credentials-file, or of %s and %s",
+			err, resign.EnvAccessKey, resign.EnvSecretKey)
+	}
+	cfg := resign.Config{Credentials: o.keys.Credentials, Host: r.Upstream.Host, Region: r.Region, Service: r.Service}
+	if r.ClientKeyFile != "" {
+		if o.local, err = resign.OpenSource(r.ClientKeyFile); err != nil {
+			return nil, fmt.Errorf("--resign.client-key-file: %w", err)
+		}
+		cfg.Local = o.local.Credentials
+	}
+	o.OwnAddress = collector.OwnAddress{Signer: resign.New(cfg), Upstream: r.Upstream, Allow: r.Allow}
+	if r.CertFile != "" {
+		if o.TLS, err = followTLS(r); err != nil {
+			return nil, err
+		}
+	}
+	return o, nil
+}
+
+// followTLS returns the configuration that the files make, as they are when a
+// program connects, or as they last were in order.
+func followTLS(r *config.Resign) (*tls.Config, error) {
+	load := func() (*tls.Config, error) {
+		cert, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("--resign.cert-file, --resign.key-file: %w", err)
+		}
+		cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{cert}}
+		if r.ClientCAFile == "" {
+			return cfg, nil
+		}
+		pem, err := os.ReadFile(r.ClientCAFile)
+		if err != nil {
+			return nil, fmt.Errorf("--resign.client-ca-file: %w", err)
+		}
+		cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, errors.New("--resign.client-ca-file holds no PEM certificate: it takes CERTIFICATE blocks")
+		}
+		return cfg, nil
+	}
+	first, err := load()
+	if err != nil {
+		return nil, err
+	}
+	var good atomic.Pointer[tls.Config]
+	good.Store(first)
+	cfg := first.Clone()
+	cfg.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		if now, err := load(); err == nil {
+			good.Store(now)
+		}
+		return good.Load(), nil
+	}
+	return cfg, nil
+}
+
+// watchOwn follows the files with keys.
+func (t *tap) watchOwn(ctx context.Context, source *resign.Source, what string) {
+	source.Watch(ctx, func(err error) {
+		if err != nil {
+			t.log.Error("the "+what+" cannot be read: those read last stay in use", zap.Error(err))
+			return
+		}
+		t.log.Info("the " + what + " were read anew")
+	})
+}
+
+// resignStats tells the metrics the state of the own address.
+func (t *tap) resignStats() metrics.ResignStats {
+	if t.own == nil || t.proxy == nil {
+		return metrics.ResignStats{}
+	}
+	s := t.proxy.Stats()
+	ok, changed := t.own.keys.Status()
+	return metrics.ResignStats{NotAllowed: s.NotAllowed, NotSecured: s.Unsecured, CredentialsOK: ok, Credentials: changed}
+}

@@ -1,0 +1,339 @@
+package collector
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/resign"
+	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+)
+
+var (
+	realKey  = resign.Credentials{AccessKey: "AKREAL", SecretKey: "real"}
+	localKey = resign.Credentials{AccessKey: "AKLOCAL", SecretKey: "local"}
+)
+
+func ownSigner(verify bool) *resign.Signer {
+	cfg := resign.Config{Credentials: func() resign.Credentials { return realKey }, Host: host, Region: "cn-beijing-6", Service: "monitor"}
+	if verify {
+		cfg.Local = func() resign.Credentials { return localKey }
+	}
+	return resign.New(cfg)
+}
+
+// serveOwn adds an own address to the rig and returns it.
+func (r *rig) serveOwn(a OwnAddress) string {
+	r.t.Helper()
+	a.Upstream = &url.URL{Scheme: "http", Host: host}
+	if a.Signer == nil {
+		a.Signer = ownSigner(false)
+	}
+	ln := listen(r.t)
+	served := make(chan error, 1)
+	go func() { served <- r.proxy.ServeOwn(ln, a) }()
+	r.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		r.proxy.Shutdown(ctx)
+		if err := <-served; err != nil {
+			r.t.Errorf("ServeOwn: %v", err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+// simulate answers at the rig's upstream as the API does, for the real key.
+func (r *rig) simulate() {
+	srv := &http.Server{Handler: cloudmonitor.New(cloudmonitor.Config{
+		Credentials: []cloudmonitor.Credential{{AccessKey: realKey.AccessKey, SecretKey: realKey.SecretKey}},
+	})}
+	go srv.Serve(r.back)
+	r.t.Cleanup(func() { srv.Close() })
+}
+
+// TestOwnAddress sends requests framed in every way; each arrives signed with
+// the real key. What is not answered with 200 names the status.
+func TestOwnAddress(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	addr := r.serveOwn(OwnAddress{})
+	const get = "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + "127.0.0.1\r\nAccept: application/json\r\n"
+	const post = "POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+	large := `{"pad":"` + strings.Repeat("x", 900<<10) + `"}`
+	for name, tc := range map[string]struct {
+		raw    string
+		status int
+	}{
+		"GET":                   {get + "\r\n", 200},
+		"HEAD":                  {"HEAD" + get[3:] + "\r\n", 200},
+		"hop-by-hop fields":     {get + "Connection: te, keep-alive\r\nTE: trailers\r\nKeep-Alive: 1\r\n\r\n", 200},
+		"POST":                  {post + "Content-Length: 2\r\n\r\n{}", 200},
+		"POST, empty":           {post + "Content-Length: 0\r\n\r\n", 200},
+		"chunked":               {post + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\nTrailer: x\r\n\r\n", 200},
+		"large":                 {post + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(large)) + large, 200},
+		"large, chunked":        {post + fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(large), large), 200},
+		"too large":             {post + "Content-Length: 1048577\r\n\r\n", 413},
+		"too large, chunked":    {post + "Transfer-Encoding: chunked\r\n\r\n400000\r\n" + strings.Repeat("x", 4<<20) + "\r\n0\r\n\r\n", 413},
+		"as to a proxy":         {"GET http://" + host + "/?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 501},
+		"CONNECT":               {"CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 501},
+		"no HTTP":               {"\x16\x03\x01\r\n\r\n", 400},
+		"another host":          {strings.Replace(get, "127.0.0.1", "example.com", 1) + "\r\n", 200},
+		"an old signature":      {get + "Authorization: AWS4-HMAC-SHA256 Credential=x/20200101/cn-beijing-6/monitor/aws4_request, SignedHeaders=host;x-amz-date, Signature=0\r\nX-Amz-Date: 20200101T000000Z\r\n\r\n", 200},
+		"a token of a program":  {get + "X-Amz-Security-Token: theirs\r\nX-Ksc-Security-Token: theirs\r\n\r\n", 200},
+		"a wrong hash of body":  {post + "X-Amz-Content-Sha256: 00\r\nContent-Length: 2\r\n\r\n{}", 200},
+		"trailing empty params": {"GET /?&&Action=ListMetrics&Version=2010-05-25& HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.SetDeadline(time.Now().Add(patience))
+			go io.WriteString(c, tc.raw)
+			method, _, _ := strings.Cut(tc.raw, " ")
+			res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != tc.status {
+				t.Fatalf("status %d, want %d: %v\n%s", res.StatusCode, tc.status, err, body)
+			}
+			var o *classify.Observation
+			for o == nil {
+				o = r.next().obs
+			}
+			if tc.status == 200 && (o.Source != classify.SourceResign || o.Call.Action == "" || o.Verdict.Outcome != classify.OutcomeSuccess ||
+				o.Credential != classify.HashAccessKey([]byte("test key"), []byte(realKey.AccessKey))) {
+				t.Errorf("observed %+v", o)
+			}
+		})
+	}
+}
+
+// TestOwnAddressPipelined sends requests ahead of the answers, one of them with
+// a body that outgrows the buffers.
+func TestOwnAddressPipelined(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	large := strings.Repeat("x", 200<<10)
+	var all strings.Builder
+	for i := range 6 {
+		body := ""
+		if i%3 == 1 {
+			body = large
+		}
+		fmt.Fprintf(&all, "POST /?Action=PutMetricData&Version=2017-07-01&i=%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
+	}
+	go io.WriteString(c, all.String())
+	in := bufio.NewReader(c)
+	for i := range 6 {
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("answer %d: %v", i, err)
+		}
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 {
+			t.Fatalf("answer %d: status %d, %v", i, res.StatusCode, err)
+		}
+		res.Body.Close()
+	}
+}
+
+// TestOwnAddressContinues has a program that waits to be asked for its body.
+func TestOwnAddressContinues(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, "POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	in := bufio.NewReader(c)
+	res, err := http.ReadResponse(in, nil)
+	if err != nil || res.StatusCode != 100 {
+		t.Fatalf("%v, %v: want to be asked for the body", res, err)
+	}
+	io.WriteString(c, "{}")
+	if res, err = http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	res.Body.Close()
+}
+
+// TestOwnAddressBodyBreaksOff has programs leave before their request is whole:
+// nothing reaches the API.
+func TestOwnAddressBodyBreaksOff(t *testing.T) {
+	r := newRig(t)
+	addr := r.serveOwn(OwnAddress{})
+	for _, raw := range []string{
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+	} {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, raw)
+		c.(*net.TCPConn).CloseWrite()
+		c.SetDeadline(time.Now().Add(patience))
+		if _, err := io.Copy(io.Discard, c); err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	if n := r.proxy.Stats().Dials; n != 0 {
+		t.Errorf("%d connections to the API", n)
+	}
+}
+
+// TestOwnAddressVerifies looks at the refusal; resign's tests at the signatures.
+func TestOwnAddressVerifies(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	addr := r.serveOwn(OwnAddress{Signer: ownSigner(true)})
+	send := func(key cloudmonitor.Credential) (int, string) {
+		t.Helper()
+		req, err := http.NewRequest("GET", "http://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Accept", "application/json")
+		cloudmonitor.SignV4(req, nil, key, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(body)
+	}
+	good := cloudmonitor.Credential{AccessKey: localKey.AccessKey, SecretKey: localKey.SecretKey}
+	if status, body := send(good); status != 200 {
+		t.Errorf("status %d: %s", status, body)
+	}
+	bad := good
+	bad.SecretKey = "guessed"
+	status, body := send(bad)
+	if status != 403 || !strings.Contains(body, `"Code":"TapSignatureDoesNotMatch","Message":"The request is refused by ksyun-tap: its signature does not match. Sign it`) {
+		t.Errorf("status %d: %s", status, body)
+	}
+	var o *classify.Observation
+	for o == nil || o.Fault == classify.FaultNone {
+		o = r.next().obs
+	}
+	if o.Fault != classify.FaultSignature || !o.Fault.Refused() || o.Credential != "" {
+		t.Errorf("observed %+v", o)
+	}
+	if n := r.proxy.Stats().Dials; n != 1 {
+		t.Errorf("%d connections to the API, want 1", n)
+	}
+}
+
+func TestOwnAddressAllows(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	for networks, want := range map[string]int{"127.0.0.0/8": 200, "10.0.0.0/8": 0, "10.0.0.0/8 127.0.0.1/32": 200} {
+		var a OwnAddress
+		for n := range strings.FieldsSeq(networks) {
+			a.Allow = append(a.Allow, netip.MustParsePrefix(n))
+		}
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest("GET", "http://"+r.serveOwn(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
+		if got := statusOrNone(res, err); got != want {
+			t.Errorf("%s: status %d, want %d: %v", networks, got, want, err)
+		}
+	}
+	if n := r.proxy.Stats().NotAllowed; n < 1 {
+		t.Errorf("%d connections counted as not allowed", n)
+	}
+}
+
+// TestOwnAddressMutualTLS asks programs for certificates.
+func TestOwnAddressMutualTLS(t *testing.T) {
+	r := newRig(t)
+	r.simulate()
+	cert, pool := certificate(t)
+	other, _ := certificate(t)
+	addr := r.serveOwn(OwnAddress{TLS: &tls.Config{
+		Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{"http/1.1"},
+	}})
+	for name, tc := range map[string]struct {
+		certs []tls.Certificate
+		want  int
+	}{"trusted": {[]tls.Certificate{cert}, 200}, "none": {nil, 0}, "of others": {[]tls.Certificate{other}, 0}} {
+		tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: tc.certs}}
+		res, err := tr.RoundTrip(must(http.NewRequest("GET", "https://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)))
+		if got := statusOrNone(res, err); got != tc.want {
+			t.Errorf("%s: status %d, want %d: %v", name, got, tc.want, err)
+		}
+	}
+	if n := r.proxy.Stats().Unsecured; n < 2 {
+		t.Errorf("%d failed handshakes counted, want 2", n)
+	}
+}
+
+func statusOrNone(res *http.Response, err error) int {
+	if err != nil {
+		return 0
+	}
+	res.Body.Close()
+	return res.StatusCode
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// certificate returns one for 127.0.0.1 that vouches for itself.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(cert)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}

@@ -1,0 +1,383 @@
+package resign
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dateLayout is SigV4's time, in UTC.
+const dateLayout = "20060102T150405Z"
+
+// Window is how far the time of a signature may be off (row 8 of the vendor's
+// error table, E37896).
+const Window = 15 * time.Minute
+
+// Config is what a Signer works by.
+type Config struct {
+	// Credentials returns those to sign with. It is called for each request.
+	Credentials func() Credentials
+	// Local, if not nil, returns the credentials that programs must have
+	// signed with; nil is to look at no signature.
+	Local func() Credentials
+	// Host is the authority that requests are sent to, as Host names it.
+	Host string
+	// Region and Service stand where a request does not tell its own.
+	Region, Service string
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Signer signs requests anew. It is safe for concurrent use.
+type Signer struct{ cfg Config }
+
+// New returns a signer.
+func New(cfg Config) *Signer {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Signer{cfg}
+}
+
+// Append appends to dst the request that is sent in place of r: signed with the
+// signer's credentials, for its host, with a Content-Length. The error is one of
+// those of this package, for a request that is not signed with the local
+// credentials.
+func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
+	c, now := read(r), s.cfg.Now()
+	if s.cfg.Local != nil {
+		if err := c.verify(s.cfg.Local(), now); err != nil {
+			return dst, err
+		}
+	}
+	key := s.cfg.Credentials()
+	if c.scheme == schemeSimple {
+		c.signSimple(key, now)
+	}
+	c.reframe(s.cfg.Host, key)
+	if c.scheme != schemeSimple {
+		region, service := s.scope(c)
+		c.signV4(key, region, service, now)
+	}
+	return c.append(dst), nil
+}
+
+// scope returns where the signature is good: as the program says, if it does.
+func (s *Signer) scope(c *call) (region, service string) {
+	region, service = s.cfg.Region, s.cfg.Service
+	if c.sigV4.region != "" {
+		region = c.sigV4.region
+	}
+	if c.sigV4.service != "" {
+		service = c.sigV4.service
+	}
+	return region, service
+}
+
+// Why a request is refused. They quote nothing of it.
+var (
+	ErrUnsigned  = errors.New("it is not signed")
+	ErrMalformed = errors.New("its signature is incomplete or malformed")
+	ErrKey       = errors.New("it is signed with another access key")
+	ErrTime      = errors.New("the time of its signature is more than 15 minutes off, or not the day of its credential")
+	ErrSignature = errors.New("its signature does not match")
+)
+
+// verify returns nil if c is signed with key.
+func (c *call) verify(key Credentials, now time.Time) error {
+	switch c.scheme {
+	case schemeNone:
+		return ErrUnsigned
+	case schemeSimple:
+		return c.verifySimple(key, now)
+	}
+	v := &c.sigV4
+	if v.accessKey == "" || v.signature == "" || v.end != terminator || !slices.Contains(v.signed, "host") {
+		return ErrMalformed
+	}
+	at, ok := parseTime(v.date)
+	switch {
+	case !ok:
+		return ErrMalformed
+	case !within(at, now) || at.UTC().Format("20060102") != v.day:
+		return ErrTime
+	case !same(v.accessKey, key.AccessKey):
+		return ErrKey
+	case !same(v.signature, c.signatureV4(key.SecretKey)):
+		return ErrSignature
+	}
+	return nil
+}
+
+func (c *call) verifySimple(key Credentials, now time.Time) error {
+	params := slices.Concat(c.query, c.form)
+	accessKey, _ := find(params, "Accesskey")
+	signature, _ := find(params, "Signature")
+	timestamp, _ := find(params, "Timestamp")
+	at, ok := parseTime(timestamp)
+	switch {
+	case accessKey == "" || signature == "" || !ok:
+		return ErrMalformed
+	case !within(at, now):
+		return ErrTime
+	case !same(accessKey, key.AccessKey):
+		return ErrKey
+	case !same(signature, signatureSimple(key.SecretKey, params)):
+		return ErrSignature
+	}
+	return nil
+}
+
+func within(at, now time.Time) bool { return at.Sub(now).Abs() <= Window }
+
+func same(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
+
+// ownFields are written anew, or not at all: 100-continue was answered by us,
+// and there are no trailers without chunks.
+var ownFields = []string{
+	"expect", "trailer", "authorization", "x-amz-date", "x-amz-security-token", "x-ksc-security-token",
+}
+
+// reframe makes the fields those of a request to host, all but the signature.
+// The Host field keeps its place.
+func (c *call) reframe(host string, key Credentials) {
+	fields := make([]field, 0, len(c.fields)+4)
+	framed := len(c.body) > 0
+	for _, f := range c.fields {
+		switch {
+		case f.lower == "host":
+			fields = append(fields, field{f.name, f.lower, host})
+		case f.lower == "content-length" || f.lower == "transfer-encoding":
+			framed = true
+		case !slices.Contains(ownFields, f.lower):
+			fields = append(fields, f)
+		}
+	}
+	if framed {
+		fields = append(fields, field{"Content-Length", "content-length", strconv.Itoa(len(c.body))})
+	}
+	if key.Token != "" && c.scheme != schemePresigned && c.scheme != schemeSimple {
+		fields = append(fields, field{"X-Amz-Security-Token", "x-amz-security-token", key.Token})
+	}
+	for i := range fields {
+		if fields[i].lower == "x-amz-content-sha256" && (c.scheme != schemePresigned || fields[i].value != unsignedPayload) {
+			fields[i].value = hexSHA256(c.body)
+		}
+	}
+	c.fields = fields
+}
+
+// signV4 signs with SigV4, in the query if it was there.
+func (c *call) signV4(key Credentials, region, service string, now time.Time) {
+	now = now.UTC()
+	v := &c.sigV4
+	*v = sigV4{
+		accessKey: key.AccessKey, day: now.Format("20060102"), region: region, service: service, end: terminator,
+		date: now.Format(dateLayout), signed: v.signed,
+	}
+	credential := strings.Join([]string{v.accessKey, v.day, v.region, v.service, v.end}, "/")
+	if c.scheme == schemePresigned {
+		c.toSign("host")
+		c.query = slices.DeleteFunc(c.query, func(p pair) bool {
+			switch p.name {
+			case "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-SignedHeaders", "X-Amz-Security-Token", "X-Amz-Signature":
+				return true
+			}
+			return false
+		})
+		c.query = append(c.query, param("X-Amz-Algorithm", algorithm), param("X-Amz-Credential", credential),
+			param("X-Amz-Date", v.date), param("X-Amz-SignedHeaders", strings.Join(v.signed, ";")))
+		if key.Token != "" {
+			c.query = append(c.query, param("X-Amz-Security-Token", key.Token))
+		}
+		c.query = append(c.query, param("X-Amz-Signature", c.signatureV4(key.SecretKey)))
+		return
+	}
+	c.fields = append(c.fields, field{"X-Amz-Date", "x-amz-date", v.date})
+	if key.Token != "" {
+		c.toSign("host", "x-amz-date", "x-amz-security-token")
+	} else {
+		c.toSign("host", "x-amz-date")
+	}
+	c.fields = append(c.fields, field{"Authorization", "authorization", algorithm + " Credential=" + credential +
+		", SignedHeaders=" + strings.Join(v.signed, ";") + ", Signature=" + c.signatureV4(key.SecretKey)})
+}
+
+// toSign makes the signed fields those the program signed, as far as they are
+// there, and more.
+func (c *call) toSign(more ...string) {
+	names := slices.DeleteFunc(append(c.sigV4.signed, more...), func(name string) bool {
+		return !slices.ContainsFunc(c.fields, func(f field) bool { return f.lower == name })
+	})
+	slices.Sort(names)
+	c.sigV4.signed = slices.Compact(names)
+}
+
+// signatureV4 returns the signature that belongs to c.
+func (c *call) signatureV4(secret string) string {
+	v := &c.sigV4
+	var b strings.Builder
+	b.WriteString(c.method + "\n" + encodePath(c.path) + "\n" + canonical(c.query, "X-Amz-Signature") + "\n")
+	for _, name := range v.signed {
+		b.WriteString(name + ":" + c.canonicalValue(name) + "\n")
+	}
+	payload := unsignedPayload
+	if c.scheme != schemePresigned || c.get("x-amz-content-sha256") != unsignedPayload {
+		payload = hexSHA256(c.body)
+	}
+	b.WriteString("\n" + strings.Join(v.signed, ";") + "\n" + payload)
+
+	key := hmacSHA256([]byte("AWS4"+secret), v.day)
+	for _, part := range []string{v.region, v.service, v.end} {
+		key = hmacSHA256(key, part)
+	}
+	scope := v.day + "/" + v.region + "/" + v.service + "/" + v.end
+	return hex.EncodeToString(hmacSHA256(key, algorithm+"\n"+v.date+"\n"+scope+"\n"+hexSHA256([]byte(b.String()))))
+}
+
+// canonicalValue is a field's value with its lines joined and its runs of
+// blanks folded.
+func (c *call) canonicalValue(name string) string {
+	var values []string
+	for i := range c.fields {
+		if c.fields[i].lower == name {
+			values = append(values, strings.Join(strings.Fields(c.fields[i].value), " "))
+		}
+	}
+	return strings.Join(values, ",")
+}
+
+// signSimple signs with the vendor's simple signature, among the parameters
+// where it was.
+func (c *call) signSimple(key Credentials, now time.Time) {
+	at := &c.query
+	if c.inForm {
+		at = &c.form
+	}
+	own := func(p pair) bool {
+		switch p.name {
+		case "Accesskey", "Timestamp", "SecurityToken", "Signature":
+			return true
+		}
+		return false
+	}
+	c.query, c.form = slices.DeleteFunc(c.query, own), slices.DeleteFunc(c.form, own)
+	for _, fixed := range []pair{param("SignatureVersion", "1.0"), param("SignatureMethod", "HMAC-SHA256")} {
+		if _, ok := find(slices.Concat(c.query, c.form), fixed.name); !ok {
+			*at = append(*at, fixed)
+		}
+	}
+	*at = append(*at, param("Accesskey", key.AccessKey), param("Timestamp", now.UTC().Format(time.RFC3339)))
+	if key.Token != "" {
+		*at = append(*at, param("SecurityToken", key.Token))
+	}
+	*at = append(*at, param("Signature", signatureSimple(key.SecretKey, slices.Concat(c.query, c.form))))
+	if c.inForm {
+		c.body = []byte(joined(c.form))
+	}
+}
+
+func signatureSimple(secret string, params []pair) string {
+	return hex.EncodeToString(hmacSHA256([]byte(secret), canonical(params, "Signature")))
+}
+
+// canonical sorts parameters by name, then value, and encodes them anew,
+// without one.
+func canonical(params []pair, without string) string {
+	all := make([]pair, 0, len(params))
+	for i := range params {
+		if params[i].name != without {
+			all = append(all, param(params[i].name, params[i].value))
+		}
+	}
+	slices.SortFunc(all, func(a, b pair) int {
+		return cmp.Or(strings.Compare(encode(a.name), encode(b.name)), strings.Compare(a.raw, b.raw))
+	})
+	return joined(all)
+}
+
+// append appends the request.
+func (c *call) append(dst []byte) []byte {
+	dst = append(dst, c.method...)
+	dst = append(dst, ' ')
+	dst = append(dst, c.path...)
+	if len(c.query) > 0 {
+		dst = append(dst, '?')
+		dst = append(dst, joined(c.query)...)
+	}
+	dst = append(dst, ' ')
+	dst = append(dst, c.version...)
+	dst = append(dst, "\r\n"...)
+	for i := range c.fields {
+		dst = append(dst, c.fields[i].name...)
+		dst = append(dst, ": "...)
+		dst = append(dst, c.fields[i].value...)
+		dst = append(dst, "\r\n"...)
+	}
+	dst = append(dst, "\r\n"...)
+	return append(dst, c.body...)
+}
+
+func joined(params []pair) string {
+	all := make([]string, len(params))
+	for i := range params {
+		all[i] = params[i].raw
+	}
+	return strings.Join(all, "&")
+}
+
+func param(name, value string) pair {
+	return pair{encode(name) + "=" + encode(value), name, value}
+}
+
+// encodePath percent-encodes a path once more, as SigV4 does for every service
+// but object storage.
+func encodePath(path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		segments[i] = encode(s)
+	}
+	return strings.Join(segments, "/")
+}
+
+// encode percent-encodes all but RFC 3986's unreserved characters.
+func encode(s string) string {
+	const digits = "0123456789ABCDEF"
+	plain := func(c byte) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+			c == '-' || c == '.' || c == '_' || c == '~'
+	}
+	var b []byte // nil until something needs encoding
+	for i := range len(s) {
+		switch {
+		case !plain(s[i]):
+			if b == nil {
+				b = append(make([]byte, 0, len(s)+8), s[:i]...)
+			}
+			b = append(b, '%', digits[s[i]>>4], digits[s[i]&15])
+		case b != nil:
+			b = append(b, s[i])
+		}
+	}
+	if b == nil {
+		return s
+	}
+	return string(b)
+}
+
+func hmacSHA256(key []byte, data string) []byte {
+	h := hmac.New(sha256.New, key)
+	h.Write([]byte(data))
+	return h.Sum(nil)
+}
+
+func hexSHA256(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
