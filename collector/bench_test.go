@@ -96,6 +96,20 @@ func benchProxy(tb testing.TB) net.Conn {
 }
 
 func BenchmarkCall(b *testing.B) {
+	b.Run("signed anew", func(b *testing.B) {
+		back := listen(b)
+		defer back.Close()
+		go answerAll(back)
+		p := newProxy(b, Config{
+			Classifier: classify.New(classify.DefaultCatalog()),
+			Sink:       nobody{},
+			Policy:     Policy{ConnectTo: []ConnectTo{connectTo(b, host+":80="+back.Addr().String())}},
+		})
+		defer p.Shutdown(b.Context())
+		front := listen(b)
+		go p.ServeOwn(front, OwnAddress{Signer: ownSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
+		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer))
+	})
 	b.Run("tap", func(b *testing.B) {
 		c := benchProxy(b)
 		trips(b, c, benchRequest, len(benchAnswer))

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -129,6 +130,32 @@ func TestUsageErrors(t *testing.T) {
 	f("write NAME: VALUE", "classify", "--header=broken")
 	f("100 to 999", "classify", "--status=7")
 	f("--pace", "demo", "--pace=0s")
+}
+
+// TestAddressInUse has every listener's address held by another.
+func TestAddressInUse(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	keys := filepath.Join(t.TempDir(), "keys.yaml")
+	if err := os.WriteFile(keys, []byte("access_key: A\nsecret_key: S\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, setting := range []string{"proxy.listen-address", "web.listen-address", "resign.listen-address"} {
+		args := []string{"run", "--resign.credentials-file=" + keys}
+		for _, s := range []string{"proxy.listen-address", "web.listen-address"} {
+			if s != setting {
+				args = append(args, "--"+s+"=127.0.0.1:0")
+			}
+		}
+		code, _, errOut := command(t, "", append(args, "--"+setting+"="+ln.Addr().String())...)
+		if code != exitFailed || !strings.Contains(errOut, "--"+setting+"="+ln.Addr().String()) ||
+			!strings.Contains(errOut, "address already in use: give another address") {
+			t.Errorf("%s: exit %d: %s", setting, code, errOut)
+		}
+	}
 }
 
 func TestCheckConfig(t *testing.T) {

@@ -93,6 +93,22 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 	return cfg, nil
 }
 
+// reload reads the files with keys at once, where Watch would in a moment.
+func (o *ownAddress) reload() error {
+	if o == nil {
+		return nil
+	}
+	for _, source := range []*resign.Source{o.keys, o.local} {
+		if source == nil {
+			continue
+		}
+		if _, err := source.Reload(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // watchOwn follows the files with keys.
 func (t *tap) watchOwn(ctx context.Context, source *resign.Source, what string) {
 	source.Watch(ctx, func(err error) {

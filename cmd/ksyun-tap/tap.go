@@ -61,12 +61,12 @@ type tap struct {
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
 // the settings is an error before anything serves. logTo takes the log where
 // no file is set.
-func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer) (t *tap, err error) {
+func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer) (_ *tap, err error) {
 	policy, classifier, err := resolve(s)
 	if err != nil {
 		return nil, usageError{err}
 	}
-	t = &tap{settings: s, reread: reread}
+	t := &tap{settings: s, reread: reread}
 	defer func() {
 		if err != nil {
 			t.abandon()
@@ -337,6 +337,9 @@ func (t *tap) reload() (err error) {
 	}
 	level, err := zapcore.ParseLevel(next.LogLevel)
 	if err != nil {
+		return err
+	}
+	if err := t.own.reload(); err != nil {
 		return err
 	}
 	if err := t.proxy.Reload(policy, classifier); err != nil {

@@ -131,6 +131,13 @@ func TestValidate(t *testing.T) {
 	f("needs --intercept", "--proxy.tls-listen-address=127.0.0.1:443")
 	f("open proxy", "--intercept", "--intercept.ca-dir=/ca", "--tap.other-hosts=forward", "--proxy.tls-listen-address=:443")
 	f("", "--intercept", "--intercept.ca-dir=/ca")
+	f("", "--resign.listen-address=127.0.0.1:1")
+	f("spend the credentials", "--resign.listen-address=127.0.0.1:1", "--resign.listen-address=10.0.0.1:1")
+	f("spend the credentials", "--resign.listen-address=:1", "--resign.cert-file=c", "--resign.key-file=k")
+	f("", "--resign.listen-address=:1", "--resign.cert-file=c", "--resign.key-file=k", "--resign.client-ca-file=ca")
+	f("", "--resign.listen-address=:1", "--resign.allow=10.1.0.0/16", "--resign.allow=192.0.2.7")
+	f("belong together", "--resign.listen-address=127.0.0.1:1", "--resign.cert-file=c")
+	f("needs --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
 	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
 	f("", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=127.0.0.1:0")
 }
