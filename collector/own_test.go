@@ -156,7 +156,7 @@ func TestOwnAddressPipelined(t *testing.T) {
 		if err != nil {
 			t.Fatalf("answer %d: %v", i, err)
 		}
-		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != 200 {
+		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
 			t.Fatalf("answer %d: status %d, %v", i, res.StatusCode, err)
 		}
 		res.Body.Close()
@@ -176,11 +176,11 @@ func TestOwnAddressContinues(t *testing.T) {
 	io.WriteString(c, "POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
 	in := bufio.NewReader(c)
 	res, err := http.ReadResponse(in, nil)
-	if err != nil || res.StatusCode != 100 {
+	if err != nil || res.StatusCode != http.StatusContinue {
 		t.Fatalf("%v, %v: want to be asked for the body", res, err)
 	}
 	io.WriteString(c, "{}")
-	if res, err = http.ReadResponse(in, nil); err != nil || res.StatusCode != 200 {
+	if res, err = http.ReadResponse(in, nil); err != nil || res.StatusCode != http.StatusOK {
 		t.Fatalf("%v, %v", res, err)
 	}
 	res.Body.Close()
@@ -220,7 +220,7 @@ func TestOwnAddressVerifies(t *testing.T) {
 	addr := r.serveOwn(OwnAddress{Signer: ownSigner(true)})
 	send := func(key cloudmonitor.Credential) (int, string) {
 		t.Helper()
-		req, err := http.NewRequest("GET", "http://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)
+		req, err := http.NewRequest(http.MethodGet, "http://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestOwnAddressAllows(t *testing.T) {
 		for n := range strings.FieldsSeq(networks) {
 			a.Allow = append(a.Allow, netip.MustParsePrefix(n))
 		}
-		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest("GET", "http://"+r.serveOwn(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest(http.MethodGet, "http://"+r.serveOwn(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
 		if got := statusOrNone(res, err); got != want {
 			t.Errorf("%s: status %d, want %d: %v", networks, got, want, err)
 		}
@@ -288,7 +288,7 @@ func TestOwnAddressMutualTLS(t *testing.T) {
 		want  int
 	}{"trusted": {[]tls.Certificate{cert}, 200}, "none": {nil, 0}, "of others": {[]tls.Certificate{other}, 0}} {
 		tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: tc.certs}}
-		res, err := tr.RoundTrip(must(http.NewRequest("GET", "https://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)))
+		res, err := tr.RoundTrip(must(http.NewRequest(http.MethodGet, "https://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)))
 		if got := statusOrNone(res, err); got != tc.want {
 			t.Errorf("%s: status %d, want %d: %v", name, got, tc.want, err)
 		}

@@ -31,7 +31,7 @@ func (Credentials) Format(f fmt.State, _ rune) {
 const (
 	EnvAccessKey = "KSYUN_ACCESS_KEY"
 	EnvSecretKey = "KSYUN_SECRET_KEY" //nolint:gosec // a name, not a key
-	EnvToken     = "KSYUN_SECURITY_TOKEN"
+	EnvToken     = "KSYUN_SECURITY_TOKEN" //nolint:gosec // likewise
 )
 
 // FromEnv reads credentials from the environment.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -121,7 +122,7 @@ func TestWatch(t *testing.T) {
 		var told []string
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go s.Watch(ctx, func(err error) { told = append(told, fmt.Sprint(err != nil)) })
+		go s.Watch(ctx, func(err error) { told = append(told, strconv.FormatBool(err != nil)) })
 		check := func(when, key string, ok bool, news string) {
 			t.Helper()
 			<-time.After(11 * time.Second)
