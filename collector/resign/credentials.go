@@ -30,7 +30,7 @@ func (Credentials) Format(f fmt.State, _ rune) {
 // Terraform provider.
 const (
 	EnvAccessKey = "KSYUN_ACCESS_KEY"
-	EnvSecretKey = "KSYUN_SECRET_KEY" //nolint:gosec // a name, not a key
+	EnvSecretKey = "KSYUN_SECRET_KEY"     //nolint:gosec // a name, not a key
 	EnvToken     = "KSYUN_SECURITY_TOKEN" //nolint:gosec // likewise
 )
 
