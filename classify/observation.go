@@ -97,12 +97,13 @@ type Source string
 
 // The ways in.
 const (
-	SourceForward   Source = "forward"   // forward proxy, absolute-form targets
-	SourceReverse   Source = "reverse"   // origin-form targets under the real host name
-	SourceConnect   Source = "connect"   // within a CONNECT whose TLS the tap ended
-	SourceResign    Source = "resign"    // sent to the tap's own address and signed anew
-	SourceTransport Source = "transport" // an http.RoundTripper in the program itself
-	SourceCSM       Source = "csm"       // the SDK's own records of client-side monitoring
+	SourceForward     Source = "forward"     // forward proxy, absolute-form targets
+	SourceReverse     Source = "reverse"     // origin-form targets under the real host name
+	SourceConnect     Source = "connect"     // within a CONNECT whose TLS the tap ended
+	SourceTransparent Source = "transparent" // redirected by the system from where it was bound for
+	SourceResign      Source = "resign"      // sent to the tap's own address and signed anew
+	SourceTransport   Source = "transport"   // an http.RoundTripper in the program itself
+	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
 
 // Fault is what kept the vendor's answer from arriving whole. It is the

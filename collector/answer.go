@@ -34,6 +34,10 @@ var (
 		classify.FaultUnsupported,
 		"This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel.",
 	}
+	errCameBack = &refusal{
+		classify.FaultLoop,
+		"The connection to the API came back to ksyun-tap: the rules redirect its own, too. Leave them out with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
+	}
 	errHostsDiffer = &refusal{
 		classify.FaultHostRefused,
 		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host.",
@@ -93,6 +97,9 @@ func explain(err error) answer {
 			status: bad.Status, fault: classify.FaultBadRequest,
 			message: "The request cannot be passed on: " + bad.Reason + ".",
 		}
+	case errors.Is(err, relay.ErrLoop):
+		ours = errCameBack
+		fallthrough
 	case errors.As(err, &ours):
 		return answer{status: statusOf(ours.fault), fault: ours.fault, message: ours.message}
 	}

@@ -21,6 +21,8 @@ type dialer struct {
 	tls       *tls.Config
 	resolver  Resolver // nil is the system's way
 	listeners func() []net.Addr
+	expect    func(net.Conn) (cameBack func() bool, forget func())
+	mark      uint32
 }
 
 // dial connects to a destination, by way of to if that is not empty.
@@ -37,8 +39,11 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 		Timeout: d.connect,
 		// Looking at the address that is about to be connected to leaves no
 		// room for a name that resolves to something else the second time.
-		ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
-			return d.check(address, key.Host, trusted)
+		ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
+			if err := d.check(address, key.Host, trusted); err != nil {
+				return err
+			}
+			return d.setMark(raw)
 		},
 	}
 	nc, err := dialBy(ctx, &nd, d.resolver, address)
@@ -53,7 +58,12 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 		ctx, cancel = context.WithTimeout(ctx, d.handshake)
 		defer cancel()
 	}
+	cameBack, forget := d.expect(nc)
+	defer forget()
 	up, err := d.prepare(ctx, nc, dest)
+	if cameBack() {
+		err = errCameBack
+	}
 	if err != nil {
 		nc.Close()
 		return nil, err
@@ -86,6 +96,21 @@ func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (n
 		return nil, tlsFailed(err, key.Host)
 	}
 	return tc, nil
+}
+
+// setMark marks a connection about to be made, if that is wanted.
+func (d *dialer) setMark(raw syscall.RawConn) error {
+	if d.mark == 0 {
+		return nil
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { failed = setMark(fd, d.mark) }); err != nil {
+		return err
+	}
+	if failed != nil {
+		return &refusal{classify.FaultUnreachable, "The connection cannot be marked. ksyun-tap needs CAP_NET_ADMIN for --upstream.mark."}
+	}
+	return nil
 }
 
 // check refuses addresses by which a request would come back to us or reach

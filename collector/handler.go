@@ -54,6 +54,9 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	if h.own != nil {
 		return h.routeOwn(x)
 	}
+	if x.Destination.IsValid() {
+		return h.routeRedirected(x)
+	}
 	q := &x.Request
 	authority, https, held := q.Host(), q.TLS, false
 	h.obs.Source = classify.SourceReverse
@@ -128,7 +131,10 @@ func (h *handler) checkHost(host, authority []byte) error {
 }
 
 // Dial implements relay.Handler.
-func (h *handler) Dial(ctx context.Context, _ *relay.Exchange) (net.Conn, error) {
+func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error) {
+	if x.Destination.IsValid() && h.dest.key.Host == "" {
+		return h.dialEarly(ctx, x.Destination)
+	}
 	return h.rules.dial(ctx, &h.dest)
 }
 

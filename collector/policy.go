@@ -38,6 +38,10 @@ type Policy struct {
 	// without. Its URL may be http or https, with a user and password. nil is
 	// no proxy ever.
 	Proxy func(scheme, host string, port uint16) (*url.URL, error)
+	// Mark is set on connections to upstreams (SO_MARK), so that rules which
+	// redirect to us can leave them out. It takes CAP_NET_ADMIN, and Linux. 0 is
+	// none.
+	Mark uint32
 	// RootCAs verifies the upstreams; nil is the system's roots.
 	RootCAs *x509.CertPool
 }

@@ -70,6 +70,8 @@ type Proxy struct {
 	unobserved atomic.Int64
 	truncated  atomic.Int64
 	notAllowed atomic.Int64
+	direct     atomic.Int64
+	looped     atomic.Int64
 
 	intercept        Interceptor
 	onHandshakeError func(HandshakeError)
@@ -104,6 +106,8 @@ type Stats struct {
 	TappedTunnels       int64 // of Tunnels, those asked for to tapped hosts
 	TruncatedBodies     int64 // of tapped hosts, inspected in part only
 	Unsecured           int64 // connections to our own address whose TLS failed
+	Direct              int64 // connections that were not redirected to us, where all should be
+	Looped              int64 // connections of our own that were redirected to us
 	NotAllowed          int64 // connections to our own address from where none may come
 	Panics              int64 // recovered
 }
@@ -174,6 +178,8 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		handshake: p.timeouts.TLSHandshake,
 		resolver:  policy.Resolver,
 		listeners: func() []net.Addr { return p.server.Listeners() },
+		expect:    func(nc net.Conn) (func() bool, func()) { return p.server.Expect(nc) },
+		mark:      policy.Mark,
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			NextProtos:         []string{"http/1.1"},
@@ -197,6 +203,9 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 
 // dial connects to an upstream.
 func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
+	if at := d.key.Address; at.IsValid() {
+		return r.dialer.dial(ctx, d, at.String())
+	}
 	return r.dialer.dial(ctx, d, r.connectTo[joinHostPort(d.key.Host, d.key.Port)])
 }
 
@@ -243,6 +252,8 @@ func (p *Proxy) Stats() Stats {
 		TappedTunnels:       p.blind.Load(),
 		TruncatedBodies:     p.truncated.Load(),
 		Unsecured:           s.Unsecured,
+		Direct:              p.direct.Load(),
+		Looped:              p.looped.Load(),
 		NotAllowed:          p.notAllowed.Load(),
 		Panics:              s.Panics + p.panics.Load(),
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -74,5 +76,26 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 			zap.String("reason", string(e.Reason)),
 			zap.NamedError("error", e.Err),
 			zap.String("advice", handshakeAdvice[e.Reason]))
+	}
+}
+
+// redirectAdvice tells what to do about connections to a transparent listener
+// that are refused.
+var redirectAdvice = map[error]string{
+	collector.ErrDirect: "Run ksyun-tap init-redirect, and connect to the API's own address; or use --proxy.listen-address.",
+	collector.ErrLoop:   "Leave the tap's own connections out: init-redirect --exclude-uid with the user it runs as, or --exclude-mark with its --upstream.mark.",
+}
+
+// redirectRefused logs connections to a transparent listener that are refused,
+// one a minute at most.
+func (t *tap) redirectRefused() func(client net.Addr, err error) {
+	var last atomic.Int64
+	return func(client net.Addr, err error) {
+		now := time.Now().Unix()
+		if before := last.Load(); now-before < int64(handshakeLogEvery/time.Second) || !last.CompareAndSwap(before, now) {
+			return
+		}
+		t.log.Warn("a connection to --transparent.listen-address was refused",
+			zap.Stringer("client", client), zap.Error(err), zap.String("advice", redirectAdvice[err]))
 	}
 }

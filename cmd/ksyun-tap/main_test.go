@@ -130,6 +130,11 @@ func TestUsageErrors(t *testing.T) {
 	f("write NAME: VALUE", "classify", "--header=broken")
 	f("100 to 999", "classify", "--status=7")
 	f("--pace", "demo", "--pace=0s")
+	f("--exclude-uid=UID", "init-redirect")
+	f("is no network", "init-redirect", "--exclude-uid=1", "--exclude-cidr=10.0.0.1/8")
+	f("is no mark", "init-redirect", "--exclude-mark=x")
+	f("is no number from 0 to 65535", "init-redirect", "--exclude-uid=1", "--port=65536")
+	f("do not go together", "init-redirect", "--undo", "--dry-run")
 }
 
 // TestAddressInUse has every listener's address held by another.

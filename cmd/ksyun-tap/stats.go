@@ -48,6 +48,8 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 		Tunnels:             s.Tunnels,
 		TappedTunnels:       s.TappedTunnels,
 		OpenTunnels:         s.OpenTunnels,
+		NotRedirected:       s.Direct,
+		Looped:              s.Looped,
 	}
 }
 

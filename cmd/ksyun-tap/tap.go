@@ -54,8 +54,8 @@ type tap struct {
 	own      *ownAddress // nil without one
 	ready    atomic.Bool
 
-	proxyListeners, tlsListeners, ownListeners, webListeners []net.Listener
-	csmListener                                              net.PacketConn
+	proxyListeners, tlsListeners, redirectListeners, ownListeners, webListeners []net.Listener
+	csmListener                                                                 net.PacketConn
 }
 
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
@@ -104,6 +104,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil, err
 	}
 	if t.tlsListeners, err = listen(ctx, "proxy.tls-listen-address", s.ProxyTLSListen); err != nil {
+		return nil, err
+	}
+	if t.redirectListeners, err = listen(ctx, "transparent.listen-address", s.Transparent); err != nil {
 		return nil, err
 	}
 	if t.ownListeners, err = listen(ctx, "resign.listen-address", s.Resign.Listen); err != nil {
@@ -169,7 +172,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.ownListeners, t.webListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners, t.webListeners) {
 		_ = ln.Close()
 	}
 	if t.csmListener != nil {
@@ -200,6 +203,7 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
+		Mark:  s.UpstreamMark,
 		Proxy: upstreamProxy(s.ProxyListen),
 	}
 	if s.UpstreamScheme == "https" {
@@ -253,6 +257,7 @@ func (t *tap) serve(ctx context.Context) error {
 		zap.String("version", version.Version),
 		zap.Array("proxy", listeners(t.proxyListeners)),
 		zap.Array("proxy_tls", listeners(t.tlsListeners)),
+		zap.Array("transparent", listeners(t.redirectListeners)),
 		zap.Array("own", listeners(t.ownListeners)),
 		zap.Array("admin", listeners(t.webListeners)),
 		zap.Bool("traces", t.traces.Exports()))
@@ -263,6 +268,9 @@ func (t *tap) serve(ctx context.Context) error {
 	}
 	for _, ln := range t.tlsListeners {
 		group.Go(func() error { return t.proxy.ServeTLS(ln) })
+	}
+	for _, ln := range t.redirectListeners {
+		group.Go(func() error { return t.proxy.ServeTransparent(ln, t.redirectRefused()) })
 	}
 	for _, ln := range t.ownListeners {
 		group.Go(func() error { return t.proxy.ServeOwn(ln, t.own.OwnAddress) })

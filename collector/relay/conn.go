@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +30,7 @@ type conn struct {
 	bye   farewell
 
 	intake *Intake
+	early  *upstream // to the destination, made before the client spoke
 
 	x       Exchange
 	active  bool // x awaits its Done
@@ -81,10 +81,7 @@ func newConn(s *Server, nc net.Conn, in *Intake) *conn {
 	c.cl.init(nc, &s.bufs)
 	c.x.limit = s.cfg.InspectBytes
 	c.x.tail.size = min(s.cfg.TailBytes, s.bufs.largeSize/4)
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		c.x.Client = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
+	c.x.Client = addrPort(nc.RemoteAddr())
 	return c
 }
 
@@ -93,6 +90,15 @@ func (c *conn) serve() {
 	defer c.finish()
 	c.h = c.intake.NewHandler(c.x.Client)
 	switch {
+	case c.intake.Destination != nil:
+		var err error
+		if c.x.Destination, err = c.intake.Destination(c.cl.nc); err != nil {
+			c.bye = byeReset
+			return
+		}
+		if !c.sniff() {
+			return
+		}
 	case c.intake.Hello:
 		if !c.greet() {
 			return
@@ -121,6 +127,7 @@ func (c *conn) finish() {
 	c.release()
 	c.s.bufs.put(c.in)
 	c.in = nil
+	c.dropEarly()
 	switch {
 	case c.bye == byeReset:
 		c.cl.abort()
@@ -129,6 +136,14 @@ func (c *conn) finish() {
 	}
 	c.cl.dropHeld()
 	c.cl.close()
+}
+
+// dropEarly closes a connection that was made early and not needed.
+func (c *conn) dropEarly() {
+	if c.early != nil {
+		c.s.pool.drop(c.early)
+		c.early = nil
+	}
 }
 
 // lastWord tells the handler of an exchange that a panic ended.

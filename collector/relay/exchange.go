@@ -73,7 +73,11 @@ func (c *conn) turnAway(err error) (more bool) {
 	b := c.s.bufs.getLarge()
 	defer c.s.bufs.put(b)
 	answer := c.h.Refuse(b.b[:0], x, err, !more)
-	if x.Hello {
+	switch {
+	case x.Hello && x.Destination.IsValid(): // as where nobody listens
+		answer, more = nil, false
+		defer func() { c.bye = byeReset }()
+	case x.Hello:
 		answer, more = x.refusalAlert(), false
 	}
 	if c.write(answer) != nil {
@@ -131,6 +135,10 @@ func (c *conn) dial() (*upstream, error) {
 	c.mu.Lock()
 	c.cancelDial = cancel
 	c.mu.Unlock()
+	if up := c.early; up != nil && !c.x.route.Key.TLS {
+		c.early, up.key = nil, c.x.route.Key
+		return up, nil
+	}
 	c.startSide(false)
 	c.s.counters.dials.Add(1)
 	nc, err := c.h.Dial(ctx, &c.x)
@@ -142,7 +150,12 @@ func (c *conn) dial() (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.s.pool.add(nc, c.x.route.Key, &c.s.bufs), nil
+	up := c.s.pool.add(nc, c.x.route.Key, &c.s.bufs)
+	if up.near.IsValid() && c.s.hasClient(up.near) {
+		c.s.pool.drop(up)
+		return nil, ErrLoop
+	}
+	return up, nil
 }
 
 // attach makes up the connection of the running exchange. It reports false if

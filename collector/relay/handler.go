@@ -75,6 +75,9 @@ type Exchange struct {
 
 	Client   netip.AddrPort
 	Upstream netip.AddrPort // invalid until there is a connection
+	// Destination is where the client's connection was bound for, if it was
+	// redirected to us; else it is invalid.
+	Destination netip.AddrPort
 
 	Start     time.Time // when the first byte of the request was read
 	FirstByte time.Time // when the first byte of the final answer was read

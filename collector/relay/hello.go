@@ -42,16 +42,28 @@ func (c *conn) greet() bool {
 		return false
 	}
 	c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // reading tells
-	b := c.s.bufs.getLarge()
-	b.w += copy(b.free(), "CONNECT "+name+":443 HTTP/1.1\r\nHost: "+name+"\r\n\r\n")
-	b.w += copy(b.free(), read)
-	c.in = b
-	c.x.Hello = true
+	c.pretend(name+":443", read)
 	return true
 }
 
+// pretend has the connection served as one that sent a CONNECT, and behind it
+// what was read.
+func (c *conn) pretend(authority string, read []byte) {
+	head := "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n\r\n"
+	b := c.s.bufs.getLarge()
+	if n := len(head) + len(read); n > len(b.free()) {
+		c.s.bufs.put(b)
+		b = &buffer{b: make([]byte, headroom+n)}
+		b.reset()
+	}
+	b.w += copy(b.free(), head)
+	b.w += copy(b.free(), read)
+	c.in = b
+	c.x.Hello = true
+}
+
 // readHello reads a ClientHello and returns the server it names, with all that
-// was read.
+// was read, also on error.
 func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err error) {
 	r := &helloReader{Conn: nc}
 	err = tls.Server(r, &tls.Config{
@@ -62,9 +74,9 @@ func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err 
 	}).HandshakeContext(ctx)
 	switch {
 	case !errors.Is(err, errHello):
-		return "", nil, err
+		return "", r.read, err
 	case !isServerName(name):
-		return "", nil, errNoServerName
+		return "", r.read, errNoServerName
 	}
 	return name, r.read, nil
 }

@@ -15,6 +15,7 @@ const rejection = time.Second
 // within are served as any others.
 func (c *conn) intercept() (more bool) {
 	c.active = false // what a tunnel carries are exchanges, not the tunnel
+	c.dropEarly()
 	if c.establish() != nil {
 		c.lost()
 		return false

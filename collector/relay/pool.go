@@ -14,6 +14,9 @@ type Key struct {
 	Port  uint16
 	TLS   bool
 	Epoch uint64 // of the rules by which the connection was made
+	// Address is the server's, where the client's connection was bound for it;
+	// else invalid.
+	Address netip.AddrPort
 }
 
 // upstream is a connection to a server.
@@ -21,6 +24,7 @@ type upstream struct {
 	link
 	key       Key
 	addr      netip.AddrPort
+	near      netip.AddrPort // in pool.ends; invalid if it is not
 	reused    bool
 	idleSince time.Time
 }
@@ -32,6 +36,7 @@ type pool struct {
 	timeout time.Duration
 	open    atomic.Int64 // connections, idle or in use
 	reused  atomic.Int64
+	ends    ends
 
 	mu     sync.Mutex // protects the fields below
 	idle   map[Key]*stack
@@ -50,10 +55,7 @@ func (p *pool) init(maxIdle int, timeout time.Duration) {
 func (p *pool) add(nc net.Conn, key Key, bufs *buffers) *upstream {
 	u := &upstream{key: key}
 	u.init(nc, bufs)
-	if a, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
-		ap := a.AddrPort()
-		u.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
+	u.addr, u.near = addrPort(nc.RemoteAddr()), p.ends.add(nc)
 	p.open.Add(1)
 	return u
 }
@@ -119,12 +121,14 @@ func (p *pool) push(u *upstream) bool {
 
 // drop closes a connection.
 func (p *pool) drop(u *upstream) {
+	p.ends.remove(u.near)
 	u.close()
 	p.open.Add(-1)
 }
 
 // abort resets a connection.
 func (p *pool) abort(u *upstream) {
+	p.ends.remove(u.near)
 	u.abort()
 	p.open.Add(-1)
 }

@@ -118,6 +118,12 @@ type Intake struct {
 	Hello bool
 	// TLS, if not nil, is spoken with clients in our own name.
 	TLS *tls.Config
+	// Destination, if not nil, is for connections that were bound for another
+	// address, and tells which. They may carry anything: what is neither TLS nor
+	// a request for a host that is served is passed on unseen, as by a CONNECT
+	// to the destination. On an error the connection is reset.
+	Destination func(nc net.Conn) (netip.AddrPort, error)
+	Serves      func(host []byte) bool // with Destination
 }
 
 // Serve takes connections from ln until Shutdown, when it returns nil. It
@@ -128,6 +134,9 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 		return nil
 	}
 	defer s.untrack(ln)
+	if in.Destination != nil {
+		s.pool.ends.on.Store(true)
+	}
 	for pause := time.Duration(0); ; {
 		nc, err := ln.Accept()
 		switch {

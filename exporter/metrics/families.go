@@ -125,11 +125,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 	}
 	famTunnels = Family{
 		"ksyun_tap_tunnels_total", counter, nil,
-		"CONNECTs passed on unseen.",
+		"Connections passed on unseen: CONNECTs, and redirected ones.",
 	}
 	famTappedTunnels = Family{
 		"ksyun_tap_tapped_tunnels_total", counter, nil,
-		"CONNECTs to tapped hosts passed on unseen, as there is no interception.",
+		"Those to tapped hosts, as there is no interception.",
 	}
 	famOpenTunnels = Family{
 		"ksyun_tap_tunnels_open", gauge, nil,
@@ -143,6 +143,12 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famCANotAfter = Family{
 		"ksyun_tap_ca_not_after_timestamp_seconds", gauge, nil,
 		"When the last CA for interception expires, in seconds since the epoch; with interception only.",
+	}
+
+	famNotRedirected = Family{
+		"ksyun_tap_transparent_connections_refused_total", counter,
+		[]string{"reason"},
+		"Connections to where only redirected ones of programs should come, reset, by reason: direct (not redirected) or loop (the tap's own).",
 	}
 
 	famCSMDatagrams = Family{
@@ -219,7 +225,7 @@ func Describe() []Family {
 		famClientConns, famAccepted, famReceived, famSent,
 		famUpstreamConns, famUpstreamIdle, famDials, famReused,
 		famPanics, famUnobserved, famTruncated,
-		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter,
+		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,
 		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
 		famResignRefused, famResignReloadOK, famResignReloadTime,
 		famQueueLength, famQueueCapacity,

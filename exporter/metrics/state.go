@@ -25,6 +25,8 @@ type ProxyStats struct {
 	Tunnels             int64 // CONNECTs passed on unseen
 	TappedTunnels       int64 // of Tunnels, those to tapped hosts
 	OpenTunnels         int64
+	NotRedirected       int64 // connections that should have been redirected
+	Looped              int64 // connections of our own that should not have been
 }
 
 // CSMStats is the state of the intake of SDK telemetry. The counts are since
@@ -94,6 +96,7 @@ var (
 	descTunnels         = famTunnels.desc()
 	descTappedTunnels   = famTappedTunnels.desc()
 	descOpenTunnels     = famOpenTunnels.desc()
+	descNotRedirected   = famNotRedirected.desc()
 	descCANotAfter      = famCANotAfter.desc()
 	descCSMDatagrams    = famCSMDatagrams.desc()
 	descCSMAttempts     = famCSMAttempts.desc()
@@ -116,7 +119,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 		descClientConns, descAccepted, descReceived, descSent,
 		descUpstreamConns, descUpstreamIdle, descDials, descReused,
 		descPanics, descUnobserved, descTruncated,
-		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter,
+		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
 		descResignRefused, descResignOK, descResignTime,
 		descQueueLength, descQueueCapacity,
@@ -145,6 +148,8 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendCount(ch, descTunnels, p.Tunnels)
 		sendCount(ch, descTappedTunnels, p.TappedTunnels)
 		sendGauge(ch, descOpenTunnels, p.OpenTunnels)
+		sendCount(ch, descNotRedirected, p.NotRedirected, "direct")
+		sendCount(ch, descNotRedirected, p.Looped, "loop")
 	}
 	if s.csm != nil {
 		c := s.csm()

@@ -30,6 +30,7 @@ type Settings struct {
 
 	ProxyListen     []string
 	ProxyTLSListen  []string
+	Transparent     []string // listen addresses
 	ProxyTimeouts   collector.Timeouts
 	ShutdownTimeout time.Duration
 
@@ -50,6 +51,7 @@ type Settings struct {
 	ConnectTo      []collector.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
+	UpstreamMark   uint32        // 0 is none
 	Resolver       collector.DNS // not to be used if it is the zero value
 
 	LogLevel  string
@@ -108,6 +110,11 @@ var table = []setting{
 		name: "proxy.tls-listen-address",
 		help: "Address for programs that speak TLS at once, as to the API's own host on port 443. Needs --intercept. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.ProxyTLSListen)) },
+	},
+	{
+		name: "transparent.listen-address",
+		help: "Address to which the system redirects connections that programs make to ports 80 and 443 (Linux; see ksyun-tap init-redirect), usually 127.0.0.1:18183 and [::1]:18183. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.Transparent)) },
 	},
 	{
 		name: "proxy.head-timeout", fallback: []string{collector.DefaultTimeouts().ReadHead.String()},
@@ -225,7 +232,7 @@ var table = []setting{
 		name: "resign.allow",
 		help: "Network from which programs may call --resign.listen-address, such as 10.1.0.0/16; none is all. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
-			f.PlaceHolder("CIDR").SetValue(list(&s.Resign.Allow, parsePrefix))
+			f.PlaceHolder("CIDR").SetValue(list(&s.Resign.Allow, ParsePrefix))
 		},
 	},
 	{
@@ -251,6 +258,11 @@ var table = []setting{
 		bind: func(s *Settings, f *kingpin.FlagClause) {
 			f.PlaceHolder("IP[:PORT]").SetValue(scalar[collector.DNS]{&s.Resolver, collector.ParseDNS})
 		},
+	},
+	{
+		name: "upstream.mark", fallback: []string{"0"}, reloads: true,
+		help: "Mark set on connections to the API (SO_MARK), such as 0x6b73, by which init-redirect leaves them out. Takes CAP_NET_ADMIN. 0 is none.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(Mark(&s.UpstreamMark)) },
 	},
 	{
 		name: "upstream.dial-timeout", fallback: []string{collector.DefaultTimeouts().Dial.String()},
@@ -336,6 +348,9 @@ func (s *Settings) Validate() error {
 	}
 	if len(s.ProxyTLSListen) > 0 && !s.Intercept {
 		return errors.New("--proxy.tls-listen-address needs --intercept: without a CA there is no speaking TLS for the API")
+	}
+	if len(s.Transparent) > 0 && !collector.CanRedirect {
+		return errors.New("--transparent.listen-address needs Linux: use a proxy variable or exec here")
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {

@@ -84,8 +84,8 @@ func parseOrigin(text string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
 }
 
-// parsePrefix reads a network, or one address.
-func parsePrefix(text string) (netip.Prefix, error) {
+// ParsePrefix reads a network, or one address.
+func ParsePrefix(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
@@ -94,6 +94,17 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%q is no network: write one such as 10.1.0.0/16 or 192.0.2.7", text)
 	}
 	return p, nil
+}
+
+// Mark is a flag value for a socket mark.
+func Mark(target *uint32) kingpin.Value {
+	return scalar[uint32]{target, func(text string) (uint32, error) {
+		n, err := strconv.ParseUint(text, 0, 32)
+		if err != nil {
+			return 0, fmt.Errorf("%q is no mark: write a number of 32 bits, such as 0x6b73", text)
+		}
+		return uint32(n), nil
+	}}
 }
 
 func positive(target *time.Duration) kingpin.Value {

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/redirect"
+)
+
+// initRedirect installs the rules that lead connections to the transparent
+// listener.
+type initRedirect struct {
+	rules   redirect.Rules
+	backend string
+	undo    bool
+	dryRun  bool
+}
+
+func newInitRedirect(app *kingpin.Application) *initRedirect {
+	v := &initRedirect{}
+	c := app.Command("init-redirect", "Have Linux redirect the connections that programs on this host, or in this pod, make to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run; needs root or NET_ADMIN, and nft or iptables.")
+	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
+	c.Flag("port", "Port of servers whose connections are redirected. Repeatable.").Default("80", "443").SetValue(numbers[uint16]{&v.rules.Ports, 16})
+	c.Flag("exclude-uid", "User whose connections are left alone: the one the tap runs as. Repeatable.").SetValue(numbers[uint32]{&v.rules.ExcludeUIDs, 32})
+	c.Flag("exclude-mark", "Mark of connections that are left alone: the tap's --upstream.mark.").SetValue(config.Mark(&v.rules.ExcludeMark))
+	c.Flag("exclude-cidr", "Network to which connections are left alone. Repeatable.").PlaceHolder("CIDR").SetValue(prefixes{&v.rules.ExcludeCIDRs})
+	c.Flag("backend", "nft, iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
+	c.Flag("undo", "Take the rules away instead.").BoolVar(&v.undo)
+	c.Flag("dry-run", "Print the rules and change nothing; not with --undo.").BoolVar(&v.dryRun)
+	return v
+}
+
+func (v *initRedirect) run(ctx context.Context, std stdio) error {
+	if v.undo && v.dryRun {
+		return usageError{errors.New("--undo and --dry-run do not go together: drop one")}
+	}
+	if !v.undo {
+		if err := v.rules.Validate(); err != nil {
+			return usageError{err}
+		}
+	}
+	if v.dryRun {
+		_, err := fmt.Fprint(std.out, redirect.Named(v.backend)[0].Script(&v.rules))
+		return err
+	}
+	backends, err := redirect.Backends(ctx, v.backend)
+	if err != nil {
+		return err
+	}
+	if v.undo {
+		for _, b := range backends {
+			if err := b.Remove(ctx); err != nil {
+				return fmt.Errorf("take the rules away: %w", err)
+			}
+		}
+		_, err = fmt.Fprintln(std.out, "connections are no longer redirected")
+		return err
+	}
+	if err := redirect.Install(ctx, backends[0], &v.rules); err != nil {
+		return fmt.Errorf("install the rules: %w", err)
+	}
+	_, err = fmt.Fprintf(std.out, "connections to ports %v are redirected to port %d (%s)\n", v.rules.Ports, v.rules.To, backends[0].Name())
+	return err
+}
+
+// numbers is a flag value that takes numbers of so many bits.
+type numbers[T uint16 | uint32] struct {
+	target *[]T
+	bits   int
+}
+
+// Set adds a number.
+func (v numbers[T]) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, v.bits)
+	if err != nil {
+		return fmt.Errorf("%q is no number from 0 to %d", text, uint64(1)<<v.bits-1)
+	}
+	*v.target = append(*v.target, T(n))
+	return nil
+}
+
+func (v numbers[T]) String() string { return fmt.Sprint(*v.target) }
+
+// IsCumulative tells kingpin that the flag may be repeated.
+func (v numbers[T]) IsCumulative() bool { return true }
+
+// prefixes is a flag value that takes networks.
+type prefixes struct{ target *[]netip.Prefix }
+
+// Set adds a network, or one address.
+func (v prefixes) Set(text string) error {
+	p, err := config.ParsePrefix(text)
+	if err == nil {
+		*v.target = append(*v.target, p)
+	}
+	return err
+}
+
+func (v prefixes) String() string { return fmt.Sprint(*v.target) }
+
+// IsCumulative tells kingpin that the flag may be repeated.
+func (v prefixes) IsCumulative() bool { return true }

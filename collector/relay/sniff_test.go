@@ -1,0 +1,258 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+// redirected adds a listener to the rig whose connections were bound for its
+// upstream, and returns its address. Plain HTTP for host is served.
+func (r *rig) redirected(host string) string {
+	r.t.Helper()
+	ln := listen(r.t)
+	in := r.intake(false)
+	in.Destination = func(net.Conn) (netip.AddrPort, error) { return addrPort(r.back.Addr()), nil }
+	in.Serves = func(h []byte) bool { return host != "" && string(h) == host }
+	served := make(chan error, 1)
+	go func() { served <- r.srv.Serve(ln, in) }()
+	r.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		r.srv.Shutdown(ctx)
+		if err := <-served; err != nil {
+			r.t.Errorf("Serve: %v", err)
+		}
+	})
+	return ln.Addr().String()
+}
+
+// unserved is what clients may send to where the tap has no business.
+func unserved(t testing.TB) map[string]string {
+	const get = "GET / HTTP/1.1\r\nHost: other\r\n\r\n"
+	return map[string]string{
+		"HTTP":                get,
+		"HTTP, two":           get + get,
+		"HTTP with a body":    "POST / HTTP/1.1\r\nHost: other\r\nContent-Length: 5\r\n\r\nhello",
+		"HTTP without a host": "GET / HTTP/1.0\r\n\r\n",
+		"HTTP/0.9":            "GET /\r\n",
+		"to a proxy":          "GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n",
+		"CONNECT":             connectRequest,
+		"two hosts":           "GET / HTTP/1.1\r\nHost: h\r\nHost: other\r\n\r\n",
+		"bare LF":             "GET / HTTP/1.1\nHost: h\n\n",
+		"half a head":         "GET / HTTP/1.1\r\nHost: h\r\n",
+		"half a line":         "GET / HT",
+		"a large head":        "GET / HTTP/1.1\r\nHost: other\r\nX: " + strings.Repeat("x", 100<<10) + "\r\n\r\n",
+		"another protocol":    "EHLO there\r\nQUIT\r\n",
+		"a text":              "hello",
+		"one byte":            "x",
+		"binary":              "\x00\x01\x02\xff",
+		"TLS":                 string(hello(t, &tls.Config{ServerName: "other"})),
+		"TLS without a name":  string(hello(t, &tls.Config{})),
+		"half of TLS":         string(hello(t, &tls.Config{ServerName: "other"})[:100]),
+		"TLS, not a hello":    "\x16\x03\x01\x00\x05\x02\x00\x00\x01\x00",
+		"TLS, too large":      "\x16\x03\x01\x40\x00\x01\x00\xff\xff" + strings.Repeat("\x00", 40<<10),
+		"an empty line first": "\r\n" + get,
+	}
+}
+
+// TestUnservedPassesUntouched sends it whole and byte by byte: it arrives as it
+// is, and so does the answer.
+func TestUnservedPassesUntouched(t *testing.T) {
+	for name, sent := range unserved(t) {
+		for how, size := range map[string]int{"whole": len(sent), "in pieces": max(1, len(sent)/40)} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				r := newRig(t)
+				c := r.dialTo(r.redirected("h"))
+				c.SetNoDelay(true)
+				go func() {
+					for rest := sent; rest != ""; {
+						n := min(size, len(rest))
+						io.WriteString(c, rest[:n])
+						rest = rest[n:]
+					}
+					c.CloseWrite()
+				}()
+				up := r.upstream()
+				got, err := io.ReadAll(up)
+				if err != nil || string(got) != sent {
+					t.Fatalf("%d of %d bytes arrived, or others: %v\n%.300q", len(got), len(sent), err, got)
+				}
+				up.send("whatever\n")
+				up.Close()
+				c.expect("whatever\n")
+				c.expectEnd()
+				if n := r.ends(EndComplete); n.method != "CONNECT" {
+					t.Errorf("told of a %s", n.method)
+				}
+				if s := r.srv.Stats(); s.Tunnels != 1 || s.OpenTunnels != 0 || s.OpenUpstreams != 0 || s.Dials != 1 {
+					t.Errorf("%+v", s)
+				}
+			})
+		}
+	}
+}
+
+// TestServedHTTPIsRead sends a request for a served host in every split.
+func TestServedHTTPIsRead(t *testing.T) {
+	const request = "POST /path HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
+	r := newRig(t)
+	at := r.redirected("h")
+	var up *peer
+	for split := 1; split < len(request); split++ {
+		c := r.dialTo(at)
+		c.SetNoDelay(true)
+		c.send(request[:split])
+		go io.WriteString(c, request[split:])
+		if up == nil {
+			up = r.upstream() // it is used again
+		}
+		up.expect(request)
+		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		if n := r.ends(EndComplete); n.method != "POST" || n.target != "/path" || n.reqBody != "hi" {
+			t.Fatalf("split at %d: told %+v", split, n)
+		}
+		c.Close()
+	}
+}
+
+// TestServerSpeaksFirst has a client that waits for that.
+func TestServerSpeaksFirst(t *testing.T) {
+	r := newRig(t)
+	c := r.dialTo(r.redirected("h"))
+	up := r.upstream()
+	up.send("220 ready\r\n")
+	c.expect("220 ready\r\n")
+	c.send("QUIT\r\n")
+	up.expect("QUIT\r\n")
+	up.Close()
+	c.expectEnd()
+	c.Close()
+	r.ends(EndComplete)
+	if s := r.srv.Stats(); s.Dials != 1 || s.OpenUpstreams != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestReservedConnection is opened before there is anything to say.
+func TestReservedConnection(t *testing.T) {
+	t.Run("HTTP", func(t *testing.T) {
+		r := newRig(t)
+		c := r.dialTo(r.redirected("h"))
+		up := r.upstream()
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		if n := r.ends(EndComplete); n.method != "GET" {
+			t.Errorf("told %+v", n)
+		}
+	})
+	t.Run("TLS", func(t *testing.T) {
+		r := newRig(t)
+		r.tls = testTLS()
+		c := r.dialTo(r.redirected("h"))
+		up := r.upstream()
+		c.handshake(&tls.Config{ServerName: "h", InsecureSkipVerify: true})
+		up.expectEnd() // it was of no use
+		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up = r.upstream()
+		up.expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	})
+	t.Run("closed unused", func(t *testing.T) {
+		r := newRig(t)
+		c := r.dialTo(r.redirected("h"))
+		up := r.upstream()
+		c.Close()
+		up.expectEnd()
+	})
+	t.Run("server stopped", func(t *testing.T) {
+		r := newRig(t)
+		c := r.dialTo(r.redirected("h"))
+		up := r.upstream()
+		if err := r.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		c.expectEnd()
+		up.expectEnd()
+	})
+}
+
+// TestUnreachableIsReset has nobody at the destination: to programs that looks
+// as it would without us.
+func TestUnreachableIsReset(t *testing.T) {
+	for name, sent := range map[string]string{"silent": "", "unserved": "hello", "TLS": string(hello(t, &tls.Config{ServerName: "other"}))} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.dial = func(context.Context) (net.Conn, error) { return nil, errors.New("nobody is there") }
+			c := r.dialTo(r.redirected("h"))
+			c.send(sent)
+			c.expectReset()
+		})
+	}
+}
+
+// TestOwnConnectionIsKnown redirects the relay's own connection to itself.
+func TestOwnConnectionIsKnown(t *testing.T) {
+	r := newRig(t)
+	at := r.redirected("h")
+	r.dial = func(ctx context.Context) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, "tcp", at)
+		if err == nil {
+			for !r.srv.hasClient(addrPort(nc.LocalAddr())) { // until it was accepted
+				if ctx.Err() != nil {
+					break
+				}
+			}
+		}
+		return nc, err
+	}
+	c := r.dialTo(at)
+	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.expect("HTTP/1.1 501 Refused\r\n")
+	if r.srv.IsOwn(r.back.Addr()) {
+		t.Error("a foreign address counts as ours")
+	}
+}
+
+// FuzzUnserved sends anything to where nothing is served, in two pieces.
+func FuzzUnserved(f *testing.F) {
+	for _, sent := range unserved(f) {
+		f.Add([]byte(sent), uint16(len(sent)/2))
+	}
+	r := newRig(f)
+	at := r.redirected("")
+	f.Fuzz(func(t *testing.T, sent []byte, split uint16) {
+		if len(sent) == 0 {
+			return
+		}
+		nc, err := net.Dial("tcp", at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := newPeer(t, nc)
+		i := min(int(split), len(sent))
+		go func() {
+			c.Write(sent[:i])
+			c.Write(sent[i:])
+			c.CloseWrite()
+		}()
+		back, err := r.back.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(newPeer(t, back)); err != nil || !bytes.Equal(got, sent) {
+			t.Errorf("%v: sent %q, got %q", err, sent, got)
+		}
+	})
+}

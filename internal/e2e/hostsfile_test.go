@@ -1,0 +1,108 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/dns/dnsmessage"
+	"golang.org/x/sys/unix"
+)
+
+// TestHostsFile has a hosts file lead the API's name to the tap, on the ports 80
+// and 443: clients are set up with nothing else, and the tap asks a DNS server
+// past that file. Without one, calls end as a loop, with what to do.
+func TestHostsFile(t *testing.T) {
+	connectHosts(t)
+	caFile := serve(t)
+	serveDNS(t, "10.77.0.2:53", serverAddresses["v4"][0])
+	// What ip netns exec shows as /etc/hosts.
+	etc := filepath.Join("/etc/netns", programs)
+	if err := os.MkdirAll(etc, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(etc) })
+	if err := os.WriteFile(filepath.Join(etc, "hosts"), []byte("127.0.0.1 localhost "+apiHost+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	caDir := filepath.Join(t.TempDir(), "ca")
+	run := func(args ...string) *runningTap {
+		command := append([]string{
+			"netns", "exec", programs, binary, "run", "--web.listen-address=127.0.0.1:18180",
+			"--proxy.listen-address=127.0.0.1:80", "--proxy.tls-listen-address=127.0.0.1:443",
+			"--intercept", "--intercept.ca-dir=" + caDir, "--upstream.ca-file=" + caFile,
+		}, args...)
+		tap := &runningTap{process: start(t, nil, "ip", command...), admin: "127.0.0.1:18180"}
+		tap.wait("ksyun-tap started")
+		return tap
+	}
+	call := func(scheme, field string) string {
+		t.Helper()
+		return within(t, programs, "env", "CURL_CA_BUNDLE="+filepath.Join(caDir, "bundle.pem"),
+			"curl", "-sS", "-w", " %{http_code}", "--aws-sigv4", "aws:amz:cn-beijing-6:monitor", "-u", good.AccessKey+":"+good.SecretKey,
+			"-H", "Accept: application/json", "-H", field, scheme+"://"+apiHost+"/?Action=ListMetrics&Version=2010-05-25")
+	}
+
+	tap := run("--upstream.resolver=10.77.0.2")
+	for _, scheme := range []string{"http", "https"} {
+		if out := call(scheme, "X-None: 1"); !strings.HasSuffix(out, " 200") {
+			t.Errorf("%s: %s", scheme, out)
+		}
+		if out := call(scheme, "X-Simulate: error=LimitExceeded"); !strings.HasSuffix(out, " 409") {
+			t.Errorf("%s: %s", scheme, out)
+		}
+	}
+	all := failures(t, tap)
+	if len(all) != 2 || all[0].Source != "reverse" || len(all[0].RequestID) != 36 {
+		t.Errorf("failures %+v", all)
+	}
+	tap.stop(unix.SIGTERM)
+
+	run()
+	for _, scheme := range []string{"http", "https"} {
+		out := call(scheme, "X-None: 1")
+		if !strings.HasSuffix(out, " 403") || !strings.Contains(out, `"Code":"TapLoop"`) || !strings.Contains(out, "--upstream.resolver=IP") {
+			t.Errorf("%s, a loop: %s", scheme, out)
+		}
+	}
+}
+
+// serveDNS answers every question for an A record with one address.
+func serveDNS(t *testing.T, at, address string) {
+	t.Helper()
+	var pc net.PacketConn
+	on(t, servers, func() (err error) {
+		pc, err = net.ListenPacket("udp", at)
+		return err
+	})
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if m.Unpack(buf[:n]) != nil || len(m.Questions) != 1 {
+				continue
+			}
+			m.Response = true
+			m.Additionals = nil
+			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
+				m.Answers = []dnsmessage.Resource{{
+					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
+					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(address).As4()},
+				}}
+			}
+			if p, err := m.Pack(); err == nil {
+				pc.WriteTo(p, from)
+			}
+		}
+	}()
+}
