@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,37 +51,27 @@ func originalDestination(nc net.Conn) (netip.AddrPort, error) {
 	return to, nil
 }
 
+// original4 has the 16 bytes of a sockaddr_in written into another structure of
+// that length that the library can ask for.
 func original4(fd uintptr) (netip.AddrPort, error) {
-	var sa unix.RawSockaddrInet4
-	if err := getsockopt(fd, unix.SOL_IP, unix.SO_ORIGINAL_DST, unsafe.Pointer(&sa), unsafe.Sizeof(sa)); err != nil {
+	m, err := unix.GetsockoptIPv6Mreq(int(fd), unix.SOL_IP, unix.SO_ORIGINAL_DST)
+	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), hostOrder(sa.Port)), nil
+	sa := m.Multiaddr // family, port, address
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(sa[4:8])), binary.BigEndian.Uint16(sa[2:4])), nil
 }
 
+// original6 does so with a structure that begins with a sockaddr_in6.
 func original6(fd uintptr) (netip.AddrPort, error) {
 	const ip6tOriginalDst = 80 // IP6T_SO_ORIGINAL_DST, the same number as for IPv4
-	var sa unix.RawSockaddrInet6
-	if err := getsockopt(fd, unix.SOL_IPV6, ip6tOriginalDst, unsafe.Pointer(&sa), unsafe.Sizeof(sa)); err != nil {
+	info, err := unix.GetsockoptIPv6MTUInfo(int(fd), unix.SOL_IPV6, ip6tOriginalDst)
+	if err != nil {
 		return netip.AddrPort{}, err
 	}
-	return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr).Unmap(), hostOrder(sa.Port)), nil
-}
-
-// hostOrder turns a port from network order.
-func hostOrder(p uint16) uint16 {
-	var b [2]byte
-	binary.NativeEndian.PutUint16(b[:], p)
-	return binary.BigEndian.Uint16(b[:])
-}
-
-func getsockopt(fd uintptr, level, name int, value unsafe.Pointer, size uintptr) error {
-	length := uint32(size)
-	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, fd, uintptr(level), uintptr(name), uintptr(value), uintptr(unsafe.Pointer(&length)), 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	var port [2]byte
+	binary.NativeEndian.PutUint16(port[:], info.Addr.Port)
+	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr).Unmap(), binary.BigEndian.Uint16(port[:])), nil
 }
 
 // setMark marks a socket, so that a rule can tell what is ours.

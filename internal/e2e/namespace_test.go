@@ -166,17 +166,12 @@ func within(t *testing.T, ns string, command ...string) string {
 // ruleset is all rules on the programs' host, as both tools tell them.
 func ruleset(t *testing.T) string {
 	t.Helper()
-	all := within(t, programs, "nft", "list", "ruleset")
+	nft := within(t, programs, "nft", "list", "ruleset")
 	// iptables keeps its own tables once it was used, without a rule in them.
 	for _, family := range []string{"ip", "ip6"} {
-		all = strings.ReplaceAll(all, "table "+family+" nat {\n\tchain OUTPUT {\n\t\ttype nat hook output priority -100; policy accept;\n\t}\n}\n", "")
+		nft = strings.ReplaceAll(nft, "table "+family+" nat {\n\tchain OUTPUT {\n\t\ttype nat hook output priority -100; policy accept;\n\t}\n}\n", "")
 	}
-	for _, tool := range []string{"iptables", "ip6tables"} {
-		for line := range strings.Lines(within(t, programs, tool, "-t", "nat", "-S")) {
-			all += tool + " " + line
-		}
-	}
-	return all
+	return strings.Join([]string{nft, within(t, programs, "iptables", "-t", "nat", "-S"), within(t, programs, "ip6tables", "-t", "nat", "-S")}, "\n")
 }
 
 // on calls f on a host: sockets that it opens are that host's for good.

@@ -105,20 +105,24 @@ func Named(which string) []Backend {
 // nft installs by nftables: one table for IPv4 and IPv6, in one transaction.
 type nft struct{}
 
+// Name implements Backend.
 func (nft) Name() string { return "nft" }
 
 func (nft) works(ctx context.Context) error { return run(ctx, "", "nft", "list", "tables") }
 
+// Install implements Backend.
 func (b nft) Install(ctx context.Context, r *Rules) error {
 	return run(ctx, b.Script(r), "nft", "-f", "-")
 }
 
+// Remove implements Backend.
 func (nft) Remove(ctx context.Context) error { return run(ctx, nftRemoval, "nft", "-f", "-") }
 
 // nftRemoval first adds the table, so that it can be deleted whether it was
 // there or not.
 const nftRemoval = "table inet " + name + "\ndelete table inet " + name + "\n"
 
+// Script implements Backend.
 func (nft) Script(r *Rules) string {
 	var b strings.Builder
 	b.WriteString(nftRemoval)
@@ -155,6 +159,7 @@ var families = []struct {
 	v4   bool
 }{{"iptables", true}, {"ip6tables", false}}
 
+// Name implements Backend.
 func (iptables) Name() string { return "iptables" }
 
 func (iptables) works(ctx context.Context) error {
@@ -166,6 +171,7 @@ func (iptables) works(ctx context.Context) error {
 	return nil
 }
 
+// Install implements Backend.
 func (b iptables) Install(ctx context.Context, r *Rules) error {
 	for _, f := range families {
 		if err := run(ctx, b.script(r, f.v4, b.hooked(ctx, f.tool)), f.tool+"-restore", "-w", "--noflush"); err != nil {
@@ -175,6 +181,7 @@ func (b iptables) Install(ctx context.Context, r *Rules) error {
 	return nil
 }
 
+// Remove implements Backend.
 func (b iptables) Remove(ctx context.Context) error {
 	var failed []error
 	for _, f := range families {
@@ -196,6 +203,7 @@ func (iptables) hooked(ctx context.Context, tool string) bool {
 	return run(ctx, "", tool, "-w", "-t", "nat", "-C", "OUTPUT", "-p", "tcp", "-j", chain) == nil
 }
 
+// Script implements Backend.
 func (b iptables) Script(r *Rules) string {
 	return "# iptables-restore --noflush\n" + b.script(r, true, false) + "# ip6tables-restore --noflush\n" + b.script(r, false, false)
 }
@@ -234,7 +242,7 @@ func join(ports []uint16, with string) string {
 // run runs a tool. Its error tells what the tool said, and what to do where
 // that is known.
 func run(ctx context.Context, input, tool string, args ...string) error {
-	cmd := exec.CommandContext(ctx, tool, args...)
+	cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // of our own choice
 	cmd.Stdin = strings.NewReader(input)
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said

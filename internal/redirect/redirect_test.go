@@ -60,14 +60,14 @@ func TestTools(t *testing.T) {
 		t.Errorf("no tools: %v", err)
 	}
 	script := "#!/bin/sh\necho 'Error: Could not process rule: Operation not permitted' >&2\necho more >&2\nexit 1\n"
-	if err := os.WriteFile(dir+"/nft", []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(dir+"/nft", []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	_, err = Backends(t.Context(), "nft")
 	if err == nil || err.Error() != "no way to install rules: nft: exit status 1: Error: Could not process rule: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
 		t.Errorf("not permitted: %v", err)
 	}
-	if err := os.WriteFile(dir+"/nft", []byte("#!/bin/sh\n"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(dir+"/nft", []byte("#!/bin/sh\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := Backends(t.Context(), "auto"); err != nil || len(got) != 1 || got[0].Name() != "nft" {
