@@ -96,6 +96,7 @@ func (v *execVerb) runChild(std stdio, env []string) error {
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, std.err
 
+	adopt()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, forwarded...)
 	defer signal.Stop(signals)
@@ -108,17 +109,53 @@ func (v *execVerb) runChild(std stdio, env []string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	for {
+	var result error
+	for running := true; running; {
 		select {
 		case sig := <-signals:
 			// A terminal sends these to the command itself.
-			if terminal := sig == os.Interrupt || sig == syscall.SIGQUIT; !terminal || !isTerminal(std.in) {
+			if !fromTerminal(sig, std) {
 				_ = cmd.Process.Signal(sig) // it may have ended by now
 			}
 		case err := <-ended:
-			return childResult(cmd.ProcessState, err)
+			result, running = childResult(cmd.ProcessState, err), false
 		}
 	}
+	v.outlive(std, signals)
+	return result
+}
+
+// outlive stays for what the command left behind, such as a daemon: its calls
+// go through the tap, and would fail without it.
+func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
+	left := orphans()
+	if len(left) == 0 {
+		return
+	}
+	fmt.Fprintf(std.err, "ksyun-tap: %s ended and left %d running, which the tap stays for\n", v.command[0], len(left))
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		reapAll()
+	}()
+	for {
+		select {
+		case sig := <-signals:
+			for _, pid := range orphans() {
+				if !fromTerminal(sig, std) {
+					_ = syscall.Kill(pid, sig.(syscall.Signal)) // it may have ended by now
+				}
+			}
+		case <-gone:
+			return
+		}
+	}
+}
+
+// fromTerminal reports whether a signal is one that the terminal sends to all
+// that run on it.
+func fromTerminal(sig os.Signal, std stdio) bool {
+	return (sig == os.Interrupt || sig == syscall.SIGQUIT) && isTerminal(std.in)
 }
 
 // forwarded are the signals that are passed on to the command.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	_ "embed" // preload.cjs
 	"encoding/pem"
 	"fmt"
 	"net"
@@ -20,6 +21,9 @@ var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
 // trustStorePassword is Java's customary one; a trust store holds no secret.
 const trustStorePassword = "changeit"
 
+//go:embed preload.cjs
+var preloadScript []byte
+
 // childEnv returns the environment in which a program's calls go through the
 // tap and the tap's certificates are trusted. base is the environment it would
 // have had; private is a directory for files of its own.
@@ -30,6 +34,10 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 	trustStore := filepath.Join(private, "truststore.p12")
 	if err := writeTrustStore(trustStore, bundle); err != nil {
 		return nil, err
+	}
+	preload := filepath.Join(private, "preload.cjs")
+	if err := os.WriteFile(preload, preloadScript, 0o600); err != nil {
+		return nil, fmt.Errorf("write what Node is to load: %w", err)
 	}
 	noProxy := slices.DeleteFunc(strings.Split(getenv(base, "NO_PROXY", "no_proxy"), ","), func(s string) bool { return s == "" })
 	for _, host := range neverProxied {
@@ -44,8 +52,10 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 		"AWS_CA_BUNDLE": bundle, "KS_CA_BUNDLE": bundle,
 		// This one adds to it.
 		"NODE_EXTRA_CA_CERTS": ca,
-		// Node heeds proxy variables from version 24 on, if told to.
+		// Node heeds proxy variables from version 24 on, if told to; before that,
+		// it takes code.
 		"NODE_USE_ENV_PROXY": "1",
+		"NODE_OPTIONS":       strings.TrimSpace(getenv(base, "NODE_OPTIONS") + ` --require="` + preload + `"`),
 		"JAVA_TOOL_OPTIONS":  javaOptions(getenv(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
 	}
 	// The Go SDK v1 also tells of its calls where it heeds no proxy.

@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -141,7 +142,86 @@ func TestExec(t *testing.T) {
 	f("curl", nil, "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey)
 	f("Go", []string{clientVariable + "=1"}, self)
 	f("Python requests", nil, "/usr/bin/python3", "testdata/client.py", good.AccessKey, good.SecretKey)
+	f("Node fetch", nil, "node", "testdata/node.mjs", "fetch", good.AccessKey, good.SecretKey)
+	f("Node https", nil, "node", "testdata/node.mjs", "https", good.AccessKey, good.SecretKey)
+	f("Node, keep-alive agent", []string{"NODE_OPTIONS=--no-warnings"}, "node", "testdata/node.mjs", "agent", good.AccessKey, good.SecretKey)
+	f("node-fetch", nil, "node", nodeFetch(t), "node-fetch", good.AccessKey, good.SecretKey)
+	f("Go SDK v1", nil, buildSDKv1(t), "https://"+apiHost, good.AccessKey, good.SecretKey)
 	f("Java HttpClient", nil, "java", "testdata/Client.java", good.AccessKey, good.SecretKey)
+}
+
+// TestExecPlain runs Node's clients over plain HTTP, which go through the proxy
+// in another way.
+func TestExecPlain(t *testing.T) {
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
+	defer api.Close()
+	for _, how := range []string{"fetch", "https", "agent"} {
+		file := filepath.Join(t.TempDir(), "summary.json")
+		out, err := exec.Command(binary, "exec", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(), "--summary=json", "--summary.file="+file,
+			"--", "node", "testdata/node.mjs", how, good.AccessKey, good.SecretKey, "http").CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "200\n409\n") {
+			t.Errorf("%s: %v\n%s", how, err, out)
+		}
+		var s execSummary
+		if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &s) != nil || s.Calls != 2 || s.Failed != 1 {
+			t.Errorf("%s: %v, summary %s", how, err, text)
+		}
+	}
+	// A server that NO_PROXY leaves out is reached as ever.
+	own := httptest.NewServer(http.NotFoundHandler())
+	defer own.Close()
+	for _, script := range []string{`fetch(process.argv[1]).then((r) => console.log(r.status))`, `require("http").get(process.argv[1], (r) => console.log(r.resume().statusCode))`} {
+		out, err := exec.Command(binary, "exec", "--summary=none", "--", "node", "-e", script, own.URL).CombinedOutput()
+		if err != nil || string(out) != "404\n" {
+			t.Errorf("%s: %v\n%s", script, err, out)
+		}
+	}
+}
+
+// nodeFetch installs the node-fetch that the vendor's Node SDK is built on, and
+// returns a program that finds it.
+func nodeFetch(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"package.json", "package-lock.json", "node.mjs"} {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("npm ci: %v\n%s", err, out)
+	}
+	return filepath.Join(dir, "node.mjs")
+}
+
+// TestExecDaemon runs a command that leaves a program behind: the tap stays
+// until that ends, and passes signals on to it.
+func TestExecDaemon(t *testing.T) {
+	address, caFile := tlsAPI(t)
+	daemon := `(trap 'echo bye; kill $!; exit' TERM; sleep 600 >/dev/null & wait) &
+	(read go < "$0"; curl -sS -o /dev/null -w '%{http_code}\n' "https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25") & exit 7`
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, nil, binary, "exec", "--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address, "--", "sh", "-c", daemon, pipe)
+	p.wait("sh ended and left 2 running")
+	if err := os.WriteFile(pipe, []byte("go\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.wait("403\n") // the API wants a signature: the tap is still there
+	if code := p.stop(syscall.SIGTERM); code != 7 {
+		t.Errorf("exit code %d, want that of the command", code)
+	}
+	if text := p.text(); !strings.Contains(text, "bye") || !strings.Contains(text, "MissingAuthenticationToken") {
+		t.Errorf("printed:\n%s", text)
+	}
 }
 
 func TestExecExitCodes(t *testing.T) {
@@ -155,4 +235,5 @@ func TestExecExitCodes(t *testing.T) {
 	f(0, "true")
 	f(3, "sh", "-c", "exit 3")
 	f(128+15, "sh", "-c", "kill -TERM $$")
+	f(5, "sh", "-c", "(exit 4) & wait; exit 5")
 }
