@@ -17,6 +17,7 @@ type handler struct {
 	p     *Proxy
 	rules *rules // of the running exchange
 	dest  destination
+	sink  Sink // of the running exchange
 	begun bool
 	why   answer // to a request that was turned away
 
@@ -94,7 +95,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.begun, h.why = destination{}, false, answer{}
+	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, answer{}
 	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
 	h.obs = classify.Observation{Client: h.obs.Client}
 }
@@ -203,7 +204,8 @@ func (h *handler) begin(x *relay.Exchange) {
 	defer h.guard()
 	h.begun = true
 	h.read(x)
-	h.p.sink.Begin(&h.call)
+	h.chooseSink()
+	h.sink.Begin(&h.call)
 }
 
 // read reads call and secrets from the request.
@@ -250,7 +252,20 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	o.Traceparent = q.Get("traceparent")
 	o.Tracestate = q.Get("tracestate")
 	o.RequestBytes, o.ResponseBytes = x.RequestBytes(), x.ResponseBytes
-	h.p.sink.Observe(o)
+	if h.sink == nil { // it was refused before it began
+		h.chooseSink()
+	}
+	h.sink.Observe(o)
+}
+
+// chooseSink decides who is told of the running exchange.
+func (h *handler) chooseSink() {
+	h.sink = h.p.sink
+	if h.p.sinkFor != nil {
+		if other := h.p.sinkFor(h.obs.Client); other != nil {
+			h.sink = other
+		}
+	}
 }
 
 // judge sets the verdict.

@@ -34,8 +34,11 @@ const (
 type Config struct {
 	Classifier *classify.Classifier
 	Sink       Sink
-	Policy     Policy
-	Timeouts   Timeouts
+	// SinkFor, if not nil, may name another sink for the calls of one client; a
+	// nil one is Sink. It is asked when a call begins, and must not block.
+	SinkFor  func(client netip.AddrPort) Sink
+	Policy   Policy
+	Timeouts Timeouts
 	// InspectBytes is how much of a body is looked at, of tapped hosts only.
 	// Buffers are as large as it is.
 	InspectBytes int
@@ -61,6 +64,7 @@ type Config struct {
 // under the real host name. It is safe for concurrent use.
 type Proxy struct {
 	sink       Sink
+	sinkFor    func(client netip.AddrPort) Sink
 	key        []byte
 	timeouts   Timeouts
 	server     *relay.Server
@@ -124,7 +128,7 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.OnHandshakeError = func(HandshakeError) {}
 	}
 	p := &Proxy{
-		sink: cfg.Sink, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
+		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
 	}
 	if p.key == nil {

@@ -6,7 +6,12 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
 // maxAdminAnswer is the largest answer that is read of a running tap: the
@@ -29,6 +34,19 @@ func askAdmin(ctx context.Context, base, path string) (status int, body []byte, 
 	defer res.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAdminAnswer))
 	return res.StatusCode, body, err
+}
+
+// adminFlag adds the flag by which a verb finds the running tap.
+func adminFlag(c *kingpin.CmdClause, url *string) {
+	c.Flag("url", "The tap's admin listener. Default: by KSYUN_TAP_WEB_LISTEN_ADDRESS, else http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+}
+
+// adminURL is what the flag says, or else the environment.
+func adminURL(url string) string {
+	if url != "" {
+		return url
+	}
+	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
 }
 
 // errorPath is where the admin listener tells of one failed call.

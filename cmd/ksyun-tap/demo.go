@@ -226,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	admin := localURL(t.webListeners[0].Addr().String())
+	admin := localURL(t.webListeners[0].Addr().String(), "")
 	proxy := t.proxyListeners[0].Addr().String()
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {

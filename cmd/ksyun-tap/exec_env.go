@@ -115,6 +115,15 @@ func writeTrustStore(name, bundle string) error {
 	if err != nil {
 		return fmt.Errorf("read what programs are to trust: %w", err)
 	}
+	store, err := encodeTrustStore(data)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(name, store, 0o600)
+}
+
+// encodeTrustStore turns PEM certificates into a trust store.
+func encodeTrustStore(data []byte) ([]byte, error) {
 	var certificates []*x509.Certificate
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		// Java, too, passes over what it cannot read among the roots.
@@ -124,7 +133,7 @@ func writeTrustStore(name, bundle string) error {
 	}
 	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
 	if err != nil {
-		return fmt.Errorf("make a trust store for Java: %w", err)
+		return nil, fmt.Errorf("make a trust store for Java: %w", err)
 	}
-	return os.WriteFile(name, store, 0o600)
+	return store, nil
 }

@@ -149,6 +149,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["lookup"] = newLookup(app).run
 	c.verbs["ready"] = newReady(app).run
 	c.verbs["check-path"] = newCheckPath(app).run
+	newCA(app, c.verbs)
 	c.verbs["init-redirect"] = newInitRedirect(app).run
 
 	app.Command("version", "Print version and build information.")

@@ -215,7 +215,7 @@ func TestLocalURL(t *testing.T) {
 		"": "http://127.0.0.1:18180", ":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9",
 		"[::]:9": "http://[::1]:9", "10.0.0.1:9": "http://10.0.0.1:9", "127.0.0.1:9\n127.0.0.1:10": "http://127.0.0.1:9",
 	} {
-		if got := localURL(address); got != want {
+		if got := localURL(address, "127.0.0.1:18180"); got != want {
 			t.Errorf("%q: got %s, want %s", address, got, want)
 		}
 	}

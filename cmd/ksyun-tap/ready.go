@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-
-	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
 // readyVerb asks a running tap whether it is ready, for images without curl.
@@ -23,19 +20,15 @@ type readyVerb struct {
 func newReady(app *kingpin.Application) *readyVerb {
 	v := &readyVerb{}
 	c := app.Command("ready", "Exit with 0 if the tap that runs here is ready, with 1 if not.")
-	c.Flag("url", "Address of the running tap's admin listener. Default: by KSYUN_TAP_WEB_LISTEN_ADDRESS, else http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(&v.url)
+	adminFlag(c, &v.url)
 	c.Flag("timeout", "How long to wait for its answer.").Default("2s").DurationVar(&v.timeout)
 	return v
 }
 
 func (v *readyVerb) run(ctx context.Context, std stdio) error {
-	base := v.url
-	if base == "" {
-		base = localURL(os.Getenv(config.EnvPrefix + "WEB_LISTEN_ADDRESS"))
-	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	status, text, err := askAdmin(ctx, base, "/-/ready")
+	status, text, err := askAdmin(ctx, adminURL(v.url), "/-/ready")
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
@@ -46,12 +39,13 @@ func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	return err
 }
 
-// localURL is the URL by which this host reaches a listen address.
-func localURL(address string) string {
-	address, _, _ = strings.Cut(address, "\n") // of several, the first
+// localURL is the URL by which this host reaches a listen address, the first of several,
+// and fallback's where there is none.
+func localURL(address, fallback string) string {
+	address, _, _ = strings.Cut(address, "\n")
 	switch {
 	case address == "":
-		address = config.DefaultWebListen
+		address = fallback
 	case strings.HasPrefix(address, ":"):
 		address = "127.0.0.1" + address
 	case strings.HasPrefix(address, "0.0.0.0:"):

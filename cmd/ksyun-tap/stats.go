@@ -6,6 +6,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
 
 // metricsOptions lets the metrics ask the ways in that s turns on.
@@ -13,6 +14,12 @@ func (t *tap) metricsOptions(s *config.Settings) metrics.Options {
 	o := metrics.Options{Proxy: t.proxyStats}
 	if s.CSMListen != "" {
 		o.CSM = t.csmStats
+	}
+	if s.CheckInterval > 0 {
+		o.Path = t.pathStats
+		for _, stage := range pathcheck.Stages() {
+			o.PathStages = append(o.PathStages, string(stage))
+		}
 	}
 	if len(s.Resign.Listen) > 0 {
 		o.Resign = t.resignStats

@@ -30,6 +30,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
 
 // flushTimeout is how long spans and logs get to be flushed at the end.
@@ -49,9 +50,10 @@ type tap struct {
 	proxy    *collector.Proxy
 	web      *web.Server
 	journal  *journal.Journal
-	ca       *ca.CA      // nil without interception
-	csm      *csm.Intake // nil without intake
-	own      *ownAddress // nil without one
+	ca       *ca.CA           // nil without interception
+	csm      *csm.Intake      // nil without intake
+	own      *ownAddress      // nil without one
+	path     *pathcheck.Timer // nil without checks of the path
 	ready    atomic.Bool
 
 	proxyListeners, tlsListeners, redirectListeners, ownListeners, webListeners []net.Listener
@@ -138,6 +140,10 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	if _, err := rand.Read(cfg.CredentialKey); err != nil {
 		return fmt.Errorf("make a key for the hash of access keys: %w", err)
+	}
+	if s.CheckInterval > 0 {
+		t.path = t.newPathTimer(s)
+		cfg.SinkFor = t.sinkFor
 	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
@@ -286,6 +292,9 @@ func (t *tap) serve(ctx context.Context) error {
 	}
 	if t.ca != nil {
 		group.Go(func() error { t.ca.Maintain(failed); return nil })
+	}
+	if t.path != nil {
+		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
 	group.Go(t.web.Serve)
 	t.ready.Store(true)

@@ -1,7 +1,9 @@
 package ca
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -360,17 +362,38 @@ func (c *CA) Authorities() []Authority {
 	current := v.current(&c.permitted, c.now(), c.overlap)
 	all := make([]Authority, len(v.all))
 	for i, a := range v.all {
-		all[i] = Authority{
-			Name:        a.root.Subject.CommonName,
-			Fingerprint: fingerprint(a.root.Raw),
-			Permitted:   slices.Clone(a.cert.PermittedDNSDomains),
-			NotBefore:   a.cert.NotBefore,
-			NotAfter:    a.cert.NotAfter,
-			Published:   a.published,
-			Signing:     a == current,
-		}
+		all[i] = describe(a.root)
+		all[i].Published, all[i].Signing = a.published, a == current
 	}
 	return all
+}
+
+// ReadRoots reads what ca.pem holds: the authorities as programs see them.
+func ReadRoots(data []byte) ([]Authority, error) {
+	var all []Authority
+	for len(bytes.TrimSpace(data)) > 0 {
+		block, rest := nextBlock(data)
+		if block == nil || block.Type != blockCert {
+			return nil, errors.New("no certificate where one should be: have the tap publish it anew")
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, errors.New("a certificate cannot be read: have the tap publish it anew")
+		}
+		all = append(all, describe(cert))
+		data = rest
+	}
+	return all, nil
+}
+
+func describe(root *x509.Certificate) Authority {
+	return Authority{
+		Name:        root.Subject.CommonName,
+		Fingerprint: fingerprint(root.Raw),
+		Permitted:   slices.Clone(root.PermittedDNSDomains),
+		NotBefore:   root.NotBefore,
+		NotAfter:    root.NotAfter,
+	}
 }
 
 // Stats is a snapshot of a CA's counters.

@@ -186,6 +186,24 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"When the credentials to sign with last changed or were read first, in seconds since the epoch.",
 	}
 
+	famPathSuccess = Family{
+		"ksyun_tap_path_check_success", gauge, nil,
+		"Whether the last check of the way to the API found it in order; with --check-path.interval only, as all of ksyun_tap_path_check_*.",
+	}
+	famPathFailed = Family{
+		"ksyun_tap_path_check_failed", gauge,
+		[]string{"stage"},
+		"1 for the part of the way at which the last check failed, 0 for the others.",
+	}
+	famPathTime = Family{
+		"ksyun_tap_path_check_last_success_timestamp_seconds", gauge, nil,
+		"When the way to the API was last found in order, in seconds since the epoch.",
+	}
+	famPathDuration = Family{
+		"ksyun_tap_path_check_duration_seconds", gauge, nil,
+		"How long the last check took.",
+	}
+
 	famQueueLength = Family{
 		"ksyun_tap_queue_length", gauge, nil,
 		"Observations that wait for journal, logs and traces.",
@@ -228,6 +246,7 @@ func Describe() []Family {
 		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,
 		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
 		famResignRefused, famResignReloadOK, famResignReloadTime,
+		famPathSuccess, famPathFailed, famPathTime, famPathDuration,
 		famQueueLength, famQueueCapacity,
 		famJournalEntries, famJournalCapacity, famJournalEvicted,
 	}

@@ -76,10 +76,12 @@ type Options struct {
 	// families that need it. It is called from several goroutines.
 	Proxy func() ProxyStats
 	// CSM does so for the intake of SDK telemetry, Resign for the tap's own
-	// address, and CANotAfter for the end
+	// address, Path for the checks of the way to the API, and CANotAfter for the end
 	// of the CA for interception; nil leaves out their families.
 	CSM        func() CSMStats
 	Resign     func() ResignStats
+	Path       func() PathStats
+	PathStages []string // at which a check can fail
 	CANotAfter func() time.Time
 	// HandshakeReasons are why programs may not go on behind a TLS handshake
 	// with the tap: the only values HandshakeFailed knows.
@@ -124,7 +126,7 @@ type Metrics struct {
 func New(opts Options) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		state:       &state{proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, expiry: opts.CANotAfter},
+		state:       &state{proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, path: opts.Path, stages: opts.PathStages, expiry: opts.CANotAfter},
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),

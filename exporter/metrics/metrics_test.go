@@ -49,7 +49,9 @@ func full() *metrics.Metrics {
 		return metrics.CSMStats{Datagrams: 20, Attempts: 15, Announced: 16, Duplicates: 4, Rejected: 1}
 	}, Resign: func() metrics.ResignStats {
 		return metrics.ResignStats{NotAllowed: 3, NotSecured: 2, CredentialsOK: true, Credentials: attempt.Start}
-	}, CANotAfter: func() time.Time { return attempt.Start.Add(time.Hour) }, HandshakeReasons: []string{"untrusted_ca", "other"}})
+	}, Path: func() metrics.PathStats {
+		return metrics.PathStats{Done: true, Failed: "dns", LastSuccess: attempt.Start, Duration: 1500 * time.Millisecond}
+	}, PathStages: []string{"proxy", "dns"}, CANotAfter: func() time.Time { return attempt.Start.Add(time.Hour) }, HandshakeReasons: []string{"untrusted_ca", "other"}})
 	m.HandshakeFailed("untrusted_ca")
 	m.HandshakeFailed("a reason it does not know")
 	m.Watch(metrics.Sources{

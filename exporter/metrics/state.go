@@ -48,6 +48,14 @@ type ResignStats struct {
 	Credentials   time.Time // when they last changed
 }
 
+// PathStats is how the last check of the way to the API ended.
+type PathStats struct {
+	Done        bool   // there was one
+	Failed      string // the stage; "" is success
+	LastSuccess time.Time
+	Duration    time.Duration
+}
+
 // QueueStats is the state of the queue before the sinks other than the metrics.
 type QueueStats struct {
 	Length   int
@@ -73,6 +81,8 @@ type state struct {
 	proxy   func() ProxyStats
 	csm     func() CSMStats
 	resign  func() ResignStats
+	path    func() PathStats
+	stages  []string
 	expiry  func() time.Time
 	sources atomic.Pointer[Sources]
 }
@@ -106,6 +116,10 @@ var (
 	descResignRefused   = famResignRefused.desc()
 	descResignOK        = famResignReloadOK.desc()
 	descResignTime      = famResignReloadTime.desc()
+	descPathSuccess     = famPathSuccess.desc()
+	descPathFailed      = famPathFailed.desc()
+	descPathTime        = famPathTime.desc()
+	descPathDuration    = famPathDuration.desc()
 	descQueueLength     = famQueueLength.desc()
 	descQueueCapacity   = famQueueCapacity.desc()
 	descJournalEntries  = famJournalEntries.desc()
@@ -122,6 +136,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
 		descResignRefused, descResignOK, descResignTime,
+		descPathSuccess, descPathFailed, descPathTime, descPathDuration,
 		descQueueLength, descQueueCapacity,
 		descJournalEntries, descJournalCapacity, descJournalEvicted,
 	} {
@@ -163,12 +178,11 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		r := s.resign()
 		sendCount(ch, descResignRefused, r.NotAllowed, "address")
 		sendCount(ch, descResignRefused, r.NotSecured, "tls")
-		ok := 0
-		if r.CredentialsOK {
-			ok = 1
-		}
-		sendGauge(ch, descResignOK, ok)
+		sendGauge(ch, descResignOK, asNumber(r.CredentialsOK))
 		sendGauge(ch, descResignTime, r.Credentials.Unix())
+	}
+	if s.path != nil {
+		s.collectPath(ch)
 	}
 	if s.expiry != nil {
 		sendGauge(ch, descCANotAfter, s.expiry().Unix())
@@ -188,6 +202,30 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendGauge(ch, descJournalCapacity, j.Capacity)
 		sendCount(ch, descJournalEvicted, j.Evicted)
 	}
+}
+
+// collectPath sends how the last check of the path ended, if there was one.
+func (s *state) collectPath(ch chan<- prometheus.Metric) {
+	p := s.path()
+	if !p.Done {
+		return
+	}
+	sendGauge(ch, descPathSuccess, asNumber(p.Failed == ""))
+	for _, stage := range s.stages {
+		ch <- prometheus.MustNewConstMetric(descPathFailed, prometheus.GaugeValue, float64(asNumber(p.Failed == stage)), stage)
+	}
+	if !p.LastSuccess.IsZero() {
+		sendGauge(ch, descPathTime, p.LastSuccess.Unix())
+	}
+	ch <- prometheus.MustNewConstMetric(descPathDuration, prometheus.GaugeValue, p.Duration.Seconds())
+}
+
+// asNumber is how metrics tell whether.
+func asNumber(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // number is a count of any size.

@@ -61,6 +61,9 @@ type Settings struct {
 
 	TracesSuccessRatio float64
 	JournalSize        int
+
+	CheckInterval time.Duration // 0 is never
+	CheckTarget   *url.URL
 }
 
 // Resign is what is set of the tap's own address, where calls are signed anew.
@@ -81,6 +84,7 @@ const (
 	DefaultProxyListen = "127.0.0.1:18181"
 	DefaultWebListen   = "127.0.0.1:18180"
 	DefaultTapHost     = "*.api.ksyun.com"
+	DefaultCheckTarget = "http://monitor.api.ksyun.com"
 	// EnvPrefix is put before the name of every setting in the environment.
 	EnvPrefix = "KSYUN_TAP_"
 )
@@ -149,7 +153,7 @@ var table = []setting{
 	{
 		name: "tap.host", fallback: []string{DefaultTapHost}, reloads: true,
 		help: "Host whose calls are observed: a name, or *.name for everything below it. Repeatable.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(list(&s.TapHosts, collector.ParseHostPattern)) },
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(HostPatterns(&s.TapHosts)) },
 	},
 	{
 		name: "tap.other-hosts", fallback: []string{"refuse"}, reloads: true,
@@ -298,6 +302,18 @@ var table = []setting{
 		name: "traces.success-ratio", fallback: []string{"0.01"}, reloads: true,
 		help: "Share of successful calls whose spans are exported, 0 to 1. Failures always are. The exporter is set by OTEL_*.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(ratio(&s.TracesSuccessRatio)) },
+	},
+	{
+		name: "check-path.interval", fallback: []string{"0s"},
+		help: "How often one unsigned call is sent through the tap to see whether the way to the API is in order (ksyun_tap_path_check_*); it is counted nowhere else. 0s is never.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(notNegative(&s.CheckInterval)) },
+	},
+	{
+		name: "check-path.target", fallback: []string{DefaultCheckTarget},
+		help: "The API, with the scheme that programs use, for that call.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("URL").SetValue(scalar[*url.URL]{&s.CheckTarget, parseOrigin})
+		},
 	},
 	{
 		name: "journal.size", fallback: []string{"1000"},

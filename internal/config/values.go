@@ -12,6 +12,8 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/alecthomas/units"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
 // scalar is a flag value with a parser of its own.
@@ -56,6 +58,11 @@ func (v *multi[T]) String() string { return fmt.Sprint(*v.target) }
 
 // IsCumulative tells kingpin that the flag may be repeated.
 func (v *multi[T]) IsCumulative() bool { return true }
+
+// HostPatterns is a flag value for patterns of hosts.
+func HostPatterns(target *[]collector.HostPattern) kingpin.Value {
+	return list(target, collector.ParseHostPattern)
+}
 
 // addresses are listen addresses.
 func addresses(target *[]string) kingpin.Value { return list(target, parseAddress) }
@@ -112,6 +119,16 @@ func positive(target *time.Duration) kingpin.Value {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
 			return 0, fmt.Errorf("%q is no duration: write a number and a unit, such as 10s or 1m30s", text)
+		}
+		return d, nil
+	}}
+}
+
+func notNegative(target *time.Duration) kingpin.Value {
+	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return 0, fmt.Errorf("%q is no duration: write a number and a unit, such as 1m, or 0s", text)
 		}
 		return d, nil
 	}}

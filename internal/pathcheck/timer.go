@@ -1,0 +1,150 @@
+package pathcheck
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// Timer checks again and again. It is also the sink of its own calls, so that
+// they are seen by nobody else: they are no calls of the user's.
+type Timer struct {
+	// Check is what is run, without Connected, Observed and Passed.
+	Check    Check
+	Interval time.Duration
+	// Timeout is how long one check may take.
+	Timeout time.Duration
+	// Changed is told when a check ends otherwise than the last one: err is an
+	// *Error, nil for success.
+	Changed func(err error)
+
+	mu     sync.Mutex
+	near   netip.AddrPort // of the running check's connection
+	seen   chan classify.Verdict
+	status Status
+}
+
+// Status is how the last check ended.
+type Status struct {
+	Done        bool // there was one
+	Failed      Stage
+	LastSuccess time.Time // zero before the first
+	Duration    time.Duration
+}
+
+// Status returns how the last check ended.
+func (t *Timer) Status() Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.status
+}
+
+// Owns reports whether client is the running check's connection.
+func (t *Timer) Owns(client netip.AddrPort) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.near.IsValid() && t.near == client
+}
+
+// Begin implements collector.Sink.
+func (t *Timer) Begin(*classify.Call) {}
+
+// Observe implements collector.Sink.
+func (t *Timer) Observe(o *classify.Observation) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	select {
+	case t.seen <- o.Verdict:
+	default:
+	}
+}
+
+// Run checks at once and then at every interval until ctx is done.
+func (t *Timer) Run(ctx context.Context) {
+	tick := time.NewTicker(t.Interval)
+	defer tick.Stop()
+	for {
+		t.once(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *Timer) once(ctx context.Context) {
+	checkCtx, cancel := context.WithTimeout(ctx, t.Timeout)
+	defer cancel()
+	seen := make(chan classify.Verdict, 1)
+	t.mu.Lock()
+	t.seen = seen
+	t.mu.Unlock()
+
+	c := t.Check
+	c.Connected = func(near net.Addr) {
+		if tcp, ok := near.(*net.TCPAddr); ok {
+			ap := tcp.AddrPort()
+			t.mu.Lock()
+			t.near = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+			t.mu.Unlock()
+		}
+	}
+	c.Observed = func(ctx context.Context, id string) error {
+		select {
+		case v := <-seen:
+			if v.RequestID.String() != id || v.Category != classify.CategoryAuth {
+				return fmt.Errorf("it was read as %s %s with request ID %s, not %s", v.Category, v.Code, v.RequestID.String(), id)
+			}
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	start := time.Now()
+	_, err := c.Run(checkCtx)
+	t.disown(seen, err != nil)
+	if ctx.Err() != nil {
+		return // the tap is stopping
+	}
+	t.note(err, start)
+}
+
+// disown lets go of the check's connection. What is told of a failed one comes
+// a moment after its answer.
+func (t *Timer) disown(seen <-chan classify.Verdict, wait bool) {
+	if wait {
+		select {
+		case <-seen:
+		case <-time.After(time.Second):
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.near = netip.AddrPort{}
+}
+
+// note keeps how a check ended, and tells if that is news.
+func (t *Timer) note(err error, start time.Time) {
+	now := Status{Done: true, Duration: time.Since(start)}
+	if failed := (*Error)(nil); errors.As(err, &failed) {
+		now.Failed = failed.Stage
+	}
+	t.mu.Lock()
+	old := t.status
+	now.LastSuccess = old.LastSuccess
+	if err == nil {
+		now.LastSuccess = start
+	}
+	t.status = now
+	t.mu.Unlock()
+	if now.Failed != old.Failed || !old.Done {
+		t.Changed(err)
+	}
+}
