@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -78,8 +79,11 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 		outputs[path] = []byte(text)
 	}
 	for _, args := range [][]string{
-		append([]string{"check-config"}, flags...), {"ca", "show", "--dir=" + caDir}, {"ca", "export", "--dir=" + caDir, "--bundle"},
-		{"ca", "export", "--dir=" + caDir, "--format=pkcs12"}, {"ca", "create", "--dir=" + caDir},
+		append([]string{"check-config"}, flags...),
+		{"ca", "show", "--dir=" + caDir},
+		{"ca", "export", "--dir=" + caDir, "--bundle"},
+		{"ca", "export", "--dir=" + caDir, "--format=pkcs12"},
+		{"ca", "create", "--dir=" + caDir},
 	} {
 		out, err := exec.Command(binary, args...).CombinedOutput()
 		if err != nil {
@@ -120,7 +124,7 @@ func spellings(t *testing.T, file string) map[string][]byte {
 		all["hex"] = []byte(hex.EncodeToString(scalar))
 		all["base64"] = []byte(base64.RawStdEncoding.EncodeToString(scalar)[:40])
 		all["base64 for URLs"] = []byte(base64.RawURLEncoding.EncodeToString(scalar)[:40])
-		all["decimal"] = []byte(key.D.String())
+		all["decimal"] = []byte(new(big.Int).SetBytes(scalar).String())
 		for i, line := range strings.Split(strings.TrimSpace(string(pem.EncodeToMemory(block))), "\n")[1:] {
 			if len(line) > 40 {
 				all["line "+string(rune('1'+i))+" of the PEM block"] = []byte(line)
