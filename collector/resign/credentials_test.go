@@ -119,18 +119,21 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var told []string
+		told := make(chan string, 16)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go s.Watch(ctx, func(err error) { told = append(told, strconv.FormatBool(err != nil)) })
+		go s.Watch(ctx, func(err error) { told <- strconv.FormatBool(err != nil) })
 		check := func(when, key string, ok bool, news string) {
 			t.Helper()
 			<-time.After(11 * time.Second)
 			synctest.Wait()
-			if got, _ := s.Status(); got != ok || s.Credentials().AccessKey != key || strings.Join(told, " ") != news {
-				t.Errorf("%s: key %s, in order %v, told %q", when, s.Credentials().AccessKey, got, told)
+			var heard []string
+			for len(told) > 0 {
+				heard = append(heard, <-told)
 			}
-			told = nil
+			if got, _ := s.Status(); got != ok || s.Credentials().AccessKey != key || strings.Join(heard, " ") != news {
+				t.Errorf("%s: key %s, in order %v, told %q", when, s.Credentials().AccessKey, got, heard)
+			}
 		}
 		check("at first", "one", true, "")
 		put(t, path, "access_key: two\nsecret_key: S", 0o600)

@@ -21,8 +21,8 @@ var ( //nolint:goconst // a table: label names are best read in place
 	}
 	famErrors = Family{
 		"ksyun_api_errors_total", counter,
-		[]string{"service", "action", "version", "region", "code", "type", "status", "category"},
-		"Failed attempts at API calls, by the vendor's error code and by cause.",
+		[]string{"service", "action", "version", "region", "code", "type", "status", "category", "blame"},
+		"Failed attempts at API calls, by the vendor's error code, by cause and by whose doing it was.",
 	}
 	famDuration = Family{
 		"ksyun_api_request_duration_seconds", histogram,

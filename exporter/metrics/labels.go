@@ -91,6 +91,12 @@ var outcomes = []classify.Outcome{
 	classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy,
 }
 
+// blames lists whose doing a failure can be.
+var blames = []classify.Blame{
+	classify.BlameClient, classify.BlameCredential, classify.BlameQuota,
+	classify.BlameProvider, classify.BlameNetwork, classify.BlameTap,
+}
+
 // types lists every error type.
 var types = []classify.Type{classify.TypeSender, classify.TypeReceiver, classify.TypeUnknown}
 

@@ -341,7 +341,7 @@ func TestLabels(t *testing.T) {
 			m := metrics.New(metrics.Options{})
 			tt.verdict.Outcome = classify.OutcomeError
 			o := &classify.Observation{Verdict: tt.verdict}
-			maps.Copy(tt.want, map[string]string{"service": "unknown", "action": "unknown", "version": "unknown", "region": "unknown"})
+			maps.Copy(tt.want, map[string]string{"blame": "unknown", "service": "unknown", "action": "unknown", "version": "unknown", "region": "unknown"})
 			for n := 1; n <= 2; n++ { // the second time by the table
 				m.Observe(o)
 				if v, _ := value(t, m, "ksyun_api_errors_total", tt.want); v != float64(n) {

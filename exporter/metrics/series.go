@@ -42,6 +42,7 @@ type kind struct {
 	outcome  classify.Outcome
 	typ      classify.Type
 	category classify.Category
+	blame    classify.Blame
 }
 
 // kindOf returns the kind of the attempt o.
@@ -51,7 +52,7 @@ func kindOf(o *classify.Observation) kind {
 		status: o.Verdict.Status, outcome: o.Verdict.Outcome,
 	}
 	if k.outcome.Failed() {
-		k.code, k.typ, k.category = o.Verdict.Code, o.Verdict.Type, o.Verdict.Category
+		k.code, k.typ, k.category, k.blame = o.Verdict.Code, o.Verdict.Type, o.Verdict.Category, o.Verdict.Blame
 	}
 	return k
 }
@@ -154,7 +155,7 @@ func same[K any](k K) K { return k }
 // The labels of the vectors that multiply, in the order of their families.
 type (
 	requestLabels  struct{ service, action, version, region, outcome, status string }
-	errorLabels    struct{ service, action, version, region, code, typ, status, category string }
+	errorLabels    struct{ service, action, version, region, code, typ, status, category, blame string }
 	durationLabels struct{ service, action, outcome string }
 	partialLabels  struct{ service, action string }
 	lastLabels     struct{ service, category string }
@@ -184,17 +185,17 @@ func newErrorLadder(v *prometheus.CounterVec) *ladder[errorLabels, prometheus.Co
 		rungs: []rung[errorLabels]{
 			{same[errorLabels], maxErrorSeries},
 			{func(k errorLabels) errorLabels {
-				return errorLabels{labelOther, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category}
+				return errorLabels{labelOther, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category, k.blame}
 			}, maxErrorCodeSeries},
 			{func(k errorLabels) errorLabels {
 				return errorLabels{
 					labelOther, labelOther, labelOther, labelOther,
-					labelOther, string(classify.TypeUnknown), labelOther, k.category,
+					labelOther, string(classify.TypeUnknown), labelOther, k.category, k.blame,
 				}
-			}, len(classify.Categories())},
+			}, maxErrorFolds()},
 		},
 		make: func(k errorLabels) prometheus.Counter {
-			return v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category)
+			return v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category, k.blame)
 		},
 	}
 }
@@ -241,6 +242,10 @@ func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.G
 // stand-ins.
 const maxServiceValues = MaxServices + 2
 
+// maxErrorFolds is the most that is left of the labels of errors where they are
+// folded furthest.
+func maxErrorFolds() int { return len(classify.Categories()) * (len(blames) + 1) }
+
 // maxLastErrorSeries is the product of the labels of lastLabels.
 func maxLastErrorSeries() int { return maxServiceValues * len(classify.Categories()) }
 
@@ -250,7 +255,7 @@ func maxLastErrorSeries() int { return maxServiceValues * len(classify.Categorie
 func MaxSeries() int {
 	ends := len(outcomes) + 1
 	return maxRequestSeries + ends +
-		maxErrorSeries + maxErrorCodeSeries + len(classify.Categories()) +
+		maxErrorSeries + maxErrorCodeSeries + maxErrorFolds() +
 		durationBucketLines*(maxDurationSeries+ends) +
 		maxServiceValues + // in flight
 		maxPartialSeries + 1 +
@@ -305,7 +310,7 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 		}
 		category := oneOf(k.category, m.categories)
 		s.errors, ok = m.errors.get(errorLabels{
-			service, action, version, region, code, oneOf(k.typ, types), status, category,
+			service, action, version, region, code, oneOf(k.typ, types), status, category, oneOf(k.blame, blames),
 		})
 		allOwn = allOwn && ok
 		if k.outcome == classify.OutcomePartial {
