@@ -61,12 +61,13 @@ fmt: $(LINT) ## Format the code.
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: ## Regenerate docs/reference from the code.
+generate: ## Regenerate reference and rules from the code.
 	$(GO) run ./internal/gendocs docs/reference
+	$(GO) run ./internal/genrules .
 
 .PHONY: verify-generate
-verify-generate: generate ## Check that docs/reference is what the code says.
-	git diff --exit-code docs/reference
+verify-generate: generate ## Check that reference and rules are what the code says.
+	git diff --exit-code docs deploy
 
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy.

@@ -24,6 +24,8 @@ type Filter struct {
 	RequestID string
 	Code      string // as it came on the wire, or as the catalogue spells it
 	Category  string
+	Outcome   string
+	Blame     string
 	Action    string
 	Since     time.Time // records of attempts that ended at that time or later
 	Limit     int       // the newest so many; 0 for all
@@ -145,6 +147,8 @@ func (j *Journal) all() []*record.Record {
 func (f *Filter) wants(r *record.Record) bool {
 	return (matches(f.Code, r.ErrorCode) || matches(f.Code, r.CatalogCode)) &&
 		matches(f.Category, string(r.Category)) &&
+		matches(f.Outcome, string(r.Outcome)) &&
+		matches(f.Blame, string(r.Blame)) &&
 		matches(f.Action, r.Action) &&
 		(f.Since.IsZero() || !r.Time.Before(f.Since))
 }

@@ -69,7 +69,7 @@ func TestSelect(t *testing.T) {
 		{ErrorCode: "Evicted"},
 		{ErrorCode: "throttled", CatalogCode: "Throttling", Category: "throttled", Action: "ListMetrics"},
 		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "GetMetricStatistics"},
-		{Category: "server", Action: "ListMetrics"},
+		{Category: "server", Action: "ListMetrics", Outcome: "masked", Blame: "provider"},
 		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics"},
 	} {
 		r.Message = strconv.Itoa(i)
@@ -88,6 +88,8 @@ func TestSelect(t *testing.T) {
 		{"code of the wire", journal.Filter{Code: "throttled"}, []string{"1"}},
 		{"code of the catalogue", journal.Filter{Code: "Throttling"}, []string{"1"}},
 		{"category", journal.Filter{Category: "server"}, []string{"3"}},
+		{"outcome", journal.Filter{Outcome: "masked"}, []string{"3"}},
+		{"blame", journal.Filter{Blame: "provider"}, []string{"3"}},
 		{"action", journal.Filter{Action: "ListMetrics"}, []string{"4", "3", "1"}},
 		{"action, limit applies to what matches", journal.Filter{Action: "ListMetrics", Limit: 2}, []string{"4", "3"}},
 		{"since includes its moment", journal.Filter{Since: start.Add(3 * time.Second)}, []string{"4", "3"}},

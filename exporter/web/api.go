@@ -120,6 +120,10 @@ func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 			f.Code = v
 		case "category":
 			f.Category = v
+		case "outcome":
+			f.Outcome = v
+		case "blame":
+			f.Blame = v
 		case "action":
 			f.Action = v
 		case "since":

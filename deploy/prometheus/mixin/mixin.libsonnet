@@ -1,0 +1,1 @@
+(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet')

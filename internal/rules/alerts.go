@@ -1,0 +1,162 @@
+package rules
+
+// recent is the increase of a counter over a window, also where its series
+// began within it: the first event of a kind would else be lost.
+func recent(by, metric, window string) string {
+	return "sum by (" + by + ") ((increase(" + metric + "[" + window + "]) > 0) or (" + metric + " unless " + metric + " offset " + window + ")) > 0"
+}
+
+const where = "{{ $labels.namespace }}/{{ $labels.job }}"
+
+// apiAlerts returns the alerts on the API's answers.
+func apiAlerts() []Rule {
+	return []Rule{
+		{
+			Alert: "KsyunApiOutage",
+			Expr: `service:ksyun_api_errors_provider:ratio_rate5m > %(outageRatio)s
+and
+service:ksyun_api_requests:rate5m > %(minRate)s`,
+			For: "5m", Labels: map[string]string{"severity": "critical", "blame": "provider"},
+			Summary:     "Most calls fail by the API's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") have failed for 5 minutes by the provider's or the network's fault.",
+		},
+		{
+			Alert: "KsyunApiRegionFailing",
+			Expr: `region:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s
+and
+region:ksyun_api_requests:rate5m > %(minRate)s`,
+			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Summary:     "Calls to one region fail by the API's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} (" + where + ") have failed for 10 minutes by the provider's or the network's fault.",
+		},
+		{
+			Alert: "KsyunApiActionFailing",
+			Expr: `action:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s
+and
+action:ksyun_api_requests:rate5m > %(minRate)s`,
+			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Summary:     "Calls of one action fail by the API's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") have failed for 10 minutes by the provider's or the network's fault.",
+		},
+		{
+			Alert: "KsyunApiAuthFailing",
+			Expr: `category:ksyun_api_errors:rate5m{category="auth"} > %(authRate)s
+and
+category:ksyun_api_errors:rate5m{category="auth"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="auth"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="auth"})`,
+			For: "2m", Labels: map[string]string{"severity": "critical", "blame": "credential"},
+			Summary:     "Many calls are refused for their credentials or signatures.",
+			Description: "{{ $value | humanize }} calls a second to {{ $labels.service }} (" + where + ") fail authentication, far above the hour before.",
+		},
+		{
+			Alert: "KsyunApiClockSkew",
+			Expr:  recent(by, `ksyun_api_errors_total{category="clock"}`, "10m"),
+			For:   "2m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Summary:     "Calls are refused because a program's clock is wrong.",
+			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 10 minutes were refused for the time of their signature, which may be 15 minutes off at most.",
+		},
+		{
+			Alert: "KsyunApiPermissionDenied",
+			Expr:  recent(by+", action", `ksyun_api_errors_total{category="permission"}`, "10m"),
+			For:   "5m", Labels: map[string]string{"severity": "warning", "blame": "credential"},
+			Summary:     "Calls are refused for lack of permission.",
+			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 10 minutes were refused: the key lacks a policy for it.",
+		},
+		{
+			Alert: "KsyunApiThrottled",
+			Expr: `category:ksyun_api_errors:rate5m{category="throttled"} / ignoring (category) (service:ksyun_api_requests:rate5m > %(minRate)s) > %(throttledRatio)s
+and ignoring (category)
+category:ksyun_api_errors:rate5m{category="throttled"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="throttled"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="throttled"})`,
+			For: "5m", Labels: map[string]string{"severity": "warning", "blame": "quota"},
+			Summary:     "Many calls are refused because there are too many.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") are beyond the API's limits, far above the hour before. No known SDK retries 409 LimitExceeded.",
+		},
+		{
+			Alert: "KsyunApiMaskedErrors",
+			Expr:  recent(by+", action", `ksyun_api_requests_total{outcome="masked"}`, "15m"),
+			For:   "0s", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Summary:     "Answers with status 200 hold errors.",
+			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were answered with an error inside a 200, which most programs take for success.",
+		},
+		{
+			Alert: "KsyunApiPartialFailures",
+			Expr: `sum by (` + by + `, action) (rate(ksyun_api_requests_total{outcome="partial"}[5m]))
+/
+(action:ksyun_api_requests:rate5m > %(minRate)s)
+> %(partialRatio)s`,
+			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Summary:     "Batches are answered in part.",
+			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") report failure for some of their items within a 200.",
+		},
+		{
+			Alert: "KsyunApiUnknownCodes",
+			Expr:  recent(by+", code", `ksyun_api_errors_total{category="unknown"}`, "15m"),
+			For:   "0s", Labels: map[string]string{"severity": "info", "blame": "provider"},
+			Summary:     "The API answers with codes that the catalogue does not know.",
+			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 15 minutes failed with the code {{ $labels.code }}, which says nothing of the cause yet.",
+		},
+	}
+}
+
+// tapAlerts returns the alerts on the taps themselves.
+func tapAlerts() []Rule {
+	tap := func(severity string) map[string]string {
+		return map[string]string{"severity": severity, "blame": "tap"}
+	}
+	const instance = "{{ $labels.instance }} (" + where + ")"
+	return []Rule{
+		{
+			Alert: "KsyunTapDown", Expr: `up{%(tapSelector)s} == 0`, For: "3m", Labels: tap("critical"),
+			Summary:     "A tap cannot be scraped.",
+			Description: "The tap " + instance + " has not answered Prometheus for 3 minutes. Programs that use it as a proxy may have no way to the API.",
+		},
+		{
+			Alert: "KsyunTapAbsent", Expr: `absent(ksyun_tap_build_info)`, For: "10m", Labels: tap("critical"),
+			Summary:     "Prometheus knows of no tap at all.",
+			Description: "No tap has been scraped for 10 minutes: nobody sees whether calls fail.",
+		},
+		{
+			Alert: "KsyunTapPathCheckFailing", Expr: `ksyun_tap_path_check_success == 0`, For: "3m", Labels: tap("critical"),
+			Summary:     "The way from a tap to the API is broken.",
+			Description: "The checks of " + instance + " have failed for 3 minutes. ksyun_tap_path_check_failed tells the stage.",
+		},
+		{
+			Alert: "KsyunTapDroppingObservations", Expr: recent("cluster, namespace, job, instance, sink, reason", `ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}`, "10m"),
+			For: "5m", Labels: tap("warning"),
+			Summary:     "A tap loses records of calls.",
+			Description: "{{ $value | humanize }} records did not reach {{ $labels.sink }} in 10 minutes at " + instance + ": {{ $labels.reason }}. Calls and metrics are not affected.",
+		},
+		{
+			Alert: "KsyunTapConfigReloadFailed", Expr: `ksyun_tap_config_last_reload_successful == 0`, For: "5m", Labels: tap("warning"),
+			Summary:     "A tap could not read its configuration anew.",
+			Description: "The tap " + instance + " goes on with the settings it had: its log says what is wrong with the new ones.",
+		},
+		{
+			Alert: "KsyunTapCAExpiring", Expr: `ksyun_tap_ca_not_after_timestamp_seconds - time() < %(caDays)s * 86400`, For: "10m", Labels: tap("warning"),
+			Summary:     "The CA of a tap is about to expire, and no other follows.",
+			Description: "The last CA of " + instance + " ends in {{ $value | humanizeDuration }}. HTTPS calls through it fail from then on.",
+		},
+		{
+			Alert: "KsyunTapUntrusted", Expr: recent("cluster, namespace, job, instance", `ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}`, "10m"),
+			For: "5m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Summary:     "A program does not trust the tap's CA.",
+			Description: "{{ $value | humanize }} connections in 10 minutes ended because a program does not trust the CA of " + instance + ": its calls fail. The tap's log tells the host and what to set.",
+		},
+		{
+			Alert: "KsyunTapCredentialsStale", Expr: `ksyun_tap_resign_credentials_last_reload_successful == 0`, For: "5m", Labels: tap("warning"),
+			Summary:     "A tap cannot read the credentials it signs with.",
+			Description: "The tap " + instance + " goes on with the credentials read last: its log says what is wrong with the file.",
+		},
+		{
+			Alert: "KsyunTapRedirectLoop", Expr: recent("cluster, namespace, job, instance", `ksyun_tap_transparent_connections_refused_total{reason="loop"}`, "10m"),
+			For: "2m", Labels: tap("critical"),
+			Summary:     "A tap's own connections are redirected to it.",
+			Description: "{{ $value | humanize }} connections in 10 minutes of " + instance + " came back to itself: calls through it fail.",
+		},
+		{
+			Alert: "KsyunTapPanics", Expr: recent("cluster, namespace, job, instance", "ksyun_tap_panics_total", "1h"),
+			For: "0s", Labels: tap("warning"),
+			Summary:     "A tap recovered from an error in its own code.",
+			Description: "{{ $value | humanize }} panics in an hour at " + instance + ": a connection was cut for each.",
+		},
+	}
+}

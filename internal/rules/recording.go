@@ -1,0 +1,93 @@
+package rules
+
+import "fmt"
+
+// windows are those over which availability is recorded.
+var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
+
+// Calls that count for availability: not those that would have succeeded (a dry
+// run), nor those that the program gave up. Failures that count are the
+// provider's and the network's, errors within a 200 included.
+const (
+	counted = `outcome!~"dry_run|canceled"`
+	faults  = `blame=~"provider|network"`
+)
+
+// recording returns the recording rules, named level:metric:operations.
+func recording() []Rule {
+	var all []Rule
+	for _, w := range windows {
+		all = append(all,
+			Rule{
+				Record: "service:ksyun_api_requests:rate" + w,
+				Expr:   fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, counted, w),
+			},
+			Rule{
+				Record: "service:ksyun_api_errors_provider:rate" + w,
+				Expr: fmt.Sprintf("sum by (%s) (rate(ksyun_api_errors_total{%s}[%s]))\nor\n0 * service:ksyun_api_requests:rate%s",
+					by, faults, w, w),
+			},
+			Rule{
+				Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
+				Expr:   fmt.Sprintf("service:ksyun_api_errors_provider:rate%s\n/\n(service:ksyun_api_requests:rate%s > 0)", w, w),
+			})
+	}
+	for _, part := range []string{"action", "region"} {
+		all = append(all,
+			Rule{
+				Record: part + ":ksyun_api_requests:rate5m",
+				Expr:   fmt.Sprintf(`sum by (%s, %s) (rate(ksyun_api_requests_total{%s}[5m]))`, by, part, counted),
+			},
+			Rule{
+				Record: part + ":ksyun_api_errors_provider:ratio_rate5m",
+				Expr: fmt.Sprintf("sum by (%s, %s) (rate(ksyun_api_errors_total{%s}[5m]))\n/\n(%s:ksyun_api_requests:rate5m > 0)",
+					by, part, faults, part),
+			})
+	}
+	for _, w := range []string{"5m", "1h"} {
+		all = append(all, Rule{
+			Record: "category:ksyun_api_errors:rate" + w,
+			Expr:   fmt.Sprintf(`sum by (%s, category) (rate(ksyun_api_errors_total[%s]))`, by, w),
+		})
+	}
+	return all
+}
+
+// burnRates returns the alerts on the error budget: each over a long window, and
+// over a short one so that it ends soon after the trouble (Google's SRE
+// workbook, chapter 5).
+func burnRates() []Rule {
+	var all []Rule
+	for _, b := range []struct{ factor, long, short, severity, forHowLong, share string }{
+		{"14.4", "1h", "5m", "critical", "2m", "2 % of the month's budget in an hour"},
+		{"6", "6h", "30m", "critical", "15m", "5 % of the month's budget in 6 hours"},
+		{"3", "1d", "2h", "warning", "1h", "10 % of the month's budget in a day"},
+		{"1", "3d", "6h", "warning", "3h", "10 % of the month's budget in 3 days"},
+	} {
+		all = append(all, Rule{
+			Alert: "KsyunApiErrorBudgetBurn",
+			Expr: fmt.Sprintf(`service:ksyun_api_errors_provider:ratio_rate%[1]s > (%[3]s * %%(errorBudget)s)
+and
+service:ksyun_api_errors_provider:ratio_rate%[2]s > (%[3]s * %%(errorBudget)s)
+and
+service:ksyun_api_requests:rate%[1]s * %[4]d > %%(minRequests)s`, b.long, b.short, b.factor, seconds(b.long)),
+			For:         b.forHowLong,
+			Labels:      map[string]string{"severity": b.severity, "blame": "provider", "window": b.long},
+			Summary:     "Calls fail by the API's or the network's fault so often that the error budget is being used up.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " by the provider's or the network's fault: " + b.share + " is used up at this rate.",
+		})
+	}
+	return all
+}
+
+func seconds(window string) int {
+	switch window {
+	case "1h":
+		return 3600
+	case "6h":
+		return 6 * 3600
+	case "1d":
+		return 24 * 3600
+	}
+	return 72 * 3600
+}
