@@ -74,6 +74,8 @@ service:ksyun_api_requests:rate%[1]s * %[4]d > %%(minRequests)s`, b.long, b.shor
 			For:         b.forHowLong,
 			Labels:      map[string]string{"severity": b.severity, "blame": "provider", "window": b.long},
 			Summary:     "Calls fail by the API's or the network's fault so often that the error budget is being used up.",
+			SummaryZH:   "因云端或网络原因的失败正在过快消耗错误预算。",
+			Calls:       "blame=provider",
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " by the provider's or the network's fault: " + b.share + " is used up at this rate.",
 		})
 	}

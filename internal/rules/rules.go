@@ -26,7 +26,11 @@ type Rule struct {
 	Labels map[string]string
 	// Summary is a static sentence; Description is a template with numbers.
 	Summary     string
+	SummaryZH   string
 	Description string
+	// Calls is the query by which the tap's list shows the calls in question;
+	// "" where none are.
+	Calls string
 }
 
 // Group is a group of rules, evaluated in order.
@@ -114,7 +118,14 @@ func (r Rule) annotations() map[string]string {
 	if r.Alert == "" {
 		return nil
 	}
-	return map[string]string{"summary": r.Summary, "description": r.Description, "runbook_url": "%(runbookURL)s/" + r.Alert + ".md"}
+	a := map[string]string{
+		"summary": r.Summary, "summary_zh": r.SummaryZH, "description": r.Description,
+		"runbook_url": "%(runbookURL)s/" + r.Alert + ".md",
+	}
+	if r.Calls != "" {
+		a["calls"] = r.Calls
+	}
+	return a
 }
 
 func file() fileYAML {

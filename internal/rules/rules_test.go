@@ -122,6 +122,9 @@ func TestEachAlertIsWhole(t *testing.T) {
 		if !strings.HasSuffix(r.Summary, ".") || strings.Contains(r.Summary, "{{") || r.Alert != "KsyunTapAbsent" && !strings.Contains(r.Description, "{{") {
 			t.Errorf("%s: summary %q, description %q", r.Alert, r.Summary, r.Description)
 		}
+		if r.SummaryZH == "" || strings.HasPrefix(r.Alert, "KsyunApi") != (r.Calls != "") {
+			t.Errorf("%s: no Chinese summary, or no query for its calls", r.Alert)
+		}
 		book := readAll(t, filepath.Join(root, "docs", "runbooks", r.Alert+".md"))
 		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## Do\n", "\n## Over\n"} {
 			if !strings.Contains(book, part) {

@@ -16,9 +16,11 @@
               window: '1h',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1h by the provider\'s or the network\'s fault: 2 % of the month\'s budget in an hour is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
+              summary_zh: '因云端或网络原因的失败正在过快消耗错误预算。',
             },
           },
           {
@@ -31,9 +33,11 @@
               window: '6h',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 6h by the provider\'s or the network\'s fault: 5 % of the month\'s budget in 6 hours is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
+              summary_zh: '因云端或网络原因的失败正在过快消耗错误预算。',
             },
           },
           {
@@ -46,9 +50,11 @@
               window: '1d',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1d by the provider\'s or the network\'s fault: 10 % of the month\'s budget in a day is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
+              summary_zh: '因云端或网络原因的失败正在过快消耗错误预算。',
             },
           },
           {
@@ -61,9 +67,11 @@
               window: '3d',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 3d by the provider\'s or the network\'s fault: 10 % of the month\'s budget in 3 days is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
+              summary_zh: '因云端或网络原因的失败正在过快消耗错误预算。',
             },
           },
         ],
@@ -80,9 +88,11 @@
               severity: 'critical',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 5 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiOutage.md' % c,
               summary: 'Most calls fail by the API\'s or the network\'s fault.',
+              summary_zh: '大部分调用因云端或网络原因失败。',
             },
           },
           {
@@ -94,9 +104,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiRegionFailing.md' % c,
               summary: 'Calls to one region fail by the API\'s or the network\'s fault.',
+              summary_zh: '某一区域的调用因云端或网络原因失败。',
             },
           },
           {
@@ -108,9 +120,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'blame=provider',
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiActionFailing.md' % c,
               summary: 'Calls of one action fail by the API\'s or the network\'s fault.',
+              summary_zh: '某一接口的调用因云端或网络原因失败。',
             },
           },
           {
@@ -122,9 +136,11 @@
               severity: 'critical',
             },
             annotations: {
+              calls: 'category=auth',
               description: '{{ $value | humanize }} calls a second to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication, far above the hour before.',
               runbook_url: '%(runbookURL)s/KsyunApiAuthFailing.md' % c,
               summary: 'Many calls are refused for their credentials or signatures.',
+              summary_zh: '大量调用因密钥或签名被拒绝。',
             },
           },
           {
@@ -136,9 +152,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'category=clock',
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused for the time of their signature, which may be 15 minutes off at most.',
               runbook_url: '%(runbookURL)s/KsyunApiClockSkew.md' % c,
               summary: 'Calls are refused because a program\'s clock is wrong.',
+              summary_zh: '调用因客户端时钟错误被拒绝。',
             },
           },
           {
@@ -150,9 +168,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'category=permission',
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused: the key lacks a policy for it.',
               runbook_url: '%(runbookURL)s/KsyunApiPermissionDenied.md' % c,
               summary: 'Calls are refused for lack of permission.',
+              summary_zh: '调用因缺少权限被拒绝。',
             },
           },
           {
@@ -164,9 +184,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'category=throttled',
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are beyond the API\'s limits, far above the hour before. No known SDK retries 409 LimitExceeded.',
               runbook_url: '%(runbookURL)s/KsyunApiThrottled.md' % c,
               summary: 'Many calls are refused because there are too many.',
+              summary_zh: '大量调用因超出流控被拒绝。',
             },
           },
           {
@@ -178,9 +200,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'outcome=masked',
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were answered with an error inside a 200, which most programs take for success.',
               runbook_url: '%(runbookURL)s/KsyunApiMaskedErrors.md' % c,
               summary: 'Answers with status 200 hold errors.',
+              summary_zh: '状态码为 200 的响应中含有错误。',
             },
           },
           {
@@ -192,9 +216,11 @@
               severity: 'warning',
             },
             annotations: {
+              calls: 'outcome=partial',
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) report failure for some of their items within a 200.',
               runbook_url: '%(runbookURL)s/KsyunApiPartialFailures.md' % c,
               summary: 'Batches are answered in part.',
+              summary_zh: '批量调用部分失败。',
             },
           },
           {
@@ -206,9 +232,11 @@
               severity: 'info',
             },
             annotations: {
+              calls: 'category=unknown',
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes failed with the code {{ $labels.code }}, which says nothing of the cause yet.',
               runbook_url: '%(runbookURL)s/KsyunApiUnknownCodes.md' % c,
               summary: 'The API answers with codes that the catalogue does not know.',
+              summary_zh: 'API 返回了目录中没有的错误码。',
             },
           },
         ],
@@ -228,6 +256,7 @@
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) has not answered Prometheus for 3 minutes. Programs that use it as a proxy may have no way to the API.',
               runbook_url: '%(runbookURL)s/KsyunTapDown.md' % c,
               summary: 'A tap cannot be scraped.',
+              summary_zh: '无法采集某个 tap 的指标。',
             },
           },
           {
@@ -242,6 +271,7 @@
               description: 'No tap has been scraped for 10 minutes: nobody sees whether calls fail.',
               runbook_url: '%(runbookURL)s/KsyunTapAbsent.md' % c,
               summary: 'Prometheus knows of no tap at all.',
+              summary_zh: 'Prometheus 中没有任何 tap。',
             },
           },
           {
@@ -256,6 +286,7 @@
               description: 'The checks of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 3 minutes. ksyun_tap_path_check_failed tells the stage.',
               runbook_url: '%(runbookURL)s/KsyunTapPathCheckFailing.md' % c,
               summary: 'The way from a tap to the API is broken.',
+              summary_zh: '从 tap 到 API 的链路不通。',
             },
           },
           {
@@ -270,6 +301,7 @@
               description: '{{ $value | humanize }} records did not reach {{ $labels.sink }} in 10 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): {{ $labels.reason }}. Calls and metrics are not affected.',
               runbook_url: '%(runbookURL)s/KsyunTapDroppingObservations.md' % c,
               summary: 'A tap loses records of calls.',
+              summary_zh: 'tap 丢失了部分调用记录。',
             },
           },
           {
@@ -284,6 +316,7 @@
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the settings it had: its log says what is wrong with the new ones.',
               runbook_url: '%(runbookURL)s/KsyunTapConfigReloadFailed.md' % c,
               summary: 'A tap could not read its configuration anew.',
+              summary_zh: 'tap 重新加载配置失败。',
             },
           },
           {
@@ -298,6 +331,7 @@
               description: 'The last CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) ends in {{ $value | humanizeDuration }}. HTTPS calls through it fail from then on.',
               runbook_url: '%(runbookURL)s/KsyunTapCAExpiring.md' % c,
               summary: 'The CA of a tap is about to expire, and no other follows.',
+              summary_zh: 'tap 的 CA 证书即将到期且没有新证书。',
             },
           },
           {
@@ -312,6 +346,7 @@
               description: '{{ $value | humanize }} connections in 10 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log tells the host and what to set.',
               runbook_url: '%(runbookURL)s/KsyunTapUntrusted.md' % c,
               summary: 'A program does not trust the tap\'s CA.',
+              summary_zh: '有程序不信任 tap 的 CA 证书。',
             },
           },
           {
@@ -326,6 +361,7 @@
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the credentials read last: its log says what is wrong with the file.',
               runbook_url: '%(runbookURL)s/KsyunTapCredentialsStale.md' % c,
               summary: 'A tap cannot read the credentials it signs with.',
+              summary_zh: 'tap 无法读取用于签名的密钥。',
             },
           },
           {
@@ -340,6 +376,7 @@
               description: '{{ $value | humanize }} connections in 10 minutes of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) came back to itself: calls through it fail.',
               runbook_url: '%(runbookURL)s/KsyunTapRedirectLoop.md' % c,
               summary: 'A tap\'s own connections are redirected to it.',
+              summary_zh: 'tap 自身的连接被重定向回 tap。',
             },
           },
           {
@@ -354,6 +391,7 @@
               description: '{{ $value | humanize }} panics in an hour at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): a connection was cut for each.',
               runbook_url: '%(runbookURL)s/KsyunTapPanics.md' % c,
               summary: 'A tap recovered from an error in its own code.',
+              summary_zh: 'tap 从自身代码错误中恢复。',
             },
           },
         ],
