@@ -231,7 +231,9 @@ func TestAlertsReachPeople(t *testing.T) {
 	close(failing)
 	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "have failed for 5 minutes") })
 	eventually(t, "the failing action is silenced", func() bool {
-		type alert struct{ Status struct{ InhibitedBy []string } }
+		type alert struct {
+			Status struct{ InhibitedBy []string }
+		}
 		var alerts []alert
 		getJSON(t, alertmanager+"/api/v2/alerts?filter=alertname%3D%22KsyunApiActionFailing%22", &alerts)
 		return slices.ContainsFunc(alerts, func(a alert) bool { return len(a.Status.InhibitedBy) > 0 })
