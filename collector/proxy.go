@@ -57,6 +57,9 @@ type Config struct {
 	// called on the goroutine that serves the program: it must not block. nil
 	// is nobody.
 	OnHandshakeError func(HandshakeError)
+	// OnRedirectError is told of connections that ServeTransparent refused, or
+	// that it should not have got: the error is ErrDirect or ErrLoop. Likewise.
+	OnRedirectError func(client net.Addr, err error)
 }
 
 // Proxy relays calls and tells a Sink of them. It serves both ways in at once:
@@ -79,6 +82,7 @@ type Proxy struct {
 
 	intercept        Interceptor
 	onHandshakeError func(HandshakeError)
+	onRedirectError  func(client net.Addr, err error)
 	intercepted      atomic.Int64
 	blind            atomic.Int64
 }
@@ -127,9 +131,13 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnHandshakeError == nil {
 		cfg.OnHandshakeError = func(HandshakeError) {}
 	}
+	if cfg.OnRedirectError == nil {
+		cfg.OnRedirectError = func(net.Addr, error) {}
+	}
 	p := &Proxy{
 		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
+		onRedirectError: cfg.OnRedirectError,
 	}
 	if p.key == nil {
 		p.key = make([]byte, 32)
@@ -144,6 +152,7 @@ func New(cfg Config) (*Proxy, error) {
 		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
 		TailBytes:      classify.TailBytes,
 		MaxIdlePerHost: orDefault(cfg.MaxIdlePerHost, DefaultMaxIdlePerHost),
+		CameBack:       p.cameBack,
 	})
 	return p, nil
 }

@@ -16,18 +16,11 @@ import (
 // where they were bound for, whatever their names lead to: calls in plain HTTP
 // to tapped hosts observed, TLS to tapped hosts as in ServeTLS, and everything
 // else unseen and untouched, also where Policy.OtherHosts says otherwise. A
-// connection that was not redirected, or is our own, is reset and told to
-// refused: the error is ErrDirect or ErrLoop.
-func (p *Proxy) ServeTransparent(ln net.Listener, refused func(client net.Addr, err error)) error {
+// connection that was not redirected, or is our own, is reset.
+func (p *Proxy) ServeTransparent(ln net.Listener) error {
 	return p.server.Serve(ln, relay.Intake{
-		NewHandler: p.newHandler,
-		Destination: func(nc net.Conn) (netip.AddrPort, error) {
-			to, err := p.destination(nc)
-			if err != nil {
-				refused(nc.RemoteAddr(), err)
-			}
-			return to, err
-		},
+		NewHandler:  p.newHandler,
+		Destination: p.destination,
 		Serves: func(host []byte) bool {
 			name, _, ok := relay.SplitAuthority(host)
 			return ok && len(name) > 0 && p.rules.Load().taps(hostKey(name))
@@ -57,7 +50,17 @@ func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	case err != nil:
 		p.direct.Add(1)
 	}
+	if err != nil {
+		p.onRedirectError(nc.RemoteAddr(), err)
+	}
 	return to, err
+}
+
+// cameBack is told of a connection of our own that was redirected to us, and
+// taken for a program's until the other end of it was known.
+func (p *Proxy) cameBack(near netip.AddrPort) {
+	p.looped.Add(1)
+	p.onRedirectError(net.TCPAddrFromAddrPort(near), ErrLoop)
 }
 
 var errProxyRequest = &refusal{

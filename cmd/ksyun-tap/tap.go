@@ -145,6 +145,9 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		t.path = t.newPathTimer(s)
 		cfg.SinkFor = t.sinkFor
 	}
+	if len(s.Transparent) > 0 {
+		cfg.OnRedirectError = t.redirectRefused()
+	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
 			return usageError{err}
@@ -276,7 +279,7 @@ func (t *tap) serve(ctx context.Context) error {
 		group.Go(func() error { return t.proxy.ServeTLS(ln) })
 	}
 	for _, ln := range t.redirectListeners {
-		group.Go(func() error { return t.proxy.ServeTransparent(ln, t.redirectRefused()) })
+		group.Go(func() error { return t.proxy.ServeTransparent(ln) })
 	}
 	for _, ln := range t.ownListeners {
 		group.Go(func() error { return t.proxy.ServeOwn(ln, t.own.OwnAddress) })

@@ -44,15 +44,16 @@ func (e *ends) remove(at netip.AddrPort) {
 	delete(e.m, at)
 }
 
-// see reports whether at is one of them, and notes it.
-func (e *ends) see(at netip.AddrPort) bool {
+// see reports whether at is one of them, and whether it is seen for the first
+// time.
+func (e *ends) see(at netip.AddrPort) (ours, first bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.m[at]
-	if ok {
+	seen, ours := e.m[at]
+	if ours {
 		e.m[at] = true
 	}
-	return ok
+	return ours, ours && !seen
 }
 
 func (e *ends) seen(at netip.AddrPort) bool {
@@ -62,7 +63,10 @@ func (e *ends) seen(at netip.AddrPort) bool {
 }
 
 // IsOwn reports whether a client at that address is ourselves.
-func (s *Server) IsOwn(client net.Addr) bool { return s.pool.ends.see(addrPort(client)) }
+func (s *Server) IsOwn(client net.Addr) bool {
+	ours, _ := s.pool.ends.see(addrPort(client))
+	return ours
+}
 
 // Expect has a connection of our own known as such, for as long as it is not
 // served yet; forget ends that. cameBack reports whether it came back to us.
@@ -71,7 +75,22 @@ func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
 	if !near.IsValid() {
 		return func() bool { return false }, func() {}
 	}
-	return func() bool { return s.pool.ends.seen(near) || s.hasClient(near) }, func() { s.pool.ends.remove(near) }
+	s.cameBack(near)
+	return func() bool { return s.pool.ends.seen(near) }, func() { s.pool.ends.remove(near) }
+}
+
+// cameBack reports whether a connection of our own is that of a client, which
+// was taken before it was known as ours, and tells of it. It is to be asked as
+// soon as the connection is among the ends: a client is one of conns before it
+// is looked up there, so that one of the two finds the other.
+func (s *Server) cameBack(near netip.AddrPort) bool {
+	if !near.IsValid() || !s.hasClient(near) {
+		return false
+	}
+	if _, first := s.pool.ends.see(near); first && s.cfg.CameBack != nil {
+		s.cfg.CameBack(near)
+	}
+	return true
 }
 
 func (s *Server) hasClient(at netip.AddrPort) bool {

@@ -53,6 +53,10 @@ type Config struct {
 	// TailBytes is how much it shows of the end of a longer one.
 	TailBytes      int
 	MaxIdlePerHost int // upstream connections kept for one Key
+	// CameBack, if not nil, is told of each connection to an upstream that was
+	// redirected to us and that IsOwn had not been asked about in time. It must
+	// not block.
+	CameBack func(near netip.AddrPort)
 }
 
 // Server relays. It is safe for concurrent use.

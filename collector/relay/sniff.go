@@ -70,7 +70,7 @@ func (c *conn) firstBytes() (*buffer, error) {
 		return nil, err
 	}
 	c.early = c.s.pool.add(nc, Key{}, &c.s.bufs)
-	if up := c.early; up.near.IsValid() && c.s.hasClient(up.near) {
+	if c.s.cameBack(c.early.near) {
 		c.bye = byeReset
 		return nil, ErrLoop
 	}
