@@ -63,11 +63,11 @@ fmt: $(LINT) ## Format the code.
 .PHONY: generate
 generate: ## Regenerate reference and rules from the code.
 	$(GO) run ./internal/gendocs docs/reference
-	$(GO) run ./internal/genrules .
+	$(GO) run ./internal/genmonitoring .
 
 .PHONY: verify-generate
 verify-generate: generate ## Check that reference and rules are what the code says.
-	git diff --exit-code docs deploy
+	git diff --exit-code docs deploy grafana
 
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy.

@@ -9,8 +9,8 @@ var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
 // run), nor those that the program gave up. Failures that count are the
 // provider's and the network's, errors within a 200 included.
 const (
-	counted = `outcome!~"dry_run|canceled"`
-	faults  = `blame=~"provider|network"`
+	Counted = `outcome!~"dry_run|canceled"`
+	Faults  = `blame=~"provider|network"`
 )
 
 // recording returns the recording rules, named level:metric:operations.
@@ -20,12 +20,12 @@ func recording() []Rule {
 		all = append(all,
 			Rule{
 				Record: "service:ksyun_api_requests:rate" + w,
-				Expr:   fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, counted, w),
+				Expr:   fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, Counted, w),
 			},
 			Rule{
 				Record: "service:ksyun_api_errors_provider:rate" + w,
 				Expr: fmt.Sprintf("sum by (%s) (rate(ksyun_api_errors_total{%s}[%s]))\nor\n0 * service:ksyun_api_requests:rate%s",
-					by, faults, w, w),
+					by, Faults, w, w),
 			},
 			Rule{
 				Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
@@ -36,12 +36,12 @@ func recording() []Rule {
 		all = append(all,
 			Rule{
 				Record: part + ":ksyun_api_requests:rate5m",
-				Expr:   fmt.Sprintf(`sum by (%s, %s) (rate(ksyun_api_requests_total{%s}[5m]))`, by, part, counted),
+				Expr:   fmt.Sprintf(`sum by (%s, %s) (rate(ksyun_api_requests_total{%s}[5m]))`, by, part, Counted),
 			},
 			Rule{
 				Record: part + ":ksyun_api_errors_provider:ratio_rate5m",
 				Expr: fmt.Sprintf("sum by (%s, %s) (rate(ksyun_api_errors_total{%s}[5m]))\n/\n(%s:ksyun_api_requests:rate5m > 0)",
-					by, part, faults, part),
+					by, part, Faults, part),
 			})
 	}
 	for _, w := range []string{"5m", "1h"} {
@@ -76,6 +76,7 @@ service:ksyun_api_requests:rate%[1]s * %[4]d > %%(minRequests)s`, b.long, b.shor
 			Summary:     "Calls fail by the API's or the network's fault so often that the error budget is being used up.",
 			SummaryZH:   "因云端或网络原因的失败正在过快消耗错误预算。",
 			Calls:       "blame=provider",
+			Panel:       Panel{OverviewUID, 9, nil},
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " by the provider's or the network's fault: " + b.share + " is used up at this rate.",
 		})
 	}

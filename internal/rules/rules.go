@@ -10,6 +10,7 @@ package rules
 import (
 	"bytes"
 	"fmt"
+	"path"
 	"regexp"
 	"strings"
 
@@ -31,6 +32,36 @@ type Rule struct {
 	// Calls is the query by which the tap's list shows the calls in question;
 	// "" where none are.
 	Calls string
+	// Panel is where the alert is seen.
+	Panel Panel
+}
+
+// Panel is a panel of a dashboard, with those of its variables that an alert's
+// labels choose beside those that all alerts of its kind have.
+type Panel struct {
+	UID       string // of the dashboard
+	ID        int
+	Variables []string
+}
+
+// The UIDs of the dashboards that alerts lead to.
+const (
+	OverviewUID = "ksyun-tap-overview"
+	ErrorsUID   = "ksyun-tap-errors"
+	FleetUID    = "ksyun-tap-fleet"
+)
+
+// url leads to the panel, as a template of an annotation.
+func (p Panel) url() string {
+	u := fmt.Sprintf("%%(dashboardURL)s/d/%s?viewPanel=%d", p.UID, p.ID)
+	chosen := []string{"cluster", "namespace", "job", "service"}
+	if p.UID == FleetUID {
+		chosen = chosen[:3]
+	}
+	for _, v := range append(chosen, p.Variables...) {
+		u += "&var-" + v + "={{ $labels." + v + " }}"
+	}
+	return u
 }
 
 // Group is a group of rules, evaluated in order.
@@ -68,6 +99,9 @@ const by = "cluster, namespace, job, service"
 
 // placeholder is a threshold in an expression or text.
 var placeholder = regexp.MustCompile(`%\((\w+)\)s`)
+
+// Threshold is the value of a threshold.
+func Threshold(name string) string { return fill("%(" + name + ")s") }
 
 // fill puts the thresholds' values in.
 func fill(text string) string {
@@ -120,7 +154,7 @@ func (r Rule) annotations() map[string]string {
 	}
 	a := map[string]string{
 		"summary": r.Summary, "summary_zh": r.SummaryZH, "description": r.Description,
-		"runbook_url": "%(runbookURL)s/" + r.Alert + ".md",
+		"runbook_url": "%(runbookURL)s/" + r.Alert + ".md", "dashboard_url": r.Panel.url(),
 	}
 	if r.Calls != "" {
 		a["calls"] = r.Calls
@@ -172,9 +206,15 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Mixin writes the files of the jsonnet mixin, by name.
-func Mixin() map[string][]byte {
-	var config, alerts, records strings.Builder
+// Mixin writes the files of the jsonnet mixin, by name. It has the dashboards
+// of those files, which are named from the root of the tree.
+func Mixin(dashboards []string) map[string][]byte {
+	var config, alerts, records, boards strings.Builder
+	boards.WriteString("// Written by make generate. Do not edit.\n{\n  grafanaDashboards+:: {\n")
+	for _, d := range dashboards {
+		fmt.Fprintf(&boards, "    %s: import %s,\n", quote(path.Base(d)), quote("../../../"+d))
+	}
+	boards.WriteString("  },\n}\n")
 	config.WriteString("// Written by make generate from internal/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }\n{\n  _config+:: {\n")
 	for _, t := range thresholds {
 		fmt.Fprintf(&config, "    // %s\n    %s: %s,\n", t.help, t.name, quote(t.value))
@@ -183,10 +223,11 @@ func Mixin() map[string][]byte {
 	writeMixin(&records, "prometheusRules", func(r Rule) bool { return r.Record != "" })
 	writeMixin(&alerts, "prometheusAlerts", func(r Rule) bool { return r.Alert != "" })
 	return map[string][]byte{
-		"mixin.libsonnet":  []byte("(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet')\n"),
-		"config.libsonnet": []byte(config.String()),
-		"rules.libsonnet":  []byte(records.String()),
-		"alerts.libsonnet": []byte(alerts.String()),
+		"mixin.libsonnet":      []byte("(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet') + (import 'dashboards.libsonnet')\n"),
+		"config.libsonnet":     []byte(config.String()),
+		"dashboards.libsonnet": []byte(boards.String()),
+		"rules.libsonnet":      []byte(records.String()),
+		"alerts.libsonnet":     []byte(alerts.String()),
 	}
 }
 

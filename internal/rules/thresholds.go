@@ -9,6 +9,7 @@ import (
 // run make generate, or override them in the mixin's _config.
 var thresholds = []struct{ name, value, help string }{
 	{"runbookURL", "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks", "Where runbooks are: a file for each alert."},
+	{"dashboardURL", "http://grafana.example:3000", "Where Grafana is, with the dashboards of grafana/dashboards."},
 	{"tapSelector", `job=~".*ksyun-tap.*"`, "Which scrape targets are taps, for KsyunTapDown."},
 	{"errorBudget", "0.001", "Share of calls that may fail by the provider's or the network's fault: 99.9 % availability over 30 days."},
 	{"minRequests", "100", "Calls that a window must have for its burn rate to mean anything."},

@@ -17,6 +17,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1h by the provider\'s or the network\'s fault: 2 % of the month\'s budget in an hour is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
@@ -34,6 +35,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 6h by the provider\'s or the network\'s fault: 5 % of the month\'s budget in 6 hours is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
@@ -51,6 +53,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1d by the provider\'s or the network\'s fault: 10 % of the month\'s budget in a day is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
@@ -68,6 +71,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 3d by the provider\'s or the network\'s fault: 10 % of the month\'s budget in 3 days is used up at this rate.',
               runbook_url: '%(runbookURL)s/KsyunApiErrorBudgetBurn.md' % c,
               summary: 'Calls fail by the API\'s or the network\'s fault so often that the error budget is being used up.',
@@ -89,6 +93,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 5 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiOutage.md' % c,
               summary: 'Most calls fail by the API\'s or the network\'s fault.',
@@ -105,6 +110,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=11&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-region={{ $labels.region }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiRegionFailing.md' % c,
               summary: 'Calls to one region fail by the API\'s or the network\'s fault.',
@@ -121,6 +127,7 @@
             },
             annotations: {
               calls: 'blame=provider',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiActionFailing.md' % c,
               summary: 'Calls of one action fail by the API\'s or the network\'s fault.',
@@ -137,6 +144,7 @@
             },
             annotations: {
               calls: 'category=auth',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=14&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls a second to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication, far above the hour before.',
               runbook_url: '%(runbookURL)s/KsyunApiAuthFailing.md' % c,
               summary: 'Many calls are refused for their credentials or signatures.',
@@ -153,6 +161,7 @@
             },
             annotations: {
               calls: 'category=clock',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=16&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused for the time of their signature, which may be 15 minutes off at most.',
               runbook_url: '%(runbookURL)s/KsyunApiClockSkew.md' % c,
               summary: 'Calls are refused because a program\'s clock is wrong.',
@@ -169,6 +178,7 @@
             },
             annotations: {
               calls: 'category=permission',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused: the key lacks a policy for it.',
               runbook_url: '%(runbookURL)s/KsyunApiPermissionDenied.md' % c,
               summary: 'Calls are refused for lack of permission.',
@@ -185,6 +195,7 @@
             },
             annotations: {
               calls: 'category=throttled',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=13&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are beyond the API\'s limits, far above the hour before. No known SDK retries 409 LimitExceeded.',
               runbook_url: '%(runbookURL)s/KsyunApiThrottled.md' % c,
               summary: 'Many calls are refused because there are too many.',
@@ -201,6 +212,7 @@
             },
             annotations: {
               calls: 'outcome=masked',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=17&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were answered with an error inside a 200, which most programs take for success.',
               runbook_url: '%(runbookURL)s/KsyunApiMaskedErrors.md' % c,
               summary: 'Answers with status 200 hold errors.',
@@ -217,6 +229,7 @@
             },
             annotations: {
               calls: 'outcome=partial',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=18&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) report failure for some of their items within a 200.',
               runbook_url: '%(runbookURL)s/KsyunApiPartialFailures.md' % c,
               summary: 'Batches are answered in part.',
@@ -233,6 +246,7 @@
             },
             annotations: {
               calls: 'category=unknown',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=20&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-code={{ $labels.code }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes failed with the code {{ $labels.code }}, which says nothing of the cause yet.',
               runbook_url: '%(runbookURL)s/KsyunApiUnknownCodes.md' % c,
               summary: 'The API answers with codes that the catalogue does not know.',
@@ -253,6 +267,7 @@
               severity: 'critical',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) has not answered Prometheus for 3 minutes. Programs that use it as a proxy may have no way to the API.',
               runbook_url: '%(runbookURL)s/KsyunTapDown.md' % c,
               summary: 'A tap cannot be scraped.',
@@ -268,6 +283,7 @@
               severity: 'critical',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}' % c,
               description: 'No tap has been scraped for 10 minutes: nobody sees whether calls fail.',
               runbook_url: '%(runbookURL)s/KsyunTapAbsent.md' % c,
               summary: 'Prometheus knows of no tap at all.',
@@ -283,6 +299,7 @@
               severity: 'critical',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The checks of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 3 minutes. ksyun_tap_path_check_failed tells the stage.',
               runbook_url: '%(runbookURL)s/KsyunTapPathCheckFailing.md' % c,
               summary: 'The way from a tap to the API is broken.',
@@ -298,6 +315,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} records did not reach {{ $labels.sink }} in 10 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): {{ $labels.reason }}. Calls and metrics are not affected.',
               runbook_url: '%(runbookURL)s/KsyunTapDroppingObservations.md' % c,
               summary: 'A tap loses records of calls.',
@@ -313,6 +331,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the settings it had: its log says what is wrong with the new ones.',
               runbook_url: '%(runbookURL)s/KsyunTapConfigReloadFailed.md' % c,
               summary: 'A tap could not read its configuration anew.',
@@ -328,6 +347,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=7&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The last CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) ends in {{ $value | humanizeDuration }}. HTTPS calls through it fail from then on.',
               runbook_url: '%(runbookURL)s/KsyunTapCAExpiring.md' % c,
               summary: 'The CA of a tap is about to expire, and no other follows.',
@@ -343,6 +363,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=26&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} connections in 10 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log tells the host and what to set.',
               runbook_url: '%(runbookURL)s/KsyunTapUntrusted.md' % c,
               summary: 'A program does not trust the tap\'s CA.',
@@ -358,6 +379,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=29&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the credentials read last: its log says what is wrong with the file.',
               runbook_url: '%(runbookURL)s/KsyunTapCredentialsStale.md' % c,
               summary: 'A tap cannot read the credentials it signs with.',
@@ -373,6 +395,7 @@
               severity: 'critical',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=27&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} connections in 10 minutes of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) came back to itself: calls through it fail.',
               runbook_url: '%(runbookURL)s/KsyunTapRedirectLoop.md' % c,
               summary: 'A tap\'s own connections are redirected to it.',
@@ -388,6 +411,7 @@
               severity: 'warning',
             },
             annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=6&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} panics in an hour at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): a connection was cut for each.',
               runbook_url: '%(runbookURL)s/KsyunTapPanics.md' % c,
               summary: 'A tap recovered from an error in its own code.',

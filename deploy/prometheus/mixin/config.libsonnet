@@ -3,6 +3,8 @@
   _config+:: {
     // Where runbooks are: a file for each alert.
     runbookURL: 'https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks',
+    // Where Grafana is, with the dashboards of grafana/dashboards.
+    dashboardURL: 'http://grafana.example:3000',
     // Which scrape targets are taps, for KsyunTapDown.
     tapSelector: 'job=~".*ksyun-tap.*"',
     // Share of calls that may fail by the provider's or the network's fault: 99.9 % availability over 30 days.

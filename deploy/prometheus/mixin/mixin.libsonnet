@@ -1,1 +1,1 @@
-(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet')
+(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet') + (import 'dashboards.libsonnet')
