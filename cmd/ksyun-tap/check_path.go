@@ -118,14 +118,11 @@ func (t *tap) checkPaths(ctx context.Context) {
 	if err != nil {
 		return // not for an address that is being listened on
 	}
-	var roots *x509.CertPool
 	if t.ca != nil {
-		if roots, err = loadRoots("intercept.ca-dir", filepath.Join(t.settings.CADir, "ca.pem")); err != nil {
-			t.log.Error("the path to the API is not checked", zap.Error(err))
-			return
-		}
+		file := filepath.Join(t.settings.CADir, "ca.pem")
+		t.path.Roots = func() (*x509.CertPool, error) { return loadRoots("intercept.ca-dir", file) }
 	}
-	t.path.Check = pathcheck.Check{Target: t.settings.CheckTarget, Proxy: proxy, Roots: roots}
+	t.path.Check = pathcheck.Check{Target: t.settings.CheckTarget, Proxy: proxy}
 	t.path.Run(ctx)
 }
 

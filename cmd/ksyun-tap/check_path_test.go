@@ -1,10 +1,18 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,25 +47,34 @@ func TestCheckPath(t *testing.T) {
 			t.Errorf("%v: exit %d\n%s%s; want %d and %q", args, code, out, errOut, wantCode, want)
 		}
 	}
+	fails := func(stage, mend string, args ...string) {
+		t.Helper()
+		code, out, errOut := command(t, "", append([]string{"check-path", "--timeout=3s"}, args...)...)
+		if code != exitFailed || !strings.Contains(errOut, " "+stage+" fails: ") || !strings.Contains(errOut, mend) {
+			t.Errorf("%v: exit %d\n%s%s; want a failure of %s and %q", args, code, out, errOut, stage, mend)
+		}
+	}
 	through := func(proxy, admin string, more ...string) []string {
 		return append([]string{"--proxy=http://" + proxy, "--url=http://" + admin}, more...)
 	}
 
 	proxy, admin := startTap(t, api.Listener.Addr().String())
 	check(exitOK, "the API asks for a signature (MissingAuthenticationToken", through(proxy, admin)...)
-	check(exitFailed, "the tap's proxy fails", through(dead, admin)...)
-	check(exitFailed, "the tap's view of the call fails", through(proxy, dead)...)
-	check(exitFailed, "interception fails", through(proxy, admin, "--target=https://"+apiHost)...)
-	check(exitFailed, "--tap.host", through(proxy, admin, "--target=http://other.example")...)
+	fails("the tap's proxy", "give its --proxy.listen-address with --proxy", through(dead, admin)...)
+	fails("the tap's view of the call", "--web.listen-address with --url", through(proxy, dead)...)
+	fails("interception", "Start the tap with --intercept", through(proxy, admin, "--target=https://"+apiHost)...)
+	fails("the way from the tap to the API", "--tap.host", through(proxy, admin, "--target=http://other.example")...)
 	check(exitUsage, "--target", "--target=monitor.api.ksyun.com")
 	check(exitUsage, "--ca-file", "--ca-file=none.pem")
 
 	proxy, admin = startTap(t, stranger.Listener.Addr().String())
-	check(exitFailed, "the API's answer fails", through(proxy, admin)...)
+	fails("the API's answer", "what --upstream.connect-to says", through(proxy, admin)...)
 	proxy, admin = startTap(t, dead)
-	check(exitFailed, "connection_refused", through(proxy, admin)...)
+	fails("the way from the tap to the API", "connection_refused", through(proxy, admin)...)
 	proxy, admin = startTap(t, deaf.Listener.Addr().String())
-	check(exitFailed, "the way from the tap to the API fails", through(proxy, admin)...)
+	fails("the way from the tap to the API", "see the tap's log", through(proxy, admin)...)
+	proxy, admin = startTap(t, dead, "--upstream.resolver="+ignorantDNS(t))
+	fails("finding the API's address", "Check the host's spelling and the resolver", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
 
 	caDir := filepath.Join(t.TempDir(), "ca")
 	secure := httptest.NewTLSServer(gateway)
@@ -65,9 +82,115 @@ func TestCheckPath(t *testing.T) {
 	proxy, admin = startTap(t, dead, "--intercept", "--intercept.ca-dir="+caDir,
 		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String())
 	https := "--target=https://" + apiHost
-	check(exitFailed, "trust in the tap's CA fails", through(proxy, admin, https)...)
+	fails("trust in the tap's CA", "SSL_CERT_FILE", through(proxy, admin, https)...)
 	// The simulator's certificate is for another name: the tap must not accept it.
-	check(exitFailed, "tls", through(proxy, admin, https, "--ca-file="+filepath.Join(caDir, "bundle.pem"))...)
+	fails("TLS between the tap and the API", "with --upstream.ca-file", through(proxy, admin, https, "--ca-file="+filepath.Join(caDir, "bundle.pem"))...)
+}
+
+// TestCheckPathTimerReadsTrustAnew has what programs trust change under a tap
+// that checks its path, as it does when its CA rotates.
+func TestCheckPathTimerReadsTrustAnew(t *testing.T) {
+	secure := httptest.NewUnstartedServer(cloudmonitor.New(cloudmonitor.Config{}))
+	cert, certPEM := selfSigned(t, apiHost)
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+	secure.StartTLS()
+	defer secure.Close()
+	dir := t.TempDir()
+	vendorCA, caFile := filepath.Join(dir, "vendor.pem"), filepath.Join(dir, "ca", "ca.pem")
+	write := func(name string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(vendorCA, certPEM)
+	_, admin := startTap(t, "127.0.0.1:1", "--intercept", "--intercept.ca-dir="+filepath.Dir(caFile), "--upstream.ca-file="+vendorCA,
+		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String(),
+		"--check-path.interval=20ms", "--check-path.target=https://"+apiHost)
+	awaitMetrics(t, admin, "ksyun_tap_path_check_success 1\n")
+	trusted, err := os.ReadFile(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(caFile, certPEM)
+	awaitMetrics(t, admin, "ksyun_tap_path_check_success 0\n", `ksyun_tap_path_check_failed{stage="trust"} 1`)
+	write(caFile, trusted)
+	awaitMetrics(t, admin, "ksyun_tap_path_check_success 1\n")
+}
+
+// awaitMetrics asks a tap until each of these begins a line of its metrics.
+func awaitMetrics(t *testing.T, admin string, lines ...string) string {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	scrape := func() string {
+		res, err := client.Get("http://" + admin + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(10 * time.Second); ; {
+		text := scrape()
+		if !slices.ContainsFunc(lines, func(line string) bool { return !strings.Contains(text, "\n"+line) }) {
+			return text
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("never %q in\n%s", lines, text)
+		}
+	}
+}
+
+// selfSigned returns a certificate for a host that vouches for itself.
+func selfSigned(t *testing.T, host string) (tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// ignorantDNS knows no name.
+func ignorantDNS(t *testing.T) string {
+	t.Helper()
+	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := pc.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			const response, nameError = 0x80, 3 // RFC 1035, 4.1.1
+			buf[2] |= response
+			buf[3] = buf[3]&0xf0 | nameError
+			pc.WriteTo(buf[:n], from)
+		}
+	}()
+	return pc.LocalAddr().String()
 }
 
 // TestCheckPathTimer breaks the way of a tap that checks it by itself, and mends
@@ -84,35 +207,9 @@ func TestCheckPathTimer(t *testing.T) {
 	}))
 	defer api.Close()
 	_, admin := startTap(t, api.Listener.Addr().String(), "--check-path.interval=20ms")
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	scrape := func() string {
-		res, err := client.Get("http://" + admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
 	await := func(lines ...string) string {
 		t.Helper()
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for timeout := time.After(10 * time.Second); ; {
-			text := scrape()
-			if !slices.ContainsFunc(lines, func(line string) bool { return !strings.Contains(text, "\n"+line) }) {
-				return text
-			}
-			select {
-			case <-tick.C:
-			case <-timeout:
-				t.Fatalf("never %q in\n%s", lines, text)
-			}
-		}
+		return awaitMetrics(t, admin, lines...)
 	}
 	await("ksyun_tap_path_check_success 1\n", `ksyun_tap_path_check_failed{stage="answer"} 0`, "ksyun_tap_path_check_last_success_timestamp_seconds 1", "ksyun_tap_path_check_duration_seconds ")
 	broken.Store(true)

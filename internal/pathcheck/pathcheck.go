@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -73,7 +74,9 @@ type Error struct {
 	Mend  string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("%s fails: %v. %s", e.Stage, e.Err, e.Mend) }
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s fails: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Mend)
+}
 
 func (e *Error) Unwrap() error { return e.Err }
 

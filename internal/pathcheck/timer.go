@@ -2,6 +2,7 @@ package pathcheck
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -15,8 +16,11 @@ import (
 // Timer checks again and again. It is also the sink of its own calls, so that
 // they are seen by nobody else: they are no calls of the user's.
 type Timer struct {
-	// Check is what is run, without Connected, Observed and Passed.
-	Check    Check
+	// Check is what is run, without Roots, Connected, Observed and Passed.
+	Check Check
+	// Roots returns what programs that start now trust, which changes as CAs
+	// rotate; nil is the system's.
+	Roots    func() (*x509.CertPool, error)
 	Interval time.Duration
 	// Timeout is how long one check may take.
 	Timeout time.Duration
@@ -108,12 +112,24 @@ func (t *Timer) once(ctx context.Context) {
 		}
 	}
 	start := time.Now()
-	_, err := c.Run(checkCtx)
+	err := t.run(checkCtx, &c)
 	t.disown(seen, err != nil)
 	if ctx.Err() != nil {
 		return // the tap is stopping
 	}
 	t.note(err, start)
+}
+
+func (t *Timer) run(ctx context.Context, c *Check) error {
+	if t.Roots != nil {
+		roots, err := t.Roots()
+		if err != nil {
+			return fail(StageTrust, err)
+		}
+		c.Roots = roots
+	}
+	_, err := c.Run(ctx)
+	return err
 }
 
 // disown lets go of the check's connection. What is told of a failed one comes
