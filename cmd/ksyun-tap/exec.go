@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
@@ -113,8 +114,7 @@ func (v *execVerb) runChild(std stdio, env []string) error {
 	for running := true; running; {
 		select {
 		case sig := <-signals:
-			// A terminal sends these to the command itself.
-			if !fromTerminal(sig, std) {
+			if !fromTerminal(sig, cmd.Process.Pid) {
 				_ = cmd.Process.Signal(sig) // it may have ended by now
 			}
 		case err := <-ended:
@@ -142,8 +142,8 @@ func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
 		select {
 		case sig := <-signals:
 			for _, pid := range orphans() {
-				if !fromTerminal(sig, std) {
-					_ = syscall.Kill(pid, sig.(syscall.Signal)) // it may have ended by now
+				if !fromTerminal(sig, pid) {
+					_ = syscall.Kill(pid, sig.(syscall.Signal)) // likewise
 				}
 			}
 		case <-gone:
@@ -152,10 +152,27 @@ func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
 	}
 }
 
-// fromTerminal reports whether a signal is one that the terminal sends to all
-// that run on it.
-func fromTerminal(sig os.Signal, std stdio) bool {
-	return (sig == os.Interrupt || sig == syscall.SIGQUIT) && isTerminal(std.in)
+// fromTerminal reports whether a process that we wait for has a signal by
+// itself: a terminal sends those of its keys to all of the process group in its
+// foreground.
+func fromTerminal(sig os.Signal, pid int) bool {
+	if sig != os.Interrupt && sig != syscall.SIGQUIT {
+		return false
+	}
+	group, err := syscall.Getpgid(pid)
+	return err == nil && group == syscall.Getpgrp() && foreground()
+}
+
+// foreground reports whether this process is in the foreground of a terminal,
+// wherever its input and output go.
+func foreground() bool {
+	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer terminal.Close()
+	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == syscall.Getpgrp()
 }
 
 // forwarded are the signals that are passed on to the command.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
 	_ "embed" // preload.cjs
 	"encoding/pem"
@@ -47,16 +48,30 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 	}
 	set := map[string]string{
 		"NO_PROXY": strings.Join(noProxy, ","),
-		// These replace what the program trusts: hence the bundle.
-		"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "CURL_CA_BUNDLE": bundle,
-		"AWS_CA_BUNDLE": bundle, "KS_CA_BUNDLE": bundle,
-		// This one adds to it.
-		"NODE_EXTRA_CA_CERTS": ca,
+		// The bundle has what this one and SSL_CERT_DIR name, too.
+		"SSL_CERT_FILE": bundle,
 		// Node heeds proxy variables from version 24 on, if told to; before that,
 		// it takes code.
 		"NODE_USE_ENV_PROXY": "1",
 		"NODE_OPTIONS":       strings.TrimSpace(getenv(base, "NODE_OPTIONS") + ` --require="` + preload + `"`),
 		"JAVA_TOOL_OPTIONS":  javaOptions(getenv(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
+	}
+	// Most of these replace what the program trusts: hence the bundle. The last
+	// adds to it.
+	for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "KS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+		set[name] = bundle
+		if name == "NODE_EXTRA_CA_CERTS" {
+			set[name] = ca
+		}
+		if own := getenv(base, name); own != "" {
+			merged, err := mergeTrust(filepath.Join(private, strings.ToLower(name)+".pem"), own, ca)
+			if err != nil {
+				return nil, err
+			}
+			if merged != "" {
+				set[name] = merged
+			}
+		}
 	}
 	// The Go SDK v1 also tells of its calls where it heeds no proxy.
 	set["AWS_CSM_ENABLED"] = "true"
@@ -77,6 +92,37 @@ func childEnv(base []string, t *tap, private string) ([]string, error) {
 	}
 	slices.Sort(env)
 	return env, nil
+}
+
+// mergeTrust writes what a program trusts by a setting of its own, a file or a
+// directory, and the tap's CA to the file name, which it returns. What cannot be
+// read is none of ours to complain of: the program may not even use it. "" is
+// returned then.
+func mergeTrust(name, own, ca string) (string, error) {
+	files := []string{own}
+	if entries, err := os.ReadDir(own); err == nil {
+		files = nil
+		for _, e := range entries {
+			files = append(files, filepath.Join(own, e.Name()))
+		}
+	}
+	var trusted []byte
+	for _, file := range files {
+		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte("-----BEGIN ")) {
+			trusted = append(append(trusted, text...), '\n')
+		}
+	}
+	if len(trusted) == 0 {
+		return "", nil
+	}
+	ours, err := os.ReadFile(ca)
+	if err != nil {
+		return "", fmt.Errorf("read what programs are to trust: %w", err)
+	}
+	if err := os.WriteFile(name, append(trusted, ours...), 0o600); err != nil {
+		return "", fmt.Errorf("write what programs are to trust: %w", err)
+	}
+	return name, nil
 }
 
 // getenv returns the first of these variables that is set to something.

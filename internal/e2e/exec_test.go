@@ -5,22 +5,17 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,28 +49,55 @@ func goClient() {
 // address and a file with the CA that vouches for it.
 func tlsAPI(t *testing.T) (address, caFile string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{apiHost},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewUnstartedServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
-	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	return serveTLS(t, cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}), apiHost)
+}
+
+// serveTLS serves hosts over TLS by a handler.
+func serveTLS(t *testing.T, h http.Handler, hosts ...string) (address, caFile string) {
+	t.Helper()
+	cert, certPEM := selfSigned(t, hosts...)
+	srv := httptest.NewUnstartedServer(h)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	caFile = filepath.Join(t.TempDir(), "vendor.pem")
-	if err := os.WriteFile(caFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+	if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return srv.Listener.Addr().String(), caFile
+}
+
+// failingIDs is the simulated API, and keeps the request ID of the last call
+// that it refused for its rate.
+type failingIDs struct {
+	api  http.Handler
+	last atomic.Value
+}
+
+func newFailingIDs() *failingIDs {
+	return &failingIDs{api: cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}})}
+}
+
+func (f *failingIDs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.api.ServeHTTP(&answerSeen{w, f}, r)
+}
+
+// take returns the ID and forgets it.
+func (f *failingIDs) take() string {
+	id, _ := f.last.Swap("").(string)
+	return id
+}
+
+type answerSeen struct {
+	http.ResponseWriter
+	ids *failingIDs
+}
+
+func (a *answerSeen) WriteHeader(status int) {
+	if status == http.StatusConflict {
+		a.ids.last.Store(a.Header().Get("X-KSC-REQUEST-ID"))
+	}
+	a.ResponseWriter.WriteHeader(status)
 }
 
 // execSummary is what exec tells at the end.
@@ -119,7 +141,8 @@ func execTap(t *testing.T, address, caFile string, env []string, command ...stri
 // call that succeeds, its signature verified at the far end, and one that
 // fails, which is found with its request ID.
 func TestExec(t *testing.T) {
-	address, caFile := tlsAPI(t)
+	api := newFailingIDs()
+	address, caFile := serveTLS(t, api, apiHost)
 	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
 	  curl -sS -o /dev/null -w '%{http_code}\n' --aws-sigv4 aws:amz:cn-beijing-6:monitor -u "$1:$2" \
 	    -H 'Accept: application/json' -H "$field" 'https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25'
@@ -135,8 +158,10 @@ func TestExec(t *testing.T) {
 			t.Errorf("%s: exit code %d, printed:\n%s", name, code, out)
 		}
 		if s.Calls != 2 || s.Failed != 1 || len(s.Errors) != 1 || s.Errors[0].Code != "LimitExceeded" ||
-			s.Errors[0].Category != "throttled" || len(s.Errors[0].RequestID) != 36 {
+			s.Errors[0].Category != "throttled" {
 			t.Errorf("%s: summary %+v", name, s)
+		} else if id := api.take(); len(id) != 36 || s.Errors[0].RequestID != id {
+			t.Errorf("%s: request ID %q, want %q", name, s.Errors[0].RequestID, id)
 		}
 	}
 	f("curl", nil, "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey)

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -60,13 +61,23 @@ type process struct {
 
 func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(name, args...), more: make(chan struct{}), exit: make(chan error, 1)}
-	p.cmd.Env = append(os.Environ(), env...)
-	if _, err := p.cmd.StdinPipe(); err != nil { // open until the process ends
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	// A session of its own: signals of the terminal that the tests run on are
+	// not for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if _, err := cmd.StdinPipe(); err != nil { // open until the process ends
 		t.Fatal(err)
 	}
 	r, w := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = w, w
+	cmd.Stdout, cmd.Stderr = w, w
+	return follow(t, cmd, r, w)
+}
+
+// follow starts a program that writes to w, and reads from r what it printed.
+func follow(t *testing.T, cmd *exec.Cmd, r io.Reader, w io.Closer) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, more: make(chan struct{}), exit: make(chan error, 1)}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +106,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", filepath.Base(name), tail(p.text(), 8<<10))
+			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(p.text(), 8<<10))
 		}
 	})
 	return p

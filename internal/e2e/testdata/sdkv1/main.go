@@ -1,12 +1,18 @@
-// Command sdkv1 is a program built on the Go SDK v1 that the vendor's SDK and
-// exporter are built on. It is set up by nothing but the SDK's own variables.
+// Command sdkv1 is a program built on the Go SDK v1, set up as the vendor's SDK
+// and exporter set it up: parameters in the query, for POST in the form, too;
+// JSON asked for; the SDK's own retries. Proxy, trust and telemetry are left to
+// the SDK's own variables.
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
+	"strings"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
@@ -16,23 +22,49 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/aws/session"
 	v4 "github.com/aws/aws-sdk-go/aws/signer/v4"
-	"github.com/aws/aws-sdk-go/private/protocol/query"
+	"github.com/aws/aws-sdk-go/private/protocol/query/queryutil"
 )
 
 type input struct {
 	Namespace *string
 }
 
-type output struct {
-	_ struct{} `type:"structure"`
+// build writes the parameters where the vendor's SDK does.
+func build(r *request.Request) {
+	params := url.Values{"Action": {r.Operation.Name}, "Version": {r.ClientInfo.APIVersion}}
+	if err := queryutil.Parse(params, r.Params, false); err != nil {
+		r.Error = awserr.New(request.ErrCodeSerialization, "failed encoding the request", err)
+		return
+	}
+	r.HTTPRequest.URL.RawQuery = params.Encode()
+	r.HTTPRequest.Header.Set("Accept", "application/json")
+	if r.Operation.HTTPMethod == http.MethodPost {
+		r.HTTPRequest.Header.Set("Content-Type", "application/x-www-form-urlencoded; charset=utf-8")
+		r.SetBufferBody([]byte(params.Encode()))
+	}
+}
+
+func unmarshal(r *request.Request) { _ = json.NewDecoder(r.HTTPResponse.Body).Decode(r.Data) }
+
+func unmarshalError(r *request.Request) {
+	var answer struct {
+		RequestID string `json:"RequestId"`
+		Error     struct{ Code, Message string }
+	}
+	if err := json.NewDecoder(r.HTTPResponse.Body).Decode(&answer); err != nil {
+		r.Error = awserr.NewRequestFailure(awserr.New("UnknownError", "unknown error", err), r.HTTPResponse.StatusCode, "")
+		return
+	}
+	r.Error = awserr.NewRequestFailure(awserr.New(answer.Error.Code, answer.Error.Message, nil), r.HTTPResponse.StatusCode, answer.RequestID)
 }
 
 func main() {
+	secure := strings.HasPrefix(os.Args[1], "https:")
 	sess := session.Must(session.NewSession(&aws.Config{
 		Credentials: credentials.NewStaticCredentials(os.Args[2], os.Args[3], ""),
 		Region:      aws.String("cn-beijing-6"),
 		Endpoint:    aws.String(os.Args[1]),
-		MaxRetries:  aws.Int(0),
+		DisableSSL:  aws.Bool(!secure),
 	}))
 	cfg := sess.ClientConfig("monitor")
 	svc := client.New(*cfg.Config, metadata.ClientInfo{
@@ -40,14 +72,15 @@ func main() {
 		Endpoint: cfg.Endpoint, APIVersion: "2010-05-25",
 	}, cfg.Handlers)
 	svc.Handlers.Sign.PushBackNamed(v4.SignRequestHandler)
-	svc.Handlers.Build.PushBackNamed(query.BuildHandler)
-	svc.Handlers.UnmarshalError.PushBackNamed(query.UnmarshalErrorHandler)
-	svc.Handlers.UnmarshalMeta.PushBackNamed(query.UnmarshalMetaHandler)
+	svc.Handlers.Build.PushBack(build)
+	svc.Handlers.Unmarshal.PushBack(unmarshal)
+	svc.Handlers.UnmarshalError.PushBack(unmarshalError)
 
-	for _, directive := range []string{"", "error=LimitExceeded"} {
-		req := svc.NewRequest(&request.Operation{Name: "ListMetrics", HTTPMethod: "POST", HTTPPath: "/"}, &input{}, &output{})
-		if directive != "" {
-			req.HTTPRequest.Header.Set("X-Simulate", directive)
+	for _, call := range []struct{ method, directive string }{{http.MethodPost, ""}, {http.MethodGet, "error=LimitExceeded"}} {
+		op := &request.Operation{Name: "ListMetrics", HTTPMethod: call.method, HTTPPath: "/"}
+		req := svc.NewRequest(op, &input{Namespace: aws.String("KEC")}, &map[string]any{})
+		if call.directive != "" {
+			req.HTTPRequest.Header.Set("X-Simulate", call.directive)
 		}
 		err := req.Send()
 		var failure awserr.RequestFailure
