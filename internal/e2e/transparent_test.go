@@ -27,18 +27,25 @@ func TestTransparent(t *testing.T) {
 	connectHosts(t)
 	caFile := serve(t)
 	for _, tc := range []struct{ backend, exclude string }{
-		{"nft", "--exclude-uid=" + tapUser}, {"iptables", "--exclude-mark=0x6b73"},
+		{"nft", "--exclude-uid=" + tapUser},
+		{"iptables", "--exclude-mark=0x6b73"},
+		{"nft", "--exclude-mark=0x6b73"},
+		{"iptables", "--exclude-uid=" + tapUser},
 	} {
-		t.Run(tc.backend, func(t *testing.T) {
+		t.Run(tc.backend+" "+tc.exclude, func(t *testing.T) {
 			before := ruleset(t)
-			for range 2 { // twice is once
+			other := map[string]string{"nft": "iptables", "iptables": "nft"}[tc.backend]
+			within(t, programs, binary, "init-redirect", "--backend="+other, tc.exclude) // is replaced
+			for range 2 {                                                                // twice is once
 				out := within(t, programs, binary, "init-redirect", "--backend="+tc.backend, tc.exclude)
 				if out != "connections to ports [80 443] are redirected to port 18183 ("+tc.backend+")\n" {
 					t.Errorf("init-redirect printed %s", out)
 				}
 			}
-			if n := strings.Count(ruleset(t), "redirect to :18183"); tc.backend == "nft" && n != 1 {
-				t.Errorf("%d rules after two runs", n)
+			rules := ruleset(t)
+			byNft, byTables := strings.Count(rules, "dport { 80, 443 } redirect to :18183"), strings.Count(rules, "-A OUTPUT -p tcp -j KSYUN_TAP")
+			if tc.backend == "nft" && (byNft != 1 || byTables != 0) || tc.backend == "iptables" && (byNft != 0 || byTables != 2) {
+				t.Errorf("after two runs there is\n%s", rules)
 			}
 			tap, caDir := startTransparent(t, tc.exclude, caFile)
 			for family, at := range serverAddresses {
