@@ -1,14 +1,8 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
 // TestCheckPath breaks the way to the API in one place after the other and
@@ -60,6 +55,9 @@ func TestCheckPath(t *testing.T) {
 
 	proxy, admin := startTap(t, api.Listener.Addr().String())
 	check(exitOK, "the API asks for a signature (MissingAuthenticationToken", through(proxy, admin)...)
+	t.Setenv("KSYUN_TAP_PROXY_LISTEN_ADDRESS", proxy)
+	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
+	check(exitOK, "the API asks for a signature (MissingAuthenticationToken")
 	fails("the tap's proxy", "give its --proxy.listen-address with --proxy", through(dead, admin)...)
 	fails("the tap's view of the call", "--web.listen-address with --url", through(proxy, dead)...)
 	fails("interception", "Start the tap with --intercept", through(proxy, admin, "--target=https://"+apiHost)...)
@@ -91,7 +89,7 @@ func TestCheckPath(t *testing.T) {
 // that checks its path, as it does when its CA rotates.
 func TestCheckPathTimerReadsTrustAnew(t *testing.T) {
 	secure := httptest.NewUnstartedServer(cloudmonitor.New(cloudmonitor.Config{}))
-	cert, certPEM := selfSigned(t, apiHost)
+	cert, certPEM := selfsigned.Certificate(apiHost)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	secure.StartTLS()
 	defer secure.Close()
@@ -148,25 +146,6 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 			t.Fatalf("never %q in\n%s", lines, text)
 		}
 	}
-}
-
-// selfSigned returns a certificate for a host that vouches for itself.
-func selfSigned(t *testing.T, host string) (tls.Certificate, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{host},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // ignorantDNS knows no name.

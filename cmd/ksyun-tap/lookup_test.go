@@ -46,6 +46,10 @@ func TestLookup(t *testing.T) {
 	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitFailed || strings.Count(errOut, "\n") != 1 {
 		t.Errorf("no ID: exit %d: %s", code, errOut)
 	}
+	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
+	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
+		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
+	}
 	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitFailed || !strings.Contains(errOut, "does not answer as a tap does") {
 		t.Errorf("no tap: exit %d: %s", code, errOut)
 	}

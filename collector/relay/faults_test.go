@@ -430,11 +430,12 @@ func testTimeouts(t *testing.T, newRig maker) {
 		r.ends(EndCanceled)
 	})
 	t.Run("time spent waiting is not a stall", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		const stall = 4 * short // more than a busy machine keeps a goroutine waiting
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = stall })
 		for _, connecting := range []bool{false, true} {
 			if connecting {
 				r.dial = func(ctx context.Context) (net.Conn, error) {
-					wait, cancel := context.WithTimeout(ctx, 4*short)
+					wait, cancel := context.WithTimeout(ctx, 2*stall)
 					defer cancel()
 					<-wait.Done()
 					var d net.Dialer
@@ -442,7 +443,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 				}
 			}
 			c, up := r.begin(getRequest)
-			up.SetReadDeadline(time.Now().Add(4 * short))
+			up.SetReadDeadline(time.Now().Add(2 * stall))
 			if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
 				t.Fatalf("the upstream saw %v", err)
 			}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
 // goClient makes this test binary a program that calls the API with Go's
@@ -55,7 +56,7 @@ func tlsAPI(t *testing.T) (address, caFile string) {
 // serveTLS serves hosts over TLS by a handler.
 func serveTLS(t *testing.T, h http.Handler, hosts ...string) (address, caFile string) {
 	t.Helper()
-	cert, certPEM := selfSigned(t, hosts...)
+	cert, certPEM := selfsigned.Certificate(hosts...)
 	srv := httptest.NewUnstartedServer(h)
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
 	srv.StartTLS()

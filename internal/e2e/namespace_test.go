@@ -6,16 +6,9 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
 // The two hosts of the tests: programs and tap on one, servers on the other.
@@ -80,7 +74,7 @@ func connectHosts(t *testing.T) {
 // them.
 func serve(t *testing.T) (caFile string) {
 	t.Helper()
-	cert, certPEM := selfSigned(t, apiHost, "other.example")
+	cert, certPEM := selfsigned.Certificate(apiHost, "other.example")
 	caFile = filepath.Join(t.TempDir(), "vendor.pem")
 	if err := os.WriteFile(caFile, certPEM, 0o644); err != nil {
 		t.Fatal(err)
@@ -127,25 +121,6 @@ func answer(ln net.Listener, with func(net.Conn)) {
 			with(nc)
 		}()
 	}
-}
-
-// selfSigned returns a certificate for hosts that vouches for itself.
-func selfSigned(t *testing.T, hosts ...string) (tls.Certificate, []byte) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: hosts[0]}, DNSNames: hosts,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 // within runs a command on a host and returns what it printed.
