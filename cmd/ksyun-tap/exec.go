@@ -12,7 +12,6 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
@@ -143,7 +142,7 @@ func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
 		case sig := <-signals:
 			for _, pid := range orphans() {
 				if !fromTerminal(sig, pid) {
-					_ = syscall.Kill(pid, sig.(syscall.Signal)) // likewise
+					kill(pid, sig)
 				}
 			}
 		case <-gone:
@@ -151,32 +150,6 @@ func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
 		}
 	}
 }
-
-// fromTerminal reports whether a process that we wait for has a signal by
-// itself: a terminal sends those of its keys to all of the process group in its
-// foreground.
-func fromTerminal(sig os.Signal, pid int) bool {
-	if sig != os.Interrupt && sig != syscall.SIGQUIT {
-		return false
-	}
-	group, err := syscall.Getpgid(pid)
-	return err == nil && group == syscall.Getpgrp() && foreground()
-}
-
-// foreground reports whether this process is in the foreground of a terminal,
-// wherever its input and output go.
-func foreground() bool {
-	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
-	if err != nil {
-		return false
-	}
-	defer terminal.Close()
-	group, err := unix.IoctlGetInt(int(terminal.Fd()), unix.TIOCGPGRP)
-	return err == nil && group == syscall.Getpgrp()
-}
-
-// forwarded are the signals that are passed on to the command.
-var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
 func childResult(state *os.ProcessState, err error) error {
 	if state == nil {
