@@ -39,33 +39,40 @@ var serverAddresses = map[string][]string{
 	"v6": {"fd77::2", "fd77::3", "fd77::4", "fd77::5"},
 }
 
+// ip runs the tool of that name.
+func ip(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// newHost makes a host that is on no network.
+func newHost(t *testing.T, ns string) {
+	t.Helper()
+	exec.Command("ip", "netns", "del", ns).Run() // of a test that was killed
+	ip(t, "netns", "add", ns)
+	t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
+	ip(t, "-n", ns, "link", "set", "lo", "up")
+}
+
 // connectHosts makes the two hosts, with a cable between them.
 func connectHosts(t *testing.T) {
 	t.Helper()
-	ip := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-			t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	for _, ns := range []string{programs, servers} {
-		exec.Command("ip", "netns", "del", ns).Run() // of a test that was killed
-		ip("netns", "add", ns)
-		t.Cleanup(func() { exec.Command("ip", "netns", "del", ns).Run() })
-	}
-	ip("link", "add", "ktap0", "netns", programs, "type", "veth", "peer", "name", "ktap0", "netns", servers)
+	newHost(t, programs)
+	newHost(t, servers)
+	ip(t, "link", "add", "ktap0", "netns", programs, "type", "veth", "peer", "name", "ktap0", "netns", servers)
 	for ns, addresses := range map[string][]string{
 		programs: {"10.77.0.1/24", "fd77::1/64"},
 		servers:  {"10.77.0.2/24", "10.77.0.3/24", "10.77.0.4/24", "10.77.0.5/24", "fd77::2/64", "fd77::3/64", "fd77::4/64", "fd77::5/64"},
 	} {
-		ip("-n", ns, "link", "set", "lo", "up")
-		ip("-n", ns, "link", "set", "ktap0", "up")
+		ip(t, "-n", ns, "link", "set", "ktap0", "up")
 		for _, a := range addresses {
 			args := []string{"-n", ns, "addr", "add", a, "dev", "ktap0"}
 			if strings.Contains(a, ":") {
 				args = append(args, "nodad")
 			}
-			ip(args...)
+			ip(t, args...)
 		}
 	}
 }
