@@ -50,6 +50,22 @@ func TestSDKTelemetry(t *testing.T) {
 		t.Error("the access key comes out in the log")
 	}
 	tap.wait(`"outcome":"success"`, `"source":"csm"`)
+
+	// What is no record is counted, and does no harm.
+	hostile, err := net.Dial("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hostile.Close()
+	for _, datagram := range []string{"\x00\xff", `{"Version":9,"Type":"ApiCallAttempt"}`, strings.Repeat("[", 60_000)} {
+		if _, err := hostile.Write([]byte(datagram)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "hostile datagrams are counted", func() bool {
+		_, metrics := get(t, "http://"+tap.admin+"/metrics")
+		return strings.Contains(metrics, "\nksyun_tap_csm_rejected_total 3\n")
+	})
 }
 
 // TestSeenByBothWaysCountedOnce runs the same program with its calls passing the

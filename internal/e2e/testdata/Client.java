@@ -14,7 +14,7 @@ import javax.crypto.spec.SecretKeySpec;
 
 /** A program that calls the API with Java's own client, set up by nothing but the JVM's options. */
 public class Client {
-  static final HttpClient CLIENT = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
+  static final HttpClient CLIENT = HttpClient.newHttpClient();
 
   static String encode(String s) {
     return URLEncoder.encode(s, StandardCharsets.UTF_8).replace("+", "%20").replace("%7E", "~").replace("*", "%2A");
