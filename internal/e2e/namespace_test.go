@@ -27,9 +27,10 @@ import (
 )
 
 // The two hosts of the tests: programs and tap on one, servers on the other.
-const (
-	programs = "ksyuntap-programs"
-	servers  = "ksyuntap-servers"
+// Their names are of this run alone.
+var (
+	programs = fmt.Sprintf("ksyuntap-programs-%d", os.Getpid())
+	servers  = fmt.Sprintf("ksyuntap-servers-%d", os.Getpid())
 )
 
 // The servers' addresses, of both families: the API, a server that is not
