@@ -3,6 +3,8 @@ GO      ?= go
 BIN     := $(CURDIR)/.bin
 LINT    := $(BIN)/golangci-lint
 LINT_V  := v2.15.0
+OTELCOL := $(BIN)/otelcol
+OTELCOL_V := v0.160.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
@@ -26,8 +28,14 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
 
+# A Collector of what the examples use; the newest version whose parts can all be had.
+$(OTELCOL): deploy/otel-collector/builder.yaml
+	GOBIN=$(BIN) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)
+	CGO_ENABLED=0 $(BIN)/builder --config $<
+	mv $(BIN)/otelcol-build/otelcol $@ && rm -r $(BIN)/otelcol-build
+
 .PHONY: e2e
-e2e: ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
+e2e: $(OTELCOL) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -tags e2e ./internal/e2e/...
 
 .PHONY: cover

@@ -221,7 +221,6 @@ func runImage(t *testing.T, p *podman, image string) {
 			Data struct {
 				Errors []struct {
 					RequestID string `json:"request_id"`
-					Code      string
 				}
 			}
 		}
