@@ -176,8 +176,12 @@ func startLogging(t *testing.T, file string, env []string, args ...string) *runn
 	var line struct{ Proxy, Admin []string }
 	eventually(t, "the tap starts", func() bool {
 		log, _ := os.ReadFile(file) // it may not be there yet
-		i := bytes.Index(log, []byte("ksyun-tap started"))
-		return i >= 0 && json.NewDecoder(bytes.NewReader(log[bytes.LastIndexByte(log[:i], '\n')+1:])).Decode(&line) == nil
+		for entry := range bytes.Lines(log) {
+			if bytes.Contains(entry, []byte("ksyun-tap started")) {
+				return json.Unmarshal(entry, &line) == nil
+			}
+		}
+		return false
 	})
 	return &runningTap{p, line.Proxy[0], line.Admin[0]}
 }
