@@ -20,7 +20,7 @@ import (
 )
 
 // containerHost is the network that a test's container is on.
-const containerHost = "ksyuntap-container"
+var containerHost = fmt.Sprintf("ksyuntap-container-%d", os.Getpid())
 
 // imageFiles is all that the image holds: mode, owner, name. The user owns the
 // directories above its own too, as this builder makes them.
