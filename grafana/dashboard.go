@@ -23,6 +23,10 @@ func (d Dashboard) JSON() ([]byte, error) {
 
 // dashboard makes one of rows, with what all have.
 func dashboard(uid, title, description string, variables []Variable, rows ...row) Dashboard {
+	marks := annotations()
+	if !slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == "instance" }) {
+		marks = marks[:1] // there is no tap to mark times of
+	}
 	return Dashboard{
 		UID: uid, Title: title, Description: description, Tags: []string{tag},
 		SchemaVersion: schemaVersion, GraphTooltip: 1, Refresh: "1m", Time: TimeRange{"now-6h", "now"},
@@ -31,7 +35,7 @@ func dashboard(uid, title, description string, variables []Variable, rows ...row
 			{Title: "Alerts and runbooks", Type: "link", URL: "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/alerts.md", TargetBlank: true},
 		},
 		Templating:  Variables{variables},
-		Annotations: Annotated{annotations()},
+		Annotations: Annotated{marks},
 		Panels:      place(rows),
 	}
 }
@@ -45,12 +49,12 @@ func annotations() []Annotation {
 		},
 		{
 			Name: "Deploys", Datasource: promSource, Enable: true, IconColor: "blue", Step: "1m", UseValueForTime: "on",
-			Expr:        "1000 * process_start_time_seconds{" + variables(scrapeLabels...) + "} * on (cluster, namespace, job, instance) group_left (version) " + of("ksyun_tap_build_info"),
+			Expr:        "1000 * process_start_time_seconds{" + variables(scrapeLabels...) + "} * on (cluster, namespace, job, instance) group_left (version) " + ofTap("ksyun_tap_build_info"),
 			TitleFormat: "Tap started", TextFormat: "{{instance}}, version {{version}}", TagKeys: "job,version",
 		},
 		{
 			Name: "Reloads", Datasource: promSource, Enable: true, IconColor: "purple", Step: "1m", UseValueForTime: "on",
-			Expr:        "1000 * " + of("ksyun_tap_config_last_reload_success_timestamp_seconds"),
+			Expr:        "1000 * " + ofTap("ksyun_tap_config_last_reload_success_timestamp_seconds"),
 			TitleFormat: "Configuration reloaded", TextFormat: "{{instance}}", TagKeys: "job",
 		},
 	}

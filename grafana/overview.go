@@ -77,11 +77,12 @@ func overview() Dashboard {
 				seconds, withExemplars(query(sum("", rate(of(duration))), "")),
 				query(sum("le", rate(of(duration+"_bucket")))+"\nunless on ()\n"+sum("", rate(of(duration))), "{{le}}")),
 			graph(16, "Duration of calls, quantiles", "Half, 95 % and 99 % of the attempts took no longer.",
-				seconds, query(quantile("0.5"), "50 %"), query(quantile("0.95"), "95 %"), query(quantile("0.99"), "99 %")),
-			graph(17, "Duration by action, 95 %", "95 % of an action's attempts took no longer.",
-				seconds, query("histogram_quantile(0.95, "+sum("action", rate(of(duration)))+")\nor\nhistogram_quantile(0.95, "+sum("action, le", rate(of(duration+"_bucket")))+")", "{{action}}")),
+				seconds, query(quantile("0.5", ""), "50 %"), query(quantile("0.95", ""), "95 %"), query(quantile("0.99", ""), "99 %")),
+			graph(17, "Duration by action, 95 %", "95 % of an action's attempts took no longer.", seconds, query(quantile("0.95", "action"), "{{action}}")).size(8, 8),
+			graph(19, "Duration by outcome, 95 %", "95 % of the attempts that ended so took no longer: failures may be much faster, or slower, than successes.",
+				seconds, query(quantile("0.95", "outcome"), "{{outcome}}")).size(8, 8).colors(outcomeColors),
 			graph(18, "Calls in flight", "Attempts begun and not ended. The vendor's SDKs for Go have no timeout: what hangs upstream shows here first.",
-				count, query(sum("service", of("ksyun_api_requests_in_flight")), "{{service}}")),
+				count, query(sum("service", of("ksyun_api_requests_in_flight")), "{{service}}")).size(8, 8),
 		}},
 	)
 }

@@ -19,7 +19,7 @@ const (
 	share     = "percentunit"
 	count     = "short"
 	seconds   = "s"
-	bytes     = "bytes"
+	byteCount = "bytes"
 	bytesRate = "Bps"
 	sinceTime = "dateTimeFromNow"
 	atTime    = "dateTimeAsIso"
@@ -191,15 +191,10 @@ func (p *panel) draw(change func(*graphCustom)) *panel {
 	return p
 }
 
-// atMost sets the end of the axis, or of the bars.
-func (p *panel) atMost(v float64) *panel {
-	p.FieldConfig.Defaults.Max = &v
-	return p
-}
-
-// plain leaves the start of the axis to the values, which may be below zero.
-func (p *panel) plain() *panel {
-	p.FieldConfig.Defaults.Min = nil
+// whole ends the axis at 1, for shares of a whole.
+func (p *panel) whole() *panel {
+	one := 1.0
+	p.FieldConfig.Defaults.Max = &one
 	return p
 }
 
@@ -212,20 +207,6 @@ func (p *panel) precise(decimals int) *panel {
 // none is what is shown in place of no value.
 func (p *panel) none(text string) *panel {
 	p.FieldConfig.Defaults.NoValue = text
-	return p
-}
-
-// say shows texts in place of values, as ok or not.
-func (p *panel) say(texts map[string]MappingText) *panel {
-	p.FieldConfig.Defaults.Mappings = []Mapping{{"value", texts}}
-	return p
-}
-
-// names shows the series' names beside their values.
-func (p *panel) names() *panel {
-	o := p.Options.(statOptions) //nolint:forcetypeassert // of stats only
-	o.TextMode = "value_and_name"
-	p.Options = o
 	return p
 }
 

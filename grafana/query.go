@@ -27,6 +27,11 @@ func of(metric string, matchers ...string) string {
 	return selector(metric, slices.Concat(scrapeLabels, callLabels), matchers)
 }
 
+// ofTap is of where only taps can be chosen, and not their calls.
+func ofTap(metric string, matchers ...string) string {
+	return selector(metric, scrapeLabels, matchers)
+}
+
 // inDetail is of with the variables of the dashboard of errors.
 func inDetail(metric string, matchers ...string) string {
 	return selector(metric, slices.Concat(scrapeLabels, callLabels, detailLabels), matchers)
@@ -100,11 +105,13 @@ func increase(selector string) string { return "increase(" + selector + "[$__ran
 // orZero shows a zero where there is nothing to add up.
 func orZero(expr string) string { return expr + " or vector(0)" }
 
-// quantile is read from the native histograms where they are scraped, else from
-// the classic ones.
-func quantile(q string) string {
-	const name = "ksyun_api_request_duration_seconds"
-	native, classic := of(name), of(name+"_bucket")
-	return "histogram_quantile(" + q + ", " + sum("", rate(native)) + ")\nor\n" +
-		"histogram_quantile(" + q + ", " + sum("le", rate(classic)) + ")"
+// quantile of the durations is read from the native histograms where they are
+// scraped, else from the classic ones.
+func quantile(q, label string) string {
+	le := "le"
+	if label != "" {
+		le = label + ", le"
+	}
+	return "histogram_quantile(" + q + ", " + sum(label, rate(of(duration))) + ")\nor\n" +
+		"histogram_quantile(" + q + ", " + sum(le, rate(of(duration+"_bucket"))) + ")"
 }

@@ -1,6 +1,9 @@
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // windows are those over which availability is recorded.
 var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
@@ -12,6 +15,13 @@ const (
 	Counted = `outcome!~"dry_run|canceled"`
 	Faults  = `blame=~"provider|network"`
 )
+
+// RecordLabels returns the labels of a recorded series other than those of the
+// scrape: the service, and what its level tells apart.
+func RecordLabels(record string) []string {
+	level, _, _ := strings.Cut(record, ":")
+	return []string{"service", level}
+}
 
 // recording returns the recording rules, named level:metric:operations.
 func recording() []Rule {

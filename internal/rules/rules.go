@@ -53,15 +53,16 @@ const (
 
 // url leads to the panel, as a template of an annotation.
 func (p Panel) url() string {
-	u := fmt.Sprintf("%%(dashboardURL)s/d/%s?viewPanel=%d", p.UID, p.ID)
+	var u strings.Builder
+	fmt.Fprintf(&u, "%%(dashboardURL)s/d/%s?viewPanel=%d", p.UID, p.ID)
 	chosen := []string{"cluster", "namespace", "job", "service"}
 	if p.UID == FleetUID {
 		chosen = chosen[:3]
 	}
 	for _, v := range append(chosen, p.Variables...) {
-		u += "&var-" + v + "={{ $labels." + v + " }}"
+		u.WriteString("&var-" + v + "={{ $labels." + v + " }}")
 	}
-	return u
+	return u.String()
 }
 
 // Group is a group of rules, evaluated in order.

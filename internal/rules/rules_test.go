@@ -12,51 +12,41 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/promcheck"
 )
 
 const root = "../.."
 
 // TestMetricsExist holds every metric and label that a rule names against what
-// the tap exports: renaming one there must not leave a rule that never fires.
+// the tap exports, or a rule before it records: renaming one must not leave a
+// rule that never fires.
 func TestMetricsExist(t *testing.T) {
-	labels := map[string][]string{}
-	for _, f := range metrics.Describe() {
-		labels[f.Name] = f.Labels
+	known := promcheck.Known{
+		Families: metrics.Describe(), Foreign: regexp.MustCompile(`^up$`), Records: map[string][]string{},
+		Target: []string{"cluster", "namespace", "job", "instance"},
 	}
-	ofTarget := []string{"cluster", "namespace", "job", "instance"}
-	selector := regexp.MustCompile(`\b(ksyun_(?:api|tap)_\w+)(?:\{([^}]*)\})?`)
-	matcher := regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"`)
-	grouping := regexp.MustCompile(`by \(([^)]*)\)`)
 	for _, g := range Groups() {
 		for _, r := range g.Rules {
-			expr := fill(r.Expr)
-			known := slices.Clone(ofTarget)
-			for _, at := range selector.FindAllStringSubmatchIndex(expr, -1) {
-				name := expr[at[2]:at[3]]
-				if at[2] > 0 && expr[at[2]-1] == ':' {
-					continue // part of a recorded name, which TestRecordsExist looks at
-				}
-				has, ok := labels[name]
-				if !ok {
-					t.Errorf("%s%s: there is no metric %s", r.Record, r.Alert, name)
-				}
-				known = append(known, has...)
-				if at[4] < 0 {
-					continue
-				}
-				for _, m := range matcher.FindAllStringSubmatch(expr[at[4]:at[5]], -1) {
-					if !slices.Contains(has, m[1]) {
-						t.Errorf("%s%s: %s has no label %s", r.Record, r.Alert, name, m[1])
-					}
-				}
+			if err := known.Check(fill(r.Expr)); err != nil {
+				t.Errorf("%s%s: %v", r.Record, r.Alert, err)
 			}
-			for _, m := range grouping.FindAllStringSubmatch(expr, -1) {
-				for name := range strings.SplitSeq(m[1], ", ") {
-					if !slices.Contains(known, name) {
-						t.Errorf("%s%s: groups by %s, which nothing in it has", r.Record, r.Alert, name)
-					}
-				}
+			if r.Record != "" {
+				known.Records[r.Record] = RecordLabels(r.Record)
 			}
+		}
+	}
+	// What is missed here is missed for all.
+	for i, f := range known.Families {
+		without := known
+		without.Families = slices.Delete(slices.Clone(known.Families), i, i+1)
+		named := slices.ContainsFunc(Groups(), func(g Group) bool {
+			return slices.ContainsFunc(g.Rules, func(r Rule) bool { return regexp.MustCompile(`\b` + f.Name + `\b`).MatchString(r.Expr) })
+		})
+		missed := slices.ContainsFunc(Groups(), func(g Group) bool {
+			return slices.ContainsFunc(g.Rules, func(r Rule) bool { return without.Check(fill(r.Expr)) != nil })
+		})
+		if named != missed {
+			t.Errorf("without %s, which rules name: %v, one is wrong: %v", f.Name, named, missed)
 		}
 	}
 }
@@ -86,24 +76,6 @@ func TestValuesExist(t *testing.T) {
 						t.Errorf("%s%s: %s=%s is not held against the code", r.Record, r.Alert, m[1], v)
 					}
 				}
-			}
-		}
-	}
-}
-
-// TestRecordsExist has every recorded series that a rule uses recorded before.
-func TestRecordsExist(t *testing.T) {
-	used := regexp.MustCompile(`\b(?:service|action|region|category):\w+:\w+`)
-	var recorded []string
-	for _, g := range Groups() {
-		for _, r := range g.Rules {
-			for _, name := range used.FindAllString(r.Expr, -1) {
-				if !slices.Contains(recorded, name) {
-					t.Errorf("%s%s: %s is not recorded before it", r.Record, r.Alert, name)
-				}
-			}
-			if r.Record != "" {
-				recorded = append(recorded, r.Record)
 			}
 		}
 	}

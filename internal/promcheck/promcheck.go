@@ -1,0 +1,129 @@
+// Package promcheck holds PromQL expressions against the metrics that the tap
+// has. Rules and dashboards are tested by it: an expression that names a metric
+// or label which is not there is no error to Prometheus, and never fires or
+// shows anything.
+package promcheck
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/prometheus/prometheus/promql/parser"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+)
+
+// Known is what expressions may name.
+type Known struct {
+	// Families are the tap's own metrics.
+	Families []metrics.Family
+	// Foreign matches metrics of libraries and of the scrape, of which no label
+	// is known; nil is none.
+	Foreign *regexp.Regexp
+	// Records are the labels of recorded series, by name.
+	Records map[string][]string
+	// Target are the labels that the scrape adds to every series.
+	Target []string
+}
+
+// Check returns what is wrong with expr.
+func (k Known) Check(expr string) error {
+	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		return fmt.Errorf("%s: %w", expr, err)
+	}
+	_, err = k.labels(tree)
+	if err != nil {
+		return fmt.Errorf("%s: %w", expr, err)
+	}
+	return nil
+}
+
+// Metrics returns the metrics that expr names, each once.
+func Metrics(expr string) ([]string, error) {
+	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", expr, err)
+	}
+	var names []string
+	parser.Inspect(tree, func(n parser.Node, _ []parser.Node) error {
+		if s, ok := n.(*parser.VectorSelector); ok && !slices.Contains(names, s.Name) {
+			names = append(names, s.Name)
+		}
+		return nil
+	})
+	return names, nil
+}
+
+// labels returns all labels that may come out of a part of an expression.
+func (k Known) labels(n parser.Node) ([]string, error) {
+	var all []string
+	for child := range parser.ChildrenIter(n) {
+		of, err := k.labels(child)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, of...)
+	}
+	switch n := n.(type) {
+	case *parser.VectorSelector:
+		has, err := k.of(n.Name)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range n.LabelMatchers {
+			if m.Name != "__name__" && has != nil && !slices.Contains(has, m.Name) {
+				return nil, fmt.Errorf("%s has no label %s", n.Name, m.Name)
+			}
+		}
+		if has == nil {
+			has = k.Target
+		}
+		return has, nil
+	case *parser.AggregateExpr:
+		for _, l := range n.Grouping {
+			if !slices.Contains(all, l) {
+				return nil, fmt.Errorf("groups by %s, which nothing in it has", l)
+			}
+		}
+		if n.Without {
+			return all, nil
+		}
+		return n.Grouping, nil
+	case *parser.BinaryExpr:
+		if n.VectorMatching != nil {
+			for _, l := range slices.Concat(n.VectorMatching.MatchingLabels, n.VectorMatching.Include) {
+				if !slices.Contains(all, l) {
+					return nil, fmt.Errorf("matches by %s, which neither side has", l)
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// of returns the labels of a metric, nil for one that is not the tap's own.
+func (k Known) of(name string) ([]string, error) {
+	if has, ok := k.Records[name]; ok {
+		return slices.Concat(has, k.Target), nil
+	}
+	if k.Foreign != nil && k.Foreign.MatchString(name) {
+		return nil, nil
+	}
+	for _, f := range k.Families {
+		if f.Name == name {
+			return slices.Concat(f.Labels, k.Target), nil
+		}
+		if f.Type != "histogram" {
+			continue
+		}
+		switch name {
+		case f.Name + "_bucket":
+			return slices.Concat(f.Labels, k.Target, []string{"le"}), nil
+		case f.Name + "_count", f.Name + "_sum":
+			return slices.Concat(f.Labels, k.Target), nil
+		}
+	}
+	return nil, fmt.Errorf("there is no metric %q", name)
+}
