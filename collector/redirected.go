@@ -37,30 +37,20 @@ var (
 // destination returns where a redirected connection was bound for.
 func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	to, err := originalDestination(nc)
-	switch {
-	case err != nil:
-	case p.rules.Load().dialer.isOurs(to.Addr(), to.Port()):
+	if err == nil && p.rules.Load().dialer.isOurs(to.Addr(), to.Port()) {
 		err = ErrDirect
-	case p.server.IsOwn(nc.RemoteAddr()):
-		err = ErrLoop
-	}
-	switch {
-	case errors.Is(err, ErrLoop):
-		p.looped.Add(1)
-	case err != nil:
-		p.direct.Add(1)
 	}
 	if err != nil {
+		p.direct.Add(1)
 		p.onRedirectError(nc.RemoteAddr(), err)
 	}
 	return to, err
 }
 
-// cameBack is told of a connection of our own that was redirected to us, and
-// taken for a program's until the other end of it was known.
-func (p *Proxy) cameBack(near netip.AddrPort) {
+// cameBack is told of a connection of our own that was redirected to us.
+func (p *Proxy) cameBack(from netip.AddrPort) {
 	p.looped.Add(1)
-	p.onRedirectError(net.TCPAddrFromAddrPort(near), ErrLoop)
+	p.onRedirectError(net.TCPAddrFromAddrPort(from), ErrLoop)
 }
 
 var errProxyRequest = &refusal{

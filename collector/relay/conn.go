@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +31,8 @@ type conn struct {
 	bye   farewell
 
 	intake *Intake
-	early  *upstream // to the destination, made before the client spoke
+	bound  netip.AddrPort // as x.Destination, for others; Server.mu protects it
+	early  *upstream      // to the destination, made before the client spoke
 
 	x       Exchange
 	active  bool // x awaits its Done
@@ -91,11 +93,12 @@ func (c *conn) serve() {
 	c.h = c.intake.NewHandler(c.x.Client)
 	switch {
 	case c.intake.Destination != nil:
-		var err error
-		if c.x.Destination, err = c.intake.Destination(c.cl.nc); err != nil {
+		to, err := c.intake.Destination(c.cl.nc)
+		if err != nil || c.s.isOwn(c, to) {
 			c.bye = byeReset
 			return
 		}
+		c.x.Destination = to
 		if !c.sniff() {
 			return
 		}

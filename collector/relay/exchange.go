@@ -151,7 +151,7 @@ func (c *conn) dial() (*upstream, error) {
 		return nil, err
 	}
 	up := c.s.pool.add(nc, c.x.route.Key, &c.s.bufs)
-	if c.s.cameBack(up.near) {
+	if c.s.cameBack(up.path) {
 		c.s.pool.drop(up)
 		return nil, ErrLoop
 	}

@@ -12,92 +12,102 @@ import (
 // since it is redirected as those of programs are.
 var ErrLoop = errors.New("the connection came back")
 
-// ends are the near ends of connections to upstreams. A client at one of them
-// is ourselves.
-type ends struct {
+// path is where a connection begins and where it was bound for. Both are needed
+// to know one again: on one host, two connections to different places may begin
+// at the same port.
+type path struct{ from, to netip.AddrPort }
+
+// ways are the connections to upstreams, from where we made them. A client's
+// that has the same path is our own, redirected.
+type ways struct {
 	on atomic.Bool // connections are redirected to us
 	mu sync.Mutex
-	m  map[netip.AddrPort]bool // whether it was seen as a client
+	m  map[path]bool // whether it was seen as a client's
 }
 
-// add returns the near end of nc; it is invalid if nobody will ask for it.
-func (e *ends) add(nc net.Conn) netip.AddrPort {
-	if !e.on.Load() {
-		return netip.AddrPort{}
+// add returns the path of nc; the zero path if nobody will ask for it.
+func (w *ways) add(nc net.Conn) path {
+	if !w.on.Load() {
+		return path{}
 	}
-	at := addrPort(nc.LocalAddr())
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.m == nil {
-		e.m = make(map[netip.AddrPort]bool)
+	p := path{addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.m == nil {
+		w.m = make(map[path]bool)
 	}
-	e.m[at] = false
-	return at
+	w.m[p] = false
+	return p
 }
 
-func (e *ends) remove(at netip.AddrPort) {
-	if !at.IsValid() {
+func (w *ways) remove(p path) {
+	if p == (path{}) {
 		return
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.m, at)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.m, p)
 }
 
-// see reports whether at is one of them, and whether it is seen for the first
+// see reports whether p is one of them, and whether it is seen for the first
 // time.
-func (e *ends) see(at netip.AddrPort) (ours, first bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	seen, ours := e.m[at]
+func (w *ways) see(p path) (ours, first bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen, ours := w.m[p]
 	if ours {
-		e.m[at] = true
+		w.m[p] = true
 	}
 	return ours, ours && !seen
 }
 
-func (e *ends) seen(at netip.AddrPort) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.m[at]
-}
-
-// IsOwn reports whether a client at that address is ourselves.
-func (s *Server) IsOwn(client net.Addr) bool {
-	ours, _ := s.pool.ends.see(addrPort(client))
-	return ours
+func (w *ways) seen(p path) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.m[p]
 }
 
 // Expect has a connection of our own known as such, for as long as it is not
 // served yet; forget ends that. cameBack reports whether it came back to us.
 func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
-	near := s.pool.ends.add(nc)
-	if !near.IsValid() {
+	p := s.pool.ways.add(nc)
+	if p == (path{}) {
 		return func() bool { return false }, func() {}
 	}
-	s.cameBack(near)
-	return func() bool { return s.pool.ends.seen(near) }, func() { s.pool.ends.remove(near) }
+	s.cameBack(p)
+	return func() bool { return s.pool.ways.seen(p) }, func() { s.pool.ways.remove(p) }
 }
 
-// cameBack reports whether a connection of our own is that of a client, which
-// was taken before it was known as ours, and tells of it. It is to be asked as
-// soon as the connection is among the ends: a client is one of conns before it
-// is looked up there, so that one of the two finds the other.
-func (s *Server) cameBack(near netip.AddrPort) bool {
-	if !near.IsValid() || !s.hasClient(near) {
-		return false
-	}
-	if _, first := s.pool.ends.see(near); first && s.cfg.CameBack != nil {
-		s.cfg.CameBack(near)
-	}
-	return true
+// A connection that comes back is found by whichever of the next two is asked
+// last: a client's path is known to cameBack before isOwn looks for it among
+// our ways, and one of our ways is there before cameBack looks for a client.
+
+// isOwn reports whether a client's connection, bound for another address, is
+// our own, and tells of it.
+func (s *Server) isOwn(c *conn, to netip.AddrPort) bool {
+	s.mu.Lock()
+	c.bound = to
+	s.mu.Unlock()
+	return s.look(path{c.x.Client, to})
 }
 
-func (s *Server) hasClient(at netip.AddrPort) bool {
+// cameBack reports whether one of our connections is that of a client, and
+// tells of it.
+func (s *Server) cameBack(p path) bool { return p != (path{}) && s.hasClient(p) && s.look(p) }
+
+func (s *Server) look(p path) bool {
+	ours, first := s.pool.ways.see(p)
+	if first && s.cfg.CameBack != nil {
+		s.cfg.CameBack(p.from)
+	}
+	return ours
+}
+
+func (s *Server) hasClient(p path) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if c.x.Client == at {
+		if c.x.Client == p.from && c.bound == p.to {
 			return true
 		}
 	}

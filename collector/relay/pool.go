@@ -24,7 +24,7 @@ type upstream struct {
 	link
 	key       Key
 	addr      netip.AddrPort
-	near      netip.AddrPort // in pool.ends; invalid if it is not
+	path      path // in pool.ways; zero if it is not
 	reused    bool
 	idleSince time.Time
 }
@@ -36,7 +36,7 @@ type pool struct {
 	timeout time.Duration
 	open    atomic.Int64 // connections, idle or in use
 	reused  atomic.Int64
-	ends    ends
+	ways    ways
 
 	mu     sync.Mutex // protects the fields below
 	idle   map[Key]*stack
@@ -55,7 +55,7 @@ func (p *pool) init(maxIdle int, timeout time.Duration) {
 func (p *pool) add(nc net.Conn, key Key, bufs *buffers) *upstream {
 	u := &upstream{key: key}
 	u.init(nc, bufs)
-	u.addr, u.near = addrPort(nc.RemoteAddr()), p.ends.add(nc)
+	u.addr, u.path = addrPort(nc.RemoteAddr()), p.ways.add(nc)
 	p.open.Add(1)
 	return u
 }
@@ -121,14 +121,14 @@ func (p *pool) push(u *upstream) bool {
 
 // drop closes a connection.
 func (p *pool) drop(u *upstream) {
-	p.ends.remove(u.near)
+	p.ways.remove(u.path)
 	u.close()
 	p.open.Add(-1)
 }
 
 // abort resets a connection.
 func (p *pool) abort(u *upstream) {
-	p.ends.remove(u.near)
+	p.ways.remove(u.path)
 	u.abort()
 	p.open.Add(-1)
 }

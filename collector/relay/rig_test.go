@@ -23,9 +23,10 @@ const patience = 10 * time.Second
 // rig is a server between a test that plays the client and the same test
 // playing the upstream, each with raw sockets.
 type rig struct {
-	t     testing.TB
-	srv   *Server
-	front string
+	looping bool // redirected connections are bound for where they arrive
+	t       testing.TB
+	srv     *Server
+	front   string
 	// where clients begin with TLS
 	frontTLS string
 	back     *net.TCPListener

@@ -54,9 +54,9 @@ type Config struct {
 	TailBytes      int
 	MaxIdlePerHost int // upstream connections kept for one Key
 	// CameBack, if not nil, is told of each connection to an upstream that was
-	// redirected to us and that IsOwn had not been asked about in time. It must
-	// not block.
-	CameBack func(near netip.AddrPort)
+	// redirected to us (Intake.Destination), by where it begins. It must not
+	// block.
+	CameBack func(from netip.AddrPort)
 }
 
 // Server relays. It is safe for concurrent use.
@@ -125,7 +125,8 @@ type Intake struct {
 	// Destination, if not nil, is for connections that were bound for another
 	// address, and tells which. They may carry anything: what is neither TLS nor
 	// a request for a host that is served is passed on unseen, as by a CONNECT
-	// to the destination. On an error the connection is reset.
+	// to the destination. On an error the connection is reset, and so is one of
+	// our own.
 	Destination func(nc net.Conn) (netip.AddrPort, error)
 	Serves      func(host []byte) bool // with Destination
 }
@@ -139,7 +140,7 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 	}
 	defer s.untrack(ln)
 	if in.Destination != nil {
-		s.pool.ends.on.Store(true)
+		s.pool.ways.on.Store(true)
 	}
 	for pause := time.Duration(0); ; {
 		nc, err := ln.Accept()

@@ -70,7 +70,7 @@ func (c *conn) firstBytes() (*buffer, error) {
 		return nil, err
 	}
 	c.early = c.s.pool.add(nc, Key{}, &c.s.bufs)
-	if c.s.cameBack(c.early.near) {
+	if c.s.cameBack(c.early.path) {
 		c.bye = byeReset
 		return nil, ErrLoop
 	}
