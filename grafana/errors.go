@@ -70,10 +70,10 @@ func failures() Dashboard {
 				perSecond, query(sum("action", rate(of("ksyun_api_partial_failed_items_total"))), "{{action}}")).size(8, 8),
 			graph(20, "Codes that nobody knows", "Codes that the catalogue has no row for. Add one with --tap.catalog-file, and tell us.",
 				perSecond, withExemplars(query(sum("code", rate(inDetail(errs, `category="unknown"`))), "{{code}}"))).links(failuresOf("category=unknown")),
-			graph(22, "Calls by status", "All attempts, by the answer's HTTP status: next to the failures, it shows what a proxy that reads no bodies would see.",
-				perSecond, query(sum("status", rate(of(requests))), "{{status}}")).stacked(),
 			graph(21, "No answer, by reason", "Requests that got no whole answer, or that a tap refused.",
 				perSecond, query(sum("reason", rate(of("ksyun_tap_proxy_errors_total"))+" > 0"), "{{reason}}")),
+			graph(22, "Calls by status", "All attempts, by the answer's HTTP status: next to the failures, it shows what a proxy that reads no bodies would see.",
+				perSecond, query(sum("status", rate(of(requests))), "{{status}}")).stacked().size(24, 8),
 		}},
 	)
 }

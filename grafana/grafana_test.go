@@ -31,18 +31,7 @@ func known() promcheck.Known {
 	return k
 }
 
-// filled puts values into an expression, as Grafana does.
-func filled(expr string) string {
-	return regexp.MustCompile(`\$\{?\w+\}?`).ReplaceAllStringFunc(expr, func(v string) string {
-		switch v {
-		case "$__rate_interval":
-			return "5m"
-		case "$__range":
-			return "6h"
-		}
-		return ".+"
-	})
-}
+func filled(expr string) string { return Fill(expr, "5m", "6h") }
 
 // exprs calls f with each query that Prometheus is asked by a dashboard.
 func exprs(d Dashboard, f func(where, expr string)) {

@@ -43,7 +43,7 @@ func overview() Dashboard {
 				links(failuresOf("category=throttled")),
 		}},
 		row{101, "Why, and whose fault?", []*panel{
-			graph(7, "Failed calls by blame", "Whose doing it was: client (the request is wrong), credential (key, signature or policy), quota (too many calls), provider, network, or the tap.",
+			graph(7, "Failed calls by blame", "Whose doing it was: client (the request is wrong), credential (key, signature, clock or policy), quota (too many calls), provider, network, or the tap.",
 				perSecond, withExemplars(query(sum("blame", rate(of(errs))), "{{blame}}"))).stacked().colors(blameColors).links(drill("category")),
 			graph(8, "Failed calls by category", "Why calls failed.",
 				perSecond, query(sum("category", rate(of(errs))), "{{category}}")).stacked().links(drill("category")),
@@ -63,14 +63,14 @@ func overview() Dashboard {
 			table(13, "Last failure of each kind", "When a call of that category last failed.",
 				[]column{{"service", "Service", words}, {"category", "Category", words}, {"Value", "When", sinceTime}},
 				asRows("1000 * max by (service, category) ("+of("ksyun_api_last_error_timestamp_seconds")+" > 0)")).
-				override("Category", "links", []Link{failuresOf("category=${__value.raw}")}),
+				override("Category", "links", []Link{failuresOf("category=${__value.raw}")}).size(12, 6),
 			table(14, "Taps", "The state of each tap. Details are on the dashboard of the fleet.",
 				[]column{{"job", "Job", words}, {"instance", "Tap", words}, {"version", "Version", words}, {"Value #A", "Up", noUnit}, {"Value #B", "Configuration good", noUnit}, {"Value #C", "Failed calls/s", perSecond}},
 				asRows("max by (job, instance) ("+of("up")+")"),
 				asRows("max by (job, instance, version) ("+of("ksyun_tap_config_last_reload_successful")+" * on (cluster, namespace, job, instance) group_left (version) "+of("ksyun_tap_build_info")+")"),
 				asRows(sum("job, instance", rate(of(errs))))).
 				override("Up", "mappings", []Mapping{{"value", upOrDown}}).override("Configuration good", "mappings", []Mapping{{"value", yesOrNo}}).
-				override("Tap", "links", []Link{{Title: "Its list of failures", URL: "http://${__value.raw}/", TargetBlank: true}}),
+				override("Tap", "links", []Link{{Title: "Its list of failures", URL: "http://${__value.raw}/", TargetBlank: true}}).size(12, 6),
 		}},
 		row{103, "How slow?", []*panel{
 			heatmap(15, "Duration of calls", "From the first byte of an attempt's request to the last byte of its answer. From native histograms where they are scraped, else from the classic buckets.",

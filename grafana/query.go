@@ -115,3 +115,21 @@ func quantile(q, label string) string {
 	return "histogram_quantile(" + q + ", " + sum(label, rate(of(duration))) + ")\nor\n" +
 		"histogram_quantile(" + q + ", " + sum(le, rate(of(duration+"_bucket"))) + ")"
 }
+
+var variable = regexp.MustCompile(`\$\{?\w+\}?`)
+
+// Fill puts values into a query as Grafana does: every variable chooses all,
+// rates are over window, and what is shown is as long as shown.
+func Fill(expr, window, shown string) string {
+	return variable.ReplaceAllStringFunc(expr, func(v string) string {
+		switch v {
+		case "$__rate_interval":
+			return window
+		case "$__range":
+			return shown
+		case "$cluster", "$namespace":
+			return ".*"
+		}
+		return ".+"
+	})
+}

@@ -59,6 +59,7 @@ type CallSpec struct {
 	Body    string
 	Accept  string
 	Sign    string // "v4" (also ""), "presigned", "simple", "none"
+	Region  string // of the signature's scope; "" is cn-beijing-6
 	As      Credential
 	Skew    time.Duration
 	Do      Directive
@@ -114,7 +115,10 @@ func (t *Traffic) request(ctx context.Context, c CallSpec) (*http.Request, error
 	if c.Body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	scope := Scope{Region: "cn-beijing-6", Service: "monitor"}
+	scope := Scope{Region: c.Region, Service: "monitor"}
+	if scope.Region == "" {
+		scope.Region = "cn-beijing-6"
+	}
 	switch c.Sign {
 	case "", "v4":
 		SignV4(r, []byte(c.Body), c.As, scope, now, "accept")

@@ -151,10 +151,10 @@ func (i *inbox) holds(path string, parts ...string) bool {
 	return holds(i.texts[path], parts)
 }
 
-// TestAlertsReachPeople has the simulator provoke what can be provoked on the
-// wire, and follows each alert through a real Prometheus and Alertmanager to
-// its receiver. The others (absent, drops, CA, credentials, loop, panics) are
-// tried by promtool alone.
+// TestAlertsReachPeople provokes each alert at real taps, and follows it through
+// a real Prometheus and Alertmanager to its receiver. Two are tried by promtool
+// alone: a loop takes hosts of its own (TestTransparentLoop), and there is no
+// panic to be had.
 func TestAlertsReachPeople(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -166,11 +166,15 @@ func TestAlertsReachPeople(t *testing.T) {
 		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
 		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
 	other := startTap(t, nil)
+	// One whose log is on a disk that is full, and whose credentials go bad.
+	keys := keyFile(t, good)
+	ailing := startSilent(t, binary, "--log.file=/dev/full", "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
+	writeFile(t, keys, "access_key: half-writ")
 	people := &inbox{texts: map[string]string{}}
 	receivers := httptest.NewServer(people)
 	defer receivers.Close()
 	alertmanager := startAlertmanager(t, receivers.URL)
-	prometheus := startAlerting(t, alertmanager, tap.admin, other.admin)
+	prometheus := startAlerting(t, alertmanager, tap.admin, other.admin, ailing.admin)
 
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -187,13 +191,22 @@ func TestAlertsReachPeople(t *testing.T) {
 			wait(ctx, 200*time.Millisecond)
 		}
 	})
+	wg.Go(func() { // refused, and the line of it lost
+		stranger := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: ailing.proxy})}
+		for ctx.Err() == nil {
+			if res, err := stranger.RoundTrip(must(http.NewRequestWithContext(ctx, http.MethodGet, "http://other.example/", nil))); err == nil {
+				res.Body.Close()
+			}
+			wait(ctx, 500*time.Millisecond)
+		}
+	})
 	writeFile(t, settings, "log.levle: info\n")
 	res, err := http.Post("http://"+tap.admin+"/-/reload", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	eventually(t, "both taps are scraped", func() bool { return prometheus.value(`sum(up)`) == 2 })
+	eventually(t, "all taps are scraped", func() bool { return prometheus.value(`sum(up)`) == 3 })
 	other.stop(syscall.SIGTERM)
 
 	defer func() {
@@ -209,20 +222,23 @@ func TestAlertsReachPeople(t *testing.T) {
 		}
 	}()
 	for alert, at := range map[string]struct{ path, text string }{
-		"KsyunApiErrorBudgetBurn":    {"/pager", `"window":"1h"`},
-		"KsyunApiActionFailing":      {"/slack", "/?blame=provider"},
-		"KsyunApiRegionFailing":      {"/slack", "Calls to one region fail by the API's or the network's fault."},
-		"KsyunApiMaskedErrors":       {"/slack", "/?outcome=masked"},
-		"KsyunApiPartialFailures":    {"/slack", "docs/runbooks/KsyunApiPartialFailures.md"},
-		"KsyunApiUnknownCodes":       {"/slack", "severity info, by whose doing: provider"},
-		"KsyunApiThrottled":          {"/slack", "/?category=throttled"},
-		"KsyunApiClockSkew":          {"/slack", "by whose doing: client"},
-		"KsyunApiAuthFailing":        {"/wechat/message/send", "大量调用因密钥或签名被拒绝"},
-		"KsyunApiPermissionDenied":   {"/wechat/message/send", "责任方：密钥或权限"},
-		"KsyunTapDown":               {"/pager", other.admin},
-		"KsyunTapPathCheckFailing":   {"/pager", tap.admin},
-		"KsyunTapConfigReloadFailed": {"/slack", "A tap could not read its configuration anew."},
-		"KsyunTapUntrusted":          {"/slack", "does not trust the CA of " + tap.admin},
+		"KsyunApiErrorBudgetBurn":      {"/pager", `"window":"1h"`},
+		"KsyunApiActionFailing":        {"/slack", "/?blame=provider"},
+		"KsyunApiRegionFailing":        {"/slack", "Calls to one region fail by the API's or the network's fault."},
+		"KsyunApiMaskedErrors":         {"/slack", "/?outcome=masked"},
+		"KsyunApiPartialFailures":      {"/slack", "docs/runbooks/KsyunApiPartialFailures.md"},
+		"KsyunApiUnknownCodes":         {"/slack", "severity info, by whose doing: provider"},
+		"KsyunApiThrottled":            {"/slack", "/?category=throttled"},
+		"KsyunApiClockSkew":            {"/slack", "by whose doing: client"},
+		"KsyunApiAuthFailing":          {"/wechat/message/send", "大量调用因密钥或签名被拒绝"},
+		"KsyunApiPermissionDenied":     {"/wechat/message/send", "责任方：密钥或权限"},
+		"KsyunTapDown":                 {"/pager", other.admin},
+		"KsyunTapPathCheckFailing":     {"/pager", tap.admin},
+		"KsyunTapConfigReloadFailed":   {"/slack", "A tap could not read its configuration anew."},
+		"KsyunTapDroppingObservations": {"/slack", "did not reach logs in 10 minutes at " + ailing.admin},
+		"KsyunTapCredentialsStale":     {"/slack", ailing.admin},
+		"KsyunTapCAExpiring":           {"/slack", "The last CA of " + tap.admin},
+		"KsyunTapUntrusted":            {"/slack", "does not trust the CA of " + tap.admin},
 	} {
 		eventually(t, alert+" reaches "+at.path, func() bool { return people.holds(at.path, alert, at.text) })
 	}
@@ -248,6 +264,12 @@ func TestAlertsReachPeople(t *testing.T) {
 	eventually(t, "the mended configuration is told", func() bool {
 		return people.holds("/slack", "RESOLVED", "Over: A tap could not read its configuration anew.")
 	})
+
+	cancel()
+	wg.Wait()
+	tap.stop(syscall.SIGTERM)
+	ailing.stop(syscall.SIGTERM)
+	eventually(t, "that there is no tap is told", func() bool { return people.holds("/pager", "KsyunTapAbsent") })
 }
 
 // drive makes good calls and every bad one in turn, and once failing is closed,
@@ -319,6 +341,11 @@ func startAlerting(t *testing.T, alertmanager string, targets ...string) *promet
 	t.Helper()
 	dir := t.TempDir()
 	rules := hastened(string(must(os.ReadFile(deploy + "/prometheus/rules.yaml"))))
+	const caDays = "time() < 7 * 86400"
+	if !strings.Contains(rules, caDays) {
+		t.Fatal("no such threshold for the CA")
+	}
+	rules = strings.ReplaceAll(rules, caDays, "time() < 31 * 86400") // a month is all a CA has
 	writeFile(t, filepath.Join(dir, "rules.yaml"), rules)
 	writeFile(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
@@ -328,18 +355,7 @@ scrape_configs:
   - job_name: ksyun-tap
     static_configs: [{targets: [%s], labels: {cluster: test, namespace: shop}}]
 `, strings.TrimPrefix(alertmanager, "http://"), `"`+strings.Join(targets, `", "`)+`"`))
-	address := freeAddress(t)
-	start(t, nil, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
-	p := &prometheus{t, "http://" + address}
-	eventually(t, "Prometheus is ready", func() bool {
-		res, err := http.Get(p.url + "/-/ready")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
-	return p
+	return servePrometheus(t, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"))
 }
 
 func writeFile(t *testing.T, name, text string) {

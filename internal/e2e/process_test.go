@@ -181,6 +181,23 @@ func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	return &runningTap{p, line.Proxy[0], line.Admin[0]}
 }
 
+// startSilent starts a tap whose log is not to be had, and waits until it is
+// ready.
+func startSilent(t *testing.T, program string, args ...string) *runningTap {
+	t.Helper()
+	proxy, admin := freeAddress(t), freeAddress(t)
+	p := start(t, nil, program, append([]string{"run", "--proxy.listen-address=" + proxy, "--web.listen-address=" + admin}, args...)...)
+	eventually(t, "the tap is ready", func() bool {
+		res, err := http.Get("http://" + admin + "/-/ready")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return &runningTap{p, proxy, admin}
+}
+
 // eventually asks again and again, at a foreign process, until ok.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()

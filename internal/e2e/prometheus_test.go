@@ -16,8 +16,25 @@ import (
 
 // prometheus is a real one that scrapes the tap.
 type prometheus struct {
-	t   *testing.T
-	url string
+	t       *testing.T
+	url     string
+	process *process
+}
+
+// servePrometheus starts one and waits until it is ready.
+func servePrometheus(t *testing.T, args ...string) *prometheus {
+	t.Helper()
+	address := freeAddress(t)
+	p := &prometheus{t, "http://" + address, start(t, nil, "prometheus", append(args, "--web.listen-address="+address)...)}
+	eventually(t, "Prometheus is ready", func() bool {
+		res, err := http.Get(p.url + "/-/ready")
+		if err != nil {
+			return false
+		}
+		res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	return p
 }
 
 func startPrometheus(t *testing.T, target string) *prometheus {
@@ -33,18 +50,9 @@ scrape_configs:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	address := freeAddress(t)
-	start(t, nil, "prometheus", "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
-		"--web.listen-address="+address, "--enable-feature=exemplar-storage,native-histograms")
-	p := &prometheus{t, "http://" + address}
-	eventually(t, "Prometheus scrapes the tap", func() bool {
-		res, err := http.Get(p.url + "/-/ready")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK && p.value(`up{job="ksyun-tap"}`) == 1
-	})
+	p := servePrometheus(t, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+		"--enable-feature=exemplar-storage,native-histograms")
+	eventually(t, "Prometheus scrapes the tap", func() bool { return p.value(`up{job="ksyun-tap"}`) == 1 })
 	return p
 }
 

@@ -88,7 +88,11 @@ func TestTransparentLoop(t *testing.T) {
 		nc.Close()
 	}
 	tap.wait("ksyun-tap's own", "--exclude-uid")
-	_, accepted, _ := strings.Cut(within(t, programs, "curl", "-sS", "http://"+tap.admin+"/metrics"), "\nksyun_tap_client_connections_accepted_total ")
+	metrics := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/metrics")
+	if strings.Contains(metrics, "\nksyun_tap_transparent_connections_refused_total{reason=\"loop\"} 0\n") {
+		t.Error("KsyunTapRedirectLoop has nothing to ring for")
+	}
+	_, accepted, _ := strings.Cut(metrics, "\nksyun_tap_client_connections_accepted_total ")
 	accepted, _, _ = strings.Cut(accepted, "\n")
 	if len(accepted) > 2 {
 		t.Errorf("%s connections came of four", accepted)

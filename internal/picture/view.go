@@ -1,0 +1,139 @@
+package picture
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/grafana"
+)
+
+// view is a dashboard as far as it is drawn.
+type view struct {
+	Title  string
+	Panels []panel
+}
+
+type panel struct {
+	ID          int
+	Type, Title string
+	GridPos     grafana.GridPos
+	Targets     []grafana.Target
+	FieldConfig struct {
+		Defaults struct {
+			Unit       string
+			Decimals   *int
+			NoValue    string
+			Max        *float64
+			Thresholds *grafana.Thresholds
+			Custom     struct{ Stacking struct{ Mode string } }
+		}
+		Overrides []struct {
+			Matcher    grafana.Matcher
+			Properties []struct {
+				ID    string
+				Value json.RawMessage
+			}
+		}
+	}
+	Options         struct{ Content string }
+	Transformations []struct {
+		ID      string
+		Options struct {
+			ExcludeByName map[string]bool
+			IndexByName   map[string]int
+			RenameByName  map[string]string
+		}
+	}
+}
+
+func read(d grafana.Dashboard) (view, error) {
+	var v view
+	text, err := d.JSON()
+	if err == nil {
+		err = json.Unmarshal(text, &v)
+	}
+	return v, err
+}
+
+// property reads a property of the field of that name into v, and reports
+// whether it has one of its own.
+func (p *panel) property(field, name string, v any) bool {
+	for _, o := range p.FieldConfig.Overrides {
+		for _, prop := range o.Properties {
+			if o.Matcher.Options == field && prop.ID == name {
+				return json.Unmarshal(prop.Value, v) == nil
+			}
+		}
+	}
+	return false
+}
+
+func (p *panel) unit(field string) string {
+	unit := p.FieldConfig.Defaults.Unit
+	p.property(field, "unit", &unit)
+	return unit
+}
+
+// palette are colours for series that have none of their own.
+var palette = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#f2495c", "#b877d9", "#8ab8ff", "#96d98d", "#ffcb7d", "#ff7383", "#ca95e5", "#fade2a"}
+
+// named are Grafana's names of colours.
+var named = map[string]string{
+	"green": "#73bf69", "red": "#f2495c", "orange": "#ff9830", "yellow": "#fade2a", "blue": "#5794f2", "light-blue": "#8ab8ff",
+	"purple": "#b877d9", "text": "#8e8e98", "transparent": "#8e8e98",
+}
+
+func color(name string) string {
+	if c, ok := named[name]; ok {
+		return c
+	}
+	return name
+}
+
+// seriesColor is the colour of the i-th series.
+func (p *panel) seriesColor(i int, name string) string {
+	var own grafana.Color
+	if p.property(name, "color", &own) {
+		return color(own.FixedColor)
+	}
+	return palette[i%len(palette)]
+}
+
+// stepColor is the colour that the thresholds give a value.
+func (p *panel) stepColor(v float64) string {
+	c := "blue"
+	if t := p.FieldConfig.Defaults.Thresholds; t != nil {
+		for _, s := range t.Steps {
+			if s.Value == nil || v >= *s.Value {
+				c = s.Color
+			}
+		}
+	}
+	return color(c)
+}
+
+// legend fills a query's legend with a series' labels.
+func legend(format string, labels map[string]string) string {
+	for name, value := range labels {
+		format = strings.ReplaceAll(format, "{{"+name+"}}", value)
+	}
+	return format
+}
+
+// columns are the fields that a table shows, in order, with their titles.
+func (p *panel) columns() (fields, titles []string) {
+	for _, t := range p.Transformations {
+		if t.ID != "organize" {
+			continue
+		}
+		for f := range t.Options.IndexByName {
+			fields = append(fields, f)
+		}
+		slices.SortFunc(fields, func(a, b string) int { return t.Options.IndexByName[a] - t.Options.IndexByName[b] })
+		for _, f := range fields {
+			titles = append(titles, t.Options.RenameByName[f])
+		}
+	}
+	return fields, titles
+}
