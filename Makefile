@@ -38,6 +38,10 @@ $(OTELCOL): deploy/otel-collector/builder.yaml
 e2e: $(OTELCOL) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -tags e2e ./internal/e2e/...
 
+.PHONY: pictures
+pictures: ## Draw docs/images anew (needs what e2e needs).
+	KSYUN_TAP_PICTURES=$(CURDIR)/docs/images $(GO) test -count=1 -tags e2e -run TestDashboardsTellTheTruth ./internal/e2e/
+
 .PHONY: cover
 cover: ## Run the tests and print the coverage of each package.
 	$(GO) test -cover ./...
@@ -69,12 +73,12 @@ fmt: $(LINT) ## Format the code.
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: ## Regenerate reference and rules from the code.
+generate: ## Regenerate reference, rules and dashboards from the code.
 	$(GO) run ./internal/gendocs docs/reference
 	$(GO) run ./internal/genmonitoring .
 
 .PHONY: verify-generate
-verify-generate: generate ## Check that reference and rules are what the code says.
+verify-generate: generate ## Check that reference, rules and dashboards are what the code says.
 	git diff --exit-code docs deploy grafana
 
 .PHONY: tidy

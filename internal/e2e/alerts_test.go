@@ -118,7 +118,7 @@ func TestAlertmanagerRoutes(t *testing.T) {
 // minute. Rates are per second all the same.
 const faster = 60
 
-var duration = regexp.MustCompile(`(\[|offset |for: )(\d+)([smhd])`)
+var duration = regexp.MustCompile(`(\[|:|offset |for: )(\d+)([smhd])`)
 
 // hastened shortens the windows, offsets and waits of the rules.
 func hastened(rules string) string {

@@ -236,9 +236,13 @@ func faultShare(d *day, minute, window int) float64 {
 }
 
 func burns(window int) truth {
+	// Recorded every five minutes, so looked at where those are.
+	at := []int{hours(8.5), hours(10.5), hours(16.5), minutesOfDay}
+	if window < 360 {
+		at = append(at, hours(6.5))
+	}
 	return truth{
-		// Recorded every five minutes, so looked at where those are.
-		at:   []int{hours(1), hours(6.5), hours(8.5), hours(10.5), hours(16.5), minutesOfDay},
+		at:   at,
 		want: one(func(d *day, minute int) float64 { return faultShare(d, minute, min(window, minute)) / 0.001 }), tolerance: 0.1, // what counters have when first seen is lost
 	}
 }

@@ -630,10 +630,10 @@ func (d *day) load(file, data string) {
 		if len(ready) == 0 {
 			return
 		}
-		text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "5m", "rules": ready}}}))
+		text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "1m", "rules": ready}}}))
 		path := filepath.Join(t.TempDir(), "rules.yaml")
 		writeFile(t, path, string(text))
-		promtool("tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=5m",
+		promtool("tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
 			"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.begin.Add(24*time.Hour).Unix(), 10), "--output-dir="+data, path)
 		for _, r := range ready {
 			recorded[r.Record] = true

@@ -3,10 +3,19 @@ package rules
 import (
 	"fmt"
 	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
 )
 
 // windows are those over which availability is recorded.
 var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
+
+// maxRawSteps is how many steps of five minutes a window may have that is
+// recorded from the taps' own series. A longer one is the mean of what is
+// recorded over five minutes, nothing counting as zero: a month of a thousand
+// taps is more than Prometheus will read for a query.
+const maxRawSteps = 12
 
 // Calls that count for availability: not those that would have succeeded (a dry
 // run), nor those that the program gave up. Failures that count are the
@@ -27,16 +36,15 @@ func RecordLabels(record string) []string {
 func recording() []Rule {
 	var all []Rule
 	for _, w := range windows {
+		requests := fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, Counted, w)
+		errors := fmt.Sprintf("sum by (%s) (rate(ksyun_api_errors_total{%s}[%s]))\nor\n0 * service:ksyun_api_requests:rate%s", by, Faults, w, w)
+		if steps := seconds(w) / 300; steps > maxRawSteps {
+			requests = fmt.Sprintf("sum_over_time(service:ksyun_api_requests:rate5m[%s:5m]) / %d", w, steps)
+			errors = fmt.Sprintf("sum_over_time(service:ksyun_api_errors_provider:rate5m[%s:5m]) / %d", w, steps)
+		}
 		all = append(all,
-			Rule{
-				Record: "service:ksyun_api_requests:rate" + w,
-				Expr:   fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, Counted, w),
-			},
-			Rule{
-				Record: "service:ksyun_api_errors_provider:rate" + w,
-				Expr: fmt.Sprintf("sum by (%s) (rate(ksyun_api_errors_total{%s}[%s]))\nor\n0 * service:ksyun_api_requests:rate%s",
-					by, Faults, w, w),
-			},
+			Rule{Record: "service:ksyun_api_requests:rate" + w, Expr: requests},
+			Rule{Record: "service:ksyun_api_errors_provider:rate" + w, Expr: errors},
 			Rule{
 				Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
 				Expr:   fmt.Sprintf("service:ksyun_api_errors_provider:rate%s\n/\n(service:ksyun_api_requests:rate%s > 0)", w, w),
@@ -94,13 +102,9 @@ service:ksyun_api_requests:rate%[1]s * %[4]d > %%(minRequests)s`, b.long, b.shor
 }
 
 func seconds(window string) int {
-	switch window {
-	case "1h":
-		return 3600
-	case "6h":
-		return 6 * 3600
-	case "1d":
-		return 24 * 3600
+	d, err := model.ParseDuration(window)
+	if err != nil {
+		panic("rules: " + err.Error())
 	}
-	return 72 * 3600
+	return int(time.Duration(d).Seconds())
 }

@@ -38,7 +38,7 @@ and calls that the program gave up do not count at all, and a client's own mista
 	for _, t := range thresholds {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", t.name, t.value, t.help)
 	}
-	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + " each: calls per second that count, failed ones, and their ratio.\n\n| record | expression |\n|---|---|\n")
+	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + " each: calls per second that count, failed ones, and their ratio. Windows beyond an hour are means of what is\nrecorded over five minutes, so that a month of many taps is cheap; it takes the rules a month to know one.\n\n| record | expression |\n|---|---|\n")
 	for _, g := range Groups() {
 		for _, r := range g.Rules {
 			if r.Record == "" || strings.Contains(g.Name, "recording") && !strings.HasSuffix(r.Record, "rate5m") {

@@ -44,11 +44,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate2h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[2h]))',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[2h:5m]) / 24',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate2h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_errors_total{blame=~"provider|network"}[2h]))\nor\n0 * service:ksyun_api_requests:rate2h',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[2h:5m]) / 24',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate2h',
@@ -56,11 +56,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate6h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[6h]))',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[6h:5m]) / 72',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate6h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_errors_total{blame=~"provider|network"}[6h]))\nor\n0 * service:ksyun_api_requests:rate6h',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[6h:5m]) / 72',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate6h',
@@ -68,11 +68,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate1d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[1d]))',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[1d:5m]) / 288',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate1d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_errors_total{blame=~"provider|network"}[1d]))\nor\n0 * service:ksyun_api_requests:rate1d',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[1d:5m]) / 288',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate1d',
@@ -80,11 +80,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate3d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[3d]))',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[3d:5m]) / 864',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate3d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_errors_total{blame=~"provider|network"}[3d]))\nor\n0 * service:ksyun_api_requests:rate3d',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[3d:5m]) / 864',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate3d',
@@ -92,11 +92,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate30d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[30d]))',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[30d:5m]) / 8640',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate30d',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_errors_total{blame=~"provider|network"}[30d]))\nor\n0 * service:ksyun_api_requests:rate30d',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[30d:5m]) / 8640',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate30d',
