@@ -16,6 +16,7 @@ type between struct {
 func (b between) LocalAddr() net.Addr {
 	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(b.from))
 }
+
 func (b between) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(b.to)) }
 
 // TestLoop tells connections of our own that come back, whichever of their two

@@ -3,6 +3,7 @@ package picture
 import (
 	"fmt"
 	"html"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,7 @@ func (p *panel) table(answers [][]series) string {
 		if len(answers) == 1 {
 			return "Value"
 		}
-		return "Value #" + string(rune('A'+target))
+		return "Value #" + p.Targets[target].RefID
 	}
 	type row struct {
 		cells map[string]string
@@ -44,9 +45,7 @@ func (p *panel) table(answers [][]series) string {
 				r = &row{cells: map[string]string{}, first: x.last()}
 				rows = append(rows, r)
 			}
-			for name, v := range x.labels {
-				r.cells[name] = v
-			}
+			maps.Copy(r.cells, x.labels)
 			said := say(x.last(), p.unit(title), nil)
 			var texts []struct {
 				Options map[string]struct{ Text, Color string }
