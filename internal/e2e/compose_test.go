@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +24,7 @@ func loadCompose(t *testing.T, files ...string) *types.Project {
 		paths = append(paths, deploy+"/compose/"+f)
 	}
 	options := must(cli.NewProjectOptions(paths, cli.WithResolvedPaths(true), cli.WithConsistency(true)))
-	project, err := cli.ProjectFromOptions(context.Background(), options)
+	project, err := options.LoadProject(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
