@@ -105,6 +105,9 @@ func follow(t *testing.T, cmd *exec.Cmd, r io.Reader, w io.Closer) *process {
 	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
+		if _, race, found := strings.Cut(p.text(), "WARNING: DATA RACE"); found {
+			t.Errorf("%s has a data race:%s", filepath.Base(cmd.Path), race[:min(len(race), 8<<10)])
+		}
 		if t.Failed() {
 			t.Logf("%s printed:\n%s", filepath.Base(cmd.Path), tail(p.text(), 8<<10))
 		}
