@@ -39,6 +39,7 @@ type conn struct {
 	now     time.Time
 	secured time.Time // when TLS began, until its first request
 
+	keep []byte  // of the route
 	in   *buffer // the request, and what follows it
 	next *buffer // what follows a request whose body outgrew in
 	body body    // of the request

@@ -19,6 +19,9 @@ func (c *conn) exchange() (more bool) {
 	if err != nil {
 		return c.turnAway(err)
 	}
+	// The request moves within its memory, and may leave it, before it is sent.
+	c.keep = append(c.keep[:0], route.Keep...)
+	route.Keep = c.keep
 	x.route = route
 	if x.Request.Form == FormAuthority {
 		return c.open()

@@ -45,7 +45,7 @@ type Handler interface {
 type Route struct {
 	Key Key
 	// Keep names hop-by-hop fields to be passed on all the same, lower case
-	// and parted by semicolons.
+	// and parted by semicolons. It may be a part of the request: it is copied.
 	Keep []byte
 	// Proxied tells that the upstream is a proxy for the request; nil is the
 	// server itself.

@@ -1,7 +1,10 @@
 package relay
 
 import (
+	"context"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -363,5 +366,41 @@ func testResponseHopByHopFieldsStay(t *testing.T, newRig maker) {
 		if n := r.ends(EndComplete); n.respBody != "ok" || !n.respWhole {
 			t.Errorf("%q: shown body %q", fields, n.respBody)
 		}
+	}
+}
+
+// TestKeepOutlivesTheRequestsMemory names fields to keep by a part of the
+// request itself, which by the time it is sent has moved within its memory, and
+// out of it.
+func TestKeepOutlivesTheRequestsMemory(t *testing.T) {
+	const list = "host;proxy-connection;keep-alive"
+	body := strings.Repeat("x", smallBuffer)
+	head := func(more string) string {
+		return "POST / HTTP/1.1\r\nHost: h\r\nProxy-Connection: a\r\nKeep-Alive: b\r\nAuthorization: " + list + "\r\n" + more +
+			"Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+	}
+	r := newRig(t)
+	r.route = func(x *Exchange) (Route, error) {
+		return Route{Key: Key{Host: "h"}, Keep: x.Request.Get("Authorization")}, nil
+	}
+	dial := func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", r.back.Addr().String())
+	}
+	r.dial = func(ctx context.Context) (net.Conn, error) {
+		// Others use the memory that the request has left.
+		for range 4 {
+			b := r.srv.bufs.getSmall()
+			for i := range b.b {
+				b.b[i] = '!'
+			}
+			defer r.srv.bufs.put(b)
+		}
+		return dial(ctx)
+	}
+	for range 8 { // the pool forgets some of what it is given
+		c := r.client()
+		c.send(head("Connection: close\r\nTE: trailers\r\n"))
+		r.upstream().expect(head(""))
+		c.Close()
 	}
 }
