@@ -3,6 +3,11 @@ GO      ?= go
 BIN     := $(CURDIR)/.bin
 LINT    := $(BIN)/golangci-lint
 LINT_V  := v2.15.0
+GORELEASER := $(BIN)/goreleaser
+GORELEASER_V := v2.16.0
+CYCLONEDX := $(BIN)/cyclonedx-gomod
+CYCLONEDX_V := v1.10.0
+VULN_V := v1.9.0
 OTELCOL := $(BIN)/otelcol
 OTELCOL_V := v0.160.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -34,8 +39,15 @@ $(OTELCOL): deploy/otel-collector/builder.yaml
 	CGO_ENABLED=0 $(BIN)/builder --config $<
 	mv $(BIN)/otelcol-build/otelcol $@ && rm -r $(BIN)/otelcol-build
 
+# The newest version that Go 1.26 builds.
+$(GORELEASER):
+	GOBIN=$(BIN) $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_V)
+
+$(CYCLONEDX):
+	GOBIN=$(BIN) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
+
 .PHONY: e2e
-e2e: $(OTELCOL) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
+e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -tags e2e ./internal/e2e/...
 
 .PHONY: pictures
@@ -85,6 +97,38 @@ verify-generate: generate ## Check that reference, rules and dashboards are what
 tidy: ## Check that go.mod and go.sum are tidy.
 	$(GO) mod tidy -diff
 
+.PHONY: licences
+licences: ## Check the licences of what is linked.
+	$(GO) run ./internal/licences >/dev/null
+
+.PHONY: vulncheck
+vulncheck: ## Look for known vulnerabilities in what is called (needs the vulnerability database).
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN_V) ./...
+
+.PHONY: outdated
+outdated: ## List the direct dependencies that have a newer version.
+	@$(GO) list -m -e -u -f '{{if and (not .Indirect) .Update}}{{.Path}} {{.Version}} -> {{.Update.Version}}{{end}}' all
+
+# What goes into archives and images beside the binary.
+.PHONY: release-inputs
+release-inputs:
+	$(GO) run ./internal/licences >THIRD_PARTY_LICENSES
+	cp /etc/ssl/certs/ca-certificates.crt .
+
+.PHONY: release-notes
+release-notes: ## Print what CHANGELOG.md says of the newest version.
+	@awk '/^## /{n++; next} n==1' CHANGELOG.md
+
+.PHONY: release
+release: $(GORELEASER) $(CYCLONEDX) ## Make and upload the tagged commit's release, as a draft (docs/releasing.md).
+	$(GORELEASER) check
+	$(MAKE) --silent release-notes >$(BIN)/notes.md
+	PATH=$(BIN):$$PATH $(GORELEASER) release --clean --release-notes=$(BIN)/notes.md $(RELEASE_FLAGS)
+
+.PHONY: snapshot
+snapshot: $(GORELEASER) $(CYCLONEDX) ## Make a release in ./dist, unsigned and unpublished.
+	PATH=$(BIN):$$PATH $(GORELEASER) release --snapshot --clean --skip=docker,sign
+
 .PHONY: clean
 clean: ## Remove what was built.
-	rm -rf ksyun-tap $(BIN)
+	rm -rf ksyun-tap dist THIRD_PARTY_LICENSES ca-certificates.crt $(BIN)
