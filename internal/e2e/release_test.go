@@ -51,7 +51,8 @@ func sourceCopy(t *testing.T) string {
 		}
 	}
 	for _, args := range [][]string{
-		{"init", "--quiet"}, {"add", "--all"},
+		{"init", "--quiet"},
+		{"add", "--all"},
 		{"-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "--message=x"},
 		{"tag", "v" + releaseVersion},
 		{"remote", "add", "origin", "https://github.com/ksyun-tap/ksyun-tap.git"}, // never called
@@ -81,7 +82,7 @@ func TestRelease(t *testing.T) {
 		"make", "release", "BIN="+tools, "RELEASE_FLAGS=--skip=publish,docker,sign")
 	dist := filepath.Join(src, "dist")
 
-	if notes := string(must(os.ReadFile(dist + "/CHANGELOG.md"))); !strings.HasPrefix(strings.TrimSpace(notes), "* [") {
+	if notes := string(must(os.ReadFile(tools + "/notes.md"))); !strings.HasPrefix(strings.TrimSpace(notes), "* [") {
 		t.Errorf("release notes: %q", notes)
 	}
 
@@ -161,7 +162,9 @@ func checkSBOM(t *testing.T, file string) {
 	t.Helper()
 	var bom struct {
 		BomFormat string
-		Metadata  struct{ Component struct{ Name, Version string } }
+		Metadata  struct {
+			Component struct{ Name, Version string }
+		}
 		// Of each module and Go itself.
 		Components []struct{ Name, Version, Purl string }
 	}
