@@ -48,7 +48,7 @@ $(CYCLONEDX):
 
 .PHONY: e2e
 e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
-	$(GO) test -race -count=1 -tags e2e ./internal/e2e/...
+	$(GO) test -race -count=1 -timeout 45m -tags e2e ./internal/e2e/...
 
 .PHONY: pictures
 pictures: ## Draw docs/images anew (needs what e2e needs).
