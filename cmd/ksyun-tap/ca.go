@@ -34,7 +34,7 @@ type caVerb struct {
 func newCA(app *kingpin.Application, verbs map[string]verb) {
 	v := &caVerb{}
 	c := app.Command("ca", "Look after the CA for interception.")
-	c.Flag("dir", "Its directory: the tap's --intercept.ca-dir.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
+	c.Flag("dir", "Its directory: the tap's --intercept.ca-dir; for show and export its --intercept.publish-dir will do.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
 
 	create := c.Command("create", "Make the CA, if there is none; a tap with --intercept does so by itself.")
 	create.Flag("host", "Host that it is for, as the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))

@@ -40,7 +40,7 @@ func newCheckPath(app *kingpin.Application) *checkPath {
 	c.Flag("target", "The API, with the scheme that programs use.").Default(config.DefaultCheckTarget).URLVar(&v.target)
 	c.Flag("proxy", "The tap's proxy listener. Default: by KSYUN_TAP_PROXY_LISTEN_ADDRESS, else http://"+config.DefaultProxyListen+".").PlaceHolder("URL").URLVar(&v.proxy)
 	adminFlag(c, &v.admin)
-	c.Flag("ca-file", "What programs trust, for an https target: bundle.pem of --intercept.ca-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
+	c.Flag("ca-file", "What programs trust, for an https target: bundle.pem of --intercept.ca-dir or .publish-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
 	c.Flag("timeout", "How long all of it may take.").Default(checkPathTimeout.String()).DurationVar(&v.timeout)
 	return v
 }
@@ -119,7 +119,7 @@ func (t *tap) checkPaths(ctx context.Context) {
 		return // not for an address that is being listened on
 	}
 	if t.ca != nil {
-		file := filepath.Join(t.settings.CADir, "ca.pem")
+		file := filepath.Join(t.settings.TrustDir(), "ca.pem")
 		t.path.Roots = func() (*x509.CertPool, error) { return loadRoots("intercept.ca-dir", file) }
 	}
 	t.path.Check = pathcheck.Check{Target: t.settings.CheckTarget, Proxy: proxy}

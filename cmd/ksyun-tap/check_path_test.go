@@ -74,15 +74,15 @@ func TestCheckPath(t *testing.T) {
 	proxy, admin = startTap(t, dead, "--upstream.resolver="+ignorantDNS(t))
 	fails("finding the API's address", "Check the host's spelling and the resolver", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
 
-	caDir := filepath.Join(t.TempDir(), "ca")
+	caDir, trustDir := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "trust")
 	secure := httptest.NewTLSServer(gateway)
 	defer secure.Close()
-	proxy, admin = startTap(t, dead, "--intercept", "--intercept.ca-dir="+caDir,
+	proxy, admin = startTap(t, dead, "--intercept", "--intercept.ca-dir="+caDir, "--intercept.publish-dir="+trustDir,
 		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String())
 	https := "--target=https://" + apiHost
 	fails("trust in the tap's CA", "SSL_CERT_FILE", through(proxy, admin, https)...)
 	// The simulator's certificate is for another name: the tap must not accept it.
-	fails("TLS between the tap and the API", "with --upstream.ca-file", through(proxy, admin, https, "--ca-file="+filepath.Join(caDir, "bundle.pem"))...)
+	fails("TLS between the tap and the API", "with --upstream.ca-file", through(proxy, admin, https, "--ca-file="+filepath.Join(trustDir, "bundle.pem"))...)
 }
 
 // TestCheckPathTimerReadsTrustAnew has what programs trust change under a tap

@@ -30,8 +30,8 @@ var preloadScript []byte
 // have had; private is a directory for files of its own.
 func childEnv(base []string, t *tap, private string) ([]string, error) {
 	proxy := t.proxyListeners[0].Addr().String()
-	ca := filepath.Join(t.settings.CADir, "ca.pem")
-	bundle := filepath.Join(t.settings.CADir, "bundle.pem")
+	ca := filepath.Join(t.settings.TrustDir(), "ca.pem")
+	bundle := filepath.Join(t.settings.TrustDir(), "bundle.pem")
 	trustStore := filepath.Join(private, "truststore.p12")
 	if err := writeTrustStore(trustStore, bundle); err != nil {
 		return nil, err

@@ -21,15 +21,17 @@ func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
 		permitted = append(permitted, host.String())
 	}
 	authority, err := ca.Open(ca.Config{
-		Dir:       s.CADir,
-		Permitted: permitted,
-		OnError:   func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) },
+		Dir:        s.CADir,
+		PublishDir: s.PublishDir,
+		Permitted:  permitted,
+		OnError:    func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) },
 	})
 	if err != nil {
 		return nil, err
 	}
 	log.Info("interception is on",
 		zap.String("ca_dir", s.CADir),
+		zap.String("trust_dir", s.TrustDir()),
 		zap.String("ca_sha256", authority.Fingerprint()),
 		zap.Time("ca_not_after", authority.NotAfter()))
 	return authority, nil
@@ -38,9 +40,9 @@ func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
 // handshakeAdvice tells what to do about programs that do not go on behind the
 // TLS handshake.
 var handshakeAdvice = map[collector.HandshakeReason]string{
-	collector.HandshakeUntrusted: "Let the program trust bundle.pem of --intercept.ca-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
+	collector.HandshakeUntrusted: "Let the program trust bundle.pem of --intercept.ca-dir or .publish-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
 	collector.HandshakeHTTP2:     "The tap speaks HTTP/1.1 only: let the program offer it, too.",
-	collector.HandshakeAborted:   "The program went away without a word, as those do that do not trust the CA: see whether it reads bundle.pem of --intercept.ca-dir, or pins certificates.",
+	collector.HandshakeAborted:   "The program went away without a word, as those do that do not trust the CA: see whether it reads bundle.pem of --intercept.ca-dir or .publish-dir, or pins certificates.",
 	collector.HandshakeTimeout:   "The program did not end the handshake in time.",
 	collector.HandshakeOther:     "See the error.",
 }

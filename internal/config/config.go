@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -42,9 +43,10 @@ type Settings struct {
 	InspectBytes int
 	CatalogFiles []string
 
-	Intercept bool
-	CADir     string
-	CSMListen string
+	Intercept  bool
+	CADir      string
+	PublishDir string // "" is CADir; see TrustDir
+	CSMListen  string
 
 	Resign Resign
 
@@ -179,6 +181,11 @@ var table = []setting{
 		name: "intercept.ca-dir",
 		help: "Directory of the CA, made with mode 0700: its key, ca.pem (the CA alone) and bundle.pem (with the system's roots).",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("DIR").StringVar(&s.CADir) },
+	},
+	{
+		name: "intercept.publish-dir",
+		help: "Directory for ca.pem and bundle.pem instead of --intercept.ca-dir, where programs of other users, or in other containers, can read them and never the key.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("DIR").StringVar(&s.PublishDir) },
 	},
 	{
 		name: "csm.listen-address",
@@ -362,6 +369,12 @@ func (s *Settings) Validate() error {
 	if s.Intercept && s.CADir == "" {
 		return errors.New("--intercept needs --intercept.ca-dir=DIR, where programs find the CA they are to trust")
 	}
+	if s.PublishDir != "" && s.CADir == "" {
+		return errors.New("--intercept.publish-dir needs --intercept.ca-dir=DIR, where the key is kept")
+	}
+	if s.PublishDir != "" && contains(s.CADir, s.PublishDir) {
+		return fmt.Errorf("--intercept.publish-dir=%s is in --intercept.ca-dir, where nobody else can read it: give a directory elsewhere", s.PublishDir)
+	}
 	if len(s.ProxyTLSListen) > 0 && !s.Intercept {
 		return errors.New("--proxy.tls-listen-address needs --intercept: without a CA there is no speaking TLS for the API")
 	}
@@ -396,6 +409,20 @@ func (r *Resign) validate() error {
 		}
 	}
 	return nil
+}
+
+// TrustDir is where programs find what they are to trust.
+func (s *Settings) TrustDir() string {
+	if s.PublishDir != "" {
+		return s.PublishDir
+	}
+	return s.CADir
+}
+
+// contains reports whether a path is that of dir or of something in it.
+func contains(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func isLoopback(address string) bool {

@@ -61,7 +61,7 @@ func (s Stage) String() string { return names[s] }
 var mends = map[Stage]string{
 	StageProxy:        "Start ksyun-tap, or give its --proxy.listen-address with --proxy.",
 	StageInterception: "Start the tap with --intercept and --intercept.ca-dir, or use an http target.",
-	StageTrust:        "Give bundle.pem of the tap's --intercept.ca-dir with --ca-file; programs need it as SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
+	StageTrust:        "Give bundle.pem of the tap's --intercept.ca-dir or .publish-dir with --ca-file; programs need it as SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
 	StageUpstream:     "The tap was reached, and the API gave no answer: see the tap's log and ksyun_tap_proxy_errors_total.",
 	StageAnswer:       "See whether another proxy or gateway answers in the API's place, and what --upstream.connect-to says.",
 	StageObservation:  "Give the tap's --web.listen-address with --url; if it is right, something but the tap let the call pass.",
