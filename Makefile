@@ -10,6 +10,12 @@ CYCLONEDX_V := v1.10.0
 VULN_V := v1.9.0
 OTELCOL := $(BIN)/otelcol
 OTELCOL_V := v0.160.0
+# Helm and Kustomize, which render what the end-to-end tests read; the newest
+# that Go 1.26 builds.
+HELM        := $(BIN)/helm
+HELM_V      := v4.3.1
+KUSTOMIZE   := $(BIN)/kustomize
+KUSTOMIZE_V := v5.8.2
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
@@ -46,8 +52,14 @@ $(GORELEASER):
 $(CYCLONEDX):
 	GOBIN=$(BIN) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
 
+$(HELM):
+	GOBIN=$(BIN) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM_V)
+
+$(KUSTOMIZE):
+	GOBIN=$(BIN) $(GO) install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_V)
+
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
+e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -timeout 45m -tags e2e ./internal/e2e/...
 
 .PHONY: pictures
@@ -85,13 +97,15 @@ fmt: $(LINT) ## Format the code.
 	$(LINT) fmt ./...
 
 .PHONY: generate
-generate: ## Regenerate reference, rules and dashboards from the code.
+generate: ## Regenerate what comes from the code: reference, rules, dashboards, parts of deploy.
 	$(GO) run ./internal/gendocs docs/reference
 	$(GO) run ./internal/genmonitoring .
+	$(GO) run ./internal/gendeploy .
 
 .PHONY: verify-generate
-verify-generate: generate ## Check that reference, rules and dashboards are what the code says.
-	git diff --exit-code docs deploy grafana
+verify-generate: generate ## Check that what is generated is what the code says.
+	git diff --exit-code -- docs deploy grafana
+	@new=$$(git ls-files --others --exclude-standard docs deploy grafana); test -z "$$new" || { echo "not committed: $$new"; exit 1; }
 
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy.

@@ -24,13 +24,13 @@ type initRedirect struct {
 
 func newInitRedirect(app *kingpin.Application) *initRedirect {
 	v := &initRedirect{}
-	c := app.Command("init-redirect", "Have Linux redirect the connections that programs on this host, or in this pod, make to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run; needs root or NET_ADMIN, and nft or iptables.")
+	c := app.Command("init-redirect", "Have Linux redirect the connections that programs on this host, or in this pod, make to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run; needs root or NET_ADMIN.")
 	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
 	c.Flag("port", "Port of servers whose connections are redirected. Repeatable.").Default("80", "443").SetValue(numbers[uint16]{&v.rules.Ports, 16})
 	c.Flag("exclude-uid", "User whose connections are left alone: the one the tap runs as. Repeatable.").SetValue(numbers[uint32]{&v.rules.ExcludeUIDs, 32})
 	c.Flag("exclude-mark", "Mark of connections that are left alone: the tap's --upstream.mark.").SetValue(config.Mark(&v.rules.ExcludeMark))
 	c.Flag("exclude-cidr", "Network to which connections are left alone. Repeatable.").PlaceHolder("CIDR").SetValue(prefixes{&v.rules.ExcludeCIDRs})
-	c.Flag("backend", "nft, iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
+	c.Flag("backend", "nft (the kernel's nftables; no tool is needed), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
 	c.Flag("undo", "Take the rules away instead.").BoolVar(&v.undo)
 	c.Flag("dry-run", "Print the rules and change nothing; not with --undo.").BoolVar(&v.dryRun)
 	return v

@@ -139,7 +139,7 @@ var table = []setting{
 	},
 	{
 		name: "proxy.shutdown-timeout", fallback: []string{"10s"},
-		help: "How long running calls may take to finish after SIGTERM, before they are cut off. Sinks get 2s more to flush.",
+		help: "How long running calls may take to finish after SIGTERM, before they are cut off. Sinks get 1.4s more to flush.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ShutdownTimeout)) },
 	},
 	{

@@ -64,6 +64,31 @@ func TestTransparent(t *testing.T) {
 	}
 }
 
+// TestRulesAsNftReads has the kernel hold the same rules, whether they come from
+// us or from nft by what --dry-run prints.
+func TestRulesAsNftReads(t *testing.T) {
+	connectHosts(t)
+	rules := []string{
+		"init-redirect", "--backend=nft", "--to-port=18183", "--port=80", "--port=443", "--port=8080", "--exclude-uid=65532", "--exclude-uid=0",
+		"--exclude-mark=0x6b73", "--exclude-cidr=10.0.0.0/8", "--exclude-cidr=192.0.2.128/25", "--exclude-cidr=198.51.100.7",
+		"--exclude-cidr=fd00::/8", "--exclude-cidr=2001:db8::/33", "--exclude-cidr=::1",
+	}
+	within(t, programs, append([]string{binary}, rules...)...)
+	ours := within(t, programs, "nft", "list", "table", "inet", "ksyun_tap")
+	script := filepath.Join(t.TempDir(), "rules.nft")
+	if err := os.WriteFile(script, []byte(within(t, programs, append([]string{binary}, append(rules, "--dry-run")...)...)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	within(t, programs, "nft", "-f", script)
+	if nfts := within(t, programs, "nft", "list", "table", "inet", "ksyun_tap"); ours != nfts || strings.Count(ours, "return") != 10 {
+		t.Errorf("ours:\n%s\nnft's:\n%s", ours, nfts)
+	}
+	within(t, programs, binary, "init-redirect", "--undo")
+	if left := within(t, programs, "nft", "list", "tables"); left != "" {
+		t.Errorf("undone, and yet there is %s", left)
+	}
+}
+
 // TestTransparentLoop has rules that redirect the tap's own connections, too:
 // calls end at once, and the log says what to do.
 func TestTransparentLoop(t *testing.T) {

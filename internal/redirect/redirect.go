@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Rules say what is redirected: connections over TCP that begin here, to any of
@@ -65,8 +66,8 @@ type Backend interface {
 	works(ctx context.Context) error
 }
 
-// Backends returns those of a name, "auto" being all, whose tools work here; the
-// first is to be preferred. There is one at least, or an error.
+// Backends returns those of a name, "auto" being all, that work here; the first
+// is to be preferred. There is one at least, or an error.
 func Backends(ctx context.Context, which string) ([]Backend, error) {
 	var working []Backend
 	var why []error
@@ -102,27 +103,18 @@ func Named(which string) []Backend {
 	return slices.DeleteFunc(all, func(b Backend) bool { return which != "auto" && which != b.Name() })
 }
 
-// nft installs by nftables: one table for IPv4 and IPv6, in one transaction.
+// nft installs by nftables: one table for IPv4 and IPv6, in one transaction. It
+// speaks to the kernel itself, so that an image needs no tools.
 type nft struct{}
 
 // Name implements Backend.
 func (nft) Name() string { return "nft" }
 
-func (nft) works(ctx context.Context) error { return run(ctx, "", "nft", "list", "tables") }
-
-// Install implements Backend.
-func (b nft) Install(ctx context.Context, r *Rules) error {
-	return run(ctx, b.Script(r), "nft", "-f", "-")
-}
-
-// Remove implements Backend.
-func (nft) Remove(ctx context.Context) error { return run(ctx, nftRemoval, "nft", "-f", "-") }
-
 // nftRemoval first adds the table, so that it can be deleted whether it was
 // there or not.
 const nftRemoval = "table inet " + name + "\ndelete table inet " + name + "\n"
 
-// Script implements Backend.
+// Script implements Backend. Install does what nft would do with it.
 func (nft) Script(r *Rules) string {
 	var b strings.Builder
 	b.WriteString(nftRemoval)
@@ -145,6 +137,19 @@ func (nft) Script(r *Rules) string {
 	fmt.Fprintf(&b, "\t\ttcp dport { %s } redirect to :%d\n", join(r.Ports, ", "), r.To)
 	b.WriteString("\t}\n}\n")
 	return b.String()
+}
+
+// explain tells what to do about what the kernel said, where that is known.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("nftables: %w%s", err, permission)
+	case errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EOPNOTSUPP):
+		return fmt.Errorf("nftables: %w: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables", err)
+	}
+	return fmt.Errorf("nftables: %w", err)
 }
 
 // iptables installs by iptables and ip6tables: a chain each, in a transaction
@@ -239,6 +244,9 @@ func join(ports []uint16, with string) string {
 	return strings.Join(all, with)
 }
 
+// permission is what to do about its lack.
+const permission = ": run it as root, or with the capability NET_ADMIN"
+
 // run runs a tool. Its error tells what the tool said, and what to do where
 // that is known.
 func run(ctx context.Context, input, tool string, args ...string) error {
@@ -254,9 +262,9 @@ func run(ctx context.Context, input, tool string, args ...string) error {
 	mend := ""
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("%s is not installed: install nftables or iptables", tool)
+		return fmt.Errorf("%s is not installed: install iptables, or have a kernel with nftables", tool)
 	case strings.Contains(text, "Operation not permitted"), strings.Contains(text, "Permission denied"), strings.Contains(text, "must be root"):
-		mend = ": run it as root, or with the capability NET_ADMIN"
+		mend = permission
 	}
 	line, _, _ := strings.Cut(text, "\n")
 	return fmt.Errorf("%s: %w: %s%s", tool, err, line, mend)

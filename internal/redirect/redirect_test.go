@@ -2,9 +2,11 @@ package redirect
 
 import (
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -51,26 +53,50 @@ func TestValidate(t *testing.T) {
 	f("--exclude-uid=UID", func(r *Rules) { r.ExcludeUIDs = nil })
 }
 
-// TestTools replaces the tools by others, and by none.
+// TestTools replaces iptables by others, and by none.
 func TestTools(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
-	_, err := Backends(t.Context(), "auto")
-	if err == nil || err.Error() != "no way to install rules: nft is not installed: install nftables or iptables\niptables is not installed: install nftables or iptables" {
+	_, err := Backends(t.Context(), "iptables")
+	if err == nil || err.Error() != "no way to install rules: iptables is not installed: install iptables, or have a kernel with nftables" {
 		t.Errorf("no tools: %v", err)
 	}
-	script := "#!/bin/sh\necho 'Error: Could not process rule: Operation not permitted' >&2\necho more >&2\nexit 1\n"
-	if err := os.WriteFile(dir+"/nft", []byte(script), 0o700); err != nil {
+	script := "#!/bin/sh\necho 'iptables: Operation not permitted' >&2\necho more >&2\nexit 1\n"
+	if err := os.WriteFile(dir+"/iptables", []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Backends(t.Context(), "nft")
-	if err == nil || err.Error() != "no way to install rules: nft: exit status 1: Error: Could not process rule: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
+	_, err = Backends(t.Context(), "iptables")
+	if err == nil || err.Error() != "no way to install rules: iptables: exit status 1: iptables: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
 		t.Errorf("not permitted: %v", err)
 	}
-	if err := os.WriteFile(dir+"/nft", []byte("#!/bin/sh\n"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		if err := os.WriteFile(dir+"/"+tool, []byte("#!/bin/sh\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got, err := Backends(t.Context(), "auto"); err != nil || len(got) != 1 || got[0].Name() != "nft" {
-		t.Errorf("nft alone: %v, %v", got, err)
+	if got, err := Backends(t.Context(), "iptables"); err != nil || len(got) != 1 || got[0].Name() != "iptables" {
+		t.Errorf("iptables: %v, %v", got, err)
+	}
+}
+
+// TestKernelSays has the kernel's refusals explained.
+func TestKernelSays(t *testing.T) {
+	for _, tc := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{fmt.Errorf("receive: %w", syscall.EPERM), "nftables: receive: operation not permitted: run it as root, or with the capability NET_ADMIN"},
+		{syscall.EPROTONOSUPPORT, "nftables: protocol not supported: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
+		{syscall.ENOENT, "nftables: no such file or directory: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
+		{syscall.EINVAL, "nftables: invalid argument"},
+	} {
+		got := ""
+		if err := explain(tc.err); err != nil {
+			got = err.Error()
+		}
+		if got != tc.want {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
 	}
 }

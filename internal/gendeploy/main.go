@@ -1,0 +1,151 @@
+// Command gendeploy writes what the ways to deploy have from elsewhere in the
+// tree, where they cannot read it themselves: the chart's schema of settings,
+// its copies of rules and dashboards, and Kustomize's lists of them. Its
+// argument is the root of the tree.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/rules"
+)
+
+// Where things are, from the root of the tree.
+const (
+	chart      = "deploy/helm/ksyun-tap"
+	monitoring = "deploy/kubernetes/monitoring"
+	grafana    = "grafana"
+	dashboards = grafana + "/dashboards"
+)
+
+const notice = "# Written by make generate. Do not edit.\n"
+
+func main() {
+	if err := run(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(root string) error {
+	schema := filepath.Join(root, chart, "values.schema.json")
+	text, err := os.ReadFile(schema)
+	if err != nil {
+		return err
+	}
+	if text, err = withSettings(text); err != nil {
+		return fmt.Errorf("%s: %w", schema, err)
+	}
+	if err := write(schema, text); err != nil {
+		return err
+	}
+	if text, err = rules.YAML(); err != nil {
+		return err
+	}
+	if err := write(filepath.Join(root, chart, "files/rules.yaml"), text); err != nil {
+		return err
+	}
+	return copyDashboards(root)
+}
+
+// setByChart are the settings that the chart sets itself, since its ports,
+// volumes and probes go with them.
+var setByChart = map[string]bool{
+	"config.file": true, "proxy.listen-address": true, "proxy.tls-listen-address": true, "transparent.listen-address": true,
+	"web.listen-address": true, "csm.listen-address": true, "intercept": true, "intercept.ca-dir": true, "intercept.publish-dir": true,
+	"resign.listen-address": true, "resign.credentials-file": true, "resign.allow": true,
+}
+
+// withSettings puts the settings that there are into a schema of values.
+func withSettings(schema []byte) ([]byte, error) {
+	var s map[string]any
+	if err := json.Unmarshal(schema, &s); err != nil {
+		return nil, err
+	}
+	definitions, ok := s["definitions"].(map[string]any)
+	if !ok {
+		return nil, errors.New("no definitions")
+	}
+	properties := map[string]any{}
+	for _, d := range config.Describe() {
+		if setByChart[d.Name] {
+			continue
+		}
+		property := map[string]any{"description": d.Help}
+		if d.Default == "true" || d.Default == "false" {
+			property["type"] = "boolean"
+		} else {
+			property["type"] = []string{"string", "number", "array"}
+			property["items"] = map[string]any{"type": []string{"string", "number"}}
+		}
+		properties[d.Name] = property
+	}
+	definitions["settings"] = map[string]any{"type": "object", "additionalProperties": false, "properties": properties}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(s)
+	return b.Bytes(), err
+}
+
+// copyDashboards gives the chart the dashboards, which it cannot read outside of
+// its folder, and names them to Kustomize, which knows no patterns.
+func copyDashboards(root string) error {
+	files, err := filepath.Glob(filepath.Join(root, dashboards, "*.json"))
+	if err != nil {
+		return err
+	}
+	copies := filepath.Join(root, chart, "files/dashboards")
+	if err := os.RemoveAll(copies); err != nil {
+		return err
+	}
+	list := notice + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - podmonitor.yaml\n  - ../../prometheus\n"
+	if len(files) > 0 {
+		list += "  - ../../../" + grafana + "\n"
+		if err := write(filepath.Join(root, grafana, "kustomization.yaml"), []byte(generators(files))); err != nil {
+			return err
+		}
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := write(filepath.Join(copies, filepath.Base(file)), text); err != nil {
+			return err
+		}
+	}
+	return write(filepath.Join(root, monitoring, "kustomization.yaml"), []byte(list))
+}
+
+// generators has Kustomize make a ConfigMap of each dashboard, as Grafana's
+// sidecar looks for them.
+func generators(files []string) string {
+	var b strings.Builder
+	b.WriteString(notice + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nconfigMapGenerator:\n")
+	for _, file := range files {
+		base := filepath.Base(file)
+		name := strings.TrimSuffix(base, ".json")
+		if !strings.HasPrefix(name, "ksyun-tap") {
+			name = "ksyun-tap-" + name
+		}
+		fmt.Fprintf(&b, "  - name: %s\n    files:\n      - dashboards/%s\n", name, base)
+	}
+	b.WriteString("generatorOptions:\n  disableNameSuffixHash: true\n  labels:\n    app.kubernetes.io/name: ksyun-tap\n    grafana_dashboard: \"1\"\n")
+	return b.String()
+}
+
+func write(path string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // part of a source tree
+		return err
+	}
+	return os.WriteFile(path, text, 0o644) //nolint:gosec // likewise
+}
