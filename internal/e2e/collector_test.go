@@ -204,24 +204,24 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	dir := t.TempDir()
 	logFile := filepath.Join(dir, "tap.log")
 
-	// Faster, with a larger share, and without the Collector's own metrics,
-	// whose port is not ours to take.
-	writeFile(t, dir+"/faster.yaml", `
-processors:
-  tail_sampling: {decision_wait: 2s, policies: [
-    {name: failed, type: status_code, status_code: {status_codes: [ERROR]}},
-    {name: failed-calls, type: string_attribute, string_attribute: {key: ksyun.outcome, values: [error, partial, masked, proxy]}},
-    {name: a-share-of-the-rest, type: probabilistic, probabilistic: {sampling_percentage: 10}}]}
-connectors:
-  span_metrics: {metrics_flush_interval: 1s}
-service:
-  telemetry: {metrics: {level: none}}
-`)
+	// The example, but faster and with a larger share; and without the
+	// Collector's own metrics, whose port is not ours to take.
+	config := string(must(os.ReadFile(collectors + "/collector.yaml")))
+	for from, to := range map[string]string{
+		"decision_wait: 10s": "decision_wait: 2s", "sampling_percentage: 1\n": "sampling_percentage: 10\n",
+		"metrics_flush_interval: 15s": "metrics_flush_interval: 1s", "\nservice:\n": "\nservice:\n  telemetry: {metrics: {level: none}}\n",
+	} {
+		if strings.Count(config, from) != 1 {
+			t.Fatalf("the example has %q not once", from)
+		}
+		config = strings.Replace(config, from, to, 1)
+	}
+	writeFile(t, dir+"/collector.yaml", config)
 	otlp := freeAddress(t)
 	collector := start(t, collectorEnv(t,
 		"OTLP_HTTP_ADDRESS="+otlp, "OTLP_GRPC_ADDRESS=127.0.0.1:0", "TAP_LOG_FILES="+logFile,
 		"TEMPO_ADDRESS="+ln.Addr().String(), "PROMETHEUS_OTLP_URL="+rest.URL+"/prometheus", "LOKI_OTLP_URL="+rest.URL+"/loki",
-	), otelcol, "--config="+collectors+"/collector.yaml", "--config="+dir+"/faster.yaml")
+	), otelcol, "--config="+dir+"/collector.yaml")
 	collector.wait("Everything is ready")
 
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))
