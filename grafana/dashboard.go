@@ -48,12 +48,12 @@ func annotations() []Annotation {
 			IconColor: "rgba(0, 211, 255, 1)", BuiltIn: 1, Type: "dashboard",
 		},
 		{
-			Name: "Deploys", Datasource: promSource, Enable: true, IconColor: "blue", Step: "1m", UseValueForTime: "on",
+			Name: "Deploys", Datasource: promSource, Enable: true, IconColor: "blue", Step: "1m", UseValueForTime: true,
 			Expr:        "1000 * process_start_time_seconds{" + variables(scrapeLabels...) + "} * on (cluster, namespace, job, instance) group_left (version) " + ofTap("ksyun_tap_build_info"),
 			TitleFormat: "Tap started", TextFormat: "{{instance}}, version {{version}}", TagKeys: "job,version",
 		},
 		{
-			Name: "Reloads", Datasource: promSource, Enable: true, IconColor: "purple", Step: "1m", UseValueForTime: "on",
+			Name: "Reloads", Datasource: promSource, Enable: true, IconColor: "purple", Step: "1m", UseValueForTime: true,
 			Expr:        "1000 * " + ofTap("ksyun_tap_config_last_reload_success_timestamp_seconds"),
 			TitleFormat: "Configuration reloaded", TextFormat: "{{instance}}", TagKeys: "job",
 		},
@@ -73,7 +73,7 @@ func choice(label, title, from, all string) Variable {
 		Name: label, Label: title, Type: "query", Datasource: &promSource,
 		Query: QueryOf{q, "StandardVariableQuery"}, Definition: q,
 		Refresh: 2, Sort: 1, Multi: true, IncludeAll: true, AllValue: all,
-		Current: Current{Text: []string{"All"}, Value: []string{"$__all"}}, Options: []Option{},
+		Current: &Current{Text: []string{"All"}, Value: []string{"$__all"}}, Options: []Option{},
 	}
 }
 
@@ -81,7 +81,7 @@ func choice(label, title, from, all string) Variable {
 func text(name, label, value string) Variable {
 	return Variable{
 		Name: name, Label: label, Type: "textbox", Query: value,
-		Current: Current{Text: value, Value: value}, Options: []Option{{true, value, value}},
+		Current: &Current{Text: value, Value: value}, Options: []Option{{true, value, value}},
 	}
 }
 

@@ -123,7 +123,7 @@ func heatmap(id int, title, description, unit string, targets ...Target) *panel 
 	return newPanel(id, "heatmap", title, description, unit, 12, 8, heatmapOptions{
 		CellGap: 1, Color: heatmapColor{Mode: "scheme", Scheme: "Oranges", Scale: "exponential", Exponent: 0.5, Steps: 64},
 		YAxis: heatmapAxis{Unit: unit, AxisPlacement: "left"}, Legend: shown{true},
-		Tooltip: heatmapTip{Show: true, YHistogram: true}, Exemplars: exemplars{"rgba(255,0,255,0.7)"},
+		Tooltip: heatmapTip{Mode: "single", YHistogram: true}, Exemplars: exemplars{"rgba(255,0,255,0.7)"},
 	}, none{}, targets)
 }
 

@@ -65,7 +65,7 @@ type Variable struct {
 	Multi      bool     `json:"multi"`
 	IncludeAll bool     `json:"includeAll"`
 	AllValue   string   `json:"allValue,omitempty"`
-	Current    Current  `json:"current"`
+	Current    *Current `json:"current,omitempty"`
 	Options    []Option `json:"options"`
 	Hide       int      `json:"hide"`
 }
@@ -111,7 +111,7 @@ type Annotation struct {
 	TagKeys     string `json:"tagKeys,omitempty"`
 	// UseValueForTime marks the time that the query's value tells, in
 	// milliseconds, rather than that of its sample.
-	UseValueForTime string `json:"useValueForTime,omitempty"`
+	UseValueForTime bool `json:"useValueForTime,omitempty"`
 }
 
 // Panel is one panel, or the head of a row.
@@ -313,8 +313,8 @@ type (
 		Show bool `json:"show"`
 	}
 	heatmapTip struct {
-		Show       bool `json:"show"`
-		YHistogram bool `json:"yHistogram"`
+		Mode       string `json:"mode"`
+		YHistogram bool   `json:"yHistogram"`
 	}
 	exemplars struct {
 		Color string `json:"color"`

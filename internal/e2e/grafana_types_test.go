@@ -1,0 +1,139 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestDashboardsByGrafanasTypes has the TypeScript compiler hold the committed
+// dashboards against the types that Grafana publishes of its schema: no field
+// that it does not know, and none of another type. What is left out, Grafana
+// fills in, and is not missed.
+func TestDashboardsByGrafanasTypes(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/grafana-types")); err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.Command(name, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, tail(string(out), 4<<10))
+		}
+		return string(out)
+	}
+	run("npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent")
+	types := filepath.Join(dir, "node_modules/@grafana/grafana-foundation-sdk/dist")
+	loosen(t, types)
+	check := typesCheck(t)
+	write := func(text string) { writeFile(t, filepath.Join(dir, "check.ts"), text) }
+	compile := []string{"tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext", "check.ts"}
+	write(check)
+	run("npx", compile...)
+
+	// It does notice.
+	for right, wrong := range map[string]string{
+		`"schemaVersion":`: `"schemeVersion":`, `"drawStyle":"line"`: `"drawStyle":"lines"`, `"instant":true`: `"instant":"yes"`, `"colorMode":"value"`: `"colourMode":"value"`,
+	} {
+		if !strings.Contains(check, right) {
+			t.Errorf("there is no %s", right)
+		}
+		write(strings.Replace(check, right, wrong, 1))
+		cmd := exec.Command("npx", compile...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "error TS") {
+			t.Errorf("%s goes unnoticed: %s", wrong, out)
+		}
+	}
+}
+
+// loosen makes the types' fields optional, and their enumerations the values
+// that stand in JSON.
+func loosen(t *testing.T, types string) {
+	t.Helper()
+	files, err := filepath.Glob(types + "/*/types.gen.d.ts")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no types: %v", err)
+	}
+	enum := regexp.MustCompile(`(?s)export declare enum (\w+) \{(.*?)\}`)
+	value := regexp.MustCompile(`=\s*("[^"]*"|-?\d+)`)
+	field := regexp.MustCompile(`(?m)^(\s+\w+): `)
+	for _, f := range files {
+		text := enum.ReplaceAllStringFunc(string(must(os.ReadFile(f))), func(s string) string {
+			m := enum.FindStringSubmatch(s)
+			var values []string
+			for _, v := range value.FindAllStringSubmatch(m[2], -1) {
+				values = append(values, v[1])
+			}
+			return "export declare type " + m[1] + " = " + strings.Join(values, " | ") + ";"
+		})
+		text = strings.ReplaceAll(text, "    _implementsDataqueryVariant(): void;\n", "")
+		text = field.ReplaceAllString(text, "$1?: ")
+		writeFile(t, f, text)
+	}
+}
+
+// typesCheck is a program that gives the dashboards their types: panels'
+// options and queries, which the dashboard's own leaves open, by themselves.
+func typesCheck(t *testing.T) string {
+	t.Helper()
+	options := map[string]string{
+		"timeseries": "timeseries.Options", "stat": "stat.Options", "bargauge": "bargauge.Options", "table": "table.Options",
+		"heatmap": "heatmap.Options", "text": "text.Options", "logs": "logs.Options",
+	}
+	custom := map[string]string{"timeseries": "timeseries.FieldConfig", "table": "common.TableFieldOptions", "heatmap": "heatmap.FieldConfig"}
+	queries := map[string]string{"prometheus": "prometheus.Dataquery", "tempo": "tempo.Dataquery", "loki": "loki.dataquery"} // none of Jaeger's is published
+	var out strings.Builder
+	for _, module := range []string{"timeseries", "stat", "bargauge", "table", "heatmap", "text", "logs", "common", "prometheus", "tempo", "loki", "dashboard"} {
+		fmt.Fprintf(&out, "import type * as %s from \"./node_modules/@grafana/grafana-foundation-sdk/dist/%[1]s/types.gen\";\n", module)
+	}
+	n := 0
+	give := func(typ string, v any) {
+		n++
+		fmt.Fprintf(&out, "export const c%d: %s = %s;\n", n, typ, jsonText(v))
+	}
+	files, err := filepath.Glob("../../grafana/dashboards/*.json")
+	if err != nil || len(files) < 4 {
+		t.Fatalf("%d dashboards: %v", len(files), err)
+	}
+	for _, f := range files {
+		var d map[string]any
+		if err := json.Unmarshal(must(os.ReadFile(f)), &d); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range d["panels"].([]any) {
+			p := p.(map[string]any)
+			kind := p["type"].(string)
+			if kind == "row" {
+				continue
+			}
+			if options[kind] == "" {
+				t.Fatalf("no type of a %s", kind)
+			}
+			give(options[kind], p["options"])
+			if c, ok := p["fieldConfig"].(map[string]any); ok && custom[kind] != "" {
+				give(custom[kind], c["defaults"].(map[string]any)["custom"])
+			}
+			targets, _ := p["targets"].([]any)
+			for _, q := range targets {
+				q := q.(map[string]any)
+				if typ := queries[q["datasource"].(map[string]any)["type"].(string)]; typ != "" {
+					give(typ, q)
+				}
+			}
+			delete(p, "targets")
+		}
+		give("dashboard.Dashboard", d)
+	}
+	return out.String()
+}
