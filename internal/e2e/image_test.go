@@ -248,11 +248,11 @@ func runImage(t *testing.T, p *podman, image string) {
 	}
 }
 
-// buildFromSource makes a target of the Dockerfile as a user does who has only
-// the source. What it is built on cannot be fetched in a test; an image stands
-// in for it that holds a shell, and this machine's Go.
-func buildFromSource(t *testing.T, p *podman, arch, tag string, args ...string) {
-	t.Helper()
+// TestImageFromSource makes the image as a user does who has only the source.
+// What it is built on cannot be fetched in a test; an image stands in for it
+// that holds a shell, and this machine's Go.
+func TestImageFromSource(t *testing.T) {
+	p := newPodman(t)
 	version := regexp.MustCompile(`(?m)^ARG GO_VERSION=(.+)$`).FindStringSubmatch(string(must(os.ReadFile(deploy + "/docker/Dockerfile"))))[1]
 	stand := t.TempDir()
 	writeFile(t, stand+"/Dockerfile", `FROM scratch
@@ -268,67 +268,14 @@ COPY ca-certificates.crt /tmp/
 	}
 	p.do("build", "--format=docker", "--tag=golang:"+version, stand)
 	env := strings.Fields(string(must(exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output())))
-	p.do(append([]string{
-		"build", "--isolation=chroot", "--network=host", "--format=docker", "--pull=never", "--platform=linux/" + arch,
-		"--volume=" + env[0] + ":/usr/local/go:ro", "--volume=" + env[1] + ":/root/go/pkg/mod", "--volume=" + env[2] + ":/root/.cache/go-build",
-		"--build-arg=VERSION=1.2.3", "--build-arg=REVISION=0123abc", "--build-arg=BUILDPLATFORM=linux/" + runtime.GOARCH,
-		"--file=" + deploy + "/docker/Dockerfile", "--tag=" + tag, "../..",
-	}, args...)...)
-}
-
-func TestImageFromSource(t *testing.T) {
-	p := newPodman(t)
-	// For the other architecture: a build that needs none of this machine's.
+	// The other architecture: a build that needs none of this machine's.
 	arch := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
-	// The stage before the last is not needed, but this builder makes it.
-	p.do("build", "--format=docker", "--tag=no-debian", fakeDebian(t))
-	buildFromSource(t, p, arch, "ksyun-tap:source", "--build-arg=DEBIAN=no-debian")
+	p.do("build", "--isolation=chroot", "--network=host", "--format=docker", "--pull=never", "--platform=linux/"+arch,
+		"--volume="+env[0]+":/usr/local/go:ro", "--volume="+env[1]+":/root/go/pkg/mod", "--volume="+env[2]+":/root/.cache/go-build",
+		"--build-arg=VERSION=1.2.3", "--build-arg=REVISION=0123abc", "--build-arg=BUILDPLATFORM=linux/"+runtime.GOARCH,
+		"--file="+deploy+"/docker/Dockerfile", "--tag=ksyun-tap:source", "../..")
 	check(t, p.inspect("ksyun-tap:source"), arch)
 	if got := p.files("ksyun-tap:source"); !slices.Equal(got, imageFiles) {
 		t.Errorf("it holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(imageFiles, "\n"))
-	}
-}
-
-// fakeDebian has an apt-get that does nothing.
-func fakeDebian(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	writeFile(t, dir+"/apt-get", "#!/bin/sh\n")
-	if out, err := exec.Command("cp", "/bin/busybox", dir+"/sh").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	writeFile(t, dir+"/Dockerfile", "FROM scratch\nCOPY --chmod=0755 sh apt-get /bin/\nCOPY --chmod=0755 sh /bin/rm\n")
-	return dir
-}
-
-// TestRedirectImage makes the image for init containers, on a Debian made here,
-// and has it set its rules and take them back, with NET_ADMIN and no more.
-func TestRedirectImage(t *testing.T) {
-	p := newPodman(t)
-	dir := t.TempDir()
-	if out, err := exec.Command("debootstrap", "--variant=minbase", "stable", dir+"/root").CombinedOutput(); err != nil {
-		t.Fatalf("debootstrap: %v\n%s", err, tail(string(out), 4<<10))
-	}
-	if out, err := exec.Command("tar", "--create", "--file="+dir+"/root.tar", "--directory="+dir+"/root", ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	p.do("import", dir+"/root.tar", "debian:made-here")
-	buildFromSource(t, p, runtime.GOARCH, "ksyun-tap:redirect", "--target=redirect", "--build-arg=DEBIAN=debian:made-here")
-
-	newHost(t, containerHost)
-	run := func(args ...string) {
-		t.Helper()
-		p.do(append([]string{
-			"run", "--rm", "--read-only", "--cap-drop=all", "--cap-add=NET_ADMIN", "--security-opt=no-new-privileges",
-			"--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=ns:/run/netns/" + containerHost, "ksyun-tap:redirect", "init-redirect",
-		}, args...)...)
-	}
-	run("--exclude-uid=65532")
-	if got := within(t, containerHost, "nft", "list", "ruleset"); !strings.Contains(got, "table inet ksyun_tap") {
-		t.Errorf("the rules are\n%s", got)
-	}
-	run("--undo")
-	if got := within(t, containerHost, "nft", "list", "ruleset"); strings.Contains(got, "ksyun_tap") {
-		t.Errorf("what is left is\n%s", got)
 	}
 }
