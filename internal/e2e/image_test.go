@@ -184,6 +184,7 @@ func TestImage(t *testing.T) {
 		}
 	}
 	runImage(t, p, "ksyun-tap:"+runtime.GOARCH)
+	redirectByImage(t, p, "ksyun-tap:"+runtime.GOARCH)
 }
 
 // runImage runs the demo in the image, looks for a failed call as a user would,
@@ -277,5 +278,26 @@ COPY ca-certificates.crt /tmp/
 	check(t, p.inspect("ksyun-tap:source"), arch)
 	if got := p.files("ksyun-tap:source"); !slices.Equal(got, imageFiles) {
 		t.Errorf("it holds\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(imageFiles, "\n"))
+	}
+}
+
+// redirectByImage has the image set the rules of the transparent way in and take
+// them back, as an init container does: as root, with NET_ADMIN and no more.
+func redirectByImage(t *testing.T, p *podman, image string) {
+	t.Helper()
+	run := func(args ...string) {
+		t.Helper()
+		p.do(append([]string{
+			"run", "--rm", "--user=0:0", "--read-only", "--cap-drop=all", "--cap-add=NET_ADMIN", "--security-opt=no-new-privileges",
+			"--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=ns:/run/netns/" + containerHost, image, "init-redirect",
+		}, args...)...)
+	}
+	run("--exclude-uid=65532")
+	if got := within(t, containerHost, "nft", "list", "ruleset"); !strings.Contains(got, "table inet ksyun_tap") {
+		t.Errorf("the rules are\n%s", got)
+	}
+	run("--undo")
+	if got := within(t, containerHost, "nft", "list", "ruleset"); strings.Contains(got, "ksyun_tap") {
+		t.Errorf("what is left is\n%s", got)
 	}
 }
