@@ -73,7 +73,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		}
 	}
 	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
-	t, err := newTap(ctx, &v.settings, reread, std.err)
+	t, err := newTap(ctx, &v.settings, reread, std.err, service{})
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (v *execVerb) run(ctx context.Context, std stdio) (err error) {
 	}
 
 	reread := func() (*config.Settings, error) { return s, nil }
-	t, err := newTap(ctx, s, reread, io.Discard)
+	t, err := newTap(ctx, s, reread, io.Discard, service{})
 	if err != nil {
 		return err
 	}

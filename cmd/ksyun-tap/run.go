@@ -9,11 +9,23 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
 // runTap is the verb run: the sidecar itself.
 func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
-	t, err := newTap(ctx, s, reread, std.err)
+	sockets, err := takeSockets()
+	if err != nil {
+		return err
+	}
+	passed := addressesOf(sockets)
+	setAddresses(s, passed)
+	var t *tap
+	manager, err := systemd.Open(func(err error) { t.log.Error("the service manager is not told", zap.Error(err)) })
+	if err != nil {
+		return err
+	}
+	t, err = newTap(ctx, s, withSockets(passed, reread), std.err, service{manager, sockets})
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -31,6 +32,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
 // flushTimeout is how long spans and logs get to be flushed at the end. With half
@@ -57,6 +59,9 @@ type tap struct {
 	own      *ownAddress      // nil without one
 	path     *pathcheck.Timer // nil without checks of the path
 	ready    atomic.Bool
+	admin    http.Handler
+	service  service
+	watched  []*systemd.Listener // all of TCP, where a service manager watches
 
 	proxyListeners, tlsListeners, redirectListeners, ownListeners, webListeners []net.Listener
 	csmListener                                                                 net.PacketConn
@@ -64,18 +69,18 @@ type tap struct {
 
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
 // the settings is an error before anything serves. logTo takes the log where
-// no file is set.
-func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer) (_ *tap, err error) {
-	policy, classifier, err := resolve(s)
-	if err != nil {
-		return nil, usageError{err}
-	}
-	t := &tap{settings: s, reread: reread}
+// no file is set; by is the service manager, if there is one.
+func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer, by service) (_ *tap, err error) {
+	t := &tap{settings: s, reread: reread, service: by}
 	defer func() {
 		if err != nil {
 			t.abandon()
 		}
 	}()
+	policy, classifier, err := resolve(s)
+	if err != nil {
+		return nil, usageError{err}
+	}
 
 	t.metrics = metrics.New(t.metricsOptions(s))
 	t.log, err = logs.New(logs.Config{
@@ -104,27 +109,14 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.collect(ctx, s, policy, classifier); err != nil {
 		return nil, err
 	}
-	if t.proxyListeners, err = listen(ctx, "proxy.listen-address", s.ProxyListen); err != nil {
+	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	if t.tlsListeners, err = listen(ctx, "proxy.tls-listen-address", s.ProxyTLSListen); err != nil {
-		return nil, err
-	}
-	if t.redirectListeners, err = listen(ctx, "transparent.listen-address", s.Transparent); err != nil {
-		return nil, err
-	}
-	if t.ownListeners, err = listen(ctx, "resign.listen-address", s.Resign.Listen); err != nil {
-		return nil, err
-	}
-	if t.webListeners, err = listen(ctx, "web.listen-address", s.WebListen); err != nil {
-		return nil, err
-	}
+	t.admin = web.NewHandler(web.Options{
+		Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
+	})
 	t.web, err = web.NewServer(web.ServerConfig{
-		Handler: web.NewHandler(web.Options{
-			Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
-		}),
-		ConfigFile: s.WebConfigFile,
-		Log:        t.log.Named("web"),
+		Handler: t.admin, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
 	}, t.webListeners...)
 	if err != nil {
 		return nil, usageError{err}
@@ -166,8 +158,10 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		if err != nil {
 			return usageError{err}
 		}
-		if t.csmListener, err = new(net.ListenConfig).ListenPacket(ctx, "udp", s.CSMListen); err != nil {
-			return fmt.Errorf("--csm.listen-address=%s: %w: give another address, or stop what holds it", s.CSMListen, err)
+		if t.csmListener = t.service.sockets.PacketConn(csmSocket); t.csmListener == nil {
+			if t.csmListener, err = new(net.ListenConfig).ListenPacket(ctx, "udp", s.CSMListen); err != nil {
+				return fmt.Errorf("--csm.listen-address=%s: %w: give another address, or stop what holds it", s.CSMListen, err)
+			}
 		}
 	}
 	if t.proxy, err = collector.New(cfg); err != nil {
@@ -189,6 +183,7 @@ func (t *tap) abandon() {
 	if t.csmListener != nil {
 		_ = t.csmListener.Close()
 	}
+	t.service.sockets.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	if t.pipeline != nil {
@@ -302,10 +297,13 @@ func (t *tap) serve(ctx context.Context) error {
 		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
 	group.Go(t.web.Serve)
+	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })
 	t.ready.Store(true)
+	t.service.manager.Ready(t.status())
 
 	<-failed.Done()
 	t.ready.Store(false)
+	t.service.manager.Stopping()
 	t.log.Info("ksyun-tap is stopping", zap.Bool("by_signal", ctx.Err() != nil))
 	t.stop()
 	err := group.Wait()
@@ -343,7 +341,9 @@ func (t *tap) stop() {
 // reload reads the settings anew and applies those that may change. Where that
 // fails the tap goes on with those it has.
 func (t *tap) reload() (err error) {
+	t.service.manager.Reloading()
 	defer func() {
+		t.service.manager.Ready(t.status())
 		t.metrics.SetReload(err, time.Now())
 		if err != nil {
 			t.log.Error("reload failed: the settings are as before", zap.Error(err))

@@ -1,0 +1,156 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+)
+
+// service is what a tap has of the service manager that started it; nothing
+// where none did.
+type service struct {
+	manager *systemd.Manager
+	sockets *systemd.Sockets
+}
+
+// socketSettings are the names by which a service manager passes sockets, and
+// the settings whose addresses they stand in for.
+var socketSettings = []struct {
+	name, setting string
+	addresses     func(*config.Settings) *[]string
+}{
+	{"proxy", "proxy.listen-address", func(s *config.Settings) *[]string { return &s.ProxyListen }},
+	{"proxy-tls", "proxy.tls-listen-address", func(s *config.Settings) *[]string { return &s.ProxyTLSListen }},
+	{"transparent", "transparent.listen-address", func(s *config.Settings) *[]string { return &s.Transparent }},
+	{"own", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
+	{"admin", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
+}
+
+// csmSocket is the name of the socket for the telemetry of SDKs.
+const csmSocket = "csm"
+
+// takeSockets takes over what sockets the service manager passed.
+func takeSockets() (*systemd.Sockets, error) {
+	var names []string
+	for _, row := range socketSettings {
+		names = append(names, row.name)
+	}
+	sockets, err := systemd.TakeSockets(names, []string{csmSocket})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return sockets, nil
+}
+
+// withSockets returns a reader of settings whose addresses are those of the
+// sockets where there are any, so that they are held to the same rules.
+func withSockets(passed map[string][]string, reread func() (*config.Settings, error)) func() (*config.Settings, error) {
+	return func() (*config.Settings, error) {
+		s, err := reread()
+		if err == nil {
+			setAddresses(s, passed)
+		}
+		return s, err
+	}
+}
+
+func setAddresses(s *config.Settings, passed map[string][]string) {
+	for _, row := range socketSettings {
+		if a := passed[row.name]; len(a) > 0 {
+			*row.addresses(s) = a
+		}
+	}
+	if a := passed[csmSocket]; len(a) > 0 {
+		s.CSMListen = a[0]
+	}
+}
+
+// addressesOf are those of the sockets, by their names.
+func addressesOf(sockets *systemd.Sockets) map[string][]string {
+	all := map[string][]string{csmSocket: sockets.Addresses(csmSocket)}
+	for _, row := range socketSettings {
+		all[row.name] = sockets.Addresses(row.name)
+	}
+	return all
+}
+
+// listen opens every listener that the settings name and that was not passed.
+func (t *tap) listen(ctx context.Context, s *config.Settings) error {
+	into := map[string]*[]net.Listener{
+		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.redirectListeners,
+		"own": &t.ownListeners, "admin": &t.webListeners,
+	}
+	for _, row := range socketSettings {
+		all := t.service.sockets.Listeners(row.name)
+		if all == nil {
+			var err error
+			if all, err = listen(ctx, row.setting, *row.addresses(s)); err != nil {
+				return err
+			}
+		}
+		if t.service.manager.Watches() {
+			for i, ln := range all {
+				watched := systemd.NewListener(ln)
+				t.watched, all[i] = append(t.watched, watched), watched
+			}
+		}
+		*into[row.name] = all
+	}
+	return nil
+}
+
+// alive reports whether every listener accepts, the relay's locks are to be
+// had, and the admin handler answers.
+func (t *tap) alive(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, ln := range t.watched {
+		group.Go(func() error { return ln.Check(ctx) })
+	}
+	t.proxy.Stats()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/-/healthy", nil)
+	if err != nil {
+		return err
+	}
+	var answer statusOnly
+	t.admin.ServeHTTP(&answer, req)
+	if answer != http.StatusOK {
+		err = fmt.Errorf("/-/healthy answers with status %d", answer)
+	}
+	return errors.Join(err, group.Wait())
+}
+
+// statusOnly keeps the status of an answer.
+type statusOnly int
+
+// Header takes what is set and keeps none of it.
+func (*statusOnly) Header() http.Header { return http.Header{} }
+
+// WriteHeader keeps the first status.
+func (s *statusOnly) WriteHeader(status int) {
+	if *s == 0 {
+		*s = statusOnly(status)
+	}
+}
+
+func (s *statusOnly) Write(p []byte) (int, error) {
+	s.WriteHeader(http.StatusOK)
+	return len(p), nil
+}
+
+// status is the line that the service manager shows.
+func (t *tap) status() string {
+	var addresses []string
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners) {
+		addresses = append(addresses, ln.Addr().String())
+	}
+	return "tapping on " + strings.Join(addresses, ", ")
+}

@@ -1,0 +1,112 @@
+package systemd
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// Sockets are the sockets that the service manager opened for this process, by
+// the names it gave them (FileDescriptorName=).
+type Sockets struct {
+	listeners map[string][]net.Listener
+	packets   map[string]net.PacketConn
+}
+
+// TakeSockets takes the sockets over from the environment, and out of it. Those
+// named in streams are TCP and may be many of a name, those in datagrams are UDP
+// and one each; any other is an error.
+func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
+	s := &Sockets{map[string][]net.Listener{}, map[string]net.PacketConn{}}
+	files := activation.Files(true)
+	defer func() {
+		for _, f := range files {
+			f.Close() // the sockets below are copies
+		}
+		if err != nil {
+			s.Close()
+		}
+	}()
+	for _, f := range files {
+		name := f.Name()
+		switch {
+		case slices.Contains(streams, name):
+			ln, err := net.FileListener(f)
+			if err == nil && ln.Addr().Network() != "tcp" {
+				err = errors.Join(errors.New("it is "+ln.Addr().Network()), ln.Close())
+			}
+			if err != nil {
+				return nil, fmt.Errorf("the socket %q from the service manager is not for TCP: %w: write ListenStream=ADDRESS:PORT", name, err)
+			}
+			s.listeners[name] = append(s.listeners[name], ln)
+		case slices.Contains(datagrams, name):
+			pc, err := net.FilePacketConn(f)
+			if err == nil && pc.LocalAddr().Network() != "udp" {
+				err = errors.Join(errors.New("it is "+pc.LocalAddr().Network()), pc.Close())
+			}
+			if err != nil {
+				return nil, fmt.Errorf("the socket %q from the service manager is not for UDP: %w: write ListenDatagram=ADDRESS:PORT", name, err)
+			}
+			if s.packets[name] != nil {
+				return nil, errors.Join(fmt.Errorf("the service manager gave two sockets named %q: one is all that is taken", name), pc.Close())
+			}
+			s.packets[name] = pc
+		default:
+			return nil, fmt.Errorf("the service manager gave a socket named %q: write FileDescriptorName= and one of %s",
+				name, strings.Join(slices.Concat(streams, datagrams), ", "))
+		}
+	}
+	return s, nil
+}
+
+// Addresses are those of the sockets of a name; none where there are none.
+func (s *Sockets) Addresses(name string) []string {
+	if s == nil {
+		return nil
+	}
+	var all []string
+	for _, ln := range s.listeners[name] {
+		all = append(all, ln.Addr().String())
+	}
+	if pc := s.packets[name]; pc != nil {
+		all = append(all, pc.LocalAddr().String())
+	}
+	return all
+}
+
+// Listeners hands over the listeners of a name.
+func (s *Sockets) Listeners(name string) []net.Listener {
+	if s == nil {
+		return nil
+	}
+	defer delete(s.listeners, name)
+	return s.listeners[name]
+}
+
+// PacketConn hands over the datagram socket of a name; nil if there is none.
+func (s *Sockets) PacketConn(name string) net.PacketConn {
+	if s == nil {
+		return nil
+	}
+	defer delete(s.packets, name)
+	return s.packets[name]
+}
+
+// Close closes those that were not handed over.
+func (s *Sockets) Close() {
+	if s == nil {
+		return
+	}
+	for _, all := range s.listeners {
+		for _, ln := range all {
+			ln.Close()
+		}
+	}
+	for _, pc := range s.packets {
+		pc.Close()
+	}
+}

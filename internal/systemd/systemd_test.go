@@ -1,0 +1,310 @@
+//go:build linux
+
+package systemd_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+)
+
+// childVariable makes this binary take sockets over and print what it got.
+const childVariable = "KSYUN_TAP_SYSTEMD_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		child()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func child() {
+	// The service manager writes the ID of the process that it becomes.
+	os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	s, err := systemd.TakeSockets([]string{"proxy", "admin"}, []string{"csm"})
+	if err != nil {
+		os.Stdout.WriteString("error: " + err.Error())
+		return
+	}
+	if os.Getenv("LISTEN_FDS") != "" {
+		os.Stdout.WriteString("the environment still tells of sockets")
+	}
+	for _, name := range []string{"proxy", "admin", "csm"} {
+		os.Stdout.WriteString(name + "=" + strings.Join(s.Addresses(name), ",") + " ")
+	}
+	os.Stdout.WriteString(strconv.Itoa(len(s.Listeners("proxy"))) + " " + strconv.Itoa(len(s.Listeners("proxy"))))
+	s.Close()
+}
+
+func TestSockets(t *testing.T) {
+	tcp := func() *os.File {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.(*net.TCPListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	udp := func() *os.File {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		f, err := pc.(*net.UDPConn).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	unix := func() *os.File {
+		ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		f, err := ln.(*net.UnixListener).File()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for name, tc := range map[string]struct {
+		names   string
+		sockets []*os.File
+		want    string // %0 is the address of the first socket
+	}{
+		"none":                 {"", nil, "proxy= admin= csm= 0 0"},
+		"one":                  {"proxy", []*os.File{tcp()}, "proxy=%0 admin= csm= 1 0"},
+		"all":                  {"proxy:csm:admin:proxy", []*os.File{tcp(), udp(), tcp(), tcp()}, "proxy=%0,%3 admin=%2 csm=%1 2 0"},
+		"unknown":              {"ksyun-tap.socket", []*os.File{tcp()}, `error: the service manager gave a socket named "ksyun-tap.socket": write FileDescriptorName= and one of proxy, admin, csm`},
+		"second of a datagram": {"csm:csm", []*os.File{udp(), udp()}, `error: the service manager gave two sockets named "csm": one is all that is taken`},
+		"not TCP":              {"proxy", []*os.File{unix()}, `error: the socket "proxy" from the service manager is not for TCP: it is unix: write ListenStream=ADDRESS:PORT`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), childVariable+"=1", "GORACE=atexit_sleep_ms=0", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
+			cmd.ExtraFiles = tc.sockets
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := tc.want
+			for i, f := range tc.sockets {
+				if pc, err := net.FilePacketConn(f); err == nil {
+					want = strings.ReplaceAll(want, "%"+strconv.Itoa(i), pc.LocalAddr().String())
+					pc.Close()
+				} else if ln, err := net.FileListener(f); err == nil {
+					want = strings.ReplaceAll(want, "%"+strconv.Itoa(i), ln.Addr().String())
+					ln.Close()
+				}
+				f.Close()
+			}
+			if string(out) != want {
+				t.Errorf("got  %s\nwant %s", out, want)
+			}
+		})
+	}
+}
+
+// notified is a service manager's end of the messages.
+func notified(t *testing.T) (next func() string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "notify")
+	pc, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	t.Setenv("NOTIFY_SOCKET", path)
+	return func() string {
+		t.Helper()
+		buf := make([]byte, 4<<10)
+		pc.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, err := pc.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(buf[:n])
+	}
+}
+
+func TestWithoutManager(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "")
+	m, err := systemd.Open(nil)
+	if err != nil || m != nil {
+		t.Fatalf("got %v, %v", m, err)
+	}
+	m.Ready("")
+	m.Stopping()
+	m.Watch(t.Context(), nil) // returns at once
+}
+
+func TestMessages(t *testing.T) {
+	next := notified(t)
+	m, err := systemd.Open(func(err error) { t.Error(err) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.Watches() {
+		t.Error("it watches, though there is no watchdog")
+	}
+	m.Ready("tapping")
+	if got := next(); got != "READY=1\nSTATUS=tapping" {
+		t.Errorf("ready: %q", got)
+	}
+	m.Reloading()
+	if got := next(); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
+		t.Errorf("reloading: %q", got)
+	}
+	m.Stopping()
+	if got := next(); !strings.HasPrefix(got, "STOPPING=1\n") {
+		t.Errorf("stopping: %q", got)
+	}
+}
+
+func TestWatchdogFollowsTheCheck(t *testing.T) {
+	next := notified(t)
+	t.Setenv("WATCHDOG_USEC", "30000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	failures := make(chan error, 100)
+	m, err := systemd.Open(func(err error) { failures <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	checks, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.Watch(ctx, func(ctx context.Context) error {
+			select {
+			case err := <-checks:
+				return err
+			case <-ctx.Done(): // hangs until it is given up
+				return nil
+			}
+		})
+	}()
+	feed := func(err error) {
+		t.Helper()
+		for {
+			select {
+			case checks <- err:
+				return
+			case <-failures: // of checks that met nobody here
+			}
+		}
+	}
+	feed(nil)
+	if got := next(); got != "WATCHDOG=1" {
+		t.Errorf("a good check: %q", got)
+	}
+	broken := errors.New("broken")
+	feed(broken)
+	for err := range failures {
+		if errors.Is(err, broken) {
+			break
+		}
+	}
+	cancel()
+	<-ended
+}
+
+func TestWatchdogHangs(t *testing.T) {
+	notified(t)
+	t.Setenv("WATCHDOG_USEC", "3000")
+	failures := make(chan error, 1)
+	m, err := systemd.Open(func(err error) {
+		select {
+		case failures <- err:
+		default:
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	hang, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		m.Watch(ctx, func(context.Context) error { <-hang; return nil })
+	}()
+	if err := <-failures; !strings.Contains(err.Error(), "hangs") {
+		t.Error(err)
+	}
+	close(hang)
+	cancel()
+	<-ended
+}
+
+func TestListenerShowsThatItAccepts(t *testing.T) {
+	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"} {
+		t.Run(address, func(t *testing.T) {
+			plain, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ln := systemd.NewListener(plain)
+			accepted, ended := make(chan string, 10), make(chan struct{})
+			go func() {
+				defer close(ended)
+				for {
+					nc, err := ln.Accept()
+					if err != nil {
+						return
+					}
+					accepted <- nc.RemoteAddr().String()
+					nc.Close()
+				}
+			}()
+			for range 3 {
+				if err := ln.Check(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			client, err := net.Dial("tcp", strings.NewReplacer("0.0.0.0", "127.0.0.1", "[::]", "[::1]").Replace(ln.Addr().String()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			// The first that is accepted is the client: no check is passed on.
+			if got := <-accepted; got != client.LocalAddr().String() {
+				t.Errorf("accepted %s, want %s", got, client.LocalAddr())
+			}
+			ln.Close()
+			<-ended
+			if err := ln.Check(t.Context()); err == nil {
+				t.Error("a closed listener is said to accept")
+			}
+		})
+	}
+}
+
+func TestListenerThatDoesNotAccept(t *testing.T) {
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := systemd.NewListener(plain).Check(ctx); err == nil || !strings.Contains(err.Error(), "are not accepted") {
+		t.Errorf("the system connects, and nobody accepts: %v", err)
+	}
+}
