@@ -152,6 +152,8 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	newCA(app, c.verbs)
 	c.verbs["init-redirect"] = newInitRedirect(app).run
 
+	c.verbs["man"] = newMan(app)
+
 	app.Command("version", "Print version and build information.")
 	c.verbs["version"] = func(_ context.Context, std stdio) error {
 		_, err := fmt.Fprintln(std.out, version.Print("ksyun-tap"))

@@ -116,7 +116,7 @@ func (t *tap) alive(ctx context.Context) error {
 		group.Go(func() error { return ln.Check(ctx) })
 	}
 	t.proxy.Stats()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "/-/healthy", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost/-/healthy", nil)
 	if err != nil {
 		return err
 	}

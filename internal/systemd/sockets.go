@@ -107,6 +107,6 @@ func (s *Sockets) Close() {
 		}
 	}
 	for _, pc := range s.packets {
-		pc.Close()
+		_ = pc.Close()
 	}
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/version"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// newMan adds the verb that prints the manual page, for packages.
+func newMan(app *kingpin.Application) verb {
+	app.Command("man", "Print the manual page.").Hidden()
+	return func(_ context.Context, std stdio) error {
+		_, err := std.out.Write([]byte(manPage(app.Model())))
+		return err
+	}
+}
+
+// manPage is the manual page, in the language of man(7). The settings, which
+// several commands take, stand in it once.
+func manPage(app *kingpin.ApplicationModel) string {
+	settings := map[string]bool{}
+	for _, d := range config.Describe() {
+		settings[d.Name] = true
+	}
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line(`.TH KSYUN\-TAP 1 "" "ksyun-tap %s" "User Commands"`, roff(version.Version))
+	line(".SH NAME\nksyun\\-tap \\- tap on calls of the Ksyun Cloud Monitor API")
+	line(".SH SYNOPSIS\n.B ksyun\\-tap\n.RI [ COMMAND ] \" \" [ FLAGS ]")
+	line(".SH DESCRIPTION\n%s", roff(app.Help))
+	line(".SH COMMANDS")
+	for _, cmd := range app.FlattenedCommands() {
+		if cmd.Hidden {
+			continue
+		}
+		takesSettings := slices.ContainsFunc(cmd.Flags, func(f *kingpin.FlagModel) bool { return f.Name == "config.file" })
+		line(".SS %s", roff(strings.TrimSpace(cmd.FullCommand+" "+arguments(cmd.Args))))
+		line("%s", roff(cmd.Help))
+		if takesSettings {
+			line("Takes the settings below as flags.")
+		}
+		for _, f := range cmd.Flags {
+			if f.Hidden || takesSettings && settings[f.Name] {
+				continue
+			}
+			line(".TP\n.B %s\n%s", roff(flagText(f)), roff(f.Help))
+		}
+	}
+	line(".SH SETTINGS\nA flag goes before the environment, the environment before the file that")
+	line(".B \\-\\-config.file\nnames, the file before the default.")
+	line("Those marked with * take effect on a reload, the others at the next start.")
+	for _, d := range config.Describe() {
+		name := "--" + d.Name
+		if d.Reloads {
+			name += " *"
+		}
+		text := d.Help
+		if d.Default != "" {
+			text += " Default: " + d.Default + "."
+		}
+		line(".TP\n.BR \"%s\" \", %s\"\n%s", roff(name), roff(d.Env), roff(text))
+	}
+	line(".SH \"EXIT STATUS\"\n0 for success, 1 where what was asked for did not succeed, 2 where a flag, setting or file is wrong;")
+	line("exec ends with the status of its command.")
+	line(".SH FILES\n.TP\n.I /etc/ksyun\\-tap/ksyun\\-tap.yaml\nSettings of the service.")
+	line(".TP\n.I /etc/ksyun\\-tap/ksyun\\-tap.env\nIts environment.")
+	line(".TP\n.I /run/ksyun\\-tap/bundle.pem\nWhat programs are to trust, where the service intercepts.")
+	return b.String()
+}
+
+// arguments spells what a command takes beside flags.
+func arguments(args []*kingpin.ArgModel) string {
+	var all []string
+	for _, a := range args {
+		text := strings.ToUpper(a.Name)
+		if a.PlaceHolder != "" {
+			text = a.PlaceHolder
+		}
+		if !a.Required {
+			text = "[" + text + "]"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func flagText(f *kingpin.FlagModel) string {
+	text := "--" + f.Name
+	if !f.IsBoolFlag() {
+		text += "=" + f.FormatPlaceHolder()
+	}
+	return text
+}
+
+// roff writes text so that it stands in the page as it is.
+func roff(text string) string {
+	lines := slices.Collect(strings.SplitSeq(strings.NewReplacer(`\`, `\e`, "-", `\-`, `"`, `\(dq`).Replace(text), "\n"))
+	for i, l := range lines {
+		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
+			lines[i] = `\&` + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
