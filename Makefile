@@ -16,6 +16,10 @@ HELM        := $(BIN)/helm
 HELM_V      := v4.3.1
 KUSTOMIZE   := $(BIN)/kustomize
 KUSTOMIZE_V := v5.8.2
+DEBIAN  := $(BIN)/debian.tar
+NFPM    := $(BIN)/nfpm
+# The newest whose parts can all be had.
+NFPM_V  := v2.45.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
@@ -30,6 +34,33 @@ help: ## Show this help.
 .PHONY: build
 build: ## Build ./ksyun-tap, static.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o ksyun-tap ./cmd/ksyun-tap
+
+$(NFPM):
+	GOBIN=$(BIN) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_V)
+
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+PACKAGES     ?= dist/packages
+PACKAGE_ARCH ?= $(shell $(GO) env GOARCH)
+PACKAGE_INPUTS = $(PACKAGES)/inputs-$(PACKAGE_ARCH)
+
+# What is in the packages and not in the repository.
+.PHONY: package-inputs
+package-inputs:
+	mkdir -p $(PACKAGE_INPUTS)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(PACKAGE_ARCH) $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $(PACKAGE_INPUTS)/ksyun-tap ./cmd/ksyun-tap
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "$(LDFLAGS)" -o $(PACKAGE_INPUTS)/tool ./cmd/ksyun-tap
+	$(PACKAGE_INPUTS)/tool man | gzip -9n >$(PACKAGE_INPUTS)/ksyun-tap.1.gz
+	$(PACKAGE_INPUTS)/tool --completion-script-bash >$(PACKAGE_INPUTS)/ksyun-tap.bash
+	$(PACKAGE_INPUTS)/tool --completion-script-zsh >$(PACKAGE_INPUTS)/_ksyun-tap
+	cat LICENSE >$(PACKAGE_INPUTS)/copyright
+	$(GO) run ./internal/licences >>$(PACKAGE_INPUTS)/copyright
+
+.PHONY: packages
+packages: $(NFPM) package-inputs ## Build the packages of VERSION, as 1.2.3, for Debian, Red Hat and Alpine.
+	@case "$(VERSION)" in v[0-9]*|[0-9]*.*) ;; *) echo "make packages VERSION=1.2.3: $(VERSION) is no version" >&2; exit 2;; esac
+	@for kind in deb rpm apk; do \
+	  SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PACKAGE_VERSION=$(VERSION:v%=%) PACKAGE_ARCH=$(PACKAGE_ARCH) PACKAGE_INPUTS=$(PACKAGE_INPUTS) \
+	  $(NFPM) package --config deploy/packages/nfpm.yaml --packager $$kind --target $(PACKAGES) || exit; done
 
 .PHONY: demo
 demo: ## Run the demo: simulator, traffic, tap and page.

@@ -146,8 +146,13 @@ func (s *statusOnly) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// status is the line that the service manager shows.
-func (t *tap) status() string {
+// status is the line that the service manager shows. failed is why the last
+// reload changed nothing.
+func (t *tap) status(failed error) string {
+	if failed != nil {
+		first, _, _ := strings.Cut(failed.Error(), "\n")
+		return "reload failed, the settings are as before: " + first
+	}
 	var addresses []string
 	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners) {
 		addresses = append(addresses, ln.Addr().String())

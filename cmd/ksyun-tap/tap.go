@@ -299,7 +299,7 @@ func (t *tap) serve(ctx context.Context) error {
 	group.Go(t.web.Serve)
 	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })
 	t.ready.Store(true)
-	t.service.manager.Ready(t.status())
+	t.service.manager.Ready(t.status(nil))
 
 	<-failed.Done()
 	t.ready.Store(false)
@@ -343,7 +343,7 @@ func (t *tap) stop() {
 func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
-		t.service.manager.Ready(t.status())
+		t.service.manager.Ready(t.status(err))
 		t.metrics.SetReload(err, time.Now())
 		if err != nil {
 			t.log.Error("reload failed: the settings are as before", zap.Error(err))

@@ -165,7 +165,9 @@ func TestServiceManager(t *testing.T) {
 	}
 
 	// A reload is told from its beginning to its end, also one that fails.
-	for _, text := range []string{"log.level: debug\n", "log.level: nonsense\n"} {
+	for text, status := range map[string]string{
+		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the settings are as before: ",
+	} {
 		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -175,7 +177,9 @@ func TestServiceManager(t *testing.T) {
 		if got := m.wait("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
 			t.Errorf("told %q", got)
 		}
-		m.wait("READY=1")
+		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS="+status) {
+			t.Errorf("told %q, want %q", got, status)
+		}
 	}
 	tap.wait("reload failed")
 	if strings.Contains(tap.text(), "need a restart") {
