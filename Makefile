@@ -89,8 +89,15 @@ $(HELM):
 $(KUSTOMIZE):
 	GOBIN=$(BIN) $(GO) install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_V)
 
+# A minimal system, for the tests of the packages.
+$(DEBIAN):
+	rm -rf $(BIN)/debian && mkdir -p $(BIN)
+	debootstrap --variant=minbase --include=systemd,systemd-sysv,nftables,ca-certificates bookworm $(BIN)/debian >$(BIN)/debian.log 2>&1 || (tail $(BIN)/debian.log; exit 1)
+	rm -rf $(BIN)/debian/var/cache/apt/archives/*.deb $(BIN)/debian/var/lib/apt/lists/*
+	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
+
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
+e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -timeout 45m -tags e2e ./internal/e2e/...
 
 .PHONY: pictures
