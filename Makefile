@@ -174,7 +174,7 @@ release-notes: ## Print what CHANGELOG.md says of the newest version.
 .PHONY: release
 release: $(GORELEASER) $(CYCLONEDX) ## Make and upload the tagged commit's release, as a draft (docs/releasing.md).
 	$(GORELEASER) check
-	$(MAKE) --silent release-notes >$(BIN)/notes.md
+	$(MAKE) --silent --no-print-directory release-notes >$(BIN)/notes.md
 	PATH=$(BIN):$$PATH $(GORELEASER) release --clean --release-notes=$(BIN)/notes.md $(RELEASE_FLAGS)
 
 .PHONY: snapshot

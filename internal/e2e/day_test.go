@@ -417,6 +417,7 @@ func (d *day) note(tap, minute int, k *kind) {
 	d.events = append(d.events, event{minute, tap, k, 1})
 	want := d.taps[tap].want
 	want["ksyun_api_requests_total"]++
+	want["ksyun_api_request_duration_seconds_count"]++
 	if k.failed() {
 		want["ksyun_api_errors_total"]++
 		if tap == 1 {
