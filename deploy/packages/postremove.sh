@@ -8,7 +8,6 @@ fi
 case "$1" in
 purge | 0)
 	rm -rf /var/lib/private/ksyun-tap /var/lib/ksyun-tap /run/private/ksyun-tap /run/ksyun-tap
-	rmdir /var/lib/private 2>/dev/null || true # systemd makes it for the first such service
 	;;
 esac
 case "$1" in

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// TestServiceSettings holds the packages' settings against what they say of
+// themselves: all can be had, and what is commented out is the default.
+func TestServiceSettings(t *testing.T) {
+	file := filepath.Join("..", "..", "deploy", "systemd", "ksyun-tap.yaml")
+	var out, errOut bytes.Buffer
+	if code := run(t.Context(), []string{"check-config", "--config.file=" + file}, nil, &out, &errOut); code != exitOK {
+		t.Fatalf("as it is: %s", errOut.String())
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commented := regexp.MustCompile(`(?m)^#([a-z][a-z.-]*:.*)$`)
+	all := filepath.Join(t.TempDir(), "all.yaml")
+	if err := os.WriteFile(all, commented.ReplaceAll(text, []byte("$1")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file2, err := config.Load(all)
+	if err != nil {
+		t.Fatalf("with all of it: %v", err)
+	}
+	c := newCommandLine(file2, &out)
+	if _, err := c.parse([]string{"run"}); err != nil {
+		t.Fatalf("with all of it: %v", err)
+	}
+	if err := c.settings.Validate(); err != nil {
+		t.Errorf("with all of it: %v", err)
+	}
+	// These need to be chosen; the rest is what happens without.
+	choices := map[string]bool{
+		"intercept": true, "transparent.listen-address": true, "resign.listen-address": true, "resign.credentials-file": true,
+	}
+	defaults := map[string]string{}
+	for _, d := range config.Describe() {
+		defaults[d.Name] = d.Default
+	}
+	lines := commented.FindAllStringSubmatch(string(text), -1)
+	if len(lines) < 5 {
+		t.Errorf("%d settings are commented out, want 5 at least", len(lines))
+	}
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line[1], ": ")
+		value = strings.Trim(value, `["]`)
+		if !choices[name] && value != defaults[name] {
+			t.Errorf("%s: %s is no default: that is %s", name, value, defaults[name])
+		}
+	}
+}
+
+// TestManualPage is of text that the page's language would take for its own.
+func TestManualPage(t *testing.T) {
+	for text, want := range map[string]string{
+		"--flag":         `\-\-flag`,
+		`a\b "quoted"`:   `a\eb \(dqquoted\(dq`,
+		".TH\n'quote\nx": "\\&.TH\n\\&'quote\nx",
+	} {
+		if got := roff(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+	page := manPage(newCommandLine(config.File{}, &bytes.Buffer{}).app.Model())
+	for _, d := range config.Describe() {
+		if got := strings.Count(page, `.BR "`+roff("--"+d.Name)+`"`) + strings.Count(page, `.BR "`+roff("--"+d.Name)+` *"`); got != 1 {
+			t.Errorf("the setting %s stands in it %d times, want 1", d.Name, got)
+		}
+	}
+	if strings.Contains(page, "SS man") {
+		t.Error("it tells of the verb that packages use")
+	}
+}
