@@ -72,17 +72,14 @@ func variables(labels ...string) string {
 	return strings.Join(parts, ", ")
 }
 
-// labelsOf tells a metric's labels, those of a histogram's series included.
+// labelsOf tells a metric's labels.
 func labelsOf(metric string) (labels []string, known bool) {
 	if foreign.MatchString(metric) {
 		return nil, true
 	}
 	for _, f := range metrics.Describe() {
-		switch {
-		case f.Name == metric:
-			return f.Labels, true
-		case f.Type == "histogram" && strings.HasPrefix(metric, f.Name+"_"):
-			return append(slices.Clone(f.Labels), "le"), true
+		if labels, ok := f.SeriesLabels(metric); ok {
+			return labels, true
 		}
 	}
 	return nil, false

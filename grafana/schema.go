@@ -126,9 +126,7 @@ type Panel struct {
 	FieldConfig     *FieldConfig     `json:"fieldConfig,omitempty"`
 	Options         any              `json:"options,omitempty"`
 	Transformations []Transformation `json:"transformations,omitempty"`
-	Links           []Link           `json:"links,omitempty"`
 	Collapsed       *bool            `json:"collapsed,omitempty"` // rows only
-	Panels          []Panel          `json:"panels,omitempty"`    // of a collapsed row
 }
 
 // GridPos is where a panel stands: of 24 columns, in rows of 30 pixels.
@@ -320,13 +318,8 @@ type (
 		Color string `json:"color"`
 	}
 	tableOptions struct {
-		ShowHeader bool        `json:"showHeader"`
-		SortBy     []sortField `json:"sortBy,omitempty"`
-		Footer     shown       `json:"footer"`
-	}
-	sortField struct {
-		DisplayName string `json:"displayName"`
-		Desc        bool   `json:"desc"`
+		ShowHeader bool  `json:"showHeader"`
+		Footer     shown `json:"footer"`
 	}
 	tableCustom struct {
 		Align      string `json:"align"`

@@ -1,6 +1,11 @@
 package metrics
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // Family describes one metric family of this program's own. It is what
 // documentation is generated from.
@@ -249,6 +254,23 @@ func Describe() []Family {
 		famPathSuccess, famPathFailed, famPathTime, famPathDuration,
 		famQueueLength, famQueueCapacity,
 		famJournalEntries, famJournalCapacity, famJournalEvicted,
+	}
+}
+
+// SeriesLabels returns the labels of the series of that name, and whether f has
+// such series: a histogram has some beside its own.
+func (f Family) SeriesLabels(series string) (labels []string, ok bool) {
+	if series == f.Name {
+		return f.Labels, true
+	}
+	part, isPart := strings.CutPrefix(series, f.Name+"_")
+	switch {
+	case !isPart || f.Type != histogram:
+		return nil, false
+	case part == "bucket":
+		return append(slices.Clone(f.Labels), "le"), true
+	default:
+		return f.Labels, part == "sum" || part == "count"
 	}
 }
 

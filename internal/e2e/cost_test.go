@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -119,14 +118,7 @@ func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 	if err := out.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	data := filepath.Join(dir, "data")
-	if out, err := exec.Command("promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", file.Name(), data).CombinedOutput(); err != nil {
-		t.Fatalf("promtool: %v\n%s", err, tail(string(out), 2000))
-	}
-	config := filepath.Join(dir, "prometheus.yml")
-	writeFile(t, config, "global: {scrape_interval: 1m}\n")
-	prom = servePrometheus(t, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=10y")
-	return prom, strconv.FormatInt(begin.Add(5*time.Minute).Unix(), 10)
+	return serveBlocks(t, file.Name(), filepath.Join(dir, "data")), strconv.FormatInt(begin.Add(5*time.Minute).Unix(), 10)
 }
 
 // writeScrape writes what a tap served as OpenMetrics, with the labels of a

@@ -603,13 +603,7 @@ func sumSeries(values map[string]float64, metric string) float64 {
 // load has a Prometheus read the day, and makes the recorded series of it.
 func (d *day) load(file, data string) {
 	t := d.t
-	promtool := func(args ...string) {
-		t.Helper()
-		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
-			t.Fatalf("promtool %s: %v\n%s", strings.Join(args[:3], " "), err, tail(string(out), 2000))
-		}
-	}
-	promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", file, data)
+	d.prom = serveBlocks(t, file, data)
 	// Recorded series are made of others that must be there before: each pass
 	// makes those of which all is.
 	groups, recorded := rules.Groups(), map[string]bool{}
@@ -627,29 +621,20 @@ func (d *day) load(file, data string) {
 				ready = append(ready, rule{r.Record, r.Expr})
 			}
 		}
-		d.serve(data)
 		if len(ready) == 0 {
 			return
 		}
 		text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "1m", "rules": ready}}}))
 		path := filepath.Join(t.TempDir(), "rules.yaml")
 		writeFile(t, path, string(text))
-		promtool("tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
+		promtool(t, "tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
 			"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.begin.Add(24*time.Hour).Unix(), 10), "--output-dir="+data, path)
 		for _, r := range ready {
 			recorded[r.Record] = true
 		}
-	}
-}
-
-// serve starts a Prometheus on data that is there, in place of the one before.
-func (d *day) serve(data string) {
-	if d.prom != nil {
 		d.prom.process.stop(syscall.SIGTERM)
+		d.prom = serveBlocks(t, "", data)
 	}
-	config := filepath.Join(d.t.TempDir(), "prometheus.yml")
-	writeFile(d.t, config, "global: {scrape_interval: 1m}\n")
-	d.prom = servePrometheus(d.t, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=10y")
 }
 
 // at is the time of a minute.

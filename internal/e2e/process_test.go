@@ -190,15 +190,21 @@ func startSilent(t *testing.T, program string, args ...string) *runningTap {
 	t.Helper()
 	proxy, admin := freeAddress(t), freeAddress(t)
 	p := start(t, nil, program, append([]string{"run", "--proxy.listen-address=" + proxy, "--web.listen-address=" + admin}, args...)...)
-	eventually(t, "the tap is ready", func() bool {
-		res, err := http.Get("http://" + admin + "/-/ready")
+	awaitReady(t, "the tap", "http://"+admin)
+	return &runningTap{p, proxy, admin}
+}
+
+// awaitReady waits until what serves at url says that it is ready.
+func awaitReady(t *testing.T, what, url string) {
+	t.Helper()
+	eventually(t, what+" is ready", func() bool {
+		res, err := http.Get(url + "/-/ready")
 		if err != nil {
 			return false
 		}
 		res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
-	return &runningTap{p, proxy, admin}
 }
 
 // eventually asks again and again, at a foreign process, until ok.

@@ -4,9 +4,9 @@ package e2e
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,14 +26,7 @@ func servePrometheus(t *testing.T, args ...string) *prometheus {
 	t.Helper()
 	address := freeAddress(t)
 	p := &prometheus{t, "http://" + address, start(t, nil, "prometheus", append(args, "--web.listen-address="+address)...)}
-	eventually(t, "Prometheus is ready", func() bool {
-		res, err := http.Get(p.url + "/-/ready")
-		if err != nil {
-			return false
-		}
-		res.Body.Close()
-		return res.StatusCode == http.StatusOK
-	})
+	awaitReady(t, "Prometheus", p.url)
 	return p
 }
 
@@ -54,6 +47,25 @@ scrape_configs:
 		"--enable-feature=exemplar-storage,native-histograms")
 	eventually(t, "Prometheus scrapes the tap", func() bool { return p.value(`up{job="ksyun-tap"}`) == 1 })
 	return p
+}
+
+// serveBlocks makes data of a file of OpenMetrics, if one is named, and starts a
+// Prometheus on it that scrapes nothing.
+func serveBlocks(t *testing.T, file, data string) *prometheus {
+	t.Helper()
+	if file != "" {
+		promtool(t, "tsdb", "create-blocks-from", "openmetrics", "--quiet", file, data)
+	}
+	config := filepath.Join(t.TempDir(), "prometheus.yml")
+	writeFile(t, config, "global: {scrape_interval: 1m}\n")
+	return servePrometheus(t, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=10y")
+}
+
+func promtool(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
+		t.Fatalf("promtool %s: %v\n%s", strings.Join(args[:3], " "), err, tail(string(out), 2000))
+	}
 }
 
 type series struct {

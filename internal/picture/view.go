@@ -40,9 +40,8 @@ type panel struct {
 	Transformations []struct {
 		ID      string
 		Options struct {
-			ExcludeByName map[string]bool
-			IndexByName   map[string]int
-			RenameByName  map[string]string
+			IndexByName  map[string]int
+			RenameByName map[string]string
 		}
 	}
 }

@@ -112,17 +112,8 @@ func (k Known) of(name string) ([]string, error) {
 		return nil, nil
 	}
 	for _, f := range k.Families {
-		if f.Name == name {
-			return slices.Concat(f.Labels, k.Target), nil
-		}
-		if f.Type != "histogram" {
-			continue
-		}
-		switch name {
-		case f.Name + "_bucket":
-			return slices.Concat(f.Labels, k.Target, []string{"le"}), nil
-		case f.Name + "_count", f.Name + "_sum":
-			return slices.Concat(f.Labels, k.Target), nil
+		if labels, ok := f.SeriesLabels(name); ok {
+			return slices.Concat(labels, k.Target), nil
 		}
 	}
 	return nil, fmt.Errorf("there is no metric %q", name)
