@@ -1,20 +1,21 @@
-package relay
+package http1
 
-// ResponseHead is the head of a response.
-type ResponseHead struct {
+// Response is the head of a response.
+type Response struct {
 	Head
 	Status int // 100 to 999; 0 until a final head was read
 }
 
-func (p *ResponseHead) reset() {
-	p.Head.reset()
+// Reset forgets the head, but for memory to be used again.
+func (p *Response) Reset() {
+	p.Head.Reset()
 	p.Status = 0
 }
 
 // parse reads the head at mem[start:end], which ends with its empty line. An
 // error means that the bytes could be read in more than one way.
-func (p *ResponseHead) parse(mem []byte, start, end int) error {
-	p.reset()
+func (p *Response) Parse(mem []byte, start, end int) error {
+	p.Reset()
 	if err := p.parseStatusLine(p.startLine(mem, start, end)); err != nil {
 		return err
 	}
@@ -35,7 +36,7 @@ func (p *ResponseHead) parse(mem []byte, start, end int) error {
 	return nil
 }
 
-func (p *ResponseHead) parseStatusLine(line []byte) error {
+func (p *Response) parseStatusLine(line []byte) error {
 	const version, status = len("HTTP/1.1 "), len("HTTP/1.1 200")
 	if len(line) < status {
 		return errStatusLine
@@ -67,19 +68,16 @@ func (p *ResponseHead) parseStatusLine(line []byte) error {
 	return nil
 }
 
-// persistent reports whether the upstream keeps the connection.
-func (p *ResponseHead) persistent() bool { return p.minor == 1 && !p.close }
-
-// body returns the framing of the body that follows, for an answer to a
+// Body returns the framing of the body that follows, for an answer to a
 // request with that method.
-func (p *ResponseHead) body(head bool) body {
+func (p *Response) Body(head bool) Body {
 	switch {
 	case head, p.Status < 200, p.Status == 204, p.Status == 304:
-		return body{kind: bodyLength, done: true}
+		return Body{kind: bodyLength, Done: true}
 	case p.chunked:
-		return body{kind: bodyChunked}
+		return Body{kind: bodyChunked}
 	case p.length >= 0:
-		return body{kind: bodyLength, left: p.length, done: p.length == 0}
+		return Body{kind: bodyLength, left: p.length, Done: p.length == 0}
 	}
-	return body{kind: bodyUntilClose}
+	return Body{kind: bodyUntilClose}
 }

@@ -1,4 +1,4 @@
-package relay
+package http1
 
 import (
 	"bytes"
@@ -39,8 +39,8 @@ var (
 	errConnectBody  = malformed("a CONNECT has a body")
 	errHopFraming   = malformed("the Connection field names a field that frames or routes the message")
 	errStatusLine   = malformed("the status line is malformed")
-	errBodyTooLarge = &RefusalError{413, "the body is too large to be signed anew"}
-	errHeadTooLarge = &RefusalError{431, "the head is too large"}
+	ErrBodyTooLarge = &RefusalError{413, "the body is too large to be signed anew"}
+	ErrHeadTooLarge = &RefusalError{431, "the head is too large"}
 	errCoding       = &RefusalError{501, "the transfer coding is not chunked"}
 )
 
@@ -80,6 +80,18 @@ type framing struct {
 // Bytes returns the head as it is passed on.
 func (h *Head) Bytes() []byte { return h.mem[h.start:h.end] }
 
+// Start returns the offset of the start line in the memory that was parsed.
+func (h *Head) Start() int { return h.start }
+
+// Rest returns the offset of what follows the start line.
+func (h *Head) Rest() int { return h.line }
+
+// End returns the offset of what follows the head.
+func (h *Head) End() int { return h.end }
+
+// Chunked reports whether the body comes in chunks.
+func (h *Head) Chunked() bool { return h.chunked }
+
 // Get returns the value of the first field of that name, compared without
 // case, or nil. The bytes are not to be changed or kept. A hop-by-hop field
 // that is not passed on cannot be got once the request was sent.
@@ -109,7 +121,8 @@ func (h *Head) Fields() iter.Seq2[[]byte, []byte] {
 // HopByHop reports whether the head has a hop-by-hop field.
 func (h *Head) HopByHop() bool { return h.hop }
 
-func (h *Head) reset() {
+// Reset forgets the head, but for memory to be used again.
+func (h *Head) Reset() {
 	const keptFields = 128 // of a foreign head with thousands, the memory is let go
 	fields := h.fields[:0]
 	if cap(fields) > keptFields {
@@ -118,8 +131,8 @@ func (h *Head) reset() {
 	*h = Head{fields: fields, framing: framing{length: -1}}
 }
 
-// rebase makes h a view of mem, where everything lies moved bytes further on.
-func (h *Head) rebase(mem []byte, moved int) {
+// Rebase makes h a view of mem, where everything lies moved bytes further on.
+func (h *Head) Rebase(mem []byte, moved int) {
 	h.mem = mem
 	h.start += moved
 	h.line += moved
@@ -139,10 +152,10 @@ func (f *field) shift(by int) {
 	f.end += by
 }
 
-// findEnd looks for the empty line that ends the head at the start of b. from
+// FindEnd looks for the empty line that ends the head at the start of b. from
 // is where the last search stopped. It returns the head's length, or 0 and
 // where to go on once more was read.
-func findEnd(b []byte, from int) (end, next int, err error) {
+func FindEnd(b []byte, from int) (end, next int, err error) {
 	for {
 		i := bytes.IndexByte(b[from:], '\n')
 		if i < 0 {
@@ -365,9 +378,9 @@ func (h *Head) isKept(f *field, keep []byte) bool {
 
 const closeField = "Connection: close\r\n"
 
-// addClose adds "Connection: close" as the last field, moving the rest of the
+// AddClose adds "Connection: close" as the last field, moving the rest of the
 // head into the headroom before it.
-func (h *Head) addClose() {
+func (h *Head) AddClose() {
 	n := len(closeField)
 	if h.start < n {
 		return

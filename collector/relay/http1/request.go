@@ -1,4 +1,4 @@
-package relay
+package http1
 
 import "bytes"
 
@@ -13,8 +13,8 @@ const (
 	FormAsterisk              // "*", of OPTIONS
 )
 
-// RequestHead is the head of a request.
-type RequestHead struct {
+// Request is the head of a request.
+type Request struct {
 	Head
 	Form Form
 	// TLS tells that an absolute-form target began with "https".
@@ -27,43 +27,45 @@ type RequestHead struct {
 }
 
 // Method returns the method as it came.
-func (q *RequestHead) Method() []byte { return q.mem[q.start : q.start+q.method] }
+func (q *Request) Method() []byte { return q.mem[q.start : q.start+q.method] }
 
 // Version returns the version: "HTTP/1.1" or "HTTP/1.0".
-func (q *RequestHead) Version() []byte { return q.mem[q.target[1]+1 : q.line-2] }
+func (q *Request) Version() []byte { return q.mem[q.target[1]+1 : q.line-2] }
 
 // Target returns the target; of an absolute-form target, what follows the
 // authority, which may be empty until the request is sent.
-func (q *RequestHead) Target() []byte { return q.mem[q.target[0]:q.target[1]] }
+func (q *Request) Target() []byte { return q.mem[q.target[0]:q.target[1]] }
 
 // Authority returns the host, with the port if there is one, of an absolute-
 // or authority-form target. It is overwritten when the request is sent.
-func (q *RequestHead) Authority() []byte { return q.mem[q.authority[0]:q.authority[1]] }
+func (q *Request) Authority() []byte { return q.mem[q.authority[0]:q.authority[1]] }
 
 // Host returns the value of the Host field, nil without one.
-func (q *RequestHead) Host() []byte {
+func (q *Request) Host() []byte {
 	if q.hosts == 0 {
 		return nil
 	}
 	return q.mem[q.host[0]:q.host[1]]
 }
 
-func (q *RequestHead) reset() {
-	q.Head.reset()
-	*q = RequestHead{Head: q.Head}
+// Reset forgets the head, but for memory to be used again.
+func (q *Request) Reset() {
+	q.Head.Reset()
+	*q = Request{Head: q.Head}
 }
 
-func (q *RequestHead) rebase(mem []byte, moved int) {
-	q.Head.rebase(mem, moved)
+// Rebase makes q a view of mem, where everything lies moved bytes further on.
+func (q *Request) Rebase(mem []byte, moved int) {
+	q.Head.Rebase(mem, moved)
 	q.target[0] += moved
 	q.target[1] += moved
 	q.authority[0] += moved
 	q.authority[1] += moved
 }
 
-// parse reads the head at mem[start:end], which ends with its empty line.
-func (q *RequestHead) parse(mem []byte, start, end int) error {
-	q.reset()
+// Parse reads the head at mem[start:end], which ends with its empty line.
+func (q *Request) Parse(mem []byte, start, end int) error {
+	q.Reset()
 	line := q.startLine(mem, start, end)
 	if err := q.parseRequestLine(line); err != nil {
 		return err
@@ -74,7 +76,7 @@ func (q *RequestHead) parse(mem []byte, start, end int) error {
 	return q.check()
 }
 
-func (q *RequestHead) parseRequestLine(line []byte) error {
+func (q *Request) parseRequestLine(line []byte) error {
 	const version = len(" HTTP/1.1")
 	for q.method < len(line) && isToken[line[q.method]] {
 		q.method++
@@ -108,7 +110,7 @@ func (q *RequestHead) parseRequestLine(line []byte) error {
 	return q.parseTarget(target)
 }
 
-func (q *RequestHead) parseTarget(target []byte) error {
+func (q *Request) parseTarget(target []byte) error {
 	if string(q.Method()) == "CONNECT" {
 		q.Form = FormAuthority
 		q.authority = q.target
@@ -153,7 +155,7 @@ func (q *RequestHead) parseTarget(target []byte) error {
 }
 
 // check holds the fields against each other.
-func (q *RequestHead) check() error {
+func (q *Request) check() error {
 	switch {
 	case q.hosts > 1:
 		return errHosts
@@ -181,9 +183,23 @@ func (q *RequestHead) check() error {
 	return nil
 }
 
-// prepare makes the head what is passed on: without hop-by-hop fields, but for
-// those named in keep, and with an origin-form target.
-func (q *RequestHead) prepare(keep []byte) {
+// Body returns the framing of the body that follows the head.
+func (q *Request) Body() Body {
+	if q.chunked {
+		return Body{kind: bodyChunked}
+	}
+	return Body{kind: bodyLength, left: max(q.length, 0), Done: q.length <= 0}
+}
+
+// Length returns the Content-Length, -1 without one.
+func (q *Request) Length() int64 { return q.length }
+
+// Expects reports whether the client waits for a 100 Continue.
+func (q *Request) Expects() bool { return q.expect }
+
+// Prepare makes the head what is passed on: without the fields that are for a
+// proxy alone, but for those named in keep, and with an origin-form target.
+func (q *Request) Prepare(keep []byte) {
 	start := q.start
 	q.strip(keep)
 	moved := q.start - start
@@ -194,7 +210,7 @@ func (q *RequestHead) prepare(keep []byte) {
 
 // toOrigin turns an absolute-form request line into the origin-form one, in
 // place: the method moves up to the path.
-func (q *RequestHead) toOrigin() {
+func (q *Request) toOrigin() {
 	if q.Form != FormAbsolute {
 		return
 	}
@@ -212,17 +228,17 @@ func (q *RequestHead) toOrigin() {
 
 // proxied returns the request line, once the head was prepared, and the field
 // that a proxy wants besides.
-func (q *RequestHead) proxied(p *Proxied) []byte {
+func (q *Request) Proxied(origin, authorization string) []byte {
 	line := append([]byte(nil), q.mem[q.start:q.start+q.method+1]...)
-	line = append(line, p.Origin...)
+	line = append(line, origin...)
 	target := q.Target()
 	if string(target) == "*" {
 		target = nil // RFC 9112, 3.2.4
 	}
 	line = append(line, target...)
 	line = append(line, q.mem[q.target[1]:q.line]...)
-	if p.Authorization != "" {
-		line = append(line, "Proxy-Authorization: "+p.Authorization+"\r\n"...)
+	if authorization != "" {
+		line = append(line, "Proxy-Authorization: "+authorization+"\r\n"...)
 	}
 	return line
 }

@@ -1,9 +1,11 @@
-package relay
+package http1
 
-// body follows the framing of a message body as its bytes pass.
-type body struct {
+// Body follows the framing of a message body as its bytes pass.
+type Body struct {
+	// Done reports whether the last byte of the body was taken.
+	Done bool
+
 	kind  bodyKind
-	done  bool
 	left  int64 // of a length, or of the current chunk
 	state chunkState
 	line  int // bytes of the current chunk line, or of the trailers
@@ -17,10 +19,10 @@ const (
 	bodyUntilClose
 )
 
-// take tells how many of the bytes in p belong to the body. All of them do
-// unless it ends, when done is set, or is malformed.
-func (b *body) take(p []byte) (n int, err error) {
-	if b.done {
+// Take returns how many of the bytes in p belong to the body. All of them do
+// unless it ends, when Done is set, or is malformed.
+func (b *Body) Take(p []byte) (n int, err error) {
+	if b.Done {
 		return 0, nil
 	}
 	switch b.kind {
@@ -31,15 +33,15 @@ func (b *body) take(p []byte) (n int, err error) {
 	}
 	n = int(min(int64(len(p)), b.left))
 	b.left -= int64(n)
-	b.done = b.left == 0
+	b.Done = b.left == 0
 	return n, nil
 }
 
-// cramped reports whether the rest of the body had better go elsewhere than
-// into so much free memory.
-func (b *body) cramped(free int) bool {
-	return free < tightSpace && (b.kind != bodyLength || b.left > int64(free))
-}
+// UntilClose reports whether the body ends with the connection.
+func (b *Body) UntilClose() bool { return b.kind == bodyUntilClose }
+
+// Fits reports whether the rest of the body is known to fit into n bytes.
+func (b *Body) Fits(n int) bool { return b.kind == bodyLength && b.left <= int64(n) }
 
 // The limits are those of net/http, so that what passes here can be read
 // there.
@@ -75,7 +77,7 @@ const (
 	trailerEndLF // LF of the last line
 )
 
-func (b *body) takeChunks(p []byte) (n int, err error) {
+func (b *Body) takeChunks(p []byte) (n int, err error) {
 	for n < len(p) {
 		if b.state == chunkData {
 			k := int(min(int64(len(p)-n), b.left))
@@ -89,7 +91,7 @@ func (b *body) takeChunks(p []byte) (n int, err error) {
 			return n, err
 		}
 		n++
-		if b.done {
+		if b.Done {
 			return n, nil
 		}
 	}
@@ -97,7 +99,7 @@ func (b *body) takeChunks(p []byte) (n int, err error) {
 }
 
 // chunkByte takes one byte outside of chunk data.
-func (b *body) chunkByte(c byte) error {
+func (b *Body) chunkByte(c byte) error {
 	b.line++
 	switch b.state {
 	case chunkSize:
@@ -150,7 +152,7 @@ func (b *body) chunkByte(c byte) error {
 	return nil
 }
 
-func (b *body) trailerByte(c byte) error {
+func (b *Body) trailerByte(c byte) error {
 	if b.line > maxTrailers {
 		return errTrailerLarge
 	}
@@ -187,7 +189,7 @@ func (b *body) trailerByte(c byte) error {
 		if c != '\n' {
 			return errTrailer
 		}
-		b.done = true
+		b.Done = true
 	}
 	return nil
 }
@@ -199,9 +201,9 @@ func unhex(c byte) byte {
 	return lower(c) - 'a' + 10
 }
 
-// data moves together, in place, what of p is data and no framing. p is to be
-// what take has taken from b's state on.
-func (b *body) data(p []byte) []byte {
+// Data moves together, in place, what of p is data and no framing. p is to be
+// what Take has taken from b's state on.
+func (b *Body) Data(p []byte) []byte {
 	if b.kind != bodyChunked {
 		return p
 	}
@@ -222,8 +224,8 @@ func (b *body) data(p []byte) []byte {
 	return data
 }
 
-// dechunk is data for the first bytes of a chunked body.
-func dechunk(p []byte) []byte {
-	b := body{kind: bodyChunked}
-	return b.data(p)
+// Dechunk is data for the first bytes of a chunked body.
+func Dechunk(p []byte) []byte {
+	b := Body{kind: bodyChunked}
+	return b.Data(p)
 }
