@@ -12,7 +12,7 @@ func TestRoundTripDoesNotAllocate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			resp := benchResponse(size)
 			c := dial(t, bare(t, resp))
-			req, buf := []byte(benchRequest), make([]byte, len(passed(resp)))
+			req, buf := []byte(benchRequest), make([]byte, len(resp))
 			trip := func() { roundTrip(t, c, req, buf) }
 			for range 100 {
 				trip()

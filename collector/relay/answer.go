@@ -1,247 +1,203 @@
 package relay
 
-import (
-	"errors"
-	"io"
-	"time"
-)
+import "github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 
-// answer passes on the upstream's answer.
-func (c *conn) answer(up *upstream) End {
-	x, p := &c.x, &c.x.Response
-	for {
-		err := c.readAnswerHead(up)
-		if err != nil {
-			return c.noHead(up, err)
-		}
-		if p.Status >= 200 {
-			break
-		}
-		if p.Status == 101 { // nobody asked for it: Upgrade is not passed on
-			return c.raw(up, c.out)
-		}
-		c.out.r = p.end
-		p.strip(nil)
-		if c.write(p.Bytes()) != nil {
-			return c.lost()
-		}
+// relay passes on a request and its answer.
+func (m *machine) relay() bool {
+	progress := m.upload()
+	if m.stage != stageRelay {
+		return true
 	}
-
-	b := c.out
-	b.r = p.end
-	framing := p.body(string(x.Request.Method()) == "HEAD")
-	n, err := framing.take(b.unread())
-	p.strip(nil)
-	c.last = framing.kind == bodyUntilClose || p.minor == 0
-	if c.s.draining.Load() {
-		p.addClose()
-		c.last = true
+	switch m.answer {
+	case answerHead:
+		return m.readAnswer() || progress
+	case answerBody:
+		return m.passAnswer() || progress
+	case answerRaw:
+		return m.passRaw() || progress
 	}
-	if err != nil {
-		b.r = p.start
-		return c.raw(up, b)
+	if len(m.pending(program)) > 0 {
+		return progress
 	}
-	b.r += n
-	if c.write(b.b[p.start:b.r]) != nil {
-		return c.lost()
-	}
-	x.out, x.outAt, x.responseSeen, x.bodyBytes = b.b, p.end, n, int64(n)
-	if !framing.done {
-		if end := c.answerBody(up, &framing); end != EndComplete {
-			return end
-		}
-	}
-	x.responseDone = true
-	return EndComplete
+	m.keepTail()
+	m.complete()
+	return true
 }
 
-// readAnswerHead reads and parses the next head from the upstream.
-func (c *conn) readAnswerHead(up *upstream) error {
-	limit := c.s.cfg.MaxHeadBytes
-	for from := 0; ; {
-		if b := c.out; b != nil {
-			n, next, err := findEnd(b.unread(), from)
-			switch {
-			case err != nil:
-				return err
-			case n > limit || n == 0 && b.w-b.r >= limit:
-				return errHeadTooLarge
-			case n == len("\r\n"):
-				return errStatusLine
-			case n > 0:
-				return c.x.Response.parse(b.b, b.r, b.r+n)
-			}
-			from = next
-			if len(b.free()) == 0 {
-				if len(b.b) == smallBuffer {
-					c.out, _ = c.s.bufs.grow(b, b.r)
-				} else {
-					b.toFront()
-				}
-			}
-		}
-		first := c.out == nil || c.out.r == c.out.w
-		if err := c.read(up, &c.out); err != nil {
-			return err
-		}
-		if first {
-			c.x.FirstByte = time.Now()
-		}
+// readAnswer looks for the end of the answer's head.
+func (m *machine) readAnswer() bool {
+	x, f := m.x, &m.flows[upstream]
+	if !f.hasUnread() || len(f.pending()) > 0 {
+		return false
 	}
-}
-
-// noHead ends an exchange whose answer has no head that can be read.
-func (c *conn) noHead(up *upstream, err error) End {
-	var bad *RefusalError
+	b := f.cur
+	n, next, err := http1.ScanResponse(b.unread(), m.scan, m.s.cfg.MaxHeadBytes)
 	switch {
-	case errors.As(err, &bad):
-		return c.raw(up, c.out)
-	case c.out != nil && c.write(c.out.unread()) != nil: // a head that broke off
-		return c.lost()
+	case err != nil:
+		m.raw()
+		return true
+	case n == 0:
+		m.scan = next
+		m.makeRoom(f)
+		return false
 	}
-	return c.ended(up, err)
+	m.scan = 0
+	p := &x.Response
+	switch err := p.Parse(b.b, b.t, b.t+n); {
+	case err != nil || p.Status == 101: // nobody asked for it: Upgrade is not passed on
+		m.raw()
+		return true
+	case p.Status < 200:
+		b.t += n
+		return true
+	}
+	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
+	b.t += n
+	if !m.ans.Done && len(b.b) == smallBuffer && !m.ans.Fits(len(b.free())) && !m.s.bufs.short(m.s.bufs.largeSize) {
+		grown, moved := m.s.bufs.grow(b, p.Start())
+		p.Rebase(grown.b, moved)
+		f.kept, f.cur, b = grown, grown, grown
+	}
+	if m.s.draining.Load() {
+		p.AddClose()
+		m.closeSoon = true
+	}
+	m.closeSoon = m.closeSoon || p.Odd()
+	b.r = p.Start()
+	x.out, x.outAt = b.b, p.End()
+	m.answer = answerBody
+	return true
+}
+
+// passAnswer passes on what came of the answer's body.
+func (m *machine) passAnswer() bool {
+	x, f := m.x, &m.flows[upstream]
+	if len(f.pending()) == 0 {
+		m.keepTail()
+	}
+	progress := false
+	if f.hasUnread() && !m.ans.Done {
+		before := m.ans
+		n, err := m.ans.Take(f.cur.unread())
+		if err != nil {
+			m.raw()
+			return true
+		}
+		f.cur.t += n
+		x.responseBody += int64(n)
+		if f.cur == f.kept {
+			x.responseSeen += n
+		} else {
+			m.spilt = before
+		}
+		progress = true
+	}
+	if m.ans.Done {
+		m.answer, x.responseDone = answerWhole, true
+		return true
+	}
+	return progress
+}
+
+// keepTail keeps the end of what spilled, once it was sent.
+func (m *machine) keepTail() {
+	f := &m.flows[upstream]
+	if f.spill == nil || f.cur != f.spill || f.spill.t <= m.tailed {
+		return
+	}
+	b := f.spill
+	m.x.tail.add(m.spilt.Data(b.b[m.tailed:b.t]), &m.s.bufs)
+	m.tailed = b.t
+}
+
+// complete ends an exchange whose answer was passed on whole.
+func (m *machine) complete() {
+	end := EndComplete
+	// A program that only stopped sending still takes the answer; one that left
+	// has by now refused it.
+	if m.got[program] != receiving && m.at.broken() {
+		end = EndCanceled
+	}
+	m.report(end)
+	switch {
+	case m.got[upstream] != receiving:
+		m.closeBoth(m.echo(upstream), closeFIN)
+	case m.closeSoon || m.got[program] != receiving || m.request == requestCut:
+		m.closeBoth(closeFIN, closeFIN)
+	case m.request == requestPassing || len(m.pending(upstream)) > 0:
+		m.stage, m.since = stageOutlast, m.now
+	default:
+		m.next()
+	}
 }
 
 // raw passes on an answer that cannot be read, as the bytes it came as, until
-// the upstream closes or the client goes on to say something: where the answer
+// the upstream closes or the program goes on to say something: where the answer
 // ends, nobody can know.
-func (c *conn) raw(up *upstream, b *buffer) End {
-	x := &c.x
-	x.Response.reset()
+func (m *machine) raw() {
+	x, b := m.x, m.flows[upstream].cur
+	x.Response.Reset()
 	x.out, x.outAt, x.responseSeen = nil, 0, 0
-	c.mu.Lock()
-	c.silence = true
-	c.mu.Unlock()
-	for {
-		if c.write(b.unread()) != nil {
-			return c.lost()
-		}
-		b.reset()
-		if err := c.read(up, &b); err != nil {
-			if end := c.ended(up, err); end == EndStopped {
-				return end
-			}
-			return EndBadResponse
-		}
-	}
+	m.answer, b.t = answerRaw, b.w
 }
 
-// answerBody passes on the rest of a body. What fits stays in c.out behind the
-// head, to be looked at; the rest goes through c.rest.
-func (c *conn) answerBody(up *upstream, framing *body) End {
-	x, b := &c.x, c.out
-	if len(b.b) == smallBuffer {
-		grown, moved := c.s.bufs.grow(b, x.Response.start)
-		x.Response.rebase(grown.b, moved)
-		x.out, x.outAt = grown.b, x.Response.end
-		c.out, b = grown, grown
+func (m *machine) passRaw() bool {
+	f := &m.flows[upstream]
+	switch {
+	case f.hasUnread():
+		f.cur.t = f.cur.w
+	case len(f.pending()) == 0 && m.request == requestWhole && m.flows[program].hasUnread():
+		m.leave(EndBadResponse, closeFIN, closeFIN)
+	default:
+		return false
 	}
-	for !framing.done {
-		if framing.cramped(len(b.free())) {
-			if c.rest == nil {
-				c.rest = c.s.bufs.getLarge()
-			}
-			b = c.rest
-			b.reset()
-		}
-		if err := c.read(up, &b); err != nil {
-			if errors.Is(err, io.EOF) && framing.kind == bodyUntilClose {
-				c.echoEnd(up)
-				return EndComplete
-			}
-			return c.ended(up, err)
-		}
-		p, before := b.unread(), *framing
-		n, err := framing.take(p)
-		if err != nil {
-			return c.raw(up, b)
-		}
-		b.r += n
-		x.bodyBytes += int64(n)
-		if c.write(p[:n]) != nil {
-			return c.lost()
-		}
-		if b == c.out {
-			x.responseSeen += n
-		} else {
-			x.tail.add(before.data(p[:n]), &c.s.bufs)
-		}
-	}
-	return EndComplete
+	return true
 }
 
-// read reads from the upstream into *b, which may be nil. If that takes long,
-// the client is watched meanwhile.
-func (c *conn) read(up *upstream, b **buffer) error {
-	c.now = time.Now()
-	if !c.sideOn {
-		up.readWithin(c.now, glance)
-		err := up.fill(b)
-		if !isTimeout(err) {
-			return err
-		}
-		c.bePatient(up)
-		c.startSide(false)
-	} else {
-		c.bePatient(up)
-	}
-	err := up.fill(b)
-	c.now = time.Now() // that may have taken long
-	return err
+// unasked passes on what the upstream sends without a request, as raw does.
+func (m *machine) unasked() bool {
+	m.releaseExchange()
+	m.stage, m.since = stageUnasked, m.now
+	return true
 }
 
-func (u *upstream) fill(b **buffer) (err error) {
-	if *b == nil {
-		*b, err = u.await(true)
-		return err
+func (m *machine) passUnasked() bool {
+	f := &m.flows[upstream]
+	switch {
+	case f.hasUnread():
+		f.cur.t = f.cur.w
+	case len(f.pending()) == 0 && m.flows[program].hasUnread():
+		m.closeBoth(closeFIN, closeFIN)
+	default:
+		return false
 	}
-	return u.link.read(*b)
+	return true
 }
 
-// bePatient sets how long the upstream may be silent.
-func (c *conn) bePatient(up *upstream) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d := c.s.cfg.Timeouts.Response
-	if c.fin || c.silence {
-		d = c.s.cfg.Timeouts.HalfClosed
+// answerEnded acts on the end of the upstream's bytes before the answer was
+// passed on whole.
+func (m *machine) answerEnded() {
+	x, f := m.x, &m.flows[upstream]
+	reset := m.got[upstream] == receivedReset
+	if m.answer == answerBody && m.ans.UntilClose() && !reset {
+		m.answer, x.responseDone = answerWhole, true
+		return
 	}
-	up.readWithin(c.now, d)
-}
-
-// echoEnd has the client's connection end as the upstream's did: with TLS's
-// farewell, unless that was missing.
-func (c *conn) echoEnd(up *upstream) { c.cl.mute = up.isCut() }
-
-// ended tells what it means that reading from the upstream failed.
-func (c *conn) ended(up *upstream, err error) End {
-	c.echoEnd(up)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	reset := c.upReset || isReset(err)
-	if reset || c.gone {
-		c.bye = byeReset
+	if m.answer == answerWhole {
+		return
+	}
+	if f.cur != nil {
+		f.cur.t = f.cur.w // a head that broke off
+	}
+	end, toProgram, toUpstream := EndClosed, m.echo(upstream), closeFIN
+	if reset {
+		end, toUpstream = EndReset, closeReset
 	}
 	switch {
-	case c.killed:
-		return EndStopped
-	case c.gone, c.fin:
-		return EndCanceled
-	case isTimeout(err):
-		return EndTimeout
-	case reset:
-		return EndReset
+	case m.answer == answerRaw:
+		end = EndBadResponse
+	case m.got[program] != receiving:
+		end = EndCanceled
 	}
-	return EndClosed
-}
-
-// lost tells what it means that writing to the client failed.
-func (c *conn) lost() End {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.killed {
-		return EndStopped
-	}
-	c.bye = byeReset
-	return EndCanceled
+	m.leave(end, toProgram, toUpstream)
 }

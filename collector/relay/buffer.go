@@ -1,6 +1,9 @@
 package relay
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 const (
 	smallBuffer = 8 << 10
@@ -13,57 +16,95 @@ const (
 	tightSpace = 4 << 10
 )
 
-// buffer is a piece of memory with unread bytes at b[r:w].
+// buffer is a piece of memory. Of what was read into it, b[r:t] may be sent and
+// was not yet, and b[t:w] was not yet looked at.
 type buffer struct {
-	b    []byte
-	r, w int
+	b       []byte
+	r, t, w int
 }
 
-func (b *buffer) unread() []byte { return b.b[b.r:b.w] }
+func (b *buffer) unsent() []byte { return b.b[b.r:b.t] }
+func (b *buffer) unread() []byte { return b.b[b.t:b.w] }
 func (b *buffer) free() []byte   { return b.b[b.w:] }
-func (b *buffer) reset()         { b.r, b.w = headroom, headroom }
+func (b *buffer) reset()         { b.r, b.t, b.w = headroom, headroom, headroom }
 
-// toFront moves the unread bytes to the front to make room behind them.
-func (b *buffer) toFront() {
-	n := copy(b.b[headroom:], b.unread())
-	b.r, b.w = headroom, headroom+n
+// toFront moves what is kept from offset keep on to the front, to make room
+// behind it, and returns by how much it moved.
+func (b *buffer) toFront(keep int) (moved int) {
+	moved = headroom - keep
+	copy(b.b[headroom:], b.b[keep:b.w])
+	b.r, b.t, b.w = b.r+moved, b.t+moved, b.w+moved
+	return moved
 }
 
-// buffers is a pool of buffers of two sizes; those of other sizes are let go.
+// buffers is a pool of buffers of three sizes; those of other sizes are let go.
+// What is in use counts against a limit, which inspection keeps to: beyond it,
+// only what a call cannot do without is given out.
 type buffers struct {
-	small, large sync.Pool
-	largeSize    int
+	small, large, tail  sync.Pool
+	largeSize, tailSize int
+	limit               int64
+	inUse               atomic.Int64
 }
 
 // init sizes the large buffers so that one holds a longest head, or a usual
-// head and all that is inspected of a body.
-func (p *buffers) init(maxHead, inspect int) {
+// head and all that is inspected of a body. limit is in bytes; 0 is none.
+func (p *buffers) init(maxHead, inspect, tail int, limit int64) {
+	p.limit = limit
 	p.largeSize = headroom + max(largeBuffer, maxHead, inspect) + smallBuffer
+	p.tailSize = 2 * tail
 	p.small.New = func() any { return &buffer{b: make([]byte, smallBuffer)} }
 	p.large.New = func() any { return &buffer{b: make([]byte, p.largeSize)} }
+	p.tail.New = func() any { return &buffer{b: make([]byte, p.tailSize)} }
 }
 
-func (p *buffers) getSmall() *buffer {
-	b := p.small.Get().(*buffer)
+func (p *buffers) get(from *sync.Pool) *buffer {
+	b := from.Get().(*buffer)
+	p.inUse.Add(int64(len(b.b)))
 	b.reset()
 	return b
 }
 
-func (p *buffers) getLarge() *buffer {
-	b := p.large.Get().(*buffer)
+func (p *buffers) getSmall() *buffer { return p.get(&p.small) }
+func (p *buffers) getLarge() *buffer { return p.get(&p.large) }
+func (p *buffers) getTail() *buffer  { return p.get(&p.tail) }
+
+// make returns a buffer of an unusual size.
+func (p *buffers) make(size int) *buffer {
+	b := &buffer{b: make([]byte, size)}
+	p.inUse.Add(int64(size))
 	b.reset()
 	return b
+}
+
+// short reports whether n more bytes would be beyond the limit.
+func (p *buffers) short(n int) bool { return p.limit > 0 && p.inUse.Load()+int64(n) > p.limit }
+
+// spare returns a large buffer if there is memory for it, else a small one.
+func (p *buffers) spare() *buffer {
+	if p.short(p.largeSize) {
+		return p.getSmall()
+	}
+	return p.getLarge()
 }
 
 func (p *buffers) put(b *buffer) {
-	switch {
-	case b == nil:
-	case len(b.b) == smallBuffer:
+	if b == nil {
+		return
+	}
+	p.drop(b)
+	switch len(b.b) {
+	case smallBuffer:
 		p.small.Put(b)
-	case len(b.b) == p.largeSize:
+	case p.largeSize:
 		p.large.Put(b)
+	case p.tailSize:
+		p.tail.Put(b)
 	}
 }
+
+// drop is put for a buffer that somebody else may still write to.
+func (p *buffers) drop(b *buffer) { p.inUse.Add(-int64(len(b.b))) }
 
 // grow returns a large buffer with b's content from offset keep on, moved to
 // the front, and by how much it moved. It takes b.
@@ -71,7 +112,7 @@ func (p *buffers) grow(b *buffer, keep int) (grown *buffer, moved int) {
 	g := p.getLarge()
 	copy(g.b[headroom:], b.b[keep:b.w])
 	moved = headroom - keep
-	g.r, g.w = b.r+moved, b.w+moved
+	g.r, g.t, g.w = b.r+moved, b.t+moved, b.w+moved
 	p.put(b)
 	return g, moved
 }

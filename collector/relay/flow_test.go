@@ -13,7 +13,7 @@ import (
 )
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
-	bothWays(t, testPipelinedRequestsAreAnsweredInOrder)
+	eachWay(t, testPipelinedRequestsAreAnsweredInOrder)
 }
 
 func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
@@ -60,19 +60,14 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 }
 
 func TestPipelinedRequestWhileTheAnswerIsSlow(t *testing.T) {
-	bothWays(t, testPipelinedRequestWhileTheAnswerIsSlow)
+	eachWay(t, testPipelinedRequestWhileTheAnswerIsSlow)
 }
 
 func testPipelinedRequestWhileTheAnswerIsSlow(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	c.send(strings.Replace(getRequest, "/", "/second", 1))
-	// The answer comes once the client is being watched.
-	up.SetReadDeadline(time.Now().Add(2 * glance))
-	if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
-		t.Fatalf("the upstream saw %v", err)
-	}
-	up.SetReadDeadline(time.Now().Add(patience))
+	up.expectNothing()
 	up.send(okResponse)
 	c.expect(okResponse)
 	up.expect(strings.Replace(getRequest, "/", "/second", 1))
@@ -80,7 +75,7 @@ func testPipelinedRequestWhileTheAnswerIsSlow(t *testing.T, newRig maker) {
 	c.expect(okResponse)
 }
 
-func TestExpectContinue(t *testing.T) { bothWays(t, testExpectContinue) }
+func TestExpectContinue(t *testing.T) { eachWay(t, testExpectContinue) }
 
 func testExpectContinue(t *testing.T, newRig maker) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
@@ -126,13 +121,13 @@ func testExpectContinue(t *testing.T, newRig maker) {
 		c, up := r.begin(head)
 		up.send(no)
 		up.Close()
-		c.expect("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n")
+		c.expect(no)
 		c.expectEnd()
 		r.ends(EndComplete)
 	})
 }
 
-func TestEarlyAnswer(t *testing.T) { bothWays(t, testEarlyAnswer) }
+func TestEarlyAnswer(t *testing.T) { eachWay(t, testEarlyAnswer) }
 
 func testEarlyAnswer(t *testing.T, newRig maker) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n"
@@ -158,7 +153,7 @@ func testEarlyAnswer(t *testing.T, newRig maker) {
 		up.send(no)
 		up.Close()
 		c.send(half[:1000]) // the client has not seen it yet
-		c.expect(strings.Replace(no, "Connection: close\r\n", "", 1))
+		c.expect(no)
 		c.expectEnd()
 		if n := r.ends(EndComplete); n.status != 413 {
 			t.Errorf("%+v", n)
@@ -193,11 +188,11 @@ func testEarlyAnswer(t *testing.T, newRig maker) {
 		up.Close()
 		c.send(half)
 		c.send(half)
-		c.expect(strings.Replace(no, "Connection: close\r\n", "", 1))
+		c.expect(no)
 	})
 }
 
-func TestBodiesAreShown(t *testing.T) { bothWays(t, testBodiesAreShown) }
+func TestBodiesAreShown(t *testing.T) { eachWay(t, testBodiesAreShown) }
 
 func testBodiesAreShown(t *testing.T, newRig maker) {
 	body := strings.Repeat("0123456789", 20000)
@@ -222,7 +217,7 @@ func testBodiesAreShown(t *testing.T, newRig maker) {
 	}
 }
 
-func TestEndsOfLongBodiesAreShown(t *testing.T) { bothWays(t, testEndsOfLongBodiesAreShown) }
+func TestEndsOfLongBodiesAreShown(t *testing.T) { eachWay(t, testEndsOfLongBodiesAreShown) }
 
 func testEndsOfLongBodiesAreShown(t *testing.T, newRig maker) {
 	const limit, end = 64 << 10, 16 << 10
@@ -268,7 +263,7 @@ func inChunks(body string, size int) string {
 }
 
 func TestChunkedBodiesAreShownWithoutFraming(t *testing.T) {
-	bothWays(t, testChunkedBodiesAreShownWithoutFraming)
+	eachWay(t, testChunkedBodiesAreShownWithoutFraming)
 }
 
 func testChunkedBodiesAreShownWithoutFraming(t *testing.T, newRig maker) {
@@ -298,7 +293,7 @@ func testChunkedBodiesAreShownWithoutFraming(t *testing.T, newRig maker) {
 // TestWhatIsNotReadDoesNotSpoilTheAnswer has a client send more behind its last
 // request: closing over it would reset the connection.
 func TestWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T) {
-	bothWays(t, testWhatIsNotReadDoesNotSpoilTheAnswer)
+	eachWay(t, testWhatIsNotReadDoesNotSpoilTheAnswer)
 }
 
 func testWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T, newRig maker) {
@@ -311,7 +306,7 @@ func testWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T, newRig maker) {
 	c.expectEnd()
 }
 
-func TestLastRequestOfAConnection(t *testing.T) { bothWays(t, testLastRequestOfAConnection) }
+func TestLastRequestOfAConnection(t *testing.T) { eachWay(t, testLastRequestOfAConnection) }
 
 func testLastRequestOfAConnection(t *testing.T, newRig maker) {
 	for _, req := range []string{
@@ -331,69 +326,7 @@ func testLastRequestOfAConnection(t *testing.T, newRig maker) {
 	}
 }
 
-func TestUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T) {
-	bothWays(t, testUpstreamConnectionsAreKeptAsTheAnswerSays)
-}
-
-func testUpstreamConnectionsAreKeptAsTheAnswerSays(t *testing.T, newRig maker) {
-	for answer, kept := range map[string]bool{
-		okResponse: true,
-		"HTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n": true,
-		"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n":      false,
-		"HTTP/1.1 204 No Content\r\n\r\n":                                        true,
-	} {
-		r := newRig(t)
-		c, up := r.begin(getRequest)
-		up.send(answer)
-		r.ends(EndComplete)
-		if idle := r.srv.Stats().IdleUpstreams; (idle == 1) != kept {
-			t.Errorf("%q: %d idle connections", answer, idle)
-		}
-		c.Close()
-	}
-}
-
-func TestPoolIsBounded(t *testing.T) { bothWays(t, testPoolIsBounded) }
-
-func testPoolIsBounded(t *testing.T, newRig maker) {
-	r := newRig(t, func(c *Config) { c.MaxIdlePerHost = 2 })
-	var ups []*peer
-	for range 5 {
-		_, up := r.begin(getRequest)
-		ups = append(ups, up)
-	}
-	for _, up := range ups {
-		up.send(okResponse)
-		r.ends(EndComplete)
-	}
-	if s := r.srv.Stats(); s.IdleUpstreams != 2 || s.OpenUpstreams != 2 {
-		t.Errorf("%+v", s)
-	}
-	r.srv.CloseIdle()
-	if s := r.srv.Stats(); s.IdleUpstreams != 0 || s.OpenUpstreams != 0 {
-		t.Errorf("%+v", s)
-	}
-}
-
-func TestLastUsedConnectionIsTakenFirst(t *testing.T) {
-	bothWays(t, testLastUsedConnectionIsTakenFirst)
-}
-
-func testLastUsedConnectionIsTakenFirst(t *testing.T, newRig maker) {
-	r := newRig(t)
-	c1, up1 := r.begin(getRequest)
-	c2, up2 := r.begin(getRequest)
-	up1.send(okResponse)
-	c1.expect(okResponse)
-	r.ends(EndComplete)
-	up2.send(okResponse)
-	c2.expect(okResponse)
-	r.ends(EndComplete)
-	c1.send(getRequest)
-	up2.expect(getRequest)
-}
-
-func TestDialFailureIsAnswered(t *testing.T) { bothWays(t, testDialFailureIsAnswered) }
+func TestDialFailureIsAnswered(t *testing.T) { eachWay(t, testDialFailureIsAnswered) }
 
 func testDialFailureIsAnswered(t *testing.T, newRig maker) {
 	r := newRig(t)
@@ -408,7 +341,7 @@ func testDialFailureIsAnswered(t *testing.T, newRig maker) {
 	}
 }
 
-func TestShutdown(t *testing.T) { bothWays(t, testShutdown) }
+func TestShutdown(t *testing.T) { eachWay(t, testShutdown) }
 
 func testShutdown(t *testing.T, newRig maker) {
 	t.Run("closes idle connections", func(t *testing.T) {
@@ -495,7 +428,7 @@ func testShutdown(t *testing.T, newRig maker) {
 	})
 }
 
-func TestPanicEndsOneConnection(t *testing.T) { bothWays(t, testPanicEndsOneConnection) }
+func TestPanicEndsOneConnection(t *testing.T) { eachWay(t, testPanicEndsOneConnection) }
 
 func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 	for _, where := range []string{"route", "sending"} {
@@ -535,7 +468,7 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 
 // TestNothingIsLeftBehind runs many requests, whole and broken off; TestMain
 // looks for goroutines.
-func TestNothingIsLeftBehind(t *testing.T) { bothWays(t, testNothingIsLeftBehind) }
+func TestNothingIsLeftBehind(t *testing.T) { eachWay(t, testNothingIsLeftBehind) }
 
 func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 	const clients, each = 20, 500
@@ -562,12 +495,8 @@ func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 		t.Error(err)
 	}
 	s := r.srv.Stats()
-	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.IdleUpstreams != 0 || s.Panics != 0 {
+	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.Panics != 0 {
 		t.Errorf("left behind: %+v", s)
-	}
-	const broken = clients / 2 * each / 10 // some of which are reset before they are read
-	if s.Dials+s.Reused < clients*each-broken {
-		t.Errorf("%d requests sent, want %d", s.Dials+s.Reused, clients*each)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // maxHello limits a ClientHello with its record headers. Those in use stay
@@ -21,45 +23,46 @@ var (
 // greet begins a connection on which TLS comes unasked: it is served as one
 // that sent a CONNECT to the server that its ClientHello names. It reports
 // whether there is one.
-func (c *conn) greet() bool {
-	c.now = time.Now()
-	if d := c.s.cfg.Timeouts.TLSHandshake; d > 0 {
-		c.cl.nc.SetReadDeadline(c.now.Add(d)) //nolint:errcheck // reading tells
+func (p *pair) greet() bool {
+	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
+		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
 	}
-	if c.s.draining.Load() {
+	if !p.await(true) {
 		return false
 	}
-	name, read, err := readHello(c.s.ctx, c.cl.nc)
-	if !c.state.CompareAndSwap(stateIdle, stateBusy) {
+	name, read, err := readHello(p.s.ctx, p.cl)
+	switch {
+	case !p.await(false):
+		return false
+	case err != nil:
+		p.m.h.Secured(err)
+		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // nobody may be there any more
 		return false
 	}
-	if err != nil {
-		if !c.isKilled() {
-			c.h.Secured(err)
-		}
-		c.now = time.Now()
-		c.write(alert(alertUnrecognizedName)) //nolint:errcheck // nobody may be there any more
-		return false
-	}
-	c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // reading tells
-	c.pretend(name+":443", read)
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	p.pretend(name+":443", read)
 	return true
 }
 
 // pretend has the connection served as one that sent a CONNECT, and behind it
 // what was read.
-func (c *conn) pretend(authority string, read []byte) {
+func (p *pair) pretend(authority string, read []byte) {
 	head := "CONNECT " + authority + " HTTP/1.1\r\nHost: " + authority + "\r\n\r\n"
-	b := c.s.bufs.getLarge()
-	if n := len(head) + len(read); n > len(b.free()) {
-		c.s.bufs.put(b)
-		b = &buffer{b: make([]byte, headroom+n)}
-		b.reset()
+	p.m.feed(append([]byte(head), read...))
+	p.m.hello = true
+}
+
+// say writes to the program.
+func (p *pair) say(b []byte) error {
+	if d := p.s.cfg.Timeouts.Stall; d > 0 {
+		p.cl.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection shows on writing
+		defer p.cl.SetWriteDeadline(time.Time{}) //nolint:errcheck // likewise
 	}
-	b.w += copy(b.free(), head)
-	b.w += copy(b.free(), read)
-	c.in = b
-	c.x.Hello = true
+	n, err := p.cl.Write(b)
+	if x := p.m.x; x != nil {
+		x.ResponseBytes += int64(n)
+	}
+	return err
 }
 
 // readHello reads a ClientHello and returns the server it names, with all that
@@ -84,12 +87,8 @@ func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err 
 // isServerName reports whether s is spelled like a host name, so that it can
 // stand in a CONNECT.
 func isServerName(s string) bool {
-	for _, c := range []byte(s) {
-		if c != '.' && c != '-' && c != '_' && !isAlnum(c) {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 253
+	name, port, ok := http1.SplitAuthority([]byte(s))
+	return ok && port == 0 && string(name) == s && s != "" && len(s) <= 253
 }
 
 // helloReader lets crypto/tls read a ClientHello without the client noticing.
@@ -113,8 +112,9 @@ func (r *helloReader) Write(p []byte) (int, error) { return len(p), nil }
 // Close does nothing either.
 func (r *helloReader) Close() error { return nil }
 
-// The alerts that tell a client why there is no TLS (RFC 8446, 6.2).
+// The alerts that say why there is no TLS (RFC 8446, 6.2).
 const (
+	alertAccessDenied     = 49
 	alertInternalError    = 80
 	alertUnrecognizedName = 112
 )
@@ -122,7 +122,7 @@ const (
 // alert returns a fatal alert, in a record of its own.
 func alert(description byte) []byte { return []byte{21, 3, 1, 0, 2, 2, description} }
 
-// refusalAlert is what a client whose TLS came unasked is told in place of an
+// refusalAlert is what a program whose TLS came unasked gets in place of an
 // answer in HTTP, which it could not read.
 func (x *Exchange) refusalAlert() []byte {
 	if x.route.Key == (Key{}) {

@@ -176,7 +176,7 @@ func TestTLSUnasked(t *testing.T) {
 	})
 	t.Run("to where there is no way", func(t *testing.T) {
 		r := newRig(t)
-		r.dial = func(context.Context) (net.Conn, error) { return nil, errNotHTTP }
+		r.dial = func(context.Context) (net.Conn, error) { return nil, errTest }
 		c := r.dialTo(r.frontTLS)
 		c.send(string(hello(t, &tls.Config{ServerName: "h"})))
 		c.expect(string(alert(alertInternalError)))

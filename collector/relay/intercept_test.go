@@ -33,11 +33,16 @@ func newTLSRig(t testing.TB, change ...func(*Config)) *rig {
 	return r
 }
 
-// bothWays runs a test with clients that speak plain HTTP, and with ones that
-// speak it within TLS.
-func bothWays(t *testing.T, test func(t *testing.T, newRig maker)) {
+// newBlockingRig makes one without loops.
+func newBlockingRig(t testing.TB, change ...func(*Config)) *rig {
+	return newRig(t, append(change, func(c *Config) { c.Blocking = true })...)
+}
+
+// eachWay runs a test with each driver, and with programs that speak TLS.
+func eachWay(t *testing.T, test func(t *testing.T, newRig maker)) {
 	t.Helper()
 	t.Run("plain", func(t *testing.T) { test(t, newRig) })
+	t.Run("blocking", func(t *testing.T) { test(t, newBlockingRig) })
 	t.Run("within TLS", func(t *testing.T) { test(t, newTLSRig) })
 }
 

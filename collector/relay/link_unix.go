@@ -2,46 +2,9 @@
 
 package relay
 
-import (
-	"io"
-	"os"
-	"syscall"
-)
+import "syscall"
 
 const canPeek = true
-
-// readSocket is the body of link.await: it takes a buffer only once there may
-// be bytes, and gives it back if there are none.
-func (l *link) readSocket(fd uintptr) bool {
-	var b *buffer
-	if l.large {
-		b = l.bufs.getLarge()
-	} else {
-		b = l.bufs.getSmall()
-	}
-	for {
-		n, err := syscall.Read(int(fd), b.free())
-		switch {
-		case err == syscall.EINTR:
-			continue
-		case n > 0:
-			b.w += n
-			l.got, l.gotErr = b, nil
-			return true
-		}
-		l.bufs.put(b)
-		if err == syscall.EAGAIN {
-			return false
-		}
-		l.got, l.gotErr = nil, io.EOF
-		if err != nil {
-			l.gotErr = os.NewSyscallError("read", err)
-		}
-		return true
-	}
-}
-
-func (l *link) peekSocket(fd uintptr) { l.seen = peekFD(fd) }
 
 func peekFD(fd uintptr) sight {
 	var one [1]byte

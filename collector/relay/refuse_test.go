@@ -158,7 +158,7 @@ func malformedRequests() map[string]map[string]string {
 	}}
 }
 
-func TestMalformedRequestsAreRefused(t *testing.T) { bothWays(t, testMalformedRequestsAreRefused) }
+func TestMalformedRequestsAreRefused(t *testing.T) { eachWay(t, testMalformedRequestsAreRefused) }
 
 func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 	count := 0
@@ -206,7 +206,7 @@ func (p *peer) expectRefusal(status string) {
 	}
 }
 
-func TestHeadOfExactlyTheLimitPasses(t *testing.T) { bothWays(t, testHeadOfExactlyTheLimitPasses) }
+func TestHeadOfExactlyTheLimitPasses(t *testing.T) { eachWay(t, testHeadOfExactlyTheLimitPasses) }
 
 func testHeadOfExactlyTheLimitPasses(t *testing.T, newRig maker) {
 	r := newRig(t)
@@ -216,7 +216,7 @@ func testHeadOfExactlyTheLimitPasses(t *testing.T, newRig maker) {
 }
 
 func TestMalformedBodyAfterTheHeadWasSent(t *testing.T) {
-	bothWays(t, testMalformedBodyAfterTheHeadWasSent)
+	eachWay(t, testMalformedBodyAfterTheHeadWasSent)
 }
 
 func testMalformedBodyAfterTheHeadWasSent(t *testing.T, newRig maker) {
@@ -232,7 +232,7 @@ func testMalformedBodyAfterTheHeadWasSent(t *testing.T, newRig maker) {
 }
 
 func TestRefusedButReadableRequestKeepsTheConnection(t *testing.T) {
-	bothWays(t, testRefusedButReadableRequestKeepsTheConnection)
+	eachWay(t, testRefusedButReadableRequestKeepsTheConnection)
 }
 
 func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker) {
@@ -241,7 +241,7 @@ func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker)
 	r.route = func(*Exchange) (Route, error) {
 		if refuse {
 			refuse = false
-			return Route{}, errNotHTTP
+			return Route{}, errTest
 		}
 		return Route{Key: Key{Host: "h"}}, nil
 	}
@@ -257,7 +257,7 @@ func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker)
 }
 
 func TestOneEmptyLineBeforeARequestIsPassedOver(t *testing.T) {
-	bothWays(t, testOneEmptyLineBeforeARequestIsPassedOver)
+	eachWay(t, testOneEmptyLineBeforeARequestIsPassedOver)
 }
 
 func testOneEmptyLineBeforeARequestIsPassedOver(t *testing.T, newRig maker) {

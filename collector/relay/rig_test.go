@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,11 +73,10 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, told: make(chan note, 64), secured: make(chan error, 64)}
 	cfg := Config{
-		Timeouts:       rigTimeouts(),
-		MaxHeadBytes:   64 << 10,
-		InspectBytes:   64 << 10,
-		TailBytes:      16 << 10,
-		MaxIdlePerHost: 16,
+		Timeouts:     rigTimeouts(),
+		MaxHeadBytes: 64 << 10,
+		InspectBytes: 64 << 10,
+		TailBytes:    16 << 10,
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -118,7 +119,7 @@ type testHandler struct {
 }
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
-	if x.Request.Form == FormAuthority {
+	if x.Request.Form == http1.FormAuthority {
 		return Route{Key: Key{Host: "h", Port: 443}, TLS: h.rig.tls}, nil
 	}
 	if h.rig.route != nil {
@@ -145,7 +146,7 @@ func (h *testHandler) Sending(x *Exchange) {
 
 func (h *testHandler) Refuse(dst []byte, _ *Exchange, err error, close bool) []byte {
 	status := "HTTP/1.1 501 Refused\r\n"
-	if bad, ok := errors.AsType[*RefusalError](err); ok {
+	if bad, ok := errors.AsType[*http1.RefusalError](err); ok {
 		status = map[int]string{400: "HTTP/1.1 400 Refused\r\n", 431: "HTTP/1.1 431 Refused\r\n", 501: "HTTP/1.1 501 Refused\r\n"}[bad.Status]
 	}
 	dst = append(dst, status...)
@@ -162,10 +163,15 @@ func (h *testHandler) Secured(err error) {
 	}
 }
 
+// errTest is a refusal for no reason.
+var errTest = &http1.RefusalError{Status: 400, Reason: "for a test"}
+
+func (h *testHandler) Plain() {}
+
 func (h *testHandler) Done(x *Exchange) {
 	n := note{
 		end: x.End, method: string(x.Request.Method()), target: string(x.Request.Target()), status: x.Response.Status,
-		reqBytes: x.RequestBytes(), respBytes: x.ResponseBytes, began: h.began,
+		reqBytes: x.RequestBytes, respBytes: x.ResponseBytes, began: h.began,
 		firstByte: !x.FirstByte.IsZero(), upstreamKnown: x.Upstream.IsValid(),
 	}
 	h.began = false

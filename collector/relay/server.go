@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,6 @@ type Timeouts struct {
 	TLSHandshake time.Duration // with the upstream, and with the program
 	Response     time.Duration // for the upstream to begin its answer, or to go on with it
 	Stall        time.Duration // for either side to take, or the program to send, more of a body
-	UpstreamIdle time.Duration // that an upstream connection is kept for the next request
 	HalfClosed   time.Duration // for the answer to a program that will send no more
 	Linger       time.Duration // for a program to take the answer that it got while still sending
 }
@@ -38,7 +39,6 @@ func DefaultTimeouts() Timeouts {
 		TLSHandshake: 30 * time.Second,
 		Response:     15 * time.Minute,
 		Stall:        10 * time.Minute,
-		UpstreamIdle: 30 * time.Second,
 		HalfClosed:   time.Minute,
 		Linger:       2 * time.Second,
 	}
@@ -51,8 +51,13 @@ type Config struct {
 	// InspectBytes is how much of a body an Exchange shows.
 	InspectBytes int
 	// TailBytes is how much it shows of the end of a longer one.
-	TailBytes      int
-	MaxIdlePerHost int // upstream connections kept for one Key
+	TailBytes int
+	// BufferBytes limits the memory of all buffers: beyond it, bodies pass
+	// without being kept for inspection. 0 is no limit.
+	BufferBytes int64
+	// Blocking has every connection driven by goroutines, also where the system
+	// has something faster.
+	Blocking bool
 	// CameBack, if not nil, is told of each connection to an upstream that was
 	// redirected to us (Intake.Destination), by where it begins. It must not
 	// block.
@@ -61,11 +66,12 @@ type Config struct {
 
 // Server relays. It is safe for concurrent use.
 type Server struct {
-	cfg      Config
-	bufs     buffers
-	pool     pool
-	counters counters
-	draining atomic.Bool
+	cfg       Config
+	bufs      buffers
+	exchanges sync.Pool
+	ways      ways
+	counters  counters
+	draining  atomic.Bool
 
 	ctx  context.Context // ends when running exchanges are to be given up
 	stop context.CancelFunc
@@ -73,10 +79,15 @@ type Server struct {
 
 	mu        sync.Mutex // protects the fields below
 	listeners map[net.Listener]struct{}
-	conns     map[*conn]struct{}
+	pairs     map[*pair]struct{}
+
+	driving []*loop // set before the first connection
+	turn    atomic.Uint32
+	loops   sync.WaitGroup
 }
 
 type counters struct {
+	openUpstreams               atomic.Int64
 	accepted, panics, dials     atomic.Int64
 	unsecured                   atomic.Int64
 	tunnels, openTunnels        atomic.Int64
@@ -86,11 +97,9 @@ type counters struct {
 // Stats is a snapshot of a server's counters.
 type Stats struct {
 	OpenClients   int64 // connections of programs
-	OpenUpstreams int64 // connections to servers, idle ones included
-	IdleUpstreams int64
+	OpenUpstreams int64 // connections to servers
 	Accepted      int64 // connections, ever
 	Dials         int64 // connections tried to servers, ever
-	Reused        int64 // requests sent on a connection used before
 	RequestBytes  int64 // read from programs
 	ResponseBytes int64 // written to programs
 	Tunnels       int64 // CONNECTs passed on unseen, ever
@@ -104,11 +113,13 @@ func New(cfg Config) *Server {
 	s := &Server{
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
+		pairs:     make(map[*pair]struct{}),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
-	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes)
-	s.pool.init(cfg.MaxIdlePerHost, cfg.Timeouts.UpstreamIdle)
+	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)
+	s.exchanges.New = func() any {
+		return &Exchange{limit: cfg.InspectBytes, tail: tail{size: cfg.TailBytes}}
+	}
 	return s
 }
 
@@ -140,7 +151,7 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 	}
 	defer s.untrack(ln)
 	if in.Destination != nil {
-		s.pool.ways.on.Store(true)
+		s.ways.on.Store(true)
 	}
 	for pause := time.Duration(0); ; {
 		nc, err := ln.Accept()
@@ -170,6 +181,9 @@ func (s *Server) track(ln net.Listener) bool {
 		return false
 	}
 	s.listeners[ln] = struct{}{}
+	if s.driving == nil && !s.cfg.Blocking {
+		s.driving = newLoops(s)
+	}
 	return true
 }
 
@@ -191,25 +205,35 @@ func (s *Server) Listeners() []net.Addr {
 }
 
 func (s *Server) handle(nc net.Conn, in *Intake) {
-	c := newConn(s, nc, in)
+	p := newPair(s, nc, in)
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
 		nc.Close()
 		return
 	}
-	s.conns[c] = struct{}{}
+	s.pairs[p] = struct{}{}
 	s.wg.Add(1)
 	s.mu.Unlock()
 	s.counters.accepted.Add(1)
-	go c.serve()
+	p.start()
 }
 
-func (s *Server) forget(c *conn) {
+func (s *Server) forget(p *pair) {
 	s.mu.Lock()
-	delete(s.conns, c)
+	delete(s.pairs, p)
 	s.mu.Unlock()
 	s.wg.Done()
+}
+
+// each calls f with every pair, without holding up those that come and go.
+func (s *Server) each(f func(*pair)) {
+	s.mu.Lock()
+	pairs := slices.Collect(maps.Keys(s.pairs))
+	s.mu.Unlock()
+	for _, p := range pairs {
+		f(p)
+	}
 }
 
 // Shutdown stops accepting, closes idle connections and lets running exchanges
@@ -221,28 +245,28 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for ln := range s.listeners {
 		ln.Close()
 	}
-	for c := range s.conns {
-		c.drain()
-	}
 	s.mu.Unlock()
+	s.each((*pair).drain)
 
 	done := make(chan struct{})
 	go func() {
 		s.wg.Wait()
+		s.mu.Lock()
+		for _, l := range s.driving {
+			l.stop()
+		}
+		s.driving = nil
+		s.mu.Unlock()
+		s.loops.Wait()
 		close(done)
 	}()
-	defer s.pool.close()
 	defer s.stop()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 	}
-	s.mu.Lock()
-	for c := range s.conns {
-		c.kill()
-	}
-	s.mu.Unlock()
+	s.each((*pair).kill)
 	select {
 	case <-done:
 	case <-time.After(killTime): // a handler that blocks must not block us
@@ -250,22 +274,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// CloseIdle closes the idle upstream connections.
-func (s *Server) CloseIdle() { s.pool.flush() }
-
 // Stats returns the counters as they are.
 func (s *Server) Stats() Stats {
 	s.mu.Lock()
-	clients := int64(len(s.conns))
+	clients := int64(len(s.pairs))
 	s.mu.Unlock()
 	c := &s.counters
 	return Stats{
 		OpenClients:   clients,
-		OpenUpstreams: s.pool.open.Load(),
-		IdleUpstreams: int64(s.pool.idleCount()),
+		OpenUpstreams: c.openUpstreams.Load(),
 		Accepted:      c.accepted.Load(),
 		Dials:         c.dials.Load(),
-		Reused:        s.pool.reused.Load(),
 		RequestBytes:  c.requestBytes.Load(),
 		ResponseBytes: c.responseBytes.Load(),
 		Tunnels:       c.tunnels.Load(),

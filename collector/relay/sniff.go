@@ -2,12 +2,13 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 const (
-	// silence is how long a client of unknown protocol may stay silent before
+	// silence is how long a program of unknown protocol may stay silent before
 	// the server is connected to, which may be the one to speak first.
 	silence = 250 * time.Millisecond
 	// sniffTime is how long it may take to show what it speaks, once it began:
@@ -15,131 +16,119 @@ const (
 	sniffTime = time.Second
 )
 
+// recordHandshake is the first byte of a TLS connection.
+const recordHandshake = 0x16
+
 // sniff begins a connection that was bound for another address and may carry
 // anything. Plain HTTP for a host that the intake serves is left to be read,
 // and what begins with TLS is served as by greet. All else gets a CONNECT made
 // up to its destination, so that it is passed on unseen. It reports whether
 // there is anything to serve.
-func (c *conn) sniff() bool {
-	c.now = time.Now()
-	b, err := c.firstBytes()
-	if b == nil && !errors.Is(err, errServerFirst) || !c.state.CompareAndSwap(stateIdle, stateBusy) {
-		c.s.bufs.put(b)
+func (p *pair) sniff() bool {
+	read, serverFirst, ok := p.firstBytes()
+	switch {
+	case !p.await(false) || !ok:
 		return false
+	case serverFirst:
+		p.pretend(p.m.destination.String(), nil)
+	case read[0] == recordHandshake:
+		p.sniffTLS(read)
+	default:
+		if served := p.isServedHTTP(&read); served {
+			p.m.feed(read)
+		} else {
+			p.pretend(p.m.destination.String(), read)
+		}
 	}
-	c.now = time.Now()
-	if b == nil {
-		c.pretend(c.x.Destination.String(), nil)
-		return true
-	}
-	if b.b[b.r] == recordHandshake {
-		return c.sniffTLS(b)
-	}
-	if c.isServedHTTP(b) {
-		c.in = b
-		return true
-	}
-	c.pretend(c.x.Destination.String(), b.unread())
-	c.s.bufs.put(b)
-	return true
+	return !p.isKilled()
 }
 
-// recordHandshake is the first byte of a TLS connection.
-const recordHandshake = 0x16
-
-var errServerFirst = errors.New("the server speaks first, or nobody does")
-
-// firstBytes waits for the client to say something, or for the server to: the
-// error is errServerFirst then.
-func (c *conn) firstBytes() (*buffer, error) {
-	c.cl.nc.SetReadDeadline(c.now.Add(silence)) //nolint:errcheck // reading tells
-	if c.s.draining.Load() {
-		return nil, errGone
+// firstBytes waits for the program to say something, or for the server to.
+func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
+	p.cl.SetReadDeadline(time.Now().Add(silence)) //nolint:errcheck // reading shows it
+	if !p.await(true) {
+		return nil, false, false
 	}
-	b, err := c.cl.await(true)
-	if err == nil || !isTimeout(err) || c.state.Load() != stateIdle {
-		return b, err
+	first := make([]byte, smallBuffer-headroom)
+	n, err := p.cl.Read(first)
+	if n > 0 {
+		return first[:n], false, true
 	}
-	c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // reading tells
-	ctx, cancel := context.WithCancel(c.s.ctx)
+	if !isTimeout(err) || !p.await(true) {
+		return nil, false, false
+	}
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	ctx, cancel := context.WithCancel(p.s.ctx)
 	defer cancel()
-	c.s.counters.dials.Add(1)
-	nc, err := c.h.Dial(ctx, &c.x)
+	p.s.counters.dials.Add(1)
+	nc, err := p.dial(ctx, &Exchange{Client: p.client, Destination: p.m.destination})
 	if err != nil {
-		c.bye = byeReset // as where nobody listens
-		return nil, err
+		p.m.bye[program] = closeReset // as where nobody listens
+		return nil, false, false
 	}
-	c.early = c.s.pool.add(nc, Key{}, &c.s.bufs)
-	if c.s.cameBack(c.early.path) {
-		c.bye = byeReset
-		return nil, ErrLoop
+	p.mu.Lock()
+	p.up = newLink(nc)
+	p.m.connected, p.m.early, p.m.upstream = true, true, addrPort(nc.RemoteAddr())
+	p.mu.Unlock()
+	if !p.programIsFirst() {
+		return nil, true, true
 	}
-	if !c.clientIsFirst(&c.early.link) {
-		return nil, errServerFirst
-	}
-	return c.cl.await(true)
+	n, _ = p.cl.Read(first)
+	return first[:n], false, n > 0
 }
 
-// clientIsFirst waits until either side has something to read, and reports
-// whether the client has.
-func (c *conn) clientIsFirst(up *link) bool {
-	client, both := make(chan sight, 1), make(chan struct{})
+// programIsFirst waits until either side has something to read, and reports
+// whether the program has.
+func (p *pair) programIsFirst() bool {
+	seen, both := make(chan sight, 1), make(chan struct{})
 	go func() {
 		defer close(both)
-		up.watch()
-		c.cl.interrupt()
+		p.up.watch()
+		p.cl.interrupt()
 	}()
-	go func() { client <- c.cl.watch() }()
-	seen := <-client
-	up.interrupt()
+	go func() { seen <- p.cl.watch() }()
+	first := <-seen
+	p.up.interrupt()
 	<-both
-	up.nc.SetReadDeadline(time.Time{})   //nolint:errcheck // reading tells
-	c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
-	return seen != sightNothing
+	p.up.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
+	return first != sightNothing
 }
 
-// sniffTLS serves a connection that begins with TLS, of which b was read: as
+// sniffTLS serves a connection that begins with TLS, of which some was read: as
 // one to the server that it names, or, if it names none, unseen.
-func (c *conn) sniffTLS(b *buffer) bool {
-	c.cl.nc.SetReadDeadline(c.now.Add(sniffTime)) //nolint:errcheck // reading tells
-	w := &wire{Conn: c.cl.nc, ahead: append([]byte(nil), b.unread()...)}
-	c.s.bufs.put(b)
-	name, read, err := readHello(c.s.ctx, w)
-	c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // reading tells
-	read = append(read, w.ahead...)
-	if c.isKilled() {
-		return false
-	}
+func (p *pair) sniffTLS(read []byte) {
+	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
+	w := &wire{Conn: p.cl.Conn, ahead: read}
+	name, all, err := readHello(p.s.ctx, w)
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	all = append(all, w.ahead...)
 	if err != nil {
-		c.pretend(c.x.Destination.String(), read)
-		return true
+		p.pretend(p.m.destination.String(), all)
+		return
 	}
-	c.pretend(name+":443", read)
-	return true
+	p.pretend(name+":443", all)
 }
 
 // isServedHTTP reads on until it is plain whether this is a request for a host
 // that the intake serves.
-func (c *conn) isServedHTTP(b *buffer) bool {
-	c.cl.nc.SetReadDeadline(c.now.Add(sniffTime)) //nolint:errcheck // reading tells
-	defer func() {
-		c.cl.readBy = time.Time{}
-		c.cl.nc.SetReadDeadline(time.Time{}) //nolint:errcheck // reading tells
-	}()
+func (p *pair) isServedHTTP(read *[]byte) bool {
+	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
+	defer p.cl.SetReadDeadline(time.Time{})         //nolint:errcheck // likewise
 	for from := 0; ; {
-		if p := b.unread(); !isToken[p[0]] {
-			return false
-		}
-		n, next, err := findEnd(b.unread(), from)
+		n, next, err := http1.ScanRequest(*read, from, p.s.cfg.MaxHeadBytes)
 		switch {
-		case err != nil, n == 0 && len(b.unread()) >= c.s.cfg.MaxHeadBytes, n == 0 && next > 0 && from == 0 && !hasVersion(b.unread()):
+		case err != nil || n == len("\r\n") || !http1.IsToken((*read)[0]):
 			return false
 		case n > 0:
-			var q RequestHead
-			return q.parse(b.b, b.r, b.r+n) == nil && q.Form == FormOrigin && c.intake.Serves(q.Host())
+			var q http1.Request
+			return q.Parse(*read, 0, n) == nil && q.Form == http1.FormOrigin && p.intake.Serves(q.Host())
 		}
 		from = next
-		if len(b.free()) == 0 || c.cl.read(b) != nil {
+		var more [smallBuffer]byte
+		k, err := p.cl.Read(more[:])
+		*read = append(*read, more[:k]...)
+		if err != nil {
 			return false
 		}
 	}

@@ -13,12 +13,13 @@ func (t *tail) add(p []byte, bufs *buffers) {
 		return
 	}
 	if t.b == nil {
-		t.b = bufs.getLarge()
+		t.b = bufs.getTail()
 		t.b.w = t.size
 	}
 	p = p[max(0, len(p)-t.size):]
 	if len(p) > len(t.b.free()) {
-		t.b.w = t.size + copy(t.b.b[t.size:], t.last())
+		last := t.last()
+		t.b.w = t.size + copy(t.b.b[t.size:], last[max(0, len(last)+len(p)-t.size):])
 	}
 	t.b.w += copy(t.b.free(), p)
 }

@@ -5,110 +5,259 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // established answers a CONNECT. It has no fields: everything behind it is the
 // tunnel's.
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 
-// open opens the tunnel that the client asked for: to us, where its TLS is
-// ours to speak, else to the upstream. It reports whether requests follow.
-func (c *conn) open() (more bool) {
-	if c.x.Hello {
-		c.x.requestBytes.Store(0) // the client sent no CONNECT
+// speech is what a program speaks within a CONNECT, by its first byte.
+type speech uint8
+
+const (
+	speaksUnknown speech = iota
+	speaksTLS
+	speaksHTTP
+	speaksNothing // it left
+)
+
+// connect opens what a CONNECT asked for: to us, where what the program speaks
+// within is ours to read, else to the upstream. It reports whether there is
+// HTTP to serve.
+func (p *pair) connect() bool {
+	m := &p.m
+	m.take()
+	x := m.x
+	route := x.route
+	if x.Hello {
+		x.RequestBytes = 0 // the program sent no CONNECT
 	}
-	if c.x.route.TLS != nil {
-		return c.intercept()
+	if route.TLS == nil && route.Unseen == nil {
+		if err := p.reach(); err != nil {
+			return p.notReached(err)
+		}
 	}
-	return c.tunnel()
+	if err := p.establish(); err != nil {
+		return p.leaveTunnel(EndCanceled, closeReset)
+	}
+	if route.TLS == nil && !route.Plain {
+		return p.tunnel()
+	}
+	switch spoken := p.speech(); {
+	case spoken == speaksNothing:
+		return p.leaveSilently()
+	case spoken == speaksTLS && route.TLS != nil:
+		ahead := append([]byte(nil), m.flows[program].cur.unread()...)
+		p.drop()
+		return p.intercept(ahead)
+	case spoken == speaksHTTP && route.Plain:
+		return p.plain()
+	case route.Unseen != nil:
+		m.h.Refuse(nil, x, route.Unseen, true)
+		if spoken == speaksTLS {
+			p.say(alert(alertAccessDenied)) //nolint:errcheck // nobody may be there any more
+		}
+		return p.leaveTunnel(EndRefused, closeFIN)
+	case p.up == nil:
+		if err := p.reach(); err != nil { // it is too late to say why
+			m.h.Refuse(nil, x, err, true)
+			return p.leaveTunnel(EndRefused, closeReset)
+		}
+	}
+	return p.tunnel()
 }
 
-// establish tells a client that asked that the tunnel is there.
-func (c *conn) establish() error {
-	if c.x.Hello {
+// reach connects to the upstream of a CONNECT, unless that was done before. A
+// program that goes away meanwhile ends that.
+func (p *pair) reach() error {
+	if p.up != nil && !p.m.x.route.Key.TLS {
 		return nil
 	}
-	return c.write([]byte(established))
-}
-
-// tunnel passes on whatever either side sends, without looking at it.
-func (c *conn) tunnel() (more bool) {
-	x := &c.x
-	up, err := c.dial() // never a pooled one: the server is to see one client
-	if err != nil {
-		return c.turnAway(err)
+	p.drop()
+	ctx, cancel := context.WithCancel(p.s.ctx)
+	defer cancel()
+	p.mu.Lock()
+	p.cancelDial = cancel
+	p.mu.Unlock()
+	watched, reset := make(chan struct{}), false
+	go func() {
+		defer close(watched)
+		if reset = p.cl.watch() == sightReset; reset {
+			cancel()
+		}
+	}()
+	p.s.counters.dials.Add(1)
+	nc, err := p.dial(ctx, p.m.x)
+	p.cl.interrupt()
+	<-watched
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancelDial = nil
+	p.m.now = time.Now()
+	if err == nil {
+		p.up = newLink(nc)
+		p.m.x.Upstream = addrPort(nc.RemoteAddr())
 	}
-	x.Upstream = up.addr
-	if !c.attach(up) {
-		c.s.pool.drop(up)
-		return c.turnAway(context.Canceled)
-	}
-	c.h.Sending(x)
-	if c.establish() != nil {
-		return c.giveUp(c.lost())
-	}
-	c.s.counters.tunnels.Add(1)
-	c.s.counters.openTunnels.Add(1)
-	end := c.splice(up)
-	c.s.counters.openTunnels.Add(-1)
-	if end != EndComplete {
-		c.bye = byeReset
-		return c.giveUp(end)
-	}
-	c.s.pool.drop(c.detach())
-	c.done(EndComplete)
-	return false
-}
-
-// splice copies both ways until both sides have said their last. There are no
-// deadlines: only the two ends know what they wait for, and the system's
-// keep-alives find out when one of them is dead.
-func (c *conn) splice(up *upstream) End {
-	c.cl.nc.SetDeadline(time.Time{}) //nolint:errcheck // a closed connection tells on reading
-	up.nc.SetDeadline(time.Time{})   //nolint:errcheck // likewise
-	sent := make(chan error, 1)
-	go func() { sent <- c.forward(up) }()
-	n, err := io.Copy(c.cl.nc, up.nc)
-	c.x.ResponseBytes += n
-	c.passOn(&c.cl, err)
-	if e := <-sent; err == nil {
-		err = e
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	switch {
-	case c.killed:
-		return EndStopped
-	case err != nil:
-		return EndReset
+	case p.killed:
+		p.m.got[program], p.m.killed = receivedReset, true
+		return context.Canceled
+	case reset:
+		p.m.got[program] = receivedReset
+		return context.Canceled
 	}
-	return EndComplete
-}
-
-// forward copies to the upstream, first what came right behind the CONNECT:
-// few clients wait for the answer before they begin with TLS.
-func (c *conn) forward(up *upstream) error {
-	n, err := io.Copy(up.nc, ahead{c.in.unread(), c.cl.nc})
-	c.in.r = c.in.w
-	c.x.requestBytes.Add(n)
-	c.passOn(&up.link, err)
 	return err
 }
 
-// passOn ends one direction of a tunnel as it ended: err is nil for a FIN.
-// Anything else breaks off both, since neither can tell which side was at
-// fault.
-func (c *conn) passOn(to *link, err error) {
+// notReached ends a CONNECT whose upstream was not reached. The answer is the
+// machine's to send.
+func (p *pair) notReached(err error) bool {
+	if p.m.got[program] == receivedReset {
+		p.m.canceled()
+		return false
+	}
+	p.m.refuse(err)
+	return true
+}
+
+// drop closes an upstream connection that is not needed.
+func (p *pair) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.up != nil {
+		p.dropLink(closeFIN)
+	}
+	p.m.connected, p.m.early = false, false
+}
+
+// establish answers a CONNECT that the program sent.
+func (p *pair) establish() error {
+	p.m.now = time.Now()
+	if p.m.x.Hello {
+		return nil
+	}
+	return p.say([]byte(established))
+}
+
+// speech waits for the first byte within a CONNECT, or, where there is an
+// upstream connection, for the server to speak first.
+func (p *pair) speech() speech {
+	f := &p.m.flows[program]
+	if !f.hasUnread() {
+		if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
+			p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
+		}
+		if !p.await(true) {
+			return speaksNothing
+		}
+		if p.up != nil && !p.programIsFirst() {
+			if !p.await(false) {
+				return speaksNothing
+			}
+			return speaksUnknown
+		}
+		b := p.m.room(program)
+		n, err := p.cl.Read(b.free())
+		b.w += n
+		if !p.await(false) || n == 0 && err == nil {
+			return speaksNothing
+		}
+		p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+		if n == 0 {
+			p.m.h.Secured(err)
+			return speaksNothing
+		}
+	}
+	switch first := f.cur.unread()[0]; {
+	case first == recordHandshake:
+		return speaksTLS
+	case http1.IsToken(first):
+		return speaksHTTP
+	}
+	return speaksUnknown
+}
+
+// leaveSilently ends a CONNECT within which nothing was said. It is no exchange.
+func (p *pair) leaveSilently() bool {
+	p.m.reported = true
+	return false
+}
+
+// leaveTunnel ends the exchange of a CONNECT, and both connections.
+func (p *pair) leaveTunnel(end End, how closing) bool {
+	if p.isKilled() {
+		end = EndStopped
+	}
+	p.m.now = time.Now()
+	p.m.report(end)
+	p.m.bye = [2]closing{how, how}
+	return false
+}
+
+// plain serves the HTTP that the program speaks within a CONNECT.
+func (p *pair) plain() bool {
+	m := &p.m
+	p.s.counters.requestBytes.Add(m.x.RequestBytes)
+	p.s.counters.responseBytes.Add(m.x.ResponseBytes)
+	m.h.Plain()
+	m.reported = true
+	if p.up != nil {
+		m.connected, m.endSent, m.got[upstream] = true, false, receiving
+		m.key, m.upstream = m.x.route.Key, m.x.Upstream
+	}
+	m.now = time.Now()
+	m.next()
+	return true
+}
+
+// tunnel passes on whatever either side sends, without looking at it.
+func (p *pair) tunnel() bool {
+	p.m.h.Sending(p.m.x)
+	p.s.counters.tunnels.Add(1)
+	p.s.counters.openTunnels.Add(1)
+	err := p.splice()
+	p.s.counters.openTunnels.Add(-1)
+	if err != nil {
+		return p.leaveTunnel(EndReset, closeReset)
+	}
+	return p.leaveTunnel(EndComplete, closeFIN)
+}
+
+// splice copies both ways until both sides have ended. There are no deadlines:
+// only the two ends know what they wait for, and the system's keep-alives find
+// out when one of them is dead.
+func (p *pair) splice() error {
+	p.cl.SetDeadline(time.Time{}) //nolint:errcheck // a closed connection shows on reading
+	p.up.SetDeadline(time.Time{}) //nolint:errcheck // likewise
+	x := p.m.x
+	sent := make(chan error, 1)
+	go func() {
+		n, err := io.Copy(p.up.Conn, ahead{p.m.flows[program].cur.unread(), p.cl.Conn})
+		x.RequestBytes += n
+		p.passEnd(p.up, err)
+		sent <- err
+	}()
+	n, err := io.Copy(p.cl.Conn, p.up.Conn)
+	x.ResponseBytes += n
+	p.passEnd(p.cl, err)
+	if e := <-sent; err == nil {
+		err = e
+	}
+	return err
+}
+
+// passEnd ends one direction of a tunnel as it ended: err is nil for a FIN.
+// Anything else breaks off both, since neither shows which side was at fault.
+func (p *pair) passEnd(to *link, err error) {
 	if err == nil {
-		to.closeWrite()
+		to.closeWrite(false)
 		return
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.up != nil {
-		c.up.link.abort()
-	}
-	c.cl.abort()
+	p.up.closeAs(closeReset)
+	p.cl.closeAs(closeReset)
 }
 
 // ahead is a connection of which some bytes were read already.

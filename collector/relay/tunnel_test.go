@@ -152,39 +152,12 @@ func TestTunnelIsCutByShutdown(t *testing.T) {
 
 func TestTunnelThatCannotBeOpened(t *testing.T) {
 	r := newRig(t)
-	r.dial = func(context.Context) (net.Conn, error) { return nil, errNotHTTP }
+	r.dial = func(context.Context) (net.Conn, error) { return nil, errTest }
 	c := r.plainClient()
 	c.send(connectRequest)
-	c.expect("HTTP/1.1 400 Refused\r\nContent-Length: 0\r\n\r\n")
+	c.expectRefusal("400") // RFC 9931
 	if n := r.ends(EndRefused); n.began {
 		t.Errorf("%+v", n)
-	}
-	r.dial = nil
-	c.send(getRequest) // the connection is still good for requests
-	up := r.upstream()
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
-}
-
-// TestTunnelIsNotPooled has a pooled connection at hand that a tunnel must not
-// take, and that must not take the tunnel's place.
-func TestTunnelIsNotPooled(t *testing.T) {
-	r := newRig(t)
-	r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h", Port: 443}}, nil }
-	c, up := r.begin(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
-	tc, tup := r.tunnel()
-	tc.send("tunnel")
-	tup.expect("tunnel")
-	up.expectNothing()
-	tc.Close()
-	tup.Close()
-	r.ends(EndComplete)
-	r.ends(EndComplete)
-	if s := r.srv.Stats(); s.IdleUpstreams != 1 || s.OpenUpstreams != 1 {
-		t.Errorf("%+v", s)
 	}
 }
 

@@ -21,7 +21,7 @@ var (
 	errBareLF       = malformed("a line of the head ends without CR")
 	errNotHTTP      = malformed("this is not HTTP/1.1")
 	errTLS          = malformed("this is TLS, sent to a port that speaks plain HTTP")
-	errRequestLine  = malformed("the request line is malformed")
+	ErrRequestLine  = malformed("the request line is malformed")
 	errMethod       = malformed("the method is not a token")
 	errTarget       = malformed("the request target is malformed")
 	errVersion      = malformed("the HTTP version is neither 1.0 nor 1.1")
@@ -434,6 +434,9 @@ func lower(c byte) byte {
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// IsToken reports whether a token may hold c, as a method's name.
+func IsToken(c byte) bool { return isToken[c] }
 
 // isToken tells the characters of a token, isText those of a field value.
 var isToken, isText = func() (token, text [256]bool) {

@@ -83,11 +83,11 @@ func (q *Request) parseRequestLine(line []byte) error {
 	}
 	switch {
 	case q.method == len(line):
-		return errRequestLine
+		return ErrRequestLine
 	case q.method == 0 || line[q.method] != ' ':
 		return errMethod
 	case len(line) < q.method+1+version:
-		return errRequestLine
+		return ErrRequestLine
 	}
 	at := len(line) - version
 	switch string(line[at:]) {
@@ -190,6 +190,14 @@ func (q *Request) Body() Body {
 	}
 	return Body{kind: bodyLength, left: max(q.length, 0), Done: q.length <= 0}
 }
+
+// Persistent reports whether the client may send another request, by what it
+// says itself.
+func (q *Request) Persistent() bool { return q.minor == 1 && !q.close }
+
+// Close reports whether the client asked for the end of the connection in a
+// field that is not passed on.
+func (q *Request) Close() bool { return q.close }
 
 // Length returns the Content-Length, -1 without one.
 func (q *Request) Length() int64 { return q.length }

@@ -81,3 +81,7 @@ func (p *Response) Body(head bool) Body {
 	}
 	return Body{kind: bodyUntilClose}
 }
+
+// Odd reports whether the answer was framed by leniency, so that the connection
+// ends with it.
+func (p *Response) Odd() bool { return false }

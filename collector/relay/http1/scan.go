@@ -17,7 +17,7 @@ func ScanRequest(b []byte, from, limit int) (end, next int, err error) {
 	case end > limit || end == 0 && len(b) >= limit:
 		return 0, next, ErrHeadTooLarge
 	case end == 0 && from == 0 && next > 0 && !hasVersion(b):
-		return 0, next, errRequestLine // HTTP/0.9 would go no further
+		return 0, next, ErrRequestLine // HTTP/0.9 would go no further
 	}
 	return end, next, nil
 }

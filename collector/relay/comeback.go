@@ -70,12 +70,12 @@ func (w *ways) seen(p path) bool {
 // Expect has a connection of our own known as such, for as long as it is not
 // served yet; forget ends that. cameBack reports whether it came back to us.
 func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
-	p := s.pool.ways.add(nc)
+	p := s.ways.add(nc)
 	if p == (path{}) {
 		return func() bool { return false }, func() {}
 	}
 	s.cameBack(p)
-	return func() bool { return s.pool.ways.seen(p) }, func() { s.pool.ways.remove(p) }
+	return func() bool { return s.ways.seen(p) }, func() { s.ways.remove(p) }
 }
 
 // A connection that comes back is found by whichever of the next two is asked
@@ -84,11 +84,11 @@ func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
 
 // isOwn reports whether a client's connection, bound for another address, is
 // our own, and tells of it.
-func (s *Server) isOwn(c *conn, to netip.AddrPort) bool {
+func (s *Server) isOwn(p *pair, to netip.AddrPort) bool {
 	s.mu.Lock()
-	c.bound = to
+	p.bound = to
 	s.mu.Unlock()
-	return s.look(path{c.x.Client, to})
+	return s.look(path{p.client, to})
 }
 
 // cameBack reports whether one of our connections is that of a client, and
@@ -96,7 +96,7 @@ func (s *Server) isOwn(c *conn, to netip.AddrPort) bool {
 func (s *Server) cameBack(p path) bool { return p != (path{}) && s.hasClient(p) && s.look(p) }
 
 func (s *Server) look(p path) bool {
-	ours, first := s.pool.ways.see(p)
+	ours, first := s.ways.see(p)
 	if first && s.cfg.CameBack != nil {
 		s.cfg.CameBack(p.from)
 	}
@@ -106,8 +106,8 @@ func (s *Server) look(p path) bool {
 func (s *Server) hasClient(p path) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.conns {
-		if c.x.Client == p.from && c.bound == p.to {
+	for c := range s.pairs {
+		if c.client == p.from && c.bound == p.to {
 			return true
 		}
 	}

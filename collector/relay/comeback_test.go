@@ -29,14 +29,13 @@ func TestLoop(t *testing.T) {
 	server := func() *Server {
 		told = nil
 		s := New(Config{CameBack: func(from netip.AddrPort) { told = append(told, from) }})
-		s.pool.ways.on.Store(true)
+		s.ways.on.Store(true)
 		return s
 	}
-	client := func(s *Server) *conn {
-		c := &conn{s: s}
-		c.x.Client = netip.MustParseAddrPort(here)
-		s.conns[c] = struct{}{}
-		return c
+	client := func(s *Server) *pair {
+		p := &pair{s: s, client: netip.MustParseAddrPort(here)}
+		s.pairs[p] = struct{}{}
+		return p
 	}
 	once := []netip.AddrPort{netip.MustParseAddrPort(here)}
 

@@ -1,0 +1,235 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// blocking drives a pair by blocking calls: one goroutine reads what the program
+// sends and another what the upstream sends, and each writes to the other side
+// what comes of it. The pair's mu is held but while one of them reads, writes or
+// dials.
+type blocking struct {
+	p        *pair
+	changed  sync.Cond // whether a side is to be read
+	writing  [2]bool
+	timer    *time.Timer
+	timerAt  time.Time // when it fires; zero if it does not
+	upstream sync.WaitGroup
+}
+
+// block drives the pair until it is over, or a CONNECT was routed.
+func (p *pair) block() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := &blocking{p: p}
+	d.changed.L = &p.mu
+	p.blocking, p.where = d, atBlocking
+	p.m.killed = p.killed
+	if p.up != nil {
+		d.readUpstream(p.up)
+	}
+	if p.s.draining.Load() {
+		p.m.drain(time.Now())
+	}
+	p.m.advance()
+	d.settle()
+	d.read(program, p.cl)
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+	p.mu.Unlock()
+	d.upstream.Wait()
+	p.mu.Lock()
+	p.blocking, p.where = nil, atDoor
+}
+
+// done reports whether the machine is somebody else's.
+func (d *blocking) done() bool { return d.p.m.over() || d.p.m.stage == stageConnect }
+
+func (d *blocking) readUpstream(l *link) {
+	d.upstream.Go(func() {
+		d.p.mu.Lock()
+		defer d.p.mu.Unlock()
+		d.read(upstream, l)
+	})
+}
+
+// read reads from a side, whenever that is wanted, until all is over or the
+// upstream connection is another.
+func (d *blocking) read(from side, l *link) {
+	defer d.guard()
+	p, m := d.p, &d.p.m
+	for !d.done() && (from == program || p.up == l) {
+		b := m.space(from)
+		if b == nil {
+			d.changed.Wait()
+			continue
+		}
+		p.mu.Unlock()
+		n, err := l.Read(b)
+		p.mu.Lock()
+		if from == upstream && p.up != l {
+			return
+		}
+		now := time.Now()
+		if n > 0 {
+			m.received(from, n, now)
+		} else {
+			m.nothing(from)
+		}
+		if err != nil {
+			m.ended(from, l.reception(err), now)
+		}
+		d.settle()
+	}
+}
+
+// guard ends the pair where its handler or machine panicked.
+func (d *blocking) guard() {
+	if v := recover(); v != nil {
+		d.p.panicked()
+		d.p.m.stage = stageOver
+		d.settle()
+	}
+}
+
+// settle writes what is pending and carries out what is to be done, and has
+// whoever waits look again.
+func (d *blocking) settle() {
+	p, m := d.p, &d.p.m
+	for {
+		if e := m.take(); e != 0 {
+			d.carryOut(e)
+			continue
+		}
+		if m.over() {
+			break
+		}
+		if !d.writing[program] && len(m.pending(program)) > 0 {
+			d.write(program, p.cl)
+			continue
+		}
+		if !d.writing[upstream] && p.up != nil && len(m.pending(upstream)) > 0 {
+			d.write(upstream, p.up)
+			continue
+		}
+		break
+	}
+	if m.over() {
+		p.cl.closeAs(m.bye[program])
+		if p.up != nil {
+			p.dropLink(m.bye[upstream])
+		}
+	} else {
+		d.arm()
+		p.noteIdle()
+	}
+	d.changed.Broadcast()
+}
+
+// write writes what is pending for a side.
+func (d *blocking) write(to side, l *link) {
+	p, m := d.p, &d.p.m
+	b := m.pending(to)
+	d.writing[to], m.flows[to.other()].writing = true, true
+	p.mu.Unlock()
+	n, err := l.Write(b)
+	p.mu.Lock()
+	if to == upstream && p.up != l {
+		return
+	}
+	d.writing[to] = false
+	if m.over() {
+		return
+	}
+	now := time.Now()
+	if n > 0 {
+		m.wrote(to, n, now)
+	}
+	if err != nil && !m.over() {
+		m.refused(to, now)
+	}
+}
+
+func (d *blocking) carryOut(e effects) {
+	p, m := d.p, &d.p.m
+	if e&effectDropUpstream != 0 && p.up != nil {
+		p.dropLink(m.bye[upstream])
+		d.writing[upstream] = false
+	}
+	if e&effectEndUpstream != 0 && p.up != nil {
+		p.up.closeWrite(m.got[program] == receivedCut)
+	}
+	if e&effectEndProgram != 0 {
+		p.cl.closeWrite(m.bye[program] == closeCut)
+	}
+	if e&effectDial != 0 {
+		ctx, cancel := context.WithCancel(p.s.ctx)
+		p.cancelDial = cancel
+		d.upstream.Go(func() { d.dial(ctx) })
+	}
+	if e&effectCancelDial != 0 {
+		p.cancelDial()
+	}
+}
+
+// dial connects to the upstream and reads from it.
+func (d *blocking) dial(ctx context.Context) {
+	p := d.p
+	nc, err := p.dial(ctx, p.m.x)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer d.guard()
+	p.cancelDial()
+	p.cancelDial = nil
+	if err != nil {
+		p.m.notDialed(err, time.Now())
+		d.settle()
+		return
+	}
+	p.up = newLink(nc)
+	d.readUpstream(p.up)
+	p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
+	d.settle()
+}
+
+// arm sets the timer, unless it fires early enough anyway: setting one costs as
+// much as all else that is done for a small message.
+func (d *blocking) arm() {
+	at, limited := d.p.m.deadline()
+	switch {
+	case !limited || !d.timerAt.IsZero() && !d.timerAt.After(at):
+		return
+	case d.timer == nil:
+		d.timer = time.AfterFunc(time.Until(at), d.fired)
+	default:
+		d.timer.Reset(time.Until(at))
+	}
+	d.timerAt = at
+}
+
+func (d *blocking) fired() {
+	d.p.mu.Lock()
+	defer d.p.mu.Unlock()
+	defer d.guard()
+	d.timerAt = time.Time{}
+	if d.done() || d.p.blocking != d {
+		return
+	}
+	now := time.Now()
+	if at, limited := d.p.m.deadline(); limited && !now.Before(at) {
+		d.p.m.expired(now)
+	}
+	d.settle()
+}
+
+// noteIdle keeps since when no exchange runs.
+func (p *pair) noteIdle() {
+	if p.m.stage == stageIdle {
+		p.idleSince.Store(p.m.since.UnixNano())
+	} else {
+		p.idleSince.Store(0)
+	}
+}

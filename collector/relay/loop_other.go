@@ -1,0 +1,23 @@
+//go:build !linux
+
+package relay
+
+// There are no loops on this system: every pair has a blocking driver.
+type loop struct{}
+
+type looped struct {
+	on *loop
+	fd [2]int
+}
+
+func newLoops(*Server) []*loop { return nil }
+
+func (p *pair) toLoop(*link) bool { return false }
+
+func (l *loop) post(func(*loop)) {}
+
+func (l *loop) drain(*pair) {}
+
+func (l *loop) kill(*pair) {}
+
+func (l *loop) stop() {}

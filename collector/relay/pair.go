@@ -1,0 +1,264 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// pair is a program's connection and the upstream connection that is paired
+// with it. A loop drives its machine where both are plain sockets and the system
+// has one, else the goroutines of a blocking driver. Its own goroutine does all
+// that comes before HTTP and all that a CONNECT opens.
+type pair struct {
+	s      *Server
+	intake *Intake
+	client netip.AddrPort
+	bound  netip.AddrPort // where the program's connection was bound for; Server.mu protects it
+
+	idleSince atomic.Int64 // in Unix nanoseconds; 0 while an exchange runs
+
+	mu         sync.Mutex // protects the fields below
+	where      where
+	waiting    bool // atDoor: no exchange runs, and the program may be interrupted
+	killed     bool
+	cl, up     *link // nil atLoop
+	cancelDial context.CancelFunc
+
+	m        machine   // of who drives the pair
+	path     path      // of the upstream connection
+	blocking *blocking // atBlocking
+	looped   looped    // atLoop
+}
+
+// where is who drives a pair.
+type where uint8
+
+const (
+	atDoor     where = iota // its own goroutine, which alone has the machine
+	atBlocking              // any goroutine that holds mu
+	atLoop                  // the thread of a loop
+)
+
+func newPair(s *Server, nc net.Conn, in *Intake) *pair {
+	p := &pair{s: s, intake: in, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
+	p.m.s, p.m.at, p.m.client = s, p, p.client
+	p.m.now = time.Now()
+	p.m.since = p.m.now
+	return p
+}
+
+// start begins to serve the pair, on a loop at once if nothing comes before the
+// first request.
+func (p *pair) start() {
+	if p.intake.Destination == nil && !p.intake.Hello && p.intake.TLS == nil {
+		p.m.h = p.intake.NewHandler(p.client)
+		if p.toLoop(nil) {
+			return
+		}
+	}
+	go p.run(p.open)
+}
+
+// run takes a first step, and serves the HTTP that follows if it returns true.
+func (p *pair) run(first func() bool) {
+	moved := false
+	defer func() {
+		if v := recover(); v != nil {
+			p.panicked()
+		}
+		if !moved {
+			p.end()
+		}
+	}()
+	if p.m.h == nil {
+		p.m.h = p.intake.NewHandler(p.client)
+	}
+	for more := first(); more; more = p.connect() {
+		p.m.advance()
+		if p.m.stage == stageConnect {
+			continue
+		}
+		if moved = p.toLoop(p.up); moved {
+			return
+		}
+		if p.block(); p.m.stage != stageConnect {
+			return
+		}
+	}
+}
+
+// open does what comes before the first request. It reports whether one may
+// follow.
+func (p *pair) open() bool {
+	switch in := p.intake; {
+	case in.Destination != nil:
+		to, err := in.Destination(p.cl)
+		if err != nil || p.s.isOwn(p, to) {
+			p.cl.closeAs(closeReset)
+			return false
+		}
+		p.m.destination = to
+		return p.sniff()
+	case in.Hello:
+		return p.greet()
+	case in.TLS != nil:
+		return p.secure()
+	}
+	return true
+}
+
+// panicked ends a pair whose handler or machine panicked.
+func (p *pair) panicked() {
+	p.s.counters.panics.Add(1)
+	defer func() { recover() }() //nolint:errcheck // counted already
+	p.m.bye = [2]closing{closeReset, closeReset}
+	if p.m.active() {
+		p.m.report(EndStopped)
+	}
+}
+
+// end leaves nothing behind.
+func (p *pair) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.up != nil {
+		p.dropLink(p.m.bye[upstream])
+	}
+	if p.cl != nil {
+		p.cl.closeAs(p.m.bye[program])
+	}
+	p.m.forget()
+	p.s.forget(p)
+}
+
+// wired takes up a connection to an upstream. It returns ErrLoop for one that
+// came back to us, which is closed.
+func (p *pair) wired(nc net.Conn) error {
+	p.path = p.s.ways.add(nc)
+	p.s.counters.openUpstreams.Add(1)
+	if !p.s.cameBack(p.path) {
+		return nil
+	}
+	nc.Close()
+	p.unwired()
+	return ErrLoop
+}
+
+func (p *pair) unwired() {
+	p.s.ways.remove(p.path)
+	p.path = path{}
+	p.s.counters.openUpstreams.Add(-1)
+}
+
+// dropLink closes the upstream connection. mu is held.
+func (p *pair) dropLink(how closing) {
+	p.up.closeAs(how)
+	p.up = nil
+	p.unwired()
+}
+
+// dial connects to the upstream of an exchange.
+func (p *pair) dial(ctx context.Context, x *Exchange) (nc net.Conn, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.s.counters.panics.Add(1)
+			nc, err = nil, errPanic
+		}
+	}()
+	if nc, err = p.m.h.Dial(ctx, x); err != nil {
+		return nil, err
+	}
+	if err = p.wired(nc); err != nil {
+		return nil, err
+	}
+	return nc, nil
+}
+
+var errPanic = errors.New("connecting to the upstream panicked")
+
+// broken implements sockets.
+func (p *pair) broken() bool {
+	if p.where == atLoop {
+		return hasError(uintptr(p.looped.fd[program]))
+	}
+	return p.cl.broken()
+}
+
+// unread implements sockets.
+func (p *pair) unread() bool {
+	if p.where == atLoop {
+		return peekFD(uintptr(p.looped.fd[program])) == sightData
+	}
+	return p.cl.peek() == sightData
+}
+
+// drain closes the pair if no exchange runs; one that runs will be the last.
+func (p *pair) drain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.where == atBlocking:
+		p.m.drain(time.Now())
+		p.blocking.settle()
+	case p.where == atLoop:
+		p.looped.on.post(func(l *loop) { l.drain(p) })
+	case p.waiting:
+		p.cl.interrupt()
+	}
+}
+
+// kill gives up whatever runs.
+func (p *pair) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.killed = true
+	switch p.where {
+	case atBlocking:
+		p.m.kill(time.Now())
+		p.blocking.settle()
+	case atLoop:
+		p.looped.on.post(func(l *loop) { l.kill(p) })
+	default:
+		p.cl.closeAs(closeReset)
+		if p.up != nil {
+			p.up.closeAs(closeReset)
+		}
+		if p.cancelDial != nil {
+			p.cancelDial()
+		}
+	}
+}
+
+// await marks that no exchange runs: draining interrupts what the program is
+// waited for. It reports false if the server is draining.
+func (p *pair) await(waiting bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = waiting
+	return !p.killed && !p.s.draining.Load()
+}
+
+func (p *pair) isKilled() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.killed
+}
+
+// feed has the machine read these bytes of the program's before any others.
+func (m *machine) feed(read []byte) {
+	if len(read) == 0 {
+		return
+	}
+	b := m.s.bufs.getSmall()
+	if len(read) > len(b.free()) {
+		m.s.bufs.put(b)
+		b = m.s.bufs.make(max(m.s.bufs.largeSize, headroom+len(read)+tightSpace))
+	}
+	b.w += copy(b.free(), read)
+	m.flows[program] = flow{kept: b, cur: b}
+}

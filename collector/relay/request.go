@@ -1,0 +1,316 @@
+package relay
+
+import (
+	"errors"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+)
+
+// maxHeld limits the body of a request that is held until it is whole.
+const maxHeld = 1 << 20
+
+var errRewrite = errors.New("the request that was to be sent instead cannot be read")
+
+// readHead looks for the end of a request's head.
+func (m *machine) readHead() bool {
+	b := m.flows[program].cur
+	n, next, err := http1.ScanRequest(b.unread(), m.scan, m.s.cfg.MaxHeadBytes)
+	switch {
+	case err != nil:
+		m.refuse(err)
+	case n == len("\r\n") && m.skipped:
+		m.refuse(http1.ErrRequestLine)
+	case n == len("\r\n"): // one empty line is passed over (RFC 9112, 2.2)
+		b.t += n
+		b.r, m.scan, m.skipped = b.t, 0, true
+		return b.t < b.w
+	case n > 0:
+		m.parseHead(n)
+	default:
+		m.scan = next
+		m.makeRoom(&m.flows[program])
+		return false
+	}
+	return true
+}
+
+// makeRoom makes room behind the beginning of a head. A large buffer has it for
+// a longest one.
+func (m *machine) makeRoom(f *flow) {
+	b := f.cur
+	switch {
+	case len(b.free()) > 0:
+	case len(b.b) == smallBuffer:
+		grown, _ := m.s.bufs.grow(b, b.t)
+		f.kept, f.cur = grown, grown
+	default:
+		b.toFront(b.t)
+	}
+}
+
+// parseHead reads the head of n bytes and asks where the request goes.
+func (m *machine) parseHead(n int) {
+	x, b := m.x, m.flows[program].cur
+	start := b.t
+	if err := x.Request.Parse(b.b, start, start+n); err != nil {
+		x.Request.Reset() // half of a head is worse than none
+		m.refuse(err)
+		return
+	}
+	b.t += n
+	b.r = b.t
+	m.req = x.Request.Body()
+	x.in, x.bodyAt, x.RequestBytes = b.b, b.t, int64(n)
+	m.request, x.requestDone = requestPassing, m.req.Done
+	if m.req.Done {
+		m.request = requestWhole
+	}
+	if err := m.takeRequest(); err != nil {
+		m.refuse(err)
+		return
+	}
+	route, err := m.h.Route(x)
+	if err != nil {
+		m.refuse(err)
+		return
+	}
+	// The request moves within its memory, and may leave it, before it is sent.
+	m.keep = append(m.keep[:0], route.Keep...)
+	route.Keep = m.keep
+	x.route = route
+	switch {
+	case x.Request.Form == http1.FormAuthority:
+		m.dropUpstream(closeFIN)
+		m.stage = stageConnect
+		m.effects |= effectConnect
+	case route.Rewrite != nil:
+		m.stage, m.since = stageHold, m.now
+		if x.Request.Expects() && !m.req.Done {
+			m.flows[upstream].lead = []byte("HTTP/1.1 100 Continue\r\n\r\n")
+		}
+	default:
+		m.connect()
+	}
+}
+
+// takeRequest takes what was read of the request's body.
+func (m *machine) takeRequest() error {
+	f := &m.flows[program]
+	b := f.cur
+	if m.req.Done || !f.hasUnread() {
+		return nil
+	}
+	n, err := m.req.Take(b.unread())
+	if err != nil {
+		return err
+	}
+	x := m.x
+	b.t += n
+	x.RequestBytes += int64(n)
+	x.requestBody += int64(n)
+	if b == f.kept {
+		x.requestSeen += n
+	}
+	if m.req.Done {
+		x.requestDone, m.request = true, requestWhole
+	}
+	if m.stage != stageRelay && m.stage != stageOutlast {
+		b.r = b.t
+	}
+	return nil
+}
+
+// connect sends the request, on a new upstream connection if there is none to
+// where it goes.
+func (m *machine) connect() {
+	f := &m.flows[program]
+	if !m.req.Done && len(f.cur.b) == smallBuffer && !m.req.Fits(len(f.cur.free())) && !m.s.bufs.short(m.s.bufs.largeSize) {
+		m.enlarge(m.s.bufs.getLarge())
+	}
+	if key := m.x.route.Key; m.connected && (m.key == key || m.early && !key.TLS) {
+		m.key, m.early = key, false
+		m.send()
+		return
+	}
+	m.dropUpstream(closeFIN)
+	m.stage = stageDial
+	m.effects |= effectDial
+	m.s.counters.dials.Add(1)
+}
+
+// enlarge moves the request to b.
+func (m *machine) enlarge(b *buffer) {
+	x, f := m.x, &m.flows[program]
+	old := f.cur
+	start := x.Request.Start()
+	moved := headroom - start
+	copy(b.b[headroom:], old.b[start:old.w])
+	b.r, b.t, b.w = old.r+moved, old.t+moved, old.w+moved
+	x.Request.Rebase(b.b, moved)
+	x.in, x.bodyAt = b.b, x.bodyAt+moved
+	f.kept, f.cur = b, b
+	m.s.bufs.put(old)
+}
+
+// send has the request sent, as far as it was read.
+func (m *machine) send() {
+	x, f := m.x, &m.flows[program]
+	if err := m.takeRequest(); err != nil {
+		m.refuse(err)
+		return
+	}
+	x.Upstream = m.upstream
+	x.Request.Prepare(x.route.Keep)
+	m.h.Sending(x)
+	f.cur.r = x.Request.Start()
+	if p := x.route.Proxied; p != nil {
+		f.lead = x.Request.Proxied(p.Origin, p.Authorization)
+		f.cur.r = x.Request.Rest()
+	}
+	m.stage, m.answer, m.scan = stageRelay, answerHead, 0
+	m.closeSoon = x.Request.Close()
+}
+
+// upload passes on what came of the request's body.
+func (m *machine) upload() (progress bool) {
+	f := &m.flows[program]
+	if m.request == requestPassing {
+		progress = f.hasUnread()
+		if err := m.takeRequest(); err != nil {
+			// The head is with the upstream already: all that is left is to
+			// leave the request unfinished there.
+			m.report(EndCanceled)
+			m.closeBoth(closeReset, closeReset)
+			return true
+		}
+		if m.request == requestPassing && m.got[program] != receiving {
+			m.request = requestCut
+		}
+	}
+	// The end of what the program sends is passed on behind its last byte.
+	if m.got[program] != receiving && !m.endSent && m.request != requestPassing && !f.hasUnread() && len(f.pending()) == 0 {
+		m.endSent = true
+		m.effects |= effectEndUpstream
+	}
+	return progress
+}
+
+// outlast passes on the rest of a request that was answered before it was
+// whole.
+func (m *machine) outlast() bool {
+	progress := m.upload()
+	switch {
+	case m.stage != stageOutlast || len(m.pending(upstream)) > 0:
+		return progress
+	case m.request == requestWhole && m.got[program] == receiving:
+		m.next()
+	case m.request != requestPassing:
+		m.closeBoth(closeFIN, closeFIN)
+	default:
+		return progress
+	}
+	return true
+}
+
+// hold waits for the whole body of a request that is to be rewritten.
+func (m *machine) hold() bool {
+	x, f := m.x, &m.flows[program]
+	err := m.takeRequest()
+	switch {
+	case err != nil:
+	case x.Request.Length() > maxHeld || x.requestSeen > maxHeld:
+		err = http1.ErrBodyTooLarge
+	case m.req.Done:
+		err = m.rewrite()
+	default:
+		if len(f.cur.free()) == 0 {
+			m.enlarge(m.s.bufs.make(max(m.s.bufs.largeSize, 2*len(f.cur.b))))
+		}
+		return false
+	}
+	if err != nil {
+		m.refuse(err)
+	} else {
+		m.connect()
+	}
+	return true
+}
+
+// rewrite puts another request in the place of the one that was read whole.
+// What the program sent beyond it is kept for the next exchange.
+func (m *machine) rewrite() error {
+	x, f, bufs := m.x, &m.flows[program], &m.s.bufs
+	old := f.cur
+	body := old.b[x.bodyAt:old.t]
+	if x.Request.Chunked() {
+		x.unchunked = append(x.unchunked[:0], body...)
+		body = http1.Dechunk(x.unchunked)
+	}
+	b := bufs.getLarge()
+	p, err := x.route.Rewrite(b.b[headroom:headroom], x, body)
+	if err != nil {
+		bufs.put(b)
+		return err
+	}
+	excess := old.unread()
+	if len(p)+len(excess) > len(b.free()) {
+		bufs.put(b)
+		b = bufs.make(headroom + len(p) + len(excess) + tightSpace)
+	}
+	b.w += copy(b.free(), p)
+	end, _, err := http1.ScanRequest(b.unread(), 0, len(p))
+	if err == nil {
+		err = x.Request.Parse(b.b, b.t, b.t+end)
+	}
+	if err != nil || x.Request.Chunked() || max(x.Request.Length(), 0) != int64(len(p)-end) {
+		x.Request.Reset()
+		bufs.put(b)
+		return errRewrite
+	}
+	x.in, x.bodyAt, x.requestSeen, x.requestBody = b.b, b.t+end, len(p)-end, int64(len(p)-end)
+	b.t = b.w
+	b.r = b.t
+	b.w += copy(b.free(), excess)
+	bufs.put(old)
+	f.kept, f.cur = b, b
+	return nil
+}
+
+// refuse answers a request of which nothing was sent.
+func (m *machine) refuse(err error) {
+	x := m.x
+	if x.in == nil {
+		x.RequestBytes = int64(len(m.flows[program].cur.unread()))
+	}
+	more := m.req.Done && x.Request.Persistent() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
+	own := m.s.bufs.getLarge()
+	answer := m.h.Refuse(own.b[:0], x, err, !more)
+	switch {
+	case x.Hello && x.Destination.IsValid(): // as where nobody listens
+		m.s.bufs.put(own)
+		m.report(EndRefused)
+		m.closeBoth(closeReset, closeReset)
+		return
+	case x.Hello:
+		answer, more = x.refusalAlert(), false
+	}
+	m.stage, m.since, m.closeSoon = stageRefuse, m.now, !more
+	m.flows[upstream].lead, m.flows[upstream].own = answer, own
+}
+
+// wasRefused goes on once our own answer was sent.
+func (m *machine) wasRefused() bool {
+	if len(m.pending(program)) > 0 {
+		return false
+	}
+	m.report(EndRefused)
+	switch {
+	case !m.closeSoon && m.got[program] == receiving:
+		m.next()
+	case m.got[program] == receiving:
+		m.linger(closeFIN)
+	default:
+		m.closeBoth(closeFIN, closeFIN)
+	}
+	return true
+}
