@@ -1,4 +1,4 @@
-package relay
+package http1
 
 import (
 	"bufio"
@@ -8,7 +8,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
+
+// headroom is what a head may grow by at its front.
+const headroom = 64
 
 // The fuzz tests hold our parsers against those of net/http: whatever we take,
 // it must take, with the same framing. We may be stricter.
@@ -27,10 +32,10 @@ func consumed(b []byte, read func(br *bufio.Reader) error) (n int, err error) {
 }
 
 func FuzzRequestHead(f *testing.F) {
-	for _, req := range legalRequests() {
+	for _, req := range http1test.LegalRequests() {
 		f.Add([]byte(req))
 	}
-	for _, requests := range malformedRequests() {
+	for _, requests := range http1test.MalformedRequests() {
 		for _, req := range requests {
 			f.Add([]byte(req))
 		}
@@ -42,17 +47,17 @@ func FuzzRequestHead(f *testing.F) {
 		if len(in) > 100<<10 {
 			return
 		}
-		end, _, err := findEnd(in, 0)
+		end, _, err := ScanRequest(in, 0, 64<<10)
 		if err != nil || end == 0 {
 			return
 		}
-		var q RequestHead
+		var q Request
 		mem := memory(in[:end])
-		if q.parse(mem, headroom, len(mem)) != nil {
+		if q.Parse(mem, headroom, len(mem)) != nil {
 			return
 		}
-		framing := q.body()
-		n, err := framing.take(in[end:])
+		framing := q.Body()
+		n, err := framing.Take(in[end:])
 		if err != nil {
 			return
 		}
@@ -74,28 +79,28 @@ func FuzzRequestHead(f *testing.F) {
 		})
 		switch {
 		case err != nil && strings.Contains(err.Error(), "too much non-data"):
-		case framing.done && err != nil:
+		case framing.Done && err != nil:
 			t.Fatalf("we take it, net/http says: %v", err)
-		case framing.done && theirs+shrunk != end+n:
+		case framing.Done && theirs+shrunk != end+n:
 			t.Fatalf("the message ends at %d for us, at %d for net/http", end+n, theirs+shrunk)
-		case !framing.done && err == nil:
+		case !framing.Done && err == nil:
 			t.Fatalf("the message goes on for us, and ends at %d for net/http", theirs+shrunk)
 		}
 
 		before := q
-		q.prepare(nil)
-		var again RequestHead
-		if err := again.parse(memory(q.Bytes()), headroom, headroom+len(q.Bytes())); err != nil {
+		q.Prepare(nil)
+		var again Request
+		if err := again.Parse(memory(q.Bytes()), headroom, headroom+len(q.Bytes())); err != nil {
 			t.Fatalf("what is passed on cannot be read: %v\n%q", err, q.Bytes())
 		}
-		if again.hop || again.length != before.length || again.chunked != before.chunked || again.Form == FormAbsolute {
+		if again.HopByHop() || again.length != before.length || again.chunked != before.chunked || again.Form == FormAbsolute {
 			t.Fatalf("what is passed on reads differently: %q", q.Bytes())
 		}
 	})
 }
 
 func FuzzResponseHead(f *testing.F) {
-	for _, resp := range legalResponses() {
+	for _, resp := range http1test.LegalResponses() {
 		f.Add([]byte(resp))
 	}
 	f.Add([]byte("HTTP/1.1 200 OK\r\nConnection: x, close\r\nX: 1\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\nx"))
@@ -104,17 +109,17 @@ func FuzzResponseHead(f *testing.F) {
 		if len(in) > 100<<10 {
 			return
 		}
-		end, _, err := findEnd(in, 0)
+		end, _, err := ScanResponse(in, 0, 64<<10)
 		if err != nil || end == 0 {
 			return
 		}
-		var p ResponseHead
+		var p Response
 		mem := memory(in[:end])
-		if p.parse(mem, headroom, len(mem)) != nil {
+		if p.Parse(mem, headroom, len(mem)) != nil {
 			return
 		}
-		framing := p.body(false)
-		n, err := framing.take(in[end:])
+		framing := p.Body(false)
+		n, err := framing.Take(in[end:])
 		if err != nil {
 			return
 		}
@@ -126,7 +131,7 @@ func FuzzResponseHead(f *testing.F) {
 			_, err = io.Copy(io.Discard, resp.Body)
 			return err
 		})
-		whole := framing.done || framing.kind == bodyUntilClose
+		whole := framing.Done || framing.kind == bodyUntilClose
 		switch {
 		case err != nil && strings.Contains(err.Error(), "too much non-data"):
 		case whole && err != nil:
@@ -138,10 +143,9 @@ func FuzzResponseHead(f *testing.F) {
 		}
 
 		before := p
-		p.strip(nil)
-		p.addClose()
-		var again ResponseHead
-		if err := again.parse(memory(p.Bytes()), headroom, headroom+len(p.Bytes())); err != nil {
+		p.AddClose()
+		var again Response
+		if err := again.Parse(memory(p.Bytes()), headroom, headroom+len(p.Bytes())); err != nil {
 			t.Fatalf("what is passed on cannot be read: %v\n%q", err, p.Bytes())
 		}
 		if !again.close || again.Status != before.Status || again.length != before.length || again.chunked != before.chunked {
@@ -151,7 +155,7 @@ func FuzzResponseHead(f *testing.F) {
 }
 
 func FuzzChunked(f *testing.F) {
-	for _, messages := range []map[string]string{legalRequests(), malformedRequests()["400"]} {
+	for _, messages := range []map[string]string{http1test.LegalRequests(), http1test.MalformedRequests()["400"]} {
 		for name, req := range messages {
 			if _, body, ok := strings.Cut(req, "\r\n\r\n"); ok && strings.Contains(name, "chunk") {
 				f.Add([]byte(body), uint16(3))
@@ -163,15 +167,15 @@ func FuzzChunked(f *testing.F) {
 		if len(in) > 8<<10 {
 			return
 		}
-		whole := body{kind: bodyChunked}
-		n, err := whole.take(in)
+		whole := Body{kind: bodyChunked}
+		n, err := whole.Take(in)
 
-		pieces := body{kind: bodyChunked}
+		pieces := Body{kind: bodyChunked}
 		at, size := 0, int(step)%64+1
 		var pieceErr error
-		for at < len(in) && !pieces.done && pieceErr == nil {
+		for at < len(in) && !pieces.Done && pieceErr == nil {
 			var k int
-			k, pieceErr = pieces.take(in[at:min(at+size, len(in))])
+			k, pieceErr = pieces.Take(in[at:min(at+size, len(in))])
 			at += k
 		}
 		if at != n || !errors.Is(pieceErr, err) || pieces != whole {
@@ -192,14 +196,14 @@ func FuzzChunked(f *testing.F) {
 		})
 		switch {
 		case err != nil && strings.Contains(err.Error(), "too much non-data"):
-		case whole.done && err != nil:
+		case whole.Done && err != nil:
 			t.Fatalf("we take it, net/http says: %v", err)
-		case whole.done && theirs != len(head)+n:
+		case whole.Done && theirs != len(head)+n:
 			t.Fatalf("the body ends at %d for us, at %d for net/http", n, theirs-len(head))
-		case !whole.done && err == nil:
+		case !whole.Done && err == nil:
 			t.Fatalf("the body goes on for us, and ends at %d for net/http", theirs-len(head))
-		case whole.done && !bytes.Equal(dechunk(bytes.Clone(in[:n])), data.Bytes()):
-			t.Fatalf("the data is %q for us, %q for net/http", dechunk(bytes.Clone(in[:n])), data.Bytes())
+		case whole.Done && !bytes.Equal(Dechunk(bytes.Clone(in[:n])), data.Bytes()):
+			t.Fatalf("the data is %q for us, %q for net/http", Dechunk(bytes.Clone(in[:n])), data.Bytes())
 		}
 	})
 }
