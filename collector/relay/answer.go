@@ -93,6 +93,7 @@ func (m *machine) passAnswer() bool {
 		progress = true
 	}
 	if m.ans.Done {
+		m.closeSoon = m.closeSoon || m.ans.Odd()
 		m.answer, x.responseDone = answerWhole, true
 		return true
 	}

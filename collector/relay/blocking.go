@@ -134,6 +134,7 @@ func (d *blocking) write(to side, l *link) {
 	p, m := d.p, &d.p.m
 	b := m.pending(to)
 	d.writing[to], m.flows[to.other()].writing = true, true
+	d.arm()
 	p.mu.Unlock()
 	n, err := l.Write(b)
 	p.mu.Lock()

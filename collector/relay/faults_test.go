@@ -173,21 +173,16 @@ func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
 func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 	for name, answer := range map[string]string{
 		"garbage":            "\x00\x01garbage\r\n\r\nmore",
-		"bare lf":            "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
 		"no version":         "200 OK\r\n\r\nok",
 		"http/2":             "HTTP/2 200\r\nContent-Length: 2\r\n\r\nok",
 		"icy":                "ICY 200 OK\r\n\r\nmusic",
 		"status of letters":  "HTTP/1.1 2xx OK\r\n\r\n",
 		"status 099":         "HTTP/1.1 099 OK\r\n\r\n",
 		"status too long":    "HTTP/1.1 2000 OK\r\n\r\n",
-		"folded field":       "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: 2\r\n\r\nok",
 		"blank before colon": "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
 		"nul":                "HTTP/1.1 200 OK\r\nA: \x00\r\nContent-Length: 2\r\n\r\nok",
 		"bad length":         "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
 		"two lengths":        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-		"both framings":      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"gzip coding":        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nzz",
-		"chunked in 1.0":     "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"bad chunk size":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
 		"bad second chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokXX2\r\nok\r\n",
 		"large head":         "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("v", 80000) + "\r\n\r\nok",
@@ -469,6 +464,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 			up.send(okResponse)
 			c.expect(okResponse)
 			r.ends(EndComplete)
+			up.SetReadDeadline(time.Now().Add(patience))
 			c.Close()
 			up.expectEnd()
 		}

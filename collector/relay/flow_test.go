@@ -299,16 +299,21 @@ func TestWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T) {
 func testWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
-	c.send("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n" + strings.Repeat("x", 50000))
+	const last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+	c.send(last + strings.Repeat("x", 50000))
 	up := r.upstream()
+	up.expect(last)
 	up.send(okResponse)
+	up.Close()
 	c.expect(okResponse)
 	c.expectEnd()
 }
 
-func TestLastRequestOfAConnection(t *testing.T) { eachWay(t, testLastRequestOfAConnection) }
+// TestUpstreamDecidesOnTheEndOfAConnection has the upstream end it or not,
+// whatever the request asks for.
+func TestUpstreamDecidesOnTheEndOfAConnection(t *testing.T) { eachWay(t, testEndOfAConnection) }
 
-func testLastRequestOfAConnection(t *testing.T, newRig maker) {
+func testEndOfAConnection(t *testing.T, newRig maker) {
 	for _, req := range []string{
 		"GET / HTTP/1.0\r\n\r\n",
 		"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
@@ -319,10 +324,18 @@ func testLastRequestOfAConnection(t *testing.T, newRig maker) {
 		c := r.client()
 		c.send(req)
 		up := r.upstream()
+		for range 2 {
+			up.expect(req)
+			up.send(okResponse)
+			c.expect(okResponse)
+			r.ends(EndComplete)
+			c.send(req)
+		}
+		up.expect(req)
 		up.send(okResponse)
+		up.Close()
 		c.expect(okResponse)
 		c.expectEnd()
-		r.ends(EndComplete)
 	}
 }
 

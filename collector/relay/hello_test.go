@@ -8,8 +8,11 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // hello returns what a client begins TLS with.
@@ -119,15 +122,15 @@ func FuzzReadHello(f *testing.F) {
 			t.Fatalf("read %d bytes, not those of the client", len(read))
 		}
 		// It must survive being put into a CONNECT.
-		var q RequestHead
+		var q http1.Request
 		head := []byte("CONNECT " + name + ":443 HTTP/1.1\r\nHost: " + name + "\r\n\r\n")
-		if err := q.parse(head, 0, len(head)); err != nil {
-			if host, _, ok := SplitAuthority([]byte(name)); !ok || len(host) == 0 {
+		if err := q.Parse(head, 0, len(head)); err != nil {
+			if host, _, ok := http1.SplitAuthority([]byte(name)); !ok || len(host) == 0 {
 				t.Fatalf("%q is no host", name)
 			}
 			t.Fatalf("%q: %v", name, err)
 		}
-		if host, port, _ := SplitAuthority(q.Authority()); string(host) != name || port != 443 {
+		if host, port, _ := http1.SplitAuthority(q.Authority()); string(host) != name || port != 443 {
 			t.Fatalf("%q became %q", name, q.Authority())
 		}
 	})
@@ -212,7 +215,7 @@ func TestTLSUnasked(t *testing.T) {
 		if err := r.srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if _, err := io.Copy(io.Discard, c); err != nil && !isReset(err) {
+		if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}
 		if len(r.secured) > 0 {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -115,18 +116,14 @@ func (l *loop) run() {
 		for i := range events[:n] {
 			l.happened(&events[i])
 		}
-		for _, p := range l.takeAgain() {
+		for n := len(l.again); n > 0 && len(l.again) > 0; n-- {
+			p := l.again[0]
+			l.again = l.again[1:]
 			p.looped.queued = false
 			l.drive(p)
 		}
 		l.times.expire(l)
 	}
-}
-
-func (l *loop) takeAgain() []*pair {
-	again := l.again
-	l.again = nil
-	return again
 }
 
 // wait waits for events. A look without waiting is cheaper, for it need not tell
@@ -144,25 +141,6 @@ func epollNow(epoll int, events []unix.EpollEvent) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll),
 		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0) //nolint:gosec // as the system call wants it
 	return int(n), errno
-}
-
-// readNow and writeNow are read(2) and write(2) on sockets that do not block.
-func readNow(fd int, b []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // likewise
-		if errno != unix.EINTR {
-			return int(n), errno
-		}
-	}
-}
-
-func writeNow(fd int, b []byte) (int, syscall.Errno) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // likewise
-		if errno != unix.EINTR {
-			return int(n), errno
-		}
-	}
 }
 
 func (l *loop) happened(e *unix.EpollEvent) {
@@ -316,9 +294,10 @@ func (l *loop) drive(p *pair) {
 	left := false
 	l.guarded(p, func() { left = l.turn(p) })
 	switch {
+	case left:
 	case p.m.over():
 		l.close(p)
-	case !left:
+	default:
 		l.arm(p)
 		p.noteIdle()
 	}
@@ -471,10 +450,18 @@ func (l *loop) dialed(p *pair, up *link, err error) {
 	l.drive(p)
 }
 
+// letGo forgets what the loop is to do for a pair.
+func (l *loop) letGo(p *pair) {
+	l.times.remove(p)
+	if p.looped.queued {
+		l.again = slices.DeleteFunc(l.again, func(q *pair) bool { return q == p })
+	}
+}
+
 // leave hands the pair to a goroutine of its own, with up as its upstream
 // connection.
 func (l *loop) leave(p *pair, up *link) bool {
-	l.times.remove(p)
+	l.letGo(p)
 	fd := l.remove(p, program)
 	unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) //nolint:errcheck // closing it does the same
 	f := os.NewFile(uintptr(fd), "")
@@ -523,9 +510,9 @@ func (l *loop) close(p *pair) {
 			l.closeEnd(p, side(i))
 		}
 	}
-	l.times.remove(p)
+	l.letGo(p)
 	p.mu.Lock()
-	p.where, p.looped.on = atDoor, nil
+	p.where, p.looped.on = atEnd, nil
 	p.mu.Unlock()
 	p.m.forget()
 	p.s.forget(p)

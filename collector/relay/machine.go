@@ -227,10 +227,15 @@ func (m *machine) room(from side) *buffer {
 	switch passing := m.passing(from); {
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
-		m.tailed = headroom
+		if from == upstream {
+			m.tailed = headroom
+		}
 	case f.cur != f.spill && passing && len(f.cur.free()) < tightSpace && !body.Fits(len(f.cur.free())):
 		f.spill = bufs.spare()
 		f.cur = f.spill
+		if from == upstream {
+			m.tailed = headroom
+		}
 		m.x.Uninspected = m.x.Uninspected || len(f.kept.b) == smallBuffer
 	case len(f.cur.free()) == 0: // behind a message that fills it to the brim
 		f.spill = bufs.getSmall()
@@ -415,7 +420,7 @@ func (m *machine) kill(now time.Time) {
 
 // active reports whether the handler waits for the end of an exchange.
 func (m *machine) active() bool {
-	return m.x != nil && !m.reported && m.stage != stageIdle && m.stage != stageHead && m.stage != stageHold
+	return m.x != nil && m.x.in != nil && !m.reported && m.stage != stageHold
 }
 
 // deadline returns when to call expired, and whether to at all.

@@ -42,6 +42,7 @@ const (
 	atDoor     where = iota // its own goroutine, which alone has the machine
 	atBlocking              // any goroutine that holds mu
 	atLoop                  // the thread of a loop
+	atEnd                   // nobody
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
@@ -126,6 +127,7 @@ func (p *pair) panicked() {
 func (p *pair) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.where, p.waiting = atEnd, false
 	if p.up != nil {
 		p.dropLink(p.m.bye[upstream])
 	}
@@ -223,7 +225,7 @@ func (p *pair) kill() {
 		p.blocking.settle()
 	case atLoop:
 		p.looped.on.post(func(l *loop) { l.kill(p) })
-	default:
+	case atDoor:
 		p.cl.closeAs(closeReset)
 		if p.up != nil {
 			p.up.closeAs(closeReset)

@@ -9,7 +9,10 @@ import (
 // maxHeld limits the body of a request that is held until it is whole.
 const maxHeld = 1 << 20
 
-var errRewrite = errors.New("the request that was to be sent instead cannot be read")
+var (
+	errEmptyLines = &http1.RefusalError{Status: 400, Reason: "there is more than one empty line before the request"}
+	errRewrite    = errors.New("the request that was to be sent instead cannot be read")
+)
 
 // readHead looks for the end of a request's head.
 func (m *machine) readHead() bool {
@@ -19,7 +22,7 @@ func (m *machine) readHead() bool {
 	case err != nil:
 		m.refuse(err)
 	case n == len("\r\n") && m.skipped:
-		m.refuse(http1.ErrRequestLine)
+		m.refuse(errEmptyLines)
 	case n == len("\r\n"): // one empty line is passed over (RFC 9112, 2.2)
 		b.t += n
 		b.r, m.scan, m.skipped = b.t, 0, true
@@ -282,7 +285,7 @@ func (m *machine) refuse(err error) {
 	if x.in == nil {
 		x.RequestBytes = int64(len(m.flows[program].cur.unread()))
 	}
-	more := m.req.Done && x.Request.Persistent() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
+	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getLarge()
 	answer := m.h.Refuse(own.b[:0], x, err, !more)
 	switch {

@@ -110,15 +110,12 @@ func TestServedHTTPIsRead(t *testing.T) {
 	const request = "POST /path HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
 	r := newRig(t)
 	at := r.redirected("h")
-	var up *peer
 	for split := 1; split < len(request); split++ {
 		c := r.dialTo(at)
 		c.SetNoDelay(true)
 		c.send(request[:split])
 		go io.WriteString(c, request[split:])
-		if up == nil {
-			up = r.upstream() // it is used again
-		}
+		up := r.upstream()
 		up.expect(request)
 		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -188,12 +188,17 @@ func (p *pair) leaveSilently() bool {
 
 // leaveTunnel ends the exchange of a CONNECT, and both connections.
 func (p *pair) leaveTunnel(end End, how closing) bool {
-	if p.isKilled() {
+	p.mu.Lock()
+	if p.killed {
 		end = EndStopped
 	}
+	p.m.bye = [2]closing{how, how}
+	if p.up != nil {
+		p.dropLink(how)
+	}
+	p.mu.Unlock()
 	p.m.now = time.Now()
 	p.m.report(end)
-	p.m.bye = [2]closing{how, how}
 	return false
 }
 

@@ -5,10 +5,14 @@ type Body struct {
 	// Done reports whether the last byte of the body was taken.
 	Done bool
 
-	kind  bodyKind
-	left  int64 // of a length, or of the current chunk
-	state chunkState
-	line  int // bytes of the current chunk line, or of the trailers
+	kind    bodyKind
+	lenient bool // of an answer: chunk lines that every client reads are taken
+	odd     bool
+	state   chunkState
+	left    int64 // of a length, or of the current chunk
+	line    int   // bytes of the current chunk line, or of the trailers
+	name    [longestName]byte
+	named   int // bytes of the current trailer's name
 }
 
 type bodyKind uint8
@@ -40,6 +44,11 @@ func (b *Body) Take(p []byte) (n int, err error) {
 // UntilClose reports whether the body ends with the connection.
 func (b *Body) UntilClose() bool { return b.kind == bodyUntilClose }
 
+// Odd reports whether the body of an answer had chunk lines or trailers so far
+// that are read, but are malformed. As after an odd head, both connections are
+// to be closed.
+func (b *Body) Odd() bool { return b.odd }
+
 // Fits reports whether the rest of the body is known to fit into n bytes.
 func (b *Body) Fits(n int) bool { return b.kind == bodyLength && b.left <= int64(n) }
 
@@ -51,26 +60,27 @@ const (
 	maxTrailers    = 64 << 10
 )
 
-var (
-	errChunkSize    = malformed("a chunk size is not a hexadecimal number")
-	errChunkLarge   = malformed("a chunk size is too large")
-	errChunkLine    = malformed("a chunk line is malformed")
-	errChunkEnd     = malformed("a chunk does not end where its size says")
-	errTrailer      = malformed("a trailer field is malformed")
-	errTrailerLarge = malformed("the trailer fields are too large")
-)
-
 type chunkState uint8
 
 const (
-	chunkSize      chunkState = iota // the first digit, or none yet
-	chunkDigits                      // further digits
-	chunkExtension                   // after ";"
-	chunkLineLF                      // LF of a chunk line
+	chunkSize   chunkState = iota // the first digit, or none yet
+	chunkDigits                   // further digits
+	extensionStart
+	extensionName
+	extensionNameEnd // blanks after the name
+	extensionEqual   // blanks before the value
+	extensionValue
+	extensionQuoted
+	extensionEscaped
+	extensionEnd // after a quoted value
+	extensionBlank
+	extensionOdd // what else there is up to the end of the line
+	chunkLineLF
 	chunkData
 	chunkDataCR
 	chunkDataLF
-	trailerLine // the first byte of a trailer line
+	trailerFirst // the first byte of the first trailer line
+	trailerLine  // of another one
 	trailerName
 	trailerValue
 	trailerLF
@@ -115,18 +125,13 @@ func (b *Body) chunkByte(c byte) error {
 			}
 			b.left = b.left<<4 | int64(unhex(c))
 		case c == ';':
-			b.state = chunkExtension
+			b.state = extensionStart
 		case c == '\r':
 			b.state = chunkLineLF
+		case b.lenient && isBlank(c):
+			b.odd, b.state = true, extensionOdd
 		default:
 			return errChunkSize
-		}
-	case chunkExtension:
-		switch {
-		case c == '\r':
-			b.state = chunkLineLF
-		case !isText[c] || b.line > maxChunkLine-2:
-			return errChunkLine
 		}
 	case chunkLineLF:
 		if c != '\n' {
@@ -134,7 +139,7 @@ func (b *Body) chunkByte(c byte) error {
 		}
 		b.state = chunkData
 		if b.left == 0 {
-			b.line, b.state = 0, trailerLine
+			b.line, b.state = 0, trailerFirst
 		}
 	case chunkDataCR:
 		if c != '\r' {
@@ -146,10 +151,113 @@ func (b *Body) chunkByte(c byte) error {
 			return errChunkEnd
 		}
 		b.state = chunkSize
-	default:
+	case trailerFirst, trailerLine, trailerName, trailerValue, trailerLF, trailerEndLF:
 		return b.trailerByte(c)
+	default:
+		return b.extensionByte(c)
 	}
 	return nil
+}
+
+// extensionByte takes one byte of chunk extensions (RFC 9112, 7.1.1).
+func (b *Body) extensionByte(c byte) error {
+	if b.line > maxChunkLine-2 && c != '\r' {
+		return errChunkLine
+	}
+	next := b.state.extended(c)
+	if next == extensionOdd && b.state != extensionOdd {
+		if !b.lenient {
+			return errChunkExtension
+		}
+		b.odd = true
+	}
+	if next == extensionOdd {
+		switch {
+		case c == '\r':
+			next = chunkLineLF
+		case !isText[c]:
+			return errChunkExtension
+		}
+	}
+	b.state = next
+	return nil
+}
+
+// extended returns the state after one byte of chunk extensions: extensionOdd
+// if there may be no such byte.
+func (s chunkState) extended(c byte) chunkState {
+	switch s {
+	case extensionStart:
+		switch {
+		case isBlank(c):
+			return extensionStart
+		case isToken[c]:
+			return extensionName
+		}
+	case extensionName:
+		switch {
+		case isToken[c]:
+			return extensionName
+		case c == '=':
+			return extensionEqual
+		case isBlank(c):
+			return extensionNameEnd
+		case c == ';':
+			return extensionStart
+		case c == '\r':
+			return chunkLineLF
+		}
+	case extensionNameEnd:
+		switch {
+		case isBlank(c):
+			return extensionNameEnd
+		case c == '=':
+			return extensionEqual
+		case c == ';':
+			return extensionStart
+		}
+	case extensionEqual:
+		switch {
+		case isBlank(c):
+			return extensionEqual
+		case c == '"':
+			return extensionQuoted
+		case isToken[c]:
+			return extensionValue
+		}
+	case extensionValue, extensionEnd:
+		switch {
+		case s == extensionValue && isToken[c]:
+			return extensionValue
+		case isBlank(c):
+			return extensionBlank
+		case c == ';':
+			return extensionStart
+		case c == '\r':
+			return chunkLineLF
+		}
+	case extensionBlank:
+		switch {
+		case isBlank(c):
+			return extensionBlank
+		case c == ';':
+			return extensionStart
+		}
+	case extensionQuoted:
+		switch {
+		case c == '"':
+			return extensionEnd
+		case c == '\\':
+			return extensionEscaped
+		case isText[c]:
+			return extensionQuoted
+		}
+	case extensionEscaped:
+		if isText[c] {
+			return extensionQuoted
+		}
+	}
+	return extensionOdd
 }
 
 func (b *Body) trailerByte(c byte) error {
@@ -157,20 +265,32 @@ func (b *Body) trailerByte(c byte) error {
 		return errTrailerLarge
 	}
 	switch b.state {
-	case trailerLine:
+	case trailerFirst, trailerLine:
 		switch {
 		case c == '\r':
 			b.state = trailerEndLF
 		case isToken[c]:
-			b.state = trailerName
+			b.name[0], b.named, b.state = c, 1, trailerName
+		case b.lenient && b.state == trailerLine && isBlank(c):
+			b.odd, b.state = true, trailerValue
 		default:
 			return errTrailer
 		}
 	case trailerName:
 		switch {
 		case c == ':':
+			if !b.lenient && isForbiddenTrailer(b.name[:min(b.named, longestName)]) {
+				return errTrailerName
+			}
 			b.state = trailerValue
-		case !isToken[c]:
+		case isToken[c]:
+			if b.named < longestName {
+				b.name[b.named] = c
+			}
+			b.named++
+		case b.lenient && c == ' ':
+			b.odd = true
+		default:
 			return errTrailer
 		}
 	case trailerValue:
@@ -224,8 +344,9 @@ func (b *Body) Data(p []byte) []byte {
 	return data
 }
 
-// Dechunk is data for the first bytes of a chunked body.
+// Dechunk is Data for the first bytes of a chunked body, of a request or an
+// answer.
 func Dechunk(p []byte) []byte {
-	b := Body{kind: bodyChunked}
+	b := Body{kind: bodyChunked, lenient: true}
 	return b.Data(p)
 }

@@ -17,57 +17,82 @@ const (
 type Request struct {
 	Head
 	Form Form
-	// TLS tells that an absolute-form target began with "https".
+	// TLS is set if an absolute-form target began with "https".
 	TLS bool
 
-	method    int    // its length
+	// Offsets from the start of the request line.
+	method    int    // end of the method
 	target    [2]int // as it is passed on
 	authority [2]int // of absolute and authority form
 	bare      bool   // absolute form without a path
+
+	fieldNotes
+	closes   bool // Prepare dropped Connection: close
+	upgrades bool // Prepare kept an offer to upgrade
 }
 
 // Method returns the method as it came.
 func (q *Request) Method() []byte { return q.mem[q.start : q.start+q.method] }
 
 // Version returns the version: "HTTP/1.1" or "HTTP/1.0".
-func (q *Request) Version() []byte { return q.mem[q.target[1]+1 : q.line-2] }
+func (q *Request) Version() []byte { return q.mem[q.start+q.target[1]+1 : q.line-2] }
 
 // Target returns the target; of an absolute-form target, what follows the
-// authority, which may be empty until the request is sent.
-func (q *Request) Target() []byte { return q.mem[q.target[0]:q.target[1]] }
+// authority, which may be empty until the request is prepared.
+func (q *Request) Target() []byte { return q.mem[q.start+q.target[0] : q.start+q.target[1]] }
 
 // Authority returns the host, with the port if there is one, of an absolute-
-// or authority-form target. It is overwritten when the request is sent.
-func (q *Request) Authority() []byte { return q.mem[q.authority[0]:q.authority[1]] }
+// or authority-form target. It is overwritten when the request is prepared.
+func (q *Request) Authority() []byte { return q.mem[q.start+q.authority[0] : q.start+q.authority[1]] }
 
 // Host returns the value of the Host field, nil without one.
 func (q *Request) Host() []byte {
 	if q.hosts == 0 {
 		return nil
 	}
-	return q.mem[q.host[0]:q.host[1]]
+	return q.value(&q.fields[q.host])
+}
+
+// Length returns the Content-Length, -1 without one.
+func (q *Request) Length() int64 { return q.length }
+
+// Expects reports whether the client waits for a 100 Continue.
+func (q *Request) Expects() bool { return q.expects && q.minor == 1 }
+
+// HopByHop reports whether Prepare drops a field that it passes on if keep
+// names it.
+func (q *Request) HopByHop() bool { return q.proxyConnection || q.upgrade }
+
+// Close reports whether the client asked to close the connection after the
+// exchange, and Prepare dropped the field that says so.
+func (q *Request) Close() bool { return q.closes }
+
+// Upgrades reports whether an offer to change the protocol is passed on, so
+// that a 101 may answer the request. It is known once the request is prepared.
+func (q *Request) Upgrades() bool { return q.upgrades }
+
+// Body returns the framing of the body that follows the head.
+func (q *Request) Body() Body {
+	if q.chunked {
+		return Body{kind: bodyChunked}
+	}
+	return Body{kind: bodyLength, left: max(q.length, 0), Done: q.length <= 0}
 }
 
 // Reset forgets the head, but for memory to be used again.
 func (q *Request) Reset() {
-	q.Head.Reset()
+	q.reset()
 	*q = Request{Head: q.Head}
 }
 
-// Rebase makes q a view of mem, where everything lies moved bytes further on.
-func (q *Request) Rebase(mem []byte, moved int) {
-	q.Head.Rebase(mem, moved)
-	q.target[0] += moved
-	q.target[1] += moved
-	q.authority[0] += moved
-	q.authority[1] += moved
-}
-
-// Parse reads the head at mem[start:end], which ends with its empty line.
+// Parse reads the head at mem[start:end], which is what ScanRequest found. A
+// *RefusalError is returned for a request that two readers could understand
+// differently, and for one that must not be forwarded.
 func (q *Request) Parse(mem []byte, start, end int) error {
 	q.Reset()
-	line := q.startLine(mem, start, end)
-	if err := q.parseRequestLine(line); err != nil {
+	q.mem, q.start, q.end = mem, start, end
+	q.line = start + bytes.IndexByte(mem[start:end], '\n') + 1
+	if err := q.parseRequestLine(mem[start : q.line-2]); err != nil {
 		return err
 	}
 	if err := q.parseFields(); err != nil {
@@ -78,17 +103,19 @@ func (q *Request) Parse(mem []byte, start, end int) error {
 
 func (q *Request) parseRequestLine(line []byte) error {
 	const version = len(" HTTP/1.1")
-	for q.method < len(line) && isToken[line[q.method]] {
-		q.method++
+	n := 0
+	for n < len(line) && isToken[line[n]] {
+		n++
 	}
 	switch {
-	case q.method == len(line):
-		return ErrRequestLine
-	case q.method == 0 || line[q.method] != ' ':
+	case n == len(line):
+		return errRequestLine
+	case n == 0 || line[n] != ' ':
 		return errMethod
-	case len(line) < q.method+1+version:
-		return ErrRequestLine
+	case len(line) < n+1+version:
+		return errRequestLine
 	}
+	q.method = n
 	at := len(line) - version
 	switch string(line[at:]) {
 	case " HTTP/1.1":
@@ -97,18 +124,28 @@ func (q *Request) parseRequestLine(line []byte) error {
 	default:
 		return errVersion
 	}
-	target := line[q.method+1 : at]
+	target := line[n+1 : at]
 	if len(target) == 0 {
 		return errTarget
 	}
 	for _, c := range target {
-		if c <= ' ' || c == 0x7f {
+		if !isTarget[c] {
 			return errTarget
 		}
 	}
-	q.target = [2]int{q.start + q.method + 1, q.start + at}
+	q.target = [2]int{n + 1, at}
 	return q.parseTarget(target)
 }
+
+// isTarget has the characters of a target: visible ASCII. Some that a URI may
+// not hold are sent by clients and read everywhere alike, but a fragment is
+// cut off by some.
+var isTarget = func() (is [256]bool) {
+	for c := '!'; c <= '~'; c++ {
+		is[c] = c != '#'
+	}
+	return is
+}()
 
 func (q *Request) parseTarget(target []byte) error {
 	if string(q.Method()) == "CONNECT" {
@@ -133,15 +170,15 @@ func (q *Request) parseTarget(target []byte) error {
 	q.Form = FormAbsolute
 	var scheme int
 	switch {
-	case len(target) > len("http://") && foldEqual(target[:len("http://")], "http://"):
+	case len(target) > len("http://") && equalFold(target[:len("http://")], "http://"):
 		scheme = len("http://")
-	case len(target) > len("https://") && foldEqual(target[:len("https://")], "https://"):
+	case len(target) > len("https://") && equalFold(target[:len("https://")], "https://"):
 		scheme = len("https://")
 		q.TLS = true
 	default:
 		return errTarget
 	}
-	n := bytes.IndexAny(target[scheme:], "/?#")
+	n := bytes.IndexAny(target[scheme:], "/?")
 	if n < 0 {
 		n = len(target) - scheme
 	}
@@ -150,70 +187,82 @@ func (q *Request) parseTarget(target []byte) error {
 	}
 	q.authority = [2]int{q.target[0] + scheme, q.target[0] + scheme + n}
 	q.target[0] = q.authority[1]
-	q.bare = q.target[0] == q.target[1] || q.mem[q.target[0]] != '/'
+	q.bare = n == len(target)-scheme || target[scheme+n] != '/'
 	return nil
 }
 
-// check holds the fields against each other.
-func (q *Request) check() error {
-	switch {
-	case q.hosts > 1:
-		return errHosts
-	case q.hosts == 0 && q.minor == 1:
-		return errNoHost
-	case q.codings > 0 && q.length >= 0:
-		return errBothFramings
-	case q.codings > 0 && q.minor == 0:
-		return errCodingIn10
-	case q.codings > 1:
-		return errCodings
-	case q.foreign:
-		return errCoding
-	case q.Form == FormAuthority && (q.length > 0 || q.codings > 0):
-		return errConnectBody
+// Prepare makes the head what is passed on, with an origin-form target and
+// without
+//   - Proxy-Authorization, which holds a secret that is not the upstream's,
+//   - Proxy-Connection, unless keep names it,
+//   - an offer to upgrade: Upgrade, HTTP2-Settings and Connection, if there is
+//     an Upgrade field, unless keep names one of the three.
+//
+// keep is a list of field names separated by semicolons: those that a signature
+// covers.
+func (q *Request) Prepare(keep []byte) {
+	q.drop(keep)
+	q.toOrigin()
+}
+
+// drop removes fields. What stays before a removed field moves towards the end,
+// so that head and body remain in one piece.
+func (q *Request) drop(keep []byte) {
+	if !q.proxyConnection && !q.proxyAuthorization && !q.upgrade {
+		return
 	}
-	if host := q.Host(); len(host) > 0 {
-		if name, _, ok := SplitAuthority(host); !ok || len(name) == 0 {
-			return errHost
+	keepConnection, keepOffer := kept(keep)
+	drop := func(k kind) bool {
+		switch k {
+		case kindProxyAuthorization:
+			return true
+		case kindProxyConnection:
+			return !keepConnection
+		case kindConnection, kindUpgrade, kindSettings:
+			return q.upgrade && !keepOffer
+		}
+		return false
+	}
+	q.closes = q.close && drop(kindConnection)
+	q.upgrades = q.upgrade && keepOffer && q.namesUpgrade && q.minor == 1
+
+	gap, stay, fieldEnd := 0, len(q.fields), q.end-2
+	for i := len(q.fields) - 1; i >= 0; i-- {
+		f := q.fields[i]
+		start, end := int(f.line), fieldEnd
+		fieldEnd = start
+		if drop(f.kind) {
+			gap += end - start
+			continue
+		}
+		if gap > 0 {
+			copy(q.mem[start+gap:], q.mem[start:end])
+			f.shift(gap)
+		}
+		stay--
+		q.fields[stay] = f
+		if i == q.host {
+			q.host = stay
 		}
 	}
-	if q.markOptions() {
-		return errHopFraming
-	}
-	return nil
+	q.fields = q.fields[:copy(q.fields, q.fields[stay:])]
+	q.host -= stay
+	copy(q.mem[q.start+gap:], q.mem[q.start:q.line])
+	q.start += gap
+	q.line += gap
 }
 
-// Body returns the framing of the body that follows the head.
-func (q *Request) Body() Body {
-	if q.chunked {
-		return Body{kind: bodyChunked}
+// kept reports what of the fields that may be dropped keep names.
+func kept(keep []byte) (proxyConnection, offer bool) {
+	for name := range listed(keep, ';') {
+		switch {
+		case equalFold(name, "proxy-connection"):
+			proxyConnection = true
+		case equalFold(name, "connection"), equalFold(name, "upgrade"), equalFold(name, "http2-settings"):
+			offer = true
+		}
 	}
-	return Body{kind: bodyLength, left: max(q.length, 0), Done: q.length <= 0}
-}
-
-// Persistent reports whether the client may send another request, by what it
-// says itself.
-func (q *Request) Persistent() bool { return q.minor == 1 && !q.close }
-
-// Close reports whether the client asked for the end of the connection in a
-// field that is not passed on.
-func (q *Request) Close() bool { return q.close }
-
-// Length returns the Content-Length, -1 without one.
-func (q *Request) Length() int64 { return q.length }
-
-// Expects reports whether the client waits for a 100 Continue.
-func (q *Request) Expects() bool { return q.expect }
-
-// Prepare makes the head what is passed on: without the fields that are for a
-// proxy alone, but for those named in keep, and with an origin-form target.
-func (q *Request) Prepare(keep []byte) {
-	start := q.start
-	q.strip(keep)
-	moved := q.start - start
-	q.target[0] += moved
-	q.target[1] += moved
-	q.toOrigin()
+	return proxyConnection, offer
 }
 
 // toOrigin turns an absolute-form request line into the origin-form one, in
@@ -224,18 +273,22 @@ func (q *Request) toOrigin() {
 	}
 	if q.bare {
 		q.target[0]--
-		q.mem[q.target[0]] = '/'
+		q.mem[q.start+q.target[0]] = '/'
 		if q.target[1]-q.target[0] == 1 && string(q.Method()) == "OPTIONS" {
-			q.mem[q.target[0]] = '*' // RFC 9112, 3.2.4
+			q.mem[q.start+q.target[0]] = '*' // RFC 9112, 3.2.4
 		}
 	}
-	start := q.target[0] - q.method - 1
-	copy(q.mem[start:], q.mem[q.start:q.start+q.method+1])
-	q.start = start
+	by := q.target[0] - q.method - 1
+	copy(q.mem[q.start+by:], q.mem[q.start:q.start+q.method+1])
+	q.start += by
+	for _, offset := range []*int{&q.target[0], &q.target[1], &q.authority[0], &q.authority[1]} {
+		*offset -= by
+	}
 }
 
-// proxied returns the request line, once the head was prepared, and the field
-// that a proxy wants besides.
+// Proxied returns the request line for a proxy that forwards the request to
+// origin, and the field with its credentials if authorization is not empty. The
+// request is to be prepared.
 func (q *Request) Proxied(origin, authorization string) []byte {
 	line := append([]byte(nil), q.mem[q.start:q.start+q.method+1]...)
 	line = append(line, origin...)
@@ -244,66 +297,9 @@ func (q *Request) Proxied(origin, authorization string) []byte {
 		target = nil // RFC 9112, 3.2.4
 	}
 	line = append(line, target...)
-	line = append(line, q.mem[q.target[1]:q.line]...)
+	line = append(line, q.mem[q.start+q.target[1]:q.line]...)
 	if authorization != "" {
 		line = append(line, "Proxy-Authorization: "+authorization+"\r\n"...)
 	}
 	return line
-}
-
-// SplitAuthority splits "host", "host:port", "[v6]" or "[v6]:port"; port is 0
-// where none is given. Neither user information nor percent-encoding is taken,
-// nor anything else that is not spelled the same everywhere.
-func SplitAuthority(b []byte) (host []byte, port uint16, ok bool) {
-	host = b
-	var rest []byte
-	if len(b) > 0 && b[0] == '[' {
-		i := bytes.IndexByte(b, ']')
-		if i < 0 {
-			return nil, 0, false
-		}
-		host, rest = b[1:i], b[i+1:]
-		for _, c := range host {
-			if c != ':' && c != '.' && !isHex(c) {
-				return nil, 0, false
-			}
-		}
-	} else {
-		if i := bytes.IndexByte(b, ':'); i >= 0 {
-			host, rest = b[:i], b[i:]
-		}
-		for _, c := range host {
-			if c != '.' && c != '-' && c != '_' && !isAlnum(c) {
-				return nil, 0, false
-			}
-		}
-	}
-	if len(host) > 255 {
-		return nil, 0, false
-	}
-	if len(rest) <= 1 {
-		return host, 0, len(rest) == 0 || rest[0] == ':'
-	}
-	if rest[0] != ':' || len(rest) > len(":65535") {
-		return nil, 0, false
-	}
-	n := 0
-	for _, c := range rest[1:] {
-		if c < '0' || c > '9' {
-			return nil, 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	if n == 0 || n > 65535 {
-		return nil, 0, false
-	}
-	return host, uint16(n), true
-}
-
-func isHex(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= lower(c) && lower(c) <= 'f'
-}
-
-func isAlnum(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= lower(c) && lower(c) <= 'z'
 }

@@ -1,87 +1,266 @@
 package http1
 
+import "bytes"
+
 // Response is the head of a response.
 type Response struct {
 	Head
-	Status int // 100 to 999; 0 until a final head was read
+	Status int // 100 to 999; 0 until a head was read
+
+	odd        bool
+	untilClose bool // the last transfer coding is not chunked
+	codings    bool // there is a Transfer-Encoding
+	badLength  bool // Content-Length is not a number, or several
 }
+
+// Odd reports whether the head can be read, but not by every client, or not in
+// the same way by all: both connections are to be closed after the answer.
+func (p *Response) Odd() bool { return p.odd }
 
 // Reset forgets the head, but for memory to be used again.
 func (p *Response) Reset() {
-	p.Head.Reset()
-	p.Status = 0
+	p.reset()
+	*p = Response{Head: p.Head}
 }
 
-// parse reads the head at mem[start:end], which ends with its empty line. An
-// error means that the bytes could be read in more than one way.
+// Parse reads the head at mem[start:end], which is what ScanResponse found. An
+// error means that it cannot be read.
 func (p *Response) Parse(mem []byte, start, end int) error {
 	p.Reset()
-	if err := p.parseStatusLine(p.startLine(mem, start, end)); err != nil {
+	p.mem, p.start, p.end = mem, start, end
+	p.line = p.nextLine(start)
+	if err := p.parseStatusLine(mem[start:p.lineEnd(p.line)]); err != nil {
 		return err
 	}
 	if err := p.parseFields(); err != nil {
 		return err
 	}
-	switch {
-	case p.codings > 0 && p.length >= 0:
-		return errBothFramings
-	case p.codings > 0 && p.minor == 0:
-		return errCodingIn10
-	case p.codings > 1:
-		return errCodings
-	case p.foreign:
-		return errCoding
-	}
-	p.markOptions()
-	return nil
+	return p.check()
 }
 
+// nextLine returns where the line after the one at at starts.
+func (p *Response) nextLine(at int) int {
+	return at + bytes.IndexByte(p.mem[at:p.end], '\n') + 1
+}
+
+// lineEnd returns where the line before next ends, without CRLF or LF.
+func (p *Response) lineEnd(next int) int {
+	if p.mem[next-2] == '\r' {
+		return next - 2
+	}
+	p.odd = true
+	return next - 1
+}
+
+// parseStatusLine reads the status line. The blank after the status is often
+// left out where there is no reason.
 func (p *Response) parseStatusLine(line []byte) error {
-	const version, status = len("HTTP/1.1 "), len("HTTP/1.1 200")
-	if len(line) < status {
+	const version, digits = len("HTTP/1.1"), len("200")
+	if len(line) <= version || string(line[:len(versionPrefix)]) != versionPrefix {
 		return errStatusLine
 	}
-	switch string(line[:version]) {
-	case "HTTP/1.1 ":
+	switch minor := line[version-1]; {
+	case minor == '0':
+	case '1' <= minor && minor <= '9':
 		p.minor = 1
-	case "HTTP/1.0 ":
+		p.odd = p.odd || minor > '1'
 	default:
 		return errVersion
 	}
-	n := 0
-	for _, c := range line[version:status] {
-		if c < '0' || c > '9' {
-			return errStatusLine
-		}
-		n = n*10 + int(c-'0')
-	}
-	// The blank after the status is often left out where there is no reason.
-	if n < 100 || len(line) > status && line[status] != ' ' {
+	rest := bytes.TrimLeft(line[version:], " ")
+	blanks := len(line) - version - len(rest)
+	p.odd = p.odd || blanks > 1
+	if blanks == 0 || len(rest) < digits || len(rest) > digits && rest[digits] != ' ' {
 		return errStatusLine
 	}
-	for _, c := range line[status:] {
-		if !isText[c] {
-			return errStatusLine
-		}
+	n, ok := number(rest[:digits])
+	if !ok || n < 100 {
+		return errStatusLine
 	}
-	p.Status = n
+	p.Status = int(n)
+	if !p.isReadable(rest[digits:]) {
+		return errStatusLine
+	}
 	return nil
 }
 
-// Body returns the framing of the body that follows, for an answer to a
-// request with that method.
+// isReadable reports whether b is text, or holds characters that clients read
+// although they do not belong there.
+func (p *Response) isReadable(b []byte) bool {
+	for _, c := range b {
+		if isText[c] {
+			continue
+		}
+		if c == 0 || c == '\r' || c == '\n' {
+			return false
+		}
+		p.odd = true
+	}
+	return true
+}
+
+// parseFields reads all field lines.
+func (p *Response) parseFields() error {
+	mem := p.mem
+	last := p.lineEnd(p.end) // the empty line
+	for at := p.line; at < last; {
+		colon := at
+		for isToken[mem[colon]] {
+			colon++
+		}
+		if colon == at || mem[colon] != ':' {
+			next, err := p.parseOdd(at, last)
+			if err != nil {
+				return err
+			}
+			at = next
+			continue
+		}
+		value := colon + 1
+		for isBlank(mem[value]) {
+			value++
+		}
+		eol := value
+		for isText[mem[eol]] {
+			eol++
+		}
+		if mem[eol] != '\r' || mem[eol+1] != '\n' || isBlank(mem[eol+2]) {
+			next, err := p.parseOdd(at, last)
+			if err != nil {
+				return err
+			}
+			at = next
+			continue
+		}
+		end := eol
+		for end > value && isBlank(mem[end-1]) {
+			end--
+		}
+		p.fields = append(p.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end)})
+		p.note(mem[at:colon], mem[value:end])
+		at = eol + 2
+	}
+	return nil
+}
+
+// parseOdd reads the field at at, which is folded, ends without CR, or holds
+// characters that do not belong there. It returns where the next one starts.
+func (p *Response) parseOdd(at, last int) (next int, err error) {
+	p.odd = true
+	if isBlank(p.mem[at]) { // there is nothing that it could continue
+		return 0, errFold
+	}
+	folded := false
+	next = p.nextLine(at)
+	line := p.mem[at:p.lineEnd(next)]
+	n := bytes.IndexByte(line, ':')
+	if n < 0 {
+		return 0, errFieldName
+	}
+	for readable := p.isReadable(line); ; {
+		if !readable {
+			return 0, errFieldValue
+		}
+		if next == last || !isBlank(p.mem[next]) {
+			break
+		}
+		folded = true
+		from := next
+		next = p.nextLine(next)
+		readable = p.isReadable(p.mem[from:p.lineEnd(next)])
+	}
+
+	name := bytes.TrimRight(line[:n], " \t")
+	value, end := at+n+1, p.lineEnd(next)
+	for value < end && isBlank(p.mem[value]) {
+		value++
+	}
+	for end > value && isBlank(p.mem[end-1]) {
+		end--
+	}
+	f := field{line: int32(at), colon: int32(at + len(name)), value: int32(value), valueEnd: int32(end), folded: folded}
+	p.fields = append(p.fields, f)
+	if len(name) < n && (equalFold(name, "content-length") || equalFold(name, "transfer-encoding")) {
+		return 0, errBlankName // some take it for the field, some for another
+	}
+	p.note(name, p.value(&f))
+	return next, nil
+}
+
+// note takes down what a field says on framing and connection.
+func (p *Response) note(name, value []byte) {
+	switch len(name) {
+	case len("connection"):
+		if equalFold(name, "connection") {
+			for option := range listed(value, ',') {
+				p.close = p.close || equalFold(option, "close")
+				p.keepAlive = p.keepAlive || equalFold(option, "keep-alive")
+			}
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			p.noteLength(value)
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			p.noteCodings(value)
+		}
+	}
+}
+
+// noteLength reads a Content-Length. The same number may be there repeatedly.
+func (p *Response) noteLength(value []byte) {
+	for part := range listed(value, ',') {
+		n, ok := number(part)
+		switch {
+		case !ok, p.length >= 0 && p.length != n:
+			p.badLength = true
+		case p.length >= 0:
+			p.odd = true
+		default:
+			p.length = n
+		}
+	}
+}
+
+// noteCodings reads a Transfer-Encoding. Nothing but one "chunked" is sent by
+// servers unless they were asked for it, and identity says nothing.
+func (p *Response) noteCodings(value []byte) {
+	p.odd = p.odd || p.codings || !equalFold(value, "chunked")
+	p.codings = true
+	for coding := range listed(value, ',') {
+		if len(coding) > 0 && !equalFold(coding, "identity") {
+			p.chunked = equalFold(coding, "chunked")
+			p.untilClose = !p.chunked
+		}
+	}
+}
+
+// check holds the fields against each other.
+func (p *Response) check() error {
+	if p.codings && (p.minor == 0 || p.length >= 0 || p.badLength || p.Status < 200 || p.Status == 204) {
+		p.odd = true
+	}
+	if p.badLength && !p.chunked && !p.untilClose && !p.isBare() {
+		return errLengthUnclear
+	}
+	return nil
+}
+
+// isBare reports whether answers with the status have no body, whatever the
+// fields say.
+func (p *Response) isBare() bool { return p.Status < 200 || p.Status == 204 || p.Status == 304 }
+
+// Body returns the framing of the body that follows (RFC 9112, 6.3). head is
+// set for an answer to HEAD.
 func (p *Response) Body(head bool) Body {
 	switch {
-	case head, p.Status < 200, p.Status == 204, p.Status == 304:
+	case head, p.isBare():
 		return Body{kind: bodyLength, Done: true}
 	case p.chunked:
-		return Body{kind: bodyChunked}
-	case p.length >= 0:
+		return Body{kind: bodyChunked, lenient: true}
+	case p.length >= 0 && !p.untilClose:
 		return Body{kind: bodyLength, left: p.length, Done: p.length == 0}
 	}
 	return Body{kind: bodyUntilClose}
 }
-
-// Odd reports whether the answer was framed by leniency, so that the connection
-// ends with it.
-func (p *Response) Odd() bool { return false }

@@ -10,31 +10,57 @@ func ScanRequest(b []byte, from, limit int) (end, next int, err error) {
 	if err := plausible(b); err != nil {
 		return 0, from, err
 	}
-	end, next, err = FindEnd(b, from)
-	switch {
-	case err != nil:
-		return 0, next, err
-	case end > limit || end == 0 && len(b) >= limit:
-		return 0, next, ErrHeadTooLarge
-	case end == 0 && from == 0 && next > 0 && !hasVersion(b):
-		return 0, next, ErrRequestLine // HTTP/0.9 would go no further
+	first := true // line of this call
+	for next = from; ; first = false {
+		i := bytes.IndexByte(b[next:], '\n')
+		if i < 0 {
+			if len(b) >= limit {
+				return 0, next, ErrHeadTooLarge
+			}
+			return 0, len(b), nil
+		}
+		lf := next + i
+		next = lf + 1
+		switch {
+		case lf == 0 || b[lf-1] != '\r':
+			return 0, lf, errBareLF
+		case next > limit:
+			return 0, lf, ErrHeadTooLarge
+		case lf == 1 || b[lf-2] == '\n':
+			return next, next, nil
+		case first && !hasVersion(b[:lf-1]) && bytes.LastIndexByte(b[:lf], '\n') < 0:
+			return 0, lf, errRequestLine // HTTP/0.9 would go no further
+		}
 	}
-	return end, next, nil
 }
 
-// ScanResponse is ScanRequest for the head of an answer.
+// ScanResponse is ScanRequest for the head of an answer, whose lines may end
+// without CR.
 func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
-	end, next, err = FindEnd(b, from)
-	switch {
-	case err != nil:
-		return 0, next, err
-	case end > limit || end == 0 && len(b) >= limit:
-		return 0, next, ErrHeadTooLarge
-	case end == len("\r\n"):
-		return 0, next, errStatusLine
+	if n := min(len(b), len(versionPrefix)); string(b[:n]) != versionPrefix[:n] {
+		return 0, from, errStatusLine
 	}
-	return end, next, nil
+	for next = from; ; {
+		i := bytes.IndexByte(b[next:], '\n')
+		if i < 0 {
+			if len(b) >= limit {
+				return 0, next, ErrHeadTooLarge
+			}
+			return 0, len(b), nil
+		}
+		lf := next + i
+		next = lf + 1
+		switch {
+		case next > limit:
+			return 0, lf, ErrHeadTooLarge
+		case b[lf-1] == '\n' || b[lf-1] == '\r' && b[lf-2] == '\n':
+			return next, next, nil
+		}
+	}
 }
+
+// versionPrefix is what every answer starts with.
+const versionPrefix = "HTTP/1."
 
 // plausible looks at the first byte, since what is not HTTP may never come to
 // a line's end.
@@ -50,8 +76,7 @@ func plausible(b []byte) error {
 	return errNotHTTP
 }
 
-// hasVersion reports whether the first line, which is whole, ends with one.
-func hasVersion(b []byte) bool {
-	line, _, _ := bytes.Cut(b, []byte("\r\n"))
+// hasVersion reports whether the line ends with one.
+func hasVersion(line []byte) bool {
 	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }

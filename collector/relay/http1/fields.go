@@ -1,0 +1,252 @@
+package http1
+
+import "bytes"
+
+// fieldNotes is what the fields of a request say on framing, routing and the
+// connection.
+type fieldNotes struct {
+	hosts, host   int // how many Host fields; index of the last
+	codings       int // Transfer-Encoding fields
+	expects       bool
+	maxForwards   int64 // -1 without one
+	badForwards   bool
+	namesUpgrade  bool // in Connection
+	namesSettings bool // HTTP2-Settings in Connection
+
+	proxyConnection, proxyAuthorization bool // the field is there
+	upgrade, h2c                        bool // Upgrade is there; it offers h2c
+	settings                            int  // HTTP2-Settings fields
+}
+
+// parseFields reads all field lines. Every line is known to end with CRLF.
+func (q *Request) parseFields() error {
+	mem, last := q.mem, q.end-2
+	q.maxForwards = -1
+	for at := q.line; at < last; {
+		colon := at
+		for isToken[mem[colon]] {
+			colon++
+		}
+		switch {
+		case isBlank(mem[at]):
+			return errFold
+		case colon == at || mem[colon] != ':':
+			return errFieldName
+		}
+		value := colon + 1
+		for isBlank(mem[value]) {
+			value++
+		}
+		eol := value
+		for isText[mem[eol]] {
+			eol++
+		}
+		if mem[eol] != '\r' || mem[eol+1] != '\n' {
+			return errFieldValue
+		}
+		end := eol
+		for end > value && isBlank(mem[end-1]) {
+			end--
+		}
+		kind, err := q.note(mem[at:colon], mem[value:end])
+		if err != nil {
+			return err
+		}
+		q.fields = append(q.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end), kind: kind})
+		at = eol + 2
+	}
+	return nil
+}
+
+// note takes down what a field says on framing, routing and the connection.
+func (q *Request) note(name, value []byte) (kind, error) {
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			q.hosts++
+			q.host = len(q.fields)
+		}
+	case len("expect"):
+		if equalFold(name, "expect") {
+			if q.expects || !equalFold(value, "100-continue") {
+				return 0, errExpect
+			}
+			q.expects = true
+		}
+	case len("upgrade"):
+		if equalFold(name, "upgrade") {
+			q.upgrade = true
+			for protocol := range listed(value, ',') {
+				q.h2c = q.h2c || equalFold(protocol, "h2c")
+			}
+			return kindUpgrade, nil
+		}
+	case len("connection"):
+		if equalFold(name, "connection") {
+			return kindConnection, q.noteOptions(value)
+		}
+	case len("max-forwards"):
+		if equalFold(name, "max-forwards") {
+			n, ok := number(value)
+			q.badForwards = q.badForwards || !ok || q.maxForwards >= 0
+			q.maxForwards = n
+		}
+	case len("content-length"): // and http2-settings
+		switch {
+		case equalFold(name, "content-length"):
+			return 0, q.noteLength(value)
+		case equalFold(name, "http2-settings"):
+			q.settings++
+			return kindSettings, nil
+		}
+	case len("proxy-connection"):
+		if equalFold(name, "proxy-connection") {
+			q.proxyConnection = true
+			return kindProxyConnection, nil
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			q.codings++
+			q.chunked = equalFold(value, "chunked")
+		}
+	case len("proxy-authorization"):
+		if equalFold(name, "proxy-authorization") {
+			q.proxyAuthorization = true
+			return kindProxyAuthorization, nil
+		}
+	}
+	return kindOther, nil
+}
+
+func (q *Request) noteLength(value []byte) error {
+	n, ok := number(value)
+	switch {
+	case q.length >= 0:
+		return errLengths
+	case !ok, value[0] == '0' && len(value) > 1:
+		return errLength
+	}
+	q.length = n
+	return nil
+}
+
+// noteOptions reads a Connection field. Options that are the names of fields
+// that are not for one connection are refused: a recipient would drop them.
+func (q *Request) noteOptions(value []byte) error {
+	for option := range listed(value, ',') {
+		switch {
+		case len(option) == 0:
+		case equalFold(option, "close"):
+			q.close = true
+		case equalFold(option, "keep-alive"):
+			q.keepAlive = true
+		case equalFold(option, "upgrade"):
+			q.namesUpgrade = true
+		case equalFold(option, "http2-settings"):
+			q.namesSettings = true
+		case !allToken(option):
+			return errConnection
+		case isEndToEnd(option):
+			return errEndToEnd
+		}
+	}
+	return nil
+}
+
+// check holds the fields against each other.
+func (q *Request) check() error {
+	method := q.Method()
+	trace := string(method) == "TRACE"
+	switch {
+	case q.hosts > 1:
+		return errHosts
+	case q.hosts == 0 && q.minor == 1:
+		return errNoHost
+	case q.codings > 0 && q.length >= 0:
+		return errBothFramings
+	case q.codings > 0 && q.minor == 0:
+		return errCodingIn10
+	case q.codings > 1:
+		return errCodings
+	case q.codings > 0 && !q.chunked:
+		return errCoding
+	case (q.Form == FormAuthority || trace) && (q.length > 0 || q.chunked):
+		return errNoBody
+	case q.halfOffer():
+		return errHalfOffer
+	}
+	if host := q.Host(); len(host) > 0 {
+		if name, _, ok := SplitAuthority(host); !ok || len(name) == 0 {
+			return errHost
+		}
+	}
+	// Other methods may ignore Max-Forwards (RFC 9110, 7.6.2). What it counts is
+	// passed on as it is, but for the last hop: there it forbids to.
+	if trace || string(method) == "OPTIONS" {
+		switch {
+		case q.badForwards:
+			return errMaxForwards
+		case q.maxForwards == 0:
+			return errNoForward
+		}
+	}
+	return nil
+}
+
+// halfOffer reports whether there are some, but not all parts of an offer to
+// upgrade to HTTP/2 (RFC 7540, 3.2).
+func (q *Request) halfOffer() bool {
+	if !q.h2c && !q.namesSettings && q.settings == 0 {
+		return false
+	}
+	return !q.h2c || !q.namesUpgrade || !q.namesSettings || q.settings != 1
+}
+
+// longestName is enough to tell the names that isEndToEnd and isForbiddenTrailer
+// know from others.
+const longestName = 24
+
+// isEndToEnd reports whether a field of that name frames, routes, authorizes or
+// describes the message, so that it is not for one connection alone.
+func isEndToEnd(name []byte) bool {
+	var buf [longestName]byte
+	n := copy(buf[:], name)
+	for i, c := range buf[:n] {
+		buf[i] = lower(c)
+	}
+	if len(name) == n {
+		switch string(buf[:n]) {
+		case "host", "transfer-encoding", "expect", "max-forwards",
+			"authorization", "cookie", "cookie2", "date",
+			"cache-control", "pragma", "range", "accept", "user-agent", "origin", "referer",
+			"forwarded", "via", "x-real-ip",
+			"x-http-method", "x-http-method-override", "x-method-override",
+			"x-original-url", "x-rewrite-url":
+			return true
+		}
+	}
+	for _, prefix := range endToEndPrefixes {
+		if bytes.HasPrefix(buf[:n], prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+var endToEndPrefixes = [][]byte{
+	[]byte("content-"), []byte("if-"), []byte("accept-"), []byte("x-forwarded-"), []byte("x-amz-"), []byte("x-ksc-"),
+}
+
+// isForbiddenTrailer reports whether a field of that name must not be a trailer
+// (RFC 9110, 6.5.1).
+func isForbiddenTrailer(name []byte) bool {
+	switch {
+	case equalFold(name, "content-digest"), equalFold(name, "content-md5"): // RFC 9530
+		return false
+	case equalFold(name, "connection"), equalFold(name, "keep-alive"), equalFold(name, "te"),
+		equalFold(name, "trailer"), equalFold(name, "upgrade"), equalFold(name, "http2-settings"),
+		equalFold(name, "set-cookie"), len(name) >= len("proxy-") && equalFold(name[:len("proxy-")], "proxy-"):
+		return true
+	}
+	return isEndToEnd(name)
+}
