@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // refusal is why a request was answered by us. Its message is for the person
@@ -17,58 +18,59 @@ import (
 type refusal struct {
 	fault   classify.Fault
 	message string
+	lasting bool // trying again is in vain, though the fault may pass as such
 }
 
 func (r *refusal) Error() string { return r.message }
 
 var (
 	errNoRoute = &refusal{
-		classify.FaultNoRoute,
-		"The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.",
+		fault:   classify.FaultNoRoute,
+		message: "The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.",
 	}
 	errConnect = &refusal{
-		classify.FaultUnsupported,
-		"CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS.",
+		fault:   classify.FaultUnsupported,
+		message: "CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS.",
 	}
 	errNested = &refusal{
-		classify.FaultUnsupported,
-		"This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel.",
+		fault:   classify.FaultUnsupported,
+		message: "This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel.",
 	}
 	errCameBack = &refusal{
-		classify.FaultLoop,
-		"The connection to the API came back to ksyun-tap: the rules redirect its own, too. Leave them out with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
+		fault:   classify.FaultLoop,
+		message: "The connection to the API came back to ksyun-tap: the rules redirect its own, too. Leave them out with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
 	}
 	errHostsDiffer = &refusal{
-		classify.FaultHostRefused,
-		"The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host.",
+		fault:   classify.FaultHostRefused,
+		message: "The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host.",
 	}
 )
 
 func refuseHost(host string) error {
 	return &refusal{
-		classify.FaultHostRefused,
-		"The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward.",
+		fault:   classify.FaultHostRefused,
+		message: "The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward.",
 	}
 }
 
 func refusePort(host string) error {
 	return &refusal{
-		classify.FaultHostRefused,
-		"The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ".",
+		fault:   classify.FaultHostRefused,
+		message: "The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ".",
 	}
 }
 
 func refuseAddress(host string) error {
 	return &refusal{
-		classify.FaultHostRefused,
-		"The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT; if a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
+		fault:   classify.FaultHostRefused,
+		message: "The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT; if a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
 	}
 }
 
 func refuseLoop(host string) error {
 	return &refusal{
-		classify.FaultLoop,
-		"The host " + host + " leads back to ksyun-tap. Name a DNS server that knows its real address with --upstream.resolver=IP, or the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+		fault:   classify.FaultLoop,
+		message: "The host " + host + " leads back to ksyun-tap. Name a DNS server that knows its real address with --upstream.resolver=IP, or the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
 	}
 }
 
@@ -83,13 +85,11 @@ type answer struct {
 	close    bool
 }
 
-// explain turns what kept a request from being sent into an answer. Statuses
-// and codes are such that no SDK tries again: a request that was refused will
-// be refused again.
+// explain turns what kept a request from being sent into an answer.
 func explain(err error) answer {
 	var (
 		ours *refusal
-		bad  *relay.RefusalError
+		bad  *http1.RefusalError
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -101,17 +101,26 @@ func explain(err error) answer {
 		ours = errCameBack
 		fallthrough
 	case errors.As(err, &ours):
-		return answer{status: statusOf(ours.fault), fault: ours.fault, message: ours.message}
+		return answer{status: statusOf(ours), fault: ours.fault, message: ours.message}
 	}
-	return answer{status: 501, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
+	return answer{status: 502, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
 }
 
-func statusOf(f classify.Fault) int {
-	switch f {
+// statusOf returns the status of an answer of our own. A fault that may pass has
+// one that SDKs try again after, as they do after the fault itself; a request
+// that will be refused again has one that they do not.
+func statusOf(r *refusal) int {
+	switch r.fault {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS:
+		if !r.lasting {
+			return 502
+		}
+	case classify.FaultDialTimeout:
+		return 504
 	}
 	return 501
 }
@@ -126,6 +135,10 @@ func statusText(status int) string {
 		return "Content Too Large"
 	case 431:
 		return "Request Header Fields Too Large"
+	case 502:
+		return "Bad Gateway"
+	case 504:
+		return "Gateway Timeout"
 	}
 	return "Not Implemented"
 }

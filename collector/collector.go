@@ -35,8 +35,9 @@
 //
 // # Errors of our own
 //
-// They are sent only as long as no byte of the request was, with a status that
-// no SDK tries again and the field X-Ksyun-Tap-Error. After that, what happens
+// They are sent only as long as no byte of the request was, with the field
+// X-Ksyun-Tap-Error. Where no connection was made, which may pass, the status is
+// one that SDKs try again after; else one that they do not. After that, what happens
 // to the upstream's connection happens to the program's.
 package collector
 

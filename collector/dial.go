@@ -108,7 +108,7 @@ func (d *dialer) setMark(raw syscall.RawConn) error {
 		return err
 	}
 	if failed != nil {
-		return &refusal{classify.FaultUnreachable, "The connection cannot be marked. ksyun-tap needs CAP_NET_ADMIN for --upstream.mark."}
+		return &refusal{fault: classify.FaultUnreachable, message: "The connection cannot be marked. ksyun-tap needs CAP_NET_ADMIN for --upstream.mark.", lasting: true}
 	}
 	return nil
 }
@@ -201,13 +201,13 @@ func dialError(err error, host string) error {
 	case errors.As(err, &ours):
 		return ours
 	case errors.As(err, &dns):
-		return &refusal{classify.FaultDNS, "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
+		return &refusal{fault: classify.FaultDNS, message: "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &refusal{classify.FaultConnRefused, "The host " + host + " refuses connections. Check the port, or lead it to another address with --upstream.connect-to."}
+		return &refusal{fault: classify.FaultConnRefused, message: "The host " + host + " refuses connections. Check the port, or lead it to another address with --upstream.connect-to."}
 	case errors.As(err, &nerr) && nerr.Timeout():
-		return &refusal{classify.FaultDialTimeout, "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
+		return &refusal{fault: classify.FaultDialTimeout, message: "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
 	}
-	return &refusal{classify.FaultUnreachable, "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
+	return &refusal{fault: classify.FaultUnreachable, message: "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
 }
 
 func tlsFailed(err error, host string) error {
@@ -218,5 +218,5 @@ func tlsFailed(err error, host string) error {
 	if errors.As(err, &cert) {
 		why = "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file."
 	}
-	return &refusal{classify.FaultTLS, why}
+	return &refusal{fault: classify.FaultTLS, message: why, lasting: cert != nil}
 }

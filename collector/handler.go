@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // handler decides on the requests of one client connection and turns each
@@ -64,17 +65,17 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	switch in := &h.inside; {
 	case in.authority != nil:
 		h.obs.Source = in.source
-		if q.Form == relay.FormAuthority || q.Form == relay.FormAbsolute {
+		if q.Form == http1.FormAuthority || q.Form == http1.FormAbsolute {
 			return relay.Route{}, errNested
 		}
-		authority, https, held = in.authority, true, true
-	case q.Form == relay.FormAuthority:
+		authority, https, held = in.authority, in.https, true
+	case q.Form == http1.FormAuthority:
 		h.obs.Source = classify.SourceConnect
 		if x.Hello {
 			h.obs.Source = classify.SourceReverse
 		}
 		return h.connect(q.Authority())
-	case q.Form == relay.FormAbsolute:
+	case q.Form == http1.FormAbsolute:
 		h.obs.Source = classify.SourceForward
 		authority, held = q.Authority(), true
 	}
@@ -123,7 +124,7 @@ func (h *handler) checkHost(host, authority []byte) error {
 	if host == nil || bytes.Equal(host, authority) {
 		return nil
 	}
-	name, _, _ := relay.SplitAuthority(host)
+	name, _, _ := http1.SplitAuthority(host)
 	key := hostKey(name)
 	if key == h.dest.key.Host || h.dest.tapped && h.rules.taps(key) {
 		return nil
@@ -251,7 +252,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	o.UserAgent = q.Get("User-Agent")
 	o.Traceparent = q.Get("traceparent")
 	o.Tracestate = q.Get("tracestate")
-	o.RequestBytes, o.ResponseBytes = x.RequestBytes(), x.ResponseBytes
+	o.RequestBytes, o.ResponseBytes = x.RequestBytes, x.ResponseBytes
 	if h.sink == nil { // it was refused before it began
 		h.chooseSink()
 	}
@@ -271,15 +272,21 @@ func (h *handler) chooseSink() {
 // judge sets the verdict.
 func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	v := &h.obs.Verdict
+	body, whole := x.ResponseBody()
 	if fault != classify.FaultNone {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
-		if h.why.id != "" {
+		switch {
+		case h.why.id != "":
 			v.RequestID = classify.MakeRequestID(h.why.id)
 			v.Message = h.why.message
+		case x.Response.Status != 0:
+			h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: true}
+			v.RequestID = h.rules.classifier.Response(&h.call, &h.reply).RequestID
+		default:
+			v.RequestID = classify.MakeRequestID(brokenField(x.Broken, "X-KSC-REQUEST-ID"))
 		}
 		return
 	}
-	body, whole := x.ResponseBody()
 	if !whole {
 		h.p.truncated.Add(1)
 	}
@@ -291,6 +298,17 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	if v.Message != "" {
 		v.Message = classify.Scrub(v.Message, h.secrets)
 	}
+}
+
+// brokenField returns the value of a field, whose line is whole, in a head that
+// broke off.
+func brokenField(head []byte, name string) []byte {
+	for line := range bytes.Lines(head) {
+		if n, value, ok := bytes.Cut(line, []byte(":")); ok && line[len(line)-1] == '\n' && bytes.EqualFold(n, []byte(name)) {
+			return bytes.TrimSpace(value)
+		}
+	}
+	return nil
 }
 
 // hash tells access keys apart without giving one away.
@@ -307,7 +325,7 @@ func (h *handler) hash(accessKey []byte) string {
 
 // target returns the origin-form target, also of a request in absolute form
 // without a path that was never sent.
-func target(q *relay.RequestHead) []byte {
+func target(q *http1.Request) []byte {
 	if t := q.Target(); len(t) > 0 {
 		return t
 	}

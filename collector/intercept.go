@@ -55,35 +55,46 @@ func HandshakeReasons() []HandshakeReason {
 	return []HandshakeReason{HandshakeUntrusted, HandshakeHTTP2, HandshakeAborted, HandshakeTimeout, HandshakeOther}
 }
 
-// inside is what is known of the requests that come through TLS ended by us.
+// inside is what is known of the requests that come through a CONNECT that ends
+// here.
 type inside struct {
-	authority []byte // of all of them; nil outside of TLS
+	authority []byte // of all of them; nil outside
 	host      string
+	https     bool
 	source    classify.Source
 }
 
-// connect decides on a CONNECT. To a tapped host it ends here if it can; to
-// others it is passed on unseen, and to a tapped one too where the policy says
-// so: nobody knows what a refusal would break.
+// connect decides on a CONNECT. To a tapped host it ends here if it can, also
+// where the program speaks plain HTTP in it; to others it is passed on unseen,
+// and to a tapped one too where the policy says so: nobody knows what a refusal
+// would break.
 func (h *handler) connect(authority []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
 	}
 	key := h.dest.key
+	var route relay.Route
 	if h.dest.tapped {
+		route.Plain = true
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
 		case err == nil:
-			h.enter(key)
-			return relay.Route{TLS: cfg}, nil
-		case !h.rules.mayTunnel(key, err):
+			route.TLS = cfg
+		case h.rules.mayTunnel(key, err):
+		case key.Port == 443: // what speaks TLS there for certain
 			return relay.Route{}, errConnect
+		default:
+			route.Unseen = errConnect
 		}
-		h.p.blind.Add(1)
+		h.enter(key)
+		if cfg != nil {
+			return route, nil
+		}
 	}
-	key.TLS = false // it is the program's, within the tunnel
+	key.TLS, key.Forwarding = false, false // it is the program's, within the tunnel
+	route.Key = key
 	h.dest = destination{key: key, tunnel: true, via: h.dest.via}
-	return relay.Route{Key: key}, nil
+	return route, nil
 }
 
 // tlsConfig returns what to serve a program with in host's place.
@@ -102,14 +113,25 @@ func (r *rules) mayTunnel(key relay.Key, err error) bool {
 	return known && (r.policy.OtherHosts == OtherForward || !errors.Is(err, ca.ErrRefused))
 }
 
-// enter notes where the requests within a tunnel go. Without the usual port,
-// the authority is what most programs' Host field says.
+// enter notes where the requests within a CONNECT go. Without the usual port of
+// HTTPS, the authority is what most programs' Host field says.
 func (h *handler) enter(key relay.Key) {
 	authority := key.Host
 	if key.Port != 443 {
 		authority = joinHostPort(key.Host, key.Port)
 	}
-	h.inside = inside{[]byte(authority), key.Host, h.obs.Source}
+	h.inside = inside{[]byte(authority), key.Host, true, h.obs.Source}
+}
+
+// Plain implements relay.Handler.
+func (h *handler) Plain() {
+	in := h.inside
+	in.https = false
+	if in.authority != nil && h.dest.key.Port == 443 {
+		in.authority = []byte(joinHostPort(in.host, 443))
+	}
+	h.forget()
+	h.inside = in
 }
 
 // Secured implements relay.Handler.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 )
 
@@ -46,14 +47,14 @@ type own struct {
 }
 
 var errNotProxy = &refusal{
-	classify.FaultUnsupported,
-	"This is ksyun-tap's own address and no proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
+	fault:   classify.FaultUnsupported,
+	message: "This is ksyun-tap's own address and no proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
 }
 
 // routeOwn decides where a request goes that came to our own address.
 func (h *handler) routeOwn(x *relay.Exchange) (relay.Route, error) {
 	h.obs.Source = classify.SourceResign
-	if x.Request.Form != relay.FormOrigin {
+	if x.Request.Form != http1.FormOrigin {
 		return relay.Route{}, errNotProxy
 	}
 	if err := h.lookUp(h.own.authority, h.own.https); err != nil {
@@ -70,8 +71,8 @@ func (o *own) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error
 	})
 	if err != nil {
 		return nil, &refusal{
-			classify.FaultSignature,
-			"The request is refused by ksyun-tap: " + err.Error() + ". Sign it with the key of --resign.client-key-file.",
+			fault:   classify.FaultSignature,
+			message: "The request is refused by ksyun-tap: " + err.Error() + ". Sign it with the key of --resign.client-key-file.",
 		}
 	}
 	return p, nil

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // Policy says where requests may go.
@@ -167,7 +168,7 @@ func ParseConnectTo(s string) (ConnectTo, error) {
 func (c ConnectTo) String() string { return joinHostPort(c.host, c.port) + "=" + c.to }
 
 func splitHostPort(s string) (host string, port uint16, err error) {
-	h, port, ok := relay.SplitAuthority([]byte(s))
+	h, port, ok := http1.SplitAuthority([]byte(s))
 	if !ok || len(h) == 0 || port == 0 {
 		return "", 0, errors.New("want a host and a port, as in host:443 or [::1]:443")
 	}
@@ -216,7 +217,7 @@ func (r *rules) taps(host string) bool {
 // destination decides where a request for authority goes, which was
 // asked for by an https target or not.
 func (r *rules) destination(authority []byte, https bool) (destination, error) {
-	name, port, ok := relay.SplitAuthority(authority)
+	name, port, ok := http1.SplitAuthority(authority)
 	if !ok || len(name) == 0 {
 		return destination{}, errNoRoute
 	}
@@ -248,6 +249,7 @@ func (r *rules) destination(authority []byte, https bool) (destination, error) {
 		return d, err
 	}
 	if d.via = proxy; proxy != nil && !https {
+		d.key.Forwarding = true
 		d.proxied = proxy.proxied(d.key)
 	}
 	return d, nil

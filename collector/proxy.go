@@ -25,9 +25,8 @@ func DefaultTimeouts() Timeouts { return relay.DefaultTimeouts() }
 
 // The defaults of Config.
 const (
-	DefaultInspectBytes   = 64 << 10
-	DefaultMaxHeadBytes   = 64 << 10
-	DefaultMaxIdlePerHost = 128
+	DefaultInspectBytes = 64 << 10
+	DefaultMaxHeadBytes = 64 << 10
 )
 
 // Config is what a Proxy works by. Of all numbers 0 is the default.
@@ -44,8 +43,9 @@ type Config struct {
 	InspectBytes int
 	// MaxHeadBytes limits the head of a request or answer.
 	MaxHeadBytes int
-	// MaxIdlePerHost limits the upstream connections kept for later requests.
-	MaxIdlePerHost int
+	// BufferBytes limits the memory of all buffers; beyond it, bodies pass
+	// without being inspected. 0 is no limit.
+	BufferBytes int64
 	// CredentialKey keys the hash that tells access keys apart
 	// (classify.Observation.Credential). nil is a random one: the hashes then
 	// change with every start.
@@ -100,11 +100,9 @@ type rules struct {
 // Stats is a snapshot of a proxy's counters.
 type Stats struct {
 	ClientConnections   int64 // open, of programs
-	UpstreamConnections int64 // open, idle ones included
-	IdleUpstreams       int64
+	UpstreamConnections int64 // open
 	Accepted            int64 // connections of programs, ever
 	Dials               int64 // connections tried to upstreams, ever
-	Reused              int64 // requests sent on a connection used before
 	RequestBytes        int64 // read from programs
 	ResponseBytes       int64 // written to programs
 	Unobserved          int64 // requests of other hosts passed on, tunnels included
@@ -147,12 +145,12 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	p.server = relay.New(relay.Config{
-		Timeouts:       cfg.Timeouts,
-		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
-		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
-		TailBytes:      classify.TailBytes,
-		MaxIdlePerHost: orDefault(cfg.MaxIdlePerHost, DefaultMaxIdlePerHost),
-		CameBack:       p.cameBack,
+		Timeouts:     cfg.Timeouts,
+		MaxHeadBytes: orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
+		InspectBytes: orDefault(cfg.InspectBytes, DefaultInspectBytes),
+		TailBytes:    classify.TailBytes,
+		BufferBytes:  cfg.BufferBytes,
+		CameBack:     p.cameBack,
 	})
 	return p, nil
 }
@@ -165,7 +163,8 @@ func orDefault(n, def int) int {
 }
 
 // Reload swaps policy and classifier. Running exchanges keep the old ones; the
-// next request of every connection goes by the new. On error nothing changes.
+// next request of every connection goes by the new, on a new upstream
+// connection. On error nothing changes.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	if classifier == nil {
 		return errors.New("collector: no classifier")
@@ -208,9 +207,6 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		r.epoch = old.epoch + 1
 	}
 	p.rules.Store(r)
-	if old != nil {
-		p.server.CloseIdle() // made by the old rules
-	}
 	return nil
 }
 
@@ -252,10 +248,8 @@ func (p *Proxy) Stats() Stats {
 	return Stats{
 		ClientConnections:   s.OpenClients,
 		UpstreamConnections: s.OpenUpstreams,
-		IdleUpstreams:       s.IdleUpstreams,
 		Accepted:            s.Accepted,
 		Dials:               s.Dials,
-		Reused:              s.Reused,
 		RequestBytes:        s.RequestBytes,
 		ResponseBytes:       s.ResponseBytes,
 		Unobserved:          p.unobserved.Load(),

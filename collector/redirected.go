@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // ServeTransparent is Serve for listeners to which the system redirects
@@ -22,7 +23,7 @@ func (p *Proxy) ServeTransparent(ln net.Listener) error {
 		NewHandler:  p.newHandler,
 		Destination: p.destination,
 		Serves: func(host []byte) bool {
-			name, _, ok := relay.SplitAuthority(host)
+			name, _, ok := http1.SplitAuthority(host)
 			return ok && len(name) > 0 && p.rules.Load().taps(hostKey(name))
 		},
 	})
@@ -54,8 +55,8 @@ func (p *Proxy) cameBack(from netip.AddrPort) {
 }
 
 var errProxyRequest = &refusal{
-	classify.FaultUnsupported,
-	"This is a request to a proxy on a connection that was redirected to ksyun-tap. Use one or the other.",
+	fault:   classify.FaultUnsupported,
+	message: "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use one or the other.",
 }
 
 // routeRedirected decides where a request goes whose connection was bound for
@@ -66,14 +67,14 @@ func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
 	authority, https := q.Host(), false
 	switch {
 	case h.inside.authority != nil:
-		authority, https = h.inside.authority, true
-	case q.Form == relay.FormAuthority && x.Hello:
+		authority, https = h.inside.authority, h.inside.https
+	case q.Form == http1.FormAuthority && x.Hello:
 		return h.connectRedirected(x)
 	}
-	if q.Form != relay.FormOrigin {
+	if q.Form != http1.FormOrigin {
 		return relay.Route{}, errProxyRequest
 	}
-	name, _, ok := relay.SplitAuthority(authority)
+	name, _, ok := http1.SplitAuthority(authority)
 	if !ok || len(name) == 0 {
 		return relay.Route{}, errNoRoute
 	}
@@ -94,7 +95,7 @@ func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
 // connectRedirected decides on a connection that begins with TLS, or is to be
 // passed on unseen.
 func (h *handler) connectRedirected(x *relay.Exchange) (relay.Route, error) {
-	name, _, _ := relay.SplitAuthority(x.Request.Authority())
+	name, _, _ := http1.SplitAuthority(x.Request.Authority())
 	h.dest = h.redirected(hostKey(name), x.Destination, true)
 	if h.dest.tapped {
 		if cfg, err := h.p.tlsConfig(h.dest.key.Host); err == nil {

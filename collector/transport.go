@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
 // TransportConfig is what a RoundTripper works by. Only the Sink is needed.
@@ -120,7 +120,7 @@ func (t *RoundTripper) Panics() int64 { return t.panics.Load() }
 // its URL: a program may lead a host's calls elsewhere.
 func (t *RoundTripper) taps(r *http.Request) bool {
 	for _, authority := range [...]string{r.Host, r.URL.Host} {
-		name, _, ok := relay.SplitAuthority([]byte(authority))
+		name, _, ok := http1.SplitAuthority([]byte(authority))
 		if !ok || len(name) == 0 {
 			continue
 		}

@@ -121,9 +121,9 @@ func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Con
 	resp.Body.Close() // a tunnel has none, and an error's does not matter
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return nil, &refusal{classify.FaultUnreachable, "The upstream proxy " + v.name + " wants other credentials. Give them in its URL, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."}
+		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " wants other credentials. Give them in its URL, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT.", lasting: true}
 	case resp.StatusCode/100 != 2:
-		return nil, &refusal{classify.FaultUnreachable, "The upstream proxy " + v.name + " answers " + strconv.Itoa(resp.StatusCode) + " to CONNECT " + address + ". Allow it there, or name the host in NO_PROXY."}
+		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " answers " + strconv.Itoa(resp.StatusCode) + " to CONNECT " + address + ". Allow it there, or name the host in NO_PROXY.", lasting: resp.StatusCode/100 == 4}
 	case !stop():
 		return nil, ctx.Err()
 	}
@@ -143,21 +143,22 @@ func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Con
 	cfg.ServerName = v.host
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, &refusal{classify.FaultTLS, "TLS with the upstream proxy " + v.name + " failed. Name the CA that signed its certificate with --upstream.ca-file."}
+		return nil, &refusal{fault: classify.FaultTLS, message: "TLS with the upstream proxy " + v.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", lasting: true}
 	}
 	return tc, nil
 }
 
 var errProxyUnknown = &refusal{
-	classify.FaultUnreachable,
-	"The upstream proxy's URL cannot be used. Give HTTPS_PROXY and HTTP_PROXY of ksyun-tap as http://HOST:PORT or https://HOST:PORT.",
+	fault:   classify.FaultUnreachable,
+	lasting: true,
+	message: "The upstream proxy's URL cannot be used. Give HTTPS_PROXY and HTTP_PROXY of ksyun-tap as http://HOST:PORT or https://HOST:PORT.",
 }
 
 // failed tells what kept the proxy from being used.
 func (v *via) failed(err error) error {
 	r, _ := errors.AsType[*refusal](dialError(err, v.host))
 	if r.fault == classify.FaultLoop {
-		return &refusal{r.fault, "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY and HTTPS_PROXY for ksyun-tap, or name another proxy."}
+		return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY and HTTPS_PROXY for ksyun-tap, or name another proxy."}
 	}
-	return &refusal{r.fault, "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
+	return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
 }

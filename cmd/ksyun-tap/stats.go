@@ -42,12 +42,10 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 	return metrics.ProxyStats{
 		ClientConnections:   s.ClientConnections,
 		UpstreamConnections: s.UpstreamConnections,
-		UpstreamIdle:        s.IdleUpstreams,
 		ConnectionsAccepted: s.Accepted,
 		BytesReceived:       s.RequestBytes,
 		BytesSent:           s.ResponseBytes,
 		Dials:               s.Dials,
-		Reused:              s.Reused,
 		Panics:              s.Panics,
 		UnobservedRequests:  s.Unobserved,
 		TruncatedBodies:     s.TruncatedBodies,

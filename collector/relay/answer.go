@@ -188,7 +188,10 @@ func (m *machine) answerEnded() {
 		return
 	}
 	if f.cur != nil {
-		f.cur.t = f.cur.w // a head that broke off
+		if m.answer == answerHead {
+			x.Broken = f.cur.unread()
+		}
+		f.cur.t = f.cur.w
 	}
 	end, toProgram, toUpstream := EndClosed, m.echo(upstream), closeFIN
 	if reset {

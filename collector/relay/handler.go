@@ -84,6 +84,8 @@ type Key struct {
 	Port  uint16
 	TLS   bool
 	Epoch uint64 // of the rules by which the connection was made
+	// Forwarding is set if the connection is to a proxy that forwards requests.
+	Forwarding bool
 	// Address is the server's, where the program's connection was bound for it;
 	// else invalid.
 	Address netip.AddrPort
@@ -113,6 +115,9 @@ type Exchange struct {
 
 	RequestBytes  int64 // read of the request, head and body
 	ResponseBytes int64 // written to the program
+
+	// Broken is what came of the answer's head, where it broke off within.
+	Broken []byte
 
 	// Uninspected is set if bodies were not kept, since memory was short.
 	Uninspected bool

@@ -142,18 +142,26 @@ func (p *pair) establish() error {
 	return p.say([]byte(established))
 }
 
-// speech waits for the first byte within a CONNECT, or, where there is an
-// upstream connection, for the server to speak first.
+// speech waits for what shows how the program speaks within a CONNECT, or, where
+// there is an upstream connection, for the server to speak first.
 func (p *pair) speech() speech {
 	f := &p.m.flows[program]
-	if !f.hasUnread() {
-		if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
-			p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
+	limit := p.s.cfg.Timeouts.TLSHandshake
+	for {
+		if f.hasUnread() {
+			if spoken, sure := speechOf(f.cur.unread()); sure {
+				p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+				return spoken
+			}
+			limit = sniffTime
+		}
+		if limit > 0 {
+			p.cl.SetReadDeadline(time.Now().Add(limit)) //nolint:errcheck // reading shows it
 		}
 		if !p.await(true) {
 			return speaksNothing
 		}
-		if p.up != nil && !p.programIsFirst() {
+		if !f.hasUnread() && p.up != nil && !p.programIsFirst() {
 			if !p.await(false) {
 				return speaksNothing
 			}
@@ -162,22 +170,32 @@ func (p *pair) speech() speech {
 		b := p.m.room(program)
 		n, err := p.cl.Read(b.free())
 		b.w += n
-		if !p.await(false) || n == 0 && err == nil {
+		switch {
+		case !p.await(false):
 			return speaksNothing
-		}
-		p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
-		if n == 0 {
-			p.m.h.Secured(err)
+		case n > 0:
+		case f.hasUnread(): // it is not to become any clearer
+			p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+			return speaksUnknown
+		default:
+			if p.m.x.route.TLS != nil {
+				p.m.h.Secured(err)
+			}
 			return speaksNothing
 		}
 	}
-	switch first := f.cur.unread()[0]; {
-	case first == recordHandshake:
-		return speaksTLS
-	case http1.IsToken(first):
-		return speaksHTTP
+}
+
+// speechOf returns how a program speaks that began so, and whether that is sure.
+func speechOf(b []byte) (speech, bool) {
+	if b[0] == recordHandshake {
+		return speaksTLS, true
 	}
-	return speaksUnknown
+	begins, sure := http1.Begins(b)
+	if begins {
+		return speaksHTTP, sure
+	}
+	return speaksUnknown, sure
 }
 
 // leaveSilently ends a CONNECT within which nothing was said. It is no exchange.

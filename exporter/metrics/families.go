@@ -97,19 +97,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 	}
 	famUpstreamConns = Family{
 		"ksyun_tap_upstream_connections", gauge, nil,
-		"Open connections to the API, those at rest included.",
-	}
-	famUpstreamIdle = Family{
-		"ksyun_tap_upstream_connections_idle", gauge, nil,
-		"Open connections to the API that wait for a request.",
+		"Open connections to the API.",
 	}
 	famDials = Family{
 		"ksyun_tap_upstream_dials_total", counter, nil,
 		"Connections dialled to the API.",
-	}
-	famReused = Family{
-		"ksyun_tap_upstream_connections_reused_total", counter, nil,
-		"Requests sent on a connection to the API that had been used before.",
 	}
 	famPanics = Family{
 		"ksyun_tap_panics_total", counter, nil,
@@ -246,7 +238,7 @@ func Describe() []Family {
 		famRequests, famErrors, famDuration, famInFlight, famPartial, famLastError,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famBuildInfo,
 		famClientConns, famAccepted, famReceived, famSent,
-		famUpstreamConns, famUpstreamIdle, famDials, famReused,
+		famUpstreamConns, famDials,
 		famPanics, famUnobserved, famTruncated,
 		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,
 		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,

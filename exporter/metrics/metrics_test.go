@@ -40,8 +40,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func full() *metrics.Metrics {
 	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats {
 		return metrics.ProxyStats{
-			ClientConnections: 3, UpstreamConnections: 2, UpstreamIdle: 1, ConnectionsAccepted: 11,
-			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Reused: 6, Panics: 1,
+			ClientConnections: 3, UpstreamConnections: 2, ConnectionsAccepted: 11,
+			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Panics: 1,
 			UnobservedRequests: 2, TruncatedBodies: 4,
 			Intercepted: 12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,
 		}

@@ -11,13 +11,11 @@ import (
 // start of the program.
 type ProxyStats struct {
 	ClientConnections   int64 // open
-	UpstreamConnections int64 // open, those at rest included
-	UpstreamIdle        int64 // at rest
+	UpstreamConnections int64 // open
 	ConnectionsAccepted int64
 	BytesReceived       int64 // from programs
 	BytesSent           int64 // to programs
 	Dials               int64
-	Reused              int64 // requests sent on a connection used before
 	Panics              int64
 	UnobservedRequests  int64 // relayed without being looked into
 	TruncatedBodies     int64 // longer than what is looked into
@@ -96,9 +94,7 @@ var (
 	descReceived        = famReceived.desc()
 	descSent            = famSent.desc()
 	descUpstreamConns   = famUpstreamConns.desc()
-	descUpstreamIdle    = famUpstreamIdle.desc()
 	descDials           = famDials.desc()
-	descReused          = famReused.desc()
 	descPanics          = famPanics.desc()
 	descUnobserved      = famUnobserved.desc()
 	descTruncated       = famTruncated.desc()
@@ -131,7 +127,7 @@ var (
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descClientConns, descAccepted, descReceived, descSent,
-		descUpstreamConns, descUpstreamIdle, descDials, descReused,
+		descUpstreamConns, descDials,
 		descPanics, descUnobserved, descTruncated,
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
@@ -150,12 +146,10 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		p := s.proxy()
 		sendGauge(ch, descClientConns, p.ClientConnections)
 		sendGauge(ch, descUpstreamConns, p.UpstreamConnections)
-		sendGauge(ch, descUpstreamIdle, p.UpstreamIdle)
 		sendCount(ch, descAccepted, p.ConnectionsAccepted)
 		sendCount(ch, descReceived, p.BytesReceived)
 		sendCount(ch, descSent, p.BytesSent)
 		sendCount(ch, descDials, p.Dials)
-		sendCount(ch, descReused, p.Reused)
 		sendCount(ch, descPanics, p.Panics)
 		sendCount(ch, descUnobserved, p.UnobservedRequests)
 		sendCount(ch, descTruncated, p.TruncatedBodies)

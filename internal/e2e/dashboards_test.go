@@ -398,12 +398,9 @@ var truths = map[string][]truth{
 	"ksyun-tap-fleet/18": {changed("process_cpu_seconds_total", "instance")},
 	"ksyun-tap-fleet/19": {said("process_resident_memory_bytes", "instance")},
 	"ksyun-tap-fleet/20": {said("go_goroutines", "instance")},
-	"ksyun-tap-fleet/21": {said("ksyun_tap_client_connections"), said("ksyun_tap_upstream_connections"), said("ksyun_tap_upstream_connections_idle"), said("ksyun_tap_tunnels_open")},
+	"ksyun-tap-fleet/21": {said("ksyun_tap_client_connections"), said("ksyun_tap_upstream_connections"), said("ksyun_tap_tunnels_open")},
 	"ksyun-tap-fleet/22": {changed("ksyun_tap_client_received_bytes_total"), changed("ksyun_tap_client_sent_bytes_total")},
-	"ksyun-tap-fleet/23": {{want: one(func(d *day, m int) float64 {
-		reused, dialled := d.rawRate(m, "ksyun_tap_upstream_connections_reused_total")[""], d.rawRate(m, "ksyun_tap_upstream_dials_total")[""]
-		return reused / (reused + dialled)
-	})}},
+	"ksyun-tap-fleet/23": {changed("ksyun_tap_upstream_dials_total")},
 	"ksyun-tap-fleet/24": {changed("ksyun_tap_client_connections_accepted_total"), inWaysIn(1), inWaysIn(2), inWaysIn(3)},
 	"ksyun-tap-fleet/25": {inWaysIn(1), inWaysIn(3), {want: one(func(d *day, m int) float64 {
 		return d.count(m, 5, nil, func(e *event) bool { return e.kind == long })[""] / 300

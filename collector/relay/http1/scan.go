@@ -80,3 +80,24 @@ func plausible(b []byte) error {
 func hasVersion(line []byte) bool {
 	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }
+
+// Begins reports whether b is how a request begins, as far as its target. It is
+// sure once b is long enough to show.
+func Begins(b []byte) (begins, sure bool) {
+	const longestMethod = 32
+	n := 0
+	for n < len(b) && isToken[b[n]] {
+		n++
+	}
+	switch {
+	case n > longestMethod:
+		return false, true
+	case n >= len(b)-1:
+		begins = n > 0 && (n == len(b) || b[n] == ' ')
+		return begins, !begins && len(b) > 0
+	case n == 0 || b[n] != ' ':
+		return false, true
+	}
+	first := b[n+1]
+	return first == '/' || first == '*' || lower(first) == 'h', true
+}
