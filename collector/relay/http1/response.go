@@ -214,7 +214,7 @@ func (p *Response) noteLength(value []byte) {
 		n, ok := number(part)
 		switch {
 		case !ok, p.length >= 0 && p.length != n:
-			p.badLength = true
+			p.odd, p.badLength = true, true
 		case p.length >= 0:
 			p.odd = true
 		default:
@@ -238,7 +238,7 @@ func (p *Response) noteCodings(value []byte) {
 
 // check holds the fields against each other.
 func (p *Response) check() error {
-	if p.codings && (p.minor == 0 || p.length >= 0 || p.badLength || p.Status < 200 || p.Status == 204) {
+	if p.codings && (p.minor == 0 || p.length >= 0 || p.Status < 200 || p.Status == 204) {
 		p.odd = true
 	}
 	if p.badLength && !p.chunked && !p.untilClose && !p.isBare() {
