@@ -37,10 +37,7 @@ func (q *Request) parseFields() error {
 		for isBlank(mem[value]) {
 			value++
 		}
-		eol := value
-		for isText[mem[eol]] {
-			eol++
-		}
+		eol := skipText(mem, value)
 		if mem[eol] != '\r' || mem[eol+1] != '\n' {
 			return errFieldValue
 		}

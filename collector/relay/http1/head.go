@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
 )
 
@@ -212,6 +213,23 @@ var isToken, isText = func() (token, text [256]bool) {
 	}
 	return token, text
 }()
+
+// skipText returns the first index from i on whose byte is not of a field
+// value. There is to be one.
+func skipText(b []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 { // eight bytes at once, if none is a control
+		x := binary.LittleEndian.Uint64(b[i:])
+		del := x ^ 0x7f*ones
+		if ((x-0x20*ones)&^x|(del-ones)&^del)&tops != 0 {
+			break
+		}
+	}
+	for isText[b[i]] {
+		i++
+	}
+	return i
+}
 
 // allToken reports whether b is a token.
 func allToken(b []byte) bool {

@@ -120,10 +120,7 @@ func (p *Response) parseFields() error {
 		for isBlank(mem[value]) {
 			value++
 		}
-		eol := value
-		for isText[mem[eol]] {
-			eol++
-		}
+		eol := skipText(mem, value)
 		if mem[eol] != '\r' || mem[eol+1] != '\n' || isBlank(mem[eol+2]) {
 			next, err := p.parseOdd(at, last)
 			if err != nil {
