@@ -22,7 +22,7 @@ func SplitAuthority(b []byte) (host []byte, port uint16, ok bool) {
 	if !ok || n > 65535 {
 		return nil, 0, false
 	}
-	return host, uint16(n), true
+	return host, uint16(n), true //nolint:gosec // see the line before
 }
 
 // cutHost returns the host that b begins with, without brackets, and the rest.

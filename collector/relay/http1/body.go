@@ -183,7 +183,7 @@ func (b *Body) extensionByte(c byte) error {
 		switch {
 		case c == '\r':
 			next = chunkLineLF
-		case !isText[c]:
+		case c == '\n':
 			return errChunkExtension
 		}
 	}

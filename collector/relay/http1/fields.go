@@ -49,7 +49,9 @@ func (q *Request) parseFields() error {
 		if err != nil {
 			return err
 		}
-		q.fields = append(q.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end), kind: kind})
+		f := newField(at, colon, value, end)
+		f.kind = kind
+		q.fields = append(q.fields, f)
 		at = eol + 2
 	}
 	return nil

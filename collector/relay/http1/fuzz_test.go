@@ -32,13 +32,21 @@ func consumed(b []byte, read func(br *bufio.Reader) error) (n int, err error) {
 	return len(b) - src.Len() - br.Buffered(), err
 }
 
+// addShort adds a message to the corpus unless it is so long that mutating it
+// is slow.
+func addShort(f *testing.F, message string) {
+	if len(message) < 4<<10 {
+		f.Add([]byte(message))
+	}
+}
+
 func FuzzRequestHead(f *testing.F) {
 	for _, req := range http1test.LegalRequests() {
-		f.Add([]byte(req))
+		addShort(f, req)
 	}
 	for _, requests := range http1test.MalformedRequests() {
 		for _, req := range requests {
-			f.Add([]byte(req))
+			addShort(f, req)
 		}
 	}
 	f.Add([]byte("GET http://h?x HTTP/1.1\r\nHost: h\r\nConnection: a, close\r\nA: b\r\nTE: x\r\n\r\n"))
@@ -120,13 +128,13 @@ func FuzzRequestHead(f *testing.F) {
 
 func FuzzResponseHead(f *testing.F) {
 	for _, resp := range http1test.LegalResponses() {
-		f.Add([]byte(resp))
+		addShort(f, resp)
 	}
 	for _, resp := range http1test.OddResponses() {
-		f.Add([]byte(resp.Bytes))
+		addShort(f, resp.Bytes)
 	}
 	for _, resp := range http1test.UnreadableResponses() {
-		f.Add([]byte(resp))
+		addShort(f, resp)
 	}
 	f.Add([]byte("HTTP/1.1 200 OK\r\nConnection: x, close\r\nX: 1\r\nKeep-Alive: 5\r\nContent-Length: 1\r\n\r\nx"))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx"))
@@ -155,7 +163,8 @@ func FuzzResponseHead(f *testing.F) {
 			n, err = framing.Take(in[end:])
 		}
 		if err != nil {
-			if theirErr == nil && !theirsAlone(err) {
+			in10 := p.codings && p.minor == 0 // net/http passes over the coding
+			if theirErr == nil && !in10 && !theirsAlone(err) {
 				t.Fatalf("net/http takes it, we say: %v", err)
 			}
 			return
@@ -163,7 +172,7 @@ func FuzzResponseHead(f *testing.F) {
 		odd := p.Odd() || framing.Odd()
 		whole := framing.Done || framing.UntilClose()
 		switch {
-		case p.codings && p.minor == 0: // net/http passes over the coding
+		case p.codings && p.minor == 0:
 		case odd && theirErr != nil:
 		case theirErr != nil && strings.Contains(theirErr.Error(), "too much non-data"):
 		case whole && theirErr != nil:

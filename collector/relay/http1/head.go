@@ -13,6 +13,11 @@ type field struct {
 	folded                       bool // of an answer: the value spans lines
 }
 
+// newField returns a field of a head, which is far smaller than 2 GiB.
+func newField(line, colon, value, valueEnd int) field {
+	return field{line: int32(line), colon: int32(colon), value: int32(value), valueEnd: int32(valueEnd)} //nolint:gosec // see above
+}
+
 // kind tells the fields that Prepare may drop from the others.
 type kind uint8
 
@@ -130,10 +135,11 @@ func (h *Head) shift(by int) {
 }
 
 func (f *field) shift(by int) {
-	f.line += int32(by)
-	f.colon += int32(by)
-	f.value += int32(by)
-	f.valueEnd += int32(by)
+	n := int32(by) //nolint:gosec // see newField
+	f.line += n
+	f.colon += n
+	f.value += n
+	f.valueEnd += n
 }
 
 const closeField = "Connection: close\r\n"

@@ -38,7 +38,7 @@ func (p *Response) Parse(mem []byte, start, end int) error {
 	return p.check()
 }
 
-// nextLine returns where the line after the one at at starts.
+// nextLine returns where the line behind at ends, and the next one starts.
 func (p *Response) nextLine(at int) int {
 	return at + bytes.IndexByte(p.mem[at:p.end], '\n') + 1
 }
@@ -133,14 +133,14 @@ func (p *Response) parseFields() error {
 		for end > value && isBlank(mem[end-1]) {
 			end--
 		}
-		p.fields = append(p.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end)})
+		p.fields = append(p.fields, newField(at, colon, value, end))
 		p.note(mem[at:colon], mem[value:end])
 		at = eol + 2
 	}
 	return nil
 }
 
-// parseOdd reads the field at at, which is folded, ends without CR, or holds
+// parseOdd reads a field that is folded, ends without CR, or holds
 // characters that do not belong there. It returns where the next one starts.
 func (p *Response) parseOdd(at, last int) (next int, err error) {
 	p.odd = true
@@ -175,7 +175,8 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	for end > value && isBlank(p.mem[end-1]) {
 		end--
 	}
-	f := field{line: int32(at), colon: int32(at + len(name)), value: int32(value), valueEnd: int32(end), folded: folded}
+	f := newField(at, at+len(name), value, end)
+	f.folded = folded
 	p.fields = append(p.fields, f)
 	if len(name) < n && (equalFold(name, "content-length") || equalFold(name, "transfer-encoding")) {
 		return 0, errBlankName // some take it for the field, some for another

@@ -92,8 +92,7 @@ func TestUnreadableAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, step := range steps {
 				a, err := readAnswer([]byte(resp), step, false)
-				var refusal *RefusalError
-				if !errors.As(err, &refusal) {
+				if _, ok := errors.AsType[*RefusalError](err); !ok {
 					t.Errorf("in steps of %d: %+.200v, %v", step, a, err)
 				}
 			}

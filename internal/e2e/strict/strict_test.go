@@ -313,7 +313,7 @@ backend out
 
 // socketDir returns a directory whose name is short enough for sockets.
 func socketDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("", "strict")
+	dir, err := os.MkdirTemp("", "strict") //nolint:usetesting // the names of tests are too long
 	if err != nil {
 		t.Fatal(err)
 	}

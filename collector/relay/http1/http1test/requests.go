@@ -184,7 +184,7 @@ func MalformedRequests() map[string]map[string]string {
 		"bare lf after field":           "GET / HTTP/1.1\r\nHost: h\n\r\n",
 		"bare lf at the end":            "GET / HTTP/1.1\r\nHost: h\r\n\n",
 		"bare cr in value":              fields("A: b\rC: d"),
-		"cr cr lf":                      fields("A: b\r"),
+		"two crs at a line end":         fields("A: b\r"),
 		"nul in value":                  fields("A: b\x00c"),
 		"control in value":              fields("A: b\x0bc"),
 		"del in value":                  fields("A: \x7f"),

@@ -18,7 +18,7 @@ func LegalResponses() map[string]string {
 		"odd reason":             "HTTP/1.1 200 All \xe4 right!\tyes\r\nContent-Length: 0\r\n\r\n",
 		"odd status":             "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n",
 		"status 999":             "HTTP/1.1 999 Far\r\nContent-Length: 0\r\n\r\n",
-		"fields":                 ok("x-KSC-request-id:  a\r\nX:\r\nX: \t\r\nContent-Length: 0\r\nDATE:now\r\n", ""),
+		"fields":                 ok("x-KSC-request-id:  a\r\nX:\r\nY: \t\r\nContent-Length: 0\r\nDATE:now\r\n", ""),
 		"duplicate fields":       ok("Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n", ""),
 		"obs-text":               ok("A: \xff\xfe\r\nContent-Length: 0\r\n", ""),
 		"long field":             ok("A: "+strings.Repeat("v", 40000)+"\r\nContent-Length: 0\r\n", ""),
