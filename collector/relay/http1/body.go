@@ -180,10 +180,10 @@ func (b *Body) extensionByte(c byte) error {
 		b.odd = true
 	}
 	if next == extensionOdd {
-		switch {
-		case c == '\r':
+		switch c {
+		case '\r':
 			next = chunkLineLF
-		case c == '\n':
+		case '\n':
 			return errChunkExtension
 		}
 	}

@@ -108,6 +108,7 @@ var deliberate = map[string]string{
 	"absolute with query alone": "is legal (RFC 9110, 4.2.1), and passed on with a path",
 	"absolute, underscore":      "is how containers are named; nginx takes it in Host",
 	"long name":                 "is a limit on one name; the relay limits the head",
+	"many fields":               "is a limit on their number; the relay limits the head",
 	"method !":                  otherMethods,
 	"method Post":               otherMethods,
 	"method get":                otherMethods,
