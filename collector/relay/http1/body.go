@@ -65,6 +65,7 @@ type chunkState uint8
 const (
 	chunkSize   chunkState = iota // the first digit, or none yet
 	chunkDigits                   // further digits
+	chunkBlanks                   // after the size, in an answer
 	extensionStart
 	extensionName
 	extensionNameEnd // blanks after the name
@@ -129,8 +130,15 @@ func (b *Body) chunkByte(c byte) error {
 		case c == '\r':
 			b.state = chunkLineLF
 		case b.lenient && isBlank(c):
-			b.odd, b.state = true, extensionOdd
+			b.odd, b.state = true, chunkBlanks
 		default:
+			return errChunkSize
+		}
+	case chunkBlanks:
+		switch {
+		case c == '\r':
+			b.state = chunkLineLF
+		case !isBlank(c) || b.line > maxChunkLine-2:
 			return errChunkSize
 		}
 	case chunkLineLF:
@@ -172,10 +180,10 @@ func (b *Body) extensionByte(c byte) error {
 		b.odd = true
 	}
 	if next == extensionOdd {
-		switch {
-		case c == '\r':
+		switch c {
+		case '\r':
 			next = chunkLineLF
-		case !isText[c]:
+		case '\n':
 			return errChunkExtension
 		}
 	}

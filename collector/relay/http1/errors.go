@@ -41,6 +41,7 @@ var (
 	errEndToEnd      = malformed("the Connection field names a field that is not for one connection")
 	errExpect        = malformed("Expect is not one 100-continue")
 	errHalfOffer     = malformed("the offer to upgrade to HTTP/2 is not one each of Connection, Upgrade and HTTP2-Settings")
+	errTab           = malformed("a tab beside a value that frames or routes the message")
 	errMaxForwards   = malformed("Max-Forwards is not one decimal number")
 	errStatusLine    = malformed("the status line is malformed")
 	errLengthUnclear = malformed("the Content-Length of an answer is not one number")

@@ -37,10 +37,7 @@ func (q *Request) parseFields() error {
 		for isBlank(mem[value]) {
 			value++
 		}
-		eol := value
-		for isText[mem[eol]] {
-			eol++
-		}
+		eol := skipText(mem, value)
 		if mem[eol] != '\r' || mem[eol+1] != '\n' {
 			return errFieldValue
 		}
@@ -48,27 +45,33 @@ func (q *Request) parseFields() error {
 		for end > value && isBlank(mem[end-1]) {
 			end--
 		}
-		kind, err := q.note(mem[at:colon], mem[value:end])
+		kind, err := q.note(mem[at:colon], mem[colon+1:eol], mem[value:end])
 		if err != nil {
 			return err
 		}
-		q.fields = append(q.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end), kind: kind})
+		f := newField(at, colon, value, end)
+		f.kind = kind
+		q.fields = append(q.fields, f)
 		at = eol + 2
 	}
 	return nil
 }
 
-// note takes down what a field says on framing, routing and the connection.
-func (q *Request) note(name, value []byte) (kind, error) {
+// note takes down what a field says on framing, routing and the connection. raw
+// is the value with the blanks around it: not all trim tabs.
+func (q *Request) note(name, raw, value []byte) (kind, error) {
 	switch len(name) {
 	case len("host"):
 		if equalFold(name, "host") {
+			if hasTab(raw) {
+				return 0, errTab
+			}
 			q.hosts++
 			q.host = len(q.fields)
 		}
 	case len("expect"):
 		if equalFold(name, "expect") {
-			if q.expects || !equalFold(value, "100-continue") {
+			if q.expects || hasTab(raw) || !equalFold(value, "100-continue") {
 				return 0, errExpect
 			}
 			q.expects = true
@@ -94,6 +97,9 @@ func (q *Request) note(name, value []byte) (kind, error) {
 	case len("content-length"): // and http2-settings
 		switch {
 		case equalFold(name, "content-length"):
+			if hasTab(raw) {
+				return 0, errTab
+			}
 			return 0, q.noteLength(value)
 		case equalFold(name, "http2-settings"):
 			q.settings++
@@ -106,6 +112,9 @@ func (q *Request) note(name, value []byte) (kind, error) {
 		}
 	case len("transfer-encoding"):
 		if equalFold(name, "transfer-encoding") {
+			if hasTab(raw) {
+				return 0, errTab
+			}
 			q.codings++
 			q.chunked = equalFold(value, "chunked")
 		}
@@ -117,6 +126,8 @@ func (q *Request) note(name, value []byte) (kind, error) {
 	}
 	return kindOther, nil
 }
+
+func hasTab(b []byte) bool { return bytes.IndexByte(b, '\t') >= 0 }
 
 func (q *Request) noteLength(value []byte) error {
 	n, ok := number(value)
@@ -175,8 +186,8 @@ func (q *Request) check() error {
 	case q.halfOffer():
 		return errHalfOffer
 	}
-	if host := q.Host(); len(host) > 0 {
-		if name, _, ok := SplitAuthority(host); !ok || len(name) == 0 {
+	if q.hosts > 0 {
+		if name, _, ok := SplitAuthority(q.Host()); !ok || len(name) == 0 {
 			return errHost
 		}
 	}

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"bytes"
+	"encoding/binary"
 	"iter"
 )
 
@@ -10,6 +11,11 @@ type field struct {
 	line, colon, value, valueEnd int32
 	kind                         kind
 	folded                       bool // of an answer: the value spans lines
+}
+
+// newField returns a field of a head, which is far smaller than 2 GiB.
+func newField(line, colon, value, valueEnd int) field {
+	return field{line: int32(line), colon: int32(colon), value: int32(value), valueEnd: int32(valueEnd)} //nolint:gosec // see above
 }
 
 // kind tells the fields that Prepare may drop from the others.
@@ -129,10 +135,11 @@ func (h *Head) shift(by int) {
 }
 
 func (f *field) shift(by int) {
-	f.line += int32(by)
-	f.colon += int32(by)
-	f.value += int32(by)
-	f.valueEnd += int32(by)
+	n := int32(by) //nolint:gosec // see newField
+	f.line += n
+	f.colon += n
+	f.value += n
+	f.valueEnd += n
 }
 
 const closeField = "Connection: close\r\n"
@@ -215,6 +222,23 @@ var isToken, isText = func() (token, text [256]bool) {
 	}
 	return token, text
 }()
+
+// skipText returns the first index from i on whose byte is not of a field
+// value. There is to be one.
+func skipText(b []byte, i int) int {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	for ; i+8 <= len(b); i += 8 { // eight bytes at once, if none is a control
+		x := binary.LittleEndian.Uint64(b[i:])
+		del := x ^ 0x7f*ones
+		if ((x-0x20*ones)&^x|(del-ones)&^del)&tops != 0 {
+			break
+		}
+	}
+	for isText[b[i]] {
+		i++
+	}
+	return i
+}
 
 // allToken reports whether b is a token.
 func allToken(b []byte) bool {

@@ -1,6 +1,9 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Form is the form of a request target (RFC 9112, 3.2).
 type Form uint8
@@ -227,8 +230,7 @@ func (q *Request) drop(keep []byte) {
 	q.upgrades = q.upgrade && keepOffer && q.namesUpgrade && q.minor == 1
 
 	gap, stay, fieldEnd := 0, len(q.fields), q.end-2
-	for i := len(q.fields) - 1; i >= 0; i-- {
-		f := q.fields[i]
+	for i, f := range slices.Backward(q.fields) {
 		start, end := int(f.line), fieldEnd
 		fieldEnd = start
 		if drop(f.kind) {

@@ -76,3 +76,158 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestFieldsThatAreDropped(t *testing.T) {
+	const h2c = "Connection: close, Upgrade, HTTP2-Settings\r\nA: 1\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+	tests := []struct {
+		name, fields, keep, want     string
+		hopByHop, wantClose, upgrade bool
+	}{
+		{name: "connection", fields: "A: 1\r\nConnection: close\r\nB: 2\r\n", want: "A: 1\r\nConnection: close\r\nB: 2\r\n"},
+		{name: "keep-alive and te", fields: "Keep-Alive: timeout=5\r\nConnection: TE\r\nTE: trailers\r\n", want: "Keep-Alive: timeout=5\r\nConnection: TE\r\nTE: trailers\r\n"},
+		{name: "named", fields: "X-One: 1\r\nConnection: x-ONE , close,, x-two\r\nX-Two: 2\r\n", want: "X-One: 1\r\nConnection: x-ONE , close,, x-two\r\nX-Two: 2\r\n"},
+		{name: "proxy credentials", fields: "Proxy-Authorization: Basic eDp5\r\nA: 1\r\n", want: "A: 1\r\n"},
+		{name: "signed proxy credentials", fields: "A: 1\r\nProxy-Authorization: secret\r\n", keep: "proxy-authorization", want: "A: 1\r\n"},
+		{name: "proxy-connection", fields: "Proxy-Connection: Keep-Alive\r\nA: 1\r\nproxy-connection: x\r\n", want: "A: 1\r\n", hopByHop: true},
+		{name: "proxy-connection with close", fields: "Connection: close\r\nProxy-Connection: Keep-Alive\r\n", want: "Connection: close\r\n", hopByHop: true},
+		{name: "signed proxy-connection", fields: "Proxy-Connection: Keep-Alive\r\nProxy-Authorization: x\r\n", keep: "host; Proxy-Connection", want: "Proxy-Connection: Keep-Alive\r\n", hopByHop: true},
+		{name: "h2c", fields: h2c, want: "A: 1\r\n", hopByHop: true, wantClose: true},
+		{name: "h2c and connection signed", fields: h2c, keep: "connection;host", want: h2c, hopByHop: true, upgrade: true},
+		{name: "h2c and upgrade signed", fields: h2c, keep: "upgrade", want: h2c, hopByHop: true, upgrade: true},
+		{name: "h2c and settings signed", fields: h2c, keep: "a;http2-settings", want: h2c, hopByHop: true, upgrade: true},
+		{name: "h2c, others signed", fields: h2c, keep: "a;proxy-connection", want: "A: 1\r\n", hopByHop: true, wantClose: true},
+		{name: "upgrade", fields: "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n", want: "Sec-WebSocket-Key: x\r\n", hopByHop: true},
+		{name: "upgrade signed", fields: "Connection: upgrade\r\nUpgrade: x\r\n", keep: "upgrade", want: "Connection: upgrade\r\nUpgrade: x\r\n", hopByHop: true, upgrade: true},
+		{name: "upgrade alone", fields: "Upgrade: x\r\n", hopByHop: true},
+		{name: "upgrade alone, signed", fields: "Upgrade: x\r\n", keep: "upgrade", want: "Upgrade: x\r\n", hopByHop: true},
+		{name: "upgrade and keep-alive", fields: "Connection: keep-alive\r\nUpgrade: x\r\nConnection: x\r\nX: 1\r\n", want: "X: 1\r\n", hopByHop: true},
+		{name: "all of it", fields: "Proxy-Connection: x\r\n" + h2c + "Proxy-Authorization: y\r\n", want: "A: 1\r\n", hopByHop: true, wantClose: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, target := range []string{"/x?y", "http://Host.example:80/x?y"} {
+				for _, host := range []string{"Host: h\r\n" + tt.fields, tt.fields + "Host: h\r\n"} {
+					in := "POST " + target + " HTTP/1.1\r\n" + host + "\r\nbody"
+					mem := memory([]byte(in))
+					var q Request
+					if err := q.Parse(mem, headroom, len(mem)-len("body")); err != nil {
+						t.Fatal(err)
+					}
+					if got := q.HopByHop(); got != tt.hopByHop {
+						t.Errorf("HopByHop: %v", got)
+					}
+					q.Prepare([]byte(tt.keep))
+					fields := strings.Replace(host, tt.fields, tt.want, 1)
+					want := "POST /x?y HTTP/1.1\r\n" + fields + "\r\nbody"
+					if got := string(mem[q.Start():]); got != want {
+						t.Errorf("%q, want %q", got, want)
+					}
+					if q.Close() != tt.wantClose || q.Upgrades() != tt.upgrade {
+						t.Errorf("Close: %v, Upgrades: %v", q.Close(), q.Upgrades())
+					}
+					checkViews(t, &q, "POST", "/x?y", fields)
+					moved := append(make([]byte, 100), mem...)
+					clear(mem)
+					q.Rebase(moved, 100)
+					checkViews(t, &q, "POST", "/x?y", fields)
+				}
+			}
+		})
+	}
+}
+
+// checkViews compares what q gives out with the head that is passed on.
+func checkViews(t *testing.T, q *Request, method, target, fields string) {
+	t.Helper()
+	if string(q.Method()) != method || string(q.Target()) != target || string(q.Version()) != "HTTP/1.1" || string(q.Host()) != "h" {
+		t.Errorf("%s %s %s, host %q", q.Method(), q.Target(), q.Version(), q.Host())
+	}
+	var all strings.Builder
+	for name, value := range q.Fields() {
+		all.WriteString(string(name) + ": " + string(value) + "\r\n")
+	}
+	if all.String() != fields {
+		t.Errorf("fields %q, want %q", &all, fields)
+	}
+	if got := string(q.mem[q.Rest():q.End()]); got != fields+"\r\n" {
+		t.Errorf("rest %q", got)
+	}
+}
+
+func TestAbsoluteFormBecomesOrigin(t *testing.T) {
+	for target, want := range map[string][2]string{
+		"GET http://h":                    {"h", "GET /"},
+		"GET HTTP://H:80/x?y":             {"H:80", "GET /x?y"},
+		"GET https://h/x":                 {"h", "GET /x"},
+		"GET http://h?a=b":                {"h", "GET /?a=b"},
+		"GET http://[::1]:81//x":          {"[::1]:81", "GET //x"},
+		"GET http://h/http://i/":          {"h", "GET /http://i/"},
+		"OPTIONS http://h":                {"h", "OPTIONS *"},
+		"OPTIONS http://h/":               {"h", "OPTIONS /"},
+		"OPTIONS http://h?x":              {"h", "OPTIONS /?x"},
+		"LONGERTHANTHEAUTHORITY http://h": {"h", "LONGERTHANTHEAUTHORITY /"},
+	} {
+		rest := " HTTP/1.1\r\nHost: h\r\n\r\n"
+		mem := memory([]byte(target + rest))
+		var q Request
+		if err := q.Parse(mem, headroom, len(mem)); err != nil {
+			t.Fatal(err)
+		}
+		if string(q.Authority()) != want[0] || q.Form != FormAbsolute || q.TLS != strings.Contains(target, "https") {
+			t.Errorf("%s: authority %q, form %d, TLS %v", target, q.Authority(), q.Form, q.TLS)
+		}
+		q.Prepare(nil)
+		if got := string(q.Bytes()); got != want[1]+rest {
+			t.Errorf("%s: %q, want %q", target, got, want[1]+rest)
+		}
+		path := strings.TrimPrefix(want[1][strings.IndexByte(want[1], ' ')+1:], "*")
+		line := want[1][:strings.IndexByte(want[1], ' ')] + " http://i" + path + " HTTP/1.1\r\nProxy-Authorization: x\r\n"
+		if got := string(q.Proxied("http://i", "x")); got != line {
+			t.Errorf("%s: to a proxy %q, want %q", target, got, line)
+		}
+	}
+}
+
+// TestManyFieldsAndOptions has heads whose fields, options or kept names are as
+// many as fit. BenchmarkLargestHead has what they cost.
+func TestManyFieldsAndOptions(t *testing.T) {
+	const host = "Host: h\r\n"
+	fill := func(prefix, part, suffix string) string {
+		n := (maxHead - 200 - len(prefix) - len(suffix)) / len(part)
+		return prefix + strings.Repeat(part, n) + suffix
+	}
+	for name, fields := range map[string]string{
+		"options":           fill("Connection: a", ",a", "\r\n"),
+		"empty options":     fill("Connection: ", ",", "\r\n"),
+		"fields":            fill("", "a:\r\n", ""),
+		"options, fields":   fill("Connection: a"+strings.Repeat(",a", maxHead/4)+"\r\n", "a:\r\n", ""),
+		"connections":       fill("", "connection:a\r\n", ""),
+		"proxy-connections": fill("", "proxy-connection:\r\n", ""),
+		"upgrades":          fill("", "upgrade:a\r\n", ""),
+		"blanks":            fill("A:", " ", "\r\n"),
+	} {
+		req := "GET / HTTP/1.1\r\n" + host + fields + "\r\n"
+		mem := memory([]byte(req))
+		var q Request
+		{
+			if _, _, err := ScanRequest([]byte(req), 0, maxHead); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			mem = append(mem[:headroom], req...)
+			if err := q.Parse(mem, headroom, len(mem)); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			q.Prepare([]byte(fill("", "a;", "connection")))
+		}
+		var p Response
+		resp := []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
+		{
+			if _, _, err := ScanResponse(resp, 0, maxHead); err != nil {
+				t.Fatalf("%s, answer: %v", name, err)
+			}
+			if err := p.Parse(resp, 0, len(resp)); err != nil {
+				t.Fatalf("%s, answer: %v", name, err)
+			}
+		}
+	}
+}

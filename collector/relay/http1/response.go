@@ -38,7 +38,7 @@ func (p *Response) Parse(mem []byte, start, end int) error {
 	return p.check()
 }
 
-// nextLine returns where the line after the one at at starts.
+// nextLine returns where the line behind at ends, and the next one starts.
 func (p *Response) nextLine(at int) int {
 	return at + bytes.IndexByte(p.mem[at:p.end], '\n') + 1
 }
@@ -120,10 +120,7 @@ func (p *Response) parseFields() error {
 		for isBlank(mem[value]) {
 			value++
 		}
-		eol := value
-		for isText[mem[eol]] {
-			eol++
-		}
+		eol := skipText(mem, value)
 		if mem[eol] != '\r' || mem[eol+1] != '\n' || isBlank(mem[eol+2]) {
 			next, err := p.parseOdd(at, last)
 			if err != nil {
@@ -136,14 +133,14 @@ func (p *Response) parseFields() error {
 		for end > value && isBlank(mem[end-1]) {
 			end--
 		}
-		p.fields = append(p.fields, field{line: int32(at), colon: int32(colon), value: int32(value), valueEnd: int32(end)})
+		p.fields = append(p.fields, newField(at, colon, value, end))
 		p.note(mem[at:colon], mem[value:end])
 		at = eol + 2
 	}
 	return nil
 }
 
-// parseOdd reads the field at at, which is folded, ends without CR, or holds
+// parseOdd reads a field that is folded, ends without CR, or holds
 // characters that do not belong there. It returns where the next one starts.
 func (p *Response) parseOdd(at, last int) (next int, err error) {
 	p.odd = true
@@ -178,7 +175,8 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	for end > value && isBlank(p.mem[end-1]) {
 		end--
 	}
-	f := field{line: int32(at), colon: int32(at + len(name)), value: int32(value), valueEnd: int32(end), folded: folded}
+	f := newField(at, at+len(name), value, end)
+	f.folded = folded
 	p.fields = append(p.fields, f)
 	if len(name) < n && (equalFold(name, "content-length") || equalFold(name, "transfer-encoding")) {
 		return 0, errBlankName // some take it for the field, some for another
@@ -214,7 +212,7 @@ func (p *Response) noteLength(value []byte) {
 		n, ok := number(part)
 		switch {
 		case !ok, p.length >= 0 && p.length != n:
-			p.badLength = true
+			p.odd, p.badLength = true, true
 		case p.length >= 0:
 			p.odd = true
 		default:
@@ -238,7 +236,7 @@ func (p *Response) noteCodings(value []byte) {
 
 // check holds the fields against each other.
 func (p *Response) check() error {
-	if p.codings && (p.minor == 0 || p.length >= 0 || p.badLength || p.Status < 200 || p.Status == 204) {
+	if p.codings && (p.minor == 0 || p.length >= 0 || p.Status < 200 || p.Status == 204) {
 		p.odd = true
 	}
 	if p.badLength && !p.chunked && !p.untilClose && !p.isBare() {

@@ -18,7 +18,7 @@ func LegalResponses() map[string]string {
 		"odd reason":             "HTTP/1.1 200 All \xe4 right!\tyes\r\nContent-Length: 0\r\n\r\n",
 		"odd status":             "HTTP/1.1 799 Odd\r\nContent-Length: 0\r\n\r\n",
 		"status 999":             "HTTP/1.1 999 Far\r\nContent-Length: 0\r\n\r\n",
-		"fields":                 ok("x-KSC-request-id:  a\r\nX:\r\nX: \t\r\nContent-Length: 0\r\nDATE:now\r\n", ""),
+		"fields":                 ok("x-KSC-request-id:  a\r\nX:\r\nY: \t\r\nContent-Length: 0\r\nDATE:now\r\n", ""),
 		"duplicate fields":       ok("Set-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 0\r\n", ""),
 		"obs-text":               ok("A: \xff\xfe\r\nContent-Length: 0\r\n", ""),
 		"long field":             ok("A: "+strings.Repeat("v", 40000)+"\r\nContent-Length: 0\r\n", ""),
@@ -60,4 +60,143 @@ func LegalResponses() map[string]string {
 		"until close, odd bytes": ok("", "\r\n\r\n\x00HTTP/1.1 200 OK\r\n\r\n"),
 	}
 	return m
+}
+
+// OddResponse is an answer that is malformed, but has one reading.
+type OddResponse struct {
+	Bytes string
+	Body  string // what clients read
+}
+
+// OddResponses returns answers to GET that must arrive as they are, after which
+// both connections are closed. Those whose name begins with "until close" end
+// with the upstream's connection.
+func OddResponses() map[string]OddResponse {
+	ok := func(f, body string) OddResponse {
+		return OddResponse{"HTTP/1.1 200 OK\r\n" + f + "\r\n" + body, body}
+	}
+	chunked := func(f, body, content string) OddResponse {
+		return OddResponse{"HTTP/1.1 200 OK\r\n" + f + "\r\n" + body, content}
+	}
+	const hello, coding = "5\r\nhello\r\n0\r\n\r\n", "Transfer-Encoding: chunked\r\n"
+	return map[string]OddResponse{
+		"bare lf":                    {"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello", "hello"},
+		"bare lf after status":       {"HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\nhello", "hello"},
+		"bare lf after a field":      ok("A: b\nContent-Length: 5\r\n", "hello"),
+		"bare lf at the end":         {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\nhello", "hello"},
+		"bare lf, no fields":         {"HTTP/1.1 204 No Content\n\n", ""},
+		"bare lf, chunked":           {"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n" + hello, "hello"},
+		"folded":                     ok("A: b\r\n c\r\nContent-Length: 5\r\n", "hello"),
+		"folded last":                ok("Content-Length: 5\r\nA: b\r\n\tc\r\n d\r\n", "hello"),
+		"folded, bare lf":            {"HTTP/1.1 200 OK\nA: b\n c\nContent-Length: 5\n\nhello", "hello"},
+		"folded length":              ok("Content-Length:\r\n 5\r\n", "hello"),
+		"folded coding":              chunked("Transfer-Encoding:\r\n\tchunked\r\n", hello, "hello"),
+		"folded over a blank line":   ok("A: b\r\n \r\n c\r\nContent-Length: 5\r\n", "hello"),
+		"folded, empty first":        ok("A:\r\n b\r\nContent-Length: 5\r\n", "hello"),
+		"both framings":              chunked("Content-Length: 99\r\n"+coding, hello, "hello"),
+		"both, the other way":        chunked(coding+"Content-Length: 0\r\n", hello, "hello"),
+		"both, odd lengths":          chunked("Content-Length: 1\r\n"+coding+"Content-Length: x\r\n", hello, "hello"),
+		"two equal lengths":          ok("Content-Length: 5\r\nContent-Length: 5\r\n", "hello"),
+		"two lengths, zeros":         ok("Content-Length: 5\r\nContent-Length: 05\r\n", "hello"),
+		"list of lengths":            ok("Content-Length: 5, 5\r\n", "hello"),
+		"lists of lengths":           ok("Content-Length: 5,5\r\nContent-Length: 5\r\n", "hello"),
+		"http 1.0 chunked":           {"HTTP/1.0 200 OK\r\n" + coding + "\r\n" + hello, "hello"},
+		"http 1.0 keep-alive":        {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n" + coding + "\r\n" + hello, "hello"},
+		"http 1.2":                   {"HTTP/1.2 200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"},
+		"two blanks before status":   {"HTTP/1.1  200 OK\r\nContent-Length: 5\r\n\r\nhello", "hello"},
+		"control in reason":          {"HTTP/1.1 200 O\x01K\r\nContent-Length: 5\r\n\r\nhello", "hello"},
+		"blank before colon":         ok("A : b\r\nContent-Length: 5\r\n", "hello"),
+		"tab before colon":           ok("A\t: b\r\nContent-Length: 5\r\n", "hello"),
+		"blank in name":              ok("A B: c\r\nContent-Length: 5\r\n", "hello"),
+		"name above ascii":           ok("\xc3\xa4: c\r\nContent-Length: 5\r\n", "hello"),
+		"name with parenthesis":      ok("A(b): c\r\nContent-Length: 5\r\n", "hello"),
+		"empty name":                 ok(": c\r\nContent-Length: 5\r\n", "hello"),
+		"control in value":           ok("A: \x01\x7f\r\nContent-Length: 5\r\n", "hello"),
+		"two codings":                chunked(coding+coding, hello, "hello"),
+		"identity and chunked":       chunked("Transfer-Encoding: identity\r\n"+coding, hello, "hello"),
+		"identity and length":        ok("Transfer-Encoding: identity\r\nContent-Length: 5\r\n", "hello"),
+		"empty coding and length":    ok("Transfer-Encoding:\r\nContent-Length: 5\r\n", "hello"),
+		"gzip and chunked":           chunked("Transfer-Encoding: gzip, chunked\r\n", hello, "hello"),
+		"204 chunked":                {"HTTP/1.1 204 No Content\r\n" + coding + "\r\n", ""},
+		"204, different lengths":     {"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", ""},
+		"304, different lengths":     {"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", ""},
+		"chunk size with blank":      chunked(coding, "5 \r\nhello\r\n0 \r\n\r\n", "hello"),
+		"chunk size with tab":        chunked(coding, "5\t \r\nhello\r\n0\r\n\r\n", "hello"),
+		"chunk extension odd":        chunked(coding, "5;\r\nhello\r\n0;;\r\n\r\n", "hello"),
+		"chunk extension malformed":  chunked(coding, "5;bad[=x;a=\"\r\nhello\r\n0\r\n\r\n", "hello"),
+		"trailer folded":             chunked(coding, "5\r\nhello\r\n0\r\nA: b\r\n c\r\n\r\n", "hello"),
+		"trailer blank before colon": chunked(coding, "5\r\nhello\r\n0\r\nA : b\r\n\r\n", "hello"),
+		"until close, gzip":          ok("Transfer-Encoding: gzip\r\n", "hello"),
+		"until close, gzip last":     ok("Transfer-Encoding: chunked, gzip\r\n", "hello"),
+		"until close, gzip, length":  ok("Transfer-Encoding: gzip\r\nContent-Length: 1\r\n", "hello"),
+		"until close, identity":      ok("Transfer-Encoding: identity\r\n", "hello"),
+		"until close, parameter":     ok("Transfer-Encoding: chunked;q=1\r\n", "hello"),
+		"until close, folded":        {"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\nhello", "hello"},
+	}
+}
+
+// UnreadableResponses returns answers to GET that have no reading that all
+// clients share. What comes is passed on as it is.
+func UnreadableResponses() map[string]string {
+	ok := func(f, body string) string { return "HTTP/1.1 200 OK\r\n" + f + "\r\n" + body }
+	chunked := func(body string) string { return ok("Transfer-Encoding: chunked\r\n", body) }
+	return map[string]string{
+		"no status line":            "<html>hello</html>\r\n\r\n",
+		"empty line":                "\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"bare lf":                   "\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"tls":                       "\x15\x03\x01\x00\x02\x02\x46",
+		"other protocol":            "ICY 200 OK\r\n\r\n",
+		"lower case":                "http/1.1 200 OK\r\n\r\n",
+		"http/2":                    "HTTP/2 200\r\n\r\n",
+		"http/1.x":                  "HTTP/1.x 200 OK\r\n\r\n",
+		"http/1.10":                 "HTTP/1.10 200 OK\r\n\r\n",
+		"no status":                 "HTTP/1.1 OK\r\n\r\n",
+		"status alone":              "HTTP/1.1\r\n\r\n",
+		"status of two digits":      "HTTP/1.1 20 OK\r\n\r\n",
+		"status of four digits":     "HTTP/1.1 2000 OK\r\n\r\n",
+		"status below 100":          "HTTP/1.1 099 OK\r\n\r\n",
+		"signed status":             "HTTP/1.1 +20 OK\r\n\r\n",
+		"tab before status":         "HTTP/1.1\t200 OK\r\n\r\n",
+		"nul in reason":             "HTTP/1.1 200 O\x00K\r\n\r\n",
+		"bare cr in reason":         "HTTP/1.1 200 O\rK\r\n\r\n",
+		"nul in value":              ok("A: \x00\r\nContent-Length: 0\r\n", ""),
+		"nul in name":               ok("A\x00: b\r\nContent-Length: 0\r\n", ""),
+		"bare cr in value":          ok("A: b\rContent-Length: 5\r\nContent-Length: 0\r\n", ""),
+		"two crs":                   ok("A: b\r\r\nContent-Length: 0\r\n", ""),
+		"bare cr in a fold":         ok("A: b\r\n c\rd\r\nContent-Length: 0\r\n", ""),
+		"no colon":                  ok("A\r\nContent-Length: 0\r\n", ""),
+		"folded status line":        "HTTP/1.1 200 OK\r\n A: b\r\nContent-Length: 0\r\n\r\n",
+		"different lengths":         ok("Content-Length: 5\r\nContent-Length: 6\r\n", "hello"),
+		"list, different lengths":   ok("Content-Length: 5, 6\r\n", "hello"),
+		"list, empty length":        ok("Content-Length: 5,\r\n", "hello"),
+		"empty length":              ok("Content-Length:\r\n", "hello"),
+		"negative length":           ok("Content-Length: -1\r\n", "hello"),
+		"signed length":             ok("Content-Length: +5\r\n", "hello"),
+		"word as length":            ok("Content-Length: five\r\n", "hello"),
+		"huge length":               ok("Content-Length: 9223372036854775808\r\n", "hello"),
+		"blank before length":       ok("Content-Length : 5\r\n", "hello"),
+		"blank before coding":       ok("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
+		"chunk size missing":        chunked("\r\nhello\r\n0\r\n\r\n"),
+		"chunk size a word":         chunked("five\r\nhello\r\n0\r\n\r\n"),
+		"chunk size blank first":    chunked(" 5\r\nhello\r\n0\r\n\r\n"),
+		"chunk size signed":         chunked("+5\r\nhello\r\n0\r\n\r\n"),
+		"chunk size too large":      chunked("10000000000000000\r\n"),
+		"chunk size blank within":   chunked("1\r\nx\r\n5 x\x01\r\nhello\r\n0\r\n\r\n"),
+		"chunk extension after gap": chunked("5 ;a\r\nhello\r\n0\r\n\r\n"),
+		"chunk line bare lf":        chunked("5\nhello\r\n0\r\n\r\n"),
+		"chunk line bare cr":        chunked("5;a\rb\r\nhello\r\n0\r\n\r\n"),
+		"chunk extension endless":   chunked("5;" + strings.Repeat("e", 5000) + "\r\nhello\r\n0\r\n\r\n"),
+		"chunk too long":            chunked("5\r\nhello!\r\n0\r\n\r\n"),
+		"chunk too short":           chunked("5\r\nhell\r\n0\r\n\r\n"),
+		"chunk end bare lf":         chunked("5\r\nhello\n0\r\n\r\n"),
+		"trailer without colon":     chunked("0\r\nA\r\n\r\n"),
+		"trailer folded first":      chunked("0\r\n A: b\r\n\r\n"),
+		"trailer nul":               chunked("0\r\nA: \x00\r\n\r\n"),
+		"trailer bare lf":           chunked("0\r\nA: b\n\r\n"),
+		"trailer of another kind":   chunked("0\r\n\"A\": b\r\n\r\n"),
+		"trailers are too large":    chunked("0\r\nA: " + strings.Repeat("a", 66000) + "\r\n\r\n"),
+		"head that is too large":    ok("A: "+strings.Repeat("a", 66000)+"\r\nContent-Length: 0\r\n", ""),
+		"line that is too long":     "HTTP/1.1 200 " + strings.Repeat("a", 66000),
+		"head of bare lf too long":  "HTTP/1.1 200 OK\n" + strings.Repeat("A: b\n", 14000) + "\n",
+	}
 }
