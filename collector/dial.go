@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -211,12 +212,19 @@ func dialError(err error, host string) error {
 }
 
 func tlsFailed(err error, host string) error {
-	var (
-		cert *tls.CertificateVerificationError
-		why  = "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port."
-	)
-	if errors.As(err, &cert) {
-		why = "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file."
+	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
+		return &refusal{fault: classify.FaultTLS, message: "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file.", lasting: true}
 	}
-	return &refusal{fault: classify.FaultTLS, message: why, lasting: cert != nil}
+	return &refusal{
+		fault:   classify.FaultTLS,
+		message: "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port.",
+		lasting: !isPassing(err),
+	}
+}
+
+// isPassing reports whether a connection broke off, rather than that the other
+// side said what it does not like.
+func isPassing(err error) bool {
+	nerr, ok := errors.AsType[net.Error](err)
+	return ok && nerr.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

@@ -144,6 +144,9 @@ func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error)
 func (h *handler) Sending(x *relay.Exchange) {
 	if !h.dest.tapped {
 		h.p.unobserved.Add(1)
+		if h.dest.blind {
+			h.p.blind.Add(1)
+		}
 		return
 	}
 	h.begin(x)

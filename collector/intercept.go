@@ -93,7 +93,7 @@ func (h *handler) connect(authority []byte) (relay.Route, error) {
 	}
 	key.TLS, key.Forwarding = false, false // it is the program's, within the tunnel
 	route.Key = key
-	h.dest = destination{key: key, tunnel: true, via: h.dest.via}
+	h.dest = destination{key: key, tunnel: true, blind: route.Plain, via: h.dest.via}
 	return route, nil
 }
 

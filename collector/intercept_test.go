@@ -151,7 +151,6 @@ func TestRefusedWithinTLS(t *testing.T) {
 		"absolute form": {"GET https://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n", 501, classify.FaultUnsupported, "origin form"},
 		"CONNECT":       {connectTo443(host), 501, classify.FaultUnsupported, "origin form"},
 		"other host":    {request("example.com"), 403, classify.FaultHostRefused, "Host field"},
-		"empty host":    {"GET / HTTP/1.1\r\nHost:\r\n\r\n", 403, classify.FaultHostRefused, "Host field"},
 		"malformed":     {"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400, classify.FaultBadRequest, "colon"},
 		"HTTP/2":        {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, classify.FaultBadRequest, "request line"},
 	} {

@@ -194,6 +194,7 @@ type destination struct {
 	key     relay.Key
 	tapped  bool
 	tunnel  bool           // its bytes are passed on unseen
+	blind   bool           // and it is to a tapped host
 	via     *via           // nil is straight
 	proxied *relay.Proxied // by way of via, for requests in plain HTTP
 }

@@ -102,7 +102,7 @@ func (h *handler) connectRedirected(x *relay.Exchange) (relay.Route, error) {
 			h.enter(h.dest.key)
 			return relay.Route{TLS: cfg}, nil
 		}
-		h.p.blind.Add(1)
+		h.dest.blind = true
 	}
 	h.dest.key.TLS, h.dest.tunnel, h.dest.tapped = false, true, false
 	return relay.Route{Key: h.dest.key}, nil

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
 const getRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -171,24 +173,7 @@ func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
 }
 
 func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
-	for name, answer := range map[string]string{
-		"garbage":            "\x00\x01garbage\r\n\r\nmore",
-		"no version":         "200 OK\r\n\r\nok",
-		"http/2":             "HTTP/2 200\r\nContent-Length: 2\r\n\r\nok",
-		"icy":                "ICY 200 OK\r\n\r\nmusic",
-		"status of letters":  "HTTP/1.1 2xx OK\r\n\r\n",
-		"status 099":         "HTTP/1.1 099 OK\r\n\r\n",
-		"status too long":    "HTTP/1.1 2000 OK\r\n\r\n",
-		"blank before colon": "HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
-		"nul":                "HTTP/1.1 200 OK\r\nA: \x00\r\nContent-Length: 2\r\n\r\nok",
-		"bad length":         "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
-		"two lengths":        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
-		"bad chunk size":     "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nok\r\n",
-		"bad second chunk":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nokXX2\r\nok\r\n",
-		"large head":         "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("v", 80000) + "\r\n\r\nok",
-		"101":                "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nother protocol",
-		"empty line first":   "\r\n" + okResponse,
-	} {
+	for name, answer := range http1test.UnreadableResponses() {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c, up := r.begin(getRequest)
@@ -221,6 +206,37 @@ func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 			c.expectReset()
 			r.ends(EndBadResponse)
 		})
+	}
+}
+
+// TestOddAnswersAreRead has them passed on as they are, shown without framing,
+// and both connections closed behind them, by us or by the upstream.
+func TestOddAnswersAreRead(t *testing.T) { eachWay(t, testOddAnswersAreRead) }
+
+func testOddAnswersAreRead(t *testing.T, newRig maker) {
+	for name, odd := range http1test.OddResponses() {
+		for how, split := range splits {
+			t.Run(name+", "+how, func(t *testing.T) {
+				r := newRig(t)
+				c, up := r.begin(getRequest)
+				go func() {
+					for _, p := range split(odd.Bytes) {
+						up.Write([]byte(p))
+					}
+					if strings.Contains(name, "until close") {
+						up.CloseWrite()
+					}
+				}()
+				c.expect(odd.Bytes)
+				c.expectEnd()
+				if n := r.ends(EndComplete); n.respBody != odd.Body || !n.respWhole || n.status == 0 {
+					t.Errorf("%+v", n)
+				}
+				if rest, err := io.ReadAll(up); err != nil || len(rest) > 0 {
+					t.Errorf("the upstream got %q, %v", rest, err)
+				}
+			})
+		}
 	}
 }
 
