@@ -1,0 +1,141 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+)
+
+// bench is one run of the instrument.
+type bench struct {
+	names    []string // of the contenders
+	rounds   int
+	duration time.Duration
+	calls    int    // for memoryCalls
+	files    int    // RLIMIT_NOFILE
+	pairs    int    // for memoryPairs
+	binaries string // directory of the tap
+	results  results
+}
+
+// onSite runs f with an upstream and a directory of its own.
+func (b *bench) onSite(w way, kib int, f func(*loop, *site, *answers) error) error {
+	dir, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := newSite(dir, b.binaries, w, b.files)
+	if err != nil {
+		return err
+	}
+	l, err := newLoop()
+	if err != nil {
+		return err
+	}
+	a := newAnswers(kib << 10)
+	var stop func()
+	if s.Upstream, stop, err = l.serve(a, s.serverTLS()); err != nil {
+		return err
+	}
+	defer stop()
+	return f(l, s, a)
+}
+
+// measure runs the rounds of one load. In each, every contender has its turn.
+func (b *bench) measure(under load) error {
+	return b.onSite(under.way, under.kib, func(l *loop, s *site, a *answers) (err error) {
+		proxies := map[string]*proxy{}
+		defer func() {
+			for _, p := range proxies {
+				err = errors.Join(err, p.stop())
+			}
+		}()
+		for _, name := range b.names {
+			if proxies[name], err = s.launch(name); err != nil {
+				delete(proxies, name)
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		m := measured{}
+		for round := range b.rounds + 1 {
+			turns := slices.Concat(b.names[round%len(b.names):], b.names[:round%len(b.names)])
+			for _, name := range turns {
+				d := b.duration
+				if round == 0 { // warms up
+					d /= 2
+				}
+				sample, err := l.sample(proxies[name], a, under, d)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				if round > 0 {
+					m[name] = append(m[name], sample)
+				}
+			}
+			fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", under, round, b.rounds)
+		}
+		b.results.loads = append(b.results.loads, under)
+		b.results.byLoad[under.String()] = m
+		for name, p := range proxies {
+			if err := p.checkSpans(); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		return nil
+	})
+}
+
+// sample loads one contender for d.
+func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample, error) {
+	connections := under.connections
+	if connections == 0 {
+		connections = 64
+	}
+	c, err := l.connect(p.address, p.clientTLS(), connections, a, under.errors)
+	if err != nil {
+		return sample{}, err
+	}
+	defer c.close()
+	cpu := func() (own, proxy time.Duration, err error) {
+		own, err = ownCPU()
+		if err == nil && p.process != nil {
+			proxy, err = p.cpu()
+		}
+		return own, proxy, err
+	}
+	ownBefore, proxyBefore, err := cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	var r run
+	if under.connections == 0 {
+		r, err = c.runOpen(d, time.Second/fixedRate)
+	} else {
+		r, err = c.runClosed(d)
+	}
+	if err != nil {
+		return sample{}, err
+	}
+	own, proxy, err := cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	slices.Sort(r.latencies)
+	s := sample{
+		perSecond:  float64(len(r.latencies)) / r.elapsed.Seconds(),
+		cpu:        (proxy - proxyBefore) / time.Duration(len(r.latencies)),
+		p50:        percentile(r.latencies, 0.5),
+		p99:        percentile(r.latencies, 0.99),
+		proxy:      float64(proxy-proxyBefore) / float64(r.elapsed),
+		loadServer: float64(own-ownBefore) / float64(r.elapsed),
+	}
+	if p.process != nil {
+		s.rss, err = p.rss()
+	}
+	return s, err
+}
