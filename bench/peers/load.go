@@ -47,20 +47,8 @@ func (l *loop) connect(address string, config *tls.Config, n int, a *answers, er
 	for range n {
 		k := &caller{sock: &sock{}}
 		k.sock.received = func(p []byte, err error) bool { return c.received(k, p, err) }
-		dialed := make(chan error, 1)
-		go func() { dialed <- l.dial(address, config, k.sock) }()
-		for waiting := true; waiting; { // the upstream may have to answer before the proxy does
-			select {
-			case err := <-dialed:
-				if err != nil {
-					return nil, err
-				}
-				waiting = false
-			default:
-				if err := l.wait(time.Millisecond); err != nil {
-					return nil, err
-				}
-			}
+		if err := c.dial(address, config, k.sock); err != nil {
+			return nil, err
 		}
 		c.callers = append(c.callers, k)
 		c.completed = func(time.Time, time.Duration) bool { return false }
@@ -70,6 +58,26 @@ func (l *loop) connect(address string, config *tls.Config, n int, a *answers, er
 		}
 	}
 	return c, nil
+}
+
+// dial connects s. While a TLS handshake runs, the upstream goes on working, for
+// the proxy may call it before the handshake is complete.
+func (c *client) dial(address string, config *tls.Config, s *sock) error {
+	if config == nil {
+		return c.l.dial(address, nil, s)
+	}
+	dialed := make(chan error, 1)
+	go func() { dialed <- c.l.dial(address, config, s) }()
+	for {
+		select {
+		case err := <-dialed:
+			return err
+		default:
+			if err := c.l.wait(time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 func (c *client) close() {

@@ -28,7 +28,7 @@ import (
 
 var (
 	rounds   = flag.Int("rounds", 7, "rounds for each row, beside one to warm up")
-	duration = flag.Duration("time", time.Second, "time for each proxy in a round")
+	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times that at the fixed rate")
 	only     = flag.String("only", "", "comma-separated contenders instead of all but ksyun-tap+log: "+strings.Join(contenders, ", "))
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory; all that match instead of those in the documentation")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")

@@ -101,38 +101,33 @@ func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample
 		return sample{}, err
 	}
 	defer c.close()
-	cpu := func() (own, proxy time.Duration, err error) {
-		own, err = ownCPU()
-		if err == nil && p.process != nil {
-			proxy, err = p.cpu()
-		}
-		return own, proxy, err
-	}
-	ownBefore, proxyBefore, err := cpu()
+	before, err := p.usage()
 	if err != nil {
 		return sample{}, err
 	}
 	var r run
 	if under.connections == 0 {
-		r, err = c.runOpen(d, time.Second/fixedRate)
+		r, err = c.runOpen(3*d, time.Second/fixedRate)
 	} else {
 		r, err = c.runClosed(d)
 	}
 	if err != nil {
 		return sample{}, err
 	}
-	own, proxy, err := cpu()
+	after, err := p.usage()
 	if err != nil {
 		return sample{}, err
 	}
+	own, proxy, others := after.own-before.own, after.proxy-before.proxy, after.others-before.others
 	slices.Sort(r.latencies)
 	s := sample{
-		perSecond:  float64(len(r.latencies)) / r.elapsed.Seconds(),
-		cpu:        (proxy - proxyBefore) / time.Duration(len(r.latencies)),
-		p50:        percentile(r.latencies, 0.5),
-		p99:        percentile(r.latencies, 0.99),
-		proxy:      float64(proxy-proxyBefore) / float64(r.elapsed),
-		loadServer: float64(own-ownBefore) / float64(r.elapsed),
+		perSecond: float64(len(r.latencies)) / r.elapsed.Seconds(),
+		cpu:       proxy / time.Duration(len(r.latencies)),
+		p50:       percentile(r.latencies, 0.5),
+		p99:       percentile(r.latencies, 0.99),
+		proxy:     float64(proxy) / float64(r.elapsed),
+		load:      float64(own) / float64(r.elapsed),
+		others:    max(0, float64(others)/float64(r.elapsed)),
 	}
 	if p.process != nil {
 		s.rss, err = p.rss()

@@ -19,6 +19,8 @@ const (
 	digits    = 12
 	wantError = '1'
 	marker    = "InstanceID=00000000-aaaa-4bbb-8ccc-"
+
+	maxHead = 8 << 10 // of an answer, in bytes
 )
 
 // requestBytes returns a signed call as the vendor's SDK for Go sends it, and the
@@ -113,11 +115,11 @@ func (r *response) feed(p []byte) (complete bool, err error) {
 	if r.offset < 0 {
 		r.head = append(r.head, p...)
 		end := bytes.Index(r.head, []byte("\r\n\r\n"))
-		if end < 0 {
-			if len(r.head) > 8<<10 {
-				return false, fmt.Errorf("a head of more than 8 KiB: %.80q", r.head)
-			}
+		if end < 0 && len(r.head) < maxHead {
 			return false, nil
+		}
+		if end < 0 || end+4 > maxHead {
+			return false, fmt.Errorf("the head is longer than %d bytes: %.80q", maxHead, r.head)
 		}
 		length, err := r.checkHead(r.head[:end+2])
 		if err != nil {

@@ -88,8 +88,38 @@ func (p *process) cpu() (time.Duration, error) {
 	return total, nil
 }
 
-// ownCPU is the CPU time of load and upstream.
-func ownCPU() (time.Duration, error) { return cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+// usage is CPU time used so far: by load and upstream, by a proxy, and by
+// everything else on the machine, the receiver of spans included.
+type usage struct{ own, proxy, others time.Duration }
+
+func (p *proxy) usage() (u usage, err error) {
+	if u.own, err = cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID); err != nil {
+		return u, err
+	}
+	if p.process != nil {
+		if u.proxy, err = p.cpu(); err != nil {
+			return u, err
+		}
+	}
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return u, err
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	total, _, _ := strings.Cut(string(stat), "\n")
+	for i, field := range strings.Fields(total)[1:] {
+		if i == 3 || i == 4 || i >= 8 { // idle, waiting for I/O; guests are in the first two
+			continue
+		}
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return u, err
+		}
+		u.others += time.Duration(n) * tick
+	}
+	u.others -= u.own + u.proxy
+	return u, nil
+}
 
 func cpuClock(id int32) (time.Duration, error) {
 	var t unix.Timespec

@@ -45,7 +45,7 @@ type site struct {
 	TLSIn, TLSOut bool
 	Cert          string // PEM file with certificate and key of upstream and proxies
 	Files         int    // file descriptors that a proxy may have
-	Pairs         int    // connections on either side
+	Pairs         int    // connections that it may have on either side
 
 	binaries    string // directory of the tap
 	self        string
@@ -60,7 +60,7 @@ func newSite(dir, binaries string, w way, files int) (*site, error) {
 	}
 	s := &site{
 		Dir: dir, Host: host, Cert: filepath.Join(dir, "cert.pem"), TLSIn: w.tlsIn, TLSOut: w.tlsOut,
-		Files: files, Pairs: pairsOf(files), binaries: binaries, self: self, roots: x509.NewCertPool(),
+		Files: files, Pairs: pairsOf(files) + 100, binaries: binaries, self: self, roots: x509.NewCertPool(),
 	}
 	var certPEM []byte
 	s.certificate, certPEM = selfsigned.Certificate(host)

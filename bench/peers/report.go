@@ -102,7 +102,7 @@ func (r *results) reportLoads(w io.Writer) {
 	if len(r.loads) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n| load | proxy | calls/s | by nginx's | CPU per call | by nginx's | p50 | p99 | memory | proxy's core | load's core |\n|%s\n", strings.Repeat("---|", 11))
+	fmt.Fprintf(w, "\n| load | proxy | calls/s | by nginx's | CPU per call | by nginx's | p50 | p99 | memory | proxy's core | load's core | others |\n|%s\n", strings.Repeat("---|", 12))
 	for _, l := range r.loads {
 		m := r.byLoad[l.String()]
 		for _, name := range contenders {
@@ -118,7 +118,7 @@ func (r *results) reportLoads(w io.Writer) {
 				l.String(), name, fmt.Sprintf("%.0f", medianOf(samples, func(s sample) float64 { return s.perSecond })),
 				ratioCell(m, name, throughput), "–", "–",
 				duration(func(s sample) time.Duration { return s.p50 }), duration(func(s sample) time.Duration { return s.p99 }),
-				"–", "–", share(func(s sample) float64 { return s.loadServer }),
+				"–", "–", share(func(s sample) float64 { return s.load }), share(func(s sample) float64 { return s.others }),
 			}
 			if name != direct {
 				cells[4], cells[5] = duration(func(s sample) time.Duration { return s.cpu }), ratioCell(m, name, cpuTime)

@@ -10,12 +10,13 @@ import (
 
 // sample is what one round measured of one contender.
 type sample struct {
-	perSecond  float64
-	cpu        time.Duration // of the proxy, per call
-	p50, p99   time.Duration
-	rss        float64 // of the proxy, in bytes
-	proxy      float64 // share of its core that the proxy used
-	loadServer float64 // share of their core that load and upstream used
+	perSecond float64
+	cpu       time.Duration // of the proxy, per call
+	p50, p99  time.Duration
+	rss       float64 // of the proxy, in bytes
+	proxy     float64 // share of its core that the proxy used
+	load      float64 // share of their core that load and upstream used
+	others    float64 // share of a core that everything else on the machine used
 }
 
 // measured holds the samples of one load by contender, in the order of rounds.
