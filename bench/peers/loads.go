@@ -2,7 +2,10 @@
 
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // way is how calls go: plain or by TLS, to the proxy and on to the upstream.
 type way struct {
@@ -26,7 +29,7 @@ type load struct {
 func (l load) String() string {
 	connections := "rate"
 	if l.connections > 0 {
-		connections = fmt.Sprint(l.connections)
+		connections = strconv.Itoa(l.connections)
 	}
 	return fmt.Sprintf("%s/%dKiB/%s/%d%%", l.way.name, l.kib, connections, l.errors)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -82,8 +83,13 @@ func (b *bench) measure(under load) error {
 		b.results.loads = append(b.results.loads, under)
 		b.results.byLoad[under.String()] = m
 		for name, p := range proxies {
-			if err := p.checkSpans(); err != nil {
+			dropped, err := p.checkSinks(l)
+			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
+			}
+			if len(dropped) > 0 {
+				b.results.notes = append(b.results.notes, fmt.Sprintf("%s, %s: of %d calls all were counted; not written out, by sink: %s.",
+					under, name, p.calls, strings.Trim(fmt.Sprint(dropped), "map[]")))
 			}
 		}
 		return nil
@@ -100,7 +106,10 @@ func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample
 	if err != nil {
 		return sample{}, err
 	}
-	defer c.close()
+	defer func() {
+		c.close()
+		p.calls += c.calls
+	}()
 	before, err := p.usage()
 	if err != nil {
 		return sample{}, err

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -69,7 +70,7 @@ func feedAll(a *answers, wire string, size int) error {
 		}
 	}
 	if r.offset < len(r.want.body) {
-		return fmt.Errorf("incomplete")
+		return errors.New("incomplete")
 	}
 	return nil
 }
@@ -215,24 +216,22 @@ func TestWrongAnswersFail(t *testing.T) {
 }
 
 func TestEndedConnectionFails(t *testing.T) {
-	c, err := newTestClient(t, ways[0], 2, 0, nil)
+	l, err := newLoop()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.l.mu.Lock()
-	var ready []func()
-	for fd, f := range c.l.handlers {
-		if fd != c.callers[0].sock.fd && fd != c.callers[1].sock.fd {
-			ready = append(ready, f)
+	address, stop, err := l.listen(nil, func(s *sock) {
+		s.received = func([]byte, error) bool {
+			s.send([]byte("HTTP/1.1 200 OK\r\nContent-"))
+			s.close()
+			return true
 		}
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	c.l.mu.Unlock()
-	if len(ready) != 3 { // the listener and the two accepted
-		t.Fatalf("%d sockets of the upstream, want 3", len(ready))
-	}
-	// The peer goes while its connection is idle.
-	c.callers[0].sock.received(nil, os.ErrClosed)
-	if err := c.runCount(10); err == nil || !strings.Contains(err.Error(), "a connection ended") {
+	defer stop()
+	if _, err = l.connect(address, nil, 1, newAnswers(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
 		t.Errorf("got %v, want that a connection ended", err)
 	}
 }

@@ -15,6 +15,10 @@ import (
 	"path/filepath"
 	"strings"
 	"text/template"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
@@ -87,6 +91,8 @@ type proxy struct {
 	*process    // nil if nothing is between load and upstream
 	receiver    *process
 	receiverURL string
+	web         string // address of the tap's metrics
+	calls       int    // made so far
 	address     string
 	roots       *x509.CertPool // nil if programs speak plain HTTP to it
 }
@@ -119,8 +125,10 @@ func (s *site) launch(name string) (*proxy, error) {
 	case haproxy:
 		args, err = s.configure([]string{"haproxy", "-db", "-q", "-f"}, "haproxy.cfg", haproxyConf, p.address)
 	case reverseProxy:
-		args = []string{s.self, "-role=reverseproxy", "-listen=" + p.address, "-upstream=" + s.Upstream, "-cert=" + s.Cert,
-			fmt.Sprintf("-tls-in=%t", s.TLSIn), fmt.Sprintf("-tls-out=%t", s.TLSOut)}
+		args = []string{
+			s.self, "-role=reverseproxy", "-listen=" + p.address, "-upstream=" + s.Upstream, "-cert=" + s.Cert,
+			fmt.Sprintf("-tls-in=%t", s.TLSIn), fmt.Sprintf("-tls-out=%t", s.TLSOut),
+		}
 		env = []string{"GOMAXPROCS=1"}
 	case tap, tapAccessLog:
 		args, env, err = s.tap(p, name == tapAccessLog)
@@ -161,12 +169,13 @@ func (s *site) tap(p *proxy, accessLog bool) (args, env []string, err error) {
 	if accessLog {
 		name = tapAccessLog
 	}
+	p.web = freeAddress()
 	plain := p.address
 	if s.TLSIn {
 		plain = freeAddress()
 	}
 	args = []string{
-		filepath.Join(s.binaries, "ksyun-tap"), "run", "--proxy.listen-address=" + plain, "--web.listen-address=" + freeAddress(),
+		filepath.Join(s.binaries, "ksyun-tap"), "run", "--proxy.listen-address=" + plain, "--web.listen-address=" + p.web,
 		"--upstream.ca-file=" + s.Cert, "--log.file=" + filepath.Join(s.Dir, name+".log"),
 		"--upstream.connect-to=" + host + ":80=" + s.Upstream, "--upstream.connect-to=" + host + ":443=" + s.Upstream,
 	}
@@ -197,28 +206,71 @@ func (p *proxy) stop() error {
 	return errors.Join(errs...)
 }
 
-// checkSpans returns an error if spans were due and none has come. It stops the
-// tap, which flushes them.
-func (p *proxy) checkSpans() error {
+// checkSinks returns an error unless the tap has counted every call and spans have
+// come to the receiver; else how many observations each of its sinks has dropped.
+// It stops the tap, which exports the spans it still has.
+func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 	if p.receiver == nil {
-		return nil
+		return nil, nil
 	}
-	err := p.process.stop()
+	counted, dropped := 0, map[string]int{}
+	for range 100 { // failures are counted behind a queue
+		if counted, err = p.scrape(dropped); err != nil || counted >= p.calls {
+			break
+		}
+		if err := l.settle(100 * time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	if counted != p.calls {
+		return nil, fmt.Errorf("the tap has counted %d calls of %d, and dropped %v", counted, p.calls, dropped)
+	}
+	err = p.process.stop()
 	p.process = nil
 	if err != nil {
-		return err
+		return nil, err
 	}
 	resp, err := http.Get(p.receiverURL + "/spans")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer resp.Body.Close()
 	var spans []any
 	if err := json.NewDecoder(resp.Body).Decode(&spans); err != nil {
-		return err
+		return nil, err
 	}
 	if len(spans) == 0 {
-		return errors.New("no span has come to the receiver")
+		return nil, errors.New("no span has come to the receiver")
 	}
-	return nil
+	return dropped, nil
+}
+
+// scrape returns how many calls the tap has counted, and sets how many
+// observations each sink has dropped.
+func (p *proxy) scrape(dropped map[string]int) (counted int, err error) {
+	resp, err := http.Get("http://" + p.web + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	for _, m := range families["ksyun_api_requests_total"].GetMetric() {
+		counted += int(m.GetCounter().GetValue())
+	}
+	clear(dropped)
+	for _, m := range families["ksyun_tap_observations_dropped_total"].GetMetric() {
+		for _, label := range m.GetLabel() {
+			if n := int(m.GetCounter().GetValue()); label.GetName() == "sink" && n > 0 {
+				dropped[label.GetValue()] += n
+			}
+		}
+	}
+	return counted, nil
 }

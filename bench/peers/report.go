@@ -15,13 +15,17 @@ type results struct {
 	loads  []load // in their order
 	byLoad map[string]measured
 	memory map[string]map[string]float64 // name of the measurement, contender: bytes
+	notes  []string
 }
 
-// report writes two tables in Markdown: the goals, and all figures.
+// report writes tables in Markdown: the goals, and all figures.
 func (r *results) report(w io.Writer) {
 	r.reportGoals(w)
 	r.reportLoads(w)
 	r.reportMemory(w)
+	for _, note := range r.notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
 }
 
 // reportGoals writes the rows of goals that were measured whole.
