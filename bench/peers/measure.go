@@ -17,20 +17,25 @@ type bench struct {
 	rounds   int
 	duration time.Duration
 	calls    int    // for memoryCalls
-	files    int    // RLIMIT_NOFILE
+	files    int    // RLIMIT_NOFILE, for memoryPairs
 	pairs    int    // for memoryPairs
 	binaries string // directory of the tap
 	results  results
 }
 
-// onSite runs f with an upstream and a directory of its own.
-func (b *bench) onSite(w way, kib int, f func(*loop, *site, *answers) error) error {
+// usualFiles is how many file descriptors a proxy is set up for. nginx takes
+// memory for each beforehand.
+const usualFiles = 4096
+
+// onSite runs f with an upstream and a directory of its own, for proxies with so
+// many file descriptors.
+func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) error) error {
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	s, err := newSite(dir, b.binaries, w, b.files)
+	s, err := newSite(dir, b.binaries, w, files)
 	if err != nil {
 		return err
 	}
@@ -49,7 +54,7 @@ func (b *bench) onSite(w way, kib int, f func(*loop, *site, *answers) error) err
 
 // measure runs the rounds of one load. In each, every contender has its turn.
 func (b *bench) measure(under load) error {
-	return b.onSite(under.way, under.kib, func(l *loop, s *site, a *answers) (err error) {
+	return b.onSite(under.way, under.kib, usualFiles, func(l *loop, s *site, a *answers) (err error) {
 		proxies := map[string]*proxy{}
 		defer func() {
 			for _, p := range proxies {

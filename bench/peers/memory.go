@@ -13,7 +13,11 @@ const settled = time.Second
 
 // measureMemory measures one contender's memory, each figure in a fresh process.
 func (b *bench) measureMemory(what, name string) error {
-	return b.onSite(ways[0], 1, func(l *loop, s *site, a *answers) (err error) {
+	files := usualFiles
+	if what == memoryPairs {
+		files = b.files
+	}
+	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *answers) (err error) {
 		p, err := s.launch(name)
 		if err != nil {
 			return err

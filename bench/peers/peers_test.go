@@ -370,6 +370,17 @@ func TestGoals(t *testing.T) {
 	}
 }
 
+func TestBusyMachineIsReported(t *testing.T) {
+	for others, want := range map[float64]bool{0.05: false, 0.2: true} {
+		var out strings.Builder
+		r := results{byLoad: map[string]measured{"x": {nginx: {{}, {others: others}, {others: others}}, tap: {{}}}}}
+		r.report(&out)
+		if got := strings.Contains(out.String(), "other programs used up to 20 % of a core"); got != want {
+			t.Errorf("%v: got %q", others, out.String())
+		}
+	}
+}
+
 func TestSelectRows(t *testing.T) {
 	loads, memory, err := selectRows("")
 	if err != nil {

@@ -88,8 +88,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return total, nil
 }
 
-// usage is CPU time used so far: by load and upstream, by a proxy, and by
-// everything else on the machine, the receiver of spans included.
+// usage is CPU time used so far: by load, upstream and the receiver of spans, by
+// a proxy, and by everything else on the machine.
 type usage struct{ own, proxy, others time.Duration }
 
 func (p *proxy) usage() (u usage, err error) {
@@ -100,6 +100,13 @@ func (p *proxy) usage() (u usage, err error) {
 		if u.proxy, err = p.cpu(); err != nil {
 			return u, err
 		}
+	}
+	if p.receiver != nil {
+		receiver, err := p.receiver.cpu()
+		if err != nil {
+			return u, err
+		}
+		u.own += receiver
 	}
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {

@@ -20,12 +20,27 @@ type results struct {
 
 // report writes tables in Markdown: the goals, and all figures.
 func (r *results) report(w io.Writer) {
+	if others := r.others(); others > 0.1 {
+		fmt.Fprintf(w, "**Not to be relied on: other programs used up to %.0f %% of a core.**\n\n", 100*others)
+	}
 	r.reportGoals(w)
 	r.reportLoads(w)
 	r.reportMemory(w)
 	for _, note := range r.notes {
 		fmt.Fprintf(w, "\n%s\n", note)
 	}
+}
+
+// others is the largest median, over loads and contenders, of what everything else
+// on the machine used of a core.
+func (r *results) others() float64 {
+	most := 0.0
+	for _, m := range r.byLoad {
+		for _, samples := range m {
+			most = max(most, medianOf(samples, func(s sample) float64 { return s.others }))
+		}
+	}
+	return most
 }
 
 // reportGoals writes the rows of goals that were measured whole.

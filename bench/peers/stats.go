@@ -15,7 +15,7 @@ type sample struct {
 	p50, p99  time.Duration
 	rss       float64 // of the proxy, in bytes
 	proxy     float64 // share of its core that the proxy used
-	load      float64 // share of their core that load and upstream used
+	load      float64 // share of their core that load, upstream and receiver used
 	others    float64 // share of a core that everything else on the machine used
 }
 
