@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -76,6 +77,7 @@ func (c *client) dial(address string, config *tls.Config, s *sock) error {
 			if err := c.l.wait(time.Millisecond); err != nil {
 				return err
 			}
+			runtime.Gosched()
 		}
 	}
 }

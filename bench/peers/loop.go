@@ -27,16 +27,16 @@ type loop struct {
 	buf    []byte // what is read is valid until the next read
 
 	mu       sync.Mutex
-	handlers map[int]func() // by file descriptor
-	err      error          // of a handshake
+	handlers map[int]func(ended bool) // by file descriptor; ended: the peer sends no more
+	err      error                    // of a handshake
 }
 
 func newLoop() (*loop, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	return &loop{ep: ep, buf: make([]byte, 128<<10), handlers: map[int]func(){}}, err
+	return &loop{ep: ep, buf: make([]byte, 128<<10), handlers: map[int]func(bool){}}, err
 }
 
-func (l *loop) add(fd int, handler func()) error {
+func (l *loop) add(fd int, handler func(ended bool)) error {
 	l.mu.Lock()
 	l.handlers[fd] = handler
 	l.mu.Unlock()
@@ -62,7 +62,7 @@ func (l *loop) wait(timeout time.Duration) error {
 		handler := l.handlers[int(e.Fd)]
 		l.mu.Unlock()
 		if handler != nil { // else closed by an earlier handler
-			handler()
+			handler(e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 		}
 	}
 	l.mu.Lock()
@@ -123,7 +123,7 @@ func (l *loop) start(s *sock, handshake func(net.Conn) *tls.Conn) error {
 }
 
 // ready writes and reads what can be.
-func (s *sock) ready() {
+func (s *sock) ready(ended bool) {
 	s.flush()
 	for s.fd >= 0 {
 		var n int
@@ -133,7 +133,7 @@ func (s *sock) ready() {
 		} else {
 			n, err = s.Read(s.l.buf)
 		}
-		if n > 0 && s.received(s.l.buf[:n], nil) || errors.Is(err, errAgain) {
+		if n > 0 && s.received(s.l.buf[:n], nil) && !ended || errors.Is(err, errAgain) {
 			return
 		}
 		if err != nil {
@@ -141,8 +141,8 @@ func (s *sock) ready() {
 			s.close()
 			return
 		}
-		if s.tls == nil && n < len(s.l.buf) {
-			return // the socket is drained
+		if s.tls == nil && n < len(s.l.buf) && !ended {
+			return // there is no more for now
 		}
 	}
 }
@@ -249,7 +249,7 @@ func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string,
 	if err != nil {
 		return "", nil, err
 	}
-	accept := func() {
+	accept := func(bool) {
 		for {
 			conn, _, err := unix.Accept4(fd, unix.SOCK_CLOEXEC)
 			if err != nil {
