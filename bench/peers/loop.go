@@ -38,8 +38,11 @@ func newLoop() (*loop, error) {
 
 func (l *loop) add(fd int, handler func(ended bool)) error {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.handlers == nil {
+		return net.ErrClosed
+	}
 	l.handlers[fd] = handler
-	l.mu.Unlock()
 	return unix.EpollCtl(l.ep, unix.EPOLL_CTL_ADD, fd,
 		&unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET, Fd: int32(fd)})
 }
@@ -49,6 +52,17 @@ func (l *loop) remove(fd int) {
 	delete(l.handlers, fd)
 	l.mu.Unlock()
 	unix.Close(fd)
+}
+
+// close ends all connections.
+func (l *loop) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for fd := range l.handlers {
+		unix.Close(fd)
+	}
+	l.handlers = nil
+	unix.Close(l.ep)
 }
 
 // wait handles what happens within the timeout, which is rounded to milliseconds.
@@ -236,18 +250,18 @@ func (again) Error() string   { return "nothing to read yet" }
 func (again) Timeout() bool   { return true }
 func (again) Temporary() bool { return true }
 
-// listen serves a new address on loopback. config is nil for plain connections.
-func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string, stop func(), err error) {
+// listen serves a new address on loopback, until the loop closes. config is nil for plain connections.
+func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	if err := errors.Join(unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(fd, 4096)); err != nil {
-		return "", nil, err
+		return "", err
 	}
 	name, err := unix.Getsockname(fd)
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
 	accept := func(bool) {
 		for {
@@ -278,7 +292,7 @@ func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string,
 		}
 	}
 	address = fmt.Sprintf("127.0.0.1:%d", name.(*unix.SockaddrInet4).Port)
-	return address, func() { l.remove(fd) }, l.add(fd, accept)
+	return address, l.add(fd, accept)
 }
 
 // dial connects to an address on loopback, blocking. config is nil for plain

@@ -87,10 +87,11 @@ func compare() error {
 	if b.names, err = selectContenders(*only); err != nil {
 		return err
 	}
-	if b.files, err = raiseFiles(2**pairs + 400); err != nil {
+	files, err := raiseFiles(max(usualFiles, filesFor(*pairs)))
+	if err != nil {
 		return err
 	}
-	b.pairs = min(*pairs, pairsOf(b.files))
+	b.pairs = min(*pairs, (files-filesFor(0))/2)
 	if b.binaries, err = os.MkdirTemp("", "peers"); err != nil {
 		return err
 	}

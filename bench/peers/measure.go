@@ -17,7 +17,6 @@ type bench struct {
 	rounds   int
 	duration time.Duration
 	calls    int    // for memoryCalls
-	files    int    // RLIMIT_NOFILE, for memoryPairs
 	pairs    int    // for memoryPairs
 	binaries string // directory of the tap
 	results  results
@@ -26,6 +25,10 @@ type bench struct {
 // usualFiles is how many file descriptors a proxy is set up for. nginx takes
 // memory for each beforehand.
 const usualFiles = 4096
+
+// filesFor is how many of them n connections on either side take, with room for
+// others.
+func filesFor(n int) int { return 2*n + 400 }
 
 // onSite runs f with an upstream and a directory of its own, for proxies with so
 // many file descriptors.
@@ -43,12 +46,11 @@ func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) err
 	if err != nil {
 		return err
 	}
+	defer l.close()
 	a := newAnswers(kib << 10)
-	var stop func()
-	if s.Upstream, stop, err = l.serve(a, s.serverTLS()); err != nil {
+	if s.Upstream, err = l.serve(a, s.serverTLS()); err != nil {
 		return err
 	}
-	defer stop()
 	return f(l, s, a)
 }
 
@@ -115,6 +117,9 @@ func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample
 		c.close()
 		p.calls += c.calls
 	}()
+	if err := c.runCount(4 * connections); err != nil { // until there are as many to the upstream
+		return sample{}, err
+	}
 	before, err := p.usage()
 	if err != nil {
 		return sample{}, err

@@ -15,7 +15,7 @@ const settled = time.Second
 func (b *bench) measureMemory(what, name string) error {
 	files := usualFiles
 	if what == memoryPairs {
-		files = b.files
+		files = filesFor(b.pairs)
 	}
 	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *answers) (err error) {
 		p, err := s.launch(name)

@@ -120,11 +120,10 @@ func newTestClient(t *testing.T, w way, connections, errorPercent int, change fu
 	if change != nil {
 		change(theirs)
 	}
-	var stop func()
-	if s.Upstream, stop, err = l.serve(theirs, s.serverTLS()); err != nil {
+	if s.Upstream, err = l.serve(theirs, s.serverTLS()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
+	t.Cleanup(l.close)
 	p, err := s.launch(direct)
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +219,7 @@ func TestEndedConnectionFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	address, stop, err := l.listen(nil, func(s *sock) {
+	address, err := l.listen(nil, func(s *sock) {
 		s.received = func([]byte, error) bool {
 			s.send([]byte("HTTP/1.1 200 OK\r\nContent-"))
 			s.close()
@@ -230,7 +229,7 @@ func TestEndedConnectionFails(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer stop()
+	defer l.close()
 	if _, err = l.connect(address, nil, 1, newAnswers(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
 		t.Errorf("got %v, want that a connection ended", err)
 	}
@@ -277,8 +276,14 @@ func TestFixedRateCountsFromWhenDue(t *testing.T) {
 
 // The whole way: processes, rounds, figures and tables.
 func TestMeasure(t *testing.T) {
+	before := openFiles(t)
+	defer func() {
+		if after := openFiles(t); after > before {
+			t.Errorf("%d file descriptors are open, and %d before", after, before)
+		}
+	}()
 	b := &bench{
-		names: []string{direct, reverseProxy}, rounds: 2, duration: 10 * time.Millisecond, calls: 100, pairs: 10, files: 1024,
+		names: []string{direct, reverseProxy}, rounds: 2, duration: 10 * time.Millisecond, calls: 100, pairs: 10,
 		results: results{byLoad: map[string]measured{}, memory: map[string]map[string]float64{}},
 	}
 	for _, l := range []load{{ways[0], 1, 1, 10}, {ways[1], 60, 64, 10}, {ways[2], 1, 0, 100}} {
@@ -307,6 +312,14 @@ func TestMeasure(t *testing.T) {
 			t.Errorf("the report has no %q:\n%s", want, out.String())
 		}
 	}
+}
+
+func openFiles(t *testing.T) int {
+	files, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(files)
 }
 
 func TestStatistics(t *testing.T) {

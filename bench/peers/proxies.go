@@ -64,7 +64,7 @@ func newSite(dir, binaries string, w way, files int) (*site, error) {
 	}
 	s := &site{
 		Dir: dir, Host: host, Cert: filepath.Join(dir, "cert.pem"), TLSIn: w.tlsIn, TLSOut: w.tlsOut,
-		Files: files, Pairs: pairsOf(files) + 100, binaries: binaries, self: self, roots: x509.NewCertPool(),
+		Files: files, Pairs: (files - filesFor(0)/2) / 2, binaries: binaries, self: self, roots: x509.NewCertPool(),
 	}
 	var certPEM []byte
 	s.certificate, certPEM = selfsigned.Certificate(host)
@@ -75,9 +75,6 @@ func newSite(dir, binaries string, w way, files int) (*site, error) {
 	s.roots.AppendCertsFromPEM(certPEM)
 	return s, os.WriteFile(s.Cert, append(certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})...), 0o600)
 }
-
-// pairsOf is how many connections on either side fit into a number of descriptors.
-func pairsOf(files int) int { return (files - 400) / 2 }
 
 func (s *site) serverTLS() *tls.Config {
 	if !s.TLSOut {
