@@ -120,8 +120,8 @@ bench: ## Run the benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-peers
-bench-peers: ## Compare with nginx and httputil.ReverseProxy, in one run (needs nginx).
-	$(GO) run ./bench/peers
+bench-peers: ## Compare with nginx, HAProxy and httputil.ReverseProxy, in ten minutes; ARGS='-rows ...' for less.
+	$(GO) run ./bench/peers $(ARGS)
 
 $(LINT):
 	GOBIN=$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_V)

@@ -1,210 +1,222 @@
+//go:build linux
+
 package main
 
 import (
-	"bufio"
-	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
+	"runtime"
 	"time"
 )
 
-// measure loads a contender for d.
-func measure(c *contender, d time.Duration) (round, error) {
-	request := []byte("GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total" +
-		"&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&StartTime=2026-11-01T00:00:00Z&EndTime=2026-11-01T01:00:00Z&Period=60 HTTP/1.1\r\n" +
-		"Host: " + host + "\r\nUser-Agent: aws-sdk-go/1.44.204 (go1.26; linux; amd64)\r\nAccept: application/json\r\n" +
-		"Authorization: AWS4-HMAC-SHA256 Credential=AKLTbench/20261101/cn-beijing-6/monitor/aws4_request, " +
-		"SignedHeaders=accept;content-type;host;x-amz-date, Signature=" + strings.Repeat("0", 64) + "\r\n" +
-		"Content-Type: application/x-www-form-urlencoded; charset=utf-8\r\nX-Amz-Date: 20261101T000000Z\r\nAccept-Encoding: gzip\r\n\r\n")
-	before := cpuTime(c)
-	begin := time.Now()
-	deadline := begin.Add(d)
-	var wg sync.WaitGroup
-	latencies := make([][]time.Duration, *conns)
-	errs := make([]error, *conns)
-	for i := range *conns {
-		wg.Go(func() { latencies[i], errs[i] = hammer(c.address, request, deadline) })
-	}
-	wg.Wait()
-	elapsed := time.Since(begin)
-	spent := cpuTime(c) - before
-	if err := errors.Join(errs...); err != nil {
-		return round{}, err
-	}
-	all := slices.Concat(latencies...)
-	if len(all) == 0 {
-		return round{}, errors.New("no request was answered")
-	}
-	slices.Sort(all)
-	return round{
-		perSecond: float64(len(all)) / elapsed.Seconds(),
-		cpu:       spent / time.Duration(len(all)),
-		p50:       all[len(all)/2],
-		p99:       all[len(all)*99/100],
-		rss:       rss(c),
-	}, nil
+// patience is how long an answer may take before a run fails.
+const patience = 10 * time.Second
+
+// client is a program with several connections, each with one call at a time.
+type client struct {
+	l       *loop
+	answers *answers
+	errors  int // percent of the calls that ask for an error
+	now     func() time.Time
+
+	request []byte
+	number  int // its offset in request
+	calls   int // made so far, over all runs
+	idle    []*caller
+	callers []*caller
+	err     error
+
+	progress time.Time // when a call last began or ended
+
+	// completed is called with each call's latency, and says whether the
+	// connection makes the next call at once.
+	completed func(now time.Time, latency time.Duration) (next bool)
 }
 
-// hammer sends one request after the other on one connection.
-func hammer(address string, request []byte, deadline time.Time) ([]time.Duration, error) {
-	conn, err := net.Dial("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(deadline.Add(10 * time.Second)); err != nil {
-		return nil, err
-	}
-	r := bufio.NewReaderSize(conn, 64<<10)
-	var latencies []time.Duration
-	for {
-		begin := time.Now()
-		if begin.After(deadline) {
-			return latencies, nil
-		}
-		if _, err := conn.Write(request); err != nil {
-			return nil, err
-		}
-		if err := readResponse(r); err != nil {
-			return nil, err
-		}
-		latencies = append(latencies, time.Since(begin))
-	}
+// caller is one connection of a client.
+type caller struct {
+	sock     *sock
+	begin    time.Time // when its call was due
+	response response
 }
 
-// readResponse reads one response that has a Content-Length.
-func readResponse(r *bufio.Reader) error {
-	length := -1
+// connect opens n connections, one after the other, each of which makes one call.
+func (l *loop) connect(address string, config *tls.Config, n int, a *answers, errorPercent int) (*client, error) {
+	c := &client{l: l, answers: a, errors: errorPercent, now: time.Now}
+	c.request, c.number = requestBytes()
+	for range n {
+		k := &caller{sock: &sock{}}
+		k.sock.received = func(p []byte, err error) bool { return c.received(k, p, err) }
+		if err := c.dial(address, config, k.sock); err != nil {
+			return nil, err
+		}
+		c.callers = append(c.callers, k)
+		c.completed = func(time.Time, time.Duration) bool { return false }
+		c.send(k, c.now())
+		if err := c.drain(); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// dial connects s. While a TLS handshake runs, the upstream goes on working, for
+// the proxy may call it before the handshake is complete.
+func (c *client) dial(address string, config *tls.Config, s *sock) error {
+	if config == nil {
+		return c.l.dial(address, nil, s)
+	}
+	dialed := make(chan error, 1)
+	go func() { dialed <- c.l.dial(address, config, s) }()
 	for {
-		line, err := r.ReadSlice('\n')
-		if err != nil {
+		select {
+		case err := <-dialed:
 			return err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) == 0 {
-			break
-		}
-		if name, value, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(name, []byte("Content-Length")) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
+		default:
+			if err := c.l.wait(time.Millisecond); err != nil {
 				return err
 			}
+			runtime.Gosched()
 		}
 	}
-	if length < 0 {
-		return errors.New("a response without Content-Length")
-	}
-	_, err := r.Discard(length)
-	return err
 }
 
-// processes lists a contender's process and its children: nginx works in one.
-func processes(c *contender) []int {
-	if c.cmd == nil {
-		return nil
+func (c *client) close() {
+	for _, k := range c.callers {
+		k.sock.close()
 	}
-	pids := []int{c.cmd.Process.Pid}
-	path := fmt.Sprintf("/proc/%d/task/%d/children", pids[0], pids[0])
-	if children, err := os.ReadFile(path); err == nil {
-		for field := range strings.FieldsSeq(string(children)) {
-			if pid, err := strconv.Atoi(field); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
 }
 
-// cpuTime is the CPU time a contender has used. taskset replaces itself by the
-// command, so the process is the proxy's own.
-func cpuTime(c *contender) time.Duration {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	total := time.Duration(0)
-	for _, pid := range processes(c) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			continue
-		}
-		// The command's name, in parentheses, may hold blanks.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		for _, f := range fields[11:13] {
-			n, _ := strconv.Atoi(f)
-			total += time.Duration(n) * tick
-		}
-	}
-	return total
+// call sends the next request on the connection that has been idle for longest.
+func (c *client) call(due time.Time) {
+	k := c.idle[0]
+	c.idle = c.idle[1:]
+	c.send(k, due)
 }
 
-// rss is a contender's resident memory in KiB.
-func rss(c *contender) int {
-	total := 0
-	for _, pid := range processes(c) {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(status)) {
-			if v, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				n, _ := strconv.Atoi(strings.Fields(v)[0])
-				total += n
-			}
-		}
+func (c *client) send(k *caller, due time.Time) {
+	c.calls++
+	number := c.request[c.number:][:digits]
+	for i, n := digits-1, c.calls; i >= 0; i, n = i-1, n/10 {
+		number[i] = byte('0' + n%10)
 	}
-	return total
+	number[0] = '0'
+	if c.calls*c.errors/100 != (c.calls-1)*c.errors/100 {
+		number[0] = wantError
+	}
+	k.begin, c.progress = due, c.now()
+	k.response.expect(c.answers.to(number), number)
+	k.sock.send(c.request)
 }
 
-// serveUpstream answers every request at once, with a success of size bytes or,
-// of every hundred, errRate errors.
-func serveUpstream(address string, size, errRate int) error {
-	ln, err := net.Listen("tcp", address)
+func (c *client) received(k *caller, p []byte, err error) (done bool) {
 	if err != nil {
-		return err
+		c.err = errors.Join(c.err, fmt.Errorf("a connection ended: %w", err))
+		return true
 	}
-	id := "00000000-1111-4222-8333-444444444425"
-	answer := func(status, body string) []byte {
-		return fmt.Appendf(nil, "HTTP/1.1 %s\r\nServer: bench\r\nDate: Sun, 01 Nov 2026 00:00:00 GMT\r\n"+
-			"Content-Type: application/json;charset=UTF-8\r\nX-KSC-REQUEST-ID: %s\r\nContent-Length: %d\r\n\r\n%s", status, id, len(body), body)
+	if k.response.want == nil {
+		c.err = errors.Join(c.err, fmt.Errorf("bytes that no call asked for: %.80q", p))
+		return true
 	}
-	prefix, suffix := `{"getMetricStatisticsResult":{"datapoints":{"member":[`, `]},"label":"cpu.utilizition.total"},"responseMetadata":{"requestId":"`+id+`"}}`
-	member := `{"timestamp":"2026-03-18T06:00:00Z","unixTimestamp":1773813600000,"average":"1.25","max":"2.0","min":"0.5"}`
-	body := prefix + member
-	for len(body)+len(suffix)+len(member)+1 <= size {
-		body += "," + member
+	complete, err := k.response.feed(p)
+	if err != nil {
+		c.err = errors.Join(c.err, err)
+		k.sock.close()
+		return true
 	}
-	success := answer("200 OK", body+suffix)
-	failure := answer("409 Conflict", `{"requestid":"`+id+`","error":{"type":"sender","code":"LimitExceeded","message":"Request was rejected because the request speed of this openAPI is beyond the current flow control limit."}}`)
-	for {
-		conn, err := ln.Accept()
-		if err != nil {
+	if !complete {
+		return false
+	}
+	k.response.want = nil
+	now := c.now()
+	c.progress = now
+	if c.completed(now, now.Sub(k.begin)) {
+		c.send(k, now)
+	} else {
+		c.idle = append(c.idle, k)
+	}
+	return true
+}
+
+// run is what a run has seen.
+type run struct {
+	elapsed   time.Duration
+	latencies []time.Duration
+}
+
+// runClosed makes calls for d, one after the other on each connection.
+func (c *client) runClosed(d time.Duration) (run, error) {
+	var r run
+	begin := c.now()
+	end := begin.Add(d)
+	c.completed = func(now time.Time, latency time.Duration) bool {
+		r.latencies = append(r.latencies, latency)
+		return now.Before(end)
+	}
+	for len(c.idle) > 0 {
+		c.call(c.now())
+	}
+	err := c.drain()
+	r.elapsed = c.now().Sub(begin)
+	return r, err
+}
+
+// runCount makes n calls, as fast as the connections answer.
+func (c *client) runCount(n int) error {
+	c.completed = func(time.Time, time.Duration) bool {
+		n--
+		return n >= 0
+	}
+	for len(c.idle) > 0 && n > 0 {
+		n--
+		c.call(c.now())
+	}
+	return c.drain()
+}
+
+// runOpen makes calls at a fixed rate for d. A call that finds no idle connection
+// waits for one, and its latency counts from when it was due.
+func (c *client) runOpen(d, interval time.Duration) (run, error) {
+	var r run
+	c.completed = func(_ time.Time, latency time.Duration) bool {
+		r.latencies = append(r.latencies, latency)
+		return false
+	}
+	begin := c.now()
+	end, due := begin.Add(d), begin
+	for due.Before(end) && c.err == nil {
+		for len(c.idle) > 0 && due.Before(end) && !c.now().Before(due) {
+			c.call(due)
+			due = due.Add(interval)
+		}
+		if err := c.wait(0); err != nil { // a sleep would be later than a call is due
+			return r, err
+		}
+	}
+	err := c.drain()
+	r.elapsed = c.now().Sub(begin)
+	return r, err
+}
+
+// drain waits until all connections are idle.
+func (c *client) drain() error {
+	for len(c.idle) < len(c.callers) && c.err == nil {
+		if err := c.wait(10 * time.Millisecond); err != nil {
 			return err
 		}
-		go func() {
-			defer conn.Close()
-			buf := make([]byte, 16<<10)
-			for n, filled := 0, 0; ; {
-				k, err := conn.Read(buf[filled:])
-				if err != nil {
-					return
-				}
-				filled += k
-				if !bytes.HasSuffix(buf[:filled], []byte("\r\n\r\n")) {
-					continue
-				}
-				filled = 0
-				n++
-				res := success
-				if n*errRate/100 != (n-1)*errRate/100 {
-					res = failure
-				}
-				if _, err := conn.Write(res); err != nil {
-					return
-				}
-			}
-		}()
 	}
+	return c.err
+}
+
+// wait is the loop's, and fails when calls were answered neither in it nor for
+// some time before.
+func (c *client) wait(timeout time.Duration) error {
+	if err := c.l.wait(timeout); err != nil {
+		return err
+	}
+	if running := len(c.callers) - len(c.idle); running > 0 && c.now().Sub(c.progress) > patience {
+		return fmt.Errorf("%d of %d connections wait for an answer, and none has come for %v", running, len(c.callers), patience)
+	}
+	return nil
 }

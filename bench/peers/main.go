@@ -1,270 +1,205 @@
-// Command peers measures the tap beside nginx and a bare httputil.ReverseProxy
-// in one run on one machine: requests per second, CPU time per request and
-// memory of each, as ratios to nginx. The proxies run on one core, upstream and
-// load on another; rounds alternate, and the median of the rounds is told.
+//go:build linux
+
+// Command peers measures the tap beside nginx, HAProxy and httputil.ReverseProxy
+// in one run on one machine, and writes tables in Markdown. The proxies run on one
+// core, load and upstream on the other. In each round every proxy has its turn;
+// figures are compared within a round. Every answer is compared with what the
+// upstream sent, and the run fails if one differs.
 //
-//	go run ./bench/peers -rounds 5 -time 3s
+//	go run ./bench/peers -rows '^http/1KiB' -only nginx,ksyun-tap -rounds 3 -time 500ms
 package main
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 	"time"
 )
 
 var (
-	role     = flag.String("role", "", "internal: upstream or reverseproxy")
+	rounds   = flag.Int("rounds", 7, "rounds for each row, beside one to warm up")
+	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times that at the fixed rate")
+	only     = flag.String("only", "", "comma-separated contenders instead of all but ksyun-tap+log: "+strings.Join(contenders, ", "))
+	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory; all that match instead of those in the documentation")
+	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
+	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, or as many as RLIMIT_NOFILE admits")
+
+	role     = flag.String("role", "", "internal: what this process is")
 	listen   = flag.String("listen", "", "internal: address of the role")
 	upstream = flag.String("upstream", "", "internal: upstream of the role")
-
-	rounds   = flag.Int("rounds", 5, "rounds per contender")
-	duration = flag.Duration("time", 3*time.Second, "length of a round")
-	conns    = flag.Int("connections", 64, "concurrent connections")
-	size     = flag.Int("size", 1024, "bytes of a successful answer's body")
-	errRate  = flag.Int("errors", 10, "percent of answers that are errors")
-	only     = flag.String("only", "", "comma-separated contenders; all when empty")
+	cert     = flag.String("cert", "", "internal: certificate of the role")
+	tlsIn    = flag.Bool("tls-in", false, "internal: the role's way")
+	tlsOut   = flag.Bool("tls-out", false, "internal: the role's way")
 )
-
-const host = "monitor.api.ksyun.com"
 
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
 	var err error
 	switch *role {
-	case "upstream":
-		err = serveUpstream(*listen, *size, *errRate)
-	case "reverseproxy":
-		err = serveReverseProxy(*listen, *upstream)
-	default:
+	case "":
+		err = pin()
+	case "load":
 		err = compare()
+	case "reverseproxy":
+		err = serveReverseProxy(*listen, *upstream, *cert, *tlsIn, *tlsOut)
+	case "receiver":
+		err = serveReceiver(*listen)
 	}
 	if err != nil {
 		log.Fatal("peers: ", err)
 	}
 }
 
-// contender is one proxy under measurement.
-type contender struct {
-	name    string
-	address string
-	command []string // nil: nothing of ours is between load and upstream
-	env     []string
-	rounds  []round
-	cmd     *exec.Cmd
-}
-
-// round is what one round measured.
-type round struct {
-	perSecond float64
-	cpu       time.Duration // of the proxy, per request
-	p50, p99  time.Duration
-	rss       int // KiB
-}
-
-func compare() (err error) {
-	dir, err := os.MkdirTemp("", "peers")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
+// pin replaces this process by itself on one core.
+func pin() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	tap := filepath.Join(dir, "ksyun-tap")
-	if out, err := exec.Command("go", "build", "-o", tap, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		return err
+	}
+	args := append([]string{"taskset", "-c", loadCore, self, "-role=load"}, os.Args[1:]...)
+	return syscall.Exec(taskset, args, append(os.Environ(), "GOMAXPROCS=2"))
+}
+
+func compare() error {
+	loads, memory, err := selectRows(*rows)
+	if err != nil {
+		return err
+	}
+	b := &bench{
+		rounds: *rounds, duration: *duration, calls: *calls,
+		results: results{byLoad: map[string]measured{}, memory: map[string]map[string]float64{}},
+	}
+	if b.names, err = selectContenders(*only); err != nil {
+		return err
+	}
+	files, err := raiseFiles(max(usualFiles, filesFor(*pairs)))
+	if err != nil {
+		return err
+	}
+	b.pairs = min(*pairs, (files-filesFor(0))/2)
+	if b.binaries, err = os.MkdirTemp("", "peers"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.binaries)
+	if out, err := exec.Command("go", "build", "-o", filepath.Join(b.binaries, "ksyun-tap"), "./cmd/ksyun-tap").CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tap: %w\n%s", err, out)
 	}
-	up := freeAddress()
-	stopUpstream, err := start(&contender{
-		name: "upstream", address: up,
-		command: []string{self, "-role", "upstream", "-listen", up, "-size", strconv.Itoa(*size), "-errors", strconv.Itoa(*errRate)},
-	}, "1")
-	if err != nil {
-		return err
-	}
-	defer stopUpstream()
-
-	contenders, err := lineUp(dir, self, tap, up)
-	if err != nil {
-		return err
-	}
-	for _, c := range contenders {
-		if c.command == nil {
-			continue
+	for _, l := range loads {
+		if err := b.measure(l); err != nil {
+			return fmt.Errorf("%s: %w", l, err)
 		}
-		stop, err := start(c, "0")
-		if err != nil {
-			return err
-		}
-		defer stop()
 	}
-	pinSelf("1")
-	for n := range *rounds + 1 { // the first warms up
-		for _, c := range contenders {
-			r, err := measure(c, *duration)
-			if err != nil {
-				return fmt.Errorf("%s: %w", c.name, err)
+	for _, what := range memory {
+		for _, name := range b.names {
+			// A million calls by ReverseProxy would take a minute and say little.
+			if name == direct || name == reverseProxy && what == memoryCalls {
+				continue
 			}
-			if n > 0 {
-				c.rounds = append(c.rounds, r)
+			if err := b.measureMemory(what, name); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
 			}
-			fmt.Fprintf(os.Stderr, "round %d of %d: %-14s %8.0f requests/s\n", n, *rounds, c.name, r.perSecond)
 		}
 	}
-	report(contenders)
+	b.describe(os.Stdout)
+	b.results.report(os.Stdout)
 	return nil
 }
 
-// lineUp returns the contenders that this machine can run.
-func lineUp(dir, self, tap, up string) ([]*contender, error) {
-	nginx, err := exec.LookPath("nginx")
+// selectRows returns the rows that match, or those of the documentation.
+func selectRows(pattern string) (loads []load, memory []string, err error) {
+	re, err := regexp.Compile(pattern)
 	if err != nil {
-		return nil, errors.New("nginx is not installed: apt-get install nginx-light")
+		return nil, nil, err
 	}
-	nginxAddress, conf := freeAddress(), filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(conf, []byte(nginxConf(dir, nginxAddress, up)), 0o600); err != nil {
-		return nil, err
-	}
-	tapArgs := func(address string, more ...string) []string {
-		return append([]string{
-			tap, "run", "--proxy.listen-address=" + address, "--web.listen-address=" + freeAddress(),
-			"--upstream.connect-to=" + host + ":80=" + up, "--log.file=" + filepath.Join(dir, "tap"+address+".log"),
-		}, more...)
-	}
-	tapAddress, tapAccess, reverse := freeAddress(), freeAddress(), freeAddress()
-	all := []*contender{
-		{name: "direct", address: up},
-		{name: "nginx", address: nginxAddress, command: []string{nginx, "-c", conf, "-g", "daemon off;"}},
-		{name: "ksyun-tap", address: tapAddress, command: tapArgs(tapAddress), env: []string{"GOMAXPROCS=1"}},
-		{name: "ksyun-tap+log", address: tapAccess, command: tapArgs(tapAccess, "--log.access"), env: []string{"GOMAXPROCS=1"}},
-		{name: "ReverseProxy", address: reverse, command: []string{self, "-role", "reverseproxy", "-listen", reverse, "-upstream", up}, env: []string{"GOMAXPROCS=1"}},
-	}
-	if *only != "" {
-		names := strings.Split(*only, ",")
-		all = slices.DeleteFunc(all, func(c *contender) bool { return !slices.Contains(names, c.name) })
-	}
-	return all, nil
-}
-
-// nginxConf is a reverse proxy with one worker, upstream keep-alive and a JSON
-// access log: what a careful user would write to get part of the tap's duty.
-func nginxConf(dir, address, up string) string {
-	return `
-worker_processes 1;
-pid ` + dir + `/nginx.pid;
-error_log ` + dir + `/error.log;
-events { worker_connections 4096; }
-http {
-  client_body_temp_path ` + dir + `/body; proxy_temp_path ` + dir + `/proxy;
-  fastcgi_temp_path ` + dir + `/f; uwsgi_temp_path ` + dir + `/u; scgi_temp_path ` + dir + `/s;
-  log_format json escape=json '{"ts":"$time_iso8601","method":"$request_method","uri":"$request_uri","host":"$host","status":$status,"bytes":$bytes_sent,"duration":$request_time,"upstream":"$upstream_addr","upstream_duration":"$upstream_response_time","action":"$arg_Action","request_id":"$upstream_http_x_ksc_request_id"}';
-  access_log ` + dir + `/access.log json buffer=64k flush=1s;
-  keepalive_requests 1000000000;
-  upstream api { server ` + up + `; keepalive 128; keepalive_requests 1000000000; }
-  server {
-    listen ` + address + `;
-    location / {
-      proxy_pass http://api;
-      proxy_http_version 1.1;
-      proxy_set_header Host $http_host;
-      proxy_set_header Connection "";
-    }
-  }
-}
-`
-}
-
-// start runs a contender on one core and waits until it accepts connections.
-func start(c *contender, core string) (stop func(), err error) {
-	c.cmd = exec.Command("taskset", append([]string{"-c", core}, c.command...)...)
-	c.cmd.Env = append(os.Environ(), c.env...)
-	var output bytes.Buffer
-	c.cmd.Stdout, c.cmd.Stderr = &output, &output
-	if err := c.cmd.Start(); err != nil {
-		return nil, err
-	}
-	stop = func() {
-		_ = c.cmd.Process.Signal(os.Interrupt)
-		_ = c.cmd.Wait()
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for ctx.Err() == nil {
-		conn, err := new(net.Dialer).DialContext(ctx, "tcp", c.address)
-		if err == nil {
-			conn.Close()
-			return stop, nil
-		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a foreign process has no better sign of life
-	}
-	stop()
-	return nil, fmt.Errorf("%s does not listen on %s: %s", c.name, c.address, output.String())
-}
-
-func pinSelf(core string) {
-	out, err := exec.Command("taskset", "-a", "-cp", core, strconv.Itoa(os.Getpid())).CombinedOutput()
-	if err != nil {
-		log.Printf("load is not pinned: %v: %s", err, out)
-	}
-}
-
-func freeAddress() string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
-func report(contenders []*contender) {
-	base := 0.0
-	for _, c := range contenders {
-		if c.name == "nginx" {
-			base = median(c.rounds, func(r round) float64 { return r.perSecond })
+	documented := slices.Clone(withoutGoal)
+	for _, row := range goals {
+		for _, g := range row.parts {
+			documented = append(documented, g.load)
 		}
 	}
-	fmt.Printf("%d connections, bodies of %d bytes, %d %% errors, median of %d rounds of %v\n", *conns, *size, *errRate, *rounds, *duration)
-	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "contender\trequests/s\tx nginx\tCPU/request\tp50\tp99\tRSS\t")
-	for _, c := range contenders {
-		perSecond := median(c.rounds, func(r round) float64 { return r.perSecond })
-		cpu := time.Duration(median(c.rounds, func(r round) float64 { return float64(r.cpu) }))
-		p50 := time.Duration(median(c.rounds, func(r round) float64 { return float64(r.p50) }))
-		p99 := time.Duration(median(c.rounds, func(r round) float64 { return float64(r.p99) }))
-		rss := median(c.rounds, func(r round) float64 { return float64(r.rss) })
-		ratio := "-"
-		if base > 0 {
-			ratio = fmt.Sprintf("%.2f", perSecond/base)
+	selected := func(name string) bool {
+		if pattern == "" {
+			return slices.Contains(documented, name)
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%s\t%v\t%v\t%v\t%.1f MiB\t\n", c.name, perSecond, ratio,
-			cpu.Round(100*time.Nanosecond), p50.Round(time.Microsecond), p99.Round(time.Microsecond), rss/1024)
+		return re.MatchString(name)
 	}
-	_ = w.Flush()
+	for _, l := range allLoads() {
+		if selected(l.String()) {
+			loads = append(loads, l)
+		}
+	}
+	for _, name := range []string{memoryIdle, memoryCalls, memoryPairs} {
+		if selected(name) {
+			memory = append(memory, name)
+		}
+	}
+	if len(loads)+len(memory) == 0 {
+		return nil, nil, fmt.Errorf("no row matches %q; the first are %v", pattern, allLoads()[:3])
+	}
+	return loads, memory, nil
 }
 
-func median(rounds []round, of func(round) float64) float64 {
-	if len(rounds) == 0 {
-		return 0
+func selectContenders(list string) ([]string, error) {
+	if list == "" {
+		return contenders[:len(contenders)-1], nil
 	}
-	values := make([]float64, len(rounds))
-	for i, r := range rounds {
-		values[i] = of(r)
+	names := strings.Split(list, ",")
+	for _, name := range names {
+		if !slices.Contains(contenders, name) {
+			return nil, fmt.Errorf("-only: %q is none of %s", name, strings.Join(contenders, ", "))
+		}
 	}
-	slices.Sort(values)
-	return values[len(values)/2]
+	return names, nil
+}
+
+// raiseFiles raises the limit of file descriptors, for children too, to want or
+// as far as is allowed, and returns what it is.
+func raiseFiles(want int) (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, err
+	}
+	raised := syscall.Rlimit{Cur: uint64(want), Max: max(uint64(want), limit.Max)}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised); errors.Is(err, syscall.EPERM) {
+		raised = syscall.Rlimit{Cur: limit.Max, Max: limit.Max}
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &raised); err != nil {
+			return 0, err
+		}
+	} else if err != nil {
+		return 0, err
+	}
+	return int(raised.Cur), nil
+}
+
+// describe writes what was measured on, and how.
+func (b *bench) describe(w io.Writer) {
+	first := func(name string, args ...string) string {
+		out, _ := exec.Command(name, args...).CombinedOutput() // nginx writes to standard error
+		line, _, _ := strings.Cut(string(out), "\n")
+		return line
+	}
+	processor := "unknown processor"
+	if info, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		if _, after, ok := strings.Cut(string(info), "model name\t: "); ok {
+			processor, _, _ = strings.Cut(after, "\n")
+		}
+	}
+	fmt.Fprintf(w, "%s, %s; %s; %s; %s; commit %s.\n%d rounds of %v; %d calls before memory is read, %d idle pairs.\n\n",
+		processor, first("uname", "-sr"), first("nginx", "-v"), first("haproxy", "-v"), runtime.Version(),
+		first("git", "describe", "--always", "--dirty"), b.rounds, b.duration, b.calls, b.pairs)
 }

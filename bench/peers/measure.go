@@ -1,0 +1,156 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// bench is one run of the instrument.
+type bench struct {
+	names    []string // of the contenders
+	rounds   int
+	duration time.Duration
+	calls    int    // for memoryCalls
+	pairs    int    // for memoryPairs
+	binaries string // directory of the tap
+	results  results
+}
+
+// usualFiles is how many file descriptors a proxy is set up for. nginx takes
+// memory for each beforehand.
+const usualFiles = 4096
+
+// filesFor is how many of them n connections on either side take, with room for
+// others.
+func filesFor(n int) int { return 2*n + 400 }
+
+// onSite runs f with an upstream and a directory of its own, for proxies with so
+// many file descriptors.
+func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) error) error {
+	dir, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	s, err := newSite(dir, b.binaries, w, files)
+	if err != nil {
+		return err
+	}
+	l, err := newLoop()
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	a := newAnswers(kib << 10)
+	if s.Upstream, err = l.serve(a, s.serverTLS()); err != nil {
+		return err
+	}
+	return f(l, s, a)
+}
+
+// measure runs the rounds of one load. In each, every contender has its turn.
+func (b *bench) measure(under load) error {
+	return b.onSite(under.way, under.kib, usualFiles, func(l *loop, s *site, a *answers) (err error) {
+		proxies := map[string]*proxy{}
+		defer func() {
+			for _, p := range proxies {
+				err = errors.Join(err, p.stop())
+			}
+		}()
+		for _, name := range b.names {
+			if proxies[name], err = s.launch(name); err != nil {
+				delete(proxies, name)
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+		m := measured{}
+		for round := range b.rounds + 1 {
+			turns := slices.Concat(b.names[round%len(b.names):], b.names[:round%len(b.names)])
+			for _, name := range turns {
+				d := b.duration
+				if round == 0 { // warms up
+					d /= 2
+				}
+				sample, err := l.sample(proxies[name], a, under, d)
+				if err != nil {
+					return fmt.Errorf("%s: %w", name, err)
+				}
+				if round > 0 {
+					m[name] = append(m[name], sample)
+				}
+			}
+			fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", under, round, b.rounds)
+		}
+		b.results.loads = append(b.results.loads, under)
+		b.results.byLoad[under.String()] = m
+		for name, p := range proxies {
+			dropped, err := p.checkSinks(l)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			delete(dropped, "logs") // lines are sampled
+			if len(dropped) > 0 {
+				b.results.notes = append(b.results.notes, fmt.Sprintf("%s, %s: all of %d calls were counted; some did not reach all sinks: %s.",
+					under, name, p.calls, strings.Trim(fmt.Sprint(dropped), "map[]")))
+			}
+		}
+		return nil
+	})
+}
+
+// sample loads one contender for d.
+func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample, error) {
+	connections := under.connections
+	if connections == 0 {
+		connections = 64
+	}
+	c, err := l.connect(p.address, p.clientTLS(), connections, a, under.errors)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() {
+		c.close()
+		p.calls += c.calls
+	}()
+	if err := c.runCount(4 * connections); err != nil { // until there are as many to the upstream
+		return sample{}, err
+	}
+	before, err := p.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	var r run
+	if under.connections == 0 {
+		r, err = c.runOpen(3*d, time.Second/fixedRate)
+	} else {
+		r, err = c.runClosed(d)
+	}
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := p.usage()
+	if err != nil {
+		return sample{}, err
+	}
+	own, proxy, others := after.own-before.own, after.proxy-before.proxy, after.others-before.others
+	slices.Sort(r.latencies)
+	s := sample{
+		perSecond: float64(len(r.latencies)) / r.elapsed.Seconds(),
+		cpu:       proxy / time.Duration(len(r.latencies)),
+		p50:       percentile(r.latencies, 0.5),
+		p99:       percentile(r.latencies, 0.99),
+		proxy:     float64(proxy) / float64(r.elapsed),
+		load:      float64(own) / float64(r.elapsed),
+		others:    max(0, float64(others)/float64(r.elapsed)),
+	}
+	if p.process != nil {
+		s.rss, err = p.rss()
+	}
+	return s, err
+}

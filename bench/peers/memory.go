@@ -1,0 +1,104 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// settled is how long a process is left alone before its memory is read.
+const settled = time.Second
+
+// measureMemory measures one contender's memory, each figure in a fresh process.
+func (b *bench) measureMemory(what, name string) error {
+	files := usualFiles
+	if what == memoryPairs {
+		files = filesFor(b.pairs)
+	}
+	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *answers) (err error) {
+		p, err := s.launch(name)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if stopErr := p.stop(); err == nil {
+				err = stopErr
+			}
+		}()
+		var bytes float64
+		switch what {
+		case memoryIdle:
+			if err := l.settle(settled); err != nil {
+				return err
+			}
+			bytes, err = p.rss()
+		case memoryCalls:
+			bytes, err = memoryAfter(l, p, a, b.calls)
+		case memoryPairs:
+			bytes, err = memoryPerPair(l, p, a, b.pairs)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if b.results.memory[what] == nil {
+			b.results.memory[what] = map[string]float64{}
+		}
+		b.results.memory[what][name] = bytes
+		fmt.Fprintf(os.Stderr, "%s: %s\n", what, name)
+		return nil
+	})
+}
+
+// memoryAfter makes calls on 64 connections.
+func memoryAfter(l *loop, p *proxy, a *answers, calls int) (float64, error) {
+	c, err := l.connect(p.address, p.clientTLS(), 64, a, 10)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := c.runCount(calls); err != nil {
+		return 0, err
+	}
+	return p.rss()
+}
+
+// memoryPerPair has n connections make one call each and then nothing. What the
+// process takes beforehand, after its first thousand calls, does not count. In the
+// end each connection makes another call, which shows that it is still there.
+func memoryPerPair(l *loop, p *proxy, a *answers, n int) (float64, error) {
+	first, err := l.connect(p.address, p.clientTLS(), 1, a, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer first.close()
+	if err := first.runCount(1000); err != nil {
+		return 0, err
+	}
+	if err := l.settle(settled); err != nil {
+		return 0, err
+	}
+	before, err := p.rss()
+	if err != nil {
+		return 0, err
+	}
+	c, err := l.connect(p.address, p.clientTLS(), n, a, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	if err := l.settle(settled); err != nil {
+		return 0, err
+	}
+	after, err := p.rss()
+	if err != nil {
+		return 0, err
+	}
+	for range n { // on the connection that has been idle for longest
+		if err := c.runCount(1); err != nil {
+			return 0, err
+		}
+	}
+	return (after - before) / float64(n), nil
+}

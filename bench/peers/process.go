@@ -1,0 +1,162 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The proxies run on one core, load and upstream on the other.
+const proxyCore, loadCore = "0", "1"
+
+// process is a program under measurement or its helper.
+type process struct {
+	cmd    *exec.Cmd
+	output bytes.Buffer
+}
+
+// start runs a command on one core and waits until it accepts connections.
+func start(address, core string, args, env []string) (*process, error) {
+	p := &process{cmd: exec.Command("taskset", append([]string{"-c", core}, args...)...)}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+		if err == nil {
+			conn.Close()
+			return p, nil
+		}
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a foreign process has no better sign of life
+	}
+	err := p.stop()
+	return nil, errors.Join(fmt.Errorf("%v does not listen on %s: %s", args, address, p.output.String()), err)
+}
+
+// stop ends the process. It returns an error if that takes force.
+func (p *process) stop() error {
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	kill := time.AfterFunc(15*time.Second, func() { p.cmd.Process.Kill() })
+	p.cmd.Wait()
+	if !kill.Stop() {
+		return fmt.Errorf("%v did not stop: %s", p.cmd.Args, p.output.String())
+	}
+	return nil
+}
+
+// pids lists the process, which taskset has become, and its children: nginx
+// works in one.
+func (p *process) pids() []int {
+	pids := []int{p.cmd.Process.Pid}
+	if children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pids[0], pids[0])); err == nil {
+		for field := range strings.FieldsSeq(string(children)) {
+			if pid, err := strconv.Atoi(field); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
+
+// cpu is the CPU time used so far, to the nanosecond.
+func (p *process) cpu() (time.Duration, error) {
+	total := time.Duration(0)
+	for _, pid := range p.pids() {
+		used, err := cpuClock(int32(^pid<<3 | 2)) // the kernel's MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED)
+		if err != nil {
+			return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+		}
+		total += used
+	}
+	return total, nil
+}
+
+// usage is CPU time used so far: by load, upstream and the receiver of spans, by
+// a proxy, and by everything else on the machine.
+type usage struct{ own, proxy, others time.Duration }
+
+func (p *proxy) usage() (u usage, err error) {
+	if u.own, err = cpuClock(unix.CLOCK_PROCESS_CPUTIME_ID); err != nil {
+		return u, err
+	}
+	if p.process != nil {
+		if u.proxy, err = p.cpu(); err != nil {
+			return u, err
+		}
+	}
+	if p.receiver != nil {
+		receiver, err := p.receiver.cpu()
+		if err != nil {
+			return u, err
+		}
+		u.own += receiver
+	}
+	stat, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return u, err
+	}
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
+	total, _, _ := strings.Cut(string(stat), "\n")
+	for i, field := range strings.Fields(total)[1:] {
+		if i == 3 || i == 4 || i >= 8 { // idle, waiting for I/O; guests are in the first two
+			continue
+		}
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return u, err
+		}
+		u.others += time.Duration(n) * tick
+	}
+	u.others -= u.own + u.proxy
+	return u, nil
+}
+
+func cpuClock(id int32) (time.Duration, error) {
+	var t unix.Timespec
+	err := unix.ClockGettime(id, &t)
+	return time.Duration(t.Nano()), err
+}
+
+// rss is the resident memory in bytes. What nginx's processes share counts twice.
+func (p *process) rss() (float64, error) {
+	total := 0
+	for _, pid := range p.pids() {
+		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if err != nil {
+			return 0, err
+		}
+		fields := strings.Fields(string(statm))
+		pages, err := strconv.Atoi(fields[1])
+		if err != nil {
+			return 0, err
+		}
+		total += pages * os.Getpagesize()
+	}
+	return float64(total), nil
+}
+
+func freeAddress() string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}

@@ -1,0 +1,167 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// results are what a run has measured.
+type results struct {
+	loads  []load // in their order
+	byLoad map[string]measured
+	memory map[string]map[string]float64 // name of the measurement, contender: bytes
+	notes  []string
+}
+
+// report writes tables in Markdown: the goals, and all figures.
+func (r *results) report(w io.Writer) {
+	if others := r.others(); others > 0.1 {
+		fmt.Fprintf(w, "**Not to be relied on: other programs used up to %.0f %% of a core.**\n\n", 100*others)
+	}
+	r.reportGoals(w)
+	r.reportLoads(w)
+	r.reportMemory(w)
+	for _, note := range r.notes {
+		fmt.Fprintf(w, "\n%s\n", note)
+	}
+}
+
+// others is the largest median, over loads and contenders, of what everything else
+// on the machine used of a core.
+func (r *results) others() float64 {
+	most := 0.0
+	for _, m := range r.byLoad {
+		for _, samples := range m {
+			most = max(most, medianOf(samples, func(s sample) float64 { return s.others }))
+		}
+	}
+	return most
+}
+
+// reportGoals writes the rows of goals that were measured whole.
+func (r *results) reportGoals(w io.Writer) {
+	fmt.Fprintf(w, "| ratio to nginx: median (least to largest) of the rounds | goal | ksyun-tap | verdict | HAProxy | ReverseProxy |\n|---|---|---|---|---|---|\n")
+	for _, row := range goals {
+		var limits, verdicts []string
+		cells := map[string][]string{}
+		for _, g := range row.parts {
+			value, ok := r.value(tap, g)
+			if !ok {
+				break
+			}
+			sign, verdict := "≤ ", "missed"
+			if g.metric.higher {
+				sign = "≥ "
+			}
+			if g.metric.higher && value >= g.limit || !g.metric.higher && value <= g.limit {
+				verdict = "met"
+			}
+			limits, verdicts = append(limits, sign+g.format(g.limit)), append(verdicts, verdict)
+			for _, name := range []string{tap, haproxy, reverseProxy} {
+				cells[name] = append(cells[name], r.cell(name, g))
+			}
+		}
+		if len(limits) < len(row.parts) {
+			continue
+		}
+		if len(slices.Compact(slices.Clone(verdicts))) == 1 {
+			verdicts = verdicts[:1]
+		}
+		slash := func(parts []string) string { return strings.Join(parts, " / ") }
+		fmt.Fprintf(w, "| %s | %s | **%s** | %s | %s | %s |\n", row.title, slash(limits), slash(cells[tap]), slash(verdicts), slash(cells[haproxy]), slash(cells[reverseProxy]))
+	}
+}
+
+// value is a contender's figure for a goal.
+func (r *results) value(name string, g goal) (float64, bool) {
+	if g.metric.of == nil {
+		bytes, ok := r.memory[g.load][name]
+		return bytes, ok
+	}
+	x, ok := r.byLoad[g.load].ratios(name, g.metric)
+	return x.median, ok
+}
+
+func (r *results) cell(name string, g goal) string {
+	if g.metric.of != nil {
+		return ratioCell(r.byLoad[g.load], name, g.metric)
+	}
+	if bytes, ok := r.memory[g.load][name]; ok {
+		return g.format(bytes)
+	}
+	return "–"
+}
+
+func (g goal) format(v float64) string {
+	switch {
+	case g.metric.of != nil:
+		return fmt.Sprintf("%.4g", v)
+	case g.load == memoryPairs:
+		return fmt.Sprintf("%.1f KiB", v/(1<<10))
+	default:
+		return fmt.Sprintf("%.1f MiB", v/(1<<20))
+	}
+}
+
+func ratioCell(m measured, name string, by metric) string {
+	x, ok := m.ratios(name, by)
+	if !ok {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", x.median, x.low, x.high)
+}
+
+// reportLoads writes the medians of all samples, and the ratios again.
+func (r *results) reportLoads(w io.Writer) {
+	if len(r.loads) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n| load | proxy | calls/s | by nginx's | CPU per call | by nginx's | p50 | p99 | memory | proxy's core | load's core | others |\n|%s\n", strings.Repeat("---|", 12))
+	for _, l := range r.loads {
+		m := r.byLoad[l.String()]
+		for _, name := range contenders {
+			samples := m[name]
+			if len(samples) == 0 {
+				continue
+			}
+			duration := func(of func(sample) time.Duration) string {
+				return fmt.Sprintf("%.1f µs", float64(medianOf(samples, of))/1e3)
+			}
+			share := func(of func(sample) float64) string { return fmt.Sprintf("%.0f %%", 100*medianOf(samples, of)) }
+			cells := []string{
+				l.String(), name, fmt.Sprintf("%.0f", medianOf(samples, func(s sample) float64 { return s.perSecond })),
+				ratioCell(m, name, throughput), "–", "–",
+				duration(func(s sample) time.Duration { return s.p50 }), duration(func(s sample) time.Duration { return s.p99 }),
+				"–", "–", share(func(s sample) float64 { return s.load }), share(func(s sample) float64 { return s.others }),
+			}
+			if name != direct {
+				cells[4], cells[5] = duration(func(s sample) time.Duration { return s.cpu }), ratioCell(m, name, cpuTime)
+				cells[8] = fmt.Sprintf("%.1f MiB", medianOf(samples, func(s sample) float64 { return s.rss })/(1<<20))
+				cells[9] = share(func(s sample) float64 { return s.proxy })
+			}
+			fmt.Fprintf(w, "| %s |\n", strings.Join(cells, " | "))
+		}
+	}
+}
+
+// reportMemory writes what was measured once.
+func (r *results) reportMemory(w io.Writer) {
+	if len(r.memory) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n| resident memory | idle | after many calls | per idle pair |\n|---|---|---|---|\n")
+	for _, name := range contenders {
+		var cells []string
+		for _, of := range []string{memoryIdle, memoryCalls, memoryPairs} {
+			cells = append(cells, r.cell(name, goal{load: of}))
+		}
+		if slices.ContainsFunc(cells, func(c string) bool { return c != "–" }) {
+			fmt.Fprintf(w, "| %s | %s |\n", name, strings.Join(cells, " | "))
+		}
+	}
+}
