@@ -502,6 +502,7 @@ func TestGoClientThatCancels(t *testing.T) {
 		close(arrived)
 		<-q.Context().Done()
 		close(gone)
+		panic(http.ErrAbortHandler) // an answer could still reach the client
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
