@@ -46,6 +46,8 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers; beyond it, bodies pass
 	// without being inspected. 0 is no limit.
 	BufferBytes int64
+	// Loops is relay.Config.Loops.
+	Loops int
 	// CredentialKey keys the hash that tells access keys apart
 	// (classify.Observation.Credential). nil is a random one: the hashes then
 	// change with every start.

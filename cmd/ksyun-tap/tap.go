@@ -11,7 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -164,6 +166,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 			}
 		}
 	}
+	cfg.Loops = loops()
 	if t.proxy, err = collector.New(cfg); err != nil {
 		return usageError{err}
 	}
@@ -174,6 +177,15 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	return nil
 }
+
+// loops returns how many threads are to drive connections: one a processor. The
+// scheduler gets as many processors more, since a thread that waits in the system
+// would else be taken for one that keeps goroutines from running.
+var loops = sync.OnceValue(func() int {
+	n := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(2 * n)
+	return n
+})
 
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {

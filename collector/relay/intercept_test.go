@@ -34,7 +34,7 @@ func newTLSRig(t testing.TB, change ...func(*Config)) *rig {
 
 // newBlockingRig makes one without loops.
 func newBlockingRig(t testing.TB, change ...func(*Config)) *rig {
-	return newRig(t, append(change, func(c *Config) { c.Blocking = true })...)
+	return newRig(t, append(change, func(c *Config) { c.Loops = -1 })...)
 }
 
 // eachWay runs a test with each driver, and with programs that speak TLS.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"net"
@@ -59,10 +60,10 @@ type looped struct {
 	timer    int // in loop.times, -1 if it is not
 }
 
-// newLoops starts a loop for each processor.
+// newLoops starts the loops.
 func newLoops(s *Server) []*loop {
 	var loops []*loop
-	for range runtime.GOMAXPROCS(0) {
+	for range cmp.Or(s.cfg.Loops, runtime.GOMAXPROCS(0)) {
 		l := &loop{s: s}
 		var err error
 		if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
@@ -110,8 +111,8 @@ func (l *loop) run() {
 	defer unix.Close(l.epoll)
 	defer unix.Close(l.wake)
 	events := make([]unix.EpollEvent, 256)
-	for !l.ended {
-		n := l.wait(events)
+	for n := 0; !l.ended; {
+		n = l.wait(events, n)
 		l.now = time.Now()
 		for i := range events[:n] {
 			l.happened(&events[i])
@@ -126,14 +127,17 @@ func (l *loop) run() {
 	}
 }
 
-// wait waits for events. A look without waiting is cheaper, for it need not tell
-// the scheduler.
-func (l *loop) wait(events []unix.EpollEvent) int {
-	n, errno := epollNow(l.epoll, events)
-	if n > 0 || errno != 0 || len(l.again) > 0 {
-		return max(n, 0)
+// wait waits for events. Where many come, a look without waiting is cheaper: the
+// scheduler need not know of it.
+func (l *loop) wait(events []unix.EpollEvent, last int) int {
+	const many = 4
+	if last >= many || len(l.again) > 0 {
+		n, _ := epollNow(l.epoll, events)
+		if n > 0 || len(l.again) > 0 {
+			return max(n, 0)
+		}
 	}
-	n, _ = unix.EpollWait(l.epoll, events, l.times.wait(l.now))
+	n, _ := unix.EpollWait(l.epoll, events, l.times.wait(l.now))
 	return max(n, 0)
 }
 

@@ -55,9 +55,10 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers: beyond it, bodies pass
 	// without being kept for inspection. 0 is no limit.
 	BufferBytes int64
-	// Blocking has every connection driven by goroutines, also where the system
-	// has something faster.
-	Blocking bool
+	// Loops is how many threads drive connections, on systems where they can; 0
+	// is GOMAXPROCS, and less is none. Each takes a processor of the scheduler's
+	// while it waits: GOMAXPROCS should be that much larger.
+	Loops int
 	// CameBack, if not nil, is told of each connection to an upstream that was
 	// redirected to us (Intake.Destination), by where it begins. It must not
 	// block.
@@ -181,7 +182,7 @@ func (s *Server) track(ln net.Listener) bool {
 		return false
 	}
 	s.listeners[ln] = struct{}{}
-	if s.driving == nil && !s.cfg.Blocking {
+	if s.driving == nil && s.cfg.Loops >= 0 {
 		s.driving = newLoops(s)
 	}
 	return true
