@@ -170,6 +170,14 @@ func codeOf(f classify.Fault) string {
 	return "TapUpstreamUnreachable"
 }
 
+// busy answers a connection beyond the limit, before its request was read.
+var busy = func() []byte {
+	const body = "<ErrorResponse><Error><Type>Receiver</Type><Code>TapBusy</Code><Message>ksyun-tap serves as many connections as it may. " +
+		"Raise --proxy.max-connections, or have programs keep fewer.</Message></Error></ErrorResponse>"
+	return []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: " + strconv.Itoa(len(body)) +
+		"\r\nX-Ksyun-Tap-Error: busy\r\nConnection: close\r\n\r\n" + body)
+}()
+
 // append appends the whole response. Nothing in it needs escaping: messages
 // are our own, and host names were read as such.
 func (a *answer) append(dst []byte) []byte {

@@ -23,6 +23,7 @@ type dialer struct {
 	resolver  Resolver // nil is the system's way
 	listeners func() []net.Addr
 	expect    func(net.Conn) (cameBack func() bool, forget func())
+	reclaim   func() bool // frees descriptors; false if none can be
 	mark      uint32
 }
 
@@ -48,6 +49,9 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 		},
 	}
 	nc, err := dialBy(ctx, &nd, d.resolver, address)
+	if isExhausted(err) && d.reclaim() {
+		nc, err = dialBy(ctx, &nd, d.resolver, address)
+	}
 	switch {
 	case err != nil && dest.via != nil:
 		return nil, dest.via.failed(err)
@@ -201,6 +205,8 @@ func dialError(err error, host string) error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
+	case isExhausted(err):
+		return &refusal{fault: classify.FaultUnreachable, message: "ksyun-tap has no file descriptors left. Raise its limit (ulimit -n, or LimitNOFILE of its service), or lower --proxy.max-connections."}
 	case errors.As(err, &dns):
 		return &refusal{fault: classify.FaultDNS, message: "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -209,6 +215,11 @@ func dialError(err error, host string) error {
 		return &refusal{fault: classify.FaultDialTimeout, message: "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
 	}
 	return &refusal{fault: classify.FaultUnreachable, message: "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
+}
+
+// isExhausted reports whether there are no descriptors left.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 func tlsFailed(err error, host string) error {

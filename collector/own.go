@@ -32,7 +32,7 @@ func (p *Proxy) ServeOwn(ln net.Listener, a OwnAddress) error {
 	if len(a.Allow) > 0 {
 		ln = &guarded{Listener: ln, allow: a.Allow, refused: func() { p.notAllowed.Add(1) }}
 	}
-	return p.server.Serve(ln, relay.Intake{TLS: a.TLS, NewHandler: func(client netip.AddrPort) relay.Handler {
+	return p.server.Serve(ln, relay.Intake{TLS: a.TLS, Busy: busy, NewHandler: func(client netip.AddrPort) relay.Handler {
 		h := newHandler(p, client)
 		h.own = o
 		return h

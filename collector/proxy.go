@@ -46,6 +46,10 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers; beyond it, bodies pass
 	// without being inspected. 0 is no limit.
 	BufferBytes int64
+	// MaxConnections limits the connections of programs: beyond it the one that
+	// waited longest for a request makes room, else the new one is answered with
+	// 503. 0 is no limit.
+	MaxConnections int
 	// Loops is relay.Config.Loops.
 	Loops int
 	// CredentialKey keys the hash that tells access keys apart
@@ -104,6 +108,9 @@ type Stats struct {
 	ClientConnections   int64 // open, of programs
 	UpstreamConnections int64 // open
 	Accepted            int64 // connections of programs, ever
+	Refused             int64 // of them, those beyond the limit
+	Reclaimed           int64 // closed while they waited, to make room for others
+	BufferBytes         int64 // of memory in use
 	Dials               int64 // connections tried to upstreams, ever
 	RequestBytes        int64 // read from programs
 	ResponseBytes       int64 // written to programs
@@ -193,6 +200,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		resolver:  policy.Resolver,
 		listeners: func() []net.Addr { return p.server.Listeners() },
 		expect:    func(nc net.Conn) (func() bool, func()) { return p.server.Expect(nc) },
+		reclaim:   func() bool { return p.server.Reclaim() },
 		mark:      policy.Mark,
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
@@ -223,7 +231,7 @@ func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
 // Serve takes connections from ln until Shutdown, when it returns nil. Several
 // listeners may be served at once.
 func (p *Proxy) Serve(ln net.Listener) error {
-	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler})
+	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Busy: busy})
 }
 
 // ServeTLS is Serve for listeners where programs speak TLS at once, since the
@@ -251,6 +259,9 @@ func (p *Proxy) Stats() Stats {
 		ClientConnections:   s.OpenClients,
 		UpstreamConnections: s.OpenUpstreams,
 		Accepted:            s.Accepted,
+		Refused:             s.Refused,
+		Reclaimed:           s.Reclaimed,
+		BufferBytes:         s.BufferBytes,
 		Dials:               s.Dials,
 		RequestBytes:        s.RequestBytes,
 		ResponseBytes:       s.ResponseBytes,

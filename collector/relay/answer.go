@@ -106,8 +106,11 @@ func (m *machine) keepTail() {
 	if f.spill == nil || f.cur != f.spill || f.spill.t <= m.tailed {
 		return
 	}
-	b := f.spill
-	m.x.tail.add(m.spilt.Data(b.b[m.tailed:b.t]), &m.s.bufs)
+	b, bufs := f.spill, &m.s.bufs
+	if m.x.tail.b == nil && bufs.short(bufs.tailSize) {
+		m.x.tail.size, m.x.Uninspected = 0, true
+	}
+	m.x.tail.add(m.spilt.Data(b.b[m.tailed:b.t]), bufs)
 	m.tailed = b.t
 }
 

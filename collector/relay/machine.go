@@ -535,7 +535,7 @@ func (m *machine) begin() bool {
 	}
 	m.reportSecured(nil)
 	x := m.s.exchanges.Get().(*Exchange)
-	x.reset(m.now)
+	x.reset(m.now, m.s.cfg.TailBytes)
 	x.Client, x.Destination, x.Hello = m.client, m.destination, m.hello
 	m.x, m.hello = x, false
 	m.reported, m.skipped, m.scan = false, false, 0

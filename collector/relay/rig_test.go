@@ -346,5 +346,9 @@ func (p *peer) expectNothing() {
 
 // intake is how the rig's connections are taken.
 func (r *rig) intake(hello bool) Intake {
-	return Intake{NewHandler: func(netip.AddrPort) Handler { return &testHandler{rig: r} }, Hello: hello}
+	return Intake{
+		NewHandler: func(netip.AddrPort) Handler { return &testHandler{rig: r} },
+		Hello:      hello,
+		Busy:       []byte("HTTP/1.1 503 Busy\r\n\r\n"),
+	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -55,6 +57,10 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers: beyond it, bodies pass
 	// without being kept for inspection. 0 is no limit.
 	BufferBytes int64
+	// MaxConnections limits the connections of programs. Beyond it the one that
+	// waited longest for a request makes room, or, if none waits, the new one is
+	// refused. 0 is no limit.
+	MaxConnections int
 	// Loops is how many threads drive connections, on systems where they can; 0
 	// is GOMAXPROCS, and less is none. Each takes a processor of the scheduler's
 	// while it waits: GOMAXPROCS should be that much larger.
@@ -82,6 +88,8 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	pairs     map[*pair]struct{}
 
+	turned chan struct{} // one for each connection that is being turned away
+
 	driving []*loop // set before the first connection
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
@@ -90,6 +98,7 @@ type Server struct {
 type counters struct {
 	openUpstreams               atomic.Int64
 	accepted, panics, dials     atomic.Int64
+	refused, reclaimed          atomic.Int64
 	unsecured                   atomic.Int64
 	tunnels, openTunnels        atomic.Int64
 	requestBytes, responseBytes atomic.Int64
@@ -100,6 +109,9 @@ type Stats struct {
 	OpenClients   int64 // connections of programs
 	OpenUpstreams int64 // connections to servers
 	Accepted      int64 // connections, ever
+	Refused       int64 // of them, those beyond the limit
+	Reclaimed     int64 // closed while they waited, to make room for others
+	BufferBytes   int64 // in use
 	Dials         int64 // connections tried to servers, ever
 	RequestBytes  int64 // read from programs
 	ResponseBytes int64 // written to programs
@@ -115,11 +127,12 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
 		pairs:     make(map[*pair]struct{}),
+		turned:    make(chan struct{}, 32),
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)
 	s.exchanges.New = func() any {
-		return &Exchange{limit: cfg.InspectBytes, tail: tail{size: cfg.TailBytes}}
+		return &Exchange{limit: cfg.InspectBytes}
 	}
 	return s
 }
@@ -128,6 +141,9 @@ func New(cfg Config) *Server {
 type Intake struct {
 	// NewHandler makes the handler of one connection.
 	NewHandler func(client netip.AddrPort) Handler
+	// Busy is the answer to a connection beyond the limit, unless it would be in
+	// TLS; none is sent if it is empty.
+	Busy []byte
 	// Hello is for connections that begin with TLS. Each is served as if the
 	// client had first sent a CONNECT to port 443 of the server it names; one
 	// that names none is closed.
@@ -164,7 +180,8 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
-		default: // most often too many open files: wait for some to close
+		case isExhausted(err) && s.Reclaim():
+		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
 			case <-time.After(pause):
@@ -206,6 +223,12 @@ func (s *Server) Listeners() []net.Addr {
 }
 
 func (s *Server) handle(nc net.Conn, in *Intake) {
+	s.counters.accepted.Add(1)
+	if s.isFull() && !s.Reclaim() {
+		s.counters.refused.Add(1)
+		s.turnAway(nc, in)
+		return
+	}
 	p := newPair(s, nc, in)
 	s.mu.Lock()
 	if s.draining.Load() {
@@ -216,8 +239,65 @@ func (s *Server) handle(nc net.Conn, in *Intake) {
 	s.pairs[p] = struct{}{}
 	s.wg.Add(1)
 	s.mu.Unlock()
-	s.counters.accepted.Add(1)
 	p.start()
+}
+
+func (s *Server) isFull() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg.MaxConnections > 0 && len(s.pairs) >= s.cfg.MaxConnections
+}
+
+// Reclaim closes the connection that has waited longest for a request. It
+// reports false if none waits.
+func (s *Server) Reclaim() bool {
+	var longest *pair
+	var since int64
+	s.mu.Lock()
+	for p := range s.pairs {
+		if at := p.idleSince.Load(); at > 0 && (longest == nil || at < since) {
+			longest, since = p, at
+		}
+	}
+	s.mu.Unlock()
+	if longest == nil || !longest.idleSince.CompareAndSwap(since, 0) {
+		return false
+	}
+	s.counters.reclaimed.Add(1)
+	longest.drain()
+	return true
+}
+
+// turnAway answers a connection beyond the limit and closes it. What was sent
+// on it is read, for closing over it would lose the answer, but only of a few at
+// a time.
+func (s *Server) turnAway(nc net.Conn, in *Intake) {
+	select {
+	case s.turned <- struct{}{}:
+	default:
+		nc.Close()
+		return
+	}
+	go func() {
+		defer func() { <-s.turned }()
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(s.cfg.Timeouts.Linger)) //nolint:errcheck // a closed connection shows on writing
+		if in.TLS != nil || in.Hello || in.Destination != nil || len(in.Busy) == 0 {
+			return
+		}
+		if _, err := nc.Write(in.Busy); err != nil {
+			return
+		}
+		if c, ok := nc.(interface{ CloseWrite() error }); ok {
+			c.CloseWrite() //nolint:errcheck // likewise
+		}
+		io.Copy(io.Discard, nc) //nolint:errcheck // until it ends, or the deadline
+	}()
+}
+
+// isExhausted reports whether there are no descriptors left.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 func (s *Server) forget(p *pair) {
@@ -285,6 +365,9 @@ func (s *Server) Stats() Stats {
 		OpenClients:   clients,
 		OpenUpstreams: c.openUpstreams.Load(),
 		Accepted:      c.accepted.Load(),
+		Refused:       c.refused.Load(),
+		Reclaimed:     c.reclaimed.Load(),
+		BufferBytes:   s.bufs.inUse.Load(),
 		Dials:         c.dials.Load(),
 		RequestBytes:  c.requestBytes.Load(),
 		ResponseBytes: c.responseBytes.Load(),

@@ -1,0 +1,110 @@
+package relay
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// waits waits until so many connections wait for a request.
+func (r *rig) waits(n int) {
+	r.t.Helper()
+	for {
+		waiting := 0
+		r.srv.each(func(p *pair) {
+			if p.idleSince.Load() > 0 {
+				waiting++
+			}
+		})
+		if waiting == n {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestConnectionsAreLimited(t *testing.T) { eachWay(t, testConnectionsAreLimited) }
+
+func testConnectionsAreLimited(t *testing.T, newRig maker) {
+	r := newRig(t, func(c *Config) { c.MaxConnections = 2 })
+	first, firstUp := r.begin(getRequest)
+	firstUp.send(okResponse)
+	first.expect(okResponse)
+	r.waits(1)
+	second, secondUp := r.begin(getRequest)
+	third, thirdUp := r.begin(getRequest)
+	first.expectEnd() // it waited, and makes room
+	firstUp.expectEnd()
+
+	turned := r.plainClient() // nobody waits any more
+	turned.send(getRequest)
+	turned.expect("HTTP/1.1 503 Busy\r\n\r\n")
+	turned.expectEnd()
+	secondUp.send(okResponse)
+	second.expect(okResponse)
+	thirdUp.send(okResponse)
+	third.expect(okResponse)
+	if s := r.srv.Stats(); s.Reclaimed != 1 || s.Refused != 1 || s.Accepted != 4 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestMemoryIsLimited passes many large bodies at once with less memory than
+// looking at them would take.
+func TestMemoryIsLimited(t *testing.T) { eachWay(t, testMemoryIsLimited) }
+
+func testMemoryIsLimited(t *testing.T, newRig maker) {
+	const calls, limit = 20, 1 << 19
+	body := strings.Repeat("0123456789abcdef", 1<<19) // more than the system takes
+	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(body)/64) + body[:len(body)/64]
+	response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body
+	r := newRig(t, func(c *Config) { c.BufferBytes = limit })
+	go func() {
+		for {
+			nc, err := r.back.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer nc.Close()
+				if _, err := io.ReadFull(nc, make([]byte, len(request))); err == nil {
+					io.WriteString(nc, response)
+				}
+			}()
+		}
+	}()
+	// Every program has its answer before any reads it.
+	programs := make([]*peer, calls)
+	for i := range programs {
+		programs[i] = r.client()
+		programs[i].send(request)
+	}
+	// What no call can do without: a small buffer for each direction, a spill.
+	const most = limit + calls*4*smallBuffer + 2*(largeBuffer+smallBuffer+headroom)
+	for i, c := range programs {
+		if n := r.srv.Stats().BufferBytes; n > most {
+			t.Fatalf("call %d: %d bytes in use, want at most %d", i, n, most)
+		}
+		c.expect(response)
+	}
+	short := 0
+	for range programs {
+		if n := r.ends(EndComplete); !n.respWhole && len(n.respBody) < 32<<10 {
+			short++
+		}
+	}
+	if short == 0 {
+		t.Error("all bodies were kept")
+	}
+	for _, c := range programs {
+		c.Close()
+	}
+	if err := r.srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := r.srv.Stats().BufferBytes; n != 0 {
+		t.Errorf("%d bytes are still in use", n)
+	}
+}
