@@ -31,6 +31,25 @@ func newLink(nc net.Conn) *link {
 	return l
 }
 
+// Read reads what there is: through TLS, of all records that were received.
+func (l *link) Read(p []byte) (n int, err error) {
+	n, err = l.Conn.Read(p)
+	if l.wire == nil {
+		return n, err
+	}
+	l.wire.noWait = true
+	for err == nil && n < len(p) && len(l.wire.ahead) > 0 {
+		var more int
+		more, err = l.Conn.Read(p[n:])
+		n += more
+	}
+	l.wire.noWait = false
+	if errors.Is(err, errWait) {
+		err = nil
+	}
+	return n, err
+}
+
 // reception returns what the error of a read means.
 func (l *link) reception(err error) reception {
 	switch {

@@ -4,20 +4,42 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 )
 
-// wire is a connection that TLS is spoken over. It remembers whether the other
-// side ended it without TLS's farewell, which crypto/tls does not tell apart.
+// wire is a connection that TLS is spoken over. It reads several records at a
+// time, so that more can be taken without waiting, and it remembers whether the
+// other side ended without TLS's closing alert, which crypto/tls does not tell
+// apart.
 type wire struct {
 	net.Conn
-	ahead []byte // read before TLS began, to be read again
-	cut   atomic.Bool
+	ahead  []byte // read and not handed on
+	memory *[]byte
+	noWait bool // reads end with errWait where there is nothing ahead
+	cut    atomic.Bool
 }
 
+// errWait ends a read that would have to wait. crypto/tls goes on after it, as
+// it is temporary.
+var errWait net.Error = waitError{}
+
+type waitError struct{}
+
+func (waitError) Error() string   { return "nothing was received yet" }
+func (waitError) Timeout() bool   { return true }
+func (waitError) Temporary() bool { return true }
+
+const wireBuffer = 2 * (16<<10 + 512) // about two records of the largest size
+
+var wireBuffers = sync.Pool{New: func() any {
+	b := make([]byte, wireBuffer)
+	return &b
+}}
+
 // Wire returns nc made ready for TLS to a server: the relay then passes on to
-// the client whether the server said goodbye before it closed. Bytes of the
-// server's that were read already are read again.
+// the program whether the server sent TLS's closing alert before it closed.
+// Bytes of the server's that were read already are read again.
 func Wire(nc net.Conn, ahead []byte) net.Conn { return &wire{Conn: nc, ahead: ahead} }
 
 // NetConn returns the connection below.
@@ -32,18 +54,42 @@ func (w *wire) CloseWrite() error {
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if len(w.ahead) > 0 {
-		n := copy(p, w.ahead)
-		if w.ahead = w.ahead[n:]; len(w.ahead) == 0 {
-			w.ahead = nil // not to be held as long as the connection lasts
+	if len(w.ahead) == 0 {
+		if w.noWait {
+			return 0, errWait
 		}
-		return n, nil
+		if err := w.fill(); err != nil {
+			return 0, err
+		}
 	}
-	n, err := w.Conn.Read(p)
-	if n == 0 && errors.Is(err, io.EOF) {
-		w.cut.Store(true)
+	n := copy(p, w.ahead)
+	if w.ahead = w.ahead[n:]; len(w.ahead) == 0 {
+		w.release() // not to be held as long as the connection lasts
 	}
-	return n, err
+	return n, nil
+}
+
+// fill reads what there is.
+func (w *wire) fill() error {
+	memory := wireBuffers.Get().(*[]byte)
+	n, err := w.Conn.Read(*memory)
+	if n == 0 {
+		wireBuffers.Put(memory)
+		if errors.Is(err, io.EOF) {
+			w.cut.Store(true)
+		}
+		return err
+	}
+	w.ahead, w.memory = (*memory)[:n], memory
+	return nil
+}
+
+func (w *wire) release() {
+	w.ahead = nil
+	if w.memory != nil {
+		wireBuffers.Put(w.memory)
+		w.memory = nil
+	}
 }
 
 // layers returns what lies at the bottom of nc and the wire above it, nil
