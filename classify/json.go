@@ -10,14 +10,32 @@ import "bytes"
 type scanner struct {
 	b []byte
 	i int
+
+	closed  bool // key passed the end of the object
+	wrapped bool // the fields of the answer are within one field
+	nested  bool // an error is within an error
 }
 
 // response reads the body of a response. Only the fields at the top and in the
 // objects named here count: an "error" inside the data is data.
+//
+// Of an answer that is a list only the first element is read: as an error it
+// may be one of several, as data it does not matter.
 func (s *scanner) response(rd *reading) {
-	if !s.enter('{') {
-		return
+	if s.enter('[') {
+		rd.list = true
+		if !s.element() {
+			return
+		}
 	}
+	if s.enter('{') {
+		s.fields(rd)
+		rd.whole = s.closed
+	}
+}
+
+// fields reads the fields of an answer.
+func (s *scanner) fields(rd *reading) {
 	var buf [maxKey]byte
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
 		s.topField(key, rd)
@@ -36,8 +54,8 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.flatKind.offerWhole(s.scalar())
 			return
 		}
-	case len("error"):
-		if equalFold(key, "error") {
+	case len("error"), len("errors"):
+		if equalFold(key, "error") || equalFold(key, "errors") {
 			s.errorValue(rd)
 			return
 		}
@@ -46,9 +64,12 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.flatMessage.offer(s.scalar())
 			return
 		}
-	case len("codeDesc"):
+	case len("codeDesc"): // and Response
 		if equalFold(key, "codedesc") {
 			rd.flatDesc.offerWhole(s.scalar())
+			return
+		}
+		if equalFold(key, "response") && s.wrapper(rd) {
 			return
 		}
 	case len("isPartial"):
@@ -57,10 +78,16 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.partial = rd.partial || equalFold(v.raw, "true") && !v.cut
 			return
 		}
-	case len("errorMessage"), len("errorMessages"):
+	case len("errorMessage"), len("errorMessages"): // and ErrorResponse
 		if equalFold(key, "errormessage") || equalFold(key, "errormessages") {
 			s.itemErrors(rd)
 			return
+		}
+		if equalFold(key, "errorresponse") {
+			rd.failed = rd.failed || !s.emptyValue()
+			if s.wrapper(rd) {
+				return
+			}
 		}
 	case len("responseMetadata"):
 		if equalFold(key, "responsemetadata") {
@@ -72,7 +99,37 @@ func (s *scanner) topField(key []byte, rd *reading) {
 		rd.requestID.offerWhole(s.scalar())
 		return
 	}
+	rd.data = rd.data || s.dataValue() && !isEnvelope(key)
 	s.skip()
+}
+
+// wrapper reads the fields of an answer that are within one field, as in
+// {"Response":{...}}. It is false if they are not.
+func (s *scanner) wrapper(rd *reading) bool {
+	if s.wrapped || !s.enter('{') {
+		return false
+	}
+	s.wrapped = true
+	s.fields(rd)
+	return true
+}
+
+// isEnvelope reports whether a field of that name says something about the
+// answer rather than being what was asked for.
+func isEnvelope(key []byte) bool {
+	for _, name := range []string{"msg", "status", "success", "path", "timestamp", "time", "traceid", "detail", "details", "description", "reason"} {
+		if equalFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// dataValue reports whether the next value may be data: it is neither empty
+// nor true or false.
+func (s *scanner) dataValue() bool {
+	c := s.peek()
+	return c != 't' && c != 'f' && !s.emptyValue()
 }
 
 // errorValue reads the value of Error: an object (E1, E2), a list of them, or
@@ -133,6 +190,12 @@ func (s *scanner) errorObject(rd *reading) {
 			rd.kind.offerWhole(v)
 		case equalFold(key, "innercode"):
 			rd.inner.offerWhole(s.scalar())
+		case isRequestID(key):
+			rd.requestID.offerWhole(s.scalar())
+		case equalFold(key, "error") && !s.nested:
+			s.nested = true
+			s.errorValue(rd)
+			s.nested = false
 		default:
 			found = found || !s.emptyValue()
 			s.skip()
@@ -228,8 +291,9 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 		s.i++
 		c = s.peek()
 	}
+	s.closed = c == '}'
 	if c != '"' {
-		if c == '}' {
+		if s.closed {
 			s.i++
 		} else {
 			s.i = len(s.b)
