@@ -155,8 +155,6 @@ func (d *decoder) undo(layer int, kind coding, src []byte, cut bool) (out, tail 
 	}
 	switch {
 	case errors.Is(err, io.EOF):
-	case errors.Is(err, gzip.ErrHeader) && n > 0:
-		// Bytes behind the last member, which readers of gzip ignore.
 	case errors.Is(err, errLong), errors.Is(err, io.ErrUnexpectedEOF) && cut:
 		unread = UnreadLength
 	default:
@@ -173,7 +171,7 @@ func (d *decoder) open(kind coding, src []byte) (io.Reader, error) {
 	d.source.Reset(src)
 	switch kind {
 	case codingGzip:
-		return &d.gzip, d.gzip.Reset(&d.source)
+		return (*gzipMembers)(d), d.nextMember()
 	case codingZstd:
 		if d.zstd == nil {
 			var err error
@@ -197,6 +195,35 @@ func (d *decoder) open(kind coding, src []byte) (io.Reader, error) {
 	return d.flate, d.flate.(flate.Resetter).Reset(&d.source, nil) //nolint:forcetypeassert // documented
 }
 
+// gzipMembers reads the members of a gzip file, and ignores what follows the last
+// one as other readers do.
+type gzipMembers decoder
+
+// nextMember begins with the next member of d.source.
+func (d *decoder) nextMember() error {
+	err := d.gzip.Reset(&d.source)
+	d.gzip.Multistream(false)
+	return err
+}
+
+// Read implements io.Reader.
+func (m *gzipMembers) Read(p []byte) (int, error) {
+	n, err := m.gzip.Read(p)
+	if !errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if a, _ := m.source.ReadByte(); a != 0x1f {
+		return n, io.EOF
+	}
+	if b, _ := m.source.ReadByte(); b != 0x8b {
+		return n, io.EOF
+	}
+	if _, err := m.source.Seek(-2, io.SeekCurrent); err != nil {
+		return n, err
+	}
+	return n, (*decoder)(m).nextMember()
+}
+
 // errLong is the error for what decompresses to more than is looked at.
 var errLong = errors.New("classify: too long when decompressed")
 
@@ -211,7 +238,7 @@ func (d *decoder) inflateTail(r io.Reader) ([]byte, error) {
 		n, err := r.Read(d.end[kept:])
 		total, kept = total+n, kept+n
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, gzip.ErrHeader):
+		case errors.Is(err, io.EOF):
 			if total > TailBytes {
 				err = errLong
 			}
