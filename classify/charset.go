@@ -39,10 +39,10 @@ func charsetOf(body, contentType []byte) charset {
 			return charsetUTF16BE
 		}
 	}
-	name := parameter(contentType, []byte("charset="))
+	name := parameter(contentType, "charset")
 	if len(name) == 0 && bytes.HasPrefix(body, []byte("<?xml")) {
 		declaration, _, _ := bytes.Cut(body[:min(len(body), 128)], []byte("?>"))
-		name = parameter(declaration, []byte("encoding="))
+		name = parameter(declaration, "encoding")
 	}
 	return charsetNamed(name)
 }
@@ -76,20 +76,24 @@ func charsetNamed(name []byte) charset {
 	return charsetOther
 }
 
-// parameter returns what follows assignment in text, without quotes; nil if
-// nothing does.
-func parameter(text, assignment []byte) []byte {
-	for i := 0; i+len(assignment) < len(text); i++ {
-		if !bytes.EqualFold(text[i:i+len(assignment)], assignment) {
-			continue
+// parameter returns the value of name="value" in text, nil if it is not there.
+func parameter(text []byte, name string) []byte {
+	for rest := text; ; {
+		i := bytes.IndexByte(rest, '=')
+		if i < 0 {
+			return nil
 		}
-		value := bytes.TrimLeft(text[i+len(assignment):], "\"'")
-		if end := bytes.IndexAny(value, "\"'; \t"); end >= 0 {
-			value = value[:end]
+		before, value := text[:len(text)-len(rest)+i], rest[i+1:]
+		start := len(before) - len(name)
+		if start >= 0 && equalFold(before[start:], name) && (start == 0 || !isNameByte(before[start-1])) {
+			value = bytes.TrimLeft(value, "\"'")
+			if end := bytes.IndexAny(value, "\"'; \t"); end >= 0 {
+				value = value[:end]
+			}
+			return value
 		}
-		return value
+		rest = value
 	}
-	return nil
 }
 
 // utf8 brings p to UTF-8 if it is written otherwise. An ASCII-compatible
