@@ -16,6 +16,9 @@ type Call struct {
 	SignedAt time.Time
 	// DryRun tells that the request asked not to be carried out.
 	DryRun bool
+	// Unread is why a part of the request's body was not read; the collector,
+	// which knows, sets it.
+	Unread Unread
 }
 
 // SeveralActions is the action of a request that names more than one in its

@@ -50,7 +50,6 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 		Reused:              s.Reused,
 		Panics:              s.Panics,
 		UnobservedRequests:  s.Unobserved,
-		TruncatedBodies:     s.TruncatedBodies,
 		Intercepted:         s.Intercepted,
 		Tunnels:             s.Tunnels,
 		TappedTunnels:       s.TappedTunnels,

@@ -20,7 +20,6 @@ type ProxyStats struct {
 	Reused              int64 // requests sent on a connection used before
 	Panics              int64
 	UnobservedRequests  int64 // relayed without being looked into
-	TruncatedBodies     int64 // longer than what is looked into
 	Intercepted         int64 // connections whose TLS was ended here
 	Tunnels             int64 // CONNECTs passed on unseen
 	TappedTunnels       int64 // of Tunnels, those to tapped hosts
@@ -101,7 +100,6 @@ var (
 	descReused          = famReused.desc()
 	descPanics          = famPanics.desc()
 	descUnobserved      = famUnobserved.desc()
-	descTruncated       = famTruncated.desc()
 	descIntercepted     = famIntercepted.desc()
 	descTunnels         = famTunnels.desc()
 	descTappedTunnels   = famTappedTunnels.desc()
@@ -132,7 +130,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descClientConns, descAccepted, descReceived, descSent,
 		descUpstreamConns, descUpstreamIdle, descDials, descReused,
-		descPanics, descUnobserved, descTruncated,
+		descPanics, descUnobserved,
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
 		descResignRefused, descResignOK, descResignTime,
@@ -158,7 +156,6 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendCount(ch, descReused, p.Reused)
 		sendCount(ch, descPanics, p.Panics)
 		sendCount(ch, descUnobserved, p.UnobservedRequests)
-		sendCount(ch, descTruncated, p.TruncatedBodies)
 		sendCount(ch, descIntercepted, p.Intercepted)
 		sendCount(ch, descTunnels, p.Tunnels)
 		sendCount(ch, descTappedTunnels, p.TappedTunnels)
