@@ -22,23 +22,26 @@ const (
 	charsetOther
 )
 
-// charsetOf returns the character set of body: by its byte order mark, by
-// where its NULs are, by contentType, or by the XML declaration.
-func charsetOf(body, contentType []byte) charset {
+// wide returns the kind of UTF-16 that body is in, by its byte order mark or by
+// where its NULs are; charsetUTF8 if it is in neither.
+func wide(body []byte) charset {
 	switch {
 	case bytes.HasPrefix(body, []byte("\xff\xfe")):
 		return charsetUTF16LE
 	case bytes.HasPrefix(body, []byte("\xfe\xff")):
 		return charsetUTF16BE
+	case len(body) < 2 || (body[0] == 0) == (body[1] == 0):
+		return charsetUTF8
+	case body[0] == 0:
+		return charsetUTF16BE
+	default:
+		return charsetUTF16LE
 	}
-	if n := min(len(body), 16) &^ 1; n >= 2 && bytes.IndexByte(body[:n], 0) >= 0 {
-		switch {
-		case body[1] == 0 && body[0] != 0:
-			return charsetUTF16LE
-		case body[0] == 0 && body[1] != 0:
-			return charsetUTF16BE
-		}
-	}
+}
+
+// charsetOf returns the character set that contentType or the XML declaration
+// of body names.
+func charsetOf(body, contentType []byte) charset {
 	name := parameter(contentType, "charset")
 	if len(name) == 0 && bytes.HasPrefix(body, []byte("<?xml")) {
 		declaration, _, _ := bytes.Cut(body[:min(len(body), 128)], []byte("?>"))
@@ -47,8 +50,8 @@ func charsetOf(body, contentType []byte) charset {
 	return charsetNamed(name)
 }
 
-// charsetNamed returns the character set of that name. UTF-16 is known by its
-// bytes: what names it and shows no sign of it is not.
+// charsetNamed returns the character set of that name. What is called UTF-16
+// and does not look like it is something else.
 func charsetNamed(name []byte) charset {
 	for _, known := range []struct {
 		name string
@@ -96,34 +99,42 @@ func parameter(text []byte, name string) []byte {
 	}
 }
 
-// utf8 brings p to UTF-8 if it is written otherwise. An ASCII-compatible
-// character set is left alone where p is UTF-8 all the same: it is named
-// wrongly more often than it is valid UTF-8 by chance. guess tells to try GB
-// 18030 where none is named. It is false if p was left alone.
-func (p *plainBody) utf8(d **decoder, contentType []byte, guess bool) (changed bool) {
-	set := charsetOf(p.body, contentType)
-	var from transform.Transformer
-	switch set {
+// narrow brings p from UTF-16 to UTF-8.
+func (p *plainBody) narrow(d **decoder) {
+	switch set := wide(p.body); set {
 	case charsetUTF16LE:
-		from = unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder()
+		p.transcode(d, set, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM).NewDecoder())
 	case charsetUTF16BE:
-		from = unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder()
+		p.transcode(d, set, unicode.UTF16(unicode.BigEndian, unicode.UseBOM).NewDecoder())
 	case charsetUTF8, charsetGB, charsetOther:
-		if set == charsetUTF8 && !guess || utf8.Valid(wholeRunes(p.body)) {
-			return false
-		}
-		if set == charsetOther {
-			p.miss(UnreadCharset) // what is ASCII in it is read
-			return false
-		}
-		from = simplifiedchinese.GB18030.NewDecoder()
 	}
+}
+
+// utf8 brings p from GB 18030 to UTF-8, if it is in that set or in one that
+// nobody names. It is false if p was left alone, as where p is UTF-8 all the
+// same: another set is named wrongly more often than a text in it is valid
+// UTF-8 by chance.
+func (p *plainBody) utf8(d **decoder, contentType []byte) (changed bool) {
+	if utf8.Valid(wholeRunes(p.body)) {
+		return false
+	}
+	set := charsetOf(p.body, contentType)
+	if set == charsetOther {
+		p.miss(UnreadCharset) // what is ASCII in it is read
+		return false
+	}
+	return p.transcode(d, set, simplifiedchinese.GB18030.NewDecoder())
+}
+
+// transcode brings p to UTF-8. It is false if set is but a guess and a wrong
+// one, so that p was left alone.
+func (p *plainBody) transcode(d **decoder, set charset, from transform.Transformer) bool {
 	*d = getDecoder(*d)
 	text, ok := (*d).transcode(0, from, p.body)
 	if !ok {
 		p.miss(UnreadCharset)
 		if set == charsetUTF8 {
-			return false // a wrong guess
+			return false
 		}
 	}
 	p.body = text

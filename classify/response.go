@@ -44,19 +44,20 @@ func (c *Classifier) Response(call *Call, r *Response) Verdict {
 // read finds what the body of r says, and by it how the answer ended. The
 // caller releases the decoder, which may be nil, when it is done with rd.
 func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
-	contentType := get(r.Header, headerContentType)
 	p, d := decode(r.Body, r.Tail, get(r.Header, headerCoding), r.Truncated)
 	if p.opaque {
 		rd.form = FormBinary
 	} else {
-		p.utf8(&d, contentType, hidesBackslash(p.body))
+		p.narrow(&d)
+		hidden := hidesBackslash(p.body)
+		if hidden {
+			p.utf8(&d, get(r.Header, headerContentType))
+		}
 		p.read(rd)
-		if outcomeOf(r.Status, contentType, rd) != OutcomeSuccess {
-			// A message should be legible, whatever it is written in.
-			if rd.form != FormBinary && p.utf8(&d, contentType, true) {
-				*rd = reading{}
-				p.read(rd)
-			}
+		// A message should be legible, whatever it is written in.
+		if !hidden && rd.form != FormBinary && outcomeOf(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
+			*rd = reading{}
+			p.read(rd)
 		}
 	}
 	if rd.list && r.Status < 300 {
@@ -66,7 +67,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
 		v.Unread = UnreadNone // all that matters was there
 	}
-	v.Outcome = outcomeOf(r.Status, contentType, rd)
+	v.Outcome = outcomeOf(r, rd)
 	return d
 }
 
@@ -115,12 +116,12 @@ func requestID(h Header, rd *reading) RequestID {
 
 // outcomeOf tells how an answer ended, by its status and by what its body
 // says.
-func outcomeOf(status int, contentType []byte, rd *reading) Outcome {
+func outcomeOf(r *Response, rd *reading) Outcome {
 	_, failure := rd.failureNumber()
 	switch {
-	case status >= 300 && status != 304:
+	case r.Status >= 300 && r.Status != 304:
 		return OutcomeError
-	case rd.failed || failure || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(contentType):
+	case rd.failed || failure || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(get(r.Header, headerContentType)):
 		return OutcomeMasked
 	case rd.items > 0 || rd.partial:
 		return OutcomePartial

@@ -129,7 +129,7 @@ func mutate(r *rand.Rand, b []byte) []byte {
 func TestSkipAsBytewise(t *testing.T) {
 	const seed = 12
 	r := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // for a test
-	for range 4000 {
+	for range 600 {
 		doc := document(r)
 		checkSkip(t, doc)
 		for range 4 {
