@@ -174,17 +174,17 @@ func (d *decoder) transcode(i int, from transform.Transformer, src []byte) (text
 	return d.text[i], (err == nil || errors.Is(err, transform.ErrShortSrc)) && !bytes.ContainsRune(d.text[i], utf8.RuneError)
 }
 
-// hidesBackslash reports whether a backslash in body may be the second byte of
-// a character, as in GBK, where it ends no string.
-func hidesBackslash(body []byte) bool {
+// backslashes reports whether body has any, and whether one of them may be the
+// second byte of a character, as in GBK, where it escapes nothing.
+func backslashes(body []byte) (some, hidden bool) {
 	for {
 		i := bytes.IndexByte(body, '\\')
 		if i < 0 {
-			return false
+			return some, false
 		}
 		if i > 0 && body[i-1] >= 0x80 {
-			return true
+			return true, true
 		}
-		body = body[i+1:]
+		some, body = true, body[i+1:]
 	}
 }

@@ -28,6 +28,7 @@ type plainBody struct {
 	body, tail []byte // see Response
 	unread     Unread
 	opaque     bool // a content coding is left
+	escaped    bool // there is a backslash in body
 }
 
 // decoder undoes the content codings and the character set of the copy of a

@@ -11,6 +11,8 @@ type scanner struct {
 	b []byte
 	i int
 
+	unescaped bool // there is no backslash in b
+
 	closed  bool // key passed the end of the object
 	wrapped bool // the fields of the answer are within one field
 	nested  bool // an error is within an error
@@ -447,6 +449,9 @@ func (s *scanner) skip() {
 func (s *scanner) skipNested() {
 	b, i, depth := s.b, s.i, 0
 	m := marks{b: b}
+	if s.unescaped {
+		m.backslash = mark{at: len(b), known: true}
+	}
 	for i < len(b) {
 		stop := i + minWalk
 		if depth > 1 {

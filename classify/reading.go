@@ -114,8 +114,8 @@ func isNumber(b []byte) bool {
 }
 
 // readBody finds what a body says. A body's own look decides how it is read:
-// the Content-Type is often wrong.
-func readBody(body []byte, rd *reading) {
+// the Content-Type is often wrong. escaped is false if it has no backslash.
+func readBody(body []byte, escaped bool, rd *reading) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := skipSpace(body, 0)
 	if i := wrappedJSON(body[start:]); i > 0 {
@@ -128,7 +128,7 @@ func readBody(body []byte, rd *reading) {
 	switch body[start] {
 	case '{', '[':
 		rd.form = FormJSON
-		s := scanner{b: body, i: start}
+		s := scanner{b: body, i: start, unescaped: !escaped}
 		s.response(rd)
 	case '<':
 		rd.form = FormXML

@@ -49,8 +49,8 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 		rd.form = FormBinary
 	} else {
 		p.narrow(&d)
-		hidden := hidesBackslash(p.body)
-		if hidden {
+		var hidden bool
+		if p.escaped, hidden = backslashes(p.body); hidden {
 			p.utf8(&d, get(r.Header, headerContentType))
 		}
 		p.read(rd)
@@ -73,7 +73,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 
 // read finds what p says.
 func (p *plainBody) read(rd *reading) {
-	readBody(p.body, rd)
+	readBody(p.body, p.escaped, rd)
 	readTail(p.tail, rd)
 }
 

@@ -47,7 +47,7 @@ func TestClassifyAnswers(t *testing.T) {
 
 // TestClassifyAlien gives what is not an answer of the API.
 func TestClassifyAlien(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // for a test
+	r := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, 4096)
 	for i := range random {
 		random[i] = byte(r.Uint32())
