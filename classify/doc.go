@@ -6,7 +6,8 @@
 //
 // Everything here is a pure function of its arguments and of the error
 // catalogue: no I/O, no clock, no goroutine, no logging. Nothing panics and
-// nothing fails on foreign bytes; what cannot be read is left unknown.
+// nothing fails on foreign bytes; what cannot be read is left unknown, and
+// Verdict.Unread says why.
 //
 // The catalogue is data (catalog.yaml, embedded) which users extend with files
 // of their own.

@@ -10,14 +10,34 @@ import "bytes"
 type scanner struct {
 	b []byte
 	i int
+
+	unescaped bool // there is no backslash in b
+
+	closed  bool // key passed the end of the object
+	wrapped bool // the fields of the answer are within one field
+	nested  bool // an error is within an error
 }
 
 // response reads the body of a response. Only the fields at the top and in the
 // objects named here count: an "error" inside the data is data.
+//
+// Of an answer that is a list only the first element is read: as an error it
+// may be one of several, as data it does not matter.
 func (s *scanner) response(rd *reading) {
-	if !s.enter('{') {
-		return
+	if s.enter('[') {
+		rd.list = true
+		if !s.element() {
+			return
+		}
 	}
+	if s.enter('{') {
+		s.fields(rd)
+		rd.whole = s.closed
+	}
+}
+
+// fields reads the fields of an answer.
+func (s *scanner) fields(rd *reading) {
 	var buf [maxKey]byte
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
 		s.topField(key, rd)
@@ -36,8 +56,8 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.flatKind.offerWhole(s.scalar())
 			return
 		}
-	case len("error"):
-		if equalFold(key, "error") {
+	case len("error"), len("errors"):
+		if equalFold(key, "error") || equalFold(key, "errors") {
 			s.errorValue(rd)
 			return
 		}
@@ -46,9 +66,12 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.flatMessage.offer(s.scalar())
 			return
 		}
-	case len("codeDesc"):
+	case len("codeDesc"): // and Response
 		if equalFold(key, "codedesc") {
 			rd.flatDesc.offerWhole(s.scalar())
+			return
+		}
+		if equalFold(key, "response") && s.wrapper(rd) {
 			return
 		}
 	case len("isPartial"):
@@ -57,10 +80,16 @@ func (s *scanner) topField(key []byte, rd *reading) {
 			rd.partial = rd.partial || equalFold(v.raw, "true") && !v.cut
 			return
 		}
-	case len("errorMessage"), len("errorMessages"):
+	case len("errorMessage"), len("errorMessages"): // and ErrorResponse
 		if equalFold(key, "errormessage") || equalFold(key, "errormessages") {
 			s.itemErrors(rd)
 			return
+		}
+		if equalFold(key, "errorresponse") {
+			rd.failed = rd.failed || !s.emptyValue()
+			if s.wrapper(rd) {
+				return
+			}
 		}
 	case len("responseMetadata"):
 		if equalFold(key, "responsemetadata") {
@@ -72,7 +101,37 @@ func (s *scanner) topField(key []byte, rd *reading) {
 		rd.requestID.offerWhole(s.scalar())
 		return
 	}
+	rd.data = rd.data || s.dataValue() && !isEnvelope(key)
 	s.skip()
+}
+
+// wrapper reads the fields of an answer that are within one field, as in
+// {"Response":{...}}. It is false if they are not.
+func (s *scanner) wrapper(rd *reading) bool {
+	if s.wrapped || !s.enter('{') {
+		return false
+	}
+	s.wrapped = true
+	s.fields(rd)
+	return true
+}
+
+// isEnvelope reports whether a field of that name says something about the
+// answer rather than being what was asked for.
+func isEnvelope(key []byte) bool {
+	for _, name := range []string{"msg", "status", "success", "path", "timestamp", "time", "traceid", "detail", "details", "description", "reason"} {
+		if equalFold(key, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// dataValue reports whether the next value may be data: it is neither empty
+// nor true or false.
+func (s *scanner) dataValue() bool {
+	c := s.peek()
+	return c != 't' && c != 'f' && !s.emptyValue()
 }
 
 // errorValue reads the value of Error: an object (E1, E2), a list of them, or
@@ -133,6 +192,12 @@ func (s *scanner) errorObject(rd *reading) {
 			rd.kind.offerWhole(v)
 		case equalFold(key, "innercode"):
 			rd.inner.offerWhole(s.scalar())
+		case isRequestID(key):
+			rd.requestID.offerWhole(s.scalar())
+		case equalFold(key, "error") && !s.nested:
+			s.nested = true
+			s.errorValue(rd)
+			s.nested = false
 		default:
 			found = found || !s.emptyValue()
 			s.skip()
@@ -228,8 +293,9 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 		s.i++
 		c = s.peek()
 	}
+	s.closed = c == '}'
 	if c != '"' {
-		if c == '}' {
+		if s.closed {
 			s.i++
 		} else {
 			s.i = len(s.b)
@@ -378,16 +444,40 @@ func (s *scanner) skip() {
 	}
 }
 
-// skipNested passes an object or a list, of any depth.
+// skipNested passes an object or a list, of any depth. Most of an answer's
+// bytes are passed here.
 func (s *scanner) skipNested() {
 	b, i, depth := s.b, s.i, 0
+	m := marks{b: b}
+	if s.unescaped {
+		m.backslash = mark{at: len(b), known: true}
+	}
 	for i < len(b) {
+		stop := i + minWalk
+		if depth > 1 {
+			i, stop = m.skipElements(i)
+		}
+		i, depth = walk(b, i, stop, depth)
+		if depth == 0 {
+			break
+		}
+	}
+	s.i = i
+}
+
+// minWalk is how many bytes at least are passed one by one before the next try
+// to pass many at once.
+const minWalk = 64
+
+// walk passes b from i, outside of strings, to stop or a little further, byte
+// by byte. It ends behind the bracket that brings depth to 0.
+func walk(b []byte, i, stop, depth int) (end, newDepth int) {
+	for stop = min(stop, len(b)); i < stop; i++ {
 		switch class[b[i]] {
 		case classQuote:
 			end, ok := stringEnd(b, i+1)
 			if !ok {
-				s.i = len(b)
-				return
+				return len(b), depth
 			}
 			i = end
 		case classOpen:
@@ -395,11 +485,71 @@ func (s *scanner) skipNested() {
 		case classClose:
 			depth--
 			if depth == 0 {
-				s.i = i + 1
-				return
+				return i + 1, 0
 			}
 		}
-		i++
 	}
-	s.i = len(b)
+	return i, depth
 }
+
+// marks knows where in b the next of some bytes are. Each is looked for again
+// only behind the last one found, so that all of them cost one pass over b.
+type marks struct {
+	b                      []byte
+	backslash, open, close mark // open and close are those of lists
+	brace                  mark // that closes an object
+}
+
+// mark is the place of a byte: the first from where it was looked for.
+type mark struct {
+	at    int // len(b) if there is none
+	known bool
+}
+
+// next returns where the first c from i on is, len(b) if there is none. i never
+// goes back.
+func (m *mark) next(b []byte, i int, c byte) int {
+	if !m.known || m.at < i {
+		m.known, m.at = true, len(b)
+		if n := bytes.IndexByte(b[i:], c); n >= 0 {
+			m.at = i + n
+		}
+	}
+	return m.at
+}
+
+// skipElements passes elements of a list of objects at once, from i on, which
+// is outside of strings and at a depth above 1. It returns where it came to,
+// and up to where the rest is better walked.
+//
+// As long as every closing brace is followed by ",{" and there are no other
+// brackets, the depth is the same behind each of these, whether they stand
+// within a string or not. So it is enough to count quotes once, at the end.
+func (m *marks) skipElements(i int) (next, stop int) {
+	b, start, elements := m.b, i, 0
+	end := min(m.backslash.next(b, i, '\\'), m.open.next(b, i, '['), m.close.next(b, i, ']'))
+	p := m.brace.next(b, i, '}')
+	for p+2 < end && b[p+1] == ',' && b[p+2] == '{' {
+		i = p + len("},{")
+		elements++
+		p = m.brace.next(b, i, '}')
+	}
+	stop = max(min(p, end)+1, i+minWalk)
+	switch {
+	case elements == 0:
+		return i, stop
+	case bytes.Count(b[start:i], openBrace) != elements:
+		return start, i // another brace opens
+	case bytes.Count(b[start:i], quote)%2 == 0:
+		return i, stop
+	}
+	if end, ok := stringEnd(b, i); ok {
+		return end + 1, stop
+	}
+	return len(b), stop
+}
+
+var (
+	openBrace = []byte{'{'}
+	quote     = []byte{'"'}
+)

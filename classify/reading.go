@@ -16,6 +16,11 @@ type reading struct {
 
 	requestID field
 
+	whole bool // the answer's own object or element was closed
+	data  bool // it has a field that is neither empty nor of the kinds here
+	list  bool // it is a list, of which the first element was read
+	plain bool // it is a text that an API may well answer with, as OK
+
 	// What a batch reports of its items: E12.
 	items     int
 	firstItem field
@@ -78,6 +83,26 @@ func (rd *reading) bestMessage() field {
 	return rd.firstItem
 }
 
+// failureNumber returns the number that a flat code is, if it stands for a
+// failure and nothing else is in the answer.
+func (rd *reading) failureNumber() (number int, ok bool) {
+	if rd.data || rd.list || !rd.whole || !isNumber(rd.flatCode.raw) {
+		return 0, false
+	}
+	n := number10(rd.flatCode.raw)
+	return n, n >= 400
+}
+
+// number10 returns the number b, which is digits only; a large one for one
+// that is too long.
+func number10(b []byte) int {
+	n := 0
+	for _, c := range b[:min(len(b), 9)] {
+		n = 10*n + int(c-'0')
+	}
+	return n
+}
+
 // isNumber reports whether b is digits only.
 func isNumber(b []byte) bool {
 	for _, c := range b {
@@ -89,10 +114,13 @@ func isNumber(b []byte) bool {
 }
 
 // readBody finds what a body says. A body's own look decides how it is read:
-// the Content-Type is often wrong.
-func readBody(body []byte, rd *reading) {
+// the Content-Type is often wrong. escaped is false if it has no backslash.
+func readBody(body []byte, escaped bool, rd *reading) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := skipSpace(body, 0)
+	if i := wrappedJSON(body[start:]); i > 0 {
+		start += i
+	}
 	if start == len(body) {
 		rd.form = FormEmpty
 		return
@@ -100,7 +128,7 @@ func readBody(body []byte, rd *reading) {
 	switch body[start] {
 	case '{', '[':
 		rd.form = FormJSON
-		s := scanner{b: body, i: start}
+		s := scanner{b: body, i: start, unescaped: !escaped}
 		s.response(rd)
 	case '<':
 		rd.form = FormXML
@@ -112,6 +140,32 @@ func readBody(body []byte, rd *reading) {
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
+
+// wrappedJSON returns where the JSON begins in a text that a browser is to run
+// (JSONP: a call of a function) or not to run (a prefix that makes it no
+// script); 0 if it is neither.
+func wrappedJSON(text []byte) int {
+	if rest, ok := bytes.CutPrefix(text, []byte(")]}'")); ok {
+		return len(text) - len(bytes.TrimLeft(rest, ", \r\n"))
+	}
+	head := text[:min(len(text), maxCallback)]
+	i := bytes.LastIndexByte(head[:max(0, bytes.IndexAny(head, "{\""))], '(')
+	if i <= 0 || head[0] == '<' || head[0] == '[' {
+		return 0
+	}
+	for _, c := range head[:i] {
+		if !isNameByte(c) && bytes.IndexByte([]byte("$[]'(=&!/* \r\n"), c) < 0 {
+			return 0
+		}
+	}
+	if start := skipSpace(text, i+1); start < len(text) && (text[start] == '{' || text[start] == '[') {
+		return start
+	}
+	return 0
+}
+
+// maxCallback bounds the text before JSONP's parenthesis.
+const maxCallback = 256
 
 // maxTextLine is how much of a plain text body is taken for its message: what
 // a proxy or load balancer writes is one short line, the rest is not for us.
@@ -131,6 +185,19 @@ func readText(text []byte, rd *reading) {
 		sample = sample[:i]
 	}
 	rd.message = field{raw: bytes.TrimSpace(sample[:min(len(sample), maxTextLine)]), cut: true}
+	rd.plain = isPlain(bytes.TrimSpace(text))
+}
+
+// isPlain reports whether a whole answer may consist of text: a JSON value that
+// is no object or list, or a word that says that all is well.
+func isPlain(text []byte) bool {
+	for _, word := range []string{"ok", "success", "true", "false", "null"} {
+		if equalFold(text, word) {
+			return true
+		}
+	}
+	quoted := len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"'
+	return quoted || isNumber(text)
 }
 
 // skipSpace returns the place of the first byte from i on that is no blank.

@@ -15,8 +15,8 @@ func checkReference(t *testing.T, b []byte) {
 		return
 	}
 	var got, want reading
-	readBody(b, &got)
-	if got.form != FormJSON {
+	readBody(b, bytes.IndexByte(b, '\\') >= 0, &got)
+	if got.form != FormJSON || bytes.IndexByte([]byte("{["), bytes.TrimSpace(b)[0]) < 0 {
 		return // a lone string or number is text to us
 	}
 	refResponse(b, &want)
@@ -109,8 +109,21 @@ func refEmpty(raw json.RawMessage) bool {
 	return s == `""` || s == "null" || raw[0] == '{' && len(members(raw)) == 0 || raw[0] == '[' && len(elements(raw)) == 0
 }
 
-func refResponse(b []byte, rd *reading) {
+// refResponse reads what scanner.response reads, where wrapped has been set
+// behind the first wrapper.
+func refResponse(b json.RawMessage, rd *reading) {
 	rd.form = FormJSON
+	b = bytes.TrimSpace(b)
+	if b[0] == '[' {
+		if all := elements(b); len(all) > 0 {
+			refFields(all[0], rd, new(bool))
+		}
+		return
+	}
+	refFields(b, rd, new(bool))
+}
+
+func refFields(b json.RawMessage, rd *reading, wrapped *bool) {
 	for _, m := range members(b) {
 		switch v := m.value; m.key {
 		case "code":
@@ -131,15 +144,21 @@ func refResponse(b []byte, rd *reading) {
 					take(&rd.requestID, refScalar(m.value))
 				}
 			}
-		case "error":
-			refError(v, rd)
+		case "error", "errors":
+			refError(v, rd, false)
+		case "errorresponse", "response":
+			rd.failed = rd.failed || m.key == "errorresponse" && !refEmpty(v)
+			if v[0] == '{' && !*wrapped {
+				*wrapped = true
+				refFields(v, rd, wrapped)
+			}
 		case "errormessage", "errormessages":
 			refItems(v, rd)
 		}
 	}
 }
 
-func refError(v json.RawMessage, rd *reading) {
+func refError(v json.RawMessage, rd *reading, nested bool) {
 	switch v[0] {
 	case '"':
 		f := refScalar(v)
@@ -148,7 +167,7 @@ func refError(v json.RawMessage, rd *reading) {
 	case '[':
 		for _, e := range elements(v) {
 			if e[0] == '{' || e[0] == '"' {
-				refError(e, rd)
+				refError(e, rd, nested)
 			}
 		}
 	case '{':
@@ -168,6 +187,16 @@ func refError(v json.RawMessage, rd *reading) {
 				take(&rd.kind, f)
 			case "innercode":
 				take(&rd.inner, f)
+				continue
+			case "requestid", "request_id", "reqid":
+				take(&rd.requestID, f)
+				continue
+			case "error":
+				if !nested {
+					refError(m.value, rd, true)
+					continue
+				}
+				found = found || !refEmpty(m.value)
 				continue
 			default:
 				found = found || !refEmpty(m.value)

@@ -7,6 +7,7 @@ const (
 	headerAuthorization = "Authorization"
 	headerContentType   = "Content-Type"
 	headerContentLength = "Content-Length"
+	headerHost          = "Host"
 	headerAction        = "X-Action"
 	headerVersion       = "X-Version"
 	headerTarget        = "X-Amz-Target"
@@ -23,17 +24,20 @@ const glanceBytes = 4 << 10
 // Request reads what a request asks for. Called again with more of the body,
 // it may know more.
 //
-// Every parameter is taken from the query, else from a form or JSON body, else
-// from the fields, and the first of several counts. Service and region are
-// those of the credential's scope: what was signed is what was meant, and the
-// hosts inside the vendor's network name neither. Then come the parameters
-// Service and Region, then the host.
+// Every parameter is taken from the query, else from the fields X-Action and
+// X-Version, else from a form, multipart or JSON body, whatever its
+// Content-Type, and the first of several counts; but several actions count as
+// such. Service and region are those of the credential's scope: what was signed
+// is what was meant, and the hosts inside the vendor's network name neither.
+// Then come the parameters Service and Region, the host, the Host field, and
+// last the service of the documented action of that name and version.
 func (c *Classifier) Request(r *Request) (Call, Secrets) {
 	var q wanted
 	path, query := splitTarget(r.Target)
 	q.pairs(query, false)
 	authorization := get(r.Header, headerAuthorization)
 	q.authorize(authorization)
+	q.named(r.Header)
 	if len(r.Body) > 0 {
 		q.body(r)
 	}
@@ -43,6 +47,7 @@ func (c *Classifier) Request(r *Request) (Call, Secrets) {
 	if len(host) == 0 {
 		host = authority(path)
 	}
+	q.host = get(r.Header, headerHost)
 	return c.call(&q, host), q.secrets()
 }
 
@@ -53,11 +58,16 @@ type wanted struct {
 	credential, date, timestamp      param
 	algorithm, dryRun                param
 
+	several bool // the query and the form name several actions
+	inField bool // the action is that of a field
+
 	// Of the Authorization field, which is never escaped.
 	scope         []byte
 	authKey       []byte
 	authSignature []byte
 	httpDate      []byte
+
+	host []byte // the Host field
 }
 
 // param is one value as it stands in a request.
@@ -80,6 +90,17 @@ func (p *param) offer(raw []byte, enc encoding) {
 	if p.raw == nil && len(raw) > 0 {
 		*p = param{raw: raw, enc: enc}
 	}
+}
+
+// offer sets p to the value if it has none yet. Of actions it sees whether they
+// differ.
+func (q *wanted) offer(p *param, raw []byte, enc encoding) {
+	if p == &q.action && p.raw != nil && len(raw) > 0 && !q.inField && !q.several {
+		var one, other [maxName]byte
+		second := param{raw: raw, enc: enc}
+		q.several = !bytes.EqualFold(bytes.TrimSpace(p.append(one[:0])), bytes.TrimSpace(second.append(other[:0])))
+	}
+	p.offer(raw, enc)
 }
 
 // append appends the plain value, as much of it as dst has room for. A value
@@ -193,12 +214,12 @@ func (q *wanted) pairs(s []byte, cut bool) {
 			name = appendUnescaped(buf[:0], name)
 		}
 		if p := q.place(name); p != nil {
-			p.offer(value, encodedURL)
+			q.offer(p, value, encodedURL)
 		}
 	}
 }
 
-// body reads the body as JSON or as a form, whichever it looks like.
+// body reads the body as JSON, multipart or a form, whichever it looks like.
 func (q *wanted) body(r *Request) {
 	body := bytes.TrimPrefix(r.Body, byteOrderMark)
 	cut := shorter(r.Body, get(r.Header, headerContentLength))
@@ -210,6 +231,8 @@ func (q *wanted) body(r *Request) {
 	case start == len(body):
 	case body[start] == '{':
 		q.json(body[start:])
+	case bytes.HasPrefix(body[start:], dashes):
+		q.multipart(body[start:])
 	case isForm(get(r.Header, headerContentType), body):
 		q.pairs(bytes.TrimRight(body[start:], "\r\n"), cut)
 	}
@@ -234,16 +257,49 @@ func shorter(body, length []byte) bool {
 }
 
 // isForm reports whether a body is to be read as a form: one that says so, or
-// that says nothing and begins like one.
+// that begins like one.
 func isForm(contentType, body []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	media = bytes.TrimSpace(media)
-	if len(media) > 0 {
-		return equalFold(media, "application/x-www-form-urlencoded")
+	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
+		return true
 	}
-	head := body[:min(len(body), 2*longestParam)]
+	head := body[:min(len(body), 3*longestParam)]
 	end := bytes.IndexByte(head, '=')
-	return end > 0 && bytes.IndexByte(head[:end], '\n') < 0
+	for _, c := range head[:max(end, 0)] {
+		if !isNameByte(c) && c != '%' && c != '&' {
+			return false
+		}
+	}
+	return end > 0
+}
+
+var dashes = []byte("--")
+
+// multipart reads a multipart form. A part that is cut is left out.
+func (q *wanted) multipart(b []byte) {
+	boundary, rest, ok := cutLine(b)
+	for ok && len(boundary) > len(dashes) {
+		var name, line []byte
+		for line, rest, ok = cutLine(rest); ok && len(line) > 0; line, rest, ok = cutLine(rest) {
+			if header, value, _ := bytes.Cut(line, []byte{':'}); equalFold(header, "content-disposition") {
+				name = parameter(value, "name")
+			}
+		}
+		end := bytes.Index(rest, boundary)
+		if !ok || end < 0 {
+			return
+		}
+		if p := q.place(name); p != nil {
+			q.offer(p, bytes.TrimRight(rest[:end], "\r\n"), encodedNot)
+		}
+		_, rest, ok = cutLine(rest[end:])
+	}
+}
+
+// cutLine cuts b behind its first line, which is returned without its end.
+func cutLine(b []byte) (line, rest []byte, ok bool) {
+	line, rest, ok = bytes.Cut(b, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'}), rest, ok
 }
 
 // json reads the parameters at the top of a JSON body.
@@ -253,9 +309,10 @@ func (q *wanted) json(b []byte) {
 		return
 	}
 	var buf [maxKey]byte
+	known := q.action.raw != nil // then an Action here is something else
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
 		p := q.place(key)
-		if p == nil {
+		if p == nil || p == &q.action && known {
 			s.skip()
 			continue
 		}
@@ -264,26 +321,34 @@ func (q *wanted) json(b []byte) {
 			if v.esc == escapeJSON {
 				enc = encodedJSON
 			}
-			p.offer(v.raw, enc)
+			q.offer(p, v.raw, enc)
 		}
 	}
 }
 
-// header reads what fields tell besides the Authorization.
-func (q *wanted) header(h Header) {
+// named reads the fields that name action and version.
+func (q *wanted) named(h Header) {
 	if h == nil {
 		return
 	}
 	if q.action.raw == nil {
 		q.action.offer(bytes.TrimSpace(h.Get(headerAction)), encodedNot)
+		q.inField = q.action.raw != nil
+	}
+	if q.version.raw == nil {
+		q.version.offer(bytes.TrimSpace(h.Get(headerVersion)), encodedNot)
+	}
+}
+
+// header reads what other fields say besides the Authorization.
+func (q *wanted) header(h Header) {
+	if h == nil {
+		return
 	}
 	if q.action.raw == nil {
 		// "Service_Version.Action", of which the last part is sure.
 		target := bytes.TrimSpace(h.Get(headerTarget))
 		q.action.offer(target[bytes.LastIndexByte(target, '.')+1:], encodedNot)
-	}
-	if q.version.raw == nil {
-		q.version.offer(bytes.TrimSpace(h.Get(headerVersion)), encodedNot)
 	}
 	if q.token.raw == nil {
 		q.token.offer(bytes.TrimSpace(h.Get(headerKscToken)), encodedNot)
@@ -327,14 +392,42 @@ func (c *Classifier) call(q *wanted, host []byte) Call {
 	host = appendHost(buf[:0], host)
 	call := Call{
 		Host:     c.strings.get(host),
-		Action:   c.name(&q.action),
+		Action:   c.action(q),
 		Version:  c.name(&q.version),
 		Signing:  q.signing(),
 		SignedAt: q.signedAt(),
 		DryRun:   isTrue(&q.dryRun),
 	}
 	call.Service, call.Region = c.place(q, host)
+	if call.Service == "" {
+		call.Service = c.serviceOf(call.Action, call.Version)
+	}
 	return call
+}
+
+// action returns the action, a documented one as it is documented.
+func (c *Classifier) action(q *wanted) string {
+	name := c.name(&q.action)
+	var buf [maxName]byte
+	if q.several && name != "" {
+		return SeveralActions
+	}
+	if known := c.actions[string(appendLower(buf[:0], []byte(name)))]; known != nil {
+		return known[0].Name
+	}
+	return name
+}
+
+// serviceOf returns the service of a documented action, "" if it is not
+// documented in that version.
+func (c *Classifier) serviceOf(action, version string) string {
+	var buf [maxName]byte
+	for _, a := range c.actions[string(appendLower(buf[:0], []byte(action)))] {
+		if version == "" || a.Version == version {
+			return a.Service
+		}
+	}
+	return ""
 }
 
 // place tells service and region: by scope, by parameter, by host.
@@ -348,6 +441,10 @@ func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	p := param{raw: scope, enc: enc}
 	inRegion, ofService := readScope(p.append(buf[:0]))
 	hostService, hostRegion := readHost(host)
+	var field [maxHost]byte
+	if hostService == nil && hostRegion == nil {
+		hostService, hostRegion = readHost(appendHost(field[:0], q.host))
+	}
 
 	service, region = c.lowerName(ofService), c.lowerName(inRegion)
 	var text [maxName]byte

@@ -78,7 +78,7 @@ func TestRequest(t *testing.T) {
 			secrets: [3]string{"AKLTdemo0123456789", sigHex, ""},
 		},
 		{
-			name: "query before body before fields (old Python SDK)",
+			name: "query before fields before body (old Python SDK)",
 			request: Request{
 				Method: "POST", Target: []byte("/?Action=GetMetricStatisticsBatch&Version=2018-11-14"), Host: []byte("monitor.api.ksyun.com"),
 				Header: fields{"X-Action": "GetMetricStatisticsBatchV2", "X-Version": "2018-11-14", "X-Ksc-Security-Token": "field-token"},
@@ -107,7 +107,7 @@ func TestRequest(t *testing.T) {
 		{
 			name: "absolute form, percent-encoded name, names in other case, repeated names",
 			request: Request{
-				Method: "GET", Target: []byte("http://user@monitor.api.ksyun.com/v4/?%61ction=ListMetrics&Action=Second&VERSION=2023-07-12&flag&=x"),
+				Method: "GET", Target: []byte("http://user@monitor.api.ksyun.com/v4/?%61ction=ListMetrics&Action=listmetrics&VERSION=2023-07-12&Version=1&flag&=x"),
 			},
 			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2023-07-12", Host: "monitor.api.ksyun.com", Signing: SigningNone},
 		},
@@ -136,13 +136,124 @@ func TestRequest(t *testing.T) {
 			want: Call{Version: "2021-01-01", Host: "::1", Signing: SigningNone},
 		},
 		{
-			name: "multipart is not read",
+			name: "multipart",
 			request: Request{
 				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
 				Header: fields{"Content-Type": "multipart/form-data; boundary=x"},
-				Body:   []byte("--x\r\nContent-Disposition: form-data; name=\"Action\"\r\n\r\nListMetrics\r\n--x--"),
+				Body: []byte("--x\r\nContent-Disposition: form-data; filename=\"Region\"; name=\"file\"\r\nContent-Type: text/plain\r\n\r\nAction=No\r\n\r\n--x\r\n" +
+					"content-disposition: form-data; name=\"Action\"\r\n\r\nListMetrics\r\n--x\r\nContent-Disposition: form-data; name=Version\r\n\r\n2010-05-25\r\n--x--\r\n"),
+			},
+			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "multipart that is cut",
+			request: Request{
+				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
+				Body: []byte("--x\r\nContent-Disposition: form-data; name=\"Version\"\r\n\r\n2010-05-25\r\n--x\r\nContent-Disposition: form-data; name=\"Action\"\r\n\r\nListMet"),
+			},
+			want: Call{Service: "monitor", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "form called JSON",
+			request: Request{
+				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"Content-Type": "application/json"},
+				Body:   []byte("Action=ListMetrics&Version=2010-05-25"),
+			},
+			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "JSON called a form",
+			request: Request{
+				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"Content-Type": form},
+				Body:   []byte(`{"Action":"ListMetrics","Version":"2010-05-25"}`),
+			},
+			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "a text with an equals sign is no form",
+			request: Request{
+				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"Content-Type": "text/plain"},
+				Body:   []byte("a text: Action=ListMetrics&Action=No"),
 			},
 			want: Call{Service: "monitor", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "field before form",
+			request: Request{
+				Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"X-Action": "ListMetrics", "X-Version": "2010-05-25"},
+				Body:   []byte("Action=Other&Version=1"),
+			},
+			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "letter case of a documented action and of another",
+			request: Request{
+				Method: "GET", Target: []byte("/?action=getmetricSTATISTICS&version=2010-05-25"), Host: []byte("monitor.api.ksyun.com"),
+			},
+			want: Call{Service: "monitor", Action: "GetMetricStatistics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "letter case of an action that is not documented",
+			request: Request{Method: "GET", Target: []byte("/?Action=describeThings"), Host: []byte("kec.api.ksyun.com")},
+			want:    Call{Service: "kec", Action: "describeThings", Host: "kec.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "two actions in the query",
+			request: Request{Method: "GET", Target: []byte("/?Action=ListMetrics&%41ction=DeleteAlarmPolicy&Version=2010-05-25"), Host: []byte("monitor.api.ksyun.com")},
+			want:    Call{Service: "monitor", Action: SeveralActions, Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "another action in the form",
+			request: Request{
+				Method: "POST", Target: []byte("/?Action=ListMetrics&Version=2010-05-25"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"Content-Type": form}, Body: []byte("Action=DeleteAlarmPolicy"),
+			},
+			want: Call{Service: "monitor", Action: SeveralActions, Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "the same action in the form",
+			request: Request{
+				Method: "POST", Target: []byte("/?Action=ListMetrics&Version=2010-05-25"), Host: []byte("monitor.api.ksyun.com"),
+				Header: fields{"Content-Type": form}, Body: []byte("Action=%4cistMetrics"),
+			},
+			want: Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "two actions in JSON",
+			request: Request{Method: "POST", Target: []byte("/"), Host: []byte("monitor.api.ksyun.com"), Body: []byte(`{"Action":"ListMetrics","Action":"Other"}`)},
+			want:    Call{Service: "monitor", Action: SeveralActions, Host: "monitor.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "region alone in the host",
+			request: Request{Method: "GET", Target: []byte("/?Action=ListMetrics&Version=2010-05-25"), Host: []byte("cn-north-vip1.api.ksyun.com")},
+			want:    Call{Service: "monitor", Action: "ListMetrics", Version: "2010-05-25", Region: "cn-north-vip1", Host: "cn-north-vip1.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "region alone in an internal host, unknown action",
+			request: Request{Method: "GET", Target: []byte("/?Action=Strange"), Host: []byte("ap-singapore-1.internal.api.ksyun.com")},
+			want:    Call{Action: "Strange", Region: "ap-singapore-1", Host: "ap-singapore-1.internal.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "host that names neither",
+			request: Request{Method: "GET", Target: []byte("/?Action=GetMetricStatisticsBatch&Version=2018-11-14"), Host: []byte("internal.api.ksyun.com")},
+			want:    Call{Service: "monitor", Action: "GetMetricStatisticsBatch", Version: "2018-11-14", Host: "internal.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name:    "host that names neither, action of another service by its version",
+			request: Request{Method: "GET", Target: []byte("/?Action=DescribeInstances&Version=2016-03-04"), Host: []byte("internal.api.ksyun.com")},
+			want:    Call{Action: "DescribeInstances", Version: "2016-03-04", Host: "internal.api.ksyun.com", Signing: SigningNone},
+		},
+		{
+			name: "address in the target, host in the field",
+			request: Request{
+				Method: "GET", Target: []byte("http://192.0.2.7/?Action=Strange"), Host: []byte("192.0.2.7:80"),
+				Header: fields{"Host": "monitor.cn-beijing-6.api.ksyun.com:80"},
+			},
+			want: Call{Service: "monitor", Action: "Strange", Region: "cn-beijing-6", Host: "192.0.2.7", Signing: SigningNone},
 		},
 	}
 	c := New(DefaultCatalog())

@@ -1,9 +1,6 @@
 package classify
 
-import (
-	"bytes"
-	"net/http"
-)
+import "bytes"
 
 // The fields of a response that are read.
 const (
@@ -12,38 +9,82 @@ const (
 	headerCoding    = "Content-Encoding"
 )
 
+// statusDryRun is the status of DryRunOperation.
+const statusDryRun = 412
+
 // Response reads what an answer to call means. call may be nil. It never
 // fails: what cannot be read is left unknown.
 //
 // The status alone makes an error of 4xx, 5xx and everything above, and of 3xx
 // too: no call of the API redirects, and a signature would not survive it; 304
-// tells of success. Below 300 the body decides. An error object, an
-// ErrorResponse or a page of HTML is a masked error; messages about items, or
+// means success. Below 300 the body decides. An error object, an
+// ErrorResponse, a page of HTML, a text in place of data, or a numeric flat
+// code from 400 on without data is a masked error; messages about items, or
 // isPartial, make the answer partial, with as many failed items as there are
-// messages, also where all of them failed (0 where only isPartial tells). A
+// messages, also where all of them failed (0 where only isPartial says so). A
 // flat code beside the data of a 2xx proves nothing: it is kept in Code, for
 // people. DryRunOperation is a dry run whatever the status.
+//
+// Bodies in gzip, deflate, Brotli and Zstandard, and in UTF-16 and GB 18030
+// (GBK, GB 2312), are read; Verdict.Unread says what could not be.
 func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v := Verdict{Status: r.Status}
 	var rd reading
-	p, f := decode(r.Body, r.Tail, get(r.Header, headerCoding))
-	if p.readable {
-		readBody(p.body, &rd)
-		readTail(p.tail, &rd)
-	} else {
-		rd.form = FormBinary
-	}
-	v.Form = rd.form
+	d := c.read(r, &v, &rd)
 	v.RequestID = requestID(r.Header, &rd)
-
-	v.Outcome = outcomeOf(r.Status, &rd)
 	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
 	} else {
 		c.fail(&v, call, r.Header, &rd)
 	}
-	f.release()
+	d.release()
 	return v
+}
+
+// read finds what the body of r says, and by it how the answer ended. The
+// caller releases the decoder, which may be nil, when it is done with rd.
+func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
+	p, d := decode(r.Body, r.Tail, get(r.Header, headerCoding), r.Truncated)
+	if p.opaque {
+		rd.form = FormBinary
+	} else {
+		p.narrow(&d)
+		var hidden bool
+		if p.escaped, hidden = backslashes(p.body); hidden {
+			p.utf8(&d, get(r.Header, headerContentType))
+		}
+		p.read(rd)
+		// A message should be legible, whatever it is written in.
+		if !hidden && rd.form != FormBinary && outcomeOf(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
+			*rd = reading{}
+			p.read(rd)
+		}
+	}
+	if rd.list && r.Status < 300 {
+		*rd = reading{form: rd.form, whole: rd.whole}
+	}
+	v.Form, v.Unread = rd.form, p.unread
+	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
+		v.Unread = UnreadNone // all that matters was there
+	}
+	v.Outcome = outcomeOf(r, rd)
+	return d
+}
+
+// read finds what p says.
+func (p *plainBody) read(rd *reading) {
+	readBody(p.body, p.escaped, rd)
+	readTail(p.tail, rd)
+}
+
+// RequestID returns the vendor's ID of an answer that broke off, as far as it
+// came: of its head, or of the part of its body that was read.
+func (c *Classifier) RequestID(r *Response) RequestID {
+	var v Verdict
+	var rd reading
+	d := c.read(r, &v, &rd)
+	defer d.release()
+	return requestID(r.Header, &rd)
 }
 
 // get returns a field of h, which may be nil.
@@ -75,16 +116,33 @@ func requestID(h Header, rd *reading) RequestID {
 
 // outcomeOf tells how an answer ended, by its status and by what its body
 // says.
-func outcomeOf(status int, rd *reading) Outcome {
+func outcomeOf(r *Response, rd *reading) Outcome {
+	_, failure := rd.failureNumber()
 	switch {
-	case status >= http.StatusMultipleChoices && status != http.StatusNotModified:
+	case r.Status >= 300 && r.Status != 304:
 		return OutcomeError
-	case rd.failed || rd.form == FormHTML:
+	case rd.failed || failure || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(get(r.Header, headerContentType)):
 		return OutcomeMasked
 	case rd.items > 0 || rd.partial:
 		return OutcomePartial
 	}
 	return OutcomeSuccess
+}
+
+// mayBeData reports whether contentType names something that an answer of the
+// API is written in, or nothing.
+func mayBeData(contentType []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	media = bytes.TrimSpace(media)
+	if len(media) == 0 {
+		return true
+	}
+	for _, m := range []string{"text/plain", "text/html", "text/xml", "text/javascript", "application/json", "application/xml"} {
+		if equalFold(media, m) {
+			return true
+		}
+	}
+	return false
 }
 
 // succeed fills in what a success may carry: a flat code.
@@ -147,7 +205,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 // blindDryRun returns the row of a dry run if call was one, the status is the
 // one it ends with, and nothing in the answer says otherwise.
 func (c *Classifier) blindDryRun(v *Verdict, call *Call, code, message []byte) *Entry {
-	if v.Status != http.StatusPreconditionFailed || call == nil || !call.DryRun || len(code)+len(message) > 0 {
+	if v.Status != statusDryRun || call == nil || !call.DryRun || len(code)+len(message) > 0 {
 		return nil
 	}
 	return c.dryRun
@@ -161,8 +219,8 @@ func (c *Classifier) judge(v *Verdict) {
 		if v.Type == TypeUnknown {
 			v.Type = e.Type
 		}
-	} else if v.Outcome == OutcomeMasked && (v.Form == FormHTML || v.Type == TypeReceiver) {
-		// A page where data should be comes from something broken on the
+	} else if v.Outcome == OutcomeMasked && (v.Form == FormHTML || v.Form == FormText || v.Type == TypeReceiver) {
+		// A page or a text where data should be comes from something broken on the
 		// vendor's side.
 		v.Category, v.Retryable = CategoryServer, true
 	} else {
@@ -243,10 +301,13 @@ func (c *Classifier) Fault(f Fault, status int) Verdict {
 	return v
 }
 
-// CanonicalCode returns the catalogue's spelling of the code where the code
-// decided, else the code as it came.
+// CanonicalCode returns the code as the catalogue spells it where it knows that
+// code, an alias as the alias; else the code as it came.
 func (v *Verdict) CanonicalCode() string {
 	if v.Match == MatchCode && v.Entry != nil {
+		if known := v.Entry.spell(v.Code); known != "" {
+			return known
+		}
 		return v.Entry.Code
 	}
 	return v.Code

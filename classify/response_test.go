@@ -50,7 +50,7 @@ func TestResponseShapes(t *testing.T) {
 		{"empty", 504, nil, "", false, OutcomeError, "", CategoryTimeout, "", "", 0, FormEmpty},
 		{"blanks", 500, nil, " \r\n", false, OutcomeError, "", CategoryServer, "", "", 0, FormEmpty},
 		{"binary", 500, nil, "\x00\x01\x02", false, OutcomeError, "", CategoryServer, "", "", 0, FormBinary},
-		{"unknown coding", 500, fields{"Content-Encoding": "br"}, "\x8b\x02\x80{}", false, OutcomeError, "", CategoryServer, "", "", 0, FormBinary},
+		{"unknown coding", 500, fields{"Content-Encoding": "compress"}, "\x8b\x02\x80{}", false, OutcomeError, "", CategoryServer, "", "", 0, FormBinary},
 		{"coding that is not there", 400, fields{"Content-Encoding": "gzip"}, `{"Error":{"Code":"MissingParameter"}}`, false, OutcomeError, "MissingParameter", CategoryRequest, "", "", 0, FormJSON},
 		{"no JSON", 400, nil, `{"Error":{"Code":"MissingParameter"`, false, OutcomeError, "MissingParameter", CategoryRequest, "", "", 0, FormJSON},
 		{"code cut off", 400, nil, `{"Error":{"Message":"whole","Code":"MissingPara`, false, OutcomeError, "", CategoryUnknown, "whole", "", 0, FormJSON},
@@ -228,7 +228,7 @@ func TestConcurrently(t *testing.T) {
 // found before the bound counts.
 func TestResponseBomb(t *testing.T) {
 	body := gzipped(t, append([]byte(`{"Error":{"Code":"MissingParameter"},"x":"`), bytes.Repeat([]byte{'a'}, 1<<20)...))
-	p, f := decode(body, nil, nil)
+	p, f := decode(body, nil, nil, false)
 	plain := p.body
 	if len(plain) != maxInflated {
 		t.Errorf("inflated to %d bytes", len(plain))
@@ -282,8 +282,10 @@ func TestCanonicalCode(t *testing.T) {
 			t.Errorf("%s: code %q, canonical %q; want %q, %q", body, v.Code, v.CanonicalCode(), raw, canonical)
 		}
 	}
-	f(403, `{"error":{"code":"signaturemismatch"}}`, "signaturemismatch", "SignatureDoesNotMatch")
-	f(400, `{"error":{"code":"InvalidActionOrVesion"}}`, "InvalidActionOrVesion", "InvalidActionOrVersion")
+	f(403, `{"error":{"code":"signaturemismatch"}}`, "signaturemismatch", "SignatureMismatch")
+	f(400, `{"error":{"code":"InvalidActionOrVesion"}}`, "InvalidActionOrVesion", "InvalidActionOrVesion")
+	f(500, `{"error":{"code":"InternalFailure"}}`, "InternalFailure", "InternalFailure")
+	f(500, `{"error":{"code":"internal_failure"}}`, "internal_failure", "INTERNAL_FAILURE")
 	f(400, `{"error":{"code":"Unheard.Of"}}`, "Unheard.Of", "Unheard.Of")
 	f(400, `{"error":{"code":"X","message":"Invalid Timestamp. Pls in 15mins"}}`, "X", "X")
 }

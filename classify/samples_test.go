@@ -55,7 +55,7 @@ var samples = []struct {
 	{"error-ec2-style.xml", 400, OutcomeError, "MissingParameter", TypeSender, CategoryRequest, BlameClient, "14", 0, 1, MatchCode},
 	{"flat-error.json", 400, OutcomeError, "MissingParameter", TypeSender, CategoryRequest, BlameClient, "16", 0, 1, MatchCode},
 	{"flat-error-numeric-code.json", 404, OutcomeError, "404", TypeUnknown, CategoryNotFound, BlameClient, "17", 0, 0, MatchStatus},
-	{"flat-error-numeric-code.json", 200, OutcomeSuccess, "404", "", "", "", "17", 0, 0, MatchNone},
+	{"flat-error-numeric-code.json", 200, OutcomeMasked, "404", TypeUnknown, CategoryNotFound, BlameClient, "17", 0, 0, MatchStatus},
 	{"flat-success-numeric-code.json", 200, OutcomeSuccess, "0", "", "", "", "18", 0, 0, MatchNone},
 	{"error-as-string.json", 500, OutcomeError, "", TypeUnknown, CategoryServer, BlameProvider, "20", 0, 0, MatchStatus},
 	{"error-as-string.json", 200, OutcomeMasked, "", TypeUnknown, CategoryUnknown, BlameProvider, "20", 0, 0, MatchNone},

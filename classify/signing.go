@@ -2,7 +2,6 @@ package classify
 
 import (
 	"bytes"
-	"net/http"
 	"time"
 )
 
@@ -89,11 +88,13 @@ func (q *wanted) signedAt() time.Time {
 	if len(q.httpDate) == 0 || len(q.httpDate) > maxDate {
 		return time.Time{}
 	}
-	t, err := http.ParseTime(string(q.httpDate))
-	if err != nil {
-		return time.Time{}
+	// The three forms of RFC 9110.
+	for _, layout := range []string{"Mon, 02 Jan 2006 15:04:05 GMT", time.RFC850, time.ANSIC} {
+		if t, err := time.Parse(layout, string(q.httpDate)); err == nil {
+			return t.UTC()
+		}
 	}
-	return t.UTC()
+	return time.Time{}
 }
 
 // parseTime reads a time of ISO 8601, in the basic form (20060102T150405Z) or

@@ -53,8 +53,8 @@ func appendHost(dst, authority []byte) []byte {
 }
 
 // readHost tells the service and the region a host of the vendor's names, in
-// lower case: {service}[.{region}][.internal|.inner].api.ksyun.com. Any other
-// host names none.
+// lower case: {service}[.{region}][.internal|.inner].api.ksyun.com, or the
+// region alone. Any other host names none.
 func readHost(host []byte) (service, region []byte) {
 	rest, ok := bytes.CutSuffix(host, []byte(".api.ksyun.com"))
 	if !ok {
@@ -66,5 +66,17 @@ func readHost(host []byte) (service, region []byte) {
 	rest = bytes.TrimSuffix(rest, []byte(".internal"))
 	rest = bytes.TrimSuffix(rest, []byte(".inner"))
 	service, region, _ = bytes.Cut(rest, []byte{'.'})
+	if isRegion(service) {
+		return nil, service
+	}
 	return service, region
 }
+
+// isRegion reports whether name is built like a region's: cn-beijing-6,
+// ap-singapore-1, cn-north-vip1. There is no list of all of them.
+func isRegion(name []byte) bool {
+	return len(name) > len("cn-x") && isLetter(name[0]) && isLetter(name[1]) && name[2] == '-' && isLetter(name[3])
+}
+
+// isLetter reports whether c is a letter in lower case.
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' }

@@ -51,7 +51,25 @@ type Verdict struct {
 	Match Match
 	// Form is how the body was written.
 	Form Form
+	// Unread is why a part of the body was not read, so that an error in it
+	// would have been missed; UnreadNone if all of it was.
+	Unread Unread
 }
+
+// Unread is why a body, or a part of it, was not read. It is the reason label
+// of ksyun_tap_unread_bodies_total.
+type Unread string
+
+// The reasons.
+const (
+	UnreadNone    Unread = ""
+	UnreadLength  Unread = "length"  // it is longer than what is kept, or decompressed, of one
+	UnreadCoding  Unread = "coding"  // its content coding is unknown, or it is not in that coding
+	UnreadCharset Unread = "charset" // its character set is unknown, or it is not in that set
+)
+
+// UnreadReasons lists every reason.
+func UnreadReasons() []Unread { return []Unread{UnreadLength, UnreadCoding, UnreadCharset} }
 
 // Outcome is how an attempt ended.
 type Outcome string

@@ -24,6 +24,7 @@ func (x *xmlScanner) response(rd *reading) {
 	for {
 		name, empty, ok := x.open()
 		if !ok {
+			rd.whole = x.depth == 0
 			return
 		}
 		x.push(name)
@@ -73,6 +74,11 @@ func (x *xmlScanner) element(rd *reading) {
 	case x.depth == 2 && equalFold(name, "ispartial"):
 		v := x.content()
 		rd.partial = rd.partial || equalFold(bytes.TrimSpace(v.raw), "true") && !v.cut
+	case x.depth == 2 && !isEnvelope(name):
+		v := x.content()
+		rd.data = rd.data || !v.empty()
+	case x.depth == 3 && !equalFold(parent, "responsemetadata") && !equalFold(parent, "errors"):
+		rd.data = true
 	}
 }
 
@@ -133,9 +139,17 @@ func (x *xmlScanner) title(name []byte, rd *reading) bool {
 	return !v.empty()
 }
 
+// htmlTags are the elements a page, or a piece of one, begins with. The last is
+// how a hotspot asks a device for a login.
+var htmlTags = []string{
+	"!doctype", "html", "head", "body", "title", "meta", "link", "style", "script", "noscript", "iframe", "frameset",
+	"center", "h1", "h2", "h3", "div", "span", "p", "pre", "a", "b", "br", "hr", "font", "form", "table", "ul",
+	"wispaccessgatewayparam",
+}
+
 // isHTML reports whether a root of that name begins a page.
 func isHTML(name []byte) bool {
-	for _, tag := range []string{"html", "head", "body", "title", "center", "h1", "div", "p", "meta", "!doctype"} {
+	for _, tag := range htmlTags {
 		if equalFold(name, tag) {
 			return true
 		}

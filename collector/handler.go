@@ -240,7 +240,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 			h.call.Service = service
 		}
 		if !whole && len(body) > 0 {
-			h.p.truncated.Add(1)
+			h.call.Unread = classify.UnreadLength
 		}
 		o.Call = h.call
 		o.Credential = h.hash(h.secrets.AccessKey)
@@ -276,24 +276,20 @@ func (h *handler) chooseSink() {
 func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	v := &h.obs.Verdict
 	body, whole := x.ResponseBody()
+	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
 	if fault != classify.FaultNone {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
 		case h.why.id != "":
 			v.RequestID = classify.MakeRequestID(h.why.id)
 			v.Message = h.why.message
-		case x.Response.Status != 0:
-			h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: true}
-			v.RequestID = h.rules.classifier.Response(&h.call, &h.reply).RequestID
+		case x.Response.Status != 0: // it broke off
+			v.RequestID = h.rules.classifier.RequestID(&h.reply)
 		default:
 			v.RequestID = classify.MakeRequestID(brokenField(x.Broken, "X-KSC-REQUEST-ID"))
 		}
 		return
 	}
-	if !whole {
-		h.p.truncated.Add(1)
-	}
-	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
 	if !whole {
 		h.reply.Tail = x.ResponseTail()
 	}

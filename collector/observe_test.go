@@ -284,13 +284,22 @@ func TestFaults(t *testing.T) {
 		fault   classify.Fault
 		outcome classify.Outcome
 		status  int
+		id      string
 	}{
-		"reset":        {func(_, up *peer) { up.reset() }, classify.FaultReset, classify.OutcomeProxy, 0},
-		"closed":       {func(_, up *peer) { up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 0},
-		"cut short":    {func(_, up *peer) { up.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 200},
-		"bad response": {func(_, up *peer) { up.send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0},
-		"canceled":     {func(c, up *peer) { c.reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0},
-		"timeout":      {func(_, up *peer) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0},
+		"reset":     {func(_, up *peer) { up.reset() }, classify.FaultReset, classify.OutcomeProxy, 0, ""},
+		"closed":    {func(_, up *peer) { up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 0, ""},
+		"cut short": {func(_, up *peer) { up.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 200, ""},
+		"cut short, ID in a field": {func(_, up *peer) {
+			up.send("HTTP/1.1 200 OK\r\nX-KSC-REQUEST-ID: the-id\r\nContent-Length: 9\r\n\r\n")
+			up.Close()
+		}, classify.FaultClosed, classify.OutcomeProxy, 200, "the-id"},
+		"cut short, ID in the body": {func(_, up *peer) {
+			up.send("HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{\"RequestId\":\"the-id\"\r\n7\r\n,\"Err")
+			up.Close()
+		}, classify.FaultClosed, classify.OutcomeProxy, 500, "the-id"},
+		"bad response": {func(_, up *peer) { up.send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0, ""},
+		"canceled":     {func(c, up *peer) { c.reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0, ""},
+		"timeout":      {func(_, up *peer) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) {
@@ -305,8 +314,9 @@ func TestFaults(t *testing.T) {
 			tt.act(c, up)
 			r.begun()
 			o := r.observed()
-			if o.Fault != tt.fault || o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status {
-				t.Errorf("fault %q, outcome %q, status %d", o.Fault, o.Verdict.Outcome, o.Verdict.Status)
+			v := &o.Verdict
+			if o.Fault != tt.fault || v.Outcome != tt.outcome || v.Status != tt.status || v.RequestID.String() != tt.id {
+				t.Errorf("fault %q, outcome %q, status %d, ID %q", o.Fault, v.Outcome, v.Status, v.RequestID)
 			}
 			r.silent()
 		})

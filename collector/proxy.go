@@ -81,7 +81,6 @@ type Proxy struct {
 	reload     sync.Mutex // one Reload at a time
 	panics     atomic.Int64
 	unobserved atomic.Int64
-	truncated  atomic.Int64
 	notAllowed atomic.Int64
 	direct     atomic.Int64
 	looped     atomic.Int64
@@ -119,7 +118,6 @@ type Stats struct {
 	Tunnels             int64 // CONNECTs passed on unseen, ever
 	OpenTunnels         int64
 	TappedTunnels       int64 // of Tunnels, those asked for to tapped hosts
-	TruncatedBodies     int64 // of tapped hosts, inspected in part only
 	Unsecured           int64 // connections to our own address whose TLS failed
 	Direct              int64 // connections that were not redirected to us, where all should be
 	Looped              int64 // connections of our own that were redirected to us
@@ -270,7 +268,6 @@ func (p *Proxy) Stats() Stats {
 		Tunnels:             s.Tunnels,
 		OpenTunnels:         s.OpenTunnels,
 		TappedTunnels:       p.blind.Load(),
-		TruncatedBodies:     p.truncated.Load(),
 		Unsecured:           s.Unsecured,
 		Direct:              p.direct.Load(),
 		Looped:              p.looped.Load(),

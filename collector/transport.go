@@ -393,11 +393,14 @@ func (b *receivedBody) finish(err error) {
 	defer b.mu.Unlock()
 	c := b.x.t.cfg.Classifier
 	b.x.end(func() (classify.Fault, classify.Verdict) {
+		answer := classify.Response{Status: b.status, Header: fields(b.header), Body: b.kept.b}
 		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
 			fault := b.x.fault(err)
-			return fault, c.Fault(fault, b.status)
+			v := c.Fault(fault, b.status)
+			answer.Truncated = true
+			v.RequestID = c.RequestID(&answer)
+			return fault, v
 		}
-		answer := classify.Response{Status: b.status, Header: fields(b.header), Body: b.kept.b}
 		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			answer.Tail = b.lastBytes()

@@ -381,8 +381,8 @@ func TestTransportRedirect(t *testing.T) {
 		}
 		_, _ = io.Copy(w, req.Body)
 	})
-	resp := r.do("POST", transportQuery, strings.NewReader("Action=GetMetricStatistics"))
-	if got := readAll(t, resp.Body); got != "Action=GetMetricStatistics" {
+	resp := r.do("POST", transportQuery, strings.NewReader("Namespace=KEC"))
+	if got := readAll(t, resp.Body); got != "Namespace=KEC" {
 		t.Errorf("the body was not sent again: %q", got)
 	}
 	_, first := r.told()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,7 @@ import (
 // maxSaved is the largest saved response that is read, in bytes.
 const maxSaved = 64 << 20
 
-// classifyVerb reads saved responses and tells what they mean.
+// classifyVerb reads saved responses and prints what they mean.
 type classifyVerb struct {
 	files    []string
 	status   int
@@ -36,12 +37,12 @@ type classifyVerb struct {
 
 func newClassify(app *kingpin.Application) *classifyVerb {
 	v := &classifyVerb{}
-	c := app.Command("classify", "Tell what saved responses mean: bodies, or whole HTTP responses as curl -i prints them.")
+	c := app.Command("classify", "Print what saved responses mean: bodies, or whole HTTP responses as curl -i prints them. Exits with 3 if one of them is not an answer of the API.")
 	c.Arg("file", "Files to read; standard input without one, or for -.").StringsVar(&v.files)
-	c.Flag("status", "HTTP status the body came with; a whole response has its own.").Default("200").IntVar(&v.status)
+	c.Flag("status", "HTTP status the body came with (default 200); a whole response has its own.").IntVar(&v.status)
 	c.Flag("header", "Response field the body came with, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
 	c.Flag("action", "Action that was called, where it matters to the reading.").StringVar(&v.action)
-	c.Flag("output", "json (one line per response), table, or auto: a table on a terminal.").Default("auto").EnumVar(&v.output, "auto", "json", "table")
+	c.Flag("output", "json (one line per response), table, text, or auto: text on a terminal, else json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
 	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
 	return v
 }
@@ -59,7 +60,9 @@ type reading struct {
 	RequestID   string            `json:"request_id"`
 	Message     string            `json:"message"`
 	FailedItems int               `json:"failed_items"`
+	Meaning     string            `json:"meaning"`
 	Advice      string            `json:"advice"`
+	Unread      classify.Unread   `json:"unread"`
 }
 
 func (v *classifyVerb) run(_ context.Context, std stdio) error {
@@ -71,7 +74,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 	if err != nil {
 		return usageError{err}
 	}
-	if v.status < 100 || v.status > 999 {
+	if v.status != 0 && (v.status < 100 || v.status > 999) {
 		return usageError{fmt.Errorf("--status=%d is no HTTP status: give 100 to 999", v.status)}
 	}
 	classifier := classify.New(catalog)
@@ -80,28 +83,49 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		files = []string{"-"}
 	}
 	w := v.writer(std.out)
+	aliens := 0
 	for _, name := range files {
 		data, err := readSaved(name, std.in)
 		if err != nil {
 			return usageError{err}
 		}
-		if err := w.write(v.read(classifier, name, data, base)); err != nil {
+		r, err := v.read(classifier, name, data, base)
+		if err != nil {
+			aliens++
+			fmt.Fprintln(std.err, "ksyun-tap:", err)
+			continue
+		}
+		if err := w.write(r); err != nil {
 			return err
 		}
 	}
-	return w.flush()
+	if err := w.flush(); err != nil {
+		return err
+	}
+	if aliens > 0 {
+		return exitError{code: exitAlien}
+	}
+	return nil
 }
 
-// read classifies one saved response.
-func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base http.Header) reading {
-	res := classify.Response{Status: v.status, Header: header(base), Body: data}
-	if status, fields, body, ok := splitResponse(data); ok {
-		for k, values := range base {
-			fields[k] = append(fields[k], values...)
-		}
-		res = classify.Response{Status: status, Header: header(fields), Body: body}
+// read classifies one saved response. Data without a status line or --status
+// that is neither JSON nor XML nor a page is not an answer of the API.
+func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base http.Header) (reading, error) {
+	status, fields, body, whole := splitResponse(data)
+	if !whole {
+		status, fields, body = cmp.Or(v.status, http.StatusOK), http.Header{}, data
 	}
-	verdict := c.Response(&classify.Call{Action: v.action}, &res)
+	for k, values := range base {
+		fields[k] = append(fields[k], values...)
+	}
+	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: header(fields), Body: body})
+	if !whole && v.status == 0 {
+		switch verdict.Form {
+		case classify.FormEmpty, classify.FormText, classify.FormBinary:
+			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, looks[verdict.Form])
+		case classify.FormJSON, classify.FormXML, classify.FormHTML:
+		}
+	}
 	r := reading{
 		File:        name,
 		Outcome:     verdict.Outcome,
@@ -114,11 +138,19 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 		RequestID:   verdict.RequestID.String(),
 		Message:     classify.Scrub(verdict.Message, classify.Secrets{}),
 		FailedItems: verdict.FailedItems,
+		Unread:      verdict.Unread,
 	}
 	if verdict.Entry != nil {
-		r.Advice = verdict.Entry.Advice
+		r.Meaning, r.Advice = verdict.Entry.Meaning, verdict.Entry.Advice
 	}
-	return r
+	return r, nil
+}
+
+// looks describes what is not an answer of the API.
+var looks = map[classify.Form]string{
+	classify.FormEmpty:  "empty",
+	classify.FormText:   "text without a status line",
+	classify.FormBinary: "binary data",
 }
 
 func readSaved(name string, in io.Reader) ([]byte, error) {
@@ -141,34 +173,44 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 }
 
 // splitResponse takes a whole HTTP response apart: what curl -i prints, with
-// interim responses before it, its lines ended by CRLF or LF, its body chunked
-// or already joined. ok is false for a mere body.
+// the responses before it (interim ones, a proxy's to CONNECT, redirects), its
+// lines ended by CRLF or LF, its body chunked or already joined. ok is false
+// for a mere body.
 func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok bool) {
-	for bytes.HasPrefix(data, []byte("HTTP/")) {
+	for bytes.HasPrefix(data, statusLine) {
 		r := bufio.NewReader(bytes.NewReader(data))
 		tp := textproto.NewReader(r)
 		line, err := tp.ReadLine()
 		if err != nil {
-			return 0, nil, nil, false
+			break
 		}
 		parts := strings.Fields(line)
 		if len(parts) < 2 {
-			return 0, nil, nil, false
+			break
 		}
-		if status, err = strconv.Atoi(parts[1]); err != nil || status < 100 || status > 999 {
-			return 0, nil, nil, false
+		n, err := strconv.Atoi(parts[1])
+		if err != nil || n < 100 || n > 999 {
+			break
 		}
 		mime, err := tp.ReadMIMEHeader()
 		if err != nil && !errors.Is(err, io.EOF) {
-			return 0, nil, nil, false
-		}
-		fields, ok = http.Header(mime), true
-		if data, err = io.ReadAll(r); err != nil || status >= 200 {
 			break
 		}
+		rest, err := io.ReadAll(r)
+		if err != nil {
+			break
+		}
+		status, fields, body, ok = n, http.Header(mime), rest, true
+		// A response before the last one has a body only where it says so.
+		data = rest
+		if length, err := strconv.Atoi(fields.Get("Content-Length")); err == nil && 0 < length && length < len(rest) {
+			data = rest[length:]
+		}
 	}
-	return status, fields, joinChunks(fields, data), ok
+	return status, fields, joinChunks(fields, body), ok
 }
+
+var statusLine = []byte("HTTP/")
 
 // joinChunks undoes chunked coding where the saved body still has it.
 func joinChunks(fields http.Header, body []byte) []byte {
@@ -218,8 +260,11 @@ type readingWriter interface {
 
 func (v *classifyVerb) writer(out io.Writer) readingWriter {
 	f, ok := out.(*os.File)
-	if v.output == "table" || v.output == "auto" && ok && term.IsTerminal(int(f.Fd())) {
+	switch {
+	case v.output == "table":
 		return &tableWriter{tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), false}
+	case v.output == "text", v.output == "auto" && ok && term.IsTerminal(int(f.Fd())):
+		return &textWriter{out: out}
 	}
 	e := json.NewEncoder(out)
 	e.SetEscapeHTML(false)
@@ -230,6 +275,53 @@ type jsonWriter struct{ *json.Encoder }
 
 func (w jsonWriter) write(r reading) error { return w.Encode(r) }
 func (w jsonWriter) flush() error          { return nil }
+
+// textWriter prints each reading as lines of its own.
+type textWriter struct {
+	out   io.Writer
+	begun bool
+}
+
+func (w *textWriter) write(r reading) error {
+	if w.begun {
+		fmt.Fprintln(w.out)
+	}
+	w.begun = true
+	t := tabwriter.NewWriter(w.out, 0, 8, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, value)
+		}
+	}
+	row("File", r.File)
+	row("Outcome", string(r.Outcome))
+	row("HTTP status", strconv.Itoa(r.Status))
+	row("Code", r.Code)
+	row("Type", string(r.Type))
+	row("Message", r.Message)
+	row("Means", r.Meaning)
+	row("Do", r.Advice)
+	row("Category", string(r.Category))
+	row("Blame", string(r.Blame))
+	if r.Category != "" {
+		row("Retry helps", yesNo(r.Retryable))
+	}
+	if r.FailedItems > 0 {
+		row("Failed items", strconv.Itoa(r.FailedItems))
+	}
+	row("Request ID", r.RequestID)
+	row("Not read", string(r.Unread))
+	return t.Flush()
+}
+
+func (w *textWriter) flush() error { return nil }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
 
 type tableWriter struct {
 	*tabwriter.Writer

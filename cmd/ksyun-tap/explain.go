@@ -12,7 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// explainVerb tells what an error code means and what to do.
+// explainVerb prints what an error code means and what to do.
 type explainVerb struct {
 	code     string
 	output   string
@@ -21,7 +21,7 @@ type explainVerb struct {
 
 func newExplain(app *kingpin.Application) *explainVerb {
 	v := &explainVerb{}
-	c := app.Command("explain", "Tell what an error code means, whose fault it is and what to do; without a code, list all.")
+	c := app.Command("explain", "Print what an error code means, whose fault it is and what to do; without a code, list all.")
 	c.Arg("code", "The code, in any casing.").StringVar(&v.code)
 	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
@@ -78,7 +78,7 @@ func explainEntry(std stdio, e *classify.Entry) error {
 	row("Type", string(e.Type))
 	row("Category", string(e.Category))
 	row("Blame", string(e.Blame))
-	row("Retry helps", map[bool]string{true: "yes", false: "no"}[e.Retryable])
+	row("Retry helps", yesNo(e.Retryable))
 	row("The name is", string(e.Grade))
 	row("Source", e.Source)
 	return w.Flush()

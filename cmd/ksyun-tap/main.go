@@ -24,6 +24,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1 // what was asked for did not succeed
 	exitUsage  = 2 // a flag, setting or file is wrong
+	exitAlien  = 3 // what classify read is not an answer of the API
 )
 
 // usageError is an error that the user mends in what they wrote.

@@ -48,7 +48,6 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 		Dials:               s.Dials,
 		Panics:              s.Panics,
 		UnobservedRequests:  s.Unobserved,
-		TruncatedBodies:     s.TruncatedBodies,
 		Intercepted:         s.Intercepted,
 		Tunnels:             s.Tunnels,
 		TappedTunnels:       s.TappedTunnels,

@@ -104,6 +104,7 @@ func TestAttempts(t *testing.T) {
 		{name: "signature", outcome: classify.OutcomeError, status: 403, code: "SignatureDoesNotMatch", category: classify.CategoryAuth, id: requestID},
 		{name: "receiver", outcome: classify.OutcomeError, status: 500, code: "ServiceTimeout", category: classify.CategoryTimeout, id: requestID},
 		{name: "unknown-code", outcome: classify.OutcomeError, status: 418, code: "BrandNewError", category: classify.CategoryUnknown, id: requestID},
+		{name: "unknown-error", outcome: classify.OutcomeError, status: 502, category: classify.CategoryServer, id: requestID},
 		{name: "cut-id", outcome: classify.OutcomeError, status: 400, code: "InvalidParameterValue", category: classify.CategoryRequest},
 		{name: "cut-in-id", outcome: classify.OutcomeError, status: 400, code: "InvalidParameterValue", category: classify.CategoryRequest},
 		{name: "request-id-field", outcome: classify.OutcomeError, status: 403, code: "AccessDenied", category: classify.CategoryPermission, id: requestID},

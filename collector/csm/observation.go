@@ -50,7 +50,12 @@ func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.V
 		var body struct {
 			Error struct{ Code, Message string }
 		}
-		body.Error.Code, body.Error.Message = r.AWSException, text
+		switch {
+		case r.AWSException != exceptionUnknown:
+			body.Error.Code, body.Error.Message = r.AWSException, text
+		case r.HTTPStatusCode < 300:
+			body.Error.Message = text // the status alone would make it a success
+		}
 		answer.Body, _ = json.Marshal(body) //nolint:errchkjson // strings only
 	}
 	v := c.Response(call, &answer)
@@ -68,6 +73,10 @@ const (
 	exceptionCanceled      = "RequestCanceled"
 	exceptionSerialization = "SerializationError"
 	exceptionReadTimeout   = "ResponseTimeout"
+
+	// exceptionUnknown stands for an answer whose code the SDK could not read. It
+	// is not the vendor's.
+	exceptionUnknown = "UnknownError"
 )
 
 // fault is why there was no answer; FaultNone if there was one.

@@ -111,9 +111,10 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_unobserved_requests_total", counter, nil,
 		"Requests relayed without being looked into.",
 	}
-	famTruncated = Family{
-		"ksyun_tap_truncated_bodies_total", counter, nil,
-		"Bodies longer than what is looked into.",
+	famUnread = Family{
+		"ksyun_tap_unread_bodies_total", counter,
+		[]string{"reason"},
+		"Bodies of requests and answers of which a part was not read, by reason. An error in that part was missed.",
 	}
 
 	famIntercepted = Family{
@@ -239,7 +240,7 @@ func Describe() []Family {
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famBuildInfo,
 		famClientConns, famAccepted, famReceived, famSent,
 		famUpstreamConns, famDials,
-		famPanics, famUnobserved, famTruncated,
+		famPanics, famUnobserved, famUnread,
 		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,
 		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
 		famResignRefused, famResignReloadOK, famResignReloadTime,

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -16,8 +17,9 @@ const (
 	labelNone    = "none"    // the answer had no code, or there was no answer
 )
 
-// The most values a label takes, the stand-ins not counted. The first ones
-// seen keep their own series.
+// The most values a label takes beside those that are documented, which always
+// have their place, and the stand-ins. The first ones seen keep their own
+// series.
 const (
 	MaxServices     = 16
 	MaxActions      = 128
@@ -28,6 +30,23 @@ const (
 	// maxLabelBytes keeps a stranger's text from filling the memory.
 	maxLabelBytes = 128
 )
+
+// knownServices, knownActions and knownVersions are the documented values of
+// their labels, each once.
+func knownServices() []string { return known(func(a classify.Action) string { return a.Service }) }
+func knownVersions() []string { return known(func(a classify.Action) string { return a.Version }) }
+func knownActions() []string {
+	return append(known(func(a classify.Action) string { return a.Name }), classify.SeveralActions)
+}
+
+func known(of func(classify.Action) string) []string {
+	var all []string
+	for _, a := range classify.KnownActions() {
+		all = append(all, of(a))
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // values is the set of values a label has taken. It is not safe for concurrent
 // use.
@@ -64,14 +83,14 @@ func fit(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
-// catalogued returns the catalogue's spelling of the code on the wire, and
-// false where the catalogue does not know that code. A row under a name of our
-// own does not count: the wire's word is the better one.
+// catalogued returns the catalogue's spelling of the code on the wire, of an
+// alias as the alias, and false where the catalogue does not know that code. A
+// row under a name of our own does not count: the wire's word is the better one.
 func catalogued(v *classify.Verdict) (string, bool) {
 	if v.Entry == nil || v.Match != classify.MatchCode || v.Entry.Grade == classify.GradePlaceholder {
 		return "", false
 	}
-	return v.Entry.Code, true
+	return v.CanonicalCode(), true
 }
 
 // statusLabel spells an HTTP status, "none" for 0.

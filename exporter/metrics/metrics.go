@@ -99,6 +99,7 @@ type Metrics struct {
 	dropped     *prometheus.CounterVec
 	proxyErrors map[classify.Fault]prometheus.Counter
 	otherFault  prometheus.Counter
+	unread      map[classify.Unread]prometheus.Counter
 	handshakes  map[string]prometheus.Counter // by reason
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
@@ -130,14 +131,15 @@ func New(opts Options) *Metrics {
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
+		unread:      make(map[classify.Unread]prometheus.Counter),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
 		table:       newTable(),
-		services:    newValues(overflowService, MaxServices),
-		actions:     newValues(overflowAction, MaxActions),
-		versions:    newValues(overflowVersion, MaxVersions),
-		regions:     newValues(overflowRegion, MaxRegions),
-		codes:       newValues(overflowCode, MaxUnknownCodes),
+		services:    newValues(overflowService, MaxServices, knownServices()),
+		actions:     newValues(overflowAction, MaxActions, knownActions()),
+		versions:    newValues(overflowVersion, MaxVersions, knownVersions()),
+		regions:     newValues(overflowRegion, MaxRegions, nil),
+		codes:       newValues(overflowCode, MaxUnknownCodes, nil),
 		inFlightVec: famInFlight.gaugeVec(),
 		categories:  classify.Categories(),
 	}
@@ -148,6 +150,10 @@ func New(opts Options) *Metrics {
 	partials := famPartial.counterVec()
 	lastErrors := famLastError.gaugeVec()
 	proxyErrors := famProxyErrors.counterVec()
+	unread := famUnread.counterVec()
+	for _, reason := range classify.UnreadReasons() {
+		m.unread[reason] = unread.WithLabelValues(string(reason))
+	}
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: famDuration.Name, Help: famDuration.Help,
 		Buckets:                         buckets,
@@ -168,7 +174,7 @@ func New(opts Options) *Metrics {
 
 	m.registry.MustRegister(
 		requests, failures, durations, m.inFlightVec, partials, lastErrors,
-		m.overflow, m.dropped, proxyErrors, handshakes, m.reloadOK, m.reloadTime, m.state,
+		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -186,9 +192,14 @@ func New(opts Options) *Metrics {
 	return m
 }
 
-// newValues returns the empty set of values of a label.
-func newValues(label string, limit int) values {
-	return values{label: label, limit: limit, seen: make(map[string]string)}
+// newValues returns the set of values of a label that has the known ones, and
+// room for limit others.
+func newValues(label string, limit int, known []string) values {
+	v := values{label: label, limit: limit + len(known), seen: make(map[string]string)}
+	for _, k := range known {
+		v.seen[k] = k
+	}
+	return v
 }
 
 // preset makes the series whose labels are all known beforehand, so that a rate
@@ -230,6 +241,14 @@ func (m *Metrics) Observe(o *classify.Observation) {
 		return
 	}
 	m.inFlightOf(o.Call.Service).Dec()
+	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
+		if reason == classify.UnreadNone {
+			continue
+		}
+		if c, ok := m.unread[reason]; ok {
+			c.Inc()
+		}
+	}
 
 	s := m.find(o)
 	seconds := max(0, o.Duration().Seconds()) // a clock that was set back takes no time away

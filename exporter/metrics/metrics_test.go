@@ -42,8 +42,8 @@ func full() *metrics.Metrics {
 		return metrics.ProxyStats{
 			ClientConnections: 3, UpstreamConnections: 2, ConnectionsAccepted: 11,
 			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Panics: 1,
-			UnobservedRequests: 2, TruncatedBodies: 4,
-			Intercepted: 12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,
+			UnobservedRequests: 2,
+			Intercepted:        12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,
 		}
 	}, CSM: func() metrics.CSMStats {
 		return metrics.CSMStats{Datagrams: 20, Attempts: 15, Announced: 16, Duplicates: 4, Rejected: 1}
@@ -303,6 +303,11 @@ func TestLabels(t *testing.T) {
 			map[string]string{"code": "Throttling", "status": "429", "type": "sender", "category": "throttled"},
 		},
 		{
+			"an alias in the catalogue's spelling",
+			classify.Verdict{Code: "THROTTLED", Entry: known, Match: classify.MatchCode, Status: 429, Type: classify.TypeSender, Category: classify.CategoryThrottled},
+			map[string]string{"code": "Throttled", "status": "429", "type": "sender", "category": "throttled"},
+		},
+		{
 			"a row found by message names no code",
 			classify.Verdict{Entry: known, Match: classify.MatchMessage, Status: 400, Type: classify.TypeUnknown, Category: classify.CategoryThrottled},
 			map[string]string{"code": "none", "status": "400", "type": "unknown", "category": "throttled"},
@@ -349,6 +354,49 @@ func TestLabels(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDocumentedValuesAlwaysHaveTheirPlace fills every label with strangers'
+// values before the first call of Cloud Monitor comes.
+func TestDocumentedValuesAlwaysHaveTheirPlace(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	observe := func(service, action, version string) {
+		call := classify.Call{Service: service, Action: action, Version: version}
+		m.Begin(&call)
+		m.Observe(&classify.Observation{Call: call, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Status: 200}})
+	}
+	for i := range metrics.MaxActions + 1 {
+		observe(fmt.Sprint("service-", i), fmt.Sprint("Action", i), fmt.Sprint("version-", i))
+	}
+	if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "action"}); v != 1 {
+		t.Errorf("%v strangers' actions beyond the limit, want 1", v)
+	}
+	for _, a := range classify.KnownActions() {
+		observe(a.Service, a.Name, a.Version)
+		labels := map[string]string{"service": a.Service, "action": a.Name, "version": a.Version, "region": "unknown", "outcome": "success", "status": "200"}
+		if v, _ := value(t, m, "ksyun_api_requests_total", labels); v != 1 {
+			t.Errorf("%s of %s counted %v times, want 1", a.Name, a.Version, v)
+		}
+	}
+	observe("monitor", classify.SeveralActions, "2010-05-25")
+	if v, _ := value(t, m, "ksyun_api_requests_total", map[string]string{"service": "monitor", "action": "_several", "version": "2010-05-25", "region": "unknown", "outcome": "success", "status": "200"}); v != 1 {
+		t.Errorf("several actions counted %v times, want 1", v)
+	}
+}
+
+func TestUnreadBodies(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	m.Observe(&classify.Observation{
+		Call:    classify.Call{Unread: classify.UnreadLength},
+		Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadLength},
+	})
+	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadCoding}})
+	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}})
+	for reason, want := range map[string]float64{"length": 2, "coding": 1, "charset": 0} {
+		if v, _ := value(t, m, "ksyun_tap_unread_bodies_total", map[string]string{"reason": reason}); v != want {
+			t.Errorf("%s counted %v times, want %v", reason, v, want)
+		}
 	}
 }
 

@@ -238,9 +238,9 @@ func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.G
 	}
 }
 
-// maxServiceValues counts the values of a service label: its own, and the two
-// stand-ins.
-const maxServiceValues = MaxServices + 2
+// maxServiceValues counts the values of a service label: the documented ones,
+// others, and the two stand-ins.
+var maxServiceValues = len(knownServices()) + MaxServices + 2
 
 // maxErrorFolds is the most that is left of the labels of errors where they are
 // folded furthest.

@@ -18,7 +18,6 @@ type ProxyStats struct {
 	Dials               int64
 	Panics              int64
 	UnobservedRequests  int64 // relayed without being looked into
-	TruncatedBodies     int64 // longer than what is looked into
 	Intercepted         int64 // connections whose TLS was ended here
 	Tunnels             int64 // CONNECTs passed on unseen
 	TappedTunnels       int64 // of Tunnels, those to tapped hosts
@@ -97,7 +96,6 @@ var (
 	descDials           = famDials.desc()
 	descPanics          = famPanics.desc()
 	descUnobserved      = famUnobserved.desc()
-	descTruncated       = famTruncated.desc()
 	descIntercepted     = famIntercepted.desc()
 	descTunnels         = famTunnels.desc()
 	descTappedTunnels   = famTappedTunnels.desc()
@@ -128,7 +126,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descClientConns, descAccepted, descReceived, descSent,
 		descUpstreamConns, descDials,
-		descPanics, descUnobserved, descTruncated,
+		descPanics, descUnobserved,
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
 		descCSMDatagrams, descCSMAttempts, descCSMAnnounced, descCSMDuplicates, descCSMRejected,
 		descResignRefused, descResignOK, descResignTime,
@@ -152,7 +150,6 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendCount(ch, descDials, p.Dials)
 		sendCount(ch, descPanics, p.Panics)
 		sendCount(ch, descUnobserved, p.UnobservedRequests)
-		sendCount(ch, descTruncated, p.TruncatedBodies)
 		sendCount(ch, descIntercepted, p.Intercepted)
 		sendCount(ch, descTunnels, p.Tunnels)
 		sendCount(ch, descTappedTunnels, p.TappedTunnels)

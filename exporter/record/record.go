@@ -153,7 +153,7 @@ func kind(o *classify.Observation) string {
 	case o.Fault != classify.FaultNone:
 		return string(o.Fault)
 	case v.Match == classify.MatchCode && v.Entry != nil && v.Entry.Grade != classify.GradePlaceholder:
-		return v.Entry.Code
+		return v.CanonicalCode()
 	case v.Code == "" && v.Status >= 400 && v.Status <= 599:
 		return strconv.Itoa(v.Status)
 	}

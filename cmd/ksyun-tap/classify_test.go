@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestClassifyAnswers reads the answers in classify/testdata/answers. Beside
+// each NAME.http is a NAME.want.json with the fields that must come out.
+func TestClassifyAnswers(t *testing.T) {
+	files, err := filepath.Glob("../../classify/testdata/answers/*.http")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d answers, %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {
+			raw, err := os.ReadFile(strings.TrimSuffix(file, ".http") + ".want.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want, got map[string]any
+			if err := json.Unmarshal(raw, &want); err != nil {
+				t.Fatal(err)
+			}
+			code, out, errOut := command(t, "", "classify", file)
+			if code != exitOK {
+				t.Fatalf("exit %d: %s", code, errOut)
+			}
+			if err := json.Unmarshal([]byte(out), &got); err != nil {
+				t.Fatal(err)
+			}
+			for key, w := range want {
+				if got[key] != w {
+					t.Errorf("%s is %v, want %v", key, got[key], w)
+				}
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
+	}
+}
+
+// TestClassifyAlien gives what is not an answer of the API.
+func TestClassifyAlien(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	random := make([]byte, 4096)
+	for i := range random {
+		random[i] = byte(r.Uint32())
+	}
+	for name, in := range map[string]string{
+		"empty": "", "blanks": " \n", "text": "hello\n", "binary": "\x7fELF\x02\x01\x01\x00\x00", "random": string(random),
+		"a broken head": "HTTP/1.1 banana\r\n\r\n", "a number": "42", "gzip of nothing legible": "\x1f\x8b\x08\x00",
+	} {
+		code, out, errOut := command(t, in, "classify")
+		if code != exitAlien || out != "" || !strings.Contains(errOut, "not an answer of the API") || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
+		}
+	}
+	// With a status it is one.
+	code, out, errOut := command(t, "", "classify", "--status=504")
+	if code != exitOK || !strings.Contains(out, `"category":"timeout"`) {
+		t.Errorf("exit %d, %q, %q", code, out, errOut)
+	}
+	code, out, _ = command(t, "HTTP/1.1 204 No Content\r\n\r\n", "classify")
+	if code != exitOK || !strings.Contains(out, `"outcome":"success"`) {
+		t.Errorf("exit %d, %q", code, out)
+	}
+}
+
+// TestClassifyAlienAmongOthers checks that the other files are read.
+func TestClassifyAlienAmongOthers(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"a": `{"requestId":"a"}`, "b": "", "c": `{"requestId":"c"}`} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, out, errOut := command(t, "", "classify", filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c"))
+	if code != exitAlien || strings.Count(out, "\n") != 2 || !strings.Contains(errOut, filepath.Join(dir, "b")) {
+		t.Errorf("exit %d, %q, %q", code, out, errOut)
+	}
+}
+
+func TestClassifyText(t *testing.T) {
+	code, out, _ := command(t, `{"Error":{"Code":"LimitExceeded"},"RequestId":"the-id"}`, "classify", "--status=409", "--output=text")
+	if code != exitOK {
+		t.Fatalf("exit %d", code)
+	}
+	for _, want := range []string{"Outcome      error", "Means        Calls come faster", "Do           Slow down", "Request ID   the-id", "Retry helps  yes"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+}
