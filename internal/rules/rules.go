@@ -3,8 +3,12 @@
 // PrometheusRule and a jsonnet mixin, all from one source.
 //
 //	thresholds.go ─┐
-//	recording.go ──┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
+//	recording.go ──┤
+//	states.go ─────┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
 //	alerts.go ─────┘
+//
+// What alerts need of the last minutes is recorded in their own group, whose
+// rules Prometheus evaluates in order: nothing waits for another group.
 package rules
 
 import (
@@ -24,7 +28,10 @@ type Rule struct {
 	Alert  string
 	Expr   string
 	For    string // a duration, or %(name)s
-	Labels map[string]string
+	// KeepFiringFor is how long an alert fires on once its expression gives
+	// nothing; "" is not at all.
+	KeepFiringFor string
+	Labels        map[string]string
 	// Summary is a static sentence; Description is a template with numbers.
 	Summary     string
 	SummaryZH   string
@@ -76,8 +83,8 @@ func Groups() []Group {
 	return []Group{
 		{"ksyun-tap.recording", recording()},
 		{"ksyun-tap.slo", burnRates()},
-		{"ksyun-tap.api", apiAlerts()},
-		{"ksyun-tap.tap", tapAlerts()},
+		{"ksyun-tap.api", append(apiRecords(), apiAlerts()...)},
+		{"ksyun-tap.tap", append(tapRecords(), tapAlerts()...)},
 	}
 }
 
@@ -130,12 +137,13 @@ type (
 		Rules []ruleYAML `yaml:"rules"`
 	}
 	ruleYAML struct {
-		Record      string            `yaml:"record,omitempty"`
-		Alert       string            `yaml:"alert,omitempty"`
-		Expr        string            `yaml:"expr"`
-		For         string            `yaml:"for,omitempty"`
-		Labels      map[string]string `yaml:"labels,omitempty"`
-		Annotations map[string]string `yaml:"annotations,omitempty"`
+		Record        string            `yaml:"record,omitempty"`
+		Alert         string            `yaml:"alert,omitempty"`
+		Expr          string            `yaml:"expr"`
+		For           string            `yaml:"for,omitempty"`
+		KeepFiringFor string            `yaml:"keep_firing_for,omitempty"`
+		Labels        map[string]string `yaml:"labels,omitempty"`
+		Annotations   map[string]string `yaml:"annotations,omitempty"`
 	}
 	crdYAML struct {
 		APIVersion string       `yaml:"apiVersion"`
@@ -168,7 +176,7 @@ func file() fileYAML {
 	for _, g := range Groups() {
 		out := groupYAML{Name: g.Name}
 		for _, r := range g.Rules {
-			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: fill(r.Expr), For: fill(r.For), Labels: r.Labels}
+			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: fill(r.Expr), For: fill(r.For), KeepFiringFor: r.KeepFiringFor, Labels: r.Labels}
 			if a := r.annotations(); a != nil {
 				y.Annotations = map[string]string{}
 				for name, text := range a {
@@ -264,6 +272,7 @@ func writeRule(b *strings.Builder, r Rule) {
 	line("alert", r.Alert)
 	line("expr", r.Expr)
 	line("'for'", r.For)
+	line("keep_firing_for", r.KeepFiringFor)
 	for _, group := range []struct {
 		name   string
 		values map[string]string
