@@ -109,10 +109,10 @@ const by = "cluster, namespace, job, service"
 var placeholder = regexp.MustCompile(`%\((\w+)\)s`)
 
 // Threshold is the value of a threshold.
-func Threshold(name string) string { return fill("%(" + name + ")s") }
+func Threshold(name string) string { return Fill("%(" + name + ")s") }
 
-// fill puts the thresholds' values in.
-func fill(text string) string {
+// Fill puts the thresholds' values in.
+func Fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		name := placeholder.FindStringSubmatch(p)[1]
 		for _, t := range thresholds {
@@ -125,7 +125,7 @@ func fill(text string) string {
 }
 
 // RunbookURL is where the runbook of an alert is to be found.
-func RunbookURL(alert string) string { return fill("%(runbookURL)s/" + alert + ".md") }
+func RunbookURL(alert string) string { return Fill("%(runbookURL)s/" + alert + ".md") }
 
 // The YAML that Prometheus reads.
 type (
@@ -176,11 +176,11 @@ func file() fileYAML {
 	for _, g := range Groups() {
 		out := groupYAML{Name: g.Name}
 		for _, r := range g.Rules {
-			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: fill(r.Expr), For: fill(r.For), KeepFiringFor: r.KeepFiringFor, Labels: r.Labels}
+			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: Fill(r.Expr), For: Fill(r.For), KeepFiringFor: r.KeepFiringFor, Labels: r.Labels}
 			if a := r.annotations(); a != nil {
 				y.Annotations = map[string]string{}
 				for name, text := range a {
-					y.Annotations[name] = fill(text)
+					y.Annotations[name] = Fill(text)
 				}
 			}
 			out.Rules = append(out.Rules, y)

@@ -21,20 +21,23 @@ const (
 	spikes = "category:ksyun_api_attempts:spike"
 )
 
-// counted is the increase of counters over the window, newborn series
-// included: of one that was not there before the window, and whose tap was or
-// has started since, all it has counted is new. Without the last condition,
-// everything that a tap ever counted would look new to a Prometheus that could
-// not scrape it for a while.
-func counted(series string) string {
+// Counted15m is how many events counters have counted in the window. What a series
+// that was not there before the window has counted is new if its tap was there
+// without it, or has started since; otherwise a Prometheus that could not scrape
+// a tap for a while would take all that it ever counted for new. Other series
+// are subtracted, which is exact where increase extrapolates, and those that
+// were reset, or were not scraped at the window's start, are left to increase.
+func Counted15m(series string) string {
 	return fmt.Sprintf(`((last_over_time(%[1]s[%[2]s]) unless %[1]s offset %[2]s) and on (%[3]s) %[4]s
+or
+(last_over_time(%[1]s[%[2]s]) - %[1]s offset %[2]s >= 0) and resets(%[1]s[%[2]s]) == 0
 or
 increase(%[1]s[%[2]s]))`, series, window, target, knownTap)
 }
 
 // recent is how many events of a kind there were within the window, if any.
 func recent(by, series string) string {
-	return "round(sum by (" + by + ") " + counted(series) + ") > 0"
+	return "round(sum by (" + by + ") " + Counted15m(series) + ") > 0"
 }
 
 // state is a condition of a service that an alert is on: it holds as long as its
@@ -114,7 +117,7 @@ or
 group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %[3]d and on (%[1]s) last_over_time(ksyun_tap_build_info[%[2]s]))`,
 				target, window, seconds(window)+120), // and two scrapes until the first
 		},
-		{Record: attempts, Expr: fmt.Sprintf("sum by (%s, service, category, blame) %s > 0", target, counted("ksyun_api_attempts_total"))},
+		{Record: attempts, Expr: fmt.Sprintf("sum by (%s, service, category, blame) %s > 0", target, Counted15m("ksyun_api_attempts_total"))},
 		{Record: perService, Expr: fmt.Sprintf("sum by (%s) (%s)", by, attempts)},
 	}
 	for _, of := range []struct{ part, metric, series string }{
@@ -126,7 +129,7 @@ group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %
 	} {
 		all = append(all, Rule{
 			Record: fmt.Sprintf("instance_%s:ksyun_api_%s:increase%s", of.part, of.metric, window),
-			Expr:   fmt.Sprintf("sum by (%s, service, %s) %s > 0", target, of.part, counted(of.series)),
+			Expr:   fmt.Sprintf("sum by (%s, service, %s) %s > 0", target, of.part, Counted15m(of.series)),
 		})
 	}
 	const (

@@ -155,7 +155,7 @@
           },
           {
             alert: 'KsyunApiClockSkew',
-            expr: 'round(sum by (cluster, namespace, job, service) ((last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) unless ksyun_api_attempts_total{category="clock"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_api_attempts_total{category="clock"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service) ((last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) unless ksyun_api_attempts_total{category="clock"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) - ksyun_api_attempts_total{category="clock"} offset 15m >= 0) and resets(ksyun_api_attempts_total{category="clock"}[15m]) == 0\nor\nincrease(ksyun_api_attempts_total{category="clock"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -173,7 +173,7 @@
           },
           {
             alert: 'KsyunApiPermissionDenied',
-            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="permission"}[15m]) - ksyun_api_errors_total{category="permission"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="permission"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -225,7 +225,7 @@
           },
           {
             alert: 'KsyunApiMaskedErrors',
-            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) unless ksyun_api_requests_total{outcome="masked"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_api_requests_total{outcome="masked"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) unless ksyun_api_requests_total{outcome="masked"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) - ksyun_api_requests_total{outcome="masked"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome="masked"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="masked"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -261,7 +261,7 @@
           },
           {
             alert: 'KsyunApiUnknownCodes',
-            expr: 'round(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) unless ksyun_api_errors_total{category="unknown",code!="none"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_api_errors_total{category="unknown",code!="none"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) unless ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) unless ksyun_api_errors_total{category="unknown",code!="none"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) - ksyun_api_errors_total{category="unknown",code!="none"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code!="none"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) unless ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) - ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -332,7 +332,7 @@
           },
           {
             alert: 'KsyunTapDroppingObservations',
-            expr: 'round(sum by (cluster, namespace, job, instance, sink, reason) ((last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance, sink, reason) ((last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) - ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m >= 0) and resets(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) == 0\nor\nincrease(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]))) > 0',
             'for': '5m',
             keep_firing_for: '1h',
             labels: {
@@ -381,7 +381,7 @@
           },
           {
             alert: 'KsyunTapUntrusted',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) - ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m >= 0) and resets(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) == 0\nor\nincrease(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]))) > 0',
             'for': '5m',
             keep_firing_for: '1h',
             labels: {
@@ -414,7 +414,7 @@
           },
           {
             alert: 'KsyunTapRedirectLoop',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) - ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m >= 0) and resets(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) == 0\nor\nincrease(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]))) > 0',
             'for': '2m',
             labels: {
               blame: 'tap',
@@ -430,7 +430,7 @@
           },
           {
             alert: 'KsyunTapPanics',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_panics_total[15m]) - ksyun_tap_panics_total offset 15m >= 0) and resets(ksyun_tap_panics_total[15m]) == 0\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
