@@ -91,7 +91,7 @@ func installed(t *testing.T, all []scraped) func(expr string) float64 {
 	}
 	address := listener.Addr().String()
 	listener.Close()
-	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address) //nolint:noctx // stopped below
+	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
 	var said strings.Builder
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {

@@ -44,7 +44,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 			second float64
 			do     func()
 		}
-		random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+		random := rand.New(rand.NewPCG(1, 2))
 		var events []event
 		w := &world{t: t, starts: true, wanted: map[string]bool{
 			"ksyun_api_errors_total": true, "ksyun_api_attempts_total": true, "ksyun_tap_build_info": true,
@@ -77,7 +77,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 		}
 		slices.SortFunc(events, func(a, b event) int { return cmp.Compare(a.second, b.second) })
 		for _, e := range events {
-			time.Sleep(time.Until(begin.Add(time.Duration(e.second * float64(time.Second)))))
+			<-time.After(time.Until(begin.Add(time.Duration(e.second * float64(time.Second))))) // by the bubble's clock
 			e.do()
 		}
 	})

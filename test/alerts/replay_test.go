@@ -72,7 +72,6 @@ type series struct {
 	ref    storage.SeriesRef
 	labels labels.Labels
 	seen   int // the last scrape that had it
-	scrape *int
 }
 
 type sample struct {
@@ -91,8 +90,8 @@ type world struct {
 	taps   []*tap
 	starts bool // the taps' start timestamps are stored
 	// fired are the times when an alert was firing, by job and alert.
-	fired map[string]map[string][]span
-	minus int // scrapes done
+	fired   map[string]map[string][]span
+	scrapes int // done
 }
 
 // newWorld returns a Prometheus that evaluates the rules as they are installed,
@@ -250,16 +249,16 @@ func (w *world) scrape(app storage.AppenderV2, tap *tap, second float64) {
 	if tap.changed || tap.samples == nil {
 		tap.samples, tap.changed = w.gather(tap), false
 	}
-	w.minus++
+	w.scrapes++
 	for i := range tap.samples {
 		s := &tap.samples[i]
-		s.series.seen = w.minus
+		s.series.seen = w.scrapes
 		w.append(app, s.series, s.start, millis(second), s.value)
 	}
 	w.append(app, w.seriesOf(tap, "up", nil), 0, millis(second), 1)
-	tap.series[key("up", nil)].seen = w.minus
+	tap.series[key("up", nil)].seen = w.scrapes
 	for _, s := range tap.series { // as Prometheus marks what a scrape no longer has
-		if s.seen != w.minus && s.seen != 0 {
+		if s.seen != w.scrapes && s.seen != 0 {
 			w.append(app, s, 0, millis(second), math.Float64frombits(value.StaleNaN))
 			s.seen = 0
 		}

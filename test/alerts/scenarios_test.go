@@ -289,15 +289,23 @@ func scenarios(l timeline) []scenario {
 		})
 	}
 	for _, rate := range []float64{1, 60, 600} {
-		add(scenario{what: "one call in a thousand is refused for its credentials", rate: fmt.Sprintf("%v/min", rate),
-			variants: [][]program{{always(steady(rate, 0.5), oneIn(1000, deadKey)...)}}})
-		add(scenario{what: "one call in a thousand is throttled", rate: fmt.Sprintf("%v/min", rate),
-			variants: [][]program{{always(steady(rate, 0.5), oneIn(1000, throttled)...)}}})
-		add(scenario{what: "one call in a hundred is wrong in itself", rate: fmt.Sprintf("%v/min", rate),
-			variants: [][]program{{always(steady(rate, 0.5), oneIn(100, bad)...)}}})
+		add(scenario{
+			what: "one call in a thousand is refused for its credentials", rate: fmt.Sprintf("%v/min", rate),
+			variants: [][]program{{always(steady(rate, 0.5), oneIn(1000, deadKey)...)}},
+		})
+		add(scenario{
+			what: "one call in a thousand is throttled", rate: fmt.Sprintf("%v/min", rate),
+			variants: [][]program{{always(steady(rate, 0.5), oneIn(1000, throttled)...)}},
+		})
+		add(scenario{
+			what: "one call in a hundred is wrong in itself", rate: fmt.Sprintf("%v/min", rate),
+			variants: [][]program{{always(steady(rate, 0.5), oneIn(100, bad)...)}},
+		})
 	}
-	add(scenario{what: "one reset a day", rate: "0.4/min", days: true,
-		variants: [][]program{{always(steady(0.4, 0.5), oneIn(576, reset)...)}}})
+	add(scenario{
+		what: "one reset a day", rate: "0.4/min", days: true,
+		variants: [][]program{{always(steady(0.4, 0.5), oneIn(576, reset)...)}},
+	})
 	add(scenario{what: "a tap that has counted failures for long is first scraped", rate: "10/min", quick: true, variants: [][]program{{{
 		calls: calling(steady(10, 0.5), span{0, hour}, deadKey, denied, masked, broken, skewed, unheardOf).calls, unseen: []span{{0, 5 * hour}},
 	}}}})
@@ -307,8 +315,10 @@ func scenarios(l timeline) []scenario {
 	}, variants: [][]program{{{
 		calls: calling(steady(10, 0.5), span{0, 0.1 * hour}, deadKey, denied, masked, broken, skewed, unheardOf).calls, unseen: []span{{5 * hour, 5*hour + 1200}},
 	}}}})
-	add(scenario{what: "a tap is restarted every hour", rate: "1/min",
-		variants: [][]program{{{calls: always(steady(1, 0.5), well).calls, lives: hourly(l)}}}})
+	add(scenario{
+		what: "a tap is restarted every hour", rate: "1/min",
+		variants: [][]program{{{calls: always(steady(1, 0.5), well).calls, lives: hourly(l)}}},
+	})
 	add(scenario{what: "all is well", rate: "1/min", days: true, variants: [][]program{{always(steady(1, 0.5), well)}}})
 	return all
 }

@@ -44,7 +44,7 @@ func TestScenarios(t *testing.T) {
 		t.Errorf("%d scenarios, want 40", len(all))
 	}
 	if *update {
-		if err := os.WriteFile(tableFile, table.Bytes(), 0o644); err != nil { //nolint:gosec // part of a source tree
+		if err := os.WriteFile(tableFile, table.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
