@@ -78,7 +78,7 @@ func apiAlerts() []Rule {
 		{
 			Alert: "KsyunApiBadRequests",
 			Expr:  stateBadRequests.record(),
-			For:   "5m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			For:   "2m", Labels: map[string]string{"severity": "warning", "blame": "client"},
 			Panel:       Panel{ErrorsUID, 5, nil},
 			Summary:     "Most calls are refused as wrong in themselves.",
 			SummaryZH:   "大部分调用因请求本身有误被拒绝。",

@@ -115,7 +115,7 @@ func firstBad(programs []program, l timeline) float64 {
 func (r *result) judge(t *testing.T, w *world, job string, failed float64) {
 	t.Helper()
 	name := fmt.Sprintf("%s, %s (%s)", r.what, r.rate, job)
-	const settled = hour // a Prometheus without history
+	settled := max(r.settled, hour)
 	for _, alert := range w.alertsOf(job, span{settled, r.onset}) {
 		if r.want != "" || !slices.Contains(r.may, alert) {
 			t.Errorf("%s: %s fires without a cause: %v", name, alert, w.fired[job][alert])

@@ -209,7 +209,7 @@
           {
             alert: 'KsyunApiBadRequests',
             expr: 'service:ksyun_api_bad_requests:state',
-            'for': '5m',
+            'for': '2m',
             labels: {
               blame: 'client',
               severity: 'warning',
