@@ -69,6 +69,16 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
+	cd test/alerts && $(GO) test ./...
+
+.PHONY: alerts-table
+alerts-table: ## Replay every scenario through the alerts, and write the table of docs/alerts.md (some minutes).
+	cd test/alerts && $(GO) test -count=1 -timeout 90m -run TestScenarios . -full -update
+	$(MAKE) --no-print-directory generate
+
+.PHONY: verify-alerts
+verify-alerts: ## Check that the table of docs/alerts.md is what the replay gives (some minutes).
+	cd test/alerts && $(GO) test -count=1 -timeout 90m -run TestScenarios . -full
 
 # A Collector of what the examples use; the newest version whose parts can all be had.
 $(OTELCOL): deploy/otel-collector/builder.yaml
@@ -129,6 +139,7 @@ $(LINT):
 .PHONY: lint
 lint: $(LINT) ## Run the linters.
 	$(LINT) run --build-tags e2e ./...
+	cd test/alerts && $(LINT) run ./...
 
 .PHONY: fmt
 fmt: $(LINT) ## Format the code.
@@ -148,6 +159,7 @@ verify-generate: generate ## Check that what is generated is what the code says.
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy.
 	$(GO) mod tidy -diff
+	cd test/alerts && $(GO) mod tidy -diff
 
 .PHONY: licences
 licences: ## Check the licences of what is linked.

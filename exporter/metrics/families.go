@@ -29,6 +29,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"service", "action", "version", "region", "code", "type", "status", "category", "blame"},
 		"Failed attempts at API calls, by the vendor's error code, by cause and by whose doing it was.",
 	}
+	famAttempts = Family{
+		"ksyun_api_attempts_total", counter,
+		[]string{"service", "category", "blame"},
+		"Attempts that count for availability, by cause of failure; category and blame are none for a success. Dry runs and calls that the program canceled are left out. The series of a service start at 0.",
+	}
 	famDuration = Family{
 		"ksyun_api_request_duration_seconds", histogram,
 		[]string{"service", "action", "outcome"},
@@ -48,6 +53,16 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_api_last_error_timestamp_seconds", gauge,
 		[]string{"service", "category"},
 		"When the last failed attempt of that category ended, in seconds since the epoch.",
+	}
+	famLastSuccess = Family{
+		"ksyun_api_last_success_timestamp_seconds", gauge,
+		[]string{"service"},
+		"When the last attempt ended that succeeded, in full, in part or as a dry run, in seconds since the epoch; 0 before the first.",
+	}
+	famSinceSuccess = Family{
+		"ksyun_api_errors_since_success", gauge,
+		[]string{"service", "category"},
+		"Failed attempts of that category since the service's last success.",
 	}
 
 	famDropped = Family{
@@ -236,7 +251,8 @@ const (
 // the metrics handler (promhttp_*) come on top.
 func Describe() []Family {
 	return []Family{
-		famRequests, famErrors, famDuration, famInFlight, famPartial, famLastError,
+		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
+		famLastError, famLastSuccess, famSinceSuccess,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famBuildInfo,
 		famClientConns, famAccepted, famReceived, famSent,
 		famUpstreamConns, famDials,

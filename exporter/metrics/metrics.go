@@ -118,6 +118,11 @@ type Metrics struct {
 	durations  *ladder[durationLabels, prometheus.Observer]
 	partials   *ladder[partialLabels, prometheus.Counter]
 	lastErrors *ladder[lastLabels, prometheus.Gauge]
+	health     map[string]*health // by service label
+
+	attemptsVec    *prometheus.CounterVec
+	lastSuccessVec *prometheus.GaugeVec
+	sinceVec       *prometheus.GaugeVec
 
 	inFlightVec *prometheus.GaugeVec
 	categories  []classify.Category
@@ -127,7 +132,7 @@ type Metrics struct {
 func New(opts Options) *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		state:       &state{proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, path: opts.Path, stages: opts.PathStages, expiry: opts.CANotAfter},
+		state:       &state{start: time.Now(), proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, path: opts.Path, stages: opts.PathStages, expiry: opts.CANotAfter},
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
@@ -141,7 +146,13 @@ func New(opts Options) *Metrics {
 		regions:     newValues(overflowRegion, MaxRegions, nil),
 		codes:       newValues(overflowCode, MaxUnknownCodes, nil),
 		inFlightVec: famInFlight.gaugeVec(),
-		categories:  classify.Categories(),
+
+		health:         make(map[string]*health),
+		attemptsVec:    famAttempts.counterVec(),
+		lastSuccessVec: famLastSuccess.gaugeVec(),
+		sinceVec:       famSinceSuccess.gaugeVec(),
+
+		categories: classify.Categories(),
 	}
 	m.inFlight.Store(&map[string]prometheus.Gauge{})
 
@@ -174,6 +185,7 @@ func New(opts Options) *Metrics {
 
 	m.registry.MustRegister(
 		requests, failures, durations, m.inFlightVec, partials, lastErrors,
+		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
 		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
@@ -220,6 +232,8 @@ func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 		m.proxyErrors[f] = proxyErrors.WithLabelValues(string(f))
 	}
 	m.otherFault = proxyErrors.WithLabelValues(labelOther)
+	service, _ := m.services.bound(presetService, labelUnknown)
+	m.healthOf(service)
 }
 
 // Handler serves the metrics as text, OpenMetrics or protobuf, whichever the
@@ -253,6 +267,12 @@ func (m *Metrics) Observe(o *classify.Observation) {
 	s := m.find(o)
 	seconds := max(0, o.Duration().Seconds()) // a clock that was set back takes no time away
 	s.requests.Inc()
+	if s.attempts != nil {
+		s.attempts.Inc()
+	}
+	if proves(o.Verdict.Outcome) {
+		s.health.succeeded(o.End)
+	}
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && !o.Span.Exported {
 		s.duration.Observe(seconds)
@@ -265,7 +285,11 @@ func (m *Metrics) Observe(o *classify.Observation) {
 		return
 	}
 	increment(s.errors, exemplar)
-	s.lastError.Set(float64(o.End.UnixMilli()) / 1e3)
+	s.lastError.Set(timestamp(o.End))
+	if s.since != nil {
+		s.since.Inc()
+		s.health.failing.Store(true)
+	}
 	if s.partial != nil && o.Verdict.FailedItems > 0 {
 		s.partial.Add(float64(o.Verdict.FailedItems))
 	}
@@ -325,6 +349,7 @@ func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
 	defer m.mu.Unlock()
 	label, ok := m.services.bound(service, labelUnknown)
 	g := m.inFlightVec.WithLabelValues(label)
+	m.healthOf(label)
 	if !ok {
 		return g // not entered: strangers' names would fill the map
 	}

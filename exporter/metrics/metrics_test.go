@@ -258,9 +258,11 @@ func TestEveryFaultIsAReason(t *testing.T) {
 func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
 	m := metrics.New(metrics.Options{})
 	m.Observe(attempt.Get("host_refused"))
-	for name := range gather(t, m) {
-		if strings.HasPrefix(name, "ksyun_api_") {
-			t.Errorf("%s has series after a refused request", name)
+	for name, f := range gather(t, m) {
+		for _, s := range f.GetMetric() {
+			if strings.HasPrefix(name, "ksyun_api_") && s.GetCounter().GetValue()+s.GetGauge().GetValue()+float64(s.GetHistogram().GetSampleCount()) != 0 {
+				t.Errorf("%s is %v after a refused request", name, s)
+			}
 		}
 	}
 	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "host_refused"}); v != 1 {

@@ -24,13 +24,16 @@ const (
 
 // series are the metrics that one kind of attempt touches. errors and lastError
 // are nil for an outcome that is no failure, partial for one that is not
-// partial.
+// partial, attempts for one that does not count for availability.
 type series struct {
+	health    *health
 	requests  prometheus.Counter
 	duration  prometheus.Observer
+	attempts  prometheus.Counter
 	errors    prometheus.Counter
 	partial   prometheus.Counter
 	lastError prometheus.Gauge
+	since     prometheus.Gauge // errors since the last success; nil for an attempt that resets them
 }
 
 // kind is everything of an attempt that decides its series, as observed.
@@ -168,8 +171,8 @@ func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheu
 		rungs: []rung[requestLabels]{
 			{same[requestLabels], maxRequestSeries},
 			{func(k requestLabels) requestLabels {
-				return requestLabels{labelOther, labelOther, labelOther, labelOther, k.outcome, labelOther}
-			}, len(outcomes) + 1},
+				return requestLabels{k.service, labelOther, labelOther, labelOther, k.outcome, labelOther}
+			}, maxRequestFolds()},
 		},
 		make: func(k requestLabels) prometheus.Counter {
 			return v.WithLabelValues(k.service, k.action, k.version, k.region, k.outcome, k.status)
@@ -178,18 +181,18 @@ func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheu
 }
 
 // newErrorLadder bounds ksyun_api_errors_total. It gives up the call before it
-// gives up the code.
+// gives up the code, and never the service.
 func newErrorLadder(v *prometheus.CounterVec) *ladder[errorLabels, prometheus.Counter] {
 	return &ladder[errorLabels, prometheus.Counter]{
 		series: make(map[errorLabels]prometheus.Counter),
 		rungs: []rung[errorLabels]{
 			{same[errorLabels], maxErrorSeries},
 			{func(k errorLabels) errorLabels {
-				return errorLabels{labelOther, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category, k.blame}
+				return errorLabels{k.service, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category, k.blame}
 			}, maxErrorCodeSeries},
 			{func(k errorLabels) errorLabels {
 				return errorLabels{
-					labelOther, labelOther, labelOther, labelOther,
+					k.service, labelOther, labelOther, labelOther,
 					labelOther, string(classify.TypeUnknown), labelOther, k.category, k.blame,
 				}
 			}, maxErrorFolds()},
@@ -207,8 +210,8 @@ func newDurationLadder(v *prometheus.HistogramVec) *ladder[durationLabels, prome
 		rungs: []rung[durationLabels]{
 			{same[durationLabels], maxDurationSeries},
 			{func(k durationLabels) durationLabels {
-				return durationLabels{labelOther, labelOther, k.outcome}
-			}, len(outcomes) + 1},
+				return durationLabels{k.service, labelOther, k.outcome}
+			}, maxRequestFolds()},
 		},
 		make: func(k durationLabels) prometheus.Observer {
 			return v.WithLabelValues(k.service, k.action, k.outcome)
@@ -222,7 +225,7 @@ func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheu
 		series: make(map[partialLabels]prometheus.Counter),
 		rungs: []rung[partialLabels]{
 			{same[partialLabels], maxPartialSeries},
-			{func(partialLabels) partialLabels { return partialLabels{labelOther, labelOther} }, 1},
+			{func(k partialLabels) partialLabels { return partialLabels{k.service, labelOther} }, maxServiceValues},
 		},
 		make: func(k partialLabels) prometheus.Counter { return v.WithLabelValues(k.service, k.action) },
 	}
@@ -233,7 +236,7 @@ func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheu
 func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.Gauge] {
 	return &ladder[lastLabels, prometheus.Gauge]{
 		series: make(map[lastLabels]prometheus.Gauge),
-		rungs:  []rung[lastLabels]{{same[lastLabels], maxLastErrorSeries()}},
+		rungs:  []rung[lastLabels]{{same[lastLabels], maxServiceCategories()}},
 		make:   func(k lastLabels) prometheus.Gauge { return v.WithLabelValues(k.service, k.category) },
 	}
 }
@@ -242,24 +245,30 @@ func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.G
 // others, and the two stand-ins.
 var maxServiceValues = len(knownServices()) + MaxServices + 2
 
+// maxRequestFolds is the most that is left of the labels of requests and
+// durations where they are folded: services and outcomes.
+func maxRequestFolds() int { return maxServiceValues * (len(outcomes) + 1) }
+
 // maxErrorFolds is the most that is left of the labels of errors where they are
 // folded furthest.
-func maxErrorFolds() int { return len(classify.Categories()) * (len(blames) + 1) }
+func maxErrorFolds() int {
+	return maxServiceValues * len(classify.Categories()) * (len(blames) + 1)
+}
 
-// maxLastErrorSeries is the product of the labels of lastLabels.
-func maxLastErrorSeries() int { return maxServiceValues * len(classify.Categories()) }
+// maxServiceCategories is the product of the labels of lastLabels.
+func maxServiceCategories() int { return maxServiceValues * len(classify.Categories()) }
 
 // MaxSeries is the most lines that the families ksyun_api_* can have in one
 // scrape's text, whatever is sent through the tap: a histogram's series counts
 // for each of its buckets, its sum and its count.
 func MaxSeries() int {
-	ends := len(outcomes) + 1
-	return maxRequestSeries + ends +
+	return maxRequestSeries + maxRequestFolds() +
 		maxErrorSeries + maxErrorCodeSeries + maxErrorFolds() +
-		durationBucketLines*(maxDurationSeries+ends) +
-		maxServiceValues + // in flight
-		maxPartialSeries + 1 +
-		maxLastErrorSeries()
+		maxErrorFolds() + maxServiceValues + // attempts
+		durationBucketLines*(maxDurationSeries+maxRequestFolds()) +
+		2*maxServiceValues + // in flight, last success
+		maxPartialSeries + maxServiceValues +
+		2*maxServiceCategories() // last error, errors since the last success
 }
 
 // find returns the series of the attempt o.
@@ -303,14 +312,22 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 	allOwn = allOwn && ok
 	s.duration, ok = m.durations.get(durationLabels{service, action, outcome})
 	allOwn = allOwn && ok
+	s.health = m.healthOf(service)
+	if k.outcome == classify.OutcomeSuccess {
+		s.attempts = s.health.attempts(labelNone, labelNone)
+	}
 	if k.outcome.Failed() {
 		code, known := catalogued(v)
 		if !known {
 			code = bound(&m.codes, k.code, labelNone)
 		}
-		category := oneOf(k.category, m.categories)
+		category, blame := oneOf(k.category, m.categories), oneOf(k.blame, blames)
+		s.attempts = s.health.attempts(category, blame)
+		if !proves(k.outcome) {
+			s.since = s.health.since[category]
+		}
 		s.errors, ok = m.errors.get(errorLabels{
-			service, action, version, region, code, oneOf(k.typ, types), status, category, oneOf(k.blame, blames),
+			service, action, version, region, code, oneOf(k.typ, types), status, category, blame,
 		})
 		allOwn = allOwn && ok
 		if k.outcome == classify.OutcomePartial {

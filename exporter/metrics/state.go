@@ -75,6 +75,7 @@ type Sources struct {
 
 // state collects the metrics that are read when they are asked for.
 type state struct {
+	start   time.Time // from when the counts are
 	proxy   func() ProxyStats
 	csm     func() CSMStats
 	resign  func() ResignStats
@@ -144,31 +145,31 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		p := s.proxy()
 		sendGauge(ch, descClientConns, p.ClientConnections)
 		sendGauge(ch, descUpstreamConns, p.UpstreamConnections)
-		sendCount(ch, descAccepted, p.ConnectionsAccepted)
-		sendCount(ch, descReceived, p.BytesReceived)
-		sendCount(ch, descSent, p.BytesSent)
-		sendCount(ch, descDials, p.Dials)
-		sendCount(ch, descPanics, p.Panics)
-		sendCount(ch, descUnobserved, p.UnobservedRequests)
-		sendCount(ch, descIntercepted, p.Intercepted)
-		sendCount(ch, descTunnels, p.Tunnels)
-		sendCount(ch, descTappedTunnels, p.TappedTunnels)
+		s.sendCount(ch, descAccepted, p.ConnectionsAccepted)
+		s.sendCount(ch, descReceived, p.BytesReceived)
+		s.sendCount(ch, descSent, p.BytesSent)
+		s.sendCount(ch, descDials, p.Dials)
+		s.sendCount(ch, descPanics, p.Panics)
+		s.sendCount(ch, descUnobserved, p.UnobservedRequests)
+		s.sendCount(ch, descIntercepted, p.Intercepted)
+		s.sendCount(ch, descTunnels, p.Tunnels)
+		s.sendCount(ch, descTappedTunnels, p.TappedTunnels)
 		sendGauge(ch, descOpenTunnels, p.OpenTunnels)
-		sendCount(ch, descNotRedirected, p.NotRedirected, "direct")
-		sendCount(ch, descNotRedirected, p.Looped, "loop")
+		s.sendCount(ch, descNotRedirected, p.NotRedirected, "direct")
+		s.sendCount(ch, descNotRedirected, p.Looped, "loop")
 	}
 	if s.csm != nil {
 		c := s.csm()
-		sendCount(ch, descCSMDatagrams, c.Datagrams)
-		sendCount(ch, descCSMAttempts, c.Attempts)
-		sendCount(ch, descCSMAnnounced, c.Announced)
-		sendCount(ch, descCSMDuplicates, c.Duplicates)
-		sendCount(ch, descCSMRejected, c.Rejected)
+		s.sendCount(ch, descCSMDatagrams, c.Datagrams)
+		s.sendCount(ch, descCSMAttempts, c.Attempts)
+		s.sendCount(ch, descCSMAnnounced, c.Announced)
+		s.sendCount(ch, descCSMDuplicates, c.Duplicates)
+		s.sendCount(ch, descCSMRejected, c.Rejected)
 	}
 	if s.resign != nil {
 		r := s.resign()
-		sendCount(ch, descResignRefused, r.NotAllowed, "address")
-		sendCount(ch, descResignRefused, r.NotSecured, "tls")
+		s.sendCount(ch, descResignRefused, r.NotAllowed, "address")
+		s.sendCount(ch, descResignRefused, r.NotSecured, "tls")
 		sendGauge(ch, descResignOK, asNumber(r.CredentialsOK))
 		sendGauge(ch, descResignTime, r.Credentials.Unix())
 	}
@@ -191,7 +192,7 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		j := src.Journal()
 		sendGauge(ch, descJournalEntries, j.Entries)
 		sendGauge(ch, descJournalCapacity, j.Capacity)
-		sendCount(ch, descJournalEvicted, j.Evicted)
+		s.sendCount(ch, descJournalEvicted, int64(j.Evicted)) //nolint:gosec // no journal evicts that many
 	}
 }
 
@@ -220,14 +221,14 @@ func asNumber(b bool) int {
 }
 
 // number is a count of any size.
-type number interface{ int | int64 | uint64 }
+type number interface{ int | int64 }
 
 // sendGauge sends v as what may go up and down.
 func sendGauge[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N) {
 	ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v))
 }
 
-// sendCount sends v as what only goes up.
-func sendCount[N number](ch chan<- prometheus.Metric, d *prometheus.Desc, v N, labels ...string) {
-	ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+// sendCount sends v as what only goes up, with its start.
+func (s *state) sendCount(ch chan<- prometheus.Metric, d *prometheus.Desc, v int64, labels ...string) {
+	ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(d, prometheus.CounterValue, float64(v), s.start, labels...)
 }

@@ -83,8 +83,8 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 	if got, want := flat(render(mixin)), flat(file); !slices.Equal(got, want) || len(want) < 50 {
 		t.Errorf("the mixin holds %d rules, the file %d, or others", len(got), len(want))
 	}
-	changed := render("local m = (import 'mixin.libsonnet') + { _config+:: { outageRatio: '0.9' } }; m.prometheusAlerts")
-	if !strings.Contains(changed, "ratio_rate5m > 0.9") {
+	changed := render("local m = (import 'mixin.libsonnet') + { _config+:: { outageRatio: '0.9' } }; m.prometheusRules")
+	if !strings.Contains(changed, ">= 0.9 and") {
 		t.Error("a threshold of one's own is not heeded")
 	}
 }
@@ -100,7 +100,8 @@ func TestAlertmanagerRoutes(t *testing.T) {
 		"alertname=KsyunTapDown severity=critical blame=tap":                   "pager",
 		"alertname=KsyunApiAuthFailing severity=critical blame=credential":     "accounts",
 		"alertname=KsyunApiThrottled severity=warning blame=quota":             "owners",
-		"alertname=KsyunApiClockSkew severity=warning blame=client":            "owners",
+		"alertname=KsyunApiClockSkew severity=warning blame=credential":        "accounts",
+		"alertname=KsyunApiBadRequests severity=warning blame=client":          "owners",
 		"alertname=KsyunApiMaskedErrors severity=warning blame=provider":       "operators",
 		"alertname=KsyunApiUnknownCodes severity=info blame=provider":          "operators",
 		"alertname=KsyunTapConfigReloadFailed severity=warning blame=tap":      "operators",
@@ -168,7 +169,7 @@ func TestAlertsReachPeople(t *testing.T) {
 	other := startTap(t, nil)
 	// One whose log is on a disk that is full, and whose credentials go bad.
 	keys := keyFile(t, good)
-	ailing := startSilent(t, binary, "--log.file=/dev/full", "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
+	ailing := startSilent(t, binary, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
 	writeFile(t, keys, "access_key: half-writ")
 	people := &inbox{texts: map[string]string{}}
 	receivers := httptest.NewServer(people)
@@ -197,6 +198,13 @@ func TestAlertsReachPeople(t *testing.T) {
 			if res, err := stranger.RoundTrip(must(http.NewRequestWithContext(ctx, http.MethodGet, "http://other.example/", nil))); err == nil {
 				res.Body.Close()
 			}
+			wait(ctx, 500*time.Millisecond)
+		}
+	})
+	wg.Go(func() { // a program that only asks for what is wrong
+		traffic := &cloudmonitor.Traffic{Client: &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: ailing.proxy})}}, Host: apiHost}
+		for ctx.Err() == nil {
+			traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: cloudmonitor.Directive{Error: "InvalidParameterValue"}})
 			wait(ctx, 500*time.Millisecond)
 		}
 	})
@@ -229,13 +237,14 @@ func TestAlertsReachPeople(t *testing.T) {
 		"KsyunApiPartialFailures":      {"/slack", "docs/runbooks/KsyunApiPartialFailures.md"},
 		"KsyunApiUnknownCodes":         {"/slack", "severity info, by whose doing: provider"},
 		"KsyunApiThrottled":            {"/slack", "/?category=throttled"},
-		"KsyunApiClockSkew":            {"/slack", "by whose doing: client"},
-		"KsyunApiAuthFailing":          {"/wechat/message/send", "大量调用因密钥或签名被拒绝"},
+		"KsyunApiClockSkew":            {"/wechat/message/send", "KsyunApiClockSkew"},
+		"KsyunApiBadRequests":          {"/slack", "by whose doing: client"},
+		"KsyunApiAuthFailing":          {"/wechat/message/send", "调用因密钥或签名被拒绝"},
 		"KsyunApiPermissionDenied":     {"/wechat/message/send", "责任方：密钥或权限"},
 		"KsyunTapDown":                 {"/pager", other.admin},
 		"KsyunTapPathCheckFailing":     {"/pager", tap.admin},
 		"KsyunTapConfigReloadFailed":   {"/slack", "A tap could not read its configuration anew."},
-		"KsyunTapDroppingObservations": {"/slack", "did not reach logs in 10 minutes at " + ailing.admin},
+		"KsyunTapDroppingObservations": {"/slack", "did not reach logs in 15 minutes at " + ailing.admin},
 		"KsyunTapCredentialsStale":     {"/slack", ailing.admin},
 		"KsyunTapCAExpiring":           {"/slack", "The last CA of " + tap.admin},
 		"KsyunTapUntrusted":            {"/slack", "does not trust the CA of " + tap.admin},
@@ -245,7 +254,7 @@ func TestAlertsReachPeople(t *testing.T) {
 
 	// An outage is told, and silences its symptoms.
 	close(failing)
-	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "have failed for 5 minutes") })
+	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "fail by the provider's") })
 	eventually(t, "the failing action is silenced", func() bool {
 		type alert struct {
 			Status struct{ InhibitedBy []string }
@@ -293,6 +302,8 @@ func drive(ctx context.Context, proxy func(*http.Request) (*url.URL, error), fai
 			switch i % 8 {
 			case 1, 5:
 				call = bad[(i/4)%len(bad)]
+			case 2:
+				call.As.SecretKey = "rotated"
 			case 6:
 				call.Do.Error = "LimitExceeded"
 			case 3, 7:

@@ -606,19 +606,24 @@ func (d *day) load(file, data string) {
 	d.prom = serveBlocks(t, file, data)
 	// Recorded series are made of others that must be there before: each pass
 	// makes those of which all is.
-	groups, recorded := rules.Groups(), map[string]bool{}
+	// Those that go on from what they were are made twice, so that they do.
+	recorded, again := map[string]bool{}, map[string]bool{}
+	all := slices.DeleteFunc(slices.Concat(records()...), func(r rules.Rule) bool { return r.Record == "" })
 	for {
 		type rule struct {
 			Record string `yaml:"record"`
 			Expr   string `yaml:"expr"`
 		}
 		var ready []rule
-		for _, r := range groups[0].Rules {
-			if recorded[r.Record] {
+		for _, r := range all {
+			itself := strings.Contains(r.Expr, r.Record)
+			if recorded[r.Record] && (again[r.Record] || !itself) {
 				continue
 			}
-			if !slices.ContainsFunc(groups[0].Rules, func(other rules.Rule) bool { return !recorded[other.Record] && strings.Contains(r.Expr, other.Record) }) {
-				ready = append(ready, rule{r.Record, r.Expr})
+			if !slices.ContainsFunc(all, func(other rules.Rule) bool {
+				return !recorded[other.Record] && other.Record != r.Record && strings.Contains(r.Expr, other.Record)
+			}) {
+				ready = append(ready, rule{r.Record, rules.Fill(r.Expr)})
 			}
 		}
 		if len(ready) == 0 {
@@ -630,11 +635,19 @@ func (d *day) load(file, data string) {
 		promtool(t, "tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
 			"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.begin.Add(24*time.Hour).Unix(), 10), "--output-dir="+data, path)
 		for _, r := range ready {
-			recorded[r.Record] = true
+			recorded[r.Record], again[r.Record] = true, recorded[r.Record]
 		}
 		d.prom.process.stop(syscall.SIGTERM)
 		d.prom = serveBlocks(t, "", data)
 	}
+}
+
+// records are the rules of each group.
+func records() (all [][]rules.Rule) {
+	for _, g := range rules.Groups() {
+		all = append(all, g.Rules)
+	}
+	return all
 }
 
 // at is the time of a minute.

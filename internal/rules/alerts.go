@@ -1,11 +1,5 @@
 package rules
 
-// recent is the increase of a counter over a window, also where its series
-// began within it: the first event of a kind would else be lost.
-func recent(by, metric, window string) string {
-	return "sum by (" + by + ") ((increase(" + metric + "[" + window + "]) > 0) or (" + metric + " unless " + metric + " offset " + window + ")) > 0"
-}
-
 const where = "{{ $labels.namespace }}/{{ $labels.job }}"
 
 // apiAlerts returns the alerts on the API's answers.
@@ -13,88 +7,88 @@ func apiAlerts() []Rule {
 	return []Rule{
 		{
 			Alert: "KsyunApiOutage",
-			Expr: `service:ksyun_api_errors_provider:ratio_rate5m > %(outageRatio)s
-and
-service:ksyun_api_requests:rate5m > %(minRate)s`,
-			For: "5m", Labels: map[string]string{"severity": "critical", "blame": "provider"},
+			Expr:  stateOutage.record(),
+			For:   "2m", Labels: map[string]string{"severity": "critical", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 12, nil},
 			Summary:     "Most calls fail by the API's or the network's fault.",
 			SummaryZH:   "大部分调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
-			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") have failed for 5 minutes by the provider's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") fail by the provider's or the network's fault: of all its taps, or of one.",
 		},
 		{
 			Alert: "KsyunApiRegionFailing",
-			Expr: `region:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s
-and
-region:ksyun_api_requests:rate5m > %(minRate)s`,
-			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Expr:  partFails("region", "instance_region:ksyun_api_errors_provider:increase15m", "partRatio"),
+			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 11, []string{"region"}},
 			Summary:     "Calls to one region fail by the API's or the network's fault.",
 			SummaryZH:   "某一区域的调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
-			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} (" + where + ") have failed for 10 minutes by the provider's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} (" + where + ") fail by the provider's or the network's fault.",
 		},
 		{
 			Alert: "KsyunApiActionFailing",
-			Expr: `action:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s
-and
-action:ksyun_api_requests:rate5m > %(minRate)s`,
-			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Expr:  partFails("action", "instance_action:ksyun_api_errors_provider:increase15m", "partRatio"),
+			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 10, []string{"action"}},
 			Summary:     "Calls of one action fail by the API's or the network's fault.",
 			SummaryZH:   "某一接口的调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
-			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") have failed for 10 minutes by the provider's or the network's fault.",
+			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") fail by the provider's or the network's fault.",
 		},
 		{
 			Alert: "KsyunApiAuthFailing",
-			Expr: `category:ksyun_api_errors:rate5m{category="auth"} > %(authRate)s
-and
-category:ksyun_api_errors:rate5m{category="auth"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="auth"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="auth"})`,
-			For: "2m", Labels: map[string]string{"severity": "critical", "blame": "credential"},
+			Expr:  stateAuth.record(),
+			For:   "0s", Labels: map[string]string{"severity": "critical", "blame": "credential"},
 			Panel:       Panel{ErrorsUID, 14, nil},
-			Summary:     "Many calls are refused for their credentials or signatures.",
-			SummaryZH:   "大量调用因密钥或签名被拒绝。",
+			Summary:     "Calls are refused for their credentials or signatures.",
+			SummaryZH:   "调用因密钥或签名被拒绝。",
 			Calls:       "category=auth",
-			Description: "{{ $value | humanize }} calls a second to {{ $labels.service }} (" + where + ") fail authentication, far above the hour before.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") fail authentication: of all its taps, or of one.",
 		},
 		{
 			Alert: "KsyunApiClockSkew",
-			Expr:  recent(by, `ksyun_api_errors_total{category="clock"}`, "10m"),
-			For:   "2m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Expr:  recent(by, `ksyun_api_attempts_total{category="clock"}`),
+			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "credential"},
 			Panel:       Panel{ErrorsUID, 16, nil},
 			Summary:     "Calls are refused because a program's clock is wrong.",
 			SummaryZH:   "调用因客户端时钟错误被拒绝。",
 			Calls:       "category=clock",
-			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 10 minutes were refused for the time of their signature, which may be 15 minutes off at most.",
+			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were refused for the time of their signature, which may be 15 minutes off at most.",
 		},
 		{
 			Alert: "KsyunApiPermissionDenied",
-			Expr:  recent(by+", action", `ksyun_api_errors_total{category="permission"}`, "10m"),
-			For:   "5m", Labels: map[string]string{"severity": "warning", "blame": "credential"},
+			Expr:  recent(by+", action", `ksyun_api_errors_total{category="permission"}`),
+			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "credential"},
 			Panel:       Panel{ErrorsUID, 15, []string{"action"}},
 			Summary:     "Calls are refused for lack of permission.",
 			SummaryZH:   "调用因缺少权限被拒绝。",
 			Calls:       "category=permission",
-			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 10 minutes were refused: the key lacks a policy for it.",
+			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were refused: the key lacks a policy for it.",
 		},
 		{
 			Alert: "KsyunApiThrottled",
-			Expr: `category:ksyun_api_errors:rate5m{category="throttled"} / ignoring (category) (service:ksyun_api_requests:rate5m > %(minRate)s) > %(throttledRatio)s
-and ignoring (category)
-category:ksyun_api_errors:rate5m{category="throttled"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="throttled"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="throttled"})`,
-			For: "5m", Labels: map[string]string{"severity": "warning", "blame": "quota"},
+			Expr:  stateThrottled.record(),
+			For:   "0s", Labels: map[string]string{"severity": "warning", "blame": "quota"},
 			Panel:       Panel{ErrorsUID, 13, nil},
-			Summary:     "Many calls are refused because there are too many.",
-			SummaryZH:   "大量调用因超出流控被拒绝。",
+			Summary:     "Calls are refused because there are too many.",
+			SummaryZH:   "调用因超出流控被拒绝。",
 			Calls:       "category=throttled",
-			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") are beyond the API's limits, far above the hour before. No known SDK retries 409 LimitExceeded.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") are beyond the API's limits: of all its taps, or of one. No known SDK retries 409 LimitExceeded.",
+		},
+		{
+			Alert: "KsyunApiBadRequests",
+			Expr:  stateBadRequests.record(),
+			For:   "2m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Panel:       Panel{ErrorsUID, 5, nil},
+			Summary:     "Most calls are refused as wrong in themselves.",
+			SummaryZH:   "大部分调用因请求本身有误被拒绝。",
+			Calls:       "blame=client",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") ask for what is not there or not allowed: of all its taps, or of one.",
 		},
 		{
 			Alert: "KsyunApiMaskedErrors",
-			Expr:  recent(by+", action", `ksyun_api_requests_total{outcome="masked"}`, "15m"),
-			For:   "0s", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Expr:  recent(by+", action", `ksyun_api_requests_total{outcome="masked"}`),
+			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 17, []string{"action"}},
 			Summary:     "Answers with status 200 hold errors.",
 			SummaryZH:   "状态码为 200 的响应中含有错误。",
@@ -103,11 +97,8 @@ category:ksyun_api_errors:rate5m{category="throttled"} > %(spikeFactor)s * (cate
 		},
 		{
 			Alert: "KsyunApiPartialFailures",
-			Expr: `sum by (` + by + `, action) (rate(ksyun_api_requests_total{outcome="partial"}[5m]))
-/
-(action:ksyun_api_requests:rate5m > %(minRate)s)
-> %(partialRatio)s`,
-			For: "10m", Labels: map[string]string{"severity": "warning", "blame": "provider"},
+			Expr:  partFails("action", `instance_action:ksyun_api_requests_partial:increase15m`, "partialRatio"),
+			For:   "5m", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 18, []string{"action"}},
 			Summary:     "Batches are answered in part.",
 			SummaryZH:   "批量调用部分失败。",
@@ -116,8 +107,9 @@ category:ksyun_api_errors:rate5m{category="throttled"} > %(spikeFactor)s * (cate
 		},
 		{
 			Alert: "KsyunApiUnknownCodes",
-			Expr:  recent(by+", code", `ksyun_api_errors_total{category="unknown"}`, "15m"),
-			For:   "0s", Labels: map[string]string{"severity": "info", "blame": "provider"},
+			Expr: recent(by+", code", `ksyun_api_errors_total{category="unknown",code!="none"}`) +
+				"\nor\n" + recent(by+", code", `ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}`),
+			For: "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "info", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 20, []string{"code"}},
 			Summary:     "The API answers with codes that the catalogue does not know.",
 			SummaryZH:   "API 返回了目录中没有的错误码。",
@@ -136,7 +128,7 @@ func tapAlerts() []Rule {
 	instance := []string{"instance"}
 	return []Rule{
 		{
-			Alert: "KsyunTapDown", Expr: `up{%(tapSelector)s} == 0`, For: "3m", Labels: tap("critical"),
+			Alert: "KsyunTapDown", Expr: "up == 0 and on (" + target + ") instance:ksyun_tap:known", For: "3m", Labels: tap("critical"),
 			Panel:       Panel{FleetUID, 8, instance},
 			Summary:     "A tap cannot be scraped.",
 			SummaryZH:   "无法采集某个 tap 的指标。",
@@ -157,12 +149,12 @@ func tapAlerts() []Rule {
 			Description: "The checks of " + at + " have failed for 3 minutes. ksyun_tap_path_check_failed tells the stage.",
 		},
 		{
-			Alert: "KsyunTapDroppingObservations", Expr: recent("cluster, namespace, job, instance, sink, reason", `ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}`, "10m"),
-			For: "5m", Labels: tap("warning"),
+			Alert: "KsyunTapDroppingObservations", Expr: recent(target+", sink, reason", `ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}`),
+			For: "5m", KeepFiringFor: "1h", Labels: tap("warning"),
 			Panel:       Panel{FleetUID, 12, instance},
 			Summary:     "A tap loses records of calls.",
 			SummaryZH:   "tap 丢失了部分调用记录。",
-			Description: "{{ $value | humanize }} records did not reach {{ $labels.sink }} in 10 minutes at " + at + ": {{ $labels.reason }}. Calls and metrics are not affected.",
+			Description: "{{ $value | humanize }} records did not reach {{ $labels.sink }} in 15 minutes at " + at + ": {{ $labels.reason }}. Calls and metrics are not affected.",
 		},
 		{
 			Alert: "KsyunTapConfigReloadFailed", Expr: `ksyun_tap_config_last_reload_successful == 0`, For: "5m", Labels: tap("warning"),
@@ -179,12 +171,12 @@ func tapAlerts() []Rule {
 			Description: "The last CA of " + at + " ends in {{ $value | humanizeDuration }}. HTTPS calls through it fail from then on.",
 		},
 		{
-			Alert: "KsyunTapUntrusted", Expr: recent("cluster, namespace, job, instance", `ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}`, "10m"),
-			For: "5m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Alert: "KsyunTapUntrusted", Expr: recent(target, `ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}`),
+			For: "5m", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "client"},
 			Panel:       Panel{FleetUID, 26, instance},
 			Summary:     "A program does not trust the tap's CA.",
 			SummaryZH:   "有程序不信任 tap 的 CA 证书。",
-			Description: "{{ $value | humanize }} connections in 10 minutes ended because a program does not trust the CA of " + at + ": its calls fail. The tap's log tells the host and what to set.",
+			Description: "{{ $value | humanize }} connections in 15 minutes ended because a program does not trust the CA of " + at + ": its calls fail. The tap's log tells the host and what to set.",
 		},
 		{
 			Alert: "KsyunTapCredentialsStale", Expr: `ksyun_tap_resign_credentials_last_reload_successful == 0`, For: "5m", Labels: tap("warning"),
@@ -194,20 +186,20 @@ func tapAlerts() []Rule {
 			Description: "The tap " + at + " goes on with the credentials read last: its log says what is wrong with the file.",
 		},
 		{
-			Alert: "KsyunTapRedirectLoop", Expr: recent("cluster, namespace, job, instance", `ksyun_tap_transparent_connections_refused_total{reason="loop"}`, "10m"),
+			Alert: "KsyunTapRedirectLoop", Expr: recent(target, `ksyun_tap_transparent_connections_refused_total{reason="loop"}`),
 			For: "2m", Labels: tap("critical"),
 			Panel:       Panel{FleetUID, 27, instance},
 			Summary:     "A tap's own connections are redirected to it.",
 			SummaryZH:   "tap 自身的连接被重定向回 tap。",
-			Description: "{{ $value | humanize }} connections in 10 minutes of " + at + " came back to itself: calls through it fail.",
+			Description: "{{ $value | humanize }} connections in 15 minutes of " + at + " came back to itself: calls through it fail.",
 		},
 		{
-			Alert: "KsyunTapPanics", Expr: recent("cluster, namespace, job, instance", "ksyun_tap_panics_total", "1h"),
-			For: "0s", Labels: tap("warning"),
+			Alert: "KsyunTapPanics", Expr: recent(target, "ksyun_tap_panics_total"),
+			For: "0s", KeepFiringFor: "1h", Labels: tap("warning"),
 			Panel:       Panel{FleetUID, 6, instance},
 			Summary:     "A tap recovered from an error in its own code.",
 			SummaryZH:   "tap 从自身代码错误中恢复。",
-			Description: "{{ $value | humanize }} panics in an hour at " + at + ": a connection was cut for each.",
+			Description: "{{ $value | humanize }} panics in 15 minutes at " + at + ": a connection was cut for each.",
 		},
 	}
 }

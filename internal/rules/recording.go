@@ -26,18 +26,19 @@ const (
 )
 
 // RecordLabels returns the labels of a recorded series other than those of the
-// scrape: the service, and what its level tells apart.
+// scrape: the service, and those that its level names.
 func RecordLabels(record string) []string {
 	level, _, _ := strings.Cut(record, ":")
-	return []string{"service", level}
+	return append([]string{"service"}, strings.Split(level, "_")...)
 }
 
-// recording returns the recording rules, named level:metric:operations.
+// recording returns the recording rules on availability, named
+// level:metric:operations.
 func recording() []Rule {
 	var all []Rule
 	for _, w := range windows {
-		requests := fmt.Sprintf(`sum by (%s) (rate(ksyun_api_requests_total{%s}[%s]))`, by, Counted, w)
-		errors := fmt.Sprintf("sum by (%s) (rate(ksyun_api_errors_total{%s}[%s]))\nor\n0 * service:ksyun_api_requests:rate%s", by, Faults, w, w)
+		requests := fmt.Sprintf(`sum by (%s) (rate(ksyun_api_attempts_total[%s]))`, by, w)
+		errors := fmt.Sprintf("sum by (%s) (rate(ksyun_api_attempts_total{%s}[%s]))", by, Faults, w)
 		if steps := seconds(w) / 300; steps > maxRawSteps {
 			requests = fmt.Sprintf("sum_over_time(service:ksyun_api_requests:rate5m[%s:5m]) / %d", w, steps)
 			errors = fmt.Sprintf("sum_over_time(service:ksyun_api_errors_provider:rate5m[%s:5m]) / %d", w, steps)
@@ -49,24 +50,6 @@ func recording() []Rule {
 				Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
 				Expr:   fmt.Sprintf("service:ksyun_api_errors_provider:rate%s\n/\n(service:ksyun_api_requests:rate%s > 0)", w, w),
 			})
-	}
-	for _, part := range []string{"action", "region"} {
-		all = append(all,
-			Rule{
-				Record: part + ":ksyun_api_requests:rate5m",
-				Expr:   fmt.Sprintf(`sum by (%s, %s) (rate(ksyun_api_requests_total{%s}[5m]))`, by, part, Counted),
-			},
-			Rule{
-				Record: part + ":ksyun_api_errors_provider:ratio_rate5m",
-				Expr: fmt.Sprintf("sum by (%s, %s) (rate(ksyun_api_errors_total{%s}[5m]))\n/\n(%s:ksyun_api_requests:rate5m > 0)",
-					by, part, Faults, part),
-			})
-	}
-	for _, w := range []string{"5m", "1h"} {
-		all = append(all, Rule{
-			Record: "category:ksyun_api_errors:rate" + w,
-			Expr:   fmt.Sprintf(`sum by (%s, category) (rate(ksyun_api_errors_total[%s]))`, by, w),
-		})
 	}
 	return all
 }
@@ -88,7 +71,7 @@ func burnRates() []Rule {
 and
 service:ksyun_api_errors_provider:ratio_rate%[2]s > (%[3]s * %%(errorBudget)s)
 and
-service:ksyun_api_requests:rate%[1]s * %[4]d > %%(minRequests)s`, b.long, b.short, b.factor, seconds(b.long)),
+service:ksyun_api_errors_provider:rate%[1]s * %[4]d > %%(minBurnFailures)s`, b.long, b.short, b.factor, seconds(b.long)),
 			For:         b.forHowLong,
 			Labels:      map[string]string{"severity": b.severity, "blame": "provider", "window": b.long},
 			Summary:     "Calls fail by the API's or the network's fault so often that the error budget is being used up.",

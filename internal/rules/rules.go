@@ -3,8 +3,12 @@
 // PrometheusRule and a jsonnet mixin, all from one source.
 //
 //	thresholds.go ─┐
-//	recording.go ──┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
+//	recording.go ──┤
+//	states.go ─────┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
 //	alerts.go ─────┘
+//
+// What alerts need of the last minutes is recorded in their own group, whose
+// rules Prometheus evaluates in order: nothing waits for another group.
 package rules
 
 import (
@@ -24,7 +28,10 @@ type Rule struct {
 	Alert  string
 	Expr   string
 	For    string // a duration, or %(name)s
-	Labels map[string]string
+	// KeepFiringFor is how long an alert fires on once its expression gives
+	// nothing; "" is not at all.
+	KeepFiringFor string
+	Labels        map[string]string
 	// Summary is a static sentence; Description is a template with numbers.
 	Summary     string
 	SummaryZH   string
@@ -76,8 +83,8 @@ func Groups() []Group {
 	return []Group{
 		{"ksyun-tap.recording", recording()},
 		{"ksyun-tap.slo", burnRates()},
-		{"ksyun-tap.api", apiAlerts()},
-		{"ksyun-tap.tap", tapAlerts()},
+		{"ksyun-tap.api", append(apiRecords(), apiAlerts()...)},
+		{"ksyun-tap.tap", append(tapRecords(), tapAlerts()...)},
 	}
 }
 
@@ -102,10 +109,10 @@ const by = "cluster, namespace, job, service"
 var placeholder = regexp.MustCompile(`%\((\w+)\)s`)
 
 // Threshold is the value of a threshold.
-func Threshold(name string) string { return fill("%(" + name + ")s") }
+func Threshold(name string) string { return Fill("%(" + name + ")s") }
 
-// fill puts the thresholds' values in.
-func fill(text string) string {
+// Fill puts the thresholds' values in.
+func Fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		name := placeholder.FindStringSubmatch(p)[1]
 		for _, t := range thresholds {
@@ -118,7 +125,7 @@ func fill(text string) string {
 }
 
 // RunbookURL is where the runbook of an alert is to be found.
-func RunbookURL(alert string) string { return fill("%(runbookURL)s/" + alert + ".md") }
+func RunbookURL(alert string) string { return Fill("%(runbookURL)s/" + alert + ".md") }
 
 // The YAML that Prometheus reads.
 type (
@@ -130,12 +137,13 @@ type (
 		Rules []ruleYAML `yaml:"rules"`
 	}
 	ruleYAML struct {
-		Record      string            `yaml:"record,omitempty"`
-		Alert       string            `yaml:"alert,omitempty"`
-		Expr        string            `yaml:"expr"`
-		For         string            `yaml:"for,omitempty"`
-		Labels      map[string]string `yaml:"labels,omitempty"`
-		Annotations map[string]string `yaml:"annotations,omitempty"`
+		Record        string            `yaml:"record,omitempty"`
+		Alert         string            `yaml:"alert,omitempty"`
+		Expr          string            `yaml:"expr"`
+		For           string            `yaml:"for,omitempty"`
+		KeepFiringFor string            `yaml:"keep_firing_for,omitempty"`
+		Labels        map[string]string `yaml:"labels,omitempty"`
+		Annotations   map[string]string `yaml:"annotations,omitempty"`
 	}
 	crdYAML struct {
 		APIVersion string       `yaml:"apiVersion"`
@@ -168,11 +176,11 @@ func file() fileYAML {
 	for _, g := range Groups() {
 		out := groupYAML{Name: g.Name}
 		for _, r := range g.Rules {
-			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: fill(r.Expr), For: fill(r.For), Labels: r.Labels}
+			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: Fill(r.Expr), For: Fill(r.For), KeepFiringFor: r.KeepFiringFor, Labels: r.Labels}
 			if a := r.annotations(); a != nil {
 				y.Annotations = map[string]string{}
 				for name, text := range a {
-					y.Annotations[name] = fill(text)
+					y.Annotations[name] = Fill(text)
 				}
 			}
 			out.Rules = append(out.Rules, y)
@@ -264,6 +272,7 @@ func writeRule(b *strings.Builder, r Rule) {
 	line("alert", r.Alert)
 	line("expr", r.Expr)
 	line("'for'", r.For)
+	line("keep_firing_for", r.KeepFiringFor)
 	for _, group := range []struct {
 		name   string
 		values map[string]string

@@ -8,7 +8,7 @@
         rules: [
           {
             alert: 'KsyunApiErrorBudgetBurn',
-            expr: 'service:ksyun_api_errors_provider:ratio_rate1h > (14.4 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate5m > (14.4 * %(errorBudget)s)\nand\nservice:ksyun_api_requests:rate1h * 3600 > %(minRequests)s' % c,
+            expr: 'service:ksyun_api_errors_provider:ratio_rate1h > (14.4 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate5m > (14.4 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:rate1h * 3600 > %(minBurnFailures)s' % c,
             'for': '2m',
             labels: {
               blame: 'provider',
@@ -26,7 +26,7 @@
           },
           {
             alert: 'KsyunApiErrorBudgetBurn',
-            expr: 'service:ksyun_api_errors_provider:ratio_rate6h > (6 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate30m > (6 * %(errorBudget)s)\nand\nservice:ksyun_api_requests:rate6h * 21600 > %(minRequests)s' % c,
+            expr: 'service:ksyun_api_errors_provider:ratio_rate6h > (6 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate30m > (6 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:rate6h * 21600 > %(minBurnFailures)s' % c,
             'for': '15m',
             labels: {
               blame: 'provider',
@@ -44,7 +44,7 @@
           },
           {
             alert: 'KsyunApiErrorBudgetBurn',
-            expr: 'service:ksyun_api_errors_provider:ratio_rate1d > (3 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate2h > (3 * %(errorBudget)s)\nand\nservice:ksyun_api_requests:rate1d * 86400 > %(minRequests)s' % c,
+            expr: 'service:ksyun_api_errors_provider:ratio_rate1d > (3 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate2h > (3 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:rate1d * 86400 > %(minBurnFailures)s' % c,
             'for': '1h',
             labels: {
               blame: 'provider',
@@ -62,7 +62,7 @@
           },
           {
             alert: 'KsyunApiErrorBudgetBurn',
-            expr: 'service:ksyun_api_errors_provider:ratio_rate3d > (1 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate6h > (1 * %(errorBudget)s)\nand\nservice:ksyun_api_requests:rate3d * 259200 > %(minRequests)s' % c,
+            expr: 'service:ksyun_api_errors_provider:ratio_rate3d > (1 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:ratio_rate6h > (1 * %(errorBudget)s)\nand\nservice:ksyun_api_errors_provider:rate3d * 259200 > %(minBurnFailures)s' % c,
             'for': '3h',
             labels: {
               blame: 'provider',
@@ -85,8 +85,8 @@
         rules: [
           {
             alert: 'KsyunApiOutage',
-            expr: 'service:ksyun_api_errors_provider:ratio_rate5m > %(outageRatio)s\nand\nservice:ksyun_api_requests:rate5m > %(minRate)s' % c,
-            'for': '5m',
+            expr: 'service:ksyun_api_outage:state',
+            'for': '2m',
             labels: {
               blame: 'provider',
               severity: 'critical',
@@ -94,7 +94,7 @@
             annotations: {
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
-              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 5 minutes by the provider\'s or the network\'s fault.',
+              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault: of all its taps, or of one.',
               runbook_url: '%(runbookURL)s/KsyunApiOutage.md' % c,
               summary: 'Most calls fail by the API\'s or the network\'s fault.',
               summary_zh: '大部分调用因云端或网络原因失败。',
@@ -102,8 +102,9 @@
           },
           {
             alert: 'KsyunApiRegionFailing',
-            expr: 'region:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s\nand\nregion:ksyun_api_requests:rate5m > %(minRate)s' % c,
-            'for': '10m',
+            expr: 'max by (cluster, namespace, job, service, region) (\n  sum by (cluster, namespace, job, service, region) (instance_region:ksyun_api_errors_provider:increase15m) / sum by (cluster, namespace, job, service, region) (instance_region:ksyun_api_requests:increase15m) > %(partRatio)s and sum by (cluster, namespace, job, service, region) (instance_region:ksyun_api_errors_provider:increase15m) >= %(minFailures)s\n  or\n  sum by (cluster, namespace, job, service, instance, region) (instance_region:ksyun_api_errors_provider:increase15m) / sum by (cluster, namespace, job, service, instance, region) (instance_region:ksyun_api_requests:increase15m) > %(partRatio)s and sum by (cluster, namespace, job, service, instance, region) (instance_region:ksyun_api_errors_provider:increase15m) >= %(minFailures)s\n)' % c,
+            'for': '5m',
+            keep_firing_for: '15m',
             labels: {
               blame: 'provider',
               severity: 'warning',
@@ -111,7 +112,7 @@
             annotations: {
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=11&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-region={{ $labels.region }}' % c,
-              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
+              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiRegionFailing.md' % c,
               summary: 'Calls to one region fail by the API\'s or the network\'s fault.',
               summary_zh: '某一区域的调用因云端或网络原因失败。',
@@ -119,8 +120,9 @@
           },
           {
             alert: 'KsyunApiActionFailing',
-            expr: 'action:ksyun_api_errors_provider:ratio_rate5m > %(partRatio)s\nand\naction:ksyun_api_requests:rate5m > %(minRate)s' % c,
-            'for': '10m',
+            expr: 'max by (cluster, namespace, job, service, action) (\n  sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_errors_provider:increase15m) / sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(partRatio)s and sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_errors_provider:increase15m) >= %(minFailures)s\n  or\n  sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_errors_provider:increase15m) / sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_requests:increase15m) > %(partRatio)s and sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_errors_provider:increase15m) >= %(minFailures)s\n)' % c,
+            'for': '5m',
+            keep_firing_for: '15m',
             labels: {
               blame: 'provider',
               severity: 'warning',
@@ -128,7 +130,7 @@
             annotations: {
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
-              description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 10 minutes by the provider\'s or the network\'s fault.',
+              description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiActionFailing.md' % c,
               summary: 'Calls of one action fail by the API\'s or the network\'s fault.',
               summary_zh: '某一接口的调用因云端或网络原因失败。',
@@ -136,8 +138,8 @@
           },
           {
             alert: 'KsyunApiAuthFailing',
-            expr: 'category:ksyun_api_errors:rate5m{category="auth"} > %(authRate)s\nand\ncategory:ksyun_api_errors:rate5m{category="auth"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="auth"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="auth"})' % c,
-            'for': '2m',
+            expr: 'service:ksyun_api_auth:state',
+            'for': '0s',
             labels: {
               blame: 'credential',
               severity: 'critical',
@@ -145,24 +147,25 @@
             annotations: {
               calls: 'category=auth',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=14&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
-              description: '{{ $value | humanize }} calls a second to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication, far above the hour before.',
+              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication: of all its taps, or of one.',
               runbook_url: '%(runbookURL)s/KsyunApiAuthFailing.md' % c,
-              summary: 'Many calls are refused for their credentials or signatures.',
-              summary_zh: '大量调用因密钥或签名被拒绝。',
+              summary: 'Calls are refused for their credentials or signatures.',
+              summary_zh: '调用因密钥或签名被拒绝。',
             },
           },
           {
             alert: 'KsyunApiClockSkew',
-            expr: 'sum by (cluster, namespace, job, service) ((increase(ksyun_api_errors_total{category="clock"}[10m]) > 0) or (ksyun_api_errors_total{category="clock"} unless ksyun_api_errors_total{category="clock"} offset 10m)) > 0',
-            'for': '2m',
+            expr: 'round(sum by (cluster, namespace, job, service) ((last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) unless ksyun_api_attempts_total{category="clock"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) - ksyun_api_attempts_total{category="clock"} offset 15m >= 0) and resets(ksyun_api_attempts_total{category="clock"}[15m]) == 0\nor\nincrease(ksyun_api_attempts_total{category="clock"}[15m]))) > 0',
+            'for': '0s',
+            keep_firing_for: '1h',
             labels: {
-              blame: 'client',
+              blame: 'credential',
               severity: 'warning',
             },
             annotations: {
               calls: 'category=clock',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=16&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
-              description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused for the time of their signature, which may be 15 minutes off at most.',
+              description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were refused for the time of their signature, which may be 15 minutes off at most.',
               runbook_url: '%(runbookURL)s/KsyunApiClockSkew.md' % c,
               summary: 'Calls are refused because a program\'s clock is wrong.',
               summary_zh: '调用因客户端时钟错误被拒绝。',
@@ -170,8 +173,9 @@
           },
           {
             alert: 'KsyunApiPermissionDenied',
-            expr: 'sum by (cluster, namespace, job, service, action) ((increase(ksyun_api_errors_total{category="permission"}[10m]) > 0) or (ksyun_api_errors_total{category="permission"} unless ksyun_api_errors_total{category="permission"} offset 10m)) > 0',
-            'for': '5m',
+            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="permission"}[15m]) - ksyun_api_errors_total{category="permission"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="permission"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
+            'for': '0s',
+            keep_firing_for: '1h',
             labels: {
               blame: 'credential',
               severity: 'warning',
@@ -179,7 +183,7 @@
             annotations: {
               calls: 'category=permission',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
-              description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 10 minutes were refused: the key lacks a policy for it.',
+              description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were refused: the key lacks a policy for it.',
               runbook_url: '%(runbookURL)s/KsyunApiPermissionDenied.md' % c,
               summary: 'Calls are refused for lack of permission.',
               summary_zh: '调用因缺少权限被拒绝。',
@@ -187,8 +191,8 @@
           },
           {
             alert: 'KsyunApiThrottled',
-            expr: 'category:ksyun_api_errors:rate5m{category="throttled"} / ignoring (category) (service:ksyun_api_requests:rate5m > %(minRate)s) > %(throttledRatio)s\nand ignoring (category)\ncategory:ksyun_api_errors:rate5m{category="throttled"} > %(spikeFactor)s * (category:ksyun_api_errors:rate1h{category="throttled"} offset 5m or 0 * category:ksyun_api_errors:rate5m{category="throttled"})' % c,
-            'for': '5m',
+            expr: 'service:ksyun_api_throttled:state',
+            'for': '0s',
             labels: {
               blame: 'quota',
               severity: 'warning',
@@ -196,16 +200,34 @@
             annotations: {
               calls: 'category=throttled',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=13&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
-              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are beyond the API\'s limits, far above the hour before. No known SDK retries 409 LimitExceeded.',
+              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are beyond the API\'s limits: of all its taps, or of one. No known SDK retries 409 LimitExceeded.',
               runbook_url: '%(runbookURL)s/KsyunApiThrottled.md' % c,
-              summary: 'Many calls are refused because there are too many.',
-              summary_zh: '大量调用因超出流控被拒绝。',
+              summary: 'Calls are refused because there are too many.',
+              summary_zh: '调用因超出流控被拒绝。',
+            },
+          },
+          {
+            alert: 'KsyunApiBadRequests',
+            expr: 'service:ksyun_api_bad_requests:state',
+            'for': '2m',
+            labels: {
+              blame: 'client',
+              severity: 'warning',
+            },
+            annotations: {
+              calls: 'blame=client',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=5&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) ask for what is not there or not allowed: of all its taps, or of one.',
+              runbook_url: '%(runbookURL)s/KsyunApiBadRequests.md' % c,
+              summary: 'Most calls are refused as wrong in themselves.',
+              summary_zh: '大部分调用因请求本身有误被拒绝。',
             },
           },
           {
             alert: 'KsyunApiMaskedErrors',
-            expr: 'sum by (cluster, namespace, job, service, action) ((increase(ksyun_api_requests_total{outcome="masked"}[15m]) > 0) or (ksyun_api_requests_total{outcome="masked"} unless ksyun_api_requests_total{outcome="masked"} offset 15m)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) unless ksyun_api_requests_total{outcome="masked"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) - ksyun_api_requests_total{outcome="masked"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome="masked"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="masked"}[15m]))) > 0',
             'for': '0s',
+            keep_firing_for: '1h',
             labels: {
               blame: 'provider',
               severity: 'warning',
@@ -221,8 +243,9 @@
           },
           {
             alert: 'KsyunApiPartialFailures',
-            expr: 'sum by (cluster, namespace, job, service, action) (rate(ksyun_api_requests_total{outcome="partial"}[5m]))\n/\n(action:ksyun_api_requests:rate5m > %(minRate)s)\n> %(partialRatio)s' % c,
-            'for': '10m',
+            expr: 'max by (cluster, namespace, job, service, action) (\n  sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests_partial:increase15m) / sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(partialRatio)s and sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests_partial:increase15m) >= %(minFailures)s\n  or\n  sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_requests_partial:increase15m) / sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_requests:increase15m) > %(partialRatio)s and sum by (cluster, namespace, job, service, instance, action) (instance_action:ksyun_api_requests_partial:increase15m) >= %(minFailures)s\n)' % c,
+            'for': '5m',
+            keep_firing_for: '1h',
             labels: {
               blame: 'provider',
               severity: 'warning',
@@ -238,8 +261,9 @@
           },
           {
             alert: 'KsyunApiUnknownCodes',
-            expr: 'sum by (cluster, namespace, job, service, code) ((increase(ksyun_api_errors_total{category="unknown"}[15m]) > 0) or (ksyun_api_errors_total{category="unknown"} unless ksyun_api_errors_total{category="unknown"} offset 15m)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) unless ksyun_api_errors_total{category="unknown",code!="none"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) - ksyun_api_errors_total{category="unknown",code!="none"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code!="none"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) unless ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) - ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]))) > 0',
             'for': '0s',
+            keep_firing_for: '1h',
             labels: {
               blame: 'provider',
               severity: 'info',
@@ -260,7 +284,7 @@
         rules: [
           {
             alert: 'KsyunTapDown',
-            expr: 'up{%(tapSelector)s} == 0' % c,
+            expr: 'up == 0 and on (cluster, namespace, job, instance) instance:ksyun_tap:known',
             'for': '3m',
             labels: {
               blame: 'tap',
@@ -308,15 +332,16 @@
           },
           {
             alert: 'KsyunTapDroppingObservations',
-            expr: 'sum by (cluster, namespace, job, instance, sink, reason) ((increase(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[10m]) > 0) or (ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 10m)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance, sink, reason) ((last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) - ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m >= 0) and resets(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) == 0\nor\nincrease(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]))) > 0',
             'for': '5m',
+            keep_firing_for: '1h',
             labels: {
               blame: 'tap',
               severity: 'warning',
             },
             annotations: {
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: '{{ $value | humanize }} records did not reach {{ $labels.sink }} in 10 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): {{ $labels.reason }}. Calls and metrics are not affected.',
+              description: '{{ $value | humanize }} records did not reach {{ $labels.sink }} in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): {{ $labels.reason }}. Calls and metrics are not affected.',
               runbook_url: '%(runbookURL)s/KsyunTapDroppingObservations.md' % c,
               summary: 'A tap loses records of calls.',
               summary_zh: 'tap 丢失了部分调用记录。',
@@ -356,15 +381,16 @@
           },
           {
             alert: 'KsyunTapUntrusted',
-            expr: 'sum by (cluster, namespace, job, instance) ((increase(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[10m]) > 0) or (ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 10m)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) - ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m >= 0) and resets(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) == 0\nor\nincrease(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]))) > 0',
             'for': '5m',
+            keep_firing_for: '1h',
             labels: {
               blame: 'client',
               severity: 'warning',
             },
             annotations: {
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=26&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: '{{ $value | humanize }} connections in 10 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log tells the host and what to set.',
+              description: '{{ $value | humanize }} connections in 15 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log tells the host and what to set.',
               runbook_url: '%(runbookURL)s/KsyunTapUntrusted.md' % c,
               summary: 'A program does not trust the tap\'s CA.',
               summary_zh: '有程序不信任 tap 的 CA 证书。',
@@ -388,7 +414,7 @@
           },
           {
             alert: 'KsyunTapRedirectLoop',
-            expr: 'sum by (cluster, namespace, job, instance) ((increase(ksyun_tap_transparent_connections_refused_total{reason="loop"}[10m]) > 0) or (ksyun_tap_transparent_connections_refused_total{reason="loop"} unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 10m)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) - ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m >= 0) and resets(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) == 0\nor\nincrease(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]))) > 0',
             'for': '2m',
             labels: {
               blame: 'tap',
@@ -396,7 +422,7 @@
             },
             annotations: {
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=27&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: '{{ $value | humanize }} connections in 10 minutes of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) came back to itself: calls through it fail.',
+              description: '{{ $value | humanize }} connections in 15 minutes of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) came back to itself: calls through it fail.',
               runbook_url: '%(runbookURL)s/KsyunTapRedirectLoop.md' % c,
               summary: 'A tap\'s own connections are redirected to it.',
               summary_zh: 'tap 自身的连接被重定向回 tap。',
@@ -404,15 +430,16 @@
           },
           {
             alert: 'KsyunTapPanics',
-            expr: 'sum by (cluster, namespace, job, instance) ((increase(ksyun_tap_panics_total[1h]) > 0) or (ksyun_tap_panics_total unless ksyun_tap_panics_total offset 1h)) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_panics_total[15m]) - ksyun_tap_panics_total offset 15m >= 0) and resets(ksyun_tap_panics_total[15m]) == 0\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
             'for': '0s',
+            keep_firing_for: '1h',
             labels: {
               blame: 'tap',
               severity: 'warning',
             },
             annotations: {
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=6&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: '{{ $value | humanize }} panics in an hour at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): a connection was cut for each.',
+              description: '{{ $value | humanize }} panics in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): a connection was cut for each.',
               runbook_url: '%(runbookURL)s/KsyunTapPanics.md' % c,
               summary: 'A tap recovered from an error in its own code.',
               summary_zh: 'tap 从自身代码错误中恢复。',

@@ -5,26 +5,32 @@
     runbookURL: 'https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks',
     // Where Grafana is, with the dashboards of grafana/dashboards.
     dashboardURL: 'http://grafana.example:3000',
-    // Which scrape targets are taps, for KsyunTapDown.
-    tapSelector: 'job=~".*ksyun-tap.*"',
     // Share of calls that may fail by the provider's or the network's fault: 99.9 % availability over 30 days.
     errorBudget: '0.001',
-    // Calls that a window must have for its burn rate to mean anything.
-    minRequests: '100',
-    // Calls per second below which shares of failed calls mean nothing.
-    minRate: '0.05',
-    // Share of provider's failures that counts as an outage.
+    // Failures that the long window of a burn rate must have.
+    minBurnFailures: '4.5',
+    // Failures in 15 minutes, or in a row, from which on an alert on a share of calls can fire.
+    minFailures: '3',
+    // Share of calls that fail by the provider's or the network's fault in an outage.
     outageRatio: '0.5',
-    // Share of provider's failures at which a region or an action counts as failing.
+    // Share of such calls at which a region or an action counts as failing.
     partRatio: '0.2',
-    // How much above the hour before a rate must be to be a spike.
-    spikeFactor: '3',
-    // Authentication failures per second that a spike must reach.
-    authRate: '0.05',
-    // Share of throttled calls that a spike must reach.
-    throttledRatio: '0.05',
+    // Share of calls refused for their credentials that is a failure, whatever the days before.
+    authRatio: '0.1',
+    // Share of throttled calls that is too much, whatever the days before.
+    throttledRatio: '0.1',
+    // Share of calls that are refused as wrong in themselves, at which a program counts as broken.
+    badRequestRatio: '0.5',
     // Share of partial answers that is too much.
     partialRatio: '0.05',
+    // Failures in 15 minutes that a spike of refused or throttled calls must have.
+    spikeFailures: '10',
+    // Share of calls that such a spike must have.
+    spikeRatio: '0.01',
+    // How much above the same hour of a day and of a week before a spike must be.
+    spikeFactor: '3',
+    // Seconds without a success from which on failures in a row are a state.
+    quietSeconds: '120',
     // Days before the CA's end at which its renewal has failed for certain.
     caDays: '7',
   },

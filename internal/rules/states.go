@@ -1,0 +1,178 @@
+package rules
+
+import (
+	"fmt"
+	"strings"
+)
+
+// The windows and series that the alerts on the API share.
+const (
+	// target are the labels that tell taps apart.
+	target = "cluster, namespace, job, instance"
+	// window is that over which failures are counted.
+	window = "15m"
+	// knownTap are the taps whose series have begun within the window if they were
+	// not there before it.
+	knownTap = "instance:ksyun_tap:known" + window
+	// attempts are the attempts of the window by cause, and perService all of them.
+	attempts   = "instance_category_blame:ksyun_api_attempts:increase" + window
+	perService = "service:ksyun_api_attempts:increase" + window
+	// spikes are the categories that are far above the days before.
+	spikes = "category:ksyun_api_attempts:spike"
+)
+
+// Counted15m is how many events counters have counted in the window. What a series
+// that was not there before the window has counted is new if its tap was there
+// without it, or has started since; otherwise a Prometheus that could not scrape
+// a tap for a while would take all that it ever counted for new. Other series
+// are subtracted, which is exact where increase extrapolates, and those that
+// were reset, or were not scraped at the window's start, are left to increase.
+func Counted15m(series string) string {
+	return fmt.Sprintf(`((last_over_time(%[1]s[%[2]s]) unless %[1]s offset %[2]s) and on (%[3]s) %[4]s
+or
+(last_over_time(%[1]s[%[2]s]) - %[1]s offset %[2]s >= 0) and resets(%[1]s[%[2]s]) == 0
+or
+increase(%[1]s[%[2]s]))`, series, window, target, knownTap)
+}
+
+// recent is how many events of a kind there were within the window, if any.
+func recent(by, series string) string {
+	return "round(sum by (" + by + ") " + Counted15m(series) + ") > 0"
+}
+
+// state is a condition of a service that an alert is on: it holds as long as its
+// cause does, also where calls are few or come in bursts.
+type state struct {
+	name   string
+	causes string // the failures in question, by labels of attempts
+	// categories are theirs as far as the tap knows what failed since the last
+	// success.
+	categories string
+	ratio      string // the threshold for their share
+	spike      string // the category that may also be far above the days before
+	// hold is how long a state outlives the last call, for programs that come back
+	// that seldom.
+	hold string
+}
+
+// The states. Credentials and wrong requests do not heal by themselves, so that
+// they are held for a day's pause; limits and outages for an hour's.
+var (
+	stateAuth        = state{"auth", `category="auth"`, `auth`, "authRatio", "auth", "25h"}
+	stateThrottled   = state{"throttled", `category="throttled"`, `throttled`, "throttledRatio", "throttled", "75m"}
+	stateOutage      = state{"outage", Faults, `server|timeout|network`, "outageRatio", "", "75m"}
+	stateBadRequests = state{"bad_requests", `blame="client"`, `request|not_found|too_large`, "badRequestRatio", "", "25h"}
+)
+
+// record is the name of the series that holds the share of failing calls where
+// the state is on.
+func (s state) record() string { return "service:ksyun_api_" + s.name + ":state" }
+
+// rule is the recording rule of the state. It is looked for in each tap and in
+// all taps of a job, so that a large one does not hide a small one and many
+// small ones are seen.
+func (s state) rule() Rule {
+	const each = by + ", instance"
+	was := fmt.Sprintf("last_over_time(%s[10m])", s.record())
+	share := func(by string) string {
+		return fmt.Sprintf("sum by (%[1]s) (%[2]s{%[3]s}) / sum by (%[1]s) (%[2]s)", by, attempts, s.causes)
+	}
+	enough := func(by string) string {
+		return fmt.Sprintf("%s >= %%(%s)s and sum by (%s) (%s{%s}) >= %%(minFailures)s", share(by), s.ratio, by, attempts, s.causes)
+	}
+	failed := fmt.Sprintf(`sum by (%s) (ksyun_api_errors_since_success{category=~"%s"})`, each, s.categories)
+	parts := []string{
+		"# a share of the last 15 minutes' calls, of a tap or of the job", enough(each), "or", enough(by),
+		"# nothing but failures since the last success", "or",
+		fmt.Sprintf("%s / sum by (%s) (ksyun_api_errors_since_success)", failed, each),
+		fmt.Sprintf("and %s >= %%(minFailures)s", failed),
+		fmt.Sprintf("and on (%s) time() - ksyun_api_last_success_timestamp_seconds > %%(quietSeconds)s", each),
+		fmt.Sprintf(`and on (%s) time() - ksyun_api_last_error_timestamp_seconds{category=~"%s"} < %d`, each, s.categories, seconds(s.hold)),
+		"# on, and not yet below half the threshold", "or",
+		fmt.Sprintf("%s >= %%(%s)s / 2 and on (%s) %s", share(each), s.ratio, by, was), "or",
+		fmt.Sprintf("%s >= %%(%s)s / 2 and on (%s) %s", share(by), s.ratio, by, was),
+	}
+	if s.spike != "" {
+		parts = append(parts, "# far above the days before", "or", fmt.Sprintf(`sum by (%s) (%s{category="%s"})`, by, spikes, s.spike))
+	}
+	return Rule{
+		Record: s.record(),
+		Expr: fmt.Sprintf(`max by (%s) (
+  %s
+)
+# on, and no call since
+or
+(%s unless on (%s) %s)
+and on (%s) last_over_time(%s[%s])`, by, strings.Join(parts, "\n  "), was, by, perService, by, perService, s.hold),
+	}
+}
+
+// apiRecords are the recorded series that the alerts on the API need.
+func apiRecords() []Rule {
+	all := []Rule{
+		{
+			Record: knownTap,
+			Expr: fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info offset %[2]s)
+or
+group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %[3]d and on (%[1]s) last_over_time(ksyun_tap_build_info[%[2]s]))`,
+				target, window, seconds(window)+120), // and two scrapes until the first
+		},
+		{Record: attempts, Expr: fmt.Sprintf("sum by (%s, service, category, blame) %s > 0", target, Counted15m("ksyun_api_attempts_total"))},
+		{Record: perService, Expr: fmt.Sprintf("sum by (%s) (%s)", by, attempts)},
+	}
+	for _, of := range []struct{ part, metric, series string }{
+		{"action", "requests", "ksyun_api_requests_total{" + Counted + "}"},
+		{"action", "requests_partial", `ksyun_api_requests_total{outcome="partial"}`},
+		{"action", "errors_provider", "ksyun_api_errors_total{" + Faults + "}"},
+		{"region", "requests", "ksyun_api_requests_total{" + Counted + "}"},
+		{"region", "errors_provider", "ksyun_api_errors_total{" + Faults + "}"},
+	} {
+		all = append(all, Rule{
+			Record: fmt.Sprintf("instance_%s:ksyun_api_%s:increase%s", of.part, of.metric, window),
+			Expr:   fmt.Sprintf("sum by (%s, service, %s) %s > 0", target, of.part, Counted15m(of.series)),
+		})
+	}
+	const (
+		byCause = by + ", category"
+		cause   = "category:ksyun_api_attempts:increase" + window
+	)
+	elevated := fmt.Sprintf(`(%[1]s / on (%[2]s) group_left %[3]s > %%(spikeRatio)s and %[1]s >= %%(spikeFailures)s)`, cause, by, perService)
+	all = append(all,
+		Rule{Record: cause, Expr: fmt.Sprintf(`sum by (%s) (%s{category=~"auth|throttled"})`, byCause, attempts)},
+		Rule{
+			Record: spikes,
+			Expr: fmt.Sprintf(`%[1]s
+and on (%[2]s) (%[3]s offset 1d)
+unless on (%[4]s) %[5]s <= %%(spikeFactor)s * max_over_time(%[5]s[1h] offset 1410m)
+unless on (%[4]s) %[5]s <= %%(spikeFactor)s * max_over_time(%[5]s[1h] offset 10050m)
+or
+%[1]s and on (%[4]s) last_over_time(%[6]s[10m])`, elevated, by, perService, byCause, cause, spikes),
+		})
+	for _, s := range []state{stateAuth, stateThrottled, stateOutage, stateBadRequests} {
+		all = append(all, s.rule())
+	}
+	return all
+}
+
+// partFails is the share of the provider's and the network's failures of an
+// action or a region, where it is above the threshold: of a tap, or of the job.
+func partFails(part, errors, ratio string) string {
+	requests := fmt.Sprintf("instance_%s:ksyun_api_requests:increase%s", part, window)
+	var parts []string
+	for _, by := range []string{by + ", " + part, by + ", instance, " + part} {
+		parts = append(parts, fmt.Sprintf(`sum by (%[1]s) (%[2]s) / sum by (%[1]s) (%[3]s) > %%(%[4]s)s and sum by (%[1]s) (%[2]s) >= %%(minFailures)s`,
+			by, errors, requests, ratio))
+	}
+	return fmt.Sprintf("max by (%s, %s) (\n  %s\n)", by, part, strings.Join(parts, "\n  or\n  "))
+}
+
+// tapRecords are the recorded series that the alerts on taps need.
+func tapRecords() []Rule {
+	return []Rule{{
+		// As long as a target is scraped it is remembered to be a tap.
+		Record: "instance:ksyun_tap:known",
+		Expr: fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info)
+or
+last_over_time(instance:ksyun_tap:known[6h]) and on (%[1]s) up`, target),
+	}}
+}

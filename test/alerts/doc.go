@@ -1,0 +1,3 @@
+// Package alerts replays simulated programs through the alerts, by Prometheus'
+// own rule engine.
+package alerts

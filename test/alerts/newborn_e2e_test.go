@@ -1,0 +1,145 @@
+//go:build e2e
+
+package alerts
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rules"
+)
+
+// TestNewbornSeriesAreCountedByAnInstalledPrometheus does as
+// TestNewbornSeriesAreCounted with the prometheus and promtool that are
+// installed, which may know nothing of start timestamps.
+func TestNewbornSeriesAreCountedByAnInstalledPrometheus(t *testing.T) {
+	version, err := exec.CommandContext(t.Context(), "prometheus", "--version").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, _, _ := strings.Cut(string(version), "\n")
+	for _, times := range []int{1, 3} {
+		ask := installed(t, newborn(t, times))
+		truth := float64(times * newbornTaps * newbornSeries)
+		for _, q := range newbornQueries {
+			got := ask(recorded(q.expr))
+			t.Logf("%s: %d failures each: %.0f of %.0f by %s", first, times, got, truth, q.what)
+			if q.plain && math.Abs(got-truth) > truth/100 {
+				t.Errorf("%s: %.0f, want %.0f", q.expr, got, truth)
+			}
+		}
+	}
+}
+
+// recorded puts the expression of the recorded taps in their place, which
+// nobody records here.
+func recorded(expr string) string {
+	for _, g := range rules.Groups() {
+		for _, r := range g.Rules {
+			if r.Record == "instance:ksyun_tap:known15m" {
+				return strings.ReplaceAll(expr, r.Record, "("+r.Expr+")")
+			}
+		}
+	}
+	panic("no such rule")
+}
+
+// installed serves the scrapes by the installed Prometheus, and returns how to
+// ask it for the sum of a query.
+func installed(t *testing.T, all []scraped) func(expr string) float64 {
+	t.Helper()
+	dir := t.TempDir()
+	file, err := os.Create(filepath.Join(dir, "newborn.om"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	out := bufio.NewWriter(file)
+	slices.SortStableFunc(all, func(a, b scraped) int { return strings.Compare(a.labels.String(), b.labels.String()) })
+	for _, s := range all {
+		name := s.labels.Get("__name__")
+		text := strings.ReplaceAll(strings.Replace(s.labels.String(), `__name__="`+name+`", `, "", 1), `", `, `",`)
+		fmt.Fprintf(out, "%s%s %v %s\n", name, text, s.value, strconv.FormatFloat(float64(s.at)/1e3, 'f', 3, 64))
+	}
+	fmt.Fprintln(out, "# EOF")
+	if err := out.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
+	if said, err := exec.CommandContext(t.Context(), "promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", file.Name(), data).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, said)
+	}
+	if err := os.WriteFile(config, []byte("global: {scrape_interval: 1m}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	listener.Close()
+	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	get := func(path string) (*http.Response, error) {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return http.DefaultClient.Do(r)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		if res, err := get("/-/ready"); err == nil {
+			res.Body.Close()
+			if res.StatusCode == http.StatusOK {
+				break
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("Prometheus is not ready:\n%s", said.String())
+		}
+	}
+	return func(expr string) float64 {
+		res, err := get("/api/v1/query?time=" + strconv.FormatInt(millis(newbornSeen)/1000, 10) + "&query=" + url.QueryEscape(expr))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		var answer struct {
+			Error string
+			Data  struct{ Result []struct{ Value [2]any } }
+		}
+		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Error != "" {
+			t.Fatalf("%s: %v %s", expr, err, answer.Error)
+		}
+		sum := 0.0
+		for _, s := range answer.Data.Result {
+			v, err := strconv.ParseFloat(fmt.Sprint(s.Value[1]), 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += v
+		}
+		return sum
+	}
+}
