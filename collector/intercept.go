@@ -98,8 +98,8 @@ func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
 // want of a certificate. One that could not be made for once is our failure,
 // which must not become the program's.
 func (r *rules) mayTunnel(key relay.Key, err error) bool {
-	known := key.Port == 443 || key.Port == 80
-	return known && (r.policy.OtherHosts == OtherForward || !errors.Is(err, ca.ErrRefused))
+	known := key.Port == 443 || key.Port == 80 || r.policy.OtherHosts == OtherPass
+	return known && (r.policy.OtherHosts != OtherRefuse || !errors.Is(err, ca.ErrRefused))
 }
 
 // enter notes where the requests within a tunnel go. Without the usual port,

@@ -305,6 +305,7 @@ func (brokenCA) TLSConfig(string) (*tls.Config, error) { return nil, errors.New(
 func TestConnectByPolicy(t *testing.T) {
 	const other = "example.com"
 	forward := func(c *Config) { c.Policy.OtherHosts = OtherForward }
+	pass := func(c *Config) { c.Policy.OtherHosts = OtherPass }
 	without := func(c *Config) { c.Intercept = nil }
 	broken := func(c *Config) { c.Intercept = brokenCA{} }
 	wider := func(c *Config) { c.Policy.TapHosts = patterns(t, host, other) } // than the CA
@@ -332,6 +333,8 @@ func TestConnectByPolicy(t *testing.T) {
 		{"not the CA's", other + ":443", wider, 501, classify.FaultUnsupported, 0},
 		{"not the CA's, forward", other + ":443", both(wider, forward), 200, "", 1},
 		{"CA broken", host + ":443", broken, 200, "", 1},
+		{"other host, pass, other port", other + ":22", pass, 200, "", 0},
+		{"not intercepted, pass, other port", host + ":22", both(without, pass), 200, "", 1},
 		{"loopback", "127.0.0.1:443", forward, 403, classify.FaultHostRefused, 0},
 		{"metadata", "169.254.169.254:80", forward, 403, classify.FaultHostRefused, 0},
 	}

@@ -193,6 +193,8 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		listeners: func() []net.Addr { return p.server.Listeners() },
 		expect:    func(nc net.Conn) (func() bool, func()) { return p.server.Expect(nc) },
 		mark:      policy.Mark,
+		anywhere:  policy.OtherHosts == OtherPass,
+		taps:      r.taps,
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			NextProtos:         []string{"http/1.1"},

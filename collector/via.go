@@ -48,7 +48,7 @@ func (r *rules) proxyFor(key relay.Key) (*via, error) {
 	case u == nil:
 		return nil, nil
 	}
-	if ip, err := netip.ParseAddr(key.Host); err == nil && isForbidden(ip) {
+	if ip, err := netip.ParseAddr(key.Host); err == nil && !r.dialer.anywhere && isForbidden(ip) {
 		return nil, refuseAddress(key.Host) // the proxy would not look
 	}
 	return newVia(u)
