@@ -87,7 +87,7 @@ func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (n
 			return nil, err
 		}
 	}
-	if v != nil && (key.TLS || dest.tunnel) {
+	if v != nil && (key.TLS || dest.tunnel || v.socks != nil) {
 		if nc, err = v.connect(ctx, nc, joinHostPort(key.Host, key.Port)); err != nil {
 			return nil, err
 		}

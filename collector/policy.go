@@ -37,9 +37,9 @@ type Policy struct {
 	Resolver Resolver
 	// Proxy returns the proxy by which to reach a host, nil for none; it must
 	// answer alike for the life of the policy, and at once. Tunnels and https
-	// go through it by CONNECT, http in absolute form. Hosts in ConnectTo do
-	// without. Its URL may be http or https, with a user and password. nil is
-	// no proxy ever.
+	// go through it by CONNECT, http in absolute form, and all of them by SOCKS
+	// where it is one. Hosts in ConnectTo do without. Its URL may be http,
+	// https, socks5 or socks5h, with a user and password. nil is no proxy ever.
 	Proxy func(scheme, host string, port uint16) (*url.URL, error)
 	// Mark is set on connections to upstreams (SO_MARK), so that rules which
 	// redirect to us can leave them out. It takes CAP_NET_ADMIN, and Linux. 0 is
