@@ -73,7 +73,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 		if x.Hello {
 			h.obs.Source = classify.SourceReverse
 		}
-		return h.connect(q.Authority())
+		return h.connect(q.Authority(), q.Get("User-Agent"))
 	case q.Form == relay.FormAbsolute:
 		h.obs.Source = classify.SourceForward
 		authority, held = q.Authority(), true
@@ -143,6 +143,7 @@ func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error)
 func (h *handler) Sending(x *relay.Exchange) {
 	if !h.dest.tapped {
 		h.p.unobserved.Add(1)
+		h.p.onUnseen(Unseen{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
 		return
 	}
 	h.begin(x)

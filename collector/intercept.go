@@ -60,12 +60,13 @@ type inside struct {
 	authority []byte // of all of them; nil outside of TLS
 	host      string
 	source    classify.Source
+	agent     string // the program's, as its CONNECT says
 }
 
 // connect decides on a CONNECT. To a tapped host it ends here if it can; to
 // others it is passed on unseen, and to a tapped one too where the policy says
 // so: nobody knows what a refusal would break.
-func (h *handler) connect(authority []byte) (relay.Route, error) {
+func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
 	}
@@ -73,8 +74,10 @@ func (h *handler) connect(authority []byte) (relay.Route, error) {
 	if h.dest.tapped {
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
+		case h.rules.policy.OtherHosts != OtherRefuse && h.p.distrusts.has(key.Host, string(agent)):
 		case err == nil:
 			h.enter(key)
+			h.inside.agent = string(agent)
 			return relay.Route{TLS: cfg}, nil
 		case !h.rules.mayTunnel(key, err):
 			return relay.Route{}, errConnect
@@ -109,7 +112,7 @@ func (h *handler) enter(key relay.Key) {
 	if key.Port != 443 {
 		authority = joinHostPort(key.Host, key.Port)
 	}
-	h.inside = inside{[]byte(authority), key.Host, h.obs.Source}
+	h.inside = inside{authority: []byte(authority), host: key.Host, source: h.obs.Source}
 }
 
 // Secured implements relay.Handler.
@@ -121,7 +124,11 @@ func (h *handler) Secured(err error) {
 		h.p.intercepted.Add(1)
 		return
 	}
-	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: handshakeReason(err), Err: err})
+	reason := handshakeReason(err)
+	if reason == HandshakeUntrusted || reason == HandshakeHTTP2 {
+		h.p.distrusts.add(host, h.inside.agent)
+	}
+	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: reason, Err: err})
 }
 
 // The alerts by which programs tell that they do not accept a certificate

@@ -60,6 +60,9 @@ type Config struct {
 	// OnRedirectError is told of connections that ServeTransparent refused, or
 	// that it should not have got: the error is ErrDirect or ErrLoop. Likewise.
 	OnRedirectError func(client net.Addr, err error)
+	// OnUnseen is told of each request or tunnel that is passed on unobserved.
+	// Likewise.
+	OnUnseen func(Unseen)
 }
 
 // Proxy relays calls and tells a Sink of them. It serves both ways in at once:
@@ -83,6 +86,8 @@ type Proxy struct {
 	intercept        Interceptor
 	onHandshakeError func(HandshakeError)
 	onRedirectError  func(client net.Addr, err error)
+	onUnseen         func(Unseen)
+	distrusts        distrusts
 	intercepted      atomic.Int64
 	blind            atomic.Int64
 }
@@ -134,10 +139,13 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnRedirectError == nil {
 		cfg.OnRedirectError = func(net.Addr, error) {}
 	}
+	if cfg.OnUnseen == nil {
+		cfg.OnUnseen = func(Unseen) {}
+	}
 	p := &Proxy{
 		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
-		onRedirectError: cfg.OnRedirectError,
+		onRedirectError: cfg.OnRedirectError, onUnseen: cfg.OnUnseen,
 	}
 	if p.key == nil {
 		p.key = make([]byte, 32)
@@ -164,7 +172,8 @@ func orDefault(n, def int) int {
 	return n
 }
 
-// Reload swaps policy and classifier. Running exchanges keep the old ones; the
+// Reload swaps policy and classifier, and forgets which programs did not accept
+// interception. Running exchanges keep the old ones; the
 // next request of every connection goes by the new. On error nothing changes.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	if classifier == nil {
@@ -210,6 +219,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		r.epoch = old.epoch + 1
 	}
 	p.rules.Store(r)
+	p.distrusts.clear()
 	if old != nil {
 		p.server.CloseIdle() // made by the old rules
 	}
