@@ -58,6 +58,7 @@ type tap struct {
 	csm      *csm.Intake      // nil without intake
 	own      *ownAddress      // nil without one
 	path     *pathcheck.Timer // nil without checks of the path
+	problems []problem        // of the environment, which are ignored
 	ready    atomic.Bool
 	admin    http.Handler
 	service  service
@@ -67,36 +68,42 @@ type tap struct {
 	csmListener                                                                 net.PacketConn
 }
 
+// outputs are where a tap writes by itself.
+type outputs struct {
+	log     io.Writer // the log, where no file is set
+	console io.Writer // spans, where OTEL_TRACES_EXPORTER says so; nil if none is ours
+}
+
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
-// the settings is an error before anything serves. logTo takes the log where
-// no file is set; by is the service manager, if there is one.
-func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer, by service) (_ *tap, err error) {
+// the settings is an error before anything serves. by is the service manager, if
+// there is one.
+func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), to outputs, by service) (_ *tap, err error) {
 	t := &tap{settings: s, reread: reread, service: by}
 	defer func() {
 		if err != nil {
 			t.abandon()
 		}
 	}()
-	policy, classifier, err := resolve(s)
+	out := readProxies(os.Getenv, listenAddresses(s))
+	policy, classifier, err := resolve(s, out)
 	if err != nil {
 		return nil, usageError{err}
 	}
 
 	t.metrics = metrics.New(t.metricsOptions(s))
 	t.log, err = logs.New(logs.Config{
-		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: logTo,
+		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: to.log,
 		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 	})
 	if err != nil {
 		return nil, usageError{err}
 	}
-	t.traces, err = traces.New(ctx, traces.Config{
+	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	if err != nil {
-		return nil, usageError{err}
-	}
+	t.reportEnvironment(out.problems)
 	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
@@ -175,6 +182,20 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	return nil
 }
 
+// reportEnvironment logs and counts the variables that are ignored.
+func (t *tap) reportEnvironment(problems []problem) {
+	t.problems = problems
+	for _, p := range t.traces.Problems() {
+		t.problems = append(t.problems, problem{p.Variable, p.Reason})
+	}
+	names := make([]string, len(t.problems))
+	for i, p := range t.problems {
+		names[i] = p.variable
+		t.log.Warn("an environment variable is ignored", zap.String("variable", p.variable), zap.String("reason", p.reason))
+	}
+	t.metrics.SetIgnoredVariables(names)
+}
+
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
 	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners, t.webListeners) {
@@ -195,7 +216,7 @@ func (t *tap) abandon() {
 }
 
 // resolve makes of the settings what the collector works by.
-func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error) {
+func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
 	if err := s.Validate(); err != nil {
 		return collector.Policy{}, nil, err
 	}
@@ -210,7 +231,7 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
 		Mark:  s.UpstreamMark,
-		Proxy: upstreamProxy(s.ProxyListen),
+		Proxy: out.forHost,
 	}
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
@@ -353,7 +374,7 @@ func (t *tap) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	policy, classifier, err := resolve(next)
+	policy, classifier, err := resolve(next, readProxies(os.Getenv, listenAddresses(next)))
 	if err != nil {
 		return err
 	}
@@ -408,7 +429,7 @@ func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 
 // checkConfig checks settings and all files they name.
 func checkConfig(s *config.Settings, std stdio) error {
-	_, _, err := resolve(s)
+	_, _, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
 	if err == nil {
 		err = web.CheckConfig(s.WebConfigFile)
 	}

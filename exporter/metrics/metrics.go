@@ -102,6 +102,7 @@ type Metrics struct {
 	handshakes  map[string]prometheus.Counter // by reason
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
+	ignored     *prometheus.GaugeVec
 
 	table    table
 	inFlight atomic.Pointer[map[string]prometheus.Gauge] // by service as observed; replaced, never changed
@@ -132,6 +133,7 @@ func New(opts Options) *Metrics {
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
+		ignored:     famIgnoredVariables.gaugeVec(),
 		table:       newTable(),
 		services:    newValues(overflowService, MaxServices),
 		actions:     newValues(overflowAction, MaxActions),
@@ -168,7 +170,7 @@ func New(opts Options) *Metrics {
 
 	m.registry.MustRegister(
 		requests, failures, durations, m.inFlightVec, partials, lastErrors,
-		m.overflow, m.dropped, proxyErrors, handshakes, m.reloadOK, m.reloadTime, m.state,
+		m.overflow, m.dropped, proxyErrors, handshakes, m.reloadOK, m.reloadTime, m.ignored, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -282,6 +284,18 @@ func (m *Metrics) SetReload(err error, at time.Time) {
 	m.reloadOK.Set(1)
 	m.reloadTime.Set(float64(at.Unix()))
 }
+
+// SetIgnoredVariables sets which environment variables are ignored. Of a name
+// that is given twice, one counts.
+func (m *Metrics) SetIgnoredVariables(names []string) {
+	m.ignored.Reset()
+	for _, name := range names[:min(len(names), maxIgnoredVariables)] {
+		m.ignored.WithLabelValues(name).Set(1)
+	}
+}
+
+// maxIgnoredVariables bounds that family.
+const maxIgnoredVariables = 64
 
 // Watch adds the state of queue and journal to the metrics. It replaces what
 // was watched before.
