@@ -27,7 +27,7 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	tap, err := newTap(ctx, &c.settings, nil, io.Discard, service{})
+	tap, err := newTap(ctx, &c.settings, nil, outputs{log: io.Discard}, service{})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -14,18 +14,20 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
+// caConfig returns what the CA for the tapped hosts is opened by.
+func caConfig(s *config.Settings) ca.Config {
+	cfg := ca.Config{Dir: s.CADir, PublishDir: s.PublishDir}
+	for _, host := range s.TapHosts {
+		cfg.Permitted = append(cfg.Permitted, host.String())
+	}
+	return cfg
+}
+
 // openCA opens the CA for interception of the tapped hosts.
 func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
-	var permitted []string
-	for _, host := range s.TapHosts {
-		permitted = append(permitted, host.String())
-	}
-	authority, err := ca.Open(ca.Config{
-		Dir:        s.CADir,
-		PublishDir: s.PublishDir,
-		Permitted:  permitted,
-		OnError:    func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) },
-	})
+	cfg := caConfig(s)
+	cfg.OnError = func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) }
+	authority, err := ca.Open(cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ type tap struct {
 	own      *ownAddress      // nil without one
 	path     *pathcheck.Timer // nil without checks of the path
 	problems []problem        // of the environment, which are ignored
+	unseen   unseenHosts      // with --tap.other-hosts=pass
 	ready    atomic.Bool
 	admin    http.Handler
 	service  service
@@ -103,7 +104,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	t.reportEnvironment(out.problems)
+	t.reportEnvironment(append(environmentProblems(), out.problems...))
 	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
@@ -149,6 +150,9 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	if len(s.Transparent) > 0 {
 		cfg.OnRedirectError = t.redirectRefused()
 	}
+	if s.OtherHosts == collector.OtherPass {
+		cfg.OnUnseen = t.unseen.add
+	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
 			return usageError{err}
@@ -167,7 +171,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		}
 		if t.csmListener = t.service.sockets.PacketConn(csmSocket); t.csmListener == nil {
 			if t.csmListener, err = new(net.ListenConfig).ListenPacket(ctx, "udp", s.CSMListen); err != nil {
-				return fmt.Errorf("--csm.listen-address=%s: %w: give another address, or stop what holds it", s.CSMListen, err)
+				return listenError("csm.listen-address", s.CSMListen, err)
 			}
 		}
 	}
@@ -228,6 +232,9 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
+	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		return collector.Policy{}, nil, err // they are read again and again
+	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
 		Mark:  s.UpstreamMark,
@@ -243,18 +250,18 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 }
 
 // loadRoots returns the system's CA certificates with those of a file added;
-// nil without a file.
+// nil, which stands for the system's, without a file.
 func loadRoots(flag, file string) (*x509.CertPool, error) {
-	if file == "" {
+	if file == "" && trustProblem(os.Getenv) == nil {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	roots, err := systemRoots()
+	if err != nil || file == "" {
+		return roots, err
+	}
+	pem, err := config.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --%s", err, flag)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's CA certificates: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no PEM certificate: --%s takes CERTIFICATE blocks", file, flag)
@@ -270,7 +277,7 @@ func listen(ctx context.Context, setting string, addresses []string) ([]net.List
 			for _, ln := range listeners {
 				_ = ln.Close()
 			}
-			return nil, fmt.Errorf("--%s=%s: %w: give another address, or stop what holds it", setting, a, err)
+			return nil, listenError(setting, a, err)
 		}
 		listeners = append(listeners, ln)
 	}
@@ -425,20 +432,4 @@ func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 		enc.AppendString(ln.Addr().String())
 	}
 	return nil
-}
-
-// checkConfig checks settings and all files they name.
-func checkConfig(s *config.Settings, std stdio) error {
-	_, _, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
-	if err == nil {
-		err = web.CheckConfig(s.WebConfigFile)
-	}
-	if err == nil && len(s.Resign.Listen) > 0 {
-		_, err = openOwn(s)
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	_, err = fmt.Fprintln(std.out, "the settings are good")
-	return err
 }

@@ -35,12 +35,6 @@ type way struct {
 	bad bool
 }
 
-// problem is what is wrong with an environment variable. It never quotes the
-// value.
-type problem struct{ variable, reason string }
-
-func (p problem) String() string { return p.variable + ": " + p.reason }
-
 const unusableProxy = "is no proxy that ksyun-tap can use: give http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT"
 
 var errUnusableProxy = errors.New(unusableProxy)

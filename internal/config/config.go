@@ -178,7 +178,9 @@ var table = []setting{
 	{
 		name: "tap.catalog-file", reloads: true,
 		help: "File with error codes of your own, added to the catalogue or replacing its rows. Repeatable.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").SetValue(list(&s.CatalogFiles, parseText)) },
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("FILE").SetValue(list(&s.CatalogFiles, parseText))
+		},
 	},
 	{
 		name: "intercept", fallback: []string{"false"},
@@ -480,4 +482,9 @@ func Describe() []Description {
 		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reloads}
 	}
 	return all
+}
+
+// Taps reports whether the calls of host, in lower case, are observed.
+func (s *Settings) Taps(host string) bool {
+	return slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) })
 }

@@ -123,13 +123,13 @@ var (
 )
 
 // UnknownVariables returns, of environ, the variables that look like settings
-// and are none, each with a suggestion. Those of Kubernetes for a Service are
-// left out. others are further names that are known.
-func UnknownVariables(environ []string, others ...string) (names, reasons []string) {
+// and are none, each with a suggestion. Those of Kubernetes for a Service are left
+// out.
+func UnknownVariables(environ []string) (names, reasons []string) {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
-		case !strings.HasPrefix(name, EnvPrefix), slices.Contains(others, name):
+		case !strings.HasPrefix(name, EnvPrefix):
 		case slices.ContainsFunc(table, func(row setting) bool { return envName(row.name) == name }):
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
