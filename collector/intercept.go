@@ -74,7 +74,9 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if h.dest.tapped {
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
-		case h.rules.policy.OtherHosts != OtherRefuse && h.p.distrusts.has(key.Host, string(agent)):
+		case h.rules.policy.OtherHosts != OtherRefuse && (key.Port == 80 || h.p.distrusts.has(key.Host, string(agent))):
+			// Plain HTTP within a tunnel, as undici sends it, or a program that
+			// does not trust us.
 		case err == nil:
 			h.enter(key)
 			h.inside.agent = string(agent)

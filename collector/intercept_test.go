@@ -334,6 +334,7 @@ func TestConnectByPolicy(t *testing.T) {
 		{"not the CA's, forward", other + ":443", both(wider, forward), 200, "", 1},
 		{"CA broken", host + ":443", broken, 200, "", 1},
 		{"other host, pass, other port", other + ":22", pass, 200, "", 0},
+		{"port 80, pass", host + ":80", pass, 200, "", 1},
 		{"not intercepted, pass, other port", host + ":22", both(without, pass), 200, "", 1},
 		{"loopback", "127.0.0.1:443", forward, 403, classify.FaultHostRefused, 0},
 		{"metadata", "169.254.169.254:80", forward, 403, classify.FaultHostRefused, 0},
@@ -345,7 +346,7 @@ func TestConnectByPolicy(t *testing.T) {
 				change = func(*Config) {}
 			}
 			r := newInterceptRig(t, change)
-			r.leadAll(host+":443", host+":22", other+":443", other+":80", other+":22")
+			r.leadAll(host+":443", host+":80", host+":22", other+":443", other+":80", other+":22")
 			c := r.client()
 			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
 			if tt.status != http.StatusOK {
