@@ -79,7 +79,7 @@ func (c *childSetup) javaProxy(own, from map[string]string) []property {
 	}
 	host, port, _ := net.SplitHostPort(c.proxy) // of a listener
 	hosts := javaHosts(c.noProxy)
-	for _, h := range strings.Split(own["http.nonProxyHosts"], "|") {
+	for h := range strings.SplitSeq(own["http.nonProxyHosts"], "|") {
 		if h != "" && !slices.Contains(hosts, h) && !c.coversTapped(h) {
 			hosts = append(hosts, h)
 		}
@@ -149,7 +149,7 @@ func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) 
 		extra, err = readTrustStore(name, own[trustProperties[2]])
 		if err != nil {
 			c.note("%s names a trust store that cannot be read (%s), which Java programs keep: they do not trust the tap", from[trustProperties[0]], trustProperties[0])
-			return nil, nil
+			return nil, nil //nolint:nilerr // which is no failure of ours
 		}
 		pems, err = os.ReadFile(c.caFile)
 	} else {

@@ -94,7 +94,7 @@ var matrixGroups = []matrixGroup{
 	}},
 	{"Others", []string{
 		"TMPDIR={NONE}", "TMPDIR={ODD}", "AWS_CSM_ENABLED=false", "AWS_CSM_PORT=x",
-		"KSYUN_TAP_LOG_LEVLE=debug", "KSYUN_TAP_PORT=80", "KSYUN_TAP_PORT=tcp://10.0.0.1:80", "KSYUN_TAP_SERVICE_HOST=10.0.0.1",
+		"KSYUN_TAP_LOG_LEVELS=debug", "KSYUN_TAP_PORT=80", "KSYUN_TAP_PORT=tcp://10.0.0.1:80", "KSYUN_TAP_SERVICE_HOST=10.0.0.1",
 	}},
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
@@ -78,6 +79,17 @@ func TestProxyThatIsTheTap(t *testing.T) {
 	for _, s := range []string{"127.0.0.1:18182", "http://192.0.2.1:18181", "http://proxy.invalid:18181", "http://127.0.0.1"} {
 		if own(":18181", s) {
 			t.Errorf("%q is taken for the tap", s)
+		}
+	}
+	// Spans do not go through the tap either.
+	p := readProxies(environ("HTTP_PROXY=127.0.0.1:18181", "HTTPS_PROXY=127.0.0.1:18181", "ALL_PROXY=127.0.0.1:18181"), []string{":18181"})
+	for _, backend := range []string{"http://collector.example:4318/v1/traces", "https://collector.example"} {
+		req, err := http.NewRequest(http.MethodPost, backend, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if u, err := p.forRequest(req); u != nil || err != nil {
+			t.Errorf("spans to %s go by %v, %v", backend, u, err)
 		}
 	}
 	if !own("127.0.0.1:80", "http://127.0.0.1") {

@@ -103,9 +103,9 @@ func TestUnknownVariables(t *testing.T) {
 		"KSYUN_TAP_PORT_80_TCP_PORT=80", "KSYUN_TAP_PORT_80_TCP_ADDR=10.0.0.1", "KSYUN_TAP_ADMIN_SERVICE_HOST=10.0.0.2",
 		"KSYUN_TAP_ADMIN_PORT=udp://10.0.0.2:53",
 		// and others
-		"KSYUN_TAP_LOG_LEVLE=secret", "KSYUN_TAP_WEB_PORT=80", "KSYUN_TAP_X=",
+		"KSYUN_TAP_LOG_LEVELS=secret", "KSYUN_TAP_WEB_PORT=80", "KSYUN_TAP_X=",
 	})
-	if want := []string{"KSYUN_TAP_LOG_LEVLE", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}; !slices.Equal(names, want) {
+	if want := []string{"KSYUN_TAP_LOG_LEVELS", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}; !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 	if len(reasons) == 0 || !strings.Contains(reasons[0], "did you mean KSYUN_TAP_LOG_LEVEL?") || strings.Contains(strings.Join(reasons, ""), "secret") {

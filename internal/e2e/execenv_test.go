@@ -260,4 +260,3 @@ func TestExecNode24(t *testing.T) {
 		t.Errorf("it is Node %s, %v", out, err)
 	}
 }
-
