@@ -2,8 +2,11 @@ package collector
 
 import "sync"
 
-// maxDistrusts limits the programs that are remembered.
-const maxDistrusts = 1024
+// The limits of what is remembered: programs, and bytes of a User-Agent.
+const (
+	maxDistrusts = 1024
+	maxAgent     = 256
+)
 
 // distrusts remembers which programs do not accept our certificates, since they
 // bring trust of their own or pin certificates: after their first refusal they
@@ -24,14 +27,14 @@ func (d *distrusts) add(host, agent string) {
 		d.all = make(map[distrust]struct{})
 	}
 	if len(d.all) < maxDistrusts {
-		d.all[distrust{host, agent}] = struct{}{}
+		d.all[distrust{host, agent[:min(len(agent), maxAgent)]}] = struct{}{}
 	}
 }
 
 func (d *distrusts) has(host, agent string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.all[distrust{host, agent}]
+	_, ok := d.all[distrust{host, agent[:min(len(agent), maxAgent)]}]
 	return ok
 }
 
@@ -42,7 +45,7 @@ func (d *distrusts) clear() {
 	d.all = nil
 }
 
-// Unseen tells of a request, or a tunnel, that is passed on unobserved.
+// Unseen is a request, or a tunnel, that is passed on unobserved.
 type Unseen struct {
 	Host   string
 	Port   uint16

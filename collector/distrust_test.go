@@ -5,12 +5,13 @@ import (
 	"crypto/x509"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 )
 
 // TestProgramThatBringsItsOwnTrust has a program that knows the real
 // certificate's CA alone: after its first refusal it reaches the API unseen,
-// other programs are observed as before, and the tap tells.
+// other programs are observed as before, and the tap reports it.
 func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	unseen := make(chan Unseen, 1)
 	r := newInterceptRig(t, func(c *Config) {
@@ -90,6 +91,14 @@ func TestDistrustsAreBounded(t *testing.T) {
 	var d distrusts
 	for i := range 2 * maxDistrusts {
 		d.add(host, string(rune(i)))
+	}
+	var long distrusts
+	agent := strings.Repeat("x", 64<<10)
+	long.add(host, agent)
+	for key := range long.all {
+		if len(key.agent) != maxAgent || !long.has(host, agent) {
+			t.Errorf("%d bytes of a User-Agent are remembered", len(key.agent))
+		}
 	}
 	if len(d.all) != maxDistrusts {
 		t.Errorf("%d are remembered", len(d.all))

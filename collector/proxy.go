@@ -60,8 +60,9 @@ type Config struct {
 	// OnRedirectError is told of connections that ServeTransparent refused, or
 	// that it should not have got: the error is ErrDirect or ErrLoop. Likewise.
 	OnRedirectError func(client net.Addr, err error)
-	// OnUnseen is told of each request or tunnel that is passed on unobserved.
-	// Likewise.
+	// OnUnseen is called for each request or tunnel that is passed on
+	// unobserved, on the goroutine that serves the program: it must not block.
+	// If nil, it is not called.
 	OnUnseen func(Unseen)
 }
 

@@ -113,8 +113,8 @@ func (c *childSetup) setTrust() error {
 	return nil
 }
 
-// setNode has Node heed proxy variables: from version 24 on it does if told to;
-// before that, it takes code.
+// setNode makes Node use proxy variables: from version 24 on a variable turns
+// that on; before that, it takes code.
 func (c *childSetup) setNode() error {
 	const name = "NODE_USE_ENV_PROXY"
 	if own := c.get(name); own != "" && own != "1" {

@@ -61,7 +61,7 @@ func (c *childSetup) coversTapped(entry string) bool {
 	})
 }
 
-// Where a pod's namespace is told.
+// The files from which a pod's namespace is read.
 const (
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 	resolvConf    = "/etc/resolv.conf"

@@ -74,7 +74,12 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 			return
 		}
 		told[e.Host] = true
+		later := "refused again"
+		if t.settings.OtherHosts != collector.OtherRefuse && (e.Reason == collector.HandshakeUntrusted || e.Reason == collector.HandshakeHTTP2) {
+			later = "passed on unobserved until the next reload"
+		}
 		t.log.Warn("a program does not accept interception",
+			zap.String("later_connections", later),
 			zap.String("host", e.Host),
 			zap.String("client", e.Client.String()),
 			zap.String("reason", string(e.Reason)),

@@ -37,7 +37,7 @@ type unseen struct {
 	Distrusts bool `json:"distrusts,omitempty"`
 }
 
-// maxUnseen limits the hosts that are told apart.
+// maxUnseen limits the hosts that are counted one by one.
 const maxUnseen = 1000
 
 // unseenHosts counts what passes unobserved. It is safe for concurrent use.
@@ -63,7 +63,11 @@ func (u *unseenHosts) list() []unseen {
 	defer u.mu.Unlock()
 	list := make([]unseen, 0, len(u.all))
 	for one, n := range u.all {
-		list = append(list, unseen{net.JoinHostPort(one.Host, strconv.Itoa(int(one.Port))), n, one.Tapped})
+		host := one.Host
+		if one.Port != 0 { // else it stands for many
+			host = net.JoinHostPort(host, strconv.Itoa(int(one.Port)))
+		}
+		list = append(list, unseen{host, n, one.Tapped})
 	}
 	slices.SortFunc(list, func(a, b unseen) int {
 		return cmp.Or(b.Count-a.Count, strings.Compare(a.Host, b.Host))

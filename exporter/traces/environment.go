@@ -147,9 +147,9 @@ func (r *reader) millis(fallback time.Duration, least int, names ...string) time
 	return time.Duration(n) * time.Millisecond
 }
 
-// exporters reads which exporters are wanted. An endpoint alone is enough of a
-// wish; without one, the default of localhost would be dialled for those who
-// want no traces.
+// exporters reads which exporters are wanted. An endpoint alone asks for OTLP.
+// Without one, OTLP is not the default: it would connect to localhost for users
+// who want no traces.
 func (r *reader) exporters() {
 	const name = "OTEL_TRACES_EXPORTER"
 	if r.boolean("OTEL_SDK_DISABLED") {

@@ -184,7 +184,7 @@ func TestHTTP(t *testing.T) {
 }
 
 // TestProxyOfTheBackend checks that connections to the backend ask for their
-// proxy where they are told to, over HTTP and gRPC.
+// proxy that Config.Proxy returns, over HTTP and gRPC.
 func TestProxyOfTheBackend(t *testing.T) {
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		clearEnvironment(t)

@@ -141,7 +141,9 @@ func proxyOption(target string, find ProxyFunc) grpc.DialOption {
 	if find == nil {
 		return grpc.EmptyDialOption{}
 	}
-	u, err := find(&http.Request{URL: &url.URL{Scheme: "https", Host: target}})
+	req := &http.Request{URL: &url.URL{Scheme: "https", Host: target}}
+	u, err := find(req)
+	own, ownErr := http.ProxyFromEnvironment(req) // which gRPC would take
 	switch {
 	case err != nil || u == nil:
 		return grpc.WithNoProxy()
@@ -153,6 +155,8 @@ func proxyOption(target string, find ProxyFunc) grpc.DialOption {
 			}
 			return d.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
 		})
+	case ownErr != nil || own == nil || own.Host != u.Host:
+		return grpc.WithNoProxy()
 	}
 	return grpc.EmptyDialOption{}
 }

@@ -52,13 +52,13 @@ func (v *sourced) Set(text string) error {
 	return nil
 }
 
-// IsCumulative tells kingpin whether the flag may be repeated.
+// IsCumulative reports to kingpin whether the flag may be repeated.
 func (v *sourced) IsCumulative() bool {
 	c, ok := v.Value.(interface{ IsCumulative() bool })
 	return ok && c.IsCumulative()
 }
 
-// IsBoolFlag tells kingpin whether the flag needs no value.
+// IsBoolFlag reports to kingpin whether the flag needs no value.
 func (v *sourced) IsBoolFlag() bool {
 	b, ok := v.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()

@@ -177,7 +177,7 @@ func TestExecBehindSOCKS(t *testing.T) {
 	}
 }
 
-// TestExecJavaTrustStore runs a JVM that is told to trust a CA of its own: that
+// TestExecJavaTrustStore runs a JVM whose options name a trust store: that
 // stays so beside the tap's.
 func TestExecJavaTrustStore(t *testing.T) {
 	const corporate = "corporate.example"

@@ -36,7 +36,7 @@ func exits(t *testing.T, cmd *exec.Cmd) int {
 }
 
 // TestReaderOfTheLogGoesAway closes the pipe that a tap logs to: it stays, and
-// ends well when it is told to.
+// ends well on SIGTERM.
 func TestReaderOfTheLogGoesAway(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
