@@ -103,14 +103,17 @@ func rereadSettings(args []string) (*config.Settings, error) {
 	}
 	// A pipe has nothing more to read, or would be waited for.
 	if err := config.CheckRereadable(c.settings.ConfigFile); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: restart to change the settings", err)
 	}
 	c, _, err := parseCommandLine(args, io.Discard)
 	if err != nil {
 		return nil, err
 	}
 	s := &c.settings
-	return s, config.CheckRereadable(append([]string{s.UpstreamCAFile}, s.CatalogFiles...)...)
+	if err := config.CheckRereadable(append([]string{s.UpstreamCAFile}, s.CatalogFiles...)...); err != nil {
+		return nil, fmt.Errorf("%w: restart to change the settings", err)
+	}
+	return s, nil
 }
 
 func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) {

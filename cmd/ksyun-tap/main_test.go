@@ -124,6 +124,11 @@ func TestUsageErrors(t *testing.T) {
 	f("open proxy", "check-config", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:1")
 	f("CERTIFICATE", "check-config", "--upstream.ca-file="+notPEM)
 	f("--upstream.ca-file", "check-config", "--upstream.ca-file="+filepath.Join(dir, "none.pem"))
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(pipe+" is no regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
 	f(bad, "check-config", "--web.config.file="+bad)

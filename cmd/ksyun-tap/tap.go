@@ -233,7 +233,8 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 		return collector.Policy{}, nil, err
 	}
 	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		return collector.Policy{}, nil, err // they are read again and again
+		// They are read again and again.
+		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,

@@ -46,7 +46,7 @@ func CheckRereadable(names ...string) error {
 			continue
 		}
 		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no regular file and can be read once only: restart to change its settings", name)
+			return fmt.Errorf("%s is no regular file and can be read once only", name)
 		}
 	}
 	return nil
