@@ -151,6 +151,10 @@ generate: ## Regenerate what comes from the code: reference, rules, dashboards, 
 	$(GO) run ./internal/genmonitoring .
 	$(GO) run ./internal/gendeploy .
 
+.PHONY: matrix
+matrix: ## Run every verb in every environment, and write docs/reference/environment.md.
+	$(GO) test -count=1 -run "^TestEnvironmentMatrix$$" ./cmd/ksyun-tap -update
+
 .PHONY: verify-generate
 verify-generate: generate ## Check that what is generated is what the code says.
 	git diff --exit-code -- docs deploy grafana

@@ -14,7 +14,8 @@
 // # Where requests may go
 //
 // Only tapped hosts (Policy.TapHosts) are observed, on any port. Other hosts
-// are refused, or passed on unseen to ports 80 and 443. No name may lead to a
+// are refused, or passed on unseen to ports 80 and 443, or, on a listener that
+// is one program's own (OtherPass), to any port and address. Else no name may lead to a
 // loopback, link-local, unspecified or multicast address, whatever it resolves
 // to at the moment of connecting, and none to one of our own listeners. The one
 // way to such an address is Policy.ConnectTo, and never to ourselves.

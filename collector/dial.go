@@ -25,6 +25,8 @@ type dialer struct {
 	expect    func(net.Conn) (cameBack func() bool, forget func())
 	reclaim   func() bool // frees descriptors; false if none can be
 	mark      uint32
+	anywhere  bool              // no address is forbidden but our own
+	taps      func(string) bool // whether resolver is for a host
 }
 
 // dial connects to a destination, by way of to if that is not empty.
@@ -48,9 +50,13 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 			return d.setMark(raw)
 		},
 	}
-	nc, err := dialBy(ctx, &nd, d.resolver, address)
+	resolver := d.resolver
+	if !d.taps(key.Host) {
+		resolver = nil
+	}
+	nc, err := dialBy(ctx, &nd, resolver, address)
 	if isExhausted(err) && d.reclaim() {
-		nc, err = dialBy(ctx, &nd, d.resolver, address)
+		nc, err = dialBy(ctx, &nd, resolver, address)
 	}
 	switch {
 	case err != nil && dest.via != nil:
@@ -86,7 +92,7 @@ func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (n
 			return nil, err
 		}
 	}
-	if v != nil && (key.TLS || dest.tunnel) {
+	if v != nil && (key.TLS || dest.tunnel || v.socks != nil) {
 		if nc, err = v.connect(ctx, nc, joinHostPort(key.Host, key.Port)); err != nil {
 			return nil, err
 		}
@@ -129,7 +135,7 @@ func (d *dialer) check(address, host string, trusted bool) error {
 	if d.isOurs(ip, ap.Port()) {
 		return refuseLoop(host)
 	}
-	if !trusted && isForbidden(ip) {
+	if !trusted && !d.anywhere && isForbidden(ip) {
 		return refuseAddress(host)
 	}
 	return nil

@@ -74,7 +74,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 		if x.Hello {
 			h.obs.Source = classify.SourceReverse
 		}
-		return h.connect(q.Authority())
+		return h.connect(q.Authority(), q.Get("User-Agent"))
 	case q.Form == http1.FormAbsolute:
 		h.obs.Source = classify.SourceForward
 		authority, held = q.Authority(), true
@@ -147,6 +147,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 		if h.dest.blind {
 			h.p.blind.Add(1)
 		}
+		h.p.onUnseen(Unseen{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
 		return
 	}
 	h.begin(x)

@@ -62,13 +62,14 @@ type inside struct {
 	host      string
 	https     bool
 	source    classify.Source
+	agent     string // the program's, as its CONNECT says
 }
 
 // connect decides on a CONNECT. To a tapped host it ends here if it can, also
 // where the program speaks plain HTTP in it; to others it is passed on unseen,
 // and to a tapped one too where the policy says so: nobody knows what a refusal
 // would break.
-func (h *handler) connect(authority []byte) (relay.Route, error) {
+func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
 	}
@@ -78,6 +79,8 @@ func (h *handler) connect(authority []byte) (relay.Route, error) {
 		route.Plain = true
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
+		case h.rules.policy.OtherHosts != OtherRefuse && h.p.distrusts.has(key.Host, string(agent)):
+			cfg = nil // it does not trust us
 		case err == nil:
 			route.TLS = cfg
 		case h.rules.mayTunnel(key, err):
@@ -87,6 +90,7 @@ func (h *handler) connect(authority []byte) (relay.Route, error) {
 			route.Unseen = errConnect
 		}
 		h.enter(key)
+		h.inside.agent = string(agent)
 		if cfg != nil {
 			return route, nil
 		}
@@ -109,8 +113,8 @@ func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
 // want of a certificate. One that could not be made for once is our failure,
 // which must not become the program's.
 func (r *rules) mayTunnel(key relay.Key, err error) bool {
-	known := key.Port == 443 || key.Port == 80
-	return known && (r.policy.OtherHosts == OtherForward || !errors.Is(err, ca.ErrRefused))
+	known := key.Port == 443 || key.Port == 80 || r.policy.OtherHosts == OtherPass
+	return known && (r.policy.OtherHosts != OtherRefuse || !errors.Is(err, ca.ErrRefused))
 }
 
 // enter notes where the requests within a CONNECT go. Without the usual port of
@@ -120,7 +124,7 @@ func (h *handler) enter(key relay.Key) {
 	if key.Port != 443 {
 		authority = joinHostPort(key.Host, key.Port)
 	}
-	h.inside = inside{[]byte(authority), key.Host, true, h.obs.Source}
+	h.inside = inside{authority: []byte(authority), host: key.Host, https: true, source: h.obs.Source}
 }
 
 // Plain implements relay.Handler.
@@ -143,7 +147,11 @@ func (h *handler) Secured(err error) {
 		h.p.intercepted.Add(1)
 		return
 	}
-	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: handshakeReason(err), Err: err})
+	reason := handshakeReason(err)
+	if reason == HandshakeUntrusted || reason == HandshakeHTTP2 {
+		h.p.distrusts.add(host, h.inside.agent)
+	}
+	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: reason, Err: err})
 }
 
 // The alerts by which programs tell that they do not accept a certificate

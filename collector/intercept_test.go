@@ -301,6 +301,7 @@ func (brokenCA) TLSConfig(string) (*tls.Config, error) { return nil, errors.New(
 func TestConnectByPolicy(t *testing.T) {
 	const other = "example.com"
 	forward := func(c *Config) { c.Policy.OtherHosts = OtherForward }
+	pass := func(c *Config) { c.Policy.OtherHosts = OtherPass }
 	without := func(c *Config) { c.Intercept = nil }
 	broken := func(c *Config) { c.Intercept = brokenCA{} }
 	wider := func(c *Config) { c.Policy.TapHosts = patterns(t, host, other) } // than the CA
@@ -327,6 +328,9 @@ func TestConnectByPolicy(t *testing.T) {
 		{"not the CA's", other + ":443", wider, 501, classify.FaultUnsupported, 0},
 		{"not the CA's, forward", other + ":443", both(wider, forward), 200, "", 1},
 		{"CA broken", host + ":443", broken, 200, "", 1},
+		{"other host, pass, other port", other + ":22", pass, 200, "", 0},
+		{"port 80, pass", host + ":80", pass, 200, "", 1},
+		{"not intercepted, pass, other port", host + ":22", both(without, pass), 200, "", 1},
 		{"loopback", "127.0.0.1:443", forward, 403, classify.FaultHostRefused, 0},
 		{"metadata", "169.254.169.254:80", forward, 403, classify.FaultHostRefused, 0},
 	}
@@ -337,7 +341,7 @@ func TestConnectByPolicy(t *testing.T) {
 				change = func(*Config) {}
 			}
 			r := newInterceptRig(t, change)
-			r.leadAll(host+":443", host+":22", other+":443", other+":80", other+":22")
+			r.leadAll(host+":443", host+":80", host+":22", other+":443", other+":80", other+":22")
 			c := r.client()
 			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
 			if tt.status != http.StatusOK {
@@ -355,8 +359,8 @@ func TestConnectByPolicy(t *testing.T) {
 				return
 			}
 			c.expect(established)
-			up := r.upstream()
 			c.send("any \x00 bytes")
+			up := r.upstream()
 			up.expect("any \x00 bytes")
 			up.send("others")
 			c.expect("others")

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,7 +20,9 @@ type Policy struct {
 	// TapHosts are the hosts whose calls are observed, on any port; none is
 	// DefaultTapHosts.
 	TapHosts []HostPattern
-	// OtherHosts is what becomes of requests for all other hosts.
+	// OtherHosts is what becomes of requests for all other hosts. With
+	// OtherPass, addresses are not restricted either: it is for listeners that
+	// only one program can reach, which could connect there itself.
 	OtherHosts OtherHosts
 	// ConnectTo leads connections to other addresses; the first that fits is
 	// taken. Only by it can a connection go to a loopback or link-local
@@ -35,9 +38,9 @@ type Policy struct {
 	Resolver Resolver
 	// Proxy returns the proxy by which to reach a host, nil for none; it must
 	// answer alike for the life of the policy, and at once. Tunnels and https
-	// go through it by CONNECT, http in absolute form. Hosts in ConnectTo do
-	// without. Its URL may be http or https, with a user and password. nil is
-	// no proxy ever.
+	// go through it by CONNECT, http in absolute form, and all of them by SOCKS
+	// where it is one. Hosts in ConnectTo do without. Its URL may be http,
+	// https, socks5 or socks5h, with a user and password. nil is no proxy ever.
 	Proxy func(scheme, host string, port uint16) (*url.URL, error)
 	// Mark is set on connections to upstreams (SO_MARK), so that rules which
 	// redirect to us can leave them out. It takes CAP_NET_ADMIN, and Linux. 0 is
@@ -115,27 +118,22 @@ type OtherHosts uint8
 // The choices.
 const (
 	OtherRefuse  OtherHosts = iota // answer with an error of our own
-	OtherForward                   // pass on unseen, to ports 80 and 443
+	OtherForward                   // pass on unseen, to ports 80 and 443 of public and private addresses
+	OtherPass                      // pass on unseen, to wherever the program could connect itself
 )
 
-// String spells the choice.
-func (o OtherHosts) String() string {
-	if o == OtherForward {
-		return "forward"
-	}
-	return "refuse"
-}
+var otherHosts = []string{OtherRefuse: "refuse", OtherForward: "forward", OtherPass: "pass"}
 
-// Set reads "refuse" or "forward"; with String it makes a flag.
+// String spells the choice.
+func (o OtherHosts) String() string { return otherHosts[o] }
+
+// Set reads "refuse", "forward" or "pass"; with String it makes a flag.
 func (o *OtherHosts) Set(s string) error {
-	switch s {
-	case "refuse":
-		*o = OtherRefuse
-	case "forward":
-		*o = OtherForward
-	default:
-		return fmt.Errorf("%q is neither refuse nor forward", s)
+	i := slices.Index(otherHosts, s)
+	if i < 0 {
+		return fmt.Errorf("%q is none of %s", s, strings.Join(otherHosts, ", "))
 	}
+	*o = OtherHosts(i) //nolint:gosec // an index of three
 	return nil
 }
 
@@ -241,7 +239,7 @@ func (r *rules) destination(authority []byte, https bool) (destination, error) {
 		}
 	case r.policy.OtherHosts == OtherRefuse:
 		return d, refuseHost(host)
-	case port != 80 && port != 443:
+	case r.policy.OtherHosts == OtherForward && port != 80 && port != 443:
 		return d, refusePort(host)
 	}
 	d.key = relay.Key{Host: host, Port: port, TLS: https, Epoch: r.epoch}

@@ -67,8 +67,8 @@ func TestConnectTo(t *testing.T) {
 }
 
 func TestOtherHosts(t *testing.T) {
-	for _, o := range []OtherHosts{OtherRefuse, OtherForward} {
-		got := o + 1
+	for _, o := range []OtherHosts{OtherRefuse, OtherForward, OtherPass} {
+		got := (o + 1) % 3
 		if err := got.Set(o.String()); err != nil || got != o {
 			t.Errorf("%s was read as %s (%v)", o, got, err)
 		}
@@ -99,6 +99,8 @@ func TestDestinations(t *testing.T) {
 		{authority: "example.com:443", policy: Policy{OtherHosts: OtherForward}, want: relay.Key{Host: "example.com", Port: 443}},
 		{authority: "example.com", fault: classify.FaultHostRefused},
 		{authority: "example.com:22", policy: Policy{OtherHosts: OtherForward}, fault: classify.FaultHostRefused},
+		{authority: "example.com:22", policy: Policy{OtherHosts: OtherPass}, want: relay.Key{Host: "example.com", Port: 22}},
+		{authority: "pushgateway:9091", policy: Policy{OtherHosts: OtherPass}, want: relay.Key{Host: "pushgateway", Port: 9091}},
 		{authority: "", fault: classify.FaultNoRoute},
 		{authority: ":80", fault: classify.FaultNoRoute},
 	}

@@ -66,6 +66,10 @@ type Config struct {
 	// OnRedirectError is told of connections that ServeTransparent refused, or
 	// that it should not have got: the error is ErrDirect or ErrLoop. Likewise.
 	OnRedirectError func(client net.Addr, err error)
+	// OnUnseen is called for each request or tunnel that is passed on
+	// unobserved, on the goroutine that serves the program: it must not block.
+	// If nil, it is not called.
+	OnUnseen func(Unseen)
 }
 
 // Proxy relays calls and tells a Sink of them. It serves both ways in at once:
@@ -88,6 +92,8 @@ type Proxy struct {
 	intercept        Interceptor
 	onHandshakeError func(HandshakeError)
 	onRedirectError  func(client net.Addr, err error)
+	onUnseen         func(Unseen)
+	distrusts        distrusts
 	intercepted      atomic.Int64
 	blind            atomic.Int64
 }
@@ -139,10 +145,13 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnRedirectError == nil {
 		cfg.OnRedirectError = func(net.Addr, error) {}
 	}
+	if cfg.OnUnseen == nil {
+		cfg.OnUnseen = func(Unseen) {}
+	}
 	p := &Proxy{
 		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
-		onRedirectError: cfg.OnRedirectError,
+		onRedirectError: cfg.OnRedirectError, onUnseen: cfg.OnUnseen,
 	}
 	if p.key == nil {
 		p.key = make([]byte, 32)
@@ -169,9 +178,10 @@ func orDefault(n, def int) int {
 	return n
 }
 
-// Reload swaps policy and classifier. Running exchanges keep the old ones; the
-// next request of every connection goes by the new, on a new upstream
-// connection. On error nothing changes.
+// Reload swaps policy and classifier, and forgets which programs did not accept
+// interception. Running exchanges keep the old ones; the next request of every
+// connection goes by the new, on a new upstream connection. On error nothing
+// changes.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	if classifier == nil {
 		return errors.New("collector: no classifier")
@@ -200,6 +210,8 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		expect:    func(nc net.Conn) (func() bool, func()) { return p.server.Expect(nc) },
 		reclaim:   func() bool { return p.server.Reclaim() },
 		mark:      policy.Mark,
+		anywhere:  policy.OtherHosts == OtherPass,
+		taps:      r.taps,
 		tls: &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			NextProtos:         []string{"http/1.1"},
@@ -215,6 +227,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 		r.epoch = old.epoch + 1
 	}
 	p.rules.Store(r)
+	p.distrusts.clear()
 	return nil
 }
 

@@ -98,7 +98,7 @@ func (h *handler) connectRedirected(x *relay.Exchange) (relay.Route, error) {
 	name, _, _ := http1.SplitAuthority(x.Request.Authority())
 	h.dest = h.redirected(hostKey(name), x.Destination, true)
 	if h.dest.tapped {
-		if cfg, err := h.p.tlsConfig(h.dest.key.Host); err == nil {
+		if cfg, err := h.p.tlsConfig(h.dest.key.Host); err == nil && !h.p.distrusts.has(h.dest.key.Host, "") {
 			h.enter(h.dest.key)
 			return relay.Route{TLS: cfg}, nil
 		}

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/net/proxy"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
@@ -29,6 +31,10 @@ type via struct {
 	host string
 	tls  bool // the proxy itself is spoken to over TLS
 	auth string
+
+	socks    *proxy.Auth // not nil for a SOCKS proxy; empty without credentials
+	resolver Resolver    // of the names that a SOCKS proxy is not to resolve; nil if it is
+	allowed  func(netip.Addr) bool
 }
 
 // proxyFor returns the proxy to go by, nil for none. Where an address was
@@ -48,10 +54,21 @@ func (r *rules) proxyFor(key relay.Key) (*via, error) {
 	case u == nil:
 		return nil, nil
 	}
-	if ip, err := netip.ParseAddr(key.Host); err == nil && isForbidden(ip) {
+	if ip, err := netip.ParseAddr(key.Host); err == nil && !r.dialer.anywhere && isForbidden(ip) {
 		return nil, refuseAddress(key.Host) // the proxy would not look
 	}
-	return newVia(u)
+	v, err := newVia(u)
+	if err != nil {
+		return nil, err
+	}
+	if u.Scheme == "socks5" {
+		v.resolver = net.DefaultResolver
+		if r.policy.Resolver != nil && r.taps(key.Host) {
+			v.resolver = r.policy.Resolver
+		}
+		v.allowed = func(ip netip.Addr) bool { return r.dialer.anywhere || !isForbidden(ip.Unmap()) }
+	}
+	return v, nil
 }
 
 func newVia(u *url.URL) (*via, error) {
@@ -63,6 +80,9 @@ func newVia(u *url.URL) (*via, error) {
 	case "https":
 		port = orElse(port, "443")
 		v.tls = true
+	case "socks5", "socks5h":
+		port = orElse(port, "1080")
+		v.socks = &proxy.Auth{}
 	default:
 		return nil, errProxyUnknown
 	}
@@ -72,6 +92,9 @@ func newVia(u *url.URL) (*via, error) {
 	v.name = net.JoinHostPort(v.host, port)
 	if u.User != nil {
 		password, _ := u.User.Password()
+		if v.socks != nil {
+			v.socks.User, v.socks.Password = u.User.Username(), password
+		}
 		v.auth = "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
 	}
 	return v, nil
@@ -84,8 +107,12 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// proxied returns what a request needs that goes to a proxy in plain HTTP.
+// proxied returns what a request needs that goes to a proxy in plain HTTP; nil
+// where it goes through a tunnel as well.
 func (v *via) proxied(key relay.Key) *relay.Proxied {
+	if v.socks != nil {
+		return nil
+	}
 	origin := "http://" + joinHostPort(key.Host, key.Port)
 	if key.Port == 80 {
 		origin = "http://" + hostInURL(key.Host)
@@ -106,6 +133,15 @@ func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Con
 	stop := context.AfterFunc(ctx, func() {
 		nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends its reads anyway
 	})
+	if v.socks != nil {
+		if err := v.connectSOCKS(ctx, nc, address); err != nil {
+			return nil, err
+		}
+		if !stop() {
+			return nil, ctx.Err()
+		}
+		return nc, nil
+	}
 	head := "CONNECT " + address + " HTTP/1.1\r\nHost: " + address + "\r\n"
 	if v.auth != "" {
 		head += "Proxy-Authorization: " + v.auth + "\r\n"
@@ -134,6 +170,49 @@ func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Con
 	return relay.Wire(nc, bytes.Clone(ahead)), nil
 }
 
+// connectSOCKS has the SOCKS proxy at nc connect to address.
+func (v *via) connectSOCKS(ctx context.Context, nc net.Conn, address string) error {
+	address, err := v.resolve(ctx, address)
+	if err != nil {
+		return err
+	}
+	auth := v.socks
+	if auth.User == "" {
+		auth = nil
+	}
+	d, err := proxy.SOCKS5("tcp", v.name, auth, connected{nc})
+	if err == nil {
+		_, err = d.Dial("tcp", address)
+	}
+	if err != nil {
+		return &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " does not connect to " + address + ". Check whether it may, and its user and password, or name the host in NO_PROXY."}
+	}
+	return nil
+}
+
+// resolve replaces a name by an address where the proxy's URL says so (socks5;
+// socks5h has the proxy do it).
+func (v *via) resolve(ctx context.Context, address string) (string, error) {
+	host, port, err := net.SplitHostPort(address)
+	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || v.resolver == nil {
+		return address, err
+	}
+	addrs, err := v.resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(addrs) == 0 {
+		return "", dialError(&net.DNSError{Err: errNoSuchHost.Error(), Name: host}, host)
+	}
+	if !v.allowed(addrs[0]) {
+		return "", refuseAddress(host)
+	}
+	return net.JoinHostPort(addrs[0].Unmap().String(), port), nil
+}
+
+// connected is a dialer that has connected already.
+type connected struct{ nc net.Conn }
+
+// Dial returns the connection.
+func (c connected) Dial(string, string) (net.Conn, error) { return c.nc, nil }
+
 // secure speaks TLS with the proxy itself, where it wants that.
 func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 	if !v.tls {
@@ -151,14 +230,14 @@ func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Con
 var errProxyUnknown = &refusal{
 	fault:   classify.FaultUnreachable,
 	lasting: true,
-	message: "The upstream proxy's URL cannot be used. Give HTTPS_PROXY and HTTP_PROXY of ksyun-tap as http://HOST:PORT or https://HOST:PORT.",
+	message: "The upstream proxy's URL cannot be used. Give HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of ksyun-tap as http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT.",
 }
 
 // failed tells what kept the proxy from being used.
 func (v *via) failed(err error) error {
 	r, _ := errors.AsType[*refusal](dialError(err, v.host))
 	if r.fault == classify.FaultLoop {
-		return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY and HTTPS_PROXY for ksyun-tap, or name another proxy."}
+		return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY for ksyun-tap, or name another proxy."}
 	}
-	return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
+	return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
 }

@@ -170,7 +170,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		"is us": {func(r *interceptRig, p *Policy) {
 			proxyAt("http://"+r.addr, nil)(r, p)
 		}, nil, classify.FaultLoop, "is ksyun-tap itself"},
-		"socks":          {proxyAt("socks5://user:s3cret@127.0.0.1:1", nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
+		"socks":          {proxyAt("socks4://user:s3cret@127.0.0.1:1", nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 		"without a host": {proxyAt("http://:3128", nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 		"unknown":        {proxyAt("", errors.New("invalid proxy address http://user:s3cret@x")), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 	} {

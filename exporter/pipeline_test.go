@@ -72,12 +72,10 @@ type setting struct {
 func newOutput(t testing.TB, s setting) *output {
 	t.Helper()
 	out := &output{metrics: metrics.New(metrics.Options{}), journal: journal.New(100), spans: &spans{}, log: &bytes.Buffer{}}
-	tracer, err := traces.New(t.Context(), traces.Config{
+	tracer := traces.New(t.Context(), traces.Config{
 		Exporter: out.spans, SuccessRatio: s.ratio, Dropped: out.metrics.DropCounter(metrics.SinkTraces),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var err error
 	if out.logger, err = logs.New(logs.Config{Writer: out.log, Dropped: out.metrics.DropCounter(metrics.SinkLogs)}); err != nil {
 		t.Fatal(err)
 	}

@@ -40,7 +40,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	create.Flag("host", "Host that it is for, as the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
 	verbs["ca create"] = v.create
 
-	show := c.Command("show", "Tell which CAs programs are to trust, what they are for, and until when.")
+	show := c.Command("show", "Show which CAs programs are to trust, what they are for, and until when. Fails if others can read the key.")
 	show.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	verbs["ca show"] = v.show
 
@@ -92,6 +92,7 @@ func (v *caVerb) show(_ context.Context, std stdio) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%s: %w", filepath.Join(v.dir, "ca.pem"), err)}
 	}
+	keyErr := ca.CheckKey(v.dir)
 	infos := make([]caInfo, len(roots))
 	for i, r := range roots {
 		infos[i] = caInfo{r.Name, r.Fingerprint, r.Permitted, r.NotBefore, r.NotAfter}
@@ -99,14 +100,20 @@ func (v *caVerb) show(_ context.Context, std stdio) error {
 	if v.output == "json" {
 		enc := json.NewEncoder(std.out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(infos)
+		if err := enc.Encode(infos); err != nil {
+			return err
+		}
+		return keyErr
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, i := range infos {
 		fmt.Fprintf(w, "subject\t%s\nSHA-256\t%s\npermitted\t%v and what is below, no address\nvalid\t%s to %s (%d days to go)\n\n",
 			i.Subject, i.SHA256, i.Permitted, i.NotBefore.Format(time.RFC3339), i.NotAfter.Format(time.RFC3339), int(time.Until(i.NotAfter).Hours()/24))
 	}
-	return w.Flush()
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return keyErr
 }
 
 func (v *caVerb) export(_ context.Context, std stdio) error {

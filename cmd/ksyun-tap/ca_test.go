@@ -46,6 +46,16 @@ func TestCA(t *testing.T) {
 		t.Errorf("shown %s", out)
 	}
 
+	key := filepath.Join(dir, "key.pem")
+	for mode, code := range map[os.FileMode]int{0o644: exitFailed, 0o600: exitOK} {
+		if err := os.Chmod(key, mode); err != nil {
+			t.Fatal(err)
+		}
+		if out, errOut := do(code, "show"); !strings.Contains(out, infos[0].SHA256) || strings.Contains(errOut, "mode 0644") != (code != exitOK) {
+			t.Errorf("key of mode %o: %s%s", mode, out, errOut)
+		}
+	}
+
 	published, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
 // maxSaved is the largest saved response that is read, in bytes.
@@ -351,7 +352,7 @@ func orDash(s string) string {
 func loadCatalog(files []string) (*classify.Catalog, error) {
 	catalog := classify.DefaultCatalog()
 	for _, name := range files {
-		data, err := os.ReadFile(name)
+		data, err := config.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read catalogue: %w: give an existing file with --tap.catalog-file", err)
 		}

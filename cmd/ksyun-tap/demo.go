@@ -73,7 +73,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		}
 	}
 	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
-	t, err := newTap(ctx, &v.settings, reread, std.err, service{})
+	t, err := newTap(ctx, &v.settings, reread, outputs{log: direct(std.err), console: std.out}, service{})
 	if err != nil {
 		return err
 	}

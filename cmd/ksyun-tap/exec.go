@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,39 +35,41 @@ type execVerb struct {
 
 func newExec(app *kingpin.Application, file config.File) *execVerb {
 	v := &execVerb{}
-	c := app.Command("exec", "Run a command with its calls tapped, and tell at its end which failed. It gets proxy and CA variables; its exit code is ours.")
+	c := app.Command("exec", "Run a command with its calls tapped, and report at its end which failed. The command gets proxy and CA variables. ksyun-tap exits with the command's exit code.")
 	c.Arg("command", "Command and arguments, after --.").Required().StringsVar(&v.command)
-	c.Flag("summary", "text, json or none: what is told of failures on standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
-	c.Flag("summary.file", "File the summary is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
+	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
+	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
 	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
 	return v
 }
 
-func (v *execVerb) run(ctx context.Context, std stdio) (err error) {
+func (v *execVerb) run(ctx context.Context, std stdio) error {
 	s := &v.settings
-	// Both listeners are on loopback, so that what is not tapped may pass.
+	// The listeners are on loopback and the command's own, so that what is not
+	// tapped may pass.
 	s.ProxyListen, s.WebListen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
-	s.OtherHosts, s.Intercept = collector.OtherForward, true
+	s.OtherHosts, s.Intercept = collector.OtherPass, true
 	s.CSMListen = "127.0.0.1:0"
 	s.ShutdownTimeout = flushTimeout
-	private, err := os.MkdirTemp("", "ksyun-tap-exec-")
-	if err != nil {
-		return fmt.Errorf("make a directory for the command's trust: %w", err)
+	out := readProxies(os.Getenv, nil)
+	checked := *s
+	checked.CADir = cmp.Or(s.CADir, os.TempDir()) // made below
+	if _, _, err := resolve(&checked, out); err != nil {
+		return usageError{err}
 	}
-	defer os.RemoveAll(private)
-	if s.CADir == "" {
-		s.CADir = filepath.Join(private, "ca")
-	}
-
-	reread := func() (*config.Settings, error) { return s, nil }
-	t, err := newTap(ctx, s, reread, io.Discard, service{})
+	t, child, err := v.prepare(ctx, out)
 	if err != nil {
-		return err
+		// The command must not fail for want of a tap.
+		fmt.Fprintf(std.err, "ksyun-tap: %v: the command runs without the tap\n", err)
+		_, childErr := v.runChild(std, os.Environ())
+		return childErr
 	}
-	env, err := childEnv(os.Environ(), t, private)
-	if err != nil {
-		t.abandon()
-		return err
+	defer os.RemoveAll(child.private)
+	for _, p := range t.problems {
+		fmt.Fprintf(std.err, "ksyun-tap: %s (ignored)\n", p)
+	}
+	for _, note := range child.notes {
+		fmt.Fprintf(std.err, "ksyun-tap: %s\n", note)
 	}
 	// The tap outlives the command, whatever ends that.
 	tapCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -74,14 +77,13 @@ func (v *execVerb) run(ctx context.Context, std stdio) (err error) {
 	served := make(chan error, 1)
 	go func() { served <- t.serve(tapCtx) }()
 
-	childErr := v.runChild(std, env)
+	started, childErr := v.runChild(std, child.env)
 	stop()
 	if err := <-served; err != nil {
 		fmt.Fprintln(std.err, "ksyun-tap:", err)
 	}
-	var exit exitError
-	if errors.As(childErr, &exit) && exit.error != nil {
-		return childErr // there was no command to tell of
+	if !started {
+		return childErr // there is no command to summarise
 	}
 	if err := v.summarise(std, t); err != nil {
 		fmt.Fprintln(std.err, "ksyun-tap:", err)
@@ -89,12 +91,54 @@ func (v *execVerb) run(ctx context.Context, std stdio) (err error) {
 	return childErr
 }
 
+// prepare makes the tap and the environment in which the command is tapped.
+func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childSetup, err error) {
+	s := &v.settings
+	if out.http.bad || out.https.bad {
+		return nil, nil, errors.New(out.problems[0].String())
+	}
+	private, err := privateDir()
+	if err != nil {
+		return nil, nil, fmt.Errorf("make a directory for the command's trust: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.RemoveAll(private)
+		}
+	}()
+	if s.CADir == "" {
+		s.CADir = filepath.Join(private, "ca")
+	}
+	reread := func() (*config.Settings, error) { return s, nil }
+	t, err := newTap(ctx, s, reread, outputs{log: io.Discard}, service{})
+	if err != nil {
+		return nil, nil, err
+	}
+	child, err := setUpChild(os.Environ(), t, out, private)
+	if err != nil {
+		t.abandon()
+		return nil, nil, err
+	}
+	return t, child, nil
+}
+
+// privateDir makes a directory that is this process' own, also where TMPDIR
+// names none.
+func privateDir() (dir string, err error) {
+	for _, parent := range []string{"", "/dev/shm", "/tmp", "."} {
+		if dir, err = os.MkdirTemp(parent, "ksyun-tap-exec-"); err == nil {
+			return filepath.Abs(dir)
+		}
+	}
+	return "", err
+}
+
 // runChild runs the command to its end. Its exit code comes back as an
-// exitError.
-func (v *execVerb) runChild(std stdio, env []string) error {
+// exitError. started is false if there was no command to run.
+func (v *execVerb) runChild(std stdio, env []string) (started bool, err error) {
 	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // running it is what was asked for; signals end it
 	cmd.Env = env
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, std.err
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, direct(std.err)
 
 	adopt()
 	signals := make(chan os.Signal, 8)
@@ -105,7 +149,7 @@ func (v *execVerb) runChild(std stdio, env []string) error {
 		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
 			code = exitNotFound
 		}
-		return exitError{code, fmt.Errorf("run %s: %w", v.command[0], err)}
+		return false, exitError{code, fmt.Errorf("run %s: %w", v.command[0], err)}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -121,7 +165,7 @@ func (v *execVerb) runChild(std stdio, env []string) error {
 		}
 	}
 	v.outlive(std, signals)
-	return result
+	return true, result
 }
 
 // outlive stays for what the command left behind, such as a daemon: its calls

@@ -2,96 +2,138 @@ package main
 
 import (
 	"bytes"
-	"crypto/x509"
 	_ "embed" // preload.cjs
-	"encoding/pem"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"software.sslmate.com/src/go-pkcs12"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
-
-// neverProxied are what no program is to reach by way of the tap.
-var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
-
-// trustStorePassword is Java's customary one; a trust store holds no secret.
-const trustStorePassword = "changeit"
 
 //go:embed preload.cjs
 var preloadScript []byte
 
-// childEnv returns the environment in which a program's calls go through the
-// tap and the tap's certificates are trusted. base is the environment it would
-// have had; private is a directory for files of its own.
-func childEnv(base []string, t *tap, private string) ([]string, error) {
-	proxy := t.proxyListeners[0].Addr().String()
-	ca := filepath.Join(t.settings.TrustDir(), "ca.pem")
-	bundle := filepath.Join(t.settings.TrustDir(), "bundle.pem")
-	trustStore := filepath.Join(private, "truststore.p12")
-	if err := writeTrustStore(trustStore, bundle); err != nil {
-		return nil, err
+// childSetup is what a command gets so that its calls go through the tap and
+// the tap's certificates are trusted.
+type childSetup struct {
+	private string // directory for files of its own
+	env     []string
+	notes   []string // choices of the user that are not kept, or keep calls from being seen
+
+	base           []string // the environment it would have had
+	set            map[string]string
+	proxy          string // the tap's address
+	caFile, bundle string // what to trust: the tap's CA, and with the system's
+	out            *proxies
+	settings       *config.Settings
+	noProxy        []string
+}
+
+// setUpChild makes the environment, and the files that it names. base is the
+// environment that the command would have had.
+func setUpChild(base []string, t *tap, out *proxies, private string) (*childSetup, error) {
+	c := &childSetup{
+		private: private, base: base, set: map[string]string{}, out: out,
+		proxy:    t.proxyListeners[0].Addr().String(),
+		caFile:   filepath.Join(t.settings.TrustDir(), "ca.pem"),
+		bundle:   filepath.Join(t.settings.TrustDir(), "bundle.pem"),
+		settings: t.settings,
 	}
-	preload := filepath.Join(private, "preload.cjs")
-	if err := os.WriteFile(preload, preloadScript, 0o600); err != nil {
-		return nil, fmt.Errorf("write what Node is to load: %w", err)
-	}
-	noProxy := slices.DeleteFunc(strings.Split(getenv(base, "NO_PROXY", "no_proxy"), ","), func(s string) bool { return s == "" })
-	for _, host := range neverProxied {
-		if !slices.Contains(noProxy, host) {
-			noProxy = append(noProxy, host)
+	c.setProxies()
+	c.setCSM(t.csmListener.LocalAddr())
+	for _, step := range []func() error{c.setTrust, c.setNode, c.setJava} {
+		if err := step(); err != nil {
+			return nil, err
 		}
 	}
-	set := map[string]string{
-		"NO_PROXY": strings.Join(noProxy, ","),
-		// The bundle has what this one and SSL_CERT_DIR name, too.
-		"SSL_CERT_FILE": bundle,
-		// Node heeds proxy variables from version 24 on, if told to; before that,
-		// it takes code.
-		"NODE_USE_ENV_PROXY": "1",
-		"NODE_OPTIONS":       strings.TrimSpace(getenv(base, "NODE_OPTIONS") + ` --require="` + preload + `"`),
-		"JAVA_TOOL_OPTIONS":  javaOptions(getenv(base, "JAVA_TOOL_OPTIONS"), proxy, trustStore, noProxy),
+	c.env = slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		_, ours := c.set[name]
+		return ours
+	})
+	for name, value := range c.set {
+		c.env = append(c.env, name+"="+value)
 	}
+	slices.Sort(c.env)
+	return c, nil
+}
+
+// get returns the first of these variables that is set to something.
+func (c *childSetup) get(names ...string) string { return getenv(c.base, names...) }
+
+func (c *childSetup) note(format string, args ...any) {
+	c.notes = append(c.notes, fmt.Sprintf(format, args...))
+}
+
+// setProxies leads to the tap all that NO_PROXY does not leave out. The tap goes
+// on by the proxies that the variables name by now.
+func (c *childSetup) setProxies() {
+	c.noProxy = c.newNoProxy()
+	for name, value := range map[string]string{
+		"HTTP_PROXY": "http://" + c.proxy, "HTTPS_PROXY": "http://" + c.proxy, "NO_PROXY": strings.Join(c.noProxy, ","),
+	} {
+		c.set[name], c.set[strings.ToLower(name)] = value, value
+	}
+}
+
+// setCSM has the Go SDK v1 report its calls also where it heeds no proxy,
+// unless it is set up to report them elsewhere, or not at all.
+func (c *childSetup) setCSM(to net.Addr) {
+	if c.get("AWS_CSM_ENABLED", "AWS_CSM_HOST", "AWS_CSM_PORT") != "" {
+		return
+	}
+	c.set["AWS_CSM_ENABLED"] = "true"
+	c.set["AWS_CSM_HOST"], c.set["AWS_CSM_PORT"], _ = net.SplitHostPort(to.String())
+}
+
+// setTrust has programs trust the tap beside what they trust.
+func (c *childSetup) setTrust() error {
+	// The bundle has what this one and SSL_CERT_DIR name, too.
+	c.set["SSL_CERT_FILE"] = c.bundle
 	// Most of these replace what the program trusts: hence the bundle. The last
 	// adds to it.
 	for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "KS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
-		set[name] = bundle
+		c.set[name] = c.bundle
 		if name == "NODE_EXTRA_CA_CERTS" {
-			set[name] = ca
+			c.set[name] = c.caFile
 		}
-		if own := getenv(base, name); own != "" {
-			merged, err := mergeTrust(filepath.Join(private, strings.ToLower(name)+".pem"), own, ca)
+		if own := c.get(name); own != "" {
+			merged, err := mergeTrust(filepath.Join(c.private, strings.ToLower(name)+".pem"), own, c.caFile)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if merged != "" {
-				set[name] = merged
+				c.set[name] = merged
 			}
 		}
 	}
-	// The Go SDK v1 also tells of its calls where it heeds no proxy.
-	set["AWS_CSM_ENABLED"] = "true"
-	set["AWS_CSM_HOST"], set["AWS_CSM_PORT"], _ = net.SplitHostPort(t.csmListener.LocalAddr().String())
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY"} {
-		set[name] = "http://" + proxy
+	return nil
+}
+
+// setNode makes Node use proxy variables: from version 24 on a variable turns
+// that on; before that, it takes code.
+func (c *childSetup) setNode() error {
+	const name = "NODE_USE_ENV_PROXY"
+	if own := c.get(name); own != "" && own != "1" {
+		c.note("%s keeps Node from its proxies, and the calls of Node programs from being seen", name)
+		return nil
 	}
-	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"} {
-		set[strings.ToLower(name)] = set[name]
+	preload := filepath.Join(c.private, "preload.cjs")
+	if err := os.WriteFile(preload, preloadScript, 0o600); err != nil {
+		return fmt.Errorf("write what Node is to load: %w", err)
 	}
-	env := slices.DeleteFunc(slices.Clone(base), func(kv string) bool {
-		name, _, _ := strings.Cut(kv, "=")
-		_, ours := set[name]
-		return ours
-	})
-	for name, value := range set {
-		env = append(env, name+"="+value)
-	}
-	slices.Sort(env)
-	return env, nil
+	c.set[name] = "1"
+	c.set["NODE_OPTIONS"] = strings.TrimLeft(c.get("NODE_OPTIONS")+" --require="+quoteNode(preload), " ")
+	return nil
+}
+
+// quoteNode quotes a value for NODE_OPTIONS: within double quotes, backslashes
+// escape.
+func quoteNode(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
 // mergeTrust writes what a program trusts by a setting of its own, a file or a
@@ -108,7 +150,7 @@ func mergeTrust(name, own, ca string) (string, error) {
 	}
 	var trusted []byte
 	for _, file := range files {
-		if text, err := os.ReadFile(file); err == nil && bytes.Contains(text, []byte("-----BEGIN ")) {
+		if text, err := readRegular(file); err == nil && bytes.Contains(text, []byte("-----BEGIN ")) {
 			trusted = append(append(trusted, text...), '\n')
 		}
 	}
@@ -135,51 +177,4 @@ func getenv(env []string, names ...string) string {
 		}
 	}
 	return ""
-}
-
-// javaOptions adds to a JVM's options what it needs instead of variables.
-func javaOptions(options, proxy, trustStore string, noProxy []string) string {
-	u := url.URL{Host: proxy}
-	host, port := u.Hostname(), u.Port()
-	var hosts []string
-	for _, host := range noProxy {
-		if strings.HasPrefix(host, ".") {
-			host = "*" + host
-		}
-		hosts = append(hosts, host)
-	}
-	return strings.TrimSpace(options + " -Dhttp.proxyHost=" + host + " -Dhttp.proxyPort=" + port +
-		" -Dhttps.proxyHost=" + host + " -Dhttps.proxyPort=" + port + " -Dhttp.nonProxyHosts=" + strings.Join(hosts, "|") +
-		" -Djavax.net.ssl.trustStore=" + trustStore + " -Djavax.net.ssl.trustStoreType=PKCS12" +
-		" -Djavax.net.ssl.trustStorePassword=" + trustStorePassword)
-}
-
-// writeTrustStore writes the certificates of a PEM file in the form in which
-// Java wants them.
-func writeTrustStore(name, bundle string) error {
-	data, err := os.ReadFile(bundle)
-	if err != nil {
-		return fmt.Errorf("read what programs are to trust: %w", err)
-	}
-	store, err := encodeTrustStore(data)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(name, store, 0o600)
-}
-
-// encodeTrustStore turns PEM certificates into a trust store.
-func encodeTrustStore(data []byte) ([]byte, error) {
-	var certificates []*x509.Certificate
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		// Java, too, passes over what it cannot read among the roots.
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			certificates = append(certificates, c)
-		}
-	}
-	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
-	if err != nil {
-		return nil, fmt.Errorf("make a trust store for Java: %w", err)
-	}
-	return store, nil
 }

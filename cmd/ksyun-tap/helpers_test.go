@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"testing"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(matrixClient) != "" {
+		os.Exit(callAPI())
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -27,7 +31,7 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	tap, err := newTap(ctx, &c.settings, nil, io.Discard, service{})
+	tap, err := newTap(ctx, &c.settings, nil, outputs{log: io.Discard}, service{})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -14,18 +14,20 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
+// caConfig returns what the CA for the tapped hosts is opened by.
+func caConfig(s *config.Settings) ca.Config {
+	cfg := ca.Config{Dir: s.CADir, PublishDir: s.PublishDir}
+	for _, host := range s.TapHosts {
+		cfg.Permitted = append(cfg.Permitted, host.String())
+	}
+	return cfg
+}
+
 // openCA opens the CA for interception of the tapped hosts.
 func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
-	var permitted []string
-	for _, host := range s.TapHosts {
-		permitted = append(permitted, host.String())
-	}
-	authority, err := ca.Open(ca.Config{
-		Dir:        s.CADir,
-		PublishDir: s.PublishDir,
-		Permitted:  permitted,
-		OnError:    func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) },
-	})
+	cfg := caConfig(s)
+	cfg.OnError = func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) }
+	authority, err := ca.Open(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +74,12 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 			return
 		}
 		told[e.Host] = true
+		later := "refused again"
+		if t.settings.OtherHosts != collector.OtherRefuse && (e.Reason == collector.HandshakeUntrusted || e.Reason == collector.HandshakeHTTP2) {
+			later = "passed on unobserved until the next reload"
+		}
 		t.log.Warn("a program does not accept interception",
+			zap.String("later_connections", later),
 			zap.String("host", e.Host),
 			zap.String("client", e.Client.String()),
 			zap.String("reason", string(e.Reason)),

@@ -27,7 +27,7 @@ const (
 	exitAlien  = 3 // what classify read is not an answer of the API
 )
 
-// usageError is an error that the user mends in what they wrote.
+// usageError is an error in what the user wrote.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -48,7 +48,11 @@ func main() {
 	defer stop()
 	// The first signal ends ctx; from then on a second one kills.
 	context.AfterFunc(ctx, stop)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	// A pipe that nobody reads any more is an error of the write, and not the
+	// end of this program. Being caught and not ignored, the signal is as ever
+	// for the commands that exec runs.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
 }
 
 // verb is one thing the program does.
@@ -94,11 +98,23 @@ func parse(args []string, out io.Writer) (verb, error) {
 // rereadSettings reads the settings once more: the same command line and
 // environment, and what the configuration file says by now.
 func rereadSettings(args []string) (*config.Settings, error) {
+	c := newCommandLine(config.File{}, io.Discard)
+	if _, err := c.parse(args); err != nil {
+		return nil, err
+	}
+	// A pipe has nothing more to read, or would be waited for.
+	if err := config.CheckRereadable(c.settings.ConfigFile); err != nil {
+		return nil, fmt.Errorf("%w: restart to change the settings", err)
+	}
 	c, _, err := parseCommandLine(args, io.Discard)
 	if err != nil {
 		return nil, err
 	}
-	return &c.settings, nil
+	s := &c.settings
+	if err := config.CheckRereadable(append([]string{s.UpstreamCAFile}, s.CatalogFiles...)...); err != nil {
+		return nil, fmt.Errorf("%w: restart to change the settings", err)
+	}
+	return s, nil
 }
 
 func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) {
@@ -141,9 +157,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["exec"] = newExec(app, file).run
 	c.verbs["demo"] = newDemo(app, file).run
 
-	check := app.Command("check-config", "Check settings, configuration file and every file they name, and exit.")
-	c.settings.Register(check, file)
-	c.verbs["check-config"] = func(_ context.Context, std stdio) error { return checkConfig(&c.settings, std) }
+	c.verbs["check-config"] = newCheckConfig(app, &c.settings, file).run
 
 	c.verbs["classify"] = newClassify(app).run
 	c.verbs["explain"] = newExplain(app).run
@@ -165,6 +179,9 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 
 func (c *commandLine) parse(args []string) (verb, error) {
 	c.args = args
+	if parsed, err := c.app.ParseContext(args); err == nil {
+		c.settings.Given(flagsOf(parsed))
+	}
 	name, err := c.app.Parse(args)
 	switch {
 	case c.exited:
@@ -173,4 +190,14 @@ func (c *commandLine) parse(args []string) (verb, error) {
 		return nil, usageError{fmt.Errorf("%w (see ksyun-tap --help)", err)}
 	}
 	return c.verbs[name], nil
+}
+
+// flagsOf returns the names of the flags that a command line sets.
+func flagsOf(c *kingpin.ParseContext) (names []string) {
+	for _, e := range c.Elements {
+		if f, ok := e.Clause.(*kingpin.FlagClause); ok {
+			names = append(names, f.Model().Name)
+		}
+	}
+	return names
 }

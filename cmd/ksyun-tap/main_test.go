@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -115,6 +116,7 @@ func TestUsageErrors(t *testing.T) {
 		}
 	}
 	f("unknown long flag '--nope'", "run", "--nope")
+	f(`--proxy.idle-timeout: "abc" is no duration`, "run", "--proxy.idle-timeout=abc")
 	f("is no listen address", "run", "--proxy.listen-address=here")
 	f("is no ratio", "check-config", "--traces.success-ratio=2")
 	f(bad+":2: unknown setting", "check-config", "--config.file="+bad)
@@ -122,6 +124,11 @@ func TestUsageErrors(t *testing.T) {
 	f("open proxy", "check-config", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:1")
 	f("CERTIFICATE", "check-config", "--upstream.ca-file="+notPEM)
 	f("--upstream.ca-file", "check-config", "--upstream.ca-file="+filepath.Join(dir, "none.pem"))
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(pipe+" is no regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
 	f(bad, "check-config", "--web.config.file="+bad)
@@ -164,8 +171,110 @@ func TestAddressInUse(t *testing.T) {
 }
 
 func TestCheckConfig(t *testing.T) {
+	clearEnvironment(t)
 	if code, out, errOut := command(t, "", "check-config"); code != exitOK || !strings.Contains(out, "good") {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
+	}
+}
+
+// clearEnvironment makes the test independent of the developer's variables.
+func clearEnvironment(t *testing.T) {
+	t.Helper()
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		if strings.HasPrefix(name, "OTEL_") || strings.HasPrefix(name, "KSYUN_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
+			t.Setenv(name, "")
+			os.Unsetenv(name)
+		}
+	}
+}
+
+// TestCheckConfigChecksTheEnvironment checks that what a start warns of is a
+// warning, with the variable's name and never its value.
+func TestCheckConfigChecksTheEnvironment(t *testing.T) {
+	f := func(code int, want string, env ...string) {
+		t.Helper()
+		clearEnvironment(t)
+		for _, kv := range env {
+			k, v, _ := strings.Cut(kv, "=")
+			t.Setenv(k, v)
+			defer os.Unsetenv(k)
+		}
+		got, out, errOut := command(t, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
+		if got != code || !strings.Contains(out+errOut, want) || strings.Contains(out+errOut, "secret") {
+			t.Errorf("%q: exit %d: %s%s; want %d and %q", env, got, out, errOut, code, want)
+		}
+	}
+	f(exitOK, "warning: OTEL_TRACES_EXPORTER: ", "OTEL_TRACES_EXPORTER=secret")
+	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
+	f(exitOK, "warning: ALL_PROXY: ", "ALL_PROXY=socks4://secret@127.0.0.1:1")
+	f(exitOK, "warning: SSL_CERT_FILE: ", "SSL_CERT_FILE=/nonexistent/secret")
+	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is no setting: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
+	f(exitOK, "good", "KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_PORT=tcp://10.0.0.1:80")
+	f(exitUsage, "KSYUN_TAP_JOURNAL_SIZE: ", "KSYUN_TAP_JOURNAL_SIZE=many")
+}
+
+// TestCheckConfigOpensWhatAStartOpens breaks each thing that a start opens.
+func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
+	clearEnvironment(t)
+	dir := t.TempDir()
+	held, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	wide := filepath.Join(dir, "wide")
+	if err := os.Mkdir(wide, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(wide, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := func(code int, want string, args ...string) {
+		t.Helper()
+		args = append([]string{"check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, args...)
+		if got, out, errOut := command(t, "", args...); got != code || !strings.Contains(out+errOut, want) {
+			t.Errorf("%v: exit %d: %s%s; want %d and %q", args, got, out, errOut, code, want)
+		}
+	}
+	f(exitUsage, "--log.file: open log: ", "--log.file="+filepath.Join(dir, "none", "x.log"))
+	f(exitUsage, "lets others at the CA's key", "--intercept", "--intercept.ca-dir="+wide)
+	f(exitUsage, "give an address that this machine has", "--proxy.listen-address=192.0.2.1:1")
+	f(exitUsage, "--csm.listen-address=192.0.2.1:1", "--csm.listen-address=192.0.2.1:1")
+	f(exitOK, "address already in use", "--web.listen-address="+held.Addr().String()) // perhaps by the running tap
+	f(exitOK, "good", "--intercept", "--intercept.ca-dir="+filepath.Join(dir, "new"), "--log.file="+filepath.Join(dir, "new.log"))
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("it made something: %v, %v", entries, err)
+	}
+}
+
+func TestCheckConfigPrints(t *testing.T) {
+	clearEnvironment(t)
+	t.Setenv("KSYUN_TAP_JOURNAL_SIZE", "7")
+	file := filepath.Join(t.TempDir(), "tap.yaml")
+	if err := os.WriteFile(file, []byte("log:\n  level: warn\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errOut := command(t, "", "check-config", "--print", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
+	for _, want := range []string{
+		"log.level: warn  # " + file + ":2\n", "journal.size: 7  # KSYUN_TAP_JOURNAL_SIZE\n",
+		"web.listen-address: [127.0.0.1:0]  # --web.listen-address\n", "log.format: json  # default\n", "# the settings are good\n",
+	} {
+		if code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("exit %d, no %q in:\n%s%s", code, want, out, errOut)
+		}
+	}
+}
+
+func TestListenError(t *testing.T) {
+	for err, want := range map[syscall.Errno]string{
+		syscall.EACCES: "CAP_NET_BIND_SERVICE", syscall.EADDRINUSE: "stop what holds it", syscall.EADDRNOTAVAIL: "this machine has",
+		syscall.EINVAL: "give another address",
+	} {
+		got := listenError("proxy.listen-address", "127.0.0.1:80", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)}).Error()
+		if !strings.HasPrefix(got, "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(got, want) || err != syscall.EADDRINUSE && strings.Contains(got, "holds") {
+			t.Errorf("%v: %s", err, got)
+		}
 	}
 }
 

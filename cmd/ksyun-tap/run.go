@@ -25,28 +25,30 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return err
 	}
-	t, err = newTap(ctx, s, withSockets(passed, reread), std.err, service{manager, sockets})
+	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, service{manager, sockets})
 	if err != nil {
 		return err
 	}
-	stop := t.reloadOn(syscall.SIGHUP)
+	stop := t.handleSignals()
 	defer stop()
 	return t.serve(ctx)
 }
 
-// reloadOn reloads the settings and reopens the log on a signal, until the
-// returned function is called.
-func (t *tap) reloadOn(sig os.Signal) (stop func()) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, sig)
+// handleSignals reopens the log on SIGHUP and SIGUSR1, and on SIGHUP reloads
+// the settings, too, until the returned function is called.
+func (t *tap) handleSignals() (stop func()) {
+	c := make(chan os.Signal, 2)
+	signal.Notify(c, append(reopening, syscall.SIGHUP)...)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for range c {
+		for sig := range c {
 			if err := t.reopen(); err != nil {
 				t.log.Error("the log goes on in its old file", zap.Error(err))
 			}
-			_ = t.reload() // it logs and counts its failure
+			if sig == syscall.SIGHUP {
+				_ = t.reload() // it logs and counts its failure
+			}
 		}
 	}()
 	return func() {

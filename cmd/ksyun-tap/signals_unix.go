@@ -12,6 +12,9 @@ import (
 // forwarded are the signals that are passed on to the command.
 var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
+// reopening are the signals that reopen the log and do nothing else.
+var reopening = []os.Signal{syscall.SIGUSR1}
+
 func kill(pid int, sig os.Signal) {
 	_ = syscall.Kill(pid, sig.(syscall.Signal)) // it may have ended by now
 }

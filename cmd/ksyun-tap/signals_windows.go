@@ -9,6 +9,9 @@ import (
 // on Windows.
 var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
+// reopening are the signals that reopen the log: there is none on Windows.
+var reopening []os.Signal
+
 // kill has nothing to do: no process is left to the tap on Windows.
 func kill(int, os.Signal) {}
 

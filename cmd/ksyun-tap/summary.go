@@ -1,15 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -19,6 +25,54 @@ type summary struct {
 	Calls  int       `json:"calls"`
 	Failed int       `json:"failed"`
 	Errors []failure `json:"errors"`
+	Unseen []unseen  `json:"unseen"` // the most used first
+}
+
+// unseen is a host whose requests or tunnels passed unobserved.
+type unseen struct {
+	Host  string `json:"host"` // and port
+	Count int    `json:"count"`
+	// Distrusts is that the host is tapped, but a program does not accept the
+	// tap's certificates.
+	Distrusts bool `json:"distrusts,omitempty"`
+}
+
+// maxUnseen limits the hosts that are counted one by one.
+const maxUnseen = 1000
+
+// unseenHosts counts what passes unobserved. It is safe for concurrent use.
+type unseenHosts struct {
+	mu  sync.Mutex
+	all map[collector.Unseen]int
+}
+
+func (u *unseenHosts) add(one collector.Unseen) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.all == nil {
+		u.all = make(map[collector.Unseen]int)
+	}
+	if _, known := u.all[one]; !known && len(u.all) >= maxUnseen {
+		one = collector.Unseen{Host: "others"}
+	}
+	u.all[one]++
+}
+
+func (u *unseenHosts) list() []unseen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	list := make([]unseen, 0, len(u.all))
+	for one, n := range u.all {
+		host := one.Host
+		if one.Port != 0 { // else it stands for many
+			host = net.JoinHostPort(host, strconv.Itoa(int(one.Port)))
+		}
+		list = append(list, unseen{host, n, one.Tapped})
+	}
+	slices.SortFunc(list, func(a, b unseen) int {
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.Host, b.Host))
+	})
+	return list
 }
 
 // failure is all failed calls of one kind.
@@ -45,12 +99,12 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 	}
 	out := std.err
 	if v.summaryFile != "" {
-		f, err := os.Create(v.summaryFile)
+		f, err := createSummary(v.summaryFile)
 		if err != nil {
 			return fmt.Errorf("write the summary: %w", err)
 		}
 		defer f.Close()
-		out = f
+		out = &patient{w: f}
 	}
 	if v.summary == "json" {
 		e := json.NewEncoder(out)
@@ -60,6 +114,16 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 	return s.print(out)
 }
 
+// createSummary opens the file for the summary, without waiting for the reader
+// of a pipe.
+func createSummary(name string) (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		flags = os.O_WRONLY | syscall.O_NONBLOCK
+	}
+	return os.OpenFile(name, flags, 0o666) //nolint:gosec // as the shell's >
+}
+
 // makeSummary counts by the metrics, which miss no call, and takes an example
 // of each kind from the journal.
 func makeSummary(t *tap) (summary, error) {
@@ -67,7 +131,7 @@ func makeSummary(t *tap) (summary, error) {
 	if err != nil {
 		return summary{}, err
 	}
-	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}}
+	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unseen: t.unseen.list()}
 	for kind, n := range c.kinds {
 		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
 		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {
@@ -95,7 +159,10 @@ func known(label string) string {
 }
 
 func (s summary) print(out io.Writer) error {
-	if _, err := fmt.Fprintf(out, "ksyun-tap: %d calls, %d failed\n", s.Calls, s.Failed); err != nil || s.Failed == 0 {
+	if _, err := fmt.Fprintf(out, "ksyun-tap: %d calls, %d failed\n", s.Calls, s.Failed); err != nil {
+		return err
+	}
+	if err := s.printUnseen(out); err != nil || s.Failed == 0 {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -114,4 +181,34 @@ func (s summary) print(out io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// shownUnseen limits the hosts that are named.
+const shownUnseen = 20
+
+// printUnseen names what passed unobserved.
+func (s summary) printUnseen(out io.Writer) error {
+	var others, distrusts []string
+	for _, u := range s.Unseen {
+		text := fmt.Sprintf("%s (%d)", u.Host, u.Count)
+		if u.Distrusts {
+			distrusts = append(distrusts, text)
+		} else {
+			others = append(others, text)
+		}
+	}
+	line := func(hosts []string, why string) error {
+		if len(hosts) == 0 {
+			return nil
+		}
+		if n := len(hosts) - shownUnseen; n > 0 {
+			hosts = append(hosts[:shownUnseen:shownUnseen], fmt.Sprintf("%d more", n))
+		}
+		_, err := fmt.Fprintf(out, "%s: %s\n", why, strings.Join(hosts, ", "))
+		return err
+	}
+	if err := line(distrusts, "passed unseen, since a program does not trust the tap's CA but brings trust of its own"); err != nil {
+		return err
+	}
+	return line(others, "passed unseen, since not tapped")
 }

@@ -60,6 +60,8 @@ type tap struct {
 	csm      *csm.Intake      // nil without intake
 	own      *ownAddress      // nil without one
 	path     *pathcheck.Timer // nil without checks of the path
+	problems []problem        // of the environment, which are ignored
+	unseen   unseenHosts      // with --tap.other-hosts=pass
 	ready    atomic.Bool
 	admin    http.Handler
 	service  service
@@ -69,36 +71,42 @@ type tap struct {
 	csmListener                                                                 net.PacketConn
 }
 
+// outputs are where a tap writes by itself.
+type outputs struct {
+	log     io.Writer // the log, where no file is set
+	console io.Writer // spans, where OTEL_TRACES_EXPORTER says so; nil if none is ours
+}
+
 // newTap builds a tap and opens its listeners, so that whatever is wrong with
-// the settings is an error before anything serves. logTo takes the log where
-// no file is set; by is the service manager, if there is one.
-func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), logTo io.Writer, by service) (_ *tap, err error) {
+// the settings is an error before anything serves. by is the service manager, if
+// there is one.
+func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), to outputs, by service) (_ *tap, err error) {
 	t := &tap{settings: s, reread: reread, service: by}
 	defer func() {
 		if err != nil {
 			t.abandon()
 		}
 	}()
-	policy, classifier, err := resolve(s)
+	out := readProxies(os.Getenv, listenAddresses(s))
+	policy, classifier, err := resolve(s, out)
 	if err != nil {
 		return nil, usageError{err}
 	}
 
 	t.metrics = metrics.New(t.metricsOptions(s))
 	t.log, err = logs.New(logs.Config{
-		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: logTo,
+		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: to.log,
 		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 	})
 	if err != nil {
 		return nil, usageError{err}
 	}
-	t.traces, err = traces.New(ctx, traces.Config{
+	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	if err != nil {
-		return nil, usageError{err}
-	}
+	t.reportEnvironment(append(environmentProblems(), out.problems...))
 	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
@@ -144,6 +152,9 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	if len(s.Transparent) > 0 {
 		cfg.OnRedirectError = t.redirectRefused()
 	}
+	if s.OtherHosts == collector.OtherPass {
+		cfg.OnUnseen = t.unseen.add
+	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
 			return usageError{err}
@@ -162,7 +173,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		}
 		if t.csmListener = t.service.sockets.PacketConn(csmSocket); t.csmListener == nil {
 			if t.csmListener, err = new(net.ListenConfig).ListenPacket(ctx, "udp", s.CSMListen); err != nil {
-				return fmt.Errorf("--csm.listen-address=%s: %w: give another address, or stop what holds it", s.CSMListen, err)
+				return listenError("csm.listen-address", s.CSMListen, err)
 			}
 		}
 	}
@@ -187,6 +198,20 @@ var loops = sync.OnceValue(func() int {
 	return n
 })
 
+// reportEnvironment logs and counts the variables that are ignored.
+func (t *tap) reportEnvironment(problems []problem) {
+	t.problems = problems
+	for _, p := range t.traces.Problems() {
+		t.problems = append(t.problems, problem{p.Variable, p.Reason})
+	}
+	names := make([]string, len(t.problems))
+	for i, p := range t.problems {
+		names[i] = p.variable
+		t.log.Warn("an environment variable is ignored", zap.String("variable", p.variable), zap.String("reason", p.reason))
+	}
+	t.metrics.SetIgnoredVariables(names)
+}
+
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
 	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners, t.webListeners) {
@@ -207,7 +232,7 @@ func (t *tap) abandon() {
 }
 
 // resolve makes of the settings what the collector works by.
-func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error) {
+func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
 	if err := s.Validate(); err != nil {
 		return collector.Policy{}, nil, err
 	}
@@ -219,10 +244,14 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
+	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		// They are read again and again.
+		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
+	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
 		Mark:  s.UpstreamMark,
-		Proxy: upstreamProxy(s.ProxyListen),
+		Proxy: out.forHost,
 	}
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
@@ -234,18 +263,18 @@ func resolve(s *config.Settings) (collector.Policy, *classify.Classifier, error)
 }
 
 // loadRoots returns the system's CA certificates with those of a file added;
-// nil without a file.
+// nil, which stands for the system's, without a file.
 func loadRoots(flag, file string) (*x509.CertPool, error) {
-	if file == "" {
+	if file == "" && trustProblem(os.Getenv) == nil {
 		return nil, nil
 	}
-	pem, err := os.ReadFile(file)
+	roots, err := systemRoots()
+	if err != nil || file == "" {
+		return roots, err
+	}
+	pem, err := config.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --%s", err, flag)
-	}
-	roots, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("read the system's CA certificates: %w", err)
 	}
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("%s holds no PEM certificate: --%s takes CERTIFICATE blocks", file, flag)
@@ -261,7 +290,7 @@ func listen(ctx context.Context, setting string, addresses []string) ([]net.List
 			for _, ln := range listeners {
 				_ = ln.Close()
 			}
-			return nil, fmt.Errorf("--%s=%s: %w: give another address, or stop what holds it", setting, a, err)
+			return nil, listenError(setting, a, err)
 		}
 		listeners = append(listeners, ln)
 	}
@@ -365,7 +394,7 @@ func (t *tap) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	policy, classifier, err := resolve(next)
+	policy, classifier, err := resolve(next, readProxies(os.Getenv, listenAddresses(next)))
 	if err != nil {
 		return err
 	}
@@ -416,20 +445,4 @@ func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
 		enc.AppendString(ln.Addr().String())
 	}
 	return nil
-}
-
-// checkConfig checks settings and all files they name.
-func checkConfig(s *config.Settings, std stdio) error {
-	_, _, err := resolve(s)
-	if err == nil {
-		err = web.CheckConfig(s.WebConfigFile)
-	}
-	if err == nil && len(s.Resign.Listen) > 0 {
-		_, err = openOwn(s)
-	}
-	if err != nil {
-		return usageError{err}
-	}
-	_, err = fmt.Fprintln(std.out, "the settings are good")
-	return err
 }

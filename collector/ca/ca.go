@@ -155,6 +155,28 @@ func Open(cfg Config) (*CA, error) {
 	return c, nil
 }
 
+// Check returns what would keep Open from opening the CA of cfg, as far as that
+// can be known without changing anything.
+func Check(cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err == nil {
+		_, err = parsePermitted(cfg.Permitted)
+	}
+	if err == nil && cfg.Dir != "" {
+		if !guarded {
+			return errUnguarded
+		}
+		err = newStore(cfg.Dir, cfg.PublishDir).check()
+	}
+	if err == nil {
+		_, err = cfg.Roots()
+	}
+	if err != nil {
+		return fmt.Errorf("open CA: %w", err)
+	}
+	return nil
+}
+
 // Maintain refreshes every MaintainInterval until ctx is done: it makes the
 // next authority in time, follows the changes of other processes and of the
 // system's roots, and mends what was published. Failures are counted, told to

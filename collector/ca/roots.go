@@ -28,28 +28,22 @@ var rootFiles = []string{
 
 // SystemRoots returns the roots in PEM that a program in this environment
 // trusts: those of SSL_CERT_FILE and SSL_CERT_DIR where they are set, which
-// replace the system's. It may hold anything else besides certificates, and
+// replace the system's. A variable by which no file can be read counts as not
+// set. What is returned may hold anything else besides certificates, and
 // certificates twice.
 func SystemRoots() ([]byte, error) {
 	files := rootFiles
 	if f := os.Getenv("SSL_CERT_FILE"); f != "" {
-		files = []string{f}
+		files = append([]string{f}, files...)
 	}
 	var r rootReader
 	for _, f := range files {
-		err := r.read(f)
-		if err == nil {
+		if r.read(f) == nil && bytes.Contains(r.pem.Bytes(), []byte("-----BEGIN ")) {
 			break
-		}
-		if len(files) == 1 {
-			return nil, fmt.Errorf("read SSL_CERT_FILE: %w", err)
 		}
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("SSL_CERT_DIR")) {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			return nil, fmt.Errorf("read SSL_CERT_DIR: %w", err)
-		}
+		entries, _ := os.ReadDir(dir) // one that is not there has none
 		for _, e := range entries {
 			r.read(filepath.Join(dir, e.Name())) //nolint:errcheck // links that lead nowhere are usual there
 		}

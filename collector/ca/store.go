@@ -38,16 +38,24 @@ type store struct {
 	ownedBy int                                                    // the user all private files must belong to
 }
 
+var errUnguarded = fmt.Errorf("a CA directory needs Unix file modes: %w", errors.ErrUnsupported)
+
 // openStore makes the directories if there are none.
 func openStore(dir, public string) (*store, error) {
 	if !guarded {
-		return nil, fmt.Errorf("a CA directory needs Unix file modes: %w", errors.ErrUnsupported)
+		return nil, errUnguarded
 	}
-	s := &store{dir: dir, public: public, write: writeFile, ownedBy: os.Geteuid()}
+	s := newStore(dir, public)
 	return s, s.prepare()
 }
 
-// prepare makes what directories are missing and checks the private one.
+// newStore returns a store without looking at its directories. A path is
+// cleaned of a last slash, by which a symbolic link would be followed.
+func newStore(dir, public string) *store {
+	return &store{dir: filepath.Clean(dir), public: filepath.Clean(public), write: writeFile, ownedBy: os.Geteuid()}
+}
+
+// prepare makes what directories are missing and checks them.
 func (s *store) prepare() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("make the CA directory: %w", err)
@@ -62,7 +70,69 @@ func (s *store) prepare() error {
 	if err := os.MkdirAll(s.public, 0o755); err != nil { //nolint:gosec // for all to read
 		return fmt.Errorf("make the directory to publish in: %w", err)
 	}
+	return s.checkPublic()
+}
+
+// check returns the error that prepare would, and makes nothing.
+func (s *store) check() error {
+	info, err := os.Lstat(s.dir)
+	if err == nil {
+		err = s.checkPrivate(s.dir, info, fs.ModeDir)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = checkMakeable(s.dir)
+	}
+	if err != nil {
+		return err
+	}
+	if err = s.checkPublic(); errors.Is(err, fs.ErrNotExist) {
+		err = checkMakeable(s.public)
+	}
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, keyFile)
+	if info, err := os.Lstat(path); err == nil {
+		return s.checkPrivate(path, info, 0)
+	}
 	return nil
+}
+
+// checkPublic refuses a directory to publish in whose owner is neither us nor
+// root: the owner could put other certificates in the place of ours. One that is
+// the private directory has been checked. Of a symbolic link, both ends count.
+func (s *store) checkPublic() error {
+	if s.public == s.dir {
+		return nil
+	}
+	for _, look := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
+		info, err := look(s.public)
+		if err != nil {
+			return fmt.Errorf("look at the directory to publish in: %w", err)
+		}
+		if owner := ownerOf(info); owner != s.ownedBy && owner != 0 {
+			return fmt.Errorf("%q belongs to user %d, who could replace what programs are to trust: chown %d %q", s.public, owner, s.ownedBy, s.public)
+		}
+		if !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
+			return fmt.Errorf("%q is not a directory", s.public)
+		}
+	}
+	return nil
+}
+
+// CheckKey returns an error if others than its owner can read or change the key
+// in dir, or the directory itself. Without a key there is none.
+func CheckKey(dir string) error {
+	path := filepath.Join(dir, keyFile)
+	info, err := os.Lstat(path)
+	if err != nil || !guarded {
+		return nil //nolint:nilerr // a directory of certificates alone has no key
+	}
+	s := newStore(dir, dir)
+	s.ownedBy = ownerOf(info)
+	if dirInfo, err := os.Stat(s.dir); err == nil && dirInfo.Mode().Perm()&0o077 != 0 {
+		return s.checkPrivate(s.dir, dirInfo, fs.ModeDir)
+	}
+	return s.checkPrivate(path, info, 0)
 }
 
 // checkPrivate refuses what anybody but its owner, who must be us, can read or

@@ -14,4 +14,5 @@ const guarded = false
 
 func openNoFollow(string, int) (*os.File, error) { return nil, errors.ErrUnsupported }
 func tryLock(*os.File) (ok bool, err error)      { return false, errors.ErrUnsupported }
+func checkMakeable(string) error                 { return errors.ErrUnsupported }
 func ownerOf(fs.FileInfo) (uid int)              { return -1 }

@@ -347,3 +347,88 @@ func TestUnwritable(t *testing.T) {
 		}
 	}
 }
+
+// TestPublishDirOfAnother has the directory to publish in belong to somebody
+// who could swap the files in it.
+func TestPublishDirOfAnother(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory away")
+	}
+	public := t.TempDir()
+	if err := os.Chown(public, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(public, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{public, public + "/", link} {
+		cfg := Config{Dir: privateDir(t), PublishDir: dir, Permitted: names, Roots: testRoots}
+		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
+			if err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
+				t.Errorf("%s %s: %v", what, dir, err)
+			}
+		}
+	}
+}
+
+func opened(cfg Config) error {
+	_, err := Open(cfg)
+	return err
+}
+
+// TestLinkWithASlash names a symbolic link to the directory with a slash at its
+// end, which would be followed.
+func TestLinkWithASlash(t *testing.T) {
+	dir := privateDir(t)
+	mustOpen(t, Config{Dir: dir})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{link, link + "/", link + "//", link + "/."} {
+		cfg := Config{Dir: name, Permitted: names, Roots: testRoots}
+		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
+			if err == nil || !strings.Contains(err.Error(), "symbolic link") {
+				t.Errorf("%s %s: %v", what, name, err)
+			}
+		}
+	}
+}
+
+func TestCheckMakesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	if err := Check(Config{Dir: dir, PublishDir: dir + "-public", Permitted: names, Roots: testRoots}); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Dir(dir)); err == nil {
+		t.Error("it made a directory")
+	}
+	mustOpen(t, Config{Dir: dir})
+	if err := Check(Config{Dir: dir, Permitted: names, Roots: testRoots}); err != nil {
+		t.Error(err)
+	}
+	for path, mode := range map[string]os.FileMode{filepath.Join(dir, keyFile): 0o644, dir: 0o755} {
+		old, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		for what, err := range map[string]error{"Check": Check(Config{Dir: dir, Permitted: names, Roots: testRoots}), "CheckKey": CheckKey(dir)} {
+			if err == nil || !strings.Contains(err.Error(), "lets others at the CA's key") {
+				t.Errorf("%s %s: %v", what, path, err)
+			}
+		}
+		if err := os.Chmod(path, old.Mode().Perm()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := CheckKey(dir); err != nil {
+		t.Error(err)
+	}
+	if err := CheckKey(t.TempDir()); err != nil {
+		t.Errorf("without a key: %v", err)
+	}
+}

@@ -4,9 +4,13 @@ package ca
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // guarded tells that modes and owners keep others out of files.
@@ -25,6 +29,20 @@ func tryLock(f *os.File) (ok bool, err error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// checkMakeable returns an error if no directory can be made at path, whose
+// parents may be missing, too.
+func checkMakeable(path string) error {
+	parent := filepath.Dir(path)
+	err := unix.Access(parent, unix.W_OK|unix.X_OK)
+	switch {
+	case errors.Is(err, unix.ENOENT) && parent != path:
+		return checkMakeable(parent)
+	case err != nil:
+		return fmt.Errorf("make a directory in %q: %w", parent, err)
+	}
+	return nil
 }
 
 func ownerOf(info fs.FileInfo) (uid int) {

@@ -3,7 +3,7 @@ package logs
 import (
 	"fmt"
 	"io"
-	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -13,16 +13,21 @@ import (
 // The formats of Config.Format.
 const (
 	FormatJSON    = "json"
+	FormatLogfmt  = "logfmt"
 	FormatConsole = "console"
 )
+
+// Formats lists them.
+func Formats() []string { return []string{FormatJSON, FormatLogfmt, FormatConsole} }
 
 // Config says how the program logs. The zero value logs JSON at level info to
 // standard error.
 type Config struct {
 	Level  string // "debug", "info", "warn" or "error"; "" is info
-	Format string // FormatJSON or FormatConsole; "" is JSON
+	Format string // one of Formats; "" is JSON
 	// File is appended to, and made with mode 0600 if it is not there; "" for
-	// Writer.
+	// Writer. "-" and "/dev/stdout" are standard output, "/dev/stderr" is
+	// standard error, whatever these are. A named pipe need not have a reader.
 	File string
 	// Writer takes the lines where there is no File; nil is standard error.
 	Writer io.Writer
@@ -90,10 +95,12 @@ func newEncoder(format string) (zapcore.Encoder, error) {
 	switch format {
 	case FormatJSON:
 		return zapcore.NewJSONEncoder(cfg), nil
+	case FormatLogfmt:
+		return logfmtEncoder{zapcore.NewJSONEncoder(cfg)}, nil
 	case FormatConsole:
 		return zapcore.NewConsoleEncoder(cfg), nil
 	}
-	return nil, fmt.Errorf("log format %q: want %s or %s", format, FormatJSON, FormatConsole)
+	return nil, fmt.Errorf("log format %q: want one of %s", format, strings.Join(Formats(), ", "))
 }
 
 // encodeTime writes RFC 3339 with nanoseconds, in UTC.
@@ -107,13 +114,4 @@ func orDefault(s, def string) string {
 		return def
 	}
 	return s
-}
-
-// openFile opens the log's file for appending.
-func openFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
-	}
-	return f, nil
 }

@@ -83,7 +83,7 @@ func newLogger(t testing.TB, cfg logs.Config) *logs.Logger {
 }
 
 func TestLines(t *testing.T) {
-	for _, tt := range []struct{ name, format string }{{"lines.golden", "json"}, {"console.golden", "console"}} {
+	for _, tt := range []struct{ name, format string }{{"lines.golden", "json"}, {"console.golden", "console"}, {"logfmt.golden", "logfmt"}} {
 		var out buffer
 		l := newLogger(t, logs.Config{Level: "debug", Format: tt.format, Writer: &out})
 		events := logs.NewEvents(l.Logger, logs.EventsConfig{})

@@ -3,9 +3,9 @@ package logs
 import (
 	"bytes"
 	"errors"
-	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -46,8 +46,7 @@ type writer struct {
 	pending []byte
 	closed  bool
 
-	outMu sync.Mutex // held while writing; guards the field below
-	out   io.Writer
+	out atomic.Pointer[output]
 }
 
 // newWriter returns a running writer.
@@ -55,7 +54,6 @@ func newWriter(cfg Config) (*writer, error) {
 	w := &writer{
 		dropped: cfg.Dropped,
 		path:    cfg.File,
-		out:     cfg.Writer,
 		wake:    make(chan struct{}, 1),
 		full:    make(chan struct{}, 1),
 		flush:   make(chan chan struct{}),
@@ -67,13 +65,15 @@ func newWriter(cfg Config) (*writer, error) {
 	}
 	switch {
 	case w.path != "":
-		f, err := openFile(w.path)
+		out, err := openOutput(w.path)
 		if err != nil {
 			return nil, err
 		}
-		w.out = f
-	case w.out == nil:
-		w.out = os.Stderr
+		w.out.Store(out)
+	case cfg.Writer != nil:
+		w.out.Store(&output{Writer: cfg.Writer})
+	default:
+		w.out.Store(&output{Writer: os.Stderr})
 	}
 	go w.run()
 	return w, nil
@@ -185,13 +185,19 @@ func (w *writer) write(spare []byte) []byte {
 	if len(lines) == 0 {
 		return lines
 	}
-	w.outMu.Lock()
-	n, err := w.out.Write(lines)
-	w.outMu.Unlock()
-	if err != nil {
-		w.dropped(reasonWriteFailed, max(1, bytes.Count(lines[min(max(n, 0), len(lines)):], newline)))
+	rest := lines
+	for {
+		out := w.out.Load()
+		n, err := out.Write(rest)
+		if err == nil {
+			return lines
+		}
+		rest = rest[min(max(n, 0), len(rest)):]
+		if !errors.Is(err, os.ErrClosed) || w.out.Load() == out { // else it was reopened meanwhile
+			w.dropped(reasonWriteFailed, max(1, bytes.Count(rest, newline)))
+			return lines
+		}
 	}
-	return lines
 }
 
 // reopen opens the file anew.
@@ -199,15 +205,12 @@ func (w *writer) reopen() error {
 	if w.path == "" {
 		return nil
 	}
-	f, err := openFile(w.path)
+	out, err := openOutput(w.path)
 	if err != nil {
 		return err
 	}
-	w.outMu.Lock()
-	old := w.out
-	w.out = f
-	w.outMu.Unlock()
-	return closeOf(old)
+	// Closing ends a write that is stuck; what it did not write goes to the new.
+	return w.out.Swap(out).close()
 }
 
 // close writes what is left and closes the file.
@@ -223,20 +226,8 @@ func (w *writer) close() error {
 	select {
 	case <-w.done:
 	case <-time.After(flushTimeout):
+		_ = w.out.Load().close() // which ends a write to a pipe
 		return errStuck
 	}
-	if w.path == "" {
-		return nil
-	}
-	w.outMu.Lock()
-	defer w.outMu.Unlock()
-	return closeOf(w.out)
-}
-
-// closeOf closes w, which is a file of ours.
-func closeOf(w io.Writer) error {
-	if c, ok := w.(io.Closer); ok {
-		return c.Close()
-	}
-	return nil
+	return w.out.Load().close()
 }

@@ -80,6 +80,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"reason"},
 		"Requests that were refused, or got no whole answer, by reason.",
 	}
+	famIgnoredVariables = Family{
+		"ksyun_tap_ignored_variables", gauge,
+		[]string{"variable"},
+		"1 for each environment variable that is ignored, since its value is wrong or its name unknown; the log has the reason.",
+	}
 	famReloadOK = Family{
 		"ksyun_tap_config_last_reload_successful", gauge, nil,
 		"Whether the last load of the configuration succeeded.",
@@ -253,7 +258,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess,
-		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famBuildInfo,
+		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		famClientConns, famAccepted, famReceived, famSent,
 		famUpstreamConns, famDials,
 		famPanics, famUnobserved, famUnread,

@@ -103,6 +103,7 @@ type Metrics struct {
 	handshakes  map[string]prometheus.Counter // by reason
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
+	ignored     *prometheus.GaugeVec
 
 	table    table
 	inFlight atomic.Pointer[map[string]prometheus.Gauge] // by service as observed; replaced, never changed
@@ -139,6 +140,7 @@ func New(opts Options) *Metrics {
 		unread:      make(map[classify.Unread]prometheus.Counter),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
+		ignored:     famIgnoredVariables.gaugeVec(),
 		table:       newTable(),
 		services:    newValues(overflowService, MaxServices, knownServices()),
 		actions:     newValues(overflowAction, MaxActions, knownActions()),
@@ -186,7 +188,7 @@ func New(opts Options) *Metrics {
 	m.registry.MustRegister(
 		requests, failures, durations, m.inFlightVec, partials, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
-		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.state,
+		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.ignored, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -325,6 +327,18 @@ func (m *Metrics) SetReload(err error, at time.Time) {
 	m.reloadOK.Set(1)
 	m.reloadTime.Set(float64(at.Unix()))
 }
+
+// SetIgnoredVariables sets which environment variables are ignored. Of a name
+// that is given twice, one counts.
+func (m *Metrics) SetIgnoredVariables(names []string) {
+	m.ignored.Reset()
+	for _, name := range names[:min(len(names), maxIgnoredVariables)] {
+		m.ignored.WithLabelValues(name).Set(1)
+	}
+}
+
+// maxIgnoredVariables bounds that family.
+const maxIgnoredVariables = 64
 
 // Watch adds the state of queue and journal to the metrics. It replaces what
 // was watched before.

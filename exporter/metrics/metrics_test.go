@@ -59,6 +59,7 @@ func full() *metrics.Metrics {
 		Journal: func() metrics.JournalStats { return metrics.JournalStats{Entries: 9, Capacity: 1000, Evicted: 1} },
 	})
 	m.SetReload(nil, attempt.Start)
+	m.SetIgnoredVariables([]string{"OTEL_SDK_DISABLED"})
 	for _, a := range attempt.All() {
 		if !a.Observation.Fault.Refused() {
 			m.Begin(&a.Observation.Call)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -36,12 +34,12 @@ type outlet struct {
 }
 
 // newOutlet returns the outlet to exporter.
-func newOutlet(exporter sdktrace.SpanExporter, dropped func(string, int), r *reporter) *outlet {
+func newOutlet(exporter sdktrace.SpanExporter, room int, dropped func(string, int), r *reporter) *outlet {
 	q := &outlet{
 		exporter: exporter,
 		dropped:  dropped,
 		reporter: r,
-		room:     queueSize(),
+		room:     room,
 	}
 	if q.dropped == nil {
 		q.dropped = func(string, int) {}
@@ -50,18 +48,14 @@ func newOutlet(exporter sdktrace.SpanExporter, dropped func(string, int), r *rep
 	return q
 }
 
-// queueSize is how many spans may wait, as the environment says.
-func queueSize() int {
-	n, err := strconv.Atoi(os.Getenv("OTEL_BSP_MAX_QUEUE_SIZE"))
-	if err != nil || n <= 0 {
-		return sdktrace.DefaultMaxQueueSize
-	}
-	return n
-}
-
 // processor returns the outlet as the SDK wants it.
-func (q *outlet) processor() sdktrace.SpanProcessor {
-	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(exports{q}, sdktrace.WithMaxQueueSize(q.room))
+func (q *outlet) processor(e *Environment) sdktrace.SpanProcessor {
+	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(exports{q},
+		sdktrace.WithMaxQueueSize(e.queue),
+		sdktrace.WithMaxExportBatchSize(e.batch),
+		sdktrace.WithBatchTimeout(e.delay),
+		sdktrace.WithExportTimeout(e.exportLimit),
+	)
 	return q
 }
 

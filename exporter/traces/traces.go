@@ -9,17 +9,24 @@
 // the outcome is known; OTEL_TRACES_SAMPLER therefore has no effect. Nothing is
 // injected into the call.
 //
-// Where spans go is OpenTelemetry's environment: OTEL_TRACES_EXPORTER and
-// OTEL_EXPORTER_OTLP_*. Without any of it no span is made and nothing dialled.
+// Where spans go is set by OpenTelemetry's environment: OTEL_TRACES_EXPORTER and
+// OTEL_EXPORTER_OTLP_*. Without any of it no span is made and nothing dialled. A
+// variable that is wrong is ignored and reported (Problem): it never keeps the
+// program from running.
 package traces
 
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"sync/atomic"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -47,8 +54,16 @@ type Config struct {
 	// SuccessRatio is the share of successes without a trace of their own that
 	// is kept, 0 to 1.
 	SuccessRatio float64
+	// Environment is what the OTEL_* variables say; nil is those of the process.
+	Environment *Environment
 	// Exporter takes the spans; nil for the one the environment names, if any.
 	Exporter sdktrace.SpanExporter
+	// Console takes what the exporter "console" writes; nil if there is no
+	// output that is ours to write to.
+	Console io.Writer
+	// Proxy returns the proxy for connections to the backend; nil is the one of
+	// the environment.
+	Proxy ProxyFunc
 	// Dropped is told of spans that were made and did not reach the backend. It
 	// must be safe for concurrent use.
 	Dropped func(reason string, n int)
@@ -61,43 +76,68 @@ type Tracer struct {
 	provider *sdktrace.TracerProvider // nil if no spans are exported
 	tracer   trace.Tracer
 	outlet   *outlet
+	problems []Problem
 
 	// threshold is the success ratio as a share of all 63-bit numbers.
 	threshold atomic.Uint64
 }
 
-// New returns a tracer. It fails if the environment asks for something that
-// cannot be had; an unreachable backend is no error. It becomes the handler of
-// the OpenTelemetry SDK's errors, of which a process has one.
-func New(ctx context.Context, cfg Config) (*Tracer, error) {
+// New returns a tracer. It never fails: what cannot be had of what the
+// environment asks for is among Problems. It becomes the handler of the
+// OpenTelemetry SDK's errors, of which a process has one.
+func New(ctx context.Context, cfg Config) *Tracer {
 	t := &Tracer{}
 	t.SetSuccessRatio(cfg.SuccessRatio)
-
+	if cfg.Environment == nil {
+		cfg.Environment = ReadEnvironment(os.Getenv)
+	}
+	t.problems = slices.Clone(cfg.Environment.Problems)
+	if cfg.Environment.console && cfg.Console == nil {
+		t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "names console, but standard output is the command's"})
+	}
 	report := newReporter(cfg.Log)
-	otel.SetErrorHandler(report)
+	// While it is built the SDK reads the environment, too, and would report
+	// the values of variables.
+	otel.SetLogger(logr.Discard())
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
+	defer otel.SetErrorHandler(report)
 	exporter := cfg.Exporter
 	if exporter == nil {
 		var err error
-		if exporter, err = fromEnvironment(ctx); err != nil {
-			return nil, err
+		if exporter, err = buildExporter(ctx, cfg); err != nil {
+			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be made; no spans are sent"})
 		}
 	}
 	if exporter == nil {
-		return t, nil
+		return t
 	}
 
-	t.outlet = newOutlet(exporter, cfg.Dropped, report)
+	t.outlet = newOutlet(exporter, cfg.Environment.queue, cfg.Dropped, report)
 	t.provider = sdktrace.NewTracerProvider(
 		sdktrace.WithResource(newResource(ctx, cfg)),
 		sdktrace.WithIDGenerator(ids{}),
 		sdktrace.WithSampler(sdktrace.AlwaysSample()), // Decide has decided
-		sdktrace.WithSpanProcessor(t.outlet.processor()),
+		sdktrace.WithRawSpanLimits(cfg.Environment.limits),
+		sdktrace.WithSpanProcessor(t.outlet.processor(cfg.Environment)),
 	)
 	t.tracer = t.provider.Tracer(scope,
 		trace.WithInstrumentationVersion(cfg.Version),
 		trace.WithSchemaURL(semconv.SchemaURL))
-	return t, nil
+	return t
 }
+
+// buildExporter keeps a panic in the SDK from ending the program.
+func buildExporter(ctx context.Context, cfg Config) (x sdktrace.SpanExporter, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return newExporter(ctx, cfg.Environment, cfg.Console, cfg.Proxy)
+}
+
+// Problems returns what was ignored of the environment.
+func (t *Tracer) Problems() []Problem { return t.problems }
 
 // Exports reports whether there is a backend the spans go to.
 func (t *Tracer) Exports() bool { return t.provider != nil }

@@ -88,10 +88,7 @@ func (d *drops) get(reason string) int {
 // newTracer returns a tracer to b that is shut down with the test.
 func newTracer(t testing.TB, cfg traces.Config) *traces.Tracer {
 	t.Helper()
-	tr, err := traces.New(t.Context(), cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := traces.New(t.Context(), cfg)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -346,47 +343,6 @@ func clearEnvironment(t *testing.T) {
 	}
 }
 
-func TestEnvironment(t *testing.T) {
-	tests := []struct {
-		name string
-		env  map[string]string
-		want bool
-		err  string
-	}{
-		{"nothing", nil, false, ""},
-		{"endpoint", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, true, ""},
-		{"endpoint for traces", map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://127.0.0.1:1/v1/traces"}, true, ""},
-		{"gRPC", map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, true, ""},
-		{"exporter", map[string]string{"OTEL_TRACES_EXPORTER": "otlp"}, true, ""},
-		{"none", map[string]string{"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}, false, ""},
-		{"switched off", map[string]string{"OTEL_SDK_DISABLED": "TRUE", "OTEL_TRACES_EXPORTER": "otlp"}, false, ""},
-		{"unknown exporter", map[string]string{"OTEL_TRACES_EXPORTER": "carrier-pigeon"}, false, "carrier-pigeon"},
-		{"unknown protocol", map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}, false, "OTEL_EXPORTER_OTLP_"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			clearEnvironment(t)
-			for k, v := range tt.env {
-				t.Setenv(k, v)
-			}
-			tr, err := traces.New(t.Context(), traces.Config{})
-			if tt.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tt.err) {
-					t.Fatalf("error %v, want one that names %s", err, tt.err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if tr.Exports() != tt.want {
-				t.Errorf("exports %t, want %t", tr.Exports(), tt.want)
-			}
-			shutdown(t, tr)
-		})
-	}
-}
-
 func TestResource(t *testing.T) {
 	clearEnvironment(t)
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "k8s.pod.name=web-0,service.version=overridden")
@@ -453,10 +409,7 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "64")
 
 			var d drops
-			tr, err := traces.New(t.Context(), traces.Config{Dropped: d.add})
-			if err != nil {
-				t.Fatal(err)
-			}
+			tr := traces.New(t.Context(), traces.Config{Dropped: d.add})
 			const n = 1000
 			for range n {
 				o := attempt.Get("error_throttled")
@@ -514,10 +467,7 @@ func TestShutdownEndsAHangingExport(t *testing.T) {
 	}}
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
 	var d drops
-	tr, err := traces.New(t.Context(), traces.Config{Exporter: b, Dropped: d.add})
-	if err != nil {
-		t.Fatal(err)
-	}
+	tr := traces.New(t.Context(), traces.Config{Exporter: b, Dropped: d.add})
 	for range 3 {
 		o := attempt.Get("error_throttled")
 		tr.Decide(o)

@@ -5,7 +5,7 @@
 //
 // A key of the file is the flag's name without its dashes, written whole
 // ("proxy.listen-address: ...") or nested at the dots. Every error names the
-// place and the mend.
+// flag, variable or line that it comes from, and what to write instead.
 package config
 
 import (
@@ -23,6 +23,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 )
 
 // Settings is everything that can be set.
@@ -66,6 +67,11 @@ type Settings struct {
 
 	CheckInterval time.Duration // 0 is never
 	CheckTarget   *url.URL
+
+	// Where the values come from, and how they were written.
+	given []string
+	file  File
+	texts map[string][]string
 }
 
 // Resign is what is set of the tap's own address, where calls are signed anew.
@@ -159,8 +165,10 @@ var table = []setting{
 	},
 	{
 		name: "tap.other-hosts", fallback: []string{"refuse"}, reloads: true,
-		help: "What becomes of requests to hosts that match no --tap.host: refuse them, or forward them unobserved (on loopback listeners only).",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("refuse|forward").SetValue(&s.OtherHosts) },
+		help: "What becomes of requests to hosts that match no --tap.host: refuse them; forward them unobserved to ports 80 and 443, but not to loopback and link-local addresses; or pass them to any port and address, for listeners that one program alone can reach, as in a pod. The last two on loopback listeners only.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("refuse|forward|pass").SetValue(&s.OtherHosts)
+		},
 	},
 	{
 		name: "tap.inspect-size", fallback: []string{"64KiB"},
@@ -170,7 +178,9 @@ var table = []setting{
 	{
 		name: "tap.catalog-file", reloads: true,
 		help: "File with error codes of your own, added to the catalogue or replacing its rows. Repeatable.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringsVar(&s.CatalogFiles) },
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("FILE").SetValue(list(&s.CatalogFiles, parseText))
+		},
 	},
 	{
 		name: "intercept", fallback: []string{"false"},
@@ -291,13 +301,13 @@ var table = []setting{
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogLevel, "debug", "info", "warn", "error") },
 	},
 	{
-		name: "log.format", fallback: []string{"json"},
-		help: "json or console.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogFormat, "json", "console") },
+		name: "log.format", fallback: []string{logs.FormatJSON},
+		help: "json, logfmt or console.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogFormat, logs.Formats()...) },
 	},
 	{
 		name: "log.file",
-		help: "File the log is appended to, instead of standard error; reopened on SIGHUP.",
+		help: "File the log is appended to, instead of standard error; reopened on SIGHUP and SIGUSR1. - and /dev/stdout are standard output, /dev/stderr is standard error. A named pipe will do, also before anybody reads it.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.LogFile) },
 	},
 	{
@@ -338,6 +348,7 @@ type flagger interface {
 // setting, stand in for the defaults. A second registration may skip settings.
 func (s *Settings) Register(to flagger, file File, skip ...string) {
 	s.ProxyTimeouts = collector.DefaultTimeouts()
+	s.file, s.texts = file, make(map[string][]string)
 	for _, row := range table {
 		if slices.Contains(skip, row.name) {
 			continue
@@ -349,6 +360,7 @@ func (s *Settings) Register(to flagger, file File, skip ...string) {
 			f.Default(row.fallback...)
 		}
 		row.bind(s, f)
+		f.SetValue(&sourced{Value: f.Model().Value, name: row.name, s: s})
 	}
 }
 
@@ -359,10 +371,10 @@ func envName(name string) string {
 
 // Validate checks what no setting tells alone.
 func (s *Settings) Validate() error {
-	if s.OtherHosts == collector.OtherForward {
+	if s.OtherHosts != collector.OtherRefuse {
 		for _, a := range slices.Concat(s.ProxyListen, s.ProxyTLSListen) {
 			if !isLoopback(a) {
-				return fmt.Errorf("--tap.other-hosts=forward with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", a)
+				return fmt.Errorf("--tap.other-hosts=%s with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", s.OtherHosts, a)
 			}
 		}
 	}
@@ -470,4 +482,9 @@ func Describe() []Description {
 		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reloads}
 	}
 	return all
+}
+
+// Taps reports whether the calls of host, in lower case, are observed.
+func (s *Settings) Taps(host string) bool {
+	return slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) })
 }

@@ -69,7 +69,7 @@ func TestGoodFile(t *testing.T) {
 }
 
 // TestBadFiles compares the error for every file in testdata/bad with the
-// golden list: each is one line that names file, line and mend.
+// golden list: each is one line that names file and line.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) == 0 {

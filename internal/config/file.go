@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,11 +16,13 @@ import (
 // File is what a configuration file sets.
 type File struct {
 	values map[string][]string
+	places map[string]string // FILE:LINE of each
 }
 
-// Load reads a configuration file. Its errors name file, line and mend.
+// Load reads a configuration file. Its errors name file and line, and what to
+// write instead.
 func Load(name string) (File, error) {
-	data, err := os.ReadFile(name)
+	data, err := ReadFile(name)
 	if err != nil {
 		return File{}, fmt.Errorf("read configuration: %w: give an existing file with --config.file, or none", err)
 	}
@@ -39,7 +40,7 @@ func parse(name string, data []byte) (File, error) {
 	case errors.Is(err, io.EOF):
 		return File{}, nil // an empty file sets nothing
 	case err != nil:
-		return File{}, fmt.Errorf("%s:%s: mend the YAML", name, yamlPlace.ReplaceAllString(err.Error(), "$1:"))
+		return File{}, fmt.Errorf("%s:%s: correct the YAML", name, yamlPlace.ReplaceAllString(err.Error(), "$1:"))
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return File{}, fmt.Errorf("%s: more than one YAML document: keep the first", name)
@@ -47,7 +48,11 @@ func parse(name string, data []byte) (File, error) {
 	if err := p.mapping(doc.Content[0], ""); err != nil {
 		return File{}, err
 	}
-	return File{values: p.values}, nil
+	f := File{values: p.values, places: make(map[string]string, len(p.lines))}
+	for setting, line := range p.lines {
+		f.places[setting] = fmt.Sprintf("%s:%d", name, line)
+	}
+	return f, nil
 }
 
 // parser gathers the values of a file, by setting.

@@ -70,6 +70,8 @@ func addresses(target *[]string) kingpin.Value { return list(target, parseAddres
 // address is one listen address.
 func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
 
+func parseText(text string) (string, error) { return text, nil }
+
 func parseAddress(text string) (string, error) {
 	_, port, err := net.SplitHostPort(text)
 	if err == nil {

@@ -210,7 +210,7 @@ func TestExecKeepsSettings(t *testing.T) {
 	const noProxy = "corp.example,.internal,localhost,127.0.0.1,::1,169.254.169.254\n"
 	for _, want := range []string{
 		"\nNO_PROXY=" + noProxy, "\nno_proxy=" + noProxy, "\nJAVA_TOOL_OPTIONS=-Xmx64m -Dhttp.proxyHost=127.0.0.1 ",
-		" -Dhttp.nonProxyHosts=corp.example|*.internal|localhost|", "\nNODE_OPTIONS=--no-warnings --require=", "\nOTHER=kept\n",
+		" -Dhttp.nonProxyHosts=corp.example|*.corp.example|*.internal|localhost|", "\nNODE_OPTIONS=--no-warnings --require=", "\nOTHER=kept\n",
 		"\nHTTPS_PROXY=http://127.0.0.1:", "\nhttps_proxy=http://127.0.0.1:", "\nHTTP_PROXY=http://127.0.0.1:", "\nhttp_proxy=http://127.0.0.1:",
 		"\nAWS_CSM_ENABLED=true\n", "\nAWS_CSM_HOST=127.0.0.1\n",
 	} {

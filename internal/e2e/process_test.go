@@ -26,7 +26,7 @@ const patience = time.Minute
 var binary string
 
 // clientVariable makes this binary a client of the API instead of a test.
-const clientVariable = "KSYUN_TAP_E2E_CLIENT"
+const clientVariable = "E2E_KSYUN_CLIENT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(clientVariable) != "" {

@@ -47,7 +47,8 @@ has one value per line.
 ` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
 
 Settings marked with ↻ take effect on SIGHUP and POST /-/reload, the others at the next start. Spans are set up by
-OpenTelemetry's own variables (OTEL_*).
+OpenTelemetry's own variables (OTEL_*), ways out by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY:
+[what each does](environment.md).
 
 | setting | default | what it does |
 |---|---|---|

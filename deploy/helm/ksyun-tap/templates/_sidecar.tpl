@@ -33,7 +33,7 @@ ksyun-tap/scrape: "true"
 {{- if $transparent }}
 {{- $_ := set $defaults "transparent.listen-address" ":18183" }}
 {{- else }}
-{{- $_ := set $defaults "tap.other-hosts" "forward" }}
+{{- $_ := set $defaults "tap.other-hosts" "pass" }}
 {{- $_ := set $defaults "csm.listen-address" "127.0.0.1:31000" }}
 {{- end -}}
 - name: ksyun-tap

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// checkConfig checks all that a start of the tap would, and changes nothing.
+type checkConfig struct {
+	settings *config.Settings
+	print    bool
+}
+
+func newCheckConfig(app *kingpin.Application, s *config.Settings, file config.File) *checkConfig {
+	v := &checkConfig{settings: s}
+	c := app.Command("check-config", "Check settings, environment, and every file and address they name, as a start would, and exit.")
+	c.Flag("print", "Print each setting in effect and where it comes from, as a configuration file.").BoolVar(&v.print)
+	s.Register(c, file)
+	return v
+}
+
+func (v *checkConfig) run(ctx context.Context, std stdio) error {
+	mark := ""
+	if v.print {
+		if err := v.settings.Print(std.out); err != nil {
+			return err
+		}
+		mark = "# " // what follows is no setting
+	}
+	warnings, err := v.check(ctx)
+	for _, w := range warnings {
+		fmt.Fprintf(std.out, "%swarning: %s\n", mark, w)
+	}
+	if err != nil {
+		return usageError{err}
+	}
+	_, err = fmt.Fprintf(std.out, "%sthe settings are good\n", mark)
+	return err
+}
+
+// check returns all that is wrong, and what a start would only warn of.
+func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) {
+	s := v.settings
+	out := readProxies(os.Getenv, listenAddresses(s))
+	_, _, resolveErr := resolve(s, out)
+	errs := []error{resolveErr}
+	if resolveErr == nil { // else a file may be a pipe
+		errs = append(errs, web.CheckConfig(s.WebConfigFile))
+	}
+	if err := logs.CheckFile(s.LogFile); err != nil {
+		errs = append(errs, fmt.Errorf("--log.file: %w", err))
+	}
+	if len(s.Resign.Listen) > 0 && resolveErr == nil {
+		_, err := openOwn(s)
+		errs = append(errs, err)
+	}
+	if s.Intercept && s.CADir != "" {
+		errs = append(errs, ca.Check(caConfig(s)))
+	}
+	warnings, busy := v.checkListeners(ctx)
+	errs = append(errs, busy...)
+
+	unknown, reasons := config.UnknownVariables(os.Environ())
+	for i, name := range unknown {
+		errs = append(errs, errors.New(problem{name, reasons[i]}.String()))
+	}
+	problems := out.problems
+	if p := trustProblem(os.Getenv); p != nil {
+		problems = append(problems, *p)
+	}
+	for _, p := range traces.ReadEnvironment(os.Getenv).Problems {
+		problems = append(problems, problem{p.Variable, p.Reason})
+	}
+	for _, p := range problems {
+		warnings = append(warnings, p.String())
+	}
+	return warnings, errors.Join(errs...)
+}
+
+// checkListeners opens and closes every address. One that is in use may be the
+// running tap's.
+func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, errs []error) {
+	report := func(setting, address string, err error) {
+		if err = listenError(setting, address, err); errors.Is(err, syscall.EADDRINUSE) {
+			warnings = append(warnings, err.Error())
+			return
+		}
+		errs = append(errs, err)
+	}
+	for _, row := range socketSettings {
+		for _, a := range *row.addresses(v.settings) {
+			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
+			if err != nil {
+				report(row.setting, a, err)
+				continue
+			}
+			_ = ln.Close()
+		}
+	}
+	if a := v.settings.CSMListen; a != "" {
+		conn, err := new(net.ListenConfig).ListenPacket(ctx, "udp", a)
+		if err != nil {
+			report("csm.listen-address", a, err)
+		} else {
+			_ = conn.Close()
+		}
+	}
+	return warnings, errs
+}

@@ -1,0 +1,309 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/pavlo-v-chernykh/keystore-go/v4"
+	"software.sslmate.com/src/go-pkcs12"
+)
+
+// trustStorePassword is Java's customary one; a trust store holds no secret.
+const trustStorePassword = "changeit"
+
+// javaVariables are those that give options to a JVM, the last one winning.
+var javaVariables = []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
+
+// The properties that are the user's to choose, where they did.
+var (
+	proxyProperties = []string{"http.proxyHost", "https.proxyHost", "socksProxyHost"}
+	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trustStorePassword"}
+)
+
+// setJava gives a JVM by options what it needs instead of variables.
+func (c *childSetup) setJava() error {
+	own := map[string]string{}
+	from := map[string]string{}
+	for _, variable := range javaVariables {
+		for _, option := range splitJava(c.get(variable)) {
+			if text, ok := strings.CutPrefix(option, "-D"); ok {
+				name, value, _ := strings.Cut(text, "=")
+				own[name], from[name] = value, variable
+			}
+		}
+	}
+	ours := c.javaProxy(own, from)
+	trust, err := c.javaTrust(own, from)
+	if err != nil {
+		return err
+	}
+	ours = append(ours, trust...)
+	if len(ours) == 0 {
+		return nil
+	}
+	options := make([]string, len(ours))
+	for i, p := range ours {
+		options[i] = quoteJava("-D" + p.name + "=" + p.value)
+	}
+	for i, variable := range javaVariables {
+		// The others only where they would replace ours.
+		if i == 0 || slices.ContainsFunc(ours, func(p property) bool { return from[p.name] == variable }) {
+			c.set[variable] = strings.TrimLeft(c.get(variable)+" "+strings.Join(options, " "), " ")
+		}
+	}
+	return nil
+}
+
+type property struct{ name, value string }
+
+// javaProxy returns the properties by which a JVM goes through the tap; none if
+// the user chose a way out that the tap does not take.
+func (c *childSetup) javaProxy(own, from map[string]string) []property {
+	for _, name := range proxyProperties {
+		if host := own[name]; host != "" && !c.goesBy(host, own[strings.TrimSuffix(name, "Host")+"Port"]) {
+			c.note("%s names a proxy of its own (%s), which Java programs keep: their calls are not seen, unless HTTPS_PROXY and HTTP_PROXY name that proxy, too", from[name], name)
+			return nil
+		}
+	}
+	host, port, _ := net.SplitHostPort(c.proxy) // of a listener
+	hosts := javaHosts(c.noProxy)
+	for h := range strings.SplitSeq(own["http.nonProxyHosts"], "|") {
+		if h != "" && !slices.Contains(hosts, h) && !c.coversTapped(h) {
+			hosts = append(hosts, h)
+		}
+	}
+	properties := []property{
+		{"http.proxyHost", host},
+		{"http.proxyPort", port},
+		{"https.proxyHost", host},
+		{"https.proxyPort", port},
+		{"http.nonProxyHosts", strings.Join(hosts, "|")},
+	}
+	if own["socksProxyHost"] != "" { // the tap goes by it
+		properties = append(properties, property{"socksProxyHost", ""})
+	}
+	return properties
+}
+
+// goesBy reports whether the tap goes on by a proxy.
+func (c *childSetup) goesBy(host, port string) bool {
+	for _, w := range []way{c.out.http, c.out.https} {
+		if w.url != nil && strings.EqualFold(w.url.Hostname(), host) && (port == "" || w.url.Port() == port) {
+			return true
+		}
+	}
+	return false
+}
+
+// javaHosts spells NO_PROXY as http.nonProxyHosts. What cannot be spelled so
+// goes through the tap, which honours it.
+func javaHosts(noProxy []string) (hosts []string) {
+	for _, entry := range noProxy {
+		network, err := netip.ParsePrefix(entry)
+		if err == nil {
+			a := strings.Split(network.Addr().String(), ".")
+			if bits := network.Bits(); network.Addr().Is4() && bits > 0 && bits < 32 && bits%8 == 0 {
+				hosts = append(hosts, strings.Join(a[:bits/8], ".")+".*")
+			}
+			continue
+		}
+		if ip, err := netip.ParseAddr(entry); err == nil {
+			if ip.Is6() {
+				entry = "[" + entry + "]"
+			}
+			hosts = append(hosts, entry)
+			continue
+		}
+		if strings.ContainsAny(entry, `|:/'"\`) {
+			continue
+		}
+		name := strings.TrimLeft(strings.TrimPrefix(entry, "*"), ".")
+		if name == entry {
+			hosts = append(hosts, name)
+		}
+		hosts = append(hosts, "*."+name)
+	}
+	return hosts
+}
+
+// javaTrust returns the properties of a trust store with the tap's CA: beside
+// what the user's own has, else beside the system's and the JVM's; none if the
+// user's own cannot be read.
+func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) {
+	var pems []byte
+	var extra []*x509.Certificate
+	var err error
+	if name := own[trustProperties[0]]; name != "" {
+		extra, err = readTrustStore(name, own[trustProperties[2]])
+		if err != nil {
+			c.note("%s names a trust store that cannot be read (%s), which Java programs keep: they do not trust the tap", from[trustProperties[0]], trustProperties[0])
+			return nil, nil //nolint:nilerr // which is no failure of ours
+		}
+		pems, err = os.ReadFile(c.caFile)
+	} else {
+		for _, name := range c.javaCAs() {
+			more, _ := readTrustStore(name, trustStorePassword) // without, the system's have to do
+			extra = append(extra, more...)
+		}
+		pems, err = os.ReadFile(c.bundle)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what programs are to trust: %w", err)
+	}
+	store, err := encodeTrustStore(pems, extra...)
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(c.private, "truststore.p12")
+	if err := os.WriteFile(file, store, 0o600); err != nil {
+		return nil, fmt.Errorf("write what programs are to trust: %w", err)
+	}
+	return []property{{trustProperties[0], file}, {trustProperties[1], "PKCS12"}, {trustProperties[2], trustStorePassword}}, nil
+}
+
+// javaCAs are the files that a JVM of this environment trusts by itself.
+func (c *childSetup) javaCAs() (files []string) {
+	homes := []string{c.get("JAVA_HOME")}
+	if java, err := exec.LookPath("java"); err == nil {
+		if java, err = filepath.EvalSymlinks(java); err == nil {
+			homes = append(homes, filepath.Dir(filepath.Dir(java)))
+		}
+	}
+	for _, home := range homes {
+		if home == "" {
+			continue
+		}
+		for _, dir := range []string{"lib/security", "jre/lib/security"} {
+			for _, name := range []string{"jssecacerts", "cacerts"} {
+				file := filepath.Join(home, dir, name)
+				if real, err := filepath.EvalSymlinks(file); err == nil && !slices.Contains(files, real) {
+					files = append(files, real)
+				}
+			}
+		}
+	}
+	return files
+}
+
+// maxTrustStore limits what is read of a trust store.
+const maxTrustStore = 16 << 20
+
+// readTrustStore reads the certificates of a trust store in the form of PKCS 12
+// or JKS.
+func readTrustStore(name, password string) ([]*x509.Certificate, error) {
+	data, err := readRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxTrustStore {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxTrustStore)
+	}
+	for _, p := range []string{password, trustStorePassword, ""} {
+		if certificates, err := pkcs12.DecodeTrustStore(data, p); err == nil {
+			return certificates, nil
+		}
+	}
+	store := keystore.New()
+	if err := store.Load(bytes.NewReader(data), []byte(cmp.Or(password, trustStorePassword))); err != nil {
+		return nil, fmt.Errorf("%s is no trust store that can be read", name)
+	}
+	var certificates []*x509.Certificate
+	for _, alias := range store.Aliases() {
+		entry, err := store.GetTrustedCertificateEntry(alias)
+		if err != nil {
+			continue // a key
+		}
+		if cert, err := x509.ParseCertificate(entry.Certificate.Content); err == nil {
+			certificates = append(certificates, cert)
+		}
+	}
+	if len(certificates) == 0 {
+		return nil, errors.New("it holds no certificate")
+	}
+	return certificates, nil
+}
+
+// encodeTrustStore turns PEM certificates, and more of them, into a trust store.
+func encodeTrustStore(data []byte, more ...*x509.Certificate) ([]byte, error) {
+	var certificates []*x509.Certificate
+	seen := map[string]bool{}
+	add := func(c *x509.Certificate) {
+		if !seen[string(c.Raw)] {
+			seen[string(c.Raw)] = true
+			certificates = append(certificates, c)
+		}
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		// Java, too, passes over what it cannot read among the roots.
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			add(c)
+		}
+	}
+	for _, c := range more {
+		add(c)
+	}
+	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
+	if err != nil {
+		return nil, fmt.Errorf("make a trust store for Java: %w", err)
+	}
+	return store, nil
+}
+
+// splitJava splits options as a JVM does: at blanks outside of quotes. There are
+// no escapes.
+func splitJava(s string) (options []string) {
+	var option strings.Builder
+	inside, quote := false, rune(0)
+	for _, r := range s {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote != 0:
+			option.WriteRune(r)
+		case r == '"' || r == '\'':
+			inside, quote = true, r
+		case unicode.IsSpace(r):
+			if inside {
+				options = append(options, option.String())
+				option.Reset()
+			}
+			inside = false
+		default:
+			inside = true
+			option.WriteRune(r)
+		}
+	}
+	if inside {
+		options = append(options, option.String())
+	}
+	return options
+}
+
+// quoteJava quotes an option so that splitJava returns it.
+func quoteJava(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return r == '"' || r == '\'' || unicode.IsSpace(r) }) {
+		return s
+	}
+	var b strings.Builder
+	for i, part := range strings.Split(s, `"`) {
+		if i > 0 {
+			b.WriteString(`'"'`)
+		}
+		if part != "" {
+			b.WriteString(`"` + part + `"`)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/http/httpproxy"
+
+	"github.com/ksyun-tap/ksyun-tap/collector"
+)
+
+// neverProxied are what no program is to reach by way of the tap.
+var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
+
+// newNoProxy returns the user's NO_PROXY with what never goes through the tap.
+// Entries that cover a tapped host are left out: the tap honours them itself.
+func (c *childSetup) newNoProxy() []string {
+	var list, covering []string
+	add := func(entry string) {
+		if entry == "" || slices.Contains(list, entry) {
+			return
+		}
+		if c.coversTapped(entry) {
+			covering = append(covering, entry)
+			return
+		}
+		list = append(list, entry)
+	}
+	for _, entry := range strings.FieldsFunc(c.get("no_proxy", "NO_PROXY"), func(r rune) bool { return r == ',' || unicode.IsSpace(r) }) {
+		add(entry)
+	}
+	if len(covering) > 0 {
+		c.note("NO_PROXY covers the API (%s): the command calls it by way of the tap, which uses no other proxy", strings.Join(covering, ", "))
+	}
+	for _, entry := range slices.Concat(neverProxied, clusterNames(c.base, os.ReadFile)) {
+		add(entry)
+	}
+	return list
+}
+
+// coversTapped reports whether an entry keeps calls of a tapped host from a
+// proxy.
+func (c *childSetup) coversTapped(entry string) bool {
+	name := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(entry, "*"), "."))
+	if host, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(host, "[") {
+		name = host
+	}
+	if c.settings.Taps(name) {
+		return true
+	}
+	proxy := (&httpproxy.Config{HTTPSProxy: "http://proxy.invalid", NoProxy: entry}).ProxyFunc()
+	return slices.ContainsFunc(c.settings.TapHosts, func(p collector.HostPattern) bool {
+		host := strings.Replace(p.String(), "*", "any", 1)
+		u, err := proxy(&url.URL{Scheme: "https", Host: host})
+		return err == nil && u == nil
+	})
+}
+
+// The files from which a pod's namespace is read.
+const (
+	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+	resolvConf    = "/etc/resolv.conf"
+)
+
+var serviceHost = regexp.MustCompile(`^([A-Z0-9_]+)_SERVICE_HOST$`)
+
+// clusterNames returns, in a pod, the names by which it reaches the services of
+// its namespace and its cluster: NO_PROXY cannot say "every name without a dot".
+func clusterNames(env []string, readFile func(string) ([]byte, error)) []string {
+	api := getenv(env, "KUBERNETES_SERVICE_HOST")
+	if api == "" {
+		return nil
+	}
+	namespace, cluster := searchDomain(readFile)
+	if text, err := readFile(namespaceFile); err == nil && isLabel(strings.TrimSpace(string(text))) {
+		namespace = strings.TrimSpace(string(text))
+	}
+	names := []string{".svc"}
+	if cluster != "" {
+		names = append(names, "."+cluster)
+	}
+	if _, err := netip.ParseAddr(api); err == nil {
+		names = append(names, api)
+	}
+	if namespace != "" {
+		names = append(names, "."+namespace)
+	}
+	for _, kv := range env {
+		variable, _, _ := strings.Cut(kv, "=")
+		if m := serviceHost.FindStringSubmatch(variable); m != nil {
+			names = append(names, strings.ToLower(strings.ReplaceAll(m[1], "_", "-")))
+		}
+	}
+	return names
+}
+
+// searchDomain reads namespace and cluster domain from a pod's resolv.conf
+// ("search default.svc.cluster.local svc.cluster.local cluster.local").
+func searchDomain(readFile func(string) ([]byte, error)) (namespace, cluster string) {
+	text, err := readFile(resolvConf)
+	if err != nil {
+		return "", ""
+	}
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 2 || fields[0] != "search" {
+			continue
+		}
+		if ns, domain, ok := strings.Cut(fields[1], ".svc."); ok && isLabel(ns) {
+			return ns, strings.TrimSuffix(domain, ".")
+		}
+	}
+	return "", ""
+}
+
+func isLabel(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}

@@ -1,0 +1,106 @@
+package collector
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestProgramThatBringsItsOwnTrust has a program that knows the real
+// certificate's CA alone: after its first refusal it reaches the API unseen,
+// other programs are observed as before, and the tap reports it.
+func TestProgramThatBringsItsOwnTrust(t *testing.T) {
+	unseen := make(chan Unseen, 1)
+	r := newInterceptRig(t, func(c *Config) {
+		c.Policy.OtherHosts = OtherPass
+		c.OnUnseen = func(u Unseen) { unseen <- u }
+	})
+	connect := "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: own-trust/1\r\n\r\n"
+	own := func() (*tls.Conn, *peer) {
+		c := r.client()
+		c.send(connect)
+		c.expect(established)
+		return tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: r.upCA.pool()}), c
+	}
+	tc, _ := own()
+	if err := tc.Handshake(); err == nil {
+		t.Fatal("it trusts the tap")
+	}
+	if e := r.failed(); e.Reason != HandshakeUntrusted {
+		t.Errorf("%+v", e)
+	}
+
+	tc, _ = own()
+	up := r.upstream()
+	done := make(chan error, 1)
+	go func() { done <- tc.Handshake() }()
+	server := tls.Server(up.Conn, r.upCA.server(host))
+	if err := server.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatalf("after its first refusal: %v", err)
+	}
+	if u := <-unseen; u != (Unseen{host, 443, true}) {
+		t.Errorf("%+v", u)
+	}
+	up.Close()
+
+	c := r.inTLS() // another program
+	c.send(request(host))
+	other := newPeer(t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
+	other.expect(request(host))
+	other.send(okResponse)
+	c.expect(okResponse)
+	r.begun()
+	r.observed()
+
+	r.reload(r.proxy.rules.Load().policy)
+	tc, _ = own()
+	if err := tc.Handshake(); err == nil {
+		t.Error("a reload did not forget it")
+	}
+	r.failed()
+}
+
+// TestDistrustIsRefusedByPolicy has such a program where other hosts are
+// refused: it stays refused, since nothing unseen may pass there.
+func TestDistrustIsRefusedByPolicy(t *testing.T) {
+	r := newInterceptRig(t)
+	client := r.goClient()
+	defer client.CloseIdleConnections()
+	client.Transport.(*http.Transport).TLSClientConfig.RootCAs = x509.NewCertPool()
+	for range 2 {
+		resp, err := client.Get("https://" + host + "/")
+		if err == nil {
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			t.Error("it was passed on")
+		}
+		r.failed()
+	}
+	if n := r.proxy.Stats().TappedTunnels; n != 0 {
+		t.Errorf("%d tunnels", n)
+	}
+}
+
+func TestDistrustsAreBounded(t *testing.T) {
+	var d distrusts
+	for i := range 2 * maxDistrusts {
+		d.add(host, string(rune(i)))
+	}
+	var long distrusts
+	agent := strings.Repeat("x", 64<<10)
+	long.add(host, agent)
+	for key := range long.all {
+		if len(key.agent) != maxAgent || !long.has(host, agent) {
+			t.Errorf("%d bytes of a User-Agent are remembered", len(key.agent))
+		}
+	}
+	if len(d.all) != maxDistrusts {
+		t.Errorf("%d are remembered", len(d.all))
+	}
+}

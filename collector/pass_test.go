@@ -1,0 +1,68 @@
+package collector
+
+import (
+	"net/netip"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// TestPass has a program reach, by way of a listener that is its own, what it
+// could reach without: any port and any address, but for the tap itself.
+func TestPass(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Policy = Policy{OtherHosts: OtherPass} })
+	to := r.back.Addr().String() // loopback, another port than 80 and 443
+	c := r.client()
+	c.send("PUT http://" + to + "/metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
+	up := r.upstream()
+	up.expect("PUT /metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
+	up.send(okResponse)
+	c.expect(okResponse)
+
+	c = r.client()
+	c.send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	c.expect(established)
+	up = r.upstream()
+	c.send("any \x00 bytes")
+	up.expect("any \x00 bytes")
+	c.Close()
+	up.Close()
+
+	c = r.client()
+	c.send("GET http://" + r.addr + "/ HTTP/1.1\r\nHost: " + r.addr + "\r\n\r\n")
+	if resp, body := c.answer(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultLoop) {
+		t.Errorf("to the tap itself: %d %s", resp.StatusCode, body)
+	}
+
+	d := r.proxy.rules.Load().dialer
+	for _, a := range []string{"169.254.170.2:80", "169.254.169.254:80", "127.0.1.1:8080", "[::1]:9091"} {
+		if err := d.check(netip.MustParseAddrPort(a).String(), "x", false); err != nil {
+			t.Errorf("%s: %v", a, err)
+		}
+	}
+}
+
+// TestResolverIsForTappedHosts has a DNS server that knows the API alone: other
+// hosts are looked up as the program would.
+func TestResolverIsForTappedHosts(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Policy = Policy{OtherHosts: OtherPass, Resolver: dnsServer(t, answerA(t, "192.0.2.1"))}
+	})
+	_, port := splitAddress(t, r.back.Addr().String())
+	to := "localhost:" + port
+	c := r.client()
+	c.send("GET http://" + to + "/ HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	up := r.upstream()
+	up.expect("GET / HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	up.send(okResponse)
+	c.expect(okResponse)
+}
+
+func splitAddress(t *testing.T, address string) (host, port string) {
+	t.Helper()
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ap.Addr().String(), address[len(ap.Addr().String())+1:]
+}

@@ -1,0 +1,62 @@
+package logs
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// output is where lines go.
+type output struct {
+	io.Writer
+	file *os.File // of ours, to be closed; nil otherwise
+}
+
+func (o *output) close() error {
+	if o.file == nil {
+		return nil
+	}
+	return o.file.Close()
+}
+
+// openOutput opens the log's file for appending. It never waits: a pipe is
+// opened at both ends, so that it needs no reader. The standard streams are
+// used as they are, since sockets, and pipes of another user, cannot be opened
+// by their names.
+func openOutput(path string) (*output, error) {
+	switch path {
+	case "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
+		return &output{Writer: os.Stdout}, nil
+	case "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2":
+		return &output{Writer: os.Stderr}, nil
+	}
+	flags := os.O_APPEND | os.O_CREATE | os.O_WRONLY
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+		flags = os.O_RDWR | syscall.O_NONBLOCK
+	}
+	f, err := os.OpenFile(path, flags, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return &output{f, f}, nil
+}
+
+// CheckFile returns an error if the log could not be opened at path. It makes
+// no file.
+func CheckFile(path string) error {
+	switch _, err := os.Stat(path); {
+	case path == "" || path == "-":
+		return nil
+	case err == nil:
+		o, err := openOutput(path)
+		if err != nil {
+			return err
+		}
+		return o.close()
+	case !os.IsNotExist(err):
+		return fmt.Errorf("open log: %w", err)
+	}
+	return checkCreate(path)
+}

@@ -1,0 +1,220 @@
+package traces
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.uber.org/zap"
+	"golang.org/x/net/proxy"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// newExporter returns the exporter that the environment asks for; nil for none.
+// Every option is given, so that the SDK's own reading of the environment does
+// not count.
+func newExporter(ctx context.Context, e *Environment, console io.Writer, find ProxyFunc) (sdktrace.SpanExporter, error) {
+	var all exporters
+	if e.otlp {
+		var x sdktrace.SpanExporter
+		var err error
+		if e.protocol == protocolGRPC {
+			x, err = newGRPC(ctx, e, find)
+		} else {
+			x, err = newHTTP(ctx, e, find)
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	if e.console && console != nil {
+		x, err := stdouttrace.New(stdouttrace.WithWriter(console))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	switch len(all) {
+	case 0:
+		return nil, nil //nolint:nilnil // no exporter, and no error
+	case 1:
+		return all[0], nil
+	}
+	return all, nil
+}
+
+func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.SpanExporter, error) {
+	if find == nil {
+		find = http.ProxyFromEnvironment
+	}
+	transport := &http.Transport{
+		Proxy:                 find,
+		DialContext:           (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
+		TLSClientConfig:       e.tls,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          2,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ExpectContinueTimeout: time.Second,
+	}
+	encoding, compression := otlptracehttp.EncodingProtobuf, otlptracehttp.NoCompression
+	if e.protocol == protocolJSON {
+		encoding = otlptracehttp.EncodingJSON
+	}
+	if e.gzip {
+		compression = otlptracehttp.GzipCompression
+	}
+	x, err := otlptracehttp.New(ctx,
+		otlptracehttp.WithEndpointURL(e.endpoint.String()),
+		otlptracehttp.WithHeaders(e.headers),
+		otlptracehttp.WithEncoding(encoding),
+		otlptracehttp.WithCompression(compression),
+		otlptracehttp.WithTimeout(e.timeout),
+		otlptracehttp.WithTLSClientConfig(nil), // the client's own
+		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: e.timeout}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	return closing{x, transport}, nil
+}
+
+// closing closes the connections of its transport at its end.
+type closing struct {
+	sdktrace.SpanExporter
+	transport *http.Transport
+}
+
+// Shutdown implements sdktrace.SpanExporter.
+func (c closing) Shutdown(ctx context.Context) error {
+	defer c.transport.CloseIdleConnections()
+	return c.SpanExporter.Shutdown(ctx)
+}
+
+func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.SpanExporter, error) {
+	creds := insecure.NewCredentials()
+	if !e.insecure {
+		creds = credentials.NewTLS(e.tls.Clone())
+	}
+	options := []otlptracegrpc.Option{
+		otlptracegrpc.WithEndpoint(e.target),
+		otlptracegrpc.WithHeaders(lower(e.headers)),
+		otlptracegrpc.WithTimeout(e.timeout),
+		otlptracegrpc.WithTLSCredentials(creds),
+		otlptracegrpc.WithDialOption(proxyOption(e.target, find)),
+	}
+	if e.gzip {
+		options = append(options, otlptracegrpc.WithCompressor("gzip"))
+	}
+	return otlptracegrpc.New(ctx, options...)
+}
+
+// lower spells names as gRPC wants its metadata.
+func lower(headers map[string]string) map[string]string {
+	all := make(map[string]string, len(headers))
+	for k, v := range headers {
+		all[strings.ToLower(k)] = v
+	}
+	return all
+}
+
+// proxyOption has gRPC connect by the proxy that find names. gRPC's own look
+// into the environment, which knows HTTP proxies only, would find the tap, too.
+func proxyOption(target string, find ProxyFunc) grpc.DialOption {
+	if find == nil {
+		return grpc.EmptyDialOption{}
+	}
+	req := &http.Request{URL: &url.URL{Scheme: "https", Host: target}}
+	u, err := find(req)
+	own, ownErr := http.ProxyFromEnvironment(req) // which gRPC would take
+	switch {
+	case err != nil || u == nil:
+		return grpc.WithNoProxy()
+	case strings.HasPrefix(u.Scheme, "socks5"):
+		return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
+			d, err := proxy.FromURL(u, proxy.Direct)
+			if err != nil {
+				return nil, errors.New("the SOCKS proxy cannot be used")
+			}
+			return d.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
+		})
+	case ownErr != nil || own == nil || own.Host != u.Host:
+		return grpc.WithNoProxy()
+	}
+	return grpc.EmptyDialOption{}
+}
+
+// exporters hands spans to each of several exporters.
+type exporters []sdktrace.SpanExporter
+
+// ExportSpans implements sdktrace.SpanExporter.
+func (all exporters) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	var errs []error
+	for _, x := range all {
+		errs = append(errs, x.ExportSpans(ctx, spans))
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown implements sdktrace.SpanExporter.
+func (all exporters) Shutdown(ctx context.Context) error {
+	var errs []error
+	for _, x := range all {
+		errs = append(errs, x.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// newResource describes this program. What the environment says goes last, and
+// so before all else. The command line is left out: it may hold another
+// program's secrets.
+func newResource(ctx context.Context, cfg Config) *resource.Resource {
+	own := []attribute.KeyValue{
+		semconv.ServiceName("ksyun-tap"),
+		semconv.ServiceInstanceID(newInstanceID()),
+	}
+	if cfg.Version != "" {
+		own = append(own, semconv.ServiceVersion(cfg.Version))
+	}
+	r, err := resource.New(ctx,
+		resource.WithSchemaURL(semconv.SchemaURL),
+		resource.WithTelemetrySDK(),
+		resource.WithHost(),
+		resource.WithProcessPID(),
+		resource.WithProcessExecutableName(),
+		resource.WithProcessRuntimeName(),
+		resource.WithProcessRuntimeVersion(),
+		resource.WithAttributes(own...),
+		resource.WithAttributes(cfg.Environment.resource...),
+	)
+	if err != nil && cfg.Log != nil {
+		cfg.Log.Warn("some of the trace resource is not known", zap.Error(err))
+	}
+	return r
+}
+
+// newInstanceID returns a random UUID, as OpenTelemetry recommends.
+func newInstanceID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -1,0 +1,155 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"go.yaml.in/yaml/v3"
+)
+
+// Given says which settings the command line sets; to be called before it is
+// parsed. Without, none is.
+func (s *Settings) Given(flags []string) { s.given = flags }
+
+// source names where the value of a setting comes from: its flag, its variable,
+// a line of the file, or the default.
+func (s *Settings) source(name string) string {
+	switch {
+	case slices.Contains(s.given, name):
+		return "--" + name
+	case os.Getenv(envName(name)) != "":
+		return envName(name)
+	case s.file.places[name] != "":
+		return s.file.places[name]
+	}
+	return "default"
+}
+
+// sourced is the value of a setting: its errors name where the text comes from,
+// and the text is kept for Print.
+type sourced struct {
+	kingpin.Value
+	name string
+	s    *Settings
+}
+
+// Set parses text.
+func (v *sourced) Set(text string) error {
+	if err := v.Value.Set(text); err != nil {
+		return fmt.Errorf("%s: %w", v.s.source(v.name), err)
+	}
+	if v.IsCumulative() {
+		v.s.texts[v.name] = append(v.s.texts[v.name], text)
+	} else {
+		v.s.texts[v.name] = []string{text}
+	}
+	return nil
+}
+
+// IsCumulative reports to kingpin whether the flag may be repeated.
+func (v *sourced) IsCumulative() bool {
+	c, ok := v.Value.(interface{ IsCumulative() bool })
+	return ok && c.IsCumulative()
+}
+
+// IsBoolFlag reports to kingpin whether the flag needs no value.
+func (v *sourced) IsBoolFlag() bool {
+	b, ok := v.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+// Print writes the settings as a configuration file, with the source of each.
+func (s *Settings) Print(out io.Writer) error {
+	var b bytes.Buffer
+	for _, row := range table {
+		texts, set := s.texts[row.name]
+		switch {
+		case row.name == "config.file": // a file cannot name another
+			if set {
+				fmt.Fprintf(&b, "# %s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
+			}
+		case !set:
+			fmt.Fprintf(&b, "# %s is not set\n", row.name)
+		case row.cumulative():
+			for i, t := range texts {
+				texts[i] = spell(t)
+			}
+			fmt.Fprintf(&b, "%s: [%s]  # %s\n", row.name, strings.Join(texts, ", "), s.source(row.name))
+		default:
+			fmt.Fprintf(&b, "%s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
+		}
+	}
+	_, err := out.Write(b.Bytes())
+	return err
+}
+
+// cumulative reports whether a setting has several values.
+func (row setting) cumulative() bool {
+	f := kingpin.New("", "").Flag(row.name, row.help)
+	row.bind(new(Settings), f)
+	return (&sourced{Value: f.Model().Value}).IsCumulative()
+}
+
+var plain = regexp.MustCompile(`^([0-9][0-9a-zA-Z.]*|true|false)$`)
+
+// spell returns text as one line of YAML that reads back as text.
+func spell(text string) string {
+	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	switch {
+	case strings.ContainsAny(text, "[]{},\n#"):
+		node.Style = yaml.DoubleQuotedStyle
+	case plain.MatchString(text): // a number or a boolean is read as it is written
+		return text
+	}
+	out, err := yaml.Marshal(node)
+	if err != nil {
+		return fmt.Sprintf("%q", text)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+// Variables that Kubernetes sets for each Service in the namespace, such as
+// KSYUN_TAP_SERVICE_HOST for one called ksyun-tap.
+var (
+	serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))$`)
+	serviceLink     = regexp.MustCompile(`^[A-Z0-9_]+_PORT(_[0-9]+_(TCP|UDP|SCTP))?$`)
+	serviceAddress  = regexp.MustCompile(`^(tcp|udp|sctp)://`)
+)
+
+// UnknownVariables returns, of environ, the variables that look like settings
+// and are none, each with a suggestion. Those of Kubernetes for a Service are left
+// out.
+func UnknownVariables(environ []string) (names, reasons []string) {
+	for _, kv := range slices.Sorted(slices.Values(environ)) {
+		name, value, _ := strings.Cut(kv, "=")
+		switch {
+		case !strings.HasPrefix(name, EnvPrefix):
+		case slices.ContainsFunc(table, func(row setting) bool { return envName(row.name) == name }):
+		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
+		default:
+			names = append(names, name)
+			reasons = append(reasons, "is no setting"+suggestVariable(name))
+		}
+	}
+	return names, reasons
+}
+
+// suggestVariable names the variable that name was likely meant to be.
+func suggestVariable(name string) string {
+	best, least := "", len(name)/3
+	for _, row := range table {
+		if d := distance(name, envName(row.name)); d < least {
+			best, least = envName(row.name), d
+		}
+	}
+	if best == "" {
+		return ": see ksyun-tap run --help for all of them"
+	}
+	return ": did you mean " + best + "?"
+}

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+)
+
+// parseWith parses a command line as the program does.
+func parseWith(t *testing.T, file File, args ...string) (*Settings, error) {
+	t.Helper()
+	s := &Settings{}
+	app := kingpin.New("test", "")
+	s.Register(app, file)
+	var given []string
+	for _, a := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
+		given = append(given, name)
+	}
+	s.Given(given)
+	_, err := app.Parse(args)
+	return s, err
+}
+
+// TestErrorsNameTheirSource checks that a wrong value is traced to where it was
+// written.
+func TestErrorsNameTheirSource(t *testing.T) {
+	f := func(want, env string, args ...string) {
+		t.Helper()
+		if k, v, ok := strings.Cut(env, "="); ok {
+			t.Setenv(k, v)
+			defer os.Unsetenv(k)
+		}
+		if _, err := parseWith(t, File{}, args...); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s %v: got %v, want %s", env, args, err, want)
+		}
+	}
+	f(`--proxy.idle-timeout: "abc" is no duration`, "", "--proxy.idle-timeout=abc")
+	f(`KSYUN_TAP_PROXY_IDLE_TIMEOUT: "abc" is no duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=abc")
+	f(`--proxy.idle-timeout: "abc" is no duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=xyz", "--proxy.idle-timeout=abc")
+	f(`KSYUN_TAP_LOG_LEVEL: enum value`, "KSYUN_TAP_LOG_LEVEL=loud")
+	f(`KSYUN_TAP_INTERCEPT: `, "KSYUN_TAP_INTERCEPT=perhaps")
+	f(`KSYUN_TAP_TAP_HOST: host pattern "*"`, "KSYUN_TAP_TAP_HOST=*")
+}
+
+func TestPrint(t *testing.T) {
+	file, err := parse("f.yaml", []byte("log.level: warn\ntap:\n  host: [a.example, '*.b.example']\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("KSYUN_TAP_JOURNAL_SIZE", "7")
+	s, err := parseWith(t, file, "--log.file=/tmp/a #b", "--intercept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := s.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"log.level: warn  # f.yaml:1\n",
+		`tap.host: [a.example, '*.b.example']  # f.yaml:3` + "\n",
+		"journal.size: 7  # KSYUN_TAP_JOURNAL_SIZE\n",
+		"log.file: \"/tmp/a #b\"  # --log.file\n",
+		"intercept: true  # --intercept\n",
+		"proxy.listen-address: [127.0.0.1:18181]  # default\n",
+		"# web.config.file is not set\n",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no line %q in\n%s", want, out.String())
+		}
+	}
+	// What is printed is a file that sets the same.
+	again, err := parse("printed.yaml", out.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	os.Unsetenv("KSYUN_TAP_JOURNAL_SIZE")
+	next, err := parseWith(t, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range table {
+		if a, b := row.value(s), row.value(next); a != b {
+			t.Errorf("%s is %s when read back, not %s", row.name, b, a)
+		}
+	}
+}
+
+func TestUnknownVariables(t *testing.T) {
+	names, reasons := UnknownVariables([]string{
+		"KSYUN_TAP_LOG_LEVEL=debug", "KSYUN_ACCESS_KEY=x", "PATH=/bin",
+		// those of Services called ksyun-tap and ksyun-tap-admin
+		"KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_SERVICE_PORT=80", "KSYUN_TAP_SERVICE_PORT_HTTP_WEB=80",
+		"KSYUN_TAP_PORT=tcp://10.0.0.1:80", "KSYUN_TAP_PORT_80_TCP=tcp://10.0.0.1:80", "KSYUN_TAP_PORT_80_TCP_PROTO=tcp",
+		"KSYUN_TAP_PORT_80_TCP_PORT=80", "KSYUN_TAP_PORT_80_TCP_ADDR=10.0.0.1", "KSYUN_TAP_ADMIN_SERVICE_HOST=10.0.0.2",
+		"KSYUN_TAP_ADMIN_PORT=udp://10.0.0.2:53",
+		// and others
+		"KSYUN_TAP_LOG_LEVELS=secret", "KSYUN_TAP_WEB_PORT=80", "KSYUN_TAP_X=",
+	})
+	if want := []string{"KSYUN_TAP_LOG_LEVELS", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+	if len(reasons) == 0 || !strings.Contains(reasons[0], "did you mean KSYUN_TAP_LOG_LEVEL?") || strings.Contains(strings.Join(reasons, ""), "secret") {
+		t.Errorf("reasons %q", reasons)
+	}
+}
+
+// TestPipes reads a configuration from a pipe, once.
+func TestPipes(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(name, 0o600); err != nil {
+		t.Skip(err)
+	}
+	go os.WriteFile(name, []byte("log.level: warn\n"), 0o600)
+	f, err := Load(name)
+	if err != nil || len(f.values) != 1 {
+		t.Errorf("%+v, %v", f, err)
+	}
+	begin := time.Now()
+	if err := CheckRereadable("", name); err == nil || !strings.Contains(err.Error(), name) || time.Since(begin) > readTimeout {
+		t.Errorf("%v", err)
+	}
+	if err := CheckRereadable("testdata/good.yaml", "testdata/none.yaml"); err != nil {
+		t.Error(err)
+	}
+}
