@@ -290,7 +290,7 @@ func TestConfig(t *testing.T) {
 		want string
 	}{
 		{"level", logs.Config{Level: "loud"}, `log level "loud": want debug, info, warn or error`},
-		{"format", logs.Config{Format: "xml"}, `log format "xml": want json or console`},
+		{"format", logs.Config{Format: "xml"}, `log format "xml": want one of json, logfmt, console`},
 		{"file", logs.Config{File: filepath.Join(dir, "no", "such", "dir")}, "open log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -147,8 +147,12 @@ func TestLogfmt(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	_, got, _ := strings.Cut(out.String(), " ")
-	want := `level=info msg="two words" with=x empty="" quote="a\"b" equals="a=b" line="a\nb" n=-1 b=true list="[\"a\",\"b\\\"]\"]" object="{\"k\":\"}\"}" bare=127.0.0.1:80 umlaut="ü"` + "\n"
+	first, got, _ := strings.Cut(out.String(), " ")
+	at, got, _ := strings.Cut(got, " ")
+	if first != "level=info" || !strings.HasPrefix(at, "ts=20") {
+		t.Errorf("it begins with %s %s", first, at)
+	}
+	want := `msg="two words" with=x empty="" quote="a\"b" equals="a=b" line="a\nb" n=-1 b=true list="[\"a\",\"b\\\"]\"]" object="{\"k\":\"}\"}" bare=127.0.0.1:80 umlaut="ü"` + "\n"
 	if got != want {
 		t.Errorf("got  %swant %s", got, want)
 	}
