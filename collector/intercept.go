@@ -80,7 +80,7 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
 		case h.rules.policy.OtherHosts != OtherRefuse && h.p.distrusts.has(key.Host, string(agent)):
-			cfg = nil // it does not trust us
+			// It does not trust us.
 		case err == nil:
 			route.TLS = cfg
 		case h.rules.mayTunnel(key, err):
@@ -91,9 +91,6 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		}
 		h.enter(key)
 		h.inside.agent = string(agent)
-		if cfg != nil {
-			return route, nil
-		}
 	}
 	key.TLS, key.Forwarding = false, false // it is the program's, within the tunnel
 	route.Key = key
