@@ -66,10 +66,13 @@ const (
 	UnreadLength  Unread = "length"  // it is longer than what is kept, or decompressed, of one
 	UnreadCoding  Unread = "coding"  // its content coding is unknown, or it is not in that coding
 	UnreadCharset Unread = "charset" // its character set is unknown, or it is not in that set
+	UnreadMemory  Unread = "memory"  // there was no memory to keep it
 )
 
 // UnreadReasons lists every reason.
-func UnreadReasons() []Unread { return []Unread{UnreadLength, UnreadCoding, UnreadCharset} }
+func UnreadReasons() []Unread {
+	return []Unread{UnreadLength, UnreadCoding, UnreadCharset, UnreadMemory}
+}
 
 // Outcome is how an attempt ended.
 type Outcome string

@@ -241,7 +241,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 			h.call.Service = service
 		}
 		if !whole && len(body) > 0 {
-			h.call.Unread = classify.UnreadLength
+			h.call.Unread = unread(x)
 		}
 		o.Call = h.call
 		o.Credential = h.hash(h.secrets.AccessKey)
@@ -295,9 +295,20 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	if v.Unread == classify.UnreadLength {
+		v.Unread = unread(x)
+	}
 	if v.Message != "" {
 		v.Message = classify.Scrub(v.Message, h.secrets)
 	}
+}
+
+// unread returns why a body was not kept whole.
+func unread(x *relay.Exchange) classify.Unread {
+	if x.Uninspected {
+		return classify.UnreadMemory
+	}
+	return classify.UnreadLength
 }
 
 // brokenField returns the value of a field, whose line is whole, in a head that

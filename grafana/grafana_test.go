@@ -103,6 +103,7 @@ var hidden = map[string]string{
 	"ksyun_api_attempts_total":                                           "the recorded series of it are shown, and the same attempts by more labels",
 	"ksyun_api_errors_since_success":                                     "for alerts on failures in a row",
 	"ksyun_api_last_success_timestamp_seconds":                           "likewise",
+	"ksyun_tap_ignored_variables":                                        "the log and check-config name them at the start",
 	"ksyun_tap_journal_capacity":                                         "constant; the entries are shown",
 	"ksyun_tap_journal_evicted_total":                                    "every new failure in a full journal is one",
 	"ksyun_tap_path_check_last_success_timestamp_seconds":                "whether it succeeds is shown",

@@ -40,20 +40,23 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 	}
 	s := t.proxy.Stats()
 	return metrics.ProxyStats{
-		ClientConnections:   s.ClientConnections,
-		UpstreamConnections: s.UpstreamConnections,
-		ConnectionsAccepted: s.Accepted,
-		BytesReceived:       s.RequestBytes,
-		BytesSent:           s.ResponseBytes,
-		Dials:               s.Dials,
-		Panics:              s.Panics,
-		UnobservedRequests:  s.Unobserved,
-		Intercepted:         s.Intercepted,
-		Tunnels:             s.Tunnels,
-		TappedTunnels:       s.TappedTunnels,
-		OpenTunnels:         s.OpenTunnels,
-		NotRedirected:       s.Direct,
-		Looped:              s.Looped,
+		ClientConnections:    s.ClientConnections,
+		UpstreamConnections:  s.UpstreamConnections,
+		ConnectionsAccepted:  s.Accepted,
+		ConnectionsRefused:   s.Refused,
+		ConnectionsReclaimed: s.Reclaimed,
+		BufferBytes:          s.BufferBytes,
+		BytesReceived:        s.RequestBytes,
+		BytesSent:            s.ResponseBytes,
+		Dials:                s.Dials,
+		Panics:               s.Panics,
+		UnobservedRequests:   s.Unobserved,
+		Intercepted:          s.Intercepted,
+		Tunnels:              s.Tunnels,
+		TappedTunnels:        s.TappedTunnels,
+		OpenTunnels:          s.OpenTunnels,
+		NotRedirected:        s.Direct,
+		Looped:               s.Looped,
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -33,6 +34,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
@@ -177,7 +179,10 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 			}
 		}
 	}
+	limits.ApplyMemory()
 	cfg.Loops = loops()
+	cfg.MaxConnections = cmp.Or(s.MaxConnections, limits.Connections())
+	cfg.BufferBytes = cmp.Or(s.BufferLimit, limits.Buffers())
 	if t.proxy, err = collector.New(cfg); err != nil {
 		return usageError{err}
 	}

@@ -107,6 +107,18 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_client_connections_accepted_total", counter, nil,
 		"Connections accepted from programs.",
 	}
+	famRefused = Family{
+		"ksyun_tap_client_connections_refused_total", counter, nil,
+		"Connections of programs answered with 503, since there were as many as there may be.",
+	}
+	famReclaimed = Family{
+		"ksyun_tap_client_connections_reclaimed_total", counter, nil,
+		"Connections of programs closed while they waited for a request, to make room for others.",
+	}
+	famBufferBytes = Family{
+		"ksyun_tap_buffer_bytes", gauge, nil,
+		"Memory of the buffers in use.",
+	}
 	famReceived = Family{
 		"ksyun_tap_client_received_bytes_total", counter, nil,
 		"Bytes received from programs.",
@@ -259,7 +271,7 @@ func Describe() []Family {
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
-		famClientConns, famAccepted, famReceived, famSent,
+		famClientConns, famAccepted, famRefused, famReclaimed, famBufferBytes, famReceived, famSent,
 		famUpstreamConns, famDials,
 		famPanics, famUnobserved, famUnread,
 		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,

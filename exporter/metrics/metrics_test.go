@@ -40,7 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func full() *metrics.Metrics {
 	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats {
 		return metrics.ProxyStats{
-			ClientConnections: 3, UpstreamConnections: 2, ConnectionsAccepted: 11,
+			ClientConnections: 3, UpstreamConnections: 2, ConnectionsAccepted: 11, ConnectionsRefused: 13, ConnectionsReclaimed: 14, BufferBytes: 8192,
 			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Panics: 1,
 			UnobservedRequests: 2,
 			Intercepted:        12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,

@@ -10,20 +10,23 @@ import (
 // ProxyStats is the state of the relay at one moment. The counts are since the
 // start of the program.
 type ProxyStats struct {
-	ClientConnections   int64 // open
-	UpstreamConnections int64 // open
-	ConnectionsAccepted int64
-	BytesReceived       int64 // from programs
-	BytesSent           int64 // to programs
-	Dials               int64
-	Panics              int64
-	UnobservedRequests  int64 // relayed without being looked into
-	Intercepted         int64 // connections whose TLS was ended here
-	Tunnels             int64 // CONNECTs passed on unseen
-	TappedTunnels       int64 // of Tunnels, those to tapped hosts
-	OpenTunnels         int64
-	NotRedirected       int64 // connections that should have been redirected
-	Looped              int64 // connections of our own that should not have been
+	ClientConnections    int64 // open
+	UpstreamConnections  int64 // open
+	ConnectionsAccepted  int64
+	ConnectionsRefused   int64 // of them, those beyond the limit
+	ConnectionsReclaimed int64 // closed while they waited, to make room for others
+	BufferBytes          int64 // in use
+	BytesReceived        int64 // from programs
+	BytesSent            int64 // to programs
+	Dials                int64
+	Panics               int64
+	UnobservedRequests   int64 // relayed without being looked into
+	Intercepted          int64 // connections whose TLS was ended here
+	Tunnels              int64 // CONNECTs passed on unseen
+	TappedTunnels        int64 // of Tunnels, those to tapped hosts
+	OpenTunnels          int64
+	NotRedirected        int64 // connections that should have been redirected
+	Looped               int64 // connections of our own that should not have been
 }
 
 // CSMStats is the state of the intake of SDK telemetry. The counts are since
@@ -91,6 +94,9 @@ var _ prometheus.Collector = (*state)(nil)
 var (
 	descClientConns     = famClientConns.desc()
 	descAccepted        = famAccepted.desc()
+	descRefused         = famRefused.desc()
+	descReclaimed       = famReclaimed.desc()
+	descBufferBytes     = famBufferBytes.desc()
 	descReceived        = famReceived.desc()
 	descSent            = famSent.desc()
 	descUpstreamConns   = famUpstreamConns.desc()
@@ -125,7 +131,7 @@ var (
 // Describe implements prometheus.Collector.
 func (s *state) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descClientConns, descAccepted, descReceived, descSent,
+		descClientConns, descAccepted, descRefused, descReclaimed, descBufferBytes, descReceived, descSent,
 		descUpstreamConns, descDials,
 		descPanics, descUnobserved,
 		descIntercepted, descTunnels, descTappedTunnels, descOpenTunnels, descCANotAfter, descNotRedirected,
@@ -146,6 +152,9 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		sendGauge(ch, descClientConns, p.ClientConnections)
 		sendGauge(ch, descUpstreamConns, p.UpstreamConnections)
 		s.sendCount(ch, descAccepted, p.ConnectionsAccepted)
+		s.sendCount(ch, descRefused, p.ConnectionsRefused)
+		s.sendCount(ch, descReclaimed, p.ConnectionsReclaimed)
+		sendGauge(ch, descBufferBytes, p.BufferBytes)
 		s.sendCount(ch, descReceived, p.BytesReceived)
 		s.sendCount(ch, descSent, p.BytesSent)
 		s.sendCount(ch, descDials, p.Dials)

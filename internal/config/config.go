@@ -42,6 +42,9 @@ type Settings struct {
 	TapHosts     []collector.HostPattern
 	OtherHosts   collector.OtherHosts
 	InspectBytes int
+	// MaxConnections and BufferLimit are 0 for what the process has.
+	MaxConnections int
+	BufferLimit    int64
 	CatalogFiles []string
 
 	Intercept  bool
@@ -142,6 +145,16 @@ var table = []setting{
 		name: "proxy.stall-timeout", fallback: []string{collector.DefaultTimeouts().Stall.String()},
 		help: "How long one read or write of a body may make no progress.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(positive(&s.ProxyTimeouts.Stall)) },
+	},
+	{
+		name: "proxy.max-connections", fallback: []string{"0"},
+		help: "How many connections of programs may be open. Beyond it the one that waited longest for a request makes room, or, if none waits, the new one is answered with 503. 0 is as many as there are file descriptors for.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(countOrNone(&s.MaxConnections)) },
+	},
+	{
+		name: "proxy.buffer-limit", fallback: []string{"0"},
+		help: "How much memory buffers may take. Beyond it, bodies pass without being inspected. 0 is a quarter of the memory limit (GOMEMLIMIT, or the cgroup's), if there is one.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(sizeOrNone(&s.BufferLimit)) },
 	},
 	{
 		name: "proxy.shutdown-timeout", fallback: []string{"10s"},

@@ -147,6 +147,32 @@ func size(target *int) kingpin.Value {
 	}}
 }
 
+// sizeOrNone takes 0 for no size.
+func sizeOrNone(target *int64) kingpin.Value {
+	const least = 1 << 20
+	return scalar[int64]{target, func(text string) (int64, error) {
+		if text == "0" {
+			return 0, nil
+		}
+		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
+		if err != nil || n < least {
+			return 0, fmt.Errorf("%q is no size: write 1MiB or more, such as 32MiB, or 0", text)
+		}
+		return int64(n), nil
+	}}
+}
+
+// countOrNone takes 0 for no count.
+func countOrNone(target *int) kingpin.Value {
+	return scalar[int]{target, func(text string) (n int, err error) {
+		if text == "0" {
+			return 0, nil
+		}
+		err = count(&n).Set(text)
+		return n, err
+	}}
+}
+
 func ratio(target *float64) kingpin.Value {
 	return scalar[float64]{target, func(text string) (float64, error) {
 		f, err := strconv.ParseFloat(text, 64)

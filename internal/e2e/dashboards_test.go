@@ -396,7 +396,7 @@ var truths = map[string][]truth{
 	"ksyun-tap-fleet/16": {said("ksyun_tap_path_check_duration_seconds", "instance")},
 	"ksyun-tap-fleet/17": {said("ksyun_tap_journal_entries", "instance")},
 	"ksyun-tap-fleet/18": {changed("process_cpu_seconds_total", "instance")},
-	"ksyun-tap-fleet/19": {said("process_resident_memory_bytes", "instance")},
+	"ksyun-tap-fleet/19": {said("process_resident_memory_bytes", "instance"), said("ksyun_tap_buffer_bytes", "instance")},
 	"ksyun-tap-fleet/20": {said("go_goroutines", "instance")},
 	"ksyun-tap-fleet/21": {said("ksyun_tap_client_connections"), said("ksyun_tap_upstream_connections"), said("ksyun_tap_tunnels_open")},
 	"ksyun-tap-fleet/22": {changed("ksyun_tap_client_received_bytes_total"), changed("ksyun_tap_client_sent_bytes_total")},
@@ -406,7 +406,7 @@ var truths = map[string][]truth{
 		return d.count(m, 5, nil, func(e *event) bool { return e.kind == long })[""] / 300
 	})}},
 	"ksyun-tap-fleet/26": {inWaysIn(1, "untrusted_ca")},
-	"ksyun-tap-fleet/27": {inWaysIn(1, "direct"), inWaysIn(1, "address")},
+	"ksyun-tap-fleet/27": {changed("ksyun_tap_client_connections_refused_total"), changed("ksyun_tap_client_connections_reclaimed_total"), inWaysIn(1, "direct"), inWaysIn(1, "address")},
 	"ksyun-tap-fleet/28": {inWaysIn(1), inWaysIn(0), inWaysIn(1), inWaysIn(1)},
 	"ksyun-tap-fleet/29": {said("ksyun_tap_resign_credentials_last_reload_successful", "instance")},
 }
