@@ -96,6 +96,22 @@ func BenchmarkResponse(b *testing.B) {
 	}
 }
 
+// BenchmarkBomb reads small bodies that decompress to more than is looked at.
+// The time of each should be some milliseconds.
+func BenchmarkBomb(b *testing.B) {
+	bomb := bytes.Repeat([]byte{' '}, 64<<20)
+	for coding, body := range map[string][]byte{"gzip": gzipped(b, bomb), "br": brotlied(b, bomb), "zstd": zstded(b, bomb)} {
+		b.Run(coding, func(b *testing.B) {
+			c := New(DefaultCatalog())
+			r := &Response{Status: 200, Header: plainFields{{"Content-Encoding", []byte(coding)}}, Body: body[:min(len(body), 64<<10)], Truncated: len(body) > 64<<10}
+			b.ReportAllocs()
+			for b.Loop() {
+				c.Response(nil, r)
+			}
+		})
+	}
+}
+
 // BenchmarkHostile reads 64 KiB meant to take long. The time of each should be
 // some 100 µs, not milliseconds.
 func BenchmarkHostile(b *testing.B) {

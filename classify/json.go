@@ -127,11 +127,11 @@ func isEnvelope(key []byte) bool {
 	return false
 }
 
-// dataValue reports whether the next value may be data: it is neither empty
-// nor true or false.
+// dataValue reports whether the next value may be data: it is neither empty,
+// nor 0, true or false.
 func (s *scanner) dataValue() bool {
 	c := s.peek()
-	return c != 't' && c != 'f' && !s.emptyValue()
+	return c != '0' && c != 't' && c != 'f' && !s.emptyValue()
 }
 
 // errorValue reads the value of Error: an object (E1, E2), a list of them, or

@@ -118,25 +118,27 @@ func isNumber(b []byte) bool {
 func readBody(body []byte, escaped bool, rd *reading) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := skipSpace(body, 0)
-	if i := wrappedJSON(body[start:]); i > 0 {
-		start += i
-	}
 	if start == len(body) {
 		rd.form = FormEmpty
 		return
 	}
-	switch body[start] {
-	case '{', '[':
-		rd.form = FormJSON
-		s := scanner{b: body, i: start, unescaped: !escaped}
-		s.response(rd)
-	case '<':
+	if body[start] == '<' {
 		rd.form = FormXML
 		x := xmlScanner{b: body, i: start}
 		x.response(rd)
-	default:
-		readText(body[start:], rd)
+		return
 	}
+	if body[start] != '{' && body[start] != '[' {
+		wrapped := wrappedJSON(body[start:])
+		if wrapped == 0 {
+			readText(body[start:], rd)
+			return
+		}
+		start += wrapped
+	}
+	rd.form = FormJSON
+	s := scanner{b: body, i: start, unescaped: !escaped}
+	s.response(rd)
 }
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
@@ -150,7 +152,7 @@ func wrappedJSON(text []byte) int {
 	}
 	head := text[:min(len(text), maxCallback)]
 	i := bytes.LastIndexByte(head[:max(0, bytes.IndexAny(head, "{\""))], '(')
-	if i <= 0 || head[0] == '<' || head[0] == '[' {
+	if i <= 0 {
 		return 0
 	}
 	for _, c := range head[:i] {

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
@@ -121,10 +122,8 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	}
 	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: header(fields), Body: body})
 	if !whole && v.status == 0 {
-		switch verdict.Form {
-		case classify.FormEmpty, classify.FormText, classify.FormBinary:
-			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, looks[verdict.Form])
-		case classify.FormJSON, classify.FormXML, classify.FormHTML:
+		if look := alien(&verdict, data); look != "" {
+			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, look)
 		}
 	}
 	r := reading{
@@ -147,11 +146,37 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	return r, nil
 }
 
-// looks describes what is not an answer of the API.
-var looks = map[classify.Form]string{
-	classify.FormEmpty:  "empty",
-	classify.FormText:   "text without a status line",
-	classify.FormBinary: "binary data",
+// alien describes data that is not the body of an answer of the API, by what was
+// read of it; "" if it may be one.
+func alien(v *classify.Verdict, data []byte) string {
+	broken := false
+	switch v.Form {
+	case classify.FormEmpty:
+		return "empty"
+	case classify.FormText:
+		return "text without a status line"
+	case classify.FormBinary:
+		return "binary data"
+	case classify.FormJSON:
+		broken = bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) && !json.Valid(data)
+	case classify.FormXML:
+		d := xml.NewDecoder(bytes.NewReader(data))
+		d.Strict = false
+		for token, err := d.Token(); ; token, err = d.Token() {
+			if _, ok := token.(xml.StartElement); ok {
+				break
+			}
+			if broken = err != nil; broken {
+				break
+			}
+		}
+	case classify.FormHTML:
+	}
+	// A saved answer may be cut. Then it still says something.
+	if broken && v.Outcome == classify.OutcomeSuccess && v.Code == "" && v.RequestID.IsZero() {
+		return "neither JSON nor XML"
+	}
+	return ""
 }
 
 func readSaved(name string, in io.Reader) ([]byte, error) {

@@ -54,10 +54,16 @@ func TestClassifyAlien(t *testing.T) {
 	}
 	for name, in := range map[string]string{
 		"empty": "", "blanks": " \n", "text": "hello\n", "binary": "\x7fELF\x02\x01\x01\x00\x00", "random": string(random),
+		"braces": "{hello", "brackets": "<<<>>>", "binary behind a brace": "{\x00\x01\xff", "binary behind a bracket": "<\xff\x00",
 		"a broken head": "HTTP/1.1 banana\r\n\r\n", "a number": "42", "gzip of nothing legible": "\x1f\x8b\x08\x00",
 	} {
 		code, out, errOut := command(t, in, "classify")
 		if code != exitAlien || out != "" || !strings.Contains(errOut, "not an answer of the API") || strings.Count(errOut, "\n") != 1 {
+			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
+		}
+	}
+	for name, in := range map[string]string{"cut JSON": `{"requestId":"a","data":[1,`, "cut XML": "<ListMetricsResponse><Me", "JSON": `{"a":1}`} {
+		if code, out, errOut := command(t, in, "classify"); code != exitOK {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
 		}
 	}
