@@ -48,6 +48,20 @@ not exist before counts, too: what a series had counted when it appeared is new 
 started. Prometheus' ` + "`--enable-feature=created-timestamp-zero-ingestion`" + ` does the same for every query, with the start
 that each counter of the tap has (in the protobuf format, which that flag asks for).
 
+A thousand series that fail for the first time, in random phases, a scrape a minute, once three scrapes have seen each
+(TestNewbornSeriesAreCounted, and its twin for the Prometheus that is installed):
+
+| failures each | asked | Prometheus 2.42 | 3.16 | 3.16 with the flag |
+|---|---|---|---|---|
+| 1 | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 0 | 0 | 1,066 |
+| 1 | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 1,029 | 1,029 | 1,029 |
+| 1 | what alerts count, of either | 1,000 | 1,000 | 1,000 |
+| 3 in a minute | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 880 | 874 | 3,212 |
+| 3 in a minute | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 3,088 | 3,088 | 3,088 |
+| 3 in a minute | what alerts count, of either | 3,000 | 3,000 | 3,000 |
+
+` + "`increase`" + ` extrapolates to the ends of its window, which is why it is above the truth where all failures are in the middle.
+
 ## Alerts
 
 | alert | severity | blame | for | keeps firing for | what it says |
@@ -83,6 +97,6 @@ const scenarioText = `
 Simulated programs, replayed through the rules by Prometheus' own rule engine (test/alerts, written by make alerts-table): scrapes and
 evaluations once a minute, all taps at once. All is well, then the cause stands for five hours or for 27, and it ends. "After" is
 from the first failed call on, "ends after" from the cause's end; both are the slowest of all phases that calls can have to scrapes. No
-alert in the column "fires" ends while its cause stands, and nothing fires before it.
+alert in the column "fires" ends while its cause stands, and nothing fires before it. The rows of five hours leave burn rates out.
 
 `
