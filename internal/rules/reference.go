@@ -39,7 +39,7 @@ and calls that the program canceled do not count. A client's own mistakes count 
   flap. A program that is stopped for good while it fails keeps its alert for that long: silence it.
 - **Spikes** of refused or throttled calls begin at ` + Threshold("spikeFailures") + ` in 15 minutes and a hundredth of the calls, where that is more than ` + Threshold("spikeFactor") + ` times
   what the same hour of the day before and of the week before had. They need a day of history.
-- **Events** (a wrong clock, a missing policy, an error within a 200, a new code) ring at the first one, and end 75 minutes after
+- **Events** (a wrong clock, a missing policy, an error within a 200, a new code) fire at the first one, and end 75 minutes after
   the last.
 - **Burn rates** need 5 failures in their long window.
 
