@@ -109,6 +109,7 @@ $(DEBIAN):
 .PHONY: e2e
 e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
 	$(GO) test -race -count=1 -timeout 45m -tags e2e ./internal/e2e/...
+	cd test/alerts && $(GO) test -count=1 -tags e2e -run Newborn .
 
 .PHONY: pictures
 pictures: ## Draw docs/images anew (needs what e2e needs).

@@ -79,6 +79,9 @@ func replay(t *testing.T, l timeline) (rows []string) {
 	for i, s := range all {
 		row := result{scenario: s, timeline: l}
 		for v := range s.variants {
+			if s.rare && math.IsInf(firstFailure(s.variants[v], span{hour, l.end}), 1) {
+				t.Errorf("%s, %s: no call fails", s.what, s.rate)
+			}
 			row.judge(t, w, job(i, v), firstBad(s.variants[v], l))
 		}
 		rows = append(rows, row.String())
@@ -94,21 +97,26 @@ type result struct {
 	besides     []string
 }
 
-// firstBad is when the first call fails while the cause stands, or the cause's
-// start where none does.
-func firstBad(programs []program, l timeline) float64 {
+// firstFailure is when the first call fails within a span; infinity is never.
+func firstFailure(programs []program, s span) float64 {
 	first := math.Inf(1)
 	for _, p := range programs {
-		p.calls(l.stands(), func(second float64, k *kind) {
+		p.calls(s, func(second float64, k *kind) {
 			if k != well && k != wellThere {
 				first = min(first, second)
 			}
 		})
 	}
-	if math.IsInf(first, 1) {
-		return l.onset
-	}
 	return first
+}
+
+// firstBad is when the first call fails while the cause stands, or the cause's
+// start where none does.
+func firstBad(programs []program, l timeline) float64 {
+	if first := firstFailure(programs, l.stands()); !math.IsInf(first, 1) {
+		return first
+	}
+	return l.onset
 }
 
 // judge looks at one variant, whose first call failed at that second.
