@@ -87,20 +87,48 @@ func TestDistrustIsRefusedByPolicy(t *testing.T) {
 	}
 }
 
+func TestDistrusts(t *testing.T) {
+	var d distrusts
+	f := func(want bool, what string) {
+		t.Helper()
+		if d.has(host, "x/1") != want {
+			t.Errorf("after %s: passed on unseen: %t", what, !want)
+		}
+	}
+	f(false, "nothing")
+	d.failed(host, "x/1", HandshakeAborted)
+	f(false, "one end without a word")
+	d.accepted(host, "x/1")
+	d.failed(host, "x/1", HandshakeAborted)
+	f(false, "another, after an accepted one")
+	d.failed(host, "x/1", HandshakeTimeout)
+	d.failed(host, "x/1", HandshakeAborted)
+	f(true, "two in a row")
+	d.accepted(host, "x/1") // of another connection that was under way
+	f(true, "two in a row")
+	d.clear()
+	f(false, "a reload")
+	d.failed(host, "x/1", HandshakeUntrusted)
+	f(true, "a refusal")
+	if d.has(host, "x/2") || d.has("other.api.ksyun.com", "x/1") {
+		t.Error("others are passed on unseen, too")
+	}
+}
+
 func TestDistrustsAreBounded(t *testing.T) {
 	var d distrusts
 	for i := range 2 * maxDistrusts {
-		d.add(host, string(rune(i)))
-	}
-	var long distrusts
-	agent := strings.Repeat("x", 64<<10)
-	long.add(host, agent)
-	for key := range long.all {
-		if len(key.agent) != maxAgent || !long.has(host, agent) {
-			t.Errorf("%d bytes of a User-Agent are remembered", len(key.agent))
-		}
+		d.failed(host, string(rune(i)), HandshakeUntrusted)
 	}
 	if len(d.all) != maxDistrusts {
 		t.Errorf("%d are remembered", len(d.all))
+	}
+	d.clear()
+	agent := strings.Repeat("x", 64<<10)
+	d.failed(host, agent, HandshakeUntrusted)
+	for key := range d.all {
+		if len(key.agent) != maxAgent || !d.has(host, agent) {
+			t.Errorf("%d bytes of a User-Agent are remembered", len(key.agent))
+		}
 	}
 }

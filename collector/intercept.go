@@ -141,13 +141,12 @@ func (h *handler) Secured(err error) {
 	host := h.inside.host
 	h.forget()
 	if err == nil {
+		h.p.distrusts.accepted(host, h.inside.agent)
 		h.p.intercepted.Add(1)
 		return
 	}
 	reason := handshakeReason(err)
-	if reason == HandshakeUntrusted || reason == HandshakeHTTP2 {
-		h.p.distrusts.add(host, h.inside.agent)
-	}
+	h.p.distrusts.failed(host, h.inside.agent, reason)
 	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: reason, Err: err})
 }
 

@@ -74,9 +74,15 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 			return
 		}
 		told[e.Host] = true
-		later := "refused again"
-		if t.settings.OtherHosts != collector.OtherRefuse && (e.Reason == collector.HandshakeUntrusted || e.Reason == collector.HandshakeHTTP2) {
-			later = "passed on unobserved until the next reload"
+		later := "intercepted"
+		if t.settings.OtherHosts != collector.OtherRefuse {
+			switch e.Reason {
+			case collector.HandshakeUntrusted, collector.HandshakeHTTP2:
+				later = "passed on unobserved until the next reload"
+			case collector.HandshakeAborted:
+				later = "passed on unobserved until the next reload, if the next one ends so, too"
+			case collector.HandshakeTimeout, collector.HandshakeOther:
+			}
 		}
 		t.log.Warn("a program does not accept interception",
 			zap.String("later_connections", later),

@@ -93,6 +93,23 @@ func TestExecOwnTrust(t *testing.T) {
 	}
 }
 
+// TestExecOwnTrustOfNode has Node trust the vendor's CA alone: it closes the
+// connection without an alert, and passes unseen after the second time.
+func TestExecOwnTrustOfNode(t *testing.T) {
+	address, caFile := tlsAPI(t)
+	script := `const get = (n) => n > 0 && require('https').get(process.argv[2], { ca: require('fs').readFileSync(process.argv[1]), agent: false },
+	  (res) => { console.log(res.statusCode); res.resume().on('end', () => get(n - 1)) }).on('error', () => { console.log('error'); get(n - 1) })
+	get(4)`
+	out, s := execUnseen(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address},
+		"node", "-e", script, caFile, "https://"+apiHost+"/?Action=ListMetrics")
+	if out != "error\nerror\n403\n403\n" {
+		t.Errorf("printed %s", out)
+	}
+	if s.Calls != 0 || len(s.Unseen) != 1 || !s.Unseen[0].Distrusts {
+		t.Errorf("summary %+v", s)
+	}
+}
+
 // socksProxy serves SOCKS 5 without authentication, leading every name to to.
 func socksProxy(t *testing.T, to string) (address string, connections *atomic.Int64) {
 	t.Helper()
