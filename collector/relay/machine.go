@@ -150,6 +150,7 @@ type machine struct {
 	bye  [2]closing   // for each side, in stageOver
 	end  End          // of the exchange, in stageLast
 	scan int          // where to go on looking for the end of a head
+	bad  error        // what is wrong with the body, found before it could be sent
 
 	flows [2]flow // by the side that sends
 	req   http1.Body
@@ -198,7 +199,7 @@ func (m *machine) wants(from side) bool {
 	case stageIdle, stageHead, stageHold:
 		return true
 	case stageDial: // the request cannot go anywhere yet
-		return f.cur.w < len(f.cur.b) && !(m.req.Done && f.hasUnread())
+		return f.cur.w < len(f.cur.b) && m.bad == nil && !(m.req.Done && f.hasUnread())
 	}
 	// Behind the request, one read shows whether the program is still there.
 	return !f.hasUnread()
@@ -316,6 +317,9 @@ func (m *machine) wrote(to side, n int, now time.Time) {
 	m.now, m.since = now, now
 	f := &m.flows[to.other()]
 	f.writing = false
+	if len(f.pending()) == 0 { // it was given up meanwhile
+		return
+	}
 	if to == program && m.x != nil {
 		m.x.ResponseBytes += int64(n)
 	}
@@ -347,9 +351,7 @@ func (m *machine) refused(to side, now time.Time) {
 	if f.cur != nil {
 		f.cur.r = f.cur.t
 	}
-	if m.request == requestPassing {
-		m.request = requestCut
-	}
+	m.request = requestCut // also if it was read whole
 	m.advance()
 }
 
@@ -412,7 +414,10 @@ func (m *machine) kill(now time.Time) {
 		m.effects |= effectCancelDial
 		return // until the dial has ended: it uses the exchange
 	}
-	if m.active() {
+	switch {
+	case m.stage == stageRefuse:
+		m.report(EndRefused)
+	case m.active():
 		m.report(EndStopped)
 	}
 	m.closeBoth(closeReset, closeReset)
@@ -509,6 +514,8 @@ func (m *machine) step() bool {
 		return m.readHead()
 	case stageHold:
 		return m.hold()
+	case stageDial:
+		m.readAhead()
 	case stageRelay:
 		return m.relay()
 	case stageOutlast:
@@ -538,7 +545,7 @@ func (m *machine) begin() bool {
 	x.reset(m.now, m.s.cfg.TailBytes)
 	x.Client, x.Destination, x.Hello = m.client, m.destination, m.hello
 	m.x, m.hello = x, false
-	m.reported, m.skipped, m.scan = false, false, 0
+	m.reported, m.skipped, m.scan, m.bad = false, false, 0, nil
 	m.stage, m.request, m.req = stageHead, requestPassing, http1.Body{}
 	return true
 }
@@ -595,7 +602,15 @@ func (m *machine) dropUpstream(how closing) {
 	}
 	m.effects |= effectDropUpstream
 	m.bye[upstream], m.connected, m.early, m.endSent = how, false, false, false
-	m.flows[upstream].forget(&m.s.bufs)
+	// What is our own goes to the program all the same.
+	f := &m.flows[upstream]
+	var ours flow
+	if len(f.lead) > 0 {
+		ours = flow{lead: f.lead, own: f.own, writing: f.writing}
+		f.lead, f.own, f.writing = nil, nil, false
+	}
+	f.forget(&m.s.bufs)
+	*f = ours
 }
 
 // forget gives all memory back that no read is under way into.

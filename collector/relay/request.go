@@ -127,8 +127,12 @@ func (m *machine) takeRequest() error {
 // where it goes.
 func (m *machine) connect() {
 	f := &m.flows[program]
-	if !m.req.Done && len(f.cur.b) == smallBuffer && !m.req.Fits(len(f.cur.free())) && !m.s.bufs.short(m.s.bufs.largeSize) {
+	switch free := len(f.cur.free()); {
+	case m.req.Done || m.req.Fits(free):
+	case len(f.cur.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
 		m.enlarge(m.s.bufs.getLarge())
+	case m.x.Request.Start() > headroom+free: // behind another request
+		m.enlarge(f.cur)
 	}
 	if key := m.x.route.Key; m.connected && (m.key == key || m.early && !key.TLS) {
 		m.key, m.early = key, false
@@ -141,7 +145,7 @@ func (m *machine) connect() {
 	m.s.counters.dials.Add(1)
 }
 
-// enlarge moves the request to b.
+// enlarge moves the request to the front of b, which may be where it is.
 func (m *machine) enlarge(b *buffer) {
 	x, f := m.x, &m.flows[program]
 	old := f.cur
@@ -152,14 +156,24 @@ func (m *machine) enlarge(b *buffer) {
 	x.Request.Rebase(b.b, moved)
 	x.in, x.bodyAt = b.b, x.bodyAt+moved
 	f.kept, f.cur = b, b
-	m.s.bufs.put(old)
+	if b != old {
+		m.s.bufs.put(old)
+	}
+}
+
+// readAhead takes what comes of the request while it cannot be sent yet, to know
+// where it ends: what lies behind it is not to be read around.
+func (m *machine) readAhead() {
+	if m.bad == nil {
+		m.bad = m.takeRequest()
+	}
 }
 
 // send has the request sent, as far as it was read.
 func (m *machine) send() {
 	x, f := m.x, &m.flows[program]
-	if err := m.takeRequest(); err != nil {
-		m.refuse(err)
+	if m.readAhead(); m.bad != nil {
+		m.refuse(m.bad)
 		return
 	}
 	x.Upstream = m.upstream
@@ -287,7 +301,8 @@ func (m *machine) refuse(err error) {
 	}
 	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getLarge()
-	answer := m.h.Refuse(own.b[:0], x, err, !more)
+	// It goes behind what is left of a 100 Continue.
+	answer := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
 	switch {
 	case x.Hello && x.Destination.IsValid(): // as where nobody listens
 		m.s.bufs.put(own)
@@ -308,6 +323,8 @@ func (m *machine) wasRefused() bool {
 	}
 	m.report(EndRefused)
 	switch {
+	case m.connected && m.got[upstream] != receiving: // meanwhile
+		m.closeBoth(m.echo(upstream), closeFIN)
 	case !m.closeSoon && m.got[program] == receiving:
 		m.next()
 	case m.got[program] == receiving:

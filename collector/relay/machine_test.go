@@ -1,0 +1,252 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// machineRig is a machine that a test drives call by call, as a driver would.
+type machineRig struct {
+	t testing.TB
+	machine
+	route func(x *Exchange) (Route, error)
+	ends  []End
+	shown []string // the request bodies
+}
+
+func newMachine(t testing.TB) *machineRig {
+	r := &machineRig{t: t}
+	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10})
+	r.h, r.at = r, r
+	r.now = time.Unix(1, 0)
+	r.since = r.now
+	r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h"}}, nil }
+	return r
+}
+
+func (r *machineRig) Route(x *Exchange) (Route, error)                  { return r.route(x) }
+func (r *machineRig) Dial(context.Context, *Exchange) (net.Conn, error) { panic("not called") }
+func (r *machineRig) Sending(*Exchange)                                 {}
+func (r *machineRig) Secured(error)                                     {}
+func (r *machineRig) Plain()                                            {}
+func (r *machineRig) broken() bool                                      { return false }
+func (r *machineRig) unread() bool                                      { return false }
+
+func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
+	return append(dst, "refused"...)
+}
+
+func (r *machineRig) Done(x *Exchange) {
+	body, _ := x.RequestBody()
+	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
+}
+
+// read has the machine read s from a side.
+func (r *machineRig) read(from side, s string) {
+	r.t.Helper()
+	for len(s) > 0 {
+		b := r.space(from)
+		if b == nil {
+			r.t.Fatalf("%.40q is not wanted", s)
+		}
+		n := copy(b, s)
+		s = s[n:]
+		r.received(from, n, r.now)
+		if from == program && len(s) > 0 {
+			r.written(upstream)
+		}
+	}
+}
+
+// written takes all that is to be written to a side.
+func (r *machineRig) written(to side) string {
+	var all strings.Builder
+	for b := r.pending(to); len(b) > 0; b = r.pending(to) {
+		all.Write(b)
+		r.wrote(to, len(b), r.now)
+	}
+	return all.String()
+}
+
+func (r *machineRig) expect(to side, want string) {
+	r.t.Helper()
+	if got := r.written(to); got != want {
+		r.t.Fatalf("%.100q is written, want %.100q", got, want)
+	}
+}
+
+// connect has the dial that runs succeed.
+func (r *machineRig) connect() {
+	r.t.Helper()
+	if r.take()&effectDial == 0 {
+		r.t.Fatal("no dial runs")
+	}
+	r.dialed(netip.AddrPort{}, r.now)
+}
+
+func (r *machineRig) wantEnds(ends ...End) {
+	r.t.Helper()
+	if !slices.Equal(r.ends, ends) {
+		r.t.Fatalf("exchanges ended as %v, want %v", r.ends, ends)
+	}
+}
+
+// TestKillDuringARefusal stops the server while the refusal of a request that
+// could not be read is sent.
+func TestKillDuringARefusal(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "GET\r\n\r\n")
+	r.kill(r.now)
+	r.wantEnds(EndRefused)
+}
+
+// TestNothingIsReadBehindAWholeRequestWhileDialing has a pipelined CONNECT wait
+// for its turn. A read behind it would have to return before the CONNECT could be
+// answered, and memory that is read into cannot be moved.
+func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
+	r.read(program, post)
+	r.read(program, "body"+connectRequest)
+	if r.space(program) != nil {
+		t.Fatal("more is read")
+	}
+	r.connect()
+	r.expect(upstream, post+"body")
+}
+
+// TestMalformedBodyWhileDialing has nothing of the request sent.
+func TestMalformedBodyWhileDialing(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+	r.read(program, "1\r\na\r\n")
+	r.read(program, "oops")
+	if r.space(program) != nil {
+		t.Error("more is read")
+	}
+	r.connect()
+	r.expect(upstream, "")
+	r.expect(program, "refused")
+	r.wantEnds(EndRefused)
+}
+
+// held routes requests to be rewritten, which fails if err is not nil.
+func (r *machineRig) held(err error) {
+	r.route = func(x *Exchange) (Route, error) {
+		route := Route{Key: Key{Host: string(x.Request.Host())}}
+		if x.Request.Expects() {
+			route.Rewrite = func(dst []byte, _ *Exchange, _ []byte) ([]byte, error) {
+				return append(dst, getRequest...), err
+			}
+		}
+		return route, nil
+	}
+}
+
+const expecting = "POST / HTTP/1.1\r\nHost: other\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+// TestRefusalBehindAContinue refuses a request after a 100 Continue was sent in
+// part.
+func TestRefusalBehindAContinue(t *testing.T) {
+	r := newMachine(t)
+	r.held(errTest)
+	r.read(program, expecting)
+	const first = "HTTP/1.1 100 Con"
+	r.wrote(program, len(first), r.now)
+	r.read(program, "hi")
+	r.expect(program, continue100[len(first):]+"refused")
+	r.wantEnds(EndRefused)
+}
+
+// TestContinueOutlastsTheUpstream has the request that a 100 Continue asked for
+// go to another upstream before it was written.
+func TestContinueOutlastsTheUpstream(t *testing.T) {
+	r := newMachine(t)
+	r.held(nil)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.read(program, expecting)
+	b := r.pending(program) // a write that has not returned yet
+	r.flows[upstream].writing = true
+	r.read(program, "hi")
+	r.connect()
+	r.wrote(program, len(b), r.now)
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.wantEnds(EndComplete, EndComplete)
+}
+
+// TestUpstreamEndsDuringARefusal has a read that began before the refused
+// request show the end of the upstream connection: no request goes there.
+func TestUpstreamEndsDuringARefusal(t *testing.T) {
+	for _, how := range []reception{receivedEnd, receivedCut, receivedReset} {
+		r := newMachine(t)
+		r.read(program, getRequest)
+		r.connect()
+		r.expect(upstream, getRequest)
+		r.read(upstream, okResponse)
+		r.expect(program, okResponse)
+		r.space(upstream)
+		r.route = func(*Exchange) (Route, error) { return Route{}, errors.New("no") }
+		r.read(program, getRequest)
+		r.ended(upstream, how, r.now)
+		r.expect(program, "refused")
+		if !r.over() {
+			t.Error("the pair goes on")
+		}
+	}
+}
+
+// TestUpstreamRefusesTheRestOfAWholeRequest answers early and breaks: the
+// connection is not used for another request.
+func TestUpstreamRefusesTheRestOfAWholeRequest(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"+getRequest)
+	r.connect()
+	r.wrote(upstream, 1, r.now)
+	r.refused(upstream, r.now)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.expect(upstream, "")
+	r.wantEnds(EndComplete)
+}
+
+// TestRequestBehindALongOneIsShown has a read under way behind a request that
+// nearly fills its memory, as there is where calls block.
+func TestRequestBehindALongOneIsShown(t *testing.T) {
+	r := newMachine(t)
+	post := func(body string) string {
+		return "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + inChunks(body, 1000)
+	}
+	first := post(strings.Repeat("x", 72_000))
+	r.read(program, first[:1000])
+	r.connect()
+	r.written(upstream)
+	r.read(program, first[1000:])
+	r.written(upstream)
+	under := r.space(program)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	second := post("hello")
+	head := strings.Index(second, "5\r\n")
+	copy(under, second[:head])
+	r.received(program, head, r.now)
+	r.written(upstream)
+	r.read(program, second[head:])
+	r.written(upstream)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	if r.wantEnds(EndComplete, EndComplete); r.shown[1] != "hello" {
+		t.Errorf("the second body is shown as %q", r.shown[1])
+	}
+}
