@@ -291,7 +291,7 @@ func (c *Catalog) match(a *answer) (*Entry, Match) {
 		return nil, MatchNone
 	}
 	// What the vendor names and no row knows is not what others come with under
-	// the same status: only the class of the status speaks for it.
+	// the same status: only the row of the whole class applies.
 	if e, ok := c.byStatus[status]; ok && !named {
 		return e, MatchStatus
 	}

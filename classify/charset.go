@@ -61,7 +61,7 @@ func charsetNamed(name []byte) charset {
 		{"utf-8", charsetUTF8},
 		{"utf8", charsetUTF8},
 		{"us-ascii", charsetUTF8},
-		{"iso-8859-1", charsetUTF8}, // the default of servers that were told nothing
+		{"iso-8859-1", charsetUTF8}, // the default of servers without a setting
 		{"utf-16", charsetUTF8},
 		{"utf-16le", charsetUTF8},
 		{"utf-16be", charsetUTF8},

@@ -107,6 +107,8 @@ func (c *childSetup) setTrust() error {
 			}
 			if merged != "" {
 				c.set[name] = merged
+			} else {
+				c.note("%s names no PEM certificates that can be read: it names those of the system and the tap instead", name)
 			}
 		}
 	}
@@ -137,9 +139,8 @@ func quoteNode(s string) string {
 }
 
 // mergeTrust writes what a program trusts by a setting of its own, a file or a
-// directory, and the tap's CA to the file name, which it returns. What cannot be
-// read is none of ours to complain of: the program may not even use it. "" is
-// returned then.
+// directory, and the tap's CA to the file name, which it returns. It returns ""
+// where there is nothing to be read.
 func mergeTrust(name, own, ca string) (string, error) {
 	files := []string{own}
 	if entries, err := os.ReadDir(own); err == nil {

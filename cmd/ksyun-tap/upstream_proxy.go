@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -126,7 +127,15 @@ func parseProxy(value string) (*url.URL, error) {
 	if ip, ok := parseIPv4(host); ok {
 		host = ip.String()
 	}
+	if _, err := netip.ParseAddr(host); err != nil && (host == "" || strings.HasSuffix(host, ".") || strings.ContainsFunc(host, noHostName)) {
+		return nil, errUnusableProxy
+	}
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(host, port)}, nil
+}
+
+// noHostName reports characters that no name of a host has.
+func noHostName(r rune) bool {
+	return r <= ' ' || r == 0x7f || r == unicode.ReplacementChar || strings.ContainsRune(`:/?#[]@!$&'()*+,;=%"<>\^{|}`+"`", r)
 }
 
 // parseIPv4 reads an address as inet_aton does, and so most programs: one to

@@ -125,3 +125,22 @@ func TestIPv4(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseProxy(f *testing.F) {
+	for _, s := range []string{"proxy:3128", "socks5h://u:p@[::1]:1080", "http://127.1", "http://[", "://", "http://a:99999", "0x7f.1:80", "..", "socks5://:p@d::"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := parseProxy(s)
+		if err != nil {
+			return
+		}
+		host, port, err := net.SplitHostPort(u.Host)
+		if err != nil || host == "" || port == "" {
+			t.Errorf("%q is read as %q", s, u.Host)
+		}
+		if again, err := parseProxy(u.String()); err != nil || *again != *u && again.String() != u.String() {
+			t.Errorf("%q is read as %s, and that as %v, %v", s, u, again, err)
+		}
+	})
+}
