@@ -232,11 +232,11 @@ func tlsFailed(err error, host string) error {
 	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
 		return &refusal{fault: classify.FaultTLS, message: "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file.", lasting: true}
 	}
-	return &refusal{
-		fault:   classify.FaultTLS,
-		message: "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port.",
-		lasting: !isPassing(err),
+	why := "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port."
+	if nerr, ok := errors.AsType[net.Error](err); ok && nerr.Timeout() {
+		why = "TLS with " + host + " was not answered. If something on the way drops large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0; else check that the host speaks TLS 1.2 or later on that port."
 	}
+	return &refusal{fault: classify.FaultTLS, message: why, lasting: !isPassing(err)}
 }
 
 // isPassing reports whether a connection broke off, rather than that the other

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"time"
@@ -49,9 +50,10 @@ func (p *pair) connect() bool {
 	case spoken == speaksNothing:
 		return p.leaveSilently()
 	case spoken == speaksTLS && route.TLS != nil:
-		ahead := append([]byte(nil), m.flows[program].cur.unread()...)
-		p.drop()
-		return p.intercept(ahead)
+		if ahead, ok := p.hello(); ok {
+			p.drop()
+			return p.intercept(ahead)
+		}
 	case spoken == speaksHTTP && route.Plain:
 		return p.plain()
 	case route.Unseen != nil:
@@ -60,7 +62,8 @@ func (p *pair) connect() bool {
 			p.say(alert(alertAccessDenied)) //nolint:errcheck // nobody may be there any more
 		}
 		return p.leaveTunnel(EndRefused, closeFIN)
-	case p.up == nil:
+	}
+	if p.up == nil {
 		if err := p.reach(); err != nil { // it is too late to say why
 			m.h.Refuse(nil, x, err, true)
 			return p.leaveTunnel(EndRefused, closeReset)
@@ -196,6 +199,26 @@ func speechOf(b []byte) (speech, bool) {
 		return speaksHTTP, sure
 	}
 	return speaksUnknown, sure
+}
+
+// hello reads the ClientHello within a CONNECT, and returns all that was read.
+// One that crypto/tls cannot read is not answered: the server may be able to.
+func (p *pair) hello() (read []byte, ok bool) {
+	f := &p.m.flows[program]
+	w := &wire{Conn: p.cl.Conn, ahead: append([]byte(nil), f.cur.unread()...)}
+	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
+		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
+	}
+	_, read, err := readHello(p.s.ctx, w)
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
+	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return append(read, w.ahead...), true
+	}
+	x := p.m.x
+	p.m.flows[program].forget(&p.m.s.bufs)
+	p.m.feed(append(read, w.ahead...))
+	x.in, x.bodyAt, x.requestSeen = nil, 0, 0 // its memory is given back
+	return nil, false
 }
 
 // leaveSilently ends a CONNECT within which nothing was said. It is no exchange.
