@@ -1,0 +1,124 @@
+package collector
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// TestTLSUpstreamResumesSessions has a second program's connection resume the
+// session of the first, and none that other roots verified.
+func TestTLSUpstreamResumesSessions(t *testing.T) {
+	ca := newAuthority(t)
+	cfg := ca.server(host)
+	r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
+	resumes := func() bool {
+		c := r.client()
+		c.send(request(host))
+		tc := tls.Server(r.upstream().Conn, cfg)
+		if _, err := io.ReadFull(tc, make([]byte, len(request(host)))); err != nil {
+			t.Fatal(err)
+		}
+		if curve := tc.ConnectionState().CurveID; curve != tls.X25519MLKEM768 {
+			t.Errorf("key exchange %v, want X25519MLKEM768", curve)
+		}
+		io.WriteString(tc, okResponse)
+		c.expect(okResponse)
+		r.begun()
+		r.observed()
+		return tc.ConnectionState().DidResume
+	}
+	if resumes() {
+		t.Error("the first connection resumes a session")
+	}
+	if !resumes() {
+		t.Error("the second connection does not resume the session")
+	}
+	rules := r.proxy.rules.Load()
+	if err := r.proxy.Reload(rules.policy, rules.classifier); err != nil {
+		t.Fatal(err)
+	}
+	if resumes() {
+		t.Error("a session outlives the rules that it was verified by")
+	}
+}
+
+// TestProgramsGetX25519MLKEM768 speaks TLS with the tap as current clients do.
+func TestProgramsGetX25519MLKEM768(t *testing.T) {
+	r := newInterceptRig(t)
+	c := r.client()
+	c.send(connectTo443(host))
+	c.expect(established)
+	tc := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: host})
+	if err := tc.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if curve := tc.ConnectionState().CurveID; curve != tls.X25519MLKEM768 {
+		t.Errorf("key exchange %v, want X25519MLKEM768", curve)
+	}
+}
+
+// dottedHello is a ClientHello whose server name ends with a dot, as Python
+// requests sends it for such a URL. crypto/tls neither sends nor reads one.
+func dottedHello(t *testing.T) []byte {
+	t.Helper()
+	client, server := net.Pipe()
+	defer server.Close()
+	go func() {
+		defer client.Close()
+		tls.Client(client, &tls.Config{InsecureSkipVerify: true, ServerName: host + "x"}).Handshake()
+	}()
+	b := make([]byte, 16<<10)
+	n, err := server.Read(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for !bytes.Contains(b[:n], []byte(host+"x")) {
+		k, err := server.Read(b[n:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += k
+	}
+	return bytes.Replace(b[:n], []byte(host+"x"), []byte(host+"."), 1)
+}
+
+// TestServerNameWithADot has such a program work, unseen, within a CONNECT and
+// on a listener for TLS.
+func TestServerNameWithADot(t *testing.T) {
+	hello := string(dottedHello(t))
+	for name, connect := range map[string]string{"dot": host + ".:443", "no dot in the CONNECT": host + ":443"} {
+		t.Run(name, func(t *testing.T) {
+			r := newInterceptRig(t)
+			r.leadAll(host + ":443")
+			c := r.client()
+			c.send("CONNECT " + connect + " HTTP/1.1\r\nHost: " + connect + "\r\n\r\n")
+			c.expect(established)
+			c.send(hello)
+			up := r.upstream()
+			up.expect(hello)
+			up.send("\x16answer")
+			c.expect("\x16answer")
+			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+	t.Run("plain HTTP", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		c.send(request(host + "."))
+		up := r.upstream()
+		up.expect(request(host + "."))
+		up.send(okResponse)
+		c.expect(okResponse)
+		r.begun()
+		if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
+			t.Errorf("%+v", o)
+		}
+	})
+}
