@@ -55,7 +55,7 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 		resolver = nil
 	}
 	nc, err := dialBy(ctx, &nd, resolver, address)
-	if isExhausted(err) && d.reclaim() {
+	for tries := 3; tries > 0 && isExhausted(err) && d.reclaim(); tries-- {
 		nc, err = dialBy(ctx, &nd, resolver, address)
 	}
 	switch {

@@ -19,6 +19,7 @@ type pair struct {
 	intake *Intake
 	client netip.AddrPort
 	bound  netip.AddrPort // where the program's connection was bound for; Server.mu protects it
+	gone   chan struct{}  // closed at the end, for who waits for that; Server.mu protects it
 
 	idleSince atomic.Int64 // in Unix nanoseconds; 0 while an exchange runs
 

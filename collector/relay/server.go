@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// reclaimTime is how long a connection that makes room may take to close.
+const reclaimTime = 100 * time.Millisecond
+
 // killTime is how long Shutdown waits for exchanges it has given up.
 const killTime = time.Second
 
@@ -259,12 +262,21 @@ func (s *Server) Reclaim() bool {
 			longest, since = p, at
 		}
 	}
-	s.mu.Unlock()
 	if longest == nil || !longest.idleSince.CompareAndSwap(since, 0) {
+		s.mu.Unlock()
 		return false
 	}
+	if longest.gone == nil {
+		longest.gone = make(chan struct{})
+	}
+	gone := longest.gone
+	s.mu.Unlock()
 	s.counters.reclaimed.Add(1)
 	longest.drain()
+	select {
+	case <-gone:
+	case <-time.After(reclaimTime): // it has gone on to another request
+	}
 	return true
 }
 
@@ -303,6 +315,9 @@ func isExhausted(err error) bool {
 func (s *Server) forget(p *pair) {
 	s.mu.Lock()
 	delete(s.pairs, p)
+	if p.gone != nil {
+		close(p.gone)
+	}
 	s.mu.Unlock()
 	s.wg.Done()
 }

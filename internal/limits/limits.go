@@ -15,7 +15,7 @@ const (
 	bufferShare = 4
 	// reserved descriptors are for everything but programs' connections: the web
 	// listener, logs, DNS, traces.
-	leastReserved, mostReserved = 16, 256
+	leastReserved, mostReserved = 32, 256
 )
 
 // ApplyMemory has the garbage collector keep below the memory limit of the

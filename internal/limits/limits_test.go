@@ -6,7 +6,7 @@ import (
 )
 
 func TestConnections(t *testing.T) {
-	for descriptors, want := range map[uint64]int{0: 0, 10: 1, 64: 24, 256: 96, 1024: 384, 20000: 9872, 1 << 40: 0} {
+	for descriptors, want := range map[uint64]int{0: 0, 10: 1, 64: 16, 256: 96, 1024: 384, 20000: 9872, 1 << 40: 0} {
 		if got := connections(descriptors); got != want {
 			t.Errorf("%d descriptors: %d connections, want %d", descriptors, got, want)
 		}

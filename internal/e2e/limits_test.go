@@ -1,0 +1,63 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestFewDescriptors runs a tap with 64 file descriptors. Programs that keep
+// their connections starve neither each other nor the web listener.
+func TestFewDescriptors(t *testing.T) {
+	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
+	defer vendor.Close()
+	proxy, admin := freeAddress(t), freeAddress(t)
+	start(t, nil, "sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, binary, "run",
+		"--proxy.listen-address="+proxy, "--web.listen-address="+admin,
+		"--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())
+	awaitReady(t, "the tap", "http://"+admin)
+	get := func(path string) string {
+		resp, err := http.Get("http://" + admin + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("%s: %s, %v", path, resp.Status, err)
+		}
+		return string(body)
+	}
+	for i := range 200 {
+		c, err := net.Dial("tcp", proxy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close() // it is kept until then
+		c.SetDeadline(time.Now().Add(patience))
+		io.WriteString(c, "GET /?Action=ListMetrics HTTP/1.1\r\nHost: "+apiHost+"\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil || resp.StatusCode != http.StatusOK {
+			t.Fatalf("call %d: %v, %v", i, resp, err)
+		}
+		if i%20 == 0 {
+			get("/-/healthy")
+		}
+	}
+	metrics := get("/metrics")
+	for _, want := range []string{"ksyun_tap_client_connections_refused_total 0", "ksyun_api_requests_total{"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+	if strings.Contains(metrics, "ksyun_tap_client_connections_reclaimed_total 0") {
+		t.Error("no connection made room")
+	}
+}
