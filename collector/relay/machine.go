@@ -199,7 +199,7 @@ func (m *machine) wants(from side) bool {
 	case stageIdle, stageHead, stageHold:
 		return true
 	case stageDial: // the request cannot go anywhere yet
-		return f.cur.w < len(f.cur.b) && m.bad == nil && !(m.req.Done && f.hasUnread())
+		return f.cur.w < len(f.cur.b) && m.bad == nil && (!m.req.Done || !f.hasUnread())
 	}
 	// Behind the request, one read shows whether the program is still there.
 	return !f.hasUnread()
@@ -226,6 +226,8 @@ func (m *machine) room(from side) *buffer {
 		body = &m.ans
 	}
 	switch passing := m.passing(from); {
+	case from == upstream && m.stage == stageRelay && m.answer == answerHead && !f.hasUnread():
+		f.cur.reset() // interim answers are not kept
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
 		if from == upstream {
