@@ -70,10 +70,14 @@ func newLoops(s *Server) []*loop {
 			break
 		}
 		if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			unix.Close(l.epoll)
+			closeFD(l.epoll)
 			break
 		}
-		l.watch(l.wake, unix.EPOLLIN)
+		if err = l.watch(l.wake, unix.EPOLLIN); err != nil {
+			closeFD(l.epoll)
+			closeFD(l.wake)
+			break
+		}
 		loops = append(loops, l)
 		s.loops.Go(l.run)
 	}
@@ -81,7 +85,12 @@ func newLoops(s *Server) []*loop {
 }
 
 func (l *loop) watch(fd int, events uint32) error {
-	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)})
+	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}) //nolint:gosec // descriptors are small
+}
+
+// closeFD closes a descriptor; the system gives it up whatever it says.
+func closeFD(fd int) {
+	unix.Close(fd) //nolint:errcheck // as said
 }
 
 // post has f called on the loop's thread.
@@ -108,8 +117,8 @@ func (l *loop) stop() {
 // alone.
 func (l *loop) run() {
 	runtime.LockOSThread()
-	defer unix.Close(l.epoll)
-	defer unix.Close(l.wake)
+	defer closeFD(l.epoll)
+	defer closeFD(l.wake)
 	events := make([]unix.EpollEvent, 256)
 	for n := 0; !l.ended; {
 		n = l.wait(events, n)
@@ -209,12 +218,12 @@ func (p *pair) toLoop(up *link) bool {
 	upFD := -1
 	if upTCP != nil {
 		if upFD, err = duplicate(upTCP); err != nil {
-			unix.Close(fd)
+			closeFD(fd)
 			return false
 		}
-		upTCP.Close()
+		upTCP.Close() //nolint:errcheck // the descriptor that is kept is another
 	}
-	tcp.Close()
+	tcp.Close() //nolint:errcheck // likewise
 	l := loops[int(p.s.turn.Add(1))%len(loops)]
 	p.mu.Lock()
 	p.cl, p.up, p.where = nil, nil, atLoop
@@ -428,12 +437,10 @@ func (l *loop) dialed(p *pair, up *link, err error) {
 	if err == nil {
 		addr = addrPort(up.RemoteAddr())
 		if tcp, ok := up.Conn.(*net.TCPConn); ok {
-			if fd, err = duplicate(tcp); err == nil {
-				tcp.Close()
-			} else {
-				tcp.Close()
+			if fd, err = duplicate(tcp); err != nil {
 				p.unwired()
 			}
+			tcp.Close() //nolint:errcheck // the descriptor that is kept is another
 		}
 	}
 	switch {
@@ -501,7 +508,7 @@ func (l *loop) closeEnd(p *pair, of side) {
 	if p.m.bye[of] == closeReset {
 		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) //nolint:errcheck // best effort
 	}
-	unix.Close(fd)
+	closeFD(fd)
 	if of == upstream {
 		p.unwired()
 	}
@@ -600,24 +607,28 @@ func (t *timers) expire(l *loop) {
 	}
 }
 
-// The methods of heap.Interface.
-
+// Len implements heap.Interface.
 func (t *timers) Len() int { return len(t.pairs) }
+
+// Less implements heap.Interface.
 func (t *timers) Less(i, j int) bool {
 	return t.pairs[i].looped.timerAt.Before(t.pairs[j].looped.timerAt)
 }
 
+// Swap implements heap.Interface.
 func (t *timers) Swap(i, j int) {
 	t.pairs[i], t.pairs[j] = t.pairs[j], t.pairs[i]
 	t.pairs[i].looped.timer, t.pairs[j].looped.timer = i, j
 }
 
+// Push implements heap.Interface.
 func (t *timers) Push(v any) {
 	p := v.(*pair)
 	p.looped.timer = len(t.pairs)
 	t.pairs = append(t.pairs, p)
 }
 
+// Pop implements heap.Interface.
 func (t *timers) Pop() any {
 	last := len(t.pairs) - 1
 	p := t.pairs[last]

@@ -676,7 +676,7 @@ func (m *machine) reportSecured(err error) {
 	}
 	since := m.now.Sub(m.secured)
 	m.secured = time.Time{}
-	if err == nil || err != errIdle && since < rejection {
+	if err == nil || !errors.Is(err, errIdle) && since < rejection {
 		m.h.Secured(err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 // the scheduler need not know of them.
 func readNow(fd int, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // as the system call wants it
 		if errno != unix.EINTR {
 			return int(n), errno
 		}
@@ -22,7 +22,7 @@ func readNow(fd int, b []byte) (int, syscall.Errno) {
 
 func writeNow(fd int, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)))
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b))) //nolint:gosec // as the system call wants it
 		if errno != unix.EINTR {
 			return int(n), errno
 		}

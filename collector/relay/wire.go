@@ -26,8 +26,13 @@ var errWait net.Error = waitError{}
 
 type waitError struct{}
 
-func (waitError) Error() string   { return "nothing was received yet" }
-func (waitError) Timeout() bool   { return true }
+// Error implements error.
+func (waitError) Error() string { return "nothing was received yet" }
+
+// Timeout implements net.Error.
+func (waitError) Timeout() bool { return true }
+
+// Temporary implements net.Error.
 func (waitError) Temporary() bool { return true }
 
 const wireBuffer = 2 * (16<<10 + 512) // about two records of the largest size

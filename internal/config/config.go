@@ -45,7 +45,7 @@ type Settings struct {
 	// MaxConnections and BufferLimit are 0 for what the process has.
 	MaxConnections int
 	BufferLimit    int64
-	CatalogFiles []string
+	CatalogFiles   []string
 
 	Intercept  bool
 	CADir      string
