@@ -412,7 +412,10 @@ func (m *machine) kill(now time.Time) {
 		m.effects |= effectCancelDial
 		return // until the dial has ended: it uses the exchange
 	}
-	if m.active() {
+	switch {
+	case m.stage == stageRefuse:
+		m.report(EndRefused)
+	case m.active():
 		m.report(EndStopped)
 	}
 	m.closeBoth(closeReset, closeReset)

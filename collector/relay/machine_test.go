@@ -1,0 +1,106 @@
+package relay
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// machineRig is a machine that a test drives call by call, as a driver would.
+type machineRig struct {
+	t testing.TB
+	machine
+	route func(x *Exchange) (Route, error)
+	ends  []End
+	shown []string // the request bodies
+}
+
+func newMachine(t testing.TB) *machineRig {
+	r := &machineRig{t: t}
+	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10})
+	r.h, r.at = r, r
+	r.now = time.Unix(1, 0)
+	r.since = r.now
+	r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h"}}, nil }
+	return r
+}
+
+func (r *machineRig) Route(x *Exchange) (Route, error)                  { return r.route(x) }
+func (r *machineRig) Dial(context.Context, *Exchange) (net.Conn, error) { panic("not called") }
+func (r *machineRig) Sending(*Exchange)                                 {}
+func (r *machineRig) Secured(error)                                     {}
+func (r *machineRig) Plain()                                            {}
+func (r *machineRig) broken() bool                                      { return false }
+func (r *machineRig) unread() bool                                      { return false }
+
+func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
+	return append(dst, "refused"...)
+}
+
+func (r *machineRig) Done(x *Exchange) {
+	body, _ := x.RequestBody()
+	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
+}
+
+// read has the machine read s from a side.
+func (r *machineRig) read(from side, s string) {
+	r.t.Helper()
+	for len(s) > 0 {
+		b := r.space(from)
+		if b == nil {
+			r.t.Fatalf("%.40q is not wanted", s)
+		}
+		n := copy(b, s)
+		s = s[n:]
+		r.received(from, n, r.now)
+		if from == program && len(s) > 0 {
+			r.written(upstream)
+		}
+	}
+}
+
+// written takes all that is to be written to a side.
+func (r *machineRig) written(to side) string {
+	var all strings.Builder
+	for b := r.pending(to); len(b) > 0; b = r.pending(to) {
+		all.Write(b)
+		r.wrote(to, len(b), r.now)
+	}
+	return all.String()
+}
+
+func (r *machineRig) expect(to side, want string) {
+	r.t.Helper()
+	if got := r.written(to); got != want {
+		r.t.Fatalf("%.100q is written, want %.100q", got, want)
+	}
+}
+
+// connect has the dial that runs succeed.
+func (r *machineRig) connect() {
+	r.t.Helper()
+	if r.take()&effectDial == 0 {
+		r.t.Fatal("no dial runs")
+	}
+	r.dialed(netip.AddrPort{}, r.now)
+}
+
+func (r *machineRig) wantEnds(ends ...End) {
+	r.t.Helper()
+	if !slices.Equal(r.ends, ends) {
+		r.t.Fatalf("exchanges ended as %v, want %v", r.ends, ends)
+	}
+}
+
+// TestKillDuringARefusal stops the server while the refusal of a request that
+// could not be read is sent.
+func TestKillDuringARefusal(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "GET\r\n\r\n")
+	r.kill(r.now)
+	r.wantEnds(EndRefused)
+}
