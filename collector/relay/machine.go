@@ -150,6 +150,7 @@ type machine struct {
 	bye  [2]closing   // for each side, in stageOver
 	end  End          // of the exchange, in stageLast
 	scan int          // where to go on looking for the end of a head
+	bad  error        // what is wrong with the body, found before it could be sent
 
 	flows [2]flow // by the side that sends
 	req   http1.Body
@@ -198,7 +199,7 @@ func (m *machine) wants(from side) bool {
 	case stageIdle, stageHead, stageHold:
 		return true
 	case stageDial: // the request cannot go anywhere yet
-		return f.cur.w < len(f.cur.b) && !(m.req.Done && f.hasUnread())
+		return f.cur.w < len(f.cur.b) && m.bad == nil && !(m.req.Done && f.hasUnread())
 	}
 	// Behind the request, one read shows whether the program is still there.
 	return !f.hasUnread()
@@ -512,6 +513,8 @@ func (m *machine) step() bool {
 		return m.readHead()
 	case stageHold:
 		return m.hold()
+	case stageDial:
+		m.readAhead()
 	case stageRelay:
 		return m.relay()
 	case stageOutlast:
@@ -541,7 +544,7 @@ func (m *machine) begin() bool {
 	x.reset(m.now)
 	x.Client, x.Destination, x.Hello = m.client, m.destination, m.hello
 	m.x, m.hello = x, false
-	m.reported, m.skipped, m.scan = false, false, 0
+	m.reported, m.skipped, m.scan, m.bad = false, false, 0, nil
 	m.stage, m.request, m.req = stageHead, requestPassing, http1.Body{}
 	return true
 }

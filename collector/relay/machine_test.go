@@ -104,3 +104,33 @@ func TestKillDuringARefusal(t *testing.T) {
 	r.kill(r.now)
 	r.wantEnds(EndRefused)
 }
+
+// TestNothingIsReadBehindAWholeRequestWhileDialing has a pipelined CONNECT wait
+// for its turn. A read behind it would have to return before the CONNECT could be
+// answered, and memory that is read into cannot be moved.
+func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
+	r.read(program, post)
+	r.read(program, "body"+connectRequest)
+	if r.space(program) != nil {
+		t.Fatal("more is read")
+	}
+	r.connect()
+	r.expect(upstream, post+"body")
+}
+
+// TestMalformedBodyWhileDialing has nothing of the request sent.
+func TestMalformedBodyWhileDialing(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+	r.read(program, "1\r\na\r\n")
+	r.read(program, "oops")
+	if r.space(program) != nil {
+		t.Error("more is read")
+	}
+	r.connect()
+	r.expect(upstream, "")
+	r.expect(program, "refused")
+	r.wantEnds(EndRefused)
+}

@@ -152,14 +152,24 @@ func (m *machine) enlarge(b *buffer) {
 	x.Request.Rebase(b.b, moved)
 	x.in, x.bodyAt = b.b, x.bodyAt+moved
 	f.kept, f.cur = b, b
-	m.s.bufs.put(old)
+	if b != old {
+		m.s.bufs.put(old)
+	}
+}
+
+// readAhead takes what comes of the request while it cannot be sent yet, to know
+// where it ends: what lies behind it is not to be read around.
+func (m *machine) readAhead() {
+	if m.bad == nil {
+		m.bad = m.takeRequest()
+	}
 }
 
 // send has the request sent, as far as it was read.
 func (m *machine) send() {
 	x, f := m.x, &m.flows[program]
-	if err := m.takeRequest(); err != nil {
-		m.refuse(err)
+	if m.readAhead(); m.bad != nil {
+		m.refuse(m.bad)
 		return
 	}
 	x.Upstream = m.upstream
