@@ -134,3 +134,33 @@ func TestMalformedBodyWhileDialing(t *testing.T) {
 	r.expect(program, "refused")
 	r.wantEnds(EndRefused)
 }
+
+// held routes requests to be rewritten, which fails if err is not nil.
+func (r *machineRig) held(err error) {
+	r.route = func(x *Exchange) (Route, error) {
+		route := Route{Key: Key{Host: string(x.Request.Host())}}
+		if x.Request.Expects() {
+			route.Rewrite = func(dst []byte, _ *Exchange, _ []byte) ([]byte, error) {
+				return append(dst, getRequest...), err
+			}
+		}
+		return route, nil
+	}
+}
+
+const expecting = "POST / HTTP/1.1\r\nHost: other\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+// TestRefusalBehindAContinue refuses a request after a 100 Continue was sent in
+// part.
+func TestRefusalBehindAContinue(t *testing.T) {
+	r := newMachine(t)
+	r.held(errTest)
+	r.read(program, expecting)
+	const first = "HTTP/1.1 100 Con"
+	r.wrote(program, len(first), r.now)
+	r.read(program, "hi")
+	r.expect(program, continue100[len(first):]+"refused")
+	r.wantEnds(EndRefused)
+}
+
+const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"

@@ -297,7 +297,8 @@ func (m *machine) refuse(err error) {
 	}
 	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getLarge()
-	answer := m.h.Refuse(own.b[:0], x, err, !more)
+	// It goes behind what is left of a 100 Continue.
+	answer := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
 	switch {
 	case x.Hello && x.Destination.IsValid(): // as where nobody listens
 		m.s.bufs.put(own)
