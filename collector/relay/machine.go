@@ -317,6 +317,9 @@ func (m *machine) wrote(to side, n int, now time.Time) {
 	m.now, m.since = now, now
 	f := &m.flows[to.other()]
 	f.writing = false
+	if len(f.pending()) == 0 { // it was given up meanwhile
+		return
+	}
 	if to == program && m.x != nil {
 		m.x.ResponseBytes += int64(n)
 	}
@@ -601,7 +604,15 @@ func (m *machine) dropUpstream(how closing) {
 	}
 	m.effects |= effectDropUpstream
 	m.bye[upstream], m.connected, m.early, m.endSent = how, false, false, false
-	m.flows[upstream].forget(&m.s.bufs)
+	// What is our own goes to the program all the same.
+	f := &m.flows[upstream]
+	var ours flow
+	if len(f.lead) > 0 {
+		ours = flow{lead: f.lead, own: f.own, writing: f.writing}
+		f.lead, f.own, f.writing = nil, nil, false
+	}
+	f.forget(&m.s.bufs)
+	*f = ours
 }
 
 // forget gives all memory back that no read is under way into.

@@ -163,4 +163,26 @@ func TestRefusalBehindAContinue(t *testing.T) {
 	r.wantEnds(EndRefused)
 }
 
+// TestContinueOutlastsTheUpstream has the request that a 100 Continue asked for
+// go to another upstream before it was written.
+func TestContinueOutlastsTheUpstream(t *testing.T) {
+	r := newMachine(t)
+	r.held(nil)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.read(program, expecting)
+	b := r.pending(program) // a write that has not returned yet
+	r.flows[upstream].writing = true
+	r.read(program, "hi")
+	r.connect()
+	r.wrote(program, len(b), r.now)
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.wantEnds(EndComplete, EndComplete)
+}
+
 const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"
