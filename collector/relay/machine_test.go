@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -183,6 +184,27 @@ func TestContinueOutlastsTheUpstream(t *testing.T) {
 	r.read(upstream, okResponse)
 	r.expect(program, okResponse)
 	r.wantEnds(EndComplete, EndComplete)
+}
+
+// TestUpstreamEndsDuringARefusal has a read that began before the refused
+// request show the end of the upstream connection: no request goes there.
+func TestUpstreamEndsDuringARefusal(t *testing.T) {
+	for _, how := range []reception{receivedEnd, receivedCut, receivedReset} {
+		r := newMachine(t)
+		r.read(program, getRequest)
+		r.connect()
+		r.expect(upstream, getRequest)
+		r.read(upstream, okResponse)
+		r.expect(program, okResponse)
+		r.space(upstream)
+		r.route = func(*Exchange) (Route, error) { return Route{}, errors.New("no") }
+		r.read(program, getRequest)
+		r.ended(upstream, how, r.now)
+		r.expect(program, "refused")
+		if !r.over() {
+			t.Error("the pair goes on")
+		}
+	}
 }
 
 const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"

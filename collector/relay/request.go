@@ -319,6 +319,8 @@ func (m *machine) wasRefused() bool {
 	}
 	m.report(EndRefused)
 	switch {
+	case m.connected && m.got[upstream] != receiving: // meanwhile
+		m.closeBoth(m.echo(upstream), closeFIN)
 	case !m.closeSoon && m.got[program] == receiving:
 		m.next()
 	case m.got[program] == receiving:
