@@ -351,9 +351,7 @@ func (m *machine) refused(to side, now time.Time) {
 	if f.cur != nil {
 		f.cur.r = f.cur.t
 	}
-	if m.request == requestPassing {
-		m.request = requestCut
-	}
+	m.request = requestCut // also if it was read whole
 	m.advance()
 }
 

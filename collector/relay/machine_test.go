@@ -207,4 +207,18 @@ func TestUpstreamEndsDuringARefusal(t *testing.T) {
 	}
 }
 
+// TestUpstreamRefusesTheRestOfAWholeRequest answers early and breaks: the
+// connection is not used for another request.
+func TestUpstreamRefusesTheRestOfAWholeRequest(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"+getRequest)
+	r.connect()
+	r.wrote(upstream, 1, r.now)
+	r.refused(upstream, r.now)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.expect(upstream, "")
+	r.wantEnds(EndComplete)
+}
+
 const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"
