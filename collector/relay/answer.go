@@ -53,10 +53,14 @@ func (m *machine) readAnswer() bool {
 	}
 	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
 	b.t += n
-	if !m.ans.Done && len(b.b) == smallBuffer && !m.ans.Fits(len(b.free())) && !m.s.bufs.short(m.s.bufs.largeSize) {
+	switch free := len(b.free()); {
+	case m.ans.Done || m.ans.Fits(free):
+	case len(b.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
 		grown, moved := m.s.bufs.grow(b, p.Start())
 		p.Rebase(grown.b, moved)
 		f.kept, f.cur, b = grown, grown, grown
+	case p.Start() > headroom+free: // behind another answer
+		p.Rebase(b.b, b.toFront(p.Start()))
 	}
 	if m.s.draining.Load() {
 		p.AddClose()

@@ -221,4 +221,34 @@ func TestUpstreamRefusesTheRestOfAWholeRequest(t *testing.T) {
 	r.wantEnds(EndComplete)
 }
 
+// TestRequestBehindALongOneIsShown has a read under way behind a request that
+// nearly fills its memory, as there is where calls block.
+func TestRequestBehindALongOneIsShown(t *testing.T) {
+	r := newMachine(t)
+	post := func(body string) string {
+		return "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + inChunks(body, 1000)
+	}
+	first := post(strings.Repeat("x", 72_000))
+	r.read(program, first[:1000])
+	r.connect()
+	r.written(upstream)
+	r.read(program, first[1000:])
+	r.written(upstream)
+	under := r.space(program)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	second := post("hello")
+	head := strings.Index(second, "5\r\n")
+	copy(under, second[:head])
+	r.received(program, head, r.now)
+	r.written(upstream)
+	r.read(program, second[head:])
+	r.written(upstream)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	if r.wantEnds(EndComplete, EndComplete); r.shown[1] != "hello" {
+		t.Errorf("the second body is shown as %q", r.shown[1])
+	}
+}
+
 const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"

@@ -127,8 +127,12 @@ func (m *machine) takeRequest() error {
 // where it goes.
 func (m *machine) connect() {
 	f := &m.flows[program]
-	if !m.req.Done && len(f.cur.b) == smallBuffer && !m.req.Fits(len(f.cur.free())) && !m.s.bufs.short(m.s.bufs.largeSize) {
+	switch free := len(f.cur.free()); {
+	case m.req.Done || m.req.Fits(free):
+	case len(f.cur.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
 		m.enlarge(m.s.bufs.getLarge())
+	case m.x.Request.Start() > headroom+free: // behind another request
+		m.enlarge(f.cur)
 	}
 	if key := m.x.route.Key; m.connected && (m.key == key || m.early && !key.TLS) {
 		m.key, m.early = key, false
@@ -141,7 +145,7 @@ func (m *machine) connect() {
 	m.s.counters.dials.Add(1)
 }
 
-// enlarge moves the request to b.
+// enlarge moves the request to the front of b, which may be where it is.
 func (m *machine) enlarge(b *buffer) {
 	x, f := m.x, &m.flows[program]
 	old := f.cur
