@@ -250,5 +250,3 @@ func TestRequestBehindALongOneIsShown(t *testing.T) {
 		t.Errorf("the second body is shown as %q", r.shown[1])
 	}
 }
-
-const continue100 = "HTTP/1.1 100 Continue\r\n\r\n"
