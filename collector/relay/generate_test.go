@@ -410,8 +410,10 @@ const unknownBody = "\x00unknown"
 
 // locate finds the final head of an answer.
 func (a *answer) locate() {
-	if a.kind == unreadable {
-		a.blank = -1
+	if a.kind == unreadable { // its head may be readable
+		if a.blank = strings.Index(a.raw, "\r\n\r\n"); a.blank >= 0 {
+			a.blank += 2
+		}
 		return
 	}
 	for at := 0; ; {
