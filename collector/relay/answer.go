@@ -131,6 +131,10 @@ func (m *machine) complete() {
 		m.closeBoth(closeFIN, closeFIN)
 	case m.request == requestPassing || len(m.pending(upstream)) > 0:
 		m.stage, m.since = stageOutlast, m.now
+		if f := &m.flows[upstream]; f.reading == nil && !f.hasUnread() {
+			// What is read from now on is little, but may take long.
+			f.forget(&m.s.bufs)
+		}
 	default:
 		m.next()
 	}

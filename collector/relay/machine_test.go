@@ -250,3 +250,26 @@ func TestRequestBehindALongOneIsShown(t *testing.T) {
 		t.Errorf("the second body is shown as %q", r.shown[1])
 	}
 }
+
+// TestAnswerBeforeItsRequestIsWritten has the answer be whole before the write
+// of the request has returned, as happens where calls block: the read that
+// follows, which lasts as long as the pair is idle, takes little memory.
+func TestAnswerBeforeItsRequestIsWritten(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, getRequest)
+	r.connect()
+	b := r.pending(upstream)
+	r.flows[program].writing = true
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	if n := len(r.space(upstream)); n > smallBuffer {
+		t.Errorf("a read of up to %d bytes", n)
+	}
+	r.wrote(upstream, len(b), r.now)
+	r.read(program, getRequest)
+	r.expect(upstream, getRequest)
+	r.nothing(upstream)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.wantEnds(EndComplete, EndComplete)
+}
