@@ -212,7 +212,7 @@ func testEndsReachTheirProgramAlone(t *testing.T, newRig maker) {
 			} else {
 				aUp.Close()
 			}
-			io.Copy(io.Discard, a) // its end
+			io.ReadAll(a) // to its end
 			b.expectNothing()
 			bUp.send(okResponse)
 			b.expect(okResponse)
