@@ -62,7 +62,7 @@ func (e ending) String() string {
 
 func newDialogue(seed uint64) *dialogue {
 	g := newGenerator(seed)
-	d := &dialogue{g: g, how: ending(g.IntN(int(endings)))} //nolint:gosec // few
+	d := &dialogue{g: g, how: ending(g.IntN(int(endings)))}
 	for range 1 + g.IntN(4) {
 		p := g.request()
 		for p.closes || p.route.Proxied != nil || p.route.Keep != nil || p.skip > 0 {
@@ -185,7 +185,7 @@ func (d *dialogue) play(t *testing.T, r *rig) *record {
 
 // write sends b in pieces.
 func (d *dialogue) write(p *peer, b string, nth int) {
-	g := newGenerator(uint64(len(b) + nth)) //nolint:gosec // positive
+	g := newGenerator(uint64(len(b) + nth))
 	for len(b) > 0 {
 		n := len(b)
 		if g.chance(50) {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
@@ -21,7 +22,6 @@ type plan struct {
 	body    string // without framing
 	status  int    // of the refusal, if it is refused by its head
 	broken  bool   // the body is malformed: refused, or cut if the head was sent
-	hangs   bool   // malformed, but in such a way that more is waited for
 	connect bool
 	expects bool
 	closes  bool // the relay closes after the answer, since Connection: close was dropped
@@ -86,10 +86,10 @@ var (
 	legalRequests     = sorted(http1test.LegalRequests())
 	legalResponses    = sorted(http1test.LegalResponses())
 	oddResponses      = sorted(http1test.OddResponses())
-	unreadable_       = sorted(http1test.UnreadableResponses())
+	unreadables       = sorted(http1test.UnreadableResponses())
 	malformedRequests = func() (all []named[malformed]) {
 		for _, status := range []int{400, 431, 501} {
-			for _, m := range sorted(http1test.MalformedRequests()[fmt.Sprint(status)]) {
+			for _, m := range sorted(http1test.MalformedRequests()[strconv.Itoa(status)]) {
 				all = append(all, named[malformed]{m.name, malformed{m.message, status}})
 			}
 		}
@@ -364,9 +364,9 @@ func (g generator) answerTo(p *plan, closing bool) {
 		a.raw, a.body, a.kind, a.untilClose = m.message.Bytes, m.message.Body, odd, strings.HasPrefix(m.name, "until close")
 		return
 	case n < 15 && !head && closing:
-		m := pick(g, unreadable_)
+		m := pick(g, unreadables)
 		for len(m.message) > 20000 && !g.chance(5) {
-			m = pick(g, unreadable_)
+			m = pick(g, unreadables)
 		}
 		a.raw, a.kind = m.message, unreadable
 		return

@@ -37,7 +37,7 @@ func descriptors(t *testing.T, n uint64) int {
 	}
 	t.Cleanup(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
 	if old.Cur >= n {
-		return int(n) //nolint:gosec // small
+		return int(n)
 	}
 	want := syscall.Rlimit{Cur: n, Max: max(n, old.Max)}
 	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want) != nil { // not allowed
@@ -46,7 +46,7 @@ func descriptors(t *testing.T, n uint64) int {
 			t.Fatal(err)
 		}
 	}
-	return int(want.Cur) //nolint:gosec // small
+	return int(want.Cur)
 }
 
 // TestIdlePairs keeps many pairs idle and then uses each again.
@@ -59,7 +59,7 @@ func TestIdlePairs(t *testing.T) {
 func testIdlePairs(t *testing.T, newRig maker) {
 	// A pair has two sockets of the relay's and two of the test's.
 	pairs := full(10_000, 1_000)
-	if limit := descriptors(t, uint64(4*pairs+1_000)); limit < 4*pairs+1_000 { //nolint:gosec // positive
+	if limit := descriptors(t, uint64(4*pairs+1_000)); limit < 4*pairs+1_000 {
 		pairs = (limit - 1_000) / 4
 	}
 	if pairs < 1_000 {
@@ -115,7 +115,7 @@ func TestSlowPrograms(t *testing.T) { eachWay(t, testSlowPrograms) }
 
 func testSlowPrograms(t *testing.T, newRig maker) {
 	programs := full(500, 50)
-	descriptors(t, uint64(8*programs+1_000)) //nolint:gosec // positive
+	descriptors(t, uint64(8*programs+1_000))
 	const request = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 	r := newRig(t)
 	var got atomic.Int64

@@ -199,7 +199,7 @@ func (m *machine) wants(from side) bool {
 	case stageIdle, stageHead, stageHold:
 		return true
 	case stageDial: // the request cannot go anywhere yet
-		return f.cur.w < len(f.cur.b) && m.bad == nil && !(m.req.Done && f.hasUnread())
+		return f.cur.w < len(f.cur.b) && m.bad == nil && (!m.req.Done || !f.hasUnread())
 	}
 	// Behind the request, one read shows whether the program is still there.
 	return !f.hasUnread()
