@@ -226,6 +226,8 @@ func (m *machine) room(from side) *buffer {
 		body = &m.ans
 	}
 	switch passing := m.passing(from); {
+	case from == upstream && m.stage == stageRelay && m.answer == answerHead && !f.hasUnread():
+		f.cur.reset() // interim answers are not kept
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
 		if from == upstream {

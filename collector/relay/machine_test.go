@@ -273,3 +273,35 @@ func TestAnswerBeforeItsRequestIsWritten(t *testing.T) {
 	r.expect(program, okResponse)
 	r.wantEnds(EndComplete, EndComplete)
 }
+
+// TestInterimAnswersFillMemory has interim answers fill what the upstream is read
+// into to the brim. Memory that is given back twice would be used by two pairs at
+// once.
+func TestInterimAnswersFillMemory(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	under := r.space(upstream) // before the request, as where calls block
+	r.read(program, getRequest)
+	r.expect(upstream, getRequest)
+	const first, last = "HTTP/1.1 103 Early\r\nA: ", "\r\n\r\n"
+	interim := first + strings.Repeat("a", len(under)-len(first)-len(last)) + last
+	copy(under, interim)
+	r.received(upstream, len(interim), r.now)
+	r.expect(program, interim)
+	answer := answerWith(strings.Repeat("x", 2*smallBuffer))
+	head, body := answer[:100], answer[100:]
+	r.read(upstream, head)
+	r.expect(program, head)
+	r.read(upstream, body)
+	r.expect(program, body)
+	r.wantEnds(EndComplete, EndComplete)
+	bufs := &r.s.bufs
+	a, b, c := bufs.getSmall(), bufs.getSmall(), bufs.getSmall()
+	if a == b || b == c || a == c {
+		t.Error("memory was given back twice")
+	}
+}

@@ -941,6 +941,9 @@ func (s *sim) check() {
 		if from == program && f.reading != nil && f.hasUnread() && m.stage != stageHead && m.stage != stageHold && m.stage != stageDial && m.stage != stageUnasked {
 			s.fail("the program is read though what it sent waits")
 		}
+		if f.spill != nil && f.cur != f.spill {
+			s.fail("side %d has memory that it does not use", from)
+		}
 		if f.cur != nil && f.cur != f.kept && f.cur != f.spill {
 			s.fail("side %d reads into a buffer that it does not have", from)
 		}
