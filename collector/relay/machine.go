@@ -226,8 +226,8 @@ func (m *machine) room(from side) *buffer {
 		body = &m.ans
 	}
 	switch passing := m.passing(from); {
-	case from == upstream && m.stage == stageRelay && m.answer == answerHead && !f.hasUnread():
-		f.cur.reset() // interim answers are not kept
+	case !f.hasUnread() && m.headNext(from):
+		f.cur.reset()
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
 		if from == upstream {
@@ -245,6 +245,15 @@ func (m *machine) room(from side) *buffer {
 		f.cur = f.spill
 	}
 	return f.cur
+}
+
+// headNext reports whether a side is about to send a head, and nothing that came
+// before it is kept: an empty line, or interim answers.
+func (m *machine) headNext(from side) bool {
+	if from == program {
+		return m.stage == stageHead
+	}
+	return m.stage == stageRelay && m.answer == answerHead
 }
 
 // passing reports whether what a side sends belongs to a body.
