@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -568,6 +569,10 @@ func (m *machine) report(end End) {
 	}
 	m.reported = true
 	x := m.x
+	if m.flows[upstream].writing && x.responseSeen > 0 {
+		// What is shown may be changed, and must not be while it is written.
+		x.out, x.outAt = slices.Clone(x.out[x.outAt:x.outAt+x.responseSeen]), 0
+	}
 	x.End, x.Finish = end, m.now
 	m.s.counters.requestBytes.Add(x.RequestBytes)
 	m.s.counters.responseBytes.Add(x.ResponseBytes)

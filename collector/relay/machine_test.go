@@ -46,6 +46,7 @@ func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
 
 func (r *machineRig) Done(x *Exchange) {
 	body, _ := x.RequestBody()
+	x.ResponseBody()
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 }
 
@@ -341,4 +342,22 @@ func (r *machineRig) wantNothingTwice() {
 	if a == b || b == c || a == c {
 		r.t.Error("memory was given back twice")
 	}
+}
+
+// TestAnswerIsNotChangedWhileItIsWritten has an exchange end while chunks are
+// written, which are shown without their framing.
+func TestAnswerIsNotChangedWhileItIsWritten(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	answer := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n"
+	r.read(upstream, answer)
+	under := r.pending(program)
+	r.flows[upstream].writing = true
+	r.ended(program, receivedReset, r.now)
+	if string(under) != answer {
+		t.Errorf("%q is written, want %q", under, answer)
+	}
+	r.wantEnds(EndCanceled)
 }
