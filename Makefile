@@ -126,6 +126,18 @@ fuzz: ## Run every fuzz target for FUZZTIME (default 60s each).
 	  for f in $$(grep -rh --include='*_test.go' '^func Fuzz' $$dir | sed 's/func \(Fuzz[A-Za-z0-9]*\).*/\1/'); do \
 	    echo "== $$dir $$f"; $(GO) test $$dir -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x; done; done
 
+SIMULATE ?= 1000000
+SIMULATE_FROM ?= $(shell date +%s)000
+.PHONY: simulate
+simulate: ## Simulate SIMULATE exchanges of the relay (default a million), from new seeds each time.
+	$(GO) test ./collector/relay -run '^TestSimulate$$' -v -count=1 -timeout 3h -simulate.exchanges=$(SIMULATE) -simulate.from=$(SIMULATE_FROM)
+
+SOAK ?= 30m
+.PHONY: soak
+soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).
+	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak
+	$(GO) test ./collector -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
+
 .PHONY: bench
 bench: ## Run the benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -226,8 +227,8 @@ func (m *machine) room(from side) *buffer {
 		body = &m.ans
 	}
 	switch passing := m.passing(from); {
-	case from == upstream && m.stage == stageRelay && m.answer == answerHead && !f.hasUnread():
-		f.cur.reset() // interim answers are not kept
+	case !f.hasUnread() && m.headNext(from):
+		f.cur.reset()
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
 		if from == upstream {
@@ -245,6 +246,15 @@ func (m *machine) room(from side) *buffer {
 		f.cur = f.spill
 	}
 	return f.cur
+}
+
+// headNext reports whether a side is about to send a head, and nothing that came
+// before it is kept: an empty line, or interim answers.
+func (m *machine) headNext(from side) bool {
+	if from == program {
+		return m.stage == stageHead
+	}
+	return m.stage == stageRelay && m.answer == answerHead
 }
 
 // passing reports whether what a side sends belongs to a body.
@@ -559,6 +569,10 @@ func (m *machine) report(end End) {
 	}
 	m.reported = true
 	x := m.x
+	if m.flows[upstream].writing && x.responseSeen > 0 {
+		// What is shown may be changed, and must not be while it is written.
+		x.out, x.outAt = slices.Clone(x.out[x.outAt:x.outAt+x.responseSeen]), 0
+	}
 	x.End, x.Finish = end, m.now
 	m.s.counters.requestBytes.Add(x.RequestBytes)
 	m.s.counters.responseBytes.Add(x.ResponseBytes)

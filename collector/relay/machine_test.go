@@ -3,9 +3,11 @@ package relay
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +46,7 @@ func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
 
 func (r *machineRig) Done(x *Exchange) {
 	body, _ := x.RequestBody()
+	x.ResponseBody()
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 }
 
@@ -299,9 +302,62 @@ func TestInterimAnswersFillMemory(t *testing.T) {
 	r.read(upstream, body)
 	r.expect(program, body)
 	r.wantEnds(EndComplete, EndComplete)
+	r.wantNothingTwice()
+}
+
+// TestEmptyLineFillsMemory has the empty line before a request come where memory
+// ends.
+func TestEmptyLineFillsMemory(t *testing.T) {
+	r := newMachine(t)
+	const line = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n"
+	first := fmt.Sprintf(line, 8000)
+	first += strings.Repeat("x", smallBuffer-headroom-len("\r\n")-len(first))
+	first = strings.Replace(first, "8000", strconv.Itoa(len(first)-strings.Index(first, "\r\n\r\n")-4), 1)
+	second := fmt.Sprintf(line, 20_000) + strings.Repeat("y", 20_000)
+	r.read(program, first)
+	r.connect()
+	r.expect(upstream, first)
+	under := r.space(program) // as where calls block
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	copy(under, "\r\n")
+	r.received(program, len("\r\n"), r.now)
+	r.read(program, second[:100])
+	sent := r.written(upstream)
+	r.read(program, second[100:])
+	if sent += r.written(upstream); sent != second {
+		t.Errorf("%d bytes are sent, want %d", len(sent), len(second))
+	}
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.wantEnds(EndComplete, EndComplete)
+	r.wantNothingTwice()
+}
+
+// wantNothingTwice wants that no memory was given back twice.
+func (r *machineRig) wantNothingTwice() {
+	r.t.Helper()
 	bufs := &r.s.bufs
 	a, b, c := bufs.getSmall(), bufs.getSmall(), bufs.getSmall()
 	if a == b || b == c || a == c {
-		t.Error("memory was given back twice")
+		r.t.Error("memory was given back twice")
 	}
+}
+
+// TestAnswerIsNotChangedWhileItIsWritten has an exchange end while chunks are
+// written, which are shown without their framing.
+func TestAnswerIsNotChangedWhileItIsWritten(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	answer := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n"
+	r.read(upstream, answer)
+	under := r.pending(program)
+	r.flows[upstream].writing = true
+	r.ended(program, receivedReset, r.now)
+	if string(under) != answer {
+		t.Errorf("%q is written, want %q", under, answer)
+	}
+	r.wantEnds(EndCanceled)
 }

@@ -455,7 +455,14 @@ var junk = bytes.Repeat([]byte("!"), 2*largeBuffer)
 // scribble writes over the memory that the machine has given back.
 func (s *sim) scribble() {
 	bufs := &s.srv.bufs
-	for _, b := range []*buffer{bufs.getSmall(), bufs.getSmall(), bufs.getLarge(), bufs.getTail()} {
+	free := []*buffer{bufs.getSmall(), bufs.getSmall(), bufs.getSmall(), bufs.getLarge(), bufs.getLarge(), bufs.getLarge(), bufs.getTail()}
+	for i, b := range free {
+		if slices.Contains(free[:i], b) {
+			s.fail("memory was given back twice")
+			return
+		}
+	}
+	for _, b := range free {
 		copy(b.b, junk)
 		bufs.put(b)
 	}
@@ -1141,6 +1148,8 @@ func (s *sim) Done(x *Exchange) {
 	}
 	s.ends[x.End]++
 	s.dones++
+	x.ResponseBody() // as handlers do, however it ended
+	x.ResponseTail()
 	refused := s.state == simRefused
 	s.state = simNone
 	if s.err != nil || p.connect {
