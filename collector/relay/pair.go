@@ -99,7 +99,7 @@ func (p *pair) run(first func() bool) {
 func (p *pair) open() bool {
 	switch in := p.intake; {
 	case in.Destination != nil:
-		to, err := in.Destination(p.cl)
+		to, err := in.Destination(p.cl.Conn)
 		if err != nil || p.s.isOwn(p, to) {
 			p.cl.closeAs(closeReset)
 			return false
