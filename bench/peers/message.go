@@ -15,7 +15,7 @@ const (
 
 	// A call's number is digits decimal digits. It travels in the request's
 	// InstanceID and comes back in the answer's request ID, so that an answer to
-	// another call is noticed. The first digit tells the upstream what to answer.
+	// another call is noticed. The first digit is what the upstream is to answer.
 	digits    = 12
 	wantError = '1'
 	marker    = "InstanceID=00000000-aaaa-4bbb-8ccc-"

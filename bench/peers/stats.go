@@ -42,7 +42,7 @@ var (
 type ratio struct{ median, low, high float64 }
 
 // ratios compares a contender with nginx. ok is false if either was not measured,
-// or nothing can be told as nginx added no time.
+// or nothing can be said as nginx added no time.
 func (m measured) ratios(name string, by metric) (r ratio, ok bool) {
 	var all []float64
 	for i := range min(len(m[name]), len(m[nginx])) {

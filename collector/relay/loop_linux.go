@@ -592,7 +592,7 @@ func (t *timers) remove(p *pair) {
 	}
 }
 
-// expire tells the pairs whose timer has fired. Most often the deadline has
+// expire acts on the pairs whose timer has fired. Most often the deadline has
 // moved on since it was set.
 func (t *timers) expire(l *loop) {
 	for len(t.pairs) > 0 && !t.pairs[0].looped.timerAt.After(l.now) {

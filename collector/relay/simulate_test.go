@@ -827,7 +827,7 @@ func (s *sim) fromUpstream(b []byte) (n, added int, ok bool) {
 	return at - c.passed, added, true
 }
 
-// took is told what a side has taken.
+// took learns what a side has taken.
 func (s *sim) took(to side, b []byte) {
 	if to == upstream {
 		s.conn.got += len(b)

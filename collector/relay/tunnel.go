@@ -230,7 +230,7 @@ func (p *pair) leaveSilently() bool {
 // leaveTunnel ends the exchange of a CONNECT, and both connections.
 func (p *pair) leaveTunnel(end End, how closing) bool {
 	p.mu.Lock()
-	if p.killed {
+	if p.killed && end != EndRefused {
 		end = EndStopped
 	}
 	p.m.bye = [2]closing{how, how}

@@ -18,7 +18,7 @@ func newField(line, colon, value, valueEnd int) field {
 	return field{line: int32(line), colon: int32(colon), value: int32(value), valueEnd: int32(valueEnd)} //nolint:gosec // see above
 }
 
-// kind tells the fields that Prepare may drop from the others.
+// kind distinguishes the fields that Prepare may drop.
 type kind uint8
 
 const (
