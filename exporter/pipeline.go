@@ -181,7 +181,7 @@ func (p *Pipeline) work() {
 		for n := len(p.queue); n > 0; n-- {
 			p.take(<-p.queue)
 		}
-		time.Sleep(gathering)
+		<-time.After(gathering)
 	}
 }
 

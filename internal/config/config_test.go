@@ -200,3 +200,24 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+func TestOrigin(t *testing.T) {
+	for text, want := range map[string]string{
+		"https://monitor.api.ksyun.com":       "https://monitor.api.ksyun.com",
+		"https://monitor.api.ksyun.com./":     "https://monitor.api.ksyun.com",
+		"http://monitor.api.ksyun.com.:8080/": "http://monitor.api.ksyun.com:8080",
+		"https://[::1]:8443":                  "https://[::1]:8443",
+		"https://[::1]":                       "https://[::1]",
+		"https://u:p@monitor.api.ksyun.com":   "",
+		"monitor.api.ksyun.com":               "",
+	} {
+		u, err := parseOrigin(text)
+		if got := ""; err == nil {
+			if got = u.String(); got != want {
+				t.Errorf("%s: %s, want %s", text, got, want)
+			}
+		} else if want != "" {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -90,7 +90,15 @@ func parseOrigin(text string) (*url.URL, error) {
 		strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%q is no origin: write https://HOST or https://HOST:PORT", text)
 	}
-	return &url.URL{Scheme: u.Scheme, Host: u.Host}, nil
+	// The last dot of a name is for resolvers: no certificate or signature has it.
+	host := strings.TrimSuffix(u.Hostname(), ".")
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port := u.Port(); port != "" {
+		host += ":" + port
+	}
+	return &url.URL{Scheme: u.Scheme, Host: host}, nil
 }
 
 // ParsePrefix reads a network, or one address.
