@@ -211,13 +211,13 @@ func TestOrigin(t *testing.T) {
 		"https://u:p@monitor.api.ksyun.com":   "",
 		"monitor.api.ksyun.com":               "",
 	} {
+		got := ""
 		u, err := parseOrigin(text)
-		if got := ""; err == nil {
-			if got = u.String(); got != want {
-				t.Errorf("%s: %s, want %s", text, got, want)
-			}
-		} else if want != "" {
-			t.Errorf("%s: %v", text, err)
+		if err == nil {
+			got = u.String()
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q: %v", text, got, want, err)
 		}
 	}
 }
