@@ -260,7 +260,7 @@ func FuzzRedact(f *testing.F) {
 		}
 		secrets := Secrets{Signature: []byte(value), Token: []byte("another"), AccessKey: []byte("cAn")}
 		for _, form := range []string{value, canary, strings.ToLower(canary), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
-			if got := Scrub(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
+			if got := scrubbed(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
 				t.Errorf("%q survived in %q", form, got)
 			}
 		}

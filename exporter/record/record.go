@@ -182,7 +182,7 @@ func redactedURL(o *classify.Observation) string {
 // scrub returns the first bytes of s with what looks like a secret redacted. It
 // reads all of s before it cuts: half a secret no longer looks like one.
 func scrub(s string, limit int) string {
-	return cut(classify.Scrub(s, classify.Secrets{}), limit)
+	return cut(classify.Scrub(s), limit)
 }
 
 // unmapped returns a with an IPv4 address in its plain form.
