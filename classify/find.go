@@ -79,6 +79,10 @@ func hasSecret(b []byte) bool {
 // so that it may not be output.
 func LooksSecret(s string) bool { return hasSecret([]byte(s)) }
 
+// LooksKey reports whether a name or an ID has something in it that looks like a
+// key, so that it may not be a label.
+func LooksKey(s string) bool { return looksKey([]byte(s)) }
+
 // looksKey reports whether there is a key in b, which is a name or an ID.
 // Unlike in other texts, hexadecimal digits are a key from minHexName on.
 func looksKey(b []byte) bool {
@@ -234,10 +238,10 @@ func (f *finder) dense(start, end int) {
 	if end-start < minBase64 {
 		return
 	}
-	var kinds [4]int
+	var kinds [3]int
 	changes, last := 0, -1
 	for _, c := range f.plain[start:end] {
-		kind := 3
+		kind := last // of what stands between words
 		switch {
 		case 'a' <= c && c <= 'z':
 			kind = 0
@@ -245,6 +249,9 @@ func (f *finder) dense(start, end int) {
 			kind = 1
 		case '0' <= c && c <= '9':
 			kind = 2
+		}
+		if kind < 0 {
+			continue
 		}
 		kinds[kind]++
 		if kind != last {
@@ -326,7 +333,7 @@ func (f *finder) scheme(i, end int) (start, stop int) {
 // unbase64 returns the user and password of Basic authentication, nil if b is
 // not one.
 func unbase64(b []byte) []byte {
-	text := make([]byte, base64.StdEncoding.DecodedLen(len(b)))
+	text := make([]byte, base64.RawStdEncoding.DecodedLen(len(b)))
 	n, err := base64.RawStdEncoding.Decode(text, bytes.TrimRight(b, "="))
 	if err != nil || bytes.IndexByte(text[:n], ':') < 0 {
 		return nil
@@ -454,7 +461,7 @@ func (f *finder) user(i int) {
 		return
 	}
 	start, colon := i, false
-	for start > 0 && bytes.IndexByte([]byte(" \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 {
+	for start > 0 && (bytes.IndexByte([]byte(" \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 || f.width(start-1) > f.width(i)) {
 		start--
 		colon = colon || b[start] == ':' && start+1 < i
 	}

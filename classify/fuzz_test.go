@@ -33,7 +33,7 @@ func checkVerdict(t *testing.T, v *Verdict) {
 		if what == "message" {
 			bound = maxMessage
 		}
-		if len(s) > bound || !utf8.ValidString(s) || s != strings.TrimSpace(s) || strings.ContainsFunc(s, isControl) {
+		if len(s) > bound || !utf8.ValidString(s) || s != strings.TrimSpace(s) || strings.ContainsFunc(s, IsControl) {
 			t.Errorf("%s is not clean: %q", what, s)
 		}
 	}

@@ -126,10 +126,16 @@ func (s *secretSet) addText(text []byte) {
 	defer f.release()
 	for _, found := range f.found {
 		if end := found.end; end < len(f.plain) && f.plain[end] == '@' {
-			s.addParts(f.original(text, found))
+			s.addParts(f.plain[found.start:end])
 			continue
 		}
-		s.addValue(f.original(text, found))
+		value := f.original(text, found)
+		s.addValue(value)
+		if bytes.IndexByte(value, '"') >= 0 { // a list
+			for item := range bytes.SplitSeq(value, []byte{'"'}) {
+				s.add(item)
+			}
+		}
 	}
 }
 
@@ -150,9 +156,10 @@ func (s *secretSet) addPairs(text []byte) {
 // addRequest adds everything that is secret in r: in its target, in every field,
 // in its body.
 func (s *secretSet) addRequest(r *Request) {
-	_, query := splitTarget(r.Target)
+	path, query, _ := bytes.Cut(r.Target, []byte{'?'})
+	s.addText(path)
 	s.addPairs(query)
-	s.addText(r.Target)
+	s.addText(query)
 	if r.Header != nil {
 		for name, value := range r.Header.Fields() {
 			s.addField(name, value)
