@@ -228,7 +228,7 @@ func deflatedZlib(t testing.TB, b []byte) []byte {
 	return closed(t, &out, zlib.NewWriter(&out), b)
 }
 
-const canary = "cAnArY/7+wQ=9z"
+const secretText = "cAnArY/7+wQ=9z"
 
 func FuzzRedact(f *testing.F) {
 	f.Add("Action=ListMetrics", "Region=cn-beijing-6", 0)
@@ -245,7 +245,7 @@ func FuzzRedact(f *testing.F) {
 			return
 		}
 		name := names[uint(n)%uint(len(names))]
-		value := strings.NewReplacer("/", "%2F", "+", "%2B").Replace(canary)
+		value := strings.NewReplacer("/", "%2F", "+", "%2B").Replace(secretText)
 		got := RedactTarget([]byte("/?" + before + "&" + name + "=" + value + "&" + after))
 		if strings.Contains(strings.ToLower(got), "canary") {
 			t.Errorf("%s survived in %q", name, got)
@@ -259,7 +259,7 @@ func FuzzRedact(f *testing.F) {
 			}
 		}
 		secrets := Secrets{Signature: []byte(value), Token: []byte("another"), AccessKey: []byte("cAn")}
-		for _, form := range []string{value, canary, strings.ToLower(canary), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
+		for _, form := range []string{value, secretText, strings.ToLower(secretText), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
 			if got := scrubbed(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
 				t.Errorf("%q survived in %q", form, got)
 			}

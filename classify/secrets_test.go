@@ -1,15 +1,12 @@
 package classify
 
 import (
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"html"
 	"iter"
-	"maps"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/canary"
 )
 
 // heads is a Header with repeated fields.
@@ -34,116 +31,21 @@ func (h heads) Fields() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// secretPlaces are requests with a canary, each in one place.
-func secretPlaces(secret string) map[string]*Request {
-	escaped := url.QueryEscape(secret)
-	field := func(name, value string) *Request {
-		return &Request{Target: []byte("/?Action=ListMetrics"), Header: heads{{name, value}}}
-	}
-	target := func(t string) *Request { return &Request{Target: []byte(t)} }
-	body := func(kind, text string) *Request {
-		return &Request{Target: []byte("/"), Header: heads{{"Content-Type", kind}}, Body: []byte(text)}
-	}
-	basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
-	const form, plain = "application/x-www-form-urlencoded", "text/plain"
-	all := map[string]*Request{
-		"SigV4 signature":      field("Authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/s/aws4_request, SignedHeaders=host, Signature="+secret),
-		"second Authorization": {Target: []byte("/"), Header: heads{{"Authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/s/aws4_request, Signature=ab"}, {"Authorization", "Bearer " + secret}}},
-		"KSS key":              field("Authorization", "KSS "+secret+":c2lnbmF0dXJl="),
-		"KSS signature":        field("Authorization", "KSS AKLTsomething:"+secret),
-		"Bearer":               field("Authorization", "Bearer "+secret),
-		"Bearer behind a tab":  field("Authorization", "Bearer\t"+secret),
-		"no scheme":            field("Authorization", secret),
-		"Basic":                field("Authorization", "Basic "+secret),
-		"Basic user":           field("Authorization", basic(secret+":word")),
-		"Basic password":       field("Authorization", basic("user:"+secret)),
-		"Digest":               field("Authorization", `Digest username="u", realm="r", response="`+secret+`"`),
-		"Proxy-Authorization":  field("Proxy-Authorization", basic("user:"+secret)),
-		"cookie":               field("Cookie", "theme=dark; id="+secret),
-		"Ksc token":            field("X-Ksc-Security-Token", secret),
-		"Amz token":            field("x-amz-security-token", secret),
-		"API key field":        field("X-Api-Key", secret),
-		"User-Agent":           field("User-Agent", "tool/1 (password="+secret+")"),
-		"tracestate":           field("tracestate", "vendor=token:"+secret),
-		"Referer":              field("Referer", "https://user:"+escaped+"@host/"),
-
-		"presigned signature": target("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=" + escaped),
-		"presigned token":     target("/?X-Amz-Security-Token=" + escaped),
-		"second parameter":    target("/?Accesskey=first&Accesskey=" + escaped),
-		"password%3D":         target("/?Action=A&x=password%3D" + url.QueryEscape(escaped)),
-		"password%253D":       target("/?x=password%253D" + escaped),
-		"semicolon":           target("/?a=b;token=" + escaped),
-		"path parameter":      target("/a;token=" + escaped + "?x=1"),
-		"fragment":            target("/cb#access_token=" + escaped),
-		"fragment in a value": target("/?u=" + url.QueryEscape("https://h/cb#access_token="+escaped)),
-		"user in a value":     target("/?u=" + url.QueryEscape("https://user:"+escaped+"@h/")),
-		"JSON in a value":     target("/?filter=" + url.QueryEscape(`{"a":[{"password":"`+secret+`"}]}`)),
-		"absolute form":       target("http://user:" + escaped + "@monitor.api.ksyun.com/?Action=A"),
-
-		"form":         body(form, "Action=A&Password="+escaped),
-		"JSON":         body("application/json", `{"Action":"A","Login":{"Password":"`+secret+`"}}`),
-		"JSON escapes": body("application/json", `{"Password":"`+strings.ReplaceAll(secret, "/", `\/`)+`"}`),
-		"JSON in JSON": body("application/json", `{"x":"{\"password\":\"`+secret+`\"}"}`),
-		"JSON list":    body("application/json", `{"tokens":["first","`+secret+`"]}`),
-		"XML":          body("application/xml", "<R><Password>"+secret+"</Password></R>"),
-		"multipart":    body("multipart/form-data; boundary=b", "--b\r\nContent-Disposition: form-data; name=\"Password\"\r\n\r\n"+secret+"\r\n--b--\r\n"),
-		"text":         body(plain, "the password: "+secret),
-	}
-	if !strings.Contains(secret, "/") { // as in an access key
-		maps.Copy(all, map[string]*Request{
-			"SigV4 credential":     field("Authorization", "AWS4-HMAC-SHA256 Credential="+secret+"/20261123/cn-beijing-6/monitor/aws4_request, SignedHeaders=host, Signature=ab"),
-			"quoted credential":    field("Authorization", `AWS4-HMAC-SHA256 Credential="`+secret+`/20261123/cn-beijing-6/monitor/aws4_request", Signature="ab"`),
-			"padded credential":    field("Authorization", "AWS4-HMAC-SHA256  Credential = "+secret+"/20261123/cn-beijing-6/monitor/aws4_request , Signature = ab"),
-			"second Credential":    field("Authorization", "AWS4-HMAC-SHA256 Credential=AK/1/r/s/aws4_request, Credential="+secret+"/1/r/s/aws4_request, Signature=ab"),
-			"presigned credential": target("/?X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=" + escaped + "%2F20261123%2Fr%2Fmonitor%2Faws4_request&X-Amz-Signature=ab"),
-		})
-	}
-	for _, name := range []string{
-		"access_key", "AccessKeyId", "api_key", "api-key", "ApiKey", "private_key", "passphrase", "sessionid", "JSESSIONID", "auth",
-		"password", "PASSWORD", "user[password]", "client_secret", "refresh-token", "pass%77ord", "%2570assword", "X.Auth", "sk", "sig",
-	} {
-		all["parameter "+name] = target("/?Action=A&" + name + "=" + escaped)
-		all["form parameter "+name] = body(form, name+"="+escaped)
-	}
-	return all
+// read returns a request as the collector has it.
+func read(r canary.Request) *Request {
+	return &Request{Target: []byte(r.Target), Header: heads(r.Fields), Body: []byte(r.Body)}
 }
-
-// encodings are the ways an answer may write what it quotes.
-func encodings(secret string) map[string]string {
-	quoted, _ := json.Marshal(secret)
-	var unicode strings.Builder
-	for _, c := range []byte(secret) {
-		fmt.Fprintf(&unicode, `\u%04x`, c)
-	}
-	return map[string]string{
-		"as it is":       secret,
-		"lower case":     strings.ToLower(secret),
-		"upper case":     strings.ToUpper(secret),
-		"URL":            url.QueryEscape(secret),
-		"URL, lower":     strings.ToLower(url.QueryEscape(secret)),
-		"URL, twice":     url.QueryEscape(url.QueryEscape(secret)),
-		"JSON":           strings.ReplaceAll(strings.Trim(string(quoted), `"`), "/", `\/`),
-		"JSON, unicode":  unicode.String(),
-		"XML":            strings.ReplaceAll(html.EscapeString(secret), "/", "&#x2F;"),
-		"end cut off":    secret[:len(secret)-2],
-		"within a word":  "Key" + secret + "x",
-		"behind percent": "%" + secret,
-	}
-}
-
-// plainSecrets look like no secrets, so that they can only be known from the
-// request.
-var plainSecrets = []string{"canary/word=horse", "canary~word=horse"}
 
 // TestScrubbedVerdict checks that of a secret, wherever the request has it,
 // nothing is left in the verdict, wherever and however the answer quotes it.
 func TestScrubbedVerdict(t *testing.T) {
 	classifier := New(DefaultCatalog())
 	checked := 0
-	for _, secret := range plainSecrets {
-		for place, r := range secretPlaces(secret) {
+	for _, secret := range canary.Secrets {
+		for place, request := range canary.Requests(secret) {
+			r := read(request)
 			_, known := classifier.Request(r)
-			for encoding, text := range encodings(secret) {
+			for encoding, text := range canary.Encodings(secret) {
 				v := Verdict{
 					Outcome: OutcomeError, Status: 403,
 					Code: "Invalid." + text, Inner: "inner-" + text, Message: "refused: " + text,
@@ -152,7 +54,7 @@ func TestScrubbedVerdict(t *testing.T) {
 				v.Scrub(r, known)
 				for field, got := range map[string]string{"code": v.Code, "inner code": v.Inner, "message": v.Message, "request ID": v.RequestID.String()} {
 					checked++
-					if got = strings.ToLower(got); strings.Contains(got, "canary") || strings.Contains(got, "horse") || strings.Contains(got, `\u0063\u0061`) {
+					if canary.In(got) != "" {
 						t.Errorf("%s in the %s (%s): %q", place, field, encoding, got)
 					}
 				}
@@ -162,7 +64,7 @@ func TestScrubbedVerdict(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d places in requests, %d checked", len(secretPlaces(plainSecrets[1])), checked)
+	t.Logf("%d places in requests, %d checked", len(canary.Requests(canary.Secrets[1])), checked)
 }
 
 // TestScrubKeepsVerdicts checks that nothing is taken from verdicts without
@@ -251,7 +153,7 @@ func TestKeysAreNoNames(t *testing.T) {
 // nothing.
 func TestScrubAllocations(t *testing.T) {
 	c := New(DefaultCatalog())
-	r := secretPlaces(plainSecrets[1])["SigV4 credential"]
+	r := read(canary.Requests(canary.Secrets[1])["SigV4 credential"])
 	for name, answer := range map[string]*Response{
 		"success": {Status: 200, Header: responseHead, Body: metricsJSON(1 << 10)},
 		"failure": {Status: 409, Header: responseHead, Body: []byte(`{"Error":{"Code":"LimitExceeded"}}`)},
