@@ -30,7 +30,7 @@ func find(text []byte, cut bool) *finder {
 	for i := 0; i < len(text); {
 		c, n := unescaped(text[i:])
 		f.plain = append(f.plain, c)
-		f.at = append(f.at, int32(i)) //nolint:gosec // texts are at most some MiB
+		f.at = append(f.at, int32(i))
 		i += n
 	}
 	f.at = append(f.at, int32(len(text))) //nolint:gosec // see above
@@ -253,7 +253,7 @@ func (f *finder) dense(start, end int) {
 		if kind < 0 {
 			continue
 		}
-		kinds[kind]++
+		kinds[kind]++ //nolint:gosec // 0 to 2
 		if kind != last {
 			changes++
 		}

@@ -80,12 +80,14 @@ var secretInitials = func() (initials [256]bool) {
 func RedactTarget(target []byte) string {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	var buf [1 << 10]byte // for most targets; not beyond this call
-	out := appendPath(buf[:0], path)
+	out := hideFound(appendPath(buf[:0], path), false)
 	if hasQuery {
 		out = append(out, '?')
+		start := len(out)
 		out = appendQuery(out, query)
+		out = append(out[:start], hideFound(out[start:], false)...)
 	}
-	return string(hideFound(out, false))
+	return string(out)
 }
 
 // appendPath appends what is before the query.

@@ -341,5 +341,5 @@ func entity(s []byte) (c byte, n int) {
 	if n == 1 || r >= 0x80 {
 		return '&', 1
 	}
-	return byte(r), n
+	return byte(r), n //nolint:gosec // below 0x80
 }
