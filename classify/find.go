@@ -12,13 +12,16 @@ import (
 // before a host. It reads through the escapes of URLs, JSON and XML.
 type finder struct {
 	plain []byte  // the text with its escapes undone
-	at    []int32 // where each byte of plain begins in the text, and the text's end
+	at    []int32 // where each byte of plain begins in the text, and the text's end; empty without escapes
 	found []span  // in order, without overlap; places in plain
 	cut   bool    // the text may be cut at its end, in the midst of a secret
 }
 
 // span is a part of a text.
 type span struct{ start, end int }
+
+// maxKept is the longest text whose memory is used again, in bytes.
+const maxKept = 128 << 10
 
 var finders = sync.Pool{New: func() any { return new(finder) }}
 
@@ -27,27 +30,42 @@ var finders = sync.Pool{New: func() any { return new(finder) }}
 func find(text []byte, cut bool) *finder {
 	f := finders.Get().(*finder)
 	f.plain, f.at, f.found, f.cut = f.plain[:0], f.at[:0], f.found[:0], cut
-	for i := 0; i < len(text); {
-		c, n := unescaped(text[i:])
-		f.plain = append(f.plain, c)
-		f.at = append(f.at, int32(i))
-		i += n
+	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '\\') < 0 && bytes.IndexByte(text, '&') < 0 {
+		f.plain = append(f.plain, text...)
+	} else {
+		for i := 0; i < len(text); {
+			c, n := unescaped(text[i:])
+			f.plain = append(f.plain, c)
+			f.at = append(f.at, int32(i)) //nolint:gosec // see below
+			i += n
+		}
+		f.at = append(f.at, int32(len(text))) //nolint:gosec // texts are at most some MiB
 	}
-	f.at = append(f.at, int32(len(text))) //nolint:gosec // see above
 	f.search()
 	return f
 }
 
 func (f *finder) release() {
+	if cap(f.plain) > maxKept {
+		return
+	}
 	clear(f.plain) // nothing is kept of a request
 	finders.Put(f)
 }
 
 // width is the number of bytes of the text in which the byte at i is written.
-func (f *finder) width(i int) int { return int(f.at[i+1] - f.at[i]) }
+func (f *finder) width(i int) int { return f.place(i+1) - f.place(i) }
+
+// place returns where the byte at i begins in the text.
+func (f *finder) place(i int) int {
+	if len(f.at) == 0 {
+		return i
+	}
+	return int(f.at[i])
+}
 
 // original returns the part of text that spells s.
-func (f *finder) original(text []byte, s span) []byte { return text[f.at[s.start]:f.at[s.end]] }
+func (f *finder) original(text []byte, s span) []byte { return text[f.place(s.start):f.place(s.end)] }
 
 // hideFound replaces what looks like a secret. b is not changed.
 func hideFound(b []byte, cut bool) []byte {
@@ -59,8 +77,8 @@ func hideFound(b []byte, cut bool) []byte {
 		if was := string(f.original(b, s)); was == redacted || was == redacted+":"+redacted {
 			continue
 		}
-		out = append(append(out, b[done:f.at[s.start]]...), redacted...)
-		done = int(f.at[s.end])
+		out = append(append(out, b[done:f.place(s.start)]...), redacted...)
+		done = f.place(s.end)
 	}
 	if out == nil {
 		return b
@@ -426,8 +444,14 @@ func (f *finder) ends(i int, closing byte, width int) bool {
 	return bytes.IndexByte([]byte(" ,;&\"'<>)]}\r\n\t"), c) >= 0
 }
 
+// maxScheme is the length of the longest name of a scheme.
+const maxScheme = 32
+
 // isSchemed reports whether a value of Authorization is the name of a scheme.
 func isSchemed(value []byte) bool {
+	if len(value) > maxScheme {
+		return false
+	}
 	for _, s := range []string{"bearer", "basic", "kss", "aws", "ks3", "token", "digest"} {
 		if equalFold(value, s) {
 			return true
@@ -461,9 +485,12 @@ func (f *finder) user(i int) {
 		return
 	}
 	start, colon := i, false
-	for start > 0 && (bytes.IndexByte([]byte(" \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 || f.width(start-1) > f.width(i)) {
+	for start > 0 && (bytes.IndexByte([]byte("@ \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 || f.width(start-1) > f.width(i)) {
 		start--
 		colon = colon || b[start] == ':' && start+1 < i
+	}
+	if n := len(f.found); n > 0 && f.found[n-1].end == start-1 && b[start-1] == '@' {
+		start, colon = f.found[n-1].start, true // of a password with an at sign
 	}
 	inURL := start >= 3 && string(b[start-3:start]) == "://"
 	if start < i && b[start] != ':' && (colon || inURL) {

@@ -230,6 +230,28 @@ func deflatedZlib(t testing.TB, b []byte) []byte {
 
 const secretText = "cAnArY/7+wQ=9z"
 
+// FuzzScrub checks that nothing hides a credential of the request in a verdict.
+func FuzzScrub(f *testing.F) {
+	f.Add("/?a=1", `{"password":"x"}`, "code ", " end")
+	f.Add("/a;token=b?c=https://u:p@h", "a=b&token=%2525&&quot;", `\u00`, "%41")
+	f.Add("/", "--b\r\nContent-Disposition: form-data; name=\"sk\"\r\n\r\nx\r\n--b", "AKLT", "eyJhbGciOi.x.y")
+	f.Fuzz(func(t *testing.T, target, body, before, after string) {
+		if strings.Contains(before+after, "cAnArY") {
+			return
+		}
+		r := &Request{Target: []byte(target), Header: fields{"Authorization": "Bearer " + secretText}, Body: []byte(body)}
+		v := Verdict{Message: before + secretText + after, Code: secretText + after, RequestID: MakeRequestID(before + secretText)}
+		v.Scrub(r, Secrets{})
+		for _, text := range []string{v.Message, v.Code, v.RequestID.String()} {
+			if strings.Contains(strings.ToLower(text), "canary") {
+				t.Errorf("%q", text)
+			}
+		}
+		Scrub(target)
+		RedactTarget([]byte(target))
+	})
+}
+
 func FuzzRedact(f *testing.F) {
 	f.Add("Action=ListMetrics", "Region=cn-beijing-6", 0)
 	f.Add("a=1;b", "&", 1)

@@ -80,6 +80,7 @@ func TestScrub(t *testing.T) {
 		{"password in prose", "the password: hunter2.", "the password: REDACTED"},
 		{"nothing behind the word", "security token: expired", "security token: expired"},
 		{"user before a host", "cannot reach https://me:pw@h/x or me:pw@h", "cannot reach https://REDACTED@h/x or REDACTED@h"},
+		{"at sign in a password", "dial root:p@ss@tcp(10.0.0.1:3306)", "dial REDACTED@tcp(10.0.0.1:3306)"},
 		{"mail address", "write to support@ksyun.com", "write to support@ksyun.com"},
 		{"schemes", "got Bearer abcdef0123, Basic bWU6cHc=, KSS AK:c2ln= and AWS x:y", "got Bearer REDACTED, Basic REDACTED, KSS REDACTED and AWS REDACTED"},
 		{"schemes in prose", "Basic authentication, a Bearer token, KSS and AWS", "Basic authentication, a Bearer token, KSS and AWS"},

@@ -56,6 +56,10 @@ func Scrub(text string) string {
 	return string(b)
 }
 
+// maxNeedles bounds the secrets that are kept of one request, the first ones. It
+// keeps a body of nothing but secrets from holding up the relay.
+const maxNeedles = 1024
+
 // secretSet are the secrets of one request: needles to look for in other texts.
 type secretSet struct {
 	needles [][]byte // normalized; parts of mem
@@ -76,6 +80,9 @@ func (s *secretSet) release() {
 // add adds a secret as it is written somewhere. Blanks and quotes around it are
 // not a part of it.
 func (s *secretSet) add(secret []byte) {
+	if len(s.needles) == maxNeedles {
+		return
+	}
 	secret = bytes.Trim(secret, " \t\"'")
 	start := len(s.mem)
 	for i := 0; i < len(secret); {

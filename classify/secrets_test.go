@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"fmt"
 	"iter"
 	"net/url"
 	"strings"
@@ -174,13 +175,13 @@ func BenchmarkScrub(b *testing.B) {
 	c := New(DefaultCatalog())
 	r := &Request{
 		Target: []byte("/?Action=GetMetricStatistics&Version=2010-05-25&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&Namespace=KEC"),
-		Header: heads{
-			{"Host", "monitor.api.ksyun.com"},
-			{"User-Agent", "aws-sdk-go/1.44.109 (go1.19; linux; amd64)"},
-			{"Authorization", "AWS4-HMAC-SHA256 Credential=AKLTcanaryAccessKey0/20261123/cn-beijing-6/monitor/aws4_request, SignedHeaders=accept;host;x-amz-date, Signature=" + sigHex},
-			{"Accept", "application/json"},
-			{"X-Amz-Date", "20261123T080000Z"},
-			{"Accept-Encoding", "gzip"},
+		Header: plainFields{
+			{"Host", []byte("monitor.api.ksyun.com")},
+			{"User-Agent", []byte("aws-sdk-go/1.44.109 (go1.19; linux; amd64)")},
+			{"Authorization", []byte("AWS4-HMAC-SHA256 Credential=AKLTcanaryAccessKey0/20261123/cn-beijing-6/monitor/aws4_request, SignedHeaders=accept;host;x-amz-date, Signature=" + sigHex)},
+			{"Accept", []byte("application/json")},
+			{"X-Amz-Date", []byte("20261123T080000Z")},
+			{"Accept-Encoding", []byte("gzip")},
 		},
 	}
 	_, known := c.Request(r)
@@ -203,6 +204,32 @@ func BenchmarkScrub(b *testing.B) {
 			for b.Loop() {
 				v := verdict
 				v.Scrub(r, known)
+			}
+		})
+	}
+}
+
+// BenchmarkScrubHostile measures requests that are made to be slow to read. Each
+// body is of 64 KiB.
+func BenchmarkScrubHostile(b *testing.B) {
+	for name, unit := range map[string]string{
+		"plain": "word ", "at": "@a", "assigned": "token=HMAC-", "colons": "token: a:", "elements": "<token>", "secrets": "token=%d&",
+		"quotes": `"\\"`, "percent": "%%25%[1]d", "entities": "&amp;", "keys": "AKLT-", "eyJ": "eyJ.", "dense": "aB3-", "basic": "basic YTpi ",
+	} {
+		var body strings.Builder
+		for i := 0; body.Len() < 64<<10; i++ {
+			if strings.Contains(unit, "%") {
+				fmt.Fprintf(&body, unit, i)
+			} else {
+				body.WriteString(unit)
+			}
+		}
+		r := &Request{Target: []byte("/"), Body: []byte(body.String())}
+		message := strings.Repeat("t", maxMessage)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				v := Verdict{Message: message}
+				v.Scrub(r, Secrets{})
 			}
 		})
 	}
