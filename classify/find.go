@@ -36,7 +36,7 @@ func find(text []byte, cut bool) *finder {
 		for i := 0; i < len(text); {
 			c, n := unescaped(text[i:])
 			f.plain = append(f.plain, c)
-			f.at = append(f.at, int32(i)) //nolint:gosec // see below
+			f.at = append(f.at, int32(i))
 			i += n
 		}
 		f.at = append(f.at, int32(len(text))) //nolint:gosec // texts are at most some MiB
