@@ -21,7 +21,7 @@ const (
 // A code or a message that the catalogue has in these words, and an ID that is a
 // UUID, are no secrets. Where there is nothing else, as in most answers, r is
 // not read and nothing is allocated.
-func (v *Verdict) Scrub(r *Request, known Secrets) {
+func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	code := v.Code != "" && v.Match != MatchCode
 	message := v.Message != "" && (v.Entry == nil || v.Message != v.Entry.Example)
 	id := !v.RequestID.IsZero() && uuidLength(v.RequestID.b[:v.RequestID.n]) != v.RequestID.Len()
@@ -30,7 +30,11 @@ func (v *Verdict) Scrub(r *Request, known Secrets) {
 	}
 	s := newSecretSet()
 	defer s.release()
-	s.addKnown(known)
+	for _, k := range known {
+		s.add(k.AccessKey)
+		s.add(k.Signature)
+		s.add(k.Token)
+	}
 	if r != nil {
 		s.addRequest(r)
 	}
@@ -119,12 +123,6 @@ func (s *secretSet) addValue(value []byte) {
 	if key, scope := splitCredential(value); scope != nil && bytes.HasSuffix(bytes.Trim(scope, " \"'"), []byte("_request")) {
 		s.add(key)
 	}
-}
-
-func (s *secretSet) addKnown(known Secrets) {
-	s.add(known.AccessKey)
-	s.add(known.Signature)
-	s.add(known.Token)
 }
 
 // addText adds what looks like a secret in text.

@@ -281,7 +281,12 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		if !fault.Refused() {
 			h.request.Body, _ = x.RequestBody()
 		}
-		v.Scrub(&h.request, h.secrets)
+		var own classify.Secrets // sent in place of the request's
+		if h.own != nil {
+			accessKey, token := h.own.signer.Sent()
+			own.AccessKey, own.Token = []byte(accessKey), []byte(token)
+		}
+		v.Scrub(&h.request, h.secrets, own)
 	}()
 	body, whole := x.ResponseBody()
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}

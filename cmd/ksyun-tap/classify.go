@@ -127,7 +127,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, look)
 		}
 	}
-	verdict.Scrub(nil, classify.Secrets{})
+	verdict.Scrub(nil)
 	r := reading{
 		File:        name,
 		Outcome:     verdict.Outcome,
