@@ -69,6 +69,9 @@ func (f *finder) original(text []byte, s span) []byte { return text[f.place(s.st
 
 // hideFound replaces what looks like a secret. b is not changed.
 func hideFound(b []byte, cut bool) []byte {
+	if isHarmless(b) {
+		return b
+	}
 	f := find(b, cut)
 	defer f.release()
 	var out []byte
@@ -86,8 +89,25 @@ func hideFound(b []byte, cut bool) []byte {
 	return append(out, b[done:]...)
 }
 
+// isHarmless reports whether b is too short and too simple to have anything that
+// looks like a secret, as most values are.
+func isHarmless(b []byte) bool {
+	if len(b) >= minWebToken {
+		return false
+	}
+	for _, c := range b {
+		if !isAlnum(c) && c != '-' && c != '_' && c != '.' && c != '/' {
+			return false
+		}
+	}
+	return true
+}
+
 // hasSecret reports whether there is what looks like a secret in b.
 func hasSecret(b []byte) bool {
+	if isHarmless(b) {
+		return false
+	}
 	f := find(b, false)
 	defer f.release()
 	return len(f.found) > 0
@@ -162,6 +182,8 @@ const (
 	minHexCut  = 32 // at the end, where the rest may be cut off
 	minBase64  = 40
 	minJWTPart = 4
+
+	minWebToken = 3*minJWTPart + 1 // and nothing shorter, without a name before it
 )
 
 // isAlnum reports whether c is a letter or a digit.
