@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"iter"
 	"strings"
 	"testing"
 )
@@ -41,6 +42,16 @@ type plainFields []plainField
 type plainField struct {
 	name  string
 	value []byte
+}
+
+func (f plainFields) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for _, field := range f {
+			if !yield([]byte(field.name), field.value) {
+				return
+			}
+		}
+	}
 }
 
 func (f plainFields) Get(name string) []byte {

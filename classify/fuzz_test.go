@@ -33,7 +33,7 @@ func checkVerdict(t *testing.T, v *Verdict) {
 		if what == "message" {
 			bound = maxMessage
 		}
-		if len(s) > bound || !utf8.ValidString(s) || s != strings.TrimSpace(s) || strings.ContainsFunc(s, isControl) {
+		if len(s) > bound || !utf8.ValidString(s) || s != strings.TrimSpace(s) || strings.ContainsFunc(s, IsControl) {
 			t.Errorf("%s is not clean: %q", what, s)
 		}
 	}
@@ -228,7 +228,29 @@ func deflatedZlib(t testing.TB, b []byte) []byte {
 	return closed(t, &out, zlib.NewWriter(&out), b)
 }
 
-const canary = "cAnArY/7+wQ=9z"
+const secretText = "cAnArY/7+wQ=9z"
+
+// FuzzScrub checks that nothing hides a credential of the request in a verdict.
+func FuzzScrub(f *testing.F) {
+	f.Add("/?a=1", `{"password":"x"}`, "code ", " end")
+	f.Add("/a;token=b?c=https://u:p@h", "a=b&token=%2525&&quot;", `\u00`, "%41")
+	f.Add("/", "--b\r\nContent-Disposition: form-data; name=\"sk\"\r\n\r\nx\r\n--b", "AKLT", "eyJhbGciOi.x.y")
+	f.Fuzz(func(t *testing.T, target, body, before, after string) {
+		if strings.Contains(before+after, "cAnArY") {
+			return
+		}
+		r := &Request{Target: []byte(target), Header: fields{"Authorization": "Bearer " + secretText}, Body: []byte(body)}
+		v := Verdict{Message: before + secretText + after, Code: secretText + after, RequestID: MakeRequestID(before + secretText)}
+		v.Scrub(r, Secrets{})
+		for _, text := range []string{v.Message, v.Code, v.RequestID.String()} {
+			if strings.Contains(strings.ToLower(text), "canary") {
+				t.Errorf("%q", text)
+			}
+		}
+		Scrub(target)
+		RedactTarget([]byte(target))
+	})
+}
 
 func FuzzRedact(f *testing.F) {
 	f.Add("Action=ListMetrics", "Region=cn-beijing-6", 0)
@@ -245,7 +267,7 @@ func FuzzRedact(f *testing.F) {
 			return
 		}
 		name := names[uint(n)%uint(len(names))]
-		value := strings.NewReplacer("/", "%2F", "+", "%2B").Replace(canary)
+		value := strings.NewReplacer("/", "%2F", "+", "%2B").Replace(secretText)
 		got := RedactTarget([]byte("/?" + before + "&" + name + "=" + value + "&" + after))
 		if strings.Contains(strings.ToLower(got), "canary") {
 			t.Errorf("%s survived in %q", name, got)
@@ -259,8 +281,8 @@ func FuzzRedact(f *testing.F) {
 			}
 		}
 		secrets := Secrets{Signature: []byte(value), Token: []byte("another"), AccessKey: []byte("cAn")}
-		for _, form := range []string{value, canary, strings.ToLower(canary), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
-			if got := Scrub(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
+		for _, form := range []string{value, secretText, strings.ToLower(secretText), "cAnArY%2f7%2bwQ%3d9z", `cAnArY\/7+wQ=9z`} {
+			if got := scrubbed(before+form+after, secrets); strings.Contains(strings.ToLower(got), "canary") {
 				t.Errorf("%q survived in %q", form, got)
 			}
 		}

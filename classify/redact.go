@@ -5,44 +5,63 @@ import "bytes"
 // redacted stands for a secret.
 const redacted = "REDACTED"
 
-// secretWords make a parameter secret whose name has one of them in it.
-// They err on the side of hiding, so that SignatureMethod and NextToken are
-// hidden with the rest.
+// secretWords make a parameter secret whose name, as isSecretName compares
+// names, has one of them in it. They err on the side of hiding, so that
+// SignatureMethod and NextToken are hidden with the rest.
 var secretWords = []string{
-	"token", "secret", "password", "passwd", "signature", "credential", "accesskey", "authorization",
+	"accesskey", "accountkey", "apikey", "authkey", "authorization", "bearer", "cookie", "credential", "jwt",
+	"passphrase", "passwd", "password", "privatekey", "secret", "sessionid", "sessionkey", "signature",
+	"signingkey", "token",
 }
 
-// secretNames make a parameter secret whose name is one of them.
-var secretNames = []string{"sig", "ak", "sk", "pwd"}
+// secretNames make a parameter secret whose name, or the last word of it, is
+// one of them.
+var secretNames = []string{"ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk"}
 
 // maxParamName is the length beyond which a parameter's name is taken for a
 // secret unread.
 const maxParamName = 256
 
-// maxDecodings is how often percent-encoding is undone in search of secrets.
-const maxDecodings = 4
-
-// isSecretParam reports whether a parameter's value must be hidden, by its
-// name as it stands in a target. It is decoded several times over, since what
-// is behind a proxy may do so too.
-func isSecretParam(name []byte) bool {
+// isSecretName reports whether the value behind a name must be hidden. Names
+// are compared without case, escapes, and anything but letters and digits:
+// access_key, Access-Key, access%4Bey and accessKey are one. atEnd tells that
+// the name ends with what makes it secret: SecurityToken does,
+// SignatureDoesNotMatch does not.
+func isSecretName(name []byte) (secret, atEnd bool) {
 	if len(name) > maxParamName {
-		return true
+		return true, true
 	}
 	var buf [maxParamName]byte
-	plain := appendLower(buf[:0], name)
-	if bytes.IndexByte(plain, '%') >= 0 || bytes.IndexByte(plain, '+') >= 0 {
-		for range maxDecodings {
-			plain = appendUnescaped(plain[:0], plain) // in place: it only gets shorter
+	plain, last, parted := buf[:0], 0, false
+	for i := 0; i < len(name); {
+		c, n := unescape(name[i:])
+		i += n
+		switch {
+		case !isAlnum(c):
+			parted = true
+			continue
+		case parted:
+			last, parted = len(plain), false
 		}
-		plain = appendLower(plain[:0], plain)
+		plain = append(plain, c)
 	}
 	for _, n := range secretNames {
-		if string(bytes.TrimSpace(plain)) == n {
-			return true
+		if string(plain) == n || string(plain[last:]) == n {
+			return true, true
 		}
 	}
-	return hasSecretWord(plain)
+	for i, c := range plain {
+		if !secretInitials[c] {
+			continue
+		}
+		for _, w := range secretWords {
+			if bytes.HasPrefix(plain[i:], []byte(w)) {
+				secret = true
+				atEnd = atEnd || i+len(w) == len(plain)
+			}
+		}
+	}
+	return secret, atEnd
 }
 
 // secretInitials tells the bytes that secretWords begin with.
@@ -53,21 +72,6 @@ var secretInitials = func() (initials [256]bool) {
 	return initials
 }()
 
-// hasSecretWord reports whether one of secretWords is in name.
-func hasSecretWord(name []byte) bool {
-	for i, c := range name {
-		if !secretInitials[c] {
-			continue
-		}
-		for _, w := range secretWords {
-			if bytes.HasPrefix(name[i:], []byte(w)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // RedactTarget returns an origin-form request target with the values of every
 // secret parameter replaced by REDACTED, and with them everything that looks
 // like a secret. Of an absolute-form target the user is hidden too. Bytes that
@@ -76,12 +80,14 @@ func hasSecretWord(name []byte) bool {
 func RedactTarget(target []byte) string {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	var buf [1 << 10]byte // for most targets; not beyond this call
-	out := appendPath(buf[:0], path)
+	out := hideFound(appendPath(buf[:0], path), false)
 	if hasQuery {
 		out = append(out, '?')
+		start := len(out)
 		out = appendQuery(out, query)
+		out = append(out[:start], hideFound(out[start:], false)...)
 	}
-	return string(scrubPatterns(out))
+	return string(out)
 }
 
 // appendPath appends what is before the query.
@@ -97,58 +103,40 @@ func appendPath(dst, path []byte) []byte {
 	return appendTarget(dst, path[start+at:])
 }
 
-// appendQuery appends a query, its secret values hidden. A semicolon parts
-// parameters like an ampersand, as some servers have it.
+// appendQuery appends a query, its secret values hidden. A value that has a
+// secret in it, such as an address or JSON, is hidden whole.
 func appendQuery(dst, query []byte) []byte {
 	for {
-		end := 0
-		for end < len(query) && query[end] != '&' && query[end] != ';' {
-			end++
-		}
-		pair := query[:end]
-		name, value, hasValue := bytes.Cut(pair, []byte{'='})
+		name, value, rest := cutPair(query)
 		dst = appendTarget(dst, name)
-		if hasValue {
+		if value != nil {
 			dst = append(dst, '=')
-			if isSecretParam(name) || hidesSecret(value) {
-				if len(value) > 0 {
-					dst = append(dst, redacted...)
-				}
+			if secret, _ := isSecretName(name); len(value) > 0 && (secret || hasSecret(value)) {
+				dst = append(dst, redacted...)
 			} else {
 				dst = appendTarget(dst, value)
 			}
 		}
-		if end == len(query) {
+		if rest == nil {
 			return dst
 		}
-		dst = append(dst, query[end])
-		query = query[end+1:]
+		dst = append(dst, rest[0])
+		query = rest[1:]
 	}
 }
 
-// hidesSecret reports whether a value, decoded, has parameters of its own of
-// which one is secret: an address within an address.
-func hidesSecret(value []byte) bool {
-	if bytes.IndexByte(value, '=') < 0 && bytes.IndexByte(value, '%') < 0 {
-		return false
+// cutPair cuts the first parameter off a query or a form. value is nil without
+// an equals sign; rest begins with what parts the pairs, and is nil behind the
+// last. A semicolon parts them like an ampersand, as some servers have it.
+func cutPair(s []byte) (name, value, rest []byte) {
+	end := bytes.IndexAny(s, "&;")
+	if end < 0 {
+		end = len(s)
+	} else {
+		rest = s[end:]
 	}
-	plain := bytes.Clone(value)
-	for range maxDecodings {
-		plain = appendUnescaped(plain[:0], plain)
-	}
-	for len(plain) > 0 {
-		i := bytes.IndexByte(plain, '=')
-		if i < 0 {
-			return false
-		}
-		name := plain[:i]
-		name = name[bytes.LastIndexAny(name, "&;?# ")+1:]
-		if isSecretParam(name) {
-			return true
-		}
-		plain = plain[i+1:]
-	}
-	return false
+	name, value, _ = bytes.Cut(s[:end], []byte{'='})
+	return name, value, rest
 }
 
 // appendTarget appends s, with bytes that may not stand in a target

@@ -232,7 +232,11 @@ func (q *wanted) body(r *Request) {
 	case body[start] == '{':
 		q.json(body[start:])
 	case bytes.HasPrefix(body[start:], dashes):
-		q.multipart(body[start:])
+		eachPart(body[start:], func(name, value []byte) {
+			if p := q.place(name); p != nil {
+				q.offer(p, value, encodedNot)
+			}
+		})
 	case isForm(get(r.Header, headerContentType), body):
 		q.pairs(bytes.TrimRight(body[start:], "\r\n"), cut)
 	}
@@ -275,8 +279,12 @@ func isForm(contentType, body []byte) bool {
 
 var dashes = []byte("--")
 
-// multipart reads a multipart form. A part that is cut is left out.
-func (q *wanted) multipart(b []byte) {
+// eachPart calls f for the parts of a multipart form. One that is cut is left
+// out.
+func eachPart(b []byte, f func(name, value []byte)) {
+	if !bytes.HasPrefix(b, dashes) {
+		return
+	}
 	boundary, rest, ok := cutLine(b)
 	for ok && len(boundary) > len(dashes) {
 		var name, line []byte
@@ -289,9 +297,7 @@ func (q *wanted) multipart(b []byte) {
 		if !ok || end < 0 {
 			return
 		}
-		if p := q.place(name); p != nil {
-			q.offer(p, bytes.TrimRight(rest[:end], "\r\n"), encodedNot)
-		}
+		f(name, bytes.TrimRight(rest[:end], "\r\n"))
 		_, rest, ok = cutLine(rest[end:])
 	}
 }
@@ -467,15 +473,27 @@ func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 func (c *Classifier) name(p *param) string {
 	var buf [maxName]byte
 	b := bytes.TrimSpace(p.append(buf[:0]))
-	if !isName(b) {
+	if !c.isOpenName(b) {
 		return ""
 	}
 	return c.strings.get(b)
 }
 
+// isOpenName reports whether b is a name that is no key.
+func (c *Classifier) isOpenName(b []byte) bool {
+	if !isName(b) {
+		return false
+	}
+	if len(b) < minKeyID {
+		return true
+	}
+	var buf [maxName]byte
+	return c.actions[string(appendLower(buf[:0], b))] != nil || !looksKey(b)
+}
+
 // lowerName returns b in lower case, "" if it is no name.
 func (c *Classifier) lowerName(b []byte) string {
-	if !isName(b) {
+	if !c.isOpenName(b) {
 		return ""
 	}
 	var buf [maxName]byte

@@ -1,14 +1,27 @@
 package classify
 
 import (
+	"iter"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // fields is a Header for tests.
 type fields map[string]string
+
+func (f fields) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for _, name := range slices.Sorted(maps.Keys(f)) {
+			if !yield([]byte(name), []byte(f[name])) {
+				return
+			}
+		}
+	}
+}
 
 func (f fields) Get(name string) []byte {
 	for k, v := range f {

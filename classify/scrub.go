@@ -1,45 +1,278 @@
 package classify
 
-import "bytes"
-
-// The lengths from which a secret is looked for in a message. Nothing shorter
-// is one, and it would be found everywhere.
-const (
-	minSecret = 4
-	minPart   = 8 // of the start of a secret, where the message ends
+import (
+	"bytes"
+	"sync"
 )
 
-// Scrub returns message with every secret of the request it answers, and
-// everything that looks like one, replaced by REDACTED. A secret is found
-// however it is escaped, without case, and at the end of the message in part,
-// since messages are cut.
-func Scrub(message string, s Secrets) string {
-	b := hide([]byte(message), s.Signature, s.Token, s.AccessKey)
-	b = scrubPatterns(b)
-	if string(b) == message {
-		return message
+// The lengths from which a secret is looked for in a text. Nothing shorter is
+// one, and it would be found everywhere.
+const (
+	minSecret = 4
+	minCookie = 8 // of a cookie's value, which may be a setting
+	minPart   = 8 // of the start of a secret, where the text ends
+)
+
+// Scrub replaces in v everything that is secret in the request r, or looks like
+// a secret, by REDACTED: in the code, the inner code and the message. A request
+// ID with a secret in it is dropped. r may be nil; known are secrets that are
+// known besides.
+//
+// A code or a message that the catalogue has in these words, and an ID that is a
+// UUID, are no secrets. Where there is nothing else, as in most answers, r is
+// not read and nothing is allocated.
+func (v *Verdict) Scrub(r *Request, known ...Secrets) {
+	code := v.Code != "" && v.Match != MatchCode
+	message := v.Message != "" && (v.Entry == nil || v.Message != v.Entry.Example)
+	id := !v.RequestID.IsZero() && uuidLength(v.RequestID.b[:v.RequestID.n]) != v.RequestID.Len()
+	if !code && !message && !id && v.Inner == "" {
+		return
+	}
+	s := newSecretSet()
+	defer s.release()
+	for _, k := range known {
+		s.add(k.AccessKey)
+		s.add(k.Signature)
+		s.add(k.Token)
+	}
+	if r != nil {
+		s.addRequest(r)
+	}
+	if code {
+		v.Code = s.scrubCode(v.Code)
+	}
+	v.Inner = s.scrubCode(v.Inner)
+	if message {
+		v.Message = s.scrub(v.Message)
+	}
+	if text := v.RequestID.b[:v.RequestID.n]; id && !bytes.Equal(s.hide(text), text) {
+		v.RequestID = RequestID{}
+	}
+}
+
+// Scrub returns text with everything that looks like a secret replaced by
+// REDACTED, however it is escaped.
+func Scrub(text string) string {
+	b := hideFound([]byte(text), true)
+	if string(b) == text {
+		return text
 	}
 	return string(b)
 }
 
-// hide replaces the secrets in b. Each place is tried, so that no byte before a
-// secret can hide it by making an escape of its start.
-func hide(b []byte, secrets ...[]byte) []byte {
-	var needles [][]byte
-	for _, s := range secrets {
-		if n := normalize(s); len(n) >= minSecret {
-			needles = append(needles, n)
+// maxNeedles bounds the secrets that are kept of one request, the first ones. It
+// keeps a body of nothing but secrets from holding up the relay.
+const maxNeedles = 1024
+
+// secretSet are the secrets of one request: needles to look for in other texts.
+type secretSet struct {
+	needles [][]byte // normalized; parts of mem
+	mem     []byte
+	first   [256]bool // the bytes that needles begin with
+}
+
+var secretSets = sync.Pool{New: func() any { return new(secretSet) }}
+
+func newSecretSet() *secretSet { return secretSets.Get().(*secretSet) }
+
+func (s *secretSet) release() {
+	clear(s.mem) // nothing is kept of a request
+	s.needles, s.mem, s.first = s.needles[:0], s.mem[:0], [256]bool{}
+	secretSets.Put(s)
+}
+
+// add adds a secret as it is written somewhere. Blanks and quotes around it are
+// not a part of it.
+func (s *secretSet) add(secret []byte) {
+	if len(s.needles) == maxNeedles {
+		return
+	}
+	secret = bytes.Trim(secret, " \t\"'")
+	start := len(s.mem)
+	for i := 0; i < len(secret); {
+		c, n := unescape(secret[i:])
+		s.mem = append(s.mem, c)
+		i += n
+	}
+	needle := s.mem[start:len(s.mem):len(s.mem)]
+	known := len(needle) < minSecret || string(needle) == "null" || string(needle) == "true" || string(needle) == "false"
+	for _, n := range s.needles {
+		known = known || bytes.Equal(n, needle)
+	}
+	if known {
+		s.mem = s.mem[:start]
+		return
+	}
+	s.needles = append(s.needles, needle)
+	s.first[needle[0]] = true
+}
+
+// addParts adds a secret and, of user:password, both.
+func (s *secretSet) addParts(secret []byte) {
+	s.add(secret)
+	if user, password, ok := bytes.Cut(secret, []byte{':'}); ok {
+		s.add(user)
+		s.add(password)
+	}
+}
+
+// addValue adds the value of a parameter. Of a credential with its scope the
+// key counts.
+func (s *secretSet) addValue(value []byte) {
+	s.add(value)
+	if key, scope := splitCredential(value); scope != nil && bytes.HasSuffix(bytes.Trim(scope, " \"'"), []byte("_request")) {
+		s.add(key)
+	}
+}
+
+// addText adds what looks like a secret in text.
+func (s *secretSet) addText(text []byte) {
+	f := find(text, false)
+	defer f.release()
+	for _, found := range f.found {
+		if end := found.end; end < len(f.plain) && f.plain[end] == '@' {
+			s.addParts(f.plain[found.start:end])
+			continue
+		}
+		value := f.original(text, found)
+		s.addValue(value)
+		if bytes.IndexByte(value, '"') >= 0 { // a list
+			for item := range bytes.SplitSeq(value, []byte{'"'}) {
+				s.add(item)
+			}
 		}
 	}
-	if needles == nil {
-		return b
+}
+
+// addPairs adds the secrets of a query or a form.
+func (s *secretSet) addPairs(text []byte) {
+	for {
+		name, value, rest := cutPair(text)
+		if secret, _ := isSecretName(name); secret {
+			s.addValue(value)
+		}
+		if rest == nil {
+			return
+		}
+		text = rest[1:]
 	}
+}
+
+// addRequest adds everything that is secret in r: in its target, in every field,
+// in its body.
+func (s *secretSet) addRequest(r *Request) {
+	path, query, _ := bytes.Cut(r.Target, []byte{'?'})
+	s.addText(path)
+	s.addPairs(query)
+	s.addText(query)
+	if r.Header != nil {
+		for name, value := range r.Header.Fields() {
+			s.addField(name, value)
+		}
+	}
+	if len(r.Body) == 0 {
+		return
+	}
+	if isForm(get(r.Header, headerContentType), r.Body) {
+		s.addPairs(bytes.TrimRight(r.Body, "\r\n"))
+	}
+	eachPart(bytes.TrimPrefix(r.Body, byteOrderMark), func(name, value []byte) {
+		if secret, _ := isSecretName(name); secret {
+			s.addValue(value)
+		}
+	})
+	s.addText(r.Body)
+}
+
+// addField adds the secrets of one field of a head.
+func (s *secretSet) addField(name, value []byte) {
+	value = bytes.TrimSpace(value)
+	switch secret, _ := isSecretName(name); {
+	case len(name) >= len("authorization") && equalFold(name[len(name)-len("authorization"):], "authorization"):
+		s.addAuthorization(value)
+	case equalFold(name, "cookie"):
+		for pair := range bytes.SplitSeq(value, []byte{';'}) {
+			name, value, _ := bytes.Cut(pair, []byte{'='})
+			if secret, _ := isSecretName(name); secret || len(bytes.TrimSpace(value)) >= minCookie {
+				s.addValue(value)
+			}
+		}
+	case secret:
+		s.addValue(value)
+	}
+	s.addText(value)
+}
+
+// openParameters are those parameters of an Authorization field that are no
+// secrets.
+var openParameters = []string{"signedheaders", "algorithm", "realm", "uri", "qop", "nc", "version", "headers"}
+
+// addAuthorization adds the credentials of any scheme.
+func (s *secretSet) addAuthorization(value []byte) {
+	blank := bytes.IndexAny(value, " \t")
+	if blank < 0 {
+		s.addParts(value)
+		return
+	}
+	rest := bytes.TrimSpace(value[blank:])
+	if pair := unbase64(rest); pair != nil && equalFold(value[:blank], "basic") {
+		s.addParts(pair)
+	}
+	if bytes.IndexByte(rest, ',') < 0 {
+		s.addParts(rest)
+	}
+	for part := range bytes.SplitSeq(rest, []byte{','}) {
+		name, value, ok := bytes.Cut(part, []byte{'='})
+		name, value = bytes.TrimSpace(name), bytes.TrimSpace(value)
+		if !ok || len(bytes.Trim(value, "=")) == 0 { // the end of Base64
+			continue
+		}
+		open := false
+		for _, p := range openParameters {
+			open = open || equalFold(name, p)
+		}
+		if !open {
+			value = bytes.Trim(value, " \"'")
+			s.addValue(value)
+			if key, scope := splitCredential(value); scope != nil && equalFold(name, "credential") {
+				s.add(key)
+			}
+		}
+	}
+}
+
+// scrub returns text without secrets.
+func (s *secretSet) scrub(text string) string {
+	b := hideFound(s.hide([]byte(text)), true)
+	if string(b) == text {
+		return text
+	}
+	return string(b)
+}
+
+// scrubCode returns code without secrets. A code that is a key by its looks is
+// hidden whole.
+func (s *secretSet) scrubCode(code string) string {
+	if code == "" {
+		return ""
+	}
+	if text := s.scrub(code); text != code || !looksKey([]byte(code)) {
+		return text
+	}
+	return redacted
+}
+
+// hide replaces the secrets in b. Each place is tried, so that no byte before a
+// secret can hide it by making an escape of its start.
+func (s *secretSet) hide(b []byte) []byte {
 	var out []byte
 	done := 0
 	for i := 0; i < len(b); {
 		n := 0
-		for _, needle := range needles {
-			n = max(n, secretAt(b[i:], needle))
+		if c, _ := unescape(b[i:]); s.first[c] {
+			for _, needle := range s.needles {
+				n = max(n, secretAt(b[i:], needle))
+			}
 		}
 		if n == 0 {
 			i++
@@ -75,155 +308,43 @@ func secretAt(s, secret []byte) int {
 	return i
 }
 
-// normalize returns what unescape makes of s.
-func normalize(s []byte) []byte {
-	if len(s) < minSecret {
-		return nil // it only gets shorter
-	}
-	text := make([]byte, 0, len(s))
-	for i := 0; i < len(s); {
-		c, n := unescape(s[i:])
-		text = append(text, c)
-		i += n
-	}
-	return text
-}
-
 // unescape returns the byte that s begins with and how many bytes it is
-// written in. The ways of writing it are made equal: lower case, the escapes of
-// JSON and percent-encoding undone, this however often it was applied, and a
-// plus sign for a blank.
+// written in. The ways of writing it are made equal: lower case, escapes undone,
+// and a plus sign for a blank.
 func unescape(s []byte) (c byte, n int) {
-	c, n = s[0], 1
-	switch {
-	case c == '\\' && len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0' && hex2(s[4:]) >= 0:
-		c, n = byte(hex2(s[4:])), 6 //nolint:gosec // two hexadecimal digits
-	case c == '\\' && len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
-		c, n = s[1], 2
-	}
-	for c == '%' && hex2(s[n:]) >= 0 {
-		c = byte(hex2(s[n:])) //nolint:gosec // two hexadecimal digits
-		n += 2
-	}
+	c, n = unescaped(s)
 	if c == '+' {
 		c = ' '
 	}
 	return lower(c), n
 }
 
-// scrubPatterns replaces what looks like a secret: key IDs (AKLT..., AKIA...),
-// runs of 64 and more hexadecimal digits, and what is behind the name of a
-// secret and "=" or ":". b is not changed.
-func scrubPatterns(b []byte) []byte {
-	var out []byte
-	done := 0
-	for i := 0; i < len(b); {
-		start, end := looksSecret(b, i)
-		if end <= start {
-			i = max(start, i+1)
-			continue
-		}
-		if string(b[start:end]) != redacted {
-			out = append(append(out, b[done:start]...), redacted...)
-			done = end
-		}
-		i = end
-	}
-	if out == nil {
-		return b
-	}
-	return append(out, b[done:]...)
-}
-
-// The lengths from which runs look like secrets.
-const (
-	minHexRun    = 64
-	minCutHexRun = 32 // at the end, where the rest may be cut off
-	minKeyID     = 16
-)
-
-// looksSecret reports what looks like a secret at i: b[start:end]. If nothing
-// does, end is not beyond start, and nothing before start needs another look.
-func looksSecret(b []byte, i int) (start, end int) {
-	if i > 0 && isWord(b[i-1]) {
-		return i, i
-	}
-	run := i
-	hex := true
-	for run < len(b) && isWord(b[run]) {
-		hex = hex && unhex(b[run]) >= 0
-		run++
-	}
-	n := run - i
+// unescaped returns the byte that s begins with and how many bytes it is
+// written in: the escapes of JSON, the entities of XML, and percent-encoding,
+// this however often it was applied.
+func unescaped(s []byte) (c byte, n int) {
+	c, n = s[0], 1
 	switch {
-	case n == 0:
-		return i + 1, i + 1
-	case hex && (n >= minHexRun || n >= minCutHexRun && run == len(b)), n >= minKeyID && isKeyID(b[i:run]):
-		return i, run
+	case c == '\\' && len(s) >= 6 && s[1] == 'u' && s[2] == '0' && s[3] == '0' && hex2(s[4:]) >= 0:
+		c, n = byte(hex2(s[4:])), 6 //nolint:gosec // two hexadecimal digits
+	case c == '\\' && len(s) >= 2 && (s[1] == '/' || s[1] == '"' || s[1] == '\\'):
+		c, n = s[1], 2
+	case c == '&':
+		c, n = entity(s)
 	}
-	return assigned(b, i, run)
+	for c == '%' && hex2(s[n:]) >= 0 {
+		c = byte(hex2(s[n:])) //nolint:gosec // two hexadecimal digits
+		n += 2
+	}
+	return c, n
 }
 
-// isWord reports whether c may be part of a key ID or of a name.
-func isWord(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
-}
-
-// isKeyID reports whether b begins as the vendor's key IDs and those of AWS
-// do.
-func isKeyID(b []byte) bool {
-	for _, prefix := range []string{"aklt", "akia", "asia", "aktp"} {
-		if equalFold(b[:len(prefix)], prefix) {
-			return true
-		}
+// entity returns the ASCII character that the entity at the start of s stands
+// for; the ampersand if there is none.
+func entity(s []byte) (c byte, n int) {
+	r, n := xmlRune(s)
+	if n == 1 || r >= 0x80 {
+		return '&', 1
 	}
-	return false
-}
-
-// assignedNames are the names behind which a value is hidden wherever it
-// stands.
-var assignedNames = []string{
-	"credential", "signature", "accesskey", "accesskeyid", "secretkey", "securitytoken", "authorization",
-	"x-amz-credential", "x-amz-signature", "x-amz-security-token", "x-ksc-security-token", "awsaccesskeyid",
-}
-
-// assigned reports the value behind the name b[i:end], where it is the name of
-// a secret with "=" or a quoted ":" behind it.
-func assigned(b []byte, i, end int) (int, int) {
-	if !isAssignedName(b[i:end]) {
-		return end, end
-	}
-	v := end
-	for v < len(b) && (b[v] == '"' || b[v] == '\'' || b[v] == ' ') {
-		v++
-	}
-	if v == len(b) || b[v] != '=' && b[v] != ':' {
-		return end, end
-	}
-	v++
-	for v < len(b) && (b[v] == ' ' || b[v] == '"' || b[v] == '\'') {
-		v++
-	}
-	stop := v
-	for stop < len(b) && bytes.IndexByte([]byte(" ,;&\"'<>)]}\n"), b[stop]) < 0 {
-		stop++
-	}
-	return v, stop
-}
-
-// minAssignedName is the length of the shortest of assignedNames. Most words of
-// a text are shorter.
-const minAssignedName = len("signature")
-
-// isAssignedName reports whether name is one of assignedNames.
-func isAssignedName(name []byte) bool {
-	if len(name) < minAssignedName {
-		return false
-	}
-	for _, n := range assignedNames {
-		if equalFold(name, n) {
-			return true
-		}
-	}
-	return false
+	return byte(r), n //nolint:gosec // below 0x80
 }

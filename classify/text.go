@@ -113,7 +113,7 @@ var (
 
 // appendRune appends one character, a control character as a blank.
 func appendRune(dst []byte, r rune) (text []byte, ok bool) {
-	if isControl(r) {
+	if IsControl(r) {
 		r = ' '
 	}
 	if len(dst)+utf8.RuneLen(r) > cap(dst) {
@@ -148,15 +148,15 @@ var unplain = func() (t [256]bool) {
 	return t
 }()
 
-// isControl reports whether r is a control character, a line separator, or
+// IsControl reports whether r is a control character, a line separator, or
 // turns the direction of text, by which a log line could be made to lie.
-func isControl(r rune) bool {
+func IsControl(r rune) bool {
 	switch {
 	case r < ' ', 0x7f <= r && r < 0xa0:
 		return true
-	case r == 0x2028, r == 0x2029, r == 0x200e, r == 0x200f, r == 0xfeff:
+	case r == 0x2028, r == 0x2029, r == 0x061c, r == 0x200e, r == 0x200f, r == 0xfeff:
 		return true
-	case 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x2069:
+	case 0x202a <= r && r <= 0x202e, 0x2066 <= r && r <= 0x206f:
 		return true
 	}
 	return false

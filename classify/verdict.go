@@ -1,10 +1,15 @@
 package classify
 
+import "iter"
+
 // Header gives access to the fields of a message head.
 type Header interface {
 	// Get returns the value of the first field of that name, compared without
 	// case, or nil. The bytes are not to be changed or kept.
 	Get(name string) []byte
+	// Fields yields name and value of every field. The bytes are not to be
+	// changed or kept.
+	Fields() iter.Seq2[[]byte, []byte]
 }
 
 // Request is what is read of a request.
@@ -40,8 +45,8 @@ type Verdict struct {
 	// Retryable tells whether the same call may succeed later, unchanged.
 	Retryable bool
 	RequestID RequestID
-	// Message is the vendor's message, of failures only. It may quote what the
-	// program sent: scrub it before output.
+	// Message is the vendor's message, of failures only. Like the codes and the
+	// request ID it may quote what the program sent: see Scrub.
 	Message string
 	// FailedItems counts the items a partial answer reports as failed.
 	FailedItems int
@@ -189,7 +194,7 @@ type RequestID struct {
 // MakeRequestID returns the ID spelled by b. An ID that is empty, longer than
 // MaxRequestID or holds anything but printable ASCII without blanks, quotes,
 // backslashes and angle brackets is none: it could not be looked up, and it
-// is a stranger's text.
+// is a stranger's text. Nor is one that looks like a key.
 func MakeRequestID[T string | []byte](b T) RequestID {
 	var id RequestID
 	if len(b) == 0 || len(b) > MaxRequestID {
@@ -202,6 +207,9 @@ func MakeRequestID[T string | []byte](b T) RequestID {
 		default:
 			id.b[i] = c
 		}
+	}
+	if uuidLength(id.b[:len(b)]) != len(b) && looksKey(id.b[:len(b)]) {
+		return RequestID{}
 	}
 	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
 	return id

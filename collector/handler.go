@@ -273,9 +273,21 @@ func (h *handler) chooseSink() {
 	}
 }
 
-// judge sets the verdict.
+// judge sets the verdict, without the secrets of the request.
 func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	v := &h.obs.Verdict
+	defer func() {
+		h.request = classify.Request{Target: target(&x.Request), Header: &x.Request}
+		if !fault.Refused() {
+			h.request.Body, _ = x.RequestBody()
+		}
+		var own classify.Secrets // sent in place of the request's
+		if h.own != nil {
+			accessKey, token := h.own.signer.Sent()
+			own.AccessKey, own.Token = []byte(accessKey), []byte(token)
+		}
+		v.Scrub(&h.request, h.secrets, own)
+	}()
 	body, whole := x.ResponseBody()
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
 	if fault != classify.FaultNone {
@@ -297,9 +309,6 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)
-	}
-	if v.Message != "" {
-		v.Message = classify.Scrub(v.Message, h.secrets)
 	}
 }
 

@@ -243,6 +243,50 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	}
 }
 
+// TestVerdictsAreScrubbed checks that the sink sees no secret in any part of a
+// verdict, of any of the request's credentials.
+func TestVerdictsAreScrubbed(t *testing.T) {
+	const secret = "canary~word=horse"
+	const id = "X-KSC-Request-Id: "
+	for name, answer := range map[string]string{
+		"code, inner code and message": "HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" + `{"Error":{"Code":"Invalid.` + secret + `","InnerCode":"` + secret + `","Message":"no ` + secret + `"}}`,
+		"type and ID fields":           "HTTP/1.1 403 Forbidden\r\nX-KSC-ErrorType: " + secret + "\r\n" + id + secret + "\r\nContent-Length: %d\r\n\r\n",
+		"ID of a success":              "HTTP/1.1 200 OK\r\n" + id + secret + "\r\nContent-Length: %d\r\n\r\n{}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := r.client()
+			req := "GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: KSS AKLTfirst:c2ln\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
+			c.send(req)
+			up := r.upstream()
+			up.expect(req)
+			_, body, _ := strings.Cut(answer, "\r\n\r\n")
+			whole := fmt.Sprintf(answer, len(body))
+			up.send(whole)
+			c.expect(whole)
+			r.begun()
+			v := r.observed().Verdict
+			if text := fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") {
+				t.Errorf("verdict: %s", text)
+			}
+		})
+	}
+	t.Run("ID of an answer that broke off", func(t *testing.T) {
+		r := newRig(t)
+		c := r.client()
+		req := "GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
+		c.send(req)
+		up := r.upstream()
+		up.expect(req)
+		up.send("HTTP/1.1 200 OK\r\n" + id + secret + "\r\nContent-Length: 9\r\n\r\n")
+		up.Close()
+		r.begun()
+		if o := r.observed(); !o.Verdict.RequestID.IsZero() || o.Fault == classify.FaultNone {
+			t.Errorf("fault %s, ID %s", o.Fault, o.Verdict.RequestID)
+		}
+	})
+}
+
 func TestActionInAFormBodyIsRead(t *testing.T) {
 	const form = "Action=CreateAlarmPolicy&Version=2022-01-01&PolicyName=x"
 	head := fmt.Sprintf("POST / HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n", host, len(form))

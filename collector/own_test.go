@@ -128,6 +128,36 @@ func TestOwnAddress(t *testing.T) {
 
 // TestOwnAddressPipelined sends requests ahead of the answers, one of them with
 // a body that outgrows the buffers.
+// TestOwnAddressKeepsItsKey checks that the key that calls are signed with is not
+// output where the API quotes it.
+func TestOwnAddressKeepsItsKey(t *testing.T) {
+	r := newRig(t)
+	signer := resign.New(resign.Config{
+		Credentials: func() resign.Credentials {
+			return resign.Credentials{AccessKey: "canary-key", SecretKey: "s", Token: "canary-token"}
+		},
+		Host: host, Region: "cn-beijing-6", Service: "monitor",
+	})
+	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{Signer: signer}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(patience))
+	io.WriteString(c, "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: x\r\n\r\n")
+	up := r.upstream()
+	if _, err := http.ReadRequest(bufio.NewReader(up)); err != nil {
+		t.Fatal(err)
+	}
+	const body = `{"Error":{"Code":"Invalid.canary-key","InnerCode":"canary-token","Message":"no canary-key with canary-token"}}`
+	up.send(fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nX-KSC-Request-Id: canary-key\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	r.begun()
+	v := r.observed().Verdict
+	if text := fmt.Sprint(v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") || v.Code != "Invalid."+"REDACTED" {
+		t.Errorf("verdict: %s", text)
+	}
+}
+
 func TestOwnAddressPipelined(t *testing.T) {
 	r := newRig(t)
 	r.simulate()

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io"
+	"iter"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -266,9 +267,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		o.Fault, o.Verdict = judge()
 		x.addSeen()
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
-		if o.Verdict.Message != "" {
-			o.Verdict.Message = classify.Scrub(o.Verdict.Message, x.secrets)
-		}
+		o.Verdict.Scrub(&x.asked, x.secrets)
 		x.t.cfg.Sink.Observe(o)
 	})
 }
@@ -313,6 +312,19 @@ func (f fields) Get(name string) []byte {
 		return nil
 	}
 	return []byte(v[0])
+}
+
+// Fields implements classify.Header.
+func (f fields) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for name, values := range f {
+			for _, value := range values {
+				if !yield([]byte(name), []byte(value)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // prefix keeps the first bytes of what passes, and counts all.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -126,6 +127,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, look)
 		}
 	}
+	verdict.Scrub(nil)
 	r := reading{
 		File:        name,
 		Outcome:     verdict.Outcome,
@@ -136,7 +138,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 		Blame:       verdict.Blame,
 		Retryable:   verdict.Retryable,
 		RequestID:   verdict.RequestID.String(),
-		Message:     classify.Scrub(verdict.Message, classify.Secrets{}),
+		Message:     verdict.Message,
 		FailedItems: verdict.FailedItems,
 		Unread:      verdict.Unread,
 	}
@@ -276,6 +278,18 @@ func (h header) Get(name string) []byte {
 		return []byte(v)
 	}
 	return nil
+}
+
+func (h header) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for name, values := range h {
+			for _, value := range values {
+				if !yield([]byte(name), []byte(value)) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // readingWriter prints readings.

@@ -29,6 +29,7 @@ func (r *record) observation(c *classify.Classifier, key []byte, now time.Time) 
 		o.Verdict = c.Fault(o.Fault, r.HTTPStatusCode)
 		o.Verdict.RequestID = r.requestID("")
 	}
+	o.Verdict.Scrub(nil, classify.Secrets{AccessKey: []byte(r.AccessKey), Token: []byte(r.SessionToken)})
 	return o
 }
 
@@ -61,9 +62,6 @@ func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.V
 	v := c.Response(call, &answer)
 	v.Form = classify.FormEmpty // of the real body nothing is known
 	v.RequestID = r.requestID(id)
-	if v.Message != "" {
-		v.Message = classify.Scrub(v.Message, classify.Secrets{AccessKey: []byte(r.AccessKey), Token: []byte(r.SessionToken)})
-	}
 	return v
 }
 

@@ -68,6 +68,13 @@ func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
 	return c.append(dst), nil
 }
 
+// Sent returns what of the credentials is in the requests that s makes; a
+// signature is different each time.
+func (s *Signer) Sent() (accessKey, token string) {
+	key := s.cfg.Credentials()
+	return key.AccessKey, key.Token
+}
+
 // scope returns where the signature is good: as the program says, if it does.
 func (s *Signer) scope(c *call) (region, service string) {
 	region, service = s.cfg.Region, s.cfg.Service

@@ -7,7 +7,10 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+	"go.uber.org/zap/buffer"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
 // The formats of Config.Format.
@@ -94,13 +97,31 @@ func newEncoder(format string) (zapcore.Encoder, error) {
 	}
 	switch format {
 	case FormatJSON:
-		return zapcore.NewJSONEncoder(cfg), nil
+		return safeEncoder{zapcore.NewJSONEncoder(cfg)}, nil
 	case FormatLogfmt:
-		return logfmtEncoder{zapcore.NewJSONEncoder(cfg)}, nil
+		return logfmtEncoder{safeEncoder{zapcore.NewJSONEncoder(cfg)}}, nil
 	case FormatConsole:
-		return zapcore.NewConsoleEncoder(cfg), nil
+		return safeEncoder{zapcore.NewConsoleEncoder(cfg)}, nil
 	}
 	return nil, fmt.Errorf("log format %q: want one of %s", format, strings.Join(Formats(), ", "))
+}
+
+// safeEncoder writes lines that a terminal shows as they are.
+type safeEncoder struct{ zapcore.Encoder }
+
+// Clone implements zapcore.Encoder.
+func (e safeEncoder) Clone() zapcore.Encoder { return safeEncoder{e.Encoder.Clone()} }
+
+// EncodeEntry implements zapcore.Encoder.
+func (e safeEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*buffer.Buffer, error) {
+	line, err := e.Encoder.EncodeEntry(entry, fields)
+	if err != nil {
+		return nil, err
+	}
+	text := printable.EscapeBytes(line.Bytes())
+	line.Reset()
+	_, _ = line.Write(text) // memory takes all; the same bytes where nothing was escaped
+	return line, nil
 }
 
 // encodeTime writes RFC 3339 with nanoseconds, in UTC.

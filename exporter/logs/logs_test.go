@@ -14,6 +14,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
@@ -279,6 +280,27 @@ func TestAccessLogIsNotSampled(t *testing.T) {
 	}
 	if seen.Len() != 200 {
 		t.Errorf("%d lines of 200, want all", seen.Len())
+	}
+}
+
+// TestControlsAreEscaped checks that no line makes a terminal do anything, in no
+// format.
+func TestControlsAreEscaped(t *testing.T) {
+	const evil = "a\u009b31m\u0085\u202eb\u2066\u061c"
+	for _, format := range logs.Formats() {
+		var out buffer
+		log := newLogger(t, logs.Config{Format: format, Writer: &out})
+		log.Named(evil).With(zap.String("before", evil)).Error("msg "+evil+" \x1b[31m \x9b", zap.String("field", evil), zap.Strings("list", []string{evil}))
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		line := out.String()
+		if strings.ContainsAny(line, "\u009b\u0085\u202e\u2066\u061c\x1b") || !utf8.ValidString(line) {
+			t.Errorf("%s: %q", format, line)
+		}
+		if n := strings.Count(line, `\u202e`) + strings.Count(line, `\\u202e`); n < 5 {
+			t.Errorf("%s shows %d of 5 places: %q", format, n, line)
+		}
 	}
 }
 

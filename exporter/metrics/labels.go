@@ -75,9 +75,10 @@ func (v *values) bound(s, empty string) (string, bool) {
 	return own, true
 }
 
-// fit reports whether s may be a label's value: short printable UTF-8.
+// fit reports whether s may be a label's value: short printable UTF-8 without a
+// key.
 func fit(s string) bool {
-	if len(s) > maxLabelBytes || !utf8.ValidString(s) {
+	if len(s) > maxLabelBytes || !utf8.ValidString(s) || classify.LooksKey(s) {
 		return false
 	}
 	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0

@@ -433,6 +433,27 @@ func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
 	}
 }
 
+// TestKeysAreNoLabels checks that what looks like a key is no label, whoever
+// made the verdict.
+func TestKeysAreNoLabels(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	for _, key := range []string{"AKLTyl2l3e5gQAKkv7oEwH2O8g", "InvalidAccessKey.AKLTyl2l3e5gQAKkv7oEwH2O8g", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", strings.Repeat("0aF9", 10)} {
+		m.Observe(&classify.Observation{
+			Call:    classify.Call{Service: key, Action: key, Version: key, Region: key},
+			Verdict: classify.Verdict{Outcome: classify.OutcomeError, Status: 403, Code: key, RequestID: classify.MakeRequestID(key)},
+		})
+	}
+	body, _ := scrape(t, m, openMetrics)
+	for _, part := range []string{"AKLT", "eyJ", "0aF90aF9"} {
+		if strings.Contains(body, part) {
+			t.Errorf("%s is in the metrics", part)
+		}
+	}
+	if !strings.Contains(body, `code="_other"`) {
+		t.Error("the code is not counted as _other")
+	}
+}
+
 func TestExemplars(t *testing.T) {
 	span := classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
 	const (

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
 // Record is one attempt, ready for output. It holds no secret and does not
@@ -99,15 +100,15 @@ func New(o *classify.Observation) *Record {
 
 		RequestID: v.RequestID.String(),
 
-		Service: cut(o.Call.Service, maxWord),
-		Action:  cut(o.Call.Action, maxWord),
-		Version: cut(o.Call.Version, maxWord),
-		Region:  cut(o.Call.Region, maxWord),
+		Service: scrub(o.Call.Service, maxWord),
+		Action:  scrub(o.Call.Action, maxWord),
+		Version: scrub(o.Call.Version, maxWord),
+		Region:  scrub(o.Call.Region, maxWord),
 
 		Outcome:     v.Outcome,
 		HTTPStatus:  v.Status,
-		ErrorCode:   cut(v.Code, maxWord),
-		InnerCode:   cut(v.Inner, maxWord),
+		ErrorCode:   scrub(v.Code, maxWord),
+		InnerCode:   scrub(v.Inner, maxWord),
 		Retryable:   v.Retryable,
 		Message:     scrub(v.Message, maxMessage),
 		FailedItems: v.FailedItems,
@@ -116,7 +117,7 @@ func New(o *classify.Observation) *Record {
 		DurationSeconds: max(0, o.Duration().Seconds()),
 		Method:          cut(o.Method, maxWord),
 		URL:             redactedURL(o),
-		Host:            cut(o.Call.Host, maxWord),
+		Host:            scrub(o.Call.Host, maxWord),
 		Upstream:        unmapped(o.Upstream),
 		Client:          unmapped(o.Client),
 		UserAgent:       scrub(string(o.UserAgent), maxAgent),
@@ -132,8 +133,9 @@ func New(o *classify.Observation) *Record {
 		r.TraceID = hex.EncodeToString(o.Span.TraceID[:])
 		r.SpanID = hex.EncodeToString(o.Span.SpanID[:])
 	}
-	if len(o.Tracestate) <= maxTracestate { // cut, it would be another one
-		r.Tracestate = string(o.Tracestate)
+	// Cut or redacted, it would be another one.
+	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
+		r.Tracestate = text
 	}
 	if v.Outcome.Failed() {
 		r.ErrorType, r.Category, r.Blame = v.Type, v.Category, v.Blame
@@ -167,7 +169,7 @@ func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() 
 // redactedURL spells the URL of the attempt without its secrets, and without
 // the port where it is the scheme's own.
 func redactedURL(o *classify.Observation) string {
-	host := cut(o.Call.Host, maxWord)
+	host := scrub(o.Call.Host, maxWord)
 	target := cut(classify.RedactTarget(o.Target), maxURL)
 	if host == "" || o.Scheme == "" { // the SDK's records tell neither
 		return target
@@ -182,7 +184,7 @@ func redactedURL(o *classify.Observation) string {
 // scrub returns the first bytes of s with what looks like a secret redacted. It
 // reads all of s before it cuts: half a secret no longer looks like one.
 func scrub(s string, limit int) string {
-	return cut(classify.Scrub(s, classify.Secrets{}), limit)
+	return cut(classify.Scrub(s), limit)
 }
 
 // unmapped returns a with an IPv4 address in its plain form.
@@ -193,10 +195,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// cut returns s as valid UTF-8 of at most limit bytes; "..." at the end shows
-// that some is missing.
+// cut returns s as valid UTF-8 of at most limit bytes, controls escaped; "..."
+// at the end shows that some is missing.
 func cut(s string, limit int) string {
 	const mark = "..."
+	s = printable.Escape(s)
 	if len(s) <= limit {
 		return strings.ToValidUTF8(s, "?")
 	}

@@ -44,6 +44,32 @@ func TestJSON(t *testing.T) {
 	}
 }
 
+// TestForeignTextIsScrubbed checks the texts that no verdict holds.
+func TestForeignTextIsScrubbed(t *testing.T) {
+	const key = "AKLTyl2l3e5gQAKkv7oEwH2O8g"
+	o := &classify.Observation{
+		Call:       classify.Call{Service: key, Action: key, Version: key, Region: key, Host: key + ".example"},
+		Verdict:    classify.Verdict{Outcome: classify.OutcomeError, Code: "E." + key, Inner: key, Message: "password=hunter2 \u202e"},
+		Target:     []byte("/?passphrase=hunter2&x=%E2%80%AE"),
+		UserAgent:  []byte("tool/1 api_key=hunter2 \u009b31m"),
+		Tracestate: []byte("vendor=token:hunter2"),
+	}
+	b, err := json.Marshal(record.New(o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b) + record.New(o).Tracestate
+	for _, bad := range []string{key, "hunter2", "\u202e", "\u009b"} {
+		if strings.Contains(text, bad) {
+			t.Errorf("%q is in %s", bad, text)
+		}
+	}
+	o.Tracestate = []byte("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE")
+	if got := record.New(o).Tracestate; got != string(o.Tracestate) {
+		t.Errorf("tracestate %q, want it kept", got)
+	}
+}
+
 func TestKind(t *testing.T) {
 	entry := &classify.Entry{Code: "Throttling", Grade: classify.GradeDocumented}
 	placeholder := &classify.Entry{Code: "OurName", Grade: classify.GradePlaceholder}

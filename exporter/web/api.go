@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -97,7 +98,7 @@ func reply(w http.ResponseWriter, status int, a answer) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = body.WriteTo(w)
+	_, _ = w.Write(printable.EscapeBytes(body.Bytes()))
 }
 
 // parseFilter reads the parameters of a list. Unknown parameters, and known ones
@@ -143,7 +144,7 @@ func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 // checkRequestID returns an error for what cannot be a request ID.
 func checkRequestID(id string) error {
 	if classify.MakeRequestID(id).IsZero() {
-		return fmt.Errorf("invalid parameter \"request_id\": want 1 to %d printable ASCII characters without blanks, quotes, backslashes and angle brackets",
+		return fmt.Errorf("invalid parameter \"request_id\": want 1 to %d printable ASCII characters without blanks, quotes, backslashes and angle brackets, that do not look like a key",
 			classify.MaxRequestID)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -99,7 +100,7 @@ func render(w http.ResponseWriter, status int, name string, d any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
-	_, _ = b.WriteTo(w)
+	_, _ = w.Write(printable.EscapeBytes(b.Bytes()))
 }
 
 // stylesheet serves the pages' style.

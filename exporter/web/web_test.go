@@ -244,6 +244,24 @@ func TestPagesEscape(t *testing.T) {
 	}
 }
 
+// TestPagesEscapeControls checks that neither pages nor JSON have what a
+// terminal obeys or what turns the direction of text.
+func TestPagesEscapeControls(t *testing.T) {
+	const evil = "a\u009b31m\u0085\u202eb\u2066\u061c"
+	j := journal.New(1)
+	j.Add(&record.Record{RequestID: "id-1", ErrorCode: evil, Message: evil, UserAgent: evil, Host: evil})
+	h := handler(func(o *web.Options) { o.Journal = j })
+	for _, target := range []string{"/", "/errors/id-1", "/?code=" + url.QueryEscape(evil), "/?since=" + url.QueryEscape(evil), "/api/v1/errors", "/api/v1/errors?since=" + url.QueryEscape(evil)} {
+		body := ask(h, http.MethodGet, target).Body.String()
+		if strings.ContainsAny(body, "\u009b\u0085\u202e\u2066\u061c") {
+			t.Errorf("%s: %q", target, body)
+		}
+		if !strings.Contains(body, `\u202e`) {
+			t.Errorf("%s does not show what was there: %q", target, body)
+		}
+	}
+}
+
 func TestTicketHasWhatSupportAsksFor(t *testing.T) {
 	body := html.UnescapeString(ask(handler(nil), http.MethodGet, "/errors/"+signatureID).Body.String())
 	for _, want := range []string{

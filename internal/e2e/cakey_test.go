@@ -52,7 +52,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 	proxy := http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})
 	transport := &http.Transport{Proxy: proxy, TLSClientConfig: &tls.Config{RootCAs: pool}}
 	defer transport.CloseIdleConnections()
-	for key, want := range map[*cloudmonitor.Credential]int{&good: http.StatusOK, &canary: http.StatusForbidden} {
+	for key, want := range map[*cloudmonitor.Credential]int{&good: http.StatusOK, &secretive: http.StatusForbidden} {
 		req := must(http.NewRequestWithContext(ctx, http.MethodGet, "https://"+apiHost+"/?Action=ListMetrics&Version=2010-05-25", nil))
 		cloudmonitor.SignV4(req, nil, *key, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
 		res, err := transport.RoundTrip(req)

@@ -3,11 +3,14 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/canary"
 	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/otlprecv"
 )
@@ -35,10 +39,10 @@ const (
 )
 
 var (
-	good    = cloudmonitor.Credential{AccessKey: "AKLTgood", SecretKey: "s1"}
-	denied  = cloudmonitor.Credential{AccessKey: "AKLTdenied", SecretKey: "s2", Denied: []string{"*"}}
-	foreign = cloudmonitor.Credential{AccessKey: "AKLTforeign", SecretKey: "s3", Foreign: true}
-	canary  = cloudmonitor.Credential{AccessKey: canaryKey, SecretKey: canarySecret, Token: canaryToken}
+	good      = cloudmonitor.Credential{AccessKey: "AKLTgood", SecretKey: "s1"}
+	denied    = cloudmonitor.Credential{AccessKey: "AKLTdenied", SecretKey: "s2", Denied: []string{"*"}}
+	foreign   = cloudmonitor.Credential{AccessKey: "AKLTforeign", SecretKey: "s3", Foreign: true}
+	secretive = cloudmonitor.Credential{AccessKey: canaryKey, SecretKey: canarySecret, Token: canaryToken}
 )
 
 // TestWholeLine drives every kind of failing call through the real binary and
@@ -48,7 +52,7 @@ func TestWholeLine(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{
-		Credentials: []cloudmonitor.Credential{good, denied, foreign, canary},
+		Credentials: []cloudmonitor.Credential{good, denied, foreign, secretive},
 	}))
 	defer api.Close()
 	spans := otlprecv.New(100_000)
@@ -186,13 +190,62 @@ func promtoolCheck(t *testing.T, admin string) {
 	}
 }
 
+// echoed are the fields of an answer in which a gateway may quote the request.
+var echoed = []string{"code", "inner code", "type", "message", "request ID", "ID field", "error type field", "flat code", "item", "text", "success"}
+
+// echo answers with text in one of those fields, and with the ID elsewhere.
+func echo(w http.ResponseWriter, field, text, id string) {
+	const idField, typeField = "X-Ksc-Request-Id", "X-Ksc-Errortype"
+	detail := map[string]string{"Code": "SomeCode", "Type": "Sender", "Message": "refused"}
+	body := map[string]any{"Error": detail}
+	status := http.StatusForbidden
+	w.Header().Set(idField, id)
+	switch field {
+	case "code":
+		detail["Code"] = "Invalid." + text
+	case "inner code":
+		detail["InnerCode"] = text
+	case "type":
+		detail["Type"] = text
+	case "message":
+		detail["Message"] = "refused \u009b31m\u202e " + text
+	case "request ID":
+		w.Header().Del(idField)
+		body["RequestId"] = text
+	case "ID field":
+		w.Header().Set(idField, text)
+	case "error type field":
+		w.Header().Set(typeField, text)
+		delete(detail, "Code")
+	case "flat code":
+		body = map[string]any{"code": text, "message": text}
+	case "item":
+		status, body = http.StatusOK, map[string]any{"getMetricStatisticsBatchResults": []any{}, "errorMessage": []string{text}}
+	case "success":
+		w.Header().Set(idField, text)
+		status, body = http.StatusOK, map[string]any{"code": text, "metrics": []any{}}
+	case "text":
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, text)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
+}
+
 // TestNoSecretComesOut drives secrets through the tap in every place where a
-// request or an answer has one, and looks for them in everything that comes
-// out.
+// request has one, quoted in every field of an answer and in every way of
+// writing, and looks for them in everything that comes out.
 func TestNoSecretComesOut(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if field := r.Header.Get("Echo-Field"); field != "" {
+			text := canary.Encodings(canary.Secrets[1])[r.Header.Get("Echo-Encoding")]
+			echo(w, field, text, r.Header.Get("Echo-Id"))
+			return
+		}
 		// A gateway that echoes what it was sent is the worst there can be.
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("X-Ksc-Request-Id", "11111111-2222-4333-8444-555555555555")
@@ -203,39 +256,57 @@ func TestNoSecretComesOut(t *testing.T) {
 		})
 	}))
 	defer api.Close()
-	spans := otlprecv.New(1000)
+	spans := otlprecv.New(10_000)
 	otlp := httptest.NewServer(spans)
 	defer otlp.Close()
 	tap := startTap(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=50"},
-		"--log.access", "--log.level=debug", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
+		"--log.access", "--log.level=debug", "--journal.size=5000", "--traces.success-ratio=1",
+		"--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})}
 	defer transport.CloseIdleConnections()
 	traffic := &cloudmonitor.Traffic{Client: &http.Client{Transport: transport}, Host: apiHost}
 	body := `{"Password":"` + canaryBody + `"}`
 	for _, sign := range []string{"v4", "presigned", "simple"} {
-		call := cloudmonitor.CallSpec{Method: "POST", Action: "PutMetricData", Version: "2017-07-01", As: canary, Sign: sign, Body: body}
+		call := cloudmonitor.CallSpec{Method: "POST", Action: "PutMetricData", Version: "2017-07-01", As: secretive, Sign: sign, Body: body}
 		if got := traffic.Send(ctx, call); got != http.StatusForbidden {
 			t.Fatalf("%s: status %d", sign, got)
 		}
 	}
 	// A refused request and one that cannot be understood are told of, too.
-	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Host: "other.example", Action: "A", As: canary, Sign: "presigned"}); got != http.StatusForbidden {
+	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Host: "other.example", Action: "A", As: secretive, Sign: "presigned"}); got != http.StatusForbidden {
 		t.Fatalf("other host: status %d", got)
 	}
-	var n int
-	if _, err := spans.Wait(ctx, func(otlprecv.Span) bool { n++; return n == 3 }); err != nil {
-		t.Fatalf("spans: %v", err)
+
+	ids, places := sendCanaries(t, tap.proxy)
+	sent := 0
+	if _, err := spans.Wait(ctx, func(otlprecv.Span) bool { sent++; return sent == 3+len(ids) }); err != nil {
+		t.Fatalf("%d spans of %d: %v", sent, 3+len(ids), err)
 	}
 	admin := "http://" + tap.admin
 	outputs := map[string]string{}
-	for _, path := range []string{"/", "/metrics", "/api/v1/errors", "/api/v1/errors/11111111-2222-4333-8444-555555555555", "/errors/11111111-2222-4333-8444-555555555555"} {
+	see := func(path string) {
 		status, text := get(t, admin+path)
 		if status != http.StatusOK || text == "" {
 			t.Errorf("%s: status %d", path, status)
 		}
 		outputs[path] = text
 	}
-	if !strings.Contains(outputs["/api/v1/errors"], "SignatureDoesNotMatch") {
+	for _, path := range []string{"/", "/metrics", "/api/v1/errors?limit=1000", "/api/v1/errors/11111111-2222-4333-8444-555555555555", "/errors/11111111-2222-4333-8444-555555555555"} {
+		see(path)
+	}
+	pages := 0
+	for id, field := range ids {
+		if field != "request ID" && field != "ID field" && field != "success" && field != "text" {
+			see("/errors/" + id) // with the texts of the ticket
+			see("/api/v1/errors/" + id)
+			pages++
+		}
+	}
+	outputs["exemplars"] = openMetrics(t, admin)
+	if !strings.Contains(outputs["exemplars"], `# {`) || !strings.Contains(outputs["exemplars"], "request_id=") {
+		t.Error("no exemplars, so they prove nothing")
+	}
+	if !strings.Contains(outputs["/api/v1/errors?limit=1000"], "SomeCode") || !strings.Contains(outputs["/api/v1/errors/11111111-2222-4333-8444-555555555555"], "SignatureDoesNotMatch") {
 		t.Error("the journal does not hold the failures, so this proves nothing")
 	}
 	exported, err := json.Marshal(spans.Select(func(otlprecv.Span) bool { return true }))
@@ -258,7 +329,84 @@ func TestNoSecretComesOut(t *testing.T) {
 		if i := strings.Index(text, "Signature="); i >= 0 && !strings.HasPrefix(text[i:], "Signature=REDACTED") {
 			t.Errorf("a signature comes out in %s: %s", where, text[i:min(len(text), i+40)])
 		}
+		if part := canary.In(text); part != "" {
+			t.Errorf("a canary comes out in %s:\n%s", where, excerpt(strings.ToLower(text), part))
+		}
+		if i := strings.IndexAny(text, "\u009b\u202e"); i >= 0 {
+			t.Errorf("controls come out in %s: %q", where, text[max(0, i-100):i+5])
+		}
 	}
+	t.Logf("%d places in requests, %d calls, %d outputs", places, len(ids), len(outputs))
+	if places < 80 || len(ids) < 10*places || pages < 6*places {
+		t.Errorf("too few to prove anything: %d places, %d calls, %d pages", places, len(ids), pages)
+	}
+}
+
+// sendCanaries sends each canary in each place, for each field of an answer; the
+// ways of writing take turns. It returns the fields by the request IDs that
+// their calls are to have.
+func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int) {
+	t.Helper()
+	conn, err := net.Dial("tcp", proxy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	answers := bufio.NewReader(conn)
+	ids = map[string]string{}
+	secret := canary.Secrets[1]
+	requests, encodings := canary.Requests(secret), slices.Sorted(maps.Keys(canary.Encodings(secret)))
+	for _, place := range slices.Sorted(maps.Keys(requests)) {
+		if place == "Proxy-Authorization" || place == "absolute form" || place == "fragment" {
+			continue // the tap passes on neither that field nor a user or a fragment
+		}
+		places++
+		r := requests[place]
+		for _, field := range echoed {
+			n := len(ids)
+			id := fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+			ids[id] = field
+			var b strings.Builder
+			fmt.Fprintf(&b, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n", r.Target, apiHost, len(r.Body))
+			fmt.Fprintf(&b, "Echo-Field: %s\r\nEcho-Encoding: %s\r\nEcho-Id: %s\r\n", field, encodings[n%len(encodings)], id)
+			for _, f := range r.Fields {
+				fmt.Fprintf(&b, "%s: %s\r\n", f[0], f[1])
+			}
+			if _, err := io.WriteString(conn, b.String()+"\r\n"+r.Body); err != nil {
+				t.Fatalf("%s: %v", place, err)
+			}
+			res, err := http.ReadResponse(answers, nil)
+			if err != nil {
+				t.Fatalf("%s: %v", place, err)
+			}
+			_, err = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+			if err != nil || res.Header.Get("X-Ksyun-Tap-Error") != "" {
+				t.Fatalf("%s: %v %v", place, res.Header, err)
+			}
+		}
+	}
+	return ids, places
+}
+
+// openMetrics returns the metrics with their exemplars.
+func openMetrics(t *testing.T, admin string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func excerpt(text, part string) string {

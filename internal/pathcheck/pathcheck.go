@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/url"
@@ -235,3 +236,16 @@ type header http.Header
 
 // Get returns the first value of a field.
 func (h header) Get(name string) []byte { return []byte(http.Header(h).Get(name)) }
+
+// Fields yields every field.
+func (h header) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for name, values := range h {
+			for _, value := range values {
+				if !yield([]byte(name), []byte(value)) {
+					return
+				}
+			}
+		}
+	}
+}

@@ -4,6 +4,7 @@ package attempt
 
 import (
 	"embed"
+	"iter"
 	"net/http"
 	"net/netip"
 	"time"
@@ -142,3 +143,6 @@ type fields struct{}
 
 // Get implements classify.Header.
 func (fields) Get(string) []byte { return nil }
+
+// Fields implements classify.Header.
+func (fields) Fields() iter.Seq2[[]byte, []byte] { return func(func(name, value []byte) bool) {} }

@@ -1,0 +1,64 @@
+// Package printable makes text safe to show on consoles and pages: what a
+// terminal would obey, or what would show text in another order than it is
+// written, is spelled out.
+package printable
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// Escape returns s with control characters (but tab, line feed and carriage
+// return), bidirectional controls and line separators written as \uXXXX, and
+// bytes that are not UTF-8 as the replacement character. Within a string of JSON
+// that means the same.
+func Escape(s string) string {
+	i := first([]byte(s))
+	if i < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s) + 16)
+	b.WriteString(s[:i])
+	for _, r := range s[i:] {
+		if isUnsafe(r) {
+			fmt.Fprintf(&b, `\u%04x`, r)
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// EscapeBytes is Escape for bytes. It returns b where nothing is to be escaped.
+func EscapeBytes(b []byte) []byte {
+	if first(b) < 0 {
+		return b
+	}
+	return []byte(Escape(string(b)))
+}
+
+// first returns the place of the first character that is to be escaped, -1 if
+// there is none.
+func first(s []byte) int {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if ' ' <= c && c < 0x7f {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(s[i:])
+		if isUnsafe(r) || r == utf8.RuneError && n == 1 {
+			return i
+		}
+		i += n
+	}
+	return -1
+}
+
+func isUnsafe(r rune) bool {
+	return classify.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
+}

@@ -1,0 +1,42 @@
+package printable_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
+)
+
+func TestEscape(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"plain", "a message, with marks: é 中文 😀", "a message, with marks: é 中文 😀"},
+		{"lines", "a\tb\r\nc", "a\tb\r\nc"},
+		{"escape", "\x1b[31mred", `\u001b[31mred`},
+		{"delete", "a\x7f", `a\u007f`},
+		{"C1", "\u0080\u009b31m\u009f\u00a0", `\u0080\u009b31m\u009f` + "\u00a0"},
+		{"bidirectional", "\u061c\u200e\u200f\u202a\u202e\u2066\u2069", `\u061c\u200e\u200f\u202a\u202e\u2066\u2069`},
+		{"line separators", "a\u2028b\u2029", `a\u2028b\u2029`},
+		{"not UTF-8", "a\x9bb", "a\ufffdb"},
+		{"replacement character", "\ufffd", "\ufffd"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := printable.Escape(tt.text); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// TestEscapeKeepsJSON checks that escaped JSON says the same.
+func TestEscapeKeepsJSON(t *testing.T) {
+	const text = "a\u009bb\u202ec"
+	line, err := json.Marshal(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	if err := json.Unmarshal([]byte(printable.Escape(string(line))), &got); err != nil || got != text {
+		t.Errorf("%q, %v", got, err)
+	}
+}
