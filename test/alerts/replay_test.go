@@ -3,6 +3,7 @@ package alerts
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"math"
 	"os"
@@ -403,6 +404,8 @@ var classifier = classify.New(classify.DefaultCatalog())
 type fields struct{}
 
 func (fields) Get(string) []byte { return nil }
+
+func (fields) Fields() iter.Seq2[[]byte, []byte] { return func(func(_, _ []byte) bool) {} }
 
 // request is a call of an action in a region.
 func request(host, action string) classify.Call {
