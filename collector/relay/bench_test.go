@@ -76,7 +76,10 @@ func (h *benchHandler) Done(x *Exchange)                                       {
 
 // bare starts a server whose handler does nothing, before an upstream that
 // always answers resp.
-func bare(tb testing.TB, resp string) (addr string) {
+func bare(tb testing.TB, resp string) (addr string) { return bareOn(tb, resp, 0) }
+
+// bareOn is bare with that many loops.
+func bareOn(tb testing.TB, resp string, loops int) (addr string) {
 	back, front := listen(tb), listen(tb)
 	go answerAll(back, []byte(resp))
 	srv := New(Config{
@@ -84,6 +87,7 @@ func bare(tb testing.TB, resp string) (addr string) {
 		MaxHeadBytes: 64 << 10,
 		InspectBytes: 64 << 10,
 		TailBytes:    16 << 10,
+		Loops:        loops,
 	})
 	go srv.Serve(front, Intake{NewHandler: func(netip.AddrPort) Handler { return &benchHandler{back.Addr().String()} }})
 	tb.Cleanup(func() {
@@ -117,6 +121,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 			})
 			b.Run("relay/"+name, func(b *testing.B) {
 				trips(b, bare(b, resp), len(resp), conns)
+			})
+			b.Run("blocking/"+name, func(b *testing.B) {
+				trips(b, bareOn(b, resp, -1), len(resp), conns)
 			})
 			b.Run("reverseproxy/"+name, func(b *testing.B) {
 				back := listen(b)
