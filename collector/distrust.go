@@ -10,7 +10,7 @@ const (
 
 // distrusts remembers which programs do not accept our certificates, since they
 // bring trust of their own or pin certificates. After a refusal in so many words
-// they are passed on unseen, where the policy lets other hosts pass; after an
+// they are passed on unseen, where the listener is one program's own (OtherPass); after an
 // end without a word, which may be any end, from the second in a row on. A
 // program is known by the host that it calls and the User-Agent of its CONNECT.
 // The zero value is empty. It is safe for concurrent use.

@@ -79,7 +79,7 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		route.Plain = true
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
-		case h.rules.policy.OtherHosts != OtherRefuse && h.p.distrusts.has(key.Host, string(agent)):
+		case h.rules.policy.OtherHosts == OtherPass && h.p.distrusts.has(key.Host, string(agent)):
 			// It does not trust us.
 		case err == nil:
 			route.TLS = cfg

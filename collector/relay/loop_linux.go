@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"context"
 	"net"
-	"net/netip"
 	"os"
 	"runtime"
 	"slices"
@@ -408,11 +407,14 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 		p.cancelDial = cancel
 		go func() {
 			nc, err := p.dial(ctx, p.m.x)
-			var up *link
+			fd := -1
 			if err == nil {
-				up = newLink(nc)
+				if fd, err = p.s.takeOver(nc); err != nil {
+					nc.Close()
+					p.unwired()
+				}
 			}
-			l.post(func(l *loop) { l.dialed(p, up, err) })
+			l.post(func(l *loop) { l.dialed(p, nc, fd, err) })
 		}()
 	}
 	if e&effectConnect != 0 {
@@ -427,32 +429,38 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 	return false
 }
 
-// dialed goes on with an upstream connection, here or, if it is none that a loop
-// can drive, elsewhere.
-func (l *loop) dialed(p *pair, up *link, err error) {
+// takeOver returns a descriptor of a plain connection, which it closes; -1 for
+// one that no loop can drive.
+func (s *Server) takeOver(nc net.Conn) (fd int, err error) {
+	tcp, ok := nc.(*net.TCPConn)
+	if !ok {
+		return -1, nil
+	}
+	if fd, err = duplicate(tcp); isExhausted(err) && s.Reclaim() {
+		fd, err = duplicate(tcp)
+	}
+	if err == nil {
+		err = tcp.Close() // the descriptor that is kept is another
+	}
+	return fd, err
+}
+
+// dialed goes on with an upstream connection: here, as fd, or elsewhere if that
+// is -1.
+func (l *loop) dialed(p *pair, nc net.Conn, fd int, err error) {
 	l.now = time.Now()
 	p.cancelDial()
 	p.cancelDial = nil
-	fd, addr := -1, netip.AddrPort{}
-	if err == nil {
-		addr = addrPort(up.RemoteAddr())
-		if tcp, ok := up.Conn.(*net.TCPConn); ok {
-			if fd, err = duplicate(tcp); err != nil {
-				p.unwired()
-			}
-			tcp.Close() //nolint:errcheck // the descriptor that is kept is another
-		}
-	}
 	switch {
 	case err != nil:
 		l.guarded(p, func() { p.m.notDialed(err, l.now) })
 	case fd >= 0:
 		l.add(p, upstream, fd)
-		l.guarded(p, func() { p.m.dialed(addr, l.now) })
+		l.guarded(p, func() { p.m.dialed(addrPort(nc.RemoteAddr()), l.now) })
 	default:
-		if l.leave(p, up) {
+		if l.leave(p, newLink(nc)) {
 			go p.run(func() bool {
-				p.m.dialed(addr, time.Now())
+				p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
 				return true
 			})
 		}
