@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -168,27 +167,13 @@ func (p *Pipeline) drop(k kept, reason metrics.Reason) {
 	}
 }
 
-// gathering is how long the worker rests before it waits again. Where failures
-// come by the thousand it takes them together: each time it is woken it takes the
-// processor from who relays.
-const gathering = 2 * time.Millisecond
-
 // work serves the queue until it is closed and empty.
 func (p *Pipeline) work() {
 	defer close(p.done)
 	for k := range p.queue {
-		p.take(k)
-		for n := len(p.queue); n > 0; n-- {
-			p.take(<-p.queue)
+		if r := p.record(k); r != nil {
+			p.serve(k, r)
 		}
-		<-time.After(gathering)
-	}
-}
-
-// take serves one of the queue.
-func (p *Pipeline) take(k kept) {
-	if r := p.record(k); r != nil {
-		p.serve(k, r)
 	}
 }
 
