@@ -24,7 +24,7 @@ const maxParamName = 256
 
 // isSecretName reports whether the value behind a name must be hidden. Names
 // are compared without case, escapes, and anything but letters and digits:
-// access_key, Access-Key, access%4Bey and accessKey are one. atEnd tells that
+// access_key, Access-Key, access%4Bey and accessKey are one. atEnd reports that
 // the name ends with what makes it secret: SecurityToken does,
 // SignatureDoesNotMatch does not.
 func isSecretName(name []byte) (secret, atEnd bool) {

@@ -55,7 +55,7 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 		resolver = nil
 	}
 	nc, err := dialBy(ctx, &nd, resolver, address)
-	for tries := 3; tries > 0 && isExhausted(err) && d.reclaim(); tries-- {
+	for tries := 3; tries > 0 && relay.IsExhausted(err) && d.reclaim(); tries-- {
 		nc, err = dialBy(ctx, &nd, resolver, address)
 	}
 	switch {
@@ -211,7 +211,7 @@ func dialError(err error, host string) error {
 	switch {
 	case errors.As(err, &ours):
 		return ours
-	case isExhausted(err):
+	case relay.IsExhausted(err):
 		return &refusal{fault: classify.FaultUnreachable, message: "ksyun-tap has no file descriptors left. Raise its limit (ulimit -n, or LimitNOFILE of its service), or lower --proxy.max-connections."}
 	case errors.As(err, &dns):
 		return &refusal{fault: classify.FaultDNS, message: "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
@@ -221,11 +221,6 @@ func dialError(err error, host string) error {
 		return &refusal{fault: classify.FaultDialTimeout, message: "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
 	}
 	return &refusal{fault: classify.FaultUnreachable, message: "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
-}
-
-// isExhausted reports whether there are no descriptors left.
-func isExhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 func tlsFailed(err error, host string) error {

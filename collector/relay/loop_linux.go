@@ -436,7 +436,7 @@ func (s *Server) takeOver(nc net.Conn) (fd int, err error) {
 	if !ok {
 		return -1, nil
 	}
-	if fd, err = duplicate(tcp); isExhausted(err) && s.Reclaim() {
+	if fd, err = duplicate(tcp); IsExhausted(err) && s.Reclaim() {
 		fd, err = duplicate(tcp)
 	}
 	if err == nil {

@@ -183,7 +183,7 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
-		case isExhausted(err) && s.Reclaim():
+		case IsExhausted(err) && s.Reclaim():
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
@@ -307,8 +307,8 @@ func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	}()
 }
 
-// isExhausted reports whether there are no descriptors left.
-func isExhausted(err error) bool {
+// IsExhausted reports whether err is that there are no file descriptors left.
+func IsExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
