@@ -19,6 +19,8 @@ import (
 	"testing"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/reference/environment.md")
@@ -332,12 +334,11 @@ func matches(re *regexp.Regexp, text string) (names []string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := freeport.TCP()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	return ln.Addr().String()
+	return address
 }
 
 // serveSOCKS serves SOCKS 5 and leads every name to to. It returns its address.

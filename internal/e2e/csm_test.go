@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 // buildSDKv1 builds the program on the Go SDK v1. It is a module of its own,
@@ -99,10 +100,9 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 
 func freeUDPAddress(t *testing.T) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	address, err := freeport.UDP()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer pc.Close()
-	return pc.LocalAddr().String()
+	return address
 }
