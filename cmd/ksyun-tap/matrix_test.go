@@ -334,7 +334,7 @@ func matches(re *regexp.Regexp, text string) (names []string) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	address, err := freeport.TCP()
+	address, err := freeport.TCP(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

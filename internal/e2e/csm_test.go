@@ -100,7 +100,7 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 
 func freeUDPAddress(t *testing.T) string {
 	t.Helper()
-	address, err := freeport.UDP()
+	address, err := freeport.UDP(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

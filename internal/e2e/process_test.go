@@ -251,7 +251,7 @@ func getJSON(t *testing.T, url string, into any) {
 
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	address, err := freeport.TCP()
+	address, err := freeport.TCP(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,10 +3,12 @@
 package freeport
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"io"
 	"net"
+	"os"
 	"sync/atomic"
 )
 
@@ -15,42 +17,30 @@ import (
 // range may be some connection's own by the time it is listened on.
 const first, count = 20000, 12000
 
-// Two processes rarely begin at one port, and none tries a port twice.
+// next makes two processes begin at different ports, and no port be tried twice.
 var next = func() *atomic.Uint32 {
 	n := new(atomic.Uint32)
-	n.Store(rand.Uint32N(count))
+	n.Store(uint32(os.Getpid()%count) * 97)
 	return n
 }()
 
 // TCP returns an address of 127.0.0.1 that nobody listens on.
-func TCP() (string, error) {
-	return find(func(address string) error {
-		ln, err := net.Listen("tcp", address)
-		if err != nil {
-			return err
-		}
-		return ln.Close()
-	})
+func TCP(ctx context.Context) (string, error) {
+	return find(func(address string) (io.Closer, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) })
 }
 
 // UDP is TCP for UDP.
-func UDP() (string, error) {
-	return find(func(address string) error {
-		pc, err := net.ListenPacket("udp", address)
-		if err != nil {
-			return err
-		}
-		return pc.Close()
-	})
+func UDP(ctx context.Context) (string, error) {
+	return find(func(address string) (io.Closer, error) { return new(net.ListenConfig).ListenPacket(ctx, "udp", address) })
 }
 
-func find(listen func(address string) error) (string, error) {
+func find(listen func(address string) (io.Closer, error)) (string, error) {
 	var errs []error
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", first+next.Add(1)%count)
-		err := listen(address)
+		ln, err := listen(address)
 		if err == nil {
-			return address, nil
+			return address, ln.Close()
 		}
 		errs = append(errs, err)
 	}
