@@ -31,7 +31,9 @@ func TCP(ctx context.Context) (string, error) {
 
 // UDP is TCP for UDP.
 func UDP(ctx context.Context) (string, error) {
-	return find(func(address string) (io.Closer, error) { return new(net.ListenConfig).ListenPacket(ctx, "udp", address) })
+	return find(func(address string) (io.Closer, error) {
+		return new(net.ListenConfig).ListenPacket(ctx, "udp", address)
+	})
 }
 
 func find(listen func(address string) (io.Closer, error)) (string, error) {
