@@ -107,7 +107,7 @@ func BenchmarkCall(b *testing.B) {
 		})
 		defer p.Shutdown(b.Context())
 		front := listen(b)
-		go p.ServeOwn(front, OwnAddress{Signer: ownSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
+		go p.ServeResign(front, ResignAddress{Signer: testSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
 		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer))
 	})
 	b.Run("tap", func(b *testing.B) {

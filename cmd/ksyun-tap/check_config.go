@@ -63,7 +63,7 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 		errs = append(errs, fmt.Errorf("--log.file: %w", err))
 	}
 	if len(s.Resign.Listen) > 0 && resolveErr == nil {
-		_, err := openOwn(s)
+		_, err := openResign(s)
 		errs = append(errs, err)
 	}
 	if s.Intercept && s.CADir != "" {

@@ -29,7 +29,7 @@ const checkPathTimeout = 15 * time.Second
 type checkPath struct {
 	target  *url.URL
 	proxy   *url.URL
-	admin   string
+	url     string
 	caFile  string
 	timeout time.Duration
 }
@@ -39,7 +39,7 @@ func newCheckPath(app *kingpin.Application) *checkPath {
 	c := app.Command("check-path", "Send one unsigned call through the running tap, expect the API to ask for a signature, and tell which part of the way fails.")
 	c.Flag("target", "The API, with the scheme that programs use.").Default(config.DefaultCheckTarget).URLVar(&v.target)
 	c.Flag("proxy", "The tap's proxy listener. Default: by KSYUN_TAP_PROXY_LISTEN_ADDRESS, else http://"+config.DefaultProxyListen+".").PlaceHolder("URL").URLVar(&v.proxy)
-	adminFlag(c, &v.admin)
+	urlFlag(c, &v.url)
 	c.Flag("ca-file", "What programs trust, for an https target: bundle.pem of --intercept.ca-dir or .publish-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
 	c.Flag("timeout", "How long all of it may take.").Default(checkPathTimeout.String()).DurationVar(&v.timeout)
 	return v
@@ -76,11 +76,11 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 // observed asks the tap whether the call is in its journal, which is filled
 // shortly after the answer.
 func (v *checkPath) observed(ctx context.Context, id string) error {
-	admin := adminURL(v.admin)
+	tap := tapURL(v.url)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, _, err := askAdmin(ctx, admin, errorPath(id))
+		status, _, err := askTap(ctx, tap, errorPath(id))
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (v *checkPath) observed(ctx context.Context, id string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, admin, ctx.Err())
+			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, tap, ctx.Err())
 		}
 	}
 }

@@ -94,16 +94,16 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 	}
 }
 
-// redirectAdvice tells what to do about connections to a transparent listener
+// transparentAdvice tells what to do about connections to a transparent listener
 // that are refused.
-var redirectAdvice = map[error]string{
+var transparentAdvice = map[error]string{
 	collector.ErrDirect: "Run ksyun-tap init-redirect, and connect to the API's own address; or use --proxy.listen-address.",
 	collector.ErrLoop:   "Leave the tap's own connections out: init-redirect --exclude-uid with the user it runs as, or --exclude-mark with its --upstream.mark.",
 }
 
-// redirectRefused logs connections to a transparent listener that are refused,
+// transparentRefused logs connections to a transparent listener that are refused,
 // one a minute at most.
-func (t *tap) redirectRefused() func(client net.Addr, err error) {
+func (t *tap) transparentRefused() func(client net.Addr, err error) {
 	var last atomic.Int64
 	return func(client net.Addr, err error) {
 		now := time.Now().Unix()
@@ -111,6 +111,6 @@ func (t *tap) redirectRefused() func(client net.Addr, err error) {
 			return
 		}
 		t.log.Warn("a connection to --transparent.listen-address was refused",
-			zap.Stringer("client", client), zap.Error(err), zap.String("advice", redirectAdvice[err]))
+			zap.Stringer("client", client), zap.Error(err), zap.String("advice", transparentAdvice[err]))
 	}
 }

@@ -29,7 +29,7 @@ func newLookup(app *kingpin.Application) *lookupVerb {
 	v := &lookupVerb{}
 	c := app.Command("lookup", "Find a failed call by its request ID in the journal of the running tap.")
 	c.Arg("request-id", "The ID, as a log line, an exemplar or the program's own error tells it.").Required().StringVar(&v.id)
-	adminFlag(c, &v.url)
+	urlFlag(c, &v.url)
 	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	c.Flag("timeout", "How long to wait for its answer.").Default("5s").DurationVar(&v.timeout)
 	return v
@@ -38,8 +38,8 @@ func newLookup(app *kingpin.Application) *lookupVerb {
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	admin := adminURL(v.url)
-	status, body, err := askAdmin(ctx, admin, errorPath(v.id))
+	tap := tapURL(v.url)
+	status, body, err := askTap(ctx, tap, errorPath(v.id))
 	if err != nil {
 		return fmt.Errorf("ask the tap: %w: give its --web.listen-address with --url", err)
 	}
@@ -50,7 +50,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", admin, status, err)
+		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", tap, status, err)
 	}
 	switch {
 	case status == http.StatusNotFound:

@@ -20,7 +20,7 @@ type readyVerb struct {
 func newReady(app *kingpin.Application) *readyVerb {
 	v := &readyVerb{}
 	c := app.Command("ready", "Exit with 0 if the tap that runs here is ready, with 1 if not.")
-	adminFlag(c, &v.url)
+	urlFlag(c, &v.url)
 	c.Flag("timeout", "How long to wait for its answer.").Default("2s").DurationVar(&v.timeout)
 	return v
 }
@@ -28,7 +28,7 @@ func newReady(app *kingpin.Application) *readyVerb {
 func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	status, text, err := askAdmin(ctx, adminURL(v.url), "/-/ready")
+	status, text, err := askTap(ctx, tapURL(v.url), "/-/ready")
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}

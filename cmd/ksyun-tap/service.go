@@ -31,8 +31,8 @@ var socketSettings = []struct {
 	{"proxy", "proxy.listen-address", func(s *config.Settings) *[]string { return &s.ProxyListen }},
 	{"proxy-tls", "proxy.tls-listen-address", func(s *config.Settings) *[]string { return &s.ProxyTLSListen }},
 	{"transparent", "transparent.listen-address", func(s *config.Settings) *[]string { return &s.Transparent }},
-	{"own", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
-	{"admin", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
+	{"resign", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
+	{"web", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
 }
 
 // csmSocket is the name of the socket for the telemetry of SDKs.
@@ -86,8 +86,8 @@ func addressesOf(sockets *systemd.Sockets) map[string][]string {
 // listen opens every listener that the settings name and that was not passed.
 func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 	into := map[string]*[]net.Listener{
-		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.redirectListeners,
-		"own": &t.ownListeners, "admin": &t.webListeners,
+		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.transparentListeners,
+		"resign": &t.resignListeners, "web": &t.webListeners,
 	}
 	for _, row := range socketSettings {
 		all := t.service.sockets.Listeners(row.name)
@@ -109,7 +109,7 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 }
 
 // alive reports whether every listener accepts, the relay's locks are to be
-// had, and the admin handler answers.
+// had, and the web handler answers.
 func (t *tap) alive(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, ln := range t.watched {
@@ -121,7 +121,7 @@ func (t *tap) alive(ctx context.Context) error {
 		return err
 	}
 	var answer statusOnly
-	t.admin.ServeHTTP(&answer, req)
+	t.pages.ServeHTTP(&answer, req)
 	if answer != http.StatusOK {
 		err = fmt.Errorf("/-/healthy answers with status %d", answer)
 	}
@@ -154,7 +154,7 @@ func (t *tap) status(failed error) string {
 		return "reload failed, the settings are as before: " + first
 	}
 	var addresses []string
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners) {
 		addresses = append(addresses, ln.Addr().String())
 	}
 	return "tapping on " + strings.Join(addresses, ", ")

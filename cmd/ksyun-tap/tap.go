@@ -60,16 +60,16 @@ type tap struct {
 	journal  *journal.Journal
 	ca       *ca.CA           // nil without interception
 	csm      *csm.Intake      // nil without intake
-	own      *ownAddress      // nil without one
+	resign   *resigning       // nil without one
 	path     *pathcheck.Timer // nil without checks of the path
 	problems []problem        // of the environment, which are ignored
 	unseen   unseenHosts      // with --tap.other-hosts=pass
 	ready    atomic.Bool
-	admin    http.Handler
+	pages    http.Handler
 	service  service
 	watched  []*systemd.Listener // all of TCP, where a service manager watches
 
-	proxyListeners, tlsListeners, redirectListeners, ownListeners, webListeners []net.Listener
+	proxyListeners, tlsListeners, transparentListeners, resignListeners, webListeners []net.Listener
 	csmListener                                                                 net.PacketConn
 }
 
@@ -124,11 +124,11 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	t.admin = web.NewHandler(web.Options{
+	t.pages = web.NewHandler(web.Options{
 		Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
 	})
 	t.web, err = web.NewServer(web.ServerConfig{
-		Handler: t.admin, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
+		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
 	}, t.webListeners...)
 	if err != nil {
 		return nil, usageError{err}
@@ -152,7 +152,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.SinkFor = t.sinkFor
 	}
 	if len(s.Transparent) > 0 {
-		cfg.OnRedirectError = t.redirectRefused()
+		cfg.OnTransparentError = t.transparentRefused()
 	}
 	if s.OtherHosts == collector.OtherPass {
 		cfg.OnUnseen = t.unseen.add
@@ -187,7 +187,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		return usageError{err}
 	}
 	if len(s.Resign.Listen) > 0 {
-		if t.own, err = openOwn(s); err != nil {
+		if t.resign, err = openResign(s); err != nil {
 			return usageError{err}
 		}
 	}
@@ -219,7 +219,7 @@ func (t *tap) reportEnvironment(problems []problem) {
 
 // abandon releases what a tap that never served holds.
 func (t *tap) abandon() {
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners, t.webListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners, t.webListeners) {
 		_ = ln.Close()
 	}
 	if t.csmListener != nil {
@@ -309,9 +309,9 @@ func (t *tap) serve(ctx context.Context) error {
 		zap.String("version", version.Version),
 		zap.Array("proxy", listeners(t.proxyListeners)),
 		zap.Array("proxy_tls", listeners(t.tlsListeners)),
-		zap.Array("transparent", listeners(t.redirectListeners)),
-		zap.Array("own", listeners(t.ownListeners)),
-		zap.Array("admin", listeners(t.webListeners)),
+		zap.Array("transparent", listeners(t.transparentListeners)),
+		zap.Array("resign", listeners(t.resignListeners)),
+		zap.Array("web", listeners(t.webListeners)),
 		zap.Bool("traces", t.traces.Exports()))
 
 	group, failed := errgroup.WithContext(ctx)
@@ -321,16 +321,16 @@ func (t *tap) serve(ctx context.Context) error {
 	for _, ln := range t.tlsListeners {
 		group.Go(func() error { return t.proxy.ServeTLS(ln) })
 	}
-	for _, ln := range t.redirectListeners {
+	for _, ln := range t.transparentListeners {
 		group.Go(func() error { return t.proxy.ServeTransparent(ln) })
 	}
-	for _, ln := range t.ownListeners {
-		group.Go(func() error { return t.proxy.ServeOwn(ln, t.own.OwnAddress) })
+	for _, ln := range t.resignListeners {
+		group.Go(func() error { return t.proxy.ServeResign(ln, t.resign.ResignAddress) })
 	}
-	if t.own != nil {
-		group.Go(func() error { t.watchOwn(failed, t.own.keys, "credentials"); return nil })
-		if t.own.local != nil {
-			group.Go(func() error { t.watchOwn(failed, t.own.local, "keys of programs"); return nil })
+	if t.resign != nil {
+		group.Go(func() error { t.watchKeys(failed, t.resign.keys, "credentials"); return nil })
+		if t.resign.local != nil {
+			group.Go(func() error { t.watchKeys(failed, t.resign.local, "keys of programs"); return nil })
 		}
 	}
 	if t.csm != nil {
@@ -380,7 +380,7 @@ func (t *tap) stop() {
 		t.log.Warn("spans were lost", zap.Error(err))
 	}
 	if err := t.web.Shutdown(flush); err != nil {
-		t.log.Warn("admin requests were cut off", zap.Error(err))
+		t.log.Warn("web requests were cut off", zap.Error(err))
 	}
 }
 
@@ -407,7 +407,7 @@ func (t *tap) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.own.reload(); err != nil {
+	if err := t.resign.reload(); err != nil {
 		return err
 	}
 	if err := t.proxy.Reload(policy, classifier); err != nil {

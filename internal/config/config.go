@@ -403,7 +403,7 @@ func (s *Settings) Validate() error {
 	if len(s.ProxyTLSListen) > 0 && !s.Intercept {
 		return errors.New("--proxy.tls-listen-address needs --intercept: without a CA there is no speaking TLS for the API")
 	}
-	if len(s.Transparent) > 0 && !collector.CanRedirect {
+	if len(s.Transparent) > 0 && !collector.TransparentSupported {
 		return errors.New("--transparent.listen-address needs Linux: use a proxy variable or exec here")
 	}
 	for _, a := range s.ProxyListen {

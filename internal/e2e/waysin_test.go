@@ -19,7 +19,7 @@ func TestEveryWayInIsTested(t *testing.T) {
 		"forward proxy, HTTPS":              {".", "TestForwardProxy"},
 		"reverse, under the real host name": {".", "TestHostsFile"},
 		"transparent":                       {".", "TestTransparent"},
-		"own address":                       {".", "TestOwnAddress"},
+		"own address":                       {".", "TestResign"},
 		"in process":                        {"../../collector", "ExampleTransport"},
 		"SDK telemetry":                     {".", "TestSDKTelemetry"},
 	}

@@ -19,21 +19,21 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// ownAddress is the tap's own address, where calls are signed anew.
-type ownAddress struct {
-	collector.OwnAddress
+// resigning is the tap's own address, where calls are signed anew.
+type resigning struct {
+	collector.ResignAddress
 	keys  *resign.Source
 	local *resign.Source // nil where no signature is looked at
 }
 
-// openOwn reads what calls are signed with, and how programs are served.
-func openOwn(s *config.Settings) (*ownAddress, error) {
+// openResign reads what calls are signed with, and how programs are served.
+func openResign(s *config.Settings) (*resigning, error) {
 	r := &s.Resign
 	host := strings.ToLower(r.Upstream.Hostname())
 	if !slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) }) {
 		return nil, fmt.Errorf("--resign.upstream=%s is not tapped: tap it with --tap.host=%s", r.Upstream, host)
 	}
-	o := &ownAddress{}
+	o := &resigning{}
 	var err error
 	if o.keys, err = resign.OpenSource(r.CredentialsFile); err != nil {
 		return nil, fmt.Errorf("%w: --resign.listen-address signs with those of --resign.credentials-file, or of %s and %s",
@@ -46,7 +46,7 @@ func openOwn(s *config.Settings) (*ownAddress, error) {
 		}
 		cfg.Local = o.local.Credentials
 	}
-	o.OwnAddress = collector.OwnAddress{Signer: resign.New(cfg), Upstream: r.Upstream, Allow: r.Allow}
+	o.ResignAddress = collector.ResignAddress{Signer: resign.New(cfg), Upstream: r.Upstream, Allow: r.Allow}
 	if r.CertFile != "" {
 		if o.TLS, err = followTLS(r); err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 }
 
 // reload reads the files with keys at once, where Watch would in a moment.
-func (o *ownAddress) reload() error {
+func (o *resigning) reload() error {
 	if o == nil {
 		return nil
 	}
@@ -109,8 +109,8 @@ func (o *ownAddress) reload() error {
 	return nil
 }
 
-// watchOwn follows the files with keys.
-func (t *tap) watchOwn(ctx context.Context, source *resign.Source, what string) {
+// watchKeys follows the files with keys.
+func (t *tap) watchKeys(ctx context.Context, source *resign.Source, what string) {
 	source.Watch(ctx, func(err error) {
 		if err != nil {
 			t.log.Error("the "+what+" cannot be read: those read last stay in use", zap.Error(err))
@@ -122,10 +122,10 @@ func (t *tap) watchOwn(ctx context.Context, source *resign.Source, what string) 
 
 // resignStats tells the metrics the state of the own address.
 func (t *tap) resignStats() metrics.ResignStats {
-	if t.own == nil || t.proxy == nil {
+	if t.resign == nil || t.proxy == nil {
 		return metrics.ResignStats{}
 	}
 	s := t.proxy.Stats()
-	ok, changed := t.own.keys.Status()
+	ok, changed := t.resign.keys.Status()
 	return metrics.ResignStats{NotAllowed: s.NotAllowed, NotSecured: s.Unsecured, CredentialsOK: ok, Credentials: changed}
 }

@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanRedirect tells whether connections can be redirected to us on this system.
-const CanRedirect = true
+// TransparentSupported reports whether this system can redirect connections to
+// a transparent listener.
+const TransparentSupported = true
 
 // originalDestination asks the kernel where a connection was bound for before
 // it was redirected (SO_ORIGINAL_DST of linux/netfilter_ipv4.h, and
