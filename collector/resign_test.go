@@ -268,7 +268,7 @@ func TestResignVerifies(t *testing.T) {
 	bad := good
 	bad.SecretKey = "guessed"
 	status, body := send(bad)
-	if status != 403 || !strings.Contains(body, `"Code":"TapSignatureDoesNotMatch","Message":"The request is refused by ksyun-tap: its signature does not match. Sign it`) {
+	if status != 403 || !strings.Contains(body, `"Code":"TapSignatureDoesNotMatch","Message":"ksyun-tap refuses the request: its signature does not match. Sign it`) {
 		t.Errorf("status %d: %s", status, body)
 	}
 	var o *classify.Observation

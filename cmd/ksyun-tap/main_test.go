@@ -238,7 +238,7 @@ func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
 		}
 	}
 	f(exitUsage, "--log.file: open log: ", "--log.file="+filepath.Join(dir, "none", "x.log"))
-	f(exitUsage, "lets others at the CA's key", "--intercept", "--intercept.ca-dir="+wide)
+	f(exitUsage, "so that other users can access the CA's key", "--intercept", "--intercept.ca-dir="+wide)
 	f(exitUsage, "give an address that this machine has", "--proxy.listen-address=192.0.2.1:1")
 	f(exitUsage, "--csm.listen-address=192.0.2.1:1", "--csm.listen-address=192.0.2.1:1")
 	f(exitOK, "address already in use", "--web.listen-address="+held.Addr().String()) // perhaps by the running tap

@@ -241,7 +241,7 @@ func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionSt
 
 func TestTLSConfig(t *testing.T) {
 	c := mustOpen(t, Config{})
-	bundle, err := c.Bundle()
+	bundle, err := mergeBundle(rootPEM(), c.PEM())
 	if err != nil {
 		t.Fatal(err)
 	}

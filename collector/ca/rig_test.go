@@ -152,3 +152,9 @@ func mustWrite(tb testing.TB, path string, data []byte, mode os.FileMode) {
 
 // count returns how many certificates are in p.
 func count(p []byte) int { return bytes.Count(p, []byte("BEGIN CERTIFICATE")) }
+
+// authorities returns the authorities of c, the oldest first.
+func authorities(c *CA) []*authority { return c.view.Load().all }
+
+// rotate adds an authority, as Refresh does when the last one is about to expire.
+func (c *CA) rotate() error { return c.change(c.appendNew) }

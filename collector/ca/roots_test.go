@@ -102,13 +102,13 @@ func TestRootsChange(t *testing.T) {
 	roots, rootsErr = nil, errors.New("no roots today")
 	// The error is told; what was published before goes on being so, with the
 	// next authority.
-	if err := c.Rotate(); !errors.Is(err, rootsErr) {
+	if err := c.rotate(); !errors.Is(err, rootsErr) {
 		t.Errorf("error %v", err)
 	}
 	if n := count(mustRead(t, dir, bundleFile)); n != 4 {
 		t.Errorf("%d certificates in the bundle, want 2 roots and 2 of ours", n)
 	}
-	if c.Authorities()[1].Published.IsZero() {
+	if authorities(c)[1].published.IsZero() {
 		t.Error("the next authority does not count as published")
 	}
 }

@@ -341,8 +341,8 @@ func TestServe(t *testing.T) {
 func TestPanickingSink(t *testing.T) {
 	b := &book{panics: true}
 	in := newIntake(t, b, nil)
-	in.tell(in.read(payload(t, "success"), nil))
-	in.tell(in.read(payload(t, "success"), nil))
+	in.report(in.read(payload(t, "success"), nil))
+	in.report(in.read(payload(t, "success"), nil))
 	if got := in.Stats().Panics; got != 2 {
 		t.Errorf("%d panics", got)
 	}

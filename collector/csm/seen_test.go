@@ -80,7 +80,7 @@ func TestSeenManyAlike(t *testing.T) {
 		seen.Observe(proxied(200, "", sent.Add(time.Duration(i-35)*time.Millisecond), sent))
 	}
 	for range 40 {
-		in.tell(in.read(payload(t, "success"), nil))
+		in.report(in.read(payload(t, "success"), nil))
 	}
 	if got := in.Stats().DuplicatesByTime; got != 30 {
 		t.Errorf("%d known, want 30", got)
@@ -139,6 +139,6 @@ func BenchmarkRecord(b *testing.B) {
 	datagram := payload(b, "throttled")
 	b.ReportAllocs()
 	for b.Loop() {
-		in.tell(in.read(datagram, nil))
+		in.report(in.read(datagram, nil))
 	}
 }

@@ -162,7 +162,7 @@ func TestResignRefused(t *testing.T) {
 	}{
 		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anybody spend the credentials"},
 		"no keys":    {[]string{"--resign.listen-address=127.0.0.1:0"}, "KSYUN_ACCESS_KEY is missing"},
-		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, which lets others at the keys"},
+		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, so that other users can access the keys"},
 		"elsewhere": {
 			[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keyFile(t, good), "--resign.upstream=https://example.com"},
 			"--resign.upstream=https://example.com is not tapped: tap it with --tap.host=example.com",
