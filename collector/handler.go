@@ -147,7 +147,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 		if h.dest.blind {
 			h.p.blind.Add(1)
 		}
-		h.p.onUnseen(Unseen{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
+		h.p.onUnobserved(Unobserved{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
 		return
 	}
 	h.begin(x)

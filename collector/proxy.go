@@ -67,10 +67,10 @@ type Config struct {
 	// OnTransparentError, if not nil, is called with ErrDirect or ErrLoop when
 	// ServeTransparent refuses a connection. It must not block.
 	OnTransparentError func(client net.Addr, err error)
-	// OnUnseen, if not nil, is called for each request or tunnel that is
+	// OnUnobserved, if not nil, is called for each request or tunnel that is
 	// forwarded unobserved, on the goroutine that serves the program. It must
 	// not block.
-	OnUnseen func(Unseen)
+	OnUnobserved func(Unobserved)
 }
 
 // Proxy forwards calls and reports them to a Sink. One listener serves as a
@@ -94,7 +94,7 @@ type Proxy struct {
 	intercept          Interceptor
 	onHandshakeError   func(HandshakeError)
 	onTransparentError func(client net.Addr, err error)
-	onUnseen           func(Unseen)
+	onUnobserved       func(Unobserved)
 	distrusts          distrusts
 	intercepted        atomic.Int64
 	blind              atomic.Int64
@@ -148,13 +148,13 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnTransparentError == nil {
 		cfg.OnTransparentError = func(net.Addr, error) {}
 	}
-	if cfg.OnUnseen == nil {
-		cfg.OnUnseen = func(Unseen) {}
+	if cfg.OnUnobserved == nil {
+		cfg.OnUnobserved = func(Unobserved) {}
 	}
 	p := &Proxy{
 		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
-		onTransparentError: cfg.OnTransparentError, onUnseen: cfg.OnUnseen,
+		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
 	}
 	if p.key == nil {
 		p.key = make([]byte, 32)

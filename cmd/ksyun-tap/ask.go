@@ -14,17 +14,17 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// maxAnswer is the largest answer that is read of a running tap: the
-// journal's records are bounded, and few share an ID.
+// maxAnswer is the maximum size of a running tap's response that is read. The
+// journal's records are bounded, and few have the same ID.
 const maxAnswer = 16 << 20
 
-// askTap asks the web listener at the URL base of a running tap.
+// askTap requests a path of the web listener of a running tap. base is its URL.
 func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
 		return 0, nil, usageError{fmt.Errorf("--url: %w", err)}
 	}
-	// The tap is asked directly, never by way of a proxy, itself included.
+	// The tap is connected to directly, not through a proxy.
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
@@ -36,12 +36,12 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 	return res.StatusCode, body, err
 }
 
-// urlFlag adds the flag by which a verb finds the running tap.
+// urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {
-	c.Flag("url", "The tap's web listener. Default: by KSYUN_TAP_WEB_LISTEN_ADDRESS, else http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
 }
 
-// tapURL is what the flag says, or else the environment.
+// tapURL returns the URL of the running tap: from the flag or the environment.
 func tapURL(url string) string {
 	if url != "" {
 		return url
@@ -49,5 +49,5 @@ func tapURL(url string) string {
 	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
 }
 
-// errorPath is where the web listener tells of one failed call.
+// errorPath returns the path of one failed call in the web listener's API.
 func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }

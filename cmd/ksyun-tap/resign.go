@@ -19,14 +19,14 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// resigning is the tap's own address, where calls are signed anew.
+// resigning is a re-signing address with the sources of its credentials.
 type resigning struct {
 	collector.ResignAddress
 	keys  *resign.Source
-	local *resign.Source // nil where no signature is looked at
+	local *resign.Source // nil if programs' signatures are not verified
 }
 
-// openResign reads what calls are signed with, and how programs are served.
+// openResign reads the files of the re-signing address.
 func openResign(s *config.Settings) (*resigning, error) {
 	r := &s.Resign
 	host := strings.ToLower(r.Upstream.Hostname())
@@ -36,7 +36,7 @@ func openResign(s *config.Settings) (*resigning, error) {
 	o := &resigning{}
 	var err error
 	if o.keys, err = resign.OpenSource(r.CredentialsFile); err != nil {
-		return nil, fmt.Errorf("%w: --resign.listen-address signs with those of --resign.credentials-file, or of %s and %s",
+		return nil, fmt.Errorf("%w: --resign.listen-address needs credentials in --resign.credentials-file, or in %s and %s",
 			err, resign.EnvAccessKey, resign.EnvSecretKey)
 	}
 	cfg := resign.Config{Credentials: o.keys.Credentials, Host: r.Upstream.Host, Region: r.Region, Service: r.Service}
@@ -55,8 +55,8 @@ func openResign(s *config.Settings) (*resigning, error) {
 	return o, nil
 }
 
-// followTLS returns the configuration that the files make, as they are when a
-// program connects, or as they last were in order.
+// followTLS returns a configuration that reads the certificate files again for
+// each connection. If that fails, it uses what was last read.
 func followTLS(r *config.Resign) (*tls.Config, error) {
 	load := func() (*tls.Config, error) {
 		cert, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
@@ -73,7 +73,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 		}
 		cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("--resign.client-ca-file holds no PEM certificate: it takes CERTIFICATE blocks")
+			return nil, errors.New("--resign.client-ca-file contains no PEM certificate: it needs CERTIFICATE blocks")
 		}
 		return cfg, nil
 	}
@@ -93,7 +93,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// reload reads the files with keys at once, where Watch would in a moment.
+// reload reads the credentials at once, instead of waiting for Watch.
 func (o *resigning) reload() error {
 	if o == nil {
 		return nil
@@ -109,18 +109,18 @@ func (o *resigning) reload() error {
 	return nil
 }
 
-// watchKeys follows the files with keys.
+// watchKeys reads a source again while it changes, and logs that.
 func (t *tap) watchKeys(ctx context.Context, source *resign.Source, what string) {
 	source.Watch(ctx, func(err error) {
 		if err != nil {
-			t.log.Error("the "+what+" cannot be read: those read last stay in use", zap.Error(err))
+			t.log.Error("cannot read the "+what+"; those read last remain in use", zap.Error(err))
 			return
 		}
-		t.log.Info("the " + what + " were read anew")
+		t.log.Info("read new " + what)
 	})
 }
 
-// resignStats tells the metrics the state of the own address.
+// resignStats returns the state of the re-signing address for the metrics.
 func (t *tap) resignStats() metrics.ResignStats {
 	if t.resign == nil || t.proxy == nil {
 		return metrics.ResignStats{}

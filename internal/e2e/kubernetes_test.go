@@ -159,7 +159,7 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 		}
 		return value
 	})
-	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "the settings are good\n" {
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "the settings are valid\n" {
 		t.Errorf("%s %s: check-config: %v\n%s", o.Kind, o.Meta.Name, err, out)
 	}
 }

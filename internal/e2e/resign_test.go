@@ -160,7 +160,7 @@ func TestResignRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anybody spend the credentials"},
+		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anyone use the credentials"},
 		"no keys":    {[]string{"--resign.listen-address=127.0.0.1:0"}, "KSYUN_ACCESS_KEY is missing"},
 		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, so that other users can access the keys"},
 		"elsewhere": {
@@ -179,7 +179,7 @@ func TestResignRefused(t *testing.T) {
 	}
 }
 
-// startResign starts a tap with an own address and returns that, too.
+// startResign starts a tap with a re-signing address and returns that, too.
 func startResign(t *testing.T, keys string, args ...string) (tap *runningTap, own string) {
 	t.Helper()
 	tap = startTap(t, nil, append([]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys}, args...)...)

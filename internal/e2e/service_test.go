@@ -146,7 +146,7 @@ func TestServiceManager(t *testing.T) {
 		t.Errorf("a call by the socket handed over: status %d", got)
 	}
 	if status, body := get(t, "http://"+own+"/?Action=ListMetrics&Version=2010-05-25"); status != http.StatusOK {
-		t.Errorf("a call by the own address: %d %s", status, body)
+		t.Errorf("a call to the re-signing address: %d %s", status, body)
 	}
 
 	// The watchdog is told often, and its checks leave no trace.
@@ -166,7 +166,7 @@ func TestServiceManager(t *testing.T) {
 
 	// A reload is told from its beginning to its end, also one that fails.
 	for text, status := range map[string]string{
-		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the settings are as before: ",
+		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
 	} {
 		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
