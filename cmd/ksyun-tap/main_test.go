@@ -128,7 +128,7 @@ func TestUsageErrors(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(pipe+"is not a regular file", "check-config", "--web.config.file="+pipe)
+	f(pipe+" is not a regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
 	f(bad, "check-config", "--web.config.file="+bad)
@@ -268,11 +268,11 @@ func TestCheckConfigPrints(t *testing.T) {
 
 func TestListenError(t *testing.T) {
 	for err, want := range map[syscall.Errno]string{
-		syscall.EACCES: "CAP_NET_BIND_SERVICE", syscall.EADDRINUSE: "stop what holds it", syscall.EADDRNOTAVAIL: "this machine has",
+		syscall.EACCES: "CAP_NET_BIND_SERVICE", syscall.EADDRINUSE: "stop the process that uses it", syscall.EADDRNOTAVAIL: "this machine has",
 		syscall.EINVAL: "choose another address",
 	} {
 		got := listenError("proxy.listen-address", "127.0.0.1:80", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)}).Error()
-		if !strings.HasPrefix(got, "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(got, want) || err != syscall.EADDRINUSE && strings.Contains(got, "holds") {
+		if !strings.HasPrefix(got, "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(got, want) || err != syscall.EADDRINUSE && strings.Contains(got, "process") {
 			t.Errorf("%v: %s", err, got)
 		}
 	}
