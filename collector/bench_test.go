@@ -14,7 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// nobody is a sink that does nothing.
+// nobody is a sink that discards everything.
 type nobody struct{}
 
 func (nobody) Begin(*classify.Call)          {}

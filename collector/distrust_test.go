@@ -9,9 +9,9 @@ import (
 	"testing"
 )
 
-// TestProgramThatBringsItsOwnTrust has a program that knows the real
-// certificate's CA alone: after its first refusal it reaches the API unseen,
-// other programs are observed as before, and the tap reports it.
+// TestProgramThatBringsItsOwnTrust has a program that trusts only the CA of the real
+// certificate. After its first refusal it is tunnelled, other programs are still
+// observed, and the tap reports it.
 func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	unseen := make(chan Unobserved, 1)
 	r := newInterceptRig(t, func(c *Config) {
@@ -66,8 +66,8 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	r.failed()
 }
 
-// TestDistrustIsRefusedByPolicy has such a program where other hosts are
-// refused: it stays refused, since nothing unseen may pass there.
+// TestDistrustIsRefusedByPolicy has such a program while other hosts are refused: it
+// stays refused, because tunnels are not allowed.
 func TestDistrustIsRefusedByPolicy(t *testing.T) {
 	r := newInterceptRig(t)
 	client := r.goClient()

@@ -18,8 +18,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
-// TestCheckPath breaks the way to the API in one place after the other and
-// checks that the place and its mend are told.
+// TestCheckPath breaks the path to the API at one stage after the other, and checks that
+// the stage and the hint are reported.
 func TestCheckPath(t *testing.T) {
 	gateway := cloudmonitor.New(cloudmonitor.Config{})
 	api := httptest.NewServer(gateway)
@@ -148,7 +148,7 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 	}
 }
 
-// ignorantDNS knows no name.
+// ignorantDNS is a DNS server that knows no name.
 func ignorantDNS(t *testing.T) string {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -172,8 +172,8 @@ func ignorantDNS(t *testing.T) string {
 	return pc.LocalAddr().String()
 }
 
-// TestCheckPathTimer breaks the way of a tap that checks it by itself, and mends
-// it. The checks are told in their own metrics and nowhere else.
+// TestCheckPathTimer breaks and repairs the path of a tap that checks it periodically.
+// The checks appear in their own metrics only.
 func TestCheckPathTimer(t *testing.T) {
 	var broken atomic.Bool
 	gateway := cloudmonitor.New(cloudmonitor.Config{})

@@ -45,7 +45,7 @@ func TestClassifyAnswers(t *testing.T) {
 	}
 }
 
-// TestClassifyAlien gives what is not an answer of the API.
+// TestClassifyAlien classifies input that is not a response of the API.
 func TestClassifyAlien(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, 4096)

@@ -97,7 +97,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestUsageErrors checks that what the user can mend is told on one line that
+// TestUsageErrors checks that errors that the user can fix are reported on one line that
 // names the place, with exit code 2.
 func TestUsageErrors(t *testing.T) {
 	dir := t.TempDir()

@@ -9,8 +9,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
-// TestUnobservedInTheSummary checks that the summary names what passed unseen, the
-// most used first, and stays short.
+// TestUnobservedInTheSummary checks that the summary lists what was not observed, the
+// most frequent first, and stays short.
 func TestUnobservedInTheSummary(t *testing.T) {
 	var u unobservedHosts
 	for range 3 {

@@ -54,7 +54,7 @@ func TestPermitted(t *testing.T) {
 			t.Errorf("TLSConfig(%q): %v", host, err)
 		}
 	}
-	// The spellings of one host are one, and what is refused is not kept.
+	// All spellings of a host share one entry, and refused hosts have none.
 	if s := c.Stats(); s.Minted != 5 || s.Cached != 5 {
 		t.Errorf("%d minted and %d cached, want 5", s.Minted, s.Cached)
 	}

@@ -113,7 +113,7 @@ func mustCert(tb testing.TB, c *CA, host string) *tls.Certificate {
 	return cert
 }
 
-// trusts returns nil if a program that trusts what is in pem accepts cert for
+// trusts returns nil if a program that trusts the certificates in pem accepts cert for
 // host.
 func trusts(pem []byte, cert *tls.Certificate, host string, now time.Time) error {
 	pool, between := x509.NewCertPool(), x509.NewCertPool()

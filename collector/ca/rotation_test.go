@@ -169,7 +169,7 @@ func TestPermittedChange(t *testing.T) {
 	if a := authorities(c); len(a) != 2 || strings.Join(a[1].cert.PermittedDNSDomains, " ") != "api.ksyun.com kop.example.net" {
 		t.Fatalf("authorities %+v", a)
 	}
-	// Programs that know the old one alone go on; the new name is served at once.
+	// Programs that trust only the old one keep working; the new name is served at once.
 	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err != nil {
 		t.Errorf("a program that runs: %v", err)
 	}
@@ -240,7 +240,7 @@ func TestDirectoryIsEmptied(t *testing.T) {
 	}
 }
 
-func TestMaintainTellsErrors(t *testing.T) {
+func TestMaintainReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := privateDir(t)
 		told := make(chan error, 1)

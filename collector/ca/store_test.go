@@ -53,8 +53,8 @@ func files(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestRefused has a directory with a CA in it made unsafe in many ways. DIR
-// stands for it in the errors.
+// TestRefused makes a directory with a CA unsafe in many ways. In the errors, DIR is its
+// path.
 func TestRefused(t *testing.T) {
 	f := func(name string, spoil func(t *testing.T, dir string), want string) {
 		t.Run(name, func(t *testing.T) {
@@ -167,8 +167,8 @@ func TestDamagedKeyFile(t *testing.T) {
 	f("too many", strings.Repeat(whole, maxAuthorities), "it holds more than 16 authorities")
 }
 
-// TestPublishedFilesAreMended has what programs read spoilt.
-func TestPublishedFilesAreMended(t *testing.T) {
+// TestPublishedFilesAreRepaired damages the published files.
+func TestPublishedFilesAreRepaired(t *testing.T) {
 	for _, name := range []string{certFile, bundleFile} {
 		for how, spoil := range map[string]func(path string) error{
 			"gone":     os.Remove,
@@ -306,7 +306,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 		if waited := time.Since(start); waited < lockPatience || waited > 2*lockPatience {
 			t.Errorf("waited %v, want %v", waited, lockPatience)
 		}
-		mustCert(t, c, host) // waits for nobody
+		mustCert(t, c, host) // does not need the lock
 		done := make(chan error)
 		go func() { done <- c.Refresh() }()
 		synctest.Wait()
@@ -332,8 +332,8 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestPublishDirOfAnother has the directory to publish in belong to somebody
-// who could swap the files in it.
+// TestPublishDirOfAnother has a publish directory of another user, who could replace
+// the files in it.
 func TestPublishDirOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a directory away")

@@ -9,7 +9,7 @@ import (
 
 const agent = "aws-sdk-go/1.25.3 (go1.21.5; linux; amd64)"
 
-// proxied returns an attempt as the proxy tells of it.
+// proxied returns an attempt as the proxy reports it.
 func proxied(status int, id string, start, end time.Time) *classify.Observation {
 	return &classify.Observation{
 		Call:       classify.Call{Service: "monitor", Action: "GetMetricStatistics", Version: "2010-05-25", Region: "cn-beijing-6"},

@@ -110,8 +110,8 @@ func TestPrintedNowhere(t *testing.T) {
 	}
 }
 
-// TestWatch changes the file under a source: what cannot be read is told once,
-// and the last good credentials stay.
+// TestWatch changes the file of a source. A file that cannot be read is reported once,
+// and the last valid credentials remain.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, "access_key: one\nsecret_key: S", 0o600)

@@ -207,7 +207,7 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 			select {
 			case checks <- err:
 				return
-			case <-failures: // of checks that met nobody here
+			case <-failures: // errors of checks that were not accepted
 			}
 		}
 	}
