@@ -60,7 +60,7 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 	}
 }
 
-// csmStats tells the metrics the state of the intake of SDK telemetry.
+// csmStats returns the counters of client-side monitoring for the metrics.
 func (t *tap) csmStats() metrics.CSMStats {
 	s := t.csm.Stats()
 	return metrics.CSMStats{

@@ -56,7 +56,8 @@ type Config struct {
 	OnError func(error)
 }
 
-// withDefaults fills in and checks.
+// withDefaults returns cfg with defaults in place of zero values, or an error if a value
+// is not valid.
 func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Validity == 0 {
 		cfg.Validity = DefaultValidity
@@ -87,7 +88,7 @@ func (cfg Config) withDefaults() (Config, error) {
 	case cfg.CacheSize < 0:
 		return cfg, fmt.Errorf("cache size %d: want 1 or more", cfg.CacheSize)
 	case cfg.Dir == "" && cfg.PublishDir != "":
-		return cfg, errors.New("a directory to publish in, but none to keep the key in")
+		return cfg, errors.New("there is a publish directory, but no directory for the key")
 	}
 	return cfg, nil
 }
@@ -106,18 +107,15 @@ type CA struct {
 	mu    sync.Mutex // serialises changes
 	store *store     // nil if the CA exists in memory only
 
-	view    atomic.Pointer[view]
-	minted  atomic.Int64
-	hits    atomic.Int64
-	refused atomic.Int64
-	made    atomic.Int64
-	failed  atomic.Int64
+	view   atomic.Pointer[view]
+	minted atomic.Int64
+	hits   atomic.Int64
 }
 
-// Open returns the CA in cfg.Dir and publishes ca.pem and bundle.pem. If there
-// is no CA yet, it is created. Open returns an error if others can read or change
-// its directories and files, or if the key file is damaged, which is left as it
-// is. Several processes may share a directory.
+// Open returns the CA in cfg.Dir and publishes ca.pem and bundle.pem. If there is no CA
+// yet, Open creates one. It returns an error if others can read or change the
+// directories and files. A damaged key file is an error, too, and is not overwritten.
+// Several processes may share a directory.
 //
 // Open starts no goroutine. Call Maintain for rotation.
 func Open(cfg Config) (*CA, error) {
@@ -172,8 +170,8 @@ func Check(cfg Config) error {
 	return nil
 }
 
-// Maintain calls Refresh every MaintainInterval until ctx is done. Errors are
-// counted and passed to Config.OnError.
+// Maintain calls Refresh every MaintainInterval until ctx is done. Errors are passed
+// to Config.OnError.
 func (c *CA) Maintain(ctx context.Context) {
 	t := time.NewTicker(MaintainInterval)
 	defer t.Stop()
@@ -220,22 +218,12 @@ func (c *CA) appendNew(all []*authority, now time.Time) ([]*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.made.Add(1)
 	return pruned(append(all, a), now), nil
 }
 
 // change replaces the authorities by what edit returns, saves and publishes
-// them, and counts an error. edit may modify its argument.
+// them. edit may modify its argument.
 func (c *CA) change(edit func(all []*authority, now time.Time) ([]*authority, error)) error {
-	err := c.tryChange(edit)
-	if err != nil {
-		c.failed.Add(1)
-	}
-	return err
-}
-
-// tryChange is change without counting errors.
-func (c *CA) tryChange(edit func(all []*authority, now time.Time) ([]*authority, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, old := c.now(), c.view.Load()
@@ -373,31 +361,18 @@ func describe(root *x509.Certificate) Authority {
 	}
 }
 
-// Stats is a snapshot of a CA's counters.
+// Stats is a snapshot of the counters of a CA's cache, for tests.
 type Stats struct {
-	Minted      int64 // leaves created
-	Hits        int64 // leaves served from the cache
-	Refused     int64 // requests for hosts that are not permitted
-	Evicted     int64 // hosts evicted from the cache
-	Cached      int   // hosts in the cache now
-	Authorities int   // authorities that programs trust now
-	Made        int64 // authorities created by this process
-	Failures    int64 // errors of Refresh
+	Minted  int64 // leaves created
+	Hits    int64 // leaves served from the cache
+	Evicted int64 // hosts evicted from the cache
+	Cached  int   // hosts in the cache now
 }
 
-// Stats returns the counters.
+// Stats returns the current values of the counters.
 func (c *CA) Stats() Stats {
 	cached, evicted := c.cache.size()
-	return Stats{
-		Minted:      c.minted.Load(),
-		Hits:        c.hits.Load(),
-		Refused:     c.refused.Load(),
-		Evicted:     evicted,
-		Cached:      cached,
-		Authorities: len(c.view.Load().all),
-		Made:        c.made.Load(),
-		Failures:    c.failed.Load(),
-	}
+	return Stats{Minted: c.minted.Load(), Hits: c.hits.Load(), Evicted: evicted, Cached: cached}
 }
 
 // Format writes the fingerprint for every verb, so that formatting a CA cannot

@@ -46,7 +46,6 @@ func (l *leaf) fresh(now time.Time) bool {
 func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 	host = canonical(host)
 	if err := c.permitted.check(host); err != nil {
-		c.refused.Add(1)
 		return nil, err
 	}
 	v := c.view.Load()
@@ -155,7 +154,6 @@ func (c *CA) TLSConfig(host string) (*tls.Config, error) {
 			NextProtos: []string{"http/1.1"},
 			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 				if hello.ServerName != "" && canonical(hello.ServerName) != host {
-					c.refused.Add(1)
 					return nil, errServerName
 				}
 				return c.Certificate(host)

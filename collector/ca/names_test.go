@@ -108,6 +108,6 @@ func TestConfig(t *testing.T) {
 	f(Config{Validity: 2 * minValidity, Overlap: minValidity + 1}, "open CA: overlap 1h0m0.000000001s: want at most half of the validity, 1h0m0s")
 	f(Config{Overlap: -1}, "open CA: overlap -1ns: want at most half of the validity, 360h0m0s")
 	f(Config{CacheSize: -1}, "open CA: cache size -1: want 1 or more")
-	f(Config{PublishDir: "x"}, "open CA: a directory to publish in, but none to keep the key in")
+	f(Config{PublishDir: "x"}, "open CA: there is a publish directory, but no directory for the key")
 	f(Config{Permitted: []string{}}, "open CA: no permitted names: a CA must have name constraints")
 }

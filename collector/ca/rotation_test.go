@@ -107,11 +107,14 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 			c := mustOpen(t, cfg)
 			step := c.validity / 200
 			var running []program
-			most := 0
+			most, names := 0, map[string]bool{}
 			for range 700 {
 				clk.add(step)
 				if err := c.Refresh(); err != nil {
 					t.Fatal(err)
+				}
+				for _, a := range authorities(c) {
+					names[a.root.Subject.CommonName] = true
 				}
 				most = max(most, len(authorities(c)))
 				running = append(running, program{clk.Now(), c.PEM()})
@@ -128,8 +131,8 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 					t.Fatalf("a program started now: %v", err)
 				}
 			}
-			if made := c.Stats().Made; made < 3 || most > 5 {
-				t.Errorf("%d authorities made, %d at a time; want 3 or more, 5 at most", made, most)
+			if len(names) < 3 || most > 5 {
+				t.Errorf("%d authorities made, %d at a time; want 3 or more, 5 at most", len(names), most)
 			}
 		})
 	}
@@ -180,8 +183,8 @@ func TestPermittedChange(t *testing.T) {
 		t.Errorf("a process that permits less: %v, want ErrRefused", err)
 	}
 	// The other process learns of it, and keeps what it needs.
-	if err := old.Refresh(); err != nil || len(authorities(old)) != 2 || old.Stats().Made != 1 {
-		t.Errorf("the other process: %v, %+v", err, old.Stats())
+	if err := old.Refresh(); err != nil || len(authorities(old)) != 2 {
+		t.Errorf("the other process: %v, %d authorities, want 2", err, len(authorities(old)))
 	}
 	clk.add(16 * 24 * time.Hour)
 	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err == nil {
@@ -253,9 +256,6 @@ func TestMaintainReportsErrors(t *testing.T) {
 		synctest.Wait()
 		if err == nil || !strings.Contains(err.Error(), "is not a valid key file") {
 			t.Errorf("told %v", err)
-		}
-		if c.Stats().Failures != 1 {
-			t.Errorf("%d failures counted, want 1", c.Stats().Failures)
 		}
 		// What is in memory serves on, and the file is not touched.
 		mustCert(t, c, host)

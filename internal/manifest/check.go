@@ -112,7 +112,7 @@ func (c *checker) pod(o Object) {
 	names := map[string]bool{}
 	for _, container := range containers(o.Pod) {
 		if names[container.Name] || container.Image == "" {
-			c.say(o, "container %s is there twice, or has no image", container.Name)
+			c.say(o, "container %s is defined twice, or has no image", container.Name)
 		}
 		names[container.Name] = true
 		env := map[string]bool{}
@@ -124,7 +124,7 @@ func (c *checker) pod(o Object) {
 		}
 		for _, m := range container.VolumeMounts {
 			if !volumes[m.Name] {
-				c.say(o, "container %s mounts %s, which is no volume", container.Name, m.Name)
+				c.say(o, "container %s mounts %s, which is not a volume", container.Name, m.Name)
 			}
 		}
 		for _, probe := range []*corev1.Probe{container.StartupProbe, container.ReadinessProbe, container.LivenessProbe} {
@@ -149,7 +149,7 @@ func (c *checker) memory(o Object, container corev1.Container) {
 	i := slices.IndexFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
 	if !limited || container.Name != "ksyun-tap" {
 		if i >= 0 {
-			c.say(o, "container %s has GOMEMLIMIT and no limit", container.Name)
+			c.say(o, "container %s has GOMEMLIMIT but no memory limit", container.Name)
 		}
 		return
 	}
@@ -198,7 +198,7 @@ func (c *checker) port(o Object, port intstr.IntOrString, pods []*corev1.PodTemp
 			}
 		}
 		if n != 1 {
-			c.say(o, "port %s is that of %d containers", port.String(), n)
+			c.say(o, "port %s belongs to %d containers", port.String(), n)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (c *checker) policy(o Object, p *networkingv1.NetworkPolicy, all []Object) 
 	pods := c.selects(o, p.Spec.PodSelector, all)
 	for _, rule := range p.Spec.Ingress {
 		if len(rule.From) == 0 || len(rule.Ports) == 0 {
-			c.say(o, "a rule lets everybody in, or everywhere")
+			c.say(o, "a rule allows all sources or all ports")
 		}
 		for _, port := range rule.Ports {
 			c.port(o, *port.Port, pods)
@@ -222,7 +222,7 @@ func (c *checker) policy(o Object, p *networkingv1.NetworkPolicy, all []Object) 
 	}
 	for _, rule := range p.Spec.Egress {
 		if len(rule.To) == 0 || len(rule.Ports) == 0 {
-			c.say(o, "a rule lets everybody out, or everywhere")
+			c.say(o, "a rule allows all destinations or all ports")
 		}
 	}
 }
