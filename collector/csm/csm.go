@@ -87,8 +87,6 @@ type Stats struct {
 	// AttemptsAnnounced is the sum of the attempts that ApiCall records report.
 	// The difference from Attempts was lost.
 	AttemptsAnnounced int64
-	RetriesExhausted  int64 // calls that failed after the maximum number of attempts
-	Unsent            int64 // calls that failed before anything was sent
 
 	Malformed int64 // datagrams that are not a record, or have an impossible value
 	Oversized int64 // datagrams longer than MaxDatagram
@@ -101,8 +99,8 @@ type Stats struct {
 
 // counters are the counters behind Stats.
 type counters struct {
-	datagrams, attempts, calls, announced, exhausted, unsent atomic.Int64
-	malformed, oversized, unknown, byID, byTime, panics      atomic.Int64
+	datagrams, attempts, calls, announced               atomic.Int64
+	malformed, oversized, unknown, byID, byTime, panics atomic.Int64
 }
 
 // New returns an Intake.
@@ -202,8 +200,6 @@ func (in *Intake) Stats() Stats {
 		Attempts:          c.attempts.Load(),
 		Calls:             c.calls.Load(),
 		AttemptsAnnounced: c.announced.Load(),
-		RetriesExhausted:  c.exhausted.Load(),
-		Unsent:            c.unsent.Load(),
 		Malformed:         c.malformed.Load(),
 		Oversized:         c.oversized.Load(),
 		Unknown:           c.unknown.Load(),
@@ -241,17 +237,12 @@ func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation)
 // count counts the record of a call.
 func (in *Intake) count(r *record) {
 	in.stats.calls.Add(1)
-	failed := r.FinalAWSException != "" || r.FinalSDKException != ""
 	if r.FinalAWSException != "" && r.FinalHTTPStatusCode == 0 {
 		// The vendor's errors come with a status: the SDK could not sign or build
 		// the request, although it reports one attempt.
-		in.stats.unsent.Add(1)
 		return
 	}
 	in.stats.announced.Add(r.AttemptCount)
-	if failed && r.MaxRetriesExceeded != 0 {
-		in.stats.exhausted.Add(1)
-	}
 }
 
 // report passes o to the sink, unless the proxy observed the same attempt.

@@ -40,10 +40,8 @@ type record struct {
 
 	// Of an ApiCall.
 	AttemptCount        int64
-	MaxRetriesExceeded  int
 	FinalHTTPStatusCode int    `json:"FinalHttpStatusCode"`
 	FinalAWSException   string `json:"FinalAwsException"`
-	FinalSDKException   string `json:"FinalSdkException"`
 }
 
 // The limits of the values of a record.
