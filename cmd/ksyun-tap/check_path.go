@@ -106,7 +106,7 @@ func (t *tap) newPathTimer(s *config.Settings) *pathcheck.Timer {
 				return
 			}
 			t.log.Error("path check failed", zap.String("target", s.CheckTarget.String()), zap.String("stage", string(failed.Stage)),
-				zap.Error(failed.Err), zap.String("advice", failed.Hint))
+				zap.Error(failed.Err), zap.String("advice", failed.Advice))
 		},
 	}
 }

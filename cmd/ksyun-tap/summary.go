@@ -130,7 +130,7 @@ func makeSummary(t *tap) (summary, error) {
 	if err != nil {
 		return summary{}, err
 	}
-	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.unobserved.list()}
+	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.missed.list()}
 	for kind, n := range c.kinds {
 		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
 		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {

@@ -51,23 +51,23 @@ type tap struct {
 	// reread reads the settings again, for a reload.
 	reread func() (*config.Settings, error)
 
-	log        *logs.Logger
-	metrics    *metrics.Metrics
-	traces     *traces.Tracer
-	pipeline   *exporter.Pipeline
-	proxy      *collector.Proxy
-	web        *web.Server
-	journal    *journal.Journal
-	ca         *ca.CA           // nil without interception
-	csm        *csm.Intake      // nil unless enabled
-	resign     *resigning       // nil unless enabled
-	path       *pathcheck.Timer // nil unless enabled
-	problems   []problem        // environment variables that are ignored
-	unobserved unobservedHosts  // with --tap.other-hosts=pass
-	ready      atomic.Bool
-	pages      http.Handler
-	service    service
-	watched    []*systemd.Listener // all TCP listeners, if a service manager watches
+	log      *logs.Logger
+	metrics  *metrics.Metrics
+	traces   *traces.Tracer
+	pipeline *exporter.Pipeline
+	proxy    *collector.Proxy
+	web      *web.Server
+	journal  *journal.Journal
+	ca       *ca.CA           // nil without interception
+	csm      *csm.Intake      // nil unless enabled
+	resign   *resigning       // nil unless enabled
+	path     *pathcheck.Timer // nil unless enabled
+	problems []problem        // environment variables that are ignored
+	missed   unobservedHosts  // with --tap.other-hosts=pass
+	ready    atomic.Bool
+	pages    http.Handler // of the web listener
+	service  service
+	watched  []*systemd.Listener // all TCP listeners, if a service manager watches
 
 	proxyListeners, tlsListeners, transparentListeners, resignListeners, webListeners []net.Listener
 	csmListener                                                                       net.PacketConn
@@ -154,7 +154,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.OnTransparentError = t.transparentRefused()
 	}
 	if s.OtherHosts == collector.OtherPass {
-		cfg.OnUnobserved = t.unobserved.add
+		cfg.OnUnobserved = t.missed.add
 	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {

@@ -24,15 +24,15 @@ import (
 // that is the tap itself is ignored, because the variables may be meant for the
 // programs.
 type proxies struct {
-	http, https way
+	http, https upstreamProxy
 	direct      func(*url.URL) (*url.URL, error) // returns nil for hosts in NO_PROXY
 	// problems lists the variables whose value is not a usable proxy.
 	problems []problem
 }
 
-// way is a proxy, or bad if the proxy that is named cannot be used. The zero way
-// is a direct connection.
-type way struct {
+// upstreamProxy is a proxy, or bad if the proxy that is named cannot be used. The zero
+// value is a direct connection.
+type upstreamProxy struct {
 	url *url.URL
 	bad bool
 }
@@ -46,7 +46,7 @@ var errUnusableProxy = errors.New(unusableProxy)
 func readProxies(getenv func(string) string, listen []string) *proxies {
 	p := &proxies{}
 	l := newLocals(listen)
-	read := func(names ...string) (way, bool) {
+	read := func(names ...string) (upstreamProxy, bool) {
 		for _, name := range names {
 			value := strings.TrimSpace(getenv(name))
 			if value == "" {
@@ -55,14 +55,14 @@ func readProxies(getenv func(string) string, listen []string) *proxies {
 			u, err := parseProxy(value)
 			if err != nil {
 				p.problems = append(p.problems, problem{name, unusableProxy})
-				return way{bad: true}, true
+				return upstreamProxy{bad: true}, true
 			}
 			if l.isTap(u) {
-				return way{}, false
+				return upstreamProxy{}, false
 			}
-			return way{url: u}, true
+			return upstreamProxy{url: u}, true
 		}
-		return way{}, false
+		return upstreamProxy{}, false
 	}
 	all, _ := read("ALL_PROXY", "all_proxy")
 	var ok bool
@@ -94,7 +94,7 @@ func (p *proxies) find(to *url.URL) (*url.URL, error) {
 	if to.Scheme == "https" {
 		w = p.https
 	}
-	if w == (way{}) {
+	if w == (upstreamProxy{}) {
 		return nil, nil
 	}
 	if asked, err := p.direct(to); err != nil || asked == nil {

@@ -58,8 +58,8 @@ var names = map[Stage]string{
 // String returns the description of the stage.
 func (s Stage) String() string { return names[s] }
 
-// hints say what to do if a stage fails and the error does not.
-var hints = map[Stage]string{
+// advice says what to do if a stage fails and the error itself does not.
+var advice = map[Stage]string{
 	StageProxy:        "Start ksyun-tap, or set its --proxy.listen-address with --proxy.",
 	StageInterception: "Start the tap with --intercept and --intercept.ca-dir, or use an http target.",
 	StageTrust:        "Set bundle.pem of the tap's --intercept.ca-dir or .publish-dir with --ca-file. Programs need it in SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
@@ -70,18 +70,18 @@ var hints = map[Stage]string{
 
 // Error reports the stage that failed, the cause, and what to do.
 type Error struct {
-	Stage Stage
-	Err   error
-	Hint  string
+	Stage  Stage
+	Err    error
+	Advice string
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("failed at %s: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Hint)
+	return fmt.Sprintf("failed at %s: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Advice)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func fail(s Stage, err error) *Error { return &Error{s, err, hints[s]} }
+func fail(s Stage, err error) *Error { return &Error{s, err, advice[s]} }
 
 // Check is one call through a tap.
 type Check struct {
@@ -224,7 +224,7 @@ func tapError(fault classify.Fault, body []byte) *Error {
 	catalog := classify.DefaultCatalog()
 	e := fail(stage, nil)
 	if row, ok := catalog.Lookup(string(fault)); ok {
-		e.Hint = row.Advice
+		e.Advice = row.Advice
 	}
 	v := classify.New(catalog).Response(nil, &classify.Response{Status: http.StatusBadRequest, Body: body})
 	e.Err = fmt.Errorf("%s: %s", fault, v.Message)
