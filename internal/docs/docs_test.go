@@ -1,5 +1,5 @@
-// Package docs_test checks the pages of the documentation: their links, and
-// that the two READMEs say the same.
+// Package docs_test checks the documentation: that links lead somewhere, and
+// that the two READMEs have the same structure.
 package docs_test
 
 import (
@@ -17,7 +17,7 @@ import (
 
 const root = "../.."
 
-// page is a Markdown page, as far as it is compared.
+// page is what is compared of a Markdown page.
 type page struct {
 	outline []string // headings, table rows, list items, code and links, in order
 	anchors []string
@@ -35,7 +35,7 @@ var (
 
 func read(text string) page {
 	var p page
-	var block []string // of the code block that line is in; nil outside
+	var block []string // the code block that line is in; nil outside
 	for line := range strings.SplitSeq(text, "\n") {
 		switch {
 		case codeFence.MatchString(line):
@@ -96,8 +96,8 @@ func codeSpans(text string) []string {
 	return slices.Compact(all)
 }
 
-// TestReadmesAgree compares the structure of the two READMEs: who changes one
-// must change the other.
+// TestReadmesAgree compares the structure of the two READMEs, so that a change
+// to one alone fails.
 func TestReadmesAgree(t *testing.T) {
 	english, chinese := string(readFile(t, "README.md")), string(readFile(t, "README.zh-CN.md"))
 	for _, d := range differences(english, chinese) {
@@ -105,7 +105,7 @@ func TestReadmesAgree(t *testing.T) {
 	}
 }
 
-// differences lists what one README has and the other has not.
+// differences returns what one README has and the other does not.
 func differences(english, chinese string) (all []string) {
 	compare := func(what string, en, zh []string) {
 		for i := range max(len(en), len(zh)) {
@@ -136,7 +136,8 @@ func differences(english, chinese string) (all []string) {
 	return all
 }
 
-// TestDifferencesAreFound changes one README alone, in every way that counts.
+// TestDifferencesAreFound changes one README alone, in every part that is
+// compared.
 func TestDifferencesAreFound(t *testing.T) {
 	const en = "# T\n\nText `--flag` [a](b.md).\n\n## S\n\n```sh\nrun it   # comment\n```\n\n- item\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
 	const zh = "# 题\n\n文字 [甲](b.md) `--flag`。\n\n## 节\n\n```sh\nrun it   # 注释\n```\n\n- 项\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n"
