@@ -81,7 +81,7 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 	if e.gzip {
 		compression = otlptracehttp.GzipCompression
 	}
-	x, err := otlptracehttp.New(ctx,
+	client := otlptracehttp.NewClient(
 		otlptracehttp.WithEndpointURL(e.endpoint.String()),
 		otlptracehttp.WithHeaders(e.headers),
 		otlptracehttp.WithEncoding(encoding),
@@ -90,6 +90,11 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 		otlptracehttp.WithTLSClientConfig(nil), // the client's own
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: e.timeout}),
 	)
+	start := newOTLP
+	if e.protocol == protocolJSON {
+		start = newOTLPBySDK
+	}
+	x, err := start(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +128,7 @@ func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 	if e.gzip {
 		options = append(options, otlptracegrpc.WithCompressor("gzip"))
 	}
-	return otlptracegrpc.New(ctx, options...)
+	return newOTLP(ctx, otlptracegrpc.NewClient(options...))
 }
 
 // lower spells names as gRPC wants its metadata.

@@ -33,23 +33,18 @@ type outlet struct {
 	stop   context.CancelFunc
 }
 
-// newOutlet returns the outlet to exporter.
-func newOutlet(exporter sdktrace.SpanExporter, room int, dropped func(string, int), r *reporter) *outlet {
+// newOutlet returns the outlet to exporter, with limits as the environment says.
+func newOutlet(exporter sdktrace.SpanExporter, e *Environment, dropped func(string, int), r *reporter) *outlet {
 	q := &outlet{
 		exporter: exporter,
 		dropped:  dropped,
 		reporter: r,
-		room:     room,
+		room:     e.queue,
 	}
 	if q.dropped == nil {
 		q.dropped = func(string, int) {}
 	}
 	q.giveUp, q.stop = context.WithCancel(context.Background())
-	return q
-}
-
-// processor returns the outlet as the SDK wants it.
-func (q *outlet) processor(e *Environment) sdktrace.SpanProcessor {
 	q.SpanProcessor = sdktrace.NewBatchSpanProcessor(exports{q},
 		sdktrace.WithMaxQueueSize(e.queue),
 		sdktrace.WithMaxExportBatchSize(e.batch),
@@ -95,9 +90,7 @@ func (q *outlet) release(n int) bool {
 }
 
 // shutdown exports what waits until ctx is done, and counts what was not
-// exported by then. It goes past the SDK's provider, which would leave the
-// processor running where ctx is done already, and would swallow later spans
-// without a count.
+// exported by then.
 func (q *outlet) shutdown(ctx context.Context) error {
 	defer q.stop()
 	defer context.AfterFunc(ctx, q.stop)()
