@@ -30,19 +30,44 @@ var finders = sync.Pool{New: func() any { return new(finder) }}
 func find(text []byte, cut bool) *finder {
 	f := finders.Get().(*finder)
 	f.plain, f.at, f.found, f.cut = f.plain[:0], f.at[:0], f.found[:0], cut
-	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '\\') < 0 && bytes.IndexByte(text, '&') < 0 {
-		f.plain = append(f.plain, text...)
-	} else {
-		for i := 0; i < len(text); {
-			c, n := unescaped(text[i:])
-			f.plain = append(f.plain, c)
-			f.at = append(f.at, int32(i))
-			i += n
-		}
-		f.at = append(f.at, int32(len(text))) //nolint:gosec // texts are at most some MiB
-	}
+	f.unescape(text)
 	f.search()
 	return f
+}
+
+// unescape fills plain and at.
+func (f *finder) unescape(text []byte) {
+	i := firstEscape(text)
+	f.plain = append(f.plain, text[:i]...)
+	if i == len(text) {
+		return
+	}
+	for j := range i {
+		f.at = append(f.at, int32(j)) //nolint:gosec // texts are at most some MiB
+	}
+	for i < len(text) {
+		c, n := text[i], 1
+		if isIn(c, escapes) {
+			c, n = unescaped(text[i:])
+		}
+		f.plain = append(f.plain, c)
+		f.at = append(f.at, int32(i)) //nolint:gosec // see above
+		i += n
+	}
+	f.at = append(f.at, int32(len(text))) //nolint:gosec // see above
+}
+
+// firstEscape returns the place of the first escape in text, its length if there
+// is none. An ampersand between parameters is no escape.
+func firstEscape(text []byte) int {
+	for i, c := range text {
+		if isIn(c, escapes) {
+			if _, n := unescaped(text[i:]); n > 1 {
+				return i
+			}
+		}
+	}
+	return len(text)
 }
 
 func (f *finder) release() {
@@ -156,7 +181,7 @@ func (f *finder) search() {
 	for i := 0; i < len(b); {
 		c := b[i]
 		switch {
-		case isRun(c):
+		case isIn(c, runs):
 			i = f.run(i)
 			continue
 		case c == '=' || c == ':':
@@ -186,20 +211,48 @@ const (
 	minWebToken = 3*minJWTPart + 1 // and nothing shorter, without a name before it
 )
 
-// isAlnum reports whether c is a letter or a digit.
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
+// byteSet is a set of bytes, as a bit in byteSets.
+type byteSet uint8
 
-// isRun reports whether c may be part of a key: of Base64 in both alphabets.
-func isRun(c byte) bool { return isAlnum(c) || c == '-' || c == '_' || c == '+' || c == '/' }
+const (
+	alnums    byteSet = 1 << iota // letters and digits
+	runs                          // what may be part of a key: Base64 in both alphabets
+	nameParts                     // what may be part of a parameter's name
+	quotes                        // quotes, and what stands before one that is escaped
+	valueEnds                     // what parts values that are not quoted
+	userEnds                      // what may not be in a user and password before a host
+	escapes                       // what an escape begins with
+)
+
+var byteSets = func() (t [256]byteSet) {
+	add := func(set byteSet, bytes string) {
+		for _, b := range []byte(bytes) {
+			t[b] |= set
+		}
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	add(alnums, letters)
+	add(runs, letters+"-_+/")
+	add(nameParts, letters+"-_.[]")
+	add(quotes, "\"'`\\")
+	add(valueEnds, " ,;&\"'<>)]}\r\n\t")
+	add(userEnds, "@ \"'`<>(),;=&?#/\r\n\t")
+	add(escapes, "%\\&")
+	return t
+}()
+
+// isIn reports whether c is in set.
+func isIn(c byte, set byteSet) bool { return byteSets[c]&set != 0 }
+
+// isAlnum reports whether c is a letter or a digit.
+func isAlnum(c byte) bool { return isIn(c, alnums) }
 
 // run reads the longest run of Base64's characters from i on, and returns where
 // to go on.
 func (f *finder) run(i int) int {
 	b := f.plain
 	end := i
-	for end < len(b) && isRun(b[end]) {
+	for end < len(b) && isIn(b[end], runs) {
 		end++
 	}
 	if start, stop := f.scheme(i, end); stop > start {
@@ -325,12 +378,15 @@ func uuidLength(b []byte) int {
 // returns where it ends; 0 if there is none.
 func (f *finder) webToken(i, end int) int {
 	b := f.plain
+	if end-i < 2*minJWTPart || end == len(b) || b[end] != '.' {
+		return 0
+	}
 	start := bytes.Index(b[i:end], []byte("eyJ"))
-	if start < 0 || end-i-start < 2*minJWTPart || end == len(b) || b[end] != '.' {
+	if start < 0 || end-i-start < 2*minJWTPart {
 		return 0
 	}
 	stop := end + 1
-	for stop < len(b) && (isRun(b[stop]) || b[stop] == '.') {
+	for stop < len(b) && (isIn(b[stop], runs) || b[stop] == '.') {
 		stop++
 	}
 	if stop-end <= minJWTPart {
@@ -345,6 +401,9 @@ func (f *finder) webToken(i, end int) int {
 func (f *finder) scheme(i, end int) (start, stop int) {
 	b := f.plain
 	name := b[i:end]
+	if len(name) < len("kss") || len(name) > len("bearer") {
+		return 0, 0
+	}
 	basic, pair := equalFold(name, "basic"), equalFold(name, "kss") || equalFold(name, "aws") || equalFold(name, "ks3")
 	if !basic && !pair && !equalFold(name, "bearer") && !equalFold(name, "token") {
 		return 0, 0
@@ -357,7 +416,7 @@ func (f *finder) scheme(i, end int) (start, stop int) {
 		return 0, 0
 	}
 	stop = start
-	for stop < len(b) && bytes.IndexByte([]byte(" ,;&\"'<>)]}\r\n\t"), b[stop]) < 0 {
+	for stop < len(b) && !isIn(b[stop], valueEnds) {
 		stop++
 	}
 	token := b[start:stop]
@@ -392,18 +451,10 @@ func isWords(b []byte) bool {
 	return len(b) <= 24
 }
 
-// isQuote reports whether c is a quote, or stands before one that is escaped.
-func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' || c == '\\' }
-
-// isNamePart reports whether c may be part of a parameter's name.
-func isNamePart(c byte) bool {
-	return isAlnum(c) || c == '-' || c == '_' || c == '.' || c == '[' || c == ']'
-}
-
 // name returns where the name that ends at end begins.
 func (f *finder) name(end int) int {
 	start := end
-	for start > 0 && end-start < maxParamName && isNamePart(f.plain[start-1]) {
+	for start > 0 && end-start < maxParamName && isIn(f.plain[start-1], nameParts) {
 		start--
 	}
 	return start
@@ -414,9 +465,9 @@ func (f *finder) name(end int) int {
 func (f *finder) assigned(i int) (start, end int) {
 	b := f.plain
 	e, quoted := i, false
-	for e > 0 && (isQuote(b[e-1]) || b[e-1] == ' ') {
+	for e > 0 && (isIn(b[e-1], quotes) || b[e-1] == ' ') {
 		e--
-		quoted = quoted || isQuote(b[e])
+		quoted = quoted || isIn(b[e], quotes)
 	}
 	secret, atEnd := isSecretName(b[f.name(e):e])
 	loose := b[i] == ':' && !quoted // as in prose
@@ -429,7 +480,7 @@ func (f *finder) assigned(i int) (start, end int) {
 	}
 	spaced := start > i+1
 	closing, width := byte(0), f.width(i)
-	for start < len(b) && (isQuote(b[start]) || b[start] == '[') {
+	for start < len(b) && (isIn(b[start], quotes) || b[start] == '[') {
 		switch c := b[start]; {
 		case c == '[':
 			closing, width = ']', f.width(start)
@@ -463,7 +514,7 @@ func (f *finder) ends(i int, closing byte, width int) bool {
 	if closing != 0 && closing != '\\' {
 		return c == closing
 	}
-	return bytes.IndexByte([]byte(" ,;&\"'<>)]}\r\n\t"), c) >= 0
+	return isIn(c, valueEnds)
 }
 
 // maxScheme is the length of the longest name of a scheme.
@@ -507,7 +558,7 @@ func (f *finder) user(i int) {
 		return
 	}
 	start, colon := i, false
-	for start > 0 && (bytes.IndexByte([]byte("@ \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 || f.width(start-1) > f.width(i)) {
+	for start > 0 && (!isIn(b[start-1], userEnds) || f.width(start-1) > f.width(i)) {
 		start--
 		colon = colon || b[start] == ':' && start+1 < i
 	}

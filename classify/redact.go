@@ -14,10 +14,6 @@ var secretWords = []string{
 	"signingkey", "token",
 }
 
-// secretNames make a parameter secret whose name, or the last word of it, is
-// one of them.
-var secretNames = []string{"ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk"}
-
 // maxParamName is the length beyond which a parameter's name is taken for a
 // secret unread.
 const maxParamName = 256
@@ -45,16 +41,11 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 		}
 		plain = append(plain, c)
 	}
-	for _, n := range secretNames {
-		if string(plain) == n || string(plain[last:]) == n {
-			return true, true
-		}
+	if isSecretWhole(plain) || isSecretWhole(plain[last:]) {
+		return true, true
 	}
-	for i, c := range plain {
-		if !secretInitials[c] {
-			continue
-		}
-		for _, w := range secretWords {
+	for i := range max(0, len(plain)-1) {
+		for _, w := range secretStarts.of(plain[i], plain[i+1]) {
 			if bytes.HasPrefix(plain[i:], []byte(w)) {
 				secret = true
 				atEnd = atEnd || i+len(w) == len(plain)
@@ -64,12 +55,39 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	return secret, atEnd
 }
 
-// secretInitials tells the bytes that secretWords begin with.
-var secretInitials = func() (initials [256]bool) {
-	for _, w := range secretWords {
-		initials[w[0]] = true
+// isSecretWhole reports whether a name, or the last word of one, makes a
+// parameter secret.
+func isSecretWhole(name []byte) bool {
+	switch string(name) {
+	case "ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk":
+		return true
 	}
-	return initials
+	return false
+}
+
+// wordStarts finds words by their first two letters, which few pairs of letters
+// in names are.
+type wordStarts struct {
+	words  [26][]string // by the first letter
+	second [26]uint32   // the letters that follow it in words, as bits
+}
+
+// of returns the words that may begin with ab, which are lower case.
+func (s *wordStarts) of(a, b byte) []string {
+	a, b = a-'a', b-'a'
+	if a >= 26 || b >= 26 || s.second[a]&(1<<b) == 0 {
+		return nil
+	}
+	return s.words[a]
+}
+
+var secretStarts = func() (s wordStarts) {
+	for _, w := range secretWords {
+		a := w[0] - 'a'
+		s.words[a] = append(s.words[a], w)
+		s.second[a] |= 1 << (w[1] - 'a')
+	}
+	return s
 }()
 
 // RedactTarget returns an origin-form request target with the values of every

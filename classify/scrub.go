@@ -127,6 +127,9 @@ func (s *secretSet) addValue(value []byte) {
 
 // addText adds what looks like a secret in text.
 func (s *secretSet) addText(text []byte) {
+	if isHarmless(text) {
+		return
+	}
 	f := find(text, false)
 	defer f.release()
 	for _, found := range f.found {
@@ -215,8 +218,10 @@ func (s *secretSet) addAuthorization(value []byte) {
 		return
 	}
 	rest := bytes.TrimSpace(value[blank:])
-	if pair := unbase64(rest); pair != nil && equalFold(value[:blank], "basic") {
-		s.addParts(pair)
+	if equalFold(value[:blank], "basic") {
+		if pair := unbase64(rest); pair != nil {
+			s.addParts(pair)
+		}
 	}
 	if bytes.IndexByte(rest, ',') < 0 {
 		s.addParts(rest)
@@ -312,12 +317,21 @@ func secretAt(s, secret []byte) int {
 // written in. The ways of writing it are made equal: lower case, escapes undone,
 // and a plus sign for a blank.
 func unescape(s []byte) (c byte, n int) {
-	c, n = unescaped(s)
-	if c == '+' {
-		c = ' '
+	c, n = s[0], 1
+	if isIn(c, escapes) {
+		c, n = unescaped(s)
 	}
-	return lower(c), n
+	return folded[c], n
 }
+
+// folded is each byte in lower case, and a blank for the plus sign.
+var folded = func() (t [256]byte) {
+	for c := range t {
+		t[c] = lower(byte(c)) //nolint:gosec // below 256
+	}
+	t['+'] = ' '
+	return t
+}()
 
 // unescaped returns the byte that s begins with and how many bytes it is
 // written in: the escapes of JSON, the entities of XML, and percent-encoding,
