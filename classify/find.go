@@ -11,6 +11,7 @@ import (
 // stands behind the name of a secret or an authentication scheme, and the user
 // before a host. It reads through the escapes of URLs, JSON and XML.
 type finder struct {
+	text  []byte  // memory for a copy of the text
 	plain []byte  // the text with its escapes undone
 	at    []int32 // where each byte of plain begins in the text, and the text's end; empty without escapes
 	found []span  // in order, without overlap; places in plain
@@ -25,14 +26,22 @@ const maxKept = 128 << 10
 
 var finders = sync.Pool{New: func() any { return new(finder) }}
 
+// newFinder returns a finder, which the caller releases.
+func newFinder() *finder { return finders.Get().(*finder) }
+
 // find returns a finder that has read text, which may be cut. The caller
 // releases it.
 func find(text []byte, cut bool) *finder {
-	f := finders.Get().(*finder)
+	f := newFinder()
+	f.read(text, cut)
+	return f
+}
+
+// read finds the secrets in text, which may be cut.
+func (f *finder) read(text []byte, cut bool) {
 	f.plain, f.at, f.found, f.cut = f.plain[:0], f.at[:0], f.found[:0], cut
 	f.unescape(text)
 	f.search()
-	return f
 }
 
 // unescape fills plain and at.
@@ -71,10 +80,11 @@ func firstEscape(text []byte) int {
 }
 
 func (f *finder) release() {
-	if cap(f.plain) > maxKept {
+	if cap(f.plain) > maxKept || cap(f.text) > maxKept {
 		return
 	}
 	clear(f.plain) // nothing is kept of a request
+	clear(f.text)
 	finders.Put(f)
 }
 
@@ -99,6 +109,11 @@ func hideFound(b []byte, cut bool) []byte {
 	}
 	f := find(b, cut)
 	defer f.release()
+	return f.hide(b)
+}
+
+// hide replaces what was found in b.
+func (f *finder) hide(b []byte) []byte {
 	var out []byte
 	done := 0
 	for _, s := range f.found {
@@ -114,28 +129,45 @@ func hideFound(b []byte, cut bool) []byte {
 	return append(out, b[done:]...)
 }
 
-// isHarmless reports whether b is too short and too simple to have anything that
-// looks like a secret, as most values are.
-func isHarmless(b []byte) bool {
-	if len(b) >= minWebToken {
-		return false
-	}
-	for _, c := range b {
-		if !isAlnum(c) && c != '-' && c != '_' && c != '.' && c != '/' {
+// isHarmless reports whether b is too simple to have anything that looks like a
+// secret, as most values are. It is much quicker than to search.
+func isHarmless[T string | []byte](b T) bool {
+	n := 0 // bytes of the run before i
+	for i := range len(b) {
+		c := b[i]
+		if isIn(c, runs) {
+			if n++; n >= minKeyID {
+				return uuidLength(b) == len(b)
+			}
+			continue
+		}
+		switch {
+		case !isIn(c, triggers):
+		case c == '.' && n < 2*minJWTPart:
+		case c == '.' && !hasTokenStart(b[i-n:i]):
+		case c == ' ' && !isScheme(b[i-n:i]):
+		default:
 			return false
 		}
+		n = 0
 	}
 	return true
 }
 
-// hasSecret reports whether there is what looks like a secret in b.
-func hasSecret(b []byte) bool {
+// has reports whether there is what looks like a secret in b.
+func (f *finder) has(b []byte) bool {
 	if isHarmless(b) {
 		return false
 	}
-	f := find(b, false)
-	defer f.release()
+	f.read(b, false)
 	return len(f.found) > 0
+}
+
+// hasSecret reports whether there is what looks like a secret in b.
+func hasSecret(b []byte) bool {
+	f := newFinder()
+	defer f.release()
+	return f.has(b)
 }
 
 // LooksSecret reports whether s has something in it that looks like a secret,
@@ -207,8 +239,6 @@ const (
 	minHexCut  = 32 // at the end, where the rest may be cut off
 	minBase64  = 40
 	minJWTPart = 4
-
-	minWebToken = 3*minJWTPart + 1 // and nothing shorter, without a name before it
 )
 
 // byteSet is a set of bytes, as a bit in byteSets.
@@ -222,6 +252,7 @@ const (
 	valueEnds                     // what parts values that are not quoted
 	userEnds                      // what may not be in a user and password before a host
 	escapes                       // what an escape begins with
+	triggers                      // what is in every secret that is not a long run
 )
 
 var byteSets = func() (t [256]byteSet) {
@@ -238,6 +269,7 @@ var byteSets = func() (t [256]byteSet) {
 	add(valueEnds, " ,;&\"'<>)]}\r\n\t")
 	add(userEnds, "@ \"'`<>(),;=&?#/\r\n\t")
 	add(escapes, "%\\&")
+	add(triggers, " .=:>@%\\&")
 	return t
 }()
 
@@ -361,12 +393,13 @@ func (f *finder) dense(start, end int) {
 
 // uuidLength is 36 if b begins with a UUID and nothing follows it within the
 // word, else 0.
-func uuidLength(b []byte) int {
+func uuidLength[T string | []byte](b T) int {
 	const length = 36
 	if len(b) < length || len(b) > length && isAlnum(b[length]) {
 		return 0
 	}
-	for i, c := range b[:length] {
+	for i := range length {
+		c := b[i]
 		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && unhex(c) < 0 {
 			return 0
 		}
@@ -381,7 +414,7 @@ func (f *finder) webToken(i, end int) int {
 	if end-i < 2*minJWTPart || end == len(b) || b[end] != '.' {
 		return 0
 	}
-	start := bytes.Index(b[i:end], []byte("eyJ"))
+	start := bytes.Index(b[i:end], []byte(tokenStart))
 	if start < 0 || end-i-start < 2*minJWTPart {
 		return 0
 	}
@@ -396,18 +429,51 @@ func (f *finder) webToken(i, end int) int {
 	return stop
 }
 
+// isScheme reports whether name is that of an authentication scheme whose
+// credentials are looked for.
+func isScheme[T string | []byte](name T) bool {
+	switch len(name) {
+	case len("kss"):
+		return foldsTo(name, "kss") || foldsTo(name, "aws") || foldsTo(name, "ks3")
+	case len("basic"):
+		return foldsTo(name, "basic") || foldsTo(name, "token")
+	case len("bearer"):
+		return foldsTo(name, "bearer")
+	}
+	return false
+}
+
+// foldsTo reports whether b is name, which is as long and in lower case.
+func foldsTo[T string | []byte](b T, name string) bool {
+	for i := range len(name) {
+		if lower(b[i]) != name[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// tokenStart is what a JSON web token begins with.
+const tokenStart = "eyJ"
+
+func hasTokenStart[T string | []byte](b T) bool {
+	for i := range len(b) - len(tokenStart) + 1 {
+		if string(b[i:i+len(tokenStart)]) == tokenStart {
+			return true
+		}
+	}
+	return false
+}
+
 // scheme returns what stands behind the name of an authentication scheme,
 // plain[i:end].
 func (f *finder) scheme(i, end int) (start, stop int) {
 	b := f.plain
 	name := b[i:end]
-	if len(name) < len("kss") || len(name) > len("bearer") {
+	if !isScheme(name) {
 		return 0, 0
 	}
-	basic, pair := equalFold(name, "basic"), equalFold(name, "kss") || equalFold(name, "aws") || equalFold(name, "ks3")
-	if !basic && !pair && !equalFold(name, "bearer") && !equalFold(name, "token") {
-		return 0, 0
-	}
+	basic, pair := lower(name[0]) == 'b' && len(name) == len("basic"), len(name) == len("kss")
 	start = end
 	for start < len(b) && (b[start] == ' ' || b[start] == '+') {
 		start++

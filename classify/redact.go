@@ -30,7 +30,11 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
 	for i := 0; i < len(name); {
-		c, n := unescape(name[i:])
+		c, n := name[i], 1
+		if isIn(c, escapes) {
+			c, n = unescaped(name[i:])
+		}
+		c = folded[c]
 		i += n
 		switch {
 		case !isAlnum(c):
@@ -100,10 +104,13 @@ func RedactTarget(target []byte) string {
 	var buf [1 << 10]byte // for most targets; not beyond this call
 	out := hideFound(appendPath(buf[:0], path), false)
 	if hasQuery {
+		f := newFinder()
+		defer f.release()
 		out = append(out, '?')
 		start := len(out)
-		out = appendQuery(out, query)
-		out = append(out[:start], hideFound(out[start:], false)...)
+		out = f.appendQuery(out, query)
+		f.read(out[start:], false)
+		out = append(out[:start], f.hide(out[start:])...)
 	}
 	return string(out)
 }
@@ -123,13 +130,13 @@ func appendPath(dst, path []byte) []byte {
 
 // appendQuery appends a query, its secret values hidden. A value that has a
 // secret in it, such as an address or JSON, is hidden whole.
-func appendQuery(dst, query []byte) []byte {
+func (f *finder) appendQuery(dst, query []byte) []byte {
 	for {
 		name, value, rest := cutPair(query)
 		dst = appendTarget(dst, name)
 		if value != nil {
 			dst = append(dst, '=')
-			if secret, _ := isSecretName(name); len(value) > 0 && (secret || hasSecret(value)) {
+			if secret, _ := isSecretName(name); len(value) > 0 && (secret || f.has(value)) {
 				dst = append(dst, redacted...)
 			} else {
 				dst = appendTarget(dst, value)

@@ -89,7 +89,7 @@ func BenchmarkFailureThroughAllSinks(b *testing.B) {
 		p.Begin(&o.Call)
 		k := kept{traces: p.decide(o), logs: true, journal: true}
 		p.count(o)
-		k.observation = o.Clone()
+		k.copy = copyOf(o)
 		p.serve(k, p.record(k))
 	}
 }

@@ -53,11 +53,37 @@ type Pipeline struct {
 	done   chan struct{} // closed when the queue is worked off
 }
 
-// kept is an observation on its way to the sinks that asked for it. It shares
-// nothing with the collector.
+// kept is an observation on its way to the sinks that asked for it.
 type kept struct {
-	observation           *classify.Observation
+	copy                  *observationCopy
 	traces, logs, journal bool
+}
+
+// observationCopy is an observation that shares nothing with the collector.
+type observationCopy struct {
+	classify.Observation
+	texts []byte // memory of its texts
+}
+
+var copies = sync.Pool{New: func() any { return new(observationCopy) }}
+
+// maxKeptTexts is the most memory of texts that is used again, in bytes.
+const maxKeptTexts = 4 << 10
+
+func copyOf(o *classify.Observation) *observationCopy {
+	c := copies.Get().(*observationCopy)
+	c.texts = o.CloneInto(&c.Observation, c.texts)
+	return c
+}
+
+// release ends the use of c, of which nothing is kept.
+func (c *observationCopy) release() {
+	c.Observation = classify.Observation{}
+	clear(c.texts)
+	if cap(c.texts) > maxKeptTexts {
+		c.texts = nil
+	}
+	copies.Put(c)
 }
 
 // New returns a running pipeline; Shutdown stops it.
@@ -146,10 +172,15 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	k.observation = o.Clone()
+	if len(p.queue) == cap(p.queue) { // do not copy what is about to be dropped
+		p.drop(k, metrics.ReasonQueueFull)
+		return
+	}
+	k.copy = copyOf(o)
 	select {
 	case p.queue <- k:
 	default:
+		k.copy.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
 }
@@ -179,12 +210,13 @@ func (p *Pipeline) work() {
 
 // record writes k down; nil if that panicked.
 func (p *Pipeline) record(k kept) (r *record.Record) {
+	defer k.copy.release()
 	defer func() {
 		if recover() != nil {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	return record.New(k.observation)
+	return record.New(&k.copy.Observation)
 }
 
 // serve hands r to the sinks that asked for it.

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -130,8 +129,11 @@ func New(o *classify.Observation) *Record {
 		Traceparent: cut(string(o.Traceparent), maxWord),
 	}
 	if o.Span.TraceID != [16]byte{} {
-		r.TraceID = hex.EncodeToString(o.Span.TraceID[:])
-		r.SpanID = hex.EncodeToString(o.Span.SpanID[:])
+		var digits [48]byte
+		hex.Encode(digits[:32], o.Span.TraceID[:])
+		hex.Encode(digits[32:], o.Span.SpanID[:])
+		both := string(digits[:]) // one allocation for two
+		r.TraceID, r.SpanID = both[:32], both[32:]
 	}
 	// Cut or redacted, it would be another one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
@@ -201,11 +203,11 @@ func cut(s string, limit int) string {
 	const mark = "..."
 	s = printable.Escape(s)
 	if len(s) <= limit {
-		return strings.ToValidUTF8(s, "?")
+		return s
 	}
 	end := limit - len(mark)
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	return strings.ToValidUTF8(s[:end], "?") + mark
+	return s[:end] + mark
 }
