@@ -154,6 +154,9 @@ func isHarmless[T string | []byte](b T) bool {
 	return true
 }
 
+// isClean reports whether the text has neither secrets nor escapes.
+func (f *finder) isClean() bool { return len(f.found) == 0 && len(f.at) == 0 }
+
 // has reports whether there is what looks like a secret in b.
 func (f *finder) has(b []byte) bool {
 	if isHarmless(b) {

@@ -108,9 +108,13 @@ func RedactTarget(target []byte) string {
 		defer f.release()
 		out = append(out, '?')
 		start := len(out)
-		out = f.appendQuery(out, query)
-		f.read(out[start:], false)
-		out = append(out[:start], f.hide(out[start:])...)
+		f.read(query, false)
+		clean := f.isClean()
+		out = f.appendQuery(out, query, clean)
+		if !clean || !bytes.Equal(out[start:], query) {
+			f.read(out[start:], false)
+			out = append(out[:start], f.hide(out[start:])...)
+		}
 	}
 	return string(out)
 }
@@ -129,14 +133,15 @@ func appendPath(dst, path []byte) []byte {
 }
 
 // appendQuery appends a query, its secret values hidden. A value that has a
-// secret in it, such as an address or JSON, is hidden whole.
-func (f *finder) appendQuery(dst, query []byte) []byte {
+// secret in it, such as an address or JSON, is hidden whole. None has where the
+// query is clean: between '=' and '&' everything is found as it is by itself.
+func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 	for {
 		name, value, rest := cutPair(query)
 		dst = appendTarget(dst, name)
 		if value != nil {
 			dst = append(dst, '=')
-			if secret, _ := isSecretName(name); len(value) > 0 && (secret || f.has(value)) {
+			if secret, _ := isSecretName(name); len(value) > 0 && (secret || !clean && f.has(value)) {
 				dst = append(dst, redacted...)
 			} else {
 				dst = appendTarget(dst, value)
@@ -154,14 +159,20 @@ func (f *finder) appendQuery(dst, query []byte) []byte {
 // an equals sign; rest begins with what parts the pairs, and is nil behind the
 // last. A semicolon parts them like an ampersand, as some servers have it.
 func cutPair(s []byte) (name, value, rest []byte) {
-	end := bytes.IndexAny(s, "&;")
-	if end < 0 {
-		end = len(s)
-	} else {
-		rest = s[end:]
+	equals := -1
+	for i, c := range s {
+		if c == '&' || c == ';' {
+			s, rest = s[:i], s[i:]
+			break
+		}
+		if c == '=' && equals < 0 {
+			equals = i
+		}
 	}
-	name, value, _ = bytes.Cut(s[:end], []byte{'='})
-	return name, value, rest
+	if equals < 0 {
+		return s, nil, rest
+	}
+	return s[:equals], s[equals+1:], rest
 }
 
 // appendTarget appends s, with bytes that may not stand in a target
