@@ -245,17 +245,18 @@ const (
 )
 
 // byteSet is a set of bytes, as a bit in byteSets.
-type byteSet uint8
+type byteSet uint16
 
 const (
-	alnums    byteSet = 1 << iota // letters and digits
-	runs                          // what may be part of a key: Base64 in both alphabets
-	nameParts                     // what may be part of a parameter's name
-	quotes                        // quotes, and what stands before one that is escaped
-	valueEnds                     // what parts values that are not quoted
-	userEnds                      // what may not be in a user and password before a host
-	escapes                       // what an escape begins with
-	triggers                      // what is in every secret that is not a long run
+	alnums      byteSet = 1 << iota // letters and digits
+	runs                            // what may be part of a key: Base64 in both alphabets
+	nameParts                       // what may be part of a parameter's name
+	quotes                          // quotes, and what stands before one that is escaped
+	valueEnds                       // what parts values that are not quoted
+	userEnds                        // what may not be in a user and password before a host
+	escapes                         // what an escape begins with
+	triggers                        // what is in every secret that is not a long run
+	notInTarget                     // what may not stand in a request target
 )
 
 var byteSets = func() (t [256]byteSet) {
@@ -273,6 +274,12 @@ var byteSets = func() (t [256]byteSet) {
 	add(userEnds, "@ \"'`<>(),;=&?#/\r\n\t")
 	add(escapes, "%\\&")
 	add(triggers, " .=:>@%\\&")
+	for c := range t {
+		if c <= ' ' || c >= 0x7f {
+			t[c] |= notInTarget
+		}
+	}
+	add(notInTarget, "\"<>\\")
 	return t
 }()
 
@@ -538,8 +545,11 @@ func (f *finder) assigned(i int) (start, end int) {
 		e--
 		quoted = quoted || isIn(b[e], quotes)
 	}
-	secret, atEnd := isSecretName(b[f.name(e):e])
 	loose := b[i] == ':' && !quoted // as in prose
+	if e == 0 || loose && '0' <= b[e-1] && b[e-1] <= '9' {
+		return 0, 0 // no name, or one that ends with no word, such as the hours of a time
+	}
+	secret, atEnd := isSecretName(b[f.name(e):e])
 	if !secret || loose && !atEnd {
 		return 0, 0
 	}

@@ -179,12 +179,12 @@ func cutPair(s []byte) (name, value, rest []byte) {
 // percent-encoded.
 func appendTarget(dst, s []byte) []byte {
 	const digits = "0123456789ABCDEF"
-	for _, c := range s {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
-			continue
+	done := 0
+	for i, c := range s {
+		if isIn(c, notInTarget) {
+			dst = append(append(dst, s[done:i]...), '%', digits[c>>4], digits[c&15])
+			done = i + 1
 		}
-		dst = append(dst, c)
 	}
-	return dst
+	return append(dst, s[done:]...)
 }
