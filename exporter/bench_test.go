@@ -32,7 +32,7 @@ func newBench(b *testing.B, take func(*Pipeline, kept)) *Pipeline {
 	}
 	p := &Pipeline{
 		metrics: m, traces: tracer, journal: journal.New(0), logs: logs.NewEvents(log.Logger, logs.EventsConfig{Access: true}),
-		queue: make(chan kept, DefaultQueueSize), done: make(chan struct{}),
+		queue: make(chan kept, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go func() {
 		defer close(p.done)

@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -50,8 +51,16 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan kept
+	filled chan struct{} // capacity 1: half of the queue is taken
+	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is worked off
 }
+
+// linger is how long the worker lets observations gather once it has worked off
+// the queue. Where failures come by the thousand, a wake-up for each would take
+// the processor from the relay that often. The first one after a pause is served
+// at once.
+const linger = 2 * time.Millisecond
 
 // kept is an observation on its way to the sinks that asked for it.
 type kept struct {
@@ -97,6 +106,8 @@ func New(opts Options) *Pipeline {
 		logs:    opts.Logs,
 		journal: opts.Journal,
 		queue:   make(chan kept, opts.QueueSize),
+		filled:  make(chan struct{}, 1),
+		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
 	p.metrics.Watch(p.sources())
@@ -179,6 +190,12 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	k.copy = copyOf(o)
 	select {
 	case p.queue <- k:
+		if len(p.queue) >= (cap(p.queue)+1)/2 {
+			select {
+			case p.filled <- struct{}{}:
+			default:
+			}
+		}
 	default:
 		k.copy.release()
 		p.drop(k, metrics.ReasonQueueFull)
@@ -201,9 +218,20 @@ func (p *Pipeline) drop(k kept, reason metrics.Reason) {
 // work serves the queue until it is closed and empty.
 func (p *Pipeline) work() {
 	defer close(p.done)
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
 	for k := range p.queue {
 		if r := p.record(k); r != nil {
 			p.serve(k, r)
+		}
+		if len(p.queue) > 0 {
+			continue
+		}
+		timer.Reset(linger)
+		select {
+		case <-timer.C:
+		case <-p.filled:
+		case <-p.stop:
 		}
 	}
 }
@@ -252,6 +280,7 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
+		close(p.stop)
 		close(p.queue)
 	}
 	p.mu.Unlock()
