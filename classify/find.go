@@ -52,7 +52,7 @@ func (f *finder) unescape(text []byte) {
 		return
 	}
 	for j := range i {
-		f.at = append(f.at, int32(j)) //nolint:gosec // texts are at most some MiB
+		f.at = append(f.at, int32(j))
 	}
 	for i < len(text) {
 		c, n := text[i], 1
@@ -60,7 +60,7 @@ func (f *finder) unescape(text []byte) {
 			c, n = unescaped(text[i:])
 		}
 		f.plain = append(f.plain, c)
-		f.at = append(f.at, int32(i)) //nolint:gosec // see above
+		f.at = append(f.at, int32(i)) //nolint:gosec // texts are at most some MiB
 		i += n
 	}
 	f.at = append(f.at, int32(len(text))) //nolint:gosec // see above

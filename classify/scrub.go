@@ -355,7 +355,7 @@ func unescape(s []byte) (c byte, n int) {
 // folded is each byte in lower case, and a blank for the plus sign.
 var folded = func() (t [256]byte) {
 	for c := range t {
-		t[c] = lower(byte(c)) //nolint:gosec // below 256
+		t[c] = lower(byte(c))
 	}
 	t['+'] = ' '
 	return t

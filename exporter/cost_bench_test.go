@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -119,11 +118,11 @@ const batchSize = 512
 // receiver is a backend for spans that takes every request at once.
 type receiver struct {
 	address string
-	batches atomic.Int64
+	batches chan struct{} // that have come
 }
 
 func newReceiver(tb testing.TB) *receiver {
-	r := &receiver{}
+	r := &receiver{batches: make(chan struct{}, 1)}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
@@ -161,7 +160,7 @@ func (r *receiver) serve(c net.Conn) {
 		if err1 != nil || err2 != nil {
 			return
 		}
-		r.batches.Add(1)
+		r.batches <- struct{}{}
 	}
 }
 
@@ -180,9 +179,7 @@ type sinks struct {
 // recorded waits, where a batch of spans is complete, until the backend has it.
 func (s *sinks) recorded() {
 	if s.spans++; s.spans%batchSize == 0 {
-		for s.backend.batches.Load() < int64(s.spans/batchSize) {
-			time.Sleep(50 * time.Microsecond)
-		}
+		<-s.backend.batches
 	}
 }
 

@@ -49,7 +49,7 @@ func newExporter(ctx context.Context, e *Environment, console io.Writer, find Pr
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, x)
+		all = append(all, snapshots{x})
 	}
 	switch len(all) {
 	case 0:

@@ -32,7 +32,8 @@ func newOTLP(ctx context.Context, client otlptrace.Client) (sdktrace.SpanExporte
 
 // newOTLPBySDK returns the SDK's exporter, which can encode JSON, too.
 func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (sdktrace.SpanExporter, error) {
-	return otlptrace.New(ctx, client)
+	x, err := otlptrace.New(ctx, client)
+	return snapshots{x}, err
 }
 
 // Shutdown implements sdktrace.SpanExporter.
@@ -47,7 +48,7 @@ func (x *otlp) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) e
 		return nil
 	}
 	if x.frame == nil {
-		if err := x.makeFrame(ctx, spans[:1]); err != nil {
+		if err := x.makeFrame(ctx, spans[0].(*span)); err != nil {
 			return err
 		}
 	}
@@ -72,9 +73,9 @@ func (x *otlp) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) e
 }
 
 // makeFrame has the SDK encode what all spans share.
-func (x *otlp) makeFrame(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+func (x *otlp) makeFrame(ctx context.Context, s *span) error {
 	var c capture
-	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, spans); err != nil {
+	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
 		return err
 	}
 	x.frame = c.spans[0]
@@ -85,9 +86,13 @@ func (x *otlp) makeFrame(ctx context.Context, spans []sdktrace.ReadOnlySpan) err
 // capture is a client that keeps what it is to send.
 type capture struct{ spans []*tracepb.ResourceSpans }
 
+// Start implements otlptrace.Client.
 func (c *capture) Start(context.Context) error { return nil }
-func (c *capture) Stop(context.Context) error  { return nil }
 
+// Stop implements otlptrace.Client.
+func (c *capture) Stop(context.Context) error { return nil }
+
+// UploadTraces implements otlptrace.Client.
 func (c *capture) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
 	c.spans = spans
 	return nil
@@ -132,7 +137,7 @@ func (x *otlp) append(s *span) {
 	if parent := s.parent.SpanID(); parent.IsValid() {
 		b = appendBytes(b, spanParentID, parent[:])
 	}
-	b = appendText(b, spanName, s.Name())
+	b = appendText(b, spanName, s.name())
 	b = appendVarint(b, spanKind, uint64(tracepb.Span_SPAN_KIND_CLIENT))
 	b = appendFixed64(b, spanStart, s.record.Start.UnixNano())
 	b = appendFixed64(b, spanEnd, s.record.Time.UnixNano())
@@ -144,7 +149,7 @@ func (x *otlp) append(s *span) {
 	if dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
 	}
-	b = appendStatus(b, s.Status())
+	b = appendStatus(b, s.status())
 	flags := uint32(s.context.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
 	if s.parent.IsRemote() {
 		flags |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
@@ -173,7 +178,7 @@ func appendAttribute(b []byte, kv *attribute.KeyValue) []byte {
 	b = protowire.AppendTag(b, pairKey, protowire.BytesType)
 	b = protowire.AppendString(b, string(kv.Key))
 	b = protowire.AppendTag(b, pairValue, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size
+	b = protowire.AppendVarint(b, uint64(size))
 	switch kv.Value.Type() {
 	case attribute.STRING:
 		b = protowire.AppendTag(b, valueString, protowire.BytesType)
@@ -195,7 +200,7 @@ func appendStatus(b []byte, s sdktrace.Status) []byte {
 	if s.Description != "" {
 		size += tag + protowire.SizeBytes(len(s.Description))
 	}
-	b = protowire.AppendVarint(b, uint64(size)) //nolint:gosec // a size
+	b = protowire.AppendVarint(b, uint64(size))
 	b = appendText(b, statusMessage, s.Description)
 	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
 }

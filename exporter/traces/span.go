@@ -1,13 +1,14 @@
 package traces
 
 import (
-	"time"
+	"context"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
@@ -23,11 +24,11 @@ type origin struct {
 	maxCount  int // of attributes
 }
 
-// span is an attempt as exporters read it. It is made after the fact, without
-// what the SDK does for a span that is still to change; its attributes are
-// listed when it is exported. It is read only, and has neither events nor links.
+// span is an attempt on its way to an exporter. It is made after the fact, without
+// what the SDK does for a span that is still to change, and its attributes are
+// listed when it is exported. It has neither events nor links.
 type span struct {
-	sdktrace.ReadOnlySpan // nil: it has the method that only the SDK can have
+	sdktrace.ReadOnlySpan // nil: the batch processor asks for SpanContext alone
 
 	origin  *origin
 	record  *record.Record
@@ -48,11 +49,35 @@ func newSpan(from *origin, r *record.Record) *span {
 	}
 }
 
-var _ sdktrace.ReadOnlySpan = (*span)(nil)
+// SpanContext implements sdktrace.ReadOnlySpan.
+func (s *span) SpanContext() trace.SpanContext { return s.context }
 
-// Name is the operation, or the method where that is not known. Never the path:
+// snapshot returns s as the SDK's exporters read it.
+func (s *span) snapshot() sdktrace.ReadOnlySpan {
+	attrs, dropped := s.attributes(nil)
+	return tracetest.SpanStub{
+		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
+		StartTime: s.record.Start, EndTime: s.record.Time, Status: s.status(),
+		Attributes: attrs, DroppedAttributes: dropped,
+		Resource: s.origin.resource, InstrumentationScope: s.origin.scope,
+	}.Snapshot()
+}
+
+// snapshots is an exporter that reads spans by their methods.
+type snapshots struct{ sdktrace.SpanExporter }
+
+// ExportSpans implements sdktrace.SpanExporter.
+func (x snapshots) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	all := make([]sdktrace.ReadOnlySpan, len(spans))
+	for i, s := range spans {
+		all[i] = s.(*span).snapshot()
+	}
+	return x.SpanExporter.ExportSpans(ctx, all)
+}
+
+// name is the operation, or the method where that is not known. Never the path:
 // names are few.
-func (s *span) Name() string {
+func (s *span) name() string {
 	switch r := s.record; {
 	case r.Action == "":
 		return r.Method
@@ -63,24 +88,9 @@ func (s *span) Name() string {
 	}
 }
 
-func (s *span) SpanContext() trace.SpanContext { return s.context }
-func (s *span) Parent() trace.SpanContext      { return s.parent }
-func (s *span) SpanKind() trace.SpanKind       { return trace.SpanKindClient }
-func (s *span) StartTime() time.Time           { return s.record.Start }
-func (s *span) EndTime() time.Time             { return s.record.Time }
-func (s *span) Links() []sdktrace.Link         { return nil }
-func (s *span) Events() []sdktrace.Event       { return nil }
-func (s *span) DroppedLinks() int              { return 0 }
-func (s *span) DroppedEvents() int             { return 0 }
-func (s *span) ChildSpanCount() int            { return 0 }
-func (s *span) Resource() *resource.Resource   { return s.origin.resource }
-
-func (s *span) InstrumentationScope() instrumentation.Scope   { return s.origin.scope }
-func (s *span) InstrumentationLibrary() instrumentation.Scope { return s.origin.scope }
-
-// Status is described in the vendor's words, or else in the catalogue's. It is
+// status is described in the vendor's words, or else in the catalogue's. It is
 // left unset for an attempt that did not fail.
-func (s *span) Status() sdktrace.Status {
+func (s *span) status() sdktrace.Status {
 	switch r := s.record; {
 	case !r.Outcome.Failed():
 		return sdktrace.Status{}
@@ -89,16 +99,6 @@ func (s *span) Status() sdktrace.Status {
 	default:
 		return sdktrace.Status{Code: codes.Error, Description: r.Message}
 	}
-}
-
-func (s *span) Attributes() []attribute.KeyValue {
-	attrs, _ := s.attributes(nil)
-	return attrs
-}
-
-func (s *span) DroppedAttributes() int {
-	_, dropped := s.attributes(nil)
-	return dropped
 }
 
 // attributes returns what is known of the attempt, as far as the limits allow,

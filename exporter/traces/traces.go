@@ -100,8 +100,10 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	otel.SetLogger(logr.Discard())
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
 	defer otel.SetErrorHandler(report)
-	exporter := cfg.Exporter
-	if exporter == nil {
+	var exporter sdktrace.SpanExporter
+	if cfg.Exporter != nil {
+		exporter = snapshots{cfg.Exporter}
+	} else {
 		var err error
 		if exporter, err = buildExporter(ctx, cfg); err != nil {
 			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be made; no spans are sent"})
