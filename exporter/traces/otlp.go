@@ -26,35 +26,30 @@ type otlp struct {
 }
 
 // newOTLP returns an exporter that sends protobuf by client, which it starts.
-func newOTLP(ctx context.Context, client otlptrace.Client) (sdktrace.SpanExporter, error) {
+func newOTLP(ctx context.Context, client otlptrace.Client) (exporter, error) {
 	return &otlp{client: client}, client.Start(ctx)
 }
 
 // newOTLPBySDK returns the SDK's exporter, which can encode JSON, too.
-func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (sdktrace.SpanExporter, error) {
+func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error) {
 	x, err := otlptrace.New(ctx, client)
 	return snapshots{x}, err
 }
 
-// Shutdown implements sdktrace.SpanExporter.
-func (x *otlp) Shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
+func (x *otlp) shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
 
 // maxKeptSpans is how much memory is kept for the next batch, in bytes.
 const maxKeptSpans = 1 << 20
 
-// ExportSpans implements sdktrace.SpanExporter. It is not called concurrently.
-func (x *otlp) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
-	if len(spans) == 0 {
-		return nil
-	}
+func (x *otlp) export(ctx context.Context, spans []*span) error {
 	if x.frame == nil {
-		if err := x.makeFrame(ctx, spans[0].(*span)); err != nil {
+		if err := x.makeFrame(ctx, spans[0]); err != nil {
 			return err
 		}
 	}
 	x.spans = x.spans[:0]
 	for _, s := range spans {
-		x.append(s.(*span))
+		x.append(s)
 	}
 	clear(x.attrs[:cap(x.attrs)]) // so that no text is kept alive
 	scope := x.frame.GetScopeSpans()[0]

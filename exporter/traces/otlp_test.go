@@ -107,7 +107,8 @@ func newOrigin(maxLength, maxCount int) *origin {
 // SDK alone.
 func compare(t *testing.T, from *origin, records ...*record.Record) {
 	t.Helper()
-	var ours, theirs []sdktrace.ReadOnlySpan
+	var ours []*span
+	var theirs []sdktrace.ReadOnlySpan
 	for _, r := range records {
 		ours, theirs = append(ours, newSpan(from, r)), append(theirs, bySDK(from, r))
 	}
@@ -115,14 +116,14 @@ func compare(t *testing.T, from *origin, records ...*record.Record) {
 	x := &otlp{client: got}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		if err := x.ExportSpans(t.Context(), ours); err != nil {
+		if err := x.export(t.Context(), ours); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := (snapshots{otlptrace.NewUnstarted(slow)}).ExportSpans(t.Context(), ours); err != nil {
+	if err := (snapshots{otlptrace.NewUnstarted(slow)}).export(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
 	got.equal("our encoding", want)

@@ -28,8 +28,6 @@ type origin struct {
 // what the SDK does for a span that is still to change, and its attributes are
 // listed when it is exported. It has neither events nor links.
 type span struct {
-	sdktrace.ReadOnlySpan // nil: the batch processor asks for SpanContext alone
-
 	origin  *origin
 	record  *record.Record
 	context trace.SpanContext
@@ -49,9 +47,6 @@ func newSpan(from *origin, r *record.Record) *span {
 	}
 }
 
-// SpanContext implements sdktrace.ReadOnlySpan.
-func (s *span) SpanContext() trace.SpanContext { return s.context }
-
 // snapshot returns s as the SDK's exporters read it.
 func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	attrs, dropped := s.attributes(nil)
@@ -63,17 +58,18 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	}.Snapshot()
 }
 
-// snapshots is an exporter that reads spans by their methods.
+// snapshots is one of the SDK's exporters.
 type snapshots struct{ sdktrace.SpanExporter }
 
-// ExportSpans implements sdktrace.SpanExporter.
-func (x snapshots) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+func (x snapshots) export(ctx context.Context, spans []*span) error {
 	all := make([]sdktrace.ReadOnlySpan, len(spans))
 	for i, s := range spans {
-		all[i] = s.(*span).snapshot()
+		all[i] = s.snapshot()
 	}
-	return x.SpanExporter.ExportSpans(ctx, all)
+	return x.ExportSpans(ctx, all)
 }
+
+func (x snapshots) shutdown(ctx context.Context) error { return x.Shutdown(ctx) }
 
 // name is the operation, or the method where that is not known. Never the path:
 // names are few.

@@ -100,7 +100,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	otel.SetLogger(logr.Discard())
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
 	defer otel.SetErrorHandler(report)
-	var exporter sdktrace.SpanExporter
+	var exporter exporter
 	if cfg.Exporter != nil {
 		exporter = snapshots{cfg.Exporter}
 	} else {
@@ -124,7 +124,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 }
 
 // buildExporter keeps a panic in the SDK from ending the program.
-func buildExporter(ctx context.Context, cfg Config) (x sdktrace.SpanExporter, err error) {
+func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -186,7 +186,7 @@ func (t *Tracer) Record(r *record.Record) {
 	if t.outlet == nil || !r.Span.Exported {
 		return
 	}
-	t.outlet.OnEnd(newSpan(t.origin, r))
+	t.outlet.add(newSpan(t.origin, r))
 }
 
 // Shutdown sends what is left and releases the exporter. What cannot be sent
