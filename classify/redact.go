@@ -100,23 +100,32 @@ var secretStarts = func() (s wordStarts) {
 // may not stand in a target are percent-encoded. The names of parameters and
 // all other values stay as they are.
 func RedactTarget(target []byte) string {
-	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	var buf [1 << 10]byte // for most targets; not beyond this call
-	out := hideFound(appendPath(buf[:0], path), false)
-	if hasQuery {
-		f := newFinder()
-		defer f.release()
-		out = append(out, '?')
-		start := len(out)
-		f.read(query, false)
-		clean := f.isClean()
-		out = f.appendQuery(out, query, clean)
-		if !clean || !bytes.Equal(out[start:], query) {
-			f.read(out[start:], false)
-			out = append(out[:start], f.hide(out[start:])...)
-		}
+	return string(AppendRedactedTarget(buf[:0], target))
+}
+
+// AppendRedactedTarget appends to dst what RedactTarget returns, which is
+// printable ASCII.
+func AppendRedactedTarget(dst, target []byte) []byte {
+	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
+	start := len(dst)
+	dst = appendPath(dst, path)
+	dst = append(dst[:start], hideFound(dst[start:], false)...)
+	if !hasQuery {
+		return dst
 	}
-	return string(out)
+	f := newFinder()
+	defer f.release()
+	dst = append(dst, '?')
+	start = len(dst)
+	f.read(query, false)
+	clean := f.isClean()
+	dst = f.appendQuery(dst, query, clean)
+	if !clean || !bytes.Equal(dst[start:], query) {
+		f.read(dst[start:], false)
+		dst = append(dst[:start], f.hide(dst[start:])...)
+	}
+	return dst
 }
 
 // appendPath appends what is before the query.

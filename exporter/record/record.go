@@ -171,16 +171,24 @@ func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() 
 // redactedURL spells the URL of the attempt without its secrets, and without
 // the port where it is the scheme's own.
 func redactedURL(o *classify.Observation) string {
+	var memory [1 << 10]byte // for most URLs; not beyond this call
+	url := memory[:0]
 	host := scrub(o.Call.Host, maxWord)
-	target := cut(classify.RedactTarget(o.Target), maxURL)
-	if host == "" || o.Scheme == "" { // the SDK's records tell neither
-		return target
+	if host != "" && o.Scheme != "" { // else it is of the SDK's records, which have neither
+		url = append(append(url, o.Scheme...), "://"...)
+		ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
+		if ownPort {
+			url = append(url, host...)
+		} else {
+			url = append(url, net.JoinHostPort(host, strconv.Itoa(int(o.Port)))...)
+		}
 	}
-	ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
-	if !ownPort {
-		host = net.JoinHostPort(host, strconv.Itoa(int(o.Port)))
+	start := len(url)
+	url = classify.AppendRedactedTarget(url, o.Target)
+	if len(url)-start > maxURL {
+		url = append(url[:start+maxURL-len(mark)], mark...)
 	}
-	return o.Scheme + "://" + host + target
+	return string(url)
 }
 
 // scrub returns the first bytes of s with what looks like a secret redacted. It
@@ -197,10 +205,12 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
+// mark shows that some of a text is missing.
+const mark = "..."
+
 // cut returns s as valid UTF-8 of at most limit bytes, controls escaped; "..."
 // at the end shows that some is missing.
 func cut(s string, limit int) string {
-	const mark = "..."
 	s = printable.Escape(s)
 	if len(s) <= limit {
 		return s
