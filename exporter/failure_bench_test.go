@@ -122,7 +122,7 @@ type receiver struct {
 }
 
 func newReceiver(tb testing.TB) *receiver {
-	r := &receiver{batches: make(chan struct{}, 1)}
+	r := &receiver{batches: make(chan struct{}, 8)}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
