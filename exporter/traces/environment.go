@@ -364,7 +364,7 @@ func (r *reader) file(variable string) []byte {
 	return nil
 }
 
-// batches reads the limits of the batch processor.
+// batches reads how spans are collected for a batch.
 func (r *reader) batches() {
 	e := r.e
 	e.queue = r.number(sdktrace.DefaultMaxQueueSize, 1, maxQueueSize, "OTEL_BSP_MAX_QUEUE_SIZE")
