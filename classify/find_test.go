@@ -97,7 +97,7 @@ func isSecretNameSlowly(name []byte) (secret, atEnd bool) {
 func TestShortcuts(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	harmless := 0
-	for range 50_000 {
+	for range 10_000 {
 		text := []byte(assembled(r, 12))
 		if isHarmless(text) {
 			harmless++
@@ -111,8 +111,8 @@ func TestShortcuts(t *testing.T) {
 			checkShortcuts(t, []byte("/?a="+text+"&b=c"))
 		}
 	}
-	if harmless < 1000 {
-		t.Errorf("%d texts of 50,000 were harmless, which proves little", harmless)
+	if harmless < 200 {
+		t.Errorf("%d texts of 10,000 were harmless, which proves little", harmless)
 	}
 }
 
