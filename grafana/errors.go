@@ -55,7 +55,7 @@ func failures() Dashboard {
 				share, ofAlerts, query(ratio("action", requests, []string{rules.Counted}, `outcome="partial"`), "{{action}}"),
 				query(sum("action", each(of("ksyun_api_partial_failed_items_total"))), "{{action}}, items")).onTheRight("B", count).size(8, 8),
 			events(11, "Unknown codes", "Codes that the catalogue has no row for. Add one with --tap.catalog-file, and report it.",
-				ofAlerts, counted("code", of(errs, `category="unknown"`))).size(8, 8),
+				ofAlerts, counted("code", of(errs, `category="unknown"`, `code!="none"`)), counted("code", of(errs, `category="unknown"`, `code="none"`, `status!~"2.."`))).size(8, 8),
 			events(12, "No answer", "Requests that got no whole answer, or that a tap refused, by reason.",
 				ofAlerts, query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
 		),

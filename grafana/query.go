@@ -1,6 +1,7 @@
 package grafana
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strconv"
@@ -143,11 +144,13 @@ type Zoom struct {
 	Rate     time.Duration // the window of rates
 	Range    time.Duration // all that is shown
 	By       string        // what failures are told apart by; "" is by code
+	Tap      string        // the chosen one; "" is all
 }
 
 var variable = regexp.MustCompile(`\$\{?\w+\}?`)
 
-// Fill puts values into a query as Grafana does: every variable chooses all.
+// Fill puts values into a query as Grafana does: every other variable chooses
+// all.
 func (z Zoom) Fill(expr string) string {
 	say := func(d time.Duration) string { return model.Duration(d).String() }
 	return variable.ReplaceAllStringFunc(expr, func(v string) string {
@@ -165,10 +168,9 @@ func (z Zoom) Fill(expr string) string {
 		case "$cluster", "$namespace":
 			return ".*"
 		case "$by":
-			if z.By == "" {
-				return "code"
-			}
-			return z.By
+			return cmp.Or(z.By, "code")
+		case "$instance":
+			return cmp.Or(z.Tap, ".+")
 		}
 		return ".+"
 	})
