@@ -9,11 +9,10 @@ func failures() Dashboard {
 	failing := func(id int, title, description, alert, threshold string, cause string) *panel {
 		at := rules.Threshold(threshold)
 		return graph(id, title, description+" "+alert+" fires from "+at+" on.", share, ofAlerts,
-			query(ratio("service", attempts, nil, cause), "{{service}}")).size(12, 8)
+			query(ratio("service", of(attempts, cause), of(attempts)), "{{service}}")).size(12, 8)
 	}
 	part := func(label string) Target {
-		all := sum(label, each(of(requests, rules.Counted)))
-		return query("("+sum(label, each(of(errs, rules.Faults)))+" or 0 * "+all+")\n/\n("+all+" > 0)", label+" {{"+label+"}}")
+		return query(ratio(label, of(errs, rules.Faults), of(requests, rules.Counted)), label+" {{"+label+"}}")
 	}
 	counted := func(label, selector string) Target {
 		return withExemplars(query(sum(label, each(selector)), "{{"+label+"}}"))
@@ -46,13 +45,13 @@ func failures() Dashboard {
 			failing(5, "Credentials refused", "Share of a service's calls whose key or signature was refused.", "KsyunApiAuthFailing", "authRatio", `category="auth"`),
 			failing(6, "Wrong requests", "Share of a service's calls that were refused as wrong in themselves.", "KsyunApiBadRequests", "badRequestRatio", `blame="client"`),
 			graph(3, "Provider or network failing", "Share of calls that failed by the provider's or the network's fault. KsyunApiOutage fires from "+rules.Threshold("outageRatio")+" of a service on, KsyunApiActionFailing and KsyunApiRegionFailing above "+rules.Threshold("partRatio")+".",
-				share, ofAlerts, query(ratio("service", attempts, nil, rules.Faults), "service {{service}}"), part("action"), part("region")).size(12, 8),
+				share, ofAlerts, query(ratio("service", of(attempts, rules.Faults), of(attempts)), "service {{service}}"), part("action"), part("region")).size(12, 8),
 			events(7, "Permission denied", "Calls that the key has no policy for, by action.", ofAlerts, counted("action", of(errs, `category="permission"`))).size(8, 8),
 			events(8, "Clock wrong", "Calls whose signature was made too early or too late, by tap: the clock of the program's machine is more than 15 minutes off.",
 				ofAlerts, counted("instance", of(errs, `category="clock"`))).size(8, 8),
 			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report success.", ofAlerts, counted("action", of(requests, `outcome="masked"`))).size(8, 8),
 			graph(10, "Partial answers", "Share of an action's answers that report failure for some of their items, and how many items in 15 minutes, on the right axis. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
-				share, ofAlerts, query(ratio("action", requests, []string{rules.Counted}, `outcome="partial"`), "{{action}}"),
+				share, ofAlerts, query(ratio("action", of(requests, `outcome="partial"`), of(requests, rules.Counted)), "{{action}}"),
 				query(sum("action", each(of("ksyun_api_partial_failed_items_total"))), "{{action}}, items")).onTheRight("B", count).size(8, 8),
 			events(11, "Unknown codes", "Codes that the catalogue has no row for. Add one with --tap.catalog-file, and report it.",
 				ofAlerts, counted("code", of(errs, `category="unknown"`, `code!="none"`)), counted("code", of(errs, `category="unknown"`, `code="none"`, `status!~"2.."`))).size(8, 8),

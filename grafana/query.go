@@ -117,11 +117,10 @@ func perMinute(labels, selector string) string {
 	return sum(labels, each(selector)) + " * 60000 / $__interval_ms"
 }
 
-// ratio is the share of the events between two points that the matchers choose,
-// 0 where there are none.
-func ratio(labels, metric string, counted []string, matchers ...string) string {
-	all := sum(labels, each(of(metric, counted...)))
-	return "(" + sum(labels, each(of(metric, matchers...))) + " or 0 * " + all + ")\n/\n(" + all + " > 0)"
+// ratio is the share of the events between two points: of the failures, say, of
+// all that there were.
+func ratio(labels, part, whole string) string {
+	return sum(labels, each(part)) + "\n/\n(" + sum(labels, each(whole)) + " > 0)"
 }
 
 // orZero shows a zero where there is nothing to add up.

@@ -246,8 +246,8 @@ var hourScript = []phase{
 	once(27, 0, regionOut, 1),
 	once(41, 0, masked, 1),
 	once(44, 0, partial, 1),
-	once(47, 1, unknown, 1),
-	once(60, 0, reset, 1),
+	once(47, 0, reset, 1),
+	once(60, 1, unknown, 1),
 }
 
 // dayMoments are minutes in the midst of everything, when all rates are steady.
