@@ -24,7 +24,7 @@ const (
 // labels: those that served the tap's metrics within the hour, or are recorded as
 // taps.
 func taps() string {
-	return ofTap("up") + " and on (cluster, namespace, job, instance) (last_over_time(" + ofTap("ksyun_tap_build_info") + "[1h]) or instance:ksyun_tap:known)"
+	return "(" + ofTap("up") + " and on (cluster, namespace, job, instance) (last_over_time(" + ofTap("ksyun_tap_build_info") + "[1h]) or instance:ksyun_tap:known))"
 }
 
 // overview is one screen: whether the API fails for us, whose fault it is, and

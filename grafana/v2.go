@@ -1,9 +1,6 @@
 package grafana
 
-import (
-	"cmp"
-	"fmt"
-)
+import "fmt"
 
 // Schema v2, as far as it is used here: Grafana 13's own, as a resource of its
 // API.
@@ -40,7 +37,7 @@ type (
 	pluginV2 struct {
 		Kind       string    `json:"kind"`
 		Group      string    `json:"group"`
-		Version    string    `json:"version,omitempty"`
+		Version    *string   `json:"version,omitempty"`
 		Datasource *sourceV2 `json:"datasource,omitempty"`
 		Spec       any       `json:"spec"`
 	}
@@ -181,8 +178,8 @@ type (
 	}
 )
 
-// pluginVersion stands where a panel's plugin has none: Grafana takes its own.
-const queryVersion = "v0"
+// Versions of plugins: none of a panel's, for which Grafana takes its own.
+var queryVersion, vizVersion = "v0", ""
 
 // V2 writes the dashboard in schema v2, which Grafana 13 provisions, and its API
 // and kubectl take.
@@ -235,13 +232,13 @@ func (p Panel) v2() kindV2 {
 	}
 	return kindV2{"Panel", panelV2{
 		ID: p.ID, Title: p.Title, Description: p.Description, Links: []Link{},
-		Data: kindV2{"QueryGroup", data}, VizConfig: pluginV2{Kind: "VizConfig", Group: p.Type, Version: "", Spec: viz},
+		Data: kindV2{"QueryGroup", data}, VizConfig: pluginV2{Kind: "VizConfig", Group: p.Type, Version: &vizVersion, Spec: viz},
 	}}
 }
 
 // asks is a query of a data source.
 func asks(source Ref, spec any) pluginV2 {
-	return pluginV2{Kind: "DataQuery", Group: source.Type, Version: queryVersion, Datasource: &sourceV2{source.UID}, Spec: spec}
+	return pluginV2{Kind: "DataQuery", Group: source.Type, Version: &queryVersion, Datasource: &sourceV2{source.UID}, Spec: spec}
 }
 
 func (a Annotation) v2() kindV2 {
@@ -271,5 +268,5 @@ func (v Variable) v2() kindV2 {
 		choice.AllowCustomValue = false
 		return kindV2{"CustomVariable", customVariableV2{choice, fmt.Sprint(v.Query)}}
 	}
-	return kindV2{"TextVariable", textVariableV2{common, cmp.Or(fmt.Sprint(v.Query), "")}}
+	return kindV2{"TextVariable", textVariableV2{common, fmt.Sprint(v.Query)}}
 }
