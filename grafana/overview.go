@@ -41,7 +41,7 @@ func overview() Dashboard {
 		return t
 	}
 	firing := `ALERTS{alertstate="firing", alertname=~"Ksyun.*", cluster=~"$cluster", namespace=~"$namespace", job=~"$job|", instance=~"$instance|", service=~"$service|"}`
-	const kind = "service, action, region, code, status, category, blame"
+	const labels = "service, action, region, code, status, category, blame"
 	return dashboard(rules.OverviewUID, "Ksyun API / Overview",
 		"Whether calls of the Kingsoft Cloud API fail for us, whose fault it is, and which calls.",
 		callVariables(),
@@ -76,7 +76,7 @@ func overview() Dashboard {
 					{"Value #A", "Failed", count},
 					{"Value #B", "Last 15 minutes", count},
 				},
-				asRows("round("+sum(kind, shown(of(errs)))+") > 0"), asRows("round("+sum(kind, lately(of(errs)))+") > 0")).
+				asRows("round("+sum(labels, shown(of(errs)))+") > 0"), asRows("round("+sum(labels, lately(of(errs)))+") > 0")).
 				none("no failures").sorted("Failed").override("Code", "links", []Link{drill("instance")}),
 		),
 		row("Error budget", true,
