@@ -6,7 +6,7 @@ import "github.com/ksyun-tap/ksyun-tap/internal/rules"
 func failures() Dashboard {
 	// failing is the share of attempts that fail of a cause, by service, as the
 	// states of the alerts have it.
-	failing := func(id int, title, description, alert, threshold string, cause string) *panel {
+	failing := func(id int, title, description, alert, threshold, cause string) *panel {
 		at := rules.Threshold(threshold)
 		return graph(id, title, description+" "+alert+" fires from "+at+" on.", share, ofAlerts,
 			query(ratio("service", of(attempts, cause), of(attempts)), "{{service}}")).size(12, 8)
@@ -46,17 +46,17 @@ func failures() Dashboard {
 			failing(6, "Wrong requests", "Share of a service's calls that were refused as wrong in themselves.", "KsyunApiBadRequests", "badRequestRatio", `blame="client"`),
 			graph(3, "Provider or network failing", "Share of calls that failed by the provider's or the network's fault. KsyunApiOutage fires from "+rules.Threshold("outageRatio")+" of a service on, KsyunApiActionFailing and KsyunApiRegionFailing above "+rules.Threshold("partRatio")+".",
 				share, ofAlerts, query(ratio("service", of(attempts, rules.Faults), of(attempts)), "service {{service}}"), part("action"), part("region")).size(12, 8),
-			events(7, "Permission denied", "Calls that the key has no policy for, by action.", ofAlerts, counted("action", of(errs, `category="permission"`))).size(8, 8),
+			events(7, "Permission denied", "Calls that the key has no policy for, by action.", counted("action", of(errs, `category="permission"`))).size(8, 8),
 			events(8, "Clock wrong", "Calls whose signature was made too early or too late, by tap: the clock of the program's machine is more than 15 minutes off.",
-				ofAlerts, counted("instance", of(errs, `category="clock"`))).size(8, 8),
-			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report success.", ofAlerts, counted("action", of(requests, `outcome="masked"`))).size(8, 8),
+				counted("instance", of(errs, `category="clock"`))).size(8, 8),
+			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report success.", counted("action", of(requests, `outcome="masked"`))).size(8, 8),
 			graph(10, "Partial answers", "Share of an action's answers that report failure for some of their items, and how many items in 15 minutes, on the right axis. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
 				share, ofAlerts, query(ratio("action", of(requests, `outcome="partial"`), of(requests, rules.Counted)), "{{action}}"),
 				query(sum("action", each(of("ksyun_api_partial_failed_items_total"))), "{{action}}, items")).onTheRight("B", count).size(8, 8),
 			events(11, "Unknown codes", "Codes that the catalogue has no row for. Add one with --tap.catalog-file, and report it.",
-				ofAlerts, counted("code", of(errs, `category="unknown"`, `code!="none"`)), counted("code", of(errs, `category="unknown"`, `code="none"`, `status!~"2.."`))).size(8, 8),
+				counted("code", of(errs, `category="unknown"`, `code!="none"`)), counted("code", of(errs, `category="unknown"`, `code="none"`, `status!~"2.."`))).size(8, 8),
 			events(12, "No answer", "Requests that got no whole answer, or that a tap refused, by reason.",
-				ofAlerts, query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
+				query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
 		),
 		row("All calls", true,
 			table(13, "Calls", "All attempts of the time shown: beside the failures, what a proxy that reads no bodies would see.",

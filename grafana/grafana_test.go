@@ -364,11 +364,10 @@ func TestSchemasSayTheSame(t *testing.T) {
 		top, open := 0, 0 // of the row, and below the panels that are open
 		say := func(p classicPanel) {
 			g := p.GridPos
-			text := fmt.Sprintf("%d %s %d %d %d %d", p.ID, p.Type, g.X, g.Y-top, g.W, g.H)
+			flat = append(flat, fmt.Sprintf("%d %s %d %d %d %d", p.ID, p.Type, g.X, g.Y-top, g.W, g.H))
 			for _, q := range p.Targets {
-				text += fmt.Sprintf(" %s %s %s %s", q.RefID, q.Datasource.Type, q.Datasource.UID, q.Expr+q.Query+q.Tags)
+				flat = append(flat, fmt.Sprint(q.RefID, *q.Datasource, q.Expr, q.Query, q.Tags))
 			}
-			flat = append(flat, text)
 		}
 		for _, p := range c.Panels {
 			if p.Type == "row" {
@@ -388,11 +387,11 @@ func TestSchemasSayTheSame(t *testing.T) {
 			for _, item := range r.Spec.Layout.Spec.Items {
 				i := item.Spec
 				e := v.Spec.Elements[i.Element.Name].Spec
-				text := fmt.Sprintf("%d %s %d %d %d %d", e.ID, e.VizConfig.Group, i.X, i.Y, i.Width, i.Height)
+				nested = append(nested, fmt.Sprintf("%d %s %d %d %d %d", e.ID, e.VizConfig.Group, i.X, i.Y, i.Width, i.Height))
 				for _, q := range e.Data.Spec.Queries {
-					text += fmt.Sprintf(" %s %s %s %s", q.Spec.RefID, q.Spec.Query.Group, q.Spec.Query.Datasource.Name, q.Spec.Query.Spec.Expr+q.Spec.Query.Spec.Query+q.Spec.Query.Spec.Tags)
+					asked := q.Spec.Query
+					nested = append(nested, fmt.Sprint(q.Spec.RefID, Ref{asked.Group, asked.Datasource.Name}, asked.Spec.Expr, asked.Spec.Query, asked.Spec.Tags))
 				}
-				nested = append(nested, text)
 			}
 		}
 		if !slices.Equal(flat, nested) {

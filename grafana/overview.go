@@ -48,7 +48,7 @@ func overview() Dashboard {
 		row("", false,
 			stat(1, "Taps", "Taps that answer Prometheus, and those that do not: programs that use such a tap as a proxy may have no way to the API.",
 				count, "lastNotNull", latest(orZero("count("+taps()+" == 1)"), "up"), latest(orZero("count("+taps()+" == 0)"), "down")).
-				override("down", "thresholds", Thresholds{"absolute", []Step{{"green", nil}, {"red", pointer(1)}}}),
+				override("down", "thresholds", Thresholds{"absolute", []Step{{"green", nil}, {"red", new(1.0)}}}),
 			stat(2, "Error budget left", "What is left of the error budget of 30 days, "+budget+" of the calls. Failures by the provider's or the network's fault use it up, errors inside a 200 included. From the recording rules: single taps cannot be chosen.",
 				share, "lastNotNull", latest("clamp(1 - "+spent("30d")+", 0, 1)", "")).precise(1).steps("red", 0.1, "green").none("no rules, or no calls"),
 			stat(3, "Throttling headroom", "The least share of a documented limit that was left in the time shown: "+statisticsLimit+" calls a minute of GetMetricStatistics, "+batchLimit+" of its batches. The limits are the account's: choose all taps that share one.",
@@ -86,8 +86,6 @@ func overview() Dashboard {
 		),
 	)
 }
-
-func pointer(v float64) *float64 { return &v }
 
 var (
 	upOrDown = map[string]MappingText{"0": {"down", "red", 0}, "1": {"up", "green", 1}}

@@ -109,9 +109,10 @@ func graph(id int, title, description, unit, interval string, targets ...Target)
 	return p
 }
 
-// events shows how many events there were in each interval, as bars, and in all.
-func events(id int, title, description, interval string, targets ...Target) *panel {
-	p := graph(id, title, description, count, interval, targets...).stacked().draw(func(c *graphCustom) { c.DrawStyle, c.FillOpacity = "bars", 70 })
+// events shows how many events there were in each 15 minutes, as bars, and in
+// all.
+func events(id int, title, description string, targets ...Target) *panel {
+	p := graph(id, title, description, count, ofAlerts, targets...).stacked().draw(func(c *graphCustom) { c.DrawStyle, c.FillOpacity = "bars", 70 })
 	o := p.Options.(timeSeriesOptions) //nolint:forcetypeassert // of graphs only
 	o.Legend.Calcs = []string{"sum", "lastNotNull"}
 	p.Options = o
@@ -201,13 +202,6 @@ func (p *panel) draw(change func(*graphCustom)) *panel {
 	return p
 }
 
-// whole ends the axis at 1, for shares of a whole.
-func (p *panel) whole() *panel {
-	one := 1.0
-	p.FieldConfig.Defaults.Max = &one
-	return p
-}
-
 // precise shows that many decimals.
 func (p *panel) precise(decimals int) *panel {
 	p.FieldConfig.Defaults.Decimals = &decimals
@@ -241,7 +235,7 @@ func (p *panel) override(field, property string, value any) *panel {
 
 // onTheRight gives a query's series a unit and an axis of their own.
 func (p *panel) onTheRight(refID, unit string) *panel {
-	return p.overrides(Matcher{"byFrameRefID", refID}, Property{"unit", unit}, Property{"custom.axisPlacement", "right"}, Property{"max", nil})
+	return p.overrides(Matcher{"byFrameRefID", refID}, Property{"unit", unit}, Property{"custom.axisPlacement", "right"})
 }
 
 func (p *panel) overrides(of Matcher, properties ...Property) *panel {

@@ -326,8 +326,11 @@ func inMinutes(window int, each float64, where func(*event) bool, by ...string) 
 }
 
 // perMinute is how many there are in a minute, and in15 how many in 15.
-func perMinute(where func(*event) bool, by ...string) truth { return inMinutes(2, 0.5, where, by...) }
-func in15(where func(*event) bool, by ...string) truth      { return inMinutes(15, 1, where, by...) }
+func perMinute(where func(*event) bool, by ...string) truth {
+	return inMinutes(2, 0.5, where, by...)
+}
+
+func in15(where func(*event) bool, by ...string) truth { return inMinutes(15, 1, where, by...) }
 
 // inAll is how many there were from the first minute on. Counters of a tap that
 // was restarted are extrapolated.

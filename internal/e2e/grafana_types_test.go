@@ -110,7 +110,7 @@ func typesCheck(t *testing.T) string {
 		source string
 		fields any
 	}
-	parts := func(kind string, opts any, fieldConfig any, asked []query) {
+	parts := func(kind string, opts, fieldConfig any, asked []query) {
 		if options[kind] == "" {
 			t.Fatalf("no type of a %s", kind)
 		}
