@@ -48,7 +48,7 @@ func overview() Dashboard {
 		row("", false,
 			stat(1, "Taps", "Taps that answer Prometheus, and those that do not: programs that use such a tap as a proxy may have no way to the API.",
 				count, "lastNotNull", latest(orZero("count("+taps()+" == 1)"), "up"), latest(orZero("count("+taps()+" == 0)"), "down")).
-				override("down", "thresholds", Thresholds{"absolute", []Step{{"green", nil}, {"red", new(1.0)}}}),
+				steps("green").override("down", "thresholds", Thresholds{"absolute", []Step{{"green", nil}, {"red", new(1.0)}}}),
 			stat(2, "Error budget left", "What is left of the error budget of 30 days, "+budget+" of the calls. Failures by the provider's or the network's fault use it up, errors inside a 200 included. From the recording rules: single taps cannot be chosen.",
 				share, "lastNotNull", latest("clamp(1 - "+spent("30d")+", 0, 1)", "")).precise(1).steps("red", 0.1, "green").none("no rules, or no calls"),
 			stat(3, "Throttling headroom", "The least share of a documented limit that was left in the time shown: "+statisticsLimit+" calls a minute of GetMetricStatistics, "+batchLimit+" of its batches. The limits are the account's: choose all taps that share one.",
@@ -63,7 +63,7 @@ func overview() Dashboard {
 				share, ofCounts, query(sum("blame", each(of(errs)))+"\n/ on () group_left ()\n("+sum("", each(of(requests)))+" > 0)", "{{blame}}")).
 				stacked().colors(blameColors).links(drill("blame")).size(8, 9),
 			graph(7, "Duration of calls", "Half, 95 % and 99 % of the attempts took no longer, from the first byte of the request to the last byte of the answer.",
-				seconds, ofRates, query(quantile("0.5", ""), "50 %"), withExemplars(query(quantile("0.95", ""), "95 %")), query(quantile("0.99", ""), "99 %")).size(8, 9),
+				seconds, ofRates, query(quantile("0.5", ""), "50 %"), withExemplars(query(quantile("0.95", ""), "95 %")), query(quantile("0.99", ""), "99 %")).distinct().size(8, 9),
 			table(8, "What is failing", "All failures of the time shown: one is a row, too. What a code means: ksyun-tap explain CODE.",
 				[]column{
 					{"code", "Code", words},
@@ -82,7 +82,7 @@ func overview() Dashboard {
 		row("Error budget", true,
 			graph(9, "Burn rate of the error budget", "How many times faster than allowed the error budget is used up, over each window. KsyunApiErrorBudgetBurn fires above 14.4 over an hour, 6 over six, 3 over a day and 1 over three. From the recording rules.",
 				noUnit, ofRates, query(spent("1h"), "1h"), query(spent("6h"), "6h"), query(spent("1d"), "1d"), query(spent("3d"), "3d")).
-				steps("transparent", 1.0, "text", 3.0, "text", 6.0, "red", 14.4, "red").marked().logarithmic().size(24, 9),
+				steps("transparent", 1.0, "text", 3.0, "text", 6.0, "red", 14.4, "red").marked().logarithmic().distinct().size(24, 9),
 		),
 	)
 }

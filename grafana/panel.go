@@ -202,6 +202,12 @@ func (p *panel) draw(change func(*graphCustom)) *panel {
 	return p
 }
 
+// distinct has series whose names are always the same in colours of their own.
+func (p *panel) distinct() *panel {
+	p.FieldConfig.Defaults.Color = &Color{Mode: "palette-classic"}
+	return p
+}
+
 // precise shows that many decimals.
 func (p *panel) precise(decimals int) *panel {
 	p.FieldConfig.Defaults.Decimals = &decimals

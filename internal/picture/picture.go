@@ -97,6 +97,7 @@ func (p *panel) draw(ctx context.Context, s Source) (string, error) {
 	}
 	var answers [][]series
 	var lines []line
+	taken := map[string]bool{}
 	for _, t := range p.Targets {
 		answer, err := s.ask(ctx, t)
 		if err != nil {
@@ -107,7 +108,7 @@ func (p *panel) draw(ctx context.Context, s Source) (string, error) {
 			name, place := legend(strings.ReplaceAll(t.LegendFormat, "${by}", "code"), x.labels), ""
 			p.property(t.RefID, "custom.axisPlacement", &place)
 			unit := p.unit(t.RefID)
-			lines = append(lines, line{name, p.seriesColor(name), unit, place == "right", s.step(t), x.values})
+			lines = append(lines, line{name, p.seriesColor(name, taken), unit, place == "right", s.step(t), x.values})
 		}
 	}
 	switch p.Type {

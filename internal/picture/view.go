@@ -95,15 +95,23 @@ func color(name string) string {
 	return name
 }
 
-// seriesColor is the colour of a series, by its name.
-func (p *panel) seriesColor(name string) string {
+// seriesColor is the colour of a series: its own, or that of its name unless
+// another one of the panel has it.
+func (p *panel) seriesColor(name string, taken map[string]bool) string {
 	var own grafana.Color
 	if p.property(name, "color", &own) {
 		return color(own.FixedColor)
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name))
-	return palette[int(h.Sum32())%len(palette)]
+	first := int(h.Sum32() % uint32(len(palette)))
+	for i := range palette {
+		if c := palette[(first+i)%len(palette)]; !taken[c] {
+			taken[c] = true
+			return c
+		}
+	}
+	return palette[first]
 }
 
 // stepColor is the colour that the thresholds give a value.
