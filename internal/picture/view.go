@@ -104,7 +104,7 @@ func (p *panel) seriesColor(name string, taken map[string]bool) string {
 	}
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name))
-	first := int(h.Sum32() % uint32(len(palette)))
+	first := int(h.Sum32()%1009) % len(palette)
 	for i := range palette {
 		if c := palette[(first+i)%len(palette)]; !taken[c] {
 			taken[c] = true
