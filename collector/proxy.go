@@ -112,25 +112,13 @@ type rules struct {
 
 // Stats is a snapshot of a proxy's counters.
 type Stats struct {
-	ClientConnections   int64 // programs' connections that are open
-	UpstreamConnections int64 // connections to upstreams that are open
-	Accepted            int64 // programs' connections since the start
-	Refused             int64 // of Accepted, those beyond the limit
-	Reclaimed           int64 // idle connections closed to make room for others
-	BufferBytes         int64 // memory of buffers in use
-	Dials               int64 // attempts to connect to an upstream
-	RequestBytes        int64 // read from programs
-	ResponseBytes       int64 // written to programs
-	Unobserved          int64 // requests to other hosts that were forwarded, tunnels included
-	Intercepted         int64 // intercepted TLS connections that carried a request
-	Tunnels             int64 // connections that were tunnelled
-	OpenTunnels         int64
-	TappedTunnels       int64 // of Tunnels, those to tapped hosts
-	Unsecured           int64 // connections to a re-signing address whose TLS handshake failed
-	Direct              int64 // connections to a transparent listener that were not redirected
-	Looped              int64 // connections of our own that were redirected to us
-	NotAllowed          int64 // connections to a re-signing address from a network that is not allowed
-	Panics              int64 // recovered panics
+	relay.Stats         // Panics are all that were recovered
+	Unobserved    int64 // requests to other hosts that were forwarded, tunnels included
+	Intercepted   int64 // intercepted TLS connections that carried a request
+	TappedTunnels int64 // of Tunnels, those to tapped hosts
+	Direct        int64 // connections to a transparent listener that were not redirected
+	Looped        int64 // connections of our own that were redirected to us
+	NotAllowed    int64 // connections to a re-signing address from a network that is not allowed
 }
 
 // New returns a Proxy. It serves nothing until one of its Serve methods is
@@ -268,26 +256,15 @@ func (p *Proxy) Shutdown(ctx context.Context) error { return p.server.Shutdown(c
 
 // Stats returns the current values of the counters.
 func (p *Proxy) Stats() Stats {
-	s := p.server.Stats()
-	return Stats{
-		ClientConnections:   s.OpenClients,
-		UpstreamConnections: s.OpenUpstreams,
-		Accepted:            s.Accepted,
-		Refused:             s.Refused,
-		Reclaimed:           s.Reclaimed,
-		BufferBytes:         s.BufferBytes,
-		Dials:               s.Dials,
-		RequestBytes:        s.RequestBytes,
-		ResponseBytes:       s.ResponseBytes,
-		Unobserved:          p.unobserved.Load(),
-		Intercepted:         p.intercepted.Load(),
-		Tunnels:             s.Tunnels,
-		OpenTunnels:         s.OpenTunnels,
-		TappedTunnels:       p.blind.Load(),
-		Unsecured:           s.Unsecured,
-		Direct:              p.direct.Load(),
-		Looped:              p.looped.Load(),
-		NotAllowed:          p.notAllowed.Load(),
-		Panics:              s.Panics + p.panics.Load(),
+	s := Stats{
+		Stats:         p.server.Stats(),
+		Unobserved:    p.unobserved.Load(),
+		Intercepted:   p.intercepted.Load(),
+		TappedTunnels: p.blind.Load(),
+		Direct:        p.direct.Load(),
+		Looped:        p.looped.Load(),
+		NotAllowed:    p.notAllowed.Load(),
 	}
+	s.Panics += p.panics.Load()
+	return s
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
 func TestOtherHostsAreForwardedUnseen(t *testing.T) {
@@ -129,10 +130,10 @@ func TestStats(t *testing.T) {
 	r.observed()
 	r.silent()
 	got := r.proxy.Stats()
-	want := Stats{
+	want := Stats{Stats: relay.Stats{
 		Accepted: 1, Dials: 1,
 		RequestBytes: int64(len(req)), ResponseBytes: int64(len(answer)),
-	}
+	}}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}

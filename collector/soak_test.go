@@ -500,7 +500,7 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d times %s", n, what)
 	}
 	s := r.proxy.Stats()
-	if s.ClientConnections != 0 || s.UpstreamConnections != 0 || s.Panics != 0 {
+	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.Panics != 0 {
 		t.Errorf("left behind: %+v", s)
 	}
 	var m runtime.MemStats

@@ -24,7 +24,7 @@ func (discard) Shutdown(context.Context) error                             { ret
 // a goroutine that does nothing.
 func newBench(b *testing.B) *Pipeline {
 	b.Helper()
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	tracer := traces.New(b.Context(), traces.Config{Exporter: discard{}})
 	log, err := logs.New(logs.Config{Writer: io.Discard})
 	if err != nil {

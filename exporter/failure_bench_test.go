@@ -184,7 +184,7 @@ func (s *sinks) recorded() {
 }
 
 func newSinks(tb testing.TB) *sinks {
-	s := &sinks{metrics: metrics.New(metrics.Options{}), journal: journal.New(0), backend: newReceiver(tb)}
+	s := &sinks{metrics: metrics.New(), journal: journal.New(0), backend: newReceiver(tb)}
 	var err error
 	if s.log, err = logs.New(logs.Config{File: filepath.Join(tb.TempDir(), "log")}); err != nil {
 		tb.Fatal(err)

@@ -110,22 +110,24 @@ func New(opts Options) *Pipeline {
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
 	}
-	p.metrics.Watch(p.sources())
+	p.register()
 	go p.work()
 	return p
 }
 
-// sources lets the metrics tell the state of the queue and the journal.
-func (p *Pipeline) sources() metrics.Sources {
-	s := metrics.Sources{
-		Queue: func() metrics.QueueStats {
-			return metrics.QueueStats{Length: len(p.queue), Capacity: cap(p.queue)}
-		},
-	}
+// register adds the collectors of the queue and the journal.
+func (p *Pipeline) register() {
+	p.metrics.Register(metrics.NewCollector(func() chan kept { return p.queue },
+		metrics.Read(metrics.QueueLength, func(q chan kept) int { return len(q) }),
+		metrics.Read(metrics.QueueCapacity, func(q chan kept) int { return cap(q) }),
+	))
 	if p.journal != nil {
-		s.Journal = func() metrics.JournalStats { return metrics.JournalStats(p.journal.Stats()) }
+		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
+			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
+			metrics.Read(metrics.JournalCapacity, func(s journal.Stats) int { return s.Capacity }),
+			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
+		))
 	}
-	return s
 }
 
 // Begin tells that an attempt is about to be sent upstream.

@@ -71,7 +71,7 @@ type setting struct {
 // newOutput returns a pipeline with every sink.
 func newOutput(t testing.TB, s setting) *output {
 	t.Helper()
-	out := &output{metrics: metrics.New(metrics.Options{}), journal: journal.New(100), spans: &spans{}, log: &bytes.Buffer{}}
+	out := &output{metrics: metrics.New(), journal: journal.New(100), spans: &spans{}, log: &bytes.Buffer{}}
 	tracer := traces.New(t.Context(), traces.Config{
 		Exporter: out.spans, SuccessRatio: s.ratio, Dropped: out.metrics.DropCounter(metrics.SinkTraces),
 	})
@@ -478,7 +478,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestPipelineWithMetricsAlone(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	p := exporter.New(exporter.Options{Metrics: m})
 	for _, a := range attempt.All() {
 		p.Observe(a.Observation)

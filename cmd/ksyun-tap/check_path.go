@@ -16,7 +16,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
-	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
@@ -133,12 +132,4 @@ func (t *tap) sinkFor(client netip.AddrPort) collector.Sink {
 		return t.path
 	}
 	return nil
-}
-
-// pathStats returns the result of the last path check for the metrics.
-func (t *tap) pathStats() metrics.PathStats {
-	s := t.path.Status()
-	return metrics.PathStats{
-		Done: s.Done, Failed: string(s.Failed), LastSuccess: s.LastSuccess, Duration: s.Duration,
-	}
 }

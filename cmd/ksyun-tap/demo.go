@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -264,21 +263,31 @@ func (v *demoVerb) report(ctx context.Context, std stdio, t *tap) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if c, err := countCalls(t); err == nil {
-				fmt.Fprintf(std.out, "%4.0fs  %d calls, %d failed, %d codes, categories: %s\n",
-					now.Sub(begin).Seconds(), c.calls, c.failed, len(c.codes), strings.Join(slices.Sorted(maps.Keys(c.categories)), " "))
-			}
+			calls, failed, codes, categories := counts(t)
+			fmt.Fprintf(std.out, "%4.0fs  %d calls, %d failed, %d codes, categories: %s\n",
+				now.Sub(begin).Seconds(), calls, failed, codes, strings.Join(categories, " "))
 		}
 	}
 }
 
 func (v *demoVerb) summary(std stdio, t *tap) error {
-	c, err := countCalls(t)
-	if err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(std.out, "done: %d calls, %d failed with %d different codes in %d categories\n", c.calls, c.failed, len(c.codes), len(c.categories))
+	calls, failed, codes, categories := counts(t)
+	_, err := fmt.Fprintf(std.out, "done: %d calls, %d failed with %d different codes in %d categories\n", calls, failed, codes, len(categories))
 	return err
+}
+
+// counts returns the number of calls, of those that failed, and of their different
+// codes, and the sorted categories.
+func counts(t *tap) (calls, failed, codes int, categories []string) {
+	calls, failures := t.metrics.Counted()
+	seen := map[string]bool{}
+	for _, f := range failures {
+		failed += f.Count
+		seen[f.Code] = true
+		categories = append(categories, string(f.Category))
+	}
+	slices.Sort(categories)
+	return calls, failed, len(seen), slices.Compact(categories)
 }
 
 func isTerminal(w any) bool {

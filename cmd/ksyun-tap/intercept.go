@@ -11,6 +11,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -59,11 +60,12 @@ const (
 // handshakeFailed returns a function that counts failed handshakes and logs them
 // with advice.
 func (t *tap) handshakeFailed() func(collector.HandshakeError) {
+	count := metrics.Count(t.metrics, metrics.HandshakeErrors, collector.HandshakeReasons())
 	var mu sync.Mutex
 	var since time.Time
 	logged := map[string]bool{}
 	return func(e collector.HandshakeError) {
-		t.metrics.HandshakeFailed(string(e.Reason))
+		count(e.Reason)
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(since) > handshakeLogEvery {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
-	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -118,14 +117,4 @@ func (t *tap) watchKeys(ctx context.Context, source *resign.Source, what string)
 		}
 		t.log.Info("read new " + what)
 	})
-}
-
-// resignStats returns the state of the re-signing address for the metrics.
-func (t *tap) resignStats() metrics.ResignStats {
-	if t.resign == nil || t.proxy == nil {
-		return metrics.ResignStats{}
-	}
-	s := t.proxy.Stats()
-	ok, changed := t.resign.keys.Status()
-	return metrics.ResignStats{NotAllowed: s.NotAllowed, NotSecured: s.Unsecured, CredentialsOK: ok, Credentials: changed}
 }

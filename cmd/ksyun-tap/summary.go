@@ -92,10 +92,7 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 	if v.summary == "none" {
 		return nil
 	}
-	s, err := makeSummary(t)
-	if err != nil {
-		return err
-	}
+	s := makeSummary(t)
 	out := std.err
 	if v.summaryFile != "" {
 		f, err := createSummary(v.summaryFile)
@@ -125,17 +122,17 @@ func createSummary(name string) (*os.File, error) {
 
 // makeSummary takes the counts from the metrics, which count every call, and one
 // example of each kind from the journal.
-func makeSummary(t *tap) (summary, error) {
-	c, err := countCalls(t)
-	if err != nil {
-		return summary{}, err
-	}
-	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.missed.list()}
-	for kind, n := range c.kinds {
-		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
-		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {
-			f.Blame, f.RequestID, f.Message, f.Advice = r.Blame, r.RequestID, r.Message, r.Advice
-			break // the most recent
+func makeSummary(t *tap) summary {
+	calls, failures := t.metrics.Counted()
+	s := summary{Calls: calls, Errors: []failure{}, Unobserved: t.missed.list()}
+	for _, of := range failures {
+		s.Failed += of.Count
+		f := failure{Code: of.Code, Status: of.Status, Category: of.Category, Blame: of.Blame, Action: of.Action, Count: of.Count}
+		for _, r := range t.journal.Select(journal.Filter{Category: string(of.Category), Blame: string(of.Blame)}) { // newest first
+			if of.Counts(r.Action, r.ErrorCode, r.CatalogCode) {
+				f.RequestID, f.Message, f.Advice = r.RequestID, r.Message, r.Advice
+				break
+			}
 		}
 		s.Errors = append(s.Errors, f)
 	}
@@ -145,16 +142,7 @@ func makeSummary(t *tap) (summary, error) {
 		}
 		return strings.Compare(a.Code+a.Action, b.Code+b.Action)
 	})
-	return s, nil
-}
-
-// known returns the value of a label, or "" if it stands for no or other values.
-func known(label string) string {
-	switch label {
-	case "none", "unknown", "_other":
-		return ""
-	}
-	return label
+	return s
 }
 
 func (s summary) print(out io.Writer) error {

@@ -94,7 +94,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil, usageError{err}
 	}
 
-	t.metrics = metrics.New(t.metricsOptions(s))
+	t.metrics = metrics.New()
 	t.log, err = logs.New(logs.Config{
 		Level: s.LogLevel, Format: s.LogFormat, File: s.LogFile, Writer: to.log,
 		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
@@ -190,6 +190,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 			return usageError{err}
 		}
 	}
+	t.registerCollectors()
 	return nil
 }
 

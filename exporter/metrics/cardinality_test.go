@@ -14,7 +14,7 @@ import (
 
 // TestHostileValuesStayWithinTheBound sends whatever makes the most series.
 func TestHostileValuesStayWithinTheBound(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	outcomes := []classify.Outcome{
 		classify.OutcomeSuccess, classify.OutcomeError, classify.OutcomePartial, classify.OutcomeMasked,
 		classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy, "made up",
@@ -79,7 +79,7 @@ func TestHostileValuesStayWithinTheBound(t *testing.T) {
 }
 
 func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	observe := func(from, to int) {
 		for i := from; i < to; i++ {
 			m.Observe(&classify.Observation{

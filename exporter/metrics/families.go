@@ -16,8 +16,9 @@ type Family struct {
 	Help   string
 }
 
-// The families, by the job they do. New creates each from its row, so that the
-// description cannot drift from what is scraped.
+// The families, by the job they do. Metrics are created from them, so that the
+// documentation cannot differ from what is scraped. The exported ones are read
+// from other parts of the program by collectors (see NewCollector).
 var ( //nolint:goconst // a table: label names are best read in place
 	famRequests = Family{
 		"ksyun_api_requests_total", counter,
@@ -99,47 +100,47 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which ksyun_tap was built, and the goos and goarch for the build.",
 	}
 
-	famClientConns = Family{
+	ClientConnections = Family{
 		"ksyun_tap_client_connections", gauge, nil,
 		"Open connections from programs.",
 	}
-	famAccepted = Family{
+	ConnectionsAccepted = Family{
 		"ksyun_tap_client_connections_accepted_total", counter, nil,
 		"Connections accepted from programs.",
 	}
-	famRefused = Family{
+	ConnectionsRefused = Family{
 		"ksyun_tap_client_connections_refused_total", counter, nil,
 		"Connections of programs answered with 503, since there were as many as there may be.",
 	}
-	famReclaimed = Family{
+	ConnectionsReclaimed = Family{
 		"ksyun_tap_client_connections_reclaimed_total", counter, nil,
 		"Connections of programs closed while they waited for a request, to make room for others.",
 	}
-	famBufferBytes = Family{
+	BufferBytes = Family{
 		"ksyun_tap_buffer_bytes", gauge, nil,
 		"Memory of the buffers in use.",
 	}
-	famReceived = Family{
+	BytesReceived = Family{
 		"ksyun_tap_client_received_bytes_total", counter, nil,
 		"Bytes received from programs.",
 	}
-	famSent = Family{
+	BytesSent = Family{
 		"ksyun_tap_client_sent_bytes_total", counter, nil,
 		"Bytes written to programs.",
 	}
-	famUpstreamConns = Family{
+	UpstreamConnections = Family{
 		"ksyun_tap_upstream_connections", gauge, nil,
 		"Open connections to the API.",
 	}
-	famDials = Family{
+	Dials = Family{
 		"ksyun_tap_upstream_dials_total", counter, nil,
 		"Connections dialled to the API.",
 	}
-	famPanics = Family{
+	Panics = Family{
 		"ksyun_tap_panics_total", counter, nil,
 		"Panics recovered while relaying.",
 	}
-	famUnobserved = Family{
+	Unobserved = Family{
 		"ksyun_tap_unobserved_requests_total", counter, nil,
 		"Requests relayed without being looked into.",
 	}
@@ -149,108 +150,108 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Bodies of requests and answers of which a part was not read, by reason. An error in that part was missed.",
 	}
 
-	famIntercepted = Family{
+	Intercepted = Family{
 		"ksyun_tap_intercepted_connections_total", counter, nil,
 		"Connections whose TLS the tap ended and that sent a request.",
 	}
-	famTunnels = Family{
+	Tunnels = Family{
 		"ksyun_tap_tunnels_total", counter, nil,
 		"Connections passed on unseen: CONNECTs, and redirected ones.",
 	}
-	famTappedTunnels = Family{
+	TappedTunnels = Family{
 		"ksyun_tap_tapped_tunnels_total", counter, nil,
 		"Those to tapped hosts, as there is no interception.",
 	}
-	famOpenTunnels = Family{
+	OpenTunnels = Family{
 		"ksyun_tap_tunnels_open", gauge, nil,
 		"Open tunnels.",
 	}
-	famHandshakeErrors = Family{
+	HandshakeErrors = Family{
 		"ksyun_tap_intercept_handshake_errors_total", counter,
 		[]string{"reason"},
 		"Programs that did not go on behind the TLS handshake with the tap, by reason.",
 	}
-	famCANotAfter = Family{
+	CANotAfter = Family{
 		"ksyun_tap_ca_not_after_timestamp_seconds", gauge, nil,
 		"When the last CA for interception expires, in seconds since the epoch; with interception only.",
 	}
 
-	famNotRedirected = Family{
+	TransparentRefused = Family{
 		"ksyun_tap_transparent_connections_refused_total", counter,
 		[]string{"reason"},
 		"Connections to where only redirected ones of programs should come, reset, by reason: direct (not redirected) or loop (the tap's own).",
 	}
 
-	famCSMDatagrams = Family{
+	CSMDatagrams = Family{
 		"ksyun_tap_csm_datagrams_total", counter, nil,
 		"Datagrams of SDK telemetry received; with its intake only, as all of ksyun_tap_csm_*.",
 	}
-	famCSMAttempts = Family{
+	CSMAttempts = Family{
 		"ksyun_tap_csm_attempts_total", counter, nil,
 		"Records of attempts received from SDKs.",
 	}
-	famCSMAnnounced = Family{
+	CSMAnnounced = Family{
 		"ksyun_tap_csm_attempts_announced_total", counter, nil,
 		"Attempts that SDKs say they made; what this is ahead of ksyun_tap_csm_attempts_total was lost on the way.",
 	}
-	famCSMDuplicates = Family{
+	CSMDuplicates = Family{
 		"ksyun_tap_csm_duplicates_total", counter, nil,
 		"Records of attempts that had passed the proxy, too, and were not told again.",
 	}
-	famCSMRejected = Family{
+	CSMRejected = Family{
 		"ksyun_tap_csm_rejected_total", counter, nil,
 		"Datagrams that are no record of a known kind.",
 	}
 
-	famResignRefused = Family{
+	ResignRefused = Family{
 		"ksyun_tap_resign_connections_refused_total", counter,
 		[]string{"reason"},
 		"Connections to the tap's own address that were turned away, by reason: address or tls; with that address only, as all of ksyun_tap_resign_*.",
 	}
-	famResignReloadOK = Family{
+	ResignReloadOK = Family{
 		"ksyun_tap_resign_credentials_last_reload_successful", gauge, nil,
 		"Whether the credentials to sign with could last be read.",
 	}
-	famResignReloadTime = Family{
+	ResignReloadTime = Family{
 		"ksyun_tap_resign_credentials_last_reload_success_timestamp_seconds", gauge, nil,
 		"When the credentials to sign with last changed or were read first, in seconds since the epoch.",
 	}
 
-	famPathSuccess = Family{
+	PathSuccess = Family{
 		"ksyun_tap_path_check_success", gauge, nil,
 		"Whether the last check of the way to the API found it in order; with --check-path.interval only, as all of ksyun_tap_path_check_*.",
 	}
-	famPathFailed = Family{
+	PathFailed = Family{
 		"ksyun_tap_path_check_failed", gauge,
 		[]string{"stage"},
 		"1 for the part of the way at which the last check failed, 0 for the others.",
 	}
-	famPathTime = Family{
+	PathTime = Family{
 		"ksyun_tap_path_check_last_success_timestamp_seconds", gauge, nil,
 		"When the way to the API was last found in order, in seconds since the epoch.",
 	}
-	famPathDuration = Family{
+	PathDuration = Family{
 		"ksyun_tap_path_check_duration_seconds", gauge, nil,
 		"How long the last check took.",
 	}
 
-	famQueueLength = Family{
+	QueueLength = Family{
 		"ksyun_tap_queue_length", gauge, nil,
 		"Observations that wait for journal, logs and traces.",
 	}
-	famQueueCapacity = Family{
+	QueueCapacity = Family{
 		"ksyun_tap_queue_capacity", gauge, nil,
 		"Observations that may wait for journal, logs and traces.",
 	}
-	famJournalEntries = Family{
+	JournalEntries = Family{
 		"ksyun_tap_journal_entries", gauge, nil,
 		"Failures in the journal.",
 	}
-	famJournalCapacity = Family{
+	JournalCapacity = Family{
 		"ksyun_tap_journal_capacity", gauge, nil,
 		"Failures the journal has room for.",
 	}
-	famJournalEvicted = Family{
+	JournalEvicted = Family{
 		"ksyun_tap_journal_evicted_total", counter, nil,
 		"Failures that left the journal to make room.",
 	}
@@ -271,15 +272,15 @@ func Describe() []Family {
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
-		famClientConns, famAccepted, famRefused, famReclaimed, famBufferBytes, famReceived, famSent,
-		famUpstreamConns, famDials,
-		famPanics, famUnobserved, famUnread,
-		famIntercepted, famTunnels, famTappedTunnels, famOpenTunnels, famHandshakeErrors, famCANotAfter, famNotRedirected,
-		famCSMDatagrams, famCSMAttempts, famCSMAnnounced, famCSMDuplicates, famCSMRejected,
-		famResignRefused, famResignReloadOK, famResignReloadTime,
-		famPathSuccess, famPathFailed, famPathTime, famPathDuration,
-		famQueueLength, famQueueCapacity,
-		famJournalEntries, famJournalCapacity, famJournalEvicted,
+		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
+		UpstreamConnections, Dials,
+		Panics, Unobserved, famUnread,
+		Intercepted, Tunnels, TappedTunnels, OpenTunnels, HandshakeErrors, CANotAfter, TransparentRefused,
+		CSMDatagrams, CSMAttempts, CSMAnnounced, CSMDuplicates, CSMRejected,
+		ResignRefused, ResignReloadOK, ResignReloadTime,
+		PathSuccess, PathFailed, PathTime, PathDuration,
+		QueueLength, QueueCapacity,
+		JournalEntries, JournalCapacity, JournalEvicted,
 	}
 }
 

@@ -43,7 +43,7 @@ func TestEveryCounterHasAStart(t *testing.T) {
 // knows before the first call, and of the service that is called once a call
 // has begun.
 func TestCausesExistAtZero(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	m.Begin(&classify.Call{Service: "kec"})
 	for _, service := range []string{"monitor", "kec"} {
 		at := func(category, blame string) {
@@ -127,7 +127,7 @@ func TestHealthOfAService(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := metrics.New(metrics.Options{})
+			m := metrics.New()
 			for _, o := range tt.seen {
 				m.Observe(o)
 			}
@@ -149,7 +149,7 @@ func TestHealthOfAService(t *testing.T) {
 // TestFoldsKeepTheService sends more kinds than there is room for: what each
 // service did stays true.
 func TestFoldsKeepTheService(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	const each = 3000
 	for i := range each {
 		for s, service := range []string{"monitor", "kec"} {

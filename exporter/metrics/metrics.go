@@ -70,37 +70,17 @@ const (
 	overflowSeries  = "series" // the combination of labels
 )
 
-// Options say what the metrics are made of. The zero value will do.
-type Options struct {
-	// Proxy reads the state of the relay when a scrape asks; nil leaves out the
-	// families that need it. It is called from several goroutines.
-	Proxy func() ProxyStats
-	// CSM does so for the intake of SDK telemetry, Resign for the tap's own
-	// address, Path for the checks of the way to the API, and CANotAfter for the end
-	// of the CA for interception; nil leaves out their families.
-	CSM        func() CSMStats
-	Resign     func() ResignStats
-	Path       func() PathStats
-	PathStages []string // at which a check can fail
-	CANotAfter func() time.Time
-	// HandshakeReasons are why programs may not go on behind a TLS handshake
-	// with the tap: the only values HandshakeFailed knows.
-	HandshakeReasons []string
-}
-
 // Metrics is the registry of all of the program's metrics. It is safe for
 // concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
 	handler  http.Handler
-	state    *state
 
 	overflow    *prometheus.CounterVec
 	dropped     *prometheus.CounterVec
 	proxyErrors map[classify.Fault]prometheus.Counter
 	otherFault  prometheus.Counter
-	unread      map[classify.Unread]prometheus.Counter
-	handshakes  map[string]prometheus.Counter // by reason
+	unread      func(classify.Unread)
 	reloadOK    prometheus.Gauge
 	reloadTime  prometheus.Gauge
 	ignored     *prometheus.GaugeVec
@@ -130,14 +110,12 @@ type Metrics struct {
 }
 
 // New returns metrics in a registry of their own.
-func New(opts Options) *Metrics {
+func New() *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
-		state:       &state{start: time.Now(), proxy: opts.Proxy, csm: opts.CSM, resign: opts.Resign, path: opts.Path, stages: opts.PathStages, expiry: opts.CANotAfter},
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
-		unread:      make(map[classify.Unread]prometheus.Counter),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
 		ignored:     famIgnoredVariables.gaugeVec(),
@@ -163,10 +141,7 @@ func New(opts Options) *Metrics {
 	partials := famPartial.counterVec()
 	lastErrors := famLastError.gaugeVec()
 	proxyErrors := famProxyErrors.counterVec()
-	unread := famUnread.counterVec()
-	for _, reason := range classify.UnreadReasons() {
-		m.unread[reason] = unread.WithLabelValues(string(reason))
-	}
+	m.unread = Count(m, famUnread, classify.UnreadReasons())
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: famDuration.Name, Help: famDuration.Help,
 		Buckets:                         buckets,
@@ -174,11 +149,6 @@ func New(opts Options) *Metrics {
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, famDuration.Labels)
-	handshakes := famHandshakeErrors.counterVec()
-	m.handshakes = make(map[string]prometheus.Counter, len(opts.HandshakeReasons))
-	for _, reason := range opts.HandshakeReasons {
-		m.handshakes[reason] = handshakes.WithLabelValues(reason)
-	}
 	m.requests = newRequestLadder(requests)
 	withExemplars := [...]*exemplified{{Collector: failures}, {Collector: durations}}
 	m.errors = newErrorLadder(failures, withExemplars[0])
@@ -189,7 +159,7 @@ func New(opts Options) *Metrics {
 	m.registry.MustRegister(
 		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
-		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.ignored, m.state,
+		m.overflow, m.dropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -239,6 +209,11 @@ func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 	m.healthOf(service)
 }
 
+// Register adds collectors. It panics if one of their families has a collector.
+func (m *Metrics) Register(collectors ...prometheus.Collector) {
+	m.registry.MustRegister(collectors...)
+}
+
 // Handler serves the metrics as text, OpenMetrics or protobuf, whichever the
 // scraper prefers.
 func (m *Metrics) Handler() http.Handler { return m.handler }
@@ -259,11 +234,8 @@ func (m *Metrics) Observe(o *classify.Observation) {
 	}
 	m.inFlightOf(o.Call.Service).Dec()
 	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
-		if reason == classify.UnreadNone {
-			continue
-		}
-		if c, ok := m.unread[reason]; ok {
-			c.Inc()
+		if reason != classify.UnreadNone {
+			m.unread(reason)
 		}
 	}
 
@@ -311,11 +283,19 @@ func (m *Metrics) DropCounter(sink Sink) func(reason string, n int) {
 	return func(reason string, n int) { m.Dropped(sink, Reason(reason), n) }
 }
 
-// HandshakeFailed counts a program that did not go on behind the TLS handshake
-// with the tap.
-func (m *Metrics) HandshakeFailed(reason string) {
-	if c, ok := m.handshakes[reason]; ok {
-		c.Inc()
+// Count registers the family f, whose one label has the given values, and returns
+// a function that adds one to the series of a value. It ignores other values.
+func Count[V ~string](m *Metrics, f Family, values []V) func(V) {
+	vec := f.counterVec()
+	m.Register(vec)
+	series := make(map[V]prometheus.Counter, len(values))
+	for _, v := range values {
+		series[v] = vec.WithLabelValues(string(v))
+	}
+	return func(v V) {
+		if c, ok := series[v]; ok {
+			c.Inc()
+		}
 	}
 }
 
@@ -340,10 +320,6 @@ func (m *Metrics) SetIgnoredVariables(names []string) {
 
 // maxIgnoredVariables bounds that family.
 const maxIgnoredVariables = 64
-
-// Watch adds the state of queue and journal to the metrics. It replaces what
-// was watched before.
-func (m *Metrics) Watch(s Sources) { m.state.sources.Store(&s) }
 
 // countFault counts one request that was refused or got no whole answer.
 func (m *Metrics) countFault(f classify.Fault) {

@@ -39,26 +39,26 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // full returns metrics that have seen every sort of attempt, and everything
 // else they can be told.
 func full() *metrics.Metrics {
-	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats {
-		return metrics.ProxyStats{
-			ClientConnections: 3, UpstreamConnections: 2, ConnectionsAccepted: 11, ConnectionsRefused: 13, ConnectionsReclaimed: 14, BufferBytes: 8192,
-			BytesReceived: 4096, BytesSent: 8192, Dials: 5, Panics: 1,
-			UnobservedRequests: 2,
-			Intercepted:        12, Tunnels: 8, TappedTunnels: 3, OpenTunnels: 2,
-		}
-	}, CSM: func() metrics.CSMStats {
-		return metrics.CSMStats{Datagrams: 20, Attempts: 15, Announced: 16, Duplicates: 4, Rejected: 1}
-	}, Resign: func() metrics.ResignStats {
-		return metrics.ResignStats{NotAllowed: 3, NotSecured: 2, CredentialsOK: true, Credentials: attempt.Start}
-	}, Path: func() metrics.PathStats {
-		return metrics.PathStats{Done: true, Failed: "dns", LastSuccess: attempt.Start, Duration: 1500 * time.Millisecond}
-	}, PathStages: []string{"proxy", "dns"}, CANotAfter: func() time.Time { return attempt.Start.Add(time.Hour) }, HandshakeReasons: []string{"untrusted_ca", "other"}})
-	m.HandshakeFailed("untrusted_ca")
-	m.HandshakeFailed("a reason it does not know")
-	m.Watch(metrics.Sources{
-		Queue:   func() metrics.QueueStats { return metrics.QueueStats{Length: 7, Capacity: 2048} },
-		Journal: func() metrics.JournalStats { return metrics.JournalStats{Entries: 9, Capacity: 1000, Evicted: 1} },
-	})
+	m := metrics.New()
+	m.Register(metrics.NewCollector(func() float64 { return 0 },
+		fixed(metrics.ClientConnections, 3), fixed(metrics.UpstreamConnections, 2),
+		fixed(metrics.ConnectionsAccepted, 11), fixed(metrics.ConnectionsRefused, 13), fixed(metrics.ConnectionsReclaimed, 14),
+		fixed(metrics.BufferBytes, 8192), fixed(metrics.BytesReceived, 4096), fixed(metrics.BytesSent, 8192),
+		fixed(metrics.Dials, 5), fixed(metrics.Panics, 1), fixed(metrics.Unobserved, 2), fixed(metrics.Intercepted, 12),
+		fixed(metrics.Tunnels, 8), fixed(metrics.TappedTunnels, 3), fixed(metrics.OpenTunnels, 2),
+		fixed(metrics.TransparentRefused, 0, "direct"), fixed(metrics.TransparentRefused, 0, "loop"),
+		fixed(metrics.CSMDatagrams, 20), fixed(metrics.CSMAttempts, 15), fixed(metrics.CSMAnnounced, 16),
+		fixed(metrics.CSMDuplicates, 4), fixed(metrics.CSMRejected, 1),
+		fixed(metrics.ResignRefused, 3, "address"), fixed(metrics.ResignRefused, 2, "tls"),
+		fixed(metrics.ResignReloadOK, 1), fixed(metrics.ResignReloadTime, float64(attempt.Start.Unix())),
+		fixed(metrics.PathSuccess, 0), fixed(metrics.PathFailed, 0, "proxy"), fixed(metrics.PathFailed, 1, "dns"),
+		fixed(metrics.PathTime, float64(attempt.Start.Unix())), fixed(metrics.PathDuration, 1.5),
+		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
+		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
+	), metrics.NewCollector(func() time.Time { return attempt.Start.Add(time.Hour) }, metrics.Read(metrics.CANotAfter, time.Time.Unix)))
+	handshakeFailed := metrics.Count(m, metrics.HandshakeErrors, []string{"untrusted_ca", "other"})
+	handshakeFailed("untrusted_ca")
+	handshakeFailed("a reason it does not know")
 	m.SetReload(nil, attempt.Start)
 	m.SetIgnoredVariables([]string{"OTEL_SDK_DISABLED"})
 	for _, a := range attempt.All() {
@@ -70,6 +70,11 @@ func full() *metrics.Metrics {
 	m.Begin(&classify.Call{Service: "monitor"})
 	m.Dropped(metrics.SinkLogs, metrics.ReasonSampled, 3)
 	return m
+}
+
+// fixed returns a row with that value.
+func fixed(f metrics.Family, v float64, labels ...string) metrics.Row[float64] {
+	return metrics.Read(f, func(zero float64) float64 { return zero + v }, labels...)
 }
 
 // scrape reads the metrics by HTTP.
@@ -211,17 +216,83 @@ func value(t *testing.T, m *metrics.Metrics, family string, labels map[string]st
 	return 0, false
 }
 
-func TestFamiliesWithoutTheirSourceAreLeftOut(t *testing.T) {
-	gathered := gather(t, metrics.New(metrics.Options{}))
-	for _, name := range []string{"ksyun_tap_client_connections", "ksyun_tap_queue_length", "ksyun_tap_journal_entries"} {
-		if gathered[name] != nil {
-			t.Errorf("%s is there without a source", name)
+// TestCollectorReadsOneSnapshotPerScrape checks that the rows of a scrape fit
+// together, and that there are none while there is nothing to read.
+func TestCollectorReadsOneSnapshotPerScrape(t *testing.T) {
+	m := metrics.New()
+	n, ready := 0, false
+	m.Register(metrics.While(func() bool { return ready }, metrics.NewCollector(func() int { n++; return n },
+		metrics.Read(metrics.Tunnels, func(n int) int { return n }),
+		metrics.Read(metrics.TappedTunnels, func(n int) int { return -n }),
+	)))
+	if f := gather(t, m); f[metrics.Tunnels.Name] != nil || n != 0 {
+		t.Errorf("collected %v of %d snapshots before it was ready", f[metrics.Tunnels.Name], n)
+	}
+	ready = true
+	for want := 1.0; want < 3; want++ {
+		f := gather(t, m)
+		tunnels := f[metrics.Tunnels.Name].GetMetric()[0].GetCounter().GetValue()
+		tapped := f[metrics.TappedTunnels.Name].GetMetric()[0].GetCounter().GetValue()
+		if tunnels != want || tapped != -want {
+			t.Errorf("scrape %v: %v and %v", want, tunnels, tapped)
+		}
+	}
+}
+
+// TestCounted compares the counts with what was observed.
+func TestCounted(t *testing.T) {
+	m := metrics.New()
+	observe := func(action, code string, n int) {
+		for range n {
+			o := attempt.Get("error_throttled")
+			o.Call.Action, o.Verdict.Code, o.Verdict.Entry, o.Verdict.Match = action, code, nil, ""
+			m.Observe(o)
+		}
+	}
+	m.Observe(attempt.Get("success"))
+	m.Observe(attempt.Get("host_refused")) // not an attempt
+	observe("ListMetrics", "A", 3)
+	observe("ListMetrics", "", 2)
+	observe("", "A", 1)
+	for i := range metrics.MaxUnknownCodes + 1 {
+		observe("X", "Code"+strconv.Itoa(i), 1)
+	}
+	attempts, failures := m.Counted()
+	if want := 1 + 6 + metrics.MaxUnknownCodes + 1; attempts != want {
+		t.Errorf("%d attempts, want %d", attempts, want)
+	}
+	byKind := map[[2]string]metrics.Failures{}
+	for _, f := range failures {
+		byKind[[2]string{f.Action, f.Code}] = f
+	}
+	none, other := byKind[[2]string{"ListMetrics", "none"}], byKind[[2]string{"X", "_other"}]
+	if none.Count != 2 || other.Count != 2 || byKind[[2]string{"ListMetrics", "A"}].Count != 3 || byKind[[2]string{"unknown", "A"}].Count != 1 {
+		t.Errorf("got %v", failures)
+	}
+	if none.Category != "throttled" || none.Blame != "quota" || none.Status != "409" {
+		t.Errorf("got %+v", none)
+	}
+	for _, tt := range []struct {
+		f                  metrics.Failures
+		action, code, name string
+		want               bool
+	}{
+		{none, "ListMetrics", "", "", true},
+		{none, "ListMetrics", "A", "", false},
+		{none, "", "", "", false},
+		{other, "X", "anything", "", true},
+		{other, "Y", "anything", "", false},
+		{metrics.Failures{Action: "unknown", Code: "LimitExceeded"}, "", "limitexceeded", "", true},
+		{metrics.Failures{Action: "_other", Code: "LimitExceeded"}, "Z", "wire", "LimitExceeded", true},
+	} {
+		if got := tt.f.Counts(tt.action, tt.code, tt.name); got != tt.want {
+			t.Errorf("%+v counts %q, %q, %q: %v", tt.f, tt.action, tt.code, tt.name, got)
 		}
 	}
 }
 
 func TestEveryFaultIsAReason(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../classify/observation.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +329,7 @@ func TestEveryFaultIsAReason(t *testing.T) {
 }
 
 func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	m.Observe(attempt.Get("host_refused"))
 	for name, f := range gather(t, m) {
 		for _, s := range f.GetMetric() {
@@ -273,7 +344,7 @@ func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
 }
 
 func TestInFlightReturnsToZero(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	services := []string{"", "monitor", "kec"}
 	for i := range 3 * metrics.MaxServices {
 		services = append(services, fmt.Sprintf("service-%d", i)) // most of them past the limit
@@ -347,7 +418,7 @@ func TestLabels(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := metrics.New(metrics.Options{})
+			m := metrics.New()
 			tt.verdict.Outcome = classify.OutcomeError
 			o := &classify.Observation{Verdict: tt.verdict}
 			maps.Copy(tt.want, map[string]string{"blame": "unknown", "service": "unknown", "action": "unknown", "version": "unknown", "region": "unknown"})
@@ -364,7 +435,7 @@ func TestLabels(t *testing.T) {
 // TestDocumentedValuesAlwaysHaveTheirPlace fills every label with strangers'
 // values before the first call of Cloud Monitor comes.
 func TestDocumentedValuesAlwaysHaveTheirPlace(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	observe := func(service, action, version string) {
 		call := classify.Call{Service: service, Action: action, Version: version}
 		m.Begin(&call)
@@ -390,7 +461,7 @@ func TestDocumentedValuesAlwaysHaveTheirPlace(t *testing.T) {
 }
 
 func TestUnreadBodies(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	m.Observe(&classify.Observation{
 		Call:    classify.Call{Unread: classify.UnreadLength},
 		Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadLength},
@@ -405,7 +476,7 @@ func TestUnreadBodies(t *testing.T) {
 }
 
 func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	observe := func(v classify.Verdict) {
 		v.Outcome, v.Status, v.Type, v.Category = classify.OutcomeError, 400, classify.TypeSender, classify.CategoryUnknown
 		m.Observe(&classify.Observation{Verdict: v})
@@ -437,7 +508,7 @@ func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
 // TestKeysAreNoLabels checks that what looks like a key is no label, whoever
 // made the verdict.
 func TestKeysAreNoLabels(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	for _, key := range []string{"AKLTyl2l3e5gQAKkv7oEwH2O8g", "InvalidAccessKey.AKLTyl2l3e5gQAKkv7oEwH2O8g", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", strings.Repeat("0aF9", 10)} {
 		m.Observe(&classify.Observation{
 			Call:    classify.Call{Service: key, Action: key, Version: key, Region: key},
@@ -479,7 +550,7 @@ func TestExemplars(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := metrics.New(metrics.Options{})
+			m := metrics.New()
 			m.Observe(&classify.Observation{
 				Span:    tt.span,
 				Verdict: classify.Verdict{Outcome: tt.outcome, RequestID: classify.MakeRequestID(tt.id), Code: "C"},
@@ -543,7 +614,8 @@ func TestProtobufCarriesNativeAndClassicBuckets(t *testing.T) {
 }
 
 func TestScrapeSurvivesAPanicOfItsSource(t *testing.T) {
-	m := metrics.New(metrics.Options{Proxy: func() metrics.ProxyStats { panic("relay") }})
+	m := metrics.New()
+	m.Register(metrics.NewCollector(func() int { panic("relay") }, metrics.Read(metrics.Tunnels, func(n int) int { return n })))
 	m.Observe(attempt.Get("error_throttled"))
 	if body, _ := scrape(t, m, text); !strings.Contains(body, "ksyun_api_errors_total{") {
 		t.Errorf("the other metrics are gone:\n%s", body)
@@ -551,7 +623,7 @@ func TestScrapeSurvivesAPanicOfItsSource(t *testing.T) {
 }
 
 func TestReload(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	m.SetReload(nil, attempt.Start)
 	m.SetReload(errors.New("line 3: no"), attempt.Start.Add(time.Hour))
 	if v, _ := value(t, m, "ksyun_tap_config_last_reload_successful", map[string]string{}); v != 0 {
@@ -564,7 +636,7 @@ func TestReload(t *testing.T) {
 }
 
 func TestClockSetBackTakesNoTimeAway(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	m.Observe(&classify.Observation{Start: attempt.Start, End: attempt.Start.Add(-time.Hour)})
 	for _, s := range gather(t, m)["ksyun_api_request_duration_seconds"].GetMetric() {
 		if sum := s.GetHistogram().GetSampleSum(); sum != 0 {
@@ -574,7 +646,7 @@ func TestClockSetBackTakesNoTimeAway(t *testing.T) {
 }
 
 func TestConcurrentUse(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	const workers, each = 8, 500
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -605,7 +677,7 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestKnownKindOfSuccessAllocatesNothing(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	o := attempt.Get("success")
 	m.Observe(o)
 	if n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o) }); n != 0 {
@@ -616,7 +688,7 @@ func TestKnownKindOfSuccessAllocatesNothing(t *testing.T) {
 func BenchmarkObserve(b *testing.B) {
 	for _, name := range []string{"success", "error_throttled"} {
 		b.Run(name, func(b *testing.B) {
-			m := metrics.New(metrics.Options{})
+			m := metrics.New()
 			o := attempt.Get(name)
 			b.ReportAllocs()
 			for b.Loop() {
@@ -628,7 +700,7 @@ func BenchmarkObserve(b *testing.B) {
 }
 
 func BenchmarkObserveFolded(b *testing.B) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	for i := range metrics.MaxActions {
 		m.Observe(&classify.Observation{Call: classify.Call{Action: "Action" + strconv.Itoa(i)}})
 	}
@@ -643,7 +715,7 @@ func BenchmarkObserveFolded(b *testing.B) {
 // TestExemplarOfEachBucket checks that each bucket of a duration shows its last
 // failure, and so does the counter.
 func TestExemplarOfEachBucket(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	observe := func(id string, took time.Duration) {
 		m.Observe(&classify.Observation{
 			Start: attempt.Start, End: attempt.Start.Add(took),
@@ -700,7 +772,7 @@ func TestExemplarOfEachBucket(t *testing.T) {
 
 // TestFailuresDoNotAllocate counts what the relay waits for.
 func TestFailuresDoNotAllocate(t *testing.T) {
-	m := metrics.New(metrics.Options{})
+	m := metrics.New()
 	o := attempt.Get("error_throttled")
 	m.Observe(o)
 	if n := testing.AllocsPerRun(100, func() { m.Observe(o) }); n != 0 {

@@ -1,12 +1,14 @@
 package metrics
 
 import (
+	"cmp"
 	"hash/maphash"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
@@ -342,6 +344,46 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 		m.table.add(*k, &s)
 	}
 	return &s
+}
+
+// Failures is a number of failed attempts with equal labels.
+type Failures struct {
+	Action, Code, Status string
+	Category             classify.Category
+	Blame                classify.Blame
+	Count                int
+}
+
+// Counts reports whether f may count an attempt with that action and code, and the
+// catalogue's name of that code; "" for none.
+func (f *Failures) Counts(action, code, name string) bool {
+	return (f.Action == labelOther || strings.EqualFold(f.Action, cmp.Or(action, labelUnknown))) &&
+		(f.Code == labelOther || strings.EqualFold(f.Code, cmp.Or(code, labelNone)) || strings.EqualFold(f.Code, name))
+}
+
+// Counted returns the number of attempts since New, and of those that failed.
+func (m *Metrics) Counted() (attempts int, failures []Failures) {
+	value := func(c prometheus.Metric) int {
+		var read dto.Metric
+		if c.Write(&read) != nil {
+			return 0
+		}
+		return int(read.GetCounter().GetValue())
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.requests.series {
+		attempts += value(c)
+	}
+	sums := make(map[Failures]int)
+	for k, c := range m.errors.series {
+		sums[Failures{k.action, k.code, k.status, classify.Category(k.category), classify.Blame(k.blame), 0}] += value(c)
+	}
+	for f, n := range sums {
+		f.Count = n
+		failures = append(failures, f)
+	}
+	return attempts, failures
 }
 
 // newTable returns an empty table.

@@ -53,7 +53,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 		for i := range newbornTaps {
 			tap := &tap{
 				program: program{instance: fmt.Sprintf("tap-%d:18180", i), lives: []span{{0, math.Inf(1)}}},
-				job:     "newborn", series: map[string]*series{}, metrics: metrics.New(metrics.Options{}),
+				job:     "newborn", series: map[string]*series{}, metrics: metrics.New(),
 			}
 			for n := range newbornSeries {
 				first := newbornFrom + 600*random.Float64()

@@ -297,7 +297,7 @@ func (tap *tap) feed(until float64) {
 	}
 	life := tap.lives[tap.life]
 	if tap.metrics == nil {
-		tap.metrics, tap.samples, tap.fed = metrics.New(metrics.Options{}), nil, life.from
+		tap.metrics, tap.samples, tap.fed = metrics.New(), nil, life.from
 		tap.metrics.SetReload(nil, time.UnixMilli(millis(life.from)))
 	}
 	if tap.calls != nil && until > tap.fed {
