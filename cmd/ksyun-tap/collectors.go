@@ -5,6 +5,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
@@ -21,14 +22,10 @@ func (t *tap) registerCollectors() {
 	if t.resign != nil {
 		t.metrics.Register(
 			metrics.NewCollector(t.proxy.Stats, resignRows...),
-			metrics.NewCollector(t.resign.readKeys, keysRows...))
+			metrics.NewCollector(t.resign.keys.Status, keysRows...))
 	}
 	if t.path != nil {
-		t.metrics.Register(
-			metrics.While(func() bool { return t.path.Status().Done },
-				metrics.NewCollector(t.path.Status, pathRows()...)),
-			metrics.While(func() bool { return !t.path.Status().LastSuccess.IsZero() },
-				metrics.NewCollector(t.path.Status, metrics.Read(metrics.PathTime, func(s pathcheck.Status) int64 { return s.LastSuccess.Unix() }))))
+		t.metrics.Register(metrics.NewCollector(t.path.Status, pathRows()...))
 	}
 }
 
@@ -65,29 +62,24 @@ var resignRows = []metrics.Row[collector.Stats]{
 	metrics.Read(metrics.ResignRefused, func(s collector.Stats) int64 { return s.Unsecured }, "tls"),
 }
 
-var keysRows = []metrics.Row[keysStatus]{
-	metrics.Read(metrics.ResignReloadOK, func(s keysStatus) int { return number(s.ok) }),
-	metrics.Read(metrics.ResignReloadTime, func(s keysStatus) int64 { return s.changed.Unix() }),
+var keysRows = []metrics.Row[resign.Status]{
+	metrics.Read(metrics.ResignReloadOK, func(s resign.Status) int { return number(s.OK) }),
+	metrics.Read(metrics.ResignReloadTime, func(s resign.Status) int64 { return s.Changed.Unix() }),
 }
 
-// keysStatus is the status of the credentials of the re-signing address.
-type keysStatus struct {
-	ok      bool // the last reading succeeded
-	changed time.Time
-}
-
-func (r *resigning) readKeys() (s keysStatus) {
-	s.ok, s.changed = r.keys.Status()
-	return s
-}
-
+// pathRows returns the rows for the last path check. They are absent before the
+// first one.
 func pathRows() []metrics.Row[pathcheck.Status] {
+	done := func(s pathcheck.Status) bool { return s.Done }
 	rows := []metrics.Row[pathcheck.Status]{
-		metrics.Read(metrics.PathSuccess, func(s pathcheck.Status) int { return number(s.Failed == "") }),
-		metrics.Read(metrics.PathDuration, func(s pathcheck.Status) float64 { return s.Duration.Seconds() }),
+		metrics.Read(metrics.PathSuccess, func(s pathcheck.Status) int { return number(s.Failed == "") }).When(done),
+		metrics.Read(metrics.PathTime, func(s pathcheck.Status) int64 { return s.LastSuccess.Unix() }).
+			When(func(s pathcheck.Status) bool { return !s.LastSuccess.IsZero() }),
+		metrics.Read(metrics.PathDuration, func(s pathcheck.Status) float64 { return s.Duration.Seconds() }).When(done),
 	}
 	for _, stage := range pathcheck.Stages() {
-		rows = append(rows, metrics.Read(metrics.PathFailed, func(s pathcheck.Status) int { return number(s.Failed == stage) }, string(stage)))
+		failed := func(s pathcheck.Status) int { return number(s.Failed == stage) }
+		rows = append(rows, metrics.Read(metrics.PathFailed, failed, string(stage)).When(done))
 	}
 	return rows
 }

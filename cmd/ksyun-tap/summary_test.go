@@ -3,10 +3,15 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // TestUnobservedInTheSummary checks that the summary lists what was not observed, the
@@ -39,5 +44,47 @@ func TestUnobservedInTheSummary(t *testing.T) {
 	}
 	if got := print(); len(got) > 2000 || !strings.Contains(got, " more\n") {
 		t.Errorf("got %d bytes", len(got))
+	}
+}
+
+// TestSummaryOfFailures checks that each kind of failure has its own count and its
+// own newest example.
+func TestSummaryOfFailures(t *testing.T) {
+	tp := &tap{metrics: metrics.New(), journal: journal.New(0)}
+	classifier := classify.New(classify.DefaultCatalog())
+	call := func(action string, status int, body, id string) {
+		o := &classify.Observation{Call: classify.Call{Action: action}}
+		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Body: []byte(body)})
+		o.Verdict.RequestID = classify.MakeRequestID(id)
+		tp.metrics.Observe(o)
+		if o.Verdict.Outcome.Failed() {
+			tp.journal.Add(record.New(o))
+		}
+	}
+	coded := `{"Error":{"Code":"InvalidParameterValue","Message":"bad"},"RequestId":"x"}`
+	call("ListMetrics", 400, `no JSON`, "none-1")
+	call("ListMetrics", 400, coded, "coded-1")
+	call("ListMetrics", 200, `{}`, "fine")
+	call("GetMetricStatistics", 400, coded, "other-action")
+	call("ListMetrics", 400, coded, "coded-2")
+	call("", 400, coded, "no-action")
+
+	s := makeSummary(tp)
+	if s.Calls != 6 || s.Failed != 5 {
+		t.Errorf("%d calls, %d failed", s.Calls, s.Failed)
+	}
+	var got []string
+	for _, f := range s.Errors {
+		got = append(got, fmt.Sprintf("%s %s %s %d %s", f.Action, f.Code, f.Status, f.Count, f.RequestID))
+	}
+	slices.Sort(got)
+	want := []string{
+		"GetMetricStatistics InvalidParameterValue 400 1 other-action",
+		"ListMetrics InvalidParameterValue 400 2 coded-2",
+		"ListMetrics none 400 1 none-1",
+		"unknown InvalidParameterValue 400 1 no-action",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

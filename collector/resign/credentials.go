@@ -149,10 +149,15 @@ func (s *Source) read() (Credentials, error) {
 // Credentials returns the credentials that were last read without error.
 func (s *Source) Credentials() Credentials { return *s.current.Load() }
 
-// Status reports whether the last read succeeded, and when the credentials last
-// changed.
-func (s *Source) Status() (ok bool, changed time.Time) {
-	return !s.failing.Load(), time.Unix(s.changed.Load(), 0)
+// Status is the status of a Source.
+type Status struct {
+	OK      bool      // the last read succeeded
+	Changed time.Time // when the credentials last changed
+}
+
+// Status returns the current status.
+func (s *Source) Status() Status {
+	return Status{!s.failing.Load(), time.Unix(s.changed.Load(), 0)}
 }
 
 // Reload reads the file again and reports whether the credentials changed. If it

@@ -131,8 +131,8 @@ func TestWatch(t *testing.T) {
 			for len(told) > 0 {
 				heard = append(heard, <-told)
 			}
-			if got, _ := s.Status(); got != ok || s.Credentials().AccessKey != key || strings.Join(heard, " ") != news {
-				t.Errorf("%s: key %s, in order %v, told %q", when, s.Credentials().AccessKey, got, heard)
+			if s.Status().OK != ok || s.Credentials().AccessKey != key || strings.Join(heard, " ") != news {
+				t.Errorf("%s: key %s, in order %v, told %q", when, s.Credentials().AccessKey, s.Status().OK, heard)
 			}
 		}
 		check("at first", "one", true, "")

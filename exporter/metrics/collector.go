@@ -12,15 +12,22 @@ type Row[S any] struct {
 	valueType prometheus.ValueType
 	value     func(S) float64
 	labels    []string
+	when      func(S) bool // nil for always
 }
 
 // Read returns a row of the family f, which has the given values of its labels.
 // value reads it from a snapshot of the collector's subject.
 func Read[S any, N int | int64 | uint64 | float64](f Family, value func(S) N, labels ...string) Row[S] {
-	r := Row[S]{f.desc(), prometheus.GaugeValue, func(s S) float64 { return float64(value(s)) }, labels}
+	r := Row[S]{f.desc(), prometheus.GaugeValue, func(s S) float64 { return float64(value(s)) }, labels, nil}
 	if f.Type == counter {
 		r.valueType = prometheus.CounterValue
 	}
+	return r
+}
+
+// When returns r for the snapshots of which ok is true; it is absent for others.
+func (r Row[S]) When(ok func(S) bool) Row[S] {
+	r.when = ok
 	return r
 }
 
@@ -48,28 +55,12 @@ func (c *collector[S]) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector[S]) Collect(ch chan<- prometheus.Metric) {
 	s := c.snapshot()
 	for _, r := range c.rows {
-		if r.valueType == prometheus.CounterValue {
+		switch {
+		case r.when != nil && !r.when(s):
+		case r.valueType == prometheus.CounterValue:
 			ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(r.desc, r.valueType, r.value(s), c.start, r.labels...)
-		} else {
+		default:
 			ch <- prometheus.MustNewConstMetric(r.desc, r.valueType, r.value(s), r.labels...)
 		}
-	}
-}
-
-// While returns a collector of the metrics of c that collects none while ready
-// returns false.
-func While(ready func() bool, c prometheus.Collector) prometheus.Collector {
-	return conditional{c, ready}
-}
-
-type conditional struct {
-	prometheus.Collector
-	ready func() bool
-}
-
-// Collect implements prometheus.Collector.
-func (c conditional) Collect(ch chan<- prometheus.Metric) {
-	if c.ready() {
-		c.Collector.Collect(ch)
 	}
 }

@@ -217,24 +217,28 @@ func value(t *testing.T, m *metrics.Metrics, family string, labels map[string]st
 }
 
 // TestCollectorReadsOneSnapshotPerScrape checks that the rows of a scrape fit
-// together, and that there are none while there is nothing to read.
+// together, and that those without a value are absent.
 func TestCollectorReadsOneSnapshotPerScrape(t *testing.T) {
 	m := metrics.New()
-	n, ready := 0, false
-	m.Register(metrics.While(func() bool { return ready }, metrics.NewCollector(func() int { n++; return n },
-		metrics.Read(metrics.Tunnels, func(n int) int { return n }),
-		metrics.Read(metrics.TappedTunnels, func(n int) int { return -n }),
-	)))
-	if f := gather(t, m); f[metrics.Tunnels.Name] != nil || n != 0 {
-		t.Errorf("collected %v of %d snapshots before it was ready", f[metrics.Tunnels.Name], n)
-	}
-	ready = true
-	for want := 1.0; want < 3; want++ {
-		f := gather(t, m)
-		tunnels := f[metrics.Tunnels.Name].GetMetric()[0].GetCounter().GetValue()
-		tapped := f[metrics.TappedTunnels.Name].GetMetric()[0].GetCounter().GetValue()
-		if tunnels != want || tapped != -want {
-			t.Errorf("scrape %v: %v and %v", want, tunnels, tapped)
+	n := 0
+	value := func(n int) int { return n }
+	m.Register(metrics.NewCollector(func() int { n++; return n },
+		metrics.Read(metrics.QueueLength, value),
+		metrics.Read(metrics.QueueCapacity, value),
+		metrics.Read(metrics.JournalEntries, value).When(func(n int) bool { return n > 1 }),
+	))
+	for i, want := range []map[string]float64{
+		{metrics.QueueLength.Name: 1, metrics.QueueCapacity.Name: 1},
+		{metrics.QueueLength.Name: 2, metrics.QueueCapacity.Name: 2, metrics.JournalEntries.Name: 2},
+	} {
+		got := map[string]float64{}
+		for name, f := range gather(t, m) {
+			if strings.HasPrefix(name, "ksyun_tap_queue_") || strings.HasPrefix(name, "ksyun_tap_journal_") {
+				got[name] = f.GetMetric()[0].GetGauge().GetValue()
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("scrape %d: %v, want %v", i+1, got, want)
 		}
 	}
 }
