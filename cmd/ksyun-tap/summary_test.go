@@ -61,7 +61,7 @@ func TestSummaryOfFailures(t *testing.T) {
 			tp.journal.Add(record.New(o))
 		}
 	}
-	coded := `{"Error":{"Code":"InvalidParameterValue","Message":"bad"},"RequestId":"x"}`
+	coded := `{"Error":{"Code":"SomethingNew","Message":"bad"},"RequestId":"x"}`
 	call("ListMetrics", 400, `no JSON`, "none-1")
 	call("ListMetrics", 400, coded, "coded-1")
 	call("ListMetrics", 200, `{}`, "fine")
@@ -79,10 +79,10 @@ func TestSummaryOfFailures(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := []string{
-		"GetMetricStatistics InvalidParameterValue 400 1 other-action",
-		"ListMetrics InvalidParameterValue 400 2 coded-2",
+		"GetMetricStatistics SomethingNew 400 1 other-action",
+		"ListMetrics SomethingNew 400 2 coded-2",
 		"ListMetrics none 400 1 none-1",
-		"unknown InvalidParameterValue 400 1 no-action",
+		"unknown SomethingNew 400 1 no-action",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
