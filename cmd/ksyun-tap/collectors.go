@@ -25,7 +25,7 @@ func (t *tap) registerCollectors() {
 			metrics.NewCollector(t.resign.keys.Status, keysRows...))
 	}
 	if t.path != nil {
-		t.metrics.Register(metrics.NewCollector(t.path.Status, pathRows()...))
+		t.metrics.Register(metrics.NewCollector(t.path.Status, pathRows...))
 	}
 }
 
@@ -63,29 +63,27 @@ var resignRows = []metrics.Row[collector.Stats]{
 }
 
 var keysRows = []metrics.Row[resign.Status]{
-	metrics.Read(metrics.ResignReloadOK, func(s resign.Status) int { return number(s.OK) }),
+	metrics.Read(metrics.ResignReloadOK, func(s resign.Status) float64 { return number(s.OK) }),
 	metrics.Read(metrics.ResignReloadTime, func(s resign.Status) int64 { return s.Changed.Unix() }),
 }
 
-// pathRows returns the rows for the last path check. They are absent before the
-// first one.
-func pathRows() []metrics.Row[pathcheck.Status] {
-	done := func(s pathcheck.Status) bool { return s.Done }
-	rows := []metrics.Row[pathcheck.Status]{
-		metrics.Read(metrics.PathSuccess, func(s pathcheck.Status) int { return number(s.Failed == "") }).When(done),
-		metrics.Read(metrics.PathTime, func(s pathcheck.Status) int64 { return s.LastSuccess.Unix() }).
-			When(func(s pathcheck.Status) bool { return !s.LastSuccess.IsZero() }),
-		metrics.Read(metrics.PathDuration, func(s pathcheck.Status) float64 { return s.Duration.Seconds() }).When(done),
-	}
-	for _, stage := range pathcheck.Stages() {
-		failed := func(s pathcheck.Status) int { return number(s.Failed == stage) }
-		rows = append(rows, metrics.Read(metrics.PathFailed, failed, string(stage)).When(done))
-	}
-	return rows
+// pathRows are absent before the first path check.
+var pathRows = []metrics.Row[pathcheck.Status]{
+	metrics.Read(metrics.PathSuccess, func(s pathcheck.Status) float64 { return number(s.Failed == "") }).When(checked),
+	metrics.Each(metrics.PathFailed, func(s pathcheck.Status, send metrics.Send) {
+		for _, stage := range pathcheck.Stages() {
+			send(number(s.Failed == stage), string(stage))
+		}
+	}).When(checked),
+	metrics.Read(metrics.PathTime, func(s pathcheck.Status) int64 { return s.LastSuccess.Unix() }).When(succeeded),
+	metrics.Read(metrics.PathDuration, func(s pathcheck.Status) float64 { return s.Duration.Seconds() }).When(checked),
 }
 
+func checked(s pathcheck.Status) bool   { return s.Done }
+func succeeded(s pathcheck.Status) bool { return !s.LastSuccess.IsZero() }
+
 // number returns 1 for true and 0 for false.
-func number(b bool) int {
+func number(b bool) float64 {
 	if b {
 		return 1
 	}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,6 +57,16 @@ func TestEveryFamilyHasACollector(t *testing.T) {
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("collected: %q\ndocumented: %q", slices.Sorted(maps.Keys(got)), slices.Sorted(maps.Keys(want)))
+	}
+
+	families, err := tap.metrics.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "ksyun_tap_path_check_") {
+			t.Errorf("%s has a value before the first path check", f.GetName())
+		}
 	}
 }
 

@@ -6,28 +6,39 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Row is one series of a collector.
+// Row is a family of a collector, or one of its series. S is a snapshot of the
+// collector's subject.
 type Row[S any] struct {
 	desc      *prometheus.Desc
 	valueType prometheus.ValueType
-	value     func(S) float64
-	labels    []string
-	when      func(S) bool // nil for always
+	read      func(S, Send)
 }
 
-// Read returns a row of the family f, which has the given values of its labels.
-// value reads it from a snapshot of the collector's subject.
-func Read[S any, N int | int64 | uint64 | float64](f Family, value func(S) N, labels ...string) Row[S] {
-	r := Row[S]{f.desc(), prometheus.GaugeValue, func(s S) float64 { return float64(value(s)) }, labels, nil}
+// Send sends a series with the given values of the family's labels.
+type Send func(value float64, labels ...string)
+
+// Each returns a row whose series read sends.
+func Each[S any](f Family, read func(S, Send)) Row[S] {
+	r := Row[S]{f.desc(), prometheus.GaugeValue, read}
 	if f.Type == counter {
 		r.valueType = prometheus.CounterValue
 	}
 	return r
 }
 
+// Read returns a row of one series with the given values of the family's labels.
+func Read[S any, N int | int64 | uint64 | float64](f Family, value func(S) N, labels ...string) Row[S] {
+	return Each(f, func(s S, send Send) { send(float64(value(s)), labels...) })
+}
+
 // When returns r for the snapshots of which ok is true; it is absent for others.
 func (r Row[S]) When(ok func(S) bool) Row[S] {
-	r.when = ok
+	read := r.read
+	r.read = func(s S, send Send) {
+		if ok(s) {
+			read(s, send)
+		}
+	}
 	return r
 }
 
@@ -55,12 +66,12 @@ func (c *collector[S]) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector[S]) Collect(ch chan<- prometheus.Metric) {
 	s := c.snapshot()
 	for _, r := range c.rows {
-		switch {
-		case r.when != nil && !r.when(s):
-		case r.valueType == prometheus.CounterValue:
-			ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(r.desc, r.valueType, r.value(s), c.start, r.labels...)
-		default:
-			ch <- prometheus.MustNewConstMetric(r.desc, r.valueType, r.value(s), r.labels...)
-		}
+		r.read(s, func(value float64, labels ...string) {
+			if r.valueType == prometheus.CounterValue {
+				ch <- prometheus.MustNewConstMetricWithCreatedTimestamp(r.desc, r.valueType, value, c.start, labels...)
+			} else {
+				ch <- prometheus.MustNewConstMetric(r.desc, r.valueType, value, labels...)
+			}
+		})
 	}
 }

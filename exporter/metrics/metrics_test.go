@@ -217,7 +217,8 @@ func value(t *testing.T, m *metrics.Metrics, family string, labels map[string]st
 }
 
 // TestCollectorReadsOneSnapshotPerScrape checks that the rows of a scrape fit
-// together, and that those without a value are absent.
+// together, that a row may have several series, and that those without a value are
+// absent.
 func TestCollectorReadsOneSnapshotPerScrape(t *testing.T) {
 	m := metrics.New()
 	n := 0
@@ -226,15 +227,30 @@ func TestCollectorReadsOneSnapshotPerScrape(t *testing.T) {
 		metrics.Read(metrics.QueueLength, value),
 		metrics.Read(metrics.QueueCapacity, value),
 		metrics.Read(metrics.JournalEntries, value).When(func(n int) bool { return n > 1 }),
+		metrics.Each(metrics.PathFailed, func(n int, send metrics.Send) {
+			for i := range n {
+				send(float64(n), strconv.Itoa(i))
+			}
+		}),
 	))
 	for i, want := range []map[string]float64{
-		{metrics.QueueLength.Name: 1, metrics.QueueCapacity.Name: 1},
-		{metrics.QueueLength.Name: 2, metrics.QueueCapacity.Name: 2, metrics.JournalEntries.Name: 2},
+		{"ksyun_tap_queue_length": 1, "ksyun_tap_queue_capacity": 1, "ksyun_tap_path_check_failed0": 1},
+		{
+			"ksyun_tap_queue_length": 2, "ksyun_tap_queue_capacity": 2, "ksyun_tap_journal_entries": 2,
+			"ksyun_tap_path_check_failed0": 2, "ksyun_tap_path_check_failed1": 2,
+		},
 	} {
 		got := map[string]float64{}
 		for name, f := range gather(t, m) {
-			if strings.HasPrefix(name, "ksyun_tap_queue_") || strings.HasPrefix(name, "ksyun_tap_journal_") {
-				got[name] = f.GetMetric()[0].GetGauge().GetValue()
+			switch name {
+			case metrics.QueueLength.Name, metrics.QueueCapacity.Name, metrics.JournalEntries.Name, metrics.PathFailed.Name:
+				for _, s := range f.GetMetric() {
+					series := name
+					for _, l := range s.GetLabel() {
+						series += l.GetValue()
+					}
+					got[series] = s.GetGauge().GetValue()
+				}
 			}
 		}
 		if !maps.Equal(got, want) {
