@@ -246,8 +246,8 @@ func TestCollectorReadsOneSnapshotPerScrape(t *testing.T) {
 			case metrics.QueueLength.Name, metrics.QueueCapacity.Name, metrics.JournalEntries.Name, metrics.PathFailed.Name:
 				for _, s := range f.GetMetric() {
 					series := name
-					for _, l := range s.GetLabel() {
-						series += l.GetValue()
+					if labels := s.GetLabel(); len(labels) > 0 {
+						series += labels[0].GetValue()
 					}
 					got[series] = s.GetGauge().GetValue()
 				}
