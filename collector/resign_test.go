@@ -17,7 +17,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
