@@ -56,7 +56,7 @@ func refuseHost(host string) error {
 func refusePort(host string) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ".",
+		message: "The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ", or, where this listener is one program's own, pass on all ports with --tap.other-hosts=pass.",
 	}
 }
 

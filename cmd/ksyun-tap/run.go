@@ -9,23 +9,18 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
-	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
 // runTap is the verb run: the sidecar itself.
 func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
-	sockets, err := takeSockets()
-	if err != nil {
-		return err
-	}
-	passed := addressesOf(sockets)
-	setAddresses(s, passed)
 	var t *tap
-	manager, err := systemd.Open(func(err error) { t.log.Error("the service manager is not told", zap.Error(err)) })
+	by, err := openService(func(err error) { t.log.Error("the service manager is not told", zap.Error(err)) })
 	if err != nil {
 		return err
 	}
-	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, service{manager, sockets})
+	passed := addressesOf(by.sockets)
+	setAddresses(s, passed)
+	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, by)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,9 @@ import (
 // service is what a tap has of the service manager that started it; nothing
 // where none did.
 type service struct {
-	manager *systemd.Manager
-	sockets *systemd.Sockets
+	manager  *systemd.Manager
+	sockets  *systemd.Sockets
+	problems []problem // of the variables that it sets
 }
 
 // socketSettings are the names by which a service manager passes sockets, and
@@ -38,17 +39,23 @@ var socketSettings = []struct {
 // csmSocket is the name of the socket for the telemetry of SDKs.
 const csmSocket = "csm"
 
-// takeSockets takes over what sockets the service manager passed.
-func takeSockets() (*systemd.Sockets, error) {
+// openService takes over what the service manager passed. onError is called with
+// each message that does not reach it.
+func openService(onError func(error)) (service, error) {
 	var names []string
 	for _, row := range socketSettings {
 		names = append(names, row.name)
 	}
-	sockets, err := systemd.TakeSockets(names, []string{csmSocket})
+	sockets, problems, err := systemd.TakeSockets(names, []string{csmSocket})
 	if err != nil {
-		return nil, usageError{err}
+		return service{}, usageError{err}
 	}
-	return sockets, nil
+	manager, more := systemd.Open(onError)
+	by := service{manager: manager, sockets: sockets}
+	for _, p := range append(problems, more...) {
+		by.problems = append(by.problems, problem{p.Variable, p.Reason})
+	}
+	return by, nil
 }
 
 // withSockets returns a reader of settings whose addresses are those of the

@@ -108,7 +108,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	t.reportEnvironment(append(environmentProblems(), out.problems...))
+	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
 	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -13,21 +14,33 @@ import (
 // Manager is the service manager that started this process. The nil Manager is
 // none. It is safe for concurrent use.
 type Manager struct {
+	socket   string        // that it is told on
 	watchdog time.Duration // 0 is none
 	onError  func(error)
 }
 
-// Open returns the service manager that the environment tells of, nil if there
-// is none. onError is told of each message that does not reach it.
-func Open(onError func(error)) (*Manager, error) {
+// sendTimeout is how long the manager may take for a message: one that reads
+// none must not hold up calls, nor the end.
+const sendTimeout = time.Second
+
+// Problem is a variable of the service manager's that is ignored, since its
+// value is wrong, and why. It does not quote the value.
+type Problem struct{ Variable, Reason string }
+
+// Open returns the service manager that the environment names, nil if there is
+// none. Without a good WATCHDOG_USEC and WATCHDOG_PID it does not watch. onError
+// is called with each message that does not reach it.
+func Open(onError func(error)) (*Manager, []Problem) {
 	watchdog, err := daemon.SdWatchdogEnabled(true)
+	var problems []Problem
 	if err != nil {
-		return nil, fmt.Errorf("the service manager's WATCHDOG_USEC and WATCHDOG_PID: %w", err)
+		problems = []Problem{{"WATCHDOG_USEC", "it or WATCHDOG_PID is not a number that a service manager sets; no watchdog is notified"}}
 	}
-	if os.Getenv("NOTIFY_SOCKET") == "" {
-		return nil, nil
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return nil, problems
 	}
-	return &Manager{watchdog: watchdog, onError: onError}, nil
+	return &Manager{socket: socket, watchdog: max(0, watchdog), onError: onError}, problems
 }
 
 // Ready tells that the service has started, or has reloaded its settings, and
@@ -50,9 +63,22 @@ func (m *Manager) send(state string) {
 	if m == nil {
 		return
 	}
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		m.onError(fmt.Errorf("tell the service manager: %w", err))
+	if err := m.write(state); err != nil {
+		m.onError(fmt.Errorf("notify the service manager: %w", err))
 	}
+}
+
+func (m *Manager) write(state string) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
+		return err
+	}
+	_, err = conn.Write([]byte(state))
+	return err
 }
 
 // Watches tells whether the manager ends a service that does not say that it is
