@@ -158,6 +158,9 @@ func TestExec(t *testing.T) {
 		if code != 0 || !strings.Contains(out, "200\n409\n") {
 			t.Errorf("%s: exit code %d, printed:\n%s", name, code, out)
 		}
+		if strings.Contains(out, "CSM") {
+			t.Errorf("%s: the SDK prints what it would not without exec:\n%s", name, out)
+		}
 		if s.Calls != 2 || s.Failed != 1 || len(s.Errors) != 1 || s.Errors[0].Code != "LimitExceeded" ||
 			s.Errors[0].Category != "throttled" {
 			t.Errorf("%s: summary %+v", name, s)
