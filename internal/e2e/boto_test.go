@@ -1,0 +1,248 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+)
+
+// fragile is an API that can be taken down: nobody listens on its address then,
+// and what was connected is cut.
+type fragile struct {
+	t       *testing.T
+	address string
+	handler http.Handler
+	tls     *tls.Config // nil is plain HTTP
+
+	mu     sync.Mutex
+	server *http.Server // nil while it is down
+	served sync.WaitGroup
+}
+
+func newFragile(t *testing.T, handler http.Handler, cfg *tls.Config) *fragile {
+	t.Helper()
+	f := &fragile{t: t, address: freeAddress(t), handler: handler, tls: cfg}
+	f.up()
+	t.Cleanup(f.down)
+	return f
+}
+
+func (f *fragile) up() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ln, err := net.Listen("tcp", f.address)
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	if f.tls != nil {
+		ln = tls.NewListener(ln, f.tls)
+	}
+	server := &http.Server{Handler: f.handler}
+	f.server = server
+	f.served.Go(func() { _ = server.Serve(ln) })
+}
+
+func (f *fragile) down() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.server != nil {
+		_ = f.server.Close()
+		f.server = nil
+	}
+	f.served.Wait()
+}
+
+// cloudWatchMetrics answers as CloudWatch does, in whose terms boto3 calls.
+func cloudWatchMetrics(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "text/xml")
+	_, _ = io.WriteString(w, `<ListMetricsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><ListMetricsResult><Metrics/></ListMetricsResult>`+
+		`<ResponseMetadata><RequestId>5a6d3c1e-0000-4000-8000-000000000001</RequestId></ResponseMetadata></ListMetricsResponse>`)
+}
+
+// boto is a running program on boto3, which calls when it is told to.
+type boto struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Scanner
+}
+
+// startBoto starts it by a command such as exec's, or without one.
+func startBoto(t *testing.T, env, by []string, endpoint, mode, attempts string) *boto {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	t.Cleanup(cancel)
+	args := append(by, "/usr/bin/python3", "testdata/boto.py", endpoint, mode, attempts, good.AccessKey, good.SecretKey)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := &boto{t, cmd, in, bufio.NewScanner(out)}
+	if got := b.line(); got != "ready" {
+		t.Fatalf("it printed %q", got)
+	}
+	return b
+}
+
+func (b *boto) line() string {
+	b.t.Helper()
+	if !b.lines.Scan() {
+		b.t.Fatalf("it ended: %v", b.cmd.Wait())
+	}
+	return b.lines.Text()
+}
+
+// begin has it begin a call.
+func (b *boto) begin() {
+	b.t.Helper()
+	if _, err := io.WriteString(b.in, "\n"); err != nil {
+		b.t.Fatal(err)
+	}
+	if line := b.line(); line != "sends" {
+		b.t.Fatalf("it printed %q", line)
+	}
+}
+
+// result returns the status of the call and how often it was sent.
+func (b *boto) result() (status string, sent int) {
+	b.t.Helper()
+	line := b.line()
+	if _, err := fmt.Sscan(line, &status, &sent); err != nil {
+		b.t.Fatalf("%q: %v", line, err)
+	}
+	return status, sent
+}
+
+func (b *boto) end() {
+	b.t.Helper()
+	b.in.Close()
+	if err := b.cmd.Wait(); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// botoModes are how botocore tries again, and how often it sends a call at most
+// unless told otherwise.
+var botoModes = map[string]int{"legacy": 5, "standard": 3, "adaptive": 3}
+
+// TestBotoRecovers has the API be down as each of ten calls of boto3 begins, and
+// for 0.4 s more, in each of its ways of trying again: all recover behind the tap, as a
+// forward proxy and under exec, as they do directly.
+func TestBotoRecovers(t *testing.T) {
+	const calls, outage = 10, 400 * time.Millisecond
+	for mode := range botoModes {
+		run := func(t *testing.T, api *fragile, b *boto) {
+			t.Helper()
+			retried := 0
+			for i := range calls {
+				api.down()
+				b.begin()
+				up := make(chan struct{})
+				time.AfterFunc(outage, func() { defer close(up); api.up() })
+				status, sent := b.result()
+				<-up
+				if status != "200" {
+					t.Errorf("call %d: %s after %d attempts", i, status, sent)
+				}
+				if sent > 1 {
+					retried++
+				}
+			}
+			b.end()
+			if t.Logf("%d of %d calls were tried again", retried, calls); retried == 0 {
+				t.Error("the API was never down")
+			}
+		}
+		t.Run(mode+" directly", func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			run(t, api, startBoto(t, nil, nil, "http://"+api.address, mode, "12"))
+		})
+		t.Run(mode+" by proxy", func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
+			run(t, api, startBoto(t, []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}, nil, "http://"+apiHost, mode, "12"))
+			_, metrics := get(t, "http://"+tap.admin+"/metrics")
+			if !strings.Contains(metrics, "\nksyun_api_errors_total{") || !strings.Contains(metrics, `outcome="success"`) {
+				t.Error("the calls did not pass the tap")
+			}
+		})
+		t.Run(mode+" under exec", func(t *testing.T) {
+			t.Parallel()
+			cert, certPEM := selfsigned.Certificate(apiHost)
+			caFile := filepath.Join(t.TempDir(), "vendor.pem")
+			if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), &tls.Config{Certificates: []tls.Certificate{cert}})
+			file := filepath.Join(t.TempDir(), "summary.json")
+			by := []string{binary, "exec", "--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api.address, "--summary=json", "--summary.file=" + file, "--"}
+			run(t, api, startBoto(t, nil, by, "https://"+apiHost, mode, "12"))
+			text, err := os.ReadFile(file)
+			if err != nil || !strings.Contains(string(text), "refuses connections") {
+				t.Errorf("summary %s, %v", text, err)
+			}
+		})
+	}
+}
+
+// TestBotoAttempts counts how often boto3 sends a call that fails whatever it
+// does: behind the tap as often as directly.
+func TestBotoAttempts(t *testing.T) {
+	for mode, most := range botoModes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
+			proxy := []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}
+			direct := startBoto(t, nil, nil, "http://"+api.address, mode, "default")
+			tapped := startBoto(t, proxy, nil, "http://"+apiHost, mode, "default")
+			refused := startBoto(t, proxy, nil, "http://other.example", mode, "default")
+			api.down()
+			for _, c := range []struct {
+				name   string
+				by     *boto
+				status string
+				sent   int
+			}{
+				{"down, directly", direct, "EndpointConnectionError", most},
+				{"down, behind the tap", tapped, "502", most},
+				{"a host that the tap refuses", refused, "403", 1},
+			} {
+				c.by.begin()
+				if status, sent := c.by.result(); status != c.status || sent != c.sent {
+					t.Errorf("%s: %s after %d attempts, want %s after %d", c.name, status, sent, c.status, c.sent)
+				}
+				c.by.end()
+			}
+		})
+	}
+}
