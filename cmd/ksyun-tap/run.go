@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,7 +28,13 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	stop := t.handleSignals()
 	defer stop()
-	return t.serve(ctx)
+	err = t.serve(ctx)
+	if lost, ok := errors.AsType[lostLogError](err); ok {
+		// As with spans: the service itself ended well.
+		fmt.Fprintln(std.err, "ksyun-tap:", lost)
+		return nil
+	}
+	return err
 }
 
 // handleSignals reopens the log on SIGHUP and SIGUSR1, and on SIGHUP reloads

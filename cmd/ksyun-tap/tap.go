@@ -357,10 +357,17 @@ func (t *tap) serve(ctx context.Context) error {
 		err = nil
 	}
 	if closeErr := t.log.Close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("write the log: %w", closeErr)
+		err = lostLogError{closeErr}
 	}
 	return err
 }
+
+// lostLogError is that the last lines of the log could not be written.
+type lostLogError struct{ error }
+
+func (e lostLogError) Error() string { return "write the log: " + e.error.Error() }
+
+func (e lostLogError) Unwrap() error { return e.error }
 
 // stop ends what serves, in the order in which data flows.
 func (t *tap) stop() {

@@ -34,9 +34,9 @@ type fragile struct {
 	served sync.WaitGroup
 }
 
-func newFragile(t *testing.T, handler http.Handler, cfg *tls.Config) *fragile {
+func newFragile(t *testing.T, address string, handler http.Handler, cfg *tls.Config) *fragile {
 	t.Helper()
-	f := &fragile{t: t, address: freeAddress(t), handler: handler, tls: cfg}
+	f := &fragile{t: t, address: address, handler: handler, tls: cfg}
 	f.up()
 	t.Cleanup(f.down)
 	return f
@@ -182,12 +182,12 @@ func TestBotoRecovers(t *testing.T) {
 		}
 		t.Run(mode+" directly", func(t *testing.T) {
 			t.Parallel()
-			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			api := newFragile(t, freeAddress(t), http.HandlerFunc(cloudWatchMetrics), nil)
 			run(t, api, startBoto(t, nil, nil, "http://"+api.address, mode, "12"))
 		})
 		t.Run(mode+" by proxy", func(t *testing.T) {
 			t.Parallel()
-			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			api := newFragile(t, freeAddress(t), http.HandlerFunc(cloudWatchMetrics), nil)
 			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
 			run(t, api, startBoto(t, []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}, nil, "http://"+apiHost, mode, "12"))
 			_, metrics := get(t, "http://"+tap.admin+"/metrics")
@@ -202,7 +202,7 @@ func TestBotoRecovers(t *testing.T) {
 			if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), &tls.Config{Certificates: []tls.Certificate{cert}})
+			api := newFragile(t, freeAddress(t), http.HandlerFunc(cloudWatchMetrics), &tls.Config{Certificates: []tls.Certificate{cert}})
 			file := filepath.Join(t.TempDir(), "summary.json")
 			by := []string{binary, "exec", "--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api.address, "--summary=json", "--summary.file=" + file, "--"}
 			run(t, api, startBoto(t, nil, by, "https://"+apiHost, mode, "12"))
@@ -220,7 +220,7 @@ func TestBotoAttempts(t *testing.T) {
 	for mode, most := range botoModes {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			api := newFragile(t, http.HandlerFunc(cloudWatchMetrics), nil)
+			api := newFragile(t, freeAddress(t), http.HandlerFunc(cloudWatchMetrics), nil)
 			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
 			proxy := []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}
 			direct := startBoto(t, nil, nil, "http://"+api.address, mode, "default")

@@ -124,7 +124,9 @@ func TestStuckStandardError(t *testing.T) {
 	if err := tap.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, tap)
+	if code := exits(t, tap); code != 0 {
+		t.Errorf("the tap: exit code %d", code)
+	}
 
 	cmd := exec.Command(binary, "exec", "--", "sh", "-c", "exit 3")
 	cmd.Stderr = fullPipe(t)
