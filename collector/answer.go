@@ -103,24 +103,23 @@ func explain(err error) answer {
 	case errors.As(err, &ours):
 		return answer{status: statusOf(ours), fault: ours.fault, message: ours.message}
 	}
-	return answer{status: 502, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
+	return answer{status: 503, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
 }
 
 // statusOf returns the status of an answer of our own. A fault that may pass has
-// one that SDKs try again after, as they do after the fault itself; a request
-// that will be refused again has one that they do not.
+// 503, the one status after which every SDK tries again that tries again after
+// the fault itself (the vendor's older Python SDK does not after 502 and 504); a
+// request that will be refused again has one after which none does.
 func statusOf(r *refusal) int {
 	switch r.fault {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
-	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS:
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout:
 		if !r.lasting {
-			return 502
+			return 503
 		}
-	case classify.FaultDialTimeout:
-		return 504
 	}
 	return 501
 }
@@ -135,10 +134,8 @@ func statusText(status int) string {
 		return "Content Too Large"
 	case 431:
 		return "Request Header Fields Too Large"
-	case 502:
-		return "Bad Gateway"
-	case 504:
-		return "Gateway Timeout"
+	case 503:
+		return "Service Unavailable"
 	}
 	return "Not Implemented"
 }

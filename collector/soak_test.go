@@ -350,7 +350,7 @@ func (p *soakProgram) call(id uint64) (err error) {
 		return nil
 	case "down":
 		res, err := http.ReadResponse(bufio.NewReader(p.nc), nil)
-		if err != nil || res.StatusCode != http.StatusBadGateway {
+		if err != nil || res.StatusCode != http.StatusServiceUnavailable {
 			return fmt.Errorf("down: %+v, %w", res, err)
 		}
 		ended = res.Close

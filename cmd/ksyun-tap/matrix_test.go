@@ -198,6 +198,10 @@ cell: a program calls the API by way of the tap, or under exec. There is none in
 - **warns of**: the variable is ignored, in whole or in part. The log, or exec's standard error, names it and never its
   value, and ` + "`ksyun_tap_ignored_variables`" + ` has it.
 - **notes**: what exec says of a choice of yours before the command starts.
+
+Beside these, WATCHDOG_USEC, WATCHDOG_PID and LISTEN_FDS, which a service manager sets, are ignored and warned of where
+they are wrong, and one that reads no messages (NOTIFY_SOCKET) holds nothing up. A GOMEMLIMIT that Go cannot read, such
+as 1GB for 1GiB, ends every Go program before its first line, and so the tap and exec, too.
 `
 
 // leadsTo are the flags that lead to the API where no proxy does, or by which

@@ -234,7 +234,7 @@ func TestBotoAttempts(t *testing.T) {
 				sent   int
 			}{
 				{"down, directly", direct, "EndpointConnectionError", most},
-				{"down, behind the tap", tapped, "502", most},
+				{"down, behind the tap", tapped, "503", most},
 				{"a host that the tap refuses", refused, "403", 1},
 			} {
 				c.by.begin()

@@ -89,9 +89,13 @@ func onOwnNetwork(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
 		t.Fatalf("%v\n%s", err, tail(string(out), 32<<10))
 	}
-	_, table, _ := strings.Cut(string(out), "\n| fault")
-	table, _, _ = strings.Cut(table, "\n---")
-	t.Logf("\n| fault%s", table)
+	var table strings.Builder
+	for line := range strings.Lines(string(out)) {
+		if line = strings.TrimLeft(line, " "); strings.HasPrefix(line, "|") {
+			table.WriteString(line)
+		}
+	}
+	t.Logf("\n%s", &table)
 }
 
 // loadFault is something that goes wrong for a while.
