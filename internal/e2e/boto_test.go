@@ -13,8 +13,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -244,5 +246,45 @@ func TestBotoAttempts(t *testing.T) {
 				c.by.end()
 			}
 		})
+	}
+}
+
+// TestAttempts counts how often other clients send a call that fails whatever
+// they do.
+func TestAttempts(t *testing.T) {
+	sdk := []string{buildSDKv1(t), "URL", good.AccessKey, good.SecretKey, "once"}
+	requests := []string{"/usr/bin/python3", "-c", `import sys, requests
+try:
+    print(requests.Session().get(sys.argv[1], timeout=10).status_code, 1)
+except requests.ConnectionError:
+    print("none", 1)`, "URL"}
+	nobody := freeAddress(t)
+	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+nobody)
+	for _, c := range []struct {
+		name    string
+		command []string
+		sent    int
+	}{{"Go SDK v1", sdk, 4}, {"requests", requests, 1}} {
+		for _, to := range []struct{ name, url, proxy, want string }{
+			{"down, directly", "http://" + nobody, "", fmt.Sprint("none ", c.sent)},
+			{"down, behind the tap", "http://" + apiHost, "http://" + tap.proxy, fmt.Sprint("503 ", c.sent)},
+			{"a host that the tap refuses", "http://other.example", "http://" + tap.proxy, "403 1"},
+		} {
+			t.Run(c.name+", "+to.name, func(t *testing.T) {
+				args := slices.Clone(c.command)
+				args[slices.Index(args, "URL")] = to.url
+				cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+				cmd.Env = append(os.Environ(), "HTTP_PROXY="+to.proxy, "http_proxy="+to.proxy)
+				out, err := cmd.CombinedOutput()
+				if err != nil || strings.TrimSpace(string(out)) != to.want {
+					t.Errorf("%v: %s, want %s", err, out, to.want)
+				}
+			})
+		}
+	}
+	tap.stop(syscall.SIGTERM)
+	// 4 of the SDK's and 1 of requests', as they count them themselves.
+	if n := strings.Count(tap.text(), `"category":"network"`); n != 5 {
+		t.Errorf("%d attempts passed the tap, want 5", n)
 	}
 }

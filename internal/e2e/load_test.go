@@ -441,8 +441,10 @@ func loadFaults() []loadFault {
 			go func() { _, _ = io.Copy(io.Discard, read) }()
 			r.fault.begin = func(*loadRig) func() { read.Close(); return nothing }
 		}, felt: dropped("write_failed")},
-		{name: "standard error is stuck", setUp: func(r *loadRig) { r.stderr = fullPipe(r.t) },
-			args: []string{"--log.level=debug"}, begin: func(*loadRig) func() { return nothing }},
+		{
+			name: "standard error is stuck", args: []string{"--log.level=debug"}, setUp: func(r *loadRig) { r.stderr = fullPipe(r.t) },
+			begin: func(*loadRig) func() { return nothing },
+		},
 		{name: "the log is a pipe that nobody reads", setUp: func(r *loadRig) {
 			r.args = append(r.args, "--log.file="+r.fifo("log"))
 		}, begin: func(r *loadRig) func() {

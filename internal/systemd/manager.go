@@ -73,12 +73,10 @@ func (m *Manager) write(state string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err != nil {
-		return err
+	if err = conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err == nil {
+		_, err = conn.Write([]byte(state))
 	}
-	_, err = conn.Write([]byte(state))
-	return err
+	return errors.Join(err, conn.Close())
 }
 
 // Watches tells whether the manager ends a service that does not say that it is
