@@ -110,7 +110,7 @@ func TestSockets(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), childVariable+"=1", "GORACE=atexit_sleep_ms=0", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
+			cmd.Env = append(os.Environ(), childVariable+"=1", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
 			cmd.ExtraFiles = tc.sockets
 			out, err := cmd.Output()
 			if err != nil {
