@@ -73,8 +73,8 @@ func TestLoadDuringFaults(t *testing.T) {
 	t.Logf("\n| fault | calls | directly: tried again | failed | behind the tap: tried again | failed | failed behind the tap alone |\n|---|---|---|---|---|---|---|\n%s", table.String())
 }
 
-// onOwnNetwork runs the calling test again in a network namespace that ends with
-// it.
+// onOwnNetwork runs the calling test again with a network and mounts of its own,
+// which end with it.
 func onOwnNetwork(t *testing.T) {
 	t.Helper()
 	self, err := os.Executable()
@@ -83,7 +83,7 @@ func onOwnNetwork(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--net", self, "-test.v", "-test.run=^"+t.Name()+"$", "-test.count=1")
+	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", self, "-test.v", "-test.run=^"+t.Name()+"$", "-test.count=1")
 	cmd.Env = append(os.Environ(), binaryVariable+"="+binary)
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
@@ -146,7 +146,7 @@ func newLoadRig(t *testing.T, f loadFault) *loadRig {
 		}
 	}
 	r.api = newFragile(t, net.JoinHostPort(loadAddress, port), handler, cfg)
-	r.dns = newNameServer(t, loadAddress)
+	r.dns = newNameServer(t, "127.0.0.1:0", "", loadAddress)
 	if f.setUp != nil {
 		f.setUp(r)
 	}
@@ -329,15 +329,16 @@ func (r *loadRig) call(clients []*http.Client, i int) (o outcome) {
 	}
 }
 
-// nameServer answers every question for IPv4 with one address, unless it fails.
+// nameServer answers questions for IPv4 with one address, unless it fails.
 type nameServer struct {
 	pc    net.PacketConn
 	fails atomic.Bool
 }
 
-func newNameServer(t *testing.T, address string) *nameServer {
+// newNameServer serves names that end so at an address.
+func newNameServer(t *testing.T, at, suffix, address string) *nameServer {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+	pc, err := net.ListenPacket("udp", at)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -361,6 +362,8 @@ func newNameServer(t *testing.T, address string) *nameServer {
 			switch {
 			case s.fails.Load():
 				answer.RCode = dnsmessage.RCodeServerFailure
+			case !strings.HasSuffix(q.Name.String(), suffix):
+				answer.RCode = dnsmessage.RCodeNameError
 			case q.Type == dnsmessage.TypeA:
 				answer.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &a}}
 			}
