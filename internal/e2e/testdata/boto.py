@@ -1,7 +1,7 @@
 """A program that calls Cloud Monitor with boto3, once for each line of its input.
 
-It prints "ready", then for each call "sends" as it sends it for the first time,
-and the status and how often it was sent.
+It prints "ready", then for each call "sends" as often as it sends it, then the
+status and how often that was.
 """
 import os, sys
 
@@ -25,8 +25,7 @@ sent = 0
 def count(**_):
     global sent
     sent += 1
-    if sent == 1:
-        print("sends", flush=True)
+    print("sends", flush=True)
 
 
 client.meta.events.register("before-send", count)
