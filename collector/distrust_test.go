@@ -10,14 +10,14 @@ import (
 	"testing"
 )
 
-// TestProgramThatBringsItsOwnTrust has a program that knows the real
-// certificate's CA alone: after its first refusal it reaches the API unseen,
-// other programs are observed as before, and the tap reports it.
+// TestProgramThatBringsItsOwnTrust has a program that trusts only the CA of the real
+// certificate. After its first refusal it is tunnelled, other programs are still
+// observed, and the tap reports it.
 func TestProgramThatBringsItsOwnTrust(t *testing.T) {
-	unseen := make(chan Unseen, 1)
+	unseen := make(chan Unobserved, 1)
 	r := newInterceptRig(t, func(c *Config) {
 		c.Policy.OtherHosts = OtherPass
-		c.OnUnseen = func(u Unseen) { unseen <- u }
+		c.OnUnobserved = func(u Unobserved) { unseen <- u }
 	})
 	connect := "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: own-trust/1\r\n\r\n"
 	own := func() (*tls.Conn, *peer) {
@@ -45,7 +45,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatalf("after its first refusal: %v", err)
 	}
-	if u := <-unseen; u != (Unseen{host, 443, true}) {
+	if u := <-unseen; u != (Unobserved{host, 443, true}) {
 		t.Errorf("%+v", u)
 	}
 	up.Close()
@@ -67,10 +67,9 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	r.failed()
 }
 
-// TestProgramThatChecksPinsAfterTheHandshake has a program that ends the
-// handshake well, then compares the certificate with its pins, and closes. One
-// such end may be any program's that thought better of it; from the second in a
-// row on it is passed on unseen.
+// TestProgramThatChecksPinsAfterTheHandshake has a program that completes the
+// handshake, then compares the certificate with its pins, and closes. From the
+// second such end in a row, its connections are tunnelled unobserved.
 func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
 	pinned := r.upCA.server(host).Certificates[0].Certificate[0]
@@ -108,8 +107,8 @@ func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 	up.Close()
 }
 
-// TestDistrustIsRefusedByPolicy has such a program where other hosts are
-// refused: it stays refused, since nothing unseen may pass there.
+// TestDistrustIsRefusedByPolicy has such a program while other hosts are refused: it
+// stays refused, because tunnels are not allowed.
 func TestDistrustIsRefusedByPolicy(t *testing.T) {
 	r := newInterceptRig(t)
 	client := r.goClient()

@@ -13,10 +13,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// runTap is the verb run: the sidecar itself.
+// runTap implements the command run.
 func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
 	var t *tap
-	by, err := openService(func(err error) { t.log.Error("the service manager is not told", zap.Error(err)) })
+	by, err := openService(func(err error) { t.log.Error("cannot notify the service manager", zap.Error(err)) })
 	if err != nil {
 		return err
 	}
@@ -37,8 +37,8 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	return err
 }
 
-// handleSignals reopens the log on SIGHUP and SIGUSR1, and on SIGHUP reloads
-// the settings, too, until the returned function is called.
+// handleSignals reopens the log on SIGHUP and SIGUSR1, and reloads the settings on
+// SIGHUP, until the returned function is called.
 func (t *tap) handleSignals() (stop func()) {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, append(reopening, syscall.SIGHUP)...)
@@ -47,10 +47,10 @@ func (t *tap) handleSignals() (stop func()) {
 		defer close(done)
 		for sig := range c {
 			if err := t.reopen(); err != nil {
-				t.log.Error("the log goes on in its old file", zap.Error(err))
+				t.log.Error("cannot reopen the log; the old file remains in use", zap.Error(err))
 			}
 			if sig == syscall.SIGHUP {
-				_ = t.reload() // it logs and counts its failure
+				_ = t.reload() // logs and counts its errors
 			}
 		}
 	}()

@@ -11,30 +11,30 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Manager is the service manager that started this process. The nil Manager is
-// none. It is safe for concurrent use.
+// Manager is the service manager that started this process. The methods of a nil
+// Manager do nothing. Manager is safe for concurrent use.
 type Manager struct {
-	socket   string        // that it is told on
-	watchdog time.Duration // 0 is none
+	socket   string        // its NOTIFY_SOCKET
+	watchdog time.Duration // 0 if the manager has none
 	onError  func(error)
 }
 
-// sendTimeout is how long the manager may take for a message: one that reads
-// none must not hold up calls, nor the end.
+// sendTimeout limits how long a message may take, so that a manager that reads none
+// delays neither calls nor the end.
 const sendTimeout = time.Second
 
-// Problem is a variable of the service manager's that is ignored, since its
-// value is wrong, and why. It does not quote the value.
+// Problem is a variable of the service manager that is ignored because its value is
+// invalid, and the reason, which does not quote the value.
 type Problem struct{ Variable, Reason string }
 
-// Open returns the service manager that the environment names, nil if there is
-// none. Without a good WATCHDOG_USEC and WATCHDOG_PID it does not watch. onError
-// is called with each message that does not reach it.
+// Open returns the service manager that the environment describes, or nil if there
+// is none. Without a valid WATCHDOG_USEC and WATCHDOG_PID it has no watchdog.
+// onError is called for each message that cannot be sent.
 func Open(onError func(error)) (*Manager, []Problem) {
 	watchdog, err := daemon.SdWatchdogEnabled(true)
 	var problems []Problem
 	if err != nil {
-		problems = []Problem{{"WATCHDOG_USEC", "it or WATCHDOG_PID is not a number that a service manager sets; no watchdog is notified"}}
+		problems = []Problem{{"WATCHDOG_USEC", "it or WATCHDOG_PID is not a valid number; no watchdog is notified"}}
 	}
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {
@@ -43,18 +43,18 @@ func Open(onError func(error)) (*Manager, []Problem) {
 	return &Manager{socket: socket, watchdog: max(0, watchdog), onError: onError}, problems
 }
 
-// Ready tells that the service has started, or has reloaded its settings, and
-// shows a line of status.
+// Ready reports that the service has started or has reloaded its settings, with a
+// status line.
 func (m *Manager) Ready(status string) {
 	m.send(daemon.SdNotifyReady + "\nSTATUS=" + status)
 }
 
-// Reloading tells that the service reads its settings; Ready is to follow.
+// Reloading reports that the service is reloading its settings. Ready must follow.
 func (m *Manager) Reloading() {
 	m.send(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// Stopping tells that the service has begun to stop.
+// Stopping reports that the service is stopping.
 func (m *Manager) Stopping() {
 	m.send(daemon.SdNotifyStopping + "\nSTATUS=finishing running calls")
 }
@@ -79,13 +79,13 @@ func (m *Manager) write(state string) error {
 	return errors.Join(err, conn.Close())
 }
 
-// Watches tells whether the manager ends a service that does not say that it is
-// alive.
+// Watches reports whether the manager kills the service if it stops reporting
+// that it is alive.
 func (m *Manager) Watches() bool { return m != nil && m.watchdog > 0 }
 
-// Watch says that the service is alive, until ctx ends, three times in each
-// period of the watchdog, whenever check returns nil within one such third. A
-// check that fails is told to onError, and nothing to the manager.
+// Watch reports that the service is alive three times in each period of the
+// watchdog, if check returns nil within that time, until ctx is done. If check
+// fails, onError is called and nothing is reported.
 func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) {
 	if !m.Watches() {
 		return
@@ -99,7 +99,7 @@ func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) 
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			m.onError(fmt.Errorf("the service manager's watchdog is not told that all is well: %w", err))
+			m.onError(fmt.Errorf("liveness check failed, so the watchdog is not notified: %w", err))
 		default:
 			m.send(daemon.SdNotifyWatchdog)
 		}
@@ -111,8 +111,7 @@ func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) 
 	}
 }
 
-// within calls check, and does not wait for it longer than that: what it looks
-// at may hang.
+// within calls check and waits for it no longer than limit, because it may hang.
 func within(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -122,6 +121,6 @@ func within(ctx context.Context, limit time.Duration, check func(context.Context
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errors.New("the check of liveness hangs")
+		return errors.New("liveness check timed out")
 	}
 }
