@@ -320,6 +320,9 @@ func TestResignMutualTLS(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %v", name, got, tc.want, err)
 		}
 	}
+	if err := r.proxy.Shutdown(t.Context()); err != nil { // by then all are counted
+		t.Error(err)
+	}
 	if n := r.proxy.Stats().Unsecured; n < 2 {
 		t.Errorf("%d failed handshakes counted, want 2", n)
 	}

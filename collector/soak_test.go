@@ -25,39 +25,63 @@ import (
 
 var soakDuration = flag.Duration("soak.duration", time.Second, "how long TestSoak runs")
 
-// deed is what an upstream does with a request, as its target asks.
+// deed is what an upstream does with a request, as its target asks. Each has an
+// action of its own, so that metrics tell them apart.
 type deed struct {
-	name   string
-	fault  classify.Fault
-	status int
-	posts  bool // it has a body
-	exact  bool // all bytes of request and answer are counted
+	name    string
+	action  string
+	fault   classify.Fault
+	outcome classify.Outcome
+	status  int
+	code    string
+	posts   bool // it has a body
+	exact   bool // all bytes of request and answer are counted
 }
 
+// unsent reports whether the request does not reach the upstream.
+func (d *deed) unsent() bool { return d.name == "refused" || d.name == "down" }
+
+const (
+	success  = classify.OutcomeSuccess
+	failed   = classify.OutcomeError
+	partial  = classify.OutcomePartial
+	masked   = classify.OutcomeMasked
+	canceled = classify.OutcomeCanceled
+	byProxy  = classify.OutcomeProxy
+)
+
 var deeds = []deed{
-	{"ok", classify.FaultNone, 200, false, true},
-	{"post", classify.FaultNone, 200, true, true},
-	{"long", classify.FaultNone, 200, false, true},
-	{"error", classify.FaultNone, 409, false, true},
-	{"interim", classify.FaultNone, 200, true, true},
-	{"until-close", classify.FaultNone, 200, false, true},
-	{"early", classify.FaultNone, 200, true, false}, // reported before the request is whole
-	{"half", classify.FaultClosed, 200, false, false},
-	{"nothing", classify.FaultClosed, 0, false, false},
-	{"reset", classify.FaultReset, 0, false, false},
-	{"reset-half", classify.FaultReset, 200, false, false},
-	{"bad", classify.FaultBadResponse, 0, false, false},
-	{"canceled", classify.FaultCanceled, 0, false, false},
-	{"canceled-half", classify.FaultCanceled, 0, true, false},
-	{"refused", classify.FaultBadRequest, 0, false, false},
+	{"ok", "ListMetrics", classify.FaultNone, success, 200, "", false, true},
+	{"post", "PutMetricData", classify.FaultNone, success, 200, "", true, true},
+	{"long", "GetMetricStatistics", classify.FaultNone, success, 200, "", false, true},
+	{"error", "ListAlarmPolicy", classify.FaultNone, failed, 409, "LimitExceeded", false, true},
+	{"partial", "GetMetricStatisticsBatch", classify.FaultNone, partial, 200, "", true, true},
+	{"masked", "DescribeAlarmPolicy", classify.FaultNone, masked, 200, "InvalidParameterValue", false, true},
+	{"interim", "AddAlarmReceives", classify.FaultNone, success, 200, "", true, true},
+	{"until-close", "DescribeAlarmReceives", classify.FaultNone, success, 200, "", false, true},
+	{"early", "DeleteAlarmReceives", classify.FaultNone, success, 200, "", true, false}, // reported before the request is whole
+	{"half", "GetUserGroup", classify.FaultClosed, byProxy, 200, "", false, false},
+	{"nothing", "GetAlertUser", classify.FaultClosed, byProxy, 0, "", false, false},
+	{"reset", "DescribeAlertHistories", classify.FaultReset, byProxy, 0, "", false, false},
+	{"reset-half", "DescribeInstances", classify.FaultReset, byProxy, 200, "", false, false},
+	{"bad", "QueryRange", classify.FaultBadResponse, byProxy, 0, "", false, false},
+	{"down", "DescribePolicyObject", classify.FaultConnRefused, byProxy, 0, "", false, false},
+	{"canceled", "ListGrafanaInstances", classify.FaultCanceled, canceled, 0, "", false, false},
+	{"canceled-half", "CreateAlarmPolicy", classify.FaultCanceled, canceled, 0, "", true, false},
+	{"refused", "DescribeAlertingResources", classify.FaultBadRequest, byProxy, 0, "", false, false},
 }
+
+// downHost is a host whose server is down.
+const downHost = "down.api.ksyun.com"
 
 var (
 	soakBody = strings.Repeat("Namespace=KEC&", 300)
 	soakLong = func() string {
 		var b strings.Builder
-		for range 300 {
-			fmt.Fprintf(&b, "%x\r\n%s\r\n", 1000, strings.Repeat("x", 1000))
+		for rest := `{"label":"` + strings.Repeat("x", 300_000) + `"}`; rest != ""; {
+			n := min(1000, len(rest))
+			fmt.Fprintf(&b, "%x\r\n%s\r\n", n, rest[:n])
+			rest = rest[n:]
 		}
 		return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b.String() + "0\r\n\r\n"
 	}()
@@ -74,6 +98,10 @@ func (d *deed) answer() string {
 		return soakLong
 	case "error":
 		return soakAnswer(409, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000001","Error":{"Code":"LimitExceeded","Message":"slow down"}}`)
+	case "partial":
+		return soakAnswer(200, `{"getMetricStatisticsBatchResults":[],"errorMessage":["no data of one","no data of another"]}`)
+	case "masked":
+		return soakAnswer(200, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000002","Error":{"Type":"Sender","Code":"InvalidParameterValue","Message":"no such thing"}}`)
 	case "interim":
 		return "HTTP/1.1 100 Continue\r\n\r\n" + soakAnswer(200, "{}")
 	case "until-close":
@@ -82,7 +110,7 @@ func (d *deed) answer() string {
 		return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
 	case "bad":
 		return "garbage\r\n\r\n"
-	case "nothing", "reset", "canceled", "canceled-half", "refused":
+	case "nothing", "reset", "canceled", "canceled-half", "refused", "down":
 		return ""
 	}
 	return soakAnswer(200, "{}")
@@ -106,8 +134,11 @@ func (t *tally) add(id uint64, requestBytes, responseBytes int64) {
 
 func (t *tally) same(o *tally) bool { return t.n == o.n && t.sum == o.sum && t.squares == o.squares }
 
-// ledger is what the programs, the upstream and the sink have counted.
+// ledger is what the programs and the upstream have counted, and what the sink
+// was told before the exporters.
 type ledger struct {
+	sinks *soakSinks
+
 	mu                   sync.Mutex
 	sent, received, seen map[string]*tally
 	begun                uint64
@@ -115,25 +146,23 @@ type ledger struct {
 	waiting              map[uint64]chan struct{}
 }
 
-func newLedger() *ledger {
-	l := &ledger{sent: map[string]*tally{}, received: map[string]*tally{}, seen: map[string]*tally{}, wrong: map[string]int{}, waiting: map[uint64]chan struct{}{}}
-	for _, d := range deeds {
-		l.sent[d.name], l.received[d.name], l.seen[d.name] = &tally{}, &tally{}, &tally{}
-	}
-	return l
+func newLedger(sinks *soakSinks) *ledger {
+	return &ledger{sinks: sinks, sent: newTallies(), received: newTallies(), seen: newTallies(), wrong: map[string]int{}, waiting: map[uint64]chan struct{}{}}
 }
 
 // Begin and Observe make it a Sink.
-func (l *ledger) Begin(*classify.Call) {
+func (l *ledger) Begin(c *classify.Call) {
+	defer l.sinks.Begin(c)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.begun++
 }
 
 func (l *ledger) Observe(o *classify.Observation) {
+	defer l.sinks.Observe(o)
 	d, id := deedOf(string(o.Target))
 	if o.Fault == classify.FaultBadRequest {
-		d = &deeds[len(deeds)-1]
+		d = &deeds[len(deeds)-1] // whatever its target says
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -143,7 +172,7 @@ func (l *ledger) Observe(o *classify.Observation) {
 		return
 	case o.Fault != d.fault, d.status != 0 && o.Verdict.Status != d.status && o.Fault == classify.FaultNone:
 		l.wrong[fmt.Sprintf("%s: fault %q, status %d", d.name, o.Fault, o.Verdict.Status)]++
-	case d.name == "error" && o.Verdict.Code != "LimitExceeded":
+	case o.Verdict.Code != d.code:
 		l.wrong[fmt.Sprintf("%s: code %q", d.name, o.Verdict.Code)]++
 	}
 	l.seen[d.name].add(id, o.RequestBytes, o.ResponseBytes)
@@ -247,6 +276,7 @@ type soakProgram struct {
 	rng     *rand.Rand
 	connect func() (raw *net.TCPConn, nc net.Conn, err error)
 	forward bool
+	inTLS   bool
 
 	raw *net.TCPConn
 	nc  net.Conn
@@ -255,7 +285,7 @@ type soakProgram struct {
 // call makes one call and checks what comes back.
 func (p *soakProgram) call(id uint64) (err error) {
 	d := &deeds[p.rng.IntN(len(deeds))]
-	if p.rng.IntN(3) > 0 {
+	if p.rng.IntN(3) > 0 || d.name == "down" && p.inTLS {
 		d = &deeds[p.rng.IntN(4)] // most calls end well
 	}
 	if p.nc == nil {
@@ -272,7 +302,10 @@ func (p *soakProgram) call(id uint64) (err error) {
 		}
 	}()
 
-	target := fmt.Sprintf("/?Action=ListMetrics&Version=2010-05-25&do=%s&id=%d", d.name, id)
+	target, host := fmt.Sprintf("/?Action=%s&Version=2021-01-01&do=%s&id=%d", d.action, d.name, id), host
+	if d.name == "down" {
+		host = downHost
+	}
 	if p.forward {
 		target = "http://" + host + target
 	}
@@ -315,6 +348,14 @@ func (p *soakProgram) call(id uint64) (err error) {
 			return fmt.Errorf("refused: %.100q, %w", got, err)
 		}
 		return nil
+	case "down":
+		res, err := http.ReadResponse(bufio.NewReader(p.nc), nil)
+		if err != nil || res.StatusCode != http.StatusServiceUnavailable {
+			return fmt.Errorf("down: %+v, %w", res, err)
+		}
+		ended = res.Close
+		_, err = io.Copy(io.Discard, res.Body)
+		return errors.Join(err, res.Body.Close())
 	case "canceled", "canceled-half":
 		ended = true
 		<-waiting
@@ -365,19 +406,22 @@ func (p *soakProgram) expect(want string) error {
 }
 
 // TestSoak has many programs make calls through several ways in, with random faults on
-// both sides and continuous reloads. At the end, the programs, the upstream and the
-// sink must have counted the same calls with the same results.
+// both sides and continuous reloads. At the end, the programs, the upstream,
+// metrics, spans, journal and log must have counted the same calls with the same results.
 func TestSoak(t *testing.T) {
 	const programs = 24
-	l := newLedger()
+	sinks := newSoakSinks(t)
+	l := newLedger(sinks)
 	r := newInterceptRig(t, func(c *Config) {
 		c.Sink = l
 		c.Timeouts.Linger = time.Second
 	})
 	plain := listen(t)
 	policy := Policy{
-		ConnectTo: []ConnectTo{connectTo(t, host+":80="+plain.Addr().String()), r.leadTo(host + ":443")},
-		RootCAs:   r.upCA.pool(),
+		ConnectTo: []ConnectTo{
+			connectTo(t, host+":80="+plain.Addr().String()), r.leadTo(host + ":443"), connectTo(t, downHost+":80="+vacant(t)),
+		},
+		RootCAs: r.upCA.pool(),
 	}
 	classifier := classify.New(classify.DefaultCatalog())
 	if err := r.proxy.Reload(policy, classifier); err != nil {
@@ -435,7 +479,7 @@ func TestSoak(t *testing.T) {
 	for i := range programs {
 		p := &soakProgram{l: l, rng: rand.New(rand.NewPCG(uint64(i), 1)), connect: dialPlain, forward: i%3 == 1}
 		if i%3 == 2 {
-			p.connect = dialTLS
+			p.connect, p.inTLS = dialTLS, true
 		}
 		running.Go(func() {
 			for ctx.Err() == nil && !t.Failed() {
@@ -462,6 +506,7 @@ func TestSoak(t *testing.T) {
 			}
 		}
 	})
+	running.Go(func() { sinks.followJournal(ctx) })
 	running.Wait()
 	stop, cancelStop := context.WithTimeout(context.Background(), patience)
 	defer cancelStop()
@@ -471,6 +516,7 @@ func TestSoak(t *testing.T) {
 	plain.Close()
 	r.back.Close()
 	upstreams.Wait()
+	sinks.shutdown(t)
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -481,8 +527,10 @@ func TestSoak(t *testing.T) {
 		all += seen.n
 		if d.name == "refused" {
 			refused = seen.n
+		}
+		if d.unsent() {
 			if received.n != 0 || seen.n != sent.n {
-				t.Errorf("refused: %d sent, %d observed, %d received", sent.n, seen.n, received.n)
+				t.Errorf("%s: %d sent, %d observed, %d received", d.name, sent.n, seen.n, received.n)
 			}
 			continue
 		}
@@ -499,6 +547,7 @@ func TestSoak(t *testing.T) {
 	for what, n := range l.wrong {
 		t.Errorf("%d times %s", n, what)
 	}
+	sinks.check(t, l)
 	s := r.proxy.Stats()
 	if s.ClientConnections != 0 || s.UpstreamConnections != 0 || s.Panics != 0 {
 		t.Errorf("left behind: %+v", s)

@@ -212,7 +212,6 @@ func TestExecKeepsSettings(t *testing.T) {
 		"\nNO_PROXY=" + noProxy, "\nno_proxy=" + noProxy, "\nJAVA_TOOL_OPTIONS=-Xmx64m -Dhttp.proxyHost=127.0.0.1 ",
 		" -Dhttp.nonProxyHosts=corp.example|*.corp.example|*.internal|localhost|", "\nNODE_OPTIONS=--no-warnings --require=", "\nOTHER=kept\n",
 		"\nHTTPS_PROXY=http://127.0.0.1:", "\nhttps_proxy=http://127.0.0.1:", "\nHTTP_PROXY=http://127.0.0.1:", "\nhttp_proxy=http://127.0.0.1:",
-		"\nAWS_CSM_ENABLED=true\n", "\nAWS_CSM_HOST=127.0.0.1\n",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in the environment:\n%s", want, out)

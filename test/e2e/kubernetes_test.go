@@ -320,7 +320,20 @@ func TestSidecarEnvironment(t *testing.T) {
 		name, _, _ := strings.Cut(line, "=")
 		byExec[name] = true
 	}
+	for _, kv := range containerEnv(pod.Spec.Containers[0], podFields, func(s string) string { return s }) {
+		name, value, _ := strings.Cut(kv, "=")
+		if strings.EqualFold(name, "NO_PROXY") {
+			for _, entry := range []string{"localhost", "127.0.0.1", "::1", "169.254.169.254", ".svc", ".cluster.local", ".billing", "10.96.0.1"} {
+				if !slices.Contains(strings.Split(value, ","), entry) {
+					t.Errorf("%s does not leave out %s: %s", name, entry, value)
+				}
+			}
+		}
+	}
 	for _, e := range pod.Spec.Containers[0].Env {
+		if e.Name == "TAPPED_NAMESPACE" {
+			continue // exec reads it where the pod has it
+		}
 		if !byExec[e.Name] {
 			t.Errorf("%s is set in a pod, not by exec", e.Name)
 		}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -123,7 +124,9 @@ func TestStuckStandardError(t *testing.T) {
 	if err := tap.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	exits(t, tap)
+	if code := exits(t, tap); code != 0 {
+		t.Errorf("the tap: exit code %d", code)
+	}
 
 	cmd := exec.Command(binary, "exec", "--", "sh", "-c", "exit 3")
 	cmd.Stderr = fullPipe(t)
@@ -231,5 +234,42 @@ func TestPortWithoutRights(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(string(out), "CAP_NET_BIND_SERVICE") || strings.Contains(string(out), "what holds it") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestOddSystemVariables has what a system or a service manager sets be wrong:
+// the tap starts, takes a call, names what it ignores, and ends.
+func TestOddSystemVariables(t *testing.T) {
+	full, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "full"), Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close() // nobody reads it
+	for env, ignored := range map[string]string{
+		"WATCHDOG_USEC=soon": "WATCHDOG_USEC", "WATCHDOG_USEC=-5": "WATCHDOG_USEC", "WATCHDOG_USEC=30000000 WATCHDOG_PID=me": "WATCHDOG_USEC",
+		"LISTEN_FDS=1": "LISTEN_FDS", "LISTEN_FDS=2000000000": "LISTEN_FDS", "LISTEN_FDS=1 LISTEN_FDNAMES=proxy": "LISTEN_FDS",
+		"LISTEN_FDS=many": "", "LISTEN_FDS=-1": "", "NOTIFY_SOCKET=/nonexistent": "", "NOTIFY_SOCKET=@nobody": "", "NOTIFY_SOCKET=relative": "",
+		"WATCHDOG_USEC=30000 NOTIFY_SOCKET=" + full.LocalAddr().String(): "",
+		"GOMEMLIMIT=0": "", "GOMEMLIMIT=1MiB": "", "GOMEMLIMIT=off": "", "GOGC=some": "", "GOGC=off": "", "GOMAXPROCS=none": "", "GOMAXPROCS=1": "", "GODEBUG=,=,x=y": "",
+		"TZ=Nowhere/Place": "", "LANG=xx": "", "HOME=/nonexistent": "", "PATH=": "", "INVOCATION_ID=x": "", "JOURNAL_STREAM=1:2": "",
+	} {
+		t.Run(env, func(t *testing.T) {
+			proxy, admin := freeAddress(t), freeAddress(t)
+			cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" run --proxy.listen-address="$1" --web.listen-address="$2"`, binary, proxy, admin)
+			cmd.Env = append(os.Environ(), strings.Fields(env)...)
+			r, w := io.Pipe()
+			cmd.Stdout, cmd.Stderr = w, w
+			tap := follow(t, cmd, r, w)
+			awaitReady(t, "the tap", "http://"+admin)
+			if ignored != "" {
+				tap.wait("an environment variable is ignored", ignored)
+			}
+			if code := tap.stop(syscall.SIGTERM); code != 0 {
+				t.Errorf("exit code %d", code)
+			}
+			if ignored == "" && strings.Contains(tap.text(), "variable is ignored") {
+				t.Error("a variable is ignored")
+			}
+		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 // patience is how long a peer may take to start or to answer.
@@ -32,12 +33,13 @@ const patience = 20 * time.Second
 // mark is in every answer of the upstream.
 const mark = "x-upstream: yes" // HAProxy writes names in lower case
 
-// TestRefusesWhatPeersRefuse sends requests to nginx and HAProxy, each in front
-// of an upstream, and fails for those that the relay passes on and one of the
-// two refuses.
+// TestRefusesWhatPeersRefuse sends requests to the tap, nginx and HAProxy, each
+// in front of an upstream, and fails for those that the tap passes on and one of
+// the two refuses, and for those that it passes on though package http1 refuses
+// them.
 func TestRefusesWhatPeersRefuse(t *testing.T) {
 	up := upstream(t)
-	peers := []peer{startNginx(t, up), startHAProxy(t, up)}
+	peers := []peer{startTap(t, up), startNginx(t, up), startHAProxy(t, up)}
 
 	vectors := make(map[string]string)
 	add := func(requests map[string]string) {
@@ -61,10 +63,11 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 		for _, name := range names {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel() // most of the time is spent waiting for timeouts
-				row := []string{verdict([]byte(vectors[name]))}
+				var row []string
 				for _, p := range peers {
 					row = append(row, p.verdict(t, vectors[name]))
 				}
+				row = append(row, verdict([]byte(vectors[name])))
 				mu.Lock()
 				defer mu.Unlock()
 				verdicts[name] = row
@@ -76,13 +79,15 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 	passed, refused := 0, 0
 	for _, name := range names {
 		row := verdicts[name]
-		reason := deliberate[name]
+		reason := deliberate[name] + unrouted[name]
 		worse := row[0] == pass && (row[1] != pass || row[2] != pass)
-		fmt.Fprintf(&table, "%-32s %-8s %-8s %-8s %s\n", name, row[0], row[1], row[2], reason)
+		fmt.Fprintf(&table, "%-32s %-8s %-8s %-8s %-8s %s\n", name, row[0], row[1], row[2], row[3], reason)
 		switch {
+		case (row[0] == pass) != (row[3] == pass) && unrouted[name] == "":
+			t.Errorf("%s: the tap: %s, package http1: %s: %.200q", name, row[0], row[3], vectors[name])
 		case worse && reason == "":
-			t.Errorf("%s: the relay passes on what a peer refuses (nginx: %s, HAProxy: %s): %.200q", name, row[1], row[2], vectors[name])
-		case !worse && reason != "":
+			t.Errorf("%s: the tap passes on what a peer refuses (nginx: %s, HAProxy: %s): %.200q", name, row[1], row[2], vectors[name])
+		case !worse && deliberate[name] != "":
 			t.Errorf("%s: listed as a deliberate difference, but there is none", name)
 		}
 		if row[0] == pass {
@@ -91,12 +96,17 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 			refused++
 		}
 	}
+	for name := range unrouted {
+		if row := verdicts[name]; len(row) == 0 || row[0] == pass || row[3] != pass {
+			t.Errorf("%s: listed as unrouted, but it is not: %v", name, row)
+		}
+	}
 	for name := range deliberate {
 		if _, ok := vectors[name]; !ok {
 			t.Errorf("%s: listed as a deliberate difference, but there is no such request", name)
 		}
 	}
-	t.Logf("%d requests, of which the relay passes on %d and refuses %d\n%-32s %-8s %-8s %-8s\n%s", len(names), passed, refused, "", "relay", "nginx", "HAProxy", &table)
+	t.Logf("%d requests, of which the tap passes on %d and refuses %d\n%-32s %-8s %-8s %-8s %-8s\n%s", len(names), passed, refused, "", "tap", "nginx", "HAProxy", "http1", &table)
 	if passed < 80 || refused < 80 {
 		t.Errorf("only %d and %d requests", passed, refused)
 	}
@@ -121,6 +131,13 @@ var deliberate = map[string]string{
 	"target escaped dots":           ownTarget,
 	"target with escaped nul":       ownTarget,
 	"target, half an escape":        ownTarget,
+}
+
+// unrouted has the requests that are well formed but that the tap cannot route,
+// with the reason; the peers know their upstream by configuration.
+var unrouted = map[string]string{
+	"absolute https": "asks for TLS to the upstream, which speaks none here",
+	"no host, 1.0":   "names no host",
 }
 
 const (
@@ -159,12 +176,12 @@ func verdict(in []byte) string {
 	return pass
 }
 
-// peer is a proxy that listens on a Unix socket.
-type peer struct{ name, socket string }
+// peer is a proxy, and where it listens.
+type peer struct{ name, network, address string }
 
 // verdict sends a request and returns what became of it.
 func (p peer) verdict(t *testing.T, request string) string {
-	nc, err := net.Dial("unix", p.socket)
+	nc, err := net.Dial(p.network, p.address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,6 +274,31 @@ func readRequest(br *bufio.Reader) error {
 	return err
 }
 
+// startTap starts the real tap. It taps every host that the requests name, and
+// reaches all of them by way of the upstream as a proxy, as the peers do by
+// configuration; but for those of loopback, for which it uses no proxy.
+func startTap(t *testing.T, up string) peer {
+	program := filepath.Join(t.TempDir(), "ksyun-tap")
+	if out, err := exec.Command("go", "build", "-C", "../../..", "-race", "-o", program, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	address, err := freeport.TCP(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{
+		"run", "--proxy.listen-address=" + address, "--web.listen-address=127.0.0.1:0", "--log.level=error",
+		"--tap.other-hosts=pass", "--proxy.head-timeout=1s", "--proxy.stall-timeout=1s",
+	}
+	for _, host := range []string{"h", "a_b"} {
+		args = append(args, "--tap.host="+host)
+	}
+	for _, to := range []string{"127.0.0.1:80", "[::1]:80"} {
+		args = append(args, "--upstream.connect-to="+to+"="+up)
+	}
+	return startPeer(t, peer{"ksyun-tap", "tcp", address}, []string{"HTTP_PROXY=http://" + up, "HTTPS_PROXY=", "ALL_PROXY=", "NO_PROXY="}, program, args...)
+}
+
 func startNginx(t *testing.T, up string) peer {
 	dir := socketDir(t)
 	user := ""
@@ -289,7 +331,7 @@ http {
 	}
 }
 `, user, dir, up)
-	return startPeer(t, "nginx", dir, config, "-e", "stderr", "-c")
+	return startConfigured(t, "nginx", dir, config, "-e", "stderr", "-c")
 }
 
 func startHAProxy(t *testing.T, up string) peer {
@@ -309,7 +351,7 @@ frontend in
 backend out
 	server up %s
 `, dir, up)
-	return startPeer(t, "haproxy", dir, config, "-db", "-f")
+	return startConfigured(t, "haproxy", dir, config, "-db", "-f")
 }
 
 // socketDir returns a directory whose name is short enough for sockets.
@@ -322,15 +364,23 @@ func socketDir(t *testing.T) string {
 	return dir
 }
 
-// startPeer starts a proxy with a configuration and waits until it listens.
-func startPeer(t *testing.T, name, dir, config string, args ...string) peer {
+// startConfigured starts a proxy with a configuration, which listens on a Unix
+// socket.
+func startConfigured(t *testing.T, name, dir, config string, args ...string) peer {
 	t.Helper()
 	file := filepath.Join(dir, "config")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return startPeer(t, peer{name, "unix", filepath.Join(dir, "socket")}, nil, name, append(args, file)...)
+}
+
+// startPeer starts a proxy and waits until it listens.
+func startPeer(t *testing.T, p peer, env []string, program string, args ...string) peer {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, append(args, file)...)
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = patience
 	var out bytes.Buffer
@@ -346,18 +396,20 @@ func startPeer(t *testing.T, name, dir, config string, args ...string) peer {
 	t.Cleanup(func() {
 		stop()
 		<-exited
+		if strings.Contains(out.String(), "WARNING: DATA RACE") {
+			t.Errorf("%s has a data race: %s", p.name, &out)
+		}
 	})
-	p := peer{name, filepath.Join(dir, "socket")}
 	for deadline := time.After(patience); ; {
-		if nc, err := net.Dial("unix", p.socket); err == nil {
+		if nc, err := net.Dial(p.network, p.address); err == nil {
 			nc.Close()
 			return p
 		}
 		select {
 		case <-exited:
-			t.Fatalf("%s: %s", name, &out)
+			t.Fatalf("%s: %s", p.name, &out)
 		case <-deadline:
-			t.Fatalf("%s does not listen", name)
+			t.Fatalf("%s does not listen", p.name)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

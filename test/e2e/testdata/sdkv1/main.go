@@ -76,6 +76,18 @@ func main() {
 	svc.Handlers.Unmarshal.PushBack(unmarshal)
 	svc.Handlers.UnmarshalError.PushBack(unmarshalError)
 
+	if len(os.Args) > 4 { // one call, and how often it was sent
+		req := svc.NewRequest(&request.Operation{Name: "ListMetrics", HTTPMethod: http.MethodGet, HTTPPath: "/"}, &input{}, &map[string]any{})
+		result := "200"
+		if err := req.Send(); err != nil {
+			result = "none"
+			if failure, ok := err.(awserr.RequestFailure); ok {
+				result = fmt.Sprint(failure.StatusCode())
+			}
+		}
+		fmt.Println(result, req.RetryCount+1)
+		return
+	}
 	for _, call := range []struct{ method, directive string }{{http.MethodPost, ""}, {http.MethodGet, "error=LimitExceeded"}} {
 		op := &request.Operation{Name: "ListMetrics", HTTPMethod: call.method, HTTPPath: "/"}
 		req := svc.NewRequest(op, &input{Namespace: aws.String("KEC")}, &map[string]any{})
