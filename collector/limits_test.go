@@ -10,7 +10,7 @@ func TestConnectionsAreLimited(t *testing.T) {
 	c.send("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	r.upstream()
 	r.client().expect(string(busy))
-	if s := r.proxy.Stats(); s.ClientConnections != 1 || s.Refused != 1 {
+	if s := r.proxy.Stats(); s.OpenClients != 1 || s.Refused != 1 {
 		t.Errorf("%+v", s)
 	}
 }

@@ -58,7 +58,7 @@ const (
 func newSoakSinks(t *testing.T) *soakSinks {
 	t.Helper()
 	s := &soakSinks{
-		metrics: metrics.New(metrics.Options{}), journal: journal.New(soakJournal), wrong: map[string]int{},
+		metrics: metrics.New(), journal: journal.New(soakJournal), wrong: map[string]int{},
 		spans: newTallies(), entries: newTallies(), lines: newTallies(),
 	}
 	s.otlp = httptest.NewServer(http.HandlerFunc(s.receive))
