@@ -21,7 +21,7 @@ func TestValuesExist(t *testing.T) {
 		"category": {"auth", "clock", "permission", "throttled", "request", "not_found", "too_large", "server", "timeout", "network", "unknown"}, "outcome": {"dry_run", "canceled", "masked", "partial"},
 		"blame": {"provider", "network", "client"}, "reason": {"untrusted_ca", "loop", "sampled", "shutdown"},
 	}
-	code := readAll(t, filepath.Join(root, "classify", "verdict.go"), filepath.Join(root, "collector", "intercept.go"), filepath.Join(root, "exporter", "metrics", "state.go"),
+	code := readAll(t, filepath.Join(root, "classify", "verdict.go"), filepath.Join(root, "collector", "intercept.go"), filepath.Join(root, "cmd", "ksyun-tap", "collectors.go"),
 		filepath.Join(root, "exporter", "logs", "writer.go"))
 	for label, all := range values {
 		for _, v := range all {
