@@ -275,7 +275,7 @@ func (i *inspection) inspect() {
 // header looks at a SigV4 signature in the Authorization field.
 func (i *inspection) header(authorization string) {
 	scheme, rest, ok := strings.Cut(authorization, " ")
-	if !ok && strings.HasPrefix(scheme, sigV4) {
+	if rest, ours := strings.CutPrefix(scheme, sigV4); ours && (!ok || rest != "") {
 		i.add(CheckAuthorization, ConfidenceCertain)
 		return
 	}

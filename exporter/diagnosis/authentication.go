@@ -35,7 +35,7 @@ func authentication(in authenticationInput) []Diagnosis {
 	code := classify.Fact{Name: "code", Value: in.code}
 	switch {
 	case guilty && in.category == classify.CategoryClock:
-		return []Diagnosis{say(in.clock.cause, in.clock.sure, in.clock.facts...)}
+		return in.time()
 	case in.code == "SecurityTokenExpired":
 		all = append(all, say(CauseTokenExpired, Certain, code))
 	case isOne(codesOfToken, in.code):
@@ -54,6 +54,22 @@ func authentication(in authenticationInput) []Diagnosis {
 		all = append(all[:min(len(all), MaxDiagnoses-1)], say(in.clock.cause, Excluded, in.clock.facts...))
 	}
 	return all[:min(len(all), MaxDiagnoses)]
+}
+
+// time tells why the vendor refused the time: by the clock, unless the request
+// has two, of which only one was looked at.
+func (in *authenticationInput) time() []Diagnosis {
+	if in.signature != nil {
+		for _, f := range in.signature.Findings {
+			if f.Check == classify.CheckDates {
+				return []Diagnosis{
+					say(Cause(f.Check), certainty(f.Confidence), f.Facts...),
+					say(in.clock.cause, Possible, in.clock.facts...),
+				}
+			}
+		}
+	}
+	return []Diagnosis{say(in.clock.cause, in.clock.sure, in.clock.facts...)}
 }
 
 // form tells what is wrong with the form of the signature, and whether that

@@ -43,10 +43,16 @@ func clockInputOf(o *classify.Observation) (clockInput, bool) {
 		roundTrip: max(0, o.FirstByte.Sub(o.Start)),
 		presigned: o.Call.Signing == classify.SigningPresigned,
 	}
-	if o.Source != classify.SourceResign { // there the tap signs
-		in.client = o.Client.Addr().Unmap()
-	}
+	in.client = clockOf(o)
 	return in, true
+}
+
+// clockOf returns whose clock an attempt was signed by.
+func clockOf(o *classify.Observation) netip.Addr {
+	if o.Source == classify.SourceResign { // there the tap signs
+		return netip.Addr{}
+	}
+	return o.Client.Addr().Unmap()
 }
 
 // Skew is how far a clock is ahead of the API's; behind, if negative.
@@ -103,7 +109,17 @@ type clockSample struct {
 	skew       Skew
 }
 
-// observe takes a sample, if the clock's last is old enough.
+// due reports whether the next sample of a client's clock may be taken.
+func (c *clocks) due(client netip.Addr, at time.Time) bool {
+	k := c.find(client)
+	if k == nil {
+		return true
+	}
+	since := at.UnixNano() - k.taken.Load()
+	return since < 0 || since >= int64(clockInterval) // a clock that was set back is no reason to wait
+}
+
+// observe takes a sample that is due.
 func (c *clocks) observe(in clockInput, at time.Time) {
 	if in.presigned || in.roundTrip > maxRoundTrip {
 		return
@@ -114,8 +130,6 @@ func (c *clocks) observe(in clockInput, at time.Time) {
 		if k = c.place(in.client, now); k == nil {
 			return
 		}
-	} else if since := now - k.taken.Load(); since >= 0 && since < int64(clockInterval) {
-		return // a clock that was set back is no reason to wait
 	}
 	if !k.mu.TryLock() {
 		return
@@ -135,8 +149,9 @@ func (c *clocks) observe(in clockInput, at time.Time) {
 func first(client netip.Addr) uint64 {
 	b := client.As16()
 	h := binary.LittleEndian.Uint64(b[:8])*0x9E3779B97F4A7C15 ^ binary.LittleEndian.Uint64(b[8:])
+	h ^= h >> 33
 	h *= 0xFF51AFD7ED558CCD
-	return h >> 32
+	return h ^ h>>33
 }
 
 // find returns the clock of a client, or nil.
