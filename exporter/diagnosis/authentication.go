@@ -48,7 +48,7 @@ func authentication(in authenticationInput) []Diagnosis {
 		if guilty {
 			all = append(all, say(in.clock.cause, in.clock.sure, in.clock.facts...))
 		}
-		all = append(all, in.form()...)
+		all = append(all, in.form(guilty)...)
 	}
 	if in.clock.sure == Excluded {
 		all = append(all[:min(len(all), MaxDiagnoses-1)], say(in.clock.cause, Excluded, in.clock.facts...))
@@ -74,8 +74,8 @@ func (in *authenticationInput) time() []Diagnosis {
 
 // form tells what is wrong with the form of the signature, and whether that
 // leaves room for a wrong secret key: between what is surely or likely wrong and
-// what only might be.
-func (in *authenticationInput) form() []Diagnosis {
+// what only might be. explained reports that there is a likely cause already.
+func (in *authenticationInput) form(explained bool) []Diagnosis {
 	s := in.signature
 	if s == nil {
 		return nil
@@ -99,7 +99,7 @@ func (in *authenticationInput) form() []Diagnosis {
 		return all
 	}
 	secret := Likely
-	if suspicious > 0 {
+	if suspicious > 0 || explained {
 		secret = Possible
 	}
 	fields := s.Fields
