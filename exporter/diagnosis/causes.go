@@ -20,13 +20,13 @@ const runbooks = "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks
 // Description is what is said of a cause, whatever the request. In Evidence,
 // {name} stands for a fact.
 type Description struct {
-	Cause    Cause          `yaml:"cause"`
-	Blame    classify.Blame `yaml:"blame"`
-	Retry    Retry          `yaml:"retry"`
-	Runbook  string         `yaml:"runbook"`
-	Summary  Text           `yaml:"summary"`
-	Evidence Text           `yaml:"evidence"`
-	Advice   Text           `yaml:"advice"`
+	Cause    Cause          `yaml:"cause" json:"cause"`
+	Blame    classify.Blame `yaml:"blame" json:"blame"`
+	Retry    Retry          `yaml:"retry" json:"retry"`
+	Runbook  string         `yaml:"runbook" json:"runbook,omitempty"` // an address; in the file, the name
+	Summary  Text           `yaml:"summary" json:"summary"`
+	Evidence Text           `yaml:"evidence" json:"evidence"`
+	Advice   Text           `yaml:"advice" json:"advice"`
 }
 
 // causes is the catalogue of causes, in the order of its file.
