@@ -364,10 +364,11 @@ func (i *inspection) sigV4(credential, signed, signature, date string) {
 	if _, rest, ok := strings.Cut(path, "://"); ok {
 		_, path, _ = strings.Cut(rest, "/")
 	}
-	normal := strings.Contains(path, "//") || strings.Contains(path, "/.") || strings.ContainsFunc(path, func(r rune) bool {
-		return r != '/' && (r >= 0x80 || !isUnreserved(byte(r)))
-	})
-	i.check(normal, CheckPath, ConfidencePossible)
+	odd := strings.Contains(path, "//") || strings.Contains(path, "/.")
+	for _, c := range []byte(path) {
+		odd = odd || c != '/' && !isUnreserved(c)
+	}
+	i.check(odd, CheckPath, ConfidencePossible)
 }
 
 // scope looks at "AK/20261123/cn-beijing-6/monitor/aws4_request".
@@ -513,7 +514,8 @@ func (i *inspection) sigV4Date(date string) {
 
 // payload compares the hash that a request gives of its body with the body.
 func (i *inspection) payload(hash string) {
-	i.check((i.r.Method == "GET" || i.r.Method == "HEAD") && len(i.r.Body) > 0, CheckGetBody, ConfidencePossible, "method", i.r.Method)
+	bodyless := i.r.Method == "GET" || i.r.Method == "HEAD" //nolint:usestdlibvars // net/http is not imported here
+	i.check(bodyless && len(i.r.Body) > 0, CheckGetBody, ConfidencePossible, "method", i.r.Method)
 	if hash == "" || hash == unsignedPayload || !i.extent.Body {
 		return
 	}

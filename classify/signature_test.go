@@ -45,11 +45,11 @@ func TestSignatureChecks(t *testing.T) {
 		var got []string
 		s := c.Signature(&r, Extent{Body: true, Fields: true})
 		for _, finding := range s.Findings {
-			line := string(finding.Check) + " " + finding.Confidence.String()
+			line := []string{string(finding.Check), finding.Confidence.String()}
 			for _, fact := range finding.Facts {
-				line += " " + fact.Name + "=" + fact.Value
+				line = append(line, fact.Name+"="+fact.Value)
 			}
-			got = append(got, line)
+			got = append(got, strings.Join(line, " "))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("%s:\n got %q\nwant %q", name, got, want)
@@ -149,7 +149,9 @@ func FuzzSignature(f *testing.F) {
 	f.Fuzz(func(t *testing.T, method, target, host, authorization, body string) {
 		put := func(s string) []byte { return []byte(strings.ReplaceAll(s, "KEY", canarySig)) }
 		h := heads{
-			{"Host", string(put(host))}, {"Authorization", string(put(authorization))}, {"X-Amz-Date", string(put(method))},
+			{"Host", string(put(host))},
+			{"Authorization", string(put(authorization))},
+			{"X-Amz-Date", string(put(method))},
 			{"Content-Type", "application/x-www-form-urlencoded"},
 		}
 		for _, whole := range []bool{false, true} {

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
@@ -75,7 +76,7 @@ func TestSkew(t *testing.T) {
 }
 
 func TestClocks(t *testing.T) {
-	f := func(name string, n int, off time.Duration, want time.Duration, known bool, more ...func(*clockInput)) {
+	f := func(name string, n int, off, want time.Duration, known bool, more ...func(*clockInput)) {
 		t.Helper()
 		c, last := sampled(n, off, more...)
 		got, ok := c.usual(program, last)
@@ -193,6 +194,9 @@ func TestClocksAreBounded(t *testing.T) {
 			client := netip.AddrFrom4([4]byte{byte(a >> 8), byte(a), byte(b >> 8), byte(b)})
 			c.observe(clockInput{client: client, signed: at, date: at}, at)
 		}
+	}
+	if size := unsafe.Sizeof(*c) + maxClocks*unsafe.Sizeof(clock{}); size > 96<<10 {
+		t.Errorf("%d bytes, documented are less than 96 KiB", size)
 	}
 	n := 0
 	for i := range c.slots {

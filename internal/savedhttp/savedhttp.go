@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"net/http"
 	"net/http/httputil"
 	"strconv"
 	"strings"
@@ -153,62 +154,78 @@ func (q *Request) setBody(rest []byte) {
 
 // parseCurl reads what curl -v printed; nil if it is something else.
 func parseCurl(data []byte) *Exchange {
-	var sent, received []string // of the last exchange
-	var body []byte
-	var q *Request
-	inHead := false
+	var last, one transcript
 	for len(data) > 0 {
 		line, rest, _ := bytes.Cut(data, []byte{'\n'})
-		text := string(bytes.TrimSuffix(line, []byte{'\r'}))
 		whole := data[:len(data)-len(rest)]
 		data = rest
-		switch mark, content := cutMark(text); mark {
+		switch mark, content := cutMark(strings.TrimSuffix(string(line), "\r")); mark {
 		case '>':
-			if !inHead && content != "" {
-				sent, received, body, inHead = nil, nil, nil, true
+			if one.sent != nil && one.headDone && content != "" {
+				one = transcript{} // another request begins
 			}
-			if content == "" {
-				inHead = false
-				if one, ok := request(sent); ok && one.Method != "CONNECT" {
-					q = one
-				}
-				continue
-			}
-			sent = append(sent, content)
+			one.send(content)
 		case '<':
-			if strings.HasPrefix(content, "HTTP/") {
-				received, body = nil, nil // an interim answer goes before
-			}
-			if content != "" {
-				received = append(received, content)
-			}
+			one.receive(content)
 		case '*', '{', '}':
 		default:
-			if received != nil {
-				body = append(body, whole...)
+			if one.received != nil {
+				one.body = append(one.body, whole...)
 			}
 		}
-	}
-	if q == nil {
-		if one, ok := request(sent); ok && one.Method != "CONNECT" {
-			q = one
+		if q, ok := request(one.sent); ok && q.Method != http.MethodConnect {
+			last = one
 		}
 	}
-	if q == nil {
+	q, ok := request(last.sent)
+	if !ok {
 		return nil
 	}
-	n := string(q.Fields.Get("Content-Length"))
-	q.Whole = (n == "" || n == "0") && q.Fields.Get("Transfer-Encoding") == nil
-	x := &Exchange{Request: *q}
-	if len(received) > 0 {
-		parts := strings.Fields(received[0])
-		if len(parts) > 1 {
-			if status, err := strconv.Atoi(parts[1]); err == nil && status >= 100 && status <= 999 {
-				x.Response = &Response{Status: status, Fields: fields(received[1:]), Body: body}
-			}
-		}
+	length := string(q.Fields.Get("Content-Length"))
+	q.Whole = (length == "" || length == "0") && q.Fields.Get("Transfer-Encoding") == nil
+	return &Exchange{Request: *q, Response: last.response()}
+}
+
+// transcript is what curl -v printed of one exchange.
+type transcript struct {
+	sent, received []string // the lines of the heads
+	headDone       bool     // the request's
+	body           []byte   // the answer's
+}
+
+// send adds a line of the request's head, which an empty one ends.
+func (t *transcript) send(line string) {
+	if line == "" {
+		t.headDone = t.sent != nil
+		return
 	}
-	return x
+	t.sent = append(t.sent, line)
+}
+
+// receive adds a line of the answer's head. An interim answer goes before.
+func (t *transcript) receive(line string) {
+	if strings.HasPrefix(line, "HTTP/") {
+		t.received, t.body = nil, nil
+	}
+	if line != "" {
+		t.received = append(t.received, line)
+	}
+}
+
+// response returns the answer, or nil.
+func (t *transcript) response() *Response {
+	if len(t.received) == 0 {
+		return nil
+	}
+	parts := strings.Fields(t.received[0])
+	if len(parts) < 2 {
+		return nil
+	}
+	status, err := strconv.Atoi(parts[1])
+	if err != nil || status < 100 || status > 999 {
+		return nil
+	}
+	return &Response{Status: status, Fields: fields(t.received[1:]), Body: t.body}
 }
 
 // cutMark cuts the mark off that curl puts before what is no body.
