@@ -14,8 +14,10 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -42,10 +44,11 @@ type Options struct {
 // never block and never panic, whatever the sinks do. It is safe for concurrent
 // use.
 type Pipeline struct {
-	metrics *metrics.Metrics
-	traces  *traces.Tracer
-	logs    *logs.Events
-	journal *journal.Journal
+	metrics   *metrics.Metrics
+	traces    *traces.Tracer
+	logs      *logs.Events
+	journal   *journal.Journal
+	diagnoser *diagnosis.Diagnoser
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -70,8 +73,11 @@ func New(opts Options) *Pipeline {
 		traces:  opts.Traces,
 		logs:    opts.Logs,
 		journal: opts.Journal,
-		queue:   make(chan kept, opts.QueueSize),
-		done:    make(chan struct{}),
+
+		diagnoser: diagnosis.New(),
+
+		queue: make(chan kept, opts.QueueSize),
+		done:  make(chan struct{}),
 	}
 	p.metrics.Watch(p.sources())
 	go p.work()
@@ -85,10 +91,24 @@ func (p *Pipeline) sources() metrics.Sources {
 			return metrics.QueueStats{Length: len(p.queue), Capacity: cap(p.queue)}
 		},
 	}
+	s.Clocks = p.clocks
 	if p.journal != nil {
 		s.Journal = func() metrics.JournalStats { return metrics.JournalStats(p.journal.Stats()) }
 	}
 	return s
+}
+
+// clocks returns the clocks of programs for the metrics.
+func (p *Pipeline) clocks() []metrics.ClockStats {
+	var all []metrics.ClockStats
+	for _, c := range p.diagnoser.Clocks(time.Now()) {
+		s := metrics.ClockStats{Skew: c.Skew.Offset, Uncertainty: c.Skew.Uncertainty}
+		if c.Client.IsValid() {
+			s.Client = c.Client.String()
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // Begin tells that an attempt is about to be sent upstream.
@@ -101,6 +121,7 @@ func (p *Pipeline) Begin(call *classify.Call) {
 func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{traces: p.decide(o)}
 	p.count(o)
+	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
 	k.logs = p.wantsLine(o)
@@ -131,6 +152,18 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 func (p *Pipeline) count(o *classify.Observation) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Observe(o)
+}
+
+// learn lets the diagnoses learn from the attempt.
+func (p *Pipeline) learn(o *classify.Observation) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	p.diagnoser.Observe(o)
+}
+
+// diagnose adds to r why the attempt failed.
+func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	r.Diagnose(p.diagnoser.Diagnose(o))
 }
 
 // offer queues a copy of o, or counts it as dropped. What did not fail has only
@@ -172,6 +205,7 @@ func (p *Pipeline) work() {
 	defer close(p.done)
 	for k := range p.queue {
 		if r := p.record(k); r != nil {
+			p.diagnose(k.observation, r)
 			p.serve(k, r)
 		}
 	}

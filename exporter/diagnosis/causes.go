@@ -64,8 +64,12 @@ func Describe(c Cause) (Description, bool) {
 // Causes returns every cause in the order of the documentation.
 func Causes() []Description { return append([]Description(nil), causes()...) }
 
-// maxEvidence is the longest evidence, in bytes.
-const maxEvidence = 512
+// maxFilled is the longest text that facts were put in, in bytes.
+const maxFilled = 400
+
+// MaxBytes bounds the memory of the diagnoses of one failure: texts without
+// facts are shared.
+const MaxBytes = MaxDiagnoses * (256 + 4*maxFilled)
 
 // say makes the diagnosis of a cause from the facts that show it.
 func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
@@ -90,9 +94,9 @@ func fill(text string, facts []classify.Fact) string {
 	for _, f := range facts {
 		pairs = append(pairs, "{"+f.Name+"}", f.Value)
 	}
-	text = strings.NewReplacer(pairs...).Replace(text)
-	if len(text) > maxEvidence {
-		text = strings.ToValidUTF8(text[:maxEvidence-len("...")], "") + "..."
+	filled := strings.NewReplacer(pairs...).Replace(text)
+	if filled != text && len(filled) > maxFilled {
+		filled = strings.ToValidUTF8(filled[:maxFilled-len("...")], "") + "..."
 	}
-	return text
+	return filled
 }

@@ -99,7 +99,7 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 // excluded last; nil where there is nothing to say beyond the catalogue.
 func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	v := &o.Verdict
-	if !v.Outcome.Failed() || v.Category != classify.CategoryAuth && v.Category != classify.CategoryClock {
+	if !v.NotAuthenticated() {
 		return nil
 	}
 	in := authenticationInput{

@@ -15,7 +15,7 @@ func Saved(c *classify.Classifier, q *classify.Request, e classify.Extent, answe
 		// When it was sent is not known: the uncertainty is that of the Date.
 		o.Start, o.FirstByte, o.End = o.Date, o.Date, o.Date
 	}
-	if v := &o.Verdict; v.Category != classify.CategoryAuth && v.Category != classify.CategoryClock {
+	if v := &o.Verdict; !v.NotAuthenticated() {
 		*v = classify.Verdict{Outcome: classify.OutcomeError, Category: classify.CategoryAuth, RequestID: v.RequestID}
 	}
 	return New().Diagnose(o)

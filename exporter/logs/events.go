@@ -188,6 +188,11 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("user_agent", r.UserAgent)
 	text("credential", r.Credential)
 	text("source", string(r.Source))
+	if c := r.Cause(); c != nil {
+		text("cause", string(c.Cause))
+		text("certainty", string(c.Certainty))
+		text("evidence", c.Evidence.English)
+	}
 	if r.Failed() {
 		text("advice", r.Advice)
 	}

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -92,7 +93,9 @@ func TestLines(t *testing.T) {
 			if strings.HasPrefix(a.Name, "error_s") {
 				a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
 			}
-			events.Write(record.New(a.Observation))
+			r := record.New(a.Observation)
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			events.Write(r)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)

@@ -29,7 +29,14 @@ const (
 	attrFailedItems = attribute.Key("ksyun.partial.failed_items")
 	attrCredential  = attribute.Key("ksyun.credential")
 	attrSource      = attribute.Key("ksyun.source")
+	attrCause       = attribute.Key("ksyun.diagnosis.cause")
+	attrCertainty   = attribute.Key("ksyun.diagnosis.certainty")
+	attrEvidence    = attribute.Key("ksyun.diagnosis.evidence")
+	attrAdvice      = attribute.Key("ksyun.diagnosis.advice")
 )
+
+// eventDiagnosis is the name of the event for each diagnosis of an attempt.
+const eventDiagnosis = "ksyun.diagnosis"
 
 // provider is the value of cloud.provider, for which OpenTelemetry has no word
 // of its own.
@@ -105,10 +112,25 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 		text(attrBlame, string(r.Blame))
 		attrs = append(attrs, attrRetryable.Bool(r.Retryable))
 	}
+	if c := r.Cause(); c != nil {
+		text(attrCause, string(c.Cause))
+		text(attrCertainty, string(c.Certainty))
+	}
 	if r.Outcome == classify.OutcomePartial {
 		attrs = append(attrs, attrFailedItems.Int(r.FailedItems))
 	}
 	return attrs
+}
+
+// addDiagnoses adds why the attempt failed, an event for each diagnosis.
+func addDiagnoses(span trace.Span, r *record.Record) {
+	for _, d := range r.Diagnoses {
+		span.AddEvent(eventDiagnosis, trace.WithTimestamp(r.Time), trace.WithAttributes(
+			attrCause.String(string(d.Cause)),
+			attrCertainty.String(string(d.Certainty)),
+			attrEvidence.String(d.Evidence.English),
+			attrAdvice.String(d.Advice.English)))
+	}
 }
 
 // status returns the span's status, described in the vendor's words or else the

@@ -195,6 +195,7 @@ func (t *Tracer) Record(r *record.Record) {
 		trace.WithTimestamp(r.Start),
 		trace.WithSpanKind(trace.SpanKindClient))
 	setAttributes(span, r)
+	addDiagnoses(span, r)
 	if code, description, ok := status(r); ok {
 		span.SetStatus(code, description)
 	}
