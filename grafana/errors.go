@@ -55,11 +55,14 @@ func failures() Dashboard {
 		}},
 		row{103, "Credentials and clocks", []*panel{
 			graph(14, "Authentication refused, by code", "Keys and signatures that the API does not take.",
-				perSecond, withExemplars(query(sum("code", rate(inDetail(errs, `category="auth"`))), "{{code}}"))).size(8, 8).links(failuresOf("category=auth")),
+				perSecond, withExemplars(query(sum("code", rate(inDetail(errs, `category="auth"`))), "{{code}}"))).size(6, 8).links(failuresOf("category=auth")),
 			graph(15, "Permission denied, by action", "Calls that the key has no policy for.",
-				perSecond, withExemplars(query(sum("action", rate(inDetail(errs, `category="permission"`))), "{{action}}"))).size(8, 8).links(failuresOf("category=permission")),
+				perSecond, withExemplars(query(sum("action", rate(inDetail(errs, `category="permission"`))), "{{action}}"))).size(6, 8).links(failuresOf("category=permission")),
 			graph(16, "Clock wrong, by tap", "Calls whose signature was made too early or too late: the clock of the program's machine is more than 15 minutes off.",
-				perSecond, withExemplars(query(sum("instance", rate(inDetail(errs, `category="clock"`))), "{{instance}}"))).size(8, 8).links(failuresOf("category=clock")),
+				perSecond, withExemplars(query(sum("instance", rate(inDetail(errs, `category="clock"`))), "{{instance}}"))).size(6, 8).links(failuresOf("category=clock")),
+			graph(23, "Clocks, by program", "How far the clocks that programs sign by are ahead of the API's, by the address that they call from. Beyond 15 minutes calls are refused; KsyunApiClockDrift rings at 5.",
+				seconds, query("max by (instance, client) ("+of("ksyun_api_clock_skew_seconds")+")", "{{instance}} {{client}}"),
+				query("max by (instance, client) ("+of("ksyun_api_clock_skew_uncertainty_seconds")+")", "{{instance}} {{client}}, ±")).size(6, 8),
 		}},
 		row{104, "What programs do not notice", []*panel{
 			graph(17, "Errors inside a 200, by action", "Answers with status 200 that are errors: the vendor's SDKs report success.",
