@@ -25,6 +25,9 @@ PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X $(PKG).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
+# A program built with the race detector waits a second at its end; those that tests run need not.
+export GORACE ?= atexit_sleep_ms=10
+
 .DEFAULT_GOAL := help
 
 .PHONY: help

@@ -12,13 +12,13 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// refusal is why a request was answered by us. Its message is for the person
-// who runs the program: it says what to do and holds nothing of the request but
-// the host's name.
+// refusal is an error that the program is answered with. Its message is for the
+// person who runs the program: it says what to do, and quotes nothing of the
+// request but the host name.
 type refusal struct {
 	fault   classify.Fault
 	message string
-	lasting bool // trying again is in vain, though the fault may pass as such
+	lasting bool // a retry will fail too, although fault is one that may be transient
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -30,47 +30,47 @@ var (
 	}
 	errConnect = &refusal{
 		fault:   classify.FaultUnsupported,
-		message: "CONNECT to this host is not offered: what is inside the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to go on over TLS.",
+		message: "CONNECT to this host is not allowed, because calls within the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to send calls on over TLS.",
 	}
 	errNested = &refusal{
 		fault:   classify.FaultUnsupported,
-		message: "This is a request to a proxy within a tunnel through it. Send it in origin form, or outside of the tunnel.",
+		message: "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.",
 	}
 	errCameBack = &refusal{
 		fault:   classify.FaultLoop,
-		message: "The connection to the API came back to ksyun-tap: the rules redirect its own, too. Leave them out with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
+		message: "The connection to the API came back to ksyun-tap: the redirect rules do not exclude its own connections. Exclude them with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
 	}
 	errHostsDiffer = &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The request's target and its Host field name different hosts, not both of which are tapped. Tap both with --tap.host.",
+		message: "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.",
 	}
 )
 
 func refuseHost(host string) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not served. Tap it with --tap.host=" + host + ", or pass on all other hosts with --tap.other-hosts=forward.",
+		message: "The host " + host + " is not tapped, and other hosts are refused. Tap it with --tap.host=" + host + ", or forward all other hosts with --tap.other-hosts=forward.",
 	}
 }
 
 func refusePort(host string) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not tapped and served on ports 80 and 443 only. Tap it with --tap.host=" + host + ".",
+		message: "The host " + host + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + host + ".",
 	}
 }
 
 func refuseAddress(host string) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " leads to a loopback, link-local or multicast address. If that is meant, lead it there with --upstream.connect-to=" + host + ":PORT=ADDR:PORT; if a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
+		message: "The host " + host + " resolves to a loopback, link-local or multicast address. If that is intended, set --upstream.connect-to=" + host + ":PORT=ADDR:PORT. If a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
 	}
 }
 
 func refuseLoop(host string) error {
 	return &refusal{
 		fault:   classify.FaultLoop,
-		message: "The host " + host + " leads back to ksyun-tap. Name a DNS server that knows its real address with --upstream.resolver=IP, or the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+		message: "The host " + host + " resolves to ksyun-tap itself. Name a DNS server that knows the real address with --upstream.resolver=IP, or set the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
 	}
 }
 
@@ -85,7 +85,7 @@ type answer struct {
 	close    bool
 }
 
-// explain turns what kept a request from being sent into an answer.
+// explain returns the answer for the error that kept a request from being sent.
 func explain(err error) answer {
 	var (
 		ours *refusal
@@ -95,7 +95,7 @@ func explain(err error) answer {
 	case errors.As(err, &bad):
 		return answer{
 			status: bad.Status, fault: classify.FaultBadRequest,
-			message: "The request cannot be passed on: " + bad.Reason + ".",
+			message: "ksyun-tap cannot forward the request: " + bad.Reason + ".",
 		}
 	case errors.Is(err, relay.ErrLoop):
 		ours = errCameBack
@@ -103,12 +103,12 @@ func explain(err error) answer {
 	case errors.As(err, &ours):
 		return answer{status: statusOf(ours), fault: ours.fault, message: ours.message}
 	}
-	return answer{status: 502, fault: classify.FaultUnreachable, message: "The request cannot be passed on."}
+	return answer{status: 502, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
 }
 
-// statusOf returns the status of an answer of our own. A fault that may pass has
-// one that SDKs try again after, as they do after the fault itself; a request
-// that will be refused again has one that they do not.
+// statusOf returns the status of an answer of our own. For a fault that may be
+// transient it is one that SDKs retry, as they would retry the fault itself; for
+// a request that will be refused again it is one that they do not retry.
 func statusOf(r *refusal) int {
 	switch r.fault {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
@@ -143,7 +143,7 @@ func statusText(status int) string {
 	return "Not Implemented"
 }
 
-// codeOf names a fault in the vendor's style.
+// codeOf returns the error code for a fault, in the vendor's style.
 func codeOf(f classify.Fault) string {
 	switch f {
 	case classify.FaultBadRequest:
@@ -170,16 +170,17 @@ func codeOf(f classify.Fault) string {
 	return "TapUpstreamUnreachable"
 }
 
-// busy answers a connection beyond the limit, before its request was read.
+// busy is the answer on a connection beyond the limit. It is sent before a
+// request is read.
 var busy = func() []byte {
-	const body = "<ErrorResponse><Error><Type>Receiver</Type><Code>TapBusy</Code><Message>ksyun-tap serves as many connections as it may. " +
-		"Raise --proxy.max-connections, or have programs keep fewer.</Message></Error></ErrorResponse>"
+	const body = "<ErrorResponse><Error><Type>Receiver</Type><Code>TapBusy</Code><Message>ksyun-tap has reached its limit of connections. " +
+		"Raise --proxy.max-connections, or configure programs to keep fewer connections open.</Message></Error></ErrorResponse>"
 	return []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/xml; charset=utf-8\r\nContent-Length: " + strconv.Itoa(len(body)) +
 		"\r\nX-Ksyun-Tap-Error: busy\r\nConnection: close\r\n\r\n" + body)
 }()
 
-// append appends the whole response. Nothing in it needs escaping: messages
-// are our own, and host names were read as such.
+// append appends the whole response to dst. Nothing needs escaping: messages are
+// our own, and host names were validated.
 func (a *answer) append(dst []byte) []byte {
 	kind := "Receiver"
 	if a.fault.Refused() {
@@ -208,7 +209,7 @@ func (a *answer) append(dst []byte) []byte {
 	return append(dst, body...)
 }
 
-// wantsJSON reads Accept as the vendor does: JSON only where it is named.
+// wantsJSON interprets Accept as the vendor does: JSON only if it is named.
 func wantsJSON(accept []byte) bool {
 	return bytes.Contains(bytes.ToLower(accept), []byte("application/json"))
 }

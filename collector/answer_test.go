@@ -168,7 +168,7 @@ func TestLoopsAreRefused(t *testing.T) {
 				}
 				p.send(request(host))
 				resp, body := p.answer()
-				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "leads back to ksyun-tap") {
+				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "resolves to ksyun-tap itself") {
 					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
 				}
 				if o := r.observed(); o.Fault != classify.FaultLoop {

@@ -14,7 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// nobody is a sink that does nothing.
+// nobody is a sink that discards everything.
 type nobody struct{}
 
 func (nobody) Begin(*classify.Call)          {}
@@ -107,7 +107,7 @@ func BenchmarkCall(b *testing.B) {
 		})
 		defer p.Shutdown(b.Context())
 		front := listen(b)
-		go p.ServeOwn(front, OwnAddress{Signer: ownSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
+		go p.ServeResign(front, ResignAddress{Signer: testSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
 		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer))
 	})
 	b.Run("tap", func(b *testing.B) {

@@ -1,5 +1,5 @@
-// Package collector gets calls: it relays them unchanged between the program
-// and the API, and tells a Sink what it saw.
+// Package collector forwards API calls unchanged between a program and the API
+// and reports each of them to a Sink.
 //
 //	program ──> relay.Server ──same bytes──> API
 //	                │
@@ -7,51 +7,58 @@
 //	                │────── classify: what was asked, what was answered?
 //	                └─────> Sink.Begin, Sink.Observe
 //
-// Package relay moves the bytes. This package says where a request may go,
-// answers in the vendor's shape those that may not or cannot be sent, and turns
-// each exchange into one classify.Observation.
+// Package relay moves the bytes. This package decides where a request may go,
+// answers requests that are refused or cannot be sent with an error in the
+// vendor's format, and turns each exchange into one classify.Observation.
 //
 // # Where requests may go
 //
-// Only tapped hosts (Policy.TapHosts) are observed, on any port. Other hosts
-// are refused, or passed on unseen to ports 80 and 443, or, on a listener that
-// is one program's own (OtherPass), to any port and address. Else no name may lead to a
-// loopback, link-local, unspecified or multicast address, whatever it resolves
-// to at the moment of connecting, and none to one of our own listeners. The one
-// way to such an address is Policy.ConnectTo, and never to ourselves.
+// Only calls to tapped hosts (Policy.TapHosts) are observed, on any port.
+// Policy.OtherHosts decides about requests to other hosts: they are refused,
+// forwarded unobserved to ports 80 and 443, or, on a listener that only one
+// program can reach (OtherPass), forwarded to any port and address.
+//
+// Except with OtherPass, no connection is made to a loopback, link-local,
+// unspecified or multicast address. The check is done on the address that is
+// about to be connected to, so that DNS cannot change it in between. The only
+// exception is Policy.ConnectTo. A connection to one of our own listeners is
+// always refused.
 //
 // # TLS
 //
-// With Config.Intercept, the TLS of a CONNECT to a tapped host ends here, under
-// a certificate of ours, and begins anew towards the upstream, whose own is
-// always verified. The requests within go to the host of the CONNECT whatever
-// they say. A listener of Proxy.ServeTLS does the same where TLS comes unasked,
-// for the host that its ClientHello names.
+// With Config.Intercept, a CONNECT to a tapped host is intercepted: the
+// program's TLS ends here, under a certificate of the local CA, and the request
+// is sent over a second TLS connection to the upstream, whose certificate is
+// always verified. The requests within go to the host of the CONNECT, whatever
+// their Host field is. A listener of Proxy.ServeTLS does the same without a
+// CONNECT, for the host in the program's ClientHello.
 //
-// All other CONNECTs are other hosts: refused, or passed on unseen. So are those
-// to a tapped host that there is no certificate for. Where other hosts are
-// forwarded, so is that one, since nobody knows what a refusal would break; else
-// the refusal says what to set. That a certificate could not be made is our own
-// failure and never refuses a call.
+// All other CONNECTs are treated as requests to other hosts: refused or
+// tunnelled. If there is no certificate for a tapped host, a CONNECT to it is
+// tunnelled where other hosts may be, and otherwise refused with an answer that
+// names the setting to change. If making the certificate failed, which is our
+// fault and not the program's, the CONNECT is never refused.
 //
 // # Errors of our own
 //
-// They are sent only as long as no byte of the request was, with the field
-// X-Ksyun-Tap-Error. Where no connection was made, which may pass, the status is
-// one that SDKs try again after; else one that they do not. After that, what happens
-// to the upstream's connection happens to the program's.
+// An error of our own has the header field X-Ksyun-Tap-Error. It is only sent
+// if no byte of the request was. If no connection could be made, its status is
+// one that SDKs retry; for a refused request it is one that they do not retry.
+// Once the request is on its way, whatever happens to the upstream's connection
+// happens to the program's.
 package collector
 
 import "github.com/ksyun-tap/ksyun-tap/classify"
 
-// Sink is told of attempts. Its methods are called on the goroutine that
-// relays the call: they must not block, must not panic, and must not keep what
-// they are given (see classify.Observation).
+// Sink receives the attempts. Its methods are called on the goroutine that
+// relays the call. They must not block, must not panic, and must not retain
+// their arguments (see classify.Observation).
 type Sink interface {
-	// Begin tells that an attempt is about to be sent upstream. Exactly one
-	// Observe with the same service follows.
+	// Begin is called before an attempt is sent upstream. It is followed by
+	// exactly one Observe with the same service.
 	Begin(call *classify.Call)
-	// Observe tells how an attempt ended, after the program's last byte was
-	// written. An attempt the tap refused (Fault.Refused) had no Begin.
+	// Observe is called when an attempt has ended, after its last byte was
+	// written to the program. There is no Begin before it if the tap refused the
+	// attempt (Fault.Refused).
 	Observe(o *classify.Observation)
 }

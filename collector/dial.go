@@ -15,21 +15,21 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
-// dialer connects to upstreams, but not to where a request must not lead.
+// dialer connects to upstreams and refuses forbidden addresses.
 type dialer struct {
 	connect   time.Duration
 	handshake time.Duration
 	tls       *tls.Config
-	resolver  Resolver // nil is the system's way
+	resolver  Resolver // for tapped hosts; nil for the system's resolver
 	listeners func() []net.Addr
 	expect    func(net.Conn) (cameBack func() bool, forget func())
-	reclaim   func() bool // frees descriptors; false if none can be
+	reclaim   func() bool // frees file descriptors; false if none can be freed
 	mark      uint32
-	anywhere  bool              // no address is forbidden but our own
-	taps      func(string) bool // whether resolver is for a host
+	anywhere  bool              // only our own addresses are forbidden
+	taps      func(string) bool // reports whether a host is tapped
 }
 
-// dial connects to a destination, by way of to if that is not empty.
+// dial connects to dest, at the address to if that is not empty.
 func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Conn, error) {
 	key := dest.key
 	address, trusted := to, to != ""
@@ -41,8 +41,8 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 	}
 	nd := net.Dialer{
 		Timeout: d.connect,
-		// Looking at the address that is about to be connected to leaves no
-		// room for a name that resolves to something else the second time.
+		// The address is checked as it is about to be connected to, so that a
+		// name cannot resolve to another address after the check.
 		ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
 			if err := d.check(address, key.Host, trusted); err != nil {
 				return err
@@ -82,8 +82,8 @@ func (d *dialer) dial(ctx context.Context, dest *destination, to string) (net.Co
 	return up, nil
 }
 
-// prepare goes through the proxy, if there is one, and speaks TLS with the
-// host, if it wants that.
+// prepare sets up a new connection: the tunnel through the upstream proxy, if
+// there is one, and TLS with the host, if the destination needs it.
 func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (net.Conn, error) {
 	key, v := dest.key, dest.via
 	var err error
@@ -109,7 +109,7 @@ func (d *dialer) prepare(ctx context.Context, nc net.Conn, dest *destination) (n
 	return tc, nil
 }
 
-// setMark marks a connection about to be made, if that is wanted.
+// setMark sets d.mark on a socket, unless it is 0.
 func (d *dialer) setMark(raw syscall.RawConn) error {
 	if d.mark == 0 {
 		return nil
@@ -119,13 +119,13 @@ func (d *dialer) setMark(raw syscall.RawConn) error {
 		return err
 	}
 	if failed != nil {
-		return &refusal{fault: classify.FaultUnreachable, message: "The connection cannot be marked. ksyun-tap needs CAP_NET_ADMIN for --upstream.mark.", lasting: true}
+		return &refusal{fault: classify.FaultUnreachable, message: "ksyun-tap cannot mark its connections. Give it CAP_NET_ADMIN, which --upstream.mark needs.", lasting: true}
 	}
 	return nil
 }
 
-// check refuses addresses by which a request would come back to us or reach
-// what only this machine can reach.
+// check refuses an address of our own listeners and, unless the address is
+// trusted, addresses that only this machine can reach.
 func (d *dialer) check(address, host string, trusted bool) error {
 	ap, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -141,7 +141,7 @@ func (d *dialer) check(address, host string, trusted bool) error {
 	return nil
 }
 
-// isOurs reports whether one of our own listeners is at that address.
+// isOurs reports whether one of our own listeners is at ip and port.
 func (d *dialer) isOurs(ip netip.Addr, port uint16) bool {
 	for _, a := range d.listeners() {
 		tcp, ok := a.(*net.TCPAddr)
@@ -163,7 +163,7 @@ func isLocal(ip netip.Addr) bool {
 	}
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return true // better a refused call than a loop
+		return true // a refused call is better than a loop
 	}
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
@@ -179,15 +179,16 @@ var (
 	thisNetwork = netip.MustParsePrefix("0.0.0.0/8")
 	reserved    = netip.MustParsePrefix("240.0.0.0/4") // broadcast included
 	nat64       = netip.MustParsePrefix("64:ff9b::/96")
-	metadata    = []netip.Addr{ // of clouds that keep it outside of link-local
+	metadata    = []netip.Addr{ // of clouds whose metadata service is not at a link-local address
 		netip.MustParseAddr("100.100.100.200"),
 		netip.MustParseAddr("fd00:ec2::254"),
 	}
 )
 
-// isForbidden tells the addresses that no name in a request may lead to:
-// loopback, link-local (which has the cloud's metadata), unspecified and
-// multicast. Private networks are not among them: the API has hosts there.
+// isForbidden reports whether no name in a request may resolve to ip: loopback,
+// link-local (where clouds serve their metadata), unspecified, multicast and
+// reserved addresses. Private networks are allowed, because the API has hosts
+// there.
 func isForbidden(ip netip.Addr) bool {
 	if nat64.Contains(ip) {
 		b := ip.As16()
@@ -200,8 +201,7 @@ func isForbidden(ip netip.Addr) bool {
 	return slices.Contains(metadata, ip)
 }
 
-// dialError tells what kept a connection from being made. What it returns is
-// always a *refusal.
+// dialError converts an error of dialling host to a *refusal.
 func dialError(err error, host string) error {
 	var (
 		ours *refusal
@@ -214,28 +214,29 @@ func dialError(err error, host string) error {
 	case relay.IsExhausted(err):
 		return &refusal{fault: classify.FaultUnreachable, message: "ksyun-tap has no file descriptors left. Raise its limit (ulimit -n, or LimitNOFILE of its service), or lower --proxy.max-connections."}
 	case errors.As(err, &dns):
-		return &refusal{fault: classify.FaultDNS, message: "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or lead it to an address with --upstream.connect-to."}
+		return &refusal{fault: classify.FaultDNS, message: "The host " + host + " cannot be resolved. Check the name and this machine's DNS, or set an address with --upstream.connect-to."}
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &refusal{fault: classify.FaultConnRefused, message: "The host " + host + " refuses connections. Check the port, or lead it to another address with --upstream.connect-to."}
+		return &refusal{fault: classify.FaultConnRefused, message: "The host " + host + " refuses connections. Check the port, or set another address with --upstream.connect-to."}
 	case errors.As(err, &nerr) && nerr.Timeout():
-		return &refusal{fault: classify.FaultDialTimeout, message: "The host " + host + " does not answer. Check routes and firewalls on the way from this machine."}
+		return &refusal{fault: classify.FaultDialTimeout, message: "The host " + host + " does not answer. Check routes and firewalls between this machine and the host."}
 	}
-	return &refusal{fault: classify.FaultUnreachable, message: "The host " + host + " cannot be reached. Check routes and firewalls on the way from this machine."}
+	return &refusal{fault: classify.FaultUnreachable, message: "The host " + host + " cannot be reached. Check routes and firewalls between this machine and the host."}
 }
 
+// tlsFailed converts an error of the TLS handshake with host to a *refusal.
 func tlsFailed(err error, host string) error {
 	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
 		return &refusal{fault: classify.FaultTLS, message: "The certificate of " + host + " cannot be verified. Name the CA that signed it with --upstream.ca-file.", lasting: true}
 	}
-	why := "TLS with " + host + " failed. Check that it speaks TLS 1.2 or later on that port."
+	why := "The TLS handshake with " + host + " failed. Check that it serves TLS 1.2 or later on that port."
 	if nerr, ok := errors.AsType[net.Error](err); ok && nerr.Timeout() {
-		why = "TLS with " + host + " was not answered. If something on the way drops large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0; else check that the host speaks TLS 1.2 or later on that port."
+		why = "The TLS handshake with " + host + " timed out. If a device on the path drops large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0; otherwise check that the host serves TLS 1.2 or later on that port."
 	}
 	return &refusal{fault: classify.FaultTLS, message: why, lasting: !isPassing(err)}
 }
 
-// isPassing reports whether a connection broke off, rather than that the other
-// side said what it does not like.
+// isPassing reports whether the connection was lost during a handshake, as
+// opposed to the other side rejecting it.
 func isPassing(err error) bool {
 	nerr, ok := errors.AsType[net.Error](err)
 	return ok && nerr.Timeout() || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)

@@ -159,7 +159,7 @@ func (a *authority) server(name string) *tls.Config {
 	}
 }
 
-// tlsRig is a rig whose upstream speaks TLS by cfg.
+// tlsRig is a rig whose upstream uses TLS with cfg.
 func tlsRig(t *testing.T, roots *x509.CertPool, change ...func(*Config)) *rig {
 	return newRig(t, append(change, func(c *Config) {
 		to := strings.TrimPrefix(c.Policy.ConnectTo[0].String(), host+":80=")

@@ -71,8 +71,8 @@ func (d *distrusts) clear() {
 	d.all = nil
 }
 
-// Unseen is a request, or a tunnel, that is passed on unobserved.
-type Unseen struct {
+// Unobserved is a request, or a tunnel, that is passed on unobserved.
+type Unobserved struct {
 	Host   string
 	Port   uint16
 	Tapped bool // the host is tapped, but the program does not accept interception

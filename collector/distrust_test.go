@@ -9,14 +9,14 @@ import (
 	"testing"
 )
 
-// TestProgramThatBringsItsOwnTrust has a program that knows the real
-// certificate's CA alone: after its first refusal it reaches the API unseen,
-// other programs are observed as before, and the tap reports it.
+// TestProgramThatBringsItsOwnTrust has a program that trusts only the CA of the real
+// certificate. After its first refusal it is tunnelled, other programs are still
+// observed, and the tap reports it.
 func TestProgramThatBringsItsOwnTrust(t *testing.T) {
-	unseen := make(chan Unseen, 1)
+	unseen := make(chan Unobserved, 1)
 	r := newInterceptRig(t, func(c *Config) {
 		c.Policy.OtherHosts = OtherPass
-		c.OnUnseen = func(u Unseen) { unseen <- u }
+		c.OnUnobserved = func(u Unobserved) { unseen <- u }
 	})
 	connect := "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: own-trust/1\r\n\r\n"
 	own := func() (*tls.Conn, *peer) {
@@ -44,7 +44,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatalf("after its first refusal: %v", err)
 	}
-	if u := <-unseen; u != (Unseen{host, 443, true}) {
+	if u := <-unseen; u != (Unobserved{host, 443, true}) {
 		t.Errorf("%+v", u)
 	}
 	up.Close()
@@ -66,8 +66,8 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	r.failed()
 }
 
-// TestDistrustIsRefusedByPolicy has such a program where other hosts are
-// refused: it stays refused, since nothing unseen may pass there.
+// TestDistrustIsRefusedByPolicy has such a program while other hosts are refused: it
+// stays refused, because tunnels are not allowed.
 func TestDistrustIsRefusedByPolicy(t *testing.T) {
 	r := newInterceptRig(t)
 	client := r.goClient()

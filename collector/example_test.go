@@ -20,7 +20,7 @@ func (printer) Observe(o *classify.Observation) {
 	fmt.Println(o.Verdict.Outcome, o.Verdict.Status, o.Verdict.Code, o.Verdict.Category, o.Verdict.RequestID)
 }
 
-// Wrap the transport of a program's HTTP client to be told of its calls.
+// Wrap the transport of a program's HTTP client to observe its calls.
 func ExampleTransport() {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusConflict)
@@ -35,7 +35,7 @@ func ExampleTransport() {
 		fmt.Println(err)
 		return
 	}
-	request.Host = "monitor.api.ksyun.com" // led to the server of this example
+	request.Host = "monitor.api.ksyun.com" // the URL is that of the example's server
 
 	response, err := client.Do(request)
 	if err != nil {

@@ -23,8 +23,8 @@ type handler struct {
 	begun bool
 	why   answer // to a request that was turned away
 
-	inside inside // of TLS ended by us
-	own    *own   // what comes to our own address; nil for what comes to the API's
+	inside inside     // of TLS ended by us
+	resign *resigning // nil but on a re-signing address
 
 	obs     classify.Observation
 	call    classify.Call
@@ -55,11 +55,11 @@ func newHandler(p *Proxy, client netip.AddrPort) *handler {
 // Route implements relay.Handler.
 func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	h.rules = h.p.rules.Load()
-	if h.own != nil {
-		return h.routeOwn(x)
+	if h.resign != nil {
+		return h.routeResign(x)
 	}
 	if x.Destination.IsValid() {
-		return h.routeRedirected(x)
+		return h.routeTransparent(x)
 	}
 	q := &x.Request
 	authority, https, held := q.Host(), q.TLS, false
@@ -149,7 +149,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 		if h.dest.blind {
 			h.p.blind.Add(1)
 		}
-		h.p.onUnseen(Unseen{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
+		h.p.onUnobserved(Unobserved{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
 		return
 	}
 	h.begin(x)
@@ -285,8 +285,8 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 			h.request.Body, _ = x.RequestBody()
 		}
 		var own classify.Secrets // sent in place of the request's
-		if h.own != nil {
-			accessKey, token := h.own.signer.Sent()
+		if h.resign != nil {
+			accessKey, token := h.resign.signer.Sent()
 			own.AccessKey, own.Token = []byte(accessKey), []byte(token)
 		}
 		v.Scrub(&h.request, h.secrets, own)

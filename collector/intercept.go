@@ -15,60 +15,61 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
-// Interceptor makes the TLS configurations under which programs are served in
-// place of the tapped hosts; *ca.CA is one. It is used by many goroutines at
-// once. Its error is ca.ErrRefused, wrapped, for a host it will never serve.
+// Interceptor provides the TLS configuration with which a program is served in
+// place of a tapped host. *ca.CA implements it. TLSConfig must be safe for
+// concurrent use, and must return an error that wraps ca.ErrRefused for a host
+// that it never serves.
 type Interceptor interface {
 	TLSConfig(host string) (*tls.Config, error)
 }
 
 var _ Interceptor = (*ca.CA)(nil)
 
-// HandshakeError tells that a program did not go on behind the TLS handshake
-// with us.
+// HandshakeError reports that a program did not complete the TLS handshake with
+// us, or closed the connection right after it.
 type HandshakeError struct {
-	Host   string // that the program wanted to reach; "" if it named none
+	Host   string // the host that the program wanted; "" if it named none
 	Client netip.AddrPort
 	Reason HandshakeReason
-	Err    error // as crypto/tls tells it; it may quote what the program offered
+	Err    error // from crypto/tls; it may quote what the program offered
 }
 
-// HandshakeReason is why. There are no others than those below.
+// HandshakeReason is the reason of a HandshakeError.
 type HandshakeReason string
 
-// The reasons.
+// All values of HandshakeReason.
 const (
-	// HandshakeUntrusted is that the program does not trust the CA: it was not
-	// told to, or it has its own idea of the host's certificate.
+	// HandshakeUntrusted means that the program does not trust the CA: it was
+	// not configured to, or it pins the host's certificate.
 	HandshakeUntrusted HandshakeReason = "untrusted_ca"
-	// HandshakeHTTP2 is that the program speaks HTTP/2 only.
+	// HandshakeHTTP2 means that the program offers HTTP/2 only.
 	HandshakeHTTP2 HandshakeReason = "http2_only"
-	// HandshakeAborted is that the program closed without a word once it had
-	// seen the certificate, as those do that do not trust it and say nothing.
+	// HandshakeAborted means that the program closed the connection after it got
+	// the certificate, without an alert. Some programs that do not trust the CA
+	// do that.
 	HandshakeAborted HandshakeReason = "aborted"
 	HandshakeTimeout HandshakeReason = "timeout"
 	HandshakeOther   HandshakeReason = "other"
 )
 
-// HandshakeReasons lists every reason.
+// HandshakeReasons returns all values of HandshakeReason.
 func HandshakeReasons() []HandshakeReason {
 	return []HandshakeReason{HandshakeUntrusted, HandshakeHTTP2, HandshakeAborted, HandshakeTimeout, HandshakeOther}
 }
 
-// inside is what is known of the requests that come through a CONNECT that ends
-// here.
+// inside describes the CONNECT, or the TLS connection, that the requests of a
+// handler arrive in.
 type inside struct {
-	authority []byte // of all of them; nil outside
+	authority []byte // of all requests within; nil outside of a CONNECT
 	host      string
 	https     bool
 	source    classify.Source
-	agent     string // the program's, as its CONNECT says
+	agent     string // the User-Agent of the CONNECT
 }
 
-// connect decides on a CONNECT. To a tapped host it ends here if it can, also
-// where the program speaks plain HTTP in it; to others it is passed on unseen,
-// and to a tapped one too where the policy says so: nobody knows what a refusal
-// would break.
+// connect routes a CONNECT. To a tapped host it is intercepted if possible,
+// even if the program sends plain HTTP within it. To other hosts it is
+// tunnelled, as it is to a tapped host if the policy allows tunnels.
 func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
@@ -80,11 +81,11 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		cfg, err := h.p.tlsConfig(key.Host)
 		switch {
 		case h.rules.policy.OtherHosts == OtherPass && h.p.distrusts.has(key.Host, string(agent)):
-			// It does not trust us.
+			// The program does not trust the CA: tunnel.
 		case err == nil:
 			route.TLS = cfg
 		case h.rules.mayTunnel(key, err):
-		case key.Port == 443: // what speaks TLS there for certain
+		case key.Port == 443: // the program will certainly start TLS
 			return relay.Route{}, errConnect
 		default:
 			route.Unseen = errConnect
@@ -92,13 +93,14 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		h.enter(key)
 		h.inside.agent = string(agent)
 	}
-	key.TLS, key.Forwarding = false, false // it is the program's, within the tunnel
+	key.TLS, key.Forwarding = false, false // TLS is the program's, within the tunnel
 	route.Key = key
 	h.dest = destination{key: key, tunnel: true, blind: route.Plain, via: h.dest.via}
 	return route, nil
 }
 
-// tlsConfig returns what to serve a program with in host's place.
+// tlsConfig returns the configuration with which a program is served in place
+// of host.
 func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
 	if p.intercept == nil {
 		return nil, ca.ErrRefused
@@ -106,16 +108,16 @@ func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
 	return p.intercept.TLSConfig(host)
 }
 
-// mayTunnel reports whether a CONNECT to a tapped host is passed on unseen for
-// want of a certificate. One that could not be made for once is our failure,
-// which must not become the program's.
+// mayTunnel reports whether a CONNECT to a tapped host is tunnelled because
+// there is no certificate for it. A certificate that could not be made is our
+// failure and must not become the program's.
 func (r *rules) mayTunnel(key relay.Key, err error) bool {
 	known := key.Port == 443 || key.Port == 80 || r.policy.OtherHosts == OtherPass
 	return known && (r.policy.OtherHosts != OtherRefuse || !errors.Is(err, ca.ErrRefused))
 }
 
-// enter notes where the requests within a CONNECT go. Without the usual port of
-// HTTPS, the authority is what most programs' Host field says.
+// enter records where the requests within a CONNECT go. Port 443 is left out of
+// the authority, as in the Host field that most programs send.
 func (h *handler) enter(key relay.Key) {
 	authority := key.Host
 	if key.Port != 443 {
@@ -150,8 +152,8 @@ func (h *handler) Secured(err error) {
 	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: reason, Err: err})
 }
 
-// The alerts by which programs tell that they do not accept a certificate
-// (RFC 8446, 6.2).
+// untrusted lists the alerts with which programs reject a certificate (RFC
+// 8446, section 6.2).
 var untrusted = []tls.AlertError{
 	42, // bad_certificate
 	43, // unsupported_certificate
@@ -161,10 +163,10 @@ var untrusted = []tls.AlertError{
 	48, // unknown_ca
 }
 
-// badRecord ends the error for a record that cannot be decrypted. In TLS 1.3
-// OpenSSL says in the clear that it does not accept a certificate, where
-// crypto/tls expects it encrypted; within a handshake over TCP nothing else is
-// known to lead there.
+// badRecord is the suffix of the error for a record that cannot be decrypted.
+// In TLS 1.3, OpenSSL sends the alert that rejects a certificate in plaintext
+// where crypto/tls expects ciphertext. No other cause is known during a
+// handshake over TCP.
 var badRecord = tls.AlertError(20).Error()
 
 func handshakeReason(err error) HandshakeReason {

@@ -68,7 +68,7 @@ func (b *benchTLS) connect(tb testing.TB, cfg *tls.Config) net.Conn {
 	return tc
 }
 
-// BenchmarkHandshake connects, speaks TLS and makes one call, each time anew.
+// BenchmarkHandshake makes one call on a new connection each time.
 func BenchmarkHandshake(b *testing.B) {
 	for _, way := range []string{"direct", "tunnel", "intercepted"} {
 		b.Run(way, func(b *testing.B) {

@@ -273,7 +273,7 @@ func TestAlertsAreRead(t *testing.T) {
 	}
 }
 
-// shakeThen speaks TLS as one who accepts everything does, and ends it.
+// shakeThen completes a handshake like a client that accepts every certificate.
 func shakeThen(nc net.Conn, end func(*tls.Conn) error) {
 	tc := tls.Client(nc, &tls.Config{InsecureSkipVerify: true, ServerName: host})
 	tc.Handshake()
@@ -374,7 +374,7 @@ func TestConnectByPolicy(t *testing.T) {
 	}
 }
 
-// leadAll leads these and no others to the rig's upstream.
+// leadAll makes only these hosts resolve to the rig's upstream.
 func (r *interceptRig) leadAll(from ...string) {
 	r.t.Helper()
 	p := r.proxy.rules.Load().policy
@@ -387,8 +387,8 @@ func (r *interceptRig) leadAll(from ...string) {
 	}
 }
 
-// TestForeignTLSThroughATunnel has a program verify the certificate of a server
-// that is none of ours.
+// TestForeignTLSThroughATunnel has a program verify the certificate of a server that
+// the tap does not intercept.
 func TestForeignTLSThroughATunnel(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	r.leadAll("foreign.example:443")
@@ -522,7 +522,7 @@ func TestGoClientThatCancels(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	select {
-	case <-gone: // the upstream was told
+	case <-gone: // the upstream saw the connection close
 	case <-time.After(patience):
 		t.Fatal("the upstream waits for a client that left")
 	}
@@ -584,8 +584,8 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 	}
 }
 
-// TestTLSWithinConnectThatIsNotOffered speaks TLS to a port where plain HTTP was
-// expected and nothing may pass unseen.
+// TestTLSWithinConnectThatIsNotOffered starts TLS on a port where plain HTTP was
+// expected, while tunnels are not allowed.
 func TestTLSWithinConnectThatIsNotOffered(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Intercept = nil })
 	r.leadAll(host + ":8080")

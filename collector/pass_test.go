@@ -7,8 +7,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// TestPass has a program reach, by way of a listener that is its own, what it
-// could reach without: any port and any address, but for the tap itself.
+// TestPass checks that a program reaches through its own listener what it could reach
+// directly: any port and any address, except the tap itself.
 func TestPass(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Policy = Policy{OtherHosts: OtherPass} })
 	to := r.back.Addr().String() // loopback, another port than 80 and 443
@@ -42,8 +42,8 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// TestResolverIsForTappedHosts has a DNS server that knows the API alone: other
-// hosts are looked up as the program would.
+// TestResolverIsForTappedHosts has a DNS server that only knows the API. Other hosts
+// are resolved as the program would resolve them.
 func TestResolverIsForTappedHosts(t *testing.T) {
 	r := newRig(t, func(c *Config) {
 		c.Policy = Policy{OtherHosts: OtherPass, Resolver: dnsServer(t, answerA(t, "192.0.2.1"))}

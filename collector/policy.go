@@ -15,54 +15,54 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// Policy says where requests may go.
+// Policy decides where requests may go, and how.
 type Policy struct {
-	// TapHosts are the hosts whose calls are observed, on any port; none is
-	// DefaultTapHosts.
+	// TapHosts are the hosts whose calls are observed, on any port. If empty,
+	// DefaultTapHosts are.
 	TapHosts []HostPattern
-	// OtherHosts is what becomes of requests for all other hosts. With
-	// OtherPass, addresses are not restricted either: it is for listeners that
-	// only one program can reach, which could connect there itself.
+	// OtherHosts decides about requests to all other hosts. OtherPass also lifts
+	// the restrictions on addresses: it is for listeners that only one program
+	// can reach, which could connect to the same addresses itself.
 	OtherHosts OtherHosts
-	// ConnectTo leads connections to other addresses; the first that fits is
-	// taken. Only by it can a connection go to a loopback or link-local
-	// address.
+	// ConnectTo redirects connections to other addresses. The first match is
+	// used. Only a connection that matches can go to a loopback or link-local
+	// address, unless OtherHosts is OtherPass.
 	ConnectTo []ConnectTo
-	// UpstreamScheme is "https" to speak TLS to the tapped hosts also where the
-	// program speaks plain HTTP: on port 443 where it meant port 80, else on
-	// the port it names. "" or "http" is to speak as the program does.
+	// UpstreamScheme is "https" to send calls to tapped hosts over TLS even if
+	// the program uses plain HTTP: to port 443 instead of port 80, otherwise to
+	// the port that the program names. "" and "http" keep the program's scheme.
 	UpstreamScheme string
-	// Resolver finds the addresses of upstreams; nil is the system's way. Where
-	// that leads back to us, by a hosts file or hostAliases, a DNS leads past
-	// it.
+	// Resolver resolves the names of tapped hosts. If nil, the system's resolver
+	// is used. A DNS bypasses a hosts file or hostAliases that leads to us.
 	Resolver Resolver
-	// Proxy returns the proxy by which to reach a host, nil for none; it must
-	// answer alike for the life of the policy, and at once. Tunnels and https
-	// go through it by CONNECT, http in absolute form, and all of them by SOCKS
-	// where it is one. Hosts in ConnectTo do without. Its URL may be http,
-	// https, socks5 or socks5h, with a user and password. nil is no proxy ever.
+	// Proxy returns the proxy through which to reach a host, or nil for a direct
+	// connection. It must not block, and must return the same result for the
+	// same arguments. Tunnels and https are sent with CONNECT, http in absolute
+	// form; through a SOCKS proxy, all are tunnelled. Hosts in ConnectTo are
+	// connected to directly. The URL's scheme is http, https, socks5 or socks5h,
+	// and it may have a user and a password. If Proxy is nil, no proxy is used.
 	Proxy func(scheme, host string, port uint16) (*url.URL, error)
-	// Mark is set on connections to upstreams (SO_MARK), so that rules which
-	// redirect to us can leave them out. It takes CAP_NET_ADMIN, and Linux. 0 is
-	// none.
+	// Mark is set on connections to upstreams (SO_MARK), so that redirect rules
+	// can exclude them. It needs Linux and CAP_NET_ADMIN. 0 sets no mark.
 	Mark uint32
-	// RootCAs verifies the upstreams; nil is the system's roots.
+	// RootCAs verifies the upstreams' certificates. If nil, the system's roots
+	// do.
 	RootCAs *x509.CertPool
 }
 
-// DefaultTapHosts returns the pattern of the API's hosts.
+// DefaultTapHosts returns the pattern that matches all hosts of the API.
 func DefaultTapHosts() []HostPattern {
 	return []HostPattern{{name: "api.ksyun.com", wild: true}}
 }
 
-// HostPattern is a host name, or all names below one.
+// HostPattern matches one host name, or all names below a domain.
 type HostPattern struct {
 	name string
 	wild bool
 }
 
-// ParseHostPattern reads "host.example", "*.example.com", where the star stands
-// for one or more labels, or an IP address.
+// ParseHostPattern parses "host.example", an IP address, or "*.example.com",
+// where the star stands for one or more labels.
 func ParseHostPattern(s string) (HostPattern, error) {
 	name, wild := strings.CutPrefix(strings.ToLower(s), "*.")
 	name = strings.TrimSuffix(name, ".")
@@ -78,7 +78,7 @@ func ParseHostPattern(s string) (HostPattern, error) {
 	return HostPattern{name: name, wild: wild}, nil
 }
 
-// String spells the pattern as ParseHostPattern reads it.
+// String returns the pattern in the syntax of ParseHostPattern.
 func (p HostPattern) String() string {
 	if p.wild {
 		return "*." + p.name
@@ -86,7 +86,7 @@ func (p HostPattern) String() string {
 	return p.name
 }
 
-// Match reports whether host, in lower case and without port, fits.
+// Match reports whether p matches host, which is in lower case and has no port.
 func (p HostPattern) Match(host string) bool {
 	if !p.wild {
 		return host == p.name
@@ -112,40 +112,41 @@ func isHostName(s string) bool {
 	return true
 }
 
-// OtherHosts is what becomes of requests for hosts that are not tapped.
+// OtherHosts decides about requests to hosts that are not tapped.
 type OtherHosts uint8
 
-// The choices.
+// All values of OtherHosts.
 const (
 	OtherRefuse  OtherHosts = iota // answer with an error of our own
-	OtherForward                   // pass on unseen, to ports 80 and 443 of public and private addresses
-	OtherPass                      // pass on unseen, to wherever the program could connect itself
+	OtherForward                   // forward unobserved, to ports 80 and 443, but not to loopback and link-local addresses
+	OtherPass                      // forward unobserved, to any port and address
 )
 
 var otherHosts = []string{OtherRefuse: "refuse", OtherForward: "forward", OtherPass: "pass"}
 
-// String spells the choice.
+// String returns the value as it is written in flags.
 func (o OtherHosts) String() string { return otherHosts[o] }
 
-// Set reads "refuse", "forward" or "pass"; with String it makes a flag.
+// Set parses "refuse", "forward" or "pass". Together with String it implements
+// flag.Value.
 func (o *OtherHosts) Set(s string) error {
 	i := slices.Index(otherHosts, s)
 	if i < 0 {
-		return fmt.Errorf("%q is none of %s", s, strings.Join(otherHosts, ", "))
+		return fmt.Errorf("%q is not one of %s", s, strings.Join(otherHosts, ", "))
 	}
-	*o = OtherHosts(i) //nolint:gosec // an index of three
+	*o = OtherHosts(i) //nolint:gosec // 0, 1 or 2
 	return nil
 }
 
-// ConnectTo leads connections for one host and port elsewhere. TLS goes on to
-// be verified for the host.
+// ConnectTo redirects connections for one host and port to another address.
+// Certificates are still verified for the host.
 type ConnectTo struct {
 	host, to string // to is ADDR:PORT
 	port     uint16
 }
 
-// ParseConnectTo reads "HOST:PORT=ADDR:PORT". IPv6 addresses stand in
-// brackets; ADDR may be a name.
+// ParseConnectTo parses "HOST:PORT=ADDR:PORT". IPv6 addresses are written in
+// brackets. ADDR may be a host name.
 func ParseConnectTo(s string) (ConnectTo, error) {
 	from, to, ok := strings.Cut(s, "=")
 	if !ok {
@@ -162,7 +163,7 @@ func ParseConnectTo(s string) (ConnectTo, error) {
 	return ConnectTo{host: host, port: port, to: joinHostPort(addr, toPort)}, nil
 }
 
-// String spells c as ParseConnectTo reads it.
+// String returns c in the syntax of ParseConnectTo.
 func (c ConnectTo) String() string { return joinHostPort(c.host, c.port) + "=" + c.to }
 
 func splitHostPort(s string) (host string, port uint16, err error) {
@@ -177,8 +178,8 @@ func joinHostPort(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// hostKey spells a host the one way it is compared: lower case, no last dot,
-// IP addresses in their usual form.
+// hostKey returns the form of a host in which hosts are compared: lower case,
+// without a trailing dot, and IP addresses in their canonical form.
 func hostKey(b []byte) string {
 	s := strings.TrimSuffix(strings.ToLower(string(b)), ".")
 	if ip, err := netip.ParseAddr(s); err == nil {
@@ -187,14 +188,14 @@ func hostKey(b []byte) string {
 	return s
 }
 
-// destination is where requests with one authority go.
+// destination is where requests with one authority are sent.
 type destination struct {
 	key     relay.Key
 	tapped  bool
-	tunnel  bool           // its bytes are passed on unseen
-	blind   bool           // and it is to a tapped host
-	via     *via           // nil is straight
-	proxied *relay.Proxied // by way of via, for requests in plain HTTP
+	tunnel  bool           // bytes are relayed without being parsed
+	blind   bool           // a tunnel to a tapped host
+	via     *via           // the upstream proxy; nil for a direct connection
+	proxied *relay.Proxied // set for requests sent to via in plain HTTP
 }
 
 func (d *destination) scheme() string {
@@ -213,8 +214,8 @@ func (r *rules) taps(host string) bool {
 	return false
 }
 
-// destination decides where a request for authority goes, which was
-// asked for by an https target or not.
+// destination returns where a request for authority is sent. https tells whether
+// the program asked for https.
 func (r *rules) destination(authority []byte, https bool) (destination, error) {
 	name, port, ok := http1.SplitAuthority(authority)
 	if !ok || len(name) == 0 {

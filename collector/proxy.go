@@ -16,11 +16,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
-// Timeouts limit how long the proxy waits. The zero value is DefaultTimeouts;
-// a single zero in it is no limit.
+// Timeouts limit how long the proxy waits. A zero Timeouts is replaced by
+// DefaultTimeouts; otherwise a zero field means no limit.
 type Timeouts = relay.Timeouts
 
-// DefaultTimeouts returns timeouts that outlast the known SDKs'.
+// DefaultTimeouts returns timeouts that are longer than those of the known SDKs.
 func DefaultTimeouts() Timeouts { return relay.DefaultTimeouts() }
 
 // The defaults of Config.
@@ -29,52 +29,54 @@ const (
 	DefaultMaxHeadBytes = 64 << 10
 )
 
-// Config is what a Proxy works by. Of all numbers 0 is the default.
+// Config configures a Proxy. Classifier and Sink are required.
 type Config struct {
 	Classifier *classify.Classifier
 	Sink       Sink
-	// SinkFor, if not nil, may name another sink for the calls of one client; a
-	// nil one is Sink. It is asked when a call begins, and must not block.
+	// SinkFor, if not nil, returns the sink for the calls of one client, or nil
+	// for Sink. It is called when a call begins, and must not block.
 	SinkFor  func(client netip.AddrPort) Sink
 	Policy   Policy
 	Timeouts Timeouts
-	// InspectBytes is how much of a body is looked at, of tapped hosts only.
-	// Buffers are as large as it is.
+	// InspectBytes is the size of the prefix of each body that is inspected, for
+	// tapped hosts only. It is also the size of the buffers. 0 means
+	// DefaultInspectBytes.
 	InspectBytes int
-	// MaxHeadBytes limits the head of a request or answer.
+	// MaxHeadBytes limits the size of the head of a request or response. 0 means
+	// DefaultMaxHeadBytes.
 	MaxHeadBytes int
-	// BufferBytes limits the memory of all buffers; beyond it, bodies pass
-	// without being inspected. 0 is no limit.
+	// BufferBytes limits the memory of all buffers, in bytes. If it is used up,
+	// bodies are relayed without being inspected. 0 means no limit.
 	BufferBytes int64
-	// MaxConnections limits the connections of programs: beyond it the one that
-	// waited longest for a request makes room, else the new one is answered with
-	// 503. 0 is no limit.
+	// MaxConnections limits the programs' connections. A connection beyond it
+	// replaces the one that has been idle for the longest, or is answered with
+	// 503 if none is idle. 0 means no limit.
 	MaxConnections int
 	// Loops is relay.Config.Loops.
 	Loops int
-	// CredentialKey keys the hash that tells access keys apart
-	// (classify.Observation.Credential). nil is a random one: the hashes then
-	// change with every start.
+	// CredentialKey is the key of the hash that identifies access keys
+	// (classify.Observation.Credential). If nil, a random key is used, and the
+	// hashes change with every start.
 	CredentialKey []byte
-	// Intercept ends the TLS of CONNECTs to tapped hosts, so that the calls
-	// within are observed; nil is to leave it alone.
+	// Intercept, if not nil, provides the certificates with which the TLS within
+	// CONNECTs to tapped hosts is intercepted, so that the calls are observed.
 	Intercept Interceptor
-	// OnHandshakeError is told of programs that TLS with us failed for. It is
-	// called on the goroutine that serves the program: it must not block. nil
-	// is nobody.
+	// OnHandshakeError, if not nil, is called when a TLS handshake with a program
+	// fails, on the goroutine that serves the program. It must not block.
 	OnHandshakeError func(HandshakeError)
-	// OnRedirectError is told of connections that ServeTransparent refused, or
-	// that it should not have got: the error is ErrDirect or ErrLoop. Likewise.
-	OnRedirectError func(client net.Addr, err error)
-	// OnUnseen is called for each request or tunnel that is passed on
-	// unobserved, on the goroutine that serves the program: it must not block.
-	// If nil, it is not called.
-	OnUnseen func(Unseen)
+	// OnTransparentError, if not nil, is called with ErrDirect or ErrLoop when
+	// ServeTransparent refuses a connection. It must not block.
+	OnTransparentError func(client net.Addr, err error)
+	// OnUnobserved, if not nil, is called for each request or tunnel that is
+	// forwarded unobserved, on the goroutine that serves the program. It must
+	// not block.
+	OnUnobserved func(Unobserved)
 }
 
-// Proxy relays calls and tells a Sink of them. It serves both ways in at once:
-// absolute-form targets as a forward proxy, origin-form ones as a reverse proxy
-// under the real host name. It is safe for concurrent use.
+// Proxy forwards calls and reports them to a Sink. One listener serves as a
+// forward proxy (targets in absolute form, and CONNECT) and as a reverse proxy
+// under the real host name (targets in origin form). Proxy is safe for
+// concurrent use.
 type Proxy struct {
 	sink       Sink
 	sinkFor    func(client netip.AddrPort) Sink
@@ -89,17 +91,17 @@ type Proxy struct {
 	direct     atomic.Int64
 	looped     atomic.Int64
 
-	intercept        Interceptor
-	onHandshakeError func(HandshakeError)
-	onRedirectError  func(client net.Addr, err error)
-	onUnseen         func(Unseen)
-	distrusts        distrusts
-	intercepted      atomic.Int64
-	blind            atomic.Int64
+	intercept          Interceptor
+	onHandshakeError   func(HandshakeError)
+	onTransparentError func(client net.Addr, err error)
+	onUnobserved       func(Unobserved)
+	distrusts          distrusts
+	intercepted        atomic.Int64
+	blind              atomic.Int64
 }
 
-// rules are a policy and a classifier, made ready. They do not change: an
-// exchange keeps those it began with.
+// rules are a policy and a classifier, prepared for use. They are immutable: an
+// exchange keeps those that it began with.
 type rules struct {
 	policy     Policy
 	classifier *classify.Classifier
@@ -110,28 +112,29 @@ type rules struct {
 
 // Stats is a snapshot of a proxy's counters.
 type Stats struct {
-	ClientConnections   int64 // open, of programs
-	UpstreamConnections int64 // open
-	Accepted            int64 // connections of programs, ever
-	Refused             int64 // of them, those beyond the limit
-	Reclaimed           int64 // closed while they waited, to make room for others
-	BufferBytes         int64 // of memory in use
-	Dials               int64 // connections tried to upstreams, ever
+	ClientConnections   int64 // programs' connections that are open
+	UpstreamConnections int64 // connections to upstreams that are open
+	Accepted            int64 // programs' connections since the start
+	Refused             int64 // of Accepted, those beyond the limit
+	Reclaimed           int64 // idle connections closed to make room for others
+	BufferBytes         int64 // memory of buffers in use
+	Dials               int64 // attempts to connect to an upstream
 	RequestBytes        int64 // read from programs
 	ResponseBytes       int64 // written to programs
-	Unobserved          int64 // requests of other hosts passed on, tunnels included
-	Intercepted         int64 // connections whose TLS we ended and that sent a request
-	Tunnels             int64 // CONNECTs passed on unseen, ever
+	Unobserved          int64 // requests to other hosts that were forwarded, tunnels included
+	Intercepted         int64 // intercepted TLS connections that carried a request
+	Tunnels             int64 // connections that were tunnelled
 	OpenTunnels         int64
-	TappedTunnels       int64 // of Tunnels, those asked for to tapped hosts
-	Unsecured           int64 // connections to our own address whose TLS failed
-	Direct              int64 // connections that were not redirected to us, where all should be
+	TappedTunnels       int64 // of Tunnels, those to tapped hosts
+	Unsecured           int64 // connections to a re-signing address whose TLS handshake failed
+	Direct              int64 // connections to a transparent listener that were not redirected
 	Looped              int64 // connections of our own that were redirected to us
-	NotAllowed          int64 // connections to our own address from where none may come
-	Panics              int64 // recovered
+	NotAllowed          int64 // connections to a re-signing address from a network that is not allowed
+	Panics              int64 // recovered panics
 }
 
-// New returns a proxy.
+// New returns a Proxy. It serves nothing until one of its Serve methods is
+// called.
 func New(cfg Config) (*Proxy, error) {
 	if cfg.Sink == nil {
 		return nil, errors.New("collector: no sink")
@@ -142,16 +145,16 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnHandshakeError == nil {
 		cfg.OnHandshakeError = func(HandshakeError) {}
 	}
-	if cfg.OnRedirectError == nil {
-		cfg.OnRedirectError = func(net.Addr, error) {}
+	if cfg.OnTransparentError == nil {
+		cfg.OnTransparentError = func(net.Addr, error) {}
 	}
-	if cfg.OnUnseen == nil {
-		cfg.OnUnseen = func(Unseen) {}
+	if cfg.OnUnobserved == nil {
+		cfg.OnUnobserved = func(Unobserved) {}
 	}
 	p := &Proxy{
 		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
-		onRedirectError: cfg.OnRedirectError, onUnseen: cfg.OnUnseen,
+		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
 	}
 	if p.key == nil {
 		p.key = make([]byte, 32)
@@ -178,10 +181,10 @@ func orDefault(n, def int) int {
 	return n
 }
 
-// Reload swaps policy and classifier, and forgets which programs did not accept
-// interception. Running exchanges keep the old ones; the next request of every
-// connection goes by the new, on a new upstream connection. On error nothing
-// changes.
+// Reload replaces policy and classifier, and clears the list of programs that do
+// not accept interception. Running exchanges keep the old ones. The next request
+// of each connection uses the new ones, on a new upstream connection. If Reload
+// returns an error, nothing has changed.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	if classifier == nil {
 		return errors.New("collector: no classifier")
@@ -239,31 +242,31 @@ func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
 	return r.dialer.dial(ctx, d, r.connectTo[joinHostPort(d.key.Host, d.key.Port)])
 }
 
-// Serve takes connections from ln until Shutdown, when it returns nil. Several
+// Serve accepts connections on ln until Shutdown, and then returns nil. Several
 // listeners may be served at once.
 func (p *Proxy) Serve(ln net.Listener) error {
 	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Busy: busy})
 }
 
-// ServeTLS is Serve for listeners where programs speak TLS at once, since the
-// names of hosts lead there (a hosts file, hostAliases). A tapped host that is
-// intercepted is served as within a CONNECT; the others are passed on unseen,
-// or closed, by Policy.OtherHosts. The server's name is taken from the
-// program's ClientHello; a connection without one is closed and told to
-// Config.OnHandshakeError.
+// ServeTLS is like Serve, for a listener where programs start with TLS because
+// the names of API hosts resolve to it (by a hosts file or hostAliases). The
+// host is the server name of the program's ClientHello. A tapped host is
+// intercepted as within a CONNECT; connections to other hosts are tunnelled or
+// closed according to Policy.OtherHosts. A connection without a server name is
+// closed and reported to Config.OnHandshakeError.
 func (p *Proxy) ServeTLS(ln net.Listener) error {
 	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Hello: true})
 }
 
 func (p *Proxy) newHandler(client netip.AddrPort) relay.Handler { return newHandler(p, client) }
 
-// Shutdown stops accepting, closes idle connections and lets running exchanges
-// finish. Those that run on when ctx ends are reset, observed with
-// classify.FaultShutdown, and ctx's error is returned. It may be called more
-// than once.
+// Shutdown stops accepting connections, closes idle ones and waits for running
+// exchanges. If ctx ends first, those that remain are reset and observed with
+// classify.FaultShutdown, and Shutdown returns ctx's error. It may be called
+// more than once.
 func (p *Proxy) Shutdown(ctx context.Context) error { return p.server.Shutdown(ctx) }
 
-// Stats returns the counters as they are.
+// Stats returns the current values of the counters.
 func (p *Proxy) Stats() Stats {
 	s := p.server.Stats()
 	return Stats{

@@ -16,20 +16,19 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// Resolver finds the addresses of a host; *net.Resolver and DNS are some. It
-// is used by many goroutines at once. Its errors should be *net.DNSError.
+// Resolver resolves host names. *net.Resolver and DNS implement it. It must be
+// safe for concurrent use, and should return errors of type *net.DNSError.
 type Resolver interface {
-	// LookupNetIP returns all addresses of host; network is "ip".
+	// LookupNetIP returns all addresses of host. The network is always "ip".
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// DNS asks one DNS server, and nothing else: neither the hosts file, which
-// net.Resolver always reads first, nor search domains. The zero value is not
-// usable; see ParseDNS.
+// DNS is a Resolver that queries one DNS server. Unlike net.Resolver, it ignores
+// the hosts file and search domains. The zero value is not usable; see ParseDNS.
 type DNS struct{ server netip.AddrPort }
 
-// ParseDNS reads "IP" or "IP:PORT"; IPv6 addresses with a port stand in
-// brackets. The port is 53 where none is given.
+// ParseDNS parses "IP" or "IP:PORT". IPv6 addresses with a port are written in
+// brackets. The default port is 53.
 func ParseDNS(s string) (DNS, error) {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return DNS{netip.AddrPortFrom(ip, 53)}, nil
@@ -41,22 +40,22 @@ func ParseDNS(s string) (DNS, error) {
 	return DNS{at}, nil
 }
 
-// String spells d as ParseDNS reads it.
+// String returns d in the syntax of ParseDNS.
 func (d DNS) String() string { return d.server.String() }
 
-// The patience with a DNS server: over UDP, questions and answers get lost.
+// Queries over UDP are repeated, because packets get lost.
 const (
 	dnsTries = 3
-	dnsWait  = 2 * time.Second
-	dnsSize  = 1232 // of an answer over UDP that is not cut to pieces on the way
+	dnsWait  = 2 * time.Second // for the answer to one query
+	dnsSize  = 1232            // the largest answer over UDP, in bytes, that is not fragmented
 )
 
 var (
-	errDNSAnswer  = errors.New("the answer is malformed, or to another question")
+	errDNSAnswer  = errors.New("the DNS answer is malformed or answers another question")
 	errNoSuchHost = errors.New("no such host")
 )
 
-// LookupNetIP implements Resolver. IPv4 addresses come first.
+// LookupNetIP implements Resolver. It returns IPv4 addresses first.
 func (d DNS) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
 	name, err := dnsmessage.NewName(strings.TrimSuffix(host, ".") + ".")
 	if err != nil {
@@ -90,7 +89,7 @@ func (d DNS) failed(host string, err error) error {
 	}
 }
 
-// lookUp returns the addresses of one family.
+// lookUp returns the addresses of one family: kind is TypeA or TypeAAAA.
 func (d DNS) lookUp(ctx context.Context, name dnsmessage.Name, kind dnsmessage.Type) (addrs []netip.Addr, err error) {
 	for range dnsTries {
 		var truncated bool
@@ -104,7 +103,7 @@ func (d DNS) lookUp(ctx context.Context, name dnsmessage.Name, kind dnsmessage.T
 	return addrs, err
 }
 
-// ask sends one question and reads its answer.
+// ask sends one query and parses the answer.
 func (d DNS) ask(ctx context.Context, network string, name dnsmessage.Name, kind dnsmessage.Type) (addrs []netip.Addr, truncated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsWait)
 	defer cancel()
@@ -144,7 +143,7 @@ func exchangeUDP(nc net.Conn, question, answer []byte, id uint16) ([]byte, error
 		if err != nil {
 			return nil, err
 		}
-		if n >= 2 && binary.BigEndian.Uint16(answer) == id { // else it is late, or forged
+		if n >= 2 && binary.BigEndian.Uint16(answer) == id { // otherwise it is late or forged
 			return answer[:n], nil
 		}
 	}
@@ -180,8 +179,8 @@ func dnsQuestion(id uint16, name dnsmessage.Name, kind dnsmessage.Type) ([]byte,
 	return b.Finish()
 }
 
-// dnsAddresses reads an answer. Names on the way to the addresses (CNAME) are
-// the server's business.
+// dnsAddresses parses an answer. CNAME records are skipped: the server includes
+// the addresses that they lead to.
 func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Type) (addrs []netip.Addr, truncated bool, err error) {
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
@@ -196,7 +195,7 @@ func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Typ
 	case h.RCode == dnsmessage.RCodeNameError:
 		return nil, false, errNoSuchHost
 	case h.RCode != dnsmessage.RCodeSuccess:
-		return nil, false, fmt.Errorf("the DNS server answers %v", h.RCode)
+		return nil, false, fmt.Errorf("the DNS server returned %v", h.RCode)
 	case h.Truncated:
 		return nil, true, errDNSAnswer
 	}
@@ -233,8 +232,8 @@ func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Typ
 	}
 }
 
-// dialBy connects to address, whose host r finds; nil is nd's own way. The
-// addresses found are tried one after the other.
+// dialBy connects to address with nd. The host is resolved by r, or by nd if r
+// is nil. The addresses that r returns are tried in order.
 func dialBy(ctx context.Context, nd *net.Dialer, r Resolver, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -263,7 +262,8 @@ func dialBy(ctx context.Context, nd *net.Dialer, r Resolver, address string) (ne
 	return nil, cmp.Or(first, error(&net.DNSError{Err: errNoSuchHost.Error(), Name: host, IsNotFound: true}))
 }
 
-// dialOne gives one address its share of the time that is left for so many.
+// dialOne connects to one of left remaining addresses, within an equal share of
+// the time that remains.
 func dialOne(ctx context.Context, nd *net.Dialer, address string, left int) (net.Conn, error) {
 	if by, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc

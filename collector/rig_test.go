@@ -26,13 +26,13 @@ const (
 	okResponse = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 )
 
-// event is what a sink was told.
+// event is a call of a sink's method.
 type event struct {
 	call *classify.Call        // of Begin
 	obs  *classify.Observation // of Observe
 }
 
-// recorder is a sink that keeps what it is told.
+// recorder is a sink that keeps its arguments.
 type recorder chan event
 
 func (r recorder) Begin(call *classify.Call) {
@@ -42,8 +42,8 @@ func (r recorder) Begin(call *classify.Call) {
 
 func (r recorder) Observe(o *classify.Observation) { r <- event{obs: o.Clone()} }
 
-// rig is a proxy between a test's raw client and its raw upstream, to which
-// monitor.api.ksyun.com leads.
+// rig is a proxy between a test's raw client and its raw upstream, which has the
+// address of monitor.api.ksyun.com.
 type rig struct {
 	t     testing.TB
 	proxy *Proxy
@@ -108,7 +108,7 @@ func listen(t testing.TB) net.Listener {
 	return ln
 }
 
-// leadTo leads from to the rig's upstream.
+// leadTo redirects connections to from to the rig's upstream.
 func (r *rig) leadTo(from string) ConnectTo {
 	r.t.Helper()
 	return connectTo(r.t, from+"="+r.back.Addr().String())
@@ -147,7 +147,7 @@ func (r *rig) next() event {
 	}
 }
 
-// begun returns the next call, which must have been told by Begin.
+// begun returns the next call, which Begin must have announced.
 func (r *rig) begun() *classify.Call {
 	r.t.Helper()
 	e := r.next()
@@ -167,7 +167,7 @@ func (r *rig) observed() *classify.Observation {
 	return e.obs
 }
 
-// silent wants that the sink was told nothing more.
+// silent checks that the sink was not called again.
 func (r *rig) silent() {
 	r.t.Helper()
 	if err := r.proxy.Shutdown(r.t.Context()); err != nil {
@@ -215,7 +215,7 @@ func (r *rig) upstream() *peer {
 	return newPeer(r.t, nc)
 }
 
-// untouched wants that nobody connected to the upstream.
+// untouched checks that there was no connection to the upstream.
 func (r *rig) untouched() {
 	r.t.Helper()
 	r.back.(*net.TCPListener).SetDeadline(time.Unix(1, 0))

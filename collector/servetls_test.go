@@ -80,15 +80,15 @@ func TestTLSOfOtherHosts(t *testing.T) {
 	})
 }
 
-// TestAliasesAreResolvedPast has the program's host lead to the tap, as a hosts
-// file does, and DNS know where it really is.
+// TestAliasesAreResolvedPast has the program's host resolve to the tap, as with a
+// hosts file, and only DNS knows its real address.
 func TestAliasesAreResolvedPast(t *testing.T) {
 	r := newInterceptRig(t)
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
 	dns := dnsServer(t, answerA(t, "127.0.0.1"))
 	p := r.proxy.rules.Load().policy
 	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
-	// The name at the right is not in any hosts file: only DNS knows it.
+	// The name on the right is not in a hosts file: only DNS knows it.
 	p.ConnectTo = []ConnectTo{connectTo(t, host+":443=real.example:"+port)}
 	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)

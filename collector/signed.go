@@ -2,9 +2,9 @@ package collector
 
 import "bytes"
 
-// signedFields returns the names of the fields a SigV4 signature covers,
-// parted by semicolons, or nil. They stand in the Authorization field or, of a
-// presigned request, in the query.
+// signedFields returns the names of the header fields that a SigV4 signature
+// covers, separated by semicolons, or nil if there is no signature. It looks in
+// the Authorization field and in the query, for presigned requests.
 func signedFields(authorization, target []byte) []byte {
 	const name = "SignedHeaders="
 	if _, list, ok := bytes.Cut(authorization, []byte(name)); ok {

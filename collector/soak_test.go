@@ -164,7 +164,7 @@ func deedOf(target string) (*deed, uint64) {
 	return nil, id
 }
 
-// wait returns what is closed once the upstream has got the head of a call.
+// wait returns a channel that is closed once the upstream has got the head of a call.
 func (l *ledger) wait(id uint64) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -364,9 +364,9 @@ func (p *soakProgram) expect(want string) error {
 	return nil
 }
 
-// TestSoak has many programs call by several ways in, with faults at random on
-// either side and the rules reloaded all the while. In the end the programs, the
-// upstream and the sink have counted the same calls, each as what it was.
+// TestSoak has many programs make calls through several ways in, with random faults on
+// both sides and continuous reloads. At the end, the programs, the upstream and the
+// sink must have counted the same calls with the same results.
 func TestSoak(t *testing.T) {
 	const programs = 24
 	l := newLedger()

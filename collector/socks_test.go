@@ -126,8 +126,8 @@ func TestSOCKSThatRefuses(t *testing.T) {
 	}
 }
 
-// TestSOCKSLeadsNowhereForbidden has a name that is resolved here lead to a
-// forbidden address, which the proxy would connect to.
+// TestSOCKSLeadsNowhereForbidden resolves a name to a forbidden address, to which the
+// proxy would connect.
 func TestSOCKSLeadsNowhereForbidden(t *testing.T) {
 	r := socksRig(t, "socks5", "")
 	p := r.proxy.rules.Load().policy

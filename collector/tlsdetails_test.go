@@ -47,7 +47,7 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 	}
 }
 
-// TestProgramsGetX25519MLKEM768 speaks TLS with the tap as current clients do.
+// TestProgramsGetX25519MLKEM768 connects to the tap like current TLS clients.
 func TestProgramsGetX25519MLKEM768(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.client()
@@ -87,8 +87,8 @@ func dottedHello(t *testing.T) []byte {
 	return bytes.Replace(b[:n], []byte(host+"x"), []byte(host+"."), 1)
 }
 
-// TestServerNameWithADot has such a program work, unseen, within a CONNECT and
-// on a listener for TLS.
+// TestServerNameWithADot checks that such a program is tunnelled, within a CONNECT and
+// on a TLS listener.
 func TestServerNameWithADot(t *testing.T) {
 	hello := string(dottedHello(t))
 	for name, connect := range map[string]string{"dot": host + ".:443", "no dot in the CONNECT": host + ":443"} {

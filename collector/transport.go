@@ -19,24 +19,27 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// TransportConfig is what a RoundTripper works by. Only the Sink is needed.
+// TransportConfig configures Transport. Only Sink is required.
 type TransportConfig struct {
-	// Sink is told of the calls; nil is to pass all of them on untold.
+	// Sink receives the calls. If nil, calls are passed to the wrapped
+	// RoundTripper unobserved.
 	Sink Sink
-	// Classifier reads them; nil is one of the catalogue that ships.
+	// Classifier interprets the calls. If nil, one with the built-in catalogue is
+	// used.
 	Classifier *classify.Classifier
-	// TapHosts are the hosts whose calls are told; none is DefaultTapHosts.
+	// TapHosts are the hosts whose calls are observed. If empty, DefaultTapHosts
+	// are.
 	TapHosts []HostPattern
-	// InspectBytes is how much of a body is looked at; 0 is
-	// DefaultInspectBytes.
+	// InspectBytes is the size of the prefix of each body that is inspected. 0
+	// means DefaultInspectBytes.
 	InspectBytes int
-	// CredentialKey keys the hash that tells access keys apart, as
-	// Config.CredentialKey does; nil is a random one.
+	// CredentialKey is the key of the hash that identifies access keys, as in
+	// Config. If nil, a random key is used.
 	CredentialKey []byte
 }
 
-// RoundTripper tells a Sink of the calls that a program makes through an
-// http.RoundTripper of its own. It is safe for concurrent use.
+// RoundTripper is an http.RoundTripper that reports a program's calls to a Sink.
+// It is safe for concurrent use.
 type RoundTripper struct {
 	next   http.RoundTripper
 	cfg    TransportConfig
@@ -45,22 +48,24 @@ type RoundTripper struct {
 
 var _ http.RoundTripper = (*RoundTripper)(nil)
 
-// errNoResponse is for a RoundTripper that returns neither an answer nor an
-// error, which http.Client makes an error of.
+// errNoResponse stands for a RoundTripper that returns neither a response nor an
+// error, which http.Client reports as an error.
 var errNoResponse = errors.New("no response and no error")
 
-// Transport returns next with every call to a tapped host told to cfg.Sink; nil
-// is http.DefaultTransport. Requests, answers and errors are those of next:
-// bodies stream, and no more is read of them than the program reads.
+// Transport returns a RoundTripper that sends requests with next and reports
+// each call to a tapped host to cfg.Sink. If next is nil, http.DefaultTransport
+// is used. Requests, responses and errors are those of next. Bodies are
+// streamed, and no more of them is read than the program reads.
 //
-// One Observation follows from each RoundTrip, thus from each redirect and each
-// retry that the program makes, but not from those within next. It is made on
-// the goroutine that ends the call: by reading the answer's body to its end, by
-// closing it, or by the error of RoundTrip. A body that is neither read nor
-// closed is never told of. Of one that is closed early, only what was read is
-// known.
+// There is one Observation for each RoundTrip, and therefore for each redirect
+// and each retry by the program, but not for retries within next. It is made on
+// the goroutine that ends the call: by reading the response's body to its end,
+// by closing it, or by an error of RoundTrip. If the program neither reads nor
+// closes the body, there is none. If it closes the body early, only what was
+// read is classified.
 //
-// Sizes count bodies alone: the heads are written by next.
+// RequestBytes and ResponseBytes count bodies only, because next writes the
+// heads.
 func Transport(next http.RoundTripper, cfg TransportConfig) *RoundTripper {
 	if next == nil {
 		next = http.DefaultTransport
@@ -106,19 +111,20 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// CloseIdleConnections closes those of the wrapped RoundTripper. It is what
-// http.Client.CloseIdleConnections calls.
+// CloseIdleConnections closes the idle connections of the wrapped RoundTripper,
+// if it can. http.Client.CloseIdleConnections calls it.
 func (t *RoundTripper) CloseIdleConnections() {
 	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// Panics is how many panics, of the sink's mostly, were kept from the program.
+// Panics returns the number of panics, mostly of the sink, that were recovered
+// so that the program did not see them.
 func (t *RoundTripper) Panics() int64 { return t.panics.Load() }
 
-// taps reports whether the request is for a tapped host, by its Host field as by
-// its URL: a program may lead a host's calls elsewhere.
+// taps reports whether the request is for a tapped host, by its Host field or by
+// its URL, because a program may send a host's calls to another address.
 func (t *RoundTripper) taps(r *http.Request) bool {
 	for _, authority := range [...]string{r.Host, r.URL.Host} {
 		name, _, ok := http1.SplitAuthority([]byte(authority))
@@ -133,31 +139,32 @@ func (t *RoundTripper) taps(r *http.Request) bool {
 	return false
 }
 
-// guard keeps a panic of a sink's, or in making an observation, from the call.
+// guard recovers from a panic of the sink, or in making an observation, so that
+// the call is not affected.
 func (t *RoundTripper) guard() {
 	if p := recover(); p != nil {
 		t.panics.Add(1)
 	}
 }
 
-// exchange is one RoundTrip and what became of it.
+// exchange is one RoundTrip and its observation.
 type exchange struct {
 	t       *RoundTripper
 	request *http.Request
 	asked   classify.Request
 	secrets classify.Secrets
 	obs     classify.Observation
-	once    sync.Once // it is observed once
+	once    sync.Once // guards the single call of Observe
 
-	mu        sync.Mutex // guards the fields below: hooks and bodies have goroutines of their own
-	sent      *prefix    // of a request's body that is watched as next reads it; else nil
-	sentErr   bool       // that body failed
+	mu        sync.Mutex // guards the fields below, which hooks and bodies set from other goroutines
+	sent      *prefix    // of a request's body that is recorded while next reads it; else nil
+	sentErr   bool       // reading that body failed
 	dialing   bool
 	upstream  netip.AddrPort
 	firstByte time.Time
 }
 
-// trace watches the connection.
+// trace returns hooks that record the connection and the first byte.
 func (x *exchange) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		DNSStart:     func(httptrace.DNSStartInfo) { x.setDialing() },
@@ -182,7 +189,7 @@ func (x *exchange) setDialing() {
 	x.dialing = true
 }
 
-// begin reads the call from what is there of the request and announces it.
+// begin reads the call from the request and announces it to the sink.
 func (x *exchange) begin() {
 	defer x.t.guard()
 	r, o := x.request, &x.obs
@@ -208,9 +215,8 @@ func (x *exchange) begin() {
 	x.t.cfg.Sink.Begin(&o.Call)
 }
 
-// peek returns the first bytes of a request's body that can be had again, as
-// those can which net/http may have to send again. The body itself is left
-// alone, so that next treats it as ever.
+// peek returns the first bytes of a request's body if it can be read again
+// (GetBody). The body itself is left alone, so that next treats it as usual.
 func (t *RoundTripper) peek(r *http.Request) []byte {
 	if r.GetBody == nil {
 		return nil
@@ -224,7 +230,7 @@ func (t *RoundTripper) peek(r *http.Request) []byte {
 	return b
 }
 
-// method is the request's, of which "" is GET.
+// method returns the request's method, where "" means GET.
 func method(r *http.Request) string {
 	if r.Method == "" {
 		return http.MethodGet
@@ -232,7 +238,7 @@ func method(r *http.Request) string {
 	return r.Method
 }
 
-// fail ends an exchange that got no answer.
+// fail ends an exchange that got no response.
 func (x *exchange) fail(err error) {
 	x.end(func() (classify.Fault, classify.Verdict) {
 		fault := x.fault(err)
@@ -240,11 +246,11 @@ func (x *exchange) fail(err error) {
 	}, 0)
 }
 
-// answer lets the exchange end with its answer's body, or at once where there
-// is none, or one that the program also writes to.
+// answer makes the exchange end with its response's body. It ends at once if
+// there is no body, or one that the program also writes to (an upgrade).
 func (x *exchange) answer(resp *http.Response) {
 	x.mu.Lock()
-	if x.firstByte.IsZero() { // next does not tell
+	if x.firstByte.IsZero() { // next does not call the hook
 		x.firstByte = time.Now()
 	}
 	x.mu.Unlock()
@@ -257,8 +263,8 @@ func (x *exchange) answer(resp *http.Response) {
 	resp.Body = body
 }
 
-// end observes the exchange, the first time that it is called. judge tells what
-// it meant.
+// end observes the exchange the first time that it is called. judge returns the
+// fault and the verdict.
 func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received int64) {
 	x.once.Do(func() {
 		defer x.t.guard()
@@ -277,7 +283,8 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 	})
 }
 
-// addSeen adds what hooks and body have seen to the observation.
+// addSeen adds what hooks and the request's body have recorded to the
+// observation.
 func (x *exchange) addSeen() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -293,7 +300,7 @@ func (x *exchange) addSeen() {
 	o.Call.Service = service
 }
 
-// port is the port the request's URL names, or means.
+// port returns the port of the request's URL, or the default of its scheme.
 func port(r *http.Request) uint16 {
 	if n, err := strconv.ParseUint(r.URL.Port(), 10, 16); err == nil {
 		return uint16(n)
@@ -304,7 +311,7 @@ func port(r *http.Request) uint16 {
 	return 80
 }
 
-// fields are an http.Header for the classifier.
+// fields makes an http.Header usable by the classifier.
 type fields http.Header
 
 // Get implements classify.Header.
@@ -332,14 +339,14 @@ func (f fields) Fields() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// prefix keeps the first bytes of what passes, and counts all.
+// prefix keeps the first bytes of a stream and counts all of them.
 type prefix struct {
 	b     []byte
 	limit int
 	n     int64
 }
 
-// add takes what passed and returns what of it was not kept.
+// add records b and returns the part of it that was not kept.
 func (p *prefix) add(b []byte) (rest []byte) {
 	p.n += int64(len(b))
 	keep := min(len(b), p.limit-len(p.b))
@@ -347,7 +354,7 @@ func (p *prefix) add(b []byte) (rest []byte) {
 	return b[keep:]
 }
 
-// sentBody is a request's body, watched as it is read.
+// sentBody is a request's body that is recorded while it is read.
 type sentBody struct {
 	io.ReadCloser
 
@@ -366,7 +373,7 @@ func (s *sentBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// receivedBody is an answer's body, watched as the program reads it.
+// receivedBody is a response's body that is recorded while the program reads it.
 type receivedBody struct {
 	io.ReadCloser
 
@@ -374,9 +381,9 @@ type receivedBody struct {
 	status int
 	header http.Header
 
-	mu   sync.Mutex // guards the fields below: Close may come while Read runs
+	mu   sync.Mutex // guards the fields below: Close may be called during Read
 	kept prefix
-	tail []byte // of what was not kept, no less than its last classify.TailBytes
+	tail []byte // what was not kept, at least its last classify.TailBytes
 }
 
 // Read implements io.Reader.
@@ -396,15 +403,16 @@ func (b *receivedBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *receivedBody) Close() error {
-	b.finish(nil) // before a Read that runs fails because of it
+	b.finish(nil) // first, because closing makes a Read in progress fail
 	return b.ReadCloser.Close()
 }
 
-// lastBytes is the tail as the classifier wants it. The caller holds the lock.
+// lastBytes returns the last classify.TailBytes of the tail. The caller holds
+// the lock.
 func (b *receivedBody) lastBytes() []byte { return b.tail[max(0, len(b.tail)-classify.TailBytes):] }
 
-// finish ends the exchange: with io.EOF behind a whole body, with nil where the
-// program has read enough, else with what broke the body off.
+// finish ends the exchange: with io.EOF after a whole body, with nil if the
+// program closed it, otherwise with the error of the read.
 func (b *receivedBody) finish(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// fault tells what an error of RoundTrip, or of reading an answer, means. How
-// a connection could not be made is told as the proxy tells it.
+// fault returns the fault for an error of RoundTrip, or of reading a response.
+// Connections that could not be made are classified as the proxy does.
 func (x *exchange) fault(err error) classify.Fault {
 	x.mu.Lock()
 	programs, dialing := x.sentErr, x.dialing
@@ -46,20 +46,20 @@ func (x *exchange) fault(err error) classify.Fault {
 	return classify.FaultClosed
 }
 
-// isCanceled reports whether err tells that the program gave up: by its context,
-// or by http.Client's older way, whose error has no type.
+// isCanceled reports whether the program canceled the call: by its context, or
+// by http.Client's timeout, whose error has no type.
 func isCanceled(err error) bool {
 	return errors.Is(err, context.Canceled) || strings.Contains(err.Error(), "net/http: request canceled")
 }
 
-// expired reports whether ctx has come to its deadline, which its timer may not
-// have told yet.
+// expired reports whether the deadline of ctx has passed, even if its timer has
+// not fired yet.
 func expired(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
 }
 
-// dialFault is the fault of a connection that was not made.
+// dialFault returns the fault of a connection that could not be made.
 func dialFault(err error) classify.Fault {
 	if r, ok := errors.AsType[*refusal](dialError(err, "")); ok {
 		return r.fault
@@ -67,7 +67,7 @@ func dialFault(err error) classify.Fault {
 	return classify.FaultUnreachable
 }
 
-// isDialError reports whether err kept a connection from being made.
+// isDialError reports whether err is from making a connection.
 func isDialError(err error) bool {
 	var (
 		dns *net.DNSError
@@ -76,8 +76,8 @@ func isDialError(err error) bool {
 	return errors.As(err, &dns) || errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
-// isTLSError reports whether err is one of TLS. Those of the handshake, which
-// have no type, are known by their text.
+// isTLSError reports whether err is from TLS. Errors of the handshake have no
+// type and are recognised by their text.
 func isTLSError(err error) bool {
 	var (
 		cert   *tls.CertificateVerificationError
@@ -91,8 +91,8 @@ func isTLSError(err error) bool {
 	return strings.Contains(text, "tls: ") || strings.Contains(text, "TLS handshake timeout")
 }
 
-// isBadResponse reports whether err tells of an answer that is no HTTP, or whose
-// coding is none. Most of net/http's errors have no type for that.
+// isBadResponse reports whether err means that the response is not valid HTTP or
+// not encoded as it says. Most of these errors of net/http have no type.
 func isBadResponse(err error) bool {
 	var protocol textproto.ProtocolError
 	if errors.As(err, &protocol) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {

@@ -21,7 +21,7 @@ const (
 	transportQuery = "/?Action=GetMetricStatistics&Version=2010-05-25&Service=monitor&Region=cn-beijing-6&Accesskey=" + transportKey + "&Signature=abcdefgh"
 )
 
-// transportRig is a server, and a client whose calls to it are told to sink.
+// transportRig is a server, and a client whose calls to it are reported to sink.
 type transportRig struct {
 	t       *testing.T
 	sink    recorder
@@ -70,8 +70,7 @@ func (r *transportRig) request(method, target string, body io.Reader) *http.Requ
 	return req
 }
 
-// told returns what the sink was told of one call: that it began and how it
-// ended.
+// told returns what the sink got for one call: that it began and how it ended.
 func (r *transportRig) told() (*classify.Call, *classify.Observation) {
 	r.t.Helper()
 	var begun *classify.Call
@@ -88,7 +87,7 @@ func (r *transportRig) told() (*classify.Call, *classify.Observation) {
 	}
 }
 
-// silent checks that the sink was told nothing more.
+// silent checks that the sink was not called again.
 func (r *transportRig) silent() {
 	r.t.Helper()
 	select {
@@ -213,8 +212,8 @@ func TestTransportHashesAsTheProxy(t *testing.T) {
 	}
 }
 
-// TestTransportStreams checks that the program reads what is there before the
-// rest is sent.
+// TestTransportStreams checks that the program can read the beginning of a body before
+// the rest is sent.
 func TestTransportStreams(t *testing.T) {
 	more := make(chan struct{})
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -353,8 +352,8 @@ func TestTransportLongBody(t *testing.T) {
 	}
 }
 
-// TestTransportClosedEarly checks that a program that has read enough has not
-// failed, and that it is told of once.
+// TestTransportClosedEarly checks that a body that the program closes early is not a
+// failure, and that the call is reported once.
 func TestTransportClosedEarly(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
@@ -372,7 +371,7 @@ func TestTransportClosedEarly(t *testing.T) {
 	r.silent()
 }
 
-// TestTransportRedirect checks that each request of a redirected call is told.
+// TestTransportRedirect checks that each request of a redirected call is reported.
 func TestTransportRedirect(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, req *http.Request) {
 		if req.URL.Path == "/" {
@@ -393,8 +392,8 @@ func TestTransportRedirect(t *testing.T) {
 	r.silent()
 }
 
-// TestTransportOtherHosts checks that only tapped hosts are told of, by their
-// Host field too.
+// TestTransportOtherHosts checks that only calls to tapped hosts are reported, also by
+// their Host field.
 func TestTransportOtherHosts(t *testing.T) {
 	r := newTransportRig(t, func(http.ResponseWriter, *http.Request) {}, func(c *TransportConfig) { c.TapHosts = nil })
 	r.do("GET", "/", nil)

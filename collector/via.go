@@ -21,24 +21,24 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
-// maxProxyHead limits a proxy's answer to a CONNECT.
+// maxProxyHead limits the size of a proxy's response to CONNECT, in bytes.
 const maxProxyHead = 64 << 10
 
-// via is the proxy by which a destination is reached. It holds a secret: of all
-// in it, only name is told.
+// via is the upstream proxy through which a destination is reached. It holds
+// credentials: only name may be logged or shown.
 type via struct {
 	name string // host and port
 	host string
-	tls  bool // the proxy itself is spoken to over TLS
-	auth string
+	tls  bool   // the connection to the proxy itself uses TLS
+	auth string // the value of Proxy-Authorization; "" without credentials
 
-	socks    *proxy.Auth // not nil for a SOCKS proxy; empty without credentials
-	resolver Resolver    // of the names that a SOCKS proxy is not to resolve; nil if it is
-	allowed  func(netip.Addr) bool
+	socks    *proxy.Auth           // not nil for a SOCKS proxy; empty without credentials
+	resolver Resolver              // resolves names for a SOCKS proxy; nil if the proxy does
+	allowed  func(netip.Addr) bool // reports whether a resolved address may be connected to
 }
 
-// proxyFor returns the proxy to go by, nil for none. Where an address was
-// given for a destination, that is the way.
+// proxyFor returns the proxy for a destination, or nil for a direct connection.
+// A destination with an address in Policy.ConnectTo is connected to directly.
 func (r *rules) proxyFor(key relay.Key) (*via, error) {
 	if r.policy.Proxy == nil || r.connectTo[joinHostPort(key.Host, key.Port)] != "" {
 		return nil, nil
@@ -49,13 +49,13 @@ func (r *rules) proxyFor(key relay.Key) (*via, error) {
 	}
 	u, err := r.policy.Proxy(scheme, key.Host, key.Port)
 	switch {
-	case err != nil: // it may quote the proxy's password
+	case err != nil: // it may quote the proxy's password, so it is not passed on
 		return nil, errProxyUnknown
 	case u == nil:
 		return nil, nil
 	}
 	if ip, err := netip.ParseAddr(key.Host); err == nil && !r.dialer.anywhere && isForbidden(ip) {
-		return nil, refuseAddress(key.Host) // the proxy would not look
+		return nil, refuseAddress(key.Host) // the proxy would not check it
 	}
 	v, err := newVia(u)
 	if err != nil {
@@ -107,8 +107,8 @@ func orElse(s, otherwise string) string {
 	return s
 }
 
-// proxied returns what a request needs that goes to a proxy in plain HTTP; nil
-// where it goes through a tunnel as well.
+// proxied returns what the relay adds to a request that is sent to the proxy in
+// plain HTTP, or nil for a SOCKS proxy, which tunnels everything.
 func (v *via) proxied(key relay.Key) *relay.Proxied {
 	if v.socks != nil {
 		return nil
@@ -127,8 +127,8 @@ func hostInURL(host string) string {
 	return host
 }
 
-// connect has the proxy at nc open a tunnel to address. What comes back reads
-// from where the tunnel begins.
+// connect opens a tunnel to address through the proxy at nc. The connection that
+// it returns reads from where the tunnel begins.
 func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Conn, error) {
 	stop := context.AfterFunc(ctx, func() {
 		nc.SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a closed connection ends its reads anyway
@@ -154,23 +154,23 @@ func (v *via) connect(ctx context.Context, nc net.Conn, address string) (net.Con
 	if err != nil {
 		return nil, v.failed(err)
 	}
-	resp.Body.Close() // a tunnel has none, and an error's does not matter
+	resp.Body.Close() // a tunnel has none, and an error page does not matter
 	switch {
 	case resp.StatusCode == http.StatusProxyAuthRequired:
-		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " wants other credentials. Give them in its URL, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT.", lasting: true}
+		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " rejects the credentials, or needs some. Give them in its URL, as in HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT.", lasting: true}
 	case resp.StatusCode/100 != 2:
-		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " answers " + strconv.Itoa(resp.StatusCode) + " to CONNECT " + address + ". Allow it there, or name the host in NO_PROXY.", lasting: resp.StatusCode/100 == 4}
+		return nil, &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " answers CONNECT " + address + " with status " + strconv.Itoa(resp.StatusCode) + ". Allow it there, or name the host in NO_PROXY.", lasting: resp.StatusCode/100 == 4}
 	case !stop():
 		return nil, ctx.Err()
 	}
-	ahead, _ := br.Peek(br.Buffered()) // as many as there are cannot fail
+	ahead, _ := br.Peek(br.Buffered()) // cannot fail: the bytes are buffered
 	if len(ahead) == 0 {
 		return nc, nil
 	}
 	return relay.Wire(nc, bytes.Clone(ahead)), nil
 }
 
-// connectSOCKS has the SOCKS proxy at nc connect to address.
+// connectSOCKS makes the SOCKS proxy at nc connect to address.
 func (v *via) connectSOCKS(ctx context.Context, nc net.Conn, address string) error {
 	address, err := v.resolve(ctx, address)
 	if err != nil {
@@ -185,13 +185,13 @@ func (v *via) connectSOCKS(ctx context.Context, nc net.Conn, address string) err
 		_, err = d.Dial("tcp", address)
 	}
 	if err != nil {
-		return &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " does not connect to " + address + ". Check whether it may, and its user and password, or name the host in NO_PROXY."}
+		return &refusal{fault: classify.FaultUnreachable, message: "The upstream proxy " + v.name + " did not connect to " + address + ". Check its rules, user and password, or name the host in NO_PROXY."}
 	}
 	return nil
 }
 
-// resolve replaces a name by an address where the proxy's URL says so (socks5;
-// socks5h has the proxy do it).
+// resolve replaces the name in address by an IP address for a socks5 proxy. For
+// socks5h, the proxy resolves names, and address is returned unchanged.
 func (v *via) resolve(ctx context.Context, address string) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if _, isIP := netip.ParseAddr(host); err != nil || isIP == nil || v.resolver == nil {
@@ -207,13 +207,13 @@ func (v *via) resolve(ctx context.Context, address string) (string, error) {
 	return net.JoinHostPort(addrs[0].Unmap().String(), port), nil
 }
 
-// connected is a dialer that has connected already.
+// connected is a proxy.Dialer that returns a connection that already exists.
 type connected struct{ nc net.Conn }
 
 // Dial returns the connection.
 func (c connected) Dial(string, string) (net.Conn, error) { return c.nc, nil }
 
-// secure speaks TLS with the proxy itself, where it wants that.
+// secure starts TLS with the proxy itself, if its URL is an https one.
 func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
 	if !v.tls {
 		return nc, nil
@@ -222,7 +222,7 @@ func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Con
 	cfg.ServerName = v.host
 	tc := tls.Client(nc, cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, &refusal{fault: classify.FaultTLS, message: "TLS with the upstream proxy " + v.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", lasting: true}
+		return nil, &refusal{fault: classify.FaultTLS, message: "The TLS handshake with the upstream proxy " + v.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", lasting: true}
 	}
 	return tc, nil
 }
@@ -230,14 +230,14 @@ func (v *via) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Con
 var errProxyUnknown = &refusal{
 	fault:   classify.FaultUnreachable,
 	lasting: true,
-	message: "The upstream proxy's URL cannot be used. Give HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of ksyun-tap as http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT.",
+	message: "The URL of the upstream proxy is not valid. Set HTTPS_PROXY, HTTP_PROXY and ALL_PROXY of ksyun-tap to http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT.",
 }
 
-// failed tells what kept the proxy from being used.
+// failed converts an error of using the proxy to a *refusal.
 func (v *via) failed(err error) error {
 	r, _ := errors.AsType[*refusal](dialError(err, v.host))
 	if r.fault == classify.FaultLoop {
 		return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " is ksyun-tap itself. Unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY for ksyun-tap, or name another proxy."}
 	}
-	return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of ksyun-tap, and whether the proxy is up."}
+	return &refusal{fault: r.fault, message: "The upstream proxy " + v.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of ksyun-tap, and that the proxy is running."}
 }

@@ -161,12 +161,12 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		fault  classify.Fault
 		advice string
 	}{
-		"wants credentials": {nil, answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), classify.FaultUnreachable, "wants other credentials"},
-		"refuses":           {nil, answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "answers 403"},
+		"wants credentials": {nil, answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), classify.FaultUnreachable, "rejects the credentials, or needs some"},
+		"refuses":           {nil, answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "with status 403"},
 		"talks nonsense":    {nil, answer("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
 		"talks endlessly":   {nil, answer("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", maxProxyHead)), classify.FaultUnreachable, "NO_PROXY"},
 		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
-		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "whether the proxy is up"},
+		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "that the proxy is running"},
 		"is us": {func(r *interceptRig, p *Policy) {
 			proxyAt("http://"+r.addr, nil)(r, p)
 		}, nil, classify.FaultLoop, "is ksyun-tap itself"},

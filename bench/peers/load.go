@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// patience is how long an answer may take before a run fails.
+// patience is the longest wait for a response before a run fails.
 const patience = 10 * time.Second
 
-// client is a program with several connections, each with one call at a time.
+// client simulates a program with several connections, each with at most one call.
 type client struct {
 	l       *loop
 	answers *answers
@@ -21,15 +21,15 @@ type client struct {
 	now     func() time.Time
 
 	request []byte
-	number  int // its offset in request
-	calls   int // made so far, over all runs
+	number  int // offset of the call's number in request
+	calls   int // in all runs so far
 	idle    []*caller
 	callers []*caller
 	err     error
 
 	progress time.Time // when a call last began or ended
 
-	// completed is called with each call's latency, and says whether the
+	// completed is called with the latency of each call and reports whether the
 	// connection makes the next call at once.
 	completed func(now time.Time, latency time.Duration) (next bool)
 }
@@ -41,7 +41,7 @@ type caller struct {
 	response response
 }
 
-// connect opens n connections, one after the other, each of which makes one call.
+// connect opens n connections, one after the other, and makes one call on each.
 func (l *loop) connect(address string, config *tls.Config, n int, a *answers, errorPercent int) (*client, error) {
 	c := &client{l: l, answers: a, errors: errorPercent, now: time.Now}
 	c.request, c.number = requestBytes()
@@ -61,8 +61,8 @@ func (l *loop) connect(address string, config *tls.Config, n int, a *answers, er
 	return c, nil
 }
 
-// dial connects s. While a TLS handshake runs, the upstream goes on working, for
-// the proxy may call it before the handshake is complete.
+// dial connects s. The upstream is served during the TLS handshake, because the
+// proxy may connect to it before the handshake is complete.
 func (c *client) dial(address string, config *tls.Config, s *sock) error {
 	if config == nil {
 		return c.l.dial(address, nil, s)
@@ -88,7 +88,7 @@ func (c *client) close() {
 	}
 }
 
-// call sends the next request on the connection that has been idle for longest.
+// call sends the next request on the connection that has been idle the longest.
 func (c *client) call(due time.Time) {
 	k := c.idle[0]
 	c.idle = c.idle[1:]
@@ -139,13 +139,13 @@ func (c *client) received(k *caller, p []byte, err error) (done bool) {
 	return true
 }
 
-// run is what a run has seen.
+// run is the result of a run.
 type run struct {
 	elapsed   time.Duration
 	latencies []time.Duration
 }
 
-// runClosed makes calls for d, one after the other on each connection.
+// runClosed makes calls for d, sequentially on each connection.
 func (c *client) runClosed(d time.Duration) (run, error) {
 	var r run
 	begin := c.now()
@@ -162,7 +162,7 @@ func (c *client) runClosed(d time.Duration) (run, error) {
 	return r, err
 }
 
-// runCount makes n calls, as fast as the connections answer.
+// runCount makes n calls, as fast as the connections respond.
 func (c *client) runCount(n int) error {
 	c.completed = func(time.Time, time.Duration) bool {
 		n--
@@ -175,8 +175,8 @@ func (c *client) runCount(n int) error {
 	return c.drain()
 }
 
-// runOpen makes calls at a fixed rate for d. A call that finds no idle connection
-// waits for one, and its latency counts from when it was due.
+// runOpen makes calls at a fixed rate for d. If no connection is idle, a call waits
+// for one. Its latency is measured from when it was due.
 func (c *client) runOpen(d, interval time.Duration) (run, error) {
 	var r run
 	c.completed = func(_ time.Time, latency time.Duration) bool {
@@ -190,7 +190,7 @@ func (c *client) runOpen(d, interval time.Duration) (run, error) {
 			c.call(due)
 			due = due.Add(interval)
 		}
-		if err := c.wait(0); err != nil { // a sleep would be later than a call is due
+		if err := c.wait(0); err != nil { // sleeping would delay calls
 			return r, err
 		}
 	}
@@ -209,14 +209,14 @@ func (c *client) drain() error {
 	return c.err
 }
 
-// wait is the loop's, and fails when calls were answered neither in it nor for
-// some time before.
+// wait calls loop.wait. It fails if calls are running and none has completed for
+// longer than patience.
 func (c *client) wait(timeout time.Duration) error {
 	if err := c.l.wait(timeout); err != nil {
 		return err
 	}
 	if running := len(c.callers) - len(c.idle); running > 0 && c.now().Sub(c.progress) > patience {
-		return fmt.Errorf("%d of %d connections wait for an answer, and none has come for %v", running, len(c.callers), patience)
+		return fmt.Errorf("%d of %d connections wait for a response, and none has arrived for %v", running, len(c.callers), patience)
 	}
 	return nil
 }

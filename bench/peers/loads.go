@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// way is how calls go: plain or by TLS, to the proxy and on to the upstream.
+// way says whether TLS is used, to the proxy and from it to the upstream.
 type way struct {
 	name          string
 	tlsIn, tlsOut bool
@@ -15,15 +15,15 @@ type way struct {
 
 var ways = []way{{"http", false, false}, {"https", false, true}, {"intercept", true, true}}
 
-// fixedRate is in calls per second.
+// fixedRate is the rate of the open-loop runs, in calls per second.
 const fixedRate = 1000
 
-// load is what the proxies are loaded with.
+// load is a workload for the proxies.
 type load struct {
 	way         way
-	kib         int // size of a successful answer's body
-	connections int // each with one call after the other; 0 is fixedRate over 64
-	errors      int // percent
+	kib         int // size of the body of a success, in KiB
+	connections int // each with sequential calls; 0 means fixedRate on 64 connections
+	errors      int // percentage of calls that fail
 }
 
 func (l load) String() string {
@@ -48,21 +48,21 @@ func allLoads() (all []load) {
 	return all
 }
 
-// Memory is measured under these names.
+// The names of the memory measurements.
 const (
 	memoryIdle  = "memory/idle"
 	memoryCalls = "memory/calls"
 	memoryPairs = "memory/pairs"
 )
 
-// goal is what the tap is to reach: a ratio to nginx under a load, or bytes.
+// goal is the tap's target: a ratio to nginx under a load, or bytes.
 type goal struct {
 	load   string
-	metric metric // of nothing, for memory
+	metric metric // unused for memory
 	limit  float64
 }
 
-// goals are the rows of the table of goals; some have several parts.
+// goals are the rows of the table of goals. Some have several parts.
 var goals = []struct {
 	title string
 	parts []goal
@@ -80,5 +80,5 @@ var goals = []struct {
 	{"memory per idle pair of connections", []goal{{memoryPairs, metric{}, 6 << 10}}},
 }
 
-// withoutGoal are measured as well.
+// withoutGoal lists the other loads that are measured by default.
 var withoutGoal = []string{"http/1KiB/64/0%", "http/60KiB/64/0%", "https/1KiB/1/10%", "intercept/1KiB/1/10%"}

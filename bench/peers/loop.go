@@ -15,20 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cipher is what every TLS connection must use: ratios compare like with like.
+// cipher is used by every TLS connection, so that ratios compare the same work.
 const cipher = tls.TLS_AES_128_GCM_SHA256
 
-// loop serves the sockets of load and upstream in one thread by epoll, which
-// takes the least of the core they share. Only TLS handshakes, before a
-// measurement, run in goroutines.
+// loop serves the sockets of load and upstream in one thread with epoll, which uses
+// the least of the core that they share. Only TLS handshakes run in goroutines, before
+// a measurement.
 type loop struct {
 	ep     int
 	events [256]unix.EpollEvent
-	buf    []byte // what is read is valid until the next read
+	buf    []byte // for reading; valid until the next read
 
 	mu       sync.Mutex
 	handlers map[int]func(ended bool) // by file descriptor; ended: the peer sends no more
-	err      error                    // of a handshake
+	err      error                    // of a handshake or an accept
 }
 
 func newLoop() (*loop, error) {
@@ -54,7 +54,7 @@ func (l *loop) remove(fd int) {
 	unix.Close(fd)
 }
 
-// close ends all connections.
+// close closes all connections.
 func (l *loop) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -65,7 +65,7 @@ func (l *loop) close() {
 	unix.Close(l.ep)
 }
 
-// wait handles what happens within the timeout, which is rounded to milliseconds.
+// wait handles events until the timeout, which is rounded to milliseconds.
 func (l *loop) wait(timeout time.Duration) error {
 	n, err := epollWait(l.ep, l.events[:], int(timeout.Milliseconds()))
 	if err != nil && !errors.Is(err, unix.EINTR) {
@@ -75,7 +75,7 @@ func (l *loop) wait(timeout time.Duration) error {
 		l.mu.Lock()
 		handler := l.handlers[int(e.Fd)]
 		l.mu.Unlock()
-		if handler != nil { // else closed by an earlier handler
+		if handler != nil { // otherwise an earlier handler closed it
 			handler(e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0)
 		}
 	}
@@ -84,7 +84,7 @@ func (l *loop) wait(timeout time.Duration) error {
 	return l.err
 }
 
-// settle handles what happens for d.
+// settle handles events for d.
 func (l *loop) settle(d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
 		if err := l.wait(10 * time.Millisecond); err != nil {
@@ -100,7 +100,7 @@ func (l *loop) fail(err error) {
 	l.err = errors.Join(l.err, err)
 }
 
-// sock is a connection. It is a net.Conn to crypto/tls, and only to that.
+// sock is a connection. crypto/tls uses it as a net.Conn.
 type sock struct {
 	net.Conn // nil: its other methods are not called
 
@@ -108,14 +108,15 @@ type sock struct {
 	fd       int
 	tls      *tls.Conn // nil for plain connections
 	blocking bool      // while the handshake runs
-	out      []byte    // what the kernel has not taken yet
+	out      []byte    // what could not be written yet
 
 	// received is called with the next bytes, or with the error that ended the
-	// connection. done means that none are due, which saves a read.
+	// connection. It returns done if no more bytes are expected, which saves a read.
 	received func(p []byte, err error) (done bool)
 }
 
-// start takes over a blocking descriptor; handshake is nil for plain connections.
+// start takes ownership of a blocking descriptor. handshake is nil for plain
+// connections.
 func (l *loop) start(s *sock, handshake func(net.Conn) *tls.Conn) error {
 	s.l = l
 	unix.SetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
@@ -133,10 +134,10 @@ func (l *loop) start(s *sock, handshake func(net.Conn) *tls.Conn) error {
 	if err := unix.SetNonblock(s.fd, true); err != nil {
 		return err
 	}
-	return l.add(s.fd, s.ready) // and ready is called at once, as there is room to write
+	return l.add(s.fd, s.ready) // ready is called at once, because the socket is writable
 }
 
-// ready writes and reads what can be.
+// ready writes and reads as much as possible.
 func (s *sock) ready(ended bool) {
 	s.flush()
 	for s.fd >= 0 {
@@ -156,20 +157,20 @@ func (s *sock) ready(ended bool) {
 			return
 		}
 		if s.tls == nil && n < len(s.l.buf) && !ended {
-			return // there is no more for now
+			return // no more data for now
 		}
 	}
 }
 
-// send writes p, or keeps what the kernel does not take.
+// send writes p, and keeps what cannot be written yet.
 func (s *sock) send(p []byte) {
 	switch {
 	case s.tls != nil:
-		s.tls.Write(p) // goes to out
+		s.tls.Write(p) // appends to out
 	case len(s.out) == 0:
 		n, err := rawWrite(s.fd, p)
 		if err != nil {
-			n = 0 // if it is lasting, reading shows it, too
+			n = 0 // if the error is permanent, reading returns it as well
 		}
 		s.out = append(s.out, p[n:]...)
 		return
@@ -201,7 +202,7 @@ func (s *sock) close() {
 	s.fd = -1
 }
 
-// Read and Write are for crypto/tls.
+// Read and Write are called by crypto/tls.
 func (s *sock) Read(p []byte) (int, error) {
 	read := rawRead
 	if s.blocking {
@@ -238,10 +239,11 @@ func (s *sock) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// SetWriteDeadline is called before close_notify is written, which does not block.
+// SetWriteDeadline does nothing. It is called before close_notify is written, which
+// does not block.
 func (s *sock) SetWriteDeadline(time.Time) error { return nil }
 
-// errAgain is temporary to crypto/tls: reading goes on later.
+// errAgain is a temporary error for crypto/tls, which can read again later.
 var errAgain net.Error = again{}
 
 type again struct{}
@@ -250,7 +252,8 @@ func (again) Error() string   { return "nothing to read yet" }
 func (again) Timeout() bool   { return true }
 func (again) Temporary() bool { return true }
 
-// listen serves a new address on loopback, until the loop closes. config is nil for plain connections.
+// listen serves a new loopback address until the loop is closed. config is nil for
+// plain connections.
 func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -280,7 +283,7 @@ func (l *loop) listen(config *tls.Config, accepted func(*sock)) (address string,
 					return
 				}
 				unix.Close(s.fd)
-				if !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) { // who goes is missed elsewhere
+				if !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) { // the client notices these
 					l.fail(fmt.Errorf("accepted connection: %w", err))
 				}
 			}

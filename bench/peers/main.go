@@ -1,9 +1,9 @@
 //go:build linux
 
-// Command peers measures the tap beside nginx, HAProxy and httputil.ReverseProxy
-// in one run on one machine, and writes tables in Markdown. The proxies run on one
-// core, load and upstream on the other. In each round every proxy has its turn;
-// figures are compared within a round. Every answer is compared with what the
+// Command peers compares the tap with nginx, HAProxy and httputil.ReverseProxy in
+// one run on one machine, and writes tables in Markdown. The proxies run on one core,
+// load and upstream on the other. In each round, every proxy is measured once, and
+// figures are compared within a round. Every response is compared with what the
 // upstream sent, and the run fails if one differs.
 //
 //	go run ./bench/peers -rows '^http/1KiB' -only nginx,ksyun-tap -rounds 3 -time 500ms
@@ -27,19 +27,19 @@ import (
 )
 
 var (
-	rounds   = flag.Int("rounds", 7, "rounds for each row, beside one to warm up")
-	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times that at the fixed rate")
-	only     = flag.String("only", "", "comma-separated contenders instead of all but ksyun-tap+log: "+strings.Join(contenders, ", "))
-	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory; all that match instead of those in the documentation")
+	rounds   = flag.Int("rounds", 7, "rounds for each row, in addition to one for warming up")
+	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times as long at the fixed rate")
+	only     = flag.String("only", "", "comma-separated contenders instead of all except ksyun-tap+log: "+strings.Join(contenders, ", "))
+	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
-	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, or as many as RLIMIT_NOFILE admits")
+	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, limited by RLIMIT_NOFILE")
 
-	role     = flag.String("role", "", "internal: what this process is")
+	role     = flag.String("role", "", "internal: role of this process")
 	listen   = flag.String("listen", "", "internal: address of the role")
 	upstream = flag.String("upstream", "", "internal: upstream of the role")
 	cert     = flag.String("cert", "", "internal: certificate of the role")
-	tlsIn    = flag.Bool("tls-in", false, "internal: the role's way")
-	tlsOut   = flag.Bool("tls-out", false, "internal: the role's way")
+	tlsIn    = flag.Bool("tls-in", false, "internal: TLS to the role")
+	tlsOut   = flag.Bool("tls-out", false, "internal: TLS from the role to the upstream")
 )
 
 func main() {
@@ -61,7 +61,7 @@ func main() {
 	}
 }
 
-// pin replaces this process by itself on one core.
+// pin replaces this process by itself, pinned to one core.
 func pin() error {
 	self, err := os.Executable()
 	if err != nil {
@@ -106,7 +106,7 @@ func compare() error {
 	}
 	for _, what := range memory {
 		for _, name := range b.names {
-			// A million calls by ReverseProxy would take a minute and say little.
+			// A million calls through ReverseProxy would take a minute and show little.
 			if name == direct || name == reverseProxy && what == memoryCalls {
 				continue
 			}
@@ -161,14 +161,14 @@ func selectContenders(list string) ([]string, error) {
 	names := strings.Split(list, ",")
 	for _, name := range names {
 		if !slices.Contains(contenders, name) {
-			return nil, fmt.Errorf("-only: %q is none of %s", name, strings.Join(contenders, ", "))
+			return nil, fmt.Errorf("-only: %q is not one of %s", name, strings.Join(contenders, ", "))
 		}
 	}
 	return names, nil
 }
 
-// raiseFiles raises the limit of file descriptors, for children too, to want or
-// as far as is allowed, and returns what it is.
+// raiseFiles raises the limit of file descriptors, also for child processes, to want
+// or as far as allowed, and returns the limit.
 func raiseFiles(want int) (int, error) {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -186,7 +186,7 @@ func raiseFiles(want int) (int, error) {
 	return int(raised.Cur), nil
 }
 
-// describe writes what was measured on, and how.
+// describe writes the machine, the versions and the parameters of the run.
 func (b *bench) describe(w io.Writer) {
 	first := func(name string, args ...string) string {
 		out, _ := exec.Command(name, args...).CombinedOutput() // nginx writes to standard error

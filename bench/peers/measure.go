@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// bench is one run of the instrument.
+// bench is one run of the comparison.
 type bench struct {
 	names    []string // of the contenders
 	rounds   int
@@ -22,16 +22,16 @@ type bench struct {
 	results  results
 }
 
-// usualFiles is how many file descriptors a proxy is set up for. nginx takes
-// memory for each beforehand.
+// usualFiles is the number of file descriptors that a proxy is configured for. nginx
+// allocates memory for each in advance.
 const usualFiles = 4096
 
-// filesFor is how many of them n connections on either side take, with room for
-// others.
+// filesFor returns the number of descriptors for n connections on either side, with
+// some to spare.
 func filesFor(n int) int { return 2*n + 400 }
 
-// onSite runs f with an upstream and a directory of its own, for proxies with so
-// many file descriptors.
+// onSite runs f with a new upstream and a new directory, for proxies with the given
+// number of file descriptors.
 func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) error) error {
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
@@ -54,7 +54,8 @@ func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) err
 	return f(l, s, a)
 }
 
-// measure runs the rounds of one load. In each, every contender has its turn.
+// measure runs the rounds of one load. In each round, every contender is measured
+// once.
 func (b *bench) measure(under load) error {
 	return b.onSite(under.way, under.kib, usualFiles, func(l *loop, s *site, a *answers) (err error) {
 		proxies := map[string]*proxy{}
@@ -74,7 +75,7 @@ func (b *bench) measure(under load) error {
 			turns := slices.Concat(b.names[round%len(b.names):], b.names[:round%len(b.names)])
 			for _, name := range turns {
 				d := b.duration
-				if round == 0 { // warms up
+				if round == 0 { // warming up
 					d /= 2
 				}
 				sample, err := l.sample(proxies[name], a, under, d)
@@ -104,7 +105,7 @@ func (b *bench) measure(under load) error {
 	})
 }
 
-// sample loads one contender for d.
+// sample measures one contender for d.
 func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample, error) {
 	connections := under.connections
 	if connections == 0 {
@@ -118,7 +119,7 @@ func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample
 		c.close()
 		p.calls += c.calls
 	}()
-	if err := c.runCount(4 * connections); err != nil { // until there are as many to the upstream
+	if err := c.runCount(4 * connections); err != nil { // opens as many connections to the upstream
 		return sample{}, err
 	}
 	before, err := p.usage()

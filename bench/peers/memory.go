@@ -8,10 +8,11 @@ import (
 	"time"
 )
 
-// settled is how long a process is left alone before its memory is read.
+// settled is how long a process is idle before its memory is read.
 const settled = time.Second
 
-// measureMemory measures one contender's memory, each figure in a fresh process.
+// measureMemory measures the memory of one contender, in a fresh process for each
+// figure.
 func (b *bench) measureMemory(what, name string) error {
 	files := usualFiles
 	if what == memoryPairs {
@@ -51,7 +52,7 @@ func (b *bench) measureMemory(what, name string) error {
 	})
 }
 
-// memoryAfter makes calls on 64 connections.
+// memoryAfter returns the resident memory after calls on 64 connections.
 func memoryAfter(l *loop, p *proxy, a *answers, calls int) (float64, error) {
 	c, err := l.connect(p.address, p.clientTLS(), 64, a, 10)
 	if err != nil {
@@ -64,9 +65,9 @@ func memoryAfter(l *loop, p *proxy, a *answers, calls int) (float64, error) {
 	return p.rss()
 }
 
-// memoryPerPair has n connections make one call each and then nothing. What the
-// process takes beforehand, after its first thousand calls, does not count. In the
-// end each connection makes another call, which shows that it is still there.
+// memoryPerPair returns the memory per connection of n connections that made one call
+// and are idle. The memory after the first thousand calls of the process is subtracted.
+// At the end each connection makes another call, to verify that it is still open.
 func memoryPerPair(l *loop, p *proxy, a *answers, n int) (float64, error) {
 	first, err := l.connect(p.address, p.clientTLS(), 1, a, 0)
 	if err != nil {
@@ -95,7 +96,7 @@ func memoryPerPair(l *loop, p *proxy, a *answers, n int) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for range n { // on the connection that has been idle for longest
+	for range n { // on the connection that has been idle the longest
 		if err := c.runCount(1); err != nil {
 			return 0, err
 		}

@@ -13,18 +13,18 @@ import (
 const (
 	host = "monitor.api.ksyun.com"
 
-	// A call's number is digits decimal digits. It travels in the request's
-	// InstanceID and comes back in the answer's request ID, so that an answer to
-	// another call is noticed. The first digit is what the upstream is to answer.
+	// A call's number has digits decimal digits. It is sent in the request's
+	// InstanceID and returned in the response's request ID, so that a response to
+	// another call is detected. The first digit selects the response.
 	digits    = 12
 	wantError = '1'
 	marker    = "InstanceID=00000000-aaaa-4bbb-8ccc-"
 
-	maxHead = 8 << 10 // of an answer, in bytes
+	maxHead = 8 << 10 // of a response, in bytes
 )
 
-// requestBytes returns a signed call as the vendor's SDK for Go sends it, and the
-// offset of its number.
+// requestBytes returns a signed call as sent by the vendor's SDK for Go, and the offset
+// of its number.
 func requestBytes() (request []byte, number int) {
 	request = []byte("GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total" +
 		"&" + marker + strings.Repeat("0", digits) + "&StartTime=2026-11-01T00:00:00Z&EndTime=2026-11-01T01:00:00Z&Period=60 HTTP/1.1\r\n" +
@@ -35,7 +35,7 @@ func requestBytes() (request []byte, number int) {
 	return request, bytes.Index(request, []byte(marker)) + len(marker)
 }
 
-// numberOf returns the number of the call in a request's head; nil if it has none.
+// numberOf returns the number of the call in a request's head, or nil if it has none.
 func numberOf(head []byte) []byte {
 	i := bytes.Index(head, []byte(marker))
 	if i < 0 || len(head) < i+len(marker)+digits {
@@ -52,8 +52,8 @@ type answer struct {
 	inHead, inBody int    // offsets of the number in wire and in body
 }
 
-// answers are what the upstream sends: a success with a body of a given size,
-// or an error.
+// answers are the responses of the upstream: a success with a body of a given size, and
+// an error.
 type answers struct{ success, failure answer }
 
 func newAnswers(size int) *answers {
@@ -80,7 +80,7 @@ func newAnswers(size int) *answers {
 	}
 }
 
-// to returns the answer to the call with this number.
+// to returns the response to the call with this number.
 func (a *answers) to(number []byte) *answer {
 	if number[0] == wantError {
 		return &a.failure
@@ -88,29 +88,29 @@ func (a *answers) to(number []byte) *answer {
 	return &a.success
 }
 
-// fill writes a call's number into the answer and returns all of it.
+// fill writes a call's number into the response and returns the whole response.
 func (a *answer) fill(number []byte) []byte {
 	copy(a.wire[a.inHead:], number)
 	copy(a.body[a.inBody:], number)
 	return a.wire
 }
 
-// response checks one answer, byte by byte, as it arrives.
+// response checks one response, byte by byte, as it arrives.
 type response struct {
 	want   *answer
 	number [digits]byte
-	head   []byte // as far as it has come
+	head   []byte // as much as has arrived
 	offset int    // in the body; -1 while the head is not complete
 }
 
-// expect prepares for the answer to the call with this number.
+// expect prepares for the response to the call with this number.
 func (r *response) expect(want *answer, number []byte) {
 	r.want, r.head, r.offset = want, r.head[:0], -1
 	copy(r.number[:], number)
 }
 
-// feed takes the next bytes. It reports whether the answer is complete, or how it
-// differs from the expected one.
+// feed checks the next bytes. It reports whether the response is complete, or returns
+// how it differs from the expected one.
 func (r *response) feed(p []byte) (complete bool, err error) {
 	if r.offset < 0 {
 		r.head = append(r.head, p...)
@@ -137,7 +137,8 @@ func (r *response) feed(p []byte) (complete bool, err error) {
 	return r.offset == len(r.want.body), nil
 }
 
-// checkHead takes a head with its last CRLF and returns the Content-Length.
+// checkHead checks a head, which includes its last CRLF, and returns the
+// Content-Length.
 func (r *response) checkHead(head []byte) (length int, err error) {
 	status, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	if want := strconv.AppendInt([]byte("HTTP/1.1 "), int64(r.want.status), 10); !bytes.HasPrefix(status, want) {
@@ -158,7 +159,7 @@ func (r *response) checkHead(head []byte) (length int, err error) {
 	return length, nil
 }
 
-// matches compares the next bytes of the body with what was sent.
+// matches compares the next bytes of the body with those that were sent.
 func (r *response) matches(p []byte) bool {
 	body, at := r.want.body, r.want.inBody
 	from, to := r.offset, r.offset+len(p)

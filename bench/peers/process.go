@@ -21,7 +21,7 @@ import (
 // The proxies run on one core, load and upstream on the other.
 const proxyCore, loadCore = "0", "1"
 
-// process is a program under measurement or its helper.
+// process is a program that is measured, or its helper.
 type process struct {
 	cmd    *exec.Cmd
 	output bytes.Buffer
@@ -44,13 +44,13 @@ func start(address, core string, args, env []string) (*process, error) {
 			conn.Close()
 			return p, nil
 		}
-		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // a foreign process has no better sign of life
+		time.Sleep(20 * time.Millisecond) //nolint:forbidigo // there is no other way to wait for a foreign process
 	}
 	err := p.stop()
 	return nil, errors.Join(fmt.Errorf("%v does not listen on %s: %s", args, address, p.output.String()), err)
 }
 
-// stop ends the process. It returns an error if that takes force.
+// stop terminates the process. It returns an error if the process must be killed.
 func (p *process) stop() error {
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	kill := time.AfterFunc(15*time.Second, func() { p.cmd.Process.Kill() })
@@ -61,8 +61,8 @@ func (p *process) stop() error {
 	return nil
 }
 
-// pids lists the process, which taskset has become, and its children: nginx
-// works in one.
+// pids returns the IDs of the process, which taskset has become, and of its children,
+// because nginx works in a child.
 func (p *process) pids() []int {
 	pids := []int{p.cmd.Process.Pid}
 	if children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pids[0], pids[0])); err == nil {
@@ -75,7 +75,7 @@ func (p *process) pids() []int {
 	return pids
 }
 
-// cpu is the CPU time used so far, to the nanosecond.
+// cpu returns the CPU time used so far, with nanosecond resolution.
 func (p *process) cpu() (time.Duration, error) {
 	total := time.Duration(0)
 	for _, pid := range p.pids() {
@@ -88,8 +88,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return total, nil
 }
 
-// usage is CPU time used so far: by load, upstream and the receiver of spans, by
-// a proxy, and by everything else on the machine.
+// usage is the CPU time used so far: by load, upstream and receiver of spans, by a
+// proxy, and by everything else on the machine.
 type usage struct{ own, proxy, others time.Duration }
 
 func (p *proxy) usage() (u usage, err error) {
@@ -134,7 +134,8 @@ func cpuClock(id int32) (time.Duration, error) {
 	return time.Duration(t.Nano()), err
 }
 
-// rss is the resident memory in bytes. What nginx's processes share counts twice.
+// rss returns the resident memory in bytes. Memory that nginx's processes share counts
+// twice.
 func (p *process) rss() (float64, error) {
 	total := 0
 	for _, pid := range p.pids() {

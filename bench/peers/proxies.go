@@ -23,7 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
-// Names of the contenders. The last one takes part only where -only names it.
+// The names of the contenders. The last one is measured only if -only names it.
 const (
 	direct       = "no proxy"
 	nginx        = "nginx"
@@ -41,14 +41,14 @@ var nginxConf string
 //go:embed haproxy.cfg.tmpl
 var haproxyConf string
 
-// site is what proxies are set up for: the way of one row.
+// site is the environment for which proxies are configured, for one row.
 type site struct {
 	Dir           string
 	Host          string
 	Upstream      string // address
 	TLSIn, TLSOut bool
-	Cert          string // PEM file with certificate and key of upstream and proxies
-	Files         int    // file descriptors that a proxy may have
+	Cert          string // PEM file with the certificate and key of upstream and proxies
+	Files         int    // file descriptors that a proxy may use
 	Pairs         int    // connections that it may have on either side
 
 	binaries    string // directory of the tap
@@ -83,15 +83,15 @@ func (s *site) serverTLS() *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{s.certificate}, DynamicRecordSizingDisabled: true, MinVersion: tls.VersionTLS13}
 }
 
-// proxy is a contender that runs.
+// proxy is a running contender.
 type proxy struct {
-	*process    // nil if nothing is between load and upstream
+	*process    // nil for the direct connection
 	receiver    *process
 	receiverURL string
 	web         string // address of the tap's metrics
-	calls       int    // made so far
+	calls       int    // so far
 	address     string
-	roots       *x509.CertPool // nil if programs speak plain HTTP to it
+	roots       *x509.CertPool // nil if programs use plain HTTP
 }
 
 func (p *proxy) clientTLS() *tls.Config {
@@ -147,7 +147,7 @@ func (s *site) launch(name string) (*proxy, error) {
 	return p, nil
 }
 
-// configure writes a configuration and appends its name to args.
+// configure writes a configuration file and appends its name to args.
 func (s *site) configure(args []string, name, text, address string) ([]string, error) {
 	var b strings.Builder
 	if err := template.Must(template.New(name).Parse(text)).Execute(&b, struct {
@@ -160,7 +160,8 @@ func (s *site) configure(args []string, name, text, address string) ([]string, e
 	return append(args, path), os.WriteFile(path, []byte(b.String()), 0o600)
 }
 
-// tap returns the tap's command, with all sinks on, and starts their receiver.
+// tap returns the command line of the tap with all sinks enabled, and starts a receiver
+// for its spans.
 func (s *site) tap(p *proxy, accessLog bool) (args, env []string, err error) {
 	name := tap
 	if accessLog {
@@ -192,7 +193,7 @@ func (s *site) tap(p *proxy, accessLog bool) (args, env []string, err error) {
 	}, err
 }
 
-// stop ends what launch started.
+// stop stops everything that launch started.
 func (p *proxy) stop() error {
 	var errs []error
 	for _, started := range []*process{p.process, p.receiver} {
@@ -203,15 +204,15 @@ func (p *proxy) stop() error {
 	return errors.Join(errs...)
 }
 
-// checkSinks returns an error unless the tap has counted every call and spans have
-// come to the receiver; else how many observations each of its sinks has dropped.
-// It stops the tap, which exports the spans it still has.
+// checkSinks returns an error unless the tap counted every call and the receiver got
+// spans. It returns the numbers of observations that each sink dropped. It stops the
+// tap, so that all spans are exported.
 func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 	if p.receiver == nil {
 		return nil, nil
 	}
 	counted, dropped := 0, map[string]int{}
-	for range 100 { // failures are counted behind a queue
+	for range 100 { // failures are counted asynchronously
 		if counted, err = p.scrape(dropped); err != nil || counted >= p.calls {
 			break
 		}
@@ -223,7 +224,7 @@ func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 		return nil, err
 	}
 	if counted != p.calls {
-		return nil, fmt.Errorf("the tap has counted %d calls of %d, and dropped %v", counted, p.calls, dropped)
+		return nil, fmt.Errorf("the tap counted %d of %d calls, and dropped %v", counted, p.calls, dropped)
 	}
 	err = p.process.stop()
 	p.process = nil
@@ -240,13 +241,13 @@ func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 		return nil, err
 	}
 	if len(spans) == 0 {
-		return nil, errors.New("no span has come to the receiver")
+		return nil, errors.New("the receiver got no span")
 	}
 	return dropped, nil
 }
 
-// scrape returns how many calls the tap has counted, and sets how many
-// observations each sink has dropped.
+// scrape returns the number of calls that the tap has counted, and sets the numbers of
+// observations that each sink has dropped.
 func (p *proxy) scrape(dropped map[string]int) (counted int, err error) {
 	resp, err := http.Get("http://" + p.web + "/metrics")
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// results are what a run has measured.
+// results are the measurements of a run.
 type results struct {
 	loads  []load // in their order
 	byLoad map[string]measured
@@ -18,10 +18,10 @@ type results struct {
 	notes  []string
 }
 
-// report writes tables in Markdown: the goals, and all figures.
+// report writes Markdown tables: the goals, and all figures.
 func (r *results) report(w io.Writer) {
 	if others := r.others(); others > 0.1 {
-		fmt.Fprintf(w, "**Not to be relied on: other programs used up to %.0f %% of a core.**\n\n", 100*others)
+		fmt.Fprintf(w, "**Not reliable: other programs used up to %.0f %% of a core.**\n\n", 100*others)
 	}
 	r.reportGoals(w)
 	r.reportLoads(w)
@@ -31,8 +31,8 @@ func (r *results) report(w io.Writer) {
 	}
 }
 
-// others is the largest median, over loads and contenders, of what everything else
-// on the machine used of a core.
+// others returns the largest median, over loads and contenders, of the share of a core
+// that everything else on the machine used.
 func (r *results) others() float64 {
 	most := 0.0
 	for _, m := range r.byLoad {
@@ -43,7 +43,7 @@ func (r *results) others() float64 {
 	return most
 }
 
-// reportGoals writes the rows of goals that were measured whole.
+// reportGoals writes the goals whose rows were all measured.
 func (r *results) reportGoals(w io.Writer) {
 	fmt.Fprintf(w, "| ratio to nginx: median (least to largest) of the rounds | goal | ksyun-tap | verdict | HAProxy | ReverseProxy |\n|---|---|---|---|---|---|\n")
 	for _, row := range goals {
@@ -77,7 +77,7 @@ func (r *results) reportGoals(w io.Writer) {
 	}
 }
 
-// value is a contender's figure for a goal.
+// value returns a contender's figure for a goal.
 func (r *results) value(name string, g goal) (float64, bool) {
 	if g.metric.of == nil {
 		bytes, ok := r.memory[g.load][name]
@@ -116,7 +116,7 @@ func ratioCell(m measured, name string, by metric) string {
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", x.median, x.low, x.high)
 }
 
-// reportLoads writes the medians of all samples, and the ratios again.
+// reportLoads writes the medians of all samples, and the ratios.
 func (r *results) reportLoads(w io.Writer) {
 	if len(r.loads) == 0 {
 		return
@@ -149,7 +149,7 @@ func (r *results) reportLoads(w io.Writer) {
 	}
 }
 
-// reportMemory writes what was measured once.
+// reportMemory writes the memory figures.
 func (r *results) reportMemory(w io.Writer) {
 	if len(r.memory) == 0 {
 		return

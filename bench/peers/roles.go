@@ -15,8 +15,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/otlprecv"
 )
 
-// serveReverseProxy is what one gets from the standard library with no duty at
-// all: no counters, no log, no spans.
+// serveReverseProxy runs the standard library's reverse proxy without counters, log and
+// spans.
 func serveReverseProxy(address, upstream, cert string, tlsIn, tlsOut bool) error {
 	certPEM, err := os.ReadFile(cert)
 	if err != nil {
@@ -52,7 +52,7 @@ func serveReverseProxy(address, upstream, cert string, tlsIn, tlsOut bool) error
 	return srv.ListenAndServe()
 }
 
-// serveReceiver takes the tap's spans.
+// serveReceiver runs a receiver for the tap's spans.
 func serveReceiver(address string) error {
 	srv := &http.Server{Addr: address, Handler: otlprecv.New(100), ReadHeaderTimeout: 10 * time.Second}
 	return srv.ListenAndServe()

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// sample is what one round measured of one contender.
+// sample holds the measurements of one contender in one round.
 type sample struct {
 	perSecond float64
 	cpu       time.Duration // of the proxy, per call
@@ -19,11 +19,11 @@ type sample struct {
 	others    float64 // share of a core that everything else on the machine used
 }
 
-// measured holds the samples of one load by contender, in the order of rounds.
+// measured holds the samples of one load, by contender and round.
 type measured map[string][]sample
 
-// metric is a figure that is compared with nginx's. direct is the sample without
-// a proxy of the same round.
+// metric is a figure that is compared with nginx's. direct is the sample without a proxy
+// of the same round.
 type metric struct {
 	name   string
 	higher bool // higher is better
@@ -37,12 +37,12 @@ var (
 	addedP99   = metric{"added p99", false, func(s, direct sample) float64 { return float64(s.p99 - direct.p99) }}
 )
 
-// ratio is the median over the rounds of a contender's figure by nginx's in the
-// same round, and the least and largest of these.
+// ratio is the median over the rounds of a contender's figure divided by nginx's in the
+// same round, with the smallest and the largest.
 type ratio struct{ median, low, high float64 }
 
-// ratios compares a contender with nginx. ok is false if either was not measured,
-// or nothing can be said as nginx added no time.
+// ratios compares a contender with nginx. ok is false if either was not measured, or if
+// nginx added no time, so that the ratio is undefined.
 func (m measured) ratios(name string, by metric) (r ratio, ok bool) {
 	var all []float64
 	for i := range min(len(m[name]), len(m[nginx])) {
@@ -60,7 +60,7 @@ func (m measured) ratios(name string, by metric) (r ratio, ok bool) {
 	return ratio{median(all), slices.Min(all), slices.Max(all)}, true
 }
 
-// medianOf is the median over samples of one of their fields.
+// medianOf returns the median of a field over samples.
 func medianOf[T float64 | time.Duration](samples []sample, field func(sample) T) T {
 	values := make([]float64, len(samples))
 	for i, s := range samples {
@@ -79,7 +79,7 @@ func median(values []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// percentile returns the value that a share q of the sorted values do not exceed.
+// percentile returns the smallest of the sorted values that a share q do not exceed.
 func percentile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -8,9 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These are x/sys/unix's without its notice to the scheduler, which might give
-// the processor to another goroutine at each of them. Only epollWait may block,
-// and for milliseconds.
+// These functions do not notify the scheduler, unlike those of x/sys/unix, which could
+// let another goroutine run at each call. Only epollWait may block, for milliseconds.
 
 func rawRead(fd int, p []byte) (int, error)  { return rawIO(unix.SYS_READ, fd, p) }
 func rawWrite(fd int, p []byte) (int, error) { return rawIO(unix.SYS_WRITE, fd, p) }

@@ -7,8 +7,8 @@ import (
 	"crypto/tls"
 )
 
-// serve answers each request at once, as the call's number says. config is nil
-// for plain HTTP.
+// serve responds to each request at once, as the call's number says. config is nil for
+// plain HTTP.
 func (l *loop) serve(a *answers, config *tls.Config) (address string, err error) {
 	end := []byte("\r\n\r\n")
 	return l.listen(config, func(s *sock) {

@@ -21,7 +21,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// caVerb makes, shows and exports the CA of a directory.
+// caVerb creates, shows and exports the CA in a directory.
 type caVerb struct {
 	dir    string
 	hosts  []collector.HostPattern
@@ -33,21 +33,21 @@ type caVerb struct {
 
 func newCA(app *kingpin.Application, verbs map[string]verb) {
 	v := &caVerb{}
-	c := app.Command("ca", "Look after the CA for interception.")
-	c.Flag("dir", "Its directory: the tap's --intercept.ca-dir; for show and export its --intercept.publish-dir will do.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
+	c := app.Command("ca", "Manage the local CA for interception.")
+	c.Flag("dir", "Directory of the CA: the tap's --intercept.ca-dir. For show and export, its --intercept.publish-dir works as well.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
 
-	create := c.Command("create", "Make the CA, if there is none; a tap with --intercept does so by itself.")
-	create.Flag("host", "Host that it is for, as the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
+	create := c.Command("create", "Create the CA if there is none. A tap with --intercept does so itself.")
+	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
 	verbs["ca create"] = v.create
 
-	show := c.Command("show", "Show which CAs programs are to trust, what they are for, and until when. Fails if others can read the key.")
-	show.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	show := c.Command("show", "Show the root certificates that programs must trust, their permitted hosts and validity. Fails if other users can read the key.")
+	show.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	verbs["ca show"] = v.show
 
-	export := c.Command("export", "Write what programs are to trust; never the key.")
-	export.Flag("format", "pem, der (one certificate), or pkcs12 (a trust store for Java, password "+trustStorePassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
-	export.Flag("bundle", "With the system's CAs, for programs where ours would replace them. Not as der.").BoolVar(&v.bundle)
-	export.Flag("file", "Where to write it, with mode 0644; standard output if not given.").PlaceHolder("FILE").StringVar(&v.file)
+	export := c.Command("export", "Write the certificates that programs must trust. Never writes the key.")
+	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trustStorePassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
+	export.Flag("bundle", "Include the system's CAs, for programs that would otherwise trust ours only. Not with der.").BoolVar(&v.bundle)
+	export.Flag("file", "File to write, with mode 0644. Default: standard output.").PlaceHolder("FILE").StringVar(&v.file)
 	verbs["ca export"] = v.export
 }
 
@@ -69,12 +69,12 @@ func (v *caVerb) create(_ context.Context, std stdio) error {
 func (v *caVerb) certificates(name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(v.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usageError{fmt.Errorf("%w: make the CA with ksyun-tap ca create --dir=%s", err, v.dir)}
+		return nil, usageError{fmt.Errorf("%w: create the CA with ksyun-tap ca create --dir=%s", err, v.dir)}
 	}
 	return data, err
 }
 
-// caInfo is what show tells of one root.
+// caInfo describes a root certificate in the output of show.
 type caInfo struct {
 	Subject   string    `json:"subject"`
 	SHA256    string    `json:"sha256"`
@@ -107,7 +107,7 @@ func (v *caVerb) show(_ context.Context, std stdio) error {
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
 	for _, i := range infos {
-		fmt.Fprintf(w, "subject\t%s\nSHA-256\t%s\npermitted\t%v and what is below, no address\nvalid\t%s to %s (%d days to go)\n\n",
+		fmt.Fprintf(w, "subject\t%s\nSHA-256\t%s\npermitted\t%v and names below, no IP addresses\nvalid\t%s to %s (%d days left)\n\n",
 			i.Subject, i.SHA256, i.Permitted, i.NotBefore.Format(time.RFC3339), i.NotAfter.Format(time.RFC3339), int(time.Until(i.NotAfter).Hours()/24))
 	}
 	if err := w.Flush(); err != nil {
@@ -129,7 +129,7 @@ func (v *caVerb) export(_ context.Context, std stdio) error {
 	case "der":
 		block, rest := pem.Decode(data)
 		if block == nil || len(bytes.TrimSpace(rest)) > 0 {
-			return usageError{fmt.Errorf("%s holds more than one certificate, and der takes one: use --format=pem", name)}
+			return usageError{fmt.Errorf("%s contains more than one certificate, which der cannot: use --format=pem", name)}
 		}
 		data = block.Bytes
 	case "pkcs12":
@@ -141,5 +141,5 @@ func (v *caVerb) export(_ context.Context, std stdio) error {
 		_, err = io.Copy(std.out, bytes.NewReader(data))
 		return err
 	}
-	return os.WriteFile(v.file, data, 0o644) //nolint:gosec // for all to read
+	return os.WriteFile(v.file, data, 0o644) //nolint:gosec // programs of all users read it
 }

@@ -23,7 +23,7 @@ func TestCA(t *testing.T) {
 		}
 		return out, errOut
 	}
-	if _, errOut := do(exitUsage, "show", "--dir="+dir); !strings.Contains(errOut, "make the CA with ksyun-tap ca create --dir="+dir) {
+	if _, errOut := do(exitUsage, "show", "--dir="+dir); !strings.Contains(errOut, "create the CA with ksyun-tap ca create --dir="+dir) {
 		t.Errorf("no CA: %s", errOut)
 	}
 	created, _ := do(exitOK, "create", "--dir="+dir, "--host=*.api.ksyun.com", "--host=kop.example.net")
@@ -42,7 +42,7 @@ func TestCA(t *testing.T) {
 		strings.Join(infos[0].Permitted, " ") != "api.ksyun.com kop.example.net" {
 		t.Errorf("shown %s, %v", out, err)
 	}
-	if out, _ := do(exitOK, "show"); !strings.Contains(out, infos[0].SHA256) || !strings.Contains(out, "(29 days to go)") {
+	if out, _ := do(exitOK, "show"); !strings.Contains(out, infos[0].SHA256) || !strings.Contains(out, "(29 days left)") {
 		t.Errorf("shown %s", out)
 	}
 
@@ -87,7 +87,7 @@ func TestCA(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), published[:100], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errOut := do(exitUsage, "show"); !strings.Contains(errOut, "no certificate where one should be") {
+	if _, errOut := do(exitUsage, "show"); !strings.Contains(errOut, "something other than certificates") {
 		t.Errorf("damaged: %s", errOut)
 	}
 }

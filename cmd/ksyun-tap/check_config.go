@@ -17,7 +17,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// checkConfig checks all that a start of the tap would, and changes nothing.
+// checkConfig checks everything that a start of the tap would, without changing
+// anything.
 type checkConfig struct {
 	settings *config.Settings
 	print    bool
@@ -25,8 +26,8 @@ type checkConfig struct {
 
 func newCheckConfig(app *kingpin.Application, s *config.Settings, file config.File) *checkConfig {
 	v := &checkConfig{settings: s}
-	c := app.Command("check-config", "Check settings, environment, and every file and address they name, as a start would, and exit.")
-	c.Flag("print", "Print each setting in effect and where it comes from, as a configuration file.").BoolVar(&v.print)
+	c := app.Command("check-config", "Check the settings, the environment, and all files and addresses that they name, as a start of the tap would.")
+	c.Flag("print", "Print the effective settings as a configuration file, with the source of each.").BoolVar(&v.print)
 	s.Register(c, file)
 	return v
 }
@@ -37,7 +38,7 @@ func (v *checkConfig) run(ctx context.Context, std stdio) error {
 		if err := v.settings.Print(std.out); err != nil {
 			return err
 		}
-		mark = "# " // what follows is no setting
+		mark = "# " // a comment in the printed file
 	}
 	warnings, err := v.check(ctx)
 	for _, w := range warnings {
@@ -46,24 +47,24 @@ func (v *checkConfig) run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return usageError{err}
 	}
-	_, err = fmt.Fprintf(std.out, "%sthe settings are good\n", mark)
+	_, err = fmt.Fprintf(std.out, "%sthe settings are valid\n", mark)
 	return err
 }
 
-// check returns all that is wrong, and what a start would only warn of.
+// check returns all errors, and the problems that a start would only log.
 func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) {
 	s := v.settings
 	out := readProxies(os.Getenv, listenAddresses(s))
 	_, _, resolveErr := resolve(s, out)
 	errs := []error{resolveErr}
-	if resolveErr == nil { // else a file may be a pipe
+	if resolveErr == nil { // otherwise the file may be a pipe
 		errs = append(errs, web.CheckConfig(s.WebConfigFile))
 	}
 	if err := logs.CheckFile(s.LogFile); err != nil {
 		errs = append(errs, fmt.Errorf("--log.file: %w", err))
 	}
 	if len(s.Resign.Listen) > 0 && resolveErr == nil {
-		_, err := openOwn(s)
+		_, err := openResign(s)
 		errs = append(errs, err)
 	}
 	if s.Intercept && s.CADir != "" {
@@ -89,8 +90,8 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	return warnings, errors.Join(errs...)
 }
 
-// checkListeners opens and closes every address. One that is in use may be the
-// running tap's.
+// checkListeners opens and closes every address. An address that is in use is
+// only a warning, because the tap may be running.
 func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, errs []error) {
 	report := func(setting, address string, err error) {
 		if err = listenError(setting, address, err); errors.Is(err, syscall.EADDRINUSE) {

@@ -21,33 +21,33 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
 
-// checkPathTimeout is how long a check may take.
+// checkPathTimeout is the default timeout of a path check.
 const checkPathTimeout = 15 * time.Second
 
-// checkPath sends one unsigned call through a running tap and tells which part
-// of the way to the API fails, if one does.
+// checkPath sends one unsigned call through a running tap and reports at which
+// stage of the path to the API it fails.
 type checkPath struct {
 	target  *url.URL
 	proxy   *url.URL
-	admin   string
+	url     string
 	caFile  string
 	timeout time.Duration
 }
 
 func newCheckPath(app *kingpin.Application) *checkPath {
 	v := &checkPath{}
-	c := app.Command("check-path", "Send one unsigned call through the running tap, expect the API to ask for a signature, and tell which part of the way fails.")
-	c.Flag("target", "The API, with the scheme that programs use.").Default(config.DefaultCheckTarget).URLVar(&v.target)
-	c.Flag("proxy", "The tap's proxy listener. Default: by KSYUN_TAP_PROXY_LISTEN_ADDRESS, else http://"+config.DefaultProxyListen+".").PlaceHolder("URL").URLVar(&v.proxy)
-	adminFlag(c, &v.admin)
-	c.Flag("ca-file", "What programs trust, for an https target: bundle.pem of --intercept.ca-dir or .publish-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
-	c.Flag("timeout", "How long all of it may take.").Default(checkPathTimeout.String()).DurationVar(&v.timeout)
+	c := app.Command("check-path", "Send one unsigned call through the running tap, expect the API to require a signature, and report which stage of the path fails.")
+	c.Flag("target", "URL of the API, with the scheme that programs use.").Default(config.DefaultCheckTarget).URLVar(&v.target)
+	c.Flag("proxy", "URL of the tap's proxy listener. Default: from KSYUN_TAP_PROXY_LISTEN_ADDRESS, otherwise http://"+config.DefaultProxyListen+".").PlaceHolder("URL").URLVar(&v.proxy)
+	urlFlag(c, &v.url)
+	c.Flag("ca-file", "Certificates that programs trust, for an https target: bundle.pem of --intercept.ca-dir or .publish-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
+	c.Flag("timeout", "Timeout of the whole check.").Default(checkPathTimeout.String()).DurationVar(&v.timeout)
 	return v
 }
 
 func (v *checkPath) run(ctx context.Context, std stdio) error {
 	if v.target.Scheme != "http" && v.target.Scheme != "https" || v.target.Host == "" {
-		return usageError{fmt.Errorf("--target=%s is no URL of the API: write http://HOST or https://HOST", v.target)}
+		return usageError{fmt.Errorf("--target=%s is not a URL of the API: write http://HOST or https://HOST", v.target)}
 	}
 	roots, err := loadRoots("ca-file", v.caFile)
 	if err != nil {
@@ -69,18 +69,18 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(std.out, "the API asks for a signature (%s, request ID %s), and the tap saw it\n", result.Code, result.RequestID)
+	_, err = fmt.Fprintf(std.out, "the API requires a signature (%s, request ID %s), and the tap observed the call\n", result.Code, result.RequestID)
 	return err
 }
 
-// observed asks the tap whether the call is in its journal, which is filled
-// shortly after the answer.
+// observed waits until the call is in the tap's journal, which happens shortly
+// after the response.
 func (v *checkPath) observed(ctx context.Context, id string) error {
-	admin := adminURL(v.admin)
+	tap := tapURL(v.url)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, _, err := askAdmin(ctx, admin, errorPath(id))
+		status, _, err := askTap(ctx, tap, errorPath(id))
 		if err != nil {
 			return err
 		}
@@ -90,33 +90,33 @@ func (v *checkPath) observed(ctx context.Context, id string) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, admin, ctx.Err())
+			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, tap, ctx.Err())
 		}
 	}
 }
 
-// newPathTimer returns what checks the path of this tap on a timer.
+// newPathTimer returns a timer that checks the path through this tap.
 func (t *tap) newPathTimer(s *config.Settings) *pathcheck.Timer {
 	return &pathcheck.Timer{
 		Interval: s.CheckInterval, Timeout: checkPathTimeout,
 		Changed: func(err error) {
 			var failed *pathcheck.Error
 			if !errors.As(err, &failed) {
-				t.log.Info("the path to the API is in order", zap.String("target", s.CheckTarget.String()))
+				t.log.Info("path check succeeded", zap.String("target", s.CheckTarget.String()))
 				return
 			}
-			t.log.Error("the path to the API fails", zap.String("target", s.CheckTarget.String()), zap.String("stage", string(failed.Stage)),
-				zap.Error(failed.Err), zap.String("advice", failed.Mend))
+			t.log.Error("path check failed", zap.String("target", s.CheckTarget.String()), zap.String("stage", string(failed.Stage)),
+				zap.Error(failed.Err), zap.String("advice", failed.Advice))
 		},
 	}
 }
 
-// checkPaths checks until ctx is done, by way of the first proxy listener and
-// with the trust that programs are to have.
+// checkPaths runs path checks until ctx is done, through the first proxy listener
+// and with the certificates that programs must trust.
 func (t *tap) checkPaths(ctx context.Context) {
 	proxy, err := url.Parse(localURL(t.proxyListeners[0].Addr().String(), ""))
 	if err != nil {
-		return // not for an address that is being listened on
+		return // impossible for the address of a listener
 	}
 	if t.ca != nil {
 		file := filepath.Join(t.settings.TrustDir(), "ca.pem")
@@ -126,7 +126,8 @@ func (t *tap) checkPaths(ctx context.Context) {
 	t.path.Run(ctx)
 }
 
-// sinkFor keeps the checks' own calls from the user's metrics, logs and spans.
+// sinkFor keeps the calls of path checks out of the user's metrics, logs and
+// spans.
 func (t *tap) sinkFor(client netip.AddrPort) collector.Sink {
 	if t.path.Owns(client) {
 		return t.path
@@ -134,7 +135,7 @@ func (t *tap) sinkFor(client netip.AddrPort) collector.Sink {
 	return nil
 }
 
-// pathStats tells the metrics how the last check ended.
+// pathStats returns the result of the last path check for the metrics.
 func (t *tap) pathStats() metrics.PathStats {
 	s := t.path.Status()
 	return metrics.PathStats{

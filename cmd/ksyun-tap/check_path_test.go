@@ -18,8 +18,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
-// TestCheckPath breaks the way to the API in one place after the other and
-// checks that the place and its mend are told.
+// TestCheckPath breaks the path to the API at one stage after the other, and checks that
+// the stage and the hint are reported.
 func TestCheckPath(t *testing.T) {
 	gateway := cloudmonitor.New(cloudmonitor.Config{})
 	api := httptest.NewServer(gateway)
@@ -42,11 +42,11 @@ func TestCheckPath(t *testing.T) {
 			t.Errorf("%v: exit %d\n%s%s; want %d and %q", args, code, out, errOut, wantCode, want)
 		}
 	}
-	fails := func(stage, mend string, args ...string) {
+	fails := func(stage, hint string, args ...string) {
 		t.Helper()
 		code, out, errOut := command(t, "", append([]string{"check-path", "--timeout=3s"}, args...)...)
-		if code != exitFailed || !strings.Contains(errOut, " "+stage+" fails: ") || !strings.Contains(errOut, mend) {
-			t.Errorf("%v: exit %d\n%s%s; want a failure of %s and %q", args, code, out, errOut, stage, mend)
+		if code != exitFailed || !strings.Contains(errOut, " failed at "+stage+": ") || !strings.Contains(errOut, hint) {
+			t.Errorf("%v: exit %d\n%s%s; want a failure of %s and %q", args, code, out, errOut, stage, hint)
 		}
 	}
 	through := func(proxy, admin string, more ...string) []string {
@@ -54,25 +54,25 @@ func TestCheckPath(t *testing.T) {
 	}
 
 	proxy, admin := startTap(t, api.Listener.Addr().String())
-	check(exitOK, "the API asks for a signature (MissingAuthenticationToken", through(proxy, admin)...)
+	check(exitOK, "the API requires a signature (MissingAuthenticationToken", through(proxy, admin)...)
 	t.Setenv("KSYUN_TAP_PROXY_LISTEN_ADDRESS", proxy)
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
-	check(exitOK, "the API asks for a signature (MissingAuthenticationToken")
-	fails("the tap's proxy", "give its --proxy.listen-address with --proxy", through(dead, admin)...)
-	fails("the tap's view of the call", "--web.listen-address with --url", through(proxy, dead)...)
+	check(exitOK, "the API requires a signature (MissingAuthenticationToken")
+	fails("the tap's proxy", "set its --proxy.listen-address with --proxy", through(dead, admin)...)
+	fails("observation of the call", "--web.listen-address with --url", through(proxy, dead)...)
 	fails("interception", "Start the tap with --intercept", through(proxy, admin, "--target=https://"+apiHost)...)
-	fails("the way from the tap to the API", "--tap.host", through(proxy, admin, "--target=http://other.example")...)
+	fails("the path from the tap to the API", "--tap.host", through(proxy, admin, "--target=http://other.example")...)
 	check(exitUsage, "--target", "--target=monitor.api.ksyun.com")
 	check(exitUsage, "--ca-file", "--ca-file=none.pem")
 
 	proxy, admin = startTap(t, stranger.Listener.Addr().String())
-	fails("the API's answer", "what --upstream.connect-to says", through(proxy, admin)...)
+	fails("the API's answer", "the value of --upstream.connect-to", through(proxy, admin)...)
 	proxy, admin = startTap(t, dead)
-	fails("the way from the tap to the API", "connection_refused", through(proxy, admin)...)
+	fails("the path from the tap to the API", "connection_refused", through(proxy, admin)...)
 	proxy, admin = startTap(t, deaf.Listener.Addr().String())
-	fails("the way from the tap to the API", "see the tap's log", through(proxy, admin)...)
+	fails("the path from the tap to the API", "see the tap's log", through(proxy, admin)...)
 	proxy, admin = startTap(t, dead, "--upstream.resolver="+ignorantDNS(t))
-	fails("finding the API's address", "Check the host's spelling and the resolver", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
+	fails("resolving the API's host", "Check the host's spelling and the resolver", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
 
 	caDir, trustDir := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "trust")
 	secure := httptest.NewTLSServer(gateway)
@@ -148,7 +148,7 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 	}
 }
 
-// ignorantDNS knows no name.
+// ignorantDNS is a DNS server that knows no name.
 func ignorantDNS(t *testing.T) string {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -172,8 +172,8 @@ func ignorantDNS(t *testing.T) string {
 	return pc.LocalAddr().String()
 }
 
-// TestCheckPathTimer breaks the way of a tap that checks it by itself, and mends
-// it. The checks are told in their own metrics and nowhere else.
+// TestCheckPathTimer breaks and repairs the path of a tap that checks it periodically.
+// The checks appear in their own metrics only.
 func TestCheckPathTimer(t *testing.T) {
 	var broken atomic.Bool
 	gateway := cloudmonitor.New(cloudmonitor.Config{})

@@ -25,10 +25,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// maxSaved is the largest saved response that is read, in bytes.
+// maxSaved is the maximum size of a saved response, in bytes.
 const maxSaved = 64 << 20
 
-// classifyVerb reads saved responses and prints what they mean.
+// classifyVerb classifies saved responses and prints the results.
 type classifyVerb struct {
 	files    []string
 	status   int
@@ -40,17 +40,18 @@ type classifyVerb struct {
 
 func newClassify(app *kingpin.Application) *classifyVerb {
 	v := &classifyVerb{}
-	c := app.Command("classify", "Print what saved responses mean: bodies, or whole HTTP responses as curl -i prints them. Exits with 3 if one of them is not an answer of the API.")
-	c.Arg("file", "Files to read; standard input without one, or for -.").StringsVar(&v.files)
-	c.Flag("status", "HTTP status the body came with (default 200); a whole response has its own.").IntVar(&v.status)
-	c.Flag("header", "Response field the body came with, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
-	c.Flag("action", "Action that was called, where it matters to the reading.").StringVar(&v.action)
-	c.Flag("output", "json (one line per response), table, text, or auto: text on a terminal, else json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
-	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
+	c := app.Command("classify", "Classify saved responses: bodies, or whole HTTP responses as printed by curl -i. Exits with 3 if one of them is not a response of the API.")
+	c.Arg("file", "Files to read. Default, and for -: standard input.").StringsVar(&v.files)
+	c.Flag("status", "HTTP status of the body (default 200). A whole response has its own.").IntVar(&v.status)
+	c.Flag("header", "Header field of the response, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
+	c.Flag("action", "Action of the call, for responses whose meaning depends on it.").StringVar(&v.action)
+	c.Flag("output", "Format: json (one line per response), table, text, or auto: text on a terminal, otherwise json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
 	return v
 }
 
-// reading is what is printed of one response. Its keys are an interface.
+// reading is the printed result for one response. Its JSON keys are a public
+// interface.
 type reading struct {
 	File        string            `json:"file"`
 	Outcome     classify.Outcome  `json:"outcome"`
@@ -78,7 +79,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		return usageError{err}
 	}
 	if v.status != 0 && (v.status < 100 || v.status > 999) {
-		return usageError{fmt.Errorf("--status=%d is no HTTP status: give 100 to 999", v.status)}
+		return usageError{fmt.Errorf("--status=%d is not an HTTP status: write 100 to 999", v.status)}
 	}
 	classifier := classify.New(catalog)
 	files := v.files
@@ -111,8 +112,8 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 	return nil
 }
 
-// read classifies one saved response. Data without a status line or --status
-// that is neither JSON nor XML nor a page is not an answer of the API.
+// read classifies one saved response. It returns an error for data without a
+// status that cannot be the body of a response of the API.
 func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base http.Header) (reading, error) {
 	status, fields, body, whole := splitResponse(data)
 	if !whole {
@@ -124,7 +125,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: header(fields), Body: body})
 	if !whole && v.status == 0 {
 		if look := alien(&verdict, data); look != "" {
-			return reading{}, fmt.Errorf("%s is not an answer of the API: it is %s; if it is the body of one, give its --status", name, look)
+			return reading{}, fmt.Errorf("%s is not a response of the API: it is %s; if it is the body of one, set --status", name, look)
 		}
 	}
 	verdict.Scrub(nil)
@@ -148,8 +149,8 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	return r, nil
 }
 
-// alien describes data that is not the body of an answer of the API, by what was
-// read of it; "" if it may be one.
+// alien describes data that is not the body of a response of the API. It returns
+// "" if it may be one.
 func alien(v *classify.Verdict, data []byte) string {
 	broken := false
 	switch v.Form {
@@ -174,7 +175,7 @@ func alien(v *classify.Verdict, data []byte) string {
 		}
 	case classify.FormHTML:
 	}
-	// A saved answer may be cut. Then it still says something.
+	// A saved response may be cut off and still contain an error.
 	if broken && v.Outcome == classify.OutcomeSuccess && v.Code == "" && v.RequestID.IsZero() {
 		return "neither JSON nor XML"
 	}
@@ -200,10 +201,10 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// splitResponse takes a whole HTTP response apart: what curl -i prints, with
-// the responses before it (interim ones, a proxy's to CONNECT, redirects), its
-// lines ended by CRLF or LF, its body chunked or already joined. ok is false
-// for a mere body.
+// splitResponse splits a whole HTTP response into its parts. data is the output
+// of curl -i, including the responses before the last one (interim ones, a
+// proxy's to CONNECT, redirects). Lines end with CRLF or LF, and the body is
+// chunked or not. ok is false if data is only a body.
 func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok bool) {
 	for bytes.HasPrefix(data, statusLine) {
 		r := bufio.NewReader(bytes.NewReader(data))
@@ -229,7 +230,7 @@ func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok
 			break
 		}
 		status, fields, body, ok = n, http.Header(mime), rest, true
-		// A response before the last one has a body only where it says so.
+		// A response before the last one has a body only if it has a length.
 		data = rest
 		if length, err := strconv.Atoi(fields.Get("Content-Length")); err == nil && 0 < length && length < len(rest) {
 			data = rest[length:]
@@ -240,7 +241,7 @@ func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok
 
 var statusLine = []byte("HTTP/")
 
-// joinChunks undoes chunked coding where the saved body still has it.
+// joinChunks decodes a body that is still chunked.
 func joinChunks(fields http.Header, body []byte) []byte {
 	if !strings.EqualFold(fields.Get("Transfer-Encoding"), "chunked") {
 		return body
@@ -263,14 +264,14 @@ func parseFields(lines []string) (http.Header, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return nil, fmt.Errorf("--header=%q is no field: write NAME: VALUE", line)
+			return nil, fmt.Errorf("--header=%q is not a header field: write NAME: VALUE", line)
 		}
 		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	return h, nil
 }
 
-// header lets classify read net/http's fields.
+// header makes an http.Header usable by classify.
 type header http.Header
 
 func (h header) Get(name string) []byte {
@@ -292,7 +293,7 @@ func (h header) Fields() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// readingWriter prints readings.
+// readingWriter prints readings in one format.
 type readingWriter interface {
 	write(r reading) error
 	flush() error
@@ -316,7 +317,7 @@ type jsonWriter struct{ *json.Encoder }
 func (w jsonWriter) write(r reading) error { return w.Encode(r) }
 func (w jsonWriter) flush() error          { return nil }
 
-// textWriter prints each reading as lines of its own.
+// textWriter prints each reading as several lines.
 type textWriter struct {
 	out   io.Writer
 	begun bool
@@ -387,13 +388,13 @@ func orDash(s string) string {
 	return s
 }
 
-// loadCatalog returns the shipped catalogue, extended by the user's files.
+// loadCatalog returns the built-in catalogue, extended by the user's files.
 func loadCatalog(files []string) (*classify.Catalog, error) {
 	catalog := classify.DefaultCatalog()
 	for _, name := range files {
 		data, err := config.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("read catalogue: %w: give an existing file with --tap.catalog-file", err)
+			return nil, fmt.Errorf("read catalogue: %w: name an existing file with --tap.catalog-file", err)
 		}
 		if catalog, err = catalog.Extend(name, data); err != nil {
 			return nil, err

@@ -45,7 +45,7 @@ func TestClassifyAnswers(t *testing.T) {
 	}
 }
 
-// TestClassifyAlien gives what is not an answer of the API.
+// TestClassifyAlien classifies input that is not a response of the API.
 func TestClassifyAlien(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, 4096)
@@ -58,7 +58,7 @@ func TestClassifyAlien(t *testing.T) {
 		"a broken head": "HTTP/1.1 banana\r\n\r\n", "a number": "42", "gzip of nothing legible": "\x1f\x8b\x08\x00",
 	} {
 		code, out, errOut := command(t, in, "classify")
-		if code != exitAlien || out != "" || !strings.Contains(errOut, "not an answer of the API") || strings.Count(errOut, "\n") != 1 {
+		if code != exitAlien || out != "" || !strings.Contains(errOut, "not a response of the API") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
 		}
 	}

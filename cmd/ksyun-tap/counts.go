@@ -6,14 +6,14 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// counted is what the metrics say of the calls so far.
+// counted holds the numbers of calls in the metrics.
 type counted struct {
 	calls, failed     int
 	codes, categories map[string]bool
 	kinds             map[kind]int // failed calls
 }
 
-// kind is what failed calls have in common.
+// kind groups failed calls.
 type kind struct{ action, code, status, category string }
 
 func countCalls(t *tap) (counted, error) {

@@ -25,16 +25,16 @@ import (
 )
 
 const (
-	// demoProgress is how often the demo tells how it goes.
+	// demoProgress is how often the demo prints its progress.
 	demoProgress = 5 * time.Second
-	// demoSpans is how many spans the demo's receiver keeps.
+	// demoSpans is the number of spans that the demo's receiver keeps.
 	demoSpans = 10_000
 	demoHost  = "monitor.api.ksyun.com"
 	deadHost  = "dead.api.ksyun.com"
 )
 
-// demoVerb shows the tap at work, with nothing else needed: a simulated API, a
-// program that calls it well and badly, and a receiver for the spans.
+// demoVerb runs the tap together with everything that it needs: a simulated API,
+// a program whose calls succeed and fail, and a receiver for the spans.
 type demoVerb struct {
 	settings config.Settings
 	length   time.Duration
@@ -43,9 +43,9 @@ type demoVerb struct {
 
 func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 	v := &demoVerb{}
-	c := app.Command("demo", "Show the tap at work: a simulated API, a program that calls it well and badly, and the tap between them.")
-	c.Flag("for", "Stop after this long; 0s runs until stopped.").Default("0s").DurationVar(&v.length)
-	c.Flag("pace", "Time between two calls.").Default("50ms").DurationVar(&v.pace)
+	c := app.Command("demo", "Run the tap between a simulated API and a program whose calls succeed and fail.")
+	c.Flag("for", "Stop after this time. 0s runs until interrupted.").Default("0s").DurationVar(&v.length)
+	c.Flag("pace", "Time between calls.").Default("50ms").DurationVar(&v.pace)
 	v.settings.Register(c, file, "upstream.connect-to", "upstream.scheme", "upstream.ca-file", "tap.host", "tap.other-hosts", "traces.success-ratio")
 	return v
 }
@@ -65,8 +65,8 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	}
 	defer stage.close()
 	if v.settings.LogFile == "" && isTerminal(std.err) {
-		// Lines of JSON would push out of sight what is to be read there.
-		// A read-only file system, as in a container, takes none.
+		// The log would scroll the banner off the terminal. On a read-only file
+		// system, as in a container, it stays on standard error.
 		if f, err := os.CreateTemp("", "ksyun-tap-demo-*.log"); err == nil {
 			v.settings.LogFile = f.Name()
 			_ = f.Close()
@@ -94,15 +94,15 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	return v.summary(std, t)
 }
 
-// stage is what stands around the tap in the demo.
+// stage holds the servers around the tap in the demo.
 type stage struct {
-	spans   string   // URL of the received spans; "" where OTEL_* names a backend
-	codes   []string // errors the API gives on demand
+	spans   string   // URL of the received spans; "" if OTEL_* configures a backend
+	codes   []string // errors that the API returns on demand
 	servers []*http.Server
 }
 
-// setStage starts the simulated API and, unless the environment says where
-// spans go, a receiver for them.
+// setStage starts the simulated API and, unless the environment configures an
+// exporter for spans, a receiver for them.
 func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 	catalog, err := loadCatalog(v.settings.CatalogFiles)
 	if err != nil {
@@ -126,7 +126,7 @@ func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 			return nil, err
 		}
 		s.spans = "http://" + receiver + "/spans"
-		// What the exporter reads is the environment; it is this process' own.
+		// The exporter is configured by the environment of this process.
 		for k, v := range map[string]string{
 			"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + receiver,
 			"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "500",
@@ -164,7 +164,7 @@ func (s *stage) start(ctx context.Context, h http.Handler) (address string, err 
 	}
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	s.servers = append(s.servers, srv)
-	go func() { _ = srv.Serve(ln) }() // it returns when the stage is closed
+	go func() { _ = srv.Serve(ln) }() // returns when the stage is closed
 	return ln.Addr().String(), nil
 }
 
@@ -180,7 +180,7 @@ var (
 	demoForeign = cloudmonitor.Credential{AccessKey: "AKLTdemoForeign00000", SecretKey: "demo-secret", Foreign: true}
 )
 
-// traffic is the program that calls the API by way of the tap.
+// traffic returns the program that calls the API through the tap.
 func (s *stage) traffic(proxy string) *cloudmonitor.Traffic {
 	return &cloudmonitor.Traffic{
 		Client: &http.Client{Transport: &http.Transport{
@@ -192,8 +192,8 @@ func (s *stage) traffic(proxy string) *cloudmonitor.Traffic {
 	}
 }
 
-// demandable are the catalogue's errors that the simulator is to give on
-// demand: those whose code is more than our own name.
+// demandable returns the errors of the catalogue that the simulator returns on
+// demand: those whose code is known, not a placeholder.
 func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 	var errs []cloudmonitor.Error
 	for _, e := range catalog.Entries() {
@@ -217,7 +217,8 @@ func unusedAddress(ctx context.Context) (string, error) {
 	return ln.Addr().String(), ln.Close()
 }
 
-// tracesConfigured reports whether the environment says where spans go.
+// tracesConfigured reports whether the environment configures an exporter for
+// spans.
 func tracesConfigured() bool {
 	return slices.ContainsFunc([]string{
 		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED",
@@ -225,35 +226,35 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	admin := localURL(t.webListeners[0].Addr().String(), "")
+	page := localURL(t.webListeners[0].Addr().String(), "")
 	proxy := t.proxyListeners[0].Addr().String()
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
 		logPlace = v.settings.LogFile
 	}
-	spans := "as OTEL_* says"
+	spans := "to the exporter that OTEL_* configures"
 	if s.spans != "" {
 		spans = s.spans + "?trace_id=..."
 	}
-	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap, well and badly.
+	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Some of the calls fail.
 
   recent failures   %[1]s/
-  the same as JSON  curl -s '%[1]s/api/v1/errors?limit=3'
-  one by its ID     curl -s %[1]s/api/v1/errors/REQUEST_ID
+  as JSON           curl -s '%[1]s/api/v1/errors?limit=3'
+  one by ID         curl -s %[1]s/api/v1/errors/REQUEST_ID
   metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
   log               %[2]s
   spans             %[3]s
-  a call of yours   curl -x http://%[4]s 'http://%[5]s/?Action=ListMetrics&Version=2010-05-25'
+  your own call     curl -x http://%[4]s 'http://%[5]s/?Action=ListMetrics&Version=2010-05-25'
 
-`, admin, logPlace, spans, proxy, demoHost)
+`, page, logPlace, spans, proxy, demoHost)
 	if v.length > 0 {
-		fmt.Fprintf(std.out, "It stops after %v.\n", v.length)
+		fmt.Fprintf(std.out, "The demo stops after %v.\n", v.length)
 	} else {
-		fmt.Fprintln(std.out, "Ctrl-C stops it.")
+		fmt.Fprintln(std.out, "Stop it with Ctrl-C.")
 	}
 }
 
-// report tells how it goes, until ctx ends.
+// report prints the progress until ctx is done.
 func (v *demoVerb) report(ctx context.Context, std stdio, t *tap) {
 	tick := time.NewTicker(demoProgress)
 	defer tick.Stop()

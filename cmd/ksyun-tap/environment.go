@@ -12,14 +12,14 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// problem is what is wrong with an environment variable, which is ignored then.
-// It never quotes the value.
+// problem is the reason why an environment variable is ignored. It never quotes
+// the value.
 type problem struct{ variable, reason string }
 
 func (p problem) String() string { return p.variable + ": " + p.reason }
 
-// environmentProblems returns the variables that are ignored, but for those of
-// proxies and of OpenTelemetry.
+// environmentProblems returns the variables that are ignored, except those for
+// proxies and OpenTelemetry.
 func environmentProblems() []problem {
 	var all []problem
 	names, reasons := config.UnknownVariables(os.Environ())
@@ -32,8 +32,8 @@ func environmentProblems() []problem {
 	return all
 }
 
-// trustProblem returns what is wrong with the file of CA certificates that the
-// environment names; nil if it is good, or none is named.
+// trustProblem returns the problem with SSL_CERT_FILE, or nil if it is valid or
+// not set.
 func trustProblem(getenv func(string) string) *problem {
 	const name = "SSL_CERT_FILE"
 	file := getenv(name)
@@ -41,12 +41,12 @@ func trustProblem(getenv func(string) string) *problem {
 		return nil
 	}
 	if data, err := readRegular(file); err != nil || !bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
-		return &problem{name, "names no file of PEM certificates that can be read; the system's CAs are trusted"}
+		return &problem{name, "does not name a readable file of PEM certificates; the system's CAs are trusted instead"}
 	}
 	return nil
 }
 
-// readRegular reads a file, but no pipe, which could be waited for without end.
+// readRegular reads a regular file. It refuses a pipe, which could block forever.
 func readRegular(name string) ([]byte, error) {
 	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
 		return nil, errors.Join(err, errNotRegular)
@@ -57,7 +57,7 @@ func readRegular(name string) ([]byte, error) {
 var errNotRegular = errors.New("not a regular file")
 
 // systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and
-// SSL_CERT_DIR where these are good.
+// SSL_CERT_DIR if they are valid.
 func systemRoots() (*x509.CertPool, error) {
 	if trustProblem(os.Getenv) == nil {
 		roots, err := x509.SystemCertPool()
@@ -75,16 +75,16 @@ func systemRoots() (*x509.CertPool, error) {
 	return roots, nil
 }
 
-// listenError is why an address cannot be listened on, and what to do.
+// listenError adds the setting and a hint to an error of listening on an address.
 func listenError(setting, address string, err error) error {
-	advice := "give another address"
+	advice := "choose another address"
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		advice = "give another address, or stop what holds it"
+		advice = "choose another address, or stop the process that uses it"
 	case errors.Is(err, syscall.EACCES):
-		advice = "give a port from 1024 on, or the right to ports below: CAP_NET_BIND_SERVICE (AmbientCapabilities= in systemd, securityContext.capabilities.add: [NET_BIND_SERVICE] in Kubernetes), or sysctl net.ipv4.ip_unprivileged_port_start"
+		advice = "choose a port from 1024, or allow lower ports: CAP_NET_BIND_SERVICE (AmbientCapabilities= in systemd, securityContext.capabilities.add: [NET_BIND_SERVICE] in Kubernetes), or sysctl net.ipv4.ip_unprivileged_port_start"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		advice = "give an address that this machine has"
+		advice = "choose an address that this machine has"
 	}
 	return fmt.Errorf("--%s=%s: %w: %s", setting, address, err, advice)
 }

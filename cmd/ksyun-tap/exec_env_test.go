@@ -176,7 +176,7 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 	return name, cert
 }
 
-// TestJavaTrust checks that a JVM goes on trusting what its options name.
+// TestJavaTrust checks that a JVM still trusts the trust store that its options name.
 func TestJavaTrust(t *testing.T) {
 	store, own := javaStore(t, "s3cret")
 	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trustStorePassword=s3cret"

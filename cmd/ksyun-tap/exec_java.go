@@ -99,7 +99,7 @@ func (c *childSetup) javaProxy(own, from map[string]string) []property {
 
 // goesBy reports whether the tap goes on by a proxy.
 func (c *childSetup) goesBy(host, port string) bool {
-	for _, w := range []way{c.out.http, c.out.https} {
+	for _, w := range []upstreamProxy{c.out.http, c.out.https} {
 		if w.url != nil && strings.EqualFold(w.url.Hostname(), host) && (port == "" || w.url.Port() == port) {
 			return true
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
-// explainVerb prints what an error code means and what to do.
+// explainVerb prints the catalogue's entry for an error code.
 type explainVerb struct {
 	code     string
 	output   string
@@ -22,10 +22,10 @@ type explainVerb struct {
 
 func newExplain(app *kingpin.Application) *explainVerb {
 	v := &explainVerb{}
-	c := app.Command("explain", "Print what an error code, or the cause of a diagnosis, means, whose fault it is and what to do; without one, list all codes.")
-	c.Arg("code", "The code, in any casing, or the cause.").StringVar(&v.code)
-	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("tap.catalog-file", "File with error codes of your own. Repeatable.").StringsVar(&v.catalogs)
+	c := app.Command("explain", "Print what an error code, or the cause of a diagnosis, means, who must fix it and how. Without one, list all codes.")
+	c.Arg("code", "Error code, in any case, or cause.").StringVar(&v.code)
+	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
 	return v
 }
 
@@ -41,7 +41,7 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 			return v.explainCause(std, d)
 		}
 		if !ok {
-			return usageError{fmt.Errorf("%s is not in the catalogue%s: run ksyun-tap explain for all codes, or add it with --tap.catalog-file", v.code, near(entries, v.code))}
+			return usageError{fmt.Errorf("%s is not in the catalogue%s: run ksyun-tap explain to list all codes, or add it with --tap.catalog-file", v.code, near(entries, v.code))}
 		}
 		if v.output == "text" {
 			return explainEntry(std, e)
@@ -114,7 +114,7 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 
 func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }
 
-// near names up to three codes that hold the text, or that it holds.
+// near returns up to three codes that contain text or are contained in it.
 func near(entries []*classify.Entry, text string) string {
 	var found []string
 	text = strings.ToLower(text)
@@ -127,5 +127,5 @@ func near(entries []*classify.Entry, text string) string {
 	if found == nil {
 		return ""
 	}
-	return " (near it: " + strings.Join(found, ", ") + ")"
+	return " (similar: " + strings.Join(found, ", ") + ")"
 }

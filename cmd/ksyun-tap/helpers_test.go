@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 }
 
 // startTap runs a tap whose upstream for the API's host is api, and returns
-// the addresses of its proxy and admin listeners. It is stopped with the test.
+// the addresses of its proxy and web listeners. It is stopped with the test.
 func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 	t.Helper()
 	args := append([]string{

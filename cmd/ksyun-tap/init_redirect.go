@@ -13,7 +13,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/redirect"
 )
 
-// initRedirect installs the rules that lead connections to the transparent
+// initRedirect installs the rules that redirect connections to the transparent
 // listener.
 type initRedirect struct {
 	rules   redirect.Rules
@@ -24,21 +24,21 @@ type initRedirect struct {
 
 func newInitRedirect(app *kingpin.Application) *initRedirect {
 	v := &initRedirect{}
-	c := app.Command("init-redirect", "Have Linux redirect the connections that programs on this host, or in this pod, make to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run; needs root or NET_ADMIN.")
+	c := app.Command("init-redirect", "Install Linux rules that redirect the connections of programs on this host, or in this pod, to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run. Needs root or NET_ADMIN.")
 	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
-	c.Flag("port", "Port of servers whose connections are redirected. Repeatable.").Default("80", "443").SetValue(numbers[uint16]{&v.rules.Ports, 16})
-	c.Flag("exclude-uid", "User whose connections are left alone: the one the tap runs as. Repeatable.").SetValue(numbers[uint32]{&v.rules.ExcludeUIDs, 32})
-	c.Flag("exclude-mark", "Mark of connections that are left alone: the tap's --upstream.mark.").SetValue(config.Mark(&v.rules.ExcludeMark))
-	c.Flag("exclude-cidr", "Network to which connections are left alone. Repeatable.").PlaceHolder("CIDR").SetValue(prefixes{&v.rules.ExcludeCIDRs})
-	c.Flag("backend", "nft (the kernel's nftables; no tool is needed), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
-	c.Flag("undo", "Take the rules away instead.").BoolVar(&v.undo)
-	c.Flag("dry-run", "Print the rules and change nothing; not with --undo.").BoolVar(&v.dryRun)
+	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(numbers[uint16]{&v.rules.Ports, 16})
+	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").SetValue(numbers[uint32]{&v.rules.ExcludeUIDs, 32})
+	c.Flag("exclude-mark", "Mark of connections that are not redirected: the tap's --upstream.mark.").SetValue(config.Mark(&v.rules.ExcludeMark))
+	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(prefixes{&v.rules.ExcludeCIDRs})
+	c.Flag("backend", "nft (the kernel's nftables; needs no tool), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
+	c.Flag("undo", "Remove the rules instead.").BoolVar(&v.undo)
+	c.Flag("dry-run", "Print the rules without installing them. Not with --undo.").BoolVar(&v.dryRun)
 	return v
 }
 
 func (v *initRedirect) run(ctx context.Context, std stdio) error {
 	if v.undo && v.dryRun {
-		return usageError{errors.New("--undo and --dry-run do not go together: drop one")}
+		return usageError{errors.New("--undo and --dry-run cannot be combined: drop one")}
 	}
 	if !v.undo {
 		if err := v.rules.Validate(); err != nil {
@@ -56,7 +56,7 @@ func (v *initRedirect) run(ctx context.Context, std stdio) error {
 	if v.undo {
 		for _, b := range backends {
 			if err := b.Remove(ctx); err != nil {
-				return fmt.Errorf("take the rules away: %w", err)
+				return fmt.Errorf("remove the rules: %w", err)
 			}
 		}
 		_, err = fmt.Fprintln(std.out, "connections are no longer redirected")
@@ -69,17 +69,17 @@ func (v *initRedirect) run(ctx context.Context, std stdio) error {
 	return err
 }
 
-// numbers is a flag value that takes numbers of so many bits.
+// numbers is a flag value for several numbers of the given size.
 type numbers[T uint16 | uint32] struct {
 	target *[]T
 	bits   int
 }
 
-// Set adds a number.
+// Set parses text and appends the number.
 func (v numbers[T]) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, v.bits)
 	if err != nil {
-		return fmt.Errorf("%q is no number from 0 to %d", text, uint64(1)<<v.bits-1)
+		return fmt.Errorf("%q is not a number from 0 to %d", text, uint64(1)<<v.bits-1)
 	}
 	*v.target = append(*v.target, T(n))
 	return nil
@@ -87,13 +87,13 @@ func (v numbers[T]) Set(text string) error {
 
 func (v numbers[T]) String() string { return fmt.Sprint(*v.target) }
 
-// IsCumulative tells kingpin that the flag may be repeated.
+// IsCumulative reports to kingpin that the flag may be repeated.
 func (v numbers[T]) IsCumulative() bool { return true }
 
-// prefixes is a flag value that takes networks.
+// prefixes is a flag value for several networks.
 type prefixes struct{ target *[]netip.Prefix }
 
-// Set adds a network, or one address.
+// Set parses a network or an address and appends it.
 func (v prefixes) Set(text string) error {
 	p, err := config.ParsePrefix(text)
 	if err == nil {
@@ -104,5 +104,5 @@ func (v prefixes) Set(text string) error {
 
 func (v prefixes) String() string { return fmt.Sprint(*v.target) }
 
-// IsCumulative tells kingpin that the flag may be repeated.
+// IsCumulative reports to kingpin that the flag may be repeated.
 func (v prefixes) IsCumulative() bool { return true }

@@ -14,7 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// caConfig returns what the CA for the tapped hosts is opened by.
+// caConfig returns the configuration of the CA for the tapped hosts.
 func caConfig(s *config.Settings) ca.Config {
 	cfg := ca.Config{Dir: s.CADir, PublishDir: s.PublishDir}
 	for _, host := range s.TapHosts {
@@ -23,10 +23,10 @@ func caConfig(s *config.Settings) ca.Config {
 	return cfg
 }
 
-// openCA opens the CA for interception of the tapped hosts.
+// openCA opens the CA for the tapped hosts.
 func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
 	cfg := caConfig(s)
-	cfg.OnError = func(err error) { log.Error("the CA for interception needs care", zap.Error(err)) }
+	cfg.OnError = func(err error) { log.Error("cannot maintain the CA for interception", zap.Error(err)) }
 	authority, err := ca.Open(cfg)
 	if err != nil {
 		return nil, err
@@ -39,52 +39,52 @@ func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
 	return authority, nil
 }
 
-// handshakeAdvice tells what to do about programs that do not go on behind the
-// TLS handshake.
+// handshakeAdvice says what to do about a program with which the TLS handshake
+// fails.
 var handshakeAdvice = map[collector.HandshakeReason]string{
-	collector.HandshakeUntrusted: "Let the program trust bundle.pem of --intercept.ca-dir or .publish-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
-	collector.HandshakeHTTP2:     "The tap speaks HTTP/1.1 only: let the program offer it, too.",
-	collector.HandshakeAborted:   "The program went away without a word, as those do that do not trust the CA: see whether it reads bundle.pem of --intercept.ca-dir or .publish-dir, or pins certificates.",
-	collector.HandshakeTimeout:   "The program did not end the handshake in time.",
+	collector.HandshakeUntrusted: "Make the program trust bundle.pem of --intercept.ca-dir or .publish-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
+	collector.HandshakeHTTP2:     "The tap serves HTTP/1.1 only. Configure the program to offer it as well.",
+	collector.HandshakeAborted:   "The program closed the connection without an alert, as some programs do that do not trust the CA. Check that it reads bundle.pem of --intercept.ca-dir or .publish-dir and does not pin certificates.",
+	collector.HandshakeTimeout:   "The program did not complete the handshake in time.",
 	collector.HandshakeOther:     "See the error.",
 }
 
-// The bounds of what is logged of handshakes: a line per host and minute, and
-// no more hosts than these in one.
+// Failed handshakes are logged once per host and minute, for a limited number of
+// hosts.
 const (
 	handshakeLogEvery = time.Minute
 	handshakeLogHosts = 100
 )
 
-// handshakeFailed counts programs that do not go on behind the TLS handshake,
-// and logs which and what to do.
+// handshakeFailed returns a function that counts failed handshakes and logs them
+// with advice.
 func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 	var mu sync.Mutex
 	var since time.Time
-	told := map[string]bool{}
+	logged := map[string]bool{}
 	return func(e collector.HandshakeError) {
 		t.metrics.HandshakeFailed(string(e.Reason))
 		mu.Lock()
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(since) > handshakeLogEvery {
 			since = now
-			clear(told)
+			clear(logged)
 		}
-		if told[e.Host] || len(told) >= handshakeLogHosts {
+		if logged[e.Host] || len(logged) >= handshakeLogHosts {
 			return
 		}
-		told[e.Host] = true
+		logged[e.Host] = true
 		later := "intercepted"
 		if t.settings.OtherHosts != collector.OtherRefuse {
 			switch e.Reason {
 			case collector.HandshakeUntrusted, collector.HandshakeHTTP2:
-				later = "passed on unobserved until the next reload"
+				later = "tunnelled unobserved until the next reload"
 			case collector.HandshakeAborted:
-				later = "passed on unobserved until the next reload, if the next one ends so, too"
+				later = "tunnelled unobserved until the next reload, if the next one ends the same way"
 			case collector.HandshakeTimeout, collector.HandshakeOther:
 			}
 		}
-		t.log.Warn("a program does not accept interception",
+		t.log.Warn("TLS handshake with a program failed",
 			zap.String("later_connections", later),
 			zap.String("host", e.Host),
 			zap.String("client", e.Client.String()),
@@ -94,16 +94,16 @@ func (t *tap) handshakeFailed() func(collector.HandshakeError) {
 	}
 }
 
-// redirectAdvice tells what to do about connections to a transparent listener
-// that are refused.
-var redirectAdvice = map[error]string{
-	collector.ErrDirect: "Run ksyun-tap init-redirect, and connect to the API's own address; or use --proxy.listen-address.",
-	collector.ErrLoop:   "Leave the tap's own connections out: init-redirect --exclude-uid with the user it runs as, or --exclude-mark with its --upstream.mark.",
+// transparentAdvice says what to do about refused connections to a transparent
+// listener.
+var transparentAdvice = map[error]string{
+	collector.ErrDirect: "Run ksyun-tap init-redirect and connect to the API's own address, or use --proxy.listen-address.",
+	collector.ErrLoop:   "Exclude the tap's own connections: use init-redirect --exclude-uid with the user that it runs as, or --exclude-mark with its --upstream.mark.",
 }
 
-// redirectRefused logs connections to a transparent listener that are refused,
-// one a minute at most.
-func (t *tap) redirectRefused() func(client net.Addr, err error) {
+// transparentRefused returns a function that logs refused connections to a
+// transparent listener, at most once a minute.
+func (t *tap) transparentRefused() func(client net.Addr, err error) {
 	var last atomic.Int64
 	return func(client net.Addr, err error) {
 		now := time.Now().Unix()
@@ -111,6 +111,6 @@ func (t *tap) redirectRefused() func(client net.Addr, err error) {
 			return
 		}
 		t.log.Warn("a connection to --transparent.listen-address was refused",
-			zap.Stringer("client", client), zap.Error(err), zap.String("advice", redirectAdvice[err]))
+			zap.Stringer("client", client), zap.Error(err), zap.String("advice", transparentAdvice[err]))
 	}
 }

@@ -17,7 +17,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// lookupVerb finds a failed call by its request ID in a running tap's journal.
+// lookupVerb finds a failed call by its request ID in the journal of a running
+// tap.
 type lookupVerb struct {
 	id      string
 	url     string
@@ -28,20 +29,20 @@ type lookupVerb struct {
 func newLookup(app *kingpin.Application) *lookupVerb {
 	v := &lookupVerb{}
 	c := app.Command("lookup", "Find a failed call by its request ID in the journal of the running tap.")
-	c.Arg("request-id", "The ID, as a log line, an exemplar or the program's own error tells it.").Required().StringVar(&v.id)
-	adminFlag(c, &v.url)
-	c.Flag("output", "text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("timeout", "How long to wait for its answer.").Default("5s").DurationVar(&v.timeout)
+	c.Arg("request-id", "Request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
+	urlFlag(c, &v.url)
+	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").DurationVar(&v.timeout)
 	return v
 }
 
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	admin := adminURL(v.url)
-	status, body, err := askAdmin(ctx, admin, errorPath(v.id))
+	tap := tapURL(v.url)
+	status, body, err := askTap(ctx, tap, errorPath(v.id))
 	if err != nil {
-		return fmt.Errorf("ask the tap: %w: give its --web.listen-address with --url", err)
+		return fmt.Errorf("query the tap: %w: set its --web.listen-address with --url", err)
 	}
 	var answer struct {
 		Error string `json:"error"`
@@ -50,11 +51,11 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Errorf("%s does not answer as a tap does (HTTP %d): %w", admin, status, err)
+		return fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", tap, status, err)
 	}
 	switch {
 	case status == http.StatusNotFound:
-		return fmt.Errorf("no failed call with request ID %s: the tap keeps its last failures (--journal.size), since its start", v.id)
+		return fmt.Errorf("no failed call with request ID %s: the tap keeps only its most recent failures since its start (--journal.size)", v.id)
 	case status != http.StatusOK:
 		return errors.New(answer.Error)
 	}

@@ -50,7 +50,7 @@ func TestLookup(t *testing.T) {
 	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
 		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitFailed || !strings.Contains(errOut, "does not answer as a tap does") {
+	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitFailed || !strings.Contains(errOut, "does not respond like a tap") {
 		t.Errorf("no tap: exit %d: %s", code, errOut)
 	}
 }

@@ -1,6 +1,6 @@
-// Command ksyun-tap taps a program's calls of the Ksyun Cloud Monitor API: it
-// passes every byte on unchanged, and tells Prometheus, OpenTelemetry, a log
-// and a list of recent failures what became of each call.
+// Command ksyun-tap is a sidecar for programs that call the Ksyun Cloud Monitor
+// API. It relays every byte unchanged and reports each call to Prometheus,
+// OpenTelemetry, a log and a journal of recent failures.
 package main
 
 import (
@@ -22,12 +22,12 @@ import (
 // Exit codes.
 const (
 	exitOK     = 0
-	exitFailed = 1 // what was asked for did not succeed
-	exitUsage  = 2 // a flag, setting or file is wrong
-	exitAlien  = 3 // what classify read is not an answer of the API
+	exitFailed = 1 // the operation failed
+	exitUsage  = 2 // a flag, a setting or a file is wrong
+	exitAlien  = 3 // the input of classify is not a response of the API
 )
 
-// usageError is an error in what the user wrote.
+// usageError is an error that the user can fix on the command line or in a file.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -36,7 +36,7 @@ func init() {
 	if version.Version != "" {
 		return
 	}
-	// Not set by the linker: go run and go install know the module's own.
+	// The linker sets it in releases. go run and go install know the module's.
 	version.Version = "dev"
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		version.Version = info.Main.Version
@@ -47,15 +47,16 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	// The first signal ends ctx; from then on a second one kills.
+	// The first signal ends ctx; a second one kills the process.
 	context.AfterFunc(ctx, stop)
-	// A pipe that nobody reads any more is an error of the write, and not the
-	// end of this program. Being caught and not ignored, the signal is as ever
-	// for the commands that exec runs.
+	// Writing to a pipe that has no reader must return an error and not kill this
+	// process. The signal is caught, not ignored, so that commands run by exec
+	// have the default behaviour.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
 }
 
-// verb is one thing the program does.
+// verb is one command of ksyun-tap.
 type verb func(ctx context.Context, io stdio) error
 
 type stdio struct {
@@ -63,7 +64,7 @@ type stdio struct {
 	out, err io.Writer
 }
 
-// run is main without the process around it.
+// run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
 	do, err := parse(args, out)
 	if err == nil && do != nil {
@@ -88,21 +89,21 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	}
 }
 
-// parse reads the command line, twice where it names a configuration file: the
-// file's values are defaults of the second reading.
+// parse parses the command line. If it names a configuration file, it is parsed
+// again with the file's values as defaults.
 func parse(args []string, out io.Writer) (verb, error) {
 	_, do, err := parseCommandLine(args, out)
 	return do, err
 }
 
-// rereadSettings reads the settings once more: the same command line and
-// environment, and what the configuration file says by now.
+// rereadSettings returns the settings for a reload: from the same command line
+// and environment, and the current configuration file.
 func rereadSettings(args []string) (*config.Settings, error) {
 	c := newCommandLine(config.File{}, io.Discard)
 	if _, err := c.parse(args); err != nil {
 		return nil, err
 	}
-	// A pipe has nothing more to read, or would be waited for.
+	// A pipe was read already, and reading it again could block.
 	if err := config.CheckRereadable(c.settings.ConfigFile); err != nil {
 		return nil, fmt.Errorf("%w: restart to change the settings", err)
 	}
@@ -132,23 +133,23 @@ func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) 
 	return c, do, err
 }
 
-// commandLine is the program's verbs and flags.
+// commandLine holds the commands and flags.
 type commandLine struct {
 	app      *kingpin.Application
 	args     []string
 	settings config.Settings
 	verbs    map[string]verb
-	exited   bool // help was shown
+	exited   bool // kingpin printed help and wanted to exit
 }
 
 func newCommandLine(file config.File, out io.Writer) *commandLine {
-	app := kingpin.New("ksyun-tap", "Taps calls of the Ksyun Cloud Monitor API: every byte passes unchanged, and each failed call becomes a metric, a span, a log line and an entry that is found by its request ID.")
+	app := kingpin.New("ksyun-tap", "Observes calls of the Ksyun Cloud Monitor API. Every byte is relayed unchanged, and each failed call becomes a metric, a span, a log line and a journal entry that can be found by its request ID.")
 	c := &commandLine{app: app, verbs: map[string]verb{}}
 	app.UsageWriter(out).ErrorWriter(out)
 	app.Terminate(func(int) { c.exited = true })
 	app.HelpFlag.Short('h')
 
-	runVerb := app.Command("run", "Run the tap: the sidecar itself.").Default()
+	runVerb := app.Command("run", "Run the tap (the default command).").Default()
 	c.settings.Register(runVerb, file)
 	c.verbs["run"] = func(ctx context.Context, std stdio) error {
 		return runTap(ctx, &c.settings, func() (*config.Settings, error) { return rereadSettings(c.args) }, std)
@@ -193,7 +194,7 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	return c.verbs[name], nil
 }
 
-// flagsOf returns the names of the flags that a command line sets.
+// flagsOf returns the names of the flags that the command line sets.
 func flagsOf(c *kingpin.ParseContext) (names []string) {
 	for _, e := range c.Elements {
 		if f, ok := e.Clause.(*kingpin.FlagClause); ok {

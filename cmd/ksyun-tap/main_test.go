@@ -105,7 +105,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// TestUsageErrors checks that what the user can mend is told on one line that
+// TestUsageErrors checks that errors that the user can fix are reported on one line that
 // names the place, with exit code 2.
 func TestUsageErrors(t *testing.T) {
 	dir := t.TempDir()
@@ -124,9 +124,9 @@ func TestUsageErrors(t *testing.T) {
 		}
 	}
 	f("unknown long flag '--nope'", "run", "--nope")
-	f(`--proxy.idle-timeout: "abc" is no duration`, "run", "--proxy.idle-timeout=abc")
-	f("is no listen address", "run", "--proxy.listen-address=here")
-	f("is no ratio", "check-config", "--traces.success-ratio=2")
+	f(`--proxy.idle-timeout: "abc" is not a positive duration`, "run", "--proxy.idle-timeout=abc")
+	f("is not a listen address", "run", "--proxy.listen-address=here")
+	f("is not a ratio", "check-config", "--traces.success-ratio=2")
 	f(bad+":2: unknown setting", "check-config", "--config.file="+bad)
 	f("--config.file", "run", "--config.file="+filepath.Join(dir, "none.yaml"))
 	f("open proxy", "check-config", "--tap.other-hosts=forward", "--proxy.listen-address=0.0.0.0:1")
@@ -136,7 +136,7 @@ func TestUsageErrors(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(pipe+" is no regular file", "check-config", "--web.config.file="+pipe)
+	f(pipe+" is not a regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
 	f(bad, "check-config", "--web.config.file="+bad)
@@ -146,10 +146,10 @@ func TestUsageErrors(t *testing.T) {
 	f("100 to 999", "classify", "--status=7")
 	f("--pace", "demo", "--pace=0s")
 	f("--exclude-uid=UID", "init-redirect")
-	f("is no network", "init-redirect", "--exclude-uid=1", "--exclude-cidr=10.0.0.1/8")
-	f("is no mark", "init-redirect", "--exclude-mark=x")
-	f("is no number from 0 to 65535", "init-redirect", "--exclude-uid=1", "--port=65536")
-	f("do not go together", "init-redirect", "--undo", "--dry-run")
+	f("is not a network", "init-redirect", "--exclude-uid=1", "--exclude-cidr=10.0.0.1/8")
+	f("is not a mark", "init-redirect", "--exclude-mark=x")
+	f("is not a number from 0 to 65535", "init-redirect", "--exclude-uid=1", "--port=65536")
+	f("cannot be combined", "init-redirect", "--undo", "--dry-run")
 }
 
 // TestAddressInUse has every listener's address held by another.
@@ -172,7 +172,7 @@ func TestAddressInUse(t *testing.T) {
 		}
 		code, _, errOut := command(t, "", append(args, "--"+setting+"="+ln.Addr().String())...)
 		if code != exitFailed || !strings.Contains(errOut, "--"+setting+"="+ln.Addr().String()) ||
-			!strings.Contains(errOut, "address already in use: give another address") {
+			!strings.Contains(errOut, "address already in use: choose another address") {
 			t.Errorf("%s: exit %d: %s", setting, code, errOut)
 		}
 	}
@@ -180,7 +180,7 @@ func TestAddressInUse(t *testing.T) {
 
 func TestCheckConfig(t *testing.T) {
 	clearEnvironment(t)
-	if code, out, errOut := command(t, "", "check-config"); code != exitOK || !strings.Contains(out, "good") {
+	if code, out, errOut := command(t, "", "check-config"); code != exitOK || !strings.Contains(out, "valid") {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}
 }
@@ -217,8 +217,8 @@ func TestCheckConfigChecksTheEnvironment(t *testing.T) {
 	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
 	f(exitOK, "warning: ALL_PROXY: ", "ALL_PROXY=socks4://secret@127.0.0.1:1")
 	f(exitOK, "warning: SSL_CERT_FILE: ", "SSL_CERT_FILE=/nonexistent/secret")
-	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is no setting: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
-	f(exitOK, "good", "KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_PORT=tcp://10.0.0.1:80")
+	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is not a setting: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
+	f(exitOK, "valid", "KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_PORT=tcp://10.0.0.1:80")
 	f(exitUsage, "KSYUN_TAP_JOURNAL_SIZE: ", "KSYUN_TAP_JOURNAL_SIZE=many")
 }
 
@@ -246,11 +246,11 @@ func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
 		}
 	}
 	f(exitUsage, "--log.file: open log: ", "--log.file="+filepath.Join(dir, "none", "x.log"))
-	f(exitUsage, "lets others at the CA's key", "--intercept", "--intercept.ca-dir="+wide)
-	f(exitUsage, "give an address that this machine has", "--proxy.listen-address=192.0.2.1:1")
+	f(exitUsage, "so that other users can access the CA's key", "--intercept", "--intercept.ca-dir="+wide)
+	f(exitUsage, "choose an address that this machine has", "--proxy.listen-address=192.0.2.1:1")
 	f(exitUsage, "--csm.listen-address=192.0.2.1:1", "--csm.listen-address=192.0.2.1:1")
 	f(exitOK, "address already in use", "--web.listen-address="+held.Addr().String()) // perhaps by the running tap
-	f(exitOK, "good", "--intercept", "--intercept.ca-dir="+filepath.Join(dir, "new"), "--log.file="+filepath.Join(dir, "new.log"))
+	f(exitOK, "valid", "--intercept", "--intercept.ca-dir="+filepath.Join(dir, "new"), "--log.file="+filepath.Join(dir, "new.log"))
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("it made something: %v, %v", entries, err)
 	}
@@ -266,7 +266,7 @@ func TestCheckConfigPrints(t *testing.T) {
 	code, out, errOut := command(t, "", "check-config", "--print", "--config.file="+file, "--web.listen-address=127.0.0.1:0")
 	for _, want := range []string{
 		"log.level: warn  # " + file + ":2\n", "journal.size: 7  # KSYUN_TAP_JOURNAL_SIZE\n",
-		"web.listen-address: [127.0.0.1:0]  # --web.listen-address\n", "log.format: json  # default\n", "# the settings are good\n",
+		"web.listen-address: [127.0.0.1:0]  # --web.listen-address\n", "log.format: json  # default\n", "# the settings are valid\n",
 	} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("exit %d, no %q in:\n%s%s", code, want, out, errOut)
@@ -276,11 +276,11 @@ func TestCheckConfigPrints(t *testing.T) {
 
 func TestListenError(t *testing.T) {
 	for err, want := range map[syscall.Errno]string{
-		syscall.EACCES: "CAP_NET_BIND_SERVICE", syscall.EADDRINUSE: "stop what holds it", syscall.EADDRNOTAVAIL: "this machine has",
-		syscall.EINVAL: "give another address",
+		syscall.EACCES: "CAP_NET_BIND_SERVICE", syscall.EADDRINUSE: "stop the process that uses it", syscall.EADDRNOTAVAIL: "this machine has",
+		syscall.EINVAL: "choose another address",
 	} {
 		got := listenError("proxy.listen-address", "127.0.0.1:80", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)}).Error()
-		if !strings.HasPrefix(got, "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(got, want) || err != syscall.EADDRINUSE && strings.Contains(got, "holds") {
+		if !strings.HasPrefix(got, "--proxy.listen-address=127.0.0.1:80: ") || !strings.Contains(got, want) || err != syscall.EADDRINUSE && strings.Contains(got, "process") {
 			t.Errorf("%v: %s", err, got)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// newMan adds the verb that prints the manual page, for packages.
+// newMan adds the command that prints the manual page, for packages.
 func newMan(app *kingpin.Application) verb {
 	app.Command("man", "Print the manual page.").Hidden()
 	return func(_ context.Context, std stdio) error {
@@ -21,8 +21,8 @@ func newMan(app *kingpin.Application) verb {
 	}
 }
 
-// manPage is the manual page, in the language of man(7). The settings, which
-// several commands take, stand in it once.
+// manPage returns the manual page in the format of man(7). The settings, which
+// several commands take as flags, are listed once.
 func manPage(app *kingpin.ApplicationModel) string {
 	settings := map[string]bool{}
 	for _, d := range config.Describe() {
@@ -43,7 +43,7 @@ func manPage(app *kingpin.ApplicationModel) string {
 		line(".SS %s", roff(strings.TrimSpace(cmd.FullCommand+" "+arguments(cmd.Args))))
 		line("%s", roff(cmd.Help))
 		if takesSettings {
-			line("Takes the settings below as flags.")
+			line("Takes the settings listed below as flags.")
 		}
 		for _, f := range cmd.Flags {
 			if f.Hidden || takesSettings && settings[f.Name] {
@@ -52,9 +52,9 @@ func manPage(app *kingpin.ApplicationModel) string {
 			line(".TP\n.B %s\n%s", roff(flagText(f)), roff(f.Help))
 		}
 	}
-	line(".SH SETTINGS\nA flag goes before the environment, the environment before the file that")
-	line(".B \\-\\-config.file\nnames, the file before the default.")
-	line("Those marked with * take effect on a reload, the others at the next start.")
+	line(".SH SETTINGS\nA flag takes precedence over the environment, the environment over the file of")
+	line(".BR \\-\\-config.file ,\nand the file over the default.")
+	line("A reload applies those marked with *, a restart the others.")
 	for _, d := range config.Describe() {
 		name := "--" + d.Name
 		if d.Reloads {
@@ -66,15 +66,15 @@ func manPage(app *kingpin.ApplicationModel) string {
 		}
 		line(".TP\n.BR \"%s\" \", %s\"\n%s", roff(name), roff(d.Env), roff(text))
 	}
-	line(".SH \"EXIT STATUS\"\n0 for success, 1 where what was asked for did not succeed, 2 where a flag, setting or file is wrong;")
-	line("exec ends with the status of its command.")
+	line(".SH \"EXIT STATUS\"\n0 for success, 1 if the operation failed, 2 if a flag, a setting or a file is wrong.")
+	line("exec exits with the status of its command.")
 	line(".SH FILES\n.TP\n.I /etc/ksyun\\-tap/ksyun\\-tap.yaml\nSettings of the service.")
-	line(".TP\n.I /etc/ksyun\\-tap/ksyun\\-tap.env\nIts environment.")
-	line(".TP\n.I /run/ksyun\\-tap/bundle.pem\nWhat programs are to trust, where the service intercepts.")
+	line(".TP\n.I /etc/ksyun\\-tap/ksyun\\-tap.env\nEnvironment of the service.")
+	line(".TP\n.I /run/ksyun\\-tap/bundle.pem\nCertificates that programs must trust, if the service intercepts TLS.")
 	return b.String()
 }
 
-// arguments spells what a command takes beside flags.
+// arguments returns the arguments of a command, without its flags.
 func arguments(args []*kingpin.ArgModel) string {
 	var all []string
 	for _, a := range args {
@@ -98,7 +98,7 @@ func flagText(f *kingpin.FlagModel) string {
 	return text
 }
 
-// roff writes text so that it stands in the page as it is.
+// roff escapes text so that it appears unchanged in the page.
 func roff(text string) string {
 	lines := slices.Collect(strings.SplitSeq(strings.NewReplacer(`\`, `\e`, "-", `\-`, `"`, `\(dq`).Replace(text), "\n"))
 	for i, l := range lines {

@@ -43,9 +43,9 @@ func callAPI() int {
 	return 0
 }
 
-// matrixGroup is cases of the matrix, each one environment, "NAME=VALUE NAME=VALUE".
-// {COLLECTOR}, {PROXY}, {SOCKS}, {TAP}, {DIR}, {EMPTY} and {NONE} stand for
-// addresses and files, and {BLANK} for a blank.
+// matrixGroup is a group of environments, "NAME=VALUE NAME=VALUE". {COLLECTOR},
+// {PROXY}, {SOCKS}, {TAP}, {DIR}, {EMPTY} and {NONE} are replaced by addresses and
+// files, and {BLANK} by a space.
 type matrixGroup struct {
 	title string
 	cases []string
@@ -80,7 +80,7 @@ var matrixGroups = []matrixGroup{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=https://{COLLECTOR} OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE={NONE}", "OTEL_EXPORTER_OTLP_ENDPOINT=https://{COLLECTOR} OTEL_EXPORTER_OTLP_CLIENT_KEY={DIR}",
 		"OTEL_EXPORTER_OTLP_ENDPOINT={COLLECTOR} OTEL_EXPORTER_OTLP_PROTOCOL=grpc OTEL_EXPORTER_OTLP_INSECURE=maybe",
 	}},
-	{"Ways out", []string{
+	{"Upstream proxies", []string{
 		"HTTP_PROXY=http://{PROXY}", "http_proxy={PROXY}", "HTTP_PROXY={BLANK}HTTP://{PROXY}/{BLANK}", "HTTP_PROXY=http://user:password@{PROXY}",
 		"HTTP_PROXY=socks5://{SOCKS}", "HTTP_PROXY=socks5h://{SOCKS}", "ALL_PROXY=socks5h://{SOCKS}", "all_proxy=socks5://{SOCKS}", "ALL_PROXY=http://{PROXY}",
 		"HTTP_PROXY=http://{TAP}", "HTTP_PROXY={TAP}", "ALL_PROXY=socks5h://{TAP}",
@@ -100,7 +100,7 @@ var matrixGroups = []matrixGroup{
 	}},
 }
 
-// matrix is what stands around the cases.
+// matrix is the environment of the cases.
 type matrix struct {
 	t     *testing.T
 	self  string
@@ -144,8 +144,8 @@ func newMatrix(t *testing.T) *matrix {
 	return m
 }
 
-// TestEnvironmentMatrix runs the verbs in every environment of the matrix, holds
-// them to it that the program runs in each, and compares with the page.
+// TestEnvironmentMatrix runs the commands in every environment of the matrix, checks
+// that the program runs in each, and compares the results with the page.
 func TestEnvironmentMatrix(t *testing.T) {
 	clearEnvironment(t)
 	m := newMatrix(t)
@@ -179,29 +179,29 @@ func TestEnvironmentMatrix(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(page.Bytes(), want) {
-		t.Errorf("docs/reference/environment.md is not what happens: run make matrix. Now it is:\n%s", page.Bytes())
+		t.Errorf("docs/reference/environment.md is out of date: run make matrix. The page should be:\n%s", page.Bytes())
 	}
 }
 
 const matrixIntro = `<!-- Written by make matrix. Do not edit. -->
 
-# Environments
+# Environment variables
 
-What each variable does to ` + "`ksyun-tap run`, `ksyun-tap exec` and `ksyun-tap check-config`" + `, also with odd values. A test runs every
-cell: a program calls the API by way of the tap, or under exec. There is none in which the program does not run.
+The effect of each variable on ` + "`ksyun-tap run`, `ksyun-tap exec` and `ksyun-tap check-config`" + `, including unusual values. A test
+runs every cell: a program calls the API through the tap, or under exec. The program runs in all of them.
 
-- **observed**: the tap starts, and the call is answered and observed.
-- **refused**: the tap starts and answers the call with an error that names the reason: the program's own use of that
-  proxy would fail, too, or the tap cannot take that way out.
-- **without the tap**: the command runs in the environment that it would have had, and standard error says why.
-- **good**: exit code 0. **bad**: exit code 2, with the reason.
-- **warns of**: the variable is ignored, in whole or in part. The log, or exec's standard error, names it and never its
-  value, and ` + "`ksyun_tap_ignored_variables`" + ` has it.
-- **notes**: what exec says of a choice of yours before the command starts.
+- **observed**: the tap starts, and the call succeeds and is observed.
+- **refused**: the tap starts and answers the call with an error that states the reason: the proxy would not work for the
+  program itself either, or the tap does not support it.
+- **without the tap**: exec runs the command in its original environment, and standard error states the reason.
+- **valid**: exit code 0. **invalid**: exit code 2, with the reason.
+- **ignores**: the variable is ignored, completely or partly. The log, or exec's standard error, contains its name but
+  not its value, and ` + "`ksyun_tap_ignored_variables`" + ` counts it.
+- **notes**: exec prints a note about the variable before the command starts.
 `
 
-// leadsTo are the flags that lead to the API where no proxy does, or by which
-// its name is resolved.
+// leadsTo returns the flags for reaching the API without a proxy, or for resolving
+// its name.
 func (m *matrix) leadsTo(env []string) []string {
 	text := strings.Join(env, " ")
 	if strings.Contains(text, "=socks5://") {
@@ -254,15 +254,15 @@ func (m *matrix) run(t *testing.T, env []string) string {
 	for _, p := range tap.problems {
 		names = append(names, p.variable)
 	}
-	return cell + warns(names)
+	return cell + ignores(names)
 }
 
-func warns(names []string) string {
+func ignores(names []string) string {
 	if len(names) == 0 {
 		return ""
 	}
 	slices.Sort(names)
-	return ", warns of " + strings.Join(slices.Compact(names), ", ")
+	return ", ignores " + strings.Join(slices.Compact(names), ", ")
 }
 
 var (
@@ -279,7 +279,7 @@ func (m *matrix) exec(t *testing.T, env []string) string {
 	defer os.Unsetenv(matrixClient)
 	args := slices.Concat([]string{"exec", "--summary=json"}, m.leadsTo(env), []string{"--", m.self})
 	if strings.Contains(strings.Join(env, " "), "{TAP}") {
-		// Another tap, which is up.
+		// Another tap is running.
 		other := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		other.Listener.Close()
 		ln, err := net.Listen("tcp", m.tap)
@@ -304,7 +304,7 @@ func (m *matrix) exec(t *testing.T, env []string) string {
 	if i := strings.LastIndex(errOut, "{\"calls\""); i < 0 || json.Unmarshal([]byte(errOut[i:]), &s) != nil || s.Calls != 1 {
 		t.Errorf("exec: not observed: %s", errOut)
 	}
-	cell := "observed" + warns(matches(ignoredLine, errOut))
+	cell := "observed" + ignores(matches(ignoredLine, errOut))
 	if notes := matches(noteLine, errOut); len(notes) > 0 {
 		cell += ", notes " + strings.Join(notes, ", ")
 	}
@@ -317,9 +317,9 @@ func (m *matrix) check(t *testing.T) string {
 	code, out, errOut := command(t, "", "check-config", "--proxy.listen-address="+m.tap, "--web.listen-address=127.0.0.1:0")
 	switch code {
 	case exitOK:
-		return "good" + warns(matches(warningLine, out))
+		return "valid" + ignores(matches(warningLine, out))
 	case exitUsage:
-		return "bad" + warns(matches(warningLine, out))
+		return "invalid" + ignores(matches(warningLine, out))
 	}
 	t.Errorf("check-config: exit %d: %s%s", code, out, errOut)
 	return ""
@@ -341,7 +341,8 @@ func freeAddress(t *testing.T) string {
 	return address
 }
 
-// serveSOCKS serves SOCKS 5 and leads every name to to. It returns its address.
+// serveSOCKS starts a SOCKS 5 proxy that connects to to for every name, and returns its
+// address.
 func serveSOCKS(t *testing.T, to string) string {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// patience is how long one write to standard error may take.
+// patience is the timeout of one write to standard error.
 const patience = time.Second
 
-var errStuck = errors.New("nobody reads this output")
+var errStuck = errors.New("write timed out: nothing reads this output")
 
-// patient is an output that is given up once a write to it is stuck, so that a
-// pipe nobody reads cannot keep this program from ending. It is for the few
-// lines that are not the log's, which has a queue of its own.
+// patient is an output that is abandoned once a write to it times out, so that a
+// pipe without a reader cannot keep this process from exiting. It is for output
+// other than the log, which has a queue of its own.
 type patient struct {
 	w io.Writer
 
@@ -22,7 +22,7 @@ type patient struct {
 	stuck bool
 }
 
-// Write writes p, or gives up.
+// Write writes p. It returns errStuck if that takes too long, and from then on.
 func (o *patient) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -49,7 +49,7 @@ func (o *patient) Write(p []byte) (int, error) {
 	}
 }
 
-// direct returns the output itself, for a command or the log.
+// direct returns the underlying output, for a command or the log.
 func direct(w io.Writer) io.Writer {
 	if o, ok := w.(*patient); ok {
 		return o.w

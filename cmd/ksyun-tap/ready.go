@@ -19,16 +19,16 @@ type readyVerb struct {
 
 func newReady(app *kingpin.Application) *readyVerb {
 	v := &readyVerb{}
-	c := app.Command("ready", "Exit with 0 if the tap that runs here is ready, with 1 if not.")
-	adminFlag(c, &v.url)
-	c.Flag("timeout", "How long to wait for its answer.").Default("2s").DurationVar(&v.timeout)
+	c := app.Command("ready", "Exit with 0 if the running tap is ready, otherwise with 1.")
+	urlFlag(c, &v.url)
+	c.Flag("timeout", "Timeout for the tap's response.").Default("2s").DurationVar(&v.timeout)
 	return v
 }
 
 func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	status, text, err := askAdmin(ctx, adminURL(v.url), "/-/ready")
+	status, text, err := askTap(ctx, tapURL(v.url), "/-/ready")
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
@@ -39,8 +39,8 @@ func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	return err
 }
 
-// localURL is the URL by which this host reaches a listen address, the first of several,
-// and fallback's where there is none.
+// localURL returns the URL of a listen address on this host. Of several lines it
+// takes the first; if there is none, it takes fallback.
 func localURL(address, fallback string) string {
 	address, _, _ = strings.Cut(address, "\n")
 	switch {

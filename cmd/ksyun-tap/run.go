@@ -12,7 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
-// runTap is the verb run: the sidecar itself.
+// runTap implements the command run.
 func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
 	sockets, err := takeSockets()
 	if err != nil {
@@ -21,7 +21,7 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	passed := addressesOf(sockets)
 	setAddresses(s, passed)
 	var t *tap
-	manager, err := systemd.Open(func(err error) { t.log.Error("the service manager is not told", zap.Error(err)) })
+	manager, err := systemd.Open(func(err error) { t.log.Error("cannot notify the service manager", zap.Error(err)) })
 	if err != nil {
 		return err
 	}
@@ -34,8 +34,8 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	return t.serve(ctx)
 }
 
-// handleSignals reopens the log on SIGHUP and SIGUSR1, and on SIGHUP reloads
-// the settings, too, until the returned function is called.
+// handleSignals reopens the log on SIGHUP and SIGUSR1, and reloads the settings on
+// SIGHUP, until the returned function is called.
 func (t *tap) handleSignals() (stop func()) {
 	c := make(chan os.Signal, 2)
 	signal.Notify(c, append(reopening, syscall.SIGHUP)...)
@@ -44,10 +44,10 @@ func (t *tap) handleSignals() (stop func()) {
 		defer close(done)
 		for sig := range c {
 			if err := t.reopen(); err != nil {
-				t.log.Error("the log goes on in its old file", zap.Error(err))
+				t.log.Error("cannot reopen the log; the old file remains in use", zap.Error(err))
 			}
 			if sig == syscall.SIGHUP {
-				_ = t.reload() // it logs and counts its failure
+				_ = t.reload() // logs and counts its errors
 			}
 		}
 	}()

@@ -15,15 +15,15 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
-// service is what a tap has of the service manager that started it; nothing
-// where none did.
+// service is the service manager that started the tap, and the sockets that it
+// passed. Both are nil if there is none.
 type service struct {
 	manager *systemd.Manager
 	sockets *systemd.Sockets
 }
 
-// socketSettings are the names by which a service manager passes sockets, and
-// the settings whose addresses they stand in for.
+// socketSettings lists the names of the sockets that a service manager can pass,
+// and the settings that they replace.
 var socketSettings = []struct {
 	name, setting string
 	addresses     func(*config.Settings) *[]string
@@ -31,14 +31,14 @@ var socketSettings = []struct {
 	{"proxy", "proxy.listen-address", func(s *config.Settings) *[]string { return &s.ProxyListen }},
 	{"proxy-tls", "proxy.tls-listen-address", func(s *config.Settings) *[]string { return &s.ProxyTLSListen }},
 	{"transparent", "transparent.listen-address", func(s *config.Settings) *[]string { return &s.Transparent }},
-	{"own", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
-	{"admin", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
+	{"resign", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
+	{"web", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
 }
 
-// csmSocket is the name of the socket for the telemetry of SDKs.
+// csmSocket is the name of the socket for client-side monitoring records.
 const csmSocket = "csm"
 
-// takeSockets takes over what sockets the service manager passed.
+// takeSockets returns the sockets that the service manager passed.
 func takeSockets() (*systemd.Sockets, error) {
 	var names []string
 	for _, row := range socketSettings {
@@ -51,8 +51,8 @@ func takeSockets() (*systemd.Sockets, error) {
 	return sockets, nil
 }
 
-// withSockets returns a reader of settings whose addresses are those of the
-// sockets where there are any, so that they are held to the same rules.
+// withSockets makes reread return the addresses of the passed sockets in place of
+// the settings they replace, so that the same validation applies to them.
 func withSockets(passed map[string][]string, reread func() (*config.Settings, error)) func() (*config.Settings, error) {
 	return func() (*config.Settings, error) {
 		s, err := reread()
@@ -74,7 +74,7 @@ func setAddresses(s *config.Settings, passed map[string][]string) {
 	}
 }
 
-// addressesOf are those of the sockets, by their names.
+// addressesOf returns the addresses of the sockets by name.
 func addressesOf(sockets *systemd.Sockets) map[string][]string {
 	all := map[string][]string{csmSocket: sockets.Addresses(csmSocket)}
 	for _, row := range socketSettings {
@@ -83,11 +83,12 @@ func addressesOf(sockets *systemd.Sockets) map[string][]string {
 	return all
 }
 
-// listen opens every listener that the settings name and that was not passed.
+// listen opens every listener that the settings name and that was not passed as a
+// socket.
 func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 	into := map[string]*[]net.Listener{
-		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.redirectListeners,
-		"own": &t.ownListeners, "admin": &t.webListeners,
+		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.transparentListeners,
+		"resign": &t.resignListeners, "web": &t.webListeners,
 	}
 	for _, row := range socketSettings {
 		all := t.service.sockets.Listeners(row.name)
@@ -108,8 +109,8 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 	return nil
 }
 
-// alive reports whether every listener accepts, the relay's locks are to be
-// had, and the admin handler answers.
+// alive checks that every listener accepts connections, the relay's locks are not
+// held forever, and the web handler responds.
 func (t *tap) alive(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, ln := range t.watched {
@@ -121,17 +122,17 @@ func (t *tap) alive(ctx context.Context) error {
 		return err
 	}
 	var answer statusOnly
-	t.admin.ServeHTTP(&answer, req)
+	t.pages.ServeHTTP(&answer, req)
 	if answer != http.StatusOK {
-		err = fmt.Errorf("/-/healthy answers with status %d", answer)
+		err = fmt.Errorf("/-/healthy returned status %d", answer)
 	}
 	return errors.Join(err, group.Wait())
 }
 
-// statusOnly keeps the status of an answer.
+// statusOnly is an http.ResponseWriter that keeps only the status.
 type statusOnly int
 
-// Header takes what is set and keeps none of it.
+// Header returns a header that is discarded.
 func (*statusOnly) Header() http.Header { return http.Header{} }
 
 // WriteHeader keeps the first status.
@@ -146,15 +147,15 @@ func (s *statusOnly) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// status is the line that the service manager shows. failed is why the last
-// reload changed nothing.
+// status returns the status line for the service manager. failed is the error of
+// the last reload, if it failed.
 func (t *tap) status(failed error) string {
 	if failed != nil {
 		first, _, _ := strings.Cut(failed.Error(), "\n")
-		return "reload failed, the settings are as before: " + first
+		return "reload failed, the old settings remain in use: " + first
 	}
 	var addresses []string
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners) {
 		addresses = append(addresses, ln.Addr().String())
 	}
 	return "tapping on " + strings.Join(addresses, ", ")

@@ -11,8 +11,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// TestServiceSettings holds the packages' settings against what they say of
-// themselves: all can be had, and what is commented out is the default.
+// TestServiceSettings checks the packages' settings file: all settings are valid, and
+// those that are commented out are the defaults.
 func TestServiceSettings(t *testing.T) {
 	file := filepath.Join("..", "..", "deploy", "systemd", "ksyun-tap.yaml")
 	var out, errOut bytes.Buffer

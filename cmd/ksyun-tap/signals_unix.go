@@ -9,19 +9,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forwarded are the signals that are passed on to the command.
+// forwarded are the signals that are forwarded to the command.
 var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2}
 
-// reopening are the signals that reopen the log and do nothing else.
+// reopening are the signals that only reopen the log.
 var reopening = []os.Signal{syscall.SIGUSR1}
 
 func kill(pid int, sig os.Signal) {
-	_ = syscall.Kill(pid, sig.(syscall.Signal)) // it may have ended by now
+	_ = syscall.Kill(pid, sig.(syscall.Signal)) // fails if it has ended
 }
 
-// fromTerminal reports whether a process that we wait for has a signal by
-// itself: a terminal sends those of its keys to all of the process group in its
-// foreground.
+// fromTerminal reports whether a child got the signal from the terminal, which
+// sends the signals of its keys to all processes of its foreground process group.
 func fromTerminal(sig os.Signal, pid int) bool {
 	if sig != os.Interrupt && sig != syscall.SIGQUIT {
 		return false
@@ -30,8 +29,8 @@ func fromTerminal(sig os.Signal, pid int) bool {
 	return err == nil && group == syscall.Getpgrp() && foreground()
 }
 
-// foreground reports whether this process is in the foreground of a terminal,
-// wherever its input and output go.
+// foreground reports whether this process is in the foreground process group of a
+// terminal, even if its standard streams are redirected.
 func foreground() bool {
 	terminal, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
 	if err != nil {

@@ -5,16 +5,15 @@ import (
 	"syscall"
 )
 
-// forwarded are the signals that are passed on to the command: those there are
-// on Windows.
+// forwarded are the signals that are forwarded to the command.
 var forwarded = []os.Signal{os.Interrupt, syscall.SIGTERM}
 
-// reopening are the signals that reopen the log: there is none on Windows.
+// reopening are the signals that only reopen the log. Windows has none.
 var reopening []os.Signal
 
-// kill has nothing to do: no process is left to the tap on Windows.
+// kill does nothing: on Windows, no orphaned processes become the tap's children.
 func kill(int, os.Signal) {}
 
-// fromTerminal reports that a console sends its interrupts to all that run on
-// it.
+// fromTerminal reports whether a child got the signal from the console, which
+// sends interrupts to all of its processes.
 func fromTerminal(sig os.Signal, _ int) bool { return sig == os.Interrupt }

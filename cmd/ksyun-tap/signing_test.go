@@ -118,9 +118,9 @@ func signedRequests() []signedRequest {
 	return all
 }
 
-// TestSignaturesSurvive sends requests signed in every way known through both
-// ways in, to a gateway that verifies them strictly, and once around the tap,
-// so that a failure tells whose it is.
+// TestSignaturesSurvive sends requests with all known kinds of signatures through both
+// ways in to a gateway that verifies them strictly, and once directly, to show whether a
+// failure is the tap's.
 func TestSignaturesSurvive(t *testing.T) {
 	gateway := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{testCredential}}))
 	defer gateway.Close()

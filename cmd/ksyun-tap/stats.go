@@ -9,7 +9,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
 
-// metricsOptions lets the metrics ask the ways in that s turns on.
+// metricsOptions returns options for the ways in that s enables.
 func (t *tap) metricsOptions(s *config.Settings) metrics.Options {
 	o := metrics.Options{Proxy: t.proxyStats}
 	if s.CSMListen != "" {
@@ -33,7 +33,7 @@ func (t *tap) metricsOptions(s *config.Settings) metrics.Options {
 	return o
 }
 
-// proxyStats tells the metrics the state of the relay.
+// proxyStats returns the counters of the proxy for the metrics.
 func (t *tap) proxyStats() metrics.ProxyStats {
 	if t.proxy == nil {
 		return metrics.ProxyStats{}
@@ -60,7 +60,7 @@ func (t *tap) proxyStats() metrics.ProxyStats {
 	}
 }
 
-// csmStats tells the metrics the state of the intake of SDK telemetry.
+// csmStats returns the counters of client-side monitoring for the metrics.
 func (t *tap) csmStats() metrics.CSMStats {
 	s := t.csm.Stats()
 	return metrics.CSMStats{

@@ -20,63 +20,62 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
-// summary is what is told of a command's calls at its end. Its keys are an
-// interface.
+// summary is printed at the end of exec. Its JSON keys are a public interface.
 type summary struct {
-	Calls  int       `json:"calls"`
-	Failed int       `json:"failed"`
-	Errors []failure `json:"errors"`
-	Unseen []unseen  `json:"unseen"` // the most used first
+	Calls      int          `json:"calls"`
+	Failed     int          `json:"failed"`
+	Errors     []failure    `json:"errors"`
+	Unobserved []unobserved `json:"unobserved"` // the most frequent first
 }
 
-// unseen is a host whose requests or tunnels passed unobserved.
-type unseen struct {
-	Host  string `json:"host"` // and port
+// unobserved is a host whose requests or tunnels were not observed.
+type unobserved struct {
+	Host  string `json:"host"` // with the port
 	Count int    `json:"count"`
-	// Distrusts is that the host is tapped, but a program does not accept the
-	// tap's certificates.
+	// Distrusts reports that the host is tapped, but a program does not accept
+	// the tap's certificates.
 	Distrusts bool `json:"distrusts,omitempty"`
 }
 
-// maxUnseen limits the hosts that are counted one by one.
-const maxUnseen = 1000
+// maxHosts limits the number of hosts that are counted separately.
+const maxHosts = 1000
 
-// unseenHosts counts what passes unobserved. It is safe for concurrent use.
-type unseenHosts struct {
+// unobservedHosts counts what was not observed. It is safe for concurrent use.
+type unobservedHosts struct {
 	mu  sync.Mutex
-	all map[collector.Unseen]int
+	all map[collector.Unobserved]int
 }
 
-func (u *unseenHosts) add(one collector.Unseen) {
+func (u *unobservedHosts) add(one collector.Unobserved) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.all == nil {
-		u.all = make(map[collector.Unseen]int)
+		u.all = make(map[collector.Unobserved]int)
 	}
-	if _, known := u.all[one]; !known && len(u.all) >= maxUnseen {
-		one = collector.Unseen{Host: "others"}
+	if _, known := u.all[one]; !known && len(u.all) >= maxHosts {
+		one = collector.Unobserved{Host: "others"}
 	}
 	u.all[one]++
 }
 
-func (u *unseenHosts) list() []unseen {
+func (u *unobservedHosts) list() []unobserved {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	list := make([]unseen, 0, len(u.all))
+	list := make([]unobserved, 0, len(u.all))
 	for one, n := range u.all {
 		host := one.Host
-		if one.Port != 0 { // else it stands for many
+		if one.Port != 0 { // otherwise it stands for several hosts
 			host = net.JoinHostPort(host, strconv.Itoa(int(one.Port)))
 		}
-		list = append(list, unseen{host, n, one.Tapped})
+		list = append(list, unobserved{host, n, one.Tapped})
 	}
-	slices.SortFunc(list, func(a, b unseen) int {
+	slices.SortFunc(list, func(a, b unobserved) int {
 		return cmp.Or(b.Count-a.Count, strings.Compare(a.Host, b.Host))
 	})
 	return list
 }
 
-// failure is all failed calls of one kind.
+// failure is a group of similar failed calls.
 type failure struct {
 	Code      string            `json:"code"`
 	Status    string            `json:"status"`
@@ -117,24 +116,24 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 	return s.print(out)
 }
 
-// createSummary opens the file for the summary, without waiting for the reader
-// of a pipe.
+// createSummary opens the file for the summary, without waiting for a pipe to have
+// a reader.
 func createSummary(name string) (*os.File, error) {
 	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
 	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
 		flags = os.O_WRONLY | syscall.O_NONBLOCK
 	}
-	return os.OpenFile(name, flags, 0o666) //nolint:gosec // as the shell's >
+	return os.OpenFile(name, flags, 0o666) //nolint:gosec // like a shell's redirection
 }
 
-// makeSummary counts by the metrics, which miss no call, and takes an example
-// of each kind from the journal.
+// makeSummary takes the counts from the metrics, which count every call, and one
+// example of each kind from the journal.
 func makeSummary(t *tap) (summary, error) {
 	c, err := countCalls(t)
 	if err != nil {
 		return summary{}, err
 	}
-	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unseen: t.unseen.list()}
+	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.missed.list()}
 	for kind, n := range c.kinds {
 		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
 		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {
@@ -142,7 +141,7 @@ func makeSummary(t *tap) (summary, error) {
 			if c := r.Cause(); c != nil {
 				f.Cause, f.Evidence = c.Cause, c.Evidence.English
 			}
-			break // the newest
+			break // the most recent
 		}
 		s.Errors = append(s.Errors, f)
 	}
@@ -155,7 +154,7 @@ func makeSummary(t *tap) (summary, error) {
 	return s, nil
 }
 
-// known returns a label's value, "" for one that stands for none.
+// known returns the value of a label, or "" if it stands for no or other values.
 func known(label string) string {
 	switch label {
 	case "none", "unknown", "_other":
@@ -168,7 +167,7 @@ func (s summary) print(out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "ksyun-tap: %d calls, %d failed\n", s.Calls, s.Failed); err != nil {
 		return err
 	}
-	if err := s.printUnseen(out); err != nil || s.Failed == 0 {
+	if err := s.printUnobserved(out); err != nil || s.Failed == 0 {
 		return err
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
@@ -179,23 +178,23 @@ func (s summary) print(out io.Writer) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	told := map[string]bool{}
+	printed := map[string]bool{}
 	for _, f := range s.Errors {
-		if f.Advice != "" && !told[f.Advice] {
-			told[f.Advice] = true
+		if f.Advice != "" && !printed[f.Advice] {
+			printed[f.Advice] = true
 			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+f.Advice))
 		}
 	}
 	return nil
 }
 
-// shownUnseen limits the hosts that are named.
-const shownUnseen = 20
+// shownHosts limits the number of hosts that are printed.
+const shownHosts = 20
 
-// printUnseen names what passed unobserved.
-func (s summary) printUnseen(out io.Writer) error {
+// printUnobserved prints the hosts whose calls were not observed.
+func (s summary) printUnobserved(out io.Writer) error {
 	var others, distrusts []string
-	for _, u := range s.Unseen {
+	for _, u := range s.Unobserved {
 		text := fmt.Sprintf("%s (%d)", u.Host, u.Count)
 		if u.Distrusts {
 			distrusts = append(distrusts, text)
@@ -207,14 +206,14 @@ func (s summary) printUnseen(out io.Writer) error {
 		if len(hosts) == 0 {
 			return nil
 		}
-		if n := len(hosts) - shownUnseen; n > 0 {
-			hosts = append(hosts[:shownUnseen:shownUnseen], fmt.Sprintf("%d more", n))
+		if n := len(hosts) - shownHosts; n > 0 {
+			hosts = append(hosts[:shownHosts:shownHosts], fmt.Sprintf("%d more", n))
 		}
 		_, err := fmt.Fprintf(out, "%s: %s\n", why, strings.Join(hosts, ", "))
 		return err
 	}
-	if err := line(distrusts, "passed unseen, since a program does not trust the tap's CA but brings trust of its own"); err != nil {
+	if err := line(distrusts, "not observed, because a program does not trust the tap's CA"); err != nil {
 		return err
 	}
-	return line(others, "passed unseen, since not tapped")
+	return line(others, "not observed, because not tapped")
 }

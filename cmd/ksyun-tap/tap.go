@@ -39,16 +39,16 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
-// flushTimeout is how long spans and logs get to be flushed at the end. With half
-// a second for calls it stays below the 2s that Kubernetes leaves a sidecar
-// between SIGTERM and SIGKILL, where the pod's time is up.
+// flushTimeout is the timeout for flushing logs and spans at the end. Together
+// with half a second for running calls it stays below 2s, which is what Kubernetes
+// leaves a sidecar between SIGTERM and SIGKILL once the pod's time is up.
 const flushTimeout = 1400 * time.Millisecond
 
-// tap is the program at work: the rooms, wired.
+// tap is the running program: all parts, connected.
 type tap struct {
-	settings   *config.Settings // those it was started with: what a reload changes lives where it applies
+	settings   *config.Settings // from the start; a reload applies new values where they are used
 	classifier atomic.Pointer[classify.Classifier]
-	// reread reads the settings anew, as at the start.
+	// reread reads the settings again, for a reload.
 	reread func() (*config.Settings, error)
 
 	log      *logs.Logger
@@ -59,29 +59,28 @@ type tap struct {
 	web      *web.Server
 	journal  *journal.Journal
 	ca       *ca.CA           // nil without interception
-	csm      *csm.Intake      // nil without intake
-	own      *ownAddress      // nil without one
-	path     *pathcheck.Timer // nil without checks of the path
-	problems []problem        // of the environment, which are ignored
-	unseen   unseenHosts      // with --tap.other-hosts=pass
+	csm      *csm.Intake      // nil unless enabled
+	resign   *resigning       // nil unless enabled
+	path     *pathcheck.Timer // nil unless enabled
+	problems []problem        // environment variables that are ignored
+	missed   unobservedHosts  // with --tap.other-hosts=pass
 	ready    atomic.Bool
-	admin    http.Handler
+	pages    http.Handler // of the web listener
 	service  service
-	watched  []*systemd.Listener // all of TCP, where a service manager watches
+	watched  []*systemd.Listener // all TCP listeners, if a service manager watches
 
-	proxyListeners, tlsListeners, redirectListeners, ownListeners, webListeners []net.Listener
-	csmListener                                                                 net.PacketConn
+	proxyListeners, tlsListeners, transparentListeners, resignListeners, webListeners []net.Listener
+	csmListener                                                                       net.PacketConn
 }
 
-// outputs are where a tap writes by itself.
+// outputs are the default outputs of a tap.
 type outputs struct {
-	log     io.Writer // the log, where no file is set
-	console io.Writer // spans, where OTEL_TRACES_EXPORTER says so; nil if none is ours
+	log     io.Writer // the log, unless a file is set
+	console io.Writer // spans, if OTEL_TRACES_EXPORTER is console; may be nil
 }
 
-// newTap builds a tap and opens its listeners, so that whatever is wrong with
-// the settings is an error before anything serves. by is the service manager, if
-// there is one.
+// newTap builds a tap and opens its listeners, so that all errors in the settings
+// are reported before anything is served.
 func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), to outputs, by service) (_ *tap, err error) {
 	t := &tap{settings: s, reread: reread, service: by}
 	defer func() {
@@ -124,11 +123,11 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	t.admin = web.NewHandler(web.Options{
+	t.pages = web.NewHandler(web.Options{
 		Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
 	})
 	t.web, err = web.NewServer(web.ServerConfig{
-		Handler: t.admin, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
+		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
 	}, t.webListeners...)
 	if err != nil {
 		return nil, usageError{err}
@@ -137,7 +136,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	return t, nil
 }
 
-// collect builds what gets calls, in front of the pipeline.
+// collect creates the collectors, which send observations to the pipeline.
 func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.Policy, classifier *classify.Classifier) (err error) {
 	cfg := collector.Config{
 		Classifier: classifier, Sink: t.pipeline, Policy: policy,
@@ -145,17 +144,17 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		CredentialKey: make([]byte, sha256.Size),
 	}
 	if _, err := rand.Read(cfg.CredentialKey); err != nil {
-		return fmt.Errorf("make a key for the hash of access keys: %w", err)
+		return fmt.Errorf("create a key for hashing access keys: %w", err)
 	}
 	if s.CheckInterval > 0 {
 		t.path = t.newPathTimer(s)
 		cfg.SinkFor = t.sinkFor
 	}
 	if len(s.Transparent) > 0 {
-		cfg.OnRedirectError = t.redirectRefused()
+		cfg.OnTransparentError = t.transparentRefused()
 	}
 	if s.OtherHosts == collector.OtherPass {
-		cfg.OnUnseen = t.unseen.add
+		cfg.OnUnobserved = t.missed.add
 	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
@@ -187,16 +186,16 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		return usageError{err}
 	}
 	if len(s.Resign.Listen) > 0 {
-		if t.own, err = openOwn(s); err != nil {
+		if t.resign, err = openResign(s); err != nil {
 			return usageError{err}
 		}
 	}
 	return nil
 }
 
-// loops returns how many threads are to drive connections: one a processor. The
-// scheduler gets as many processors more, since a thread that waits in the system
-// would else be taken for one that keeps goroutines from running.
+// loops returns the number of event loops: one per processor. It doubles
+// GOMAXPROCS, because a thread that blocks in epoll_wait counts as running until
+// the scheduler notices.
 var loops = sync.OnceValue(func() int {
 	n := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(2 * n)
@@ -217,9 +216,9 @@ func (t *tap) reportEnvironment(problems []problem) {
 	t.metrics.SetIgnoredVariables(names)
 }
 
-// abandon releases what a tap that never served holds.
+// abandon releases the resources of a tap that was never served.
 func (t *tap) abandon() {
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.redirectListeners, t.ownListeners, t.webListeners) {
+	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners, t.webListeners) {
 		_ = ln.Close()
 	}
 	if t.csmListener != nil {
@@ -236,7 +235,7 @@ func (t *tap) abandon() {
 	}
 }
 
-// resolve makes of the settings what the collector works by.
+// resolve converts the settings to a policy and a classifier.
 func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
 	if err := s.Validate(); err != nil {
 		return collector.Policy{}, nil, err
@@ -250,7 +249,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 		return collector.Policy{}, nil, err
 	}
 	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		// They are read again and again.
+		// They are read periodically.
 		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
 	}
 	policy := collector.Policy{
@@ -267,8 +266,8 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	return policy, classify.New(catalog), nil
 }
 
-// loadRoots returns the system's CA certificates with those of a file added;
-// nil, which stands for the system's, without a file.
+// loadRoots returns the system's CA certificates and those of a file. If only the
+// system's are needed, it returns nil, which means the same.
 func loadRoots(flag, file string) (*x509.CertPool, error) {
 	if file == "" && trustProblem(os.Getenv) == nil {
 		return nil, nil
@@ -279,10 +278,10 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 	}
 	pem, err := config.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificates: %w: give an existing file with --%s", err, flag)
+		return nil, fmt.Errorf("read CA certificates: %w: name an existing file with --%s", err, flag)
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no PEM certificate: --%s takes CERTIFICATE blocks", file, flag)
+		return nil, fmt.Errorf("%s contains no PEM certificate: --%s needs CERTIFICATE blocks", file, flag)
 	}
 	return roots, nil
 }
@@ -302,16 +301,16 @@ func listen(ctx context.Context, setting string, addresses []string) ([]net.List
 	return listeners, nil
 }
 
-// serve runs the tap until ctx ends or a listener fails, then lets running
-// calls finish, flushes every sink and returns.
+// serve runs the tap until ctx ends or a listener fails. It then waits for running
+// calls and flushes all sinks.
 func (t *tap) serve(ctx context.Context) error {
 	t.log.Info("ksyun-tap started",
 		zap.String("version", version.Version),
 		zap.Array("proxy", listeners(t.proxyListeners)),
 		zap.Array("proxy_tls", listeners(t.tlsListeners)),
-		zap.Array("transparent", listeners(t.redirectListeners)),
-		zap.Array("own", listeners(t.ownListeners)),
-		zap.Array("admin", listeners(t.webListeners)),
+		zap.Array("transparent", listeners(t.transparentListeners)),
+		zap.Array("resign", listeners(t.resignListeners)),
+		zap.Array("web", listeners(t.webListeners)),
 		zap.Bool("traces", t.traces.Exports()))
 
 	group, failed := errgroup.WithContext(ctx)
@@ -321,16 +320,16 @@ func (t *tap) serve(ctx context.Context) error {
 	for _, ln := range t.tlsListeners {
 		group.Go(func() error { return t.proxy.ServeTLS(ln) })
 	}
-	for _, ln := range t.redirectListeners {
+	for _, ln := range t.transparentListeners {
 		group.Go(func() error { return t.proxy.ServeTransparent(ln) })
 	}
-	for _, ln := range t.ownListeners {
-		group.Go(func() error { return t.proxy.ServeOwn(ln, t.own.OwnAddress) })
+	for _, ln := range t.resignListeners {
+		group.Go(func() error { return t.proxy.ServeResign(ln, t.resign.ResignAddress) })
 	}
-	if t.own != nil {
-		group.Go(func() error { t.watchOwn(failed, t.own.keys, "credentials"); return nil })
-		if t.own.local != nil {
-			group.Go(func() error { t.watchOwn(failed, t.own.local, "keys of programs"); return nil })
+	if t.resign != nil {
+		group.Go(func() error { t.watchKeys(failed, t.resign.keys, "credentials"); return nil })
+		if t.resign.local != nil {
+			group.Go(func() error { t.watchKeys(failed, t.resign.local, "keys of programs"); return nil })
 		}
 	}
 	if t.csm != nil {
@@ -362,7 +361,7 @@ func (t *tap) serve(ctx context.Context) error {
 	return err
 }
 
-// stop ends what serves, in the order in which data flows.
+// stop shuts down everything in the order in which data flows.
 func (t *tap) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), t.settings.ShutdownTimeout)
 	defer cancel()
@@ -371,7 +370,7 @@ func (t *tap) stop() {
 	}
 	if t.csm != nil {
 		if err := t.csm.Shutdown(ctx); err != nil {
-			t.log.Warn("telemetry of SDKs was lost", zap.Error(err))
+			t.log.Warn("client-side monitoring records were lost", zap.Error(err))
 		}
 	}
 	flush, cancelFlush := context.WithTimeout(context.Background(), flushTimeout)
@@ -380,19 +379,19 @@ func (t *tap) stop() {
 		t.log.Warn("spans were lost", zap.Error(err))
 	}
 	if err := t.web.Shutdown(flush); err != nil {
-		t.log.Warn("admin requests were cut off", zap.Error(err))
+		t.log.Warn("web requests were cut off", zap.Error(err))
 	}
 }
 
-// reload reads the settings anew and applies those that may change. Where that
-// fails the tap goes on with those it has.
+// reload reads the settings again and applies those that can change at run time.
+// If it returns an error, the old settings remain in use.
 func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
 		t.service.manager.Ready(t.status(err))
 		t.metrics.SetReload(err, time.Now())
 		if err != nil {
-			t.log.Error("reload failed: the settings are as before", zap.Error(err))
+			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
 		}
 	}()
 	next, err := t.reread()
@@ -407,7 +406,7 @@ func (t *tap) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.own.reload(); err != nil {
+	if err := t.resign.reload(); err != nil {
 		return err
 	}
 	if err := t.proxy.Reload(policy, classifier); err != nil {
@@ -417,7 +416,7 @@ func (t *tap) reload() (err error) {
 	t.log.Level.SetLevel(level)
 	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
 	if t.ca != nil && !slices.Equal(t.settings.TapHosts, next.TapHosts) {
-		t.log.Warn("hosts that are tapped anew are intercepted after a restart: the CA is for those it was made for")
+		t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
 	}
 	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
@@ -426,7 +425,7 @@ func (t *tap) reload() (err error) {
 	return nil
 }
 
-// notReady tells why the tap takes no calls; nil if it does.
+// notReady returns why the tap is not ready, or nil if it is.
 func (t *tap) notReady() error {
 	if !t.ready.Load() {
 		return errors.New("starting or stopping")
@@ -434,7 +433,7 @@ func (t *tap) notReady() error {
 	return nil
 }
 
-// reopen opens the log's file anew.
+// reopen reopens the log file.
 func (t *tap) reopen() error {
 	if err := t.log.Reopen(); err != nil {
 		return fmt.Errorf("reopen the log: %w", err)

@@ -19,33 +19,34 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// proxies are the ways out that the environment names, as curl reads them:
-// HTTP_PROXY, HTTPS_PROXY and, where these say nothing, ALL_PROXY. A proxy that
-// is the tap itself is none: the variables may well be those of the programs.
+// proxies are the upstream proxies that the environment configures, with curl's
+// rules: HTTP_PROXY, HTTPS_PROXY and, if these are not set, ALL_PROXY. A proxy
+// that is the tap itself is ignored, because the variables may be meant for the
+// programs.
 type proxies struct {
-	http, https way
-	direct      func(*url.URL) (*url.URL, error) // nil for what NO_PROXY leaves out
-	// problems are the variables that name no proxy that can be used.
+	http, https upstreamProxy
+	direct      func(*url.URL) (*url.URL, error) // returns nil for hosts in NO_PROXY
+	// problems lists the variables whose value is not a usable proxy.
 	problems []problem
 }
 
-// way is a proxy, or that the one that is named cannot be used. The zero way is
-// straight.
-type way struct {
+// upstreamProxy is a proxy, or bad if the proxy that is named cannot be used. The zero
+// value is a direct connection.
+type upstreamProxy struct {
 	url *url.URL
 	bad bool
 }
 
-const unusableProxy = "is no proxy that ksyun-tap can use: give http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT"
+const unusableProxy = "does not name a proxy that ksyun-tap can use: write http://HOST:PORT, https://HOST:PORT, socks5://HOST:PORT or socks5h://HOST:PORT"
 
 var errUnusableProxy = errors.New(unusableProxy)
 
-// readProxies reads the variables that getenv returns. own are the addresses
-// that the tap listens on. It looks up the names of proxies, for a limited time.
-func readProxies(getenv func(string) string, own []string) *proxies {
+// readProxies reads the variables that getenv returns. listen are the addresses
+// that the tap listens on. It resolves the names of proxies, within a timeout.
+func readProxies(getenv func(string) string, listen []string) *proxies {
 	p := &proxies{}
-	l := newLocals(own)
-	read := func(names ...string) (way, bool) {
+	l := newLocals(listen)
+	read := func(names ...string) (upstreamProxy, bool) {
 		for _, name := range names {
 			value := strings.TrimSpace(getenv(name))
 			if value == "" {
@@ -54,14 +55,14 @@ func readProxies(getenv func(string) string, own []string) *proxies {
 			u, err := parseProxy(value)
 			if err != nil {
 				p.problems = append(p.problems, problem{name, unusableProxy})
-				return way{bad: true}, true
+				return upstreamProxy{bad: true}, true
 			}
-			if l.isOwn(u) {
-				return way{}, false
+			if l.isTap(u) {
+				return upstreamProxy{}, false
 			}
-			return way{url: u}, true
+			return upstreamProxy{url: u}, true
 		}
-		return way{}, false
+		return upstreamProxy{}, false
 	}
 	all, _ := read("ALL_PROXY", "all_proxy")
 	var ok bool
@@ -79,13 +80,13 @@ func readProxies(getenv func(string) string, own []string) *proxies {
 	return p
 }
 
-// forHost returns the proxy for a host, nil for none, as collector.Policy wants
-// it.
+// forHost returns the proxy for a host, or nil for a direct connection. It is a
+// collector.Policy.Proxy.
 func (p *proxies) forHost(scheme, host string, port uint16) (*url.URL, error) {
 	return p.find(&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(int(port)))})
 }
 
-// forRequest does so for a request of our own.
+// forRequest returns the proxy for a request of the tap itself.
 func (p *proxies) forRequest(r *http.Request) (*url.URL, error) { return p.find(r.URL) }
 
 func (p *proxies) find(to *url.URL) (*url.URL, error) {
@@ -93,7 +94,7 @@ func (p *proxies) find(to *url.URL) (*url.URL, error) {
 	if to.Scheme == "https" {
 		w = p.https
 	}
-	if w == (way{}) {
+	if w == (upstreamProxy{}) {
 		return nil, nil
 	}
 	if asked, err := p.direct(to); err != nil || asked == nil {
@@ -105,7 +106,8 @@ func (p *proxies) find(to *url.URL) (*url.URL, error) {
 	return w.url, nil
 }
 
-// parseProxy reads a proxy as programs do: without a scheme it is http.
+// parseProxy parses a proxy's URL. Without a scheme it is http, as in most
+// programs.
 func parseProxy(value string) (*url.URL, error) {
 	if !strings.Contains(value, "://") {
 		value = "http://" + value
@@ -133,14 +135,14 @@ func parseProxy(value string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, User: u.User, Host: net.JoinHostPort(host, port)}, nil
 }
 
-// noHostName reports characters that no name of a host has.
+// noHostName reports whether r cannot occur in a host name.
 func noHostName(r rune) bool {
 	return r <= ' ' || r == 0x7f || r == unicode.ReplacementChar || strings.ContainsRune(`:/?#[]@!$&'()*+,;=%"<>\^{|}`+"`", r)
 }
 
-// parseIPv4 reads an address as inet_aton does, and so most programs: one to
-// four numbers, decimal, octal or hexadecimal, the last of which fills what is
-// left.
+// parseIPv4 parses an address like inet_aton, and so like most programs: one to
+// four numbers, decimal, octal or hexadecimal, the last of which fills the
+// remaining bytes.
 func parseIPv4(s string) (netip.Addr, bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) > 4 {
@@ -161,19 +163,19 @@ func parseIPv4(s string) (netip.Addr, bool) {
 	return netip.AddrFrom4([4]byte{byte(sum >> 24), byte(sum >> 16), byte(sum >> 8), byte(sum)}), true
 }
 
-// locals knows which addresses lead to the tap.
+// locals determines which addresses are the tap's.
 type locals struct {
 	listen []string
-	local  []netip.Addr // of this machine
+	local  []netip.Addr // addresses of this machine
 }
 
-// lookUpTimeout limits how long the names of proxies are looked up at start and
-// reload. One that is not found by then is taken for another machine's.
+// lookUpTimeout limits how long names of proxies are resolved at a start or
+// reload. A name that cannot be resolved is treated as another machine's.
 const lookUpTimeout = 2 * time.Second
 
 func newLocals(listen []string) *locals {
 	l := &locals{listen: listen}
-	addrs, _ := net.InterfaceAddrs() // without, only loopback is known
+	addrs, _ := net.InterfaceAddrs() // if it fails, only loopback is known
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
 			if ip, ok := netip.AddrFromSlice(n.IP); ok {
@@ -184,8 +186,8 @@ func newLocals(listen []string) *locals {
 	return l
 }
 
-// isOwn reports whether a proxy leads to one of the listeners.
-func (l *locals) isOwn(proxy *url.URL) bool {
+// isTap reports whether a proxy's address is one of the tap's listeners.
+func (l *locals) isTap(proxy *url.URL) bool {
 	for _, address := range l.listen {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil || port != proxy.Port() {
@@ -206,7 +208,7 @@ func (l *locals) isLocal(ip netip.Addr) bool {
 	return ip.IsLoopback() || ip.IsUnspecified() || slices.Contains(l.local, ip)
 }
 
-// lookUp returns the addresses of a host.
+// lookUp returns the IP addresses of a host.
 func lookUp(host string) []netip.Addr {
 	if host == "" {
 		return nil
@@ -216,14 +218,14 @@ func lookUp(host string) []netip.Addr {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookUpTimeout)
 	defer cancel()
-	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host) // none is found then
+	addrs, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", host) // an error means no addresses
 	for i, a := range addrs {
 		addrs[i] = a.Unmap().WithZone("")
 	}
 	return addrs
 }
 
-// listenAddresses are those at which programs, or what they send, may come in.
+// listenAddresses returns the addresses that programs connect to.
 func listenAddresses(s *config.Settings) []string {
 	return slices.Concat(s.ProxyListen, s.ProxyTLSListen, s.Transparent, s.Resign.Listen)
 }

@@ -64,7 +64,7 @@ func TestProxies(t *testing.T) {
 func TestProxyThatIsTheTap(t *testing.T) {
 	own := func(listen, value string) bool {
 		p := readProxies(environ("HTTPS_PROXY="+value), []string{listen})
-		return p.https == way{}
+		return p.https == upstreamProxy{}
 	}
 	spellings := []string{
 		"127.0.0.1:18181", "http://127.0.0.1:18181", "HTTP://127.0.0.1:18181/", "http://user:pass@127.0.0.1:18181",

@@ -19,41 +19,43 @@ import (
 	"time"
 )
 
-// organization marks the certificates of ours among others.
+// organization identifies certificates made by a tap.
 const organization = "ksyun-tap"
 
-// skew is how far certificates are dated back, for programs whose clocks are
-// slow.
+// skew is how far the start of a validity lies in the past, for programs whose
+// clocks are slow.
 const skew = time.Hour
 
-// authority is a root for programs to trust and, under it, the certificate that
-// signs leaves. Both are bound to the permitted names: Java heeds that only of
-// the lower one, and some programs only of the root. The root's key is gone: it
-// signed once. An authority does not change once made.
+// authority is a root certificate, which programs trust, and the intermediate
+// certificate under it, which signs leaves. Both have name constraints, because
+// Java applies only those of the intermediate, and some programs only those of
+// the root. The root's key was discarded after it signed the intermediate.
+// An authority is immutable.
 type authority struct {
 	root *x509.Certificate
-	cert *x509.Certificate // signs
+	cert *x509.Certificate // the intermediate
 	key  *ecdsa.PrivateKey // of cert
-	// published is since when programs can trust it, in UTC and whole seconds;
-	// zero before that.
+	// published is the time since when programs can trust it, in UTC and whole
+	// seconds. It is zero before publication.
 	published time.Time
 }
 
-// newAuthority makes an authority, not yet published.
+// newAuthority creates an authority that is not published yet.
 func newAuthority(p *permitted, now time.Time, validity time.Duration) (*authority, error) {
 	root, rootKey, err := newSigner("root", 1, p, now, validity, nil, nil)
 	if err != nil {
-		return nil, fmt.Errorf("make a CA: %w", err)
+		return nil, fmt.Errorf("create a CA: %w", err)
 	}
 	cert, key, err := newSigner("CA", 0, p, now, validity, root, rootKey)
 	if err != nil {
-		return nil, fmt.Errorf("make a CA: %w", err)
+		return nil, fmt.Errorf("create a CA: %w", err)
 	}
 	return &authority{root: root, cert: cert, key: key}, nil
 }
 
-// newSigner makes a certificate that signs others, below it no more than below
-// further ones. It is signed by parent, or by itself where parent is nil.
+// newSigner creates a CA certificate and its key. At most below further CA
+// certificates are allowed between it and a leaf. It is signed by parent, or
+// by itself if parent is nil.
 func newSigner(what string, below int, p *permitted, now time.Time, validity time.Duration,
 	parent *x509.Certificate, parentKey *ecdsa.PrivateKey,
 ) (*x509.Certificate, *ecdsa.PrivateKey, error) {
@@ -67,7 +69,7 @@ func newSigner(what string, below int, p *permitted, now time.Time, validity tim
 	}
 	template := &x509.Certificate{
 		SerialNumber: newSerial(),
-		// Each has a name of its own: verifiers find issuers by name first.
+		// The common name is unique, because verifiers find issuers by name.
 		Subject:      pkix.Name{Organization: []string{organization}, CommonName: "ksyun-tap interception " + what + " " + hex.EncodeToString(id[:4])},
 		NotBefore:    now.Add(-skew),
 		NotAfter:     now.Add(validity),
@@ -82,7 +84,7 @@ func newSigner(what string, below int, p *permitted, now time.Time, validity tim
 
 		PermittedDNSDomainsCritical: true,
 		PermittedDNSDomains:         p.domains,
-		// Constraints on DNS names leave IP addresses open.
+		// Name constraints for DNS do not restrict IP addresses.
 		ExcludedIPRanges: allAddresses,
 	}
 	if parent == nil {
@@ -102,14 +104,15 @@ var allAddresses = []*net.IPNet{
 	{IP: net.IPv6zero, Mask: net.CIDRMask(0, 128)},
 }
 
-// newSerial returns a random number of 128 bits.
+// newSerial returns a random serial number of 128 bits.
 func newSerial() *big.Int {
 	var b [16]byte
 	rand.Read(b[:]) // never fails
 	return new(big.Int).SetBytes(b[:])
 }
 
-// keyID identifies a key as in RFC 7093, 2, method 1.
+// keyID returns the identifier of a key according to RFC 7093, section 2, method
+// 1.
 func keyID(key *ecdsa.PublicKey) ([]byte, error) {
 	point, err := key.Bytes()
 	if err != nil {
@@ -119,24 +122,25 @@ func keyID(key *ecdsa.PublicKey) ([]byte, error) {
 	return sum[:20], nil
 }
 
-// withPublished returns a copy published at t.
+// withPublished returns a copy of a that was published at t.
 func (a *authority) withPublished(t time.Time) *authority {
 	b := *a
 	b.published = t.UTC().Truncate(time.Second)
 	return &b
 }
 
-// live reports whether a is within its validity, with time left for a leaf.
+// live reports whether a is valid for long enough to sign a leaf.
 func (a *authority) live(now time.Time) bool {
 	return !now.Before(a.cert.NotBefore) && now.Before(a.cert.NotAfter.Add(-lastMoment))
 }
 
-// covers reports whether the constraints permit host.
+// covers reports whether the name constraints permit host.
 func (a *authority) covers(host string) bool {
 	return slices.ContainsFunc(a.cert.PermittedDNSDomains, func(d string) bool { return isUnder(host, d) })
 }
 
-// fingerprint is spelled as openssl x509 -fingerprint -sha256 does.
+// fingerprint returns the SHA-256 of a certificate in the format of openssl x509
+// -fingerprint -sha256.
 func fingerprint(der []byte) string {
 	sum := sha256.Sum256(der)
 	var b strings.Builder
@@ -149,19 +153,19 @@ func fingerprint(der []byte) string {
 	return b.String()
 }
 
-// The PEM blocks of key.pem, for each authority the root, the certificate under
-// it and its key, and a header of the root's.
+// The PEM blocks of key.pem: for each authority the root, the intermediate and
+// its key. The time of publication is a header of the root's block.
 const (
 	blockCert       = "CERTIFICATE"
 	blockKey        = "PRIVATE KEY"
 	headerPublished = "Published"
 )
 
-// maxAuthorities bounds how many are kept. Rotation by time needs five at most;
+// maxAuthorities limits the number of authorities. Rotation needs at most five;
 // the rest is for changes of the permitted names.
 const maxAuthorities = 16
 
-// encodeKeys spells authorities with their keys for key.pem.
+// encodeKeys returns the contents of key.pem.
 func encodeKeys(all []*authority) ([]byte, error) {
 	var b bytes.Buffer
 	for _, a := range all {
@@ -182,9 +186,9 @@ func encodeKeys(all []*authority) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// parseKeys reads what encodeKeys wrote, and nothing else: a file that is
-// damaged, or an authority that is not as narrow as ours are, is an error. The
-// errors quote nothing of the file.
+// parseKeys parses the contents of key.pem, strictly as encodeKeys writes them. A
+// damaged file is an error, and so is an authority without the usual
+// restrictions. Errors quote nothing of the file.
 func parseKeys(data []byte) ([]*authority, error) {
 	var all []*authority
 	for len(bytes.TrimSpace(data)) > 0 {
@@ -203,38 +207,37 @@ func parseKeys(data []byte) ([]*authority, error) {
 	return all, nil
 }
 
-// parseAuthority reads two certificates and a key, and returns what follows
-// them.
+// parseAuthority parses two certificates and a key, and returns the rest of data.
 func parseAuthority(data []byte) (a *authority, rest []byte, err error) {
 	rootBlock, data := nextBlock(data)
 	certBlock, data := nextBlock(data)
 	keyBlock, rest := nextBlock(data)
 	switch {
 	case rootBlock == nil || rootBlock.Type != blockCert:
-		return nil, nil, errors.New("no certificate where one should be")
+		return nil, nil, errors.New("the root certificate is missing")
 	case certBlock == nil || certBlock.Type != blockCert:
-		return nil, nil, errors.New("no second certificate where one should be")
+		return nil, nil, errors.New("the intermediate certificate is missing")
 	case keyBlock == nil || keyBlock.Type != blockKey:
-		return nil, nil, errors.New("no private key where one should be")
+		return nil, nil, errors.New("the private key is missing")
 	}
 	a = new(authority)
 	if a.root, err = x509.ParseCertificate(rootBlock.Bytes); err != nil {
-		return nil, nil, errors.New("the certificate cannot be read")
+		return nil, nil, errors.New("the root certificate cannot be parsed")
 	}
 	if a.cert, err = x509.ParseCertificate(certBlock.Bytes); err != nil {
-		return nil, nil, errors.New("the second certificate cannot be read")
+		return nil, nil, errors.New("the intermediate certificate cannot be parsed")
 	}
 	key, err := x509.ParsePKCS8PrivateKey(keyBlock.Bytes)
 	if err != nil {
-		return nil, nil, errors.New("the private key cannot be read")
+		return nil, nil, errors.New("the private key cannot be parsed")
 	}
 	var ok bool
 	if a.key, ok = key.(*ecdsa.PrivateKey); !ok || !a.key.PublicKey.Equal(a.cert.PublicKey) {
-		return nil, nil, errors.New("the private key is not the certificate's")
+		return nil, nil, errors.New("the private key does not belong to the certificate")
 	}
 	if text, ok := rootBlock.Headers[headerPublished]; ok {
 		if a.published, err = time.Parse(time.RFC3339, text); err != nil || a.published.IsZero() {
-			return nil, nil, errors.New("the time of publication cannot be read")
+			return nil, nil, errors.New("the time of publication cannot be parsed")
 		}
 		a.published = a.published.UTC()
 	}
@@ -244,8 +247,8 @@ func parseAuthority(data []byte) (a *authority, rest []byte, err error) {
 	return a, rest, nil
 }
 
-// nextBlock returns the block that data begins with, nil where anything else
-// comes first: pem.Decode would skip it, and damage would pass for absence.
+// nextBlock returns the PEM block that data begins with, or nil if it begins with
+// anything else. pem.Decode would skip that, and damage would go unnoticed.
 func nextBlock(data []byte) (*pem.Block, []byte) {
 	data = bytes.TrimSpace(data)
 	if !bytes.HasPrefix(data, []byte("-----BEGIN ")) {
@@ -258,7 +261,7 @@ func nextBlock(data []byte) (*pem.Block, []byte) {
 	return block, rest
 }
 
-// narrow returns an error unless a is bound as newAuthority binds.
+// narrow returns an error unless a has the restrictions that newAuthority sets.
 func (a *authority) narrow() error {
 	root, cert := a.root, a.cert
 	switch {
@@ -266,31 +269,32 @@ func (a *authority) narrow() error {
 		return errors.New("the key is not on P-256")
 	case root.CheckSignature(root.SignatureAlgorithm, root.RawTBSCertificate, root.Signature) != nil,
 		root.CheckSignature(cert.SignatureAlgorithm, cert.RawTBSCertificate, cert.Signature) != nil:
-		return errors.New("a certificate is damaged: its signature is wrong")
+		return errors.New("a certificate is damaged: its signature is invalid")
 	case !bytes.Equal(cert.RawIssuer, root.RawSubject) || !cert.NotBefore.Equal(root.NotBefore) || !cert.NotAfter.Equal(root.NotAfter):
 		return errors.New("the certificates do not belong together")
 	case !signsOnly(root, 1) || !signsOnly(cert, 0):
-		return errors.New("a certificate is not one this program makes: its usage is wider")
+		return errors.New("a certificate was not made by this program: its key usage is too wide")
 	case !bound(root) || !bound(cert) || !slices.Equal(root.PermittedDNSDomains, cert.PermittedDNSDomains):
-		return errors.New("a certificate is not one this program makes: it is good for all names")
+		return errors.New("a certificate was not made by this program: it has no name constraints")
 	}
 	return nil
 }
 
-// signsOnly reports whether c is for signing certificates of servers alone,
-// with below others between.
+// signsOnly reports whether c may only sign server certificates, with at most
+// below CA certificates in between.
 func signsOnly(c *x509.Certificate, below int) bool {
 	return c.IsCA && c.MaxPathLen == below && c.MaxPathLenZero == (below == 0) && c.KeyUsage == x509.KeyUsageCertSign &&
 		slices.Equal(c.ExtKeyUsage, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}) && len(c.UnknownExtKeyUsage) == 0
 }
 
-// bound reports whether c is good for some names alone, and for no address.
+// bound reports whether c is restricted to some DNS names and excludes all IP
+// addresses.
 func bound(c *x509.Certificate) bool {
 	return c.PermittedDNSDomainsCritical && len(c.PermittedDNSDomains) > 0 && !slices.Contains(c.PermittedDNSDomains, "") &&
 		excludesAll(c.ExcludedIPRanges) && len(c.PermittedIPRanges) == 0
 }
 
-// excludesAll reports whether ranges are all addresses.
+// excludesAll reports whether ranges contain all IP addresses.
 func excludesAll(ranges []*net.IPNet) bool {
 	for _, all := range allAddresses {
 		if !slices.ContainsFunc(ranges, func(r *net.IPNet) bool { return r.String() == all.String() }) {

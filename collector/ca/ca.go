@@ -13,49 +13,51 @@ import (
 	"time"
 )
 
-// The defaults of Config, and how often Maintain looks.
+// The defaults of Config, and the interval of Maintain.
 const (
 	DefaultValidity  = 30 * 24 * time.Hour
 	DefaultCacheSize = 512
 	MaintainInterval = time.Minute
 )
 
-// minValidity is the shortest an authority can be made for.
+// minValidity is the shortest Config.Validity.
 const minValidity = time.Hour
 
-// Config is what a CA works by. Only Permitted is required.
+// Config configures a CA. Only Permitted is required.
 type Config struct {
-	// Dir keeps the key and what is published. It is made with mode 0700, and
-	// refused if it is wider. "" keeps all in memory, for this process alone.
+	// Dir is the directory of the key. It is created with mode 0700, and refused
+	// if others can access it. If empty, the CA exists in memory only.
 	Dir string
-	// PublishDir takes ca.pem and bundle.pem instead of Dir, for programs of
-	// other users that cannot look into Dir. It is made with mode 0755 if it
-	// does not exist.
+	// PublishDir is the directory of ca.pem and bundle.pem. If empty, it is Dir,
+	// which programs of other users cannot read. It is created with mode 0755 if
+	// it does not exist.
 	PublishDir string
 	// Permitted are the names to sign for: "host.example", or "*.example.com"
-	// for all below. Another set than last time's makes another authority.
+	// for all names below a domain. If they differ from those of the last start,
+	// a new authority is created.
 	Permitted []string
-	// Validity is that of an authority; 0 is DefaultValidity, the least an hour.
+	// Validity is the lifetime of an authority, at least one hour. 0 means
+	// DefaultValidity.
 	Validity time.Duration
-	// Overlap is how long an authority is public before it signs, and so how
-	// long a program can run on what it read at its start. 0 is half of
-	// Validity, which is also the most.
+	// Overlap is how long an authority is published before it signs, which is
+	// how long a program can keep running with the bundle that it read when it
+	// started. It is at most half of Validity; 0 means half of Validity.
 	Overlap time.Duration
-	// CacheSize limits the hosts whose leaves are kept; 0 is DefaultCacheSize.
+	// CacheSize limits the number of cached leaf certificates. 0 means
+	// DefaultCacheSize.
 	CacheSize int
-	// Now is the clock; nil is time.Now.
+	// Now is the clock. If nil, it is time.Now.
 	Now func() time.Time
-	// Roots returns the certificates in PEM that programs trust without us;
-	// nil is SystemRoots. It is asked at each Refresh.
+	// Roots returns the PEM certificates that programs trust without us. It is
+	// called by each Refresh. If nil, it is SystemRoots.
 	Roots func() ([]byte, error)
-	// OnChange is told after the authorities changed, though not by Open;
-	// OnError of each failure within Maintain. Both may be nil. They are called
-	// on the goroutine that called the CA, with nothing locked.
-	OnChange func()
-	OnError  func(error)
+	// OnError, if not nil, is called for each error within Maintain, on its
+	// goroutine.
+	OnError func(error)
 }
 
-// withDefaults fills in and checks.
+// withDefaults returns cfg with defaults in place of zero values, or an error if a value
+// is not valid.
 func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Validity == 0 {
 		cfg.Validity = DefaultValidity
@@ -75,9 +77,6 @@ func (cfg Config) withDefaults() (Config, error) {
 	if cfg.Roots == nil {
 		cfg.Roots = SystemRoots
 	}
-	if cfg.OnChange == nil {
-		cfg.OnChange = func() {}
-	}
 	if cfg.OnError == nil {
 		cfg.OnError = func(error) {}
 	}
@@ -89,40 +88,36 @@ func (cfg Config) withDefaults() (Config, error) {
 	case cfg.CacheSize < 0:
 		return cfg, fmt.Errorf("cache size %d: want 1 or more", cfg.CacheSize)
 	case cfg.Dir == "" && cfg.PublishDir != "":
-		return cfg, errors.New("a directory to publish in, but none to keep the key in")
+		return cfg, errors.New("there is a publish directory, but no directory for the key")
 	}
 	return cfg, nil
 }
 
-// CA signs for the permitted hosts. Its methods are safe for concurrent use.
-// Printed, it shows its fingerprint and nothing else.
+// CA signs certificates for the permitted hosts. It is safe for concurrent use.
+// Formatted with fmt, it shows its fingerprint and nothing else.
 type CA struct {
 	permitted permitted
 	validity  time.Duration
 	overlap   time.Duration
-	now       func() time.Time // without monotonic time, which stops while a machine sleeps
+	now       func() time.Time // without a monotonic reading, which stops while a machine sleeps
 	roots     func() ([]byte, error)
-	onChange  func()
 	onError   func(error)
 	cache     *cache
 
-	mu    sync.Mutex // one change at a time; protects the field below
-	store *store     // nil in memory
+	mu    sync.Mutex // serialises changes
+	store *store     // nil if the CA exists in memory only
 
-	view    atomic.Pointer[view]
-	minted  atomic.Int64
-	hits    atomic.Int64
-	refused atomic.Int64
-	made    atomic.Int64
-	failed  atomic.Int64
+	view   atomic.Pointer[view]
+	minted atomic.Int64
+	hits   atomic.Int64
 }
 
-// Open returns the CA of cfg.Dir, which is made if there is none, and has what
-// programs are to trust published. Directories and files that others could
-// read or change are refused; a key file that cannot be read is left alone.
-// Processes may share a directory.
+// Open returns the CA in cfg.Dir and publishes ca.pem and bundle.pem. If there is no CA
+// yet, Open creates one. It returns an error if others can read or change the
+// directories and files. A damaged key file is an error, too, and is not overwritten.
+// Several processes may share a directory.
 //
-// Open starts no goroutine; call Maintain for rotation.
+// Open starts no goroutine. Call Maintain for rotation.
 func Open(cfg Config) (*CA, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -138,7 +133,6 @@ func Open(cfg Config) (*CA, error) {
 		overlap:   cfg.Overlap,
 		now:       func() time.Time { return cfg.Now().Round(0) },
 		roots:     cfg.Roots,
-		onChange:  func() {},
 		onError:   cfg.OnError,
 		cache:     newCache(cfg.CacheSize),
 	}
@@ -151,12 +145,11 @@ func Open(cfg Config) (*CA, error) {
 	if err := c.Refresh(); err != nil {
 		return nil, fmt.Errorf("open CA: %w", err)
 	}
-	c.onChange = cfg.OnChange
 	return c, nil
 }
 
-// Check returns what would keep Open from opening the CA of cfg, as far as that
-// can be known without changing anything.
+// Check returns the error that Open would, as far as it can be determined
+// without changing anything.
 func Check(cfg Config) error {
 	cfg, err := cfg.withDefaults()
 	if err == nil {
@@ -177,10 +170,8 @@ func Check(cfg Config) error {
 	return nil
 }
 
-// Maintain refreshes every MaintainInterval until ctx is done: it makes the
-// next authority in time, follows the changes of other processes and of the
-// system's roots, and mends what was published. Failures are counted, told to
-// Config.OnError, and tried again.
+// Maintain calls Refresh every MaintainInterval until ctx is done. Errors are passed
+// to Config.OnError.
 func (c *CA) Maintain(ctx context.Context) {
 	t := time.NewTicker(MaintainInterval)
 	defer t.Stop()
@@ -196,7 +187,9 @@ func (c *CA) Maintain(ctx context.Context) {
 	}
 }
 
-// Refresh does once what Maintain does again and again.
+// Refresh creates the next authority if it is due, loads changes of other
+// processes, and publishes ca.pem and bundle.pem again if they are missing or
+// differ, for example because the system's roots changed.
 func (c *CA) Refresh() error {
 	return c.change(func(all []*authority, now time.Time) ([]*authority, error) {
 		if c.provided(all, now) {
@@ -206,107 +199,81 @@ func (c *CA) Refresh() error {
 	})
 }
 
-// Rotate makes the next authority now, unless there is one that waits to sign.
-// It is published at once and signs after the overlap.
-func (c *CA) Rotate() error {
-	return c.change(func(all []*authority, now time.Time) ([]*authority, error) {
-		current := (&view{all: all}).current(&c.permitted, now, c.overlap)
-		waits := func(a *authority) bool {
-			return a != current && c.suits(a, now) && (a.published.IsZero() || now.Before(a.published.Add(c.overlap)))
-		}
-		if slices.ContainsFunc(all, waits) {
-			return all, nil
-		}
-		return c.appendNew(all, now)
-	})
-}
-
-// Replace makes a new authority and forgets all others, for when a key may have
-// been read by others. Programs must read the bundle anew to go on.
-func (c *CA) Replace() error {
-	return c.change(func(_ []*authority, now time.Time) ([]*authority, error) { return c.appendNew(nil, now) })
-}
-
-// provided reports whether no authority needs to be made.
+// provided reports whether no new authority is needed.
 func (c *CA) provided(all []*authority, now time.Time) bool {
 	return slices.ContainsFunc(all, func(a *authority) bool { return c.suits(a, now) })
 }
 
-// suits reports whether a has the right names, and more to live than its
-// successor must be public plus a leaf's life.
+// suits reports whether a has the permitted names, and remains valid for longer
+// than its successor must be published plus the lifetime of a leaf.
 func (c *CA) suits(a *authority, now time.Time) bool {
 	lead := c.overlap + min(leafLife, c.validity/4)
 	return a.live(now) && now.Before(a.cert.NotAfter.Add(-lead)) &&
 		slices.Equal(a.cert.PermittedDNSDomains, c.permitted.domains)
 }
 
+// appendNew returns all with a new authority, without those that have expired.
 func (c *CA) appendNew(all []*authority, now time.Time) ([]*authority, error) {
 	a, err := newAuthority(&c.permitted, now, c.validity)
 	if err != nil {
 		return nil, err
 	}
-	c.made.Add(1)
 	return pruned(append(all, a), now), nil
 }
 
-// change has edit alter the authorities, keeps them and publishes them. What
-// edit is given is its own.
+// change replaces the authorities by what edit returns, saves and publishes
+// them. edit may modify its argument.
 func (c *CA) change(edit func(all []*authority, now time.Time) ([]*authority, error)) error {
-	changed, err := c.changeLocked(edit)
-	if err != nil {
-		c.failed.Add(1)
-	}
-	if changed {
-		c.onChange()
-	}
-	return err
-}
-
-func (c *CA) changeLocked(edit func(all []*authority, now time.Time) ([]*authority, error)) (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now, old := c.now(), c.view.Load()
 	if c.store == nil {
 		all, err := edit(pruned(old.all, now), now)
 		if err != nil {
-			return false, err
+			return err
 		}
-		return c.show(stamped(all, now)), nil
+		c.show(stamped(all, now))
+		return nil
 	}
 
 	unlock, err := c.store.lock()
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer unlock()
 	all, err := c.store.load()
 	if err != nil {
-		return false, err
+		return err
 	}
 	if all == nil {
-		all = slices.Clone(old.all) // someone emptied the directory: running programs still trust these
+		all = slices.Clone(old.all) // the directory was emptied, but running programs still trust these
 	}
 	if all, err = edit(pruned(all, now), now); err != nil {
-		return false, err
+		return err
 	}
-	// The key is kept before its certificate is published, and the publication
-	// noted after it: whichever step is the last, nothing is lost or used early.
+	// The key is saved before its certificate is published, and the time of
+	// publication after it. Wherever this stops, no key is lost and none is used
+	// before programs could trust it.
 	if err := c.store.save(all); err != nil {
-		return false, err
+		return err
 	}
 	v := &view{all: all}
 	published, err := c.store.publish(v.certificates(v.current(&c.permitted, now, c.overlap)), c.roots)
 	if !published {
-		return c.show(all), err
+		c.show(all)
+		return err
 	}
 	all = stamped(all, now)
 	if saveErr := c.store.save(all); saveErr != nil {
-		return c.show(v.all), errors.Join(err, saveErr)
+		c.show(v.all)
+		return errors.Join(err, saveErr)
 	}
-	return c.show(all), err
+	c.show(all)
+	return err
 }
 
-// stamped returns all, with now for those that were not published before.
+// stamped returns a copy of all in which unpublished authorities are published
+// at now.
 func stamped(all []*authority, now time.Time) []*authority {
 	out := slices.Clone(all)
 	for i, a := range out {
@@ -317,36 +284,26 @@ func stamped(all []*authority, now time.Time) []*authority {
 	return out
 }
 
-// show makes all the authorities that sign. It reports whether they are others
-// than before; the same leave the leaves as they are.
-func (c *CA) show(all []*authority) (changed bool) {
+// show makes all the current authorities. If nothing changed, the view stays,
+// and with it the cached leaves.
+func (c *CA) show(all []*authority) {
 	same := slices.EqualFunc(c.view.Load().all, all, func(a, b *authority) bool {
 		return a.root.Equal(b.root) && a.published.Equal(b.published)
 	})
 	if !same {
 		c.view.Store(&view{all: all})
 	}
-	return !same
 }
 
-// PEM returns the certificates to trust, without keys: what ca.pem holds.
+// PEM returns the root certificates to trust, without keys: the contents of
+// ca.pem.
 func (c *CA) PEM() []byte {
 	v := c.view.Load()
 	return v.certificates(v.current(&c.permitted, c.now(), c.overlap))
 }
 
-// Bundle returns the roots and the certificates to trust: what bundle.pem
-// holds.
-func (c *CA) Bundle() ([]byte, error) {
-	roots, err := c.roots()
-	if err != nil {
-		return nil, err
-	}
-	return mergeBundle(roots, c.PEM())
-}
-
-// NotAfter returns when the last authority expires: the end of interception,
-// were there no rotation. Zero is none.
+// NotAfter returns when the last authority expires, which is when interception
+// ends unless Maintain creates another. It is zero if there is no authority.
 func (c *CA) NotAfter() time.Time {
 	var last time.Time
 	for _, a := range c.view.Load().all {
@@ -357,8 +314,8 @@ func (c *CA) NotAfter() time.Time {
 	return last
 }
 
-// Fingerprint returns the SHA-256 of the root of what signs now, as openssl
-// spells it; "" if there is none.
+// Fingerprint returns the SHA-256 of the root of the authority that signs now,
+// in the format of openssl. It is "" if there is no authority.
 func (c *CA) Fingerprint() string {
 	v := c.view.Load()
 	if a := v.current(&c.permitted, c.now(), c.overlap); a != nil {
@@ -367,40 +324,26 @@ func (c *CA) Fingerprint() string {
 	return ""
 }
 
-// Authority is what may be told of one authority.
+// Authority describes the root certificate of an authority.
 type Authority struct {
 	Name        string // the root's common name
 	Fingerprint string // SHA-256 of the root
 	Permitted   []string
 	NotBefore   time.Time
 	NotAfter    time.Time
-	Published   time.Time // zero if it could not be yet
-	Signing     bool      // it signs new leaves
 }
 
-// Authorities returns all that programs are to trust, the oldest first.
-func (c *CA) Authorities() []Authority {
-	v := c.view.Load()
-	current := v.current(&c.permitted, c.now(), c.overlap)
-	all := make([]Authority, len(v.all))
-	for i, a := range v.all {
-		all[i] = describe(a.root)
-		all[i].Published, all[i].Signing = a.published, a == current
-	}
-	return all
-}
-
-// ReadRoots reads what ca.pem holds: the authorities as programs see them.
+// ReadRoots parses the contents of ca.pem.
 func ReadRoots(data []byte) ([]Authority, error) {
 	var all []Authority
 	for len(bytes.TrimSpace(data)) > 0 {
 		block, rest := nextBlock(data)
 		if block == nil || block.Type != blockCert {
-			return nil, errors.New("no certificate where one should be: have the tap publish it anew")
+			return nil, errors.New("it holds something other than certificates: restart the tap, which publishes it again")
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, errors.New("a certificate cannot be read: have the tap publish it anew")
+			return nil, errors.New("a certificate cannot be parsed: restart the tap, which publishes it again")
 		}
 		all = append(all, describe(cert))
 		data = rest
@@ -418,35 +361,22 @@ func describe(root *x509.Certificate) Authority {
 	}
 }
 
-// Stats is a snapshot of a CA's counters.
+// Stats is a snapshot of the counters of a CA's cache, for tests.
 type Stats struct {
-	Minted      int64 // leaves made
-	Hits        int64 // leaves served from the cache
-	Refused     int64 // hosts not signed for
-	Evicted     int64 // hosts pushed out of the cache
-	Cached      int   // hosts in the cache now
-	Authorities int   // trusted now
-	Made        int64 // authorities made by this process
-	Failures    int64 // of Refresh, Rotate and Replace
+	Minted  int64 // leaves created
+	Hits    int64 // leaves served from the cache
+	Evicted int64 // hosts evicted from the cache
+	Cached  int   // hosts in the cache now
 }
 
-// Stats returns the counters.
+// Stats returns the current values of the counters.
 func (c *CA) Stats() Stats {
 	cached, evicted := c.cache.size()
-	return Stats{
-		Minted:      c.minted.Load(),
-		Hits:        c.hits.Load(),
-		Refused:     c.refused.Load(),
-		Evicted:     evicted,
-		Cached:      cached,
-		Authorities: len(c.view.Load().all),
-		Made:        c.made.Load(),
-		Failures:    c.failed.Load(),
-	}
+	return Stats{Minted: c.minted.Load(), Hits: c.hits.Load(), Evicted: evicted, Cached: cached}
 }
 
-// Format writes the fingerprint whatever the verb, so that no way of printing
-// reaches the key.
+// Format writes the fingerprint for every verb, so that formatting a CA cannot
+// reveal the key.
 func (c *CA) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "CA "+c.Fingerprint()) //nolint:errcheck // as fmt itself does
 }

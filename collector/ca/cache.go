@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// cache keeps the leaves used last, and has each made once.
+// cache keeps the most recently used leaves, and has each created only once.
 type cache struct {
 	max int
 
 	mu      sync.Mutex // protects the fields below
 	entries map[string]*list.Element
-	order   *list.List // of *entry, used last in front
+	order   *list.List // of *entry, the most recently used first
 	evicted int64
 }
 
-// entry is what is kept of one host.
+// entry holds the leaf and the TLS configuration of one host.
 type entry struct {
 	host   string
-	leaf   *leaf       // nil before the first
-	flight *flight     // nil unless a leaf is being made
-	config *tls.Config // nil until asked for
+	leaf   *leaf       // nil before the first was created
+	flight *flight     // nil unless a leaf is being created
+	config *tls.Config // nil before the first call of cache.config
 }
 
-// flight is the making of a leaf. leaf and err are set when done is closed.
+// flight is a leaf being created. leaf and err are valid once done is closed.
 type flight struct {
 	done chan struct{}
 	leaf *leaf
@@ -36,9 +36,9 @@ func newCache(size int) *cache {
 	return &cache{max: size, entries: make(map[string]*list.Element), order: list.New()}
 }
 
-// get returns the certificate for host if it is of v and fresh. If not it
-// returns the flight to wait for, or, if mine, the one to carry out: land must
-// follow.
+// get returns the certificate for host if it was signed under v and is fresh.
+// Otherwise it returns a flight. If mine is true, the caller must create the
+// leaf and call land; if not, it waits for the flight.
 func (c *cache) get(host string, v *view, now time.Time) (cert *tls.Certificate, f *flight, mine bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -53,7 +53,8 @@ func (c *cache) get(host string, v *view, now time.Time) (cert *tls.Certificate,
 	return nil, e.flight, true
 }
 
-// land ends a flight, and forgets the host where it failed.
+// land ends a flight. If it failed and host has no other leaf, its entry is
+// removed.
 func (c *cache) land(host string, f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,7 +65,7 @@ func (c *cache) land(host string, f *flight) {
 	}
 	e := el.Value.(*entry)
 	if e.flight != f {
-		return // evicted, and begun anew
+		return // the entry was evicted and has a new flight
 	}
 	e.flight = nil
 	if f.err == nil {
@@ -77,8 +78,8 @@ func (c *cache) land(host string, f *flight) {
 	}
 }
 
-// config returns the configuration for host, made by create unless there is
-// one.
+// config returns the TLS configuration for host. It is made by create the first
+// time.
 func (c *cache) config(host string, create func() *tls.Config) *tls.Config {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -89,8 +90,8 @@ func (c *cache) config(host string, create func() *tls.Config) *tls.Config {
 	return e.config
 }
 
-// touch returns the entry of host, made if need be, as the one used last.
-// c.mu is held.
+// touch returns the entry of host as the most recently used one, and adds it if
+// there is none. The caller holds c.mu.
 func (c *cache) touch(host string) *entry {
 	if el, ok := c.entries[host]; ok {
 		c.order.MoveToFront(el)
@@ -106,7 +107,7 @@ func (c *cache) touch(host string) *entry {
 	return e
 }
 
-// size returns how many hosts are kept, and how many were pushed out.
+// size returns the number of cached hosts, and of those evicted so far.
 func (c *cache) size() (n int, evicted int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,36 +1,37 @@
-// Package ca is the certificate authority behind CONNECT interception: it makes
-// the certificates by which the tap speaks for the tapped hosts, and for no
-// others.
+// Package ca is the certificate authority for intercepting TLS. It creates the
+// certificates with which the tap serves programs in place of the tapped hosts.
 //
 //	Config.Permitted ──> authority ──> Certificate(host) ──> LRU of leaves, TLSConfig(host)
 //	                     │  ▲
-//	                     │  └── Refresh, Maintain, Rotate, Replace
+//	                     │  └── Refresh, Maintain
 //	                     ▼
-//	   key.pem (0600)        the authorities with the lower ones' keys; never leaves the directory (0700)
-//	   ca.pem, bundle.pem    what programs are to trust: our roots alone; the system's and ours
+//	   key.pem (0600)        the authorities, with the intermediates' keys; never leaves its directory (0700)
+//	   ca.pem, bundle.pem    for programs to trust: our roots alone; the system's roots and ours
 //
-// An authority is a root that programs trust, and a certificate under it that
-// signs, both ECDSA P-256. The root's key is forgotten once it has signed, so
-// that the one key there is, is that of the lower certificate. By critical name
-// constraints in both they are good for the permitted DNS names and for no IP
-// address: whoever steals the key, or trusts the root by mistake, is out by no
-// more than that. Go and OpenSSL hold a trusted root to its constraints, Java
-// only what is below it. What X.509 cannot say (that a name is meant without those below
-// it) is held to when signing.
+// An authority is a root certificate, which programs trust, and an intermediate
+// certificate, which signs the leaves. Both use ECDSA P-256. The root's key is
+// discarded after it signed the intermediate, so that the intermediate's key is
+// the only one there is. Critical name constraints restrict both to the
+// permitted DNS names and exclude all IP addresses. Whoever steals the key
+// cannot impersonate any other host. Go and OpenSSL apply the constraints of a
+// trusted root; Java applies only those of the intermediate. A constraint on a
+// name always includes the names below it, so Certificate checks the exact names
+// as well.
 //
-// Rotation is slow because most programs read what they trust once, when they
-// start. The next authority is made and published while the current one still
-// has Config.Overlap and more to live, and signs nothing before it has been
-// public for Config.Overlap:
+// Most programs read their trusted certificates once, when they start. So the
+// next authority is created and published while the current one is still valid
+// for more than Config.Overlap, and it signs nothing until it has been published
+// for Config.Overlap:
 //
-//	made            overlap        leaf   end
+//	created         overlap        leaf   end
 //	 │ first         │              │      │
 //	 ├───────────────┼──────────────┼──────┤
 //	                 ├──────────────┼──────────────────────┤
 //	                 │ second       │
-//	                 made and       signs
+//	                 created and    signs
 //	                 published
 //
-// Hence a program that read the bundle is served for at least the overlap,
+// A program that reads the bundle at any time can therefore be served for at
+// least the overlap after that.
 // whenever it started.
 package ca

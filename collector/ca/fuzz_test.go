@@ -15,7 +15,7 @@ func FuzzParseKeys(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	if err := c.Rotate(); err != nil {
+	if err := c.rotate(); err != nil {
 		f.Fatal(err)
 	}
 	two, err := encodeKeys(c.view.Load().all)

@@ -12,40 +12,40 @@ import (
 )
 
 const (
-	// leafLife is the whole validity of a leaf, of which skew lies in the past.
+	// leafLife is the validity of a leaf, including skew before its creation.
 	leafLife = 24 * time.Hour
-	// lastMoment is the end of an authority in which it signs no more.
+	// lastMoment is how long before its expiry an authority stops signing.
 	lastMoment = time.Minute
 )
 
 var (
-	errNoAuthority = errors.New("the CA has expired, and no other could be made")
-	errServerName  = errors.New("the server name is not the host the connection was asked for")
+	errNoAuthority = errors.New("the CA has expired, and no new one could be created")
+	errServerName  = errors.New("the server name of the ClientHello is not the host of the CONNECT")
 )
 
-// leaf is a certificate for one host.
+// leaf is the certificate for one host.
 type leaf struct {
 	cert  *tls.Certificate
-	view  *view     // the authorities it was made under
-	renew time.Time // when to make another
+	view  *view     // the authorities it was signed under
+	renew time.Time // when to create another
 }
 
-// fresh reports whether l may be served. Clocks are also set back.
+// fresh reports whether l may be served. It also checks NotBefore, because a
+// clock can be set back.
 func (l *leaf) fresh(now time.Time) bool {
 	return now.Before(l.renew) && !now.Before(l.cert.Leaf.NotBefore)
 }
 
-// Certificate returns a certificate for host, which is compared without case
-// and last dot. It is made at the first call and kept; callers must not change
-// it. Its validity is at most 24 hours, never beyond the CA's, and what is
-// returned has at least a third of it to go.
+// Certificate returns a certificate for host, which may be in upper case and end
+// with a dot. The certificate is created by the first call and cached; callers
+// must not modify it. It is valid for at most 24 hours, not longer than the CA,
+// and has at least a third of its validity left.
 //
-// The error is ErrRefused, wrapped, for a host that is not permitted. It is
-// safe for concurrent use; concurrent calls for one host make one certificate.
+// The error wraps ErrRefused if host is not permitted. Concurrent calls for the
+// same host create one certificate.
 func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 	host = canonical(host)
 	if err := c.permitted.check(host); err != nil {
-		c.refused.Add(1)
 		return nil, err
 	}
 	v := c.view.Load()
@@ -65,19 +65,19 @@ func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 	return f.leaf.cert, nil
 }
 
-// fly makes the certificate that others may wait for.
+// fly creates the leaf of a flight.
 func (c *CA) fly(host string, v *view, f *flight) {
-	f.err = errNoAuthority // stands if the rest panics
+	f.err = errNoAuthority // remains if mint panics
 	defer c.cache.land(host, f)
 	f.leaf, f.err = c.mint(host, v)
 }
 
-// mint makes a leaf for a permitted host.
+// mint creates a leaf for a permitted host.
 func (c *CA) mint(host string, v *view) (*leaf, error) {
 	now := c.now()
 	a, until := v.signer(host, now, c.overlap)
 	if a == nil {
-		// The clock leapt, or nobody calls Maintain.
+		// The clock was changed, or Maintain is not running.
 		if err := c.Refresh(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errNoAuthority, err)
 		}
@@ -88,7 +88,7 @@ func (c *CA) mint(host string, v *view) (*leaf, error) {
 	}
 	cert, err := a.sign(host, now)
 	if err != nil {
-		return nil, fmt.Errorf("make a certificate for %q: %w", host, err)
+		return nil, fmt.Errorf("create a certificate for %q: %w", host, err)
 	}
 	c.minted.Add(1)
 	renew := now.Add(cert.Leaf.NotAfter.Sub(now) * 2 / 3)
@@ -98,7 +98,7 @@ func (c *CA) mint(host string, v *view) (*leaf, error) {
 	return &leaf{cert: cert, view: v, renew: renew}, nil
 }
 
-// sign makes a certificate for host, which must be permitted.
+// sign creates a certificate for host, which must be permitted.
 func (a *authority) sign(host string, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -136,14 +136,13 @@ func (a *authority) sign(host string, now time.Time) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key, Leaf: parsed}, nil
 }
 
-// TLSConfig returns what to serve a program with that asked for a connection to
-// host: HTTP/1.1 over TLS 1.2 or later, under a certificate for host, refused
-// if the program then names another server. The configuration is shared by all
-// connections for host, which can resume each other's sessions; callers must
-// not change it.
+// TLSConfig returns the configuration with which to serve a program that asked
+// for a connection to host: HTTP/1.1 over TLS 1.2 or later, with a certificate
+// for host. The handshake fails if the program's ClientHello names another
+// server. The configuration is shared by all connections for host, which can
+// resume each other's sessions; callers must not modify it.
 //
-// The errors are Certificate's. Nothing has been sent then: the caller can
-// still refuse the connection, or pass it on unseen.
+// The errors are those of Certificate.
 func (c *CA) TLSConfig(host string) (*tls.Config, error) {
 	if _, err := c.Certificate(host); err != nil {
 		return nil, err
@@ -155,7 +154,6 @@ func (c *CA) TLSConfig(host string) (*tls.Config, error) {
 			NextProtos: []string{"http/1.1"},
 			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 				if hello.ServerName != "" && canonical(hello.ServerName) != host {
-					c.refused.Add(1)
 					return nil, errServerName
 				}
 				return c.Certificate(host)

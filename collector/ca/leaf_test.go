@@ -102,7 +102,7 @@ func TestLeafIsRenewed(t *testing.T) {
 	}
 }
 
-// TestClockLeaps has the CA expire while nobody looks after it.
+// TestClockLeaps has the CA expire while Maintain is not running.
 func TestClockLeaps(t *testing.T) {
 	for name, leap := range map[string]time.Duration{"ahead": 1000 * 24 * time.Hour, "back": -1000 * 24 * time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestFailureIsNotKept(t *testing.T) {
 	mustCert(t, c, host)
 }
 
-// handshake connects a program to a server of ours.
+// handshake performs a handshake between a program and a server of ours.
 func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionState, clientErr, serverErr error) {
 	t.Helper()
 	a, b := net.Pipe()
@@ -241,7 +241,7 @@ func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionSt
 
 func TestTLSConfig(t *testing.T) {
 	c := mustOpen(t, Config{})
-	bundle, err := c.Bundle()
+	bundle, err := mergeBundle(rootPEM(), c.PEM())
 	if err != nil {
 		t.Fatal(err)
 	}

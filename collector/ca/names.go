@@ -7,17 +7,17 @@ import (
 	"strings"
 )
 
-// ErrRefused is the error for a host that is never signed for: it is not among
-// the permitted names, or is no DNS name at all.
-var ErrRefused = errors.New("not a host this CA may sign for")
+// ErrRefused is the error for a host that is not among the permitted names, or
+// is not a DNS name.
+var ErrRefused = errors.New("the CA is not permitted to sign for this host")
 
-// pattern is a DNS name, or all names below one.
+// pattern matches a DNS name, or all names below one.
 type pattern struct {
 	name string
 	wild bool
 }
 
-// parsePattern reads "host.example" or "*.example.com".
+// parsePattern parses "host.example" or "*.example.com".
 func parsePattern(s string) (pattern, error) {
 	name, wild := strings.CutPrefix(canonical(s), "*.")
 	switch {
@@ -31,7 +31,7 @@ func parsePattern(s string) (pattern, error) {
 	return pattern{name: name, wild: wild}, nil
 }
 
-// match reports whether host, in canonical form, fits.
+// match reports whether p matches host, which is in canonical form.
 func (p pattern) match(host string) bool {
 	if !p.wild {
 		return host == p.name
@@ -39,15 +39,15 @@ func (p pattern) match(host string) bool {
 	return host != p.name && isUnder(host, p.name)
 }
 
-// permitted are the names a CA may sign for.
+// permitted holds the names that a CA may sign for.
 type permitted struct {
 	patterns []pattern
-	domains  []string // the same as X.509 can say it: sorted, none under another
+	domains  []string // as X.509 name constraints: sorted, without names below others
 }
 
 func parsePermitted(names []string) (permitted, error) {
 	if len(names) == 0 {
-		return permitted{}, errors.New("no permitted names: a CA without name constraints is never made")
+		return permitted{}, errors.New("no permitted names: a CA must have name constraints")
 	}
 	var p permitted
 	for _, n := range names {
@@ -68,8 +68,8 @@ func parsePermitted(names []string) (permitted, error) {
 	return p, nil
 }
 
-// check returns ErrRefused, wrapped, unless host, in canonical form, may be
-// signed for. It allocates only for the error.
+// check returns an error that wraps ErrRefused unless the CA may sign for host,
+// which is in canonical form. It allocates only for the error.
 func (p *permitted) check(host string) error {
 	if isDNSName(host) && !isIP(host) {
 		for _, pat := range p.patterns {
@@ -81,18 +81,18 @@ func (p *permitted) check(host string) error {
 	return fmt.Errorf("%.253q: %w", host, ErrRefused)
 }
 
-// canonical spells a host the one way it is compared: lower case, without the
-// last dot.
+// canonical returns the form of a host in which hosts are compared: lower case,
+// without a trailing dot.
 func canonical(host string) string { return strings.TrimSuffix(strings.ToLower(host), ".") }
 
-// isUnder reports whether host is domain or below it.
+// isUnder reports whether host is domain or a name below it.
 func isUnder(host, domain string) bool {
 	rest, ok := strings.CutSuffix(host, domain)
 	return ok && (rest == "" || rest[len(rest)-1] == '.')
 }
 
-// isIP reports whether host is an IP address, or what browsers and resolvers
-// take for one: a name that ends in a number.
+// isIP reports whether host is an IP address, or a name that ends in a number,
+// which browsers and resolvers may interpret as one.
 func isIP(host string) bool {
 	if strings.ContainsAny(host, ":[") {
 		return true
@@ -104,8 +104,8 @@ func isIP(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// isDNSName reports whether host is a DNS name in canonical form. Underscores
-// pass: they occur, and hurt nobody.
+// isDNSName reports whether host is a DNS name in canonical form. Underscores are
+// allowed, because some names have them.
 func isDNSName(host string) bool {
 	if host == "" || len(host) > 253 {
 		return false

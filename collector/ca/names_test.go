@@ -54,7 +54,7 @@ func TestPermitted(t *testing.T) {
 			t.Errorf("TLSConfig(%q): %v", host, err)
 		}
 	}
-	// The spellings of one host are one, and what is refused is not kept.
+	// All spellings of a host share one entry, and refused hosts have none.
 	if s := c.Stats(); s.Minted != 5 || s.Cached != 5 {
 		t.Errorf("%d minted and %d cached, want 5", s.Minted, s.Cached)
 	}
@@ -80,7 +80,7 @@ func TestParsePermitted(t *testing.T) {
 	// What lies under another is permitted with it.
 	f("x.api.ksyun.com *.api.ksyun.com notapi.ksyun.com", "api.ksyun.com notapi.ksyun.com", "")
 
-	f("", "", "no permitted names: a CA without name constraints is never made")
+	f("", "", "no permitted names: a CA must have name constraints")
 	f("*.com", "", `permitted name "*.com": too wide; name at least two labels`)
 	f("localhost", "", `permitted name "localhost": too wide; name at least two labels`)
 	f("*", "", `permitted name "*": want a host name or *.DOMAIN`)
@@ -108,6 +108,6 @@ func TestConfig(t *testing.T) {
 	f(Config{Validity: 2 * minValidity, Overlap: minValidity + 1}, "open CA: overlap 1h0m0.000000001s: want at most half of the validity, 1h0m0s")
 	f(Config{Overlap: -1}, "open CA: overlap -1ns: want at most half of the validity, 360h0m0s")
 	f(Config{CacheSize: -1}, "open CA: cache size -1: want 1 or more")
-	f(Config{PublishDir: "x"}, "open CA: a directory to publish in, but none to keep the key in")
-	f(Config{Permitted: []string{}}, "open CA: no permitted names: a CA without name constraints is never made")
+	f(Config{PublishDir: "x"}, "open CA: there is a publish directory, but no directory for the key")
+	f(Config{Permitted: []string{}}, "open CA: no permitted names: a CA must have name constraints")
 }

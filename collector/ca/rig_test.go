@@ -113,7 +113,7 @@ func mustCert(tb testing.TB, c *CA, host string) *tls.Certificate {
 	return cert
 }
 
-// trusts returns nil if a program that trusts what is in pem accepts cert for
+// trusts returns nil if a program that trusts the certificates in pem accepts cert for
 // host.
 func trusts(pem []byte, cert *tls.Certificate, host string, now time.Time) error {
 	pool, between := x509.NewCertPool(), x509.NewCertPool()
@@ -152,3 +152,9 @@ func mustWrite(tb testing.TB, path string, data []byte, mode os.FileMode) {
 
 // count returns how many certificates are in p.
 func count(p []byte) int { return bytes.Count(p, []byte("BEGIN CERTIFICATE")) }
+
+// authorities returns the authorities of c, the oldest first.
+func authorities(c *CA) []*authority { return c.view.Load().all }
+
+// rotate adds an authority, as Refresh does when the last one is about to expire.
+func (c *CA) rotate() error { return c.change(c.appendNew) }

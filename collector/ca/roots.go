@@ -14,8 +14,8 @@ import (
 	"slices"
 )
 
-// rootFiles are where systems keep their roots in one file; the first that can
-// be read counts.
+// rootFiles lists where systems keep their roots in one file. The first that can
+// be read is used.
 var rootFiles = []string{
 	"/etc/ssl/certs/ca-certificates.crt",                // Debian, Ubuntu, Arch, distroless
 	"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", // Fedora, RHEL
@@ -26,11 +26,10 @@ var rootFiles = []string{
 	"/etc/openssl/certs/ca-certificates.crt",            // NetBSD
 }
 
-// SystemRoots returns the roots in PEM that a program in this environment
-// trusts: those of SSL_CERT_FILE and SSL_CERT_DIR where they are set, which
-// replace the system's. A variable by which no file can be read counts as not
-// set. What is returned may hold anything else besides certificates, and
-// certificates twice.
+// SystemRoots returns the root certificates, in PEM, that a program with our
+// environment trusts: those of SSL_CERT_FILE and SSL_CERT_DIR if they are set,
+// otherwise the system's. A variable whose files cannot be read is treated as
+// not set. The result may contain duplicates and blocks other than certificates.
 func SystemRoots() ([]byte, error) {
 	files := rootFiles
 	if f := os.Getenv("SSL_CERT_FILE"); f != "" {
@@ -43,19 +42,19 @@ func SystemRoots() ([]byte, error) {
 		}
 	}
 	for _, dir := range filepath.SplitList(os.Getenv("SSL_CERT_DIR")) {
-		entries, _ := os.ReadDir(dir) // one that is not there has none
+		entries, _ := os.ReadDir(dir) // a missing directory has no entries
 		for _, e := range entries {
-			r.read(filepath.Join(dir, e.Name())) //nolint:errcheck // links that lead nowhere are usual there
+			r.read(filepath.Join(dir, e.Name())) //nolint:errcheck // broken links are usual there
 		}
 	}
 	if r.pem.Len() == 0 {
-		return nil, errors.New("the system has no trusted roots where they are usually kept: install ca-certificates, or name a file in SSL_CERT_FILE")
+		return nil, errors.New("no trusted root certificates in the usual places: install ca-certificates, or name a file in SSL_CERT_FILE")
 	}
 	return r.pem.Bytes(), nil
 }
 
-// rootReader reads files one after the other, each once, whatever names and
-// links lead to it.
+// rootReader concatenates files. It reads each file once, even if several names
+// and links lead to it.
 type rootReader struct {
 	pem  bytes.Buffer
 	seen []fs.FileInfo
@@ -83,14 +82,14 @@ func (r *rootReader) read(path string) error {
 	if _, err := io.Copy(&r.pem, io.LimitReader(f, info.Size())); err != nil {
 		return err
 	}
-	r.pem.WriteByte('\n') // where the file does not end in one
+	r.pem.WriteByte('\n') // in case the file does not end with one
 	r.seen = append(r.seen, info)
 	return nil
 }
 
-// mergeBundle returns the certificates of roots, each once, and ours after
-// them. All else in roots is left out, and so are certificates that taps made:
-// the environment may lead to a bundle of ours, also of an earlier day.
+// mergeBundle returns the certificates in roots, without duplicates, followed by
+// ours. Certificates made by a tap are left out of roots, because the environment
+// may name an old bundle of ours. Other blocks are left out as well.
 func mergeBundle(roots, ours []byte) ([]byte, error) {
 	var b bytes.Buffer
 	b.Grow(len(roots) + len(ours))
@@ -101,7 +100,7 @@ func mergeBundle(roots, ours []byte) ([]byte, error) {
 			continue
 		}
 		seen[sum] = true
-		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: block.Bytes}) //nolint:errcheck // memory takes all
+		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: block.Bytes}) //nolint:errcheck // a bytes.Buffer returns no error
 	}
 	if len(seen) == 0 {
 		return nil, errors.New("there is no certificate among the trusted roots")
@@ -113,7 +112,7 @@ func mergeBundle(roots, ours []byte) ([]byte, error) {
 // isOurs reports whether a certificate was made by a tap.
 func isOurs(der []byte) bool {
 	if !bytes.Contains(der, []byte(organization)) {
-		return false // most are told without being parsed
+		return false // avoids parsing most certificates
 	}
 	cert, err := x509.ParseCertificate(der)
 	return err == nil && slices.Contains(cert.Subject.Organization, organization)

@@ -28,7 +28,7 @@ func TestSystemRoots(t *testing.T) {
 		}
 	}
 	f(filepath.Join(dir, "one.pem"), "", 1)
-	// Each file counts once, whatever leads to it; a directory has links too.
+	// Each file is read once, although links name it too.
 	for link, to := range map[string]string{"0a1b2c3d.0": "two.pem", "lost.0": "none.pem"} {
 		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
 			t.Fatal(err)
@@ -80,7 +80,7 @@ func TestMergeBundle(t *testing.T) {
 	f(one+two, one+two)
 	f(two+one+two, two+one)
 	f("# One\r\n"+strings.ReplaceAll(one, "\n", "\r\n")+"\n\n# Two\n"+strings.TrimSpace(two), one+two)
-	// SSL_CERT_FILE leads to a bundle of ours, or of another tap.
+	// SSL_CERT_FILE names a bundle of ours, or of another tap.
 	f(one+string(ours), one)
 	f(one+string(earlier)+two, one+two)
 	for _, roots := range []string{"", "nonsense", string(earlier)} {
@@ -100,15 +100,15 @@ func TestRootsChange(t *testing.T) {
 		t.Errorf("a root was added: %v, %d certificates", err, count(mustRead(t, dir, bundleFile)))
 	}
 	roots, rootsErr = nil, errors.New("no roots today")
-	// The error is told; what was published before goes on being so, with the
-	// next authority.
-	if err := c.Rotate(); !errors.Is(err, rootsErr) {
+	// The error is returned. The bundle keeps the old roots and gets the next
+	// authority.
+	if err := c.rotate(); !errors.Is(err, rootsErr) {
 		t.Errorf("error %v", err)
 	}
 	if n := count(mustRead(t, dir, bundleFile)); n != 4 {
 		t.Errorf("%d certificates in the bundle, want 2 roots and 2 of ours", n)
 	}
-	if c.Authorities()[1].Published.IsZero() {
+	if authorities(c)[1].published.IsZero() {
 		t.Error("the next authority does not count as published")
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The files of a CA, and the most that is read of them.
+// The files of a CA, and the maximum sizes that are read, in bytes.
 const (
 	keyFile    = "key.pem"
 	certFile   = "ca.pem"
@@ -22,25 +22,24 @@ const (
 	maxPublicFile = 16 << 20
 )
 
-// The patience for another process that has the directory locked, which it has
-// for milliseconds.
+// Another process holds the lock for milliseconds only.
 const (
 	lockPatience = 10 * time.Second
 	lockRetry    = 10 * time.Millisecond
 )
 
-// store keeps authorities in a directory. Its methods other than lock are for
-// the lock's holder.
+// store keeps authorities in a directory. The caller must hold the lock, except
+// for lock itself.
 type store struct {
 	dir     string
 	public  string
-	write   func(path string, data []byte, mode fs.FileMode) error // writeFile; tests interrupt it
-	ownedBy int                                                    // the user all private files must belong to
+	write   func(path string, data []byte, mode fs.FileMode) error // writeFile; tests replace it
+	ownedBy int                                                    // the user who must own all private files
 }
 
 var errUnguarded = fmt.Errorf("a CA directory needs Unix file modes: %w", errors.ErrUnsupported)
 
-// openStore makes the directories if there are none.
+// openStore returns a store whose directories exist and were checked.
 func openStore(dir, public string) (*store, error) {
 	if !guarded {
 		return nil, errUnguarded
@@ -49,31 +48,31 @@ func openStore(dir, public string) (*store, error) {
 	return s, s.prepare()
 }
 
-// newStore returns a store without looking at its directories. A path is
-// cleaned of a last slash, by which a symbolic link would be followed.
+// newStore returns a store without accessing its directories. Paths are cleaned,
+// because a trailing slash would make Lstat follow a symbolic link.
 func newStore(dir, public string) *store {
 	return &store{dir: filepath.Clean(dir), public: filepath.Clean(public), write: writeFile, ownedBy: os.Geteuid()}
 }
 
-// prepare makes what directories are missing and checks them.
+// prepare creates missing directories and checks them.
 func (s *store) prepare() error {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make the CA directory: %w", err)
+		return fmt.Errorf("create the CA directory: %w", err)
 	}
 	info, err := os.Lstat(s.dir)
 	if err != nil {
-		return fmt.Errorf("look at the CA directory: %w", err)
+		return fmt.Errorf("check the CA directory: %w", err)
 	}
 	if err := s.checkPrivate(s.dir, info, fs.ModeDir); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(s.public, 0o755); err != nil { //nolint:gosec // for all to read
-		return fmt.Errorf("make the directory to publish in: %w", err)
+	if err := os.MkdirAll(s.public, 0o755); err != nil { //nolint:gosec // programs of all users read it
+		return fmt.Errorf("create the publish directory: %w", err)
 	}
 	return s.checkPublic()
 }
 
-// check returns the error that prepare would, and makes nothing.
+// check returns the error that prepare would, without creating anything.
 func (s *store) check() error {
 	info, err := os.Lstat(s.dir)
 	if err == nil {
@@ -97,9 +96,10 @@ func (s *store) check() error {
 	return nil
 }
 
-// checkPublic refuses a directory to publish in whose owner is neither us nor
-// root: the owner could put other certificates in the place of ours. One that is
-// the private directory has been checked. Of a symbolic link, both ends count.
+// checkPublic returns an error if the publish directory belongs to another user
+// than us or root, who could replace our certificates. If it is a symbolic link,
+// the link and its target are checked. The private directory is checked
+// elsewhere.
 func (s *store) checkPublic() error {
 	if s.public == s.dir {
 		return nil
@@ -107,10 +107,10 @@ func (s *store) checkPublic() error {
 	for _, look := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
 		info, err := look(s.public)
 		if err != nil {
-			return fmt.Errorf("look at the directory to publish in: %w", err)
+			return fmt.Errorf("check the publish directory: %w", err)
 		}
 		if owner := ownerOf(info); owner != s.ownedBy && owner != 0 {
-			return fmt.Errorf("%q belongs to user %d, who could replace what programs are to trust: chown %d %q", s.public, owner, s.ownedBy, s.public)
+			return fmt.Errorf("%q belongs to user %d, who could replace the certificates that programs trust: chown %d %q", s.public, owner, s.ownedBy, s.public)
 		}
 		if !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
 			return fmt.Errorf("%q is not a directory", s.public)
@@ -119,8 +119,8 @@ func (s *store) checkPublic() error {
 	return nil
 }
 
-// CheckKey returns an error if others than its owner can read or change the key
-// in dir, or the directory itself. Without a key there is none.
+// CheckKey returns an error if users other than its owner can access the key in
+// dir, or dir itself. It returns nil if there is no key.
 func CheckKey(dir string) error {
 	path := filepath.Join(dir, keyFile)
 	info, err := os.Lstat(path)
@@ -135,8 +135,8 @@ func CheckKey(dir string) error {
 	return s.checkPrivate(path, info, 0)
 }
 
-// checkPrivate refuses what anybody but its owner, who must be us, can read or
-// change, and what is not of the kind wanted: fs.ModeDir, or 0 for a file.
+// checkPrivate returns an error if users other than us can access the file, or if
+// it is not of the given kind: fs.ModeDir, or 0 for a regular file.
 func (s *store) checkPrivate(path string, info fs.FileInfo, kind fs.FileMode) error {
 	what, want := "file", fs.FileMode(0o600)
 	if kind == fs.ModeDir {
@@ -149,15 +149,16 @@ func (s *store) checkPrivate(path string, info fs.FileInfo, kind fs.FileMode) er
 	case mode.Type() != kind:
 		return fmt.Errorf("%q is not a %s", path, what)
 	case ownerOf(info) != s.ownedBy:
-		return fmt.Errorf("%q belongs to user %d, not to user %d who runs this: chown %d %q", path, ownerOf(info), s.ownedBy, s.ownedBy, path)
+		return fmt.Errorf("%q belongs to user %d, not to user %d who runs this command: chown %d %q", path, ownerOf(info), s.ownedBy, s.ownedBy, path)
 	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("%q has mode %04o, which lets others at the CA's key: chmod %o %q", path, mode.Perm(), want, path)
+		return fmt.Errorf("%q has mode %04o, so that other users can access the CA's key: chmod %o %q", path, mode.Perm(), want, path)
 	}
 	return nil
 }
 
-// lock keeps other processes, and other CAs of this one, out of the directory
-// until unlock is called. The lock of a process that dies is gone with it.
+// lock locks the directory against other processes, and other CAs of this
+// process, until unlock is called. The kernel releases the lock of a process that
+// dies.
 func (s *store) lock() (unlock func(), err error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -179,19 +180,19 @@ func (s *store) lock() (unlock func(), err error) {
 			f.Close()
 			return nil, fmt.Errorf("lock the CA directory: another process has held %q for %v", path, lockPatience)
 		}
-		<-time.After(lockRetry) // the kernel would wait for ever
+		<-time.After(lockRetry) // a blocking flock has no timeout
 	}
 }
 
-// load returns the authorities kept, nil if there is no file yet.
+// load returns the saved authorities, or nil if there is no key file yet.
 func (s *store) load() ([]*authority, error) {
 	path := filepath.Join(s.dir, keyFile)
-	// What a crash left of a file being written holds keys.
+	// A key file that was left unfinished by a crash holds keys.
 	if err := os.Remove(path + partSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("remove an unfinished key file: %w", err)
 	}
 	if info, err := os.Lstat(path); err == nil && info.Mode().Type() != 0 {
-		return nil, s.checkPrivate(path, info, 0) // before the open, which a pipe would hold up
+		return nil, s.checkPrivate(path, info, 0) // before opening it: a named pipe would block
 	}
 	f, err := openNoFollow(path, os.O_RDONLY)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -214,26 +215,26 @@ func (s *store) load() ([]*authority, error) {
 	}
 	all, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a key file of ours: %w (move it away to have a new CA made)", path, err)
+		return nil, fmt.Errorf("%q is not a valid key file: %w (move it away to have a new CA created)", path, err)
 	}
 	return all, nil
 }
 
-// save keeps the authorities.
+// save writes the authorities to the key file.
 func (s *store) save(all []*authority) error {
 	data, err := encodeKeys(all)
 	if err != nil {
 		return err
 	}
 	if err := s.update(filepath.Join(s.dir, keyFile), data, 0o600, maxKeyFile); err != nil {
-		return fmt.Errorf("keep the CA's key: %w", err)
+		return fmt.Errorf("save the CA's key: %w", err)
 	}
 	return nil
 }
 
-// publish writes certs, and the roots with them, for programs to read. Where the
-// roots cannot be had those published last are kept; the error then comes with
-// ok set.
+// publish writes ca.pem with certs, and bundle.pem with roots and certs. If roots
+// returns an error, the roots in the existing bundle are kept, and publish
+// returns true and that error.
 func (s *store) publish(certs []byte, roots func() ([]byte, error)) (ok bool, err error) {
 	if err := s.update(filepath.Join(s.public, certFile), certs, 0o644, maxPublicFile); err != nil {
 		return false, fmt.Errorf("publish the CA: %w", err)
@@ -255,7 +256,7 @@ func (s *store) publish(certs []byte, roots func() ([]byte, error)) (ok bool, er
 	return true, rootsErr
 }
 
-// update writes a file unless it is as it should be.
+// update writes a file unless its contents and mode are already right.
 func (s *store) update(path string, data []byte, mode fs.FileMode, limit int64) error {
 	if info, err := os.Lstat(path); err == nil && info.Mode() == mode && info.Size() == int64(len(data)) {
 		if old, err := readFile(path, limit); err == nil && bytes.Equal(old, data) {
@@ -265,12 +266,11 @@ func (s *store) update(path string, data []byte, mode fs.FileMode, limit int64) 
 	return s.write(path, data, mode)
 }
 
-// partSuffix is of the file that is written before it takes the name of
-// another.
+// partSuffix is the suffix of a file that is being written.
 const partSuffix = ".part"
 
-// writeFile puts data in the place of a file at once: after a crash there is
-// the old file or the new one, whole.
+// writeFile replaces a file atomically: after a crash, the file is either the old
+// or the new one.
 func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	part := path + partSuffix
 	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -291,7 +291,7 @@ func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir has the renaming last.
+// syncDir makes a rename durable.
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
@@ -309,7 +309,7 @@ func readFile(path string, limit int64) ([]byte, error) {
 	return readAll(f, limit)
 }
 
-// readAll reads a file of at most limit bytes.
+// readAll reads a file and returns an error if it is larger than limit bytes.
 func readAll(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// guarded tells that modes and owners keep others out of files. They do not
-// here, so that nothing below is ever reached.
+// guarded reports whether file modes and owners protect files. Here they do not,
+// so the functions below are never called.
 const guarded = false
 
 func openNoFollow(string, int) (*os.File, error) { return nil, errors.ErrUnsupported }

@@ -53,8 +53,8 @@ func files(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// TestRefused has a directory with a CA in it made unsafe in many ways. DIR
-// stands for it in the errors.
+// TestRefused makes a directory with a CA unsafe in many ways. In the errors, DIR is its
+// path.
 func TestRefused(t *testing.T) {
 	f := func(name string, spoil func(t *testing.T, dir string), want string) {
 		t.Run(name, func(t *testing.T) {
@@ -82,10 +82,10 @@ func TestRefused(t *testing.T) {
 		}
 	}
 	for mode, text := range map[fs.FileMode]string{0o755: "0755", 0o710: "0710", 0o701: "0701", 0o720: "0720", 0o777: "0777"} {
-		f("directory "+text, chmod("", mode), `"DIR" has mode `+text+`, which lets others at the CA's key: chmod 700 "DIR"`)
+		f("directory "+text, chmod("", mode), `"DIR" has mode `+text+`, so that other users can access the CA's key: chmod 700 "DIR"`)
 	}
 	for mode, text := range map[fs.FileMode]string{0o644: "0644", 0o640: "0640", 0o604: "0604", 0o620: "0620", 0o666: "0666"} {
-		f("key "+text, chmod(keyFile, mode), `"DIR/key.pem" has mode `+text+`, which lets others at the CA's key: chmod 600 "DIR/key.pem"`)
+		f("key "+text, chmod(keyFile, mode), `"DIR/key.pem" has mode `+text+`, so that other users can access the CA's key: chmod 600 "DIR/key.pem"`)
 	}
 	replace := func(name string, put func(path string) error) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -102,14 +102,14 @@ func TestRefused(t *testing.T) {
 	f("directory by a link", replace("", link), `"DIR" is a symbolic link: name the directory itself`)
 	f("key by a link", replace(keyFile, link), `"DIR/key.pem" is a symbolic link: name the file itself`)
 	f("lock by a link", replace(lockFile, link), `lock the CA directory: open DIR/lock: `)
-	f("directory is a file", replace("", func(path string) error { return os.WriteFile(path, nil, 0o600) }), `make the CA directory: `)
+	f("directory is a file", replace("", func(path string) error { return os.WriteFile(path, nil, 0o600) }), `create the CA directory: `)
 	f("key is a directory", replace(keyFile, func(path string) error { return os.Mkdir(path, 0o700) }), `"DIR/key.pem" is not a file`)
 	f("key is a pipe", replace(keyFile, func(path string) error { return syscall.Mkfifo(path, 0o600) }), `"DIR/key.pem" is not a file`)
 	f("key is huge", replace(keyFile, func(path string) error {
 		return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxKeyFile+1))
 	}), `read the CA's key: "DIR/key.pem" is larger than 1048576 bytes`)
 	f("key is empty", replace(keyFile, func(path string) error { return os.WriteFile(path, nil, 0o600) }),
-		`"DIR/key.pem" is not a key file of ours: it holds no authority (move it away to have a new CA made)`)
+		`"DIR/key.pem" is not a valid key file: it holds no authority (move it away to have a new CA created)`)
 }
 
 func TestForeignOwner(t *testing.T) {
@@ -117,7 +117,7 @@ func TestForeignOwner(t *testing.T) {
 	c := mustOpen(t, Config{Dir: dir})
 	me := os.Geteuid()
 	c.store.ownedBy = me + 1
-	want := fmt.Sprintf("%q belongs to user %d, not to user %d who runs this: chown %d %q", dir, me, me+1, me+1, dir)
+	want := fmt.Sprintf("%q belongs to user %d, not to user %d who runs this command: chown %d %q", dir, me, me+1, me+1, dir)
 	if err := c.Refresh(); err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
@@ -130,7 +130,7 @@ func TestForeignOwner(t *testing.T) {
 func TestDamagedKeyFile(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
-	if err := c.Rotate(); err != nil {
+	if err := c.rotate(); err != nil {
 		t.Fatal(err)
 	}
 	whole := string(mustRead(t, dir, keyFile))
@@ -150,25 +150,25 @@ func TestDamagedKeyFile(t *testing.T) {
 			noSecrets(t, fmt.Sprint(err), whole)
 		})
 	}
-	f("cut within a key", whole[:len(whole)-60], "authority 2: no private key where one should be")
-	f("cut before a key", whole[:secondKey], "authority 2: no private key where one should be")
-	f("cut within a certificate", whole[:secondCert+200], "authority 2: no second certificate where one should be")
-	f("begins within", whole[300:], "authority 1: no certificate where one should be")
-	f("rubbish before", "rubbish\n"+whole, "authority 1: no certificate where one should be")
-	f("rubbish between", whole[:secondCert]+"rubbish\n"+whole[secondCert:], "authority 2: no second certificate where one should be")
-	f("zeros", strings.Repeat("\x00", len(whole)), "authority 1: no certificate where one should be")
-	f("keys exchanged", whole[:strings.Index(whole, "-----BEGIN PRIV")]+whole[secondKey:], "authority 1: the private key is not the certificate's")
-	f("no key", whole[secondCert:secondKey]+whole[secondCert:secondKey], "authority 1: no private key where one should be")
-	f("publication", strings.Replace(whole, "Published: 2", "Published: x", 1), "authority 1: the time of publication cannot be read")
+	f("cut within a key", whole[:len(whole)-60], "authority 2: the private key is missing")
+	f("cut before a key", whole[:secondKey], "authority 2: the private key is missing")
+	f("cut within a certificate", whole[:secondCert+200], "authority 2: the intermediate certificate is missing")
+	f("begins within", whole[300:], "authority 1: the root certificate is missing")
+	f("rubbish before", "rubbish\n"+whole, "authority 1: the root certificate is missing")
+	f("rubbish between", whole[:secondCert]+"rubbish\n"+whole[secondCert:], "authority 2: the intermediate certificate is missing")
+	f("zeros", strings.Repeat("\x00", len(whole)), "authority 1: the root certificate is missing")
+	f("keys exchanged", whole[:strings.Index(whole, "-----BEGIN PRIV")]+whole[secondKey:], "authority 1: the private key does not belong to the certificate")
+	f("no key", whole[secondCert:secondKey]+whole[secondCert:secondKey], "authority 1: the private key is missing")
+	f("publication", strings.Replace(whole, "Published: 2", "Published: x", 1), "authority 1: the time of publication cannot be parsed")
 	firstEnd := strings.Index(whole, "-----END CERT")
-	f("root of another", whole[:strings.Index(whole[firstEnd:], "-----BEGIN CERT")+firstEnd]+whole[secondCert:], "authority 1: a certificate is damaged: its signature is wrong")
-	f("no root", whole[secondCert:], "authority 1: no second certificate where one should be")
-	f("certificate of others", string(selfSigned("x"))+string(selfSigned("y"))+whole[secondKey:], "authority 1: the private key is not the certificate's")
+	f("root of another", whole[:strings.Index(whole[firstEnd:], "-----BEGIN CERT")+firstEnd]+whole[secondCert:], "authority 1: a certificate is damaged: its signature is invalid")
+	f("no root", whole[secondCert:], "authority 1: the intermediate certificate is missing")
+	f("certificate of others", string(selfSigned("x"))+string(selfSigned("y"))+whole[secondKey:], "authority 1: the private key does not belong to the certificate")
 	f("too many", strings.Repeat(whole, maxAuthorities), "it holds more than 16 authorities")
 }
 
-// TestPublishedFilesAreMended has what programs read spoilt.
-func TestPublishedFilesAreMended(t *testing.T) {
+// TestPublishedFilesAreRepaired damages the published files.
+func TestPublishedFilesAreRepaired(t *testing.T) {
 	for _, name := range []string{certFile, bundleFile} {
 		for how, spoil := range map[string]func(path string) error{
 			"gone":     os.Remove,
@@ -246,7 +246,7 @@ func TestCrash(t *testing.T) {
 			first, trusted := c.Fingerprint(), mustRead(t, dir, certFile)
 			clk.add(c.overlap)
 			c.store.write = crashAt(n)
-			if err := c.Rotate(); !errors.Is(err, errCrash) {
+			if err := c.rotate(); !errors.Is(err, errCrash) {
 				t.Fatalf("crash after %d files: %v", n, err)
 			}
 			if err := trusts(trusted, mustCert(t, c, host), host, clk.Now()); err != nil {
@@ -265,43 +265,27 @@ func TestCrash(t *testing.T) {
 			}
 		}
 	})
-	t.Run("replacement", func(t *testing.T) {
-		for n := range 4 {
-			dir := privateDir(t)
-			c := mustOpen(t, Config{Dir: dir})
-			first := c.Fingerprint()
-			c.store.write = crashAt(n)
-			if err := c.Replace(); !errors.Is(err, errCrash) {
-				t.Fatalf("crash after %d files: %v", n, err)
-			}
-			c = mustOpen(t, Config{Dir: dir})
-			checkWhole(t, c, dir, 1)
-			if (c.Fingerprint() == first) != (n == 0) {
-				t.Errorf("crash after %d files: the first still signs: %v", n, c.Fingerprint() == first)
-			}
-		}
-	})
 }
 
 // checkWhole checks that c signs, that the files agree, and that nothing lies
 // about beside them.
-func checkWhole(t *testing.T, c *CA, dir string, authorities int) {
+func checkWhole(t *testing.T, c *CA, dir string, want int) {
 	t.Helper()
 	if err := trusts(mustRead(t, dir, bundleFile), mustCert(t, c, host), host, c.now()); err != nil {
 		t.Error(err)
 	}
-	if n := len(c.Authorities()); n != authorities {
-		t.Errorf("%d authorities, want %d", n, authorities)
+	if n := len(authorities(c)); n != want {
+		t.Errorf("%d authorities, want %d", n, want)
 	}
-	if n := count(mustRead(t, dir, certFile)); n != authorities {
-		t.Errorf("%d certificates in ca.pem, want %d", n, authorities)
+	if n := count(mustRead(t, dir, certFile)); n != want {
+		t.Errorf("%d certificates in ca.pem, want %d", n, want)
 	}
 	if got := strings.Join(files(t, dir), " "); got != "bundle.pem ca.pem key.pem lock" {
 		t.Errorf("files %s", got)
 	}
-	for _, a := range c.Authorities() {
-		if a.Published.IsZero() {
-			t.Errorf("%s is not noted as published", a.Name)
+	for _, a := range authorities(c) {
+		if a.published.IsZero() {
+			t.Errorf("%s is not noted as published", a.root.Subject)
 		}
 	}
 }
@@ -322,7 +306,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 		if waited := time.Since(start); waited < lockPatience || waited > 2*lockPatience {
 			t.Errorf("waited %v, want %v", waited, lockPatience)
 		}
-		mustCert(t, c, host) // waits for nobody
+		mustCert(t, c, host) // does not need the lock
 		done := make(chan error)
 		go func() { done <- c.Refresh() }()
 		synctest.Wait()
@@ -348,8 +332,8 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestPublishDirOfAnother has the directory to publish in belong to somebody
-// who could swap the files in it.
+// TestPublishDirOfAnother has a publish directory of another user, who could replace
+// the files in it.
 func TestPublishDirOfAnother(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give a directory away")
@@ -417,7 +401,7 @@ func TestCheckMakesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for what, err := range map[string]error{"Check": Check(Config{Dir: dir, Permitted: names, Roots: testRoots}), "CheckKey": CheckKey(dir)} {
-			if err == nil || !strings.Contains(err.Error(), "lets others at the CA's key") {
+			if err == nil || !strings.Contains(err.Error(), "so that other users can access the CA's key") {
 				t.Errorf("%s %s: %v", what, path, err)
 			}
 		}

@@ -13,16 +13,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// guarded tells that modes and owners keep others out of files.
+// guarded reports whether file modes and owners protect files.
 const guarded = true
 
-// openNoFollow opens a file, made with mode 0600 if need be, but not what a
-// symbolic link points to, and waits for no writer of a pipe.
+// openNoFollow opens a file, and creates it with mode 0600 if flag says so. It
+// does not follow a symbolic link, and does not block on a named pipe.
 func openNoFollow(path string, flag int) (*os.File, error) {
 	return os.OpenFile(path, flag|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 }
 
-// tryLock locks f until it is closed, unless it is locked.
+// tryLock locks f until it is closed. It returns false if f is already locked.
 func tryLock(f *os.File) (ok bool, err error) {
 	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) || errors.Is(err, syscall.EINTR) {
@@ -31,8 +31,8 @@ func tryLock(f *os.File) (ok bool, err error) {
 	return err == nil, err
 }
 
-// checkMakeable returns an error if no directory can be made at path, whose
-// parents may be missing, too.
+// checkMakeable returns an error if no directory can be created at path. Parent
+// directories may be missing as well.
 func checkMakeable(path string) error {
 	parent := filepath.Dir(path)
 	err := unix.Access(parent, unix.W_OK|unix.X_OK)
@@ -40,7 +40,7 @@ func checkMakeable(path string) error {
 	case errors.Is(err, unix.ENOENT) && parent != path:
 		return checkMakeable(parent)
 	case err != nil:
-		return fmt.Errorf("make a directory in %q: %w", parent, err)
+		return fmt.Errorf("create a directory in %q: %w", parent, err)
 	}
 	return nil
 }

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// view is the authorities at one time. It does not change once made.
+// view holds the authorities at one time. It is immutable.
 type view struct {
 	all []*authority // the oldest first
 }
 
-// signer returns the authority that signs for host, and until when that holds
-// (zero: until the view changes). It is the newest that programs had overlap to
-// learn of; while there is none, the one they have known longest. nil is none.
+// signer returns the authority that signs for host, and until when (zero: until
+// the view changes). It is the newest that has been published for overlap or, if
+// there is none, the one published first. If none is valid for host, a is nil.
 func (v *view) signer(host string, now time.Time, overlap time.Duration) (a *authority, until time.Time) {
-	var next time.Time // when the first of those passed over will sign
+	var next time.Time // when the first of the newer authorities will sign
 	for _, b := range slices.Backward(v.all) {
 		if b.published.IsZero() || !b.live(now) || !b.covers(host) {
 			continue
@@ -33,8 +33,8 @@ func (v *view) signer(host string, now time.Time, overlap time.Duration) (a *aut
 	return a, until
 }
 
-// current returns the authority that stands for the whole: the one that signs
-// for the first permitted name, else the last made, else nil.
+// current returns the authority that signs for the first permitted name or, if
+// there is none, the newest. It is nil if there is no authority.
 func (v *view) current(p *permitted, now time.Time, overlap time.Duration) *authority {
 	if a, _ := v.signer(p.patterns[0].name, now, overlap); a != nil {
 		return a
@@ -45,12 +45,12 @@ func (v *view) current(p *permitted, now time.Time, overlap time.Duration) *auth
 	return v.all[len(v.all)-1]
 }
 
-// certificates returns the roots in PEM, first's in front: some programs
-// read no further.
+// certificates returns the roots in PEM. The root of first comes first, because
+// some programs read only one certificate.
 func (v *view) certificates(first *authority) []byte {
 	var b bytes.Buffer
 	write := func(a *authority) {
-		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: a.root.Raw}) //nolint:errcheck // memory takes all
+		pem.Encode(&b, &pem.Block{Type: blockCert, Bytes: a.root.Raw}) //nolint:errcheck // a bytes.Buffer returns no error
 	}
 	if first != nil {
 		write(first)
@@ -63,8 +63,8 @@ func (v *view) certificates(first *authority) []byte {
 	return b.Bytes()
 }
 
-// pruned returns the authorities that are not over, the last maxAuthorities of
-// them.
+// pruned returns the last maxAuthorities of the authorities that have not
+// expired.
 func pruned(all []*authority, now time.Time) []*authority {
 	kept := make([]*authority, 0, len(all)+1)
 	for _, a := range all {

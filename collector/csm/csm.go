@@ -1,25 +1,25 @@
-// Package csm takes in what programs tell of their own calls: the records of
-// client-side monitoring that the Go SDK of AWS, version 1, and with it the
-// vendor's SDK for Go, send by UDP where AWS_CSM_ENABLED is true. The program
-// needs no proxy and no CA then.
+// Package csm receives the client-side monitoring records of SDKs. The AWS SDK
+// for Go, version 1, and the vendor's SDK for Go, which is based on it, send them
+// over UDP if AWS_CSM_ENABLED is true. Such a program needs no proxy and no CA.
 //
 //	program ──call──────────────────────────────────> API
 //	   └─UDP record──> Intake ──> parse ──> classify ──> Sink
-//	                                 Seen ──┘ is it known from the proxy?
+//	                                 Seen ──┘ did the proxy observe it?
 //
-// A record ApiCallAttempt becomes one classify.Observation. A record ApiCall
-// sums up attempts that were told of before, and is only counted.
+// An ApiCallAttempt record becomes one classify.Observation. An ApiCall record
+// summarises the attempts of a call and is only counted.
 //
-// # What a record does not tell
+// # Limits
 //
-// The SDK reports what it understood: an error inside a 2xx is a success to it.
-// There is no request target, method, host or size, and the request ID only at
-// the end of an error's message, of which the SDK keeps 512 bytes. Records may
-// be lost, in the SDK's queue as on the way: Stats.AttemptsAnnounced is what
-// the calls say their attempts were, and Stats.Attempts what came.
+// The SDK reports what it understood: it treats an error in a 2xx response as a
+// success. A record has no request target, method, host or sizes. The request ID
+// is only at the end of an error's message, which the SDK cuts to 512 bytes.
+// Records may be lost in the SDK's queue or on the network; compare
+// Stats.AttemptsAnnounced, the sum of the attempts that ApiCall records report,
+// with Stats.Attempts.
 //
-// Whoever may send to the socket may tell whatever it likes of calls that never
-// were. It belongs on a loopback address.
+// Anyone who can send to the socket can report calls that were never made, so it
+// should listen on a loopback address.
 package csm
 
 import (
@@ -37,37 +37,37 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
-// DefaultAddress is where the SDK sends its records unless AWS_CSM_HOST and
-// AWS_CSM_PORT say otherwise.
+// DefaultAddress is the address to which the SDK sends records, unless
+// AWS_CSM_HOST and AWS_CSM_PORT are set.
 const DefaultAddress = "127.0.0.1:31000"
 
-// MaxDatagram is the longest datagram that is read, in bytes.
+// MaxDatagram is the maximum size of a datagram, in bytes.
 const MaxDatagram = 64 << 10
 
-// The limits of what waits to be held against the proxy's attempts.
+// Records are held until the proxy has reported the same attempt.
 const (
-	hold    = time.Second // longer than the proxy takes to tell of a call that ended
+	hold    = time.Second // longer than the proxy takes to report a call that has ended
 	maxHeld = 1024
 )
 
-// Config is what an Intake works by.
+// Config configures an Intake. Classifier, Sink and CredentialKey are required.
 type Config struct {
-	// Classifier returns the classifier of the moment.
+	// Classifier returns the current classifier.
 	Classifier func() *classify.Classifier
 	Sink       collector.Sink
-	// CredentialKey keys the hash of access keys: the proxy's, so that both tell
-	// of one credential by one name.
+	// CredentialKey is the key of the hash of access keys. It must be that of the
+	// proxy, so that both hash an access key to the same value.
 	CredentialKey []byte
-	// Seen knows the attempts that also passed the proxy, which are not told
-	// again; nil if there is no proxy. Records wait for a second then, since
-	// either may be the first to tell.
+	// Seen, if not nil, knows the attempts that the proxy observed, which are not
+	// reported again. Records are then held for a second, because either may
+	// report an attempt first.
 	Seen *Seen
-	// Now is the clock; nil is time.Now.
+	// Now is the clock. If nil, it is time.Now.
 	Now func() time.Time
 }
 
-// Intake reads records and tells a collector.Sink of them, on the goroutine that
-// serves. It is safe for concurrent use.
+// Intake receives records and reports them to a collector.Sink, on the goroutine
+// of Serve. It is safe for concurrent use.
 type Intake struct {
 	cfg   Config
 	stats counters
@@ -78,34 +78,32 @@ type Intake struct {
 	serving sync.WaitGroup
 }
 
-// Stats is a snapshot of an intake's counters, all since the start.
+// Stats is a snapshot of an Intake's counters, since its start.
 type Stats struct {
 	Datagrams int64 // received
 
 	Attempts int64 // records of attempts
 	Calls    int64 // records of calls
-	// AttemptsAnnounced is the sum of the attempts that calls say they made.
-	// What it is ahead of Attempts was lost on the way.
+	// AttemptsAnnounced is the sum of the attempts that ApiCall records report.
+	// The difference from Attempts was lost.
 	AttemptsAnnounced int64
-	RetriesExhausted  int64 // calls that failed after the last attempt allowed
-	Unsent            int64 // calls that failed before anything was sent
 
-	Malformed int64 // datagrams that are no record, or tell what cannot be
+	Malformed int64 // datagrams that are not a record, or have an impossible value
 	Oversized int64 // datagrams longer than MaxDatagram
-	Unknown   int64 // records of a type or version that is not known
+	Unknown   int64 // records of an unknown type or version
 
-	DuplicatesByID   int64 // attempts known from the proxy by their request ID
-	DuplicatesByTime int64 // attempts known from the proxy by key, action, program and time
-	Panics           int64 // recovered
+	DuplicatesByID   int64 // attempts that the proxy observed, by request ID
+	DuplicatesByTime int64 // attempts that the proxy observed, by access key, action, User-Agent and time
+	Panics           int64 // recovered panics
 }
 
-// counters are Stats in the making.
+// counters are the counters behind Stats.
 type counters struct {
-	datagrams, attempts, calls, announced, exhausted, unsent atomic.Int64
-	malformed, oversized, unknown, byID, byTime, panics      atomic.Int64
+	datagrams, attempts, calls, announced               atomic.Int64
+	malformed, oversized, unknown, byID, byTime, panics atomic.Int64
 }
 
-// New returns an intake.
+// New returns an Intake.
 func New(cfg Config) (*Intake, error) {
 	switch {
 	case cfg.Classifier == nil:
@@ -122,10 +120,10 @@ func New(cfg Config) (*Intake, error) {
 	return &Intake{cfg: cfg}, nil
 }
 
-// Serve takes records from pc, which becomes its own, until Shutdown, when it
-// returns nil, or until pc fails. Several sockets may be served at once.
+// Serve receives records from pc until Shutdown, and then returns nil, or until
+// pc fails. It closes pc. Several sockets may be served at once.
 func (in *Intake) Serve(pc net.PacketConn) error {
-	defer pc.Close() //nolint:errcheck // nothing is lost by it
+	defer pc.Close() //nolint:errcheck // it is only read from
 	if !in.enter(pc) {
 		return nil
 	}
@@ -150,7 +148,8 @@ func (in *Intake) Serve(pc net.PacketConn) error {
 	}
 }
 
-// enter takes pc into what Shutdown closes; false after Shutdown.
+// enter adds pc to the sockets that Shutdown closes. It returns false after
+// Shutdown.
 func (in *Intake) enter(pc net.PacketConn) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -168,14 +167,14 @@ func (in *Intake) isClosed() bool {
 	return in.closed
 }
 
-// Shutdown stops reading. Records that wait are told of first; where that takes
-// longer than ctx allows, its error is returned. It may be called more than
+// Shutdown stops receiving and reports the records that are held. If that takes
+// longer than ctx allows, it returns ctx's error. It may be called more than
 // once, and before Serve.
 func (in *Intake) Shutdown(ctx context.Context) error {
 	in.mu.Lock()
 	in.closed = true
 	for _, pc := range in.conns {
-		pc.Close() //nolint:errcheck // it is read from only
+		pc.Close() //nolint:errcheck // it is only read from
 	}
 	in.conns = nil
 	in.mu.Unlock()
@@ -193,7 +192,7 @@ func (in *Intake) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Stats returns the counters as they are.
+// Stats returns the current values of the counters.
 func (in *Intake) Stats() Stats {
 	c := &in.stats
 	return Stats{
@@ -201,8 +200,6 @@ func (in *Intake) Stats() Stats {
 		Attempts:          c.attempts.Load(),
 		Calls:             c.calls.Load(),
 		AttemptsAnnounced: c.announced.Load(),
-		RetriesExhausted:  c.exhausted.Load(),
-		Unsent:            c.unsent.Load(),
 		Malformed:         c.malformed.Load(),
 		Oversized:         c.oversized.Load(),
 		Unknown:           c.unknown.Load(),
@@ -212,7 +209,8 @@ func (in *Intake) Stats() Stats {
 	}
 }
 
-// read makes an observation of a datagram; nil where it tells of no attempt.
+// read converts a datagram to an observation. It returns nil if the datagram is
+// not the record of an attempt.
 func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation) {
 	defer in.guard()
 	in.stats.datagrams.Add(1)
@@ -236,24 +234,19 @@ func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation)
 	return o
 }
 
-// count counts a call.
+// count counts the record of a call.
 func (in *Intake) count(r *record) {
 	in.stats.calls.Add(1)
-	failed := r.FinalAWSException != "" || r.FinalSDKException != ""
 	if r.FinalAWSException != "" && r.FinalHTTPStatusCode == 0 {
-		// No code of the vendor's comes without a status: the SDK could not sign
-		// or build the request, but says that it made one attempt.
-		in.stats.unsent.Add(1)
+		// The vendor's errors come with a status: the SDK could not sign or build
+		// the request, although it reports one attempt.
 		return
 	}
 	in.stats.announced.Add(r.AttemptCount)
-	if failed && r.MaxRetriesExceeded != 0 {
-		in.stats.exhausted.Add(1)
-	}
 }
 
-// tell hands o to the sink, unless the proxy has.
-func (in *Intake) tell(o *classify.Observation) {
+// report passes o to the sink, unless the proxy observed the same attempt.
+func (in *Intake) report(o *classify.Observation) {
 	defer in.guard()
 	if in.cfg.Seen != nil {
 		switch in.cfg.Seen.take(o) {
@@ -270,15 +263,14 @@ func (in *Intake) tell(o *classify.Observation) {
 	in.cfg.Sink.Observe(o)
 }
 
-// guard keeps a panic of a sink's, or in reading a record, from ending the
-// program.
+// guard recovers from a panic of the sink, or in reading a record.
 func (in *Intake) guard() {
 	if p := recover(); p != nil {
 		in.stats.panics.Add(1)
 	}
 }
 
-// addrPort returns the address of a sender; the zero value where it has none.
+// addrPort returns the address of a sender, or the zero value if it has none.
 func addrPort(a net.Addr) netip.AddrPort {
 	udp, ok := a.(*net.UDPAddr)
 	if !ok {
@@ -288,8 +280,8 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// waiting are the observations that wait for the proxy to tell of the same
-// attempts, the oldest first.
+// waiting holds observations until the proxy may have reported the same attempts,
+// the oldest first.
 type waiting struct {
 	in    *Intake
 	queue []held
@@ -300,14 +292,14 @@ type held struct {
 	until time.Time
 }
 
-// add lets o wait, or tells of it at once where there is nothing to wait for. o
-// may be nil. Where too many wait, the oldest has waited long enough.
+// add holds o, or reports it at once if there is no proxy. o may be nil. If too
+// many are held, the oldest is reported.
 func (w *waiting) add(o *classify.Observation) {
 	switch {
 	case o == nil:
 		return
 	case w.in.cfg.Seen == nil:
-		w.in.tell(o)
+		w.in.report(o)
 		return
 	case len(w.queue) == maxHeld:
 		w.release(1)
@@ -315,7 +307,7 @@ func (w *waiting) add(o *classify.Observation) {
 	w.queue = append(w.queue, held{o, w.in.cfg.Now().Add(hold)})
 }
 
-// due is when the oldest has waited long enough; the zero time if none waits.
+// due returns when the oldest is to be reported, or the zero time if none is held.
 func (w *waiting) due() time.Time {
 	if len(w.queue) == 0 {
 		return time.Time{}
@@ -323,7 +315,7 @@ func (w *waiting) due() time.Time {
 	return w.queue[0].until
 }
 
-// releaseDue tells of those that have waited long enough.
+// releaseDue reports those that were held for long enough.
 func (w *waiting) releaseDue() {
 	if len(w.queue) == 0 {
 		return
@@ -337,10 +329,10 @@ func (w *waiting) releaseDue() {
 
 func (w *waiting) releaseAll() { w.release(len(w.queue)) }
 
-// release tells of the n oldest.
+// release reports the n oldest.
 func (w *waiting) release(n int) {
 	for _, h := range w.queue[:n] {
-		w.in.tell(h.o)
+		w.in.report(h.o)
 	}
 	w.queue = slices.Delete(w.queue, 0, n)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// FuzzRead checks that no datagram panics, or is told of without being counted,
-// or gives its access key away.
+// FuzzRead checks that no datagram panics, is reported without being counted, or
+// reveals its access key.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {

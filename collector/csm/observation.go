@@ -9,8 +9,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// observation makes of an attempt's record what the proxy would have seen of
-// it, as far as it is told.
+// observation converts the record of an attempt to what the proxy would have
+// observed, as far as the record has it.
 func (r *record) observation(c *classify.Classifier, key []byte, now time.Time) *classify.Observation {
 	o := &classify.Observation{
 		Call:       r.call(c),
@@ -20,7 +20,7 @@ func (r *record) observation(c *classify.Classifier, key []byte, now time.Time) 
 	}
 	o.Start, o.End = r.times(now)
 	if r.HTTPStatusCode != 0 {
-		o.FirstByte = o.End // not told; it came, and not later
+		o.FirstByte = o.End // not in the record; this is the latest possible time
 	}
 	o.Fault = r.fault()
 	if o.Fault == classify.FaultNone {
@@ -33,8 +33,8 @@ func (r *record) observation(c *classify.Classifier, key []byte, now time.Time) 
 	return o
 }
 
-// call is the operation. The classifier reads it as from a request, so that
-// names are bounded by the same rules.
+// call returns the operation. It is parsed as if it came from a request, so that
+// the same limits apply to names.
 func (r *record) call(c *classify.Classifier) classify.Call {
 	service, version := r.operation()
 	query := url.Values{"Action": {r.API}, "Service": {service}, "Version": {version}, "Region": {r.Region}}
@@ -42,8 +42,8 @@ func (r *record) call(c *classify.Classifier) classify.Call {
 	return call
 }
 
-// verdict is what the vendor's answer meant, judged by the status and by what
-// the SDK read of it, written down as the vendor would have.
+// verdict classifies the response. The classifier gets a body in the vendor's
+// format that is built from what the SDK understood.
 func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.Verdict {
 	text, id := r.message()
 	answer := classify.Response{Status: r.HTTPStatusCode}
@@ -55,29 +55,29 @@ func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.V
 		case r.AWSException != exceptionUnknown:
 			body.Error.Code, body.Error.Message = r.AWSException, text
 		case r.HTTPStatusCode < 300:
-			body.Error.Message = text // the status alone would make it a success
+			body.Error.Message = text // without it, the status would mean success
 		}
 		answer.Body, _ = json.Marshal(body) //nolint:errchkjson // strings only
 	}
 	v := c.Response(call, &answer)
-	v.Form = classify.FormEmpty // of the real body nothing is known
+	v.Form = classify.FormEmpty // the real body is not known
 	v.RequestID = r.requestID(id)
 	return v
 }
 
-// The exceptions by which the SDK says that it got no answer, or none that it
-// could read.
+// The exceptions with which the SDK reports that there was no response, or none
+// that it could parse.
 const (
 	exceptionCanceled      = "RequestCanceled"
 	exceptionSerialization = "SerializationError"
 	exceptionReadTimeout   = "ResponseTimeout"
 
-	// exceptionUnknown stands for an answer whose code the SDK could not read. It
-	// is not the vendor's.
+	// exceptionUnknown is the SDK's name for an error whose code it could not
+	// parse. It is not a code of the vendor's.
 	exceptionUnknown = "UnknownError"
 )
 
-// fault is why there was no answer; FaultNone if there was one.
+// fault returns why there was no response, or FaultNone if there was one.
 func (r *record) fault() classify.Fault {
 	answered := r.HTTPStatusCode != 0
 	switch {
@@ -88,7 +88,7 @@ func (r *record) fault() classify.Fault {
 	case r.SDKException == exceptionCanceled && !strings.Contains(r.SDKExceptionMessage, "deadline exceeded"):
 		return classify.FaultCanceled
 	case r.SDKException == exceptionSerialization && r.HTTPStatusCode >= 300:
-		return classify.FaultNone // a page of a gateway's, say: its status tells
+		return classify.FaultNone // for example a gateway's HTML page; the status is enough
 	}
 	text := cause(r.SDKExceptionMessage)
 	for _, s := range signs {
@@ -102,12 +102,13 @@ func (r *record) fault() classify.Fault {
 	return classify.FaultUnreachable
 }
 
-// cause is what stands behind the request's URL, in which anything may stand:
+// cause returns the part of an error's message after the quoted URL, which could
+// contain any text:
 //
 //	RequestError: send request failed
 //	caused by: Get "http://...": dial tcp 192.0.2.1:80: connect: connection refused
 //
-// It is "" where the SDK cut the text within the URL.
+// It is "" if the SDK cut the message within the URL.
 func cause(message string) string {
 	_, rest, ok := strings.Cut(message, `"`)
 	if !ok {
@@ -117,8 +118,8 @@ func cause(message string) string {
 	return rest
 }
 
-// signs are what Go's errors have in their texts, the telling ones first. The
-// texts themselves are dropped: they quote the request's URL.
+// signs maps substrings of Go's error messages to faults. The first match is
+// used. The messages themselves are dropped, because they quote the URL.
 var signs = []struct {
 	text, with string
 	fault      classify.Fault

@@ -10,13 +10,13 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// The types of records.
+// The record types.
 const (
 	typeAttempt = "ApiCallAttempt"
 	typeCall    = "ApiCall"
 )
 
-// record is what is read of a record. The SDK's names are kept.
+// record holds the fields of a record that are used, with the SDK's names.
 type record struct {
 	Type      string
 	Version   int
@@ -25,9 +25,9 @@ type record struct {
 	Region    string
 	Fqdn      string
 	UserAgent string
-	Timestamp int64 // when the attempt ended, in milliseconds since 1970
+	Timestamp int64 // when the attempt ended, in milliseconds since the epoch
 
-	// Of an attempt.
+	// Of an ApiCallAttempt.
 	AttemptLatency      int64 // milliseconds
 	AccessKey           string
 	SessionToken        string
@@ -38,22 +38,20 @@ type record struct {
 	SDKException        string `json:"SdkException"`
 	SDKExceptionMessage string `json:"SdkExceptionMessage"`
 
-	// Of a call.
+	// Of an ApiCall.
 	AttemptCount        int64
-	MaxRetriesExceeded  int
 	FinalHTTPStatusCode int    `json:"FinalHttpStatusCode"`
 	FinalAWSException   string `json:"FinalAwsException"`
-	FinalSDKException   string `json:"FinalSdkException"`
 }
 
-// The bounds of what a record may tell.
+// The limits of the values of a record.
 const (
 	maxLatency  = int64(24 * time.Hour / time.Millisecond)
 	maxAttempts = 1000
-	// maxSkew is how far a record's time may be off ours. Both are times of one
-	// machine; a record with another time is taken as of now.
+	// maxSkew is the largest difference between a record's time and ours, which
+	// are of the same machine. Beyond it, the current time is used.
 	maxSkew = time.Minute
-	// cutMessage is where the SDK cuts messages. What ends there may miss a part.
+	// cutMessage is the length to which the SDK cuts messages, in bytes.
 	cutMessage = 512
 )
 
@@ -62,11 +60,11 @@ var (
 	errMalformed = errors.New("malformed record")
 )
 
-// parse reads a datagram. Errors say which field is wrong, never its value.
+// parse parses a datagram. Errors name the invalid field, never its value.
 func parse(datagram []byte) (record, error) {
 	var r record
 	if err := json.Unmarshal(datagram, &r); err != nil {
-		return record{}, errMalformed // the library's error may quote a secret
+		return record{}, errMalformed // the decoder's error may quote a secret
 	}
 	if r.Type != typeAttempt && r.Type != typeCall || r.Version != 0 && r.Version != 1 {
 		return record{}, errUnknown
@@ -77,7 +75,7 @@ func parse(datagram []byte) (record, error) {
 	return r, nil
 }
 
-// wrong names a field whose value cannot be; "" if there is none.
+// wrong returns the name of a field with an impossible value, or "".
 func (r *record) wrong() string {
 	switch {
 	case r.API == "":
@@ -99,8 +97,8 @@ func (r *record) wrong() string {
 // isStatus reports whether n is an HTTP status, or 0 for none.
 func isStatus(n int) bool { return n == 0 || 100 <= n && n <= 999 }
 
-// operation splits the SDK's name of a service, which has the API's version
-// behind it where the service has no ID of its own: "monitor-2010-05-25".
+// operation splits the SDK's name of a service into its ID and the API version,
+// as in "monitor-2010-05-25". The version may be missing.
 func (r *record) operation() (service, version string) {
 	const form = "-2006-01-02"
 	if at := len(r.Service) - len(form); at > 0 {
@@ -111,12 +109,12 @@ func (r *record) operation() (service, version string) {
 	return r.Service, ""
 }
 
-// message takes the SDK's text of an error apart, which is
+// message parses the message of an error, which is
 //
 //	CODE: MESSAGE
 //		status code: 403, request id: ID
 //
-// with CODE as in AwsException. The ID is "" where it may be cut.
+// where CODE is the value of AwsException. id is "" if it may have been cut off.
 func (r *record) message() (text, id string) {
 	text = strings.TrimPrefix(r.AWSExceptionMessage, r.AWSException+": ")
 	text, rest, ok := cutLast(text, "\n\tstatus code: ")
@@ -124,12 +122,12 @@ func (r *record) message() (text, id string) {
 		return text, ""
 	}
 	_, id, _ = strings.Cut(rest, "request id: ")
-	id, _, _ = strings.Cut(id, "\n") // what may follow is the cause
-	id, _, _ = strings.Cut(id, ",")  // or the host's ID
+	id, _, _ = strings.Cut(id, "\n") // a cause may follow
+	id, _, _ = strings.Cut(id, ",")  // or a host ID
 	return text, id
 }
 
-// cutLast is strings.Cut around the last sep.
+// cutLast is like strings.Cut, around the last instance of sep.
 func cutLast(s, sep string) (before, after string, found bool) {
 	if i := strings.LastIndex(s, sep); i >= 0 {
 		return s[:i], s[i+len(sep):], true
@@ -137,7 +135,7 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// times are when the attempt began and ended.
+// times returns when the attempt began and ended.
 func (r *record) times(now time.Time) (start, end time.Time) {
 	end = time.UnixMilli(r.Timestamp)
 	if end.Sub(now).Abs() > maxSkew {
@@ -146,7 +144,7 @@ func (r *record) times(now time.Time) (start, end time.Time) {
 	return end.Add(-time.Duration(r.AttemptLatency) * time.Millisecond), end
 }
 
-// requestID is the ID the vendor gave the attempt.
+// requestID returns the vendor's request ID of the attempt.
 func (r *record) requestID(inMessage string) classify.RequestID {
 	if id := classify.MakeRequestID(r.RequestID); !id.IsZero() {
 		return id

@@ -9,57 +9,57 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
-// The limits of what Seen remembers.
+// The limits of Seen.
 const (
 	maxSeen = 4096
-	// slack is how far the ends of one attempt may lie apart as two see them:
-	// the SDK's times are cut to milliseconds, and either may be late.
+	// slack is the tolerance when the times of an attempt are compared: the SDK's
+	// are in milliseconds, and either side may be late.
 	slack = 100 * time.Millisecond
-	// maxAgent is where the SDK cuts its User-Agent.
+	// maxAgent is the length to which the SDK cuts its User-Agent, in bytes.
 	maxAgent = 256
 )
 
-// Seen remembers the last attempts another way in has told of, so that a call
-// which is seen by both is counted once. It stands between that way in and its
+// Seen remembers the last attempts that another way in observed, so that a call
+// that is observed by both is counted once. It stands between that way in and its
 // sink:
 //
 //	proxy ──> Seen ──> sink <── Intake
-//	            └── asked by ────┘
+//	            └── queried by ───┘
 //
-// A record is known if an attempt had its request ID. Where one of the two has
-// no ID, as with every success, it is known if an attempt with the same access
-// key, action, User-Agent and, where both have one, status lies within its
-// time. Each attempt makes but one record known, so that the numbers are right
-// where many alike run at once.
+// A record is a duplicate if an attempt has the same request ID. If one of them
+// has no request ID, as with every success, the record is a duplicate if an
+// attempt with the same access key, action, User-Agent and, if both have one,
+// status lies within its time. Each attempt makes only one record a duplicate, so
+// that the counts are right even if many similar calls run at the same time.
 //
-// They are wrong by one where, within the very time of a call that did not pass
-// the proxy, a call alike of another program did, and that program sends no
-// records. And an attempt is counted twice where the proxy tells of it more than
-// a second after the program does, as of one that the program gave up and the
-// upstream did not end; or where maxSeen later ones pushed it out by then.
+// There are two known errors. A record is dropped although the call did not pass
+// the proxy if, within its time, a similar call by a program without records did.
+// A call is counted twice if the proxy reports it more than a second after the
+// program, for example because the program gave up and the upstream did not; or
+// if maxSeen later calls were observed in between.
 //
-// Seen is safe for concurrent use and allocates nothing after NewSeen.
+// Seen is safe for concurrent use. It does not allocate after NewSeen.
 type Seen struct {
 	next collector.Sink
 	seed maphash.Seed
 
 	mu    sync.Mutex // guards the fields below
 	ring  [maxSeen]sighting
-	count int // ever
+	count int // attempts so far
 }
 
 var _ collector.Sink = (*Seen)(nil)
 
-// sighting is an attempt that was told of.
+// sighting is an attempt that was observed.
 type sighting struct {
-	alike      uint64 // hash of what two views of an attempt have in common
-	id         uint64 // hash of the request ID; 0 without one
+	alike      uint64 // hash of what record and attempt have in common
+	id         uint64 // hash of the request ID; 0 if there is none
 	status     int
 	start, end time.Time
-	taken      bool // it has made a record known
+	taken      bool // a record was matched with it
 }
 
-// match is how an attempt is known.
+// match says how a record was matched with an attempt.
 type match uint8
 
 const (
@@ -91,12 +91,12 @@ func (s *Seen) note(g sighting) {
 	s.count++
 }
 
-// sight reduces o to what is remembered.
+// sight reduces o to what is compared.
 func (s *Seen) sight(o *classify.Observation) sighting {
 	g := sighting{status: o.Verdict.Status, start: o.Start, end: o.End}
 	if !o.Verdict.RequestID.IsZero() {
 		var buf [classify.MaxRequestID]byte
-		g.id = maphash.Bytes(s.seed, o.Verdict.RequestID.AppendTo(buf[:0])) | 1 // never 0
+		g.id = maphash.Bytes(s.seed, o.Verdict.RequestID.AppendTo(buf[:0])) | 1 // not 0
 	}
 	var h maphash.Hash
 	h.SetSeed(s.seed)
@@ -109,14 +109,14 @@ func (s *Seen) sight(o *classify.Observation) sighting {
 	return g
 }
 
-// take tells whether o, of a record, is an attempt that was told of.
+// take looks for the attempt of o, which is from a record.
 func (s *Seen) take(o *classify.Observation) match {
 	g := s.sight(o)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var byTime *sighting
-	// From the newest to the oldest, so that of several alike the oldest is
-	// taken: what ends first is reported first.
+	// It looks from the newest to the oldest, so that the oldest of several
+	// similar attempts is taken: the one that ended first is reported first.
 	for i := s.count - 1; i >= max(0, s.count-maxSeen); i-- {
 		have := &s.ring[i%maxSeen]
 		switch {
@@ -135,8 +135,8 @@ func (s *Seen) take(o *classify.Observation) match {
 	return seenByTime
 }
 
-// covers reports whether have may be the attempt g, as the program saw it: the
-// program begins earlier and ends later.
+// covers reports whether have may be the attempt g, which is from a record. The
+// program begins an attempt earlier and ends it later than the proxy.
 func (have *sighting) covers(g *sighting) bool {
 	return (have.id == 0 || g.id == 0) &&
 		(have.status == g.status || have.status == 0 || g.status == 0) &&

@@ -9,7 +9,7 @@ import (
 
 const agent = "aws-sdk-go/1.25.3 (go1.21.5; linux; amd64)"
 
-// proxied returns an attempt as the proxy tells of it.
+// proxied returns an attempt as the proxy reports it.
 func proxied(status int, id string, start, end time.Time) *classify.Observation {
 	return &classify.Observation{
 		Call:       classify.Call{Service: "monitor", Action: "GetMetricStatistics", Version: "2010-05-25", Region: "cn-beijing-6"},
@@ -80,7 +80,7 @@ func TestSeenManyAlike(t *testing.T) {
 		seen.Observe(proxied(200, "", sent.Add(time.Duration(i-35)*time.Millisecond), sent))
 	}
 	for range 40 {
-		in.tell(in.read(payload(t, "success"), nil))
+		in.report(in.read(payload(t, "success"), nil))
 	}
 	if got := in.Stats().DuplicatesByTime; got != 30 {
 		t.Errorf("%d known, want 30", got)
@@ -139,6 +139,6 @@ func BenchmarkRecord(b *testing.B) {
 	datagram := payload(b, "throttled")
 	b.ReportAllocs()
 	for b.Loop() {
-		in.tell(in.read(datagram, nil))
+		in.report(in.read(datagram, nil))
 	}
 }

@@ -13,21 +13,21 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Credentials are a key pair of the vendor's, with a security token if they are
-// temporary. Printed, they show nothing.
+// Credentials are an access key of the vendor's, with a security token if they
+// are temporary. Formatted with fmt, they show nothing.
 type Credentials struct {
 	AccessKey string `yaml:"access_key"`
 	SecretKey string `yaml:"secret_key"`
 	Token     string `yaml:"security_token"`
 }
 
-// Format writes nothing of the credentials, whatever the verb.
+// Format writes nothing of the credentials, for any verb.
 func (Credentials) Format(f fmt.State, _ rune) {
 	io.WriteString(f, "credentials") //nolint:errcheck // as fmt itself does
 }
 
-// The variables that FromEnv reads; the first two are those of the vendor's
-// Terraform provider.
+// The environment variables that FromEnv reads. The vendor's Terraform provider
+// reads the first two.
 const (
 	EnvAccessKey = "KSYUN_ACCESS_KEY"
 	EnvSecretKey = "KSYUN_SECRET_KEY"     //nolint:gosec // a name, not a key
@@ -43,8 +43,8 @@ func FromEnv(getenv func(string) string) (Credentials, error) {
 	return c, nil
 }
 
-// check reports what is missing, or would not stand in a request as it is, by
-// these names.
+// check returns an error if a value is missing or contains characters that cannot
+// be sent in a request. It refers to the values by the given names.
 func (c *Credentials) check(accessKey, secretKey, token string) error {
 	switch {
 	case c.AccessKey == "":
@@ -55,21 +55,20 @@ func (c *Credentials) check(accessKey, secretKey, token string) error {
 	for _, field := range []struct{ name, value string }{{accessKey, c.AccessKey}, {secretKey, c.SecretKey}, {token, c.Token}} {
 		for i := range len(field.value) {
 			if b := field.value[i]; b <= ' ' || b > '~' {
-				return fmt.Errorf("%s holds a blank, or a character outside of ASCII", field.name)
+				return fmt.Errorf("%s contains a space, a control character or a non-ASCII character", field.name)
 			}
 		}
 	}
 	return nil
 }
 
-// maxFile is the most that is read of a credentials file.
+// maxFile is the maximum size of a credentials file, in bytes.
 const maxFile = 64 << 10
 
-// ReadFile reads a YAML or JSON file with access_key, secret_key and, if there
-// is one, security_token. Files that users other than the owner and the group
-// can read are refused, and so are those that the group can write: a secret
-// that Kubernetes mounts for a group is mode 0440. The errors quote nothing of
-// the file.
+// ReadFile reads a YAML or JSON file with access_key, secret_key and, optionally,
+// security_token. It returns an error if users other than the owner and the
+// group can read the file, or if the group can write it. (Kubernetes mounts a
+// Secret for a group with mode 0440.) Errors quote nothing of the file.
 func ReadFile(name string) (Credentials, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -81,9 +80,9 @@ func ReadFile(name string) (Credentials, error) {
 	case err != nil:
 		return Credentials{}, fmt.Errorf("read credentials: %w", err)
 	case !info.Mode().IsRegular():
-		return Credentials{}, fmt.Errorf("credentials file %q is not a file", name)
+		return Credentials{}, fmt.Errorf("credentials file %q is not a regular file", name)
 	case info.Mode().Perm()&0o027 != 0:
-		return Credentials{}, fmt.Errorf("credentials file %q has mode %04o, which lets others at the keys: chmod 600 %q", name, info.Mode().Perm(), name)
+		return Credentials{}, fmt.Errorf("credentials file %q has mode %04o, so that other users can access the keys: chmod 600 %q", name, info.Mode().Perm(), name)
 	case info.Size() > maxFile:
 		return Credentials{}, fmt.Errorf("credentials file %q is larger than %d bytes", name, maxFile)
 	}
@@ -99,12 +98,12 @@ func ReadFile(name string) (Credentials, error) {
 }
 
 func parse(data []byte) (Credentials, error) {
-	const grammar = "write access_key: ..., secret_key: ... and, for temporary ones, security_token: ..., a line each"
+	const grammar = "write access_key: ..., secret_key: ... and, for temporary credentials, security_token: ..., each on a line of its own"
 	var c Credentials
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return Credentials{}, errors.New("it cannot be read: " + grammar) // the reader's own words quote it
+		return Credentials{}, errors.New("cannot be parsed: " + grammar) // the decoder's error quotes the file
 	}
 	if err := c.check("access_key", "secret_key", "security_token"); err != nil {
 		return Credentials{}, fmt.Errorf("%w: %s", err, grammar)
@@ -112,11 +111,11 @@ func parse(data []byte) (Credentials, error) {
 	return c, nil
 }
 
-// watchInterval is how often Watch reads the file.
+// watchInterval is the interval at which Watch reads the file.
 const watchInterval = 5 * time.Second
 
-// Source holds the credentials of a file, as they last were in order. It is
-// safe for concurrent use.
+// Source holds credentials that are read from a file or from the environment. It
+// is safe for concurrent use.
 type Source struct {
 	file    string
 	current atomic.Pointer[Credentials]
@@ -124,8 +123,7 @@ type Source struct {
 	failing atomic.Bool
 }
 
-// OpenSource returns the credentials of a file, or those of the environment
-// where file is "".
+// OpenSource reads credentials from file or, if file is "", from the environment.
 func OpenSource(file string) (*Source, error) {
 	s := &Source{file: file}
 	c, err := s.read()
@@ -148,16 +146,17 @@ func (s *Source) read() (Credentials, error) {
 	return ReadFile(s.file)
 }
 
-// Credentials returns the credentials.
+// Credentials returns the credentials that were last read without error.
 func (s *Source) Credentials() Credentials { return *s.current.Load() }
 
-// Status tells whether the file could last be read, and when the credentials
-// last changed.
+// Status reports whether the last read succeeded, and when the credentials last
+// changed.
 func (s *Source) Status() (ok bool, changed time.Time) {
 	return !s.failing.Load(), time.Unix(s.changed.Load(), 0)
 }
 
-// Reload reads the file again. On error the credentials stay as they are.
+// Reload reads the file again and reports whether the credentials changed. If it
+// returns an error, the old ones stay in use.
 func (s *Source) Reload() (changed bool, err error) {
 	c, err := s.read()
 	s.failing.Store(err != nil)
@@ -171,10 +170,11 @@ func (s *Source) Reload() (changed bool, err error) {
 	return true, nil
 }
 
-// Watch reloads every 5 s until ctx is done, and tells of every change, and of
-// errors once until they are others: what is read while a file is being written
-// mends itself.
-func (s *Source) Watch(ctx context.Context, tell func(error)) {
+// Watch reloads the file every 5 seconds until ctx is done. It calls report with
+// nil after a change, and after the first success that follows an error. It
+// calls report with an error the first time that it occurs: reading a file while
+// it is being written may fail once. Without a file, Watch returns at once.
+func (s *Source) Watch(ctx context.Context, report func(error)) {
 	if s.file == "" {
 		return
 	}
@@ -190,12 +190,12 @@ func (s *Source) Watch(ctx context.Context, tell func(error)) {
 		switch {
 		case err == nil:
 			if changed || last != "" {
-				tell(nil)
+				report(nil)
 			}
 			last = ""
 		case err.Error() != last:
 			last = err.Error()
-			tell(err)
+			report(err)
 		}
 	}
 }

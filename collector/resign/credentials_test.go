@@ -48,18 +48,18 @@ func TestReadFile(t *testing.T) {
 			mode: 0o400, want: resign.Credentials{AccessKey: "A", SecretKey: "S", Token: "T"},
 		},
 		"mounted for a group": {text: "access_key: A\nsecret_key: S", mode: 0o440, want: resign.Credentials{AccessKey: "A", SecretKey: "S"}},
-		"for all to read":     {text: keyFile, mode: 0o644, err: `has mode 0644, which lets others at the keys: chmod 600`},
+		"for all to read":     {text: keyFile, mode: 0o644, err: `has mode 0644, so that other users can access the keys: chmod 600`},
 		"for a group to write": {
-			text: keyFile, mode: 0o660, err: `has mode 0660, which lets others at the keys: chmod 600`,
+			text: keyFile, mode: 0o660, err: `has mode 0660, so that other users can access the keys: chmod 600`,
 		},
 		"no secret":    {text: "access_key: A", err: "secret_key is missing: write access_key"},
 		"no key":       {text: "secret_key: S", err: "access_key is missing: write access_key"},
-		"empty":        {text: "", err: "it cannot be read: write access_key"},
-		"cut":          {text: "access_key: A\nsecret_k", err: "it cannot be read: write access_key"},
-		"unknown":      {text: keyFile + "secretkey: x", err: "it cannot be read: write access_key"},
-		"a list":       {text: "- hidden", err: "it cannot be read: write access_key"},
-		"a blank":      {text: keyFile, err: "secret_key holds a blank, or a character outside of ASCII: write"},
-		"a line break": {text: "access_key: \"A\\r\\nX: y\"\nsecret_key: S", err: "access_key holds a blank"},
+		"empty":        {text: "", err: "cannot be parsed: write access_key"},
+		"cut":          {text: "access_key: A\nsecret_k", err: "cannot be parsed: write access_key"},
+		"unknown":      {text: keyFile + "secretkey: x", err: "cannot be parsed: write access_key"},
+		"a list":       {text: "- hidden", err: "cannot be parsed: write access_key"},
+		"a blank":      {text: keyFile, err: "secret_key contains a space, a control character or a non-ASCII character: write"},
+		"a line break": {text: "access_key: \"A\\r\\nX: y\"\nsecret_key: S", err: "access_key contains a space"},
 		"too large":    {text: strings.Repeat("#", 65<<10), err: "is larger than 65536 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -110,8 +110,8 @@ func TestPrintedNowhere(t *testing.T) {
 	}
 }
 
-// TestWatch changes the file under a source: what cannot be read is told once,
-// and the last good credentials stay.
+// TestWatch changes the file of a source. A file that cannot be read is reported once,
+// and the last valid credentials remain.
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, "access_key: one\nsecret_key: S", 0o600)

@@ -1,13 +1,14 @@
-// Package resign signs calls anew, for programs that can be given another
-// address than the API's but no proxy: they call the tap under its own address,
-// so that their signature, which covers the host, is worth nothing to the API.
+// Package resign signs calls again, with other credentials. It serves programs
+// that can be configured with another endpoint but not with a proxy: they call
+// the tap's re-signing address, and since a signature covers the host, the API
+// would reject theirs.
 //
-//	request ──> parse ──> verify (local key) ──> sign (real key) ──> request
+//	request ──> read ──> verify (local key) ──> sign (real key) ──> request
 //
-// The scheme stays the program's: SigV4 in a header, SigV4 in the query, or the
-// vendor's simple signature among the parameters. A request without a signature
-// gets SigV4 in a header. Nothing else changes but Host and the framing.
+// The signature scheme stays that of the program: SigV4 in a header, SigV4 in
+// the query, or the vendor's simple signature among the parameters. A request
+// without a signature gets SigV4 in a header. Otherwise only the Host field and
+// the framing change.
 //
-// The schemes are those of the vendor's documents E37884 (SigV4) and D43038
-// (simple). Except for Source, the package does no I/O.
+// Except for Source, the package does no I/O.
 package resign

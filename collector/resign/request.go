@@ -8,16 +8,16 @@ import (
 	"time"
 )
 
-// Request is a request as it came, whole.
+// Request is a complete request as the program sent it.
 type Request struct {
 	Method  []byte
 	Target  []byte                    // in origin form
 	Version []byte                    // "HTTP/1.1"
-	Fields  iter.Seq2[[]byte, []byte] // name and value of every end-to-end field, in order
-	Body    []byte                    // without framing
+	Fields  iter.Seq2[[]byte, []byte] // name and value of each end-to-end field, in order
+	Body    []byte                    // without chunked framing
 }
 
-// scheme is how a request is signed.
+// scheme is the signature scheme of a request.
 type scheme uint8
 
 const (
@@ -29,17 +29,17 @@ const (
 
 // field is one header field.
 type field struct {
-	name  string // as it came
+	name  string // as received
 	lower string
 	value string
 }
 
-// pair is one parameter of a query or form: as it came, and decoded.
+// pair is one parameter of a query or form: as received, and decoded.
 type pair struct {
 	raw, name, value string
 }
 
-// call is a request taken apart.
+// call is a parsed request.
 type call struct {
 	method, path, version string
 
@@ -49,13 +49,13 @@ type call struct {
 	body   []byte
 
 	scheme scheme
-	inForm bool // the simple signature is among the parameters of the form
+	inForm bool // the simple signature is in the form, not in the query
 	sigV4  sigV4
 }
 
-// sigV4 is what a request says of its own signature.
+// sigV4 holds the parts of a SigV4 signature.
 type sigV4 struct {
-	accessKey, day, region, service, end string // the credential
+	accessKey, day, region, service, end string // from the Credential
 	signed                               []string
 	signature                            string
 	date                                 string
@@ -67,7 +67,7 @@ const (
 	terminator      = "aws4_request"
 )
 
-// read takes a request apart.
+// read parses a request.
 func read(r *Request) *call {
 	path, query, _ := bytes.Cut(r.Target, []byte{'?'})
 	c := &call{
@@ -84,6 +84,7 @@ func read(r *Request) *call {
 	return c
 }
 
+// findSignature sets the scheme, and the parts of a SigV4 signature.
 func (c *call) findSignature() {
 	v := &c.sigV4
 	if authorization := c.get("authorization"); authorization != "" {
@@ -136,7 +137,7 @@ func (v *sigV4) setCredential(s string) {
 	}
 }
 
-// get returns the first value of a field, whose name is given in lower case.
+// get returns the first value of a field. name is in lower case.
 func (c *call) get(name string) string {
 	for i := range c.fields {
 		if c.fields[i].lower == name {
@@ -146,8 +147,8 @@ func (c *call) get(name string) string {
 	return ""
 }
 
-// pairs takes a query or a form apart. What is not well-formed stands for
-// itself, as at the vendor's gateway.
+// pairs parses a query or a form. A parameter that is not validly encoded is
+// taken literally, as the vendor's gateway does.
 func pairs(s string) []pair {
 	var all []pair
 	for raw := range strings.SplitSeq(s, "&") {
@@ -174,7 +175,8 @@ func find(all []pair, name string) (string, bool) {
 	return "", false
 }
 
-// parseTime reads SigV4's time, and the form that sdk-node sends in its place.
+// parseTime parses the time of a SigV4 signature, and the format that the
+// vendor's Node SDK sends instead.
 func parseTime(s string) (time.Time, bool) {
 	for _, layout := range []string{dateLayout, "20060102T150405-07:00", time.RFC3339} {
 		if t, err := time.Parse(layout, s); err == nil {

@@ -39,7 +39,7 @@ var (
 	temporary = resign.Credentials{AccessKey: "AKTEMP", SecretKey: "temporary secret", Token: "a+token/with=signs"}
 )
 
-// simulator verifies what is signed with key, strictly.
+// simulator verifies signatures with key, strictly.
 func simulator(key resign.Credentials) *cloudmonitor.Server {
 	return cloudmonitor.New(cloudmonitor.Config{
 		Credentials: []cloudmonitor.Credential{{AccessKey: key.AccessKey, SecretKey: key.SecretKey, Token: key.Token}},
@@ -390,7 +390,7 @@ func FuzzAppend(f *testing.F) {
 		if err != nil || in.Buffered() > 0 || req.Host != apiHost {
 			t.Fatalf("not one request: %v, %d bytes more, to %q\n%q", err, in.Buffered(), req.Host, p)
 		}
-		// Signed with the key that it was given, as far as it tells.
+		// Signed with the key that it names, as far as it names one.
 		again := &resign.Request{Method: r.Method, Target: []byte(req.RequestURI), Version: r.Version, Body: sent, Fields: fields(req)}
 		if _, err := second.Append(nil, again); err != nil && !errors.Is(err, resign.ErrMalformed) {
 			t.Errorf("what was signed is refused: %v\n%q", err, p)

@@ -12,32 +12,33 @@ import (
 	"time"
 )
 
-// dateLayout is SigV4's time, in UTC.
+// dateLayout is the time format of SigV4, in UTC.
 const dateLayout = "20060102T150405Z"
 
-// Window is how far the time of a signature may be off (row 8 of the vendor's
-// error table, E37896).
+// Window is the largest difference between the time of a signature and ours. The
+// vendor's API applies the same limit.
 const Window = 15 * time.Minute
 
-// Config is what a Signer works by.
+// Config configures a Signer.
 type Config struct {
-	// Credentials returns those to sign with. It is called for each request.
+	// Credentials returns the credentials to sign with. It is called for each
+	// request.
 	Credentials func() Credentials
-	// Local, if not nil, returns the credentials that programs must have
-	// signed with; nil is to look at no signature.
+	// Local, if not nil, returns the credentials that programs must have signed
+	// with. If nil, programs' signatures are not verified.
 	Local func() Credentials
-	// Host is the authority that requests are sent to, as Host names it.
+	// Host is the value of the Host field of the requests that are sent.
 	Host string
-	// Region and Service stand where a request does not tell its own.
+	// Region and Service are used if a request's signature names none.
 	Region, Service string
-	// Now is the clock; nil is time.Now.
+	// Now is the clock. If nil, it is time.Now.
 	Now func() time.Time
 }
 
-// Signer signs requests anew. It is safe for concurrent use.
+// Signer signs requests again. It is safe for concurrent use.
 type Signer struct{ cfg Config }
 
-// New returns a signer.
+// New returns a Signer.
 func New(cfg Config) *Signer {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -45,10 +46,9 @@ func New(cfg Config) *Signer {
 	return &Signer{cfg}
 }
 
-// Append appends to dst the request that is sent in place of r: signed with the
-// signer's credentials, for its host, with a Content-Length. The error is one of
-// those of this package, for a request that is not signed with the local
-// credentials.
+// Append appends the request to send in place of r to dst: signed with the
+// signer's credentials, for its host, with a Content-Length. It returns one of
+// the errors of this package if r is not signed with the local credentials.
 func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
 	c, now := read(r), s.cfg.Now()
 	if s.cfg.Local != nil {
@@ -68,14 +68,14 @@ func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
 	return c.append(dst), nil
 }
 
-// Sent returns what of the credentials is in the requests that s makes; a
-// signature is different each time.
+// Sent returns the parts of the credentials that requests contain, apart from the
+// signature.
 func (s *Signer) Sent() (accessKey, token string) {
 	key := s.cfg.Credentials()
 	return key.AccessKey, key.Token
 }
 
-// scope returns where the signature is good: as the program says, if it does.
+// scope returns the region and service to sign for.
 func (s *Signer) scope(c *call) (region, service string) {
 	region, service = s.cfg.Region, s.cfg.Service
 	if c.sigV4.region != "" {
@@ -87,16 +87,16 @@ func (s *Signer) scope(c *call) (region, service string) {
 	return region, service
 }
 
-// Why a request is refused. They quote nothing of it.
+// The reasons why a request is refused. They quote nothing of the request.
 var (
 	ErrUnsigned  = errors.New("it is not signed")
 	ErrMalformed = errors.New("its signature is incomplete or malformed")
 	ErrKey       = errors.New("it is signed with another access key")
-	ErrTime      = errors.New("the time of its signature is more than 15 minutes off, or not the day of its credential")
+	ErrTime      = errors.New("the time of its signature differs by more than 15 minutes, or is not on the day of its credential")
 	ErrSignature = errors.New("its signature does not match")
 )
 
-// verify returns nil if c is signed with key.
+// verify returns nil if c is validly signed with key.
 func (c *call) verify(key Credentials, now time.Time) error {
 	switch c.scheme {
 	case schemeNone:
@@ -145,14 +145,15 @@ func within(at, now time.Time) bool { return at.Sub(now).Abs() <= Window }
 
 func same(a, b string) bool { return hmac.Equal([]byte(a), []byte(b)) }
 
-// ownFields are written anew, or not at all: 100-continue was answered by us,
-// and there are no trailers without chunks.
-var ownFields = []string{
+// replaced lists the fields that are not copied. Signing writes some of them
+// again. The relay has answered 100-continue, and there are no trailers without
+// chunked framing.
+var replaced = []string{
 	"expect", "trailer", "authorization", "x-amz-date", "x-amz-security-token", "x-ksc-security-token",
 }
 
-// reframe makes the fields those of a request to host, all but the signature.
-// The Host field keeps its place.
+// reframe sets the fields of the request to host, except for the signature. The
+// Host field keeps its position.
 func (c *call) reframe(host string, key Credentials) {
 	fields := make([]field, 0, len(c.fields)+4)
 	framed := len(c.body) > 0
@@ -162,7 +163,7 @@ func (c *call) reframe(host string, key Credentials) {
 			fields = append(fields, field{f.name, f.lower, host})
 		case f.lower == "content-length" || f.lower == "transfer-encoding":
 			framed = true
-		case !slices.Contains(ownFields, f.lower):
+		case !slices.Contains(replaced, f.lower):
 			fields = append(fields, f)
 		}
 	}
@@ -180,7 +181,7 @@ func (c *call) reframe(host string, key Credentials) {
 	c.fields = fields
 }
 
-// signV4 signs with SigV4, in the query if it was there.
+// signV4 signs with SigV4: in the query if the program did, otherwise in a header.
 func (c *call) signV4(key Credentials, region, service string, now time.Time) {
 	now = now.UTC()
 	v := &c.sigV4
@@ -216,8 +217,8 @@ func (c *call) signV4(key Credentials, region, service string, now time.Time) {
 		", SignedHeaders=" + strings.Join(v.signed, ";") + ", Signature=" + c.signatureV4(key.SecretKey)})
 }
 
-// toSign makes the signed fields those the program signed, as far as they are
-// there, and more.
+// toSign sets the fields to sign: those that the program signed and more, as far
+// as the request has them.
 func (c *call) toSign(more ...string) {
 	names := slices.DeleteFunc(append(c.sigV4.signed, more...), func(name string) bool {
 		return !slices.ContainsFunc(c.fields, func(f field) bool { return f.lower == name })
@@ -226,7 +227,7 @@ func (c *call) toSign(more ...string) {
 	c.sigV4.signed = slices.Compact(names)
 }
 
-// signatureV4 returns the signature that belongs to c.
+// signatureV4 computes the SigV4 signature of c.
 func (c *call) signatureV4(secret string) string {
 	v := &c.sigV4
 	var b strings.Builder
@@ -248,8 +249,8 @@ func (c *call) signatureV4(secret string) string {
 	return hex.EncodeToString(hmacSHA256(key, algorithm+"\n"+v.date+"\n"+scope+"\n"+hexSHA256([]byte(b.String()))))
 }
 
-// canonicalValue is a field's value with its lines joined and its runs of
-// blanks folded.
+// canonicalValue returns the values of a field, joined by commas and with runs of
+// spaces replaced by one space.
 func (c *call) canonicalValue(name string) string {
 	var values []string
 	for i := range c.fields {
@@ -260,21 +261,21 @@ func (c *call) canonicalValue(name string) string {
 	return strings.Join(values, ",")
 }
 
-// signSimple signs with the vendor's simple signature, among the parameters
-// where it was.
+// signSimple signs with the vendor's simple signature, in the query or in the
+// form, as the program did.
 func (c *call) signSimple(key Credentials, now time.Time) {
 	at := &c.query
 	if c.inForm {
 		at = &c.form
 	}
-	own := func(p pair) bool {
+	signature := func(p pair) bool {
 		switch p.name {
 		case "Accesskey", "Timestamp", "SecurityToken", "Signature":
 			return true
 		}
 		return false
 	}
-	c.query, c.form = slices.DeleteFunc(c.query, own), slices.DeleteFunc(c.form, own)
+	c.query, c.form = slices.DeleteFunc(c.query, signature), slices.DeleteFunc(c.form, signature)
 	for _, fixed := range []pair{param("SignatureVersion", "1.0"), param("SignatureMethod", "HMAC-SHA256")} {
 		if _, ok := find(slices.Concat(c.query, c.form), fixed.name); !ok {
 			*at = append(*at, fixed)
@@ -294,8 +295,7 @@ func signatureSimple(secret string, params []pair) string {
 	return hex.EncodeToString(hmacSHA256([]byte(secret), canonical(params, "Signature")))
 }
 
-// canonical sorts parameters by name, then value, and encodes them anew,
-// without one.
+// canonical encodes all parameters except without, sorted by name and value.
 func canonical(params []pair, without string) string {
 	all := make([]pair, 0, len(params))
 	for i := range params {
@@ -309,7 +309,7 @@ func canonical(params []pair, without string) string {
 	return joined(all)
 }
 
-// append appends the request.
+// append appends the request to dst.
 func (c *call) append(dst []byte) []byte {
 	dst = append(dst, c.method...)
 	dst = append(dst, ' ')
@@ -343,8 +343,8 @@ func param(name, value string) pair {
 	return pair{encode(name) + "=" + encode(value), name, value}
 }
 
-// encodePath percent-encodes a path once more, as SigV4 does for every service
-// but object storage.
+// encodePath percent-encodes a path a second time, as SigV4 requires for every
+// service except object storage.
 func encodePath(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
@@ -353,7 +353,7 @@ func encodePath(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// encode percent-encodes all but RFC 3986's unreserved characters.
+// encode percent-encodes all characters except RFC 3986's unreserved ones.
 func encode(s string) string {
 	const digits = "0123456789ABCDEF"
 	plain := func(c byte) bool {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# After installation or upgrade, on Debian and Red Hat. Nothing is enabled or
-# started that was not: what a proxy listens on and taps is for its owner to say.
+# After an installation or upgrade, on Debian and Red Hat. It does not enable or start
+# the service, because the owner must decide what a proxy listens on and taps.
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload

@@ -1,6 +1,7 @@
 #!/bin/sh
-# After removal. What the service kept, the CA's key above all, goes when
-# Debian purges; Red Hat has no purge: there it goes with the last version.
+# After removal. The service's state, in particular the CA's key, is removed when
+# Debian purges the package. Red Hat has no purge, so there it is removed with the
+# last version.
 set -e
 if [ -d /run/systemd/system ]; then
 	systemctl daemon-reload

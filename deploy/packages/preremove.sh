@@ -1,5 +1,5 @@
 #!/bin/sh
-# Before removal, not before an upgrade: Debian says "remove", Red Hat 0.
+# Before a removal, not before an upgrade: Debian passes "remove", Red Hat 0.
 set -e
 case "$1" in
 remove | 0)

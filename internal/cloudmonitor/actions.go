@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// action is one operation of the API, with the limits its page documents.
+// action is an operation of the API, with its documented limits.
 type action struct {
 	name      string
 	versions  []string
-	perMinute int // calls per user; 0 is not documented
+	perMinute int // calls per user; 0 if not documented
 	run       func(s *Server, x *exchange) (result, *Error)
 }
 
@@ -56,13 +56,13 @@ const (
 	maxPageSize     = 100
 )
 
-// namespaces are those the vendor's exporter and datasource name.
+// namespaces lists those in the vendor's exporter and datasource.
 var namespaces = []string{
 	"KEC", "EPC", "EIP", "NAT", "SLB", "LISTENER", "LISTENER7", "PEER", "BWS", "DCGW",
 	"KRDS", "KCS", "KCS2", "KS3", "KCM", "MONGO", "MONDB", "KCE", "PGS",
 }
 
-// metricNames are what every namespace has here.
+// metricNames lists the metrics that every namespace has in the simulator.
 var metricNames = []string{
 	"cpu.utilizition.total", "memory.utilizition.total", "net.if.in", "net.if.out",
 	"disk.io.read", "disk.io.write", "pod.cpu.usage", "pod.memory.usage",
@@ -83,14 +83,14 @@ func (s *Server) perform(x *exchange) (result, *Error) {
 	return a.run(s, x)
 }
 
-// query is one metric over one span of time.
+// query is a request for one metric over a period.
 type query struct {
 	namespace, metric, instance string
 	from, to                    time.Time
 	period                      time.Duration
 }
 
-// point is one sample.
+// point is a data point.
 type point struct {
 	at  time.Time
 	avg float64
@@ -106,7 +106,7 @@ func (q query) points() []point {
 	return points
 }
 
-// readQuery checks the parameters of a metric call as the action's page tells.
+// readQuery validates the parameters of a metric call as documented.
 func (s *Server) readQuery(get func(string) string) (query, *Error) {
 	q := query{namespace: get("Namespace"), metric: get("MetricName"), instance: get("InstanceID")}
 	for _, name := range []string{"Namespace", "MetricName", "InstanceID", "StartTime", "EndTime", "Period"} {
@@ -137,7 +137,7 @@ func (s *Server) readQuery(get func(string) string) (query, *Error) {
 	if q.to, err = time.Parse(time.RFC3339, get("EndTime")); err != nil || q.to.Before(q.from) {
 		return q, invalid("EndTime")
 	}
-	// Nothing is measured yet of the last minutes.
+	// There is no data for the last minutes yet.
 	if latest := s.now().Add(-minLag); q.to.After(latest) {
 		q.to = latest
 	}
@@ -209,8 +209,8 @@ func (s *Server) listPage(x *exchange) (result, *Error) {
 	return result{fields: map[string]any{"data": []any{}, "totalCount": 0}}, nil
 }
 
-// listFlat answers as the actions do that put a code beside their data. What
-// the vendor sends as the code of a success is not documented.
+// listFlat returns a response with a code beside the data, as some actions do. The
+// vendor's code for success is not documented.
 func (s *Server) listFlat(x *exchange) (result, *Error) {
 	code, message := "200", "success"
 	if x.do.Flat != "" {

@@ -15,29 +15,29 @@ import (
 const (
 	sigV4Algorithm = "AWS4-HMAC-SHA256"
 	sigV4Date      = "20060102T150405Z"
-	// unsignedPayload is what a presigned request may hash in place of its body.
+	// unsignedPayload may be the hash of a presigned request's body.
 	unsignedPayload = "UNSIGNED-PAYLOAD"
-	// clockWindow is how far a request's time may be off (row 8 of the vendor's
-	// error table).
+	// clockWindow is the largest difference between a request's time and the
+	// gateway's, as the vendor documents it.
 	clockWindow = 15 * time.Minute
 )
 
-// Credential is one key pair that the simulator accepts.
+// Credential is an access key that the simulator accepts.
 type Credential struct {
 	AccessKey string
 	SecretKey string
-	// Token, if not empty, must accompany every request of this key.
+	// Token, if not empty, is the security token that requests must have.
 	Token string
-	// TokenExpired makes the gateway answer that the token is out of date.
+	// TokenExpired makes the gateway respond that the token has expired.
 	TokenExpired bool
-	// Denied lists the actions this key lacks the policy for; "*" is all.
+	// Denied lists the actions that the key has no permission for; "*" means all.
 	Denied []string
-	// Foreign makes every resource belong to somebody else.
+	// Foreign makes every resource belong to another account.
 	Foreign bool
 }
 
-// authenticate verifies the signature of a request and returns whose it is. params are the decoded
-// parameters of its query and form.
+// authenticate verifies the signature of a request and returns its credential.
+// params are the decoded parameters of query and form.
 func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (*Credential, *Error) {
 	switch {
 	case r.Header.Get("Authorization") != "":
@@ -50,7 +50,7 @@ func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (
 	return nil, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
 }
 
-// sigV4 is what a request says of its own signature.
+// sigV4 holds the parts of a SigV4 signature.
 type sigV4 struct {
 	scope     [5]string // access key, date, region, service, terminator
 	signed    []string
@@ -158,8 +158,8 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (*Credential
 	return c.admit(token)
 }
 
-// verifySimple verifies the vendor's simple signature: HMAC-SHA256, in hex, of
-// the sorted and percent-encoded parameters.
+// verifySimple verifies the vendor's simple signature: the hexadecimal HMAC-SHA256
+// of the sorted and percent-encoded parameters.
 func (s *Server) verifySimple(params url.Values) (*Credential, *Error) {
 	deny := func(code, message string) (*Credential, *Error) {
 		return nil, newError(http.StatusBadRequest, code, message)
@@ -187,7 +187,7 @@ func (s *Server) verifySimple(params url.Values) (*Credential, *Error) {
 	return c.admit(params.Get("SecurityToken"))
 }
 
-// admit checks the security token that came with a request of this key.
+// admit checks the security token of a request that is signed with this key.
 func (c *Credential) admit(token string) (*Credential, *Error) {
 	if c.TokenExpired {
 		return nil, newError(http.StatusBadRequest, "SecurityTokenExpired", "SecurityTokenExpired: the security token has expired")
@@ -202,9 +202,8 @@ func (c *Credential) denied(action string) bool {
 	return slices.ContainsFunc(c.Denied, func(d string) bool { return d == "*" || strings.EqualFold(d, action) })
 }
 
-// canonicalRequest spells a request as SigV4 hashes it. A header named twice
-// among the signed ones is spelt twice: one of the vendor's SDKs does so with
-// host.
+// canonicalRequest returns the canonical request of SigV4. A signed header that is
+// named twice appears twice, because one of the vendor's SDKs does that with host.
 func canonicalRequest(r *http.Request, signed []string, payload string) string {
 	path, query, _ := strings.Cut(r.RequestURI, "?")
 	if r.URL.IsAbs() {
@@ -222,8 +221,8 @@ func canonicalRequest(r *http.Request, signed []string, payload string) string {
 	return b.String()
 }
 
-// canonicalValue is a field's value with its lines joined and its runs of
-// blanks folded. net/http keeps two fields apart from the others.
+// canonicalValue returns the values of a field, joined and with runs of spaces
+// replaced by one. net/http stores two fields outside of the header.
 func canonicalValue(r *http.Request, name string) string {
 	switch name {
 	case "host":
@@ -241,8 +240,8 @@ func canonicalValue(r *http.Request, name string) string {
 	return strings.Join(values, ",")
 }
 
-// encodePath percent-encodes a path once more, as SigV4 does for every service
-// but object storage.
+// encodePath percent-encodes a path a second time, as SigV4 requires for every
+// service except object storage.
 func encodePath(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
@@ -251,8 +250,8 @@ func encodePath(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// canonicalQuery sorts a query by name and then value, both encoded anew, and
-// leaves the signature out.
+// canonicalQuery returns the query sorted by name and value, both encoded again,
+// without the signature.
 func canonicalQuery(query string) string {
 	var pairs [][2]string
 	for part := range strings.SplitSeq(query, "&") {
@@ -302,8 +301,8 @@ func signatureSimple(secret string, params url.Values) string {
 	return hex.EncodeToString(hmacSHA256([]byte(secret), strings.Join(pairs, "&")))
 }
 
-// parseAmzDate reads SigV4's time, and the form one of the vendor's SDKs sends
-// in its place.
+// parseAmzDate parses the time of a SigV4 signature, and the format that one of the
+// vendor's SDKs sends instead.
 func parseAmzDate(s string) (time.Time, bool) {
 	for _, layout := range []string{sigV4Date, "20060102T150405-07:00"} {
 		if t, err := time.Parse(layout, s); err == nil {
@@ -313,8 +312,8 @@ func parseAmzDate(s string) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// serviceOfHost reads the service off a host name of the vendor's; ok is false
-// where the name does not tell.
+// serviceOfHost returns the service that a host name of the vendor's contains. ok
+// is false if it contains none.
 func serviceOfHost(host string) (service string, ok bool) {
 	name, _, _ := strings.Cut(strings.ToLower(host), ":")
 	label, rest, _ := strings.Cut(name, ".")
@@ -333,7 +332,7 @@ func regionOfHost(host string) (region string, ok bool) {
 	return region, ok && found && strings.Contains(region, "-")
 }
 
-// encode percent-encodes all but RFC 3986's unreserved characters.
+// encode percent-encodes all characters except RFC 3986's unreserved ones.
 func encode(s string) string {
 	return strings.NewReplacer("+", "%20", "%7E", "~").Replace(url.QueryEscape(s))
 }

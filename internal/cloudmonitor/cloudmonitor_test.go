@@ -188,7 +188,7 @@ func TestCodings(t *testing.T) {
 	tr := newTraffic(t, false)
 	for _, coding := range []string{"gzip", "deflate"} {
 		res, body := do(t, tr, CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: Directive{Encoding: coding}})
-		// The client undoes gzip, and tells so.
+		// The client decompresses gzip and reports that.
 		if coded := res.Header.Get("Content-Encoding") == coding; coded == json.Valid(body) {
 			t.Errorf("%s: coded %v, body %q", coding, coded, body)
 		}

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// DirectiveField is the request field that tells the simulator how to answer.
-// It is not signed.
+// DirectiveField is the request header field that tells the simulator how to
+// respond. It is not signed.
 const DirectiveField = "X-Simulate"
 
-// Directive is what a DirectiveField says, such as
+// Directive is the parsed value of a DirectiveField, such as
 //
 //	X-Simulate: error=LimitExceeded; shape=xml; delay=200ms
 type Directive struct {
-	Error    string        // error=CODE: answer with this error
-	Shape    string        // shape=NAME: in this shape (see Shapes)
-	Status   int           // status=N: under this status, 200 for a masked error
-	Partial  int           // partial=N: N items of the answer failed
+	Error    string        // error=CODE: respond with this error
+	Shape    string        // shape=NAME: in this format (see Shapes)
+	Status   int           // status=N: with this status; 200 for a masked error
+	Partial  int           // partial=N: N items of the response failed
 	Flat     string        // flat=CODE: a flat code and message beside the data
-	Encoding string        // encoding=gzip|deflate: code the answer
-	Delay    time.Duration // delay=DURATION: wait first
+	Encoding string        // encoding=gzip|deflate: compress the response
+	Delay    time.Duration // delay=DURATION: wait before responding
 	Fault    string        // fault=reset|close|truncate|garbage|hang: break the transport
 }
 
-// String spells d as the field's value.
+// String returns d as the value of the field.
 func (d Directive) String() string {
 	var parts []string
 	add := func(k, v string) {
@@ -45,7 +45,7 @@ func (d Directive) String() string {
 	return strings.Join(parts, "; ")
 }
 
-// parseDirective reads a field's value; what it does not know it passes over.
+// parseDirective parses the value of the field. It ignores what it does not know.
 func parseDirective(value string) Directive {
 	var d Directive
 	for part := range strings.SplitSeq(value, ";") {
@@ -74,8 +74,8 @@ func parseDirective(value string) Directive {
 
 func (d Directive) truncates() bool { return d.Fault == "truncate" }
 
-// demanded is the error the directive asks for. A code the simulator was not
-// told of is answered all the same, as the vendor might with a new one.
+// demanded returns the error that the directive asks for. It returns one for an
+// unknown code as well, as the vendor might introduce one.
 func (s *Server) demanded(x *exchange) *Error {
 	if x.do.Error == "" {
 		return nil
@@ -86,8 +86,8 @@ func (s *Server) demanded(x *exchange) *Error {
 	return newError(http.StatusBadRequest, x.do.Error, "an error of code "+x.do.Error)
 }
 
-// disturb delays the answer or breaks the transport, as the directive says. It
-// reports whether the call is still to be answered.
+// disturb delays the response or breaks the transport, as the directive says. It
+// reports whether the call must still be answered.
 func (s *Server) disturb(w http.ResponseWriter, x *exchange) bool {
 	if x.do.Delay > 0 {
 		t := time.NewTimer(x.do.Delay)
@@ -108,7 +108,7 @@ func (s *Server) disturb(w http.ResponseWriter, x *exchange) bool {
 			panic(http.ErrAbortHandler)
 		}
 		if tcp, ok := conn.(*net.TCPConn); ok && x.do.Fault == "reset" {
-			_ = tcp.SetLinger(0) // so that Close sends a reset
+			_ = tcp.SetLinger(0) // makes Close send a reset
 		}
 		if x.do.Fault == "garbage" {
 			_, _ = conn.Write([]byte("\x16\x03\x01 this is no HTTP\r\n\r\n"))

@@ -1,12 +1,12 @@
-// Package cloudmonitor simulates the Ksyun Cloud Monitor OpenAPI, for the demo
-// and for tests: the vendor's own gateway cannot be called by either.
+// Package cloudmonitor simulates the Ksyun Cloud Monitor OpenAPI for the demo and
+// for tests, which cannot call the vendor's gateway.
 //
-// It verifies AWS Signature V4 (Authorization field and presigned query) and
-// the vendor's simple signature strictly, serves the documented actions with
-// plausible data within the documented limits, answers JSON or XML by Accept,
-// gives every call a request ID, and produces any error, shape and transport
-// fault on demand, by the X-Simulate request field (see Directive).
+// It verifies AWS Signature V4 (Authorization header field and presigned query)
+// and the vendor's simple signature strictly. It implements the documented actions
+// with plausible data and the documented limits, responds with JSON or XML
+// depending on Accept, and gives every call a request ID. The X-Simulate request
+// field asks for any error, format and transport fault (see Directive).
 //
-// What is known of the real gateway and what is a guess is told where it
-// matters; nothing here is evidence of how the vendor behaves.
+// Comments say what is known about the real gateway and what is a guess. Nothing
+// in this package is evidence of the vendor's behaviour.
 package cloudmonitor

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// Error is one error the gateway can answer with.
+// Error is an error with which the gateway can respond.
 type Error struct {
 	Status  int
 	Code    string
-	Type    string // "sender" or "receiver"; "" is by status
+	Type    string // "sender" or "receiver"; "" means by status
 	Message string
 }
 
@@ -19,7 +19,7 @@ func newError(status int, code, message string) *Error {
 	return &Error{Status: status, Code: code, Message: message}
 }
 
-// kind is the error's type as the vendor spells it.
+// kind returns the error's type in the vendor's spelling.
 func (e *Error) kind() string {
 	switch {
 	case e.Type != "":
@@ -30,7 +30,7 @@ func (e *Error) kind() string {
 	return "sender"
 }
 
-// ownErrors are errors of the gateway that no request provokes here.
+// ownErrors returns errors of the gateway that no request causes in the simulator.
 func ownErrors() []Error {
 	return []Error{
 		{Status: 409, Code: "LimitExceeded", Message: "Request was rejected because the request speed of this openAPI is beyond the current flow control limit."},
@@ -39,8 +39,8 @@ func ownErrors() []Error {
 	}
 }
 
-// answerError writes an error in the shape the directive names, else in the
-// one the vendor uses for the caller's Accept.
+// answerError writes an error in the format that the directive names, or in the
+// vendor's format for the caller's Accept.
 func (s *Server) answerError(w http.ResponseWriter, x *exchange, e *Error) {
 	shape := x.do.Shape
 	if shape == "" {
@@ -60,7 +60,7 @@ func (s *Server) answerError(w http.ResponseWriter, x *exchange, e *Error) {
 	s.write(w, x, status, contentType, body)
 }
 
-// Shapes lists the names under which body knows the vendor's error shapes.
+// Shapes returns the names of the vendor's error formats.
 func Shapes() []string {
 	return []string{
 		"monitor", "gateway", "no-type", "xml", "xml-lower", "xml-unclosed", "ssl", "legacy", "ec2",
@@ -68,8 +68,8 @@ func Shapes() []string {
 	}
 }
 
-// body spells an error in one of the shapes the vendor's software is known to
-// produce or to expect (E1 to E15 of the API's facts).
+// body returns an error in one of the formats that the vendor's services produce
+// or its SDKs parse. See docs/design.md for the formats.
 func (e *Error) body(shape, id string) (contentType string, body []byte) {
 	type object = map[string]any
 	lower, upper := e.kind(), title(e.kind())
@@ -116,7 +116,7 @@ func (e *Error) xml(template string) []byte {
 
 func escapeXML(s string) string {
 	var b strings.Builder
-	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder does not fail
+	_ = xml.EscapeText(&b, []byte(s)) // a strings.Builder returns no error
 	return b.String()
 }
 

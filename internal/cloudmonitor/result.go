@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// result is what an action found; one of its parts is set.
+// result is the result of an action. One of its parts is set.
 type result struct {
 	statistics *query
 	batch      []query
-	failed     []string // messages of the batch's items that failed
+	failed     []string // error messages of the failed items of a batch
 	metrics    []string
 	namespace  string
 	fields     map[string]any
@@ -118,7 +118,7 @@ func (q query) writeXML(b *strings.Builder) {
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 
-// xmlScalar spells a scalar; lists and objects, empty here, have no text.
+// xmlScalar returns the text of a scalar. Lists and objects are empty.
 func xmlScalar(v any) string {
 	switch v := v.(type) {
 	case []any, object:

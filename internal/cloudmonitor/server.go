@@ -19,22 +19,21 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxBody is how much of a request body the gateway reads.
+// maxBody is the maximum size of a request body that is read, in bytes.
 const maxBody = 8 << 20
 
-// Config is what a Server is made of. The zero value serves nobody: it knows
-// no credential.
+// Config configures a Server. With a zero Config, no credential is valid.
 type Config struct {
 	Credentials []Credential
-	// Errors are what the error directive can name, beside the simulator's own.
+	// Errors are additional errors that the error directive can name.
 	Errors []Error
 	// Limits makes the gateway refuse calls beyond the documented rates.
 	Limits bool
-	// Now is the gateway's clock; nil is time.Now.
+	// Now is the gateway's clock. If nil, it is time.Now.
 	Now func() time.Time
 }
 
-// Server is the simulated gateway. It is safe for concurrent use.
+// Server simulates the gateway. It is safe for concurrent use.
 type Server struct {
 	now         func() time.Time
 	credentials map[string]*Credential
@@ -43,10 +42,10 @@ type Server struct {
 
 	mu    sync.Mutex
 	spent map[string]int // calls by key, action and minute
-	since int64          // the minute spent counts
+	since int64          // the minute that spent refers to
 }
 
-// New returns a gateway.
+// New returns a Server.
 func New(cfg Config) *Server {
 	s := &Server{
 		now:         cfg.Now,
@@ -67,14 +66,14 @@ func New(cfg Config) *Server {
 	return s
 }
 
-// exchange is one call being answered.
+// exchange is a call that is being answered.
 type exchange struct {
 	*http.Request
 	id     string
 	body   []byte
 	params url.Values // of query and form
 	doc    map[string]any
-	who    *Credential // set once the signature is verified
+	who    *Credential // set after the signature was verified
 	do     Directive
 }
 
@@ -115,7 +114,7 @@ func (x *exchange) readParams() {
 			}
 		}
 	case len(x.body) > 0 && x.body[0] == '{':
-		_ = json.Unmarshal(x.body, &x.doc) // what is no JSON has no parameters
+		_ = json.Unmarshal(x.body, &x.doc) // invalid JSON has no parameters
 	}
 }
 
@@ -135,8 +134,8 @@ func (x *exchange) param(name string) string {
 	return x.Header.Get("X-" + name)
 }
 
-// refuse goes through the gateway's checks in its order: signature, demanded
-// error, action, policy, rate, dry run.
+// refuse makes the gateway's checks in its order: signature, demanded error,
+// action, policy, rate, dry run.
 func (s *Server) refuse(x *exchange) *Error {
 	var e *Error
 	if x.who, e = s.authenticate(x.Request, x.body, x.params); e != nil {
@@ -168,7 +167,7 @@ func (s *Server) refuse(x *exchange) *Error {
 	return nil
 }
 
-// spend counts a call against this minute and returns how many there were.
+// spend counts a call in this minute and returns the number of calls so far.
 func (s *Server) spend(key string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +179,7 @@ func (s *Server) spend(key string) int {
 	return s.spent[key]
 }
 
-// wantsJSON tells whether the caller gets JSON; the gateway's default is XML.
+// wantsJSON reports whether the caller gets JSON. The gateway's default is XML.
 func (x *exchange) wantsJSON() bool {
 	return strings.Contains(x.Header.Get("Accept"), "application/json") || strings.EqualFold(x.params.Get("Format"), "json")
 }
@@ -194,8 +193,8 @@ func (s *Server) answer(w http.ResponseWriter, x *exchange, r result) {
 	s.write(w, x, http.StatusOK, "text/xml;charset=UTF-8", r.xml(x.param("Action"), x.id))
 }
 
-// write sends a body with the call's request ID, in the content coding the
-// directive asks for.
+// write writes a response with the call's request ID, in the content encoding that
+// the directive asks for.
 func (s *Server) write(w http.ResponseWriter, x *exchange, status int, contentType string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
@@ -228,7 +227,7 @@ func compress(coding string, body []byte) []byte {
 	default:
 		return body
 	}
-	_, _ = z.Write(body) // a bytes.Buffer does not fail
+	_, _ = z.Write(body) // a bytes.Buffer returns no error
 	_ = z.Close()
 	return b.Bytes()
 }
@@ -238,13 +237,13 @@ func marshalJSON(v any) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
-		panic(err) // only own types come here
+		panic(err) // impossible for the types of this package
 	}
 	return bytes.TrimRight(b.Bytes(), "\n")
 }
 
-// wave is a plausible metric value for an instance at a time: a daily curve
-// with an offset of the instance's own.
+// wave returns a plausible value of a metric for an instance at a time: a daily
+// curve with an offset that depends on the instance.
 func wave(instance string, at time.Time) float64 {
 	sum := 0
 	for _, c := range []byte(instance) {
@@ -254,5 +253,5 @@ func wave(instance string, at time.Time) float64 {
 	return math.Round((35+float64(sum%30)+20*math.Sin(day)+3*math.Sin(9*day))*100) / 100
 }
 
-// token returns a random secret of the shape that success bodies carry.
+// token returns a random secret like those in success responses.
 func token() string { return "tok-" + rand.Text() }

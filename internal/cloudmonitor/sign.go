@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// Scope is where a SigV4 signature is valid.
+// Scope is the credential scope of a SigV4 signature.
 type Scope struct {
 	Region  string
 	Service string
 }
 
-// SignV4 signs a request with SigV4 in its Authorization field. host and
-// x-amz-date are signed, and every other field the request has whose name is
-// among signed. body is the request's whole body.
+// SignV4 signs a request with SigV4 in its Authorization field. It signs host,
+// x-amz-date, and the request's fields that are named in signed. body is the
+// request's whole body.
 func SignV4(r *http.Request, body []byte, c Credential, scope Scope, at time.Time, signed ...string) {
 	r.Header.Set("X-Amz-Date", at.UTC().Format(sigV4Date))
 	if c.Token != "" {
@@ -76,7 +76,7 @@ func newSigV4(c Credential, scope Scope, at time.Time, signed []string) sigV4 {
 	}
 }
 
-// outgoing returns a request as the far end will see it.
+// outgoing returns the request as the server will receive it.
 func outgoing(r *http.Request) *http.Request {
 	c := r.Clone(r.Context())
 	c.RequestURI = r.URL.RequestURI()

@@ -12,24 +12,24 @@ import (
 	"time"
 )
 
-// Traffic is a program that calls the API, as the demo's: mostly well, and
-// badly in every way there is.
+// Traffic is a program that calls the API for the demo. Most calls succeed, and
+// the others fail in all known ways.
 type Traffic struct {
-	// Client sends the calls, by whatever proxy it is set up with.
+	// Client sends the calls.
 	Client *http.Client
-	// Host is the API's, such as "monitor.api.ksyun.com".
+	// Host is the host of the API, such as "monitor.api.ksyun.com".
 	Host string
-	// DeadHost is a host below which nothing listens; "" leaves its calls out.
+	// DeadHost is a host on which nothing listens. If empty, it is not called.
 	DeadHost string
-	// Good signs the calls that are meant well; Denied lacks every policy and
-	// Foreign owns nothing.
+	// Good signs the calls that should succeed. Denied has no permissions, and
+	// Foreign owns no resources.
 	Good, Denied, Foreign Credential
 	// Codes are the errors to ask the simulator for.
 	Codes []string
 }
 
-// Run makes calls, one at a time, every pace, until ctx ends. Each bad call
-// there is comes once before any comes twice, after every few good ones.
+// Run makes one call after each pace until ctx is done. All kinds of failing calls
+// take turns, with some successful calls in between.
 func (t *Traffic) Run(ctx context.Context, pace time.Duration) {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
@@ -48,26 +48,26 @@ func (t *Traffic) Run(ctx context.Context, pace time.Duration) {
 	}
 }
 
-// CallSpec is one call to make.
+// CallSpec describes a call.
 type CallSpec struct {
 	Name    string
 	Method  string
-	Host    string // "" is the API's
+	Host    string // "" means Traffic.Host
 	Action  string
 	Version string
 	Params  url.Values
 	Body    string
 	Accept  string
 	Sign    string // "v4" (also ""), "presigned", "simple", "none"
-	Region  string // of the signature's scope; "" is cn-beijing-6
+	Region  string // of the signature's scope; "" means cn-beijing-6
 	As      Credential
 	Skew    time.Duration
 	Do      Directive
-	Timeout time.Duration // after which the program gives up; 0 is never
+	Timeout time.Duration // after which the program gives up; 0 means never
 }
 
-// Send makes one call and returns its status, 0 if there was no answer. The
-// answer's body is discarded.
+// Send makes one call and returns the status, or 0 without a response. The
+// response's body is discarded.
 func (t *Traffic) Send(ctx context.Context, c CallSpec) int {
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -83,7 +83,7 @@ func (t *Traffic) Send(ctx context.Context, c CallSpec) int {
 		return 0
 	}
 	defer res.Body.Close()
-	_, _ = io.Copy(io.Discard, res.Body) // a body that breaks off is what some calls are about
+	_, _ = io.Copy(io.Discard, res.Body) // some calls have a body that breaks off
 	return res.StatusCode
 }
 
@@ -131,7 +131,7 @@ func (t *Traffic) request(ctx context.Context, c CallSpec) (*http.Request, error
 	return r, nil
 }
 
-// instance is a resource everybody may ask for.
+// instance is a resource that everyone may ask for.
 const instance = "00000000-aaaa-4bbb-8ccc-000000000001"
 
 func span(back time.Duration) url.Values {
@@ -143,7 +143,7 @@ func span(back time.Duration) url.Values {
 	}
 }
 
-// with returns the parameters with one of them changed; "" removes it.
+// with returns a copy of v with one parameter changed. value "" removes it.
 func with(v url.Values, name, value string) url.Values {
 	if value == "" {
 		v.Del(name)
@@ -172,13 +172,13 @@ func (t *Traffic) good() CallSpec {
 		{Action: "GetPrometheusToken", Version: "2025-01-01"},
 		{Method: http.MethodPost, Action: "GetMetricStatisticsBatch", Version: "2018-11-14", Body: batch(3)},
 	}
-	c := calls[rand.IntN(len(calls))] //nolint:gosec // which call comes next is no secret
+	c := calls[rand.IntN(len(calls))] //nolint:gosec // not used for security
 	c.As = t.Good
 	return c
 }
 
-// Bad returns every kind of failing call: those that a program's own mistakes
-// provoke, those of the transport, and one for each of Codes.
+// Bad returns all kinds of failing calls: those caused by mistakes of the program
+// or by the transport, and one for each of Codes.
 func (t *Traffic) Bad() []CallSpec {
 	get := CallSpec{Action: "GetMetricStatistics", Version: "2010-05-25", As: t.Good}
 	stat := func(name string, change func(*CallSpec)) CallSpec {

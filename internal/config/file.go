@@ -13,23 +13,23 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// File is what a configuration file sets.
+// File holds the settings of a configuration file.
 type File struct {
 	values map[string][]string
 	places map[string]string // FILE:LINE of each
 }
 
-// Load reads a configuration file. Its errors name file and line, and what to
-// write instead.
+// Load reads a configuration file. Its errors name the file and the line, and say
+// what to write instead.
 func Load(name string) (File, error) {
 	data, err := ReadFile(name)
 	if err != nil {
-		return File{}, fmt.Errorf("read configuration: %w: give an existing file with --config.file, or none", err)
+		return File{}, fmt.Errorf("read configuration: %w: name an existing file with --config.file, or none", err)
 	}
 	return parse(name, data)
 }
 
-// yamlPlace is how the YAML reader begins its errors.
+// yamlPlace matches the beginning of the YAML decoder's errors.
 var yamlPlace = regexp.MustCompile(`^yaml: (?:line (\d+):)?`)
 
 func parse(name string, data []byte) (File, error) {
@@ -43,7 +43,7 @@ func parse(name string, data []byte) (File, error) {
 		return File{}, fmt.Errorf("%s:%s: correct the YAML", name, yamlPlace.ReplaceAllString(err.Error(), "$1:"))
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return File{}, fmt.Errorf("%s: more than one YAML document: keep the first", name)
+		return File{}, fmt.Errorf("%s: contains more than one YAML document: keep the first", name)
 	}
 	if err := p.mapping(doc.Content[0], ""); err != nil {
 		return File{}, err
@@ -55,7 +55,7 @@ func parse(name string, data []byte) (File, error) {
 	return f, nil
 }
 
-// parser gathers the values of a file, by setting.
+// parser collects the values of a file, by setting.
 type parser struct {
 	name   string
 	values map[string][]string
@@ -66,13 +66,13 @@ func (p *parser) errorf(n *yaml.Node, format string, args ...any) error {
 	return fmt.Errorf("%s:%d: %w", p.name, n.Line, fmt.Errorf(format, args...))
 }
 
-// mapping reads a mapping whose keys continue prefix.
+// mapping parses a mapping whose keys continue prefix.
 func (p *parser) mapping(n *yaml.Node, prefix string) error {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return p.errorf(n, "settings are written as NAME: VALUE, such as proxy.listen-address: %s", DefaultProxyListen)
+		return p.errorf(n, "not a setting: write NAME: VALUE, such as proxy.listen-address: %s", DefaultProxyListen)
 	}
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -83,7 +83,7 @@ func (p *parser) mapping(n *yaml.Node, prefix string) error {
 	return nil
 }
 
-// setting reads one value, or the mapping below a part of a name.
+// setting parses one value, or the mapping below a part of a name.
 func (p *parser) setting(key, value *yaml.Node, name string) error {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
@@ -99,7 +99,7 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 		return p.errorf(key, "a configuration file cannot name another: remove config.file")
 	}
 	if line, twice := p.lines[name]; twice {
-		return p.errorf(key, "%s is set on line %d already: keep one", name, line)
+		return p.errorf(key, "%s is already set on line %d: keep one", name, line)
 	}
 	p.lines[name] = key.Line
 
@@ -128,7 +128,7 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	return nil
 }
 
-// suggestion names the setting that name was likely meant to be.
+// suggestion suggests the setting that was probably meant.
 func suggestion(name string) string {
 	best, least := "", len(name)/2+1
 	for _, row := range table {
@@ -142,7 +142,7 @@ func suggestion(name string) string {
 	return fmt.Sprintf(": did you mean %s?", best)
 }
 
-// distance is the Levenshtein distance of two names.
+// distance returns the Levenshtein distance of two names.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// readTimeout limits how long a pipe that is named in place of a file is waited
-// for.
+// readTimeout is how long ReadFile waits for a pipe.
 const readTimeout = 10 * time.Second
 
-// ReadFile reads a file that a setting names. A pipe, as a shell's <(command)
-// is, is waited for until its end, for a limited time.
+// ReadFile reads a file that a setting names. If it is a pipe, such as a shell's
+// <(command), ReadFile reads it to its end, but waits for at most 10 seconds.
 func ReadFile(name string) ([]byte, error) {
 	if info, err := os.Stat(name); err != nil || info.Mode().IsRegular() {
 		if err != nil {
@@ -34,19 +33,19 @@ func ReadFile(name string) ([]byte, error) {
 	case r := <-read:
 		return r.data, r.err
 	case <-timeout.C:
-		return nil, fmt.Errorf("read %s: nothing is written to this pipe", name)
+		return nil, fmt.Errorf("read %s: nothing was written to this pipe within %v", name, readTimeout)
 	}
 }
 
-// CheckRereadable returns an error if one of the files cannot be read a second
-// time, as pipes cannot. "" is no file.
+// CheckRereadable returns an error if one of the files can be read only once,
+// like a pipe. Empty names are ignored.
 func CheckRereadable(names ...string) error {
 	for _, name := range names {
 		if name == "" {
 			continue
 		}
 		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is no regular file and can be read once only", name)
+			return fmt.Errorf("%s is not a regular file and can be read only once", name)
 		}
 	}
 	return nil

@@ -13,12 +13,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Given says which settings the command line sets; to be called before it is
-// parsed. Without, none is.
+// Given sets the names of the flags that the command line sets. It must be called
+// before the command line is parsed.
 func (s *Settings) Given(flags []string) { s.given = flags }
 
-// source names where the value of a setting comes from: its flag, its variable,
-// a line of the file, or the default.
+// source returns where the value of a setting comes from: a flag, a variable, a
+// line of the file, or "default".
 func (s *Settings) source(name string) string {
 	switch {
 	case slices.Contains(s.given, name):
@@ -31,8 +31,8 @@ func (s *Settings) source(name string) string {
 	return "default"
 }
 
-// sourced is the value of a setting: its errors name where the text comes from,
-// and the text is kept for Print.
+// sourced is the value of a setting. Its errors name the source of the text, and
+// it keeps the text for Print.
 type sourced struct {
 	kingpin.Value
 	name string
@@ -64,7 +64,8 @@ func (v *sourced) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// Print writes the settings as a configuration file, with the source of each.
+// Print writes the settings as a configuration file, with the source of each in a
+// comment.
 func (s *Settings) Print(out io.Writer) error {
 	var b bytes.Buffer
 	for _, row := range table {
@@ -89,7 +90,7 @@ func (s *Settings) Print(out io.Writer) error {
 	return err
 }
 
-// cumulative reports whether a setting has several values.
+// cumulative reports whether a setting can have several values.
 func (row setting) cumulative() bool {
 	f := kingpin.New("", "").Flag(row.name, row.help)
 	row.bind(new(Settings), f)
@@ -98,13 +99,13 @@ func (row setting) cumulative() bool {
 
 var plain = regexp.MustCompile(`^([0-9][0-9a-zA-Z.]*|true|false)$`)
 
-// spell returns text as one line of YAML that reads back as text.
+// spell returns text as a YAML scalar on one line.
 func spell(text string) string {
 	node := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
 	switch {
 	case strings.ContainsAny(text, "[]{},\n#"):
 		node.Style = yaml.DoubleQuotedStyle
-	case plain.MatchString(text): // a number or a boolean is read as it is written
+	case plain.MatchString(text): // numbers and booleans need no quotes
 		return text
 	}
 	out, err := yaml.Marshal(node)
@@ -114,17 +115,17 @@ func spell(text string) string {
 	return strings.TrimSuffix(string(out), "\n")
 }
 
-// Variables that Kubernetes sets for each Service in the namespace, such as
-// KSYUN_TAP_SERVICE_HOST for one called ksyun-tap.
+// Patterns of the variables that Kubernetes sets for each Service in the
+// namespace, such as KSYUN_TAP_SERVICE_HOST for a Service named ksyun-tap.
 var (
 	serviceVariable = regexp.MustCompile(`^[A-Z0-9_]+_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)_(PROTO|PORT|ADDR))$`)
 	serviceLink     = regexp.MustCompile(`^[A-Z0-9_]+_PORT(_[0-9]+_(TCP|UDP|SCTP))?$`)
 	serviceAddress  = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 )
 
-// UnknownVariables returns, of environ, the variables that look like settings
-// and are none, each with a suggestion. Those of Kubernetes for a Service are left
-// out.
+// UnknownVariables returns the names of the variables in environ that have
+// EnvPrefix but are not settings, and the reason for each, with a suggestion.
+// Those that Kubernetes sets for a Service are left out.
 func UnknownVariables(environ []string) (names, reasons []string) {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
@@ -134,13 +135,13 @@ func UnknownVariables(environ []string) (names, reasons []string) {
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
 			names = append(names, name)
-			reasons = append(reasons, "is no setting"+suggestVariable(name))
+			reasons = append(reasons, "is not a setting"+suggestVariable(name))
 		}
 	}
 	return names, reasons
 }
 
-// suggestVariable names the variable that name was likely meant to be.
+// suggestVariable suggests the variable that was probably meant.
 func suggestVariable(name string) string {
 	best, least := "", len(name)/3
 	for _, row := range table {

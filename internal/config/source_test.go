@@ -42,9 +42,9 @@ func TestErrorsNameTheirSource(t *testing.T) {
 			t.Errorf("%s %v: got %v, want %s", env, args, err, want)
 		}
 	}
-	f(`--proxy.idle-timeout: "abc" is no duration`, "", "--proxy.idle-timeout=abc")
-	f(`KSYUN_TAP_PROXY_IDLE_TIMEOUT: "abc" is no duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=abc")
-	f(`--proxy.idle-timeout: "abc" is no duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=xyz", "--proxy.idle-timeout=abc")
+	f(`--proxy.idle-timeout: "abc" is not a positive duration`, "", "--proxy.idle-timeout=abc")
+	f(`KSYUN_TAP_PROXY_IDLE_TIMEOUT: "abc" is not a positive duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=abc")
+	f(`--proxy.idle-timeout: "abc" is not a positive duration`, "KSYUN_TAP_PROXY_IDLE_TIMEOUT=xyz", "--proxy.idle-timeout=abc")
 	f(`KSYUN_TAP_LOG_LEVEL: enum value`, "KSYUN_TAP_LOG_LEVEL=loud")
 	f(`KSYUN_TAP_INTERCEPT: `, "KSYUN_TAP_INTERCEPT=perhaps")
 	f(`KSYUN_TAP_TAP_HOST: host pattern "*"`, "KSYUN_TAP_TAP_HOST=*")

@@ -16,7 +16,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
-// scalar is a flag value with a parser of its own.
+// scalar is a flag value that is set by a parse function.
 type scalar[T any] struct {
 	target *T
 	parse  func(string) (T, error)
@@ -34,7 +34,7 @@ func (v scalar[T]) Set(text string) error {
 
 func (v scalar[T]) String() string { return fmt.Sprint(*v.target) }
 
-// multi is a flag value that may be given more than once.
+// multi is a flag value that may be given several times.
 type multi[T any] struct {
 	target *[]T
 	parse  func(string) (T, error)
@@ -44,7 +44,7 @@ func list[T any](target *[]T, parse func(string) (T, error)) kingpin.Value {
 	return &multi[T]{target, parse}
 }
 
-// Set parses text and adds it to what was given before.
+// Set parses text and appends the value.
 func (v *multi[T]) Set(text string) error {
 	parsed, err := v.parse(text)
 	if err != nil {
@@ -56,18 +56,18 @@ func (v *multi[T]) Set(text string) error {
 
 func (v *multi[T]) String() string { return fmt.Sprint(*v.target) }
 
-// IsCumulative tells kingpin that the flag may be repeated.
+// IsCumulative reports to kingpin that the flag may be repeated.
 func (v *multi[T]) IsCumulative() bool { return true }
 
-// HostPatterns is a flag value for patterns of hosts.
+// HostPatterns returns a flag value for host patterns.
 func HostPatterns(target *[]collector.HostPattern) kingpin.Value {
 	return list(target, collector.ParseHostPattern)
 }
 
-// addresses are listen addresses.
+// addresses returns a flag value for listen addresses.
 func addresses(target *[]string) kingpin.Value { return list(target, parseAddress) }
 
-// address is one listen address.
+// address returns a flag value for one listen address.
 func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
 
 func parseText(text string) (string, error) { return text, nil }
@@ -78,19 +78,19 @@ func parseAddress(text string) (string, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%q is no listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
+		return "", fmt.Errorf("%q is not a listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
 	}
 	return text, nil
 }
 
-// parseOrigin reads a scheme, a host and perhaps a port.
+// parseOrigin parses a URL of a scheme, a host and an optional port.
 func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
 		strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is no origin: write https://HOST or https://HOST:PORT", text)
+		return nil, fmt.Errorf("%q is not an origin: write https://HOST or https://HOST:PORT", text)
 	}
-	// The last dot of a name is for resolvers: no certificate or signature has it.
+	// A trailing dot is only for resolvers: certificates and signatures omit it.
 	host := strings.TrimSuffix(u.Hostname(), ".")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
@@ -101,24 +101,24 @@ func parseOrigin(text string) (*url.URL, error) {
 	return &url.URL{Scheme: u.Scheme, Host: host}, nil
 }
 
-// ParsePrefix reads a network, or one address.
+// ParsePrefix parses a network, or a single address.
 func ParsePrefix(text string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(text); err == nil {
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil || p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%q is no network: write one such as 10.1.0.0/16 or 192.0.2.7", text)
+		return netip.Prefix{}, fmt.Errorf("%q is not a network: write one such as 10.1.0.0/16 or 192.0.2.7", text)
 	}
 	return p, nil
 }
 
-// Mark is a flag value for a socket mark.
+// Mark returns a flag value for a socket mark.
 func Mark(target *uint32) kingpin.Value {
 	return scalar[uint32]{target, func(text string) (uint32, error) {
 		n, err := strconv.ParseUint(text, 0, 32)
 		if err != nil {
-			return 0, fmt.Errorf("%q is no mark: write a number of 32 bits, such as 0x6b73", text)
+			return 0, fmt.Errorf("%q is not a mark: write a 32-bit number, such as 0x6b73", text)
 		}
 		return uint32(n), nil
 	}}
@@ -128,7 +128,7 @@ func positive(target *time.Duration) kingpin.Value {
 	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			return 0, fmt.Errorf("%q is no duration: write a number and a unit, such as 10s or 1m30s", text)
+			return 0, fmt.Errorf("%q is not a positive duration: write a number and a unit, such as 10s or 1m30s", text)
 		}
 		return d, nil
 	}}
@@ -138,7 +138,7 @@ func notNegative(target *time.Duration) kingpin.Value {
 	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
-			return 0, fmt.Errorf("%q is no duration: write a number and a unit, such as 1m, or 0s", text)
+			return 0, fmt.Errorf("%q is not a duration: write a number and a unit, such as 1m, or 0s", text)
 		}
 		return d, nil
 	}}
@@ -149,13 +149,13 @@ func size(target *int) kingpin.Value {
 	return scalar[int]{target, func(text string) (int, error) {
 		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
 		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("%q is no size: write 1KiB to 16MiB, such as 64KiB", text)
+			return 0, fmt.Errorf("%q is not a valid size: write 1KiB to 16MiB, such as 64KiB", text)
 		}
 		return int(n), nil
 	}}
 }
 
-// sizeOrNone takes 0 for no size.
+// sizeOrNone returns a flag value for a size of at least 1 MiB, or 0.
 func sizeOrNone(target *int64) kingpin.Value {
 	const least = 1 << 20
 	return scalar[int64]{target, func(text string) (int64, error) {
@@ -164,13 +164,13 @@ func sizeOrNone(target *int64) kingpin.Value {
 		}
 		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
 		if err != nil || n < least {
-			return 0, fmt.Errorf("%q is no size: write 1MiB or more, such as 32MiB, or 0", text)
+			return 0, fmt.Errorf("%q is not a valid size: write 1MiB or more, such as 32MiB, or 0", text)
 		}
 		return int64(n), nil
 	}}
 }
 
-// countOrNone takes 0 for no count.
+// countOrNone returns a flag value for a count, or 0.
 func countOrNone(target *int) kingpin.Value {
 	return scalar[int]{target, func(text string) (n int, err error) {
 		if text == "0" {
@@ -185,7 +185,7 @@ func ratio(target *float64) kingpin.Value {
 	return scalar[float64]{target, func(text string) (float64, error) {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(f >= 0 && f <= 1) {
-			return 0, fmt.Errorf("%q is no ratio: write a number from 0 to 1, such as 0.01", text)
+			return 0, fmt.Errorf("%q is not a ratio: write a number from 0 to 1, such as 0.01", text)
 		}
 		return f, nil
 	}}
@@ -199,7 +199,7 @@ func count(target *int) kingpin.Value {
 		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
 			return 0, fmt.Errorf("%s is out of range: write 1 to %d", text, most)
 		case err != nil:
-			return 0, fmt.Errorf("%q is no number: write 1 to %d", text, most)
+			return 0, fmt.Errorf("%q is not a number: write 1 to %d", text, most)
 		}
 		return n, nil
 	}}

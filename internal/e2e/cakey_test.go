@@ -68,7 +68,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 	if _, err := stranger.RoundTrip(must(http.NewRequest(http.MethodGet, "https://"+apiHost+"/", nil))); err == nil {
 		t.Error("a stranger was served")
 	}
-	tap.wait("a program does not accept interception")
+	tap.wait("TLS handshake with a program failed")
 	if _, err := spans.Wait(ctx, func(otlprecv.Span) bool { return true }); err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func startLogging(t *testing.T, file string, env []string, args ...string) *runn
 	p := start(t, env, binary, append([]string{
 		"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--log.file=" + file,
 	}, args...)...)
-	var line struct{ Proxy, Admin []string }
+	var line struct{ Proxy, Web []string }
 	eventually(t, "the tap starts", func() bool {
 		log, _ := os.ReadFile(file) // it may not be there yet
 		for entry := range bytes.Lines(log) {
@@ -183,7 +183,7 @@ func startLogging(t *testing.T, file string, env []string, args ...string) *runn
 		}
 		return false
 	})
-	return &runningTap{p, line.Proxy[0], line.Admin[0]}
+	return &runningTap{p, line.Proxy[0], line.Web[0]}
 }
 
 // TestCollectorKeepsEveryFailure has a tap's spans and log go through a real

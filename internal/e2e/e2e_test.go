@@ -558,11 +558,11 @@ func TestSecondSignalKills(t *testing.T) {
 // README promises: many codes, every category, partial and masked outcomes.
 func TestDemo(t *testing.T) {
 	demo := start(t, nil, binary, "demo", "--for=5m", "--pace=10ms", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
-	var started struct{ Admin []string }
+	var started struct{ Web []string }
 	if err := json.Unmarshal([]byte(demo.wait("ksyun-tap started")), &started); err != nil {
 		t.Fatal(err)
 	}
-	admin := "http://" + started.Admin[0]
+	admin := "http://" + started.Web[0]
 	seen := map[string]map[string]bool{"code": {}, "category": {}, "outcome": {}}
 	var missing []string
 	eventually(t, "every category, partial and masked", func() bool {

@@ -18,19 +18,19 @@ import (
 	"testing"
 )
 
-// unseenSummary is what exec reports of what it did not observe.
-type unseenSummary struct {
+// unobservedSummary is what exec reports of what it did not observe.
+type unobservedSummary struct {
 	Calls, Failed int
-	Unseen        []struct {
+	Unobserved    []struct {
 		Host      string
 		Count     int
 		Distrusts bool
 	}
 }
 
-// execUnseen runs a command under exec and returns what it printed and the
+// execUnobserved runs a command under exec and returns what it printed and the
 // summary.
-func execUnseen(t *testing.T, env, flags []string, command ...string) (string, unseenSummary) {
+func execUnobserved(t *testing.T, env, flags []string, command ...string) (string, unobservedSummary) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "summary.json")
 	cmd := exec.Command(binary, slices.Concat([]string{"exec", "--summary=json", "--summary.file=" + file}, flags, []string{"--"}, command)...)
@@ -39,7 +39,7 @@ func execUnseen(t *testing.T, env, flags []string, command ...string) (string, u
 	if err != nil {
 		t.Errorf("%v: %v\n%s", command, err, out)
 	}
-	var s unseenSummary
+	var s unobservedSummary
 	if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &s) != nil {
 		t.Errorf("%v: summary %s, %v", command, text, err)
 	}
@@ -64,14 +64,14 @@ func TestExecPassesWhatIsNotTapped(t *testing.T) {
 	registry, caFile := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "registry") }), "registry.example")
 	_, port, _ := net.SplitHostPort(registry)
 
-	out, s := execUnseen(t, nil, []string{"--upstream.connect-to=registry.example:" + port + "=" + registry}, "sh", "-c",
+	out, s := execUnobserved(t, nil, []string{"--upstream.connect-to=registry.example:" + port + "=" + registry}, "sh", "-c",
 		`curl -sS -T - "$0/metrics/job/x" </dev/null; sh -c 'curl -sS --cacert "$0" "$1"' "$1" "$2"`,
 		gateway.URL, caFile, "https://registry.example:"+port)
 	if out != "PUT /metrics/job/x\nregistry\n" {
 		t.Errorf("printed %s", out)
 	}
 	hosts := map[string]int{}
-	for _, u := range s.Unseen {
+	for _, u := range s.Unobserved {
 		hosts[u.Host] = u.Count
 	}
 	if s.Calls != 0 || hosts[ln.Addr().String()] != 1 || hosts["registry.example:"+port] != 1 {
@@ -83,12 +83,12 @@ func TestExecPassesWhatIsNotTapped(t *testing.T) {
 // certificate: its first call fails, later ones pass unseen.
 func TestExecOwnTrust(t *testing.T) {
 	address, caFile := tlsAPI(t)
-	out, s := execUnseen(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address}, "sh", "-c",
+	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address}, "sh", "-c",
 		`for i in 1 2 3; do curl -sS --cacert "$0" -o /dev/null -w '%{http_code}\n' "$1" 2>/dev/null; done; true`, caFile, "https://"+apiHost+"/?Action=ListMetrics")
 	if out != "000\n403\n403\n" {
 		t.Errorf("printed %s", out)
 	}
-	if s.Calls != 0 || len(s.Unseen) != 1 || s.Unseen[0].Host != apiHost+":443" || s.Unseen[0].Count != 2 || !s.Unseen[0].Distrusts {
+	if s.Calls != 0 || len(s.Unobserved) != 1 || s.Unobserved[0].Host != apiHost+":443" || s.Unobserved[0].Count != 2 || !s.Unobserved[0].Distrusts {
 		t.Errorf("summary %+v", s)
 	}
 }
@@ -100,12 +100,12 @@ func TestExecOwnTrustOfNode(t *testing.T) {
 	script := `const get = (n) => n > 0 && require('https').get(process.argv[2], { ca: require('fs').readFileSync(process.argv[1]), agent: false },
 	  (res) => { console.log(res.statusCode); res.resume().on('end', () => get(n - 1)) }).on('error', () => { console.log('error'); get(n - 1) })
 	get(4)`
-	out, s := execUnseen(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address},
+	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address},
 		"node", "-e", script, caFile, "https://"+apiHost+"/?Action=ListMetrics")
 	if out != "error\nerror\n403\n403\n" {
 		t.Errorf("printed %s", out)
 	}
-	if s.Calls != 0 || len(s.Unseen) != 1 || !s.Unseen[0].Distrusts {
+	if s.Calls != 0 || len(s.Unobserved) != 1 || !s.Unobserved[0].Distrusts {
 		t.Errorf("summary %+v", s)
 	}
 }
@@ -175,7 +175,7 @@ func TestExecBehindSOCKS(t *testing.T) {
 			t.Fatalf("%s without the tap: %v, %s", env, err, out)
 		}
 		before := connections.Load()
-		out, s := execUnseen(t, []string{env}, nil, curl...)
+		out, s := execUnobserved(t, []string{env}, nil, curl...)
 		if out != "418\n" || s.Calls != 1 || connections.Load() != before+1 {
 			t.Errorf("%s: printed %s, summary %+v, %d connections to the proxy", env, out, s, connections.Load()-before)
 		}
@@ -209,7 +209,7 @@ func TestExecJavaTrustStore(t *testing.T) {
 		}
 		for _, variable := range []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"} {
 			env := variable + `="-Djavax.net.ssl.trustStore=` + store + `" -Djavax.net.ssl.trustStorePassword=s3cret`
-			out, s := execUnseen(t, []string{env, "NO_PROXY=localhost, .internal"},
+			out, s := execUnobserved(t, []string{env, "NO_PROXY=localhost, .internal"},
 				[]string{"--upstream.ca-file=" + apiCA, "--upstream.connect-to=" + apiHost + ":443=" + api, "--upstream.connect-to=" + corporate + ":443=" + own},
 				"java", "testdata/Fetch.java", "https://"+corporate+"/", "https://"+apiHost+"/?Action=ListMetrics")
 			if !strings.Contains(out, "200\n200\n") || s.Calls != 1 {
@@ -228,7 +228,7 @@ s = requests.Session()
 for get in (s.get, s.get, requests.get):
     print(get(sys.argv[1], timeout=30).status_code)
 `
-	out, s := execUnseen(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api}, "/usr/bin/python3", "-c", script, url)
+	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api}, "/usr/bin/python3", "-c", script, url)
 	if out != "200\n200\n200\n" || s.Calls != 3 {
 		t.Errorf("printed %s, summary %+v", out, s)
 	}
@@ -264,7 +264,7 @@ func TestExecNode24(t *testing.T) {
 	flags := []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + secure, "--upstream.connect-to=" + apiHost + ":80=" + plain.Listener.Addr().String()}
 	for _, how := range []string{"fetch", "modules", "undici fetch", "undici request", "undici agent"} {
 		for _, scheme := range []string{"http", "https"} {
-			out, s := execUnseen(t, []string{"TMPDIR=" + odd}, flags, node, filepath.Join(dir, "client.mjs"), how, scheme+"://"+apiHost+"/?Action=ListMetrics")
+			out, s := execUnobserved(t, []string{"TMPDIR=" + odd}, flags, node, filepath.Join(dir, "client.mjs"), how, scheme+"://"+apiHost+"/?Action=ListMetrics")
 			// undici, which fetch is made of, sends plain HTTP inside a CONNECT.
 			if !strings.HasSuffix(out, "200\n") || s.Calls != 1 {
 				t.Errorf("%s over %s: printed %s, summary %+v", how, scheme, out, s)

@@ -75,7 +75,7 @@ func TestForwardProxy(t *testing.T) {
 	if err := throughConnect(tap.proxy, &tls.Config{InsecureSkipVerify: true, ServerName: apiHost, NextProtos: []string{"h2"}}); err == nil {
 		t.Error("HTTP/2 was agreed on")
 	}
-	tap.wait("a program does not accept interception", `"reason":"http2_only"`, `"host":"`+apiHost+`"`, "The tap speaks HTTP/1.1 only")
+	tap.wait("TLS handshake with a program failed", `"reason":"http2_only"`, `"host":"`+apiHost+`"`, "The tap serves HTTP/1.1 only")
 	_, metrics := get(t, "http://"+tap.admin+"/metrics")
 	if !strings.Contains(metrics, `ksyun_tap_intercept_handshake_errors_total{reason="http2_only"} 1`) {
 		t.Error("a program that speaks HTTP/2 only is not counted")

@@ -197,7 +197,7 @@ func runImage(t *testing.T, p *podman, image string) {
 	r, w := io.Pipe()
 	demo.Stdout, demo.Stderr = w, w
 	container := follow(t, demo, r, w)
-	container.wait("Ctrl-C stops it.")
+	container.wait("Stop it with Ctrl-C.")
 
 	eventually(t, "the health check is content", func() bool {
 		return p.command(append([]string{"exec", "demo"}, p.inspect(image).Healthcheck.Test[1:]...)...).Run() == nil

@@ -159,7 +159,7 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 		}
 		return value
 	})
-	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "the settings are good\n" {
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "the settings are valid\n" {
 		t.Errorf("%s %s: check-config: %v\n%s", o.Kind, o.Meta.Name, err, out)
 	}
 }
@@ -479,9 +479,9 @@ func TestHelmRefuses(t *testing.T) {
 	f("at '/image/digest': 'latest' does not match pattern", `image.digest="latest"`)
 	f("at '/sidecar/way': value must be one of 'proxy', 'transparent'", `sidecar.way="both"`)
 	f("at '/sidecar/resources/limits/memory': '64M' does not match pattern", `sidecar.resources.limits.memory="64M"`)
-	f("at '/standalone/ownAddress/credentialsSecret': minLength", `standalone.ownAddress.enabled=true`, `standalone.ownAddress.allow=["10.0.0.0/8"]`)
-	f("at '/standalone/ownAddress/allow': minItems", `standalone.ownAddress.enabled=true`, `standalone.ownAddress.credentialsSecret="s"`)
-	f("at '/standalone/ownAddress/allow/0': '10.0.0.1' does not match pattern", `standalone.ownAddress.allow=["10.0.0.1"]`)
+	f("at '/standalone/resign/credentialsSecret': minLength", `standalone.resign.enabled=true`, `standalone.resign.allow=["10.0.0.0/8"]`)
+	f("at '/standalone/resign/allow': minItems", `standalone.resign.enabled=true`, `standalone.resign.credentialsSecret="s"`)
+	f("at '/standalone/resign/allow/0': '10.0.0.1' does not match pattern", `standalone.resign.allow=["10.0.0.1"]`)
 	f("'ENDPOINT' does not match pattern '^OTEL_", `otel={"ENDPOINT":"x"}`)
 	f("at '/standalone/replicas': minimum", `standalone.replicas=-1`)
 	f("at '/podMonitor/interval'", `podMonitor.interval="often"`)

@@ -288,7 +288,7 @@ func TestDebianPackage(t *testing.T) {
 			t.Errorf("%s is %s and %s after it was installed", unit, active, state)
 		}
 	}
-	if out := m.run("ksyun-tap", "check-config", "--config.file=/etc/ksyun-tap/ksyun-tap.yaml"); out != "the settings are good\n" {
+	if out := m.run("ksyun-tap", "check-config", "--config.file=/etc/ksyun-tap/ksyun-tap.yaml"); out != "the settings are valid\n" {
 		t.Errorf("check-config: %q", out)
 	}
 	m.run("systemd-analyze", "verify", "--man=no", "ksyun-tap.service", "ksyun-tap.socket", "ksyun-tap-redirect.service")
@@ -320,7 +320,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 	m.run("systemctl", "restart", "ksyun-tap")
 	m.call("--proxy", "127.0.0.1:18181", "--cacert", m.path("/run/ksyun-tap/bundle.pem"), "https://"+listMetrics)
 	if out := within(t, programs, "curl", "--silent", "--max-time", "20", "http://127.0.0.1:18182/?Action=ListMetrics&Version=2010-05-25"); !strings.Contains(out, "listMetricsResult") && !strings.Contains(out, "ListMetricsResult") {
-		t.Errorf("a call without keys, by the own address: %s", out)
+		t.Errorf("a call without keys, to the re-signing address: %s", out)
 	}
 	if got := m.calls(); got != 2 {
 		t.Errorf("%v calls, want 2", got)
@@ -340,7 +340,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 	m.write("/etc/ksyun-tap/ksyun-tap.yaml", settings+"log.level: nonsense\n")
 	m.run("systemctl", "reload", "ksyun-tap")
 	eventually(t, "the status tells of the failure", func() bool {
-		return strings.HasPrefix(m.is("ksyun-tap", "StatusText"), "reload failed, the settings are as before")
+		return strings.HasPrefix(m.is("ksyun-tap", "StatusText"), "reload failed, the old settings remain in use")
 	})
 	m.write("/etc/ksyun-tap/ksyun-tap.yaml", settings)
 	m.run("systemctl", "reload", "ksyun-tap")

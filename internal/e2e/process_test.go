@@ -178,11 +178,11 @@ type runningTap struct {
 func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	t.Helper()
 	p := start(t, env, binary, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, args...)...)
-	var line struct{ Proxy, Admin []string }
+	var line struct{ Proxy, Web []string }
 	if err := json.Unmarshal([]byte(p.wait("ksyun-tap started")), &line); err != nil {
 		t.Fatal(err)
 	}
-	return &runningTap{p, line.Proxy[0], line.Admin[0]}
+	return &runningTap{p, line.Proxy[0], line.Web[0]}
 }
 
 // startSilent starts a tap whose log is not to be had, and waits until it is

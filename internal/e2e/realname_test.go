@@ -53,7 +53,7 @@ func TestRealHostName(t *testing.T) {
 	// A program that does not trust the CA is told of, with what to do.
 	stranger := start(t, nil, "curl", "-sS", "--noproxy", "*", "--connect-to", apiHost+":443:"+tlsAddress, "https://"+apiHost+"/")
 	<-stranger.exit
-	tap.wait("a program does not accept interception", `"reason":"untrusted_ca"`, `"host":"`+apiHost+`"`, "bundle.pem")
+	tap.wait("TLS handshake with a program failed", `"reason":"untrusted_ca"`, `"host":"`+apiHost+`"`, "bundle.pem")
 	_, metrics := get(t, "http://"+tap.admin+"/metrics")
 	for _, want := range []string{`ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} 1`, "ksyun_tap_ca_not_after_timestamp_seconds "} {
 		if !strings.Contains(metrics, want) {

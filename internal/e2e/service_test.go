@@ -104,7 +104,7 @@ func TestServiceManager(t *testing.T) {
 	defer api.Close()
 	proxySocket, proxy := socketFile(t)
 	transparentSocket, transparent := socketFile(t)
-	ownSocket, own := socketFile(t)
+	resignSocket, own := socketFile(t)
 	adminSocket, admin := socketFile(t)
 	keys := filepath.Join(t.TempDir(), "keys.yaml")
 	// As a service manager lays out credentials: for the group at most.
@@ -117,18 +117,18 @@ func TestServiceManager(t *testing.T) {
 	}
 
 	m := newManager(t)
-	tap := m.start("proxy:admin:transparent:own", []*os.File{proxySocket, adminSocket, transparentSocket, ownSocket},
+	tap := m.start("proxy:web:transparent:resign", []*os.File{proxySocket, adminSocket, transparentSocket, resignSocket},
 		[]string{"WATCHDOG_USEC=300000"}, "--config.file="+settings, "--resign.credentials-file="+keys,
 		"--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 	if got := m.wait("READY=1"); !strings.Contains(got, "STATUS=tapping on "+proxy+", "+transparent+", "+own) {
 		t.Errorf("told %q", got)
 	}
-	var line struct{ Proxy, Transparent, Own, Admin []string }
+	var line struct{ Proxy, Transparent, Resign, Web []string }
 	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
 		t.Fatal(err)
 	}
 	for name, got := range map[string][2][]string{
-		"proxy": {line.Proxy, {proxy}}, "admin": {line.Admin, {admin}}, "transparent": {line.Transparent, {transparent}}, "own": {line.Own, {own}},
+		"proxy": {line.Proxy, {proxy}}, "web": {line.Web, {admin}}, "transparent": {line.Transparent, {transparent}}, "resign": {line.Resign, {own}},
 	} {
 		if strings.Join(got[0], " ") != got[1][0] {
 			t.Errorf("%s listens on %v, want %v alone", name, got[0], got[1])
@@ -146,7 +146,7 @@ func TestServiceManager(t *testing.T) {
 		t.Errorf("a call by the socket handed over: status %d", got)
 	}
 	if status, body := get(t, "http://"+own+"/?Action=ListMetrics&Version=2010-05-25"); status != http.StatusOK {
-		t.Errorf("a call by the own address: %d %s", status, body)
+		t.Errorf("a call to the re-signing address: %d %s", status, body)
 	}
 
 	// The watchdog is told often, and its checks leave no trace.
@@ -166,7 +166,7 @@ func TestServiceManager(t *testing.T) {
 
 	// A reload is told from its beginning to its end, also one that fails.
 	for text, status := range map[string]string{
-		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the settings are as before: ",
+		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
 	} {
 		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -203,7 +203,7 @@ func TestServiceManagerIsWrong(t *testing.T) {
 		names, want string
 		args        []string
 	}{
-		"a name that is no listener's": {names: "ksyun-tap.socket", want: "write FileDescriptorName= and one of proxy, proxy-tls, transparent, own, admin, csm"},
+		"a name that is no listener's": {names: "ksyun-tap.socket", want: "write FileDescriptorName= and one of proxy, proxy-tls, transparent, resign, web, csm"},
 		"TLS without a CA":             {names: "proxy-tls", want: "--proxy.tls-listen-address needs --intercept"},
 		"TCP for telemetry":            {names: "csm", want: "write ListenDatagram=ADDRESS:PORT"},
 	} {

@@ -205,7 +205,7 @@ func direct(t *testing.T, tap *runningTap) {
 		}
 		return nil
 	})
-	tap.wait("and not redirected", "init-redirect")
+	tap.wait("directly and not redirected", "init-redirect")
 	out := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/metrics")
 	if !strings.Contains(out, "\nksyun_tap_transparent_connections_refused_total{reason=\"direct\"} 1\n") {
 		t.Error("it is not counted")

@@ -3,62 +3,48 @@
 package e2e
 
 import (
-	"bufio"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
 
-// TestEveryWayInIsTested holds the README's table of ways in against the tests:
-// each row has one, by the beginning of the row.
+// wayInRow is the beginning of a row of the table: a link to the way's section,
+// and what tells it from another way of the same section.
+var wayInRow = regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(#[^)]+\)(, HTTPS?)?`)
+
+// TestEveryWayInIsTested compares the table of docs/ways-in.md with the tests:
+// each row has one.
 func TestEveryWayInIsTested(t *testing.T) {
 	tests := map[string]struct{ dir, name string }{
-		"a command":                         {".", "TestExec"},
-		"forward proxy, HTTP:":              {".", "TestForwardProxy"},
-		"forward proxy, HTTPS":              {".", "TestForwardProxy"},
-		"reverse, under the real host name": {".", "TestHostsFile"},
-		"transparent":                       {".", "TestTransparent"},
-		"own address":                       {".", "TestOwnAddress"},
-		"in process":                        {"../../collector", "ExampleTransport"},
-		"SDK telemetry":                     {".", "TestSDKTelemetry"},
+		"a command":            {".", "TestExec"},
+		"forward proxy, HTTP":  {".", "TestForwardProxy"},
+		"forward proxy, HTTPS": {".", "TestForwardProxy"},
+		"real host name":       {".", "TestHostsFile"},
+		"transparent":          {".", "TestTransparent"},
+		"re-signing address":   {".", "TestResign"},
+		"in process":           {"../../collector", "ExampleTransport"},
+		"SDK telemetry":        {".", "TestSDKTelemetry"},
 	}
-	readme, err := os.Open("../../README.md")
+	page, err := os.ReadFile("../../docs/ways-in.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer readme.Close()
-	in, rows := false, 0
-	for lines := bufio.NewScanner(readme); lines.Scan(); {
-		cells := strings.Split(lines.Text(), "|")
-		switch {
-		case len(cells) < 4:
-			in = false
-			continue
-		case strings.TrimSpace(cells[1]) == "way in":
-			in = true
-			continue
-		case !in || strings.HasPrefix(cells[1], "-"):
+	for _, row := range wayInRow.FindAllStringSubmatch(string(page), -1) {
+		way := row[1] + row[2]
+		test, ok := tests[way]
+		if !ok {
+			t.Errorf("no test is known for the way in %q", way)
 			continue
 		}
-		rows++
-		row := strings.TrimSpace(cells[1]) + ":" // so that "HTTP" does not begin "HTTPS"
-		found := false
-		for begin, test := range tests {
-			if !strings.HasPrefix(row, begin) {
-				continue
-			}
-			found = true
-			if !hasFunc(t, test.dir, test.name) {
-				t.Errorf("%s: there is no %s in %s", row, test.name, test.dir)
-			}
-		}
-		if !found {
-			t.Errorf("no test is known for the way in %q", row)
+		delete(tests, way)
+		if !hasFunc(t, test.dir, test.name) {
+			t.Errorf("%s: there is no %s in %s", way, test.name, test.dir)
 		}
 	}
-	if rows != len(tests) {
-		t.Errorf("%d ways in, tests for %d", rows, len(tests))
+	for way := range tests {
+		t.Errorf("the way in %q is tested but not in the table", way)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Package freeport finds ports for tests that must know an address before
-// somebody listens on it.
+// Package freeport finds free ports for tests that must know an address before
+// something listens on it.
 package freeport
 
 import (
@@ -12,24 +12,24 @@ import (
 	"sync/atomic"
 )
 
-// The ports lie below the range from which systems give ports to outgoing
-// connections (on Linux from 32768, elsewhere from 49152): a free port of that
-// range may be some connection's own by the time it is listened on.
+// The ports are below the range of ephemeral ports (on Linux from 32768, elsewhere
+// from 49152). A free port in that range could be used by an outgoing connection
+// before the test listens on it.
 const first, count = 20000, 12000
 
-// next makes two processes begin at different ports, and no port be tried twice.
+// next starts at a different port in each process and tries no port twice.
 var next = func() *atomic.Uint32 {
 	n := new(atomic.Uint32)
 	n.Store(uint32(os.Getpid()%count) * 97)
 	return n
 }()
 
-// TCP returns an address of 127.0.0.1 that nobody listens on.
+// TCP returns an address on 127.0.0.1 on which nothing listens.
 func TCP(ctx context.Context) (string, error) {
 	return find(func(address string) (io.Closer, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) })
 }
 
-// UDP is TCP for UDP.
+// UDP is like TCP, for UDP.
 func UDP(ctx context.Context) (string, error) {
 	return find(func(address string) (io.Closer, error) {
 		return new(net.ListenConfig).ListenPacket(ctx, "udp", address)

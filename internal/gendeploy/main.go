@@ -1,7 +1,7 @@
-// Command gendeploy writes what the ways to deploy have from elsewhere in the
-// tree, where they cannot read it themselves: the chart's schema of settings,
-// its copies of rules and dashboards, and Kustomize's lists of them. Its
-// argument is the root of the tree.
+// Command gendeploy generates the parts of the Helm chart and the Kustomize
+// components that come from elsewhere in the tree and that they cannot read
+// themselves: the chart's schema of settings, its copies of rules and dashboards,
+// and Kustomize's list of dashboards. Its argument is the root of the tree.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rules"
 )
 
-// Where things are, from the root of the tree.
+// Paths from the root of the tree.
 const (
 	chart      = "deploy/helm/ksyun-tap"
 	monitoring = "deploy/kubernetes/monitoring"
@@ -55,15 +55,15 @@ func run(root string) error {
 	return copyDashboards(root)
 }
 
-// setByChart are the settings that the chart sets itself, since its ports,
-// volumes and probes go with them.
+// setByChart lists the settings that the chart sets itself, because its ports,
+// volumes and probes depend on them.
 var setByChart = map[string]bool{
 	"config.file": true, "proxy.listen-address": true, "proxy.tls-listen-address": true, "transparent.listen-address": true,
 	"web.listen-address": true, "csm.listen-address": true, "intercept": true, "intercept.ca-dir": true, "intercept.publish-dir": true,
 	"resign.listen-address": true, "resign.credentials-file": true, "resign.allow": true,
 }
 
-// withSettings puts the settings that there are into a schema of values.
+// withSettings adds the settings to the schema of the chart's values.
 func withSettings(schema []byte) ([]byte, error) {
 	var s map[string]any
 	if err := json.Unmarshal(schema, &s); err != nil {
@@ -96,8 +96,8 @@ func withSettings(schema []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// copyDashboards gives the chart the dashboards, which it cannot read outside of
-// its folder, and names them to Kustomize, which knows no patterns.
+// copyDashboards copies the dashboards into the chart, which cannot read files
+// outside of its directory, and lists them for Kustomize, which has no wildcards.
 func copyDashboards(root string) error {
 	files, err := filepath.Glob(filepath.Join(root, dashboards, "*.json"))
 	if err != nil {
@@ -126,8 +126,8 @@ func copyDashboards(root string) error {
 	return write(filepath.Join(root, monitoring, "kustomization.yaml"), []byte(list))
 }
 
-// generators has Kustomize make a ConfigMap of each dashboard, as Grafana's
-// sidecar looks for them.
+// generators returns Kustomize's generators for one ConfigMap per dashboard, as
+// Grafana's sidecar expects them.
 func generators(files []string) string {
 	var b strings.Builder
 	b.WriteString(notice + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nconfigMapGenerator:\n")

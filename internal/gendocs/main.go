@@ -1,4 +1,4 @@
-// Command gendocs writes the reference pages from the code that they describe:
+// Command gendocs generates the reference pages from the code that they describe:
 //
 //	go run ./internal/gendocs docs/reference
 package main
@@ -39,19 +39,19 @@ func main() {
 func settings(b *bytes.Buffer) {
 	b.WriteString(`# Settings
 
-Every setting is a flag, an environment variable and a key of the file that ` + "`--config.file`" + ` names. A flag goes
-before the environment, the environment before the file, the file before the default.
+Every setting is a flag, an environment variable and a key of the file in ` + "`--config.file`" + `. A flag takes precedence
+over the environment, the environment over the file, and the file over the default.
 
-In the file a key is written whole or nested at its dots, and what is repeatable may be a list; in the environment it
-has one value per line.
+In the file, a key is written as a whole or nested at its dots, and a repeatable setting may be a list. In the
+environment, a repeatable setting has one value per line.
 
 ` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
 
-Settings marked with ↻ take effect on SIGHUP and POST /-/reload, the others at the next start. Spans are set up by
-OpenTelemetry's own variables (OTEL_*), ways out by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY:
-[what each does](environment.md).
+A reload (SIGHUP or POST /-/reload) applies settings marked with ↻, a restart the others. Spans are configured by
+OpenTelemetry's variables (OTEL_*), upstream proxies by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: see
+[Environment variables](environment.md).
 
-| setting | default | what it does |
+| setting | default | description |
 |---|---|---|
 `)
 	for _, d := range config.Describe() {
@@ -70,14 +70,14 @@ OpenTelemetry's own variables (OTEL_*), ways out by HTTP_PROXY, HTTPS_PROXY, ALL
 func families(b *bytes.Buffer) {
 	fmt.Fprintf(b, `# Metrics
 
-Served on /metrics as text, OpenMetrics or protobuf, beside those of the Go runtime (go_*), the process (process_*) and
-the metrics handler itself (promhttp_*).
+The web listener serves these metrics on /metrics as text, OpenMetrics or protobuf, together with those of the Go runtime
+(go_*), the process (process_*) and the metrics handler (promhttp_*).
 
-Every label is bounded. Values beyond a limit are counted under _other, and ksyun_tap_label_overflow_total tells so.
-However hostile the traffic, ksyun_api_* are at most %d lines in one scrape; a test sends hostile traffic and counts.
-What a request did not tell is "unknown"; code and status are "none" where the answer had none.
+Every label is bounded. Values beyond a limit are counted as _other and in ksyun_tap_label_overflow_total. ksyun_api_*
+never have more than %d lines in one scrape; a test checks that with hostile traffic. A label is "unknown" if the request
+does not contain its value; code and status are "none" if there was no response or it has none.
 
-| metric | type | labels | what it tells |
+| metric | type | labels | description |
 |---|---|---|---|
 `, metrics.MaxSeries())
 	for _, f := range metrics.Describe() {
@@ -92,17 +92,17 @@ What a request did not tell is "unknown"; code and status are "none" where the a
 func catalogue(b *bytes.Buffer) {
 	b.WriteString(`# Error catalogue
 
-What the tap knows of each error. An answer is matched by its code (without case), then by status and message, then by
-status alone. Names are *documented* (read in the vendor's documents or seen in its software), *inferred* (a guess,
-which never decides alone) or a *placeholder* (our name; the wire's is not known). ` + "`ksyun-tap explain CODE`" + ` tells the
-same, and ` + "`--tap.catalog-file`" + ` adds rows of your own.
+The errors that the tap knows. A response is matched by its code, without regard to case, then by status and message,
+then by status alone. The name of a code is *documented* (it appears in the vendor's documentation or software),
+*inferred* (a guess, which never matches alone) or a *placeholder* (our name; the real one is not known).
+` + "`ksyun-tap explain CODE`" + ` prints the same, and ` + "`--tap.catalog-file`" + ` adds entries.
 
 `)
 	for _, e := range classify.DefaultCatalog().Entries() {
 		heading := "## " + e.Code
 		switch {
 		case e.Fault != "":
-			heading = "## No answer: " + string(e.Fault)
+			heading = "## No response: " + string(e.Fault)
 		case e.Refines:
 			heading = "### " + e.Code + ", by its message"
 		}
@@ -112,7 +112,7 @@ same, and ` + "`--tap.catalog-file`" + ` adds rows of your own.
 		}
 		var facts []string
 		if e.DryRun {
-			facts = append(facts, "no failure")
+			facts = append(facts, "not a failure")
 		} else {
 			facts = append(facts, "category `"+string(e.Category)+"`", "blame `"+string(e.Blame)+"`",
 				map[bool]string{true: "a retry may help", false: "a retry does not help"}[e.Retryable])
@@ -157,5 +157,5 @@ Every cause that the tap can name for a failed call, in the words of pages, log 
 	b.Truncate(b.Len() - 1)
 }
 
-// cell makes text fit a table.
+// cell escapes text for a table.
 func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }

@@ -1,6 +1,6 @@
-// Command licences checks that whatever is linked into ksyun-tap may be, and
-// prints the licences that must go along with it: with every archive, package
-// and image. It is run at the root of the tree, for every platform released.
+// Command licences checks that the licences of everything linked into ksyun-tap
+// permit it, and prints those that every archive, package and image must include.
+// It is run at the root of the tree and covers all released platforms.
 package main
 
 import (
@@ -22,21 +22,20 @@ import (
 
 const (
 	program = "./cmd/ksyun-tap"
-	// minCovered is how much of a licence's text must be known, in percent: the
-	// rest is names of people.
+	// minCovered is the percentage of a licence file that must be recognised as
+	// licence text. The rest is names of people.
 	minCovered = 75
 )
 
-// platforms are those whose binaries are released, as GOOS; the architecture
-// changes nothing.
+// platforms lists the operating systems of released binaries (GOOS). The
+// architecture makes no difference.
 var platforms = []string{"linux", "darwin", "windows"}
 
-// allowed are the licences, by their SPDX name, that ask for no more than to be
-// handed on.
+// allowed lists the SPDX names of licences whose only condition is that their
+// text is included.
 var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0"}
 
-// licenceFile are the names of files that licences and the notices that belong
-// to them are in.
+// licenceFile matches the names of files with licences and their notices.
 var licenceFile = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice)([.-].*)?$`)
 
 func main() {
@@ -51,7 +50,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var texts []string // each once, in the order of who has it first
+	var texts []string // without duplicates, in the order of their first module
 	heads := map[string]string{}
 	var wrong []error
 	for _, m := range linked {
@@ -78,13 +77,13 @@ func run(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// module is a Go module, or Go itself, of which something is linked.
+// module is a Go module, or Go itself, of which packages are linked.
 type module struct {
 	Path, Version, Dir string
-	packages           map[string]bool // directories of what is linked
+	packages           map[string]bool // directories of the linked packages
 }
 
-// linked returns what is linked on any of the platforms, ordered by path.
+// linked returns the modules that are linked on any platform, ordered by path.
 func linked(ctx context.Context) ([]*module, error) {
 	byPath := map[string]*module{}
 	for _, goos := range platforms {
@@ -93,7 +92,7 @@ func linked(ctx context.Context) ([]*module, error) {
 		cmd.Stderr = os.Stderr
 		out, err := cmd.Output()
 		if err != nil {
-			return nil, fmt.Errorf("list what is linked for %s: %w", goos, err)
+			return nil, fmt.Errorf("list linked packages for %s: %w", goos, err)
 		}
 		for d := json.NewDecoder(bytes.NewReader(out)); ; {
 			var p struct {
@@ -109,7 +108,7 @@ func linked(ctx context.Context) ([]*module, error) {
 				break
 			}
 			if err != nil {
-				return nil, fmt.Errorf("read what is linked for %s: %w", goos, err)
+				return nil, fmt.Errorf("read linked packages for %s: %w", goos, err)
 			}
 			switch {
 			case p.Standard && byPath["Go"] == nil:
@@ -152,7 +151,7 @@ type file struct {
 }
 
 // licences returns the files that govern the linked packages: those in their
-// directories and in all above them, up to the module's own.
+// directories and in all parent directories within the module.
 func (m *module) licences() ([]file, error) {
 	dirs := map[string]bool{}
 	for p := range m.packages {
@@ -185,17 +184,17 @@ func (m *module) licences() ([]file, error) {
 		}
 	}
 	if !granted && len(wrong) == 0 {
-		wrong = append(wrong, fmt.Errorf("%s %s has no licence at its root: it may not be linked", m.Path, m.Version))
+		wrong = append(wrong, fmt.Errorf("%s %s has no licence at its root: it must not be linked", m.Path, m.Version))
 	}
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
 	return files, errors.Join(wrong...)
 }
 
-// notice stands for a licence where a file has none, but must be handed on.
+// notice stands for a file without a licence that must be included.
 const notice = "notice"
 
-// read reads a file and says which licence it is; one that is not allowed, or
-// not known, is an error.
+// read reads a file and recognises its licence. A licence that is not allowed or
+// not recognised is an error.
 func (m *module) read(path string) (file, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -216,14 +215,14 @@ func (m *module) read(path string) (file, error) {
 			continue
 		}
 		if !slices.Contains(allowed, match.ID) {
-			return file{}, fmt.Errorf("%s %s: %s is %s, which is none of %s", m.Path, m.Version, f.name, match.ID, strings.Join(allowed, ", "))
+			return file{}, fmt.Errorf("%s %s: %s is %s, which is not one of %s", m.Path, m.Version, f.name, match.ID, strings.Join(allowed, ", "))
 		}
 		if !slices.Contains(ids, match.ID) {
 			ids = append(ids, match.ID)
 		}
 	}
 	if len(ids) == 0 || found.Percent < minCovered {
-		return file{}, fmt.Errorf("%s %s: %s is no licence that is known (%.0f %% of its text is); read it, and replace the module if it asks for more than %s",
+		return file{}, fmt.Errorf("%s %s: %s is not a known licence (%.0f %% of its text is); read it, and replace the module if it has more conditions than %s",
 			m.Path, m.Version, f.name, found.Percent, strings.Join(allowed, ", "))
 	}
 	f.licence = strings.Join(ids, ", ")

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// bufferShare is the part of the memory that buffers may take: the garbage
+	// bufferShare is the divisor of the memory limit for buffers: the garbage
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
-	// reserved descriptors are for everything but programs' connections: the web
-	// listener, logs, DNS, traces.
+	// Descriptors are reserved for everything except programs' connections: the
+	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256
 )
 
-// ApplyMemory has the garbage collector keep below the memory limit of the
-// process's cgroup, unless GOMEMLIMIT is set.
+// ApplyMemory sets the memory limit of the garbage collector to 90 % of the limit
+// of the process's cgroup, unless GOMEMLIMIT is set.
 func ApplyMemory() {
 	const share = 0.9
 	if limit := cgroupMemory(os.ReadFile); limit > 0 && debug.SetMemoryLimit(-1) == math.MaxInt64 {
@@ -27,9 +27,9 @@ func ApplyMemory() {
 	}
 }
 
-// Buffers returns how many bytes buffers may take: a quarter of the memory limit
-// (GOMEMLIMIT, or the cgroup's after ApplyMemory); 0, which is no limit, without
-// one.
+// Buffers returns the limit of the memory for buffers in bytes: a quarter of the
+// memory limit (GOMEMLIMIT, or the one that ApplyMemory sets). It returns 0, which
+// means no limit, if there is none.
 func Buffers() int64 {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
@@ -38,9 +38,9 @@ func Buffers() int64 {
 	return limit / bufferShare
 }
 
-// Connections returns how many connections of programs the process has
-// descriptors for, at two each; 0, which is no limit, if it has no limit of
-// descriptors.
+// Connections returns the number of programs' connections for which the process
+// has file descriptors, two for each. It returns 0, which means no limit, if
+// descriptors are not limited.
 func Connections() int { return connections(descriptors()) }
 
 func connections(descriptors uint64) int {
@@ -51,8 +51,8 @@ func connections(descriptors uint64) int {
 	return max((n-max(leastReserved, min(mostReserved, n/4)))/2, 1)
 }
 
-// cgroupMemory returns the memory limit of the process's cgroup in bytes, 0
-// without one. In a container the cgroup is the one at the root.
+// cgroupMemory returns the memory limit of the process's cgroup in bytes, or 0 if
+// there is none. In a container, the cgroup is at the root of the file system.
 func cgroupMemory(read func(name string) ([]byte, error)) int64 {
 	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
 		b, err := read(name)
@@ -60,7 +60,7 @@ func cgroupMemory(read func(name string) ([]byte, error)) int64 {
 			continue
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil || n <= 0 || n >= math.MaxInt64&^0xffff { // "max", or how version 1 writes it
+		if err != nil || n <= 0 || n >= math.MaxInt64&^0xffff { // "max" in version 2, a huge number in version 1
 			return 0
 		}
 		return n

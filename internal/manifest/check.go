@@ -18,8 +18,8 @@ import (
 	"k8s.io/pod-security-admission/policy"
 )
 
-// Restricted returns how a pod breaks the restricted Pod Security Standard,
-// leaving out init containers that are excepted by name.
+// Restricted returns the violations of the restricted Pod Security Standard by a
+// pod, without those of the init containers named in except.
 func Restricted(pod *corev1.PodTemplateSpec, except ...string) []string {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
@@ -37,14 +37,14 @@ func Restricted(pod *corev1.PodTemplateSpec, except ...string) []string {
 	return broken
 }
 
-// Check returns what is wrong with manifests that are applied together.
+// Check returns the errors in manifests that are applied together.
 func Check(all []Object) []string {
 	var c checker
 	seen := map[string]bool{}
 	for _, o := range all {
 		id := o.Kind + " " + o.Meta.Namespace + "/" + o.Meta.Name
 		if seen[id] {
-			c.say(o, "is there twice")
+			c.say(o, "is defined twice")
 		}
 		seen[id] = true
 		for _, m := range validation.IsDNS1123Subdomain(o.Meta.Name) {
@@ -69,11 +69,11 @@ func Check(all []Object) []string {
 		case *monitoringv1.PodMonitor:
 			c.monitor(o, v, all)
 		case *corev1.ConfigMap:
-			// What kubectl apply notes of an object, the object itself, may have
+			// kubectl apply stores the object in an annotation, which is limited to
 			// 256 KiB.
 			for key, text := range v.Data {
 				if len(text) > 240<<10 {
-					c.say(o, "%s has %d bytes, more than kubectl apply takes", key, len(text))
+					c.say(o, "%s has %d bytes, too many for kubectl apply", key, len(text))
 				}
 			}
 		}
@@ -95,24 +95,24 @@ func (c *checker) labels(o Object, set map[string]string) {
 	}
 }
 
-// containers are all of a pod.
+// containers returns all containers of a pod.
 func containers(pod *corev1.PodTemplateSpec) []corev1.Container {
 	return slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
 }
 
-// pod checks that a pod's names lead somewhere and stand once.
+// pod checks that the names in a pod are unique and refer to something.
 func (c *checker) pod(o Object) {
 	volumes := map[string]bool{}
 	for _, v := range o.Pod.Spec.Volumes {
 		if volumes[v.Name] {
-			c.say(o, "volume %s is there twice", v.Name)
+			c.say(o, "volume %s is defined twice", v.Name)
 		}
 		volumes[v.Name] = true
 	}
 	names := map[string]bool{}
 	for _, container := range containers(o.Pod) {
 		if names[container.Name] || container.Image == "" {
-			c.say(o, "container %s is there twice, or has no image", container.Name)
+			c.say(o, "container %s is defined twice, or has no image", container.Name)
 		}
 		names[container.Name] = true
 		env := map[string]bool{}
@@ -124,7 +124,7 @@ func (c *checker) pod(o Object) {
 		}
 		for _, m := range container.VolumeMounts {
 			if !volumes[m.Name] {
-				c.say(o, "container %s mounts %s, which is no volume", container.Name, m.Name)
+				c.say(o, "container %s mounts %s, which is not a volume", container.Name, m.Name)
 			}
 		}
 		for _, probe := range []*corev1.Probe{container.StartupProbe, container.ReadinessProbe, container.LivenessProbe} {
@@ -143,13 +143,13 @@ func (c *checker) pod(o Object) {
 	}
 }
 
-// memory checks that Go's memory limit is nine tenths of the container's.
+// memory checks that Go's memory limit is 90 % of the container's.
 func (c *checker) memory(o Object, container corev1.Container) {
 	limit, limited := container.Resources.Limits[corev1.ResourceMemory]
 	i := slices.IndexFunc(container.Env, func(e corev1.EnvVar) bool { return e.Name == "GOMEMLIMIT" })
 	if !limited || container.Name != "ksyun-tap" {
 		if i >= 0 {
-			c.say(o, "container %s has GOMEMLIMIT and no limit", container.Name)
+			c.say(o, "container %s has GOMEMLIMIT but no memory limit", container.Name)
 		}
 		return
 	}
@@ -158,7 +158,7 @@ func (c *checker) memory(o Object, container corev1.Container) {
 	}
 }
 
-// has reports whether a container has that port, by number or name.
+// has reports whether a container has a port with the given number or name.
 func has(container corev1.Container, port intstr.IntOrString) bool {
 	return slices.ContainsFunc(container.Ports, func(p corev1.ContainerPort) bool {
 		if port.Type == intstr.String {
@@ -168,8 +168,8 @@ func has(container corev1.Container, port intstr.IntOrString) bool {
 	})
 }
 
-// selects returns the pods of all that are selected, of which there must be
-// one.
+// selects returns the pods among all that are selected, and reports an error if
+// there are none.
 func (c *checker) selects(o Object, selector metav1.LabelSelector, all []Object) []*corev1.PodTemplateSpec {
 	s, err := metav1.LabelSelectorAsSelector(&selector)
 	if err != nil {
@@ -188,7 +188,7 @@ func (c *checker) selects(o Object, selector metav1.LabelSelector, all []Object)
 	return pods
 }
 
-// port checks that all of these pods have a port.
+// port checks that all pods have a port.
 func (c *checker) port(o Object, port intstr.IntOrString, pods []*corev1.PodTemplateSpec) {
 	for _, pod := range pods {
 		n := 0
@@ -198,7 +198,7 @@ func (c *checker) port(o Object, port intstr.IntOrString, pods []*corev1.PodTemp
 			}
 		}
 		if n != 1 {
-			c.say(o, "port %s is that of %d containers", port.String(), n)
+			c.say(o, "port %s belongs to %d containers", port.String(), n)
 		}
 	}
 }
@@ -214,7 +214,7 @@ func (c *checker) policy(o Object, p *networkingv1.NetworkPolicy, all []Object) 
 	pods := c.selects(o, p.Spec.PodSelector, all)
 	for _, rule := range p.Spec.Ingress {
 		if len(rule.From) == 0 || len(rule.Ports) == 0 {
-			c.say(o, "a rule lets everybody in, or everywhere")
+			c.say(o, "a rule allows all sources or all ports")
 		}
 		for _, port := range rule.Ports {
 			c.port(o, *port.Port, pods)
@@ -222,13 +222,13 @@ func (c *checker) policy(o Object, p *networkingv1.NetworkPolicy, all []Object) 
 	}
 	for _, rule := range p.Spec.Egress {
 		if len(rule.To) == 0 || len(rule.Ports) == 0 {
-			c.say(o, "a rule lets everybody out, or everywhere")
+			c.say(o, "a rule allows all destinations or all ports")
 		}
 	}
 }
 
 func (c *checker) monitor(o Object, m *monitoringv1.PodMonitor, all []Object) {
-	// The pods may be those of other manifests; the port is the taps'.
+	// The pods may be in other manifests; the port is the taps'.
 	for _, other := range all {
 		s, err := metav1.LabelSelectorAsSelector(&m.Spec.Selector)
 		if err != nil || s.Empty() {

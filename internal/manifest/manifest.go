@@ -1,7 +1,7 @@
-// Package manifest reads Kubernetes manifests as strictly as an API server with
-// field validation would, and checks what no single field tells: that names
-// lead somewhere, and that pods keep to the restricted Pod Security Standard.
-// It is for tests.
+// Package manifest decodes Kubernetes manifests as strictly as an API server with
+// field validation does, and checks what involves several fields: that names refer
+// to something, and that pods follow the restricted Pod Security Standard. It is
+// for tests.
 package manifest
 
 import (
@@ -23,22 +23,22 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Object is one decoded manifest: of type T for the value *T.
+// Object is a decoded manifest. Value has the type *T.
 type Object struct {
 	Kind  string
 	Meta  metav1.ObjectMeta
 	Value any
-	// Pod is the template of the pods it makes, nil if it makes none.
+	// Pod is the template of the pods that it creates, or nil if it creates none.
 	Pod *corev1.PodTemplateSpec
 }
 
-// header is what tells the type of a manifest.
+// header holds the fields that identify the type of a manifest.
 type header struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 }
 
-// kinds are the types that there are manifests of, and where their pods are.
+// kinds lists the known types of manifests, and where their pod templates are.
 var kinds = map[string]func() (value any, pod func() *corev1.PodTemplateSpec){
 	"v1 ConfigMap": plain[corev1.ConfigMap],
 	"v1 Service":   plain[corev1.Service],
@@ -79,7 +79,7 @@ func plain[T any]() (any, func() *corev1.PodTemplateSpec) {
 }
 
 // Decode decodes manifests. Unknown and repeated fields are errors, and so are
-// kinds that no manifest is known to be of.
+// unknown kinds.
 func Decode(text []byte) ([]Object, error) {
 	var all []Object
 	documents := k8syaml.NewYAMLReader(bufio.NewReader(bytes.NewReader(text)))
@@ -93,7 +93,7 @@ func Decode(text []byte) ([]Object, error) {
 		}
 		var fields map[string]any
 		if err := yaml.Unmarshal(document, &fields); err == nil && len(fields) == 0 {
-			continue // comments
+			continue // only comments
 		}
 		o, err := decode(document)
 		if err != nil {
@@ -111,10 +111,11 @@ func decode(document []byte) (Object, error) {
 	name := h.APIVersion + " " + h.Kind
 	kind, ok := kinds[name]
 	if !ok {
-		return Object{}, fmt.Errorf("%q is of no kind known here", name)
+		return Object{}, fmt.Errorf("unknown kind %q", name)
 	}
 	value, pod := kind()
-	// By way of JSON, as it goes to an API server: a number is no string there.
+	// It is converted to JSON first, as for an API server, so that a number is not
+	// accepted as a string.
 	text, err := yaml.YAMLToJSONStrict(document)
 	if err == nil {
 		var strict []error

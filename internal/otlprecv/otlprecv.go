@@ -1,5 +1,5 @@
-// Package otlprecv is a small OTLP trace receiver, HTTP and gRPC. The demo
-// shows through it what is exported, and tests check it there.
+// Package otlprecv is a small OTLP trace receiver for HTTP and gRPC. The demo and
+// tests use it to show and check the exported spans.
 package otlprecv
 
 import (
@@ -19,10 +19,10 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// maxRequest is the largest export that is read, in bytes.
+// maxRequest is the maximum size of an export request, in bytes.
 const maxRequest = 16 << 20
 
-// Span is one received span.
+// Span is a received span.
 type Span struct {
 	TraceID    string            `json:"trace_id"` // lower-case hex
 	SpanID     string            `json:"span_id"`
@@ -38,29 +38,29 @@ type Span struct {
 	Scope      string            `json:"scope"`
 }
 
-// Receiver keeps the last spans it was sent. It is safe for concurrent use.
+// Receiver keeps the most recently received spans. It is safe for concurrent use.
 type Receiver struct {
 	collectorpb.UnimplementedTraceServiceServer
 
 	mu    sync.Mutex
 	limit int
 	spans []Span
-	came  chan struct{} // closed, and made anew, when spans come
+	came  chan struct{} // closed and replaced when spans arrive
 }
 
-// New returns a receiver that keeps the last limit spans.
+// New returns a Receiver that keeps at most limit spans.
 func New(limit int) *Receiver {
 	return &Receiver{limit: limit, came: make(chan struct{})}
 }
 
-// Export takes spans by gRPC.
+// Export receives spans over gRPC.
 func (r *Receiver) Export(_ context.Context, req *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
 	r.add(req)
 	return &collectorpb.ExportTraceServiceResponse{}, nil
 }
 
-// ServeHTTP takes spans by OTLP/HTTP with protobuf on POST /v1/traces, and
-// shows those it has on GET /spans, all or by trace_id or name.
+// ServeHTTP receives spans over OTLP/HTTP with protobuf on POST /v1/traces. On GET
+// /spans it returns the kept spans, optionally filtered by trace_id or name.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case req.URL.Path == "/v1/traces" && req.Method == http.MethodPost:
@@ -70,7 +70,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
-		_ = e.Encode(r.Select(func(s Span) bool { // the reader may be gone
+		_ = e.Encode(r.Select(func(s Span) bool { // fails if the client has gone away
 			return (traceID == "" || s.TraceID == traceID) && (name == "" || s.Name == name)
 		}))
 	default:
@@ -121,7 +121,8 @@ func (r *Receiver) add(req *collectorpb.ExportTraceServiceRequest) {
 	r.came = make(chan struct{})
 }
 
-// Select returns the spans that match, oldest first; never nil.
+// Select returns the spans for which match returns true, the oldest first. It
+// never returns nil.
 func (r *Receiver) Select(match func(Span) bool) []Span {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,7 +135,7 @@ func (r *Receiver) Select(match func(Span) bool) []Span {
 	return found
 }
 
-// Wait returns the first span that matches, waiting for it until ctx ends.
+// Wait waits for a span that matches until ctx is done, and returns it.
 func (r *Receiver) Wait(ctx context.Context, match func(Span) bool) (Span, error) {
 	for {
 		r.mu.Lock()
@@ -188,7 +189,7 @@ func text(v *commonpb.AnyValue) string {
 		if err != nil {
 			return ""
 		}
-		// The wrapper is a struct of one field: its value is what is told.
+		// AnyValue is a struct with one field; print its value only.
 		var m map[string]json.RawMessage
 		if json.Unmarshal(b, &m) != nil || len(m) != 1 {
 			return string(b)

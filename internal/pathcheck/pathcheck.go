@@ -1,6 +1,6 @@
-// Package pathcheck sends one unsigned call through a running tap, expects the
-// API to ask for a signature, and tells which part of the way fails, if one
-// does.
+// Package pathcheck checks the path to the API: it sends one unsigned call through
+// a running tap, expects the API to require a signature, and reports at which
+// stage the path fails.
 package pathcheck
 
 import (
@@ -21,10 +21,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Stage is a part of the way. Its text is a label's value.
+// Stage is a part of the path. Its text is the value of a metric's label.
 type Stage string
 
-// The stages, in the order of the way.
+// The stages, in the order of the path.
 const (
 	StageProxy        Stage = "proxy"
 	StageInterception Stage = "interception"
@@ -36,76 +36,76 @@ const (
 	StageObservation  Stage = "observation"
 )
 
-// Stages lists every stage.
+// Stages returns all stages.
 func Stages() []Stage {
 	return []Stage{
 		StageProxy, StageInterception, StageTrust, StageDNS, StageUpstream, StageUpstreamTLS, StageAnswer, StageObservation,
 	}
 }
 
-// names are the stages for people.
+// names are the descriptions of the stages in messages.
 var names = map[Stage]string{
 	StageProxy:        "the tap's proxy",
 	StageInterception: "interception",
 	StageTrust:        "trust in the tap's CA",
-	StageDNS:          "finding the API's address",
-	StageUpstream:     "the way from the tap to the API",
+	StageDNS:          "resolving the API's host",
+	StageUpstream:     "the path from the tap to the API",
 	StageUpstreamTLS:  "TLS between the tap and the API",
 	StageAnswer:       "the API's answer",
-	StageObservation:  "the tap's view of the call",
+	StageObservation:  "observation of the call",
 }
 
-// String names the stage for people.
+// String returns the description of the stage.
 func (s Stage) String() string { return names[s] }
 
-// mends tell what to do where a stage fails and nobody knows better.
-var mends = map[Stage]string{
-	StageProxy:        "Start ksyun-tap, or give its --proxy.listen-address with --proxy.",
+// advice says what to do if a stage fails and the error itself does not.
+var advice = map[Stage]string{
+	StageProxy:        "Start ksyun-tap, or set its --proxy.listen-address with --proxy.",
 	StageInterception: "Start the tap with --intercept and --intercept.ca-dir, or use an http target.",
-	StageTrust:        "Give bundle.pem of the tap's --intercept.ca-dir or .publish-dir with --ca-file; programs need it as SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
-	StageUpstream:     "The tap was reached, and the API gave no answer: see the tap's log and ksyun_tap_proxy_errors_total.",
-	StageAnswer:       "See whether another proxy or gateway answers in the API's place, and what --upstream.connect-to says.",
-	StageObservation:  "Give the tap's --web.listen-address with --url; if it is right, something but the tap let the call pass.",
+	StageTrust:        "Set bundle.pem of the tap's --intercept.ca-dir or .publish-dir with --ca-file. Programs need it in SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
+	StageUpstream:     "The tap was reached, but the API did not respond: see the tap's log and ksyun_tap_proxy_errors_total.",
+	StageAnswer:       "Check whether another proxy or gateway responds in place of the API, and the value of --upstream.connect-to.",
+	StageObservation:  "Set the tap's --web.listen-address with --url. If it is right, the call did not pass through this tap.",
 }
 
-// Error tells which stage failed, why, and what to do.
+// Error reports the stage that failed, the cause, and what to do.
 type Error struct {
-	Stage Stage
-	Err   error
-	Mend  string
+	Stage  Stage
+	Err    error
+	Advice string
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s fails: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Mend)
+	return fmt.Sprintf("failed at %s: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Advice)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-func fail(s Stage, err error) *Error { return &Error{s, err, mends[s]} }
+func fail(s Stage, err error) *Error { return &Error{s, err, advice[s]} }
 
 // Check is one call through a tap.
 type Check struct {
 	Target *url.URL       // the API: http or https, and a host
-	Proxy  *url.URL       // the tap's
-	Roots  *x509.CertPool // what programs trust; nil is the system's
-	// Connected is told the near end of the connection to the tap before the
-	// call is sent; nil is nobody.
-	Connected func(near net.Addr)
-	// Observed returns nil once the tap is seen to have taken note of the call
-	// with that request ID.
+	Proxy  *url.URL       // the tap's proxy listener
+	Roots  *x509.CertPool // what programs trust; nil for the system's roots
+	// Connected, if not nil, is called with the local address of the connection
+	// to the tap before the call is sent.
+	Connected func(local net.Addr)
+	// Observed returns nil once the tap has observed the call with the given
+	// request ID.
 	Observed func(ctx context.Context, requestID string) error
-	// Passed is told of each stage that is in order; nil is nobody.
+	// Passed, if not nil, is called for each stage that succeeded.
 	Passed func(Stage)
 }
 
-// Result is what the API said.
+// Result is the API's response.
 type Result struct {
 	Code, RequestID string
 }
 
-// Run sends the call. The error is an *Error.
+// Run sends the call. Its error is always an *Error.
 func (c *Check) Run(ctx context.Context) (Result, error) {
-	res, body, err := c.call(ctx) //nolint:bodyclose // call has read and closed it
+	res, body, err := c.call(ctx) //nolint:bodyclose // call reads and closes it
 	if err != nil {
 		return Result{}, c.explain(err)
 	}
@@ -119,12 +119,12 @@ func (c *Check) Run(ctx context.Context) (Result, error) {
 	c.passed(StageUpstream)
 	v := classify.New(classify.DefaultCatalog()).Response(nil, &classify.Response{Status: res.StatusCode, Header: header(res.Header), Body: body})
 	if v.Category != classify.CategoryAuth {
-		return Result{}, fail(StageAnswer, fmt.Errorf("an unsigned call is to be refused for its missing signature, and was answered with status %d, %s %s", res.StatusCode, v.Outcome, v.Code))
+		return Result{}, fail(StageAnswer, fmt.Errorf("an unsigned call must be refused for its missing signature, but the response has status %d, %s %s", res.StatusCode, v.Outcome, v.Code))
 	}
 	c.passed(StageAnswer)
 	id := v.RequestID.String()
 	if id == "" {
-		return Result{}, fail(StageObservation, errors.New("the answer has no request ID to look for"))
+		return Result{}, fail(StageObservation, errors.New("the response has no request ID"))
 	}
 	if err := c.Observed(ctx, id); err != nil {
 		return Result{}, fail(StageObservation, err)
@@ -139,10 +139,10 @@ func (c *Check) passed(s Stage) {
 	}
 }
 
-// maxBody is how much of an answer is read.
+// maxBody is the maximum size of a response that is read, in bytes.
 const maxBody = 64 << 10
 
-// call sends the unsigned call by way of the proxy.
+// call sends the unsigned call through the proxy.
 func (c *Check) call(ctx context.Context) (*http.Response, []byte, error) {
 	u := *c.Target
 	u.Path, u.RawQuery = "/", "Action=ListMetrics&Version=2010-05-25"
@@ -170,7 +170,7 @@ func (c *Check) call(ctx context.Context) (*http.Response, []byte, error) {
 	return res, body, err
 }
 
-// errDial is that the tap could not be reached at all.
+// errDial means that no connection to the tap could be made.
 var errDial = errors.New("no connection")
 
 func (c *Check) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -184,7 +184,7 @@ func (c *Check) dial(ctx context.Context, network, address string) (net.Conn, er
 	return nc, nil
 }
 
-// explain tells which stage an error of the client's is about.
+// explain returns the stage at which an error of the client occurred.
 func (c *Check) explain(err error) *Error {
 	var verify *tls.CertificateVerificationError
 	switch {
@@ -200,8 +200,8 @@ func (c *Check) explain(err error) *Error {
 	return fail(StageProxy, err)
 }
 
-// isRefusedConnect reports whether the proxy did not open a tunnel. net/http
-// tells by the status text alone.
+// isRefusedConnect reports whether the proxy refused to open a tunnel. The error
+// of net/http contains only the status text.
 func isRefusedConnect(err error) bool {
 	for _, status := range []int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotImplemented} {
 		var e *url.Error
@@ -212,7 +212,7 @@ func isRefusedConnect(err error) bool {
 	return false
 }
 
-// tapError is the tap's own answer, whose message says what to do.
+// tapError converts an error response of the tap, whose message says what to do.
 func tapError(fault classify.Fault, body []byte) *Error {
 	stage := StageUpstream
 	switch fault {
@@ -224,14 +224,14 @@ func tapError(fault classify.Fault, body []byte) *Error {
 	catalog := classify.DefaultCatalog()
 	e := fail(stage, nil)
 	if row, ok := catalog.Lookup(string(fault)); ok {
-		e.Mend = row.Advice
+		e.Advice = row.Advice
 	}
 	v := classify.New(catalog).Response(nil, &classify.Response{Status: http.StatusBadRequest, Body: body})
 	e.Err = fmt.Errorf("%s: %s", fault, v.Message)
 	return e
 }
 
-// header is what classify reads of an answer's fields.
+// header makes an http.Header usable by classify.
 type header http.Header
 
 // Get returns the first value of a field.

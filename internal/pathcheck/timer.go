@@ -13,36 +13,37 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Timer checks again and again. It is also the sink of its own calls, so that
-// they are seen by nobody else: they are no calls of the user's.
+// Timer runs checks periodically. It is also the sink of its own calls, so that
+// they are not counted as the user's.
 type Timer struct {
-	// Check is what is run, without Roots, Connected, Observed and Passed.
+	// Check is run without Roots, Connected, Observed and Passed, which Timer
+	// sets.
 	Check Check
-	// Roots returns what programs that start now trust, which changes as CAs
-	// rotate; nil is the system's.
+	// Roots returns the certificates that programs which start now trust. They
+	// change as CAs rotate. If nil, the system's are used.
 	Roots    func() (*x509.CertPool, error)
 	Interval time.Duration
-	// Timeout is how long one check may take.
+	// Timeout is the timeout of one check.
 	Timeout time.Duration
-	// Changed is told when a check ends otherwise than the last one: err is an
-	// *Error, nil for success.
+	// Changed is called when the result of a check differs from the previous one.
+	// err is an *Error, or nil for success.
 	Changed func(err error)
 
 	mu     sync.Mutex
-	near   netip.AddrPort // of the running check's connection
+	local  netip.AddrPort // of the running check's connection
 	seen   chan classify.Verdict
 	status Status
 }
 
-// Status is how the last check ended.
+// Status is the result of the last check.
 type Status struct {
-	Done        bool // there was one
+	Done        bool // a check has been run
 	Failed      Stage
 	LastSuccess time.Time // zero before the first
 	Duration    time.Duration
 }
 
-// Status returns how the last check ended.
+// Status returns the result of the last check.
 func (t *Timer) Status() Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -53,7 +54,7 @@ func (t *Timer) Status() Status {
 func (t *Timer) Owns(client netip.AddrPort) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.near.IsValid() && t.near == client
+	return t.local.IsValid() && t.local == client
 }
 
 // Begin implements collector.Sink.
@@ -69,7 +70,7 @@ func (t *Timer) Observe(o *classify.Observation) {
 	}
 }
 
-// Run checks at once and then at every interval until ctx is done.
+// Run runs a check at once and then at every interval until ctx is done.
 func (t *Timer) Run(ctx context.Context) {
 	tick := time.NewTicker(t.Interval)
 	defer tick.Stop()
@@ -92,11 +93,11 @@ func (t *Timer) once(ctx context.Context) {
 	t.mu.Unlock()
 
 	c := t.Check
-	c.Connected = func(near net.Addr) {
-		if tcp, ok := near.(*net.TCPAddr); ok {
+	c.Connected = func(local net.Addr) {
+		if tcp, ok := local.(*net.TCPAddr); ok {
 			ap := tcp.AddrPort()
 			t.mu.Lock()
-			t.near = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+			t.local = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 			t.mu.Unlock()
 		}
 	}
@@ -104,7 +105,7 @@ func (t *Timer) once(ctx context.Context) {
 		select {
 		case v := <-seen:
 			if v.RequestID.String() != id || v.Category != classify.CategoryAuth {
-				return fmt.Errorf("it was read as %s %s with request ID %s, not %s", v.Category, v.Code, v.RequestID.String(), id)
+				return fmt.Errorf("observed as %s %s with request ID %s instead of %s", v.Category, v.Code, v.RequestID.String(), id)
 			}
 			return nil
 		case <-ctx.Done():
@@ -132,8 +133,8 @@ func (t *Timer) run(ctx context.Context, c *Check) error {
 	return err
 }
 
-// disown lets go of the check's connection. What is told of a failed one comes
-// a moment after its answer.
+// disown stops treating the connection as the check's own. The observation of a
+// failed check arrives shortly after its response, and is waited for.
 func (t *Timer) disown(seen <-chan classify.Verdict, wait bool) {
 	if wait {
 		select {
@@ -143,10 +144,10 @@ func (t *Timer) disown(seen <-chan classify.Verdict, wait bool) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.near = netip.AddrPort{}
+	t.local = netip.AddrPort{}
 }
 
-// note keeps how a check ended, and tells if that is news.
+// note stores the result of a check and reports a change.
 func (t *Timer) note(err error, start time.Time) {
 	now := Status{Done: true, Duration: time.Since(start)}
 	if failed := (*Error)(nil); errors.As(err, &failed) {

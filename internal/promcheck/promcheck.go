@@ -1,7 +1,7 @@
-// Package promcheck holds PromQL expressions against the metrics that the tap
-// has. Rules and dashboards are tested by it: an expression that names a metric
-// or label which is not there is no error to Prometheus, and never fires or
-// shows anything.
+// Package promcheck checks PromQL expressions against the metrics that the tap
+// has. Tests of rules and dashboards use it: Prometheus does not report an error
+// for an expression that names a metric or label which does not exist; it returns
+// nothing.
 package promcheck
 
 import (
@@ -14,20 +14,20 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 )
 
-// Known is what expressions may name.
+// Known describes the metrics that expressions may use.
 type Known struct {
 	// Families are the tap's own metrics.
 	Families []metrics.Family
-	// Foreign matches metrics of libraries and of the scrape, of which no label
-	// is known; nil is none.
+	// Foreign, if not nil, matches metrics of libraries and of the scrape, whose
+	// labels are not known.
 	Foreign *regexp.Regexp
-	// Records are the labels of recorded series, by name.
+	// Records maps the names of recording rules to their labels.
 	Records map[string][]string
-	// Target are the labels that the scrape adds to every series.
+	// Target lists the labels that the scrape adds to every series.
 	Target []string
 }
 
-// Check returns what is wrong with expr.
+// Check returns an error if expr uses an unknown metric or label.
 func (k Known) Check(expr string) error {
 	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	if err != nil {
@@ -40,7 +40,7 @@ func (k Known) Check(expr string) error {
 	return nil
 }
 
-// Metrics returns the metrics that expr names, each once.
+// Metrics returns the names of the metrics in expr, without duplicates.
 func Metrics(expr string) ([]string, error) {
 	tree, err := parser.NewParser(parser.Options{}).ParseExpr(expr)
 	if err != nil {
@@ -56,7 +56,7 @@ func Metrics(expr string) ([]string, error) {
 	return names, nil
 }
 
-// labels returns all labels that may come out of a part of an expression.
+// labels returns all labels that the result of an expression may have.
 func (k Known) labels(n parser.Node) ([]string, error) {
 	var all []string
 	for child := range parser.ChildrenIter(n) {
@@ -103,7 +103,7 @@ func (k Known) labels(n parser.Node) ([]string, error) {
 	return all, nil
 }
 
-// of returns the labels of a metric, nil for one that is not the tap's own.
+// of returns the labels of a metric, or nil for one of Foreign.
 func (k Known) of(name string) ([]string, error) {
 	if has, ok := k.Records[name]; ok {
 		return slices.Concat(has, k.Target), nil

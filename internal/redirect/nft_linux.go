@@ -22,8 +22,8 @@ func (nft) Remove(context.Context) error {
 	return explain(kernel.Flush())
 }
 
-// removeTable first adds the table, so that it can be deleted whether it was
-// there or not.
+// removeTable adds the table before deleting it, because deleting a table that
+// does not exist is an error.
 func removeTable(kernel *nftables.Conn) *nftables.Table {
 	table := kernel.AddTable(&nftables.Table{Name: name, Family: nftables.TableFamilyINet})
 	kernel.DelTable(table)
@@ -32,7 +32,7 @@ func removeTable(kernel *nftables.Conn) *nftables.Table {
 
 // Install implements Backend.
 func (nft) Install(_ context.Context, r *Rules) error {
-	kernel := &nftables.Conn{} // what it is told it sends as one transaction
+	kernel := &nftables.Conn{} // Flush sends everything as one transaction
 	table := kernel.AddTable(removeTable(kernel))
 	accept := nftables.ChainPolicyAccept
 	chain := kernel.AddChain(&nftables.Chain{
@@ -71,7 +71,7 @@ func (nft) Install(_ context.Context, r *Rules) error {
 	return explain(kernel.Flush())
 }
 
-// is matches packets of which the kernel knows this.
+// is matches packets with a metadata value.
 func is(key expr.MetaKey, value []byte) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: key, Register: 1},
@@ -79,9 +79,9 @@ func is(key expr.MetaKey, value []byte) []expr.Any {
 	}
 }
 
-// bound matches packets bound for a network.
+// bound matches packets whose destination is in a network.
 func bound(p netip.Prefix) []expr.Any {
-	family, offset := byte(unix.NFPROTO_IPV6), uint32(24) // of the destination in the header
+	family, offset := byte(unix.NFPROTO_IPV6), uint32(24) // of the destination address in the header
 	if p.Addr().Is4() {
 		family, offset = unix.NFPROTO_IPV4, 16
 	}

@@ -1,7 +1,7 @@
-// Package redirect installs the rules by which Linux redirects the connections
-// of this host or pod to the tap, and takes them away again. The rules stand in
-// a table or chain of their own, which is put in place and taken away as a
-// whole, so that installing twice is installing once and nothing is left behind.
+// Package redirect installs and removes the rules with which Linux redirects the
+// connections of this host or pod to the tap. The rules are in a table or chain of
+// their own, which is replaced and removed as a whole. So installing twice has the
+// same effect as once, and removing leaves nothing behind.
 package redirect
 
 import (
@@ -17,57 +17,57 @@ import (
 	"syscall"
 )
 
-// Rules say what is redirected: connections over TCP that begin here, to any of
-// Ports, but for those over the loopback interface.
+// Rules say which connections are redirected: TCP connections from this host to
+// one of Ports, except over the loopback interface.
 type Rules struct {
 	To    uint16   // port of the tap's listener, on 127.0.0.1 and ::1
-	Ports []uint16 // of the servers
-	// What is left out: the tap's own connections, by user or mark, and networks.
+	Ports []uint16 // destination ports
+	// The connections that are excluded, among them the tap's own.
 	ExcludeUIDs  []uint32
-	ExcludeMark  uint32 // 0 is none
+	ExcludeMark  uint32 // 0 means none
 	ExcludeCIDRs []netip.Prefix
 }
 
-// name is that of the table (nftables) or, in capitals, of the chain (iptables).
+// name is the name of the nftables table.
 const name = "ksyun_tap"
 
-// maxPorts is what iptables' multiport takes.
+// maxPorts is the limit of iptables' multiport match.
 const maxPorts = 15
 
-// Validate returns an error unless the rules can work.
+// Validate returns an error if the rules could not work.
 func (r *Rules) Validate() error {
 	switch {
 	case r.To == 0:
-		return errors.New("--to-port is missing: give the port of --transparent.listen-address")
+		return errors.New("--to-port is missing: set it to the port of --transparent.listen-address")
 	case len(r.Ports) == 0 || len(r.Ports) > maxPorts:
-		return fmt.Errorf("%d ports to redirect: give 1 to %d with --port", len(r.Ports), maxPorts)
+		return fmt.Errorf("%d ports to redirect: set 1 to %d with --port", len(r.Ports), maxPorts)
 	case len(r.ExcludeUIDs) == 0 && r.ExcludeMark == 0:
-		return errors.New("the tap's own connections would come back to it: leave them out with --exclude-uid=UID (the user it runs as) or --exclude-mark=MARK (its --upstream.mark)")
+		return errors.New("the tap's own connections would be redirected to it: exclude them with --exclude-uid=UID (the user that it runs as) or --exclude-mark=MARK (its --upstream.mark)")
 	}
 	for _, p := range r.Ports {
 		if p == 0 || p == r.To {
-			return fmt.Errorf("port %d cannot be redirected: give those of the servers with --port", p)
+			return fmt.Errorf("port %d cannot be redirected: set the servers' ports with --port", p)
 		}
 	}
 	return nil
 }
 
-// Backend is a system by which rules are installed.
+// Backend installs rules with one of the kernel's mechanisms.
 type Backend interface {
 	// Name is "nft" or "iptables".
 	Name() string
-	// Script spells the rules as the backend's tools read them.
+	// Script returns the rules in the syntax of the backend's tools.
 	Script(r *Rules) string
-	// Install puts the rules in place of those installed before.
+	// Install replaces the rules that were installed before.
 	Install(ctx context.Context, r *Rules) error
-	// Remove takes away what Install installed, if anything.
+	// Remove removes the rules that Install installed, if any.
 	Remove(ctx context.Context) error
 
 	works(ctx context.Context) error
 }
 
-// Backends returns those of a name, "auto" being all, that work here; the first
-// is to be preferred. There is one at least, or an error.
+// Backends returns the backends with the given name, or all for "auto", that work
+// on this system, the preferred one first. If none does, it returns an error.
 func Backends(ctx context.Context, which string) ([]Backend, error) {
 	var working []Backend
 	var why []error
@@ -79,13 +79,12 @@ func Backends(ctx context.Context, which string) ([]Backend, error) {
 		working = append(working, b)
 	}
 	if len(working) == 0 {
-		return nil, fmt.Errorf("no way to install rules: %w", errors.Join(why...))
+		return nil, fmt.Errorf("cannot install rules on this system: %w", errors.Join(why...))
 	}
 	return working, nil
 }
 
-// Install puts the rules in place of those installed before, by whichever
-// backend.
+// Install installs the rules with one backend, and removes those of the others.
 func Install(ctx context.Context, by Backend, r *Rules) error {
 	for _, b := range Named("auto") {
 		if b.Name() != by.Name() && b.works(ctx) == nil {
@@ -97,24 +96,24 @@ func Install(ctx context.Context, by Backend, r *Rules) error {
 	return by.Install(ctx, r)
 }
 
-// Named returns the backends of a name, "auto" being all.
+// Named returns the backends with the given name, or all for "auto".
 func Named(which string) []Backend {
 	all := []Backend{nft{}, iptables{}}
 	return slices.DeleteFunc(all, func(b Backend) bool { return which != "auto" && which != b.Name() })
 }
 
-// nft installs by nftables: one table for IPv4 and IPv6, in one transaction. It
-// speaks to the kernel itself, so that an image needs no tools.
+// nft uses nftables: one table for IPv4 and IPv6, replaced in one transaction. It
+// talks to the kernel directly, so that an image needs no tools.
 type nft struct{}
 
 // Name implements Backend.
 func (nft) Name() string { return "nft" }
 
-// nftRemoval first adds the table, so that it can be deleted whether it was
-// there or not.
+// nftRemoval adds the table before deleting it, because deleting a table that does
+// not exist is an error.
 const nftRemoval = "table inet " + name + "\ndelete table inet " + name + "\n"
 
-// Script implements Backend. Install does what nft would do with it.
+// Script implements Backend. Install has the same effect as running it with nft.
 func (nft) Script(r *Rules) string {
 	var b strings.Builder
 	b.WriteString(nftRemoval)
@@ -139,7 +138,7 @@ func (nft) Script(r *Rules) string {
 	return b.String()
 }
 
-// explain tells what to do about what the kernel said, where that is known.
+// explain adds a hint to an error of the kernel.
 func explain(err error) error {
 	switch {
 	case err == nil:
@@ -147,18 +146,18 @@ func explain(err error) error {
 	case errors.Is(err, syscall.EPERM):
 		return fmt.Errorf("nftables: %w%s", err, permission)
 	case errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EOPNOTSUPP):
-		return fmt.Errorf("nftables: %w: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables", err)
+		return fmt.Errorf("nftables: %w: load the kernel modules nf_tables, nft_chain_nat and nft_redir, or use iptables", err)
 	}
 	return fmt.Errorf("nftables: %w", err)
 }
 
-// iptables installs by iptables and ip6tables: a chain each, in a transaction
-// each.
+// iptables uses iptables and ip6tables: one chain each, replaced in one
+// transaction each.
 type iptables struct{}
 
 const chain = "KSYUN_TAP"
 
-// families are the tools of IPv4 and IPv6.
+// families lists the tools for IPv4 and IPv6.
 var families = []struct {
 	tool string
 	v4   bool
@@ -191,7 +190,7 @@ func (b iptables) Remove(ctx context.Context) error {
 	var failed []error
 	for _, f := range families {
 		if run(ctx, "", f.tool, "-w", "-t", "nat", "-S", chain) != nil {
-			continue // not there
+			continue // the chain does not exist
 		}
 		script := "*nat\n:" + chain + " - [0:0]\n"
 		if b.hooked(ctx, f.tool) {
@@ -203,7 +202,7 @@ func (b iptables) Remove(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// hooked reports whether connections come to our chain already.
+// hooked reports whether the OUTPUT chain already jumps to ours.
 func (iptables) hooked(ctx context.Context, tool string) bool {
 	return run(ctx, "", tool, "-w", "-t", "nat", "-C", "OUTPUT", "-p", "tcp", "-j", chain) == nil
 }
@@ -215,7 +214,7 @@ func (b iptables) Script(r *Rules) string {
 
 func (iptables) script(r *Rules, v4, hooked bool) string {
 	var b strings.Builder
-	b.WriteString("*nat\n:" + chain + " - [0:0]\n") // made, or emptied
+	b.WriteString("*nat\n:" + chain + " - [0:0]\n") // creates or empties the chain
 	b.WriteString("-A " + chain + " -o lo -j RETURN\n")
 	for _, uid := range r.ExcludeUIDs {
 		fmt.Fprintf(&b, "-A %s -m owner --uid-owner %d -j RETURN\n", chain, uid)
@@ -244,28 +243,28 @@ func join(ports []uint16, with string) string {
 	return strings.Join(all, with)
 }
 
-// permission is what to do about its lack.
+// permission is the hint for a lack of permission.
 const permission = ": run it as root, or with the capability NET_ADMIN"
 
-// run runs a tool. Its error tells what the tool said, and what to do where
-// that is known.
+// run runs a tool. Its error contains the first line of the tool's output, and a
+// hint if there is one.
 func run(ctx context.Context, input, tool string, args ...string) error {
-	cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // of our own choice
+	cmd := exec.CommandContext(ctx, tool, args...) //nolint:gosec // the arguments are ours
 	cmd.Stdin = strings.NewReader(input)
-	var said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &said, &said
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
 	err := cmd.Run()
 	if err == nil {
 		return nil
 	}
-	text := strings.TrimSpace(said.String())
-	mend := ""
+	text := strings.TrimSpace(output.String())
+	hint := ""
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("%s is not installed: install iptables, or have a kernel with nftables", tool)
+		return fmt.Errorf("%s is not installed: install iptables, or use a kernel with nftables", tool)
 	case strings.Contains(text, "Operation not permitted"), strings.Contains(text, "Permission denied"), strings.Contains(text, "must be root"):
-		mend = permission
+		hint = permission
 	}
 	line, _, _ := strings.Cut(text, "\n")
-	return fmt.Errorf("%s: %w: %s%s", tool, err, line, mend)
+	return fmt.Errorf("%s: %w: %s%s", tool, err, line, hint)
 }

@@ -58,7 +58,7 @@ func TestTools(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
 	_, err := Backends(t.Context(), "iptables")
-	if err == nil || err.Error() != "no way to install rules: iptables is not installed: install iptables, or have a kernel with nftables" {
+	if err == nil || err.Error() != "cannot install rules on this system: iptables is not installed: install iptables, or use a kernel with nftables" {
 		t.Errorf("no tools: %v", err)
 	}
 	script := "#!/bin/sh\necho 'iptables: Operation not permitted' >&2\necho more >&2\nexit 1\n"
@@ -66,7 +66,7 @@ func TestTools(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = Backends(t.Context(), "iptables")
-	if err == nil || err.Error() != "no way to install rules: iptables: exit status 1: iptables: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
+	if err == nil || err.Error() != "cannot install rules on this system: iptables: exit status 1: iptables: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
 		t.Errorf("not permitted: %v", err)
 	}
 	for _, tool := range []string{"iptables", "ip6tables"} {
@@ -87,8 +87,8 @@ func TestKernelSays(t *testing.T) {
 	}{
 		{nil, ""},
 		{fmt.Errorf("receive: %w", syscall.EPERM), "nftables: receive: operation not permitted: run it as root, or with the capability NET_ADMIN"},
-		{syscall.EPROTONOSUPPORT, "nftables: protocol not supported: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
-		{syscall.ENOENT, "nftables: no such file or directory: load the kernel's modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
+		{syscall.EPROTONOSUPPORT, "nftables: protocol not supported: load the kernel modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
+		{syscall.ENOENT, "nftables: no such file or directory: load the kernel modules nf_tables, nft_chain_nat and nft_redir, or use iptables"},
 		{syscall.EINVAL, "nftables: invalid argument"},
 	} {
 		got := ""

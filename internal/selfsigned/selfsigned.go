@@ -1,4 +1,4 @@
-// Package selfsigned makes certificates for the servers and clients of tests.
+// Package selfsigned creates certificates for tests.
 package selfsigned
 
 import (
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Certificate returns a certificate for hosts and IP addresses that vouches for
-// itself, for an hour, and the same in PEM for those who are to trust it.
+// Certificate returns a self-signed certificate for host names and IP addresses
+// that is valid for one hour, with its key, and the certificate alone in PEM.
 func Certificate(names ...string) (cert tls.Certificate, certPEM []byte) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package systemd is what the tap and a service manager tell each other:
+// Package systemd implements the protocols between the tap and a service manager:
 //
 //	manager ── listening sockets, by name ──> Sockets
 //	manager <── READY, RELOADING, STOPPING ── Manager
-//	manager <── WATCHDOG, while Check agrees ─ Manager ──> Listener
+//	manager <── WATCHDOG, if Check succeeds ── Manager ──> Listener
 //
-// Without a service manager, and on other systems than Linux, all of it does
+// Without a service manager, and on systems other than Linux, the package does
 // nothing.
 package systemd

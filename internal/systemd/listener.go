@@ -9,21 +9,21 @@ import (
 	"syscall"
 )
 
-// Listener is a listener that can be seen to accept. Connections of Check are
-// closed as they are accepted; whoever calls Accept never meets them.
+// Listener is a net.Listener whose Check verifies that connections are accepted.
+// Connections made by Check are closed by Accept and not returned.
 type Listener struct {
 	net.Listener
 
 	mu     sync.Mutex
-	checks map[int]bool // by the port that a check connects from
+	checks map[int]bool // local ports of the checks in progress
 }
 
-// NewListener returns a listener that accepts from ln, which becomes its own.
+// NewListener returns a Listener that accepts from ln and takes ownership of it.
 func NewListener(ln net.Listener) *Listener {
 	return &Listener{Listener: ln, checks: map[int]bool{}}
 }
 
-// Accept waits for the next connection that is not of Check.
+// Accept waits for the next connection that was not made by Check.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -34,8 +34,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// ofCheck tells the connection of a check, which comes from this host's own
-// address and a port that the check holds.
+// ofCheck reports whether nc was made by a check: it comes from this host, and
+// from a port that a check holds.
 func (l *Listener) ofCheck(nc net.Conn) bool {
 	remote, ok := nc.RemoteAddr().(*net.TCPAddr)
 	if !ok {
@@ -47,12 +47,12 @@ func (l *Listener) ofCheck(nc net.Conn) bool {
 	return ok && l.checks[remote.Port] && remote.IP.Equal(local.IP)
 }
 
-// Check reports whether the listener's owner accepts: a connection that the
-// system has established is accepted only when its turn comes.
+// Check returns an error unless a new connection is accepted. The kernel
+// establishes connections before they are accepted, so connecting is not enough.
 func (l *Listener) Check(ctx context.Context) error {
 	to, ok := l.Addr().(*net.TCPAddr)
 	if !ok {
-		return fmt.Errorf("%s is not for TCP", l.Addr())
+		return fmt.Errorf("%s is not a TCP listener", l.Addr())
 	}
 	target := *to
 	if target.IP.IsUnspecified() {
@@ -60,8 +60,7 @@ func (l *Listener) Check(ctx context.Context) error {
 			target.IP = net.IPv4(127, 0, 0, 1)
 		}
 	}
-	// The port is known before the connection is made, and so before Accept
-	// can see it.
+	// The port is reserved before connecting, so that Accept knows it in time.
 	port := 0
 	d := net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
 		p, err := bindAnyPort(network, c)
@@ -86,7 +85,7 @@ func (l *Listener) Check(ctx context.Context) error {
 	defer nc.Close()
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
 	defer stop()
-	// Nothing is sent either way: the end is what is waited for.
+	// Accept closes the connection without sending anything.
 	if _, err := nc.Read(make([]byte, 1)); ctx.Err() != nil {
 		return fmt.Errorf("connections to %s are not accepted: %w", target.String(), errors.Join(ctx.Err(), err))
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bindAnyPort gives a socket that is about to connect a port that is free, and
-// tells which.
+// bindAnyPort binds a socket that is about to connect to a free port, and returns
+// the port.
 func bindAnyPort(network string, c syscall.RawConn) (port int, err error) {
 	var address unix.Sockaddr = &unix.SockaddrInet4{}
 	if network == "tcp6" {
@@ -27,7 +27,7 @@ func bindAnyPort(network string, c syscall.RawConn) (port int, err error) {
 		case *unix.SockaddrInet6:
 			port = a.Port
 		default:
-			err = fmt.Errorf("an address of type %T", a)
+			err = fmt.Errorf("unexpected address type %T", a)
 		}
 	})
 	if err == nil {

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// bindAnyPort is not called where no service manager watches.
+// bindAnyPort is never called on systems without a watchdog.
 func bindAnyPort(string, syscall.RawConn) (int, error) {
-	return 0, errors.New("no service manager watches on this system")
+	return 0, errors.New("not supported on this system")
 }

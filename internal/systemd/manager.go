@@ -10,19 +10,19 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Manager is the service manager that started this process. The nil Manager is
-// none. It is safe for concurrent use.
+// Manager is the service manager that started this process. The methods of a nil
+// Manager do nothing. Manager is safe for concurrent use.
 type Manager struct {
-	watchdog time.Duration // 0 is none
+	watchdog time.Duration // 0 if the manager has none
 	onError  func(error)
 }
 
-// Open returns the service manager that the environment tells of, nil if there
-// is none. onError is told of each message that does not reach it.
+// Open returns the service manager that the environment describes, or nil if there
+// is none. onError is called for each message that cannot be sent.
 func Open(onError func(error)) (*Manager, error) {
 	watchdog, err := daemon.SdWatchdogEnabled(true)
 	if err != nil {
-		return nil, fmt.Errorf("the service manager's WATCHDOG_USEC and WATCHDOG_PID: %w", err)
+		return nil, fmt.Errorf("invalid WATCHDOG_USEC or WATCHDOG_PID from the service manager: %w", err)
 	}
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return nil, nil
@@ -30,18 +30,18 @@ func Open(onError func(error)) (*Manager, error) {
 	return &Manager{watchdog: watchdog, onError: onError}, nil
 }
 
-// Ready tells that the service has started, or has reloaded its settings, and
-// shows a line of status.
+// Ready reports that the service has started or has reloaded its settings, with a
+// status line.
 func (m *Manager) Ready(status string) {
 	m.send(daemon.SdNotifyReady + "\nSTATUS=" + status)
 }
 
-// Reloading tells that the service reads its settings; Ready is to follow.
+// Reloading reports that the service is reloading its settings. Ready must follow.
 func (m *Manager) Reloading() {
 	m.send(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec())
 }
 
-// Stopping tells that the service has begun to stop.
+// Stopping reports that the service is stopping.
 func (m *Manager) Stopping() {
 	m.send(daemon.SdNotifyStopping + "\nSTATUS=finishing running calls")
 }
@@ -51,17 +51,17 @@ func (m *Manager) send(state string) {
 		return
 	}
 	if _, err := daemon.SdNotify(false, state); err != nil {
-		m.onError(fmt.Errorf("tell the service manager: %w", err))
+		m.onError(fmt.Errorf("notify the service manager: %w", err))
 	}
 }
 
-// Watches tells whether the manager ends a service that does not say that it is
-// alive.
+// Watches reports whether the manager kills the service if it stops reporting
+// that it is alive.
 func (m *Manager) Watches() bool { return m != nil && m.watchdog > 0 }
 
-// Watch says that the service is alive, until ctx ends, three times in each
-// period of the watchdog, whenever check returns nil within one such third. A
-// check that fails is told to onError, and nothing to the manager.
+// Watch reports that the service is alive three times in each period of the
+// watchdog, if check returns nil within that time, until ctx is done. If check
+// fails, onError is called and nothing is reported.
 func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) {
 	if !m.Watches() {
 		return
@@ -75,7 +75,7 @@ func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) 
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			m.onError(fmt.Errorf("the service manager's watchdog is not told that all is well: %w", err))
+			m.onError(fmt.Errorf("liveness check failed, so the watchdog is not notified: %w", err))
 		default:
 			m.send(daemon.SdNotifyWatchdog)
 		}
@@ -87,8 +87,7 @@ func (m *Manager) Watch(ctx context.Context, check func(context.Context) error) 
 	}
 }
 
-// within calls check, and does not wait for it longer than that: what it looks
-// at may hang.
+// within calls check and waits for it no longer than limit, because it may hang.
 func within(ctx context.Context, limit time.Duration, check func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -98,6 +97,6 @@ func within(ctx context.Context, limit time.Duration, check func(context.Context
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errors.New("the check of liveness hangs")
+		return errors.New("liveness check timed out")
 	}
 }

@@ -11,21 +11,21 @@ import (
 )
 
 // Sockets are the sockets that the service manager opened for this process, by
-// the names it gave them (FileDescriptorName=).
+// name (FileDescriptorName=).
 type Sockets struct {
 	listeners map[string][]net.Listener
 	packets   map[string]net.PacketConn
 }
 
-// TakeSockets takes the sockets over from the environment, and out of it. Those
-// named in streams are TCP and may be many of a name, those in datagrams are UDP
-// and one each; any other is an error.
+// TakeSockets takes the sockets from the environment and unsets its variables.
+// Sockets with a name in streams must be TCP, and there may be several of a name.
+// Those in datagrams must be UDP, one of each name. Any other socket is an error.
 func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
 	s := &Sockets{map[string][]net.Listener{}, map[string]net.PacketConn{}}
 	files := activation.Files(true)
 	defer func() {
 		for _, f := range files {
-			f.Close() // the sockets below are copies
+			f.Close() // the listeners below have copies
 		}
 		if err != nil {
 			s.Close()
@@ -40,7 +40,7 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
 				err = errors.Join(errors.New("it is "+ln.Addr().Network()), ln.Close())
 			}
 			if err != nil {
-				return nil, fmt.Errorf("the socket %q from the service manager is not for TCP: %w: write ListenStream=ADDRESS:PORT", name, err)
+				return nil, fmt.Errorf("the socket %q from the service manager is not a TCP socket: %w: write ListenStream=ADDRESS:PORT", name, err)
 			}
 			s.listeners[name] = append(s.listeners[name], ln)
 		case slices.Contains(datagrams, name):
@@ -49,21 +49,21 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
 				err = errors.Join(errors.New("it is "+pc.LocalAddr().Network()), pc.Close())
 			}
 			if err != nil {
-				return nil, fmt.Errorf("the socket %q from the service manager is not for UDP: %w: write ListenDatagram=ADDRESS:PORT", name, err)
+				return nil, fmt.Errorf("the socket %q from the service manager is not a UDP socket: %w: write ListenDatagram=ADDRESS:PORT", name, err)
 			}
 			if s.packets[name] != nil {
-				return nil, errors.Join(fmt.Errorf("the service manager gave two sockets named %q: one is all that is taken", name), pc.Close())
+				return nil, errors.Join(fmt.Errorf("the service manager passed two sockets named %q: pass one", name), pc.Close())
 			}
 			s.packets[name] = pc
 		default:
-			return nil, fmt.Errorf("the service manager gave a socket named %q: write FileDescriptorName= and one of %s",
+			return nil, fmt.Errorf("the service manager passed a socket named %q: write FileDescriptorName= and one of %s",
 				name, strings.Join(slices.Concat(streams, datagrams), ", "))
 		}
 	}
 	return s, nil
 }
 
-// Addresses are those of the sockets of a name; none where there are none.
+// Addresses returns the addresses of the sockets with a name.
 func (s *Sockets) Addresses(name string) []string {
 	if s == nil {
 		return nil
@@ -78,7 +78,7 @@ func (s *Sockets) Addresses(name string) []string {
 	return all
 }
 
-// Listeners hands over the listeners of a name.
+// Listeners returns the listeners with a name, which then belong to the caller.
 func (s *Sockets) Listeners(name string) []net.Listener {
 	if s == nil {
 		return nil
@@ -87,7 +87,8 @@ func (s *Sockets) Listeners(name string) []net.Listener {
 	return s.listeners[name]
 }
 
-// PacketConn hands over the datagram socket of a name; nil if there is none.
+// PacketConn returns the datagram socket with a name, or nil if there is none. It
+// then belongs to the caller.
 func (s *Sockets) PacketConn(name string) net.PacketConn {
 	if s == nil {
 		return nil
@@ -96,7 +97,7 @@ func (s *Sockets) PacketConn(name string) net.PacketConn {
 	return s.packets[name]
 }
 
-// Close closes those that were not handed over.
+// Close closes the sockets that were not taken by Listeners or PacketConn.
 func (s *Sockets) Close() {
 	if s == nil {
 		return

@@ -93,13 +93,13 @@ func TestSockets(t *testing.T) {
 		"none":                 {"", nil, "proxy= admin= csm= 0 0"},
 		"one":                  {"proxy", []*os.File{tcp()}, "proxy=%0 admin= csm= 1 0"},
 		"all":                  {"proxy:csm:admin:proxy", []*os.File{tcp(), udp(), tcp(), tcp()}, "proxy=%0,%3 admin=%2 csm=%1 2 0"},
-		"unknown":              {"ksyun-tap.socket", []*os.File{tcp()}, `error: the service manager gave a socket named "ksyun-tap.socket": write FileDescriptorName= and one of proxy, admin, csm`},
-		"second of a datagram": {"csm:csm", []*os.File{udp(), udp()}, `error: the service manager gave two sockets named "csm": one is all that is taken`},
-		"not TCP":              {"proxy", []*os.File{unix()}, `error: the socket "proxy" from the service manager is not for TCP: it is unix: write ListenStream=ADDRESS:PORT`},
+		"unknown":              {"ksyun-tap.socket", []*os.File{tcp()}, `error: the service manager passed a socket named "ksyun-tap.socket": write FileDescriptorName= and one of proxy, admin, csm`},
+		"second of a datagram": {"csm:csm", []*os.File{udp(), udp()}, `error: the service manager passed two sockets named "csm": pass one`},
+		"not TCP":              {"proxy", []*os.File{unix()}, `error: the socket "proxy" from the service manager is not a TCP socket: it is unix: write ListenStream=ADDRESS:PORT`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), childVariable+"=1", "GORACE=atexit_sleep_ms=0", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
+			cmd.Env = append(os.Environ(), childVariable+"=1", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
 			cmd.ExtraFiles = tc.sockets
 			out, err := cmd.Output()
 			if err != nil {
@@ -207,7 +207,7 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 			select {
 			case checks <- err:
 				return
-			case <-failures: // of checks that met nobody here
+			case <-failures: // errors of checks that were not accepted
 			}
 		}
 	}
@@ -245,7 +245,7 @@ func TestWatchdogHangs(t *testing.T) {
 		defer close(ended)
 		m.Watch(ctx, func(context.Context) error { <-hang; return nil })
 	}()
-	if err := <-failures; !strings.Contains(err.Error(), "hangs") {
+	if err := <-failures; !strings.Contains(err.Error(), "timed out") {
 		t.Error(err)
 	}
 	close(hang)

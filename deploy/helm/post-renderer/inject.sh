@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts the tap into every workload of a Helm release, whoever wrote its chart.
+# Adds the tap to every workload of a Helm release, with any chart.
 #
 #   inject.sh [WAY [IMAGE]]   WAY is sidecar or transparent: a component of deploy/kubernetes
 #
@@ -7,7 +7,7 @@
 #          helm upgrade --install ... --post-renderer ksyun-tap-inject --post-renderer-args=sidecar --post-renderer-args=IMAGE
 # Helm 3:  helm upgrade --install ... --post-renderer deploy/helm/post-renderer/inject.sh --post-renderer-args ...
 #
-# It takes kustomize, or kubectl which has it built in.
+# It needs kustomize, or kubectl, which contains it.
 set -eu
 way=${1:-sidecar}
 image=${2:-}

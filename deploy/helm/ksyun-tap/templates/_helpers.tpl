@@ -1,4 +1,4 @@
-{{/* Names and labels, as charts have them. */}}
+{{/* Names and labels, as is usual in charts. */}}
 {{- define "ksyun-tap.name" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
@@ -29,7 +29,7 @@ app.kubernetes.io/name: {{ include "ksyun-tap.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Those of the standalone pods alone. */}}
+{{/* Labels of the standalone pods only. */}}
 {{- define "ksyun-tap.proxyLabels" -}}
 {{ include "ksyun-tap.selectorLabels" . }}
 app.kubernetes.io/component: proxy
@@ -69,7 +69,7 @@ those of the values, OpenTelemetry's, and "limit" as Go's memory limit. */}}
   value: {{ $value | toString | quote }}
 {{- end }}
 {{- with .limit }}
-- name: GOMEMLIMIT # nine tenths of the limit
+- name: GOMEMLIMIT # 90 % of the limit
   value: {{ include "ksyun-tap.nineTenths" . | quote }}
 {{- end }}
 {{- range $name, $value := merge (dict) ($values.settings | default dict) .defaults }}
@@ -93,19 +93,19 @@ come as floats, which would be spelled 1e+06. */}}
 {{- end }}
 {{- end }}
 
-{{/* Of a quantity in Mi or Gi; the schema takes no other. */}}
+{{/* 90 % of a quantity in Mi or Gi; the schema accepts no other unit. */}}
 {{- define "ksyun-tap.nineTenths" -}}
 {{- $mebi := ternary 1 1024 (hasSuffix "Mi" .) -}}
 {{- div (mul (trimSuffix "Mi" (trimSuffix "Gi" .) | int64) $mebi 9) 10 }}MiB
 {{- end }}
 
-{{/* Probes by the admin listener; "period" is the readiness probe's. */}}
+{{/* Probes of the web listener; "period" is the readiness probe's. */}}
 {{- define "ksyun-tap.probes" -}}
 startupProbe:
   httpGet: {path: /-/ready, port: tap-metrics}
   periodSeconds: 1
   failureThreshold: 60
-readinessProbe: # listeners and settings, never the API
+readinessProbe: # checks listeners and settings, never the API
   httpGet: {path: /-/ready, port: tap-metrics}
   periodSeconds: {{ .period }}
 livenessProbe:
@@ -113,7 +113,7 @@ livenessProbe:
   periodSeconds: 10
 {{- end }}
 
-{{/* What the restricted Pod Security Standard asks of a container. */}}
+{{/* What the restricted Pod Security Standard requires of a container. */}}
 {{- define "ksyun-tap.restricted" -}}
 runAsNonRoot: true
 readOnlyRootFilesystem: true

@@ -20,7 +20,7 @@ Each renders list entries, or labels, so that yours may stand beside them.
 ksyun-tap/scrape: "true"
 {{- end }}
 
-{{/* The tap; it is to come before init containers whose calls matter. */}}
+{{/* The tap. It must come before init containers whose calls are to be tapped. */}}
 {{- define "ksyun-tap.sidecar" -}}
 {{- $transparent := eq .Values.sidecar.way "transparent" }}
 {{- $user := ternary 18183 65532 $transparent }}
@@ -43,7 +43,7 @@ ksyun-tap/scrape: "true"
   env:
     {{- include "ksyun-tap.tapEnv" (dict "root" . "defaults" $defaults "limit" (dig "limits" "memory" "" .Values.sidecar.resources)) | nindent 4 }}
   ports:
-    - name: tap-metrics # no plain "metrics": a program may have one, and PodMonitors would take both
+    - name: tap-metrics # not "metrics": a program may have a port of that name, and PodMonitors would scrape both
       containerPort: 18180
   {{- include "ksyun-tap.probes" (dict "period" 10) | nindent 2 }}
   resources:
@@ -72,8 +72,8 @@ ksyun-tap/scrape: "true"
   resources:
     requests: {cpu: 10m, memory: 16Mi}
     limits: {memory: 64Mi}
-  # The one exception to the restricted Pod Security Standard: rules take root
-  # with NET_ADMIN, in the pod's own network namespace, once.
+  # The only exception to the restricted Pod Security Standard: installing the
+  # rules needs root with NET_ADMIN, once, in the pod's network namespace.
   securityContext:
     runAsNonRoot: false
     runAsUser: 0
@@ -85,7 +85,7 @@ ksyun-tap/scrape: "true"
 {{- end }}
 {{- end }}
 
-{{/* What programs need in their environment. */}}
+{{/* The environment variables of programs. */}}
 {{- define "ksyun-tap.env" -}}
 {{- $proxy := ne .Values.sidecar.way "transparent" }}
 {{- if $proxy }}
@@ -116,7 +116,7 @@ ksyun-tap/scrape: "true"
 {{- end }}
 {{- end }}
 
-{{/* What programs' containers mount: certificates, never the key. */}}
+{{/* The mounts of programs' containers: certificates, never the key. */}}
 {{- define "ksyun-tap.volumeMounts" -}}
 {{- if .Values.sidecar.intercept -}}
 - name: ksyun-tap-trust
@@ -127,9 +127,9 @@ ksyun-tap/scrape: "true"
 
 {{- define "ksyun-tap.volumes" -}}
 {{- if .Values.sidecar.intercept -}}
-- name: ksyun-tap-ca # the key: the tap's alone, and kept while its container restarts
+- name: ksyun-tap-ca # the key: for the tap only; it outlives a restart of the container
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
-- name: ksyun-tap-trust # what programs read
+- name: ksyun-tap-trust # the certificates that programs read
   emptyDir: {medium: Memory, sizeLimit: 4Mi}
 {{- end }}
 {{- with .Values.extraVolumes }}

@@ -21,12 +21,12 @@ import (
 // The key that programs sign with for the tap alone.
 var localKey = cloudmonitor.Credential{AccessKey: "AKlocalonly", SecretKey: "secret-of-programs"}
 
-// TestOwnAddress runs clients that are given another endpoint and a key that
+// TestResign runs clients that are given another endpoint and a key that
 // the API does not know: each makes a call that succeeds, signed anew and
 // verified at the far end, and one that fails, which is found by its request ID.
-func TestOwnAddress(t *testing.T) {
+func TestResign(t *testing.T) {
 	address, caFile := tlsAPI(t)
-	tap, own := startOwn(t, keyFile(t, good), "--resign.client-key-file="+keyFile(t, localKey),
+	tap, own := startResign(t, keyFile(t, good), "--resign.client-key-file="+keyFile(t, localKey),
 		"--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address)
 	endpoint := "http://" + own
 	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
@@ -83,9 +83,9 @@ func TestOwnAddress(t *testing.T) {
 	}
 }
 
-// TestOwnAddressRotates changes the credentials under load: no call fails, and
+// TestResignRotates changes the credentials under load: no call fails, and
 // soon all are signed with the new ones.
-func TestOwnAddressRotates(t *testing.T) {
+func TestResignRotates(t *testing.T) {
 	next := cloudmonitor.Credential{AccessKey: "AKLTnext", SecretKey: "s9", Token: "a-token"}
 	sim := cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, next}})
 	var withNext atomic.Int64
@@ -97,7 +97,7 @@ func TestOwnAddressRotates(t *testing.T) {
 	}))
 	defer api.Close()
 	file := keyFile(t, good)
-	tap, own := startOwn(t, file, "--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
+	tap, own := startResign(t, file, "--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan int, 4)
@@ -150,8 +150,8 @@ func TestOwnAddressRotates(t *testing.T) {
 	}
 }
 
-// TestOwnAddressSpendsNothing asks for settings that would let anybody call.
-func TestOwnAddressRefused(t *testing.T) {
+// TestResignSpendsNothing asks for settings that would let anybody call.
+func TestResignRefused(t *testing.T) {
 	loose := keyFile(t, good)
 	if err := os.Chmod(loose, 0o644); err != nil {
 		t.Fatal(err)
@@ -160,9 +160,9 @@ func TestOwnAddressRefused(t *testing.T) {
 		args []string
 		want string
 	}{
-		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anybody spend the credentials"},
+		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anyone use the credentials"},
 		"no keys":    {[]string{"--resign.listen-address=127.0.0.1:0"}, "KSYUN_ACCESS_KEY is missing"},
-		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, which lets others at the keys"},
+		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, so that other users can access the keys"},
 		"elsewhere": {
 			[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keyFile(t, good), "--resign.upstream=https://example.com"},
 			"--resign.upstream=https://example.com is not tapped: tap it with --tap.host=example.com",
@@ -179,15 +179,15 @@ func TestOwnAddressRefused(t *testing.T) {
 	}
 }
 
-// startOwn starts a tap with an own address and returns that, too.
-func startOwn(t *testing.T, keys string, args ...string) (tap *runningTap, own string) {
+// startResign starts a tap with a re-signing address and returns that, too.
+func startResign(t *testing.T, keys string, args ...string) (tap *runningTap, own string) {
 	t.Helper()
 	tap = startTap(t, nil, append([]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys}, args...)...)
-	var line struct{ Own []string }
+	var line struct{ Resign []string }
 	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
 		t.Fatal(err)
 	}
-	return tap, line.Own[0]
+	return tap, line.Resign[0]
 }
 
 func keyFile(t *testing.T, c cloudmonitor.Credential) string {

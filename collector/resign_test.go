@@ -26,7 +26,7 @@ var (
 	localKey = resign.Credentials{AccessKey: "AKLOCAL", SecretKey: "local"}
 )
 
-func ownSigner(verify bool) *resign.Signer {
+func testSigner(verify bool) *resign.Signer {
 	cfg := resign.Config{Credentials: func() resign.Credentials { return realKey }, Host: host, Region: "cn-beijing-6", Service: "monitor"}
 	if verify {
 		cfg.Local = func() resign.Credentials { return localKey }
@@ -34,22 +34,22 @@ func ownSigner(verify bool) *resign.Signer {
 	return resign.New(cfg)
 }
 
-// serveOwn adds an own address to the rig and returns it.
-func (r *rig) serveOwn(a OwnAddress) string {
+// serveResign adds an own address to the rig and returns it.
+func (r *rig) serveResign(a ResignAddress) string {
 	r.t.Helper()
 	a.Upstream = &url.URL{Scheme: "http", Host: host}
 	if a.Signer == nil {
-		a.Signer = ownSigner(false)
+		a.Signer = testSigner(false)
 	}
 	ln := listen(r.t)
 	served := make(chan error, 1)
-	go func() { served <- r.proxy.ServeOwn(ln, a) }()
+	go func() { served <- r.proxy.ServeResign(ln, a) }()
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.proxy.Shutdown(ctx)
 		if err := <-served; err != nil {
-			r.t.Errorf("ServeOwn: %v", err)
+			r.t.Errorf("ServeResign: %v", err)
 		}
 	})
 	return ln.Addr().String()
@@ -64,12 +64,12 @@ func (r *rig) simulate() {
 	r.t.Cleanup(func() { srv.Close() })
 }
 
-// TestOwnAddress sends requests framed in every way; each arrives signed with
+// TestResign sends requests framed in every way; each arrives signed with
 // the real key. What is not answered with 200 names the status.
-func TestOwnAddress(t *testing.T) {
+func TestResign(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	addr := r.serveOwn(OwnAddress{})
+	addr := r.serveResign(ResignAddress{})
 	const get = "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + "127.0.0.1\r\nAccept: application/json\r\n"
 	const post = "POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 	large := `{"pad":"` + strings.Repeat("x", 900<<10) + `"}`
@@ -126,11 +126,11 @@ func TestOwnAddress(t *testing.T) {
 	}
 }
 
-// TestOwnAddressPipelined sends requests ahead of the answers, one of them with
+// TestResignPipelined sends requests ahead of the answers, one of them with
 // a body that outgrows the buffers.
-// TestOwnAddressKeepsItsKey checks that the key that calls are signed with is not
+// TestResignKeepsItsKey checks that the key that calls are signed with is not
 // output where the API quotes it.
-func TestOwnAddressKeepsItsKey(t *testing.T) {
+func TestResignKeepsItsKey(t *testing.T) {
 	r := newRig(t)
 	signer := resign.New(resign.Config{
 		Credentials: func() resign.Credentials {
@@ -138,7 +138,7 @@ func TestOwnAddressKeepsItsKey(t *testing.T) {
 		},
 		Host: host, Region: "cn-beijing-6", Service: "monitor",
 	})
-	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{Signer: signer}))
+	c, err := net.Dial("tcp", r.serveResign(ResignAddress{Signer: signer}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,10 +158,10 @@ func TestOwnAddressKeepsItsKey(t *testing.T) {
 	}
 }
 
-func TestOwnAddressPipelined(t *testing.T) {
+func TestResignPipelined(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{}))
+	c, err := net.Dial("tcp", r.serveResign(ResignAddress{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,11 +190,11 @@ func TestOwnAddressPipelined(t *testing.T) {
 	}
 }
 
-// TestOwnAddressContinues has a program that waits to be asked for its body.
-func TestOwnAddressContinues(t *testing.T) {
+// TestResignContinues has a program that waits to be asked for its body.
+func TestResignContinues(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	c, err := net.Dial("tcp", r.serveOwn(OwnAddress{}))
+	c, err := net.Dial("tcp", r.serveResign(ResignAddress{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,11 +213,11 @@ func TestOwnAddressContinues(t *testing.T) {
 	res.Body.Close()
 }
 
-// TestOwnAddressBodyBreaksOff has programs leave before their request is whole:
+// TestResignBodyBreaksOff has programs leave before their request is whole:
 // nothing reaches the API.
-func TestOwnAddressBodyBreaksOff(t *testing.T) {
+func TestResignBodyBreaksOff(t *testing.T) {
 	r := newRig(t)
-	addr := r.serveOwn(OwnAddress{})
+	addr := r.serveResign(ResignAddress{})
 	for _, raw := range []string{
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
@@ -240,11 +240,11 @@ func TestOwnAddressBodyBreaksOff(t *testing.T) {
 	}
 }
 
-// TestOwnAddressVerifies looks at the refusal; resign's tests at the signatures.
-func TestOwnAddressVerifies(t *testing.T) {
+// TestResignVerifies looks at the refusal; resign's tests at the signatures.
+func TestResignVerifies(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	addr := r.serveOwn(OwnAddress{Signer: ownSigner(true)})
+	addr := r.serveResign(ResignAddress{Signer: testSigner(true)})
 	send := func(key cloudmonitor.Credential) (int, string) {
 		t.Helper()
 		req, err := http.NewRequest(http.MethodGet, "http://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)
@@ -268,7 +268,7 @@ func TestOwnAddressVerifies(t *testing.T) {
 	bad := good
 	bad.SecretKey = "guessed"
 	status, body := send(bad)
-	if status != 403 || !strings.Contains(body, `"Code":"TapSignatureDoesNotMatch","Message":"The request is refused by ksyun-tap: its signature does not match. Sign it`) {
+	if status != 403 || !strings.Contains(body, `"Code":"TapSignatureDoesNotMatch","Message":"ksyun-tap refuses the request: its signature does not match. Sign it`) {
 		t.Errorf("status %d: %s", status, body)
 	}
 	var o *classify.Observation
@@ -283,15 +283,15 @@ func TestOwnAddressVerifies(t *testing.T) {
 	}
 }
 
-func TestOwnAddressAllows(t *testing.T) {
+func TestResignAllows(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
 	for networks, want := range map[string]int{"127.0.0.0/8": 200, "10.0.0.0/8": 0, "10.0.0.0/8 127.0.0.1/32": 200} {
-		var a OwnAddress
+		var a ResignAddress
 		for n := range strings.FieldsSeq(networks) {
 			a.Allow = append(a.Allow, netip.MustParsePrefix(n))
 		}
-		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest(http.MethodGet, "http://"+r.serveOwn(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
+		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest(http.MethodGet, "http://"+r.serveResign(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
 		if got := statusOrNone(res, err); got != want {
 			t.Errorf("%s: status %d, want %d: %v", networks, got, want, err)
 		}
@@ -301,13 +301,13 @@ func TestOwnAddressAllows(t *testing.T) {
 	}
 }
 
-// TestOwnAddressMutualTLS asks programs for certificates.
-func TestOwnAddressMutualTLS(t *testing.T) {
+// TestResignMutualTLS asks programs for certificates.
+func TestResignMutualTLS(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
 	cert, pool := certificate(t)
 	other, _ := certificate(t)
-	addr := r.serveOwn(OwnAddress{TLS: &tls.Config{
+	addr := r.serveResign(ResignAddress{TLS: &tls.Config{
 		Certificates: []tls.Certificate{cert}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, NextProtos: []string{"http/1.1"},
 	}})
 	for name, tc := range map[string]struct {

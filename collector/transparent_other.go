@@ -8,8 +8,9 @@ import (
 	"net/netip"
 )
 
-// CanRedirect tells whether connections can be redirected to us on this system.
-const CanRedirect = false
+// TransparentSupported reports whether this system can redirect connections to
+// a transparent listener.
+const TransparentSupported = false
 
 func originalDestination(net.Conn) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.ErrUnsupported

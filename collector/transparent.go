@@ -12,12 +12,14 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// ServeTransparent is Serve for listeners to which the system redirects
-// connections that programs make elsewhere (Linux's REDIRECT). They go on to
-// where they were bound for, whatever their names lead to: calls in plain HTTP
-// to tapped hosts observed, TLS to tapped hosts as in ServeTLS, and everything
-// else unseen and untouched, also where Policy.OtherHosts says otherwise. A
-// connection that was not redirected, or is our own, is reset.
+// ServeTransparent serves a listener to which the kernel redirects connections
+// that programs made elsewhere (the REDIRECT target of nftables and iptables).
+// Each is forwarded to its original destination, whatever the host name
+// resolves to: plain HTTP calls to tapped hosts are observed, TLS to tapped
+// hosts is handled as in ServeTLS, and everything else is tunnelled unchanged,
+// even where Policy.OtherHosts is OtherRefuse. A connection that was not
+// redirected, or that ksyun-tap itself made, is reset. ServeTransparent returns
+// nil after Shutdown.
 func (p *Proxy) ServeTransparent(ln net.Listener) error {
 	return p.server.Serve(ln, relay.Intake{
 		NewHandler:  p.newHandler,
@@ -29,13 +31,13 @@ func (p *Proxy) ServeTransparent(ln net.Listener) error {
 	})
 }
 
-// Why a connection to a transparent listener is refused.
+// The reasons why a connection to a transparent listener is refused.
 var (
-	ErrDirect = errors.New("the connection was made to ksyun-tap, and not redirected")
-	ErrLoop   = errors.New("the connection is ksyun-tap's own, which the rules redirect")
+	ErrDirect = errors.New("the connection was made to ksyun-tap directly and not redirected")
+	ErrLoop   = errors.New("the connection is one of ksyun-tap's own, which the redirect rules should exclude")
 )
 
-// destination returns where a redirected connection was bound for.
+// destination returns the original destination of a redirected connection.
 func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	to, err := originalDestination(nc)
 	if err == nil && p.rules.Load().dialer.isOurs(to.Addr(), to.Port()) {
@@ -43,25 +45,25 @@ func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	}
 	if err != nil {
 		p.direct.Add(1)
-		p.onRedirectError(nc.RemoteAddr(), err)
+		p.onTransparentError(nc.RemoteAddr(), err)
 	}
 	return to, err
 }
 
-// cameBack is told of a connection of our own that was redirected to us.
+// cameBack counts and reports a connection of our own that was redirected to us.
 func (p *Proxy) cameBack(from netip.AddrPort) {
 	p.looped.Add(1)
-	p.onRedirectError(net.TCPAddrFromAddrPort(from), ErrLoop)
+	p.onTransparentError(net.TCPAddrFromAddrPort(from), ErrLoop)
 }
 
 var errProxyRequest = &refusal{
 	fault:   classify.FaultUnsupported,
-	message: "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use one or the other.",
+	message: "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use either a proxy or redirection, not both.",
 }
 
-// routeRedirected decides where a request goes whose connection was bound for
-// another address: there.
-func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
+// routeTransparent routes a request on a redirected connection to the
+// connection's original destination.
+func (h *handler) routeTransparent(x *relay.Exchange) (relay.Route, error) {
 	h.obs.Source = classify.SourceTransparent
 	q := &x.Request
 	authority, https := q.Host(), false
@@ -69,7 +71,7 @@ func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
 	case h.inside.authority != nil:
 		authority, https = h.inside.authority, h.inside.https
 	case q.Form == http1.FormAuthority && x.Hello:
-		return h.connectRedirected(x)
+		return h.connectTransparent(x)
 	}
 	if q.Form != http1.FormOrigin {
 		return relay.Route{}, errProxyRequest
@@ -78,7 +80,7 @@ func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
 	if !ok || len(name) == 0 {
 		return relay.Route{}, errNoRoute
 	}
-	h.dest = h.redirected(hostKey(name), x.Destination, https)
+	h.dest = h.transparent(hostKey(name), x.Destination, https)
 	h.last.rules, h.last.authority = nil, append(h.last.authority[:0], authority...)
 	if https {
 		if err := h.checkHost(q.Host(), authority); err != nil {
@@ -92,11 +94,11 @@ func (h *handler) routeRedirected(x *relay.Exchange) (relay.Route, error) {
 	return route, nil
 }
 
-// connectRedirected decides on a connection that begins with TLS, or is to be
-// passed on unseen.
-func (h *handler) connectRedirected(x *relay.Exchange) (relay.Route, error) {
+// connectTransparent routes a redirected connection that begins with TLS or is
+// tunnelled.
+func (h *handler) connectTransparent(x *relay.Exchange) (relay.Route, error) {
 	name, _, _ := http1.SplitAuthority(x.Request.Authority())
-	h.dest = h.redirected(hostKey(name), x.Destination, true)
+	h.dest = h.transparent(hostKey(name), x.Destination, true)
 	if h.dest.tapped {
 		if cfg, err := h.p.tlsConfig(h.dest.key.Host); err == nil && !h.p.distrusts.has(h.dest.key.Host, "") {
 			h.enter(h.dest.key)
@@ -108,28 +110,28 @@ func (h *handler) connectRedirected(x *relay.Exchange) (relay.Route, error) {
 	return relay.Route{Key: h.dest.key}, nil
 }
 
-// redirected is where a connection goes that was bound for an address.
-func (h *handler) redirected(host string, to netip.AddrPort, https bool) destination {
+// transparent returns the destination for a host at the original address to.
+func (h *handler) transparent(host string, to netip.AddrPort, https bool) destination {
 	return destination{
 		key:    relay.Key{Host: host, Port: to.Port(), TLS: https, Epoch: h.rules.epoch, Address: to},
 		tapped: h.rules.taps(host),
 	}
 }
 
-// dialEarly connects to where the client's connection was bound for, before the
-// client said anything.
+// dialEarly connects to a redirected connection's original destination before
+// the program has sent anything, for protocols in which the server speaks first.
 func (h *handler) dialEarly(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := h.redirected(to.Addr().String(), to, false)
+	d := h.transparent(to.Addr().String(), to, false)
 	return h.rules.dial(ctx, &d)
 }
 
-// usable reports whether an original destination can be connected to.
+// usable reports whether to is an address that can be connected to.
 func usable(to netip.AddrPort) bool {
 	return to.IsValid() && to.Port() != 0 && !to.Addr().IsUnspecified()
 }
 
-// same reports whether a connection was made to the address at which it was
-// accepted, and so not redirected.
+// same reports whether to is the address at which nc was accepted, which means
+// that nc was not redirected.
 func same(nc net.Conn, to netip.AddrPort) bool {
 	local, ok := nc.LocalAddr().(*net.TCPAddr)
 	return ok && slices.Equal(local.AddrPort().Addr().Unmap().AsSlice(), to.Addr().AsSlice()) && local.AddrPort().Port() == to.Port()

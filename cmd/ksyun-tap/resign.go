@@ -19,24 +19,24 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// ownAddress is the tap's own address, where calls are signed anew.
-type ownAddress struct {
-	collector.OwnAddress
+// resigning is a re-signing address with the sources of its credentials.
+type resigning struct {
+	collector.ResignAddress
 	keys  *resign.Source
-	local *resign.Source // nil where no signature is looked at
+	local *resign.Source // nil if programs' signatures are not verified
 }
 
-// openOwn reads what calls are signed with, and how programs are served.
-func openOwn(s *config.Settings) (*ownAddress, error) {
+// openResign reads the files of the re-signing address.
+func openResign(s *config.Settings) (*resigning, error) {
 	r := &s.Resign
 	host := strings.ToLower(r.Upstream.Hostname())
 	if !slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) }) {
 		return nil, fmt.Errorf("--resign.upstream=%s is not tapped: tap it with --tap.host=%s", r.Upstream, host)
 	}
-	o := &ownAddress{}
+	o := &resigning{}
 	var err error
 	if o.keys, err = resign.OpenSource(r.CredentialsFile); err != nil {
-		return nil, fmt.Errorf("%w: --resign.listen-address signs with those of --resign.credentials-file, or of %s and %s",
+		return nil, fmt.Errorf("%w: --resign.listen-address needs credentials in --resign.credentials-file, or in %s and %s",
 			err, resign.EnvAccessKey, resign.EnvSecretKey)
 	}
 	cfg := resign.Config{Credentials: o.keys.Credentials, Host: r.Upstream.Host, Region: r.Region, Service: r.Service}
@@ -46,7 +46,7 @@ func openOwn(s *config.Settings) (*ownAddress, error) {
 		}
 		cfg.Local = o.local.Credentials
 	}
-	o.OwnAddress = collector.OwnAddress{Signer: resign.New(cfg), Upstream: r.Upstream, Allow: r.Allow}
+	o.ResignAddress = collector.ResignAddress{Signer: resign.New(cfg), Upstream: r.Upstream, Allow: r.Allow}
 	if r.CertFile != "" {
 		if o.TLS, err = followTLS(r); err != nil {
 			return nil, err
@@ -55,8 +55,8 @@ func openOwn(s *config.Settings) (*ownAddress, error) {
 	return o, nil
 }
 
-// followTLS returns the configuration that the files make, as they are when a
-// program connects, or as they last were in order.
+// followTLS returns a configuration that reads the certificate files again for
+// each connection. If that fails, it uses what was last read.
 func followTLS(r *config.Resign) (*tls.Config, error) {
 	load := func() (*tls.Config, error) {
 		cert, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
@@ -73,7 +73,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 		}
 		cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("--resign.client-ca-file holds no PEM certificate: it takes CERTIFICATE blocks")
+			return nil, errors.New("--resign.client-ca-file contains no PEM certificate: it needs CERTIFICATE blocks")
 		}
 		return cfg, nil
 	}
@@ -93,8 +93,8 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 	return cfg, nil
 }
 
-// reload reads the files with keys at once, where Watch would in a moment.
-func (o *ownAddress) reload() error {
+// reload reads the credentials at once, instead of waiting for Watch.
+func (o *resigning) reload() error {
 	if o == nil {
 		return nil
 	}
@@ -109,23 +109,23 @@ func (o *ownAddress) reload() error {
 	return nil
 }
 
-// watchOwn follows the files with keys.
-func (t *tap) watchOwn(ctx context.Context, source *resign.Source, what string) {
+// watchKeys reads a source again while it changes, and logs that.
+func (t *tap) watchKeys(ctx context.Context, source *resign.Source, what string) {
 	source.Watch(ctx, func(err error) {
 		if err != nil {
-			t.log.Error("the "+what+" cannot be read: those read last stay in use", zap.Error(err))
+			t.log.Error("cannot read the "+what+"; those read last remain in use", zap.Error(err))
 			return
 		}
-		t.log.Info("the " + what + " were read anew")
+		t.log.Info("read new " + what)
 	})
 }
 
-// resignStats tells the metrics the state of the own address.
+// resignStats returns the state of the re-signing address for the metrics.
 func (t *tap) resignStats() metrics.ResignStats {
-	if t.own == nil || t.proxy == nil {
+	if t.resign == nil || t.proxy == nil {
 		return metrics.ResignStats{}
 	}
 	s := t.proxy.Stats()
-	ok, changed := t.own.keys.Status()
+	ok, changed := t.resign.keys.Status()
 	return metrics.ResignStats{NotAllowed: s.NotAllowed, NotSecured: s.Unsecured, CredentialsOK: ok, Credentials: changed}
 }

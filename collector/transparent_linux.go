@@ -10,12 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CanRedirect tells whether connections can be redirected to us on this system.
-const CanRedirect = true
+// TransparentSupported reports whether this system can redirect connections to
+// a transparent listener.
+const TransparentSupported = true
 
-// originalDestination asks the kernel where a connection was bound for before
-// it was redirected (SO_ORIGINAL_DST of linux/netfilter_ipv4.h, and
-// IP6T_SO_ORIGINAL_DST).
+// originalDestination returns the destination of a connection before it was
+// redirected, from the kernel (SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST). It returns
+// ErrDirect if the connection was not redirected.
 func originalDestination(nc net.Conn) (netip.AddrPort, error) {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
@@ -44,15 +45,16 @@ func originalDestination(nc net.Conn) (netip.AddrPort, error) {
 	case errors.Is(asked, unix.ENOENT):
 		return netip.AddrPort{}, ErrDirect
 	case asked != nil:
-		return netip.AddrPort{}, fmt.Errorf("ask for the original destination: %w", asked)
+		return netip.AddrPort{}, fmt.Errorf("get the original destination: %w", asked)
 	case !usable(to) || same(nc, to):
 		return netip.AddrPort{}, ErrDirect
 	}
 	return to, nil
 }
 
-// original4 has the 16 bytes of a sockaddr_in written into another structure of
-// that length that the library can ask for.
+// original4 returns the original destination of an IPv4 connection. x/sys/unix has no
+// function for SO_ORIGINAL_DST, so original4 uses one whose result has room for a
+// sockaddr_in (16 bytes).
 func original4(fd uintptr) (netip.AddrPort, error) {
 	m, err := unix.GetsockoptIPv6Mreq(int(fd), unix.SOL_IP, unix.SO_ORIGINAL_DST)
 	if err != nil {
@@ -62,7 +64,8 @@ func original4(fd uintptr) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(sa[4:8])), binary.BigEndian.Uint16(sa[2:4])), nil
 }
 
-// original6 does so with a structure that begins with a sockaddr_in6.
+// original6 returns the original destination of an IPv6 connection, with a
+// function whose result begins with a sockaddr_in6.
 func original6(fd uintptr) (netip.AddrPort, error) {
 	const ip6tOriginalDst = 80 // IP6T_SO_ORIGINAL_DST, the same number as for IPv4
 	info, err := unix.GetsockoptIPv6MTUInfo(int(fd), unix.SOL_IPV6, ip6tOriginalDst)
@@ -74,7 +77,7 @@ func original6(fd uintptr) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr).Unmap(), binary.BigEndian.Uint16(port[:])), nil
 }
 
-// setMark marks a socket, so that a rule can tell what is ours.
+// setMark sets the mark of a socket (SO_MARK), by which redirect rules can exclude it.
 func setMark(fd uintptr, mark uint32) error {
 	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark))
 }

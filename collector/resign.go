@@ -13,34 +13,36 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 )
 
-// OwnAddress is how programs are served that call us under an address of our
-// own: their calls are signed anew and go to one host.
-type OwnAddress struct {
+// ResignAddress describes a re-signing address: an endpoint of ksyun-tap's own
+// to which programs send API calls. Each call is signed again with other
+// credentials and sent to Upstream.
+type ResignAddress struct {
 	Signer *resign.Signer
-	// Upstream is where the calls go: https or http, a host, perhaps a port. No
-	// more of it is looked at.
+	// Upstream is where the calls go: an http or https URL. Only its scheme and
+	// host, with an optional port, are used.
 	Upstream *url.URL
-	// TLS, if not nil, is spoken with the programs.
+	// TLS, if not nil, is the server configuration for the programs' connections.
 	TLS *tls.Config
-	// Allow are the networks that programs may call from; none is all.
+	// Allow lists the networks that programs may connect from. If empty, every
+	// address is allowed.
 	Allow []netip.Prefix
 }
 
-// ServeOwn is Serve for listeners under addresses of our own.
-func (p *Proxy) ServeOwn(ln net.Listener, a OwnAddress) error {
-	o := &own{a.Signer, []byte(a.Upstream.Host), a.Upstream.Scheme == "https"}
+// ServeResign serves a re-signing address on ln. It returns nil after Shutdown.
+func (p *Proxy) ServeResign(ln net.Listener, a ResignAddress) error {
+	o := &resigning{a.Signer, []byte(a.Upstream.Host), a.Upstream.Scheme == "https"}
 	if len(a.Allow) > 0 {
 		ln = &guarded{Listener: ln, allow: a.Allow, refused: func() { p.notAllowed.Add(1) }}
 	}
 	return p.server.Serve(ln, relay.Intake{TLS: a.TLS, Busy: busy, NewHandler: func(client netip.AddrPort) relay.Handler {
 		h := newHandler(p, client)
-		h.own = o
+		h.resign = o
 		return h
 	}})
 }
 
-// own is an OwnAddress, made ready.
-type own struct {
+// resigning is a ResignAddress prepared for use by the handlers.
+type resigning struct {
 	signer    *resign.Signer
 	authority []byte
 	https     bool
@@ -48,23 +50,23 @@ type own struct {
 
 var errNotProxy = &refusal{
 	fault:   classify.FaultUnsupported,
-	message: "This is ksyun-tap's own address and no proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
+	message: "This is ksyun-tap's re-signing address and not a proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
 }
 
-// routeOwn decides where a request goes that came to our own address.
-func (h *handler) routeOwn(x *relay.Exchange) (relay.Route, error) {
+// routeResign routes a request that arrived at a re-signing address.
+func (h *handler) routeResign(x *relay.Exchange) (relay.Route, error) {
 	h.obs.Source = classify.SourceResign
 	if x.Request.Form != http1.FormOrigin {
 		return relay.Route{}, errNotProxy
 	}
-	if err := h.lookUp(h.own.authority, h.own.https); err != nil {
+	if err := h.lookUp(h.resign.authority, h.resign.https); err != nil {
 		return relay.Route{}, err
 	}
-	return relay.Route{Key: h.dest.key, Proxied: h.dest.proxied, Rewrite: h.own.rewrite}, nil
+	return relay.Route{Key: h.dest.key, Proxied: h.dest.proxied, Rewrite: h.resign.rewrite}, nil
 }
 
-// rewrite signs a request anew.
-func (o *own) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error) {
+// rewrite appends the request in x, signed again, to dst.
+func (o *resigning) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error) {
 	q := &x.Request
 	p, err := o.signer.Append(dst, &resign.Request{
 		Method: q.Method(), Target: q.Target(), Version: q.Version(), Fields: q.Fields(), Body: body,
@@ -72,20 +74,20 @@ func (o *own) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error
 	if err != nil {
 		return nil, &refusal{
 			fault:   classify.FaultSignature,
-			message: "The request is refused by ksyun-tap: " + err.Error() + ". Sign it with the key of --resign.client-key-file.",
+			message: "ksyun-tap refuses the request: " + err.Error() + ". Sign it with the key of --resign.client-key-file.",
 		}
 	}
 	return p, nil
 }
 
-// guarded is a listener for some networks only.
+// guarded is a listener that accepts connections from some networks only.
 type guarded struct {
 	net.Listener
 	allow   []netip.Prefix
 	refused func()
 }
 
-// Accept returns the next connection from where it may come.
+// Accept returns the next connection from an allowed network and closes others.
 func (g *guarded) Accept() (net.Conn, error) {
 	for {
 		nc, err := g.Listener.Accept()

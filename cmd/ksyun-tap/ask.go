@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// maxAnswer is the maximum size of a running tap's response that is read. The
+// journal's records are bounded, and few have the same ID.
+const maxAnswer = 16 << 20
+
+// askTap requests a path of the web listener of a running tap. base is its URL.
+func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
+	if err != nil {
+		return 0, nil, usageError{fmt.Errorf("--url: %w", err)}
+	}
+	// The tap is connected to directly, not through a proxy.
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer res.Body.Close()
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	return res.StatusCode, body, err
+}
+
+// urlFlag adds the flag for the URL of the running tap.
+func urlFlag(c *kingpin.CmdClause, url *string) {
+	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+}
+
+// tapURL returns the URL of the running tap: from the flag or the environment.
+func tapURL(url string) string {
+	if url != "" {
+		return url
+	}
+	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
+}
+
+// errorPath returns the path of one failed call in the web listener's API.
+func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }

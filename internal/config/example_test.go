@@ -1,0 +1,43 @@
+package config
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const sample = "../../docs/ksyun-tap.example.yml"
+
+// notSet is a line of a setting that the sample file does not set.
+var notSet = regexp.MustCompile(`(?m)^( *)#([a-z])`)
+
+// TestSampleFile loads the sample settings as they are, and with every setting
+// set. They name all settings, with their defaults.
+func TestSampleFile(t *testing.T) {
+	if _, err := Load(sample); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := parse(sample, notSet.ReplaceAll(text, []byte("$1$2")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	read(t, all)
+	for _, d := range Describe() {
+		if d.Name == "config.file" {
+			continue // the file itself
+		}
+		values, ok := all.values[d.Name]
+		if !ok {
+			t.Errorf("%s is not in %s", d.Name, sample)
+		}
+		if d.Default != "" && !slices.Equal(values, strings.Split(d.Default, ",")) {
+			t.Errorf("%s: %s has %q, the default is %q", d.Name, sample, values, d.Default)
+		}
+	}
+}
