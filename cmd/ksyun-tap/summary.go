@@ -136,12 +136,13 @@ func makeSummary(t *tap) (summary, error) {
 	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.missed.list()}
 	for kind, n := range c.kinds {
 		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
-		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {
+		filter := journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}
+		if latest := t.journal.Select(filter); len(latest) > 0 {
+			r := latest[0]
 			f.Blame, f.RequestID, f.Message, f.Advice = r.Blame, r.RequestID, r.Message, r.Advice
 			if c := r.Cause(); c != nil {
 				f.Cause, f.Evidence = c.Cause, c.Evidence.English
 			}
-			break // the most recent
 		}
 		s.Errors = append(s.Errors, f)
 	}

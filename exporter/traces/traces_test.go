@@ -178,7 +178,7 @@ func eventsOf(events []sdktrace.Event) (all []string) {
 	for _, e := range events {
 		text := []string{e.Time.UTC().Format(time.RFC3339Nano), e.Name}
 		for _, kv := range e.Attributes {
-			text = append(text, string(kv.Key)+"="+kv.Value.Emit())
+			text = append(text, string(kv.Key)+"="+kv.Value.String())
 		}
 		all = append(all, strings.Join(text, " "))
 	}
