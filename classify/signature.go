@@ -385,7 +385,7 @@ func (i *inspection) scope(credential, date string) {
 	action := i.action()
 	switch want := string(hostService); {
 	case want != "":
-		i.check(service != want, CheckScopeService, ConfidenceCertain, "service", shown(service), "expected", want)
+		i.check(service != want, CheckScopeService, ConfidenceLikely, "service", shown(service), "expected", want)
 	case action != "":
 		known := i.c.serviceOf(action, i.version())
 		i.check(known != "" && service != known, CheckScopeService, ConfidenceLikely, "service", shown(service), "expected", known)
