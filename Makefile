@@ -115,8 +115,8 @@ e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN
 	cd test/alerts && $(GO) test -count=1 -tags e2e -run Newborn .
 
 .PHONY: pictures
-pictures: ## Draw docs/images anew (needs what e2e needs).
-	KSYUN_TAP_PICTURES=$(CURDIR)/docs/images $(GO) test -count=1 -tags e2e -run TestDashboardsTellTheTruth ./internal/e2e/
+pictures: ## Draw docs/images again (needs what e2e needs).
+	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -count=1 -tags e2e -run TestDashboardsTellTheTruth ./internal/e2e/
 
 .PHONY: cover
 cover: ## Run the tests and print the coverage of each package.

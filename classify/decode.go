@@ -17,6 +17,7 @@ import (
 const (
 	maxInflated     = 64 << 10 // kept of its beginning
 	maxInflatedTail = 4 << 20  // read beyond that to come to its end
+	maxBrotliTail   = 1 << 20  // likewise, of Brotli, which takes longest
 	maxWindow       = 8 << 20  // Zstandard's, the bound of RFC 9659
 )
 
@@ -152,7 +153,11 @@ func (d *decoder) undo(layer int, kind coding, src []byte, cut bool) (out, tail 
 		n += m
 	}
 	if err == nil {
-		tail, err = d.inflateTail(r)
+		most := maxInflatedTail
+		if kind == codingBrotli {
+			most = maxBrotliTail
+		}
+		tail, err = d.inflateTail(r, most)
 	}
 	switch {
 	case errors.Is(err, io.EOF):
@@ -228,14 +233,14 @@ func (m *gzipMembers) Read(p []byte) (int, error) {
 // errLong is the error for what decompresses to more than is looked at.
 var errLong = errors.New("classify: too long when decompressed")
 
-// inflateTail reads r to its end and returns its last bytes. The error is
-// io.EOF if these are all there was, errLong if there was more.
-func (d *decoder) inflateTail(r io.Reader) ([]byte, error) {
+// inflateTail reads r to its end, as far as most bytes, and returns its last bytes.
+// The error is io.EOF if these are all there was, errLong if there was more.
+func (d *decoder) inflateTail(r io.Reader, most int) ([]byte, error) {
 	if d.end == nil {
 		d.end = make([]byte, 2*TailBytes)
 	}
 	kept := 0
-	for total := 0; total < maxInflatedTail; {
+	for total := 0; total < most; {
 		n, err := r.Read(d.end[kept:])
 		total, kept = total+n, kept+n
 		switch {

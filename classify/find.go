@@ -11,6 +11,7 @@ import (
 // stands behind the name of a secret or an authentication scheme, and the user
 // before a host. It reads through the escapes of URLs, JSON and XML.
 type finder struct {
+	text  []byte  // memory for a copy of the text
 	plain []byte  // the text with its escapes undone
 	at    []int32 // where each byte of plain begins in the text, and the text's end; empty without escapes
 	found []span  // in order, without overlap; places in plain
@@ -25,31 +26,65 @@ const maxKept = 128 << 10
 
 var finders = sync.Pool{New: func() any { return new(finder) }}
 
+// newFinder returns a finder, which the caller releases.
+func newFinder() *finder { return finders.Get().(*finder) }
+
 // find returns a finder that has read text, which may be cut. The caller
 // releases it.
 func find(text []byte, cut bool) *finder {
-	f := finders.Get().(*finder)
-	f.plain, f.at, f.found, f.cut = f.plain[:0], f.at[:0], f.found[:0], cut
-	if bytes.IndexByte(text, '%') < 0 && bytes.IndexByte(text, '\\') < 0 && bytes.IndexByte(text, '&') < 0 {
-		f.plain = append(f.plain, text...)
-	} else {
-		for i := 0; i < len(text); {
-			c, n := unescaped(text[i:])
-			f.plain = append(f.plain, c)
-			f.at = append(f.at, int32(i))
-			i += n
-		}
-		f.at = append(f.at, int32(len(text))) //nolint:gosec // texts are at most some MiB
-	}
-	f.search()
+	f := newFinder()
+	f.read(text, cut)
 	return f
 }
 
+// read finds the secrets in text, which may be cut.
+func (f *finder) read(text []byte, cut bool) {
+	f.plain, f.at, f.found, f.cut = f.plain[:0], f.at[:0], f.found[:0], cut
+	f.unescape(text)
+	f.search()
+}
+
+// unescape fills plain and at.
+func (f *finder) unescape(text []byte) {
+	i := firstEscape(text)
+	f.plain = append(f.plain, text[:i]...)
+	if i == len(text) {
+		return
+	}
+	for j := range i {
+		f.at = append(f.at, int32(j))
+	}
+	for i < len(text) {
+		c, n := text[i], 1
+		if isIn(c, escapes) {
+			c, n = unescaped(text[i:])
+		}
+		f.plain = append(f.plain, c)
+		f.at = append(f.at, int32(i)) //nolint:gosec // texts are at most some MiB
+		i += n
+	}
+	f.at = append(f.at, int32(len(text))) //nolint:gosec // see above
+}
+
+// firstEscape returns the place of the first escape in text, its length if there
+// is none. An ampersand between parameters is no escape.
+func firstEscape(text []byte) int {
+	for i, c := range text {
+		if isIn(c, escapes) {
+			if _, n := unescaped(text[i:]); n > 1 {
+				return i
+			}
+		}
+	}
+	return len(text)
+}
+
 func (f *finder) release() {
-	if cap(f.plain) > maxKept {
+	if cap(f.plain) > maxKept || cap(f.text) > maxKept {
 		return
 	}
 	clear(f.plain) // nothing is kept of a request
+	clear(f.text)
 	finders.Put(f)
 }
 
@@ -74,6 +109,11 @@ func hideFound(b []byte, cut bool) []byte {
 	}
 	f := find(b, cut)
 	defer f.release()
+	return f.hide(b)
+}
+
+// hide replaces what was found in b.
+func (f *finder) hide(b []byte) []byte {
 	var out []byte
 	done := 0
 	for _, s := range f.found {
@@ -89,28 +129,48 @@ func hideFound(b []byte, cut bool) []byte {
 	return append(out, b[done:]...)
 }
 
-// isHarmless reports whether b is too short and too simple to have anything that
-// looks like a secret, as most values are.
-func isHarmless(b []byte) bool {
-	if len(b) >= minWebToken {
-		return false
-	}
-	for _, c := range b {
-		if !isAlnum(c) && c != '-' && c != '_' && c != '.' && c != '/' {
+// isHarmless reports whether b is too simple to have anything that looks like a
+// secret, as most values are. It is much quicker than to search.
+func isHarmless[T string | []byte](b T) bool {
+	n := 0 // bytes of the run before i
+	for i := range len(b) {
+		c := b[i]
+		if isIn(c, runs) {
+			if n++; n >= minKeyID {
+				return uuidLength(b) == len(b)
+			}
+			continue
+		}
+		switch {
+		case !isIn(c, triggers):
+		case c == '.' && n < 2*minJWTPart:
+		case c == '.' && !hasTokenStart(b[i-n:i]):
+		case c == ' ' && !isScheme(b[i-n:i]):
+		default:
 			return false
 		}
+		n = 0
 	}
 	return true
 }
 
-// hasSecret reports whether there is what looks like a secret in b.
-func hasSecret(b []byte) bool {
+// isClean reports whether the text has neither secrets nor escapes.
+func (f *finder) isClean() bool { return len(f.found) == 0 && len(f.at) == 0 }
+
+// has reports whether there is what looks like a secret in b.
+func (f *finder) has(b []byte) bool {
 	if isHarmless(b) {
 		return false
 	}
-	f := find(b, false)
-	defer f.release()
+	f.read(b, false)
 	return len(f.found) > 0
+}
+
+// hasSecret reports whether there is what looks like a secret in b.
+func hasSecret(b []byte) bool {
+	f := newFinder()
+	defer f.release()
+	return f.has(b)
 }
 
 // LooksSecret reports whether s has something in it that looks like a secret,
@@ -156,7 +216,7 @@ func (f *finder) search() {
 	for i := 0; i < len(b); {
 		c := b[i]
 		switch {
-		case isRun(c):
+		case isIn(c, runs):
 			i = f.run(i)
 			continue
 		case c == '=' || c == ':':
@@ -182,24 +242,59 @@ const (
 	minHexCut  = 32 // at the end, where the rest may be cut off
 	minBase64  = 40
 	minJWTPart = 4
-
-	minWebToken = 3*minJWTPart + 1 // and nothing shorter, without a name before it
 )
 
-// isAlnum reports whether c is a letter or a digit.
-func isAlnum(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
-}
+// byteSet is a set of bytes, as a bit in byteSets.
+type byteSet uint16
 
-// isRun reports whether c may be part of a key: of Base64 in both alphabets.
-func isRun(c byte) bool { return isAlnum(c) || c == '-' || c == '_' || c == '+' || c == '/' }
+const (
+	alnums      byteSet = 1 << iota // letters and digits
+	runs                            // what may be part of a key: Base64 in both alphabets
+	nameParts                       // what may be part of a parameter's name
+	quotes                          // quotes, and what stands before one that is escaped
+	valueEnds                       // what parts values that are not quoted
+	userEnds                        // what may not be in a user and password before a host
+	escapes                         // what an escape begins with
+	triggers                        // what is in every secret that is not a long run
+	notInTarget                     // what may not stand in a request target
+)
+
+var byteSets = func() (t [256]byteSet) {
+	add := func(set byteSet, bytes string) {
+		for _, b := range []byte(bytes) {
+			t[b] |= set
+		}
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	add(alnums, letters)
+	add(runs, letters+"-_+/")
+	add(nameParts, letters+"-_.[]")
+	add(quotes, "\"'`\\")
+	add(valueEnds, " ,;&\"'<>)]}\r\n\t")
+	add(userEnds, "@ \"'`<>(),;=&?#/\r\n\t")
+	add(escapes, "%\\&")
+	add(triggers, " .=:>@%\\&")
+	for c := range t {
+		if c <= ' ' || c >= 0x7f {
+			t[c] |= notInTarget
+		}
+	}
+	add(notInTarget, "\"<>\\")
+	return t
+}()
+
+// isIn reports whether c is in set.
+func isIn(c byte, set byteSet) bool { return byteSets[c]&set != 0 }
+
+// isAlnum reports whether c is a letter or a digit.
+func isAlnum(c byte) bool { return isIn(c, alnums) }
 
 // run reads the longest run of Base64's characters from i on, and returns where
 // to go on.
 func (f *finder) run(i int) int {
 	b := f.plain
 	end := i
-	for end < len(b) && isRun(b[end]) {
+	for end < len(b) && isIn(b[end], runs) {
 		end++
 	}
 	if start, stop := f.scheme(i, end); stop > start {
@@ -308,12 +403,13 @@ func (f *finder) dense(start, end int) {
 
 // uuidLength is 36 if b begins with a UUID and nothing follows it within the
 // word, else 0.
-func uuidLength(b []byte) int {
+func uuidLength[T string | []byte](b T) int {
 	const length = 36
 	if len(b) < length || len(b) > length && isAlnum(b[length]) {
 		return 0
 	}
-	for i, c := range b[:length] {
+	for i := range length {
+		c := b[i]
 		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && unhex(c) < 0 {
 			return 0
 		}
@@ -325,12 +421,15 @@ func uuidLength(b []byte) int {
 // returns where it ends; 0 if there is none.
 func (f *finder) webToken(i, end int) int {
 	b := f.plain
-	start := bytes.Index(b[i:end], []byte("eyJ"))
-	if start < 0 || end-i-start < 2*minJWTPart || end == len(b) || b[end] != '.' {
+	if end-i < 2*minJWTPart || end == len(b) || b[end] != '.' {
+		return 0
+	}
+	start := bytes.Index(b[i:end], []byte(tokenStart))
+	if start < 0 || end-i-start < 2*minJWTPart {
 		return 0
 	}
 	stop := end + 1
-	for stop < len(b) && (isRun(b[stop]) || b[stop] == '.') {
+	for stop < len(b) && (isIn(b[stop], runs) || b[stop] == '.') {
 		stop++
 	}
 	if stop-end <= minJWTPart {
@@ -340,15 +439,51 @@ func (f *finder) webToken(i, end int) int {
 	return stop
 }
 
+// isScheme reports whether name is that of an authentication scheme whose
+// credentials are looked for.
+func isScheme[T string | []byte](name T) bool {
+	switch len(name) {
+	case len("kss"):
+		return foldsTo(name, "kss") || foldsTo(name, "aws") || foldsTo(name, "ks3")
+	case len("basic"):
+		return foldsTo(name, "basic") || foldsTo(name, "token")
+	case len("bearer"):
+		return foldsTo(name, "bearer")
+	}
+	return false
+}
+
+// foldsTo reports whether b is name, which is as long and in lower case.
+func foldsTo[T string | []byte](b T, name string) bool {
+	for i := range len(name) {
+		if lower(b[i]) != name[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// tokenStart is what a JSON web token begins with.
+const tokenStart = "eyJ"
+
+func hasTokenStart[T string | []byte](b T) bool {
+	for i := range len(b) - len(tokenStart) + 1 {
+		if string(b[i:i+len(tokenStart)]) == tokenStart {
+			return true
+		}
+	}
+	return false
+}
+
 // scheme returns what stands behind the name of an authentication scheme,
 // plain[i:end].
 func (f *finder) scheme(i, end int) (start, stop int) {
 	b := f.plain
 	name := b[i:end]
-	basic, pair := equalFold(name, "basic"), equalFold(name, "kss") || equalFold(name, "aws") || equalFold(name, "ks3")
-	if !basic && !pair && !equalFold(name, "bearer") && !equalFold(name, "token") {
+	if !isScheme(name) {
 		return 0, 0
 	}
+	basic, pair := lower(name[0]) == 'b' && len(name) == len("basic"), len(name) == len("kss")
 	start = end
 	for start < len(b) && (b[start] == ' ' || b[start] == '+') {
 		start++
@@ -357,7 +492,7 @@ func (f *finder) scheme(i, end int) (start, stop int) {
 		return 0, 0
 	}
 	stop = start
-	for stop < len(b) && bytes.IndexByte([]byte(" ,;&\"'<>)]}\r\n\t"), b[stop]) < 0 {
+	for stop < len(b) && !isIn(b[stop], valueEnds) {
 		stop++
 	}
 	token := b[start:stop]
@@ -392,18 +527,10 @@ func isWords(b []byte) bool {
 	return len(b) <= 24
 }
 
-// isQuote reports whether c is a quote, or stands before one that is escaped.
-func isQuote(c byte) bool { return c == '"' || c == '\'' || c == '`' || c == '\\' }
-
-// isNamePart reports whether c may be part of a parameter's name.
-func isNamePart(c byte) bool {
-	return isAlnum(c) || c == '-' || c == '_' || c == '.' || c == '[' || c == ']'
-}
-
 // name returns where the name that ends at end begins.
 func (f *finder) name(end int) int {
 	start := end
-	for start > 0 && end-start < maxParamName && isNamePart(f.plain[start-1]) {
+	for start > 0 && end-start < maxParamName && isIn(f.plain[start-1], nameParts) {
 		start--
 	}
 	return start
@@ -414,12 +541,15 @@ func (f *finder) name(end int) int {
 func (f *finder) assigned(i int) (start, end int) {
 	b := f.plain
 	e, quoted := i, false
-	for e > 0 && (isQuote(b[e-1]) || b[e-1] == ' ') {
+	for e > 0 && (isIn(b[e-1], quotes) || b[e-1] == ' ') {
 		e--
-		quoted = quoted || isQuote(b[e])
+		quoted = quoted || isIn(b[e], quotes)
+	}
+	loose := b[i] == ':' && !quoted // as in prose
+	if e == 0 || loose && '0' <= b[e-1] && b[e-1] <= '9' {
+		return 0, 0 // no name, or one that ends with no word, such as the hours of a time
 	}
 	secret, atEnd := isSecretName(b[f.name(e):e])
-	loose := b[i] == ':' && !quoted // as in prose
 	if !secret || loose && !atEnd {
 		return 0, 0
 	}
@@ -429,7 +559,7 @@ func (f *finder) assigned(i int) (start, end int) {
 	}
 	spaced := start > i+1
 	closing, width := byte(0), f.width(i)
-	for start < len(b) && (isQuote(b[start]) || b[start] == '[') {
+	for start < len(b) && (isIn(b[start], quotes) || b[start] == '[') {
 		switch c := b[start]; {
 		case c == '[':
 			closing, width = ']', f.width(start)
@@ -463,7 +593,7 @@ func (f *finder) ends(i int, closing byte, width int) bool {
 	if closing != 0 && closing != '\\' {
 		return c == closing
 	}
-	return bytes.IndexByte([]byte(" ,;&\"'<>)]}\r\n\t"), c) >= 0
+	return isIn(c, valueEnds)
 }
 
 // maxScheme is the length of the longest name of a scheme.
@@ -507,7 +637,7 @@ func (f *finder) user(i int) {
 		return
 	}
 	start, colon := i, false
-	for start > 0 && (bytes.IndexByte([]byte("@ \"'`<>(),;=&?#/\r\n\t"), b[start-1]) < 0 || f.width(start-1) > f.width(i)) {
+	for start > 0 && (!isIn(b[start-1], userEnds) || f.width(start-1) > f.width(i)) {
 		start--
 		colon = colon || b[start] == ':' && start+1 < i
 	}

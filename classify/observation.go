@@ -72,19 +72,28 @@ func (o *Observation) Duration() time.Duration { return o.End.Sub(o.Start) }
 
 // Clone returns a copy which shares no memory with the collector's buffers.
 func (o *Observation) Clone() *Observation {
-	c := *o
+	c := new(Observation)
+	o.CloneInto(c, nil)
+	return c
+}
+
+// CloneInto makes c a copy of o which shares no memory with the collector's
+// buffers. The copies of texts are in the memory of buf, which is returned, grown
+// as needed.
+func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
+	*c = *o
 	texts := [...]*[]byte{&c.Target, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {
 		size += len(*t)
 	}
-	buf := make([]byte, 0, size) // one for all
+	buf = slices.Grow(buf[:0], size) // once for all
 	for _, t := range texts {
 		start := len(buf)
 		buf = append(buf, *t...)
 		*t = slices.Clip(buf[start:])
 	}
-	return &c
+	return buf
 }
 
 // HashAccessKey returns what Observation.Credential holds: a hash of the access

@@ -14,10 +14,6 @@ var secretWords = []string{
 	"signingkey", "token",
 }
 
-// secretNames make a parameter secret whose name, or the last word of it, is
-// one of them.
-var secretNames = []string{"ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk"}
-
 // maxParamName is the length beyond which a parameter's name is taken for a
 // secret unread.
 const maxParamName = 256
@@ -34,7 +30,11 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
 	for i := 0; i < len(name); {
-		c, n := unescape(name[i:])
+		c, n := name[i], 1
+		if isIn(c, escapes) {
+			c, n = unescaped(name[i:])
+		}
+		c = folded[c]
 		i += n
 		switch {
 		case !isAlnum(c):
@@ -45,16 +45,11 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 		}
 		plain = append(plain, c)
 	}
-	for _, n := range secretNames {
-		if string(plain) == n || string(plain[last:]) == n {
-			return true, true
-		}
+	if isSecretWhole(plain) || isSecretWhole(plain[last:]) {
+		return true, true
 	}
-	for i, c := range plain {
-		if !secretInitials[c] {
-			continue
-		}
-		for _, w := range secretWords {
+	for i := range max(0, len(plain)-1) {
+		for _, w := range secretStarts.of(plain[i], plain[i+1]) {
 			if bytes.HasPrefix(plain[i:], []byte(w)) {
 				secret = true
 				atEnd = atEnd || i+len(w) == len(plain)
@@ -64,12 +59,39 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	return secret, atEnd
 }
 
-// secretInitials tells the bytes that secretWords begin with.
-var secretInitials = func() (initials [256]bool) {
-	for _, w := range secretWords {
-		initials[w[0]] = true
+// isSecretWhole reports whether a name, or the last word of one, makes a
+// parameter secret.
+func isSecretWhole(name []byte) bool {
+	switch string(name) {
+	case "ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk":
+		return true
 	}
-	return initials
+	return false
+}
+
+// wordStarts finds words by their first two letters, which few pairs of letters
+// in names are.
+type wordStarts struct {
+	words  [26][]string // by the first letter
+	second [26]uint32   // the letters that follow it in words, as bits
+}
+
+// of returns the words that may begin with ab, which are lower case.
+func (s *wordStarts) of(a, b byte) []string {
+	a, b = a-'a', b-'a'
+	if a >= 26 || b >= 26 || s.second[a]&(1<<b) == 0 {
+		return nil
+	}
+	return s.words[a]
+}
+
+var secretStarts = func() (s wordStarts) {
+	for _, w := range secretWords {
+		a := w[0] - 'a'
+		s.words[a] = append(s.words[a], w)
+		s.second[a] |= 1 << (w[1] - 'a')
+	}
+	return s
 }()
 
 // RedactTarget returns an origin-form request target with the values of every
@@ -78,16 +100,32 @@ var secretInitials = func() (initials [256]bool) {
 // may not stand in a target are percent-encoded. The names of parameters and
 // all other values stay as they are.
 func RedactTarget(target []byte) string {
-	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	var buf [1 << 10]byte // for most targets; not beyond this call
-	out := hideFound(appendPath(buf[:0], path), false)
-	if hasQuery {
-		out = append(out, '?')
-		start := len(out)
-		out = appendQuery(out, query)
-		out = append(out[:start], hideFound(out[start:], false)...)
+	return string(AppendRedactedTarget(buf[:0], target))
+}
+
+// AppendRedactedTarget appends to dst what RedactTarget returns, which is
+// printable ASCII.
+func AppendRedactedTarget(dst, target []byte) []byte {
+	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
+	start := len(dst)
+	dst = appendPath(dst, path)
+	dst = append(dst[:start], hideFound(dst[start:], false)...)
+	if !hasQuery {
+		return dst
 	}
-	return string(out)
+	f := newFinder()
+	defer f.release()
+	dst = append(dst, '?')
+	start = len(dst)
+	f.read(query, false)
+	clean := f.isClean()
+	dst = f.appendQuery(dst, query, clean)
+	if !clean || !bytes.Equal(dst[start:], query) {
+		f.read(dst[start:], false)
+		dst = append(dst[:start], f.hide(dst[start:])...)
+	}
+	return dst
 }
 
 // appendPath appends what is before the query.
@@ -104,14 +142,15 @@ func appendPath(dst, path []byte) []byte {
 }
 
 // appendQuery appends a query, its secret values hidden. A value that has a
-// secret in it, such as an address or JSON, is hidden whole.
-func appendQuery(dst, query []byte) []byte {
+// secret in it, such as an address or JSON, is hidden whole. None has where the
+// query is clean: between '=' and '&' everything is found as it is by itself.
+func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 	for {
 		name, value, rest := cutPair(query)
 		dst = appendTarget(dst, name)
 		if value != nil {
 			dst = append(dst, '=')
-			if secret, _ := isSecretName(name); len(value) > 0 && (secret || hasSecret(value)) {
+			if secret, _ := isSecretName(name); len(value) > 0 && (secret || !clean && f.has(value)) {
 				dst = append(dst, redacted...)
 			} else {
 				dst = appendTarget(dst, value)
@@ -129,26 +168,32 @@ func appendQuery(dst, query []byte) []byte {
 // an equals sign; rest begins with what parts the pairs, and is nil behind the
 // last. A semicolon parts them like an ampersand, as some servers have it.
 func cutPair(s []byte) (name, value, rest []byte) {
-	end := bytes.IndexAny(s, "&;")
-	if end < 0 {
-		end = len(s)
-	} else {
-		rest = s[end:]
+	equals := -1
+	for i, c := range s {
+		if c == '&' || c == ';' {
+			s, rest = s[:i], s[i:]
+			break
+		}
+		if c == '=' && equals < 0 {
+			equals = i
+		}
 	}
-	name, value, _ = bytes.Cut(s[:end], []byte{'='})
-	return name, value, rest
+	if equals < 0 {
+		return s, nil, rest
+	}
+	return s[:equals], s[equals+1:], rest
 }
 
 // appendTarget appends s, with bytes that may not stand in a target
 // percent-encoded.
 func appendTarget(dst, s []byte) []byte {
 	const digits = "0123456789ABCDEF"
-	for _, c := range s {
-		if c <= ' ' || c >= 0x7f || c == '"' || c == '<' || c == '>' || c == '\\' {
-			dst = append(dst, '%', digits[c>>4], digits[c&15])
-			continue
+	done := 0
+	for i, c := range s {
+		if isIn(c, notInTarget) {
+			dst = append(append(dst, s[done:i]...), '%', digits[c>>4], digits[c&15])
+			done = i + 1
 		}
-		dst = append(dst, c)
 	}
-	return dst
+	return append(dst, s[done:]...)
 }

@@ -53,11 +53,17 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 // Scrub returns text with everything that looks like a secret replaced by
 // REDACTED, however it is escaped.
 func Scrub(text string) string {
-	b := hideFound([]byte(text), true)
-	if string(b) == text {
+	if isHarmless(text) {
 		return text
 	}
-	return string(b)
+	f := newFinder()
+	defer f.release()
+	f.text = append(f.text[:0], text...)
+	f.read(f.text, true)
+	if len(f.found) == 0 {
+		return text
+	}
+	return string(f.hide(f.text))
 }
 
 // maxNeedles bounds the secrets that are kept of one request, the first ones. It
@@ -68,6 +74,7 @@ const maxNeedles = 1024
 type secretSet struct {
 	needles [][]byte // normalized; parts of mem
 	mem     []byte
+	text    []byte    // memory for the text that is searched
 	first   [256]bool // the bytes that needles begin with
 }
 
@@ -77,6 +84,7 @@ func newSecretSet() *secretSet { return secretSets.Get().(*secretSet) }
 
 func (s *secretSet) release() {
 	clear(s.mem) // nothing is kept of a request
+	clear(s.text)
 	s.needles, s.mem, s.first = s.needles[:0], s.mem[:0], [256]bool{}
 	secretSets.Put(s)
 }
@@ -87,10 +95,13 @@ func (s *secretSet) add(secret []byte) {
 	if len(s.needles) == maxNeedles {
 		return
 	}
-	secret = bytes.Trim(secret, " \t\"'")
+	secret = trimBlanks(secret)
 	start := len(s.mem)
 	for i := 0; i < len(secret); {
-		c, n := unescape(secret[i:])
+		c, n := folded[secret[i]], 1
+		if isIn(secret[i], escapes) {
+			c, n = unescape(secret[i:])
+		}
 		s.mem = append(s.mem, c)
 		i += n
 	}
@@ -105,6 +116,18 @@ func (s *secretSet) add(secret []byte) {
 	}
 	s.needles = append(s.needles, needle)
 	s.first[needle[0]] = true
+}
+
+// trimBlanks returns b without the blanks and quotes around it.
+func trimBlanks(b []byte) []byte {
+	around := func(c byte) bool { return c == ' ' || c == '\t' || c == '"' || c == '\'' }
+	for len(b) > 0 && around(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && around(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // addParts adds a secret and, of user:password, both.
@@ -127,6 +150,9 @@ func (s *secretSet) addValue(value []byte) {
 
 // addText adds what looks like a secret in text.
 func (s *secretSet) addText(text []byte) {
+	if isHarmless(text) {
+		return
+	}
 	f := find(text, false)
 	defer f.release()
 	for _, found := range f.found {
@@ -215,8 +241,10 @@ func (s *secretSet) addAuthorization(value []byte) {
 		return
 	}
 	rest := bytes.TrimSpace(value[blank:])
-	if pair := unbase64(rest); pair != nil && equalFold(value[:blank], "basic") {
-		s.addParts(pair)
+	if equalFold(value[:blank], "basic") {
+		if pair := unbase64(rest); pair != nil {
+			s.addParts(pair)
+		}
 	}
 	if bytes.IndexByte(rest, ',') < 0 {
 		s.addParts(rest)
@@ -243,7 +271,8 @@ func (s *secretSet) addAuthorization(value []byte) {
 
 // scrub returns text without secrets.
 func (s *secretSet) scrub(text string) string {
-	b := hideFound(s.hide([]byte(text)), true)
+	s.text = append(s.text[:0], text...)
+	b := hideFound(s.hide(s.text), true)
 	if string(b) == text {
 		return text
 	}
@@ -269,7 +298,11 @@ func (s *secretSet) hide(b []byte) []byte {
 	done := 0
 	for i := 0; i < len(b); {
 		n := 0
-		if c, _ := unescape(b[i:]); s.first[c] {
+		c := folded[b[i]]
+		if isIn(b[i], escapes) {
+			c, _ = unescape(b[i:])
+		}
+		if s.first[c] {
 			for _, needle := range s.needles {
 				n = max(n, secretAt(b[i:], needle))
 			}
@@ -312,12 +345,21 @@ func secretAt(s, secret []byte) int {
 // written in. The ways of writing it are made equal: lower case, escapes undone,
 // and a plus sign for a blank.
 func unescape(s []byte) (c byte, n int) {
-	c, n = unescaped(s)
-	if c == '+' {
-		c = ' '
+	c, n = s[0], 1
+	if isIn(c, escapes) {
+		c, n = unescaped(s)
 	}
-	return lower(c), n
+	return folded[c], n
 }
+
+// folded is each byte in lower case, and a blank for the plus sign.
+var folded = func() (t [256]byte) {
+	for c := range t {
+		t[c] = lower(byte(c))
+	}
+	t['+'] = ' '
+	return t
+}()
 
 // unescaped returns the byte that s begins with and how many bytes it is
 // written in: the escapes of JSON, the entities of XML, and percent-encoding,

@@ -21,9 +21,9 @@ type discard struct{}
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
 func (discard) Shutdown(context.Context) error                             { return nil }
 
-// newBench returns a pipeline with every sink, no disk or network behind it,
-// and take in place of its goroutine.
-func newBench(b *testing.B, take func(*Pipeline, kept)) *Pipeline {
+// newBench returns a pipeline with every sink, no disk or network behind it, and
+// a goroutine that does nothing.
+func newBench(b *testing.B) *Pipeline {
 	b.Helper()
 	m := metrics.New(metrics.Options{})
 	tracer := traces.New(b.Context(), traces.Config{Exporter: discard{}})
@@ -34,12 +34,12 @@ func newBench(b *testing.B, take func(*Pipeline, kept)) *Pipeline {
 	p := &Pipeline{
 		metrics: m, traces: tracer, journal: journal.New(0), logs: logs.NewEvents(log.Logger, logs.EventsConfig{Access: true}),
 		diagnoser: diagnosis.New(),
-		queue:     make(chan kept, DefaultQueueSize), done: make(chan struct{}),
+		queue:     make(chan kept, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go func() {
 		defer close(p.done)
 		for k := range p.queue {
-			take(p, k)
+			k.copy.release()
 		}
 	}()
 	b.Cleanup(func() {
@@ -54,7 +54,7 @@ func newBench(b *testing.B, take func(*Pipeline, kept)) *Pipeline {
 func BenchmarkObserve(b *testing.B) {
 	for _, name := range []string{"success", "error_throttled"} {
 		b.Run(name, func(b *testing.B) {
-			p := newBench(b, func(*Pipeline, kept) {})
+			p := newBench(b)
 			p.logs = nil // its access log would keep the successes
 			o := attempt.Get(name)
 			b.ReportAllocs()
@@ -69,7 +69,7 @@ func BenchmarkObserve(b *testing.B) {
 // BenchmarkObserveParallel measures whether relaying goroutines hinder each
 // other.
 func BenchmarkObserveParallel(b *testing.B) {
-	p := newBench(b, func(*Pipeline, kept) {})
+	p := newBench(b)
 	p.logs = nil
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -79,19 +79,4 @@ func BenchmarkObserveParallel(b *testing.B) {
 			p.Observe(o)
 		}
 	})
-}
-
-// BenchmarkFailureThroughAllSinks measures the whole cost of a failure on one
-// goroutine: metrics with exemplars, copy, record, journal, line and span.
-func BenchmarkFailureThroughAllSinks(b *testing.B) {
-	p := newBench(b, func(*Pipeline, kept) {})
-	o := attempt.Get("error_throttled")
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Begin(&o.Call)
-		k := kept{traces: p.decide(o), logs: true, journal: true}
-		p.count(o)
-		k.observation = o.Clone()
-		p.serve(k, p.record(k))
-	}
 }

@@ -53,14 +53,48 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan kept
+	filled chan struct{} // capacity 1: half of the queue is taken
+	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is worked off
 }
 
-// kept is an observation on its way to the sinks that asked for it. It shares
-// nothing with the collector.
+// linger is how long the worker lets observations gather once it has worked off
+// the queue. Where failures come by the thousand, a wake-up for each would take
+// the processor from the relay that often. The first one after a pause is served
+// at once.
+const linger = 2 * time.Millisecond
+
+// kept is an observation on its way to the sinks that asked for it.
 type kept struct {
-	observation           *classify.Observation
+	copy                  *observationCopy
 	traces, logs, journal bool
+}
+
+// observationCopy is an observation that shares nothing with the collector.
+type observationCopy struct {
+	classify.Observation
+	texts []byte // memory of its texts
+}
+
+var copies = sync.Pool{New: func() any { return new(observationCopy) }}
+
+// maxKeptTexts is the most memory of texts that is used again, in bytes.
+const maxKeptTexts = 4 << 10
+
+func copyOf(o *classify.Observation) *observationCopy {
+	c := copies.Get().(*observationCopy)
+	c.texts = o.CloneInto(&c.Observation, c.texts)
+	return c
+}
+
+// release ends the use of c, of which nothing is kept.
+func (c *observationCopy) release() {
+	c.Observation = classify.Observation{}
+	clear(c.texts)
+	if cap(c.texts) > maxKeptTexts {
+		c.texts = nil
+	}
+	copies.Put(c)
 }
 
 // New returns a running pipeline; Shutdown stops it.
@@ -73,11 +107,12 @@ func New(opts Options) *Pipeline {
 		traces:  opts.Traces,
 		logs:    opts.Logs,
 		journal: opts.Journal,
+		queue:   make(chan kept, opts.QueueSize),
+		filled:  make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		done:    make(chan struct{}),
 
 		diagnoser: diagnosis.New(),
-
-		queue: make(chan kept, opts.QueueSize),
-		done:  make(chan struct{}),
 	}
 	p.metrics.Watch(p.sources())
 	go p.work()
@@ -179,10 +214,21 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	k.observation = o.Clone()
+	if len(p.queue) == cap(p.queue) { // do not copy what is about to be dropped
+		p.drop(k, metrics.ReasonQueueFull)
+		return
+	}
+	k.copy = copyOf(o)
 	select {
 	case p.queue <- k:
+		if len(p.queue) >= (cap(p.queue)+1)/2 {
+			select {
+			case p.filled <- struct{}{}:
+			default:
+			}
+		}
 	default:
+		k.copy.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
 }
@@ -203,22 +249,35 @@ func (p *Pipeline) drop(k kept, reason metrics.Reason) {
 // work serves the queue until it is closed and empty.
 func (p *Pipeline) work() {
 	defer close(p.done)
+	timer := time.NewTimer(linger)
+	defer timer.Stop()
 	for k := range p.queue {
 		if r := p.record(k); r != nil {
-			p.diagnose(k.observation, r)
 			p.serve(k, r)
+		}
+		if len(p.queue) > 0 {
+			continue
+		}
+		timer.Reset(linger)
+		select {
+		case <-timer.C:
+		case <-p.filled:
+		case <-p.stop:
 		}
 	}
 }
 
 // record writes k down; nil if that panicked.
 func (p *Pipeline) record(k kept) (r *record.Record) {
+	defer k.copy.release()
 	defer func() {
 		if recover() != nil {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	return record.New(k.observation)
+	r = record.New(&k.copy.Observation)
+	p.diagnose(&k.copy.Observation, r)
+	return r
 }
 
 // serve hands r to the sinks that asked for it.
@@ -254,6 +313,7 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true
+		close(p.stop)
 		close(p.queue)
 	}
 	p.mu.Unlock()

@@ -10,26 +10,22 @@ the text for a support ticket. From a command line: ` + "`ksyun-tap lookup ${req
 		[]Variable{
 			text("request_id", "Request ID", ""),
 			source("tempo", "Tempo", "tempo"), source("jaeger", "Jaeger", "jaeger"), source("loki", "Loki", "loki"),
-			text("logs", "Log lines of taps", `service_name="ksyun-tap"`), tapURL(), source("datasource", "Prometheus", "prometheus"),
+			text("logs", "Log lines of taps", `service_name="ksyun-tap"`), text("tap", "A tap's address", "http://127.0.0.1:18180"), source("datasource", "Prometheus", "prometheus"),
 		},
-		row{100, "The call", []*panel{
-			{Panel{
+		row("", false,
+			&panel{Panel{
 				ID: 1, Type: "text", Title: "How to find it", Description: "Where request IDs are to be found.",
 				GridPos: GridPos{W: 24, H: 4}, Options: textOptions{"markdown", how},
 			}},
-		}},
-		row{101, "Logs", []*panel{
 			newPanel(2, "logs", "Log lines", "What the tap logged of the call, from Loki.", noUnit, 24, 8,
 				logsOptions{ShowTime: true, WrapLogMessage: true, PrettifyLogMessage: true, EnableLogDetails: true, SortOrder: "Descending", DedupStrategy: "none"}, nil,
-				[]Target{{Expr: "{${logs}} |= `${request_id}` | json | request_id=`${request_id}`", Range: true, QueryType: "range", Datasource: lokiSource}}),
-		}},
-		row{102, "Trace", []*panel{
+				[]Target{{Expr: "{${logs}} |= `${request_id}` | json | request_id=`${request_id}`", Range: true, QueryType: "range", Datasource: &lokiSource}}),
 			newPanel(3, "table", "Spans in Tempo", "The attempts that were answered with this request ID, from Tempo. The trace ID leads to the whole trace.", noUnit, 12, 8,
 				tableOptions{ShowHeader: true}, tableCustom{Align: "auto", Filterable: true},
-				[]Target{{QueryType: "traceql", Query: `{ span.ksyun.request_id = "${request_id}" } | select(span.ksyun.action, span.ksyun.error.code, span.ksyun.error.category, span.http.response.status_code)`, Limit: 20, Datasource: tempoSource}}),
+				[]Target{{QueryType: "traceql", Query: `{ span.ksyun.request_id = "${request_id}" } | select(span.ksyun.action, span.ksyun.error.code, span.ksyun.error.category, span.http.response.status_code)`, Limit: 20, Datasource: &tempoSource}}),
 			newPanel(4, "table", "Spans in Jaeger", "The same, from Jaeger.", noUnit, 12, 8,
 				tableOptions{ShowHeader: true}, tableCustom{Align: "auto", Filterable: true},
-				[]Target{{QueryType: "search", Service: "ksyun-tap", Tags: `ksyun.request_id="${request_id}"`, Limit: 20, Datasource: jaegerSource}}),
-		}},
+				[]Target{{QueryType: "search", Service: "ksyun-tap", Tags: `ksyun.request_id="${request_id}"`, Limit: 20, Datasource: &jaegerSource}}),
+		),
 	)
 }

@@ -1,8 +1,8 @@
 package grafana
 
 import (
-	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rules"
 )
@@ -15,28 +15,26 @@ func All() []Dashboard {
 	return []Dashboard{overview(), failures(), oneCall(), fleet()}
 }
 
-// JSON is the dashboard as Grafana reads it.
-func (d Dashboard) JSON() ([]byte, error) {
-	text, err := json.MarshalIndent(d, "", "  ")
-	return append(text, '\n'), err
-}
+// What all dashboards show at first.
+const (
+	from, to = "now-6h", "now"
+	refresh  = "1m"
+)
 
 // dashboard makes one of rows, with what all have.
-func dashboard(uid, title, description string, variables []Variable, rows ...row) Dashboard {
+func dashboard(uid, title, description string, variables []Variable, rows ...Row) Dashboard {
 	marks := annotations()
 	if !slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == "instance" }) {
 		marks = marks[:1] // there is no tap to mark times of
 	}
-	return Dashboard{
-		UID: uid, Title: title, Description: description, Tags: []string{tag},
-		SchemaVersion: schemaVersion, GraphTooltip: 1, Refresh: "1m", Time: TimeRange{"now-6h", "now"},
-		Links: []Link{
-			{Title: "Ksyun API", Type: "dashboards", Tags: []string{tag}, KeepTime: true, IncludeVars: true},
-			{Title: "Alerts and runbooks", Type: "link", URL: "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/alerts.md", TargetBlank: true},
-		},
-		Templating:  Variables{variables},
-		Annotations: Annotated{marks},
-		Panels:      place(rows),
+	return Dashboard{uid, title, description, variables, marks, rows}
+}
+
+// links lead from each dashboard to the others and to the documentation.
+func links() []Link {
+	return []Link{
+		{Title: "Ksyun API", Type: "dashboards", Tags: []string{tag}, KeepTime: true, IncludeVars: true},
+		{Title: "Alerts and runbooks", Type: "link", URL: "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/alerts.md", TargetBlank: true},
 	}
 }
 
@@ -103,49 +101,39 @@ func tapVariables() []Variable {
 	}
 }
 
-// callVariables choose which taps and which calls.
+// callVariables choose which taps, and which service's calls.
 func callVariables() []Variable {
-	calls := func(label, title string) Variable {
-		return choice(label, title, "ksyun_api_requests_total{"+variables(scrapeLabels...)+"}", ".+")
-	}
-	return append(tapVariables(), calls("service", "Service"), calls("region", "Region"), calls("action", "Action"), tapURL())
+	return append(tapVariables(), choice("service", "Service", "ksyun_api_requests_total{"+variables(scrapeLabels...)+"}", ".+"))
 }
 
-// detailVariables choose which failures, too.
-func detailVariables() []Variable {
-	all := callVariables()
-	last := len(all) - 1
-	var details []Variable
-	for _, l := range []struct{ label, title string }{
-		{"version", "Version"}, {"code", "Code"}, {"type", "Type"}, {"status", "Status"}, {"category", "Category"},
-	} {
-		details = append(details, choice(l.label, l.title, "ksyun_api_errors_total{"+variables(scrapeLabels...)+"}", ".+"))
+// failureLabels are what failures can be told apart by.
+var failureLabels = []string{"code", "category", "blame", "action", "region", "status", "type", "version", "service", "namespace", "job", "instance"}
+
+// breakdown is a variable that chooses one of them.
+func breakdown() Variable {
+	v := Variable{
+		Name: "by", Label: "Group by", Type: "custom", Query: strings.Join(failureLabels, ","),
+		Current: &Current{true, failureLabels[0], failureLabels[0]},
 	}
-	return slices.Insert(all, last, details...)
+	for i, l := range failureLabels {
+		v.Options = append(v.Options, Option{i == 0, l, l})
+	}
+	return v
 }
 
-// tapURL is where the links to a tap's list of failures lead.
-func tapURL() Variable {
-	return text("tap", "A tap's address", "http://127.0.0.1:18180")
+// Colours that mean the same in all panels: green is well, red is not, and those
+// of blame are no others' colours.
+var blameColors = map[string]string{
+	"client": "blue", "credential": "purple", "quota": "yellow", "provider": "orange", "network": "#00b8a9", "tap": "text",
 }
 
-// Colours that mean the same in all panels.
-var (
-	blameColors = map[string]string{
-		"client": "blue", "credential": "purple", "quota": "yellow", "provider": "red", "network": "orange", "tap": "text",
-	}
-	outcomeColors = map[string]string{
-		"success": "green", "error": "red", "partial": "yellow", "masked": "purple", "dry_run": "light-blue", "canceled": "text", "proxy": "orange",
-	}
-)
-
-// failuresOf leads to the list of failures of the tap whose address is given
-// at the top.
-func failuresOf(filter string) Link {
-	return Link{Title: "The last of these calls, with request IDs", URL: "${tap}/?" + filter, TargetBlank: true}
+// atTap leads to the list of failures of the tap that a row is of: what serves
+// its metrics serves that list, too.
+func atTap(query string) Link {
+	return Link{Title: "Its failures, with request IDs", URL: "http://${__data.fields.Tap}/" + query, TargetBlank: true}
 }
 
-// drill leads to the dashboard of errors with one more choice made.
+// drill leads to the dashboard of errors, told apart by a label.
 func drill(label string) Link {
-	return Link{Title: "Errors of this " + label, URL: "/d/" + rules.ErrorsUID + "?${__url_time_range}&${job:queryparam}&${instance:queryparam}&var-" + label + "=${__field.labels." + label + "}"}
+	return Link{Title: "Errors by " + label, URL: "/d/" + rules.ErrorsUID + "?${__url_time_range}&${cluster:queryparam}&${namespace:queryparam}&${job:queryparam}&${instance:queryparam}&${service:queryparam}&var-by=" + label}
 }

@@ -10,7 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -20,7 +22,7 @@ import (
 
 // known is what panels may name.
 func known() promcheck.Known {
-	k := promcheck.Known{Families: metrics.Describe(), Foreign: foreign, Records: map[string][]string{}, Target: scrapeLabels}
+	k := promcheck.Known{Families: metrics.Describe(), Foreign: foreign, Records: map[string][]string{"ALERTS": {"alertname", "alertstate", "severity", "service"}}, Target: scrapeLabels}
 	for _, g := range rules.Groups() {
 		for _, r := range g.Rules {
 			if r.Record != "" {
@@ -31,23 +33,33 @@ func known() promcheck.Known {
 	return k
 }
 
-func filled(expr string) string { return Fill(expr, "5m", "6h") }
+var zoom = Zoom{Interval: 2 * time.Minute, Rate: 5 * time.Minute, Range: 6 * time.Hour}
+
+func filled(expr string) string { return zoom.Fill(expr) }
 
 // exprs calls f with each query that Prometheus is asked by a dashboard.
 func exprs(d Dashboard, f func(where, expr string)) {
-	for _, p := range d.Panels {
+	for _, p := range d.Panels() {
 		for _, target := range p.Targets {
-			if target.Datasource.Type == "prometheus" {
-				f(fmt.Sprintf("%s, panel %d %q, %s", d.UID, p.ID, p.Title, target.RefID), target.Expr)
+			if target.Datasource.Type != "prometheus" {
+				continue
+			}
+			where := fmt.Sprintf("%s, panel %d %q, %s", d.UID, p.ID, p.Title, target.RefID)
+			if !strings.Contains(target.Expr, "$by") {
+				f(where, target.Expr)
+				continue
+			}
+			for _, l := range failureLabels {
+				f(where+" by "+l, strings.ReplaceAll(target.Expr, "$by", l))
 			}
 		}
 	}
-	for _, a := range d.Annotations.List {
+	for _, a := range d.Annotations {
 		if a.Expr != "" {
 			f(d.UID+", annotation "+a.Name, a.Expr)
 		}
 	}
-	for _, v := range d.Templating.List {
+	for _, v := range d.Variables {
 		if q, ok := v.Query.(QueryOf); ok {
 			inside, _, _ := strings.Cut(strings.TrimPrefix(q.Query, "label_values("), ", "+v.Name+")")
 			f(d.UID+", variable "+v.Name, "count by ("+v.Name+") ("+inside+")")
@@ -60,8 +72,10 @@ func exprs(d Dashboard, f func(where, expr string)) {
 func TestMetricsExist(t *testing.T) {
 	k := known()
 	used := map[string]bool{}
+	var all []string
 	for _, d := range All() {
 		exprs(d, func(where, expr string) {
+			all = append(all, filled(expr))
 			if err := k.Check(filled(expr)); err != nil {
 				t.Errorf("%s: %v", where, err)
 			}
@@ -74,24 +88,23 @@ func TestMetricsExist(t *testing.T) {
 			}
 		})
 	}
+	// misses reports whether a query that names the metric is wrong.
+	misses := func(without promcheck.Known, metric string) bool {
+		return slices.ContainsFunc(all, func(expr string) bool { return strings.Contains(expr, metric) && without.Check(expr) != nil })
+	}
 	for i, f := range k.Families {
 		without := k
 		without.Families = slices.Delete(slices.Clone(k.Families), i, i+1)
-		missed := false
-		for _, d := range All() {
-			exprs(d, func(_, expr string) { missed = missed || without.Check(filled(expr)) != nil })
-		}
-		if shown := used[f.Name] || used[f.Name+"_bucket"]; shown != missed {
+		if shown, missed := used[f.Name] || used[f.Name+"_bucket"], misses(without, f.Name); shown != missed {
 			t.Errorf("without %s, which is shown: %v, a query is wrong: %v", f.Name, shown, missed)
+		}
+		if !strings.HasPrefix(f.Name, "ksyun_api_") || hidden[f.Name] != "" {
+			continue
 		}
 		for j, label := range f.Labels {
 			without.Families = slices.Clone(k.Families)
 			without.Families[i].Labels = slices.Delete(slices.Clone(f.Labels), j, j+1)
-			missed := false
-			for _, d := range All() {
-				exprs(d, func(_, expr string) { missed = missed || without.Check(filled(expr)) != nil })
-			}
-			if strings.HasPrefix(f.Name, "ksyun_api_") && hidden[f.Name] == "" && !missed {
+			if !misses(without, f.Name) {
 				t.Errorf("%s without its label %s goes unnoticed", f.Name, label)
 			}
 		}
@@ -100,8 +113,8 @@ func TestMetricsExist(t *testing.T) {
 
 // hidden are metrics that no panel shows, and why.
 var hidden = map[string]string{
-	"ksyun_api_attempts_total":                                           "the recorded series of it are shown, and the same attempts by more labels",
 	"ksyun_api_errors_since_success":                                     "for alerts on failures in a row",
+	"ksyun_api_last_error_timestamp_seconds":                             "likewise",
 	"ksyun_api_last_success_timestamp_seconds":                           "likewise",
 	"ksyun_tap_ignored_variables":                                        "the log and check-config name them at the start",
 	"ksyun_tap_journal_capacity":                                         "constant; the entries are shown",
@@ -125,11 +138,11 @@ func TestEveryMetricIsShown(t *testing.T) {
 // TestConventions keeps the rules of Grafana's dashboard linter, and some more.
 func TestConventions(t *testing.T) {
 	for _, d := range All() {
-		if len(d.UID) > 40 || d.Title == "" || d.Description == "" || d.Editable || d.ID != nil || !slices.Contains(d.Tags, tag) {
-			t.Errorf("%s: UID, title, description, editable, id or tags", d.UID)
+		if len(d.UID) > 40 || d.Title == "" || d.Description == "" || len(d.Variables) > 7 {
+			t.Errorf("%s: UID, title, description or variables", d.UID)
 		}
 		variables := map[string]Variable{}
-		for _, v := range d.Templating.List {
+		for _, v := range d.Variables {
 			if v.Label == "" || variables[v.Name].Name != "" {
 				t.Errorf("%s: variable %s has no label, or stands twice", d.UID, v.Name)
 			}
@@ -147,15 +160,12 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		ids := map[int]bool{}
-		for _, p := range d.Panels {
+		for _, p := range d.Panels() {
 			where := fmt.Sprintf("%s, panel %d %q", d.UID, p.ID, p.Title)
-			if ids[p.ID] || p.ID == 0 || p.Title == "" {
+			if ids[p.ID] || p.ID <= 0 || p.ID >= firstRowID || p.Title == "" {
 				t.Errorf("%s: no ID of its own, or no title", where)
 			}
 			ids[p.ID] = true
-			if p.Type == "row" {
-				continue
-			}
 			if !strings.HasSuffix(p.Description, ".") {
 				t.Errorf("%s: the description is no sentence: %q", where, p.Description)
 			}
@@ -166,8 +176,13 @@ func TestConventions(t *testing.T) {
 				t.Errorf("%s: no data source by variable, no unit or no query", where)
 			}
 			for _, target := range p.Targets {
-				if target.Datasource != *p.Datasource || target.RefID == "" {
+				if *target.Datasource != *p.Datasource || target.RefID == "" {
 					t.Errorf("%s: query %s asks elsewhere", where, target.RefID)
+				}
+				// The data source may say that Prometheus scrapes more often than it does.
+				if least, err := model.ParseDuration(target.Interval); strings.Contains(target.Expr, "interval") &&
+					(err != nil || target.Interval != p.Interval || least < model.Duration(time.Minute)) {
+					t.Errorf("%s: query %s has the interval %q, the panel %q", where, target.RefID, target.Interval, p.Interval)
 				}
 			}
 		}
@@ -176,19 +191,22 @@ func TestConventions(t *testing.T) {
 				return
 			}
 			for _, name := range []string{"job", "instance"} {
-				// Recorded series are of all instances.
-				if !strings.Contains(expr, name+`=~"$`+name+`"`) && (name != "instance" || !strings.Contains(expr, "service:ksyun_api_")) {
+				// Recorded series are of all instances, and some alerts, too.
+				if !strings.Contains(expr, name+`=~"$`+name) && (name != "instance" || !strings.Contains(expr, "service:ksyun_api_")) {
 					t.Errorf("%s: %s is not chosen by its variable", where, name)
 				}
 			}
-			if strings.Contains(expr, "rate(") && !strings.Contains(expr, "[$__rate_interval]") || regexp.MustCompile(`\[\d`).MatchString(expr) {
+			if strings.Contains(expr, "rate(") && !strings.Contains(expr, "[$__rate_interval]") {
 				t.Errorf("%s: a window that does not follow the zoom: %s", where, expr)
 			}
-			if counters := len(regexp.MustCompile(`\b\w+_total\b`).FindAllString(expr, -1)); counters != len(regexp.MustCompile(`\b(?:rate|increase)\(\w+_total\{`).FindAllString(expr, -1)) {
-				t.Errorf("%s: a counter is not under rate or increase: %s", where, expr)
+			// Counters are counted as alerts count them, or are of what has no events.
+			for _, counter := range regexp.MustCompile(`\w*\(*ksyun_\w+_total\{[^}]*\}(?:\[\S+\]| offset)?`).FindAllString(expr, -1) {
+				if !regexp.MustCompile(`^(?:last_over_time|resets|increase)\(|^\(*\w+\{[^}]*\} offset$|^rate\(\w+_bytes_total`).MatchString(counter) {
+					t.Errorf("%s: a counter is not counted: %s", where, counter)
+				}
 			}
 		})
-		text, err := d.JSON()
+		text, err := d.Classic()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,21 +221,41 @@ func TestConventions(t *testing.T) {
 // TestPanelsDoNotOverlap has each panel in a place of its own.
 func TestPanelsDoNotOverlap(t *testing.T) {
 	for _, d := range All() {
-		taken := map[[2]int]int{}
-		for _, p := range d.Panels {
-			if p.GridPos.X+p.GridPos.W > 24 || p.GridPos.W == 0 || p.GridPos.H == 0 {
-				t.Errorf("%s, panel %d: %+v", d.UID, p.ID, p.GridPos)
-			}
-			for x := range p.GridPos.W {
-				for y := range p.GridPos.H {
-					at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
-					if other := taken[at]; other != 0 {
-						t.Fatalf("%s: panels %d and %d overlap", d.UID, other, p.ID)
+		for _, r := range d.Rows {
+			taken := map[[2]int]int{}
+			for _, p := range r.Panels {
+				if p.GridPos.X+p.GridPos.W > columns || p.GridPos.W == 0 || p.GridPos.H == 0 {
+					t.Errorf("%s, panel %d: %+v", d.UID, p.ID, p.GridPos)
+				}
+				for x := range p.GridPos.W {
+					for y := range p.GridPos.H {
+						at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
+						if other := taken[at]; other != 0 {
+							t.Fatalf("%s: panels %d and %d overlap", d.UID, other, p.ID)
+						}
+						taken[at] = p.ID
 					}
-					taken[at] = p.ID
 				}
 			}
 		}
+	}
+}
+
+// TestFewPanels keeps what there is to look at small.
+func TestFewPanels(t *testing.T) {
+	all := 0
+	for _, d := range All() {
+		all += len(d.Panels())
+		end := 0
+		for _, p := range d.Rows[0].Panels {
+			end = max(end, p.GridPos.Y+p.GridPos.H)
+		}
+		if d.UID == rules.OverviewUID && (len(d.Rows[0].Panels) > 8 || end > 24) {
+			t.Errorf("the overview is no screen: %d panels, %d high", len(d.Rows[0].Panels), end)
+		}
+	}
+	if all > 35 {
+		t.Errorf("%d panels", all)
 	}
 }
 
@@ -230,11 +268,11 @@ func TestAlertsLeadToPanels(t *testing.T) {
 			continue
 		}
 		d := All()[i]
-		if !slices.ContainsFunc(d.Panels, func(p Panel) bool { return p.ID == r.Panel.ID && p.Type != "row" }) {
+		if !slices.ContainsFunc(d.Panels(), func(p Panel) bool { return p.ID == r.Panel.ID }) {
 			t.Errorf("%s leads to panel %d of %s", r.Alert, r.Panel.ID, d.UID)
 		}
 		for _, name := range r.Panel.Variables {
-			if !slices.ContainsFunc(d.Templating.List, func(v Variable) bool { return v.Name == name }) {
+			if !slices.ContainsFunc(d.Variables, func(v Variable) bool { return v.Name == name }) {
 				t.Errorf("%s chooses %s, which %s has not", r.Alert, name, d.UID)
 			}
 			if !strings.Contains(r.Expr, name) && name != "instance" {
@@ -246,23 +284,119 @@ func TestAlertsLeadToPanels(t *testing.T) {
 
 // TestWrittenAsCommitted holds the committed files against the source.
 func TestWrittenAsCommitted(t *testing.T) {
-	files, err := filepath.Glob("dashboards/*.json")
-	if err != nil || len(files) != len(All()) {
-		t.Errorf("%d files of %d dashboards: %v", len(files), len(All()), err)
+	for dir, write := range map[string]func(Dashboard) ([]byte, error){"dashboards": Dashboard.Classic, "v2": Dashboard.V2} {
+		files, err := filepath.Glob(dir + "/*.json")
+		if err != nil || len(files) != len(All()) {
+			t.Errorf("%d files of %d dashboards: %v", len(files), len(All()), err)
+		}
+		for _, d := range All() {
+			want, err := write(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(filepath.Join(dir, d.UID+".json")); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s/%s is not what make generate writes (%v)", dir, d.UID, err)
+			}
+		}
+	}
+}
+
+// TestSchemasSayTheSame holds the dashboards of one schema against those of the
+// other: the same panels with the same queries, in the same places.
+func TestSchemasSayTheSame(t *testing.T) {
+	type classicPanel struct {
+		ID      int
+		Type    string
+		GridPos GridPos
+		Targets []Target
+		Panels  []classicPanel
 	}
 	for _, d := range All() {
-		want, err := d.JSON()
-		if err != nil {
-			t.Fatal(err)
+		var c struct{ Panels []classicPanel }
+		var v struct {
+			Spec struct {
+				Elements map[string]struct {
+					Spec struct {
+						ID        int
+						VizConfig struct{ Group string }
+						Data      struct {
+							Spec struct {
+								Queries []struct {
+									Spec struct {
+										RefID string
+										Query struct {
+											Group      string
+											Datasource struct{ Name string }
+											Spec       Target
+										}
+									}
+								}
+							}
+						}
+					}
+				}
+				Layout struct {
+					Spec struct {
+						Rows []struct {
+							Spec struct {
+								Layout struct {
+									Spec struct {
+										Items []struct {
+											Spec struct {
+												X, Y, Width, Height int
+												Element             struct{ Name string }
+											}
+										}
+									}
+								}
+							}
+						}
+					}
+				}
+			}
 		}
-		got, err := os.ReadFile(filepath.Join("dashboards", d.UID+".json"))
-		if err != nil || !bytes.Equal(got, want) {
-			t.Errorf("%s is not what make generate writes (%v)", d.UID, err)
+		for into, write := range map[any]func() ([]byte, error){&c: d.Classic, &v: d.V2} {
+			text, err := write()
+			if err != nil || json.Unmarshal(text, into) != nil {
+				t.Fatal(err)
+			}
 		}
-		dec := json.NewDecoder(bytes.NewReader(got))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(new(Dashboard)); err != nil {
-			t.Errorf("%s: %v", d.UID, err)
+		var flat []string
+		top, open := 0, 0 // of the row, and below the panels that are open
+		say := func(p classicPanel) {
+			g := p.GridPos
+			flat = append(flat, fmt.Sprintf("%d %s %d %d %d %d", p.ID, p.Type, g.X, g.Y-top, g.W, g.H))
+			for _, q := range p.Targets {
+				flat = append(flat, fmt.Sprint(q.RefID, *q.Datasource, q.Expr, q.Query, q.Tags))
+			}
+		}
+		for _, p := range c.Panels {
+			if p.Type == "row" {
+				if top = p.GridPos.Y + 1; p.GridPos.Y < open {
+					t.Errorf("%s: a row is above what is before it", d.UID)
+				}
+				for _, inner := range p.Panels {
+					say(inner)
+				}
+				continue
+			}
+			say(p)
+			open = max(open, p.GridPos.Y+p.GridPos.H)
+		}
+		var nested []string
+		for _, r := range v.Spec.Layout.Spec.Rows {
+			for _, item := range r.Spec.Layout.Spec.Items {
+				i := item.Spec
+				e := v.Spec.Elements[i.Element.Name].Spec
+				nested = append(nested, fmt.Sprintf("%d %s %d %d %d %d", e.ID, e.VizConfig.Group, i.X, i.Y, i.Width, i.Height))
+				for _, q := range e.Data.Spec.Queries {
+					asked := q.Spec.Query
+					nested = append(nested, fmt.Sprint(q.Spec.RefID, Ref{asked.Group, asked.Datasource.Name}, asked.Spec.Expr, asked.Spec.Query, asked.Spec.Tags))
+				}
+			}
+		}
+		if !slices.Equal(flat, nested) {
+			t.Errorf("%s:\n%s\nand in v2:\n%s", d.UID, strings.Join(flat, "\n"), strings.Join(nested, "\n"))
 		}
 	}
 }
@@ -342,7 +476,7 @@ func TestWrongNamesPanic(t *testing.T) {
 	for _, wrong := range []func(){
 		func() { of("ksyun_api_request_total") },
 		func() { of(requests, `code="x"`) },
-		func() { inDetail("ksyun_tap_panics_total", `reason=~"x"`) },
+		func() { ofTap("ksyun_tap_panics_total", `reason=~"x"`) },
 	} {
 		func() {
 			defer func() {

@@ -15,7 +15,7 @@ var (
 
 // Units, by Grafana's names.
 const (
-	perSecond = "reqps"
+	aMinute   = "suffix: /min"
 	share     = "percentunit"
 	count     = "short"
 	seconds   = "s"
@@ -27,26 +27,28 @@ const (
 	words     = "string"
 )
 
+// The least times between two points. Prometheus scrapes once a minute at
+// least: rates need that to find two samples, whatever the data source says its
+// interval is.
+const (
+	ofRates  = "1m"
+	ofCounts = "2m"
+	ofAlerts = "15m" // the window of the alerts, whose numbers the points are
+)
+
 // panel is a Panel to be placed.
 type panel struct {
 	Panel
 }
 
-// row is a heading and what stands below it.
-type row struct {
-	id     int
-	title  string
-	panels []*panel
-}
-
 // query asks Prometheus over the time that is shown.
 func query(expr, legend string) Target {
-	return Target{Expr: expr, LegendFormat: legend, Range: true, Datasource: promSource}
+	return Target{Expr: expr, LegendFormat: legend, Range: true, Datasource: &promSource}
 }
 
 // latest asks for the newest value only.
 func latest(expr, legend string) Target {
-	return Target{Expr: expr, LegendFormat: legend, Instant: true, Datasource: promSource}
+	return Target{Expr: expr, LegendFormat: legend, Instant: true, Datasource: &promSource}
 }
 
 // asRows is latest, for a table.
@@ -67,64 +69,60 @@ func newPanel(id int, kind, title, description, unit string, w, h int, options, 
 	for i := range targets {
 		targets[i].RefID = string(rune('A' + i))
 	}
-	source := promSource
+	source := &promSource
 	if len(targets) > 0 {
 		source = targets[0].Datasource
 	}
 	return &panel{Panel{
-		ID: id, Type: kind, Title: title, Description: description, Datasource: &source,
+		ID: id, Type: kind, Title: title, Description: description, Datasource: source,
 		GridPos: GridPos{W: w, H: h}, Targets: targets, Options: options,
 		FieldConfig: &FieldConfig{Defaults: Defaults{Unit: unit, Custom: custom}, Overrides: []Override{}},
 	}}
 }
 
-// stat shows one number, or one for each series.
-func stat(id int, title, description, unit string, targets ...Target) *panel {
-	p := newPanel(id, "stat", title, description, unit, 4, 4, statOptions{
-		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}},
+// stat shows one number, or one for each series: its newest value, or another
+// of Grafana's calculations.
+func stat(id int, title, description, unit, calc string, targets ...Target) *panel {
+	p := newPanel(id, "stat", title, description, unit, 4, 5, statOptions{
+		ReduceOptions: reduceOptions{Calcs: []string{calc}},
 		ColorMode:     "value", GraphMode: "none", JustifyMode: "auto", TextMode: "auto", Orientation: "auto",
 	}, none{}, targets)
 	p.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
 	return p.steps("blue")
 }
 
-// graph shows how values change.
-func graph(id int, title, description, unit string, targets ...Target) *panel {
-	p := newPanel(id, "timeseries", title, description, unit, 12, 8, timeSeriesOptions{
-		Legend:  legend{DisplayMode: "list", Placement: "bottom", ShowLegend: true, Calcs: []string{}},
+// graph shows how values change, with a table of them below.
+func graph(id int, title, description, unit, interval string, targets ...Target) *panel {
+	for i := range targets {
+		targets[i].Interval = interval
+	}
+	p := newPanel(id, "timeseries", title, description, unit, 12, 9, timeSeriesOptions{
+		Legend:  legend{DisplayMode: "table", Placement: "bottom", ShowLegend: true, Calcs: []string{"lastNotNull", "max"}},
 		Tooltip: tooltip{Mode: "multi", Sort: "desc"},
 	}, graphCustom{
 		DrawStyle: "line", LineInterpolation: "linear", LineWidth: 1, FillOpacity: 10, ShowPoints: "auto", AxisPlacement: "auto",
 		Stacking: stacking{"none", "A"}, ThresholdsStyle: thresholdStyle{"off"},
 	}, targets)
+	p.Interval = interval
 	p.FieldConfig.Defaults.Min = new(float64)
-	p.FieldConfig.Defaults.Color = &Color{Mode: "palette-classic"}
+	p.FieldConfig.Defaults.Color = &Color{Mode: "palette-classic-by-name"}
 	return p
 }
 
-// bars shows the newest values beside each other, the largest first if the
-// query sorts them.
-func bars(id int, title, description, unit string, targets ...Target) *panel {
-	p := newPanel(id, "bargauge", title, description, unit, 12, 8, barGaugeOptions{
-		ReduceOptions: reduceOptions{Calcs: []string{"lastNotNull"}},
-		DisplayMode:   "basic", Orientation: "horizontal", ShowUnfilled: false, ValueMode: "color",
-	}, none{}, targets)
-	p.FieldConfig.Defaults.Min = new(float64)
-	p.FieldConfig.Defaults.Color = &Color{Mode: "thresholds"}
-	return p.steps("blue")
+// signed shows values below zero, too.
+func (p *panel) signed() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	return p
 }
 
-// heatmap shows a distribution: of native histograms, or of the classic ones'
-// buckets.
-func heatmap(id int, title, description, unit string, targets ...Target) *panel {
-	for i := range targets {
-		targets[i].Format = "heatmap"
-	}
-	return newPanel(id, "heatmap", title, description, unit, 12, 8, heatmapOptions{
-		CellGap: 1, Color: heatmapColor{Mode: "scheme", Scheme: "Oranges", Scale: "exponential", Exponent: 0.5, Steps: 64},
-		YAxis: heatmapAxis{Unit: unit, AxisPlacement: "left"}, Legend: shown{true},
-		Tooltip: heatmapTip{Mode: "single", YHistogram: true}, Exemplars: exemplars{"rgba(255,0,255,0.7)"},
-	}, none{}, targets)
+// events shows how many events there were in each 15 minutes, as bars, and in
+// all.
+func events(id int, title, description string, targets ...Target) *panel {
+	p := graph(id, title, description, count, ofAlerts, targets...).stacked().draw(func(c *graphCustom) { c.DrawStyle, c.FillOpacity = "bars", 70 })
+	o := p.Options.(timeSeriesOptions) //nolint:forcetypeassert // of graphs only
+	o.Legend.Calcs = []string{"sum", "lastNotNull"}
+	p.Options = o
+	return p.precise(0)
 }
 
 // column is a column of a table: what the query calls it, its title and unit.
@@ -135,7 +133,7 @@ type column struct {
 // table shows a row for each series. The columns of all queries are joined by
 // the labels they share; those not named are left out.
 func table(id int, title, description string, columns []column, targets ...Target) *panel {
-	p := newPanel(id, "table", title, description, noUnit, 12, 8, tableOptions{ShowHeader: true}, tableCustom{Align: "auto", Filterable: true}, targets)
+	p := newPanel(id, "table", title, description, noUnit, 24, 10, tableOptions{ShowHeader: true}, tableCustom{Align: "auto", Filterable: true}, targets)
 	organize := organizeOptions{ExcludeByName: map[string]bool{"Time": true}, IndexByName: map[string]int{}, RenameByName: map[string]string{}}
 	for i, c := range columns {
 		organize.IndexByName[c.field] = i
@@ -144,8 +142,15 @@ func table(id int, title, description string, columns []column, targets ...Targe
 			p.override(c.title, "unit", c.unit)
 		}
 	}
-	for _, f := range []string{"Value", "Value #A", "Value #B", "Value #C", "Value #D", "Value #E"}[:len(targets)+1] {
-		if _, named := organize.IndexByName[f]; !named && (f == "Value") == (len(targets) == 1) {
+	values := []string{"Value"}
+	if len(targets) > 1 {
+		values = nil
+		for _, t := range p.Targets {
+			values = append(values, "Value #"+t.RefID)
+		}
+	}
+	for _, f := range values {
+		if _, named := organize.IndexByName[f]; !named {
 			organize.ExcludeByName[f] = true
 		}
 	}
@@ -153,6 +158,12 @@ func table(id int, title, description string, columns []column, targets ...Targe
 		p.Transformations = append(p.Transformations, Transformation{"merge", none{}})
 	}
 	p.Transformations = append(p.Transformations, Transformation{"organize", organize})
+	return p
+}
+
+// sorted has a table show the largest values of a column first.
+func (p *panel) sorted(title string) *panel {
+	p.Options = tableOptions{ShowHeader: true, SortBy: []sortBy{{title, true}}}
 	return p
 }
 
@@ -184,6 +195,12 @@ func (p *panel) stacked() *panel {
 	return p.draw(func(c *graphCustom) { c.Stacking.Mode, c.FillOpacity = "normal", 40 })
 }
 
+// logarithmic has the axis show small values beside large ones.
+func (p *panel) logarithmic() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	return p.draw(func(c *graphCustom) { c.ScaleDistribution = &scale{"log", 10} })
+}
+
 func (p *panel) draw(change func(*graphCustom)) *panel {
 	c := p.FieldConfig.Defaults.Custom.(graphCustom) //nolint:forcetypeassert // of graphs only
 	change(&c)
@@ -191,10 +208,9 @@ func (p *panel) draw(change func(*graphCustom)) *panel {
 	return p
 }
 
-// whole ends the axis at 1, for shares of a whole.
-func (p *panel) whole() *panel {
-	one := 1.0
-	p.FieldConfig.Defaults.Max = &one
+// distinct has series whose names are always the same in colours of their own.
+func (p *panel) distinct() *panel {
+	p.FieldConfig.Defaults.Color = &Color{Mode: "palette-classic"}
 	return p
 }
 
@@ -226,38 +242,47 @@ func (p *panel) colors(byName map[string]string) *panel {
 
 // override sets a property of the field of that name.
 func (p *panel) override(field, property string, value any) *panel {
-	of := Matcher{"byName", field}
+	return p.overrides(Matcher{"byName", field}, Property{property, value})
+}
+
+// onTheRight gives a query's series a unit and an axis of their own.
+func (p *panel) onTheRight(refID, unit string) *panel {
+	return p.overrides(Matcher{"byFrameRefID", refID}, Property{"unit", unit}, Property{"custom.axisPlacement", "right"})
+}
+
+func (p *panel) overrides(of Matcher, properties ...Property) *panel {
 	for i, o := range p.FieldConfig.Overrides {
 		if o.Matcher == of {
-			p.FieldConfig.Overrides[i].Properties = append(o.Properties, Property{property, value})
+			p.FieldConfig.Overrides[i].Properties = append(o.Properties, properties...)
 			return p
 		}
 	}
-	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, Override{of, []Property{{property, value}}})
+	p.FieldConfig.Overrides = append(p.FieldConfig.Overrides, Override{of, properties})
 	return p
 }
 
-// place puts the rows below each other, each panel beside the one before it
-// where there is room.
-func place(rows []row) []Panel {
-	const columns = 24
-	var all []Panel
-	y := 0
-	for _, r := range rows {
-		unfolded := false
-		all = append(all, Panel{ID: r.id, Type: "row", Title: r.title, GridPos: GridPos{H: 1, W: columns, Y: y}, Collapsed: &unfolded})
-		y++
-		x, tallest := 0, 0
-		for _, p := range r.panels {
-			if x+p.GridPos.W > columns {
-				x, y, tallest = 0, y+tallest, 0
-			}
-			p.GridPos.X, p.GridPos.Y = x, y
-			x += p.GridPos.W
-			tallest = max(tallest, p.GridPos.H)
-			all = append(all, p.Panel)
+// every sets the least time between two points of a panel that is no graph.
+func (p *panel) every(interval string) *panel {
+	p.Interval = interval
+	return p
+}
+
+// columns is the width of a dashboard.
+const columns = 24
+
+// row places panels below a heading, each beside the one before it where there
+// is room.
+func row(title string, folded bool, panels ...*panel) Row {
+	r := Row{Title: title, Folded: folded}
+	x, y, tallest := 0, 0, 0
+	for _, p := range panels {
+		if x+p.GridPos.W > columns {
+			x, y, tallest = 0, y+tallest, 0
 		}
-		y += tallest
+		p.GridPos.X, p.GridPos.Y = x, y
+		x += p.GridPos.W
+		tallest = max(tallest, p.GridPos.H)
+		r.Panels = append(r.Panels, p.Panel)
 	}
-	return all
+	return r
 }

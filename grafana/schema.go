@@ -1,32 +1,28 @@
 package grafana
 
-// schemaVersion is Grafana 9.1's. Later ones migrate it as they load it.
-const schemaVersion = 37
-
-// Dashboard is a dashboard of Grafana's classic schema, as far as it is used
-// here.
+// Dashboard is one dashboard, from which both schemas are written.
 type Dashboard struct {
-	ID            *int      `json:"id"` // null: Grafana gives its own
-	UID           string    `json:"uid"`
-	Title         string    `json:"title"`
-	Description   string    `json:"description"`
-	Tags          []string  `json:"tags"`
-	SchemaVersion int       `json:"schemaVersion"`
-	Editable      bool      `json:"editable"`
-	GraphTooltip  int       `json:"graphTooltip"` // 1: one crosshair for all panels
-	Refresh       string    `json:"refresh"`
-	Time          TimeRange `json:"time"`
-	Timezone      string    `json:"timezone"`
-	Links         []Link    `json:"links"`
-	Templating    Variables `json:"templating"`
-	Annotations   Annotated `json:"annotations"`
-	Panels        []Panel   `json:"panels"`
+	UID, Title, Description string
+	Variables               []Variable
+	Annotations             []Annotation
+	Rows                    []Row
 }
 
-// TimeRange is what a dashboard shows at first.
-type TimeRange struct {
-	From string `json:"from"`
-	To   string `json:"to"`
+// Row is a heading with the panels below it, in which order they are placed.
+// One without a title is none but its panels.
+type Row struct {
+	Title  string
+	Folded bool
+	Panels []Panel
+}
+
+// Panels returns the panels of all rows.
+func (d Dashboard) Panels() []Panel {
+	var all []Panel
+	for _, r := range d.Rows {
+		all = append(all, r.Panels...)
+	}
+	return all
 }
 
 // Ref names a data source.
@@ -47,12 +43,7 @@ type Link struct {
 	TargetBlank bool     `json:"targetBlank,omitempty"`
 }
 
-// Variables are what a user chooses at the top.
-type Variables struct {
-	List []Variable `json:"list"`
-}
-
-// Variable is one of them.
+// Variable is what a user chooses at the top.
 type Variable struct {
 	Name       string   `json:"name"`
 	Label      string   `json:"label"`
@@ -90,11 +81,6 @@ type Option struct {
 	Value    string `json:"value"`
 }
 
-// Annotated holds what is marked in all panels.
-type Annotated struct {
-	List []Annotation `json:"list"`
-}
-
 // Annotation marks times in all panels.
 type Annotation struct {
 	Name        string `json:"name"`
@@ -114,7 +100,7 @@ type Annotation struct {
 	UseValueForTime bool `json:"useValueForTime,omitempty"`
 }
 
-// Panel is one panel, or the head of a row.
+// Panel is one panel.
 type Panel struct {
 	ID              int              `json:"id"`
 	Type            string           `json:"type"`
@@ -126,7 +112,8 @@ type Panel struct {
 	FieldConfig     *FieldConfig     `json:"fieldConfig,omitempty"`
 	Options         any              `json:"options,omitempty"`
 	Transformations []Transformation `json:"transformations,omitempty"`
-	Collapsed       *bool            `json:"collapsed,omitempty"` // rows only
+	// Interval is the least time between two points.
+	Interval string `json:"interval,omitempty"`
 }
 
 // GridPos is where a panel stands: of 24 columns, in rows of 30 pixels.
@@ -140,14 +127,15 @@ type GridPos struct {
 // Target is one query of a panel. Which fields are set depends on its data
 // source.
 type Target struct {
-	RefID        string `json:"refId"`
-	Datasource   Ref    `json:"datasource"`
+	RefID        string `json:"refId,omitempty"`
+	Datasource   *Ref   `json:"datasource,omitempty"`
 	Expr         string `json:"expr,omitempty"`
 	LegendFormat string `json:"legendFormat,omitempty"`
 	Format       string `json:"format,omitempty"`
 	Instant      bool   `json:"instant,omitempty"`
 	Range        bool   `json:"range,omitempty"`
 	Exemplar     bool   `json:"exemplar,omitempty"`
+	Interval     string `json:"interval,omitempty"` // as that of the panel
 	// Of Tempo and Jaeger.
 	QueryType string `json:"queryType,omitempty"`
 	Query     string `json:"query,omitempty"`
@@ -246,13 +234,6 @@ type (
 		TextMode      string        `json:"textMode"`
 		Orientation   string        `json:"orientation"`
 	}
-	barGaugeOptions struct {
-		ReduceOptions reduceOptions `json:"reduceOptions"`
-		DisplayMode   string        `json:"displayMode"`
-		Orientation   string        `json:"orientation"`
-		ShowUnfilled  bool          `json:"showUnfilled"`
-		ValueMode     string        `json:"valueMode"`
-	}
 	timeSeriesOptions struct {
 		Legend  legend  `json:"legend"`
 		Tooltip tooltip `json:"tooltip"`
@@ -278,6 +259,11 @@ type (
 		AxisSoftMin       float64        `json:"axisSoftMin"`
 		Stacking          stacking       `json:"stacking"`
 		ThresholdsStyle   thresholdStyle `json:"thresholdsStyle"`
+		ScaleDistribution *scale         `json:"scaleDistribution,omitempty"`
+	}
+	scale struct {
+		Type string `json:"type"`
+		Log  int    `json:"log"`
 	}
 	stacking struct {
 		Mode  string `json:"mode"`
@@ -286,40 +272,17 @@ type (
 	thresholdStyle struct {
 		Mode string `json:"mode"`
 	}
-	heatmapOptions struct {
-		Calculate bool         `json:"calculate"`
-		CellGap   int          `json:"cellGap"`
-		Color     heatmapColor `json:"color"`
-		YAxis     heatmapAxis  `json:"yAxis"`
-		Legend    shown        `json:"legend"`
-		Tooltip   heatmapTip   `json:"tooltip"`
-		Exemplars exemplars    `json:"exemplars"`
-	}
-	heatmapColor struct {
-		Mode     string  `json:"mode"`
-		Scheme   string  `json:"scheme"`
-		Scale    string  `json:"scale"`
-		Exponent float64 `json:"exponent"`
-		Steps    int     `json:"steps"`
-		Reverse  bool    `json:"reverse"`
-	}
-	heatmapAxis struct {
-		Unit          string `json:"unit"`
-		AxisPlacement string `json:"axisPlacement"`
-	}
-	shown struct {
+	footer struct {
 		Show bool `json:"show"`
 	}
-	heatmapTip struct {
-		Mode       string `json:"mode"`
-		YHistogram bool   `json:"yHistogram"`
-	}
-	exemplars struct {
-		Color string `json:"color"`
-	}
 	tableOptions struct {
-		ShowHeader bool  `json:"showHeader"`
-		Footer     shown `json:"footer"`
+		ShowHeader bool     `json:"showHeader"`
+		Footer     footer   `json:"footer"`
+		SortBy     []sortBy `json:"sortBy,omitempty"`
+	}
+	sortBy struct {
+		DisplayName string `json:"displayName"`
+		Desc        bool   `json:"desc"`
 	}
 	tableCustom struct {
 		Align      string `json:"align"`

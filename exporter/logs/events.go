@@ -78,7 +78,7 @@ func (e *Events) Write(r *record.Record) {
 	if !e.log.Core().Enabled(level) {
 		return
 	}
-	if r.Failed() && !e.access && !e.sampler.allow(sampleKey{r.Kind, r.ErrorCode}) {
+	if r.Failed() && !e.access && !e.sampler.allow(keyOf(r)) {
 		e.dropped(reasonSampled, 1)
 		return
 	}
@@ -90,6 +90,15 @@ func (e *Events) Write(r *record.Record) {
 		entry.Time = r.Time // when it happened, not when its turn came
 	}
 	entry.Write(zap.Inline((*fields)(r)))
+}
+
+// keyOf is what makes lines alike: the same code has many causes.
+func keyOf(r *record.Record) sampleKey {
+	k := sampleKey{kind: r.Kind, code: r.ErrorCode}
+	if c := r.Cause(); c != nil {
+		k.cause = string(c.Cause)
+	}
+	return k
 }
 
 // severity is the level of r.

@@ -119,8 +119,8 @@ type Metrics struct {
 	regions    values
 	codes      values
 	requests   *ladder[requestLabels, prometheus.Counter]
-	errors     *ladder[errorLabels, prometheus.Counter]
-	durations  *ladder[durationLabels, prometheus.Observer]
+	errors     *ladder[errorLabels, *errorCount]
+	durations  *ladder[durationLabels, *durationHistogram]
 	partials   *ladder[partialLabels, prometheus.Counter]
 	lastErrors *ladder[lastLabels, prometheus.Gauge]
 	health     map[string]*health // by service label
@@ -184,13 +184,14 @@ func New(opts Options) *Metrics {
 		m.handshakes[reason] = handshakes.WithLabelValues(reason)
 	}
 	m.requests = newRequestLadder(requests)
-	m.errors = newErrorLadder(failures)
-	m.durations = newDurationLadder(durations)
+	withExemplars := [...]*exemplified{{Collector: failures}, {Collector: durations}}
+	m.errors = newErrorLadder(failures, withExemplars[0])
+	m.durations = newDurationLadder(durations, withExemplars[1])
 	m.partials = newPartialLadder(partials)
 	m.lastErrors = newLastErrorLadder(lastErrors)
 
 	m.registry.MustRegister(
-		requests, failures, durations, m.inFlightVec, partials, lastErrors,
+		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
 		m.overflow, m.dropped, proxyErrors, unread, handshakes, m.reloadOK, m.reloadTime, m.ignored, m.state,
 		versioncollector.NewCollector("ksyun_tap"),
@@ -285,12 +286,12 @@ func (m *Metrics) Observe(o *classify.Observation) {
 		return
 	}
 
-	exemplar := exemplarOf(o)
-	observe(s.duration, seconds, exemplar)
+	now := time.Now()
+	s.duration.observe(seconds, now, o)
 	if !failed {
 		return
 	}
-	increment(s.errors, exemplar)
+	s.errors.increment(now, o)
 	s.lastError.Set(timestamp(o.End))
 	if s.since != nil {
 		s.since.Inc()

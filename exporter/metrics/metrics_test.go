@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"io"
 	"maps"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -639,5 +640,73 @@ func BenchmarkObserveFolded(b *testing.B) {
 	for b.Loop() {
 		m.Begin(&o.Call)
 		m.Observe(o)
+	}
+}
+
+// TestExemplarOfEachBucket checks that each bucket of a duration shows its last
+// failure, and so does the counter.
+func TestExemplarOfEachBucket(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	observe := func(id string, took time.Duration) {
+		m.Observe(&classify.Observation{
+			Start: attempt.Start, End: attempt.Start.Add(took),
+			Verdict: classify.Verdict{Outcome: classify.OutcomeError, RequestID: classify.MakeRequestID(id), Code: "C"},
+		})
+	}
+	observe("fast-1", time.Millisecond)
+	observe("slow-1", 70*time.Second)
+	observe("edge-1", 5*time.Millisecond) // the upper bound is within the first bucket
+	observe("some-1", 40*time.Millisecond)
+	observe("slow-2", 80*time.Second)
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	idOf := func(e *dto.Exemplar) string {
+		for _, l := range e.GetLabel() {
+			if l.GetName() == "request_id" {
+				return l.GetValue()
+			}
+		}
+		return ""
+	}
+	for _, f := range families {
+		switch f.GetName() {
+		case "ksyun_api_errors_total":
+			e := f.GetMetric()[0].GetCounter().GetExemplar()
+			if id := idOf(e); id != "slow-2" || e.GetValue() != 1 || e.GetTimestamp() == nil {
+				t.Errorf("exemplar of the counter: %v, want the last failure", e)
+			}
+		case "ksyun_api_request_duration_seconds":
+			h := f.GetMetric()[0].GetHistogram()
+			got := map[float64]string{}
+			for _, b := range h.GetBucket() {
+				if id := idOf(b.GetExemplar()); id != "" {
+					got[b.GetUpperBound()] = id
+				}
+			}
+			want := map[float64]string{0.005: "edge-1", 0.05: "some-1", math.Inf(1): "slow-2"}
+			if !maps.Equal(got, want) {
+				t.Errorf("exemplars of the buckets %v, want %v", got, want)
+			}
+			native := make([]string, 0, len(want))
+			for _, e := range h.GetExemplars() {
+				native = append(native, idOf(e))
+			}
+			slices.Sort(native)
+			if !slices.Equal(native, []string{"edge-1", "slow-2", "some-1"}) {
+				t.Errorf("exemplars of the native histogram: %v", native)
+			}
+		}
+	}
+}
+
+// TestFailuresDoNotAllocate counts what the relay waits for.
+func TestFailuresDoNotAllocate(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	o := attempt.Get("error_throttled")
+	m.Observe(o)
+	if n := testing.AllocsPerRun(100, func() { m.Observe(o) }); n != 0 {
+		t.Errorf("%v allocations for a failure, want none", n)
 	}
 }

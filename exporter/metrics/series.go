@@ -28,9 +28,9 @@ const (
 type series struct {
 	health    *health
 	requests  prometheus.Counter
-	duration  prometheus.Observer
+	duration  *durationHistogram
 	attempts  prometheus.Counter
-	errors    prometheus.Counter
+	errors    *errorCount
 	partial   prometheus.Counter
 	lastError prometheus.Gauge
 	since     prometheus.Gauge // errors since the last success; nil for an attempt that resets them
@@ -182,9 +182,9 @@ func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheu
 
 // newErrorLadder bounds ksyun_api_errors_total. It gives up the call before it
 // gives up the code, and never the service.
-func newErrorLadder(v *prometheus.CounterVec) *ladder[errorLabels, prometheus.Counter] {
-	return &ladder[errorLabels, prometheus.Counter]{
-		series: make(map[errorLabels]prometheus.Counter),
+func newErrorLadder(v *prometheus.CounterVec, e *exemplified) *ladder[errorLabels, *errorCount] {
+	return &ladder[errorLabels, *errorCount]{
+		series: make(map[errorLabels]*errorCount),
 		rungs: []rung[errorLabels]{
 			{same[errorLabels], maxErrorSeries},
 			{func(k errorLabels) errorLabels {
@@ -197,24 +197,24 @@ func newErrorLadder(v *prometheus.CounterVec) *ladder[errorLabels, prometheus.Co
 				}
 			}, maxErrorFolds()},
 		},
-		make: func(k errorLabels) prometheus.Counter {
-			return v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category, k.blame)
+		make: func(k errorLabels) *errorCount {
+			return e.errors(v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category, k.blame))
 		},
 	}
 }
 
 // newDurationLadder bounds ksyun_api_request_duration_seconds.
-func newDurationLadder(v *prometheus.HistogramVec) *ladder[durationLabels, prometheus.Observer] {
-	return &ladder[durationLabels, prometheus.Observer]{
-		series: make(map[durationLabels]prometheus.Observer),
+func newDurationLadder(v *prometheus.HistogramVec, e *exemplified) *ladder[durationLabels, *durationHistogram] {
+	return &ladder[durationLabels, *durationHistogram]{
+		series: make(map[durationLabels]*durationHistogram),
 		rungs: []rung[durationLabels]{
 			{same[durationLabels], maxDurationSeries},
 			{func(k durationLabels) durationLabels {
 				return durationLabels{k.service, labelOther, k.outcome}
 			}, maxRequestFolds()},
 		},
-		make: func(k durationLabels) prometheus.Observer {
-			return v.WithLabelValues(k.service, k.action, k.outcome)
+		make: func(k durationLabels) *durationHistogram {
+			return e.durations(v.WithLabelValues(k.service, k.action, k.outcome).(prometheus.Histogram))
 		},
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -133,8 +132,11 @@ func New(o *classify.Observation) *Record {
 		Traceparent: cut(string(o.Traceparent), maxWord),
 	}
 	if o.Span.TraceID != [16]byte{} {
-		r.TraceID = hex.EncodeToString(o.Span.TraceID[:])
-		r.SpanID = hex.EncodeToString(o.Span.SpanID[:])
+		var digits [48]byte
+		hex.Encode(digits[:32], o.Span.TraceID[:])
+		hex.Encode(digits[32:], o.Span.SpanID[:])
+		both := string(digits[:]) // one allocation for two
+		r.TraceID, r.SpanID = both[:32], both[32:]
 	}
 	// Cut or redacted, it would be another one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
@@ -194,16 +196,24 @@ func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() 
 // redactedURL spells the URL of the attempt without its secrets, and without
 // the port where it is the scheme's own.
 func redactedURL(o *classify.Observation) string {
+	var memory [1 << 10]byte // for most URLs; not beyond this call
+	url := memory[:0]
 	host := scrub(o.Call.Host, maxWord)
-	target := cut(classify.RedactTarget(o.Target), maxURL)
-	if host == "" || o.Scheme == "" { // the SDK's records tell neither
-		return target
+	if host != "" && o.Scheme != "" { // else it is of the SDK's records, which have neither
+		url = append(append(url, o.Scheme...), "://"...)
+		ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
+		if ownPort {
+			url = append(url, host...)
+		} else {
+			url = append(url, net.JoinHostPort(host, strconv.Itoa(int(o.Port)))...)
+		}
 	}
-	ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
-	if !ownPort {
-		host = net.JoinHostPort(host, strconv.Itoa(int(o.Port)))
+	start := len(url)
+	url = classify.AppendRedactedTarget(url, o.Target)
+	if len(url)-start > maxURL {
+		url = append(url[:start+maxURL-len(mark)], mark...)
 	}
-	return o.Scheme + "://" + host + target
+	return string(url)
 }
 
 // scrub returns the first bytes of s with what looks like a secret redacted. It
@@ -220,17 +230,19 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
+// mark shows that some of a text is missing.
+const mark = "..."
+
 // cut returns s as valid UTF-8 of at most limit bytes, controls escaped; "..."
 // at the end shows that some is missing.
 func cut(s string, limit int) string {
-	const mark = "..."
 	s = printable.Escape(s)
 	if len(s) <= limit {
-		return strings.ToValidUTF8(s, "?")
+		return s
 	}
 	end := limit - len(mark)
 	for end > 0 && !utf8.RuneStart(s[end]) {
 		end--
 	}
-	return strings.ToValidUTF8(s[:end], "?") + mark
+	return s[:end] + mark
 }

@@ -50,7 +50,8 @@ type Environment struct {
 
 	queue, batch       int
 	delay, exportLimit time.Duration
-	limits             sdktrace.SpanLimits
+	maxLength          int // of an attribute's text, in characters; negative for no limit
+	maxCount           int // of attributes
 	resource           []attribute.KeyValue
 }
 
@@ -363,7 +364,7 @@ func (r *reader) file(variable string) []byte {
 	return nil
 }
 
-// batches reads the limits of the batch processor.
+// batches reads how spans are collected for a batch.
 func (r *reader) batches() {
 	e := r.e
 	e.queue = r.number(sdktrace.DefaultMaxQueueSize, 1, maxQueueSize, "OTEL_BSP_MAX_QUEUE_SIZE")
@@ -376,15 +377,8 @@ func (r *reader) batches() {
 // neither events nor links.
 func (r *reader) spanLimits() {
 	const most = 1 << 20
-	r.e.limits = sdktrace.SpanLimits{
-		AttributeValueLengthLimit:   r.number(sdktrace.DefaultAttributeValueLengthLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
-		AttributeValueDepthLimit:    sdktrace.DefaultAttributeValueDepthLimit,
-		AttributeCountLimit:         r.number(sdktrace.DefaultAttributeCountLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
-		EventCountLimit:             sdktrace.DefaultEventCountLimit,
-		LinkCountLimit:              sdktrace.DefaultLinkCountLimit,
-		AttributePerEventCountLimit: sdktrace.DefaultAttributePerEventCountLimit,
-		AttributePerLinkCountLimit:  sdktrace.DefaultAttributePerLinkCountLimit,
-	}
+	r.e.maxLength = r.number(sdktrace.DefaultAttributeValueLengthLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
+	r.e.maxCount = r.number(sdktrace.DefaultAttributeCountLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 }
 
 // resource reads what describes this program.

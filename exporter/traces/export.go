@@ -17,7 +17,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	"go.opentelemetry.io/otel/sdk/resource"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.uber.org/zap"
 	"golang.org/x/net/proxy"
@@ -29,10 +28,10 @@ import (
 // newExporter returns the exporter that the environment asks for; nil for none.
 // Every option is given, so that the SDK's own reading of the environment does
 // not count.
-func newExporter(ctx context.Context, e *Environment, console io.Writer, find ProxyFunc) (sdktrace.SpanExporter, error) {
+func newExporter(ctx context.Context, e *Environment, console io.Writer, find ProxyFunc) (exporter, error) {
 	var all exporters
 	if e.otlp {
-		var x sdktrace.SpanExporter
+		var x exporter
 		var err error
 		if e.protocol == protocolGRPC {
 			x, err = newGRPC(ctx, e, find)
@@ -49,7 +48,7 @@ func newExporter(ctx context.Context, e *Environment, console io.Writer, find Pr
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, x)
+		all = append(all, snapshots{x})
 	}
 	switch len(all) {
 	case 0:
@@ -60,7 +59,7 @@ func newExporter(ctx context.Context, e *Environment, console io.Writer, find Pr
 	return all, nil
 }
 
-func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.SpanExporter, error) {
+func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (exporter, error) {
 	if find == nil {
 		find = http.ProxyFromEnvironment
 	}
@@ -81,7 +80,7 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 	if e.gzip {
 		compression = otlptracehttp.GzipCompression
 	}
-	x, err := otlptracehttp.New(ctx,
+	client := otlptracehttp.NewClient(
 		otlptracehttp.WithEndpointURL(e.endpoint.String()),
 		otlptracehttp.WithHeaders(e.headers),
 		otlptracehttp.WithEncoding(encoding),
@@ -90,6 +89,11 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 		otlptracehttp.WithTLSClientConfig(nil), // the client's own
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: e.timeout}),
 	)
+	start := newOTLP
+	if e.protocol == protocolJSON {
+		start = newOTLPBySDK
+	}
+	x, err := start(ctx, client)
 	if err != nil {
 		return nil, err
 	}
@@ -98,17 +102,16 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 
 // closing closes the connections of its transport at its end.
 type closing struct {
-	sdktrace.SpanExporter
+	exporter
 	transport *http.Transport
 }
 
-// Shutdown implements sdktrace.SpanExporter.
-func (c closing) Shutdown(ctx context.Context) error {
+func (c closing) shutdown(ctx context.Context) error {
 	defer c.transport.CloseIdleConnections()
-	return c.SpanExporter.Shutdown(ctx)
+	return c.exporter.shutdown(ctx)
 }
 
-func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.SpanExporter, error) {
+func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (exporter, error) {
 	creds := insecure.NewCredentials()
 	if !e.insecure {
 		creds = credentials.NewTLS(e.tls.Clone())
@@ -123,7 +126,7 @@ func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (sdktrace.Span
 	if e.gzip {
 		options = append(options, otlptracegrpc.WithCompressor("gzip"))
 	}
-	return otlptracegrpc.New(ctx, options...)
+	return newOTLP(ctx, otlptracegrpc.NewClient(options...))
 }
 
 // lower spells names as gRPC wants its metadata.
@@ -162,22 +165,20 @@ func proxyOption(target string, find ProxyFunc) grpc.DialOption {
 }
 
 // exporters hands spans to each of several exporters.
-type exporters []sdktrace.SpanExporter
+type exporters []exporter
 
-// ExportSpans implements sdktrace.SpanExporter.
-func (all exporters) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+func (all exporters) export(ctx context.Context, spans []*span) error {
 	var errs []error
 	for _, x := range all {
-		errs = append(errs, x.ExportSpans(ctx, spans))
+		errs = append(errs, x.export(ctx, spans))
 	}
 	return errors.Join(errs...)
 }
 
-// Shutdown implements sdktrace.SpanExporter.
-func (all exporters) Shutdown(ctx context.Context) error {
+func (all exporters) shutdown(ctx context.Context) error {
 	var errs []error
 	for _, x := range all {
-		errs = append(errs, x.Shutdown(ctx))
+		errs = append(errs, x.shutdown(ctx))
 	}
 	return errors.Join(errs...)
 }

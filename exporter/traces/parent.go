@@ -1,11 +1,6 @@
 package traces
 
-import (
-	"context"
-
-	"go.opentelemetry.io/otel/propagation"
-	"go.opentelemetry.io/otel/trace"
-)
+import "go.opentelemetry.io/otel/trace"
 
 // parent is what a traceparent header says. It is read for every attempt, and
 // therefore by hand; fuzzing holds it to what OpenTelemetry's propagator reads,
@@ -13,7 +8,7 @@ import (
 type parent struct {
 	traceID [16]byte
 	spanID  [8]byte
-	sampled bool
+	flags   trace.TraceFlags // those that are known: sampled and random
 }
 
 // The parts of a traceparent of version 00: version, trace ID, span ID, flags.
@@ -47,7 +42,7 @@ func parseParent(b []byte) (parent, bool) {
 	case len(b) > traceparentSize && b[traceparentSize] != '-':
 		return parent{}, false
 	}
-	p.sampled = flags[0]&1 != 0
+	p.flags = trace.TraceFlags(flags[0]) & (trace.FlagsSampled | trace.FlagsRandom)
 	return p, true
 }
 
@@ -75,40 +70,15 @@ func digit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// remoteParent returns a context that joins the trace of the headers; ctx
-// itself where they name none. Baggage is not read.
-func remoteParent(ctx context.Context, traceparent, tracestate string) context.Context {
-	if _, ok := parseParent([]byte(traceparent)); !ok {
-		return ctx
+// remoteParent returns the span that the headers name as the parent; the zero
+// value where they name none. Baggage is not read.
+func remoteParent(traceparent, tracestate string) trace.SpanContext {
+	p, ok := parseParent([]byte(traceparent))
+	if !ok {
+		return trace.SpanContext{}
 	}
-	return propagation.TraceContext{}.Extract(ctx, propagation.MapCarrier{
-		"traceparent": traceparent,
-		"tracestate":  tracestate,
+	state, _ := trace.ParseTraceState(tracestate) // empty where that is malformed
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: p.traceID, SpanID: p.spanID, TraceFlags: p.flags, TraceState: state, Remote: true,
 	})
-}
-
-// ids is the SDK's source of IDs: those that were decided when the attempt was
-// seen, taken from the context.
-type ids struct{}
-
-// spanKey is the context key of the trace.SpanContext with the decided IDs.
-type spanKey struct{}
-
-// withIDs returns a context that makes the SDK use those IDs.
-func withIDs(ctx context.Context, traceID trace.TraceID, spanID trace.SpanID) context.Context {
-	return context.WithValue(ctx, spanKey{}, trace.NewSpanContext(trace.SpanContextConfig{
-		TraceID: traceID, SpanID: spanID,
-	}))
-}
-
-// NewIDs implements sdktrace.IDGenerator.
-func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
-	sc, _ := ctx.Value(spanKey{}).(trace.SpanContext)
-	return sc.TraceID(), sc.SpanID()
-}
-
-// NewSpanID implements sdktrace.IDGenerator.
-func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
-	sc, _ := ctx.Value(spanKey{}).(trace.SpanContext)
-	return sc.SpanID()
 }

@@ -1,16 +1,150 @@
 package traces
 
 import (
-	"sync"
+	"context"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
+
+// origin is what all spans share.
+type origin struct {
+	resource  *resource.Resource
+	scope     instrumentation.Scope
+	maxLength int // of an attribute's text, in characters; negative for no limit
+	maxCount  int // of attributes
+}
+
+// span is an attempt on its way to an exporter. It is made after the fact, without
+// what the SDK does for a span that is still to change, and its attributes are
+// listed when it is exported. Its events are the diagnoses; it has no links.
+type span struct {
+	origin  *origin
+	record  *record.Record
+	context trace.SpanContext
+	parent  trace.SpanContext
+}
+
+// newSpan returns the span of the attempt r.
+func newSpan(from *origin, r *record.Record) *span {
+	parent := remoteParent(r.Traceparent, r.Tracestate)
+	return &span{
+		origin: from, record: r, parent: parent,
+		context: trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: r.Span.TraceID, SpanID: r.Span.SpanID,
+			TraceFlags: parent.TraceFlags() | trace.FlagsSampled,
+			TraceState: parent.TraceState(),
+		}),
+	}
+}
+
+// snapshot returns s as the SDK's exporters read it.
+func (s *span) snapshot() sdktrace.ReadOnlySpan {
+	attrs, dropped := s.attributes(nil)
+	return tracetest.SpanStub{
+		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
+		StartTime: s.record.Start, EndTime: s.record.Time, Status: s.status(),
+		Attributes: attrs, DroppedAttributes: dropped, Events: s.events(),
+		Resource: s.origin.resource, InstrumentationScope: s.origin.scope,
+	}.Snapshot()
+}
+
+// snapshots is one of the SDK's exporters.
+type snapshots struct{ sdktrace.SpanExporter }
+
+func (x snapshots) export(ctx context.Context, spans []*span) error {
+	all := make([]sdktrace.ReadOnlySpan, len(spans))
+	for i, s := range spans {
+		all[i] = s.snapshot()
+	}
+	return x.ExportSpans(ctx, all)
+}
+
+func (x snapshots) shutdown(ctx context.Context) error { return x.Shutdown(ctx) }
+
+// name is the operation, or the method where that is not known. Never the path:
+// names are few.
+func (s *span) name() string {
+	switch r := s.record; {
+	case r.Action == "":
+		return r.Method
+	case r.Service == "":
+		return r.Action
+	default:
+		return r.Service + "." + r.Action
+	}
+}
+
+// status is described in the vendor's words, or else in the catalogue's. It is
+// left unset for an attempt that did not fail.
+func (s *span) status() sdktrace.Status {
+	switch r := s.record; {
+	case !r.Outcome.Failed():
+		return sdktrace.Status{}
+	case r.Message == "":
+		return sdktrace.Status{Code: codes.Error, Description: r.Meaning}
+	default:
+		return sdktrace.Status{Code: codes.Error, Description: r.Message}
+	}
+}
+
+// attributes returns what is known of the attempt, as far as the limits allow,
+// and how many attributes they do not allow. buf is memory to use.
+func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue, dropped int) {
+	attrs = appendAttributes(buf[:0], s.record)
+	if dropped = len(attrs) - s.origin.maxCount; dropped > 0 {
+		attrs = attrs[:s.origin.maxCount]
+	}
+	for i := range attrs {
+		if v := &attrs[i].Value; v.Type() == attribute.STRING {
+			if text := v.AsString(); s.origin.maxLength >= 0 && len(text) > s.origin.maxLength {
+				*v = attribute.StringValue(firstCharacters(text, s.origin.maxLength))
+			}
+		}
+	}
+	return attrs, max(0, dropped)
+}
+
+// events returns an event for each diagnosis of the attempt. As in the SDK, the
+// limits are not theirs.
+func (s *span) events() []sdktrace.Event {
+	var all []sdktrace.Event
+	for i := range s.record.Diagnoses {
+		all = append(all, sdktrace.Event{
+			Name: eventDiagnosis, Time: s.record.Time, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
+		})
+	}
+	return all
+}
+
+// appendDiagnosis appends the attributes of a diagnosis's event.
+func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attribute.KeyValue {
+	return append(attrs,
+		attrCause.String(string(d.Cause)),
+		attrCertainty.String(string(d.Certainty)),
+		attrEvidence.String(d.Evidence.English),
+		attrAdvice.String(d.Advice.English))
+}
+
+// firstCharacters returns the first n characters of valid UTF-8.
+func firstCharacters(text string, n int) string {
+	for i := range text {
+		if n--; n < 0 {
+			return text[:i]
+		}
+	}
+	return text
+}
 
 // The attributes beyond OpenTelemetry's own. They are left out where there is
 // nothing to tell.
@@ -41,30 +175,6 @@ const eventDiagnosis = "ksyun.diagnosis"
 // provider is the value of cloud.provider, for which OpenTelemetry has no word
 // of its own.
 const provider = "kingsoft_cloud"
-
-// name is the span's: the operation, or the method where that is not known.
-// Never the path: names are few.
-func name(r *record.Record) string {
-	switch {
-	case r.Action == "":
-		return r.Method
-	case r.Service == "":
-		return r.Action
-	}
-	return r.Service + "." + r.Action
-}
-
-// buffers are slices to collect attributes in: the SDK keeps a copy.
-var buffers = sync.Pool{New: func() any { return new([]attribute.KeyValue) }}
-
-// setAttributes sets what is known of the attempt.
-func setAttributes(span trace.Span, r *record.Record) {
-	buf := buffers.Get().(*[]attribute.KeyValue)
-	*buf = appendAttributes((*buf)[:0], r)
-	span.SetAttributes(*buf...)
-	clear(*buf) // so that no text is kept alive
-	buffers.Put(buf)
-}
 
 // appendAttributes appends what is known of the attempt.
 func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.KeyValue {
@@ -120,27 +230,4 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 		attrs = append(attrs, attrFailedItems.Int(r.FailedItems))
 	}
 	return attrs
-}
-
-// addDiagnoses adds why the attempt failed, an event for each diagnosis.
-func addDiagnoses(span trace.Span, r *record.Record) {
-	for _, d := range r.Diagnoses {
-		span.AddEvent(eventDiagnosis, trace.WithTimestamp(r.Time), trace.WithAttributes(
-			attrCause.String(string(d.Cause)),
-			attrCertainty.String(string(d.Certainty)),
-			attrEvidence.String(d.Evidence.English),
-			attrAdvice.String(d.Advice.English)))
-	}
-}
-
-// status returns the span's status, described in the vendor's words or else the
-// catalogue's; false for one that is left unset.
-func status(r *record.Record) (codes.Code, string, bool) {
-	if !r.Outcome.Failed() {
-		return codes.Unset, "", false
-	}
-	if r.Message == "" {
-		return codes.Error, r.Meaning, true
-	}
-	return codes.Error, r.Message, true
 }

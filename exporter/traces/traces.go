@@ -28,9 +28,9 @@ import (
 
 	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -73,9 +73,8 @@ type Config struct {
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	provider *sdktrace.TracerProvider // nil if no spans are exported
-	tracer   trace.Tracer
-	outlet   *outlet
+	outlet   *outlet // nil if no spans are exported
+	origin   *origin
 	problems []Problem
 
 	// threshold is the success ratio as a share of all 63-bit numbers.
@@ -101,8 +100,10 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	otel.SetLogger(logr.Discard())
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
 	defer otel.SetErrorHandler(report)
-	exporter := cfg.Exporter
-	if exporter == nil {
+	var exporter exporter
+	if cfg.Exporter != nil {
+		exporter = snapshots{cfg.Exporter}
+	} else {
 		var err error
 		if exporter, err = buildExporter(ctx, cfg); err != nil {
 			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be made; no spans are sent"})
@@ -112,22 +113,18 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		return t
 	}
 
-	t.outlet = newOutlet(exporter, cfg.Environment.queue, cfg.Dropped, report)
-	t.provider = sdktrace.NewTracerProvider(
-		sdktrace.WithResource(newResource(ctx, cfg)),
-		sdktrace.WithIDGenerator(ids{}),
-		sdktrace.WithSampler(sdktrace.AlwaysSample()), // Decide has decided
-		sdktrace.WithRawSpanLimits(cfg.Environment.limits),
-		sdktrace.WithSpanProcessor(t.outlet.processor(cfg.Environment)),
-	)
-	t.tracer = t.provider.Tracer(scope,
-		trace.WithInstrumentationVersion(cfg.Version),
-		trace.WithSchemaURL(semconv.SchemaURL))
+	t.outlet = newOutlet(exporter, cfg.Environment, cfg.Dropped, report)
+	t.origin = &origin{
+		resource:  newResource(ctx, cfg),
+		scope:     instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
+		maxLength: cfg.Environment.maxLength,
+		maxCount:  cfg.Environment.maxCount,
+	}
 	return t
 }
 
 // buildExporter keeps a panic in the SDK from ending the program.
-func buildExporter(ctx context.Context, cfg Config) (x sdktrace.SpanExporter, err error) {
+func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
@@ -140,7 +137,7 @@ func buildExporter(ctx context.Context, cfg Config) (x sdktrace.SpanExporter, er
 func (t *Tracer) Problems() []Problem { return t.problems }
 
 // Exports reports whether there is a backend the spans go to.
-func (t *Tracer) Exports() bool { return t.provider != nil }
+func (t *Tracer) Exports() bool { return t.outlet != nil }
 
 // SetSuccessRatio sets the share of successes without a trace of their own that
 // is kept, 0 to 1.
@@ -157,11 +154,11 @@ func (t *Tracer) SetSuccessRatio(ratio float64) {
 // request is no attempt at a call and has no span.
 func (t *Tracer) Decide(o *classify.Observation) bool {
 	failed := o.Verdict.Outcome.Failed()
-	if !failed && t.provider == nil {
+	if !failed && t.outlet == nil {
 		return false // nobody will be told
 	}
 	p, joined := parseParent(o.Traceparent)
-	if t.provider == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.sampled) {
+	if t.outlet == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.flags.IsSampled()) {
 		o.Span = classify.Span{TraceID: p.traceID, SpanID: p.spanID}
 		return false
 	}
@@ -186,26 +183,16 @@ func (t *Tracer) keeps(failed, joined, sampled bool) bool {
 
 // Record makes the span of an attempt that Decide keeps.
 func (t *Tracer) Record(r *record.Record) {
-	if t.provider == nil || !r.Span.Exported {
+	if t.outlet == nil || !r.Span.Exported {
 		return
 	}
-	ctx := remoteParent(context.Background(), r.Traceparent, r.Tracestate)
-	ctx = withIDs(ctx, r.Span.TraceID, r.Span.SpanID)
-	_, span := t.tracer.Start(ctx, name(r),
-		trace.WithTimestamp(r.Start),
-		trace.WithSpanKind(trace.SpanKindClient))
-	setAttributes(span, r)
-	addDiagnoses(span, r)
-	if code, description, ok := status(r); ok {
-		span.SetStatus(code, description)
-	}
-	span.End(trace.WithTimestamp(r.Time))
+	t.outlet.add(newSpan(t.origin, r))
 }
 
 // Shutdown sends what is left and releases the exporter. What cannot be sent
 // until ctx is done is counted as dropped, and so is what is recorded later.
 func (t *Tracer) Shutdown(ctx context.Context) error {
-	if t.provider == nil {
+	if t.outlet == nil {
 		return nil
 	}
 	return t.outlet.shutdown(ctx)

@@ -531,3 +531,54 @@ func BenchmarkRecord(b *testing.B) {
 		tr.Record(r)
 	}
 }
+
+// TestBatches checks when spans are exported, and how many at once.
+func TestBatches(t *testing.T) {
+	record := func(tr *traces.Tracer, n int) {
+		for range n {
+			o := attempt.Get("error_throttled")
+			tr.Decide(o)
+			tr.Record(record.New(o))
+		}
+	}
+	sizes := make(chan int, 16)
+	b := &backend{export: func(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+		sizes <- len(spans)
+		return nil
+	}}
+	t.Run("full", func(t *testing.T) {
+		t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "4")
+		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "3600000")
+		tr := newTracer(t, traces.Config{Exporter: b})
+		record(tr, 9)
+		for range 2 {
+			if n := <-sizes; n != 4 {
+				t.Errorf("%d spans exported, want 4", n)
+			}
+		}
+		shutdown(t, tr)
+		if n := <-sizes; n != 1 || len(sizes) != 0 {
+			t.Errorf("%d spans exported at the end, want 1", n)
+		}
+	})
+	t.Run("after a while", func(t *testing.T) {
+		t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+		tr := newTracer(t, traces.Config{Exporter: b})
+		for range 3 {
+			record(tr, 1)
+			if n := <-sizes; n != 1 {
+				t.Errorf("%d spans exported, want 1", n)
+			}
+		}
+	})
+	t.Run("late", func(t *testing.T) {
+		var d drops
+		tr := newTracer(t, traces.Config{Exporter: b, Dropped: d.add})
+		shutdown(t, tr)
+		record(tr, 2)
+		shutdown(t, tr)
+		if n := d.get("shutdown"); n != 2 || len(sizes) != 0 {
+			t.Errorf("%d spans counted that came after the end, want 2", n)
+		}
+	})
+}

@@ -32,7 +32,7 @@ const (
 // Prometheus that has a thousand taps, and counts the samples that it reads.
 func TestCostOfManyTaps(t *testing.T) {
 	prom, at := manyTapsData(t)
-	cost := func(expr string) int {
+	cost := func(target grafana.Target) int {
 		var answer struct {
 			Data struct {
 				Stats struct {
@@ -40,20 +40,20 @@ func TestCostOfManyTaps(t *testing.T) {
 				}
 			}
 		}
-		getJSON(t, prom.url+"/api/v1/query?stats=all&time="+at+"&query="+url.QueryEscape(grafana.Fill(expr, "5m", "5m")), &answer)
+		getJSON(t, prom.url+"/api/v1/query?stats=all&time="+at+"&query="+url.QueryEscape(target.At(grafana.Zoom{Interval: time.Minute, Rate: 5 * time.Minute, Range: 5 * time.Minute})), &answer)
 		return answer.Data.Stats.Samples.TotalQueryableSamples
 	}
-	if n := cost("count(ksyun_tap_build_info)"); n != manyTaps {
+	if n := cost(grafana.Target{Expr: "count(ksyun_tap_build_info)"}); n != manyTaps {
 		t.Fatalf("%d taps are there", n)
 	}
 	worst, what := 0, ""
 	for _, d := range grafana.All() {
-		for _, p := range d.Panels {
+		for _, p := range d.Panels() {
 			for _, target := range p.Targets {
 				if target.Datasource.Type != "prometheus" {
 					continue
 				}
-				n := cost(target.Expr)
+				n := cost(target)
 				if n > worst {
 					worst, what = n, fmt.Sprintf("%s, panel %q", d.UID, p.Title)
 				}
@@ -66,7 +66,7 @@ func TestCostOfManyTaps(t *testing.T) {
 	t.Logf("the dearest panel reads %d samples a point: %s", worst, what)
 	worst = 0
 	for _, r := range fileRules(t, must(os.ReadFile(deploy+"/prometheus/rules.yaml"))) {
-		n := cost(r.Expr)
+		n := cost(grafana.Target{Expr: r.Expr})
 		if n > worst {
 			worst, what = n, r.Record+r.Alert
 		}

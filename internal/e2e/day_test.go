@@ -33,19 +33,23 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rules"
 )
 
-// day is a day of two taps, played in minutes: real taps, a simulated API, and
-// programs that call it as the script says. What a tap serves on /metrics after
+// day is a day of two taps, or an hour, played in minutes: real taps, a simulated
+// API, and programs that call it as the script says. What a tap serves on /metrics after
 // each of the script's minutes is stamped with that minute's time, and read by
 // a real Prometheus.
 type day struct {
 	t      *testing.T
 	begin  time.Time
-	events []event      // what happened: the ground truth
-	sent   atomic.Int64 // calls to the API, as we made them
-	served atomic.Int64 // and as the simulator got them
-	taps   [2]*dayTap
-	text   *bufio.Writer // OpenMetrics
-	prom   *prometheus
+	script []phase
+	end    int // the last minute
+	// moments are minutes at which panels are looked at.
+	moments []int
+	events  []event      // what happened: the ground truth
+	sent    atomic.Int64 // calls to the API, as we made them
+	served  atomic.Int64 // and as the simulator got them
+	taps    [2]*dayTap
+	text    *bufio.Writer // OpenMetrics
+	prom    *prometheus
 }
 
 const minutesOfDay = 24 * 60
@@ -72,6 +76,10 @@ func (e *event) label(name string) string {
 	switch name {
 	case "service":
 		return "monitor"
+	case "namespace":
+		return "shop"
+	case "job":
+		return "ksyun-tap"
 	case "action":
 		return e.call.Action
 	case "version":
@@ -181,7 +189,7 @@ type phase struct {
 
 func hours(h float64) int { return int(h * 60) }
 
-var script = []phase{
+var dayScript = []phase{
 	{"usual", 0, minutesOfDay, 0, wellStats, 2},
 	{"usual", 0, minutesOfDay, 0, wellList, 1},
 	{"usual", 0, minutesOfDay, 0, wellRemote, 1},
@@ -217,8 +225,33 @@ var (
 
 func during(span [2]int, minute int) bool { return span[0] <= minute && minute < span[1] }
 
-// moments are minutes in the midst of everything, when all rates are steady.
-var moments = []int{
+// once is a call of one minute.
+func once(minute, tap int, k *kind, calls int) phase {
+	return phase{"once", minute - 1, minute, tap, k, calls}
+}
+
+// hourScript is a quiet hour: 735 calls, of which 14 fail, by 8 codes.
+var hourScript = []phase{
+	{"usual", 0, 60, 0, wellStats, 6},
+	{"usual", 0, 60, 0, wellList, 2},
+	{"usual", 0, 60, 0, wellBatch, 1},
+	{"usual", 0, 60, 1, wellList, 3},
+	once(30, 0, wellRemote, 1),
+
+	once(1, 0, wrongKey, 1), once(33, 1, wrongKey, 2),
+	once(8, 0, noPolicy, 1), once(52, 1, noPolicy, 1),
+	once(12, 1, skewed, 1),
+	once(19, 0, tooMany, 2),
+	once(23, 0, timeOut, 1),
+	once(27, 0, regionOut, 1),
+	once(41, 0, masked, 1),
+	once(44, 0, partial, 1),
+	once(47, 0, reset, 1),
+	once(60, 1, unknown, 1),
+}
+
+// dayMoments are minutes in the midst of everything, when all rates are steady.
+var dayMoments = []int{
 	hours(1), hours(2.5), hours(3.4), hours(4.5), hours(5.3), hours(6.5), hours(8.5), hours(10.5), hours(12.5), hours(13.5), hours(14.5),
 	hours(15.5), hours(16.5), hours(17.5), hours(19.3), hours(20.5), hours(21.5), hours(22.5), hours(23.5), minutesOfDay,
 }
@@ -235,11 +268,11 @@ type dayTap struct {
 	seen map[int]map[string]float64
 }
 
-// playDay plays the day and returns it with a Prometheus that has it, recorded
+// play plays a script and returns it with a Prometheus that has it, recorded
 // series included.
-func playDay(t *testing.T) *day {
+func play(t *testing.T, script []phase, end int, moments []int) *day {
 	t.Helper()
-	d := &day{t: t, begin: time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)}
+	d := &day{t: t, begin: time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour), script: script, end: end, moments: moments}
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "day.om"))
 	if err != nil {
@@ -249,10 +282,10 @@ func playDay(t *testing.T) *day {
 	d.text = bufio.NewWriterSize(file, 1<<20)
 	stage := d.raise()
 	var hang context.CancelFunc
-	for minute := range minutesOfDay + 1 {
+	for minute := range d.end + 1 {
 		if minute > 0 {
 			d.people(stage, minute)
-			for _, p := range script {
+			for _, p := range d.script {
 				if p.from < minute && minute <= p.to {
 					for range p.each {
 						d.send(p.tap, minute, p.call)
@@ -532,6 +565,10 @@ func (d *day) otherWays(s *stage, minute int) {
 // writes it down under the minute's time.
 func (d *day) scrape(minute int) {
 	stamp := d.begin.Add(time.Duration(minute) * time.Minute).Unix()
+	// Other programs are scraped, too, one of them under the taps' own job.
+	for _, target := range []string{`job="ksyun-tap",instance="shop-1:8080"`, `job="node",instance="node-1:9100"`, `job="node",instance="node-2:9100"`} {
+		writeScrape(d.text, "process_cpu_seconds_total 1\nprocess_resident_memory_bytes 1e+09\nprocess_start_time_seconds 1\n", `cluster="c",namespace="shop",`+target, stamp)
+	}
 	for _, tap := range d.taps {
 		target := fmt.Sprintf(`cluster="c",namespace="shop",job="ksyun-tap",instance=%q`, tap.name)
 		if tap == d.taps[1] && during(tapDown, minute-1) && minute != tapDown[1] {
@@ -540,7 +577,7 @@ func (d *day) scrape(minute int) {
 		}
 		text, values := tap.told(d.t, minute)
 		tap.seen[minute] = nil
-		if kept(minute) {
+		if d.kept(minute) {
 			tap.seen[minute] = values
 		}
 		writeScrape(d.text, text, target, stamp)
@@ -570,9 +607,9 @@ func (tap *dayTap) told(t *testing.T, minute int) (text string, values map[strin
 }
 
 // kept tells whether what was scraped at that minute is looked at later: at the
-// moments, five minutes before each, and at the first.
-func kept(minute int) bool {
-	return minute == 0 || slices.Contains(moments, minute) || slices.Contains(moments, minute+5)
+// moments, before each as long as counts and rates go back, and at the first.
+func (d *day) kept(minute int) bool {
+	return minute == 0 || slices.ContainsFunc(d.moments, func(m int) bool { return minute == m || minute == m-2 || minute == m-5 })
 }
 
 // parseScrape reads the samples of a scrape, by name and labels.
@@ -610,11 +647,7 @@ func (d *day) load(file, data string) {
 	recorded, again := map[string]bool{}, map[string]bool{}
 	all := slices.DeleteFunc(slices.Concat(records()...), func(r rules.Rule) bool { return r.Record == "" })
 	for {
-		type rule struct {
-			Record string `yaml:"record"`
-			Expr   string `yaml:"expr"`
-		}
-		var ready []rule
+		var ready []ruleToRecord
 		for _, r := range all {
 			itself := strings.Contains(r.Expr, r.Record)
 			if recorded[r.Record] && (again[r.Record] || !itself) {
@@ -623,23 +656,44 @@ func (d *day) load(file, data string) {
 			if !slices.ContainsFunc(all, func(other rules.Rule) bool {
 				return !recorded[other.Record] && other.Record != r.Record && strings.Contains(r.Expr, other.Record)
 			}) {
-				ready = append(ready, rule{r.Record, rules.Fill(r.Expr)})
+				ready = append(ready, ruleToRecord{Record: r.Record, Expr: rules.Fill(r.Expr)})
 			}
 		}
 		if len(ready) == 0 {
-			return
+			break
 		}
-		text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "1m", "rules": ready}}}))
-		path := filepath.Join(t.TempDir(), "rules.yaml")
-		writeFile(t, path, string(text))
-		promtool(t, "tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
-			"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.begin.Add(24*time.Hour).Unix(), 10), "--output-dir="+data, path)
+		d.record(data, ready)
 		for _, r := range ready {
 			recorded[r.Record], again[r.Record] = true, recorded[r.Record]
 		}
-		d.prom.process.stop(syscall.SIGTERM)
-		d.prom = serveBlocks(t, "", data)
 	}
+	// What Prometheus says of alerts whose condition is true, as if none waited.
+	var firing []ruleToRecord
+	for _, r := range rules.Alerts() {
+		labels := maps.Clone(r.Labels)
+		labels["alertname"], labels["alertstate"] = r.Alert, "firing"
+		firing = append(firing, ruleToRecord{"ALERTS", "group without () (" + rules.Fill(r.Expr) + ")", labels})
+	}
+	d.record(data, firing)
+}
+
+type ruleToRecord struct {
+	Record string            `yaml:"record"`
+	Expr   string            `yaml:"expr"`
+	Labels map[string]string `yaml:"labels,omitempty"`
+}
+
+// record has promtool make the series of rules, and Prometheus read them.
+func (d *day) record(data string, ready []ruleToRecord) {
+	t := d.t
+	t.Helper()
+	text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "1m", "rules": ready}}}))
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	writeFile(t, path, string(text))
+	promtool(t, "tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
+		"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.at(d.end).Unix(), 10), "--output-dir="+data, path)
+	d.prom.process.stop(syscall.SIGTERM)
+	d.prom = serveBlocks(t, "", data)
 }
 
 // records are the rules of each group.
@@ -697,16 +751,13 @@ func (d *day) raw(minute int, metric string, by ...string) map[string]float64 {
 	return sums
 }
 
-// rawRate is how fast what the taps said changed over five minutes.
-func (d *day) rawRate(minute int, metric string, by ...string) map[string]float64 {
-	after, before := d.raw(minute, metric, by...), d.raw(minute-5, metric, by...)
-	rates := map[string]float64{}
-	for k := range maps.Keys(after) {
-		if _, ok := before[k]; ok {
-			rates[k] = (after[k] - before[k]) / 300
-		}
+// rawChange is by how much what the taps said changed over so many minutes.
+func (d *day) rawChange(minute, window int, metric string, by ...string) map[string]float64 {
+	changes, before := d.raw(minute, metric, by...), d.raw(minute-window, metric, by...)
+	for k := range changes {
+		changes[k] -= before[k]
 	}
-	return rates
+	return changes
 }
 
 // jsonText is v, for a message.

@@ -14,7 +14,7 @@ import (
 
 // picturesVariable names a directory that the pictures of the dashboards are
 // left in.
-const picturesVariable = "KSYUN_TAP_PICTURES"
+const picturesVariable = "DASHBOARD_PICTURES"
 
 // screenshot has Chromium draw a page into a file, and looks whether something
 // is on it.

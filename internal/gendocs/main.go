@@ -43,7 +43,7 @@ Every setting is a flag, an environment variable and a key of the file in ` + "`
 over the environment, the environment over the file, and the file over the default.
 
 In the file, a key is written as a whole or nested at its dots, and a repeatable setting may be a list. In the
-environment, a repeatable setting has one value per line.
+environment, a repeatable setting has one value per line. The [sample file](../ksyun-tap.example.yml) contains every setting.
 
 ` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
 

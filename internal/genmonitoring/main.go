@@ -39,8 +39,12 @@ func run(root string) error {
 	var dashboards []string
 	for _, d := range grafana.All() {
 		name := path.Join("grafana/dashboards", d.UID+".json")
-		text, err := d.JSON()
+		text, err := d.Classic()
 		if err := write(name, text, err); err != nil {
+			return err
+		}
+		text, err = d.V2()
+		if err := write(path.Join("grafana/v2", d.UID+".json"), text, err); err != nil {
 			return err
 		}
 		dashboards = append(dashboards, name)

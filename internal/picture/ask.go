@@ -30,8 +30,14 @@ type series struct {
 // last is the newest value.
 func (s series) last() float64 { return float64(s.values[len(s.values)-1].Value) }
 
-// step is the time between two points.
-func (s Source) step() time.Duration { return s.To.Sub(s.From) / points }
+// step is the time between two points of a target.
+func (s Source) step(t grafana.Target) time.Duration {
+	step := s.To.Sub(s.From) / points
+	if least, err := model.ParseDuration(t.Interval); err == nil {
+		step = max(step, time.Duration(least))
+	}
+	return step
+}
 
 func (s Source) ask(ctx context.Context, t grafana.Target) ([]series, error) {
 	client, err := api.NewClient(api.Config{Address: s.URL})
@@ -39,13 +45,13 @@ func (s Source) ask(ctx context.Context, t grafana.Target) ([]series, error) {
 		return nil, err
 	}
 	prom := promv1.NewAPI(client)
-	window := max(s.step(), 5*time.Minute)
-	expr := grafana.Fill(t.Expr, model.Duration(window).String(), model.Duration(s.To.Sub(s.From)).String())
+	step := s.step(t)
+	expr := t.At(grafana.Zoom{Interval: step, Rate: max(step, 5*time.Minute), Range: s.To.Sub(s.From)})
 	var answer model.Value
 	if t.Instant {
 		answer, _, _, err = prom.Query(ctx, expr, s.To)
 	} else {
-		answer, _, _, err = prom.QueryRange(ctx, expr, promv1.Range{Start: s.From, End: s.To, Step: s.step()})
+		answer, _, _, err = prom.QueryRange(ctx, expr, promv1.Range{Start: s.From, End: s.To, Step: step})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", expr, err)
@@ -58,7 +64,7 @@ func (s Source) ask(ctx context.Context, t grafana.Target) ([]series, error) {
 		}
 	case model.Matrix:
 		for _, x := range answer {
-			if len(x.Values) > 0 { // native histograms are drawn from their classic buckets
+			if len(x.Values) > 0 { // a native histogram is no number
 				all = append(all, series{text(x.Metric), x.Values})
 			}
 		}

@@ -13,8 +13,10 @@ import (
 
 // line is a series to draw.
 type line struct {
-	name, color string
-	values      []model.SamplePair
+	name, color, unit string
+	right             bool // by the right axis
+	step              time.Duration
+	values            []model.SamplePair
 }
 
 // box is the place of a chart within its panel, in pixels.
@@ -47,33 +49,78 @@ func (b box) axes(s Source, at func(share float64) string) string {
 	return out.String()
 }
 
-// graph draws lines, or areas on top of each other.
+// axis is what values are drawn by.
+type axis struct {
+	unit     string
+	bottom   float64 // of a logarithmic one
+	top      float64
+	decimals *int
+}
+
+// share is how high a value is drawn, of the height.
+func (a axis) share(v float64) float64 {
+	if a.bottom > 0 {
+		return math.Max(0, math.Log(v/a.bottom)/math.Log(a.top/a.bottom))
+	}
+	return v / a.top
+}
+
+func (a axis) at(share float64) string {
+	if a.bottom > 0 {
+		return say(a.bottom*math.Pow(a.top/a.bottom, share), a.unit, a.decimals)
+	}
+	return say(share*a.top, a.unit, a.decimals)
+}
+
+// graph draws lines, areas on top of each other, or bars, and the legend.
 func (p *panel) graph(s Source, b box, lines []line) string {
-	unit, decimals := p.unit(""), p.FieldConfig.Defaults.Decimals
-	stacked := p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal"
-	top := 0.0
-	below := map[model.Time]float64{}
+	defaults := p.FieldConfig.Defaults
+	stacked, bars := defaults.Custom.Stacking.Mode == "normal", defaults.Custom.DrawStyle == "bars"
+	left, right := axis{unit: p.unit(""), decimals: defaults.Decimals}, axis{}
+	below, least := map[model.Time]float64{}, math.Inf(1)
 	for _, l := range lines {
 		for _, v := range l.values {
-			if math.IsNaN(float64(v.Value)) {
-				continue
-			}
 			h := float64(v.Value)
-			if stacked {
+			switch {
+			case math.IsNaN(h):
+			case l.right:
+				right.unit, right.top = l.unit, max(right.top, h)
+			case stacked:
 				below[v.Timestamp] += h
-				h = below[v.Timestamp]
+				left.top = max(left.top, below[v.Timestamp])
+			default:
+				left.top = max(left.top, h)
+				if h > 0 {
+					least = min(least, h)
+				}
 			}
-			top = max(top, h)
 		}
 	}
-	top = nice(top)
-	if p.FieldConfig.Defaults.Max != nil {
-		top = *p.FieldConfig.Defaults.Max
+	if defaults.Custom.ScaleDistribution != nil && left.top > 0 {
+		left.bottom, left.top = math.Pow(10, math.Floor(math.Log10(least))), math.Pow(10, math.Ceil(math.Log10(left.top)))
+	} else {
+		left.top = nice(left.top)
+	}
+	if right.top > 0 {
+		right.top = nice(right.top)
+		b.w -= axisWidth
+	}
+	if defaults.Max != nil {
+		left.top = *defaults.Max
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, `<svg width="%.0f" height="%.0f">%s`, b.w, b.h, b.axes(s, func(share float64) string { return say(share*top, unit, decimals) }))
+	fmt.Fprintf(&out, `<svg width="%.0f" height="%.0f">%s`, b.w+axisWidth, b.h, b.axes(s, left.at))
+	if right.top > 0 {
+		for i := range 5 {
+			fmt.Fprintf(&out, `<text x="%.0f" y="%.1f" class="axis">%s</text>`, b.w, b.y(float64(i)/4)+4, html.EscapeString(right.at(float64(i)/4)))
+		}
+	}
 	clear(below)
 	for _, l := range lines {
+		by := left
+		if l.right {
+			by = right
+		}
 		var upper, lower []string
 		end := func() {
 			if len(upper) > 0 {
@@ -87,115 +134,95 @@ func (p *panel) graph(s Source, b box, lines []line) string {
 		}
 		var last time.Time
 		for _, v := range l.values {
-			at := v.Timestamp.Time()
-			if at.Sub(last) > s.step()*3/2 || math.IsNaN(float64(v.Value)) {
+			at, h := v.Timestamp.Time(), float64(v.Value)
+			if at.Sub(last) > l.step*3/2 || math.IsNaN(h) {
 				end() // there is a gap
 			}
-			if last = at; math.IsNaN(float64(v.Value)) {
+			if last = at; math.IsNaN(h) || by.bottom > 0 && h <= 0 {
 				continue
 			}
 			x, base := b.x(s, at), 0.0
-			if stacked {
+			if stacked && !l.right {
 				base = below[v.Timestamp]
-				below[v.Timestamp] += float64(v.Value)
+				below[v.Timestamp] += h
 			}
-			lower = append(lower, fmt.Sprintf("%.1f,%.1f", x, b.y(base/top)))
-			upper = append(upper, fmt.Sprintf("%.1f,%.1f", x, b.y((base+float64(v.Value))/top)))
+			if bars {
+				width := math.Max(2, b.x(s, at)-b.x(s, at.Add(-l.step))-1)
+				fmt.Fprintf(&out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="%s"/>`,
+					x-width, b.y(by.share(base+h)), width, b.y(by.share(base))-b.y(by.share(base+h)), l.color)
+				continue
+			}
+			lower = append(lower, fmt.Sprintf("%.1f,%.1f", x, b.y(by.share(base))))
+			upper = append(upper, fmt.Sprintf("%.1f,%.1f", x, b.y(by.share(base+h))))
 		}
 		end()
 	}
-	if t := p.FieldConfig.Defaults.Thresholds; t != nil {
+	if t := defaults.Thresholds; t != nil {
 		for _, step := range t.Steps {
-			if step.Value != nil && *step.Value <= top {
-				fmt.Fprintf(&out, `<line x1="%d" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-dasharray="5 4"/>`,
-					axisWidth, b.w-6, b.y(*step.Value/top), b.y(*step.Value/top), color(step.Color))
-			}
-		}
-	}
-	out.WriteString("</svg><div class=legend>")
-	for _, l := range lines {
-		fmt.Fprintf(&out, `<span><i style="background:%s"></i>%s</span>`, l.color, html.EscapeString(l.name))
-	}
-	out.WriteString("</div>")
-	return out.String()
-}
-
-// heatmap draws cumulative buckets, by their upper bounds.
-func (p *panel) heatmap(s Source, b box, buckets []series) string {
-	bound := func(x series) float64 {
-		var v float64
-		if _, err := fmt.Sscan(x.labels["le"], &v); err != nil {
-			return math.Inf(1)
-		}
-		return v
-	}
-	slices.SortFunc(buckets, func(a, c series) int {
-		if bound(a) < bound(c) {
-			return -1
-		}
-		return 1
-	})
-	cells, most := make([]map[model.Time]float64, len(buckets)), 0.0
-	for i, x := range buckets {
-		cells[i] = map[model.Time]float64{}
-		for _, v := range x.values {
-			n := float64(v.Value)
-			if i > 0 {
-				for _, w := range buckets[i-1].values {
-					if w.Timestamp == v.Timestamp {
-						n -= float64(w.Value)
-					}
-				}
-			}
-			cells[i][v.Timestamp] = n
-			most = max(most, n)
-		}
-	}
-	rows := float64(len(buckets))
-	var out strings.Builder
-	fmt.Fprintf(&out, `<svg width="%.0f" height="%.0f">%s`, b.w, b.h, b.axes(s, func(share float64) string {
-		if i := int(share*rows) - 1; i >= 0 && i < len(buckets) {
-			return say(bound(buckets[i]), "s", nil)
-		}
-		return ""
-	}))
-	width := (b.w - axisWidth - 6) / points
-	for i := range buckets {
-		for at, n := range cells[i] {
-			if n > 1e-9 {
-				fmt.Fprintf(&out, `<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" fill="#ff9830" fill-opacity="%.2f"/>`,
-					b.x(s, at.Time())-width, b.y(float64(i+1)/rows), width+0.3, (b.h-axisHeight-4)/rows-1, 0.15+0.85*math.Sqrt(n/most))
+			if step.Value != nil && *step.Value <= left.top && *step.Value >= left.bottom {
+				y := b.y(left.share(*step.Value))
+				fmt.Fprintf(&out, `<line x1="%d" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-dasharray="5 4"/>`, axisWidth, b.w-6, y, y, color(step.Color))
 			}
 		}
 	}
 	out.WriteString("</svg>")
+	if len(lines) == 0 {
+		return out.String()
+	}
+	out.WriteString("<div class=legend><table><tr><th></th>")
+	for _, c := range p.Options.Legend.Calcs {
+		fmt.Fprintf(&out, "<th>%s</th>", map[string]string{"lastNotNull": "last", "sum": "total"}[c]+map[bool]string{true: c}[c == "max"])
+	}
+	out.WriteString("</tr>")
+	for _, l := range lines {
+		fmt.Fprintf(&out, `<tr><td><i style="background:%s"></i>%s</td>`, l.color, html.EscapeString(l.name))
+		for _, c := range p.Options.Legend.Calcs {
+			fmt.Fprintf(&out, "<td>%s</td>", say(reduce(c, l.values), l.unit, defaults.Decimals))
+		}
+		out.WriteString("</tr>")
+	}
+	out.WriteString("</table></div>")
 	return out.String()
 }
 
-// bars draws the newest values beside each other.
-func (p *panel) bars(lines []line) string {
-	most := 0.0
-	for _, l := range lines {
-		most = max(most, float64(l.values[0].Value))
+// reduce is one of Grafana's calculations.
+func reduce(calc string, values []model.SamplePair) float64 {
+	v := math.NaN()
+	for _, x := range values {
+		switch n := float64(x.Value); {
+		case math.IsNaN(n):
+		case math.IsNaN(v) || calc == "lastNotNull":
+			v = n
+		case calc == "max":
+			v = max(v, n)
+		case calc == "min":
+			v = min(v, n)
+		case calc == "sum":
+			v += n
+		}
+	}
+	return v
+}
+
+// stat draws one value, or one for each series.
+func (p *panel) stat(lines []line) string {
+	if len(lines) == 0 {
+		return p.nothing()
 	}
 	var out strings.Builder
-	out.WriteString("<div class=bars>")
+	out.WriteString("<div class=stats>")
 	for _, l := range lines {
-		v := float64(l.values[0].Value)
-		fmt.Fprintf(&out, `<div><b>%s</b><i style="width:%.1f%%;background:%s"></i><em>%s</em></div>`,
-			html.EscapeString(l.name), 55*v/most, p.stepColor(v), say(v, p.unit(""), p.FieldConfig.Defaults.Decimals))
+		v := reduce(p.Options.ReduceOptions.Calcs[0], l.values)
+		fmt.Fprintf(&out, `<div class=stat style="color:%s">%s<small>%s</small></div>`,
+			p.stepColor(l.name, v), say(v, p.unit(""), p.FieldConfig.Defaults.Decimals), html.EscapeString(l.name))
 	}
 	out.WriteString("</div>")
 	return out.String()
 }
 
-// stat draws one value.
-func (p *panel) stat(lines []line) string {
-	if len(lines) == 0 {
-		return `<div class=stat style="color:#8e8e98">` + html.EscapeString(p.FieldConfig.Defaults.NoValue) + "</div>"
-	}
-	v := float64(lines[0].values[len(lines[0].values)-1].Value)
-	return fmt.Sprintf(`<div class=stat style="color:%s">%s</div>`, p.stepColor(v), say(v, p.unit(""), p.FieldConfig.Defaults.Decimals))
+// nothing is what stands in place of no value.
+func (p *panel) nothing() string {
+	return `<div class=stats><div class=stat style="color:#8e8e98">` + html.EscapeString(p.FieldConfig.Defaults.NoValue) + "</div></div>"
 }
 
 // nice is the end of an axis that goes up to v.

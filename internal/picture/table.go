@@ -64,6 +64,9 @@ func (p *panel) table(answers [][]series) string {
 		}
 		return 1
 	})
+	if len(rows) == 0 {
+		return p.nothing()
+	}
 	var out strings.Builder
 	out.WriteString("<table><tr>")
 	for _, t := range titles {

@@ -14,10 +14,8 @@ func say(v float64, unit string, decimals *int) string {
 	switch unit {
 	case "percentunit":
 		return number(100*v, decimals) + " %"
-	case "reqps":
-		return number(v, decimals) + " req/s"
-	case "ops":
-		return number(v, decimals) + " /s"
+	case "suffix: /min":
+		return number(v, decimals) + " /min"
 	case "s":
 		if math.Abs(v) < 1 {
 			return number(1000*v, decimals) + " ms"

@@ -2,18 +2,14 @@ package picture
 
 import (
 	"encoding/json"
+	"hash/fnv"
 	"slices"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/grafana"
 )
 
-// view is a dashboard as far as it is drawn.
-type view struct {
-	Title  string
-	Panels []panel
-}
-
+// panel is a panel as far as it is drawn.
 type panel struct {
 	ID          int
 	Type, Title string
@@ -26,7 +22,11 @@ type panel struct {
 			NoValue    string
 			Max        *float64
 			Thresholds *grafana.Thresholds
-			Custom     struct{ Stacking struct{ Mode string } }
+			Custom     struct {
+				DrawStyle         string
+				Stacking          struct{ Mode string }
+				ScaleDistribution *struct{ Type string }
+			}
 		}
 		Overrides []struct {
 			Matcher    grafana.Matcher
@@ -36,7 +36,11 @@ type panel struct {
 			}
 		}
 	}
-	Options         struct{ Content string }
+	Options struct {
+		Content       string
+		Legend        struct{ Calcs []string }
+		ReduceOptions struct{ Calcs []string }
+	}
 	Transformations []struct {
 		ID      string
 		Options struct {
@@ -46,17 +50,18 @@ type panel struct {
 	}
 }
 
-func read(d grafana.Dashboard) (view, error) {
-	var v view
-	text, err := d.JSON()
+// read reads what Grafana reads of a panel.
+func read(p grafana.Panel) (*panel, error) {
+	var v panel
+	text, err := json.Marshal(p)
 	if err == nil {
 		err = json.Unmarshal(text, &v)
 	}
-	return v, err
+	return &v, err
 }
 
-// property reads a property of the field of that name into v, and reports
-// whether it has one of its own.
+// property reads a property of the field of that name, or of a query's fields,
+// into v, and reports whether it has one of its own.
 func (p *panel) property(field, name string, v any) bool {
 	for _, o := range p.FieldConfig.Overrides {
 		for _, prop := range o.Properties {
@@ -90,19 +95,29 @@ func color(name string) string {
 	return name
 }
 
-// seriesColor is the colour of the i-th series.
-func (p *panel) seriesColor(i int, name string) string {
+// seriesColor is the colour of a series: its own, or that of its name unless
+// another one of the panel has it.
+func (p *panel) seriesColor(name string, taken map[string]bool) string {
 	var own grafana.Color
 	if p.property(name, "color", &own) {
 		return color(own.FixedColor)
 	}
-	return palette[i%len(palette)]
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	first := int(h.Sum32()%1009) % len(palette)
+	for i := range palette {
+		if c := palette[(first+i)%len(palette)]; !taken[c] {
+			taken[c] = true
+			return c
+		}
+	}
+	return palette[first]
 }
 
 // stepColor is the colour that the thresholds give a value.
-func (p *panel) stepColor(v float64) string {
-	c := "blue"
-	if t := p.FieldConfig.Defaults.Thresholds; t != nil {
+func (p *panel) stepColor(field string, v float64) string {
+	c, t := "blue", p.FieldConfig.Defaults.Thresholds
+	if p.property(field, "thresholds", &t); t != nil {
 		for _, s := range t.Steps {
 			if s.Value == nil || v >= *s.Value {
 				c = s.Color

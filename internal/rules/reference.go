@@ -56,9 +56,11 @@ A thousand series that fail for the first time, in random phases, a scrape a min
 | 1 | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 0 | 0 | 1,066 |
 | 1 | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 1,029 | 1,029 | 1,029 |
 | 1 | what alerts count, of either | 1,000 | 1,000 | 1,000 |
+| 1 | what panels show of errors, by table, and by graph added up | 1,000 | 1,000 | 1,000 |
 | 3 in a minute | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 880 | 874 | 3,212 |
 | 3 in a minute | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 3,088 | 3,088 | 3,088 |
 | 3 in a minute | what alerts count, of either | 3,000 | 3,000 | 3,000 |
+| 3 in a minute | what panels show of errors, by table, and by graph added up | 3,000 | 3,000 | 3,000 |
 
 ` + "`increase`" + ` extrapolates to the ends of its window, which is why it is above the truth where all failures are in the middle.
 

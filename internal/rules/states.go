@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -21,19 +22,32 @@ const (
 	spikes = "category:ksyun_api_attempts:spike"
 )
 
-// Counted15m is how many events counters have counted in the window. What a series
-// that was not there before the window has counted is new if its tap was there
-// without it, or has started since; otherwise a Prometheus that could not scrape
-// a tap for a while would take all that it ever counted for new. Other series
-// are subtracted, which is exact where increase extrapolates, and those that
-// were reset, or were not scraped at the window's start, are left to increase.
-func Counted15m(series string) string {
-	return fmt.Sprintf(`((last_over_time(%[1]s[%[2]s]) unless %[1]s offset %[2]s) and on (%[3]s) %[4]s
+// Events is how many events counters have counted in a window, also those of
+// series that were not there before it. What such a series has counted is new if
+// its tap was there without it, or has started since (known); otherwise a
+// Prometheus that could not scrape a tap for a while would take all that it ever
+// counted for new. Other series are subtracted, which is exact where increase
+// extrapolates, and those that were reset, or were not scraped at the window's
+// start, are left to increase.
+func Events(series, window, known string) string {
+	return fmt.Sprintf(`(((last_over_time(%[1]s[%[2]s]) unless %[1]s offset %[2]s) and on (%[3]s) %[4]s
 or
-(last_over_time(%[1]s[%[2]s]) - %[1]s offset %[2]s >= 0) and resets(%[1]s[%[2]s]) == 0
+(last_over_time(%[1]s[%[2]s]) - %[1]s offset %[2]s >= 0)) and resets(%[1]s[%[2]s]) == 0
 or
-increase(%[1]s[%[2]s]))`, series, window, target, knownTap)
+increase(%[1]s[%[2]s]))`, series, window, target, known)
 }
+
+// KnownTaps are the taps whose series have begun within a window if they were not
+// there before it. The window's seconds may be an expression.
+func KnownTaps(window, seconds string) string {
+	return fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info offset %[2]s)
+or
+group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %[3]s - 120 and on (%[1]s) last_over_time(ksyun_tap_build_info[%[2]s]))`,
+		target, window, seconds) // and two scrapes until the first
+}
+
+// Counted15m is what alerts count.
+func Counted15m(series string) string { return Events(series, window, knownTap) }
 
 // recent is how many events of a kind there were within the window, if any.
 func recent(by, series string) string {
@@ -110,13 +124,7 @@ and on (%s) last_over_time(%s[%s])`, by, strings.Join(parts, "\n  "), was, by, p
 // apiRecords are the recorded series that the alerts on the API need.
 func apiRecords() []Rule {
 	all := []Rule{
-		{
-			Record: knownTap,
-			Expr: fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info offset %[2]s)
-or
-group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %[3]d and on (%[1]s) last_over_time(ksyun_tap_build_info[%[2]s]))`,
-				target, window, seconds(window)+120), // and two scrapes until the first
-		},
+		{Record: knownTap, Expr: KnownTaps(window, strconv.Itoa(seconds(window)))},
 		{Record: attempts, Expr: fmt.Sprintf("sum by (%s, service, category, blame) %s > 0", target, Counted15m("ksyun_api_attempts_total"))},
 		{Record: perService, Expr: fmt.Sprintf("sum by (%s) (%s)", by, attempts)},
 	}

@@ -34,8 +34,8 @@ func TestNewbornSeriesAreCountedByAnInstalledPrometheus(t *testing.T) {
 	for _, times := range []int{1, 3} {
 		ask := installed(t, newborn(t, times))
 		truth := float64(times * newbornTaps * newbornSeries)
-		for _, q := range newbornQueries {
-			got := ask(recorded(q.expr))
+		for _, q := range newbornQueries(t) {
+			got := q.ask(func(expr string, second float64) float64 { return ask(recorded(expr), second) })
 			t.Logf("%s: %d failures each: %.0f of %.0f by %s", first, times, got, truth, q.what)
 			if q.plain && math.Abs(got-truth) > truth/100 {
 				t.Errorf("%s: %.0f, want %.0f", q.expr, got, truth)
@@ -59,7 +59,7 @@ func recorded(expr string) string {
 
 // installed serves the scrapes by the installed Prometheus, and returns how to
 // ask it for the sum of a query.
-func installed(t *testing.T, all []scraped) func(expr string) float64 {
+func installed(t *testing.T, all []scraped) func(expr string, second float64) float64 {
 	t.Helper()
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "newborn.om"))
@@ -119,8 +119,8 @@ func installed(t *testing.T, all []scraped) func(expr string) float64 {
 			t.Fatalf("Prometheus is not ready:\n%s", said.String())
 		}
 	}
-	return func(expr string) float64 {
-		res, err := get("/api/v1/query?time=" + strconv.FormatInt(millis(newbornSeen)/1000, 10) + "&query=" + url.QueryEscape(expr))
+	return func(expr string, second float64) float64 {
+		res, err := get("/api/v1/query?time=" + strconv.FormatInt(millis(second)/1000, 10) + "&query=" + url.QueryEscape(expr))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/grafana"
 	"github.com/ksyun-tap/ksyun-tap/internal/rules"
 )
 
@@ -47,7 +48,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 		random := rand.New(rand.NewPCG(1, 2))
 		var events []event
 		w := &world{t: t, starts: true, wanted: map[string]bool{
-			"ksyun_api_errors_total": true, "ksyun_api_attempts_total": true, "ksyun_tap_build_info": true,
+			"ksyun_api_errors_total": true, "ksyun_api_attempts_total": true, "ksyun_api_requests_total": true, "ksyun_tap_build_info": true,
 		}}
 		for i := range newbornTaps {
 			tap := &tap{
@@ -84,16 +85,59 @@ func newborn(t *testing.T, times int) (all []scraped) {
 	return all
 }
 
-// newbornQueries are what panels and alerts ask of newborn series, and whether
-// the answer is to be true without and with start timestamps.
-var newbornQueries = []struct {
+// newbornQuery is what panels or alerts ask of newborn series, and whether the
+// answer is to be true without start timestamps and with them.
+type newbornQuery struct {
 	what, expr   string
 	plain, start bool
-}{
-	{"increase of the errors by code and call", `sum(increase(ksyun_api_errors_total[15m]))`, false, false},
-	{"what the alerts count of them", "sum(" + rules.Counted15m("ksyun_api_errors_total") + ")", true, true},
-	{"increase of the attempts by cause", `sum(increase(ksyun_api_attempts_total{category="server"}[15m]))`, false, false},
-	{"what the alerts count of them", "sum(" + rules.Counted15m(`ksyun_api_attempts_total{category="server"}`) + ")", true, true},
+	every        int // minutes between two points of a graph, whose sum it is; 0 is one answer
+}
+
+// newbornQueries are those of the alerts, and of the panels that show all
+// failures: by graph, and by table.
+func newbornQueries(t *testing.T) []newbornQuery {
+	t.Helper()
+	all := []newbornQuery{
+		{"increase of the errors by code and call", `sum(increase(ksyun_api_errors_total[15m]))`, false, false, 0},
+		{"what the alerts count of them", "sum(" + rules.Counted15m("ksyun_api_errors_total") + ")", true, true, 0},
+		{"increase of the attempts by cause", `sum(increase(ksyun_api_attempts_total{category="server"}[15m]))`, false, false, 0},
+		{"what the alerts count of them", "sum(" + rules.Counted15m(`ksyun_api_attempts_total{category="server"}`) + ")", true, true, 0},
+	}
+	shown := map[string]bool{
+		"ksyun-tap-overview/5/B": true, "ksyun-tap-overview/8/A": true, "ksyun-tap-overview/8/B": true,
+		"ksyun-tap-errors/1/A": true, "ksyun-tap-errors/2/A": true,
+	}
+	for _, d := range grafana.All() {
+		for _, p := range d.Panels() {
+			for _, target := range p.Targets {
+				if !shown[fmt.Sprintf("%s/%d/%s", d.UID, p.ID, target.RefID)] {
+					continue
+				}
+				q := newbornQuery{what: fmt.Sprintf("%s, %q", d.Title, p.Title), plain: true, start: true}
+				if target.Range {
+					q.every = 2
+				}
+				q.expr = "sum(" + target.At(grafana.Zoom{Interval: 2 * time.Minute, Range: newbornSeen * time.Second}) + ")"
+				all = append(all, q)
+			}
+		}
+	}
+	if len(all) != 4+len(shown) {
+		t.Fatalf("%d queries", len(all))
+	}
+	return all
+}
+
+// ask asks for the sum of a query, or of its points, once all was seen.
+func (q newbornQuery) ask(at func(expr string, second float64) float64) float64 {
+	if q.every == 0 {
+		return at(q.expr, newbornSeen)
+	}
+	sum := 0.0
+	for second := newbornSeen; second > -60*q.every; second -= 60 * q.every {
+		sum += at(q.expr, float64(second)) * float64(q.every)
+	}
+	return sum
 }
 
 // store has a Prometheus take the scrapes and evaluate the rules, and returns it.
@@ -130,8 +174,8 @@ func TestNewbornSeriesAreCounted(t *testing.T) {
 		truth := float64(times * newbornTaps * newbornSeries)
 		for _, starts := range []bool{false, true} {
 			w := store(t, all, starts)
-			for _, q := range newbornQueries {
-				got := w.query(q.expr, newbornSeen)
+			for _, q := range newbornQueries(t) {
+				got := q.ask(w.query)
 				t.Logf("%d failures each, start timestamps %-5v: %.0f of %.0f by %s", times, starts, got, truth, q.what)
 				exact := q.plain
 				if starts {

@@ -93,7 +93,7 @@
             },
             annotations: {
               calls: 'blame=provider',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault: of all its taps, or of one.',
               runbook_url: '%(runbookURL)s/KsyunApiOutage.md' % c,
               summary: 'Most calls fail by the API\'s or the network\'s fault.',
@@ -111,7 +111,7 @@
             },
             annotations: {
               calls: 'blame=provider',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=11&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-region={{ $labels.region }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiRegionFailing.md' % c,
               summary: 'Calls to one region fail by the API\'s or the network\'s fault.',
@@ -129,7 +129,7 @@
             },
             annotations: {
               calls: 'blame=provider',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail by the provider\'s or the network\'s fault.',
               runbook_url: '%(runbookURL)s/KsyunApiActionFailing.md' % c,
               summary: 'Calls of one action fail by the API\'s or the network\'s fault.',
@@ -146,7 +146,7 @@
             },
             annotations: {
               calls: 'category=auth',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=14&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=5&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication: of all its taps, or of one.',
               runbook_url: '%(runbookURL)s/KsyunApiAuthFailing.md' % c,
               summary: 'Calls are refused for their credentials or signatures.',
@@ -155,7 +155,7 @@
           },
           {
             alert: 'KsyunApiClockSkew',
-            expr: 'round(sum by (cluster, namespace, job, service) ((last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) unless ksyun_api_attempts_total{category="clock"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) - ksyun_api_attempts_total{category="clock"} offset 15m >= 0) and resets(ksyun_api_attempts_total{category="clock"}[15m]) == 0\nor\nincrease(ksyun_api_attempts_total{category="clock"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) unless ksyun_api_attempts_total{category="clock"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total{category="clock"}[15m]) - ksyun_api_attempts_total{category="clock"} offset 15m >= 0)) and resets(ksyun_api_attempts_total{category="clock"}[15m]) == 0\nor\nincrease(ksyun_api_attempts_total{category="clock"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -164,7 +164,7 @@
             },
             annotations: {
               calls: 'category=clock',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=16&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were refused for the time of their signature, which may be 15 minutes off at most.',
               runbook_url: '%(runbookURL)s/KsyunApiClockSkew.md' % c,
               summary: 'Calls are refused because a program\'s clock is wrong.',
@@ -181,7 +181,7 @@
             },
             annotations: {
               calls: 'category=clock',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=23&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: 'The clock of {{ $labels.client }}, behind the tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}), is more than {{ $value | humanizeDuration }} off. The API refuses calls from 15 minutes on.',
               runbook_url: '%(runbookURL)s/KsyunApiClockDrift.md' % c,
               summary: 'A program\'s clock is wrong; soon its calls will be refused.',
@@ -190,7 +190,7 @@
           },
           {
             alert: 'KsyunApiPermissionDenied',
-            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="permission"}[15m]) - ksyun_api_errors_total{category="permission"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="permission"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="permission"}[15m]) - ksyun_api_errors_total{category="permission"} offset 15m >= 0)) and resets(ksyun_api_errors_total{category="permission"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -199,7 +199,7 @@
             },
             annotations: {
               calls: 'category=permission',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=7&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were refused: the key lacks a policy for it.',
               runbook_url: '%(runbookURL)s/KsyunApiPermissionDenied.md' % c,
               summary: 'Calls are refused for lack of permission.',
@@ -216,7 +216,7 @@
             },
             annotations: {
               calls: 'category=throttled',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=13&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are beyond the API\'s limits: of all its taps, or of one. No known SDK retries 409 LimitExceeded.',
               runbook_url: '%(runbookURL)s/KsyunApiThrottled.md' % c,
               summary: 'Calls are refused because there are too many.',
@@ -233,7 +233,7 @@
             },
             annotations: {
               calls: 'blame=client',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=5&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=6&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) ask for what is not there or not allowed: of all its taps, or of one.',
               runbook_url: '%(runbookURL)s/KsyunApiBadRequests.md' % c,
               summary: 'Most calls are refused as wrong in themselves.',
@@ -242,7 +242,7 @@
           },
           {
             alert: 'KsyunApiMaskedErrors',
-            expr: 'round(sum by (cluster, namespace, job, service, action) ((last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) unless ksyun_api_requests_total{outcome="masked"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) - ksyun_api_requests_total{outcome="masked"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome="masked"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="masked"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) unless ksyun_api_requests_total{outcome="masked"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="masked"}[15m]) - ksyun_api_requests_total{outcome="masked"} offset 15m >= 0)) and resets(ksyun_api_requests_total{outcome="masked"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="masked"}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -251,7 +251,7 @@
             },
             annotations: {
               calls: 'outcome=masked',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=17&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were answered with an error inside a 200, which most programs take for success.',
               runbook_url: '%(runbookURL)s/KsyunApiMaskedErrors.md' % c,
               summary: 'Answers with status 200 hold errors.',
@@ -269,7 +269,7 @@
             },
             annotations: {
               calls: 'outcome=partial',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=18&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-action={{ $labels.action }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) report failure for some of their items within a 200.',
               runbook_url: '%(runbookURL)s/KsyunApiPartialFailures.md' % c,
               summary: 'Batches are answered in part.',
@@ -278,7 +278,7 @@
           },
           {
             alert: 'KsyunApiUnknownCodes',
-            expr: 'round(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) unless ksyun_api_errors_total{category="unknown",code!="none"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) - ksyun_api_errors_total{category="unknown",code!="none"} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code!="none"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, service, code) ((last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) unless ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) - ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m >= 0) and resets(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, service, code) (((last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) unless ksyun_api_errors_total{category="unknown",code!="none"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) - ksyun_api_errors_total{category="unknown",code!="none"} offset 15m >= 0)) and resets(ksyun_api_errors_total{category="unknown",code!="none"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code!="none"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, service, code) (((last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) unless ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) - ksyun_api_errors_total{category="unknown",code="none",status!~"2.."} offset 15m >= 0)) and resets(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="unknown",code="none",status!~"2.."}[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -287,7 +287,7 @@
             },
             annotations: {
               calls: 'category=unknown',
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=20&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}&var-code={{ $labels.code }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=11&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes failed with the code {{ $labels.code }}, which says nothing of the cause yet.',
               runbook_url: '%(runbookURL)s/KsyunApiUnknownCodes.md' % c,
               summary: 'The API answers with codes that the catalogue does not know.',
@@ -308,7 +308,7 @@
               severity: 'critical',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) has not answered Prometheus for 3 minutes. Programs that use it as a proxy may have no way to the API.',
               runbook_url: '%(runbookURL)s/KsyunTapDown.md' % c,
               summary: 'A tap cannot be scraped.',
@@ -324,7 +324,7 @@
               severity: 'critical',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: 'No tap has been scraped for 10 minutes: nobody sees whether calls fail.',
               runbook_url: '%(runbookURL)s/KsyunTapAbsent.md' % c,
               summary: 'Prometheus knows of no tap at all.',
@@ -340,8 +340,8 @@
               severity: 'critical',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: 'The checks of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 3 minutes. ksyun_tap_path_check_failed tells the stage.',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              description: 'The checks of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) have failed for 3 minutes. ksyun_tap_path_check_failed names the stage.',
               runbook_url: '%(runbookURL)s/KsyunTapPathCheckFailing.md' % c,
               summary: 'The way from a tap to the API is broken.',
               summary_zh: '从 tap 到 API 的链路不通。',
@@ -349,7 +349,7 @@
           },
           {
             alert: 'KsyunTapDroppingObservations',
-            expr: 'round(sum by (cluster, namespace, job, instance, sink, reason) ((last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) - ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m >= 0) and resets(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) == 0\nor\nincrease(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance, sink, reason) (((last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) unless ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) - ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"} offset 15m >= 0)) and resets(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]) == 0\nor\nincrease(ksyun_tap_observations_dropped_total{reason!~"sampled|shutdown"}[15m]))) > 0',
             'for': '5m',
             keep_firing_for: '1h',
             labels: {
@@ -357,7 +357,7 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=12&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=2&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} records did not reach {{ $labels.sink }} in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): {{ $labels.reason }}. Calls and metrics are not affected.',
               runbook_url: '%(runbookURL)s/KsyunTapDroppingObservations.md' % c,
               summary: 'A tap loses records of calls.',
@@ -373,10 +373,10 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the settings it had: its log says what is wrong with the new ones.',
               runbook_url: '%(runbookURL)s/KsyunTapConfigReloadFailed.md' % c,
-              summary: 'A tap could not read its configuration anew.',
+              summary: 'A tap could not reload its configuration.',
               summary_zh: 'tap 重新加载配置失败。',
             },
           },
@@ -389,7 +389,7 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=7&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The last CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) ends in {{ $value | humanizeDuration }}. HTTPS calls through it fail from then on.',
               runbook_url: '%(runbookURL)s/KsyunTapCAExpiring.md' % c,
               summary: 'The CA of a tap is about to expire, and no other follows.',
@@ -398,7 +398,7 @@
           },
           {
             alert: 'KsyunTapUntrusted',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) - ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m >= 0) and resets(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) == 0\nor\nincrease(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) unless ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) - ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} offset 15m >= 0)) and resets(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]) == 0\nor\nincrease(ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"}[15m]))) > 0',
             'for': '5m',
             keep_firing_for: '1h',
             labels: {
@@ -406,8 +406,8 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=26&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
-              description: '{{ $value | humanize }} connections in 15 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log tells the host and what to set.',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              description: '{{ $value | humanize }} connections in 15 minutes ended because a program does not trust the CA of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): its calls fail. The tap\'s log names the host and what to set.',
               runbook_url: '%(runbookURL)s/KsyunTapUntrusted.md' % c,
               summary: 'A program does not trust the tap\'s CA.',
               summary_zh: '有程序不信任 tap 的 CA 证书。',
@@ -422,7 +422,7 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=29&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) goes on with the credentials read last: its log says what is wrong with the file.',
               runbook_url: '%(runbookURL)s/KsyunTapCredentialsStale.md' % c,
               summary: 'A tap cannot read the credentials it signs with.',
@@ -431,14 +431,14 @@
           },
           {
             alert: 'KsyunTapRedirectLoop',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) - ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m >= 0) and resets(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) == 0\nor\nincrease(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) unless ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) - ksyun_tap_transparent_connections_refused_total{reason="loop"} offset 15m >= 0)) and resets(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]) == 0\nor\nincrease(ksyun_tap_transparent_connections_refused_total{reason="loop"}[15m]))) > 0',
             'for': '2m',
             labels: {
               blame: 'tap',
               severity: 'critical',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=27&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} connections in 15 minutes of {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) came back to itself: calls through it fail.',
               runbook_url: '%(runbookURL)s/KsyunTapRedirectLoop.md' % c,
               summary: 'A tap\'s own connections are redirected to it.',
@@ -447,7 +447,7 @@
           },
           {
             alert: 'KsyunTapPanics',
-            expr: 'round(sum by (cluster, namespace, job, instance) ((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_panics_total[15m]) - ksyun_tap_panics_total offset 15m >= 0) and resets(ksyun_tap_panics_total[15m]) == 0\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
+            expr: 'round(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_panics_total[15m]) - ksyun_tap_panics_total offset 15m >= 0)) and resets(ksyun_tap_panics_total[15m]) == 0\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
             'for': '0s',
             keep_firing_for: '1h',
             labels: {
@@ -455,7 +455,7 @@
               severity: 'warning',
             },
             annotations: {
-              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=6&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} panics in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}): a connection was cut for each.',
               runbook_url: '%(runbookURL)s/KsyunTapPanics.md' % c,
               summary: 'A tap recovered from an error in its own code.',

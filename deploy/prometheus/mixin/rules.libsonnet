@@ -109,11 +109,11 @@
         rules: [
           {
             record: 'instance:ksyun_tap:known15m',
-            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 15m)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[15m]) > time() - 1020 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[15m]))',
+            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 15m)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[15m]) > time() - 900 - 120 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[15m]))',
           },
           {
             record: 'instance_category_blame:ksyun_api_attempts:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, category, blame) ((last_over_time(ksyun_api_attempts_total[15m]) unless ksyun_api_attempts_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total[15m]) - ksyun_api_attempts_total offset 15m >= 0) and resets(ksyun_api_attempts_total[15m]) == 0\nor\nincrease(ksyun_api_attempts_total[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, category, blame) (((last_over_time(ksyun_api_attempts_total[15m]) unless ksyun_api_attempts_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_attempts_total[15m]) - ksyun_api_attempts_total offset 15m >= 0)) and resets(ksyun_api_attempts_total[15m]) == 0\nor\nincrease(ksyun_api_attempts_total[15m])) > 0',
           },
           {
             record: 'service:ksyun_api_attempts:increase15m',
@@ -121,23 +121,23 @@
           },
           {
             record: 'instance_action:ksyun_api_requests:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, action) ((last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) unless ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) - ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, action) (((last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) unless ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) - ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m >= 0)) and resets(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m])) > 0',
           },
           {
             record: 'instance_action:ksyun_api_requests_partial:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, action) ((last_over_time(ksyun_api_requests_total{outcome="partial"}[15m]) unless ksyun_api_requests_total{outcome="partial"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="partial"}[15m]) - ksyun_api_requests_total{outcome="partial"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome="partial"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="partial"}[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, action) (((last_over_time(ksyun_api_requests_total{outcome="partial"}[15m]) unless ksyun_api_requests_total{outcome="partial"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome="partial"}[15m]) - ksyun_api_requests_total{outcome="partial"} offset 15m >= 0)) and resets(ksyun_api_requests_total{outcome="partial"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome="partial"}[15m])) > 0',
           },
           {
             record: 'instance_action:ksyun_api_errors_provider:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, action) ((last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) unless ksyun_api_errors_total{blame=~"provider|network"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) - ksyun_api_errors_total{blame=~"provider|network"} offset 15m >= 0) and resets(ksyun_api_errors_total{blame=~"provider|network"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{blame=~"provider|network"}[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, action) (((last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) unless ksyun_api_errors_total{blame=~"provider|network"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) - ksyun_api_errors_total{blame=~"provider|network"} offset 15m >= 0)) and resets(ksyun_api_errors_total{blame=~"provider|network"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{blame=~"provider|network"}[15m])) > 0',
           },
           {
             record: 'instance_region:ksyun_api_requests:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, region) ((last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) unless ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) - ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m >= 0) and resets(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, region) (((last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) unless ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) - ksyun_api_requests_total{outcome!~"dry_run|canceled"} offset 15m >= 0)) and resets(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m]) == 0\nor\nincrease(ksyun_api_requests_total{outcome!~"dry_run|canceled"}[15m])) > 0',
           },
           {
             record: 'instance_region:ksyun_api_errors_provider:increase15m',
-            expr: 'sum by (cluster, namespace, job, instance, service, region) ((last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) unless ksyun_api_errors_total{blame=~"provider|network"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) - ksyun_api_errors_total{blame=~"provider|network"} offset 15m >= 0) and resets(ksyun_api_errors_total{blame=~"provider|network"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{blame=~"provider|network"}[15m])) > 0',
+            expr: 'sum by (cluster, namespace, job, instance, service, region) (((last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) unless ksyun_api_errors_total{blame=~"provider|network"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{blame=~"provider|network"}[15m]) - ksyun_api_errors_total{blame=~"provider|network"} offset 15m >= 0)) and resets(ksyun_api_errors_total{blame=~"provider|network"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{blame=~"provider|network"}[15m])) > 0',
           },
           {
             record: 'category:ksyun_api_attempts:increase15m',

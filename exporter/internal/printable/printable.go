@@ -4,6 +4,7 @@
 package printable
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 	"unicode/utf8"
@@ -45,6 +46,10 @@ func EscapeBytes(b []byte) []byte {
 // there is none.
 func first(s []byte) int {
 	for i := 0; i < len(s); {
+		if len(s)-i >= 8 && areASCII(binary.LittleEndian.Uint64(s[i:])) {
+			i += 8
+			continue
+		}
 		c := s[i]
 		if ' ' <= c && c < 0x7f {
 			i++
@@ -57,6 +62,14 @@ func first(s []byte) int {
 		i += n
 	}
 	return -1
+}
+
+// areASCII reports whether each of eight bytes is a printable character of ASCII.
+func areASCII(bytes uint64) bool {
+	const ones = 0x0101010101010101
+	// The highest bit of a byte is set where it is, where the byte is below the
+	// blank, or where it is the last character, DEL.
+	return (bytes|(bytes-' '*ones)|(bytes+ones))&(0x80*ones) == 0
 }
 
 func isUnsafe(r rune) bool {

@@ -40,3 +40,17 @@ func TestEscapeKeepsJSON(t *testing.T) {
 		t.Errorf("%q, %v", got, err)
 	}
 }
+
+// TestWords checks that eight bytes at once are read as each by itself is.
+func TestWords(t *testing.T) {
+	for c := range 256 {
+		for place := range 24 {
+			text := []byte("abcdefgh ijklmno~ABCDEFG")
+			text[place] = byte(c)
+			plain := c >= ' ' && c < 0x7f || c == '\t' || c == '\n' || c == '\r'
+			if got := printable.Escape(string(text)) == string(text); got != plain {
+				t.Errorf("byte %#x at %d: unchanged %t, want %t", c, place, got, plain)
+			}
+		}
+	}
+}

@@ -1,0 +1,244 @@
+package traces
+
+import (
+	"context"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// otlp exports spans in protobuf. Everything but the spans' own encoding is the
+// SDK's: the client sends, compresses and tries again, and the SDK's exporter
+// encodes resource and scope, once. That exporter is not used for spans because
+// it makes an object for each attribute, which costs more than all other sinks.
+type otlp struct {
+	client otlptrace.Client
+	frame  *tracepb.ResourceSpans // resource and scope of all spans; nil before the first
+
+	spans []byte // memory used again, as are the fields below
+	one   []byte
+	attrs []attribute.KeyValue
+}
+
+// newOTLP returns an exporter that sends protobuf by client, which it starts.
+func newOTLP(ctx context.Context, client otlptrace.Client) (exporter, error) {
+	return &otlp{client: client}, client.Start(ctx)
+}
+
+// newOTLPBySDK returns the SDK's exporter, which can encode JSON, too.
+func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error) {
+	x, err := otlptrace.New(ctx, client)
+	return snapshots{x}, err
+}
+
+func (x *otlp) shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
+
+// maxKeptSpans is how much memory is kept for the next batch, in bytes.
+const maxKeptSpans = 1 << 20
+
+func (x *otlp) export(ctx context.Context, spans []*span) error {
+	if x.frame == nil {
+		if err := x.makeFrame(ctx, spans[0]); err != nil {
+			return err
+		}
+	}
+	x.spans = x.spans[:0]
+	for _, s := range spans {
+		x.append(s)
+	}
+	clear(x.attrs[:cap(x.attrs)]) // so that no text is kept alive
+	scope := x.frame.GetScopeSpans()[0]
+	// To the protobuf library these are fields of which it does not know the
+	// message: it copies them as they are.
+	scope.ProtoReflect().SetUnknown(x.spans)
+	err := x.client.UploadTraces(ctx, []*tracepb.ResourceSpans{x.frame})
+	scope.ProtoReflect().SetUnknown(nil)
+	if cap(x.spans) > maxKeptSpans {
+		x.spans = nil
+	}
+	if err != nil {
+		return fmt.Errorf("traces export: %w", err)
+	}
+	return nil
+}
+
+// makeFrame has the SDK encode what all spans share.
+func (x *otlp) makeFrame(ctx context.Context, s *span) error {
+	var c capture
+	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
+		return err
+	}
+	x.frame = c.spans[0]
+	x.frame.ScopeSpans[0].Spans = nil
+	return nil
+}
+
+// capture is a client that keeps what it is to send.
+type capture struct{ spans []*tracepb.ResourceSpans }
+
+// Start implements otlptrace.Client.
+func (c *capture) Start(context.Context) error { return nil }
+
+// Stop implements otlptrace.Client.
+func (c *capture) Stop(context.Context) error { return nil }
+
+// UploadTraces implements otlptrace.Client.
+func (c *capture) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
+	c.spans = spans
+	return nil
+}
+
+// The numbers of the fields in opentelemetry/proto/trace/v1/trace.proto and
+// common/v1/common.proto.
+const (
+	scopeSpans = 2
+
+	spanTraceID      = 1
+	spanID           = 2
+	spanTraceState   = 3
+	spanParentID     = 4
+	spanName         = 5
+	spanKind         = 6
+	spanStart        = 7
+	spanEnd          = 8
+	spanAttributes   = 9
+	spanDroppedAttrs = 10
+	spanEvents       = 11
+	spanStatus       = 15
+	spanFlags        = 16
+
+	eventTime       = 1
+	eventName       = 2
+	eventAttributes = 3
+
+	statusMessage = 2
+	statusCode    = 3
+
+	pairKey   = 1
+	pairValue = 2
+
+	valueString = 1
+	valueBool   = 2
+	valueInt    = 3
+)
+
+// append appends s to x.spans, as a field of ScopeSpans.
+func (x *otlp) append(s *span) {
+	b := x.one[:0]
+	traceID, id := s.context.TraceID(), s.context.SpanID()
+	b = appendBytes(b, spanTraceID, traceID[:])
+	b = appendBytes(b, spanID, id[:])
+	b = appendText(b, spanTraceState, s.context.TraceState().String())
+	if parent := s.parent.SpanID(); parent.IsValid() {
+		b = appendBytes(b, spanParentID, parent[:])
+	}
+	b = appendText(b, spanName, s.name())
+	b = appendVarint(b, spanKind, uint64(tracepb.Span_SPAN_KIND_CLIENT))
+	b = appendFixed64(b, spanStart, s.record.Start.UnixNano())
+	b = appendFixed64(b, spanEnd, s.record.Time.UnixNano())
+	var dropped int
+	x.attrs, dropped = s.attributes(x.attrs)
+	for i := range x.attrs {
+		b = appendAttribute(b, spanAttributes, &x.attrs[i])
+	}
+	if dropped > 0 {
+		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
+	}
+	for _, e := range s.events() {
+		b = appendEvent(b, &e)
+	}
+	b = appendStatus(b, s.status())
+	flags := uint32(s.context.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+	if s.parent.IsRemote() {
+		flags |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+	}
+	b = protowire.AppendTag(b, spanFlags, protowire.Fixed32Type)
+	b = protowire.AppendFixed32(b, flags)
+
+	x.one = b
+	x.spans = appendBytes(x.spans, scopeSpans, b)
+}
+
+// appendAttribute appends an attribute of one of the types of appendAttributes.
+func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) []byte {
+	const tag = 1 // every number here is below 16
+	var text string
+	size := tag + 1 // of the value
+	switch kv.Value.Type() {
+	case attribute.STRING:
+		text = kv.Value.AsString()
+		size = tag + protowire.SizeBytes(len(text))
+	case attribute.INT64:
+		size = tag + protowire.SizeVarint(uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
+	}
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))) //nolint:gosec // a size
+	b = protowire.AppendTag(b, pairKey, protowire.BytesType)
+	b = protowire.AppendString(b, string(kv.Key))
+	b = protowire.AppendTag(b, pairValue, protowire.BytesType)
+	b = protowire.AppendVarint(b, uint64(size))
+	switch kv.Value.Type() {
+	case attribute.STRING:
+		b = protowire.AppendTag(b, valueString, protowire.BytesType)
+		return protowire.AppendString(b, text)
+	case attribute.INT64:
+		return appendVarint(b, valueInt, uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
+	default: // a bool
+		return appendVarint(b, valueBool, protowire.EncodeBool(kv.Value.AsBool()))
+	}
+}
+
+// appendEvent appends an event. There are few of them: its size is not worked out
+// beforehand.
+func appendEvent(b []byte, e *sdktrace.Event) []byte {
+	one := appendFixed64(nil, eventTime, e.Time.UnixNano())
+	one = appendText(one, eventName, e.Name)
+	for i := range e.Attributes {
+		one = appendAttribute(one, eventAttributes, &e.Attributes[i])
+	}
+	return appendBytes(b, spanEvents, one)
+}
+
+func appendStatus(b []byte, s sdktrace.Status) []byte {
+	const tag, code = 1, 1
+	b = protowire.AppendTag(b, spanStatus, protowire.BytesType)
+	if s.Code != codes.Error {
+		return protowire.AppendVarint(b, 0) // unset, but there
+	}
+	size := tag + code
+	if s.Description != "" {
+		size += tag + protowire.SizeBytes(len(s.Description))
+	}
+	b = protowire.AppendVarint(b, uint64(size))
+	b = appendText(b, statusMessage, s.Description)
+	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
+}
+
+// appendText appends a field of text that is left out where it is empty.
+func appendText(b []byte, field protowire.Number, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), text)
+}
+
+func appendBytes(b []byte, field protowire.Number, v []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(b, field, protowire.BytesType), v)
+}
+
+func appendVarint(b []byte, field protowire.Number, v uint64) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
+}
+
+// appendFixed64 appends a time, which is left out where it is zero or before.
+func appendFixed64(b []byte, field protowire.Number, nanoseconds int64) []byte {
+	if nanoseconds <= 0 {
+		return b
+	}
+	return protowire.AppendFixed64(protowire.AppendTag(b, field, protowire.Fixed64Type), uint64(nanoseconds))
+}

@@ -1,0 +1,205 @@
+package traces
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/instrumentation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// received is a client that keeps what a backend would decode.
+type received struct {
+	t     testing.TB
+	spans []*tracepb.ResourceSpans
+}
+
+func (r *received) Start(context.Context) error { return nil }
+func (r *received) Stop(context.Context) error  { return nil }
+
+func (r *received) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
+	r.t.Helper()
+	for _, s := range spans {
+		b, err := proto.Marshal(s)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		var decoded tracepb.ResourceSpans
+		if err := proto.Unmarshal(b, &decoded); err != nil {
+			r.t.Fatal(err)
+		}
+		r.spans = append(r.spans, &decoded)
+	}
+	return nil
+}
+
+// fixedIDs has the SDK use the IDs of a record.
+type fixedIDs struct{ span classify.Span }
+
+func (f fixedIDs) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
+	return f.span.TraceID, f.span.SpanID
+}
+func (f fixedIDs) NewSpanID(context.Context, trace.TraceID) trace.SpanID { return f.span.SpanID }
+
+// ended is a span processor that keeps the spans that end.
+type ended struct {
+	sdktrace.SpanProcessor
+	spans []sdktrace.ReadOnlySpan
+}
+
+func (*ended) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
+func (e *ended) OnEnd(s sdktrace.ReadOnlySpan)                 { e.spans = append(e.spans, s) }
+
+// bySDK returns the span of r as the SDK makes it.
+func bySDK(from *origin, r *record.Record) sdktrace.ReadOnlySpan {
+	var e ended
+	limits := sdktrace.NewSpanLimits()
+	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.maxCount, from.maxLength
+	provider := sdktrace.NewTracerProvider(
+		sdktrace.WithResource(from.resource),
+		sdktrace.WithIDGenerator(fixedIDs{r.Span}),
+		sdktrace.WithSampler(sdktrace.AlwaysSample()),
+		sdktrace.WithRawSpanLimits(limits),
+		sdktrace.WithSpanProcessor(&e),
+	)
+	tracer := provider.Tracer(from.scope.Name,
+		trace.WithInstrumentationVersion(from.scope.Version), trace.WithSchemaURL(from.scope.SchemaURL))
+	ctx := propagation.TraceContext{}.Extract(context.Background(),
+		propagation.MapCarrier{"traceparent": r.Traceparent, "tracestate": r.Tracestate})
+	_, s := tracer.Start(ctx, (&span{record: r}).name(), trace.WithTimestamp(r.Start), trace.WithSpanKind(trace.SpanKindClient))
+	s.SetAttributes(appendAttributes(nil, r)...)
+	for i := range r.Diagnoses {
+		s.AddEvent(eventDiagnosis, trace.WithTimestamp(r.Time), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+	}
+	if r.Outcome.Failed() {
+		description := r.Message
+		if description == "" {
+			description = r.Meaning
+		}
+		s.SetStatus(codes.Error, description)
+	}
+	s.End(trace.WithTimestamp(r.Time))
+	return e.spans[0]
+}
+
+func newOrigin(maxLength, maxCount int) *origin {
+	return &origin{
+		resource: resource.NewWithAttributes("https://example.com/schema",
+			attribute.String("service.name", "ksyun-tap"), attribute.Int("process.pid", 7), attribute.StringSlice("list", []string{"a", "b"})),
+		scope:     instrumentation.Scope{Name: scope, Version: "1.2.3", SchemaURL: "https://example.com/scope"},
+		maxLength: maxLength, maxCount: maxCount,
+	}
+}
+
+// compare checks that a backend gets of these records what it would get by the
+// SDK alone.
+func compare(t *testing.T, from *origin, records ...*record.Record) {
+	t.Helper()
+	var ours []*span
+	var theirs []sdktrace.ReadOnlySpan
+	for _, r := range records {
+		ours, theirs = append(ours, newSpan(from, r)), append(theirs, bySDK(from, r))
+	}
+	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
+	x := &otlp{client: got}
+	for range 2 { // the second time with used memory
+		got.spans = nil
+		if err := x.export(t.Context(), ours); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := (snapshots{otlptrace.NewUnstarted(slow)}).export(t.Context(), ours); err != nil {
+		t.Fatal(err)
+	}
+	got.equal("our encoding", want)
+	slow.equal("our span by the SDK's encoding", want)
+}
+
+// equal checks that both backends got the same.
+func (r *received) equal(what string, want *received) {
+	r.t.Helper()
+	if len(r.spans) != 1 || len(want.spans) != 1 {
+		r.t.Fatalf("%s: %d and %d resources, want one", what, len(r.spans), len(want.spans))
+	}
+	if !proto.Equal(r.spans[0], want.spans[0]) {
+		r.t.Errorf("%s: got %v\nwant %v", what, r.spans[0], want.spans[0])
+	}
+}
+
+// The headers of programs that trace themselves.
+var parents = [][2]string{
+	{"", ""},
+	{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1,other=2"},
+	{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-02", ""},
+	{"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", ""},
+	{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "=;="},
+	{"nonsense", "vendor=1"},
+}
+
+func TestOTLPIsTheSDKs(t *testing.T) {
+	limits := []struct{ length, count int }{{-1, 128}, {7, 128}, {-1, 5}, {1, 1}}
+	for _, limit := range limits {
+		from := newOrigin(limit.length, limit.count)
+		for _, header := range parents {
+			var all []*record.Record
+			for _, a := range attempt.All() {
+				o := a.Observation
+				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
+				o.Call.Region = "北京-6"
+				p, _ := parseParent(o.Traceparent)
+				o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
+				if p == (parent{}) {
+					o.Span.TraceID = newTraceID()
+				}
+				r := record.New(o)
+				r.Diagnose(diagnosis.New().Diagnose(o))
+				all = append(all, r)
+			}
+			compare(t, from, all...)
+		}
+	}
+}
+
+func FuzzOTLP(f *testing.F) {
+	f.Add("monitor", "GetMetricStatistics", "message", "https://h/?a=b", 409, int64(1), int64(2), uint8(1), -1, 128)
+	f.Add("", "", "", "", 0, int64(0), int64(-5), uint8(0), 3, 4)
+	f.Add("北京", "\ufffd\ufffd", strings.Repeat("x", 20_000), "\x00", -1, int64(1)<<62, int64(1), uint8(3), 2, 9)
+	f.Fuzz(func(t *testing.T, service, action, message, url string, status int, start, end int64, parent uint8, maxLength, maxCount int) {
+		if maxCount < 1 || maxLength == 0 {
+			t.Skip("the environment's numbers are from 1 on")
+		}
+		for _, s := range []*string{&service, &action, &message, &url} {
+			*s = strings.ToValidUTF8(*s, "?") // as every text of a record
+		}
+		h := parents[int(parent)%len(parents)]
+		r := &record.Record{
+			Time: time.Unix(0, end), Start: time.Unix(0, start), Outcome: classify.OutcomeError,
+			Service: service, Action: action, Message: message, URL: url, HTTPStatus: status, Retryable: status%2 == 0,
+			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"), Traceparent: h[0], Tracestate: h[1],
+			Span: classify.Span{TraceID: newTraceID(), SpanID: newSpanID(), Exported: true},
+		}
+		if p, ok := parseParent([]byte(h[0])); ok {
+			r.Span.TraceID = p.traceID
+		}
+		compare(t, newOrigin(maxLength, maxCount), r)
+	})
+}
