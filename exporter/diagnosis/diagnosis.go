@@ -87,7 +87,7 @@ func New() *Diagnoser { return &Diagnoser{} }
 // Observe learns from an attempt. It is quick, and meant to be called while the
 // call is relayed: it neither blocks nor keeps anything of o.
 func (d *Diagnoser) Observe(o *classify.Observation) {
-	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
+	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
 		return
 	}
 	if in, ok := clockInputOf(o); ok {
