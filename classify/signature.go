@@ -541,7 +541,11 @@ func (i *inspection) host() {
 	sent := i.hostSent()
 	name := string(appendHost(make([]byte, 0, maxHost), sent))
 	foreign := name != "ksyun.com" && !strings.HasSuffix(name, ".ksyun.com")
-	i.check(foreign, CheckHostForeign, ConfidenceLikely, "host", shown(string(sent)))
+	sure := ConfidencePossible // the API may have a name of the user's
+	if !strings.Contains(name, ".") || strings.Contains(name, ":") || isNumber([]byte(strings.ReplaceAll(name, ".", ""))) {
+		sure = ConfidenceLikely // an address, or a name of this host or network
+	}
+	i.check(foreign, CheckHostForeign, sure, "host", shown(string(sent)))
 	_, port, hasPort := strings.Cut(string(sent), ":")
 	i.check(hasPort && !foreign, CheckHostPort, ConfidenceLikely, "host", shown(string(sent)), "port", shown(port))
 

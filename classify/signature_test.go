@@ -76,7 +76,10 @@ func TestSignatureChecks(t *testing.T) {
 	f("two hosts", Request{Target: []byte(query), Header: plain([2]string{"host", "monitor.api.ksyun.com"})}, "host_doubled certain number=2")
 	f("a custom host", Request{Target: []byte(query), Host: []byte("api.example.org"), Header: heads{
 		{"Host", "api.example.org"}, {"X-Amz-Date", "20261123T080000Z"}, {"Authorization", signedBy(scope, list, canarySig)},
-	}}, "host_foreign likely host=api.example.org")
+	}}, "host_foreign possible host=api.example.org")
+	f("an address as the host", Request{Target: []byte(query), Host: []byte("[::1]:8181"), Header: heads{
+		{"Host", "[::1]:8181"}, {"X-Amz-Date", "20261123T080000Z"}, {"Authorization", signedBy(scope, list, canarySig)},
+	}}, "host_foreign likely host=[::1]:8181")
 	f("blanks in a signed value", Request{Target: []byte(query), Header: with(signedBy(scope, "accept;"+list, canarySig), [2]string{"Accept", "a,  b"})},
 		"field_value possible fields=accept")
 	f("a path that is normalised", Request{Target: []byte("//v4/" + query[1:]), Header: plain()}, "path_form possible")
