@@ -244,7 +244,11 @@ func (i *inspection) inspect() {
 	authorization := i.field("authorization")
 	presigned := has(i.query, "x-amz-signature") || has(i.query, "x-amz-credential") || has(i.query, "x-amz-algorithm")
 	both := append(slices.Clone(i.query), i.form...)
-	simple := has(both, "accesskey") || has(both, "accesskeyid") || has(both, "signature") || has(both, "signaturemethod")
+	key := has(both, "accesskey") || has(both, "accesskeyid")
+	simple := key || has(both, "signature") || has(both, "signaturemethod")
+	if authorization != "" || presigned { // an access key alone is a parameter of other calls
+		simple = key && has(both, "signature")
+	}
 
 	var forms []string
 	for form, there := range map[string]bool{"Authorization": authorization != "", "X-Amz-Signature": presigned, "Signature": simple} {
