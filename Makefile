@@ -56,7 +56,7 @@ package-inputs:
 	$(PACKAGE_INPUTS)/tool --completion-script-bash >$(PACKAGE_INPUTS)/ksyun-tap.bash
 	$(PACKAGE_INPUTS)/tool --completion-script-zsh >$(PACKAGE_INPUTS)/_ksyun-tap
 	cat LICENSE >$(PACKAGE_INPUTS)/copyright
-	$(GO) run ./internal/licences >>$(PACKAGE_INPUTS)/copyright
+	$(GO) run -C tools ./licences .. >>$(PACKAGE_INPUTS)/copyright
 
 .PHONY: packages
 packages: $(NFPM) package-inputs ## Build the packages of VERSION, as 1.2.3, for Debian, Red Hat and Alpine.
@@ -72,16 +72,17 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
-	cd test/alerts && $(GO) test ./...
+	$(GO) test -C test -race ./...
+	$(GO) test -C tools ./...
 
 .PHONY: alerts-table
 alerts-table: ## Replay every scenario through the alerts, and write the table of docs/alerts.md (some minutes).
-	cd test/alerts && $(GO) test -count=1 -timeout 90m -run TestScenarios . -full -update
+	$(GO) test -C test -count=1 -timeout 90m -run TestScenarios ./alerts -full -update
 	$(MAKE) --no-print-directory generate
 
 .PHONY: verify-alerts
 verify-alerts: ## Check that the table of docs/alerts.md is what the replay gives (some minutes).
-	cd test/alerts && $(GO) test -count=1 -timeout 90m -run TestScenarios . -full
+	$(GO) test -C test -count=1 -timeout 90m -run TestScenarios ./alerts -full
 
 # A Collector of what the examples use; the newest version whose parts can all be had.
 $(OTELCOL): deploy/otel-collector/builder.yaml
@@ -111,12 +112,12 @@ $(DEBIAN):
 
 .PHONY: e2e
 e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
-	$(GO) test -race -count=1 -timeout 45m -tags e2e ./internal/e2e/...
-	cd test/alerts && $(GO) test -count=1 -tags e2e -run Newborn .
+	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e ./e2e/...
+	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
 
 .PHONY: pictures
 pictures: ## Draw docs/images again (needs what e2e needs).
-	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -count=1 -tags e2e -run TestDashboardsTellTheTruth ./internal/e2e/
+	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -C test -count=1 -tags e2e -run TestDashboardsTellTheTruth ./e2e
 
 .PHONY: cover
 cover: ## Run the tests and print the coverage of each package.
@@ -139,7 +140,7 @@ SOAK ?= 30m
 .PHONY: soak
 soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).
 	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak
-	$(GO) test ./collector -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
+	$(GO) test -C test ./soak -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
 
 .PHONY: bench
 bench: ## Run the benchmarks, with allocations.
@@ -154,18 +155,19 @@ $(LINT):
 
 .PHONY: lint
 lint: $(LINT) ## Run the linters.
-	$(LINT) run --build-tags e2e ./...
-	cd test/alerts && $(LINT) run ./...
+	$(LINT) run ./...
+	cd test && $(LINT) run --build-tags e2e ./...
+	cd tools && $(LINT) run ./...
 
 .PHONY: fmt
 fmt: $(LINT) ## Format the code.
 	$(LINT) fmt ./...
+	cd test && $(LINT) fmt ./...
+	cd tools && $(LINT) fmt ./...
 
 .PHONY: generate
 generate: ## Regenerate what comes from the code: reference, rules, dashboards, parts of deploy.
-	$(GO) run ./internal/gendocs docs/reference
-	$(GO) run ./internal/genmonitoring .
-	$(GO) run ./internal/gendeploy .
+	$(GO) run ./internal/gen .
 
 .PHONY: matrix
 matrix: ## Run every verb in every environment, and write docs/reference/environment.md.
@@ -179,11 +181,12 @@ verify-generate: generate ## Check that what is generated is what the code says.
 .PHONY: tidy
 tidy: ## Check that go.mod and go.sum are tidy.
 	$(GO) mod tidy -diff
-	cd test/alerts && $(GO) mod tidy -diff
+	$(GO) mod tidy -C test -diff
+	$(GO) mod tidy -C tools -diff
 
 .PHONY: licences
 licences: ## Check the licences of what is linked.
-	$(GO) run ./internal/licences >/dev/null
+	$(GO) run -C tools ./licences .. >/dev/null
 
 .PHONY: vulncheck
 vulncheck: ## Look for known vulnerabilities in what is called (needs the vulnerability database).
@@ -196,7 +199,7 @@ outdated: ## List the direct dependencies that have a newer version.
 # What goes into archives and images beside the binary.
 .PHONY: release-inputs
 release-inputs:
-	$(GO) run ./internal/licences >THIRD_PARTY_LICENSES
+	$(GO) run -C tools ./licences .. >THIRD_PARTY_LICENSES
 	cp /etc/ssl/certs/ca-certificates.crt .
 
 .PHONY: release-notes

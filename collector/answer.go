@@ -56,7 +56,7 @@ func refuseHost(host string) error {
 func refusePort(host string) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + host + ".",
+		message: "The host " + host + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + host + ", or, if one program uses this listener alone, pass every port with --tap.other-hosts=pass.",
 	}
 }
 
@@ -103,24 +103,23 @@ func explain(err error) answer {
 	case errors.As(err, &ours):
 		return answer{status: statusOf(ours), fault: ours.fault, message: ours.message}
 	}
-	return answer{status: 502, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
+	return answer{status: 503, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
 }
 
 // statusOf returns the status of an answer of our own. For a fault that may be
-// transient it is one that SDKs retry, as they would retry the fault itself; for
-// a request that will be refused again it is one that they do not retry.
+// transient it is 503, the only status that every SDK retries that would retry the
+// fault itself (the vendor's older Python SDK retries neither 502 nor 504); for a
+// request that will be refused again it is one that no SDK retries.
 func statusOf(r *refusal) int {
 	switch r.fault {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
-	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS:
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout:
 		if !r.lasting {
-			return 502
+			return 503
 		}
-	case classify.FaultDialTimeout:
-		return 504
 	}
 	return 501
 }
@@ -135,10 +134,8 @@ func statusText(status int) string {
 		return "Content Too Large"
 	case 431:
 		return "Request Header Fields Too Large"
-	case 502:
-		return "Bad Gateway"
-	case 504:
-		return "Gateway Timeout"
+	case 503:
+		return "Service Unavailable"
 	}
 	return "Not Implemented"
 }

@@ -58,12 +58,12 @@ func TestOwnAnswers(t *testing.T) {
 		{"metadata", "GET http://169.254.169.254/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n", func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "link-local", false},
 		{"other port", request("example.com:8080"), func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "80 and 443", false},
 		{"connect", "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n", nil, 501, classify.FaultUnsupported, "Sender", "TapUnsupported", "--upstream.scheme=https", false},
-		{"nobody listens", request(host), lead(closedAddr), 502, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
+		{"nobody listens", request(host), lead(closedAddr), 503, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
 		{"no TLS", request(host), func(c *Config) {
 			c.Policy.UpstreamScheme = "https"
 			c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}
 			c.Timeouts.TLSHandshake = 20 * time.Millisecond
-		}, 502, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "TLS 1.2", true},
+		}, 503, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "TLS 1.2", true},
 	}
 	for _, tt := range tests {
 		for _, accept := range []string{"application/json", "", "*/*", "text/xml", "text/plain, Application/JSON;q=0.5"} {

@@ -10,8 +10,10 @@ const (
 
 // distrusts remembers which programs do not accept our certificates, since they
 // bring trust of their own or pin certificates. After a refusal in so many words
-// they are passed on unseen, where the listener is one program's own (OtherPass); after an
-// end without a word, which may be any end, from the second in a row on. A
+// they are passed on unseen, where the listener is one program's own (OtherPass);
+// from the second in a row on after an end without a word, which may be any end:
+// within the handshake, or soon after it and before a request, as of programs that
+// compare the certificate with their pins then. A
 // program is known by the host that it calls and the User-Agent of its CONNECT.
 // The zero value is empty. It is safe for concurrent use.
 type distrusts struct {

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -64,6 +65,46 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 		t.Error("a reload did not forget it")
 	}
 	r.failed()
+}
+
+// TestProgramThatChecksPinsAfterTheHandshake has a program that completes the
+// handshake, then compares the certificate with its pins, and closes. From the
+// second such end in a row, its connections are tunnelled unobserved.
+func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
+	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
+	pinned := r.upCA.server(host).Certificates[0].Certificate[0]
+	connect := func() (*tls.Conn, *peer) {
+		c := r.client()
+		c.send("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: pins/1\r\n\r\n")
+		c.expect(established)
+		return tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())}), c
+	}
+	for range enoughRefusals {
+		tc, _ := connect()
+		if err := tc.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Equal(tc.ConnectionState().PeerCertificates[0].Raw, pinned) {
+			t.Fatal("it sees the server's own certificate")
+		}
+		tc.Close()
+		if e := r.failed(); e.Reason != HandshakeAborted {
+			t.Errorf("%+v", e)
+		}
+	}
+	_, c := connect()
+	tc := tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: r.upCA.pool()})
+	done := make(chan error, 1)
+	go func() { done <- tc.Handshake() }()
+	up := r.upstream()
+	server := tls.Server(up.Conn, r.upCA.server(host))
+	if err := server.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatalf("the third time: %v", err)
+	}
+	up.Close()
 }
 
 // TestDistrustIsRefusedByPolicy has such a program while other hosts are refused: it

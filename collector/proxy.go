@@ -164,12 +164,14 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	p.server = relay.New(relay.Config{
-		Timeouts:     cfg.Timeouts,
-		MaxHeadBytes: orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
-		InspectBytes: orDefault(cfg.InspectBytes, DefaultInspectBytes),
-		TailBytes:    classify.TailBytes,
-		BufferBytes:  cfg.BufferBytes,
-		CameBack:     p.cameBack,
+		Timeouts:       cfg.Timeouts,
+		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
+		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
+		TailBytes:      classify.TailBytes,
+		BufferBytes:    cfg.BufferBytes,
+		MaxConnections: cfg.MaxConnections,
+		Loops:          cfg.Loops,
+		CameBack:       p.cameBack,
 	})
 	return p, nil
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -319,6 +319,9 @@ func TestResignMutualTLS(t *testing.T) {
 		if got := statusOrNone(res, err); got != tc.want {
 			t.Errorf("%s: status %d, want %d: %v", name, got, tc.want, err)
 		}
+	}
+	if err := r.proxy.Shutdown(t.Context()); err != nil { // by then all are counted
+		t.Error(err)
 	}
 	if n := r.proxy.Stats().Unsecured; n < 2 {
 		t.Errorf("%d failed handshakes counted, want 2", n)

@@ -12,7 +12,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 )
 
 // serveReverseProxy runs the standard library's reverse proxy without counters, log and

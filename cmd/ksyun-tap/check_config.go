@@ -15,6 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
 // checkConfig checks everything that a start of the tap would, without changing
@@ -80,6 +81,10 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	problems := out.problems
 	if p := trustProblem(os.Getenv); p != nil {
 		problems = append(problems, *p)
+	}
+	_, ofService := systemd.Open(nil)
+	for _, p := range ofService {
+		problems = append(problems, problem{p.Variable, p.Reason})
 	}
 	for _, p := range traces.ReadEnvironment(os.Getenv).Problems {
 		problems = append(problems, problem{p.Variable, p.Reason})

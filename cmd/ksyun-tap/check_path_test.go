@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 

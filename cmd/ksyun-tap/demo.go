@@ -19,9 +19,9 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
-	"github.com/ksyun-tap/ksyun-tap/internal/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 )
 
 const (

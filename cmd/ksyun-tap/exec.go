@@ -31,6 +31,7 @@ type execVerb struct {
 	command     []string
 	summary     string
 	summaryFile string
+	csm         bool
 }
 
 func newExec(app *kingpin.Application, file config.File) *execVerb {
@@ -39,6 +40,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 	c.Arg("command", "Command and arguments, after --.").Required().StringsVar(&v.command)
 	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
 	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
+	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs on it that heed no proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)
 	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
 	return v
 }
@@ -49,7 +51,10 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	// tapped may pass.
 	s.ProxyListen, s.WebListen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
 	s.OtherHosts, s.Intercept = collector.OtherPass, true
-	s.CSMListen = "127.0.0.1:0"
+	s.CSMListen = ""
+	if v.csm {
+		s.CSMListen = "127.0.0.1:0"
+	}
 	s.ShutdownTimeout = flushTimeout
 	out := readProxies(os.Getenv, nil)
 	checked := *s

@@ -43,7 +43,9 @@ func setUpChild(base []string, t *tap, out *proxies, private string) (*childSetu
 		settings: t.settings,
 	}
 	c.setProxies()
-	c.setCSM(t.csmListener.LocalAddr())
+	if t.csmListener != nil {
+		c.setCSM(t.csmListener.LocalAddr())
+	}
 	for _, step := range []func() error{c.setTrust, c.setNode, c.setJava} {
 		if err := step(); err != nil {
 			return nil, err

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
 func TestLookup(t *testing.T) {

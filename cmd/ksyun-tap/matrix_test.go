@@ -198,6 +198,10 @@ runs every cell: a program calls the API through the tap, or under exec. The pro
 - **ignores**: the variable is ignored, completely or partly. The log, or exec's standard error, contains its name but
   not its value, and ` + "`ksyun_tap_ignored_variables`" + ` counts it.
 - **notes**: exec prints a note about the variable before the command starts.
+
+Besides these, WATCHDOG_USEC, WATCHDOG_PID and LISTEN_FDS, which a service manager sets, are ignored with a warning if
+they are invalid, and a service manager that reads no messages (NOTIFY_SOCKET) delays nothing. A GOMEMLIMIT that Go
+cannot parse, such as 1GB instead of 1GiB, ends every Go program before it starts, including the tap and exec.
 `
 
 // leadsTo returns the flags for reaching the API without a proxy, or for resolving

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -9,29 +11,30 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
-	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
 // runTap implements the command run.
 func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Settings, error), std stdio) error {
-	sockets, err := takeSockets()
-	if err != nil {
-		return err
-	}
-	passed := addressesOf(sockets)
-	setAddresses(s, passed)
 	var t *tap
-	manager, err := systemd.Open(func(err error) { t.log.Error("cannot notify the service manager", zap.Error(err)) })
+	by, err := openService(func(err error) { t.log.Error("cannot notify the service manager", zap.Error(err)) })
 	if err != nil {
 		return err
 	}
-	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, service{manager, sockets})
+	passed := addressesOf(by.sockets)
+	setAddresses(s, passed)
+	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, by)
 	if err != nil {
 		return err
 	}
 	stop := t.handleSignals()
 	defer stop()
-	return t.serve(ctx)
+	err = t.serve(ctx)
+	if lost, ok := errors.AsType[lostLogError](err); ok {
+		// As with spans: the service itself ended well.
+		fmt.Fprintln(std.err, "ksyun-tap:", lost)
+		return nil
+	}
+	return err
 }
 
 // handleSignals reopens the log on SIGHUP and SIGUSR1, and reloads the settings on

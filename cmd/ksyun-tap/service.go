@@ -18,8 +18,9 @@ import (
 // service is the service manager that started the tap, and the sockets that it
 // passed. Both are nil if there is none.
 type service struct {
-	manager *systemd.Manager
-	sockets *systemd.Sockets
+	manager  *systemd.Manager
+	sockets  *systemd.Sockets
+	problems []problem // of the variables that it sets
 }
 
 // socketSettings lists the names of the sockets that a service manager can pass,
@@ -38,17 +39,23 @@ var socketSettings = []struct {
 // csmSocket is the name of the socket for client-side monitoring records.
 const csmSocket = "csm"
 
-// takeSockets returns the sockets that the service manager passed.
-func takeSockets() (*systemd.Sockets, error) {
+// openService returns the service manager and the sockets that it passed. onError is
+// called for each message that cannot be sent.
+func openService(onError func(error)) (service, error) {
 	var names []string
 	for _, row := range socketSettings {
 		names = append(names, row.name)
 	}
-	sockets, err := systemd.TakeSockets(names, []string{csmSocket})
+	sockets, problems, err := systemd.TakeSockets(names, []string{csmSocket})
 	if err != nil {
-		return nil, usageError{err}
+		return service{}, usageError{err}
 	}
-	return sockets, nil
+	manager, more := systemd.Open(onError)
+	by := service{manager: manager, sockets: sockets}
+	for _, p := range append(problems, more...) {
+		by.problems = append(by.problems, problem{p.Variable, p.Reason})
+	}
+	return by, nil
 }
 
 // withSockets makes reread return the addresses of the passed sockets in place of

@@ -107,7 +107,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	t.reportEnvironment(append(environmentProblems(), out.problems...))
+	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
 	t.journal = journal.New(s.JournalSize)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
@@ -356,10 +356,17 @@ func (t *tap) serve(ctx context.Context) error {
 		err = nil
 	}
 	if closeErr := t.log.Close(); err == nil && closeErr != nil {
-		err = fmt.Errorf("write the log: %w", closeErr)
+		err = lostLogError{closeErr}
 	}
 	return err
 }
+
+// lostLogError reports that the last lines of the log could not be written.
+type lostLogError struct{ error }
+
+func (e lostLogError) Error() string { return "write the log: " + e.error.Error() }
+
+func (e lostLogError) Unwrap() error { return e.error }
 
 // stop shuts down everything in the order in which data flows.
 func (t *tap) stop() {

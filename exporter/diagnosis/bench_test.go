@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/internal/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
 // BenchmarkObserve measures what the relay waits for at a success: of a program

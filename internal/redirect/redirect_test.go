@@ -12,7 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestScript compares the rules with testdata; internal/e2e installs them.
+// TestScript compares the rules with testdata; test/e2e installs them.
 func TestScript(t *testing.T) {
 	rules := &Rules{
 		To: 18183, Ports: []uint16{80, 443}, ExcludeUIDs: []uint32{65532, 0}, ExcludeMark: 0x6b73,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -13,21 +14,33 @@ import (
 // Manager is the service manager that started this process. The methods of a nil
 // Manager do nothing. Manager is safe for concurrent use.
 type Manager struct {
+	socket   string        // its NOTIFY_SOCKET
 	watchdog time.Duration // 0 if the manager has none
 	onError  func(error)
 }
 
+// sendTimeout limits how long a message may take, so that a manager that reads none
+// delays neither calls nor the end.
+const sendTimeout = time.Second
+
+// Problem is a variable of the service manager that is ignored because its value is
+// invalid, and the reason, which does not quote the value.
+type Problem struct{ Variable, Reason string }
+
 // Open returns the service manager that the environment describes, or nil if there
-// is none. onError is called for each message that cannot be sent.
-func Open(onError func(error)) (*Manager, error) {
+// is none. Without a valid WATCHDOG_USEC and WATCHDOG_PID it has no watchdog.
+// onError is called for each message that cannot be sent.
+func Open(onError func(error)) (*Manager, []Problem) {
 	watchdog, err := daemon.SdWatchdogEnabled(true)
+	var problems []Problem
 	if err != nil {
-		return nil, fmt.Errorf("invalid WATCHDOG_USEC or WATCHDOG_PID from the service manager: %w", err)
+		problems = []Problem{{"WATCHDOG_USEC", "it or WATCHDOG_PID is not a valid number; no watchdog is notified"}}
 	}
-	if os.Getenv("NOTIFY_SOCKET") == "" {
-		return nil, nil
+	socket := os.Getenv("NOTIFY_SOCKET")
+	if socket == "" {
+		return nil, problems
 	}
-	return &Manager{watchdog: watchdog, onError: onError}, nil
+	return &Manager{socket: socket, watchdog: max(0, watchdog), onError: onError}, problems
 }
 
 // Ready reports that the service has started or has reloaded its settings, with a
@@ -50,9 +63,20 @@ func (m *Manager) send(state string) {
 	if m == nil {
 		return
 	}
-	if _, err := daemon.SdNotify(false, state); err != nil {
+	if err := m.write(state); err != nil {
 		m.onError(fmt.Errorf("notify the service manager: %w", err))
 	}
+}
+
+func (m *Manager) write(state string) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: m.socket, Net: "unixgram"})
+	if err != nil {
+		return err
+	}
+	if err = conn.SetWriteDeadline(time.Now().Add(sendTimeout)); err == nil {
+		_, err = conn.Write([]byte(state))
+	}
+	return errors.Join(err, conn.Close())
 }
 
 // Watches reports whether the manager kills the service if it stops reporting

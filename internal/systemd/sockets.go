@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -20,8 +22,17 @@ type Sockets struct {
 // TakeSockets takes the sockets from the environment and unsets its variables.
 // Sockets with a name in streams must be TCP, and there may be several of a name.
 // Those in datagrams must be UDP, one of each name. Any other socket is an error.
-func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
+// Variables are ignored if not all descriptors that they name are sockets.
+func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []Problem, err error) {
 	s := &Sockets{map[string][]net.Listener{}, map[string]net.PacketConn{}}
+	if !socketsPassed(os.Getenv) {
+		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+			if err := os.Unsetenv(name); err != nil {
+				return nil, nil, err
+			}
+		}
+		return s, []Problem{{"LISTEN_FDS", "not all of the descriptors that it names are sockets; none is taken"}}, nil
+	}
 	files := activation.Files(true)
 	defer func() {
 		for _, f := range files {
@@ -40,7 +51,7 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
 				err = errors.Join(errors.New("it is "+ln.Addr().Network()), ln.Close())
 			}
 			if err != nil {
-				return nil, fmt.Errorf("the socket %q from the service manager is not a TCP socket: %w: write ListenStream=ADDRESS:PORT", name, err)
+				return nil, nil, fmt.Errorf("the socket %q from the service manager is not a TCP socket: %w: write ListenStream=ADDRESS:PORT", name, err)
 			}
 			s.listeners[name] = append(s.listeners[name], ln)
 		case slices.Contains(datagrams, name):
@@ -49,18 +60,38 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, err error) {
 				err = errors.Join(errors.New("it is "+pc.LocalAddr().Network()), pc.Close())
 			}
 			if err != nil {
-				return nil, fmt.Errorf("the socket %q from the service manager is not a UDP socket: %w: write ListenDatagram=ADDRESS:PORT", name, err)
+				return nil, nil, fmt.Errorf("the socket %q from the service manager is not a UDP socket: %w: write ListenDatagram=ADDRESS:PORT", name, err)
 			}
 			if s.packets[name] != nil {
-				return nil, errors.Join(fmt.Errorf("the service manager passed two sockets named %q: pass one", name), pc.Close())
+				return nil, nil, errors.Join(fmt.Errorf("the service manager passed two sockets named %q: pass one", name), pc.Close())
 			}
 			s.packets[name] = pc
 		default:
-			return nil, fmt.Errorf("the service manager passed a socket named %q: write FileDescriptorName= and one of %s",
+			return nil, nil, fmt.Errorf("the service manager passed a socket named %q: write FileDescriptorName= and one of %s",
 				name, strings.Join(slices.Concat(streams, datagrams), ", "))
 		}
 	}
-	return s, nil
+	return s, nil, nil
+}
+
+// socketsPassed reports whether all descriptors that the environment names are
+// sockets, also where it names none for this process.
+func socketsPassed(getenv func(string) string) bool {
+	const first = 3 // by systemd's protocol
+	pid, err := strconv.Atoi(getenv("LISTEN_PID"))
+	if err != nil || pid != os.Getpid() {
+		return true
+	}
+	n, err := strconv.Atoi(getenv("LISTEN_FDS"))
+	if err != nil {
+		return true
+	}
+	for fd := first; fd < first+n; fd++ {
+		if !isSocket(fd) {
+			return false
+		}
+	}
+	return true
 }
 
 // Addresses returns the addresses of the sockets with a name.

@@ -33,13 +33,16 @@ func TestMain(m *testing.M) {
 func child() {
 	// The service manager writes the ID of the process that it becomes.
 	os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
-	s, err := systemd.TakeSockets([]string{"proxy", "admin"}, []string{"csm"})
+	s, problems, err := systemd.TakeSockets([]string{"proxy", "admin"}, []string{"csm"})
 	if err != nil {
 		os.Stdout.WriteString("error: " + err.Error())
 		return
 	}
 	if os.Getenv("LISTEN_FDS") != "" {
 		os.Stdout.WriteString("the environment still tells of sockets")
+	}
+	for _, p := range problems {
+		os.Stdout.WriteString(p.Variable + " is ignored: ")
 	}
 	for _, name := range []string{"proxy", "admin", "csm"} {
 		os.Stdout.WriteString(name + "=" + strings.Join(s.Addresses(name), ",") + " ")
@@ -73,6 +76,13 @@ func TestSockets(t *testing.T) {
 		}
 		return f
 	}
+	file := func() *os.File {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
 	unix := func() *os.File {
 		ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 		if err != nil {
@@ -96,6 +106,7 @@ func TestSockets(t *testing.T) {
 		"unknown":              {"ksyun-tap.socket", []*os.File{tcp()}, `error: the service manager passed a socket named "ksyun-tap.socket": write FileDescriptorName= and one of proxy, admin, csm`},
 		"second of a datagram": {"csm:csm", []*os.File{udp(), udp()}, `error: the service manager passed two sockets named "csm": pass one`},
 		"not TCP":              {"proxy", []*os.File{unix()}, `error: the socket "proxy" from the service manager is not a TCP socket: it is unix: write ListenStream=ADDRESS:PORT`},
+		"no sockets":           {"proxy:admin", []*os.File{tcp(), file()}, "LISTEN_FDS is ignored: proxy= admin= csm= 0 0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
@@ -147,9 +158,9 @@ func notified(t *testing.T) (next func() string) {
 
 func TestWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
-	m, err := systemd.Open(nil)
-	if err != nil || m != nil {
-		t.Fatalf("got %v, %v", m, err)
+	m, problems := systemd.Open(nil)
+	if len(problems) > 0 || m != nil {
+		t.Fatalf("got %v, %v", m, problems)
 	}
 	m.Ready("")
 	m.Stopping()
@@ -158,9 +169,9 @@ func TestWithoutManager(t *testing.T) {
 
 func TestMessages(t *testing.T) {
 	next := notified(t)
-	m, err := systemd.Open(func(err error) { t.Error(err) })
-	if err != nil {
-		t.Fatal(err)
+	m, problems := systemd.Open(func(err error) { t.Error(err) })
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
 	if m.Watches() {
 		t.Error("it watches, though there is no watchdog")
@@ -184,9 +195,9 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 	t.Setenv("WATCHDOG_USEC", "30000")
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	failures := make(chan error, 100)
-	m, err := systemd.Open(func(err error) { failures <- err })
-	if err != nil {
-		t.Fatal(err)
+	m, problems := systemd.Open(func(err error) { failures <- err })
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	checks, ended := make(chan error), make(chan struct{})
@@ -226,18 +237,51 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 	<-ended
 }
 
+// TestBadWatchdog has variables that no service manager sets: there is no
+// watchdog, and a line says which is ignored.
+func TestBadWatchdog(t *testing.T) {
+	notified(t)
+	for _, v := range [][2]string{{"soon", ""}, {"-1", ""}, {"0", ""}, {"30000000", "me"}, {"99999999999999999999", ""}} {
+		t.Setenv("WATCHDOG_USEC", v[0])
+		t.Setenv("WATCHDOG_PID", v[1])
+		m, problems := systemd.Open(nil)
+		if m == nil || m.Watches() || len(problems) != 1 || problems[0].Variable != "WATCHDOG_USEC" || strings.Contains(problems[0].Reason, v[0]) {
+			t.Errorf("%v: %v, %v", v, m, problems)
+		}
+	}
+}
+
+// TestManagerThatReadsNothing has the manager's socket be full: messages are
+// given up.
+func TestManagerThatReadsNothing(t *testing.T) {
+	notified(t)
+	failed := false
+	m, _ := systemd.Open(func(err error) {
+		failed = true
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	})
+	for range 10_000 { // more than any system holds
+		if m.Ready("still"); failed {
+			return
+		}
+	}
+	t.Error("no message was given up")
+}
+
 func TestWatchdogHangs(t *testing.T) {
 	notified(t)
 	t.Setenv("WATCHDOG_USEC", "3000")
 	failures := make(chan error, 1)
-	m, err := systemd.Open(func(err error) {
+	m, problems := systemd.Open(func(err error) {
 		select {
 		case failures <- err:
 		default:
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
+	if len(problems) > 0 {
+		t.Fatal(problems)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	hang, ended := make(chan struct{}), make(chan struct{})

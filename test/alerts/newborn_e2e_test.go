@@ -19,7 +19,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
 
 // TestNewbornSeriesAreCountedByAnInstalledPrometheus does as

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
-	"github.com/ksyun-tap/ksyun-tap/grafana"
-	"github.com/ksyun-tap/ksyun-tap/internal/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
 
 // scraped is a sample as a scrape would store it.
@@ -107,7 +107,7 @@ func newbornQueries(t *testing.T) []newbornQuery {
 		"ksyun-tap-overview/5/B": true, "ksyun-tap-overview/8/A": true, "ksyun-tap-overview/8/B": true,
 		"ksyun-tap-errors/1/A": true, "ksyun-tap-errors/2/A": true,
 	}
-	for _, d := range grafana.All() {
+	for _, d := range dashboards.All() {
 		for _, p := range d.Panels() {
 			for _, target := range p.Targets {
 				if !shown[fmt.Sprintf("%s/%d/%s", d.UID, p.ID, target.RefID)] {
@@ -117,7 +117,7 @@ func newbornQueries(t *testing.T) []newbornQuery {
 				if target.Range {
 					q.every = 2
 				}
-				q.expr = "sum(" + target.At(grafana.Zoom{Interval: 2 * time.Minute, Range: newbornSeen * time.Second}) + ")"
+				q.expr = "sum(" + target.At(dashboards.Zoom{Interval: 2 * time.Minute, Range: newbornSeen * time.Second}) + ")"
 				all = append(all, q)
 			}
 		}

@@ -25,8 +25,8 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
-	"github.com/ksyun-tap/ksyun-tap/internal/promcheck"
-	"github.com/ksyun-tap/ksyun-tap/internal/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
 )
 
 // begin is the time of second 0 of every replay.

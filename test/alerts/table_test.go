@@ -12,11 +12,11 @@ import (
 )
 
 var (
-	full   = flag.Bool("full", false, "replay every scenario, and compare with the table in internal/rules")
+	full   = flag.Bool("full", false, "replay every scenario, and compare with the table in internal/monitoring/rules")
 	update = flag.Bool("update", false, "with -full: write the table")
 )
 
-const tableFile = "../../internal/rules/scenarios.md"
+const tableFile = "../../internal/monitoring/rules/scenarios.md"
 
 // TestScenarios replays the scenarios: an alert fires in time, holds while its
 // cause stands, and ends; and nothing fires without a cause.

@@ -4,7 +4,7 @@
 //
 // Requests are read strictly, since a relay that does not normalise them must
 // refuse those that two readers could understand differently: whatever nginx or
-// HAProxy refuses is refused (internal/e2e/strict compares the three).
+// HAProxy refuses is refused (test/e2e/strict compares the three).
 //
 // Answers are read as widely as clients do, framed as RFC 9112, section 6.3
 // says. Those that are malformed but have one reading are reported as odd: the

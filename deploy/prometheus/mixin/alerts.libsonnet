@@ -1,4 +1,4 @@
-// Written by make generate from internal/rules. Do not edit.
+// Written by make generate from internal/monitoring/rules. Do not edit.
 {
   local c = $._config,
   prometheusAlerts+:: {

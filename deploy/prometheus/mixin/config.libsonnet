@@ -1,4 +1,4 @@
-// Written by make generate from internal/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }
+// Written by make generate from internal/monitoring/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }
 {
   _config+:: {
     // Where runbooks are: a file for each alert.

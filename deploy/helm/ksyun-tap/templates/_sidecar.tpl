@@ -34,7 +34,6 @@ ksyun-tap/scrape: "true"
 {{- $_ := set $defaults "transparent.listen-address" ":18183" }}
 {{- else }}
 {{- $_ := set $defaults "tap.other-hosts" "pass" }}
-{{- $_ := set $defaults "csm.listen-address" "127.0.0.1:31000" }}
 {{- end -}}
 - name: ksyun-tap
   image: {{ include "ksyun-tap.image" . | quote }}
@@ -89,6 +88,8 @@ ksyun-tap/scrape: "true"
 {{- define "ksyun-tap.env" -}}
 {{- $proxy := ne .Values.sidecar.way "transparent" }}
 {{- if $proxy }}
+- name: TAPPED_NAMESPACE # before what refers to it
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 {{- range tuple "HTTP_PROXY" "HTTPS_PROXY" "http_proxy" "https_proxy" }}
 - name: {{ . }}
   value: http://127.0.0.1:18181
@@ -99,12 +100,6 @@ ksyun-tap/scrape: "true"
 {{- end }}
 - name: NODE_USE_ENV_PROXY
   value: "1"
-- name: AWS_CSM_ENABLED
-  value: "true"
-- name: AWS_CSM_HOST
-  value: 127.0.0.1
-- name: AWS_CSM_PORT
-  value: "31000"
 {{- end }}
 {{- if .Values.sidecar.intercept }}
 {{- range tuple "SSL_CERT_FILE" "REQUESTS_CA_BUNDLE" "CURL_CA_BUNDLE" "AWS_CA_BUNDLE" "KS_CA_BUNDLE" }}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// The notices at the top of generated files.
+const (
+	markdownNotice = "<!-- Written by make generate. Do not edit. -->\n\n"
+	yamlNotice     = "# Written by make generate. Do not edit.\n"
+)
+
+// reference writes the reference pages.
+func reference(root string) error {
+	for name, page := range map[string]func(*bytes.Buffer){
+		"settings.md": settings, "metrics.md": families, "catalogue.md": catalogue, "diagnoses.md": diagnoses,
+	} {
+		b := bytes.NewBufferString(markdownNotice)
+		page(b)
+		if err := write(filepath.Join(root, "docs/reference", name), b.Bytes()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func settings(b *bytes.Buffer) {
+	b.WriteString(`# Settings
+
+Every setting is a flag, an environment variable and a key of the file in ` + "`--config.file`" + `. A flag takes precedence
+over the environment, the environment over the file, and the file over the default.
+
+In the file, a key is written as a whole or nested at its dots, and a repeatable setting may be a list. In the
+environment, a repeatable setting has one value per line. The [sample file](../ksyun-tap.example.yml) contains every setting.
+
+` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
+
+A reload (SIGHUP or POST /-/reload) applies settings marked with ↻, a restart the others. Spans are configured by
+OpenTelemetry's variables (OTEL_*), upstream proxies by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: see
+[Environment variables](environment.md).
+
+| setting | default | description |
+|---|---|---|
+`)
+	for _, d := range config.Describe() {
+		name := "`--" + d.Name + "`"
+		if d.Reloads {
+			name += " ↻"
+		}
+		value := ""
+		if d.Default != "" {
+			value = "`" + d.Default + "`"
+		}
+		fmt.Fprintf(b, "| %s<br>`%s` | %s | %s |\n", name, d.Env, value, cell(d.Help))
+	}
+}
+
+func families(b *bytes.Buffer) {
+	fmt.Fprintf(b, `# Metrics
+
+The web listener serves these metrics on /metrics as text, OpenMetrics or protobuf, together with those of the Go runtime
+(go_*), the process (process_*) and the metrics handler (promhttp_*).
+
+Every label is bounded. Values beyond a limit are counted as _other and in ksyun_tap_label_overflow_total. ksyun_api_*
+never have more than %d lines in one scrape; a test checks that with hostile traffic. A label is "unknown" if the request
+does not contain its value; code and status are "none" if there was no response or it has none.
+
+| metric | type | labels | description |
+|---|---|---|---|
+`, metrics.MaxSeries())
+	for _, f := range metrics.Describe() {
+		labels := "–"
+		if len(f.Labels) > 0 {
+			labels = "`" + strings.Join(f.Labels, "` `") + "`"
+		}
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", f.Name, f.Type, labels, cell(f.Help))
+	}
+}
+
+func catalogue(b *bytes.Buffer) {
+	b.WriteString(`# Error catalogue
+
+The errors that the tap knows. A response is matched by its code, without regard to case, then by status and message,
+then by status alone. The name of a code is *documented* (it appears in the vendor's documentation or software),
+*inferred* (a guess, which never matches alone) or a *placeholder* (our name; the real one is not known).
+` + "`ksyun-tap explain CODE`" + ` prints the same, and ` + "`--tap.catalog-file`" + ` adds entries.
+
+`)
+	for _, e := range classify.DefaultCatalog().Entries() {
+		heading := "## " + e.Code
+		switch {
+		case e.Fault != "":
+			heading = "## No response: " + string(e.Fault)
+		case e.Refines:
+			heading = "### " + e.Code + ", by its message"
+		}
+		fmt.Fprintf(b, "%s\n\n%s\n\n", heading, e.Meaning)
+		if e.Advice != "" {
+			fmt.Fprintf(b, "**Do:** %s\n\n", e.Advice)
+		}
+		var facts []string
+		if e.DryRun {
+			facts = append(facts, "not a failure")
+		} else {
+			facts = append(facts, "category `"+string(e.Category)+"`", "blame `"+string(e.Blame)+"`",
+				map[bool]string{true: "a retry may help", false: "a retry does not help"}[e.Retryable])
+		}
+		if len(e.Statuses) > 0 {
+			facts = append(facts, "HTTP "+strings.Join(e.StatusNames(), ", "))
+		}
+		if e.Row > 0 {
+			facts = append(facts, "row "+strconv.Itoa(e.Row)+" of the vendor's table")
+		}
+		if e.Fault == "" {
+			facts = append(facts, "name "+string(e.Grade))
+		}
+		if len(e.Aliases) > 0 {
+			facts = append(facts, "also `"+strings.Join(e.Aliases, "` `")+"`")
+		}
+		fmt.Fprintf(b, "%s. ", strings.Join(facts, " · "))
+		if e.Example != "" {
+			fmt.Fprintf(b, "Message: “%s” ", e.Example)
+		}
+		fmt.Fprintf(b, "Source: %s.\n\n", e.Source)
+	}
+	b.Truncate(b.Len() - 1)
+}
+
+func diagnoses(b *bytes.Buffer) {
+	b.WriteString(`# Diagnoses
+
+Every cause that the tap can name for a failed call, in the words of pages, log lines, tickets and commands.
+` + "`ksyun-tap explain CAUSE`" + ` prints the same. [How each is found](../diagnosis.md).
+
+`)
+	for _, d := range diagnosis.Causes() {
+		fmt.Fprintf(b, "## %s\n\n%s %s\n\n**Evidence:** %s\n\n**Do:** %s %s\n\n", d.Cause, d.Summary.English, d.Summary.Chinese,
+			d.Evidence.English, d.Advice.English, d.Advice.Chinese)
+		fmt.Fprintf(b, "Blame `%s`. %s", d.Blame, d.Retry.Text().English)
+		if d.Runbook != "" {
+			fmt.Fprintf(b, " [Runbook](%s).", d.Runbook)
+		}
+		b.WriteString("\n\n")
+	}
+	b.Truncate(b.Len() - 1)
+}
+
+// cell escapes text for a table.
+func cell(text string) string { return strings.ReplaceAll(text, "|", "\\|") }

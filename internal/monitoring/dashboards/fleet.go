@@ -1,0 +1,85 @@
+package dashboards
+
+import "github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+
+// fleet shows the taps themselves: who is there, what is wrong with whom, what
+// they use, how calls reach them.
+func fleet() Dashboard {
+	const target = "cluster, namespace, job, instance"
+	// mine keeps the series of taps only: other programs may have the same job.
+	mine := func(expr string) string {
+		return expr + " and on (" + target + ") last_over_time(" + ofTap("ksyun_tap_build_info") + "[1h])"
+	}
+	each1 := func(expr string) Target { return asRows("max by (" + target + ") (" + expr + ")") }
+	gauge := func(metric, legend string) Target { return query(sum("", ofTap(metric)), legend) }
+	events := func(metric, legend string, by ...string) Target {
+		if len(by) == 0 {
+			return query(perMinute("", ofTap(metric)), legend)
+		}
+		return query(perMinute(by[0], ofTap(metric))+" > 0", legend+"{{"+by[0]+"}}")
+	}
+	return dashboard(rules.FleetUID, "Ksyun API / Fleet of taps",
+		"The taps themselves: which are there, what is wrong with them, what they use, and how calls reach them.",
+		tapVariables(),
+		row("", false,
+			table(1, "Taps", "Each tap with what it said last. The CA is replaced by itself, half a month before its end.",
+				[]column{
+					{"namespace", "Namespace", words},
+					{"job", "Job", words},
+					{"instance", "Tap", words},
+					{"version", "Version", words},
+					{"Value #A", "Up", noUnit},
+					{"Value #B", "Started", atTime},
+					{"Value #C", "Configuration good", noUnit},
+					{"Value #D", "Configuration read", atTime},
+					{"Value #E", "Path good", noUnit},
+					{"Value #F", "Path check took", seconds},
+					{"Value #G", "CA ends", sinceTime},
+					{"Value #H", "Keys to sign with good", noUnit},
+					{"Value #I", "Queue used", share},
+					{"Value #J", "Failures kept", count},
+					{"Value #K", "Failures", count},
+				},
+				each1(taps()), // of which a tap that is down has nothing else
+				asRows("1000 * max by ("+target+", version) ("+ofTap("process_start_time_seconds")+" * on ("+target+") group_left (version) "+ofTap("ksyun_tap_build_info")+")"),
+				each1(ofTap("ksyun_tap_config_last_reload_successful")),
+				each1("1000 * "+ofTap("ksyun_tap_config_last_reload_success_timestamp_seconds")),
+				each1(ofTap("ksyun_tap_path_check_success")),
+				each1(ofTap("ksyun_tap_path_check_duration_seconds")),
+				each1("1000 * "+ofTap("ksyun_tap_ca_not_after_timestamp_seconds")+" > 0"),
+				each1(ofTap("ksyun_tap_resign_credentials_last_reload_successful")),
+				each1(ofTap("ksyun_tap_queue_length")+" / "+ofTap("ksyun_tap_queue_capacity")),
+				each1(ofTap("ksyun_tap_journal_entries")),
+				asRows("round("+sum(target, shown(ofTap(errs)))+")")).
+				override("Up", "mappings", []Mapping{{"value", upOrDown}}).override("Configuration good", "mappings", []Mapping{{"value", yesOrNo}}).
+				override("Path good", "mappings", []Mapping{{"value", yesOrNo}}).override("Keys to sign with good", "mappings", []Mapping{{"value", yesOrNo}}).
+				override("Tap", "links", []Link{atTap("")}).size(24, 8),
+			graph(2, "Dropped records", "Records of calls that did not reach a sink's output. sampled: left out of a flood on purpose. Calls and metrics are not affected.",
+				aMinute, ofCounts, query(perMinute("sink, reason", ofTap("ksyun_tap_observations_dropped_total"))+" > 0", "{{sink}}: {{reason}}")).size(8, 9),
+			graph(3, "Path check failing", "The part at which the last check of the path to the API failed, and at how many taps; with --check-path.interval.",
+				count, ofRates, query(sum("stage", ofTap("ksyun_tap_path_check_failed"))+" > 0", "{{stage}}")).size(8, 9),
+			graph(4, "Failed connections", "TLS that programs gave up (untrusted_ca: they do not trust the tap's CA, and its log says what to set); connections beyond --proxy.max-connections; those refused at the transparent listener (direct, or a loop of the tap's own) and at the re-signing address; panics: a connection was cut for each.",
+				aMinute, ofCounts, events("ksyun_tap_intercept_handshake_errors_total", "TLS: ", "reason"),
+				events("ksyun_tap_client_connections_refused_total", "beyond the limit"), events("ksyun_tap_client_connections_reclaimed_total", "closed to make room"),
+				events("ksyun_tap_transparent_connections_refused_total", "transparent: ", "reason"), events("ksyun_tap_resign_connections_refused_total", "re-signing: ", "reason"),
+				events("ksyun_tap_panics_total", "panics")).distinct().size(8, 9),
+			graph(5, "Calls not seen", "Tunnels to tapped hosts, for want of interception; requests that were not looked into; bodies of which a part was not read, by reason. And calls counted under _other, by the label that is at its limit.",
+				aMinute, ofCounts, events("ksyun_tap_tapped_tunnels_total", "tunnels to tapped hosts"), events("ksyun_tap_unobserved_requests_total", "unobserved requests"),
+				events("ksyun_tap_unread_bodies_total", "bodies read in part: ", "reason"), events("ksyun_tap_label_overflow_total", "_other for want of room: ", "label")).distinct().size(8, 9),
+			graph(6, "Processor and memory", "Cores in use, on the right axis; resident memory, and of it the buffers in use.", byteCount, ofRates,
+				query(mine(ofTap("process_resident_memory_bytes")), "{{instance}}"), query(ofTap("ksyun_tap_buffer_bytes"), "{{instance}}, buffers"),
+				query(mine(rate(ofTap("process_cpu_seconds_total"))), "{{instance}}, cores")).onTheRight("C", noUnit).size(8, 9),
+			graph(7, "Connections", "Open connections from programs and to the API, tunnels, and calls that are not ended: what hangs at the API shows here first. On the right axis, bytes from and to programs.", count, ofRates,
+				gauge("ksyun_tap_client_connections", "from programs"), gauge("ksyun_tap_upstream_connections", "to the API"), gauge("ksyun_tap_tunnels_open", "tunnels"), query(sum("service", ofTap("ksyun_api_requests_in_flight")), "calls in flight: {{service}}"),
+				query(sum("", rate(ofTap("ksyun_tap_client_received_bytes_total"))), "received"), query(sum("", rate(ofTap("ksyun_tap_client_sent_bytes_total"))), "sent")).
+				distinct().onTheRight("E", bytesRate).onTheRight("F", bytesRate).size(8, 9),
+		),
+		row("How calls reach them", true,
+			graph(8, "Ways in", "Connections: accepted, with TLS that the tap took part in, passed on unseen, made to the API. SDK telemetry: datagrams, records of attempts, those seen by the proxy too, those that SDKs announce, and datagrams that are no record.",
+				aMinute, ofCounts, events("ksyun_tap_client_connections_accepted_total", "accepted"), events("ksyun_tap_intercepted_connections_total", "intercepted"),
+				events("ksyun_tap_tunnels_total", "tunnelled unseen"), events("ksyun_tap_upstream_dials_total", "made to the API"),
+				events("ksyun_tap_csm_datagrams_total", "telemetry: datagrams"), events("ksyun_tap_csm_attempts_total", "telemetry: attempts"), events("ksyun_tap_csm_duplicates_total", "telemetry: seen twice"),
+				events("ksyun_tap_csm_attempts_announced_total", "telemetry: announced"), events("ksyun_tap_csm_rejected_total", "telemetry: rejected")).distinct().size(24, 10),
+		),
+	)
+}

@@ -1,0 +1,309 @@
+// Package rules holds the recording rules and alerts for Prometheus that come
+// with the tap, and writes them in the forms that users install: a rule file, a
+// PrometheusRule and a jsonnet mixin, all from one source.
+//
+//	thresholds.go ─┐
+//	recording.go ──┤
+//	states.go ─────┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
+//	alerts.go ─────┘
+//
+// What alerts need of the last minutes is recorded in their own group, whose
+// rules Prometheus evaluates in order: nothing waits for another group.
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Rule is a recording rule, or an alert. Its expression and texts may name
+// thresholds as %(name)s.
+type Rule struct {
+	Record string
+	Alert  string
+	Expr   string
+	For    string // a duration, or %(name)s
+	// KeepFiringFor is how long an alert fires on once its expression gives
+	// nothing; "" is not at all.
+	KeepFiringFor string
+	Labels        map[string]string
+	// Summary is a static sentence; Description is a template with numbers.
+	Summary     string
+	SummaryZH   string
+	Description string
+	// Calls is the query by which the tap's list shows the calls in question;
+	// "" where none are.
+	Calls string
+	// Panel is where the alert is seen.
+	Panel Panel
+}
+
+// Panel is a panel of a dashboard, with those of its variables that an alert's
+// labels choose beside those that all alerts of its kind have.
+type Panel struct {
+	UID       string // of the dashboard
+	ID        int
+	Variables []string
+}
+
+// The UIDs of the dashboards that alerts lead to.
+const (
+	OverviewUID = "ksyun-tap-overview"
+	ErrorsUID   = "ksyun-tap-errors"
+	FleetUID    = "ksyun-tap-fleet"
+)
+
+// url leads to the panel, as a template of an annotation.
+func (p Panel) url() string {
+	var u strings.Builder
+	fmt.Fprintf(&u, "%%(dashboardURL)s/d/%s?viewPanel=%d", p.UID, p.ID)
+	chosen := []string{"cluster", "namespace", "job", "service"}
+	if p.UID == FleetUID {
+		chosen = chosen[:3]
+	}
+	for _, v := range append(chosen, p.Variables...) {
+		u.WriteString("&var-" + v + "={{ $labels." + v + " }}")
+	}
+	return u.String()
+}
+
+// Group is a group of rules, evaluated in order.
+type Group struct {
+	Name  string
+	Rules []Rule
+}
+
+// Groups returns all rules.
+func Groups() []Group {
+	return []Group{
+		{"ksyun-tap.recording", recording()},
+		{"ksyun-tap.slo", burnRates()},
+		{"ksyun-tap.api", append(apiRecords(), apiAlerts()...)},
+		{"ksyun-tap.tap", append(tapRecords(), tapAlerts()...)},
+	}
+}
+
+// Alerts returns the alerts of all groups, in order.
+func Alerts() []Rule {
+	var all []Rule
+	for _, g := range Groups() {
+		for _, r := range g.Rules {
+			if r.Alert != "" {
+				all = append(all, r)
+			}
+		}
+	}
+	return all
+}
+
+// by are the labels that results are told apart by: those of the user's
+// scraping, and the service.
+const by = "cluster, namespace, job, service"
+
+// placeholder is a threshold in an expression or text.
+var placeholder = regexp.MustCompile(`%\((\w+)\)s`)
+
+// Threshold is the value of a threshold.
+func Threshold(name string) string { return Fill("%(" + name + ")s") }
+
+// Fill puts the thresholds' values in.
+func Fill(text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
+		name := placeholder.FindStringSubmatch(p)[1]
+		for _, t := range thresholds {
+			if t.name == name {
+				return t.value
+			}
+		}
+		panic("rules: no threshold " + name)
+	})
+}
+
+// RunbookURL is where the runbook of an alert is to be found.
+func RunbookURL(alert string) string { return Fill("%(runbookURL)s/" + alert + ".md") }
+
+// The YAML that Prometheus reads.
+type (
+	fileYAML struct {
+		Groups []groupYAML `yaml:"groups"`
+	}
+	groupYAML struct {
+		Name  string     `yaml:"name"`
+		Rules []ruleYAML `yaml:"rules"`
+	}
+	ruleYAML struct {
+		Record        string            `yaml:"record,omitempty"`
+		Alert         string            `yaml:"alert,omitempty"`
+		Expr          string            `yaml:"expr"`
+		For           string            `yaml:"for,omitempty"`
+		KeepFiringFor string            `yaml:"keep_firing_for,omitempty"`
+		Labels        map[string]string `yaml:"labels,omitempty"`
+		Annotations   map[string]string `yaml:"annotations,omitempty"`
+	}
+	crdYAML struct {
+		APIVersion string       `yaml:"apiVersion"`
+		Kind       string       `yaml:"kind"`
+		Metadata   metadataYAML `yaml:"metadata"`
+		Spec       fileYAML     `yaml:"spec"`
+	}
+	metadataYAML struct {
+		Name   string            `yaml:"name"`
+		Labels map[string]string `yaml:"labels"`
+	}
+)
+
+func (r Rule) annotations() map[string]string {
+	if r.Alert == "" {
+		return nil
+	}
+	a := map[string]string{
+		"summary": r.Summary, "summary_zh": r.SummaryZH, "description": r.Description,
+		"runbook_url": "%(runbookURL)s/" + r.Alert + ".md", "dashboard_url": r.Panel.url(),
+	}
+	if r.Calls != "" {
+		a["calls"] = r.Calls
+	}
+	return a
+}
+
+func file() fileYAML {
+	var f fileYAML
+	for _, g := range Groups() {
+		out := groupYAML{Name: g.Name}
+		for _, r := range g.Rules {
+			y := ruleYAML{Record: r.Record, Alert: r.Alert, Expr: Fill(r.Expr), For: Fill(r.For), KeepFiringFor: r.KeepFiringFor, Labels: r.Labels}
+			if a := r.annotations(); a != nil {
+				y.Annotations = map[string]string{}
+				for name, text := range a {
+					y.Annotations[name] = Fill(text)
+				}
+			}
+			out.Rules = append(out.Rules, y)
+		}
+		f.Groups = append(f.Groups, out)
+	}
+	return f
+}
+
+const generated = "# Written by make generate from internal/monitoring/rules. Do not edit: change internal/monitoring/rules/thresholds.go.\n"
+
+// YAML writes the rule file.
+func YAML() ([]byte, error) { return encode(file()) }
+
+// PrometheusRule writes the rules as the Prometheus operator's resource.
+func PrometheusRule() ([]byte, error) {
+	return encode(crdYAML{
+		APIVersion: "monitoring.coreos.com/v1", Kind: "PrometheusRule",
+		Metadata: metadataYAML{"ksyun-tap", map[string]string{"app.kubernetes.io/name": "ksyun-tap", "app.kubernetes.io/component": "rules"}},
+		Spec:     file(),
+	})
+}
+
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	b.WriteString(generated)
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}
+
+// Mixin writes the files of the jsonnet mixin, by name. It has the dashboards
+// of those files, which are named from the root of the tree.
+func Mixin(dashboards []string) map[string][]byte {
+	var config, alerts, records, boards strings.Builder
+	boards.WriteString("// Written by make generate. Do not edit.\n{\n  grafanaDashboards+:: {\n")
+	for _, d := range dashboards {
+		fmt.Fprintf(&boards, "    %s: import %s,\n", quote(path.Base(d)), quote("../../../"+d))
+	}
+	boards.WriteString("  },\n}\n")
+	config.WriteString("// Written by make generate from internal/monitoring/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }\n{\n  _config+:: {\n")
+	for _, t := range thresholds {
+		fmt.Fprintf(&config, "    // %s\n    %s: %s,\n", t.help, t.name, quote(t.value))
+	}
+	config.WriteString("  },\n}\n")
+	writeMixin(&records, "prometheusRules", func(r Rule) bool { return r.Record != "" })
+	writeMixin(&alerts, "prometheusAlerts", func(r Rule) bool { return r.Alert != "" })
+	return map[string][]byte{
+		"mixin.libsonnet":      []byte("(import 'config.libsonnet') + (import 'rules.libsonnet') + (import 'alerts.libsonnet') + (import 'dashboards.libsonnet')\n"),
+		"config.libsonnet":     []byte(config.String()),
+		"dashboards.libsonnet": []byte(boards.String()),
+		"rules.libsonnet":      []byte(records.String()),
+		"alerts.libsonnet":     []byte(alerts.String()),
+	}
+}
+
+func writeMixin(b *strings.Builder, field string, wanted func(Rule) bool) {
+	b.WriteString("// Written by make generate from internal/monitoring/rules. Do not edit.\n{\n  local c = $._config,\n  " + field + "+:: {\n    groups+: [\n")
+	for _, g := range Groups() {
+		var rules []Rule
+		for _, r := range g.Rules {
+			if wanted(r) {
+				rules = append(rules, r)
+			}
+		}
+		if len(rules) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "      {\n        name: %s,\n        rules: [\n", quote(g.Name))
+		for _, r := range rules {
+			writeRule(b, r)
+		}
+		b.WriteString("        ],\n      },\n")
+	}
+	b.WriteString("    ],\n  },\n}\n")
+}
+
+func writeRule(b *strings.Builder, r Rule) {
+	b.WriteString("          {\n")
+	line := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(b, "            %s: %s,\n", name, jsonnet(text))
+		}
+	}
+	line("record", r.Record)
+	line("alert", r.Alert)
+	line("expr", r.Expr)
+	line("'for'", r.For)
+	line("keep_firing_for", r.KeepFiringFor)
+	for _, group := range []struct {
+		name   string
+		values map[string]string
+	}{{"labels", r.Labels}, {"annotations", r.annotations()}} {
+		if len(group.values) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "            %s: {\n", group.name)
+		for _, name := range sortedKeys(group.values) {
+			fmt.Fprintf(b, "              %s: %s,\n", name, jsonnet(group.values[name]))
+		}
+		b.WriteString("            },\n")
+	}
+	b.WriteString("          },\n")
+}
+
+// jsonnet spells a text that may name thresholds.
+func jsonnet(text string) string {
+	if !placeholder.MatchString(text) {
+		return quote(text)
+	}
+	// What is no placeholder must not be read as one.
+	parts, last := strings.Builder{}, 0
+	for _, at := range placeholder.FindAllStringIndex(text, -1) {
+		parts.WriteString(strings.ReplaceAll(text[last:at[0]], "%", "%%") + text[at[0]:at[1]])
+		last = at[1]
+	}
+	parts.WriteString(strings.ReplaceAll(text[last:], "%", "%%"))
+	return quote(parts.String()) + " % c"
+}
+
+func quote(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`, "\n", `\n`).Replace(s) + "'"
+}

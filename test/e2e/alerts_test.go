@@ -1,0 +1,377 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+const deploy = "../../deploy"
+
+// TestRulesByPromtool runs the tests of every alert: a series that fires it, one
+// that nearly does, one that must not, and its end.
+func TestRulesByPromtool(t *testing.T) {
+	tests, err := filepath.Glob(deploy + "/prometheus/tests/*.yaml")
+	if err != nil || len(tests) < 24 {
+		t.Fatalf("%d tests: %v", len(tests), err)
+	}
+	for _, args := range [][]string{{"check", "rules", deploy + "/prometheus/rules.yaml"}, append([]string{"test", "rules"}, tests...)} {
+		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", args[0], err, out)
+		}
+	}
+}
+
+// TestMixinHoldsTheSameRules renders the mixin, and again with a threshold of
+// one's own.
+func TestMixinHoldsTheSameRules(t *testing.T) {
+	render := func(program string) string {
+		t.Helper()
+		cmd := exec.Command("jsonnet", "-J", deploy+"/prometheus/mixin", "-e", program)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, said.String())
+		}
+		return string(out)
+	}
+	type rules struct {
+		Groups []struct {
+			Name  string
+			Rules []map[string]any
+		}
+	}
+	flat := func(text string) (all []string) {
+		var r rules
+		if err := yaml.Unmarshal([]byte(text), &r); err != nil {
+			t.Fatal(err)
+		}
+		for _, g := range r.Groups {
+			for _, rule := range g.Rules {
+				line := must(json.Marshal(rule))
+				all = append(all, g.Name+string(line))
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	const mixin = "local m = import 'mixin.libsonnet'; { groups: m.prometheusRules.groups + m.prometheusAlerts.groups }"
+	file := string(must(os.ReadFile(deploy + "/prometheus/rules.yaml")))
+	if got, want := flat(render(mixin)), flat(file); !slices.Equal(got, want) || len(want) < 50 {
+		t.Errorf("the mixin holds %d rules, the file %d, or others", len(got), len(want))
+	}
+	changed := render("local m = (import 'mixin.libsonnet') + { _config+:: { outageRatio: '0.9' } }; m.prometheusRules")
+	if !strings.Contains(changed, ">= 0.9 and") {
+		t.Error("a threshold of one's own is not heeded")
+	}
+}
+
+// TestAlertmanagerRoutes asks amtool who is told of what.
+func TestAlertmanagerRoutes(t *testing.T) {
+	config := deploy + "/alertmanager/alertmanager.yaml"
+	if out, err := exec.Command("amtool", "check-config", config).CombinedOutput(); err != nil {
+		t.Errorf("check-config: %v\n%s", err, out)
+	}
+	for labels, want := range map[string]string{
+		"alertname=KsyunApiOutage severity=critical blame=provider":            "pager",
+		"alertname=KsyunTapDown severity=critical blame=tap":                   "pager",
+		"alertname=KsyunApiAuthFailing severity=critical blame=credential":     "accounts",
+		"alertname=KsyunApiThrottled severity=warning blame=quota":             "owners",
+		"alertname=KsyunApiClockSkew severity=warning blame=credential":        "accounts",
+		"alertname=KsyunApiBadRequests severity=warning blame=client":          "owners",
+		"alertname=KsyunApiMaskedErrors severity=warning blame=provider":       "operators",
+		"alertname=KsyunApiUnknownCodes severity=info blame=provider":          "operators",
+		"alertname=KsyunTapConfigReloadFailed severity=warning blame=tap":      "operators",
+		"alertname=KsyunApiPermissionDenied severity=warning blame=credential": "accounts",
+	} {
+		args := append([]string{"config", "routes", "test", "--config.file=" + config}, strings.Fields(labels)...)
+		out, err := exec.Command("amtool", args...).Output()
+		if err != nil || strings.TrimSpace(string(out)) != want {
+			t.Errorf("%s: %v, told %s, want %s", labels, err, out, want)
+		}
+	}
+}
+
+// faster is how much shorter every duration of the rules is here: an hour is a
+// minute. Rates are per second all the same.
+const faster = 60
+
+var duration = regexp.MustCompile(`(\[|:|offset |for: )(\d+)([smhd])`)
+
+// hastened shortens the windows, offsets and waits of the rules.
+func hastened(rules string) string {
+	return duration.ReplaceAllStringFunc(rules, func(s string) string {
+		m := duration.FindStringSubmatch(s)
+		n, _ := strconv.Atoi(m[2])
+		unit := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[m[3]]
+		return fmt.Sprintf("%s%dms", m[1], (time.Duration(n) * unit / faster).Milliseconds())
+	})
+}
+
+// inbox is what people are told, as Alertmanager sends it to each receiver.
+type inbox struct {
+	mu    sync.Mutex
+	texts map[string]string // by receiver's path
+}
+
+func (i *inbox) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	i.mu.Lock()
+	i.texts[r.URL.Path] += string(body) + "\n"
+	i.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, `{"ok":true,"errcode":0,"access_token":"x"}`)
+}
+
+func (i *inbox) holds(path string, parts ...string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return holds(i.texts[path], parts)
+}
+
+// TestAlertsReachPeople provokes each alert at real taps, and follows it through
+// a real Prometheus and Alertmanager to its receiver. Two are tried by promtool
+// alone: a loop takes hosts of its own (TestTransparentLoop), and there is no
+// panic to be had.
+func TestAlertsReachPeople(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	plain := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))
+	defer plain.Close()
+	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
+	writeFile(t, settings, "log.level: info\n")
+	tap := startTap(t, nil, "--config.file="+settings, "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(),
+		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
+		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
+	other := startTap(t, nil)
+	// One whose log is on a disk that is full, and whose credentials go bad.
+	keys := keyFile(t, good)
+	ailing := startSilent(t, binary, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
+	writeFile(t, keys, "access_key: half-writ")
+	people := &inbox{texts: map[string]string{}}
+	receivers := httptest.NewServer(people)
+	defer receivers.Close()
+	alertmanager := startAlertmanager(t, receivers.URL)
+	prometheus := startAlerting(t, alertmanager, tap.admin, other.admin, ailing.admin)
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	failing := make(chan struct{})
+	proxy := http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})
+	for range 3 {
+		wg.Go(func() { drive(ctx, proxy, failing) })
+	}
+	wg.Go(func() { // a program that does not trust the CA
+		stranger := &http.Transport{Proxy: proxy, DisableKeepAlives: true}
+		for ctx.Err() == nil {
+			_, _ = stranger.RoundTrip(must(http.NewRequestWithContext(ctx, http.MethodGet, "https://"+apiHost+"/", nil)))
+			wait(ctx, 200*time.Millisecond)
+		}
+	})
+	wg.Go(func() { // refused, and the line of it lost
+		stranger := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: ailing.proxy})}
+		for ctx.Err() == nil {
+			if res, err := stranger.RoundTrip(must(http.NewRequestWithContext(ctx, http.MethodGet, "http://other.example/", nil))); err == nil {
+				res.Body.Close()
+			}
+			wait(ctx, 500*time.Millisecond)
+		}
+	})
+	wg.Go(func() { // a program that only asks for what is wrong
+		traffic := &cloudmonitor.Traffic{Client: &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: ailing.proxy})}}, Host: apiHost}
+		for ctx.Err() == nil {
+			traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: cloudmonitor.Directive{Error: "InvalidParameterValue"}})
+			wait(ctx, 500*time.Millisecond)
+		}
+	})
+	writeFile(t, settings, "log.levle: info\n")
+	res, err := http.Post("http://"+tap.admin+"/-/reload", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	eventually(t, "all taps are scraped", func() bool { return prometheus.value(`sum(up)`) == 3 })
+	other.stop(syscall.SIGTERM)
+
+	defer func() {
+		if t.Failed() {
+			for _, s := range prometheus.query(`ALERTS`) {
+				t.Logf("%v", s.Metric)
+			}
+			people.mu.Lock()
+			defer people.mu.Unlock()
+			for path, text := range people.texts {
+				t.Logf("%s was told:\n%s", path, tail(text, 4<<10))
+			}
+		}
+	}()
+	for alert, at := range map[string]struct{ path, text string }{
+		"KsyunApiErrorBudgetBurn":      {"/pager", `"window":"1h"`},
+		"KsyunApiActionFailing":        {"/slack", "/?blame=provider"},
+		"KsyunApiRegionFailing":        {"/slack", "Calls to one region fail by the API's or the network's fault."},
+		"KsyunApiMaskedErrors":         {"/slack", "/?outcome=masked"},
+		"KsyunApiPartialFailures":      {"/slack", "docs/runbooks/KsyunApiPartialFailures.md"},
+		"KsyunApiUnknownCodes":         {"/slack", "severity info, by whose doing: provider"},
+		"KsyunApiThrottled":            {"/slack", "/?category=throttled"},
+		"KsyunApiClockSkew":            {"/wechat/message/send", "KsyunApiClockSkew"},
+		"KsyunApiBadRequests":          {"/slack", "by whose doing: client"},
+		"KsyunApiAuthFailing":          {"/wechat/message/send", "调用因密钥或签名被拒绝"},
+		"KsyunApiPermissionDenied":     {"/wechat/message/send", "责任方：密钥或权限"},
+		"KsyunTapDown":                 {"/pager", other.admin},
+		"KsyunTapPathCheckFailing":     {"/pager", tap.admin},
+		"KsyunTapConfigReloadFailed":   {"/slack", "A tap could not read its configuration anew."},
+		"KsyunTapDroppingObservations": {"/slack", "did not reach logs in 15 minutes at " + ailing.admin},
+		"KsyunTapCredentialsStale":     {"/slack", ailing.admin},
+		"KsyunTapCAExpiring":           {"/slack", "The last CA of " + tap.admin},
+		"KsyunTapUntrusted":            {"/slack", "does not trust the CA of " + tap.admin},
+	} {
+		eventually(t, alert+" reaches "+at.path, func() bool { return people.holds(at.path, alert, at.text) })
+	}
+
+	// An outage is told, and silences its symptoms.
+	close(failing)
+	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "fail by the provider's") })
+	eventually(t, "the failing action is silenced", func() bool {
+		type alert struct {
+			Status struct{ InhibitedBy []string }
+		}
+		var alerts []alert
+		getJSON(t, alertmanager+"/api/v2/alerts?filter=alertname%3D%22KsyunApiActionFailing%22", &alerts)
+		return slices.ContainsFunc(alerts, func(a alert) bool { return len(a.Status.InhibitedBy) > 0 })
+	})
+
+	// What is mended is told, too.
+	writeFile(t, settings, "log.level: info\n")
+	if res, err = http.Post("http://"+tap.admin+"/-/reload", "", nil); err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	eventually(t, "the mended configuration is told", func() bool {
+		return people.holds("/slack", "RESOLVED", "Over: A tap could not read its configuration anew.")
+	})
+
+	cancel()
+	wg.Wait()
+	tap.stop(syscall.SIGTERM)
+	ailing.stop(syscall.SIGTERM)
+	eventually(t, "that there is no tap is told", func() bool { return people.holds("/pager", "KsyunTapAbsent") })
+}
+
+// drive makes good calls and every bad one in turn, and once failing is closed,
+// only calls that the API fails.
+func drive(ctx context.Context, proxy func(*http.Request) (*url.URL, error), failing <-chan struct{}) {
+	transport := &http.Transport{Proxy: proxy}
+	defer transport.CloseIdleConnections()
+	traffic := &cloudmonitor.Traffic{
+		Client: &http.Client{Transport: transport}, Host: apiHost, Good: good, Denied: denied, Foreign: foreign, Codes: codes(),
+	}
+	bad := slices.DeleteFunc(traffic.Bad(), func(c cloudmonitor.CallSpec) bool { // they take a second and more
+		return strings.Contains(c.Do.String(), "hang") || c.Do.Delay > 0 || c.Timeout > 0
+	})
+	fails := cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: cloudmonitor.Directive{Error: "ServiceTimeout"}}
+	for i := 0; ctx.Err() == nil; i++ {
+		call := cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good}
+		select {
+		case <-failing:
+			call = fails
+		default:
+			switch i % 8 {
+			case 1, 5:
+				call = bad[(i/4)%len(bad)]
+			case 2:
+				call.As.SecretKey = "rotated"
+			case 6:
+				call.Do.Error = "LimitExceeded"
+			case 3, 7:
+				call = cloudmonitor.CallSpec{Action: "GetMetricStatistics", Version: "2010-05-25", As: good, Do: cloudmonitor.Directive{Error: "ServiceTimeout"}}
+			}
+		}
+		traffic.Send(ctx, call)
+		wait(ctx, 10*time.Millisecond)
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// startAlertmanager starts it with the example's configuration, in haste and
+// with these receivers, and returns its address.
+func startAlertmanager(t *testing.T, receivers string) string {
+	t.Helper()
+	dir := t.TempDir()
+	text := string(must(os.ReadFile(deploy + "/alertmanager/alertmanager.yaml")))
+	for old, with := range map[string]string{
+		"http://127.0.0.1:9099": receivers, "group_wait: 30s": "group_wait: 1s", "group_interval: 5m": "group_interval: 1s",
+	} {
+		if !strings.Contains(text, old) {
+			t.Fatalf("the example has no %s", old)
+		}
+		text = strings.ReplaceAll(text, old, with)
+	}
+	if err := os.CopyFS(filepath.Join(dir, "templates"), os.DirFS(deploy+"/alertmanager/templates")); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "alertmanager.yaml")
+	writeFile(t, config, text)
+	address := freeAddress(t)
+	start(t, nil, "prometheus-alertmanager", "--config.file="+config, "--storage.path="+filepath.Join(dir, "data"),
+		"--web.listen-address="+address, "--cluster.listen-address=")
+	return "http://" + address
+}
+
+// startAlerting starts a Prometheus with the rules, in haste.
+func startAlerting(t *testing.T, alertmanager string, targets ...string) *prometheus {
+	t.Helper()
+	dir := t.TempDir()
+	rules := hastened(string(must(os.ReadFile(deploy + "/prometheus/rules.yaml"))))
+	const caDays = "time() < 7 * 86400"
+	if !strings.Contains(rules, caDays) {
+		t.Fatal("no such threshold for the CA")
+	}
+	rules = strings.ReplaceAll(rules, caDays, "time() < 31 * 86400") // a month is all a CA has
+	writeFile(t, filepath.Join(dir, "rules.yaml"), rules)
+	writeFile(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [rules.yaml]
+alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
+scrape_configs:
+  - job_name: ksyun-tap
+    static_configs: [{targets: [%s], labels: {cluster: test, namespace: shop}}]
+`, strings.TrimPrefix(alertmanager, "http://"), `"`+strings.Join(targets, `", "`)+`"`))
+	return servePrometheus(t, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"))
+}
+
+func writeFile(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,316 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+)
+
+// fragile is an API that can be taken down: nobody listens on its address then,
+// nor can anybody else, and what was connected is cut.
+type fragile struct {
+	t       *testing.T
+	address string
+	handler http.Handler
+	tls     *tls.Config // nil is plain HTTP
+
+	mu     sync.Mutex
+	server *http.Server // nil while it is down
+	served sync.WaitGroup
+}
+
+func newFragile(t *testing.T, address string, handler http.Handler, cfg *tls.Config) *fragile {
+	t.Helper()
+	f := &fragile{t: t, address: holdAddress(t, address), handler: handler, tls: cfg}
+	f.up()
+	t.Cleanup(f.down)
+	return f
+}
+
+// holdAddress binds a socket to an address of IPv4, of a port that is free if it
+// is 0, on which it never listens. Only those may listen there who ask for
+// sharePort.
+func holdAddress(t *testing.T, address string) string {
+	t.Helper()
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	if err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
+		unix.Bind(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())})); err != nil {
+		t.Fatal(err)
+	}
+	bound, err := unix.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return netip.AddrPortFrom(at.Addr(), uint16(bound.(*unix.SockaddrInet4).Port)).String()
+}
+
+// sharePort lets a listener have the port of a socket of holdAddress.
+var sharePort = net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+	controlErr := c.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+	})
+	return errors.Join(controlErr, err)
+}}
+
+func (f *fragile) up() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	ln, err := sharePort.Listen(context.Background(), "tcp", f.address)
+	if err != nil {
+		f.t.Error(err)
+		return
+	}
+	if f.tls != nil {
+		ln = tls.NewListener(ln, f.tls)
+	}
+	server := &http.Server{Handler: f.handler}
+	f.server = server
+	f.served.Go(func() { _ = server.Serve(ln) })
+}
+
+func (f *fragile) down() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.server != nil {
+		_ = f.server.Close()
+		f.server = nil
+	}
+	f.served.Wait()
+}
+
+// cloudWatchMetrics answers as CloudWatch does, in whose terms boto3 calls.
+func cloudWatchMetrics(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Content-Type", "text/xml")
+	_, _ = io.WriteString(w, `<ListMetricsResponse xmlns="http://monitoring.amazonaws.com/doc/2010-08-01/"><ListMetricsResult><Metrics/></ListMetricsResult>`+
+		`<ResponseMetadata><RequestId>5a6d3c1e-0000-4000-8000-000000000001</RequestId></ResponseMetadata></ListMetricsResponse>`)
+}
+
+// boto is a running program on boto3, which calls when it is told to.
+type boto struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	in    io.WriteCloser
+	lines *bufio.Scanner
+}
+
+// startBoto starts it by a command such as exec's, or without one.
+func startBoto(t *testing.T, env, by []string, endpoint, mode, attempts string) *boto {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+	t.Cleanup(cancel)
+	args := append(by, "/usr/bin/python3", "testdata/boto.py", endpoint, mode, attempts, good.AccessKey, good.SecretKey)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	b := &boto{t, cmd, in, bufio.NewScanner(out)}
+	if got := b.line(); got != "ready" {
+		t.Fatalf("it printed %q", got)
+	}
+	return b
+}
+
+func (b *boto) line() string {
+	b.t.Helper()
+	if !b.lines.Scan() {
+		b.t.Fatalf("it ended: %v", b.cmd.Wait())
+	}
+	return b.lines.Text()
+}
+
+// call has it make a call, calls again before it is sent again for the first time,
+// and returns the status and how often it was sent.
+func (b *boto) call(again func()) (status string, sent int) {
+	b.t.Helper()
+	if _, err := io.WriteString(b.in, "\n"); err != nil {
+		b.t.Fatal(err)
+	}
+	for n := 0; ; n++ {
+		line := b.line()
+		if line != "sends" {
+			if _, err := fmt.Sscan(line, &status, &sent); err != nil || sent != n {
+				b.t.Fatalf("%q after %d attempts: %v", line, n, err)
+			}
+			return status, sent
+		}
+		if n == 1 {
+			again()
+		}
+	}
+}
+
+func (b *boto) end() {
+	b.t.Helper()
+	b.in.Close()
+	if err := b.cmd.Wait(); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// botoModes are how botocore tries again, and how often it sends a call at most
+// unless told otherwise.
+var botoModes = map[string]int{"legacy": 5, "standard": 3, "adaptive": 3}
+
+// TestBotoRecovers has the API be down as each of ten calls of boto3 begins, for
+// 0.4 s and until it is sent again, in each of its ways of trying again: all
+// recover behind the tap, as a forward proxy and under exec, as they do directly.
+func TestBotoRecovers(t *testing.T) {
+	const calls, outage = 10, 400 * time.Millisecond
+	for mode := range botoModes {
+		run := func(t *testing.T, api *fragile, b *boto) {
+			t.Helper()
+			for i := range calls {
+				api.down()
+				over := time.After(outage)
+				status, sent := b.call(func() { <-over; api.up() })
+				if status != "200" || sent < 2 {
+					t.Errorf("call %d: %s after %d attempts", i, status, sent)
+				}
+			}
+			b.end()
+		}
+		t.Run(mode+" directly", func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
+			run(t, api, startBoto(t, nil, nil, "http://"+api.address, mode, "12"))
+		})
+		t.Run(mode+" by proxy", func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
+			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
+			run(t, api, startBoto(t, []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}, nil, "http://"+apiHost, mode, "12"))
+			_, metrics := get(t, "http://"+tap.admin+"/metrics")
+			if !strings.Contains(metrics, "\nksyun_api_errors_total{") || !strings.Contains(metrics, `outcome="success"`) {
+				t.Error("the calls did not pass the tap")
+			}
+		})
+		t.Run(mode+" under exec", func(t *testing.T) {
+			t.Parallel()
+			cert, certPEM := selfsigned.Certificate(apiHost)
+			caFile := filepath.Join(t.TempDir(), "vendor.pem")
+			if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), &tls.Config{Certificates: []tls.Certificate{cert}})
+			file := filepath.Join(t.TempDir(), "summary.json")
+			by := []string{binary, "exec", "--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api.address, "--summary=json", "--summary.file=" + file, "--"}
+			run(t, api, startBoto(t, nil, by, "https://"+apiHost, mode, "12"))
+			text, err := os.ReadFile(file)
+			if err != nil || !strings.Contains(string(text), `"category":"network"`) {
+				t.Errorf("summary %s, %v", text, err)
+			}
+		})
+	}
+}
+
+// TestBotoAttempts counts how often boto3 sends a call that fails whatever it
+// does: behind the tap as often as directly.
+func TestBotoAttempts(t *testing.T) {
+	for mode, most := range botoModes {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
+			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
+			proxy := []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}
+			direct := startBoto(t, nil, nil, "http://"+api.address, mode, "default")
+			tapped := startBoto(t, proxy, nil, "http://"+apiHost, mode, "default")
+			refused := startBoto(t, proxy, nil, "http://other.example", mode, "default")
+			api.down()
+			for _, c := range []struct {
+				name   string
+				by     *boto
+				status string
+				sent   int
+			}{
+				{"down, directly", direct, "EndpointConnectionError", most},
+				{"down, behind the tap", tapped, "503", most},
+				{"a host that the tap refuses", refused, "403", 1},
+			} {
+				if status, sent := c.by.call(func() {}); status != c.status || sent != c.sent {
+					t.Errorf("%s: %s after %d attempts, want %s after %d", c.name, status, sent, c.status, c.sent)
+				}
+				c.by.end()
+			}
+		})
+	}
+}
+
+// TestAttempts counts how often other clients send a call that fails whatever
+// they do.
+func TestAttempts(t *testing.T) {
+	sdk := []string{buildSDKv1(t), "URL", good.AccessKey, good.SecretKey, "once"}
+	requests := []string{"/usr/bin/python3", "-c", `import sys, requests
+try:
+    print(requests.Session().get(sys.argv[1], timeout=10).status_code, 1)
+except requests.ConnectionError:
+    print("none", 1)`, "URL"}
+	nobody := holdAddress(t, "127.0.0.1:0")
+	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+nobody)
+	for _, c := range []struct {
+		name    string
+		command []string
+		sent    int
+	}{{"Go SDK v1", sdk, 4}, {"requests", requests, 1}} {
+		for _, to := range []struct{ name, url, proxy, want string }{
+			{"down, directly", "http://" + nobody, "", fmt.Sprint("none ", c.sent)},
+			{"down, behind the tap", "http://" + apiHost, "http://" + tap.proxy, fmt.Sprint("503 ", c.sent)},
+			{"a host that the tap refuses", "http://other.example", "http://" + tap.proxy, "403 1"},
+		} {
+			t.Run(c.name+", "+to.name, func(t *testing.T) {
+				args := slices.Clone(c.command)
+				args[slices.Index(args, "URL")] = to.url
+				cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+				cmd.Env = append(os.Environ(), "HTTP_PROXY="+to.proxy, "http_proxy="+to.proxy)
+				out, err := cmd.CombinedOutput()
+				if err != nil || strings.TrimSpace(string(out)) != to.want {
+					t.Errorf("%v: %s, want %s", err, out, to.want)
+				}
+			})
+		}
+	}
+	tap.stop(syscall.SIGTERM)
+	// 4 of the SDK's and 1 of requests', as they count them themselves.
+	if n := strings.Count(tap.text(), `"category":"network"`); n != 5 {
+		t.Errorf("%d attempts passed the tap, want 5", n)
+	}
+}

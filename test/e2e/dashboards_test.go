@@ -1,0 +1,667 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/test/picture"
+)
+
+// TestDashboardsTellTheTruth plays a day, asks every query of every panel at
+// its moments, and holds each answer against what the programs did and the
+// simulator answered. Rules are asked, too; and the pictures of docs/dashboards
+// are drawn of what Prometheus says.
+func TestDashboardsTellTheTruth(t *testing.T) {
+	d := play(t, dayScript, minutesOfDay, dayMoments)
+	d.verifyPanels(dashboards.All(), truths)
+	t.Run("rules", d.verifyRules)
+	t.Run("alerts", d.verifyAlertsSayTheSame)
+	t.Run("pictures", d.draw)
+}
+
+// TestDashboardsOfAQuietHour plays an hour in which nearly every failure is the
+// first of its kind. Of those panels that count there is none that misses one.
+func TestDashboardsOfAQuietHour(t *testing.T) {
+	var moments []int
+	for minute := 2; minute <= 60; minute++ {
+		if minute%2 == 0 || minute%15 == 0 {
+			moments = append(moments, minute)
+		}
+	}
+	d := play(t, hourScript, 60, moments)
+	all, failed, codes := 0, d.count(60, 60, nil, failedCall)[""], d.count(60, 60, []string{"code"}, failedCall)
+	for _, e := range d.events {
+		all += e.n
+	}
+	if all != 735 || failed != 14 || len(codes) != 8 {
+		t.Fatalf("%d calls, %v failures, codes %v", all, failed, codes)
+	}
+	hour := maps.Clone(truths)
+	for where, all := range hour {
+		all = slices.Clone(all)
+		for i := range all {
+			if all[i].tolerance <= 0.04 { // no counter is reset in this hour, so that none is extrapolated
+				all[i].tolerance = 1e-9
+			}
+		}
+		hour[where] = all
+	}
+	hour["ksyun-tap-overview/2"] = []truth{{end: true, want: none}}
+	// Over more than an hour it is the mean of what is recorded over five minutes, of
+	// which rate sees four: a call counts as one and a quarter, or not at all.
+	roughly := burned(60)
+	roughly.tolerance = 0.5
+	hour["ksyun-tap-overview/9"] = []truth{burned(60), roughly, roughly, roughly}
+	boards := dashboards.All()
+	d.verifyPanels(slices.DeleteFunc(boards, func(b dashboards.Dashboard) bool { return b.UID == rules.FleetUID }), hour)
+	// What a graph shows of the hour is all that happened in it.
+	for where, is := range map[string]struct {
+		every int
+		where func(*event) bool
+	}{
+		"ksyun-tap-overview/5/1": {2, failedCall}, "ksyun-tap-errors/1/0": {2, failedCall},
+		"ksyun-tap-errors/7/0": {15, in("category", "permission")}, "ksyun-tap-errors/8/0": {15, in("category", "clock")},
+		"ksyun-tap-errors/9/0": {15, in("outcome", "masked")}, "ksyun-tap-errors/11/0": {15, in("category", "unknown")},
+	} {
+		target, sum := targetOf(t, where), 0.0
+		for minute := is.every; minute <= 60; minute += is.every {
+			for _, v := range d.values(target, minute, dashboards.Zoom{}) {
+				sum += v
+			}
+		}
+		if strings.Contains(target.Expr, "* 60000 / $__interval_ms") {
+			sum *= float64(is.every)
+		}
+		if want := d.count(60, 60, nil, is.where)[""]; math.Abs(sum-want) > 1e-6 {
+			t.Errorf("%s shows %v events of the hour, and there were %v", where, sum, want)
+		}
+	}
+	t.Run("alerts", d.verifyAlertsSayTheSame)
+	// The taps are two, whatever else is scraped.
+	for _, where := range []string{"ksyun-tap-fleet/1/0", "ksyun-tap-fleet/1/1", "ksyun-tap-fleet/6/0", "ksyun-tap-fleet/6/2"} {
+		for _, s := range d.ask(targetOf(t, where), 60, dashboards.Zoom{}) {
+			if !slices.Contains(tapNames[:], s.Metric["instance"]) {
+				t.Errorf("%s shows %v", where, s.Metric)
+			}
+		}
+	}
+}
+
+// targetOf is a query, by dashboard, panel and number.
+func targetOf(t *testing.T, where string) dashboards.Target {
+	t.Helper()
+	for _, b := range dashboards.All() {
+		for _, p := range b.Panels() {
+			for i, target := range p.Targets {
+				if fmt.Sprintf("%s/%d/%d", b.UID, p.ID, i) == where {
+					return target
+				}
+			}
+		}
+	}
+	t.Fatalf("there is no query %s", where)
+	return dashboards.Target{}
+}
+
+// verifyPanels asks every query of every panel.
+func (d *day) verifyPanels(boards []dashboards.Dashboard, truths map[string][]truth) {
+	t := d.t
+	t.Helper()
+	for _, board := range boards {
+		by := []string{""}
+		for _, v := range board.Variables {
+			if v.Name != "by" {
+				continue
+			}
+			for _, o := range v.Options {
+				by = append(by, o.Value)
+			}
+		}
+		for _, p := range board.Panels() {
+			for i, target := range p.Targets {
+				if target.Datasource.Type != "prometheus" {
+					continue
+				}
+				where := fmt.Sprintf("%s/%d", board.UID, p.ID)
+				all := truths[where]
+				if len(all) != len(p.Targets) {
+					t.Errorf("%s %q has %d queries, %d truths", where, p.Title, len(p.Targets), len(all))
+					break
+				}
+				where += fmt.Sprintf(" %q %s", p.Title, target.RefID)
+				if !strings.Contains(target.Expr, "$by") {
+					d.verify(where, target, all[i], dashboards.Zoom{})
+					continue
+				}
+				for _, label := range by[1:] {
+					d.verify(where+" by "+label, target, perMinute(failedCall, label), dashboards.Zoom{By: label})
+				}
+			}
+		}
+		for _, a := range board.Annotations {
+			if a.Expr != "" && len(d.ask(dashboards.Target{Expr: a.Expr}, d.moments[0], dashboards.Zoom{})) == 0 {
+				t.Errorf("%s: the annotation %s gives nothing: %s", board.UID, a.Name, a.Expr)
+			}
+		}
+	}
+}
+
+// verifyAlertsSayTheSame holds the numbers of the alerts on calls against those
+// of the panels that they lead to: of all taps, or of the one that is worst.
+func (d *day) verifyAlertsSayTheSame(t *testing.T) {
+	queries := map[string][]int{"KsyunApiActionFailing": {1}, "KsyunApiRegionFailing": {2}, "KsyunApiUnknownCodes": {0, 1}}
+	said := map[string]bool{}
+	for _, r := range rules.Alerts() {
+		if r.Panel.UID != rules.ErrorsUID {
+			continue
+		}
+		which := queries[r.Alert]
+		if which == nil {
+			which = []int{0}
+		}
+		for _, minute := range d.moments {
+			alert := 0.0
+			for _, v := range d.values(dashboards.Target{Expr: rules.Fill(r.Expr)}, minute, dashboards.Zoom{}) {
+				alert = max(alert, v)
+			}
+			if alert == 0 {
+				continue
+			}
+			said[r.Alert] = true
+			// A state is recorded of what is recorded. promtool marks nothing as stale, so
+			// that each of both is seen for five minutes more.
+			since := 0
+			if strings.HasSuffix(r.Expr, ":state") {
+				since = 10
+			}
+			var panel []float64
+			for ago := 0; ago <= since && !slices.ContainsFunc(panel, func(v float64) bool { return math.Abs(v-alert) < 1e-9 }); ago++ {
+				most := 0.0
+				for _, tap := range []string{"", tapNames[0], tapNames[1]} {
+					for _, i := range which {
+						for _, v := range d.values(targetOf(t, fmt.Sprintf("%s/%d/%d", r.Panel.UID, r.Panel.ID, i)), minute-ago, dashboards.Zoom{Tap: tap}) {
+							most = max(most, v)
+						}
+					}
+				}
+				panel = append(panel, most)
+			}
+			if math.Abs(panel[len(panel)-1]-alert) > 1e-9 {
+				t.Errorf("%s at %s says %v, its panel %v", r.Alert, clock(minute), alert, panel)
+			}
+		}
+	}
+	for _, alert := range []string{"KsyunApiPermissionDenied", "KsyunApiClockSkew", "KsyunApiMaskedErrors", "KsyunApiUnknownCodes"} {
+		if !said[alert] {
+			t.Errorf("%s says nothing", alert)
+		}
+	}
+}
+
+// truth is what a query is to answer.
+type truth struct {
+	by        []string // the labels that tell its series apart
+	at        []int    // minutes; nil is all moments
+	end       bool     // at the last minute only
+	want      func(d *day, minute int) map[string]float64
+	tolerance float64 // share of the value; 0 is 1 %
+	// holds, in place of want, tells what is wrong with the answer.
+	holds func(d *day, minute int, got map[string]float64) string
+	// nothing is for a query that may have no answer at all.
+	nothing bool
+}
+
+// verify asks a query at all its moments.
+func (d *day) verify(where string, target dashboards.Target, is truth, z dashboards.Zoom) {
+	d.t.Helper()
+	at, answered := is.at, false
+	switch {
+	case is.end:
+		at = []int{d.end}
+	case at == nil:
+		at = d.moments
+	}
+	for _, minute := range at {
+		got := map[string]float64{}
+		for _, s := range d.ask(target, minute, z) {
+			answered = true
+			values := make([]string, len(is.by))
+			for i, l := range is.by {
+				values[i] = s.Metric[l]
+			}
+			if v := s.number(d.t); v != 0 && !math.IsNaN(v) {
+				got[strings.Join(values, "|")] += v
+			}
+		}
+		if is.holds != nil {
+			if wrong := is.holds(d, minute, got); wrong != "" {
+				d.t.Errorf("%s at %s: %s: %s", where, clock(minute), wrong, jsonText(got))
+			}
+			continue
+		}
+		tolerance := is.tolerance
+		if tolerance == 0 {
+			tolerance = 0.01
+		}
+		want := is.want(d, minute)
+		if !alike(got, want, tolerance) {
+			d.t.Errorf("%s at %s: says %s, and it was %s", where, clock(minute), jsonText(got), jsonText(want))
+		}
+	}
+	if !answered && !is.nothing {
+		d.t.Errorf("%s: no answer: %s", where, target.Expr)
+	}
+}
+
+func (s series) number(t *testing.T) float64 {
+	t.Helper()
+	v, err := strconv.ParseFloat(fmt.Sprint(s.Value[1]), 64)
+	if err != nil {
+		t.Error(err)
+	}
+	return v
+}
+
+func clock(minute int) string { return fmt.Sprintf("%02d:%02d", minute/60, minute%60) }
+
+// alike compares values by name; zeros do not count.
+func alike(got, want map[string]float64, tolerance float64) bool {
+	for k, w := range want {
+		if math.Abs(got[k]-w) > tolerance*math.Abs(w)+1e-9 {
+			return false
+		}
+	}
+	for k := range got {
+		if want[k] == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// ask asks a query as of a minute, with everything chosen, from the first minute
+// on.
+func (d *day) ask(target dashboards.Target, minute int, z dashboards.Zoom) []series {
+	d.t.Helper()
+	z.Interval, z.Rate, z.Range = time.Minute, 5*time.Minute, time.Duration(d.end)*time.Minute
+	var answer struct {
+		Data struct{ Result []series }
+	}
+	getJSON(d.t, d.prom.url+"/api/v1/query?time="+strconv.FormatInt(d.at(minute).Unix(), 10)+"&query="+url.QueryEscape(target.At(z)), &answer)
+	return answer.Data.Result
+}
+
+// values are the numbers of an answer.
+func (d *day) values(target dashboards.Target, minute int, z dashboards.Zoom) (all []float64) {
+	d.t.Helper()
+	for _, s := range d.ask(target, minute, z) {
+		all = append(all, s.number(d.t))
+	}
+	return all
+}
+
+// What counts, and what counts as a failure that is not the program's own.
+func countedCall(e *event) bool { return e.outcome != "dry_run" && e.outcome != "canceled" }
+func faultyCall(e *event) bool  { return e.blame == "provider" || e.blame == "network" }
+func failedCall(e *event) bool  { return e.failed() }
+
+func in(label string, values ...string) func(*event) bool {
+	return func(e *event) bool { return slices.Contains(values, e.label(label)) }
+}
+
+// inMinutes is how many such calls there were in the minutes before, in each of
+// which they count as by each.
+func inMinutes(window int, each float64, where func(*event) bool, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return scaled(d.count(minute, window, by, where), each) }}
+}
+
+// perMinute is how many there are in a minute, and in15 how many in 15.
+func perMinute(where func(*event) bool, by ...string) truth {
+	return inMinutes(2, 0.5, where, by...)
+}
+
+func in15(where func(*event) bool, by ...string) truth { return inMinutes(15, 1, where, by...) }
+
+// inAll is how many there were from the first minute on. Counters of a tap that
+// was restarted are extrapolated.
+func inAll(where func(*event) bool, by ...string) truth {
+	return truth{by: by, end: true, tolerance: 0.04, want: func(d *day, minute int) map[string]float64 { return d.count(minute, d.end, by, where) }}
+}
+
+// shareOf is how many of the calls that count are such calls, in 15 minutes.
+func shareOf(where func(*event) bool, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 {
+		return over(d.count(minute, 15, by, where), d.count(minute, 15, by, countedCall))
+	}}
+}
+
+// said is what the taps said themselves of a gauge, in so many parts of its unit;
+// changed is how that of a counter changed in a minute, changedRate in a second.
+func said(metric string, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return d.raw(minute, metric, by...) }}
+}
+
+// ifAny is for what there may be none of: a clock is known from its third second on.
+func ifAny(is truth) truth {
+	is.nothing = true
+	return is
+}
+
+func saidMillis(metric string, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return scaled(d.raw(minute, metric, by...), 1000) }}
+}
+
+func changed(metric string, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return scaled(d.rawChange(minute, 2, metric, by...), 0.5) }}
+}
+
+func changedRate(metric string, by ...string) truth {
+	return truth{by: by, want: func(d *day, minute int) map[string]float64 {
+		return scaled(d.rawChange(minute, 5, metric, by...), 1.0/300)
+	}}
+}
+
+// inWaysIn is so many a minute, of each reason if there are any, while calls
+// reach the taps by every way.
+func inWaysIn(perMinute float64, reasons ...string) truth {
+	if len(reasons) == 0 {
+		return truth{want: func(_ *day, minute int) map[string]float64 {
+			if !during(waysIn, minute-1) {
+				return nil
+			}
+			return map[string]float64{"": perMinute}
+		}}
+	}
+	return truth{by: []string{"reason"}, want: func(_ *day, minute int) map[string]float64 {
+		if !during(waysIn, minute-1) {
+			return nil
+		}
+		all := map[string]float64{}
+		for _, r := range reasons {
+			all[r] = perMinute
+		}
+		return all
+	}}
+}
+
+func one(v func(d *day, minute int) float64) func(*day, int) map[string]float64 {
+	return func(d *day, minute int) map[string]float64 { return map[string]float64{"": v(d, minute)} }
+}
+
+func number(v float64) truth { return truth{want: one(func(*day, int) float64 { return v })} }
+
+// during1 is 1 in a span of minutes, and else 0.
+func during1(span [2]int) truth {
+	return truth{want: one(func(_ *day, minute int) float64 {
+		if during(span, minute-1) {
+			return 1
+		}
+		return 0
+	})}
+}
+
+func scaled(values map[string]float64, by float64) map[string]float64 {
+	for k := range values {
+		values[k] *= by
+	}
+	return values
+}
+
+func over(a, b map[string]float64) map[string]float64 {
+	for k := range a {
+		a[k] /= b[k]
+	}
+	return a
+}
+
+// faultShare is the share of failures of provider and network over a window.
+func faultShare(d *day, minute, window int) float64 {
+	return d.count(minute, window, nil, faultyCall)[""] / d.count(minute, window, nil, countedCall)[""]
+}
+
+func burns(window int) truth {
+	// Recorded every five minutes, so looked at where those are.
+	at := []int{hours(8.5), hours(10.5), hours(16.5), minutesOfDay}
+	if window < 360 {
+		at = append(at, hours(6.5))
+	}
+	is := burned(window)
+	is.at, is.end = at, false
+	return is
+}
+
+// burned is how fast the budget was used up at the end.
+func burned(window int) truth {
+	return truth{end: true, want: one(func(d *day, minute int) float64 { return faultShare(d, minute, min(window, minute)) / 0.001 }), tolerance: 0.1}
+}
+
+// quantiles holds quantiles against what is known of the durations: that calls
+// of a tenth of a second and more are one in six while it is slow, and that
+// there are none else.
+func quantiles(q float64, by ...string) truth {
+	return truth{by: by, holds: func(_ *day, minute int, got map[string]float64) string {
+		slowly := during([2]int{hours(5), hours(5.5)}, minute-1)
+		for k, v := range got {
+			if slowly && q >= 0.95 && (k == "" || k == "monitor|GetMetricStatistics|success") {
+				if v < 0.1 || v > 0.5 {
+					return "it was slow, by 0.15 s"
+				}
+			} else if q < 0.95 && v > 0.25 {
+				return "it was fast"
+			}
+		}
+		if len(got) == 0 {
+			return "there were calls"
+		}
+		return ""
+	}}
+}
+
+func none(*day, int) map[string]float64 { return nil }
+
+// headroom is what is left of a documented limit.
+func headroom(action string, limit float64) truth {
+	return truth{want: one(func(d *day, m int) float64 { return 1 - d.count(m, 2, nil, in("action", action))[""]/2/limit })}
+}
+
+var (
+	kindOfFailure = []string{"service", "action", "region", "code", "status", "category", "blame"}
+	tapsUp        = truth{by: []string{"instance"}, want: func(_ *day, m int) map[string]float64 {
+		return map[string]float64{tapNames[0]: 1, tapNames[1]: 1 - during1(tapDown).want(nil, m)[""]}
+	}}
+)
+
+// truths are what each panel's queries are to answer, by dashboard and panel.
+var truths = map[string][]truth{
+	"ksyun-tap-overview/1": {{want: one(func(d *day, m int) float64 { return 2 - during1(tapDown).want(d, m)[""] })}, during1(tapDown)},
+	"ksyun-tap-overview/2": {{at: []int{hours(1), hours(4.5), minutesOfDay}, want: one(func(d *day, m int) float64 { return max(0, 1-faultShare(d, m, m)/0.001) })}},
+	"ksyun-tap-overview/3": {headroom("GetMetricStatistics", 3600), headroom("GetMetricStatisticsBatch", 180)},
+	"ksyun-tap-overview/4": {{by: []string{"alertname", "severity"}, nothing: true, holds: func(d *day, m int, got map[string]float64) string {
+		// It is recorded up to a minute late, and looked at up to five.
+		for _, r := range rules.Alerts() {
+			holds := 0
+			for ago := range 8 {
+				if len(d.values(dashboards.Target{Expr: rules.Fill(r.Expr)}, m-ago, dashboards.Zoom{})) > 0 {
+					holds++
+				}
+			}
+			if shown := got[r.Alert+"|"+r.Labels["severity"]] > 0; shown != (holds > 0) && holds%8 == 0 && r.Labels["window"] == "" {
+				return fmt.Sprintf("%s holds in %d of 8 minutes, and is shown: %v", r.Alert, holds, shown)
+			}
+		}
+		return ""
+	}}},
+	"ksyun-tap-overview/5": {perMinute(nil), perMinute(failedCall)},
+	"ksyun-tap-overview/6": {{by: []string{"blame"}, nothing: true, want: func(d *day, m int) map[string]float64 {
+		return scaled(d.count(m, 2, []string{"blame"}, failedCall), 1/d.count(m, 2, nil, nil)[""])
+	}}},
+	"ksyun-tap-overview/7": {quantiles(0.5), quantiles(0.95), quantiles(0.99)},
+	"ksyun-tap-overview/8": {inAll(failedCall, kindOfFailure...), in15(failedCall, kindOfFailure...)},
+	"ksyun-tap-overview/9": {burns(60), burns(360), burns(minutesOfDay), burns(3 * minutesOfDay)},
+
+	"ksyun-tap-errors/1": {{}}, // by every label
+	"ksyun-tap-errors/2": {inAll(failedCall, "instance", "service", "action", "version", "region", "code", "type", "status", "category", "blame")},
+	"ksyun-tap-errors/3": {shareOf(faultyCall, "service"), shareOf(faultyCall, "action"), shareOf(faultyCall, "region")},
+	"ksyun-tap-errors/4": {shareOf(in("category", "throttled"), "service")},
+	"ksyun-tap-errors/5": {shareOf(in("category", "auth"), "service")},
+	"ksyun-tap-errors/6": {shareOf(in("blame", "client"), "service")},
+	"ksyun-tap-errors/7": {in15(in("category", "permission"), "action")},
+	"ksyun-tap-errors/8": {
+		in15(in("category", "clock"), "instance"),
+		ifAny(said("ksyun_api_clock_skew_seconds", "instance", "client")),
+		ifAny(said("ksyun_api_clock_skew_uncertainty_seconds", "instance", "client")),
+	},
+	"ksyun-tap-errors/9":  {in15(in("outcome", "masked"), "action")},
+	"ksyun-tap-errors/10": {shareOf(in("outcome", "partial"), "action"), inMinutes(15, float64(partial.items), in("outcome", "partial"), "action")},
+	"ksyun-tap-errors/11": {in15(in("category", "unknown"), "code"), {by: []string{"code"}, want: none, nothing: true}},
+	"ksyun-tap-errors/12": {{by: []string{"reason"}, want: func(d *day, m int) map[string]float64 {
+		return map[string]float64{"reset": d.count(m, 15, nil, in("outcome", "proxy"))[""], "canceled": d.count(m, 15, nil, in("outcome", "canceled"))[""]}
+	}}},
+	"ksyun-tap-errors/13": {inAll(nil, "service", "action", "version", "region", "outcome", "status")},
+	"ksyun-tap-errors/14": {quantiles(0.95, "service", "action", "outcome")},
+
+	"ksyun-tap-fleet/1": {
+		tapsUp,
+		saidMillis("process_start_time_seconds", "instance"),
+		said("ksyun_tap_config_last_reload_successful", "instance"),
+		saidMillis("ksyun_tap_config_last_reload_success_timestamp_seconds", "instance"),
+		said("ksyun_tap_path_check_success", "instance"),
+		said("ksyun_tap_path_check_duration_seconds", "instance"),
+		saidMillis("ksyun_tap_ca_not_after_timestamp_seconds", "instance"),
+		said("ksyun_tap_resign_credentials_last_reload_successful", "instance"),
+		{by: []string{"instance"}, want: none},
+		said("ksyun_tap_journal_entries", "instance"),
+		inAll(failedCall, "instance"),
+	},
+	"ksyun-tap-fleet/2": {changed("ksyun_tap_observations_dropped_total", "sink", "reason")},
+	"ksyun-tap-fleet/3": {{by: []string{"stage"}, want: func(_ *day, m int) map[string]float64 {
+		if during(brokenPath, m-1) {
+			return map[string]float64{"upstream": 1}
+		}
+		return nil
+	}}},
+	"ksyun-tap-fleet/4": {
+		inWaysIn(1, "untrusted_ca"), changed("ksyun_tap_client_connections_refused_total"), changed("ksyun_tap_client_connections_reclaimed_total"),
+		inWaysIn(1, "direct"), inWaysIn(1, "address"), number(0),
+	},
+	"ksyun-tap-fleet/5": {
+		inWaysIn(1), inWaysIn(3), perMinute(func(e *event) bool { return e.kind == long }),
+		{by: []string{"label"}, want: func(d *day, m int) map[string]float64 {
+			return map[string]float64{"status": d.count(m, 2, nil, in("status", "_other"))[""] / 2}
+		}},
+	},
+	"ksyun-tap-fleet/6": {said("process_resident_memory_bytes", "instance"), said("ksyun_tap_buffer_bytes", "instance"), changedRate("process_cpu_seconds_total", "instance")},
+	"ksyun-tap-fleet/7": {
+		said("ksyun_tap_client_connections"), said("ksyun_tap_upstream_connections"), said("ksyun_tap_tunnels_open"),
+		{by: []string{"service"}, want: func(_ *day, m int) map[string]float64 {
+			if during(hangs, m-1) {
+				return map[string]float64{"monitor": 1}
+			}
+			return nil
+		}},
+		changedRate("ksyun_tap_client_received_bytes_total"), changedRate("ksyun_tap_client_sent_bytes_total"),
+	},
+	"ksyun-tap-fleet/8": {
+		changed("ksyun_tap_client_connections_accepted_total"), inWaysIn(1), inWaysIn(2), changed("ksyun_tap_upstream_dials_total"),
+		inWaysIn(3), inWaysIn(1), inWaysIn(0), inWaysIn(1), inWaysIn(1),
+	},
+}
+
+// verifyRules asks every rule over the day: none is an error, what is recorded
+// is there, and each alert on what happened is true at its time, and only then.
+func (d *day) verifyRules(t *testing.T) {
+	spans := map[string][2]int{ // when an alert's condition holds, with room for its windows
+		"KsyunApiOutage": {hours(6), hours(7.4)}, "KsyunApiActionFailing": {hours(6), minutesOfDay}, "KsyunApiRegionFailing": {hours(6), minutesOfDay},
+		"KsyunApiErrorBudgetBurn": {hours(5), minutesOfDay}, "KsyunApiAuthFailing": {hours(2), hours(3.4)}, "KsyunApiThrottled": {hours(4), hours(5.4)},
+		"KsyunApiMaskedErrors": {hours(10), hours(11.4)}, "KsyunApiPartialFailures": {hours(12), hours(13.4)}, "KsyunApiPermissionDenied": {hours(12), hours(14.4)},
+		"KsyunApiClockSkew": {hours(14), hours(15.4)}, "KsyunApiUnknownCodes": {hours(15), hours(16.4)},
+		"KsyunTapDown": {tapDown[0], tapDown[1] + 5}, "KsyunTapConfigReloadFailed": {badConfig[0], badConfig[1] + 5},
+		"KsyunTapPathCheckFailing": {brokenPath[0], brokenPath[1] + 5}, "KsyunTapUntrusted": {waysIn[0], waysIn[1] + 15},
+		"KsyunTapDroppingObservations": {0, minutesOfDay}, // its starts, too
+	}
+	text := must(os.ReadFile(deploy + "/prometheus/rules.yaml"))
+	for _, r := range fileRules(t, text) {
+		expr := r.Expr
+		if r.Alert != "" { // the conditions, with the recorded series they need
+			var when []int
+			for minute := 5; minute <= minutesOfDay; minute += 5 {
+				if len(d.ask(dashboards.Target{Expr: expr}, minute, dashboards.Zoom{})) > 0 {
+					when = append(when, minute)
+				}
+			}
+			span, happened := spans[r.Alert]
+			switch {
+			case happened && len(when) == 0 && r.Labels["window"] != "1d" && r.Labels["window"] != "3d":
+				t.Errorf("%s is never true", r.Alert)
+			case !happened && len(when) > 0:
+				t.Errorf("%s is true at %s", r.Alert, clock(when[0]))
+			case happened && len(when) > 0 && (when[0] <= span[0] || when[len(when)-1] > span[1]):
+				t.Errorf("%s is true from %s to %s", r.Alert, clock(when[0]), clock(when[len(when)-1]))
+			}
+			continue
+		}
+		// There is no day before to be a spike beside, and no program that is wrong.
+		happened := !strings.HasSuffix(r.Record, ":spike") && r.Record != "service:ksyun_api_bad_requests:state"
+		if recorded := len(d.ask(dashboards.Target{Expr: "count_over_time(" + r.Record + "[1d])"}, minutesOfDay, dashboards.Zoom{})) > 0; recorded != happened {
+			t.Errorf("%s is recorded: %v, want %v", r.Record, recorded, happened)
+		}
+	}
+	if len(spans) != 16 || len(rules.Alerts()) < len(spans) {
+		t.Errorf("%d alerts are looked at", len(spans))
+	}
+}
+
+// draw draws each dashboard.
+func (d *day) draw(t *testing.T) {
+	dir := os.Getenv(picturesVariable)
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	dir = must(filepath.Abs(dir))
+	for _, board := range dashboards.All() {
+		page, err := picture.HTML(t.Context(), board, picture.Source{URL: d.prom.url, From: d.begin, To: d.at(d.end)})
+		if err != nil {
+			t.Errorf("%s: %v", board.UID, err)
+			continue
+		}
+		file := filepath.Join(t.TempDir(), board.UID+".html")
+		writeFile(t, file, string(page))
+		screenshot(t, file, filepath.Join(dir, board.UID+".png"), picture.Height(board))
+	}
+}
+
+// fileRules reads the rules of a rule file.
+func fileRules(t *testing.T, text []byte) []ruleOfFile {
+	t.Helper()
+	var file struct {
+		Groups []struct{ Rules []ruleOfFile }
+	}
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	var all []ruleOfFile
+	for _, g := range file.Groups {
+		all = append(all, g.Rules...)
+	}
+	return all
+}
+
+type ruleOfFile struct {
+	Record, Alert, Expr string
+	Labels              map[string]string
+}

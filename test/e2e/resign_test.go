@@ -1,0 +1,214 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// The key that programs sign with for the tap alone.
+var localKey = cloudmonitor.Credential{AccessKey: "AKlocalonly", SecretKey: "secret-of-programs"}
+
+// TestResign runs clients that are given another endpoint and a key that
+// the API does not know: each makes a call that succeeds, signed anew and
+// verified at the far end, and one that fails, which is found by its request ID.
+func TestResign(t *testing.T) {
+	address, caFile := tlsAPI(t)
+	tap, own := startResign(t, keyFile(t, good), "--resign.client-key-file="+keyFile(t, localKey),
+		"--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address)
+	endpoint := "http://" + own
+	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
+	  curl -sS -o /dev/null -w '%{http_code}\n' --aws-sigv4 aws:amz:cn-beijing-6:monitor -u "$1:$2" \
+	    -H 'Accept: application/json' -H "$field" "$0/?Action=ListMetrics&Version=2010-05-25"
+	done`
+	f := func(name, dir, command string, args ...string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, command, args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != "200\n409\n" {
+			t.Errorf("%s: %v, printed:\n%s", name, err, out)
+		}
+	}
+	f("curl", "", "sh", "-c", curl, endpoint, localKey.AccessKey, localKey.SecretKey)
+	f("Node fetch", "", "node", "testdata/endpoint.mjs", endpoint, localKey.AccessKey, localKey.SecretKey)
+	f("Go SDK v1", "testdata/sdkv1", "go", "run", ".", endpoint, localKey.AccessKey, localKey.SecretKey)
+
+	var list struct {
+		Data struct {
+			Errors []struct {
+				Code      string `json:"error_code"`
+				RequestID string `json:"request_id"`
+			}
+		}
+	}
+	eventually(t, "three failures", func() bool {
+		getJSON(t, "http://"+tap.admin+"/api/v1/errors", &list)
+		return len(list.Data.Errors) == 3
+	})
+	for _, e := range list.Data.Errors {
+		if e.Code != "LimitExceeded" || len(e.RequestID) != 36 {
+			t.Errorf("failure %+v", e)
+		}
+	}
+
+	// A key that was guessed gets nowhere.
+	out, err := exec.Command("sh", "-c", curl, endpoint, localKey.AccessKey, "guessed").CombinedOutput()
+	if err != nil || string(out) != "403\n403\n" {
+		t.Errorf("a guessed key: %v, %s", err, out)
+	}
+	_, text := get(t, "http://"+tap.admin+"/metrics")
+	if !strings.Contains(text, `ksyun_tap_proxy_errors_total{reason="signature"} 2`) {
+		t.Error("refused signatures are not counted")
+	}
+	_, page := get(t, "http://"+tap.admin+"/")
+	for _, secret := range []string{localKey.AccessKey, localKey.SecretKey, good.AccessKey, good.SecretKey} {
+		if strings.Contains(tap.text()+text+page, `"`+secret+`"`) || strings.Contains(tap.text()+text+page, secret+"/") {
+			t.Errorf("%s came out", secret)
+		}
+	}
+}
+
+// TestResignRotates changes the credentials under load: no call fails, and
+// soon all are signed with the new ones.
+func TestResignRotates(t *testing.T) {
+	next := cloudmonitor.Credential{AccessKey: "AKLTnext", SecretKey: "s9", Token: "a-token"}
+	sim := cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, next}})
+	var withNext atomic.Int64
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Authorization"), next.AccessKey+"/") {
+			withNext.Add(1)
+		}
+		sim.ServeHTTP(w, r)
+	}))
+	defer api.Close()
+	file := keyFile(t, good)
+	tap, own := startResign(t, file, "--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
+
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan int, 4)
+	var bad atomic.Int64
+	for range cap(done) {
+		go func() {
+			n := 0
+			for ; ctx.Err() == nil; n++ {
+				res, err := http.Get("http://" + own + "/?Action=ListMetrics&Version=2010-05-25")
+				if err != nil || res.StatusCode != http.StatusOK {
+					bad.Add(1)
+				}
+				if err == nil {
+					res.Body.Close()
+				}
+			}
+			done <- n
+		}()
+	}
+	reload := func() int {
+		res, err := http.Post("http://"+tap.admin+"/-/reload", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		return res.StatusCode
+	}
+	if err := os.WriteFile(file, []byte("access_key: AKLTn"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if reload() == http.StatusOK {
+		t.Error("half a file was taken")
+	}
+	if withNext.Load() != 0 {
+		t.Error("half a key was used")
+	}
+	writeKeys(t, file, next)
+	if status := reload(); status != http.StatusOK {
+		t.Errorf("reload: status %d", status)
+	}
+	before := withNext.Load()
+	eventually(t, "calls are signed with the new key", func() bool { return withNext.Load() > before+100 })
+	cancel()
+	total := 0
+	for range cap(done) {
+		total += <-done
+	}
+	if bad.Load() > 0 {
+		t.Errorf("%d of %d calls failed", bad.Load(), total)
+	}
+}
+
+// TestResignSpendsNothing asks for settings that would let anybody call.
+func TestResignRefused(t *testing.T) {
+	loose := keyFile(t, good)
+	if err := os.Chmod(loose, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		args []string
+		want string
+	}{
+		"everywhere": {[]string{"--resign.listen-address=0.0.0.0:0", "--resign.credentials-file=" + keyFile(t, good)}, "would let anyone use the credentials"},
+		"no keys":    {[]string{"--resign.listen-address=127.0.0.1:0"}, "KSYUN_ACCESS_KEY is missing"},
+		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, so that other users can access the keys"},
+		"elsewhere": {
+			[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keyFile(t, good), "--resign.upstream=https://example.com"},
+			"--resign.upstream=https://example.com is not tapped: tap it with --tap.host=example.com",
+		},
+	} {
+		for _, verb := range []string{"run", "check-config"} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			out, err := exec.CommandContext(ctx, binary, append([]string{verb, "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, tc.args...)...).CombinedOutput()
+			cancel()
+			if err == nil || !strings.Contains(string(out), tc.want) {
+				t.Errorf("%s, %s: %v\n%s", name, verb, err, out)
+			}
+		}
+	}
+}
+
+// startResign starts a tap with a re-signing address and returns that, too.
+func startResign(t *testing.T, keys string, args ...string) (tap *runningTap, own string) {
+	t.Helper()
+	tap = startTap(t, nil, append([]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys}, args...)...)
+	var line struct{ Resign []string }
+	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
+		t.Fatal(err)
+	}
+	return tap, line.Resign[0]
+}
+
+func keyFile(t *testing.T, c cloudmonitor.Credential) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "keys.yaml")
+	writeKeys(t, name, c)
+	return name
+}
+
+// writeKeys puts a file in another's place, as tools that rotate keys do.
+func writeKeys(t *testing.T, name string, c cloudmonitor.Credential) {
+	t.Helper()
+	text := "access_key: " + c.AccessKey + "\nsecret_key: " + c.SecretKey + "\n"
+	if c.Token != "" {
+		text += "security_token: " + c.Token + "\n"
+	}
+	part := name + time.Now().Format(".150405.000000000")
+	if err := os.WriteFile(part, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(part, name); err != nil {
+		t.Fatal(err)
+	}
+}

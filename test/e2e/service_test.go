@@ -1,0 +1,224 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// manager is a service manager: it hands sockets over, and is told how the tap
+// fares.
+type manager struct {
+	t    *testing.T
+	path string
+	told chan string
+}
+
+func newManager(t *testing.T) *manager {
+	t.Helper()
+	m := &manager{t, filepath.Join(t.TempDir(), "notify"), make(chan string, 1000)}
+	pc, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pc.Close() })
+	go func() {
+		buf := make([]byte, 4<<10)
+		for {
+			n, err := pc.Read(buf)
+			if err != nil {
+				return
+			}
+			m.told <- string(buf[:n])
+		}
+	}()
+	return m
+}
+
+// start starts the tap with those sockets, by their names.
+func (m *manager) start(names string, sockets []*os.File, env []string, args ...string) *process {
+	m.t.Helper()
+	// The ID of the process that takes the sockets is known to itself only.
+	cmd := exec.Command("/bin/sh", append([]string{"-c", `LISTEN_PID=$$ exec "$@"`, "sh", binary, "run"}, args...)...)
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+m.path, "LISTEN_FDNAMES="+names, "LISTEN_FDS="+string(rune('0'+len(sockets))))
+	cmd.Env = append(cmd.Env, env...)
+	cmd.ExtraFiles = sockets
+	r, w, err := os.Pipe()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = w, w
+	return follow(m.t, cmd, r, w)
+}
+
+// wait returns the next message that begins with one of the words, and passes
+// over those of the watchdog.
+func (m *manager) wait(word string) string {
+	m.t.Helper()
+	for timeout := time.After(patience); ; {
+		select {
+		case got := <-m.told:
+			if strings.HasPrefix(got, word) {
+				return got
+			}
+			if got != "WATCHDOG=1" {
+				m.t.Errorf("told %q, want %s", got, word)
+			}
+		case <-timeout:
+			m.t.Fatalf("never told %s", word)
+		}
+	}
+}
+
+// socketFile is a listening socket as it is handed over, and its address.
+func socketFile(t *testing.T) (f *os.File, address string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if f, err = ln.(*net.TCPListener).File(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f, ln.Addr().String()
+}
+
+func TestServiceManager(t *testing.T) {
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
+	defer api.Close()
+	proxySocket, proxy := socketFile(t)
+	transparentSocket, transparent := socketFile(t)
+	resignSocket, own := socketFile(t)
+	adminSocket, admin := socketFile(t)
+	keys := filepath.Join(t.TempDir(), "keys.yaml")
+	// As a service manager lays out credentials: for the group at most.
+	if err := os.WriteFile(keys, []byte("access_key: "+good.AccessKey+"\nsecret_key: "+good.SecretKey+"\n"), 0o440); err != nil {
+		t.Fatal(err)
+	}
+	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
+	if err := os.WriteFile(settings, []byte("log.level: info\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+
+	m := newManager(t)
+	tap := m.start("proxy:web:transparent:resign", []*os.File{proxySocket, adminSocket, transparentSocket, resignSocket},
+		[]string{"WATCHDOG_USEC=300000"}, "--config.file="+settings, "--resign.credentials-file="+keys,
+		"--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
+	if got := m.wait("READY=1"); !strings.Contains(got, "STATUS=tapping on "+proxy+", "+transparent+", "+own) {
+		t.Errorf("told %q", got)
+	}
+	var line struct{ Proxy, Transparent, Resign, Web []string }
+	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
+		t.Fatal(err)
+	}
+	for name, got := range map[string][2][]string{
+		"proxy": {line.Proxy, {proxy}}, "web": {line.Web, {admin}}, "transparent": {line.Transparent, {transparent}}, "resign": {line.Resign, {own}},
+	} {
+		if strings.Join(got[0], " ") != got[1][0] {
+			t.Errorf("%s listens on %v, want %v alone", name, got[0], got[1])
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	traffic := &cloudmonitor.Traffic{
+		Client: &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy}), DisableKeepAlives: true,
+		}},
+		Host: apiHost, Good: good,
+	}
+	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good}); got != http.StatusOK {
+		t.Errorf("a call by the socket handed over: status %d", got)
+	}
+	if status, body := get(t, "http://"+own+"/?Action=ListMetrics&Version=2010-05-25"); status != http.StatusOK {
+		t.Errorf("a call to the re-signing address: %d %s", status, body)
+	}
+
+	// The watchdog is told often, and its checks leave no trace.
+	for range 5 {
+		m.wait("WATCHDOG=1")
+	}
+	_, scrape := get(t, "http://"+admin+"/metrics")
+	for line := range strings.Lines(scrape) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasPrefix(name, "ksyun_tap_proxy_errors_total") && value != "0" || strings.HasPrefix(name, "ksyun_api_requests_total") && value != "2" && value != "1" && value != "0" {
+			t.Errorf("the checks are counted: %s", line)
+		}
+	}
+	if strings.Contains(tap.text(), `"level":"warn"`) || strings.Contains(tap.text(), `"level":"error"`) {
+		t.Error("the checks are logged")
+	}
+
+	// A reload is told from its beginning to its end, also one that fails.
+	for text, status := range map[string]string{
+		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
+	} {
+		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := tap.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.wait("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
+			t.Errorf("told %q", got)
+		}
+		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS="+status) {
+			t.Errorf("told %q, want %q", got, status)
+		}
+	}
+	tap.wait("reload failed")
+	if strings.Contains(tap.text(), "need a restart") {
+		t.Error("the sockets handed over are taken for changed settings")
+	}
+
+	if code := tap.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d, want 0", code)
+	}
+	m.wait("STOPPING=1")
+	// The sockets outlive the tap: programs are kept waiting, not refused.
+	if nc, err := net.Dial("tcp", proxy); err != nil {
+		t.Errorf("between two taps: %v", err)
+	} else {
+		nc.Close()
+	}
+}
+
+func TestServiceManagerIsWrong(t *testing.T) {
+	for name, tc := range map[string]struct {
+		names, want string
+		args        []string
+	}{
+		"a name that is no listener's": {names: "ksyun-tap.socket", want: "write FileDescriptorName= and one of proxy, proxy-tls, transparent, resign, web, csm"},
+		"TLS without a CA":             {names: "proxy-tls", want: "--proxy.tls-listen-address needs --intercept"},
+		"TCP for telemetry":            {names: "csm", want: "write ListenDatagram=ADDRESS:PORT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := socketFile(t)
+			p := newManager(t).start(tc.names, []*os.File{f}, nil, tc.args...)
+			p.wait(tc.want)
+			select {
+			case <-p.exit:
+			case <-time.After(patience):
+				t.Fatal("it does not end")
+			}
+			if code := p.cmd.ProcessState.ExitCode(); code != 2 {
+				t.Errorf("exit code %d, want 2", code)
+			}
+		})
+	}
+}
