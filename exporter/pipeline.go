@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -43,10 +44,11 @@ type Options struct {
 // never block and never panic, whatever the sinks do. It is safe for concurrent
 // use.
 type Pipeline struct {
-	metrics *metrics.Metrics
-	traces  *traces.Tracer
-	logs    *logs.Events
-	journal *journal.Journal
+	metrics   *metrics.Metrics
+	traces    *traces.Tracer
+	logs      *logs.Events
+	journal   *journal.Journal
+	diagnoser *diagnosis.Diagnoser
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -109,17 +111,23 @@ func New(opts Options) *Pipeline {
 		filled:  make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
+
+		diagnoser: diagnosis.New(),
 	}
 	p.register()
 	go p.work()
 	return p
 }
 
-// register adds the collectors of the queue and the journal.
+// register adds the collectors of the queue, the clocks and the journal.
 func (p *Pipeline) register() {
 	p.metrics.Register(metrics.NewCollector(func() chan kept { return p.queue },
 		metrics.Read(metrics.QueueLength, func(q chan kept) int { return len(q) }),
 		metrics.Read(metrics.QueueCapacity, func(q chan kept) int { return cap(q) }),
+	))
+	p.metrics.Register(metrics.NewCollector(p.clocks,
+		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
+		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
@@ -128,6 +136,26 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
 		))
 	}
+}
+
+// clocks returns the clocks of programs for the metrics.
+func (p *Pipeline) clocks() []diagnosis.Clock {
+	all := p.diagnoser.Clocks(time.Now())
+	return all[:min(len(all), metrics.MaxClients)]
+}
+
+// clockRow returns a row with one series per clock. The client self is the tap,
+// or the program that it is a part of.
+func clockRow(f metrics.Family, value func(diagnosis.Clock) time.Duration) metrics.Row[[]diagnosis.Clock] {
+	return metrics.Each(f, func(all []diagnosis.Clock, send metrics.Send) {
+		for _, c := range all {
+			client := "self"
+			if c.Client.IsValid() {
+				client = c.Client.String()
+			}
+			send(value(c).Seconds(), client)
+		}
+	})
 }
 
 // Begin tells that an attempt is about to be sent upstream.
@@ -140,6 +168,7 @@ func (p *Pipeline) Begin(call *classify.Call) {
 func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{traces: p.decide(o)}
 	p.count(o)
+	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
 	k.logs = p.wantsLine(o)
@@ -170,6 +199,18 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 func (p *Pipeline) count(o *classify.Observation) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Observe(o)
+}
+
+// learn lets the diagnoses learn from the attempt.
+func (p *Pipeline) learn(o *classify.Observation) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	p.diagnoser.Observe(o)
+}
+
+// diagnose adds to r why the attempt failed.
+func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	r.Diagnose(p.diagnoser.Diagnose(o))
 }
 
 // offer queues a copy of o, or counts it as dropped. What did not fail has only
@@ -246,7 +287,9 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	return record.New(&k.copy.Observation)
+	r = record.New(&k.copy.Observation)
+	p.diagnose(&k.copy.Observation, r)
+	return r
 }
 
 // serve hands r to the sinks that asked for it.

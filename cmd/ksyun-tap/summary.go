@@ -16,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -84,6 +85,8 @@ type failure struct {
 	Count     int               `json:"count"`
 	RequestID string            `json:"last_request_id"`
 	Message   string            `json:"last_message"`
+	Cause     diagnosis.Cause   `json:"last_cause,omitempty"` // why the last one failed
+	Evidence  string            `json:"last_evidence,omitempty"`
 	Advice    string            `json:"advice"`
 }
 
@@ -131,6 +134,9 @@ func makeSummary(t *tap) summary {
 		for _, r := range t.journal.Select(journal.Filter{Category: string(of.Category), Blame: string(of.Blame)}) { // newest first
 			if of.Counts(r.Action, r.ErrorCode, r.CatalogCode) {
 				f.RequestID, f.Message, f.Advice = r.RequestID, r.Message, r.Advice
+				if c := r.Cause(); c != nil {
+					f.Cause, f.Evidence = c.Cause, c.Evidence.English
+				}
 				break
 			}
 		}
@@ -164,7 +170,7 @@ func (s summary) print(out io.Writer) error {
 	for _, f := range s.Errors {
 		if f.Advice != "" && !printed[f.Advice] {
 			printed[f.Advice] = true
-			fmt.Fprintf(out, "%s: %s\n", f.Code, f.Advice)
+			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+f.Advice))
 		}
 	}
 	return nil

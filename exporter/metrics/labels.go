@@ -26,6 +26,7 @@ const (
 	MaxVersions     = 32
 	MaxRegions      = 32
 	MaxUnknownCodes = 32 // codes which are not in the catalogue
+	MaxClients      = 16 // whose clocks are shown
 
 	// maxLabelBytes keeps a stranger's text from filling the memory.
 	maxLabelBytes = 128
