@@ -934,6 +934,9 @@ func (s *sim) check() {
 	if at, limited := m.deadline(); m.stage != stageDial && m.stage != stageConnect && (!limited || at.IsZero()) {
 		s.fail("stage %d has no deadline", m.stage)
 	}
+	if s.drained && m.stage == stageIdle {
+		s.fail("the server drains, and the pair waits for a request")
+	}
 	for from := program; from <= upstream; from++ {
 		f := &m.flows[from]
 		if m.wants(from) && m.stage != stageLinger && len(f.pending()) > 0 {
