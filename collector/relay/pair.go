@@ -257,11 +257,7 @@ func (m *machine) feed(read []byte) {
 	if len(read) == 0 {
 		return
 	}
-	b := m.s.bufs.getSmall()
-	if len(read) > len(b.free()) {
-		m.s.bufs.put(b)
-		b = m.s.bufs.make(max(m.s.bufs.largeSize, headroom+len(read)+tightSpace))
-	}
+	b := m.s.bufs.holding(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}
 }
