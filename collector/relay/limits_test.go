@@ -14,7 +14,7 @@ func (r *rig) waits(n int) {
 	for {
 		waiting := 0
 		r.srv.each(func(p *pair) {
-			if p.idleSince.Load() > 0 {
+			if p.idle.since.Load() > 0 {
 				waiting++
 			}
 		})
