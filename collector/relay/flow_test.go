@@ -484,7 +484,7 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 func TestNothingIsLeftBehind(t *testing.T) { eachWay(t, testNothingIsLeftBehind) }
 
 func testNothingIsLeftBehind(t *testing.T, newRig maker) {
-	const clients, each = 20, 500
+	const clients, each = 20, 100
 	r := newRig(t)
 	go func() {
 		for {

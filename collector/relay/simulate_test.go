@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	simulateExchanges = flag.Int("simulate.exchanges", 10_000, "exchanges that TestSimulate runs")
+	simulateExchanges = flag.Int("simulate.exchanges", 5_000, "exchanges that TestSimulate runs")
 	simulateFrom      = flag.Uint64("simulate.from", 1, "first seed that TestSimulate runs")
 	simulateSeed      = flag.Uint64("simulate.seed", 0, "run this seed of TestSimulate alone, with a trace; 0 runs all")
 )
