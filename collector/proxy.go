@@ -163,7 +163,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
 		return nil, err
 	}
-	p.server = relay.New(relay.Config{
+	p.server = relay.New(p.relayConfig(&cfg))
+	return p, nil
+}
+
+func (p *Proxy) relayConfig(cfg *Config) relay.Config {
+	return relay.Config{
 		Timeouts:       cfg.Timeouts,
 		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
 		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
@@ -172,8 +177,7 @@ func New(cfg Config) (*Proxy, error) {
 		MaxConnections: cfg.MaxConnections,
 		Loops:          cfg.Loops,
 		CameBack:       p.cameBack,
-	})
-	return p, nil
+	}
 }
 
 func orDefault(n, def int) int {
@@ -269,8 +273,9 @@ func (p *Proxy) newHandler(client netip.AddrPort) relay.Handler { return newHand
 func (p *Proxy) Shutdown(ctx context.Context) error { return p.server.Shutdown(ctx) }
 
 // Stats returns the current values of the counters.
-func (p *Proxy) Stats() Stats {
-	s := p.server.Stats()
+func (p *Proxy) Stats() Stats { return p.stats(p.server.Stats()) }
+
+func (p *Proxy) stats(s relay.Stats) Stats {
 	return Stats{
 		ClientConnections:   s.OpenClients,
 		UpstreamConnections: s.OpenUpstreams,
