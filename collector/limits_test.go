@@ -1,6 +1,48 @@
 package collector
 
-import "testing"
+import (
+	"reflect"
+	"testing"
+)
+
+// fill sets each number in v, at any depth, to another value from n on, and
+// returns the value that follows.
+func fill(v reflect.Value, n int64) int64 {
+	switch {
+	case v.Kind() == reflect.Struct:
+		for i := range v.NumField() {
+			n = fill(v.Field(i), n)
+		}
+	case v.CanInt():
+		v.SetInt(n)
+		n++
+	}
+	return n
+}
+
+// TestConfigReachesTheRelay has each field of Config that relay.Config has too,
+// by the same name, passed on, and no field of relay.Config left out.
+func TestConfigReachesTheRelay(t *testing.T) {
+	var cfg Config
+	fill(reflect.ValueOf(&cfg).Elem(), 1)
+	got := reflect.ValueOf((&Proxy{}).relayConfig(&cfg))
+	shared := 0
+	for i := range got.NumField() {
+		name := got.Type().Field(i).Name
+		if got.Field(i).IsZero() {
+			t.Errorf("%s is not set", name)
+		}
+		if ours := reflect.ValueOf(cfg).FieldByName(name); ours.IsValid() {
+			shared++
+			if !reflect.DeepEqual(ours.Interface(), got.Field(i).Interface()) {
+				t.Errorf("%s is %v, want %v", name, got.Field(i), ours)
+			}
+		}
+	}
+	if shared < 6 {
+		t.Errorf("only %d fields are shared", shared)
+	}
+}
 
 // TestConnectionsAreLimited has one connection more than there may be, while all
 // wait for an answer.

@@ -151,7 +151,12 @@ func New(cfg Config) (*Proxy, error) {
 	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
 		return nil, err
 	}
-	p.server = relay.New(relay.Config{
+	p.server = relay.New(p.relayConfig(&cfg))
+	return p, nil
+}
+
+func (p *Proxy) relayConfig(cfg *Config) relay.Config {
+	return relay.Config{
 		Timeouts:       cfg.Timeouts,
 		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
 		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
@@ -160,8 +165,7 @@ func New(cfg Config) (*Proxy, error) {
 		MaxConnections: cfg.MaxConnections,
 		Loops:          cfg.Loops,
 		CameBack:       p.cameBack,
-	})
-	return p, nil
+	}
 }
 
 func orDefault(n, def int) int {

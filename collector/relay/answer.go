@@ -38,7 +38,7 @@ func (m *machine) readAnswer() bool {
 		return true
 	case n == 0:
 		m.scan = next
-		m.makeRoom(f)
+		m.makeRoom(upstream)
 		return false
 	}
 	m.scan = 0
@@ -56,11 +56,11 @@ func (m *machine) readAnswer() bool {
 	switch free := len(b.free()); {
 	case m.ans.Done || m.ans.Fits(free):
 	case len(b.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
-		grown, moved := m.s.bufs.grow(b, p.Start())
-		p.Rebase(grown.b, moved)
-		f.kept, f.cur, b = grown, grown, grown
+		large := m.s.bufs.getLarge()
+		p.Rebase(large.b, m.move(upstream, large, p.Start()))
+		b = large
 	case p.Start() > headroom+free: // behind another answer
-		p.Rebase(b.b, b.toFront(p.Start()))
+		p.Rebase(b.b, m.move(upstream, b, p.Start()))
 	}
 	if m.s.draining.Load() {
 		p.AddClose()

@@ -226,11 +226,11 @@ func (d *blocking) fired() {
 	d.settle()
 }
 
-// noteIdle keeps since when no exchange runs.
+// noteIdle notes since when no exchange runs.
 func (p *pair) noteIdle() {
 	if p.m.stage == stageIdle {
-		p.idleSince.Store(p.m.since.UnixNano())
+		p.s.idle.note(p, p.m.since)
 	} else {
-		p.idleSince.Store(0)
+		p.s.idle.busy(p)
 	}
 }

@@ -28,15 +28,6 @@ func (b *buffer) unread() []byte { return b.b[b.t:b.w] }
 func (b *buffer) free() []byte   { return b.b[b.w:] }
 func (b *buffer) reset()         { b.r, b.t, b.w = headroom, headroom, headroom }
 
-// toFront moves what is kept from offset keep on to the front, to make room
-// behind it, and returns by how much it moved.
-func (b *buffer) toFront(keep int) (moved int) {
-	moved = headroom - keep
-	copy(b.b[headroom:], b.b[keep:b.w])
-	b.r, b.t, b.w = b.r+moved, b.t+moved, b.w+moved
-	return moved
-}
-
 // buffers is a pool of buffers of three sizes; those of other sizes are let go.
 // What is in use counts against a limit, which inspection keeps to: beyond it,
 // only what a call cannot do without is given out.
@@ -77,6 +68,17 @@ func (p *buffers) make(size int) *buffer {
 	return b
 }
 
+// holding returns a buffer with room for n bytes and more.
+func (p *buffers) holding(n int) *buffer {
+	switch {
+	case n <= smallBuffer-headroom:
+		return p.getSmall()
+	case n <= p.largeSize-headroom-tightSpace:
+		return p.getLarge()
+	}
+	return p.make(headroom + n + tightSpace)
+}
+
 // short reports whether n more bytes would be beyond the limit.
 func (p *buffers) short(n int) bool { return p.limit > 0 && p.inUse.Load()+int64(n) > p.limit }
 
@@ -105,14 +107,3 @@ func (p *buffers) put(b *buffer) {
 
 // drop is put for a buffer that somebody else may still write to.
 func (p *buffers) drop(b *buffer) { p.inUse.Add(-int64(len(b.b))) }
-
-// grow returns a large buffer with b's content from offset keep on, moved to
-// the front, and by how much it moved. It takes b.
-func (p *buffers) grow(b *buffer, keep int) (grown *buffer, moved int) {
-	g := p.getLarge()
-	copy(g.b[headroom:], b.b[keep:b.w])
-	moved = headroom - keep
-	g.r, g.t, g.w = b.r+moved, b.t+moved, b.w+moved
-	p.put(b)
-	return g, moved
-}

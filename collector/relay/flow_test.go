@@ -484,7 +484,7 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 func TestNothingIsLeftBehind(t *testing.T) { eachWay(t, testNothingIsLeftBehind) }
 
 func testNothingIsLeftBehind(t *testing.T, newRig maker) {
-	const clients, each = 20, 500
+	const clients, each = 20, 100
 	r := newRig(t)
 	go func() {
 		for {
@@ -557,4 +557,30 @@ func hammer(addr string, n int, rude bool) error {
 		nc.Close()
 	}
 	return nil
+}
+
+// TestShutdownWithinTheAnswer stops the server when the program has the head of
+// the answer, which allowed further requests.
+func TestShutdownWithinTheAnswer(t *testing.T) { eachWay(t, testShutdownWithinTheAnswer) }
+
+func testShutdownWithinTheAnswer(t *testing.T, newRig maker) {
+	r := newRig(t)
+	c, up := r.begin(getRequest)
+	up.send(okResponse[:len(okResponse)-1])
+	c.expect(okResponse[:len(okResponse)-1])
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	stopped := make(chan error)
+	go func() { stopped <- r.srv.Shutdown(ctx) }()
+	for !r.srv.draining.Load() {
+		runtime.Gosched()
+	}
+	up.send(okResponse[len(okResponse)-1:])
+	c.expect(okResponse[len(okResponse)-1:])
+	c.expectEnd()
+	up.expectEnd()
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	r.ends(EndComplete)
 }

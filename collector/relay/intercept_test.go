@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -292,4 +293,35 @@ func (r *rig) tappedClient() (*peer, *wiretap) {
 		r.t.Fatal(err)
 	}
 	return p, w
+}
+
+// TestEachWayIsDrivenAsItSays looks at who drives the pair: without that,
+// a test of one driver could be one of the other.
+func TestEachWayIsDrivenAsItSays(t *testing.T) {
+	loops := atLoop
+	if runtime.GOOS != "linux" {
+		loops = atBlocking
+	}
+	for name, tt := range map[string]struct {
+		newRig maker
+		want   where
+	}{
+		"plain":      {newRig, loops},
+		"one loop":   {func(t testing.TB, _ ...func(*Config)) *rig { return newRig(t, func(c *Config) { c.Loops = 1 }) }, loops},
+		"blocking":   {newBlockingRig, atBlocking},
+		"within TLS": {newTLSRig, atBlocking},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := tt.newRig(t)
+			_, up := r.begin(getRequest)
+			r.srv.each(func(p *pair) {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				if p.where != tt.want {
+					t.Errorf("where = %d, want %d", p.where, tt.want)
+				}
+			})
+			up.Close()
+		})
+	}
 }

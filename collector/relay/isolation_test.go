@@ -110,7 +110,7 @@ func testIgnoredBodyHarmsNobodyElse(t *testing.T, newRig maker) {
 				r.serveUpstream(overTLS, ignoring)
 				before := r.client()
 				before.unharmed(1)
-				for range 5 {
+				for range 2 {
 					r.client().send(request)
 					before.unharmed(1)
 					r.client().unharmed(2)
@@ -127,7 +127,7 @@ func TestBytesBehindAnAnswerHarmNobodyElse(t *testing.T) {
 }
 
 func testBytesBehindAnAnswerHarmNobodyElse(t *testing.T, newRig maker) {
-	const tries = 20
+	const tries = 8
 	poison := answerWith("poison")
 	for _, overTLS := range []bool{false, true} {
 		for _, apart := range []bool{false, true} {
@@ -170,7 +170,7 @@ func TestDyingConnectionHarmsNobodyElse(t *testing.T) {
 }
 
 func testDyingConnectionHarmsNobodyElse(t *testing.T, newRig maker) {
-	const calls = 150
+	const calls = 40
 	for _, overTLS := range []bool{false, true} {
 		r := newRig(t)
 		served := make(chan struct{})

@@ -14,7 +14,7 @@ func (r *rig) waits(n int) {
 	for {
 		waiting := 0
 		r.srv.each(func(p *pair) {
-			if p.idleSince.Load() > 0 {
+			if p.idle.since.Load() > 0 {
 				waiting++
 			}
 		})
@@ -56,7 +56,7 @@ func testConnectionsAreLimited(t *testing.T, newRig maker) {
 func TestMemoryIsLimited(t *testing.T) { eachWay(t, testMemoryIsLimited) }
 
 func testMemoryIsLimited(t *testing.T, newRig maker) {
-	const calls, limit = 20, 1 << 19
+	const calls, limit = 12, 1 << 19
 	body := strings.Repeat("0123456789abcdef", 1<<19) // more than the system takes
 	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(body)/64) + body[:len(body)/64]
 	response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -25,28 +24,6 @@ func full(n, else_ int) int {
 		return n
 	}
 	return else_
-}
-
-// descriptors raises the limit on open files to n, or to what is allowed, and
-// returns it.
-func descriptors(t *testing.T, n uint64) int {
-	t.Helper()
-	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
-	if old.Cur >= n {
-		return int(n)
-	}
-	want := syscall.Rlimit{Cur: n, Max: max(n, old.Max)}
-	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want) != nil { // not allowed
-		want = syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max}
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return int(want.Cur)
 }
 
 // TestIdlePairs keeps many pairs idle and then uses each again.

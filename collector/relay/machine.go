@@ -525,6 +525,9 @@ func (m *machine) step() bool {
 		}
 		return m.readHead()
 	case stageHold:
+		if m.flows[upstream].hasUnread() {
+			return m.unasked()
+		}
 		return m.hold()
 	case stageDial:
 		m.readAhead()
@@ -680,6 +683,9 @@ func (m *machine) next() {
 	m.req, m.ans = http1.Body{}, http1.Body{}
 	m.closeSoon = false
 	m.stage, m.since = stageIdle, m.now
+	if m.s.draining.Load() { // since the answer was read
+		m.closeBoth(closeFIN, closeFIN)
+	}
 }
 
 // reportSecured reports to the handler once what came of TLS with the program:

@@ -361,3 +361,81 @@ func TestAnswerIsNotChangedWhileItIsWritten(t *testing.T) {
 	}
 	r.wantEnds(EndCanceled)
 }
+
+// TestUnaskedBytesDuringAHold has the upstream send bytes while a request is held
+// to be signed: they are no answer to it, which is not sent.
+func TestUnaskedBytesDuringAHold(t *testing.T) {
+	r := newMachine(t)
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.route = func(*Exchange) (Route, error) {
+		return Route{Key: Key{Host: "h"}, Rewrite: func(dst []byte, _ *Exchange, _ []byte) ([]byte, error) {
+			return append(dst, getRequest...), nil
+		}}, nil
+	}
+	const head, body = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n", "body"
+	r.read(program, head)
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+	r.read(program, body)
+	r.expect(upstream, "")
+	if !r.over() && r.stage != stageLinger {
+		t.Errorf("stage %d", r.stage)
+	}
+	r.wantEnds(EndComplete)
+}
+
+// TestDrainingWithinAnExchange has draining begin when it is too late to have the
+// answer's head say so: the connections close all the same.
+func TestDrainingWithinAnExchange(t *testing.T) {
+	const half = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo"
+	drain := func(r *machineRig) {
+		r.s.draining.Store(true)
+		r.drain(r.now)
+		if r.over() {
+			r.t.Fatal("the exchange was given up")
+		}
+	}
+	for name, test := range map[string]func(r *machineRig){
+		"within the answer's body": func(r *machineRig) {
+			r.read(program, getRequest)
+			r.connect()
+			r.expect(upstream, getRequest)
+			r.read(upstream, okResponse[:len(okResponse)-1])
+			r.expect(program, okResponse[:len(okResponse)-1])
+			drain(r)
+			r.read(upstream, okResponse[len(okResponse)-1:])
+			r.expect(program, okResponse[len(okResponse)-1:])
+			r.wantEnds(EndComplete)
+		},
+		"within a request that was answered": func(r *machineRig) {
+			r.read(program, half)
+			r.connect()
+			r.expect(upstream, half)
+			r.read(upstream, okResponse)
+			r.expect(program, okResponse)
+			drain(r)
+			r.read(program, "dy")
+			r.expect(upstream, "dy")
+			r.wantEnds(EndComplete)
+		},
+		"within a refusal": func(r *machineRig) {
+			r.route = func(*Exchange) (Route, error) { return Route{}, errTest }
+			r.read(program, getRequest)
+			drain(r)
+			r.expect(program, "refused")
+			r.wantEnds(EndRefused)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			test(r)
+			if !r.over() && r.stage != stageLinger {
+				t.Errorf("stage %d", r.stage)
+			}
+		})
+	}
+}

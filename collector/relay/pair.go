@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -21,7 +20,7 @@ type pair struct {
 	bound  netip.AddrPort // where the program's connection was bound for; Server.mu protects it
 	gone   chan struct{}  // closed at the end, for who waits for that; Server.mu protects it
 
-	idleSince atomic.Int64 // in Unix nanoseconds; 0 while an exchange runs
+	idle idling
 
 	mu         sync.Mutex // protects the fields below
 	where      where
@@ -257,11 +256,7 @@ func (m *machine) feed(read []byte) {
 	if len(read) == 0 {
 		return
 	}
-	b := m.s.bufs.getSmall()
-	if len(read) > len(b.free()) {
-		m.s.bufs.put(b)
-		b = m.s.bufs.make(max(m.s.bufs.largeSize, headroom+len(read)+tightSpace))
-	}
+	b := m.s.bufs.holding(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}
 }

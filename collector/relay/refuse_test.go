@@ -11,21 +11,23 @@ import (
 func TestMalformedRequestsAreRefused(t *testing.T) { eachWay(t, testMalformedRequestsAreRefused) }
 
 func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
+	r := newRig(t)
 	count := 0
 	for status, requests := range http1test.MalformedRequests() {
 		for name, req := range requests {
 			count++
 			t.Run(name, func(t *testing.T) {
+				r.t = t
 				// Alone, and behind a good request that it must not reach the
 				// upstream with.
-				r := newRig(t)
+				dials := r.dials.Load()
 				c := r.client()
 				go c.Write([]byte(req)) // as much of it as is taken
 				c.expectRefusal(status)
 				if n := r.ends(EndRefused); n.began || n.upstreamKnown {
 					t.Errorf("%+v", n)
 				}
-				if n := r.dials.Load(); n != 0 {
+				if n := r.dials.Load() - dials; n != 0 {
 					t.Fatalf("%d connections to the upstream", n)
 				}
 
@@ -38,6 +40,8 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 				c.expect(okResponse)
 				c.expectRefusal(status)
 				up.expectNothing()
+				r.ends(EndComplete)
+				r.ends(EndRefused)
 			})
 		}
 	}

@@ -31,7 +31,7 @@ func (m *machine) readHead() bool {
 		m.parseHead(n)
 	default:
 		m.scan = next
-		m.makeRoom(&m.flows[program])
+		m.makeRoom(program)
 		return false
 	}
 	return true
@@ -39,16 +39,33 @@ func (m *machine) readHead() bool {
 
 // makeRoom makes room behind the beginning of a head. A large buffer has it for
 // a longest one.
-func (m *machine) makeRoom(f *flow) {
-	b := f.cur
+func (m *machine) makeRoom(from side) {
+	b := m.flows[from].cur
 	switch {
 	case len(b.free()) > 0:
 	case len(b.b) == smallBuffer:
-		grown, _ := m.s.bufs.grow(b, b.t)
-		f.kept, f.cur = grown, grown
+		m.move(from, m.s.bufs.getLarge(), b.t)
 	default:
-		b.toFront(b.t)
+		m.move(from, b, b.t)
 	}
+}
+
+// move moves what a side sent, from offset keep on, to the front of b, which may
+// be where it is. It returns by how much it moved.
+func (m *machine) move(from side, b *buffer, keep int) (moved int) {
+	f := &m.flows[from]
+	if f.reading != nil {
+		panic("relay: memory is moved that is read into")
+	}
+	old := f.cur
+	moved = headroom - keep
+	copy(b.b[headroom:], old.b[keep:old.w])
+	b.r, b.t, b.w = old.r+moved, old.t+moved, old.w+moved
+	if b != old {
+		m.s.bufs.put(old)
+		f.kept, f.cur = b, b
+	}
+	return moved
 }
 
 // parseHead reads the head of n bytes and asks where the request goes.
@@ -130,9 +147,9 @@ func (m *machine) connect() {
 	switch free := len(f.cur.free()); {
 	case m.req.Done || m.req.Fits(free):
 	case len(f.cur.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
-		m.enlarge(m.s.bufs.getLarge())
+		m.moveRequest(m.s.bufs.getLarge())
 	case m.x.Request.Start() > headroom+free: // behind another request
-		m.enlarge(f.cur)
+		m.moveRequest(f.cur)
 	}
 	if key := m.x.route.Key; m.connected && (m.key == key || m.early && !key.TLS) {
 		m.key, m.early = key, false
@@ -145,20 +162,12 @@ func (m *machine) connect() {
 	m.s.counters.dials.Add(1)
 }
 
-// enlarge moves the request to the front of b, which may be where it is.
-func (m *machine) enlarge(b *buffer) {
-	x, f := m.x, &m.flows[program]
-	old := f.cur
-	start := x.Request.Start()
-	moved := headroom - start
-	copy(b.b[headroom:], old.b[start:old.w])
-	b.r, b.t, b.w = old.r+moved, old.t+moved, old.w+moved
+// moveRequest moves the request to the front of b, which may be where it is.
+func (m *machine) moveRequest(b *buffer) {
+	x := m.x
+	moved := m.move(program, b, x.Request.Start())
 	x.Request.Rebase(b.b, moved)
 	x.in, x.bodyAt = b.b, x.bodyAt+moved
-	f.kept, f.cur = b, b
-	if b != old {
-		m.s.bufs.put(old)
-	}
 }
 
 // readAhead takes what comes of the request while it cannot be sent yet, to know
@@ -241,7 +250,7 @@ func (m *machine) hold() bool {
 		err = m.rewrite()
 	default:
 		if len(f.cur.free()) == 0 {
-			m.enlarge(m.s.bufs.make(max(m.s.bufs.largeSize, 2*len(f.cur.b))))
+			m.moveRequest(m.s.bufs.holding(2 * len(f.cur.b)))
 		}
 		return false
 	}

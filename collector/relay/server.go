@@ -81,6 +81,7 @@ type Server struct {
 	exchanges sync.Pool
 	ways      ways
 	counters  counters
+	idle      idlePairs
 	draining  atomic.Bool
 
 	ctx  context.Context // ends when running exchanges are to be given up
@@ -254,17 +255,14 @@ func (s *Server) isFull() bool {
 // Reclaim closes the connection that has waited longest for a request. It
 // reports false if none waits.
 func (s *Server) Reclaim() bool {
-	var longest *pair
-	var since int64
-	s.mu.Lock()
-	for p := range s.pairs {
-		if at := p.idleSince.Load(); at > 0 && (longest == nil || at < since) {
-			longest, since = p, at
-		}
-	}
-	if longest == nil || !longest.idleSince.CompareAndSwap(since, 0) {
-		s.mu.Unlock()
+	longest := s.idle.take()
+	if longest == nil {
 		return false
+	}
+	s.mu.Lock()
+	if _, open := s.pairs[longest]; !open { // it made room by itself
+		s.mu.Unlock()
+		return true
 	}
 	if longest.gone == nil {
 		longest.gone = make(chan struct{})
@@ -313,6 +311,7 @@ func IsExhausted(err error) bool {
 }
 
 func (s *Server) forget(p *pair) {
+	s.idle.remove(p)
 	s.mu.Lock()
 	delete(s.pairs, p)
 	if p.gone != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	simulateExchanges = flag.Int("simulate.exchanges", 10_000, "exchanges that TestSimulate runs")
+	simulateExchanges = flag.Int("simulate.exchanges", 5_000, "exchanges that TestSimulate runs")
 	simulateFrom      = flag.Uint64("simulate.from", 1, "first seed that TestSimulate runs")
 	simulateSeed      = flag.Uint64("simulate.seed", 0, "run this seed of TestSimulate alone, with a trace; 0 runs all")
 )
@@ -933,6 +933,9 @@ func (s *sim) check() {
 	}
 	if at, limited := m.deadline(); m.stage != stageDial && m.stage != stageConnect && (!limited || at.IsZero()) {
 		s.fail("stage %d has no deadline", m.stage)
+	}
+	if s.drained && m.stage == stageIdle {
+		s.fail("the server drains, and the pair waits for a request")
 	}
 	for from := program; from <= upstream; from++ {
 		f := &m.flows[from]

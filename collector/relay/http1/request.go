@@ -30,8 +30,7 @@ type Request struct {
 	bare      bool   // absolute form without a path
 
 	fieldNotes
-	closes   bool // Prepare dropped Connection: close
-	upgrades bool // Prepare kept an offer to upgrade
+	closes bool // Prepare dropped Connection: close
 }
 
 // Method returns the method as it came.
@@ -69,10 +68,6 @@ func (q *Request) HopByHop() bool { return q.proxyConnection || q.upgrade }
 // Close reports whether the client asked to close the connection after the
 // exchange, and Prepare dropped the field that says so.
 func (q *Request) Close() bool { return q.closes }
-
-// Upgrades reports whether an offer to change the protocol is passed on, so
-// that a 101 may answer the request. It is known once the request is prepared.
-func (q *Request) Upgrades() bool { return q.upgrades }
 
 // Body returns the framing of the body that follows the head.
 func (q *Request) Body() Body {
@@ -227,7 +222,6 @@ func (q *Request) drop(keep []byte) {
 		return false
 	}
 	q.closes = q.close && drop(kindConnection)
-	q.upgrades = q.upgrade && keepOffer && q.namesUpgrade && q.minor == 1
 
 	gap, stay, fieldEnd := 0, len(q.fields), q.end-2
 	for i, f := range slices.Backward(q.fields) {

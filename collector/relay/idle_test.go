@@ -1,0 +1,159 @@
+package relay
+
+import (
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// TestIdlePairsByAge has pairs go on and be idle again in every order, and takes
+// the one that has been idle for longest whenever there is any.
+func TestIdlePairsByAge(t *testing.T) {
+	g := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		var l idlePairs
+		since := make(map[*pair]int64) // of those that are idle
+		pairs := make([]*pair, 1+g.IntN(20))
+		for i := range pairs {
+			pairs[i] = new(pair)
+		}
+		for now := int64(1); now < 200; now++ {
+			p := pairs[g.IntN(len(pairs))]
+			switch g.IntN(8) {
+			case 0, 1, 2:
+				l.note(p, time.Unix(0, now))
+				since[p] = now
+			case 3, 4:
+				l.busy(p)
+				delete(since, p)
+			case 5:
+				l.remove(p)
+				l.busy(p)
+				delete(since, p)
+			default:
+				var want *pair
+				for p, at := range since {
+					if want == nil || at < since[want] {
+						want = p
+					}
+				}
+				if got := l.take(); got != want {
+					t.Fatalf("took a pair that has been idle since %d, want since %d", since[got], since[want])
+				}
+				delete(since, want)
+			}
+		}
+		for len(since) > 0 {
+			delete(since, l.take())
+		}
+		for _, p := range pairs {
+			l.remove(p)
+		}
+		if p := l.take(); p != nil || len(l.pairs) > 0 {
+			t.Fatalf("%d pairs are left", len(l.pairs))
+		}
+	}
+}
+
+// TestIdlePairsAreFound has a pair become idle while it is looked at: it is found
+// once, then or later.
+func TestIdlePairsAreFound(t *testing.T) {
+	const rounds = 20_000
+	var (
+		l            idlePairs
+		p, other     pair
+		begun, ended atomic.Int64
+		user         sync.WaitGroup
+	)
+	wait := func(a *atomic.Int64, n int64) {
+		for a.Load() < n {
+			runtime.Gosched()
+		}
+	}
+	user.Go(func() {
+		for n := int64(1); n <= rounds; n++ {
+			wait(&begun, n)
+			l.note(&p, time.Unix(0, n))
+			ended.Store(n)
+		}
+	})
+	defer user.Wait()
+	defer begun.Store(rounds)
+	for n := int64(1); n <= rounds; n++ {
+		l.note(&p, time.Unix(0, n))
+		l.busy(&p)
+		begun.Store(n)
+		for range n % 64 {
+			l.busy(&other) // to be late by as much
+		}
+		found := l.take()
+		wait(&ended, n)
+		if again := l.take(); (found == nil) == (again == nil) {
+			t.Fatalf("round %d: found %p, then %p", n, found, again)
+		}
+	}
+}
+
+// TestLongestIdleMakesRoom makes room by one connection after another.
+func TestLongestIdleMakesRoom(t *testing.T) { eachWay(t, testLongestIdleMakesRoom) }
+
+func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
+	r := newRig(t)
+	var clients, ups [4]*peer
+	for i := range clients {
+		clients[i], ups[i] = r.begin(getRequest)
+	}
+	answer := func(i int) {
+		ups[i].send(okResponse)
+		clients[i].expect(okResponse)
+		r.ends(EndComplete)
+	}
+	for n, i := range []int{2, 0, 3} { // and 1 is not idle
+		answer(i)
+		r.waits(n + 1)
+	}
+	clients[2].send(getRequest) // it is the last now
+	ups[2].expect(getRequest)
+	r.waits(2)
+	answer(2)
+	r.waits(3)
+	for _, i := range []int{0, 3, 2} {
+		if !r.srv.Reclaim() {
+			t.Fatal("no connection makes room")
+		}
+		clients[i].expectEnd()
+		ups[i].expectEnd()
+	}
+	if r.srv.Reclaim() {
+		t.Error("a connection makes room that is not idle")
+	}
+	answer(1)
+}
+
+// BenchmarkReclaim finds the pair that has been idle for longest of many, of which
+// some are used meanwhile.
+func BenchmarkReclaim(b *testing.B) {
+	for name, idle := range map[string]int{"1idle": 1, "allIdle": 32_000} {
+		b.Run(name, func(b *testing.B) {
+			var l idlePairs
+			pairs := make([]pair, 32_000)
+			for i := range pairs {
+				if l.note(&pairs[i], time.Unix(0, int64(i+1))); i >= idle {
+					l.busy(&pairs[i])
+				}
+			}
+			now := int64(len(pairs))
+			for b.Loop() {
+				p := l.take()
+				if p == nil {
+					b.Fatal("none is idle")
+				}
+				now++
+				l.note(p, time.Unix(0, now))
+			}
+		})
+	}
+}
