@@ -10,8 +10,8 @@ import (
 func fill(v reflect.Value, n int64) int64 {
 	switch {
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			n = fill(v.Field(i), n)
+		for _, field := range v.Fields() {
+			n = fill(field, n)
 		}
 	case v.CanInt():
 		v.SetInt(n)
