@@ -140,7 +140,7 @@ SOAK ?= 30m
 .PHONY: soak
 soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).
 	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak
-	$(GO) test ./collector -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
+	$(GO) test -C test ./soak -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
 
 .PHONY: bench
 bench: ## Run the benchmarks, with allocations.

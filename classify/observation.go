@@ -46,6 +46,13 @@ type Observation struct {
 	// one away; "" without an access key.
 	Credential string
 
+	// Date is the API's time when it answered, in whole seconds; zero where
+	// ServerTime cannot tell.
+	Date time.Time
+	// Signature is what the form of the request says of its signature, of
+	// attempts that were refused for it; else nil. It does not change.
+	Signature *Signature
+
 	// Span identifies the span of this attempt. It is set by the exporter,
 	// before the sinks see the observation.
 	Span Span

@@ -61,6 +61,12 @@ type Verdict struct {
 	Unread Unread
 }
 
+// NotAuthenticated reports whether the attempt was refused for its signature, its
+// key or its time.
+func (v *Verdict) NotAuthenticated() bool {
+	return v.Outcome.Failed() && (v.Category == CategoryAuth || v.Category == CategoryClock)
+}
+
 // Unread is why a body, or a part of it, was not read. It is the reason label
 // of ksyun_tap_unread_bodies_total.
 type Unread string

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
@@ -39,6 +40,7 @@ type handler struct {
 		https     bool
 		dest      destination
 	}
+	dated time.Time // when the Date of an answer was last read
 	// The last access key and its hash.
 	accessKey  []byte
 	credential string
@@ -247,6 +249,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 		o.Credential = h.hash(h.secrets.AccessKey)
 	}
 	h.judge(x, fault)
+	h.inspect(x, fault)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
 	o.Method = methodName(q.Method())

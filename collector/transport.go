@@ -274,6 +274,11 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		x.addSeen()
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
 		o.Verdict.Scrub(&x.asked, x.secrets)
+		if o.Verdict.NotAuthenticated() {
+			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{
+				Body: int64(len(x.asked.Body)) == x.request.ContentLength,
+			})
+		}
 		x.t.cfg.Sink.Observe(o)
 	})
 }
@@ -421,6 +426,7 @@ func (b *receivedBody) finish(err error) {
 			v.RequestID = c.RequestID(&answer)
 			return fault, v
 		}
+		b.x.obs.Date = classify.ServerTime(answer.Header)
 		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			answer.Tail = b.lastBytes()

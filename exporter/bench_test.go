@@ -7,6 +7,7 @@ import (
 
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -32,7 +33,8 @@ func newBench(b *testing.B) *Pipeline {
 	}
 	p := &Pipeline{
 		metrics: m, traces: tracer, journal: journal.New(0), logs: logs.NewEvents(log.Logger, logs.EventsConfig{Access: true}),
-		queue: make(chan kept, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		diagnoser: diagnosis.New(),
+		queue:     make(chan kept, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go func() {
 		defer close(p.done)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -43,10 +44,11 @@ type Options struct {
 // never block and never panic, whatever the sinks do. It is safe for concurrent
 // use.
 type Pipeline struct {
-	metrics *metrics.Metrics
-	traces  *traces.Tracer
-	logs    *logs.Events
-	journal *journal.Journal
+	metrics   *metrics.Metrics
+	traces    *traces.Tracer
+	logs      *logs.Events
+	journal   *journal.Journal
+	diagnoser *diagnosis.Diagnoser
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -109,6 +111,8 @@ func New(opts Options) *Pipeline {
 		filled:  make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		done:    make(chan struct{}),
+
+		diagnoser: diagnosis.New(),
 	}
 	p.metrics.Watch(p.sources())
 	go p.work()
@@ -122,10 +126,24 @@ func (p *Pipeline) sources() metrics.Sources {
 			return metrics.QueueStats{Length: len(p.queue), Capacity: cap(p.queue)}
 		},
 	}
+	s.Clocks = p.clocks
 	if p.journal != nil {
 		s.Journal = func() metrics.JournalStats { return metrics.JournalStats(p.journal.Stats()) }
 	}
 	return s
+}
+
+// clocks returns the clocks of programs for the metrics.
+func (p *Pipeline) clocks() []metrics.ClockStats {
+	var all []metrics.ClockStats
+	for _, c := range p.diagnoser.Clocks(time.Now()) {
+		s := metrics.ClockStats{Skew: c.Skew.Offset, Uncertainty: c.Skew.Uncertainty}
+		if c.Client.IsValid() {
+			s.Client = c.Client.String()
+		}
+		all = append(all, s)
+	}
+	return all
 }
 
 // Begin tells that an attempt is about to be sent upstream.
@@ -138,6 +156,7 @@ func (p *Pipeline) Begin(call *classify.Call) {
 func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{traces: p.decide(o)}
 	p.count(o)
+	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
 	k.logs = p.wantsLine(o)
@@ -168,6 +187,18 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 func (p *Pipeline) count(o *classify.Observation) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Observe(o)
+}
+
+// learn lets the diagnoses learn from the attempt.
+func (p *Pipeline) learn(o *classify.Observation) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	p.diagnoser.Observe(o)
+}
+
+// diagnose adds to r why the attempt failed.
+func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	r.Diagnose(p.diagnoser.Diagnose(o))
 }
 
 // offer queues a copy of o, or counts it as dropped. What did not fail has only
@@ -244,7 +275,9 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	return record.New(&k.copy.Observation)
+	r = record.New(&k.copy.Observation)
+	p.diagnose(&k.copy.Observation, r)
+	return r
 }
 
 // serve hands r to the sinks that asked for it.

@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
 // explainVerb prints the catalogue's entry for an error code.
@@ -21,8 +22,8 @@ type explainVerb struct {
 
 func newExplain(app *kingpin.Application) *explainVerb {
 	v := &explainVerb{}
-	c := app.Command("explain", "Print what an error code means, who must fix it and how. Without a code, list all codes.")
-	c.Arg("code", "Error code, in any case.").StringVar(&v.code)
+	c := app.Command("explain", "Print what an error code, or the cause of a diagnosis, means, who must fix it and how. Without one, list all codes.")
+	c.Arg("code", "Error code, in any case, or cause.").StringVar(&v.code)
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
 	return v
@@ -36,6 +37,9 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 	entries := catalog.Entries()
 	if v.code != "" {
 		e, ok := catalog.Lookup(v.code)
+		if d, isCause := diagnosis.Describe(diagnosis.Cause(v.code)); !ok && isCause {
+			return v.explainCause(std, d)
+		}
 		if !ok {
 			return usageError{fmt.Errorf("%s is not in the catalogue%s: run ksyun-tap explain to list all codes, or add it with --tap.catalog-file", v.code, near(entries, v.code))}
 		}
@@ -81,6 +85,30 @@ func explainEntry(std stdio, e *classify.Entry) error {
 	row("Retry helps", yesNo(e.Retryable))
 	row("The name is", string(e.Grade))
 	row("Source", e.Source)
+	return w.Flush()
+}
+
+// explainCause prints the texts of a cause, in both languages.
+func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
+	if v.output == "json" {
+		e := json.NewEncoder(std.out)
+		e.SetEscapeHTML(false)
+		return e.Encode(d)
+	}
+	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
+	row := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	row("Cause", string(d.Cause))
+	row("Means", d.Summary.English)
+	row("Do", d.Advice.English)
+	row("含义", d.Summary.Chinese)
+	row("处理", d.Advice.Chinese)
+	row("Blame", string(d.Blame))
+	row("Retry", d.Retry.Text().English)
+	row("Runbook", d.Runbook)
 	return w.Flush()
 }
 

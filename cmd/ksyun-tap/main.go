@@ -162,6 +162,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 
 	c.verbs["classify"] = newClassify(app).run
 	c.verbs["explain"] = newExplain(app).run
+	c.verbs["doctor"] = newDoctor(app).run
 	c.verbs["lookup"] = newLookup(app).run
 	c.verbs["ready"] = newReady(app).run
 	c.verbs["check-path"] = newCheckPath(app).run

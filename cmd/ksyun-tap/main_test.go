@@ -95,6 +95,14 @@ func TestExplain(t *testing.T) {
 	if code != exitOK || !json.Valid([]byte(out)) {
 		t.Errorf("json: exit %d: %s", code, out)
 	}
+	code, out, _ = command(t, "", "explain", "scope_date")
+	if code != exitOK || !strings.Contains(out, "UTC") || !strings.Contains(out, "日期") || !strings.Contains(out, "client") {
+		t.Errorf("a cause: exit %d: %s", code, out)
+	}
+	code, out, _ = command(t, "", "explain", "scope_date", "--output=json")
+	if code != exitOK || !json.Valid([]byte(out)) {
+		t.Errorf("a cause, json: exit %d: %s", code, out)
+	}
 }
 
 // TestUsageErrors checks that errors that the user can fix are reported on one line that
@@ -286,7 +294,7 @@ func TestVersion(t *testing.T) {
 
 func TestHelpExitsWithZero(t *testing.T) {
 	code, out, _ := command(t, "", "--help")
-	for _, verb := range []string{"run", "demo", "classify", "explain", "check-config", "ready", "version"} {
+	for _, verb := range []string{"run", "demo", "classify", "explain", "doctor", "check-config", "ready", "version"} {
 		if !strings.Contains(out, verb) {
 			t.Errorf("no %s in the help", verb)
 		}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -84,6 +85,8 @@ type failure struct {
 	Count     int               `json:"count"`
 	RequestID string            `json:"last_request_id"`
 	Message   string            `json:"last_message"`
+	Cause     diagnosis.Cause   `json:"last_cause,omitempty"` // why the last one failed
+	Evidence  string            `json:"last_evidence,omitempty"`
 	Advice    string            `json:"advice"`
 }
 
@@ -133,9 +136,13 @@ func makeSummary(t *tap) (summary, error) {
 	s := summary{Calls: c.calls, Failed: c.failed, Errors: []failure{}, Unobserved: t.missed.list()}
 	for kind, n := range c.kinds {
 		f := failure{Code: kind.code, Status: kind.status, Category: classify.Category(kind.category), Action: kind.action, Count: n}
-		for _, r := range t.journal.Select(journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}) {
+		filter := journal.Filter{Category: kind.category, Action: known(kind.action), Code: known(kind.code)}
+		if latest := t.journal.Select(filter); len(latest) > 0 {
+			r := latest[0]
 			f.Blame, f.RequestID, f.Message, f.Advice = r.Blame, r.RequestID, r.Message, r.Advice
-			break // the most recent
+			if c := r.Cause(); c != nil {
+				f.Cause, f.Evidence = c.Cause, c.Evidence.English
+			}
 		}
 		s.Errors = append(s.Errors, f)
 	}
@@ -176,7 +183,7 @@ func (s summary) print(out io.Writer) error {
 	for _, f := range s.Errors {
 		if f.Advice != "" && !printed[f.Advice] {
 			printed[f.Advice] = true
-			fmt.Fprintf(out, "%s: %s\n", f.Code, f.Advice)
+			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+f.Advice))
 		}
 	}
 	return nil

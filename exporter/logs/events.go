@@ -78,7 +78,7 @@ func (e *Events) Write(r *record.Record) {
 	if !e.log.Core().Enabled(level) {
 		return
 	}
-	if r.Failed() && !e.access && !e.sampler.allow(sampleKey{r.Kind, r.ErrorCode}) {
+	if r.Failed() && !e.access && !e.sampler.allow(keyOf(r)) {
 		e.dropped(reasonSampled, 1)
 		return
 	}
@@ -90,6 +90,15 @@ func (e *Events) Write(r *record.Record) {
 		entry.Time = r.Time // when it happened, not when its turn came
 	}
 	entry.Write(zap.Inline((*fields)(r)))
+}
+
+// keyOf is what makes lines alike: the same code has many causes.
+func keyOf(r *record.Record) sampleKey {
+	k := sampleKey{kind: r.Kind, code: r.ErrorCode}
+	if c := r.Cause(); c != nil {
+		k.cause = string(c.Cause)
+	}
+	return k
 }
 
 // severity is the level of r.
@@ -188,6 +197,11 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("user_agent", r.UserAgent)
 	text("credential", r.Credential)
 	text("source", string(r.Source))
+	if c := r.Cause(); c != nil {
+		text("cause", string(c.Cause))
+		text("certainty", string(c.Certainty))
+		text("evidence", c.Evidence.English)
+	}
 	if r.Failed() {
 		text("advice", r.Advice)
 	}

@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -92,7 +93,9 @@ func TestLines(t *testing.T) {
 			if strings.HasPrefix(a.Name, "error_s") {
 				a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
 			}
-			events.Write(record.New(a.Observation))
+			r := record.New(a.Observation)
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			events.Write(r)
 		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
@@ -238,20 +241,31 @@ func TestSampling(t *testing.T) {
 	if n := seen.Len(); n != 13 {
 		t.Errorf("another code shares the count of the first: %d lines, want 13", n)
 	}
+	for range 9 {
+		events.Write(signature)
+	}
+	diagnosed := record.New(attempt.Get("error_signature"))
+	diagnosed.Diagnose(diagnosis.New().Diagnose(attempt.Get("error_signature")))
+	before := seen.Len()
+	events.Write(signature)
+	events.Write(diagnosed)
+	if n := seen.Len(); n != before+1 {
+		t.Errorf("another cause of the same code shares its count: %d lines, want %d", n, before+1)
+	}
 	now = now.Add(time.Second)
 	events.Write(throttled)
-	if n := seen.Len(); n != 14 {
-		t.Errorf("%d lines in the next second, want 14", n)
+	if n := seen.Len(); n != before+2 {
+		t.Errorf("%d lines in the next second, want %d", n, before+2)
 	}
 
 	// What is not logged at this level is not sampled away either.
-	before := d.get("sampled")
+	sampled := d.get("sampled")
 	core, _ = observer.New(zap.ErrorLevel)
 	events = logs.NewEvents(zap.New(core), logs.EventsConfig{Dropped: d.add})
 	for range 100 {
 		events.Write(throttled)
 	}
-	if d.get("sampled") != before {
+	if d.get("sampled") != sampled {
 		t.Error("lines below the level count as sampled")
 	}
 }

@@ -17,7 +17,7 @@ const (
 )
 
 // sampleKey is what makes lines alike.
-type sampleKey struct{ kind, code string }
+type sampleKey struct{ kind, code, cause string }
 
 // sampler thins out lines alike. It is safe for concurrent use.
 type sampler struct {

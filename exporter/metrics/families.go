@@ -65,6 +65,17 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Failed attempts of that category since the service's last success.",
 	}
 
+	famClockSkew = Family{
+		"ksyun_api_clock_skew_seconds", gauge,
+		[]string{"client"},
+		"How far the clock that a client signs by is ahead of the API's: the median of its last requests, of the 16 clients furthest off. The client self is the tap itself, where it signs.",
+	}
+	famClockUncertain = Family{
+		"ksyun_api_clock_skew_uncertainty_seconds", gauge,
+		[]string{"client"},
+		"By how much ksyun_api_clock_skew_seconds may be wrong in either direction.",
+	}
+
 	famDropped = Family{
 		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
@@ -269,7 +280,7 @@ const (
 func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
-		famLastError, famLastSuccess, famSinceSuccess,
+		famLastError, famLastSuccess, famSinceSuccess, famClockSkew, famClockUncertain,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		famClientConns, famAccepted, famRefused, famReclaimed, famBufferBytes, famReceived, famSent,
 		famUpstreamConns, famDials,

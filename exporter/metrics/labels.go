@@ -15,6 +15,7 @@ const (
 	labelOther   = "_other"  // a value past a limit, or unfit for a label
 	labelUnknown = "unknown" // the request did not tell
 	labelNone    = "none"    // the answer had no code, or there was no answer
+	clientSelf   = "self"    // the tap signs, or the program that it is a part of
 )
 
 // The most values a label takes beside those that are documented, which always
@@ -26,6 +27,7 @@ const (
 	MaxVersions     = 32
 	MaxRegions      = 32
 	MaxUnknownCodes = 32 // codes which are not in the catalogue
+	MaxClients      = 16 // whose clocks are shown
 
 	// maxLabelBytes keeps a stranger's text from filling the memory.
 	maxLabelBytes = 128

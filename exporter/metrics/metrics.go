@@ -34,6 +34,8 @@ const (
 	SinkTraces  Sink = "traces"
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
+
+	SinkDiagnosis Sink = "diagnosis" // not an output itself: why calls failed is lost
 )
 
 // Reason is why an observation did not reach a sink's output, as the label
@@ -57,6 +59,8 @@ var reasonsOf = map[Sink][]Reason{
 	SinkTraces:  {ReasonQueueFull, ReasonPanic, ReasonExportFailed, ReasonShutdown},
 	SinkLogs:    {ReasonQueueFull, ReasonPanic, ReasonSampled, ReasonWriteFailed, ReasonShutdown},
 	SinkJournal: {ReasonQueueFull, ReasonPanic, ReasonShutdown},
+
+	SinkDiagnosis: {ReasonPanic},
 }
 
 // The values of the label of ksyun_tap_label_overflow_total.

@@ -56,7 +56,10 @@ func full() *metrics.Metrics {
 	m.HandshakeFailed("untrusted_ca")
 	m.HandshakeFailed("a reason it does not know")
 	m.Watch(metrics.Sources{
-		Queue:   func() metrics.QueueStats { return metrics.QueueStats{Length: 7, Capacity: 2048} },
+		Queue: func() metrics.QueueStats { return metrics.QueueStats{Length: 7, Capacity: 2048} },
+		Clocks: func() []metrics.ClockStats {
+			return []metrics.ClockStats{{Client: "192.0.2.9", Skew: -90 * time.Second, Uncertainty: 1020 * time.Millisecond}, {Skew: time.Second, Uncertainty: time.Second}}
+		},
 		Journal: func() metrics.JournalStats { return metrics.JournalStats{Entries: 9, Capacity: 1000, Evicted: 1} },
 	})
 	m.SetReload(nil, attempt.Start)

@@ -268,7 +268,8 @@ func MaxSeries() int {
 		durationBucketLines*(maxDurationSeries+maxRequestFolds()) +
 		2*maxServiceValues + // in flight, last success
 		maxPartialSeries + maxServiceValues +
-		2*maxServiceCategories() // last error, errors since the last success
+		2*maxServiceCategories() + // last error, errors since the last success
+		2*MaxClients // clock skew, its uncertainty
 }
 
 // find returns the series of the attempt o.

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"sync/atomic"
 	"time"
 
@@ -69,10 +70,18 @@ type JournalStats struct {
 	Evicted  uint64 // since the start of the program
 }
 
+// ClockStats is a clock that a program signs by, against that of the API.
+type ClockStats struct {
+	Client      string        // the address it calls from; "" for the tap's own clock, or its program's
+	Skew        time.Duration // ahead of the API's; behind, if negative
+	Uncertainty time.Duration
+}
+
 // Sources read what the exporter itself keeps when a scrape asks. They are
 // called from several goroutines; nil leaves out the families.
 type Sources struct {
 	Queue   func() QueueStats
+	Clocks  func() []ClockStats
 	Journal func() JournalStats
 }
 
@@ -126,6 +135,8 @@ var (
 	descJournalEntries  = famJournalEntries.desc()
 	descJournalCapacity = famJournalCapacity.desc()
 	descJournalEvicted  = famJournalEvicted.desc()
+	descClockSkew       = famClockSkew.desc()
+	descClockUncertain  = famClockUncertain.desc()
 )
 
 // Describe implements prometheus.Collector.
@@ -140,6 +151,7 @@ func (s *state) Describe(ch chan<- *prometheus.Desc) {
 		descPathSuccess, descPathFailed, descPathTime, descPathDuration,
 		descQueueLength, descQueueCapacity,
 		descJournalEntries, descJournalCapacity, descJournalEvicted,
+		descClockSkew, descClockUncertain,
 	} {
 		ch <- d
 	}
@@ -196,6 +208,14 @@ func (s *state) Collect(ch chan<- prometheus.Metric) {
 		q := src.Queue()
 		sendGauge(ch, descQueueLength, q.Length)
 		sendGauge(ch, descQueueCapacity, q.Capacity)
+	}
+	if src.Clocks != nil {
+		clocks := src.Clocks()
+		for _, c := range clocks[:min(len(clocks), MaxClients)] {
+			client := cmp.Or(c.Client, clientSelf)
+			ch <- prometheus.MustNewConstMetric(descClockSkew, prometheus.GaugeValue, c.Skew.Seconds(), client)
+			ch <- prometheus.MustNewConstMetric(descClockUncertain, prometheus.GaugeValue, c.Uncertainty.Seconds(), client)
+		}
 	}
 	if src.Journal != nil {
 		j := src.Journal()

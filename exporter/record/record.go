@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
@@ -59,7 +60,9 @@ type Record struct {
 	CatalogCode string         `json:"catalog_code,omitempty"` // the catalogue's row that explains it
 	Match       classify.Match `json:"match,omitempty"`        // what led to that row
 	Meaning     string         `json:"meaning,omitempty"`      // what the row says it means
-	Advice      string         `json:"advice,omitempty"`       // what the row says to do
+	Advice      string         `json:"advice,omitempty"`       // what to do: by the likely cause, else by the row
+
+	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // why it failed, the likeliest cause first
 
 	// Kind is the failure in one word of few: the code as the catalogue spells
 	// it, the fault, the status, or OtherKind. "" if the attempt did not fail.
@@ -88,7 +91,7 @@ const (
 )
 
 // MaxBytes bounds the memory of one record with all its texts.
-const MaxBytes = 1024 + words*maxWord + 3*maxMessage + maxURL + maxAgent + maxTracestate
+const MaxBytes = 1024 + words*maxWord + 3*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes
 
 // New writes the attempt o down. It keeps nothing of o's buffers.
 func New(o *classify.Observation) *Record {
@@ -148,6 +151,28 @@ func New(o *classify.Observation) *Record {
 		r.Meaning, r.Advice = cut(e.Meaning, maxMessage), cut(e.Advice, maxMessage)
 	}
 	return r
+}
+
+// Diagnose adds the diagnoses of the attempt. It is to be called before r is
+// shared.
+func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
+	r.Diagnoses = all
+	if c := r.Cause(); c != nil {
+		r.Advice = cut(c.Advice.English, maxMessage)
+	}
+}
+
+// Cause returns the cause that is surely or likely the attempt's, or nil.
+func (r *Record) Cause() *diagnosis.Diagnosis {
+	if len(r.Diagnoses) == 0 {
+		return nil
+	}
+	switch d := &r.Diagnoses[0]; d.Certainty {
+	case diagnosis.Certain, diagnosis.Likely:
+		return d
+	case diagnosis.Possible, diagnosis.Excluded:
+	}
+	return nil
 }
 
 // kind tells the failure o in one word of few.

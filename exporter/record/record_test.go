@@ -7,11 +7,13 @@ import (
 	"net/netip"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -139,7 +141,13 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 			Traceparent: []byte(fill), Tracestate: []byte(fill), Credential: fill,
 		}
 		r := record.New(o)
-		size := int(reflect.TypeOf(*r).Size())
+		diagnoses := fullDiagnoses()
+		r.Diagnose(diagnoses)
+		size := len(diagnoses) * int(reflect.TypeOf(diagnoses[0]).Size())
+		for _, d := range diagnoses {
+			size += len(d.Evidence.English) + len(d.Evidence.Chinese) + len(d.Advice.English) + len(d.Advice.Chinese)
+		}
+		size += int(reflect.TypeOf(*r).Size())
 		v := reflect.ValueOf(*r)
 		for i := range v.NumField() {
 			if v.Field(i).Kind() != reflect.String {
@@ -161,6 +169,42 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 			t.Error("a message that was cut does not show it")
 		}
 	}
+}
+
+// fullDiagnoses returns as many diagnoses as there can be, as long as they can be.
+func fullDiagnoses() []diagnosis.Diagnosis {
+	long := strings.Repeat("x", 400)
+	text := diagnosis.Text{English: long, Chinese: long}
+	d := diagnosis.Diagnosis{Cause: "scope_date", Certainty: diagnosis.Certain, Summary: text, Evidence: text, Advice: text}
+	return slices.Repeat([]diagnosis.Diagnosis{d}, diagnosis.MaxDiagnoses)
+}
+
+// TestDiagnose checks which diagnosis is taken for the cause.
+func TestDiagnose(t *testing.T) {
+	of := func(certainties ...diagnosis.Certainty) (all []diagnosis.Diagnosis) {
+		for _, c := range certainties {
+			all = append(all, diagnosis.Diagnosis{Cause: diagnosis.Cause(c), Certainty: c, Advice: diagnosis.Text{English: "do " + string(c)}})
+		}
+		return all
+	}
+	f := func(all []diagnosis.Diagnosis, want diagnosis.Cause) {
+		t.Helper()
+		r := record.New(attempt.Get("error_signature"))
+		advice := r.Advice
+		r.Diagnose(all)
+		got := diagnosis.Cause("")
+		if c := r.Cause(); c != nil {
+			got, advice = c.Cause, "do "+string(c.Cause)
+		}
+		if got != want || r.Advice != advice {
+			t.Errorf("%v: cause %q, advice %q, want %q", all, got, r.Advice, want)
+		}
+	}
+	f(nil, "")
+	f(of(diagnosis.Certain, diagnosis.Excluded), "certain")
+	f(of(diagnosis.Likely, diagnosis.Possible), "likely")
+	f(of(diagnosis.Possible), "")
+	f(of(diagnosis.Excluded), "")
 }
 
 func TestRecordSharesNothingWithBuffers(t *testing.T) {

@@ -108,8 +108,13 @@ const (
 	spanEnd          = 8
 	spanAttributes   = 9
 	spanDroppedAttrs = 10
+	spanEvents       = 11
 	spanStatus       = 15
 	spanFlags        = 16
+
+	eventTime       = 1
+	eventName       = 2
+	eventAttributes = 3
 
 	statusMessage = 2
 	statusCode    = 3
@@ -139,10 +144,13 @@ func (x *otlp) append(s *span) {
 	var dropped int
 	x.attrs, dropped = s.attributes(x.attrs)
 	for i := range x.attrs {
-		b = appendAttribute(b, &x.attrs[i])
+		b = appendAttribute(b, spanAttributes, &x.attrs[i])
 	}
 	if dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
+	}
+	for _, e := range s.events() {
+		b = appendEvent(b, &e)
 	}
 	b = appendStatus(b, s.status())
 	flags := uint32(s.context.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
@@ -157,7 +165,7 @@ func (x *otlp) append(s *span) {
 }
 
 // appendAttribute appends an attribute of one of the types of appendAttributes.
-func appendAttribute(b []byte, kv *attribute.KeyValue) []byte {
+func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) []byte {
 	const tag = 1 // every number here is below 16
 	var text string
 	size := tag + 1 // of the value
@@ -168,7 +176,7 @@ func appendAttribute(b []byte, kv *attribute.KeyValue) []byte {
 	case attribute.INT64:
 		size = tag + protowire.SizeVarint(uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
 	}
-	b = protowire.AppendTag(b, spanAttributes, protowire.BytesType)
+	b = protowire.AppendTag(b, field, protowire.BytesType)
 	b = protowire.AppendVarint(b, uint64(tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))) //nolint:gosec // a size
 	b = protowire.AppendTag(b, pairKey, protowire.BytesType)
 	b = protowire.AppendString(b, string(kv.Key))
@@ -183,6 +191,17 @@ func appendAttribute(b []byte, kv *attribute.KeyValue) []byte {
 	default: // a bool
 		return appendVarint(b, valueBool, protowire.EncodeBool(kv.Value.AsBool()))
 	}
+}
+
+// appendEvent appends an event. There are few of them: its size is not worked out
+// beforehand.
+func appendEvent(b []byte, e *sdktrace.Event) []byte {
+	one := appendFixed64(nil, eventTime, e.Time.UnixNano())
+	one = appendText(one, eventName, e.Name)
+	for i := range e.Attributes {
+		one = appendAttribute(one, eventAttributes, &e.Attributes[i])
+	}
+	return appendBytes(b, spanEvents, one)
 }
 
 func appendStatus(b []byte, s sdktrace.Status) []byte {

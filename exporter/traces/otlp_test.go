@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -83,6 +84,9 @@ func bySDK(from *origin, r *record.Record) sdktrace.ReadOnlySpan {
 		propagation.MapCarrier{"traceparent": r.Traceparent, "tracestate": r.Tracestate})
 	_, s := tracer.Start(ctx, (&span{record: r}).name(), trace.WithTimestamp(r.Start), trace.WithSpanKind(trace.SpanKindClient))
 	s.SetAttributes(appendAttributes(nil, r)...)
+	for i := range r.Diagnoses {
+		s.AddEvent(eventDiagnosis, trace.WithTimestamp(r.Time), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+	}
 	if r.Outcome.Failed() {
 		description := r.Message
 		if description == "" {
@@ -166,7 +170,9 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				if p == (parent{}) {
 					o.Span.TraceID = newTraceID()
 				}
-				all = append(all, record.New(o))
+				r := record.New(o)
+				r.Diagnose(diagnosis.New().Diagnose(o))
+				all = append(all, r)
 			}
 			compare(t, from, all...)
 		}

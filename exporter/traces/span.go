@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -26,7 +27,7 @@ type origin struct {
 
 // span is an attempt on its way to an exporter. It is made after the fact, without
 // what the SDK does for a span that is still to change, and its attributes are
-// listed when it is exported. It has neither events nor links.
+// listed when it is exported. Its events are the diagnoses; it has no links.
 type span struct {
 	origin  *origin
 	record  *record.Record
@@ -53,7 +54,7 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	return tracetest.SpanStub{
 		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
 		StartTime: s.record.Start, EndTime: s.record.Time, Status: s.status(),
-		Attributes: attrs, DroppedAttributes: dropped,
+		Attributes: attrs, DroppedAttributes: dropped, Events: s.events(),
 		Resource: s.origin.resource, InstrumentationScope: s.origin.scope,
 	}.Snapshot()
 }
@@ -114,6 +115,27 @@ func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue,
 	return attrs, max(0, dropped)
 }
 
+// events returns an event for each diagnosis of the attempt. As in the SDK, the
+// limits are not theirs.
+func (s *span) events() []sdktrace.Event {
+	var all []sdktrace.Event
+	for i := range s.record.Diagnoses {
+		all = append(all, sdktrace.Event{
+			Name: eventDiagnosis, Time: s.record.Time, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
+		})
+	}
+	return all
+}
+
+// appendDiagnosis appends the attributes of a diagnosis's event.
+func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attribute.KeyValue {
+	return append(attrs,
+		attrCause.String(string(d.Cause)),
+		attrCertainty.String(string(d.Certainty)),
+		attrEvidence.String(d.Evidence.English),
+		attrAdvice.String(d.Advice.English))
+}
+
 // firstCharacters returns the first n characters of valid UTF-8.
 func firstCharacters(text string, n int) string {
 	for i := range text {
@@ -141,7 +163,14 @@ const (
 	attrFailedItems = attribute.Key("ksyun.partial.failed_items")
 	attrCredential  = attribute.Key("ksyun.credential")
 	attrSource      = attribute.Key("ksyun.source")
+	attrCause       = attribute.Key("ksyun.diagnosis.cause")
+	attrCertainty   = attribute.Key("ksyun.diagnosis.certainty")
+	attrEvidence    = attribute.Key("ksyun.diagnosis.evidence")
+	attrAdvice      = attribute.Key("ksyun.diagnosis.advice")
 )
+
+// eventDiagnosis is the name of the event for each diagnosis of an attempt.
+const eventDiagnosis = "ksyun.diagnosis"
 
 // provider is the value of cloud.provider, for which OpenTelemetry has no word
 // of its own.
@@ -192,6 +221,10 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 		text(attrCategory, string(r.Category))
 		text(attrBlame, string(r.Blame))
 		attrs = append(attrs, attrRetryable.Bool(r.Retryable))
+	}
+	if c := r.Cause(); c != nil {
+		text(attrCause, string(c.Cause))
+		text(attrCertainty, string(c.Certainty))
 	}
 	if r.Outcome == classify.OutcomePartial {
 		attrs = append(attrs, attrFailedItems.Int(r.FailedItems))

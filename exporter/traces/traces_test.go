@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
@@ -110,6 +111,7 @@ type spanJSON struct {
 	Name, Kind, Status, Description, Parent, Scope, Schema string
 	Start, End                                             time.Time
 	Attributes                                             map[string]any
+	Events                                                 []string `json:",omitempty"`
 }
 
 func TestSpans(t *testing.T) {
@@ -118,7 +120,9 @@ func TestSpans(t *testing.T) {
 	var names []string
 	for _, a := range attempt.All() {
 		if tr.Decide(a.Observation) {
-			tr.Record(record.New(a.Observation))
+			r := record.New(a.Observation)
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			tr.Record(r)
 			names = append(names, a.Name)
 		}
 	}
@@ -141,6 +145,7 @@ func TestSpans(t *testing.T) {
 			Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
 			Parent: parent, Scope: s.InstrumentationScope.Name + " " + s.InstrumentationScope.Version,
 			Schema: s.InstrumentationScope.SchemaURL, Start: s.StartTime, End: s.EndTime, Attributes: attrs,
+			Events: eventsOf(s.Events),
 		}
 	}
 	var out bytes.Buffer
@@ -166,6 +171,18 @@ func TestSpans(t *testing.T) {
 	if !b.down {
 		t.Error("the exporter was not shut down")
 	}
+}
+
+// eventsOf writes events down for the golden file.
+func eventsOf(events []sdktrace.Event) (all []string) {
+	for _, e := range events {
+		text := []string{e.Time.UTC().Format(time.RFC3339Nano), e.Name}
+		for _, kv := range e.Attributes {
+			text = append(text, string(kv.Key)+"="+kv.Value.String())
+		}
+		all = append(all, strings.Join(text, " "))
+	}
+	return all
 }
 
 // TestProtocolVersion checks that the version is told only of attempts whose

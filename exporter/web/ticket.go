@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -19,7 +20,7 @@ func ticketEnglish(r *record.Record) string {
 		"A Ksyun API call failed. Please look into it by its request ID.",
 		"Request ID", "Time", "Region", "API", "Error code", "Error type", "HTTP status", "Message",
 		"Request URL", "Host", "Server address", "Client", "Failed items",
-	}, "none")
+	}, "none", diagnosis.English)
 }
 
 // ticketChinese is ticketEnglish in Chinese.
@@ -28,12 +29,12 @@ func ticketChinese(r *record.Record) string {
 		"调用金山云 API 失败，请根据请求 ID 协助排查。",
 		"请求 ID", "时间", "地域", "接口", "错误码", "错误类型", "HTTP 状态码", "错误信息",
 		"请求地址", "域名", "服务端地址", "客户端", "失败条目数",
-	}, "无")
+	}, "无", diagnosis.Chinese)
 }
 
 // ticket writes r under those words: a greeting, the names of the lines, and
 // what stands where a line everyone asks for is empty.
-func ticket(r *record.Record, words [14]string, none string) string {
+func ticket(r *record.Record, words [14]string, none string, language diagnosis.Language) string {
 	var b strings.Builder
 	b.WriteString(words[0])
 	b.WriteString("\n\n")
@@ -64,6 +65,12 @@ func ticket(r *record.Record, words [14]string, none string) string {
 	}
 	line(12, r.UserAgent)
 	line(13, number(r.FailedItems))
+	for _, d := range r.Diagnoses {
+		if d.Certainty == diagnosis.Possible {
+			continue
+		}
+		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(language), d.Summary.In(language), d.Evidence.In(language))
+	}
 	return b.String()
 }
 

@@ -25,6 +25,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -40,6 +41,7 @@ func filled() *journal.Journal {
 	j := journal.New(100)
 	for _, a := range attempt.All() {
 		if r := record.New(a.Observation); r.Failed() {
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			j.Add(r)
 		}
 	}

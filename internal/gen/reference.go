@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
@@ -21,7 +22,7 @@ const (
 // reference writes the reference pages.
 func reference(root string) error {
 	for name, page := range map[string]func(*bytes.Buffer){
-		"settings.md": settings, "metrics.md": families, "catalogue.md": catalogue,
+		"settings.md": settings, "metrics.md": families, "catalogue.md": catalogue, "diagnoses.md": diagnoses,
 	} {
 		b := bytes.NewBufferString(markdownNotice)
 		page(b)
@@ -130,6 +131,25 @@ then by status alone. The name of a code is *documented* (it appears in the vend
 			fmt.Fprintf(b, "Message: “%s” ", e.Example)
 		}
 		fmt.Fprintf(b, "Source: %s.\n\n", e.Source)
+	}
+	b.Truncate(b.Len() - 1)
+}
+
+func diagnoses(b *bytes.Buffer) {
+	b.WriteString(`# Diagnoses
+
+Every cause that the tap can name for a failed call, in the words of pages, log lines, tickets and commands.
+` + "`ksyun-tap explain CAUSE`" + ` prints the same. [How each is found](../diagnosis.md).
+
+`)
+	for _, d := range diagnosis.Causes() {
+		fmt.Fprintf(b, "## %s\n\n%s %s\n\n**Evidence:** %s\n\n**Do:** %s %s\n\n", d.Cause, d.Summary.English, d.Summary.Chinese,
+			d.Evidence.English, d.Advice.English, d.Advice.Chinese)
+		fmt.Fprintf(b, "Blame `%s`. %s", d.Blame, d.Retry.Text().English)
+		if d.Runbook != "" {
+			fmt.Fprintf(b, " [Runbook](%s).", d.Runbook)
+		}
+		b.WriteString("\n\n")
 	}
 	b.Truncate(b.Len() - 1)
 }

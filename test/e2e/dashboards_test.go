@@ -356,6 +356,12 @@ func said(metric string, by ...string) truth {
 	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return d.raw(minute, metric, by...) }}
 }
 
+// ifAny is for what there may be none of: a clock is known from its third second on.
+func ifAny(is truth) truth {
+	is.nothing = true
+	return is
+}
+
 func saidMillis(metric string, by ...string) truth {
 	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return scaled(d.raw(minute, metric, by...), 1000) }}
 }
@@ -508,14 +514,18 @@ var truths = map[string][]truth{
 	"ksyun-tap-overview/8": {inAll(failedCall, kindOfFailure...), in15(failedCall, kindOfFailure...)},
 	"ksyun-tap-overview/9": {burns(60), burns(360), burns(minutesOfDay), burns(3 * minutesOfDay)},
 
-	"ksyun-tap-errors/1":  {{}}, // by every label
-	"ksyun-tap-errors/2":  {inAll(failedCall, "instance", "service", "action", "version", "region", "code", "type", "status", "category", "blame")},
-	"ksyun-tap-errors/3":  {shareOf(faultyCall, "service"), shareOf(faultyCall, "action"), shareOf(faultyCall, "region")},
-	"ksyun-tap-errors/4":  {shareOf(in("category", "throttled"), "service")},
-	"ksyun-tap-errors/5":  {shareOf(in("category", "auth"), "service")},
-	"ksyun-tap-errors/6":  {shareOf(in("blame", "client"), "service")},
-	"ksyun-tap-errors/7":  {in15(in("category", "permission"), "action")},
-	"ksyun-tap-errors/8":  {in15(in("category", "clock"), "instance")},
+	"ksyun-tap-errors/1": {{}}, // by every label
+	"ksyun-tap-errors/2": {inAll(failedCall, "instance", "service", "action", "version", "region", "code", "type", "status", "category", "blame")},
+	"ksyun-tap-errors/3": {shareOf(faultyCall, "service"), shareOf(faultyCall, "action"), shareOf(faultyCall, "region")},
+	"ksyun-tap-errors/4": {shareOf(in("category", "throttled"), "service")},
+	"ksyun-tap-errors/5": {shareOf(in("category", "auth"), "service")},
+	"ksyun-tap-errors/6": {shareOf(in("blame", "client"), "service")},
+	"ksyun-tap-errors/7": {in15(in("category", "permission"), "action")},
+	"ksyun-tap-errors/8": {
+		in15(in("category", "clock"), "instance"),
+		ifAny(said("ksyun_api_clock_skew_seconds", "instance", "client")),
+		ifAny(said("ksyun_api_clock_skew_uncertainty_seconds", "instance", "client")),
+	},
 	"ksyun-tap-errors/9":  {in15(in("outcome", "masked"), "action")},
 	"ksyun-tap-errors/10": {shareOf(in("outcome", "partial"), "action"), inMinutes(15, float64(partial.items), in("outcome", "partial"), "action")},
 	"ksyun-tap-errors/11": {in15(in("category", "unknown"), "code"), {by: []string{"code"}, want: none, nothing: true}},

@@ -381,7 +381,7 @@ const startingLines = 3
 
 // start starts a tap, or starts it anew.
 func (d *day) start(tap *dayTap, program string) {
-	tap.runningTap, tap.want = startSilent(d.t, program, tap.args...), map[string]float64{}
+	tap.runningTap, tap.want = startSilent(d.t, program, tap.args...), map[string]float64{"ksyun_tap_queue_length": 0}
 	if tap == d.taps[1] {
 		tap.want["ksyun_tap_observations_dropped_total"] = startingLines
 	}

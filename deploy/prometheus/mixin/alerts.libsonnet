@@ -172,6 +172,23 @@
             },
           },
           {
+            alert: 'KsyunApiClockDrift',
+            expr: 'abs(ksyun_api_clock_skew_seconds) - ksyun_api_clock_skew_uncertainty_seconds > %(clockSeconds)s' % c,
+            'for': '2m',
+            labels: {
+              blame: 'credential',
+              severity: 'warning',
+            },
+            annotations: {
+              calls: 'category=clock',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: 'The clock of {{ $labels.client }}, behind the tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}), is more than {{ $value | humanizeDuration }} off. The API refuses calls from 15 minutes on.',
+              runbook_url: '%(runbookURL)s/KsyunApiClockDrift.md' % c,
+              summary: 'A program\'s clock is wrong; soon its calls will be refused.',
+              summary_zh: '程序所在主机的时钟偏差过大，调用即将被拒绝。',
+            },
+          },
+          {
             alert: 'KsyunApiPermissionDenied',
             expr: 'round(sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_errors_total{category="permission"}[15m]) unless ksyun_api_errors_total{category="permission"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_errors_total{category="permission"}[15m]) - ksyun_api_errors_total{category="permission"} offset 15m >= 0)) and resets(ksyun_api_errors_total{category="permission"}[15m]) == 0\nor\nincrease(ksyun_api_errors_total{category="permission"}[15m]))) > 0',
             'for': '0s',

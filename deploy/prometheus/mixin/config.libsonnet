@@ -31,6 +31,8 @@
     spikeFactor: '3',
     // Seconds without a success from which on failures in a row are a state.
     quietSeconds: '120',
+    // Seconds by which a program's clock may surely be off. The API refuses calls from 900 on.
+    clockSeconds: '300',
     // Days before the CA's end at which its renewal has failed for certain.
     caDays: '7',
   },

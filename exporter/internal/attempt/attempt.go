@@ -85,6 +85,12 @@ func answered(req request, status int, file string, took time.Duration) *classif
 	o.FirstByte = o.End.Add(-time.Millisecond)
 	o.ResponseBytes = int64(len(body))
 	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: fields{}, Body: body})
+	o.Date = o.End.Truncate(time.Second)
+	if o.Verdict.Category == classify.CategoryAuth {
+		o.Signature = classifier.Signature(&classify.Request{
+			Method: req.method, Target: o.Target, Host: []byte(req.host), Header: fields{},
+		}, classify.Extent{Body: true, Fields: true})
+	}
 	return o
 }
 

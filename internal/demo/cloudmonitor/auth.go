@@ -123,6 +123,9 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (*Credential
 	if want, ok := serviceOfHost(r.Host); ok && v.scope[3] != want {
 		return mismatch("Credential should be scoped to correct service: " + want + ".")
 	}
+	if want, ok := regionOfHost(r.Host); ok && v.scope[2] != want {
+		return mismatch("Credential should be scoped to a valid region, not '" + v.scope[2] + "'.")
+	}
 	at, ok := parseAmzDate(v.date)
 	if !ok {
 		return nil, newError(http.StatusBadRequest, "IncompleteSignature", "date not in ISO-8601 basic form")
@@ -318,6 +321,15 @@ func serviceOfHost(host string) (service string, ok bool) {
 		return "", false
 	}
 	return label, true
+}
+
+// regionOfHost reads the region off a host name of the vendor's of the form
+// service.region.api.ksyun.com; ok is false where the name does not tell.
+func regionOfHost(host string) (region string, ok bool) {
+	name, _, _ := strings.Cut(strings.ToLower(host), ":")
+	rest, ok := strings.CutSuffix(name, ".api.ksyun.com")
+	_, region, found := strings.Cut(strings.TrimSuffix(rest, ".internal"), ".")
+	return region, ok && found && strings.Contains(region, "-")
 }
 
 // encode percent-encodes all characters except RFC 3986's unreserved ones.

@@ -199,6 +199,7 @@ func (s *Server) write(w http.ResponseWriter, x *exchange, status int, contentTy
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-KSC-REQUEST-ID", x.id)
+	h.Set("Date", s.now().UTC().Format(http.TimeFormat))
 	if coding := x.do.Encoding; coding != "" {
 		body = compress(coding, body)
 		h.Set("Content-Encoding", coding)

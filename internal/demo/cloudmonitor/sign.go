@@ -25,9 +25,18 @@ func SignV4(r *http.Request, body []byte, c Credential, scope Scope, at time.Tim
 	names := append([]string{"host", "x-amz-date"}, signed...)
 	slices.Sort(names)
 	v := newSigV4(c, scope, at, names)
-	v.signature = signatureV4(c.SecretKey, v, canonicalRequest(outgoing(r), names, hexSHA256(body)))
+	v.signature = signatureV4(c.SecretKey, v, canonicalRequest(outgoing(r), names, payload(r, body)))
 	r.Header.Set("Authorization", sigV4Algorithm+" Credential="+strings.Join(v.scope[:], "/")+
 		", SignedHeaders="+strings.Join(names, ";")+", Signature="+v.signature)
+}
+
+// payload is what stands for the body in what is signed: its hash, or the word
+// that it is not signed.
+func payload(r *http.Request, body []byte) string {
+	if r.Header.Get("X-Amz-Content-Sha256") == unsignedPayload {
+		return unsignedPayload
+	}
+	return hexSHA256(body)
 }
 
 // Presign signs a request with SigV4 in its query.
@@ -42,7 +51,7 @@ func Presign(r *http.Request, body []byte, c Credential, scope Scope, at time.Ti
 		q.Set("X-Amz-Security-Token", c.Token)
 	}
 	r.URL.RawQuery = q.Encode()
-	v.signature = signatureV4(c.SecretKey, v, canonicalRequest(outgoing(r), v.signed, hexSHA256(body)))
+	v.signature = signatureV4(c.SecretKey, v, canonicalRequest(outgoing(r), v.signed, payload(r, body)))
 	r.URL.RawQuery += "&X-Amz-Signature=" + v.signature
 }
 

@@ -332,7 +332,7 @@ func TestProvisioning(t *testing.T) {
 	if sources.APIVersion != 1 || uids["prometheus"] != "prometheus" || uids["tempo"] != "tempo" || uids["loki"] != "loki" {
 		t.Errorf("sources: %v", uids)
 	}
-	text, err := os.ReadFile(root+"/provisioning/datasources/ksyun-tap.yaml")
+	text, err := os.ReadFile(root + "/provisioning/datasources/ksyun-tap.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,8 +47,11 @@ func failures() Dashboard {
 			graph(3, "Provider or network failing", "Share of calls that failed by the provider's or the network's fault. KsyunApiOutage fires from "+rules.Threshold("outageRatio")+" of a service on, KsyunApiActionFailing and KsyunApiRegionFailing above "+rules.Threshold("partRatio")+".",
 				share, ofAlerts, query(ratio("service", of(attempts, rules.Faults), of(attempts)), "service {{service}}"), part("action"), part("region")).size(12, 8),
 			events(7, "Permission denied", "Calls that the key has no policy for, by action.", counted("action", of(errs, `category="permission"`))).size(8, 8),
-			events(8, "Clock wrong", "Calls whose signature was made too early or too late, by tap: the clock of the program's machine is more than 15 minutes off.",
-				counted("instance", of(errs, `category="clock"`))).size(8, 8),
+			events(8, "Clock wrong", "Calls whose signature was made too early or too late, by tap: the clock of the program's machine is more than 15 minutes off. On the right axis, how far the clocks that programs sign by are ahead of the API's, by the address that they call from, and by how much that may be wrong. KsyunApiClockDrift fires beyond "+rules.Threshold("clockSeconds")+" seconds.",
+				counted("instance", of(errs, `category="clock"`)),
+				query("max by (instance, client) ("+of("ksyun_api_clock_skew_seconds")+")", "{{instance}} {{client}}, skew"),
+				query("max by (instance, client) ("+of("ksyun_api_clock_skew_uncertainty_seconds")+")", "{{instance}} {{client}}, ±")).
+				onTheRight("B", seconds).onTheRight("C", seconds).signed().size(8, 8),
 			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report success.", counted("action", of(requests, `outcome="masked"`))).size(8, 8),
 			graph(10, "Partial answers", "Share of an action's answers that report failure for some of their items, and how many items in 15 minutes, on the right axis. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
 				share, ofAlerts, query(ratio("action", of(requests, `outcome="partial"`), of(requests, rules.Counted)), "{{action}}"),

@@ -109,6 +109,12 @@ func graph(id int, title, description, unit, interval string, targets ...Target)
 	return p
 }
 
+// signed shows values below zero, too.
+func (p *panel) signed() *panel {
+	p.FieldConfig.Defaults.Min = nil
+	return p
+}
+
 // events shows how many events there were in each 15 minutes, as bars, and in
 // all.
 func events(id int, title, description string, targets ...Target) *panel {

@@ -56,6 +56,16 @@ func apiAlerts() []Rule {
 			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were refused for the time of their signature, which may be 15 minutes off at most.",
 		},
 		{
+			Alert: "KsyunApiClockDrift",
+			Expr:  "abs(ksyun_api_clock_skew_seconds) - ksyun_api_clock_skew_uncertainty_seconds > %(clockSeconds)s",
+			For:   "2m", Labels: map[string]string{"severity": "warning", "blame": "credential"},
+			Panel:       Panel{ErrorsUID, 8, nil},
+			Summary:     "A program's clock is wrong; soon its calls will be refused.",
+			SummaryZH:   "程序所在主机的时钟偏差过大，调用即将被拒绝。",
+			Calls:       "category=clock",
+			Description: "The clock of {{ $labels.client }}, behind the tap {{ $labels.instance }} (" + where + "), is more than {{ $value | humanizeDuration }} off. The API refuses calls from 15 minutes on.",
+		},
+		{
 			Alert: "KsyunApiPermissionDenied",
 			Expr:  recent(by+", action", `ksyun_api_errors_total{category="permission"}`),
 			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "credential"},

@@ -23,6 +23,7 @@ var thresholds = []struct{ name, value, help string }{
 	{"spikeRatio", "0.01", "Share of calls that such a spike must have."},
 	{"spikeFactor", "3", "How much above the same hour of a day and of a week before a spike must be."},
 	{"quietSeconds", "120", "Seconds without a success from which on failures in a row are a state."},
+	{"clockSeconds", "300", "Seconds by which a program's clock may surely be off. The API refuses calls from 900 on."},
 	{"caDays", "7", "Days before the CA's end at which its renewal has failed for certain."},
 }
 

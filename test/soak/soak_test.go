@@ -1,4 +1,4 @@
-package collector
+package soak
 
 import (
 	"bufio"
@@ -70,9 +70,6 @@ var deeds = []deed{
 	{"canceled-half", "CreateAlarmPolicy", classify.FaultCanceled, canceled, 0, "", true, false},
 	{"refused", "DescribeAlertingResources", classify.FaultBadRequest, byProxy, 0, "", false, false},
 }
-
-// downHost is a host whose server is down.
-const downHost = "down.api.ksyun.com"
 
 var (
 	soakBody = strings.Repeat("Namespace=KEC&", 300)
@@ -412,23 +409,10 @@ func TestSoak(t *testing.T) {
 	const programs = 24
 	sinks := newSoakSinks(t)
 	l := newLedger(sinks)
-	r := newInterceptRig(t, func(c *Config) {
-		c.Sink = l
-		c.Timeouts.Linger = time.Second
-	})
-	plain := listen(t)
-	policy := Policy{
-		ConnectTo: []ConnectTo{
-			connectTo(t, host+":80="+plain.Addr().String()), r.leadTo(host + ":443"), connectTo(t, downHost+":80="+vacant(t)),
-		},
-		RootCAs: r.upCA.pool(),
-	}
+	r := newTap(t, l)
 	classifier := classify.New(classify.DefaultCatalog())
-	if err := r.proxy.Reload(policy, classifier); err != nil {
-		t.Fatal(err)
-	}
 	var upstreams, running sync.WaitGroup
-	for _, ln := range []net.Listener{plain, r.back} {
+	for _, ln := range []net.Listener{r.plain, r.tls} {
 		upstreams.Go(func() {
 			for {
 				raw, err := ln.Accept()
@@ -436,8 +420,8 @@ func TestSoak(t *testing.T) {
 					return
 				}
 				nc := raw
-				if ln == r.back {
-					nc = tls.Server(raw, r.upCA.server(host))
+				if ln == r.tls {
+					nc = tls.Server(raw, &tls.Config{Certificates: []tls.Certificate{r.certificate}})
 				}
 				upstreams.Go(func() { l.serve(t, raw, nc) })
 			}
@@ -457,23 +441,22 @@ func TestSoak(t *testing.T) {
 		return ids.last
 	}
 	dialPlain := func() (*net.TCPConn, net.Conn, error) {
-		nc, err := net.Dial("tcp", r.addr)
+		nc, err := net.Dial("tcp", r.address)
 		if err != nil {
 			return nil, nil, err
 		}
 		return nc.(*net.TCPConn), nc, nil
 	}
-	roots := poolOf(r.ca.PEM())
 	dialTLS := func() (*net.TCPConn, net.Conn, error) {
 		raw, nc, err := dialPlain()
 		if err != nil {
 			return nil, nil, err
 		}
-		io.WriteString(nc, connectTo443(host))
+		io.WriteString(nc, connect)
 		if _, err := io.ReadFull(nc, make([]byte, len(established))); err != nil {
 			return nil, nil, err
 		}
-		tc := tls.Client(nc, &tls.Config{ServerName: host, RootCAs: roots})
+		tc := tls.Client(nc, &tls.Config{ServerName: host, RootCAs: r.roots})
 		return raw, tc, tc.Handshake()
 	}
 	for i := range programs {
@@ -498,7 +481,7 @@ func TestSoak(t *testing.T) {
 		for {
 			select {
 			case <-tick.C:
-				if err := r.proxy.Reload(policy, classifier); err != nil {
+				if err := r.proxy.Reload(r.policy, classifier); err != nil {
 					t.Error(err)
 				}
 			case <-ctx.Done():
@@ -513,8 +496,8 @@ func TestSoak(t *testing.T) {
 	if err := r.proxy.Shutdown(stop); err != nil {
 		t.Error(err)
 	}
-	plain.Close()
-	r.back.Close()
+	r.plain.Close()
+	r.tls.Close()
 	upstreams.Wait()
 	sinks.shutdown(t)
 

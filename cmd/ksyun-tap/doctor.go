@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
+)
+
+// doctorVerb reads a saved request and prints why its signature may be refused.
+type doctorVerb struct {
+	file     string
+	body     string
+	output   string
+	language string
+}
+
+func newDoctor(app *kingpin.Application) *doctorVerb {
+	v := &doctorVerb{}
+	c := app.Command("doctor", "Print why a saved request may be refused for its signature, as the tap does online: no secret is needed, none is printed.")
+	c.Arg("file", "The request: as on the wire, or what curl -v prints, with its answer; standard input without one, or for -.").Default("-").StringVar(&v.file)
+	c.Flag("body", "File with the body that was sent, which curl -v does not print.").PlaceHolder("FILE").StringVar(&v.body)
+	c.Flag("language", "en or zh.").Default("en").EnumVar(&v.language, "en", "zh")
+	c.Flag("output", "text or json (one line per cause).").Default("text").EnumVar(&v.output, "text", "json")
+	return v
+}
+
+func (v *doctorVerb) run(_ context.Context, std stdio) error {
+	data, err := readSaved(v.file, std.in)
+	if err != nil {
+		return usageError{err}
+	}
+	x, err := savedhttp.Parse(data)
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", v.file, err)}
+	}
+	q := &x.Request
+	if v.body != "" {
+		if q.Body, err = readSaved(v.body, std.in); err != nil {
+			return usageError{err}
+		}
+		q.Whole = true
+	}
+	var answer *classify.Response
+	if r := x.Response; r != nil {
+		answer = &classify.Response{Status: r.Status, Header: r.Fields, Body: r.Body}
+	}
+	causes := diagnosis.Saved(classify.New(classify.DefaultCatalog()), &classify.Request{
+		Method: q.Method, Target: []byte(q.Target), Host: q.Fields.Get("Host"), Header: q.Fields, Body: q.Body,
+	}, classify.Extent{Body: q.Whole, Fields: true}, answer)
+	if v.output == "text" {
+		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
+	}
+	e := json.NewEncoder(std.out)
+	e.SetEscapeHTML(false)
+	for _, c := range causes {
+		if err := e.Encode(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}

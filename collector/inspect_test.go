@@ -1,0 +1,96 @@
+package collector
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+const refusedBody = `{"Error":{"Code":"SignatureDoesNotMatch","Message":"The request signature we calculated does not match the signature you provided.","Type":"Sender"},"RequestId":"01234567-89ab-4cde-8f01-23456789abcd"}`
+
+// TestRefusedSignaturesAreInspected checks what is handed over of a request
+// that was refused for its signature, of others, and of the answers' dates.
+func TestRefusedSignaturesAreInspected(t *testing.T) {
+	const date = "Date: Mon, 23 Nov 2026 08:00:00 GMT\r\n"
+	f := func(name, change, by, head, body string, dated bool, want ...classify.Check) {
+		t.Helper()
+		r := newRig(t)
+		req := sdkRequest(t, false, http.MethodPost, "Action=GetMetricStatisticsBatch&Version=2018-11-14", `{"Metrics":[]}`)
+		sent := strings.Replace(req, change, by, 1)
+		if change != "" && sent == req {
+			t.Fatalf("%s: %q is not in %q", name, change, req)
+		}
+		c := r.client()
+		c.send(sent)
+		up := r.upstream()
+		up.expect(sent)
+		answer := "HTTP/1.1 " + head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+		up.send(answer)
+		c.expect(answer)
+		r.begun()
+		o := r.observed()
+		at := time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)
+		if !dated {
+			at = time.Time{}
+		}
+		if !o.Date.Equal(at) {
+			t.Errorf("%s: date %v, want %v", name, o.Date, at)
+		}
+		if inspected := o.Signature != nil; inspected != strings.HasPrefix(head, "403") {
+			t.Fatalf("%s: inspected %v", name, inspected)
+		}
+		var got []classify.Check
+		if o.Signature != nil {
+			for _, finding := range o.Signature.Findings {
+				got = append(got, finding.Check)
+			}
+		}
+		if len(got) != len(want) || len(want) > 0 && got[0] != want[0] {
+			t.Errorf("%s: %v, want %v", name, got, want)
+		}
+	}
+	f("success", "", "", "200 OK\r\n"+date, "{}", true)
+	f("success out of a cache", "", "", "200 OK\r\nAge: 3\r\n"+date, "{}", false)
+	f("throttled", "", "", "409 Conflict\r\n"+date, `{"Error":{"Code":"LimitExceeded"}}`, true)
+	f("a right form", "", "", "403 Forbidden\r\n"+date, refusedBody, true)
+	f("no date", "", "", "403 Forbidden\r\n", refusedBody, false)
+	f("another service", "/monitor/", "/kec/", "403 Forbidden\r\n"+date, refusedBody, true, classify.CheckScopeService)
+	f("another body", "X-Amz-Date", "X-Amz-Content-Sha256: "+strings.Repeat("0", 64)+"\r\nX-Amz-Date", "403 Forbidden\r\n"+date, refusedBody, true, classify.CheckPayloadHash)
+}
+
+func TestTransportInspectsRefusedSignatures(t *testing.T) {
+	r := newTransportRig(t, func(w http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body)
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = io.WriteString(w, refusedBody)
+	})
+	req := r.request(http.MethodPost, "/?Action=a", strings.NewReader("body"))
+	req.Header.Set("X-Amz-Date", "20261123T080000Z")
+	req.Header.Set("X-Amz-Content-Sha256", strings.Repeat("0", 64))
+	req.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential="+accessKey+"/20261123/cn-beijing-6/monitor/aws4_request, "+
+		"SignedHeaders=content-length;host;user-agent;x-amz-date, Signature="+strings.Repeat("a", 64))
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	<-r.sink
+	o := (<-r.sink).obs
+	if o.Date.IsZero() || time.Since(o.Date).Abs() > time.Hour {
+		t.Errorf("date %v", o.Date)
+	}
+	if s := o.Signature; s == nil || len(s.Findings) == 0 || s.Findings[0].Check != classify.CheckPayloadHash {
+		t.Fatalf("signature %+v", s)
+	}
+	for _, f := range o.Signature.Findings {
+		if f.Check == classify.CheckFieldMissing {
+			t.Errorf("%v, which net/http adds", f.Facts)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package diagnosis
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// authenticationInput is what is needed to say why a request was not
+// authenticated.
+type authenticationInput struct {
+	code      string // the vendor's, as the catalogue spells it; "" without one
+	category  classify.Category
+	signing   classify.Signing
+	signature *classify.Signature // nil if the request was not looked at
+	hasToken  bool
+	clock     clockFinding
+}
+
+// What the codes say that are about the key, which is looked up before the
+// signature is verified, and about its token.
+var (
+	codesOfKey   = []string{"InvalidClientTokenId", "InvalidAccesskey", "InvalidAccessKeyId", "AccessKeyNoSuchEntity"}
+	codesOfToken = []string{"SecurityTokenExpired", "InvalidToken"}
+)
+
+// authentication ranks the causes of a request that was refused for its
+// signature, its key or its time. The vendor looks at the form first, then at
+// the time, the key, and the signature last.
+func authentication(in authenticationInput) []Diagnosis {
+	var all []Diagnosis
+	guilty := in.clock.cause != "" && in.clock.sure != Excluded
+	code := classify.Fact{Name: "code", Value: in.code}
+	switch {
+	case guilty && in.category == classify.CategoryClock:
+		return in.time()
+	case in.code == "SecurityTokenExpired":
+		all = append(all, say(CauseTokenExpired, Certain, code))
+	case isOne(codesOfToken, in.code):
+		all = append(all, say(CauseTokenRefused, Likely, code))
+	case isOne(codesOfKey, in.code) && in.hasToken:
+		all = append(all, say(CauseTokenRefused, Likely, code), say(CauseKeyUnknown, Likely, code))
+	case isOne(codesOfKey, in.code):
+		all = append(all, say(CauseKeyUnknown, Certain, code))
+	default:
+		if guilty {
+			all = append(all, say(in.clock.cause, in.clock.sure, in.clock.facts...))
+		}
+		all = append(all, in.form(guilty)...)
+	}
+	if in.clock.sure == Excluded {
+		all = append(all[:min(len(all), MaxDiagnoses-1)], say(in.clock.cause, Excluded, in.clock.facts...))
+	}
+	return all[:min(len(all), MaxDiagnoses)]
+}
+
+// time tells why the vendor refused the time: by the clock, unless the request
+// has two, of which only one was looked at.
+func (in *authenticationInput) time() []Diagnosis {
+	if in.signature != nil {
+		for _, f := range in.signature.Findings {
+			if f.Check == classify.CheckDates {
+				return []Diagnosis{
+					say(Cause(f.Check), certainty(f.Confidence), f.Facts...),
+					say(in.clock.cause, Possible, in.clock.facts...),
+				}
+			}
+		}
+	}
+	return []Diagnosis{say(in.clock.cause, in.clock.sure, in.clock.facts...)}
+}
+
+// form tells what is wrong with the form of the signature, and whether that
+// leaves room for a wrong secret key: between what is surely or likely wrong and
+// what only might be. explained reports that there is a likely cause already.
+func (in *authenticationInput) form(explained bool) []Diagnosis {
+	s := in.signature
+	if s == nil {
+		return nil
+	}
+	var all, rest []Diagnosis
+	suspicious, sure := 0, false
+	for _, f := range s.Findings {
+		d := say(Cause(f.Check), certainty(f.Confidence), f.Facts...)
+		switch f.Confidence {
+		case classify.ConfidencePossible:
+			rest = append(rest, d)
+			continue
+		case classify.ConfidenceCertain:
+			sure = true
+		case classify.ConfidenceLikely:
+		}
+		suspicious++
+		all = append(all, d)
+	}
+	if sure || !in.compared() {
+		return all
+	}
+	secret := Likely
+	if suspicious > 0 || explained {
+		secret = Possible
+	}
+	fields := s.Fields
+	if fields == "" {
+		fields = "-"
+	}
+	all = append(all, say(CauseSecretWrong, secret,
+		classify.Fact{Name: "passed", Value: strconv.Itoa(s.Checks - suspicious)},
+		classify.Fact{Name: "checks", Value: strconv.Itoa(s.Checks)},
+		classify.Fact{Name: "fields", Value: fields}))
+	return append(all, rest...)
+}
+
+// compared reports whether the vendor may have come as far as to compare the
+// signatures.
+func (in *authenticationInput) compared() bool {
+	if in.category == classify.CategoryClock || in.signing == classify.SigningNone {
+		return false
+	}
+	return !strings.HasPrefix(in.code, "Missing") && !strings.HasPrefix(in.code, "Incomplete")
+}
+
+// certainty translates the classifier's word.
+func certainty(c classify.Confidence) Certainty { return Certainty(c.String()) }
+
+// isOne reports whether the code is one of those, whatever its case.
+func isOne(codes []string, code string) bool {
+	return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, code) })
+}

@@ -1,0 +1,72 @@
+package diagnosis
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// BenchmarkObserve measures what the relay waits for at a success: of a program
+// that calls once, and ten thousand times, a second.
+func BenchmarkObserve(b *testing.B) {
+	for name, pace := range map[string]time.Duration{"sampled": time.Second, "not sampled": 100 * time.Microsecond} {
+		b.Run(name, func(b *testing.B) {
+			d := New()
+			o := success()
+			b.ReportAllocs()
+			for b.Loop() {
+				o.End = o.End.Add(pace)
+				o.Call.SignedAt = o.Call.SignedAt.Add(time.Second)
+				d.Observe(o)
+			}
+		})
+	}
+}
+
+// BenchmarkDiagnose measures what a refused signature costs behind the queue.
+func BenchmarkDiagnose(b *testing.B) {
+	d := New()
+	o := seen(b, cloudmonitor.SigningScenarios()[0], "another-secret-key")
+	b.ReportAllocs()
+	for b.Loop() {
+		d.Diagnose(o)
+	}
+}
+
+// BenchmarkSignature measures what a refused signature costs the relay.
+func BenchmarkSignature(b *testing.B) {
+	s := cloudmonitor.SigningScenarios()[1].Bytes(credential, epoch)
+	q := requestOf(b, s)
+	b.ReportAllocs()
+	for b.Loop() {
+		classifier.Signature(q, classify.Extent{Body: true, Fields: true})
+	}
+}
+
+// success is an attempt that succeeded.
+func success() *classify.Observation {
+	o := &classify.Observation{
+		Call:  classify.Call{SignedAt: epoch, Signing: classify.SigningSigV4},
+		Start: epoch, FirstByte: epoch.Add(time.Second), End: epoch.Add(2 * time.Second), Date: epoch,
+		Client: netip.MustParseAddrPort("192.0.2.9:1"),
+	}
+	o.Verdict.Outcome = classify.OutcomeSuccess
+	o.Verdict.RequestID = classify.MakeRequestID("00000000-0000-4000-8000-000000000001")
+	return o
+}
+
+// TestObserveAllocatesNothing holds the cost of a success.
+func TestObserveAllocatesNothing(t *testing.T) {
+	d, o := New(), success()
+	d.Observe(o)
+	if n := testing.AllocsPerRun(100, func() {
+		o.End = o.End.Add(time.Second)
+		o.Call.SignedAt = o.Call.SignedAt.Add(time.Second)
+		d.Observe(o)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}

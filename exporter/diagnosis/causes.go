@@ -1,0 +1,102 @@
+package diagnosis
+
+import (
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+//go:embed causes.yaml
+var causesYAML []byte
+
+// runbooks is where the runbooks are.
+const runbooks = "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks/"
+
+// Description is what is said of a cause, whatever the request. In Evidence,
+// {name} stands for a fact.
+type Description struct {
+	Cause    Cause          `yaml:"cause" json:"cause"`
+	Blame    classify.Blame `yaml:"blame" json:"blame"`
+	Retry    Retry          `yaml:"retry" json:"retry"`
+	Runbook  string         `yaml:"runbook" json:"runbook,omitempty"` // an address; in the file, the name
+	Summary  Text           `yaml:"summary" json:"summary"`
+	Evidence Text           `yaml:"evidence" json:"evidence"`
+	Advice   Text           `yaml:"advice" json:"advice"`
+}
+
+// causes is the catalogue of causes, in the order of its file.
+var causes = sync.OnceValue(func() []Description {
+	var all []Description
+	if err := yaml.Unmarshal(causesYAML, &all); err != nil {
+		panic(fmt.Sprintf("causes.yaml: %v", err)) // it is ours, and tested
+	}
+	for i := range all {
+		if all[i].Runbook != "" {
+			all[i].Runbook = runbooks + all[i].Runbook + ".md"
+		}
+	}
+	return all
+})
+
+// byCause finds a description by its cause.
+var byCause = sync.OnceValue(func() map[Cause]*Description {
+	m := make(map[Cause]*Description, len(causes()))
+	for i := range causes() {
+		m[causes()[i].Cause] = &causes()[i]
+	}
+	return m
+})
+
+// Describe returns what is said of a cause, whatever the request.
+func Describe(c Cause) (Description, bool) {
+	d, ok := byCause()[c]
+	if !ok {
+		return Description{}, false
+	}
+	return *d, true
+}
+
+// Causes returns every cause in the order of the documentation.
+func Causes() []Description { return append([]Description(nil), causes()...) }
+
+// maxFilled is the longest text that facts were put in, in bytes.
+const maxFilled = 400
+
+// MaxBytes bounds the memory of the diagnoses of one failure: texts without
+// facts are shared.
+const MaxBytes = MaxDiagnoses * (256 + 4*maxFilled)
+
+// say makes the diagnosis of a cause from the facts that show it.
+func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
+	d, ok := byCause()[c]
+	if !ok {
+		return Diagnosis{Cause: c, Certainty: sure, Blame: classify.BlameClient, Retry: RetryNever}
+	}
+	return Diagnosis{
+		Cause: c, Certainty: sure, Blame: d.Blame, Retry: d.Retry, Runbook: d.Runbook,
+		Summary:  d.Summary,
+		Evidence: Text{fill(d.Evidence.English, facts), fill(d.Evidence.Chinese, facts)},
+		Advice:   Text{fill(d.Advice.English, facts), fill(d.Advice.Chinese, facts)},
+	}
+}
+
+// fill puts the facts in their places.
+func fill(text string, facts []classify.Fact) string {
+	if len(facts) == 0 {
+		return text
+	}
+	pairs := make([]string, 0, 2*len(facts))
+	for _, f := range facts {
+		pairs = append(pairs, "{"+f.Name+"}", f.Value)
+	}
+	filled := strings.NewReplacer(pairs...).Replace(text)
+	if filled != text && len(filled) > maxFilled {
+		filled = strings.ToValidUTF8(filled[:maxFilled-len("...")], "") + "..."
+	}
+	return filled
+}

@@ -1,0 +1,310 @@
+package diagnosis
+
+import (
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+const (
+	// window is how far a request's time may be off (row 8 of the vendor's table
+	// of error codes).
+	window = 15 * time.Minute
+	// clockTruncated is what is not known of two times in whole seconds.
+	clockTruncated = time.Second
+)
+
+// clockInput is what is needed to measure a program's clock against the API's.
+type clockInput struct {
+	client    netip.Addr    // whose clock it is; the zero Addr for the tap's own, or the program's it is a part of
+	signed    time.Time     // by the program's clock, in whole seconds
+	date      time.Time     // by the API's, in whole seconds
+	roundTrip time.Duration // from the request's first byte to the answer's
+	presigned bool          // it may have been signed long before
+	expires   time.Duration // how long a presigned request is valid; 0 is not said
+}
+
+// clockInputOf returns the input of an attempt that was signed and answered by
+// the API itself. What a proxy or a cache answered has no request ID, or no time
+// of its own.
+func clockInputOf(o *classify.Observation) (clockInput, bool) {
+	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || o.FirstByte.IsZero() || o.Verdict.RequestID.IsZero() {
+		return clockInput{}, false
+	}
+	in := clockInput{
+		signed:    o.Call.SignedAt,
+		date:      o.Date,
+		roundTrip: max(0, o.FirstByte.Sub(o.Start)),
+		presigned: o.Call.Signing == classify.SigningPresigned,
+	}
+	in.client = clockOf(o)
+	return in, true
+}
+
+// clockOf returns whose clock an attempt was signed by.
+func clockOf(o *classify.Observation) netip.Addr {
+	if o.Source == classify.SourceResign { // there the tap signs
+		return netip.Addr{}
+	}
+	return o.Client.Addr().Unmap()
+}
+
+// Skew is how far a clock is ahead of the API's; behind, if negative.
+type Skew struct {
+	Offset      time.Duration
+	Uncertainty time.Duration
+}
+
+// within reports whether the skew is surely less than limit.
+func (s Skew) within(limit time.Duration) bool { return s.Offset.Abs()+s.Uncertainty < limit }
+
+// beyond reports whether the skew is surely no less than limit.
+func (s Skew) beyond(limit time.Duration) bool { return s.Offset.Abs()-s.Uncertainty >= limit }
+
+// skew measures one request. The API's Date is from some moment of the round
+// trip, half of which is taken; both times are cut to whole seconds.
+func (in *clockInput) skew() Skew {
+	half := in.roundTrip / 2
+	return Skew{in.signed.Sub(in.date) + half, clockTruncated + half}
+}
+
+const (
+	maxClocks     = 256              // that are known at a time
+	clockProbes   = 8                // places where one of them may be
+	clockSamples  = 9                // of which the median counts
+	clockMinimum  = 3                // samples before it does
+	clockInterval = time.Second      // between two samples
+	clockMemory   = 15 * time.Minute // how long a sample counts
+	maxRoundTrip  = 10 * time.Second // of a sample
+	maxListed     = 16
+)
+
+// clocks remembers the clocks of programs, by the address that they call from.
+// Its memory is that of maxClocks clocks, whatever comes.
+type clocks struct {
+	slots [maxClocks]atomic.Pointer[clock]
+
+	mu sync.Mutex // held while a clock is given a place
+}
+
+// clock is what is remembered of one clock.
+type clock struct {
+	client netip.Addr
+	taken  atomic.Int64 // when the last sample was, in nanoseconds since the epoch
+
+	mu      sync.Mutex // guards the fields below
+	samples [clockSamples]clockSample
+	next    int // where the next sample goes
+}
+
+// clockSample is one measurement; one without a time is none.
+type clockSample struct {
+	at, signed int64 // in nanoseconds since the epoch
+	skew       Skew
+}
+
+// due reports whether the next sample of a client's clock may be taken.
+func (c *clocks) due(client netip.Addr, at time.Time) bool {
+	k := c.find(client)
+	if k == nil {
+		return true
+	}
+	since := at.UnixNano() - k.taken.Load()
+	return since < 0 || since >= int64(clockInterval) // a clock that was set back is no reason to wait
+}
+
+// observe takes a sample that is due.
+func (c *clocks) observe(in clockInput, at time.Time) {
+	if in.presigned || in.roundTrip > maxRoundTrip {
+		return
+	}
+	now := at.UnixNano()
+	k := c.find(in.client)
+	if k == nil {
+		if k = c.place(in.client, now); k == nil {
+			return
+		}
+	}
+	if !k.mu.TryLock() {
+		return
+	}
+	defer k.mu.Unlock()
+	signed := in.signed.UnixNano()
+	last := &k.samples[(k.next+clockSamples-1)%clockSamples]
+	if last.at != 0 && last.signed == signed {
+		return // the same signature again says nothing new of the clock
+	}
+	k.samples[k.next] = clockSample{now, signed, in.skew()}
+	k.next = (k.next + 1) % clockSamples
+	k.taken.Store(now)
+}
+
+// first returns the first place where the clock of a client may be.
+func first(client netip.Addr) uint64 {
+	b := client.As16()
+	h := binary.LittleEndian.Uint64(b[:8])*0x9E3779B97F4A7C15 ^ binary.LittleEndian.Uint64(b[8:])
+	h ^= h >> 33
+	h *= 0xFF51AFD7ED558CCD
+	return h ^ h>>33
+}
+
+// find returns the clock of a client, or nil.
+func (c *clocks) find(client netip.Addr) *clock {
+	at := first(client)
+	for i := range uint64(clockProbes) {
+		if k := c.slots[(at+i)%maxClocks].Load(); k != nil && k.client == client {
+			return k
+		}
+	}
+	return nil
+}
+
+// place gives a client's clock a place that is free, or whose clock has not been
+// heard of for long; nil without one.
+func (c *clocks) place(client netip.Addr, now int64) *clock {
+	if !c.mu.TryLock() {
+		return nil
+	}
+	defer c.mu.Unlock()
+	if k := c.find(client); k != nil {
+		return k
+	}
+	at := first(client)
+	for i := range uint64(clockProbes) {
+		slot := &c.slots[(at+i)%maxClocks]
+		if k := slot.Load(); k == nil || now-k.taken.Load() > int64(clockMemory) {
+			k = &clock{client: client}
+			k.taken.Store(now)
+			slot.Store(k)
+			return k
+		}
+	}
+	return nil
+}
+
+// Clock is a clock that a program signs by, against that of the API.
+type Clock struct {
+	// Client is the address that the program calls from; the zero Addr stands
+	// for the tap's own clock, or that of the program it is a part of.
+	Client netip.Addr
+	Skew   Skew // the median of the last requests
+}
+
+// usual returns the skew of a client's clock; false if too little is known of
+// it.
+func (c *clocks) usual(client netip.Addr, now time.Time) (Skew, bool) {
+	if k := c.find(client); k != nil {
+		return k.median(now)
+	}
+	return Skew{}, false
+}
+
+// median returns the median of the samples that still count.
+func (k *clock) median(now time.Time) (Skew, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var buf [clockSamples]Skew
+	fresh := buf[:0]
+	for _, s := range k.samples {
+		if s.at != 0 && now.UnixNano()-s.at <= int64(clockMemory) {
+			fresh = append(fresh, s.skew)
+		}
+	}
+	if len(fresh) < clockMinimum {
+		return Skew{}, false
+	}
+	slices.SortFunc(fresh, func(a, b Skew) int { return cmp.Compare(a.Offset, b.Offset) })
+	return fresh[len(fresh)/2], true
+}
+
+// list returns up to maxListed clocks, those furthest off first.
+func (c *clocks) list(now time.Time) []Clock {
+	var all []Clock
+	for i := range c.slots {
+		k := c.slots[i].Load()
+		if k == nil {
+			continue
+		}
+		if s, ok := k.median(now); ok {
+			all = append(all, Clock{k.client, s})
+		}
+	}
+	slices.SortFunc(all, func(a, b Clock) int {
+		return cmp.Or(cmp.Compare(b.Skew.Offset.Abs(), a.Skew.Offset.Abs()), a.Client.Compare(b.Client))
+	})
+	return all[:min(len(all), maxListed)]
+}
+
+// clockFinding is what the clock has to do with a failed authentication.
+type clockFinding struct {
+	cause Cause // "" if the clock cannot be judged
+	sure  Certainty
+	facts []classify.Fact
+}
+
+// judgeClock tells whether a request was refused because of the time it was
+// signed at. usual is the skew of the other requests of the client, if known.
+func judgeClock(in clockInput, usual Skew, known bool, category classify.Category) clockFinding {
+	s := in.skew()
+	f := clockFinding{sure: Likely, facts: []classify.Fact{
+		{Name: "signed", Value: in.signed.UTC().Format(time.RFC3339)},
+		{Name: "date", Value: in.date.UTC().Format(time.RFC3339)},
+		{Name: "skew", Value: spell(s.Offset)},
+		{Name: "uncertainty", Value: s.Uncertainty.Round(100 * time.Millisecond).String()},
+		{Name: "usual", Value: "-"},
+	}}
+	if known {
+		f.facts[4].Value = spell(usual.Offset)
+	}
+	expired := in.expires > 0 && s.Offset+s.Uncertainty < -in.expires
+	switch blamed := category == classify.CategoryClock; {
+	case s.beyond(window), blamed && !s.within(window), blamed && expired:
+		if blamed {
+			f.sure = Certain
+		}
+	case s.within(window):
+		f.cause, f.sure = CauseClockRight, Excluded
+		return f
+	default:
+		return clockFinding{} // at the edge, and the vendor does not say
+	}
+	switch {
+	case expired, s.Offset < 0 && (in.presigned || known && usual.within(window)):
+		f.cause = CauseSignatureStale
+	case s.ofZones():
+		f.cause = CauseClockZone
+	default:
+		f.cause = CauseClockSkew
+	}
+	return f
+}
+
+// ofZones reports whether the skew is the distance of two time zones, which are
+// whole half hours apart, and no more than 14 hours from UTC.
+func (s Skew) ofZones() bool {
+	const (
+		step  = 30 * time.Minute
+		slack = time.Minute
+	)
+	rest := s.Offset - s.Offset.Round(step)
+	return s.Offset.Round(step) != 0 && s.Offset.Abs() <= 14*time.Hour+slack && rest.Abs() <= slack+s.Uncertainty
+}
+
+// spell writes a duration for people, with its sign.
+func spell(d time.Duration) string {
+	if d.Abs() > time.Minute {
+		d = d.Round(time.Second)
+	} else {
+		d = d.Round(100 * time.Millisecond)
+	}
+	if d > 0 {
+		return "+" + d.String()
+	}
+	return d.String()
+}

@@ -1,0 +1,63 @@
+package exporter_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+)
+
+// TestDiagnosesReachEveryOutput checks that why a call failed is in the journal,
+// the line and the span, in the same words.
+func TestDiagnosesReachEveryOutput(t *testing.T) {
+	out := newOutput(t, setting{})
+	out.see(attempt.Get("error_signature"))
+	out.see(attempt.Get("error_throttled"))
+	out.flush(t)
+
+	want, ok := diagnosis.Describe(diagnosis.CauseSecretWrong)
+	if !ok {
+		t.Fatal("no such cause")
+	}
+	found := out.journal.Find("00000000-1111-4222-8333-444444444403")
+	if len(found) != 1 || found[0].Cause() == nil || found[0].Cause().Cause != want.Cause || found[0].Cause().Summary != want.Summary {
+		t.Fatalf("in the journal: %+v", found)
+	}
+	if found[0].Advice != want.Advice.English {
+		t.Errorf("advice %q, want %q", found[0].Advice, want.Advice.English)
+	}
+	lines := out.log.String()
+	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.English) {
+		t.Errorf("lines %s", lines)
+	}
+	events := 0
+	for _, s := range out.spans.got {
+		events += len(s.Events)
+	}
+	if want := len(found[0].Diagnoses); events != want {
+		t.Errorf("%d events of spans, want %d", events, want)
+	}
+}
+
+// TestClockSkewIsMeasured checks the gauge of a program whose clock is off.
+func TestClockSkewIsMeasured(t *testing.T) {
+	out := newOutput(t, setting{})
+	const off = -6 * time.Minute
+	for i := range 5 {
+		o := attempt.Get("success")
+		o.End = time.Now().Add(time.Duration(i-5) * 10 * time.Second)
+		o.Start, o.FirstByte = o.End.Add(-time.Second), o.End
+		o.Date = o.End.Truncate(time.Second)
+		o.Call.SignedAt = o.Start.Add(off).Truncate(time.Second)
+		o.Call.Signing = "sigv4"
+		out.see(o)
+	}
+	got := out.counted(t, "ksyun_api_clock_skew_seconds", "client", "127.0.0.1")
+	uncertainty := out.counted(t, "ksyun_api_clock_skew_uncertainty_seconds", "client", "127.0.0.1")
+	if math.Abs(got-off.Seconds()) > uncertainty || uncertainty != 1.5 {
+		t.Errorf("skew %v ± %v, want %v ± 1.5", got, uncertainty, off.Seconds())
+	}
+}
