@@ -12,8 +12,8 @@ import (
 func fill(v reflect.Value, n int64) int64 {
 	switch {
 	case v.Kind() == reflect.Struct:
-		for i := range v.NumField() {
-			n = fill(v.Field(i), n)
+		for _, f := range v.Fields() {
+			n = fill(f, n)
 		}
 	case v.CanInt():
 		v.SetInt(n)
@@ -29,15 +29,14 @@ func TestConfigReachesTheRelay(t *testing.T) {
 	fill(reflect.ValueOf(&cfg).Elem(), 1)
 	got := reflect.ValueOf((&Proxy{}).relayConfig(&cfg))
 	shared := 0
-	for i := range got.NumField() {
-		name := got.Type().Field(i).Name
-		if got.Field(i).IsZero() {
-			t.Errorf("%s is not set", name)
+	for field, v := range got.Fields() {
+		if v.IsZero() {
+			t.Errorf("%s is not set", field.Name)
 		}
-		if ours := reflect.ValueOf(cfg).FieldByName(name); ours.IsValid() {
+		if ours := reflect.ValueOf(cfg).FieldByName(field.Name); ours.IsValid() {
 			shared++
-			if !reflect.DeepEqual(ours.Interface(), got.Field(i).Interface()) {
-				t.Errorf("%s is %v, want %v", name, got.Field(i), ours)
+			if !reflect.DeepEqual(ours.Interface(), v.Interface()) {
+				t.Errorf("%s is %v, want %v", field.Name, v, ours)
 			}
 		}
 	}
@@ -52,8 +51,8 @@ func TestStatsOfTheRelayAreShown(t *testing.T) {
 	end := fill(reflect.ValueOf(&from).Elem(), 1)
 	shown := make(map[int64]int)
 	got := reflect.ValueOf((&Proxy{}).stats(from))
-	for i := range got.NumField() {
-		shown[got.Field(i).Int()]++
+	for _, f := range got.Fields() {
+		shown[f.Int()]++
 	}
 	for n := int64(1); n < end; n++ {
 		if shown[n] != 1 {
