@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestDifferential has generated programs call generated upstreams, directly and
@@ -335,7 +334,8 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 			t.Run(stage.name+", "+fault, func(t *testing.T) {
 				r := newRig(t, func(c *Config) {
 					if fault == "silence" {
-						c.Timeouts.Response, c.Timeouts.Stall, c.Timeouts.HalfClosed = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+						t.Parallel()
+						c.Timeouts.Response, c.Timeouts.Stall, c.Timeouts.HalfClosed = inTime, inTime, inTime
 					}
 				})
 				c, up := r.begin(stage.request)

@@ -413,15 +413,16 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 func TestTimeouts(t *testing.T) { eachWay(t, testTimeouts) }
 
 func testTimeouts(t *testing.T, newRig maker) {
-	const short = 30 * time.Millisecond
 	t.Run("no answer", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.Response = short })
+		t.Parallel()
+		r := newRig(t, func(c *Config) { c.Timeouts.Response = inTime })
 		c, up := r.begin(getRequest)
 		c.expectEnd()
 		up.expectEnd()
 		r.ends(EndTimeout)
 	})
 	t.Run("half an answer", func(t *testing.T) {
+		t.Parallel()
 		// Half of it is to arrive in time, however slow the machine is.
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = time.Second })
 		c, up := r.begin(getRequest)
@@ -433,24 +434,28 @@ func testTimeouts(t *testing.T, newRig maker) {
 		}
 	})
 	t.Run("no request", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = short })
+		t.Parallel()
+		r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = inTime })
 		r.client().expectEnd()
 	})
 	t.Run("half a head", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.ReadHead = short })
+		t.Parallel()
+		r := newRig(t, func(c *Config) { c.Timeouts.ReadHead = inTime })
 		c := r.client()
 		c.send("GET / HTTP/1.1\r\n")
 		c.expectEnd()
 	})
 	t.Run("half a body", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		t.Parallel()
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = inTime })
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
 		up.expectReset()
 		c.expectReset()
 		r.ends(EndCanceled)
 	})
 	t.Run("a client that does not take the answer", func(t *testing.T) {
-		r := newRig(t, func(c *Config) { c.Timeouts.Stall = short })
+		t.Parallel()
+		r := newRig(t, func(c *Config) { c.Timeouts.Stall = inTime })
 		c := r.client()
 		c.SetReadBuffer(4096)
 		c.send(getRequest)
@@ -464,7 +469,8 @@ func testTimeouts(t *testing.T, newRig maker) {
 		r.ends(EndCanceled)
 	})
 	t.Run("time spent waiting is not a stall", func(t *testing.T) {
-		const stall = 4 * short // more than a busy machine keeps a goroutine waiting
+		t.Parallel()
+		const stall = inTime / 2
 		r := newRig(t, func(c *Config) { c.Timeouts.Stall = stall })
 		for _, connecting := range []bool{false, true} {
 			if connecting {

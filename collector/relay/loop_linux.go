@@ -471,6 +471,7 @@ func (l *loop) dialed(p *pair, nc net.Conn, fd int, err error) {
 
 // letGo forgets what the loop is to do for a pair.
 func (l *loop) letGo(p *pair) {
+	l.s.idle.busy(p)
 	l.times.remove(p)
 	if p.looped.queued {
 		l.again = slices.DeleteFunc(l.again, func(q *pair) bool { return q == p })

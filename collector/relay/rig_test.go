@@ -62,6 +62,10 @@ type note struct {
 	upstreamKnown bool
 }
 
+// inTime is a timeout within which a busy machine does what comes before the
+// silence that a test waits for.
+const inTime = 300 * time.Millisecond
+
 func rigTimeouts() Timeouts {
 	t := DefaultTimeouts()
 	t.Linger = 200 * time.Millisecond

@@ -172,3 +172,20 @@ func TestConnectWithABodyIsRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestTunnelMakesNoRoom opens a tunnel on a connection that was idle before.
+func TestTunnelMakesNoRoom(t *testing.T) {
+	for name, newRig := range map[string]maker{"plain": newRig, "blocking": newBlockingRig} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := r.plainClient()
+			r.waits(1)
+			c.send(connectRequest)
+			r.upstream()
+			c.expect(established)
+			if r.srv.Reclaim() {
+				t.Error("the tunnel makes room")
+			}
+		})
+	}
+}
