@@ -105,7 +105,7 @@ func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, er
 		}
 		errs = append(errs, err)
 	}
-	for _, row := range socketSettings {
+	for _, row := range ways {
 		for _, a := range *row.addresses(v.settings) {
 			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
 			if err != nil {

@@ -113,7 +113,7 @@ func (t *tap) newPathTimer(s *config.Settings) *pathcheck.Timer {
 // checkPaths runs path checks until ctx is done, through the first proxy listener
 // and with the certificates that programs must trust.
 func (t *tap) checkPaths(ctx context.Context) {
-	proxy, err := url.Parse(localURL(t.proxyListeners[0].Addr().String(), ""))
+	proxy, err := url.Parse(localURL(t.address(wayProxy), ""))
 	if err != nil {
 		return // impossible for the address of a listener
 	}

@@ -81,7 +81,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return t.serve(ctx) })
 	group.Go(func() error {
-		traffic := stage.traffic(t.proxyListeners[0].Addr().String())
+		traffic := stage.traffic(t.address(wayProxy))
 		defer traffic.Client.CloseIdleConnections()
 		traffic.Run(ctx, v.pace)
 		return nil
@@ -225,8 +225,8 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.webListeners[0].Addr().String(), "")
-	proxy := t.proxyListeners[0].Addr().String()
+	page := localURL(t.address(wayWeb), "")
+	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
 		logPlace = v.settings.LogFile

@@ -37,7 +37,7 @@ type childSetup struct {
 func setUpChild(base []string, t *tap, out *proxies, private string) (*childSetup, error) {
 	c := &childSetup{
 		private: private, base: base, set: map[string]string{}, out: out,
-		proxy:    t.proxyListeners[0].Addr().String(),
+		proxy:    t.address(wayProxy),
 		caFile:   filepath.Join(t.settings.TrustDir(), "ca.pem"),
 		bundle:   filepath.Join(t.settings.TrustDir(), "bundle.pem"),
 		settings: t.settings,

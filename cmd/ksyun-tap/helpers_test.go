@@ -44,7 +44,7 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	proxy, admin = tap.proxyListeners[0].Addr().String(), tap.webListeners[0].Addr().String()
+	proxy, admin = tap.address(wayProxy), tap.address(wayWeb)
 	waitReady(t, "http://"+admin+"/-/ready")
 	return proxy, admin
 }

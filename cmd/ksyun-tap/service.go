@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"slices"
 	"strings"
 
 	"golang.org/x/sync/errgroup"
@@ -23,19 +21,6 @@ type service struct {
 	problems []problem // of the variables that it sets
 }
 
-// socketSettings lists the names of the sockets that a service manager can pass,
-// and the settings that they replace.
-var socketSettings = []struct {
-	name, setting string
-	addresses     func(*config.Settings) *[]string
-}{
-	{"proxy", "proxy.listen-address", func(s *config.Settings) *[]string { return &s.ProxyListen }},
-	{"proxy-tls", "proxy.tls-listen-address", func(s *config.Settings) *[]string { return &s.ProxyTLSListen }},
-	{"transparent", "transparent.listen-address", func(s *config.Settings) *[]string { return &s.Transparent }},
-	{"resign", "resign.listen-address", func(s *config.Settings) *[]string { return &s.Resign.Listen }},
-	{"web", "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }},
-}
-
 // csmSocket is the name of the socket for client-side monitoring records.
 const csmSocket = "csm"
 
@@ -43,8 +28,8 @@ const csmSocket = "csm"
 // called for each message that cannot be sent.
 func openService(onError func(error)) (service, error) {
 	var names []string
-	for _, row := range socketSettings {
-		names = append(names, row.name)
+	for _, w := range ways {
+		names = append(names, w.name)
 	}
 	sockets, problems, err := systemd.TakeSockets(names, []string{csmSocket})
 	if err != nil {
@@ -71,9 +56,9 @@ func withSockets(passed map[string][]string, reread func() (*config.Settings, er
 }
 
 func setAddresses(s *config.Settings, passed map[string][]string) {
-	for _, row := range socketSettings {
-		if a := passed[row.name]; len(a) > 0 {
-			*row.addresses(s) = a
+	for _, w := range ways {
+		if a := passed[w.name]; len(a) > 0 {
+			*w.addresses(s) = a
 		}
 	}
 	if a := passed[csmSocket]; len(a) > 0 {
@@ -84,36 +69,10 @@ func setAddresses(s *config.Settings, passed map[string][]string) {
 // addressesOf returns the addresses of the sockets by name.
 func addressesOf(sockets *systemd.Sockets) map[string][]string {
 	all := map[string][]string{csmSocket: sockets.Addresses(csmSocket)}
-	for _, row := range socketSettings {
-		all[row.name] = sockets.Addresses(row.name)
+	for _, w := range ways {
+		all[w.name] = sockets.Addresses(w.name)
 	}
 	return all
-}
-
-// listen opens every listener that the settings name and that was not passed as a
-// socket.
-func (t *tap) listen(ctx context.Context, s *config.Settings) error {
-	into := map[string]*[]net.Listener{
-		"proxy": &t.proxyListeners, "proxy-tls": &t.tlsListeners, "transparent": &t.transparentListeners,
-		"resign": &t.resignListeners, "web": &t.webListeners,
-	}
-	for _, row := range socketSettings {
-		all := t.service.sockets.Listeners(row.name)
-		if all == nil {
-			var err error
-			if all, err = listen(ctx, row.setting, *row.addresses(s)); err != nil {
-				return err
-			}
-		}
-		if t.service.manager.Watches() {
-			for i, ln := range all {
-				watched := systemd.NewListener(ln)
-				t.watched, all[i] = append(t.watched, watched), watched
-			}
-		}
-		*into[row.name] = all
-	}
-	return nil
 }
 
 // alive checks that every listener accepts connections, the relay's locks are not
@@ -162,8 +121,12 @@ func (t *tap) status(failed error) string {
 		return "reload failed, the old settings remain in use: " + first
 	}
 	var addresses []string
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners) {
-		addresses = append(addresses, ln.Addr().String())
+	for _, w := range ways {
+		for _, ln := range t.listeners[w.name] {
+			if w.serve != nil {
+				addresses = append(addresses, ln.Addr().String())
+			}
+		}
 	}
 	return "tapping on " + strings.Join(addresses, ", ")
 }

@@ -69,8 +69,8 @@ type tap struct {
 	service  service
 	watched  []*systemd.Listener // all TCP listeners, if a service manager watches
 
-	proxyListeners, tlsListeners, transparentListeners, resignListeners, webListeners []net.Listener
-	csmListener                                                                       net.PacketConn
+	listeners   map[string]listeners // by the names of ways
+	csmListener net.PacketConn
 }
 
 // outputs are the default outputs of a tap.
@@ -128,7 +128,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	})
 	t.web, err = web.NewServer(web.ServerConfig{
 		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
-	}, t.webListeners...)
+	}, t.listeners[wayWeb]...)
 	if err != nil {
 		return nil, usageError{err}
 	}
@@ -219,8 +219,10 @@ func (t *tap) reportEnvironment(problems []problem) {
 
 // abandon releases the resources of a tap that was never served.
 func (t *tap) abandon() {
-	for _, ln := range slices.Concat(t.proxyListeners, t.tlsListeners, t.transparentListeners, t.resignListeners, t.webListeners) {
-		_ = ln.Close()
+	for _, all := range t.listeners {
+		for _, ln := range all {
+			_ = ln.Close()
+		}
 	}
 	if t.csmListener != nil {
 		_ = t.csmListener.Close()
@@ -287,45 +289,18 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 	return roots, nil
 }
 
-func listen(ctx context.Context, setting string, addresses []string) ([]net.Listener, error) {
-	var listeners []net.Listener
-	for _, a := range addresses {
-		ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
-		if err != nil {
-			for _, ln := range listeners {
-				_ = ln.Close()
-			}
-			return nil, listenError(setting, a, err)
-		}
-		listeners = append(listeners, ln)
-	}
-	return listeners, nil
-}
-
 // serve runs the tap until ctx ends or a listener fails. It then waits for running
 // calls and flushes all sinks.
 func (t *tap) serve(ctx context.Context) error {
-	t.log.Info("ksyun-tap started",
-		zap.String("version", version.Version),
-		zap.Array("proxy", listeners(t.proxyListeners)),
-		zap.Array("proxy_tls", listeners(t.tlsListeners)),
-		zap.Array("transparent", listeners(t.transparentListeners)),
-		zap.Array("resign", listeners(t.resignListeners)),
-		zap.Array("web", listeners(t.webListeners)),
-		zap.Bool("traces", t.traces.Exports()))
+	t.log.Info("ksyun-tap started", slices.Concat([]zap.Field{zap.String("version", version.Version)}, t.listening(), []zap.Field{zap.Bool("traces", t.traces.Exports())})...)
 
 	group, failed := errgroup.WithContext(ctx)
-	for _, ln := range t.proxyListeners {
-		group.Go(func() error { return t.proxy.Serve(ln) })
-	}
-	for _, ln := range t.tlsListeners {
-		group.Go(func() error { return t.proxy.ServeTLS(ln) })
-	}
-	for _, ln := range t.transparentListeners {
-		group.Go(func() error { return t.proxy.ServeTransparent(ln) })
-	}
-	for _, ln := range t.resignListeners {
-		group.Go(func() error { return t.proxy.ServeResign(ln, t.resign.ResignAddress) })
+	for _, w := range ways {
+		for _, ln := range t.listeners[w.name] {
+			if w.serve != nil {
+				group.Go(func() error { return w.serve(t, ln) })
+			}
+		}
 	}
 	if t.resign != nil {
 		group.Go(func() error { t.watchKeys(failed, t.resign.keys, "credentials"); return nil })
@@ -445,16 +420,6 @@ func (t *tap) notReady() error {
 func (t *tap) reopen() error {
 	if err := t.log.Reopen(); err != nil {
 		return fmt.Errorf("reopen the log: %w", err)
-	}
-	return nil
-}
-
-// listeners logs the addresses of listeners.
-type listeners []net.Listener
-
-func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
-	for _, ln := range l {
-		enc.AppendString(ln.Addr().String())
 	}
 	return nil
 }

@@ -15,8 +15,6 @@ import (
 	"unicode"
 
 	"golang.org/x/net/http/httpproxy"
-
-	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
 // proxies are the upstream proxies that the environment configures, with curl's
@@ -223,9 +221,4 @@ func lookUp(host string) []netip.Addr {
 		addrs[i] = a.Unmap().WithZone("")
 	}
 	return addrs
-}
-
-// listenAddresses returns the addresses that programs connect to.
-func listenAddresses(s *config.Settings) []string {
-	return slices.Concat(s.ProxyListen, s.ProxyTLSListen, s.Transparent, s.Resign.Listen)
 }

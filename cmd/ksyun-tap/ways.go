@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+)
+
+// way is a kind of TCP listener. Its name is that of its socket with a service
+// manager, and its key in the log.
+type way struct {
+	name, setting string
+	addresses     func(*config.Settings) *[]string
+	// serve serves the connections of a listener until the tap shuts down. It is
+	// nil for the web listener, which has a server of its own.
+	serve func(*tap, net.Listener) error
+}
+
+// The names of ways that the rest of the package asks for.
+const (
+	wayProxy = "proxy"
+	wayWeb   = "web"
+)
+
+var ways = []way{
+	{
+		wayProxy, "proxy.listen-address",
+		func(s *config.Settings) *[]string { return &s.ProxyListen },
+		func(t *tap, ln net.Listener) error { return t.proxy.Serve(ln) },
+	},
+	{
+		"proxy-tls", "proxy.tls-listen-address",
+		func(s *config.Settings) *[]string { return &s.ProxyTLSListen },
+		func(t *tap, ln net.Listener) error { return t.proxy.ServeTLS(ln) },
+	},
+	{
+		"transparent", "transparent.listen-address",
+		func(s *config.Settings) *[]string { return &s.Transparent },
+		func(t *tap, ln net.Listener) error { return t.proxy.ServeTransparent(ln) },
+	},
+	{
+		"resign", "resign.listen-address",
+		func(s *config.Settings) *[]string { return &s.Resign.Listen },
+		func(t *tap, ln net.Listener) error { return t.proxy.ServeResign(ln, t.resign.ResignAddress) },
+	},
+	{wayWeb, "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }, nil},
+}
+
+// listen opens every listener that the settings name and that was not passed as a
+// socket.
+func (t *tap) listen(ctx context.Context, s *config.Settings) error {
+	t.listeners = map[string]listeners{}
+	for _, w := range ways {
+		t.listeners[w.name] = t.service.sockets.Listeners(w.name)
+		if t.listeners[w.name] == nil {
+			for _, address := range *w.addresses(s) {
+				ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+				if err != nil {
+					return listenError(w.setting, address, err)
+				}
+				t.listeners[w.name] = append(t.listeners[w.name], ln)
+			}
+		}
+		if t.service.manager.Watches() {
+			for i, ln := range t.listeners[w.name] {
+				watched := systemd.NewListener(ln)
+				t.watched, t.listeners[w.name][i] = append(t.watched, watched), watched
+			}
+		}
+	}
+	return nil
+}
+
+// address returns the first address of a way that is always listened on.
+func (t *tap) address(way string) string { return t.listeners[way][0].Addr().String() }
+
+// listening returns the addresses of each way as a field of the log.
+func (t *tap) listening() (fields []zap.Field) {
+	for _, w := range ways {
+		fields = append(fields, zap.Array(strings.ReplaceAll(w.name, "-", "_"), t.listeners[w.name]))
+	}
+	return fields
+}
+
+// listenAddresses returns the addresses that programs connect to.
+func listenAddresses(s *config.Settings) (all []string) {
+	for _, w := range ways {
+		if w.serve != nil {
+			all = slices.Concat(all, *w.addresses(s))
+		}
+	}
+	return all
+}
+
+// listeners logs the addresses of listeners.
+type listeners []net.Listener
+
+// MarshalLogArray implements zapcore.ArrayMarshaler.
+func (l listeners) MarshalLogArray(enc zapcore.ArrayEncoder) error {
+	for _, ln := range l {
+		enc.AppendString(ln.Addr().String())
+	}
+	return nil
+}
