@@ -152,7 +152,11 @@ func makeSummary(t *tap) summary {
 }
 
 func (s summary) print(out io.Writer) error {
-	if _, err := fmt.Fprintf(out, "ksyun-tap: %d calls, %d failed\n", s.Calls, s.Failed); err != nil {
+	noun := "calls"
+	if s.Calls == 1 {
+		noun = "call"
+	}
+	if _, err := fmt.Fprintf(out, "ksyun-tap: %d %s, %d failed\n", s.Calls, noun, s.Failed); err != nil {
 		return err
 	}
 	if err := s.printUnobserved(out); err != nil || s.Failed == 0 {
