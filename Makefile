@@ -110,9 +110,10 @@ $(DEBIAN):
 	rm -rf $(BIN)/debian/var/cache/apt/archives/*.deb $(BIN)/debian/var/lib/apt/lists/*
 	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
 
+RUN ?= .
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (CONTRIBUTING.md tells which).
-	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e ./e2e/...
+e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
+	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
 	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
 
 .PHONY: pictures
