@@ -38,7 +38,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famDuration = Family{
 		"ksyun_api_request_duration_seconds", histogram,
 		[]string{"service", "action", "outcome"},
-		"Time from the first byte of the request to the last byte of the answer, in seconds.",
+		"Time from the first byte of the request to the last byte of the response, in seconds.",
 	}
 	famInFlight = Family{
 		"ksyun_api_requests_in_flight", gauge,
@@ -48,7 +48,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famPartial = Family{
 		"ksyun_api_partial_failed_items_total", counter,
 		[]string{"service", "action"},
-		"Total number of items reported as failed in partial answers.",
+		"Total number of items reported as failed in partial responses.",
 	}
 	famLastError = Family{
 		"ksyun_api_last_error_timestamp_seconds", gauge,
@@ -90,7 +90,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famProxyErrors = Family{
 		"ksyun_tap_proxy_errors_total", counter,
 		[]string{"reason"},
-		"Total number of requests that were refused or did not get a complete answer, by reason.",
+		"Total number of requests that were refused or did not get a complete response, by reason.",
 	}
 	famIgnoredVariables = Family{
 		"ksyun_tap_ignored_variables", gauge,
@@ -158,7 +158,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famUnread = Family{
 		"ksyun_tap_unread_bodies_total", counter,
 		[]string{"reason"},
-		"Total number of request and answer bodies that were not inspected completely, by reason. Errors in the part that was not inspected were missed.",
+		"Total number of request and response bodies that were not inspected completely, by reason. Errors in the part that was not inspected were missed.",
 	}
 
 	Intercepted = Family{

@@ -14,7 +14,7 @@ import (
 const (
 	labelOther   = "_other"  // the value is beyond a limit or not valid as a label
 	labelUnknown = "unknown" // the request did not contain the value
-	labelNone    = "none"    // the answer had no code, or there was no answer
+	labelNone    = "none"    // the response had no code, or there was no response
 )
 
 // The maximum number of values of a label in addition to the documented values,

@@ -4,7 +4,7 @@
 // The values of every label and the series of every family are bounded. Beyond
 // a limit, attempts are counted under _other (see MaxSeries) and in
 // ksyun_tap_label_overflow_total. A value that the request did not contain is
-// "unknown"; the code and the status are "none" if the answer had none. Error
+// "unknown"; the code and the status are "none" if the response had none. Error
 // codes are spelled as in the catalogue, whatever their case on the wire.
 //
 // Observing an attempt whose labels were seen before takes no lock and does not
@@ -327,7 +327,7 @@ func (m *Metrics) SetIgnoredVariables(names []string) {
 // maxIgnoredVariables is the maximum number of series of famIgnoredVariables.
 const maxIgnoredVariables = 64
 
-// countFault counts a request that was refused or got no complete answer.
+// countFault counts a request that was refused or got no complete response.
 func (m *Metrics) countFault(f classify.Fault) {
 	c, ok := m.proxyErrors[f]
 	if !ok {
