@@ -24,7 +24,7 @@ const (
 )
 
 // parseCatalog reads the rows of a catalogue file. known is the catalogue the
-// file extends, nil for the first. The error names the place and the mend, as
+// file extends, nil for the first. The error gives the place and a hint, in the form
 // "name:line: what is wrong; what to do".
 func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	p := &catalogParser{name: name, known: known, seen: make(map[string]int)}
@@ -44,7 +44,7 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	case err != nil:
 		return nil, p.notYAML(err)
 	default:
-		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one")
+		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one document")
 	}
 	return p.file(doc.Content[0])
 }
@@ -52,7 +52,7 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 // notYAML is the error for a file that is no YAML.
 func (p *catalogParser) notYAML(err error) error {
 	line, what := yamlError(err)
-	return p.wrong(line, what, "mend the YAML")
+	return p.wrong(line, what, "fix the YAML")
 }
 
 // yamlError takes the line and the text from an error of the YAML reader,
@@ -78,8 +78,8 @@ type catalogParser struct {
 }
 
 // wrong is the one form of all errors.
-func (p *catalogParser) wrong(line int, what, mend string) error {
-	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, mend)
+func (p *catalogParser) wrong(line int, what, hint string) error {
+	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, hint)
 }
 
 // file reads the document.
