@@ -2,8 +2,8 @@ package classify
 
 import "slices"
 
-// Action is a documented action of Cloud Monitor in one version. The same name
-// occurs in several versions, with other parameters and other answers.
+// Action is a documented action of Cloud Monitor in one version. The same name may
+// exist in several versions, with different parameters and responses.
 type Action struct {
 	Service string
 	Name    string
@@ -11,14 +11,14 @@ type Action struct {
 	Method  string // GET, POST or PUT
 	Path    string // "/", "/v3/" or "/v4/"
 
-	// The documented limits; 0 where none is documented.
+	// The documented limits; 0 if none is documented.
 	PerMinute  int // calls per minute and user
 	MaxMetrics int // metrics in one request
-	MaxRecords int // records in one answer
+	MaxRecords int // records in one response
 }
 
 // KnownActions returns the documented actions of Cloud Monitor, oldest version
-// first. The slice is the caller's.
+// first. The caller owns the slice.
 func KnownActions() []Action { return slices.Clone(actions) }
 
 // actions are the documented actions.

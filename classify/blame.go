@@ -1,7 +1,7 @@
 package classify
 
-// blameOf tells whose doing a failure of that category is. Where the category
-// is unknown the vendor's own word counts.
+// blameOf returns who is to blame for a failure of the category. If the category
+// is unknown, it is derived from the vendor's error type.
 func blameOf(c Category, t Type) Blame {
 	switch c {
 	case CategoryAuth, CategoryClock, CategoryPermission:

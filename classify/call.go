@@ -2,33 +2,33 @@ package classify
 
 import "time"
 
-// Call is what a request asked of the API. The strings are safe to keep and
-// hold no secret; "" is unknown.
+// Call is the API call that a request makes. The strings may be retained and
+// contain no secrets. "" means unknown.
 type Call struct {
 	Service string // "monitor"; lower case
-	Action  string // "GetMetricStatistics", a documented one as documented, else as sent; or SeveralActions
+	Action  string // "GetMetricStatistics", spelled as documented or else as sent; or SeveralActions
 	Version string // "2010-05-25", as sent; not always a date
 	Region  string // "cn-beijing-6"; lower case
-	Host    string // the host the request was for, lower case, without port
+	Host    string // host of the request, lower case, without port
 	Signing Signing
-	// SignedAt is the request's own idea of the time; zero where it gave none
-	// that could be read.
+	// SignedAt is the signing time given by the request. It is zero if there is
+	// none or it cannot be parsed.
 	SignedAt time.Time
-	// DryRun tells that the request asked not to be carried out.
+	// DryRun reports that the request asks for a dry run.
 	DryRun bool
-	// Unread is why a part of the request's body was not read; the collector,
-	// which knows, sets it.
+	// Unread is why a part of the request body was not read. It is set by the
+	// collector.
 	Unread Unread
 }
 
-// SeveralActions is the action of a request that names more than one in its
-// query and form. Which of them the vendor carries out is not known.
+// SeveralActions is the action of a request that names different actions in its
+// query and form. It is not known which of them the vendor executes.
 const SeveralActions = "_several"
 
 // Signing is how a request was signed.
 type Signing string
 
-// The ways of signing (DOMAIN 4b of the API's facts).
+// The ways of signing that the API accepts.
 const (
 	SigningNone      Signing = "none"
 	SigningSigV4     Signing = "sigv4"     // Authorization field
@@ -36,8 +36,8 @@ const (
 	SigningSimple    Signing = "simple"    // Accesskey and Signature parameters
 )
 
-// Secrets are the parts of a request that must not leave the tap. They alias
-// the request's bytes, undecoded; nil is absent.
+// Secrets holds the parts of a request that must not leave the tap. The slices
+// alias the bytes of the request, undecoded. nil means absent.
 type Secrets struct {
 	AccessKey []byte
 	Signature []byte

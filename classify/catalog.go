@@ -8,54 +8,54 @@ import (
 	"sync"
 )
 
-// Entry is one row of the error catalogue.
+// Entry is one entry of the error catalogue.
 type Entry struct {
-	// Code is the vendor's name of the error in its documented casing, or, by
-	// Grade, our name for a row whose code nobody has published.
+	// Code is the vendor's name of the error as documented. If Grade is
+	// GradePlaceholder, it is our name for an error whose code is not published.
 	Code    string
-	Aliases []string // other spellings seen
-	Grade   Grade    // what Code rests on
+	Aliases []string // other spellings that were seen
+	Grade   Grade    // how reliable Code is
 	Row     int      // row of the vendor's table (1 to 20); 0 if not in it
 
-	// Refines tells that another row has the code, and that this one speaks
-	// for it only where one of Messages matches.
+	// Refines reports that another entry has the code, and that this entry is used
+	// instead only if one of Messages matches.
 	Refines bool
-	// Fault is the transport's fault the row is about; FaultNone for the
-	// vendor's own errors. Code is then the fault's name.
+	// Fault is the transport's fault that the entry describes; Code is then its
+	// name. It is FaultNone for errors of the vendor.
 	Fault Fault
-	// DryRun tells that the row is no failure: the call would have succeeded.
-	// It has no category.
+	// DryRun reports that the entry is not a failure: the call would have
+	// succeeded. The entry has no category.
 	DryRun bool
 
 	Statuses []int    // HTTP statuses it comes with; 3, 4 and 5 stand for all 3xx, 4xx, 5xx
 	Messages []string // patterns of its messages: literal text, * for any run
 	Example  string   // a message as the vendor words it
 
-	Type      Type // TypeUnknown where nothing is known
+	Type      Type // TypeUnknown if not known
 	Category  Category
 	Blame     Blame
 	Retryable bool
 
 	Meaning string // what it means, one sentence
 	Advice  string // what to do, one or two sentences
-	Source  string // where the row is from
+	Source  string // where the entry comes from
 }
 
-// Grade tells what a catalogue entry's code rests on.
+// Grade is how reliable the code of a catalogue entry is.
 type Grade string
 
 // The grades.
 const (
-	GradeDocumented  Grade = "documented"  // read in the vendor's documents or seen in its software
-	GradeInferred    Grade = "inferred"    // a guess: never decides alone
-	GradePlaceholder Grade = "placeholder" // our own name: the wire's code is not known
+	GradeDocumented  Grade = "documented"  // found in the vendor's documents or software
+	GradeInferred    Grade = "inferred"    // a guess; used only if status or message match too
+	GradePlaceholder Grade = "placeholder" // our name; the vendor's code is not known
 )
 
-// onWire reports whether the row's code is one the vendor may send.
+// onWire reports whether the vendor may send the entry's code.
 func (e *Entry) onWire() bool { return e.Grade != GradePlaceholder && e.Fault == FaultNone }
 
-// spell returns the row's spelling of a code that is its own or an alias,
-// compared without case; "" if it is neither.
+// spell returns the entry's spelling of a code that is its code or an alias,
+// ignoring case. It returns "" if it is neither.
 func (e *Entry) spell(code string) string {
 	if strings.EqualFold(e.Code, code) {
 		return e.Code
@@ -68,12 +68,12 @@ func (e *Entry) spell(code string) string {
 	return ""
 }
 
-// statusOnly reports whether the row is found by its status alone.
+// statusOnly reports whether the entry is matched by its status alone.
 func (e *Entry) statusOnly() bool {
 	return e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Messages) == 0
 }
 
-// StatusNames spells Statuses for people, classes as 4xx.
+// StatusNames returns Statuses as text, with classes such as 4xx.
 func (e *Entry) StatusNames() []string {
 	names := make([]string, len(e.Statuses))
 	for i, s := range e.Statuses {
@@ -85,13 +85,12 @@ func (e *Entry) StatusNames() []string {
 	return names
 }
 
-// has reports whether the row comes with status.
+// has reports whether the entry includes status.
 func (e *Entry) has(status int) bool {
 	return slices.Contains(e.Statuses, status) || slices.Contains(e.Statuses, status/100)
 }
 
-// Catalog is a set of error entries, indexed for lookup. It does not change
-// once made.
+// Catalog is a set of error entries, indexed for lookup. It is immutable.
 type Catalog struct {
 	entries []*Entry
 
@@ -103,14 +102,14 @@ type Catalog struct {
 	patterns map[*Entry][]*pattern // of entries with messages
 }
 
-// codeRow is an entry that speaks for a code.
+// codeRow is an entry that matches a code.
 type codeRow struct {
 	entry *Entry
 	own   bool // the code is the entry's own name, not an alias
 	extra bool // from a user's file
 }
 
-// messageRow is an entry that speaks for a message.
+// messageRow is an entry that matches a message.
 type messageRow struct {
 	entry   *Entry
 	pattern *pattern
@@ -120,21 +119,20 @@ type messageRow struct {
 //go:embed catalog.yaml
 var shipped []byte
 
-// DefaultCatalog returns the catalogue that ships with the program. It is
-// parsed once and shared.
+// DefaultCatalog returns the embedded catalogue. It is parsed once and shared.
 func DefaultCatalog() *Catalog { return defaultCatalog() }
 
 var defaultCatalog = sync.OnceValue(func() *Catalog {
 	entries, err := parseCatalog("catalog.yaml", shipped, nil)
 	if err != nil {
-		panic("classify: the embedded catalogue: " + err.Error()) // a build that no test has seen
+		panic("classify: the embedded catalogue: " + err.Error()) // cannot happen in a tested build
 	}
 	return index(entries, len(entries))
 })
 
-// Extend returns a catalogue with the entries of a user's file added; an entry
-// whose code is there already replaces it, together with the rows that refine
-// it. c stays as it is. name is used in errors, which tell line and mend.
+// Extend returns a copy of c with the entries of a user's file added. An entry
+// whose code exists in c replaces that entry and the entries that refine it. name
+// is the file name in errors, which give the line and a hint how to fix it.
 func (c *Catalog) Extend(name string, data []byte) (*Catalog, error) {
 	added, err := parseCatalog(name, data, c)
 	if err != nil {
@@ -156,8 +154,8 @@ func (c *Catalog) Extend(name string, data []byte) (*Catalog, error) {
 	return index(append(entries, added...), ours), nil
 }
 
-// index makes a catalogue of entries, of which those from extra on are a
-// user's.
+// index returns a catalogue of the entries. Those from the index extra on are from
+// a user's file.
 func index(entries []*Entry, extra int) *Catalog {
 	c := &Catalog{
 		entries:  entries,
@@ -191,7 +189,7 @@ func boolOrder(a, b bool) int {
 	}
 }
 
-// add enters e into the indexes.
+// add adds e to the indexes.
 func (c *Catalog) add(e *Entry, extra bool) {
 	for i, name := range append([]string{e.Code}, e.Aliases...) {
 		name = fold(name)
@@ -219,21 +217,21 @@ func (c *Catalog) add(e *Entry, extra bool) {
 	}
 }
 
-// Entries returns all entries in the order of their files. They are not to be
-// changed.
+// Entries returns all entries in the order of their files. The caller must not
+// modify them.
 func (c *Catalog) Entries() []*Entry { return c.entries }
 
-// Lookup returns the entry of that code or alias, compared without case: the
-// row that has the code, not one that refines it. The names of faults and of
-// placeholders are found too.
+// Lookup returns the entry with the given code or alias, ignoring case. It does
+// not return entries that refine another one. The names of faults and placeholders
+// are found too.
 func (c *Catalog) Lookup(code string) (*Entry, bool) {
 	e, ok := c.named[fold(strings.TrimSpace(code))]
 	return e, ok
 }
 
-// Labels returns the codes and aliases that may come on the wire, sorted, each
-// once, as the catalogue spells them: what a metric may take for labels without
-// a bound. Names of ours are not among them.
+// Labels returns the codes and aliases that the vendor may send, sorted, without
+// duplicates, as spelled in the catalogue. Metrics use them as label values without
+// a limit. Placeholder names are not included.
 func (c *Catalog) Labels() []string {
 	var codes []string
 	for _, e := range c.entries {
@@ -248,19 +246,19 @@ func (c *Catalog) Labels() []string {
 // fold lowers ASCII letters.
 func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 
-// answer is what a failed answer is matched by.
+// answer holds the parts of a failed response that entries are matched by.
 type answer struct {
 	status  int
 	code    []byte // lower case
 	message []byte // cleaned
-	// masked tells that status is a 2xx, which says nothing about the error.
+	// masked reports that status is a 2xx, which says nothing about the error.
 	masked bool
 
 	lowered    [maxMessage]byte
 	hasLowered bool
 }
 
-// lower returns the message in lower case. Most answers are matched without.
+// lower returns the message in lower case. It is computed on demand, as it is rarely needed.
 func (a *answer) lower() []byte {
 	text := a.lowered[:min(len(a.message), maxMessage)]
 	if !a.hasLowered {
@@ -272,7 +270,7 @@ func (a *answer) lower() []byte {
 	return text
 }
 
-// match finds the row that speaks for a, and by what it did.
+// match returns the entry for a and what matched.
 func (c *Catalog) match(a *answer) (*Entry, Match) {
 	if e := c.matchCode(a); e != nil {
 		return e, MatchCode
@@ -282,16 +280,16 @@ func (c *Catalog) match(a *answer) (*Entry, Match) {
 	}
 	status, named := a.status, len(a.code) > 0
 	if isNumber(a.code) {
-		// A number names nothing, but where it is the status, perhaps in place
-		// of one that says that all is well.
+		// A numeric code identifies an error only if it is an HTTP status,
+		// possibly the real one behind a 2xx.
 		if n := number10(a.code); n == status || a.masked {
 			status, named = n, false
 		}
 	} else if a.masked {
 		return nil, MatchNone
 	}
-	// What the vendor names and no row knows is not what others come with under
-	// the same status: only the row of the whole class applies.
+	// An unknown code is a different error than those of the entries for the same
+	// status, so only the entry for the class of the status applies.
 	if e, ok := c.byStatus[status]; ok && !named {
 		return e, MatchStatus
 	}
@@ -301,8 +299,8 @@ func (c *Catalog) match(a *answer) (*Entry, Match) {
 	return nil, MatchNone
 }
 
-// The weights by which rows for the same code compete. A matching message
-// outweighs a matching status, and that the row's own name.
+// The weights by which entries for the same code are ranked. A matching message
+// outweighs a matching status, which outweighs the code not being an alias.
 const (
 	weightOwn     = 1
 	weightExtra   = 2
@@ -310,7 +308,7 @@ const (
 	weightMessage = 8
 )
 
-// matchCode returns the best row for the code of a, nil if none may decide.
+// matchCode returns the best entry for the code of a, or nil if there is none.
 func (c *Catalog) matchCode(a *answer) *Entry {
 	if len(a.code) == 0 {
 		return nil
@@ -323,7 +321,7 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 		if !a.masked && e.has(a.status) {
 			weight += weightStatus
 		}
-		// A message is only asked where it may change something.
+		// Match the message only if it can change the result.
 		asked := len(rows) > 1 || e.Grade == GradeInferred && weight == 0
 		if asked && c.says(e, a) {
 			weight += weightMessage
@@ -346,8 +344,8 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 	return best
 }
 
-// matchMessage returns the row with the most literal pattern that matches, nil
-// if there is none. The status must agree unless it is a 2xx.
+// matchMessage returns the entry with the most literal pattern that matches, or
+// nil if there is none. The status must match unless it is a 2xx.
 func (c *Catalog) matchMessage(a *answer) *Entry {
 	if len(a.message) == 0 {
 		return nil
@@ -364,7 +362,7 @@ func (c *Catalog) matchMessage(a *answer) *Entry {
 	return nil
 }
 
-// says reports whether the message of a is one of e's.
+// says reports whether the message of a matches a pattern of e.
 func (c *Catalog) says(e *Entry, a *answer) bool {
 	if len(a.message) == 0 || len(e.Messages) == 0 {
 		return false

@@ -13,8 +13,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The bounds of a catalogue file, so that a wrong file is refused rather than
-// read.
+// The limits of a catalogue file, so that a file that is not a catalogue is
+// refused early.
 const (
 	maxCatalogBytes   = 1 << 20
 	maxCatalogText    = 512
@@ -23,8 +23,8 @@ const (
 	maxTableRow       = 20
 )
 
-// parseCatalog reads the rows of a catalogue file. known is the catalogue the
-// file extends, nil for the first. The error names the place and the mend, as
+// parseCatalog parses a catalogue file. known is the catalogue that the
+// file extends, nil for the first. The error gives the place and a hint, in the form
 // "name:line: what is wrong; what to do".
 func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	p := &catalogParser{name: name, known: known, seen: make(map[string]int)}
@@ -44,19 +44,19 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	case err != nil:
 		return nil, p.notYAML(err)
 	default:
-		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one")
+		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one document")
 	}
 	return p.file(doc.Content[0])
 }
 
-// notYAML is the error for a file that is no YAML.
+// notYAML returns the error for a file that is not valid YAML.
 func (p *catalogParser) notYAML(err error) error {
 	line, what := yamlError(err)
-	return p.wrong(line, what, "mend the YAML")
+	return p.wrong(line, what, "fix the YAML")
 }
 
-// yamlError takes the line and the text from an error of the YAML reader,
-// which has no other way to tell.
+// yamlError returns the line and the text of an error of the YAML library, which
+// gives the line only in the text.
 func yamlError(err error) (line int, what string) {
 	what = strings.TrimPrefix(err.Error(), "yaml: ")
 	if rest, ok := strings.CutPrefix(what, "line "); ok {
@@ -69,7 +69,7 @@ func yamlError(err error) (line int, what string) {
 	return 1, strings.ReplaceAll(what, "\n", " ")
 }
 
-// catalogParser reads one catalogue file.
+// catalogParser parses one catalogue file.
 type catalogParser struct {
 	name  string
 	known *Catalog
@@ -77,12 +77,12 @@ type catalogParser struct {
 	rows  []*Entry
 }
 
-// wrong is the one form of all errors.
-func (p *catalogParser) wrong(line int, what, mend string) error {
-	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, mend)
+// wrong returns an error in the form used for all errors.
+func (p *catalogParser) wrong(line int, what, hint string) error {
+	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, hint)
 }
 
-// file reads the document.
+// file parses the document.
 func (p *catalogParser) file(n *yaml.Node) ([]*Entry, error) {
 	var list *yaml.Node
 	err := p.fields(n, "the file", []string{"entries"}, func(_ string, v *yaml.Node) error {
@@ -113,7 +113,7 @@ func (p *catalogParser) file(n *yaml.Node) ([]*Entry, error) {
 	return p.rows, nil
 }
 
-// fields walks a mapping, refusing unknown and repeated keys.
+// fields calls a function for each key of a mapping. Unknown and repeated keys are errors.
 func (p *catalogParser) fields(n *yaml.Node, what string, keys []string, set func(key string, v *yaml.Node) error) error {
 	if n.Kind == yaml.AliasNode {
 		return p.wrong(n.Line, "an alias (*"+n.Value+") stands for "+what, "write it out")
@@ -154,7 +154,7 @@ var rowKeys = []string{
 	"type", "category", "blame", "retryable", "dry_run", "meaning", "advice", "source",
 }
 
-// rowParser reads one row.
+// rowParser parses one row.
 type rowParser struct {
 	*catalogParser
 	line  int
@@ -162,10 +162,10 @@ type rowParser struct {
 	given map[string]int // line of each key
 }
 
-// codeForm is what a code may look like. A label is made of it.
+// codeForm is the syntax of a code, which is used as a label value.
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._:/-]*$`)
 
-// row reads one row and checks it as a whole.
+// row parses one row and checks it as a whole.
 func (r *rowParser) row(n *yaml.Node) (*Entry, error) {
 	r.given = make(map[string]int)
 	if err := r.fields(n, "a row", rowKeys, r.set); err != nil {
@@ -180,7 +180,7 @@ func (r *rowParser) row(n *yaml.Node) (*Entry, error) {
 	return &e, nil
 }
 
-// set takes one key's value.
+// set sets the value of one key.
 func (r *rowParser) set(key string, v *yaml.Node) (err error) {
 	r.given[key] = v.Line
 	e := &r.entry
@@ -219,7 +219,7 @@ func (r *rowParser) set(key string, v *yaml.Node) (err error) {
 	return err
 }
 
-// has reports whether the row gives key.
+// has reports whether the row contains key.
 func (r *rowParser) has(key string) bool { return r.given[key] > 0 }
 
 // name checks that the row has exactly one name, and that the name is free.
@@ -267,8 +267,8 @@ func (r *rowParser) name() error {
 	return nil
 }
 
-// knowsCode reports whether a row of the catalogue that is extended has code
-// for its own.
+// knowsCode reports whether an entry of the extended catalogue has the code, not
+// only as an alias.
 func (p *catalogParser) knowsCode(code string) bool {
 	if p.known == nil {
 		return false
@@ -277,7 +277,7 @@ func (p *catalogParser) knowsCode(code string) bool {
 	return ok && fold(e.Code) == fold(code)
 }
 
-// inherit fills what a row that refines leaves out.
+// inherit copies the keys that a refining row omits from the row that it refines.
 func (r *rowParser) inherit() error {
 	e := &r.entry
 	if !e.Refines {
@@ -322,15 +322,15 @@ func (r *rowParser) inherit() error {
 	return nil
 }
 
-// inheritText sets an empty text to base.
+// inheritText sets text to base if it is empty.
 func inheritText(text *string, base string) {
 	if *text == "" {
 		*text = base
 	}
 }
 
-// base finds the row that has code: in this file, else in the catalogue it
-// extends.
+// base returns the row that has code, in this file or else in the catalogue that
+// it extends.
 func (r *rowParser) base(code string) *Entry {
 	for _, e := range r.rows {
 		if !e.Refines && e.onWire() && fold(e.Code) == fold(code) {
@@ -346,7 +346,7 @@ func (r *rowParser) base(code string) *Entry {
 	return nil
 }
 
-// check holds the row against the rules that bind several keys.
+// check checks the rules that involve several keys.
 func (r *rowParser) check() error {
 	e := &r.entry
 	switch {
@@ -378,15 +378,15 @@ func (r *rowParser) check() error {
 	return nil
 }
 
-// faults are the faults a row may be about. That the program went away is no
-// failure and needs no advice.
+// faults are the faults that a row may describe. FaultCanceled is not a failure
+// and needs no advice.
 var faults = []Fault{
 	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
 	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
 	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultShutdown,
 }
 
-// join lists words for an error.
+// join joins words with commas, for errors.
 func join[T ~string](words []T) string {
 	s := make([]string, len(words))
 	for i, w := range words {
@@ -395,7 +395,7 @@ func join[T ~string](words []T) string {
 	return strings.Join(s, ", ")
 }
 
-// scalar returns the text of a scalar, "" for anything else.
+// scalar returns the text of a scalar, or "" for any other node.
 func scalar(v *yaml.Node) string {
 	if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
 		return ""
@@ -403,7 +403,7 @@ func scalar(v *yaml.Node) string {
 	return strings.TrimSpace(v.Value)
 }
 
-// text reads words for people.
+// text parses a text for users.
 func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 	s := scalar(v)
 	switch {
@@ -415,7 +415,7 @@ func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 	return s, nil
 }
 
-// code reads a code.
+// code parses a code.
 func (r *rowParser) code(key string, v *yaml.Node) (string, error) {
 	s := scalar(v)
 	if len(s) > maxCatalogCode || !codeForm.MatchString(s) {
@@ -424,7 +424,7 @@ func (r *rowParser) code(key string, v *yaml.Node) (string, error) {
 	return s, nil
 }
 
-// status reads an HTTP status or a class of them.
+// status parses an HTTP status or a class of statuses.
 func (r *rowParser) status(_ string, v *yaml.Node) (int, error) {
 	s := scalar(v)
 	if class, ok := strings.CutSuffix(fold(s), "xx"); ok && (class == "3" || class == "4" || class == "5") {
@@ -437,7 +437,7 @@ func (r *rowParser) status(_ string, v *yaml.Node) (int, error) {
 	return n, nil
 }
 
-// message reads a message pattern.
+// message parses a message pattern.
 func (r *rowParser) message(key string, v *yaml.Node) (string, error) {
 	s, err := r.text(key, v)
 	if err != nil {
@@ -449,7 +449,7 @@ func (r *rowParser) message(key string, v *yaml.Node) (string, error) {
 	return s, nil
 }
 
-// tableRow reads a row number of the vendor's table.
+// tableRow parses a row number of the vendor's table.
 func (r *rowParser) tableRow(v *yaml.Node) (int, error) {
 	s := scalar(v)
 	n, err := strconv.Atoi(s)
@@ -459,7 +459,7 @@ func (r *rowParser) tableRow(v *yaml.Node) (int, error) {
 	return n, nil
 }
 
-// flag reads true or false.
+// flag parses true or false.
 func (r *rowParser) flag(key string, v *yaml.Node) (bool, error) {
 	s := scalar(v)
 	if s != "true" && s != "false" {
@@ -468,7 +468,7 @@ func (r *rowParser) flag(key string, v *yaml.Node) (bool, error) {
 	return s == "true", nil
 }
 
-// oneOf reads one of a set of words.
+// oneOf parses one of a set of words.
 func oneOf[T ~string](r *rowParser, key string, v *yaml.Node, words ...T) (T, error) {
 	s := scalar(v)
 	if !slices.Contains(words, T(s)) {
@@ -477,7 +477,7 @@ func oneOf[T ~string](r *rowParser, key string, v *yaml.Node, words ...T) (T, er
 	return T(s), nil
 }
 
-// each reads a list.
+// each parses a list.
 func each[T any](r *rowParser, key string, v *yaml.Node, read func(string, *yaml.Node) (T, error)) ([]T, error) {
 	if v.Kind != yaml.SequenceNode || len(v.Content) == 0 {
 		return nil, r.wrong(v.Line, key+" is not a list", "write [a, b], or leave "+key+" out")

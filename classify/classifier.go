@@ -1,17 +1,17 @@
 package classify
 
-// Classifier reads requests and responses by one catalogue. It is safe for
+// Classifier classifies requests and responses using a catalogue. It is safe for
 // concurrent use.
 type Classifier struct {
 	catalog *Catalog
 	strings *interner
-	dryRun  *Entry // the row of a dry run, nil if the catalogue has none
+	dryRun  *Entry // the entry for dry runs; nil if the catalogue has none
 
-	// The documented actions, by name in lower case.
+	// The documented actions, by lower-case name.
 	actions map[string][]Action
 }
 
-// New returns a classifier that reads by cat.
+// New returns a classifier that uses cat.
 func New(cat *Catalog) *Classifier {
 	c := &Classifier{catalog: cat, strings: newInterner(), actions: make(map[string][]Action)}
 	for _, e := range cat.entries {
@@ -20,7 +20,7 @@ func New(cat *Catalog) *Classifier {
 			break
 		}
 	}
-	// What is documented has its place before anything a stranger sends.
+	// Reserve room for documented names before any are received.
 	for _, a := range actions {
 		c.actions[fold(a.Name)] = append(c.actions[fold(a.Name)], a)
 		for _, s := range []string{a.Service, a.Name, a.Version} {
@@ -30,5 +30,5 @@ func New(cat *Catalog) *Classifier {
 	return c
 }
 
-// Catalog returns the catalogue c reads by.
+// Catalog returns the catalogue that c uses.
 func (c *Classifier) Catalog() *Catalog { return c.catalog }

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// ServerTime returns what an answer's Date field says, to the second; zero
-// without one, or where the answer may have been made earlier, for somebody
-// else: with an Age, or from a cache that says so.
+// ServerTime returns the time in the Date field of a response, in whole seconds.
+// It returns the zero time if there is none, or if the response may come from a
+// cache: it has an Age, or a field that reports a cache hit.
 func ServerTime(h Header) time.Time {
 	t := httpDate(get(h, headerDate))
 	if t.IsZero() || get(h, "Age") != nil {

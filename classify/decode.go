@@ -12,28 +12,27 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// The bounds of what the copy of a compressed body is decompressed to, in
-// bytes.
+// The limits for decompressing the copy of a compressed body, in bytes.
 const (
 	maxInflated     = 64 << 10 // kept of its beginning
 	maxInflatedTail = 4 << 20  // read beyond that to come to its end
-	maxBrotliTail   = 1 << 20  // likewise, of Brotli, which takes longest
+	maxBrotliTail   = 1 << 20  // the same for Brotli, which is the slowest
 	maxWindow       = 8 << 20  // Zstandard's, the bound of RFC 9659
 )
 
-// maxCodings bounds how many codings are undone, one over the other.
+// maxCodings is the maximum number of nested codings that are decoded.
 const maxCodings = 2
 
-// plainBody is a body without its content codings.
+// plainBody is a decoded body.
 type plainBody struct {
 	body, tail []byte // see Response
 	unread     Unread
-	opaque     bool // a content coding is left
-	escaped    bool // there is a backslash in body
+	opaque     bool // a content coding could not be decoded
+	escaped    bool // body contains a backslash
 }
 
-// decoder undoes the content codings and the character set of the copy of a
-// body. It keeps readers and buffers for the next one.
+// decoder decodes the content codings and the character set of the copy of a body.
+// It reuses its readers and buffers.
 type decoder struct {
 	source bytes.Reader
 	gzip   gzip.Reader
@@ -55,7 +54,7 @@ func getDecoder(d *decoder) *decoder {
 	return d
 }
 
-// release returns d to the pool. What it decoded is gone then. d may be nil.
+// release returns d to the pool. The decoded bytes must not be used afterwards. d may be nil.
 func (d *decoder) release() {
 	if d == nil {
 		return
@@ -172,7 +171,7 @@ func (d *decoder) undo(layer int, kind coding, src []byte, cut bool) (out, tail 
 	return out[:n], tail, unread
 }
 
-// open returns a reader of what src is in the coding kind.
+// open returns a reader that decodes src with the given coding.
 func (d *decoder) open(kind coding, src []byte) (io.Reader, error) {
 	d.source.Reset(src)
 	switch kind {
@@ -190,7 +189,7 @@ func (d *decoder) open(kind coding, src []byte) (io.Reader, error) {
 	case codingBrotli:
 		return &d.brotli, d.brotli.Reset(&d.source)
 	}
-	// The field calls two things deflate: the raw stream, and zlib's.
+	// Servers send both raw deflate streams and zlib streams as deflate.
 	if len(src) >= 2 && src[0]&0x0f == 8 && (int(src[0])<<8|int(src[1]))%31 == 0 {
 		d.source.Reset(src[2:])
 	}
@@ -230,7 +229,7 @@ func (m *gzipMembers) Read(p []byte) (int, error) {
 	return n, (*decoder)(m).nextMember()
 }
 
-// errLong is the error for what decompresses to more than is looked at.
+// errLong is returned if the decompressed body exceeds the limit.
 var errLong = errors.New("classify: too long when decompressed")
 
 // inflateTail reads r to its end, as far as most bytes, and returns its last bytes.
@@ -261,7 +260,7 @@ func (d *decoder) inflateTail(r io.Reader, most int) ([]byte, error) {
 // looksPlain reports whether body begins as JSON, XML or a text does, in spite
 // of a field that calls it compressed.
 func looksPlain(body []byte) bool {
-	const enough = 16 // no coding's head is so long and all printable
+	const enough = 16 // more than the header of any coding is so long and all printable
 	i := skipSpace(body, 0)
 	if i < len(body) && (body[i] == '{' || body[i] == '<') && (i+1 == len(body) || printable(body[i+1:i+2])) {
 		return true

@@ -1,14 +1,14 @@
-// Package classify reads what one attempt at a Ksyun OpenAPI call was, and
-// what its answer meant.
+// Package classify parses one attempt at a Ksyun OpenAPI call and classifies its
+// response.
 //
-//	request line, fields, body prefix ──> Call     (what the program wanted)
-//	status, fields, body prefix       ──> Verdict  (how it ended, why, whose fault)
+//	request line, fields, body prefix ──> Call     (what was called)
+//	status, fields, body prefix       ──> Verdict  (how it ended, why, who is to blame)
 //
-// Everything here is a pure function of its arguments and of the error
-// catalogue: no I/O, no clock, no goroutine, no logging. Nothing panics and
-// nothing fails on foreign bytes; what cannot be read is left unknown, and
-// Verdict.Unread says why.
+// All functions depend only on their arguments and the error catalogue: there is
+// no I/O, clock, goroutine or logging. They accept arbitrary bytes without errors
+// or panics. What cannot be read is left unknown, and Verdict.Unread gives the
+// reason.
 //
-// The catalogue is data (catalog.yaml, embedded) which users extend with files
-// of their own.
+// The catalogue is data (catalog.yaml, embedded). Users can extend it with their
+// own files.
 package classify

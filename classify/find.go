@@ -173,12 +173,12 @@ func hasSecret(b []byte) bool {
 	return f.has(b)
 }
 
-// LooksSecret reports whether s has something in it that looks like a secret,
-// so that it may not be output.
+// LooksSecret reports whether s contains something that looks like a secret, so
+// that it must not be output.
 func LooksSecret(s string) bool { return hasSecret([]byte(s)) }
 
-// LooksKey reports whether a name or an ID has something in it that looks like a
-// key, so that it may not be a label.
+// LooksKey reports whether a name or an ID contains something that looks like an
+// access key, so that it must not be used as a label.
 func LooksKey(s string) bool { return looksKey([]byte(s)) }
 
 // looksKey reports whether there is a key in b, which is a name or an ID.

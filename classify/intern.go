@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// The bounds of an intern table. What does not fit is allocated anew each
-// time, which costs time and never more memory.
+// The limits of an intern table. A string that does not fit is allocated each
+// time and not kept.
 const (
 	maxInterned      = 4096
 	maxInternedBytes = 128
@@ -14,17 +14,17 @@ const (
 	internProbes     = 16
 )
 
-// interner gives out one string for equal bytes, so that what recurs on the
-// hot path is allocated once. It only grows, up to its bounds. It is safe for
-// concurrent use and takes no lock.
+// interner returns the same string for equal bytes, so that recurring names are
+// allocated only once. It only grows, up to its limits. It is safe for concurrent
+// use and takes no lock.
 type interner struct {
 	seed  maphash.Seed
 	count atomic.Int32
 	slots [internSlots]atomic.Pointer[string]
 }
 
-// newInterner returns an empty table. Its seed is random, so that nobody can
-// choose names that meet in one slot.
+// newInterner returns an empty table. Its hash seed is random, so that collisions
+// cannot be provoked.
 func newInterner() *interner { return &interner{seed: maphash.MakeSeed()} }
 
 // get returns b as a string.
@@ -52,7 +52,7 @@ func (t *interner) get(b []byte) string {
 	return string(b)
 }
 
-// put fills an empty slot with b and returns what it holds then, nil if the
+// put stores b in an empty slot and returns the content of the slot, or nil if the
 // table is full.
 func (t *interner) put(slot *atomic.Pointer[string], b []byte) *string {
 	if t.count.Load() >= maxInterned {

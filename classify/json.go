@@ -2,11 +2,10 @@ package classify
 
 import "bytes"
 
-// scanner walks JSON text without making anything of it. It expects what a
-// foreign server may send: text that breaks off anywhere, invalid UTF-8, deep
-// nesting, garbage. It never goes back, so that its time is linear in the
-// text, and never recurses. Where the text is no JSON it stops; what was found
-// before counts.
+// scanner scans JSON text without building values. It accepts arbitrary input:
+// truncated text, invalid UTF-8, deep nesting, garbage. It never goes back, so its
+// time is linear in the length of the text, and it never recurses. It stops
+// where the text is not JSON; the values found before are kept.
 type scanner struct {
 	b []byte
 	i int
@@ -14,15 +13,14 @@ type scanner struct {
 	unescaped bool // there is no backslash in b
 
 	closed  bool // key passed the end of the object
-	wrapped bool // the fields of the answer are within one field
-	nested  bool // an error is within an error
+	wrapped bool // the fields of the response are nested in one field
+	nested  bool // an error is nested in an error
 }
 
-// response reads the body of a response. Only the fields at the top and in the
-// objects named here count: an "error" inside the data is data.
+// response parses the body of a response. Only top-level fields and the fields of
+// known objects are used: an "error" inside the data is data.
 //
-// Of an answer that is a list only the first element is read: as an error it
-// may be one of several, as data it does not matter.
+// If the root is a list, only its first element is read.
 func (s *scanner) response(rd *reading) {
 	if s.enter('[') {
 		rd.list = true
@@ -36,7 +34,7 @@ func (s *scanner) response(rd *reading) {
 	}
 }
 
-// fields reads the fields of an answer.
+// fields reads the fields of a response.
 func (s *scanner) fields(rd *reading) {
 	var buf [maxKey]byte
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
@@ -44,7 +42,7 @@ func (s *scanner) fields(rd *reading) {
 	}
 }
 
-// topField reads the value of one field at the top of a response.
+// topField reads the value of one top-level field of a response.
 func (s *scanner) topField(key []byte, rd *reading) {
 	switch len(key) {
 	case len("code"):
@@ -105,8 +103,8 @@ func (s *scanner) topField(key []byte, rd *reading) {
 	s.skip()
 }
 
-// wrapper reads the fields of an answer that are within one field, as in
-// {"Response":{...}}. It is false if they are not.
+// wrapper reads the fields of a response that is nested in one field, as in
+// {"Response":{...}}. It returns false if it is not.
 func (s *scanner) wrapper(rd *reading) bool {
 	if s.wrapped || !s.enter('{') {
 		return false
@@ -116,8 +114,8 @@ func (s *scanner) wrapper(rd *reading) bool {
 	return true
 }
 
-// isEnvelope reports whether a field of that name says something about the
-// answer rather than being what was asked for.
+// isEnvelope reports whether a field of that name is metadata of the response
+// rather than requested data.
 func isEnvelope(key []byte) bool {
 	for _, name := range []string{"msg", "status", "success", "path", "timestamp", "time", "traceid", "detail", "details", "description", "reason"} {
 		if equalFold(key, name) {
@@ -127,15 +125,14 @@ func isEnvelope(key []byte) bool {
 	return false
 }
 
-// dataValue reports whether the next value may be data: it is neither empty,
-// nor 0, true or false.
+// dataValue reports whether the next value may be data: it is not empty, 0, true
+// or false.
 func (s *scanner) dataValue() bool {
 	c := s.peek()
 	return c != '0' && c != 't' && c != 'f' && !s.emptyValue()
 }
 
-// errorValue reads the value of Error: an object (E1, E2), a list of them, or
-// a message (E10).
+// errorValue reads the value of Error: an object, a list of objects, or a message.
 func (s *scanner) errorValue(rd *reading) {
 	switch s.peek() {
 	case '"':
@@ -166,8 +163,8 @@ func (s *scanner) errorText(rd *reading) {
 	rd.message.offer(v)
 }
 
-// errorObject reads an error object. One whose code is the number 0, or all of
-// whose fields are empty, tells of no error.
+// errorObject reads an error object. It is not an error if its code is the number
+// 0 or all of its fields are empty.
 func (s *scanner) errorObject(rd *reading) {
 	s.i++
 	var buf [maxKey]byte
@@ -206,8 +203,8 @@ func (s *scanner) errorObject(rd *reading) {
 	rd.failed = rd.failed || found && !fine
 }
 
-// itemErrors counts the messages of a batch: a list, or an object that holds
-// one as the XML form does.
+// itemErrors counts the error messages of a batch, which are a list or an object
+// that contains one.
 func (s *scanner) itemErrors(rd *reading) {
 	switch s.peek() {
 	case '[':
@@ -223,13 +220,13 @@ func (s *scanner) itemErrors(rd *reading) {
 			s.skip()
 		}
 	case '"':
-		rd.flatMessage.offer(s.scalar()) // no list: beside data it tells of no item
+		rd.flatMessage.offer(s.scalar()) // not a list, so it does not concern an item
 	default:
 		s.skip()
 	}
 }
 
-// itemList counts what is in a list of messages.
+// itemList counts the elements of a list of messages.
 func (s *scanner) itemList(rd *reading) {
 	s.i++
 	for s.element() {

@@ -9,48 +9,47 @@ import (
 	"time"
 )
 
-// Observation is what is known of one attempt: one request on the wire and
-// what became of it.
+// Observation is what is known about one attempt: one request on the wire and its
+// result.
 //
-// The byte slices alias buffers of the collector and are valid only until
-// Observe returns; whoever keeps an observation keeps a Clone. The strings may
-// be kept.
+// The byte slices alias buffers of the collector and are valid only until Observe
+// returns. Use Clone to retain an observation. The strings may be retained.
 type Observation struct {
 	Call    Call
 	Verdict Verdict
 
 	Start     time.Time // when the first byte of the request was read
-	FirstByte time.Time // when the first byte of the final answer was read; zero without one
-	End       time.Time // when the last byte was passed on, or the attempt was given up
+	FirstByte time.Time // when the first byte of the final response was read; zero if there was none
+	End       time.Time // when the last byte was forwarded or the attempt was abandoned
 
-	Source Source // by which way in the attempt was seen
-	Method string // the request's method; "_OTHER" where it is not a registered one
+	Source Source // the way in by which the attempt was observed
+	Method string // the request's method; "_OTHER" if it is not a registered method
 	Scheme string // "http" or "https", of the connection to the upstream
 	Port   uint16 // the upstream's port
 	Target []byte // origin-form request target, secrets included: redact before output
 
-	Client   netip.AddrPort // the program's end; invalid where there is none
-	Upstream netip.AddrPort // the address dialled; invalid if none was reached
+	Client   netip.AddrPort // address of the program; invalid if there is none
+	Upstream netip.AddrPort // address of the upstream; invalid if it was not reached
 
 	UserAgent   []byte // the request's User-Agent
-	Traceparent []byte // the request's traceparent, unchecked
-	Tracestate  []byte // the request's tracestate, unchecked
+	Traceparent []byte // the request's traceparent, not validated
+	Tracestate  []byte // the request's tracestate, not validated
 
 	RequestBytes  int64 // head and body, as received from the program
 	ResponseBytes int64 // head and body, as written to the program
 
-	// Fault is why there was no answer of the vendor's, or why it broke off;
-	// FaultNone where it arrived whole.
+	// Fault is why the vendor's response is missing or incomplete. It is
+	// FaultNone if the response is complete.
 	Fault Fault
-	// Credential is a keyed hash that tells access keys apart without giving
-	// one away; "" without an access key.
+	// Credential is a keyed hash that distinguishes access keys without revealing
+	// them. It is "" if there is no access key.
 	Credential string
 
-	// Date is the API's time when it answered, in whole seconds; zero where
-	// ServerTime cannot tell.
+	// Date is the time of the response by the API's clock, in whole seconds, as
+	// returned by ServerTime.
 	Date time.Time
-	// Signature is what the form of the request says of its signature, of
-	// attempts that were refused for it; else nil. It does not change.
+	// Signature is the result of inspecting the signature of an attempt that was
+	// refused because of it, or else nil. It is immutable.
 	Signature *Signature
 
 	// Span identifies the span of this attempt. It is set by the exporter,
@@ -62,24 +61,24 @@ type Observation struct {
 type Span struct {
 	TraceID [16]byte
 	SpanID  [8]byte
-	// Exported tells that the span goes to a trace backend, so that a link to
-	// it leads somewhere.
+	// Exported reports that the span is sent to a trace backend, where it can be
+	// found.
 	Exported bool
 }
 
-// Duration is the time from the first byte read to the last byte passed on.
+// Duration returns the time from the first byte read to the last byte forwarded.
 func (o *Observation) Duration() time.Duration { return o.End.Sub(o.Start) }
 
-// Clone returns a copy which shares no memory with the collector's buffers.
+// Clone returns a copy that shares no memory with the buffers of the collector.
 func (o *Observation) Clone() *Observation {
 	c := new(Observation)
 	o.CloneInto(c, nil)
 	return c
 }
 
-// CloneInto makes c a copy of o which shares no memory with the collector's
-// buffers. The copies of texts are in the memory of buf, which is returned, grown
-// as needed.
+// CloneInto makes c a copy of o that shares no memory with the buffers of the
+// collector. Texts are copied into buf, which is grown as needed and returned; c
+// aliases it.
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
 	texts := [...]*[]byte{&c.Target, &c.UserAgent, &c.Traceparent, &c.Tracestate}
@@ -87,7 +86,7 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	for _, t := range texts {
 		size += len(*t)
 	}
-	buf = slices.Grow(buf[:0], size) // once for all
+	buf = slices.Grow(buf[:0], size) // one allocation at most
 	for _, t := range texts {
 		start := len(buf)
 		buf = append(buf, *t...)
@@ -96,9 +95,9 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	return buf
 }
 
-// HashAccessKey returns what Observation.Credential holds: a hash of the access
-// key, keyed so that it cannot be guessed from a list of keys; "" without an
-// access key.
+// HashAccessKey returns the value of Observation.Credential: an HMAC of the access
+// key, so that it cannot be found by hashing a list of keys. It returns "" if
+// there is no access key.
 func HashAccessKey(key, accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
@@ -108,33 +107,33 @@ func HashAccessKey(key, accessKey []byte) string {
 	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
-// Source is the way in by which an attempt was seen.
+// Source is the way in by which an attempt was observed.
 type Source string
 
 // The ways in.
 const (
 	SourceForward     Source = "forward"     // forward proxy, absolute-form targets
 	SourceReverse     Source = "reverse"     // origin-form targets under the real host name
-	SourceConnect     Source = "connect"     // within a CONNECT whose TLS the tap ended
-	SourceTransparent Source = "transparent" // redirected by the system from where it was bound for
-	SourceResign      Source = "resign"      // sent to the tap's own address and signed anew
+	SourceConnect     Source = "connect"     // within a CONNECT tunnel whose TLS the tap terminated
+	SourceTransparent Source = "transparent" // redirected to the tap by the operating system
+	SourceResign      Source = "resign"      // sent to the re-signing address and re-signed
 	SourceTransport   Source = "transport"   // an http.RoundTripper in the program itself
 	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
 
-// Fault is what kept the vendor's answer from arriving whole. It is the
-// reason label of ksyun_tap_proxy_errors_total.
+// Fault is why the vendor's response did not arrive completely. It is the label
+// reason of ksyun_tap_proxy_errors_total.
 type Fault string
 
-// The faults. Those of refusal happen before anything is sent upstream.
+// The faults. A request is refused before anything is sent upstream.
 const (
 	FaultNone Fault = ""
 
 	FaultBadRequest  Fault = "bad_request"  // refused: malformed or ambiguous HTTP
 	FaultNoRoute     Fault = "no_route"     // refused: the request names no host
 	FaultHostRefused Fault = "host_refused" // refused: the host is not served
-	FaultLoop        Fault = "loop"         // refused: the request would come back to us
-	FaultUnsupported Fault = "unsupported"  // refused: a method or protocol we do not offer
+	FaultLoop        Fault = "loop"         // refused: the request would come back to the tap
+	FaultUnsupported Fault = "unsupported"  // refused: the method or protocol is not supported
 	FaultSignature   Fault = "signature"    // refused: not signed with the local key
 
 	FaultDNS         Fault = "dns"
@@ -143,17 +142,17 @@ const (
 	FaultDialTimeout Fault = "dial_timeout"
 	FaultTLS         Fault = "tls"
 
-	FaultTimeout     Fault = "timeout"      // the upstream fell silent
+	FaultTimeout     Fault = "timeout"      // the upstream stopped sending
 	FaultReset       Fault = "reset"        // the upstream reset the connection
-	FaultClosed      Fault = "closed"       // the upstream closed it before the answer was whole
-	FaultBadResponse Fault = "bad_response" // the upstream's answer was malformed HTTP
+	FaultClosed      Fault = "closed"       // the upstream closed the connection before the response was complete
+	FaultBadResponse Fault = "bad_response" // the upstream's response was malformed HTTP
 
-	FaultCanceled Fault = "canceled" // the program went away
-	FaultShutdown Fault = "shutdown" // the tap was stopped before the answer was whole
+	FaultCanceled Fault = "canceled" // the program closed the connection
+	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
 )
 
-// Refused reports whether the tap itself turned the request away, so that it
-// was no attempt at a call.
+// Refused reports whether the tap itself refused the request, which is then not
+// an attempt at a call.
 func (f Fault) Refused() bool {
 	switch f {
 	case FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature:

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// pattern is a message pattern made ready: literal text in which * stands for
-// any run of bytes, compared without case.
+// pattern is a parsed message pattern: literal text in which * matches any
+// sequence of bytes. Case is ignored.
 type pattern struct {
 	parts   [][]byte // the text between the stars, lower case; at least one
-	literal int      // bytes of text, which no matching message is shorter than
+	literal int      // number of literal bytes: the minimum length of a matching message
 }
 
-// newPattern makes ready the pattern s.
+// newPattern parses the pattern s.
 func newPattern(s string) *pattern {
 	p := &pattern{}
 	for part := range strings.SplitSeq(fold(s), "*") {
@@ -22,8 +22,9 @@ func newPattern(s string) *pattern {
 	return p
 }
 
-// matches reports whether the whole of message, in lower case, fits p. Taking
-// each inner part at its first place is enough, since stars match anything.
+// matches reports whether the whole message, in lower case, matches p. Using the
+// first occurrence of each inner part is sufficient, because a star matches
+// anything.
 func (p *pattern) matches(message []byte) bool {
 	if len(message) < p.literal {
 		return false

@@ -2,32 +2,32 @@ package classify
 
 import "bytes"
 
-// reading is what a scan of a response body found. Its fields alias the body,
-// still escaped; of a repeated field the first that is not empty counts.
+// reading is the result of scanning a response body. Its fields alias the body and
+// are still escaped. If a field is repeated, the first non-empty value is used.
 type reading struct {
 	form Form
 
-	// The error object: E1 to E7 and E10. failed tells that there was one and
-	// that it was not empty.
+	// The fields of the error object. failed reports that there was one and that
+	// it was not empty.
 	failed                     bool
 	code, inner, kind, message field
-	// The flat fields beside the data: E8, E9, E11, E14.
+	// The top-level fields next to the data.
 	flatCode, flatDesc, flatKind, flatMessage field
 
 	requestID field
 
-	whole bool // the answer's own object or element was closed
-	data  bool // it has a field that is neither empty nor of the kinds here
-	list  bool // it is a list, of which the first element was read
-	plain bool // it is a text that an API may well answer with, as OK
+	whole bool // the root object or element was closed
+	data  bool // it has another non-empty field
+	list  bool // the root is a list; its first element was read
+	plain bool // it is text that an API may respond with, such as OK
 
-	// What a batch reports of its items: E12.
+	// The errors that a batch reports for its items.
 	items     int
 	firstItem field
 	partial   bool // isPartial
 }
 
-// field is one value as it stands in the body.
+// field is one value in its escaped form.
 type field struct {
 	raw []byte
 	esc escaping
@@ -43,26 +43,25 @@ const (
 	escapeXML
 )
 
-// empty reports whether f holds nothing but blanks.
+// empty reports whether f contains only spaces.
 func (f *field) empty() bool { return len(bytes.TrimSpace(f.raw)) == 0 }
 
-// offer sets f to v if f is empty still.
+// offer sets f to v if f is empty.
 func (f *field) offer(v field) {
 	if f.raw == nil && !v.empty() {
 		*f = v
 	}
 }
 
-// offerWhole sets f to v if f is empty still and v is whole: the first half of
-// a code is another code.
+// offerWhole sets f to v if f is empty and v is complete, because a part of a code
+// is a different code.
 func (f *field) offerWhole(v field) {
 	if !v.cut {
 		f.offer(v)
 	}
 }
 
-// bestCode returns the body's code. A name is better than a number that has a
-// name beside it.
+// bestCode returns the code of the body. A name is preferred to a number.
 func (rd *reading) bestCode() field {
 	if rd.code.raw != nil {
 		return rd.code
@@ -73,7 +72,7 @@ func (rd *reading) bestCode() field {
 	return rd.flatCode
 }
 
-// bestMessage returns the body's message.
+// bestMessage returns the message of the body.
 func (rd *reading) bestMessage() field {
 	for _, f := range []*field{&rd.message, &rd.flatMessage} {
 		if f.raw != nil {
@@ -83,8 +82,8 @@ func (rd *reading) bestMessage() field {
 	return rd.firstItem
 }
 
-// failureNumber returns the number that a flat code is, if it stands for a
-// failure and nothing else is in the answer.
+// failureNumber returns the number in a top-level code, if it means a failure and
+// the response contains nothing else.
 func (rd *reading) failureNumber() (number int, ok bool) {
 	if rd.data || rd.list || !rd.whole || !isNumber(rd.flatCode.raw) {
 		return 0, false
@@ -93,8 +92,8 @@ func (rd *reading) failureNumber() (number int, ok bool) {
 	return n, n >= 400
 }
 
-// number10 returns the number b, which is digits only; a large one for one
-// that is too long.
+// number10 returns the value of b, which consists of digits, or a large number if
+// b is too long.
 func number10(b []byte) int {
 	n := 0
 	for _, c := range b[:min(len(b), 9)] {
@@ -103,7 +102,7 @@ func number10(b []byte) int {
 	return n
 }
 
-// isNumber reports whether b is digits only.
+// isNumber reports whether b consists of digits only.
 func isNumber(b []byte) bool {
 	for _, c := range b {
 		if c < '0' || c > '9' {
@@ -113,8 +112,8 @@ func isNumber(b []byte) bool {
 	return len(b) > 0
 }
 
-// readBody finds what a body says. A body's own look decides how it is read:
-// the Content-Type is often wrong. escaped is false if it has no backslash.
+// readBody parses a body. The format is detected from the body, because the
+// Content-Type is often wrong. escaped is false if the body has no backslash.
 func readBody(body []byte, escaped bool, rd *reading) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := skipSpace(body, 0)
@@ -143,9 +142,9 @@ func readBody(body []byte, escaped bool, rd *reading) {
 
 var byteOrderMark = []byte("\xef\xbb\xbf")
 
-// wrappedJSON returns where the JSON begins in a text that a browser is to run
-// (JSONP: a call of a function) or not to run (a prefix that makes it no
-// script); 0 if it is neither.
+// wrappedJSON returns the index of the JSON in a JSONP response (a function call)
+// or after a prefix that keeps browsers from running it as a script. It returns 0
+// if text is neither.
 func wrappedJSON(text []byte) int {
 	if rest, ok := bytes.CutPrefix(text, []byte(")]}'")); ok {
 		return len(text) - len(bytes.TrimLeft(rest, ", \r\n"))
@@ -169,11 +168,11 @@ func wrappedJSON(text []byte) int {
 // maxCallback bounds the text before JSONP's parenthesis.
 const maxCallback = 256
 
-// maxTextLine is how much of a plain text body is taken for its message: what
-// a proxy or load balancer writes is one short line, the rest is not for us.
+// maxTextLine is the maximum length of the message taken from a plain text body.
+// Proxies and load balancers write one short line.
 const maxTextLine = 160
 
-// readText takes the first line of a text for its message.
+// readText uses the first line of the text as the message.
 func readText(text []byte, rd *reading) {
 	sample := text[:min(len(text), 512)]
 	for _, c := range sample {
@@ -190,8 +189,8 @@ func readText(text []byte, rd *reading) {
 	rd.plain = isPlain(bytes.TrimSpace(text))
 }
 
-// isPlain reports whether a whole answer may consist of text: a JSON value that
-// is no object or list, or a word that says that all is well.
+// isPlain reports whether text is a valid response as a whole: a JSON value other
+// than an object or list, or a word that means success.
 func isPlain(text []byte) bool {
 	for _, word := range []string{"ok", "success", "true", "false", "null"} {
 		if equalFold(text, word) {
@@ -202,7 +201,7 @@ func isPlain(text []byte) bool {
 	return quoted || isNumber(text)
 }
 
-// skipSpace returns the place of the first byte from i on that is no blank.
+// skipSpace returns the index of the first byte from i on that is not a space.
 func skipSpace(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\r' || b[i] == '\t') {
 		i++
@@ -210,7 +209,7 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// equalFold reports whether b is name without case; name is in lower case.
+// equalFold reports whether b equals name, ignoring case. name is in lower case.
 func equalFold(b []byte, name string) bool {
 	if len(b) != len(name) {
 		return false
@@ -223,7 +222,7 @@ func equalFold(b []byte, name string) bool {
 	return true
 }
 
-// lower lowers an ASCII letter.
+// lower returns c in lower case if it is an ASCII letter.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
@@ -231,7 +230,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// isRequestID reports whether name is one of the spellings of the request ID.
+// isRequestID reports whether name is a known name of the request ID field.
 func isRequestID(name []byte) bool {
 	switch len(name) {
 	case len("requestid"):

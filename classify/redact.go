@@ -2,7 +2,7 @@ package classify
 
 import "bytes"
 
-// redacted stands for a secret.
+// redacted replaces a secret.
 const redacted = "REDACTED"
 
 // secretWords make a parameter secret whose name, as isSecretName compares
@@ -94,18 +94,18 @@ var secretStarts = func() (s wordStarts) {
 	return s
 }()
 
-// RedactTarget returns an origin-form request target with the values of every
-// secret parameter replaced by REDACTED, and with them everything that looks
-// like a secret. Of an absolute-form target the user is hidden too. Bytes that
-// may not stand in a target are percent-encoded. The names of parameters and
-// all other values stay as they are.
+// RedactTarget returns a request target with the values of secret parameters, and
+// everything else that looks like a secret, replaced with REDACTED. The user
+// information of an absolute-form target is also redacted. Bytes that are not
+// valid in a target are percent-encoded. The names of parameters and all other
+// values are unchanged.
 func RedactTarget(target []byte) string {
 	var buf [1 << 10]byte // for most targets; not beyond this call
 	return string(AppendRedactedTarget(buf[:0], target))
 }
 
-// AppendRedactedTarget appends to dst what RedactTarget returns, which is
-// printable ASCII.
+// AppendRedactedTarget is like RedactTarget but appends the result, which is
+// printable ASCII, to dst and returns the extended slice.
 func AppendRedactedTarget(dst, target []byte) []byte {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	start := len(dst)

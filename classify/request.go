@@ -17,20 +17,21 @@ const (
 	headerAmzToken      = "X-Amz-Security-Token" //nolint:gosec // a name
 )
 
-// glanceBytes is how much of a body is read for what is left to learn where
-// query and fields have told action, version and signature.
+// glanceBytes is how many bytes of a body are read if the query and the header
+// fields have already given action, version and signature.
 const glanceBytes = 4 << 10
 
-// Request reads what a request asks for. Called again with more of the body,
-// it may know more.
+// Request returns the call made by a request and the secrets in the request. It
+// may return more if it is called again with more of the body.
 //
-// Every parameter is taken from the query, else from the fields X-Action and
-// X-Version, else from a form, multipart or JSON body, whatever its
-// Content-Type, and the first of several counts; but several actions count as
-// such. Service and region are those of the credential's scope: what was signed
-// is what was meant, and the hosts inside the vendor's network name neither.
-// Then come the parameters Service and Region, the host, the Host field, and
-// last the service of the documented action of that name and version.
+// A parameter is taken from the query, or else from the header fields X-Action and
+// X-Version, or else from a form, multipart or JSON body, whatever the Content-Type.
+// The first value is used, except that different actions give SeveralActions.
+//
+// Service and region are taken from the scope of the credential, because the
+// signed values are authoritative and the vendor's internal hosts name neither.
+// Otherwise they are taken from the parameters Service and Region, the host, the
+// Host field, and finally the service of the documented action.
 func (c *Classifier) Request(r *Request) (Call, Secrets) {
 	var q wanted
 	path, query := splitTarget(r.Target)

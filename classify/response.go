@@ -12,21 +12,27 @@ const (
 // statusDryRun is the status of DryRunOperation.
 const statusDryRun = 412
 
-// Response reads what an answer to call means. call may be nil. It never
+// Response classifies the response to call. call may be nil. Response never
 // fails: what cannot be read is left unknown.
 //
-// The status alone makes an error of 4xx, 5xx and everything above, and of 3xx
-// too: no call of the API redirects, and a signature would not survive it; 304
-// means success. Below 300 the body decides. An error object, an
-// ErrorResponse, a page of HTML, a text in place of data, or a numeric flat
-// code from 400 on without data is a masked error; messages about items, or
-// isPartial, make the answer partial, with as many failed items as there are
-// messages, also where all of them failed (0 where only isPartial says so). A
-// flat code beside the data of a 2xx proves nothing: it is kept in Code, for
-// people. DryRunOperation is a dry run whatever the status.
+// A status of 300 or above is an error, except for 304, which is a success.
+// Redirects (3xx) are errors because the API never redirects and a signature
+// would not be valid at the new location. For a status below 300, the body
+// decides:
 //
-// Bodies in gzip, deflate, Brotli and Zstandard, and in UTF-16 and GB 18030
-// (GBK, GB 2312), are read; Verdict.Unread says what could not be.
+//   - An error object, an ErrorResponse, an HTML page, text instead of data, or
+//     a top-level numeric code of 400 or above without data is a masked error.
+//   - Error messages about items, or isPartial, make the response partial.
+//     FailedItems is the number of messages, even if all items failed; it is 0
+//     if there is only isPartial.
+//   - A top-level code next to data does not indicate an error. It is kept in
+//     Code for information.
+//
+// DryRunOperation is a dry run, whatever the status.
+//
+// Bodies compressed with gzip, deflate, Brotli and Zstandard, and texts in UTF-16
+// and GB 18030 (including GBK and GB 2312) are decoded. Verdict.Unread gives the
+// reason if a part of the body could not be read.
 func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v := Verdict{Status: r.Status}
 	var rd reading
@@ -41,8 +47,8 @@ func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	return v
 }
 
-// read finds what the body of r says, and by it how the answer ended. The
-// caller releases the decoder, which may be nil, when it is done with rd.
+// read parses the body of r and determines the outcome. The caller must release
+// the decoder, which may be nil, when it has finished using rd.
 func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 	p, d := decode(r.Body, r.Tail, get(r.Header, headerCoding), r.Truncated)
 	if p.opaque {
@@ -54,7 +60,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 			p.utf8(&d, get(r.Header, headerContentType))
 		}
 		p.read(rd)
-		// A message should be legible, whatever it is written in.
+		// Convert the message to UTF-8.
 		if !hidden && rd.form != FormBinary && outcomeOf(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
 			*rd = reading{}
 			p.read(rd)
@@ -65,20 +71,20 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 	}
 	v.Form, v.Unread = rd.form, p.unread
 	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
-		v.Unread = UnreadNone // all that matters was there
+		v.Unread = UnreadNone // everything relevant was read
 	}
 	v.Outcome = outcomeOf(r, rd)
 	return d
 }
 
-// read finds what p says.
+// read parses the body p.
 func (p *plainBody) read(rd *reading) {
 	readBody(p.body, p.escaped, rd)
 	readTail(p.tail, rd)
 }
 
-// RequestID returns the vendor's ID of an answer that broke off, as far as it
-// came: of its head, or of the part of its body that was read.
+// RequestID returns the request ID of an incomplete response, from its header or
+// from the part of the body that was received.
 func (c *Classifier) RequestID(r *Response) RequestID {
 	var v Verdict
 	var rd reading
@@ -87,7 +93,7 @@ func (c *Classifier) RequestID(r *Response) RequestID {
 	return requestID(r.Header, &rd)
 }
 
-// get returns a field of h, which may be nil.
+// get returns the value of a field of h, which may be nil.
 func get(h Header, name string) []byte {
 	if h == nil {
 		return nil
@@ -95,7 +101,7 @@ func get(h Header, name string) []byte {
 	return h.Get(name)
 }
 
-// requestID takes the ID from the field, else from the body.
+// requestID returns the ID from the header field, or else from the body.
 func requestID(h Header, rd *reading) RequestID {
 	if id := MakeRequestID(bytes.TrimSpace(get(h, headerRequestID))); !id.IsZero() {
 		return id
@@ -103,19 +109,18 @@ func requestID(h Header, rd *reading) RequestID {
 	if rd.requestID.raw == nil {
 		return RequestID{}
 	}
-	// Most IDs are written as they are. In XML an ampersand begins an entity.
+	// Most IDs contain no escapes. In XML, an ampersand begins an entity.
 	raw := bytes.TrimSpace(rd.requestID.raw)
 	if rd.requestID.esc != escapeXML || bytes.IndexByte(raw, '&') < 0 {
 		if id := MakeRequestID(raw); !id.IsZero() {
 			return id
 		}
 	}
-	var buf [2 * MaxRequestID]byte // room to see that an ID is too long
+	var buf [2 * MaxRequestID]byte // large enough to detect that an ID is too long
 	return MakeRequestID(clean(buf[:0], rd.requestID))
 }
 
-// outcomeOf tells how an answer ended, by its status and by what its body
-// says.
+// outcomeOf returns the outcome of a response with the given status and body.
 func outcomeOf(r *Response, rd *reading) Outcome {
 	_, failure := rd.failureNumber()
 	switch {
@@ -129,8 +134,8 @@ func outcomeOf(r *Response, rd *reading) Outcome {
 	return OutcomeSuccess
 }
 
-// mayBeData reports whether contentType names something that an answer of the
-// API is written in, or nothing.
+// mayBeData reports whether contentType is empty or a media type that the API uses
+// for its responses.
 func mayBeData(contentType []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
 	media = bytes.TrimSpace(media)
@@ -145,7 +150,7 @@ func mayBeData(contentType []byte) bool {
 	return false
 }
 
-// succeed fills in what a success may carry: a flat code.
+// succeed fills in the verdict of a success, which may have a top-level code.
 func (c *Classifier) succeed(v *Verdict, rd *reading) {
 	flat := rd.bestCode()
 	if flat.raw == nil {
@@ -161,8 +166,8 @@ func (c *Classifier) succeed(v *Verdict, rd *reading) {
 	}
 }
 
-// fail fills in a failure, whose outcome is set: what the vendor said, the row
-// of the catalogue that speaks for it, and what follows from both.
+// fail fills in the verdict of a failure, whose outcome is already set, from the
+// vendor's error and the matching catalogue entry.
 func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	var codeText, innerText, codeFold [maxCode]byte
 	var messageText [maxMessage]byte
@@ -170,7 +175,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	codeField, messageField := rd.bestCode(), rd.bestMessage()
 	switch {
 	case v.Outcome == OutcomePartial:
-		// A flat code speaks for the whole answer, not for its items.
+		// A top-level code describes the whole response, not its items.
 		codeField, messageField = field{}, rd.firstItem
 	case codeField.raw == nil:
 		codeField = field{raw: errorType(h)}
@@ -202,8 +207,8 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	}
 }
 
-// blindDryRun returns the row of a dry run if call was one, the status is the
-// one it ends with, and nothing in the answer says otherwise.
+// blindDryRun returns the entry for dry runs if call was one, the status is that
+// of a dry run, and nothing in the response contradicts it.
 func (c *Classifier) blindDryRun(v *Verdict, call *Call, code, message []byte) *Entry {
 	if v.Status != statusDryRun || call == nil || !call.DryRun || len(code)+len(message) > 0 {
 		return nil
@@ -211,8 +216,8 @@ func (c *Classifier) blindDryRun(v *Verdict, call *Call, code, message []byte) *
 	return c.dryRun
 }
 
-// judge fills in category, blame and what else follows from the row and from
-// the vendor's type.
+// judge fills in category, blame and the other fields that follow from the entry
+// and the vendor's error type.
 func (c *Classifier) judge(v *Verdict) {
 	if e := v.Entry; e != nil {
 		v.Category, v.Retryable = e.Category, e.Retryable
@@ -220,7 +225,7 @@ func (c *Classifier) judge(v *Verdict) {
 			v.Type = e.Type
 		}
 	} else if v.Outcome == OutcomeMasked && (v.Form == FormHTML || v.Form == FormText || v.Type == TypeReceiver) {
-		// A page or a text where data should be comes from something broken on the
+		// An HTML page or text instead of data comes from a failure on the
 		// vendor's side.
 		v.Category, v.Retryable = CategoryServer, true
 	} else {
@@ -229,7 +234,7 @@ func (c *Classifier) judge(v *Verdict) {
 	v.Blame = blameOf(v.Category, v.Type)
 }
 
-// clean writes f to dst, which is empty and whose capacity bounds it.
+// clean appends the text of f to dst, which is empty, up to the capacity of dst.
 func clean(dst []byte, f field) []byte {
 	if f.raw == nil {
 		return dst
@@ -245,8 +250,8 @@ func appendLower(dst, b []byte) []byte {
 	return dst
 }
 
-// errorType returns the code of the field x-ksc-ErrorType, without what may
-// follow behind a colon.
+// errorType returns the code in the header field x-ksc-ErrorType, up to the first
+// colon.
 func errorType(h Header) []byte {
 	value := get(h, headerErrorType)
 	if i := bytes.IndexByte(value, ':'); i >= 0 {
@@ -255,7 +260,7 @@ func errorType(h Header) []byte {
 	return value
 }
 
-// typeOf folds the vendor's type.
+// typeOf returns the Type for the vendor's error type.
 func typeOf(rd *reading) Type {
 	kind := rd.kind
 	if kind.raw == nil {
@@ -271,7 +276,7 @@ func typeOf(rd *reading) Type {
 	return TypeUnknown
 }
 
-// keepCode returns code as a string, the catalogue's own where it has it.
+// keepCode returns code as a string, without allocating if the catalogue contains it.
 func (c *Classifier) keepCode(e *Entry, code []byte) string {
 	if e != nil && e.Code == string(code) {
 		return e.Code
@@ -279,8 +284,8 @@ func (c *Classifier) keepCode(e *Entry, code []byte) string {
 	return c.strings.get(code)
 }
 
-// keepMessage returns message as a string, the catalogue's own where it has
-// it.
+// keepMessage returns message as a string, without allocating if the catalogue
+// contains it.
 func (c *Classifier) keepMessage(e *Entry, message []byte) string {
 	if e != nil && e.Example == string(message) {
 		return e.Example
@@ -288,8 +293,8 @@ func (c *Classifier) keepMessage(e *Entry, message []byte) string {
 	return string(message)
 }
 
-// Fault is the verdict on an attempt that got no whole answer: status is that
-// of the answer that broke off, 0 if none began.
+// Fault returns the verdict for an attempt without a complete response. status is
+// that of the incomplete response, or 0 if there was none.
 func (c *Classifier) Fault(f Fault, status int) Verdict {
 	v := Verdict{Status: status, Outcome: OutcomeProxy, Type: TypeUnknown, Category: CategoryUnknown, Blame: BlameTap, Match: MatchFault}
 	if f == FaultCanceled {
@@ -301,8 +306,8 @@ func (c *Classifier) Fault(f Fault, status int) Verdict {
 	return v
 }
 
-// CanonicalCode returns the code as the catalogue spells it where it knows that
-// code, an alias as the alias; else the code as it came.
+// CanonicalCode returns code in the spelling of the catalogue; an alias stays an
+// alias. It returns code unchanged if the catalogue does not contain it.
 func (v *Verdict) CanonicalCode() string {
 	if v.Match == MatchCode && v.Entry != nil {
 		if known := v.Entry.spell(v.Code); known != "" {

@@ -13,14 +13,14 @@ const (
 	minPart   = 8 // of the start of a secret, where the text ends
 )
 
-// Scrub replaces in v everything that is secret in the request r, or looks like
-// a secret, by REDACTED: in the code, the inner code and the message. A request
-// ID with a secret in it is dropped. r may be nil; known are secrets that are
-// known besides.
+// Scrub replaces every secret of the request r, and everything that looks like a
+// secret, with REDACTED in the code, the inner code and the message of v. A request
+// ID that contains a secret is removed. r may be nil. known lists additional
+// secrets.
 //
-// A code or a message that the catalogue has in these words, and an ID that is a
-// UUID, are no secrets. Where there is nothing else, as in most answers, r is
-// not read and nothing is allocated.
+// A code or message that is in the catalogue, and an ID that is a UUID, are not
+// secrets. If there is nothing else, as in most responses, r is not read and nothing
+// is allocated.
 func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	code := v.Code != "" && v.Match != MatchCode
 	message := v.Message != "" && (v.Entry == nil || v.Message != v.Entry.Example)
@@ -50,8 +50,8 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	}
 }
 
-// Scrub returns text with everything that looks like a secret replaced by
-// REDACTED, however it is escaped.
+// Scrub returns text with everything that looks like a secret replaced with
+// REDACTED, even if it is escaped.
 func Scrub(text string) string {
 	if isHarmless(text) {
 		return text

@@ -10,50 +10,51 @@ import (
 	"time"
 )
 
-// Signature is what the form of a request says of why its signature may have
-// been refused. It holds no secret: no key, signature, token, and no value of a
-// parameter that is not a date or a name of the API's.
+// Signature is the result of inspecting the form of a signed request for reasons
+// why its signature may have been refused. It contains no secrets: no key,
+// signature or token, and only those parameter values that are dates or names
+// defined by the API.
 type Signature struct {
-	// Findings are the things that may be wrong, the surest first; none if
-	// the form is in order.
+	// Findings are the possible problems, the most certain first. It is empty if
+	// none were found.
 	Findings []Finding
-	// Fields are the names of the fields that SigV4 signs, as the request
-	// lists them.
+	// Fields are the names of the signed header fields as listed by a SigV4
+	// signature.
 	Fields string
-	// Checks is how many things were looked at.
+	// Checks is the number of checks that were made.
 	Checks int
-	// HasToken reports that a security token came with the request.
+	// HasToken reports that the request has a security token.
 	HasToken bool
-	// Expires is how long a presigned request says it is valid; 0 is not said.
+	// Expires is the validity of a presigned request; 0 if it is not given.
 	Expires time.Duration
 }
 
-// Finding is one thing that may be wrong.
+// Finding is one possible problem.
 type Finding struct {
 	Check      Check
 	Confidence Confidence
 	Facts      []Fact
 }
 
-// Fact is one value that a finding rests on.
+// Fact is one value that supports a finding.
 type Fact struct{ Name, Value string }
 
-// Confidence is how sure a finding is to be what is wrong.
+// Confidence is how certain it is that a finding is the problem.
 type Confidence uint8
 
-// The confidences, the surest first.
+// The confidences, the most certain first.
 const (
-	// ConfidenceCertain is of a form that cannot be accepted, whatever the key.
+	// ConfidenceCertain means that the request cannot be accepted, whatever the key.
 	ConfidenceCertain Confidence = iota
-	// ConfidenceLikely is of a form that is rarely meant and that verifiers do
-	// not agree on.
+	// ConfidenceLikely means that the form is rarely intended, and that verifiers
+	// handle it differently.
 	ConfidenceLikely
-	// ConfidencePossible is of a form that is right where it was signed as it
-	// stands, and wrong where something on the way made it so.
+	// ConfidencePossible means that the form is valid if it was signed this way,
+	// and a problem if it was changed after signing.
 	ConfidencePossible
 )
 
-// String spells the confidence.
+// String returns the name of the confidence.
 func (c Confidence) String() string {
 	return [...]string{"certain", "likely", "possible"}[min(c, ConfidencePossible)]
 }
@@ -61,10 +62,10 @@ func (c Confidence) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (c Confidence) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// Check names one thing that is looked at.
+// Check is the name of one check.
 type Check string
 
-// The checks, in the order in which findings of one confidence are ranked.
+// The checks, in the order of findings that have the same confidence.
 const (
 	CheckUnsigned      Check = "unsigned"             // there is no signature
 	CheckFormsMixed    Check = "forms_mixed"          // it is signed in two ways
@@ -116,16 +117,16 @@ func Checks() []Check {
 	}
 }
 
-// Extent says how much of a request is there to be looked at.
+// Extent is how much of a request is available for inspection.
 type Extent struct {
 	Body   bool // Request.Body is all of the body
 	Fields bool // Request.Header has every field that was sent
 }
 
-// Signature looks for what may be wrong with how a request is signed. It knows
-// neither the secret key nor what the program signed: that the secret key is
-// wrong, or that a signed value was changed into another one of the same form,
-// it cannot see.
+// Signature inspects how a request is signed and returns the possible problems. It
+// knows neither the secret key nor the string that the program signed, so it cannot
+// detect a wrong secret key, or a signed value that was changed without changing
+// its form.
 func (c *Classifier) Signature(r *Request, e Extent) *Signature {
 	i := inspection{c: c, r: r, extent: e, fields: map[string][]string{}}
 	i.read()
@@ -140,7 +141,7 @@ func (c *Classifier) Signature(r *Request, e Extent) *Signature {
 	return &i.out
 }
 
-// inspection is a request taken apart.
+// inspection is a parsed request under inspection.
 type inspection struct {
 	c      *Classifier
 	r      *Request
@@ -158,7 +159,7 @@ type inspection struct {
 // rawPair is one parameter, as it stands and decoded.
 type rawPair struct{ rawName, rawValue, name, value string }
 
-// read takes the request apart.
+// read parses the request.
 func (i *inspection) read() {
 	path, query := splitTarget(i.r.Target)
 	i.path, i.query = string(path), rawPairs(query)
@@ -178,7 +179,7 @@ func (i *inspection) read() {
 	}
 }
 
-// rawPairs takes a query or form apart.
+// rawPairs splits a query or form into parameters.
 func rawPairs(s []byte) []rawPair {
 	var all []rawPair
 	for part := range bytes.SplitSeq(s, []byte{'&'}) {
@@ -191,7 +192,7 @@ func rawPairs(s []byte) []rawPair {
 	return all
 }
 
-// decoded returns s with percent-encoding and plus signs undone.
+// decoded returns s with percent-encoding and plus signs decoded.
 func decoded(s []byte) string { return string(appendUnescaped(make([]byte, 0, len(s)), s)) }
 
 // field returns the first value of a field.
@@ -205,7 +206,7 @@ func (i *inspection) field(name string) string {
 // param returns a parameter of the query.
 func (i *inspection) param(name string) string { return value(i.query, name) }
 
-// value returns the first value of that name, spelled exactly so.
+// value returns the first value with exactly that name.
 func value(pairs []rawPair, name string) string {
 	for _, p := range pairs {
 		if p.name == name {
@@ -220,7 +221,7 @@ func has(pairs []rawPair, name string) bool {
 	return slices.ContainsFunc(pairs, func(p rawPair) bool { return strings.EqualFold(p.name, name) })
 }
 
-// add adds a finding; facts are name, value, name, value.
+// add adds a finding. facts alternates names and values.
 func (i *inspection) add(check Check, c Confidence, facts ...string) {
 	f := Finding{Check: check, Confidence: c}
 	for pair := range slices.Chunk(facts, 2) {
@@ -229,7 +230,7 @@ func (i *inspection) add(check Check, c Confidence, facts ...string) {
 	i.out.Findings = append(i.out.Findings, f)
 }
 
-// check counts a thing looked at, and adds a finding where it is wrong.
+// check counts a check, and adds a finding if wrong is true.
 func (i *inspection) check(wrong bool, check Check, c Confidence, facts ...string) {
 	i.out.Checks++
 	if wrong {
@@ -237,7 +238,7 @@ func (i *inspection) check(wrong bool, check Check, c Confidence, facts ...strin
 	}
 }
 
-// inspect looks at the request by the form of its signature.
+// inspect runs the checks for the form of the signature.
 func (i *inspection) inspect() {
 	i.out.HasToken = i.field("x-amz-security-token") != "" || i.field("x-ksc-security-token") != "" ||
 		has(i.query, "x-amz-security-token") || has(i.query, "securitytoken") || has(i.form, "securitytoken")

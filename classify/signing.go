@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// signing tells how the request was signed.
+// signing returns how the request was signed.
 func (q *wanted) signing() Signing {
 	switch {
 	case q.authSignature != nil || q.scope != nil:
@@ -20,7 +20,7 @@ func (q *wanted) signing() Signing {
 
 // authorize reads an Authorization field of the form
 // "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
-// schemes are passed over.
+// schemes are ignored.
 func (q *wanted) authorize(field []byte) {
 	scheme, rest, ok := bytes.Cut(bytes.TrimSpace(field), []byte{' '})
 	if !ok || !bytes.Contains(scheme, []byte("HMAC-")) {
@@ -70,11 +70,11 @@ func readScope(scope []byte) (region, service []byte) {
 	return region, service
 }
 
-// maxDate is the length of the longest date that is read.
+// maxDate is the maximum length of a date.
 const maxDate = 48
 
-// signedAt returns the request's time: of X-Amz-Date, else of Timestamp, else
-// of Date.
+// signedAt returns the signing time of the request, from X-Amz-Date, Timestamp or
+// Date, in this order.
 func (q *wanted) signedAt() time.Time {
 	var buf [maxDate]byte
 	for _, p := range []*param{&q.date, &q.timestamp} {
@@ -117,14 +117,14 @@ func parseTime(b []byte) (t time.Time, ok bool) {
 	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Add(-offset), true
 }
 
-// timeParser takes a time apart from the left. bad tells that something was
+// timeParser parses a time from left to right. bad reports that something was
 // missing.
 type timeParser struct {
 	b   []byte
 	bad bool
 }
 
-// digits takes n digits.
+// digits parses n digits.
 func (p *timeParser) digits(n int) int {
 	if len(p.b) < n || !isNumber(p.b[:n]) {
 		p.bad = true
@@ -138,7 +138,7 @@ func (p *timeParser) digits(n int) int {
 	return v
 }
 
-// after takes two digits behind a separator that may be missing.
+// after parses two digits after an optional separator.
 func (p *timeParser) after(separator byte) int {
 	if len(p.b) > 0 && p.b[0] == separator {
 		p.b = p.b[1:]
@@ -146,7 +146,7 @@ func (p *timeParser) after(separator byte) int {
 	return p.digits(2)
 }
 
-// fraction takes the fraction of a second, which is of no interest.
+// fraction skips the fraction of a second.
 func (p *timeParser) fraction() {
 	if len(p.b) == 0 || p.b[0] != '.' && p.b[0] != ',' {
 		return
@@ -157,7 +157,7 @@ func (p *timeParser) fraction() {
 	}
 }
 
-// offset takes Z, an offset from UTC, or nothing.
+// offset parses Z, an offset from UTC, or nothing.
 func (p *timeParser) offset() time.Duration {
 	if len(p.b) == 0 {
 		return 0

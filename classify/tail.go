@@ -2,14 +2,13 @@ package classify
 
 import "bytes"
 
-// TailBytes is how much of the end of a body is worth keeping: room for some
-// 150 messages about the items of a batch.
+// TailBytes is how many bytes of the end of a body should be kept. It has room for
+// about 150 error messages for the items of a batch.
 const TailBytes = 16 << 10
 
-// readTail reads the end of a body whose beginning was read already, and which
-// does not lie in one piece with it. What an answer tells of its items and of
-// itself often stands behind data that is longer than what is kept. Only what
-// begins in the tail is found.
+// readTail parses the end of a body whose beginning has already been parsed and
+// whose middle was not kept. Error messages and metadata often follow data that is
+// longer than what is kept. Only elements that begin in the tail are found.
 func readTail(tail []byte, rd *reading) {
 	switch rd.form {
 	case FormJSON:

@@ -4,80 +4,80 @@ import "iter"
 
 // Header gives access to the fields of a message head.
 type Header interface {
-	// Get returns the value of the first field of that name, compared without
-	// case, or nil. The bytes are not to be changed or kept.
+	// Get returns the value of the first field with the given name, ignoring
+	// case, or nil. The caller must not modify or retain the bytes.
 	Get(name string) []byte
-	// Fields yields name and value of every field. The bytes are not to be
-	// changed or kept.
+	// Fields yields the name and value of every field. The caller must not modify
+	// or retain the bytes.
 	Fields() iter.Seq2[[]byte, []byte]
 }
 
-// Request is what is read of a request.
+// Request is the input of Classifier.Request.
 type Request struct {
 	Method string
 	Target []byte // request target, origin form or absolute form, as received
-	Host   []byte // authority the request is for, port included where given
+	Host   []byte // authority of the request, including the port if given
 	Header Header
 	Body   []byte // the first bytes of the body, or all of it
 }
 
-// Response is what is read of a response.
+// Response is the input of Classifier.Response.
 type Response struct {
 	Status    int // 100 to 999, as received
 	Header    Header
-	Body      []byte // the first bytes of the body, or all of it, content codings included
-	Truncated bool   // the body went on after Body
-	// Tail is the end of a body that went on after Body: at most its last
-	// TailBytes, and nothing that is in Body. nil where the body broke off, or
-	// was not kept.
+	Body      []byte // the first bytes of the body, or all of it, still content-encoded
+	Truncated bool   // the body continues after Body
+	// Tail is the end of a body that continues after Body: at most the last
+	// TailBytes, without overlap with Body. It is nil if the body was cut off or
+	// its end was not kept.
 	Tail []byte
 }
 
-// Verdict is what an attempt's answer meant.
+// Verdict is the classification of an attempt.
 type Verdict struct {
 	Outcome  Outcome
-	Code     string // the vendor's code as it came on the wire; "" without one
-	Inner    string // the vendor's inner code (E5), "" without one
+	Code     string // the vendor's code as received; "" if there is none
+	Inner    string // code of the vendor's inner error object; "" if there is none
 	Type     Type
-	Status   int // HTTP status; 0 without a response
+	Status   int // HTTP status; 0 if there was no response
 	Category Category
 	Blame    Blame
-	// Retryable tells whether the same call may succeed later, unchanged.
+	// Retryable reports whether the same call may succeed later, unchanged.
 	Retryable bool
 	RequestID RequestID
-	// Message is the vendor's message, of failures only. Like the codes and the
-	// request ID it may quote what the program sent: see Scrub.
+	// Message is the vendor's message, for failures only. Like the codes and the
+	// request ID, it may quote what the program sent: see Scrub.
 	Message string
-	// FailedItems counts the items a partial answer reports as failed.
+	// FailedItems is the number of items that a partial response reports as failed.
 	FailedItems int
-	// Entry is the catalogue's row that decided; nil if none did.
+	// Entry is the matching catalogue entry; nil if there is none.
 	Entry *Entry
-	// Match tells what of the answer led to Entry.
+	// Match is the part of the response that Entry was matched by.
 	Match Match
-	// Form is how the body was written.
+	// Form is the format of the body.
 	Form Form
-	// Unread is why a part of the body was not read, so that an error in it
-	// would have been missed; UnreadNone if all of it was.
+	// Unread is why a part of the body was not read. An error in that part would
+	// have been missed. It is UnreadNone if all of the body was read.
 	Unread Unread
 }
 
-// NotAuthenticated reports whether the attempt was refused for its signature, its
-// key or its time.
+// NotAuthenticated reports whether the attempt was refused because of its
+// signature, key or time.
 func (v *Verdict) NotAuthenticated() bool {
 	return v.Outcome.Failed() && (v.Category == CategoryAuth || v.Category == CategoryClock)
 }
 
-// Unread is why a body, or a part of it, was not read. It is the reason label
-// of ksyun_tap_unread_bodies_total.
+// Unread is why a body, or a part of it, was not read. It is the label reason of
+// ksyun_tap_unread_bodies_total.
 type Unread string
 
 // The reasons.
 const (
 	UnreadNone    Unread = ""
-	UnreadLength  Unread = "length"  // it is longer than what is kept, or decompressed, of one
-	UnreadCoding  Unread = "coding"  // its content coding is unknown, or it is not in that coding
-	UnreadCharset Unread = "charset" // its character set is unknown, or it is not in that set
-	UnreadMemory  Unread = "memory"  // there was no memory to keep it
+	UnreadLength  Unread = "length"  // it is longer than the limit for kept or decompressed bytes
+	UnreadCoding  Unread = "coding"  // its content coding is unknown or does not match the bytes
+	UnreadCharset Unread = "charset" // its character set is unknown or does not match the bytes
+	UnreadMemory  Unread = "memory"  // the memory for buffers was exhausted
 )
 
 // UnreadReasons lists every reason.
@@ -91,16 +91,16 @@ type Outcome string
 // The outcomes.
 const (
 	OutcomeSuccess  Outcome = "success"
-	OutcomeError    Outcome = "error"    // the vendor, or something before it, answered with an error status
-	OutcomePartial  Outcome = "partial"  // a 2xx that carries errors for some items
-	OutcomeMasked   Outcome = "masked"   // a 2xx that is really an error
+	OutcomeError    Outcome = "error"    // the vendor, or a proxy in front of it, responded with an error status
+	OutcomePartial  Outcome = "partial"  // a 2xx response with errors for some items
+	OutcomeMasked   Outcome = "masked"   // a 2xx response that is really an error
 	OutcomeDryRun   Outcome = "dry_run"  // 412 DryRunOperation: the call would have succeeded
 	OutcomeCanceled Outcome = "canceled" // the program went away first
-	OutcomeProxy    Outcome = "proxy"    // the tap or the network failed before an answer
+	OutcomeProxy    Outcome = "proxy"    // the tap or the network failed before there was a response
 )
 
-// Failed reports whether the program did not get what it asked for, other than
-// by its own leave.
+// Failed reports whether the outcome is a failure. Calls canceled by the program
+// and dry runs are not failures.
 func (o Outcome) Failed() bool {
 	switch o {
 	case OutcomeError, OutcomePartial, OutcomeMasked, OutcomeProxy:
@@ -110,8 +110,8 @@ func (o Outcome) Failed() bool {
 	}
 }
 
-// Type is the vendor's word on who caused an error, case folded; the older
-// "client" and "server" are read as sender and receiver.
+// Type is the vendor's statement on who caused an error, in lower case. The older
+// values "client" and "server" are mapped to sender and receiver.
 type Type string
 
 // The types.
@@ -121,7 +121,7 @@ const (
 	TypeUnknown  Type = "unknown"
 )
 
-// Category is why an attempt failed; "" for one that did not.
+// Category is why an attempt failed; "" if it did not fail.
 type Category string
 
 // The categories.
@@ -148,20 +148,20 @@ func Categories() []Category {
 	}
 }
 
-// Blame is whose doing a failure was; "" for an attempt that did not fail.
+// Blame is who is to blame for a failure; "" for an attempt that did not fail.
 type Blame string
 
-// The blamed.
+// The values of Blame.
 const (
-	BlameClient     Blame = "client"     // the program asked for the wrong thing
+	BlameClient     Blame = "client"     // the program: the request was wrong
 	BlameCredential Blame = "credential" // key, signature, clock or policy
-	BlameQuota      Blame = "quota"      // more than the vendor allows
+	BlameQuota      Blame = "quota"      // a limit of the vendor was exceeded
 	BlameProvider   Blame = "provider"   // the vendor
-	BlameNetwork    Blame = "network"    // the way to the vendor
+	BlameNetwork    Blame = "network"    // the network between the tap and the vendor
 	BlameTap        Blame = "tap"        // ksyun-tap
 )
 
-// Match tells what of an answer led to a row of the catalogue.
+// Match is the part of a response by which a catalogue entry was matched.
 type Match string
 
 // The matches, from the strongest to the weakest.
@@ -169,11 +169,11 @@ const (
 	MatchCode    Match = "code"
 	MatchMessage Match = "message" // status and message pattern
 	MatchStatus  Match = "status"  // status alone
-	MatchFault   Match = "fault"   // no answer: the transport's fault
+	MatchFault   Match = "fault"   // no response; matched by the transport's fault
 	MatchNone    Match = ""
 )
 
-// Form is how a response body was written.
+// Form is the format of a response body.
 type Form string
 
 // The forms.
@@ -183,24 +183,23 @@ const (
 	FormXML    Form = "xml"
 	FormHTML   Form = "html"
 	FormText   Form = "text"   // printable, none of the above
-	FormBinary Form = "binary" // not text, or in a content coding that could not be undone
+	FormBinary Form = "binary" // not text, or in a content coding that could not be decoded
 )
 
-// MaxRequestID is the longest request ID that is kept, in bytes. The vendor's
-// are UUIDs of 36.
+// MaxRequestID is the maximum length of a request ID in bytes. The vendor's
+// request IDs are UUIDs of 36 bytes.
 const MaxRequestID = 64
 
-// RequestID is the vendor's ID of one call. It is kept by value, so that
-// reading one allocates nothing. The zero value is no ID.
+// RequestID is the vendor's ID of one call. It is stored by value to avoid
+// allocations. The zero value means that there is no ID.
 type RequestID struct {
 	b [MaxRequestID]byte
 	n uint8
 }
 
-// MakeRequestID returns the ID spelled by b. An ID that is empty, longer than
-// MaxRequestID or holds anything but printable ASCII without blanks, quotes,
-// backslashes and angle brackets is none: it could not be looked up, and it
-// is a stranger's text. Nor is one that looks like a key.
+// MakeRequestID returns the ID in b. It returns the zero value if b is empty,
+// longer than MaxRequestID, looks like an access key, or contains anything but
+// printable ASCII without spaces, quotes, backslashes and angle brackets.
 func MakeRequestID[T string | []byte](b T) RequestID {
 	var id RequestID
 	if len(b) == 0 || len(b) > MaxRequestID {
@@ -224,11 +223,11 @@ func MakeRequestID[T string | []byte](b T) RequestID {
 // IsZero reports whether there is no ID.
 func (id RequestID) IsZero() bool { return id.n == 0 }
 
-// Len is the ID's length in bytes.
+// Len returns the length of the ID in bytes.
 func (id RequestID) Len() int { return int(id.n) }
 
-// String spells the ID; "" if there is none.
+// String returns the ID as text, or "" if there is none.
 func (id RequestID) String() string { return string(id.b[:id.n]) }
 
-// AppendTo appends the ID's text to dst.
+// AppendTo appends the text of the ID to dst.
 func (id *RequestID) AppendTo(dst []byte) []byte { return append(dst, id.b[:id.n]...) }

@@ -2,15 +2,15 @@ package classify
 
 import "bytes"
 
-// xmlScanner walks XML by its tags. It expects what the vendor's documents
-// show and load balancers send: elements that are never closed, tags in any
-// case, pages of HTML. Like scanner it is linear and never recurses.
+// xmlScanner scans XML by its tags. It accepts what the vendor's documents show
+// and load balancers send: elements that are never closed, tags in any case, HTML
+// pages. Like scanner, it takes linear time and never recurses.
 type xmlScanner struct {
 	b []byte
 	i int
 
-	// names are the open elements, outermost first; of those deeper than
-	// maxNames only depth tells.
+	// names are the open elements, outermost first. Elements deeper than maxNames
+	// are only counted in depth.
 	names [maxNames][]byte
 	depth int
 }
@@ -19,7 +19,7 @@ type xmlScanner struct {
 // at.
 const maxNames = 6
 
-// response reads the body of a response.
+// response parses the body of a response.
 func (x *xmlScanner) response(rd *reading) {
 	for {
 		name, empty, ok := x.open()
@@ -44,12 +44,12 @@ func (x *xmlScanner) response(rd *reading) {
 	}
 }
 
-// element takes what the element just opened says.
+// element processes the element that was just opened.
 func (x *xmlScanner) element(rd *reading) {
 	name := x.at(0)
 	if x.depth == 1 {
-		// An answer that calls itself an error is one, even where nothing
-		// legible is in it.
+		// A response whose root is an error is one, even if nothing in it can be
+		// read.
 		rd.failed = rd.failed || equalFold(name, "errorresponse") || equalFold(name, "error")
 		return
 	}
@@ -128,7 +128,7 @@ func (x *xmlScanner) errorField(name []byte, rd *reading) {
 	}
 }
 
-// title takes the title of a page for the message, and is true when there is
+// title uses the title of a page as the message. It returns true when there is
 // nothing more to find.
 func (x *xmlScanner) title(name []byte, rd *reading) bool {
 	if !equalFold(name, "title") && !equalFold(name, "h1") {
@@ -188,7 +188,7 @@ func (x *xmlScanner) open() (name []byte, empty, ok bool) {
 	}
 }
 
-// declaration passes what begins with "<!". The document type of a page is
+// declaration skips a declaration, which begins with "<!". The document type of a page is
 // returned as if it were an element.
 func (x *xmlScanner) declaration() (name []byte, ok bool) {
 	rest := x.b[x.i:]
@@ -280,7 +280,7 @@ func (x *xmlScanner) content() field {
 	}
 }
 
-// push opens an element.
+// push adds an open element.
 func (x *xmlScanner) push(name []byte) {
 	if x.depth < maxNames {
 		x.names[x.depth] = name
@@ -288,7 +288,7 @@ func (x *xmlScanner) push(name []byte) {
 	x.depth++
 }
 
-// pop closes the innermost element.
+// pop removes the innermost open element.
 func (x *xmlScanner) pop() { x.depth-- }
 
 // close closes the element of that name and, with it, those inside that were

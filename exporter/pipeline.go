@@ -1,4 +1,4 @@
-// Package exporter tells people what became of calls.
+// Package exporter turns observations into metrics, log lines, spans and journal entries.
 //
 //	collector ──> Pipeline ──> metrics                        at once
 //	                 │
@@ -6,8 +6,8 @@
 //	                                         ├─────> logs     of its own
 //	                                         └─────> traces
 //
-// What the relay waits for is the metrics, and for failures one copy. All that
-// reads, redacts or writes text happens behind the queue.
+// The relay waits only for the metrics to be updated and, for failures, for one
+// copy of the observation. Text is read, redacted and written behind the queue.
 package exporter
 
 import (
@@ -25,24 +25,24 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
 
-// DefaultQueueSize is how many observations may wait unless told otherwise.
+// DefaultQueueSize is the default of Options.QueueSize.
 const DefaultQueueSize = 2048
 
 // Options are the sinks of a pipeline.
 type Options struct {
-	Metrics *metrics.Metrics // needed
-	Traces  *traces.Tracer   // nil for no spans
-	Logs    *logs.Events     // nil for no lines
-	Journal *journal.Journal // nil for no journal
+	Metrics *metrics.Metrics // required
+	Traces  *traces.Tracer   // if nil, no spans are made
+	Logs    *logs.Events     // if nil, no attempts are logged
+	Journal *journal.Journal // if nil, no failures are kept
 
-	// QueueSize is how many observations may wait for the sinks behind the
-	// queue; DefaultQueueSize if it is not positive.
+	// QueueSize is the maximum number of observations in the queue. If it is not
+	// positive, DefaultQueueSize is used.
 	QueueSize int
 }
 
-// Pipeline hands observations to the sinks. It is a collector.Sink: its methods
-// never block and never panic, whatever the sinks do. It is safe for concurrent
-// use.
+// Pipeline passes observations to the sinks. It implements collector.Sink: its
+// methods never block and never panic, whatever the sinks do. It is safe for
+// concurrent use.
 type Pipeline struct {
 	metrics   *metrics.Metrics
 	traces    *traces.Tracer
@@ -53,32 +53,32 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan kept
-	filled chan struct{} // capacity 1: half of the queue is taken
+	filled chan struct{} // capacity 1: the queue is half full
 	stop   chan struct{} // closed by Shutdown
-	done   chan struct{} // closed when the queue is worked off
+	done   chan struct{} // closed when the queue is empty after Shutdown
 }
 
-// linger is how long the worker lets observations gather once it has worked off
-// the queue. Where failures come by the thousand, a wake-up for each would take
-// the processor from the relay that often. The first one after a pause is served
-// at once.
+// linger is how long the worker waits for more observations after it has emptied
+// the queue. With thousands of failures per second, waking up for each of them
+// would take processor time from the relay. The first observation after a pause
+// is served at once.
 const linger = 2 * time.Millisecond
 
-// kept is an observation on its way to the sinks that asked for it.
+// kept is a queued observation and the sinks that asked for it.
 type kept struct {
 	copy                  *observationCopy
 	traces, logs, journal bool
 }
 
-// observationCopy is an observation that shares nothing with the collector.
+// observationCopy is an observation that shares no memory with the collector.
 type observationCopy struct {
 	classify.Observation
-	texts []byte // memory of its texts
+	texts []byte // the memory of its texts
 }
 
 var copies = sync.Pool{New: func() any { return new(observationCopy) }}
 
-// maxKeptTexts is the most memory of texts that is used again, in bytes.
+// maxKeptTexts is the capacity in bytes up to which the memory of texts is reused.
 const maxKeptTexts = 4 << 10
 
 func copyOf(o *classify.Observation) *observationCopy {
@@ -87,7 +87,7 @@ func copyOf(o *classify.Observation) *observationCopy {
 	return c
 }
 
-// release ends the use of c, of which nothing is kept.
+// release returns c to the pool. The caller must not use c afterwards.
 func (c *observationCopy) release() {
 	c.Observation = classify.Observation{}
 	clear(c.texts)
@@ -97,7 +97,7 @@ func (c *observationCopy) release() {
 	copies.Put(c)
 }
 
-// New returns a running pipeline; Shutdown stops it.
+// New returns a running pipeline. Call Shutdown to stop it.
 func New(opts Options) *Pipeline {
 	if opts.QueueSize <= 0 {
 		opts.QueueSize = DefaultQueueSize
@@ -119,7 +119,7 @@ func New(opts Options) *Pipeline {
 	return p
 }
 
-// register adds the collectors of the queue, the clocks and the journal.
+// register registers the collectors of the queue, the clocks and the journal.
 func (p *Pipeline) register() {
 	p.metrics.Register(metrics.NewCollector(func() chan kept { return p.queue },
 		metrics.Read(metrics.QueueLength, func(q chan kept) int { return len(q) }),
@@ -138,14 +138,14 @@ func (p *Pipeline) register() {
 	}
 }
 
-// clocks returns the clocks of programs for the metrics.
+// clocks returns the client clocks to expose as metrics.
 func (p *Pipeline) clocks() []diagnosis.Clock {
 	all := p.diagnoser.Clocks(time.Now())
 	return all[:min(len(all), metrics.MaxClients)]
 }
 
-// clockRow returns a row with one series per clock. The client self is the tap,
-// or the program that it is a part of.
+// clockRow returns a row with one series per clock. The client "self" is
+// ksyun-tap, or the program that embeds it.
 func clockRow(f metrics.Family, value func(diagnosis.Clock) time.Duration) metrics.Row[[]diagnosis.Clock] {
 	return metrics.Each(f, func(all []diagnosis.Clock, send metrics.Send) {
 		for _, c := range all {
@@ -158,13 +158,13 @@ func clockRow(f metrics.Family, value func(diagnosis.Clock) time.Duration) metri
 	})
 }
 
-// Begin tells that an attempt is about to be sent upstream.
+// Begin reports that an attempt is about to be sent upstream.
 func (p *Pipeline) Begin(call *classify.Call) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Begin(call)
 }
 
-// Observe tells how an attempt ended. It sets o.Span, and keeps nothing of o.
+// Observe reports a finished attempt. It sets o.Span and does not retain o.
 func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{traces: p.decide(o)}
 	p.count(o)
@@ -177,7 +177,7 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	}
 }
 
-// decide asks whether the attempt's span is kept.
+// decide reports whether the span of the attempt is kept.
 func (p *Pipeline) decide(o *classify.Observation) bool {
 	if p.traces == nil {
 		return false
@@ -186,7 +186,7 @@ func (p *Pipeline) decide(o *classify.Observation) bool {
 	return p.traces.Decide(o)
 }
 
-// wantsLine asks whether the attempt may be logged.
+// wantsLine reports whether the attempt may be logged.
 func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 	if p.logs == nil {
 		return false
@@ -195,26 +195,26 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 	return p.logs.Wants(o)
 }
 
-// count counts the attempt.
+// count updates the metrics for the attempt.
 func (p *Pipeline) count(o *classify.Observation) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Observe(o)
 }
 
-// learn lets the diagnoses learn from the attempt.
+// learn passes the attempt to the diagnoser, which learns from it.
 func (p *Pipeline) learn(o *classify.Observation) {
 	defer p.recovered(metrics.SinkDiagnosis)
 	p.diagnoser.Observe(o)
 }
 
-// diagnose adds to r why the attempt failed.
+// diagnose adds the causes of the failure to r.
 func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
 	defer p.recovered(metrics.SinkDiagnosis)
 	r.Diagnose(p.diagnoser.Diagnose(o))
 }
 
-// offer queues a copy of o, or counts it as dropped. What did not fail has only
-// half of the queue, so that a rush of successes pushes out no failure.
+// offer queues a copy of o, or counts it as dropped. Attempts that did not fail
+// may use only half of the queue, so that they never displace failures.
 func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -226,7 +226,7 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	if len(p.queue) == cap(p.queue) { // do not copy what is about to be dropped
+	if len(p.queue) == cap(p.queue) { // avoid a copy that would be dropped
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
@@ -279,7 +279,7 @@ func (p *Pipeline) work() {
 	}
 }
 
-// record writes k down; nil if that panicked.
+// record returns the record of k, or nil if making it panicked.
 func (p *Pipeline) record(k kept) (r *record.Record) {
 	defer k.copy.release()
 	defer func() {
@@ -292,7 +292,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	return r
 }
 
-// serve hands r to the sinks that asked for it.
+// serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
 	if k.journal {
 		p.guarded(metrics.SinkJournal, p.journal.Add, r)
@@ -305,22 +305,22 @@ func (p *Pipeline) serve(k kept, r *record.Record) {
 	}
 }
 
-// guarded calls a sink, and counts its panic as a drop.
+// guarded calls a sink and counts a panic as a drop.
 func (p *Pipeline) guarded(sink metrics.Sink, take func(*record.Record), r *record.Record) {
 	defer p.recovered(sink)
 	take(r)
 }
 
-// recovered ends a panic of sink and counts it. It is to be deferred.
+// recovered recovers from a panic of sink and counts it. It must be deferred.
 func (p *Pipeline) recovered(sink metrics.Sink) {
 	if recover() != nil {
 		p.metrics.Dropped(sink, metrics.ReasonPanic, 1)
 	}
 }
 
-// Shutdown works off the queue and flushes the spans, until ctx is done.
-// Observations that come later still count in the metrics. The logger is the
-// caller's to close, after this.
+// Shutdown empties the queue and flushes the spans until ctx is done.
+// Observations made later are still counted in the metrics. The caller closes
+// the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {

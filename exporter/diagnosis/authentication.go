@@ -8,27 +8,27 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// authenticationInput is what is needed to say why a request was not
+// authenticationInput is the input for finding out why a request was not
 // authenticated.
 type authenticationInput struct {
-	code      string // the vendor's, as the catalogue spells it; "" without one
+	code      string // the vendor's code as spelled in the catalogue; "" if there is none
 	category  classify.Category
 	signing   classify.Signing
-	signature *classify.Signature // nil if the request was not looked at
+	signature *classify.Signature // nil if the request was not inspected
 	hasToken  bool
 	clock     clockFinding
 }
 
-// What the codes say that are about the key, which is looked up before the
-// signature is verified, and about its token.
+// The codes that concern the access key, which is looked up before the signature
+// is verified, and the codes that concern the security token.
 var (
 	codesOfKey   = []string{"InvalidClientTokenId", "InvalidAccesskey", "InvalidAccessKeyId", "AccessKeyNoSuchEntity"}
 	codesOfToken = []string{"SecurityTokenExpired", "InvalidToken"}
 )
 
-// authentication ranks the causes of a request that was refused for its
-// signature, its key or its time. The vendor looks at the form first, then at
-// the time, the key, and the signature last.
+// authentication ranks the causes for a request that was refused because of its
+// signature, key or time. The vendor checks the form first, then the time, the
+// key, and finally the signature.
 func authentication(in authenticationInput) []Diagnosis {
 	var all []Diagnosis
 	guilty := in.clock.cause != "" && in.clock.sure != Excluded
@@ -56,8 +56,8 @@ func authentication(in authenticationInput) []Diagnosis {
 	return all[:min(len(all), MaxDiagnoses)]
 }
 
-// time tells why the vendor refused the time: by the clock, unless the request
-// has two, of which only one was looked at.
+// time returns why the vendor refused the time: because of the clock, or because
+// the request has two times and the vendor may have used the other one.
 func (in *authenticationInput) time() []Diagnosis {
 	if in.signature != nil {
 		for _, f := range in.signature.Findings {
@@ -72,9 +72,9 @@ func (in *authenticationInput) time() []Diagnosis {
 	return []Diagnosis{say(in.clock.cause, in.clock.sure, in.clock.facts...)}
 }
 
-// form tells what is wrong with the form of the signature, and whether that
-// leaves room for a wrong secret key: between what is surely or likely wrong and
-// what only might be. explained reports that there is a likely cause already.
+// form returns the diagnoses for the form of the signature. A wrong secret key is
+// included after the certain and likely causes, unless a certain cause rules it
+// out. explained reports that a likely cause has already been found.
 func (in *authenticationInput) form(explained bool) []Diagnosis {
 	s := in.signature
 	if s == nil {
@@ -113,7 +113,7 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 	return append(all, rest...)
 }
 
-// compared reports whether the vendor may have come as far as to compare the
+// compared reports whether the vendor may have got as far as comparing the
 // signatures.
 func (in *authenticationInput) compared() bool {
 	if in.category == classify.CategoryClock || in.signing == classify.SigningNone {
@@ -122,10 +122,10 @@ func (in *authenticationInput) compared() bool {
 	return !strings.HasPrefix(in.code, "Missing") && !strings.HasPrefix(in.code, "Incomplete")
 }
 
-// certainty translates the classifier's word.
+// certainty converts a classify.Confidence to a Certainty.
 func certainty(c classify.Confidence) Certainty { return Certainty(c.String()) }
 
-// isOne reports whether the code is one of those, whatever its case.
+// isOne reports whether code is in the list, ignoring case.
 func isOne(codes []string, code string) bool {
 	return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, code) })
 }

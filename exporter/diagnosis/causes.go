@@ -14,26 +14,26 @@ import (
 //go:embed causes.yaml
 var causesYAML []byte
 
-// runbooks is where the runbooks are.
+// runbooks is the base URL of the runbooks.
 const runbooks = "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks/"
 
-// Description is what is said of a cause, whatever the request. In Evidence,
-// {name} stands for a fact.
+// Description describes a cause, independently of the request. In Evidence, {name}
+// is a placeholder for a fact.
 type Description struct {
 	Cause    Cause          `yaml:"cause" json:"cause"`
 	Blame    classify.Blame `yaml:"blame" json:"blame"`
 	Retry    Retry          `yaml:"retry" json:"retry"`
-	Runbook  string         `yaml:"runbook" json:"runbook,omitempty"` // an address; in the file, the name
+	Runbook  string         `yaml:"runbook" json:"runbook,omitempty"` // URL; in the file, only the name
 	Summary  Text           `yaml:"summary" json:"summary"`
 	Evidence Text           `yaml:"evidence" json:"evidence"`
 	Advice   Text           `yaml:"advice" json:"advice"`
 }
 
-// causes is the catalogue of causes, in the order of its file.
+// causes lists every cause in the order of causes.yaml.
 var causes = sync.OnceValue(func() []Description {
 	var all []Description
 	if err := yaml.Unmarshal(causesYAML, &all); err != nil {
-		panic(fmt.Sprintf("causes.yaml: %v", err)) // it is ours, and tested
+		panic(fmt.Sprintf("causes.yaml: %v", err)) // the file is embedded and tested
 	}
 	for i := range all {
 		if all[i].Runbook != "" {
@@ -43,7 +43,7 @@ var causes = sync.OnceValue(func() []Description {
 	return all
 })
 
-// byCause finds a description by its cause.
+// byCause maps causes to their descriptions.
 var byCause = sync.OnceValue(func() map[Cause]*Description {
 	m := make(map[Cause]*Description, len(causes()))
 	for i := range causes() {
@@ -52,7 +52,7 @@ var byCause = sync.OnceValue(func() map[Cause]*Description {
 	return m
 })
 
-// Describe returns what is said of a cause, whatever the request.
+// Describe returns the description of a cause.
 func Describe(c Cause) (Description, bool) {
 	d, ok := byCause()[c]
 	if !ok {
@@ -61,17 +61,17 @@ func Describe(c Cause) (Description, bool) {
 	return *d, true
 }
 
-// Causes returns every cause in the order of the documentation.
+// Causes returns the descriptions of all causes in the order of the documentation.
 func Causes() []Description { return append([]Description(nil), causes()...) }
 
-// maxFilled is the longest text that facts were put in, in bytes.
+// maxFilled is the maximum length of a text with facts filled in, in bytes.
 const maxFilled = 400
 
-// MaxBytes bounds the memory of the diagnoses of one failure: texts without
-// facts are shared.
+// MaxBytes is the maximum memory of the diagnoses of one failure, in bytes. Texts
+// without facts are shared and not counted.
 const MaxBytes = MaxDiagnoses * (256 + 4*maxFilled)
 
-// say makes the diagnosis of a cause from the facts that show it.
+// say returns the diagnosis of a cause with the given facts as evidence.
 func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 	d, ok := byCause()[c]
 	if !ok {
@@ -85,7 +85,7 @@ func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 	}
 }
 
-// fill puts the facts in their places.
+// fill replaces the placeholders with the facts.
 func fill(text string, facts []classify.Fact) string {
 	if len(facts) == 0 {
 		return text

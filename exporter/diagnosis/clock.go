@@ -13,26 +13,26 @@ import (
 )
 
 const (
-	// window is how far a request's time may be off (row 8 of the vendor's table
-	// of error codes).
+	// window is the maximum skew that the API accepts, as documented in row 8 of
+	// the vendor's table of error codes.
 	window = 15 * time.Minute
-	// clockTruncated is what is not known of two times in whole seconds.
+	// clockTruncated is the uncertainty from truncating both times to whole seconds.
 	clockTruncated = time.Second
 )
 
-// clockInput is what is needed to measure a program's clock against the API's.
+// clockInput is the input for comparing a program's clock with the API's.
 type clockInput struct {
-	client    netip.Addr    // whose clock it is; the zero Addr for the tap's own, or the program's it is a part of
-	signed    time.Time     // by the program's clock, in whole seconds
-	date      time.Time     // by the API's, in whole seconds
-	roundTrip time.Duration // from the request's first byte to the answer's
-	presigned bool          // it may have been signed long before
-	expires   time.Duration // how long a presigned request is valid; 0 is not said
+	client    netip.Addr    // address of the program; the zero Addr for the tap or the program that embeds it
+	signed    time.Time     // time of signing by the program's clock, in whole seconds
+	date      time.Time     // time of the response by the API's clock, in whole seconds
+	roundTrip time.Duration // from the first byte of the request to the first byte of the response
+	presigned bool          // presigned requests may have been signed long before
+	expires   time.Duration // validity of a presigned request; 0 if not given
 }
 
-// clockInputOf returns the input of an attempt that was signed and answered by
-// the API itself. What a proxy or a cache answered has no request ID, or no time
-// of its own.
+// clockInputOf returns the input for an attempt that was signed and was answered
+// by the API itself. A response from a proxy or a cache has no request ID or no
+// time of its own, and is not used.
 func clockInputOf(o *classify.Observation) (clockInput, bool) {
 	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || o.FirstByte.IsZero() || o.Verdict.RequestID.IsZero() {
 		return clockInput{}, false
@@ -47,79 +47,79 @@ func clockInputOf(o *classify.Observation) (clockInput, bool) {
 	return in, true
 }
 
-// clockOf returns whose clock an attempt was signed by.
+// clockOf returns the address that identifies the clock an attempt was signed with.
 func clockOf(o *classify.Observation) netip.Addr {
-	if o.Source == classify.SourceResign { // there the tap signs
+	if o.Source == classify.SourceResign { // the tap signed the request
 		return netip.Addr{}
 	}
 	return o.Client.Addr().Unmap()
 }
 
-// Skew is how far a clock is ahead of the API's; behind, if negative.
+// Skew is how far a clock is ahead of the API's clock, or behind it if negative.
 type Skew struct {
 	Offset      time.Duration
 	Uncertainty time.Duration
 }
 
-// within reports whether the skew is surely less than limit.
+// within reports whether the skew is certainly less than limit.
 func (s Skew) within(limit time.Duration) bool { return s.Offset.Abs()+s.Uncertainty < limit }
 
-// beyond reports whether the skew is surely no less than limit.
+// beyond reports whether the skew is certainly at least limit.
 func (s Skew) beyond(limit time.Duration) bool { return s.Offset.Abs()-s.Uncertainty >= limit }
 
-// skew measures one request. The API's Date is from some moment of the round
-// trip, half of which is taken; both times are cut to whole seconds.
+// skew returns the skew measured by one request. The Date of the API is assumed to
+// be from the middle of the round trip. Both times are truncated to whole seconds.
 func (in *clockInput) skew() Skew {
 	half := in.roundTrip / 2
 	return Skew{in.signed.Sub(in.date) + half, clockTruncated + half}
 }
 
 const (
-	maxClocks     = 256              // that are known at a time
-	clockProbes   = 8                // places where one of them may be
-	clockSamples  = 9                // of which the median counts
-	clockMinimum  = 3                // samples before it does
-	clockInterval = time.Second      // between two samples
-	clockMemory   = 15 * time.Minute // how long a sample counts
-	maxRoundTrip  = 10 * time.Second // of a sample
+	maxClocks     = 256              // maximum number of clocks remembered
+	clockProbes   = 8                // number of slots where a clock may be stored
+	clockSamples  = 9                // number of samples kept; the skew is their median
+	clockMinimum  = 3                // minimum number of samples for a skew
+	clockInterval = time.Second      // minimum time between two samples
+	clockMemory   = 15 * time.Minute // how long a sample is used
+	maxRoundTrip  = 10 * time.Second // maximum round trip of a sample
 	maxListed     = 16
 )
 
-// clocks remembers the clocks of programs, by the address that they call from.
-// Its memory is that of maxClocks clocks, whatever comes.
+// clocks remembers the clocks of programs by the address that they call from. Its
+// memory is bounded by maxClocks.
 type clocks struct {
 	slots [maxClocks]atomic.Pointer[clock]
 
-	mu sync.Mutex // held while a clock is given a place
+	mu sync.Mutex // held while a slot is assigned to a clock
 }
 
-// clock is what is remembered of one clock.
+// clock holds the samples of one clock.
 type clock struct {
 	client netip.Addr
-	taken  atomic.Int64 // when the last sample was, in nanoseconds since the epoch
+	taken  atomic.Int64 // time of the last sample, in nanoseconds since the epoch
 
 	mu      sync.Mutex // guards the fields below
 	samples [clockSamples]clockSample
-	next    int // where the next sample goes
+	next    int // index of the next sample
 }
 
-// clockSample is one measurement; one without a time is none.
+// clockSample is one measurement. It is empty if its time is zero.
 type clockSample struct {
 	at, signed int64 // in nanoseconds since the epoch
 	skew       Skew
 }
 
-// due reports whether the next sample of a client's clock may be taken.
+// due reports whether the next sample of a client's clock may be taken at the given time.
 func (c *clocks) due(client netip.Addr, at time.Time) bool {
 	k := c.find(client)
 	if k == nil {
 		return true
 	}
 	since := at.UnixNano() - k.taken.Load()
-	return since < 0 || since >= int64(clockInterval) // a clock that was set back is no reason to wait
+	return since < 0 || since >= int64(clockInterval) // negative if the system clock was set back
 }
 
-// observe takes a sample that is due.
+// observe takes a sample if one is due.
 func (c *clocks) observe(in clockInput, at time.Time) {
 	if in.presigned || in.roundTrip > maxRoundTrip {
 		return
@@ -138,14 +138,14 @@ func (c *clocks) observe(in clockInput, at time.Time) {
 	signed := in.signed.UnixNano()
 	last := &k.samples[(k.next+clockSamples-1)%clockSamples]
 	if last.at != 0 && last.signed == signed {
-		return // the same signature again says nothing new of the clock
+		return // the same signature again gives no new information about the clock
 	}
 	k.samples[k.next] = clockSample{now, signed, in.skew()}
 	k.next = (k.next + 1) % clockSamples
 	k.taken.Store(now)
 }
 
-// first returns the first place where the clock of a client may be.
+// first returns the index of the first slot where the clock of a client may be.
 func first(client netip.Addr) uint64 {
 	b := client.As16()
 	h := binary.LittleEndian.Uint64(b[:8])*0x9E3779B97F4A7C15 ^ binary.LittleEndian.Uint64(b[8:])
@@ -165,8 +165,8 @@ func (c *clocks) find(client netip.Addr) *clock {
 	return nil
 }
 
-// place gives a client's clock a place that is free, or whose clock has not been
-// heard of for long; nil without one.
+// place assigns a slot to a client's clock, either a free one or one whose clock
+// has not been seen for clockMemory. It returns nil if there is none.
 func (c *clocks) place(client netip.Addr, now int64) *clock {
 	if !c.mu.TryLock() {
 		return nil
@@ -188,16 +188,16 @@ func (c *clocks) place(client netip.Addr, now int64) *clock {
 	return nil
 }
 
-// Clock is a clock that a program signs by, against that of the API.
+// Clock is the clock that a program signs with, compared with the API's clock.
 type Clock struct {
-	// Client is the address that the program calls from; the zero Addr stands
-	// for the tap's own clock, or that of the program it is a part of.
+	// Client is the address that the program calls from. The zero Addr is the
+	// clock of the tap, or of the program that embeds it.
 	Client netip.Addr
-	Skew   Skew // the median of the last requests
+	Skew   Skew // the median over the last requests
 }
 
-// usual returns the skew of a client's clock; false if too little is known of
-// it.
+// usual returns the skew of a client's clock. It returns false if there are too
+// few samples.
 func (c *clocks) usual(client netip.Addr, now time.Time) (Skew, bool) {
 	if k := c.find(client); k != nil {
 		return k.median(now)
@@ -205,7 +205,7 @@ func (c *clocks) usual(client netip.Addr, now time.Time) (Skew, bool) {
 	return Skew{}, false
 }
 
-// median returns the median of the samples that still count.
+// median returns the median of the samples that are recent enough.
 func (k *clock) median(now time.Time) (Skew, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -223,7 +223,7 @@ func (k *clock) median(now time.Time) (Skew, bool) {
 	return fresh[len(fresh)/2], true
 }
 
-// list returns up to maxListed clocks, those furthest off first.
+// list returns up to maxListed clocks, largest absolute skew first.
 func (c *clocks) list(now time.Time) []Clock {
 	var all []Clock
 	for i := range c.slots {
@@ -241,15 +241,15 @@ func (c *clocks) list(now time.Time) []Clock {
 	return all[:min(len(all), maxListed)]
 }
 
-// clockFinding is what the clock has to do with a failed authentication.
+// clockFinding is the result of judgeClock.
 type clockFinding struct {
 	cause Cause // "" if the clock cannot be judged
 	sure  Certainty
 	facts []classify.Fact
 }
 
-// judgeClock tells whether a request was refused because of the time it was
-// signed at. usual is the skew of the other requests of the client, if known.
+// judgeClock determines whether a request was refused because of the time it was
+// signed at. usual is the skew of the client's other requests, if known.
 func judgeClock(in clockInput, usual Skew, known bool, category classify.Category) clockFinding {
 	s := in.skew()
 	f := clockFinding{sure: Likely, facts: []classify.Fact{
@@ -272,7 +272,7 @@ func judgeClock(in clockInput, usual Skew, known bool, category classify.Categor
 		f.cause, f.sure = CauseClockRight, Excluded
 		return f
 	default:
-		return clockFinding{} // at the edge, and the vendor does not say
+		return clockFinding{} // too close to the limit to tell
 	}
 	switch {
 	case expired, s.Offset < 0 && (in.presigned || known && usual.within(window)):
@@ -285,8 +285,8 @@ func judgeClock(in clockInput, usual Skew, known bool, category classify.Categor
 	return f
 }
 
-// ofZones reports whether the skew is the distance of two time zones, which are
-// whole half hours apart, and no more than 14 hours from UTC.
+// ofZones reports whether the skew can be the difference between UTC and a time
+// zone: a multiple of half an hour, at most 14 hours.
 func (s Skew) ofZones() bool {
 	const (
 		step  = 30 * time.Minute
@@ -296,7 +296,7 @@ func (s Skew) ofZones() bool {
 	return s.Offset.Round(step) != 0 && s.Offset.Abs() <= 14*time.Hour+slack && rest.Abs() <= slack+s.Uncertainty
 }
 
-// spell writes a duration for people, with its sign.
+// spell formats a duration with its sign.
 func spell(d time.Duration) string {
 	if d.Abs() > time.Minute {
 		d = d.Round(time.Second)

@@ -1,15 +1,15 @@
-// Package diagnosis says why a call failed: what in this very request and its
-// answer shows the cause, whose doing it is, and what to do.
+// Package diagnosis finds out why a call failed: the cause, the evidence for it in
+// the request and its response, who is to blame, and what to do.
 //
-//	collector ──> Diagnoser.Observe   learns from every attempt, at once
+//	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
 //	                  │
 //	                queue
 //	                  │
-//	                  └─> Diagnoser.Diagnose   of a failed one, behind the queue
+//	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
 //
-// It is made of analysers, a file and a table of tests each. An analyser names
-// as its input what it needs of an observation, keeps a bounded amount of
-// memory, and stays silent where it knows nothing.
+// The package consists of analysers, each with a file and a table of tests. An
+// analyser has an input type with the parts of an observation that it needs, uses
+// a bounded amount of memory, and returns nothing if it cannot tell the cause.
 package diagnosis
 
 import (
@@ -18,8 +18,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Diagnosis is one cause of a failure, likely or excluded. It holds no secret.
-// Its JSON is part of the API.
+// Diagnosis is a possible or excluded cause of a failure. It contains no secrets.
+// Its JSON form is part of the API.
 type Diagnosis struct {
 	Cause     Cause          `json:"cause"`
 	Certainty Certainty      `json:"certainty"`
@@ -28,24 +28,24 @@ type Diagnosis struct {
 	Summary   Text           `json:"summary"`
 	Evidence  Text           `json:"evidence"`
 	Advice    Text           `json:"advice"`
-	Runbook   string         `json:"runbook,omitempty"` // an address
+	Runbook   string         `json:"runbook,omitempty"` // URL
 }
 
-// Text is a text in the languages it is shown in.
+// Text is a text in every supported language.
 type Text struct {
 	English string `json:"en" yaml:"en"`
 	Chinese string `json:"zh" yaml:"zh"`
 }
 
-// Cause identifies a cause. It is the cause's key in causes.yaml, and for those
-// found by a check of the classifier's that check.
+// Cause identifies a cause. It is the key of the cause in causes.yaml. For a cause
+// found by a classify.Check, it is the name of the check.
 type Cause string
 
-// The causes that no check of the classifier's stands for.
+// The causes that do not correspond to a classify.Check.
 const (
 	CauseClockSkew      Cause = "clock_skew"
 	CauseClockZone      Cause = "clock_zone"
-	CauseClockRight     Cause = "clock_right" // always excluded: it is not the clock
+	CauseClockRight     Cause = "clock_right" // always Excluded: the clock is not the cause
 	CauseSignatureStale Cause = "signature_stale"
 	CauseSecretWrong    Cause = "secret_wrong"
 	CauseKeyUnknown     Cause = "key_unknown"
@@ -53,7 +53,7 @@ const (
 	CauseTokenExpired   Cause = "token_expired"
 )
 
-// Certainty is how sure a cause is.
+// Certainty is how certain a cause is.
 type Certainty string
 
 // The certainties.
@@ -61,31 +61,31 @@ const (
 	Certain  Certainty = "certain"
 	Likely   Certainty = "likely"
 	Possible Certainty = "possible"
-	Excluded Certainty = "excluded" // what one might think of, and is not the cause
+	Excluded Certainty = "excluded" // plausible, but not the cause
 )
 
-// Retry is whether the same call may succeed when it is tried again.
+// Retry is whether the same call can succeed on a retry.
 type Retry string
 
 // The kinds of retry.
 const (
-	RetryNever  Retry = "never"  // not before something is changed
-	RetryResign Retry = "resign" // at once, if it is signed again
+	RetryNever  Retry = "never"  // not until something is changed
+	RetryResign Retry = "resign" // immediately, if it is signed again
 )
 
-// MaxDiagnoses is how many diagnoses one failure gets at most.
+// MaxDiagnoses is the maximum number of diagnoses of one failure.
 const MaxDiagnoses = 5
 
-// Diagnoser is the room of the analysers. It is safe for concurrent use.
+// Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
 	clocks clocks
 }
 
-// New returns a Diagnoser that has seen nothing.
+// New returns a Diagnoser without observations.
 func New() *Diagnoser { return &Diagnoser{} }
 
-// Observe learns from an attempt. It is quick, and meant to be called while the
-// call is relayed: it neither blocks nor keeps anything of o.
+// Observe learns from an attempt. It is fast, so that it can be called while the
+// call is being relayed. It does not block and does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) {
 	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
 		return
@@ -95,8 +95,8 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 	}
 }
 
-// Diagnose says why the attempt failed, the likeliest cause first, what is
-// excluded last; nil where there is nothing to say beyond the catalogue.
+// Diagnose returns the causes of the failed attempt, the most likely first and
+// the excluded last. It returns nil if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	v := &o.Verdict
 	if !v.NotAuthenticated() {
@@ -121,6 +121,6 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	return authentication(in)
 }
 
-// Clocks returns the clocks that programs sign by, those furthest off first, of
-// programs heard of in the last quarter of an hour.
+// Clocks returns the clocks that programs sign with, ordered by absolute skew,
+// largest first. Only programs seen in the last 15 minutes are included.
 func (d *Diagnoser) Clocks(now time.Time) []Clock { return d.clocks.list(now) }

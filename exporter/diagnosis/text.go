@@ -5,7 +5,7 @@ import (
 	"io"
 )
 
-// Language is one that texts are in.
+// Language is a language of texts.
 type Language string
 
 // The languages.
@@ -14,7 +14,7 @@ const (
 	Chinese Language = "zh"
 )
 
-// In returns the text in a language.
+// In returns the text in the language l.
 func (t Text) In(l Language) string {
 	if l == Chinese {
 		return t.Chinese
@@ -22,7 +22,7 @@ func (t Text) In(l Language) string {
 	return t.English
 }
 
-// Text spells the certainty for people.
+// Text returns the certainty as a word for users.
 func (c Certainty) Text() Text {
 	switch c {
 	case Certain:
@@ -37,7 +37,7 @@ func (c Certainty) Text() Text {
 	return Text{string(c), string(c)}
 }
 
-// Text spells for people whether a retry helps.
+// Text returns a sentence for users on whether a retry helps.
 func (r Retry) Text() Text {
 	switch r {
 	case RetryNever:
@@ -48,7 +48,7 @@ func (r Retry) Text() Text {
 	return Text{}
 }
 
-// Write writes diagnoses for people to read in a language, a paragraph each.
+// Write writes diagnoses as text in the language l, one paragraph each.
 func Write(w io.Writer, all []Diagnosis, l Language) error {
 	words := map[Language][2]string{English: {"Do: ", "See: "}, Chinese: {"处理：", "参考："}}[l]
 	for i, d := range all {

@@ -1,10 +1,10 @@
-// Package journal keeps the last failures in memory, to be found by request ID.
+// Package journal keeps the last failures in memory, searchable by request ID.
 //
 //	Add ──> ring of the last N records ──> Select (newest first, filtered)
 //	            └─ by request ID ────────> Find
 //
-// The memory is bounded: by the number of records, and by record.MaxBytes for
-// each.
+// Its memory is bounded by the number of records and by record.MaxBytes for each
+// record.
 package journal
 
 import (
@@ -15,27 +15,27 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// DefaultCapacity is how many failures a journal keeps unless told otherwise.
+// DefaultCapacity is the default capacity of a journal.
 const DefaultCapacity = 1000
 
-// Filter says which records are wanted. The zero value wants all of them. Text
-// is compared without case; a request ID is compared exactly.
+// Filter selects records. The zero value selects all of them. Text is compared
+// case-insensitively, except for the request ID.
 type Filter struct {
 	RequestID string
-	Code      string // as it came on the wire, or as the catalogue spells it
+	Code      string // as received, or as spelled in the catalogue
 	Category  string
 	Outcome   string
 	Blame     string
 	Action    string
-	Since     time.Time // records of attempts that ended at that time or later
-	Limit     int       // the newest so many; 0 for all
+	Since     time.Time // select attempts that ended at this time or later
+	Limit     int       // maximum number of records, newest first; 0 for no limit
 }
 
 // Stats is the state of a journal.
 type Stats struct {
 	Entries  int
 	Capacity int
-	Evicted  uint64 // records that left to make room, since New
+	Evicted  uint64 // number of records evicted since New
 }
 
 // Journal is a ring of the last failures. It is safe for concurrent use.
@@ -43,19 +43,19 @@ type Journal struct {
 	mu    sync.RWMutex
 	slots []slot
 	next  uint64 // sequence number of the next record; the first is 1
-	// newest maps a request ID to its newest record; older ones of the same ID
-	// hang on it (slot.older).
+	// newest maps a request ID to its newest record. Older records with the same
+	// ID are linked from it (slot.older).
 	newest map[string]uint64
 }
 
-// slot is one place of the ring.
+// slot is one element of the ring.
 type slot struct {
 	record *record.Record
-	older  uint64 // the record before this one with the same request ID; 0 if none
+	older  uint64 // the previous record with the same request ID; 0 if there is none
 }
 
-// New returns an empty journal for capacity records; DefaultCapacity if
-// capacity is not positive.
+// New returns an empty journal for capacity records. If capacity is not
+// positive, DefaultCapacity is used.
 func New(capacity int) *Journal {
 	if capacity <= 0 {
 		capacity = DefaultCapacity
@@ -63,8 +63,8 @@ func New(capacity int) *Journal {
 	return &Journal{slots: make([]slot, capacity), next: 1, newest: make(map[string]uint64)}
 }
 
-// Add keeps r, which must not change any more, and forgets the oldest record
-// if there is no room.
+// Add adds r, which must not be modified afterwards. If the journal is full, the
+// oldest record is evicted.
 func (j *Journal) Add(r *record.Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -79,10 +79,10 @@ func (j *Journal) Add(r *record.Record) {
 	*j.at(seq) = s
 }
 
-// at returns the place of the record seq.
+// at returns the slot of the record with the sequence number seq.
 func (j *Journal) at(seq uint64) *slot { return &j.slots[seq%uint64(len(j.slots))] }
 
-// forget takes the record whose place seq will have out of the index.
+// forget removes from the index the record whose slot seq will reuse.
 func (j *Journal) forget(seq uint64) {
 	old := j.at(seq).record
 	if old != nil && j.newest[old.RequestID] == seq-uint64(len(j.slots)) {
@@ -90,7 +90,7 @@ func (j *Journal) forget(seq uint64) {
 	}
 }
 
-// oldest returns the sequence number of the oldest record that is still there.
+// oldest returns the sequence number of the oldest record in the journal.
 func (j *Journal) oldest() uint64 {
 	if capacity := uint64(len(j.slots)); j.next > capacity {
 		return j.next - capacity
@@ -98,8 +98,8 @@ func (j *Journal) oldest() uint64 {
 	return 1
 }
 
-// Find returns the attempts that were answered with that request ID, newest
-// first; nil if there are none.
+// Find returns the failed attempts with the given request ID, newest first. It
+// returns nil if there are none.
 func (j *Journal) Find(id string) []*record.Record {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -111,7 +111,7 @@ func (j *Journal) Find(id string) []*record.Record {
 	return found
 }
 
-// Select returns the records f wants, newest first.
+// Select returns the records that match f, newest first.
 func (j *Journal) Select(f Filter) []*record.Record {
 	var candidates []*record.Record
 	if f.RequestID != "" {
@@ -143,7 +143,7 @@ func (j *Journal) all() []*record.Record {
 	return records
 }
 
-// wants reports whether f wants r; request ID and limit are not looked at.
+// wants reports whether r matches f, ignoring the request ID and the limit.
 func (f *Filter) wants(r *record.Record) bool {
 	return (matches(f.Code, r.ErrorCode) || matches(f.Code, r.CatalogCode)) &&
 		matches(f.Category, string(r.Category)) &&
@@ -153,7 +153,7 @@ func (f *Filter) wants(r *record.Record) bool {
 		(f.Since.IsZero() || !r.Time.Before(f.Since))
 }
 
-// matches reports whether a field has the wanted value; "" wants any.
+// matches reports whether a field has the wanted value; "" matches any value.
 func matches(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
 // Stats returns the state of the journal.

@@ -1,8 +1,9 @@
-// Package logs writes the program's log, and one line per failed attempt.
+// Package logs writes the program's log, including one line per failed attempt.
 //
-// Lines are JSON with a static msg; what varies is in fields, under the same
-// words as labels and span attributes (see Events). Trace context is at the top
-// level, as OpenTelemetry wants it in logs that are not its own.
+// By default, lines are JSON objects with a static msg. Variable parts are in
+// fields, which are named like labels and span attributes (see Events). Trace
+// context fields are at the top level, as OpenTelemetry specifies for non-OTLP
+// log formats.
 package logs
 
 import (
@@ -15,31 +16,32 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// The names of events, in the field event.
+// The values of the field event.
 const (
 	EventError   = "ksyun.api.error"   // a failed call
 	EventCall    = "ksyun.api.call"    // a call that did not fail
-	EventRefused = "ksyun.tap.refused" // a request the tap turned away
+	EventRefused = "ksyun.tap.refused" // a request that ksyun-tap refused
 )
 
-// EventsConfig says which attempts are logged.
+// EventsConfig is the configuration of Events.
 type EventsConfig struct {
-	// Access asks for a line for every attempt, without sampling.
+	// Access enables a line for every attempt, without sampling.
 	Access bool
-	// Dropped is told of lines left out because there were many like them.
+	// Dropped is called when lines are sampled out.
 	Dropped func(reason string, n int)
-	// Now is the clock of the sampling; nil is time.Now.
+	// Now is the clock used for sampling. If nil, time.Now is used.
 	Now func() time.Time
 }
 
-// Events logs attempts: failures by severity and sampled by code, the others at
-// debug, or all of them where an access log is wanted.
+// Events logs attempts. Failures are logged at a level that depends on the cause
+// and are sampled by code; other attempts are logged at debug. With
+// EventsConfig.Access, every attempt is logged.
 //
-//	error   the tap's own fault; credentials
+//	error   faults of ksyun-tap; credentials
 //	warn    the vendor, the network, throttling and quotas; partial and masked
 //	        answers
-//	info    what the program got wrong; with Access, what did not fail
-//	debug   what did not fail
+//	info    errors of the program; with Access, attempts that did not fail
+//	debug   attempts that did not fail
 //
 // It is safe for concurrent use.
 type Events struct {
@@ -49,7 +51,7 @@ type Events struct {
 	sampler *sampler
 }
 
-// NewEvents returns events that go to log.
+// NewEvents returns an Events that logs to log.
 func NewEvents(log *zap.Logger, cfg EventsConfig) *Events {
 	e := &Events{log: log, access: cfg.Access, dropped: cfg.Dropped}
 	if e.dropped == nil {
@@ -62,8 +64,8 @@ func NewEvents(log *zap.Logger, cfg EventsConfig) *Events {
 	return e
 }
 
-// Wants reports whether the attempt may be logged. It is quick, and meant to be
-// asked while the call is relayed.
+// Wants reports whether the attempt may be logged. It is fast, so that it can be
+// called while the call is being relayed.
 func (e *Events) Wants(o *classify.Observation) bool {
 	if o.Verdict.Outcome.Failed() || o.Fault.Refused() {
 		return true
@@ -71,8 +73,7 @@ func (e *Events) Wants(o *classify.Observation) bool {
 	return e.access || e.log.Core().Enabled(zapcore.DebugLevel)
 }
 
-// Write logs the attempt, unless its severity is not logged or there were too
-// many like it.
+// Write logs the attempt, unless its level is disabled or it is sampled out.
 func (e *Events) Write(r *record.Record) {
 	level := e.severity(r)
 	if !e.log.Core().Enabled(level) {
@@ -87,12 +88,12 @@ func (e *Events) Write(r *record.Record) {
 		return
 	}
 	if !r.Time.IsZero() {
-		entry.Time = r.Time // when it happened, not when its turn came
+		entry.Time = r.Time // the time of the attempt, not of the log call
 	}
 	entry.Write(zap.Inline((*fields)(r)))
 }
 
-// keyOf is what makes lines alike: the same code has many causes.
+// keyOf returns the sampling key of r. It is more than the code, which may have many causes.
 func keyOf(r *record.Record) sampleKey {
 	k := sampleKey{kind: r.Kind, code: r.ErrorCode}
 	if c := r.Cause(); c != nil {
@@ -101,7 +102,7 @@ func keyOf(r *record.Record) sampleKey {
 	return k
 }
 
-// severity is the level of r.
+// severity returns the log level of r.
 func (e *Events) severity(r *record.Record) zapcore.Level {
 	switch {
 	case !r.Failed() && e.access:
@@ -121,7 +122,7 @@ func (e *Events) severity(r *record.Record) zapcore.Level {
 	}
 }
 
-// message is the static text of r.
+// message returns the static message for r.
 func message(r *record.Record) string {
 	switch {
 	case r.Fault.Refused():
@@ -132,7 +133,7 @@ func message(r *record.Record) string {
 	return "ksyun api call"
 }
 
-// event is the name of r's event.
+// event returns the value of the field event for r.
 func event(r *record.Record) string {
 	switch {
 	case r.Fault.Refused():
@@ -143,7 +144,7 @@ func event(r *record.Record) string {
 	return EventCall
 }
 
-// fields is a record as the fields of a line.
+// fields marshals a record as the fields of a line.
 type fields record.Record
 
 // MarshalLogObject implements zapcore.ObjectMarshaler.
@@ -208,8 +209,8 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	return nil
 }
 
-// traceFlags spells the flags of the span the line belongs to: the attempt's, or
-// the one the program named in its traceparent.
+// traceFlags returns the trace flags of the span that the line belongs to: the
+// span of the attempt, or the one in the traceparent of the request.
 func traceFlags(r *record.Record) string {
 	const at, end = 53, 55
 	switch {

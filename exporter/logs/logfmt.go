@@ -10,8 +10,8 @@ import (
 
 var buffersOfLines = buffer.NewPool()
 
-// logfmtEncoder writes lines as key=value, in the order of the JSON encoder,
-// whose escapes are logfmt's too. A list or an object is a string of JSON.
+// logfmtEncoder writes lines as key=value pairs, in the order and with the
+// escapes of the JSON encoder. Lists and objects are written as JSON strings.
 type logfmtEncoder struct{ zapcore.Encoder }
 
 // Clone implements zapcore.Encoder.
@@ -29,8 +29,8 @@ func (e logfmtEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) 
 	return out, nil
 }
 
-// appendLogfmt turns a line of JSON, an object without blanks between its parts,
-// into logfmt.
+// appendLogfmt converts a line with a JSON object, which has no spaces between
+// its tokens, to logfmt.
 func appendLogfmt(out *buffer.Buffer, line []byte) {
 	rest := bytes.TrimPrefix(bytes.TrimSpace(line), []byte("{"))
 	for first := true; len(rest) > 0 && rest[0] == '"'; first = false {
@@ -43,7 +43,7 @@ func appendLogfmt(out *buffer.Buffer, line []byte) {
 		if !first {
 			out.AppendByte(' ')
 		}
-		_, _ = out.Write(key) // memory takes all
+		_, _ = out.Write(key) // a buffer; never fails
 		out.AppendByte('=')
 		appendValue(out, value)
 	}
@@ -72,7 +72,7 @@ func isBare(s []byte) bool {
 	return len(s) > 0
 }
 
-// endOfValue returns where the JSON value at the beginning of b ends.
+// endOfValue returns the length of the JSON value at the beginning of b.
 func endOfValue(b []byte) int {
 	depth, inString := 0, false
 	for i := 0; i < len(b); i++ {

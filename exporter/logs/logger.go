@@ -13,45 +13,47 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
-// The formats of Config.Format.
+// The values of Config.Format.
 const (
 	FormatJSON    = "json"
 	FormatLogfmt  = "logfmt"
 	FormatConsole = "console"
 )
 
-// Formats lists them.
+// Formats returns every log format.
 func Formats() []string { return []string{FormatJSON, FormatLogfmt, FormatConsole} }
 
-// Config says how the program logs. The zero value logs JSON at level info to
-// standard error.
+// Config is the configuration of a Logger. The zero value logs JSON at level
+// info to standard error.
 type Config struct {
 	Level  string // "debug", "info", "warn" or "error"; "" is info
 	Format string // one of Formats; "" is JSON
-	// File is appended to, and made with mode 0600 if it is not there; "" for
-	// Writer. "-" and "/dev/stdout" are standard output, "/dev/stderr" is
-	// standard error, whatever these are. A named pipe need not have a reader.
+	// File is the path of the log file. It is appended to, and created with mode
+	// 0600 if it does not exist. "-" and "/dev/stdout" are standard output,
+	// "/dev/stderr" is standard error, whatever they are connected to. A named
+	// pipe need not have a reader. If File is "", Writer is used.
 	File string
-	// Writer takes the lines where there is no File; nil is standard error.
+	// Writer receives the lines if File is "". If nil, standard error is used.
 	Writer io.Writer
-	// Dropped is told of lines that were not written: "queue_full" where the
-	// writer was too slow, "write_failed" where it failed. It must be safe for
+	// Dropped is called with the reason and the number of lines that were not
+	// written: "queue_full" if the writer was too slow, "write_failed" if it
+	// failed, "shutdown" if the logger was closed. It must be safe for
 	// concurrent use.
 	Dropped func(reason string, n int)
 }
 
 // Logger is the program's logger. Logging never blocks and never fails: lines
-// are written by a goroutine of the logger's own.
+// are written by a goroutine of the logger.
 type Logger struct {
 	*zap.Logger
 
-	// Level may be changed at any time. It is an http.Handler, too.
+	// Level may be changed at any time. It is also an http.Handler.
 	Level zap.AtomicLevel
 
 	out *writer
 }
 
-// New returns a running logger; Close stops it.
+// New returns a running logger. Call Close to stop it.
 func New(cfg Config) (*Logger, error) {
 	level, err := zapcore.ParseLevel(orDefault(cfg.Level, "info"))
 	if err != nil {
@@ -73,15 +75,16 @@ func New(cfg Config) (*Logger, error) {
 	}, nil
 }
 
-// Reopen opens Config.File anew, for when it was renamed to rotate it. On error
-// the logger goes on with the file it has. Without a file it does nothing.
+// Reopen reopens Config.File, for use after the file was renamed by log rotation.
+// On error, the logger keeps the file it has. If there is no file, Reopen does
+// nothing.
 func (l *Logger) Reopen() error { return l.out.reopen() }
 
-// Close writes what is left, for a limited time, and stops the logger. Lines
-// logged later are dropped.
+// Close writes the pending lines, within a limited time, and stops the logger.
+// Lines logged later are dropped.
 func (l *Logger) Close() error { return l.out.close() }
 
-// newEncoder returns the encoder of that format.
+// newEncoder returns the encoder for a format.
 func newEncoder(format string) (zapcore.Encoder, error) {
 	cfg := zapcore.EncoderConfig{
 		TimeKey:        "ts",
@@ -106,7 +109,7 @@ func newEncoder(format string) (zapcore.Encoder, error) {
 	return nil, fmt.Errorf("log format %q: want one of %s", format, strings.Join(Formats(), ", "))
 }
 
-// safeEncoder writes lines that a terminal shows as they are.
+// safeEncoder escapes characters that a terminal would interpret.
 type safeEncoder struct{ zapcore.Encoder }
 
 // Clone implements zapcore.Encoder.
@@ -120,7 +123,7 @@ func (e safeEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*
 	}
 	text := printable.EscapeBytes(line.Bytes())
 	line.Reset()
-	_, _ = line.Write(text) // memory takes all; the same bytes where nothing was escaped
+	_, _ = line.Write(text) // a buffer; never fails
 	return line, nil
 }
 
@@ -129,7 +132,7 @@ func encodeTime(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
 	zapcore.RFC3339NanoTimeEncoder(t.UTC(), enc)
 }
 
-// orDefault returns s, or def if s is empty.
+// orDefault returns s, or def if s is "".
 func orDefault(s, def string) string {
 	if s == "" {
 		return def

@@ -8,10 +8,10 @@ import (
 	"syscall"
 )
 
-// output is where lines go.
+// output is the destination of lines.
 type output struct {
 	io.Writer
-	file *os.File // of ours, to be closed; nil otherwise
+	file *os.File // the file to be closed; nil if the output is not ours
 }
 
 func (o *output) close() error {
@@ -21,10 +21,10 @@ func (o *output) close() error {
 	return o.file.Close()
 }
 
-// openOutput opens the log's file for appending. It never waits: a pipe is
-// opened at both ends, so that it needs no reader. The standard streams are
-// used as they are, since sockets, and pipes of another user, cannot be opened
-// by their names.
+// openOutput opens the log file for appending. It never blocks: a named pipe is
+// opened for reading and writing, so that it needs no reader. The standard
+// streams are not opened by name, which fails for sockets and for pipes of
+// another user.
 func openOutput(path string) (*output, error) {
 	switch path {
 	case "-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1":
@@ -43,8 +43,8 @@ func openOutput(path string) (*output, error) {
 	return &output{f, f}, nil
 }
 
-// CheckFile returns an error if the log could not be opened at path. It makes
-// no file.
+// CheckFile returns an error if the log file at path could not be opened. It
+// does not create the file.
 func CheckFile(path string) error {
 	switch _, err := os.Stat(path); {
 	case path == "" || path == "-":

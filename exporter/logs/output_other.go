@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// checkCreate returns an error if no file can be made at path, as far as that
-// can be known.
+// checkCreate returns an error if a file cannot be created at path, as far as
+// this can be checked.
 func checkCreate(path string) error {
 	if _, err := os.Stat(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("open log: %w", err)

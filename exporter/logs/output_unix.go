@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkCreate returns an error if no file can be made at path.
+// checkCreate returns an error if a file cannot be created at path.
 func checkCreate(path string) error {
 	if err := unix.Access(filepath.Dir(path), unix.W_OK|unix.X_OK); err != nil {
-		return fmt.Errorf("open log: make %s: %w", path, err)
+		return fmt.Errorf("open log: create %s: %w", path, err)
 	}
 	return nil
 }

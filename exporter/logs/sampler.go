@@ -5,35 +5,35 @@ import (
 	"time"
 )
 
-// Of lines alike, the first ones of each second are logged, then every
-// hundredth.
+// Of the lines with the same key, the first ones of each second are logged, and
+// then every hundredth.
 const (
 	sampleWindow = time.Second
 	sampleFirst  = 10
 	sampleEvery  = 100
-	// sampleKeys bounds the codes told apart within a window; what comes after
-	// shares one count.
+	// sampleKeys is the maximum number of keys counted separately in a window.
+	// All further keys share one count.
 	sampleKeys = 256
 )
 
-// sampleKey is what makes lines alike.
+// sampleKey identifies lines that are sampled together.
 type sampleKey struct{ kind, code, cause string }
 
-// sampler thins out lines alike. It is safe for concurrent use.
+// sampler samples lines by key. It is safe for concurrent use.
 type sampler struct {
 	now func() time.Time
 
 	mu     sync.Mutex // guards the fields below
-	window time.Time  // when the window began
+	window time.Time  // start of the window
 	counts map[sampleKey]int
 }
 
-// newSampler returns a sampler that reads that clock.
+// newSampler returns a sampler that uses the given clock.
 func newSampler(now func() time.Time) *sampler {
 	return &sampler{now: now, counts: make(map[sampleKey]int)}
 }
 
-// allow reports whether a line with that key is to be logged.
+// allow reports whether a line with the given key should be logged.
 func (s *sampler) allow(key sampleKey) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

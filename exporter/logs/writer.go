@@ -10,17 +10,17 @@ import (
 )
 
 const (
-	// maxBuffered is how many bytes of lines wait for a slow writer, at most.
+	// maxBuffered is the maximum size of the pending lines, in bytes.
 	maxBuffered = 1 << 20
 	// linger is how long lines are collected after a write, so that a busy
 	// program does not make one system call per line. The first line after a
-	// pause is written at once.
+	// pause is written immediately.
 	linger = 100 * time.Millisecond
-	// flushTimeout is how long Sync and close wait for a writer that is stuck.
+	// flushTimeout is how long Sync and close wait for a blocked writer.
 	flushTimeout = time.Second
 )
 
-// The reasons handed to Config.Dropped.
+// The reasons passed to Config.Dropped.
 const (
 	reasonQueueFull   = "queue_full"
 	reasonWriteFailed = "write_failed"
@@ -34,13 +34,13 @@ const (
 //	Write ──> pending ──swap──> writing ──> file, standard error
 type writer struct {
 	dropped func(reason string, n int)
-	path    string // "" for a writer given to us
+	path    string // "" if the output is not a file
 
-	wake  chan struct{}      // capacity 1: there is something pending
-	full  chan struct{}      // capacity 1: there is much pending
-	flush chan chan struct{} // asks for all that is pending to be written now
+	wake  chan struct{}      // capacity 1: lines are pending
+	full  chan struct{}      // capacity 1: many lines are pending
+	flush chan chan struct{} // requests that all pending lines are written now
 	quit  chan struct{}      // closed by close
-	done  chan struct{}      // closed when the goroutine is over
+	done  chan struct{}      // closed when the goroutine has ended
 
 	mu      sync.Mutex // guards the fields below
 	pending []byte
@@ -49,7 +49,7 @@ type writer struct {
 	out atomic.Pointer[output]
 }
 
-// newWriter returns a running writer.
+// newWriter returns a running writer. Call close to stop it.
 func newWriter(cfg Config) (*writer, error) {
 	w := &writer{
 		dropped: cfg.Dropped,
@@ -79,8 +79,8 @@ func newWriter(cfg Config) (*writer, error) {
 	return w, nil
 }
 
-// Write takes over one or more whole lines. It never blocks and never fails;
-// lines there is no room for are counted.
+// Write buffers a copy of p, which is one or more complete lines. It never blocks
+// and never fails. Lines that do not fit are counted as dropped.
 func (w *writer) Write(p []byte) (int, error) {
 	pending, refusal := w.append(p)
 	if refusal != "" {
@@ -94,7 +94,7 @@ func (w *writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// signal leaves a note in c, unless there is one.
+// signal sends to c unless it is full.
 func signal(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -104,8 +104,8 @@ func signal(c chan<- struct{}) {
 
 var newline = []byte{'\n'}
 
-// append adds p to what is pending and returns how much that is, or why it
-// cannot.
+// append adds p to the pending lines. It returns their size in bytes, or the
+// reason why p was refused.
 func (w *writer) append(p []byte) (pending int, refusal string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,7 +119,7 @@ func (w *writer) append(p []byte) (pending int, refusal string) {
 	return len(w.pending), ""
 }
 
-// Sync waits until what was logged before is written, for a limited time.
+// Sync waits until all lines logged before are written, for a limited time.
 func (w *writer) Sync() error {
 	timeout := time.NewTimer(flushTimeout)
 	defer timeout.Stop()
@@ -139,10 +139,10 @@ func (w *writer) Sync() error {
 	}
 }
 
-// errStuck tells that the log's file or pipe takes nothing.
+// errStuck is returned when the log file or pipe does not accept data.
 var errStuck = errors.New("log writer is stuck")
 
-// run writes what is pending until quit.
+// run writes pending lines until quit is closed.
 func (w *writer) run() {
 	defer close(w.done)
 	var spare []byte
@@ -162,7 +162,7 @@ func (w *writer) run() {
 	}
 }
 
-// pause collects lines for a while.
+// pause waits for more lines for up to linger.
 func (w *writer) pause(spare *[]byte) {
 	pause := time.NewTimer(linger)
 	defer pause.Stop()
@@ -176,7 +176,7 @@ func (w *writer) pause(spare *[]byte) {
 	}
 }
 
-// write writes what is pending and returns a buffer to collect in next time.
+// write writes the pending lines and returns a buffer for reuse.
 func (w *writer) write(spare []byte) []byte {
 	w.mu.Lock()
 	lines := w.pending
@@ -193,14 +193,14 @@ func (w *writer) write(spare []byte) []byte {
 			return lines
 		}
 		rest = rest[min(max(n, 0), len(rest)):]
-		if !errors.Is(err, os.ErrClosed) || w.out.Load() == out { // else it was reopened meanwhile
+		if !errors.Is(err, os.ErrClosed) || w.out.Load() == out { // otherwise, the file was reopened
 			w.dropped(reasonWriteFailed, max(1, bytes.Count(rest, newline)))
 			return lines
 		}
 	}
 }
 
-// reopen opens the file anew.
+// reopen opens the file again.
 func (w *writer) reopen() error {
 	if w.path == "" {
 		return nil
@@ -209,11 +209,11 @@ func (w *writer) reopen() error {
 	if err != nil {
 		return err
 	}
-	// Closing ends a write that is stuck; what it did not write goes to the new.
+	// Closing unblocks a blocked write; the rest is written to the new file.
 	return w.out.Swap(out).close()
 }
 
-// close writes what is left and closes the file.
+// close writes the pending lines and closes the file.
 func (w *writer) close() error {
 	w.mu.Lock()
 	again := w.closed
@@ -226,7 +226,7 @@ func (w *writer) close() error {
 	select {
 	case <-w.done:
 	case <-time.After(flushTimeout):
-		_ = w.out.Load().close() // which ends a write to a pipe
+		_ = w.out.Load().close() // unblocks a write to a pipe
 		return errStuck
 	}
 	return w.out.Load().close()

@@ -6,18 +6,18 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Row is a family of a collector, or one of its series. S is a snapshot of the
-// collector's subject.
+// Row produces one series, or all series, of a family in a collector. S is the
+// type of the snapshot that the values are read from.
 type Row[S any] struct {
 	desc      *prometheus.Desc
 	valueType prometheus.ValueType
 	read      func(S, Send)
 }
 
-// Send sends a series with the given values of the family's labels.
+// Send sends one series with the given label values.
 type Send func(value float64, labels ...string)
 
-// Each returns a row whose series read sends.
+// Each returns a row whose series are sent by read.
 func Each[S any](f Family, read func(S, Send)) Row[S] {
 	r := Row[S]{f.desc(), prometheus.GaugeValue, read}
 	if f.Type == counter {
@@ -26,12 +26,12 @@ func Each[S any](f Family, read func(S, Send)) Row[S] {
 	return r
 }
 
-// Read returns a row of one series with the given values of the family's labels.
+// Read returns a row of one series with the given label values.
 func Read[S any, N int | int64 | uint64 | float64](f Family, value func(S) N, labels ...string) Row[S] {
 	return Each(f, func(s S, send Send) { send(float64(value(s)), labels...) })
 }
 
-// When returns r for the snapshots of which ok is true; it is absent for others.
+// When returns a row that produces the series of r only if ok(snapshot) is true.
 func (r Row[S]) When(ok func(S) bool) Row[S] {
 	read := r.read
 	r.read = func(s S, send Send) {
@@ -42,15 +42,16 @@ func (r Row[S]) When(ok func(S) bool) Row[S] {
 	return r
 }
 
-// collector collects the metrics of one subject.
+// collector collects the metrics of one part of the program.
 type collector[S any] struct {
-	start    time.Time // of the counters
+	start    time.Time // creation time of the counters
 	snapshot func() S
 	rows     []Row[S]
 }
 
-// NewCollector returns a collector of the rows. It calls snapshot once per scrape;
-// scrapes may run at the same time. Counters start at the time of the call.
+// NewCollector returns a collector of the rows. It calls snapshot once per
+// scrape, concurrently if scrapes overlap. The creation time of the counters is
+// the time of the call to NewCollector.
 func NewCollector[S any](snapshot func() S, rows ...Row[S]) prometheus.Collector {
 	return &collector[S]{time.Now(), snapshot, rows}
 }

@@ -11,10 +11,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// exemplar leads from a metric to an attempt: by its trace, where that is
-// exported, and its request ID. It is kept as it is, and made into labels when a
-// scrape asks, since of the many attempts between two scrapes only the last ones
-// are asked for.
+// exemplar refers from a metric to an attempt, by its trace ID if the span is
+// exported, and by its request ID. The labels are built at scrape time, because
+// only the last exemplar before a scrape is exposed.
 type exemplar struct {
 	at    time.Time
 	value float64
@@ -22,10 +21,11 @@ type exemplar struct {
 	id    classify.RequestID
 }
 
-// labels returns what is shown of e.
+// labels returns the exemplar labels of e.
 //
-// There may not be more than prometheus.ExemplarMaxRunes in all. A request ID of
-// full length leaves no room for the span's ID, which the trace tells too.
+// They are limited to prometheus.ExemplarMaxRunes in total. A request ID of the
+// maximum length leaves no room for the span ID, which can be found by the trace
+// ID.
 func (e *exemplar) labels() prometheus.Labels {
 	labels := make(prometheus.Labels, 3)
 	runes := 0
@@ -47,15 +47,15 @@ func (e *exemplar) labels() prometheus.Labels {
 	return labels
 }
 
-// exemplars are the last exemplar of each bucket of a series, of a counter one.
-// They are safe for concurrent use.
+// exemplars holds the last exemplar of each bucket of a histogram, or the last
+// exemplar of a counter. It is safe for concurrent use.
 type exemplars struct {
 	mu  sync.Mutex
-	all []*exemplar // by bucket; nil for those that have none
+	all []*exemplar // by bucket; nil if the bucket has none
 }
 
-// set replaces the exemplar of a bucket by that of o, unless nothing of o leads
-// anywhere.
+// set replaces the exemplar of a bucket with one for o, unless o has neither an
+// exported span nor a request ID.
 func (e *exemplars) set(bucket int, value float64, now time.Time, o *classify.Observation) {
 	if !o.Span.Exported && o.Verdict.RequestID.IsZero() {
 		return
@@ -71,7 +71,7 @@ func (e *exemplars) set(bucket int, value float64, now time.Time, o *classify.Ob
 	*e.all[bucket] = exemplar{now, value, o.Span, o.Verdict.RequestID}
 }
 
-// with returns m with the exemplars.
+// with returns m with its exemplars.
 func (e *exemplars) with(m prometheus.Metric) prometheus.Metric {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -99,7 +99,7 @@ type errorCount struct {
 
 func (c *errorCount) withExemplars() prometheus.Metric { return c.exemplars.with(c.Counter) }
 
-// increment adds one for the attempt o.
+// increment adds one for the attempt o, with an exemplar.
 func (c *errorCount) increment(now time.Time, o *classify.Observation) {
 	c.Inc()
 	c.exemplars.set(0, 1, now, o)
@@ -113,14 +113,14 @@ type durationHistogram struct {
 
 func (d *durationHistogram) withExemplars() prometheus.Metric { return d.exemplars.with(d.Histogram) }
 
-// observe adds the duration of the attempt o, with an exemplar.
+// observe adds the duration of the attempt o in seconds, with an exemplar.
 func (d *durationHistogram) observe(seconds float64, now time.Time, o *classify.Observation) {
 	d.Observe(seconds)
 	bucket, _ := slices.BinarySearch(buckets, seconds)
 	d.exemplars.set(bucket, seconds, now, o)
 }
 
-// exemplified collects a vector whose series have exemplars.
+// exemplified is a collector for a vector whose series have exemplars.
 type exemplified struct {
 	prometheus.Collector // the vector
 
@@ -128,7 +128,7 @@ type exemplified struct {
 	series []interface{ withExemplars() prometheus.Metric }
 }
 
-// errors adds c, a series of the vector.
+// errors adds the counter c, a series of the vector.
 func (e *exemplified) errors(c prometheus.Counter) *errorCount {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -137,7 +137,7 @@ func (e *exemplified) errors(c prometheus.Counter) *errorCount {
 	return s
 }
 
-// durations adds h, a series of the vector.
+// durations adds the histogram h, a series of the vector.
 func (e *exemplified) durations(h prometheus.Histogram) *durationHistogram {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -7,103 +7,103 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Family describes one metric family of this program's own. It is what
-// documentation is generated from.
+// Family describes one metric family of ksyun-tap. The reference documentation
+// is generated from it.
 type Family struct {
 	Name   string
 	Type   string   // "counter", "gauge" or "histogram"
-	Labels []string // in the order of the exposition; nil without labels
+	Labels []string // label names in the order of the exposition; nil if there are none
 	Help   string
 }
 
-// The families, by the job they do. Metrics are created from them, so that the
-// documentation cannot differ from what is scraped. The exported ones are read
-// from other parts of the program by collectors (see NewCollector).
+// The metric families, grouped by subject. The metrics are created from these
+// values, so the documentation cannot differ from the exposition. The exported
+// families are collected by other packages (see NewCollector).
 var ( //nolint:goconst // a table: label names are best read in place
 	famRequests = Family{
 		"ksyun_api_requests_total", counter,
 		[]string{"service", "action", "version", "region", "outcome", "status"},
-		"Attempts at API calls, by how they ended.",
+		"Total number of attempted API calls, by outcome and HTTP status.",
 	}
 	famErrors = Family{
 		"ksyun_api_errors_total", counter,
 		[]string{"service", "action", "version", "region", "code", "type", "status", "category", "blame"},
-		"Failed attempts at API calls, by the vendor's error code, by cause and by whose doing it was.",
+		"Total number of failed API call attempts, by the vendor's error code, category, and who is to blame.",
 	}
 	famAttempts = Family{
 		"ksyun_api_attempts_total", counter,
 		[]string{"service", "category", "blame"},
-		"Attempts that count for availability, by cause of failure; category and blame are none for a success. Dry runs and calls that the program canceled are left out. The series of a service start at 0.",
+		"Total number of attempts that count towards availability, by cause of failure. The labels category and blame are \"none\" for a success. Dry runs and calls canceled by the program are not counted. All series of a service are initialized to 0.",
 	}
 	famDuration = Family{
 		"ksyun_api_request_duration_seconds", histogram,
 		[]string{"service", "action", "outcome"},
-		"Time from the first byte of an attempt's request to the last byte of its answer.",
+		"Time from the first byte of the request to the last byte of the response, in seconds.",
 	}
 	famInFlight = Family{
 		"ksyun_api_requests_in_flight", gauge,
 		[]string{"service"},
-		"Attempts begun and not ended.",
+		"Number of attempts in progress.",
 	}
 	famPartial = Family{
 		"ksyun_api_partial_failed_items_total", counter,
 		[]string{"service", "action"},
-		"Items that partial answers reported as failed.",
+		"Total number of items reported as failed in partial responses.",
 	}
 	famLastError = Family{
 		"ksyun_api_last_error_timestamp_seconds", gauge,
 		[]string{"service", "category"},
-		"When the last failed attempt of that category ended, in seconds since the epoch.",
+		"Unix timestamp in seconds of the last failed attempt, by category.",
 	}
 	famLastSuccess = Family{
 		"ksyun_api_last_success_timestamp_seconds", gauge,
 		[]string{"service"},
-		"When the last attempt ended that succeeded, in full, in part or as a dry run, in seconds since the epoch; 0 before the first.",
+		"Unix timestamp in seconds of the last successful attempt; partial successes and dry runs count as successful. 0 before the first one.",
 	}
 	famSinceSuccess = Family{
 		"ksyun_api_errors_since_success", gauge,
 		[]string{"service", "category"},
-		"Failed attempts of that category since the service's last success.",
+		"Number of failed attempts since the last success of the service, by category.",
 	}
 
 	ClockSkew = Family{
 		"ksyun_api_clock_skew_seconds", gauge,
 		[]string{"client"},
-		"How far the clock that a client signs by is ahead of the API's: the median of its last requests, of the 16 clients furthest off. The client self is the tap itself, where it signs.",
+		"Median difference in seconds between the clock a client signs with and the API's clock, over recent requests; positive if the client is ahead. Only the 16 clients with the largest skew are exposed. The client \"self\" is ksyun-tap itself, for requests it signs.",
 	}
 	ClockUncertainty = Family{
 		"ksyun_api_clock_skew_uncertainty_seconds", gauge,
 		[]string{"client"},
-		"By how much ksyun_api_clock_skew_seconds may be wrong in either direction.",
+		"Maximum error of ksyun_api_clock_skew_seconds in either direction, in seconds.",
 	}
 
 	famDropped = Family{
 		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
-		"Observations that did not reach a sink's output, by sink and reason.",
+		"Total number of observations that did not reach the output of a sink, by sink and reason.",
 	}
 	famOverflow = Family{
 		"ksyun_tap_label_overflow_total", counter,
 		[]string{"label"},
-		"Observations counted under _other because a label, or the number of series, was at its limit.",
+		"Total number of observations counted under _other because a label or the number of series had reached its limit.",
 	}
 	famProxyErrors = Family{
 		"ksyun_tap_proxy_errors_total", counter,
 		[]string{"reason"},
-		"Requests that were refused, or got no whole answer, by reason.",
+		"Total number of requests that were refused or did not get a complete response, by reason.",
 	}
 	famIgnoredVariables = Family{
 		"ksyun_tap_ignored_variables", gauge,
 		[]string{"variable"},
-		"1 for each environment variable that is ignored, since its value is wrong or its name unknown; the log has the reason.",
+		"1 for each environment variable that is ignored because its value is invalid or its name is unknown. The reason is logged.",
 	}
 	famReloadOK = Family{
 		"ksyun_tap_config_last_reload_successful", gauge, nil,
-		"Whether the last load of the configuration succeeded.",
+		"Whether the last configuration load succeeded (1) or failed (0).",
 	}
 	famReloadTime = Family{
 		"ksyun_tap_config_last_reload_success_timestamp_seconds", gauge, nil,
-		"When the configuration was last loaded with success, in seconds since the epoch.",
+		"Unix timestamp in seconds of the last successful configuration load.",
 	}
 	famBuildInfo = Family{
 		"ksyun_tap_build_info", gauge,
@@ -113,158 +113,158 @@ var ( //nolint:goconst // a table: label names are best read in place
 
 	ClientConnections = Family{
 		"ksyun_tap_client_connections", gauge, nil,
-		"Open connections from programs.",
+		"Number of open client connections.",
 	}
 	ConnectionsAccepted = Family{
 		"ksyun_tap_client_connections_accepted_total", counter, nil,
-		"Connections accepted from programs.",
+		"Total number of accepted client connections.",
 	}
 	ConnectionsRefused = Family{
 		"ksyun_tap_client_connections_refused_total", counter, nil,
-		"Connections of programs answered with 503, since there were as many as there may be.",
+		"Total number of client connections answered with 503 because the connection limit was reached.",
 	}
 	ConnectionsReclaimed = Family{
 		"ksyun_tap_client_connections_reclaimed_total", counter, nil,
-		"Connections of programs closed while they waited for a request, to make room for others.",
+		"Total number of idle client connections closed to make room for new ones.",
 	}
 	BufferBytes = Family{
 		"ksyun_tap_buffer_bytes", gauge, nil,
-		"Memory of the buffers in use.",
+		"Memory held by buffers in use, in bytes.",
 	}
 	BytesReceived = Family{
 		"ksyun_tap_client_received_bytes_total", counter, nil,
-		"Bytes received from programs.",
+		"Total number of bytes received from clients.",
 	}
 	BytesSent = Family{
 		"ksyun_tap_client_sent_bytes_total", counter, nil,
-		"Bytes written to programs.",
+		"Total number of bytes sent to clients.",
 	}
 	UpstreamConnections = Family{
 		"ksyun_tap_upstream_connections", gauge, nil,
-		"Open connections to the API.",
+		"Number of open upstream connections to the API.",
 	}
 	Dials = Family{
 		"ksyun_tap_upstream_dials_total", counter, nil,
-		"Connections dialled to the API.",
+		"Total number of upstream connections dialed to the API.",
 	}
 	Panics = Family{
 		"ksyun_tap_panics_total", counter, nil,
-		"Panics recovered while relaying.",
+		"Total number of panics recovered while relaying.",
 	}
 	Unobserved = Family{
 		"ksyun_tap_unobserved_requests_total", counter, nil,
-		"Requests relayed without being looked into.",
+		"Total number of requests relayed without being observed.",
 	}
 	famUnread = Family{
 		"ksyun_tap_unread_bodies_total", counter,
 		[]string{"reason"},
-		"Bodies of requests and answers of which a part was not read, by reason. An error in that part was missed.",
+		"Total number of request and response bodies that were not inspected completely, by reason. Errors in the part that was not inspected were missed.",
 	}
 
 	Intercepted = Family{
 		"ksyun_tap_intercepted_connections_total", counter, nil,
-		"Connections whose TLS the tap ended and that sent a request.",
+		"Total number of connections on which ksyun-tap terminated TLS and received a request.",
 	}
 	Tunnels = Family{
 		"ksyun_tap_tunnels_total", counter, nil,
-		"Connections passed on unseen: CONNECTs, and redirected ones.",
+		"Total number of connections forwarded as opaque tunnels, requested with CONNECT or redirected transparently.",
 	}
 	TappedTunnels = Family{
 		"ksyun_tap_tapped_tunnels_total", counter, nil,
-		"Those to tapped hosts, as there is no interception.",
+		"Total number of tunnels to tapped hosts that were not intercepted; their calls went unobserved.",
 	}
 	OpenTunnels = Family{
 		"ksyun_tap_tunnels_open", gauge, nil,
-		"Open tunnels.",
+		"Number of open tunnels.",
 	}
 	HandshakeErrors = Family{
 		"ksyun_tap_intercept_handshake_errors_total", counter,
 		[]string{"reason"},
-		"Programs that did not go on behind the TLS handshake with the tap, by reason.",
+		"Total number of TLS handshakes for interception that failed or were not followed by a request, by reason.",
 	}
 	CANotAfter = Family{
 		"ksyun_tap_ca_not_after_timestamp_seconds", gauge, nil,
-		"When the last CA for interception expires, in seconds since the epoch; with interception only.",
+		"Unix timestamp in seconds at which the last interception CA expires. Present only if interception is enabled.",
 	}
 
 	TransparentRefused = Family{
 		"ksyun_tap_transparent_connections_refused_total", counter,
 		[]string{"reason"},
-		"Connections to where only redirected ones of programs should come, reset, by reason: direct (not redirected) or loop (the tap's own).",
+		"Total number of connections reset by the transparent listener, by reason: direct (the connection was not redirected) or loop (ksyun-tap opened the connection itself).",
 	}
 
 	CSMDatagrams = Family{
 		"ksyun_tap_csm_datagrams_total", counter, nil,
-		"Datagrams of SDK telemetry received; with its intake only, as all of ksyun_tap_csm_*.",
+		"Total number of SDK telemetry datagrams received. The ksyun_tap_csm_* metrics are present only if the telemetry listener is enabled.",
 	}
 	CSMAttempts = Family{
 		"ksyun_tap_csm_attempts_total", counter, nil,
-		"Records of attempts received from SDKs.",
+		"Total number of attempt records received from SDKs.",
 	}
 	CSMAnnounced = Family{
 		"ksyun_tap_csm_attempts_announced_total", counter, nil,
-		"Attempts that SDKs say they made; what this is ahead of ksyun_tap_csm_attempts_total was lost on the way.",
+		"Total number of attempts that SDKs reported having made. The difference to ksyun_tap_csm_attempts_total is the number of records lost in transit.",
 	}
 	CSMDuplicates = Family{
 		"ksyun_tap_csm_duplicates_total", counter, nil,
-		"Records of attempts that had passed the proxy, too, and were not told again.",
+		"Total number of attempt records discarded because the proxy had already observed the attempt.",
 	}
 	CSMRejected = Family{
 		"ksyun_tap_csm_rejected_total", counter, nil,
-		"Datagrams that are no record of a known kind.",
+		"Total number of datagrams rejected because they were not a record of a known type.",
 	}
 
 	ResignRefused = Family{
 		"ksyun_tap_resign_connections_refused_total", counter,
 		[]string{"reason"},
-		"Connections to the tap's own address that were turned away, by reason: address or tls; with that address only, as all of ksyun_tap_resign_*.",
+		"Total number of connections refused at the re-signing address, by reason: address or tls. The ksyun_tap_resign_* metrics are present only if re-signing is enabled.",
 	}
 	ResignReloadOK = Family{
 		"ksyun_tap_resign_credentials_last_reload_successful", gauge, nil,
-		"Whether the credentials to sign with could last be read.",
+		"Whether the last load of the signing credentials succeeded (1) or failed (0).",
 	}
 	ResignReloadTime = Family{
 		"ksyun_tap_resign_credentials_last_reload_success_timestamp_seconds", gauge, nil,
-		"When the credentials to sign with last changed or were read first, in seconds since the epoch.",
+		"Unix timestamp in seconds at which the signing credentials were first loaded or last changed.",
 	}
 
 	PathSuccess = Family{
 		"ksyun_tap_path_check_success", gauge, nil,
-		"Whether the last check of the way to the API found it in order; with --check-path.interval only, as all of ksyun_tap_path_check_*.",
+		"Whether the last check of the path to the API succeeded (1) or failed (0). The ksyun_tap_path_check_* metrics are present only if --check-path.interval is set.",
 	}
 	PathFailed = Family{
 		"ksyun_tap_path_check_failed", gauge,
 		[]string{"stage"},
-		"1 for the part of the way at which the last check failed, 0 for the others.",
+		"1 for the stage at which the last path check failed, 0 for all other stages.",
 	}
 	PathTime = Family{
 		"ksyun_tap_path_check_last_success_timestamp_seconds", gauge, nil,
-		"When the way to the API was last found in order, in seconds since the epoch.",
+		"Unix timestamp in seconds of the last successful path check.",
 	}
 	PathDuration = Family{
 		"ksyun_tap_path_check_duration_seconds", gauge, nil,
-		"How long the last check took.",
+		"Duration of the last path check in seconds.",
 	}
 
 	QueueLength = Family{
 		"ksyun_tap_queue_length", gauge, nil,
-		"Observations that wait for journal, logs and traces.",
+		"Number of observations queued for the journal, logs and traces.",
 	}
 	QueueCapacity = Family{
 		"ksyun_tap_queue_capacity", gauge, nil,
-		"Observations that may wait for journal, logs and traces.",
+		"Maximum number of observations queued for the journal, logs and traces.",
 	}
 	JournalEntries = Family{
 		"ksyun_tap_journal_entries", gauge, nil,
-		"Failures in the journal.",
+		"Number of failures in the journal.",
 	}
 	JournalCapacity = Family{
 		"ksyun_tap_journal_capacity", gauge, nil,
-		"Failures the journal has room for.",
+		"Maximum number of failures the journal keeps.",
 	}
 	JournalEvicted = Family{
 		"ksyun_tap_journal_evicted_total", counter, nil,
-		"Failures that left the journal to make room.",
+		"Total number of failures evicted from the journal to make room for newer ones.",
 	}
 )
 
@@ -275,9 +275,9 @@ const (
 	histogram = "histogram"
 )
 
-// Describe lists every family of this program's own in the order of the
-// documentation. Those of the Go runtime (go_*), the process (process_*) and
-// the metrics handler (promhttp_*) come on top.
+// Describe returns every family of ksyun-tap in the order of the documentation.
+// The families of the Go runtime (go_*), the process (process_*) and the
+// metrics handler (promhttp_*) are exposed too, but not listed.
 func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
@@ -295,8 +295,8 @@ func Describe() []Family {
 	}
 }
 
-// SeriesLabels returns the labels of the series of that name, and whether f has
-// such series: a histogram has some beside its own.
+// SeriesLabels returns the label names of the named series, and whether the
+// series belongs to f. A histogram has the series _bucket, _sum and _count.
 func (f Family) SeriesLabels(series string) (labels []string, ok bool) {
 	if series == f.Name {
 		return f.Labels, true
@@ -312,23 +312,23 @@ func (f Family) SeriesLabels(series string) (labels []string, ok bool) {
 	}
 }
 
-// counterVec makes the vector of counters f describes.
+// counterVec returns a new counter vector for f.
 func (f Family) counterVec() *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: f.Name, Help: f.Help}, f.Labels)
 }
 
-// gaugeVec makes the vector of gauges f describes.
+// gaugeVec returns a new gauge vector for f.
 func (f Family) gaugeVec() *prometheus.GaugeVec {
 	return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: f.Name, Help: f.Help}, f.Labels)
 }
 
-// gauge makes the single gauge f describes.
+// gauge returns a new gauge for f.
 func (f Family) gauge() prometheus.Gauge {
 	return prometheus.NewGauge(prometheus.GaugeOpts{Name: f.Name, Help: f.Help})
 }
 
-// desc makes the description of f for a collector that makes its metrics when
-// it is asked.
+// desc returns the descriptor of f, for a collector that creates its metrics
+// at scrape time.
 func (f Family) desc() *prometheus.Desc {
 	return prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
 }

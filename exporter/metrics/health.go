@@ -12,9 +12,8 @@ import (
 // presetService is the service whose series exist before its first call.
 const presetService = "monitor"
 
-// presetCauses are the causes of failures whose series exist before the first
-// one: those of every row of the catalogue that ships, and of codes that are in
-// none.
+// presetCauses are the causes of failures whose series are initialized to 0:
+// the causes of every entry of the embedded catalogue and of unknown codes.
 var presetCauses = []struct {
 	category classify.Category
 	blame    classify.Blame
@@ -34,17 +33,17 @@ var presetCauses = []struct {
 	{classify.CategoryUnknown, classify.BlameProvider},
 }
 
-// health is how a service does: the metrics that alerts are made of. All its
-// series exist from the start, so that the first failure is an increase.
+// health holds the metrics of a service that alerts are based on. All series are
+// created at the start, so that increase() includes the first failure.
 type health struct {
 	attempts    func(category, blame string) prometheus.Counter
 	lastSuccess prometheus.Gauge
-	since       map[string]prometheus.Gauge // errors since the last success, by category; never changed
-	failing     atomic.Bool                 // one of since may be above 0
+	since       map[string]prometheus.Gauge // errors since the last success, by category; the map is never modified
+	failing     atomic.Bool                 // true if a gauge in since may be above 0
 }
 
-// healthOf returns the health of the service with that label. The caller holds
-// the lock, unless m is new.
+// healthOf returns the health of the service with the given label value. The
+// caller holds m.mu, unless m is still being built.
 func (m *Metrics) healthOf(service string) *health {
 	if h, ok := m.health[service]; ok {
 		return h
@@ -67,13 +66,13 @@ func (m *Metrics) healthOf(service string) *health {
 	return h
 }
 
-// proves reports whether an attempt of that outcome shows that the service can
-// be called: with data in full or in part, or as a dry run.
+// proves reports whether the outcome shows that the service is available: a
+// success, a partial success or a dry run.
 func proves(o classify.Outcome) bool {
 	return o == classify.OutcomeSuccess || o == classify.OutcomePartial || o == classify.OutcomeDryRun
 }
 
-// succeeded notes a success that ended at that time.
+// succeeded records a success that ended at the given time.
 func (h *health) succeeded(at time.Time) {
 	h.lastSuccess.Set(timestamp(at))
 	if h.failing.Load() && h.failing.CompareAndSwap(true, false) {
@@ -83,5 +82,5 @@ func (h *health) succeeded(at time.Time) {
 	}
 }
 
-// timestamp spells a time as metrics do: in seconds since the epoch.
+// timestamp returns t in seconds since the Unix epoch.
 func timestamp(t time.Time) float64 { return float64(t.UnixMilli()) / 1e3 }

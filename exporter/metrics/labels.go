@@ -10,25 +10,25 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// The words that stand in for a label's value.
+// The placeholder values of labels.
 const (
-	labelOther   = "_other"  // a value past a limit, or unfit for a label
-	labelUnknown = "unknown" // the request did not tell
-	labelNone    = "none"    // the answer had no code, or there was no answer
+	labelOther   = "_other"  // the value is beyond a limit or not valid as a label
+	labelUnknown = "unknown" // the request did not contain the value
+	labelNone    = "none"    // the response had no code, or there was no response
 )
 
-// The most values a label takes beside those that are documented, which always
-// have their place, and the stand-ins. The first ones seen keep their own
-// series.
+// The maximum number of values of a label in addition to the documented values,
+// which are always kept, and the placeholders. The first values seen keep their
+// own series.
 const (
 	MaxServices     = 16
 	MaxActions      = 128
 	MaxVersions     = 32
 	MaxRegions      = 32
-	MaxUnknownCodes = 32 // codes which are not in the catalogue
-	MaxClients      = 16 // whose clocks are shown
+	MaxUnknownCodes = 32 // codes that are not in the catalogue
+	MaxClients      = 16 // clients whose clock skew is exposed
 
-	// maxLabelBytes keeps a stranger's text from filling the memory.
+	// maxLabelBytes bounds the memory of a value received from outside.
 	maxLabelBytes = 128
 )
 
@@ -49,17 +49,16 @@ func known(of func(classify.Action) string) []string {
 	return slices.Compact(all)
 }
 
-// values is the set of values a label has taken. It is not safe for concurrent
-// use.
+// values is the set of values that a label has had. It is not safe for
+// concurrent use.
 type values struct {
 	label string
 	limit int
 	seen  map[string]string
 }
 
-// bound returns the label value for s, and false where that is not s itself
-// because the label is at its limit or s is no text for a label. empty stands
-// in for "".
+// bound returns the label value for s. It returns false if the label has reached
+// its limit or s is not valid as a label. If s is "", the value is empty.
 func (v *values) bound(s, empty string) (string, bool) {
 	if s == "" {
 		return empty, true
@@ -70,14 +69,14 @@ func (v *values) bound(s, empty string) (string, bool) {
 	if len(v.seen) >= v.limit || !fit(s) {
 		return labelOther, false
 	}
-	// s may be a part of a much longer text, which would be kept with it.
+	// s may be a substring of a much longer text, which would be kept alive.
 	own := strings.Clone(s)
 	v.seen[own] = own
 	return own, true
 }
 
-// fit reports whether s may be a label's value: short printable UTF-8 without a
-// key.
+// fit reports whether s is valid as a label value: short, printable UTF-8 that
+// does not look like an access key.
 func fit(s string) bool {
 	if len(s) > maxLabelBytes || !utf8.ValidString(s) || classify.LooksKey(s) {
 		return false
@@ -85,9 +84,9 @@ func fit(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
-// catalogued returns the catalogue's spelling of the code on the wire, of an
-// alias as the alias, and false where the catalogue does not know that code. A
-// row under a name of our own does not count: the wire's word is the better one.
+// catalogued returns the code received from the API in the spelling of the
+// catalogue; an alias stays an alias. It returns false if the catalogue does not
+// have the code. Placeholder names are not used: the received code is better.
 func catalogued(v *classify.Verdict) (string, bool) {
 	if v.Entry == nil || v.Match != classify.MatchCode || v.Entry.Grade == classify.GradePlaceholder {
 		return "", false
@@ -95,7 +94,7 @@ func catalogued(v *classify.Verdict) (string, bool) {
 	return v.CanonicalCode(), true
 }
 
-// statusLabel spells an HTTP status, "none" for 0.
+// statusLabel returns the label value for an HTTP status: "none" for 0.
 func statusLabel(status int) (string, bool) {
 	switch {
 	case status == 0:
@@ -112,7 +111,7 @@ var outcomes = []classify.Outcome{
 	classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy,
 }
 
-// blames lists whose doing a failure can be.
+// blames lists every blame.
 var blames = []classify.Blame{
 	classify.BlameClient, classify.BlameCredential, classify.BlameQuota,
 	classify.BlameProvider, classify.BlameNetwork, classify.BlameTap,
@@ -132,8 +131,7 @@ var faults = []classify.Fault{
 	classify.FaultCanceled, classify.FaultShutdown,
 }
 
-// oneOf returns the label value for v, which is "unknown" if it is not among
-// known.
+// oneOf returns v as a label value, or "unknown" if v is not in known.
 func oneOf[T ~string](v T, known []T) string {
 	for _, k := range known {
 		if k == v {

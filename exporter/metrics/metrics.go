@@ -1,13 +1,14 @@
 // Package metrics turns observations into Prometheus metrics: ksyun_api_* about
 // the vendor's API, ksyun_tap_* about the tap.
 //
-// Every label is bounded, and so is the number of series of every family: what
-// comes after a limit is counted under _other (see MaxSeries), and that it was
-// is counted too. Values a request did not tell are "unknown"; the code and the
-// status are "none" where the answer had none. Labels spell a code as the
-// catalogue does, whatever its case on the wire.
+// The values of every label and the series of every family are bounded. Beyond
+// a limit, attempts are counted under _other (see MaxSeries) and in
+// ksyun_tap_label_overflow_total. A value that the request did not contain is
+// "unknown"; the code and the status are "none" if the response had none. Error
+// codes are spelled as in the catalogue, whatever their case on the wire.
 //
-// An attempt whose kind was seen before costs no lock and no allocation.
+// Observing an attempt whose labels were seen before takes no lock and does not
+// allocate.
 package metrics
 
 import (
@@ -25,7 +26,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Sink is a place observations go to, as the label sink names it.
+// Sink is a value of the label sink: an output that observations are sent to.
 type Sink string
 
 // The sinks.
@@ -35,25 +36,25 @@ const (
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
 
-	SinkDiagnosis Sink = "diagnosis" // not an output itself: why calls failed is lost
+	SinkDiagnosis Sink = "diagnosis" // not an output; the diagnosis of the failure is lost
 )
 
-// Reason is why an observation did not reach a sink's output, as the label
-// reason names it.
+// Reason is a value of the label reason: why an observation did not reach the
+// output of a sink.
 type Reason string
 
 // The reasons.
 const (
-	ReasonQueueFull    Reason = "queue_full"    // more came than the sink could take
-	ReasonPanic        Reason = "panic"         // the sink panicked over it
-	ReasonSampled      Reason = "sampled"       // one of many alike
-	ReasonExportFailed Reason = "export_failed" // the trace backend did not take it
-	ReasonWriteFailed  Reason = "write_failed"  // the log's file did not take it
-	ReasonShutdown     Reason = "shutdown"      // the program ended first
+	ReasonQueueFull    Reason = "queue_full"    // the sink was too slow
+	ReasonPanic        Reason = "panic"         // the sink panicked
+	ReasonSampled      Reason = "sampled"       // sampled out among similar observations
+	ReasonExportFailed Reason = "export_failed" // the export to the trace backend failed
+	ReasonWriteFailed  Reason = "write_failed"  // the write to the log file failed
+	ReasonShutdown     Reason = "shutdown"      // the program shut down first
 )
 
-// reasonsOf lists for each sink the reasons it may have; they exist from the
-// start with the value 0.
+// reasonsOf lists the possible reasons for each sink. Their series are
+// initialized to 0.
 var reasonsOf = map[Sink][]Reason{
 	SinkMetrics: {ReasonPanic},
 	SinkTraces:  {ReasonQueueFull, ReasonPanic, ReasonExportFailed, ReasonShutdown},
@@ -74,7 +75,7 @@ const (
 	overflowSeries  = "series" // the combination of labels
 )
 
-// Metrics is the registry of all of the program's metrics. It is safe for
+// Metrics holds the registry of all metrics of the program. It is safe for
 // concurrent use.
 type Metrics struct {
 	registry *prometheus.Registry
@@ -90,7 +91,7 @@ type Metrics struct {
 	ignored     *prometheus.GaugeVec
 
 	table    table
-	inFlight atomic.Pointer[map[string]prometheus.Gauge] // by service as observed; replaced, never changed
+	inFlight atomic.Pointer[map[string]prometheus.Gauge] // by service as observed; the map is replaced, never modified
 
 	mu         sync.Mutex // guards the fields below
 	services   values
@@ -113,7 +114,7 @@ type Metrics struct {
 	categories  []classify.Category
 }
 
-// New returns metrics in a registry of their own.
+// New returns metrics registered with a new registry.
 func New() *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
@@ -172,7 +173,7 @@ func New() *Metrics {
 
 	m.handler = promhttp.InstrumentMetricHandler(m.registry, promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry:            m.registry,
-		ErrorHandling:       promhttp.ContinueOnError, // one bad collector must not blind the rest
+		ErrorHandling:       promhttp.ContinueOnError, // a failing collector must not hide the other metrics
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: 40,
 		Timeout:             10 * time.Second,
@@ -181,7 +182,7 @@ func New() *Metrics {
 	return m
 }
 
-// newValues returns the set of values of a label that has the known ones, and
+// newValues returns a set of label values that contains the known ones and has
 // room for limit others.
 func newValues(label string, limit int, known []string) values {
 	v := values{label: label, limit: limit + len(known), seen: make(map[string]string)}
@@ -191,8 +192,8 @@ func newValues(label string, limit int, known []string) values {
 	return v
 }
 
-// preset makes the series whose labels are all known beforehand, so that a rate
-// over them exists before the first event.
+// preset creates the series whose label values are known in advance, so that
+// rate() works before the first event.
 func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 	for sink, reasons := range reasonsOf {
 		for _, r := range reasons {
@@ -213,22 +214,22 @@ func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 	m.healthOf(service)
 }
 
-// Register adds collectors. It panics if one of their families has a collector.
+// Register registers collectors. It panics if a family is already registered.
 func (m *Metrics) Register(collectors ...prometheus.Collector) {
 	m.registry.MustRegister(collectors...)
 }
 
-// Handler serves the metrics as text, OpenMetrics or protobuf, whichever the
-// scraper prefers.
+// Handler returns the handler for /metrics. It serves text, OpenMetrics or
+// protobuf, as negotiated with the scraper.
 func (m *Metrics) Handler() http.Handler { return m.handler }
 
-// Gatherer gives access to the metrics other than by HTTP.
+// Gatherer returns the gatherer of all metrics.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 
-// Begin counts an attempt as in flight until its Observe.
+// Begin counts an attempt as in flight until Observe is called for it.
 func (m *Metrics) Begin(call *classify.Call) { m.inFlightOf(call.Service).Inc() }
 
-// Observe counts the attempt o. It reads o.Span for exemplars and keeps nothing.
+// Observe counts the attempt o. It reads o.Span for exemplars. It does not retain o.
 func (m *Metrics) Observe(o *classify.Observation) {
 	if o.Fault != classify.FaultNone {
 		m.countFault(o.Fault)
@@ -244,7 +245,7 @@ func (m *Metrics) Observe(o *classify.Observation) {
 	}
 
 	s := m.find(o)
-	seconds := max(0, o.Duration().Seconds()) // a clock that was set back takes no time away
+	seconds := max(0, o.Duration().Seconds()) // the clock may have been set back
 	s.requests.Inc()
 	if s.attempts != nil {
 		s.attempts.Inc()
@@ -274,21 +275,22 @@ func (m *Metrics) Observe(o *classify.Observation) {
 	}
 }
 
-// Dropped counts n observations that did not reach sink's output.
+// Dropped counts n observations that did not reach the output of sink.
 func (m *Metrics) Dropped(sink Sink, reason Reason, n int) {
 	if n > 0 {
 		m.dropped.WithLabelValues(string(sink), string(reason)).Add(float64(n))
 	}
 }
 
-// DropCounter returns Dropped for one sink, in the shape in which the sinks
-// take it.
+// DropCounter returns a function that calls Dropped for sink, in the form that
+// the configurations of the sinks expect.
 func (m *Metrics) DropCounter(sink Sink) func(reason string, n int) {
 	return func(reason string, n int) { m.Dropped(sink, Reason(reason), n) }
 }
 
-// Count registers the family f, whose one label has the given values, and returns
-// a function that adds one to the series of a value. It ignores other values.
+// Count registers the family f, which has one label with the given values, and
+// returns a function that increments the series of a value. The function
+// ignores other values.
 func Count[V ~string](m *Metrics, f Family, values []V) func(V) {
 	vec := f.counterVec()
 	m.Register(vec)
@@ -303,7 +305,7 @@ func Count[V ~string](m *Metrics, f Family, values []V) func(V) {
 	}
 }
 
-// SetReload tells how the last load of the configuration ended, and when.
+// SetReload records the result and the time of the last configuration load.
 func (m *Metrics) SetReload(err error, at time.Time) {
 	if err != nil {
 		m.reloadOK.Set(0)
@@ -313,8 +315,8 @@ func (m *Metrics) SetReload(err error, at time.Time) {
 	m.reloadTime.Set(float64(at.Unix()))
 }
 
-// SetIgnoredVariables sets which environment variables are ignored. Of a name
-// that is given twice, one counts.
+// SetIgnoredVariables sets the environment variables that are reported as
+// ignored. Duplicate names are reported once.
 func (m *Metrics) SetIgnoredVariables(names []string) {
 	m.ignored.Reset()
 	for _, name := range names[:min(len(names), maxIgnoredVariables)] {
@@ -322,10 +324,10 @@ func (m *Metrics) SetIgnoredVariables(names []string) {
 	}
 }
 
-// maxIgnoredVariables bounds that family.
+// maxIgnoredVariables is the maximum number of series of famIgnoredVariables.
 const maxIgnoredVariables = 64
 
-// countFault counts one request that was refused or got no whole answer.
+// countFault counts a request that was refused or got no complete response.
 func (m *Metrics) countFault(f classify.Fault) {
 	c, ok := m.proxyErrors[f]
 	if !ok {
@@ -334,8 +336,8 @@ func (m *Metrics) countFault(f classify.Fault) {
 	c.Inc()
 }
 
-// inFlightOf returns the gauge for a service as observed. The same service
-// always gets the same gauge: a label that is at its limit stays there.
+// inFlightOf returns the gauge for a service as observed. A service always gets
+// the same gauge, because a label that has reached its limit never grows again.
 func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
 	if g, ok := (*m.inFlight.Load())[service]; ok {
 		return g
@@ -346,7 +348,7 @@ func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
 	g := m.inFlightVec.WithLabelValues(label)
 	m.healthOf(label)
 	if !ok {
-		return g // not entered: strangers' names would fill the map
+		return g // not added to the map: arbitrary names would fill it
 	}
 	next := maps.Clone(*m.inFlight.Load())
 	if service == "" {

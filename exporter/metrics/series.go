@@ -13,20 +13,21 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// The most series the vectors that multiply labels may have before they fold
-// labels into _other. What a fold may add is counted in MaxSeries.
+// The maximum number of series of a vector before its labels are replaced with
+// _other. MaxSeries includes the series that this replacement may add.
 const (
 	maxRequestSeries    = 2048
 	maxErrorSeries      = 1024
-	maxErrorCodeSeries  = 256 // folded ones that still tell the code
+	maxErrorCodeSeries  = 256 // folded series that keep the code
 	maxDurationSeries   = 256
 	maxPartialSeries    = 256
 	durationBucketLines = 20 // lines per histogram series: buckets, +Inf, sum, count
 )
 
-// series are the metrics that one kind of attempt touches. errors and lastError
-// are nil for an outcome that is no failure, partial for one that is not
-// partial, attempts for one that does not count for availability.
+// series holds the metrics that are updated for one kind of attempt. errors and
+// lastError are nil unless the outcome is a failure, partial is nil unless the
+// outcome is partial, and attempts is nil unless the attempt counts towards
+// availability.
 type series struct {
 	health    *health
 	requests  prometheus.Counter
@@ -38,7 +39,7 @@ type series struct {
 	since     prometheus.Gauge // errors since the last success; nil for an attempt that resets them
 }
 
-// kind is everything of an attempt that decides its series, as observed.
+// kind holds the properties of an attempt that determine its series, as observed.
 type kind struct {
 	service, action, version, region string
 
@@ -62,7 +63,7 @@ func kindOf(o *classify.Observation) kind {
 	return k
 }
 
-// clone returns a copy of k that shares no memory with buffers of others.
+// clone returns a copy of k with its own copies of the strings.
 func (k kind) clone() kind {
 	for _, s := range []*string{&k.service, &k.action, &k.version, &k.region, &k.code} {
 		*s = strings.Clone(*s)
@@ -70,9 +71,9 @@ func (k kind) clone() kind {
 	return k
 }
 
-// table finds the series of a kind without a lock and without allocating. It
-// only grows, and only under the lock of Metrics; kinds whose labels were
-// folded are never entered, so that strangers' values cannot fill it.
+// table maps kinds to their series. Lookups take no lock and do not allocate.
+// The table only grows, while Metrics.mu is held. Kinds whose labels were folded
+// are never added, so that arbitrary values cannot fill it.
 type table struct {
 	seed  maphash.Seed
 	slots [tableSlots]atomic.Pointer[node]
@@ -84,14 +85,14 @@ const (
 	tableLimit = 2 * (maxRequestSeries + maxErrorSeries)
 )
 
-// node is one entry of a slot's list. It does not change once it is reachable.
+// node is an entry in the list of a slot. It is immutable once it is reachable.
 type node struct {
 	kind   kind
 	series *series
 	next   *node
 }
 
-// slot returns the head of the list k belongs to.
+// slot returns the head of the list that k belongs to.
 func (t *table) slot(k *kind) *atomic.Pointer[node] {
 	h := maphash.String(t.seed, k.action) + uint64(k.status) //nolint:gosec // wraps around, if at all
 	if k.code != "" {
@@ -110,7 +111,7 @@ func (t *table) find(k *kind) *series {
 	return nil
 }
 
-// add enters k, unless the table is full or has it. The caller holds the lock.
+// add adds k unless the table is full or contains it. The caller holds Metrics.mu.
 func (t *table) add(k kind, s *series) {
 	if t.size >= tableLimit || t.find(&k) != nil {
 		return
@@ -120,22 +121,23 @@ func (t *table) add(k kind, s *series) {
 	t.size++
 }
 
-// ladder gives out the series of one vector: each key gets its own until there
-// is no room, then the series of the key folded by the next rung. The last
-// rung has room for all it can be asked for. It is not safe for concurrent use.
+// ladder assigns the series of one vector to keys. A key gets its own series
+// until the first rung is full, and then the series of the key as folded by the
+// next rung. The last rung has room for every key it can produce. A ladder is
+// not safe for concurrent use.
 type ladder[K comparable, S any] struct {
 	series map[K]S
 	rungs  []rung[K]
 	make   func(K) S
 }
 
-// rung is one way to fold keys, and how many series it may yet make.
+// rung is one way to fold keys, with the number of series it may still create.
 type rung[K any] struct {
 	fold func(K) K
 	room int
 }
 
-// get returns the series for k, and false where it is a folded one.
+// get returns the series for k. It returns false if k was folded.
 func (l *ladder[K, S]) get(k K) (S, bool) {
 	for i := range l.rungs {
 		r := &l.rungs[i]
@@ -154,10 +156,10 @@ func (l *ladder[K, S]) get(k K) (S, bool) {
 	panic("metrics: a ladder's last rung has too little room")
 }
 
-// same folds nothing.
+// same returns k unchanged.
 func same[K any](k K) K { return k }
 
-// The labels of the vectors that multiply, in the order of their families.
+// The labels of the vectors that need a ladder, in the order of their families.
 type (
 	requestLabels  struct{ service, action, version, region, outcome, status string }
 	errorLabels    struct{ service, action, version, region, code, typ, status, category, blame string }
@@ -166,7 +168,7 @@ type (
 	lastLabels     struct{ service, category string }
 )
 
-// newRequestLadder bounds ksyun_api_requests_total.
+// newRequestLadder returns the ladder for ksyun_api_requests_total.
 func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheus.Counter] {
 	return &ladder[requestLabels, prometheus.Counter]{
 		series: make(map[requestLabels]prometheus.Counter),
@@ -182,8 +184,8 @@ func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheu
 	}
 }
 
-// newErrorLadder bounds ksyun_api_errors_total. It gives up the call before it
-// gives up the code, and never the service.
+// newErrorLadder returns the ladder for ksyun_api_errors_total. It folds the
+// labels of the call before the code, and never the service.
 func newErrorLadder(v *prometheus.CounterVec, e *exemplified) *ladder[errorLabels, *errorCount] {
 	return &ladder[errorLabels, *errorCount]{
 		series: make(map[errorLabels]*errorCount),
@@ -205,7 +207,7 @@ func newErrorLadder(v *prometheus.CounterVec, e *exemplified) *ladder[errorLabel
 	}
 }
 
-// newDurationLadder bounds ksyun_api_request_duration_seconds.
+// newDurationLadder returns the ladder for ksyun_api_request_duration_seconds.
 func newDurationLadder(v *prometheus.HistogramVec, e *exemplified) *ladder[durationLabels, *durationHistogram] {
 	return &ladder[durationLabels, *durationHistogram]{
 		series: make(map[durationLabels]*durationHistogram),
@@ -221,7 +223,7 @@ func newDurationLadder(v *prometheus.HistogramVec, e *exemplified) *ladder[durat
 	}
 }
 
-// newPartialLadder bounds ksyun_api_partial_failed_items_total.
+// newPartialLadder returns the ladder for ksyun_api_partial_failed_items_total.
 func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheus.Counter] {
 	return &ladder[partialLabels, prometheus.Counter]{
 		series: make(map[partialLabels]prometheus.Counter),
@@ -233,8 +235,9 @@ func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheu
 	}
 }
 
-// newLastErrorLadder hands out ksyun_api_last_error_timestamp_seconds, whose
-// labels are bounded by themselves.
+// newLastErrorLadder returns the ladder for
+// ksyun_api_last_error_timestamp_seconds. Its labels are already bounded, so
+// nothing is folded.
 func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.Gauge] {
 	return &ladder[lastLabels, prometheus.Gauge]{
 		series: make(map[lastLabels]prometheus.Gauge),
@@ -243,26 +246,26 @@ func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.G
 	}
 }
 
-// maxServiceValues counts the values of a service label: the documented ones,
-// others, and the two stand-ins.
+// maxServiceValues is the maximum number of values of the label service: the
+// documented services, MaxServices others, and two placeholders.
 var maxServiceValues = len(knownServices()) + MaxServices + 2
 
-// maxRequestFolds is the most that is left of the labels of requests and
-// durations where they are folded: services and outcomes.
+// maxRequestFolds is the maximum number of folded series of requests, and of
+// durations: one for each service and outcome.
 func maxRequestFolds() int { return maxServiceValues * (len(outcomes) + 1) }
 
-// maxErrorFolds is the most that is left of the labels of errors where they are
-// folded furthest.
+// maxErrorFolds is the maximum number of series of errors on the last rung: one
+// for each service, category and blame.
 func maxErrorFolds() int {
 	return maxServiceValues * len(classify.Categories()) * (len(blames) + 1)
 }
 
-// maxServiceCategories is the product of the labels of lastLabels.
+// maxServiceCategories is the maximum number of combinations in lastLabels.
 func maxServiceCategories() int { return maxServiceValues * len(classify.Categories()) }
 
-// MaxSeries is the most lines that the families ksyun_api_* can have in one
-// scrape's text, whatever is sent through the tap: a histogram's series counts
-// for each of its buckets, its sum and its count.
+// MaxSeries returns the maximum number of series of the families ksyun_api_* in
+// one scrape, whatever is sent through ksyun-tap. Each bucket, the sum and the
+// count of a histogram are counted as a series.
 func MaxSeries() int {
 	return maxRequestSeries + maxRequestFolds() +
 		maxErrorSeries + maxErrorCodeSeries + maxErrorFolds() +
@@ -285,8 +288,8 @@ func (m *Metrics) find(o *classify.Observation) *series {
 	return m.resolve(&k, &o.Verdict)
 }
 
-// resolve makes or finds the series of k, which was not in the table. The
-// caller holds the lock.
+// resolve finds or creates the series of k, which was not in the table. The
+// caller holds m.mu.
 func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 	whole := true
 	note := func(label string, ok bool) {
@@ -347,7 +350,7 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 	return &s
 }
 
-// Failures is a number of failed attempts with equal labels.
+// Failures is the number of failed attempts that have the same labels.
 type Failures struct {
 	Action, Code, Status string
 	Category             classify.Category
@@ -355,14 +358,14 @@ type Failures struct {
 	Count                int
 }
 
-// Counts reports whether f may count an attempt with that action and code, and the
-// catalogue's name of that code; "" for none.
+// Counts reports whether f may include an attempt with the given action and
+// code. name is the catalogue's name of the code, or "" if it has none.
 func (f *Failures) Counts(action, code, name string) bool {
 	return (f.Action == labelOther || strings.EqualFold(f.Action, cmp.Or(action, labelUnknown))) &&
 		(f.Code == labelOther || strings.EqualFold(f.Code, cmp.Or(code, labelNone)) || strings.EqualFold(f.Code, name))
 }
 
-// Counted returns the number of attempts since New, and of those that failed.
+// Counted returns the number of attempts since New, and the failed ones by label.
 func (m *Metrics) Counted() (attempts int, failures []Failures) {
 	value := func(c prometheus.Metric) int {
 		var read dto.Metric
@@ -390,8 +393,8 @@ func (m *Metrics) Counted() (attempts int, failures []Failures) {
 // newTable returns an empty table.
 func newTable() table { return table{seed: maphash.MakeSeed()} }
 
-// buckets are the classic upper bounds in seconds: OpenTelemetry's for HTTP,
-// and three for the slow queries of Cloud Monitor.
+// buckets are the upper bounds of the histogram in seconds: OpenTelemetry's for HTTP,
+// and three more for the slow queries of Cloud Monitor.
 var buckets = slices.Clip([]float64{
 	.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 20, 30, 60,
 })

@@ -1,7 +1,7 @@
-// Package record writes an attempt down in the form in which people may see it:
-// secrets redacted, long texts cut, nothing shared with the collector. It is
-// the one door between observations and every output that tells of single
-// attempts (spans, log lines, the journal, the pages).
+// Package record makes records of attempts that are safe to output: secrets are
+// redacted, long texts are truncated, and no memory is shared with the collector.
+// Every output that describes single attempts (spans, log lines, the journal, the
+// pages) uses records instead of observations.
 package record
 
 import (
@@ -17,11 +17,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
-// Record is one attempt, ready for output. It holds no secret and does not
-// change once made, so that all outputs may share it.
+// Record is one attempt, ready for output. It contains no secrets and is
+// immutable once shared, so that all outputs can use it.
 //
-// Its JSON is part of the API: the keys are those of the log lines, and what is
-// not known is left out.
+// Its JSON form is part of the API. The keys are the same as in log lines, and
+// unknown values are omitted.
 type Record struct {
 	Time  time.Time `json:"ts"`    // when the attempt ended, UTC
 	Start time.Time `json:"start"` // when it began, UTC
@@ -37,7 +37,7 @@ type Record struct {
 
 	Outcome     classify.Outcome  `json:"outcome"`
 	HTTPStatus  int               `json:"http_status,omitempty"`
-	ErrorCode   string            `json:"error_code,omitempty"` // as it came on the wire
+	ErrorCode   string            `json:"error_code,omitempty"` // as received
 	InnerCode   string            `json:"inner_code,omitempty"` // the vendor's inner code
 	ErrorType   classify.Type     `json:"error_type,omitempty"`
 	Category    classify.Category `json:"category,omitempty"`
@@ -57,18 +57,18 @@ type Record struct {
 	Credential      string          `json:"credential,omitempty"`
 	Source          classify.Source `json:"source,omitempty"`
 
-	CatalogCode string         `json:"catalog_code,omitempty"` // the catalogue's row that explains it
-	Match       classify.Match `json:"match,omitempty"`        // what led to that row
-	Meaning     string         `json:"meaning,omitempty"`      // what the row says it means
-	Advice      string         `json:"advice,omitempty"`       // what to do: by the likely cause, else by the row
+	CatalogCode string         `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
+	Match       classify.Match `json:"match,omitempty"`        // what the entry was selected by
+	Meaning     string         `json:"meaning,omitempty"`      // the meaning given by the entry
+	Advice      string         `json:"advice,omitempty"`       // what to do, from the likely cause or else from the entry
 
-	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // why it failed, the likeliest cause first
+	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // causes of the failure, the most likely first
 
-	// Kind is the failure in one word of few: the code as the catalogue spells
-	// it, the fault, the status, or OtherKind. "" if the attempt did not fail.
+	// Kind is a word of low cardinality for the failure: the code as spelled in
+	// the catalogue, the fault, the status, or OtherKind. It is "" if the attempt
+	// did not fail.
 	Kind string `json:"-"`
-	// Span and Scheme, Port, Traceparent and Tracestate are what the trace
-	// needs besides.
+	// Span, Scheme, Port, Traceparent and Tracestate are used for spans only.
 	Span        classify.Span `json:"-"`
 	Scheme      string        `json:"-"`
 	Port        uint16        `json:"-"`
@@ -79,7 +79,7 @@ type Record struct {
 // OtherKind is the Kind of a failure whose code the catalogue does not know.
 const OtherKind = "_OTHER"
 
-// The most bytes that are kept of each text.
+// The maximum lengths of texts, in bytes.
 const (
 	maxWord       = 128  // names, codes
 	maxMessage    = 1024 // also meaning and advice
@@ -87,13 +87,13 @@ const (
 	maxAgent      = 256
 	maxTracestate = 512
 
-	words = 16 // texts bounded by maxWord
+	words = 16 // number of texts bounded by maxWord
 )
 
-// MaxBytes bounds the memory of one record with all its texts.
+// MaxBytes is the maximum memory of one record including its texts, in bytes.
 const MaxBytes = 1024 + words*maxWord + 3*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes
 
-// New writes the attempt o down. It keeps nothing of o's buffers.
+// New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
 	v := &o.Verdict
 	r := &Record{
@@ -135,10 +135,10 @@ func New(o *classify.Observation) *Record {
 		var digits [48]byte
 		hex.Encode(digits[:32], o.Span.TraceID[:])
 		hex.Encode(digits[32:], o.Span.SpanID[:])
-		both := string(digits[:]) // one allocation for two
+		both := string(digits[:]) // one allocation for both strings
 		r.TraceID, r.SpanID = both[:32], both[32:]
 	}
-	// Cut or redacted, it would be another one.
+	// A truncated or redacted request ID would be a different one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
 		r.Tracestate = text
 	}
@@ -153,8 +153,7 @@ func New(o *classify.Observation) *Record {
 	return r
 }
 
-// Diagnose adds the diagnoses of the attempt. It is to be called before r is
-// shared.
+// Diagnose adds diagnoses to the record. It must be called before r is shared.
 func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all
 	if c := r.Cause(); c != nil {
@@ -162,7 +161,7 @@ func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	}
 }
 
-// Cause returns the cause that is surely or likely the attempt's, or nil.
+// Cause returns the certain or likely cause of the failure, or nil.
 func (r *Record) Cause() *diagnosis.Diagnosis {
 	if len(r.Diagnoses) == 0 {
 		return nil
@@ -175,7 +174,7 @@ func (r *Record) Cause() *diagnosis.Diagnosis {
 	return nil
 }
 
-// kind tells the failure o in one word of few.
+// kind returns Record.Kind for the failure o.
 func kind(o *classify.Observation) string {
 	v := &o.Verdict
 	switch {
@@ -189,17 +188,17 @@ func kind(o *classify.Observation) string {
 	return OtherKind
 }
 
-// Failed reports whether the attempt is a failure to tell people of: a failed
-// call, or a request the tap refused.
+// Failed reports whether the attempt is a failure: a failed call, or a request
+// that ksyun-tap refused.
 func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() }
 
-// redactedURL spells the URL of the attempt without its secrets, and without
-// the port where it is the scheme's own.
+// redactedURL returns the URL of the attempt with secrets redacted, and without
+// the port if it is the default of the scheme.
 func redactedURL(o *classify.Observation) string {
-	var memory [1 << 10]byte // for most URLs; not beyond this call
+	var memory [1 << 10]byte // enough for most URLs; does not escape
 	url := memory[:0]
 	host := scrub(o.Call.Host, maxWord)
-	if host != "" && o.Scheme != "" { // else it is of the SDK's records, which have neither
+	if host != "" && o.Scheme != "" { // SDK records have neither
 		url = append(append(url, o.Scheme...), "://"...)
 		ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
 		if ownPort {
@@ -216,13 +215,14 @@ func redactedURL(o *classify.Observation) string {
 	return string(url)
 }
 
-// scrub returns the first bytes of s with what looks like a secret redacted. It
-// reads all of s before it cuts: half a secret no longer looks like one.
+// scrub returns the beginning of s with everything that looks like a secret
+// redacted. It redacts before it truncates, because a part of a secret may not
+// look like one.
 func scrub(s string, limit int) string {
 	return cut(classify.Scrub(s), limit)
 }
 
-// unmapped returns a with an IPv4 address in its plain form.
+// unmapped returns a with an IPv4-mapped IPv6 address converted to IPv4.
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	if !a.IsValid() {
 		return a
@@ -230,11 +230,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// mark shows that some of a text is missing.
+// mark is appended to truncated texts.
 const mark = "..."
 
-// cut returns s as valid UTF-8 of at most limit bytes, controls escaped; "..."
-// at the end shows that some is missing.
+// cut returns s as valid UTF-8 of at most limit bytes, with control characters
+// escaped. A truncated text ends in "...".
 func cut(s string, limit int) string {
 	s = printable.Escape(s)
 	if len(s) <= limit {

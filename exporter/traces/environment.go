@@ -23,59 +23,58 @@ import (
 // Problem is an environment variable that is ignored, in whole or in part.
 type Problem struct {
 	Variable string
-	Reason   string // never quotes the value, which may hold a secret
+	Reason   string // never quotes the value, which may be a secret
 }
 
 // String returns the problem as one line.
 func (p Problem) String() string { return p.Variable + ": " + p.Reason }
 
-// Environment is what the OTEL_* variables say about traces, read as
-// OpenTelemetry's specification wants it: surrounding blanks and the case of
-// keywords do not matter, and a value that is not understood counts as not set.
-// Its numbers are within bounds. The SDK reads none of these variables itself.
+// Environment holds the settings for traces from the OTEL_* variables, read as
+// OpenTelemetry specifies: surrounding spaces and the case of keywords are
+// ignored, and an invalid value is treated as unset. Numbers are within bounds.
+// The values that the SDK reads itself are overridden.
 type Environment struct {
-	// Problems lists the variables that are ignored, in the order in which they
-	// were read.
+	// Problems lists the ignored variables in the order in which they were read.
 	Problems []Problem
 
-	otlp, console bool // the exporters
+	otlp, console bool // the enabled exporters
 	protocol      string
-	endpoint      *url.URL // of HTTP
-	target        string   // of gRPC
+	endpoint      *url.URL // for HTTP
+	target        string   // for gRPC
 	insecure      bool     // no TLS to endpoint or target
 	headers       map[string]string
 	gzip          bool
 	timeout       time.Duration
-	tls           *tls.Config // nil is the default
+	tls           *tls.Config // nil for the default
 
 	queue, batch       int
 	delay, exportLimit time.Duration
-	maxLength          int // of an attribute's text, in characters; negative for no limit
-	maxCount           int // of attributes
+	maxLength          int // maximum length of an attribute value in characters; negative for no limit
+	maxCount           int // maximum number of attributes
 	resource           []attribute.KeyValue
 }
 
-// The protocols.
+// The values of OTEL_EXPORTER_OTLP_PROTOCOL.
 const (
 	protocolGRPC = "grpc"
 	protocolHTTP = "http/protobuf"
 	protocolJSON = "http/json"
 )
 
-// Bounds of numbers. A span that waits takes some kilobytes.
+// Bounds of numbers. A waiting span takes a few kilobytes.
 const (
 	maxQueueSize = 100_000
 	maxMillis    = 3_600_000
 )
 
-// The prefixes of variables for OTLP: those for traces go before those for all
-// signals.
+// The prefixes of variables for OTLP. Those for traces take precedence over those
+// for all signals.
 const (
 	forTraces = "OTEL_EXPORTER_OTLP_TRACES_"
 	forAll    = "OTEL_EXPORTER_OTLP_"
 )
 
-// ReadEnvironment reads the variables that getenv returns.
+// ReadEnvironment reads the OTEL_* variables with getenv.
 func ReadEnvironment(getenv func(string) string) *Environment {
 	r := reader{getenv: getenv, e: &Environment{}}
 	r.exporters()
@@ -94,23 +93,23 @@ type reader struct {
 	e      *Environment
 }
 
-// get returns a variable's value; a blank one is not set.
+// get returns the value of a variable, or "" if it is unset or blank.
 func (r *reader) get(name string) string { return strings.TrimSpace(r.getenv(name)) }
 
 func (r *reader) ignore(name, reason string) {
 	r.e.Problems = append(r.e.Problems, Problem{name, reason})
 }
 
-// boolean reads a variable that is true, or anything else for false.
+// boolean reads a boolean variable. Every value except true is false.
 func (r *reader) boolean(name string) bool {
 	v := strings.ToLower(r.get(name))
 	if v != "" && v != "true" && v != "false" {
-		r.ignore(name, "is neither true nor false, and counts as false")
+		r.ignore(name, "is neither true nor false; false is used")
 	}
 	return v == "true"
 }
 
-// choice returns the first of the variables that is one of known.
+// choice returns the value of the first variable that is one of known, or the default.
 func (r *reader) choice(fallback string, known []string, names ...string) string {
 	for _, name := range names {
 		v := r.get(name)
@@ -122,12 +121,12 @@ func (r *reader) choice(fallback string, known []string, names ...string) string
 				return k
 			}
 		}
-		r.ignore(name, "is none of "+strings.Join(known, ", "))
+		r.ignore(name, "is not one of "+strings.Join(known, ", "))
 	}
 	return fallback
 }
 
-// number returns the first of the variables that is a number within bounds.
+// number returns the value of the first variable that is a number within bounds, or the default.
 func (r *reader) number(fallback, least, most int, names ...string) int {
 	for _, name := range names {
 		v := r.get(name)
@@ -138,7 +137,7 @@ func (r *reader) number(fallback, least, most int, names ...string) int {
 		if err == nil && n >= least && n <= most {
 			return n
 		}
-		r.ignore(name, "is no number from "+strconv.Itoa(least)+" to "+strconv.Itoa(most))
+		r.ignore(name, "is not a number from "+strconv.Itoa(least)+" to "+strconv.Itoa(most))
 	}
 	return fallback
 }
@@ -148,9 +147,9 @@ func (r *reader) millis(fallback time.Duration, least int, names ...string) time
 	return time.Duration(n) * time.Millisecond
 }
 
-// exporters reads which exporters are wanted. An endpoint alone asks for OTLP.
-// Without one, OTLP is not the default: it would connect to localhost for users
-// who want no traces.
+// exporters reads which exporters are enabled. Setting an endpoint enables OTLP.
+// Otherwise OTLP is not the default, because it would connect to localhost for
+// users who do not want traces.
 func (r *reader) exporters() {
 	const name = "OTEL_TRACES_EXPORTER"
 	if r.boolean("OTEL_SDK_DISABLED") {
@@ -174,19 +173,19 @@ func (r *reader) exporters() {
 	case others:
 		r.ignore(name, "names an exporter that is not one of otlp, console and none")
 	case none && (e.otlp || e.console):
-		r.ignore(name, "names none beside other exporters")
+		r.ignore(name, "names none together with other exporters")
 	}
 	if !e.otlp && !e.console && !none {
 		e.otlp = r.get(forTraces+"ENDPOINT") != "" || r.get(forAll+"ENDPOINT") != ""
 	}
 }
 
-// otlp reads where spans go, and how.
+// otlp reads the settings of the OTLP exporter.
 func (r *reader) otlp() {
 	e := r.e
 	e.protocol = r.choice(protocolHTTP, []string{protocolGRPC, protocolHTTP, protocolJSON}, forTraces+"PROTOCOL", forAll+"PROTOCOL")
 	if !r.findEndpoint() {
-		e.otlp = false // the default would be another's address
+		e.otlp = false // the default address could belong to another service
 		return
 	}
 	e.gzip = r.choice("none", []string{"gzip", "none"}, forTraces+"COMPRESSION", forAll+"COMPRESSION") == "gzip"
@@ -201,7 +200,7 @@ func (r *reader) otlp() {
 	}
 }
 
-// findEndpoint reports false if every variable that names one is wrong.
+// findEndpoint sets the endpoint. It returns false if every endpoint variable that is set is invalid.
 func (r *reader) findEndpoint() bool {
 	named := false
 	for _, name := range []string{forTraces + "ENDPOINT", forAll + "ENDPOINT"} {
@@ -231,13 +230,12 @@ func (r *reader) findEndpoint() bool {
 }
 
 var (
-	errNoURL     = errors.New("is no URL such as http://HOST:4318; no spans are sent")
-	errUserInURL = errors.New("holds a user or password, which " + forAll + "HEADERS is for; no spans are sent")
-	errNoTarget  = errors.New("is no address such as http://HOST:4317; no spans are sent")
+	errNoURL     = errors.New("is not a URL such as http://HOST:4318; no spans are sent")
+	errUserInURL = errors.New("contains a user or password, for which use " + forAll + "HEADERS; no spans are sent")
+	errNoTarget  = errors.New("is not an address such as http://HOST:4317; no spans are sent")
 )
 
-// setURL reads the URL for HTTP; a base is one that the path for traces is
-// added to.
+// setURL sets the URL for HTTP. If base is true, the path for traces is appended.
 func (r *reader) setURL(text string, base bool) error {
 	u, err := url.Parse(text)
 	switch {
@@ -254,7 +252,7 @@ func (r *reader) setURL(text string, base bool) error {
 	return nil
 }
 
-// setTarget reads what gRPC takes for an address.
+// setTarget sets the target for gRPC.
 func (r *reader) setTarget(text string) error {
 	if _, port, err := net.SplitHostPort(text); err == nil && validPort(port) && port != "" {
 		r.e.target, r.e.insecure = text, r.isInsecure()
@@ -285,7 +283,7 @@ func (r *reader) setTarget(text string) error {
 	return nil
 }
 
-// isInsecure reads the variables that count for addresses without a scheme.
+// isInsecure reads the variables that apply to addresses without a scheme.
 func (r *reader) isInsecure() bool {
 	if r.get(forTraces+"INSECURE") != "" {
 		return r.boolean(forTraces + "INSECURE")
@@ -298,7 +296,7 @@ func validPort(port string) bool {
 	return err == nil
 }
 
-// readHeaders reads "name=value,name=value", values being percent-encoded.
+// readHeaders parses "name=value,name=value" with percent-encoded values.
 func (r *reader) readHeaders(name string) map[string]string {
 	headers := map[string]string{}
 	bad := false
@@ -321,7 +319,7 @@ func (r *reader) readHeaders(name string) map[string]string {
 	return headers
 }
 
-// readTLS reads whom to trust and what to show.
+// readTLS reads the trusted certificates and the client certificate.
 func (r *reader) readTLS() {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
 	for _, name := range []string{forTraces + "CERTIFICATE", forAll + "CERTIFICATE"} {
@@ -344,18 +342,18 @@ func (r *reader) readTLS() {
 			cfg.Certificates = []tls.Certificate{pair}
 			break
 		}
-		r.ignore(prefix+"CLIENT_CERTIFICATE", "names a file that is no PEM certificate for the key of "+prefix+"CLIENT_KEY")
+		r.ignore(prefix+"CLIENT_CERTIFICATE", "names a file without a PEM certificate for the key in "+prefix+"CLIENT_KEY")
 	}
 	r.e.tls = cfg
 }
 
-// file reads the file that a variable names; nil if there is none.
+// file returns the content of the file that a variable names, or nil if there is none.
 func (r *reader) file(variable string) []byte {
 	name := r.get(variable)
 	if name == "" {
 		return nil
 	}
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() { // a pipe could be waited for without end
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() { // reading a pipe could block forever
 		if data, err := os.ReadFile(name); err == nil {
 			return data
 		}
@@ -364,7 +362,7 @@ func (r *reader) file(variable string) []byte {
 	return nil
 }
 
-// batches reads how spans are collected for a batch.
+// batches reads the settings of batches.
 func (r *reader) batches() {
 	e := r.e
 	e.queue = r.number(sdktrace.DefaultMaxQueueSize, 1, maxQueueSize, "OTEL_BSP_MAX_QUEUE_SIZE")
@@ -373,15 +371,15 @@ func (r *reader) batches() {
 	e.exportLimit = r.millis(sdktrace.DefaultExportTimeout*time.Millisecond, 1, "OTEL_BSP_EXPORT_TIMEOUT")
 }
 
-// spanLimits reads the limits that apply to spans as ours are, which have
-// neither events nor links.
+// spanLimits reads the limits of attributes. The limits of events and links are
+// not read.
 func (r *reader) spanLimits() {
 	const most = 1 << 20
 	r.e.maxLength = r.number(sdktrace.DefaultAttributeValueLengthLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT")
 	r.e.maxCount = r.number(sdktrace.DefaultAttributeCountLimit, 1, most, "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT")
 }
 
-// resource reads what describes this program.
+// resource reads the resource attributes of this program.
 func (r *reader) resource() {
 	const name = "OTEL_RESOURCE_ATTRIBUTES"
 	bad := false
@@ -406,5 +404,5 @@ func (r *reader) resource() {
 	}
 }
 
-// ProxyFunc returns the proxy for a request, nil for none.
+// ProxyFunc returns the proxy for a request, or nil for a direct connection.
 type ProxyFunc = func(*http.Request) (*url.URL, error)

@@ -25,9 +25,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// newExporter returns the exporter that the environment asks for; nil for none.
-// Every option is given, so that the SDK's own reading of the environment does
-// not count.
+// newExporter returns the exporter selected by the environment, or nil if there is
+// none. It sets every option, to override what the SDK reads from the environment.
 func newExporter(ctx context.Context, e *Environment, console io.Writer, find ProxyFunc) (exporter, error) {
 	var all exporters
 	if e.otlp {
@@ -86,7 +85,7 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (exporter, err
 		otlptracehttp.WithEncoding(encoding),
 		otlptracehttp.WithCompression(compression),
 		otlptracehttp.WithTimeout(e.timeout),
-		otlptracehttp.WithTLSClientConfig(nil), // the client's own
+		otlptracehttp.WithTLSClientConfig(nil), // the TLS configuration of the client is used
 		otlptracehttp.WithHTTPClient(&http.Client{Transport: transport, Timeout: e.timeout}),
 	)
 	start := newOTLP
@@ -100,7 +99,7 @@ func newHTTP(ctx context.Context, e *Environment, find ProxyFunc) (exporter, err
 	return closing{x, transport}, nil
 }
 
-// closing closes the connections of its transport at its end.
+// closing closes the connections of its transport on shutdown.
 type closing struct {
 	exporter
 	transport *http.Transport
@@ -129,7 +128,7 @@ func newGRPC(ctx context.Context, e *Environment, find ProxyFunc) (exporter, err
 	return newOTLP(ctx, otlptracegrpc.NewClient(options...))
 }
 
-// lower spells names as gRPC wants its metadata.
+// lower returns headers with lower-case names, as gRPC metadata requires.
 func lower(headers map[string]string) map[string]string {
 	all := make(map[string]string, len(headers))
 	for k, v := range headers {
@@ -138,15 +137,15 @@ func lower(headers map[string]string) map[string]string {
 	return all
 }
 
-// proxyOption has gRPC connect by the proxy that find names. gRPC's own look
-// into the environment, which knows HTTP proxies only, would find the tap, too.
+// proxyOption makes gRPC connect through the proxy returned by find. gRPC's own
+// reading of the environment supports HTTP proxies only and could select the tap.
 func proxyOption(target string, find ProxyFunc) grpc.DialOption {
 	if find == nil {
 		return grpc.EmptyDialOption{}
 	}
 	req := &http.Request{URL: &url.URL{Scheme: "https", Host: target}}
 	u, err := find(req)
-	own, ownErr := http.ProxyFromEnvironment(req) // which gRPC would take
+	own, ownErr := http.ProxyFromEnvironment(req) // the proxy gRPC would use
 	switch {
 	case err != nil || u == nil:
 		return grpc.WithNoProxy()
@@ -164,7 +163,7 @@ func proxyOption(target string, find ProxyFunc) grpc.DialOption {
 	return grpc.EmptyDialOption{}
 }
 
-// exporters hands spans to each of several exporters.
+// exporters passes spans to several exporters.
 type exporters []exporter
 
 func (all exporters) export(ctx context.Context, spans []*span) error {
@@ -183,9 +182,9 @@ func (all exporters) shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// newResource describes this program. What the environment says goes last, and
-// so before all else. The command line is left out: it may hold another
-// program's secrets.
+// newResource returns the resource that describes this program. The environment
+// is added last and takes precedence. The command line is left out because it may
+// contain secrets of another program.
 func newResource(ctx context.Context, cfg Config) *resource.Resource {
 	own := []attribute.KeyValue{
 		semconv.ServiceName("ksyun-tap"),
@@ -206,7 +205,7 @@ func newResource(ctx context.Context, cfg Config) *resource.Resource {
 		resource.WithAttributes(cfg.Environment.resource...),
 	)
 	if err != nil && cfg.Log != nil {
-		cfg.Log.Warn("some of the trace resource is not known", zap.Error(err))
+		cfg.Log.Warn("trace resource is incomplete", zap.Error(err))
 	}
 	return r
 }

@@ -12,25 +12,25 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// otlp exports spans in protobuf. Everything but the spans' own encoding is the
-// SDK's: the client sends, compresses and tries again, and the SDK's exporter
-// encodes resource and scope, once. That exporter is not used for spans because
-// it makes an object for each attribute, which costs more than all other sinks.
+// otlp exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
+// client compresses, sends and retries, and the SDK's exporter encodes resource
+// and scope once. The SDK's exporter is not used for spans because it allocates
+// an object for each attribute, which costs more than all other sinks together.
 type otlp struct {
 	client otlptrace.Client
-	frame  *tracepb.ResourceSpans // resource and scope of all spans; nil before the first
+	frame  *tracepb.ResourceSpans // resource and scope of all spans; nil before the first export
 
-	spans []byte // memory used again, as are the fields below
+	spans []byte // buffers that are reused, as are the fields below
 	one   []byte
 	attrs []attribute.KeyValue
 }
 
-// newOTLP returns an exporter that sends protobuf by client, which it starts.
+// newOTLP starts client and returns an exporter that sends protobuf through it.
 func newOTLP(ctx context.Context, client otlptrace.Client) (exporter, error) {
 	return &otlp{client: client}, client.Start(ctx)
 }
 
-// newOTLPBySDK returns the SDK's exporter, which can encode JSON, too.
+// newOTLPBySDK returns the SDK's exporter, which can also encode JSON.
 func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error) {
 	x, err := otlptrace.New(ctx, client)
 	return snapshots{x}, err
@@ -38,7 +38,7 @@ func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error
 
 func (x *otlp) shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
 
-// maxKeptSpans is how much memory is kept for the next batch, in bytes.
+// maxKeptSpans is the capacity in bytes up to which the buffer is reused.
 const maxKeptSpans = 1 << 20
 
 func (x *otlp) export(ctx context.Context, spans []*span) error {
@@ -51,10 +51,10 @@ func (x *otlp) export(ctx context.Context, spans []*span) error {
 	for _, s := range spans {
 		x.append(s)
 	}
-	clear(x.attrs[:cap(x.attrs)]) // so that no text is kept alive
+	clear(x.attrs[:cap(x.attrs)]) // release the texts for garbage collection
 	scope := x.frame.GetScopeSpans()[0]
-	// To the protobuf library these are fields of which it does not know the
-	// message: it copies them as they are.
+	// The protobuf library treats these as unknown fields and copies them
+	// unchanged.
 	scope.ProtoReflect().SetUnknown(x.spans)
 	err := x.client.UploadTraces(ctx, []*tracepb.ResourceSpans{x.frame})
 	scope.ProtoReflect().SetUnknown(nil)
@@ -67,7 +67,7 @@ func (x *otlp) export(ctx context.Context, spans []*span) error {
 	return nil
 }
 
-// makeFrame has the SDK encode what all spans share.
+// makeFrame lets the SDK encode the resource and scope shared by all spans.
 func (x *otlp) makeFrame(ctx context.Context, s *span) error {
 	var c capture
 	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
@@ -78,7 +78,7 @@ func (x *otlp) makeFrame(ctx context.Context, s *span) error {
 	return nil
 }
 
-// capture is a client that keeps what it is to send.
+// capture is a client that keeps the spans instead of sending them.
 type capture struct{ spans []*tracepb.ResourceSpans }
 
 // Start implements otlptrace.Client.
@@ -93,7 +93,7 @@ func (c *capture) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans
 	return nil
 }
 
-// The numbers of the fields in opentelemetry/proto/trace/v1/trace.proto and
+// The field numbers in opentelemetry/proto/trace/v1/trace.proto and
 // common/v1/common.proto.
 const (
 	scopeSpans = 2
@@ -166,9 +166,9 @@ func (x *otlp) append(s *span) {
 
 // appendAttribute appends an attribute of one of the types of appendAttributes.
 func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) []byte {
-	const tag = 1 // every number here is below 16
+	const tag = 1 // a tag takes one byte, because every field number is below 16
 	var text string
-	size := tag + 1 // of the value
+	size := tag + 1 // size of the value
 	switch kv.Value.Type() {
 	case attribute.STRING:
 		text = kv.Value.AsString()
@@ -193,8 +193,8 @@ func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) [
 	}
 }
 
-// appendEvent appends an event. There are few of them: its size is not worked out
-// beforehand.
+// appendEvent appends an event. Events are rare, so the size is not computed in
+// advance.
 func appendEvent(b []byte, e *sdktrace.Event) []byte {
 	one := appendFixed64(nil, eventTime, e.Time.UnixNano())
 	one = appendText(one, eventName, e.Name)
@@ -208,7 +208,7 @@ func appendStatus(b []byte, s sdktrace.Status) []byte {
 	const tag, code = 1, 1
 	b = protowire.AppendTag(b, spanStatus, protowire.BytesType)
 	if s.Code != codes.Error {
-		return protowire.AppendVarint(b, 0) // unset, but there
+		return protowire.AppendVarint(b, 0) // present but unset
 	}
 	size := tag + code
 	if s.Description != "" {
@@ -219,7 +219,7 @@ func appendStatus(b []byte, s sdktrace.Status) []byte {
 	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
 }
 
-// appendText appends a field of text that is left out where it is empty.
+// appendText appends a text field, which is omitted if it is empty.
 func appendText(b []byte, field protowire.Number, text string) []byte {
 	if text == "" {
 		return b
@@ -235,7 +235,7 @@ func appendVarint(b []byte, field protowire.Number, v uint64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
 }
 
-// appendFixed64 appends a time, which is left out where it is zero or before.
+// appendFixed64 appends a time, which is omitted if it is zero or negative.
 func appendFixed64(b []byte, field protowire.Number, nanoseconds int64) []byte {
 	if nanoseconds <= 0 {
 		return b

@@ -8,49 +8,48 @@ import (
 	"time"
 )
 
-// exporter sends spans to a backend. Its methods are not called concurrently, but
-// for shutdown. It keeps nothing of the slice.
+// exporter sends spans to a backend. Its methods are not called concurrently,
+// except for shutdown. It must not retain the slice.
 type exporter interface {
 	export(ctx context.Context, spans []*span) error
 	shutdown(ctx context.Context) error
 }
 
-// outlet collects spans and exports them in batches, on a goroutine of its own:
-// when there are enough for one, and what there is after a while. Every span that
-// does not reach the backend is counted.
+// outlet collects spans and exports them in batches on its own goroutine, when a
+// batch is full or after a delay. Every span that does not reach the backend is
+// counted as dropped.
 //
 //	add ──> room? ──> waiting ──> batch ──> exporter ──> backend
 //	          │no                             │failed
 //	          └──> queue_full                 └──> export_failed
 //
-// It does what the SDK's batch processor does, which would wake its goroutine for
-// each span.
+// It replaces the SDK's batch processor, which wakes its goroutine for each span.
 type outlet struct {
 	exporter exporter
 	dropped  func(reason string, n int)
 	reporter *reporter
 
-	room  int           // the most spans that may wait or be exported
-	batch int           // the most spans that are exported at once
-	delay time.Duration // after which fewer are exported
-	limit time.Duration // for one export
+	room  int           // maximum number of spans waiting or being exported
+	batch int           // maximum number of spans in one export
+	delay time.Duration // time after which an incomplete batch is exported
+	limit time.Duration // timeout of one export
 
-	full chan struct{} // capacity 1: there are enough spans for a batch
-	stop chan struct{} // closed by shutdown: export what is left
-	done chan struct{} // closed when the goroutine is over
-	err  error         // of the exporter's shutdown; set before done is closed
+	full chan struct{} // capacity 1: a batch is full
+	stop chan struct{} // closed by shutdown: export the remaining spans
+	done chan struct{} // closed when the goroutine has ended
+	err  error         // result of the exporter's shutdown; set before done is closed
 
 	mu        sync.Mutex // guards the fields below
 	waiting   []*span
 	exporting int  // spans whose export has not ended
 	stopped   bool // shutdown was called
-	ended     bool // shutdown has counted what was left
+	ended     bool // shutdown has counted the spans that were not exported
 
-	giveUp context.Context // done when the time to export at shutdown is over
+	giveUp context.Context // done when the time limit of shutdown has passed
 	cancel context.CancelFunc
 }
 
-// newOutlet returns the running outlet to x, with limits as the environment says.
+// newOutlet returns a running outlet to x, with the limits set in e.
 func newOutlet(x exporter, e *Environment, dropped func(string, int), r *reporter) *outlet {
 	q := &outlet{
 		exporter: x, dropped: dropped, reporter: r,
@@ -65,14 +64,14 @@ func newOutlet(x exporter, e *Environment, dropped func(string, int), r *reporte
 	return q
 }
 
-// add takes over a span. It never blocks.
+// add queues a span, or counts it as dropped. It never blocks.
 func (q *outlet) add(s *span) {
 	if reason := q.admit(s); reason != "" {
 		q.dropped(reason, 1)
 	}
 }
 
-// admit lets s wait, or returns why it may not.
+// admit queues s, or returns the reason why s is dropped.
 func (q *outlet) admit(s *span) (refusal string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -92,7 +91,7 @@ func (q *outlet) admit(s *span) (refusal string) {
 	return ""
 }
 
-// run exports what waits until stop, and then what is left.
+// run exports spans until stop is closed, and then the remaining ones.
 func (q *outlet) run() {
 	defer close(q.done)
 	timer := time.NewTimer(q.delay)
@@ -109,7 +108,7 @@ func (q *outlet) run() {
 		}
 		for batch = q.take(batch, least); len(batch) > 0; batch = q.take(batch, least) {
 			q.send(batch)
-			clear(batch) // so that no span is kept alive
+			clear(batch) // release the spans for garbage collection
 			if !stopping {
 				least = q.batch
 			}
@@ -119,8 +118,8 @@ func (q *outlet) run() {
 	q.err = q.exporter.shutdown(q.giveUp)
 }
 
-// take returns the spans to be exported next, of which there must be so many at
-// least; none if there are fewer. buf is memory to use.
+// take returns the next spans to export, or none if fewer than least are
+// waiting. The result uses the memory of buf.
 func (q *outlet) take(buf []*span, least int) []*span {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -136,7 +135,7 @@ func (q *outlet) take(buf []*span, least int) []*span {
 	return buf
 }
 
-// send exports a batch, and counts it if that fails.
+// send exports a batch. If that fails, its spans are counted as dropped.
 func (q *outlet) send(batch []*span) {
 	ctx, cancel := context.WithTimeout(q.giveUp, q.limit)
 	defer cancel()
@@ -150,13 +149,13 @@ func (q *outlet) send(batch []*span) {
 		return
 	}
 	q.dropped(reasonExportFailed, len(batch))
-	if !errors.Is(err, context.Canceled) || q.giveUp.Err() == nil { // else we ended it ourselves
+	if !errors.Is(err, context.Canceled) || q.giveUp.Err() == nil { // otherwise, shutdown canceled the export
 		q.reporter.Handle(err)
 	}
 }
 
-// export hands spans to the backend. A panic there is an error: nothing else
-// would stop it from ending the program.
+// export passes the spans to the exporter. It returns a panic of the exporter as
+// an error, so that the program does not crash.
 func (q *outlet) export(ctx context.Context, batch []*span) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -166,8 +165,8 @@ func (q *outlet) export(ctx context.Context, batch []*span) (err error) {
 	return q.exporter.export(ctx, batch)
 }
 
-// shutdown exports what waits until ctx is done, and counts what was not exported
-// by then. Later calls wait for the same end.
+// shutdown exports the waiting spans until ctx is done, and counts the others as
+// dropped. Further calls wait for the first one to finish.
 func (q *outlet) shutdown(ctx context.Context) error {
 	defer q.cancel()
 	defer context.AfterFunc(ctx, q.cancel)()

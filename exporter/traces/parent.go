@@ -2,13 +2,13 @@ package traces
 
 import "go.opentelemetry.io/otel/trace"
 
-// parent is what a traceparent header says. It is read for every attempt, and
-// therefore by hand; fuzzing holds it to what OpenTelemetry's propagator reads,
-// which is laxer in one point (a "-" at the end of version 00).
+// parent is a parsed traceparent header. The parser is handwritten because it runs
+// for every attempt. A fuzz test compares it with OpenTelemetry's propagator,
+// which is less strict in one point (it accepts a trailing "-" in version 00).
 type parent struct {
 	traceID [16]byte
 	spanID  [8]byte
-	flags   trace.TraceFlags // those that are known: sampled and random
+	flags   trace.TraceFlags // the known flags: sampled and random
 }
 
 // The parts of a traceparent of version 00: version, trace ID, span ID, flags.
@@ -19,7 +19,7 @@ const (
 	traceparentSize = flagsAt + 2
 )
 
-// parseParent reads a W3C traceparent; false if it is not a valid one.
+// parseParent parses a W3C traceparent. It returns false if s is not valid.
 func parseParent(b []byte) (parent, bool) {
 	if len(b) < traceparentSize || b[traceIDAt-1] != '-' || b[spanIDAt-1] != '-' || b[flagsAt-1] != '-' {
 		return parent{}, false
@@ -36,7 +36,7 @@ func parseParent(b []byte) (parent, bool) {
 	case !ok, version[0] == 0xff, p.traceID == [16]byte{}, p.spanID == [8]byte{}:
 		return parent{}, false
 	case version[0] == 0 && (len(b) != traceparentSize || flags[0] > 3):
-		// Version 00 has nothing after the flags and two flags only; later
+		// Version 00 defines only two flags and nothing after them. Later
 		// versions may have more.
 		return parent{}, false
 	case len(b) > traceparentSize && b[traceparentSize] != '-':
@@ -59,7 +59,7 @@ func unhex(dst, src []byte) bool {
 	return true
 }
 
-// digit decodes one lower-case hexadecimal digit.
+// digit decodes a lower-case hexadecimal digit.
 func digit(c byte) (byte, bool) {
 	switch {
 	case '0' <= c && c <= '9':
@@ -70,14 +70,14 @@ func digit(c byte) (byte, bool) {
 	return 0, false
 }
 
-// remoteParent returns the span that the headers name as the parent; the zero
-// value where they name none. Baggage is not read.
+// remoteParent returns the parent span context given by the headers, or the zero
+// value if there is none. Baggage is not read.
 func remoteParent(traceparent, tracestate string) trace.SpanContext {
 	p, ok := parseParent([]byte(traceparent))
 	if !ok {
 		return trace.SpanContext{}
 	}
-	state, _ := trace.ParseTraceState(tracestate) // empty where that is malformed
+	state, _ := trace.ParseTraceState(tracestate) // empty if malformed
 	return trace.NewSpanContext(trace.SpanContextConfig{
 		TraceID: p.traceID, SpanID: p.spanID, TraceFlags: p.flags, TraceState: state, Remote: true,
 	})

@@ -8,12 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// logInterval is how often troubles with exports are logged, at most.
+// logInterval is the minimum time between two logged export errors.
 const logInterval = time.Minute
 
-// reporter logs what goes wrong with exports, of many errors only the first in
-// a while. It takes the place of the SDK's own handler, which writes each to
-// standard error.
+// reporter logs export errors, at most one per logInterval. It replaces the SDK's
+// error handler, which writes every error to standard error.
 type reporter struct {
 	log *zap.Logger
 
@@ -23,7 +22,7 @@ type reporter struct {
 
 var _ otel.ErrorHandler = (*reporter)(nil)
 
-// newReporter returns a reporter to log; to nobody if log is nil.
+// newReporter returns a reporter that logs to log. If log is nil, it logs nothing.
 func newReporter(log *zap.Logger) *reporter {
 	if log == nil {
 		log = zap.NewNop()
@@ -38,7 +37,7 @@ func (r *reporter) Handle(err error) {
 	}
 }
 
-// due reports whether it is time for a line again.
+// due reports whether logInterval has passed since the last logged error.
 func (r *reporter) due(now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,17 +17,17 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// origin is what all spans share.
+// origin holds the data shared by all spans.
 type origin struct {
 	resource  *resource.Resource
 	scope     instrumentation.Scope
-	maxLength int // of an attribute's text, in characters; negative for no limit
-	maxCount  int // of attributes
+	maxLength int // maximum length of an attribute value in characters; negative for no limit
+	maxCount  int // maximum number of attributes
 }
 
-// span is an attempt on its way to an exporter. It is made after the fact, without
-// what the SDK does for a span that is still to change, and its attributes are
-// listed when it is exported. Its events are the diagnoses; it has no links.
+// span is an attempt to be exported. It is made after the attempt has ended, so
+// it does not need what the SDK does for spans that may still change. Attributes
+// are computed on export. The events are the diagnoses. There are no links.
 type span struct {
 	origin  *origin
 	record  *record.Record
@@ -48,7 +48,7 @@ func newSpan(from *origin, r *record.Record) *span {
 	}
 }
 
-// snapshot returns s as the SDK's exporters read it.
+// snapshot returns s in the form expected by the SDK's exporters.
 func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	attrs, dropped := s.attributes(nil)
 	return tracetest.SpanStub{
@@ -59,7 +59,7 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	}.Snapshot()
 }
 
-// snapshots is one of the SDK's exporters.
+// snapshots adapts an exporter of the SDK.
 type snapshots struct{ sdktrace.SpanExporter }
 
 func (x snapshots) export(ctx context.Context, spans []*span) error {
@@ -72,8 +72,8 @@ func (x snapshots) export(ctx context.Context, spans []*span) error {
 
 func (x snapshots) shutdown(ctx context.Context) error { return x.Shutdown(ctx) }
 
-// name is the operation, or the method where that is not known. Never the path:
-// names are few.
+// name returns the operation, or the method if the operation is not known. It
+// never returns the path, because span names must have low cardinality.
 func (s *span) name() string {
 	switch r := s.record; {
 	case r.Action == "":
@@ -85,8 +85,8 @@ func (s *span) name() string {
 	}
 }
 
-// status is described in the vendor's words, or else in the catalogue's. It is
-// left unset for an attempt that did not fail.
+// status returns the status of the span, described by the vendor's message or
+// else by the catalogue. It is unset if the attempt did not fail.
 func (s *span) status() sdktrace.Status {
 	switch r := s.record; {
 	case !r.Outcome.Failed():
@@ -98,8 +98,8 @@ func (s *span) status() sdktrace.Status {
 	}
 }
 
-// attributes returns what is known of the attempt, as far as the limits allow,
-// and how many attributes they do not allow. buf is memory to use.
+// attributes returns the attributes of the attempt within the limits, and the
+// number of attributes dropped by the limits. The result uses the memory of buf.
 func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue, dropped int) {
 	attrs = appendAttributes(buf[:0], s.record)
 	if dropped = len(attrs) - s.origin.maxCount; dropped > 0 {
@@ -116,7 +116,7 @@ func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue,
 }
 
 // events returns an event for each diagnosis of the attempt. As in the SDK, the
-// limits are not theirs.
+// limits of span attributes do not apply to event attributes.
 func (s *span) events() []sdktrace.Event {
 	var all []sdktrace.Event
 	for i := range s.record.Diagnoses {
@@ -127,7 +127,7 @@ func (s *span) events() []sdktrace.Event {
 	return all
 }
 
-// appendDiagnosis appends the attributes of a diagnosis's event.
+// appendDiagnosis appends the attributes of the event for a diagnosis.
 func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attribute.KeyValue {
 	return append(attrs,
 		attrCause.String(string(d.Cause)),
@@ -146,8 +146,8 @@ func firstCharacters(text string, n int) string {
 	return text
 }
 
-// The attributes beyond OpenTelemetry's own. They are left out where there is
-// nothing to tell.
+// The attributes in addition to OpenTelemetry's semantic conventions. An
+// attribute without a value is omitted.
 const (
 	attrRequestID   = attribute.Key("ksyun.request_id")
 	attrService     = attribute.Key("ksyun.service")
@@ -172,11 +172,11 @@ const (
 // eventDiagnosis is the name of the event for each diagnosis of an attempt.
 const eventDiagnosis = "ksyun.diagnosis"
 
-// provider is the value of cloud.provider, for which OpenTelemetry has no word
-// of its own.
+// provider is the value of cloud.provider. OpenTelemetry does not define one for
+// Ksyun.
 const provider = "kingsoft_cloud"
 
-// appendAttributes appends what is known of the attempt.
+// appendAttributes appends the attributes of the attempt.
 func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.KeyValue {
 	text := func(k attribute.Key, v string) {
 		if v != "" {
@@ -201,7 +201,7 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 			semconv.NetworkPeerPort(int(r.Upstream.Port())))
 	}
 	if r.Source != classify.SourceCSM && r.Source != classify.SourceTransport {
-		text(semconv.NetworkProtocolVersionKey, "1.1") // the relay speaks no other
+		text(semconv.NetworkProtocolVersionKey, "1.1") // the relay supports no other version
 	}
 	text(semconv.UserAgentOriginalKey, r.UserAgent)
 	text(semconv.CloudProviderKey, provider)

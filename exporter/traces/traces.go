@@ -1,18 +1,18 @@
 // Package traces turns attempts into OpenTelemetry spans.
 //
-//	Decide   while the call is relayed: is the span kept, and what are its IDs
-//	Record   later, elsewhere: the span itself, with the times of the attempt
+//	Decide   while the call is relayed: whether the span is kept, and its IDs
+//	Record   later, behind the queue: makes the span, with the times of the attempt
 //
-// Failures are always kept. A success is kept if the program's own trace is
-// sampled, is not kept if that is not sampled, and is kept by ratio if there is
-// none. The decision is made here and not by an SDK sampler, because by then
-// the outcome is known; OTEL_TRACES_SAMPLER therefore has no effect. Nothing is
-// injected into the call.
+// Spans of failures are always kept. The span of a success is kept if the trace of
+// the program, given by its traceparent, is sampled. If the program sent none, a
+// configurable ratio is kept. The decision is not left to an SDK sampler, because
+// it depends on the outcome; OTEL_TRACES_SAMPLER therefore has no effect. Nothing
+// is injected into the call.
 //
-// Where spans go is set by OpenTelemetry's environment: OTEL_TRACES_EXPORTER and
-// OTEL_EXPORTER_OTLP_*. Without any of it no span is made and nothing dialled. A
-// variable that is wrong is ignored and reported (Problem): it never keeps the
-// program from running.
+// The destination of spans is set by OpenTelemetry's environment variables
+// OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_*. If none is set, no spans are made
+// and no connections are opened. Invalid variables are ignored and reported (see
+// Problem); they never keep the program from running.
 package traces
 
 import (
@@ -37,53 +37,53 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// scope names the instrumentation that makes the spans.
+// scope is the name of the instrumentation scope.
 const scope = "github.com/ksyun-tap/ksyun-tap/exporter/traces"
 
-// The reasons handed to Config.Dropped.
+// The reasons passed to Config.Dropped.
 const (
 	reasonQueueFull    = "queue_full"
 	reasonExportFailed = "export_failed"
 	reasonShutdown     = "shutdown"
 )
 
-// Config says how spans are made. The zero value will do.
+// Config is the configuration of a Tracer. The zero value is valid.
 type Config struct {
-	// Version is the program's, for the resource and the scope.
+	// Version is the version of the program, for the resource and the scope.
 	Version string
-	// SuccessRatio is the share of successes without a trace of their own that
-	// is kept, 0 to 1.
+	// SuccessRatio is the ratio, 0 to 1, of kept spans among the successes that
+	// are not part of a trace of the program.
 	SuccessRatio float64
-	// Environment is what the OTEL_* variables say; nil is those of the process.
+	// Environment holds the OTEL_* variables. If nil, those of the process are read.
 	Environment *Environment
-	// Exporter takes the spans; nil for the one the environment names, if any.
+	// Exporter receives the spans. If nil, the environment selects the exporter.
 	Exporter sdktrace.SpanExporter
-	// Console takes what the exporter "console" writes; nil if there is no
-	// output that is ours to write to.
+	// Console receives the output of the exporter "console". If nil, that
+	// exporter is not available.
 	Console io.Writer
-	// Proxy returns the proxy for connections to the backend; nil is the one of
-	// the environment.
+	// Proxy returns the proxy for connections to the backend. If nil, the proxy
+	// is taken from the environment.
 	Proxy ProxyFunc
-	// Dropped is told of spans that were made and did not reach the backend. It
-	// must be safe for concurrent use.
+	// Dropped is called with the reason and the number of spans that did not
+	// reach the backend. It must be safe for concurrent use.
 	Dropped func(reason string, n int)
-	// Log is told of failing exports, at most once a minute; nil for silence.
+	// Log receives export errors, at most one per minute. If nil, they are not logged.
 	Log *zap.Logger
 }
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	outlet   *outlet // nil if no spans are exported
+	outlet   *outlet // nil if spans are not exported
 	origin   *origin
 	problems []Problem
 
-	// threshold is the success ratio as a share of all 63-bit numbers.
+	// threshold is the success ratio, scaled to 63-bit integers.
 	threshold atomic.Uint64
 }
 
-// New returns a tracer. It never fails: what cannot be had of what the
-// environment asks for is among Problems. It becomes the handler of the
-// OpenTelemetry SDK's errors, of which a process has one.
+// New returns a tracer. It never fails: settings of the environment that cannot
+// be applied are reported by Problems. New installs the global error handler of
+// the OpenTelemetry SDK.
 func New(ctx context.Context, cfg Config) *Tracer {
 	t := &Tracer{}
 	t.SetSuccessRatio(cfg.SuccessRatio)
@@ -92,11 +92,11 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	}
 	t.problems = slices.Clone(cfg.Environment.Problems)
 	if cfg.Environment.console && cfg.Console == nil {
-		t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "names console, but standard output is the command's"})
+		t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "names console, but standard output is used by the command"})
 	}
 	report := newReporter(cfg.Log)
-	// While it is built the SDK reads the environment, too, and would report
-	// the values of variables.
+	// While an exporter is built, the SDK reads the environment as well and would
+	// report values of variables.
 	otel.SetLogger(logr.Discard())
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
 	defer otel.SetErrorHandler(report)
@@ -106,7 +106,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	} else {
 		var err error
 		if exporter, err = buildExporter(ctx, cfg); err != nil {
-			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be made; no spans are sent"})
+			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be created; no spans are sent"})
 		}
 	}
 	if exporter == nil {
@@ -123,7 +123,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	return t
 }
 
-// buildExporter keeps a panic in the SDK from ending the program.
+// buildExporter returns the exporter. It returns a panic in the SDK as an error.
 func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -133,29 +133,28 @@ func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
 	return newExporter(ctx, cfg.Environment, cfg.Console, cfg.Proxy)
 }
 
-// Problems returns what was ignored of the environment.
+// Problems returns the environment variables that were ignored.
 func (t *Tracer) Problems() []Problem { return t.problems }
 
-// Exports reports whether there is a backend the spans go to.
+// Exports reports whether spans are exported.
 func (t *Tracer) Exports() bool { return t.outlet != nil }
 
-// SetSuccessRatio sets the share of successes without a trace of their own that
-// is kept, 0 to 1.
+// SetSuccessRatio sets Config.SuccessRatio, 0 to 1. Values outside are clamped.
 func (t *Tracer) SetSuccessRatio(ratio float64) {
-	if !(ratio > 0) { // not a number is nothing
+	if !(ratio > 0) { // also true for NaN
 		ratio = 0
 	}
 	t.threshold.Store(uint64(min(ratio, 1) * (1 << 63)))
 }
 
-// Decide reports whether the attempt's span is kept, and sets o.Span. A span
-// that is not kept leaves there the program's own trace and span, if it sent
-// them, so that whatever is told of the attempt can be found by them. A refused
-// request is no attempt at a call and has no span.
+// Decide reports whether the span of the attempt is kept, and sets o.Span. If it
+// is not kept, o.Span is the trace and span given by the program, if any, so that
+// logs of the attempt can be correlated with them. A refused request is not an
+// attempt at a call and has no span.
 func (t *Tracer) Decide(o *classify.Observation) bool {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && t.outlet == nil {
-		return false // nobody will be told
+		return false // nothing is reported for it
 	}
 	p, joined := parseParent(o.Traceparent)
 	if t.outlet == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.flags.IsSampled()) {
@@ -169,7 +168,7 @@ func (t *Tracer) Decide(o *classify.Observation) bool {
 	return true
 }
 
-// keeps makes the decision itself.
+// keeps reports whether the span of o is kept.
 func (t *Tracer) keeps(failed, joined, sampled bool) bool {
 	switch {
 	case failed:
@@ -178,10 +177,10 @@ func (t *Tracer) keeps(failed, joined, sampled bool) bool {
 		return sampled
 	}
 	threshold := t.threshold.Load()
-	return threshold > 0 && rand.Uint64()>>1 < threshold //nolint:gosec // a sample, no secret
+	return threshold > 0 && rand.Uint64()>>1 < threshold //nolint:gosec // sampling needs no secure randomness
 }
 
-// Record makes the span of an attempt that Decide keeps.
+// Record makes and queues the span of an attempt for which Decide returned true.
 func (t *Tracer) Record(r *record.Record) {
 	if t.outlet == nil || !r.Span.Exported {
 		return
@@ -189,8 +188,9 @@ func (t *Tracer) Record(r *record.Record) {
 	t.outlet.add(newSpan(t.origin, r))
 }
 
-// Shutdown sends what is left and releases the exporter. What cannot be sent
-// until ctx is done is counted as dropped, and so is what is recorded later.
+// Shutdown exports the remaining spans and shuts down the exporter. Spans that
+// cannot be exported before ctx is done, or that are recorded later, are counted
+// as dropped.
 func (t *Tracer) Shutdown(ctx context.Context) error {
 	if t.outlet == nil {
 		return nil

@@ -24,12 +24,12 @@ const (
 	maxLimit     = 1000
 )
 
-// api serves the journal as JSON, in the envelope of Prometheus' API.
+// api serves the journal as JSON, in the response format of Prometheus' HTTP API.
 type api struct {
 	journal *journal.Journal
 }
 
-// answer is the envelope: Data with status "success", or the error.
+// answer is the response body: status "success" with Data, or status "error".
 type answer struct {
 	Status    string `json:"status"`
 	Data      *data  `json:"data,omitempty"`
@@ -37,7 +37,7 @@ type answer struct {
 	Error     string `json:"error,omitempty"`
 }
 
-// data is what the API tells.
+// data is the content of a successful response.
 type data struct {
 	Errors []*record.Record `json:"errors"` // newest first
 }
@@ -58,7 +58,7 @@ func (a api) list(w http.ResponseWriter, r *http.Request) {
 	succeed(w, a.journal.Select(f))
 }
 
-// one serves the attempts that were answered with one request ID.
+// one serves the failed attempts with one request ID.
 func (a api) one(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("request_id")
 	if err := checkRequestID(id); err != nil {
@@ -73,7 +73,7 @@ func (a api) one(w http.ResponseWriter, r *http.Request) {
 	succeed(w, found)
 }
 
-// succeed answers with records.
+// succeed responds with records.
 func succeed(w http.ResponseWriter, found []*record.Record) {
 	if found == nil {
 		found = []*record.Record{} // [] in JSON, not null
@@ -81,18 +81,18 @@ func succeed(w http.ResponseWriter, found []*record.Record) {
 	reply(w, http.StatusOK, answer{Status: "success", Data: &data{found}})
 }
 
-// fail answers with an error.
+// fail responds with an error.
 func fail(w http.ResponseWriter, status int, kind, message string) {
 	reply(w, status, answer{Status: "error", ErrorType: kind, Error: message})
 }
 
-// reply writes a as JSON. "&" stays as it is, so that URLs can be read and
-// searched for; browsers are told that this is no HTML.
+// reply writes a as JSON. "&" is not escaped, so that URLs can be read and
+// searched for. The response headers keep browsers from treating it as HTML.
 func reply(w http.ResponseWriter, status int, a answer) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(a); err != nil { // not with the types above
+	if err := enc.Encode(a); err != nil { // cannot happen with the types above
 		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
 		return
 	}
@@ -101,11 +101,11 @@ func reply(w http.ResponseWriter, status int, a answer) {
 	_, _ = w.Write(printable.EscapeBytes(body.Bytes()))
 }
 
-// parseFilter reads the parameters of a list. Unknown parameters, and known ones
-// given twice, are errors: a filter that is not applied would mislead.
+// parseFilter parses the query parameters of a list. Unknown and repeated
+// parameters are errors, because ignoring a filter would be misleading.
 func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 	f := journal.Filter{Limit: defaultLimit}
-	for _, name := range slices.Sorted(maps.Keys(q)) { // so that of several errors, always the same is told
+	for _, name := range slices.Sorted(maps.Keys(q)) { // sorted, so that the same error is always reported first
 		v := q.Get(name)
 		if n := len(q[name]); n > 1 {
 			return f, fmt.Errorf("parameter %q is given %d times", name, n)
@@ -141,16 +141,16 @@ func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 	return f, nil
 }
 
-// checkRequestID returns an error for what cannot be a request ID.
+// checkRequestID returns an error if the text cannot be a request ID.
 func checkRequestID(id string) error {
 	if classify.MakeRequestID(id).IsZero() {
-		return fmt.Errorf("invalid parameter \"request_id\": want 1 to %d printable ASCII characters without blanks, quotes, backslashes and angle brackets, that do not look like a key",
+		return fmt.Errorf("invalid parameter \"request_id\": want 1 to %d printable ASCII characters without spaces, quotes, backslashes and angle brackets, that do not look like an access key",
 			classify.MaxRequestID)
 	}
 	return nil
 }
 
-// parseSince reads a moment: RFC 3339, seconds since the epoch, or how long ago.
+// parseSince parses an RFC 3339 time, a Unix time in seconds, or a duration before now.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
 		return t, nil
@@ -163,10 +163,10 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
 		return now.Add(-d), nil
 	}
-	return time.Time{}, fmt.Errorf("invalid parameter \"since\": %q is no RFC 3339 time, no Unix time and no duration such as 15m", s)
+	return time.Time{}, fmt.Errorf("invalid parameter \"since\": %q is not an RFC 3339 time, a Unix time in seconds or a duration such as 15m", s)
 }
 
-// parseLimit reads the length of a list.
+// parseLimit parses the maximum length of a list.
 func parseLimit(s string) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > maxLimit {

@@ -9,12 +9,12 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// grammar is where the web configuration file is described.
+// grammar is the URL of the documentation of the web configuration file.
 const grammar = "https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md"
 
-// CheckConfig checks a web configuration file and the files it names; "" is no
-// file and a good one. The error is one line, which quotes no value of the file:
-// that may be a password.
+// CheckConfig checks a web configuration file and the files it refers to. It
+// returns nil if file is "". The error is a single line and does not quote values
+// of the file, which may be passwords.
 func CheckConfig(file string) error {
 	err := web.Validate(file)
 	var noFile *fs.PathError
@@ -24,11 +24,11 @@ func CheckConfig(file string) error {
 	case errors.As(err, &noFile):
 		return fmt.Errorf("web configuration file %s: %w", file, noFile.Err)
 	}
-	return fmt.Errorf("web configuration file %s: %s; see its grammar, %s", file, fold(err.Error()), grammar)
+	return fmt.Errorf("web configuration file %s: %s; the format is documented at %s", file, fold(err.Error()), grammar)
 }
 
-// fold makes one line of an error of the YAML library, which lists one problem
-// per line under a heading, and takes the quoted values out.
+// fold joins an error of the YAML library, which has a heading and one problem
+// per line, into one line and removes the quoted values.
 func fold(s string) string {
 	s = strings.TrimPrefix(s, "yaml: unmarshal errors:\n")
 	s = strings.TrimPrefix(s, "yaml: ")

@@ -16,7 +16,7 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// templates are the pages. Their text is ours; all else is escaped.
+// templates are the pages. Everything that is inserted into them is escaped.
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"stamp":   stamp,
 	"isoTime": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
@@ -25,30 +25,30 @@ var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"took":    took,
 }).ParseFS(assets, "assets/*.html"))
 
-// pages serves the journal for people to read.
+// pages serves the journal as HTML.
 type pages struct {
 	opts Options
 }
 
-// indexData is what the index shows.
+// indexData is the data of the index page.
 type indexData struct {
 	Version  string
 	Metrics  bool
 	NotReady string     // "" if ready
-	Query    url.Values // the filter as it was given
-	Problem  string     // what is wrong with the filter
+	Query    url.Values // the filter as given in the request
+	Problem  string     // the error in the filter, or ""
 	Errors   []*record.Record
 	Stats    journal.Stats
 }
 
-// oneData is what the page of one call shows.
+// oneData is the data of the page of one call.
 type oneData struct {
 	Version   string
 	RequestID string
 	Attempts  []attempt // newest first; none if not found
 }
 
-// attempt is one record with the texts for the vendor's support.
+// attempt is one record with the support ticket texts.
 type attempt struct {
 	*record.Record
 	English, Chinese string
@@ -74,7 +74,7 @@ func (p pages) index(w http.ResponseWriter, r *http.Request) {
 	render(w, status, "index.html", d)
 }
 
-// one serves the page of one call.
+// one serves the page of one request ID.
 func (p pages) one(w http.ResponseWriter, r *http.Request) {
 	d := oneData{Version: p.opts.Version, RequestID: r.PathValue("request_id")}
 	if checkRequestID(d.RequestID) != nil {
@@ -91,11 +91,11 @@ func (p pages) one(w http.ResponseWriter, r *http.Request) {
 	render(w, status, "error.html", d)
 }
 
-// render writes a page, or an error if it cannot be made.
+// render writes a page, or an error if the template fails.
 func render(w http.ResponseWriter, status int, name string, d any) {
 	var b bytes.Buffer
 	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
-		http.Error(w, "cannot make the page", http.StatusInternalServerError)
+		http.Error(w, "cannot render the page", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -103,15 +103,15 @@ func render(w http.ResponseWriter, status int, name string, d any) {
 	_, _ = w.Write(printable.EscapeBytes(b.Bytes()))
 }
 
-// stylesheet serves the pages' style.
+// stylesheet serves the stylesheet of the pages.
 func stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, assets, "assets/style.css")
 }
 
-// stamp writes a time for people, in UTC.
+// stamp formats a time in UTC.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
 
-// took writes a duration of seconds for a table.
+// took formats a duration in seconds for a table.
 func took(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Microsecond).String()
 }

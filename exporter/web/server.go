@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// The limits of the admin server. Requests are small, and so are the answers.
+// The limits of the admin server. Requests and responses are small.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 10 * time.Second
@@ -24,18 +24,18 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
-// ServerConfig says how the admin handler is served.
+// ServerConfig is the configuration of a Server.
 type ServerConfig struct {
 	Handler http.Handler
 	// ConfigFile is a web configuration file of the Prometheus exporter toolkit
-	// for TLS and basic authentication; "" for neither. It is read again for
-	// each connection, so that certificates and users may change.
+	// for TLS and basic authentication. If it is "", neither is used. The file is
+	// read again for each connection, so that certificates and users may change.
 	ConfigFile string
-	// Log is told of what goes wrong with connections; nil for silence.
+	// Log receives errors of connections. If nil, they are not logged.
 	Log *zap.Logger
 }
 
-// Server serves the admin handler on listeners that are open already.
+// Server serves the admin handler on existing listeners.
 type Server struct {
 	configFile string
 	log        *slog.Logger
@@ -43,8 +43,8 @@ type Server struct {
 	servers    []*http.Server // one per listener: the toolkit sets up each on its own
 }
 
-// NewServer returns a server for those listeners, which become its own. It
-// fails if the configuration file is not a good one.
+// NewServer returns a server for the listeners and takes ownership of them. It
+// returns an error if the configuration file is not valid.
 func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 	if err := CheckConfig(cfg.ConfigFile); err != nil {
 		return nil, err
@@ -72,8 +72,8 @@ func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 	return s, nil
 }
 
-// Serve serves until Shutdown, which makes it return nil, or until one of the
-// listeners fails, which ends the others.
+// Serve serves until Shutdown is called, and then returns nil. If one of the
+// listeners fails, Serve closes the others and returns the error.
 func (s *Server) Serve() error {
 	flags := &web.FlagConfig{WebConfigFile: &s.configFile}
 	var group errgroup.Group
@@ -90,13 +90,13 @@ func (s *Server) Serve() error {
 	return group.Wait()
 }
 
-// Shutdown lets requests end until ctx is done, and then ends them. It may be
-// called before Serve, which then returns at once.
+// Shutdown waits for active requests until ctx is done and then closes their
+// connections. If it is called before Serve, Serve returns at once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	var errs []error
 	for i, srv := range s.servers {
 		errs = append(errs, srv.Shutdown(ctx))
-		// A listener that was never served is not the server's to close.
+		// The http.Server does not close a listener that it never served.
 		if err := s.listeners[i].Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
@@ -107,7 +107,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// close ends all connections.
+// close closes all connections.
 func (s *Server) close() {
 	for _, srv := range s.servers {
 		_ = srv.Close()

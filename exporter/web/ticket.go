@@ -10,11 +10,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// beijing is the zone of the vendor's support. It knows no summer time, and is
-// not read from the system, which may have no zones.
+// beijing is the time zone of the vendor's support. It has no daylight saving
+// time. It is fixed because the system may have no time zone database.
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
-// ticketEnglish writes what the vendor's support needs to know of r.
+// ticketEnglish returns the text of a support ticket about r in English.
 func ticketEnglish(r *record.Record) string {
 	return ticket(r, [...]string{
 		"A Ksyun API call failed. Please look into it by its request ID.",
@@ -32,8 +32,8 @@ func ticketChinese(r *record.Record) string {
 	}, "无", diagnosis.Chinese)
 }
 
-// ticket writes r under those words: a greeting, the names of the lines, and
-// what stands where a line everyone asks for is empty.
+// ticket formats r with the given words: an introduction, the labels of the
+// lines, and the placeholder for a required line that is empty.
 func ticket(r *record.Record, words [14]string, none string, language diagnosis.Language) string {
 	var b strings.Builder
 	b.WriteString(words[0])
@@ -74,12 +74,12 @@ func ticket(r *record.Record, words [14]string, none string, language diagnosis.
 	return b.String()
 }
 
-// operation names the API that was called: service, action and version.
+// operation returns service, action and version of the API call.
 func operation(r *record.Record) string {
 	return strings.Join(strings.Fields(r.Service+" "+r.Action+" "+r.Version), " ")
 }
 
-// codes names the error code and the inner one.
+// codes returns the error code and, in parentheses, the inner code.
 func codes(r *record.Record) string {
 	if r.InnerCode == "" {
 		return r.ErrorCode
@@ -87,7 +87,7 @@ func codes(r *record.Record) string {
 	return fmt.Sprintf("%s (%s)", r.ErrorCode, r.InnerCode)
 }
 
-// number spells n, "" for 0.
+// number formats n, or returns "" for 0.
 func number(n int) string {
 	if n == 0 {
 		return ""

@@ -1,17 +1,17 @@
-// Package web serves the admin listener: metrics, health, reload, the journal
-// as JSON and as pages.
+// Package web serves the admin listener: metrics, health checks, reload, and the
+// journal as JSON and HTML.
 //
-//	GET      /                            the page: links, recent failures, search
-//	GET      /errors/{request_id}         one call, with text for a support ticket
+//	GET      /                            index page with links, recent failures and search
+//	GET      /errors/{request_id}         page of one call with the text of a support ticket
 //	GET      /metrics
-//	GET      /-/healthy                   the program runs
-//	GET      /-/ready                     it takes calls
-//	POST,PUT /-/reload                    it reads its configuration anew
+//	GET      /-/healthy                   200 while the program runs
+//	GET      /-/ready                     200 if the program accepts calls, else 503
+//	POST,PUT /-/reload                    reloads the configuration
 //	GET      /api/v1/errors               recent failures as JSON, filtered
-//	GET      /api/v1/errors/{request_id}  the attempts answered with that ID
+//	GET      /api/v1/errors/{request_id}  failed attempts with one request ID
 //
-// It only reads, but for reload. Pages need no JavaScript and load nothing from
-// elsewhere.
+// All endpoints except reload are read-only. The pages need no JavaScript and
+// load nothing from other hosts.
 package web
 
 import (
@@ -25,20 +25,20 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
-// Options are what the admin handler shows and does. The funcs are called from
-// several goroutines.
+// Options configures the admin handler. The functions may be called
+// concurrently.
 type Options struct {
 	Version string
-	Metrics http.Handler     // nil: no /metrics
-	Journal *journal.Journal // needed
-	// Ready returns why the program is not ready for calls, or nil; a nil func
-	// is always ready.
+	Metrics http.Handler     // if nil, /metrics is not served
+	Journal *journal.Journal // required
+	// Ready returns an error while the program is not ready for calls. If the
+	// function is nil, the program is always ready.
 	Ready func() error
-	// Reload reads the configuration anew; a nil func cannot.
+	// Reload reloads the configuration. If it is nil, reload responds with 501.
 	Reload func() error
-	// Hosts are names, without port, under which the handler may be asked on
-	// loopback addresses besides localhost and the addresses themselves. On
-	// other addresses every name will do.
+	// Hosts are additional host names, without port, that are accepted in the
+	// Host header on loopback addresses, besides localhost and IP addresses. On
+	// other addresses, every name is accepted.
 	Hosts []string
 }
 
@@ -65,12 +65,12 @@ func NewHandler(opts Options) http.Handler {
 	return secured(guarded(opts.Hosts, http.NewCrossOriginProtection().Handler(mux)))
 }
 
-// healthy tells that the program runs.
+// healthy reports that the program is running.
 func healthy(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintln(w, "ksyun-tap is healthy.")
 }
 
-// ready tells whether the program takes calls.
+// ready reports whether the program accepts calls.
 func ready(check func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if check != nil {
@@ -83,7 +83,7 @@ func ready(check func() error) http.HandlerFunc {
 	}
 }
 
-// reload has the configuration read anew.
+// reload reloads the configuration.
 func reload(do func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if do == nil {
@@ -98,11 +98,11 @@ func reload(do func() error) http.HandlerFunc {
 	}
 }
 
-// contentPolicy lets a page load its stylesheet and send its form here, and
-// nothing else.
+// contentPolicy allows a page to load its stylesheet from and submit its form to
+// this server, and nothing else.
 const contentPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
-// secured sets the headers that keep browsers from being tricked.
+// secured sets security headers on every response.
 func secured(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -116,9 +116,9 @@ func secured(next http.Handler) http.Handler {
 	})
 }
 
-// guarded refuses, on loopback addresses, requests for a host that is not this
-// machine: a stranger's page in a browser here may have its name resolve to
-// 127.0.0.1, and would otherwise read what we serve.
+// guarded refuses requests on loopback addresses whose Host header does not name
+// this machine. This prevents DNS rebinding: a web page in a local browser could
+// let its own name resolve to 127.0.0.1 and read the responses.
 func guarded(hosts []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if onLoopback(r) && !ownName(r.Host, hosts) {
@@ -129,8 +129,8 @@ func guarded(hosts []string, next http.Handler) http.Handler {
 	})
 }
 
-// onLoopback reports whether r came in on a loopback address; an unknown one
-// counts as such.
+// onLoopback reports whether r was received on a loopback address. It returns
+// true if the address is unknown.
 func onLoopback(r *http.Request) bool {
 	addr, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	return !ok || addr.IP.IsLoopback()

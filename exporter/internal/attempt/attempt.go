@@ -1,5 +1,5 @@
-// Package attempt makes observations for tests: answers of the vendor's in
-// every shape, read by the real classifier, and calls that got none.
+// Package attempt makes observations for tests: attempts with every kind of
+// response, classified by the real classifier, and attempts without a response.
 package attempt
 
 import (
@@ -15,24 +15,24 @@ import (
 //go:embed testdata
 var payloads embed.FS
 
-// The secrets in the requests of every attempt, none of which may be seen in
-// any output.
+// The secrets in the request of every attempt. None of them may appear in any
+// output.
 const (
 	AccessKey = "AKLTcanaryAccessKey0123"
 	Signature = "c0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ffeec0ff"
 	Token     = "canarySecurityToken/abc+def=="
 )
 
-// Start is when every attempt begins.
+// Start is the start time of every attempt.
 var Start = time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)
 
-// Named is an attempt with a name for the test's output.
+// Named is an attempt with a name for test output.
 type Named struct {
 	Name        string
 	Observation *classify.Observation
 }
 
-// request is what an attempt asks.
+// request describes the request of an attempt.
 type request struct {
 	method, host, action, version string
 }
@@ -43,7 +43,7 @@ var (
 	histories  = request{http.MethodGet, "monitor.api.ksyun.com", "DescribeAlertHistories", "2021-01-01"}
 )
 
-// All returns one attempt of every sort, made anew, in a fixed order.
+// All returns a new attempt of every kind, in a fixed order.
 func All() []Named {
 	return []Named{
 		{"success", answered(statistics, 200, "success-gateway.json", 40*time.Millisecond)},
@@ -62,7 +62,7 @@ func All() []Named {
 	}
 }
 
-// Get returns the attempt of that name, made anew. It panics without one.
+// Get returns a new attempt by name. It panics if there is none.
 func Get(name string) *classify.Observation {
 	for _, n := range All() {
 		if n.Name == name {
@@ -72,10 +72,10 @@ func Get(name string) *classify.Observation {
 	panic("no attempt named " + name)
 }
 
-// classifier reads by the catalogue that ships.
+// classifier uses the embedded catalogue.
 var classifier = classify.New(classify.DefaultCatalog())
 
-// answered returns an attempt that got the answer in the file.
+// answered returns an attempt that got the response in the file.
 func answered(req request, status int, file string, took time.Duration) *classify.Observation {
 	body, err := payloads.ReadFile("testdata/" + file)
 	if err != nil {
@@ -94,7 +94,7 @@ func answered(req request, status int, file string, took time.Duration) *classif
 	return o
 }
 
-// unanswered returns an attempt that got no whole answer.
+// unanswered returns an attempt that got no complete response.
 func unanswered(req request, f classify.Fault, status int) *classify.Observation {
 	o := observed(req, 3*time.Millisecond)
 	o.Fault = f
@@ -113,8 +113,8 @@ func hostRefused() *classify.Observation {
 	return o
 }
 
-// observed returns an attempt of which only the end is missing. Its request is
-// presigned, so that the target is full of secrets.
+// observed returns an attempt without its end. The request is presigned, so that
+// the target contains secrets.
 func observed(req request, took time.Duration) *classify.Observation {
 	target := "/?Action=" + req.action + "&Version=" + req.version +
 		"&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&MetricName=cpu.utilizition.total" +
@@ -127,7 +127,7 @@ func observed(req request, took time.Duration) *classify.Observation {
 	call, _ := classifier.Request(&classify.Request{
 		Method: req.method, Target: []byte(target), Host: []byte(req.host), Header: fields{},
 	})
-	return &classify.Observation{ //nolint:gosec // the secrets are made up
+	return &classify.Observation{ //nolint:gosec // the secrets are not real
 		Call:         call,
 		Start:        Start,
 		End:          Start.Add(took),
@@ -144,7 +144,7 @@ func observed(req request, took time.Duration) *classify.Observation {
 	}
 }
 
-// fields is a message head without fields.
+// fields is an empty classify.Header.
 type fields struct{}
 
 // Get implements classify.Header.

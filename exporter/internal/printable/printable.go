@@ -1,6 +1,5 @@
-// Package printable makes text safe to show on consoles and pages: what a
-// terminal would obey, or what would show text in another order than it is
-// written, is spelled out.
+// Package printable makes text safe to show in terminals and web pages by escaping
+// control characters and characters that change the direction of text.
 package printable
 
 import (
@@ -12,10 +11,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Escape returns s with control characters (but tab, line feed and carriage
+// Escape returns s with control characters (except tab, line feed and carriage
 // return), bidirectional controls and line separators written as \uXXXX, and
-// bytes that are not UTF-8 as the replacement character. Within a string of JSON
-// that means the same.
+// invalid UTF-8 as the replacement character. In a JSON string, the result has the
+// same meaning.
 func Escape(s string) string {
 	i := first([]byte(s))
 	if i < 0 {
@@ -34,7 +33,7 @@ func Escape(s string) string {
 	return b.String()
 }
 
-// EscapeBytes is Escape for bytes. It returns b where nothing is to be escaped.
+// EscapeBytes is Escape for bytes. It returns b itself if nothing needs escaping.
 func EscapeBytes(b []byte) []byte {
 	if first(b) < 0 {
 		return b
@@ -42,7 +41,7 @@ func EscapeBytes(b []byte) []byte {
 	return []byte(Escape(string(b)))
 }
 
-// first returns the place of the first character that is to be escaped, -1 if
+// first returns the index of the first character that must be escaped, or -1 if
 // there is none.
 func first(s []byte) int {
 	for i := 0; i < len(s); {
@@ -64,11 +63,11 @@ func first(s []byte) int {
 	return -1
 }
 
-// areASCII reports whether each of eight bytes is a printable character of ASCII.
+// areASCII reports whether all eight bytes of the word are printable ASCII.
 func areASCII(bytes uint64) bool {
 	const ones = 0x0101010101010101
-	// The highest bit of a byte is set where it is, where the byte is below the
-	// blank, or where it is the last character, DEL.
+	// The highest bit of each byte is set if the byte is not ASCII, is below the
+	// space, or is DEL.
 	return (bytes|(bytes-' '*ones)|(bytes+ones))&(0x80*ones) == 0
 }
 
