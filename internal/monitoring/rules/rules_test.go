@@ -61,7 +61,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 			t.Errorf("%s: no Chinese summary, or no query for its calls", r.Alert)
 		}
 		book := readAll(t, filepath.Join(root, "docs", "runbooks", r.Alert+".md"))
-		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## Do\n", "\n## Over\n"} {
+		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## What to do\n", "\n## Resolved when\n"} {
 			if !strings.Contains(book, part) {
 				t.Errorf("the runbook of %s has no %q", r.Alert, part)
 			}
