@@ -24,9 +24,8 @@ const (
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 )
 
-// loop drives the machines of many pairs on one thread, by system calls that do
-// not block. Whatever may block is done by goroutines, which post what came of
-// it.
+// loop drives the machines of many pairs on one thread, with system calls that do
+// not block. Whatever may block is done by goroutines, which post the result.
 type loop struct {
 	s     *Server
 	epoll int
@@ -112,8 +111,8 @@ func (l *loop) stop() {
 	l.post(func(l *loop) { l.ended = true })
 }
 
-// run is the loop. It keeps its thread: waking up is then the system's business
-// alone.
+// run is the loop. It is locked to its thread, so that the Go scheduler takes no
+// part in waking it up.
 func (l *loop) run() {
 	runtime.LockOSThread()
 	defer closeFD(l.epoll)

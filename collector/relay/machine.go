@@ -21,7 +21,7 @@ const (
 
 func (s side) other() side { return 1 - s }
 
-// stage is what a machine is about.
+// stage is what a machine is doing.
 type stage uint8
 
 const (
@@ -63,8 +63,8 @@ type reception uint8
 
 const (
 	receiving     reception = iota
-	receivedEnd             // FIN; with TLS, after its closing alert
-	receivedCut             // FIN without TLS's closing alert
+	receivedEnd             // FIN; with TLS, after close_notify
+	receivedCut             // FIN without close_notify
 	receivedReset           // the connection is broken
 )
 
@@ -73,11 +73,11 @@ type closing uint8
 
 const (
 	closeFIN   closing = iota
-	closeCut           // FIN without TLS's closing alert
+	closeCut           // FIN without close_notify
 	closeReset         // RST
 )
 
-// effects is what a machine wants done, besides reading and writing.
+// effects are the actions that a machine requests besides reading and writing.
 type effects uint8
 
 const (
@@ -120,12 +120,11 @@ type sockets interface {
 	unread() bool
 }
 
-// machine relays between a program's connection and the upstream connection
-// that is paired with it. It has no socket, goroutine or clock: whoever drives
-// it reads into space, writes what is pending, carries out effects, and reports
-// what came of all that. It wants a read only where it has room, and none from a
-// side as long as the other has not taken what came before: that is all the
-// backpressure there is.
+// machine relays between a program's connection and its upstream connection. It
+// has no socket, goroutine or clock: its driver reads into space, writes what is
+// pending, carries out effects, and reports the results. The machine wants a read
+// only if it has room, and none from a side until the other side has taken what
+// was read before; this is the only backpressure.
 type machine struct {
 	s    *Server
 	h    Handler
@@ -588,9 +587,9 @@ func (m *machine) leave(end End, toProgram, toUpstream closing) {
 	m.bye = [2]closing{toProgram, toUpstream}
 }
 
-// closeBoth ends everything. A program that may still be sending gets time to
-// take what was written: closing over bytes that it sent resets the connection,
-// and it would lose the answer.
+// closeBoth closes both sides. A program that may still be sending gets time to
+// read the answer: closing a connection with unread bytes resets it, and the
+// program would lose the answer.
 func (m *machine) closeBoth(toProgram, toUpstream closing) {
 	if toProgram == closeFIN && m.stage != stageLinger && m.got[program] == receiving && m.pressed() {
 		m.linger(toUpstream)
@@ -763,7 +762,7 @@ func (m *machine) upstreamEnded() {
 	}
 }
 
-// echo is how the connections close where one side ended them.
+// echo returns how to close the connections after one side has ended.
 func (m *machine) echo(by side) closing {
 	switch m.got[by] {
 	case receivedReset:

@@ -10,11 +10,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// established answers a CONNECT. It has no fields: everything behind it is the
-// tunnel's.
+// established is the answer to a CONNECT. It has no fields; everything after it
+// belongs to the tunnel.
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 
-// speech is what a program speaks within a CONNECT, by its first byte.
+// speech is the protocol that a program speaks inside a CONNECT, by its first byte.
 type speech uint8
 
 const (
@@ -221,7 +221,7 @@ func (p *pair) hello() (read []byte, ok bool) {
 	return nil, false
 }
 
-// leaveSilently ends a CONNECT within which nothing was said. It is no exchange.
+// leaveSilently ends a CONNECT in which nothing was sent. It is not an exchange.
 func (p *pair) leaveSilently() bool {
 	p.m.reported = true
 	return false
@@ -259,7 +259,7 @@ func (p *pair) plain() bool {
 	return true
 }
 
-// tunnel passes on whatever either side sends, without looking at it.
+// tunnel forwards whatever either side sends, without parsing it.
 func (p *pair) tunnel() bool {
 	p.m.h.Sending(p.m.x)
 	p.s.counters.tunnels.Add(1)
