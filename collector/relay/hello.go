@@ -36,7 +36,7 @@ func (p *pair) greet() bool {
 		return false
 	case err != nil:
 		p.m.h.Secured(err)
-		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // nobody may be there any more
+		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // the program may have closed the connection
 		return false
 	}
 	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it

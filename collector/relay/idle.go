@@ -69,7 +69,7 @@ func (l *idlePairs) take() *pair {
 	return nil
 }
 
-// remove forgets a pair that is no more.
+// remove removes a pair that has ended.
 func (l *idlePairs) remove(p *pair) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -468,7 +468,7 @@ func (l *loop) dialed(p *pair, nc net.Conn, fd int, err error) {
 	l.drive(p)
 }
 
-// letGo forgets what the loop is to do for a pair.
+// letGo removes a pair from the loop's queue and timers.
 func (l *loop) letGo(p *pair) {
 	l.s.idle.busy(p)
 	l.times.remove(p)

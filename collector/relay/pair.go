@@ -42,7 +42,7 @@ const (
 	atDoor     where = iota // its own goroutine, which alone has the machine
 	atBlocking              // any goroutine that holds mu
 	atLoop                  // the thread of a loop
-	atEnd                   // nobody
+	atEnd                   // no driver
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
@@ -251,7 +251,7 @@ func (p *pair) isKilled() bool {
 	return p.killed
 }
 
-// feed has the machine read these bytes of the program's before any others.
+// feed passes bytes of the program to the machine, before any others.
 func (m *machine) feed(read []byte) {
 	if len(read) == 0 {
 		return

@@ -24,9 +24,9 @@ const (
 	speaksNothing // it left
 )
 
-// connect opens what a CONNECT asked for: to us, where what the program speaks
-// within is ours to read, else to the upstream. It reports whether there is
-// HTTP to serve.
+// connect opens the tunnel of a CONNECT. If the protocol inside is to be served
+// here, it ends here, else at the upstream. It reports whether there is HTTP to
+// serve.
 func (p *pair) connect() bool {
 	m := &p.m
 	m.take()
@@ -59,7 +59,7 @@ func (p *pair) connect() bool {
 	case route.Unseen != nil:
 		m.h.Refuse(nil, x, route.Unseen, true)
 		if spoken == speaksTLS {
-			p.say(alert(alertAccessDenied)) //nolint:errcheck // nobody may be there any more
+			p.say(alert(alertAccessDenied)) //nolint:errcheck // the program may have closed the connection
 		}
 		return p.leaveTunnel(EndRefused, closeFIN)
 	}
@@ -145,8 +145,8 @@ func (p *pair) establish() error {
 	return p.say([]byte(established))
 }
 
-// speech waits for what shows how the program speaks within a CONNECT, or, where
-// there is an upstream connection, for the server to speak first.
+// speech waits for the bytes that show which protocol the program speaks inside a
+// CONNECT, or, if there is an upstream connection, for the server to speak first.
 func (p *pair) speech() speech {
 	f := &p.m.flows[program]
 	limit := p.s.cfg.Timeouts.TLSHandshake
@@ -189,7 +189,8 @@ func (p *pair) speech() speech {
 	}
 }
 
-// speechOf returns how a program speaks that began so, and whether that is sure.
+// speechOf returns the protocol of a program that sent these first bytes, and
+// whether that is certain.
 func speechOf(b []byte) (speech, bool) {
 	if b[0] == recordHandshake {
 		return speaksTLS, true

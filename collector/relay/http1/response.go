@@ -53,7 +53,7 @@ func (p *Response) lineEnd(next int) int {
 }
 
 // parseStatusLine reads the status line. The blank after the status is often
-// left out where there is no reason.
+// left out if there is no reason phrase.
 func (p *Response) parseStatusLine(line []byte) error {
 	const version, digits = len("HTTP/1.1"), len("200")
 	if len(line) <= version || string(line[:len(versionPrefix)]) != versionPrefix {
