@@ -10,22 +10,22 @@ CYCLONEDX_V := v1.10.0
 VULN_V := v1.9.0
 OTELCOL := $(BIN)/otelcol
 OTELCOL_V := v0.160.0
-# Helm and Kustomize, which render what the end-to-end tests read; the newest
-# that Go 1.26 builds.
+# Helm and Kustomize, which render what the end-to-end tests check: the newest
+# versions that Go 1.26 can build.
 HELM        := $(BIN)/helm
 HELM_V      := v4.3.1
 KUSTOMIZE   := $(BIN)/kustomize
 KUSTOMIZE_V := v5.8.2
 DEBIAN  := $(BIN)/debian.tar
 NFPM    := $(BIN)/nfpm
-# The newest whose parts can all be had.
+# The newest version whose modules are all available.
 NFPM_V  := v2.45.0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
            -X $(PKG).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null)
 
-# A program built with the race detector waits a second at its end; those that tests run need not.
+# Programs built with the race detector sleep a second before they exit; those run by tests need not.
 export GORACE ?= atexit_sleep_ms=10
 
 .DEFAULT_GOAL := help
@@ -46,7 +46,7 @@ PACKAGES     ?= dist/packages
 PACKAGE_ARCH ?= $(shell $(GO) env GOARCH)
 PACKAGE_INPUTS = $(PACKAGES)/inputs-$(PACKAGE_ARCH)
 
-# What is in the packages and not in the repository.
+# What the packages contain in addition to files of the repository.
 .PHONY: package-inputs
 package-inputs:
 	mkdir -p $(PACKAGE_INPUTS)
@@ -60,7 +60,7 @@ package-inputs:
 
 .PHONY: packages
 packages: $(NFPM) package-inputs ## Build the packages of VERSION, as 1.2.3, for Debian, Red Hat and Alpine.
-	@case "$(VERSION)" in v[0-9]*|[0-9]*.*) ;; *) echo "make packages VERSION=1.2.3: $(VERSION) is no version" >&2; exit 2;; esac
+	@case "$(VERSION)" in v[0-9]*|[0-9]*.*) ;; *) echo "make packages VERSION=1.2.3: $(VERSION) is not a version" >&2; exit 2;; esac
 	@for kind in deb rpm apk; do \
 	  SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) PACKAGE_VERSION=$(VERSION:v%=%) PACKAGE_ARCH=$(PACKAGE_ARCH) PACKAGE_INPUTS=$(PACKAGE_INPUTS) \
 	  $(NFPM) package --config deploy/packages/nfpm.yaml --packager $$kind --target $(PACKAGES) || exit; done
@@ -82,16 +82,16 @@ alerts-table: ## Replay every scenario through the alerts, and write the table o
 	$(MAKE) --no-print-directory generate
 
 .PHONY: verify-alerts
-verify-alerts: ## Check that the table of docs/alerts.md is what the replay gives (some minutes).
+verify-alerts: ## Check that the table of docs/alerts.md matches the replay (some minutes).
 	$(GO) test -C test -count=1 -timeout 90m -run TestScenarios ./alerts -full
 
-# A Collector of what the examples use; the newest version whose parts can all be had.
+# A Collector with the components that the examples use; the newest version whose modules are all available.
 $(OTELCOL): deploy/otel-collector/builder.yaml
 	GOBIN=$(BIN) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)
 	CGO_ENABLED=0 $(BIN)/builder --config $<
 	mv $(BIN)/otelcol-build/otelcol $@ && rm -r $(BIN)/otelcol-build
 
-# The newest version that Go 1.26 builds.
+# The newest version that Go 1.26 can build.
 $(GORELEASER):
 	GOBIN=$(BIN) $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_V)
 
@@ -113,7 +113,7 @@ $(DEBIAN):
 
 RUN ?= .
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests beside real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
+e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
 	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
 	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
 
@@ -168,7 +168,7 @@ fmt: $(LINT) ## Format the code.
 	cd tools && $(LINT) fmt ./...
 
 .PHONY: generate
-generate: ## Regenerate what comes from the code: reference, rules, dashboards, parts of deploy.
+generate: ## Generate files from the code: reference, rules, dashboards, parts of deploy.
 	$(GO) run ./internal/gen .
 
 .PHONY: matrix
@@ -176,7 +176,7 @@ matrix: ## Run every verb in every environment, and write docs/reference/environ
 	$(GO) test -count=1 -run "^TestEnvironmentMatrix$$" ./cmd/ksyun-tap -update
 
 .PHONY: verify-generate
-verify-generate: generate ## Check that what is generated is what the code says.
+verify-generate: generate ## Check that the generated files are up to date.
 	git diff --exit-code -- docs deploy grafana
 	@new=$$(git ls-files --others --exclude-standard docs deploy grafana); test -z "$$new" || { echo "not committed: $$new"; exit 1; }
 
@@ -187,25 +187,25 @@ tidy: ## Check that go.mod and go.sum are tidy.
 	$(GO) mod tidy -C tools -diff
 
 .PHONY: licences
-licences: ## Check the licences of what is linked.
+licences: ## Check the licences of the linked modules.
 	$(GO) run -C tools ./licences .. >/dev/null
 
 .PHONY: vulncheck
-vulncheck: ## Look for known vulnerabilities in what is called (needs the vulnerability database).
+vulncheck: ## Look for known vulnerabilities in the code that is called (needs the vulnerability database).
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(VULN_V) ./...
 
 .PHONY: outdated
 outdated: ## List the direct dependencies that have a newer version.
 	@$(GO) list -m -e -u -f '{{if and (not .Indirect) .Update}}{{.Path}} {{.Version}} -> {{.Update.Version}}{{end}}' all
 
-# What goes into archives and images beside the binary.
+# What archives and images contain besides the binary.
 .PHONY: release-inputs
 release-inputs:
 	$(GO) run -C tools ./licences .. >THIRD_PARTY_LICENSES
 	cp /etc/ssl/certs/ca-certificates.crt .
 
 .PHONY: release-notes
-release-notes: ## Print what CHANGELOG.md says of the newest version.
+release-notes: ## Print the newest version's section of CHANGELOG.md.
 	@awk '/^## /{n++; next} n==1' CHANGELOG.md
 
 .PHONY: release
@@ -219,5 +219,5 @@ snapshot: $(GORELEASER) $(CYCLONEDX) ## Make a release in ./dist, unsigned and u
 	PATH=$(BIN):$$PATH $(GORELEASER) release --snapshot --clean --skip=docker,sign
 
 .PHONY: clean
-clean: ## Remove what was built.
+clean: ## Remove build results.
 	rm -rf ksyun-tap dist THIRD_PARTY_LICENSES ca-certificates.crt $(BIN)

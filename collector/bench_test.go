@@ -96,7 +96,7 @@ func benchProxy(tb testing.TB) net.Conn {
 }
 
 func BenchmarkCall(b *testing.B) {
-	b.Run("signed anew", func(b *testing.B) {
+	b.Run("re-signed", func(b *testing.B) {
 		back := listen(b)
 		defer back.Close()
 		go answerAll(back)

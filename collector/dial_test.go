@@ -216,9 +216,9 @@ func TestTLSUpstreamEnds(t *testing.T) {
 		end   func(raw *peer, tc *tls.Conn)
 		fault classify.Fault
 	}{
-		"reset":                    {func(raw *peer, _ *tls.Conn) { raw.reset() }, classify.FaultReset},
-		"closed":                   {func(_ *peer, tc *tls.Conn) { tc.Close() }, classify.FaultClosed},
-		"cut off without farewell": {func(raw *peer, _ *tls.Conn) { raw.Close() }, classify.FaultClosed},
+		"reset":                        {func(raw *peer, _ *tls.Conn) { raw.reset() }, classify.FaultReset},
+		"closed":                       {func(_ *peer, tc *tls.Conn) { tc.Close() }, classify.FaultClosed},
+		"cut off without close_notify": {func(raw *peer, _ *tls.Conn) { raw.Close() }, classify.FaultClosed},
 		"until close": {func(_ *peer, tc *tls.Conn) {
 			io.WriteString(tc, "HTTP/1.1 200 OK\r\n\r\nall")
 			tc.Close()

@@ -2,20 +2,21 @@ package collector
 
 import "sync"
 
-// The limits of what is remembered: programs, and bytes of a User-Agent.
+// Limits: the number of programs that are remembered, and the bytes of a User-Agent.
 const (
 	maxDistrusts = 1024
 	maxAgent     = 256
 )
 
-// distrusts remembers which programs do not accept our certificates, since they
-// bring trust of their own or pin certificates. After a refusal in so many words
-// they are passed on unseen, where the listener is one program's own (OtherPass);
-// from the second in a row on after an end without a word, which may be any end:
-// within the handshake, or soon after it and before a request, as of programs that
-// compare the certificate with their pins then. A
-// program is known by the host that it calls and the User-Agent of its CONNECT.
-// The zero value is empty. It is safe for concurrent use.
+// distrusts remembers which programs do not accept our certificates, because they
+// use their own CAs or pin certificates. On a listener that serves one program
+// only (OtherPass), their connections are then tunnelled without being observed.
+// One TLS alert that rejects the certificate is enough. A connection that ends
+// without an alert, during the handshake or soon after it and before a request (as
+// with programs that compare the certificate with their pins then), may have other
+// reasons: two in a row are needed. A program is identified by the host that it
+// calls and the User-Agent of its CONNECT. The zero value is empty. It is safe for
+// concurrent use.
 type distrusts struct {
 	mu  sync.Mutex
 	all map[distrust]int // enoughRefusals is never accepted again
@@ -29,7 +30,7 @@ func newDistrust(host, agent string) distrust {
 	return distrust{host, agent[:min(len(agent), maxAgent)]}
 }
 
-// failed notes that a handshake failed.
+// failed records that a handshake failed.
 func (d *distrusts) failed(host, agent string, reason HandshakeReason) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -46,11 +47,11 @@ func (d *distrusts) failed(host, agent string, reason HandshakeReason) {
 		d.all[key] = enoughRefusals
 	case HandshakeAborted:
 		d.all[key] = min(n+1, enoughRefusals)
-	case HandshakeTimeout, HandshakeOther: // about which nothing is known
+	case HandshakeTimeout, HandshakeOther: // these have no known cause
 	}
 }
 
-// accepted notes that a program trusts us.
+// accepted records that a program trusts us.
 func (d *distrusts) accepted(host, agent string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,21 +60,21 @@ func (d *distrusts) accepted(host, agent string) {
 	}
 }
 
-// has reports whether a program is passed on unseen.
+// has reports whether a program's connections are tunnelled.
 func (d *distrusts) has(host, agent string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.all[newDistrust(host, agent)] >= enoughRefusals
 }
 
-// clear forgets all.
+// clear removes all entries.
 func (d *distrusts) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.all = nil
 }
 
-// Unobserved is a request, or a tunnel, that is passed on unobserved.
+// Unobserved is a request or a tunnel that is forwarded without being observed.
 type Unobserved struct {
 	Host   string
 	Port   uint16

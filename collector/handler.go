@@ -13,18 +13,18 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// handler decides on the requests of one client connection and turns each
-// exchange into an observation. Everything it needs is made once and reused.
+// handler routes the requests of one client connection and turns each exchange
+// into an observation. What it needs is allocated once per connection and reused.
 type handler struct {
 	p     *Proxy
 	rules *rules // of the running exchange
 	dest  destination
 	sink  Sink // of the running exchange
 	begun bool
-	why   answer // to a request that was turned away
+	why   answer // to a request that was refused
 
-	inside inside     // of TLS ended by us
-	resign *resigning // nil but on a re-signing address
+	inside inside     // of TLS terminated by us
+	resign *resigning // nil unless on a re-signing address
 
 	obs     classify.Observation
 	call    classify.Call
@@ -119,9 +119,9 @@ func (h *handler) lookUp(authority []byte, https bool) (err error) {
 	return nil
 }
 
-// checkHost holds the Host field of a request against the target that it or
-// the CONNECT around it names. They may differ, as in the vendor's own examples, but not so that a
-// host could be reached under another's name.
+// checkHost compares the Host field of a request with the target of the request
+// or of the CONNECT around it. They may differ, as in the vendor's own examples,
+// but not such that a host could be reached under the name of another.
 func (h *handler) checkHost(host, authority []byte) error {
 	if host == nil || bytes.Equal(host, authority) {
 		return nil
@@ -199,14 +199,15 @@ func (h *handler) fault(end relay.End) classify.Fault {
 	return classify.FaultClosed
 }
 
-// guard keeps a panic of a sink's, or in making an observation, from the call.
+// guard recovers from a panic in a sink or in making an observation, so that it
+// does not affect the call.
 func (h *handler) guard() {
 	if p := recover(); p != nil {
 		h.p.panics.Add(1)
 	}
 }
 
-// begin reads the call from what is there of the request and announces it.
+// begin parses the call from what was read of the request and announces it to the sink.
 func (h *handler) begin(x *relay.Exchange) {
 	defer h.guard()
 	h.begun = true
@@ -215,7 +216,7 @@ func (h *handler) begin(x *relay.Exchange) {
 	h.sink.Begin(&h.call)
 }
 
-// read reads call and secrets from the request.
+// read parses the call and the secrets from the request.
 func (h *handler) read(x *relay.Exchange) {
 	q := &x.Request
 	body, _ := x.RequestBody()
@@ -228,7 +229,7 @@ func (h *handler) read(x *relay.Exchange) {
 	h.body = len(body)
 }
 
-// observe tells the sink how the exchange ended.
+// observe reports to the sink how the exchange ended.
 func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	defer h.guard()
 	q, o := &x.Request, &h.obs
@@ -266,7 +267,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	h.sink.Observe(o)
 }
 
-// chooseSink decides who is told of the running exchange.
+// chooseSink sets the sink to which the running exchange is reported.
 func (h *handler) chooseSink() {
 	h.sink = h.p.sink
 	if h.p.sinkFor != nil {
@@ -315,7 +316,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	}
 }
 
-// unread returns why a body was not kept whole.
+// unread returns why a body was not kept completely.
 func unread(x *relay.Exchange) classify.Unread {
 	if x.Uninspected {
 		return classify.UnreadMemory
@@ -323,8 +324,8 @@ func unread(x *relay.Exchange) classify.Unread {
 	return classify.UnreadLength
 }
 
-// brokenField returns the value of a field, whose line is whole, in a head that
-// broke off.
+// brokenField returns the value of a field whose line is complete, in a head that
+// is not.
 func brokenField(head []byte, name string) []byte {
 	for line := range bytes.Lines(head) {
 		if n, value, ok := bytes.Cut(line, []byte(":")); ok && line[len(line)-1] == '\n' && bytes.EqualFold(n, []byte(name)) {
@@ -334,7 +335,7 @@ func brokenField(head []byte, name string) []byte {
 	return nil
 }
 
-// hash tells access keys apart without giving one away.
+// hash identifies an access key without revealing it.
 func (h *handler) hash(accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
@@ -346,8 +347,8 @@ func (h *handler) hash(accessKey []byte) string {
 	return h.credential
 }
 
-// target returns the origin-form target, also of a request in absolute form
-// without a path that was never sent.
+// target returns the origin-form target, even of a request in absolute form
+// without a path that was not sent.
 func target(q *http1.Request) []byte {
 	if t := q.Target(); len(t) > 0 {
 		return t

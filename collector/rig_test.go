@@ -142,7 +142,7 @@ func (r *rig) next() event {
 	case e := <-r.sink:
 		return e
 	case <-time.After(patience):
-		r.t.Fatal("the sink was told nothing")
+		r.t.Fatal("nothing was reported to the sink")
 		return event{}
 	}
 }
@@ -174,7 +174,7 @@ func (r *rig) silent() {
 		r.t.Error(err)
 	}
 	if len(r.sink) > 0 {
-		r.t.Errorf("the sink was told %+v", <-r.sink)
+		r.t.Errorf("the sink got %+v", <-r.sink)
 	}
 }
 

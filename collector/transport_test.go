@@ -82,7 +82,7 @@ func (r *transportRig) told() (*classify.Call, *classify.Observation) {
 			}
 			begun = e.call
 		default:
-			r.t.Fatal("the sink was not told")
+			r.t.Fatal("nothing was reported to the sink")
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (r *transportRig) silent() {
 	r.t.Helper()
 	select {
 	case e := <-r.sink:
-		r.t.Errorf("the sink was told %+v", e)
+		r.t.Errorf("the sink got %+v", e)
 	default:
 	}
 }

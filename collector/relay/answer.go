@@ -2,7 +2,7 @@ package relay
 
 import "github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 
-// relay passes on a request and its answer.
+// relay forwards a request and its answer.
 func (m *machine) relay() bool {
 	progress := m.upload()
 	if m.stage != stageRelay {
@@ -44,7 +44,7 @@ func (m *machine) readAnswer() bool {
 	m.scan = 0
 	p := &x.Response
 	switch err := p.Parse(b.b, b.t, b.t+n); {
-	case err != nil || p.Status == 101: // nobody asked for it: Upgrade is not passed on
+	case err != nil || p.Status == 101: // unexpected: Upgrade is not forwarded
 		m.raw()
 		return true
 	case p.Status < 200:
@@ -73,7 +73,7 @@ func (m *machine) readAnswer() bool {
 	return true
 }
 
-// passAnswer passes on what came of the answer's body.
+// passAnswer forwards what was read of the answer's body.
 func (m *machine) passAnswer() bool {
 	x, f := m.x, &m.flows[upstream]
 	if len(f.pending()) == 0 {
@@ -104,7 +104,7 @@ func (m *machine) passAnswer() bool {
 	return progress
 }
 
-// keepTail keeps the end of what spilled, once it was sent.
+// keepTail keeps the end of the spilled bytes after they were sent.
 func (m *machine) keepTail() {
 	f := &m.flows[upstream]
 	if f.spill == nil || f.cur != f.spill || f.spill.t <= m.tailed {
@@ -118,11 +118,11 @@ func (m *machine) keepTail() {
 	m.tailed = b.t
 }
 
-// complete ends an exchange whose answer was passed on whole.
+// complete ends an exchange whose answer was forwarded completely.
 func (m *machine) complete() {
 	end := EndComplete
-	// A program that only stopped sending still takes the answer; one that left
-	// has by now refused it.
+	// A program that only half-closed its connection still reads the answer; one
+	// that closed it has reset the connection by now.
 	if m.got[program] != receiving && m.at.broken() {
 		end = EndCanceled
 	}
@@ -143,9 +143,8 @@ func (m *machine) complete() {
 	}
 }
 
-// raw passes on an answer that cannot be read, as the bytes it came as, until
-// the upstream closes or the program goes on to say something: where the answer
-// ends, nobody can know.
+// raw forwards the bytes of an answer that cannot be parsed, until the upstream
+// closes or the program sends more: the end of the answer cannot be determined.
 func (m *machine) raw() {
 	x, b := m.x, m.flows[upstream].cur
 	x.Response.Reset()
@@ -166,7 +165,7 @@ func (m *machine) passRaw() bool {
 	return true
 }
 
-// unasked passes on what the upstream sends without a request, as raw does.
+// unasked forwards what the upstream sends without a request, as raw does.
 func (m *machine) unasked() bool {
 	m.releaseExchange()
 	m.stage, m.since = stageUnasked, m.now
@@ -186,8 +185,8 @@ func (m *machine) passUnasked() bool {
 	return true
 }
 
-// answerEnded acts on the end of the upstream's bytes before the answer was
-// passed on whole.
+// answerEnded handles the end of the upstream's bytes before the answer was
+// forwarded completely.
 func (m *machine) answerEnded() {
 	x, f := m.x, &m.flows[upstream]
 	reset := m.got[upstream] == receivedReset

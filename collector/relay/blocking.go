@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// blocking drives a pair by blocking calls: one goroutine reads what the program
-// sends and another what the upstream sends, and each writes to the other side
-// what comes of it. The pair's mu is held but while one of them reads, writes or
-// dials.
+// blocking drives a pair with blocking calls. One goroutine reads from the program
+// and another from the upstream, and each writes the result to the other side.
+// They hold the pair's mu except while reading, writing or dialing.
 type blocking struct {
 	p        *pair
 	changed  sync.Cond // whether a side is to be read
@@ -45,7 +44,7 @@ func (p *pair) block() {
 	p.blocking, p.where = nil, atDoor
 }
 
-// done reports whether the machine is somebody else's.
+// done reports whether another driver has the machine, or the pair has ended.
 func (d *blocking) done() bool { return d.p.m.over() || d.p.m.stage == stageConnect }
 
 func (d *blocking) readUpstream(l *link) {
@@ -56,8 +55,8 @@ func (d *blocking) readUpstream(l *link) {
 	})
 }
 
-// read reads from a side, whenever that is wanted, until all is over or the
-// upstream connection is another.
+// read reads from a side whenever the machine wants it, until the pair ends or
+// the upstream connection is replaced.
 func (d *blocking) read(from side, l *link) {
 	defer d.guard()
 	p, m := d.p, &d.p.m
@@ -86,7 +85,7 @@ func (d *blocking) read(from side, l *link) {
 	}
 }
 
-// guard ends the pair where its handler or machine panicked.
+// guard ends the pair if its handler or machine panicked.
 func (d *blocking) guard() {
 	if v := recover(); v != nil {
 		d.p.panicked()
@@ -95,8 +94,8 @@ func (d *blocking) guard() {
 	}
 }
 
-// settle writes what is pending and carries out what is to be done, and has
-// whoever waits look again.
+// settle writes what is pending, carries out the machine's effects, and wakes the
+// goroutines that wait.
 func (d *blocking) settle() {
 	p, m := d.p, &d.p.m
 	for {
@@ -196,8 +195,8 @@ func (d *blocking) dial(ctx context.Context) {
 	d.settle()
 }
 
-// arm sets the timer, unless it fires early enough anyway: setting one costs as
-// much as all else that is done for a small message.
+// arm sets the timer, unless it already fires early enough: setting a timer costs
+// as much as everything else that is done for a small message.
 func (d *blocking) arm() {
 	at, limited := d.p.m.deadline()
 	switch {
@@ -226,7 +225,7 @@ func (d *blocking) fired() {
 	d.settle()
 }
 
-// noteIdle notes since when no exchange runs.
+// noteIdle records since when no exchange has been running.
 func (p *pair) noteIdle() {
 	if p.m.stage == stageIdle {
 		p.s.idle.note(p, p.m.since)

@@ -16,8 +16,8 @@ const (
 	tightSpace = 4 << 10
 )
 
-// buffer is a piece of memory. Of what was read into it, b[r:t] may be sent and
-// was not yet, and b[t:w] was not yet looked at.
+// buffer is a piece of memory. Of the bytes read into it, b[r:t] are ready to be
+// sent, and b[t:w] were not parsed yet.
 type buffer struct {
 	b       []byte
 	r, t, w int
@@ -28,9 +28,9 @@ func (b *buffer) unread() []byte { return b.b[b.t:b.w] }
 func (b *buffer) free() []byte   { return b.b[b.w:] }
 func (b *buffer) reset()         { b.r, b.t, b.w = headroom, headroom, headroom }
 
-// buffers is a pool of buffers of three sizes; those of other sizes are let go.
-// What is in use counts against a limit, which inspection keeps to: beyond it,
-// only what a call cannot do without is given out.
+// buffers is a pool of buffers of three sizes; buffers of other sizes are not
+// reused. The memory in use is limited: above the limit, buffers are only handed
+// out for what a call needs, not for inspection.
 type buffers struct {
 	small, large, tail  sync.Pool
 	largeSize, tailSize int
@@ -105,5 +105,5 @@ func (p *buffers) put(b *buffer) {
 	}
 }
 
-// drop is put for a buffer that somebody else may still write to.
+// drop is put for a buffer that may still be written to: it is not reused.
 func (p *buffers) drop(b *buffer) { p.inUse.Add(-int64(len(b.b))) }

@@ -8,24 +8,24 @@ import (
 	"sync/atomic"
 )
 
-// ErrLoop is why a connection to an upstream is given up that comes back to us,
-// since it is redirected as those of programs are.
+// ErrLoop is the error of a connection to an upstream that was redirected back to
+// us, as the connections of programs are.
 var ErrLoop = errors.New("the connection came back")
 
-// path is where a connection begins and where it was bound for. Both are needed
-// to know one again: on one host, two connections to different places may begin
-// at the same port.
+// path is a connection's source address and original destination. Both are needed
+// to identify it: on one host, two connections to different destinations may have
+// the same source port.
 type path struct{ from, to netip.AddrPort }
 
-// ways are the connections to upstreams, from where we made them. A client's
-// that has the same path is our own, redirected.
+// ways are our connections to upstreams. A client's connection with the same path
+// is one of them, redirected to us.
 type ways struct {
 	on atomic.Bool // connections are redirected to us
 	mu sync.Mutex
 	m  map[path]bool // whether it was seen as a client's
 }
 
-// add returns the path of nc; the zero path if nobody will ask for it.
+// add adds nc and returns its path, or the zero path if none is needed.
 func (w *ways) add(nc net.Conn) path {
 	if !w.on.Load() {
 		return path{}
@@ -67,8 +67,8 @@ func (w *ways) seen(p path) bool {
 	return w.m[p]
 }
 
-// Expect has a connection of our own known as such, for as long as it is not
-// served yet; forget ends that. cameBack reports whether it came back to us.
+// Expect registers a connection of our own until it is served; forget removes it.
+// cameBack reports whether it was redirected back to us.
 func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
 	p := s.ways.add(nc)
 	if p == (path{}) {
@@ -78,12 +78,12 @@ func (s *Server) Expect(nc net.Conn) (cameBack func() bool, forget func()) {
 	return func() bool { return s.ways.seen(p) }, func() { s.ways.remove(p) }
 }
 
-// A connection that comes back is found by whichever of the next two is asked
-// last: a client's path is known to cameBack before isOwn looks for it among
-// our ways, and one of our ways is there before cameBack looks for a client.
+// A connection that comes back is found by whichever of isOwn and cameBack is
+// called last: a client's path is registered before isOwn looks for it in our
+// ways, and our own is registered before cameBack looks for a client.
 
-// isOwn reports whether a client's connection, bound for another address, is
-// our own, and tells of it.
+// isOwn reports whether a client's connection to another address is our own, and
+// if so calls Config.CameBack.
 func (s *Server) isOwn(p *pair, to netip.AddrPort) bool {
 	s.mu.Lock()
 	p.bound = to
@@ -91,8 +91,8 @@ func (s *Server) isOwn(p *pair, to netip.AddrPort) bool {
 	return s.look(path{p.client, to})
 }
 
-// cameBack reports whether one of our connections is that of a client, and
-// tells of it.
+// cameBack reports whether one of our connections is that of a client, and if so
+// calls Config.CameBack.
 func (s *Server) cameBack(p path) bool { return p != (path{}) && s.hasClient(p) && s.look(p) }
 
 func (s *Server) look(p path) bool {

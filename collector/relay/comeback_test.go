@@ -19,7 +19,7 @@ func (b between) LocalAddr() net.Addr {
 
 func (b between) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(b.to)) }
 
-// TestLoop tells connections of our own that come back, whichever of their two
+// TestLoop recognises connections of our own that come back, whichever of their two
 // ends is known first, and once each; and no others, though they begin at the
 // same address.
 func TestLoop(t *testing.T) {

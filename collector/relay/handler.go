@@ -10,75 +10,74 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// Handler decides on the requests of one program connection and learns what
-// became of them. Its methods are called one at a time and must not block, Dial
-// excepted. For each request that can be read:
+// Handler routes the requests of one program connection and is informed of their
+// results. Its methods are called one at a time and, except for Dial, must not
+// block. For each request that can be parsed:
 //
 //	Route ──> (Dial) ──> Sending ──> Done
 //	  └────────┴──error──> Refuse ──> Done
 //
-// A request that cannot be read goes to Refuse at once. A CONNECT is one more
-// request unless the program speaks HTTP inside of it, with TLS or without; then
-// come
+// A request that cannot be parsed goes to Refuse directly. A CONNECT is handled
+// like any other request, unless the program speaks HTTP inside it, with or
+// without TLS. Then the calls are
 //
 //	Route ──> Secured ──> Route, for each request within
 type Handler interface {
-	// Route decides where a request goes, by its head.
+	// Route decides by the head of a request where it goes.
 	Route(x *Exchange) (Route, error)
-	// Dial connects to the upstream. ctx ends when the program goes away or the
-	// server is stopped.
+	// Dial connects to the upstream. ctx is canceled when the program closes its
+	// connection or the server is stopped.
 	Dial(ctx context.Context, x *Exchange) (net.Conn, error)
 	// Sending announces that the request is about to be sent.
 	Sending(x *Exchange)
-	// Refuse appends to dst the whole answer to a request which was not sent
-	// because of err. close reports that the connection will be closed after it.
+	// Refuse appends to dst the complete answer to a request that was not sent
+	// because of err. close is set if the connection will be closed after it.
 	Refuse(dst []byte, x *Exchange, err error, close bool) []byte
-	// Secured reports how TLS with the program began, once: nil when the first
-	// byte of a request came through it. Otherwise the handshake failed, or the
-	// program left right behind it, and the connection ends.
+	// Secured reports once whether TLS with the program was established: nil when
+	// the first byte of a request was received through it. Otherwise the handshake
+	// failed, or the program closed the connection right after it.
 	Secured(err error)
 	// Plain reports that the program speaks HTTP without TLS inside its CONNECT.
 	Plain()
-	// Done reports how an exchange ended, after the last byte was passed on. It
-	// follows each Sending and each Refuse, and a Dial that ended because the
-	// program went away.
+	// Done reports how an exchange ended, after the last byte was forwarded. It
+	// follows each Sending and each Refuse, and a Dial that was canceled because
+	// the program closed its connection.
 	Done(x *Exchange)
 }
 
 // Route is where a request goes.
 type Route struct {
 	Key Key
-	// Keep names fields that are for a proxy alone and are passed on all the
-	// same, in lower case and separated by semicolons. It may be a part of the
-	// request: it is copied.
+	// Keep names the fields meant only for a proxy that are forwarded nevertheless,
+	// in lower case and separated by semicolons. It is copied, so it may be a part
+	// of the request.
 	Keep []byte
 	// Proxied is set if the upstream is a proxy for the request; nil is the
 	// server itself.
 	Proxied *Proxied
-	// TLS has a CONNECT end here if the program speaks TLS in it: the program is
-	// served under that configuration, and its requests come to Route. nil is a
-	// tunnel to the upstream, passed on unseen.
+	// TLS, if not nil, terminates TLS inside a CONNECT with that configuration; the
+	// requests in it are passed to Route. If nil, TLS is tunnelled to the upstream.
 	TLS *tls.Config
-	// Unseen is why a CONNECT may not be passed on unseen; nil if it may.
+	// Unseen is the reason why a CONNECT may not be tunnelled; nil if it may.
 	Unseen error
-	// Plain has a CONNECT end here if the program speaks HTTP in it without TLS:
-	// its requests come to Route.
+	// Plain is set if HTTP without TLS inside a CONNECT is served here: its requests
+	// are passed to Route.
 	Plain bool
-	// Rewrite, if not nil, appends to dst the request, with its body, that is
-	// sent in place of the program's, which is read whole first and shown to it.
-	// Its framing must be a Content-Length. From then on the exchange shows the
-	// new one. An error has the request refused.
+	// Rewrite, if not nil, appends to dst the request, with its body, that is sent
+	// instead of the program's. The program's request is read completely before.
+	// The new one must be framed by a Content-Length; the exchange shows it from
+	// then on. On an error, the request is refused.
 	Rewrite func(dst []byte, x *Exchange, body []byte) ([]byte, error)
 }
 
-// Proxied is what a request to a proxy has besides: an absolute-form target.
+// Proxied is what is added to a request to a proxy.
 type Proxied struct {
 	Origin        string // what comes before the path: "http://" and an authority
 	Authorization string // the value of Proxy-Authorization; "" for none
 }
 
-// Key names an upstream. A program's connection keeps its upstream connection
-// for as long as its requests go to the same one.
+// Key identifies an upstream. A program's connection keeps its upstream connection
+// as long as its requests go to the same upstream.
 type Key struct {
 	Host  string
 	Port  uint16
@@ -86,29 +85,29 @@ type Key struct {
 	Epoch uint64 // of the rules by which the connection was made
 	// Forwarding is set if the connection is to a proxy that forwards requests.
 	Forwarding bool
-	// Address is the server's, where the program's connection was bound for it;
-	// else invalid.
+	// Address is the server's address if the program connected to that address;
+	// else it is invalid.
 	Address netip.AddrPort
 }
 
-// Exchange is one request and its answer. It is reused for others; all bytes in
-// it are views that last until Done returns.
+// Exchange is one request and its answer. It is reused; all bytes in it are views
+// that are valid until Done returns.
 type Exchange struct {
 	Request  http1.Request
 	Response http1.Response
 
 	Client   netip.AddrPort
 	Upstream netip.AddrPort // invalid until there is a connection
-	// Destination is where the program's connection was bound for, if it was
-	// redirected to us; else it is invalid.
+	// Destination is the original destination of the program's connection, if it
+	// was redirected to us; else it is invalid.
 	Destination netip.AddrPort
 
 	Start     time.Time // when the first byte of the request was read
 	FirstByte time.Time // when the first byte of the final answer was read
-	Finish    time.Time // when the last byte was passed on, or all was given up
+	Finish    time.Time // when the last byte was forwarded, or the exchange was given up
 
-	// Hello is set for a CONNECT made up from the first bytes of a connection
-	// whose program sent none.
+	// Hello is set for a CONNECT that the program did not send, but that was made
+	// up from the first bytes of its connection.
 	Hello bool
 
 	End End
@@ -116,10 +115,10 @@ type Exchange struct {
 	RequestBytes  int64 // read of the request, head and body
 	ResponseBytes int64 // written to the program
 
-	// Broken is what came of the answer's head, where it broke off within.
+	// Broken is what was received of the answer's head, if it is incomplete.
 	Broken []byte
 
-	// Uninspected is set if bodies were not kept, since memory was short.
+	// Uninspected is set if bodies were not kept because memory was short.
 	Uninspected bool
 
 	route Route
@@ -156,16 +155,16 @@ func (x *Exchange) RequestBody() (prefix []byte, whole bool) {
 	return prefix[:n], x.requestDone && x.requestBody == int64(x.requestSeen) && n == len(prefix)
 }
 
-// ResponseBody is RequestBody for the answer. It is for Done alone.
+// ResponseBody is RequestBody for the answer. Only Done may call it.
 func (x *Exchange) ResponseBody() (prefix []byte, whole bool) {
 	p := x.kept()
 	n := min(len(p), x.limit)
 	return p[:n], x.responseDone && x.responseBody == int64(x.responseSeen) && n == len(p)
 }
 
-// ResponseTail returns the last bytes, up to Config.TailBytes, of a body that
-// goes on after what ResponseBody returns; nil where it broke off. It is for
-// Done alone.
+// ResponseTail returns the last bytes, up to Config.TailBytes, of a body that is
+// longer than what ResponseBody returns; nil if it is incomplete. Only Done may
+// call it.
 func (x *Exchange) ResponseTail() []byte {
 	if !x.responseDone {
 		return nil
@@ -206,10 +205,10 @@ type End uint8
 const (
 	EndComplete    End = iota // the answer arrived whole
 	EndRefused                // the answer was ours
-	EndTimeout                // the upstream fell silent
+	EndTimeout                // the upstream stopped responding
 	EndReset                  // the upstream reset the connection
 	EndClosed                 // the upstream closed the connection
 	EndBadResponse            // the upstream's answer could not be read
-	EndCanceled               // the program went away, or broke the protocol halfway
+	EndCanceled               // the program closed its connection, or broke the protocol
 	EndStopped                // the server was stopped
 )

@@ -20,9 +20,9 @@ var (
 	errNoServerName = errors.New("the ClientHello names no server")
 )
 
-// greet begins a connection on which TLS comes unasked: it is served as one
-// that sent a CONNECT to the server that its ClientHello names. It reports
-// whether there is one.
+// greet begins a connection that starts with TLS. It is served like one that sent
+// a CONNECT to the server named by its ClientHello. It reports whether there is
+// one.
 func (p *pair) greet() bool {
 	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
 		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
@@ -36,7 +36,7 @@ func (p *pair) greet() bool {
 		return false
 	case err != nil:
 		p.m.h.Secured(err)
-		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // nobody may be there any more
+		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // the program may have closed the connection
 		return false
 	}
 	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
@@ -106,7 +106,7 @@ func (r *helloReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write sends nothing: the answer is the business of whoever serves the client.
+// Write sends nothing: the ClientHello is answered by whatever serves the client.
 func (r *helloReader) Write(p []byte) (int, error) { return len(p), nil }
 
 // Close does nothing either.

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// idlePairs finds the pair that no exchange has run on for longest. Exchanges
-// leave it alone: a pair is put in when it is first idle, and stays in under that
-// time when it goes on. Whoever looks for the longest finds that out, and has it
-// take its place by the time since when it is idle now.
+// idlePairs finds the pair that has been idle for longest. Exchanges do not update
+// it: a pair is added when it is first idle, and keeps that time when it is used
+// again. take, which looks for the longest idle pair, notices this and moves the
+// pair to its present time.
 type idlePairs struct {
 	mu    sync.Mutex // protects the fields below, and those of idling that say so
 	pairs []*pair    // a heap, by idling.under
@@ -47,8 +47,8 @@ func (l *idlePairs) add(p *pair) {
 	}
 }
 
-// take returns the pair that has been idle for longest, as one that is no more;
-// nil if none is idle.
+// take removes and returns the pair that has been idle for longest; nil if none
+// is idle.
 func (l *idlePairs) take() *pair {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,7 +69,7 @@ func (l *idlePairs) take() *pair {
 	return nil
 }
 
-// remove forgets a pair that is no more.
+// remove removes a pair that has ended.
 func (l *idlePairs) remove(p *pair) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

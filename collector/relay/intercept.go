@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// rejection is how soon after the TLS handshake a program must leave without a
-// request for it to mean that it did not like what it saw. Later, it is a
-// connection that was opened in reserve.
+// rejection is the time after the TLS handshake within which the end of a
+// connection without a request means that the program rejected the certificate.
+// Later, the connection was probably opened in advance and not used.
 const rejection = time.Second
 
-// intercept speaks TLS with the program in the server's place. The requests
-// within are served as any others.
+// intercept terminates TLS in the server's place. The requests inside are served
+// like any others.
 func (p *pair) intercept(ahead []byte) bool {
 	p.s.counters.requestBytes.Add(p.m.x.RequestBytes)
 	p.s.counters.responseBytes.Add(p.m.x.ResponseBytes)

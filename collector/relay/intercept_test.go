@@ -94,7 +94,7 @@ func (r *rig) nextSecured() error {
 	case err := <-r.secured:
 		return err
 	case <-time.After(patience):
-		r.t.Fatal("the handler was not told")
+		r.t.Fatal("nothing was reported to the handler")
 		return nil
 	}
 }
@@ -213,8 +213,8 @@ func (r *rig) tlsUpstream() {
 	}
 }
 
-// farewell reads to the end and reports whether TLS's farewell came before it.
-func (p *peer) farewell(read *wiretap) bool {
+// closeNotify reads to the end and reports whether close_notify came before it.
+func (p *peer) closeNotify(read *wiretap) bool {
 	p.t.Helper()
 	rest, err := io.ReadAll(p)
 	if err != nil || len(rest) > 0 {
@@ -223,9 +223,9 @@ func (p *peer) farewell(read *wiretap) bool {
 	return !read.cut.Load()
 }
 
-// TestFarewellsArePassedOn has one side end its TLS with or without a farewell
+// TestCloseNotifyIsForwarded has one side end its TLS with or without close_notify
 // and the other see just that.
-func TestFarewellsArePassedOn(t *testing.T) {
+func TestCloseNotifyIsForwarded(t *testing.T) {
 	for _, said := range []bool{true, false} {
 		leave := func(p *peer) {
 			if said {
@@ -252,8 +252,8 @@ func TestFarewellsArePassedOn(t *testing.T) {
 				}
 				leave(up)
 				c.expect(sent)
-				if got := c.farewell(cw); got != said {
-					t.Errorf("by the upstream, %s: the client got a farewell: %v", name, got)
+				if got := c.closeNotify(cw); got != said {
+					t.Errorf("by the upstream, %s: the client got close_notify: %v", name, got)
 				}
 			}
 			for name, request := range map[string]string{
@@ -269,15 +269,15 @@ func TestFarewellsArePassedOn(t *testing.T) {
 				up.tls = tls.Server(w, testTLS())
 				up.expect(request)
 				leave(c)
-				if got := up.farewell(w); got != said {
-					t.Errorf("by the client, %s: the upstream got a farewell: %v", name, got)
+				if got := up.closeNotify(w); got != said {
+					t.Errorf("by the client, %s: the upstream got close_notify: %v", name, got)
 				}
 			}
 		})
 	}
 }
 
-// wiretap tells of the test's own end of a connection whether it was closed
+// wiretap records of the test's own end of a connection whether it was closed
 // below TLS.
 type wiretap = wire
 

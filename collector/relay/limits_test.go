@@ -38,7 +38,7 @@ func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	first.expectEnd() // it waited, and makes room
 	firstUp.expectEnd()
 
-	turned := r.plainClient() // nobody waits any more
+	turned := r.plainClient() // no driver waits any more
 	turned.send(getRequest)
 	turned.expect("HTTP/1.1 503 Busy\r\n\r\n")
 	turned.expectEnd()

@@ -61,7 +61,7 @@ func (l *link) reception(err error) reception {
 	return receivedEnd
 }
 
-// sight is what a look at a socket's unread bytes shows.
+// sight is the state of a socket, as seen without reading from it.
 type sight uint8
 
 const (
@@ -114,7 +114,7 @@ func (l *link) interrupt() {
 	l.SetReadDeadline(past) //nolint:errcheck // a closed connection ends its reads anyway
 }
 
-// closeWrite sends FIN: behind TLS's closing alert, unless cut.
+// closeWrite sends FIN, after close_notify unless cut.
 func (l *link) closeWrite(cut bool) {
 	nc := l.Conn
 	if cut {
@@ -129,7 +129,7 @@ func (l *link) closeWrite(cut bool) {
 func (l *link) closeAs(how closing) {
 	nc := l.Conn
 	if how != closeFIN {
-		nc, _ = layers(nc) // past TLS, which would wait to send its closing alert
+		nc, _ = layers(nc) // below TLS, which would wait to send close_notify
 	}
 	if t, ok := nc.(*net.TCPConn); ok && how == closeReset {
 		t.SetLinger(0) //nolint:errcheck // best effort

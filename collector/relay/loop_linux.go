@@ -24,9 +24,8 @@ const (
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 )
 
-// loop drives the machines of many pairs on one thread, by system calls that do
-// not block. Whatever may block is done by goroutines, which post what came of
-// it.
+// loop drives the machines of many pairs on one thread, with system calls that do
+// not block. Whatever may block is done by goroutines, which post the result.
 type loop struct {
 	s     *Server
 	epoll int
@@ -112,8 +111,8 @@ func (l *loop) stop() {
 	l.post(func(l *loop) { l.ended = true })
 }
 
-// run is the loop. It keeps its thread: waking up is then the system's business
-// alone.
+// run is the loop. It is locked to its thread, so that the Go scheduler takes no
+// part in waking it up.
 func (l *loop) run() {
 	runtime.LockOSThread()
 	defer closeFD(l.epoll)
@@ -469,7 +468,7 @@ func (l *loop) dialed(p *pair, nc net.Conn, fd int, err error) {
 	l.drive(p)
 }
 
-// letGo forgets what the loop is to do for a pair.
+// letGo removes a pair from the loop's queue and timers.
 func (l *loop) letGo(p *pair) {
 	l.s.idle.busy(p)
 	l.times.remove(p)

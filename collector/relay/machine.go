@@ -21,25 +21,25 @@ const (
 
 func (s side) other() side { return 1 - s }
 
-// stage is what a machine is about.
+// stage is what a machine is doing.
 type stage uint8
 
 const (
-	stageIdle    stage = iota // between exchanges: either side may end, or the program ask
-	stageHead                 // the head of a request comes
-	stageHold                 // the body of a request comes that is to be rewritten
-	stageDial                 // the upstream connection is being made
-	stageRelay                // request and answer pass
-	stageOutlast              // the answer was whole before the request: the rest of it passes
-	stageRefuse               // our own answer goes to the program
-	stageConnect              // a CONNECT was routed: whoever drives the machine takes over
-	stageUnasked              // the upstream sends what nobody asked for: it passes as it is
-	stageLast                 // what there is goes to the program, then both sides are closed
-	stageLinger               // the program may take what it got; what it sends is discarded
+	stageIdle    stage = iota // between exchanges: either side may end, or a request begin
+	stageHead                 // receiving the head of a request
+	stageHold                 // receiving the body of a request that will be rewritten
+	stageDial                 // connecting to the upstream
+	stageRelay                // forwarding request and answer
+	stageOutlast              // the answer was complete before the request: forwarding the rest of the request
+	stageRefuse               // sending our own answer to the program
+	stageConnect              // a CONNECT was routed: the driver takes over
+	stageUnasked              // the upstream sends data without a request: it is forwarded as it is
+	stageLast                 // sending what is left to the program, then closing both sides
+	stageLinger               // giving the program time to read the answer; discarding what it sends
 	stageOver                 // both sides are to be closed
 )
 
-// requestState is how far a request is in stageRelay and stageOutlast.
+// requestState is the progress of a request in stageRelay and stageOutlast.
 type requestState uint8
 
 const (
@@ -48,7 +48,7 @@ const (
 	requestCut // it will not become whole
 )
 
-// answerState is how far the answer is in stageRelay.
+// answerState is the progress of the answer in stageRelay.
 type answerState uint8
 
 const (
@@ -58,13 +58,13 @@ const (
 	answerRaw // it cannot be read, and passes as it is
 )
 
-// reception is what was seen of what a side sends.
+// reception is the state of what a side sends.
 type reception uint8
 
 const (
 	receiving     reception = iota
-	receivedEnd             // FIN; with TLS, after its closing alert
-	receivedCut             // FIN without TLS's closing alert
+	receivedEnd             // FIN; with TLS, after close_notify
+	receivedCut             // FIN without close_notify
 	receivedReset           // the connection is broken
 )
 
@@ -73,11 +73,11 @@ type closing uint8
 
 const (
 	closeFIN   closing = iota
-	closeCut           // FIN without TLS's closing alert
+	closeCut           // FIN without close_notify
 	closeReset         // RST
 )
 
-// effects is what a machine wants done, besides reading and writing.
+// effects are the actions that a machine requests besides reading and writing.
 type effects uint8
 
 const (
@@ -112,7 +112,7 @@ func (f *flow) pending() []byte {
 
 func (f *flow) hasUnread() bool { return f.cur != nil && f.cur.t < f.cur.w }
 
-// sockets answers what only the system knows.
+// sockets reports the state of sockets, which only the system knows.
 type sockets interface {
 	// broken reports whether what was written to the program was refused.
 	broken() bool
@@ -120,12 +120,11 @@ type sockets interface {
 	unread() bool
 }
 
-// machine relays between a program's connection and the upstream connection
-// that is paired with it. It has no socket, goroutine or clock: whoever drives
-// it reads into space, writes what is pending, carries out effects, and reports
-// what came of all that. It wants a read only where it has room, and none from a
-// side as long as the other has not taken what came before: that is all the
-// backpressure there is.
+// machine relays between a program's connection and its upstream connection. It
+// has no socket, goroutine or clock: its driver reads into space, writes what is
+// pending, carries out effects, and reports the results. The machine wants a read
+// only if it has room, and none from a side until the other side has taken what
+// was read before; this is the only backpressure.
 type machine struct {
 	s    *Server
 	h    Handler
@@ -142,7 +141,7 @@ type machine struct {
 	connected bool // there is an upstream connection
 	early     bool // it was made before the first request, which it is for
 	reported  bool // the handler knows the end of x
-	closeSoon bool // both sides close after the exchange, though nobody asked
+	closeSoon bool // both sides close after the exchange, although neither asked for it
 	skipped   bool // the empty line before a request
 	endSent   bool // FIN was sent to the upstream
 	killed    bool // the server was stopped
@@ -289,7 +288,7 @@ func (m *machine) received(from side, n int, now time.Time) {
 	f := &m.flows[from]
 	b := f.reading
 	f.reading = nil
-	if b == nil || b != f.cur { // of a connection that is no more
+	if b == nil || b != f.cur { // of a connection that was closed
 		return
 	}
 	m.now, m.since = now, now
@@ -582,15 +581,15 @@ func (m *machine) report(end End) {
 	m.h.Done(x)
 }
 
-// leave ends an exchange once the program has got what there is for it.
+// leave ends an exchange after everything was sent to the program.
 func (m *machine) leave(end End, toProgram, toUpstream closing) {
 	m.stage, m.end, m.since = stageLast, end, m.now
 	m.bye = [2]closing{toProgram, toUpstream}
 }
 
-// closeBoth ends everything. A program that may still be sending gets time to
-// take what was written: closing over bytes that it sent resets the connection,
-// and it would lose the answer.
+// closeBoth closes both sides. A program that may still be sending gets time to
+// read the answer: closing a connection with unread bytes resets it, and the
+// program would lose the answer.
 func (m *machine) closeBoth(toProgram, toUpstream closing) {
 	if toProgram == closeFIN && m.stage != stageLinger && m.got[program] == receiving && m.pressed() {
 		m.linger(toUpstream)
@@ -763,7 +762,7 @@ func (m *machine) upstreamEnded() {
 	}
 }
 
-// echo is how the connections close where one side ended them.
+// echo returns how to close the connections after one side has ended.
 func (m *machine) echo(by side) closing {
 	switch m.got[by] {
 	case receivedReset:

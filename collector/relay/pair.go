@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// pair is a program's connection and the upstream connection that is paired
-// with it. A loop drives its machine where both are plain sockets and the system
-// has one, else the goroutines of a blocking driver. Its own goroutine does all
-// that comes before HTTP and all that a CONNECT opens.
+// pair is a program's connection and its upstream connection. Its machine is
+// driven by a loop if both are plain sockets and the system has loops, else by the
+// goroutines of a blocking driver. The pair's own goroutine serves what comes
+// before HTTP and what follows a CONNECT.
 type pair struct {
 	s      *Server
 	intake *Intake
@@ -42,7 +42,7 @@ const (
 	atDoor     where = iota // its own goroutine, which alone has the machine
 	atBlocking              // any goroutine that holds mu
 	atLoop                  // the thread of a loop
-	atEnd                   // nobody
+	atEnd                   // no driver
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
@@ -123,7 +123,7 @@ func (p *pair) panicked() {
 	}
 }
 
-// end leaves nothing behind.
+// end releases everything that the pair has.
 func (p *pair) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -251,7 +251,7 @@ func (p *pair) isKilled() bool {
 	return p.killed
 }
 
-// feed has the machine read these bytes of the program's before any others.
+// feed passes bytes of the program to the machine, before any others.
 func (m *machine) feed(read []byte) {
 	if len(read) == 0 {
 		return

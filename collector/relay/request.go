@@ -197,7 +197,7 @@ func (m *machine) send() {
 	m.closeSoon = x.Request.Close()
 }
 
-// upload passes on what came of the request's body.
+// upload forwards what was read of the request's body.
 func (m *machine) upload() (progress bool) {
 	f := &m.flows[program]
 	if m.request == requestPassing {
@@ -221,8 +221,8 @@ func (m *machine) upload() (progress bool) {
 	return progress
 }
 
-// outlast passes on the rest of a request that was answered before it was
-// whole.
+// outlast forwards the rest of a request that was answered before it was
+// complete.
 func (m *machine) outlast() bool {
 	progress := m.upload()
 	switch {
@@ -238,7 +238,7 @@ func (m *machine) outlast() bool {
 	return true
 }
 
-// hold waits for the whole body of a request that is to be rewritten.
+// hold waits for the complete body of a request that will be rewritten.
 func (m *machine) hold() bool {
 	x, f := m.x, &m.flows[program]
 	err := m.takeRequest()
@@ -262,8 +262,8 @@ func (m *machine) hold() bool {
 	return true
 }
 
-// rewrite puts another request in the place of the one that was read whole.
-// What the program sent beyond it is kept for the next exchange.
+// rewrite replaces the request, which was read completely, with another one. What
+// the program sent after it is kept for the next exchange.
 func (m *machine) rewrite() error {
 	x, f, bufs := m.x, &m.flows[program], &m.s.bufs
 	old := f.cur
@@ -313,7 +313,7 @@ func (m *machine) refuse(err error) {
 	// It goes behind what is left of a 100 Continue.
 	answer := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
 	switch {
-	case x.Hello && x.Destination.IsValid(): // as where nobody listens
+	case x.Hello && x.Destination.IsValid(): // like a port without a listener
 		m.s.bufs.put(own)
 		m.report(EndRefused)
 		m.closeBoth(closeReset, closeReset)

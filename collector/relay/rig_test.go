@@ -196,7 +196,7 @@ func (r *rig) done() note {
 	case n := <-r.told:
 		return n
 	case <-time.After(patience):
-		r.t.Fatal("the handler was not told the end")
+		r.t.Fatal("the end was not reported to the handler")
 		return note{}
 	}
 }

@@ -21,9 +21,9 @@ const reclaimTime = 100 * time.Millisecond
 // killTime is how long Shutdown waits for exchanges it has given up.
 const killTime = time.Second
 
-// Timeouts limit how long the relay waits. They are there to let go of what is
-// dead: each should be longer than the patience of the program. 0 is no limit.
-// A limit may strike after half its time, where that saves a system call.
+// Timeouts limit how long the relay waits. They are meant to close dead
+// connections: each should be longer than the program's own timeout. 0 is no
+// limit. A limit may expire after half its time, if that saves a system call.
 type Timeouts struct {
 	ReadHead     time.Duration // from the first byte of a request to the end of its head
 	ClientIdle   time.Duration // for the next request of a connection
@@ -35,7 +35,7 @@ type Timeouts struct {
 	Linger       time.Duration // for a program to take the answer that it got while still sending
 }
 
-// DefaultTimeouts returns the timeouts that outlast the known SDKs'.
+// DefaultTimeouts returns timeouts that are longer than those of the known SDKs.
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		ReadHead:     time.Minute,
@@ -49,7 +49,7 @@ func DefaultTimeouts() Timeouts {
 	}
 }
 
-// Config is what a Server works by.
+// Config is the configuration of a Server.
 type Config struct {
 	Timeouts     Timeouts
 	MaxHeadBytes int // of one head
@@ -60,17 +60,18 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers: beyond it, bodies pass
 	// without being kept for inspection. 0 is no limit.
 	BufferBytes int64
-	// MaxConnections limits the connections of programs. Beyond it the one that
-	// waited longest for a request makes room, or, if none waits, the new one is
-	// refused. 0 is no limit.
+	// MaxConnections limits the connections of programs. At the limit, the
+	// connection that has been idle for longest is closed for a new one; if none is
+	// idle, the new one is refused. 0 is no limit.
 	MaxConnections int
-	// Loops is how many threads drive connections, on systems where they can; 0
-	// is GOMAXPROCS, and less is none. Each takes a processor of the scheduler's
-	// while it waits: GOMAXPROCS should be that much larger.
+	// Loops is the number of threads that drive connections, on systems that have
+	// loops; 0 is GOMAXPROCS, and a negative number is none. Each occupies a
+	// processor of the scheduler while it waits, so GOMAXPROCS should be larger by
+	// that number.
 	Loops int
-	// CameBack, if not nil, is told of each connection to an upstream that was
-	// redirected to us (Intake.Destination), by where it begins. It must not
-	// block.
+	// CameBack, if not nil, is called with the source address of each of our
+	// connections to an upstream that was redirected back to us
+	// (Intake.Destination). It must not block.
 	CameBack func(from netip.AddrPort)
 }
 
@@ -152,13 +153,12 @@ type Intake struct {
 	// client had first sent a CONNECT to port 443 of the server it names; one
 	// that names none is closed.
 	Hello bool
-	// TLS, if not nil, is spoken with clients in our own name.
+	// TLS, if not nil, is the configuration of TLS with clients, in our own name.
 	TLS *tls.Config
-	// Destination, if not nil, is for connections that were bound for another
-	// address, and tells which. They may carry anything: what is neither TLS nor
-	// a request for a host that is served is passed on unseen, as by a CONNECT
-	// to the destination. On an error the connection is reset, and so is one of
-	// our own.
+	// Destination, if not nil, returns the original destination of a redirected
+	// connection. Such a connection may carry anything: what is neither TLS nor a
+	// request for a host that is served is tunnelled, as by a CONNECT to the
+	// destination. On an error the connection is reset; so is one of our own.
 	Destination func(nc net.Conn) (netip.AddrPort, error)
 	Serves      func(host []byte) bool // with Destination
 }
@@ -278,9 +278,9 @@ func (s *Server) Reclaim() bool {
 	return true
 }
 
-// turnAway answers a connection beyond the limit and closes it. What was sent
-// on it is read, for closing over it would lose the answer, but only of a few at
-// a time.
+// turnAway answers a connection beyond the limit and closes it. What was sent on
+// it is read first, because closing with unread bytes would lose the answer, but
+// only for a few connections at a time.
 func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	select {
 	case s.turned <- struct{}{}:
@@ -305,7 +305,7 @@ func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	}()
 }
 
-// IsExhausted reports whether err is that there are no file descriptors left.
+// IsExhausted reports whether err means that no file descriptors are left.
 func IsExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

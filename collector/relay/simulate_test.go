@@ -925,7 +925,7 @@ func (s *sim) connect() {
 	s.m.advance()
 }
 
-// check holds the machine's state against what must be true at any time.
+// check checks the invariants of the machine's state.
 func (s *sim) check() {
 	m := &s.m
 	if m.over() || s.err != nil {
@@ -1198,7 +1198,7 @@ func (s *sim) causes(x *Exchange, refused bool) {
 	}
 }
 
-// compare holds what is shown of an exchange against what was sent.
+// compare compares what is shown of an exchange with what was sent.
 func (s *sim) compare(x *Exchange, p *plan, c *simConn) {
 	a := &p.answer
 	unasked := s.kind == simWild && c.sent != s.planned(c)

@@ -63,7 +63,7 @@ func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
 	p.s.counters.dials.Add(1)
 	nc, err := p.dial(ctx, &Exchange{Client: p.client, Destination: p.m.destination})
 	if err != nil {
-		p.m.bye[program] = closeReset // as where nobody listens
+		p.m.bye[program] = closeReset // like a port without a listener
 		return nil, false, false
 	}
 	p.mu.Lock()
@@ -110,8 +110,8 @@ func (p *pair) sniffTLS(read []byte) {
 	p.pretend(name+":443", all)
 }
 
-// isServedHTTP reads on until it is plain whether this is a request for a host
-// that the intake serves.
+// isServedHTTP reads until it is clear whether this is a request for a host that
+// the intake serves.
 func (p *pair) isServedHTTP(read *[]byte) bool {
 	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
 	defer p.cl.SetReadDeadline(time.Time{})         //nolint:errcheck // likewise

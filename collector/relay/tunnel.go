@@ -10,11 +10,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// established answers a CONNECT. It has no fields: everything behind it is the
-// tunnel's.
+// established is the answer to a CONNECT. It has no fields; everything after it
+// belongs to the tunnel.
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 
-// speech is what a program speaks within a CONNECT, by its first byte.
+// speech is the protocol that a program speaks inside a CONNECT, by its first byte.
 type speech uint8
 
 const (
@@ -24,9 +24,9 @@ const (
 	speaksNothing // it left
 )
 
-// connect opens what a CONNECT asked for: to us, where what the program speaks
-// within is ours to read, else to the upstream. It reports whether there is
-// HTTP to serve.
+// connect opens the tunnel of a CONNECT. If the protocol inside is to be served
+// here, it ends here, else at the upstream. It reports whether there is HTTP to
+// serve.
 func (p *pair) connect() bool {
 	m := &p.m
 	m.take()
@@ -59,7 +59,7 @@ func (p *pair) connect() bool {
 	case route.Unseen != nil:
 		m.h.Refuse(nil, x, route.Unseen, true)
 		if spoken == speaksTLS {
-			p.say(alert(alertAccessDenied)) //nolint:errcheck // nobody may be there any more
+			p.say(alert(alertAccessDenied)) //nolint:errcheck // the program may have closed the connection
 		}
 		return p.leaveTunnel(EndRefused, closeFIN)
 	}
@@ -145,8 +145,8 @@ func (p *pair) establish() error {
 	return p.say([]byte(established))
 }
 
-// speech waits for what shows how the program speaks within a CONNECT, or, where
-// there is an upstream connection, for the server to speak first.
+// speech waits for the bytes that show which protocol the program speaks inside a
+// CONNECT, or, if there is an upstream connection, for the server to speak first.
 func (p *pair) speech() speech {
 	f := &p.m.flows[program]
 	limit := p.s.cfg.Timeouts.TLSHandshake
@@ -189,7 +189,8 @@ func (p *pair) speech() speech {
 	}
 }
 
-// speechOf returns how a program speaks that began so, and whether that is sure.
+// speechOf returns the protocol of a program that sent these first bytes, and
+// whether that is certain.
 func speechOf(b []byte) (speech, bool) {
 	if b[0] == recordHandshake {
 		return speaksTLS, true
@@ -221,7 +222,7 @@ func (p *pair) hello() (read []byte, ok bool) {
 	return nil, false
 }
 
-// leaveSilently ends a CONNECT within which nothing was said. It is no exchange.
+// leaveSilently ends a CONNECT in which nothing was sent. It is not an exchange.
 func (p *pair) leaveSilently() bool {
 	p.m.reported = true
 	return false
@@ -259,7 +260,7 @@ func (p *pair) plain() bool {
 	return true
 }
 
-// tunnel passes on whatever either side sends, without looking at it.
+// tunnel forwards whatever either side sends, without parsing it.
 func (p *pair) tunnel() bool {
 	p.m.h.Sending(p.m.x)
 	p.s.counters.tunnels.Add(1)

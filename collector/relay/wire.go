@@ -8,10 +8,9 @@ import (
 	"sync/atomic"
 )
 
-// wire is a connection that TLS is spoken over. It reads several records at a
-// time, so that more can be taken without waiting, and it remembers whether the
-// other side ended without TLS's closing alert, which crypto/tls does not tell
-// apart.
+// wire is the connection below TLS. It reads several records at a time, so that
+// more can be read without waiting, and it remembers whether the other side closed
+// without close_notify, which crypto/tls does not report.
 type wire struct {
 	net.Conn
 	ahead  []byte // read and not handed on
@@ -42,9 +41,9 @@ var wireBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// Wire returns nc made ready for TLS to a server: the relay then passes on to
-// the program whether the server sent TLS's closing alert before it closed.
-// Bytes of the server's that were read already are read again.
+// Wire wraps nc for TLS to a server, so that the relay can forward to the program
+// whether the server sent close_notify before it closed. Bytes of the server that
+// were read already are read again.
 func Wire(nc net.Conn, ahead []byte) net.Conn { return &wire{Conn: nc, ahead: ahead} }
 
 // NetConn returns the connection below.

@@ -1,5 +1,5 @@
-// Package docs_test checks the documentation: that links lead somewhere, and
-// that the two READMEs have the same structure.
+// Package docs_test checks the documentation: its links, its words, and that the
+// two READMEs have the same structure.
 package docs_test
 
 import (
@@ -164,22 +164,8 @@ func TestDifferencesAreFound(t *testing.T) {
 // repository and, where it names one, to a heading in it.
 func TestLinks(t *testing.T) {
 	pages := map[string]page{}
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/*/*.md"} {
-		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range files {
-			name, err := filepath.Rel(root, f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			name = filepath.ToSlash(name)
-			pages[name] = read(string(readFile(t, name)))
-		}
-	}
-	if len(pages) < 20 {
-		t.Fatalf("only %d pages are found", len(pages))
+	for name, text := range readPages(t, "*.md", "docs/*.md", "docs/*/*.md") {
+		pages[name] = read(text)
 	}
 	for name, p := range pages {
 		for _, to := range p.links {
@@ -200,6 +186,65 @@ func TestLinks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// avoided are words of the old voice of the documentation, which has plainer
+// ones: fix, again, close, report.
+var avoided = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|anew|farewells?|speaks for|tells)\b`)
+
+// TestPlainWords checks that no page uses the words of avoided. Pages that are
+// generated from texts in the code (docs/reference) are not checked yet.
+func TestPlainWords(t *testing.T) {
+	for name, text := range readPages(t, "README*.md", "docs/*.md", "docs/runbooks/*.md") {
+		if name == "docs/glossary.md" {
+			continue
+		}
+		for i, line := range strings.Split(text, "\n") {
+			if word := avoided.FindString(line); word != "" {
+				t.Errorf("%s:%d: %q: use a plainer word", name, i+1, word)
+			}
+		}
+	}
+}
+
+// TestAvoidedWordsAreFound checks that words are found in any case, but not as
+// parts of others.
+func TestAvoidedWordsAreFound(t *testing.T) {
+	for _, line := range []string{"Mend that.", "it is mended", "signs calls anew", "TLS's farewell", "the row that speaks for it", "tells which"} {
+		if !avoided.MatchString(line) {
+			t.Errorf("not found in %q", line)
+		}
+	}
+	for _, line := range []string{"recommended", "an amendment", "a new one", "tell the tap", "foretells"} {
+		if word := avoided.FindString(line); word != "" {
+			t.Errorf("%q is found in %q", word, line)
+		}
+	}
+}
+
+// readPages returns the texts of the files that the patterns match, by their
+// names from the root.
+func readPages(t *testing.T, patterns ...string) map[string]string {
+	t.Helper()
+	pages := map[string]string{}
+	for _, pattern := range patterns {
+		files, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			name, err := filepath.Rel(root, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name = filepath.ToSlash(name)
+			pages[name] = string(readFile(t, name))
+		}
+	}
+	if len(pages) < 20 {
+		t.Fatalf("only %d pages are found", len(pages))
+	}
+	return pages
 }
 
 func readFile(t *testing.T, name string) []byte {

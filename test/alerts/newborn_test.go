@@ -166,7 +166,7 @@ func store(t *testing.T, all []scraped, starts bool) *world {
 }
 
 // TestNewbornSeriesAreCounted has 1,000 series fail for the first time, and
-// holds what is counted of them against the truth once three scrapes have seen
+// compares what is counted of them with the truth once three scrapes have seen
 // each.
 func TestNewbornSeriesAreCounted(t *testing.T) {
 	for _, times := range []int{1, 3} {

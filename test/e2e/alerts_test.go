@@ -89,7 +89,7 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 	}
 }
 
-// TestAlertmanagerRoutes asks amtool who is told of what.
+// TestAlertmanagerRoutes asks amtool which receiver gets which alert.
 func TestAlertmanagerRoutes(t *testing.T) {
 	config := deploy + "/alertmanager/alertmanager.yaml"
 	if out, err := exec.Command("amtool", "check-config", config).CombinedOutput(); err != nil {
@@ -110,7 +110,7 @@ func TestAlertmanagerRoutes(t *testing.T) {
 		args := append([]string{"config", "routes", "test", "--config.file=" + config}, strings.Fields(labels)...)
 		out, err := exec.Command("amtool", args...).Output()
 		if err != nil || strings.TrimSpace(string(out)) != want {
-			t.Errorf("%s: %v, told %s, want %s", labels, err, out, want)
+			t.Errorf("%s: %v, sent to %s, want %s", labels, err, out, want)
 		}
 	}
 }
@@ -131,7 +131,7 @@ func hastened(rules string) string {
 	})
 }
 
-// inbox is what people are told, as Alertmanager sends it to each receiver.
+// inbox collects what Alertmanager sends to each receiver.
 type inbox struct {
 	mu    sync.Mutex
 	texts map[string]string // by receiver's path
@@ -225,36 +225,36 @@ func TestAlertsReachPeople(t *testing.T) {
 			people.mu.Lock()
 			defer people.mu.Unlock()
 			for path, text := range people.texts {
-				t.Logf("%s was told:\n%s", path, tail(text, 4<<10))
+				t.Logf("%s received:\n%s", path, tail(text, 4<<10))
 			}
 		}
 	}()
 	for alert, at := range map[string]struct{ path, text string }{
 		"KsyunApiErrorBudgetBurn":      {"/pager", `"window":"1h"`},
 		"KsyunApiActionFailing":        {"/slack", "/?blame=provider"},
-		"KsyunApiRegionFailing":        {"/slack", "Calls to one region fail by the API's or the network's fault."},
+		"KsyunApiRegionFailing":        {"/slack", "Calls to one region fail because of the API or the network."},
 		"KsyunApiMaskedErrors":         {"/slack", "/?outcome=masked"},
 		"KsyunApiPartialFailures":      {"/slack", "docs/runbooks/KsyunApiPartialFailures.md"},
-		"KsyunApiUnknownCodes":         {"/slack", "severity info, by whose doing: provider"},
+		"KsyunApiUnknownCodes":         {"/slack", "severity info, blame provider"},
 		"KsyunApiThrottled":            {"/slack", "/?category=throttled"},
 		"KsyunApiClockSkew":            {"/wechat/message/send", "KsyunApiClockSkew"},
-		"KsyunApiBadRequests":          {"/slack", "by whose doing: client"},
+		"KsyunApiBadRequests":          {"/slack", "blame client"},
 		"KsyunApiAuthFailing":          {"/wechat/message/send", "调用因密钥或签名被拒绝"},
 		"KsyunApiPermissionDenied":     {"/wechat/message/send", "责任方：密钥或权限"},
 		"KsyunTapDown":                 {"/pager", other.admin},
 		"KsyunTapPathCheckFailing":     {"/pager", tap.admin},
-		"KsyunTapConfigReloadFailed":   {"/slack", "A tap could not read its configuration anew."},
+		"KsyunTapConfigReloadFailed":   {"/slack", "A tap could not reload its configuration."},
 		"KsyunTapDroppingObservations": {"/slack", "did not reach logs in 15 minutes at " + ailing.admin},
 		"KsyunTapCredentialsStale":     {"/slack", ailing.admin},
-		"KsyunTapCAExpiring":           {"/slack", "The last CA of " + tap.admin},
+		"KsyunTapCAExpiring":           {"/slack", "The newest CA of " + tap.admin},
 		"KsyunTapUntrusted":            {"/slack", "does not trust the CA of " + tap.admin},
 	} {
 		eventually(t, alert+" reaches "+at.path, func() bool { return people.holds(at.path, alert, at.text) })
 	}
 
-	// An outage is told, and silences its symptoms.
+	// An outage is reported, and inhibits the alerts on its symptoms.
 	close(failing)
-	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "fail by the provider's") })
+	eventually(t, "the outage reaches the pager", func() bool { return people.holds("/pager", "KsyunApiOutage", "fail because of the provider") })
 	eventually(t, "the failing action is silenced", func() bool {
 		type alert struct {
 			Status struct{ InhibitedBy []string }
@@ -264,21 +264,21 @@ func TestAlertsReachPeople(t *testing.T) {
 		return slices.ContainsFunc(alerts, func(a alert) bool { return len(a.Status.InhibitedBy) > 0 })
 	})
 
-	// What is mended is told, too.
+	// The end of an alert is sent, too.
 	writeFile(t, settings, "log.level: info\n")
 	if res, err = http.Post("http://"+tap.admin+"/-/reload", "", nil); err != nil {
 		t.Fatal(err)
 	}
 	res.Body.Close()
-	eventually(t, "the mended configuration is told", func() bool {
-		return people.holds("/slack", "RESOLVED", "Over: A tap could not read its configuration anew.")
+	eventually(t, "the valid configuration is reported", func() bool {
+		return people.holds("/slack", "RESOLVED", "Resolved: A tap could not reload its configuration.")
 	})
 
 	cancel()
 	wg.Wait()
 	tap.stop(syscall.SIGTERM)
 	ailing.stop(syscall.SIGTERM)
-	eventually(t, "that there is no tap is told", func() bool { return people.holds("/pager", "KsyunTapAbsent") })
+	eventually(t, "the absence of taps is reported", func() bool { return people.holds("/pager", "KsyunTapAbsent") })
 }
 
 // drive makes good calls and every bad one in turn, and once failing is closed,

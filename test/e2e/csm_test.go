@@ -83,7 +83,7 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 	client.wait("200")
 	client.wait("409")
 	var metrics string
-	eventually(t, "both calls are told of twice", func() bool {
+	eventually(t, "both calls are reported twice", func() bool {
 		_, metrics = get(t, "http://"+tap.admin+"/metrics")
 		return strings.Contains(metrics, "\nksyun_tap_csm_duplicates_total 2\n")
 	})

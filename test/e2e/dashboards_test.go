@@ -23,7 +23,7 @@ import (
 )
 
 // TestDashboardsTellTheTruth plays a day, asks every query of every panel at
-// its moments, and holds each answer against what the programs did and the
+// its moments, and compares each result with what the programs did and the
 // simulator answered. Rules are asked, too; and the pictures of docs/dashboards
 // are drawn of what Prometheus says.
 func TestDashboardsTellTheTruth(t *testing.T) {
@@ -161,7 +161,7 @@ func (d *day) verifyPanels(boards []dashboards.Dashboard, truths map[string][]tr
 	}
 }
 
-// verifyAlertsSayTheSame holds the numbers of the alerts on calls against those
+// verifyAlertsSayTheSame compares the numbers of the alerts on calls with those
 // of the panels that they lead to: of all taps, or of the one that is worst.
 func (d *day) verifyAlertsSayTheSame(t *testing.T) {
 	queries := map[string][]int{"KsyunApiActionFailing": {1}, "KsyunApiRegionFailing": {2}, "KsyunApiUnknownCodes": {0, 1}}
@@ -220,7 +220,7 @@ type truth struct {
 	end       bool     // at the last minute only
 	want      func(d *day, minute int) map[string]float64
 	tolerance float64 // share of the value; 0 is 1 %
-	// holds, in place of want, tells what is wrong with the answer.
+	// holds, used instead of want, returns what is wrong with the result.
 	holds func(d *day, minute int, got map[string]float64) string
 	// nothing is for a query that may have no answer at all.
 	nothing bool
@@ -450,7 +450,7 @@ func burned(window int) truth {
 	return truth{end: true, want: one(func(d *day, minute int) float64 { return faultShare(d, minute, min(window, minute)) / 0.001 }), tolerance: 0.1}
 }
 
-// quantiles holds quantiles against what is known of the durations: that calls
+// quantiles checks quantiles against what is known about the durations: that calls
 // of a tenth of a second and more are one in six while it is slow, and that
 // there are none else.
 func quantiles(q float64, by ...string) truth {

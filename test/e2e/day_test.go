@@ -379,7 +379,7 @@ func (d *day) raise() *stage {
 // lost.
 const startingLines = 3
 
-// start starts a tap, or starts it anew.
+// start starts or restarts a tap.
 func (d *day) start(tap *dayTap, program string) {
 	tap.runningTap, tap.want = startSilent(d.t, program, tap.args...), map[string]float64{"ksyun_tap_queue_length": 0}
 	if tap == d.taps[1] {
@@ -606,7 +606,7 @@ func (tap *dayTap) told(t *testing.T, minute int) (text string, values map[strin
 	}
 }
 
-// kept tells whether what was scraped at that minute is looked at later: at the
+// kept reports whether what was scraped at that minute is used later: at the
 // moments, before each as long as counts and rates go back, and at the first.
 func (d *day) kept(minute int) bool {
 	return minute == 0 || slices.ContainsFunc(d.moments, func(m int) bool { return minute == m || minute == m-2 || minute == m-5 })

@@ -272,7 +272,7 @@ func TestNoSecretComesOut(t *testing.T) {
 			t.Fatalf("%s: status %d", sign, got)
 		}
 	}
-	// A refused request and one that cannot be understood are told of, too.
+	// A refused request and one that cannot be parsed are reported, too.
 	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Host: "other.example", Action: "A", As: secretive, Sign: "presigned"}); got != http.StatusForbidden {
 		t.Fatalf("other host: status %d", got)
 	}

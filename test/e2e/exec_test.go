@@ -101,7 +101,7 @@ func (a *answerSeen) WriteHeader(status int) {
 	a.ResponseWriter.WriteHeader(status)
 }
 
-// execSummary is what exec tells at the end.
+// execSummary is the summary that exec prints at the end.
 type execSummary struct {
 	Calls, Failed int
 	Errors        []struct {

@@ -165,7 +165,7 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 }
 
 // containerEnv is what a container gets: values with $(NAME) filled in, edited,
-// and what the pod tells of itself, by its path.
+// and the pod's downward API files, by path.
 func containerEnv(c corev1.Container, fields map[string]string, edit func(string) string) []string {
 	known := map[string]string{"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
 	var env []string

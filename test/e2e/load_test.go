@@ -61,7 +61,7 @@ func TestLoadDuringFaults(t *testing.T) {
 			for i := range loadCalls {
 				if behind[i].failed && !direct[i].failed {
 					extra++
-					t.Errorf("call %d fails behind the tap alone: %s", i, behind[i].last)
+					t.Errorf("call %d fails only through the tap: %s", i, behind[i].last)
 				}
 			}
 			if f.ofTheWay && (again(direct) == 0 || again(behind) == 0) {
@@ -70,7 +70,7 @@ func TestLoadDuringFaults(t *testing.T) {
 			fmt.Fprintf(&table, "| %s | %d | %d | %d | %d | %d | %d |\n", f.name, loadCalls, again(direct), lost(direct), again(behind), lost(behind), extra)
 		})
 	}
-	t.Logf("\n| fault | calls | directly: tried again | failed | behind the tap: tried again | failed | failed behind the tap alone |\n|---|---|---|---|---|---|---|\n%s", table.String())
+	t.Logf("\n| fault | calls | directly: retries | failed | through the tap: retries | failed | failed only through the tap |\n|---|---|---|---|---|---|---|\n%s", table.String())
 }
 
 // onOwnNetwork runs the calling test again with a network and mounts of its own,

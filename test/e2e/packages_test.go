@@ -201,7 +201,7 @@ func (m *machine) run(args ...string) string {
 	return run(m.t, "nsenter", m.enter(args...)...)
 }
 
-// is tells what a property of a unit is.
+// is returns the value of a unit's property.
 func (m *machine) is(unit, property string) string {
 	m.t.Helper()
 	return strings.TrimSpace(m.run("systemctl", "show", "--value", "--property="+property, unit))
@@ -238,7 +238,7 @@ func (m *machine) read(name string) string {
 	return string(text)
 }
 
-// calls tells how many calls the machine's tap has seen.
+// calls returns how many calls the machine's tap has seen.
 func (m *machine) calls() float64 {
 	m.t.Helper()
 	var sum float64
@@ -326,7 +326,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 		t.Errorf("%v calls, want 2", got)
 	}
 	if m.is("ksyun-tap", "WatchdogTimestampMonotonic") == "0" {
-		t.Error("the watchdog was never told that the tap is alive")
+		t.Error("the watchdog never got a keep-alive")
 	}
 	user := within(t, programs, "stat", "-c", "%u", "/proc/"+m.hostPID("ksyun-tap"))
 	if user = strings.TrimSpace(user); user == "0" {
@@ -339,7 +339,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 	// A reload, also of settings that are wrong.
 	m.write("/etc/ksyun-tap/ksyun-tap.yaml", settings+"log.level: nonsense\n")
 	m.run("systemctl", "reload", "ksyun-tap")
-	eventually(t, "the status tells of the failure", func() bool {
+	eventually(t, "the status reports the failure", func() bool {
 		return strings.HasPrefix(m.is("ksyun-tap", "StatusText"), "reload failed, the old settings remain in use")
 	})
 	m.write("/etc/ksyun-tap/ksyun-tap.yaml", settings)

@@ -34,7 +34,7 @@ const (
 	programImage = "program:1"     // the test machine's own file system
 )
 
-// podFields are what a pod tells of itself.
+// podFields are the fields of the downward API.
 var podFields = map[string]string{
 	"metadata.name": "report-x7k2p", "metadata.namespace": "billing", "metadata.uid": "0b1c", "spec.nodeName": "node-3",
 }
@@ -339,7 +339,7 @@ exit $failed
 `
 
 // TestPodOfDeployment stops a pod while its program makes calls, by each way of
-// injection. Before, the tap's container is killed and started anew: programs
+// injection. Before, the tap's container is killed and restarted: programs
 // go on with what they trust.
 func TestPodOfDeployment(t *testing.T) {
 	for _, example := range []string{"deployment", "transparent"} {

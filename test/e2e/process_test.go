@@ -63,7 +63,7 @@ type process struct {
 	cmd  *exec.Cmd
 	mu   sync.Mutex
 	out  bytes.Buffer
-	more chan struct{} // closed, and made anew, at each line
+	more chan struct{} // closed and replaced at each line
 	exit chan error
 }
 

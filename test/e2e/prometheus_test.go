@@ -106,7 +106,7 @@ func (p *prometheus) labels(expr, name string) []string {
 	return values
 }
 
-// hasExemplar tells whether a metric has an exemplar of that trace.
+// hasExemplar reports whether a metric has an exemplar of that trace.
 func (p *prometheus) hasExemplar(metric, traceID string) bool {
 	p.t.Helper()
 	now := time.Now()

@@ -50,7 +50,7 @@ func TestRealHostName(t *testing.T) {
 		return strings.Count(tap.text(), `"error_code":"LimitExceeded"`) == 3
 	})
 
-	// A program that does not trust the CA is told of, with what to do.
+	// A program that does not trust the CA is reported, with what to do.
 	stranger := start(t, nil, "curl", "-sS", "--noproxy", "*", "--connect-to", apiHost+":443:"+tlsAddress, "https://"+apiHost+"/")
 	<-stranger.exit
 	tap.wait("TLS handshake with a program failed", `"reason":"untrusted_ca"`, `"host":"`+apiHost+`"`, "bundle.pem")

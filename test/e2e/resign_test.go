@@ -22,7 +22,7 @@ import (
 var localKey = cloudmonitor.Credential{AccessKey: "AKlocalonly", SecretKey: "secret-of-programs"}
 
 // TestResign runs clients that are given another endpoint and a key that
-// the API does not know: each makes a call that succeeds, signed anew and
+// the API does not know: each makes a call that succeeds, re-signed and
 // verified at the far end, and one that fails, which is found by its request ID.
 func TestResign(t *testing.T) {
 	address, caFile := tlsAPI(t)

@@ -76,10 +76,10 @@ func (m *manager) wait(word string) string {
 				return got
 			}
 			if got != "WATCHDOG=1" {
-				m.t.Errorf("told %q, want %s", got, word)
+				m.t.Errorf("reported %q, want %s", got, word)
 			}
 		case <-timeout:
-			m.t.Fatalf("never told %s", word)
+			m.t.Fatalf("%s was never reported", word)
 		}
 	}
 }
@@ -149,7 +149,7 @@ func TestServiceManager(t *testing.T) {
 		t.Errorf("a call to the re-signing address: %d %s", status, body)
 	}
 
-	// The watchdog is told often, and its checks leave no trace.
+	// The watchdog is notified often, and its checks leave no trace.
 	for range 5 {
 		m.wait("WATCHDOG=1")
 	}
@@ -164,7 +164,7 @@ func TestServiceManager(t *testing.T) {
 		t.Error("the checks are logged")
 	}
 
-	// A reload is told from its beginning to its end, also one that fails.
+	// The beginning and the end of a reload are reported, even if it fails.
 	for text, status := range map[string]string{
 		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
 	} {
@@ -178,7 +178,7 @@ func TestServiceManager(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS="+status) {
-			t.Errorf("told %q, want %q", got, status)
+			t.Errorf("reported %q, want %q", got, status)
 		}
 	}
 	tap.wait("reload failed")

@@ -112,7 +112,7 @@ func fullPipe(t *testing.T) (w *os.File) {
 }
 
 // TestStuckStandardError has standard error take nothing: the tap ends when it
-// is told to, and exec with the command's exit code.
+// is asked to, and exec with the command's exit code.
 func TestStuckStandardError(t *testing.T) {
 	admin := freeAddress(t)
 	tap := exec.Command(binary, "run", "--proxy.listen-address="+freeAddress(t), "--web.listen-address="+admin)

@@ -11,7 +11,7 @@ import (
 )
 
 // wayInRow is the beginning of a row of the table: a link to the way's section,
-// and what tells it from another way of the same section.
+// and what distinguishes it from another way of the same section.
 var wayInRow = regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(#[^)]+\)(, HTTPS?)?`)
 
 // TestEveryWayInIsTested compares the table of docs/ways-in.md with the tests:

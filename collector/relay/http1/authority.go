@@ -5,9 +5,9 @@ import (
 	"net/netip"
 )
 
-// SplitAuthority splits "host", "host:port", "[v6]" or "[v6]:port"; port is 0
-// where none is given. Neither user information nor percent-encoding is taken,
-// nor anything else that is not spelled the same everywhere.
+// SplitAuthority splits "host", "host:port", "[v6]" or "[v6]:port"; port is 0 if
+// there is none. User information, percent-encoding and other forms that parsers
+// understand differently are rejected.
 func SplitAuthority(b []byte) (host []byte, port uint16, ok bool) {
 	host, rest, ok := cutHost(b)
 	switch {

@@ -329,8 +329,8 @@ func unhex(c byte) byte {
 	return lower(c) - 'a' + 10
 }
 
-// Data moves together, in place, what of p is data and no framing. p is to be
-// what Take has taken from b's state on.
+// Data removes the framing from p in place and returns the data. p must be what
+// Take has taken, starting from b's state.
 func (b *Body) Data(p []byte) []byte {
 	if b.kind != bodyChunked {
 		return p

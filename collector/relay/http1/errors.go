@@ -1,7 +1,7 @@
 package http1
 
-// RefusalError is why a request cannot be relayed. It is an error whose text may be
-// shown to the program: it quotes nothing of the request.
+// RefusalError is the reason why a request cannot be relayed. Its text may be sent
+// to the program: it quotes nothing of the request.
 type RefusalError struct {
 	Status int // 400, 413, 431 or 501
 	Reason string

@@ -2,8 +2,8 @@ package http1
 
 import "bytes"
 
-// fieldNotes is what the fields of a request say on framing, routing and the
-// connection.
+// fieldNotes is what the fields of a request specify about framing, routing and
+// the connection.
 type fieldNotes struct {
 	hosts, host   int // how many Host fields; index of the last
 	codings       int // Transfer-Encoding fields
@@ -57,8 +57,8 @@ func (q *Request) parseFields() error {
 	return nil
 }
 
-// note takes down what a field says on framing, routing and the connection. raw
-// is the value with the blanks around it: not all trim tabs.
+// note records what a field specifies about framing, routing and the connection.
+// raw is the value with the surrounding blanks: not all parsers trim tabs.
 func (q *Request) note(name, raw, value []byte) (kind, error) {
 	switch len(name) {
 	case len("host"):
@@ -164,7 +164,7 @@ func (q *Request) noteOptions(value []byte) error {
 	return nil
 }
 
-// check holds the fields against each other.
+// check checks that the fields do not contradict each other.
 func (q *Request) check() error {
 	method := q.Method()
 	trace := string(method) == "TRACE"
@@ -191,8 +191,8 @@ func (q *Request) check() error {
 			return errHost
 		}
 	}
-	// Other methods may ignore Max-Forwards (RFC 9110, 7.6.2). What it counts is
-	// passed on as it is, but for the last hop: there it forbids to.
+	// Other methods may ignore Max-Forwards (RFC 9110, 7.6.2). Its value is
+	// forwarded unchanged; at 0, the request must not be forwarded.
 	if trace || string(method) == "OPTIONS" {
 		switch {
 		case q.badForwards:
@@ -213,12 +213,12 @@ func (q *Request) halfOffer() bool {
 	return !q.h2c || !q.namesUpgrade || !q.namesSettings || q.settings != 1
 }
 
-// longestName is enough to tell the names that isEndToEnd and isForbiddenTrailer
-// know from others.
+// longestName is enough to distinguish the names that isEndToEnd and
+// isForbiddenTrailer compare with from others.
 const longestName = 24
 
 // isEndToEnd reports whether a field of that name frames, routes, authorizes or
-// describes the message, so that it is not for one connection alone.
+// describes the message, so that it cannot be meant for one connection only.
 func isEndToEnd(name []byte) bool {
 	var buf [longestName]byte
 	n := copy(buf[:], name)

@@ -15,7 +15,7 @@ import (
 // headroom is what a head may grow by at its front.
 const headroom = 64
 
-// The fuzz tests hold our parsers against those of net/http: whatever we take,
+// The fuzz tests compare our parsers with those of net/http: whatever we take,
 // it must take, with the same framing. Of requests we may take less, of answers
 // more.
 

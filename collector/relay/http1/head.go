@@ -108,7 +108,7 @@ func (h *Head) value(f *field) []byte {
 	return bytes.Join(lines, []byte(" "))
 }
 
-// reset forgets the head, but for memory to be used again.
+// reset clears the head and keeps memory for reuse.
 func (h *Head) reset() {
 	const keptFields = 128 // of a foreign head with thousands, the memory is let go
 	fields := h.fields[:0]
@@ -118,7 +118,7 @@ func (h *Head) reset() {
 	*h = Head{fields: fields, length: -1}
 }
 
-// Rebase makes h a view of mem, where everything lies moved bytes further on.
+// Rebase makes h a view of mem, to which its bytes were copied, moved bytes further on.
 func (h *Head) Rebase(mem []byte, moved int) {
 	h.mem = mem
 	h.start += moved
@@ -250,7 +250,7 @@ func allToken(b []byte) bool {
 	return len(b) > 0
 }
 
-// number returns the decimal number that b is. It has no sign and fits.
+// number parses an unsigned decimal number that fits an int64.
 func number(b []byte) (n int64, ok bool) {
 	const digits = 18 // fit an int64 whatever they are
 	if len(b) == 0 || len(b) > digits {

@@ -77,7 +77,7 @@ func (q *Request) Body() Body {
 	return Body{kind: bodyLength, left: max(q.length, 0), Done: q.length <= 0}
 }
 
-// Reset forgets the head, but for memory to be used again.
+// Reset clears the head and keeps memory for reuse.
 func (q *Request) Reset() {
 	q.reset()
 	*q = Request{Head: q.Head}
@@ -135,9 +135,9 @@ func (q *Request) parseRequestLine(line []byte) error {
 	return q.parseTarget(target)
 }
 
-// isTarget has the characters of a target: visible ASCII. Some that a URI may
-// not hold are sent by clients and read everywhere alike, but a fragment is
-// cut off by some.
+// isTarget has the characters of a target: visible ASCII. Clients send some that
+// are not allowed in a URI, and all servers accept them. Not so a fragment, which
+// only some servers cut off.
 var isTarget = func() (is [256]bool) {
 	for c := '!'; c <= '~'; c++ {
 		is[c] = c != '#'
@@ -189,9 +189,9 @@ func (q *Request) parseTarget(target []byte) error {
 	return nil
 }
 
-// Prepare makes the head what is passed on, with an origin-form target and
-// without
-//   - Proxy-Authorization, which holds a secret that is not the upstream's,
+// Prepare turns the head into the one that is forwarded, with an origin-form
+// target and without
+//   - Proxy-Authorization, which contains a secret not meant for the upstream,
 //   - Proxy-Connection, unless keep names it,
 //   - an offer to upgrade: Upgrade, HTTP2-Settings and Connection, if there is
 //     an Upgrade field, unless keep names one of the three.

@@ -13,11 +13,11 @@ type Response struct {
 	badLength  bool // Content-Length is not a number, or several
 }
 
-// Odd reports whether the head can be read, but not by every client, or not in
-// the same way by all: both connections are to be closed after the answer.
+// Odd reports whether some clients cannot parse the head, or parse it differently:
+// both connections must be closed after the answer.
 func (p *Response) Odd() bool { return p.odd }
 
-// Reset forgets the head, but for memory to be used again.
+// Reset clears the head and keeps memory for reuse.
 func (p *Response) Reset() {
 	p.reset()
 	*p = Response{Head: p.Head}
@@ -53,7 +53,7 @@ func (p *Response) lineEnd(next int) int {
 }
 
 // parseStatusLine reads the status line. The blank after the status is often
-// left out where there is no reason.
+// left out if there is no reason phrase.
 func (p *Response) parseStatusLine(line []byte) error {
 	const version, digits = len("HTTP/1.1"), len("200")
 	if len(line) <= version || string(line[:len(versionPrefix)]) != versionPrefix {
@@ -185,7 +185,7 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	return next, nil
 }
 
-// note takes down what a field says on framing and connection.
+// note records what a field specifies about framing and the connection.
 func (p *Response) note(name, value []byte) {
 	switch len(name) {
 	case len("connection"):
@@ -221,8 +221,8 @@ func (p *Response) noteLength(value []byte) {
 	}
 }
 
-// noteCodings reads a Transfer-Encoding. Nothing but one "chunked" is sent by
-// servers unless they were asked for it, and identity says nothing.
+// noteCodings parses a Transfer-Encoding. Servers send only a single "chunked"
+// unless the client asks for more, and "identity" has no meaning.
 func (p *Response) noteCodings(value []byte) {
 	p.odd = p.odd || p.codings || !equalFold(value, "chunked")
 	p.codings = true
@@ -234,7 +234,7 @@ func (p *Response) noteCodings(value []byte) {
 	}
 }
 
-// check holds the fields against each other.
+// check checks that the fields do not contradict each other.
 func (p *Response) check() error {
 	if p.codings && (p.minor == 0 || p.length >= 0 || p.Status < 200 || p.Status == 204) {
 		p.odd = true

@@ -62,8 +62,8 @@ func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
 // versionPrefix is what every answer starts with.
 const versionPrefix = "HTTP/1."
 
-// plausible looks at the first byte, since what is not HTTP may never come to
-// a line's end.
+// plausible checks the first byte, because something that is not HTTP may never
+// contain the end of a line.
 func plausible(b []byte) error {
 	switch {
 	case len(b) == 0 || b[0] == '\r' || isToken[b[0]]:
@@ -81,8 +81,8 @@ func hasVersion(line []byte) bool {
 	return bytes.HasSuffix(line, []byte(" HTTP/1.1")) || bytes.HasSuffix(line, []byte(" HTTP/1.0"))
 }
 
-// Begins reports whether b is how a request begins, as far as its target. It is
-// sure once b is long enough to show.
+// Begins reports whether b is the beginning of a request, up to its target, and
+// whether that is certain, which needs enough bytes.
 func Begins(b []byte) (begins, sure bool) {
 	const longestMethod = 32
 	n := 0

@@ -1,39 +1,39 @@
 // Written by make generate from internal/monitoring/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }
 {
   _config+:: {
-    // Where runbooks are: a file for each alert.
+    // URL of the directory of runbooks, which has a file for each alert.
     runbookURL: 'https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks',
-    // Where Grafana is, with the dashboards of grafana/dashboards.
+    // URL of the Grafana that has the dashboards of grafana/dashboards.
     dashboardURL: 'http://grafana.example:3000',
-    // Share of calls that may fail by the provider's or the network's fault: 99.9 % availability over 30 days.
+    // Share of calls that may fail because of the provider or the network: 99.9 % availability over 30 days.
     errorBudget: '0.001',
-    // Failures that the long window of a burn rate must have.
+    // Minimum number of failures in the long window of a burn rate.
     minBurnFailures: '4.5',
-    // Failures in 15 minutes, or in a row, from which on an alert on a share of calls can fire.
+    // Minimum number of failures in 15 minutes, or in a row, for an alert on a share of calls.
     minFailures: '3',
-    // Share of calls that fail by the provider's or the network's fault in an outage.
+    // Share of calls failing because of the provider or the network that counts as an outage.
     outageRatio: '0.5',
-    // Share of such calls at which a region or an action counts as failing.
+    // Share of such failures at which a region or an action counts as failing.
     partRatio: '0.2',
-    // Share of calls refused for their credentials that is a failure, whatever the days before.
+    // Share of calls rejected for their credentials at which the alert fires, whatever it was on the days before.
     authRatio: '0.1',
-    // Share of throttled calls that is too much, whatever the days before.
+    // Share of throttled calls at which the alert fires, whatever it was on the days before.
     throttledRatio: '0.1',
-    // Share of calls that are refused as wrong in themselves, at which a program counts as broken.
+    // Share of calls rejected because the request is wrong at which the alert fires.
     badRequestRatio: '0.5',
-    // Share of partial answers that is too much.
+    // Share of partial answers above which the alert fires.
     partialRatio: '0.05',
-    // Failures in 15 minutes that a spike of refused or throttled calls must have.
+    // Minimum number of failures in 15 minutes for a spike of rejected or throttled calls.
     spikeFailures: '10',
-    // Share of calls that such a spike must have.
+    // Minimum share of the calls for such a spike.
     spikeRatio: '0.01',
-    // How much above the same hour of a day and of a week before a spike must be.
+    // Minimum ratio of a spike to the same hour one day and one week before.
     spikeFactor: '3',
-    // Seconds without a success from which on failures in a row are a state.
+    // Seconds without a success after which failures in a row count as a state.
     quietSeconds: '120',
-    // Seconds by which a program's clock may surely be off. The API refuses calls from 900 on.
+    // Clock skew of a program, in seconds and after subtracting the uncertainty, above which the alert fires. The API rejects calls from 900 on.
     clockSeconds: '300',
-    // Days before the CA's end at which its renewal has failed for certain.
+    // Days before the CA expires at which its renewal must have failed.
     caDays: '7',
   },
 }

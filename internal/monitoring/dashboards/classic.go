@@ -2,7 +2,8 @@ package dashboards
 
 import "encoding/json"
 
-// schemaVersion is Grafana 9.1's. Later ones migrate it as they load it.
+// schemaVersion is that of Grafana 9.1. Later versions migrate the dashboard when
+// they load it.
 const schemaVersion = 37
 
 // The classic schema, as far as it is used here.

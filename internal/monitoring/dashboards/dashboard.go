@@ -9,7 +9,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
 
-// tag is on every dashboard, and is what they link to each other by.
+// tag is on every dashboard; they link to each other by it.
 const tag = "ksyun-tap"
 
 // All returns the dashboards, by their UIDs.
@@ -17,22 +17,22 @@ func All() []Dashboard {
 	return []Dashboard{overview(), failures(), oneCall(), fleet()}
 }
 
-// What all dashboards show at first.
+// The initial time range and refresh interval of all dashboards.
 const (
 	from, to = "now-6h", "now"
 	refresh  = "1m"
 )
 
-// dashboard makes one of rows, with what all have.
+// dashboard returns a dashboard of the rows, with the annotations that all have.
 func dashboard(uid, title, description string, variables []Variable, rows ...Row) Dashboard {
 	marks := annotations()
 	if !slices.ContainsFunc(variables, func(v Variable) bool { return v.Name == "instance" }) {
-		marks = marks[:1] // there is no tap to mark times of
+		marks = marks[:1] // the others select by tap
 	}
 	return Dashboard{uid, title, description, variables, marks, rows}
 }
 
-// links lead from each dashboard to the others and to the documentation.
+// links are the links from each dashboard to the others and to the documentation.
 func links() []Link {
 	return []Link{
 		{Title: "Ksyun API", Type: "dashboards", Tags: []string{tag}, KeepTime: true, IncludeVars: true},
@@ -40,7 +40,7 @@ func links() []Link {
 	}
 }
 
-// annotations mark what was done to the taps.
+// annotations mark starts and reloads of taps.
 func annotations() []Annotation {
 	return []Annotation{
 		{
@@ -65,8 +65,8 @@ func source(name, label, kind string) Variable {
 	return Variable{Name: name, Label: label, Type: "datasource", Query: kind, Options: []Option{}, Refresh: 1}
 }
 
-// choice is a variable whose values are those of a label. all matches whatever
-// the label is.
+// choice is a variable whose values are those of a label. all is the pattern that
+// matches every value.
 func choice(label, title, from, all string) Variable {
 	q := "label_values(" + from + ", " + label + ")"
 	return Variable{
@@ -77,7 +77,7 @@ func choice(label, title, from, all string) Variable {
 	}
 }
 
-// text is a variable to write into.
+// text is a variable that the user types.
 func text(name, label, value string) Variable {
 	return Variable{
 		Name: name, Label: label, Type: "textbox", Query: value,
@@ -85,8 +85,8 @@ func text(name, label, value string) Variable {
 	}
 }
 
-// tapVariables choose which taps. Cluster and namespace are labels that not
-// everybody's scraping sets.
+// tapVariables select taps. Not every scrape configuration sets the labels
+// cluster and namespace.
 func tapVariables() []Variable {
 	info := func(chosen ...string) string {
 		if len(chosen) == 0 {
@@ -103,15 +103,15 @@ func tapVariables() []Variable {
 	}
 }
 
-// callVariables choose which taps, and which service's calls.
+// callVariables select taps, and the service of calls.
 func callVariables() []Variable {
 	return append(tapVariables(), choice("service", "Service", "ksyun_api_requests_total{"+variables(ScrapeLabels...)+"}", ".+"))
 }
 
-// failureLabels are what failures can be told apart by.
+// failureLabels are the labels that failures can be grouped by.
 var failureLabels = []string{"code", "category", "blame", "action", "region", "status", "type", "version", "service", "namespace", "job", "instance"}
 
-// breakdown is a variable that chooses one of them.
+// breakdown is a variable that selects one of failureLabels.
 func breakdown() Variable {
 	v := Variable{
 		Name: "by", Label: "Group by", Type: "custom", Query: strings.Join(failureLabels, ","),
@@ -123,26 +123,26 @@ func breakdown() Variable {
 	return v
 }
 
-// Colours that mean the same in all panels: green is well, red is not, and those
-// of blame are no others' colours.
+// Colours have the same meaning in all panels: green is good, red is bad, and the
+// colours of blame are used for nothing else.
 var blameColors = map[string]string{
 	"client": "blue", "credential": "purple", "quota": "yellow", "provider": "orange", "network": "#00b8a9", "tap": "text",
 }
 
-// atTap leads to the list of failures of the tap that a row is of: what serves
-// its metrics serves that list, too.
+// atTap links to the list of failures of a row's tap, which is served at the same
+// address as its metrics.
 func atTap(query string) Link {
 	return Link{Title: "Its failures, with request IDs", URL: "http://${__data.fields.Tap}/" + query, TargetBlank: true}
 }
 
-// drill leads to the dashboard of errors, told apart by a label.
+// drill links to the dashboard of errors, grouped by a label.
 func drill(label string) Link {
 	return Link{Title: "Errors by " + label, URL: "/d/" + rules.ErrorsUID + "?${__url_time_range}&${cluster:queryparam}&${namespace:queryparam}&${job:queryparam}&${instance:queryparam}&${service:queryparam}&var-by=" + label}
 }
 
-// Expressions yields each query that Prometheus is asked by the dashboard, with
-// the place where it stands. A query with the variable "by" comes once for each
-// of its values; other variables stay in it.
+// Expressions yields each Prometheus query of the dashboard and where it is. A
+// query with the variable "by" is yielded once for each of its values; other
+// variables are not replaced.
 func (d Dashboard) Expressions() iter.Seq2[string, string] {
 	return func(yield func(where, expr string) bool) {
 		for _, p := range d.Panels() {

@@ -21,7 +21,7 @@ import (
 
 const root = "../../../grafana"
 
-// hidden are metrics that no panel shows, and why.
+// hidden are the metrics that no panel shows, and why.
 var hidden = map[string]string{
 	"ksyun_api_errors_since_success":                                     "for alerts on failures in a row",
 	"ksyun_api_last_error_timestamp_seconds":                             "likewise",
@@ -47,7 +47,7 @@ func TestEveryMetricIsShown(t *testing.T) {
 	}
 }
 
-// TestConventions keeps the rules of Grafana's dashboard linter, and some more.
+// TestConventions checks the rules of Grafana's dashboard linter, and some more.
 func TestConventions(t *testing.T) {
 	for _, d := range All() {
 		if len(d.UID) > 40 || d.Title == "" || d.Description == "" || len(d.Variables) > 7 {
@@ -130,7 +130,7 @@ func TestConventions(t *testing.T) {
 	}
 }
 
-// TestPanelsDoNotOverlap has each panel in a place of its own.
+// TestPanelsDoNotOverlap checks that panels do not overlap.
 func TestPanelsDoNotOverlap(t *testing.T) {
 	for _, d := range All() {
 		for _, r := range d.Rows {
@@ -153,7 +153,7 @@ func TestPanelsDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestFewPanels keeps what there is to look at small.
+// TestFewPanels limits the number of panels.
 func TestFewPanels(t *testing.T) {
 	all := 0
 	for _, d := range All() {
@@ -171,7 +171,7 @@ func TestFewPanels(t *testing.T) {
 	}
 }
 
-// TestAlertsLeadToPanels has every alert's panel and variables there.
+// TestAlertsLeadToPanels checks that every alert's panel and variables exist.
 func TestAlertsLeadToPanels(t *testing.T) {
 	for _, r := range rules.Alerts() {
 		i := slices.IndexFunc(All(), func(d Dashboard) bool { return d.UID == r.Panel.UID })
@@ -194,7 +194,7 @@ func TestAlertsLeadToPanels(t *testing.T) {
 	}
 }
 
-// TestWrittenAsCommitted holds the committed files against the source.
+// TestWrittenAsCommitted compares the committed files with the source.
 func TestWrittenAsCommitted(t *testing.T) {
 	for dir, write := range map[string]func(Dashboard) ([]byte, error){"dashboards": Dashboard.Classic, "v2": Dashboard.V2} {
 		files, err := filepath.Glob(filepath.Join(root, dir, "*.json"))
@@ -213,8 +213,8 @@ func TestWrittenAsCommitted(t *testing.T) {
 	}
 }
 
-// TestSchemasSayTheSame holds the dashboards of one schema against those of the
-// other: the same panels with the same queries, in the same places.
+// TestSchemasSayTheSame compares the dashboards of both schemas: they must have
+// the same panels with the same queries at the same positions.
 func TestSchemasSayTheSame(t *testing.T) {
 	type classicPanel struct {
 		ID      int
@@ -313,8 +313,8 @@ func TestSchemasSayTheSame(t *testing.T) {
 	}
 }
 
-// TestProvisioning reads the provisioning files strictly, and holds what they
-// name against the dashboards and the exemplars.
+// TestProvisioning reads the provisioning files strictly, and checks the names in
+// them against the dashboards and the exemplars.
 func TestProvisioning(t *testing.T) {
 	var sources struct {
 		APIVersion  int `yaml:"apiVersion"`
@@ -382,8 +382,8 @@ func readYAML(t *testing.T, name string, into any) {
 	}
 }
 
-// TestWrongNamesPanic has no query written of a metric or label that is not
-// there.
+// TestWrongNamesPanic checks that no query can be written with a metric or label
+// that does not exist.
 func TestWrongNamesPanic(t *testing.T) {
 	for _, wrong := range []func(){
 		func() { of("ksyun_api_request_total") },

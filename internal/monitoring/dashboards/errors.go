@@ -2,10 +2,10 @@ package dashboards
 
 import "github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 
-// failures drills into failed calls by everything that is known of them.
+// failures shows failed calls by everything that is known about them.
 func failures() Dashboard {
-	// failing is the share of attempts that fail of a cause, by service, as the
-	// states of the alerts have it.
+	// failing shows the share of attempts that fail for a cause, by service, as the
+	// states of the alerts compute it.
 	failing := func(id int, title, description, alert, threshold, cause string) *panel {
 		at := rules.Threshold(threshold)
 		return graph(id, title, description+" "+alert+" fires from "+at+" on.", share, ofAlerts,
@@ -18,12 +18,12 @@ func failures() Dashboard {
 		return withExemplars(query(sum(label, each(selector)), "{{"+label+"}}"))
 	}
 	return dashboard(rules.ErrorsUID, "Ksyun API / Errors",
-		"Failed calls by whatever is known of them. Points on the graphs are single calls: they lead to the call's trace, and name its request ID.",
+		"Failed calls by everything that is known about them. Points on the graphs are single calls: they show the request ID and link to the call's trace.",
 		append(callVariables(), breakdown()),
 		row("", false,
-			graph(1, "Failures by ${by}", "Failed attempts, told apart by what is chosen at the top. none: the answer had no code, or there was no answer; _other: beyond the limit on labels.",
+			graph(1, "Failures by ${by}", "Failed attempts by the label selected at the top. none: the answer had no code, or there was no answer; _other: beyond the limit on label values.",
 				aMinute, ofCounts, withExemplars(query(perMinute("$by", of(errs)), "{{${by}}}"))).stacked().size(24, 10),
-			table(2, "All failures", "The failures of the time shown, by everything that is known of them, and by tap.",
+			table(2, "All failures", "The failures in the time range, by everything that is known about them, and by tap.",
 				[]column{
 					{"instance", "Tap", words},
 					{"service", "Service", words},
@@ -41,28 +41,28 @@ func failures() Dashboard {
 				none("no failures").sorted("Failed").override("Code", "links", []Link{atTap("?code=${__data.fields.Code}")}),
 		),
 		row("What alerts look at: each point counts 15 minutes, as they do", true,
-			failing(4, "Throttled", "Share of a service's calls that were refused because there were too many. No known SDK retries 409 LimitExceeded.", "KsyunApiThrottled", "throttledRatio", `category="throttled"`),
-			failing(5, "Credentials refused", "Share of a service's calls whose key or signature was refused.", "KsyunApiAuthFailing", "authRatio", `category="auth"`),
-			failing(6, "Wrong requests", "Share of a service's calls that were refused as wrong in themselves.", "KsyunApiBadRequests", "badRequestRatio", `blame="client"`),
-			graph(3, "Provider or network failing", "Share of calls that failed by the provider's or the network's fault. KsyunApiOutage fires from "+rules.Threshold("outageRatio")+" of a service on, KsyunApiActionFailing and KsyunApiRegionFailing above "+rules.Threshold("partRatio")+".",
+			failing(4, "Throttled", "Share of a service's calls that were rejected because there were too many. No known SDK retries 409 LimitExceeded.", "KsyunApiThrottled", "throttledRatio", `category="throttled"`),
+			failing(5, "Credentials refused", "Share of a service's calls whose key or signature was rejected.", "KsyunApiAuthFailing", "authRatio", `category="auth"`),
+			failing(6, "Wrong requests", "Share of a service's calls that were rejected because the request is wrong.", "KsyunApiBadRequests", "badRequestRatio", `blame="client"`),
+			graph(3, "Provider or network failing", "Share of calls that failed because of the provider or the network. KsyunApiOutage fires from "+rules.Threshold("outageRatio")+" of a service on, KsyunApiActionFailing and KsyunApiRegionFailing above "+rules.Threshold("partRatio")+".",
 				share, ofAlerts, query(ratio("service", of(attempts, rules.Faults), of(attempts)), "service {{service}}"), part("action"), part("region")).size(12, 8),
-			events(7, "Permission denied", "Calls that the key has no policy for, by action.", counted("action", of(errs, `category="permission"`))).size(8, 8),
-			events(8, "Clock wrong", "Calls whose signature was made too early or too late, by tap: the clock of the program's machine is more than 15 minutes off. On the right axis, how far the clocks that programs sign by are ahead of the API's, by the address that they call from, and by how much that may be wrong. KsyunApiClockDrift fires beyond "+rules.Threshold("clockSeconds")+" seconds.",
+			events(7, "Permission denied", "Calls rejected because no policy allows the key to make them, by action.", counted("action", of(errs, `category="permission"`))).size(8, 8),
+			events(8, "Clock wrong", "Calls rejected for the time of their signature, by tap: the clock of the program's machine is off by more than 15 minutes. On the right axis, how far the clocks that programs sign with are ahead of the API's, by client address, with the uncertainty. KsyunApiClockDrift fires beyond "+rules.Threshold("clockSeconds")+" seconds.",
 				counted("instance", of(errs, `category="clock"`)),
 				query("max by (instance, client) ("+of("ksyun_api_clock_skew_seconds")+")", "{{instance}} {{client}}, skew"),
 				query("max by (instance, client) ("+of("ksyun_api_clock_skew_uncertainty_seconds")+")", "{{instance}} {{client}}, ±")).
 				onTheRight("B", seconds).onTheRight("C", seconds).signed().size(8, 8),
-			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report success.", counted("action", of(requests, `outcome="masked"`))).size(8, 8),
-			graph(10, "Partial answers", "Share of an action's answers that report failure for some of their items, and how many items in 15 minutes, on the right axis. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
+			events(9, "Errors inside a 200", "Answers with status 200 that are errors, by action: the vendor's SDKs report them as success.", counted("action", of(requests, `outcome="masked"`))).size(8, 8),
+			graph(10, "Partial answers", "Share of an action's answers that report a failure for some of their items, and on the right axis the number of such items in 15 minutes. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
 				share, ofAlerts, query(ratio("action", of(requests, `outcome="partial"`), of(requests, rules.Counted)), "{{action}}"),
 				query(sum("action", each(of("ksyun_api_partial_failed_items_total"))), "{{action}}, items")).onTheRight("B", count).size(8, 8),
-			events(11, "Unknown codes", "Codes that the catalogue has no row for. Add one with --tap.catalog-file, and report it.",
+			events(11, "Unknown codes", "Codes that are not in the catalogue. Add them with --tap.catalog-file, and report them.",
 				counted("code", of(errs, `category="unknown"`, `code!="none"`)), counted("code", of(errs, `category="unknown"`, `code="none"`, `status!~"2.."`))).size(8, 8),
-			events(12, "No answer", "Requests that got no whole answer, or that a tap refused, by reason.",
+			events(12, "No answer", "Requests that got no complete answer, or that a tap refused, by reason.",
 				query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
 		),
 		row("All calls", true,
-			table(13, "Calls", "All attempts of the time shown: beside the failures, what a proxy that reads no bodies would see.",
+			table(13, "Calls", "All attempts in the time range, by status and outcome.",
 				[]column{
 					{"service", "Service", words},
 					{"action", "Action", words},
@@ -73,7 +73,7 @@ func failures() Dashboard {
 					{"Value", "Calls", count},
 				},
 				asRows("round("+sum("service, action, version, region, outcome, status", shown(of(requests)))+") > 0")).sorted("Calls").size(12, 10),
-			graph(14, "Duration by action and outcome", "95 % of the attempts that ended so took no longer: failures may be much faster, or slower, than successes.",
+			graph(14, "Duration by action and outcome", "The 95th percentile of the attempts' durations, by outcome: failures may be much faster or slower than successes.",
 				seconds, ofRates, query(quantile("0.95", "service, action, outcome"), "{{action}}, {{outcome}}")).size(12, 10),
 		),
 	)

@@ -36,17 +36,17 @@ const (
 	ofAlerts = "15m" // the window of the alerts, whose numbers the points are
 )
 
-// panel is a Panel to be placed.
+// panel is a Panel that has no position yet.
 type panel struct {
 	Panel
 }
 
-// query asks Prometheus over the time that is shown.
+// query is a Prometheus query over the time range.
 func query(expr, legend string) Target {
 	return Target{Expr: expr, LegendFormat: legend, Range: true, Datasource: &promSource}
 }
 
-// latest asks for the newest value only.
+// latest is a query for the newest value only.
 func latest(expr, legend string) Target {
 	return Target{Expr: expr, LegendFormat: legend, Instant: true, Datasource: &promSource}
 }
@@ -80,8 +80,8 @@ func newPanel(id int, kind, title, description, unit string, w, h int, options, 
 	}}
 }
 
-// stat shows one number, or one for each series: its newest value, or another
-// of Grafana's calculations.
+// stat shows one number for each series: its newest value, or the result of
+// another of Grafana's calculations.
 func stat(id int, title, description, unit, calc string, targets ...Target) *panel {
 	p := newPanel(id, "stat", title, description, unit, 4, 5, statOptions{
 		ReduceOptions: reduceOptions{Calcs: []string{calc}},
@@ -91,7 +91,7 @@ func stat(id int, title, description, unit, calc string, targets ...Target) *pan
 	return p.steps("blue")
 }
 
-// graph shows how values change, with a table of them below.
+// graph shows values over time, with a table of the series below.
 func graph(id int, title, description, unit, interval string, targets ...Target) *panel {
 	for i := range targets {
 		targets[i].Interval = interval
@@ -109,14 +109,13 @@ func graph(id int, title, description, unit, interval string, targets ...Target)
 	return p
 }
 
-// signed shows values below zero, too.
+// signed also shows values below zero.
 func (p *panel) signed() *panel {
 	p.FieldConfig.Defaults.Min = nil
 	return p
 }
 
-// events shows how many events there were in each 15 minutes, as bars, and in
-// all.
+// events shows the number of events in each 15 minutes, as bars, and in total.
 func events(id int, title, description string, targets ...Target) *panel {
 	p := graph(id, title, description, count, ofAlerts, targets...).stacked().draw(func(c *graphCustom) { c.DrawStyle, c.FillOpacity = "bars", 70 })
 	o := p.Options.(timeSeriesOptions) //nolint:forcetypeassert // of graphs only
@@ -125,13 +124,13 @@ func events(id int, title, description string, targets ...Target) *panel {
 	return p.precise(0)
 }
 
-// column is a column of a table: what the query calls it, its title and unit.
+// column is a column of a table: its name in the query result, title and unit.
 type column struct {
 	field, title, unit string
 }
 
 // table shows a row for each series. The columns of all queries are joined by
-// the labels they share; those not named are left out.
+// their common labels; columns that are not listed are hidden.
 func table(id int, title, description string, columns []column, targets ...Target) *panel {
 	p := newPanel(id, "table", title, description, noUnit, 24, 10, tableOptions{ShowHeader: true}, tableCustom{Align: "auto", Filterable: true}, targets)
 	organize := organizeOptions{ExcludeByName: map[string]bool{"Time": true}, IndexByName: map[string]int{}, RenameByName: map[string]string{}}
@@ -161,7 +160,7 @@ func table(id int, title, description string, columns []column, targets ...Targe
 	return p
 }
 
-// sorted has a table show the largest values of a column first.
+// sorted sorts a table by a column, largest values first.
 func (p *panel) sorted(title string) *panel {
 	p.Options = tableOptions{ShowHeader: true, SortBy: []sortBy{{title, true}}}
 	return p
@@ -173,8 +172,8 @@ func (p *panel) size(w, h int) *panel {
 	return p
 }
 
-// steps colours by value: a colour, then a value and the colour from there on,
-// and so on.
+// steps colours values: the first colour, then pairs of a value and the colour
+// from that value on.
 func (p *panel) steps(first string, more ...any) *panel {
 	t := &Thresholds{Mode: "absolute", Steps: []Step{{Color: first}}}
 	for i := 0; i+1 < len(more); i += 2 {
@@ -185,7 +184,7 @@ func (p *panel) steps(first string, more ...any) *panel {
 	return p
 }
 
-// marked draws the steps into the graph as lines.
+// marked draws the steps as lines in the graph.
 func (p *panel) marked() *panel {
 	return p.draw(func(c *graphCustom) { c.ThresholdsStyle.Mode = "line" })
 }
@@ -195,7 +194,7 @@ func (p *panel) stacked() *panel {
 	return p.draw(func(c *graphCustom) { c.Stacking.Mode, c.FillOpacity = "normal", 40 })
 }
 
-// logarithmic has the axis show small values beside large ones.
+// logarithmic uses a logarithmic axis.
 func (p *panel) logarithmic() *panel {
 	p.FieldConfig.Defaults.Min = nil
 	return p.draw(func(c *graphCustom) { c.ScaleDistribution = &scale{"log", 10} })
@@ -208,31 +207,31 @@ func (p *panel) draw(change func(*graphCustom)) *panel {
 	return p
 }
 
-// distinct has series whose names are always the same in colours of their own.
+// distinct colours series by position, for panels whose series are always the same.
 func (p *panel) distinct() *panel {
 	p.FieldConfig.Defaults.Color = &Color{Mode: "palette-classic"}
 	return p
 }
 
-// precise shows that many decimals.
+// precise sets the number of decimals.
 func (p *panel) precise(decimals int) *panel {
 	p.FieldConfig.Defaults.Decimals = &decimals
 	return p
 }
 
-// none is what is shown in place of no value.
+// none sets the text shown if there is no value.
 func (p *panel) none(text string) *panel {
 	p.FieldConfig.Defaults.NoValue = text
 	return p
 }
 
-// links leads from each value to somewhere else.
+// links adds links to each value.
 func (p *panel) links(links ...Link) *panel {
 	p.FieldConfig.Defaults.Links = links
 	return p
 }
 
-// colors gives series of these names colours that are theirs in all panels.
+// colors sets the colours of series by name.
 func (p *panel) colors(byName map[string]string) *panel {
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		p.override(name, "color", Color{"fixed", byName[name]})
@@ -240,12 +239,12 @@ func (p *panel) colors(byName map[string]string) *panel {
 	return p
 }
 
-// override sets a property of the field of that name.
+// override sets a property of the named field.
 func (p *panel) override(field, property string, value any) *panel {
 	return p.overrides(Matcher{"byName", field}, Property{property, value})
 }
 
-// onTheRight gives a query's series a unit and an axis of their own.
+// onTheRight moves a query's series to the right axis, with their own unit.
 func (p *panel) onTheRight(refID, unit string) *panel {
 	return p.overrides(Matcher{"byFrameRefID", refID}, Property{"unit", unit}, Property{"custom.axisPlacement", "right"})
 }
@@ -261,7 +260,7 @@ func (p *panel) overrides(of Matcher, properties ...Property) *panel {
 	return p
 }
 
-// every sets the least time between two points of a panel that is no graph.
+// every sets the minimum time between two points of a panel that is not a graph.
 func (p *panel) every(interval string) *panel {
 	p.Interval = interval
 	return p
@@ -270,8 +269,8 @@ func (p *panel) every(interval string) *panel {
 // columns is the width of a dashboard.
 const columns = 24
 
-// row places panels below a heading, each beside the one before it where there
-// is room.
+// row places panels below a heading, from left to right, starting a new line when
+// one is full.
 func row(title string, folded bool, panels ...*panel) Row {
 	r := Row{Title: title, Folded: folded}
 	x, y, tallest := 0, 0, 0

@@ -14,16 +14,16 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
 
-// ScrapeLabels are those of the scrape, each with a variable: every series has
-// or lacks them alike.
+// ScrapeLabels are the labels set by the scrape, each of which has a variable.
+// All series of a target have the same ones.
 var ScrapeLabels = []string{"cluster", "namespace", "job", "instance"}
 
-// Foreign matches the metrics that the tap has from libraries and the scrape.
+// Foreign matches the metrics that come from libraries or the scrape.
 var Foreign = regexp.MustCompile(`^(up$|scrape_|go_|process_|promhttp_)`)
 
-// of selects the series of a metric that the variables choose, and further
-// matchers. It panics for a metric or a label that the tap does not have: a
-// dashboard with it must not be written.
+// of selects the series of a metric by the variables and further matchers. It
+// panics for a metric or a label that the tap does not have, so that no dashboard
+// with it can be written.
 func of(metric string, matchers ...string) string {
 	return selector(metric, append(slices.Clone(ScrapeLabels), "service"), matchers)
 }
@@ -33,8 +33,8 @@ func ofTap(metric string, matchers ...string) string {
 	return selector(metric, ScrapeLabels, matchers)
 }
 
-// recorded selects a series of the recording rules, which tell apart
-// everything of a scrape but the instance, and the service.
+// recorded selects a series of the recording rules, which have the service and
+// all labels of the scrape except the instance.
 func recorded(record string) string {
 	return record + "{" + variables("cluster", "namespace", "job", "service") + "}"
 }
@@ -59,7 +59,7 @@ func selector(metric string, chosen, matchers []string) string {
 	return metric + "{" + strings.Join(append([]string{variables(names...)}, matchers...), ", ") + "}"
 }
 
-// variables matches labels with the variables of their names.
+// variables returns matchers of labels by the variables with the same names.
 func variables(labels ...string) string {
 	parts := make([]string, len(labels))
 	for i, l := range labels {
@@ -81,7 +81,7 @@ func labelsOf(metric string) (labels []string, known bool) {
 	return nil, false
 }
 
-// sum adds up, and tells apart by labels.
+// sum sums up by labels.
 func sum(labels, expr string) string {
 	if labels == "" {
 		return "sum(" + expr + ")"
@@ -89,45 +89,45 @@ func sum(labels, expr string) string {
 	return "sum by (" + labels + ") (" + expr + ")"
 }
 
-// rate is per second, over a window that fits the zoom. It misses the first
-// event of a series: it is for bytes, times and the like.
+// rate is per second, over a window that fits the zoom. It misses the first event
+// of a series, so it is for bytes, times and the like.
 func rate(selector string) string { return "rate(" + selector + "[$__rate_interval])" }
 
-// shown counts events over all that is shown, as alerts count.
+// shown counts the events in the time range, as alerts count them.
 func shown(selector string) string {
 	return rules.Events(selector, "$__range", "("+rules.KnownTaps("$__range", "$__range_s")+")")
 }
 
-// lately counts the events of the last 15 minutes, as alerts count.
+// lately counts the events of the last 15 minutes, as alerts count them.
 func lately(selector string) string {
 	return rules.Events(selector, "15m", "("+rules.KnownTaps("15m", "900")+")")
 }
 
-// each counts the events between two points of a graph, as alerts count: each
-// event is in one point, and the first of a series, too. A counter that was reset
-// and has one sample since has counted what it says.
+// each counts the events between two points of a graph, as alerts count them:
+// each event is in exactly one point, including the first event of a series. A
+// counter that was reset and has one sample since counts with its whole value.
 func each(selector string) string {
 	const window = "$__interval"
 	return "(" + rules.Events(selector, window, "("+rules.KnownTaps(window, "$__interval_ms / 1000")+")") +
 		"\nor\nlast_over_time(" + selector + "[" + window + "]) < " + selector + " offset " + window + ")"
 }
 
-// perMinute adds up the events between two points, as events per minute.
+// perMinute is the sum of the events between two points, as events per minute.
 func perMinute(labels, selector string) string {
 	return sum(labels, each(selector)) + " * 60000 / $__interval_ms"
 }
 
-// ratio is the share of the events between two points: of the failures, say, of
-// all that there were.
+// ratio is the share of some events, such as failures, in all events between two
+// points.
 func ratio(labels, part, whole string) string {
 	return sum(labels, each(part)) + "\n/\n(" + sum(labels, each(whole)) + " > 0)"
 }
 
-// orZero shows a zero where there is nothing to add up.
+// orZero is 0 if there are no series.
 func orZero(expr string) string { return expr + " or vector(0)" }
 
-// quantile of the durations is read from the native histograms where they are
-// scraped, else from the classic ones.
+// quantile of the durations uses native histograms if they are scraped, else the
+// classic ones.
 func quantile(q, labels string) string {
 	le := "le"
 	if labels != "" {
@@ -137,19 +137,19 @@ func quantile(q, labels string) string {
 		"histogram_quantile(" + q + ", " + sum(le, rate(of(duration+"_bucket"))) + ")"
 }
 
-// Zoom is how a dashboard is looked at.
+// Zoom is the time range and resolution at which a dashboard is viewed.
 type Zoom struct {
 	Interval time.Duration // between two points of a graph
 	Rate     time.Duration // the window of rates
-	Range    time.Duration // all that is shown
-	By       string        // what failures are told apart by; "" is by code
-	Tap      string        // the chosen one; "" is all
+	Range    time.Duration // the whole time range
+	By       string        // the label that failures are grouped by; "" is code
+	Tap      string        // the selected tap; "" is all
 }
 
 var variable = regexp.MustCompile(`\$\{?\w+\}?`)
 
-// Fill puts values into a query as Grafana does: every other variable chooses
-// all.
+// Fill replaces the variables of a query as Grafana does; all other variables
+// select everything.
 func (z Zoom) Fill(expr string) string {
 	say := func(d time.Duration) string { return model.Duration(d).String() }
 	return variable.ReplaceAllStringFunc(expr, func(v string) string {

@@ -8,8 +8,8 @@ type Dashboard struct {
 	Rows                    []Row
 }
 
-// Row is a heading with the panels below it, in which order they are placed.
-// One without a title is none but its panels.
+// Row is a heading and the panels below it, in the order in which they are
+// placed. Without a title, there is no heading.
 type Row struct {
 	Title  string
 	Folded bool
@@ -31,10 +31,10 @@ type Ref struct {
 	UID  string `json:"uid"`
 }
 
-// Link leads from a dashboard or panel to somewhere else.
+// Link is a link of a dashboard, panel or value.
 type Link struct {
 	Title       string   `json:"title"`
-	Type        string   `json:"type,omitempty"` // "dashboards" or "link"; none for a panel's or value's
+	Type        string   `json:"type,omitempty"` // "dashboards" or "link"; empty for a panel or value
 	URL         string   `json:"url,omitempty"`
 	Tags        []string `json:"tags,omitempty"`
 	AsDropdown  bool     `json:"asDropdown,omitempty"`
@@ -43,7 +43,7 @@ type Link struct {
 	TargetBlank bool     `json:"targetBlank,omitempty"`
 }
 
-// Variable is what a user chooses at the top.
+// Variable is a variable that the user sets at the top of a dashboard.
 type Variable struct {
 	Name       string   `json:"name"`
 	Label      string   `json:"label"`
@@ -61,20 +61,20 @@ type Variable struct {
 	Hide       int      `json:"hide"`
 }
 
-// QueryOf is how a variable asks Prometheus for its values.
+// QueryOf is the Prometheus query for a variable's values.
 type QueryOf struct {
 	Query string `json:"query"`
 	RefID string `json:"refId"`
 }
 
-// Current is a variable's first choice.
+// Current is a variable's initial value.
 type Current struct {
 	Selected bool `json:"selected"`
 	Text     any  `json:"text"`
 	Value    any  `json:"value"`
 }
 
-// Option is a value that a variable of type textbox has.
+// Option is a value of a variable.
 type Option struct {
 	Selected bool   `json:"selected"`
 	Text     string `json:"text"`
@@ -95,8 +95,8 @@ type Annotation struct {
 	TitleFormat string `json:"titleFormat,omitempty"`
 	TextFormat  string `json:"textFormat,omitempty"`
 	TagKeys     string `json:"tagKeys,omitempty"`
-	// UseValueForTime marks the time that the query's value tells, in
-	// milliseconds, rather than that of its sample.
+	// UseValueForTime marks the time given by the query's value, in milliseconds,
+	// instead of the sample's time.
 	UseValueForTime bool `json:"useValueForTime,omitempty"`
 }
 
@@ -112,11 +112,11 @@ type Panel struct {
 	FieldConfig     *FieldConfig     `json:"fieldConfig,omitempty"`
 	Options         any              `json:"options,omitempty"`
 	Transformations []Transformation `json:"transformations,omitempty"`
-	// Interval is the least time between two points.
+	// Interval is the minimum time between two points.
 	Interval string `json:"interval,omitempty"`
 }
 
-// GridPos is where a panel stands: of 24 columns, in rows of 30 pixels.
+// GridPos is a panel's position, in 24 columns and in rows of 30 pixels.
 type GridPos struct {
 	H int `json:"h"`
 	W int `json:"w"`
@@ -144,7 +144,7 @@ type Target struct {
 	Limit     int    `json:"limit,omitempty"`
 }
 
-// FieldConfig is how values look.
+// FieldConfig is how values are displayed.
 type FieldConfig struct {
 	Defaults  Defaults   `json:"defaults"`
 	Overrides []Override `json:"overrides"`
@@ -164,7 +164,7 @@ type Defaults struct {
 	Custom     any         `json:"custom,omitempty"`
 }
 
-// Color is how a field gets its colour.
+// Color is how a field is coloured.
 type Color struct {
 	Mode       string `json:"mode"`
 	FixedColor string `json:"fixedColor,omitempty"`
@@ -176,13 +176,13 @@ type Thresholds struct {
 	Steps []Step `json:"steps"`
 }
 
-// Step is a colour from a value on; of null for the first.
+// Step is a colour from a value on; the first step's value is null.
 type Step struct {
 	Color string   `json:"color"`
 	Value *float64 `json:"value"`
 }
 
-// Mapping shows a text in place of a value.
+// Mapping displays a text instead of a value.
 type Mapping struct {
 	Type    string                 `json:"type"` // "value"
 	Options map[string]MappingText `json:"options"`
@@ -195,25 +195,25 @@ type MappingText struct {
 	Index int    `json:"index"`
 }
 
-// Override is how one field looks other than the others.
+// Override changes how one field is displayed.
 type Override struct {
 	Matcher    Matcher    `json:"matcher"`
 	Properties []Property `json:"properties"`
 }
 
-// Matcher tells which field.
+// Matcher selects a field.
 type Matcher struct {
 	ID      string `json:"id"`
 	Options string `json:"options"`
 }
 
-// Property is what differs.
+// Property is a property that is overridden.
 type Property struct {
 	ID    string `json:"id"`
 	Value any    `json:"value"`
 }
 
-// Transformation changes what the queries gave before it is shown.
+// Transformation changes the query results before they are displayed.
 type Transformation struct {
 	ID      string `json:"id"`
 	Options any    `json:"options"`

@@ -5,11 +5,11 @@ import (
 	"fmt"
 )
 
-// object is an object of schema v2, which has so many kinds of them that types
-// would say no more: Grafana's own hold the files in TestDashboardsByGrafanasTypes.
+// object is an object of schema v2. It has too many kinds for types of our own to
+// be useful; TestDashboardsByGrafanasTypes checks the files with Grafana's types.
 type object map[string]any
 
-// kind is what nearly everything in schema v2 is.
+// kind is the form of nearly every object in schema v2.
 func kind(name string, spec object) object { return object{"kind": name, "spec": spec} }
 
 // V2 writes the dashboard in schema v2, as a resource of the API of Grafana 13.

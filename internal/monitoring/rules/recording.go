@@ -8,25 +8,25 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// windows are those over which availability is recorded.
+// windows are the windows over which availability is recorded.
 var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
 
-// maxRawSteps is how many steps of five minutes a window may have that is
-// recorded from the taps' own series. A longer one is the mean of what is
-// recorded over five minutes, nothing counting as zero: a month of a thousand
-// taps is more than Prometheus will read for a query.
+// maxRawSteps is the length, in steps of five minutes, up to which a window is
+// recorded from the taps' own series. A longer window is the mean of the
+// 5-minute records, a missing one counting as zero: a month of a thousand taps
+// has more samples than Prometheus reads for a query.
 const maxRawSteps = 12
 
-// Calls that count for availability: not those that would have succeeded (a dry
-// run), nor those that the program gave up. Failures that count are the
-// provider's and the network's, errors within a 200 included.
+// Selectors of the calls that count for availability, which excludes dry runs and
+// calls canceled by the program, and of the failures that count: those caused by
+// the provider or the network, including errors inside a 200.
 const (
 	Counted = `outcome!~"dry_run|canceled"`
 	Faults  = `blame=~"provider|network"`
 )
 
-// RecordLabels returns the labels of a recorded series other than those of the
-// scrape: the service, and those that its level names.
+// RecordLabels returns the labels of a recorded series except those of the scrape:
+// the service, and the labels named by its level.
 func RecordLabels(record string) []string {
 	level, _, _ := strings.Cut(record, ":")
 	return append([]string{"service"}, strings.Split(level, "_")...)
@@ -54,8 +54,8 @@ func recording() []Rule {
 	return all
 }
 
-// burnRates returns the alerts on the error budget: each over a long window, and
-// over a short one so that it ends soon after the trouble (Google's SRE
+// burnRates returns the alerts on the error budget. Each has a long window, and
+// a short one so that it resolves soon after the failures stop (Google's SRE
 // workbook, chapter 5).
 func burnRates() []Rule {
 	var all []Rule
@@ -74,11 +74,11 @@ and
 service:ksyun_api_errors_provider:rate%[1]s * %[4]d > %%(minBurnFailures)s`, b.long, b.short, b.factor, seconds(b.long)),
 			For:         b.forHowLong,
 			Labels:      map[string]string{"severity": b.severity, "blame": "provider", "window": b.long},
-			Summary:     "Calls fail by the API's or the network's fault so often that the error budget is being used up.",
+			Summary:     "Calls fail because of the API or the network so often that the error budget is being used up.",
 			SummaryZH:   "因云端或网络原因的失败正在过快消耗错误预算。",
 			Calls:       "blame=provider",
 			Panel:       Panel{OverviewUID, 9, nil},
-			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " by the provider's or the network's fault: " + b.share + " is used up at this rate.",
+			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " because of the provider or the network: " + b.share + " is used up at this rate.",
 		})
 	}
 	return all

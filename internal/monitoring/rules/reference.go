@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// scenarios is the table that test/alerts writes.
+// scenarios is the table written by test/alerts.
 //
 //go:embed scenarios.md
 var scenarios string
@@ -18,55 +18,56 @@ func Reference() []byte {
 
 # Alerts and recording rules
 
-Three forms of the same rules, in ` + "`deploy/prometheus`" + `:
+The same rules come in three forms, in ` + "`deploy/prometheus`" + `:
 
 - ` + "`rules.yaml`" + ` for ` + "`rule_files`" + ` of Prometheus, Mimir, VictoriaMetrics or Thanos;
 - ` + "`prometheusrule.yaml`" + ` for the Prometheus operator;
 - ` + "`mixin/`" + ` for jsonnet: ` + "`(import 'mixin.libsonnet') + { _config+:: { authRatio: '0.2' } }`" + `.
 
-They need Prometheus 2.42 or later, or another server that knows ` + "`keep_firing_for`" + `.
+They need Prometheus 2.42 or later, or another server that supports ` + "`keep_firing_for`" + `.
 
-Results are grouped by cluster, namespace, job and service. A label of the first three that your scraping does not set is
-absent. Availability counts failures that are the provider's or the network's fault, errors within a 200 included. Dry runs
-and calls that the program canceled do not count. A client's own mistakes count as answered.
+Results are grouped by cluster, namespace, job and service. If your scrape configuration does not set one of the first three
+labels, it is absent. Availability counts failures caused by the provider or the network, including errors inside a 200. Dry
+runs and calls that the program canceled do not count. A client's own mistakes count as answered.
 
 ## How alerts decide
 
-- **States** (KsyunApiAuthFailing, KsyunApiThrottled, KsyunApiOutage, KsyunApiBadRequests) are on while their cause stands.
-  One begins with a share of the last 15 minutes' calls and at least ` + Threshold("minFailures") + ` of them, at one tap or over all taps of a job; or, where
-  calls are few, with ` + Threshold("minFailures") + ` failures and no success since. It ends below half of that share. Where no call comes for 15 minutes, it
-  holds until the next one: for an hour (throttling, outages) or a day (credentials, bad requests), so that a cron job's alert does not
-  flap. A program that is stopped for good while it fails keeps its alert for that long: silence it.
-- **Spikes** of refused or throttled calls begin at ` + Threshold("spikeFailures") + ` in 15 minutes and a hundredth of the calls, where that is more than ` + Threshold("spikeFactor") + ` times
-  what the same hour of the day before and of the week before had. They need a day of history.
-- **Events** (a wrong clock, a missing policy, an error within a 200, a new code) fire at the first one, and end 75 minutes after
-  the last.
+- **States** (KsyunApiAuthFailing, KsyunApiThrottled, KsyunApiOutage, KsyunApiBadRequests) fire as long as their cause lasts.
+  A state begins when a share of the calls of the last 15 minutes fails, and at least ` + Threshold("minFailures") + ` of them, at one tap or over all taps of a
+  job; or, with few calls, after ` + Threshold("minFailures") + ` failures without a success since. It ends below half of that share. If there are no calls for
+  15 minutes, the state is kept until the next call, for up to an hour (throttling, outages) or a day (credentials, bad requests), so
+  that the alert of a cron job does not flap. If a program is stopped for good while its calls fail, its alert keeps firing for that
+  long: silence it.
+- **Spikes** of rejected or throttled calls begin at ` + Threshold("spikeFailures") + ` failures in 15 minutes that are at least a hundredth of the calls and more than
+  ` + Threshold("spikeFactor") + ` times those of the same hour one day and one week before. They need a day of history.
+- **Events** (a wrong clock, a missing policy, an error inside a 200, a new code) fire at the first one, and resolve 75 minutes
+  after the last.
 - **Burn rates** need 5 failures in their long window.
 
-Alerts read ` + "`ksyun_api_attempts_total`" + `, whose series exist at 0 before the first failure. The first event of a series that did
-not exist before counts, too: what a series had counted when it appeared is new if the tap was scraped without it, or has just
-started. Prometheus' ` + "`--enable-feature=created-timestamp-zero-ingestion`" + ` does the same for every query, with the start
-that each counter of the tap has (in the protobuf format, which that flag asks for).
+Alerts read ` + "`ksyun_api_attempts_total`" + `, whose series exist with the value 0 before the first failure. The first event of a new
+series is counted, too: the first value of a series is counted in full if the tap was scraped before without that series, or has
+just started. Prometheus' ` + "`--enable-feature=created-timestamp-zero-ingestion`" + ` does the same for every query, using the
+created timestamp of each counter (in the protobuf format, which that flag negotiates).
 
-A thousand series that fail for the first time, in random phases, a scrape a minute, once three scrapes have seen each
-(TestNewbornSeriesAreCounted, and its twin for the Prometheus that is installed):
+The table shows the results for a thousand series that fail for the first time, in random phases, with a scrape a minute, after
+three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the installed Prometheus):
 
-| failures each | asked | Prometheus 2.42 | 3.16 | 3.16 with the flag |
+| failures each | query | Prometheus 2.42 | 3.16 | 3.16 with the flag |
 |---|---|---|---|---|
 | 1 | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 0 | 0 | 1,066 |
 | 1 | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 1,029 | 1,029 | 1,029 |
-| 1 | what alerts count, of either | 1,000 | 1,000 | 1,000 |
-| 1 | what panels show of errors, by table, and by graph added up | 1,000 | 1,000 | 1,000 |
+| 1 | the count of alerts, of either metric | 1,000 | 1,000 | 1,000 |
+| 1 | errors shown by panels: a table, and the sum of a graph | 1,000 | 1,000 | 1,000 |
 | 3 in a minute | ` + "`increase(ksyun_api_errors_total[15m])`" + ` | 880 | 874 | 3,212 |
 | 3 in a minute | ` + "`increase(ksyun_api_attempts_total[15m])`" + ` | 3,088 | 3,088 | 3,088 |
-| 3 in a minute | what alerts count, of either | 3,000 | 3,000 | 3,000 |
-| 3 in a minute | what panels show of errors, by table, and by graph added up | 3,000 | 3,000 | 3,000 |
+| 3 in a minute | the count of alerts, of either metric | 3,000 | 3,000 | 3,000 |
+| 3 in a minute | errors shown by panels: a table, and the sum of a graph | 3,000 | 3,000 | 3,000 |
 
-` + "`increase`" + ` extrapolates to the ends of its window, which is why it is above the truth where all failures are in the middle.
+` + "`increase`" + ` extrapolates to the ends of its window, so its result is too high if all failures are in the middle.
 
 ## Alerts
 
-| alert | severity | blame | for | keeps firing for | what it says |
+| alert | severity | blame | for | keeps firing for | summary |
 |---|---|---|---|---|---|
 `)
 	for _, r := range Alerts() {
@@ -77,11 +78,11 @@ A thousand series that fail for the first time, in random phases, a scrape a min
 		fmt.Fprintf(&b, "| [%s](runbooks/%s.md) | %s | %s | %s | %s | %s |\n", name, r.Alert, r.Labels["severity"], r.Labels["blame"], r.For, r.KeepFiringFor, r.Summary)
 	}
 	b.WriteString(scenarioText + scenarios)
-	b.WriteString("\n## Thresholds\n\nIn `internal/monitoring/rules/thresholds.go` (then `make generate`), or in the mixin's `_config`.\n\n| name | value | what it is |\n|---|---|---|\n")
+	b.WriteString("\n## Thresholds\n\nChange them in `internal/monitoring/rules/thresholds.go` (then run `make generate`), or in the mixin's `_config`.\n\n| name | value | meaning |\n|---|---|---|\n")
 	for _, t := range thresholds {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", t.name, t.value, t.help)
 	}
-	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + ": calls per second that count, failed ones, and their ratio. Windows over one hour average\nthe 5-minute rules to keep queries cheap. The 30-day value is complete after 30 days. The rest is for the alerts.\n")
+	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + ": the rate of the calls that count, the rate of failed ones,\nand their ratio. Windows longer than an hour average the 5-minute rules to keep queries cheap. The 30-day value is complete\nafter 30 days. The other rules are for the alerts.\n")
 	for _, g := range Groups() {
 		for _, r := range g.Rules {
 			if r.Record == "" || strings.Contains(g.Name, "recording") && !strings.HasSuffix(r.Record, "rate5m") {
@@ -96,9 +97,10 @@ A thousand series that fail for the first time, in random phases, a scrape a min
 const scenarioText = `
 ## What fires when
 
-Simulated programs, replayed through the rules by Prometheus' own rule engine (test/alerts, written by make alerts-table): scrapes and
-evaluations once a minute, all taps at once. All is well, then the cause stands for five hours or for 27, and it ends. "After" is
-from the first failed call on, "ends after" from the cause's end; both are the slowest of all phases that calls can have to scrapes. No
-alert in the column "fires" ends while its cause stands, and nothing fires before it. The rows of five hours leave burn rates out.
+The calls of simulated programs are replayed through the rules by Prometheus' own rule engine (test/alerts; make alerts-table
+writes the table). Scrapes and evaluations happen once a minute, for all taps at once. At first all calls succeed, then the
+cause lasts for five hours or for 27, then it ends. "After" is the time since the first failed call, "ends after" the time since
+the end of the cause. Both are the slowest over all phases between calls and scrapes. No alert in the column "fires" resolves
+while its cause lasts, and no alert fires before the cause. The rows of five hours do not include burn rates.
 
 `

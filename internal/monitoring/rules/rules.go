@@ -7,8 +7,8 @@
 //	states.go ─────┼─> Groups ──> YAML, PrometheusRule, mixin, docs/alerts.md
 //	alerts.go ─────┘
 //
-// What alerts need of the last minutes is recorded in their own group, whose
-// rules Prometheus evaluates in order: nothing waits for another group.
+// The series that alerts read are recorded in the alerts' own group, whose rules
+// Prometheus evaluates in order, so that no alert waits for another group.
 package rules
 
 import (
@@ -21,44 +21,44 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Rule is a recording rule, or an alert. Its expression and texts may name
+// Rule is a recording rule or an alert. Its expression and texts may refer to
 // thresholds as %(name)s.
 type Rule struct {
 	Record string
 	Alert  string
 	Expr   string
 	For    string // a duration, or %(name)s
-	// KeepFiringFor is how long an alert fires on once its expression gives
-	// nothing; "" is not at all.
+	// KeepFiringFor is how long an alert keeps firing after its expression has
+	// become empty; "" is 0.
 	KeepFiringFor string
 	Labels        map[string]string
 	// Summary is a static sentence; Description is a template with numbers.
 	Summary     string
 	SummaryZH   string
 	Description string
-	// Calls is the query by which the tap's list shows the calls in question;
-	// "" where none are.
+	// Calls is the query of the tap's list of failures that shows the calls
+	// concerned; "" if the alert is not about calls.
 	Calls string
-	// Panel is where the alert is seen.
+	// Panel shows the values that the alert is about.
 	Panel Panel
 }
 
-// Panel is a panel of a dashboard, with those of its variables that an alert's
-// labels choose beside those that all alerts of its kind have.
+// Panel is a panel of a dashboard, and the variables that are set from the
+// alert's labels in addition to those set for all alerts of its kind.
 type Panel struct {
 	UID       string // of the dashboard
 	ID        int
 	Variables []string
 }
 
-// The UIDs of the dashboards that alerts lead to.
+// The UIDs of the dashboards that alerts link to.
 const (
 	OverviewUID = "ksyun-tap-overview"
 	ErrorsUID   = "ksyun-tap-errors"
 	FleetUID    = "ksyun-tap-fleet"
 )
 
-// url leads to the panel, as a template of an annotation.
+// url returns the URL of the panel as an annotation template.
 func (p Panel) url() string {
 	var u strings.Builder
 	fmt.Fprintf(&u, "%%(dashboardURL)s/d/%s?viewPanel=%d", p.UID, p.ID)
@@ -101,17 +101,17 @@ func Alerts() []Rule {
 	return all
 }
 
-// by are the labels that results are told apart by: those of the user's
-// scraping, and the service.
+// by are the labels that results are grouped by: those of the user's scrape
+// configuration, and the service.
 const by = "cluster, namespace, job, service"
 
-// placeholder is a threshold in an expression or text.
+// placeholder matches a reference to a threshold in an expression or text.
 var placeholder = regexp.MustCompile(`%\((\w+)\)s`)
 
-// Threshold is the value of a threshold.
+// Threshold returns the value of a threshold.
 func Threshold(name string) string { return Fill("%(" + name + ")s") }
 
-// Fill puts the thresholds' values in.
+// Fill replaces references to thresholds with their values.
 func Fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		name := placeholder.FindStringSubmatch(p)[1]
@@ -124,7 +124,7 @@ func Fill(text string) string {
 	})
 }
 
-// RunbookURL is where the runbook of an alert is to be found.
+// RunbookURL returns the URL of an alert's runbook.
 func RunbookURL(alert string) string { return Fill("%(runbookURL)s/" + alert + ".md") }
 
 // The YAML that Prometheus reads.
@@ -215,8 +215,8 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// Mixin writes the files of the jsonnet mixin, by name. It has the dashboards
-// of those files, which are named from the root of the tree.
+// Mixin returns the files of the jsonnet mixin by name. It includes the given
+// dashboard files, whose names are relative to the root of the repository.
 func Mixin(dashboards []string) map[string][]byte {
 	var config, alerts, records, boards strings.Builder
 	boards.WriteString("// Written by make generate. Do not edit.\n{\n  grafanaDashboards+:: {\n")
@@ -289,12 +289,12 @@ func writeRule(b *strings.Builder, r Rule) {
 	b.WriteString("          },\n")
 }
 
-// jsonnet spells a text that may name thresholds.
+// jsonnet formats a text that may refer to thresholds.
 func jsonnet(text string) string {
 	if !placeholder.MatchString(text) {
 		return quote(text)
 	}
-	// What is no placeholder must not be read as one.
+	// Escape what is not a placeholder.
 	parts, last := strings.Builder{}, 0
 	for _, at := range placeholder.FindAllStringIndex(text, -1) {
 		parts.WriteString(strings.ReplaceAll(text[last:at[0]], "%", "%%") + text[at[0]:at[1]])

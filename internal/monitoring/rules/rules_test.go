@@ -14,8 +14,7 @@ import (
 
 const root = "../../.."
 
-// TestValuesExist holds the label values that rules select by against those the
-// tap has.
+// TestValuesExist checks that the tap has the label values that rules select by.
 func TestValuesExist(t *testing.T) {
 	values := map[string][]string{
 		"category": {"auth", "clock", "permission", "throttled", "request", "not_found", "too_large", "server", "timeout", "network", "unknown"}, "outcome": {"dry_run", "canceled", "masked", "partial"},
@@ -36,7 +35,7 @@ func TestValuesExist(t *testing.T) {
 			for _, m := range matcher.FindAllStringSubmatch(r.Expr, -1) {
 				for v := range strings.SplitSeq(m[2], "|") {
 					if !slices.Contains(values[m[1]], v) {
-						t.Errorf("%s%s: %s=%s is not held against the code", r.Record, r.Alert, m[1], v)
+						t.Errorf("%s%s: %s=%s is not checked against the code", r.Record, r.Alert, m[1], v)
 					}
 				}
 			}
@@ -44,9 +43,9 @@ func TestValuesExist(t *testing.T) {
 	}
 }
 
-// TestEachAlertIsWhole asks for what people need at night, and that promtool's
-// tests have a series that fires it, one that nearly does, one that is silent,
-// and an end.
+// TestEachAlertIsWhole checks that each alert has its texts and runbook, and that
+// its promtool test has a series that fires it, one that nearly does, one that
+// does not, and the end of the alert.
 func TestEachAlertIsWhole(t *testing.T) {
 	var names []string
 	for _, r := range Alerts() {
@@ -61,7 +60,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 			t.Errorf("%s: no Chinese summary, or no query for its calls", r.Alert)
 		}
 		book := readAll(t, filepath.Join(root, "docs", "runbooks", r.Alert+".md"))
-		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## Do\n", "\n## Over\n"} {
+		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## What to do\n", "\n## Resolved when\n"} {
 			if !strings.Contains(book, part) {
 				t.Errorf("the runbook of %s has no %q", r.Alert, part)
 			}
@@ -87,7 +86,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 	}
 }
 
-// TestWrittenAsCommitted holds the committed files against the source.
+// TestWrittenAsCommitted compares the committed files with the source.
 func TestWrittenAsCommitted(t *testing.T) {
 	rules, err := YAML()
 	if err != nil {
@@ -96,7 +95,7 @@ func TestWrittenAsCommitted(t *testing.T) {
 	if !bytes.Equal(rules, []byte(readAll(t, filepath.Join(root, "deploy/prometheus/rules.yaml")))) {
 		t.Error("rules.yaml is not what make generate writes")
 	}
-	// The operator's resource holds the same groups.
+	// The operator's resource has the same groups.
 	var plain fileYAML
 	var crd crdYAML
 	for text, into := range map[string]any{"rules.yaml": &plain, "prometheusrule.yaml": &crd} {

@@ -8,27 +8,26 @@ import (
 
 // The windows and series that the alerts on the API share.
 const (
-	// target are the labels that tell taps apart.
+	// target are the labels that identify a tap.
 	target = "cluster, namespace, job, instance"
-	// window is that over which failures are counted.
+	// window is the time over which failures are counted.
 	window = "15m"
-	// knownTap are the taps whose series have begun within the window if they were
-	// not there before it.
+	// knownTap selects the taps whose new series began within the window: see KnownTaps.
 	knownTap = "instance:ksyun_tap:known" + window
-	// attempts are the attempts of the window by cause, and perService all of them.
+	// attempts counts the attempts in the window by cause, perService all of them.
 	attempts   = "instance_category_blame:ksyun_api_attempts:increase" + window
 	perService = "service:ksyun_api_attempts:increase" + window
-	// spikes are the categories that are far above the days before.
+	// spikes selects the categories that are far above the days before.
 	spikes = "category:ksyun_api_attempts:spike"
 )
 
-// Events is how many events counters have counted in a window, also those of
-// series that were not there before it. What such a series has counted is new if
-// its tap was there without it, or has started since (known); otherwise a
-// Prometheus that could not scrape a tap for a while would take all that it ever
-// counted for new. Other series are subtracted, which is exact where increase
-// extrapolates, and those that were reset, or were not scraped at the window's
-// start, are left to increase.
+// Events returns an expression for the number of events in a window, including
+// those of series that did not exist before it. The whole value of such a series
+// is new if its tap was scraped without the series before, or has started since
+// (known). Otherwise, after a Prometheus could not scrape a tap for a while, all
+// events since the tap's start would be taken for new. For other series the
+// values are subtracted, which is exact where increase extrapolates. Series that
+// were reset, or not scraped at the window's start, use increase.
 func Events(series, window, known string) string {
 	return fmt.Sprintf(`(((last_over_time(%[1]s[%[2]s]) unless %[1]s offset %[2]s) and on (%[3]s) %[4]s
 or
@@ -37,40 +36,42 @@ or
 increase(%[1]s[%[2]s]))`, series, window, target, known)
 }
 
-// KnownTaps are the taps whose series have begun within a window if they were not
-// there before it. The window's seconds may be an expression.
+// KnownTaps returns an expression for the taps of which a series that did not
+// exist before the window is known to have begun within it. The window's seconds
+// may be an expression.
 func KnownTaps(window, seconds string) string {
 	return fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info offset %[2]s)
 or
 group by (%[1]s) (last_over_time(process_start_time_seconds[%[2]s]) > time() - %[3]s - 120 and on (%[1]s) last_over_time(ksyun_tap_build_info[%[2]s]))`,
-		target, window, seconds) // and two scrapes until the first
+		target, window, seconds) // and two scrapes before the first value
 }
 
-// Counted15m is what alerts count.
+// Counted15m returns an expression for the events of 15 minutes, as alerts count them.
 func Counted15m(series string) string { return Events(series, window, knownTap) }
 
-// recent is how many events of a kind there were within the window, if any.
+// recent returns an expression for the number of events of a kind within the
+// window, empty if there were none.
 func recent(by, series string) string {
 	return "round(sum by (" + by + ") " + Counted15m(series) + ") > 0"
 }
 
-// state is a condition of a service that an alert is on: it holds as long as its
-// cause does, also where calls are few or come in bursts.
+// state is a condition of a service on which an alert fires. It lasts as long as
+// its cause, even if calls are few or come in bursts.
 type state struct {
 	name   string
-	causes string // the failures in question, by labels of attempts
-	// categories are theirs as far as the tap knows what failed since the last
-	// success.
+	causes string // matchers of attempts that select the failures
+	// categories are the categories of these failures that the tap counts since
+	// the last success.
 	categories string
 	ratio      string // the threshold for their share
 	spike      string // the category that may also be far above the days before
-	// hold is how long a state outlives the last call, for programs that come back
-	// that seldom.
+	// hold is how long a state is kept after the last call, for programs that make
+	// calls only that often.
 	hold string
 }
 
-// The states. Credentials and wrong requests do not heal by themselves, so that
-// they are held for a day's pause; limits and outages for an hour's.
+// The states. Wrong credentials and wrong requests do not recover by themselves,
+// so their states are kept for a day without calls; limits and outages for an hour.
 var (
 	stateAuth        = state{"auth", `category="auth"`, `auth`, "authRatio", "auth", "25h"}
 	stateThrottled   = state{"throttled", `category="throttled"`, `throttled`, "throttledRatio", "throttled", "75m"}
@@ -78,13 +79,13 @@ var (
 	stateBadRequests = state{"bad_requests", `blame="client"`, `request|not_found|too_large`, "badRequestRatio", "", "25h"}
 )
 
-// record is the name of the series that holds the share of failing calls where
-// the state is on.
+// record returns the name of the recorded series, which is the share of failing
+// calls while the state lasts, and absent otherwise.
 func (s state) record() string { return "service:ksyun_api_" + s.name + ":state" }
 
-// rule is the recording rule of the state. It is looked for in each tap and in
-// all taps of a job, so that a large one does not hide a small one and many
-// small ones are seen.
+// rule returns the recording rule of the state. It is evaluated for each tap, so
+// that a busy tap does not hide a quiet one, and over all taps of a job, so that
+// many taps with few calls are noticed.
 func (s state) rule() Rule {
 	const each = by + ", instance"
 	was := fmt.Sprintf("last_over_time(%s[10m])", s.record())
@@ -121,7 +122,7 @@ and on (%s) last_over_time(%s[%s])`, by, strings.Join(parts, "\n  "), was, by, p
 	}
 }
 
-// apiRecords are the recorded series that the alerts on the API need.
+// apiRecords returns the recording rules that the alerts on the API need.
 func apiRecords() []Rule {
 	all := []Rule{
 		{Record: knownTap, Expr: KnownTaps(window, strconv.Itoa(seconds(window)))},
@@ -162,8 +163,8 @@ or
 	return all
 }
 
-// partFails is the share of the provider's and the network's failures of an
-// action or a region, where it is above the threshold: of a tap, or of the job.
+// partFails returns an expression for the share of an action's or a region's
+// calls that failed, of a tap or of the job, if it is above the threshold.
 func partFails(part, errors, ratio string) string {
 	requests := fmt.Sprintf("instance_%s:ksyun_api_requests:increase%s", part, window)
 	var parts []string
@@ -174,10 +175,10 @@ func partFails(part, errors, ratio string) string {
 	return fmt.Sprintf("max by (%s, %s) (\n  %s\n)", by, part, strings.Join(parts, "\n  or\n  "))
 }
 
-// tapRecords are the recorded series that the alerts on taps need.
+// tapRecords returns the recording rules that the alerts on taps need.
 func tapRecords() []Rule {
 	return []Rule{{
-		// As long as a target is scraped it is remembered to be a tap.
+		// Remember that a target is a tap as long as it is a target.
 		Record: "instance:ksyun_tap:known",
 		Expr: fmt.Sprintf(`group by (%[1]s) (ksyun_tap_build_info)
 or

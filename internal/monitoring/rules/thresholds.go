@@ -5,26 +5,26 @@ import (
 	"slices"
 )
 
-// thresholds are all numbers that users may want to change. Change them here and
-// run make generate, or override them in the mixin's _config.
+// thresholds are the numbers that users may want to change: either here, followed
+// by make generate, or in the mixin's _config.
 var thresholds = []struct{ name, value, help string }{
-	{"runbookURL", "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks", "Where runbooks are: a file for each alert."},
-	{"dashboardURL", "http://grafana.example:3000", "Where Grafana is, with the dashboards of grafana/dashboards."},
-	{"errorBudget", "0.001", "Share of calls that may fail by the provider's or the network's fault: 99.9 % availability over 30 days."},
-	{"minBurnFailures", "4.5", "Failures that the long window of a burn rate must have."},
-	{"minFailures", "3", "Failures in 15 minutes, or in a row, from which on an alert on a share of calls can fire."},
-	{"outageRatio", "0.5", "Share of calls that fail by the provider's or the network's fault in an outage."},
-	{"partRatio", "0.2", "Share of such calls at which a region or an action counts as failing."},
-	{"authRatio", "0.1", "Share of calls refused for their credentials that is a failure, whatever the days before."},
-	{"throttledRatio", "0.1", "Share of throttled calls that is too much, whatever the days before."},
-	{"badRequestRatio", "0.5", "Share of calls that are refused as wrong in themselves, at which a program counts as broken."},
-	{"partialRatio", "0.05", "Share of partial answers that is too much."},
-	{"spikeFailures", "10", "Failures in 15 minutes that a spike of refused or throttled calls must have."},
-	{"spikeRatio", "0.01", "Share of calls that such a spike must have."},
-	{"spikeFactor", "3", "How much above the same hour of a day and of a week before a spike must be."},
-	{"quietSeconds", "120", "Seconds without a success from which on failures in a row are a state."},
-	{"clockSeconds", "300", "Seconds by which a program's clock may surely be off. The API refuses calls from 900 on."},
-	{"caDays", "7", "Days before the CA's end at which its renewal has failed for certain."},
+	{"runbookURL", "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks", "URL of the directory of runbooks, which has a file for each alert."},
+	{"dashboardURL", "http://grafana.example:3000", "URL of the Grafana that has the dashboards of grafana/dashboards."},
+	{"errorBudget", "0.001", "Share of calls that may fail because of the provider or the network: 99.9 % availability over 30 days."},
+	{"minBurnFailures", "4.5", "Minimum number of failures in the long window of a burn rate."},
+	{"minFailures", "3", "Minimum number of failures in 15 minutes, or in a row, for an alert on a share of calls."},
+	{"outageRatio", "0.5", "Share of calls failing because of the provider or the network that counts as an outage."},
+	{"partRatio", "0.2", "Share of such failures at which a region or an action counts as failing."},
+	{"authRatio", "0.1", "Share of calls rejected for their credentials at which the alert fires, whatever it was on the days before."},
+	{"throttledRatio", "0.1", "Share of throttled calls at which the alert fires, whatever it was on the days before."},
+	{"badRequestRatio", "0.5", "Share of calls rejected because the request is wrong at which the alert fires."},
+	{"partialRatio", "0.05", "Share of partial answers above which the alert fires."},
+	{"spikeFailures", "10", "Minimum number of failures in 15 minutes for a spike of rejected or throttled calls."},
+	{"spikeRatio", "0.01", "Minimum share of the calls for such a spike."},
+	{"spikeFactor", "3", "Minimum ratio of a spike to the same hour one day and one week before."},
+	{"quietSeconds", "120", "Seconds without a success after which failures in a row count as a state."},
+	{"clockSeconds", "300", "Clock skew of a program, in seconds and after subtracting the uncertainty, above which the alert fires. The API rejects calls from 900 on."},
+	{"caDays", "7", "Days before the CA expires at which its renewal must have failed."},
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,4 +1,4 @@
-"""A program that tells of each signal that it gets, until its input says goodbye."""
+"""A program that reports each signal it receives, until its input says goodbye."""
 import os, signal, sys, threading
 
 all_of = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
