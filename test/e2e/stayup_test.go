@@ -173,8 +173,11 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
+	if err := f.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
 	lines := bufio.NewScanner(f)
-	for found := false; !found; found = strings.Contains(lines.Text(), "can be read once only") {
+	for found := false; !found; found = strings.Contains(lines.Text(), "can be read only once") {
 		if !lines.Scan() {
 			t.Fatal("the log does not say why the reload failed")
 		}
