@@ -139,7 +139,7 @@ const (
 	writtenCase                         // an escape in lower case, or of a byte that needs none
 )
 
-// writing tells how a name or a value is written.
+// writing returns how a name or a value is written.
 func writing(s string) (w written) {
 	for i := 0; i < len(s); i++ {
 		c := s[i]

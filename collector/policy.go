@@ -214,7 +214,7 @@ func (r *rules) taps(host string) bool {
 	return false
 }
 
-// destination returns where a request for authority is sent. https tells whether
+// destination returns where a request for authority is sent. https reports whether
 // the program asked for https.
 func (r *rules) destination(authority []byte, https bool) (destination, error) {
 	name, port, ok := http1.SplitAuthority(authority)

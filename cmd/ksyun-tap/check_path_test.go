@@ -151,22 +151,33 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 // ignorantDNS is a DNS server that knows no name.
 func ignorantDNS(t *testing.T) string {
 	t.Helper()
+	return serveDNS(t, func(query []byte) []byte {
+		const response, nameError = 0x80, 3 // RFC 1035, 4.1.1
+		query[2] |= response
+		query[3] = query[3]&0xf0 | nameError
+		return query
+	})
+}
+
+// serveDNS answers each query with what answer returns, unless that is nil. It
+// returns the server's address.
+func serveDNS(t *testing.T, answer func(query []byte) []byte) string {
+	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pc.Close() })
 	go func() {
-		buf := make([]byte, 512)
+		buf := make([]byte, 1500)
 		for {
 			n, from, err := pc.ReadFrom(buf)
 			if err != nil {
 				return
 			}
-			const response, nameError = 0x80, 3 // RFC 1035, 4.1.1
-			buf[2] |= response
-			buf[3] = buf[3]&0xf0 | nameError
-			pc.WriteTo(buf[:n], from)
+			if reply := answer(buf[:n]); reply != nil {
+				pc.WriteTo(reply, from)
+			}
 		}
 	}()
 	return pc.LocalAddr().String()

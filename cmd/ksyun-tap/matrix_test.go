@@ -398,33 +398,22 @@ func serveSOCKS(t *testing.T, to string) string {
 // fixedDNS answers every question with one address of IPv4. It returns its own.
 func fixedDNS(t *testing.T, ip [4]byte) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pc.Close() })
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			var question dnsmessage.Message
-			if question.Unpack(buf[:n]) != nil || len(question.Questions) != 1 {
-				continue
-			}
-			q := question.Questions[0]
-			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true}, Questions: question.Questions}
-			if q.Type == dnsmessage.TypeA {
-				answer.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}, Body: &dnsmessage.AResource{A: ip},
-				}}
-			}
-			if packed, err := answer.Pack(); err == nil {
-				_, _ = pc.WriteTo(packed, from)
-			}
+	return serveDNS(t, func(query []byte) []byte {
+		var question dnsmessage.Message
+		if question.Unpack(query) != nil || len(question.Questions) != 1 {
+			return nil
 		}
-	}()
-	return pc.LocalAddr().String()
+		q := question.Questions[0]
+		answer := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true}, Questions: question.Questions}
+		if q.Type == dnsmessage.TypeA {
+			answer.Answers = []dnsmessage.Resource{{
+				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}, Body: &dnsmessage.AResource{A: ip},
+			}}
+		}
+		packed, err := answer.Pack()
+		if err != nil {
+			return nil
+		}
+		return packed
+	})
 }

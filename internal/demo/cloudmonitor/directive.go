@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// DirectiveField is the request header field that tells the simulator how to
+// DirectiveField is the request header field that says how the simulator is to
 // respond. It is not signed.
 const DirectiveField = "X-Simulate"
 
