@@ -31,6 +31,7 @@ var (
 	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times as long at the fixed rate")
 	only     = flag.String("only", "", "comma-separated contenders instead of all except ksyun-tap+log: "+strings.Join(contenders, ", "))
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
+	baseline = flag.String("baseline", "", "comma-separated binaries of ksyun-tap to measure as well, such as one built before a change; their file names are their names in the tables")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
 	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, limited by RLIMIT_NOFILE")
 
@@ -86,6 +87,17 @@ func compare() error {
 	}
 	if b.names, err = selectContenders(*only); err != nil {
 		return err
+	}
+	if *baseline != "" {
+		for path := range strings.SplitSeq(*baseline, ",") {
+			name := filepath.Base(path)
+			if slices.Contains(contenders, name) {
+				return fmt.Errorf("-baseline: %s needs another file name", path)
+			}
+			baselines[name] = path
+			contenders = append(contenders, name)
+			b.names = append(b.names, name)
+		}
 	}
 	files, err := raiseFiles(max(usualFiles, filesFor(*pairs)))
 	if err != nil {
@@ -156,7 +168,7 @@ func selectRows(pattern string) (loads []load, memory []string, err error) {
 
 func selectContenders(list string) ([]string, error) {
 	if list == "" {
-		return contenders[:len(contenders)-1], nil
+		return slices.Clone(contenders[:len(contenders)-1]), nil
 	}
 	names := strings.Split(list, ",")
 	for _, name := range names {
