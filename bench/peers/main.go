@@ -108,7 +108,9 @@ func compare() error {
 		return err
 	}
 	defer os.RemoveAll(b.binaries)
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(b.binaries, "ksyun-tap"), "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(b.binaries, "ksyun-tap"), "./cmd/ksyun-tap")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // all as for a release
+	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tap: %w\n%s", err, out)
 	}
 	for _, l := range loads {
