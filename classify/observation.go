@@ -161,3 +161,28 @@ func (f Fault) Refused() bool {
 		return false
 	}
 }
+
+// MethodName returns a method if it is a registered one, else "_OTHER".
+func MethodName[T ~string | ~[]byte](m T) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "PATCH":
+		return "PATCH"
+	case "CONNECT":
+		return "CONNECT"
+	case "TRACE":
+		return "TRACE"
+	}
+	return "_OTHER"
+}

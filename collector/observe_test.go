@@ -146,11 +146,14 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	if got[0] == got[1] || got[0] != got[2] {
 		t.Errorf("credentials %q", got)
 	}
-	if again := newHandler(r.proxy, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
+	if again := newHandler(r.proxy, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
 		t.Errorf("the same key gave %q and %q", got[0], again)
 	}
+	if want := classify.HashAccessKey([]byte("test key"), []byte(accessKey)); got[0] != want { // as transport has it
+		t.Errorf("the key gave %s, want %s", got[0], want)
+	}
 	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
-	if h := newHandler(foreign, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
+	if h := newHandler(foreign, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
 		t.Error("the hash does not depend on the key")
 	}
 }

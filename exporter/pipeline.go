@@ -40,7 +40,7 @@ type Options struct {
 	QueueSize int
 }
 
-// Pipeline passes observations to the sinks. It implements collector.Sink: its
+// Pipeline passes observations to the sinks. It implements classify.Sink: its
 // methods never block and never panic, whatever the sinks do. It is safe for
 // concurrent use.
 type Pipeline struct {

@@ -21,7 +21,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -31,7 +30,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
-var _ collector.Sink = (*exporter.Pipeline)(nil)
+var _ classify.Sink = (*exporter.Pipeline)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -263,7 +264,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
 	}
-	if s.Resolver != (collector.DNS{}) {
+	if s.Resolver != (upstream.DNS{}) {
 		policy.Resolver = s.Resolver
 	}
 	return policy, classify.New(catalog), nil
