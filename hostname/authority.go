@@ -33,7 +33,7 @@ func portNumber(b []byte) (port uint16, ok bool) {
 			return 0, false
 		}
 	}
-	return uint16(n), true //nolint:gosec // it was compared
+	return uint16(n), true
 }
 
 // cutHost returns the host that b begins with, without brackets, and the rest.

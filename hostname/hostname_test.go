@@ -78,12 +78,12 @@ func TestIsUnder(t *testing.T) {
 
 func TestAppendLower(t *testing.T) {
 	for in, want := range map[string]string{
-		"Monitor.API.ksyun.com.:80":     "monitor.api.ksyun.com",
-		"user:password@h":               "h",
-		" h ":                           "h",
-		"[::1]:80":                      "::1",
-		"[::1":                          "",
-		"a/b":                           "",
+		"Monitor.API.ksyun.com.:80":      "monitor.api.ksyun.com",
+		"user:password@h":                "h",
+		" h ":                            "h",
+		"[::1]:80":                       "::1",
+		"[::1":                           "",
+		"a/b":                            "",
 		strings.Repeat("a", MaxLength+1): "",
 	} {
 		if got := AppendLower(nil, []byte(in)); string(got) != want {

@@ -92,10 +92,17 @@ type Guard interface {
 // noGuard is the Guard of a server that has none.
 type noGuard struct{}
 
-func (noGuard) Accepted(_, _ netip.AddrPort) error  { return nil }
-func (noGuard) Left(_, _ netip.AddrPort)            {}
+// Accepted implements Guard.
+func (noGuard) Accepted(_, _ netip.AddrPort) error { return nil }
+
+// Left implements Guard.
+func (noGuard) Left(_, _ netip.AddrPort) {}
+
+// Connected implements Guard.
 func (noGuard) Connected(_, _ netip.AddrPort) error { return nil }
-func (noGuard) Closed(_, _ netip.AddrPort)          {}
+
+// Closed implements Guard.
+func (noGuard) Closed(_, _ netip.AddrPort) {}
 
 // Server relays. It is safe for concurrent use.
 type Server struct {
