@@ -90,7 +90,7 @@ func bySDK(from *origin, r *record.Record) sdktrace.ReadOnlySpan {
 	if r.Outcome.Failed() {
 		description := r.Message
 		if description == "" {
-			description = r.Meaning
+			description = r.Meaning.English
 		}
 		s.SetStatus(codes.Error, description)
 	}
