@@ -253,7 +253,14 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	h.inspect(x, fault)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
-	o.Method = methodName(q.Method())
+	o.Method, o.MethodOriginal = methodName(q.Method()), nil
+	if o.Method == classify.MethodOther {
+		o.MethodOriginal = q.Method()
+	}
+	o.Protocol = q.Protocol()
+	if x.Response.Status != 0 {
+		o.Protocol = x.Response.Protocol()
+	}
 	o.Scheme, o.Port = h.dest.scheme(), h.dest.key.Port
 	o.Target = target(q)
 	o.Upstream = x.Upstream
@@ -356,7 +363,7 @@ func target(q *http1.Request) []byte {
 	return []byte("/")
 }
 
-// methodName returns the method if it is one of HTTP's, else "_OTHER".
+// methodName returns the method if it is one of HTTP's, else classify.MethodOther.
 func methodName(m []byte) string {
 	switch string(m) {
 	case "GET":
@@ -378,5 +385,5 @@ func methodName(m []byte) string {
 	case "TRACE":
 		return "TRACE"
 	}
-	return "_OTHER"
+	return classify.MethodOther
 }

@@ -67,12 +67,16 @@ type Record struct {
 	// the catalogue, the fault, the status, or OtherKind. It is "" if the attempt
 	// did not fail.
 	Kind string `json:"-"`
-	// Span, Scheme, Port, Traceparent and Tracestate are used for spans only.
-	Span        Span   `json:"-"` // set by SetSpan
-	Scheme      string `json:"-"`
-	Port        uint16 `json:"-"`
-	Traceparent string `json:"-"`
-	Tracestate  string `json:"-"`
+	// The following are used for spans only.
+	Span           Span      `json:"-"` // set by SetSpan
+	Operation      Operation `json:"-"` // set by the caller of New, as is Previous
+	Previous       Span      `json:"-"` // the span of the call's previous attempt; zero if it is not known
+	MethodOriginal string    `json:"-"` // the method as received if Method is classify.MethodOther
+	Protocol       string    `json:"-"` // version of HTTP, as in classify.Observation
+	Scheme         string    `json:"-"`
+	Port           uint16    `json:"-"`
+	Traceparent    string    `json:"-"`
+	Tracestate     string    `json:"-"`
 }
 
 // OtherKind is the Kind of a failure whose code the catalogue does not know.
@@ -85,12 +89,13 @@ const (
 	maxURL        = 2048
 	maxAgent      = 256
 	maxTracestate = 512
+	maxMethod     = 32
 
 	words = 16 // number of texts bounded by maxWord
 )
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes.
-const MaxBytes = 1024 + words*maxWord + 5*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes
+const MaxBytes = 1024 + words*maxWord + 5*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + maxMethod
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
@@ -125,9 +130,11 @@ func New(o *classify.Observation) *Record {
 		Credential:      cut(o.Credential, maxWord),
 		Source:          o.Source,
 
-		Scheme:      o.Scheme,
-		Port:        o.Port,
-		Traceparent: cut(string(o.Traceparent), maxWord),
+		MethodOriginal: scrub(string(o.MethodOriginal), maxMethod),
+		Protocol:       o.Protocol,
+		Scheme:         o.Scheme,
+		Port:           o.Port,
+		Traceparent:    cut(string(o.Traceparent), maxWord),
 	}
 	// A truncated or redacted request ID would be a different one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
