@@ -227,7 +227,14 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	h.inspect(x, fault)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
-	o.Method = classify.MethodName(q.Method())
+	o.Method, o.MethodOriginal = classify.MethodName(q.Method()), nil
+	if o.Method == classify.MethodOther {
+		o.MethodOriginal = q.Method()
+	}
+	o.Protocol = q.Protocol()
+	if x.Response.Status != 0 {
+		o.Protocol = x.Response.Protocol()
+	}
 	o.Scheme, o.Port = h.dest.scheme(), h.dest.Port
 	o.Target = target(q)
 	o.Upstream = x.Upstream

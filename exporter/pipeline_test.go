@@ -211,6 +211,9 @@ func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
 	out.flush(t)
 
 	traceID := out.spans.got[0].SpanContext.TraceID().String()
+	if id := strings.ReplaceAll(o.Verdict.RequestID.String(), "-", ""); traceID != id {
+		t.Errorf("trace ID %s, want the request ID %s", traceID, id)
+	}
 	var line struct {
 		TraceID   string `json:"trace_id"`
 		RequestID string `json:"request_id"`

@@ -74,10 +74,12 @@ type tap struct {
 	csmListener net.PacketConn
 }
 
-// outputs are the default outputs of a tap.
+// outputs are the default outputs of a tap, and what its spans belong to.
 type outputs struct {
 	log     io.Writer // the log, unless a file is set
 	console io.Writer // spans, if OTEL_TRACES_EXPORTER is console; may be nil
+
+	parent traces.Parent // of calls without a traceparent of their own
 }
 
 // newTap builds a tap and opens its listeners, so that all errors in the settings
@@ -105,6 +107,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Parent:  to.parent,
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})

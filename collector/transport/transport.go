@@ -212,6 +212,9 @@ func (x *exchange) begin() {
 	o.Call, x.secrets = x.t.cfg.Classifier.Request(&x.asked)
 	o.Source = classify.SourceTransport
 	o.Method, o.Target = x.asked.Method, x.asked.Target
+	if o.Method == classify.MethodOther {
+		o.MethodOriginal = []byte(r.Method)
+	}
 	o.Scheme, o.Port = r.URL.Scheme, port(r)
 	o.UserAgent = []byte(r.Header.Get("User-Agent"))
 	o.Traceparent = []byte(r.Header.Get("Traceparent"))
@@ -259,6 +262,7 @@ func (x *exchange) answer(resp *http.Response) {
 		x.firstByte = time.Now()
 	}
 	x.mu.Unlock()
+	x.obs.Protocol = protocol(resp)
 	body := &receivedBody{ReadCloser: resp.Body, x: x, status: resp.StatusCode, header: resp.Header}
 	body.kept.limit = x.t.cfg.InspectBytes
 	if resp.Body == nil || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -303,6 +307,19 @@ func (x *exchange) addSeen() {
 	x.asked.Body = x.sent.b
 	o.Call, x.secrets = x.t.cfg.Classifier.Request(&x.asked)
 	o.Call.Service = service
+}
+
+// protocol returns the version of HTTP of a response, or "" if it is not known.
+func protocol(resp *http.Response) string {
+	switch {
+	case resp.ProtoMajor == 1 && resp.ProtoMinor == 0:
+		return "1.0"
+	case resp.ProtoMajor == 1:
+		return "1.1"
+	case resp.ProtoMajor > 1:
+		return strconv.Itoa(resp.ProtoMajor)
+	}
+	return ""
 }
 
 // port returns the port of the request's URL, or the default of its scheme.

@@ -278,13 +278,20 @@ func TestTransportWithoutBody(t *testing.T) {
 		{"204", "GET", 204, classify.OutcomeSuccess},
 		{"304", "GET", 304, classify.OutcomeSuccess},
 		{"length 0", "GET", 200, classify.OutcomeSuccess},
+		{"another method", "PURGE", 204, classify.OutcomeSuccess},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) })
 			r.do(tt.method, transportQuery, nil)
 			_, o := r.told()
-			if o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status || o.Method != tt.method {
-				t.Errorf("got %+v", o.Verdict)
+			if o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status || o.Protocol != "1.1" {
+				t.Errorf("got %+v, protocol %q", o.Verdict, o.Protocol)
+			}
+			if tt.method == "PURGE" && (o.Method != classify.MethodOther || string(o.MethodOriginal) != tt.method) {
+				t.Errorf("method %q, originally %q", o.Method, o.MethodOriginal)
+			}
+			if tt.method != "PURGE" && (o.Method != tt.method || len(o.MethodOriginal) > 0) {
+				t.Errorf("method %q, originally %q", o.Method, o.MethodOriginal)
 			}
 		})
 	}
