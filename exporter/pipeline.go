@@ -40,7 +40,7 @@ type Options struct {
 	QueueSize int
 }
 
-// Pipeline passes observations to the sinks. It implements collector.Sink: its
+// Pipeline passes observations to the sinks. It implements classify.Sink: its
 // methods never block and never panic, whatever the sinks do. It is safe for
 // concurrent use.
 type Pipeline struct {
@@ -70,10 +70,12 @@ const (
 	maxBatch = 128
 )
 
-// kept is a queued observation, its span, and the sinks that asked for it.
+// kept is a queued observation, its span and operation, and the sinks that asked
+// for it.
 type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
+	operation             record.Operation
 	traces, logs, journal bool
 }
 
@@ -175,7 +177,7 @@ func (p *Pipeline) Begin(call *classify.Call) {
 func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{span: p.decide(o)}
 	k.traces = k.span.Exported
-	p.count(o, k.span)
+	k.operation = p.count(o, k.span)
 	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
@@ -203,10 +205,10 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 	return p.logs.Wants(o)
 }
 
-// count updates the metrics for the attempt.
-func (p *Pipeline) count(o *classify.Observation, span record.Span) {
+// count updates the metrics for the attempt and returns its operation.
+func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Operation {
 	defer p.recovered(metrics.SinkMetrics)
-	p.metrics.Observe(o, span)
+	return p.metrics.Observe(o, span)
 }
 
 // learn passes the attempt to the diagnoser, which learns from it.
@@ -305,6 +307,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	}()
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
+	r.Operation = k.operation
 	p.diagnose(&k.copy.Observation, r)
 	return r
 }

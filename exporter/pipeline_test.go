@@ -22,7 +22,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -32,7 +31,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
-var _ collector.Sink = (*exporter.Pipeline)(nil)
+var _ classify.Sink = (*exporter.Pipeline)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -212,6 +211,9 @@ func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
 	out.flush(t)
 
 	traceID := out.spans.got[0].SpanContext.TraceID().String()
+	if id := strings.ReplaceAll(o.Verdict.RequestID.String(), "-", ""); traceID != id {
+		t.Errorf("trace ID %s, want the request ID %s", traceID, id)
+	}
 	var line struct {
 		TraceID   string `json:"trace_id"`
 		RequestID string `json:"request_id"`
