@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -58,6 +59,8 @@ type Config struct {
 	// (classify.Observation.Credential). If nil, a random key is used, and the
 	// hashes change with every start.
 	CredentialKey []byte
+	// CredentialAliases are reported in place of hashes, by hash.
+	CredentialAliases map[string]string
 	// Intercept, if not nil, provides the certificates with which the TLS within
 	// CONNECTs to tapped hosts is intercepted, so that the calls are observed.
 	Intercept Interceptor
@@ -80,7 +83,7 @@ type Config struct {
 type Proxy struct {
 	sink       Sink
 	sinkFor    func(client netip.AddrPort) Sink
-	key        []byte
+	names      classify.CredentialNames
 	timeouts   Timeouts
 	server     *relay.Server
 	rules      atomic.Pointer[rules]
@@ -140,13 +143,13 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.OnUnobserved = func(Unobserved) {}
 	}
 	p := &Proxy{
-		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
+		sink: cfg.Sink, sinkFor: cfg.SinkFor, names: classify.CredentialNames{Key: slices.Clone(cfg.CredentialKey), Aliases: maps.Clone(cfg.CredentialAliases)}, timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
 		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
 	}
-	if p.key == nil {
-		p.key = make([]byte, 32)
-		rand.Read(p.key)
+	if p.names.Key == nil {
+		p.names.Key = make([]byte, 32)
+		rand.Read(p.names.Key)
 	}
 	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
 		return nil, err

@@ -206,7 +206,7 @@ func TestTransport(t *testing.T) {
 
 // TestTransportHashesAsTheProxy holds both ways in to one name per credential.
 func TestTransportHashesAsTheProxy(t *testing.T) {
-	h := handler{p: &Proxy{key: []byte("key")}}
+	h := handler{p: &Proxy{names: classify.CredentialNames{Key: []byte("key")}}}
 	if got, want := h.hash([]byte(transportKey)), classify.HashAccessKey([]byte("key"), []byte(transportKey)); got != want {
 		t.Errorf("the proxy says %s, the transport %s", got, want)
 	}
