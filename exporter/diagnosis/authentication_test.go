@@ -100,8 +100,7 @@ func TestCauses(t *testing.T) {
 				t.Errorf("%s: a text of %d bytes that facts are put in, want at most %d", d.Cause, len(text), limit)
 			}
 		}
-		ofEvent := d.Cause == CauseKeyRecovered || d.Cause == CauseKeyFirstSeen || d.Cause == CauseKeyNewRegion || d.Cause == CauseKeyNewService
-		if d.Retry != RetryNever && d.Retry != RetryResign && !ofEvent || d.Blame == "" {
+		if !slices.Contains(Retries(), d.Retry) || d.Blame == "" {
 			t.Errorf("%s: retry %q, blame %q", d.Cause, d.Retry, d.Blame)
 		}
 	}
