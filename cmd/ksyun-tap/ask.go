@@ -49,5 +49,5 @@ func tapURL(url string) string {
 	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
 }
 
-// errorPath returns the path of one failed call in the web listener's API.
-func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }
+// failurePath returns the path of the failures with an ID or request ID in the API.
+func failurePath(id string) string { return "/api/v1/failures/" + url.PathEscape(id) }

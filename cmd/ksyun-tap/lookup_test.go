@@ -27,7 +27,7 @@ func TestLookup(t *testing.T) {
 	}
 	res.Body.Close()
 	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, "http://"+admin+"/api/v1/errors/"+id) // the journal is filled shortly after the answer
+	waitReady(t, "http://"+admin+"/api/v1/failures/"+id) // the journal is filled shortly after the answer
 
 	code, out, errOut := command(t, "", "lookup", id, "--url=http://"+admin)
 	for _, want := range []string{id, "MissingAuthenticationToken", "ListMetrics", "Do  "} {

@@ -28,6 +28,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -58,6 +61,9 @@ type tap struct {
 	proxy    *collector.Proxy
 	web      *web.Server
 	journal  *journal.Journal
+	groups   *groups.Table
+	activity *activity.Activity
+	feed     *feed.Feed
 	ca       *ca.CA           // nil without interception
 	csm      *csm.Intake      // nil unless enabled
 	resign   *resigning       // nil unless enabled
@@ -108,14 +114,14 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
 	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
-	t.journal = journal.New(s.JournalSize)
+	t.journal, t.groups, t.activity, t.feed = journal.New(s.JournalSize), groups.New(0), new(activity.Activity), new(feed.Feed)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
 		Traces:  t.traces,
 		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
-		Journal: t.journal,
+		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {
 		return nil, err
@@ -124,7 +130,8 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil, err
 	}
 	t.pages = web.NewHandler(web.Options{
-		Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
+		Version: version.Version, Metrics: t.metrics.Handler(), Ready: t.notReady, Reload: t.reload,
+		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
 	})
 	t.web, err = web.NewServer(web.ServerConfig{
 		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),

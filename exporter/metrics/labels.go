@@ -105,31 +105,13 @@ func statusLabel(status int) (string, bool) {
 	return strconv.Itoa(status), true
 }
 
-// outcomes lists every outcome.
-var outcomes = []classify.Outcome{
-	classify.OutcomeSuccess, classify.OutcomeError, classify.OutcomePartial, classify.OutcomeMasked,
-	classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy,
-}
-
-// blames lists every blame.
-var blames = []classify.Blame{
-	classify.BlameClient, classify.BlameCredential, classify.BlameQuota,
-	classify.BlameProvider, classify.BlameNetwork, classify.BlameTap,
-}
-
-// types lists every error type.
-var types = []classify.Type{classify.TypeSender, classify.TypeReceiver, classify.TypeUnknown}
-
-// faults lists every reason of ksyun_tap_proxy_errors_total.
-var faults = []classify.Fault{
-	classify.FaultBadRequest, classify.FaultNoRoute, classify.FaultHostRefused, classify.FaultLoop,
-	classify.FaultUnsupported,
-	classify.FaultSignature,
-	classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultDialTimeout,
-	classify.FaultTLS,
-	classify.FaultTimeout, classify.FaultReset, classify.FaultClosed, classify.FaultBadResponse,
-	classify.FaultCanceled, classify.FaultShutdown,
-}
+// The known values of labels.
+var (
+	outcomes = classify.Outcomes()
+	blames   = classify.Blames()
+	types    = classify.Types()
+	faults   = classify.Faults()
+)
 
 // oneOf returns v as a label value, or "unknown" if v is not in known.
 func oneOf[T ~string](v T, known []T) string {

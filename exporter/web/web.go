@@ -1,14 +1,21 @@
-// Package web serves the admin listener: metrics, health checks, reload, and the
-// journal as JSON and HTML.
+// Package web serves the failures as pages and as an API, metrics, health checks
+// and reload.
 //
-//	GET      /                            index page with links, recent failures and search
-//	GET      /errors/{request_id}         page of one call with the text of a support ticket
+//	GET      /                              page of recent failures with search
+//	GET      /failures/{id}                 page of one failure with the text of a support ticket
 //	GET      /metrics
-//	GET      /-/healthy                   200 while the program runs
-//	GET      /-/ready                     200 if the program accepts calls, else 503
-//	POST,PUT /-/reload                    reloads the configuration
-//	GET      /api/v1/errors               recent failures as JSON, filtered
-//	GET      /api/v1/errors/{request_id}  failed attempts with one request ID
+//	GET      /-/healthy                     200 while the program runs
+//	GET      /-/ready                       200 if the program accepts calls, else 503
+//	POST,PUT /-/reload                      reloads the configuration
+//	GET      /api/v1/failures               failures, filtered, in pages
+//	GET      /api/v1/failures/{id}          the failures with an ID or request ID
+//	GET      /api/v1/failures/{id}/ticket   text of a support ticket
+//	GET      /api/v1/groups                 groups of equal failures
+//	GET      /api/v1/groups/{id}
+//	GET      /api/v1/activity               calls and failures over time
+//	GET      /api/v1/events                 new failures as they happen
+//	GET      /api/v1/status/...             settings, build and state of the process
+//	GET      /api/v1/openapi.json           description of the API
 //
 // All endpoints except reload are read-only. The pages need no JavaScript and
 // load nothing from other hosts.
@@ -21,7 +28,11 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -31,6 +42,11 @@ type Options struct {
 	Version string
 	Metrics http.Handler     // if nil, /metrics is not served
 	Journal *journal.Journal // required
+	// Groups, Activity and Feed are empty if they are nil.
+	Groups   *groups.Table
+	Activity *activity.Activity
+	Feed     *feed.Feed
+	Status   Status
 	// Ready returns an error while the program is not ready for calls. If the
 	// function is nil, the program is always ready.
 	Ready func() error
@@ -40,6 +56,24 @@ type Options struct {
 	// Host header on loopback addresses, besides localhost and IP addresses. On
 	// other addresses, every name is accepted.
 	Hosts []string
+	// Now is the clock. If nil, time.Now is used.
+	Now func() time.Time
+}
+
+// complete sets what may be nil.
+func (o *Options) complete() {
+	if o.Groups == nil {
+		o.Groups = groups.New(0)
+	}
+	if o.Activity == nil {
+		o.Activity = new(activity.Activity)
+	}
+	if o.Feed == nil {
+		o.Feed = new(feed.Feed)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 }
 
 // NewHandler returns the admin handler.
@@ -53,16 +87,35 @@ func NewHandler(opts Options) http.Handler {
 	mux.HandleFunc("POST /-/reload", reload(opts.Reload))
 	mux.HandleFunc("PUT /-/reload", reload(opts.Reload))
 
-	a := api{opts.Journal}
-	mux.HandleFunc("GET /api/v1/errors", a.list)
-	mux.HandleFunc("GET /api/v1/errors/{request_id}", a.one)
+	opts.complete()
+	a := api{opts}
+	mux.HandleFunc("GET /api/v1/failures", a.failures)
+	mux.HandleFunc("GET /api/v1/failures/{id}", a.failure)
+	mux.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
+	mux.HandleFunc("GET /api/v1/groups", a.groups)
+	mux.HandleFunc("GET /api/v1/groups/{id}", a.group)
+	mux.HandleFunc("GET /api/v1/activity", a.activity)
+	mux.HandleFunc("GET /api/v1/events", a.events)
+	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
+	a.status(mux)
+	mux.HandleFunc("GET /api/", noEndpoint)
 
 	p := pages{opts}
 	mux.HandleFunc("GET /{$}", p.index)
-	mux.HandleFunc("GET /errors/{request_id}", p.one)
+	mux.HandleFunc("GET /failures/{id}", p.one)
 	mux.HandleFunc("GET /style.css", stylesheet)
 
 	return secured(guarded(opts.Hosts, http.NewCrossOriginProtection().Handler(mux)))
+}
+
+// noEndpoint responds to paths that the API does not have.
+func noEndpoint(w http.ResponseWriter, r *http.Request) {
+	fail(w, http.StatusNotFound, errNotFound, fmt.Sprintf("no endpoint %s: see /api/v1/openapi.json", r.URL.Path))
+}
+
+// openAPI serves the description of the API.
+func openAPI(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, assets, "assets/openapi.json")
 }
 
 // healthy reports that the program is running.

@@ -143,14 +143,9 @@ func UnknownVariables(environ []string) (names, reasons []string) {
 
 // suggestVariable suggests the variable that was probably meant.
 func suggestVariable(name string) string {
-	best, least := "", len(name)/3
-	for _, row := range table {
-		if d := distance(name, envName(row.name)); d < least {
-			best, least = envName(row.name), d
-		}
+	names := make([]string, len(table))
+	for i, row := range table {
+		names[i] = envName(row.name)
 	}
-	if best == "" {
-		return ": see ksyun-tap run --help for all of them"
-	}
-	return ": did you mean " + best + "?"
+	return didYouMean(name, names)
 }
