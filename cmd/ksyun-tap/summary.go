@@ -144,7 +144,7 @@ func makeSummary(t *tap) summary {
 		s.Failures = append(s.Failures, newFailure(of, lastOf(of, examples)))
 	}
 	slices.SortFunc(s.Failures, func(a, b failure) int {
-		return cmp.Or(b.Count-a.Count, strings.Compare(a.labels.Code+a.Action, b.labels.Code+b.Action))
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.labels.Code+a.labels.Action, b.labels.Code+b.labels.Action))
 	})
 	return s
 }
@@ -164,9 +164,12 @@ func lastOf(of metrics.Failures, examples []groups.Group) (last *record.Record) 
 
 // newFailure returns the failures counted in of. r is the last one, or nil.
 func newFailure(of metrics.Failures, r *record.Record) failure {
-	f := failure{Category: of.Category, Blame: of.Blame, Action: of.Action, Count: of.Count, labels: of}
-	if of.Code != record.None {
+	f := failure{Category: of.Category, Blame: of.Blame, Count: of.Count, labels: of}
+	if of.Code != metrics.None {
 		f.Code = of.Code
+	}
+	if of.Action != metrics.Unknown {
+		f.Action = of.Action
 	}
 	if status, err := strconv.Atoi(of.Status); err == nil {
 		f.Status = status
@@ -195,7 +198,7 @@ func (s summary) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "COUNT\tCODE\tSTATUS\tCATEGORY\tBLAME\tACTION\tLAST REQUEST ID")
 	for _, f := range s.Failures {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Count, f.labels.Code, f.labels.Status, f.Category, orDash(string(f.Blame)), f.Action, orDash(f.RequestID))
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Count, f.labels.Code, f.labels.Status, f.Category, orDash(string(f.Blame)), f.labels.Action, orDash(f.RequestID))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -17,6 +17,12 @@ const (
 	labelNone    = "none"    // the response had no code, or there was no response
 )
 
+// Unknown and None are the values of labels for which there is no value.
+const (
+	Unknown = labelUnknown
+	None    = labelNone
+)
+
 // The maximum number of values of a label in addition to the documented values,
 // which are always kept, and the placeholders. The first values seen keep their
 // own series.

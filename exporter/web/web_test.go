@@ -89,6 +89,11 @@ func handler(change func(*web.Options)) http.Handler {
 func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, http.NoBody)
 	r.Host = "localhost:18180"
+	return recordAnswer(h, r)
+}
+
+// recordAnswer returns what h answers to r.
+func recordAnswer(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
