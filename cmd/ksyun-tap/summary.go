@@ -95,7 +95,7 @@ type failure struct {
 	Cause     diagnosis.Cause          `json:"cause,omitempty"`
 	Certainty diagnosis.Certainty      `json:"certainty,omitempty"`
 	Evidence  string                   `json:"evidence,omitempty"`
-	Advice    string                   `json:"advice,omitempty"`
+	Advice    diagnosis.Advice         `json:"advice,omitzero"`
 
 	labels metrics.Failures
 }
@@ -205,9 +205,9 @@ func (s summary) print(out io.Writer) error {
 	}
 	printed := map[string]bool{}
 	for _, f := range s.Failures {
-		if f.Advice != "" && !printed[f.Advice] {
-			printed[f.Advice] = true
-			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence+" "+f.Advice))
+		if do := f.Advice.Text().English; do != "" && !printed[do] {
+			printed[do] = true
+			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence+" "+do))
 		}
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -89,13 +90,13 @@ type Group struct {
 	// succeeded. It is nil if that is not known.
 	Recovered *uint64 `json:"recovered"`
 
-	Cause       string   `json:"cause,omitempty"`
-	CatalogCode string   `json:"catalog_code,omitempty"` // code of the catalogue entry, even if there was none in the answer
-	Meaning     string   `json:"meaning,omitempty"`
-	Advice      string   `json:"advice,omitempty"` // what to do
-	Message     string   `json:"message,omitempty"`
-	LastID      string   `json:"last_id,omitempty"` // ID of the last failure
-	RequestIDs  []string `json:"request_ids"`       // the last ones, newest first
+	Cause       diagnosis.Cause  `json:"cause,omitempty"`
+	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry, even if there was none in the answer
+	Meaning     diagnosis.Text   `json:"meaning,omitzero"`
+	Advice      diagnosis.Advice `json:"advice,omitzero"` // what to do
+	Message     string           `json:"message,omitempty"`
+	LastID      string           `json:"last_id,omitempty"` // ID of the last failure
+	RequestIDs  []string         `json:"request_ids"`       // the last ones, newest first
 
 	// Last is the last failure. It is nil for Other.
 	Last *record.Record `json:"-"`
@@ -226,7 +227,7 @@ func (g *group) view(now time.Time, calls uint64) Group {
 		v.Service, v.Type, v.Category, v.Blame = r.Service, r.ErrorType, r.Category, r.Blame
 		v.CatalogCode, v.Meaning, v.Advice, v.Message, v.LastID = r.CatalogCode, r.Meaning, r.Advice, r.Message, r.ID
 		if c := r.Cause(); c != nil {
-			v.Cause = string(c.Cause)
+			v.Cause = c.Cause
 		}
 	}
 	return v

@@ -67,7 +67,7 @@ func TestGroup(t *testing.T) {
 	for i := range 7 {
 		r := failure("a", time.Duration(i)*time.Minute)
 		r.ID, r.RequestID = fmt.Sprintf("id-%d", i), fmt.Sprintf("req-%d", i)
-		r.Advice, r.Category, r.Blame = fmt.Sprintf("advice %d", i), classify.CategoryThrottled, classify.BlameQuota
+		r.Category, r.Blame = classify.CategoryThrottled, classify.BlameQuota
 		table.Add(r)
 	}
 	table.Add(failure("b", 0))

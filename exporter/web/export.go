@@ -77,7 +77,8 @@ var columns = []column{
 		}
 		return ""
 	}},
-	{"advice", func(r *record.Record) string { return r.Advice }},
+	{"advice", func(r *record.Record) string { return r.Advice.Do.English }},
+	{"retry", func(r *record.Record) string { return string(r.Advice.Retry) }},
 }
 
 // address formats a, or returns "" if there is none.
