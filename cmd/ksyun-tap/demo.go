@@ -226,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.address(wayWeb), "")
+	page := localURL(t.page, "")
 	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {

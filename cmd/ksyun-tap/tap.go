@@ -60,7 +60,10 @@ type tap struct {
 	traces   *traces.Tracer
 	pipeline *exporter.Pipeline
 	proxy    *collector.Proxy
-	web      *web.Server
+	web      *web.Server // metrics and health
+	admin    *web.Server // everything
+	page     string      // address of the page of failures
+	reloaded atomic.Pointer[reloaded]
 	journal  *journal.Journal
 	groups   *groups.Table
 	activity *activity.Activity
@@ -72,7 +75,7 @@ type tap struct {
 	problems []problem        // environment variables that are ignored
 	missed   unobservedHosts  // with --tap.other-hosts=pass
 	ready    atomic.Bool
-	pages    http.Handler // of the web listener
+	pages    http.Handler // of the admin server
 	service  service
 	watched  []*systemd.Listener // all TCP listeners, if a service manager watches
 
@@ -133,15 +136,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	t.pages = web.NewHandler(web.Options{
-		Version: version.Version, Metrics: t.metrics.Handler(), Ready: t.notReady, Reload: t.reload,
-		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
-	})
-	t.web, err = web.NewServer(web.ServerConfig{
-		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
-	}, t.listeners[wayWeb]...)
-	if err != nil {
-		return nil, usageError{err}
+	t.reloaded.Store(&reloaded{s, true, time.Now()})
+	if err := t.webServers(s); err != nil {
+		return nil, err
 	}
 	t.metrics.SetReload(nil, time.Now())
 	return t, nil
@@ -329,6 +326,7 @@ func (t *tap) serve(ctx context.Context) error {
 		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
 	group.Go(t.web.Serve)
+	group.Go(t.admin.Serve)
 	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })
 	t.ready.Store(true)
 	t.service.manager.Ready(t.status(nil))
@@ -372,7 +370,7 @@ func (t *tap) stop() {
 	if err := t.pipeline.Shutdown(flush); err != nil {
 		t.log.Warn("spans were lost", zap.Error(err))
 	}
-	if err := t.web.Shutdown(flush); err != nil {
+	if err := errors.Join(t.admin.Shutdown(flush), t.web.Shutdown(flush)); err != nil {
 		t.log.Warn("web requests were cut off", zap.Error(err))
 	}
 }
@@ -385,6 +383,9 @@ func (t *tap) reload() (err error) {
 		t.service.manager.Ready(t.status(err))
 		t.metrics.SetReload(err, time.Now())
 		if err != nil {
+			last := *t.reloaded.Load()
+			last.ok = false
+			t.reloaded.Store(&last)
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
 		}
 	}()
@@ -415,6 +416,7 @@ func (t *tap) reload() (err error) {
 	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
+	t.reloaded.Store(&reloaded{next, true, time.Now()})
 	t.log.Info("settings reloaded")
 	return nil
 }

@@ -6,7 +6,8 @@
 //	GET      /metrics
 //	GET      /-/healthy                     200 while the program runs
 //	GET      /-/ready                       200 if the program accepts calls, else 503
-//	POST,PUT /-/reload                      reloads the configuration
+//	POST,PUT /-/reload                      reloads the configuration, if enabled
+//	GET      /debug/pprof/                  profiles, if enabled
 //	GET      /api/v1/failures               failures, filtered, in pages
 //	GET      /api/v1/failures/{id}          the failures with an ID or request ID
 //	GET      /api/v1/failures/{id}/ticket   text of a support ticket
@@ -25,10 +26,13 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/gzhttp"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
@@ -50,8 +54,11 @@ type Options struct {
 	// Ready returns an error while the program is not ready for calls. If the
 	// function is nil, the program is always ready.
 	Ready func() error
-	// Reload reloads the configuration. If it is nil, reload responds with 501.
+	// Reload reloads the configuration. If it is nil, reload responds with 403.
 	Reload func() error
+	// Profiles enables the profiles of net/http/pprof, without that of the command
+	// line, which may have secrets.
+	Profiles bool
 	// Hosts are additional host names, without port, that are accepted in the
 	// Host header on loopback addresses, besides localhost and IP addresses. On
 	// other addresses, every name is accepted.
@@ -76,36 +83,69 @@ func (o *Options) complete() {
 	}
 }
 
-// NewHandler returns the admin handler.
+// NewHandler returns a handler for everything.
 func NewHandler(opts Options) http.Handler {
-	mux := http.NewServeMux()
-	if opts.Metrics != nil {
-		mux.Handle("GET /metrics", opts.Metrics)
-	}
-	mux.HandleFunc("GET /-/healthy", healthy)
-	mux.HandleFunc("GET /-/ready", ready(opts.Ready))
+	opts.complete()
+	mux := opts.public()
 	mux.HandleFunc("POST /-/reload", reload(opts.Reload))
 	mux.HandleFunc("PUT /-/reload", reload(opts.Reload))
-
-	opts.complete()
+	if opts.Profiles {
+		profiles(mux)
+	}
 	a := api{opts}
-	mux.HandleFunc("GET /api/v1/failures", a.failures)
-	mux.HandleFunc("GET /api/v1/failures/{id}", a.failure)
-	mux.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
-	mux.HandleFunc("GET /api/v1/groups", a.groups)
-	mux.HandleFunc("GET /api/v1/groups/{id}", a.group)
-	mux.HandleFunc("GET /api/v1/activity", a.activity)
-	mux.HandleFunc("GET /api/v1/events", a.events)
-	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	a.status(mux)
-	mux.HandleFunc("GET /api/", noEndpoint)
+	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
+
+	texts := http.NewServeMux()
+	texts.HandleFunc("GET /api/v1/failures", a.failures)
+	texts.HandleFunc("GET /api/v1/failures/{id}", a.failure)
+	texts.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
+	texts.HandleFunc("GET /api/v1/groups", a.groups)
+	texts.HandleFunc("GET /api/v1/groups/{id}", a.group)
+	texts.HandleFunc("GET /api/v1/activity", a.activity)
+	texts.HandleFunc("GET /api/v1/openapi.json", openAPI)
+	a.status(texts)
+	texts.HandleFunc("GET /api/", noEndpoint)
 
 	p := pages{opts}
-	mux.HandleFunc("GET /{$}", p.index)
-	mux.HandleFunc("GET /failures/{id}", p.one)
-	mux.HandleFunc("GET /style.css", stylesheet)
+	texts.HandleFunc("GET /{$}", p.index)
+	texts.HandleFunc("GET /failures/{id}", p.one)
+	texts.HandleFunc("GET /style.css", stylesheet)
+	mux.Handle("/", gzhttp.GzipHandler(texts))
+	return opts.protect(mux)
+}
 
-	return secured(guarded(opts.Hosts, http.NewCrossOriginProtection().Handler(mux)))
+// NewMetricsHandler returns a handler for metrics and health only.
+func NewMetricsHandler(opts Options) http.Handler { return opts.protect(opts.public()) }
+
+// public returns the endpoints that have nothing of single calls.
+func (o *Options) public() *http.ServeMux {
+	mux := http.NewServeMux()
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	mux.HandleFunc("GET "+pathHealthy, healthy)
+	mux.HandleFunc("GET "+pathReady, ready(o.Ready))
+	return mux
+}
+
+// protect adds what all responses need.
+func (o *Options) protect(next http.Handler) http.Handler {
+	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
+}
+
+// The paths of the health checks.
+const (
+	pathHealthy = "/-/healthy"
+	pathReady   = "/-/ready"
+)
+
+// profiles adds the profiles of net/http/pprof.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 }
 
 // noEndpoint responds to paths that the API does not have.
@@ -140,7 +180,7 @@ func ready(check func() error) http.HandlerFunc {
 func reload(do func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if do == nil {
-			http.Error(w, "there is no configuration to reload", http.StatusNotImplemented)
+			http.Error(w, "reload by HTTP is not enabled: set --web.enable-lifecycle, or send SIGHUP", http.StatusForbidden)
 			return
 		}
 		if err := do(); err != nil {

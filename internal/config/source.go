@@ -90,6 +90,16 @@ func (s *Settings) Print(out io.Writer) error {
 	return err
 }
 
+// Texts returns the values of all settings by name, as on the command line. Several
+// values are separated by commas.
+func (s *Settings) Texts() map[string]string {
+	all := make(map[string]string, len(table))
+	for _, row := range table {
+		all[row.name] = strings.Join(s.texts[row.name], ",")
+	}
+	return all
+}
+
 // cumulative reports whether a setting can have several values.
 func (row setting) cumulative() bool {
 	f := kingpin.New("", "").Flag(row.name, row.help)
