@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"os"
 	"syscall"
 
@@ -111,6 +112,9 @@ func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, er
 	}
 	for _, row := range ways {
 		for _, a := range *row.addresses(v.settings) {
+			if row.name == wayAdmin && slices.Contains(v.settings.WebListen, a) {
+				continue // one listener for both
+			}
 			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
 			if err != nil {
 				report(row.setting, a, err)

@@ -277,6 +277,22 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_evicted_total", counter, nil,
 		"Total number of failures evicted from the journal to make room for newer ones.",
 	}
+	FailureGroups = Family{
+		"ksyun_tap_failure_groups", gauge, nil,
+		"Number of groups of equal failures.",
+	}
+	FailureGroupsEvicted = Family{
+		"ksyun_tap_failure_groups_evicted_total", counter, nil,
+		"Total number of groups of equal failures that were added to the group _other to make room for newer ones.",
+	}
+	EventSubscribers = Family{
+		"ksyun_tap_event_subscribers", gauge, nil,
+		"Number of clients that receive failures as they happen from /api/v1/events.",
+	}
+	EventSubscribersDropped = Family{
+		"ksyun_tap_event_subscribers_dropped_total", counter, nil,
+		"Total number of clients of /api/v1/events that were disconnected because they were too slow.",
+	}
 )
 
 // The types of families.
@@ -304,6 +320,7 @@ func Describe() []Family {
 		PathSuccess, PathFailed, PathTime, PathDuration,
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
+		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }
 

@@ -134,8 +134,8 @@ func (l *soakLog) Write(text []byte) (int, error) {
 			Event   string           `json:"event"`
 			URL     string           `json:"url"`
 			Outcome classify.Outcome `json:"outcome"`
-			Status  int              `json:"http_status"`
-			Code    string           `json:"error_code"`
+			Status  int              `json:"status"`
+			Code    string           `json:"code"`
 			Fault   classify.Fault   `json:"fault"`
 		}
 		if err := json.Unmarshal(line, &r); err != nil {
