@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -213,7 +214,8 @@ func TestHealth(t *testing.T) {
 		{"reload", "POST", "/-/reload", func(o *web.Options) { o.Reload = func() error { return nil } }, 200, "configuration reloaded\n"},
 		{"reload by PUT", "PUT", "/-/reload", func(o *web.Options) { o.Reload = func() error { return nil } }, 200, "configuration reloaded\n"},
 		{"bad reload", "POST", "/-/reload", func(o *web.Options) { o.Reload = func() error { return bad } }, 500, "failed to reload config: no listener yet\n"},
-		{"no reload", "POST", "/-/reload", nil, 501, "there is no configuration to reload\n"},
+		{"no reload", "POST", "/-/reload", nil, 403, "reload by HTTP is not enabled: set --web.enable-lifecycle, or send SIGHUP\n"},
+		{"no command line", "GET", "/debug/pprof/cmdline", func(o *web.Options) { o.Profiles = true }, 404, "404 page not found\n"},
 		{"metrics", "GET", "/metrics", nil, 200, "ksyun_metric 1\n"},
 		{"no metrics", "GET", "/metrics", func(o *web.Options) { o.Metrics = nil }, 404, "404 page not found\n"},
 		{"elsewhere", "GET", "/debug/pprof/", nil, 404, "404 page not found\n"},
@@ -227,6 +229,60 @@ func TestHealth(t *testing.T) {
 				t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.status, tt.body)
 			}
 		})
+	}
+}
+
+func TestProfiles(t *testing.T) {
+	h := handler(func(o *web.Options) { o.Profiles = true })
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/goroutine?debug=1", "/debug/pprof/symbol"} {
+		if w := ask(h, http.MethodGet, path); w.Code != 200 || w.Body.Len() == 0 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+}
+
+// TestMetricsHandler checks that it has nothing of single calls.
+func TestMetricsHandler(t *testing.T) {
+	opts := filled()
+	opts.Reload = func() error { t.Error("reloaded"); return nil }
+	opts.Profiles = true
+	h := web.NewMetricsHandler(opts)
+	for _, path := range []string{"/metrics", "/-/healthy", "/-/ready"} {
+		if w := ask(h, http.MethodGet, path); w.Code != 200 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+	}
+	for _, path := range []string{
+		"/", "/failures/" + signatureID, "/api/v1/failures", "/api/v1/groups", "/api/v1/events", "/api/v1/status/config", "/debug/pprof/", "/style.css",
+	} {
+		if w := ask(h, http.MethodGet, path); w.Code != http.StatusNotFound {
+			t.Errorf("%s: %d, want 404", path, w.Code)
+		}
+	}
+	if w := ask(h, http.MethodPost, "/-/reload"); w.Code != http.StatusNotFound {
+		t.Errorf("reload: %d, want 404", w.Code)
+	}
+}
+
+func TestGzip(t *testing.T) {
+	h := handler(nil)
+	for _, target := range []string{"/api/v1/failures", "/api/v1/groups", "/api/v1/openapi.json", "/"} {
+		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+		r.Host = "localhost"
+		r.Header.Set("Accept-Encoding", "gzip")
+		w := recordAnswer(h, r)
+		if w.Header().Get("Content-Encoding") != "gzip" || w.Header().Get("Vary") != "Accept-Encoding" {
+			t.Errorf("%s: %v", target, w.Header())
+			continue
+		}
+		z, err := gzip.NewReader(w.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(z)
+		if plain := ask(h, http.MethodGet, target); err != nil || !bytes.Equal(got, plain.Body.Bytes()) {
+			t.Errorf("%s: differs from the plain one, %v", target, err)
+		}
 	}
 }
 
@@ -405,6 +461,16 @@ func TestServerWithTLSAndPassword(t *testing.T) {
 		}
 		if code, _ := get(t, "https://"+addr+"/metrics", "", ""); code != 401 {
 			t.Errorf("without a password: %d, want 401", code)
+		}
+		for _, path := range []string{"/-/healthy", "/-/ready"} {
+			if code, body := get(t, "https://"+addr+path, "", ""); code != 200 || !strings.HasPrefix(body, "ksyun-tap is ") {
+				t.Errorf("%s without a password: %d %s", path, code, body)
+			}
+		}
+		for _, path := range []string{"/-/reload", "/-/healthy/", "//-/ready", "/-/healthy/../../metrics"} {
+			if code, _ := get(t, "https://"+addr+path, "", ""); code != 401 {
+				t.Errorf("%s without a password: %d, want 401", path, code)
+			}
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestDiagnosis(t *testing.T) {
 	for id, want := range causes {
 		var found struct {
 			Data struct {
-				Errors []struct {
+				Failures []struct {
 					Diagnoses []struct {
 						Cause    string
 						Evidence struct{ En, Zh string }

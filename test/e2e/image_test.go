@@ -220,7 +220,7 @@ func runImage(t *testing.T, p *podman, image string) {
 	eventually(t, "a throttled call", func() bool {
 		var found struct {
 			Data struct {
-				Errors []struct {
+				Failures []struct {
 					RequestID string `json:"request_id"`
 				}
 			}

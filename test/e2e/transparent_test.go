@@ -188,7 +188,7 @@ func failures(t *testing.T, tap *runningTap) []failure {
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return list.Data.Errors
+	return list.Data.Failures
 }
 
 // direct connects to where only redirected connections should come.

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -151,7 +152,8 @@ func (l *soakLog) Write(text []byte) (int, error) {
 func (s *soakSinks) readJournal() {
 	var fresh []*record.Record
 	last := s.newest
-	for _, r := range s.journal.Select(journal.Filter{}) {
+	page, _ := s.journal.Select(&journal.Filter{}, "", math.MaxInt)
+	for _, r := range page {
 		if r == last {
 			last = nil
 			break
