@@ -94,26 +94,36 @@ func NewHandler(opts Options) http.Handler {
 		profiles(mux)
 	}
 	a := api{opts}
-	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
-
-	texts := http.NewServeMux()
-	texts.HandleFunc("GET /api/v1/failures", a.failures)
-	texts.HandleFunc("GET /api/v1/failures/{id}", a.failure)
-	texts.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
-	texts.HandleFunc("GET /api/v1/groups", a.groups)
-	texts.HandleFunc("GET /api/v1/groups/{id}", a.group)
-	texts.HandleFunc("GET /api/v1/activity", a.activity)
-	texts.HandleFunc("GET /api/v1/notices", a.notices)
-	texts.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	a.status(texts)
-	texts.HandleFunc("GET /api/", noEndpoint)
+	mux.HandleFunc("GET "+pathEvents, a.events)
+	mux.HandleFunc("GET /api/v1/failures", a.failures)
+	mux.HandleFunc("GET /api/v1/failures/{id}", a.failure)
+	mux.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
+	mux.HandleFunc("GET /api/v1/groups", a.groups)
+	mux.HandleFunc("GET /api/v1/groups/{id}", a.group)
+	mux.HandleFunc("GET /api/v1/activity", a.activity)
+	mux.HandleFunc("GET /api/v1/notices", a.notices)
+	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
+	a.status(mux)
+	mux.HandleFunc("GET /api/", noEndpoint)
 
 	p := pages{opts}
-	texts.HandleFunc("GET /{$}", p.index)
-	texts.HandleFunc("GET /failures/{id}", p.one)
-	texts.HandleFunc("GET /style.css", stylesheet)
-	mux.Handle("/", gzhttp.GzipHandler(texts))
-	return opts.protect(mux)
+	mux.HandleFunc("GET /{$}", p.index)
+	mux.HandleFunc("GET /failures/{id}", p.one)
+	mux.HandleFunc("GET /style.css", stylesheet)
+	return opts.protect(compressed(mux))
+}
+
+// compressed compresses all responses but the stream of events, each of which is
+// sent at once.
+func compressed(next http.Handler) http.Handler {
+	zipped := gzhttp.GzipHandler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathEvents {
+			next.ServeHTTP(w, r)
+			return
+		}
+		zipped.ServeHTTP(w, r)
+	})
 }
 
 // NewMetricsHandler returns a handler for metrics and health only.
@@ -135,10 +145,11 @@ func (o *Options) protect(next http.Handler) http.Handler {
 	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
 }
 
-// The paths of the health checks.
+// Paths that are treated differently.
 const (
 	pathHealthy = "/-/healthy"
 	pathReady   = "/-/ready"
+	pathEvents  = "/api/v1/events"
 )
 
 // profiles adds the profiles of net/http/pprof.
