@@ -27,6 +27,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -73,10 +74,12 @@ type tap struct {
 	csmListener net.PacketConn
 }
 
-// outputs are the default outputs of a tap.
+// outputs are the default outputs of a tap, and what its spans belong to.
 type outputs struct {
 	log     io.Writer // the log, unless a file is set
 	console io.Writer // spans, if OTEL_TRACES_EXPORTER is console; may be nil
+
+	parent traces.Parent // of calls without a traceparent of their own
 }
 
 // newTap builds a tap and opens its listeners, so that all errors in the settings
@@ -104,6 +107,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Parent:  to.parent,
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
@@ -263,7 +267,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
 	}
-	if s.Resolver != (collector.DNS{}) {
+	if s.Resolver != (upstream.DNS{}) {
 		policy.Resolver = s.Resolver
 	}
 	return policy, classify.New(catalog), nil

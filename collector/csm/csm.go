@@ -34,7 +34,6 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
 // DefaultAddress is the address to which the SDK sends records, unless
@@ -54,7 +53,7 @@ const (
 type Config struct {
 	// Classifier returns the current classifier.
 	Classifier func() *classify.Classifier
-	Sink       collector.Sink
+	Sink       classify.Sink
 	// CredentialKey is the key of the hash of access keys. It must be that of the
 	// proxy, so that both hash an access key to the same value.
 	CredentialKey []byte
@@ -66,7 +65,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Intake receives records and reports them to a collector.Sink, on the goroutine
+// Intake receives records and reports them to a classify.Sink, on the goroutine
 // of Serve. It is safe for concurrent use.
 type Intake struct {
 	cfg   Config

@@ -24,7 +24,9 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // Settings holds the values of all settings.
@@ -40,7 +42,7 @@ type Settings struct {
 	WebListen     []string
 	WebConfigFile string
 
-	TapHosts     []collector.HostPattern
+	TapHosts     hostname.Patterns
 	OtherHosts   collector.OtherHosts
 	InspectBytes int
 	// MaxConnections and BufferLimit are 0 for the limits of the process.
@@ -55,11 +57,11 @@ type Settings struct {
 
 	Resign Resign
 
-	ConnectTo      []collector.ConnectTo
+	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
-	UpstreamMark   uint32        // 0 sets no mark
-	Resolver       collector.DNS // the zero value means the system's resolver
+	UpstreamMark   uint32       // 0 sets no mark
+	Resolver       upstream.DNS // the zero value means the system's resolver
 
 	LogLevel  string
 	LogFormat string
@@ -274,7 +276,7 @@ var table = []setting{
 		name: "upstream.connect-to", reloads: true,
 		help: "Connect to ADDR:PORT instead of HOST:PORT, like curl's --connect-to. The only way to use an upstream on a loopback address. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
-			f.PlaceHolder("HOST:PORT=ADDR:PORT").SetValue(list(&s.ConnectTo, collector.ParseConnectTo))
+			f.PlaceHolder("HOST:PORT=ADDR:PORT").SetValue(list(&s.ConnectTo, upstream.ParseConnectTo))
 		},
 	},
 	{
@@ -291,7 +293,7 @@ var table = []setting{
 		name: "upstream.resolver", reloads: true,
 		help: "DNS server for the API's addresses, which bypasses the hosts file. For setups in which the API's host name resolves to the tap.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
-			f.PlaceHolder("IP[:PORT]").SetValue(scalar[collector.DNS]{&s.Resolver, collector.ParseDNS})
+			f.PlaceHolder("IP[:PORT]").SetValue(scalar[upstream.DNS]{&s.Resolver, upstream.ParseDNS})
 		},
 	},
 	{
@@ -498,7 +500,5 @@ func Describe() []Description {
 	return all
 }
 
-// Taps reports whether the calls of a host, in lower case, are observed.
-func (s *Settings) Taps(host string) bool {
-	return slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) })
-}
+// Taps reports whether the calls of a host are observed.
+func (s *Settings) Taps(host hostname.Name) bool { return s.TapHosts.Match(host) }

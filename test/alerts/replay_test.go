@@ -27,6 +27,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
 )
@@ -311,7 +312,7 @@ func (tap *tap) feed(until float64) {
 			o.FirstByte, o.Date = o.End, o.End.Truncate(time.Second)
 			o.Call.SignedAt = o.Start.Add(k.ahead).Truncate(time.Second)
 			tap.metrics.Begin(&o.Call)
-			tap.metrics.Observe(&o)
+			tap.metrics.Observe(&o, record.Span{})
 			tap.clocks.Observe(&o)
 			tap.changed = true
 		})
