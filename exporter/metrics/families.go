@@ -88,7 +88,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Maximum error of ksyun_api_clock_skew_seconds in either direction, in seconds.",
 	}
 
-	famDropped = Family{
+	Dropped = Family{
 		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
 		"Total number of observations that did not reach the output of a sink, by sink and reason.",
@@ -166,7 +166,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_unobserved_requests_total", counter, nil,
 		"Total number of requests relayed without being observed.",
 	}
-	famUnread = Family{
+	Unread = Family{
 		"ksyun_tap_unread_bodies_total", counter,
 		[]string{"reason"},
 		"Total number of request and response bodies that were not inspected completely, by reason. Errors in the part that was not inspected were missed.",
@@ -310,10 +310,10 @@ func Describe() []Family {
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
 		CredentialErrors, CredentialRefused,
-		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
+		Dropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,
-		Panics, Unobserved, famUnread,
+		Panics, Unobserved, Unread,
 		Intercepted, Tunnels, TappedTunnels, OpenTunnels, HandshakeErrors, CANotAfter, TransparentRefused,
 		CSMDatagrams, CSMAttempts, CSMAnnounced, CSMDuplicates, CSMRejected,
 		ResignRefused, ResignReloadOK, ResignReloadTime,

@@ -120,7 +120,7 @@ func New() *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
 		overflow:    famOverflow.counterVec(),
-		dropped:     famDropped.counterVec(),
+		dropped:     Dropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
@@ -147,7 +147,7 @@ func New() *Metrics {
 	partials := famPartial.counterVec()
 	lastErrors := famLastError.gaugeVec()
 	proxyErrors := famProxyErrors.counterVec()
-	m.unread = Count(m, famUnread, classify.UnreadReasons())
+	m.unread = Count(m, Unread, classify.UnreadReasons())
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: famDuration.Name, Help: famDuration.Help,
 		Buckets:                         buckets,

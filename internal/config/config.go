@@ -26,6 +26,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -46,6 +47,8 @@ type Settings struct {
 	EnableLifecycle bool
 	EnablePprof     bool
 	WebConfigFile   string
+	// TraceURL and LogsURL are templates of links from a failure; zero for none.
+	TraceURL, LogsURL web.OutLink
 
 	TapHosts     hostname.Patterns
 	OtherHosts   collector.OtherHosts
@@ -196,6 +199,20 @@ var table = []setting{
 		name: "web.config.file",
 		help: "File that configures TLS and basic authentication for --web.listen-address and --web.admin-listen-address, in the format of Prometheus' exporter-toolkit. /-/healthy and /-/ready need no authentication.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.WebConfigFile) },
+	},
+	{
+		name: "web.trace-url",
+		help: "Link from the page of a failure to its trace, such as https://jaeger.example.com/trace/{trace_id}. Placeholders: " + placeholders() + ". from_ms and to_ms are 5 minutes before and after the attempt, in milliseconds since 1970.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("URL").SetValue(scalar[web.OutLink]{&s.TraceURL, web.ParseOutLink})
+		},
+	},
+	{
+		name: "web.logs-url",
+		help: "Link from the page of a failure to its log lines, with the placeholders of --web.trace-url.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("URL").SetValue(scalar[web.OutLink]{&s.LogsURL, web.ParseOutLink})
+		},
 	},
 	{
 		name: "tap.host", fallback: []string{DefaultTapHost}, reloads: true,

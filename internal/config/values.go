@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/alecthomas/units"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -201,3 +202,6 @@ func count(target *int) kingpin.Value {
 		return n, nil
 	}}
 }
+
+// placeholders returns the placeholders of links, for the help.
+func placeholders() string { return "{" + strings.Join(web.Placeholders(), "}, {") + "}" }
