@@ -51,19 +51,6 @@ type Observation struct {
 	// Signature is the result of inspecting the signature of an attempt that was
 	// refused because of it, or else nil. It is immutable.
 	Signature *Signature
-
-	// Span identifies the span of this attempt. It is set by the exporter,
-	// before the sinks see the observation.
-	Span Span
-}
-
-// Span holds the identifiers under which an attempt is traced.
-type Span struct {
-	TraceID [16]byte
-	SpanID  [8]byte
-	// Exported reports that the span is sent to a trace backend, where it can be
-	// found.
-	Exported bool
 }
 
 // Duration returns the time from the first byte read to the last byte forwarded.

@@ -64,9 +64,10 @@ type Pipeline struct {
 // is served at once.
 const linger = 2 * time.Millisecond
 
-// kept is a queued observation and the sinks that asked for it.
+// kept is a queued observation, its span, and the sinks that asked for it.
 type kept struct {
 	copy                  *observationCopy
+	span                  record.Span
 	traces, logs, journal bool
 }
 
@@ -164,10 +165,11 @@ func (p *Pipeline) Begin(call *classify.Call) {
 	p.metrics.Begin(call)
 }
 
-// Observe reports a finished attempt. It sets o.Span and does not retain o.
+// Observe reports a finished attempt. It neither changes nor retains o.
 func (p *Pipeline) Observe(o *classify.Observation) {
-	k := kept{traces: p.decide(o)}
-	p.count(o)
+	k := kept{span: p.decide(o)}
+	k.traces = k.span.Exported
+	p.count(o, k.span)
 	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
@@ -177,10 +179,10 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	}
 }
 
-// decide reports whether the span of the attempt is kept.
-func (p *Pipeline) decide(o *classify.Observation) bool {
+// decide returns the span of the attempt.
+func (p *Pipeline) decide(o *classify.Observation) record.Span {
 	if p.traces == nil {
-		return false
+		return record.Span{}
 	}
 	defer p.recovered(metrics.SinkTraces)
 	return p.traces.Decide(o)
@@ -196,9 +198,9 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 }
 
 // count updates the metrics for the attempt.
-func (p *Pipeline) count(o *classify.Observation) {
+func (p *Pipeline) count(o *classify.Observation, span record.Span) {
 	defer p.recovered(metrics.SinkMetrics)
-	p.metrics.Observe(o)
+	p.metrics.Observe(o, span)
 }
 
 // learn passes the attempt to the diagnoser, which learns from it.
@@ -288,6 +290,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 		}
 	}()
 	r = record.New(&k.copy.Observation)
+	r.SetSpan(k.span)
 	p.diagnose(&k.copy.Observation, r)
 	return r
 }

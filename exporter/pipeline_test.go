@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -488,6 +489,19 @@ func TestPipelineWithMetricsAlone(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(m.Gatherer(), "ksyun_api_errors_total"); err != nil || n == 0 {
 		t.Errorf("%d series of errors, %v", n, err)
+	}
+}
+
+// TestObservationIsUnchanged checks that the observation, which belongs to the
+// collector, is only read.
+func TestObservationIsUnchanged(t *testing.T) {
+	out := newOutput(t, setting{ratio: 1})
+	for _, a := range attempt.All() {
+		want := a.Observation.Clone()
+		out.pipeline.Observe(a.Observation)
+		if !reflect.DeepEqual(a.Observation.Clone(), want) {
+			t.Errorf("%s: the observation was changed", a.Name)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // Sink is a value of the label sink: an output that observations are sent to.
@@ -229,8 +230,9 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Begin counts an attempt as in flight until Observe is called for it.
 func (m *Metrics) Begin(call *classify.Call) { m.inFlightOf(call.Service).Inc() }
 
-// Observe counts the attempt o. It reads o.Span for exemplars. It does not retain o.
-func (m *Metrics) Observe(o *classify.Observation) {
+// Observe counts the attempt o, whose span is used for exemplars. It does not
+// retain o.
+func (m *Metrics) Observe(o *classify.Observation, span record.Span) {
 	if o.Fault != classify.FaultNone {
 		m.countFault(o.Fault)
 	}
@@ -254,17 +256,18 @@ func (m *Metrics) Observe(o *classify.Observation) {
 		s.health.succeeded(o.End)
 	}
 	failed := o.Verdict.Outcome.Failed()
-	if !failed && !o.Span.Exported {
+	if !failed && !span.Exported {
 		s.duration.Observe(seconds)
 		return
 	}
 
-	now := time.Now()
-	s.duration.observe(seconds, now, o)
+	x := exemplar{at: time.Now(), value: seconds, span: span, id: o.Verdict.RequestID}
+	s.duration.observe(&x)
 	if !failed {
 		return
 	}
-	s.errors.increment(now, o)
+	x.value = 1
+	s.errors.increment(&x)
 	s.lastError.Set(timestamp(o.End))
 	if s.since != nil {
 		s.since.Inc()

@@ -5,7 +5,6 @@
 package record
 
 import (
-	"encoding/hex"
 	"net"
 	"net/netip"
 	"strconv"
@@ -69,11 +68,11 @@ type Record struct {
 	// did not fail.
 	Kind string `json:"-"`
 	// Span, Scheme, Port, Traceparent and Tracestate are used for spans only.
-	Span        classify.Span `json:"-"`
-	Scheme      string        `json:"-"`
-	Port        uint16        `json:"-"`
-	Traceparent string        `json:"-"`
-	Tracestate  string        `json:"-"`
+	Span        Span   `json:"-"` // set by SetSpan
+	Scheme      string `json:"-"`
+	Port        uint16 `json:"-"`
+	Traceparent string `json:"-"`
+	Tracestate  string `json:"-"`
 }
 
 // OtherKind is the Kind of a failure whose code the catalogue does not know.
@@ -126,17 +125,9 @@ func New(o *classify.Observation) *Record {
 		Credential:      cut(o.Credential, maxWord),
 		Source:          o.Source,
 
-		Span:        o.Span,
 		Scheme:      o.Scheme,
 		Port:        o.Port,
 		Traceparent: cut(string(o.Traceparent), maxWord),
-	}
-	if o.Span.TraceID != [16]byte{} {
-		var digits [48]byte
-		hex.Encode(digits[:32], o.Span.TraceID[:])
-		hex.Encode(digits[32:], o.Span.SpanID[:])
-		both := string(digits[:]) // one allocation for both strings
-		r.TraceID, r.SpanID = both[:32], both[32:]
 	}
 	// A truncated or redacted request ID would be a different one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {

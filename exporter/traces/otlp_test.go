@@ -50,7 +50,7 @@ func (r *received) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpan
 }
 
 // fixedIDs has the SDK use the IDs of a record.
-type fixedIDs struct{ span classify.Span }
+type fixedIDs struct{ span record.Span }
 
 func (f fixedIDs) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
 	return f.span.TraceID, f.span.SpanID
@@ -166,11 +166,12 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
 				o.Call.Region = "北京-6"
 				p, _ := parseParent(o.Traceparent)
-				o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
+				span := record.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
 				if p == (parent{}) {
-					o.Span.TraceID = newTraceID()
+					span.TraceID = newTraceID()
 				}
 				r := record.New(o)
+				r.SetSpan(span)
 				r.Diagnose(diagnosis.New().Diagnose(o))
 				all = append(all, r)
 			}
@@ -195,7 +196,7 @@ func FuzzOTLP(f *testing.F) {
 			Time: time.Unix(0, end), Start: time.Unix(0, start), Outcome: classify.OutcomeError,
 			Service: service, Action: action, Message: message, URL: url, HTTPStatus: status, Retryable: status%2 == 0,
 			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"), Traceparent: h[0], Tracestate: h[1],
-			Span: classify.Span{TraceID: newTraceID(), SpanID: newSpanID(), Exported: true},
+			Span: record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Exported: true},
 		}
 		if p, ok := parseParent([]byte(h[0])); ok {
 			r.Span.TraceID = p.traceID

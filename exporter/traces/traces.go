@@ -147,28 +147,27 @@ func (t *Tracer) SetSuccessRatio(ratio float64) {
 	t.threshold.Store(uint64(min(ratio, 1) * (1 << 63)))
 }
 
-// Decide reports whether the span of the attempt is kept, and sets o.Span. If it
-// is not kept, o.Span is the trace and span given by the program, if any, so that
-// logs of the attempt can be correlated with them. A refused request is not an
-// attempt at a call and has no span.
-func (t *Tracer) Decide(o *classify.Observation) bool {
+// Decide returns the span of the attempt o. If the span is not to be exported, the
+// IDs are those of the span given by the program, if any, so that logs of the
+// attempt can be correlated with it. A refused request is not an attempt at a
+// call and has no span.
+func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && t.outlet == nil {
-		return false // nothing is reported for it
+		return record.Span{} // nothing is reported for it
 	}
 	p, joined := parseParent(o.Traceparent)
 	if t.outlet == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.flags.IsSampled()) {
-		o.Span = classify.Span{TraceID: p.traceID, SpanID: p.spanID}
-		return false
+		return record.Span{TraceID: p.traceID, SpanID: p.spanID}
 	}
-	o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
+	span := record.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
 	if !joined {
-		o.Span.TraceID = newTraceID()
+		span.TraceID = newTraceID()
 	}
-	return true
+	return span
 }
 
-// keeps reports whether the span of o is kept.
+// keeps reports whether the span of an attempt is kept.
 func (t *Tracer) keeps(failed, joined, sampled bool) bool {
 	switch {
 	case failed:
@@ -180,7 +179,8 @@ func (t *Tracer) keeps(failed, joined, sampled bool) bool {
 	return threshold > 0 && rand.Uint64()>>1 < threshold //nolint:gosec // sampling needs no secure randomness
 }
 
-// Record makes and queues the span of an attempt for which Decide returned true.
+// Record makes and queues the span of an attempt. r.Span must be what Decide
+// returned for the attempt. Spans that are not to be exported are ignored.
 func (t *Tracer) Record(r *record.Record) {
 	if t.outlet == nil || !r.Span.Exported {
 		return

@@ -106,6 +106,14 @@ func shutdown(t *testing.T, tr *traces.Tracer) {
 	}
 }
 
+// observe passes the attempt o through tr, as the pipeline does, and returns its span.
+func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
+	r := record.New(o)
+	r.SetSpan(tr.Decide(o))
+	tr.Record(r)
+	return r.Span
+}
+
 // spanJSON is a span in the golden file.
 type spanJSON struct {
 	Name, Kind, Status, Description, Parent, Scope, Schema string
@@ -119,8 +127,9 @@ func TestSpans(t *testing.T) {
 	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", SuccessRatio: 1})
 	var names []string
 	for _, a := range attempt.All() {
-		if tr.Decide(a.Observation) {
+		if span := tr.Decide(a.Observation); span.Exported {
 			r := record.New(a.Observation)
+			r.SetSpan(span)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			tr.Record(r)
 			names = append(names, a.Name)
@@ -197,9 +206,7 @@ func TestProtocolVersion(t *testing.T) {
 	for source := range want {
 		o := attempt.Get("error_throttled")
 		o.Source = source
-		if tr.Decide(o) {
-			tr.Record(record.New(o))
-		}
+		observe(tr, o)
 	}
 	shutdown(t, tr)
 	for _, s := range b.spans {
@@ -232,21 +239,21 @@ func TestSpanHasTheDecidedIDs(t *testing.T) {
 			tr := newTracer(t, traces.Config{Exporter: b})
 			o := attempt.Get("error_signature")
 			o.Traceparent, o.Tracestate = []byte(tt.traceparent), []byte(tt.tracestate)
-			if !tr.Decide(o) || !o.Span.Exported {
+			span := observe(tr, o)
+			if !span.Exported {
 				t.Fatal("a failure is not kept")
 			}
-			tr.Record(record.New(o))
 			shutdown(t, tr)
 
 			if len(b.spans) != 1 {
 				t.Fatalf("%d spans, want 1", len(b.spans))
 			}
 			s := b.spans[0]
-			if id := s.SpanContext.TraceID(); id != o.Span.TraceID || !id.IsValid() {
-				t.Errorf("trace ID %s, decided was %x", id, o.Span.TraceID)
+			if id := s.SpanContext.TraceID(); id != span.TraceID || !id.IsValid() {
+				t.Errorf("trace ID %s, decided was %x", id, span.TraceID)
 			}
-			if id := s.SpanContext.SpanID(); id != o.Span.SpanID || !id.IsValid() {
-				t.Errorf("span ID %s, decided was %x", id, o.Span.SpanID)
+			if id := s.SpanContext.SpanID(); id != span.SpanID || !id.IsValid() {
+				t.Errorf("span ID %s, decided was %x", id, span.SpanID)
 			}
 			if tt.wantTrace != "" && s.SpanContext.TraceID().String() != tt.wantTrace {
 				t.Errorf("trace ID %s, want the program's %s", s.SpanContext.TraceID(), tt.wantTrace)
@@ -297,8 +304,8 @@ func TestDecide(t *testing.T) {
 			for range 100 {
 				o := attempt.Get(tt.attempt)
 				o.Traceparent = []byte(tt.traceparent)
-				if got := tr.Decide(o); got != tt.want || o.Span.Exported != tt.want {
-					t.Fatalf("kept %t, exported %t, want %t", got, o.Span.Exported, tt.want)
+				if got := tr.Decide(o).Exported; got != tt.want {
+					t.Fatalf("exported %t, want %t", got, tt.want)
 				}
 			}
 		})
@@ -310,7 +317,7 @@ func TestRatio(t *testing.T) {
 	kept := func() (n int) {
 		o := attempt.Get("success")
 		for range 10_000 {
-			if tr.Decide(o) {
+			if tr.Decide(o).Exported {
 				n++
 			}
 		}
@@ -333,20 +340,20 @@ func TestWithoutBackend(t *testing.T) {
 	}
 	o := attempt.Get("error_throttled")
 	o.Traceparent = []byte(unsampled)
-	if tr.Decide(o) || o.Span.Exported {
+	span := tr.Decide(o)
+	if span.Exported {
 		t.Error("keeps a span without a backend")
 	}
 	// The log line can still name the program's own span.
 	r := record.New(o)
+	r.SetSpan(span)
 	if r.TraceID != "0af7651916cd43dd8448eb211c80319c" || r.SpanID != "b7ad6b7169203331" {
 		t.Errorf("trace %s span %s, want the program's", r.TraceID, r.SpanID)
 	}
 	o = attempt.Get("error_throttled")
-	tr.Decide(o)
-	if o.Span != (classify.Span{}) {
-		t.Errorf("span %+v of an attempt without any trace", o.Span)
+	if span := observe(tr, o); span != (record.Span{}) {
+		t.Errorf("span %+v of an attempt without any trace", span)
 	}
-	tr.Record(record.New(o))
 	shutdown(t, tr)
 }
 
@@ -367,8 +374,7 @@ func TestResource(t *testing.T) {
 	core, log := observer.New(zap.DebugLevel)
 	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", Log: zap.New(core)})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
-	tr.Record(record.New(o))
+	observe(tr, o)
 	shutdown(t, tr)
 
 	got := make(map[string]string)
@@ -404,8 +410,7 @@ func TestServiceNameFromEnvironment(t *testing.T) {
 	b := &backend{}
 	tr := newTracer(t, traces.Config{Exporter: b})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
-	tr.Record(record.New(o))
+	observe(tr, o)
 	shutdown(t, tr)
 	if v, _ := b.spans[0].Resource.Set().Value("service.name"); v.AsString() != "my-tap" {
 		t.Errorf("service.name is %q, want my-tap", v.AsString())
@@ -430,8 +435,7 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			const n = 1000
 			for range n {
 				o := attempt.Get("error_throttled")
-				tr.Decide(o)
-				tr.Record(record.New(o))
+				observe(tr, o)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
@@ -463,8 +467,7 @@ func testFailedExports(t *testing.T, export func(context.Context, []sdktrace.Rea
 	tr := newTracer(t, traces.Config{Exporter: b, Dropped: d.add, Log: zap.New(core)})
 	for range 5 {
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 	}
 	shutdown(t, tr)
 	if got := d.get("export_failed"); got != 5 {
@@ -487,8 +490,7 @@ func TestShutdownEndsAHangingExport(t *testing.T) {
 	tr := traces.New(t.Context(), traces.Config{Exporter: b, Dropped: d.add})
 	for range 3 {
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 	}
 	<-started
 	ctx, cancel := context.WithCancel(t.Context())
@@ -524,8 +526,8 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkRecord(b *testing.B) {
 	tr := newTracer(b, traces.Config{Exporter: &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return nil }}})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
 	r := record.New(o)
+	r.SetSpan(tr.Decide(o))
 	b.ReportAllocs()
 	for b.Loop() {
 		tr.Record(r)
@@ -537,8 +539,7 @@ func TestBatches(t *testing.T) {
 	record := func(tr *traces.Tracer, n int) {
 		for range n {
 			o := attempt.Get("error_throttled")
-			tr.Decide(o)
-			tr.Record(record.New(o))
+			observe(tr, o)
 		}
 	}
 	sizes := make(chan int, 16)
