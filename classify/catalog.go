@@ -36,8 +36,8 @@ type Entry struct {
 	Blame     Blame
 	Retryable bool
 
-	Meaning Text   // what it means, one sentence
-	Advice  Text   // what to do, one or two sentences
+	Meaning Text   // what it means, one sentence; up to 512 bytes, without control characters
+	Advice  Text   // what to do, one or two sentences; likewise
 	Source  string // where the entry comes from
 }
 

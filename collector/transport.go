@@ -274,6 +274,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		x.addSeen()
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
 		o.Verdict.Scrub(&x.asked, x.secrets)
+		o.RequestBody = x.asked.Body
 		if o.Verdict.NotAuthenticated() {
 			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{
 				Body: int64(len(x.asked.Body)) == x.request.ContentLength,
@@ -431,6 +432,12 @@ func (b *receivedBody) finish(err error) {
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			answer.Tail = b.lastBytes()
 		}
-		return classify.FaultNone, c.Response(&b.x.obs.Call, &answer)
+		o := &b.x.obs
+		v := c.Response(&o.Call, &answer)
+		o.ResponseBody, o.ResponseTail = answer.Body, answer.Tail
+		if v.Outcome == classify.OutcomePartial {
+			o.Items = c.Items(b.x.asked.Body, &answer, v.FailedItems)
+		}
+		return classify.FaultNone, v
 	}, b.kept.n)
 }

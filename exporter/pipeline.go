@@ -68,6 +68,7 @@ const linger = 2 * time.Millisecond
 type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
+	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	traces, logs, journal bool
 }
 
@@ -172,8 +173,13 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	p.count(o, k.span)
 	p.learn(o)
 
-	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
-	k.logs = p.wantsLine(o)
+	if f := p.hidden(o); f.Report {
+		reported := f // only this one is allocated
+		k.finding = &reported
+	}
+	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
+	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal {
 		p.offer(k, o)
 	}
@@ -209,9 +215,22 @@ func (p *Pipeline) learn(o *classify.Observation) {
 	p.diagnoser.Observe(o)
 }
 
-// diagnose adds the causes of the failure to r.
-func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+// hidden returns why a successful response has no data, or not all of it.
+func (p *Pipeline) hidden(o *classify.Observation) (f diagnosis.Finding) {
 	defer p.recovered(metrics.SinkDiagnosis)
+	if f = p.diagnoser.Hidden(o); f.Cause != "" {
+		p.metrics.Incomplete(o, f.Cause)
+	}
+	return f
+}
+
+// diagnose adds the causes of the failure, or the finding about a success, to r.
+func (p *Pipeline) diagnose(o *classify.Observation, f *diagnosis.Finding, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	if f != nil {
+		r.Diagnose(f.Diagnoses())
+		return
+	}
 	r.Diagnose(p.diagnoser.Diagnose(o))
 }
 
@@ -291,7 +310,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	}()
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
-	p.diagnose(&k.copy.Observation, r)
+	p.diagnose(&k.copy.Observation, k.finding, r)
 	return r
 }
 

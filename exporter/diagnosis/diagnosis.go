@@ -2,7 +2,7 @@
 // the request and its response, who is to blame, and what to do.
 //
 //	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
-//	                  │
+//	                  │     .Hidden   explains successful responses without data
 //	                queue
 //	                  │
 //	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
@@ -82,6 +82,7 @@ const MaxDiagnoses = 5
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
 	clocks clocks
+	hidden hidden
 }
 
 // New returns a Diagnoser without observations.
@@ -102,8 +103,9 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 // the excluded last. It returns nil if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	v := &o.Verdict
+	hidden := inside(o)
 	if !v.NotAuthenticated() {
-		return nil
+		return hidden
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -121,7 +123,8 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	return authentication(in)
+	all := append(authentication(in), hidden...)
+	return all[:min(len(all), MaxDiagnoses)]
 }
 
 // Clocks returns the clocks that programs sign with, ordered by absolute skew,

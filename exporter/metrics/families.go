@@ -50,6 +50,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"service", "action"},
 		"Total number of items reported as failed in partial responses.",
 	}
+	famIncomplete = Family{
+		"ksyun_api_incomplete_results_total", counter,
+		[]string{"service", "action", "reason"},
+		"Total number of successful responses with no data points, or with old data or only a first page, by reason. They are not failures. Old data and first pages are looked for in a sample of 64 responses a second.",
+	}
 	famLastError = Family{
 		"ksyun_api_last_error_timestamp_seconds", gauge,
 		[]string{"service", "category"},
@@ -280,7 +285,7 @@ const (
 // metrics handler (promhttp_*) are exposed too, but not listed.
 func Describe() []Family {
 	return []Family{
-		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
+		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,

@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -64,6 +65,8 @@ func full() *metrics.Metrics {
 	handshakeFailed("a reason it does not know")
 	m.SetReload(nil, attempt.Start)
 	m.SetIgnoredVariables([]string{"OTEL_SDK_DISABLED"})
+	m.Incomplete(attempt.Get("success"), diagnosis.CauseIntervalZone)
+	m.Incomplete(attempt.Get("success"), "a cause it does not know")
 	for _, a := range attempt.All() {
 		if !a.Observation.Fault.Refused() {
 			m.Begin(&a.Observation.Call)

@@ -24,6 +24,7 @@ const root = "../../../grafana"
 // hidden are the metrics that no panel shows, and why.
 var hidden = map[string]string{
 	"ksyun_api_errors_since_success":                                     "for alerts on failures in a row",
+	"ksyun_api_incomplete_results_total":                                 "log lines and the page name the query and the cause",
 	"ksyun_api_last_error_timestamp_seconds":                             "likewise",
 	"ksyun_api_last_success_timestamp_seconds":                           "likewise",
 	"ksyun_tap_ignored_variables":                                        "the log and check-config name them at the start",
