@@ -131,6 +131,13 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(metrics.NewCollector(p.programs,
+		metrics.Each(metrics.ProgramInfo, func(all []diagnosis.Client, send metrics.Send) {
+			for _, c := range all {
+				send(1, c.Program, string(c.Signing), c.Scheme)
+			}
+		}),
+	))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -140,10 +147,19 @@ func (p *Pipeline) register() {
 	}
 }
 
+// Diagnoser returns the diagnoser, for events to note and for its summaries.
+func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
+
 // clocks returns the client clocks to expose as metrics.
 func (p *Pipeline) clocks() []diagnosis.Clock {
 	all := p.diagnoser.Clocks(time.Now())
 	return all[:min(len(all), metrics.MaxClients)]
+}
+
+// programs returns the programs to expose as metrics.
+func (p *Pipeline) programs() []diagnosis.Client {
+	all := p.diagnoser.Programs(time.Now())
+	return all[:min(len(all), metrics.MaxPrograms)]
 }
 
 // clockRow returns a row with one series per clock. The client "self" is
@@ -173,10 +189,7 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	p.count(o, k.span)
 	p.learn(o)
 
-	if f := p.hidden(o); f.Report {
-		reported := f // only this one is allocated
-		k.finding = &reported
-	}
+	k.finding = p.hidden(o)
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
 	k.journal = p.journal != nil && (failed || k.finding != nil)
 	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
@@ -215,11 +228,17 @@ func (p *Pipeline) learn(o *classify.Observation) {
 	p.diagnoser.Observe(o)
 }
 
-// hidden returns why a successful response has no data, or not all of it.
-func (p *Pipeline) hidden(o *classify.Observation) (f diagnosis.Finding) {
+// hidden counts a successful response without data, or without all of it. It returns
+// why if that is to be reported, and nil otherwise.
+func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
 	defer p.recovered(metrics.SinkDiagnosis)
-	if f = p.diagnoser.Hidden(o); f.Cause != "" {
-		p.metrics.Incomplete(o, f.Cause)
+	f := p.diagnoser.Hidden(o)
+	if f == nil {
+		return nil
+	}
+	p.metrics.Incomplete(o, f.Cause)
+	if !f.Report {
+		return nil
 	}
 	return f
 }
@@ -232,6 +251,9 @@ func (p *Pipeline) diagnose(o *classify.Observation, f *diagnosis.Finding, r *re
 		return
 	}
 	r.Diagnose(p.diagnoser.Diagnose(o))
+	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
+		r.SetScope(s.Sentence)
+	}
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail

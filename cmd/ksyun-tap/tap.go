@@ -28,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -132,7 +133,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return nil, usageError{err}
 	}
-	t.metrics.SetReload(nil, time.Now())
+	now := time.Now()
+	t.metrics.SetReload(nil, now)
+	t.pipeline.Diagnoser().Note(diagnosis.EventStart, now)
 	return t, nil
 }
 
@@ -372,10 +375,13 @@ func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
 		t.service.manager.Ready(t.status(err))
-		t.metrics.SetReload(err, time.Now())
+		now := time.Now()
+		t.metrics.SetReload(err, now)
 		if err != nil {
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
+			return
 		}
+		t.pipeline.Diagnoser().Note(diagnosis.EventReload, now)
 	}()
 	next, err := t.reread()
 	if err != nil {

@@ -13,6 +13,7 @@
 package diagnosis
 
 import (
+	"hash/maphash"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -81,21 +82,48 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	clocks clocks
-	hidden hidden
+	clocks    clocks
+	hidden    hidden
+	uses      uses
+	incidents incidents
+	events    happenings
+	unknown   unknownCodes
 }
 
 // New returns a Diagnoser without observations.
-func New() *Diagnoser { return &Diagnoser{} }
+func New() *Diagnoser {
+	d := &Diagnoser{}
+	d.uses.seed = maphash.MakeSeed()
+	return d
+}
 
 // Observe learns from an attempt. It is fast, so that it can be called while the
 // call is being relayed. It does not block and does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) {
+	if !o.Fault.Refused() {
+		d.observeUse(o)
+	}
 	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
 		return
 	}
 	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
+	}
+}
+
+// observeUse learns which program calls what, and which failures occur.
+func (d *Diagnoser) observeUse(o *classify.Observation) {
+	u, isNew := d.uses.observe(o)
+	failed := o.Verdict.Outcome.Failed()
+	if isNew || failed {
+		d.events.clock(o.End)
+	}
+	if isNew {
+		d.uses.introduce(u, &d.events, o.End)
+	}
+	if failed {
+		d.incidents.observe(o, u, &d.events)
+		d.unknown.observe(o)
 	}
 }
 

@@ -58,13 +58,13 @@ func judgeEmpty(in emptyInput) (Cause, Certainty) {
 }
 
 // empty returns why a response has no data points.
-func (h *hidden) empty(o *classify.Observation) Finding {
+func (h *hidden) empty(o *classify.Observation) *Finding {
 	q := classify.ReadQuery(o.Target, o.RequestBody)
 	in := emptyInput{now: clockTime(o), period: q.Period()}
 	in.start, in.end = q.Interval()
 	key := keyOf(o, q.Key)
 	in.last = h.queries.last(key, o.End)
-	f := Finding{}
+	f := &Finding{}
 	f.Cause, f.Certainty = judgeEmpty(in)
 	if f.Cause == CauseDataNone || !h.queries.report(key, o.End) {
 		return f
@@ -75,20 +75,20 @@ func (h *hidden) empty(o *classify.Observation) Finding {
 }
 
 // data learns that a query had data, and returns a finding if the data is stale.
-func (h *hidden) data(o *classify.Observation) Finding {
+func (h *hidden) data(o *classify.Observation) *Finding {
 	q := classify.ReadQuery(o.Target, o.RequestBody)
 	key := keyOf(o, q.Key)
 	h.queries.hadData(key, o.End)
 	_, end := q.Interval()
 	if end.IsZero() || !plain(o.ResponseBody) {
-		return Finding{}
+		return nil
 	}
 	in := emptyInput{end: end, now: clockTime(o), period: q.Period()}
 	in.last = classify.NewestPoint(o.ResponseBody, o.ResponseTail)
 	if !stale(in) {
-		return Finding{}
+		return nil
 	}
-	f := Finding{Cause: CauseDataStale, Certainty: Likely}
+	f := &Finding{Cause: CauseDataStale, Certainty: Likely}
 	if h.queries.report(key, o.End) {
 		f.Report = true
 		in.start, _ = q.Interval()

@@ -29,7 +29,7 @@ func HiddenCauses() []Cause {
 }
 
 // Finding is why a successful response has no data, or not all of it. It contains
-// no secrets. The zero value is a response with nothing to report.
+// no secrets.
 type Finding struct {
 	Cause     Cause
 	Certainty Certainty
@@ -42,7 +42,7 @@ type Finding struct {
 
 // Diagnoses returns the diagnosis of the finding, or nil if it has none.
 func (f *Finding) Diagnoses() []Diagnosis {
-	if f.Cause == "" || f.Cause == CauseDataNone {
+	if f.Cause == CauseDataNone {
 		return nil
 	}
 	return []Diagnosis{say(f.Cause, f.Certainty, f.facts...)}
@@ -61,25 +61,27 @@ type hidden struct {
 	pages   pages
 }
 
-// Hidden returns why a successful response has no data, or not all of it. It does
-// not retain o. For a response with data it does not allocate, and takes next to no
-// time beyond hiddenBudget responses in a second.
-func (d *Diagnoser) Hidden(o *classify.Observation) Finding {
+// Hidden returns why a successful response has no data, or not all of it, and nil
+// if there is nothing to report. It does not retain o. For a response with data it
+// does not allocate, and takes next to no time beyond hiddenBudget responses in a
+// second.
+func (d *Diagnoser) Hidden(o *classify.Observation) *Finding {
 	v := &o.Verdict
-	if v.Outcome != classify.OutcomeSuccess || o.Fault != classify.FaultNone {
-		return Finding{}
-	}
-	if v.Empty {
+	switch {
+	case v.Outcome != classify.OutcomeSuccess || o.Fault != classify.FaultNone:
+		return nil
+	case v.Empty:
 		return d.hidden.empty(o)
-	}
-	points, lists := givesPoints(o.Call.Action), givesLists(o.Call.Action)
-	if !points && !lists || !d.hidden.budget.take(o.End) {
-		return Finding{}
-	}
-	if points {
+	case d.hidden.budget.spent(o.End):
+		return nil
+	case givesPoints(o.Call.Action):
+		d.hidden.budget.spend()
 		return d.hidden.data(o)
+	case givesLists(o.Call.Action):
+		d.hidden.budget.spend()
+		return d.hidden.page(o)
 	}
-	return d.hidden.page(o)
+	return nil
 }
 
 // budget limits how often something is done in a second.
@@ -88,15 +90,18 @@ type budget struct {
 	used   atomic.Int32
 }
 
-// take reports whether the budget of the second is not used up.
-func (b *budget) take(now time.Time) bool {
-	second := now.Unix()
-	if b.second.Load() != second { // two callers may both reset it, which does no harm
+// spent reports whether the budget of the second is used up. Callers that ask at the
+// same time may exceed it by a few.
+func (b *budget) spent(now time.Time) bool {
+	if second := now.Unix(); b.second.Load() != second {
 		b.second.Store(second)
 		b.used.Store(0)
 	}
-	return b.used.Load() < hiddenBudget && b.used.Add(1) <= hiddenBudget
+	return b.used.Load() >= hiddenBudget
 }
+
+// spend uses a part of the budget.
+func (b *budget) spend() { b.used.Add(1) }
 
 // plain reports whether a body is not content-encoded, judging by its beginning.
 func plain(body []byte) bool {

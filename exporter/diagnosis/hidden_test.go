@@ -138,7 +138,7 @@ func TestHidden(t *testing.T) {
 	}
 	for _, tt := range tests {
 		d := New()
-		var got Finding
+		var got *Finding
 		for i, a := range tt.calls {
 			o := ask(t, a, epoch.Add(time.Duration(i)*time.Minute))
 			if o.Verdict.Outcome != classify.OutcomeSuccess && tt.name != "an error" {
@@ -146,8 +146,14 @@ func TestHidden(t *testing.T) {
 			}
 			got = d.Hidden(o)
 		}
+		if got == nil {
+			got = &Finding{}
+		}
 		if got.Cause != tt.want || got.Report != (tt.want != "" && tt.want != CauseDataNone) {
 			t.Errorf("%s: found %+v, want %q", tt.name, got, tt.want)
+			continue
+		}
+		if tt.want == "" {
 			continue
 		}
 		all := got.Diagnoses()
@@ -217,11 +223,12 @@ func TestBudget(t *testing.T) {
 	var b budget
 	taken := 0
 	for i := range 1000 {
-		if b.take(epoch.Add(time.Duration(i) * time.Millisecond)) {
+		if !b.spent(epoch.Add(time.Duration(i) * time.Millisecond)) {
+			b.spend()
 			taken++
 		}
 	}
-	if taken != hiddenBudget || !b.take(epoch.Add(time.Second)) {
+	if taken != hiddenBudget || b.spent(epoch.Add(time.Second)) {
 		t.Errorf("%d of 1000 taken, want %d", taken, hiddenBudget)
 	}
 	d := New()

@@ -61,16 +61,16 @@ func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read,
 }
 
 // page returns a finding if a program reads only the first page of a list.
-func (h *hidden) page(o *classify.Observation) Finding {
+func (h *hidden) page(o *classify.Observation) *Finding {
 	if !plain(o.ResponseBody) {
-		return Finding{}
+		return nil
 	}
 	total, ok := classify.TotalCount(o.ResponseBody)
 	if !ok && o.ResponseTail != nil {
 		total, ok = classify.TotalCount(o.ResponseTail)
 	}
 	if !ok {
-		return Finding{}
+		return nil
 	}
 	q := classify.ReadQuery(o.Target, o.RequestBody)
 	page, size := q.Page()
@@ -83,9 +83,9 @@ func (h *hidden) page(o *classify.Observation) Finding {
 	key := keyOf(o, q.Key)
 	read, of := h.pages.observe(key, page, size, total, o.End)
 	if read == 0 || of <= read {
-		return Finding{}
+		return nil
 	}
-	f := Finding{Cause: CausePagesUnread, Certainty: Likely}
+	f := &Finding{Cause: CausePagesUnread, Certainty: Likely}
 	if h.queries.report(key, o.End) {
 		f.Report = true
 		f.facts = []classify.Fact{

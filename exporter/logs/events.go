@@ -205,6 +205,7 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	text("user_agent", r.UserAgent)
 	text("credential", r.Credential)
+	text("scope", r.Scope.English)
 	text("source", string(r.Source))
 	if c := r.Cause(); c != nil {
 		text("cause", string(c.Cause))

@@ -82,6 +82,12 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Maximum error of ksyun_api_clock_skew_seconds in either direction, in seconds.",
 	}
 
+	ProgramInfo = Family{
+		"ksyun_api_program_info", gauge,
+		[]string{"program", "signing", "scheme"},
+		"Always 1, for each program that called in the last 15 minutes, with how it signs and whether it uses TLS. The program is the first product of its User-Agent with the first two numbers of the version. Only the 32 with the most calls are exposed.",
+	}
+
 	famDropped = Family{
 		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
@@ -286,7 +292,7 @@ const (
 func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
-		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
+		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,

@@ -57,6 +57,7 @@ func full() *metrics.Metrics {
 		fixed(metrics.PathTime, float64(attempt.Start.Unix())), fixed(metrics.PathDuration, 1.5),
 		fixed(metrics.ClockSkew, -90, "192.0.2.9"), fixed(metrics.ClockSkew, 1, "self"),
 		fixed(metrics.ClockUncertainty, 1.02, "192.0.2.9"), fixed(metrics.ClockUncertainty, 1, "self"),
+		fixed(metrics.ProgramInfo, 1, "aws-sdk-go/1.25", "sigv4", "http"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
 		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
 	), metrics.NewCollector(func() time.Time { return attempt.Start.Add(time.Hour) }, metrics.Read(metrics.CANotAfter, time.Time.Unix)))

@@ -297,7 +297,8 @@ func MaxSeries() int {
 		maxPartialSeries + maxServiceValues +
 		maxIncompleteSeries + maxIncompleteFolds() +
 		2*maxServiceCategories() + // last error, errors since the last success
-		2*MaxClients // clock skew, its uncertainty
+		2*MaxClients + // clock skew, its uncertainty
+		MaxPrograms
 }
 
 // find returns the series of the attempt o.

@@ -70,9 +70,12 @@ type Record struct {
 	// successful response has no data or not all of it.
 	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"`
 
+	// Scope is since when failures of this kind occur, and what is affected.
+	Scope diagnosis.Text `json:"scope,omitzero"`
+
 	// Kind is a word of low cardinality for the failure: the code as spelled in
-	// the catalogue, the fault, the status, or OtherKind. It is "" if the attempt
-	// did not fail.
+	// the catalogue, the fault, the status, or diagnosis.OtherKind. It is "" if the
+	// attempt did not fail.
 	Kind string `json:"-"`
 	// Span, Scheme, Port, Traceparent and Tracestate are used for spans only.
 	Span        Span   `json:"-"` // set by SetSpan
@@ -81,9 +84,6 @@ type Record struct {
 	Traceparent string `json:"-"`
 	Tracestate  string `json:"-"`
 }
-
-// OtherKind is the Kind of a failure whose code the catalogue does not know.
-const OtherKind = "_OTHER"
 
 // The maximum lengths of texts, in bytes.
 const (
@@ -98,7 +98,7 @@ const (
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes. Meaning
 // and advice are shared with the catalogue and not counted.
-const MaxBytes = 1024 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes
+const MaxBytes = 1024 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + diagnosis.MaxScope
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
@@ -149,7 +149,7 @@ func New(o *classify.Observation) *Record {
 	}
 	if v.Outcome.Failed() {
 		r.ErrorType, r.Category, r.Blame = v.Type, v.Category, v.Blame
-		r.Kind = kind(o)
+		r.Kind = diagnosis.Kind(o)
 	}
 	if e := v.Entry; e != nil {
 		r.CatalogCode, r.Match = cut(e.Code, maxWord), v.Match
@@ -172,6 +172,9 @@ func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	}
 }
 
+// SetScope sets the scope of the failure. It must be called before r is shared.
+func (r *Record) SetScope(s diagnosis.Text) { r.Scope = s }
+
 // Cause returns the first diagnosis if it is certain or likely, or nil.
 func (r *Record) Cause() *diagnosis.Diagnosis {
 	if len(r.Diagnoses) == 0 {
@@ -183,20 +186,6 @@ func (r *Record) Cause() *diagnosis.Diagnosis {
 	case diagnosis.Possible, diagnosis.Excluded:
 	}
 	return nil
-}
-
-// kind returns Record.Kind for the failure o.
-func kind(o *classify.Observation) string {
-	v := &o.Verdict
-	switch {
-	case o.Fault != classify.FaultNone:
-		return string(o.Fault)
-	case v.Match == classify.MatchCode && v.Entry != nil && v.Entry.Grade != classify.GradePlaceholder:
-		return v.CanonicalCode()
-	case v.Code == "" && v.Status >= 400 && v.Status <= 599:
-		return strconv.Itoa(v.Status)
-	}
-	return OtherKind
 }
 
 // Failed reports whether the attempt is a failure: a failed call, or a request
