@@ -23,10 +23,16 @@ type Observation struct {
 	End       time.Time // when the last byte was forwarded or the attempt was abandoned
 
 	Source Source // the way in by which the attempt was observed
-	Method string // the request's method; "_OTHER" if it is not a registered method
+	Method string // the request's method; MethodOther if it is not a registered method
 	Scheme string // "http" or "https", of the connection to the upstream
 	Port   uint16 // the upstream's port
 	Target []byte // origin-form request target, secrets included: redact before output
+	// MethodOriginal is the request's method as received if Method is MethodOther.
+	MethodOriginal []byte
+	// Protocol is the version of HTTP: "1.0", "1.1", "2" or "3". It is the
+	// version of the response, or of the request if there was no response. It is
+	// "" if it is not known.
+	Protocol string
 
 	Client   netip.AddrPort // address of the program; invalid if there is none
 	Upstream netip.AddrPort // address of the upstream; invalid if it was not reached
@@ -41,8 +47,8 @@ type Observation struct {
 	// Fault is why the vendor's response is missing or incomplete. It is
 	// FaultNone if the response is complete.
 	Fault Fault
-	// Credential is a keyed hash that distinguishes access keys without revealing
-	// them. It is "" if there is no access key.
+	// Credential distinguishes access keys without revealing them: a keyed hash, or
+	// an alias (see CredentialNames). It is "" if there is no access key.
 	Credential string
 
 	// Date is the time of the response by the API's clock, in whole seconds, as
@@ -60,6 +66,9 @@ type Observation struct {
 	Signature *Signature
 }
 
+// MethodOther is Observation.Method of a request whose method is not registered.
+const MethodOther = "_OTHER"
+
 // Duration returns the time from the first byte read to the last byte forwarded.
 func (o *Observation) Duration() time.Duration { return o.End.Sub(o.Start) }
 
@@ -76,7 +85,7 @@ func (o *Observation) Clone() *Observation {
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
 	c.RequestBody, c.ResponseBody, c.ResponseTail = nil, nil, nil
-	texts := [...]*[]byte{&c.Target, &c.UserAgent, &c.Traceparent, &c.Tracestate}
+	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {
 		size += len(*t)
@@ -90,9 +99,24 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	return buf
 }
 
-// HashAccessKey returns the value of Observation.Credential: an HMAC of the access
-// key, so that it cannot be found by hashing a list of keys. It returns "" if
-// there is no access key.
+// CredentialNames gives access keys the names under which they are reported.
+type CredentialNames struct {
+	Key     []byte            // of the hash
+	Aliases map[string]string // aliases by the hash of the access key; may be nil
+}
+
+// Of returns the value of Observation.Credential for an access key: its alias, or
+// else its hash. It returns "" if there is no access key.
+func (n *CredentialNames) Of(accessKey []byte) string {
+	hash := HashAccessKey(n.Key, accessKey)
+	if alias, ok := n.Aliases[hash]; ok {
+		return alias
+	}
+	return hash
+}
+
+// HashAccessKey returns an HMAC of the access key, so that it cannot be found by
+// hashing a list of keys. It returns "" if there is no access key.
 func HashAccessKey(key, accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
@@ -115,6 +139,11 @@ const (
 	SourceTransport   Source = "transport"   // an http.RoundTripper in the program itself
 	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
+
+// Sources lists every source.
+func Sources() []Source {
+	return []Source{SourceForward, SourceReverse, SourceConnect, SourceTransparent, SourceResign, SourceTransport, SourceCSM}
+}
 
 // Fault is why the vendor's response did not arrive completely. It is the label
 // reason of ksyun_tap_proxy_errors_total.
@@ -146,6 +175,16 @@ const (
 	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
 )
 
+// Faults lists every fault except FaultNone.
+func Faults() []Fault {
+	return []Fault{
+		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
+		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
+		FaultCanceled, FaultShutdown,
+	}
+}
+
 // Refused reports whether the tap itself refused the request, which is then not
 // an attempt at a call.
 func (f Fault) Refused() bool {
@@ -155,4 +194,29 @@ func (f Fault) Refused() bool {
 	default:
 		return false
 	}
+}
+
+// MethodName returns a method if it is one of HTTP's, else MethodOther.
+func MethodName[T ~string | ~[]byte](m T) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "PATCH":
+		return "PATCH"
+	case "CONNECT":
+		return "CONNECT"
+	case "TRACE":
+		return "TRACE"
+	}
+	return MethodOther
 }

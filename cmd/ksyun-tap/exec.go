@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -41,7 +42,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
 	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
 	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs on it that heed no proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)
-	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
+	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.admin-listen-address", "web.enable-lifecycle", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
 	return v
 }
 
@@ -115,7 +116,10 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 		s.CADir = filepath.Join(private, "ca")
 	}
 	reread := func() (*config.Settings, error) { return s, nil }
-	t, err := newTap(ctx, s, reread, outputs{log: io.Discard}, service{})
+	// A command that is one step of a traced job gets the span of that step in its
+	// environment. Calls of its own that are not traced belong to that step.
+	parent := traces.Parent{Traceparent: os.Getenv("TRACEPARENT"), Tracestate: os.Getenv("TRACESTATE")}
+	t, err := newTap(ctx, s, reread, outputs{log: io.Discard, parent: parent}, service{})
 	if err != nil {
 		return nil, nil, err
 	}

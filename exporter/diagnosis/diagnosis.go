@@ -46,6 +46,13 @@ const (
 	CauseKeyUnknown     Cause = "key_unknown"
 	CauseTokenRefused   Cause = "token_refused"
 	CauseTokenExpired   Cause = "token_expired"
+
+	CauseKeyRevoked     Cause = "key_revoked"
+	CausePermissionLost Cause = "permission_lost"
+	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
+	CauseKeyFirstSeen   Cause = "key_first_seen"  // of an Event only
+	CauseKeyNewRegion   Cause = "key_new_region"  // of an Event only
+	CauseKeyNewService  Cause = "key_new_service" // of an Event only
 )
 
 // Certainty is how certain a cause is.
@@ -82,27 +89,39 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
+	notify    func(Event) // nil if nobody wants events
 	clocks    clocks
+	usages    usages
+	keys      keys
 	hidden    hidden
 	uses      uses
 	incidents incidents
-	events    happenings
+	triggers  happenings
 	unknown   unknownCodes
 }
 
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
-	d := &Diagnoser{}
-	d.uses.seed = maphash.MakeSeed()
-	return d
+	return &Diagnoser{
+		usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)},
+		uses: uses{seed: maphash.MakeSeed()},
+	}
 }
 
 // Observe learns from an attempt. It is fast, so that it can be called while the
 // call is being relayed. It does not block and does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) {
-	if !o.Fault.Refused() {
-		d.observeUse(o)
+	if o.Fault.Refused() {
+		return
 	}
+	u := d.usages.of(o, &d.keys)
+	d.observeCredential(o, u)
+	d.observeUse(o)
+	d.observeClock(o)
+}
+
+// observeClock takes a sample of the program's clock if one is due.
+func (d *Diagnoser) observeClock(o *classify.Observation) {
 	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
 		return
 	}
@@ -116,13 +135,13 @@ func (d *Diagnoser) observeUse(o *classify.Observation) {
 	u, isNew := d.uses.observe(o)
 	failed := o.Verdict.Outcome.Failed()
 	if isNew || failed {
-		d.events.clock(o.End)
+		d.triggers.clock(o.End)
 	}
 	if isNew {
-		d.uses.introduce(u, &d.events, o.End)
+		d.uses.introduce(u, &d.triggers, o.End)
 	}
 	if failed {
-		d.incidents.observe(o, u, &d.events)
+		d.incidents.observe(o, u, &d.triggers)
 		d.unknown.observe(o)
 	}
 }
@@ -131,9 +150,14 @@ func (d *Diagnoser) observeUse(o *classify.Observation) {
 // the excluded last. It returns nil if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	v := &o.Verdict
-	hidden := inside(o)
+	var all []Diagnosis
+	if v.Outcome.Failed() {
+		if lost, ok := d.revoked(o); ok {
+			all = append(all, lost)
+		}
+	}
 	if !v.NotAuthenticated() {
-		return hidden
+		return append(all, inside(o)...)
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -151,7 +175,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	all := append(authentication(in), hidden...)
+	all = append(append(all, authentication(in)...), inside(o)...)
 	return all[:min(len(all), MaxDiagnoses)]
 }
 

@@ -175,9 +175,9 @@ func (d *Diagnoser) Inventory() Inventory {
 
 // Client is a program with its form of signature and its scheme.
 type Client struct {
-	Program string
-	Signing classify.Signing
-	Scheme  string // "http", "https", or "unknown" if it was not observed
+	Program string           `json:"program"`
+	Signing classify.Signing `json:"signing"`
+	Scheme  string           `json:"scheme"` // "http", "https", or "unknown" if it was not observed
 
 	count int64
 }

@@ -290,4 +290,4 @@ func (d *Diagnoser) Incidents(now time.Time) []Scope {
 }
 
 // Note records an event that failures may begin after.
-func (d *Diagnoser) Note(e Event, at time.Time) { d.events.note(e, at) }
+func (d *Diagnoser) Note(e Trigger, at time.Time) { d.triggers.note(e, at) }

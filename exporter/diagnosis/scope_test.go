@@ -40,8 +40,8 @@ func checkGolden(t *testing.T, name string, v any) {
 	}
 }
 
-// attempt is an attempt at a call; an empty code is a success.
-type attempt struct {
+// madeCall is an attempt at a call; an empty code is a success.
+type madeCall struct {
 	action, region, credential, agent, client string
 	code                                      string
 	fault                                     classify.Fault
@@ -49,7 +49,7 @@ type attempt struct {
 }
 
 // observation returns what the tap sees of the attempt.
-func (a attempt) observation() *classify.Observation {
+func (a madeCall) observation() *classify.Observation {
 	o := &classify.Observation{
 		Call:       classify.Call{Service: "monitor", Action: a.action, Version: "2010-05-25", Region: a.region, Signing: classify.SigningSigV4},
 		Credential: a.credential, Scheme: "http", UserAgent: []byte(a.agent), Fault: a.fault, End: epoch.Add(a.at),
@@ -74,12 +74,12 @@ func (a attempt) observation() *classify.Observation {
 }
 
 // fleet are successes of two programs, three actions, two regions and two keys.
-func fleet(at time.Duration) (all []attempt) {
+func fleet(at time.Duration) (all []madeCall) {
 	for i, action := range []string{"GetMetricStatisticsBatch", "GetMetricStatistics", "ListMetrics"} {
 		for j, region := range []string{"cn-beijing-6", "cn-shanghai-2"} {
 			for k, key := range []string{"key-a", "key-b"} {
 				agent := []string{"aws-sdk-go/1.25.3 (go1.21)", "python-requests/2.31.0"}[(i+j+k)%2]
-				all = append(all, attempt{action: action, region: region, credential: key, agent: agent, at: at})
+				all = append(all, madeCall{action: action, region: region, credential: key, agent: agent, at: at})
 			}
 		}
 	}
@@ -89,7 +89,7 @@ func fleet(at time.Duration) (all []attempt) {
 // TestScope lets programs call, and looks at the sentence about one kind of failure.
 func TestScope(t *testing.T) {
 	const minute = time.Minute
-	failing := func(at time.Duration, change func(*attempt) bool) (all []attempt) {
+	failing := func(at time.Duration, change func(*madeCall) bool) (all []madeCall) {
 		for _, a := range fleet(at) {
 			if change(&a) {
 				all = append(all, a)
@@ -97,14 +97,14 @@ func TestScope(t *testing.T) {
 		}
 		return all
 	}
-	batchInBeijing := func(a *attempt) bool {
+	batchInBeijing := func(a *madeCall) bool {
 		a.code = "ServiceTimeout"
 		return a.action == "GetMetricStatisticsBatch" && a.region == "cn-beijing-6"
 	}
-	everything := func(a *attempt) bool { a.fault = classify.FaultDNS; return true }
-	ofKey := func(a *attempt) bool { a.code = "InvalidClientTokenId"; return a.credential == "key-b" }
-	twoActions := func(a *attempt) bool { a.code = "LimitExceeded"; return a.action != "ListMetrics" }
-	join := func(lists ...[]attempt) (all []attempt) {
+	everything := func(a *madeCall) bool { a.fault = classify.FaultDNS; return true }
+	ofKey := func(a *madeCall) bool { a.code = "InvalidClientTokenId"; return a.credential == "key-b" }
+	twoActions := func(a *madeCall) bool { a.code = "LimitExceeded"; return a.action != "ListMetrics" }
+	join := func(lists ...[]madeCall) (all []madeCall) {
 		for _, l := range lists {
 			all = append(all, l...)
 		}
@@ -112,14 +112,14 @@ func TestScope(t *testing.T) {
 	}
 	tests := []struct {
 		name  string
-		calls []attempt
-		notes map[time.Duration]Event
+		calls []madeCall
+		notes map[time.Duration]Trigger
 		kind  string
 		want  string
 		zh    string
 	}{
 		{
-			"one action in one region", join(fleet(0), failing(53*minute, func(*attempt) bool { return false }), fleet(50*minute), failing(53*minute, batchInBeijing)), nil, "ServiceTimeout",
+			"one action in one region", join(fleet(0), failing(53*minute, func(*madeCall) bool { return false }), fleet(50*minute), failing(53*minute, batchInBeijing)), nil, "ServiceTimeout",
 			"since 08:53 UTC, only GetMetricStatisticsBatch, only cn-beijing-6, all credentials, all programs: provider",
 			"自 08:53 UTC 起，仅 GetMetricStatisticsBatch，仅 cn-beijing-6，所有密钥，所有程序：金山云",
 		},
@@ -129,12 +129,12 @@ func TestScope(t *testing.T) {
 			"自 08:01 UTC 起，所有接口，所有区域，所有密钥，所有程序：网络",
 		},
 		{
-			"one key, after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Event{9*minute + 30*time.Second: EventReload}, "InvalidClientTokenId",
+			"one key, after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Trigger{9*minute + 30*time.Second: TriggerReload}, "InvalidClientTokenId",
 			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs, after a reload of the tap's configuration at 08:09 UTC: credential",
 			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序，紧随以下事件之后：ksyun-tap 重新加载配置（08:09 UTC）：密钥或权限",
 		},
 		{
-			"long after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Event{5 * minute: EventReload}, "InvalidClientTokenId",
+			"long after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Trigger{5 * minute: TriggerReload}, "InvalidClientTokenId",
 			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs: credential",
 			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序：密钥或权限",
 		},
@@ -144,22 +144,22 @@ func TestScope(t *testing.T) {
 			"自 08:01 UTC 起，2/3 个接口，所有区域，所有密钥，所有程序：配额",
 		},
 		{
-			"a new key", join(fleet(0), []attempt{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-new", agent: "python-requests/2.31.0", code: "InvalidClientTokenId", at: 5 * minute}}), nil, "InvalidClientTokenId",
+			"a new key", join(fleet(0), []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-new", agent: "python-requests/2.31.0", code: "InvalidClientTokenId", at: 5 * minute}}), nil, "InvalidClientTokenId",
 			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-new, only python-requests/2.31, after the first use of a new key at 08:05 UTC: credential",
 			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-new，仅 python-requests/2.31，紧随以下事件之后：首次使用新密钥（08:05 UTC）：密钥或权限",
 		},
 		{
-			"a new version of a program", join(fleet(0), []attempt{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "python-requests/2.32.1", code: "InvalidParameterValue", at: 5 * minute}}), nil, "InvalidParameterValue",
+			"a new version of a program", join(fleet(0), []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "python-requests/2.32.1", code: "InvalidParameterValue", at: 5 * minute}}), nil, "InvalidParameterValue",
 			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-a, only python-requests/2.32, after the first call of a new program or version at 08:05 UTC: client",
 			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-a，仅 python-requests/2.32，紧随以下事件之后：新程序或新版本首次调用（08:05 UTC）：调用方",
 		},
 		{
-			"a single program, from the start", []attempt{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "curl/8.1", code: "ServiceTimeout", at: minute}}, map[time.Duration]Event{0: EventStart}, "ServiceTimeout",
+			"a single program, from the start", []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "curl/8.1", code: "ServiceTimeout", at: minute}}, map[time.Duration]Trigger{0: TriggerStart}, "ServiceTimeout",
 			"since 08:01 UTC, after the start of the tap at 08:00 UTC: provider",
 			"自 08:01 UTC 起，紧随以下事件之后：ksyun-tap 启动（08:00 UTC）：金山云",
 		},
 		{
-			"one pod of two", []attempt{
+			"one pod of two", []madeCall{
 				{action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.1"}, {action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.2", fault: classify.FaultReset, at: minute},
 			}, nil, "reset",
 			"since 08:01 UTC, only curl/8.1 192.0.2.2: network", "自 08:01 UTC 起，仅 curl/8.1 192.0.2.2：网络",
@@ -173,11 +173,11 @@ func TestScope(t *testing.T) {
 			"for more than a day", dayLong(), nil, "ServiceTimeout",
 			"since 2026-11-23 08:00 UTC: provider", "自 2026-11-23 08:00 UTC 起：金山云",
 		},
-		{"an unknown code", []attempt{{action: "ListMetrics", code: "Brandnew"}}, nil, OtherKind, "since 08:00 UTC: client", "自 08:00 UTC 起：调用方"},
+		{"an unknown code", []madeCall{{action: "ListMetrics", code: "Brandnew"}}, nil, OtherKind, "since 08:00 UTC: client", "自 08:00 UTC 起：调用方"},
 		{"it is over", join(failing(0, batchInBeijing), fleet(16*minute)), nil, "ServiceTimeout", "", ""},
 		{"another kind", failing(0, batchInBeijing), nil, "LimitExceeded", "", ""},
 		{"successes", fleet(0), nil, "", "", ""},
-		{"refused by the tap", []attempt{{fault: classify.FaultHostRefused}}, nil, "host_refused", "", ""},
+		{"refused by the tap", []madeCall{{fault: classify.FaultHostRefused}}, nil, "host_refused", "", ""},
 	}
 	for _, tt := range tests {
 		d := New()
@@ -203,9 +203,9 @@ func TestScope(t *testing.T) {
 }
 
 // dayLong are failures every ten minutes for 25 hours.
-func dayLong() (all []attempt) {
+func dayLong() (all []madeCall) {
 	for i := range 6*25 + 1 {
-		all = append(all, attempt{action: "ListMetrics", code: "ServiceTimeout", at: time.Duration(i) * 10 * time.Minute})
+		all = append(all, madeCall{action: "ListMetrics", code: "ServiceTimeout", at: time.Duration(i) * 10 * time.Minute})
 	}
 	return all
 }
@@ -216,7 +216,7 @@ func TestIncidentsJSON(t *testing.T) {
 	for _, a := range fleet(0) {
 		d.Observe(a.observation())
 	}
-	d.Note(EventReload, epoch.Add(4*time.Minute))
+	d.Note(TriggerReload, epoch.Add(4*time.Minute))
 	for i, a := range fleet(5 * time.Minute) {
 		a.code = "ServiceTimeout"
 		if i > 8 {
@@ -231,7 +231,7 @@ func TestIncidentsJSON(t *testing.T) {
 // value or after a second, but always counts.
 func TestScopeIsCached(t *testing.T) {
 	d := New()
-	a := attempt{action: "ListMetrics", code: "ServiceTimeout"}
+	a := madeCall{action: "ListMetrics", code: "ServiceTimeout"}
 	d.Observe(a.observation())
 	now := epoch.Add(100 * time.Millisecond)
 	first, _ := d.Scope("ServiceTimeout", now)
@@ -260,10 +260,10 @@ func TestIncidentsAreBounded(t *testing.T) {
 		t.Fatalf("only %d codes", len(all))
 	}
 	for _, code := range all {
-		d.Observe(attempt{action: "ListMetrics", code: code}.observation())
+		d.Observe(madeCall{action: "ListMetrics", code: code}.observation())
 	}
 	for i := range 10 * maxAffected {
-		d.Observe(attempt{action: fmt.Sprintf("Action%d", i), code: all[0]}.observation())
+		d.Observe(madeCall{action: fmt.Sprintf("Action%d", i), code: all[0]}.observation())
 	}
 	if n := len(d.Incidents(epoch)); n != maxIncidents {
 		t.Errorf("%d kinds, want %d", n, maxIncidents)
@@ -273,7 +273,7 @@ func TestIncidentsAreBounded(t *testing.T) {
 		t.Errorf("%+v", s.Actions)
 	}
 	// What is over makes room.
-	later := attempt{action: "ListMetrics", fault: classify.FaultDNS, at: activeTime + time.Minute}
+	later := madeCall{action: "ListMetrics", fault: classify.FaultDNS, at: activeTime + time.Minute}
 	d.Observe(later.observation())
 	if _, ok := d.Scope("dns", epoch.Add(later.at)); !ok {
 		t.Error("there is no room for a new kind")
@@ -291,14 +291,14 @@ func TestClockStep(t *testing.T) {
 	}
 	h.step -= time.Minute // as if the wall clock had been a minute behind
 	h.clock(now.Add(time.Hour))
-	if e := h.before(now.Add(time.Hour)); e == nil || e.Event != EventClock {
+	if e := h.before(now.Add(time.Hour)); e == nil || e.Event != TriggerClock {
 		t.Errorf("noted %v, want a step", e)
 	}
 }
 
 // TestEventsHaveTexts checks the words of every event.
 func TestEventsHaveTexts(t *testing.T) {
-	for _, e := range []Event{EventReload, EventStart, EventKey, EventProgram, EventClock} {
+	for _, e := range []Trigger{TriggerReload, TriggerStart, TriggerKey, TriggerProgram, TriggerClock} {
 		if text := e.Text(); text.English == string(e) || !han.MatchString(text.Chinese) {
 			t.Errorf("%s: %v", e, text)
 		}
@@ -346,7 +346,7 @@ func TestInventoryJSON(t *testing.T) {
 	unknown := asked{action: "ListMetrics", version: "2023-07-12", do: cloudmonitor.Directive{Error: "BrandNewError"}}
 	see(unknown, "python-requests/2.31.0", "key-b", 6)
 	see(unknown, "python-requests/2.31.0", "key-b", 7)
-	tls := attempt{action: "ListMetrics", agent: "curl/8.5.0", credential: "key-c"}.observation()
+	tls := madeCall{action: "ListMetrics", agent: "curl/8.5.0", credential: "key-c"}.observation()
 	tls.Scheme, tls.Call.Signing = "https", classify.SigningPresigned
 	d.Observe(tls)
 	checkGolden(t, "inventory.golden.json", d.Inventory())
@@ -364,7 +364,7 @@ func TestInventoryIsBounded(t *testing.T) {
 	d := New()
 	const secret = "AKLTsecretsecretsecret1"
 	for i := range 3 * maxUses {
-		o := attempt{action: fmt.Sprintf("Action%d", i), credential: fmt.Sprint("key-", i), agent: fmt.Sprintf("tool%d/1.0 %s", i, secret), region: secret, code: fmt.Sprintf("Code%d", i)}.observation()
+		o := madeCall{action: fmt.Sprintf("Action%d", i), credential: fmt.Sprint("key-", i), agent: fmt.Sprintf("tool%d/1.0 %s", i, secret), region: secret, code: fmt.Sprintf("Code%d", i)}.observation()
 		o.Verdict.Message = "the key " + secret
 		d.Observe(o)
 	}
@@ -379,7 +379,7 @@ func TestInventoryIsBounded(t *testing.T) {
 		}
 	}
 	// What is no longer active makes room.
-	d.Observe(attempt{action: "Late", at: activeTime + time.Minute}.observation())
+	d.Observe(madeCall{action: "Late", at: activeTime + time.Minute}.observation())
 	found := false
 	for u := range d.uses.all {
 		found = found || u.action == "Late"

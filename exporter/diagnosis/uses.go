@@ -135,10 +135,10 @@ func (t *uses) introduce(u *use, h *happenings, now time.Time) {
 		program = program && other.program != u.program
 	}
 	if settled && program {
-		h.note(EventProgram, now)
+		h.note(TriggerProgram, now)
 	}
 	if settled && key {
-		h.note(EventKey, now)
+		h.note(TriggerKey, now)
 	}
 }
 

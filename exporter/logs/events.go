@@ -7,6 +7,7 @@
 package logs
 
 import (
+	"encoding/hex"
 	"time"
 
 	"go.uber.org/zap"
@@ -173,18 +174,21 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("trace_id", r.TraceID)
 	text("span_id", r.SpanID)
 	if r.TraceID != "" {
-		enc.AddString("trace_flags", traceFlags(r))
+		enc.AddString("trace_flags", hex.EncodeToString([]byte{r.Span.Flags}))
 	}
+	text("id", r.ID)
+	text("group", r.Group)
 	text("request_id", r.RequestID)
+	text("request_id_source", string(r.RequestIDSource))
 	text("service", r.Service)
 	text("action", r.Action)
 	text("version", r.Version)
 	text("region", r.Region)
 	text("outcome", string(r.Outcome))
-	number("http_status", r.HTTPStatus)
-	text("error_code", r.ErrorCode)
+	number("status", r.HTTPStatus)
+	text("code", r.ErrorCode)
 	text("inner_code", r.InnerCode)
-	text("error_type", string(r.ErrorType))
+	text("type", string(r.ErrorType))
 	text("category", string(r.Category))
 	text("blame", string(r.Blame))
 	if r.Failed() {
@@ -219,17 +223,4 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		text("runbook", r.Advice.Runbook)
 	}
 	return nil
-}
-
-// traceFlags returns the trace flags of the span that the line belongs to: the
-// span of the attempt, or the one in the traceparent of the request.
-func traceFlags(r *record.Record) string {
-	const at, end = 53, 55
-	switch {
-	case r.Span.Exported:
-		return "01"
-	case len(r.Traceparent) >= end:
-		return r.Traceparent[at:end]
-	}
-	return "00"
 }

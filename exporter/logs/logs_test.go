@@ -92,7 +92,7 @@ func TestLines(t *testing.T) {
 		for _, a := range attempt.All() {
 			r := record.New(a.Observation)
 			if strings.HasPrefix(a.Name, "error_s") {
-				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true})
+				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 			}
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			events.Write(r)
@@ -126,7 +126,7 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 			continue
 		}
 		r := record.New(a.Observation)
-		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true})
+		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{}).Write(r)

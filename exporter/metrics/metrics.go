@@ -38,7 +38,7 @@ const (
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
 
-	SinkDiagnosis Sink = "diagnosis" // not an output; the diagnosis of the failure is lost
+	SinkDiagnosis Sink = "diagnosis" // not an output; a diagnosis or an event is lost
 )
 
 // Reason is a value of the label reason: why an observation did not reach the
@@ -234,14 +234,15 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Begin counts an attempt as in flight until Observe is called for it.
 func (m *Metrics) Begin(call *classify.Call) { m.inFlightOf(call.Service).Inc() }
 
-// Observe counts the attempt o, whose span is used for exemplars. It does not
-// retain o.
-func (m *Metrics) Observe(o *classify.Observation, span record.Span) {
+// Observe counts the attempt o, whose span is used for exemplars. It returns the
+// operation by which o is counted, or the zero value if o is a refused request,
+// which is not an attempt. It does not retain o.
+func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Operation {
 	if o.Fault != classify.FaultNone {
 		m.countFault(o.Fault)
 	}
 	if o.Fault.Refused() {
-		return
+		return record.Operation{}
 	}
 	m.inFlightOf(o.Call.Service).Dec()
 	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
@@ -262,13 +263,13 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && !span.Exported {
 		s.duration.Observe(seconds)
-		return
+		return s.operation
 	}
 
 	x := exemplar{at: time.Now(), value: seconds, span: span, id: o.Verdict.RequestID}
 	s.duration.observe(&x)
 	if !failed {
-		return
+		return s.operation
 	}
 	x.value = 1
 	s.errors.increment(&x)
@@ -280,6 +281,7 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) {
 	if s.partial != nil && o.Verdict.FailedItems > 0 {
 		s.partial.Add(float64(o.Verdict.FailedItems))
 	}
+	return s.operation
 }
 
 // Incomplete counts the successful attempt o, of which the response has no data, or

@@ -10,14 +10,17 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
@@ -108,31 +112,38 @@ func shutdown(t *testing.T, tr *traces.Tracer) {
 
 // observe passes the attempt o through tr, as the pipeline does, and returns its span.
 func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
-	r := record.New(o)
-	r.SetSpan(tr.Decide(o))
+	r := newRecord(o, tr.Decide(o))
 	tr.Record(r)
 	return r.Span
 }
 
+// newRecord returns the record of o, as the pipeline makes it.
+func newRecord(o *classify.Observation, span record.Span) *record.Record {
+	r := record.New(o)
+	r.SetSpan(span)
+	r.Operation = metrics.New().Observe(o, span)
+	return r
+}
+
 // spanJSON is a span in the golden file.
 type spanJSON struct {
-	Name, Kind, Status, Description, Parent, Scope, Schema string
-	Start, End                                             time.Time
-	Attributes                                             map[string]any
-	Events                                                 []string `json:",omitempty"`
+	TraceID, State, Name, Kind, Status, Description, Parent, Scope, Schema string
+	Start, End                                                             time.Time
+	Attributes                                                             map[string]any
+	Events                                                                 []string `json:",omitempty"`
 }
 
 func TestSpans(t *testing.T) {
 	b := &backend{}
 	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", SuccessRatio: 1})
 	var names []string
+	var ids []record.Span
 	for _, a := range attempt.All() {
 		if span := tr.Decide(a.Observation); span.Exported {
-			r := record.New(a.Observation)
-			r.SetSpan(span)
+			r := newRecord(a.Observation, span)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			tr.Record(r)
-			names = append(names, a.Name)
+			names, ids = append(names, a.Name), append(ids, span)
 		}
 	}
 	if slices.Contains(names, "host_refused") {
@@ -150,8 +161,15 @@ func TestSpans(t *testing.T) {
 		if s.Parent.IsValid() {
 			parent = s.Parent.SpanID().String()
 		}
+		id := s.SpanContext.TraceID().String()
+		if s.SpanContext.SpanID() != ids[i].SpanID || s.SpanContext.TraceFlags() != trace.FlagsSampled|trace.FlagsRandom {
+			t.Errorf("%s: %v", names[i], s.SpanContext)
+		}
+		if attrs["ksyun.request_id"] == nil {
+			id = "random"
+		}
 		got[names[i]] = spanJSON{
-			Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
+			TraceID: id, State: s.SpanContext.TraceState().String(), Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
 			Parent: parent, Scope: s.InstrumentationScope.Name + " " + s.InstrumentationScope.Version,
 			Schema: s.InstrumentationScope.SchemaURL, Start: s.StartTime, End: s.EndTime, Attributes: attrs,
 			Events: eventsOf(s.Events),
@@ -194,44 +212,159 @@ func eventsOf(events []sdktrace.Event) (all []string) {
 	return all
 }
 
-// TestProtocolVersion checks that the version is told only of attempts whose
-// bytes the relay has seen.
-func TestProtocolVersion(t *testing.T) {
-	b := &backend{}
-	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1})
-	want := map[classify.Source]bool{
-		classify.SourceForward: true, classify.SourceReverse: true,
-		classify.SourceTransport: false, classify.SourceCSM: false,
+// TestMethodAndProtocol checks the attributes that the request decides, and that
+// nothing of it gets into the span's name.
+func TestMethodAndProtocol(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*classify.Observation)
+		span   string
+		want   map[attribute.Key]string
+	}{
+		{"documented", func(*classify.Observation) {}, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"http.request.method": "GET", "network.protocol.version": "1.1", "service.peer.name": "ksyun.monitor",
+		}},
+		{"no action", func(o *classify.Observation) { o.Call.Action = "" }, "GET", map[attribute.Key]string{
+			"service.peer.name": "ksyun.monitor",
+		}},
+		{"no service", func(o *classify.Observation) { o.Call.Service = "" }, "GetMetricStatistics", map[attribute.Key]string{
+			"service.peer.name": "",
+		}},
+		{"a method of its own", func(o *classify.Observation) {
+			o.Call.Action, o.Method, o.MethodOriginal = "", classify.MethodOther, []byte("AKLTcanaryAccessKey0123")
+		}, "HTTP", map[attribute.Key]string{
+			"http.request.method": "_OTHER", "http.request.method_original": "REDACTED",
+		}},
+		{"a long method", func(o *classify.Observation) {
+			o.Call.Action, o.Method, o.MethodOriginal = "", classify.MethodOther, bytes.Repeat([]byte("PURGE "), 100)
+		}, "HTTP", map[attribute.Key]string{
+			"http.request.method_original": "PURGE PURGE PURGE PURGE PURGE...",
+		}},
+		{"HTTP/1.0", func(o *classify.Observation) { o.Protocol = "1.0" }, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"network.protocol.version": "1.0",
+		}},
+		{"reported by the SDK", func(o *classify.Observation) { o.Protocol = "" }, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"network.protocol.version": "",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{}
+			tr := newTracer(t, traces.Config{Exporter: b})
+			o := attempt.Get("error_throttled")
+			tt.change(o)
+			observe(tr, o)
+			shutdown(t, tr)
+			if b.spans[0].Name != tt.span {
+				t.Errorf("span %q, want %q", b.spans[0].Name, tt.span)
+			}
+			attrs := attribute.NewSet(b.spans[0].Attributes...)
+			for key, want := range tt.want {
+				if got, _ := attrs.Value(key); got.AsString() != want {
+					t.Errorf("%s is %q, want %q", key, got.AsString(), want)
+				}
+			}
+		})
 	}
-	for source := range want {
+}
+
+// TestNamesAreBounded sends more actions than there is room for.
+func TestNamesAreBounded(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b})
+	m := metrics.New()
+	for i := range 3 * metrics.MaxActions {
 		o := attempt.Get("error_throttled")
-		o.Source = source
-		observe(tr, o)
+		o.Call.Action = "Random" + strconv.Itoa(i)
+		r := record.New(o)
+		r.SetSpan(tr.Decide(o))
+		r.Operation = m.Observe(o, r.Span)
+		tr.Record(r)
 	}
 	shutdown(t, tr)
+	names := map[string]bool{}
 	for _, s := range b.spans {
-		attrs := attribute.NewSet(s.Attributes...)
-		source, _ := attrs.Value("ksyun.source")
-		if _, told := attrs.Value("network.protocol.version"); told != want[classify.Source(source.AsString())] {
-			t.Errorf("%s: told: %v", source.AsString(), told)
-		}
+		names[s.Name] = true
 	}
-	if len(b.spans) != len(want) {
-		t.Errorf("%d spans, want %d", len(b.spans), len(want))
+	if len(names) != metrics.MaxActions+1 || !names["GET"] {
+		t.Errorf("%d names, want %d and the method", len(names), metrics.MaxActions)
+	}
+}
+
+// TestClockSetBack checks that a span does not end before it begins.
+func TestClockSetBack(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b})
+	o := attempt.Get("error_throttled")
+	o.Start = time.Now()
+	// Round strips the monotonic clock reading, so that this is an hour earlier.
+	o.End = o.Start.Round(0).Add(-time.Hour)
+	observe(tr, o)
+	shutdown(t, tr)
+	if s := b.spans[0]; !s.EndTime.Equal(s.StartTime) {
+		t.Errorf("from %v to %v", s.StartTime, s.EndTime)
+	}
+}
+
+// TestParent checks that attempts without a traceparent continue the trace that
+// the tracer was started in, and others their own.
+func TestParent(t *testing.T) {
+	const own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for _, tt := range []struct {
+		name, parent, traceparent, outcome string
+		wantTrace, wantParent, wantState   string // "" is the request ID, and no parent
+		wantSpan                           bool
+	}{
+		{"failure", sampled, "", "error_throttled", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0,vendor=1", true},
+		{"success", sampled, "", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1", true},
+		{"success, not sampled", unsampled, "", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "", false},
+		{"a parent of its own", sampled, own, "success", "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "", true},
+		{"invalid header", sampled, "00-what", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1", true},
+		{"invalid", "00-what", "", "error_throttled", "", "", "ot=th:0", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{}
+			tr := newTracer(t, traces.Config{Exporter: b, Parent: traces.Parent{Traceparent: tt.parent, Tracestate: "vendor=1"}})
+			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p traces.Problem) bool { return p.Variable == "TRACEPARENT" }) {
+				t.Errorf("problems %v", tr.Problems())
+			}
+			o := attempt.Get(tt.outcome)
+			o.Traceparent = []byte(tt.traceparent)
+			span := observe(tr, o)
+			shutdown(t, tr)
+			if tt.wantTrace == "" {
+				tt.wantTrace = strings.ReplaceAll(o.Verdict.RequestID.String(), "-", "")
+			}
+			if got := trace.TraceID(span.TraceID).String(); got != tt.wantTrace {
+				t.Errorf("trace ID %s, want %s", got, tt.wantTrace)
+			}
+			if len(b.spans) == 1 != tt.wantSpan {
+				t.Fatalf("%d spans", len(b.spans))
+			}
+			if !tt.wantSpan {
+				return
+			}
+			parent := ""
+			if p := b.spans[0].Parent; p.IsValid() {
+				parent = p.SpanID().String()
+			}
+			if state := b.spans[0].SpanContext.TraceState().String(); parent != tt.wantParent || state != tt.wantState {
+				t.Errorf("parent %q, state %q", parent, state)
+			}
+		})
 	}
 }
 
 func TestSpanHasTheDecidedIDs(t *testing.T) {
 	tests := []struct {
 		name, traceparent, tracestate string
-		wantTrace, wantParent         string // "" is a new trace, and no parent
+		wantTrace, wantParent         string // "" is no parent
 		wantState                     string
 	}{
-		{"no parent", "", "", "", "", ""},
-		{"sampled parent", sampled, "vendor=1", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1"},
-		{"unsampled parent", unsampled, "", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
-		{"malformed parent", strings.ToUpper(sampled), "vendor=1", "", "", ""},
-		{"malformed state", sampled, "=;=", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
+		{"no parent", "", "", "00000000111142228333444444444403", "", "ot=th:0"},
+		{"sampled parent", sampled, "vendor=1", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0,vendor=1"},
+		{"unsampled parent", unsampled, "", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0"},
+		{"malformed parent", strings.ToUpper(sampled), "vendor=1", "00000000111142228333444444444403", "", "ot=th:0"},
+		{"malformed state", sampled, "=;=", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -255,8 +388,8 @@ func TestSpanHasTheDecidedIDs(t *testing.T) {
 			if id := s.SpanContext.SpanID(); id != span.SpanID || !id.IsValid() {
 				t.Errorf("span ID %s, decided was %x", id, span.SpanID)
 			}
-			if tt.wantTrace != "" && s.SpanContext.TraceID().String() != tt.wantTrace {
-				t.Errorf("trace ID %s, want the program's %s", s.SpanContext.TraceID(), tt.wantTrace)
+			if s.SpanContext.TraceID().String() != tt.wantTrace {
+				t.Errorf("trace ID %s, want %s", s.SpanContext.TraceID(), tt.wantTrace)
 			}
 			parent := ""
 			if s.Parent.IsValid() {
@@ -312,10 +445,13 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// TestRatio samples successes without a UUID. See TestSamplingIsConsistent for
+// those with one.
 func TestRatio(t *testing.T) {
 	tr := newTracer(t, traces.Config{Exporter: &backend{}})
 	kept := func() (n int) {
 		o := attempt.Get("success")
+		o.Verdict.RequestID = classify.MakeRequestID("req-1")
 		for range 10_000 {
 			if tr.Decide(o).Exported {
 				n++
@@ -447,6 +583,40 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 				t.Error("a full queue was not counted")
 			}
 		})
+	}
+}
+
+// TestQueueIsKeptForFailures checks that spans of successes leave half of the queue
+// to failures.
+func TestQueueIsKeptForFailures(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	started, proceed := make(chan struct{}, 8), make(chan struct{})
+	var failed, all int
+	b := &backend{export: func(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+		started <- struct{}{}
+		<-proceed
+		for _, s := range spans {
+			all++
+			if s.Status().Code == codes.Error {
+				failed++
+			}
+		}
+		return nil
+	}}
+	var d drops
+	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1, Dropped: d.add})
+	observe(tr, attempt.Get("success"))
+	<-started // the export of this span, which does not end before the others have come
+	for _, name := range []string{"success", "error_throttled"} {
+		for range 7 {
+			observe(tr, attempt.Get(name))
+		}
+	}
+	close(proceed)
+	shutdown(t, tr)
+	if failed != 4 || all != 8 || d.get("queue_full") != 7 {
+		t.Errorf("%d spans of %d are of failures, %d were dropped; want 4 of 8 and 7", failed, all, d.get("queue_full"))
 	}
 }
 
