@@ -95,22 +95,21 @@ func NewHandler(opts Options) http.Handler {
 	a := api{opts}
 	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
 
-	texts := http.NewServeMux()
-	texts.HandleFunc("GET /api/v1/failures", a.failures)
-	texts.HandleFunc("GET /api/v1/failures/{id}", a.failure)
-	texts.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
-	texts.HandleFunc("GET /api/v1/groups", a.groups)
-	texts.HandleFunc("GET /api/v1/groups/{id}", a.group)
-	texts.HandleFunc("GET /api/v1/activity", a.activity)
-	texts.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	a.status(texts)
-	texts.HandleFunc("GET /api/", noEndpoint)
+	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, gzhttp.GzipHandler(serve)) }
+	get("/api/v1/failures", a.failures)
+	get("/api/v1/failures/{id}", a.failure)
+	get("/api/v1/failures/{id}/ticket", a.ticket)
+	get("/api/v1/groups", a.groups)
+	get("/api/v1/groups/{id}", a.group)
+	get("/api/v1/activity", a.activity)
+	get("/api/v1/openapi.json", openAPI)
+	a.status(get)
+	get("/api/", noEndpoint)
 
 	p := pages{opts}
-	texts.HandleFunc("GET /{$}", p.index)
-	texts.HandleFunc("GET /failures/{id}", p.one)
-	texts.HandleFunc("GET /style.css", stylesheet)
-	mux.Handle("/", gzhttp.GzipHandler(texts))
+	get("/{$}", p.index)
+	get("/failures/{id}", p.one)
+	get("/style.css", stylesheet)
 	return opts.protect(mux)
 }
 
