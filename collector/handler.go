@@ -325,7 +325,7 @@ func (h *handler) hash(accessKey []byte) string {
 	}
 	if !bytes.Equal(h.accessKey, accessKey) {
 		h.accessKey = slices.Clone(accessKey)
-		h.credential = classify.HashAccessKey(h.p.key, accessKey)
+		h.credential = h.p.names.Of(accessKey)
 	}
 	return h.credential
 }

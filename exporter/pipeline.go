@@ -140,6 +140,7 @@ func New(opts Options) *Pipeline {
 
 		diagnoser: diagnosis.New(),
 	}
+	p.diagnoser.Notify(p.notice)
 	p.register()
 	go p.work()
 	return p
@@ -155,6 +156,7 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(newCredentialCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -284,6 +286,18 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	default:
 		k.copy.release()
 		p.drop(k, metrics.ReasonQueueFull)
+	}
+}
+
+// notice passes an event to the journal and the log. Neither blocks, and events are
+// rare, so they do not pass through the queue.
+func (p *Pipeline) notice(e diagnosis.Event) {
+	r := record.OfEvent(&e)
+	if p.journal != nil {
+		p.journal.AddEvent(r)
+	}
+	if p.logs != nil {
+		p.logs.WriteEvent(r)
 	}
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -149,11 +147,12 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	cfg := collector.Config{
 		Classifier: classifier, Sink: t.pipeline, Policy: policy,
 		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
-		CredentialKey: make([]byte, sha256.Size),
 	}
-	if _, err := rand.Read(cfg.CredentialKey); err != nil {
-		return fmt.Errorf("create a key for hashing access keys: %w", err)
+	names, err := s.CredentialNames()
+	if err != nil {
+		return usageError{err}
 	}
+	cfg.CredentialKey, cfg.CredentialAliases = names.Key, names.Aliases
 	if s.CheckInterval > 0 {
 		t.path = t.newPathTimer(s)
 		cfg.SinkFor = t.sinkFor
@@ -175,7 +174,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.Sink = seen
 		t.classifier.Store(classifier)
 		t.csm, err = csm.New(csm.Config{
-			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: cfg.CredentialKey, Seen: seen,
+			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: names.Key, CredentialAliases: names.Aliases, Seen: seen,
 		})
 		if err != nil {
 			return usageError{err}

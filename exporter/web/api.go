@@ -51,6 +51,11 @@ type groupData struct {
 	Group groups.Group `json:"group"`
 }
 
+// noticesData is what was noticed besides failures of single calls, newest first.
+type noticesData struct {
+	Notices []*diagnosis.Event `json:"notices"`
+}
+
 // The values of answer.ErrorType.
 const (
 	errBadData     = "bad_data"
@@ -157,6 +162,15 @@ func (a api) group(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	succeed(w, groupData{g})
+}
+
+// notices serves what was noticed besides failures of single calls.
+func (a api) notices(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	succeed(w, noticesData{a.Journal.Events()})
 }
 
 // succeed responds with data.

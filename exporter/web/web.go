@@ -15,6 +15,7 @@
 //	GET      /api/v1/groups/{id}
 //	GET      /api/v1/activity               calls and failures over time
 //	GET      /api/v1/events                 new failures as they happen
+//	GET      /api/v1/notices                recent notices, such as a key that stopped working
 //	GET      /api/v1/status/...             settings, build and state of the process
 //	GET      /api/v1/openapi.json           description of the API
 //
@@ -102,6 +103,7 @@ func NewHandler(opts Options) http.Handler {
 	get("/api/v1/groups", a.groups)
 	get("/api/v1/groups/{id}", a.group)
 	get("/api/v1/activity", a.activity)
+	get("/api/v1/notices", a.notices)
 	get("/api/v1/openapi.json", openAPI)
 	a.status(get)
 	get("/api/", noEndpoint)

@@ -68,6 +68,10 @@ func filled() web.Options {
 			opts.Journal.Add(r)
 		}
 	}
+	opts.Journal.AddEvent(&diagnosis.Event{
+		Time: attempt.Start, Credential: "exporter", Service: "monitor", Severity: diagnosis.SeverityWarn,
+		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Retry: diagnosis.RetryNever},
+	})
 	return opts
 }
 

@@ -62,6 +62,9 @@ type Settings struct {
 
 	Resign Resign
 
+	CredentialKeyFile string // "" means a random key
+	CredentialAliases []CredentialAlias
+
 	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
@@ -237,6 +240,18 @@ var table = []setting{
 		name: "csm.listen-address",
 		help: "UDP address for the client-side monitoring records of the Go SDK v1 (AWS_CSM_ENABLED=true), usually " + csm.DefaultAddress + ". Off by default.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(address(&s.CSMListen)) },
+	},
+	{
+		name: "credential.key-file",
+		help: "File with a secret of at least 16 bytes, with which access keys are hashed before they are reported. Give all taps of a fleet the same file, so that they report the same hash for the same key. By default the hashes change with every start. Other users must not be able to read it.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.CredentialKeyFile) },
+	},
+	{
+		name: "credential.alias",
+		help: "Name under which an access key is reported: NAME=FILE, where the file contains the access key ID, or NAME=HASH with the hash that is reported for it, which needs --credential.key-file. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("NAME=FILE|HASH").SetValue(list(&s.CredentialAliases, parseAlias))
+		},
 	},
 	{
 		name: "resign.listen-address",
@@ -440,6 +455,9 @@ func (s *Settings) Validate() error {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
 			return fmt.Errorf("--proxy.listen-address and --web.listen-address are both %s: give each an address of its own", a)
 		}
+	}
+	if err := s.validateAliases(); err != nil {
+		return err
 	}
 	return s.Resign.validate()
 }

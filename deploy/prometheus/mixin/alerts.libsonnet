@@ -229,6 +229,24 @@
             },
           },
           {
+            alert: 'KsyunApiKeyRefused',
+            expr: 'max by (cluster, namespace, job, credential, reason) (ksyun_api_credential_refused) == 1',
+            'for': '0s',
+            keep_firing_for: '5m',
+            labels: {
+              blame: 'credential',
+              severity: 'critical',
+            },
+            annotations: {
+              calls: 'blame=credential',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: 'The key {{ $labels.credential }} ({{ $labels.namespace }}/{{ $labels.job }}) worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.',
+              runbook_url: '%(runbookURL)s/KsyunApiKeyRefused.md' % c,
+              summary: 'A key that worked is refused.',
+              summary_zh: '之前可用的密钥被拒绝。',
+            },
+          },
+          {
             alert: 'KsyunApiThrottled',
             expr: 'service:ksyun_api_throttled:state',
             'for': '0s',
