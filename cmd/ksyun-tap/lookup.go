@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // lookupVerb finds a failed call by its request ID in the journal of a running
@@ -42,7 +43,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	tap := tapURL(v.url)
 	status, body, err := askTap(ctx, tap, errorPath(v.id))
 	if err != nil {
-		return fmt.Errorf("query the tap: %w: set its --web.listen-address with --url", err)
+		return usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
 	}
 	var answer struct {
 		Error string `json:"error"`
