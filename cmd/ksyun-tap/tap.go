@@ -40,6 +40,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // flushTimeout is the timeout for flushing logs and spans at the end. Together
@@ -261,9 +262,9 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
-	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		// They are read periodically.
-		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
+	// These are read periodically.
+	if err := config.CheckRereadable("name a regular file", s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		return collector.Policy{}, nil, err
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
@@ -291,10 +292,10 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 	}
 	pem, err := config.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificates: %w: name an existing file with --%s", err, flag)
+		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no PEM certificate: --%s needs CERTIFICATE blocks", file, flag)
+		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
 	}
 	return roots, nil
 }
