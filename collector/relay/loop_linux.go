@@ -230,7 +230,7 @@ func (p *pair) toLoop(up *link) bool {
 }
 
 // duplicate returns a descriptor of nc's socket that the runtime does not watch.
-func duplicate(nc *net.TCPConn) (int, error) {
+func duplicate(nc syscall.Conn) (int, error) {
 	raw, err := nc.SyscallConn()
 	if err != nil {
 		return 0, err
