@@ -23,10 +23,16 @@ type Observation struct {
 	End       time.Time // when the last byte was forwarded or the attempt was abandoned
 
 	Source Source // the way in by which the attempt was observed
-	Method string // the request's method; "_OTHER" if it is not a registered method
+	Method string // the request's method; MethodOther if it is not a registered method
 	Scheme string // "http" or "https", of the connection to the upstream
 	Port   uint16 // the upstream's port
 	Target []byte // origin-form request target, secrets included: redact before output
+	// MethodOriginal is the request's method as received if Method is MethodOther.
+	MethodOriginal []byte
+	// Protocol is the version of HTTP: "1.0", "1.1", "2" or "3". It is the
+	// version of the response, or of the request if there was no response. It is
+	// "" if it is not known.
+	Protocol string
 
 	Client   netip.AddrPort // address of the program; invalid if there is none
 	Upstream netip.AddrPort // address of the upstream; invalid if it was not reached
@@ -41,8 +47,8 @@ type Observation struct {
 	// Fault is why the vendor's response is missing or incomplete. It is
 	// FaultNone if the response is complete.
 	Fault Fault
-	// Credential is a keyed hash that distinguishes access keys without revealing
-	// them. It is "" if there is no access key.
+	// Credential distinguishes access keys without revealing them: a keyed hash, or
+	// an alias (see CredentialNames). It is "" if there is no access key.
 	Credential string
 
 	// Date is the time of the response by the API's clock, in whole seconds, as
@@ -51,20 +57,10 @@ type Observation struct {
 	// Signature is the result of inspecting the signature of an attempt that was
 	// refused because of it, or else nil. It is immutable.
 	Signature *Signature
-
-	// Span identifies the span of this attempt. It is set by the exporter,
-	// before the sinks see the observation.
-	Span Span
 }
 
-// Span holds the identifiers under which an attempt is traced.
-type Span struct {
-	TraceID [16]byte
-	SpanID  [8]byte
-	// Exported reports that the span is sent to a trace backend, where it can be
-	// found.
-	Exported bool
-}
+// MethodOther is Observation.Method of a request whose method is not registered.
+const MethodOther = "_OTHER"
 
 // Duration returns the time from the first byte read to the last byte forwarded.
 func (o *Observation) Duration() time.Duration { return o.End.Sub(o.Start) }
@@ -81,7 +77,7 @@ func (o *Observation) Clone() *Observation {
 // aliases it.
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
-	texts := [...]*[]byte{&c.Target, &c.UserAgent, &c.Traceparent, &c.Tracestate}
+	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {
 		size += len(*t)
@@ -95,9 +91,24 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	return buf
 }
 
-// HashAccessKey returns the value of Observation.Credential: an HMAC of the access
-// key, so that it cannot be found by hashing a list of keys. It returns "" if
-// there is no access key.
+// CredentialNames gives access keys the names under which they are reported.
+type CredentialNames struct {
+	Key     []byte            // of the hash
+	Aliases map[string]string // aliases by the hash of the access key; may be nil
+}
+
+// Of returns the value of Observation.Credential for an access key: its alias, or
+// else its hash. It returns "" if there is no access key.
+func (n *CredentialNames) Of(accessKey []byte) string {
+	hash := HashAccessKey(n.Key, accessKey)
+	if alias, ok := n.Aliases[hash]; ok {
+		return alias
+	}
+	return hash
+}
+
+// HashAccessKey returns an HMAC of the access key, so that it cannot be found by
+// hashing a list of keys. It returns "" if there is no access key.
 func HashAccessKey(key, accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
@@ -160,4 +171,29 @@ func (f Fault) Refused() bool {
 	default:
 		return false
 	}
+}
+
+// MethodName returns a method if it is one of HTTP's, else MethodOther.
+func MethodName[T ~string | ~[]byte](m T) string {
+	switch string(m) {
+	case "GET":
+		return "GET"
+	case "POST":
+		return "POST"
+	case "PUT":
+		return "PUT"
+	case "DELETE":
+		return "DELETE"
+	case "HEAD":
+		return "HEAD"
+	case "OPTIONS":
+		return "OPTIONS"
+	case "PATCH":
+		return "PATCH"
+	case "CONNECT":
+		return "CONNECT"
+	case "TRACE":
+		return "TRACE"
+	}
+	return MethodOther
 }

@@ -125,6 +125,36 @@ func TestSignedRequestsPassVerbatim(t *testing.T) {
 	}
 }
 
+// TestMethodAndProtocol checks what the start lines of request and response say.
+func TestMethodAndProtocol(t *testing.T) {
+	for _, tt := range []struct{ request, response, method, original, protocol string }{
+		{"GET / HTTP/1.1", "HTTP/1.1 200 OK", "GET", "", "1.1"},
+		{"GET / HTTP/1.1", "HTTP/1.0 200 OK", "GET", "", "1.0"},
+		{"GET / HTTP/1.0", "HTTP/1.1 200 OK", "GET", "", "1.1"},
+		{"PURGE / HTTP/1.1", "HTTP/1.1 200 OK", "_OTHER", "PURGE", "1.1"},
+		{"get / HTTP/1.1", "HTTP/1.1 200 OK", "_OTHER", "get", "1.1"},
+		{"GET / HTTP/1.0", "", "GET", "", "1.0"},
+	} {
+		t.Run(tt.request+", "+tt.response, func(t *testing.T) {
+			r := newRig(t)
+			req := tt.request + "\r\nHost: " + host + "\r\n\r\n"
+			r.client().send(req)
+			up := r.upstream()
+			up.expect(req)
+			if tt.response == "" {
+				up.reset()
+			} else {
+				up.send(tt.response + "\r\nContent-Length: 0\r\n\r\n")
+			}
+			r.begun()
+			o := r.observed()
+			if o.Method != tt.method || string(o.MethodOriginal) != tt.original || o.Protocol != tt.protocol {
+				t.Errorf("method %q, originally %q, protocol %q", o.Method, o.MethodOriginal, o.Protocol)
+			}
+		})
+	}
+}
+
 func TestCredentialTellsKeysApart(t *testing.T) {
 	r := newRig(t)
 	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")
@@ -146,11 +176,14 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	if got[0] == got[1] || got[0] != got[2] {
 		t.Errorf("credentials %q", got)
 	}
-	if again := newHandler(r.proxy, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
+	if again := newHandler(r.proxy, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
 		t.Errorf("the same key gave %q and %q", got[0], again)
 	}
+	if want := classify.HashAccessKey([]byte("test key"), []byte(accessKey)); got[0] != want { // as transport has it
+		t.Errorf("the key gave %s, want %s", got[0], want)
+	}
 	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
-	if h := newHandler(foreign, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
+	if h := newHandler(foreign, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
 		t.Error("the hash does not depend on the key")
 	}
 }

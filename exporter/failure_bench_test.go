@@ -233,7 +233,7 @@ func BenchmarkFailure(b *testing.B) {
 		{"decide", func(s *sinks, o *classify.Observation, _ *record.Record) { s.traces.Decide(o) }},
 		{"metrics", func(s *sinks, o *classify.Observation, _ *record.Record) {
 			s.metrics.Begin(&o.Call)
-			s.metrics.Observe(o)
+			s.metrics.Observe(o, record.Span{})
 		}},
 		{"clone", func(_ *sinks, o *classify.Observation, _ *record.Record) { o.Clone() }},
 		{"record", func(_ *sinks, o *classify.Observation, _ *record.Record) { record.New(o) }},
@@ -249,8 +249,8 @@ func BenchmarkFailure(b *testing.B) {
 			s := newSinks(b)
 			f := newFailure("catalogued")
 			o := f.observe()
-			s.traces.Decide(o)
 			r := record.New(o)
+			r.SetSpan(s.traces.Decide(o))
 			measure(b, func() { stage.one(s, o, r) })
 			_ = s.traces.Shutdown(context.Background())
 			_ = s.log.Close()

@@ -40,7 +40,7 @@ type Options struct {
 	QueueSize int
 }
 
-// Pipeline passes observations to the sinks. It implements collector.Sink: its
+// Pipeline passes observations to the sinks. It implements classify.Sink: its
 // methods never block and never panic, whatever the sinks do. It is safe for
 // concurrent use.
 type Pipeline struct {
@@ -53,20 +53,29 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan kept
-	filled chan struct{} // capacity 1: the queue is half full
+	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
 }
 
-// linger is how long the worker waits for more observations after it has emptied
-// the queue. With thousands of failures per second, waking up for each of them
-// would take processor time from the relay. The first observation after a pause
-// is served at once.
-const linger = 2 * time.Millisecond
+const (
+	// linger is how long the worker waits for more observations after it has
+	// emptied the queue. With thousands of failures per second, waking up for each
+	// of them would take processor time from the relay. The first observation after
+	// a pause is served at once.
+	linger = 25 * time.Millisecond
+	// maxBatch is the number of queued observations for which the worker stops
+	// waiting. They are served in about a millisecond. Larger batches would be
+	// hardly cheaper, and would delay the relay if both run on one processor.
+	maxBatch = 128
+)
 
-// kept is a queued observation and the sinks that asked for it.
+// kept is a queued observation, its span and operation, and the sinks that asked
+// for it.
 type kept struct {
 	copy                  *observationCopy
+	span                  record.Span
+	operation             record.Operation
 	traces, logs, journal bool
 }
 
@@ -114,6 +123,7 @@ func New(opts Options) *Pipeline {
 
 		diagnoser: diagnosis.New(),
 	}
+	p.diagnoser.Notify(p.notice)
 	p.register()
 	go p.work()
 	return p
@@ -129,6 +139,7 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(newCredentialCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -164,10 +175,11 @@ func (p *Pipeline) Begin(call *classify.Call) {
 	p.metrics.Begin(call)
 }
 
-// Observe reports a finished attempt. It sets o.Span and does not retain o.
+// Observe reports a finished attempt. It neither changes nor retains o.
 func (p *Pipeline) Observe(o *classify.Observation) {
-	k := kept{traces: p.decide(o)}
-	p.count(o)
+	k := kept{span: p.decide(o)}
+	k.traces = k.span.Exported
+	k.operation = p.count(o, k.span)
 	p.learn(o)
 
 	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
@@ -177,10 +189,10 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	}
 }
 
-// decide reports whether the span of the attempt is kept.
-func (p *Pipeline) decide(o *classify.Observation) bool {
+// decide returns the span of the attempt.
+func (p *Pipeline) decide(o *classify.Observation) record.Span {
 	if p.traces == nil {
-		return false
+		return record.Span{}
 	}
 	defer p.recovered(metrics.SinkTraces)
 	return p.traces.Decide(o)
@@ -195,10 +207,10 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 	return p.logs.Wants(o)
 }
 
-// count updates the metrics for the attempt.
-func (p *Pipeline) count(o *classify.Observation) {
+// count updates the metrics for the attempt and returns its operation.
+func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Operation {
 	defer p.recovered(metrics.SinkMetrics)
-	p.metrics.Observe(o)
+	return p.metrics.Observe(o, span)
 }
 
 // learn passes the attempt to the diagnoser, which learns from it.
@@ -233,7 +245,7 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	k.copy = copyOf(o)
 	select {
 	case p.queue <- k:
-		if len(p.queue) >= (cap(p.queue)+1)/2 {
+		if len(p.queue) >= min(maxBatch, (cap(p.queue)+1)/2) {
 			select {
 			case p.filled <- struct{}{}:
 			default:
@@ -242,6 +254,18 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	default:
 		k.copy.release()
 		p.drop(k, metrics.ReasonQueueFull)
+	}
+}
+
+// notice passes an event to the journal and the log. Neither blocks, and events are
+// rare, so they do not pass through the queue.
+func (p *Pipeline) notice(e diagnosis.Event) {
+	r := record.OfEvent(&e)
+	if p.journal != nil {
+		p.journal.AddEvent(r)
+	}
+	if p.logs != nil {
+		p.logs.WriteEvent(r)
 	}
 }
 
@@ -267,15 +291,23 @@ func (p *Pipeline) work() {
 		if r := p.record(k); r != nil {
 			p.serve(k, r)
 		}
-		if len(p.queue) > 0 {
-			continue
+		if len(p.queue) == 0 {
+			p.pause(timer)
 		}
-		timer.Reset(linger)
-		select {
-		case <-timer.C:
-		case <-p.filled:
-		case <-p.stop:
-		}
+	}
+}
+
+// pause waits for more observations.
+func (p *Pipeline) pause(timer *time.Timer) {
+	select {
+	case <-p.filled: // sent for observations that have been served
+	default:
+	}
+	timer.Reset(linger)
+	select {
+	case <-timer.C:
+	case <-p.filled:
+	case <-p.stop:
 	}
 }
 
@@ -288,6 +320,8 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 		}
 	}()
 	r = record.New(&k.copy.Observation)
+	r.SetSpan(k.span)
+	r.Operation = k.operation
 	p.diagnose(&k.copy.Observation, r)
 	return r
 }

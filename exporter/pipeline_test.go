@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +22,6 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -31,7 +31,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
-var _ collector.Sink = (*exporter.Pipeline)(nil)
+var _ classify.Sink = (*exporter.Pipeline)(nil)
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -211,6 +211,9 @@ func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
 	out.flush(t)
 
 	traceID := out.spans.got[0].SpanContext.TraceID().String()
+	if id := strings.ReplaceAll(o.Verdict.RequestID.String(), "-", ""); traceID != id {
+		t.Errorf("trace ID %s, want the request ID %s", traceID, id)
+	}
 	var line struct {
 		TraceID   string `json:"trace_id"`
 		RequestID string `json:"request_id"`
@@ -488,6 +491,19 @@ func TestPipelineWithMetricsAlone(t *testing.T) {
 	}
 	if n, err := testutil.GatherAndCount(m.Gatherer(), "ksyun_api_errors_total"); err != nil || n == 0 {
 		t.Errorf("%d series of errors, %v", n, err)
+	}
+}
+
+// TestObservationIsUnchanged checks that the observation, which belongs to the
+// collector, is only read.
+func TestObservationIsUnchanged(t *testing.T) {
+	out := newOutput(t, setting{ratio: 1})
+	for _, a := range attempt.All() {
+		want := a.Observation.Clone()
+		out.pipeline.Observe(a.Observation)
+		if !reflect.DeepEqual(a.Observation.Clone(), want) {
+			t.Errorf("%s: the observation was changed", a.Name)
+		}
 	}
 }
 

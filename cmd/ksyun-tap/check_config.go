@@ -64,6 +64,10 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	if err := logs.CheckFile(s.LogFile); err != nil {
 		errs = append(errs, fmt.Errorf("--log.file: %w", err))
 	}
+	if resolveErr == nil {
+		_, err := s.CredentialNames()
+		errs = append(errs, err)
+	}
 	if len(s.Resign.Listen) > 0 && resolveErr == nil {
 		_, err := openResign(s)
 		errs = append(errs, err)

@@ -15,7 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.uber.org/zap"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
@@ -127,7 +127,7 @@ func (t *tap) checkPaths(ctx context.Context) {
 
 // sinkFor keeps the calls of path checks out of the user's metrics, logs and
 // spans.
-func (t *tap) sinkFor(client netip.AddrPort) collector.Sink {
+func (t *tap) sinkFor(client netip.AddrPort) classify.Sink {
 	if t.path.Owns(client) {
 		return t.path
 	}

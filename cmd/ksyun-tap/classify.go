@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -22,6 +21,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -64,8 +64,8 @@ type reading struct {
 	RequestID   string            `json:"request_id"`
 	Message     string            `json:"message"`
 	FailedItems int               `json:"failed_items"`
-	Meaning     string            `json:"meaning"`
-	Advice      string            `json:"advice"`
+	Meaning     diagnosis.Text    `json:"meaning"`
+	Advice      diagnosis.Advice  `json:"advice"`
 	Unread      classify.Unread   `json:"unread"`
 }
 
@@ -122,7 +122,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	for k, values := range base {
 		fields[k] = append(fields[k], values...)
 	}
-	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: header(fields), Body: body})
+	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: classify.HeaderMap(fields), Body: body})
 	if !whole && v.status == 0 {
 		if look := alien(&verdict, data); look != "" {
 			return reading{}, fmt.Errorf("%s is not a response of the API: it is %s; if it is the body of one, set --status", name, look)
@@ -144,8 +144,9 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 		Unread:      verdict.Unread,
 	}
 	if verdict.Entry != nil {
-		r.Meaning, r.Advice = verdict.Entry.Meaning, verdict.Entry.Advice
+		r.Meaning = verdict.Entry.Meaning
 	}
+	r.Advice = diagnosis.ForAttempt(&classify.Observation{Call: classify.Call{Action: v.action}, Verdict: verdict})
 	return r, nil
 }
 
@@ -271,28 +272,6 @@ func parseFields(lines []string) (http.Header, error) {
 	return h, nil
 }
 
-// header makes an http.Header usable by classify.
-type header http.Header
-
-func (h header) Get(name string) []byte {
-	if v := http.Header(h).Get(name); v != "" {
-		return []byte(v)
-	}
-	return nil
-}
-
-func (h header) Fields() iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		for name, values := range h {
-			for _, value := range values {
-				if !yield([]byte(name), []byte(value)) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // readingWriter prints readings in one format.
 type readingWriter interface {
 	write(r reading) error
@@ -340,8 +319,8 @@ func (w *textWriter) write(r reading) error {
 	row("Code", r.Code)
 	row("Type", string(r.Type))
 	row("Message", r.Message)
-	row("Means", r.Meaning)
-	row("Do", r.Advice)
+	row("Means", r.Meaning.English)
+	row("Do", r.Advice.Text().English)
 	row("Category", string(r.Category))
 	row("Blame", string(r.Blame))
 	if r.Category != "" {

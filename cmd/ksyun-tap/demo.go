@@ -17,7 +17,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
@@ -140,17 +141,17 @@ func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 		return nil, err
 	}
 	for host, address := range map[string]string{demoHost: api, deadHost: dead} {
-		to, err := collector.ParseConnectTo(host + ":80=" + address)
+		to, err := upstream.ParseConnectTo(host + ":80=" + address)
 		if err != nil {
 			return nil, err
 		}
 		v.settings.ConnectTo = append(v.settings.ConnectTo, to)
 	}
-	pattern, err := collector.ParseHostPattern(config.DefaultTapHost)
+	pattern, err := hostname.ParsePattern(config.DefaultTapHost)
 	if err != nil {
 		return nil, err
 	}
-	v.settings.TapHosts = []collector.HostPattern{pattern}
+	v.settings.TapHosts = hostname.Patterns{pattern}
 	v.settings.TracesSuccessRatio = 1
 	return s, nil
 }
@@ -201,7 +202,7 @@ func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 		}
 		message := e.Example
 		if message == "" {
-			message = e.Meaning
+			message = e.Meaning.English
 		}
 		errs = append(errs, cloudmonitor.Error{Status: e.Statuses[0], Code: e.Code, Message: message})
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -115,7 +116,10 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 		s.CADir = filepath.Join(private, "ca")
 	}
 	reread := func() (*config.Settings, error) { return s, nil }
-	t, err := newTap(ctx, s, reread, outputs{log: io.Discard}, service{})
+	// A command that is one step of a traced job gets the span of that step in its
+	// environment. Calls of its own that are not traced belong to that step.
+	parent := traces.Parent{Traceparent: os.Getenv("TRACEPARENT"), Tracestate: os.Getenv("TRACESTATE")}
+	t, err := newTap(ctx, s, reread, outputs{log: io.Discard, parent: parent}, service{})
 	if err != nil {
 		return nil, nil, err
 	}

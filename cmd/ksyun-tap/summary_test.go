@@ -56,7 +56,7 @@ func TestSummaryOfFailures(t *testing.T) {
 		o := &classify.Observation{Call: classify.Call{Action: action}}
 		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Body: []byte(body)})
 		o.Verdict.RequestID = classify.MakeRequestID(id)
-		tp.metrics.Observe(o)
+		tp.metrics.Observe(o, record.Span{})
 		if o.Verdict.Outcome.Failed() {
 			tp.journal.Add(record.New(o))
 		}

@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -27,6 +25,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -73,10 +72,12 @@ type tap struct {
 	csmListener net.PacketConn
 }
 
-// outputs are the default outputs of a tap.
+// outputs are the default outputs of a tap, and what its spans belong to.
 type outputs struct {
 	log     io.Writer // the log, unless a file is set
 	console io.Writer // spans, if OTEL_TRACES_EXPORTER is console; may be nil
+
+	parent traces.Parent // of calls without a traceparent of their own
 }
 
 // newTap builds a tap and opens its listeners, so that all errors in the settings
@@ -104,6 +105,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Parent:  to.parent,
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
@@ -141,11 +143,12 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	cfg := collector.Config{
 		Classifier: classifier, Sink: t.pipeline, Policy: policy,
 		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
-		CredentialKey: make([]byte, sha256.Size),
 	}
-	if _, err := rand.Read(cfg.CredentialKey); err != nil {
-		return fmt.Errorf("create a key for hashing access keys: %w", err)
+	names, err := s.CredentialNames()
+	if err != nil {
+		return usageError{err}
 	}
+	cfg.CredentialKey, cfg.CredentialAliases = names.Key, names.Aliases
 	if s.CheckInterval > 0 {
 		t.path = t.newPathTimer(s)
 		cfg.SinkFor = t.sinkFor
@@ -167,7 +170,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.Sink = seen
 		t.classifier.Store(classifier)
 		t.csm, err = csm.New(csm.Config{
-			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: cfg.CredentialKey, Seen: seen,
+			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: names.Key, CredentialAliases: names.Aliases, Seen: seen,
 		})
 		if err != nil {
 			return usageError{err}
@@ -263,7 +266,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
 	}
-	if s.Resolver != (collector.DNS{}) {
+	if s.Resolver != (upstream.DNS{}) {
 		policy.Resolver = s.Resolver
 	}
 	return policy, classify.New(catalog), nil

@@ -82,6 +82,7 @@ func TestCauses(t *testing.T) {
 	known := map[Cause]bool{
 		CauseClockSkew: true, CauseClockZone: true, CauseClockRight: true, CauseSignatureStale: true,
 		CauseSecretWrong: true, CauseKeyUnknown: true, CauseTokenRefused: true, CauseTokenExpired: true,
+		CauseKeyRevoked: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
 	}
 	for _, c := range classify.Checks() {
 		known[Cause(c)] = true
@@ -99,7 +100,7 @@ func TestCauses(t *testing.T) {
 				t.Errorf("%s: a text of %d bytes that facts are put in, want at most %d", d.Cause, len(text), limit)
 			}
 		}
-		if d.Retry != RetryNever && d.Retry != RetryResign || d.Blame == "" {
+		if !slices.Contains(Retries(), d.Retry) || d.Blame == "" {
 			t.Errorf("%s: retry %q, blame %q", d.Cause, d.Retry, d.Blame)
 		}
 	}

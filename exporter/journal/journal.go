@@ -46,6 +46,8 @@ type Journal struct {
 	// newest maps a request ID to its newest record. Older records with the same
 	// ID are linked from it (slot.older).
 	newest map[string]uint64
+
+	events events
 }
 
 // slot is one element of the ring.

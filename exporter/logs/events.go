@@ -7,6 +7,7 @@
 package logs
 
 import (
+	"encoding/hex"
 	"time"
 
 	"go.uber.org/zap"
@@ -165,7 +166,7 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("trace_id", r.TraceID)
 	text("span_id", r.SpanID)
 	if r.TraceID != "" {
-		enc.AddString("trace_flags", traceFlags(r))
+		enc.AddString("trace_flags", hex.EncodeToString([]byte{r.Span.Flags}))
 	}
 	text("request_id", r.RequestID)
 	text("service", r.Service)
@@ -204,20 +205,10 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		text("evidence", c.Evidence.English)
 	}
 	if r.Failed() {
-		text("advice", r.Advice)
+		text("advice", r.Advice.Do.English)
+		text("retry", string(r.Advice.Retry))
+		number("retry_pause_seconds", r.Advice.Pause)
+		text("runbook", r.Advice.Runbook)
 	}
 	return nil
-}
-
-// traceFlags returns the trace flags of the span that the line belongs to: the
-// span of the attempt, or the one in the traceparent of the request.
-func traceFlags(r *record.Record) string {
-	const at, end = 53, 55
-	switch {
-	case r.Span.Exported:
-		return "01"
-	case len(r.Traceparent) >= end:
-		return r.Traceparent[at:end]
-	}
-	return "00"
 }

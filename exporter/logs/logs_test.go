@@ -90,10 +90,10 @@ func TestLines(t *testing.T) {
 		l := newLogger(t, logs.Config{Level: "debug", Format: tt.format, Writer: &out})
 		events := logs.NewEvents(l.Logger, logs.EventsConfig{})
 		for _, a := range attempt.All() {
-			if strings.HasPrefix(a.Name, "error_s") {
-				a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
-			}
 			r := record.New(a.Observation)
+			if strings.HasPrefix(a.Name, "error_s") {
+				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
+			}
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			events.Write(r)
 		}
@@ -125,8 +125,8 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 		if !a.Observation.Verdict.Outcome.Failed() {
 			continue
 		}
-		a.Observation.Span = classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
 		r := record.New(a.Observation)
+		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{}).Write(r)
@@ -143,6 +143,14 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 		}
 		if err := json.Unmarshal(b, &entry); err != nil {
 			t.Fatal(err)
+		}
+		if advice, ok := entry["advice"].(map[string]any); ok { // flat in a line, in English
+			entry["advice"] = advice["do"].(map[string]any)["en"]
+			for of, key := range map[string]string{"retry": "retry", "pause_seconds": "retry_pause_seconds", "runbook": "runbook"} {
+				if v, ok := advice[of]; ok {
+					entry[key] = v
+				}
+			}
 		}
 		for k, v := range line {
 			if e, ok := entry[k]; !ofLine[k] && (!ok || e != v) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // TestHostileValuesStayWithinTheBound sends whatever makes the most series.
@@ -43,7 +44,7 @@ func TestHostileValuesStayWithinTheBound(t *testing.T) {
 			o.Call.Action = "Action" + strconv.Itoa(i%97)
 		}
 		m.Begin(&o.Call)
-		m.Observe(o)
+		m.Observe(o, record.Span{})
 	}
 
 	body, _ := scrape(t, m, text)
@@ -85,7 +86,7 @@ func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
 			m.Observe(&classify.Observation{
 				Call:    classify.Call{Service: "monitor", Action: "Random" + strconv.Itoa(i)},
 				Verdict: classify.Verdict{Outcome: classify.OutcomeError, Status: 400, Code: "Code" + strconv.Itoa(i)},
-			})
+			}, record.Span{})
 		}
 	}
 	observe(0, 1000)
@@ -97,7 +98,7 @@ func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
 	// A success of a folded kind allocates no more the second time than the
 	// first: nothing is remembered of it.
 	o := &classify.Observation{Call: classify.Call{Action: "One more"}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}
-	first := testing.AllocsPerRun(10, func() { m.Observe(o) })
+	first := testing.AllocsPerRun(10, func() { m.Observe(o, record.Span{}) })
 	if first > 8 {
 		t.Errorf("%v allocations for a folded attempt", first)
 	}

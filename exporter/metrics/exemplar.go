@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // exemplar refers from a metric to an attempt, by its trace ID if the span is
@@ -17,7 +18,7 @@ import (
 type exemplar struct {
 	at    time.Time
 	value float64
-	span  classify.Span
+	span  record.Span
 	id    classify.RequestID
 }
 
@@ -54,10 +55,10 @@ type exemplars struct {
 	all []*exemplar // by bucket; nil if the bucket has none
 }
 
-// set replaces the exemplar of a bucket with one for o, unless o has neither an
-// exported span nor a request ID.
-func (e *exemplars) set(bucket int, value float64, now time.Time, o *classify.Observation) {
-	if !o.Span.Exported && o.Verdict.RequestID.IsZero() {
+// set replaces the exemplar of a bucket with x, unless x has neither an exported
+// span nor a request ID.
+func (e *exemplars) set(bucket int, x *exemplar) {
+	if !x.span.Exported && x.id.IsZero() {
 		return
 	}
 	e.mu.Lock()
@@ -68,7 +69,7 @@ func (e *exemplars) set(bucket int, value float64, now time.Time, o *classify.Ob
 	if e.all[bucket] == nil {
 		e.all[bucket] = new(exemplar)
 	}
-	*e.all[bucket] = exemplar{now, value, o.Span, o.Verdict.RequestID}
+	*e.all[bucket] = *x
 }
 
 // with returns m with its exemplars.
@@ -99,10 +100,10 @@ type errorCount struct {
 
 func (c *errorCount) withExemplars() prometheus.Metric { return c.exemplars.with(c.Counter) }
 
-// increment adds one for the attempt o, with an exemplar.
-func (c *errorCount) increment(now time.Time, o *classify.Observation) {
+// increment adds one, with the exemplar x of the value 1.
+func (c *errorCount) increment(x *exemplar) {
 	c.Inc()
-	c.exemplars.set(0, 1, now, o)
+	c.exemplars.set(0, x)
 }
 
 // durationHistogram is a histogram of durations with exemplars.
@@ -113,11 +114,11 @@ type durationHistogram struct {
 
 func (d *durationHistogram) withExemplars() prometheus.Metric { return d.exemplars.with(d.Histogram) }
 
-// observe adds the duration of the attempt o in seconds, with an exemplar.
-func (d *durationHistogram) observe(seconds float64, now time.Time, o *classify.Observation) {
-	d.Observe(seconds)
-	bucket, _ := slices.BinarySearch(buckets, seconds)
-	d.exemplars.set(bucket, seconds, now, o)
+// observe adds the duration that is the value of x, in seconds, with x as exemplar.
+func (d *durationHistogram) observe(x *exemplar) {
+	d.Observe(x.value)
+	bucket, _ := slices.BinarySearch(buckets, x.value)
+	d.exemplars.set(bucket, x)
 }
 
 // exemplified is a collector for a vector whose series have exemplars.

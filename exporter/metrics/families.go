@@ -71,6 +71,17 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"client"},
 		"Median difference in seconds between the clock a client signs with and the API's clock, over recent requests; positive if the client is ahead. Only the 16 clients with the largest skew are exposed. The client \"self\" is ksyun-tap itself, for requests it signs.",
 	}
+	CredentialErrors = Family{
+		"ksyun_api_credential_errors_total", counter,
+		[]string{"credential", "category"},
+		"Total number of failed attempts, by credential and category. The credential is the alias or the hash of the access key, \"none\" for attempts without one. The first 32 credentials have series of their own, until they have not been used for an hour and another needs the place; the others are counted as \"_other\".",
+	}
+	CredentialRefused = Family{
+		"ksyun_api_credential_refused", gauge,
+		[]string{"credential", "reason"},
+		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (the key or its token was revoked or has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
+	}
+
 	ClockUncertainty = Family{
 		"ksyun_api_clock_skew_uncertainty_seconds", gauge,
 		[]string{"client"},
@@ -282,6 +293,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
+		CredentialErrors, CredentialRefused,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,

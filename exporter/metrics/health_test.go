@@ -10,6 +10,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // TestEveryCounterHasAStart holds every counter and histogram of the tap's own,
@@ -129,7 +130,7 @@ func TestHealthOfAService(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := metrics.New()
 			for _, o := range tt.seen {
-				m.Observe(o)
+				m.Observe(o, record.Span{})
 			}
 			if v, _ := value(t, m, "ksyun_api_errors_since_success", map[string]string{"service": "monitor", "category": "throttled"}); v != tt.want.since {
 				t.Errorf("%v throttled since the last success, want %v", v, tt.want.since)
@@ -157,7 +158,7 @@ func TestFoldsKeepTheService(t *testing.T) {
 			o.Call.Service = service
 			o.Call.Action, o.Call.Region = "Action"+string(rune('A'+i%60)), "region-"+string(rune('a'+i/60%26))
 			o.Verdict.Status = 400 + (i+s)%100
-			m.Observe(o)
+			m.Observe(o, record.Span{})
 		}
 	}
 	for _, family := range []string{"ksyun_api_requests_total", "ksyun_api_errors_total", "ksyun_api_attempts_total"} {

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // Sink is a value of the label sink: an output that observations are sent to.
@@ -36,7 +37,7 @@ const (
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
 
-	SinkDiagnosis Sink = "diagnosis" // not an output; the diagnosis of the failure is lost
+	SinkDiagnosis Sink = "diagnosis" // not an output; a diagnosis or an event is lost
 )
 
 // Reason is a value of the label reason: why an observation did not reach the
@@ -229,13 +230,15 @@ func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
 // Begin counts an attempt as in flight until Observe is called for it.
 func (m *Metrics) Begin(call *classify.Call) { m.inFlightOf(call.Service).Inc() }
 
-// Observe counts the attempt o. It reads o.Span for exemplars. It does not retain o.
-func (m *Metrics) Observe(o *classify.Observation) {
+// Observe counts the attempt o, whose span is used for exemplars. It returns the
+// operation by which o is counted, or the zero value if o is a refused request,
+// which is not an attempt. It does not retain o.
+func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Operation {
 	if o.Fault != classify.FaultNone {
 		m.countFault(o.Fault)
 	}
 	if o.Fault.Refused() {
-		return
+		return record.Operation{}
 	}
 	m.inFlightOf(o.Call.Service).Dec()
 	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
@@ -254,17 +257,18 @@ func (m *Metrics) Observe(o *classify.Observation) {
 		s.health.succeeded(o.End)
 	}
 	failed := o.Verdict.Outcome.Failed()
-	if !failed && !o.Span.Exported {
+	if !failed && !span.Exported {
 		s.duration.Observe(seconds)
-		return
+		return s.operation
 	}
 
-	now := time.Now()
-	s.duration.observe(seconds, now, o)
+	x := exemplar{at: time.Now(), value: seconds, span: span, id: o.Verdict.RequestID}
+	s.duration.observe(&x)
 	if !failed {
-		return
+		return s.operation
 	}
-	s.errors.increment(now, o)
+	x.value = 1
+	s.errors.increment(&x)
 	s.lastError.Set(timestamp(o.End))
 	if s.since != nil {
 		s.since.Inc()
@@ -273,6 +277,7 @@ func (m *Metrics) Observe(o *classify.Observation) {
 	if s.partial != nil && o.Verdict.FailedItems > 0 {
 		s.partial.Add(float64(o.Verdict.FailedItems))
 	}
+	return s.operation
 }
 
 // Dropped counts n observations that did not reach the output of sink.

@@ -30,6 +30,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -55,6 +56,8 @@ func full() *metrics.Metrics {
 		fixed(metrics.PathTime, float64(attempt.Start.Unix())), fixed(metrics.PathDuration, 1.5),
 		fixed(metrics.ClockSkew, -90, "192.0.2.9"), fixed(metrics.ClockSkew, 1, "self"),
 		fixed(metrics.ClockUncertainty, 1.02, "192.0.2.9"), fixed(metrics.ClockUncertainty, 1, "self"),
+		fixed(metrics.CredentialErrors, 3, "billing", "throttled"), fixed(metrics.CredentialErrors, 1, "_other", "auth"),
+		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
 		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
 	), metrics.NewCollector(func() time.Time { return attempt.Start.Add(time.Hour) }, metrics.Read(metrics.CANotAfter, time.Time.Unix)))
@@ -67,7 +70,7 @@ func full() *metrics.Metrics {
 		if !a.Observation.Fault.Refused() {
 			m.Begin(&a.Observation.Call)
 		}
-		m.Observe(a.Observation)
+		m.Observe(a.Observation, record.Span{})
 	}
 	m.Begin(&classify.Call{Service: "monitor"})
 	m.Dropped(metrics.SinkLogs, metrics.ReasonSampled, 3)
@@ -268,11 +271,11 @@ func TestCounted(t *testing.T) {
 		for range n {
 			o := attempt.Get("error_throttled")
 			o.Call.Action, o.Verdict.Code, o.Verdict.Entry, o.Verdict.Match = action, code, nil, ""
-			m.Observe(o)
+			m.Observe(o, record.Span{})
 		}
 	}
-	m.Observe(attempt.Get("success"))
-	m.Observe(attempt.Get("host_refused")) // not an attempt
+	m.Observe(attempt.Get("success"), record.Span{})
+	m.Observe(attempt.Get("host_refused"), record.Span{}) // not an attempt
 	observe("ListMetrics", "A", 3)
 	observe("ListMetrics", "", 2)
 	observe("", "A", 1)
@@ -344,7 +347,7 @@ func TestEveryFaultIsAReason(t *testing.T) {
 		t.Fatalf("found %d faults in the source, the test is blind", found)
 	}
 
-	m.Observe(&classify.Observation{Fault: "meteor"})
+	m.Observe(&classify.Observation{Fault: "meteor"}, record.Span{})
 	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "_other"}); v != 1 {
 		t.Errorf("an unknown fault counted %v times under _other, want 1", v)
 	}
@@ -352,7 +355,7 @@ func TestEveryFaultIsAReason(t *testing.T) {
 
 func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
 	m := metrics.New()
-	m.Observe(attempt.Get("host_refused"))
+	m.Observe(attempt.Get("host_refused"), record.Span{})
 	for name, f := range gather(t, m) {
 		for _, s := range f.GetMetric() {
 			if strings.HasPrefix(name, "ksyun_api_") && s.GetCounter().GetValue()+s.GetGauge().GetValue()+float64(s.GetHistogram().GetSampleCount()) != 0 {
@@ -378,7 +381,7 @@ func TestInFlightReturnsToZero(t *testing.T) {
 		t.Errorf("in flight %v, want 1", v)
 	}
 	for _, s := range services {
-		m.Observe(&classify.Observation{Call: classify.Call{Service: s}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}})
+		m.Observe(&classify.Observation{Call: classify.Call{Service: s}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}, record.Span{})
 	}
 	for _, s := range gather(t, m)["ksyun_api_requests_in_flight"].GetMetric() {
 		if v := s.GetGauge().GetValue(); v != 0 {
@@ -445,7 +448,7 @@ func TestLabels(t *testing.T) {
 			o := &classify.Observation{Verdict: tt.verdict}
 			maps.Copy(tt.want, map[string]string{"blame": "unknown", "service": "unknown", "action": "unknown", "version": "unknown", "region": "unknown"})
 			for n := 1; n <= 2; n++ { // the second time by the table
-				m.Observe(o)
+				m.Observe(o, record.Span{})
 				if v, _ := value(t, m, "ksyun_api_errors_total", tt.want); v != float64(n) {
 					t.Fatalf("counted %v times under %v, want %d; have %v", v, tt.want, n, gather(t, m)["ksyun_api_errors_total"])
 				}
@@ -461,7 +464,7 @@ func TestDocumentedValuesAlwaysHaveTheirPlace(t *testing.T) {
 	observe := func(service, action, version string) {
 		call := classify.Call{Service: service, Action: action, Version: version}
 		m.Begin(&call)
-		m.Observe(&classify.Observation{Call: call, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Status: 200}})
+		m.Observe(&classify.Observation{Call: call, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Status: 200}}, record.Span{})
 	}
 	for i := range metrics.MaxActions + 1 {
 		observe(fmt.Sprint("service-", i), fmt.Sprint("Action", i), fmt.Sprint("version-", i))
@@ -487,9 +490,9 @@ func TestUnreadBodies(t *testing.T) {
 	m.Observe(&classify.Observation{
 		Call:    classify.Call{Unread: classify.UnreadLength},
 		Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadLength},
-	})
-	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadCoding}})
-	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}})
+	}, record.Span{})
+	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadCoding}}, record.Span{})
+	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}, record.Span{})
 	for reason, want := range map[string]float64{"length": 2, "coding": 1, "charset": 0} {
 		if v, _ := value(t, m, "ksyun_tap_unread_bodies_total", map[string]string{"reason": reason}); v != want {
 			t.Errorf("%s counted %v times, want %v", reason, v, want)
@@ -501,7 +504,7 @@ func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
 	m := metrics.New()
 	observe := func(v classify.Verdict) {
 		v.Outcome, v.Status, v.Type, v.Category = classify.OutcomeError, 400, classify.TypeSender, classify.CategoryUnknown
-		m.Observe(&classify.Observation{Verdict: v})
+		m.Observe(&classify.Observation{Verdict: v}, record.Span{})
 	}
 	for i := range metrics.MaxUnknownCodes + 5 {
 		observe(classify.Verdict{Code: "Code" + strconv.Itoa(i)})
@@ -535,7 +538,7 @@ func TestKeysAreNoLabels(t *testing.T) {
 		m.Observe(&classify.Observation{
 			Call:    classify.Call{Service: key, Action: key, Version: key, Region: key},
 			Verdict: classify.Verdict{Outcome: classify.OutcomeError, Status: 403, Code: key, RequestID: classify.MakeRequestID(key)},
-		})
+		}, record.Span{})
 	}
 	body, _ := scrape(t, m, openMetrics)
 	for _, part := range []string{"AKLT", "eyJ", "0aF90aF9"} {
@@ -549,7 +552,7 @@ func TestKeysAreNoLabels(t *testing.T) {
 }
 
 func TestExemplars(t *testing.T) {
-	span := classify.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
+	span := record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Exported: true}
 	const (
 		traceID = `trace_id="01000000000000000000000000000000"`
 		spanID  = `span_id="0200000000000000"`
@@ -557,7 +560,7 @@ func TestExemplars(t *testing.T) {
 	long := strings.Repeat("r", classify.MaxRequestID)
 	tests := []struct {
 		name    string
-		span    classify.Span
+		span    record.Span
 		id      string
 		outcome classify.Outcome
 		want    []string // in the exemplars
@@ -565,18 +568,17 @@ func TestExemplars(t *testing.T) {
 	}{
 		{"exported failure", span, "id-1", classify.OutcomeError, []string{traceID, spanID, `request_id="id-1"`}, nil},
 		{"longest request ID leaves out the span", span, long, classify.OutcomeError, []string{traceID, `request_id="` + long + `"`}, []string{"span_id"}},
-		{"failure without a trace", classify.Span{TraceID: [16]byte{1}}, "id-1", classify.OutcomeError, []string{`request_id="id-1"`}, []string{"trace_id"}},
+		{"failure without a trace", record.Span{TraceID: [16]byte{1}}, "id-1", classify.OutcomeError, []string{`request_id="id-1"`}, []string{"trace_id"}},
 		{"exported success", span, "id-1", classify.OutcomeSuccess, []string{traceID, `request_id="id-1"`}, nil},
-		{"success", classify.Span{}, "id-1", classify.OutcomeSuccess, nil, []string{" # {"}},
-		{"failure without anything", classify.Span{}, "", classify.OutcomeError, nil, []string{" # {"}},
+		{"success", record.Span{}, "id-1", classify.OutcomeSuccess, nil, []string{" # {"}},
+		{"failure without anything", record.Span{}, "", classify.OutcomeError, nil, []string{" # {"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			m := metrics.New()
 			m.Observe(&classify.Observation{
-				Span:    tt.span,
 				Verdict: classify.Verdict{Outcome: tt.outcome, RequestID: classify.MakeRequestID(tt.id), Code: "C"},
-			})
+			}, tt.span)
 			body, header := scrape(t, m, openMetrics)
 			if !strings.HasPrefix(header.Get("Content-Type"), "application/openmetrics-text") {
 				t.Fatalf("answered with %s", header.Get("Content-Type"))
@@ -638,7 +640,7 @@ func TestProtobufCarriesNativeAndClassicBuckets(t *testing.T) {
 func TestScrapeSurvivesAPanicOfItsSource(t *testing.T) {
 	m := metrics.New()
 	m.Register(metrics.NewCollector(func() int { panic("relay") }, metrics.Read(metrics.Tunnels, func(n int) int { return n })))
-	m.Observe(attempt.Get("error_throttled"))
+	m.Observe(attempt.Get("error_throttled"), record.Span{})
 	if body, _ := scrape(t, m, text); !strings.Contains(body, "ksyun_api_errors_total{") {
 		t.Errorf("the other metrics are gone:\n%s", body)
 	}
@@ -659,7 +661,7 @@ func TestReload(t *testing.T) {
 
 func TestClockSetBackTakesNoTimeAway(t *testing.T) {
 	m := metrics.New()
-	m.Observe(&classify.Observation{Start: attempt.Start, End: attempt.Start.Add(-time.Hour)})
+	m.Observe(&classify.Observation{Start: attempt.Start, End: attempt.Start.Add(-time.Hour)}, record.Span{})
 	for _, s := range gather(t, m)["ksyun_api_request_duration_seconds"].GetMetric() {
 		if sum := s.GetHistogram().GetSampleSum(); sum != 0 {
 			t.Errorf("sum %v, want 0", sum)
@@ -677,7 +679,7 @@ func TestConcurrentUse(t *testing.T) {
 				o := attempt.Get("error_throttled")
 				o.Call.Action = "Action" + strconv.Itoa((w+i)%200)
 				m.Begin(&o.Call)
-				m.Observe(o)
+				m.Observe(o, record.Span{})
 			}
 		})
 	}
@@ -701,8 +703,8 @@ func TestConcurrentUse(t *testing.T) {
 func TestKnownKindOfSuccessAllocatesNothing(t *testing.T) {
 	m := metrics.New()
 	o := attempt.Get("success")
-	m.Observe(o)
-	if n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o) }); n != 0 {
+	m.Observe(o, record.Span{})
+	if n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o, record.Span{}) }); n != 0 {
 		t.Errorf("%v allocations per success, want none", n)
 	}
 }
@@ -715,7 +717,7 @@ func BenchmarkObserve(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				m.Begin(&o.Call)
-				m.Observe(o)
+				m.Observe(o, record.Span{})
 			}
 		})
 	}
@@ -724,13 +726,13 @@ func BenchmarkObserve(b *testing.B) {
 func BenchmarkObserveFolded(b *testing.B) {
 	m := metrics.New()
 	for i := range metrics.MaxActions {
-		m.Observe(&classify.Observation{Call: classify.Call{Action: "Action" + strconv.Itoa(i)}})
+		m.Observe(&classify.Observation{Call: classify.Call{Action: "Action" + strconv.Itoa(i)}}, record.Span{})
 	}
 	o := attempt.Get("success")
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Begin(&o.Call)
-		m.Observe(o)
+		m.Observe(o, record.Span{})
 	}
 }
 
@@ -742,7 +744,7 @@ func TestExemplarOfEachBucket(t *testing.T) {
 		m.Observe(&classify.Observation{
 			Start: attempt.Start, End: attempt.Start.Add(took),
 			Verdict: classify.Verdict{Outcome: classify.OutcomeError, RequestID: classify.MakeRequestID(id), Code: "C"},
-		})
+		}, record.Span{})
 	}
 	observe("fast-1", time.Millisecond)
 	observe("slow-1", 70*time.Second)
@@ -796,8 +798,8 @@ func TestExemplarOfEachBucket(t *testing.T) {
 func TestFailuresDoNotAllocate(t *testing.T) {
 	m := metrics.New()
 	o := attempt.Get("error_throttled")
-	m.Observe(o)
-	if n := testing.AllocsPerRun(100, func() { m.Observe(o) }); n != 0 {
+	m.Observe(o, record.Span{})
+	if n := testing.AllocsPerRun(100, func() { m.Observe(o, record.Span{}) }); n != 0 {
 		t.Errorf("%v allocations for a failure, want none", n)
 	}
 }

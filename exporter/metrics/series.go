@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // The maximum number of series of a vector before its labels are replaced with
@@ -37,6 +38,7 @@ type series struct {
 	partial   prometheus.Counter
 	lastError prometheus.Gauge
 	since     prometheus.Gauge // errors since the last success; nil for an attempt that resets them
+	operation record.Operation
 }
 
 // kind holds the properties of an attempt that determine its series, as observed.
@@ -312,7 +314,7 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 	status, ok := statusLabel(k.status)
 	note(overflowStatus, ok)
 
-	var s series
+	s := series{operation: record.Operation{Service: named(service), Action: named(action)}}
 	allOwn := true
 	s.requests, ok = m.requests.get(requestLabels{service, action, version, region, outcome, status})
 	allOwn = allOwn && ok
@@ -348,6 +350,14 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 		m.table.add(*k, &s)
 	}
 	return &s
+}
+
+// named returns the label value, or "" if it is a placeholder.
+func named(label string) string {
+	if label == labelUnknown || label == labelOther {
+		return ""
+	}
+	return label
 }
 
 // Failures is the number of failed attempts that have the same labels.

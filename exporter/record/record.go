@@ -5,7 +5,6 @@
 package record
 
 import (
-	"encoding/hex"
 	"net"
 	"net/netip"
 	"strconv"
@@ -57,10 +56,10 @@ type Record struct {
 	Credential      string          `json:"credential,omitempty"`
 	Source          classify.Source `json:"source,omitempty"`
 
-	CatalogCode string         `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
-	Match       classify.Match `json:"match,omitempty"`        // what the entry was selected by
-	Meaning     string         `json:"meaning,omitempty"`      // the meaning given by the entry
-	Advice      string         `json:"advice,omitempty"`       // what to do, from the likely cause or else from the entry
+	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
+	Match       classify.Match   `json:"match,omitempty"`        // what the entry was selected by
+	Meaning     diagnosis.Text   `json:"meaning,omitzero"`       // the meaning given by the entry
+	Advice      diagnosis.Advice `json:"advice,omitzero"`        // what to do, from the likely cause, or else from the entry or the category
 
 	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // causes of the failure, the most likely first
 
@@ -68,12 +67,16 @@ type Record struct {
 	// the catalogue, the fault, the status, or OtherKind. It is "" if the attempt
 	// did not fail.
 	Kind string `json:"-"`
-	// Span, Scheme, Port, Traceparent and Tracestate are used for spans only.
-	Span        classify.Span `json:"-"`
-	Scheme      string        `json:"-"`
-	Port        uint16        `json:"-"`
-	Traceparent string        `json:"-"`
-	Tracestate  string        `json:"-"`
+	// The following are used for spans only.
+	Span           Span      `json:"-"` // set by SetSpan
+	Operation      Operation `json:"-"` // set by the caller of New, as is Previous
+	Previous       Span      `json:"-"` // the span of the call's previous attempt; zero if it is not known
+	MethodOriginal string    `json:"-"` // the method as received if Method is classify.MethodOther
+	Protocol       string    `json:"-"` // version of HTTP, as in classify.Observation
+	Scheme         string    `json:"-"`
+	Port           uint16    `json:"-"`
+	Traceparent    string    `json:"-"`
+	Tracestate     string    `json:"-"`
 }
 
 // OtherKind is the Kind of a failure whose code the catalogue does not know.
@@ -82,16 +85,17 @@ const OtherKind = "_OTHER"
 // The maximum lengths of texts, in bytes.
 const (
 	maxWord       = 128  // names, codes
-	maxMessage    = 1024 // also meaning and advice
+	maxMessage    = 1024 // also each language of meaning and advice
 	maxURL        = 2048
 	maxAgent      = 256
 	maxTracestate = 512
+	maxMethod     = 32
 
 	words = 16 // number of texts bounded by maxWord
 )
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes.
-const MaxBytes = 1024 + words*maxWord + 3*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes
+const MaxBytes = 1024 + words*maxWord + 5*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + maxMethod
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
@@ -126,17 +130,11 @@ func New(o *classify.Observation) *Record {
 		Credential:      cut(o.Credential, maxWord),
 		Source:          o.Source,
 
-		Span:        o.Span,
-		Scheme:      o.Scheme,
-		Port:        o.Port,
-		Traceparent: cut(string(o.Traceparent), maxWord),
-	}
-	if o.Span.TraceID != [16]byte{} {
-		var digits [48]byte
-		hex.Encode(digits[:32], o.Span.TraceID[:])
-		hex.Encode(digits[32:], o.Span.SpanID[:])
-		both := string(digits[:]) // one allocation for both strings
-		r.TraceID, r.SpanID = both[:32], both[32:]
+		MethodOriginal: scrub(string(o.MethodOriginal), maxMethod),
+		Protocol:       o.Protocol,
+		Scheme:         o.Scheme,
+		Port:           o.Port,
+		Traceparent:    cut(string(o.Traceparent), maxWord),
 	}
 	// A truncated or redacted request ID would be a different one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
@@ -148,8 +146,12 @@ func New(o *classify.Observation) *Record {
 	}
 	if e := v.Entry; e != nil {
 		r.CatalogCode, r.Match = cut(e.Code, maxWord), v.Match
-		r.Meaning, r.Advice = cut(e.Meaning, maxMessage), cut(e.Advice, maxMessage)
+		r.Meaning = cutText(e.Meaning)
+	} else if v.Outcome.Failed() {
+		r.Meaning = diagnosis.Meaning(v)
 	}
+	r.Advice = diagnosis.ForAttempt(o)
+	r.Advice.Do = cutText(r.Advice.Do)
 	return r
 }
 
@@ -157,7 +159,7 @@ func New(o *classify.Observation) *Record {
 func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all
 	if c := r.Cause(); c != nil {
-		r.Advice = cut(c.Advice.English, maxMessage)
+		r.Advice = c.Advised()
 	}
 }
 
@@ -232,6 +234,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 
 // mark is appended to truncated texts.
 const mark = "..."
+
+// cutText returns t with every language cut to maxMessage.
+func cutText(t diagnosis.Text) diagnosis.Text {
+	return diagnosis.Text{English: cut(t.English, maxMessage), Chinese: cut(t.Chinese, maxMessage)}
+}
 
 // cut returns s as valid UTF-8 of at most limit bytes, with control characters
 // escaped. A truncated text ends in "...".

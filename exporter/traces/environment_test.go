@@ -19,7 +19,6 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
 
@@ -122,8 +121,7 @@ func TestConsole(t *testing.T) {
 	var out bytes.Buffer
 	tr := newTracer(t, traces.Config{Console: &out})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
-	tr.Record(record.New(o))
+	observe(tr, o)
 	shutdown(t, tr)
 	if !strings.Contains(out.String(), `"LimitExceeded"`) || len(tr.Problems()) != 0 {
 		t.Errorf("problems %v, console: %s", tr.Problems(), out.String())
@@ -155,8 +153,7 @@ func TestHTTP(t *testing.T) {
 		}
 		tr := newTracer(t, traces.Config{Proxy: func(*http.Request) (*url.URL, error) { return nil, nil }})
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 		shutdown(t, tr)
 		select {
 		case s := <-got:
@@ -199,8 +196,7 @@ func TestProxyOfTheBackend(t *testing.T) {
 			return nil, errors.New("no way out")
 		}})
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		_ = tr.Shutdown(ctx) // it may not have been able to send
 		cancel()

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -109,12 +110,18 @@ const (
 	spanAttributes   = 9
 	spanDroppedAttrs = 10
 	spanEvents       = 11
+	spanLinks        = 13
 	spanStatus       = 15
 	spanFlags        = 16
 
 	eventTime       = 1
 	eventName       = 2
 	eventAttributes = 3
+
+	linkTraceID    = 1
+	linkSpanID     = 2
+	linkTraceState = 3
+	linkFlags      = 6
 
 	statusMessage = 2
 	statusCode    = 3
@@ -140,7 +147,7 @@ func (x *otlp) append(s *span) {
 	b = appendText(b, spanName, s.name())
 	b = appendVarint(b, spanKind, uint64(tracepb.Span_SPAN_KIND_CLIENT))
 	b = appendFixed64(b, spanStart, s.record.Start.UnixNano())
-	b = appendFixed64(b, spanEnd, s.record.Time.UnixNano())
+	b = appendFixed64(b, spanEnd, s.end.UnixNano())
 	var dropped int
 	x.attrs, dropped = s.attributes(x.attrs)
 	for i := range x.attrs {
@@ -152,13 +159,11 @@ func (x *otlp) append(s *span) {
 	for _, e := range s.events() {
 		b = appendEvent(b, &e)
 	}
-	b = appendStatus(b, s.status())
-	flags := uint32(s.context.TraceFlags()) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
-	if s.parent.IsRemote() {
-		flags |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+	for _, l := range s.links() {
+		b = appendLink(b, l.SpanContext)
 	}
-	b = protowire.AppendTag(b, spanFlags, protowire.Fixed32Type)
-	b = protowire.AppendFixed32(b, flags)
+	b = appendStatus(b, s.status())
+	b = appendFlags(b, spanFlags, s.context.TraceFlags(), s.parent.IsRemote())
 
 	x.one = b
 	x.spans = appendBytes(x.spans, scopeSpans, b)
@@ -176,16 +181,12 @@ func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) [
 	case attribute.INT64:
 		size = tag + protowire.SizeVarint(uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
 	}
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))) //nolint:gosec // a size
-	b = protowire.AppendTag(b, pairKey, protowire.BytesType)
-	b = protowire.AppendString(b, string(kv.Key))
-	b = protowire.AppendTag(b, pairValue, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
+	b = appendHeader(b, field, tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))
+	b = append(appendHeader(b, pairKey, len(kv.Key)), kv.Key...)
+	b = appendHeader(b, pairValue, size)
 	switch kv.Value.Type() {
 	case attribute.STRING:
-		b = protowire.AppendTag(b, valueString, protowire.BytesType)
-		return protowire.AppendString(b, text)
+		return append(appendHeader(b, valueString, len(text)), text...)
 	case attribute.INT64:
 		return appendVarint(b, valueInt, uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
 	default: // a bool
@@ -204,6 +205,27 @@ func appendEvent(b []byte, e *sdktrace.Event) []byte {
 	return appendBytes(b, spanEvents, one)
 }
 
+// appendLink appends a link to a span without attributes.
+func appendLink(b []byte, to trace.SpanContext) []byte {
+	traceID, id := to.TraceID(), to.SpanID()
+	one := appendBytes(nil, linkTraceID, traceID[:])
+	one = appendBytes(one, linkSpanID, id[:])
+	one = appendText(one, linkTraceState, to.TraceState().String())
+	one = appendFlags(one, linkFlags, to.TraceFlags(), to.IsRemote())
+	return appendBytes(b, spanLinks, one)
+}
+
+// appendFlags appends trace flags, and whether the span, or the parent of the
+// span, is of another process.
+func appendFlags(b []byte, field protowire.Number, flags trace.TraceFlags, remote bool) []byte {
+	all := uint32(flags) | uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK)
+	if remote {
+		all |= uint32(tracepb.SpanFlags_SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK)
+	}
+	b = protowire.AppendTag(b, field, protowire.Fixed32Type)
+	return protowire.AppendFixed32(b, all)
+}
+
 func appendStatus(b []byte, s sdktrace.Status) []byte {
 	const tag, code = 1, 1
 	b = protowire.AppendTag(b, spanStatus, protowire.BytesType)
@@ -217,6 +239,19 @@ func appendStatus(b []byte, s sdktrace.Status) []byte {
 	b = protowire.AppendVarint(b, uint64(size))
 	b = appendText(b, statusMessage, s.Description)
 	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
+}
+
+// appendHeader appends the tag of a field of type bytes, whose number is below 16, and
+// the size of its value. It is inlined, unlike the library's functions.
+func appendHeader(b []byte, field protowire.Number, size int) []byte {
+	if size < 1<<7 {
+		return append(b, byte(field)<<3|byte(protowire.BytesType), byte(size)) //nolint:gosec // both are below 128
+	}
+	return appendLongHeader(b, field, size)
+}
+
+func appendLongHeader(b []byte, field protowire.Number, size int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(size)) //nolint:gosec // a size
 }
 
 // appendText appends a text field, which is omitted if it is empty.

@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -50,7 +51,7 @@ func (r *received) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpan
 }
 
 // fixedIDs has the SDK use the IDs of a record.
-type fixedIDs struct{ span classify.Span }
+type fixedIDs struct{ span record.Span }
 
 func (f fixedIDs) NewIDs(context.Context) (trace.TraceID, trace.SpanID) {
 	return f.span.TraceID, f.span.SpanID
@@ -66,15 +67,23 @@ type ended struct {
 func (*ended) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
 func (e *ended) OnEnd(s sdktrace.ReadOnlySpan)                 { e.spans = append(e.spans, s) }
 
-// bySDK returns the span of r as the SDK makes it.
-func bySDK(from *origin, r *record.Record) sdktrace.ReadOnlySpan {
+// fixedState has the SDK sample every span and give it a trace state.
+type fixedState struct{ trace.TraceState }
+
+func (f fixedState) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingResult {
+	return sdktrace.SamplingResult{Decision: sdktrace.RecordAndSample, Tracestate: f.TraceState}
+}
+func (fixedState) Description() string { return "fixed" }
+
+// bySDK returns the span of r as the SDK makes it, with a trace state.
+func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.ReadOnlySpan {
 	var e ended
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.maxCount, from.maxLength
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(from.resource),
 		sdktrace.WithIDGenerator(fixedIDs{r.Span}),
-		sdktrace.WithSampler(sdktrace.AlwaysSample()),
+		sdktrace.WithSampler(fixedState{state}),
 		sdktrace.WithRawSpanLimits(limits),
 		sdktrace.WithSpanProcessor(&e),
 	)
@@ -82,20 +91,34 @@ func bySDK(from *origin, r *record.Record) sdktrace.ReadOnlySpan {
 		trace.WithInstrumentationVersion(from.scope.Version), trace.WithSchemaURL(from.scope.SchemaURL))
 	ctx := propagation.TraceContext{}.Extract(context.Background(),
 		propagation.MapCarrier{"traceparent": r.Traceparent, "tracestate": r.Tracestate})
-	_, s := tracer.Start(ctx, (&span{record: r}).name(), trace.WithTimestamp(r.Start), trace.WithSpanKind(trace.SpanKindClient))
+	options := []trace.SpanStartOption{trace.WithTimestamp(r.Start), trace.WithSpanKind(trace.SpanKindClient)}
+	if p := r.Previous; p.Exported {
+		options = append(options, trace.WithLinks(trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: p.TraceID, SpanID: p.SpanID, TraceFlags: trace.TraceFlags(p.Flags),
+		})}))
+	}
+	_, s := tracer.Start(ctx, (&span{record: r}).name(), options...)
+	end := r.Time
+	if end.Before(r.Start) {
+		end = r.Start
+	}
 	s.SetAttributes(appendAttributes(nil, r)...)
 	for i := range r.Diagnoses {
-		s.AddEvent(eventDiagnosis, trace.WithTimestamp(r.Time), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+		s.AddEvent(eventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
 	}
 	if r.Outcome.Failed() {
 		description := r.Message
 		if description == "" {
-			description = r.Meaning
+			description = r.Meaning.English
 		}
 		s.SetStatus(codes.Error, description)
 	}
-	s.End(trace.WithTimestamp(r.Time))
-	return e.spans[0]
+	s.End(trace.WithTimestamp(end))
+	stub := tracetest.SpanStubFromReadOnlySpan(e.spans[0])
+	if !stub.Parent.IsValid() { // the SDK does not set the flag yet
+		stub.SpanContext = stub.SpanContext.WithTraceFlags(stub.SpanContext.TraceFlags().WithRandom(true))
+	}
+	return stub.Snapshot()
 }
 
 func newOrigin(maxLength, maxCount int) *origin {
@@ -107,6 +130,11 @@ func newOrigin(maxLength, maxCount int) *origin {
 	}
 }
 
+// decide returns the span of o if every attempt is exported.
+func decide(o *classify.Observation) record.Span {
+	return (&Tracer{outlet: &outlet{}}).Decide(o)
+}
+
 // compare checks that a backend gets of these records what it would get by the
 // SDK alone.
 func compare(t *testing.T, from *origin, records ...*record.Record) {
@@ -114,7 +142,8 @@ func compare(t *testing.T, from *origin, records ...*record.Record) {
 	var ours []*span
 	var theirs []sdktrace.ReadOnlySpan
 	for _, r := range records {
-		ours, theirs = append(ours, newSpan(from, r)), append(theirs, bySDK(from, r))
+		s := newSpan(from, r)
+		ours, theirs = append(ours, s), append(theirs, bySDK(from, r, s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
 	x := &otlp{client: got}
@@ -165,13 +194,16 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				o := a.Observation
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
 				o.Call.Region = "北京-6"
-				p, _ := parseParent(o.Traceparent)
-				o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
-				if p == (parent{}) {
-					o.Span.TraceID = newTraceID()
-				}
 				r := record.New(o)
+				r.SetSpan(decide(o))
+				r.Operation = record.Operation{Service: o.Call.Service, Action: o.Call.Action}
+				if r.Retryable {
+					r.Previous = record.Span{TraceID: r.Span.TraceID, SpanID: newSpanID(), Flags: r.Span.Flags, Exported: true}
+				}
 				r.Diagnose(diagnosis.New().Diagnose(o))
+				if !r.Span.Exported {
+					continue // has no span
+				}
 				all = append(all, r)
 			}
 			compare(t, from, all...)
@@ -195,10 +227,11 @@ func FuzzOTLP(f *testing.F) {
 			Time: time.Unix(0, end), Start: time.Unix(0, start), Outcome: classify.OutcomeError,
 			Service: service, Action: action, Message: message, URL: url, HTTPStatus: status, Retryable: status%2 == 0,
 			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"), Traceparent: h[0], Tracestate: h[1],
-			Span: classify.Span{TraceID: newTraceID(), SpanID: newSpanID(), Exported: true},
+			Operation: record.Operation{Service: service, Action: action},
 		}
-		if p, ok := parseParent([]byte(h[0])); ok {
-			r.Span.TraceID = p.traceID
+		r.SetSpan(decide(&classify.Observation{Traceparent: []byte(h[0]), Verdict: classify.Verdict{Outcome: r.Outcome}}))
+		if status > 400 {
+			r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: parent, Exported: true}
 		}
 		compare(t, newOrigin(maxLength, maxCount), r)
 	})

@@ -78,7 +78,7 @@ func (q *outlet) admit(s *span) (refusal string) {
 	switch {
 	case q.stopped:
 		return reasonShutdown
-	case len(q.waiting)+q.exporting >= q.room:
+	case len(q.waiting)+q.exporting >= q.roomFor(s):
 		return reasonQueueFull
 	}
 	q.waiting = append(q.waiting, s)
@@ -89,6 +89,16 @@ func (q *outlet) admit(s *span) (refusal string) {
 		}
 	}
 	return ""
+}
+
+// roomFor returns the maximum number of spans that may be queued already if s is to
+// be. Spans of attempts that did not fail may use only half of the queue, so that
+// they never displace those of failures.
+func (q *outlet) roomFor(s *span) int {
+	if s.record.Outcome.Failed() {
+		return q.room
+	}
+	return (q.room + 1) / 2
 }
 
 // run exports spans until stop is closed, and then the remaining ones.

@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -23,29 +24,46 @@ type origin struct {
 	scope     instrumentation.Scope
 	maxLength int // maximum length of an attribute value in characters; negative for no limit
 	maxCount  int // maximum number of attributes
+
+	parent Parent // of attempts without a parent of their own
 }
 
 // span is an attempt to be exported. It is made after the attempt has ended, so
 // it does not need what the SDK does for spans that may still change. Attributes
-// are computed on export. The events are the diagnoses. There are no links.
+// are computed on export. The events are the diagnoses. The link is the previous
+// attempt of the same call.
 type span struct {
 	origin  *origin
 	record  *record.Record
 	context trace.SpanContext
 	parent  trace.SpanContext
+	end     time.Time
 }
 
 // newSpan returns the span of the attempt r.
 func newSpan(from *origin, r *record.Record) *span {
 	parent := remoteParent(r.Traceparent, r.Tracestate)
+	if !parent.IsValid() {
+		parent = remoteParent(from.parent.Traceparent, from.parent.Tracestate)
+	}
+	state := parent.TraceState()
+	if !parent.IsValid() || r.Outcome.Failed() {
+		state = withThreshold(state, r.Span.Threshold)
+	}
 	return &span{
 		origin: from, record: r, parent: parent,
-		context: trace.NewSpanContext(trace.SpanContextConfig{
-			TraceID: r.Span.TraceID, SpanID: r.Span.SpanID,
-			TraceFlags: parent.TraceFlags() | trace.FlagsSampled,
-			TraceState: parent.TraceState(),
-		}),
+		context: contextOf(&r.Span, state),
+		// Both times have a monotonic clock reading. Their difference is right
+		// even if the system's clock was set back in between.
+		end: r.Start.Add(max(0, r.Time.Sub(r.Start))),
 	}
+}
+
+// contextOf returns the span context of s.
+func contextOf(s *record.Span, state trace.TraceState) trace.SpanContext {
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: s.TraceID, SpanID: s.SpanID, TraceFlags: trace.TraceFlags(s.Flags), TraceState: state,
+	})
 }
 
 // snapshot returns s in the form expected by the SDK's exporters.
@@ -53,8 +71,8 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	attrs, dropped := s.attributes(nil)
 	return tracetest.SpanStub{
 		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
-		StartTime: s.record.Start, EndTime: s.record.Time, Status: s.status(),
-		Attributes: attrs, DroppedAttributes: dropped, Events: s.events(),
+		StartTime: s.record.Start, EndTime: s.end, Status: s.status(),
+		Attributes: attrs, DroppedAttributes: dropped, Events: s.events(), Links: s.links(),
 		Resource: s.origin.resource, InstrumentationScope: s.origin.scope,
 	}.Snapshot()
 }
@@ -72,16 +90,18 @@ func (x snapshots) export(ctx context.Context, spans []*span) error {
 
 func (x snapshots) shutdown(ctx context.Context) error { return x.Shutdown(ctx) }
 
-// name returns the operation, or the method if the operation is not known. It
-// never returns the path, because span names must have low cardinality.
+// name returns the operation, or the method if the operation is not known. Span
+// names must have low cardinality, so nothing is taken from the request as it is.
 func (s *span) name() string {
 	switch r := s.record; {
-	case r.Action == "":
-		return r.Method
-	case r.Service == "":
-		return r.Action
+	case r.Operation.Action != "" && r.Operation.Service != "":
+		return r.Operation.Service + "." + r.Operation.Action
+	case r.Operation.Action != "":
+		return r.Operation.Action
+	case r.Method == classify.MethodOther || r.Method == "":
+		return "HTTP"
 	default:
-		return r.Service + "." + r.Action
+		return r.Method
 	}
 }
 
@@ -92,7 +112,7 @@ func (s *span) status() sdktrace.Status {
 	case !r.Outcome.Failed():
 		return sdktrace.Status{}
 	case r.Message == "":
-		return sdktrace.Status{Code: codes.Error, Description: r.Meaning}
+		return sdktrace.Status{Code: codes.Error, Description: r.Meaning.English}
 	default:
 		return sdktrace.Status{Code: codes.Error, Description: r.Message}
 	}
@@ -121,10 +141,18 @@ func (s *span) events() []sdktrace.Event {
 	var all []sdktrace.Event
 	for i := range s.record.Diagnoses {
 		all = append(all, sdktrace.Event{
-			Name: eventDiagnosis, Time: s.record.Time, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
+			Name: eventDiagnosis, Time: s.end, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
 		})
 	}
 	return all
+}
+
+// links returns the link to the previous attempt of the call, if that was exported.
+func (s *span) links() []sdktrace.Link {
+	if !s.record.Previous.Exported {
+		return nil
+	}
+	return []sdktrace.Link{{SpanContext: contextOf(&s.record.Previous, trace.TraceState{})}}
 }
 
 // appendDiagnosis appends the attributes of the event for a diagnosis.
@@ -176,6 +204,10 @@ const eventDiagnosis = "ksyun.diagnosis"
 // Ksyun.
 const provider = "kingsoft_cloud"
 
+// peerPrefix and the service are the value of service.peer.name, by which service
+// graphs name what is called.
+const peerPrefix = "ksyun."
+
 // appendAttributes appends the attributes of the attempt.
 func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.KeyValue {
 	text := func(k attribute.Key, v string) {
@@ -190,6 +222,7 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	}
 
 	text(semconv.HTTPRequestMethodKey, r.Method)
+	text(semconv.HTTPRequestMethodOriginalKey, r.MethodOriginal)
 	text(semconv.ServerAddressKey, r.Host)
 	number(semconv.ServerPortKey, int(r.Port))
 	text(semconv.URLFullKey, r.URL)
@@ -200,10 +233,11 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 			semconv.NetworkPeerAddress(r.Upstream.Addr().String()),
 			semconv.NetworkPeerPort(int(r.Upstream.Port())))
 	}
-	if r.Source != classify.SourceCSM && r.Source != classify.SourceTransport {
-		text(semconv.NetworkProtocolVersionKey, "1.1") // the relay supports no other version
-	}
+	text(semconv.NetworkProtocolVersionKey, r.Protocol)
 	text(semconv.UserAgentOriginalKey, r.UserAgent)
+	if r.Operation.Service != "" {
+		attrs = append(attrs, semconv.ServicePeerName(peerPrefix+r.Operation.Service))
+	}
 	text(semconv.CloudProviderKey, provider)
 	text(semconv.CloudRegionKey, r.Region)
 

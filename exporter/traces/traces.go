@@ -5,9 +5,10 @@
 //
 // Spans of failures are always kept. The span of a success is kept if the trace of
 // the program, given by its traceparent, is sampled. If the program sent none, a
-// configurable ratio is kept. The decision is not left to an SDK sampler, because
-// it depends on the outcome; OTEL_TRACES_SAMPLER therefore has no effect. Nothing
-// is injected into the call.
+// configurable ratio is kept, and the trace ID is the request ID if that is a
+// UUID. The decision is not left to an SDK sampler, because it depends on the
+// outcome; OTEL_TRACES_SAMPLER therefore has no effect. Nothing is injected into
+// the call.
 //
 // The destination of spans is set by OpenTelemetry's environment variables
 // OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_*. If none is set, no spans are made
@@ -17,11 +18,8 @@ package traces
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -31,6 +29,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -54,6 +53,9 @@ type Config struct {
 	// SuccessRatio is the ratio, 0 to 1, of kept spans among the successes that
 	// are not part of a trace of the program.
 	SuccessRatio float64
+	// Parent is the traceparent and the tracestate that attempts without a valid
+	// traceparent continue. If Parent is invalid or "", they are new traces.
+	Parent Parent
 	// Environment holds the OTEL_* variables. If nil, those of the process are read.
 	Environment *Environment
 	// Exporter receives the spans. If nil, the environment selects the exporter.
@@ -71,21 +73,24 @@ type Config struct {
 	Log *zap.Logger
 }
 
+// Parent is a span of another program, as in the header fields of the same names.
+type Parent struct{ Traceparent, Tracestate string }
+
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
 	outlet   *outlet // nil if spans are not exported
 	origin   *origin
 	problems []Problem
+	parent   []byte // Config.Parent.Traceparent
 
-	// threshold is the success ratio, scaled to 63-bit integers.
-	threshold atomic.Uint64
+	threshold atomic.Uint64 // of successes that are not part of a trace
 }
 
 // New returns a tracer. It never fails: settings of the environment that cannot
 // be applied are reported by Problems. New installs the global error handler of
 // the OpenTelemetry SDK.
 func New(ctx context.Context, cfg Config) *Tracer {
-	t := &Tracer{}
+	t := &Tracer{parent: []byte(cfg.Parent.Traceparent)}
 	t.SetSuccessRatio(cfg.SuccessRatio)
 	if cfg.Environment == nil {
 		cfg.Environment = ReadEnvironment(os.Getenv)
@@ -93,6 +98,9 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	t.problems = slices.Clone(cfg.Environment.Problems)
 	if cfg.Environment.console && cfg.Console == nil {
 		t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "names console, but standard output is used by the command"})
+	}
+	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
+		t.problems = append(t.problems, Problem{"TRACEPARENT", "is not a W3C traceparent; calls are traces of their own"})
 	}
 	report := newReporter(cfg.Log)
 	// While an exporter is built, the SDK reads the environment as well and would
@@ -119,6 +127,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		scope:     instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
 		maxLength: cfg.Environment.maxLength,
 		maxCount:  cfg.Environment.maxCount,
+		parent:    cfg.Parent,
 	}
 	return t
 }
@@ -141,46 +150,52 @@ func (t *Tracer) Exports() bool { return t.outlet != nil }
 
 // SetSuccessRatio sets Config.SuccessRatio, 0 to 1. Values outside are clamped.
 func (t *Tracer) SetSuccessRatio(ratio float64) {
-	if !(ratio > 0) { // also true for NaN
-		ratio = 0
-	}
-	t.threshold.Store(uint64(min(ratio, 1) * (1 << 63)))
+	t.threshold.Store(thresholdOf(ratio))
 }
 
-// Decide reports whether the span of the attempt is kept, and sets o.Span. If it
-// is not kept, o.Span is the trace and span given by the program, if any, so that
-// logs of the attempt can be correlated with them. A refused request is not an
+// Decide returns the span of the finished attempt o. If the span is not to be
+// exported, the IDs are those of the span given by the program, if any, so that
+// logs of the attempt can be correlated with it. A refused request is not an
 // attempt at a call and has no span.
-func (t *Tracer) Decide(o *classify.Observation) bool {
+func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && t.outlet == nil {
-		return false // nothing is reported for it
+		return record.Span{} // nothing is reported for it
 	}
 	p, joined := parseParent(o.Traceparent)
-	if t.outlet == nil || o.Fault.Refused() || !t.keeps(failed, joined, p.flags.IsSampled()) {
-		o.Span = classify.Span{TraceID: p.traceID, SpanID: p.spanID}
-		return false
-	}
-	o.Span = classify.Span{TraceID: p.traceID, SpanID: newSpanID(), Exported: true}
 	if !joined {
-		o.Span.TraceID = newTraceID()
+		p, joined = parseParent(t.parent)
 	}
-	return true
-}
-
-// keeps reports whether the span of o is kept.
-func (t *Tracer) keeps(failed, joined, sampled bool) bool {
+	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
+	if t.outlet == nil || o.Fault.Refused() {
+		return span
+	}
+	threshold := uint64(0) // failures are always kept
 	switch {
 	case failed:
-		return true
 	case joined:
-		return sampled
+		if !p.flags.IsSampled() {
+			return span
+		}
+	default:
+		if threshold = t.threshold.Load(); threshold == maxThreshold {
+			return span
+		}
 	}
-	threshold := t.threshold.Load()
-	return threshold > 0 && rand.Uint64()>>1 < threshold //nolint:gosec // sampling needs no secure randomness
+	if !joined {
+		span.TraceID = traceIDOf(&o.Verdict.RequestID)
+		if randomness(span.TraceID) < threshold {
+			return record.Span{}
+		}
+		span.Flags = byte(trace.FlagsRandom)
+	}
+	span.SpanID, span.Exported, span.Threshold = newSpanID(), true, threshold
+	span.Flags |= byte(trace.FlagsSampled)
+	return span
 }
 
-// Record makes and queues the span of an attempt for which Decide returned true.
+// Record makes and queues the span of an attempt. r.Span must be what Decide
+// returned for the attempt. Spans that are not to be exported are ignored.
 func (t *Tracer) Record(r *record.Record) {
 	if t.outlet == nil || !r.Span.Exported {
 		return
@@ -196,17 +211,4 @@ func (t *Tracer) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return t.outlet.shutdown(ctx)
-}
-
-// newTraceID returns a random trace ID, which is not all zero.
-func newTraceID() (id [16]byte) {
-	binary.BigEndian.PutUint64(id[:8], rand.Uint64())                  //nolint:gosec // must be unlikely to repeat, not secret
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
-	return id
-}
-
-// newSpanID returns a random span ID, which is not all zero.
-func newSpanID() (id [8]byte) {
-	binary.BigEndian.PutUint64(id[:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
-	return id
 }

@@ -10,14 +10,17 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
@@ -106,24 +110,40 @@ func shutdown(t *testing.T, tr *traces.Tracer) {
 	}
 }
 
+// observe passes the attempt o through tr, as the pipeline does, and returns its span.
+func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
+	r := newRecord(o, tr.Decide(o))
+	tr.Record(r)
+	return r.Span
+}
+
+// newRecord returns the record of o, as the pipeline makes it.
+func newRecord(o *classify.Observation, span record.Span) *record.Record {
+	r := record.New(o)
+	r.SetSpan(span)
+	r.Operation = metrics.New().Observe(o, span)
+	return r
+}
+
 // spanJSON is a span in the golden file.
 type spanJSON struct {
-	Name, Kind, Status, Description, Parent, Scope, Schema string
-	Start, End                                             time.Time
-	Attributes                                             map[string]any
-	Events                                                 []string `json:",omitempty"`
+	TraceID, State, Name, Kind, Status, Description, Parent, Scope, Schema string
+	Start, End                                                             time.Time
+	Attributes                                                             map[string]any
+	Events                                                                 []string `json:",omitempty"`
 }
 
 func TestSpans(t *testing.T) {
 	b := &backend{}
 	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", SuccessRatio: 1})
 	var names []string
+	var ids []record.Span
 	for _, a := range attempt.All() {
-		if tr.Decide(a.Observation) {
-			r := record.New(a.Observation)
+		if span := tr.Decide(a.Observation); span.Exported {
+			r := newRecord(a.Observation, span)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
 			tr.Record(r)
-			names = append(names, a.Name)
+			names, ids = append(names, a.Name), append(ids, span)
 		}
 	}
 	if slices.Contains(names, "host_refused") {
@@ -141,8 +161,15 @@ func TestSpans(t *testing.T) {
 		if s.Parent.IsValid() {
 			parent = s.Parent.SpanID().String()
 		}
+		id := s.SpanContext.TraceID().String()
+		if s.SpanContext.SpanID() != ids[i].SpanID || s.SpanContext.TraceFlags() != trace.FlagsSampled|trace.FlagsRandom {
+			t.Errorf("%s: %v", names[i], s.SpanContext)
+		}
+		if attrs["ksyun.request_id"] == nil {
+			id = "random"
+		}
 		got[names[i]] = spanJSON{
-			Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
+			TraceID: id, State: s.SpanContext.TraceState().String(), Name: s.Name, Kind: s.SpanKind.String(), Status: s.Status.Code.String(), Description: s.Status.Description,
 			Parent: parent, Scope: s.InstrumentationScope.Name + " " + s.InstrumentationScope.Version,
 			Schema: s.InstrumentationScope.SchemaURL, Start: s.StartTime, End: s.EndTime, Attributes: attrs,
 			Events: eventsOf(s.Events),
@@ -185,46 +212,159 @@ func eventsOf(events []sdktrace.Event) (all []string) {
 	return all
 }
 
-// TestProtocolVersion checks that the version is told only of attempts whose
-// bytes the relay has seen.
-func TestProtocolVersion(t *testing.T) {
-	b := &backend{}
-	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1})
-	want := map[classify.Source]bool{
-		classify.SourceForward: true, classify.SourceReverse: true,
-		classify.SourceTransport: false, classify.SourceCSM: false,
+// TestMethodAndProtocol checks the attributes that the request decides, and that
+// nothing of it gets into the span's name.
+func TestMethodAndProtocol(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*classify.Observation)
+		span   string
+		want   map[attribute.Key]string
+	}{
+		{"documented", func(*classify.Observation) {}, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"http.request.method": "GET", "network.protocol.version": "1.1", "service.peer.name": "ksyun.monitor",
+		}},
+		{"no action", func(o *classify.Observation) { o.Call.Action = "" }, "GET", map[attribute.Key]string{
+			"service.peer.name": "ksyun.monitor",
+		}},
+		{"no service", func(o *classify.Observation) { o.Call.Service = "" }, "GetMetricStatistics", map[attribute.Key]string{
+			"service.peer.name": "",
+		}},
+		{"a method of its own", func(o *classify.Observation) {
+			o.Call.Action, o.Method, o.MethodOriginal = "", classify.MethodOther, []byte("AKLTcanaryAccessKey0123")
+		}, "HTTP", map[attribute.Key]string{
+			"http.request.method": "_OTHER", "http.request.method_original": "REDACTED",
+		}},
+		{"a long method", func(o *classify.Observation) {
+			o.Call.Action, o.Method, o.MethodOriginal = "", classify.MethodOther, bytes.Repeat([]byte("PURGE "), 100)
+		}, "HTTP", map[attribute.Key]string{
+			"http.request.method_original": "PURGE PURGE PURGE PURGE PURGE...",
+		}},
+		{"HTTP/1.0", func(o *classify.Observation) { o.Protocol = "1.0" }, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"network.protocol.version": "1.0",
+		}},
+		{"reported by the SDK", func(o *classify.Observation) { o.Protocol = "" }, "monitor.GetMetricStatistics", map[attribute.Key]string{
+			"network.protocol.version": "",
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{}
+			tr := newTracer(t, traces.Config{Exporter: b})
+			o := attempt.Get("error_throttled")
+			tt.change(o)
+			observe(tr, o)
+			shutdown(t, tr)
+			if b.spans[0].Name != tt.span {
+				t.Errorf("span %q, want %q", b.spans[0].Name, tt.span)
+			}
+			attrs := attribute.NewSet(b.spans[0].Attributes...)
+			for key, want := range tt.want {
+				if got, _ := attrs.Value(key); got.AsString() != want {
+					t.Errorf("%s is %q, want %q", key, got.AsString(), want)
+				}
+			}
+		})
 	}
-	for source := range want {
+}
+
+// TestNamesAreBounded sends more actions than there is room for.
+func TestNamesAreBounded(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b})
+	m := metrics.New()
+	for i := range 3 * metrics.MaxActions {
 		o := attempt.Get("error_throttled")
-		o.Source = source
-		if tr.Decide(o) {
-			tr.Record(record.New(o))
-		}
+		o.Call.Action = "Random" + strconv.Itoa(i)
+		r := record.New(o)
+		r.SetSpan(tr.Decide(o))
+		r.Operation = m.Observe(o, r.Span)
+		tr.Record(r)
 	}
 	shutdown(t, tr)
+	names := map[string]bool{}
 	for _, s := range b.spans {
-		attrs := attribute.NewSet(s.Attributes...)
-		source, _ := attrs.Value("ksyun.source")
-		if _, told := attrs.Value("network.protocol.version"); told != want[classify.Source(source.AsString())] {
-			t.Errorf("%s: told: %v", source.AsString(), told)
-		}
+		names[s.Name] = true
 	}
-	if len(b.spans) != len(want) {
-		t.Errorf("%d spans, want %d", len(b.spans), len(want))
+	if len(names) != metrics.MaxActions+1 || !names["GET"] {
+		t.Errorf("%d names, want %d and the method", len(names), metrics.MaxActions)
+	}
+}
+
+// TestClockSetBack checks that a span does not end before it begins.
+func TestClockSetBack(t *testing.T) {
+	b := &backend{}
+	tr := newTracer(t, traces.Config{Exporter: b})
+	o := attempt.Get("error_throttled")
+	o.Start = time.Now()
+	// Round strips the monotonic clock reading, so that this is an hour earlier.
+	o.End = o.Start.Round(0).Add(-time.Hour)
+	observe(tr, o)
+	shutdown(t, tr)
+	if s := b.spans[0]; !s.EndTime.Equal(s.StartTime) {
+		t.Errorf("from %v to %v", s.StartTime, s.EndTime)
+	}
+}
+
+// TestParent checks that attempts without a traceparent continue the trace that
+// the tracer was started in, and others their own.
+func TestParent(t *testing.T) {
+	const own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for _, tt := range []struct {
+		name, parent, traceparent, outcome string
+		wantTrace, wantParent, wantState   string // "" is the request ID, and no parent
+		wantSpan                           bool
+	}{
+		{"failure", sampled, "", "error_throttled", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0,vendor=1", true},
+		{"success", sampled, "", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1", true},
+		{"success, not sampled", unsampled, "", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "", false},
+		{"a parent of its own", sampled, own, "success", "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "", true},
+		{"invalid header", sampled, "00-what", "success", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1", true},
+		{"invalid", "00-what", "", "error_throttled", "", "", "ot=th:0", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := &backend{}
+			tr := newTracer(t, traces.Config{Exporter: b, Parent: traces.Parent{Traceparent: tt.parent, Tracestate: "vendor=1"}})
+			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p traces.Problem) bool { return p.Variable == "TRACEPARENT" }) {
+				t.Errorf("problems %v", tr.Problems())
+			}
+			o := attempt.Get(tt.outcome)
+			o.Traceparent = []byte(tt.traceparent)
+			span := observe(tr, o)
+			shutdown(t, tr)
+			if tt.wantTrace == "" {
+				tt.wantTrace = strings.ReplaceAll(o.Verdict.RequestID.String(), "-", "")
+			}
+			if got := trace.TraceID(span.TraceID).String(); got != tt.wantTrace {
+				t.Errorf("trace ID %s, want %s", got, tt.wantTrace)
+			}
+			if len(b.spans) == 1 != tt.wantSpan {
+				t.Fatalf("%d spans", len(b.spans))
+			}
+			if !tt.wantSpan {
+				return
+			}
+			parent := ""
+			if p := b.spans[0].Parent; p.IsValid() {
+				parent = p.SpanID().String()
+			}
+			if state := b.spans[0].SpanContext.TraceState().String(); parent != tt.wantParent || state != tt.wantState {
+				t.Errorf("parent %q, state %q", parent, state)
+			}
+		})
 	}
 }
 
 func TestSpanHasTheDecidedIDs(t *testing.T) {
 	tests := []struct {
 		name, traceparent, tracestate string
-		wantTrace, wantParent         string // "" is a new trace, and no parent
+		wantTrace, wantParent         string // "" is no parent
 		wantState                     string
 	}{
-		{"no parent", "", "", "", "", ""},
-		{"sampled parent", sampled, "vendor=1", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "vendor=1"},
-		{"unsampled parent", unsampled, "", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
-		{"malformed parent", strings.ToUpper(sampled), "vendor=1", "", "", ""},
-		{"malformed state", sampled, "=;=", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", ""},
+		{"no parent", "", "", "00000000111142228333444444444403", "", "ot=th:0"},
+		{"sampled parent", sampled, "vendor=1", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0,vendor=1"},
+		{"unsampled parent", unsampled, "", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0"},
+		{"malformed parent", strings.ToUpper(sampled), "vendor=1", "00000000111142228333444444444403", "", "ot=th:0"},
+		{"malformed state", sampled, "=;=", "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331", "ot=th:0"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -232,24 +372,24 @@ func TestSpanHasTheDecidedIDs(t *testing.T) {
 			tr := newTracer(t, traces.Config{Exporter: b})
 			o := attempt.Get("error_signature")
 			o.Traceparent, o.Tracestate = []byte(tt.traceparent), []byte(tt.tracestate)
-			if !tr.Decide(o) || !o.Span.Exported {
+			span := observe(tr, o)
+			if !span.Exported {
 				t.Fatal("a failure is not kept")
 			}
-			tr.Record(record.New(o))
 			shutdown(t, tr)
 
 			if len(b.spans) != 1 {
 				t.Fatalf("%d spans, want 1", len(b.spans))
 			}
 			s := b.spans[0]
-			if id := s.SpanContext.TraceID(); id != o.Span.TraceID || !id.IsValid() {
-				t.Errorf("trace ID %s, decided was %x", id, o.Span.TraceID)
+			if id := s.SpanContext.TraceID(); id != span.TraceID || !id.IsValid() {
+				t.Errorf("trace ID %s, decided was %x", id, span.TraceID)
 			}
-			if id := s.SpanContext.SpanID(); id != o.Span.SpanID || !id.IsValid() {
-				t.Errorf("span ID %s, decided was %x", id, o.Span.SpanID)
+			if id := s.SpanContext.SpanID(); id != span.SpanID || !id.IsValid() {
+				t.Errorf("span ID %s, decided was %x", id, span.SpanID)
 			}
-			if tt.wantTrace != "" && s.SpanContext.TraceID().String() != tt.wantTrace {
-				t.Errorf("trace ID %s, want the program's %s", s.SpanContext.TraceID(), tt.wantTrace)
+			if s.SpanContext.TraceID().String() != tt.wantTrace {
+				t.Errorf("trace ID %s, want %s", s.SpanContext.TraceID(), tt.wantTrace)
 			}
 			parent := ""
 			if s.Parent.IsValid() {
@@ -297,20 +437,23 @@ func TestDecide(t *testing.T) {
 			for range 100 {
 				o := attempt.Get(tt.attempt)
 				o.Traceparent = []byte(tt.traceparent)
-				if got := tr.Decide(o); got != tt.want || o.Span.Exported != tt.want {
-					t.Fatalf("kept %t, exported %t, want %t", got, o.Span.Exported, tt.want)
+				if got := tr.Decide(o).Exported; got != tt.want {
+					t.Fatalf("exported %t, want %t", got, tt.want)
 				}
 			}
 		})
 	}
 }
 
+// TestRatio samples successes without a UUID. See TestSamplingIsConsistent for
+// those with one.
 func TestRatio(t *testing.T) {
 	tr := newTracer(t, traces.Config{Exporter: &backend{}})
 	kept := func() (n int) {
 		o := attempt.Get("success")
+		o.Verdict.RequestID = classify.MakeRequestID("req-1")
 		for range 10_000 {
-			if tr.Decide(o) {
+			if tr.Decide(o).Exported {
 				n++
 			}
 		}
@@ -333,20 +476,20 @@ func TestWithoutBackend(t *testing.T) {
 	}
 	o := attempt.Get("error_throttled")
 	o.Traceparent = []byte(unsampled)
-	if tr.Decide(o) || o.Span.Exported {
+	span := tr.Decide(o)
+	if span.Exported {
 		t.Error("keeps a span without a backend")
 	}
 	// The log line can still name the program's own span.
 	r := record.New(o)
+	r.SetSpan(span)
 	if r.TraceID != "0af7651916cd43dd8448eb211c80319c" || r.SpanID != "b7ad6b7169203331" {
 		t.Errorf("trace %s span %s, want the program's", r.TraceID, r.SpanID)
 	}
 	o = attempt.Get("error_throttled")
-	tr.Decide(o)
-	if o.Span != (classify.Span{}) {
-		t.Errorf("span %+v of an attempt without any trace", o.Span)
+	if span := observe(tr, o); span != (record.Span{}) {
+		t.Errorf("span %+v of an attempt without any trace", span)
 	}
-	tr.Record(record.New(o))
 	shutdown(t, tr)
 }
 
@@ -367,8 +510,7 @@ func TestResource(t *testing.T) {
 	core, log := observer.New(zap.DebugLevel)
 	tr := newTracer(t, traces.Config{Exporter: b, Version: "1.2.3", Log: zap.New(core)})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
-	tr.Record(record.New(o))
+	observe(tr, o)
 	shutdown(t, tr)
 
 	got := make(map[string]string)
@@ -404,8 +546,7 @@ func TestServiceNameFromEnvironment(t *testing.T) {
 	b := &backend{}
 	tr := newTracer(t, traces.Config{Exporter: b})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
-	tr.Record(record.New(o))
+	observe(tr, o)
 	shutdown(t, tr)
 	if v, _ := b.spans[0].Resource.Set().Value("service.name"); v.AsString() != "my-tap" {
 		t.Errorf("service.name is %q, want my-tap", v.AsString())
@@ -430,8 +571,7 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			const n = 1000
 			for range n {
 				o := attempt.Get("error_throttled")
-				tr.Decide(o)
-				tr.Record(record.New(o))
+				observe(tr, o)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
@@ -443,6 +583,40 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 				t.Error("a full queue was not counted")
 			}
 		})
+	}
+}
+
+// TestQueueIsKeptForFailures checks that spans of successes leave half of the queue
+// to failures.
+func TestQueueIsKeptForFailures(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	started, proceed := make(chan struct{}, 8), make(chan struct{})
+	var failed, all int
+	b := &backend{export: func(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+		started <- struct{}{}
+		<-proceed
+		for _, s := range spans {
+			all++
+			if s.Status().Code == codes.Error {
+				failed++
+			}
+		}
+		return nil
+	}}
+	var d drops
+	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1, Dropped: d.add})
+	observe(tr, attempt.Get("success"))
+	<-started // the export of this span, which does not end before the others have come
+	for _, name := range []string{"success", "error_throttled"} {
+		for range 7 {
+			observe(tr, attempt.Get(name))
+		}
+	}
+	close(proceed)
+	shutdown(t, tr)
+	if failed != 4 || all != 8 || d.get("queue_full") != 7 {
+		t.Errorf("%d spans of %d are of failures, %d were dropped; want 4 of 8 and 7", failed, all, d.get("queue_full"))
 	}
 }
 
@@ -463,8 +637,7 @@ func testFailedExports(t *testing.T, export func(context.Context, []sdktrace.Rea
 	tr := newTracer(t, traces.Config{Exporter: b, Dropped: d.add, Log: zap.New(core)})
 	for range 5 {
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 	}
 	shutdown(t, tr)
 	if got := d.get("export_failed"); got != 5 {
@@ -487,8 +660,7 @@ func TestShutdownEndsAHangingExport(t *testing.T) {
 	tr := traces.New(t.Context(), traces.Config{Exporter: b, Dropped: d.add})
 	for range 3 {
 		o := attempt.Get("error_throttled")
-		tr.Decide(o)
-		tr.Record(record.New(o))
+		observe(tr, o)
 	}
 	<-started
 	ctx, cancel := context.WithCancel(t.Context())
@@ -524,8 +696,8 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkRecord(b *testing.B) {
 	tr := newTracer(b, traces.Config{Exporter: &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return nil }}})
 	o := attempt.Get("error_throttled")
-	tr.Decide(o)
 	r := record.New(o)
+	r.SetSpan(tr.Decide(o))
 	b.ReportAllocs()
 	for b.Loop() {
 		tr.Record(r)
@@ -537,8 +709,7 @@ func TestBatches(t *testing.T) {
 	record := func(tr *traces.Tracer, n int) {
 		for range n {
 			o := attempt.Get("error_throttled")
-			tr.Decide(o)
-			tr.Record(record.New(o))
+			observe(tr, o)
 		}
 	}
 	sizes := make(chan int, 16)

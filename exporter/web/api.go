@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -40,6 +41,17 @@ type answer struct {
 // data is the content of a successful response.
 type data struct {
 	Errors []*record.Record `json:"errors"` // newest first
+}
+
+// eventsAnswer is the response body of the list of events, which has no errors.
+type eventsAnswer struct {
+	Status string     `json:"status"`
+	Data   eventsData `json:"data"`
+}
+
+// eventsData is the content of an eventsAnswer.
+type eventsData struct {
+	Events []*diagnosis.Event `json:"events"` // newest first
 }
 
 // The values of answer.ErrorType.
@@ -73,6 +85,11 @@ func (a api) one(w http.ResponseWriter, r *http.Request) {
 	succeed(w, found)
 }
 
+// events serves what was noticed besides failures of single calls.
+func (a api) events(w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, eventsAnswer{Status: "success", Data: eventsData{a.journal.Events()}})
+}
+
 // succeed responds with records.
 func succeed(w http.ResponseWriter, found []*record.Record) {
 	if found == nil {
@@ -88,7 +105,7 @@ func fail(w http.ResponseWriter, status int, kind, message string) {
 
 // reply writes a as JSON. "&" is not escaped, so that URLs can be read and
 // searched for. The response headers keep browsers from treating it as HTML.
-func reply(w http.ResponseWriter, status int, a answer) {
+func reply(w http.ResponseWriter, status int, a any) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)

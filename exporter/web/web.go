@@ -9,6 +9,7 @@
 //	POST,PUT /-/reload                    reloads the configuration
 //	GET      /api/v1/errors               recent failures as JSON, filtered
 //	GET      /api/v1/errors/{request_id}  failed attempts with one request ID
+//	GET      /api/v1/events               recent events that are not failures of single calls
 //
 // All endpoints except reload are read-only. The pages need no JavaScript and
 // load nothing from other hosts.
@@ -56,6 +57,7 @@ func NewHandler(opts Options) http.Handler {
 	a := api{opts.Journal}
 	mux.HandleFunc("GET /api/v1/errors", a.list)
 	mux.HandleFunc("GET /api/v1/errors/{request_id}", a.one)
+	mux.HandleFunc("GET /api/v1/events", a.events)
 
 	p := pages{opts}
 	mux.HandleFunc("GET /{$}", p.index)

@@ -24,7 +24,9 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // Settings holds the values of all settings.
@@ -40,7 +42,7 @@ type Settings struct {
 	WebListen     []string
 	WebConfigFile string
 
-	TapHosts     []collector.HostPattern
+	TapHosts     hostname.Patterns
 	OtherHosts   collector.OtherHosts
 	InspectBytes int
 	// MaxConnections and BufferLimit are 0 for the limits of the process.
@@ -55,11 +57,14 @@ type Settings struct {
 
 	Resign Resign
 
-	ConnectTo      []collector.ConnectTo
+	CredentialKeyFile string // "" means a random key
+	CredentialAliases []CredentialAlias
+
+	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string
 	UpstreamScheme string
-	UpstreamMark   uint32        // 0 sets no mark
-	Resolver       collector.DNS // the zero value means the system's resolver
+	UpstreamMark   uint32       // 0 sets no mark
+	Resolver       upstream.DNS // the zero value means the system's resolver
 
 	LogLevel  string
 	LogFormat string
@@ -217,6 +222,18 @@ var table = []setting{
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(address(&s.CSMListen)) },
 	},
 	{
+		name: "credential.key-file",
+		help: "File with a secret of at least 16 bytes, with which access keys are hashed before they are reported. Give all taps of a fleet the same file, so that they report the same hash for the same key. By default the hashes change with every start. Other users must not be able to read it.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.CredentialKeyFile) },
+	},
+	{
+		name: "credential.alias",
+		help: "Name under which an access key is reported: NAME=FILE, where the file contains the access key ID, or NAME=HASH with the hash that is reported for it, which needs --credential.key-file. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("NAME=FILE|HASH").SetValue(list(&s.CredentialAliases, parseAlias))
+		},
+	},
+	{
 		name: "resign.listen-address",
 		help: "Re-signing address, for programs that can be configured with another endpoint but not with a proxy: their calls are signed again and sent to --resign.upstream. Other addresses than loopback need --resign.client-ca-file or --resign.allow. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.Resign.Listen)) },
@@ -274,7 +291,7 @@ var table = []setting{
 		name: "upstream.connect-to", reloads: true,
 		help: "Connect to ADDR:PORT instead of HOST:PORT, like curl's --connect-to. The only way to use an upstream on a loopback address. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
-			f.PlaceHolder("HOST:PORT=ADDR:PORT").SetValue(list(&s.ConnectTo, collector.ParseConnectTo))
+			f.PlaceHolder("HOST:PORT=ADDR:PORT").SetValue(list(&s.ConnectTo, upstream.ParseConnectTo))
 		},
 	},
 	{
@@ -291,7 +308,7 @@ var table = []setting{
 		name: "upstream.resolver", reloads: true,
 		help: "DNS server for the API's addresses, which bypasses the hosts file. For setups in which the API's host name resolves to the tap.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
-			f.PlaceHolder("IP[:PORT]").SetValue(scalar[collector.DNS]{&s.Resolver, collector.ParseDNS})
+			f.PlaceHolder("IP[:PORT]").SetValue(scalar[upstream.DNS]{&s.Resolver, upstream.ParseDNS})
 		},
 	},
 	{
@@ -412,6 +429,9 @@ func (s *Settings) Validate() error {
 			return fmt.Errorf("--proxy.listen-address and --web.listen-address are both %s: give each an address of its own", a)
 		}
 	}
+	if err := s.validateAliases(); err != nil {
+		return err
+	}
 	return s.Resign.validate()
 }
 
@@ -498,7 +518,5 @@ func Describe() []Description {
 	return all
 }
 
-// Taps reports whether the calls of a host, in lower case, are observed.
-func (s *Settings) Taps(host string) bool {
-	return slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) })
-}
+// Taps reports whether the calls of a host are observed.
+func (s *Settings) Taps(host hostname.Name) bool { return s.TapHosts.Match(host) }

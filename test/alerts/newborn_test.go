@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/prometheus/storage"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
@@ -62,7 +63,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 						o := *broken.observation
 						o.Call.Action = fmt.Sprintf("Action%d", n)
 						o.Start, o.End = time.Now(), time.Now()
-						tap.metrics.Observe(&o)
+						tap.metrics.Observe(&o, record.Span{})
 					}})
 				}
 			}

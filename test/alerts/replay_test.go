@@ -25,6 +25,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
 )
@@ -306,7 +307,7 @@ func (tap *tap) feed(until float64) {
 			o.End = time.UnixMilli(millis(second))
 			o.Start = o.End.Add(-50 * time.Millisecond)
 			tap.metrics.Begin(&o.Call)
-			tap.metrics.Observe(&o)
+			tap.metrics.Observe(&o, record.Span{})
 			tap.changed = true
 		})
 	}

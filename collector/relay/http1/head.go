@@ -61,6 +61,14 @@ func (h *Head) End() int { return h.end }
 // Chunked reports whether the body comes in chunks.
 func (h *Head) Chunked() bool { return h.chunked }
 
+// Protocol returns the version of HTTP, "1.0" or "1.1".
+func (h *Head) Protocol() string {
+	if h.minor == 0 {
+		return "1.0"
+	}
+	return "1.1"
+}
+
 // Persists reports whether the sender of the head is ready to keep its
 // connection open after the message (RFC 9112, 9.3).
 func (h *Head) Persists() bool { return !h.close && (h.minor == 1 || h.keepAlive) }

@@ -133,6 +133,7 @@ func observed(req request, took time.Duration) *classify.Observation {
 		End:          Start.Add(took),
 		Source:       classify.SourceForward,
 		Method:       req.method,
+		Protocol:     "1.1",
 		Scheme:       "http",
 		Port:         80,
 		Target:       []byte(target),

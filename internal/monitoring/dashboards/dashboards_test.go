@@ -166,7 +166,7 @@ func TestFewPanels(t *testing.T) {
 			t.Errorf("the overview is no screen: %d panels, %d high", len(d.Rows[0].Panels), end)
 		}
 	}
-	if all > 35 {
+	if all > 40 {
 		t.Errorf("%d panels", all)
 	}
 }

@@ -1,4 +1,4 @@
-package collector
+package transport
 
 import (
 	"compress/gzip"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/netfault"
 )
 
 // fault returns the fault for an error of RoundTrip, or of reading a response.
@@ -30,7 +31,7 @@ func (x *exchange) fault(err error) classify.Fault {
 	case isTLSError(err):
 		return classify.FaultTLS
 	case isDialError(err):
-		return dialFault(err)
+		return netfault.OfDial(err)
 	case isCanceled(err), errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
 		if dialing {
 			return classify.FaultDialTimeout
@@ -57,14 +58,6 @@ func isCanceled(err error) bool {
 func expired(ctx context.Context) bool {
 	deadline, ok := ctx.Deadline()
 	return ok && !time.Now().Before(deadline)
-}
-
-// dialFault returns the fault of a connection that could not be made.
-func dialFault(err error) classify.Fault {
-	if r, ok := errors.AsType[*refusal](dialError(err, "")); ok {
-		return r.fault
-	}
-	return classify.FaultUnreachable
 }
 
 // isDialError reports whether err is from making a connection.

@@ -1,4 +1,4 @@
-package collector
+package transport
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 const (
@@ -30,21 +31,21 @@ type transportRig struct {
 	url     string
 }
 
-func newTransportRig(t *testing.T, h http.HandlerFunc, change ...func(*TransportConfig)) *transportRig {
+func newTransportRig(t *testing.T, h http.HandlerFunc, change ...func(*Config)) *transportRig {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return rigFor(t, server.URL, http.DefaultTransport.(*http.Transport).Clone(), change...)
 }
 
-func rigFor(t *testing.T, url string, next http.RoundTripper, change ...func(*TransportConfig)) *transportRig {
+func rigFor(t *testing.T, url string, next http.RoundTripper, change ...func(*Config)) *transportRig {
 	t.Helper()
 	r := &transportRig{t: t, sink: make(recorder, 64), url: url}
-	cfg := TransportConfig{Sink: r.sink, TapHosts: patterns(t, "127.0.0.1"), CredentialKey: []byte("key")}
+	cfg := Config{Sink: r.sink, TapHosts: hostname.Patterns{hostname.Exactly("127.0.0.1")}, CredentialKey: []byte("key")}
 	for _, c := range change {
 		c(&cfg)
 	}
-	r.tripper = Transport(next, cfg)
+	r.tripper = New(next, cfg)
 	r.client = &http.Client{Transport: r.tripper}
 	t.Cleanup(r.client.CloseIdleConnections)
 	return r
@@ -108,7 +109,7 @@ func readAll(t *testing.T, body io.Reader) string {
 
 func sample(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("testdata/" + name)
+	b, err := os.ReadFile("../testdata/" + name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -204,14 +205,6 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// TestTransportHashesAsTheProxy holds both ways in to one name per credential.
-func TestTransportHashesAsTheProxy(t *testing.T) {
-	h := handler{p: &Proxy{key: []byte("key")}}
-	if got, want := h.hash([]byte(transportKey)), classify.HashAccessKey([]byte("key"), []byte(transportKey)); got != want {
-		t.Errorf("the proxy says %s, the transport %s", got, want)
-	}
-}
-
 // TestTransportStreams checks that the program can read the beginning of a body before
 // the rest is sent.
 func TestTransportStreams(t *testing.T) {
@@ -285,13 +278,20 @@ func TestTransportWithoutBody(t *testing.T) {
 		{"204", "GET", 204, classify.OutcomeSuccess},
 		{"304", "GET", 304, classify.OutcomeSuccess},
 		{"length 0", "GET", 200, classify.OutcomeSuccess},
+		{"another method", "PURGE", 204, classify.OutcomeSuccess},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) })
 			r.do(tt.method, transportQuery, nil)
 			_, o := r.told()
-			if o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status || o.Method != tt.method {
-				t.Errorf("got %+v", o.Verdict)
+			if o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status || o.Protocol != "1.1" {
+				t.Errorf("got %+v, protocol %q", o.Verdict, o.Protocol)
+			}
+			if tt.method == "PURGE" && (o.Method != classify.MethodOther || string(o.MethodOriginal) != tt.method) {
+				t.Errorf("method %q, originally %q", o.Method, o.MethodOriginal)
+			}
+			if tt.method != "PURGE" && (o.Method != tt.method || len(o.MethodOriginal) > 0) {
+				t.Errorf("method %q, originally %q", o.Method, o.MethodOriginal)
 			}
 		})
 	}
@@ -337,7 +337,7 @@ func TestTransportLongBody(t *testing.T) {
 	data := `{"RequestId":"6f3b1c52-0d7e-4b1a-9a3c-2f0e5d7c8b9a","data":"` + strings.Repeat("x", 1<<20) +
 		`","errorMessage":["no such instance"]}`
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, data) },
-		func(c *TransportConfig) { c.InspectBytes = 1 << 10 })
+		func(c *Config) { c.InspectBytes = 1 << 10 })
 	resp := r.do("GET", transportQuery, nil)
 	body := resp.Body.(*receivedBody)
 	if got := readAll(t, resp.Body); got != data {
@@ -395,7 +395,7 @@ func TestTransportRedirect(t *testing.T) {
 // TestTransportOtherHosts checks that only calls to tapped hosts are reported, also by
 // their Host field.
 func TestTransportOtherHosts(t *testing.T) {
-	r := newTransportRig(t, func(http.ResponseWriter, *http.Request) {}, func(c *TransportConfig) { c.TapHosts = nil })
+	r := newTransportRig(t, func(http.ResponseWriter, *http.Request) {}, func(c *Config) { c.TapHosts = nil })
 	r.do("GET", "/", nil)
 	r.silent()
 	req := r.request("GET", "/?Action=ListMetrics", nil)
@@ -417,19 +417,19 @@ func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r
 
 // TestTransportNeedsLittle checks what may be left out.
 func TestTransportNeedsLittle(t *testing.T) {
-	none := Transport(nil, TransportConfig{})
+	none := New(nil, Config{})
 	if none.next != http.DefaultTransport {
 		t.Error("nil is not the default transport")
 	}
 	want := errors.New("broken")
-	passed := Transport(tripper(func(*http.Request) (*http.Response, error) { return nil, want }), TransportConfig{})
+	passed := New(tripper(func(*http.Request) (*http.Response, error) { return nil, want }), Config{})
 	passed.CloseIdleConnections()
 	req := httptest.NewRequest(http.MethodGet, "http://monitor.api.ksyun.com/", http.NoBody)
 	if _, err := passed.RoundTrip(req); any(err) != any(want) {
 		t.Errorf("got %v", err)
 	}
 	sink := make(recorder, 4)
-	empty := Transport(tripper(func(*http.Request) (*http.Response, error) { return nil, nil }), TransportConfig{Sink: sink})
+	empty := New(tripper(func(*http.Request) (*http.Response, error) { return nil, nil }), Config{Sink: sink})
 	if resp, err := empty.RoundTrip(req); resp != nil || err != nil {
 		t.Errorf("got %v, %v", resp, err)
 	}
@@ -437,9 +437,9 @@ func TestTransportNeedsLittle(t *testing.T) {
 	if e := <-sink; e.obs == nil || e.obs.Fault != classify.FaultClosed {
 		t.Errorf("got %+v", e.obs)
 	}
-	odd := Transport(tripper(func(*http.Request) (*http.Response, error) {
+	odd := New(tripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK}, nil // no body, no header
-	}), TransportConfig{Sink: sink})
+	}), Config{Sink: sink})
 	if _, err := odd.RoundTrip(&http.Request{URL: req.URL}); err != nil {
 		t.Error(err)
 	}
@@ -495,7 +495,7 @@ func (panicking) Observe(*classify.Observation) { panic("observe") }
 // TestTransportSinkPanics checks that the program does not notice.
 func TestTransportSinkPanics(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "fine") },
-		func(c *TransportConfig) { c.Sink = panicking{} })
+		func(c *Config) { c.Sink = panicking{} })
 	if got := readAll(t, r.do("GET", transportQuery, nil).Body); got != "fine" {
 		t.Errorf("got %q", got)
 	}
@@ -523,7 +523,7 @@ func TestTransportConcurrent(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, req *http.Request) {
 		b, _ := io.ReadAll(req.Body)
 		_, _ = w.Write(bytes.Repeat(b, 100))
-	}, func(c *TransportConfig) { c.InspectBytes = 64 })
+	}, func(c *Config) { c.InspectBytes = 64 })
 	const calls = 16
 	var wg sync.WaitGroup
 	for i := range calls {
@@ -557,7 +557,7 @@ func BenchmarkTransport(b *testing.B) {
 	next := tripper(func(*http.Request) (*http.Response, error) {
 		return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
 	})
-	t := Transport(next, TransportConfig{Sink: discardSink{}, CredentialKey: []byte("key")})
+	t := New(next, Config{Sink: discardSink{}, CredentialKey: []byte("key")})
 	r := httptest.NewRequest(http.MethodGet, "http://monitor.api.ksyun.com"+transportQuery, http.NoBody)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,11 +1,15 @@
-package collector
+// Package transport observes the calls of a Go program from within: it wraps the
+// http.RoundTripper of an http.Client.
+//
+//	http.Client ──> RoundTripper ──> next, such as http.DefaultTransport
+//	                     └─────────> Sink
+package transport
 
 import (
 	"cmp"
 	"crypto/rand"
 	"errors"
 	"io"
-	"iter"
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
@@ -16,25 +20,29 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// TransportConfig configures Transport. Only Sink is required.
-type TransportConfig struct {
+// DefaultInspectBytes is the default of Config.InspectBytes.
+const DefaultInspectBytes = 64 << 10
+
+// Config configures a RoundTripper. Only Sink is required.
+type Config struct {
 	// Sink receives the calls. If nil, calls are passed to the wrapped
 	// RoundTripper unobserved.
-	Sink Sink
+	Sink classify.Sink
 	// Classifier interprets the calls. If nil, one with the built-in catalogue is
 	// used.
 	Classifier *classify.Classifier
-	// TapHosts are the hosts whose calls are observed. If empty, DefaultTapHosts
-	// are.
-	TapHosts []HostPattern
+	// TapHosts are the hosts whose calls are observed. If empty, those
+	// of classify.APIHosts are.
+	TapHosts hostname.Patterns
 	// InspectBytes is the size of the prefix of each body that is inspected. 0
 	// means DefaultInspectBytes.
 	InspectBytes int
-	// CredentialKey is the key of the hash that identifies access keys, as in
-	// Config. If nil, a random key is used.
+	// CredentialKey is the key of the hash that identifies access keys
+	// (classify.Observation.Credential). If nil, a random key is used, and the
+	// hashes change with every start.
 	CredentialKey []byte
 }
 
@@ -42,7 +50,7 @@ type TransportConfig struct {
 // It is safe for concurrent use.
 type RoundTripper struct {
 	next   http.RoundTripper
-	cfg    TransportConfig
+	cfg    Config
 	panics atomic.Int64
 }
 
@@ -52,7 +60,7 @@ var _ http.RoundTripper = (*RoundTripper)(nil)
 // error, which http.Client reports as an error.
 var errNoResponse = errors.New("no response and no error")
 
-// Transport returns a RoundTripper that sends requests with next and reports
+// New returns a RoundTripper that sends requests with next and reports
 // each call to a tapped host to cfg.Sink. If next is nil, http.DefaultTransport
 // is used. Requests, responses and errors are those of next. Bodies are
 // streamed, and no more of them is read than the program reads.
@@ -66,7 +74,7 @@ var errNoResponse = errors.New("no response and no error")
 //
 // RequestBytes and ResponseBytes count bodies only, because next writes the
 // heads.
-func Transport(next http.RoundTripper, cfg TransportConfig) *RoundTripper {
+func New(next http.RoundTripper, cfg Config) *RoundTripper {
 	if next == nil {
 		next = http.DefaultTransport
 	}
@@ -75,9 +83,11 @@ func Transport(next http.RoundTripper, cfg TransportConfig) *RoundTripper {
 	}
 	cfg.TapHosts = slices.Clone(cfg.TapHosts)
 	if len(cfg.TapHosts) == 0 {
-		cfg.TapHosts = DefaultTapHosts()
+		cfg.TapHosts = classify.APIHosts()
 	}
-	cfg.InspectBytes = orDefault(cfg.InspectBytes, DefaultInspectBytes)
+	if cfg.InspectBytes <= 0 {
+		cfg.InspectBytes = DefaultInspectBytes
+	}
 	cfg.CredentialKey = slices.Clone(cfg.CredentialKey)
 	if cfg.CredentialKey == nil {
 		cfg.CredentialKey = make([]byte, 32)
@@ -127,12 +137,7 @@ func (t *RoundTripper) Panics() int64 { return t.panics.Load() }
 // its URL, because a program may send a host's calls to another address.
 func (t *RoundTripper) taps(r *http.Request) bool {
 	for _, authority := range [...]string{r.Host, r.URL.Host} {
-		name, _, ok := http1.SplitAuthority([]byte(authority))
-		if !ok || len(name) == 0 {
-			continue
-		}
-		host := hostKey(name)
-		if slices.ContainsFunc(t.cfg.TapHosts, func(p HostPattern) bool { return p.Match(host) }) {
+		if host, _ := hostname.Of(authority); host != "" && t.cfg.TapHosts.Match(host) {
 			return true
 		}
 	}
@@ -198,15 +203,18 @@ func (x *exchange) begin() {
 		host = r.URL.Host
 	}
 	x.asked = classify.Request{
-		Method: methodName([]byte(method(r))),
+		Method: classify.MethodName(method(r)),
 		Target: []byte(r.URL.RequestURI()),
 		Host:   []byte(host),
-		Header: fields(r.Header),
+		Header: classify.HeaderMap(r.Header),
 		Body:   x.t.peek(r),
 	}
 	o.Call, x.secrets = x.t.cfg.Classifier.Request(&x.asked)
 	o.Source = classify.SourceTransport
 	o.Method, o.Target = x.asked.Method, x.asked.Target
+	if o.Method == classify.MethodOther {
+		o.MethodOriginal = []byte(r.Method)
+	}
 	o.Scheme, o.Port = r.URL.Scheme, port(r)
 	o.UserAgent = []byte(r.Header.Get("User-Agent"))
 	o.Traceparent = []byte(r.Header.Get("Traceparent"))
@@ -254,6 +262,7 @@ func (x *exchange) answer(resp *http.Response) {
 		x.firstByte = time.Now()
 	}
 	x.mu.Unlock()
+	x.obs.Protocol = protocol(resp)
 	body := &receivedBody{ReadCloser: resp.Body, x: x, status: resp.StatusCode, header: resp.Header}
 	body.kept.limit = x.t.cfg.InspectBytes
 	if resp.Body == nil || resp.Body == http.NoBody || resp.StatusCode == http.StatusSwitchingProtocols {
@@ -300,6 +309,19 @@ func (x *exchange) addSeen() {
 	o.Call.Service = service
 }
 
+// protocol returns the version of HTTP of a response, or "" if it is not known.
+func protocol(resp *http.Response) string {
+	switch {
+	case resp.ProtoMajor == 1 && resp.ProtoMinor == 0:
+		return "1.0"
+	case resp.ProtoMajor == 1:
+		return "1.1"
+	case resp.ProtoMajor > 1:
+		return strconv.Itoa(resp.ProtoMajor)
+	}
+	return ""
+}
+
 // port returns the port of the request's URL, or the default of its scheme.
 func port(r *http.Request) uint16 {
 	if n, err := strconv.ParseUint(r.URL.Port(), 10, 16); err == nil {
@@ -309,128 +331,4 @@ func port(r *http.Request) uint16 {
 		return 443
 	}
 	return 80
-}
-
-// fields makes an http.Header usable by the classifier.
-type fields http.Header
-
-// Get implements classify.Header.
-func (f fields) Get(name string) []byte {
-	v := http.Header(f)[name]
-	if v == nil {
-		v = http.Header(f)[http.CanonicalHeaderKey(name)]
-	}
-	if len(v) == 0 {
-		return nil
-	}
-	return []byte(v[0])
-}
-
-// Fields implements classify.Header.
-func (f fields) Fields() iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		for name, values := range f {
-			for _, value := range values {
-				if !yield([]byte(name), []byte(value)) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// prefix keeps the first bytes of a stream and counts all of them.
-type prefix struct {
-	b     []byte
-	limit int
-	n     int64
-}
-
-// add records b and returns the part of it that was not kept.
-func (p *prefix) add(b []byte) (rest []byte) {
-	p.n += int64(len(b))
-	keep := min(len(b), p.limit-len(p.b))
-	p.b = append(p.b, b[:keep]...)
-	return b[keep:]
-}
-
-// sentBody is a request's body that is recorded while it is read.
-type sentBody struct {
-	io.ReadCloser
-
-	x *exchange
-}
-
-// Read implements io.Reader.
-func (s *sentBody) Read(p []byte) (int, error) {
-	n, err := s.ReadCloser.Read(p)
-	s.x.mu.Lock()
-	defer s.x.mu.Unlock()
-	s.x.sent.add(p[:max(n, 0)])
-	if err != nil && err != io.EOF {
-		s.x.sentErr = true
-	}
-	return n, err
-}
-
-// receivedBody is a response's body that is recorded while the program reads it.
-type receivedBody struct {
-	io.ReadCloser
-
-	x      *exchange
-	status int
-	header http.Header
-
-	mu   sync.Mutex // guards the fields below: Close may be called during Read
-	kept prefix
-	tail []byte // what was not kept, at least its last classify.TailBytes
-}
-
-// Read implements io.Reader.
-func (b *receivedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	b.mu.Lock()
-	b.tail = append(b.tail, b.kept.add(p[:max(n, 0)])...)
-	if len(b.tail) > 4*classify.TailBytes {
-		b.tail = append(b.tail[:0], b.lastBytes()...)
-	}
-	b.mu.Unlock()
-	if err != nil {
-		b.finish(err)
-	}
-	return n, err
-}
-
-// Close implements io.Closer.
-func (b *receivedBody) Close() error {
-	b.finish(nil) // first, because closing makes a Read in progress fail
-	return b.ReadCloser.Close()
-}
-
-// lastBytes returns the last classify.TailBytes of the tail. The caller holds
-// the lock.
-func (b *receivedBody) lastBytes() []byte { return b.tail[max(0, len(b.tail)-classify.TailBytes):] }
-
-// finish ends the exchange: with io.EOF after a whole body, with nil if the
-// program closed it, otherwise with the error of the read.
-func (b *receivedBody) finish(err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	c := b.x.t.cfg.Classifier
-	b.x.end(func() (classify.Fault, classify.Verdict) {
-		answer := classify.Response{Status: b.status, Header: fields(b.header), Body: b.kept.b}
-		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
-			fault := b.x.fault(err)
-			v := c.Fault(fault, b.status)
-			answer.Truncated = true
-			v.RequestID = c.RequestID(&answer)
-			return fault, v
-		}
-		b.x.obs.Date = classify.ServerTime(answer.Header)
-		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
-		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
-			answer.Tail = b.lastBytes()
-		}
-		return classify.FaultNone, c.Response(&b.x.obs.Call, &answer)
-	}, b.kept.n)
 }

@@ -1,4 +1,4 @@
-package collector_test
+package transport_test
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/transport"
 )
 
 // printer is a sink that prints what became of each call.
@@ -21,14 +21,14 @@ func (printer) Observe(o *classify.Observation) {
 }
 
 // Wrap the transport of a program's HTTP client to observe its calls.
-func ExampleTransport() {
+func ExampleNew() {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusConflict)
 		_, _ = io.WriteString(w, `{"RequestId":"6f3b1c52-0d7e-4b1a-9a3c-2f0e5d7c8b9a","Error":{"Code":"LimitExceeded","Message":"too fast"}}`)
 	}))
 	defer api.Close()
 
-	client := &http.Client{Transport: collector.Transport(nil, collector.TransportConfig{Sink: printer{}})}
+	client := &http.Client{Transport: transport.New(nil, transport.Config{Sink: printer{}})}
 	defer client.CloseIdleConnections()
 	request, err := http.NewRequest(http.MethodGet, api.URL+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
 	if err != nil {

@@ -1,4 +1,4 @@
-package collector
+package transport
 
 import (
 	"compress/gzip"

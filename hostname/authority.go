@@ -1,4 +1,4 @@
-package http1
+package hostname
 
 import (
 	"bytes"
@@ -11,18 +11,29 @@ import (
 func SplitAuthority(b []byte) (host []byte, port uint16, ok bool) {
 	host, rest, ok := cutHost(b)
 	switch {
-	case !ok || len(host) > 255:
+	case !ok || len(host) > MaxLength:
 		return nil, 0, false
 	case len(rest) == 0, len(rest) == 1 && rest[0] == ':':
 		return host, 0, true
 	case rest[0] != ':', rest[1] == '0':
 		return nil, 0, false
 	}
-	n, ok := number(rest[1:])
-	if !ok || n > 65535 {
+	port, ok = portNumber(rest[1:])
+	if !ok {
 		return nil, 0, false
 	}
-	return host, uint16(n), true //nolint:gosec // see the line before
+	return host, port, true
+}
+
+// portNumber parses a port of digits only.
+func portNumber(b []byte) (port uint16, ok bool) {
+	n := 0
+	for _, c := range b {
+		if n = 10*n + int(c-'0'); c < '0' || c > '9' || n > 65535 {
+			return 0, false
+		}
+	}
+	return uint16(n), true
 }
 
 // cutHost returns the host that b begins with, without brackets, and the rest.
@@ -47,4 +58,15 @@ func cutHost(b []byte) (host, rest []byte, ok bool) {
 		last = c
 	}
 	return host, rest, true
+}
+
+func isAlnum(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= lower(c) && lower(c) <= 'z'
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
 }

@@ -1,0 +1,38 @@
+package record
+
+import "encoding/hex"
+
+// Span identifies the span of an attempt. The zero value is an attempt that
+// belongs to no trace.
+type Span struct {
+	TraceID [16]byte
+	SpanID  [8]byte
+	// Flags are the W3C trace flags of the span: 1 is sampled, 2 is random.
+	Flags byte
+	// Exported reports that the span is sent to a trace backend, where it can be
+	// found. If it is not, the IDs and flags are those of the program's span, if any.
+	Exported bool
+	// Threshold is the rejection threshold of OpenTelemetry's consistent
+	// probability sampling that the span has passed, of 1<<56. It is 0 for spans
+	// that are always exported. It has no meaning for a success in a trace of the
+	// program, for which the program decides.
+	Threshold uint64
+}
+
+// Operation is the operation of the API that an attempt called, by values of the
+// metrics' labels service and action, which are bounded. A value that is not known,
+// or for which there was no room, is "".
+type Operation struct{ Service, Action string }
+
+// SetSpan sets the span of the attempt. It must be called before r is shared.
+func (r *Record) SetSpan(s Span) {
+	r.Span, r.TraceID, r.SpanID = s, "", ""
+	if s.TraceID == [16]byte{} {
+		return
+	}
+	var digits [48]byte
+	hex.Encode(digits[:32], s.TraceID[:])
+	hex.Encode(digits[32:], s.SpanID[:])
+	both := string(digits[:]) // one allocation for both strings
+	r.TraceID, r.SpanID = both[:32], both[32:]
+}
