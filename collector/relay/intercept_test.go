@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -275,6 +276,76 @@ func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 				if got := up.closeNotify(); got != said {
 					t.Errorf("by the client, %s: the upstream got close_notify: %v", name, got)
 				}
+			}
+		})
+	}
+}
+
+// TestTLSWithinTLS has a program speak TLS with us, and within it TLS with the server
+// of its CONNECT, which is reached by TLS within TLS, too.
+func TestTLSWithinTLS(t *testing.T) {
+	for name, loops := range map[string]int{"loop": 0, "blocking": -1} {
+		t.Run(name, func(t *testing.T) {
+			r := newTLSUpstreamRig(t, func(c *Config) { c.Loops = loops })
+			r.dial = func(ctx context.Context) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, "tcp", r.back.Addr().String())
+				if err != nil {
+					return nil, err
+				}
+				tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+				return tc, tc.HandshakeContext(ctx)
+			}
+			ln := listen(t)
+			in := r.intake(false)
+			in.TLS = testTLS()
+			served := make(chan error)
+			go func() { served <- r.srv.Serve(ln, in) }()
+			c := r.dialTo(ln.Addr().String())
+			c.handshake(tls.Client)
+			c.send(connectRequest)
+			c.expect(established)
+			within := &wire{Conn: c}
+			inner := tls.Client(within, &tls.Config{InsecureSkipVerify: true})
+			request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)
+			answer := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
+			go io.WriteString(inner, request)
+			r.back.SetDeadline(time.Now().Add(patience))
+			nc, err := r.back.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			outer := newPeer(t, nc)
+			outer.handshake(tls.Server)
+			up := tls.Server(outer, testTLS())
+			got := make([]byte, len(request))
+			if _, err := io.ReadFull(up, got); err != nil || string(got) != request {
+				t.Fatalf("the upstream got another request, or %v", err)
+			}
+			if runtime.GOOS == "linux" {
+				r.srv.each(func(p *pair) {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					if (p.where == atLoop) != (loops == 0) {
+						t.Errorf("where = %d", p.where)
+					}
+				})
+			}
+			go func() {
+				io.WriteString(up, answer)
+				up.Close()
+			}()
+			if rest, err := io.ReadAll(inner); err != nil || string(rest) != answer {
+				t.Errorf("the program got %d bytes, or others: %v", len(rest), err)
+			}
+			if within.cut.Load() {
+				t.Error("close_notify was not forwarded")
+			}
+			r.ends(EndComplete)
+			if err := r.srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; err != nil {
+				t.Error(err)
 			}
 		})
 	}
