@@ -36,8 +36,8 @@ type Entry struct {
 	Blame     Blame
 	Retryable bool
 
-	Meaning string // what it means, one sentence
-	Advice  string // what to do, one or two sentences
+	Meaning Text   // what it means, one sentence
+	Advice  Text   // what to do, one or two sentences
 	Source  string // where the entry comes from
 }
 

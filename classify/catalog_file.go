@@ -210,9 +210,9 @@ func (r *rowParser) set(key string, v *yaml.Node) (err error) {
 	case "dry_run":
 		e.DryRun, err = r.flag(key, v)
 	case "meaning":
-		e.Meaning, err = r.text(key, v)
+		e.Meaning, err = r.texts(key, v)
 	case "advice":
-		e.Advice, err = r.text(key, v)
+		e.Advice, err = r.texts(key, v)
 	case "source":
 		e.Source, err = r.text(key, v)
 	}
@@ -316,8 +316,10 @@ func (r *rowParser) inherit() error {
 	if !r.has("row") {
 		e.Row = base.Row
 	}
-	inheritText(&e.Meaning, base.Meaning)
-	inheritText(&e.Advice, base.Advice)
+	inheritText(&e.Meaning.English, base.Meaning.English)
+	inheritText(&e.Meaning.Chinese, base.Meaning.Chinese)
+	inheritText(&e.Advice.English, base.Advice.English)
+	inheritText(&e.Advice.Chinese, base.Advice.Chinese)
 	inheritText(&e.Source, base.Source)
 	return nil
 }
@@ -413,6 +415,31 @@ func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 		return "", r.wrong(v.Line, fmt.Sprintf("%s is longer than %d bytes", key, maxCatalogText), "shorten it")
 	}
 	return s, nil
+}
+
+// texts parses a text for users in two languages, or one text for both.
+func (r *rowParser) texts(key string, v *yaml.Node) (t Text, err error) {
+	if v.Kind != yaml.MappingNode {
+		t.English, err = r.text(key, v)
+		return Text{t.English, t.English}, err
+	}
+	err = r.fields(v, key, []string{string(English), string(Chinese)}, func(language string, v *yaml.Node) (err error) {
+		if Language(language) == Chinese {
+			t.Chinese, err = r.text(key+"."+language, v)
+		} else {
+			t.English, err = r.text(key+"."+language, v)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return Text{}, err
+	case t.English == "":
+		return Text{}, r.wrong(v.Line, key+" has no text in English", "add en: ...")
+	case t.Chinese == "":
+		t.Chinese = t.English
+	}
+	return t, nil
 }
 
 // code parses a code.

@@ -81,8 +81,8 @@ func TestCatalogCoversTable(t *testing.T) {
 func TestCatalogEntries(t *testing.T) {
 	cat := DefaultCatalog()
 	for _, e := range cat.Entries() {
-		if e.Meaning == "" || e.Advice == "" || e.Source == "" {
-			t.Errorf("%s: meaning, advice or source is missing", e.Code)
+		if e.Source == "" {
+			t.Errorf("%s: source is missing", e.Code)
 		}
 		if e.DryRun != (e.Category == "") || e.DryRun != (e.Blame == "") {
 			t.Errorf("%s: category %q and blame %q do not go with dry_run %t", e.Code, e.Category, e.Blame, e.DryRun)
@@ -96,8 +96,8 @@ func TestCatalogEntries(t *testing.T) {
 		if (e.Category == CategoryAuth || e.Category == CategoryClock || e.Category == CategoryPermission || e.Category == CategoryRequest) && e.Retryable {
 			t.Errorf("%s is %s and retryable", e.Code, e.Category)
 		}
-		for _, s := range []string{e.Meaning, e.Advice} {
-			if !strings.HasSuffix(s, ".") {
+		for _, s := range []Text{e.Meaning, e.Advice} {
+			if !strings.HasSuffix(s.English, ".") || !strings.HasSuffix(s.Chinese, "。") {
 				t.Errorf("%s: no full stop behind %q", e.Code, s)
 			}
 		}
@@ -265,7 +265,7 @@ func TestCatalogExtend(t *testing.T) {
 	// A status of its own before the class of ours.
 	f(418, ``, "", CategoryServer, false)
 
-	if v := c.Fault(FaultDNS, 0); v.Blame != BlameTap || v.Entry.Advice != "Ask the platform team." {
+	if v := c.Fault(FaultDNS, 0); v.Blame != BlameTap || v.Entry.Advice.Chinese != "Ask the platform team." {
 		t.Errorf("dns: %+v", v)
 	}
 	if e, ok := cat.Lookup("InvalidSignature"); ok {

@@ -267,7 +267,7 @@ func TestFault(t *testing.T) {
 		if v.Status != 502 || v.Outcome != want.Outcome || v.Category != want.Category || v.Blame != want.Blame || v.Retryable != want.Retryable {
 			t.Errorf("%s: %+v", f, v)
 		}
-		if f != FaultCanceled && f != "new" && (v.Entry == nil || v.Entry.Advice == "" || v.Match != MatchFault) {
+		if f != FaultCanceled && f != "new" && (v.Entry == nil || v.Entry.Advice.English == "" || v.Match != MatchFault) {
 			t.Errorf("%s has no row: %+v", f, v)
 		}
 	}

@@ -26,8 +26,8 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	if len(found) != 1 || found[0].Cause() == nil || found[0].Cause().Cause != want.Cause || found[0].Cause().Summary != want.Summary {
 		t.Fatalf("in the journal: %+v", found)
 	}
-	if found[0].Advice != want.Advice.English {
-		t.Errorf("advice %q, want %q", found[0].Advice, want.Advice.English)
+	if found[0].Advice != want.Advised() {
+		t.Errorf("advice %v, want %v", found[0].Advice, want.Advised())
 	}
 	lines := out.log.String()
 	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.English) {

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -64,8 +65,8 @@ type reading struct {
 	RequestID   string            `json:"request_id"`
 	Message     string            `json:"message"`
 	FailedItems int               `json:"failed_items"`
-	Meaning     string            `json:"meaning"`
-	Advice      string            `json:"advice"`
+	Meaning     diagnosis.Text    `json:"meaning"`
+	Advice      diagnosis.Advice  `json:"advice"`
 	Unread      classify.Unread   `json:"unread"`
 }
 
@@ -144,8 +145,9 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 		Unread:      verdict.Unread,
 	}
 	if verdict.Entry != nil {
-		r.Meaning, r.Advice = verdict.Entry.Meaning, verdict.Entry.Advice
+		r.Meaning = verdict.Entry.Meaning
 	}
+	r.Advice = diagnosis.ForAttempt(&classify.Observation{Call: classify.Call{Action: v.action}, Verdict: verdict})
 	return r, nil
 }
 
@@ -340,8 +342,8 @@ func (w *textWriter) write(r reading) error {
 	row("Code", r.Code)
 	row("Type", string(r.Type))
 	row("Message", r.Message)
-	row("Means", r.Meaning)
-	row("Do", r.Advice)
+	row("Means", r.Meaning.English)
+	row("Do", r.Advice.Text().English)
 	row("Category", string(r.Category))
 	row("Blame", string(r.Blame))
 	if r.Category != "" {

@@ -201,7 +201,7 @@ func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 		}
 		message := e.Example
 		if message == "" {
-			message = e.Meaning
+			message = e.Meaning.English
 		}
 		errs = append(errs, cloudmonitor.Error{Status: e.Statuses[0], Code: e.Code, Message: message})
 	}

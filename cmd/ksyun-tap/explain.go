@@ -61,7 +61,7 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tNAME IS\tMEANING")
 	for _, e := range entries {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%t\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, e.Retryable, e.Grade, e.Meaning)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%t\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, e.Retryable, e.Grade, e.Meaning.English)
 	}
 	return w.Flush()
 }
@@ -75,14 +75,18 @@ func explainEntry(std stdio, e *classify.Entry) error {
 	}
 	row("Code", e.Code)
 	row("Also seen as", strings.Join(e.Aliases, ", "))
-	row("Means", e.Meaning)
-	row("Do", e.Advice)
+	advice := diagnosis.ForEntry(e)
+	row("Means", e.Meaning.English)
+	row("Do", advice.Text().English)
+	row("含义", e.Meaning.Chinese)
+	row("处理", advice.Text().Chinese)
 	row("HTTP status", statuses(e))
 	row("Message", e.Example)
 	row("Type", string(e.Type))
 	row("Category", string(e.Category))
 	row("Blame", string(e.Blame))
-	row("Retry helps", yesNo(e.Retryable))
+	row("Retry", string(advice.Retry))
+	row("Runbook", advice.Runbook)
 	row("The name is", string(e.Grade))
 	row("Source", e.Source)
 	return w.Flush()
@@ -102,12 +106,13 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 		}
 	}
 	row("Cause", string(d.Cause))
+	advice := d.Advised()
 	row("Means", d.Summary.English)
-	row("Do", d.Advice.English)
+	row("Do", advice.Text().English)
 	row("含义", d.Summary.Chinese)
-	row("处理", d.Advice.Chinese)
+	row("处理", advice.Text().Chinese)
 	row("Blame", string(d.Blame))
-	row("Retry", d.Retry.Text().English)
+	row("Retry", string(d.Retry))
 	row("Runbook", d.Runbook)
 	return w.Flush()
 }

@@ -87,7 +87,7 @@ type failure struct {
 	Message   string            `json:"last_message"`
 	Cause     diagnosis.Cause   `json:"last_cause,omitempty"` // why the last one failed
 	Evidence  string            `json:"last_evidence,omitempty"`
-	Advice    string            `json:"advice"`
+	Advice    diagnosis.Advice  `json:"advice"`
 }
 
 // summarise writes the summary of the tap's calls.
@@ -172,9 +172,9 @@ func (s summary) print(out io.Writer) error {
 	}
 	printed := map[string]bool{}
 	for _, f := range s.Errors {
-		if f.Advice != "" && !printed[f.Advice] {
-			printed[f.Advice] = true
-			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+f.Advice))
+		if do := f.Advice.Text().English; do != "" && !printed[do] {
+			printed[do] = true
+			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+do))
 		}
 	}
 	return nil

@@ -14,16 +14,13 @@ import (
 //go:embed causes.yaml
 var causesYAML []byte
 
-// runbooks is the base URL of the runbooks.
-const runbooks = "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks/"
-
 // Description describes a cause, independently of the request. In Evidence, {name}
 // is a placeholder for a fact.
 type Description struct {
 	Cause    Cause          `yaml:"cause" json:"cause"`
 	Blame    classify.Blame `yaml:"blame" json:"blame"`
 	Retry    Retry          `yaml:"retry" json:"retry"`
-	Runbook  string         `yaml:"runbook" json:"runbook,omitempty"` // URL; in the file, only the name
+	Runbook  string         `yaml:"runbook" json:"runbook"` // URL; in the file, a name or relative to docs
 	Summary  Text           `yaml:"summary" json:"summary"`
 	Evidence Text           `yaml:"evidence" json:"evidence"`
 	Advice   Text           `yaml:"advice" json:"advice"`
@@ -36,9 +33,7 @@ var causes = sync.OnceValue(func() []Description {
 		panic(fmt.Sprintf("causes.yaml: %v", err)) // the file is embedded and tested
 	}
 	for i := range all {
-		if all[i].Runbook != "" {
-			all[i].Runbook = runbooks + all[i].Runbook + ".md"
-		}
+		all[i].Runbook = runbookURL(all[i].Runbook)
 	}
 	return all
 })
@@ -80,9 +75,14 @@ func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 	return Diagnosis{
 		Cause: c, Certainty: sure, Blame: d.Blame, Retry: d.Retry, Runbook: d.Runbook,
 		Summary:  d.Summary,
-		Evidence: Text{fill(d.Evidence.English, facts), fill(d.Evidence.Chinese, facts)},
-		Advice:   Text{fill(d.Advice.English, facts), fill(d.Advice.Chinese, facts)},
+		Evidence: fillText(d.Evidence, facts),
+		Advice:   fillText(d.Advice, facts),
 	}
+}
+
+// fillText replaces the placeholders with the facts in every language.
+func fillText(t Text, facts []classify.Fact) Text {
+	return Text{English: fill(t.English, facts), Chinese: fill(t.Chinese, facts)}
 }
 
 // fill replaces the placeholders with the facts.

@@ -31,12 +31,6 @@ type Diagnosis struct {
 	Runbook   string         `json:"runbook,omitempty"` // URL
 }
 
-// Text is a text in every supported language.
-type Text struct {
-	English string `json:"en" yaml:"en"`
-	Chinese string `json:"zh" yaml:"zh"`
-}
-
 // Cause identifies a cause. It is the key of the cause in causes.yaml. For a cause
 // found by a classify.Check, it is the name of the check.
 type Cause string
@@ -64,14 +58,23 @@ const (
 	Excluded Certainty = "excluded" // plausible, but not the cause
 )
 
-// Retry is whether the same call can succeed on a retry.
+// Retry is whether and how the same call can succeed on a retry.
 type Retry string
 
 // The kinds of retry.
 const (
-	RetryNever  Retry = "never"  // not until something is changed
-	RetryResign Retry = "resign" // immediately, if it is signed again
+	RetryNever    Retry = "never"    // not until something is changed
+	RetryResign   Retry = "resign"   // immediately, if it is signed again
+	RetryBackoff  Retry = "backoff"  // with increasing pauses
+	RetryWindow   Retry = "window"   // in the next window of a rate limit, at a lower rate
+	RetryCheck    Retry = "check"    // after making sure that the call was not carried out
+	RetryUnneeded Retry = "unneeded" // nothing failed
 )
+
+// Retries lists every kind of retry.
+func Retries() []Retry {
+	return []Retry{RetryNever, RetryResign, RetryBackoff, RetryWindow, RetryCheck, RetryUnneeded}
+}
 
 // MaxDiagnoses is the maximum number of diagnoses of one failure.
 const MaxDiagnoses = 5

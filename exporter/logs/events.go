@@ -205,7 +205,10 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		text("evidence", c.Evidence.English)
 	}
 	if r.Failed() {
-		text("advice", r.Advice)
+		text("advice", r.Advice.Do.English)
+		text("retry", string(r.Advice.Retry))
+		number("retry_pause_seconds", r.Advice.Pause)
+		text("runbook", r.Advice.Runbook)
 	}
 	return nil
 }

@@ -58,8 +58,8 @@ type Record struct {
 
 	CatalogCode string         `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
 	Match       classify.Match `json:"match,omitempty"`        // what the entry was selected by
-	Meaning     string         `json:"meaning,omitempty"`      // the meaning given by the entry
-	Advice      string         `json:"advice,omitempty"`       // what to do, from the likely cause or else from the entry
+	Meaning     diagnosis.Text   `json:"meaning,omitzero"` // the meaning given by the entry
+	Advice      diagnosis.Advice `json:"advice,omitzero"`  // what to do, from the likely cause, or else from the entry or the category
 
 	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // causes of the failure, the most likely first
 
@@ -85,7 +85,7 @@ const OtherKind = "_OTHER"
 // The maximum lengths of texts, in bytes.
 const (
 	maxWord       = 128  // names, codes
-	maxMessage    = 1024 // also meaning and advice
+	maxMessage    = 1024 // also each language of meaning and advice
 	maxURL        = 2048
 	maxAgent      = 256
 	maxTracestate = 512
@@ -95,7 +95,7 @@ const (
 )
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes.
-const MaxBytes = 1024 + words*maxWord + 3*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + maxMethod
+const MaxBytes = 1024 + words*maxWord + 5*maxMessage + maxURL + maxAgent + maxTracestate + maxMethod + diagnosis.MaxBytes
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
@@ -146,8 +146,12 @@ func New(o *classify.Observation) *Record {
 	}
 	if e := v.Entry; e != nil {
 		r.CatalogCode, r.Match = cut(e.Code, maxWord), v.Match
-		r.Meaning, r.Advice = cut(e.Meaning, maxMessage), cut(e.Advice, maxMessage)
+		r.Meaning = cutText(e.Meaning)
+	} else if v.Outcome.Failed() {
+		r.Meaning = diagnosis.Meaning(v)
 	}
+	r.Advice = diagnosis.ForAttempt(o)
+	r.Advice.Do = cutText(r.Advice.Do)
 	return r
 }
 
@@ -155,7 +159,7 @@ func New(o *classify.Observation) *Record {
 func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all
 	if c := r.Cause(); c != nil {
-		r.Advice = cut(c.Advice.English, maxMessage)
+		r.Advice = c.Advised()
 	}
 }
 
@@ -230,6 +234,11 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 
 // mark is appended to truncated texts.
 const mark = "..."
+
+// cutText returns t with every language cut to maxMessage.
+func cutText(t diagnosis.Text) diagnosis.Text {
+	return diagnosis.Text{English: cut(t.English, maxMessage), Chinese: cut(t.Chinese, maxMessage)}
+}
 
 // cut returns s as valid UTF-8 of at most limit bytes, with control characters
 // escaped. A truncated text ends in "...".

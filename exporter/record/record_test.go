@@ -131,11 +131,12 @@ func TestURL(t *testing.T) {
 // TestEveryTextIsBoundedAndValid fills every text with more than it may hold.
 func TestEveryTextIsBoundedAndValid(t *testing.T) {
 	for _, fill := range []string{strings.Repeat("金", 1<<15), strings.Repeat("a\xff", 1<<15)} {
+		text := classify.Text{English: fill, Chinese: fill}
 		o := &classify.Observation{
 			Call: classify.Call{Service: fill, Action: fill, Version: fill, Region: fill, Host: fill},
 			Verdict: classify.Verdict{
 				Outcome: classify.OutcomeError, Code: fill, Inner: fill, Message: fill,
-				Entry: &classify.Entry{Code: fill, Meaning: fill, Advice: fill},
+				Entry: &classify.Entry{Code: fill, Meaning: text, Advice: text},
 			},
 			Method: fill, Scheme: "http", Port: 81, Target: []byte("/" + fill), UserAgent: []byte(fill),
 			Traceparent: []byte(fill), Tracestate: []byte(fill), Credential: fill,
@@ -147,6 +148,7 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 		for _, d := range diagnoses {
 			size += len(d.Evidence.English) + len(d.Evidence.Chinese) + len(d.Advice.English) + len(d.Advice.Chinese)
 		}
+		size += len(r.Meaning.English) + len(r.Meaning.Chinese) + len(r.Advice.Do.English) + len(r.Advice.Do.Chinese)
 		size += int(reflect.TypeOf(*r).Size())
 		v := reflect.ValueOf(*r)
 		for i := range v.NumField() {
@@ -190,14 +192,14 @@ func TestDiagnose(t *testing.T) {
 	f := func(all []diagnosis.Diagnosis, want diagnosis.Cause) {
 		t.Helper()
 		r := record.New(attempt.Get("error_signature"))
-		advice := r.Advice
+		advice := r.Advice.Do.English
 		r.Diagnose(all)
 		got := diagnosis.Cause("")
 		if c := r.Cause(); c != nil {
 			got, advice = c.Cause, "do "+string(c.Cause)
 		}
-		if got != want || r.Advice != advice {
-			t.Errorf("%v: cause %q, advice %q, want %q", all, got, r.Advice, want)
+		if got != want || r.Advice.Do.English != advice {
+			t.Errorf("%v: cause %q, advice %q, want %q", all, got, r.Advice.Do.English, want)
 		}
 	}
 	f(nil, "")

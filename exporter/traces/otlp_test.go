@@ -109,7 +109,7 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	if r.Outcome.Failed() {
 		description := r.Message
 		if description == "" {
-			description = r.Meaning
+			description = r.Meaning.English
 		}
 		s.SetStatus(codes.Error, description)
 	}

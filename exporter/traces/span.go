@@ -112,7 +112,7 @@ func (s *span) status() sdktrace.Status {
 	case !r.Outcome.Failed():
 		return sdktrace.Status{}
 	case r.Message == "":
-		return sdktrace.Status{Code: codes.Error, Description: r.Meaning}
+		return sdktrace.Status{Code: codes.Error, Description: r.Meaning.English}
 	default:
 		return sdktrace.Status{Code: codes.Error, Description: r.Message}
 	}

@@ -71,6 +71,9 @@ func ticket(r *record.Record, words [14]string, none string, language diagnosis.
 		}
 		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(language), d.Summary.In(language), d.Evidence.In(language))
 	}
+	if words := map[diagnosis.Language]string{diagnosis.English: "Advice", diagnosis.Chinese: "处理建议"}; !r.Advice.IsZero() {
+		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Advice.Text().In(language))
+	}
 	return b.String()
 }
 

@@ -226,11 +226,12 @@ func TestPathOfID(t *testing.T) {
 
 func TestPagesEscape(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(2)>'{{.}}`
+	both := diagnosis.Text{English: evil, Chinese: evil}
 	j := journal.New(1)
 	j.Add(&record.Record{
 		RequestID: "id-1", Service: evil, Action: evil, Version: evil, Region: evil, Method: evil, Host: evil,
 		ErrorCode: evil, InnerCode: evil, Message: evil, URL: "javascript:" + evil, UserAgent: evil, Credential: evil,
-		Meaning: evil, Advice: evil, TraceID: evil, Category: evil, Blame: evil, ErrorType: evil, Outcome: evil,
+		Meaning: both, Advice: diagnosis.Advice{Do: both, Retry: evil, Runbook: "javascript:" + evil}, TraceID: evil, Category: evil, Blame: evil, ErrorType: evil, Outcome: evil,
 	})
 	h := handler(func(o *web.Options) {
 		o.Journal, o.Version = j, evil

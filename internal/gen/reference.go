@@ -103,17 +103,15 @@ then by status alone. The name of a code is *documented* (it appears in the vend
 		case e.Refines:
 			heading = "### " + e.Code + ", by its message"
 		}
-		fmt.Fprintf(b, "%s\n\n%s\n\n", heading, e.Meaning)
-		if e.Advice != "" {
-			fmt.Fprintf(b, "**Do:** %s\n\n", e.Advice)
-		}
+		advice := diagnosis.ForEntry(e)
+		fmt.Fprintf(b, "%s\n\n%s %s\n\n**Do:** %s\n\n%s\n\n", heading, e.Meaning.English, e.Meaning.Chinese, advice.Text().English, advice.Text().Chinese)
 		var facts []string
 		if e.DryRun {
 			facts = append(facts, "not a failure")
 		} else {
-			facts = append(facts, "category `"+string(e.Category)+"`", "blame `"+string(e.Blame)+"`",
-				map[bool]string{true: "a retry may help", false: "a retry does not help"}[e.Retryable])
+			facts = append(facts, "category `"+string(e.Category)+"`", "blame `"+string(e.Blame)+"`")
 		}
+		facts = append(facts, "retry `"+string(advice.Retry)+"`")
 		if len(e.Statuses) > 0 {
 			facts = append(facts, "HTTP "+strings.Join(e.StatusNames(), ", "))
 		}
@@ -130,7 +128,7 @@ then by status alone. The name of a code is *documented* (it appears in the vend
 		if e.Example != "" {
 			fmt.Fprintf(b, "Message: “%s” ", e.Example)
 		}
-		fmt.Fprintf(b, "Source: %s.\n\n", e.Source)
+		fmt.Fprintf(b, "Source: %s. [Runbook](%s).\n\n", e.Source, advice.Runbook)
 	}
 	b.Truncate(b.Len() - 1)
 }
@@ -143,13 +141,9 @@ Every cause that the tap can name for a failed call, in the words of pages, log 
 
 `)
 	for _, d := range diagnosis.Causes() {
-		fmt.Fprintf(b, "## %s\n\n%s %s\n\n**Evidence:** %s\n\n**Do:** %s %s\n\n", d.Cause, d.Summary.English, d.Summary.Chinese,
-			d.Evidence.English, d.Advice.English, d.Advice.Chinese)
-		fmt.Fprintf(b, "Blame `%s`. %s", d.Blame, d.Retry.Text().English)
-		if d.Runbook != "" {
-			fmt.Fprintf(b, " [Runbook](%s).", d.Runbook)
-		}
-		b.WriteString("\n\n")
+		fmt.Fprintf(b, "## %s\n\n%s %s\n\n**Evidence:** %s\n\n**Do:** %s\n\n%s\n\n", d.Cause, d.Summary.English, d.Summary.Chinese,
+			d.Evidence.English, d.Advised().Text().English, d.Advised().Text().Chinese)
+		fmt.Fprintf(b, "blame `%s` · retry `%s`. [Runbook](%s).\n\n", d.Blame, d.Retry, d.Runbook)
 	}
 	b.Truncate(b.Len() - 1)
 }

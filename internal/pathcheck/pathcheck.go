@@ -224,7 +224,7 @@ func tapError(fault classify.Fault, body []byte) *Error {
 	catalog := classify.DefaultCatalog()
 	e := fail(stage, nil)
 	if row, ok := catalog.Lookup(string(fault)); ok {
-		e.Advice = row.Advice
+		e.Advice = row.Advice.English
 	}
 	v := classify.New(catalog).Response(nil, &classify.Response{Status: http.StatusBadRequest, Body: body})
 	e.Err = fmt.Errorf("%s: %s", fault, v.Message)

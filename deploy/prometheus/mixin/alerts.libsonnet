@@ -16,6 +16,8 @@
               window: '1h',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1h because of the provider or the network: 2 % of the month\'s budget in an hour is used up at this rate.',
@@ -34,6 +36,8 @@
               window: '6h',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 6h because of the provider or the network: 5 % of the month\'s budget in 6 hours is used up at this rate.',
@@ -52,6 +56,8 @@
               window: '1d',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 1d because of the provider or the network: 10 % of the month\'s budget in a day is used up at this rate.',
@@ -70,6 +76,8 @@
               window: '3d',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-overview?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over 3d because of the provider or the network: 10 % of the month\'s budget in 3 days is used up at this rate.',
@@ -92,6 +100,8 @@
               severity: 'critical',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail because of the provider or the network, over all its taps or at one tap.',
@@ -110,6 +120,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} ({{ $labels.namespace }}/{{ $labels.job }}) fail because of the provider or the network.',
@@ -128,6 +140,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Retry as stated. If it persists, open a ticket with request IDs. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请按说明重试；如果持续出现，请凭请求 ID 提交工单。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'blame=provider',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=3&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail because of the provider or the network.',
@@ -145,6 +159,8 @@
               severity: 'critical',
             },
             annotations: {
+              advice: 'Check, in this order: whether the access key exists and is enabled, the secret key, the security token, and whether a proxy changes signed parts of the request. A retry fails again until this is changed.',
+              advice_zh: '请依次检查：Access Key 是否存在且已启用、Secret Key、安全令牌，以及是否有代理修改了请求中已签名的部分。在修正之前重试仍会失败。',
               calls: 'category=auth',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=5&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) fail authentication, over all its taps or at one tap.',
@@ -163,6 +179,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Synchronise the clock of the program\'s host, check that the program sends UTC, and sign each attempt when it is sent. A retry fails again until this is changed.',
+              advice_zh: '请同步程序所在主机的时钟，确认程序发送的是 UTC 时间，并在每次发送时重新签名。在修正之前重试仍会失败。',
               calls: 'category=clock',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were rejected because the time of their signature differs from the API\'s by more than 15 minutes.',
@@ -180,6 +198,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Synchronise the clock of the program\'s host, check that the program sends UTC, and sign each attempt when it is sent. A retry fails again until this is changed.',
+              advice_zh: '请同步程序所在主机的时钟，确认程序发送的是 UTC 时间，并在每次发送时重新签名。在修正之前重试仍会失败。',
               calls: 'category=clock',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=8&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: 'The clock of {{ $labels.client }}, behind the tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}), is off by more than {{ $value | humanizeDuration }}. The API rejects calls from 15 minutes on.',
@@ -198,6 +218,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Grant the action named in the message to the user in IAM, or use the access key of the account that owns the resource. A retry fails again until this is changed.',
+              advice_zh: '请在 IAM 中为该用户授予错误信息中的操作权限，或使用资源所属账号的 Access Key。在修正之前重试仍会失败。',
               calls: 'category=permission',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=7&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were rejected: the key has no policy that allows them.',
@@ -215,6 +237,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Spread the calls over the minute, lengthen the program\'s interval, or use batch calls. Give each program that shares the key its own user. Wait 60 seconds, until the next window of the limit, then continue at a lower rate. Double the pause each time, with jitter, up to 5 minutes.',
+              advice_zh: '请把调用分散到一分钟之内、延长程序的采集间隔，或使用批量接口；共用同一密钥的程序应各自使用单独的用户。等待 60 秒，到下一个限流窗口后以更低的速度继续；之后每次把间隔加倍并加入随机抖动，最长 5 分钟。',
               calls: 'category=throttled',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) exceed the API\'s limits, over all its taps or at one tap. No known SDK retries 409 LimitExceeded.',
@@ -232,6 +256,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Compare the request with the action\'s page. The message usually names the parameter. A retry fails again until this is changed.',
+              advice_zh: '请对照该接口的文档检查请求；错误信息通常会指出参数名。在修正之前重试仍会失败。',
               calls: 'blame=client',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=6&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are wrong requests, over all its taps or at one tap: invalid parameters, or resources that do not exist.',
@@ -250,6 +276,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Make the program look at the body before it uses it. A page of a load balancer, or an error of a service behind the gateway, looks like this. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请让程序在使用响应之前检查其内容。负载均衡的页面或网关后面服务的错误会以这种形式出现。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'outcome=masked',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were answered with an error inside a 200, which most programs take for success.',
@@ -268,6 +296,8 @@
               severity: 'warning',
             },
             annotations: {
+              advice: 'Ask for fewer metrics or a shorter interval at once, and request the failed items again. Make the program look at errorMessage. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice_zh: '请减少单次请求的指标数或缩短时间范围，并重新请求失败的条目；让程序检查 errorMessage。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'outcome=partial',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) have status 200 but report a failure for some of their items.',
@@ -286,6 +316,8 @@
               severity: 'info',
             },
             annotations: {
+              advice: 'Read the message, compare the request with the action\'s page, and add the code to a catalogue file. A retry fails again until this is changed.',
+              advice_zh: '请阅读错误信息，对照该接口的文档检查请求，并把该错误码加入目录文件。在修正之前重试仍会失败。',
               calls: 'category=unknown',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=11&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes failed with the code {{ $labels.code }}, which is not in the catalogue, so that the cause is unknown.',

@@ -1,5 +1,7 @@
 package rules
 
+import "github.com/ksyun-tap/ksyun-tap/classify"
+
 const where = "{{ $labels.namespace }}/{{ $labels.job }}"
 
 // apiAlerts returns the alerts on the API's answers.
@@ -13,6 +15,7 @@ func apiAlerts() []Rule {
 			Summary:     "Most calls fail because of the API or the network.",
 			SummaryZH:   "大部分调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
+			Advice:      adviceFor(classify.CategoryServer),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") fail because of the provider or the network, over all its taps or at one tap.",
 		},
 		{
@@ -23,6 +26,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls to one region fail because of the API or the network.",
 			SummaryZH:   "某一区域的调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
+			Advice:      adviceFor(classify.CategoryServer),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} in {{ $labels.region }} (" + where + ") fail because of the provider or the network.",
 		},
 		{
@@ -33,6 +37,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls of one action fail because of the API or the network.",
 			SummaryZH:   "某一接口的调用因云端或网络原因失败。",
 			Calls:       "blame=provider",
+			Advice:      adviceFor(classify.CategoryServer),
 			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") fail because of the provider or the network.",
 		},
 		{
@@ -43,6 +48,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls are rejected because of their credentials or signatures.",
 			SummaryZH:   "调用因密钥或签名被拒绝。",
 			Calls:       "category=auth",
+			Advice:      adviceFor(classify.CategoryAuth),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") fail authentication, over all its taps or at one tap.",
 		},
 		{
@@ -53,6 +59,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls are rejected because a program's clock is wrong.",
 			SummaryZH:   "调用因客户端时钟错误被拒绝。",
 			Calls:       "category=clock",
+			Advice:      adviceFor(classify.CategoryClock),
 			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were rejected because the time of their signature differs from the API's by more than 15 minutes.",
 		},
 		{
@@ -63,6 +70,7 @@ func apiAlerts() []Rule {
 			Summary:     "A program's clock is wrong; its calls will soon be rejected.",
 			SummaryZH:   "程序所在主机的时钟偏差过大，调用即将被拒绝。",
 			Calls:       "category=clock",
+			Advice:      adviceFor(classify.CategoryClock),
 			Description: "The clock of {{ $labels.client }}, behind the tap {{ $labels.instance }} (" + where + "), is off by more than {{ $value | humanizeDuration }}. The API rejects calls from 15 minutes on.",
 		},
 		{
@@ -73,6 +81,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls are rejected for lack of permission.",
 			SummaryZH:   "调用因缺少权限被拒绝。",
 			Calls:       "category=permission",
+			Advice:      adviceFor(classify.CategoryPermission),
 			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were rejected: the key has no policy that allows them.",
 		},
 		{
@@ -83,6 +92,7 @@ func apiAlerts() []Rule {
 			Summary:     "Calls are rejected because there are too many.",
 			SummaryZH:   "调用因超出流控被拒绝。",
 			Calls:       "category=throttled",
+			Advice:      adviceFor(classify.CategoryThrottled),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") exceed the API's limits, over all its taps or at one tap. No known SDK retries 409 LimitExceeded.",
 		},
 		{
@@ -93,6 +103,7 @@ func apiAlerts() []Rule {
 			Summary:     "Most calls are rejected because the request is wrong.",
 			SummaryZH:   "大部分调用因请求本身有误被拒绝。",
 			Calls:       "blame=client",
+			Advice:      adviceFor(classify.CategoryRequest),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") are wrong requests, over all its taps or at one tap: invalid parameters, or resources that do not exist.",
 		},
 		{
@@ -103,6 +114,7 @@ func apiAlerts() []Rule {
 			Summary:     "Answers with status 200 contain errors.",
 			SummaryZH:   "状态码为 200 的响应中含有错误。",
 			Calls:       "outcome=masked",
+			Advice:      adviceForOutcome(classify.OutcomeMasked),
 			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were answered with an error inside a 200, which most programs take for success.",
 		},
 		{
@@ -113,6 +125,7 @@ func apiAlerts() []Rule {
 			Summary:     "Batch calls fail for some of their items.",
 			SummaryZH:   "批量调用部分失败。",
 			Calls:       "outcome=partial",
+			Advice:      adviceForOutcome(classify.OutcomePartial),
 			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") have status 200 but report a failure for some of their items.",
 		},
 		{
@@ -124,6 +137,7 @@ func apiAlerts() []Rule {
 			Summary:     "The API answers with error codes that are not in the catalogue.",
 			SummaryZH:   "API 返回了目录中没有的错误码。",
 			Calls:       "category=unknown",
+			Advice:      adviceFor(classify.CategoryUnknown),
 			Description: "{{ $value | humanize }} calls to {{ $labels.service }} (" + where + ") in 15 minutes failed with the code {{ $labels.code }}, which is not in the catalogue, so that the cause is unknown.",
 		},
 	}

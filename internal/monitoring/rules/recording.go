@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // windows are the windows over which availability is recorded.
@@ -77,6 +79,7 @@ service:ksyun_api_errors_provider:rate%[1]s * %[4]d > %%(minBurnFailures)s`, b.l
 			Summary:     "Calls fail because of the API or the network so often that the error budget is being used up.",
 			SummaryZH:   "因云端或网络原因的失败正在过快消耗错误预算。",
 			Calls:       "blame=provider",
+			Advice:      adviceFor(classify.CategoryServer),
 			Panel:       Panel{OverviewUID, 9, nil},
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) failed over " + b.long + " because of the provider or the network: " + b.share + " is used up at this rate.",
 		})

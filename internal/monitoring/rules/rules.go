@@ -19,6 +19,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
 // Rule is a recording rule or an alert. Its expression and texts may refer to
@@ -36,11 +39,25 @@ type Rule struct {
 	Summary     string
 	SummaryZH   string
 	Description string
+	// Advice is what to do, for alerts on the API's answers.
+	Advice diagnosis.Advice
 	// Calls is the query of the tap's list of failures that shows the calls
 	// concerned; "" if the alert is not about calls.
 	Calls string
 	// Panel shows the values that the alert is about.
 	Panel Panel
+}
+
+// adviceFor returns the advice for the failures of a category.
+func adviceFor(c classify.Category) diagnosis.Advice {
+	_, a := diagnosis.ForCategory(c)
+	return a
+}
+
+// adviceForOutcome returns the advice for an outcome.
+func adviceForOutcome(o classify.Outcome) diagnosis.Advice {
+	_, a, _ := diagnosis.ForOutcome(o)
+	return a
 }
 
 // Panel is a panel of a dashboard, and the variables that are set from the
@@ -167,6 +184,9 @@ func (r Rule) annotations() map[string]string {
 	}
 	if r.Calls != "" {
 		a["calls"] = r.Calls
+	}
+	if !r.Advice.IsZero() {
+		a["advice"], a["advice_zh"] = r.Advice.Text().English, r.Advice.Text().Chinese
 	}
 	return a
 }

@@ -59,6 +59,9 @@ func TestEachAlertIsWhole(t *testing.T) {
 		if r.SummaryZH == "" || strings.HasPrefix(r.Alert, "KsyunApi") != (r.Calls != "") {
 			t.Errorf("%s: no Chinese summary, or no query for its calls", r.Alert)
 		}
+		if strings.HasPrefix(r.Alert, "KsyunApi") == r.Advice.IsZero() {
+			t.Errorf("%s: advice %v", r.Alert, r.Advice)
+		}
 		book := readAll(t, filepath.Join(root, "docs", "runbooks", r.Alert+".md"))
 		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## What to do\n", "\n## Resolved when\n"} {
 			if !strings.Contains(book, part) {
