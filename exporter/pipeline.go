@@ -35,6 +35,10 @@ type Options struct {
 	Logs    *logs.Events     // if nil, no attempts are logged
 	Journal *journal.Journal // if nil, no failures are kept
 
+	// Flush is called by Shutdown when the queue is empty, while the spans are
+	// flushed. It may be nil.
+	Flush func(context.Context) error
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -49,6 +53,7 @@ type Pipeline struct {
 	logs      *logs.Events
 	journal   *journal.Journal
 	diagnoser *diagnosis.Diagnoser
+	flush     func(context.Context) error // may be nil
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -110,6 +115,7 @@ func New(opts Options) *Pipeline {
 		traces:  opts.Traces,
 		logs:    opts.Logs,
 		journal: opts.Journal,
+		flush:   opts.Flush,
 		queue:   make(chan kept, opts.QueueSize),
 		filled:  make(chan struct{}, 1),
 		stop:    make(chan struct{}),
@@ -324,7 +330,8 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue and flushes the spans until ctx is done.
+// Shutdown empties the queue, flushes the spans and calls Options.Flush until ctx
+// is done.
 // Observations made later are still counted in the metrics. The caller closes
 // the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
@@ -345,8 +352,16 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 			p.drop(k, metrics.ReasonShutdown)
 		}
 	}
+	flushed := make(chan error, 1)
+	go func() { // a backend that is slow takes no time from the other
+		if p.flush == nil {
+			flushed <- nil
+			return
+		}
+		flushed <- p.flush(ctx)
+	}()
 	if p.traces != nil {
 		err = errors.Join(err, p.traces.Shutdown(ctx))
 	}
-	return err
+	return errors.Join(err, <-flushed)
 }

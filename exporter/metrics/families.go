@@ -82,6 +82,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"sink", "reason"},
 		"Total number of observations that did not reach the output of a sink, by sink and reason.",
 	}
+	famPushDropped = Family{
+		"ksyun_tap_push_dropped_total", counter,
+		[]string{"signal", "reason"},
+		"Total number of log records and of exports of metrics that did not reach the OpenTelemetry backend, by signal (logs or metrics) and reason.",
+	}
 	famOverflow = Family{
 		"ksyun_tap_label_overflow_total", counter,
 		[]string{"label"},
@@ -282,7 +287,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
-		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
+		famDropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,
 		Panics, Unobserved, famUnread,

@@ -56,10 +56,10 @@ type Record struct {
 	Credential      string          `json:"credential,omitempty"`
 	Source          classify.Source `json:"source,omitempty"`
 
-	CatalogCode string         `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
-	Match       classify.Match `json:"match,omitempty"`        // what the entry was selected by
-	Meaning     diagnosis.Text   `json:"meaning,omitzero"` // the meaning given by the entry
-	Advice      diagnosis.Advice `json:"advice,omitzero"`  // what to do, from the likely cause, or else from the entry or the category
+	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
+	Match       classify.Match   `json:"match,omitempty"`        // what the entry was selected by
+	Meaning     diagnosis.Text   `json:"meaning,omitzero"`       // the meaning given by the entry
+	Advice      diagnosis.Advice `json:"advice,omitzero"`        // what to do, from the likely cause, or else from the entry or the category
 
 	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // causes of the failure, the most likely first
 
