@@ -14,6 +14,8 @@ import (
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // checkVerdict holds a verdict against what everyone who gets one relies on.
@@ -95,7 +97,7 @@ func FuzzRequest(f *testing.F) {
 		if call.Service != fold(call.Service) || call.Region != fold(call.Region) || call.Host != fold(call.Host) {
 			t.Errorf("not in lower case: %+v", call)
 		}
-		if strings.ContainsAny(call.Host, " \r\n\t/@?%\"") || len(call.Host) > maxHost {
+		if strings.ContainsAny(call.Host, " \r\n\t/@?%\"") || len(call.Host) > hostname.MaxLength {
 			t.Errorf("host %q", call.Host)
 		}
 		for _, s := range [][]byte{secrets.AccessKey, secrets.Signature, secrets.Token} {

@@ -29,6 +29,7 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	}
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
+	first := len(name) // where the first word may begin in plain
 	for i := 0; i < len(name); {
 		c, n := name[i], 1
 		if isIn(c, escapes) {
@@ -43,12 +44,15 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 		case parted:
 			last, parted = len(plain), false
 		}
+		if n := len(plain); n > 0 && n <= first && secretStarts.of(plain[n-1], c) != nil {
+			first = n - 1
+		}
 		plain = append(plain, c)
 	}
 	if isSecretWhole(plain) || isSecretWhole(plain[last:]) {
 		return true, true
 	}
-	for i := range max(0, len(plain)-1) {
+	for i := first; i < len(plain)-1; i++ {
 		for _, w := range secretStarts.of(plain[i], plain[i+1]) {
 			if bytes.HasPrefix(plain[i:], []byte(w)) {
 				secret = true
@@ -114,10 +118,18 @@ func AppendRedactedTarget(dst, target []byte) []byte {
 	if !hasQuery {
 		return dst
 	}
+	dst = append(dst, '?')
+	if isHarmlessQuery(query) {
+		return append(dst, query...)
+	}
+	return appendRedactedQuery(dst, query)
+}
+
+// appendRedactedQuery appends a query.
+func appendRedactedQuery(dst, query []byte) []byte {
 	f := newFinder()
 	defer f.release()
-	dst = append(dst, '?')
-	start = len(dst)
+	start := len(dst)
 	f.read(query, false)
 	clean := f.isClean()
 	dst = f.appendQuery(dst, query, clean)
@@ -126,6 +138,64 @@ func AppendRedactedTarget(dst, target []byte) []byte {
 		dst = append(dst[:start], f.hide(dst[start:])...)
 	}
 	return dst
+}
+
+// isHarmlessQuery reports whether query is too simple to have anything that is
+// redacted, as most queries are. It is much quicker than to search.
+func isHarmlessQuery(query []byte) bool {
+	name, run := 0, 0 // where the parameter's name and the run begin
+	inValue := false
+	for i := 0; i <= len(query); i++ {
+		c := byte('&')
+		if i < len(query) {
+			c = query[i]
+		}
+		if c != '+' && isIn(c, runs) {
+			continue
+		}
+		if !isHarmlessRun(query[run:i], c) {
+			return false
+		}
+		run = i + 1
+		switch {
+		case c == '&':
+			name, inValue = i+1, false
+		case c == '=' && !inValue:
+			if secret, _ := isSecretName(query[name:i]); secret {
+				return false
+			}
+			inValue = true
+		case c == ':' && inValue && '0' <= query[i-1] && query[i-1] <= '9': // of a time
+		case c == '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// isHarmlessRun reports whether a run before the byte next has nothing that looks
+// like a secret.
+func isHarmlessRun(run []byte, next byte) bool {
+	switch n := len(run); {
+	case next == '.' && n >= 2*minJWTPart && hasTokenStart(run):
+		return false
+	case n < minKeyID || uuidLength(run) == n:
+		return true
+	case n >= min(minHexRun, minBase64):
+		return false
+	}
+	for word := 0; word < len(run); {
+		stop := word
+		for stop < len(run) && isAlnum(run[stop]) {
+			stop++
+		}
+		if start, end := keyID(run, word, stop, len(run)); end > start {
+			return false
+		}
+		word = stop + 1
+	}
+	return true
 }
 
 // appendPath appends what is before the query.

@@ -153,3 +153,51 @@ func scrubbed(message string, secrets Secrets) string {
 	v.Scrub(nil, secrets)
 	return v.Message
 }
+
+// harmlessQueries are queries in which nothing is redacted.
+var harmlessQueries = []string{
+	"", "&", "a", "a=", "=a", "a&b=c&&d",
+	"Action=ListMetrics&Version=2010-05-25&Region=cn-beijing-6",
+	"MetricName=cpu.utilizition.total&StartTime=2026-11-23T08:00:00Z&Period=60&Aggregate=Average",
+	"InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&Dimensions.1.Value=kec_00000000",
+	"Action=DescribeLoadBalancerAttributes_v2/x",
+}
+
+// TestHarmlessQuery checks that common queries are not searched.
+func TestHarmlessQuery(t *testing.T) {
+	for _, query := range harmlessQueries {
+		if !isHarmlessQuery([]byte(query)) {
+			t.Errorf("%q is searched", query)
+		}
+	}
+}
+
+// FuzzHarmlessQuery checks that no secret would be found in a query that is not
+// searched.
+func FuzzHarmlessQuery(f *testing.F) {
+	for _, query := range harmlessQueries {
+		f.Add(query)
+	}
+	for _, query := range []string{
+		"Signature=x", "a.auth=x", "a:sk=x", "t=12:ak=x", "a=Bearer+abcdefgh1", "a=1:b", "a=token1:x", "a=b=c", "a=%41",
+		"a=x-AKLTabcdefghijklmnop", "a=xAKIAABCDEFGHIJKLMNO-1", "a=eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "a;sk=1", "a=&amp;b",
+		"x=" + sigHex, "a=aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6kL9nO2", "http://u:p@h/?a=1", "a=00000000-aaaa-4bbb-8ccc-000000000001-aklt00000000000000",
+	} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		if !isHarmlessQuery([]byte(query)) {
+			return
+		}
+		if got := string(appendRedactedQuery(nil, []byte(query))); got != query {
+			t.Errorf("%q is not searched, but would become %q", query, got)
+		}
+		s := newSecretSet()
+		defer s.release()
+		s.addPairs([]byte(query))
+		s.addText([]byte(query))
+		if len(s.needles) > 0 {
+			t.Errorf("%q is not searched, but %q would be found", query, s.needles)
+		}
+	})
+}

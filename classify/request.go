@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // The fields of a request that are read.
 const (
@@ -387,16 +391,13 @@ func (q *wanted) secrets() Secrets {
 	return s
 }
 
-// The lengths beyond which a value is no name.
-const (
-	maxName = 64
-	maxHost = 255
-)
+// maxName is the length beyond which a value is no name.
+const maxName = 64
 
 // call makes a Call of what was found.
 func (c *Classifier) call(q *wanted, host []byte) Call {
-	var buf [maxHost]byte
-	host = appendHost(buf[:0], host)
+	var buf [hostname.MaxLength]byte
+	host = hostname.AppendLower(buf[:0], host)
 	call := Call{
 		Host:     c.strings.get(host),
 		Action:   c.action(q),
@@ -448,9 +449,9 @@ func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	p := param{raw: scope, enc: enc}
 	inRegion, ofService := readScope(p.append(buf[:0]))
 	hostService, hostRegion := readHost(host)
-	var field [maxHost]byte
+	var field [hostname.MaxLength]byte
 	if hostService == nil && hostRegion == nil {
-		hostService, hostRegion = readHost(appendHost(field[:0], q.host))
+		hostService, hostRegion = readHost(hostname.AppendLower(field[:0], q.host))
 	}
 
 	service, region = c.lowerName(ofService), c.lowerName(inRegion)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // Signature is the result of inspecting the form of a signed request for reasons
@@ -386,7 +388,7 @@ func (i *inspection) scope(credential, date string) {
 	day, region, service, end := parts[1], parts[2], parts[3], parts[4]
 	i.check(end != "aws4_request", CheckScopeEnd, ConfidenceCertain, "end", shown(end))
 
-	hostService, hostRegion := readHost(appendHost(make([]byte, 0, maxHost), i.hostSent()))
+	hostService, hostRegion := readHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
 	action := i.action()
 	switch want := string(hostService); {
 	case want != "":
@@ -544,7 +546,7 @@ func (i *inspection) hostSent() []byte {
 func (i *inspection) host() {
 	i.check(len(i.fields["host"]) > 1, CheckHostDoubled, ConfidenceCertain, "number", strconv.Itoa(len(i.fields["host"])))
 	sent := i.hostSent()
-	name := string(appendHost(make([]byte, 0, maxHost), sent))
+	name := string(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), sent))
 	foreign := name != "ksyun.com" && !strings.HasSuffix(name, ".ksyun.com")
 	sure := ConfidencePossible // the API may have a name of the user's
 	if !strings.Contains(name, ".") || strings.Contains(name, ":") || isNumber([]byte(strings.ReplaceAll(name, ".", ""))) {
@@ -554,7 +556,7 @@ func (i *inspection) host() {
 	_, port, hasPort := strings.Cut(string(sent), ":")
 	i.check(hasPort && !foreign, CheckHostPort, ConfidenceLikely, "host", shown(string(sent)), "port", shown(port))
 
-	to := string(appendHost(make([]byte, 0, maxHost), i.r.Host))
+	to := string(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.r.Host))
 	i.check(to != "" && to != name && i.field("host") != "", CheckHostDiffers, ConfidencePossible, "host", shown(name), "sent_to", shown(to))
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // simple looks at the vendor's simple signature, which is among the parameters
@@ -44,7 +46,7 @@ func (i *inspection) simple(params []rawPair) {
 	if date := value(params, "Timestamp"); date != "" {
 		i.simpleDate(date)
 	}
-	service, _ := readHost(appendHost(make([]byte, 0, maxHost), i.hostSent()))
+	service, _ := readHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
 	named := value(params, "Service")
 	i.check(named != "" && len(service) > 0 && named != string(service), CheckScopeService, ConfidenceLikely,
 		"service", shown(named), "expected", string(service))

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 func TestParseTime(t *testing.T) {
@@ -68,8 +70,8 @@ func TestAppendHost(t *testing.T) {
 		"h\x00":                      "",
 		"":                           "",
 	} {
-		if got := string(appendHost(nil, []byte(authority))); got != want {
-			t.Errorf("appendHost(%q) = %q, want %q", authority, got, want)
+		if got := string(hostname.AppendLower(nil, []byte(authority))); got != want {
+			t.Errorf("hostname.AppendLower(%q) = %q, want %q", authority, got, want)
 		}
 	}
 }

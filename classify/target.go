@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // splitTarget cuts a request target into what is before the query and the
 // query.
@@ -26,37 +30,17 @@ func authority(path []byte) []byte {
 	return rest
 }
 
-// appendHost appends the host of an authority in lower case, without user,
-// port, brackets and a final dot; nothing if it is not one.
-func appendHost(dst, authority []byte) []byte {
-	host := bytes.TrimSpace(authority)
-	host = host[bytes.LastIndexByte(host, '@')+1:]
-	if len(host) > 0 && host[0] == '[' {
-		end := bytes.IndexByte(host, ']')
-		if end < 0 {
-			return dst
-		}
-		host = host[1:end]
-	} else if i := bytes.IndexByte(host, ':'); i >= 0 {
-		host = host[:i]
-	}
-	host = bytes.TrimSuffix(host, []byte{'.'})
-	if len(host) > maxHost {
-		return dst
-	}
-	for _, c := range host {
-		if !isNameByte(c) && c != ':' {
-			return dst
-		}
-	}
-	return appendLower(dst, host)
-}
+// apiDomain is the domain of the API's hosts.
+const apiDomain = "api.ksyun.com"
+
+// APIHosts returns the pattern that matches all hosts of the API.
+func APIHosts() hostname.Patterns { return hostname.Patterns{hostname.Below(apiDomain)} }
 
 // readHost tells the service and the region a host of the vendor's names, in
 // lower case: {service}[.{region}][.internal|.inner].api.ksyun.com, or the
 // region alone. Any other host names none.
 func readHost(host []byte) (service, region []byte) {
-	rest, ok := bytes.CutSuffix(host, []byte(".api.ksyun.com"))
+	rest, ok := bytes.CutSuffix(host, []byte("."+apiDomain))
 	if !ok {
 		return nil, nil
 	}

@@ -8,17 +8,17 @@ import (
 	"strconv"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// refusal is an error that the program is answered with. Its message is for the
+// refusal is the reason why a request is not forwarded. Its message is for the
 // person who runs the program: it says what to do, and quotes nothing of the
 // request but the host name.
 type refusal struct {
 	fault   classify.Fault
 	message string
-	lasting bool // a retry will fail too, although fault is one that may be transient
 }
 
 func (r *refusal) Error() string { return r.message }
@@ -36,41 +36,23 @@ var (
 		fault:   classify.FaultUnsupported,
 		message: "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.",
 	}
-	errCameBack = &refusal{
-		fault:   classify.FaultLoop,
-		message: "The connection to the API came back to ksyun-tap: the redirect rules do not exclude its own connections. Exclude them with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
-	}
 	errHostsDiffer = &refusal{
 		fault:   classify.FaultHostRefused,
 		message: "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.",
 	}
 )
 
-func refuseHost(host string) error {
+func refuseHost(host hostname.Name) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not tapped, and other hosts are refused. Tap it with --tap.host=" + host + ", or forward all other hosts with --tap.other-hosts=forward.",
+		message: "The host " + string(host) + " is not tapped, and other hosts are refused. Tap it with --tap.host=" + string(host) + ", or forward all other hosts with --tap.other-hosts=forward.",
 	}
 }
 
-func refusePort(host string) error {
+func refusePort(host hostname.Name) error {
 	return &refusal{
 		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + host + ", or, if one program uses this listener alone, pass every port with --tap.other-hosts=pass.",
-	}
-}
-
-func refuseAddress(host string) error {
-	return &refusal{
-		fault:   classify.FaultHostRefused,
-		message: "The host " + host + " resolves to a loopback, link-local or multicast address. If that is intended, set --upstream.connect-to=" + host + ":PORT=ADDR:PORT. If a hosts file leads it here, name a DNS server with --upstream.resolver=IP.",
-	}
-}
-
-func refuseLoop(host string) error {
-	return &refusal{
-		fault:   classify.FaultLoop,
-		message: "The host " + host + " resolves to ksyun-tap itself. Name a DNS server that knows the real address with --upstream.resolver=IP, or set the address with --upstream.connect-to=" + host + ":PORT=ADDR:PORT.",
+		message: "The host " + string(host) + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + string(host) + ", or, if one program uses this listener alone, pass every port with --tap.other-hosts=pass.",
 	}
 }
 
@@ -90,6 +72,7 @@ func explain(err error) answer {
 	var (
 		ours *refusal
 		bad  *http1.RefusalError
+		up   *upstream.Error
 	)
 	switch {
 	case errors.As(err, &bad):
@@ -97,11 +80,10 @@ func explain(err error) answer {
 			status: bad.Status, fault: classify.FaultBadRequest,
 			message: "ksyun-tap cannot forward the request: " + bad.Reason + ".",
 		}
-	case errors.Is(err, relay.ErrLoop):
-		ours = errCameBack
-		fallthrough
 	case errors.As(err, &ours):
-		return answer{status: statusOf(ours), fault: ours.fault, message: ours.message}
+		return answer{status: statusOf(ours.fault, false), fault: ours.fault, message: ours.message}
+	case errors.As(err, &up):
+		return answer{status: statusOf(up.Fault, up.Lasting), fault: up.Fault, message: up.Message}
 	}
 	return answer{status: 503, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
 }
@@ -109,15 +91,16 @@ func explain(err error) answer {
 // statusOf returns the status of an answer of our own. For a fault that may be
 // transient it is 503, the only status that every SDK retries that would retry the
 // fault itself (the vendor's older Python SDK retries neither 502 nor 504); for a
-// request that will be refused again it is one that no SDK retries.
-func statusOf(r *refusal) int {
-	switch r.fault {
+// request that will be refused again, or a fault that lasts, it is one that no SDK
+// retries.
+func statusOf(fault classify.Fault, lasting bool) int {
+	switch fault {
 	case classify.FaultBadRequest, classify.FaultNoRoute:
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
 	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout:
-		if !r.lasting {
+		if !lasting {
 			return 503
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
@@ -35,7 +36,7 @@ func TestOwnAnswers(t *testing.T) {
 	defer mute.Close()
 
 	lead := func(to string) func(*Config) {
-		return func(c *Config) { c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":80="+to)} }
+		return func(c *Config) { c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":80="+to)} }
 	}
 	tests := []struct {
 		name, request string
@@ -61,7 +62,7 @@ func TestOwnAnswers(t *testing.T) {
 		{"nobody listens", request(host), lead(closedAddr), 503, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
 		{"no TLS", request(host), func(c *Config) {
 			c.Policy.UpstreamScheme = "https"
-			c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}
+			c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}
 			c.Timeouts.TLSHandshake = 20 * time.Millisecond
 		}, 503, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "TLS 1.2", true},
 	}
@@ -114,7 +115,7 @@ func TestOwnAnswers(t *testing.T) {
 					r.begun()
 				}
 				o := r.observed()
-				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID {
+				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID || o.Verdict.RequestIDSource != classify.RequestIDTap {
 					t.Errorf("observed fault %q, verdict %+v", o.Fault, o.Verdict)
 				}
 				if o.Upstream.IsValid() {
@@ -162,7 +163,7 @@ func TestLoopsAreRefused(t *testing.T) {
 			}
 			p := newPeer(t, c)
 			for _, to := range []string{"127.0.0.1:" + port, "localhost:" + port} {
-				policy := Policy{ConnectTo: []ConnectTo{connectTo(t, host+":80="+to)}}
+				policy := Policy{ConnectTo: []upstream.ConnectTo{connectTo(t, host+":80="+to)}}
 				if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 					t.Fatal(err)
 				}

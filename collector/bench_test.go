@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 // nobody is a sink that discards everything.
@@ -83,7 +84,7 @@ func benchProxy(tb testing.TB) net.Conn {
 	p := newProxy(tb, Config{
 		Classifier: classify.New(classify.DefaultCatalog()),
 		Sink:       nobody{},
-		Policy:     Policy{ConnectTo: []ConnectTo{connectTo(tb, host+":80="+back.Addr().String())}},
+		Policy:     Policy{ConnectTo: []upstream.ConnectTo{connectTo(tb, host+":80="+back.Addr().String())}},
 	})
 	go p.Serve(front)
 	tb.Cleanup(func() {
@@ -103,7 +104,7 @@ func BenchmarkCall(b *testing.B) {
 		p := newProxy(b, Config{
 			Classifier: classify.New(classify.DefaultCatalog()),
 			Sink:       nobody{},
-			Policy:     Policy{ConnectTo: []ConnectTo{connectTo(b, host+":80="+back.Addr().String())}},
+			Policy:     Policy{ConnectTo: []upstream.ConnectTo{connectTo(b, host+":80="+back.Addr().String())}},
 		})
 		defer p.Shutdown(b.Context())
 		front := listen(b)

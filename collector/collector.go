@@ -1,13 +1,15 @@
 // Package collector forwards API calls unchanged between a program and the API
-// and reports each of them to a Sink.
+// and reports each of them to a classify.Sink.
 //
 //	program ──> relay.Server ──same bytes──> API
 //	                │
-//	             handler ── Policy: may it go there?
+//	             handler ── way: how does this listener route?
+//	                │────── Policy: may it go there? upstream.Dialer: how?
 //	                │────── classify: what was asked, what was answered?
 //	                └─────> Sink.Begin, Sink.Observe
 //
-// Package relay moves the bytes. This package decides where a request may go,
+// Package relay moves the bytes, and package upstream connects. This package decides
+// where a request may go,
 // answers requests that are refused or cannot be sent with an error in the
 // vendor's format, and turns each exchange into one classify.Observation.
 //
@@ -47,18 +49,3 @@
 // Once the request is on its way, whatever happens to the upstream's connection
 // happens to the program's.
 package collector
-
-import "github.com/ksyun-tap/ksyun-tap/classify"
-
-// Sink receives the attempts. Its methods are called on the goroutine that
-// relays the call. They must not block, must not panic, and must not retain
-// their arguments (see classify.Observation).
-type Sink interface {
-	// Begin is called before an attempt is sent upstream. It is followed by
-	// exactly one Observe with the same service.
-	Begin(call *classify.Call)
-	// Observe is called when an attempt has ended, after its last byte was
-	// written to the program. There is no Begin before it if the tap refused the
-	// attempt (Fault.Refused).
-	Observe(o *classify.Observation)
-}

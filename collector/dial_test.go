@@ -7,55 +7,50 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/binary"
 	"errors"
 	"io"
 	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
 
-// nameServer answers all questions for an A record with the address it holds,
-// and with "no such name" if it holds none.
-func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) DNS {
+// dnsServer starts a DNS server and returns a DNS that queries it.
+func dnsServer(t testing.TB, answer func(query []byte, tcp bool) [][]byte) upstream.DNS {
 	t.Helper()
-	return dnsServer(t, func(query []byte, _ bool) [][]byte { return [][]byte{dnsReply(query, answer.Load())} })
+	d, err := upstream.ParseDNS(upstreamtest.ServeDNS(t, answer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
-// dnsReply answers a query of one question (RFC 1035, 4.1).
-func dnsReply(query []byte, addr *netip.Addr) []byte {
-	end := 12
-	for query[end] != 0 {
-		end += int(query[end]) + 1
-	}
-	end += 5 // the root label, type and class
-	isA := binary.BigEndian.Uint16(query[end-4:]) == 1
-	reply := append([]byte(nil), query[:end]...)
-	copy(reply[2:12], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0})
-	switch {
-	case addr == nil:
-		reply[3] |= 3 // no such name
-	case isA:
-		reply[7] = 1
-		reply = append(reply, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4)
-		reply = append(reply, addr.AsSlice()...)
-	}
-	return reply
+// nameServer answers all questions with the address it holds, and with "no such
+// name" if it holds none.
+func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) upstream.DNS {
+	t.Helper()
+	return dnsServer(t, func(query []byte, _ bool) [][]byte {
+		if ip := answer.Load(); ip != nil {
+			return [][]byte{upstreamtest.Reply(t, query, dnsmessage.Header{}, false, ip.String())}
+		}
+		return [][]byte{upstreamtest.Reply(t, query, dnsmessage.Header{RCode: dnsmessage.RCodeNameError}, false)}
+	})
 }
 
 func TestNamesThatLeadAstray(t *testing.T) {
 	var answer atomic.Pointer[netip.Addr]
-	r := newRig(t, func(c *Config) { c.Policy.ConnectTo = nil })
-	r.proxy.rules.Load().dialer.resolver = nameServer(t, &answer)
+	r := newRig(t, func(c *Config) { c.Policy = Policy{Resolver: nameServer(t, &answer)} })
 	c := r.client()
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
 	ask := func(want classify.Fault) {
@@ -79,28 +74,6 @@ func TestNamesThatLeadAstray(t *testing.T) {
 		ask(classify.FaultHostRefused)
 	}
 	r.untouched()
-}
-
-func TestDialErrorsAreTold(t *testing.T) {
-	op := func(err error) error { return &net.OpError{Op: "dial", Net: "tcp", Err: err} }
-	for _, tt := range []struct {
-		err  error
-		want classify.Fault
-	}{
-		{op(&net.DNSError{Err: "no such host", IsNotFound: true}), classify.FaultDNS},
-		{op(&net.DNSError{Err: "i/o timeout", IsTimeout: true}), classify.FaultDNS},
-		{op(os.NewSyscallError("connect", syscall.ECONNREFUSED)), classify.FaultConnRefused},
-		{op(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), classify.FaultUnreachable},
-		{op(os.NewSyscallError("connect", syscall.ENETUNREACH)), classify.FaultUnreachable},
-		{op(os.NewSyscallError("connect", syscall.ETIMEDOUT)), classify.FaultDialTimeout},
-		{op(os.ErrDeadlineExceeded), classify.FaultDialTimeout},
-		{op(refuseLoop("h")), classify.FaultLoop},
-		{errors.New("anything"), classify.FaultUnreachable},
-	} {
-		if got := explain(dialError(tt.err, "h")); got.fault != tt.want || !strings.Contains(got.message, " h ") {
-			t.Errorf("%v: %+v, want %q", tt.err, got, tt.want)
-		}
-	}
 }
 
 // authority signs certificates for the tests.
@@ -163,7 +136,7 @@ func (a *authority) server(name string) *tls.Config {
 func tlsRig(t *testing.T, roots *x509.CertPool, change ...func(*Config)) *rig {
 	return newRig(t, append(change, func(c *Config) {
 		to := strings.TrimPrefix(c.Policy.ConnectTo[0].String(), host+":80=")
-		c.Policy.ConnectTo = []ConnectTo{connectTo(t, host+":443="+to)}
+		c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+to)}
 		c.Policy.RootCAs = roots
 	})...)
 }

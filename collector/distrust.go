@@ -1,6 +1,10 @@
 package collector
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // Limits: the number of programs that are remembered, and the bytes of a User-Agent.
 const (
@@ -24,14 +28,17 @@ type distrusts struct {
 
 const enoughRefusals = 2
 
-type distrust struct{ host, agent string }
+type distrust struct {
+	host  hostname.Name
+	agent string
+}
 
-func newDistrust(host, agent string) distrust {
+func newDistrust(host hostname.Name, agent string) distrust {
 	return distrust{host, agent[:min(len(agent), maxAgent)]}
 }
 
 // failed records that a handshake failed.
-func (d *distrusts) failed(host, agent string, reason HandshakeReason) {
+func (d *distrusts) failed(host hostname.Name, agent string, reason HandshakeReason) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.all == nil {
@@ -52,7 +59,7 @@ func (d *distrusts) failed(host, agent string, reason HandshakeReason) {
 }
 
 // accepted records that a program trusts us.
-func (d *distrusts) accepted(host, agent string) {
+func (d *distrusts) accepted(host hostname.Name, agent string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if key := newDistrust(host, agent); d.all[key] < enoughRefusals {
@@ -61,7 +68,7 @@ func (d *distrusts) accepted(host, agent string) {
 }
 
 // has reports whether a program's connections are tunnelled.
-func (d *distrusts) has(host, agent string) bool {
+func (d *distrusts) has(host hostname.Name, agent string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.all[newDistrust(host, agent)] >= enoughRefusals

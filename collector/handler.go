@@ -11,20 +11,24 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // handler routes the requests of one client connection and turns each exchange
 // into an observation. What it needs is allocated once per connection and reused.
 type handler struct {
 	p     *Proxy
-	rules *rules // of the running exchange
+	way   way
+	next  passages // the ways within the running CONNECT
+	rules *rules   // of the running exchange
 	dest  destination
-	sink  Sink // of the running exchange
+	sink  classify.Sink // of the running exchange
 	begun bool
 	why   answer // to a request that was refused
 
-	inside inside     // of TLS terminated by us
-	resign *resigning // nil unless on a re-signing address
+	// authority names where the requests are sent, as it was received: with a
+	// request, or with the CONNECT around it.
+	authority []byte
 
 	obs     classify.Observation
 	call    classify.Call
@@ -33,21 +37,22 @@ type handler struct {
 	reply   classify.Response
 	body    int // bytes of the body that call was read from
 
-	// The last decision, for the next request to the same place.
-	last struct {
-		rules     *rules
-		authority []byte
-		https     bool
-		dest      destination
-	}
+	found found     // the last result of lookUp
 	dated time.Time // when the Date of an answer was last read
 	// The last access key and its hash.
 	accessKey  []byte
 	credential string
 }
 
-func newHandler(p *Proxy, client netip.AddrPort) *handler {
-	h := &handler{p: p, rules: p.rules.Load()}
+// found is the destination for the current authority, unless rules is nil.
+type found struct {
+	rules *rules
+	https bool
+	dest  destination
+}
+
+func newHandler(p *Proxy, w way, client netip.AddrPort) *handler {
+	h := &handler{p: p, way: w, rules: p.rules.Load()}
 	h.obs.Client = client
 	return h
 }
@@ -55,45 +60,7 @@ func newHandler(p *Proxy, client netip.AddrPort) *handler {
 // Route implements relay.Handler.
 func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 	h.rules = h.p.rules.Load()
-	if h.resign != nil {
-		return h.routeResign(x)
-	}
-	if x.Destination.IsValid() {
-		return h.routeTransparent(x)
-	}
-	q := &x.Request
-	authority, https, held := q.Host(), q.TLS, false
-	h.obs.Source = classify.SourceReverse
-	switch in := &h.inside; {
-	case in.authority != nil:
-		h.obs.Source = in.source
-		if q.Form == http1.FormAuthority || q.Form == http1.FormAbsolute {
-			return relay.Route{}, errNested
-		}
-		authority, https, held = in.authority, in.https, true
-	case q.Form == http1.FormAuthority:
-		h.obs.Source = classify.SourceConnect
-		if x.Hello {
-			h.obs.Source = classify.SourceReverse
-		}
-		return h.connect(q.Authority(), q.Get("User-Agent"))
-	case q.Form == http1.FormAbsolute:
-		h.obs.Source = classify.SourceForward
-		authority, held = q.Authority(), true
-	}
-	if err := h.lookUp(authority, https); err != nil {
-		return relay.Route{}, err
-	}
-	if held {
-		if err := h.checkHost(q.Host(), authority); err != nil {
-			return relay.Route{}, err
-		}
-	}
-	route := relay.Route{Key: h.dest.key, Proxied: h.dest.proxied}
-	if q.HopByHop() {
-		route.Keep = signedFields(q.Get("Authorization"), q.Target())
-	}
-	return route, nil
+	return h.way.route(h, x)
 }
 
 // forget makes h ready for the next exchange.
@@ -103,32 +70,39 @@ func (h *handler) forget() {
 	h.obs = classify.Observation{Client: h.obs.Client}
 }
 
-// lookUp decides where requests for authority go.
+// setAuthority sets the current authority.
+func (h *handler) setAuthority(authority []byte) {
+	if !bytes.Equal(h.authority, authority) {
+		h.authority = append(h.authority[:0], authority...)
+		h.found.rules = nil
+	}
+}
+
+// lookUp decides where requests for authority go, which becomes the current one.
 func (h *handler) lookUp(authority []byte, https bool) (err error) {
-	l := &h.last
-	if l.rules == h.rules && l.https == https && bytes.Equal(l.authority, authority) {
-		h.dest = l.dest
-		return nil
+	h.setAuthority(authority)
+	f := &h.found
+	if f.rules != h.rules || f.https != https {
+		dest, err := h.rules.destination(authority, https)
+		if err != nil {
+			h.dest = dest
+			return err
+		}
+		*f = found{h.rules, https, dest}
 	}
-	h.dest, err = h.rules.destination(authority, https)
-	if err != nil {
-		return err
-	}
-	l.rules, l.https, l.dest = h.rules, https, h.dest
-	l.authority = append(l.authority[:0], authority...)
+	h.dest = f.dest
 	return nil
 }
 
-// checkHost compares the Host field of a request with the target of the request
-// or of the CONNECT around it. They may differ, as in the vendor's own examples,
-// but not such that a host could be reached under the name of another.
-func (h *handler) checkHost(host, authority []byte) error {
-	if host == nil || bytes.Equal(host, authority) {
+// checkHost compares the Host field of a request with the current authority. They
+// may differ, as in the vendor's own examples, but not such that a host could be
+// reached under the name of another.
+func (h *handler) checkHost(field []byte) error {
+	if field == nil || bytes.Equal(field, h.authority) {
 		return nil
 	}
-	name, _, _ := http1.SplitAuthority(host)
-	key := hostKey(name)
-	if key == h.dest.key.Host || h.dest.tapped && h.rules.taps(key) {
+	host, _ := hostname.Of(field)
+	if host == h.dest.Host || h.dest.tapped && h.rules.taps(host) {
 		return nil
 	}
 	return errHostsDiffer
@@ -136,10 +110,10 @@ func (h *handler) checkHost(host, authority []byte) error {
 
 // Dial implements relay.Handler.
 func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error) {
-	if x.Destination.IsValid() && h.dest.key.Host == "" {
+	if h.dest.Host == "" { // nothing was routed yet
 		return h.dialEarly(ctx, x.Destination)
 	}
-	return h.rules.dial(ctx, &h.dest)
+	return h.rules.dialer.Dial(ctx, &h.dest.Target)
 }
 
 // Sending implements relay.Handler.
@@ -149,7 +123,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 		if h.dest.blind {
 			h.p.blind.Add(1)
 		}
-		h.p.onUnobserved(Unobserved{h.dest.key.Host, h.dest.key.Port, h.rules.taps(h.dest.key.Host)})
+		h.p.onUnobserved(Unobserved{string(h.dest.Host), h.dest.Port, h.rules.taps(h.dest.Host)})
 		return
 	}
 	h.begin(x)
@@ -220,9 +194,9 @@ func (h *handler) begin(x *relay.Exchange) {
 func (h *handler) read(x *relay.Exchange) {
 	q := &x.Request
 	body, _ := x.RequestBody()
-	h.request.Method = methodName(q.Method())
+	h.request.Method = classify.MethodName(q.Method())
 	h.request.Target = target(q)
-	h.request.Host = h.last.authority
+	h.request.Host = h.authority
 	h.request.Header = q
 	h.request.Body = body
 	h.call, h.secrets = h.rules.classifier.Request(&h.request)
@@ -235,7 +209,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	q, o := &x.Request, &h.obs
 	o.Fault = fault
 	if fault.Refused() {
-		o.Call = classify.Call{Host: h.dest.key.Host}
+		o.Call = classify.Call{Host: string(h.dest.Host)}
 	} else {
 		body, whole := x.RequestBody()
 		if len(body) > h.body {
@@ -253,7 +227,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	h.inspect(x, fault)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
-	o.Method, o.MethodOriginal = methodName(q.Method()), nil
+	o.Method, o.MethodOriginal = classify.MethodName(q.Method()), nil
 	if o.Method == classify.MethodOther {
 		o.MethodOriginal = q.Method()
 	}
@@ -261,7 +235,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	if x.Response.Status != 0 {
 		o.Protocol = x.Response.Protocol()
 	}
-	o.Scheme, o.Port = h.dest.scheme(), h.dest.key.Port
+	o.Scheme, o.Port = h.dest.scheme(), h.dest.Port
 	o.Target = target(q)
 	o.Upstream = x.Upstream
 	o.UserAgent = q.Get("User-Agent")
@@ -293,8 +267,8 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 			h.request.Body, _ = x.RequestBody()
 		}
 		var own classify.Secrets // sent in place of the request's
-		if h.resign != nil {
-			accessKey, token := h.resign.signer.Sent()
+		if w, ok := h.way.(*resignWay); ok {
+			accessKey, token := w.signer.Sent()
 			own.AccessKey, own.Token = []byte(accessKey), []byte(token)
 		}
 		v.Scrub(&h.request, h.secrets, own)
@@ -305,19 +279,21 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
 		case h.why.id != "":
-			v.RequestID = classify.MakeRequestID(h.why.id)
+			v.RequestID, v.RequestIDSource = classify.MakeRequestID(h.why.id), classify.RequestIDTap
 			v.Message = h.why.message
 		case x.Response.Status != 0: // it broke off
 			v.RequestID = h.rules.classifier.RequestID(&h.reply)
 		default:
 			v.RequestID = classify.MakeRequestID(brokenField(x.Broken, "X-KSC-REQUEST-ID"))
 		}
+		v.AdoptRequestID(&x.Request)
 		return
 	}
 	if !whole {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)
 	}
@@ -349,7 +325,7 @@ func (h *handler) hash(accessKey []byte) string {
 	}
 	if !bytes.Equal(h.accessKey, accessKey) {
 		h.accessKey = slices.Clone(accessKey)
-		h.credential = classify.HashAccessKey(h.p.key, accessKey)
+		h.credential = h.p.names.Of(accessKey)
 	}
 	return h.credential
 }
@@ -361,29 +337,4 @@ func target(q *http1.Request) []byte {
 		return t
 	}
 	return []byte("/")
-}
-
-// methodName returns the method if it is one of HTTP's, else classify.MethodOther.
-func methodName(m []byte) string {
-	switch string(m) {
-	case "GET":
-		return "GET"
-	case "POST":
-		return "POST"
-	case "PUT":
-		return "PUT"
-	case "DELETE":
-		return "DELETE"
-	case "HEAD":
-		return "HEAD"
-	case "OPTIONS":
-		return "OPTIONS"
-	case "PATCH":
-		return "PATCH"
-	case "CONNECT":
-		return "CONNECT"
-	case "TRACE":
-		return "TRACE"
-	}
-	return classify.MethodOther
 }

@@ -29,6 +29,6 @@ func (h *handler) inspect(x *relay.Exchange, fault classify.Fault) {
 	q := &x.Request
 	body, whole := x.RequestBody()
 	o.Signature = h.rules.classifier.Signature(&classify.Request{
-		Method: methodName(q.Method()), Target: target(q), Host: h.last.authority, Header: q, Body: body,
+		Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body,
 	}, classify.Extent{Body: whole, Fields: true})
 }

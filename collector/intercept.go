@@ -10,9 +10,9 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // Interceptor provides the TLS configuration with which a program is served in
@@ -57,16 +57,6 @@ func HandshakeReasons() []HandshakeReason {
 	return []HandshakeReason{HandshakeUntrusted, HandshakeHTTP2, HandshakeAborted, HandshakeTimeout, HandshakeOther}
 }
 
-// inside describes the CONNECT, or the TLS connection, that the requests of a
-// handler arrive in.
-type inside struct {
-	authority []byte // of all requests within; nil outside of a CONNECT
-	host      string
-	https     bool
-	source    classify.Source
-	agent     string // the User-Agent of the CONNECT
-}
-
 // connect routes a CONNECT. To a tapped host it is intercepted if possible,
 // even if the program sends plain HTTP within it. To other hosts it is
 // tunnelled, as it is to a tapped host if the policy allows tunnels.
@@ -74,82 +64,67 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
 	}
-	key := h.dest.key
+	d := &h.dest
 	var route relay.Route
-	if h.dest.tapped {
+	if d.tapped {
 		route.Plain = true
-		cfg, err := h.p.tlsConfig(key.Host)
+		cfg, err := h.p.tlsConfig(d.Host)
 		switch {
-		case h.rules.policy.OtherHosts == OtherPass && h.p.distrusts.has(key.Host, string(agent)):
+		case h.rules.policy.OtherHosts == OtherPass && h.p.distrusts.has(d.Host, string(agent)):
 			// The program does not trust the CA: tunnel.
 		case err == nil:
 			route.TLS = cfg
-		case h.rules.mayTunnel(key, err):
-		case key.Port == 443: // the program will certainly start TLS
+		case h.rules.mayTunnel(d, err):
+		case d.Port == 443: // the program will certainly start TLS
 			return relay.Route{}, errConnect
 		default:
 			route.Unseen = errConnect
 		}
-		h.enter(key)
-		h.inside.agent = string(agent)
+		h.next = h.passages(string(agent))
 	}
-	key.TLS, key.Forwarding = false, false // TLS is the program's, within the tunnel
-	route.Key = key
-	h.dest = destination{key: key, tunnel: true, blind: route.Plain, via: h.dest.via}
+	d.TLS, d.proxied = false, nil // TLS is the program's, within the tunnel
+	d.blind, d.tapped, d.Tunnel = d.tapped, false, true
+	route.Key = h.rules.route(d).Key
 	return route, nil
 }
 
 // tlsConfig returns the configuration with which a program is served in place
 // of host.
-func (p *Proxy) tlsConfig(host string) (*tls.Config, error) {
+func (p *Proxy) tlsConfig(host hostname.Name) (*tls.Config, error) {
 	if p.intercept == nil {
 		return nil, ca.ErrRefused
 	}
-	return p.intercept.TLSConfig(host)
+	return p.intercept.TLSConfig(string(host))
 }
 
 // mayTunnel reports whether a CONNECT to a tapped host is tunnelled because
 // there is no certificate for it. A certificate that could not be made is our
 // failure and must not become the program's.
-func (r *rules) mayTunnel(key relay.Key, err error) bool {
-	known := key.Port == 443 || key.Port == 80 || r.policy.OtherHosts == OtherPass
+func (r *rules) mayTunnel(d *destination, err error) bool {
+	known := d.Port == 443 || d.Port == 80 || r.policy.OtherHosts == OtherPass
 	return known && (r.policy.OtherHosts != OtherRefuse || !errors.Is(err, ca.ErrRefused))
-}
-
-// enter records where the requests within a CONNECT go. Port 443 is left out of
-// the authority, as in the Host field that most programs send.
-func (h *handler) enter(key relay.Key) {
-	authority := key.Host
-	if key.Port != 443 {
-		authority = joinHostPort(key.Host, key.Port)
-	}
-	h.inside = inside{authority: []byte(authority), host: key.Host, https: true, source: h.obs.Source}
 }
 
 // Plain implements relay.Handler.
 func (h *handler) Plain() {
-	in := h.inside
-	in.https = false
-	if in.authority != nil && h.dest.key.Port == 443 {
-		in.authority = []byte(joinHostPort(in.host, 443))
-	}
 	h.forget()
-	h.inside = in
+	h.way = h.next.plain
 }
 
 // Secured implements relay.Handler.
 func (h *handler) Secured(err error) {
 	defer h.guard()
-	host := h.inside.host
 	h.forget()
+	host, agent := h.next.host, h.next.agent
 	if err == nil {
-		h.p.distrusts.accepted(host, h.inside.agent)
+		h.way = h.next.tls
+		h.p.distrusts.accepted(host, agent)
 		h.p.intercepted.Add(1)
 		return
 	}
 	reason := handshakeReason(err)
-	h.p.distrusts.failed(host, h.inside.agent, reason)
-	h.p.onHandshakeError(HandshakeError{Host: host, Client: h.obs.Client, Reason: reason, Err: err})
+	h.p.distrusts.failed(host, agent, reason)
+	h.p.onHandshakeError(HandshakeError{Host: string(host), Client: h.obs.Client, Reason: reason, Err: err})
 }
 
 // untrusted lists the alerts with which programs reject a certificate (RFC

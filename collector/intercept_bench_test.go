@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 // benchTLS is a tap between programs and an upstream with TLS, which always
@@ -30,7 +31,7 @@ func newBenchTLS(tb testing.TB) *benchTLS {
 		Sink:       nobody{},
 		Policy: Policy{
 			TapHosts: patterns(tb, host), OtherHosts: OtherForward, RootCAs: upCA.pool(),
-			ConnectTo: []ConnectTo{
+			ConnectTo: []upstream.ConnectTo{
 				connectTo(tb, host+":443="+back.Addr().String()),
 				connectTo(tb, "blind.api.ksyun.com:443="+back.Addr().String()),
 			},

@@ -1,70 +1,12 @@
 package collector
 
 import (
-	"net/netip"
-	"strings"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
-
-func TestHostPatterns(t *testing.T) {
-	tests := []struct{ pattern, yes, no string }{
-		{
-			"*.api.ksyun.com", "monitor.api.ksyun.com monitor.cn-beijing-6.api.ksyun.com internal.api.ksyun.com a.b.c.api.ksyun.com",
-			"api.ksyun.com xapi.ksyun.com .api.ksyun.com api.ksyun.com.evil.example monitor.api.ksyun.comx",
-		},
-		{"Monitor.API.ksyun.com.", "monitor.api.ksyun.com", "x.monitor.api.ksyun.com api.ksyun.com"},
-		{"127.0.0.1", "127.0.0.1", "127.0.0.2"},
-		{"[::1]", "::1", "::2"},
-		{"host", "host", "hos host.x"},
-		{"under_score.example.com", "under_score.example.com", ""},
-	}
-	for _, tt := range tests {
-		p, err := ParseHostPattern(tt.pattern)
-		if err != nil {
-			t.Errorf("%s: %v", tt.pattern, err)
-			continue
-		}
-		for h := range strings.FieldsSeq(tt.yes) {
-			if !p.Match(h) {
-				t.Errorf("%s does not match %s", tt.pattern, h)
-			}
-		}
-		for h := range strings.FieldsSeq(tt.no) {
-			if p.Match(h) {
-				t.Errorf("%s matches %s", tt.pattern, h)
-			}
-		}
-		if again, err := ParseHostPattern(p.String()); err != nil || again != p {
-			t.Errorf("%s: spelled %s, read %v, %v", tt.pattern, p, again, err)
-		}
-	}
-	for _, bad := range []string{"", "*", "*.", "*.com", "a.*.com", "*a.example.com", "**.example.com", "host:80", "http://host", "a b", "a..b", ".a", "ä.example", strings.Repeat("a", 64), strings.Repeat("a.", 130) + "a"} {
-		if p, err := ParseHostPattern(bad); err == nil {
-			t.Errorf("%q was taken as %s", bad, p)
-		}
-	}
-}
-
-func TestConnectTo(t *testing.T) {
-	for in, want := range map[string]string{
-		"monitor.api.ksyun.com:80=127.0.0.1:8080": "monitor.api.ksyun.com:80=127.0.0.1:8080",
-		"HOST.:443=Backend.example:8443":          "host:443=backend.example:8443",
-		"[2001:DB8::1]:80=[::1]:8080":             "[2001:db8::1]:80=[::1]:8080",
-	} {
-		c, err := ParseConnectTo(in)
-		if err != nil || c.String() != want {
-			t.Errorf("%s: %s, %v", in, c, err)
-		}
-	}
-	for _, bad := range []string{"", "=", "a:1", "a=b", "a:1=b", "a=b:1", ":1=b:1", "a:1=:1", "a:0=b:1", "a:1=b:65536", "a:1=b:x", "::1:80=b:1", "a:1=b:1=c:1", "a@b:1=c:1"} {
-		if c, err := ParseConnectTo(bad); err == nil {
-			t.Errorf("%q was taken as %s", bad, c)
-		}
-	}
-}
 
 func TestOtherHosts(t *testing.T) {
 	for _, o := range []OtherHosts{OtherRefuse, OtherForward, OtherPass} {
@@ -106,9 +48,9 @@ func TestDestinations(t *testing.T) {
 	}
 	for _, tt := range tests {
 		if tt.policy.TapHosts == nil {
-			tt.policy.TapHosts = DefaultTapHosts()
+			tt.policy.TapHosts = classify.APIHosts()
 		}
-		r := &rules{policy: tt.policy}
+		r := &rules{policy: tt.policy, dialer: upstream.NewDialer(upstream.Config{})}
 		d, err := r.destination([]byte(tt.authority), tt.https)
 		if tt.fault != "" {
 			if err == nil || explain(err).fault != tt.fault {
@@ -116,23 +58,8 @@ func TestDestinations(t *testing.T) {
 			}
 			continue
 		}
-		if err != nil || d.key != tt.want || d.tapped != tt.tapped {
+		if err != nil || r.route(&d).Key != tt.want || d.tapped != tt.tapped {
 			t.Errorf("%+v: %+v, %v", tt, d, err)
-		}
-	}
-}
-
-func TestForbiddenAddresses(t *testing.T) {
-	for a := range strings.FieldsSeq(`127.0.0.1 127.255.255.254 ::1 ::ffff:127.0.0.1 0.0.0.0 0.1.2.3 :: 169.254.169.254
-		169.254.0.1 fe80::1 fe80::1%eth0 224.0.0.1 239.255.255.255 255.255.255.255 240.0.0.1 ff02::1 ff05::1
-		64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 100.100.100.200 fd00:ec2::254`) {
-		if !isForbidden(netip.MustParseAddr(a).Unmap()) {
-			t.Errorf("%s is allowed", a)
-		}
-	}
-	for a := range strings.FieldsSeq("10.0.0.1 172.16.0.1 192.168.0.1 100.64.0.1 8.8.8.8 2001:db8::1 fd00::1 64:ff9b::808:808") {
-		if isForbidden(netip.MustParseAddr(a)) {
-			t.Errorf("%s is forbidden", a)
 		}
 	}
 }

@@ -3,9 +3,8 @@ package collector
 import (
 	"context"
 	"crypto/rand"
-	"crypto/tls"
 	"errors"
-	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 // Timeouts limit how long the proxy waits. A zero Timeouts is replaced by
@@ -32,10 +32,10 @@ const (
 // Config configures a Proxy. Classifier and Sink are required.
 type Config struct {
 	Classifier *classify.Classifier
-	Sink       Sink
+	Sink       classify.Sink
 	// SinkFor, if not nil, returns the sink for the calls of one client, or nil
 	// for Sink. It is called when a call begins, and must not block.
-	SinkFor  func(client netip.AddrPort) Sink
+	SinkFor  func(client netip.AddrPort) classify.Sink
 	Policy   Policy
 	Timeouts Timeouts
 	// InspectBytes is the size of the prefix of each body that is inspected, for
@@ -58,6 +58,8 @@ type Config struct {
 	// (classify.Observation.Credential). If nil, a random key is used, and the
 	// hashes change with every start.
 	CredentialKey []byte
+	// CredentialAliases are reported in place of hashes, by hash.
+	CredentialAliases map[string]string
 	// Intercept, if not nil, provides the certificates with which the TLS within
 	// CONNECTs to tapped hosts is intercepted, so that the calls are observed.
 	Intercept Interceptor
@@ -73,23 +75,24 @@ type Config struct {
 	OnUnobserved func(Unobserved)
 }
 
-// Proxy forwards calls and reports them to a Sink. One listener serves as a
+// Proxy forwards calls and reports them to a classify.Sink. One listener serves as a
 // forward proxy (targets in absolute form, and CONNECT) and as a reverse proxy
 // under the real host name (targets in origin form). Proxy is safe for
 // concurrent use.
 type Proxy struct {
-	sink       Sink
-	sinkFor    func(client netip.AddrPort) Sink
-	key        []byte
+	sink       classify.Sink
+	sinkFor    func(client netip.AddrPort) classify.Sink
+	names      classify.CredentialNames
 	timeouts   Timeouts
 	server     *relay.Server
+	guard      *upstream.Guard
 	rules      atomic.Pointer[rules]
 	reload     sync.Mutex // one Reload at a time
 	panics     atomic.Int64
 	unobserved atomic.Int64
 	notAllowed atomic.Int64
 	direct     atomic.Int64
-	looped     atomic.Int64
+	loops      atomic.Int64
 
 	intercept          Interceptor
 	onHandshakeError   func(HandshakeError)
@@ -98,16 +101,6 @@ type Proxy struct {
 	distrusts          distrusts
 	intercepted        atomic.Int64
 	blind              atomic.Int64
-}
-
-// rules are a policy and a classifier, prepared for use. They are immutable: an
-// exchange keeps those that it began with.
-type rules struct {
-	policy     Policy
-	classifier *classify.Classifier
-	connectTo  map[string]string
-	dialer     dialer
-	epoch      uint64
 }
 
 // Stats is a snapshot of a proxy's counters.
@@ -140,18 +133,19 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.OnUnobserved = func(Unobserved) {}
 	}
 	p := &Proxy{
-		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
+		sink: cfg.Sink, sinkFor: cfg.SinkFor, names: classify.CredentialNames{Key: slices.Clone(cfg.CredentialKey), Aliases: maps.Clone(cfg.CredentialAliases)}, timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
 		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
 	}
-	if p.key == nil {
-		p.key = make([]byte, 32)
-		rand.Read(p.key)
+	if p.names.Key == nil {
+		p.names.Key = make([]byte, 32)
+		rand.Read(p.names.Key)
 	}
+	p.guard = upstream.NewGuard(p.looped)
+	p.server = relay.New(p.relayConfig(&cfg))
 	if err := p.Reload(cfg.Policy, cfg.Classifier); err != nil {
 		return nil, err
 	}
-	p.server = relay.New(p.relayConfig(&cfg))
 	return p, nil
 }
 
@@ -164,7 +158,7 @@ func (p *Proxy) relayConfig(cfg *Config) relay.Config {
 		BufferBytes:    cfg.BufferBytes,
 		MaxConnections: cfg.MaxConnections,
 		Loops:          cfg.Loops,
-		CameBack:       p.cameBack,
+		Guard:          p.guard,
 	}
 }
 
@@ -180,43 +174,13 @@ func orDefault(n, def int) int {
 // of each connection uses the new ones, on a new upstream connection. If Reload
 // returns an error, nothing has changed.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
-	if classifier == nil {
-		return errors.New("collector: no classifier")
+	r, err := newRules(policy, classifier, upstream.Config{
+		Timeout: p.timeouts.Dial, TLSTimeout: p.timeouts.TLSHandshake,
+		Guard: p.guard, Reclaim: p.server.Reclaim, Wrap: relay.Wire,
+	})
+	if err != nil {
+		return err
 	}
-	switch policy.UpstreamScheme {
-	case "", "http", "https":
-	default:
-		return fmt.Errorf("collector: upstream scheme %q is neither http nor https", policy.UpstreamScheme)
-	}
-	policy.TapHosts = slices.Clone(policy.TapHosts)
-	if len(policy.TapHosts) == 0 {
-		policy.TapHosts = DefaultTapHosts()
-	}
-	r := &rules{policy: policy, classifier: classifier, connectTo: make(map[string]string)}
-	for _, c := range policy.ConnectTo {
-		from := joinHostPort(c.host, c.port)
-		if _, ok := r.connectTo[from]; !ok {
-			r.connectTo[from] = c.to
-		}
-	}
-	r.dialer = dialer{
-		connect:   p.timeouts.Dial,
-		handshake: p.timeouts.TLSHandshake,
-		resolver:  policy.Resolver,
-		listeners: func() []net.Addr { return p.server.Listeners() },
-		expect:    func(nc net.Conn) (func() bool, func()) { return p.server.Expect(nc) },
-		reclaim:   func() bool { return p.server.Reclaim() },
-		mark:      policy.Mark,
-		anywhere:  policy.OtherHosts == OtherPass,
-		taps:      r.taps,
-		tls: &tls.Config{
-			MinVersion:         tls.VersionTLS12,
-			NextProtos:         []string{"http/1.1"},
-			RootCAs:            policy.RootCAs,
-			ClientSessionCache: tls.NewLRUClientSessionCache(0),
-		},
-	}
-
 	p.reload.Lock()
 	defer p.reload.Unlock()
 	old := p.rules.Load()
@@ -227,32 +191,6 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 	p.distrusts.clear()
 	return nil
 }
-
-// dial connects to an upstream.
-func (r *rules) dial(ctx context.Context, d *destination) (net.Conn, error) {
-	if at := d.key.Address; at.IsValid() {
-		return r.dialer.dial(ctx, d, at.String())
-	}
-	return r.dialer.dial(ctx, d, r.connectTo[joinHostPort(d.key.Host, d.key.Port)])
-}
-
-// Serve accepts connections on ln until Shutdown, and then returns nil. Several
-// listeners may be served at once.
-func (p *Proxy) Serve(ln net.Listener) error {
-	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Busy: busy})
-}
-
-// ServeTLS is like Serve, for a listener where programs start with TLS because
-// the names of API hosts resolve to it (by a hosts file or hostAliases). The
-// host is the server name of the program's ClientHello. A tapped host is
-// intercepted as within a CONNECT; connections to other hosts are tunnelled or
-// closed according to Policy.OtherHosts. A connection without a server name is
-// closed and reported to Config.OnHandshakeError.
-func (p *Proxy) ServeTLS(ln net.Listener) error {
-	return p.server.Serve(ln, relay.Intake{NewHandler: p.newHandler, Hello: true})
-}
-
-func (p *Proxy) newHandler(client netip.AddrPort) relay.Handler { return newHandler(p, client) }
 
 // Shutdown stops accepting connections, closes idle ones and waits for running
 // exchanges. If ctx ends first, those that remain are reset and observed with
@@ -268,7 +206,7 @@ func (p *Proxy) Stats() Stats {
 		Intercepted:   p.intercepted.Load(),
 		TappedTunnels: p.blind.Load(),
 		Direct:        p.direct.Load(),
-		Looped:        p.looped.Load(),
+		Looped:        p.loops.Load(),
 		NotAllowed:    p.notAllowed.Load(),
 	}
 	s.Panics += p.panics.Load()

@@ -7,11 +7,12 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
-	policy := Policy{OtherHosts: OtherForward, ConnectTo: []ConnectTo{r.leadTo("example.com:80")}}
+	policy := Policy{OtherHosts: OtherForward, ConnectTo: []upstream.ConnectTo{r.leadTo("example.com:80")}}
 	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 	r := newRig(t)
 	const regional = "monitor.cn-beijing-6.api.ksyun.com"
-	policy := Policy{ConnectTo: []ConnectTo{r.leadTo(regional + ":80")}}
+	policy := Policy{ConnectTo: []upstream.ConnectTo{r.leadTo(regional + ":80")}}
 	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +71,7 @@ func TestReload(t *testing.T) {
 	up.expect(request(host))
 
 	// The running exchange goes by the old rules, the next one by the new.
-	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []ConnectTo{r.leadTo("other.example.com:80")}}
+	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
 	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}

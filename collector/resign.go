@@ -30,19 +30,15 @@ type ResignAddress struct {
 
 // ServeResign serves a re-signing address on ln. It returns nil after Shutdown.
 func (p *Proxy) ServeResign(ln net.Listener, a ResignAddress) error {
-	o := &resigning{a.Signer, []byte(a.Upstream.Host), a.Upstream.Scheme == "https"}
 	if len(a.Allow) > 0 {
 		ln = &guarded{Listener: ln, allow: a.Allow, refused: func() { p.notAllowed.Add(1) }}
 	}
-	return p.server.Serve(ln, relay.Intake{TLS: a.TLS, Busy: busy, NewHandler: func(client netip.AddrPort) relay.Handler {
-		h := newHandler(p, client)
-		h.resign = o
-		return h
-	}})
+	w := &resignWay{a.Signer, []byte(a.Upstream.Host), a.Upstream.Scheme == "https"}
+	return p.serve(ln, w, relay.Intake{TLS: a.TLS, Busy: busy})
 }
 
-// resigning is a ResignAddress prepared for use by the handlers.
-type resigning struct {
+// resignWay routes the requests of a re-signing address.
+type resignWay struct {
 	signer    *resign.Signer
 	authority []byte
 	https     bool
@@ -53,22 +49,23 @@ var errNotProxy = &refusal{
 	message: "This is ksyun-tap's re-signing address and not a proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
 }
 
-// routeResign routes a request that arrived at a re-signing address.
-func (h *handler) routeResign(x *relay.Exchange) (relay.Route, error) {
+func (w *resignWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	h.obs.Source = classify.SourceResign
 	if x.Request.Form != http1.FormOrigin {
 		return relay.Route{}, errNotProxy
 	}
-	if err := h.lookUp(h.resign.authority, h.resign.https); err != nil {
+	if err := h.lookUp(w.authority, w.https); err != nil {
 		return relay.Route{}, err
 	}
-	return relay.Route{Key: h.dest.key, Proxied: h.dest.proxied, Rewrite: h.resign.rewrite}, nil
+	route := h.rules.route(&h.dest)
+	route.Rewrite = w.rewrite
+	return route, nil
 }
 
 // rewrite appends the request in x, signed again, to dst.
-func (o *resigning) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error) {
+func (w *resignWay) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte, error) {
 	q := &x.Request
-	p, err := o.signer.Append(dst, &resign.Request{
+	p, err := w.signer.Append(dst, &resign.Request{
 		Method: q.Method(), Target: q.Target(), Version: q.Version(), Fields: q.Fields(), Body: body,
 	})
 	if err != nil {

@@ -15,6 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -60,7 +62,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	cfg := Config{
 		Classifier:    classify.New(classify.DefaultCatalog()),
 		Sink:          r.sink,
-		Policy:        Policy{ConnectTo: []ConnectTo{r.leadTo(host + ":80")}},
+		Policy:        Policy{ConnectTo: []upstream.ConnectTo{r.leadTo(host + ":80")}},
 		CredentialKey: []byte("test key"),
 	}
 	cfg.Timeouts = DefaultTimeouts()
@@ -109,25 +111,25 @@ func listen(t testing.TB) net.Listener {
 }
 
 // leadTo redirects connections to from to the rig's upstream.
-func (r *rig) leadTo(from string) ConnectTo {
+func (r *rig) leadTo(from string) upstream.ConnectTo {
 	r.t.Helper()
 	return connectTo(r.t, from+"="+r.back.Addr().String())
 }
 
-func connectTo(t testing.TB, s string) ConnectTo {
+func connectTo(t testing.TB, s string) upstream.ConnectTo {
 	t.Helper()
-	c, err := ParseConnectTo(s)
+	c, err := upstream.ParseConnectTo(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func patterns(t testing.TB, names ...string) []HostPattern {
+func patterns(t testing.TB, names ...string) hostname.Patterns {
 	t.Helper()
-	var ps []HostPattern
+	var ps hostname.Patterns
 	for _, n := range names {
-		p, err := ParseHostPattern(n)
+		p, err := hostname.ParsePattern(n)
 		if err != nil {
 			t.Fatal(err)
 		}

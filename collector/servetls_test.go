@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
 
 func TestTLSUnderTheRealHostName(t *testing.T) {
@@ -85,11 +87,11 @@ func TestTLSOfOtherHosts(t *testing.T) {
 func TestAliasesAreResolvedPast(t *testing.T) {
 	r := newInterceptRig(t)
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
-	dns := dnsServer(t, answerA(t, "127.0.0.1"))
+	dns := dnsServer(t, upstreamtest.Addresses(t, "127.0.0.1"))
 	p := r.proxy.rules.Load().policy
 	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
 	// The name on the right is not in a hosts file: only DNS knows it.
-	p.ConnectTo = []ConnectTo{connectTo(t, host+":443=real.example:"+port)}
+	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443=real.example:"+port)}
 	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +110,7 @@ func TestAliasesAreResolvedPast(t *testing.T) {
 func TestTLSLoopsAreRefused(t *testing.T) {
 	r := newInterceptRig(t)
 	p := r.proxy.rules.Load().policy
-	p.ConnectTo = []ConnectTo{connectTo(t, host+":443="+r.addrTLS)}
+	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+r.addrTLS)}
 	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
 
 // socksRig is a rig whose upstream plays a SOCKS proxy.
@@ -20,7 +21,7 @@ func socksRig(t *testing.T, scheme, user string, change ...func(*Config)) *inter
 	r := newInterceptRig(t, change...)
 	p := r.proxy.rules.Load().policy
 	p.ConnectTo = nil
-	p.Resolver = dnsServer(t, answerA(t, "192.0.2.7"))
+	p.Resolver = dnsServer(t, upstreamtest.Addresses(t, "192.0.2.7"))
 	p.Proxy = func(string, string, uint16) (*url.URL, error) {
 		return url.Parse(scheme + "://" + user + r.back.Addr().String())
 	}
@@ -131,7 +132,7 @@ func TestSOCKSThatRefuses(t *testing.T) {
 func TestSOCKSLeadsNowhereForbidden(t *testing.T) {
 	r := socksRig(t, "socks5", "")
 	p := r.proxy.rules.Load().policy
-	p.Resolver = dnsServer(t, answerA(t, "169.254.169.254"))
+	p.Resolver = dnsServer(t, upstreamtest.Addresses(t, "169.254.169.254"))
 	r.reload(p)
 	c := r.client()
 	c.send(viaProxy(request(host)))

@@ -10,6 +10,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // ServeTransparent serves a listener to which the kernel redirects connections
@@ -21,12 +23,12 @@ import (
 // redirected, or that ksyun-tap itself made, is reset. ServeTransparent returns
 // nil after Shutdown.
 func (p *Proxy) ServeTransparent(ln net.Listener) error {
-	return p.server.Serve(ln, relay.Intake{
-		NewHandler:  p.newHandler,
+	p.guard.Watch()
+	return p.serve(ln, transparentWay{}, relay.Intake{
 		Destination: p.destination,
-		Serves: func(host []byte) bool {
-			name, _, ok := http1.SplitAuthority(host)
-			return ok && len(name) > 0 && p.rules.Load().taps(hostKey(name))
+		Serves: func(field []byte) bool {
+			host, _ := hostname.Of(field)
+			return host != "" && p.rules.Load().taps(host)
 		},
 	})
 }
@@ -40,7 +42,7 @@ var (
 // destination returns the original destination of a redirected connection.
 func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	to, err := originalDestination(nc)
-	if err == nil && p.rules.Load().dialer.isOurs(to.Addr(), to.Port()) {
+	if err == nil && p.guard.Listens(to) {
 		err = ErrDirect
 	}
 	if err != nil {
@@ -50,9 +52,9 @@ func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	return to, err
 }
 
-// cameBack counts and reports a connection of our own that was redirected to us.
-func (p *Proxy) cameBack(from netip.AddrPort) {
-	p.looped.Add(1)
+// looped counts and reports a connection of our own that was redirected to us.
+func (p *Proxy) looped(from netip.AddrPort) {
+	p.loops.Add(1)
 	p.onTransparentError(net.TCPAddrFromAddrPort(from), ErrLoop)
 }
 
@@ -61,59 +63,70 @@ var errProxyRequest = &refusal{
 	message: "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use either a proxy or redirection, not both.",
 }
 
-// routeTransparent routes a request on a redirected connection to the
-// connection's original destination.
-func (h *handler) routeTransparent(x *relay.Exchange) (relay.Route, error) {
-	h.obs.Source = classify.SourceTransparent
+// transparentWay routes redirected connections to their original destination.
+type transparentWay struct{}
+
+func (transparentWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
-	authority, https := q.Host(), false
+	h.obs.Source = classify.SourceTransparent
 	switch {
-	case h.inside.authority != nil:
-		authority, https = h.inside.authority, h.inside.https
 	case q.Form == http1.FormAuthority && x.Hello:
-		return h.connectTransparent(x)
-	}
-	if q.Form != http1.FormOrigin {
+		return h.connectTransparent(q.Authority(), x.Destination)
+	case q.Form != http1.FormOrigin:
 		return relay.Route{}, errProxyRequest
 	}
-	name, _, ok := http1.SplitAuthority(authority)
-	if !ok || len(name) == 0 {
+	host, _ := hostname.Of(q.Host())
+	if host == "" {
 		return relay.Route{}, errNoRoute
 	}
-	h.dest = h.transparent(hostKey(name), x.Destination, https)
-	h.last.rules, h.last.authority = nil, append(h.last.authority[:0], authority...)
-	if https {
-		if err := h.checkHost(q.Host(), authority); err != nil {
-			return relay.Route{}, err
-		}
-	}
-	route := relay.Route{Key: h.dest.key}
-	if q.HopByHop() {
-		route.Keep = signedFields(q.Get("Authorization"), q.Target())
-	}
-	return route, nil
+	h.setAuthority(q.Host())
+	h.dest = h.redirected(host, x.Destination, false)
+	return h.forward(q), nil
 }
 
 // connectTransparent routes a redirected connection that begins with TLS or is
 // tunnelled.
-func (h *handler) connectTransparent(x *relay.Exchange) (relay.Route, error) {
-	name, _, _ := http1.SplitAuthority(x.Request.Authority())
-	h.dest = h.transparent(hostKey(name), x.Destination, true)
-	if h.dest.tapped {
-		if cfg, err := h.p.tlsConfig(h.dest.key.Host); err == nil && !h.p.distrusts.has(h.dest.key.Host, "") {
-			h.enter(h.dest.key)
+func (h *handler) connectTransparent(authority []byte, to netip.AddrPort) (relay.Route, error) {
+	host, _ := hostname.Of(authority)
+	h.dest = h.redirected(host, to, true)
+	d := &h.dest
+	if d.tapped {
+		if cfg, err := h.p.tlsConfig(host); err == nil && !h.p.distrusts.has(host, "") {
+			h.next = passages{tls: &redirectedPassage{d.authority(), to}, host: host}
 			return relay.Route{TLS: cfg}, nil
 		}
-		h.dest.blind = true
+		d.blind = true
 	}
-	h.dest.key.TLS, h.dest.tunnel, h.dest.tapped = false, true, false
-	return relay.Route{Key: h.dest.key}, nil
+	d.TLS, d.Tunnel, d.tapped = false, true, false
+	return h.rules.route(d), nil
 }
 
-// transparent returns the destination for a host at the original address to.
-func (h *handler) transparent(host string, to netip.AddrPort, https bool) destination {
+// redirectedPassage routes the requests within intercepted TLS on a redirected
+// connection.
+type redirectedPassage struct {
+	authority []byte
+	to        netip.AddrPort // the connection's original destination
+}
+
+func (w *redirectedPassage) route(h *handler, x *relay.Exchange) (relay.Route, error) {
+	q := &x.Request
+	h.obs.Source = classify.SourceTransparent
+	if q.Form != http1.FormOrigin {
+		return relay.Route{}, errProxyRequest
+	}
+	host, _ := hostname.Of(w.authority)
+	h.setAuthority(w.authority)
+	h.dest = h.redirected(host, w.to, true)
+	if err := h.checkHost(q.Host()); err != nil {
+		return relay.Route{}, err
+	}
+	return h.forward(q), nil
+}
+
+// redirected returns the destination for a host at the original address to.
+func (h *handler) redirected(host hostname.Name, to netip.AddrPort, https bool) destination {
 	return destination{
-		key:    relay.Key{Host: host, Port: to.Port(), TLS: https, Epoch: h.rules.epoch, Address: to},
+		Target: upstream.Target{Host: host, Port: to.Port(), TLS: https, Address: to},
 		tapped: h.rules.taps(host),
 	}
 }
@@ -121,8 +134,7 @@ func (h *handler) transparent(host string, to netip.AddrPort, https bool) destin
 // dialEarly connects to a redirected connection's original destination before
 // the program has sent anything, for protocols in which the server speaks first.
 func (h *handler) dialEarly(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
-	d := h.transparent(to.Addr().String(), to, false)
-	return h.rules.dial(ctx, &d)
+	return h.rules.dialer.Dial(ctx, &upstream.Target{Host: hostname.Canonical(to.Addr().String()), Port: to.Port(), Address: to})
 }
 
 // usable reports whether to is an address that can be connected to.

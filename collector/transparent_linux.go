@@ -76,8 +76,3 @@ func original6(fd uintptr) (netip.AddrPort, error) {
 	binary.NativeEndian.PutUint16(port[:], info.Addr.Port)
 	return netip.AddrPortFrom(netip.AddrFrom16(info.Addr.Addr).Unmap(), binary.BigEndian.Uint16(port[:])), nil
 }
-
-// setMark sets the mark of a socket (SO_MARK), by which redirect rules can exclude it.
-func setMark(fd uintptr, mark uint32) error {
-	return unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_MARK, int(mark))
-}

@@ -15,5 +15,3 @@ const TransparentSupported = false
 func originalDestination(net.Conn) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.ErrUnsupported
 }
-
-func setMark(uintptr, uint32) error { return errors.ErrUnsupported }

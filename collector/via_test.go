@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
 
 // viaRig is a rig whose upstream plays a proxy. user is empty or "name:secret@".
@@ -165,7 +167,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		"wants credentials": {nil, answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), classify.FaultUnreachable, "rejects the credentials, or needs some"},
 		"refuses":           {nil, answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "with status 403"},
 		"talks nonsense":    {nil, answer("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
-		"talks endlessly":   {nil, answer("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", maxProxyHead)), classify.FaultUnreachable, "NO_PROXY"},
+		"talks endlessly":   {nil, answer("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 64<<10)), classify.FaultUnreachable, "NO_PROXY"},
 		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
 		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "that the proxy is running"},
 		"is us": {func(r *interceptRig, p *Policy) {
@@ -214,12 +216,12 @@ func TestHostsThatNeedNoProxy(t *testing.T) {
 	for _, fixed := range []bool{false, true} {
 		p.ConnectTo = nil
 		if fixed { // an address that was given needs no proxy either
-			p.ConnectTo = []ConnectTo{r.leadTo(host + ":443")}
+			p.ConnectTo = []upstream.ConnectTo{r.leadTo(host + ":443")}
 			p.Proxy = func(string, string, uint16) (*url.URL, error) { return url.Parse("http://192.0.2.1:1") }
 		}
 		r.reload(p)
 		d, err := r.proxy.rules.Load().destination([]byte(host), true)
-		if err != nil || d.via != nil {
+		if err != nil || d.Proxy != nil {
 			t.Errorf("%+v, %v", d, err)
 		}
 	}
@@ -239,7 +241,7 @@ func TestProxyOverTLS(t *testing.T) {
 	r := viaRig(t, "")
 	p := r.proxy.rules.Load().policy
 	_, port, _ := strings.Cut(r.back.Addr().String(), ":")
-	dns := dnsServer(t, answerA(t, "127.0.0.1"))
+	dns := dnsServer(t, upstreamtest.Addresses(t, "127.0.0.1"))
 	p.Resolver = dns
 	p.Proxy = func(string, string, uint16) (*url.URL, error) { return url.Parse("https://proxy.example:" + port) }
 	r.reload(p)

@@ -31,6 +31,7 @@ var (
 	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times as long at the fixed rate")
 	only     = flag.String("only", "", "comma-separated contenders instead of all except ksyun-tap+log: "+strings.Join(contenders, ", "))
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
+	baseline = flag.String("baseline", "", "comma-separated binaries of ksyun-tap to measure as well, such as one built before a change; their file names are their names in the tables")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
 	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, limited by RLIMIT_NOFILE")
 
@@ -87,6 +88,17 @@ func compare() error {
 	if b.names, err = selectContenders(*only); err != nil {
 		return err
 	}
+	if *baseline != "" {
+		for path := range strings.SplitSeq(*baseline, ",") {
+			name := filepath.Base(path)
+			if slices.Contains(contenders, name) {
+				return fmt.Errorf("-baseline: %s needs another file name", path)
+			}
+			baselines[name] = path
+			contenders = append(contenders, name)
+			b.names = append(b.names, name)
+		}
+	}
 	files, err := raiseFiles(max(usualFiles, filesFor(*pairs)))
 	if err != nil {
 		return err
@@ -96,7 +108,9 @@ func compare() error {
 		return err
 	}
 	defer os.RemoveAll(b.binaries)
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(b.binaries, "ksyun-tap"), "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", filepath.Join(b.binaries, "ksyun-tap"), "./cmd/ksyun-tap")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // all as for a release
+	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the tap: %w\n%s", err, out)
 	}
 	for _, l := range loads {
@@ -156,7 +170,7 @@ func selectRows(pattern string) (loads []load, memory []string, err error) {
 
 func selectContenders(list string) ([]string, error) {
 	if list == "" {
-		return contenders[:len(contenders)-1], nil
+		return slices.Clone(contenders[:len(contenders)-1]), nil
 	}
 	names := strings.Split(list, ",")
 	for _, name := range names {

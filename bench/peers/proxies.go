@@ -3,10 +3,10 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -34,6 +34,9 @@ const (
 )
 
 var contenders = []string{direct, nginx, haproxy, tap, reverseProxy, tapAccessLog}
+
+// baselines are the binaries of the contenders that -baseline adds.
+var baselines = map[string]string{}
 
 //go:embed nginx.conf.tmpl
 var nginxConf string
@@ -127,8 +130,8 @@ func (s *site) launch(name string) (*proxy, error) {
 			fmt.Sprintf("-tls-in=%t", s.TLSIn), fmt.Sprintf("-tls-out=%t", s.TLSOut),
 		}
 		env = []string{"GOMAXPROCS=1"}
-	case tap, tapAccessLog:
-		args, env, err = s.tap(p, name == tapAccessLog)
+	default:
+		args, env, err = s.tap(p, name)
 	}
 	if err != nil {
 		return nil, err
@@ -162,18 +165,15 @@ func (s *site) configure(args []string, name, text, address string) ([]string, e
 
 // tap returns the command line of the tap with all sinks enabled, and starts a receiver
 // for its spans.
-func (s *site) tap(p *proxy, accessLog bool) (args, env []string, err error) {
-	name := tap
-	if accessLog {
-		name = tapAccessLog
-	}
+func (s *site) tap(p *proxy, name string) (args, env []string, err error) {
+	binary := cmp.Or(baselines[name], filepath.Join(s.binaries, "ksyun-tap"))
 	p.web = freeAddress()
 	plain := p.address
 	if s.TLSIn {
 		plain = freeAddress()
 	}
 	args = []string{
-		filepath.Join(s.binaries, "ksyun-tap"), "run", "--proxy.listen-address=" + plain, "--web.listen-address=" + p.web,
+		binary, "run", "--proxy.listen-address=" + plain, "--web.listen-address=" + p.web,
 		"--upstream.ca-file=" + s.Cert, "--log.file=" + filepath.Join(s.Dir, name+".log"),
 		"--upstream.connect-to=" + host + ":80=" + s.Upstream, "--upstream.connect-to=" + host + ":443=" + s.Upstream,
 	}
@@ -182,7 +182,7 @@ func (s *site) tap(p *proxy, accessLog bool) (args, env []string, err error) {
 	} else if s.TLSOut {
 		args = append(args, "--upstream.scheme=https")
 	}
-	if accessLog {
+	if name == tapAccessLog {
 		args = append(args, "--log.access")
 	}
 	receiver := freeAddress()
@@ -236,11 +236,11 @@ func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	var spans []any
-	if err := json.NewDecoder(resp.Body).Decode(&spans); err != nil {
+	spans := 0
+	if _, err := fmt.Fscan(resp.Body, &spans); err != nil {
 		return nil, err
 	}
-	if len(spans) == 0 {
+	if spans == 0 {
 		return nil, errors.New("the receiver got no span")
 	}
 	return dropped, nil

@@ -16,15 +16,15 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
 // caVerb creates, shows and exports the CA in a directory.
 type caVerb struct {
 	dir    string
-	hosts  []collector.HostPattern
+	hosts  hostname.Patterns
 	output string // of show
 	format string // of export
 	bundle bool

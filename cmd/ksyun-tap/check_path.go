@@ -15,7 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.uber.org/zap"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 )
@@ -79,7 +79,7 @@ func (v *checkPath) observed(ctx context.Context, id string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, _, err := askTap(ctx, tap, errorPath(id))
+		status, _, err := askTap(ctx, tap, failurePath(id))
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func (t *tap) checkPaths(ctx context.Context) {
 
 // sinkFor keeps the calls of path checks out of the user's metrics, logs and
 // spans.
-func (t *tap) sinkFor(client netip.AddrPort) collector.Sink {
+func (t *tap) sinkFor(client netip.AddrPort) classify.Sink {
 	if t.path.Owns(client) {
 		return t.path
 	}

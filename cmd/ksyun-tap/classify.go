@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net/http"
 	"net/textproto"
 	"os"
@@ -123,7 +122,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	for k, values := range base {
 		fields[k] = append(fields[k], values...)
 	}
-	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: header(fields), Body: body})
+	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: classify.HeaderMap(fields), Body: body})
 	if !whole && v.status == 0 {
 		if look := alien(&verdict, data); look != "" {
 			return reading{}, fmt.Errorf("%s is not a response of the API: it is %s; if it is the body of one, set --status", name, look)
@@ -271,28 +270,6 @@ func parseFields(lines []string) (http.Header, error) {
 		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	return h, nil
-}
-
-// header makes an http.Header usable by classify.
-type header http.Header
-
-func (h header) Get(name string) []byte {
-	if v := http.Header(h).Get(name); v != "" {
-		return []byte(v)
-	}
-	return nil
-}
-
-func (h header) Fields() iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		for name, values := range h {
-			for _, value := range values {
-				if !yield([]byte(name), []byte(value)) {
-					return
-				}
-			}
-		}
-	}
 }
 
 // readingWriter prints readings in one format.

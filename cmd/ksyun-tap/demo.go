@@ -17,7 +17,8 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
@@ -140,17 +141,17 @@ func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 		return nil, err
 	}
 	for host, address := range map[string]string{demoHost: api, deadHost: dead} {
-		to, err := collector.ParseConnectTo(host + ":80=" + address)
+		to, err := upstream.ParseConnectTo(host + ":80=" + address)
 		if err != nil {
 			return nil, err
 		}
 		v.settings.ConnectTo = append(v.settings.ConnectTo, to)
 	}
-	pattern, err := collector.ParseHostPattern(config.DefaultTapHost)
+	pattern, err := hostname.ParsePattern(config.DefaultTapHost)
 	if err != nil {
 		return nil, err
 	}
-	v.settings.TapHosts = []collector.HostPattern{pattern}
+	v.settings.TapHosts = hostname.Patterns{pattern}
 	v.settings.TracesSuccessRatio = 1
 	return s, nil
 }
@@ -225,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.address(wayWeb), "")
+	page := localURL(t.page, "")
 	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
@@ -238,8 +239,8 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Some of the calls fail.
 
   recent failures   %[1]s/
-  as JSON           curl -s '%[1]s/api/v1/errors?limit=3'
-  one by ID         curl -s %[1]s/api/v1/errors/REQUEST_ID
+  as JSON           curl -s '%[1]s/api/v1/failures?limit=3'
+  one by ID         curl -s %[1]s/api/v1/failures/REQUEST_ID
   metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
   log               %[2]s
   spans             %[3]s

@@ -16,7 +16,7 @@ import (
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
@@ -26,7 +26,7 @@ func newSetup(t *testing.T, env ...string) *childSetup {
 	t.Helper()
 	c := &childSetup{
 		private: t.TempDir(), base: env, set: map[string]string{}, proxy: "127.0.0.1:9",
-		out: readProxies(environ(env...), nil), settings: &config.Settings{TapHosts: collector.DefaultTapHosts()},
+		out: readProxies(environ(env...), nil), settings: &config.Settings{TapHosts: classify.APIHosts()},
 	}
 	c.caFile, c.bundle = filepath.Join(c.private, "ca.pem"), filepath.Join(c.private, "bundle.pem")
 	for _, name := range []string{c.caFile, c.bundle} {

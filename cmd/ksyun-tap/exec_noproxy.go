@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/net/http/httpproxy"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // neverProxied are what no program is to reach by way of the tap.
@@ -50,11 +50,11 @@ func (c *childSetup) coversTapped(entry string) bool {
 	if host, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(host, "[") {
 		name = host
 	}
-	if c.settings.Taps(name) {
+	if c.settings.Taps(hostname.Name(name)) {
 		return true
 	}
 	proxy := (&httpproxy.Config{HTTPSProxy: "http://proxy.invalid", NoProxy: entry}).ProxyFunc()
-	return slices.ContainsFunc(c.settings.TapHosts, func(p collector.HostPattern) bool {
+	return slices.ContainsFunc(c.settings.TapHosts, func(p hostname.Pattern) bool {
 		host := strings.Replace(p.String(), "*", "any", 1)
 		u, err := proxy(&url.URL{Scheme: "https", Host: host})
 		return err == nil && u == nil

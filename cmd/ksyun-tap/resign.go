@@ -7,14 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -28,8 +27,8 @@ type resigning struct {
 // openResign reads the files of the re-signing address.
 func openResign(s *config.Settings) (*resigning, error) {
 	r := &s.Resign
-	host := strings.ToLower(r.Upstream.Hostname())
-	if !slices.ContainsFunc(s.TapHosts, func(p collector.HostPattern) bool { return p.Match(host) }) {
+	host := hostname.Canonical(r.Upstream.Hostname())
+	if !s.Taps(host) {
 		return nil, fmt.Errorf("--resign.upstream=%s is not tapped: tap it with --tap.host=%s", r.Upstream, host)
 	}
 	o := &resigning{}

@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // organization identifies certificates made by a tap.
@@ -136,7 +138,7 @@ func (a *authority) live(now time.Time) bool {
 
 // covers reports whether the name constraints permit host.
 func (a *authority) covers(host string) bool {
-	return slices.ContainsFunc(a.cert.PermittedDNSDomains, func(d string) bool { return isUnder(host, d) })
+	return slices.ContainsFunc(a.cert.PermittedDNSDomains, func(d string) bool { return hostname.Name(host).IsUnder(hostname.Name(d)) })
 }
 
 // fingerprint returns the SHA-256 of a certificate in the format of openssl x509

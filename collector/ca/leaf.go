@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 const (
@@ -44,10 +46,11 @@ func (l *leaf) fresh(now time.Time) bool {
 // The error wraps ErrRefused if host is not permitted. Concurrent calls for the
 // same host create one certificate.
 func (c *CA) Certificate(host string) (*tls.Certificate, error) {
-	host = canonical(host)
-	if err := c.permitted.check(host); err != nil {
+	name := hostname.Canonical(host)
+	if err := c.permitted.check(name); err != nil {
 		return nil, err
 	}
+	host = string(name)
 	v := c.view.Load()
 	cert, f, mine := c.cache.get(host, v, c.now())
 	switch {
@@ -147,13 +150,13 @@ func (c *CA) TLSConfig(host string) (*tls.Config, error) {
 	if _, err := c.Certificate(host); err != nil {
 		return nil, err
 	}
-	host = canonical(host)
+	host = string(hostname.Canonical(host))
 	return c.cache.config(host, func() *tls.Config {
 		return &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			NextProtos: []string{"http/1.1"},
 			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-				if hello.ServerName != "" && canonical(hello.ServerName) != host {
+				if hello.ServerName != "" && string(hostname.Canonical(hello.ServerName)) != host {
 					return nil, errServerName
 				}
 				return c.Certificate(host)

@@ -36,7 +36,7 @@ func (v *view) signer(host string, now time.Time, overlap time.Duration) (a *aut
 // current returns the authority that signs for the first permitted name or, if
 // there is none, the newest. It is nil if there is no authority.
 func (v *view) current(p *permitted, now time.Time, overlap time.Duration) *authority {
-	if a, _ := v.signer(p.patterns[0].name, now, overlap); a != nil {
+	if a, _ := v.signer(string(p.patterns[0].Name()), now, overlap); a != nil {
 		return a
 	}
 	if len(v.all) == 0 {

@@ -34,7 +34,6 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
 // DefaultAddress is the address to which the SDK sends records, unless
@@ -54,10 +53,12 @@ const (
 type Config struct {
 	// Classifier returns the current classifier.
 	Classifier func() *classify.Classifier
-	Sink       collector.Sink
+	Sink       classify.Sink
 	// CredentialKey is the key of the hash of access keys. It must be that of the
 	// proxy, so that both hash an access key to the same value.
 	CredentialKey []byte
+	// CredentialAliases are those of the proxy.
+	CredentialAliases map[string]string
 	// Seen, if not nil, knows the attempts that the proxy observed, which are not
 	// reported again. Records are then held for a second, because either may
 	// report an attempt first.
@@ -66,10 +67,11 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Intake receives records and reports them to a collector.Sink, on the goroutine
+// Intake receives records and reports them to a classify.Sink, on the goroutine
 // of Serve. It is safe for concurrent use.
 type Intake struct {
 	cfg   Config
+	names classify.CredentialNames
 	stats counters
 
 	mu      sync.Mutex // guards the fields below
@@ -117,7 +119,8 @@ func New(cfg Config) (*Intake, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Intake{cfg: cfg}, nil
+	names := classify.CredentialNames{Key: cfg.CredentialKey, Aliases: cfg.CredentialAliases}
+	return &Intake{cfg: cfg, names: names}, nil
 }
 
 // Serve receives records from pc until Shutdown, and then returns nil, or until
@@ -228,7 +231,7 @@ func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation)
 		in.count(&r)
 	default:
 		in.stats.attempts.Add(1)
-		o = r.observation(in.cfg.Classifier(), in.cfg.CredentialKey, in.cfg.Now())
+		o = r.observation(in.cfg.Classifier(), &in.names, in.cfg.Now())
 		o.Client = addrPort(from)
 	}
 	return o

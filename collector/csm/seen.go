@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 )
 
 // The limits of Seen.
@@ -40,7 +39,7 @@ const (
 //
 // Seen is safe for concurrent use. It does not allocate after NewSeen.
 type Seen struct {
-	next collector.Sink
+	next classify.Sink
 	seed maphash.Seed
 
 	mu    sync.Mutex // guards the fields below
@@ -48,7 +47,7 @@ type Seen struct {
 	count int // attempts so far
 }
 
-var _ collector.Sink = (*Seen)(nil)
+var _ classify.Sink = (*Seen)(nil)
 
 // sighting is an attempt that was observed.
 type sighting struct {
@@ -69,14 +68,14 @@ const (
 )
 
 // NewSeen returns a Seen that passes everything on to next.
-func NewSeen(next collector.Sink) *Seen {
+func NewSeen(next classify.Sink) *Seen {
 	return &Seen{next: next, seed: maphash.MakeSeed()}
 }
 
-// Begin implements collector.Sink.
+// Begin implements classify.Sink.
 func (s *Seen) Begin(call *classify.Call) { s.next.Begin(call) }
 
-// Observe implements collector.Sink.
+// Observe implements classify.Sink.
 func (s *Seen) Observe(o *classify.Observation) {
 	if !o.Fault.Refused() {
 		s.note(s.sight(o))

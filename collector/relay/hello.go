@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // maxHello limits a ClientHello with its record headers. Those in use stay
@@ -87,7 +87,7 @@ func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err 
 // isServerName reports whether s is spelled like a host name, so that it can
 // stand in a CONNECT.
 func isServerName(s string) bool {
-	name, port, ok := http1.SplitAuthority([]byte(s))
+	name, port, ok := hostname.SplitAuthority([]byte(s))
 	return ok && port == 0 && string(name) == s && s != "" && len(s) <= 253
 }
 

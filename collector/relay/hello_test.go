@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // hello returns what a client begins TLS with.
@@ -125,12 +126,12 @@ func FuzzReadHello(f *testing.F) {
 		var q http1.Request
 		head := []byte("CONNECT " + name + ":443 HTTP/1.1\r\nHost: " + name + "\r\n\r\n")
 		if err := q.Parse(head, 0, len(head)); err != nil {
-			if host, _, ok := http1.SplitAuthority([]byte(name)); !ok || len(host) == 0 {
+			if host, _, ok := hostname.SplitAuthority([]byte(name)); !ok || len(host) == 0 {
 				t.Fatalf("%q is no host", name)
 			}
 			t.Fatalf("%q: %v", name, err)
 		}
-		if host, port, _ := http1.SplitAuthority(q.Authority()); string(host) != name || port != 443 {
+		if host, port, _ := hostname.SplitAuthority(q.Authority()); string(host) != name || port != 443 {
 			t.Fatalf("%q became %q", name, q.Authority())
 		}
 	})

@@ -17,7 +17,7 @@ type pair struct {
 	s      *Server
 	intake *Intake
 	client netip.AddrPort
-	bound  netip.AddrPort // where the program's connection was bound for; Server.mu protects it
+	bound  netip.AddrPort // where the program's connection was bound for, if it was redirected
 	gone   chan struct{}  // closed at the end, for who waits for that; Server.mu protects it
 
 	idle idling
@@ -99,7 +99,11 @@ func (p *pair) open() bool {
 	switch in := p.intake; {
 	case in.Destination != nil:
 		to, err := in.Destination(p.cl.Conn)
-		if err != nil || p.s.isOwn(p, to) {
+		if err == nil {
+			p.bound = to
+			err = p.s.cfg.Guard.Accepted(p.client, to)
+		}
+		if err != nil {
 			p.cl.closeAs(closeReset)
 			return false
 		}
@@ -135,24 +139,28 @@ func (p *pair) end() {
 		p.cl.closeAs(p.m.bye[program])
 	}
 	p.m.forget()
+	if p.bound.IsValid() {
+		p.s.cfg.Guard.Left(p.client, p.bound)
+	}
 	p.s.forget(p)
 }
 
-// wired takes up a connection to an upstream. It returns ErrLoop for one that
-// came back to us, which is closed.
+// path is the source address of a connection and its destination.
+type path struct{ from, to netip.AddrPort }
+
+// wired takes up a connection to an upstream. One that came back to us is closed.
 func (p *pair) wired(nc net.Conn) error {
-	p.path = p.s.ways.add(nc)
-	p.s.counters.openUpstreams.Add(1)
-	if !p.s.cameBack(p.path) {
-		return nil
+	p.path = path{addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())}
+	if err := p.s.cfg.Guard.Connected(p.path.from, p.path.to); err != nil {
+		nc.Close()
+		return err
 	}
-	nc.Close()
-	p.unwired()
-	return ErrLoop
+	p.s.counters.openUpstreams.Add(1)
+	return nil
 }
 
 func (p *pair) unwired() {
-	p.s.ways.remove(p.path)
+	p.s.cfg.Guard.Closed(p.path.from, p.path.to)
 	p.path = path{}
 	p.s.counters.openUpstreams.Add(-1)
 }
@@ -259,4 +267,14 @@ func (m *machine) feed(read []byte) {
 	b := m.s.bufs.holding(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}
+}
+
+// addrPort returns the address of a TCP connection's end; invalid for others.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }

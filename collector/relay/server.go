@@ -69,18 +69,46 @@ type Config struct {
 	// processor of the scheduler while it waits, so GOMAXPROCS should be larger by
 	// that number.
 	Loops int
-	// CameBack, if not nil, is called with the source address of each of our
-	// connections to an upstream that was redirected back to us
-	// (Intake.Destination). It must not block.
-	CameBack func(from netip.AddrPort)
+	// Guard recognises connections to upstreams that are redirected back to us
+	// (Intake.Destination). If nil, none is.
+	Guard Guard
 }
+
+// Guard compares redirected connections of programs with connections to upstreams.
+// A connection is identified by its source address and the destination it was made
+// to. Guard must be safe for concurrent use and must not block.
+type Guard interface {
+	// Accepted announces a connection of a program. An error means that it is one of
+	// our own, which is closed. Left follows in either case.
+	Accepted(from, to netip.AddrPort) error
+	Left(from, to netip.AddrPort)
+	// Connected announces a connection to an upstream. An error means that it came
+	// back to us; the exchange is then refused because of that error. Otherwise
+	// Closed follows.
+	Connected(from, to netip.AddrPort) error
+	Closed(from, to netip.AddrPort)
+}
+
+// noGuard is the Guard of a server that has none.
+type noGuard struct{}
+
+// Accepted implements Guard.
+func (noGuard) Accepted(_, _ netip.AddrPort) error { return nil }
+
+// Left implements Guard.
+func (noGuard) Left(_, _ netip.AddrPort) {}
+
+// Connected implements Guard.
+func (noGuard) Connected(_, _ netip.AddrPort) error { return nil }
+
+// Closed implements Guard.
+func (noGuard) Closed(_, _ netip.AddrPort) {}
 
 // Server relays. It is safe for concurrent use.
 type Server struct {
 	cfg       Config
 	bufs      buffers
 	exchanges sync.Pool
-	ways      ways
 	counters  counters
 	idle      idlePairs
 	draining  atomic.Bool
@@ -128,6 +156,9 @@ type Stats struct {
 
 // New returns a server.
 func New(cfg Config) *Server {
+	if cfg.Guard == nil {
+		cfg.Guard = noGuard{}
+	}
 	s := &Server{
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
@@ -171,9 +202,6 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 		return nil
 	}
 	defer s.untrack(ln)
-	if in.Destination != nil {
-		s.ways.on.Store(true)
-	}
 	for pause := time.Duration(0); ; {
 		nc, err := ln.Accept()
 		switch {
@@ -213,17 +241,6 @@ func (s *Server) untrack(ln net.Listener) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.listeners, ln)
-}
-
-// Listeners returns the addresses that are being served.
-func (s *Server) Listeners() []net.Addr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	addrs := make([]net.Addr, 0, len(s.listeners))
-	for ln := range s.listeners {
-		addrs = append(addrs, ln.Addr())
-	}
-	return addrs
 }
 
 func (s *Server) handle(nc net.Conn, in *Intake) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	dialing "github.com/ksyun-tap/ksyun-tap/collector/upstream"
 )
 
 // redirected adds a listener to the rig whose connections were bound for its
@@ -204,19 +206,29 @@ func TestUnreachableIsReset(t *testing.T) {
 	}
 }
 
+// signalGuard reports which connections were accepted.
+type signalGuard struct {
+	*dialing.Guard
+
+	accepted chan netip.AddrPort // their source addresses
+}
+
+func (g signalGuard) Accepted(from, to netip.AddrPort) error {
+	err := g.Guard.Accepted(from, to)
+	g.accepted <- from
+	return err
+}
+
 // TestOwnConnectionIsKnown redirects the relay's own connection to itself.
 func TestOwnConnectionIsKnown(t *testing.T) {
-	r := newRig(t)
+	guard := signalGuard{dialing.NewGuard(nil), make(chan netip.AddrPort, 8)}
+	guard.Watch()
+	r := newRig(t, func(c *Config) { c.Guard = guard })
 	r.looping = true
 	at := r.redirected("h")
 	r.dial = func(ctx context.Context) (net.Conn, error) {
 		nc, err := new(net.Dialer).DialContext(ctx, "tcp", at)
-		if err == nil {
-			for !r.srv.hasClient(path{addrPort(nc.LocalAddr()), addrPort(nc.RemoteAddr())}) { // until it was accepted
-				if ctx.Err() != nil {
-					break
-				}
-			}
+		for err == nil && <-guard.accepted != addrPort(nc.LocalAddr()) { // the program's own
 		}
 		return nc, err
 	}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
@@ -583,6 +584,40 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 				t.Error("a full queue was not counted")
 			}
 		})
+	}
+}
+
+// TestQueueIsKeptForFailures checks that spans of successes leave half of the queue
+// to failures.
+func TestQueueIsKeptForFailures(t *testing.T) {
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "8")
+	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")
+	started, proceed := make(chan struct{}, 8), make(chan struct{})
+	var failed, all int
+	b := &backend{export: func(_ context.Context, spans []sdktrace.ReadOnlySpan) error {
+		started <- struct{}{}
+		<-proceed
+		for _, s := range spans {
+			all++
+			if s.Status().Code == codes.Error {
+				failed++
+			}
+		}
+		return nil
+	}}
+	var d drops
+	tr := newTracer(t, traces.Config{Exporter: b, SuccessRatio: 1, Dropped: d.add})
+	observe(tr, attempt.Get("success"))
+	<-started // the export of this span, which does not end before the others have come
+	for _, name := range []string{"success", "error_throttled"} {
+		for range 7 {
+			observe(tr, attempt.Get(name))
+		}
+	}
+	close(proceed)
+	shutdown(t, tr)
+	if failed != 4 || all != 8 || d.get("queue_full") != 7 {
+		t.Errorf("%d spans of %d are of failures, %d were dropped; want 4 of 8 and 7", failed, all, d.get("queue_full"))
 	}
 }
 

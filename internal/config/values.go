@@ -13,7 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/alecthomas/units"
 
-	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // scalar is a flag value that is set by a parse function.
@@ -60,8 +60,8 @@ func (v *multi[T]) String() string { return fmt.Sprint(*v.target) }
 func (v *multi[T]) IsCumulative() bool { return true }
 
 // HostPatterns returns a flag value for host patterns.
-func HostPatterns(target *[]collector.HostPattern) kingpin.Value {
-	return list(target, collector.ParseHostPattern)
+func HostPatterns(target *hostname.Patterns) kingpin.Value {
+	return list((*[]hostname.Pattern)(target), hostname.ParsePattern)
 }
 
 // addresses returns a flag value for listen addresses.
@@ -91,10 +91,7 @@ func parseOrigin(text string) (*url.URL, error) {
 		return nil, fmt.Errorf("%q is not an origin: write https://HOST or https://HOST:PORT", text)
 	}
 	// A trailing dot is only for resolvers: certificates and signatures omit it.
-	host := strings.TrimSuffix(u.Hostname(), ".")
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
-	}
+	host := hostname.Name(strings.TrimSuffix(u.Hostname(), ".")).InURL()
 	if port := u.Port(); port != "" {
 		host += ":" + port
 	}

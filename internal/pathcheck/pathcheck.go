@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"net"
 	"net/http"
 	"net/url"
@@ -117,7 +116,7 @@ func (c *Check) Run(ctx context.Context) (Result, error) {
 		c.passed(StageTrust)
 	}
 	c.passed(StageUpstream)
-	v := classify.New(classify.DefaultCatalog()).Response(nil, &classify.Response{Status: res.StatusCode, Header: header(res.Header), Body: body})
+	v := classify.New(classify.DefaultCatalog()).Response(nil, &classify.Response{Status: res.StatusCode, Header: classify.HeaderMap(res.Header), Body: body})
 	if v.Category != classify.CategoryAuth {
 		return Result{}, fail(StageAnswer, fmt.Errorf("an unsigned call must be refused for its missing signature, but the response has status %d, %s %s", res.StatusCode, v.Outcome, v.Code))
 	}
@@ -229,23 +228,4 @@ func tapError(fault classify.Fault, body []byte) *Error {
 	v := classify.New(catalog).Response(nil, &classify.Response{Status: http.StatusBadRequest, Body: body})
 	e.Err = fmt.Errorf("%s: %s", fault, v.Message)
 	return e
-}
-
-// header makes an http.Header usable by classify.
-type header http.Header
-
-// Get returns the first value of a field.
-func (h header) Get(name string) []byte { return []byte(http.Header(h).Get(name)) }
-
-// Fields yields every field.
-func (h header) Fields() iter.Seq2[[]byte, []byte] {
-	return func(yield func(name, value []byte) bool) {
-		for name, values := range h {
-			for _, value := range values {
-				if !yield([]byte(name), []byte(value)) {
-					return
-				}
-			}
-		}
-	}
 }

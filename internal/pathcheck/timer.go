@@ -57,10 +57,10 @@ func (t *Timer) Owns(client netip.AddrPort) bool {
 	return t.local.IsValid() && t.local == client
 }
 
-// Begin implements collector.Sink.
+// Begin implements classify.Sink.
 func (t *Timer) Begin(*classify.Call) {}
 
-// Observe implements collector.Sink.
+// Observe implements classify.Sink.
 func (t *Timer) Observe(o *classify.Observation) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -33,7 +34,7 @@ type tap struct {
 	certificate tls.Certificate
 }
 
-func newTap(t *testing.T, sink collector.Sink) *tap {
+func newTap(t *testing.T, sink classify.Sink) *tap {
 	t.Helper()
 	authority, err := ca.Open(ca.Config{Permitted: []string{"*.api.ksyun.com"}, Roots: func() ([]byte, error) { return nil, nil }})
 	if err != nil {
@@ -42,7 +43,7 @@ func newTap(t *testing.T, sink collector.Sink) *tap {
 	certificate, pem := selfsigned.Certificate(host)
 	s := &tap{plain: listen(t), tls: listen(t), roots: poolOf(authority.PEM()), certificate: certificate}
 	s.policy = collector.Policy{
-		ConnectTo: []collector.ConnectTo{
+		ConnectTo: []upstream.ConnectTo{
 			connectTo(t, host+":80="+s.plain.Addr().String()), connectTo(t, host+":443="+s.tls.Addr().String()), connectTo(t, downHost+":80="+vacant(t)),
 		},
 		RootCAs: poolOf(pem),
@@ -76,9 +77,9 @@ func listen(t *testing.T) net.Listener {
 	return ln
 }
 
-func connectTo(t *testing.T, s string) collector.ConnectTo {
+func connectTo(t *testing.T, s string) upstream.ConnectTo {
 	t.Helper()
-	c, err := collector.ParseConnectTo(s)
+	c, err := upstream.ParseConnectTo(s)
 	if err != nil {
 		t.Fatal(err)
 	}

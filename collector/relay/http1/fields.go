@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // fieldNotes is what the fields of a request specify about framing, routing and
 // the connection.
@@ -187,7 +191,7 @@ func (q *Request) check() error {
 		return errHalfOffer
 	}
 	if q.hosts > 0 {
-		if name, _, ok := SplitAuthority(q.Host()); !ok || len(name) == 0 {
+		if name, _, ok := hostname.SplitAuthority(q.Host()); !ok || len(name) == 0 {
 			return errHost
 		}
 	}

@@ -3,6 +3,8 @@ package http1
 import (
 	"bytes"
 	"slices"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // Form is the form of a request target (RFC 9112, 3.2).
@@ -149,7 +151,7 @@ func (q *Request) parseTarget(target []byte) error {
 	if string(q.Method()) == "CONNECT" {
 		q.Form = FormAuthority
 		q.authority = q.target
-		if _, port, ok := SplitAuthority(target); !ok || port == 0 {
+		if _, port, ok := hostname.SplitAuthority(target); !ok || port == 0 {
 			return errTarget
 		}
 		return nil
@@ -180,7 +182,7 @@ func (q *Request) parseTarget(target []byte) error {
 	if n < 0 {
 		n = len(target) - scheme
 	}
-	if host, _, ok := SplitAuthority(target[scheme : scheme+n]); !ok || len(host) == 0 {
+	if host, _, ok := hostname.SplitAuthority(target[scheme : scheme+n]); !ok || len(host) == 0 {
 		return errTarget
 	}
 	q.authority = [2]int{q.target[0] + scheme, q.target[0] + scheme + n}
