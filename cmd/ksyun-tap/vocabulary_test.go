@@ -45,7 +45,8 @@ func TestOneVocabulary(t *testing.T) {
 		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},
 		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), nil},
 		{"a notice", vocabularyOf(t, diagnosis.Event{}), nil},
-		{"a log line", loggedVocabulary(t), []string{"advice", "evidence"}},
+		{"a log line", loggedVocabulary(t), []string{"advice", "evidence", "scope"}},
+		{"a program", vocabularyOf(t, diagnosis.Client{}), nil},
 	} {
 		for key, kind := range source.keys {
 			if slices.Contains(source.flat, key) {
