@@ -414,6 +414,8 @@ func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 		return "", r.wrong(v.Line, key+" is empty or not text", "write a sentence, or leave "+key+" out")
 	case len(s) > maxCatalogText:
 		return "", r.wrong(v.Line, fmt.Sprintf("%s is longer than %d bytes", key, maxCatalogText), "shorten it")
+	case strings.ContainsFunc(s, IsControl):
+		return "", r.wrong(v.Line, key+" contains a control character", "write it in one line of plain text")
 	}
 	return s, nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -139,7 +140,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.webServers(s); err != nil {
 		return nil, err
 	}
-	t.metrics.SetReload(nil, time.Now())
+	now := time.Now()
+	t.metrics.SetReload(nil, now)
+	t.pipeline.Diagnoser().Note(diagnosis.TriggerStart, now)
 	return t, nil
 }
 
@@ -381,13 +384,16 @@ func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
 		t.service.manager.Ready(t.status(err))
-		t.metrics.SetReload(err, time.Now())
+		now := time.Now()
+		t.metrics.SetReload(err, now)
 		if err != nil {
 			last := *t.reloaded.Load()
 			last.ok = false
 			t.reloaded.Store(&last)
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
+			return
 		}
+		t.pipeline.Diagnoser().Note(diagnosis.TriggerReload, now)
 	}()
 	next, err := t.reread()
 	if err != nil {
