@@ -1,6 +1,7 @@
 package web
 
 import (
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -18,7 +19,7 @@ func curl(r *record.Record) string {
 	u.RawQuery = unsigned(u.RawQuery)
 	var b strings.Builder
 	b.WriteString("curl --globoff")
-	if r.Method != "" && r.Method != "GET" {
+	if r.Method != "" && r.Method != http.MethodGet {
 		b.WriteString(" -X " + quote(r.Method))
 	}
 	if r.Service != "" && r.Region != "" {

@@ -173,7 +173,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		d.Groups = p.groupRows(d, q, all)
 		return nil
 	}
-	more := false
+	var more bool
 	d.Failures, more = p.Journal.Select(&q.filter, q.cursor, q.limit)
 	if more {
 		v := d.query()
