@@ -221,9 +221,7 @@ func startJaeger(t *testing.T) (ui, otlp string) {
 	otlp = address()
 	start(t, nil, jaeger, "--query.http-server.host-port="+query, "--query.grpc-server.host-port="+address(),
 		"--admin.http.host-port="+address(), "--collector.grpc-server.host-port="+address(), "--collector.http-server.host-port="+address(),
-		"--collector.otlp.grpc.host-port="+address(), "--collector.otlp.http.host-port="+otlp,
-		"--processor.jaeger-binary.server-host-port=127.0.0.1:0", "--processor.jaeger-compact.server-host-port=127.0.0.1:0",
-		"--processor.zipkin-compact.server-host-port=127.0.0.1:0", "--http-server.host-port="+address())
+		"--collector.otlp.grpc.host-port="+address(), "--collector.otlp.http.host-port="+otlp)
 	ui = "http://" + query
 	until(t, ui+"/api/services")
 	return ui, otlp
