@@ -126,14 +126,13 @@ func TestFindFailedCalls(t *testing.T) {
 	})
 }
 
-// fail makes a call that fails and returns its request ID.
+// fail makes a call that fails, because it is not signed, and returns its request ID.
 func fail(t *testing.T, client *http.Client) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set(cloudmonitor.DirectiveField, "error=LimitExceeded")
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +140,7 @@ func fail(t *testing.T, client *http.Client) string {
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	id := resp.Header.Get("X-Ksc-Request-Id")
-	if resp.StatusCode != http.StatusConflict || id == "" {
+	if resp.StatusCode != http.StatusForbidden || id == "" {
 		t.Fatalf("status %d, request ID %q", resp.StatusCode, id)
 	}
 	return id
@@ -159,7 +158,7 @@ func check(t *testing.T, found *trace, id string) {
 		t.Errorf("span %s", s.OperationName)
 	}
 	for key, want := range map[string]any{
-		"ksyun.request_id": id, "ksyun.error.code": "LimitExceeded", "ksyun.error.category": "throttled", "error": true,
+		"ksyun.request_id": id, "ksyun.error.code": "MissingAuthenticationToken", "ksyun.error.category": "auth", "error": true,
 		"service.peer.name": "ksyun.monitor", "w3c.tracestate": "ot=th:0",
 	} {
 		if got := s.tag(key); got != want {
