@@ -411,32 +411,56 @@ func (t *tap) reload() (err error) {
 	if err != nil {
 		return err
 	}
-	policy, classifier, err := resolve(next, readProxies(os.Getenv, listenAddresses(next)))
+	rest, err := config.Reload(live{t}, t.settings, next)
 	if err != nil {
 		return err
 	}
-	level, err := zapcore.ParseLevel(next.LogLevel)
-	if err != nil {
-		return err
-	}
-	if err := t.resign.reload(); err != nil {
-		return err
-	}
-	if err := t.proxy.Reload(policy, classifier); err != nil {
-		return err
-	}
-	t.classifier.Store(classifier)
-	t.log.Level.SetLevel(level)
-	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
-	if t.ca != nil && !slices.Equal(t.settings.TapHosts, next.TapHosts) {
-		t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
-	}
-	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
+	if len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
 	t.reloaded.Store(&reloaded{next, true, time.Now()})
 	t.log.Info("settings reloaded")
 	return nil
+}
+
+// live is a running tap whose settings are reloaded.
+type live struct{ t *tap }
+
+var _ config.Live = live{}
+
+// Routing implements config.Live. It also reads the credentials of the re-signing
+// address again.
+func (l live) Routing(s *config.Settings) (apply func(), err error) {
+	t := l.t
+	policy, classifier, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
+	if err != nil {
+		return nil, err
+	}
+	if err := t.resign.reload(); err != nil {
+		return nil, err
+	}
+	change, err := t.proxy.Prepare(policy, classifier)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		change()
+		t.classifier.Store(classifier)
+		if t.ca != nil && !slices.Equal(t.settings.TapHosts, s.TapHosts) {
+			t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
+		}
+	}, nil
+}
+
+// LogLevel implements config.Live.
+func (l live) LogLevel(s *config.Settings) (apply func(), err error) {
+	level, err := zapcore.ParseLevel(s.LogLevel)
+	return func() { l.t.log.Level.SetLevel(level) }, err
+}
+
+// SuccessRatio implements config.Live.
+func (l live) SuccessRatio(s *config.Settings) (apply func(), err error) {
+	return func() { l.t.traces.SetSuccessRatio(s.TracesSuccessRatio) }, nil
 }
 
 // notReady returns why the tap is not ready, or nil if it is.
