@@ -105,7 +105,7 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	}
 	s.SetAttributes(appendAttributes(nil, r)...)
 	for i := range r.Diagnoses {
-		s.AddEvent(eventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
 	}
 	if r.Outcome.Failed() {
 		description := r.Message
