@@ -44,6 +44,7 @@ var goldens = []struct {
 	{"group-unknown.json", "/api/v1/groups/0", 404},
 	{"activity.json", "/api/v1/activity?from=2026-11-23T07:58:00Z", 200},
 	{"activity-groups.json", "/api/v1/activity?by=action,code&from=2026-11-23T07:58:00Z", 200},
+	{"activity-step.json", "/api/v1/activity?by=category&step=15m&region=cn-beijing-6", 200},
 	{"activity-journal.json", "/api/v1/activity?by=client&by=outcome&from=2026-11-23T06:00:00Z&step=1h&blame=provider", 200},
 	{"activity-other.json", "/api/v1/activity?by=code&from=2026-11-23T08:00:00Z&step=5m&limit=2", 200},
 	{"bad-limit.json", "/api/v1/failures?limit=0", 400},
