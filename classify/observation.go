@@ -54,6 +54,13 @@ type Observation struct {
 	// Date is the time of the response by the API's clock, in whole seconds, as
 	// returned by ServerTime.
 	Date time.Time
+	// RequestBody, ResponseBody and ResponseTail are the beginnings of the bodies and
+	// the end of a longer response, as received: still content-encoded, and with
+	// secrets. They alias buffers of the collector and are not copied by Clone.
+	RequestBody, ResponseBody, ResponseTail []byte
+	// Items are the items of a batch without data, of a partial response, or nil. It
+	// is immutable.
+	Items *Items
 	// Signature is the result of inspecting the signature of an attempt that was
 	// refused because of it, or else nil. It is immutable.
 	Signature *Signature
@@ -77,6 +84,7 @@ func (o *Observation) Clone() *Observation {
 // aliases it.
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
+	c.RequestBody, c.ResponseBody, c.ResponseTail = nil, nil, nil
 	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {
@@ -132,6 +140,11 @@ const (
 	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
 
+// Sources lists every source.
+func Sources() []Source {
+	return []Source{SourceForward, SourceReverse, SourceConnect, SourceTransparent, SourceResign, SourceTransport, SourceCSM}
+}
+
 // Fault is why the vendor's response did not arrive completely. It is the label
 // reason of ksyun_tap_proxy_errors_total.
 type Fault string
@@ -161,6 +174,16 @@ const (
 	FaultCanceled Fault = "canceled" // the program closed the connection
 	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
 )
+
+// Faults lists every fault except FaultNone.
+func Faults() []Fault {
+	return []Fault{
+		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
+		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
+		FaultCanceled, FaultShutdown,
+	}
+}
 
 // Refused reports whether the tap itself refused the request, which is then not
 // an attempt at a call.

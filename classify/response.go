@@ -40,6 +40,7 @@ func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v.RequestID = requestID(r.Header, &rd)
 	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
+		v.Empty = call != nil && rd.empty(call.Action)
 	} else {
 		c.fail(&v, call, r.Header, &rd)
 	}
@@ -74,6 +75,9 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 		v.Unread = UnreadNone // everything relevant was read
 	}
 	v.Outcome = outcomeOf(r, rd)
+	if p.unread == UnreadNone {
+		rd.body = p.body
+	}
 	return d
 }
 
@@ -99,6 +103,17 @@ func get(h Header, name string) []byte {
 		return nil
 	}
 	return h.Get(name)
+}
+
+// AdoptRequestID sets the request ID of a failed attempt to the one that the
+// program sent in the header of its request, if the attempt has no other.
+func (v *Verdict) AdoptRequestID(request Header) {
+	if !v.RequestID.IsZero() || !v.Outcome.Failed() {
+		return
+	}
+	if id := MakeRequestID(bytes.TrimSpace(get(request, headerRequestID))); !id.IsZero() {
+		v.RequestID, v.RequestIDSource = id, RequestIDProgram
+	}
 }
 
 // requestID returns the ID from the header field, or else from the body.

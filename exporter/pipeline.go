@@ -1,9 +1,9 @@
 // Package exporter turns observations into metrics, log lines, spans and journal entries.
 //
-//	collector ──> Pipeline ──> metrics                        at once
+//	collector ──> Pipeline ──> metrics, activity                            at once
 //	                 │
-//	                 └─ bounded queue ──> record ──> journal  on a goroutine
-//	                                         ├─────> logs     of its own
+//	                 └─ bounded queue ──> record ──> groups, journal, feed  on a goroutine
+//	                                         ├─────> logs                   of its own
 //	                                         └─────> traces
 //
 // The relay waits only for the metrics to be updated and, for failures, for one
@@ -17,7 +17,10 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -35,6 +38,12 @@ type Options struct {
 	Logs    *logs.Events     // if nil, no attempts are logged
 	Journal *journal.Journal // if nil, no failures are kept
 
+	// Activity, Groups and Feed may be nil. Groups and Feed get the failures that
+	// the journal gets.
+	Activity *activity.Activity
+	Groups   *groups.Table
+	Feed     *feed.Feed
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -48,6 +57,10 @@ type Pipeline struct {
 	traces    *traces.Tracer
 	logs      *logs.Events
 	journal   *journal.Journal
+	activity  *activity.Activity
+	groups    *groups.Table
+	feed      *feed.Feed
+	ids       *record.IDs
 	diagnoser *diagnosis.Diagnoser
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
@@ -75,6 +88,7 @@ const (
 type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
+	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
 	traces, logs, journal bool
 }
@@ -112,14 +126,18 @@ func New(opts Options) *Pipeline {
 		opts.QueueSize = DefaultQueueSize
 	}
 	p := &Pipeline{
-		metrics: opts.Metrics,
-		traces:  opts.Traces,
-		logs:    opts.Logs,
-		journal: opts.Journal,
-		queue:   make(chan kept, opts.QueueSize),
-		filled:  make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		done:    make(chan struct{}),
+		metrics:  opts.Metrics,
+		traces:   opts.Traces,
+		logs:     opts.Logs,
+		journal:  opts.Journal,
+		activity: opts.Activity,
+		groups:   opts.Groups,
+		feed:     opts.Feed,
+		ids:      record.NewIDs(),
+		queue:    make(chan kept, opts.QueueSize),
+		filled:   make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
 
 		diagnoser: diagnosis.New(),
 	}
@@ -139,6 +157,13 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(metrics.NewCollector(p.programs,
+		metrics.Each(metrics.ProgramInfo, func(all []diagnosis.Client, send metrics.Send) {
+			for _, c := range all {
+				send(1, c.Program, string(c.Signing), c.Scheme)
+			}
+		}),
+	))
 	p.metrics.Register(newCredentialCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
@@ -147,12 +172,33 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
 		))
 	}
+	if p.groups != nil {
+		p.metrics.Register(metrics.NewCollector(p.groups.Stats,
+			metrics.Read(metrics.FailureGroups, func(s groups.Stats) int { return s.Groups }),
+			metrics.Read(metrics.FailureGroupsEvicted, func(s groups.Stats) uint64 { return s.Evicted }),
+		))
+	}
+	if p.feed != nil {
+		p.metrics.Register(metrics.NewCollector(p.feed.Stats,
+			metrics.Read(metrics.EventSubscribers, func(s feed.Stats) int { return s.Subscribers }),
+			metrics.Read(metrics.EventSubscribersDropped, func(s feed.Stats) uint64 { return s.Dropped }),
+		))
+	}
 }
+
+// Diagnoser returns the diagnoser, for events to note and for its summaries.
+func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
 
 // clocks returns the client clocks to expose as metrics.
 func (p *Pipeline) clocks() []diagnosis.Clock {
 	all := p.diagnoser.Clocks(time.Now())
 	return all[:min(len(all), metrics.MaxClients)]
+}
+
+// programs returns the programs to expose as metrics.
+func (p *Pipeline) programs() []diagnosis.Client {
+	all := p.diagnoser.Programs(time.Now())
+	return all[:min(len(all), metrics.MaxPrograms)]
 }
 
 // clockRow returns a row with one series per clock. The client "self" is
@@ -182,8 +228,10 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.operation = p.count(o, k.span)
 	p.learn(o)
 
-	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
-	k.logs = p.wantsLine(o)
+	k.finding = p.hidden(o)
+	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
+	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal {
 		p.offer(k, o)
 	}
@@ -210,6 +258,9 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 // count updates the metrics for the attempt and returns its operation.
 func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Operation {
 	defer p.recovered(metrics.SinkMetrics)
+	if p.activity != nil {
+		p.activity.Observe(o)
+	}
 	return p.metrics.Observe(o, span)
 }
 
@@ -219,10 +270,32 @@ func (p *Pipeline) learn(o *classify.Observation) {
 	p.diagnoser.Observe(o)
 }
 
-// diagnose adds the causes of the failure to r.
-func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+// hidden counts a successful response without data, or without all of it. It returns
+// why if that is to be reported, and nil otherwise.
+func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
 	defer p.recovered(metrics.SinkDiagnosis)
+	f := p.diagnoser.Hidden(o)
+	if f == nil {
+		return nil
+	}
+	p.metrics.Incomplete(o, f.Cause)
+	if !f.Report {
+		return nil
+	}
+	return f
+}
+
+// diagnose adds the causes of the failure, or the finding about a success, to r.
+func (p *Pipeline) diagnose(o *classify.Observation, f *diagnosis.Finding, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	if f != nil {
+		r.Diagnose(f.Diagnoses())
+		return
+	}
 	r.Diagnose(p.diagnoser.Diagnose(o))
+	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
+		r.SetScope(s.Sentence)
+	}
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
@@ -322,14 +395,34 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
-	p.diagnose(&k.copy.Observation, r)
+	p.diagnose(&k.copy.Observation, k.finding, r)
+	if k.journal {
+		p.identify(r)
+	}
 	return r
+}
+
+// identify gives the failure r its ID and its group.
+func (p *Pipeline) identify(r *record.Record) {
+	defer p.recovered(metrics.SinkJournal)
+	r.ID = p.ids.Next(time.Now())
+	if p.groups != nil {
+		p.groups.Add(r)
+	}
+}
+
+// keep adds the failure r to the journal and passes it on to the subscribers.
+func (p *Pipeline) keep(r *record.Record) {
+	p.journal.Add(r)
+	if p.feed != nil {
+		p.feed.Publish(r)
+	}
 }
 
 // serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
 	if k.journal {
-		p.guarded(metrics.SinkJournal, p.journal.Add, r)
+		p.guarded(metrics.SinkJournal, p.keep, r)
 	}
 	if k.logs {
 		p.guarded(metrics.SinkLogs, p.logs.Write, r)
@@ -352,9 +445,9 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue and flushes the spans until ctx is done.
-// Observations made later are still counted in the metrics. The caller closes
-// the logger after Shutdown has returned.
+// Shutdown empties the queue, closes the feed and flushes the spans until ctx is
+// done. Observations made later are still counted in the metrics. The caller
+// closes the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
@@ -372,6 +465,9 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		for k := range p.queue {
 			p.drop(k, metrics.ReasonShutdown)
 		}
+	}
+	if p.feed != nil {
+		p.feed.Close()
 	}
 	if p.traces != nil {
 		err = errors.Join(err, p.traces.Shutdown(ctx))

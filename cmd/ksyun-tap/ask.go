@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // maxAnswer is the maximum size of a running tap's response that is read. The
@@ -22,7 +23,7 @@ const maxAnswer = 16 << 20
 func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
-		return 0, nil, usageError{fmt.Errorf("--url: %w", err)}
+		return 0, nil, usageError{usererror.At("--url", err)}
 	}
 	// The tap is connected to directly, not through a proxy.
 	client := &http.Client{Transport: &http.Transport{}}
@@ -38,7 +39,7 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 
 // urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {
-	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS or KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
 }
 
 // tapURL returns the URL of the running tap: from the flag or the environment.
@@ -46,8 +47,9 @@ func tapURL(url string) string {
 	if url != "" {
 		return url
 	}
-	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
+	address := cmp.Or(os.Getenv(config.EnvPrefix+"WEB_ADMIN_LISTEN_ADDRESS"), os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"))
+	return localURL(address, config.DefaultWebListen)
 }
 
-// errorPath returns the path of one failed call in the web listener's API.
-func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }
+// failurePath returns the path of the failures with an ID or request ID in the API.
+func failurePath(id string) string { return "/api/v1/failures/" + url.PathEscape(id) }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 const (
@@ -52,7 +52,7 @@ func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 
 func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	if v.pace <= 0 {
-		return usageError{errors.New("--pace must be more than 0s, such as 50ms")}
+		return usageError{usererror.New("--pace must be more than 0s", "write a duration such as 50ms")}
 	}
 	if v.length > 0 {
 		var cancel context.CancelFunc
@@ -226,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.address(wayWeb), "")
+	page := localURL(t.page, "")
 	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
@@ -239,8 +239,8 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Some of the calls fail.
 
   recent failures   %[1]s/
-  as JSON           curl -s '%[1]s/api/v1/errors?limit=3'
-  one by ID         curl -s %[1]s/api/v1/errors/REQUEST_ID
+  as JSON           curl -s '%[1]s/api/v1/failures?limit=3'
+  one by ID         curl -s %[1]s/api/v1/failures/REQUEST_ID
   metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
   log               %[2]s
   spans             %[3]s

@@ -2,7 +2,7 @@
 // the request and its response, who is to blame, and what to do.
 //
 //	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
-//	                  │
+//	                  │     .Hidden   explains successful responses without data
 //	                queue
 //	                  │
 //	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
@@ -89,15 +89,23 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify func(Event) // nil if nobody wants events
-	clocks clocks
-	usages usages
-	keys   keys
+	notify    func(Event) // nil if nobody wants events
+	clocks    clocks
+	usages    usages
+	keys      keys
+	hidden    hidden
+	uses      uses
+	incidents incidents
+	triggers  happenings
+	unknown   unknownCodes
 }
 
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
-	return &Diagnoser{usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)}}
+	return &Diagnoser{
+		usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)},
+		uses: uses{seed: maphash.MakeSeed()},
+	}
 }
 
 // Observe learns from an attempt. It is fast, so that it can be called while the
@@ -108,6 +116,7 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 	}
 	u := d.usages.of(o, &d.keys)
 	d.observeCredential(o, u)
+	d.observeUse(o)
 	d.observeClock(o)
 }
 
@@ -118,6 +127,22 @@ func (d *Diagnoser) observeClock(o *classify.Observation) {
 	}
 	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
+	}
+}
+
+// observeUse learns which program calls what, and which failures occur.
+func (d *Diagnoser) observeUse(o *classify.Observation) {
+	u, isNew := d.uses.observe(o)
+	failed := o.Verdict.Outcome.Failed()
+	if isNew || failed {
+		d.triggers.clock(o.End)
+	}
+	if isNew {
+		d.uses.introduce(u, &d.triggers, o.End)
+	}
+	if failed {
+		d.incidents.observe(o, u, &d.triggers)
+		d.unknown.observe(o)
 	}
 }
 
@@ -132,7 +157,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		}
 	}
 	if !v.NotAuthenticated() {
-		return all
+		return append(all, inside(o)...)
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -150,7 +175,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	all = append(all, authentication(in)...)
+	all = append(append(all, authentication(in)...), inside(o)...)
 	return all[:min(len(all), MaxDiagnoses)]
 }
 

@@ -238,6 +238,8 @@
               severity: 'critical',
             },
             annotations: {
+              advice: 'Check, in this order: whether the access key exists and is enabled, the secret key, the security token, and whether a proxy changes signed parts of the request. A retry fails again until this is changed.',
+              advice_zh: '请依次检查：Access Key 是否存在且已启用、Secret Key、安全令牌，以及是否有代理修改了请求中已签名的部分。在修正之前重试仍会失败。',
               calls: 'blame=credential',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: 'The key {{ $labels.credential }} ({{ $labels.namespace }}/{{ $labels.job }}) worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.',

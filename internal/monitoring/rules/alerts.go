@@ -92,6 +92,7 @@ func apiAlerts() []Rule {
 			Summary:     "A key that worked is refused.",
 			SummaryZH:   "之前可用的密钥被拒绝。",
 			Calls:       "blame=credential",
+			Advice:      adviceFor(classify.CategoryAuth),
 			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.",
 		},
 		{
