@@ -63,6 +63,9 @@ func lists(body, end []byte) list {
 // listAt returns what follows a name: a list, an object with one list, or the end
 // of a start tag and a list of elements. rest is what is behind an empty one.
 func listAt(b []byte) (l list, rest []byte) {
+	if bytes.HasPrefix(b, []byte(`":{"member":[{`)) {
+		return listFull, nil // as the vendor writes it
+	}
 	if len(b) > 0 && b[0] == '>' || bytes.HasPrefix(b, []byte("/>")) {
 		return elementsAt(b)
 	}
@@ -120,8 +123,8 @@ func NewestPoint(body, tail []byte) time.Time {
 	tail = tail[max(0, len(tail)-pointReach):]
 	key := []byte("imestamp")
 	var newest time.Time
-	if i := bytes.Index(head, key); i >= 0 {
-		newest = pointTime(head[i+len(key):])
+	if _, rest, ok := bytes.Cut(head, key); ok {
+		newest = pointTime(rest)
 	}
 	if i := bytes.LastIndex(tail, key); i >= 0 {
 		rest := tail[i+len(key):]
@@ -170,11 +173,10 @@ func readTime(b []byte) time.Time {
 // TotalCount returns the number of items that a response says there are on all
 // pages. It returns false if it does not say so.
 func TotalCount(body []byte) (int, bool) {
-	i := bytes.Index(body, []byte("otalCount"))
-	if i < 0 {
+	_, b, ok := bytes.Cut(body, []byte("otalCount"))
+	if !ok {
 		return 0, false
 	}
-	b := body[i+len("otalCount"):]
 	b = bytes.TrimLeft(b[:min(len(b), 32)], `":> `)
 	n := 0
 	for n < len(b) && '0' <= b[n] && b[n] <= '9' {

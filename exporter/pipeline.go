@@ -44,6 +44,10 @@ type Options struct {
 	Groups   *groups.Table
 	Feed     *feed.Feed
 
+	// Flush is called by Shutdown when the queue is empty, while the spans are
+	// flushed. It may be nil.
+	Flush func(context.Context) error
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -62,6 +66,7 @@ type Pipeline struct {
 	feed      *feed.Feed
 	ids       *record.IDs
 	diagnoser *diagnosis.Diagnoser
+	flush     func(context.Context) error // may be nil
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -133,6 +138,7 @@ func New(opts Options) *Pipeline {
 		activity: opts.Activity,
 		groups:   opts.Groups,
 		feed:     opts.Feed,
+		flush:    opts.Flush,
 		ids:      record.NewIDs(),
 		queue:    make(chan kept, opts.QueueSize),
 		filled:   make(chan struct{}, 1),
@@ -445,9 +451,9 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue, closes the feed and flushes the spans until ctx is
-// done. Observations made later are still counted in the metrics. The caller
-// closes the logger after Shutdown has returned.
+// Shutdown empties the queue, closes the feed, and flushes the spans and calls
+// Options.Flush until ctx is done. Observations made later are still counted in the
+// metrics. The caller closes the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
@@ -469,8 +475,16 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	if p.feed != nil {
 		p.feed.Close()
 	}
+	flushed := make(chan error, 1)
+	go func() { // a backend that is slow takes no time from the other
+		if p.flush == nil {
+			flushed <- nil
+			return
+		}
+		flushed <- p.flush(ctx)
+	}()
 	if p.traces != nil {
 		err = errors.Join(err, p.traces.Shutdown(ctx))
 	}
-	return err
+	return errors.Join(err, <-flushed)
 }

@@ -13,7 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
-	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
@@ -91,7 +91,7 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	for _, p := range ofService {
 		problems = append(problems, problem{p.Variable, p.Reason})
 	}
-	for _, p := range traces.ReadEnvironment(os.Getenv).Problems {
+	for _, p := range otlp.ReadEnvironment(os.Getenv).Problems {
 		problems = append(problems, problem{p.Variable, p.Reason})
 	}
 	for _, p := range problems {

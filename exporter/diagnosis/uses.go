@@ -29,6 +29,13 @@ type use struct {
 	agent   string     // the first maxAgentKey bytes of the User-Agent; not for output
 	program string     // the name and version of the program, for output
 	client  netip.Addr // the address of the program
+
+	resigned bool // the tap signed the requests
+
+	// usage and clock are what other analysers look up for attempts of this use.
+	usage atomic.Pointer[usage]
+	clock atomic.Pointer[clock]
+
 	// shown are the values of the dimensions of a scope, for output.
 	shown [dimensions]string
 
@@ -41,7 +48,8 @@ func (u *use) is(o *classify.Observation, client netip.Addr) bool {
 	agent := o.UserAgent[:min(len(o.UserAgent), maxAgentKey)]
 	return u.action == o.Call.Action && u.credential == o.Credential && u.region == o.Call.Region &&
 		u.version == o.Call.Version && u.service == o.Call.Service && u.signing == o.Call.Signing &&
-		u.scheme == o.Scheme && u.agent == string(agent) && u.client == client
+		u.scheme == o.Scheme && u.agent == string(agent) && u.client == client &&
+		u.resigned == (o.Source == classify.SourceResign)
 }
 
 // seen counts an attempt.
@@ -107,12 +115,12 @@ func (t *uses) place(o *classify.Observation, client netip.Addr, at uint64, seco
 		if old := slot.Load(); old != nil && second-old.last.Load() <= int64(activeTime/time.Second) {
 			continue
 		}
-		agent := strings.Clone(string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)]))
+		agent := string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
 		u := &use{
-			service: strings.Clone(o.Call.Service), action: strings.Clone(o.Call.Action), version: strings.Clone(o.Call.Version),
-			region: strings.Clone(o.Call.Region), credential: strings.Clone(o.Credential),
-			signing: o.Call.Signing, scheme: strings.Clone(o.Scheme), agent: agent, program: programOf(agent), client: client,
-			first: second,
+			// Not copied: equal strings with the same bytes are compared fast.
+			service: o.Call.Service, action: o.Call.Action, version: o.Call.Version, region: o.Call.Region, credential: o.Credential,
+			signing: o.Call.Signing, scheme: o.Scheme, agent: agent, program: programOf(agent), client: client,
+			resigned: o.Source == classify.SourceResign, first: second,
 		}
 		u.shown = [dimensions]string{classify.Scrub(u.action), classify.Scrub(u.region), u.credential, u.caller()}
 		u.seen(second)

@@ -104,6 +104,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"sink", "reason"},
 		"Total number of observations that did not reach the output of a sink, by sink and reason.",
 	}
+	famPushDropped = Family{
+		"ksyun_tap_push_dropped_total", counter,
+		[]string{"signal", "reason"},
+		"Total number of log records and of exports of metrics that did not reach the OpenTelemetry backend, by signal (logs or metrics) and reason.",
+	}
 	famOverflow = Family{
 		"ksyun_tap_label_overflow_total", counter,
 		[]string{"label"},
@@ -321,7 +326,7 @@ func Describe() []Family {
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
 		CredentialErrors, CredentialRefused,
-		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
+		famDropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,
 		Panics, Unobserved, famUnread,

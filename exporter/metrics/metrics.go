@@ -66,6 +66,13 @@ var reasonsOf = map[Sink][]Reason{
 	SinkDiagnosis: {ReasonPanic},
 }
 
+// pushReasons lists the possible reasons for each signal of
+// ksyun_tap_push_dropped_total. Their series are initialized to 0.
+var pushReasons = map[string][]Reason{
+	"logs":    {ReasonQueueFull, ReasonExportFailed, ReasonShutdown},
+	"metrics": {ReasonExportFailed},
+}
+
 // The values of the label of ksyun_tap_label_overflow_total.
 const (
 	overflowService = "service"
@@ -85,6 +92,7 @@ type Metrics struct {
 
 	overflow    *prometheus.CounterVec
 	dropped     *prometheus.CounterVec
+	pushDropped *prometheus.CounterVec
 	proxyErrors map[classify.Fault]prometheus.Counter
 	otherFault  prometheus.Counter
 	unread      func(classify.Unread)
@@ -123,6 +131,7 @@ func New() *Metrics {
 		registry:    prometheus.NewRegistry(),
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
+		pushDropped: famPushDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
@@ -169,7 +178,7 @@ func New() *Metrics {
 	m.registry.MustRegister(
 		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, incomplete, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
-		m.overflow, m.dropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
+		m.overflow, m.dropped, m.pushDropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -203,6 +212,11 @@ func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 	for sink, reasons := range reasonsOf {
 		for _, r := range reasons {
 			m.dropped.WithLabelValues(string(sink), string(r))
+		}
+	}
+	for signal, reasons := range pushReasons {
+		for _, r := range reasons {
+			m.pushDropped.WithLabelValues(signal, string(r))
 		}
 	}
 	for _, label := range []string{
@@ -309,6 +323,12 @@ func (m *Metrics) Dropped(sink Sink, reason Reason, n int) {
 	if n > 0 {
 		m.dropped.WithLabelValues(string(sink), string(reason)).Add(float64(n))
 	}
+}
+
+// PushDropped counts n log records or exports of metrics that did not reach the
+// OpenTelemetry backend. signal is "logs" or "metrics".
+func (m *Metrics) PushDropped(signal, reason string, n int) {
+	m.pushDropped.WithLabelValues(signal, reason).Add(float64(n))
 }
 
 // DropCounter returns a function that calls Dropped for sink, in the form that

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
@@ -120,10 +119,7 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	if value.Kind == yaml.SequenceNode {
 		items = value.Content
 	}
-	var scratch Settings
-	f := kingpin.New("", "").Flag(name, "")
-	table[i].bind(&scratch, f)
-	v := f.Model().Value
+	v := table[i].value(new(Settings))
 	if c, ok := v.(interface{ IsCumulative() bool }); value.Kind == yaml.SequenceNode && (!ok || !c.IsCumulative()) {
 		return p.wrong(value, name+" takes one value, not a list", "keep one")
 	}

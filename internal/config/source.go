@@ -104,9 +104,7 @@ func (s *Settings) Texts() map[string]string {
 
 // cumulative reports whether a setting can have several values.
 func (row setting) cumulative() bool {
-	f := kingpin.New("", "").Flag(row.name, row.help)
-	row.bind(new(Settings), f)
-	return (&sourced{Value: f.Model().Value}).IsCumulative()
+	return (&sourced{Value: row.value(new(Settings))}).IsCumulative()
 }
 
 var plain = regexp.MustCompile(`^([0-9][0-9a-zA-Z.]*|true|false)$`)

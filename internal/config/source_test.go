@@ -88,7 +88,7 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, row := range table {
-		if a, b := row.value(s), row.value(next); a != b {
+		if a, b := row.text(s), row.text(next); a != b {
 			t.Errorf("%s is %s when read back, not %s", row.name, b, a)
 		}
 	}

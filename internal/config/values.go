@@ -82,6 +82,26 @@ func oneOf(target *string, words ...string) kingpin.Value {
 	}}
 }
 
+// text returns a flag value for any text.
+func text(target *string) kingpin.Value { return scalar[string]{target, parseText} }
+
+// boolean is a flag value that is true if the flag has no value.
+func boolean(target *bool) kingpin.Value {
+	return flagless{scalar[bool]{target, func(text string) (bool, error) {
+		b, err := strconv.ParseBool(text)
+		if err != nil {
+			return false, usererror.New(strconv.Quote(text)+" is neither true nor false", "write true or false")
+		}
+		return b, nil
+	}}}
+}
+
+// flagless is the value of a flag that needs none.
+type flagless struct{ scalar[bool] }
+
+// IsBoolFlag reports to kingpin that the flag needs no value.
+func (flagless) IsBoolFlag() bool { return true }
+
 func parseText(text string) (string, error) { return text, nil }
 
 func parseAddress(text string) (string, error) {
