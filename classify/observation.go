@@ -47,8 +47,8 @@ type Observation struct {
 	// Fault is why the vendor's response is missing or incomplete. It is
 	// FaultNone if the response is complete.
 	Fault Fault
-	// Credential is a keyed hash that distinguishes access keys without revealing
-	// them. It is "" if there is no access key.
+	// Credential distinguishes access keys without revealing them: a keyed hash, or
+	// an alias (see CredentialNames). It is "" if there is no access key.
 	Credential string
 
 	// Date is the time of the response by the API's clock, in whole seconds, as
@@ -91,9 +91,24 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	return buf
 }
 
-// HashAccessKey returns the value of Observation.Credential: an HMAC of the access
-// key, so that it cannot be found by hashing a list of keys. It returns "" if
-// there is no access key.
+// CredentialNames gives access keys the names under which they are reported.
+type CredentialNames struct {
+	Key     []byte            // of the hash
+	Aliases map[string]string // aliases by the hash of the access key; may be nil
+}
+
+// Of returns the value of Observation.Credential for an access key: its alias, or
+// else its hash. It returns "" if there is no access key.
+func (n *CredentialNames) Of(accessKey []byte) string {
+	hash := HashAccessKey(n.Key, accessKey)
+	if alias, ok := n.Aliases[hash]; ok {
+		return alias
+	}
+	return hash
+}
+
+// HashAccessKey returns an HMAC of the access key, so that it cannot be found by
+// hashing a list of keys. It returns "" if there is no access key.
 func HashAccessKey(key, accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
@@ -116,6 +131,11 @@ const (
 	SourceTransport   Source = "transport"   // an http.RoundTripper in the program itself
 	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
+
+// Sources lists every source.
+func Sources() []Source {
+	return []Source{SourceForward, SourceReverse, SourceConnect, SourceTransparent, SourceResign, SourceTransport, SourceCSM}
+}
 
 // Fault is why the vendor's response did not arrive completely. It is the label
 // reason of ksyun_tap_proxy_errors_total.
@@ -146,6 +166,16 @@ const (
 	FaultCanceled Fault = "canceled" // the program closed the connection
 	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
 )
+
+// Faults lists every fault except FaultNone.
+func Faults() []Fault {
+	return []Fault{
+		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
+		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
+		FaultCanceled, FaultShutdown,
+	}
+}
 
 // Refused reports whether the tap itself refused the request, which is then not
 // an attempt at a call.

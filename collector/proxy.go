@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -57,6 +58,8 @@ type Config struct {
 	// (classify.Observation.Credential). If nil, a random key is used, and the
 	// hashes change with every start.
 	CredentialKey []byte
+	// CredentialAliases are reported in place of hashes, by hash.
+	CredentialAliases map[string]string
 	// Intercept, if not nil, provides the certificates with which the TLS within
 	// CONNECTs to tapped hosts is intercepted, so that the calls are observed.
 	Intercept Interceptor
@@ -79,7 +82,7 @@ type Config struct {
 type Proxy struct {
 	sink       classify.Sink
 	sinkFor    func(client netip.AddrPort) classify.Sink
-	key        []byte
+	names      classify.CredentialNames
 	timeouts   Timeouts
 	server     *relay.Server
 	guard      *upstream.Guard
@@ -130,13 +133,13 @@ func New(cfg Config) (*Proxy, error) {
 		cfg.OnUnobserved = func(Unobserved) {}
 	}
 	p := &Proxy{
-		sink: cfg.Sink, sinkFor: cfg.SinkFor, key: slices.Clone(cfg.CredentialKey), timeouts: cfg.Timeouts,
+		sink: cfg.Sink, sinkFor: cfg.SinkFor, names: classify.CredentialNames{Key: slices.Clone(cfg.CredentialKey), Aliases: maps.Clone(cfg.CredentialAliases)}, timeouts: cfg.Timeouts,
 		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
 		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
 	}
-	if p.key == nil {
-		p.key = make([]byte, 32)
-		rand.Read(p.key)
+	if p.names.Key == nil {
+		p.names.Key = make([]byte, 32)
+		rand.Read(p.names.Key)
 	}
 	p.guard = upstream.NewGuard(p.looped)
 	p.server = relay.New(p.relayConfig(&cfg))

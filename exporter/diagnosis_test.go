@@ -61,3 +61,33 @@ func TestClockSkewIsMeasured(t *testing.T) {
 		t.Errorf("skew %v ± %v, want %v ± 1.5", got, uncertainty, off.Seconds())
 	}
 }
+
+// TestEventsReachTheOutputs checks that a key which is revoked is in the journal, the
+// log and the metrics.
+func TestEventsReachTheOutputs(t *testing.T) {
+	out := newOutput(t, setting{})
+	for i := range 6 {
+		o := attempt.Get("success")
+		if i > 2 {
+			o = attempt.Get("error_signature")
+			o.Verdict.Code, o.Verdict.Entry = "InvalidClientTokenId", nil
+		}
+		o.End = time.Now().Add(time.Duration(i-6) * time.Minute)
+		out.see(o)
+	}
+	credential := attempt.Get("success").Credential
+	if n := out.counted(t, "ksyun_api_credential_errors_total", "credential", credential, "category", "auth"); n != 3 {
+		t.Errorf("%v failures counted", n)
+	}
+	if n := out.counted(t, "ksyun_api_credential_refused", "credential", credential, "reason", "key"); n != 1 {
+		t.Errorf("refused: %v", n)
+	}
+	all := out.journal.Events()
+	if len(all) != 2 || all[0].Cause != diagnosis.CauseKeyRevoked || all[1].Cause != diagnosis.CauseKeyFirstSeen {
+		t.Errorf("events %+v", all)
+	}
+	out.flush(t)
+	if lines := out.log.String(); strings.Count(lines, `"event":"ksyun.api.notice"`) != 1 || !strings.Contains(lines, `"cause":"key_revoked"`) || !strings.Contains(lines, `"level":"warn"`) {
+		t.Errorf("lines %s", lines)
+	}
+}

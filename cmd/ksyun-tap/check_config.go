@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -64,6 +65,10 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	if err := logs.CheckFile(s.LogFile); err != nil {
 		errs = append(errs, fmt.Errorf("--log.file: %w", err))
 	}
+	if resolveErr == nil {
+		_, err := s.CredentialNames()
+		errs = append(errs, err)
+	}
 	if len(s.Resign.Listen) > 0 && resolveErr == nil {
 		_, err := openResign(s)
 		errs = append(errs, err)
@@ -107,6 +112,9 @@ func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, er
 	}
 	for _, row := range ways {
 		for _, a := range *row.addresses(v.settings) {
+			if row.name == wayAdmin && slices.Contains(v.settings.WebListen, a) {
+				continue // one listener for both
+			}
 			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
 			if err != nil {
 				report(row.setting, a, err)

@@ -57,6 +57,8 @@ type Config struct {
 	// CredentialKey is the key of the hash of access keys. It must be that of the
 	// proxy, so that both hash an access key to the same value.
 	CredentialKey []byte
+	// CredentialAliases are those of the proxy.
+	CredentialAliases map[string]string
 	// Seen, if not nil, knows the attempts that the proxy observed, which are not
 	// reported again. Records are then held for a second, because either may
 	// report an attempt first.
@@ -69,6 +71,7 @@ type Config struct {
 // of Serve. It is safe for concurrent use.
 type Intake struct {
 	cfg   Config
+	names classify.CredentialNames
 	stats counters
 
 	mu      sync.Mutex // guards the fields below
@@ -116,7 +119,8 @@ func New(cfg Config) (*Intake, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Intake{cfg: cfg}, nil
+	names := classify.CredentialNames{Key: cfg.CredentialKey, Aliases: cfg.CredentialAliases}
+	return &Intake{cfg: cfg, names: names}, nil
 }
 
 // Serve receives records from pc until Shutdown, and then returns nil, or until
@@ -227,7 +231,7 @@ func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation)
 		in.count(&r)
 	default:
 		in.stats.attempts.Add(1)
-		o = r.observation(in.cfg.Classifier(), in.cfg.CredentialKey, in.cfg.Now())
+		o = r.observation(in.cfg.Classifier(), &in.names, in.cfg.Now())
 		o.Client = addrPort(from)
 	}
 	return o

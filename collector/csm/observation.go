@@ -11,12 +11,12 @@ import (
 
 // observation converts the record of an attempt to what the proxy would have
 // observed, as far as the record has it.
-func (r *record) observation(c *classify.Classifier, key []byte, now time.Time) *classify.Observation {
+func (r *record) observation(c *classify.Classifier, names *classify.CredentialNames, now time.Time) *classify.Observation {
 	o := &classify.Observation{
 		Call:       r.call(c),
 		Source:     classify.SourceCSM,
 		UserAgent:  []byte(r.UserAgent),
-		Credential: classify.HashAccessKey(key, []byte(r.AccessKey)),
+		Credential: names.Of([]byte(r.AccessKey)),
 	}
 	o.Start, o.End = r.times(now)
 	if r.HTTPStatusCode != 0 {

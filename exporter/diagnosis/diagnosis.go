@@ -13,6 +13,7 @@
 package diagnosis
 
 import (
+	"hash/maphash"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -45,6 +46,13 @@ const (
 	CauseKeyUnknown     Cause = "key_unknown"
 	CauseTokenRefused   Cause = "token_refused"
 	CauseTokenExpired   Cause = "token_expired"
+
+	CauseKeyRevoked     Cause = "key_revoked"
+	CausePermissionLost Cause = "permission_lost"
+	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
+	CauseKeyFirstSeen   Cause = "key_first_seen"  // of an Event only
+	CauseKeyNewRegion   Cause = "key_new_region"  // of an Event only
+	CauseKeyNewService  Cause = "key_new_service" // of an Event only
 )
 
 // Certainty is how certain a cause is.
@@ -81,15 +89,30 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
+	notify func(Event) // nil if nobody wants events
 	clocks clocks
+	usages usages
+	keys   keys
 }
 
 // New returns a Diagnoser without observations.
-func New() *Diagnoser { return &Diagnoser{} }
+func New() *Diagnoser {
+	return &Diagnoser{usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)}}
+}
 
 // Observe learns from an attempt. It is fast, so that it can be called while the
 // call is being relayed. It does not block and does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) {
+	if o.Fault.Refused() {
+		return
+	}
+	u := d.usages.of(o, &d.keys)
+	d.observeCredential(o, u)
+	d.observeClock(o)
+}
+
+// observeClock takes a sample of the program's clock if one is due.
+func (d *Diagnoser) observeClock(o *classify.Observation) {
 	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
 		return
 	}
@@ -102,8 +125,14 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 // the excluded last. It returns nil if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 	v := &o.Verdict
+	var all []Diagnosis
+	if v.Outcome.Failed() {
+		if lost, ok := d.revoked(o); ok {
+			all = append(all, lost)
+		}
+	}
 	if !v.NotAuthenticated() {
-		return nil
+		return all
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -121,7 +150,8 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	return authentication(in)
+	all = append(all, authentication(in)...)
+	return all[:min(len(all), MaxDiagnoses)]
 }
 
 // Clocks returns the clocks that programs sign with, ordered by absolute skew,

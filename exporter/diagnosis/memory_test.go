@@ -11,7 +11,7 @@ import (
 )
 
 // maxMemory is what all analysers together may keep: see docs/diagnosis.md.
-const maxMemory = 96 << 10
+const maxMemory = 256 << 10
 
 // TestMemoryIsBounded feeds the attempts of 1,000 actions by 1,000 credentials,
 // of as many programs, a tenth of which are refused.

@@ -71,6 +71,17 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"client"},
 		"Median difference in seconds between the clock a client signs with and the API's clock, over recent requests; positive if the client is ahead. Only the 16 clients with the largest skew are exposed. The client \"self\" is ksyun-tap itself, for requests it signs.",
 	}
+	CredentialErrors = Family{
+		"ksyun_api_credential_errors_total", counter,
+		[]string{"credential", "category"},
+		"Total number of failed attempts, by credential and category. The credential is the alias or the hash of the access key, \"none\" for attempts without one. The first 32 credentials have series of their own, until they have not been used for an hour and another needs the place; the others are counted as \"_other\".",
+	}
+	CredentialRefused = Family{
+		"ksyun_api_credential_refused", gauge,
+		[]string{"credential", "reason"},
+		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (the key or its token was revoked or has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
+	}
+
 	ClockUncertainty = Family{
 		"ksyun_api_clock_skew_uncertainty_seconds", gauge,
 		[]string{"client"},
@@ -266,6 +277,22 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_evicted_total", counter, nil,
 		"Total number of failures evicted from the journal to make room for newer ones.",
 	}
+	FailureGroups = Family{
+		"ksyun_tap_failure_groups", gauge, nil,
+		"Number of groups of equal failures.",
+	}
+	FailureGroupsEvicted = Family{
+		"ksyun_tap_failure_groups_evicted_total", counter, nil,
+		"Total number of groups of equal failures that were added to the group _other to make room for newer ones.",
+	}
+	EventSubscribers = Family{
+		"ksyun_tap_event_subscribers", gauge, nil,
+		"Number of clients that receive failures as they happen from /api/v1/events.",
+	}
+	EventSubscribersDropped = Family{
+		"ksyun_tap_event_subscribers_dropped_total", counter, nil,
+		"Total number of clients of /api/v1/events that were disconnected because they were too slow.",
+	}
 )
 
 // The types of families.
@@ -282,6 +309,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
+		CredentialErrors, CredentialRefused,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,
@@ -292,6 +320,7 @@ func Describe() []Family {
 		PathSuccess, PathFailed, PathTime, PathDuration,
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
+		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }
 

@@ -37,7 +37,7 @@ const (
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
 
-	SinkDiagnosis Sink = "diagnosis" // not an output; the diagnosis of the failure is lost
+	SinkDiagnosis Sink = "diagnosis" // not an output; a diagnosis or an event is lost
 )
 
 // Reason is a value of the label reason: why an observation did not reach the

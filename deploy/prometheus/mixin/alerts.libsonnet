@@ -229,6 +229,26 @@
             },
           },
           {
+            alert: 'KsyunApiKeyRefused',
+            expr: 'max by (cluster, namespace, job, credential, reason) (ksyun_api_credential_refused) == 1',
+            'for': '0s',
+            keep_firing_for: '5m',
+            labels: {
+              blame: 'credential',
+              severity: 'critical',
+            },
+            annotations: {
+              advice: 'Check, in this order: whether the access key exists and is enabled, the secret key, the security token, and whether a proxy changes signed parts of the request. A retry fails again until this is changed.',
+              advice_zh: '请依次检查：Access Key 是否存在且已启用、Secret Key、安全令牌，以及是否有代理修改了请求中已签名的部分。在修正之前重试仍会失败。',
+              calls: 'blame=credential',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: 'The key {{ $labels.credential }} ({{ $labels.namespace }}/{{ $labels.job }}) worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.',
+              runbook_url: '%(runbookURL)s/KsyunApiKeyRefused.md' % c,
+              summary: 'A key that worked is refused.',
+              summary_zh: '之前可用的密钥被拒绝。',
+            },
+          },
+          {
             alert: 'KsyunApiThrottled',
             expr: 'service:ksyun_api_throttled:state',
             'for': '0s',

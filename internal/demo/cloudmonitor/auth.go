@@ -136,7 +136,7 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (*Credential
 	if skew := s.now().Sub(at); skew > clockWindow || skew < -clockWindow {
 		return mismatch("Signature expired:" + v.date + ".")
 	}
-	c, ok := s.credentials[v.scope[0]]
+	c, ok := s.credential(v.scope[0])
 	if !ok {
 		return nil, newError(http.StatusForbidden, "InvalidClientTokenId", "The security token included in the request is invalid.")
 	}
@@ -177,7 +177,7 @@ func (s *Server) verifySimple(params url.Values) (*Credential, *Error) {
 	if skew := s.now().Sub(at); err != nil || skew > clockWindow || skew < -clockWindow {
 		return deny("InvalidTimestamp", "Invalid Timestamp. Pls in 15mins")
 	}
-	c, ok := s.credentials[params.Get("Accesskey")]
+	c, ok := s.credential(params.Get("Accesskey"))
 	if !ok {
 		return deny("InvalidAccesskey", "Invalid Accesskey")
 	}

@@ -35,14 +35,14 @@ type Config struct {
 
 // Server simulates the gateway. It is safe for concurrent use.
 type Server struct {
-	now         func() time.Time
-	credentials map[string]*Credential
-	errors      map[string]Error
-	limits      bool
+	now    func() time.Time
+	errors map[string]Error
+	limits bool
 
-	mu    sync.Mutex
-	spent map[string]int // calls by key, action and minute
-	since int64          // the minute that spent refers to
+	mu          sync.Mutex // guards the fields below
+	credentials map[string]*Credential
+	spent       map[string]int // calls by key, action and minute
+	since       int64          // the minute that spent refers to
 }
 
 // New returns a Server.
@@ -64,6 +64,29 @@ func New(cfg Config) *Server {
 		s.errors[strings.ToLower(e.Code)] = e
 	}
 	return s
+}
+
+// SetCredential adds a credential, or replaces the one with the same access key, as
+// when its policy is changed.
+func (s *Server) SetCredential(c Credential) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.credentials[c.AccessKey] = &c
+}
+
+// Revoke removes a credential.
+func (s *Server) Revoke(accessKey string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.credentials, accessKey)
+}
+
+// credential returns the credential with an access key.
+func (s *Server) credential(accessKey string) (*Credential, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.credentials[accessKey]
+	return c, ok
 }
 
 // exchange is a call that is being answered.

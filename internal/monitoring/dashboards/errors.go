@@ -61,6 +61,12 @@ func failures() Dashboard {
 			events(12, "No answer", "Requests that got no complete answer, or that a tap refused, by reason.",
 				query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
 		),
+		row("Why calls fail", true,
+			events(15, "Failures by credential", "Failed attempts by the alias or hash of the access key, and category. _other: keys beyond the first 32; none: attempts without a key. On the right axis, keys that worked before and are refused now, because of the key (revoked, expired) or of a permission (policy removed). KsyunApiKeyRefused fires at 1.",
+				query(sum("credential, category", each(of("ksyun_api_credential_errors_total")))+" > 0", "{{credential}}, {{category}}"),
+				query("max by (credential, reason) ("+of("ksyun_api_credential_refused")+") > 0", "{{credential}} refused, {{reason}}")).
+				onTheRight("B", noUnit).size(12, 8),
+		),
 		row("All calls", true,
 			table(13, "Calls", "All attempts in the time range, by status and outcome.",
 				[]column{

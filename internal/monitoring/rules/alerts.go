@@ -85,6 +85,17 @@ func apiAlerts() []Rule {
 			Description: "{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} (" + where + ") in 15 minutes were rejected: the key has no policy that allows them.",
 		},
 		{
+			Alert: "KsyunApiKeyRefused",
+			Expr:  "max by (cluster, namespace, job, credential, reason) (ksyun_api_credential_refused) == 1",
+			For:   "0s", KeepFiringFor: "5m", Labels: map[string]string{"severity": "critical", "blame": "credential"},
+			Panel:       Panel{ErrorsUID, 15, nil},
+			Summary:     "A key that worked is refused.",
+			SummaryZH:   "之前可用的密钥被拒绝。",
+			Calls:       "blame=credential",
+			Advice:      adviceFor(classify.CategoryAuth),
+			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.",
+		},
+		{
 			Alert: "KsyunApiThrottled",
 			Expr:  stateThrottled.record(),
 			For:   "0s", Labels: map[string]string{"severity": "warning", "blame": "quota"},

@@ -1,0 +1,306 @@
+package diagnosis
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+const (
+	// MaxCredentials is the maximum number of credentials that are told apart.
+	// The others are counted together, as OtherCredential.
+	MaxCredentials = 32
+	// OtherCredential is the name of the credentials beyond MaxCredentials.
+	OtherCredential = "_other"
+
+	keyMemory     = time.Hour        // how long a credential without attempts keeps its place if another needs it
+	keyStart      = 10 * time.Minute // how long after the start a new key is expected
+	keyRefusals   = 3                // consecutive refusals after which a credential counts as refused
+	deniedFor     = 2 * time.Minute  // how long a permission must have been missing to count as lost
+	refusedMemory = 25 * time.Hour   // how long a credential without attempts counts as refused
+	maxPlaces     = 8                // maximum number of regions, and of services, remembered for a credential
+)
+
+// codesOfPolicy are the codes for the lack of a policy. Other codes of the category
+// permission concern the resource, which differs from call to call.
+var codesOfPolicy = []string{"InvalidAuthenticationCode", "AccessDenied", "PermissionDenied", "UnauthorizedOperation", "PolicyAccessDenied"}
+
+// categories are the categories by which the failures of a credential are counted.
+var categories = classify.Categories()
+
+// key is one credential: an access key, known by the hash of it or by its alias.
+type key struct {
+	name string
+
+	announced atomic.Bool  // its first attempt was reported
+	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
+	failed    atomic.Int64 // time of the last failure, likewise
+	refusals  atomic.Int64 // number of times the key was refused since the last success
+	refused   atomic.Bool  // it has worked before, and was refused keyRefusals times since
+	denied    atomic.Int64 // number of its usages whose permission is lost
+	errors    [11]atomic.Uint64
+	regions   places
+	services  places
+}
+
+// permission is the state of a credential's permission for one action.
+type permission struct {
+	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
+	denials   atomic.Int64 // number of denials since the last success
+	lost      atomic.Bool
+}
+
+// places is a set of up to maxPlaces names. Look-ups take no lock.
+type places [maxPlaces]atomic.Pointer[string]
+
+// add adds a name. It reports whether the name is new, and not the first one.
+func (p *places) add(name string) bool {
+	for i := range p {
+		known := p[i].Load()
+		if known == nil {
+			own := strings.Clone(name)
+			if p[i].CompareAndSwap(nil, &own) {
+				return i > 0
+			}
+			known = p[i].Load()
+		}
+		if *known == name {
+			return false
+		}
+	}
+	return false
+}
+
+// keys remembers credentials.
+type keys struct {
+	mu    sync.Mutex
+	known map[string]*key
+	first atomic.Int64 // time of the first attempt of all, in seconds since the epoch
+	other key          // all credentials that there is no room for
+}
+
+// place returns the credential with the given name, which it adds if there is
+// room, or else keys.other. If it had to forget another credential, it returns
+// that as well.
+func (s *keys) place(name string, second int64) (found, evicted *key) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.known[name]; k != nil {
+		return k, nil
+	}
+	if len(s.known) >= MaxCredentials {
+		for _, k := range s.known {
+			if second-k.seen() > int64(keyMemory/time.Second) && (evicted == nil || k.seen() < evicted.seen()) {
+				evicted = k
+			}
+		}
+		if evicted == nil {
+			return &s.other, nil
+		}
+		delete(s.known, evicted.name)
+	}
+	k := &key{name: strings.Clone(name)}
+	k.failed.Store(second)
+	s.known[k.name] = k
+	return k, evicted
+}
+
+// started reports whether the first attempt of all was less than keyStart ago, so
+// that every key is seen for the first time.
+func (s *keys) started(second int64) bool {
+	s.first.CompareAndSwap(0, second)
+	return second-s.first.Load() < int64(keyStart/time.Second)
+}
+
+// find returns the credential with the given name, or keys.other.
+func (s *keys) find(name string) *key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.known[name]; k != nil {
+		return k
+	}
+	return &s.other
+}
+
+// seen returns the time of the last attempt, in seconds since the epoch.
+func (k *key) seen() int64 { return max(k.succeeded.Load(), k.failed.Load()) }
+
+// observeCredential learns from an attempt with the usage u, which is nil if there
+// was no room for it.
+func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage) {
+	failed := o.Verdict.Outcome.Failed()
+	if u == nil || u.key == &d.keys.other {
+		if failed {
+			d.keys.find(o.Credential).count(o.Verdict.Category)
+		}
+		return
+	}
+	k, second := u.key, o.End.Unix()
+	if !k.announced.Load() && k.announced.CompareAndSwap(false, true) && k.name != "" {
+		severity := SeverityInfo
+		if d.keys.started(second) {
+			severity = SeverityDebug
+		}
+		d.tell(o, CauseKeyFirstSeen, severity)
+	}
+	if failed {
+		k.count(o.Verdict.Category)
+		k.failed.Store(second)
+		d.observeRefusal(o, u, second)
+	}
+	switch o.Verdict.Outcome {
+	case classify.OutcomeSuccess, classify.OutcomePartial, classify.OutcomeDryRun:
+		if k.succeeded.Load() != second {
+			k.succeeded.Store(second)
+		}
+		if u.permission.succeeded.Load() != second {
+			u.permission.succeeded.Store(second)
+		}
+		if k.refusals.Load() != 0 || u.permission.denials.Load() != 0 {
+			d.observeRecovery(o, u)
+		}
+	default:
+	}
+	if k.name == "" {
+		return
+	}
+	if o.Call.Region != "" && k.regions.add(o.Call.Region) {
+		d.tell(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
+	}
+	if o.Call.Service != "" && k.services.add(o.Call.Service) {
+		d.tell(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
+	}
+}
+
+// count counts a failure.
+func (k *key) count(c classify.Category) {
+	if i := slices.Index(categories, c); i >= 0 {
+		k.errors[i].Add(1)
+	}
+}
+
+// observeRefusal learns from a failed attempt. A key or a permission that worked
+// before counts as lost after several refusals in a row.
+func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int64) {
+	k, p := u.key, &u.permission
+	code := o.Verdict.CanonicalCode()
+	switch {
+	case isOne(codesOfKey, code), isOne(codesOfToken, code):
+		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refused.CompareAndSwap(false, true) {
+			d.tell(o, CauseKeyRevoked, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
+		}
+	case isOne(codesOfPolicy, code):
+		last := p.succeeded.Load()
+		if p.denials.Add(1) >= keyRefusals && last != 0 && second-last >= int64(deniedFor/time.Second) && p.lost.CompareAndSwap(false, true) {
+			k.denied.Add(1)
+			d.tell(o, CausePermissionLost, SeverityWarn, sinceFacts(code, u.action, last, p.denials.Load())...)
+		}
+	}
+}
+
+// observeRecovery learns from a success after refusals.
+func (d *Diagnoser) observeRecovery(o *classify.Observation, u *usage) {
+	k, p := u.key, &u.permission
+	k.refusals.Store(0)
+	p.denials.Store(0)
+	wasRefused := k.refused.CompareAndSwap(true, false)
+	if p.lost.CompareAndSwap(true, false) {
+		k.denied.Add(-1)
+		wasRefused = true
+	}
+	if wasRefused {
+		d.tell(o, CauseKeyRecovered, SeverityInfo, classify.Fact{Name: "action", Value: orDash(u.action)})
+	}
+}
+
+// sinceFacts are the facts on a key or a permission that worked before.
+func sinceFacts(code, action string, last, refusals int64) []classify.Fact {
+	return []classify.Fact{
+		{Name: "code", Value: code},
+		{Name: "action", Value: orDash(action)},
+		{Name: "last", Value: time.Unix(last, 0).UTC().Format(time.RFC3339)},
+		{Name: "refusals", Value: strconv.FormatInt(refusals, 10)},
+	}
+}
+
+// revoked returns the diagnosis of a key or permission that worked before, if the
+// attempt was refused because of either.
+func (d *Diagnoser) revoked(o *classify.Observation) (Diagnosis, bool) {
+	u := d.usages.find(o)
+	if u == nil || u.key == &d.keys.other {
+		return Diagnosis{}, false
+	}
+	code := o.Verdict.CanonicalCode()
+	switch last := u.permission.succeeded.Load(); {
+	case isOne(codesOfKey, code) && u.key.succeeded.Load() != 0:
+		return say(CauseKeyRevoked, Likely, sinceFacts(code, u.action, u.key.succeeded.Load(), u.key.refusals.Load())...), true
+	case isOne(codesOfPolicy, code) && last != 0:
+		return say(CausePermissionLost, Likely, sinceFacts(code, u.action, last, u.permission.denials.Load())...), true
+	}
+	return Diagnosis{}, false
+}
+
+// Credential is what is known about a credential.
+type Credential struct {
+	Name string // the hash or alias; "" for attempts without a credential, OtherCredential for the rest
+	// Errors is the number of failed attempts by category. Categories without
+	// failures are absent.
+	Errors map[classify.Category]uint64
+	// Refused reports that the key has worked before and is refused now.
+	Refused bool
+	// Denied is the number of actions that the key was allowed before and is
+	// denied now.
+	Denied int
+}
+
+// Credentials returns the known credentials, ordered by name.
+func (d *Diagnoser) Credentials(now time.Time) []Credential {
+	d.keys.mu.Lock()
+	all := make([]*key, 0, len(d.keys.known)+1)
+	for _, k := range d.keys.known {
+		all = append(all, k)
+	}
+	d.keys.mu.Unlock()
+	list := make([]Credential, 0, len(all)+1)
+	for _, k := range append(all, &d.keys.other) {
+		c := Credential{Name: k.name, Errors: make(map[classify.Category]uint64)}
+		for i, category := range categories {
+			if n := k.errors[i].Load(); n > 0 {
+				c.Errors[category] = n
+			}
+		}
+		if now.Unix()-k.failed.Load() < int64(refusedMemory/time.Second) {
+			c.Refused, c.Denied = k.refused.Load(), int(max(0, k.denied.Load()))
+		}
+		if k == &d.keys.other {
+			c.Name = OtherCredential
+			if len(c.Errors) == 0 {
+				continue
+			}
+		}
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b Credential) int { return cmp.Compare(a.Name, b.Name) })
+	return list
+}
+
+// tell reports an event that was noticed with the attempt o.
+func (d *Diagnoser) tell(o *classify.Observation, c Cause, severity Severity, facts ...classify.Fact) {
+	if d.notify == nil {
+		return
+	}
+	d.notify(Event{
+		Time: o.End.UTC(), Credential: o.Credential, Service: o.Call.Service, Action: o.Call.Action, Region: o.Call.Region,
+		RequestID: o.Verdict.RequestID.String(), Severity: severity,
+		Diagnosis: say(c, Certain, facts...),
+	})
+}
+
+// orDash returns s, or "-" if s is "".
+func orDash(s string) string { return cmp.Or(s, "-") }

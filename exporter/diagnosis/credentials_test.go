@@ -1,0 +1,172 @@
+package diagnosis
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+var another = cloudmonitor.Credential{AccessKey: "AKLTscenario000000001", SecretKey: "another-key"}
+
+func TestKeyIsRevoked(t *testing.T) {
+	l := newLab(t, false)
+	l.repeat(3, attempt{wait: time.Minute})
+	l.want()
+	l.gateway.Revoke(credential.AccessKey)
+	l.repeat(2, attempt{wait: time.Minute})
+	l.want()
+	_, all := l.do(attempt{wait: time.Minute})
+	l.want(CauseKeyRevoked)
+	if len(all) == 0 || all[0].Cause != CauseKeyRevoked || all[0].Certainty != Likely {
+		t.Errorf("diagnosed %v", names(all))
+	}
+	if c := l.credentials(); !c[0].Refused || c[0].Errors[classify.CategoryAuth] != 3 {
+		t.Errorf("credentials %+v", c)
+	}
+	l.repeat(20, attempt{wait: time.Minute})
+	l.want(CauseKeyRevoked) // once
+	l.gateway.SetCredential(credential)
+	l.do(attempt{wait: time.Minute})
+	l.want(CauseKeyRevoked, CauseKeyRecovered)
+	if c := l.credentials(); c[0].Refused {
+		t.Errorf("credentials %+v", c)
+	}
+}
+
+func TestPermissionIsLost(t *testing.T) {
+	l := newLab(t, false)
+	l.repeat(3, attempt{wait: time.Minute})
+	l.do(attempt{query: listPolicies})
+	denied := credential
+	denied.Denied = []string{"GetMetricStatistics"}
+	l.gateway.SetCredential(denied)
+	l.repeat(2, attempt{wait: time.Minute})
+	l.do(attempt{query: listPolicies}) // still allowed
+	_, all := l.do(attempt{wait: time.Minute})
+	l.want(CausePermissionLost)
+	if !slices.Contains(causesOf(all), CausePermissionLost) {
+		t.Errorf("diagnosed %v", names(all))
+	}
+	if c := l.credentials(); c[0].Denied != 1 || c[0].Refused {
+		t.Errorf("credentials %+v", c)
+	}
+	l.gateway.SetCredential(credential)
+	l.do(attempt{wait: time.Minute})
+	l.want(CausePermissionLost, CauseKeyRecovered)
+	if c := l.credentials(); c[0].Denied != 0 {
+		t.Errorf("credentials %+v", c)
+	}
+}
+
+const listPolicies = "Action=ListAlarmPolicy&Version=2021-01-01"
+
+// TestCredentialsInnocent plays what looks similar and is none of it.
+func TestCredentialsInnocent(t *testing.T) {
+	for name, play := range map[string]func(l *lab){
+		"a key that never worked": func(l *lab) { l.repeat(10, attempt{wait: time.Minute, as: &another}) },
+		"a permission that was never there": func(l *lab) {
+			denied := credential
+			denied.Denied = []string{"GetMetricStatistics"}
+			l.gateway.SetCredential(denied)
+			l.repeat(5, attempt{wait: time.Minute, query: listPolicies})
+			l.repeat(10, attempt{wait: time.Minute})
+		},
+		"another program with a wrong secret": func(l *lab) {
+			wrong := credential
+			wrong.SecretKey = "wrong"
+			l.do(attempt{})
+			l.repeat(10, attempt{wait: time.Minute, as: &wrong, from: "192.0.2.10"})
+		},
+		"single refusals": func(l *lab) {
+			for range 10 {
+				l.do(attempt{wait: time.Minute})
+				l.gateway.Revoke(credential.AccessKey)
+				l.repeat(2, attempt{wait: time.Second})
+				l.gateway.SetCredential(credential)
+			}
+		},
+		"resources of another account": func(l *lab) {
+			l.do(attempt{})
+			foreign := credential
+			foreign.Foreign = true
+			l.gateway.SetCredential(foreign)
+			l.repeat(10, attempt{wait: time.Minute})
+		},
+		"throttling": func(l *lab) {
+			l.do(attempt{})
+			l.repeat(10, attempt{wait: time.Minute, do: cloudmonitor.Directive{Error: "LimitExceeded"}})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, false)
+			play(l)
+			l.want()
+		})
+	}
+}
+
+func TestKeyIsUsedElsewhere(t *testing.T) {
+	l := newLab(t, false)
+	l.do(attempt{})
+	l.do(attempt{region: "cn-shanghai-2"})
+	l.do(attempt{host: "kec.api.ksyun.com", query: "Action=DescribeInstances&Version=2016-03-04"})
+	l.repeat(3, attempt{})
+	l.repeat(3, attempt{region: "cn-shanghai-2"})
+	l.want(CauseKeyNewRegion, CauseKeyNewService)
+	first := 0
+	for _, e := range l.events {
+		if e.Cause == CauseKeyFirstSeen {
+			first++
+			if e.Severity != SeverityDebug {
+				t.Errorf("at the start, %s", e.Severity)
+			}
+		}
+	}
+	l.gateway.SetCredential(another)
+	l.do(attempt{wait: time.Hour, as: &another})
+	if e := l.events[len(l.events)-1]; first != 1 || e.Cause != CauseKeyFirstSeen || e.Severity != SeverityInfo {
+		t.Errorf("%d at first, then %+v", first, e)
+	}
+}
+
+// TestCredentialsAreBounded checks that credentials beyond the limit are counted
+// together, and that they take the places of those that are no longer used.
+func TestCredentialsAreBounded(t *testing.T) {
+	d := New()
+	o := success()
+	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryThrottled
+	fail := func(i int, at time.Time) {
+		o.Credential, o.End = fmt.Sprintf("key-%02d", i), at
+		d.Observe(o)
+	}
+	for i := range 2 * MaxCredentials {
+		fail(i, epoch)
+	}
+	all := d.Credentials(epoch)
+	if len(all) != MaxCredentials+1 {
+		t.Fatalf("%d credentials", len(all))
+	}
+	other := all[slices.IndexFunc(all, func(c Credential) bool { return c.Name == OtherCredential })]
+	if n := other.Errors[classify.CategoryThrottled]; n != MaxCredentials {
+		t.Errorf("%d failures of other credentials", n)
+	}
+	for i := range MaxCredentials {
+		fail(100+i, epoch.Add(2*time.Hour))
+	}
+	all = d.Credentials(epoch)
+	if len(all) != MaxCredentials+1 || all[1].Name != "key-100" {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestCategoriesAreCounted(t *testing.T) {
+	if len(categories) != len(new(key).errors) {
+		t.Errorf("%d categories, %d counters", len(categories), len(new(key).errors))
+	}
+}
+
+func (l *lab) credentials() []Credential { return l.d.Credentials(l.now) }

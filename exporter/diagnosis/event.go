@@ -1,0 +1,37 @@
+package diagnosis
+
+import "time"
+
+// Event is something that was noticed in the calls of programs and is not the
+// failure of a single attempt, such as a key that has stopped working. It contains
+// no secrets. Its JSON form is part of the API; its cause, texts and certainty are
+// those of a Diagnosis.
+type Event struct {
+	Time       time.Time `json:"ts"` // UTC
+	Credential string    `json:"credential,omitempty"`
+	Service    string    `json:"service,omitempty"`
+	Action     string    `json:"action,omitempty"`
+	Region     string    `json:"region,omitempty"`
+	RequestID  string    `json:"request_id,omitempty"` // of the attempt with which it was noticed
+	Severity   Severity  `json:"severity"`
+	Diagnosis
+}
+
+// Severity is how important an event is. Its values are names of log levels.
+type Severity string
+
+// The severities.
+const (
+	SeverityDebug Severity = "debug" // expected
+	SeverityInfo  Severity = "info"  // worth knowing
+	SeverityWarn  Severity = "warn"  // somebody should look into it
+)
+
+// MaxEventBytes is the maximum memory of one event, in bytes.
+const MaxEventBytes = 1024 + MaxBytes/MaxDiagnoses
+
+// Notify sets the function that events are passed to. It must be called before the
+// first Observe. The function is called on the goroutine that relays the call, so
+// it must not block. Events are rare: each is bounded to a few per credential and
+// hour.
+func (d *Diagnoser) Notify(f func(Event)) { d.notify = f }

@@ -1,0 +1,24 @@
+package journal_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+)
+
+func TestEventsAreBounded(t *testing.T) {
+	j := journal.New(1)
+	if all := j.Events(); len(all) != 0 {
+		t.Errorf("%d events of an empty journal", len(all))
+	}
+	const n = 1000
+	for i := range n {
+		j.AddEvent(&diagnosis.Event{Time: time.Unix(int64(i), 0)})
+	}
+	all := j.Events()
+	if len(all) != 256 || all[0].Time.Unix() != n-1 || all[255].Time.Unix() != n-256 {
+		t.Errorf("%d events, from %v to %v", len(all), all[0].Time, all[len(all)-1].Time)
+	}
+}
