@@ -174,22 +174,31 @@ func orDefault(n, def int) int {
 // of each connection uses the new ones, on a new upstream connection. If Reload
 // returns an error, nothing has changed.
 func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
+	apply, err := p.Prepare(policy, classifier)
+	if err == nil {
+		apply()
+	}
+	return err
+}
+
+// Prepare checks the arguments of Reload and returns what makes the change.
+func (p *Proxy) Prepare(policy Policy, classifier *classify.Classifier) (apply func(), err error) {
 	r, err := newRules(policy, classifier, upstream.Config{
 		Timeout: p.timeouts.Dial, TLSTimeout: p.timeouts.TLSHandshake,
 		Guard: p.guard, Reclaim: p.server.Reclaim, Wrap: relay.Wire,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p.reload.Lock()
-	defer p.reload.Unlock()
-	old := p.rules.Load()
-	if old != nil {
-		r.epoch = old.epoch + 1
-	}
-	p.rules.Store(r)
-	p.distrusts.clear()
-	return nil
+	return func() {
+		p.reload.Lock()
+		defer p.reload.Unlock()
+		if old := p.rules.Load(); old != nil {
+			r.epoch = old.epoch + 1
+		}
+		p.rules.Store(r)
+		p.distrusts.clear()
+	}, nil
 }
 
 // Shutdown stops accepting connections, closes idle ones and waits for running

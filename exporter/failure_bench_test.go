@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
@@ -192,7 +193,7 @@ func newSinks(tb testing.TB) *sinks {
 	s.logs = logs.NewEvents(s.log.Logger, logs.EventsConfig{Dropped: s.metrics.DropCounter(metrics.SinkLogs)})
 	env := map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + s.backend.address}
 	s.traces = traces.New(context.Background(), traces.Config{
-		Version: "1.0.0", Environment: traces.ReadEnvironment(func(name string) string { return env[name] }),
+		Version: "1.0.0", Environment: otlp.ReadEnvironment(func(name string) string { return env[name] }),
 		Dropped: s.metrics.DropCounter(metrics.SinkTraces), Log: s.log.Logger,
 	})
 	return s

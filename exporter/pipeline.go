@@ -44,6 +44,10 @@ type Options struct {
 	Groups   *groups.Table
 	Feed     *feed.Feed
 
+	// Flush is called by Shutdown when the queue is empty, while the spans are
+	// flushed. It may be nil.
+	Flush func(context.Context) error
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -62,6 +66,7 @@ type Pipeline struct {
 	feed      *feed.Feed
 	ids       *record.IDs
 	diagnoser *diagnosis.Diagnoser
+	flush     func(context.Context) error // may be nil
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
@@ -88,6 +93,7 @@ const (
 type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
+	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
 	traces, logs, journal bool
 }
@@ -132,6 +138,7 @@ func New(opts Options) *Pipeline {
 		activity: opts.Activity,
 		groups:   opts.Groups,
 		feed:     opts.Feed,
+		flush:    opts.Flush,
 		ids:      record.NewIDs(),
 		queue:    make(chan kept, opts.QueueSize),
 		filled:   make(chan struct{}, 1),
@@ -156,6 +163,13 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(metrics.NewCollector(p.programs,
+		metrics.Each(metrics.ProgramInfo, func(all []diagnosis.Client, send metrics.Send) {
+			for _, c := range all {
+				send(1, c.Program, string(c.Signing), c.Scheme)
+			}
+		}),
+	))
 	p.metrics.Register(newCredentialCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
@@ -178,10 +192,19 @@ func (p *Pipeline) register() {
 	}
 }
 
+// Diagnoser returns the diagnoser, for events to note and for its summaries.
+func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
+
 // clocks returns the client clocks to expose as metrics.
 func (p *Pipeline) clocks() []diagnosis.Clock {
 	all := p.diagnoser.Clocks(time.Now())
 	return all[:min(len(all), metrics.MaxClients)]
+}
+
+// programs returns the programs to expose as metrics.
+func (p *Pipeline) programs() []diagnosis.Client {
+	all := p.diagnoser.Programs(time.Now())
+	return all[:min(len(all), metrics.MaxPrograms)]
 }
 
 // clockRow returns a row with one series per clock. The client "self" is
@@ -211,8 +234,10 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.operation = p.count(o, k.span)
 	p.learn(o)
 
-	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
-	k.logs = p.wantsLine(o)
+	k.finding = p.hidden(o)
+	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
+	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal {
 		p.offer(k, o)
 	}
@@ -251,10 +276,32 @@ func (p *Pipeline) learn(o *classify.Observation) {
 	p.diagnoser.Observe(o)
 }
 
-// diagnose adds the causes of the failure to r.
-func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+// hidden counts a successful response without data, or without all of it. It returns
+// why if that is to be reported, and nil otherwise.
+func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
 	defer p.recovered(metrics.SinkDiagnosis)
+	f := p.diagnoser.Hidden(o)
+	if f == nil {
+		return nil
+	}
+	p.metrics.Incomplete(o, f.Cause)
+	if !f.Report {
+		return nil
+	}
+	return f
+}
+
+// diagnose adds the causes of the failure, or the finding about a success, to r.
+func (p *Pipeline) diagnose(o *classify.Observation, f *diagnosis.Finding, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	if f != nil {
+		r.Diagnose(f.Diagnoses())
+		return
+	}
 	r.Diagnose(p.diagnoser.Diagnose(o))
+	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
+		r.SetScope(s.Sentence)
+	}
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
@@ -354,7 +401,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
-	p.diagnose(&k.copy.Observation, r)
+	p.diagnose(&k.copy.Observation, k.finding, r)
 	if k.journal {
 		p.identify(r)
 	}
@@ -404,9 +451,9 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue, closes the feed and flushes the spans until ctx is
-// done. Observations made later are still counted in the metrics. The caller
-// closes the logger after Shutdown has returned.
+// Shutdown empties the queue, closes the feed, and flushes the spans and calls
+// Options.Flush until ctx is done. Observations made later are still counted in the
+// metrics. The caller closes the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
@@ -428,8 +475,16 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	if p.feed != nil {
 		p.feed.Close()
 	}
+	flushed := make(chan error, 1)
+	go func() { // a backend that is slow takes no time from the other
+		if p.flush == nil {
+			flushed <- nil
+			return
+		}
+		flushed <- p.flush(ctx)
+	}()
 	if p.traces != nil {
 		err = errors.Join(err, p.traces.Shutdown(ctx))
 	}
-	return err
+	return errors.Join(err, <-flushed)
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
-var update = flag.Bool("update", false, "rewrite docs/reference/environment.md")
+var update = flag.Bool("update", false, "rewrite docs/reference/environment.md and the golden files")
 
 const (
 	matrixPage = "../../docs/reference/environment.md"
@@ -73,7 +73,10 @@ var matrixGroups = []matrixGroup{
 		"OTEL_BSP_SCHEDULE_DELAY=5s", "OTEL_BSP_SCHEDULE_DELAY=-1", "OTEL_BSP_EXPORT_TIMEOUT=0",
 		"OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT=few", "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=-3", "OTEL_ATTRIBUTE_COUNT_LIMIT=0", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=long",
 		"OTEL_RESOURCE_ATTRIBUTES=team=a,broken", "OTEL_RESOURCE_ATTRIBUTES=team=%zz", "OTEL_SERVICE_NAME={BLANK}",
-		"OTEL_TRACES_SAMPLER=sometimes", "OTEL_TRACES_SAMPLER_ARG=2", "OTEL_PROPAGATORS=pigeon", "OTEL_METRICS_EXPORTER=graphite", "OTEL_LOGS_EXPORTER=syslog",
+		"OTEL_TRACES_SAMPLER=sometimes", "OTEL_TRACES_SAMPLER_ARG=2", "OTEL_PROPAGATORS=pigeon",
+		"OTEL_LOGS_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=syslog", "OTEL_BLRP_MAX_QUEUE_SIZE=none", "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=udp OTEL_LOGS_EXPORTER=otlp",
+		"OTEL_METRICS_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=prometheus", "OTEL_METRICS_EXPORTER=graphite", "OTEL_METRIC_EXPORT_INTERVAL=60s",
+		"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta OTEL_METRICS_EXPORTER=otlp",
 	}},
 	{"OpenTelemetry, with TLS", []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=https://{COLLECTOR} OTEL_EXPORTER_OTLP_CERTIFICATE={NONE}", "OTEL_EXPORTER_OTLP_ENDPOINT=https://{COLLECTOR} OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE={EMPTY}",

@@ -28,17 +28,21 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
+	"github.com/ksyun-tap/ksyun-tap/exporter/push"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // flushTimeout is the timeout for flushing logs and spans at the end. Together
@@ -55,6 +59,7 @@ type tap struct {
 
 	log      *logs.Logger
 	metrics  *metrics.Metrics
+	push     *push.Pusher // of log lines and metrics; idle unless enabled
 	traces   *traces.Tracer
 	pipeline *exporter.Pipeline
 	proxy    *collector.Proxy
@@ -112,8 +117,16 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return nil, usageError{err}
 	}
+	telemetry := otlp.ReadEnvironment(os.Getenv)
+	t.push = push.New(ctx, push.Config{
+		Version: version.Version, Environment: telemetry, Gatherer: t.metrics.Gatherer(),
+		Proxy: out.forRequest, Dropped: t.metrics.PushDropped, Log: t.log.Named("push"),
+	})
+	if core := t.push.Core(); core != nil {
+		t.log.Tee(core)
+	}
 	t.traces = traces.New(ctx, traces.Config{
-		Version: version.Version, SuccessRatio: s.TracesSuccessRatio,
+		Version: version.Version, Environment: telemetry, SuccessRatio: s.TracesSuccessRatio,
 		Parent:  to.parent,
 		Console: to.console, Proxy: out.forRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
@@ -127,6 +140,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
+		Flush: t.push.Shutdown,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {
 		return nil, err
@@ -138,7 +152,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.webServers(s); err != nil {
 		return nil, err
 	}
-	t.metrics.SetReload(nil, time.Now())
+	now := time.Now()
+	t.metrics.SetReload(nil, now)
+	t.pipeline.Diagnoser().Note(diagnosis.TriggerStart, now)
 	return t, nil
 }
 
@@ -213,7 +229,7 @@ var loops = sync.OnceValue(func() int {
 // reportEnvironment logs and counts the variables that are ignored.
 func (t *tap) reportEnvironment(problems []problem) {
 	t.problems = problems
-	for _, p := range t.traces.Problems() {
+	for _, p := range slices.Concat(t.traces.Problems(), t.push.Problems()) {
 		t.problems = append(t.problems, problem{p.Variable, p.Reason})
 	}
 	names := make([]string, len(t.problems))
@@ -258,9 +274,9 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
-	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		// They are read periodically.
-		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
+	// These are read periodically.
+	if err := config.CheckRereadable("name a regular file", s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		return collector.Policy{}, nil, err
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
@@ -288,10 +304,10 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 	}
 	pem, err := config.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificates: %w: name an existing file with --%s", err, flag)
+		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no PEM certificate: --%s needs CERTIFICATE blocks", file, flag)
+		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
 	}
 	return roots, nil
 }
@@ -299,7 +315,7 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 // serve runs the tap until ctx ends or a listener fails. It then waits for running
 // calls and flushes all sinks.
 func (t *tap) serve(ctx context.Context) error {
-	t.log.Info("ksyun-tap started", slices.Concat([]zap.Field{zap.String("version", version.Version)}, t.listening(), []zap.Field{zap.Bool("traces", t.traces.Exports())})...)
+	t.log.Info("ksyun-tap started", slices.Concat([]zap.Field{zap.String("version", version.Version)}, t.listening(), []zap.Field{zap.Bool("traces", t.traces.Exports()), zap.Bool("otlp_logs", t.push.Core() != nil), zap.Bool("otlp_metrics", t.push.Metrics())})...)
 
 	group, failed := errgroup.WithContext(ctx)
 	for _, w := range ways {
@@ -367,7 +383,7 @@ func (t *tap) stop() {
 	flush, cancelFlush := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancelFlush()
 	if err := t.pipeline.Shutdown(flush); err != nil {
-		t.log.Warn("spans were lost", zap.Error(err))
+		t.log.Warn("telemetry was lost", zap.Error(err))
 	}
 	if err := errors.Join(t.admin.Shutdown(flush), t.web.Shutdown(flush)); err != nil {
 		t.log.Warn("web requests were cut off", zap.Error(err))
@@ -380,44 +396,71 @@ func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
 		t.service.manager.Ready(t.status(err))
-		t.metrics.SetReload(err, time.Now())
+		now := time.Now()
+		t.metrics.SetReload(err, now)
 		if err != nil {
 			last := *t.reloaded.Load()
 			last.ok = false
 			t.reloaded.Store(&last)
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
+			return
 		}
+		t.pipeline.Diagnoser().Note(diagnosis.TriggerReload, now)
 	}()
 	next, err := t.reread()
 	if err != nil {
 		return err
 	}
-	policy, classifier, err := resolve(next, readProxies(os.Getenv, listenAddresses(next)))
+	rest, err := config.Reload(live{t}, t.settings, next)
 	if err != nil {
 		return err
 	}
-	level, err := zapcore.ParseLevel(next.LogLevel)
-	if err != nil {
-		return err
-	}
-	if err := t.resign.reload(); err != nil {
-		return err
-	}
-	if err := t.proxy.Reload(policy, classifier); err != nil {
-		return err
-	}
-	t.classifier.Store(classifier)
-	t.log.Level.SetLevel(level)
-	t.traces.SetSuccessRatio(next.TracesSuccessRatio)
-	if t.ca != nil && !slices.Equal(t.settings.TapHosts, next.TapHosts) {
-		t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
-	}
-	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
+	if len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
 	t.reloaded.Store(&reloaded{next, true, time.Now()})
 	t.log.Info("settings reloaded")
 	return nil
+}
+
+// live is a running tap whose settings are reloaded.
+type live struct{ t *tap }
+
+var _ config.Live = live{}
+
+// Routing implements config.Live. It also reads the credentials of the re-signing
+// address again.
+func (l live) Routing(s *config.Settings) (apply func(), err error) {
+	t := l.t
+	policy, classifier, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
+	if err != nil {
+		return nil, err
+	}
+	if err := t.resign.reload(); err != nil {
+		return nil, err
+	}
+	change, err := t.proxy.Prepare(policy, classifier)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		change()
+		t.classifier.Store(classifier)
+		if t.ca != nil && !slices.Equal(t.settings.TapHosts, s.TapHosts) {
+			t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
+		}
+	}, nil
+}
+
+// LogLevel implements config.Live.
+func (l live) LogLevel(s *config.Settings) (apply func(), err error) {
+	level, err := zapcore.ParseLevel(s.LogLevel)
+	return func() { l.t.log.Level.SetLevel(level) }, err
+}
+
+// SuccessRatio implements config.Live.
+func (l live) SuccessRatio(s *config.Settings) (apply func(), err error) {
+	return func() { l.t.traces.SetSuccessRatio(s.TracesSuccessRatio) }, nil
 }
 
 // notReady returns why the tap is not ready, or nil if it is.

@@ -51,8 +51,10 @@ func success() *classify.Observation {
 	o := &classify.Observation{
 		Call:  classify.Call{SignedAt: epoch, Signing: classify.SigningSigV4},
 		Start: epoch, FirstByte: epoch.Add(time.Second), End: epoch.Add(2 * time.Second), Date: epoch,
-		Client: netip.MustParseAddrPort("192.0.2.9:1"),
+		Client: netip.MustParseAddrPort("192.0.2.9:1"), Credential: "key-a", Scheme: "http",
+		UserAgent: []byte("aws-sdk-go/1.25.3 (go1.21; linux; amd64)"),
 	}
+	o.Call.Service, o.Call.Action, o.Call.Version, o.Call.Region = "monitor", "GetMetricStatistics", "2010-05-25", "cn-beijing-6"
 	o.Verdict.Outcome = classify.OutcomeSuccess
 	o.Verdict.RequestID = classify.MakeRequestID("00000000-0000-4000-8000-000000000001")
 	return o

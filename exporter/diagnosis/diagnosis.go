@@ -2,7 +2,7 @@
 // the request and its response, who is to blame, and what to do.
 //
 //	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
-//	                  │
+//	                  │     .Hidden   explains successful responses without data
 //	                queue
 //	                  │
 //	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
@@ -89,15 +89,23 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify func(Event) // nil if nobody wants events
-	clocks clocks
-	usages usages
-	keys   keys
+	notify    func(Event) // nil if nobody wants events
+	clocks    clocks
+	usages    usages
+	keys      keys
+	hidden    hidden
+	uses      uses
+	incidents incidents
+	triggers  happenings
+	unknown   unknownCodes
 }
 
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
-	return &Diagnoser{usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)}}
+	return &Diagnoser{
+		usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)},
+		uses: uses{seed: maphash.MakeSeed()},
+	}
 }
 
 // Observe learns from an attempt. It is fast, so that it can be called while the
@@ -106,18 +114,71 @@ func (d *Diagnoser) Observe(o *classify.Observation) {
 	if o.Fault.Refused() {
 		return
 	}
-	u := d.usages.of(o, &d.keys)
-	d.observeCredential(o, u)
-	d.observeClock(o)
+	u, isNew := d.uses.observe(o)
+	d.observeCredential(o, d.usageOf(o, u))
+	d.observeUse(o, u, isNew)
+	d.observeClock(o, u)
+}
+
+// usageOf returns the usage that an attempt of the use u belongs to. u remembers it:
+// one with an attempt within usageMemory is still in the table.
+func (d *Diagnoser) usageOf(o *classify.Observation, u *use) *usage {
+	if u == nil {
+		return d.usages.of(o, &d.keys)
+	}
+	second := o.End.Unix()
+	if known := u.usage.Load(); known != nil {
+		switch seen := known.seen.Load(); {
+		case seen == second:
+			return known
+		case second-seen <= int64(usageMemory/time.Second):
+			known.seen.Store(second)
+			return known
+		}
+	}
+	known := d.usages.of(o, &d.keys)
+	u.usage.Store(known)
+	return known
+}
+
+// clockDue reports whether a sample of the clock of an attempt of the use u is due. u
+// remembers the clock: one with a sample within clockInterval is still in the table.
+func (d *Diagnoser) clockDue(o *classify.Observation, u *use) bool {
+	if u == nil {
+		return d.clocks.due(clockOf(o), o.End)
+	}
+	if k := u.clock.Load(); k != nil {
+		if since := o.End.UnixNano() - k.taken.Load(); 0 <= since && since < int64(clockInterval) {
+			return false
+		}
+	}
+	client := clockOf(o)
+	u.clock.Store(d.clocks.find(client))
+	return d.clocks.due(client, o.End)
 }
 
 // observeClock takes a sample of the program's clock if one is due.
-func (d *Diagnoser) observeClock(o *classify.Observation) {
-	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clocks.due(clockOf(o), o.End) {
+func (d *Diagnoser) observeClock(o *classify.Observation, u *use) {
+	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clockDue(o, u) {
 		return
 	}
 	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
+	}
+}
+
+// observeUse learns which program calls what, and which failures occur.
+func (d *Diagnoser) observeUse(o *classify.Observation, u *use, isNew bool) {
+	failed := o.Verdict.Outcome.Failed()
+	if isNew || failed {
+		d.triggers.clock(o.End)
+	}
+	if isNew {
+		d.uses.introduce(u, &d.triggers, o.End)
+	}
+	if failed {
+		d.incidents.observe(o, u, &d.triggers)
+		d.unknown.observe(o)
 	}
 }
 
@@ -132,7 +193,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		}
 	}
 	if !v.NotAuthenticated() {
-		return all
+		return append(all, inside(o)...)
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -150,7 +211,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	all = append(all, authentication(in)...)
+	all = append(append(all, authentication(in)...), inside(o)...)
 	return all[:min(len(all), MaxDiagnoses)]
 }
 

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -34,11 +35,11 @@ func TestPublish(t *testing.T) {
 		s    *feed.Subscription
 		want string
 	}{{a, "12"}, {b, "1"}} {
-		got := ""
+		var all []string
 		for r := range tt.s.C {
-			got += r.ID
+			all = append(all, r.ID)
 		}
-		if got != tt.want {
+		if got := strings.Join(all, ""); got != tt.want {
 			t.Errorf("received %q, want %q", got, tt.want)
 		}
 	}

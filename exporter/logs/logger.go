@@ -75,6 +75,36 @@ func New(cfg Config) (*Logger, error) {
 	}, nil
 }
 
+// Tee sends every line to core as well. It must be called before the logger is
+// used or copied.
+func (l *Logger) Tee(core zapcore.Core) {
+	l.Logger = l.WithOptions(zap.WrapCore(func(own zapcore.Core) zapcore.Core {
+		return zapcore.NewTee(own, leveled{core, l.Level})
+	}))
+}
+
+// leveled is a core that accepts the levels of an AtomicLevel.
+type leveled struct {
+	zapcore.Core
+	level zap.AtomicLevel
+}
+
+// Enabled implements zapcore.Core.
+func (c leveled) Enabled(level zapcore.Level) bool { return c.level.Enabled(level) }
+
+// With implements zapcore.Core.
+func (c leveled) With(fields []zapcore.Field) zapcore.Core {
+	return leveled{c.Core.With(fields), c.level}
+}
+
+// Check implements zapcore.Core.
+func (c leveled) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if !c.Enabled(entry.Level) {
+		return checked
+	}
+	return c.Core.Check(entry, checked)
+}
+
 // Reopen reopens Config.File, for use after the file was renamed by log rotation.
 // On error, the logger keeps the file it has. If there is no file, Reopen does
 // nothing.

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -65,6 +66,13 @@ var reasonsOf = map[Sink][]Reason{
 	SinkDiagnosis: {ReasonPanic},
 }
 
+// pushReasons lists the possible reasons for each signal of
+// ksyun_tap_push_dropped_total. Their series are initialized to 0.
+var pushReasons = map[string][]Reason{
+	"logs":    {ReasonQueueFull, ReasonExportFailed, ReasonShutdown},
+	"metrics": {ReasonExportFailed},
+}
+
 // The values of the label of ksyun_tap_label_overflow_total.
 const (
 	overflowService = "service"
@@ -84,6 +92,7 @@ type Metrics struct {
 
 	overflow    *prometheus.CounterVec
 	dropped     *prometheus.CounterVec
+	pushDropped *prometheus.CounterVec
 	proxyErrors map[classify.Fault]prometheus.Counter
 	otherFault  prometheus.Counter
 	unread      func(classify.Unread)
@@ -105,6 +114,7 @@ type Metrics struct {
 	durations  *ladder[durationLabels, *durationHistogram]
 	partials   *ladder[partialLabels, prometheus.Counter]
 	lastErrors *ladder[lastLabels, prometheus.Gauge]
+	incomplete *ladder[incompleteLabels, prometheus.Counter]
 	health     map[string]*health // by service label
 
 	attemptsVec    *prometheus.CounterVec
@@ -121,6 +131,7 @@ func New() *Metrics {
 		registry:    prometheus.NewRegistry(),
 		overflow:    famOverflow.counterVec(),
 		dropped:     famDropped.counterVec(),
+		pushDropped: famPushDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
 		reloadOK:    famReloadOK.gauge(),
 		reloadTime:  famReloadTime.gauge(),
@@ -146,6 +157,7 @@ func New() *Metrics {
 	failures := famErrors.counterVec()
 	partials := famPartial.counterVec()
 	lastErrors := famLastError.gaugeVec()
+	incomplete := famIncomplete.counterVec()
 	proxyErrors := famProxyErrors.counterVec()
 	m.unread = Count(m, famUnread, classify.UnreadReasons())
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -161,11 +173,12 @@ func New() *Metrics {
 	m.durations = newDurationLadder(durations, withExemplars[1])
 	m.partials = newPartialLadder(partials)
 	m.lastErrors = newLastErrorLadder(lastErrors)
+	m.incomplete = newIncompleteLadder(incomplete)
 
 	m.registry.MustRegister(
-		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, lastErrors,
+		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, incomplete, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
-		m.overflow, m.dropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
+		m.overflow, m.dropped, m.pushDropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
 		versioncollector.NewCollector("ksyun_tap"),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -199,6 +212,11 @@ func (m *Metrics) preset(proxyErrors *prometheus.CounterVec) {
 	for sink, reasons := range reasonsOf {
 		for _, r := range reasons {
 			m.dropped.WithLabelValues(string(sink), string(r))
+		}
+	}
+	for signal, reasons := range pushReasons {
+		for _, r := range reasons {
+			m.pushDropped.WithLabelValues(signal, string(r))
 		}
 	}
 	for _, label := range []string{
@@ -280,11 +298,37 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	return s.operation
 }
 
+// Incomplete counts the successful attempt o, of which the response has no data, or
+// not all of it, because of reason.
+func (m *Metrics) Incomplete(o *classify.Observation, reason diagnosis.Cause) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	service, known := m.services.bound(o.Call.Service, labelUnknown)
+	if !known {
+		m.overflow.WithLabelValues(overflowService).Inc()
+	}
+	action, known := m.actions.bound(o.Call.Action, labelUnknown)
+	if !known {
+		m.overflow.WithLabelValues(overflowAction).Inc()
+	}
+	c, own := m.incomplete.get(incompleteLabels{service, action, oneOf(reason, diagnosis.HiddenCauses())})
+	if !own {
+		m.overflow.WithLabelValues(overflowSeries).Inc()
+	}
+	c.Inc()
+}
+
 // Dropped counts n observations that did not reach the output of sink.
 func (m *Metrics) Dropped(sink Sink, reason Reason, n int) {
 	if n > 0 {
 		m.dropped.WithLabelValues(string(sink), string(reason)).Add(float64(n))
 	}
+}
+
+// PushDropped counts n log records or exports of metrics that did not reach the
+// OpenTelemetry backend. signal is "logs" or "metrics".
+func (m *Metrics) PushDropped(signal, reason string, n int) {
+	m.pushDropped.WithLabelValues(signal, reason).Add(float64(n))
 }
 
 // DropCounter returns a function that calls Dropped for sink, in the form that

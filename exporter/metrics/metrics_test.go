@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -56,6 +57,7 @@ func full() *metrics.Metrics {
 		fixed(metrics.PathTime, float64(attempt.Start.Unix())), fixed(metrics.PathDuration, 1.5),
 		fixed(metrics.ClockSkew, -90, "192.0.2.9"), fixed(metrics.ClockSkew, 1, "self"),
 		fixed(metrics.ClockUncertainty, 1.02, "192.0.2.9"), fixed(metrics.ClockUncertainty, 1, "self"),
+		fixed(metrics.ProgramInfo, 1, "aws-sdk-go/1.25", "sigv4", "http"),
 		fixed(metrics.CredentialErrors, 3, "billing", "throttled"), fixed(metrics.CredentialErrors, 1, "_other", "auth"),
 		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
@@ -67,6 +69,8 @@ func full() *metrics.Metrics {
 	handshakeFailed("a reason it does not know")
 	m.SetReload(nil, attempt.Start)
 	m.SetIgnoredVariables([]string{"OTEL_SDK_DISABLED"})
+	m.Incomplete(attempt.Get("success"), diagnosis.CauseIntervalZone)
+	m.Incomplete(attempt.Get("success"), "a cause it does not know")
 	for _, a := range attempt.All() {
 		if !a.Observation.Fault.Refused() {
 			m.Begin(&a.Observation.Call)

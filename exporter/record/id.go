@@ -47,7 +47,7 @@ func NewIDs() *IDs {
 // Next returns the next ID.
 func (s *IDs) Next(now time.Time) string {
 	s.mu.Lock()
-	s.last = max(s.last+1, uint64(max(0, now.UnixMicro()))) //nolint:gosec // not negative
+	s.last = max(s.last+1, uint64(max(0, now.UnixMicro())))
 	n := s.last
 	s.mu.Unlock()
 	var id [IDLength]byte

@@ -81,7 +81,7 @@ func TestEnvironment(t *testing.T) {
 		{"resource", []string{endpoint, "OTEL_RESOURCE_ATTRIBUTES=team=a,secret"}, true, []string{"OTEL_RESOURCE_ATTRIBUTES"}},
 		{"resource escape", []string{endpoint, "OTEL_RESOURCE_ATTRIBUTES=team=%zz-secret"}, true, []string{"OTEL_RESOURCE_ATTRIBUTES"}},
 		{"sampler", []string{endpoint, "OTEL_TRACES_SAMPLER=secret", "OTEL_TRACES_SAMPLER_ARG=secret"}, true, nil},
-		{"other signals", []string{endpoint, "OTEL_METRICS_EXPORTER=secret", "OTEL_LOGS_EXPORTER=secret", "OTEL_PROPAGATORS=secret"}, true, nil},
+		{"other signals", []string{endpoint, "OTEL_METRICS_EXPORTER=secret", "OTEL_LOGS_EXPORTER=secret", "OTEL_PROPAGATORS=secret"}, true, []string{"OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,11 +13,11 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// otlp exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
+// encoder exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
 // client compresses, sends and retries, and the SDK's exporter encodes resource
 // and scope once. The SDK's exporter is not used for spans because it allocates
 // an object for each attribute, which costs more than all other sinks together.
-type otlp struct {
+type encoder struct {
 	client otlptrace.Client
 	frame  *tracepb.ResourceSpans // resource and scope of all spans; nil before the first export
 
@@ -28,7 +28,7 @@ type otlp struct {
 
 // newOTLP starts client and returns an exporter that sends protobuf through it.
 func newOTLP(ctx context.Context, client otlptrace.Client) (exporter, error) {
-	return &otlp{client: client}, client.Start(ctx)
+	return &encoder{client: client}, client.Start(ctx)
 }
 
 // newOTLPBySDK returns the SDK's exporter, which can also encode JSON.
@@ -37,12 +37,14 @@ func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error
 	return snapshots{x}, err
 }
 
-func (x *otlp) shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
+// Shutdown implements otlp.Exporter.
+func (x *encoder) Shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
 
 // maxKeptSpans is the capacity in bytes up to which the buffer is reused.
 const maxKeptSpans = 1 << 20
 
-func (x *otlp) export(ctx context.Context, spans []*span) error {
+// Export implements otlp.Exporter.
+func (x *encoder) Export(ctx context.Context, spans []*span) error {
 	if x.frame == nil {
 		if err := x.makeFrame(ctx, spans[0]); err != nil {
 			return err
@@ -69,7 +71,7 @@ func (x *otlp) export(ctx context.Context, spans []*span) error {
 }
 
 // makeFrame lets the SDK encode the resource and scope shared by all spans.
-func (x *otlp) makeFrame(ctx context.Context, s *span) error {
+func (x *encoder) makeFrame(ctx context.Context, s *span) error {
 	var c capture
 	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
 		return err
@@ -135,7 +137,7 @@ const (
 )
 
 // append appends s to x.spans, as a field of ScopeSpans.
-func (x *otlp) append(s *span) {
+func (x *encoder) append(s *span) {
 	b := x.one[:0]
 	traceID, id := s.context.TraceID(), s.context.SpanID()
 	b = appendBytes(b, spanTraceID, traceID[:])

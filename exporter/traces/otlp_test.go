@@ -22,6 +22,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -79,7 +80,7 @@ func (fixedState) Description() string { return "fixed" }
 func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.ReadOnlySpan {
 	var e ended
 	limits := sdktrace.NewSpanLimits()
-	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.maxCount, from.maxLength
+	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.limits.Count, from.limits.Length
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(from.resource),
 		sdktrace.WithIDGenerator(fixedIDs{r.Span}),
@@ -125,14 +126,14 @@ func newOrigin(maxLength, maxCount int) *origin {
 	return &origin{
 		resource: resource.NewWithAttributes("https://example.com/schema",
 			attribute.String("service.name", "ksyun-tap"), attribute.Int("process.pid", 7), attribute.StringSlice("list", []string{"a", "b"})),
-		scope:     instrumentation.Scope{Name: scope, Version: "1.2.3", SchemaURL: "https://example.com/scope"},
-		maxLength: maxLength, maxCount: maxCount,
+		scope:  instrumentation.Scope{Name: scope, Version: "1.2.3", SchemaURL: "https://example.com/scope"},
+		limits: otlp.Limits{Length: maxLength, Count: maxCount},
 	}
 }
 
 // decide returns the span of o if every attempt is exported.
 func decide(o *classify.Observation) record.Span {
-	return (&Tracer{outlet: &outlet{}}).Decide(o)
+	return (&Tracer{queue: &otlp.Queue[*span]{}}).Decide(o)
 }
 
 // compare checks that a backend gets of these records what it would get by the
@@ -146,17 +147,17 @@ func compare(t *testing.T, from *origin, records ...*record.Record) {
 		ours, theirs = append(ours, s), append(theirs, bySDK(from, r, s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
-	x := &otlp{client: got}
+	x := &encoder{client: got}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		if err := x.export(t.Context(), ours); err != nil {
+		if err := x.Export(t.Context(), ours); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := (snapshots{otlptrace.NewUnstarted(slow)}).export(t.Context(), ours); err != nil {
+	if err := (snapshots{otlptrace.NewUnstarted(slow)}).Export(t.Context(), ours); err != nil {
 		t.Fatal(err)
 	}
 	got.equal("our encoding", want)

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 )
 
 func TestTraceIDIsTheRequestID(t *testing.T) {
@@ -93,7 +94,7 @@ func TestWithThreshold(t *testing.T) {
 // TestSamplingIsConsistent checks that a trace that is kept at a ratio is kept at
 // every higher one, whichever tap decides.
 func TestSamplingIsConsistent(t *testing.T) {
-	some, more := &Tracer{outlet: &outlet{}}, &Tracer{outlet: &outlet{}}
+	some, more := &Tracer{queue: &otlp.Queue[*span]{}}, &Tracer{queue: &otlp.Queue[*span]{}}
 	some.SetSuccessRatio(0.2)
 	more.SetSuccessRatio(0.4)
 	kept := map[*Tracer]int{}

@@ -15,17 +15,16 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // origin holds the data shared by all spans.
 type origin struct {
-	resource  *resource.Resource
-	scope     instrumentation.Scope
-	maxLength int // maximum length of an attribute value in characters; negative for no limit
-	maxCount  int // maximum number of attributes
-
-	parent Parent // of attempts without a parent of their own
+	resource *resource.Resource
+	scope    instrumentation.Scope
+	limits   otlp.Limits
+	parent   Parent // of attempts without a parent of their own
 }
 
 // span is an attempt to be exported. It is made after the attempt has ended, so
@@ -80,15 +79,14 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 // snapshots adapts an exporter of the SDK.
 type snapshots struct{ sdktrace.SpanExporter }
 
-func (x snapshots) export(ctx context.Context, spans []*span) error {
+// Export implements otlp.Exporter.
+func (x snapshots) Export(ctx context.Context, spans []*span) error {
 	all := make([]sdktrace.ReadOnlySpan, len(spans))
 	for i, s := range spans {
 		all[i] = s.snapshot()
 	}
 	return x.ExportSpans(ctx, all)
 }
-
-func (x snapshots) shutdown(ctx context.Context) error { return x.Shutdown(ctx) }
 
 // name returns the operation, or the method if the operation is not known. Span
 // names must have low cardinality, so nothing is taken from the request as it is.
@@ -122,13 +120,13 @@ func (s *span) status() sdktrace.Status {
 // number of attributes dropped by the limits. The result uses the memory of buf.
 func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue, dropped int) {
 	attrs = appendAttributes(buf[:0], s.record)
-	if dropped = len(attrs) - s.origin.maxCount; dropped > 0 {
-		attrs = attrs[:s.origin.maxCount]
+	if dropped = len(attrs) - s.origin.limits.Count; dropped > 0 {
+		attrs = attrs[:s.origin.limits.Count]
 	}
 	for i := range attrs {
 		if v := &attrs[i].Value; v.Type() == attribute.STRING {
-			if text := v.AsString(); s.origin.maxLength >= 0 && len(text) > s.origin.maxLength {
-				*v = attribute.StringValue(firstCharacters(text, s.origin.maxLength))
+			if text := v.AsString(); s.origin.limits.Length >= 0 && len(text) > s.origin.limits.Length {
+				*v = attribute.StringValue(firstCharacters(text, s.origin.limits.Length))
 			}
 		}
 	}

@@ -13,7 +13,7 @@
 // The destination of spans is set by OpenTelemetry's environment variables
 // OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_*. If none is set, no spans are made
 // and no connections are opened. Invalid variables are ignored and reported (see
-// Problem); they never keep the program from running.
+// otlp.Problem); they never keep the program from running.
 package traces
 
 import (
@@ -24,8 +24,6 @@ import (
 	"slices"
 	"sync/atomic"
 
-	"github.com/go-logr/logr"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -33,18 +31,12 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // scope is the name of the instrumentation scope.
 const scope = "github.com/ksyun-tap/ksyun-tap/exporter/traces"
-
-// The reasons passed to Config.Dropped.
-const (
-	reasonQueueFull    = "queue_full"
-	reasonExportFailed = "export_failed"
-	reasonShutdown     = "shutdown"
-)
 
 // Config is the configuration of a Tracer. The zero value is valid.
 type Config struct {
@@ -57,7 +49,7 @@ type Config struct {
 	// traceparent continue. If Parent is invalid or "", they are new traces.
 	Parent Parent
 	// Environment holds the OTEL_* variables. If nil, those of the process are read.
-	Environment *Environment
+	Environment *otlp.Environment
 	// Exporter receives the spans. If nil, the environment selects the exporter.
 	Exporter sdktrace.SpanExporter
 	// Console receives the output of the exporter "console". If nil, that
@@ -65,9 +57,9 @@ type Config struct {
 	Console io.Writer
 	// Proxy returns the proxy for connections to the backend. If nil, the proxy
 	// is taken from the environment.
-	Proxy ProxyFunc
-	// Dropped is called with the reason and the number of spans that did not
-	// reach the backend. It must be safe for concurrent use.
+	Proxy otlp.ProxyFunc
+	// Dropped is called with the reason, as in package otlp, and the number of
+	// spans that did not reach the backend. It must be safe for concurrent use.
 	Dropped func(reason string, n int)
 	// Log receives export errors, at most one per minute. If nil, they are not logged.
 	Log *zap.Logger
@@ -78,9 +70,9 @@ type Parent struct{ Traceparent, Tracestate string }
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	outlet   *outlet // nil if spans are not exported
+	queue    *otlp.Queue[*span] // nil if spans are not exported
 	origin   *origin
-	problems []Problem
+	problems []otlp.Problem
 	parent   []byte // Config.Parent.Traceparent
 
 	threshold atomic.Uint64 // of successes that are not part of a trace
@@ -93,42 +85,41 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	t := &Tracer{parent: []byte(cfg.Parent.Traceparent)}
 	t.SetSuccessRatio(cfg.SuccessRatio)
 	if cfg.Environment == nil {
-		cfg.Environment = ReadEnvironment(os.Getenv)
+		cfg.Environment = otlp.ReadEnvironment(os.Getenv)
 	}
 	t.problems = slices.Clone(cfg.Environment.Problems)
-	if cfg.Environment.console && cfg.Console == nil {
-		t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "names console, but standard output is used by the command"})
+	if cfg.Environment.Traces.Console && cfg.Console == nil {
+		t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
 	}
 	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
-		t.problems = append(t.problems, Problem{"TRACEPARENT", "is not a W3C traceparent; calls are traces of their own"})
+		t.problems = append(t.problems, otlp.Problem{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
 	}
-	report := newReporter(cfg.Log)
-	// While an exporter is built, the SDK reads the environment as well and would
-	// report values of variables.
-	otel.SetLogger(logr.Discard())
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(error) {}))
-	defer otel.SetErrorHandler(report)
+	report := otlp.NewReporter(cfg.Log, "span export failed")
 	var exporter exporter
 	if cfg.Exporter != nil {
 		exporter = snapshots{cfg.Exporter}
 	} else {
 		var err error
-		if exporter, err = buildExporter(ctx, cfg); err != nil {
-			t.problems = append(t.problems, Problem{"OTEL_TRACES_EXPORTER", "the exporter cannot be created; no spans are sent"})
+		otlp.Quietly(report, func() { exporter, err = buildExporter(ctx, cfg) })
+		if err != nil {
+			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
 	}
 	if exporter == nil {
 		return t
 	}
 
-	t.outlet = newOutlet(exporter, cfg.Environment, cfg.Dropped, report)
-	t.origin = &origin{
-		resource:  newResource(ctx, cfg),
-		scope:     instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
-		maxLength: cfg.Environment.maxLength,
-		maxCount:  cfg.Environment.maxCount,
-		parent:    cfg.Parent,
+	resource, err := cfg.Environment.Resource(ctx, cfg.Version)
+	if err != nil && cfg.Log != nil {
+		cfg.Log.Warn("trace resource is incomplete", zap.Error(err))
 	}
+	t.origin = &origin{
+		resource: resource,
+		scope:    instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
+		limits:   cfg.Environment.SpanLimits,
+		parent:   cfg.Parent,
+	}
+	t.queue = otlp.NewQueue(exporter, cfg.Environment.Traces.Batch, cfg.Dropped, report)
 	return t
 }
 
@@ -139,14 +130,14 @@ func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return newExporter(ctx, cfg.Environment, cfg.Console, cfg.Proxy)
+	return newExporter(ctx, &cfg.Environment.Traces, cfg.Console, cfg.Proxy)
 }
 
 // Problems returns the environment variables that were ignored.
-func (t *Tracer) Problems() []Problem { return t.problems }
+func (t *Tracer) Problems() []otlp.Problem { return t.problems }
 
 // Exports reports whether spans are exported.
-func (t *Tracer) Exports() bool { return t.outlet != nil }
+func (t *Tracer) Exports() bool { return t.queue != nil }
 
 // SetSuccessRatio sets Config.SuccessRatio, 0 to 1. Values outside are clamped.
 func (t *Tracer) SetSuccessRatio(ratio float64) {
@@ -159,7 +150,7 @@ func (t *Tracer) SetSuccessRatio(ratio float64) {
 // attempt at a call and has no span.
 func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	failed := o.Verdict.Outcome.Failed()
-	if !failed && t.outlet == nil {
+	if !failed && t.queue == nil {
 		return record.Span{} // nothing is reported for it
 	}
 	p, joined := parseParent(o.Traceparent)
@@ -167,7 +158,7 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 		p, joined = parseParent(t.parent)
 	}
 	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
-	if t.outlet == nil || o.Fault.Refused() {
+	if t.queue == nil || o.Fault.Refused() {
 		return span
 	}
 	threshold := uint64(0) // failures are always kept
@@ -197,18 +188,18 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 // Record makes and queues the span of an attempt. r.Span must be what Decide
 // returned for the attempt. Spans that are not to be exported are ignored.
 func (t *Tracer) Record(r *record.Record) {
-	if t.outlet == nil || !r.Span.Exported {
+	if t.queue == nil || !r.Span.Exported {
 		return
 	}
-	t.outlet.add(newSpan(t.origin, r))
+	t.queue.Add(newSpan(t.origin, r), r.Outcome.Failed())
 }
 
 // Shutdown exports the remaining spans and shuts down the exporter. Spans that
 // cannot be exported before ctx is done, or that are recorded later, are counted
 // as dropped.
 func (t *Tracer) Shutdown(ctx context.Context) error {
-	if t.outlet == nil {
+	if t.queue == nil {
 		return nil
 	}
-	return t.outlet.shutdown(ctx)
+	return t.queue.Shutdown(ctx)
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
@@ -324,7 +325,7 @@ func TestParent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &backend{}
 			tr := newTracer(t, traces.Config{Exporter: b, Parent: traces.Parent{Traceparent: tt.parent, Tracestate: "vendor=1"}})
-			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p traces.Problem) bool { return p.Variable == "TRACEPARENT" }) {
+			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p otlp.Problem) bool { return p.Variable == "TRACEPARENT" }) {
 				t.Errorf("problems %v", tr.Problems())
 			}
 			o := attempt.Get(tt.outcome)

@@ -124,8 +124,8 @@ func (c *counts) add(values []string, minute int64, n uint64) {
 	s := c.series[key]
 	if s == nil {
 		s = &series{Labels: map[string]string{}, Counts: make([]uint64, c.points)}
-		for k, d := range c.by {
-			s.Labels[d.Name] = values[k]
+		for k, value := range values {
+			s.Labels[c.by[k].Name] = value
 		}
 		c.series[key] = s
 	}

@@ -225,8 +225,11 @@ func TestFormats(t *testing.T) {
 		return w
 	}
 	for _, tt := range []struct{ accept, want string }{
-		{"", "application/json"}, {"*/*", "application/json"}, {"application/x-ndjson", "application/x-ndjson"},
-		{"text/html, text/csv;q=0.5", "text/csv"}, {"application/json, text/csv", "application/json"},
+		{"", "application/json"},
+		{"*/*", "application/json"},
+		{"application/x-ndjson", "application/x-ndjson"},
+		{"text/html, text/csv;q=0.5", "text/csv"},
+		{"application/json, text/csv", "application/json"},
 	} {
 		if got := accept(tt.accept).Header().Get("Content-Type"); !strings.HasPrefix(got, tt.want+";") {
 			t.Errorf("%q: %q, want %q", tt.accept, got, tt.want)

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -58,7 +59,7 @@ func checkLastEvent(id string) error {
 		return nil
 	}
 	if checkCursor(id) != nil {
-		return fmt.Errorf("invalid field Last-Event-ID: want the ID of a failure")
+		return errors.New("invalid field Last-Event-ID: want the ID of a failure")
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func connect(t *testing.T, addr, query, last string) *stream {
 		tr.CloseIdleConnections()
 	}}
 	t.Cleanup(s.closed)
-	if got := res.Header.Get("Content-Type"); res.StatusCode != 200 || got != "text/event-stream; charset=utf-8" {
+	if got := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || got != "text/event-stream; charset=utf-8" {
 		t.Fatalf("%d %s", res.StatusCode, got)
 	}
 	if !s.body.Scan() || s.body.Text() != "retry: 2000" || !s.body.Scan() {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -111,7 +112,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 		w := ask(h, http.MethodGet, target)
 		media, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
 		path := pathOf(t, doc, target)
-		at(t, doc, "paths", path, "get", "responses", fmt.Sprint(w.Code), "content", media, "schema") // it is documented
+		at(t, doc, "paths", path, "get", "responses", strconv.Itoa(w.Code), "content", media, "schema") // it is documented
 		checked[fmt.Sprint(path, w.Code)] = true
 		var s *jsonschema.Schema
 		if w.Code == 200 {
@@ -181,8 +182,7 @@ func TestDocumentHasAllKeys(t *testing.T) {
 
 // keysOf returns the JSON keys of a struct.
 func keysOf(t reflect.Type) (keys []string) {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous:

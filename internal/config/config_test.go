@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"maps"
 	"os"
@@ -142,7 +143,7 @@ func TestValidate(t *testing.T) {
 	f("", "--resign.listen-address=:1", "--resign.cert-file=c", "--resign.key-file=k", "--resign.client-ca-file=ca")
 	f("", "--resign.listen-address=:1", "--resign.allow=10.1.0.0/16", "--resign.allow=192.0.2.7")
 	f("belong together", "--resign.listen-address=127.0.0.1:1", "--resign.cert-file=c")
-	f("needs --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
+	f("needs TLS: set --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
 	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
 	f("would let anyone read the failures", "--web.listen-address=:18180")
 	f("would let anyone read the failures", "--web.listen-address=127.0.0.1:18180", "--web.listen-address=192.0.2.1:18180")
@@ -152,11 +153,74 @@ func TestValidate(t *testing.T) {
 	f("", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=127.0.0.1:0")
 }
 
-func TestNeedRestart(t *testing.T) {
+// otherValues has a value that differs from the default for every setting.
+var otherValues = map[string]string{
+	"proxy.listen-address": "127.0.0.1:1", "proxy.tls-listen-address": "127.0.0.1:2", "transparent.listen-address": "127.0.0.1:3",
+	"proxy.head-timeout": "7s", "proxy.idle-timeout": "7s", "proxy.stall-timeout": "7s", "proxy.shutdown-timeout": "7s",
+	"proxy.max-connections": "7", "proxy.buffer-limit": "7MiB", "web.listen-address": "127.0.0.1:4",
+	"web.admin-listen-address": "127.0.0.1:5", "web.enable-lifecycle": "true", "web.enable-pprof": "true",
+	"web.config.file": "web.yml", "tap.host": "a.example", "tap.other-hosts": "forward", "tap.inspect-size": "7KiB",
+	"tap.catalog-file": "codes.yaml", "intercept": "true", "intercept.ca-dir": "ca", "intercept.publish-dir": "public",
+	"csm.listen-address": "127.0.0.1:6", "credential.key-file": "key", "credential.alias": "ci=file",
+	"resign.listen-address": "127.0.0.1:7", "resign.upstream": "https://a.api.ksyun.com", "resign.region": "r",
+	"resign.service": "s", "resign.credentials-file": "keys.yaml", "resign.client-key-file": "key.yaml",
+	"resign.cert-file": "cert.pem", "resign.key-file": "key.pem", "resign.client-ca-file": "ca.pem", "resign.allow": "10.0.0.0/8",
+	"upstream.connect-to": "a:80=b:81", "upstream.ca-file": "ca.pem", "upstream.scheme": "https", "upstream.resolver": "10.0.0.1",
+	"upstream.mark": "7", "upstream.dial-timeout": "7s", "upstream.response-timeout": "7s", "log.level": "debug",
+	"log.format": "logfmt", "log.file": "log", "log.access": "true", "traces.success-ratio": "0.5",
+	"check-path.interval": "7s", "check-path.target": "http://a.api.ksyun.com", "journal.size": "7",
+}
+
+// fakeLive records with which settings each change was made.
+type fakeLive struct {
+	made map[string]*Settings
+	err  error // of the last change that is prepared
+}
+
+func (f *fakeLive) change(name string, s *Settings, err error) (func(), error) {
+	return func() { f.made[name] = s }, err
+}
+
+func (f *fakeLive) Routing(s *Settings) (func(), error)      { return f.change("routing", s, nil) }
+func (f *fakeLive) LogLevel(s *Settings) (func(), error)     { return f.change("log level", s, nil) }
+func (f *fakeLive) SuccessRatio(s *Settings) (func(), error) { return f.change("ratio", s, f.err) }
+
+// TestReload changes one setting after the other: each is either changed in the
+// running tap or reported as one that needs a restart.
+func TestReload(t *testing.T) {
 	running := read(t, File{})
-	next := read(t, File{}, "--log.level=debug", "--journal.size=5", "--web.listen-address=127.0.0.1:1", "--tap.host=a.example")
-	if got, want := NeedRestart(running, next), []string{"web.listen-address", "journal.size"}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	for _, row := range table {
+		if row.name == "config.file" {
+			continue
+		}
+		value, ok := otherValues[row.name]
+		if !ok {
+			t.Errorf("%s: no other value is known", row.name)
+			continue
+		}
+		next := read(t, File{values: map[string][]string{row.name: {value}}})
+		if row.text(running) == row.text(next) {
+			t.Errorf("%s=%s changes nothing", row.name, value)
+		}
+		live := &fakeLive{made: map[string]*Settings{}}
+		restart, err := Reload(live, running, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if row.reload == nil {
+			want = []string{row.name}
+		}
+		if !slices.Equal(restart, want) {
+			t.Errorf("%s: %v need a restart, want %v", row.name, restart, want)
+		}
+		if len(live.made) != 3 || live.made["routing"] != next || live.made["log level"] != next || live.made["ratio"] != next {
+			t.Errorf("%s: changes were made of %v", row.name, live.made)
+		}
+	}
+	live := &fakeLive{made: map[string]*Settings{}, err: errors.New("no")}
+	if _, err := Reload(live, running, running); !errors.Is(err, live.err) || len(live.made) != 0 {
+		t.Errorf("after an error (%v), %v was changed", err, live.made)
 	}
 }
 

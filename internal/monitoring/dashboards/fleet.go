@@ -54,8 +54,9 @@ func fleet() Dashboard {
 				override("Up", "mappings", []Mapping{{"value", upOrDown}}).override("Configuration good", "mappings", []Mapping{{"value", yesOrNo}}).
 				override("Path good", "mappings", []Mapping{{"value", yesOrNo}}).override("Keys to sign with good", "mappings", []Mapping{{"value", yesOrNo}}).
 				override("Tap", "links", []Link{atTap("")}).size(24, 8),
-			graph(2, "Dropped records", "Records of calls that did not reach a sink's output. sampled: left out on purpose, among many similar ones. Calls and metrics are not affected.",
-				aMinute, ofCounts, query(perMinute("sink, reason", ofTap("ksyun_tap_observations_dropped_total"))+" > 0", "{{sink}}: {{reason}}")).size(8, 9),
+			graph(2, "Dropped records", "Records of calls that did not reach a sink's output, and log records and exports of metrics that did not reach the OpenTelemetry backend (OTLP). sampled: left out on purpose, among many similar ones. Calls and metrics are not affected.",
+				aMinute, ofCounts, query(perMinute("sink, reason", ofTap("ksyun_tap_observations_dropped_total"))+" > 0", "{{sink}}: {{reason}}"),
+				query(perMinute("signal, reason", ofTap("ksyun_tap_push_dropped_total"))+" > 0", "OTLP {{signal}}: {{reason}}")).distinct().size(8, 9),
 			graph(3, "Path check failing", "The stage at which the last check of the path to the API failed, and the number of taps. Needs --check-path.interval.",
 				count, ofRates, query(sum("stage", ofTap("ksyun_tap_path_check_failed"))+" > 0", "{{stage}}")).size(8, 9),
 			graph(4, "Failed connections", "TLS handshakes that failed (untrusted_ca: the program does not trust the tap's CA; the tap's log says what to set); connections beyond --proxy.max-connections; those refused at the transparent listener (direct, or the tap's own in a loop) and at the re-signing address; panics, each of which closed a connection.",

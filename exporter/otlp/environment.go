@@ -1,0 +1,216 @@
+// Package otlp has what sending spans, log records and metrics to an OpenTelemetry
+// backend has in common: the settings from OpenTelemetry's environment variables,
+// the resource that describes this program, connections, and a bounded queue.
+//
+// Invalid variables are ignored and reported (see Problem); they never keep the
+// program from running.
+package otlp
+
+import (
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+)
+
+// Problem is an environment variable that is ignored, in whole or in part.
+type Problem struct {
+	Variable string
+	Reason   string // never quotes the value, which may be a secret
+}
+
+// String returns the problem as one line.
+func (p Problem) String() string { return p.Variable + ": " + p.Reason }
+
+// Environment holds the settings from the OTEL_* variables, read as OpenTelemetry
+// specifies: surrounding spaces and the case of keywords are ignored, and an
+// invalid value is treated as unset. Numbers are within bounds. The values that
+// the SDK reads itself are overridden.
+type Environment struct {
+	// Problems lists the ignored variables in the order in which they were read.
+	Problems []Problem
+
+	Traces, Logs, Metrics Signal
+
+	// SpanLimits and LogLimits are limits of attributes.
+	SpanLimits, LogLimits Limits
+
+	// MetricInterval is the time between two exports of metrics.
+	MetricInterval time.Duration
+
+	resource []attribute.KeyValue
+	instance string // service.instance.id
+}
+
+// Limits are limits of the attributes of one span or log record.
+type Limits struct {
+	Length int // maximum length of a value in characters; negative for no limit
+	Count  int // maximum number of attributes
+}
+
+// Bounds of numbers. A waiting span takes a few kilobytes.
+const (
+	maxQueueSize = 100_000
+	maxMillis    = 3_600_000
+)
+
+// ReadEnvironment reads the OTEL_* variables with getenv.
+func ReadEnvironment(getenv func(string) string) *Environment {
+	r := reader{getenv: getenv, e: &Environment{instance: newInstanceID()}}
+	disabled := r.boolean("OTEL_SDK_DISABLED")
+	for _, s := range []struct {
+		kind
+		to *Signal
+	}{
+		{kind{name: "TRACES", path: "v1/traces", batches: "OTEL_BSP_", console: true, byEndpoint: true, json: true, delay: sdktrace.DefaultScheduleDelay}, &r.e.Traces},
+		{kind{name: "LOGS", path: "v1/logs", batches: "OTEL_BLRP_", delay: 1000}, &r.e.Logs},
+		{kind{name: "METRICS", path: "v1/metrics", also: "prometheus"}, &r.e.Metrics}, // which is always served
+	} {
+		signal := signalReader{reader: &r, kind: s.kind, to: s.to}
+		s.to.path = s.path
+		if !disabled {
+			signal.exporters()
+		}
+		if s.to.OTLP {
+			signal.otlp()
+		}
+		signal.batch()
+	}
+	r.metrics()
+	r.limits()
+	r.resource()
+	return r.e
+}
+
+// reader reads variables into e.
+type reader struct {
+	getenv func(string) string
+	e      *Environment
+}
+
+// get returns the value of a variable, or "" if it is unset or blank.
+func (r *reader) get(name string) string { return strings.TrimSpace(r.getenv(name)) }
+
+// ignore reports a variable, once even if it applies to several signals.
+func (r *reader) ignore(name, reason string) {
+	if p := (Problem{name, reason}); !slices.Contains(r.e.Problems, p) {
+		r.e.Problems = append(r.e.Problems, p)
+	}
+}
+
+// boolean reads a boolean variable. Every value except true is false.
+func (r *reader) boolean(name string) bool {
+	v := strings.ToLower(r.get(name))
+	if v != "" && v != "true" && v != "false" {
+		r.ignore(name, "is neither true nor false; false is used")
+	}
+	return v == "true"
+}
+
+// choice returns the value of the first variable that is one of known, or the default.
+func (r *reader) choice(fallback string, known []string, names ...string) string {
+	for _, name := range names {
+		v := r.get(name)
+		if v == "" {
+			continue
+		}
+		for _, k := range known {
+			if strings.EqualFold(k, v) {
+				return k
+			}
+		}
+		r.ignore(name, "is not one of "+strings.Join(known, ", "))
+	}
+	return fallback
+}
+
+// number returns the value of the first variable that is a number within bounds, or the default.
+func (r *reader) number(fallback, least, most int, names ...string) int {
+	for _, name := range names {
+		v := r.get(name)
+		if v == "" {
+			continue
+		}
+		n, err := strconv.Atoi(v)
+		if err == nil && n >= least && n <= most {
+			return n
+		}
+		r.ignore(name, "is not a number from "+strconv.Itoa(least)+" to "+strconv.Itoa(most))
+	}
+	return fallback
+}
+
+func (r *reader) millis(fallback time.Duration, least int, names ...string) time.Duration {
+	n := r.number(int(fallback.Milliseconds()), least, maxMillis, names...)
+	return time.Duration(n) * time.Millisecond
+}
+
+// file returns the content of the file that a variable names, or nil if there is none.
+func (r *reader) file(variable string) []byte {
+	name := r.get(variable)
+	if name == "" {
+		return nil
+	}
+	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() { // reading a pipe could block forever
+		if data, err := os.ReadFile(name); err == nil {
+			return data
+		}
+	}
+	r.ignore(variable, "names a file that cannot be read")
+	return nil
+}
+
+// metrics reads the settings of metrics.
+func (r *reader) metrics() {
+	const temporality = forAll + "METRICS_TEMPORALITY_PREFERENCE"
+	e := r.e
+	e.MetricInterval = r.millis(time.Minute, 100, "OTEL_METRIC_EXPORT_INTERVAL")
+	e.Metrics.Batch.Timeout = r.millis(30*time.Second, 1, "OTEL_METRIC_EXPORT_TIMEOUT")
+	if e.Metrics.OTLP && r.choice("cumulative", []string{"cumulative", "delta", "lowmemory"}, temporality) != "cumulative" {
+		r.ignore(temporality, "is not cumulative, which the metrics of this program always are")
+	}
+}
+
+// limits reads the limits of attributes. The limits of events and links are not
+// read.
+func (r *reader) limits() {
+	const most = 1 << 20
+	read := func(prefix string) Limits {
+		return Limits{
+			Length: r.number(sdktrace.DefaultAttributeValueLengthLimit, 1, most, prefix+"ATTRIBUTE_VALUE_LENGTH_LIMIT", "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT"),
+			Count:  r.number(sdktrace.DefaultAttributeCountLimit, 1, most, prefix+"ATTRIBUTE_COUNT_LIMIT", "OTEL_ATTRIBUTE_COUNT_LIMIT"),
+		}
+	}
+	r.e.SpanLimits, r.e.LogLimits = read("OTEL_SPAN_"), read("OTEL_LOGRECORD_")
+}
+
+// resource reads the resource attributes of this program.
+func (r *reader) resource() {
+	const name = "OTEL_RESOURCE_ATTRIBUTES"
+	bad := false
+	for item := range strings.SplitSeq(r.get(name), ",") {
+		if strings.TrimSpace(item) == "" {
+			continue
+		}
+		key, text, found := strings.Cut(item, "=")
+		key = strings.TrimSpace(key)
+		value, err := url.PathUnescape(strings.TrimSpace(text))
+		if !found || err != nil || key == "" {
+			bad = true
+			continue
+		}
+		r.e.resource = append(r.e.resource, attribute.String(key, value))
+	}
+	if bad {
+		r.ignore(name, "has items that are not KEY=VALUE with the value percent-encoded; the others are used")
+	}
+	if service := r.get("OTEL_SERVICE_NAME"); service != "" {
+		r.e.resource = append(r.e.resource, semconv.ServiceName(service))
+	}
+}
