@@ -210,8 +210,8 @@ type attempts [7]int
 // received the call.
 var (
 	single = attempts{1, 1, 1, 1, 1, 1, 1}
-	goV1 = attempts{4, 4, 4, 4, 4, 1, 1}
-	java = attempts{1, 1, 1, 1, 4, 4, 1}
+	goV1   = attempts{4, 4, 4, 4, 4, 1, 1}
+	java   = attempts{1, 1, 1, 1, 4, 4, 1}
 )
 
 // unlessBegun are n attempts unless a response began.
