@@ -10,8 +10,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 )
 
-// noCredential is the label of attempts without a credential.
-const noCredential = "none"
+// The labels of values that an attempt does not have.
+const (
+	noCredential = "none"
+	unknown      = "unknown" // a service or an action
+)
 
 // newCredentialCollector returns the collector of credentials.
 func newCredentialCollector(d *diagnosis.Diagnoser) prometheus.Collector {
@@ -30,6 +33,36 @@ func newCredentialCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 				}
 				send(number(c.Refused), c.Name, "key")
 				send(number(c.Denied > 0), c.Name, "permission")
+			}
+		}),
+	)
+}
+
+// newCallCollector returns the collector of calls and retries.
+func newCallCollector(d *diagnosis.Diagnoser) prometheus.Collector {
+	return metrics.NewCollector(func() []diagnosis.Calls { return d.Calls(time.Now()) },
+		metrics.Each(metrics.Calls, func(all []diagnosis.Calls, send metrics.Send) {
+			for _, c := range all {
+				for outcome, n := range c.Outcomes {
+					send(float64(n), cmp.Or(c.Service, unknown), cmp.Or(c.Action, unknown), string(outcome))
+				}
+			}
+		}),
+		metrics.Each(metrics.Retries, func(all []diagnosis.Calls, send metrics.Send) {
+			for _, c := range all {
+				for result, n := range c.Retries {
+					send(float64(n), cmp.Or(c.Service, unknown), cmp.Or(c.Action, unknown), string(result))
+				}
+			}
+		}),
+		metrics.EachHistogram(metrics.CallAttempts, func(all []diagnosis.Calls, send func(metrics.Histogram, ...string)) {
+			for _, c := range all {
+				h := metrics.Histogram{Sum: float64(c.AttemptsSum), Buckets: make(map[float64]uint64, len(c.Attempts))}
+				for i, n := range c.Attempts {
+					h.Count += n
+					h.Buckets[float64(diagnosis.AttemptBuckets[i])] = h.Count
+				}
+				send(h, cmp.Or(c.Service, unknown), cmp.Or(c.Action, unknown))
 			}
 		}),
 	)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
 // TestDiagnosesReachEveryOutput checks that why a call failed is in the journal,
@@ -89,5 +90,54 @@ func TestEventsReachTheOutputs(t *testing.T) {
 	out.flush(t)
 	if lines := out.log.String(); strings.Count(lines, `"event":"ksyun.api.notice"`) != 1 || !strings.Contains(lines, `"cause":"key_revoked"`) || !strings.Contains(lines, `"level":"warn"`) {
 		t.Errorf("lines %s", lines)
+	}
+}
+
+// TestAttemptsOfACallAreLinked checks that the attempts of one call have the same ID,
+// and that the journal notes that a retry succeeded.
+func TestAttemptsOfACallAreLinked(t *testing.T) {
+	out := newOutput(t, setting{})
+	at := time.Now()
+	see := func(name string) {
+		o := attempt.Get(name)
+		o.Start, o.End = at, at.Add(10*time.Millisecond)
+		at = at.Add(time.Second)
+		out.see(o)
+	}
+	see("error_throttled")
+	see("error_receiver")
+	see("success")
+	see("success")
+	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success_after_retry"); n != 1 {
+		t.Errorf("%v calls succeeded after a retry", n)
+	}
+	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success"); n != 1 {
+		t.Errorf("%v calls succeeded at once", n)
+	}
+	if n := out.counted(t, "ksyun_api_retries_total", "result", "failed"); n != 1 {
+		t.Errorf("%v retries failed", n)
+	}
+	out.flush(t)
+	all := out.journal.Select(journal.Filter{})
+	if len(all) != 2 || all[0].Attempt != 2 || all[1].Attempt != 1 || all[0].CallID == "" {
+		t.Fatalf("journal %+v", all)
+	}
+	for _, r := range all {
+		if r.CallID != all[0].CallID || r.CallOutcome != diagnosis.CallSuccessAfterRetry {
+			t.Errorf("attempt %d: call %s, %s", r.Attempt, r.CallID, r.CallOutcome)
+		}
+	}
+	if found := out.journal.Select(journal.Filter{CallID: all[0].CallID}); len(found) != 2 {
+		t.Errorf("%d attempts found by call", len(found))
+	}
+	if strings.Count(out.log.String(), `"call_id":"`+all[0].CallID) != 2 {
+		t.Errorf("lines %s", out.log.String())
+	}
+	for _, s := range out.spans.got {
+		for _, kv := range s.Attributes {
+			if kv.Key == "http.request.resend_count" && kv.Value.AsInt64() != 1 {
+				t.Errorf("span %s: %v", s.Name, kv)
+			}
+		}
 	}
 }

@@ -76,6 +76,7 @@ type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
 	operation             record.Operation
+	attempt               diagnosis.Attempt
 	traces, logs, journal bool
 }
 
@@ -139,7 +140,7 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser))
+	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -180,9 +181,9 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{span: p.decide(o)}
 	k.traces = k.span.Exported
 	k.operation = p.count(o, k.span)
-	p.learn(o)
+	k.attempt = p.learn(o)
 
-	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused())
+	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused() || k.attempt.Result == diagnosis.RetrySucceeded)
 	k.logs = p.wantsLine(o)
 	if k.traces || k.logs || k.journal {
 		p.offer(k, o)
@@ -213,16 +214,17 @@ func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Opera
 	return p.metrics.Observe(o, span)
 }
 
-// learn passes the attempt to the diagnoser, which learns from it.
-func (p *Pipeline) learn(o *classify.Observation) {
+// learn passes the attempt to the diagnoser, which learns from it and returns its
+// place in a call.
+func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
 	defer p.recovered(metrics.SinkDiagnosis)
-	p.diagnoser.Observe(o)
+	return p.diagnoser.Observe(o)
 }
 
 // diagnose adds the causes of the failure to r.
-func (p *Pipeline) diagnose(o *classify.Observation, r *record.Record) {
+func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, r *record.Record) {
 	defer p.recovered(metrics.SinkDiagnosis)
-	r.Diagnose(p.diagnoser.Diagnose(o))
+	r.Diagnose(p.diagnoser.Diagnose(o, at))
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
@@ -322,14 +324,18 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
-	p.diagnose(&k.copy.Observation, r)
+	r.SetAttempt(k.attempt)
+	p.diagnose(&k.copy.Observation, k.attempt, r)
 	return r
 }
 
 // serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
-	if k.journal {
+	switch {
+	case k.journal && r.Failed():
 		p.guarded(metrics.SinkJournal, p.journal.Add, r)
+	case k.journal: // a retry succeeded
+		p.guarded(metrics.SinkJournal, p.journal.Resolve, r)
 	}
 	if k.logs {
 		p.guarded(metrics.SinkLogs, p.logs.Write, r)

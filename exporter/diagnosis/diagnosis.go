@@ -47,6 +47,9 @@ const (
 	CauseTokenRefused   Cause = "token_refused"
 	CauseTokenExpired   Cause = "token_expired"
 
+	CauseRetryThrottled Cause = "retry_throttled"
+	CauseRetryWasted    Cause = "retry_wasted" // of an Event only
+
 	CauseKeyRevoked     Cause = "key_revoked"
 	CausePermissionLost Cause = "permission_lost"
 	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
@@ -89,26 +92,34 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify func(Event) // nil if nobody wants events
-	clocks clocks
-	usages usages
-	keys   keys
+	notify  func(Event) // nil if nobody wants events
+	clocks  clocks
+	usages  usages
+	keys    keys
+	actions actions
+	calls   calls
 }
 
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
-	return &Diagnoser{usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)}}
+	return &Diagnoser{
+		usages:  usages{seed: maphash.MakeSeed()},
+		keys:    keys{known: make(map[string]*key)},
+		actions: actions{known: make(map[actionName]*action)},
+		calls:   calls{seed: maphash.MakeSeed()},
+	}
 }
 
-// Observe learns from an attempt. It is fast, so that it can be called while the
+// Observe learns from an attempt and returns its place in a call. It is fast, so that it can be called while the
 // call is being relayed. It does not block and does not retain o.
-func (d *Diagnoser) Observe(o *classify.Observation) {
+func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
-		return
+		return Attempt{}
 	}
-	u := d.usages.of(o, &d.keys)
+	u := d.usages.of(o, &d.keys, &d.actions)
 	d.observeCredential(o, u)
 	d.observeClock(o)
+	return d.observeCall(o, u)
 }
 
 // observeClock takes a sample of the program's clock if one is due.
@@ -121,14 +132,17 @@ func (d *Diagnoser) observeClock(o *classify.Observation) {
 	}
 }
 
-// Diagnose returns the causes of the failed attempt, the most likely first and
+// Diagnose returns the causes of the failed attempt, whose place is at, the most likely first and
 // the excluded last. It returns nil if the catalogue already says all there is.
-func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
+func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	v := &o.Verdict
 	var all []Diagnosis
 	if v.Outcome.Failed() {
 		if lost, ok := d.revoked(o); ok {
 			all = append(all, lost)
+		}
+		if again, ok := retried(at); ok {
+			all = append(all, again)
 		}
 	}
 	if !v.NotAuthenticated() {

@@ -11,7 +11,7 @@ import (
 )
 
 // maxMemory is what all analysers together may keep: see docs/diagnosis.md.
-const maxMemory = 256 << 10
+const maxMemory = 512 << 10
 
 // TestMemoryIsBounded feeds the attempts of 1,000 actions by 1,000 credentials,
 // of as many programs, a tenth of which are refused.
@@ -39,11 +39,12 @@ func TestMemoryIsBounded(t *testing.T) {
 			o.Call.Action, o.Credential = actions[a], credentials[c]
 			o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(c >> 8), byte(c), byte(a)}), 1)
 			o.Start, o.FirstByte, o.End, o.Date, o.Call.SignedAt = at, at, at, at.Truncate(time.Second), at.Truncate(time.Second)
+			o.Call.Fingerprint = uint64(a*n+c+1) * 0x9E3779B97F4A7C15
 			d.Observe(o)
 			if c%100 == 0 {
 				refused := *o
 				refused.Verdict.Outcome, refused.Verdict.Category, refused.Signature = classify.OutcomeError, classify.CategoryAuth, signature
-				d.Diagnose(&refused)
+				d.Diagnose(&refused, d.Observe(&refused))
 			}
 		}
 	}

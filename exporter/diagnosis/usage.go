@@ -23,6 +23,7 @@ type usage struct {
 	service, action, version, credential string
 
 	key  *key         // the credential; shared by its usages
+	act  *action      // the action; shared by the credentials that use it
 	seen atomic.Int64 // time of the last attempt, in seconds since the epoch
 
 	permission permission
@@ -38,11 +39,11 @@ type usages struct {
 
 // of returns the usage that the attempt belongs to, or nil if the table is full of
 // others that are in use.
-func (t *usages) of(o *classify.Observation, keys *keys) *usage {
+func (t *usages) of(o *classify.Observation, keys *keys, actions *actions) *usage {
 	second := o.End.Unix()
 	u := t.find(o)
 	if u == nil {
-		return t.place(o, keys, second)
+		return t.place(o, keys, actions, second)
 	}
 	if u.seen.Load() != second {
 		u.seen.Store(second)
@@ -73,7 +74,7 @@ func (u *usage) is(o *classify.Observation) bool {
 
 // place assigns a slot to the usage of an attempt: a free one, or that of a usage
 // without attempts for usageMemory. It returns nil if there is none.
-func (t *usages) place(o *classify.Observation, keys *keys, second int64) *usage {
+func (t *usages) place(o *classify.Observation, keys *keys, actions *actions, second int64) *usage {
 	if !t.mu.TryLock() {
 		return nil
 	}
@@ -102,6 +103,7 @@ func (t *usages) place(o *classify.Observation, keys *keys, second int64) *usage
 		service: strings.Clone(o.Call.Service), action: strings.Clone(o.Call.Action),
 		version: strings.Clone(o.Call.Version), credential: strings.Clone(o.Credential),
 	}
+	u.act = actions.of(actionName{u.service, u.action})
 	var evicted *key
 	if u.key, evicted = keys.place(u.credential, second); evicted != nil {
 		t.forget(evicted)

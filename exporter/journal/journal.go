@@ -27,6 +27,7 @@ type Filter struct {
 	Outcome   string
 	Blame     string
 	Action    string
+	CallID    string
 	Since     time.Time // select attempts that ended at this time or later
 	Limit     int       // maximum number of records, newest first; 0 for no limit
 }
@@ -152,6 +153,7 @@ func (f *Filter) wants(r *record.Record) bool {
 		matches(f.Outcome, string(r.Outcome)) &&
 		matches(f.Blame, string(r.Blame)) &&
 		matches(f.Action, r.Action) &&
+		matches(f.CallID, r.CallID) &&
 		(f.Since.IsZero() || !r.Time.Before(f.Since))
 }
 

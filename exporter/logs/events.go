@@ -198,6 +198,9 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	text("user_agent", r.UserAgent)
 	text("credential", r.Credential)
+	text("call_id", r.CallID)
+	number("attempt", r.Attempt)
+	text("call_outcome", string(r.CallOutcome))
 	text("source", string(r.Source))
 	if c := r.Cause(); c != nil {
 		text("cause", string(c.Cause))

@@ -71,6 +71,21 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"client"},
 		"Median difference in seconds between the clock a client signs with and the API's clock, over recent requests; positive if the client is ahead. Only the 16 clients with the largest skew are exposed. The client \"self\" is ksyun-tap itself, for requests it signs.",
 	}
+	Calls = Family{
+		"ksyun_api_calls_total", counter,
+		[]string{"service", "action", "outcome"},
+		"Total number of calls, by the outcome of their last attempt: success (of the only attempt), success_after_retry, failed or canceled. A call is one operation that a program wanted: one or more attempts. It is counted as failed 12 seconds after its last attempt, or 68 if that took longer than 3, because another one may follow.",
+	}
+	CallAttempts = Family{
+		"ksyun_api_call_attempts", histogram,
+		[]string{"service", "action"},
+		"Number of attempts per call.",
+	}
+	Retries = Family{
+		"ksyun_api_retries_total", counter,
+		[]string{"service", "action", "result"},
+		"Total number of attempts that repeat a failed one of the same call, by result: succeeded, failed, wasted (refused again for a reason that a retry cannot fix) or throttled (throttled again, which adds to the load).",
+	}
 	CredentialErrors = Family{
 		"ksyun_api_credential_errors_total", counter,
 		[]string{"credential", "category"},
@@ -293,7 +308,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
-		CredentialErrors, CredentialRefused,
+		Calls, CallAttempts, Retries, CredentialErrors, CredentialRefused,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,

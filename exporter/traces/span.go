@@ -190,6 +190,7 @@ const (
 	attrRetryable   = attribute.Key("ksyun.error.retryable")
 	attrFailedItems = attribute.Key("ksyun.partial.failed_items")
 	attrCredential  = attribute.Key("ksyun.credential")
+	attrCallID      = attribute.Key("ksyun.call_id")
 	attrSource      = attribute.Key("ksyun.source")
 	attrCause       = attribute.Key("ksyun.diagnosis.cause")
 	attrCertainty   = attribute.Key("ksyun.diagnosis.certainty")
@@ -247,6 +248,10 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	text(attrVersion, r.Version)
 	text(attrOutcome, string(r.Outcome))
 	text(attrCredential, r.Credential)
+	text(attrCallID, r.CallID)
+	if r.Attempt > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(r.Attempt-1))
+	}
 	text(attrSource, string(r.Source))
 	if r.Outcome.Failed() {
 		text(attrCode, r.ErrorCode)

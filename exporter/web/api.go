@@ -144,6 +144,8 @@ func parseFilter(q url.Values, now time.Time) (journal.Filter, error) {
 			f.Blame = v
 		case "action":
 			f.Action = v
+		case "call_id":
+			f.CallID = v
 		case "since":
 			f.Since, err = parseSince(v, now)
 		case "limit":

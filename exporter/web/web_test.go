@@ -41,7 +41,7 @@ func filled() *journal.Journal {
 	j := journal.New(100)
 	for _, a := range attempt.All() {
 		if r := record.New(a.Observation); r.Failed() {
-			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			j.Add(r)
 		}
 	}

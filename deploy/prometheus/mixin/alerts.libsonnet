@@ -238,6 +238,8 @@
               severity: 'critical',
             },
             annotations: {
+              advice: 'Look in the console whether the key was deleted, disabled or has expired. If it was replaced, give the program the new key and restart it. A retry fails again until this is changed.',
+              advice_zh: '在控制台检查该密钥是否已删除、禁用或过期。如果已更换密钥，请为程序配置新密钥并重启程序。在修正之前重试仍会失败。',
               calls: 'blame=credential',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: 'The key {{ $labels.credential }} ({{ $labels.namespace }}/{{ $labels.job }}) worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.',
@@ -263,6 +265,26 @@
               runbook_url: '%(runbookURL)s/KsyunApiThrottled.md' % c,
               summary: 'Calls are rejected because there are too many.',
               summary_zh: '调用因超出流控被拒绝。',
+            },
+          },
+          {
+            alert: 'KsyunApiRetryStorm',
+            expr: 'sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{result!="succeeded"}[15m]) unless ksyun_api_retries_total{result!="succeeded"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{result!="succeeded"}[15m]) - ksyun_api_retries_total{result!="succeeded"} offset 15m >= 0)) and resets(ksyun_api_retries_total{result!="succeeded"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{result!="succeeded"}[15m]))\n/ sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(retryRatio)s\nand sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{result!="succeeded"}[15m]) unless ksyun_api_retries_total{result!="succeeded"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{result!="succeeded"}[15m]) - ksyun_api_retries_total{result!="succeeded"} offset 15m >= 0)) and resets(ksyun_api_retries_total{result!="succeeded"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{result!="succeeded"}[15m])) >= %(retryFailures)s' % c,
+            'for': '5m',
+            keep_firing_for: '15m',
+            labels: {
+              blame: 'client',
+              severity: 'warning',
+            },
+            annotations: {
+              advice: 'Retry only server errors, timeouts and throttling. Other errors stay until the request, the key or its policy is changed. A retry fails again until this is changed.',
+              advice_zh: '只重试服务端错误、超时和限流。其他错误在修改请求、密钥或策略之前不会消失。在修正之前重试仍会失败。',
+              calls: 'outcome=error',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=16&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: '{{ $value | humanizePercentage }} of the {{ $labels.action }} attempts at {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) are retries that failed again, over all its taps.',
+              runbook_url: '%(runbookURL)s/KsyunApiRetryStorm.md' % c,
+              summary: 'A large part of the calls are retries that fail again.',
+              summary_zh: '大量请求是再次失败的重试。',
             },
           },
           {
