@@ -78,12 +78,12 @@ test: ## Run the tests, with the race detector.
 
 .PHONY: alerts-table
 alerts-table: ## Replay every scenario through the alerts, and write the table of docs/alerts.md (some minutes).
-	$(GO) test -C test -count=1 -timeout 90m -run TestScenarios ./alerts -full -update
+	$(GO) test -C test -count=1 -timeout 90m -run "TestScenarios|TestBurnRates" ./alerts -full -update
 	$(MAKE) --no-print-directory generate
 
 .PHONY: verify-alerts
 verify-alerts: ## Check that the table of docs/alerts.md matches the replay (some minutes).
-	$(GO) test -C test -count=1 -timeout 90m -run TestScenarios ./alerts -full
+	$(GO) test -C test -count=1 -timeout 90m -run "TestScenarios|TestBurnRates" ./alerts -full
 
 # A Collector with the components that the examples use; the newest version whose modules are all available.
 $(OTELCOL): deploy/otel-collector/builder.yaml

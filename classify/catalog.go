@@ -12,33 +12,33 @@ import (
 type Entry struct {
 	// Code is the vendor's name of the error as documented. If Grade is
 	// GradePlaceholder, it is our name for an error whose code is not published.
-	Code    string
-	Aliases []string // other spellings that were seen
-	Grade   Grade    // how reliable Code is
-	Row     int      // row of the vendor's table (1 to 20); 0 if not in it
+	Code    string   `json:"code"`
+	Aliases []string `json:"aliases,omitempty"` // other spellings that were seen
+	Grade   Grade    `json:"grade"`             // how reliable Code is
+	Row     int      `json:"row,omitempty"`     // row of the vendor's table (1 to 20); 0 if not in it
 
 	// Refines reports that another entry has the code, and that this entry is used
 	// instead only if one of Messages matches.
-	Refines bool
+	Refines bool `json:"refines,omitempty"`
 	// Fault is the transport's fault that the entry describes; Code is then its
 	// name. It is FaultNone for errors of the vendor.
-	Fault Fault
+	Fault Fault `json:"fault,omitempty"`
 	// DryRun reports that the entry is not a failure: the call would have
 	// succeeded. The entry has no category.
-	DryRun bool
+	DryRun bool `json:"dry_run,omitempty"`
 
-	Statuses []int    // HTTP statuses it comes with; 3, 4 and 5 stand for all 3xx, 4xx, 5xx
-	Messages []string // patterns of its messages: literal text, * for any run
-	Example  string   // a message as the vendor words it
+	Statuses []int    `json:"statuses,omitempty"` // HTTP statuses it comes with; 3, 4 and 5 stand for all 3xx, 4xx, 5xx
+	Messages []string `json:"messages,omitempty"` // patterns of its messages: literal text, * for any run
+	Example  string   `json:"example,omitempty"`  // a message as the vendor words it
 
-	Type      Type // TypeUnknown if not known
-	Category  Category
-	Blame     Blame
-	Retryable bool
+	Type      Type     `json:"type,omitempty"` // TypeUnknown if not known
+	Category  Category `json:"category,omitempty"`
+	Blame     Blame    `json:"blame,omitempty"`
+	Retryable bool     `json:"retryable"`
 
-	Meaning Text   // what it means, one sentence
-	Advice  Text   // what to do, one or two sentences
-	Source  string // where the entry comes from
+	Meaning Text   `json:"meaning,omitzero"` // what it means, one sentence
+	Advice  Text   `json:"advice,omitzero"`  // what to do, one or two sentences
+	Source  string `json:"source,omitempty"` // where the entry comes from
 }
 
 // Grade is how reliable the code of a catalogue entry is.

@@ -132,6 +132,11 @@ const (
 	SourceCSM         Source = "csm"         // the SDK's own records of client-side monitoring
 )
 
+// Sources lists every source.
+func Sources() []Source {
+	return []Source{SourceForward, SourceReverse, SourceConnect, SourceTransparent, SourceResign, SourceTransport, SourceCSM}
+}
+
 // Fault is why the vendor's response did not arrive completely. It is the label
 // reason of ksyun_tap_proxy_errors_total.
 type Fault string
@@ -161,6 +166,16 @@ const (
 	FaultCanceled Fault = "canceled" // the program closed the connection
 	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
 )
+
+// Faults lists every fault except FaultNone.
+func Faults() []Fault {
+	return []Fault{
+		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
+		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
+		FaultCanceled, FaultShutdown,
+	}
+}
 
 // Refused reports whether the tap itself refused the request, which is then not
 // an attempt at a call.

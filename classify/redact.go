@@ -29,6 +29,7 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	}
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
+	first := len(name) // where the first word may begin in plain
 	for i := 0; i < len(name); {
 		c, n := name[i], 1
 		if isIn(c, escapes) {
@@ -43,12 +44,15 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 		case parted:
 			last, parted = len(plain), false
 		}
+		if n := len(plain); n > 0 && n <= first && secretStarts.of(plain[n-1], c) != nil {
+			first = n - 1
+		}
 		plain = append(plain, c)
 	}
 	if isSecretWhole(plain) || isSecretWhole(plain[last:]) {
 		return true, true
 	}
-	for i := range max(0, len(plain)-1) {
+	for i := first; i < len(plain)-1; i++ {
 		for _, w := range secretStarts.of(plain[i], plain[i+1]) {
 			if bytes.HasPrefix(plain[i:], []byte(w)) {
 				secret = true

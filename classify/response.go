@@ -101,6 +101,17 @@ func get(h Header, name string) []byte {
 	return h.Get(name)
 }
 
+// AdoptRequestID sets the request ID of a failed attempt to the one that the
+// program sent in the header of its request, if the attempt has no other.
+func (v *Verdict) AdoptRequestID(request Header) {
+	if !v.RequestID.IsZero() || !v.Outcome.Failed() {
+		return
+	}
+	if id := MakeRequestID(bytes.TrimSpace(get(request, headerRequestID))); !id.IsZero() {
+		v.RequestID, v.RequestIDSource = id, RequestIDProgram
+	}
+}
+
 // requestID returns the ID from the header field, or else from the body.
 func requestID(h Header, rd *reading) RequestID {
 	if id := MakeRequestID(bytes.TrimSpace(get(h, headerRequestID))); !id.IsZero() {

@@ -189,8 +189,10 @@ func (s *secretSet) addPairs(text []byte) {
 func (s *secretSet) addRequest(r *Request) {
 	path, query, _ := bytes.Cut(r.Target, []byte{'?'})
 	s.addText(path)
-	s.addPairs(query)
-	s.addText(query)
+	if !isHarmlessQuery(query) {
+		s.addPairs(query)
+		s.addText(query)
+	}
 	if r.Header != nil {
 		for name, value := range r.Header.Fields() {
 			s.addField(name, value)

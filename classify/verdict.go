@@ -45,6 +45,8 @@ type Verdict struct {
 	// Retryable reports whether the same call may succeed later, unchanged.
 	Retryable bool
 	RequestID RequestID
+	// RequestIDSource is where RequestID is from; "" means the vendor.
+	RequestIDSource RequestIDSource
 	// Message is the vendor's message, for failures only. Like the codes and the
 	// request ID, it may quote what the program sent: see Scrub.
 	Message string
@@ -99,6 +101,11 @@ const (
 	OutcomeProxy    Outcome = "proxy"    // the tap or the network failed before there was a response
 )
 
+// Outcomes lists every outcome.
+func Outcomes() []Outcome {
+	return []Outcome{OutcomeSuccess, OutcomeError, OutcomePartial, OutcomeMasked, OutcomeDryRun, OutcomeCanceled, OutcomeProxy}
+}
+
 // Failed reports whether the outcome is a failure. Calls canceled by the program
 // and dry runs are not failures.
 func (o Outcome) Failed() bool {
@@ -120,6 +127,9 @@ const (
 	TypeReceiver Type = "receiver"
 	TypeUnknown  Type = "unknown"
 )
+
+// Types lists every type.
+func Types() []Type { return []Type{TypeSender, TypeReceiver, TypeUnknown} }
 
 // Category is why an attempt failed; "" if it did not fail.
 type Category string
@@ -161,6 +171,11 @@ const (
 	BlameTap        Blame = "tap"        // ksyun-tap
 )
 
+// Blames lists every value of Blame.
+func Blames() []Blame {
+	return []Blame{BlameClient, BlameCredential, BlameQuota, BlameProvider, BlameNetwork, BlameTap}
+}
+
 // Match is the part of a response by which a catalogue entry was matched.
 type Match string
 
@@ -190,8 +205,23 @@ const (
 // request IDs are UUIDs of 36 bytes.
 const MaxRequestID = 64
 
-// RequestID is the vendor's ID of one call. It is stored by value to avoid
-// allocations. The zero value means that there is no ID.
+// RequestIDSource is where the request ID of an attempt is from.
+type RequestIDSource string
+
+// The sources of request IDs. Only the vendor can look up RequestIDVendor.
+const (
+	RequestIDVendor  RequestIDSource = "vendor"  // the vendor's response
+	RequestIDProgram RequestIDSource = "program" // the program's request, if there is none in the response
+	RequestIDTap     RequestIDSource = "tap"     // ksyun-tap's own response, made by ksyun-tap
+)
+
+// RequestIDSources lists every source.
+func RequestIDSources() []RequestIDSource {
+	return []RequestIDSource{RequestIDVendor, RequestIDProgram, RequestIDTap}
+}
+
+// RequestID is the ID of one call. It is stored by value to avoid allocations.
+// The zero value means that there is no ID.
 type RequestID struct {
 	b [MaxRequestID]byte
 	n uint8

@@ -115,7 +115,7 @@ func TestOwnAnswers(t *testing.T) {
 					r.begun()
 				}
 				o := r.observed()
-				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID {
+				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID || o.Verdict.RequestIDSource != classify.RequestIDTap {
 					t.Errorf("observed fault %q, verdict %+v", o.Fault, o.Verdict)
 				}
 				if o.Upstream.IsValid() {

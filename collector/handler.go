@@ -279,19 +279,21 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
 		case h.why.id != "":
-			v.RequestID = classify.MakeRequestID(h.why.id)
+			v.RequestID, v.RequestIDSource = classify.MakeRequestID(h.why.id), classify.RequestIDTap
 			v.Message = h.why.message
 		case x.Response.Status != 0: // it broke off
 			v.RequestID = h.rules.classifier.RequestID(&h.reply)
 		default:
 			v.RequestID = classify.MakeRequestID(brokenField(x.Broken, "X-KSC-REQUEST-ID"))
 		}
+		v.AdoptRequestID(&x.Request)
 		return
 	}
 	if !whole {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)
 	}

@@ -253,6 +253,44 @@ func TestErrorsBehindALongAnswerAreSeen(t *testing.T) {
 	}
 }
 
+// TestRequestIDOfProgram checks that the request ID that a program sends is taken
+// for failures without another one.
+func TestRequestIDOfProgram(t *testing.T) {
+	const field = "X-Ksc-Request-Id: "
+	own := strings.Replace(request(host), "\r\n\r\n", "\r\n"+field+"own-id\r\n\r\n", 1)
+	bad := strings.Replace(request(host), "\r\n\r\n", "\r\n"+field+"a b\r\n\r\n", 1)
+	for name, tt := range map[string]struct {
+		request, response string // "" resets the connection
+		id                string
+		source            classify.RequestIDSource
+	}{
+		"response has one":    {own, "HTTP/1.1 502 Bad Gateway\r\n" + field + "the-id\r\nContent-Length: 0\r\n\r\n", "the-id", ""},
+		"response has none":   {own, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "own-id", classify.RequestIDProgram},
+		"no response":         {own, "", "own-id", classify.RequestIDProgram},
+		"success":             {own, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "", ""},
+		"not an ID":           {bad, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "", ""},
+		"neither of them has": {request(host), "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n", "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := r.client()
+			c.send(tt.request)
+			up := r.upstream()
+			up.expect(tt.request)
+			if tt.response == "" {
+				up.reset()
+			} else {
+				up.send(tt.response)
+				c.expect(tt.response)
+			}
+			r.begun()
+			if v := r.observed().Verdict; v.RequestID.String() != tt.id || v.RequestIDSource != tt.source {
+				t.Errorf("request ID %q from %q, want %q from %q", v.RequestID.String(), v.RequestIDSource, tt.id, tt.source)
+			}
+		})
+	}
+}
+
 func TestMessagesAreScrubbed(t *testing.T) {
 	r := newRig(t)
 	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")

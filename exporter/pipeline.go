@@ -1,9 +1,9 @@
 // Package exporter turns observations into metrics, log lines, spans and journal entries.
 //
-//	collector ──> Pipeline ──> metrics                        at once
+//	collector ──> Pipeline ──> metrics, activity                            at once
 //	                 │
-//	                 └─ bounded queue ──> record ──> journal  on a goroutine
-//	                                         ├─────> logs     of its own
+//	                 └─ bounded queue ──> record ──> groups, journal, feed  on a goroutine
+//	                                         ├─────> logs                   of its own
 //	                                         └─────> traces
 //
 // The relay waits only for the metrics to be updated and, for failures, for one
@@ -17,7 +17,10 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -35,6 +38,12 @@ type Options struct {
 	Logs    *logs.Events     // if nil, no attempts are logged
 	Journal *journal.Journal // if nil, no failures are kept
 
+	// Activity, Groups and Feed may be nil. Groups and Feed get the failures that
+	// the journal gets.
+	Activity *activity.Activity
+	Groups   *groups.Table
+	Feed     *feed.Feed
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -48,6 +57,10 @@ type Pipeline struct {
 	traces    *traces.Tracer
 	logs      *logs.Events
 	journal   *journal.Journal
+	activity  *activity.Activity
+	groups    *groups.Table
+	feed      *feed.Feed
+	ids       *record.IDs
 	diagnoser *diagnosis.Diagnoser
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
@@ -113,14 +126,18 @@ func New(opts Options) *Pipeline {
 		opts.QueueSize = DefaultQueueSize
 	}
 	p := &Pipeline{
-		metrics: opts.Metrics,
-		traces:  opts.Traces,
-		logs:    opts.Logs,
-		journal: opts.Journal,
-		queue:   make(chan kept, opts.QueueSize),
-		filled:  make(chan struct{}, 1),
-		stop:    make(chan struct{}),
-		done:    make(chan struct{}),
+		metrics:  opts.Metrics,
+		traces:   opts.Traces,
+		logs:     opts.Logs,
+		journal:  opts.Journal,
+		activity: opts.Activity,
+		groups:   opts.Groups,
+		feed:     opts.Feed,
+		ids:      record.NewIDs(),
+		queue:    make(chan kept, opts.QueueSize),
+		filled:   make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
 
 		diagnoser: diagnosis.New(),
 	}
@@ -146,6 +163,18 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
 			metrics.Read(metrics.JournalCapacity, func(s journal.Stats) int { return s.Capacity }),
 			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
+		))
+	}
+	if p.groups != nil {
+		p.metrics.Register(metrics.NewCollector(p.groups.Stats,
+			metrics.Read(metrics.FailureGroups, func(s groups.Stats) int { return s.Groups }),
+			metrics.Read(metrics.FailureGroupsEvicted, func(s groups.Stats) uint64 { return s.Evicted }),
+		))
+	}
+	if p.feed != nil {
+		p.metrics.Register(metrics.NewCollector(p.feed.Stats,
+			metrics.Read(metrics.EventSubscribers, func(s feed.Stats) int { return s.Subscribers }),
+			metrics.Read(metrics.EventSubscribersDropped, func(s feed.Stats) uint64 { return s.Dropped }),
 		))
 	}
 }
@@ -211,6 +240,9 @@ func (p *Pipeline) wantsLine(o *classify.Observation) bool {
 // count updates the metrics for the attempt and returns its operation.
 func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Operation {
 	defer p.recovered(metrics.SinkMetrics)
+	if p.activity != nil {
+		p.activity.Observe(o)
+	}
 	return p.metrics.Observe(o, span)
 }
 
@@ -326,14 +358,34 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
 	p.diagnose(&k.copy.Observation, k.attempt, r)
+	if k.journal && r.Failed() {
+		p.identify(r)
+	}
 	return r
+}
+
+// identify gives the failure r its ID and its group.
+func (p *Pipeline) identify(r *record.Record) {
+	defer p.recovered(metrics.SinkJournal)
+	r.ID = p.ids.Next(time.Now())
+	if p.groups != nil {
+		p.groups.Add(r)
+	}
+}
+
+// keep adds the failure r to the journal and passes it on to the subscribers.
+func (p *Pipeline) keep(r *record.Record) {
+	p.journal.Add(r)
+	if p.feed != nil {
+		p.feed.Publish(r)
+	}
 }
 
 // serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
 	switch {
 	case k.journal && r.Failed():
-		p.guarded(metrics.SinkJournal, p.journal.Add, r)
+		p.guarded(metrics.SinkJournal, p.keep, r)
 	case k.journal: // a retry succeeded
 		p.guarded(metrics.SinkJournal, p.journal.Resolve, r)
 	}
@@ -358,9 +410,9 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue and flushes the spans until ctx is done.
-// Observations made later are still counted in the metrics. The caller closes
-// the logger after Shutdown has returned.
+// Shutdown empties the queue, closes the feed and flushes the spans until ctx is
+// done. Observations made later are still counted in the metrics. The caller
+// closes the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
@@ -378,6 +430,9 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		for k := range p.queue {
 			p.drop(k, metrics.ReasonShutdown)
 		}
+	}
+	if p.feed != nil {
+		p.feed.Close()
 	}
 	if p.traces != nil {
 		err = errors.Join(err, p.traces.Shutdown(ctx))

@@ -23,6 +23,9 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -55,6 +58,9 @@ type output struct {
 	pipeline *exporter.Pipeline
 	metrics  *metrics.Metrics
 	journal  *journal.Journal
+	groups   *groups.Table
+	activity *activity.Activity
+	feed     *feed.Feed
 	spans    *spans
 	logger   *logs.Logger
 	log      *bytes.Buffer // to be read after flush
@@ -71,7 +77,7 @@ type setting struct {
 // newOutput returns a pipeline with every sink.
 func newOutput(t testing.TB, s setting) *output {
 	t.Helper()
-	out := &output{metrics: metrics.New(), journal: journal.New(100), spans: &spans{}, log: &bytes.Buffer{}}
+	out := &output{metrics: metrics.New(), journal: journal.New(100), groups: groups.New(0), activity: new(activity.Activity), feed: new(feed.Feed), spans: &spans{}, log: &bytes.Buffer{}}
 	tracer := traces.New(t.Context(), traces.Config{
 		Exporter: out.spans, SuccessRatio: s.ratio, Dropped: out.metrics.DropCounter(metrics.SinkTraces),
 	})
@@ -90,6 +96,9 @@ func newOutput(t testing.TB, s setting) *output {
 			Access: s.access, Dropped: out.metrics.DropCounter(metrics.SinkLogs),
 		}),
 		Journal:   out.journal,
+		Groups:    out.groups,
+		Activity:  out.activity,
+		Feed:      out.feed,
 		QueueSize: s.queue,
 	})
 	t.Cleanup(func() { out.flush(t) })
@@ -268,8 +277,11 @@ func TestNoSecretGetsOut(t *testing.T) {
 			told["spans"] += "\n" + string(kv.Key) + "=" + kv.Value.String()
 		}
 	}
-	h := web.NewHandler(web.Options{Journal: out.journal, Metrics: out.metrics.Handler()})
-	for _, target := range []string{"/", "/api/v1/errors", "/errors/00000000-1111-4222-8333-444444444403", "/metrics"} {
+	h := web.NewHandler(web.Options{Journal: out.journal, Groups: out.groups, Metrics: out.metrics.Handler()})
+	for _, target := range []string{
+		"/", "/api/v1/failures", "/api/v1/failures?format=csv", "/api/v1/failures?format=ndjson", "/api/v1/groups",
+		"/failures/00000000-1111-4222-8333-444444444403", "/api/v1/failures/00000000-1111-4222-8333-444444444403/ticket", "/metrics",
+	} {
 		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 		r.Host = "localhost"
 		w := httptest.NewRecorder()
@@ -285,9 +297,55 @@ func TestNoSecretGetsOut(t *testing.T) {
 				t.Errorf("%s has %q:\n%s", where, secret, text)
 			}
 		}
-		if !strings.Contains(where, "metrics") && !strings.Contains(text, "REDACTED") {
+		plain := strings.Contains(where, "metrics") || strings.Contains(where, "groups")
+		if !plain && !strings.Contains(text, "REDACTED") {
 			t.Errorf("%s shows nothing redacted, the test is blind", where)
 		}
+	}
+}
+
+// TestEveryFailureIsIdentified checks that every failure has an ID under which
+// all outputs have it, and is in a group, and that all calls are counted.
+func TestEveryFailureIsIdentified(t *testing.T) {
+	out := newOutput(t, setting{})
+	sub, err := out.feed.Subscribe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls, failed := uint64(0), uint64(0)
+	for range 2 {
+		for _, a := range attempt.All() {
+			calls++
+			if a.Observation.Verdict.Outcome.Failed() || a.Observation.Fault.Refused() {
+				failed++
+			}
+			out.see(a.Observation)
+		}
+	}
+	out.flush(t)
+	last, n := "", uint64(0)
+	for r := range sub.C {
+		n++
+		if r.ID <= last || r.Group == "" {
+			t.Errorf("ID %q in group %q after ID %q", r.ID, r.Group, last)
+		}
+		last = r.ID
+		if found := out.journal.Find(r.ID); len(found) != 1 || found[0] != r {
+			t.Errorf("%s: found %d in the journal", r.ID, len(found))
+		}
+		if !strings.Contains(out.log.String(), `"id":"`+r.ID+`"`) {
+			t.Errorf("%s is not in the log", r.ID)
+		}
+	}
+	counted := uint64(0)
+	for _, g := range out.groups.List(time.Now(), calls) {
+		counted += g.Count
+		if g.Count%2 != 0 {
+			t.Errorf("%d failures in group %+v, want each kind twice", g.Count, g.Key)
+		}
+	}
+	if n != failed || counted != failed || out.activity.Calls() != calls {
+		t.Errorf("%d published, %d in groups, want %d; %d calls, want %d", n, counted, failed, out.activity.Calls(), calls)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -38,7 +39,7 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 
 // urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {
-	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS or KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
 }
 
 // tapURL returns the URL of the running tap: from the flag or the environment.
@@ -46,8 +47,9 @@ func tapURL(url string) string {
 	if url != "" {
 		return url
 	}
-	return localURL(os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"), config.DefaultWebListen)
+	address := cmp.Or(os.Getenv(config.EnvPrefix+"WEB_ADMIN_LISTEN_ADDRESS"), os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"))
+	return localURL(address, config.DefaultWebListen)
 }
 
-// errorPath returns the path of one failed call in the web listener's API.
-func errorPath(requestID string) string { return "/api/v1/errors/" + url.PathEscape(requestID) }
+// failurePath returns the path of the failures with an ID or request ID in the API.
+func failurePath(id string) string { return "/api/v1/failures/" + url.PathEscape(id) }

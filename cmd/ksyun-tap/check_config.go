@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -111,6 +112,9 @@ func (v *checkConfig) checkListeners(ctx context.Context) (warnings []string, er
 	}
 	for _, row := range ways {
 		for _, a := range *row.addresses(v.settings) {
+			if row.name == wayAdmin && slices.Contains(v.settings.WebListen, a) {
+				continue // one listener for both
+			}
 			ln, err := new(net.ListenConfig).Listen(ctx, "tcp", a)
 			if err != nil {
 				report(row.setting, a, err)

@@ -79,7 +79,7 @@ func (v *checkPath) observed(ctx context.Context, id string) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, _, err := askTap(ctx, tap, errorPath(id))
+		status, _, err := askTap(ctx, tap, failurePath(id))
 		if err != nil {
 			return err
 		}

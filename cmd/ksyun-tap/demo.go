@@ -226,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.address(wayWeb), "")
+	page := localURL(t.page, "")
 	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
@@ -239,8 +239,8 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Some of the calls fail.
 
   recent failures   %[1]s/
-  as JSON           curl -s '%[1]s/api/v1/errors?limit=3'
-  one by ID         curl -s %[1]s/api/v1/errors/REQUEST_ID
+  as JSON           curl -s '%[1]s/api/v1/failures?limit=3'
+  one by ID         curl -s %[1]s/api/v1/failures/REQUEST_ID
   metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
   log               %[2]s
   spans             %[3]s

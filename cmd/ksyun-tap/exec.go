@@ -42,7 +42,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
 	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
 	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs on it that heed no proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)
-	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
+	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.admin-listen-address", "web.enable-lifecycle", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
 	return v
 }
 

@@ -14,11 +14,12 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// lookupVerb finds a failed call by its request ID in the journal of a running
-// tap.
+// lookupVerb finds a failed call by its ID or request ID in the journal of a
+// running tap.
 type lookupVerb struct {
 	id      string
 	url     string
@@ -28,8 +29,8 @@ type lookupVerb struct {
 
 func newLookup(app *kingpin.Application) *lookupVerb {
 	v := &lookupVerb{}
-	c := app.Command("lookup", "Find a failed call by its request ID in the journal of the running tap.")
-	c.Arg("request-id", "Request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
+	c := app.Command("lookup", "Find a failed call by its ID or request ID in the journal of the running tap.")
+	c.Arg("id", "ID of the failure or its request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
 	urlFlag(c, &v.url)
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").DurationVar(&v.timeout)
@@ -40,14 +41,14 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	tap := tapURL(v.url)
-	status, body, err := askTap(ctx, tap, errorPath(v.id))
+	status, body, err := askTap(ctx, tap, failurePath(v.id))
 	if err != nil {
 		return fmt.Errorf("query the tap: %w: set its --web.listen-address with --url", err)
 	}
 	var answer struct {
 		Error string `json:"error"`
 		Data  struct {
-			Errors []record.Record `json:"errors"`
+			Failures []record.Record `json:"failures"`
 		} `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
@@ -55,21 +56,21 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	}
 	switch {
 	case status == http.StatusNotFound:
-		return fmt.Errorf("no failed call with request ID %s: the tap keeps only its most recent failures since its start (--journal.size)", v.id)
+		return fmt.Errorf("no failed call with ID or request ID %s: the tap keeps only its most recent failures since its start (--journal.size)", v.id)
 	case status != http.StatusOK:
 		return errors.New(answer.Error)
 	}
 	if v.output == "json" {
 		e := json.NewEncoder(std.out)
 		e.SetEscapeHTML(false)
-		for _, r := range answer.Data.Errors {
+		for _, r := range answer.Data.Failures {
 			if err := e.Encode(r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for _, r := range answer.Data.Errors {
+	for _, r := range answer.Data.Failures {
 		if err := printRecord(std.out, &r); err != nil {
 			return err
 		}
@@ -88,7 +89,8 @@ func printRecord(out io.Writer, r *record.Record) error {
 	if r.HTTPStatus != 0 {
 		status = strconv.Itoa(r.HTTPStatus)
 	}
-	row("Request ID", r.RequestID)
+	row("ID", r.ID)
+	row("Request ID", r.RequestID, notVendors(r.RequestIDSource))
 	row("Time", r.Time.Format(time.RFC3339Nano))
 	row("Call", r.Service, r.Action, r.Version, r.Region)
 	row("Outcome", string(r.Outcome), status, r.ErrorCode, string(r.Fault))
@@ -105,4 +107,16 @@ func printRecord(out io.Writer, r *record.Record) error {
 	row("Trace", r.TraceID)
 	row("Client", r.UserAgent)
 	return w.Flush()
+}
+
+// notVendors explains a request ID that the vendor does not know.
+func notVendors(source classify.RequestIDSource) string {
+	switch source {
+	case classify.RequestIDProgram:
+		return "(sent by the program)"
+	case classify.RequestIDTap:
+		return "(made by ksyun-tap for its own response)"
+	case classify.RequestIDVendor:
+	}
+	return ""
 }

@@ -27,7 +27,7 @@ func TestLookup(t *testing.T) {
 	}
 	res.Body.Close()
 	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, "http://"+admin+"/api/v1/errors/"+id) // the journal is filled shortly after the answer
+	waitReady(t, "http://"+admin+"/api/v1/failures/"+id) // the journal is filled shortly after the answer
 
 	code, out, errOut := command(t, "", "lookup", id, "--url=http://"+admin)
 	for _, want := range []string{id, "MissingAuthenticationToken", "ListMetrics", "Do  "} {
@@ -37,8 +37,12 @@ func TestLookup(t *testing.T) {
 	}
 	code, out, _ = command(t, "", "lookup", id, "--url=http://"+admin, "--output=json")
 	var r map[string]any
-	if err := json.Unmarshal([]byte(out), &r); code != exitOK || err != nil || r["request_id"] != id || r["http_status"] != 403.0 {
+	if err := json.Unmarshal([]byte(out), &r); code != exitOK || err != nil || r["request_id"] != id || r["status"] != 403.0 {
 		t.Errorf("exit %d, %v: %s", code, err, out)
+	}
+	own, _ := r["id"].(string)
+	if code, out, errOut := command(t, "", "lookup", own, "--url=http://"+admin); code != exitOK || !strings.Contains(out, id) {
+		t.Errorf("by its own ID %q: exit %d: %s%s", own, code, out, errOut)
 	}
 	if code, _, errOut := command(t, "", "lookup", "none", "--url=http://"+admin); code != exitFailed || !strings.Contains(errOut, "--journal.size") {
 		t.Errorf("unknown ID: exit %d: %s", code, errOut)

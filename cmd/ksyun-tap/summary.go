@@ -13,18 +13,21 @@ import (
 	"sync"
 	"syscall"
 	"text/tabwriter"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
-	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // summary is printed at the end of exec. Its JSON keys are a public interface.
 type summary struct {
 	Calls      int          `json:"calls"`
 	Failed     int          `json:"failed"`
-	Errors     []failure    `json:"errors"`
+	Failures   []failure    `json:"failures"`
 	Unobserved []unobserved `json:"unobserved"` // the most frequent first
 }
 
@@ -75,19 +78,26 @@ func (u *unobservedHosts) list() []unobserved {
 	return list
 }
 
-// failure is a group of similar failed calls.
+// failure is a group of similar failed calls. Its keys are those of a record; those
+// that differ among the calls are of the last one.
 type failure struct {
-	Code      string            `json:"code"`
-	Status    string            `json:"status"`
-	Category  classify.Category `json:"category"`
-	Blame     classify.Blame    `json:"blame"`
-	Action    string            `json:"action"`
-	Count     int               `json:"count"`
-	RequestID string            `json:"last_request_id"`
-	Message   string            `json:"last_message"`
-	Cause     diagnosis.Cause   `json:"last_cause,omitempty"` // why the last one failed
-	Evidence  string            `json:"last_evidence,omitempty"`
-	Advice    diagnosis.Advice  `json:"advice"`
+	Code      string                   `json:"code,omitempty"`
+	Status    int                      `json:"status,omitempty"`
+	Category  classify.Category        `json:"category"`
+	Blame     classify.Blame           `json:"blame"`
+	Action    string                   `json:"action,omitempty"`
+	Count     int                      `json:"count"`
+	ID        string                   `json:"id,omitempty"`
+	RequestID string                   `json:"request_id,omitempty"`
+	IDSource  classify.RequestIDSource `json:"request_id_source,omitempty"`
+	Fault     classify.Fault           `json:"fault,omitempty"`
+	Message   string                   `json:"message,omitempty"`
+	Cause     diagnosis.Cause          `json:"cause,omitempty"`
+	Certainty diagnosis.Certainty      `json:"certainty,omitempty"`
+	Evidence  string                   `json:"evidence,omitempty"`
+	Advice    diagnosis.Advice         `json:"advice,omitzero"`
+
+	labels metrics.Failures
 }
 
 // summarise writes the summary of the tap's calls.
@@ -123,32 +133,55 @@ func createSummary(name string) (*os.File, error) {
 	return os.OpenFile(name, flags, 0o666) //nolint:gosec // like a shell's redirection
 }
 
-// makeSummary takes the counts from the metrics, which count every call, and one
-// example of each kind from the journal.
+// makeSummary takes the counts from the metrics, which count every call, and the
+// last example of each kind from the groups.
 func makeSummary(t *tap) summary {
-	calls, failures := t.metrics.Counted()
-	s := summary{Calls: calls, Errors: []failure{}, Unobserved: t.missed.list()}
-	for _, of := range failures {
+	calls, counted := t.metrics.Counted()
+	s := summary{Calls: calls, Failures: []failure{}, Unobserved: t.missed.list()}
+	examples := t.groups.List(time.Now(), 0)
+	for _, of := range counted {
 		s.Failed += of.Count
-		f := failure{Code: of.Code, Status: of.Status, Category: of.Category, Blame: of.Blame, Action: of.Action, Count: of.Count}
-		for _, r := range t.journal.Select(journal.Filter{Category: string(of.Category), Blame: string(of.Blame)}) { // newest first
-			if of.Counts(r.Action, r.ErrorCode, r.CatalogCode) {
-				f.RequestID, f.Message, f.Advice = r.RequestID, r.Message, r.Advice
-				if c := r.Cause(); c != nil {
-					f.Cause, f.Evidence = c.Cause, c.Evidence.English
-				}
-				break
-			}
-		}
-		s.Errors = append(s.Errors, f)
+		s.Failures = append(s.Failures, newFailure(of, lastOf(of, examples)))
 	}
-	slices.SortFunc(s.Errors, func(a, b failure) int {
-		if a.Count != b.Count {
-			return b.Count - a.Count
-		}
-		return strings.Compare(a.Code+a.Action, b.Code+b.Action)
+	slices.SortFunc(s.Failures, func(a, b failure) int {
+		return cmp.Or(b.Count-a.Count, strings.Compare(a.labels.Code+a.labels.Action, b.labels.Code+b.labels.Action))
 	})
 	return s
+}
+
+// lastOf returns the last failure that was counted in of, or nil if it is not
+// known.
+func lastOf(of metrics.Failures, examples []groups.Group) (last *record.Record) {
+	for _, g := range examples {
+		r := g.Last
+		if r != nil && r.Category == of.Category && r.Blame == of.Blame && of.Counts(r.Action, r.ErrorCode, r.CatalogCode) &&
+			(last == nil || r.ID > last.ID) {
+			last = r
+		}
+	}
+	return last
+}
+
+// newFailure returns the failures counted in of. r is the last one, or nil.
+func newFailure(of metrics.Failures, r *record.Record) failure {
+	f := failure{Category: of.Category, Blame: of.Blame, Count: of.Count, labels: of}
+	if of.Code != metrics.None {
+		f.Code = of.Code
+	}
+	if of.Action != metrics.Unknown {
+		f.Action = of.Action
+	}
+	if status, err := strconv.Atoi(of.Status); err == nil {
+		f.Status = status
+	}
+	if r == nil {
+		return f
+	}
+	f.ID, f.RequestID, f.IDSource, f.Fault, f.Message, f.Advice = r.ID, r.RequestID, r.RequestIDSource, r.Fault, r.Message, r.Advice
+	if c := r.Cause(); c != nil {
+		f.Cause, f.Certainty, f.Evidence = c.Cause, c.Certainty, c.Evidence.English
+	}
+	return f
 }
 
 func (s summary) print(out io.Writer) error {
@@ -164,17 +197,17 @@ func (s summary) print(out io.Writer) error {
 	}
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "COUNT\tCODE\tSTATUS\tCATEGORY\tBLAME\tACTION\tLAST REQUEST ID")
-	for _, f := range s.Errors {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Count, f.Code, f.Status, f.Category, orDash(string(f.Blame)), f.Action, orDash(f.RequestID))
+	for _, f := range s.Failures {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Count, f.labels.Code, f.labels.Status, f.Category, orDash(string(f.Blame)), f.labels.Action, orDash(f.RequestID))
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	printed := map[string]bool{}
-	for _, f := range s.Errors {
+	for _, f := range s.Failures {
 		if do := f.Advice.Text().English; do != "" && !printed[do] {
 			printed[do] = true
-			fmt.Fprintf(out, "%s: %s\n", f.Code, strings.TrimSpace(f.Evidence+" "+do))
+			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence+" "+do))
 		}
 	}
 	return nil

@@ -9,7 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
-	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -50,15 +50,17 @@ func TestUnobservedInTheSummary(t *testing.T) {
 // TestSummaryOfFailures checks that each kind of failure has its own count and its
 // own newest example.
 func TestSummaryOfFailures(t *testing.T) {
-	tp := &tap{metrics: metrics.New(), journal: journal.New(0)}
-	classifier := classify.New(classify.DefaultCatalog())
+	tp := &tap{metrics: metrics.New(), groups: groups.New(0)}
+	classifier, ids := classify.New(classify.DefaultCatalog()), record.NewIDs()
 	call := func(action string, status int, body, id string) {
 		o := &classify.Observation{Call: classify.Call{Action: action}}
 		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Body: []byte(body)})
 		o.Verdict.RequestID = classify.MakeRequestID(id)
 		tp.metrics.Observe(o, record.Span{})
 		if o.Verdict.Outcome.Failed() {
-			tp.journal.Add(record.New(o))
+			r := record.New(o)
+			r.ID = ids.Next(o.End)
+			tp.groups.Add(r)
 		}
 	}
 	coded := `{"Error":{"Code":"SomethingNew","Message":"bad"},"RequestId":"x"}`
@@ -74,15 +76,15 @@ func TestSummaryOfFailures(t *testing.T) {
 		t.Errorf("%d calls, %d failed", s.Calls, s.Failed)
 	}
 	var got []string
-	for _, f := range s.Errors {
-		got = append(got, fmt.Sprintf("%s %s %s %d %s", f.Action, f.Code, f.Status, f.Count, f.RequestID))
+	for _, f := range s.Failures {
+		got = append(got, fmt.Sprintf("%s %s %d %d %s", f.Action, f.Code, f.Status, f.Count, f.RequestID))
 	}
 	slices.Sort(got)
 	want := []string{
+		" SomethingNew 400 1 no-action",
 		"GetMetricStatistics SomethingNew 400 1 other-action",
+		"ListMetrics  400 1 none-1",
 		"ListMetrics SomethingNew 400 2 coded-2",
-		"ListMetrics none 400 1 none-1",
-		"unknown SomethingNew 400 1 no-action",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -27,6 +27,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -55,8 +58,14 @@ type tap struct {
 	traces   *traces.Tracer
 	pipeline *exporter.Pipeline
 	proxy    *collector.Proxy
-	web      *web.Server
+	web      *web.Server // metrics and health
+	admin    *web.Server // everything
+	page     string      // address of the page of failures
+	reloaded atomic.Pointer[reloaded]
 	journal  *journal.Journal
+	groups   *groups.Table
+	activity *activity.Activity
+	feed     *feed.Feed
 	ca       *ca.CA           // nil without interception
 	csm      *csm.Intake      // nil unless enabled
 	resign   *resigning       // nil unless enabled
@@ -64,7 +73,7 @@ type tap struct {
 	problems []problem        // environment variables that are ignored
 	missed   unobservedHosts  // with --tap.other-hosts=pass
 	ready    atomic.Bool
-	pages    http.Handler // of the web listener
+	pages    http.Handler // of the admin server
 	service  service
 	watched  []*systemd.Listener // all TCP listeners, if a service manager watches
 
@@ -110,14 +119,14 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
 	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
-	t.journal = journal.New(s.JournalSize)
+	t.journal, t.groups, t.activity, t.feed = journal.New(s.JournalSize), groups.New(0), new(activity.Activity), new(feed.Feed)
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
 		Traces:  t.traces,
 		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
-		Journal: t.journal,
+		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {
 		return nil, err
@@ -125,14 +134,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	t.pages = web.NewHandler(web.Options{
-		Version: version.Version, Metrics: t.metrics.Handler(), Journal: t.journal, Ready: t.notReady, Reload: t.reload,
-	})
-	t.web, err = web.NewServer(web.ServerConfig{
-		Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"),
-	}, t.listeners[wayWeb]...)
-	if err != nil {
-		return nil, usageError{err}
+	t.reloaded.Store(&reloaded{s, true, time.Now()})
+	if err := t.webServers(s); err != nil {
+		return nil, err
 	}
 	t.metrics.SetReload(nil, time.Now())
 	return t, nil
@@ -321,6 +325,7 @@ func (t *tap) serve(ctx context.Context) error {
 		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
 	group.Go(t.web.Serve)
+	group.Go(t.admin.Serve)
 	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })
 	t.ready.Store(true)
 	t.service.manager.Ready(t.status(nil))
@@ -364,7 +369,7 @@ func (t *tap) stop() {
 	if err := t.pipeline.Shutdown(flush); err != nil {
 		t.log.Warn("spans were lost", zap.Error(err))
 	}
-	if err := t.web.Shutdown(flush); err != nil {
+	if err := errors.Join(t.admin.Shutdown(flush), t.web.Shutdown(flush)); err != nil {
 		t.log.Warn("web requests were cut off", zap.Error(err))
 	}
 }
@@ -377,6 +382,9 @@ func (t *tap) reload() (err error) {
 		t.service.manager.Ready(t.status(err))
 		t.metrics.SetReload(err, time.Now())
 		if err != nil {
+			last := *t.reloaded.Load()
+			last.ok = false
+			t.reloaded.Store(&last)
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
 		}
 	}()
@@ -407,6 +415,7 @@ func (t *tap) reload() (err error) {
 	if rest := config.NeedRestart(t.settings, next); len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
+	t.reloaded.Store(&reloaded{next, true, time.Now()})
 	t.log.Info("settings reloaded")
 	return nil
 }

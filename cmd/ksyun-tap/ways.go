@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/prometheus/common/version"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
@@ -19,7 +21,7 @@ type way struct {
 	name, setting string
 	addresses     func(*config.Settings) *[]string
 	// serve serves the connections of a listener until the tap shuts down. It is
-	// nil for the web listener, which has a server of its own.
+	// nil for the web listeners, which have servers of their own.
 	serve func(*tap, net.Listener) error
 }
 
@@ -27,6 +29,7 @@ type way struct {
 const (
 	wayProxy = "proxy"
 	wayWeb   = "web"
+	wayAdmin = "admin"
 )
 
 var ways = []way{
@@ -51,6 +54,7 @@ var ways = []way{
 		func(t *tap, ln net.Listener) error { return t.proxy.ServeResign(ln, t.resign.ResignAddress) },
 	},
 	{wayWeb, "web.listen-address", func(s *config.Settings) *[]string { return &s.WebListen }, nil},
+	{wayAdmin, "web.admin-listen-address", func(s *config.Settings) *[]string { return &s.AdminListen }, nil},
 }
 
 // listen opens every listener that the settings name and that was not passed as a
@@ -61,6 +65,9 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 		t.listeners[w.name] = t.service.sockets.Listeners(w.name)
 		if t.listeners[w.name] == nil {
 			for _, address := range *w.addresses(s) {
+				if w.name == wayAdmin && slices.Contains(s.WebListen, address) {
+					continue // one listener for both
+				}
 				ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 				if err != nil {
 					return listenError(w.setting, address, err)
@@ -80,6 +87,50 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 
 // address returns the first address of a way that is always listened on.
 func (t *tap) address(way string) string { return t.listeners[way][0].Addr().String() }
+
+// webServers creates the servers of the web listeners: of those with the failures,
+// and of those with metrics and health only.
+func (t *tap) webServers(s *config.Settings) (err error) {
+	opts := t.webOptions(s)
+	t.pages = web.NewHandler(opts)
+	admin, public := t.listeners[wayAdmin], t.listeners[wayWeb]
+	switch {
+	case len(admin) == 0 && len(s.AdminListen) == 0:
+		admin, public = public, nil
+	case len(public) == len(s.WebListen): // not passed as sockets
+		public = nil
+		for i, ln := range t.listeners[wayWeb] {
+			if slices.Contains(s.AdminListen, s.WebListen[i]) {
+				admin = append(admin, ln)
+			} else {
+				public = append(public, ln)
+			}
+		}
+	}
+	cfg := web.ServerConfig{Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web")}
+	if t.admin, err = web.NewServer(cfg, admin...); err != nil {
+		return usageError{err}
+	}
+	t.page = admin[0].Addr().String()
+	cfg.Handler = web.NewMetricsHandler(opts)
+	if t.web, err = web.NewServer(cfg, public...); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// webOptions returns what the web listeners serve.
+func (t *tap) webOptions(s *config.Settings) web.Options {
+	opts := web.Options{
+		Version: version.Version, Metrics: t.metrics.Handler(), Ready: t.notReady, Profiles: s.EnablePprof,
+		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
+		Status: t.webStatus(),
+	}
+	if s.EnableLifecycle {
+		opts.Reload = t.reload
+	}
+	return opts
+}
 
 // listening returns the addresses of each way as a field of the log.
 func (t *tap) listening() (fields []zap.Field) {

@@ -282,6 +282,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		o.Fault, o.Verdict = judge()
 		x.addSeen()
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
+		o.Verdict.AdoptRequestID(x.asked.Header)
 		o.Verdict.Scrub(&x.asked, x.secrets)
 		if o.Verdict.NotAuthenticated() {
 			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{

@@ -58,7 +58,7 @@ type RetryResult string
 
 // The results of retries.
 const (
-	RetrySucceeded RetryResult = "succeeded"
+	RetrySucceeded RetryResult = "success"
 	RetryFailed    RetryResult = "failed"
 	RetryWasted    RetryResult = "wasted"    // failed again, for a reason that a retry cannot fix
 	RetryThrottled RetryResult = "throttled" // throttled again: the retry added to the load

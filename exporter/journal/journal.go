@@ -1,16 +1,17 @@
-// Package journal keeps the last failures in memory, searchable by request ID.
+// Package journal keeps the last failures in memory, searchable by ID, request ID
+// and content.
 //
-//	Add ──> ring of the last N records ──> Select (newest first, filtered)
-//	            └─ by request ID ────────> Find
+//	Add ──> ring of the last N records ──> Select (newest first, filtered, in pages)
+//	            ├─ sorted by ID ───────┬─> Find
+//	            └─ by request ID ──────┘
 //
 // Its memory is bounded by the number of records and by record.MaxBytes for each
 // record.
 package journal
 
 import (
-	"strings"
+	"sort"
 	"sync"
-	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -18,25 +19,11 @@ import (
 // DefaultCapacity is the default capacity of a journal.
 const DefaultCapacity = 1000
 
-// Filter selects records. The zero value selects all of them. Text is compared
-// case-insensitively, except for the request ID.
-type Filter struct {
-	RequestID string
-	Code      string // as received, or as spelled in the catalogue
-	Category  string
-	Outcome   string
-	Blame     string
-	Action    string
-	CallID    string
-	Since     time.Time // select attempts that ended at this time or later
-	Limit     int       // maximum number of records, newest first; 0 for no limit
-}
-
 // Stats is the state of a journal.
 type Stats struct {
-	Entries  int
-	Capacity int
-	Evicted  uint64 // number of records evicted since New
+	Entries  int    `json:"entries"`
+	Capacity int    `json:"capacity"`
+	Evicted  uint64 `json:"evicted"` // number of records evicted since New
 }
 
 // Journal is a ring of the last failures. It is safe for concurrent use.
@@ -66,8 +53,9 @@ func New(capacity int) *Journal {
 	return &Journal{slots: make([]slot, capacity), next: 1, newest: make(map[string]uint64)}
 }
 
-// Add adds r, which must not be modified afterwards. If the journal is full, the
-// oldest record is evicted.
+// Add adds r, which must not be modified afterwards. Its ID must be greater than
+// those of the records before, as the IDs of record.IDs are. If the journal is
+// full, the oldest record is evicted.
 func (j *Journal) Add(r *record.Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -101,11 +89,29 @@ func (j *Journal) oldest() uint64 {
 	return 1
 }
 
-// Find returns the failed attempts with the given request ID, newest first. It
-// returns nil if there are none.
-func (j *Journal) Find(id string) []*record.Record {
+// Oldest returns the oldest record, or nil if there is none.
+func (j *Journal) Oldest() *record.Record {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
+	if j.next == 1 {
+		return nil
+	}
+	return j.at(j.oldest()).record
+}
+
+// Find returns the failed attempts with the given ID or request ID, newest first.
+// It returns nil if there are none.
+func (j *Journal) Find(id string) []*record.Record {
+	if id == "" {
+		return nil
+	}
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	if seq := j.search(id); seq < j.next {
+		if r := j.at(seq).record; r.ID == id {
+			return []*record.Record{r}
+		}
+	}
 	var found []*record.Record
 	oldest := j.oldest()
 	for seq := j.newest[id]; seq >= oldest; seq = j.at(seq).older {
@@ -114,51 +120,93 @@ func (j *Journal) Find(id string) []*record.Record {
 	return found
 }
 
-// Select returns the records that match f, newest first.
-func (j *Journal) Select(f Filter) []*record.Record {
-	var candidates []*record.Record
-	if f.RequestID != "" {
-		candidates = j.Find(f.RequestID)
-	} else {
-		candidates = j.all()
-	}
-	selected := candidates[:0]
-	for _, r := range candidates {
-		if f.Limit > 0 && len(selected) == f.Limit {
-			break
-		}
-		if f.wants(r) {
-			selected = append(selected, r)
-		}
-	}
-	return selected
+// search returns the sequence number of the oldest record whose ID is not less
+// than id, or j.next if there is none. The caller holds the lock.
+func (j *Journal) search(id string) uint64 {
+	oldest := j.oldest()
+	n := sort.Search(int(j.next-oldest), func(i int) bool { //nolint:gosec // at most the capacity
+		return j.at(oldest+uint64(i)).record.ID >= id //nolint:gosec // not negative
+	})
+	return oldest + uint64(n) //nolint:gosec // not negative
 }
 
-// all returns every record, newest first.
-func (j *Journal) all() []*record.Record {
+// chunk is how many records are read from the ring at a time, so that a search
+// does not delay Add for long.
+const chunk = 512
+
+// afterDigits is greater than every character of an ID.
+const afterDigits = "~"
+
+// Select returns the records that match f, newest first: at most limit of those
+// older than the record with the ID before, or the newest ones if before is "".
+// more reports whether there are others. To read on, select before the ID of the
+// last record of the page: records that are added meanwhile do not change what
+// follows.
+func (j *Journal) Select(f *Filter, before string, limit int) (page []*record.Record, more bool) {
+	j.walk(f, before, func(r *record.Record) bool {
+		if more = len(page) == limit; more {
+			return false
+		}
+		page = append(page, r)
+		return true
+	})
+	return page, more
+}
+
+// Each calls use for every record that matches f, newest first.
+func (j *Journal) Each(f *Filter, use func(*record.Record)) {
+	j.walk(f, "", func(r *record.Record) bool {
+		use(r)
+		return true
+	})
+}
+
+// walk calls use for the records that match f, newest first, until it returns
+// false.
+func (j *Journal) walk(f *Filter, before string, use func(*record.Record) bool) {
+	var buf [chunk]*record.Record
+	low, high := j.bounds(f.ID, before)
+	for high > low {
+		var records []*record.Record
+		records, high = j.read(buf[:0], low, high)
+		for _, r := range records {
+			if f.Matches(r) && !use(r) {
+				return
+			}
+		}
+	}
+}
+
+// bounds returns the sequence numbers of the records whose IDs begin with prefix
+// and are less than before: from low to high-1.
+func (j *Journal) bounds(prefix, before string) (low, high uint64) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	oldest := j.oldest()
-	records := make([]*record.Record, 0, j.next-oldest)
-	for seq := j.next - 1; seq >= oldest; seq-- {
-		records = append(records, j.at(seq).record)
+	low, high = j.oldest(), j.next
+	if prefix != "" {
+		low, high = j.search(prefix), j.search(prefix+afterDigits)
 	}
-	return records
+	if before != "" {
+		high = min(high, j.search(before))
+	}
+	return low, high
 }
 
-// wants reports whether r matches f, ignoring the request ID and the limit.
-func (f *Filter) wants(r *record.Record) bool {
-	return (matches(f.Code, r.ErrorCode) || matches(f.Code, r.CatalogCode)) &&
-		matches(f.Category, string(r.Category)) &&
-		matches(f.Outcome, string(r.Outcome)) &&
-		matches(f.Blame, string(r.Blame)) &&
-		matches(f.Action, r.Action) &&
-		matches(f.CallID, r.CallID) &&
-		(f.Since.IsZero() || !r.Time.Before(f.Since))
+// read appends the records before high, newest first, as far as there is room. It
+// returns the sequence number of the last of them, or low if there are no more.
+func (j *Journal) read(dst []*record.Record, low, high uint64) ([]*record.Record, uint64) {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	end := max(low, j.oldest()) // some may have been evicted meanwhile
+	for high > end && len(dst) < cap(dst) {
+		high--
+		dst = append(dst, j.at(high).record)
+	}
+	if high <= end {
+		high = low
+	}
+	return dst, high
 }
-
-// matches reports whether a field has the wanted value; "" matches any value.
-func matches(want, have string) bool { return want == "" || strings.EqualFold(want, have) }
 
 // Stats returns the state of the journal.
 func (j *Journal) Stats() Stats {

@@ -1,12 +1,15 @@
 package journal_test
 
 import (
+	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -56,52 +59,170 @@ func TestFind(t *testing.T) {
 			if got := messages(j.Find(tt.find)); !slices.Equal(got, tt.want) {
 				t.Errorf("found %q, want %q", got, tt.want)
 			}
-			if got := messages(j.Select(journal.Filter{RequestID: tt.find})); tt.find != "" && !slices.Equal(got, tt.want) {
-				t.Errorf("selected %q, want %q", got, tt.want)
-			}
 		})
 	}
 }
 
+// where returns the conditions of dimension and value pairs.
+func where(pairs ...string) (all []journal.Condition) {
+	for i := 0; i < len(pairs); i += 2 {
+		d, ok := record.DimensionNamed(pairs[i])
+		if !ok {
+			panic("no dimension " + pairs[i])
+		}
+		all = append(all, journal.Condition{Dimension: d, Values: strings.Split(pairs[i+1], "|")})
+	}
+	return all
+}
+
+// selected returns the messages of the records that a filter selects.
+func selected(j *journal.Journal, f journal.Filter) []string {
+	page, more := j.Select(&f, "", 1000)
+	if more {
+		panic("more than a page")
+	}
+	return messages(page)
+}
+
 func TestSelect(t *testing.T) {
-	j := journal.New(4)
+	j := journal.New(6)
+	client := netip.MustParseAddrPort("10.0.0.7:41000")
 	for i, r := range []record.Record{
 		{ErrorCode: "Evicted"},
-		{ErrorCode: "throttled", CatalogCode: "Throttling", Category: "throttled", Action: "ListMetrics"},
-		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "GetMetricStatistics"},
-		{Category: "server", Action: "ListMetrics", Outcome: "masked", Blame: "provider"},
-		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics"},
+		{ErrorCode: "throttled", CatalogCode: "Throttling", Category: "throttled", Action: "ListMetrics", RequestID: "req-1", RequestIDSource: "vendor"},
+		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "GetMetricStatistics", RequestID: "req-2", HTTPStatus: 403, ErrorType: "sender"},
+		{Category: "server", Action: "ListMetrics", Outcome: "masked", Blame: "provider", Version: "2010-05-25", Region: "cn-beijing-6"},
+		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics", Credential: "abc", Source: "forward", Client: client},
+		{Fault: "dns", Outcome: "proxy", RequestID: "tap-1", RequestIDSource: "tap", Group: "g1", Host: "monitor.api.ksyun.com", UserAgent: "aws-sdk-go/1.44"},
+		{Diagnoses: []diagnosis.Diagnosis{{Cause: "clock_skew", Certainty: diagnosis.Certain, Evidence: diagnosis.Text{English: "7 minutes fast"}}}},
 	} {
 		r.Message = strconv.Itoa(i)
+		r.ID = "00000000000000" + r.Message
 		r.Time = start.Add(time.Duration(i) * time.Second)
 		j.Add(&r)
 	}
 	tests := []struct {
 		name   string
 		filter journal.Filter
-		want   []string
+		want   string
 	}{
-		{"all", journal.Filter{}, []string{"4", "3", "2", "1"}},
-		{"limit", journal.Filter{Limit: 2}, []string{"4", "3"}},
-		{"limit beyond", journal.Filter{Limit: 9}, []string{"4", "3", "2", "1"}},
-		{"code without case", journal.Filter{Code: "signaturedoesnotmatch"}, []string{"4", "2"}},
-		{"code of the wire", journal.Filter{Code: "throttled"}, []string{"1"}},
-		{"code of the catalogue", journal.Filter{Code: "Throttling"}, []string{"1"}},
-		{"category", journal.Filter{Category: "server"}, []string{"3"}},
-		{"outcome", journal.Filter{Outcome: "masked"}, []string{"3"}},
-		{"blame", journal.Filter{Blame: "provider"}, []string{"3"}},
-		{"action", journal.Filter{Action: "ListMetrics"}, []string{"4", "3", "1"}},
-		{"action, limit applies to what matches", journal.Filter{Action: "ListMetrics", Limit: 2}, []string{"4", "3"}},
-		{"since includes its moment", journal.Filter{Since: start.Add(3 * time.Second)}, []string{"4", "3"}},
-		{"all together", journal.Filter{Code: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics", Since: start}, []string{"4"}},
-		{"none", journal.Filter{Code: "Evicted"}, nil},
+		{"all", journal.Filter{}, "654321"},
+		{"code without case", journal.Filter{Conditions: where("code", "signaturedoesnotmatch")}, "42"},
+		{"code of the wire", journal.Filter{Conditions: where("code", "throttled")}, "1"},
+		{"code of the catalogue", journal.Filter{Conditions: where("code", "Throttling")}, "1"},
+		{"no code", journal.Filter{Conditions: where("code", "none")}, "653"},
+		{"one of two codes", journal.Filter{Conditions: where("code", "throttled|SignatureDoesNotMatch")}, "421"},
+		{"category", journal.Filter{Conditions: where("category", "server")}, "3"},
+		{"type", journal.Filter{Conditions: where("type", "sender")}, "2"},
+		{"outcome", journal.Filter{Conditions: where("outcome", "masked")}, "3"},
+		{"blame", journal.Filter{Conditions: where("blame", "provider")}, "3"},
+		{"action", journal.Filter{Conditions: where("action", "ListMetrics")}, "431"},
+		{"version", journal.Filter{Conditions: where("version", "2010-05-25")}, "3"},
+		{"region", journal.Filter{Conditions: where("region", "cn-beijing-6")}, "3"},
+		{"credential", journal.Filter{Conditions: where("credential", "abc")}, "4"},
+		{"status", journal.Filter{Conditions: where("status", "403")}, "2"},
+		{"no status", journal.Filter{Conditions: where("status", "none")}, "65431"},
+		{"source", journal.Filter{Conditions: where("source", "forward")}, "4"},
+		{"client", journal.Filter{Conditions: where("client", "10.0.0.7")}, "4"},
+		{"client and port", journal.Filter{Conditions: where("client", "10.0.0.7:41000")}, "4"},
+		{"other port", journal.Filter{Conditions: where("client", "10.0.0.7:41001")}, ""},
+		{"fault", journal.Filter{Conditions: where("fault", "dns")}, "5"},
+		{"group", journal.Filter{Conditions: where("group", "g1")}, "5"},
+		{"cause", journal.Filter{Conditions: where("cause", "clock_skew")}, "6"},
+		{"who made the request ID", journal.Filter{Conditions: where("request_id_source", "tap")}, "5"},
+		{"two conditions", journal.Filter{Conditions: where("action", "ListMetrics", "category", "auth")}, "4"},
+		{"beginning of a request ID", journal.Filter{RequestID: "req-"}, "21"},
+		{"request ID", journal.Filter{RequestID: "tap-1"}, "5"},
+		{"case of a request ID", journal.Filter{RequestID: "REQ"}, ""},
+		{"beginning of an ID", journal.Filter{ID: "0000"}, "654321"},
+		{"ID", journal.Filter{ID: "000000000000003"}, "3"},
+		{"evicted ID", journal.Filter{ID: "000000000000000"}, ""},
+		{"unknown ID", journal.Filter{ID: "1"}, ""},
+		{"from includes its moment", journal.Filter{From: start.Add(3 * time.Second)}, "6543"},
+		{"to excludes its moment", journal.Filter{To: start.Add(3 * time.Second)}, "21"},
+		{"text in a code", journal.Filter{Text: "doesnot"}, "42"},
+		{"text in a host", journal.Filter{Text: "API.KSYUN"}, "5"},
+		{"text in an address", journal.Filter{Text: "10.0.0"}, "4"},
+		{"text in a user agent", journal.Filter{Text: "sdk-go"}, "5"},
+		{"text in the evidence", journal.Filter{Text: "minutes FAST"}, "6"},
+		{"all together", journal.Filter{Conditions: where("code", "SignatureDoesNotMatch", "category", "auth"), From: start, Text: "sig"}, "42"},
+		{"evicted", journal.Filter{Conditions: where("code", "Evicted")}, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := messages(j.Select(tt.filter)); !slices.Equal(got, tt.want) {
+			if got := strings.Join(selected(j, tt.filter), ""); got != tt.want {
 				t.Errorf("selected %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestPages checks that pages follow on each other while records are added and
+// evicted.
+func TestPages(t *testing.T) {
+	ids := record.NewIDs()
+	const capacity, limit = 2000, 7
+	j := journal.New(capacity)
+	added := 0
+	put := func() {
+		j.Add(&record.Record{ID: ids.Next(start), Message: strconv.Itoa(added), Action: strconv.Itoa(added % 2)})
+		added++
+	}
+	for range capacity + 500 {
+		put()
+	}
+	f := journal.Filter{Conditions: where("action", "1")}
+	want, cursor, seen := added-1, "", 0
+	for {
+		page, more := j.Select(&f, cursor, limit)
+		for _, r := range page {
+			if r.Message != strconv.Itoa(want) {
+				t.Fatalf("record %s, want %d", r.Message, want)
+			}
+			want, seen = want-2, seen+1
+		}
+		if !more {
+			break
+		}
+		if len(page) != limit {
+			t.Fatalf("%d records on a page that is not the last", len(page))
+		}
+		cursor = page[limit-1].ID
+		put()
+	}
+	if evicted := (added - capacity - 500) / 2; seen < capacity/2-evicted-limit || seen > capacity/2 {
+		t.Errorf("saw %d of %d records", seen, capacity/2)
+	}
+	if page, more := j.Select(&f, "0", limit); len(page) > 0 || more {
+		t.Errorf("%d records before the first one", len(page))
+	}
+	n := 0
+	j.Each(&f, func(*record.Record) { n++ })
+	if n != capacity/2 {
+		t.Errorf("each of %d records, want %d", n, capacity/2)
+	}
+}
+
+func TestFindByID(t *testing.T) {
+	ids := record.NewIDs()
+	j := journal.New(3)
+	if j.Oldest() != nil || j.Find("x") != nil {
+		t.Error("found something in an empty journal")
+	}
+	var all []*record.Record
+	for range 5 {
+		r := &record.Record{ID: ids.Next(start)}
+		all = append(all, r)
+		j.Add(r)
+	}
+	for i, r := range all {
+		found := j.Find(r.ID)
+		if kept := i >= 2; kept != (len(found) == 1) || kept && found[0] != r {
+			t.Errorf("record %d: found %d", i, len(found))
+		}
+	}
+	if j.Oldest() != all[2] {
+		t.Error("the oldest record is another one")
 	}
 }
 
@@ -141,8 +262,8 @@ func TestConcurrentUse(t *testing.T) {
 						t.Errorf("found %q under %d", r.RequestID, i%40)
 					}
 				}
-				if n := len(j.Select(journal.Filter{})); n > 16 {
-					t.Errorf("%d records in a journal for 16", n)
+				if page, more := j.Select(&journal.Filter{}, "", 16); len(page) > 16 || more {
+					t.Errorf("%d records in a journal for 16", len(page))
 				}
 				j.Stats()
 			}
@@ -166,11 +287,11 @@ func FuzzFind(f *testing.F) {
 			for want := range 6 {
 				id := string(rune('a' + want))
 				var searched []string
-				for _, r := range j.Select(journal.Filter{}) {
+				j.Each(&journal.Filter{}, func(r *record.Record) {
 					if r.RequestID == id {
 						searched = append(searched, r.Message)
 					}
-				}
+				})
 				if found := messages(j.Find(id)); !slices.Equal(found, searched) {
 					t.Fatalf("found %q for %s, a search finds %q", found, id, searched)
 				}

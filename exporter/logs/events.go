@@ -168,16 +168,19 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	if r.TraceID != "" {
 		enc.AddString("trace_flags", hex.EncodeToString([]byte{r.Span.Flags}))
 	}
+	text("id", r.ID)
+	text("group", r.Group)
 	text("request_id", r.RequestID)
+	text("request_id_source", string(r.RequestIDSource))
 	text("service", r.Service)
 	text("action", r.Action)
 	text("version", r.Version)
 	text("region", r.Region)
 	text("outcome", string(r.Outcome))
-	number("http_status", r.HTTPStatus)
-	text("error_code", r.ErrorCode)
+	number("status", r.HTTPStatus)
+	text("code", r.ErrorCode)
 	text("inner_code", r.InnerCode)
-	text("error_type", string(r.ErrorType))
+	text("type", string(r.ErrorType))
 	text("category", string(r.Category))
 	text("blame", string(r.Blame))
 	if r.Failed() {

@@ -83,8 +83,8 @@ var ( //nolint:goconst // a table: label names are best read in place
 	}
 	Retries = Family{
 		"ksyun_api_retries_total", counter,
-		[]string{"service", "action", "result"},
-		"Total number of attempts that repeat a failed one of the same call, by result: succeeded, failed, wasted (refused again for a reason that a retry cannot fix) or throttled (throttled again, which adds to the load).",
+		[]string{"service", "action", "outcome"},
+		"Total number of attempts that repeat a failed one of the same call, by outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled (throttled again, which adds to the load).",
 	}
 	CredentialErrors = Family{
 		"ksyun_api_credential_errors_total", counter,
@@ -292,6 +292,22 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_evicted_total", counter, nil,
 		"Total number of failures evicted from the journal to make room for newer ones.",
 	}
+	FailureGroups = Family{
+		"ksyun_tap_failure_groups", gauge, nil,
+		"Number of groups of equal failures.",
+	}
+	FailureGroupsEvicted = Family{
+		"ksyun_tap_failure_groups_evicted_total", counter, nil,
+		"Total number of groups of equal failures that were added to the group _other to make room for newer ones.",
+	}
+	EventSubscribers = Family{
+		"ksyun_tap_event_subscribers", gauge, nil,
+		"Number of clients that receive failures as they happen from /api/v1/events.",
+	}
+	EventSubscribersDropped = Family{
+		"ksyun_tap_event_subscribers_dropped_total", counter, nil,
+		"Total number of clients of /api/v1/events that were disconnected because they were too slow.",
+	}
 )
 
 // The types of families.
@@ -319,6 +335,7 @@ func Describe() []Family {
 		PathSuccess, PathFailed, PathTime, PathDuration,
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
+		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }
 

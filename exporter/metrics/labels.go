@@ -17,6 +17,12 @@ const (
 	labelNone    = "none"    // the response had no code, or there was no response
 )
 
+// Unknown and None are the values of labels for which there is no value.
+const (
+	Unknown = labelUnknown
+	None    = labelNone
+)
+
 // The maximum number of values of a label in addition to the documented values,
 // which are always kept, and the placeholders. The first values seen keep their
 // own series.
@@ -105,31 +111,13 @@ func statusLabel(status int) (string, bool) {
 	return strconv.Itoa(status), true
 }
 
-// outcomes lists every outcome.
-var outcomes = []classify.Outcome{
-	classify.OutcomeSuccess, classify.OutcomeError, classify.OutcomePartial, classify.OutcomeMasked,
-	classify.OutcomeDryRun, classify.OutcomeCanceled, classify.OutcomeProxy,
-}
-
-// blames lists every blame.
-var blames = []classify.Blame{
-	classify.BlameClient, classify.BlameCredential, classify.BlameQuota,
-	classify.BlameProvider, classify.BlameNetwork, classify.BlameTap,
-}
-
-// types lists every error type.
-var types = []classify.Type{classify.TypeSender, classify.TypeReceiver, classify.TypeUnknown}
-
-// faults lists every reason of ksyun_tap_proxy_errors_total.
-var faults = []classify.Fault{
-	classify.FaultBadRequest, classify.FaultNoRoute, classify.FaultHostRefused, classify.FaultLoop,
-	classify.FaultUnsupported,
-	classify.FaultSignature,
-	classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultDialTimeout,
-	classify.FaultTLS,
-	classify.FaultTimeout, classify.FaultReset, classify.FaultClosed, classify.FaultBadResponse,
-	classify.FaultCanceled, classify.FaultShutdown,
-}
+// The known values of labels.
+var (
+	outcomes = classify.Outcomes()
+	blames   = classify.Blames()
+	types    = classify.Types()
+	faults   = classify.Faults()
+)
 
 // oneOf returns v as a label value, or "unknown" if v is not in known.
 func oneOf[T ~string](v T, known []T) string {

@@ -5,6 +5,7 @@
 package record
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"strconv"
@@ -25,9 +26,12 @@ type Record struct {
 	Time  time.Time `json:"ts"`    // when the attempt ended, UTC
 	Start time.Time `json:"start"` // when it began, UTC
 
-	RequestID string `json:"request_id,omitempty"`
-	TraceID   string `json:"trace_id,omitempty"`
-	SpanID    string `json:"span_id,omitempty"`
+	ID              string                   `json:"id,omitempty"`    // of a failure; see IDs
+	Group           string                   `json:"group,omitempty"` // ID of the group of equal failures
+	RequestID       string                   `json:"request_id,omitempty"`
+	RequestIDSource classify.RequestIDSource `json:"request_id_source,omitempty"`
+	TraceID         string                   `json:"trace_id,omitempty"`
+	SpanID          string                   `json:"span_id,omitempty"`
 
 	Service string `json:"service,omitempty"`
 	Action  string `json:"action,omitempty"`
@@ -35,10 +39,10 @@ type Record struct {
 	Region  string `json:"region,omitempty"`
 
 	Outcome     classify.Outcome  `json:"outcome"`
-	HTTPStatus  int               `json:"http_status,omitempty"`
-	ErrorCode   string            `json:"error_code,omitempty"` // as received
+	HTTPStatus  int               `json:"status,omitempty"`
+	ErrorCode   string            `json:"code,omitempty"`       // as received
 	InnerCode   string            `json:"inner_code,omitempty"` // the vendor's inner code
-	ErrorType   classify.Type     `json:"error_type,omitempty"`
+	ErrorType   classify.Type     `json:"type,omitempty"`
 	Category    classify.Category `json:"category,omitempty"`
 	Blame       classify.Blame    `json:"blame,omitempty"`
 	Retryable   bool              `json:"retryable"`
@@ -95,7 +99,7 @@ const (
 	maxTracestate = 512
 	maxMethod     = 32
 
-	words = 16 // number of texts bounded by maxWord
+	words = 18 // number of texts bounded by maxWord
 )
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes.
@@ -139,6 +143,9 @@ func New(o *classify.Observation) *Record {
 		Scheme:         o.Scheme,
 		Port:           o.Port,
 		Traceparent:    cut(string(o.Traceparent), maxWord),
+	}
+	if r.RequestID != "" {
+		r.RequestIDSource = cmp.Or(v.RequestIDSource, classify.RequestIDVendor)
 	}
 	// A truncated or redacted request ID would be a different one.
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {

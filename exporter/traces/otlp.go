@@ -181,16 +181,12 @@ func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) [
 	case attribute.INT64:
 		size = tag + protowire.SizeVarint(uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
 	}
-	b = protowire.AppendTag(b, field, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))) //nolint:gosec // a size
-	b = protowire.AppendTag(b, pairKey, protowire.BytesType)
-	b = protowire.AppendString(b, string(kv.Key))
-	b = protowire.AppendTag(b, pairValue, protowire.BytesType)
-	b = protowire.AppendVarint(b, uint64(size))
+	b = appendHeader(b, field, tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))
+	b = append(appendHeader(b, pairKey, len(kv.Key)), kv.Key...)
+	b = appendHeader(b, pairValue, size)
 	switch kv.Value.Type() {
 	case attribute.STRING:
-		b = protowire.AppendTag(b, valueString, protowire.BytesType)
-		return protowire.AppendString(b, text)
+		return append(appendHeader(b, valueString, len(text)), text...)
 	case attribute.INT64:
 		return appendVarint(b, valueInt, uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
 	default: // a bool
@@ -243,6 +239,19 @@ func appendStatus(b []byte, s sdktrace.Status) []byte {
 	b = protowire.AppendVarint(b, uint64(size))
 	b = appendText(b, statusMessage, s.Description)
 	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
+}
+
+// appendHeader appends the tag of a field of type bytes, whose number is below 16, and
+// the size of its value. It is inlined, unlike the library's functions.
+func appendHeader(b []byte, field protowire.Number, size int) []byte {
+	if size < 1<<7 {
+		return append(b, byte(field)<<3|byte(protowire.BytesType), byte(size)) //nolint:gosec // both are below 128
+	}
+	return appendLongHeader(b, field, size)
+}
+
+func appendLongHeader(b []byte, field protowire.Number, size int) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(size)) //nolint:gosec // a size
 }
 
 // appendText appends a text field, which is omitted if it is empty.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -37,15 +38,15 @@ type indexData struct {
 	NotReady string     // "" if ready
 	Query    url.Values // the filter as given in the request
 	Problem  string     // the error in the filter, or ""
-	Errors   []*record.Record
+	Failures []*record.Record
 	Stats    journal.Stats
 }
 
-// oneData is the data of the page of one call.
+// oneData is the data of the page of one failure.
 type oneData struct {
-	Version   string
-	RequestID string
-	Attempts  []attempt // newest first; none if not found
+	Version  string
+	ID       string    // an ID or a request ID, as given in the path
+	Attempts []attempt // newest first; none if not found
 }
 
 // attempt is one record with the support ticket texts.
@@ -56,8 +57,8 @@ type attempt struct {
 
 // index serves the page with recent failures.
 func (p pages) index(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Query: q}
+	values := r.URL.Query()
+	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Query: values}
 	if p.opts.Ready != nil {
 		if err := p.opts.Ready(); err != nil {
 			d.NotReady = err.Error()
@@ -65,30 +66,30 @@ func (p pages) index(w http.ResponseWriter, r *http.Request) {
 	}
 	d.Stats = p.opts.Journal.Stats()
 	status := http.StatusOK
-	f, err := parseFilter(q, time.Now())
+	q, err := parseQuery(values, listParams, p.opts.Now())
 	if err != nil {
 		d.Problem, status = err.Error(), http.StatusBadRequest
 	} else {
-		d.Errors = p.opts.Journal.Select(f)
+		d.Failures, _ = p.opts.Journal.Select(&q.filter, q.cursor, q.limit)
 	}
 	render(w, status, "index.html", d)
 }
 
-// one serves the page of one request ID.
+// one serves the page of the failures with one ID or request ID.
 func (p pages) one(w http.ResponseWriter, r *http.Request) {
-	d := oneData{Version: p.opts.Version, RequestID: r.PathValue("request_id")}
-	if checkRequestID(d.RequestID) != nil {
-		render(w, http.StatusBadRequest, "error.html", d)
+	d := oneData{Version: p.opts.Version, ID: r.PathValue("id")}
+	if !record.IsID(d.ID) && checkRequestID(d.ID) != nil {
+		render(w, http.StatusBadRequest, "failure.html", d)
 		return
 	}
-	for _, found := range p.opts.Journal.Find(d.RequestID) {
-		d.Attempts = append(d.Attempts, attempt{found, ticketEnglish(found), ticketChinese(found)})
+	for _, found := range p.opts.Journal.Find(d.ID) {
+		d.Attempts = append(d.Attempts, attempt{found, ticket(found, diagnosis.English), ticket(found, diagnosis.Chinese)})
 	}
 	status := http.StatusOK
 	if len(d.Attempts) == 0 {
 		status = http.StatusNotFound
 	}
-	render(w, status, "error.html", d)
+	render(w, status, "failure.html", d)
 }
 
 // render writes a page, or an error if the template fails.

@@ -59,7 +59,7 @@ func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 		listeners:  listeners,
 	}
 	for range listeners {
-		s.servers = append(s.servers, &http.Server{
+		srv := &http.Server{
 			Handler:           cfg.Handler,
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
@@ -67,9 +67,28 @@ func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
-		})
+		}
+		// It is called once, when the toolkit has put authentication in front of the
+		// handler and before the first connection is accepted.
+		srv.BaseContext = func(net.Listener) context.Context {
+			srv.Handler = openHealth(cfg.Handler, srv.Handler)
+			return context.Background()
+		}
+		s.servers = append(s.servers, srv)
 	}
 	return s, nil
+}
+
+// openHealth returns a handler that leaves out authentication for health checks, so
+// that a kubelet or a load balancer needs no password.
+func openHealth(open, authenticated http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathHealthy || r.URL.Path == pathReady {
+			open.ServeHTTP(w, r)
+			return
+		}
+		authenticated.ServeHTTP(w, r)
+	})
 }
 
 // Serve serves until Shutdown is called, and then returns nil. If one of the

@@ -1,11 +1,13 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -14,57 +16,90 @@ import (
 // time. It is fixed because the system may have no time zone database.
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
-// ticketEnglish returns the text of a support ticket about r in English.
-func ticketEnglish(r *record.Record) string {
-	return ticket(r, [...]string{
-		"A Ksyun API call failed. Please look into it by its request ID.",
-		"Request ID", "Time", "Region", "API", "Error code", "Error type", "HTTP status", "Message",
-		"Request URL", "Host", "Server address", "Client", "Failed items",
-	}, "none", diagnosis.English)
+// The lines of a ticket.
+const (
+	lineIntroduction = iota
+	lineNoID         // the introduction without a request ID of the vendor's
+	lineRequestID
+	lineTime
+	lineRegion
+	lineAPI
+	lineCode
+	lineType
+	lineStatus
+	lineFault
+	lineMessage
+	lineURL
+	lineHost
+	lineUpstream
+	lineAddress
+	lineClient
+	lineFailedItems
+	lineNone // for a required line that is empty
+	lineNoAnswer
+	lines
+)
+
+// words are the words of a ticket in each language.
+var words = map[diagnosis.Language][lines]string{
+	diagnosis.English: {
+		lineIntroduction: "A Ksyun API call failed. Please look into it by its request ID.",
+		lineNoID:         "A Ksyun API call failed, and there is no request ID from the API. Please look into it by its time and addresses.",
+		lineRequestID:    "Request ID", lineTime: "Time", lineRegion: "Region", lineAPI: "API", lineCode: "Error code",
+		lineType: "Error type", lineStatus: "HTTP status", lineFault: "Failure", lineMessage: "Message",
+		lineURL: "Request URL", lineHost: "Host", lineUpstream: "Server address", lineAddress: "Client address",
+		lineClient: "Client", lineFailedItems: "Failed items", lineNone: "none", lineNoAnswer: "no complete response",
+	},
+	diagnosis.Chinese: {
+		lineIntroduction: "调用金山云 API 失败，请根据请求 ID 协助排查。",
+		lineNoID:         "调用金山云 API 失败，且未收到 API 返回的请求 ID，请根据时间和地址协助排查。",
+		lineRequestID:    "请求 ID", lineTime: "时间", lineRegion: "地域", lineAPI: "接口", lineCode: "错误码",
+		lineType: "错误类型", lineStatus: "HTTP 状态码", lineFault: "故障", lineMessage: "错误信息",
+		lineURL: "请求地址", lineHost: "域名", lineUpstream: "服务端地址", lineAddress: "客户端地址",
+		lineClient: "客户端", lineFailedItems: "失败条目数", lineNone: "无", lineNoAnswer: "未收到完整响应",
+	},
 }
 
-// ticketChinese is ticketEnglish in Chinese.
-func ticketChinese(r *record.Record) string {
-	return ticket(r, [...]string{
-		"调用金山云 API 失败，请根据请求 ID 协助排查。",
-		"请求 ID", "时间", "地域", "接口", "错误码", "错误类型", "HTTP 状态码", "错误信息",
-		"请求地址", "域名", "服务端地址", "客户端", "失败条目数",
-	}, "无", diagnosis.Chinese)
-}
-
-// ticket formats r with the given words: an introduction, the labels of the
-// lines, and the placeholder for a required line that is empty.
-func ticket(r *record.Record, words [14]string, none string, language diagnosis.Language) string {
+// ticket returns the text of a support ticket about r. A request ID that the
+// vendor did not issue is left out, because the vendor cannot look it up.
+func ticket(r *record.Record, language diagnosis.Language) string {
+	words := words[language]
 	var b strings.Builder
-	b.WriteString(words[0])
-	b.WriteString("\n\n")
 	line := func(i int, value string) {
 		if value != "" {
 			fmt.Fprintf(&b, "%s: %s\n", words[i], value)
 		}
 	}
-	always := func(i int, value string) {
-		if value == "" {
-			value = none
-		}
-		line(i, value)
-	}
+	always := func(i int, value string) { line(i, cmp.Or(value, words[lineNone])) }
 
-	always(1, r.RequestID)
-	always(2, fmt.Sprintf("%s (%s)", r.Time.UTC().Format(time.RFC3339), r.Time.In(beijing).Format(time.RFC3339)))
-	always(3, r.Region)
-	always(4, operation(r))
-	always(5, codes(r))
-	line(6, string(r.ErrorType))
-	always(7, number(r.HTTPStatus))
-	always(8, r.Message)
-	always(9, strings.TrimSpace(r.Method+" "+r.URL))
-	line(10, r.Host)
-	if r.Upstream.IsValid() {
-		line(11, r.Upstream.String())
+	issued := r.RequestID != "" && r.RequestIDSource == classify.RequestIDVendor
+	if issued {
+		b.WriteString(words[lineIntroduction] + "\n\n")
+		line(lineRequestID, r.RequestID)
+	} else {
+		b.WriteString(words[lineNoID] + "\n\n")
 	}
-	line(12, r.UserAgent)
-	line(13, number(r.FailedItems))
+	always(lineTime, fmt.Sprintf("%s (%s)", r.Time.UTC().Format(time.RFC3339), r.Time.In(beijing).Format(time.RFC3339)))
+	always(lineRegion, r.Region)
+	always(lineAPI, operation(r))
+	if r.Fault != classify.FaultNone {
+		line(lineFault, fmt.Sprintf("%s (%s)", words[lineNoAnswer], r.Fault))
+	} else {
+		always(lineCode, codes(r))
+	}
+	line(lineType, string(r.ErrorType))
+	always(lineStatus, number(r.HTTPStatus))
+	if r.RequestIDSource != classify.RequestIDTap { // otherwise the message is the tap's own, too
+		always(lineMessage, r.Message)
+	}
+	always(lineURL, strings.TrimSpace(r.Method+" "+r.URL))
+	line(lineHost, r.Host)
+	line(lineUpstream, address(r.Upstream))
+	if !issued {
+		line(lineAddress, address(r.Client))
+	}
+	line(lineClient, r.UserAgent)
+	line(lineFailedItems, number(r.FailedItems))
 	for _, d := range r.Diagnoses {
 		if d.Certainty == diagnosis.Possible {
 			continue

@@ -1,15 +1,23 @@
-// Package web serves the admin listener: metrics, health checks, reload, and the
-// journal as JSON and HTML.
+// Package web serves the failures as pages and as an API, metrics, health checks
+// and reload.
 //
-//	GET      /                            index page with links, recent failures and search
-//	GET      /errors/{request_id}         page of one call with the text of a support ticket
+//	GET      /                              page of recent failures with search
+//	GET      /failures/{id}                 page of one failure with the text of a support ticket
 //	GET      /metrics
-//	GET      /-/healthy                   200 while the program runs
-//	GET      /-/ready                     200 if the program accepts calls, else 503
-//	POST,PUT /-/reload                    reloads the configuration
-//	GET      /api/v1/errors               recent failures as JSON, filtered
-//	GET      /api/v1/errors/{request_id}  failed attempts with one request ID
-//	GET      /api/v1/events               recent events that are not failures of single calls
+//	GET      /-/healthy                     200 while the program runs
+//	GET      /-/ready                       200 if the program accepts calls, else 503
+//	POST,PUT /-/reload                      reloads the configuration, if enabled
+//	GET      /debug/pprof/                  profiles, if enabled
+//	GET      /api/v1/failures               failures, filtered, in pages
+//	GET      /api/v1/failures/{id}          the failures with an ID or request ID
+//	GET      /api/v1/failures/{id}/ticket   text of a support ticket
+//	GET      /api/v1/groups                 groups of equal failures
+//	GET      /api/v1/groups/{id}
+//	GET      /api/v1/activity               calls and failures over time
+//	GET      /api/v1/events                 new failures as they happen
+//	GET      /api/v1/notices                recent notices, such as a key that stopped working
+//	GET      /api/v1/status/...             settings, build and state of the process
+//	GET      /api/v1/openapi.json           description of the API
 //
 // All endpoints except reload are read-only. The pages need no JavaScript and
 // load nothing from other hosts.
@@ -19,10 +27,17 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/klauspost/compress/gzhttp"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -32,39 +47,128 @@ type Options struct {
 	Version string
 	Metrics http.Handler     // if nil, /metrics is not served
 	Journal *journal.Journal // required
+	// Groups, Activity and Feed are empty if they are nil.
+	Groups   *groups.Table
+	Activity *activity.Activity
+	Feed     *feed.Feed
+	Status   Status
 	// Ready returns an error while the program is not ready for calls. If the
 	// function is nil, the program is always ready.
 	Ready func() error
-	// Reload reloads the configuration. If it is nil, reload responds with 501.
+	// Reload reloads the configuration. If it is nil, reload responds with 403.
 	Reload func() error
+	// Profiles enables the profiles of net/http/pprof, without that of the command
+	// line, which may have secrets.
+	Profiles bool
 	// Hosts are additional host names, without port, that are accepted in the
 	// Host header on loopback addresses, besides localhost and IP addresses. On
 	// other addresses, every name is accepted.
 	Hosts []string
+	// Now is the clock. If nil, time.Now is used.
+	Now func() time.Time
 }
 
-// NewHandler returns the admin handler.
-func NewHandler(opts Options) http.Handler {
-	mux := http.NewServeMux()
-	if opts.Metrics != nil {
-		mux.Handle("GET /metrics", opts.Metrics)
+// complete sets what may be nil.
+func (o *Options) complete() {
+	if o.Groups == nil {
+		o.Groups = groups.New(0)
 	}
-	mux.HandleFunc("GET /-/healthy", healthy)
-	mux.HandleFunc("GET /-/ready", ready(opts.Ready))
+	if o.Activity == nil {
+		o.Activity = new(activity.Activity)
+	}
+	if o.Feed == nil {
+		o.Feed = new(feed.Feed)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// NewHandler returns a handler for everything.
+func NewHandler(opts Options) http.Handler {
+	opts.complete()
+	mux := opts.public()
 	mux.HandleFunc("POST /-/reload", reload(opts.Reload))
 	mux.HandleFunc("PUT /-/reload", reload(opts.Reload))
-
-	a := api{opts.Journal}
-	mux.HandleFunc("GET /api/v1/errors", a.list)
-	mux.HandleFunc("GET /api/v1/errors/{request_id}", a.one)
-	mux.HandleFunc("GET /api/v1/events", a.events)
+	if opts.Profiles {
+		profiles(mux)
+	}
+	a := api{opts}
+	mux.HandleFunc("GET "+pathEvents, a.events)
+	mux.HandleFunc("GET /api/v1/failures", a.failures)
+	mux.HandleFunc("GET /api/v1/failures/{id}", a.failure)
+	mux.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
+	mux.HandleFunc("GET /api/v1/groups", a.groups)
+	mux.HandleFunc("GET /api/v1/groups/{id}", a.group)
+	mux.HandleFunc("GET /api/v1/activity", a.activity)
+	mux.HandleFunc("GET /api/v1/notices", a.notices)
+	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
+	a.status(mux)
+	mux.HandleFunc("GET /api/", noEndpoint)
 
 	p := pages{opts}
 	mux.HandleFunc("GET /{$}", p.index)
-	mux.HandleFunc("GET /errors/{request_id}", p.one)
+	mux.HandleFunc("GET /failures/{id}", p.one)
 	mux.HandleFunc("GET /style.css", stylesheet)
+	return opts.protect(compressed(mux))
+}
 
-	return secured(guarded(opts.Hosts, http.NewCrossOriginProtection().Handler(mux)))
+// compressed compresses all responses but the stream of events, each of which is
+// sent at once.
+func compressed(next http.Handler) http.Handler {
+	zipped := gzhttp.GzipHandler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == pathEvents {
+			next.ServeHTTP(w, r)
+			return
+		}
+		zipped.ServeHTTP(w, r)
+	})
+}
+
+// NewMetricsHandler returns a handler for metrics and health only.
+func NewMetricsHandler(opts Options) http.Handler { return opts.protect(opts.public()) }
+
+// public returns the endpoints that have nothing of single calls.
+func (o *Options) public() *http.ServeMux {
+	mux := http.NewServeMux()
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	mux.HandleFunc("GET "+pathHealthy, healthy)
+	mux.HandleFunc("GET "+pathReady, ready(o.Ready))
+	return mux
+}
+
+// protect adds what all responses need.
+func (o *Options) protect(next http.Handler) http.Handler {
+	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
+}
+
+// Paths that are treated differently.
+const (
+	pathHealthy = "/-/healthy"
+	pathReady   = "/-/ready"
+	pathEvents  = "/api/v1/events"
+)
+
+// profiles adds the profiles of net/http/pprof.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+}
+
+// noEndpoint responds to paths that the API does not have.
+func noEndpoint(w http.ResponseWriter, r *http.Request) {
+	fail(w, http.StatusNotFound, errNotFound, fmt.Sprintf("no endpoint %s: see /api/v1/openapi.json", r.URL.Path))
+}
+
+// openAPI serves the description of the API.
+func openAPI(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, assets, "assets/openapi.json")
 }
 
 // healthy reports that the program is running.
@@ -89,7 +193,7 @@ func ready(check func() error) http.HandlerFunc {
 func reload(do func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if do == nil {
-			http.Error(w, "there is no configuration to reload", http.StatusNotImplemented)
+			http.Error(w, "reload by HTTP is not enabled: set --web.enable-lifecycle, or send SIGHUP", http.StatusForbidden)
 			return
 		}
 		if err := do(); err != nil {

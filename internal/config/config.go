@@ -39,8 +39,13 @@ type Settings struct {
 	ProxyTimeouts   collector.Timeouts
 	ShutdownTimeout time.Duration
 
-	WebListen     []string
-	WebConfigFile string
+	WebListen []string
+	// AdminListen are the addresses of the failures, their API, reload and profiles.
+	// If there are none, they are served at WebListen.
+	AdminListen     []string
+	EnableLifecycle bool
+	EnablePprof     bool
+	WebConfigFile   string
 
 	TapHosts     hostname.Patterns
 	OtherHosts   collector.OtherHosts
@@ -119,7 +124,7 @@ type setting struct {
 var table = []setting{
 	{
 		name: "config.file",
-		help: "Configuration file (YAML). Its keys are the names of these flags. It is read again on SIGHUP and POST /-/reload.",
+		help: "Configuration file (YAML). Its keys are the names of these flags. It is read again on SIGHUP and, with --web.enable-lifecycle, POST /-/reload.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.ConfigFile) },
 	},
 	{
@@ -169,12 +174,27 @@ var table = []setting{
 	},
 	{
 		name: "web.listen-address", fallback: []string{DefaultWebListen},
-		help: "Address of the web listener: metrics, health, the page of failures and its API. Repeatable.",
+		help: "Address of the web listener: metrics and health and, without --web.admin-listen-address, the page of failures and its API. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.WebListen)) },
 	},
 	{
+		name: "web.admin-listen-address",
+		help: "Address of the page of failures, its API, reload and profiles, which are then not served at --web.listen-address. It also has metrics and health, and may be one of the addresses of --web.listen-address. By default all are served there, which must be loopback addresses unless there is a --web.config.file. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(addresses(&s.AdminListen)) },
+	},
+	{
+		name: "web.enable-lifecycle", fallback: []string{"false"},
+		help: "Enable reload by POST /-/reload. SIGHUP always reloads.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.BoolVar(&s.EnableLifecycle) },
+	},
+	{
+		name: "web.enable-pprof", fallback: []string{"false"},
+		help: "Serve profiles of the tap at /debug/pprof/.",
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.BoolVar(&s.EnablePprof) },
+	},
+	{
 		name: "web.config.file",
-		help: "File that configures TLS and basic authentication for --web.listen-address, in the format of Prometheus' exporter-toolkit.",
+		help: "File that configures TLS and basic authentication for --web.listen-address and --web.admin-listen-address, in the format of Prometheus' exporter-toolkit. /-/healthy and /-/ready need no authentication.",
 		bind: func(s *Settings, f *kingpin.FlagClause) { f.PlaceHolder("FILE").StringVar(&s.WebConfigFile) },
 	},
 	{
@@ -423,6 +443,13 @@ func (s *Settings) Validate() error {
 	}
 	if len(s.Transparent) > 0 && !collector.TransparentSupported {
 		return errors.New("--transparent.listen-address needs Linux: use a proxy variable or ksyun-tap exec instead")
+	}
+	if len(s.AdminListen) == 0 && s.WebConfigFile == "" {
+		for _, a := range s.WebListen {
+			if !isLoopback(a) {
+				return fmt.Errorf("--web.listen-address=%s would let anyone read the failures: serve them elsewhere with --web.admin-listen-address=127.0.0.1:18184, require a password with --web.config.file, or set --web.admin-listen-address=%[1]s if only you can reach it", a)
+			}
+		}
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {

@@ -144,6 +144,11 @@ func TestValidate(t *testing.T) {
 	f("belong together", "--resign.listen-address=127.0.0.1:1", "--resign.cert-file=c")
 	f("needs --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
 	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
+	f("would let anyone read the failures", "--web.listen-address=:18180")
+	f("would let anyone read the failures", "--web.listen-address=127.0.0.1:18180", "--web.listen-address=192.0.2.1:18180")
+	f("", "--web.listen-address=:18180", "--web.admin-listen-address=127.0.0.1:18184")
+	f("", "--web.listen-address=:18180", "--web.admin-listen-address=:18180")
+	f("", "--web.listen-address=:18180", "--web.config.file=web.yml")
 	f("", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=127.0.0.1:0")
 }
 

@@ -11,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
 )
 
 // File holds the settings of a configuration file.
@@ -130,35 +132,17 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 
 // suggestion suggests the setting that was probably meant.
 func suggestion(name string) string {
-	best, least := "", len(name)/2+1
-	for _, row := range table {
-		if d := distance(name, row.name); d < least {
-			best, least = row.name, d
-		}
+	names := make([]string, len(table))
+	for i, row := range table {
+		names[i] = row.name
 	}
-	if best == "" {
-		return ": see ksyun-tap run --help for all of them"
-	}
-	return fmt.Sprintf(": did you mean %s?", best)
+	return didYouMean(name, names)
 }
 
-// distance returns the Levenshtein distance of two names.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+// didYouMean returns the end of an error about an unknown name.
+func didYouMean(name string, known []string) string {
+	if best, ok := nearest.Of(name, known); ok {
+		return fmt.Sprintf(": did you mean %s?", best)
 	}
-	for i := range len(a) {
-		previous := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := previous
-			if a[i] != b[j] {
-				cost++
-			}
-			previous = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return ": see ksyun-tap run --help for all of them"
 }

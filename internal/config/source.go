@@ -90,6 +90,16 @@ func (s *Settings) Print(out io.Writer) error {
 	return err
 }
 
+// Texts returns the values of all settings by name, as on the command line. Several
+// values are separated by commas.
+func (s *Settings) Texts() map[string]string {
+	all := make(map[string]string, len(table))
+	for _, row := range table {
+		all[row.name] = strings.Join(s.texts[row.name], ",")
+	}
+	return all
+}
+
 // cumulative reports whether a setting can have several values.
 func (row setting) cumulative() bool {
 	f := kingpin.New("", "").Flag(row.name, row.help)
@@ -143,14 +153,9 @@ func UnknownVariables(environ []string) (names, reasons []string) {
 
 // suggestVariable suggests the variable that was probably meant.
 func suggestVariable(name string) string {
-	best, least := "", len(name)/3
-	for _, row := range table {
-		if d := distance(name, envName(row.name)); d < least {
-			best, least = envName(row.name), d
-		}
+	names := make([]string, len(table))
+	for i, row := range table {
+		names[i] = envName(row.name)
 	}
-	if best == "" {
-		return ": see ksyun-tap run --help for all of them"
-	}
-	return ": did you mean " + best + "?"
+	return didYouMean(name, names)
 }

@@ -49,7 +49,7 @@ func deployment(root string) error {
 // volumes and probes depend on them.
 var setByChart = map[string]bool{
 	"config.file": true, "proxy.listen-address": true, "proxy.tls-listen-address": true, "transparent.listen-address": true,
-	"web.listen-address": true, "intercept": true, "intercept.ca-dir": true, "intercept.publish-dir": true,
+	"web.listen-address": true, "web.admin-listen-address": true, "intercept": true, "intercept.ca-dir": true, "intercept.publish-dir": true,
 	"resign.listen-address": true, "resign.credentials-file": true, "resign.allow": true,
 }
 

@@ -44,7 +44,7 @@ environment, a repeatable setting has one value per line. The [sample file](../k
 
 ` + "```yaml\ntap:\n  host: [\"*.api.ksyun.com\", monitor.example.com]\nlog.level: debug\n```" + `
 
-A reload (SIGHUP or POST /-/reload) applies settings marked with ↻, a restart the others. Spans are configured by
+A reload (SIGHUP) applies settings marked with ↻, a restart the others. Spans are configured by
 OpenTelemetry's variables (OTEL_*), upstream proxies by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: see
 [Environment variables](environment.md).
 

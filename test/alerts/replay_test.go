@@ -6,6 +6,7 @@ import (
 	"iter"
 	"maps"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +25,7 @@ import (
 	"github.com/prometheus/prometheus/tsdb"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
@@ -64,8 +66,9 @@ type tap struct {
 	offset  float64 // of its scrapes within a minute
 	life    int     // index of the running or next one
 	metrics *metrics.Metrics
-	fed     float64 // calls were observed until then
-	changed bool    // since the last scrape
+	clocks  *diagnosis.Diagnoser // of the programs
+	fed     float64              // calls were observed until then
+	changed bool                 // since the last scrape
 	samples []sample
 	series  map[string]*series
 }
@@ -298,7 +301,7 @@ func (tap *tap) feed(until float64) {
 	}
 	life := tap.lives[tap.life]
 	if tap.metrics == nil {
-		tap.metrics, tap.samples, tap.fed = metrics.New(), nil, life.from
+		tap.metrics, tap.clocks, tap.samples, tap.fed = metrics.New(), diagnosis.New(), nil, life.from
 		tap.metrics.SetReload(nil, time.UnixMilli(millis(life.from)))
 	}
 	if tap.calls != nil && until > tap.fed {
@@ -306,8 +309,11 @@ func (tap *tap) feed(until float64) {
 			o := *k.observation
 			o.End = time.UnixMilli(millis(second))
 			o.Start = o.End.Add(-50 * time.Millisecond)
+			o.FirstByte, o.Date = o.End, o.End.Truncate(time.Second)
+			o.Call.SignedAt = o.Start.Add(k.ahead).Truncate(time.Second)
 			tap.metrics.Begin(&o.Call)
 			tap.metrics.Observe(&o, record.Span{})
+			tap.clocks.Observe(&o)
 			tap.changed = true
 		})
 	}
@@ -324,6 +330,14 @@ func (w *world) gather(tap *tap) []sample {
 	var all []sample
 	started := float64(millis(tap.lives[tap.life].from)) / 1e3
 	all = append(all, sample{w.seriesOf(tap, "process_start_time_seconds", nil), 0, started})
+	for _, c := range tap.clocks.Clocks(time.UnixMilli(millis(tap.fed))) {
+		client := &dto.LabelPair{Name: new("client"), Value: new(c.Client.String())}
+		for name, value := range map[string]time.Duration{
+			metrics.ClockSkew.Name: c.Skew.Offset, metrics.ClockUncertainty.Name: c.Skew.Uncertainty,
+		} {
+			all = append(all, sample{w.seriesOf(tap, name, []*dto.LabelPair{client}), 0, value.Seconds()})
+		}
+	}
 	for _, f := range families {
 		name := f.GetName()
 		if !w.wanted[name] || name == "process_start_time_seconds" {
@@ -397,7 +411,10 @@ func (w *world) query(expr string, second float64) float64 {
 }
 
 // kind is a call of one sort, read by the real classifier.
-type kind struct{ observation *classify.Observation }
+type kind struct {
+	observation *classify.Observation
+	ahead       time.Duration // the program's clock, of the API's
+}
 
 var classifier = classify.New(classify.DefaultCatalog())
 
@@ -416,6 +433,9 @@ func request(host, action string) classify.Call {
 	return call
 }
 
+// program1 is where calls come from.
+var program1 = netip.MustParseAddrPort("192.0.2.9:40000")
+
 const (
 	central  = "monitor.api.ksyun.com"
 	shanghai = "monitor.cn-shanghai-2.api.ksyun.com"
@@ -424,7 +444,9 @@ const (
 // answered is a call that got an answer.
 func answered(host, action string, status int, body string) *kind {
 	call := request(host, action)
-	return &kind{&classify.Observation{Call: call, Verdict: classifier.Response(&call, &classify.Response{Status: status, Header: fields{}, Body: []byte(body)})}}
+	return &kind{observation: &classify.Observation{
+		Call: call, Client: program1, Verdict: classifier.Response(&call, &classify.Response{Status: status, Header: fields{}, Body: []byte(body)}),
+	}}
 }
 
 // refused is a call answered with an error of the vendor's.
@@ -451,8 +473,11 @@ var (
 	inPart      = answered(central, "GetMetricStatisticsBatch", 200, `{"getMetricStatisticsBatchResults":[{"instance":"i","label":"cpu","datapoints":{"member":[]}}],"responseMetadata":{"requestId":"7d4e0d4b-9c0b-4fd1-a2c1-f6f8c1a1f3b2"},"errorMessage":["i-2 something is odd"]}`)
 )
 
+// answeredAhead is a call that succeeds, of a program whose clock is wrong.
+func answeredAhead(of time.Duration) *kind { return &kind{well.observation, of} }
+
 func unanswered(f classify.Fault) *kind {
-	return &kind{&classify.Observation{Call: request(central, "GetMetricStatistics"), Fault: f, Verdict: classifier.Fault(f, 0)}}
+	return &kind{observation: &classify.Observation{Call: request(central, "GetMetricStatistics"), Fault: f, Verdict: classifier.Fault(f, 0)}}
 }
 
 // TestKindsAreWhatTheySay holds the classifier's view of the kinds against what

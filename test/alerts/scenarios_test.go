@@ -3,6 +3,7 @@ package alerts
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 const hour = 3600.0
@@ -268,6 +269,39 @@ func scenarios(l timeline) []scenario {
 		one("every second answer is an error in a 200", "KsyunApiMaskedErrors", well, masked)
 		one("a new code in every second answer", "KsyunApiUnknownCodes", well, unheardOf)
 	}
+	for _, rate := range []float64{0.4, 1, 10, 60} {
+		w := 5/rate + 4 // of the last nine measurements, most are of the wrong clock
+		for _, clock := range []struct {
+			what  string
+			ahead time.Duration
+		}{{"a program's clock is 6 minutes ahead", 6 * time.Minute}, {"a program's clock is 8 hours behind", -8 * time.Hour}} {
+			add(scenario{
+				what: clock.what + ", and its calls succeed", rate: fmt.Sprintf("%v/min", rate), want: "KsyunApiClockDrift", within: w, quick: rate == 1,
+				variants: [][]program{{calling(steady(rate, 0.3), stands, answeredAhead(clock.ahead))}},
+			})
+		}
+		add(scenario{
+			what: "a program's clock is 4 minutes ahead", rate: fmt.Sprintf("%v/min", rate), rare: true,
+			variants: [][]program{{calling(steady(rate, 0.3), stands, answeredAhead(4*time.Minute))}},
+		})
+	}
+	add(scenario{
+		// Beyond five minutes after 151 minutes. The calls are accepted until 15.
+		what: "a program's clock gains 2 seconds a minute until its calls are rejected", rate: "1/min", want: "KsyunApiClockDrift", within: 160,
+		may: []string{"KsyunApiClockSkew"},
+		variants: [][]program{{{calls: func(s span, emit func(float64, *kind)) {
+			steady(1, 0.3)(s, func(second float64, _ int) {
+				switch ahead := time.Duration((second - stands.from) / 30 * float64(time.Second)); {
+				case !stands.has(second):
+					emit(second, well)
+				case ahead < 15*time.Minute:
+					emit(second, answeredAhead(ahead))
+				default:
+					emit(second, &kind{skewed.observation, ahead})
+				}
+			})
+		}}}},
+	})
 	add(scenario{
 		what: "one region of two fails", rate: "1/min each", want: "KsyunApiRegionFailing", within: 12,
 		variants: [][]program{{both(always(steady(1, 0.5), well), program{calls: func(s span, emit func(float64, *kind)) {

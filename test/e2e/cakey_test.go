@@ -74,7 +74,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 	}
 
 	outputs := map[string][]byte{"ca.pem": trusted}
-	for _, path := range []string{"/", "/metrics", "/api/v1/errors", "/-/ready", "/-/healthy"} {
+	for _, path := range []string{"/", "/metrics", "/api/v1/failures", "/-/ready", "/-/healthy"} {
 		_, text := get(t, "http://"+tap.admin+path)
 		outputs[path] = []byte(text)
 	}

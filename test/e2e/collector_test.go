@@ -246,11 +246,11 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	type failure struct {
 		RequestID string `json:"request_id"`
 		TraceID   string `json:"trace_id"`
-		Code      string `json:"error_code"`
+		Code      string `json:"code"`
 	}
-	var failures struct{ Data struct{ Errors []failure } }
-	getJSON(t, "http://"+tap.admin+"/api/v1/errors?limit=1000", &failures)
-	failed := failures.Data.Errors
+	var failures struct{ Data struct{ Failures []failure } }
+	getJSON(t, "http://"+tap.admin+"/api/v1/failures?limit=1000", &failures)
+	failed := failures.Data.Failures
 	if len(failed) < 40 {
 		t.Fatalf("%d failures, want 40 at least", len(failed))
 	}

@@ -165,7 +165,7 @@ func TestComposeSettings(t *testing.T) {
 	// The demo, with its command and variables, but for where it listens here.
 	s = project.Services["tap"]
 	elsewhere := []string{
-		"KSYUN_TAP_WEB_LISTEN_ADDRESS=127.0.0.1:0", "KSYUN_TAP_PROXY_LISTEN_ADDRESS=127.0.0.1:0",
+		"KSYUN_TAP_WEB_LISTEN_ADDRESS=127.0.0.1:0", "KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS=127.0.0.1:0", "KSYUN_TAP_PROXY_LISTEN_ADDRESS=127.0.0.1:0",
 		"KSYUN_TAP_LOG_FILE=" + filepath.Join(t.TempDir(), "tap.log"),
 	}
 	help := run(nil, binary, "run", "--help")

@@ -41,8 +41,8 @@ func TestSDKTelemetry(t *testing.T) {
 		program, api.URL, good.AccessKey, good.SecretKey)
 	client.wait("200")
 	client.wait("409")
-	line := tap.wait(`"error_code":"LimitExceeded"`)
-	for _, want := range []string{`"source":"csm"`, `"service":"monitor"`, `"action":"ListMetrics"`, `"http_status":409`, `"category":"throttled"`, `"request_id":"`} {
+	line := tap.wait(`"code":"LimitExceeded"`)
+	for _, want := range []string{`"source":"csm"`, `"service":"monitor"`, `"action":"ListMetrics"`, `"status":409`, `"category":"throttled"`, `"request_id":"`} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %s in %s", want, line)
 		}

@@ -47,7 +47,7 @@ func TestDiagnosis(t *testing.T) {
 	for id, want := range causes {
 		var found struct {
 			Data struct {
-				Errors []struct {
+				Failures []struct {
 					Diagnoses []struct {
 						Cause    string
 						Evidence struct{ En, Zh string }
@@ -56,16 +56,16 @@ func TestDiagnosis(t *testing.T) {
 			}
 		}
 		eventually(t, "the journal has "+want, func() bool {
-			status, _ := get(t, "http://"+tap.admin+"/api/v1/errors/"+id)
+			status, _ := get(t, "http://"+tap.admin+"/api/v1/failures/"+id)
 			return status == http.StatusOK
 		})
-		getJSON(t, "http://"+tap.admin+"/api/v1/errors/"+id, &found)
-		if e := found.Data.Errors; len(e) != 1 || len(e[0].Diagnoses) == 0 || e[0].Diagnoses[0].Cause != want {
+		getJSON(t, "http://"+tap.admin+"/api/v1/failures/"+id, &found)
+		if e := found.Data.Failures; len(e) != 1 || len(e[0].Diagnoses) == 0 || e[0].Diagnoses[0].Cause != want {
 			t.Errorf("%s: %+v", want, found)
 			continue
 		}
-		_, page := get(t, "http://"+tap.admin+"/errors/"+id)
-		if d := found.Data.Errors[0].Diagnoses[0]; !strings.Contains(page, "<code>"+want+"</code>") || !strings.Contains(page, d.Evidence.Zh[:3]) {
+		_, page := get(t, "http://"+tap.admin+"/failures/"+id)
+		if d := found.Data.Failures[0].Diagnoses[0]; !strings.Contains(page, "<code>"+want+"</code>") || !strings.Contains(page, d.Evidence.Zh[:3]) {
 			t.Errorf("%s is not on the page: %s", want, page)
 		}
 		tap.wait(id, `"cause":"`+want+`"`)

@@ -118,12 +118,12 @@ func TestWholeLine(t *testing.T) {
 	line := logLine(t, tap, "LimitExceeded")
 	var found struct {
 		Data struct {
-			Errors []map[string]any `json:"errors"`
+			Failures []map[string]any `json:"failures"`
 		}
 	}
-	getJSON(t, "http://"+tap.admin+"/api/v1/errors/"+line.RequestID, &found)
-	if len(found.Data.Errors) != 1 || found.Data.Errors[0]["trace_id"] != line.TraceID {
-		t.Errorf("journal: %v, want one with trace %s", found.Data.Errors, line.TraceID)
+	getJSON(t, "http://"+tap.admin+"/api/v1/failures/"+line.RequestID, &found)
+	if len(found.Data.Failures) != 1 || found.Data.Failures[0]["trace_id"] != line.TraceID {
+		t.Errorf("journal: %v, want one with trace %s", found.Data.Failures, line.TraceID)
 	}
 	span, err := spans.Wait(ctx, func(s otlprecv.Span) bool { return s.TraceID == line.TraceID })
 	if err != nil {
@@ -161,16 +161,16 @@ func codes() []string {
 type line struct {
 	RequestID string `json:"request_id"`
 	TraceID   string `json:"trace_id"`
-	Code      string `json:"error_code"`
+	Code      string `json:"code"`
 }
 
 func logLine(t *testing.T, tap *runningTap, code string) line {
 	t.Helper()
 	var l line
-	text := tap.wait(`"error_code":"`+code+`"`, "request_id")
+	text := tap.wait(`"code":"`+code+`"`, "request_id")
 	// Of several, the last: an exemplar is kept of no other.
 	for next := range strings.Lines(tap.text()) {
-		if strings.HasSuffix(next, "\n") && strings.Contains(next, `"error_code":"`+code+`"`) {
+		if strings.HasSuffix(next, "\n") && strings.Contains(next, `"code":"`+code+`"`) {
 			text = next
 		}
 	}
@@ -291,14 +291,14 @@ func TestNoSecretComesOut(t *testing.T) {
 		}
 		outputs[path] = text
 	}
-	for _, path := range []string{"/", "/metrics", "/api/v1/errors?limit=1000", "/api/v1/errors/11111111-2222-4333-8444-555555555555", "/errors/11111111-2222-4333-8444-555555555555"} {
+	for _, path := range []string{"/", "/metrics", "/api/v1/failures?limit=1000", "/api/v1/failures/11111111-2222-4333-8444-555555555555", "/failures/11111111-2222-4333-8444-555555555555"} {
 		see(path)
 	}
 	pages := 0
 	for id, field := range ids {
 		if field != "request ID" && field != "ID field" && field != "success" && field != "text" {
-			see("/errors/" + id) // with the texts of the ticket
-			see("/api/v1/errors/" + id)
+			see("/failures/" + id) // with the texts of the ticket
+			see("/api/v1/failures/" + id)
 			pages++
 		}
 	}
@@ -306,7 +306,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	if !strings.Contains(outputs["exemplars"], `# {`) || !strings.Contains(outputs["exemplars"], "request_id=") {
 		t.Error("no exemplars, so they prove nothing")
 	}
-	if !strings.Contains(outputs["/api/v1/errors?limit=1000"], "SomeCode") || !strings.Contains(outputs["/api/v1/errors/11111111-2222-4333-8444-555555555555"], "SignatureDoesNotMatch") {
+	if !strings.Contains(outputs["/api/v1/failures?limit=1000"], "SomeCode") || !strings.Contains(outputs["/api/v1/failures/11111111-2222-4333-8444-555555555555"], "SignatureDoesNotMatch") {
 		t.Error("the journal does not hold the failures, so this proves nothing")
 	}
 	exported, err := json.Marshal(spans.Select(func(otlprecv.Span) bool { return true }))
@@ -587,7 +587,7 @@ func TestDemo(t *testing.T) {
 		return len(missing) == 0 && len(seen["code"]) >= 20 && seen["outcome"]["partial"] && seen["outcome"]["masked"]
 	})
 	l := logLine(t, &runningTap{process: demo}, "LimitExceeded")
-	if status, text := get(t, admin+"/api/v1/errors/"+l.RequestID); status != http.StatusOK || !strings.Contains(text, l.TraceID) {
+	if status, text := get(t, admin+"/api/v1/failures/"+l.RequestID); status != http.StatusOK || !strings.Contains(text, l.TraceID) {
 		t.Errorf("%d codes, missing %v; look-up: %d %s", len(seen["code"]), missing, status, text)
 	}
 	if code := demo.stop(syscall.SIGINT); code != 0 {

@@ -104,10 +104,10 @@ func (a *answerSeen) WriteHeader(status int) {
 // execSummary is the summary that exec prints at the end.
 type execSummary struct {
 	Calls, Failed int
-	Errors        []struct {
+	Failures      []struct {
 		Code, Category string
 		Count          int
-		RequestID      string `json:"last_request_id"`
+		RequestID      string `json:"request_id"`
 	}
 }
 
@@ -164,11 +164,11 @@ func TestExec(t *testing.T) {
 		if code != 0 || out != "200\n409\n" { // as without exec, on either output
 			t.Errorf("%s: exit code %d, printed:\n%s", name, code, out)
 		}
-		if s.Calls != 2 || s.Failed != 1 || len(s.Errors) != 1 || s.Errors[0].Code != "LimitExceeded" ||
-			s.Errors[0].Category != "throttled" {
+		if s.Calls != 2 || s.Failed != 1 || len(s.Failures) != 1 || s.Failures[0].Code != "LimitExceeded" ||
+			s.Failures[0].Category != "throttled" {
 			t.Errorf("%s: summary %+v", name, s)
-		} else if id := api.take(); len(id) != 36 || s.Errors[0].RequestID != id {
-			t.Errorf("%s: request ID %q, want %q", name, s.Errors[0].RequestID, id)
+		} else if id := api.take(); len(id) != 36 || s.Failures[0].RequestID != id {
+			t.Errorf("%s: request ID %q, want %q", name, s.Failures[0].RequestID, id)
 		}
 	}
 	f("curl", nil, "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey)

@@ -137,7 +137,7 @@ func TestExecSummaries(t *testing.T) {
 		}
 	}
 	var s execSummary
-	if text := run("--summary=json"); json.Unmarshal([]byte(text), &s) != nil || s.Calls != 2 || s.Failed != 1 || s.Errors[0].RequestID != ids.take() {
+	if text := run("--summary=json"); json.Unmarshal([]byte(text), &s) != nil || s.Calls != 2 || s.Failed != 1 || s.Failures[0].RequestID != ids.take() {
 		t.Errorf("--summary=json: %s", text)
 	}
 	if text := run("--summary=none"); text != "" {
@@ -241,7 +241,7 @@ func TestExecBehindAProxy(t *testing.T) {
 		cmd.Stderr = &said
 		out, err := cmd.Output()
 		var s execSummary
-		if err != nil || string(out) != "409\n" || json.Unmarshal([]byte(said.String()), &s) != nil || s.Failed != 1 || len(s.Errors[0].RequestID) != 36 {
+		if err != nil || string(out) != "409\n" || json.Unmarshal([]byte(said.String()), &s) != nil || s.Failed != 1 || len(s.Failures[0].RequestID) != 36 {
 			t.Errorf("%s: %v, printed %s%s", scheme, err, out, said.String())
 		}
 		if _, metrics := get(t, "http://"+proxy.admin+"/metrics"); strings.Contains(metrics, passed+"0\n") {

@@ -57,8 +57,8 @@ func TestForwardProxy(t *testing.T) {
 			t.Errorf("%s: no call failed", name)
 			return
 		}
-		tap.wait(`"error_code":"LimitExceeded"`, `"request_id":"`+id+`"`)
-		status, text := get(t, "http://"+tap.admin+"/api/v1/errors/"+id)
+		tap.wait(`"code":"LimitExceeded"`, `"request_id":"`+id+`"`)
+		status, text := get(t, "http://"+tap.admin+"/api/v1/failures/"+id)
 		if status != http.StatusOK || !strings.Contains(text, `"source":"`+source+`"`) {
 			t.Errorf("%s: in the journal there is %d %s", name, status, text)
 		}

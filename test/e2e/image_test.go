@@ -220,19 +220,19 @@ func runImage(t *testing.T, p *podman, image string) {
 	eventually(t, "a throttled call", func() bool {
 		var found struct {
 			Data struct {
-				Errors []struct {
+				Failures []struct {
 					RequestID string `json:"request_id"`
 				}
 			}
 		}
-		text := curl("/api/v1/errors?category=throttled&limit=1")
+		text := curl("/api/v1/failures?category=throttled&limit=1")
 		if err := json.Unmarshal([]byte(text), &found); err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}
-		if len(found.Data.Errors) == 0 {
+		if len(found.Data.Failures) == 0 {
 			return false
 		}
-		id = found.Data.Errors[0].RequestID
+		id = found.Data.Failures[0].RequestID
 		return true
 	})
 	if got := p.do("exec", "demo", "/usr/bin/ksyun-tap", "lookup", id); !strings.Contains(got, id) {

@@ -73,9 +73,10 @@ func TestLoadDuringFaults(t *testing.T) {
 	t.Logf("\n| fault | calls | directly: retries | failed | through the tap: retries | failed | failed only through the tap |\n|---|---|---|---|---|---|---|\n%s", table.String())
 }
 
-// onOwnNetwork runs the calling test again with a network and mounts of its own,
-// which end with it.
-func onOwnNetwork(t *testing.T) {
+// onOwnNetwork runs the test that the calling one belongs to again, with a
+// network and mounts of its own, which end with it. It returns, and logs, the rows
+// of tables that it logs.
+func onOwnNetwork(t *testing.T, env ...string) (rows string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -83,10 +84,11 @@ func onOwnNetwork(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", self, "-test.v", "-test.run=^"+t.Name()+"$", "-test.count=1")
-	cmd.Env = append(os.Environ(), binaryVariable+"="+binary)
+	name, _, _ := strings.Cut(t.Name(), "/")
+	cmd := exec.CommandContext(ctx, "unshare", "--net", "--mount", self, "-test.v", "-test.run=^"+name+"$", "-test.count=1")
+	cmd.Env = append(append(os.Environ(), binaryVariable+"="+binary), env...)
 	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+name) {
 		t.Fatalf("%v\n%s", err, tail(string(out), 32<<10))
 	}
 	var table strings.Builder
@@ -96,6 +98,7 @@ func onOwnNetwork(t *testing.T) {
 		}
 	}
 	t.Logf("\n%s", &table)
+	return table.String()
 }
 
 // loadFault is something that goes wrong for a while.
@@ -333,6 +336,7 @@ func (r *loadRig) call(clients []*http.Client, i int) (o outcome) {
 type nameServer struct {
 	pc    net.PacketConn
 	fails atomic.Bool
+	asked atomic.Int64 // questions for IPv4
 }
 
 // newNameServer serves names that end so at an address.
@@ -358,6 +362,9 @@ func newNameServer(t *testing.T, at, suffix, address string) *nameServer {
 				continue
 			}
 			q := question.Questions[0]
+			if q.Type == dnsmessage.TypeA {
+				s.asked.Add(1)
+			}
 			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true, RecursionAvailable: true}, Questions: question.Questions}
 			switch {
 			case s.fails.Load():

@@ -184,7 +184,7 @@ type runningTap struct {
 
 func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	t.Helper()
-	p := start(t, env, binary, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, args...)...)
+	p := start(t, env, binary, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"}, args...)...)
 	var line struct{ Proxy, Web []string }
 	if err := json.Unmarshal([]byte(p.wait("ksyun-tap started")), &line); err != nil {
 		t.Fatal(err)

@@ -40,14 +40,14 @@ func TestRealHostName(t *testing.T) {
 		client := start(t, env, command, args...)
 		client.wait("200")
 		client.wait("409")
-		tap.wait(`"error_code":"LimitExceeded"`, `"source":"`+source+`"`, `"url":"`+name+`://`+apiHost)
+		tap.wait(`"code":"LimitExceeded"`, `"source":"`+source+`"`, `"url":"`+name+`://`+apiHost)
 	}
 	bundle := filepath.Join(caDir, "bundle.pem")
 	f("http", nil, "reverse", "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey, bundle, tap.proxy, tlsAddress, "http")
 	f("https", nil, "reverse", "sh", "-c", curl, "sh", good.AccessKey, good.SecretKey, bundle, tap.proxy, tlsAddress, "https")
 	f("https", []string{"NODE_EXTRA_CA_CERTS=" + filepath.Join(caDir, "ca.pem")}, "reverse", "node", "testdata/client.mjs", good.AccessKey, good.SecretKey, tlsAddress)
 	eventually(t, "each client's failure is logged", func() bool {
-		return strings.Count(tap.text(), `"error_code":"LimitExceeded"`) == 3
+		return strings.Count(tap.text(), `"code":"LimitExceeded"`) == 3
 	})
 
 	// A program that does not trust the CA is reported, with what to do.

@@ -51,13 +51,13 @@ func TestResign(t *testing.T) {
 	var list struct {
 		Data struct {
 			Errors []struct {
-				Code      string `json:"error_code"`
+				Code      string `json:"code"`
 				RequestID string `json:"request_id"`
 			}
 		}
 	}
 	eventually(t, "three failures", func() bool {
-		getJSON(t, "http://"+tap.admin+"/api/v1/errors", &list)
+		getJSON(t, "http://"+tap.admin+"/api/v1/failures", &list)
 		return len(list.Data.Errors) == 3
 	})
 	for _, e := range list.Data.Errors {

@@ -176,19 +176,19 @@ func transparentTraffic(t *testing.T, tap *runningTap, at []string, caDir, caFil
 }
 
 type failure struct {
-	Code      string `json:"error_code"`
+	Code      string `json:"code"`
 	RequestID string `json:"request_id"`
 	Source    string
 }
 
 func failures(t *testing.T, tap *runningTap) []failure {
 	t.Helper()
-	var list struct{ Data struct{ Errors []failure } }
-	out := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/api/v1/errors")
+	var list struct{ Data struct{ Failures []failure } }
+	out := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/api/v1/failures")
 	if err := json.Unmarshal([]byte(out), &list); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return list.Data.Errors
+	return list.Data.Failures
 }
 
 // direct connects to where only redirected connections should come.

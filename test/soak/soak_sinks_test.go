@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -134,8 +135,8 @@ func (l *soakLog) Write(text []byte) (int, error) {
 			Event   string           `json:"event"`
 			URL     string           `json:"url"`
 			Outcome classify.Outcome `json:"outcome"`
-			Status  int              `json:"http_status"`
-			Code    string           `json:"error_code"`
+			Status  int              `json:"status"`
+			Code    string           `json:"code"`
 			Fault   classify.Fault   `json:"fault"`
 		}
 		if err := json.Unmarshal(line, &r); err != nil {
@@ -151,7 +152,8 @@ func (l *soakLog) Write(text []byte) (int, error) {
 func (s *soakSinks) readJournal() {
 	var fresh []*record.Record
 	last := s.newest
-	for _, r := range s.journal.Select(journal.Filter{}) {
+	page, _ := s.journal.Select(&journal.Filter{}, "", math.MaxInt)
+	for _, r := range page {
 		if r == last {
 			last = nil
 			break

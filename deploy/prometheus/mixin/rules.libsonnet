@@ -7,36 +7,48 @@
         name: 'ksyun-tap.recording',
         rules: [
           {
+            record: 'instance:ksyun_tap:known5m',
+            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 5m)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[5m]) > time() - 300 - 120 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[5m]))',
+          },
+          {
             record: 'service:ksyun_api_requests:rate5m',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total[5m]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total[5m]) unless ksyun_api_attempts_total offset 5m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known5m\nor\n(last_over_time(ksyun_api_attempts_total[5m]) - ksyun_api_attempts_total offset 5m >= 0)) and resets(ksyun_api_attempts_total[5m]) == 0\nor\nincrease(ksyun_api_attempts_total[5m])) / 300',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate5m',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total{blame=~"provider|network"}[5m]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[5m]) unless ksyun_api_attempts_total{blame=~"provider|network"} offset 5m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known5m\nor\n(last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[5m]) - ksyun_api_attempts_total{blame=~"provider|network"} offset 5m >= 0)) and resets(ksyun_api_attempts_total{blame=~"provider|network"}[5m]) == 0\nor\nincrease(ksyun_api_attempts_total{blame=~"provider|network"}[5m])) / 300',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate5m',
             expr: 'service:ksyun_api_errors_provider:rate5m\n/\n(service:ksyun_api_requests:rate5m > 0)',
           },
           {
+            record: 'instance:ksyun_tap:known30m',
+            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 30m)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[30m]) > time() - 1800 - 120 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[30m]))',
+          },
+          {
             record: 'service:ksyun_api_requests:rate30m',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total[30m]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total[30m]) unless ksyun_api_attempts_total offset 30m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known30m\nor\n(last_over_time(ksyun_api_attempts_total[30m]) - ksyun_api_attempts_total offset 30m >= 0)) and resets(ksyun_api_attempts_total[30m]) == 0\nor\nincrease(ksyun_api_attempts_total[30m])) / 1800',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate30m',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total{blame=~"provider|network"}[30m]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[30m]) unless ksyun_api_attempts_total{blame=~"provider|network"} offset 30m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known30m\nor\n(last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[30m]) - ksyun_api_attempts_total{blame=~"provider|network"} offset 30m >= 0)) and resets(ksyun_api_attempts_total{blame=~"provider|network"}[30m]) == 0\nor\nincrease(ksyun_api_attempts_total{blame=~"provider|network"}[30m])) / 1800',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate30m',
             expr: 'service:ksyun_api_errors_provider:rate30m\n/\n(service:ksyun_api_requests:rate30m > 0)',
           },
           {
+            record: 'instance:ksyun_tap:known1h',
+            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 1h)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[1h]) > time() - 3600 - 120 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[1h]))',
+          },
+          {
             record: 'service:ksyun_api_requests:rate1h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total[1h]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total[1h]) unless ksyun_api_attempts_total offset 1h) and on (cluster, namespace, job, instance) instance:ksyun_tap:known1h\nor\n(last_over_time(ksyun_api_attempts_total[1h]) - ksyun_api_attempts_total offset 1h >= 0)) and resets(ksyun_api_attempts_total[1h]) == 0\nor\nincrease(ksyun_api_attempts_total[1h])) / 3600',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate1h',
-            expr: 'sum by (cluster, namespace, job, service) (rate(ksyun_api_attempts_total{blame=~"provider|network"}[1h]))',
+            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) unless ksyun_api_attempts_total{blame=~"provider|network"} offset 1h) and on (cluster, namespace, job, instance) instance:ksyun_tap:known1h\nor\n(last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) - ksyun_api_attempts_total{blame=~"provider|network"} offset 1h >= 0)) and resets(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) == 0\nor\nincrease(ksyun_api_attempts_total{blame=~"provider|network"}[1h])) / 3600',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate1h',
@@ -44,11 +56,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate2h',
-            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[2h:5m]) / 24',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[2h:5m]) * 300 / 7200',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate2h',
-            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[2h:5m]) / 24',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[2h:5m]) * 300 / 7200',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate2h',
@@ -56,11 +68,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate6h',
-            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[6h:5m]) / 72',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[6h:5m]) * 300 / 21600',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate6h',
-            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[6h:5m]) / 72',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[6h:5m]) * 300 / 21600',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate6h',
@@ -68,11 +80,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate1d',
-            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[1d:5m]) / 288',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[1d:5m]) * 300 / 86400',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate1d',
-            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[1d:5m]) / 288',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[1d:5m]) * 300 / 86400',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate1d',
@@ -80,11 +92,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate3d',
-            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[3d:5m]) / 864',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[3d:5m]) * 300 / 259200',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate3d',
-            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[3d:5m]) / 864',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[3d:5m]) * 300 / 259200',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate3d',
@@ -92,11 +104,11 @@
           },
           {
             record: 'service:ksyun_api_requests:rate30d',
-            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[30d:5m]) / 8640',
+            expr: 'sum_over_time(service:ksyun_api_requests:rate5m[30d:5m]) * 300 / 2592000',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate30d',
-            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[30d:5m]) / 8640',
+            expr: 'sum_over_time(service:ksyun_api_errors_provider:rate5m[30d:5m]) * 300 / 2592000',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate30d',

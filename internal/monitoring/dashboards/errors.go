@@ -66,8 +66,8 @@ func failures() Dashboard {
 				query(sum("credential, category", each(of("ksyun_api_credential_errors_total")))+" > 0", "{{credential}}, {{category}}"),
 				query("max by (credential, reason) ("+of("ksyun_api_credential_refused")+") > 0", "{{credential}} refused, {{reason}}")).
 				onTheRight("B", noUnit).size(12, 8),
-			events(16, "Retries", "Attempts that repeat a failed one of the same call, by action and result: succeeded, failed, wasted (refused again for a reason that a retry cannot fix) or throttled again. KsyunApiRetryStorm fires if more than half of an action's attempts are retries that failed again.",
-				query(sum("action, result", each(of("ksyun_api_retries_total")))+" > 0", "{{action}}, {{result}}")).size(12, 8),
+			events(16, "Retries", "Attempts that repeat a failed one of the same call, by action and outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled again. KsyunApiRetryStorm fires if more than half of an action's attempts are retries that failed again.",
+				query(sum("action, outcome", each(of("ksyun_api_retries_total")))+" > 0", "{{action}}, {{outcome}}")).size(12, 8),
 			events(17, "Calls by outcome", "Calls by the outcome of their last attempt: success (at once), success_after_retry, failed or canceled. On the right axis, the mean number of attempts per call.",
 				query(sum("outcome", each(of("ksyun_api_calls_total")))+" > 0", "{{outcome}}"),
 				query(sum("", each(of("ksyun_api_call_attempts_sum")))+" / "+"("+sum("", each(of("ksyun_api_call_attempts_count")))+" > 0)", "attempts per call")).

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,11 +14,12 @@ import (
 // windows are the windows over which availability is recorded.
 var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
 
-// maxRawSteps is the length, in steps of five minutes, up to which a window is
-// recorded from the taps' own series. A longer window is the mean of the
-// 5-minute records, a missing one counting as zero: a month of a thousand taps
-// has more samples than Prometheus reads for a query.
-const maxRawSteps = 12
+// rawSteps is the length, in steps of five minutes, up to which a window is
+// recorded from the taps' own series. A longer window is the sum of the 5-minute
+// records, a missing one counting as zero: a month of a thousand taps has more
+// samples than Prometheus reads for a query. As these records are differences of
+// counters, each failure is in exactly one of them and the sum is exact.
+const rawSteps = 12
 
 // Selectors of the calls that count for availability, which excludes dry runs and
 // calls canceled by the program, and of the failures that count: those caused by
@@ -39,19 +41,26 @@ func RecordLabels(record string) []string {
 func recording() []Rule {
 	var all []Rule
 	for _, w := range windows {
-		requests := fmt.Sprintf(`sum by (%s) (rate(ksyun_api_attempts_total[%s]))`, by, w)
-		errors := fmt.Sprintf("sum by (%s) (rate(ksyun_api_attempts_total{%s}[%s]))", by, Faults, w)
-		if steps := seconds(w) / 300; steps > maxRawSteps {
-			requests = fmt.Sprintf("sum_over_time(service:ksyun_api_requests:rate5m[%s:5m]) / %d", w, steps)
-			errors = fmt.Sprintf("sum_over_time(service:ksyun_api_errors_provider:rate5m[%s:5m]) / %d", w, steps)
+		length := seconds(w)
+		known := "instance:ksyun_tap:known" + w
+		if length/300 <= rawSteps {
+			all = append(all, Rule{Record: known, Expr: KnownTaps(w, strconv.Itoa(length))})
 		}
-		all = append(all,
-			Rule{Record: "service:ksyun_api_requests:rate" + w, Expr: requests},
-			Rule{Record: "service:ksyun_api_errors_provider:rate" + w, Expr: errors},
-			Rule{
-				Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
-				Expr:   fmt.Sprintf("service:ksyun_api_errors_provider:rate%s\n/\n(service:ksyun_api_requests:rate%s > 0)", w, w),
-			})
+		for _, of := range []struct{ metric, series string }{
+			{"requests", "ksyun_api_attempts_total"},
+			{"errors_provider", "ksyun_api_attempts_total{" + Faults + "}"},
+		} {
+			record := "service:ksyun_api_" + of.metric
+			expr := fmt.Sprintf("sum by (%s) %s / %d", by, Events(of.series, w, known), length)
+			if length/300 > rawSteps {
+				expr = fmt.Sprintf("sum_over_time(%s:rate5m[%s:5m]) * 300 / %d", record, w, length)
+			}
+			all = append(all, Rule{Record: record + ":rate" + w, Expr: expr})
+		}
+		all = append(all, Rule{
+			Record: "service:ksyun_api_errors_provider:ratio_rate" + w,
+			Expr:   fmt.Sprintf("service:ksyun_api_errors_provider:rate%[1]s\n/\n(service:ksyun_api_requests:rate%[1]s > 0)", w),
+		})
 	}
 	return all
 }

@@ -11,6 +11,9 @@ import (
 //go:embed scenarios.md
 var scenarios string
 
+//go:embed burnrates.md
+var burnRateTable string
+
 // Reference writes docs/alerts.md.
 func Reference() []byte {
 	var b strings.Builder
@@ -77,12 +80,12 @@ three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the i
 		}
 		fmt.Fprintf(&b, "| [%s](runbooks/%s.md) | %s | %s | %s | %s | %s |\n", name, r.Alert, r.Labels["severity"], r.Labels["blame"], r.For, r.KeepFiringFor, r.Summary)
 	}
-	b.WriteString(scenarioText + scenarios)
+	b.WriteString(scenarioText + scenarios + burnRateText + burnRateTable)
 	b.WriteString("\n## Thresholds\n\nChange them in `internal/monitoring/rules/thresholds.go` (then run `make generate`), or in the mixin's `_config`.\n\n| name | value | meaning |\n|---|---|---|\n")
 	for _, t := range thresholds {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", t.name, t.value, t.help)
 	}
-	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + ": the rate of the calls that count, the rate of failed ones,\nand their ratio. Windows longer than an hour average the 5-minute rules to keep queries cheap. The 30-day value is complete\nafter 30 days. The other rules are for the alerts.\n")
+	b.WriteString("\n## Recording rules\n\nFor the windows " + strings.Join(windows, ", ") + ": the rate of the calls that count, the rate of failed ones,\nand their ratio. Windows longer than an hour sum the 5-minute rules to keep queries cheap, and may end up to 5 minutes ago. The\n30-day value is complete after 30 days. The other rules are for the alerts.\n")
 	for _, g := range Groups() {
 		for _, r := range g.Rules {
 			if r.Record == "" || strings.Contains(g.Name, "recording") && !strings.HasSuffix(r.Record, "rate5m") {
@@ -93,6 +96,18 @@ three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the i
 	}
 	return []byte(b.String())
 }
+
+const burnRateText = `
+### Few failures
+
+A burn rate with few failures depends on each of them. The rules subtract values of counters, so each failure is in exactly
+one record of 5 minutes, and a window contains each failure once. (The mean of Prometheus' ` + "`rate`" + ` would count a failure as 0
+or 1.25, depending on its time.) The table shows the number of failures that the rules count in each window, and the number
+that happened, at the hour at which they differ most. Prometheus scrapes and evaluates once a minute, for three and a half
+days (TestBurnRatesAreExact). They can only differ if a tap is restarted or a scrape fails: a failure after the last scrape
+of a process is lost, and after a failed scrape 5 minutes are extrapolated.
+
+`
 
 const scenarioText = `
 ## What fires when

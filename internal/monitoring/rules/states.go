@@ -167,7 +167,7 @@ or
 // retries which failed again, if it is above the threshold.
 func retryStorm() string {
 	const of = by + ", action"
-	failed := "sum by (" + of + ") " + Counted15m(`ksyun_api_retries_total{result!="succeeded"}`)
+	failed := "sum by (" + of + ") " + Counted15m(`ksyun_api_retries_total{outcome!="success"}`)
 	return fmt.Sprintf("%[1]s\n/ sum by (%[2]s) (instance_action:ksyun_api_requests:increase%[3]s) > %%(retryRatio)s\nand %[1]s >= %%(retryFailures)s", failed, of, window)
 }
 

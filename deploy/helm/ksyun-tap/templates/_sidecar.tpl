@@ -24,7 +24,7 @@ ksyun-tap/scrape: "true"
 {{- define "ksyun-tap.sidecar" -}}
 {{- $transparent := eq .Values.sidecar.way "transparent" }}
 {{- $user := ternary 18183 65532 $transparent }}
-{{- $defaults := dict "web.listen-address" ":18180" "proxy.shutdown-timeout" "500ms" }}
+{{- $defaults := dict "web.listen-address" ":18180" "web.admin-listen-address" "127.0.0.1:18184" "proxy.shutdown-timeout" "500ms" }}
 {{- if .Values.sidecar.intercept }}
 {{- $_ := set $defaults "intercept" true }}
 {{- $_ := set $defaults "intercept.ca-dir" "/var/lib/ksyun-tap/ca" }}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"cmp"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/version"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+)
+
+// reloaded is the result of the last reload, or of the start.
+type reloaded struct {
+	settings *config.Settings // in use
+	ok       bool
+	at       time.Time // of the last one that succeeded
+}
+
+// webStatus returns what the API reports on the running program. The settings have
+// no secrets: those are in files, which they name.
+func (t *tap) webStatus() web.Status {
+	started := time.Now()
+	return web.Status{
+		Config: func() string {
+			var b strings.Builder
+			_ = t.reloaded.Load().settings.Print(&b) // a Builder accepts everything
+			return b.String()
+		},
+		Flags: func() map[string]string { return t.reloaded.Load().settings.Texts() },
+		Build: web.BuildInfo{
+			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
+			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
+		},
+		Runtime: func() web.RuntimeInfo {
+			last := t.reloaded.Load()
+			directory, _ := os.Getwd()
+			host, _ := os.Hostname()
+			return web.RuntimeInfo{
+				StartTime: started.UTC(), CWD: directory, Hostname: host, ServerTime: time.Now().UTC(),
+				ReloadConfigSuccess: last.ok, LastConfigTime: last.at.UTC(),
+				GoroutineCount: runtime.NumGoroutine(), GOMAXPROCS: runtime.GOMAXPROCS(0), GOMEMLIMIT: debug.SetMemoryLimit(-1),
+				GOGC: cmp.Or(os.Getenv("GOGC"), "100"), GODEBUG: os.Getenv("GODEBUG"),
+			}
+		},
+	}
+}

@@ -1,0 +1,131 @@
+// Package feed passes new failures to subscribers as they happen.
+//
+//	Publish ──> queue of each subscriber ──> Subscription.C
+//
+// Publish never blocks: a subscriber whose queue is full is dropped.
+package feed
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+const (
+	// MaxSubscribers is the maximum number of subscriptions at a time.
+	MaxSubscribers = 32
+	// QueueSize is the maximum number of records that wait for a subscriber.
+	QueueSize = 1024
+)
+
+// ErrFull and ErrClosed are the errors of Subscribe.
+var (
+	ErrFull   = errors.New("too many subscribers")
+	ErrClosed = errors.New("shutting down")
+)
+
+// Feed is a set of subscriptions. The zero value is ready for use. It is safe for
+// concurrent use.
+type Feed struct {
+	mu          sync.Mutex
+	subscribers map[*Subscription]struct{}
+	closed      bool
+	count       atomic.Int32 // len(subscribers), for Publish
+	dropped     atomic.Uint64
+}
+
+// Subscription receives the failures published after Subscribe.
+type Subscription struct {
+	// C is closed when the subscription ends: by Close, by Feed.Close, or because
+	// the subscriber was too slow.
+	C    <-chan *record.Record
+	c    chan *record.Record
+	feed *Feed
+}
+
+// Stats is the state of a feed.
+type Stats struct {
+	Subscribers int
+	Dropped     uint64 // subscribers that were too slow
+}
+
+// Subscribe adds a subscription. The caller must close it.
+func (f *Feed) Subscribe() (*Subscription, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.closed:
+		return nil, ErrClosed
+	case len(f.subscribers) >= MaxSubscribers:
+		return nil, ErrFull
+	case f.subscribers == nil:
+		f.subscribers = make(map[*Subscription]struct{})
+	}
+	c := make(chan *record.Record, QueueSize)
+	s := &Subscription{C: c, c: c, feed: f}
+	f.subscribers[s] = struct{}{}
+	f.count.Store(int32(len(f.subscribers))) //nolint:gosec // at most MaxSubscribers
+	return s, nil
+}
+
+// Publish passes r to all subscribers. r must not be modified afterwards.
+func (f *Feed) Publish(r *record.Record) {
+	if f.count.Load() == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.subscribers {
+		select {
+		case s.c <- r:
+		default:
+			f.dropped.Add(1)
+			f.remove(s)
+		}
+	}
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	s.feed.remove(s)
+}
+
+// Drop ends the subscription and counts its subscriber as too slow, unless it has
+// ended already.
+func (s *Subscription) Drop() {
+	s.feed.mu.Lock()
+	defer s.feed.mu.Unlock()
+	if _, ok := s.feed.subscribers[s]; ok {
+		s.feed.dropped.Add(1)
+		s.feed.remove(s)
+	}
+}
+
+// remove ends s, if it has not ended. The caller holds the lock.
+func (f *Feed) remove(s *Subscription) {
+	if _, ok := f.subscribers[s]; !ok {
+		return
+	}
+	delete(f.subscribers, s)
+	f.count.Store(int32(len(f.subscribers))) //nolint:gosec // at most MaxSubscribers
+	close(s.c)
+}
+
+// Close ends all subscriptions. There are no new ones afterwards.
+func (f *Feed) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	for s := range f.subscribers {
+		f.remove(s)
+	}
+}
+
+// Stats returns the state of the feed.
+func (f *Feed) Stats() Stats {
+	return Stats{Subscribers: int(f.count.Load()), Dropped: f.dropped.Load()}
+}

@@ -1,0 +1,206 @@
+package groups_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+var start = time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)
+
+// failure returns a failure with the code, at a time after start.
+func failure(code string, after time.Duration) *record.Record {
+	return &record.Record{ErrorCode: code, Time: start.Add(after)}
+}
+
+func TestWhatIsEqual(t *testing.T) {
+	base := record.Record{
+		ErrorCode: "Throttling", Fault: "", Action: "ListMetrics", Version: "2010-05-25", HTTPStatus: 409,
+		Region: "cn-beijing-6", Outcome: classify.OutcomeError, Credential: "key-1",
+	}
+	seen := map[string]string{}
+	for _, tt := range []struct {
+		name   string
+		change func(*record.Record)
+		same   bool
+	}{
+		{"base", func(*record.Record) {}, true},
+		{"message", func(r *record.Record) { r.Message = "m" }, true},
+		{"client", func(r *record.Record) { r.UserAgent = "u" }, true},
+		{"time", func(r *record.Record) { r.Time = start }, true},
+		{"code", func(r *record.Record) { r.ErrorCode = "x" }, false},
+		{"fault", func(r *record.Record) { r.Fault = "dns" }, false},
+		{"action", func(r *record.Record) { r.Action = "x" }, false},
+		{"version", func(r *record.Record) { r.Version = "x" }, false},
+		{"status", func(r *record.Record) { r.HTTPStatus = 400 }, false},
+		{"region", func(r *record.Record) { r.Region = "x" }, false},
+		{"outcome", func(r *record.Record) { r.Outcome = classify.OutcomeMasked }, false},
+		{"credential", func(r *record.Record) { r.Credential = "x" }, false},
+		{"text in another field", func(r *record.Record) { r.ErrorCode, r.Action = "ThrottlingListMetrics", "" }, false},
+	} {
+		r := base
+		tt.change(&r)
+		groups.New(0).Add(&r)
+		if other, ok := seen[r.Group]; ok != (tt.same && tt.name != "base") {
+			t.Errorf("%s: group %s, like %q", tt.name, r.Group, other)
+		}
+		seen[r.Group] = tt.name
+	}
+	// The ID is part of URLs that are kept: it must not change.
+	r := base
+	groups.New(0).Add(&r)
+	if want := "e3ekg8hppt4ej"; r.Group != want {
+		t.Errorf("group %s, want %s", r.Group, want)
+	}
+}
+
+func TestGroup(t *testing.T) {
+	table := groups.New(0)
+	for i := range 7 {
+		r := failure("a", time.Duration(i)*time.Minute)
+		r.ID, r.RequestID = fmt.Sprintf("id-%d", i), fmt.Sprintf("req-%d", i)
+		r.Category, r.Blame = classify.CategoryThrottled, classify.BlameQuota
+		table.Add(r)
+	}
+	table.Add(failure("b", 0))
+	twice := failure("a", 6*time.Minute)
+	twice.ID, twice.RequestID = "id-7", "req-6"
+	table.Add(twice)
+
+	all := table.List(start.Add(8*time.Minute+30*time.Second), 32)
+	if len(all) != 2 || all[0].Code != "a" || all[1].Code != "b" {
+		t.Fatalf("groups %+v", all)
+	}
+	g := all[0]
+	if g.Count != 8 || g.Share != 0.25 || !g.FirstSeen.Equal(start) || !g.LastSeen.Equal(start.Add(6*time.Minute)) || g.LastID != "id-7" {
+		t.Errorf("group %+v", g)
+	}
+	if want := []string{"req-6", "req-5", "req-4", "req-3", "req-2"}; !slices.Equal(g.RequestIDs, want) {
+		t.Errorf("request IDs %q, want %q", g.RequestIDs, want)
+	}
+	// The last minute is the current one; the last failures were two minutes ago.
+	if want := []uint32{0, 1, 1, 1, 1, 1, 1, 2, 0, 0}; !slices.Equal(g.Trend.Counts[50:], want) {
+		t.Errorf("trend %v, want it to end with %v", g.Trend.Counts, want)
+	}
+	if !g.Trend.Start.Equal(start.Add((8 - 59) * time.Minute)) {
+		t.Errorf("the trend begins at %s", g.Trend.Start)
+	}
+	found, ok := table.Find(g.ID, start, 32)
+	if !ok || found.Count != 8 {
+		t.Errorf("found %+v", found)
+	}
+	if _, ok := table.Find("x", start, 0); ok {
+		t.Error("found a group that does not exist")
+	}
+	if _, ok := table.Find(groups.Other, start, 0); ok {
+		t.Error("found the group of evicted failures, but there are none")
+	}
+}
+
+// TestTrend compares trends with a count of all failures.
+func TestTrend(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		table := groups.New(0)
+		minutes := map[int64]uint32{}
+		now, newest := int64(0), int64(0)
+		for range 200 {
+			now += random.Int64N(4) * random.Int64N(30) // sometimes a long pause
+			late := max(0, now-random.Int64N(3))
+			newest = max(newest, late)
+			table.Add(failure("a", time.Duration(late)*time.Minute))
+			minutes[late]++
+		}
+		view := table.List(start.Add(time.Duration(now)*time.Minute), 0)[0].Trend
+		for i, got := range view.Counts {
+			minute := now - 59 + int64(i)
+			if want := minutes[minute]; got != want && minute > newest-60 {
+				t.Fatalf("minute %d of %d: %d failures, want %d", minute, now, got, want)
+			}
+		}
+	}
+}
+
+// TestEviction checks that the sum of all counts stays exact, however many groups
+// there were.
+func TestEviction(t *testing.T) {
+	const limit, added = 4, 100
+	table := groups.New(limit)
+	for i := range added {
+		table.Add(failure("always", time.Duration(i)*time.Second))
+		table.Add(failure(strconv.Itoa(i), time.Duration(i)*time.Second))
+	}
+	now := start.Add(2 * time.Minute)
+	all := table.List(now, 2*added)
+	if len(all) != limit+1 || all[0].Code != "always" || all[0].Count != added || all[limit].ID != groups.Other {
+		t.Fatalf("groups %+v", all)
+	}
+	var sum, inTrend uint64
+	for _, g := range all {
+		sum += g.Count
+		for _, n := range g.Trend.Counts {
+			inTrend += uint64(n)
+		}
+	}
+	if sum != 2*added || inTrend != 2*added {
+		t.Errorf("%d failures, %d of them in trends, want %d", sum, inTrend, 2*added)
+	}
+	if other, ok := table.Find(groups.Other, now, 2*added); !ok || other.Count != added-limit+1 || !other.FirstSeen.Equal(start) || other.Last != nil {
+		t.Errorf("the group of evicted failures: %+v", other)
+	}
+	if got, want := table.Stats(), (groups.Stats{Groups: limit, Capacity: limit, Evicted: added - limit + 1}); got != want {
+		t.Errorf("stats %+v, want %+v", got, want)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	const workers, each = 4, 500
+	table := groups.New(8)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				table.Add(failure(strconv.Itoa((w+i)%20), time.Duration(i)*time.Second))
+			}
+		})
+		wg.Go(func() {
+			for range each {
+				for _, g := range table.List(start, 1) {
+					if g.Last != nil && g.Last.Group != g.ID {
+						t.Errorf("a failure of group %s is in group %s", g.Last.Group, g.ID)
+					}
+				}
+				table.Stats()
+			}
+		})
+	}
+	wg.Wait()
+	sum := uint64(0)
+	for _, g := range table.List(start, 1) {
+		sum += g.Count
+	}
+	if sum != workers*each {
+		t.Errorf("%d failures, want %d", sum, workers*each)
+	}
+}
+
+func BenchmarkAdd(b *testing.B) {
+	table := groups.New(0)
+	records := make([]*record.Record, 1024)
+	for i := range records {
+		records[i] = failure(strconv.Itoa(i%100), 0)
+		records[i].RequestID = "00000000-1111-4222-8333-" + strconv.Itoa(i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		table.Add(records[i%len(records)])
+	}
+}

@@ -1,0 +1,261 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// activityData is a number of calls and failures per interval.
+//
+// The counts are taken from the most exact source that has what is asked for:
+//
+//   - counters: calls, and failures by blame, of every attempt in the last 24 hours
+//   - groups: failures by what the failures of a group have in common, of the last
+//     60 minutes; they are exact even if the journal has evicted some of them
+//   - journal: the failures in the journal, by any dimension
+type activityData struct {
+	Start       time.Time `json:"start"` // of the first interval
+	StepSeconds int       `json:"step_seconds"`
+	Source      string    `json:"source"`
+	By          []string  `json:"by"`
+	// CompleteSince is the time since when all failures are counted. It is omitted
+	// if all of the time range is complete.
+	CompleteSince time.Time `json:"complete_since,omitzero"`
+	Calls         []uint64  `json:"calls,omitempty"` // per interval; of the source counters only
+	Series        []series  `json:"series"`          // the largest first
+}
+
+// series is the failures with equal values of the dimensions.
+type series struct {
+	Labels map[string]string `json:"labels"` // by the names of dimensions
+	Total  uint64            `json:"total"`
+	Counts []uint64          `json:"counts"` // per interval
+}
+
+// The values of activityData.Source.
+const (
+	sourceCounters = "counters"
+	sourceGroups   = "groups"
+	sourceJournal  = "journal"
+)
+
+// otherLabel is the value of every dimension in the series of the failures that
+// belong to no other series.
+const otherLabel = "_other"
+
+// The defaults of the time range.
+const (
+	defaultRange = time.Hour
+	maxPoints    = 1440
+	fewPoints    = 240 // which the default of the step does not exceed by much
+)
+
+// activity serves the activity.
+func (a api) activity(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuery(r.URL.Query(), activityParams, a.Now())
+	if err == nil {
+		var c counts
+		if c, err = newCounts(&q, a.Now()); err == nil {
+			succeed(w, a.count(&q, &c))
+			return
+		}
+	}
+	fail(w, http.StatusBadRequest, errBadData, err.Error())
+}
+
+// counts is an activity that is being counted.
+type counts struct {
+	start  int64 // first minute, since 1970
+	step   int64 // minutes
+	points int
+	by     []*record.Dimension
+	series map[string]*series
+}
+
+// newCounts returns empty counts for the time range of q.
+func newCounts(q *query, now time.Time) (counts, error) {
+	f := &q.filter
+	if f.To.IsZero() || f.To.After(now) {
+		f.To = now
+	}
+	if f.From.IsZero() {
+		f.From = f.To.Add(-defaultRange + time.Minute)
+	}
+	first, last := f.From.Unix()/60, f.To.Unix()/60
+	if first > last {
+		return counts{}, fmt.Errorf("parameter %q is in the future", paramFrom)
+	}
+	c := counts{step: int64(q.step / time.Minute), by: q.by, series: map[string]*series{}}
+	if c.step == 0 {
+		c.step = 1
+		for _, s := range []int64{5, 15, 60} {
+			if (last-first)/c.step < fewPoints {
+				break
+			}
+			c.step = s
+		}
+	}
+	// Intervals begin at multiples of the step, so that they stay the same from
+	// one request to the next.
+	c.start = first / c.step * c.step
+	if points := (last-c.start)/c.step + 1; points <= maxPoints {
+		c.points = int(points)
+		f.From, f.To = time.Unix(c.start*60, 0), time.Unix((last+1)*60, 0)
+		return c, nil
+	}
+	return counts{}, fmt.Errorf("more than %d intervals: choose a shorter range or a longer step", maxPoints)
+}
+
+// add counts n failures with the labels of values in a minute.
+func (c *counts) add(values []string, minute int64, n uint64) {
+	i := (minute - c.start) / c.step
+	if n == 0 || minute < c.start || i >= int64(c.points) {
+		return
+	}
+	key := strings.Join(values, "\x00")
+	s := c.series[key]
+	if s == nil {
+		s = &series{Labels: map[string]string{}, Counts: make([]uint64, c.points)}
+		for k, d := range c.by {
+			s.Labels[d.Name] = values[k]
+		}
+		c.series[key] = s
+	}
+	s.Counts[i] += n
+	s.Total += n
+}
+
+// values returns the values of r in the dimensions.
+func (c *counts) values(r *record.Record) []string {
+	all := make([]string, len(c.by))
+	for i, d := range c.by {
+		all[i] = d.Value(r)
+	}
+	return all
+}
+
+// count counts what q asks for.
+func (a api) count(q *query, c *counts) activityData {
+	d := activityData{Start: time.Unix(c.start*60, 0).UTC(), StepSeconds: int(c.step * 60), By: []string{}}
+	for _, by := range c.by {
+		d.By = append(d.By, by.Name)
+	}
+	switch now := a.Now(); {
+	case q.counted():
+		d.Source, d.Calls = sourceCounters, a.countCalls(c, q)
+		if oldest := now.Add(-activity.Minutes * time.Minute); q.filter.From.Before(oldest) {
+			d.CompleteSince = oldest.UTC()
+		}
+	case q.grouped() && !q.filter.From.Before(now.Truncate(time.Minute).Add(-(groups.TrendMinutes-1)*time.Minute)):
+		d.Source = sourceGroups
+		a.countGroups(c, q, now)
+	default:
+		d.Source = sourceJournal
+		a.countRecords(c, q)
+		if a.Journal.Stats().Evicted > 0 {
+			if oldest := a.Journal.Oldest(); oldest != nil && oldest.Time.After(q.filter.From) {
+				d.CompleteSince = oldest.Time
+			}
+		}
+	}
+	d.Series = c.largest(q.limit)
+	return d
+}
+
+// counted reports whether the counters have what q asks for.
+func (q *query) counted() bool {
+	f := &q.filter
+	return f.ID == "" && f.RequestID == "" && f.Text == "" && len(f.Conditions) == 0 &&
+		(len(q.by) == 0 || len(q.by) == 1 && q.by[0].Name == "blame")
+}
+
+// grouped reports whether the groups have what q asks for.
+func (q *query) grouped() bool {
+	f := &q.filter
+	for _, c := range f.Conditions {
+		if !c.Dimension.Grouped {
+			return false
+		}
+	}
+	for _, d := range q.by {
+		if !d.Grouped {
+			return false
+		}
+	}
+	return f.ID == "" && f.RequestID == "" && f.Text == ""
+}
+
+// countCalls counts from the counters. It returns the number of calls per interval.
+func (a api) countCalls(c *counts, q *query) []uint64 {
+	calls := make([]uint64, c.points)
+	from := q.filter.From
+	if oldest := q.filter.To.Add(-activity.Minutes * time.Minute); from.Before(oldest) {
+		from = oldest
+	}
+	for _, m := range a.Activity.List(from, q.filter.To.Add(-time.Minute)) {
+		minute := m.Start.Unix() / 60
+		calls[(minute-c.start)/c.step] += m.Calls
+		for blame, n := range m.Failures {
+			values := []string{string(blame)}
+			c.add(values[:len(c.by)], minute, n)
+		}
+	}
+	return calls
+}
+
+// countGroups counts from the groups.
+func (a api) countGroups(c *counts, q *query, now time.Time) {
+	for _, g := range a.Groups.List(now, 0) {
+		values := slices.Repeat([]string{otherLabel}, len(c.by))
+		switch {
+		case g.Last == nil && len(q.filter.Conditions) > 0:
+			continue // it is not known whether they match
+		case g.Last != nil && !q.filter.MatchesConditions(g.Last):
+			continue
+		case g.Last != nil:
+			values = c.values(g.Last)
+		}
+		for i, n := range g.Trend.Counts {
+			c.add(values, g.Trend.Start.Unix()/60+int64(i), uint64(n))
+		}
+	}
+}
+
+// countRecords counts from the journal.
+func (a api) countRecords(c *counts, q *query) {
+	a.Journal.Each(&q.filter, func(r *record.Record) {
+		c.add(c.values(r), r.Time.Unix()/60, 1)
+	})
+}
+
+// largest returns the series, the largest first. Those beyond limit are added
+// together.
+func (c *counts) largest(limit int) []series {
+	all := make([]series, 0, len(c.series))
+	for _, key := range sortedKeys(c.series) {
+		all = append(all, *c.series[key])
+	}
+	slices.SortStableFunc(all, func(a, b series) int { return cmp.Compare(b.Total, a.Total) })
+	if len(all) <= limit {
+		return all
+	}
+	rest := series{Labels: map[string]string{}, Counts: make([]uint64, c.points)}
+	for _, d := range c.by {
+		rest.Labels[d.Name] = otherLabel
+	}
+	for _, s := range all[limit-1:] {
+		rest.Total += s.Total
+		for i, n := range s.Counts {
+			rest.Counts[i] += n
+		}
+	}
+	return append(all[:limit-1], rest)
+}

@@ -1,0 +1,184 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// The intervals of the event stream.
+const (
+	heartbeatInterval = 15 * time.Second
+	groupInterval     = time.Second // a group is sent at most so often
+	eventTimeout      = 10 * time.Second
+	retryMillis       = 2000 // after which a browser connects again
+	maxReplay         = maxLimit
+)
+
+// events serves new failures and changed groups as server-sent events:
+//
+//	event: failure   data: a failure, as in the list of failures; id: its ID
+//	event: group     data: a group, as in the list of groups, at most once per second
+//	event: missed    data: {"since": ID}: failures after that one were missed
+//
+// After a reconnection with Last-Event-ID, the failures since then are sent first.
+func (a api) events(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuery(r.URL.Query(), filterParams, a.Now())
+	if err == nil {
+		err = checkLastEvent(r.Header.Get("Last-Event-ID"))
+	}
+	if err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	s, err := a.Feed.Subscribe()
+	if err != nil {
+		w.Header().Set("Retry-After", "5")
+		fail(w, http.StatusServiceUnavailable, errUnavailable, err.Error())
+		return
+	}
+	defer s.Close()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream; charset=utf-8")
+	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
+	stream := stream{api: a, w: w, control: http.NewResponseController(w), query: &q, changed: map[string]struct{}{}}
+	if err := stream.serve(r.Context(), s, r.Header.Get("Last-Event-ID")); err != nil {
+		s.Drop()
+	}
+}
+
+// checkLastEvent returns an error if id cannot be the ID of an event.
+func checkLastEvent(id string) error {
+	if id == "" {
+		return nil
+	}
+	if checkCursor(id) != nil {
+		return fmt.Errorf("invalid field Last-Event-ID: want the ID of a failure")
+	}
+	return nil
+}
+
+// stream is one client's event stream.
+type stream struct {
+	api
+
+	w       http.ResponseWriter
+	control *http.ResponseController
+	query   *query
+	last    string              // ID of the last failure that was sent or skipped
+	changed map[string]struct{} // IDs of groups that were not sent since they changed
+}
+
+// serve sends events until the client disconnects or the feed is closed. It
+// returns an error if the client is too slow.
+func (s *stream) serve(ctx context.Context, sub *feed.Subscription, last string) error {
+	if err := s.write(fmt.Appendf(nil, "retry: %d\n\n", retryMillis)); err != nil {
+		return err
+	}
+	if last != "" {
+		if err := s.replay(last); err != nil {
+			return err
+		}
+	}
+	heartbeat, groups := time.NewTicker(heartbeatInterval), time.NewTicker(groupInterval)
+	defer heartbeat.Stop()
+	defer groups.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-heartbeat.C:
+			err = s.write([]byte(": heartbeat\n\n"))
+		case <-groups.C:
+			err = s.sendGroups()
+		case r, ok := <-sub.C:
+			if !ok {
+				return s.sendGroups()
+			}
+			err = s.sendFailure(r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// replay sends the failures since the last one that the client received.
+func (s *stream) replay(last string) error {
+	page, more := s.Journal.Select(&s.query.filter, "", maxReplay)
+	older := slices.IndexFunc(page, func(r *record.Record) bool { return r.ID <= last })
+	if older >= 0 {
+		page = page[:older]
+	} else if more || s.Journal.Stats().Evicted > 0 {
+		if err := s.event("missed", "", map[string]string{"since": last}); err != nil {
+			return err
+		}
+	}
+	s.last = last
+	for _, r := range slices.Backward(page) {
+		if err := s.sendFailure(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sendFailure sends r if it matches the filter and was not sent before.
+func (s *stream) sendFailure(r *record.Record) error {
+	if r.ID <= s.last && s.last != "" {
+		return nil
+	}
+	s.last = r.ID
+	if !s.query.filter.Matches(r) {
+		return nil
+	}
+	if r.Group != "" {
+		s.changed[r.Group] = struct{}{}
+	}
+	return s.event("failure", r.ID, r)
+}
+
+// sendGroups sends the groups that have changed.
+func (s *stream) sendGroups() error {
+	for _, id := range sortedKeys(s.changed) {
+		delete(s.changed, id)
+		if g, ok := s.Groups.Find(id, s.Now(), s.Activity.Calls()); ok {
+			if err := s.event("group", "", g); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// event sends one event. The client remembers id, unless it is "".
+func (s *stream) event(name, id string, data any) error {
+	body, err := encode(data) // one line, which ends the field
+	if err != nil {
+		return err
+	}
+	b := fmt.Appendf(nil, "event: %s\n", name)
+	if id != "" {
+		b = fmt.Appendf(b, "id: %s\n", id)
+	}
+	b = append(b, "data: "...)
+	b = append(b, body...)
+	return s.write(append(b, '\n'))
+}
+
+// write sends b at once.
+func (s *stream) write(b []byte) error {
+	// The deadline of the server would end the stream. Not every ResponseWriter
+	// supports one.
+	_ = s.control.SetWriteDeadline(time.Now().Add(eventTimeout))
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}

@@ -1,0 +1,3 @@
+package org.apache.http.annotation;
+
+public @interface ThreadSafe {}
