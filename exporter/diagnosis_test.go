@@ -16,7 +16,7 @@ import (
 func TestDiagnosesReachEveryOutput(t *testing.T) {
 	out := newOutput(t, setting{})
 	out.see(attempt.Get("error_signature"))
-	out.see(attempt.Get("error_throttled"))
+	out.see(attempt.Get("error_html"))
 	out.flush(t)
 
 	want, ok := diagnosis.Describe(diagnosis.CauseSecretWrong)

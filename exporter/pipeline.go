@@ -44,6 +44,10 @@ type Options struct {
 	Groups   *groups.Table
 	Feed     *feed.Feed
 
+	// Limits are the limits on the rates of actions. If nil, they are those that the
+	// vendor documents.
+	Limits []diagnosis.QuotaLimit
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -142,6 +146,9 @@ func New(opts Options) *Pipeline {
 		diagnoser: diagnosis.New(),
 	}
 	p.diagnoser.Notify(p.notice)
+	if opts.Limits != nil {
+		p.diagnoser.SetLimits(opts.Limits)
+	}
 	p.register()
 	go p.work()
 	return p
@@ -157,7 +164,7 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser))
+	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),

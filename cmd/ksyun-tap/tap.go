@@ -28,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -126,6 +127,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
+		Limits:  diagnosis.Override(s.QuotaLimits),
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {

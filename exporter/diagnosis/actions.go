@@ -15,17 +15,22 @@ const (
 	OtherAction = "_other"
 )
 
-// actionName identifies an action. The strings are "" if unknown.
+// unknownName is the service or the action of calls whose request does not name it.
+const unknownName = "unknown"
+
+// actionName identifies an action.
 type actionName struct{ service, action string }
 
 // action counts the calls of one action. Its counters only grow.
 type action struct {
-	name     actionName
-	outcomes [len(callOutcomes)]atomic.Uint64
-	attempts [len(AttemptBuckets)]atomic.Uint64 // calls by number of attempts, at most the bucket's, without those that succeeded at once
-	sum      atomic.Uint64                      // of the attempts of these calls
-	retries  [len(retryResults)]atomic.Uint64
-	told     atomic.Int64 // time of the last event about wasted retries, in seconds since the epoch
+	name      actionName
+	outcomes  [len(callOutcomes)]atomic.Uint64
+	attempts  [len(AttemptBuckets)]atomic.Uint64 // calls by number of attempts, at most the bucket's, without those that succeeded at once
+	sum       atomic.Uint64                      // of the attempts of these calls
+	retries   [len(retryResults)]atomic.Uint64
+	reads     bool
+	redundant [len(redundantReasons)]atomic.Uint64
+	told      atomic.Int64 // time of the last event about wasted retries, in seconds since the epoch
 }
 
 // actions remembers actions. It only grows, up to MaxActions.
@@ -37,6 +42,10 @@ type actions struct {
 
 // of returns the action with the given name, or actions.other if there are too many.
 func (s *actions) of(name actionName) *action {
+	name = actionName{cmp.Or(name.service, unknownName), cmp.Or(name.action, unknownName)}
+	if name == (actionName{OtherAction, OtherAction}) {
+		return &s.other
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if a := s.known[name]; a != nil {
@@ -45,7 +54,7 @@ func (s *actions) of(name actionName) *action {
 	if len(s.known) >= MaxActions {
 		return &s.other
 	}
-	a := &action{name: name}
+	a := &action{name: name, reads: isRead(name.action)}
 	s.known[name] = a
 	return a
 }

@@ -82,6 +82,7 @@ func TestCauses(t *testing.T) {
 	known := map[Cause]bool{
 		CauseClockSkew: true, CauseClockZone: true, CauseClockRight: true, CauseSignatureStale: true,
 		CauseSecretWrong: true, CauseKeyUnknown: true, CauseTokenRefused: true, CauseTokenExpired: true,
+		CauseCallsRedundant: true, CauseQuotaExceeded: true, CauseQuotaShared: true, CauseQuotaNear: true,
 		CauseRetryThrottled: true, CauseRetryWasted: true,
 		CauseKeyRevoked: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
 	}

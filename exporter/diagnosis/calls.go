@@ -296,8 +296,9 @@ func (a *action) finish(attempts int, last classify.Outcome) {
 
 // Calls is what is known about the calls of one action.
 type Calls struct {
-	Service, Action string // "" if unknown, OtherAction for the rest
+	Service, Action string // "unknown" if the request did not name it, OtherAction for the rest
 	Outcomes        map[CallOutcome]uint64
+	Redundant       map[RedundantReason]uint64
 	Retries         map[RetryResult]uint64
 	Attempts        [len(AttemptBuckets)]uint64 // number of calls by number of attempts; not cumulative
 	AttemptsSum     uint64
@@ -324,6 +325,12 @@ func (d *Diagnoser) Calls(now time.Time) []Calls {
 		}
 		for i, r := range retryResults {
 			c.Retries[r] = a.retries[i].Load()
+		}
+		if a.reads {
+			c.Redundant = make(map[RedundantReason]uint64)
+			for i, r := range redundantReasons {
+				c.Redundant[r] = a.redundant[i].Load()
+			}
 		}
 		for i := range a.attempts {
 			c.Attempts[i] = a.attempts[i].Load()

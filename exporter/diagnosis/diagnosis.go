@@ -50,6 +50,11 @@ const (
 	CauseRetryThrottled Cause = "retry_throttled"
 	CauseRetryWasted    Cause = "retry_wasted" // of an Event only
 
+	CauseCallsRedundant Cause = "calls_redundant"
+	CauseQuotaExceeded  Cause = "quota_exceeded"
+	CauseQuotaShared    Cause = "quota_shared"
+	CauseQuotaNear      Cause = "quota_near" // of an Event only
+
 	CauseKeyRevoked     Cause = "key_revoked"
 	CausePermissionLost Cause = "permission_lost"
 	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
@@ -98,6 +103,8 @@ type Diagnoser struct {
 	keys    keys
 	actions actions
 	calls   calls
+	repeats repeats
+	limits  []QuotaLimit // immutable
 }
 
 // New returns a Diagnoser without observations.
@@ -107,6 +114,7 @@ func New() *Diagnoser {
 		keys:    keys{known: make(map[string]*key)},
 		actions: actions{known: make(map[actionName]*action)},
 		calls:   calls{seed: maphash.MakeSeed()},
+		limits:  DocumentedLimits(),
 	}
 }
 
@@ -116,9 +124,11 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
 	}
-	u := d.usages.of(o, &d.keys, &d.actions)
+	u := d.usages.of(o, d)
 	d.observeCredential(o, u)
 	d.observeClock(o)
+	d.observeRepeat(o, u)
+	d.observeQuota(o, u)
 	return d.observeCall(o, u)
 }
 
@@ -141,8 +151,14 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		if lost, ok := d.revoked(o); ok {
 			all = append(all, lost)
 		}
+		if limit, ok := d.throttled(o); ok {
+			all = append(all, limit)
+		}
 		if again, ok := retried(at); ok {
 			all = append(all, again)
+		}
+		if saved, ok := d.redundant(o); ok {
+			all = append(all, saved)
 		}
 	}
 	if !v.NotAuthenticated() {

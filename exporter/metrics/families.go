@@ -86,6 +86,26 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"service", "action", "outcome"},
 		"Total number of attempts that repeat a failed one of the same call, by outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled (throttled again, which adds to the load).",
 	}
+	RedundantCalls = Family{
+		"ksyun_api_redundant_calls_total", counter,
+		[]string{"service", "action", "reason"},
+		"Total number of successful calls of reading actions that asked for what another call had been answered with less than 60 seconds before, with the same credential, by reason: other_client or too_often (the same client). They could have been saved.",
+	}
+	QuotaLimit = Family{
+		"ksyun_api_quota_limit_requests", gauge,
+		[]string{"service", "action", "version"},
+		"Limit of an action in calls per minute and credential, as documented by the vendor or set with --quota.limit. The service and the version are \"any\" if the limit is for all.",
+	}
+	QuotaUsed = Family{
+		"ksyun_api_quota_used_ratio", gauge,
+		[]string{"credential", "action", "version"},
+		"Share of the limit of an action that the attempts with a credential through this tap used in the last 60 seconds; above 1 if there were more. Sum it over all taps that use the credential.",
+	}
+	QuotaExhaustion = Family{
+		"ksyun_api_quota_exhaustion_seconds", gauge,
+		[]string{"credential", "action", "version"},
+		"Time in seconds until the attempts of 60 seconds reach the limit, if those of the last 15 seconds continue at the same pace. Absent if they never do.",
+	}
 	CredentialErrors = Family{
 		"ksyun_api_credential_errors_total", counter,
 		[]string{"credential", "category"},
@@ -324,7 +344,8 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
-		Calls, CallAttempts, Retries, CredentialErrors, CredentialRefused,
+		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion,
+		CredentialErrors, CredentialRefused,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,

@@ -25,6 +25,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
@@ -64,6 +65,7 @@ type Settings struct {
 
 	CredentialKeyFile string // "" means a random key
 	CredentialAliases []CredentialAlias
+	QuotaLimits       []diagnosis.QuotaLimit // in addition to the documented ones
 
 	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string
@@ -251,6 +253,13 @@ var table = []setting{
 		help: "Name under which an access key is reported: NAME=FILE, where the file contains the access key ID, or NAME=HASH with the hash that is reported for it, which needs --credential.key-file. Repeatable.",
 		bind: func(s *Settings, f *kingpin.FlagClause) {
 			f.PlaceHolder("NAME=FILE|HASH").SetValue(list(&s.CredentialAliases, parseAlias))
+		},
+	},
+	{
+		name: "quota.limit",
+		help: "Limit of an action in calls per minute and credential, in place of the documented one: ACTION=N, or ACTION/VERSION=N for one version. 0 means no limit. Repeatable.",
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.PlaceHolder("ACTION=N").SetValue(list(&s.QuotaLimits, parseQuota))
 		},
 	},
 	{

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
 // CredentialAlias is the name under which an access key is reported. The access
@@ -40,6 +41,8 @@ func parseAlias(text string) (CredentialAlias, error) {
 	switch {
 	case !ok || value == "" || !isAliasName(name):
 		return CredentialAlias{}, errors.New("not an alias: write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
+	case name == "none" || name == diagnosis.OtherCredential:
+		return CredentialAlias{}, fmt.Errorf("the alias %s has a meaning of its own in metrics: choose another name", name)
 	case classify.LooksKey(name):
 		return CredentialAlias{}, errors.New("the name of the alias looks like an access key: choose another one")
 	case len(value) == hashDigits && isHex(value):

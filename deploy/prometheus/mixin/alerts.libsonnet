@@ -268,6 +268,26 @@
             },
           },
           {
+            alert: 'KsyunApiQuotaNear',
+            expr: 'sum by (cluster, namespace, job, credential, action, version) (ksyun_api_quota_used_ratio) > %(quotaRatio)s' % c,
+            'for': '5m',
+            keep_firing_for: '15m',
+            labels: {
+              blame: 'quota',
+              severity: 'warning',
+            },
+            annotations: {
+              advice: 'Spread the calls over the minute, use GetMetricStatisticsBatch, or ask less often, before calls are throttled. No retry is needed.',
+              advice_zh: '在被限流之前，将调用分散到整分钟内，使用 GetMetricStatisticsBatch，或降低查询频率。无需重试。',
+              calls: 'category=throttled',
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=19&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
+              description: 'The key {{ $labels.credential }} ({{ $labels.namespace }}/{{ $labels.job }}) has used {{ $value | humanizePercentage }} of the limit of {{ $labels.action }} in each of the last minutes, over all its taps. Beyond the limit, calls are throttled.',
+              runbook_url: '%(runbookURL)s/KsyunApiQuotaNear.md' % c,
+              summary: 'The calls of a key are near the limit of an action.',
+              summary_zh: '某密钥的调用接近接口的限额。',
+            },
+          },
+          {
             alert: 'KsyunApiRetryStorm',
             expr: 'sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) unless ksyun_api_retries_total{outcome!="success"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) - ksyun_api_retries_total{outcome!="success"} offset 15m >= 0)) and resets(ksyun_api_retries_total{outcome!="success"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{outcome!="success"}[15m]))\n/ sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(retryRatio)s\nand sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) unless ksyun_api_retries_total{outcome!="success"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) - ksyun_api_retries_total{outcome!="success"} offset 15m >= 0)) and resets(ksyun_api_retries_total{outcome!="success"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{outcome!="success"}[15m])) >= %(retryFailures)s' % c,
             'for': '5m',

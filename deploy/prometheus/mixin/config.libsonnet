@@ -37,6 +37,8 @@
     retryRatio: '0.5',
     // Minimum number of such retries in 15 minutes.
     retryFailures: '30',
+    // Used share of the limit of an action above which the alert fires.
+    quotaRatio: '0.8',
     // Days before the CA expires at which its renewal must have failed.
     caDays: '7',
   },

@@ -110,6 +110,17 @@ func apiAlerts() []Rule {
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") exceed the API's limits, over all its taps or at one tap. No known SDK retries 409 LimitExceeded.",
 		},
 		{
+			Alert: "KsyunApiQuotaNear",
+			Expr:  "sum by (cluster, namespace, job, credential, action, version) (ksyun_api_quota_used_ratio) > %(quotaRatio)s",
+			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "quota"},
+			Panel:       Panel{ErrorsUID, 19, nil},
+			Summary:     "The calls of a key are near the limit of an action.",
+			SummaryZH:   "某密钥的调用接近接口的限额。",
+			Calls:       "category=throttled",
+			Advice:      adviceForCause(diagnosis.CauseQuotaNear),
+			Description: "The key {{ $labels.credential }} (" + where + ") has used {{ $value | humanizePercentage }} of the limit of {{ $labels.action }} in each of the last minutes, over all its taps. Beyond the limit, calls are throttled.",
+		},
+		{
 			Alert: "KsyunApiRetryStorm",
 			Expr:  retryStorm(),
 			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "client"},

@@ -26,6 +26,7 @@ var thresholds = []struct{ name, value, help string }{
 	{"clockSeconds", "300", "Clock skew of a program, in seconds and after subtracting the uncertainty, above which the alert fires. The API rejects calls from 900 on."},
 	{"retryRatio", "0.5", "Share of an action's attempts that are retries which failed again, above which the alert fires."},
 	{"retryFailures", "30", "Minimum number of such retries in 15 minutes."},
+	{"quotaRatio", "0.8", "Used share of the limit of an action above which the alert fires."},
 	{"caDays", "7", "Days before the CA expires at which its renewal must have failed."},
 }
 
