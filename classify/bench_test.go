@@ -206,3 +206,18 @@ func BenchmarkRequest(b *testing.B) {
 	f("POST JSON", Request{Method: "POST", Target: []byte("/?Action=GetMetricStatisticsBatch&Version=2018-11-14"), Header: json, Body: []byte(metrics)})
 	f("POST JSON alone", Request{Method: "POST", Target: []byte("/"), Header: json, Body: []byte(metrics)})
 }
+
+// BenchmarkEmpty measures the search for data points, of which the first is found.
+func BenchmarkEmpty(b *testing.B) {
+	for name, body := range map[string][]byte{"1KiB": metricsJSON(1 << 10), "64KiB": metricsJSON(64 << 10)} {
+		rd := reading{form: FormJSON, body: body}
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if rd.empty("GetMetricStatistics") {
+					b.Fatal("it has data")
+				}
+			}
+		})
+	}
+}

@@ -36,6 +36,7 @@ type Entry struct {
 	Blame     Blame    `json:"blame,omitempty"`
 	Retryable bool     `json:"retryable"`
 
+	// Texts for users have up to 512 bytes and no control characters.
 	Meaning Text   `json:"meaning,omitzero"` // what it means, one sentence
 	Advice  Text   `json:"advice,omitzero"`  // what to do, one or two sentences
 	Source  string `json:"source,omitempty"` // where the entry comes from

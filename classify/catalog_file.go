@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // The limits of a catalogue file, so that a file that is not a catalogue is
@@ -24,8 +26,7 @@ const (
 )
 
 // parseCatalog parses a catalogue file. known is the catalogue that the
-// file extends, nil for the first. The error gives the place and a hint, in the form
-// "name:line: what is wrong; what to do".
+// file extends, nil for the first. Errors are of type *usererror.Error, at name:line.
 func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	p := &catalogParser{name: name, known: known, seen: make(map[string]int)}
 	if len(data) > maxCatalogBytes {
@@ -79,7 +80,7 @@ type catalogParser struct {
 
 // wrong returns an error in the form used for all errors.
 func (p *catalogParser) wrong(line int, what, hint string) error {
-	return fmt.Errorf("%s:%d: %s; %s", p.name, line, what, hint)
+	return &usererror.Error{Where: p.name + ":" + strconv.Itoa(line), What: what, Hint: hint}
 }
 
 // file parses the document.
@@ -413,6 +414,8 @@ func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 		return "", r.wrong(v.Line, key+" is empty or not text", "write a sentence, or leave "+key+" out")
 	case len(s) > maxCatalogText:
 		return "", r.wrong(v.Line, fmt.Sprintf("%s is longer than %d bytes", key, maxCatalogText), "shorten it")
+	case strings.ContainsFunc(s, IsControl):
+		return "", r.wrong(v.Line, key+" contains a control character", "write it in one line of plain text")
 	}
 	return s, nil
 }

@@ -51,7 +51,7 @@ func TestCatalogRefuses(t *testing.T) {
 
 func TestCatalogTooLarge(t *testing.T) {
 	_, err := DefaultCatalog().Extend("big.yaml", make([]byte, maxCatalogBytes+1))
-	if want := "big.yaml:1: the file is larger than 1 MiB; check that it is a catalogue, or split it"; err == nil || err.Error() != want {
+	if want := "big.yaml:1: the file is larger than 1 MiB: check that it is a catalogue, or split it"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
 	}
 }

@@ -135,7 +135,7 @@ func FuzzCatalog(f *testing.F) {
 		cat, err := DefaultCatalog().Extend("x.yaml", data)
 		if err != nil {
 			s := err.Error()
-			if cat != nil || !strings.HasPrefix(s, "x.yaml:") || !strings.Contains(s, "; ") || strings.Contains(s, "\n") {
+			if cat != nil || !strings.HasPrefix(s, "x.yaml:") || !strings.Contains(s, ": ") || strings.Contains(s, "\n") {
 				t.Errorf("error %q beside %v", s, cat)
 			}
 			return

@@ -54,6 +54,13 @@ type Observation struct {
 	// Date is the time of the response by the API's clock, in whole seconds, as
 	// returned by ServerTime.
 	Date time.Time
+	// RequestBody, ResponseBody and ResponseTail are the beginnings of the bodies and
+	// the end of a longer response, as received: still content-encoded, and with
+	// secrets. They alias buffers of the collector and are not copied by Clone.
+	RequestBody, ResponseBody, ResponseTail []byte
+	// Items are the items of a batch without data, of a partial response, or nil. It
+	// is immutable.
+	Items *Items
 	// Signature is the result of inspecting the signature of an attempt that was
 	// refused because of it, or else nil. It is immutable.
 	Signature *Signature
@@ -77,6 +84,7 @@ func (o *Observation) Clone() *Observation {
 // aliases it.
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
+	c.RequestBody, c.ResponseBody, c.ResponseTail = nil, nil, nil
 	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {

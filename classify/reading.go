@@ -21,6 +21,8 @@ type reading struct {
 	list  bool // the root is a list; its first element was read
 	plain bool // it is text that an API may respond with, such as OK
 
+	body []byte // the decoded body, if it is complete
+
 	// The errors that a batch reports for its items.
 	items     int
 	firstItem field

@@ -40,6 +40,7 @@ func (c *Classifier) Response(call *Call, r *Response) Verdict {
 	v.RequestID = requestID(r.Header, &rd)
 	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
+		v.Empty = call != nil && rd.empty(call.Action)
 	} else {
 		c.fail(&v, call, r.Header, &rd)
 	}
@@ -74,6 +75,9 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 		v.Unread = UnreadNone // everything relevant was read
 	}
 	v.Outcome = outcomeOf(r, rd)
+	if p.unread == UnreadNone {
+		rd.body = p.body
+	}
 	return d
 }
 

@@ -251,10 +251,11 @@ func (s *secretSet) addAuthorization(value []byte) {
 	if bytes.IndexByte(rest, ',') < 0 {
 		s.addParts(rest)
 	}
-	for part := range bytes.SplitSeq(rest, []byte{','}) {
-		name, value, ok := bytes.Cut(part, []byte{'='})
+	for len(rest) > 0 {
+		var name []byte
+		name, value, rest = CutParameter(rest)
 		name, value = bytes.TrimSpace(name), bytes.TrimSpace(value)
-		if !ok || len(bytes.Trim(value, "=")) == 0 { // the end of Base64
+		if len(bytes.Trim(value, "=")) == 0 { // the end of Base64
 			continue
 		}
 		open := false

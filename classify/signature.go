@@ -281,8 +281,8 @@ func (i *inspection) inspect() {
 
 // header looks at a SigV4 signature in the Authorization field.
 func (i *inspection) header(authorization string) {
-	scheme, rest, ok := strings.Cut(authorization, " ")
-	if rest, ours := strings.CutPrefix(scheme, sigV4); ours && (!ok || rest != "") {
+	scheme, list := SplitAuthorization(authorization)
+	if behind, ours := strings.CutPrefix(scheme, sigV4); ours && (scheme == authorization || behind != "") {
 		i.add(CheckAuthorization, ConfidenceCertain)
 		return
 	}
@@ -292,11 +292,12 @@ func (i *inspection) header(authorization string) {
 	}
 	i.check(len(i.fields["authorization"]) > 1, CheckFieldDoubled, ConfidenceLikely, "fields", "authorization")
 	parts := map[string]string{}
-	for part := range strings.SplitSeq(rest, ",") {
-		name, v, _ := strings.Cut(strings.TrimSpace(part), "=")
+	for rest := list; rest != ""; {
+		var name, v string
+		name, v, rest = CutParameter(rest)
 		parts[name] = v
 	}
-	i.check(len(parts) < 2 && strings.Contains(rest, "Signature="), CheckAuthorization, ConfidenceCertain)
+	i.check(len(parts) < 2 && strings.Contains(list, "Signature="), CheckAuthorization, ConfidenceCertain)
 	var missing []string
 	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
 		if parts[name] == "" {

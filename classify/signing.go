@@ -22,24 +22,15 @@ func (q *wanted) signing() Signing {
 // "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
 // schemes are ignored.
 func (q *wanted) authorize(field []byte) {
-	scheme, rest, ok := bytes.Cut(bytes.TrimSpace(field), []byte{' '})
-	if !ok || !bytes.Contains(scheme, []byte("HMAC-")) {
+	scheme, list := SplitAuthorization(bytes.TrimSpace(field))
+	if !bytes.Contains(scheme, []byte("HMAC-")) {
 		return
 	}
-	for len(rest) > 0 {
-		part := rest
-		if i := bytes.IndexByte(rest, ','); i >= 0 {
-			part, rest = rest[:i], rest[i+1:]
-		} else {
-			rest = nil
-		}
-		part = bytes.TrimSpace(part)
-		eq := bytes.IndexByte(part, '=')
-		if eq < 0 || eq == len(part)-1 {
-			continue
-		}
-		name, value := part[:eq], part[eq+1:]
+	for len(list) > 0 {
+		var name, value []byte
+		name, value, list = CutParameter(list)
 		switch {
+		case len(value) == 0:
 		case equalFold(name, "credential"):
 			q.authKey, q.scope = splitCredential(value)
 		case equalFold(name, "signature"):

@@ -52,6 +52,8 @@ type Verdict struct {
 	Message string
 	// FailedItems is the number of items that a partial response reports as failed.
 	FailedItems int
+	// Empty reports a success that holds lists of data points all of which are empty.
+	Empty bool
 	// Entry is the matching catalogue entry; nil if there is none.
 	Entry *Entry
 	// Match is the part of the response that Entry was matched by.

@@ -220,7 +220,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 		if !whole && len(body) > 0 {
 			h.call.Unread = unread(x)
 		}
-		o.Call = h.call
+		o.Call, o.RequestBody = h.call, body
 		o.Credential = h.hash(h.secrets.AccessKey)
 	}
 	h.judge(x, fault)
@@ -293,6 +293,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	h.obs.ResponseBody, h.obs.ResponseTail = h.reply.Body, h.reply.Tail
 	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)

@@ -2,13 +2,14 @@ package collector
 
 import (
 	"crypto/x509"
-	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Policy decides where requests may go, and how.
@@ -66,7 +67,7 @@ func (o OtherHosts) String() string { return otherHosts[o] }
 func (o *OtherHosts) Set(s string) error {
 	i := slices.Index(otherHosts, s)
 	if i < 0 {
-		return fmt.Errorf("%q is not one of %s", s, strings.Join(otherHosts, ", "))
+		return usererror.New(strconv.Quote(s)+" is not a treatment of other hosts", "write one of "+strings.Join(otherHosts, ", "))
 	}
 	*o = OtherHosts(i) //nolint:gosec // 0, 1 or 2
 	return nil

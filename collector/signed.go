@@ -1,17 +1,24 @@
 package collector
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
 
 // signedFields returns the names of the header fields that a SigV4 signature
 // covers, separated by semicolons, or nil if there is no signature. It looks in
 // the Authorization field and in the query, for presigned requests.
 func signedFields(authorization, target []byte) []byte {
-	const name = "SignedHeaders="
-	if _, list, ok := bytes.Cut(authorization, []byte(name)); ok {
-		if end := bytes.IndexAny(list, ", \t"); end >= 0 {
-			list = list[:end]
+	for rest := authorization; len(rest) > 0; {
+		var name, list []byte
+		name, list, rest = classify.CutParameter(rest)
+		if bytes.HasSuffix(name, []byte("SignedHeaders")) { // the scheme may precede it
+			if end := bytes.IndexAny(list, " \t"); end >= 0 {
+				list = list[:end]
+			}
+			return list
 		}
-		return list
 	}
 	_, query, _ := bytes.Cut(target, []byte{'?'})
 	for param := range bytes.SplitSeq(query, []byte{'&'}) {

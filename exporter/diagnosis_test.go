@@ -43,6 +43,37 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	}
 }
 
+// TestIncompleteResultsReachEveryOutput checks that a success without data is
+// counted each time, and reported once, in the journal and as a line; and that it is
+// no failure.
+func TestIncompleteResultsReachEveryOutput(t *testing.T) {
+	out := newOutput(t, setting{})
+	o := attempt.Get("success")
+	o.Verdict.Empty = true
+	o.Date = o.End
+	o.Target = []byte("/?Action=GetMetricStatistics&InstanceID=i-1&MetricName=cpu&StartTime=2026-11-23T15:00:00Z&EndTime=2026-11-23T16:00:00Z")
+	for range 3 {
+		out.see(o)
+	}
+	out.flush(t)
+	if got := out.counted(t, "ksyun_api_incomplete_results_total", "reason", "interval_zone"); got != 3 {
+		t.Errorf("%v counted, want 3", got)
+	}
+	if got := out.counted(t, "ksyun_api_requests_total", "outcome", "success"); got != 3 {
+		t.Errorf("%v successes, want 3", got)
+	}
+	want, _ := diagnosis.Describe(diagnosis.CauseIntervalZone)
+	kept, _ := out.journal.Select(&journal.Filter{}, "", 10)
+	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advised() {
+		t.Fatalf("in the journal: %+v", kept)
+	}
+	lines := out.log.String()
+	if strings.Count(lines, "\n") != 1 || !strings.Contains(lines, `"level":"warn"`) || !strings.Contains(lines, `"event":"ksyun.api.incomplete"`) ||
+		!strings.Contains(lines, `"cause":"interval_zone"`) || !strings.Contains(lines, "i-1 cpu") {
+		t.Errorf("lines %s", lines)
+	}
+}
+
 // TestClockSkewIsMeasured checks the gauge of a program whose clock is off.
 func TestClockSkewIsMeasured(t *testing.T) {
 	out := newOutput(t, setting{})

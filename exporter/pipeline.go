@@ -92,10 +92,15 @@ const (
 type kept struct {
 	copy                  *observationCopy
 	span                  record.Span
+	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
 	attempt               diagnosis.Attempt
 	traces, logs, journal bool
 }
+
+// resolves reports whether the attempt is a retry that succeeded, which is noted in
+// the earlier attempts of its call.
+func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucceeded }
 
 // observationCopy is an observation that shares no memory with the collector.
 type observationCopy struct {
@@ -164,6 +169,13 @@ func (p *Pipeline) register() {
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
 		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
 	))
+	p.metrics.Register(metrics.NewCollector(p.programs,
+		metrics.Each(metrics.ProgramInfo, func(all []diagnosis.Client, send metrics.Send) {
+			for _, c := range all {
+				send(1, c.Program, string(c.Signing), c.Scheme)
+			}
+		}),
+	))
 	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
@@ -186,10 +198,19 @@ func (p *Pipeline) register() {
 	}
 }
 
+// Diagnoser returns the diagnoser, for events to note and for its summaries.
+func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
+
 // clocks returns the client clocks to expose as metrics.
 func (p *Pipeline) clocks() []diagnosis.Clock {
 	all := p.diagnoser.Clocks(time.Now())
 	return all[:min(len(all), metrics.MaxClients)]
+}
+
+// programs returns the programs to expose as metrics.
+func (p *Pipeline) programs() []diagnosis.Client {
+	all := p.diagnoser.Programs(time.Now())
+	return all[:min(len(all), metrics.MaxPrograms)]
 }
 
 // clockRow returns a row with one series per clock. The client "self" is
@@ -219,9 +240,11 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.operation = p.count(o, k.span)
 	k.attempt = p.learn(o)
 
-	k.journal = p.journal != nil && (o.Verdict.Outcome.Failed() || o.Fault.Refused() || k.attempt.Result == diagnosis.RetrySucceeded)
-	k.logs = p.wantsLine(o)
-	if k.traces || k.logs || k.journal {
+	k.finding = p.hidden(o)
+	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
+	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
+	if k.traces || k.logs || k.journal || k.resolves() {
 		p.offer(k, o)
 	}
 }
@@ -260,10 +283,32 @@ func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
 	return p.diagnoser.Observe(o)
 }
 
-// diagnose adds the causes of the failure to r.
-func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, r *record.Record) {
+// hidden counts a successful response without data, or without all of it. It returns
+// why if that is to be reported, and nil otherwise.
+func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
 	defer p.recovered(metrics.SinkDiagnosis)
+	f := p.diagnoser.Hidden(o)
+	if f == nil {
+		return nil
+	}
+	p.metrics.Incomplete(o, f.Cause)
+	if !f.Report {
+		return nil
+	}
+	return f
+}
+
+// diagnose adds the causes of the failure, or the finding about a success, to r.
+func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *diagnosis.Finding, r *record.Record) {
+	defer p.recovered(metrics.SinkDiagnosis)
+	if f != nil {
+		r.Diagnose(f.Diagnoses())
+		return
+	}
 	r.Diagnose(p.diagnoser.Diagnose(o, at))
+	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
+		r.SetScope(s.Sentence)
+	}
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
@@ -364,8 +409,8 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
-	p.diagnose(&k.copy.Observation, k.attempt, r)
-	if k.journal && r.Failed() {
+	p.diagnose(&k.copy.Observation, k.attempt, k.finding, r)
+	if k.journal {
 		p.identify(r)
 	}
 	return r
@@ -390,10 +435,10 @@ func (p *Pipeline) keep(r *record.Record) {
 
 // serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
-	switch {
-	case k.journal && r.Failed():
+	if k.journal {
 		p.guarded(metrics.SinkJournal, p.keep, r)
-	case k.journal: // a retry succeeded
+	}
+	if p.journal != nil && k.resolves() {
 		p.guarded(metrics.SinkJournal, p.journal.Resolve, r)
 	}
 	if k.logs {

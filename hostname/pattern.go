@@ -1,9 +1,11 @@
 package hostname
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Pattern matches one host, or all names below a domain.
@@ -21,9 +23,9 @@ func ParsePattern(s string) (Pattern, error) {
 	}
 	switch {
 	case !name.isLabels():
-		return Pattern{}, fmt.Errorf("host pattern %q: want a host name, *.DOMAIN or an IP address, without port", s)
+		return Pattern{}, usererror.New(strconv.Quote(s)+" is not a host pattern", "write a host name, *.DOMAIN or an IP address, without port")
 	case wild && !strings.Contains(string(name), "."):
-		return Pattern{}, fmt.Errorf("host pattern %q: too wide; name at least two labels after the star", s)
+		return Pattern{}, usererror.New("the host pattern "+strconv.Quote(s)+" is too wide", "write at least two labels after the star")
 	}
 	return Pattern{name: name, wild: wild}, nil
 }

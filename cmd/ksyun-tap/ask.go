@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,6 +12,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // maxAnswer is the maximum size of a running tap's response that is read. The
@@ -23,7 +23,7 @@ const maxAnswer = 16 << 20
 func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
-		return 0, nil, usageError{fmt.Errorf("--url: %w", err)}
+		return 0, nil, usageError{usererror.At("--url", err)}
 	}
 	// The tap is connected to directly, not through a proxy.
 	client := &http.Client{Transport: &http.Transport{}}

@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // caVerb creates, shows and exports the CA in a directory.
@@ -37,7 +38,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	c.Flag("dir", "Directory of the CA: the tap's --intercept.ca-dir. For show and export, its --intercept.publish-dir works as well.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
 
 	create := c.Command("create", "Create the CA if there is none. A tap with --intercept does so itself.")
-	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
+	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(named{config.HostPatterns(&v.hosts), "host"})
 	verbs["ca create"] = v.create
 
 	show := c.Command("show", "Show the root certificates that programs must trust, their permitted hosts and validity. Fails if other users can read the key.")
@@ -69,7 +70,7 @@ func (v *caVerb) create(_ context.Context, std stdio) error {
 func (v *caVerb) certificates(name string) ([]byte, error) {
 	data, err := os.ReadFile(filepath.Join(v.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, usageError{fmt.Errorf("%w: create the CA with ksyun-tap ca create --dir=%s", err, v.dir)}
+		return nil, usageError{usererror.Wrap(err, "create the CA with ksyun-tap ca create --dir="+v.dir)}
 	}
 	return data, err
 }
@@ -90,7 +91,7 @@ func (v *caVerb) show(_ context.Context, std stdio) error {
 	}
 	roots, err := ca.ReadRoots(data)
 	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", filepath.Join(v.dir, "ca.pem"), err)}
+		return usageError{usererror.At(filepath.Join(v.dir, "ca.pem"), err)}
 	}
 	keyErr := ca.CheckKey(v.dir)
 	infos := make([]caInfo, len(roots))
@@ -129,7 +130,7 @@ func (v *caVerb) export(_ context.Context, std stdio) error {
 	case "der":
 		block, rest := pem.Decode(data)
 		if block == nil || len(bytes.TrimSpace(rest)) > 0 {
-			return usageError{fmt.Errorf("%s contains more than one certificate, which der cannot: use --format=pem", name)}
+			return usageError{usererror.New(name+" contains more than one certificate, which der cannot", "use --format=pem")}
 		}
 		data = block.Bytes
 	case "pkcs12":

@@ -17,6 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // checkConfig checks everything that a start of the tap would, without changing
@@ -63,7 +64,7 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 		errs = append(errs, web.CheckConfig(s.WebConfigFile))
 	}
 	if err := logs.CheckFile(s.LogFile); err != nil {
-		errs = append(errs, fmt.Errorf("--log.file: %w", err))
+		errs = append(errs, usererror.At("--log.file", err))
 	}
 	if resolveErr == nil {
 		_, err := s.CredentialNames()
@@ -74,14 +75,13 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 		errs = append(errs, err)
 	}
 	if s.Intercept && s.CADir != "" {
-		errs = append(errs, ca.Check(caConfig(s)))
+		errs = append(errs, usererror.At("--intercept.ca-dir", ca.Check(caConfig(s))))
 	}
 	warnings, busy := v.checkListeners(ctx)
 	errs = append(errs, busy...)
 
-	unknown, reasons := config.UnknownVariables(os.Environ())
-	for i, name := range unknown {
-		errs = append(errs, errors.New(problem{name, reasons[i]}.String()))
+	for _, unknown := range config.UnknownVariables(os.Environ()) {
+		errs = append(errs, unknown)
 	}
 	problems := out.problems
 	if p := trustProblem(os.Getenv); p != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // checkPathTimeout is the default timeout of a path check.
@@ -46,7 +47,7 @@ func newCheckPath(app *kingpin.Application) *checkPath {
 
 func (v *checkPath) run(ctx context.Context, std stdio) error {
 	if v.target.Scheme != "http" && v.target.Scheme != "https" || v.target.Host == "" {
-		return usageError{fmt.Errorf("--target=%s is not a URL of the API: write http://HOST or https://HOST", v.target)}
+		return usageError{usererror.New(fmt.Sprintf("--target=%s is not a URL of the API", v.target), "write http://HOST or https://HOST")}
 	}
 	roots, err := loadRoots("ca-file", v.caFile)
 	if err != nil {
@@ -55,7 +56,7 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 	if v.proxy == nil {
 		address := os.Getenv(config.EnvPrefix + "PROXY_LISTEN_ADDRESS")
 		if v.proxy, err = url.Parse(localURL(address, config.DefaultProxyListen)); err != nil {
-			return usageError{fmt.Errorf("%sPROXY_LISTEN_ADDRESS: %w", config.EnvPrefix, err)}
+			return usageError{usererror.At(config.EnvPrefix+"PROXY_LISTEN_ADDRESS", err)}
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)

@@ -23,6 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // maxSaved is the maximum size of a saved response, in bytes.
@@ -79,7 +80,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		return usageError{err}
 	}
 	if v.status != 0 && (v.status < 100 || v.status > 999) {
-		return usageError{fmt.Errorf("--status=%d is not an HTTP status: write 100 to 999", v.status)}
+		return usageError{usererror.New(fmt.Sprintf("--status=%d is not an HTTP status", v.status), "write 100 to 999")}
 	}
 	classifier := classify.New(catalog)
 	files := v.files
@@ -125,7 +126,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: classify.HeaderMap(fields), Body: body})
 	if !whole && v.status == 0 {
 		if look := alien(&verdict, data); look != "" {
-			return reading{}, fmt.Errorf("%s is not a response of the API: it is %s; if it is the body of one, set --status", name, look)
+			return reading{}, usererror.New(name+" is not a response of the API: it is "+look, "if it is the body of one, set --status")
 		}
 	}
 	verdict.Scrub(nil)
@@ -197,7 +198,7 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	case len(data) > maxSaved:
-		return nil, fmt.Errorf("%s is larger than %d MiB: is it a saved response?", name, maxSaved>>20)
+		return nil, usererror.New(fmt.Sprintf("%s is larger than %d MiB", name, maxSaved>>20), "name a saved response")
 	}
 	return data, nil
 }
@@ -265,7 +266,7 @@ func parseFields(lines []string) (http.Header, error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return nil, fmt.Errorf("--header=%q is not a header field: write NAME: VALUE", line)
+			return nil, usererror.New(fmt.Sprintf("--header=%q is not a header field", line), "write NAME: VALUE")
 		}
 		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
@@ -373,7 +374,7 @@ func loadCatalog(files []string) (*classify.Catalog, error) {
 	for _, name := range files {
 		data, err := config.ReadFile(name)
 		if err != nil {
-			return nil, fmt.Errorf("read catalogue: %w: name an existing file with --tap.catalog-file", err)
+			return nil, usererror.At("--tap.catalog-file", usererror.Wrap(err, "name an existing file"))
 		}
 		if catalog, err = catalog.Extend(name, data); err != nil {
 			return nil, err

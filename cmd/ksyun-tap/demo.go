@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -22,6 +21,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 const (
@@ -52,7 +52,7 @@ func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 
 func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	if v.pace <= 0 {
-		return usageError{errors.New("--pace must be more than 0s, such as 50ms")}
+		return usageError{usererror.New("--pace must be more than 0s", "write a duration such as 50ms")}
 	}
 	if v.length > 0 {
 		var cancel context.CancelFunc

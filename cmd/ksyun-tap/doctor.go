@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // doctorVerb reads a saved request and prints why its signature may be refused.
@@ -37,7 +37,7 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 	}
 	x, err := savedhttp.Parse(data)
 	if err != nil {
-		return usageError{fmt.Errorf("%s: %w", v.file, err)}
+		return usageError{usererror.At(v.file, err)}
 	}
 	q := &x.Request
 	if v.body != "" {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // problem is the reason why an environment variable is ignored. It never quotes
@@ -22,9 +23,8 @@ func (p problem) String() string { return p.variable + ": " + p.reason }
 // proxies and OpenTelemetry.
 func environmentProblems() []problem {
 	var all []problem
-	names, reasons := config.UnknownVariables(os.Environ())
-	for i, name := range names {
-		all = append(all, problem{name, reasons[i]})
+	for _, e := range config.UnknownVariables(os.Environ()) {
+		all = append(all, problem{e.Where, e.What + ": " + e.Hint})
 	}
 	if p := trustProblem(os.Getenv); p != nil {
 		all = append(all, *p)
@@ -86,5 +86,5 @@ func listenError(setting, address string, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		advice = "choose an address that this machine has"
 	}
-	return fmt.Errorf("--%s=%s: %w: %s", setting, address, err, advice)
+	return usererror.At("--"+setting+"="+address, usererror.Wrap(err, advice))
 }

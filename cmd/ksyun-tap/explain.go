@@ -11,6 +11,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // explainVerb prints the catalogue's entry for an error code.
@@ -41,7 +42,7 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 			return v.explainCause(std, d)
 		}
 		if !ok {
-			return usageError{fmt.Errorf("%s is not in the catalogue%s: run ksyun-tap explain to list all codes, or add it with --tap.catalog-file", v.code, near(entries, v.code))}
+			return usageError{usererror.New(v.code+" is not in the catalogue"+near(entries, v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
 		}
 		if v.output == "text" {
 			return explainEntry(std, e)

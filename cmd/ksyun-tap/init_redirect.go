@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/redirect"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // initRedirect installs the rules that redirect connections to the transparent
@@ -26,10 +26,10 @@ func newInitRedirect(app *kingpin.Application) *initRedirect {
 	v := &initRedirect{}
 	c := app.Command("init-redirect", "Install Linux rules that redirect the connections of programs on this host, or in this pod, to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run. Needs root or NET_ADMIN.")
 	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
-	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(numbers[uint16]{&v.rules.Ports, 16})
-	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").SetValue(numbers[uint32]{&v.rules.ExcludeUIDs, 32})
-	c.Flag("exclude-mark", "Mark of connections that are not redirected: the tap's --upstream.mark.").SetValue(config.Mark(&v.rules.ExcludeMark))
-	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(prefixes{&v.rules.ExcludeCIDRs})
+	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(named{numbers[uint16]{&v.rules.Ports, 16}, "port"})
+	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").SetValue(named{numbers[uint32]{&v.rules.ExcludeUIDs, 32}, "exclude-uid"})
+	c.Flag("exclude-mark", "Mark of connections that are not redirected: the tap's --upstream.mark.").SetValue(named{config.Mark(&v.rules.ExcludeMark), "exclude-mark"})
+	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(named{prefixes{&v.rules.ExcludeCIDRs}, "exclude-cidr"})
 	c.Flag("backend", "nft (the kernel's nftables; needs no tool), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
 	c.Flag("undo", "Remove the rules instead.").BoolVar(&v.undo)
 	c.Flag("dry-run", "Print the rules without installing them. Not with --undo.").BoolVar(&v.dryRun)
@@ -38,7 +38,7 @@ func newInitRedirect(app *kingpin.Application) *initRedirect {
 
 func (v *initRedirect) run(ctx context.Context, std stdio) error {
 	if v.undo && v.dryRun {
-		return usageError{errors.New("--undo and --dry-run cannot be combined: drop one")}
+		return usageError{usererror.New("--undo and --dry-run cannot be combined", "drop one")}
 	}
 	if !v.undo {
 		if err := v.rules.Validate(); err != nil {
@@ -69,6 +69,21 @@ func (v *initRedirect) run(ctx context.Context, std stdio) error {
 	return err
 }
 
+// named is the value of a flag whose errors name the flag.
+type named struct {
+	kingpin.Value
+	flag string
+}
+
+// Set parses text.
+func (v named) Set(text string) error { return usererror.At("--"+v.flag, v.Value.Set(text)) }
+
+// IsCumulative reports to kingpin whether the flag may be repeated.
+func (v named) IsCumulative() bool {
+	c, ok := v.Value.(interface{ IsCumulative() bool })
+	return ok && c.IsCumulative()
+}
+
 // numbers is a flag value for several numbers of the given size.
 type numbers[T uint16 | uint32] struct {
 	target *[]T
@@ -79,7 +94,7 @@ type numbers[T uint16 | uint32] struct {
 func (v numbers[T]) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, v.bits)
 	if err != nil {
-		return fmt.Errorf("%q is not a number from 0 to %d", text, uint64(1)<<v.bits-1)
+		return usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 0 to %d", uint64(1)<<v.bits-1))
 	}
 	*v.target = append(*v.target, T(n))
 	return nil

@@ -13,6 +13,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // caConfig returns the configuration of the CA for the tapped hosts.
@@ -30,7 +31,7 @@ func openCA(s *config.Settings, log *logs.Logger) (*ca.CA, error) {
 	cfg.OnError = func(err error) { log.Error("cannot maintain the CA for interception", zap.Error(err)) }
 	authority, err := ca.Open(cfg)
 	if err != nil {
-		return nil, err
+		return nil, usererror.At("--intercept.ca-dir", err)
 	}
 	log.Info("interception is on",
 		zap.String("ca_dir", s.CADir),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // lookupVerb finds a failed call by its ID or request ID in the journal of a
@@ -43,7 +44,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	tap := tapURL(v.url)
 	status, body, err := askTap(ctx, tap, failurePath(v.id))
 	if err != nil {
-		return fmt.Errorf("query the tap: %w: set its --web.listen-address with --url", err)
+		return usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
 	}
 	var answer struct {
 		Error string `json:"error"`
@@ -56,7 +57,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	}
 	switch {
 	case status == http.StatusNotFound:
-		return fmt.Errorf("no failed call with ID or request ID %s: the tap keeps only its most recent failures since its start (--journal.size)", v.id)
+		return usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size")
 	case status != http.StatusOK:
 		return errors.New(answer.Error)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Exit codes.
@@ -77,14 +78,14 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitOK
 	case errors.As(err, &exit):
 		if exit.error != nil {
-			fmt.Fprintln(errOut, "ksyun-tap:", err)
+			usererror.Print(errOut, "ksyun-tap", err)
 		}
 		return exit.code
 	case errors.As(err, &usage):
-		fmt.Fprintln(errOut, "ksyun-tap:", err)
+		usererror.Print(errOut, "ksyun-tap", err)
 		return exitUsage
 	default:
-		fmt.Fprintln(errOut, "ksyun-tap:", err)
+		usererror.Print(errOut, "ksyun-tap", err)
 		return exitFailed
 	}
 }
@@ -104,16 +105,17 @@ func rereadSettings(args []string) (*config.Settings, error) {
 		return nil, err
 	}
 	// A pipe was read already, and reading it again could block.
-	if err := config.CheckRereadable(c.settings.ConfigFile); err != nil {
-		return nil, fmt.Errorf("%w: restart to change the settings", err)
+	const hint = "restart to change the settings"
+	if err := config.CheckRereadable(hint, c.settings.ConfigFile); err != nil {
+		return nil, err
 	}
 	c, _, err := parseCommandLine(args, io.Discard)
 	if err != nil {
 		return nil, err
 	}
 	s := &c.settings
-	if err := config.CheckRereadable(append([]string{s.UpstreamCAFile}, s.CatalogFiles...)...); err != nil {
-		return nil, fmt.Errorf("%w: restart to change the settings", err)
+	if err := config.CheckRereadable(hint, append([]string{s.UpstreamCAFile}, s.CatalogFiles...)...); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -189,7 +191,10 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	case c.exited:
 		return nil, nil
 	case err != nil:
-		return nil, usageError{fmt.Errorf("%w (see ksyun-tap --help)", err)}
+		if usererror.Hint(err) == "" { // it is from the parser of the command line
+			err = usererror.Wrap(err, "see ksyun-tap --help")
+		}
+		return nil, usageError{err}
 	}
 	return c.verbs[name], nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,8 +106,11 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// usageForm matches an error with or without a hint.
+var usageForm = regexp.MustCompile(`^ksyun-tap: .*\n(  hint: .*\n)?$`)
+
 // TestUsageErrors checks that errors that the user can fix are reported on one line that
-// names the place, with exit code 2.
+// names the place and one with a hint, with exit code 2.
 func TestUsageErrors(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(dir, "bad.yaml")
@@ -119,8 +123,8 @@ func TestUsageErrors(t *testing.T) {
 	f := func(want string, args ...string) {
 		t.Helper()
 		code, _, errOut := command(t, "", args...)
-		if code != exitUsage || !strings.Contains(errOut, want) || strings.Count(errOut, "\n") != 1 {
-			t.Errorf("%v: exit %d, %q; want %d and %q on one line", args, code, errOut, exitUsage, want)
+		if code != exitUsage || !strings.Contains(errOut, want) || !usageForm.MatchString(errOut) {
+			t.Errorf("%v: exit %d, %q; want %d and %q", args, code, errOut, exitUsage, want)
 		}
 	}
 	f("unknown long flag '--nope'", "run", "--nope")
@@ -136,7 +140,7 @@ func TestUsageErrors(t *testing.T) {
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f(pipe+" is not a regular file", "check-config", "--web.config.file="+pipe)
+	f(pipe+": not a regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
 	f(bad, "check-config", "--web.config.file="+bad)
@@ -148,7 +152,7 @@ func TestUsageErrors(t *testing.T) {
 	f("--exclude-uid=UID", "init-redirect")
 	f("is not a network", "init-redirect", "--exclude-uid=1", "--exclude-cidr=10.0.0.1/8")
 	f("is not a mark", "init-redirect", "--exclude-mark=x")
-	f("is not a number from 0 to 65535", "init-redirect", "--exclude-uid=1", "--port=65536")
+	f(`--port: "65536" is not a number`, "init-redirect", "--exclude-uid=1", "--port=65536")
 	f("cannot be combined", "init-redirect", "--undo", "--dry-run")
 }
 
@@ -172,7 +176,7 @@ func TestAddressInUse(t *testing.T) {
 		}
 		code, _, errOut := command(t, "", append(args, "--"+setting+"="+ln.Addr().String())...)
 		if code != exitFailed || !strings.Contains(errOut, "--"+setting+"="+ln.Addr().String()) ||
-			!strings.Contains(errOut, "address already in use: choose another address") {
+			!strings.Contains(errOut, "address already in use\n  hint: choose another address") {
 			t.Errorf("%s: exit %d: %s", setting, code, errOut)
 		}
 	}
@@ -217,7 +221,7 @@ func TestCheckConfigChecksTheEnvironment(t *testing.T) {
 	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
 	f(exitOK, "warning: ALL_PROXY: ", "ALL_PROXY=socks4://secret@127.0.0.1:1")
 	f(exitOK, "warning: SSL_CERT_FILE: ", "SSL_CERT_FILE=/nonexistent/secret")
-	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is not a setting: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
+	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is not a setting\n  hint: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
 	f(exitOK, "valid", "KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_PORT=tcp://10.0.0.1:80")
 	f(exitUsage, "KSYUN_TAP_JOURNAL_SIZE: ", "KSYUN_TAP_JOURNAL_SIZE=many")
 }

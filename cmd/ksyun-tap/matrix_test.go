@@ -23,7 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
-var update = flag.Bool("update", false, "rewrite docs/reference/environment.md")
+var update = flag.Bool("update", false, "rewrite docs/reference/environment.md and the golden files")
 
 const (
 	matrixPage = "../../docs/reference/environment.md"

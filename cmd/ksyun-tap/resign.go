@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -15,6 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // resigning is a re-signing address with the sources of its credentials.
@@ -29,18 +29,17 @@ func openResign(s *config.Settings) (*resigning, error) {
 	r := &s.Resign
 	host := hostname.Canonical(r.Upstream.Hostname())
 	if !s.Taps(host) {
-		return nil, fmt.Errorf("--resign.upstream=%s is not tapped: tap it with --tap.host=%s", r.Upstream, host)
+		return nil, usererror.New(fmt.Sprintf("--resign.upstream=%s is not tapped", r.Upstream), "tap it with --tap.host="+string(host))
 	}
 	o := &resigning{}
 	var err error
 	if o.keys, err = resign.OpenSource(r.CredentialsFile); err != nil {
-		return nil, fmt.Errorf("%w: --resign.listen-address needs credentials in --resign.credentials-file, or in %s and %s",
-			err, resign.EnvAccessKey, resign.EnvSecretKey)
+		return nil, usererror.At("--resign.credentials-file", err)
 	}
 	cfg := resign.Config{Credentials: o.keys.Credentials, Host: r.Upstream.Host, Region: r.Region, Service: r.Service}
 	if r.ClientKeyFile != "" {
 		if o.local, err = resign.OpenSource(r.ClientKeyFile); err != nil {
-			return nil, fmt.Errorf("--resign.client-key-file: %w", err)
+			return nil, usererror.At("--resign.client-key-file", err)
 		}
 		cfg.Local = o.local.Credentials
 	}
@@ -59,7 +58,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 	load := func() (*tls.Config, error) {
 		cert, err := tls.LoadX509KeyPair(r.CertFile, r.KeyFile)
 		if err != nil {
-			return nil, fmt.Errorf("--resign.cert-file, --resign.key-file: %w", err)
+			return nil, usererror.At("--resign.cert-file, --resign.key-file", err)
 		}
 		cfg := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, Certificates: []tls.Certificate{cert}}
 		if r.ClientCAFile == "" {
@@ -67,11 +66,11 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 		}
 		pem, err := os.ReadFile(r.ClientCAFile)
 		if err != nil {
-			return nil, fmt.Errorf("--resign.client-ca-file: %w", err)
+			return nil, usererror.At("--resign.client-ca-file", usererror.Wrap(err, "name an existing file of CA certificates"))
 		}
 		cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, errors.New("--resign.client-ca-file contains no PEM certificate: it needs CERTIFICATE blocks")
+			return nil, usererror.At("--resign.client-ca-file", usererror.New(r.ClientCAFile+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
 		}
 		return cfg, nil
 	}

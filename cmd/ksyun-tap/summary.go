@@ -94,7 +94,7 @@ type failure struct {
 	Message   string                   `json:"message,omitempty"`
 	Cause     diagnosis.Cause          `json:"cause,omitempty"`
 	Certainty diagnosis.Certainty      `json:"certainty,omitempty"`
-	Evidence  string                   `json:"evidence,omitempty"`
+	Evidence  diagnosis.Text           `json:"evidence,omitzero"`
 	Advice    diagnosis.Advice         `json:"advice,omitzero"`
 
 	labels metrics.Failures
@@ -179,7 +179,7 @@ func newFailure(of metrics.Failures, r *record.Record) failure {
 	}
 	f.ID, f.RequestID, f.IDSource, f.Fault, f.Message, f.Advice = r.ID, r.RequestID, r.RequestIDSource, r.Fault, r.Message, r.Advice
 	if c := r.Cause(); c != nil {
-		f.Cause, f.Certainty, f.Evidence = c.Cause, c.Certainty, c.Evidence.English
+		f.Cause, f.Certainty, f.Evidence = c.Cause, c.Certainty, c.Evidence
 	}
 	return f
 }
@@ -207,7 +207,7 @@ func (s summary) print(out io.Writer) error {
 	for _, f := range s.Failures {
 		if do := f.Advice.Text().English; do != "" && !printed[do] {
 			printed[do] = true
-			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence+" "+do))
+			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence.English+" "+do))
 		}
 	}
 	return nil

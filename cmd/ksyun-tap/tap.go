@@ -40,6 +40,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // flushTimeout is the timeout for flushing logs and spans at the end. Together
@@ -140,7 +141,9 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.webServers(s); err != nil {
 		return nil, err
 	}
-	t.metrics.SetReload(nil, time.Now())
+	now := time.Now()
+	t.metrics.SetReload(nil, now)
+	t.pipeline.Diagnoser().Note(diagnosis.TriggerStart, now)
 	return t, nil
 }
 
@@ -260,9 +263,9 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
-	if err := config.CheckRereadable(s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		// They are read periodically.
-		return collector.Policy{}, nil, fmt.Errorf("%w: name a regular file", err)
+	// These are read periodically.
+	if err := config.CheckRereadable("name a regular file", s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		return collector.Policy{}, nil, err
 	}
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
@@ -290,10 +293,10 @@ func loadRoots(flag, file string) (*x509.CertPool, error) {
 	}
 	pem, err := config.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificates: %w: name an existing file with --%s", err, flag)
+		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
 	}
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no PEM certificate: --%s needs CERTIFICATE blocks", file, flag)
+		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
 	}
 	return roots, nil
 }
@@ -382,13 +385,16 @@ func (t *tap) reload() (err error) {
 	t.service.manager.Reloading()
 	defer func() {
 		t.service.manager.Ready(t.status(err))
-		t.metrics.SetReload(err, time.Now())
+		now := time.Now()
+		t.metrics.SetReload(err, now)
 		if err != nil {
 			last := *t.reloaded.Load()
 			last.ok = false
 			t.reloaded.Store(&last)
 			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
+			return
 		}
+		t.pipeline.Diagnoser().Note(diagnosis.TriggerReload, now)
 	}()
 	next, err := t.reread()
 	if err != nil {

@@ -42,9 +42,11 @@ func TestOneVocabulary(t *testing.T) {
 		{"exec --summary=json", vocabularyOf(t, failure{}), nil},
 		{"classify", vocabularyOf(t, reading{}), nil},
 		{"explain CODE", vocabularyOf(t, classify.Entry{}), nil},
-		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), []string{"advice", "evidence"}},
-		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), []string{"advice", "evidence"}},
-		{"a log line", loggedVocabulary(t), []string{"advice"}},
+		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},
+		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), nil},
+		{"a notice", vocabularyOf(t, diagnosis.Event{}), nil},
+		{"a log line", loggedVocabulary(t), []string{"advice", "evidence", "scope"}},
+		{"a program", vocabularyOf(t, diagnosis.Client{}), nil},
 	} {
 		for key, kind := range source.keys {
 			if slices.Contains(source.flat, key) {

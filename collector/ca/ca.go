@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // The defaults of Config, and the interval of Maintain.
@@ -339,11 +341,11 @@ func ReadRoots(data []byte) ([]Authority, error) {
 	for len(bytes.TrimSpace(data)) > 0 {
 		block, rest := nextBlock(data)
 		if block == nil || block.Type != blockCert {
-			return nil, errors.New("it holds something other than certificates: restart the tap, which publishes it again")
+			return nil, usererror.New("it holds something other than certificates", "restart the tap, which publishes it again")
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, errors.New("a certificate cannot be parsed: restart the tap, which publishes it again")
+			return nil, usererror.New("a certificate cannot be parsed", "restart the tap, which publishes it again")
 		}
 		all = append(all, describe(cert))
 		data = rest

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // ErrRefused is the error for a host that is not among the permitted names, or
@@ -18,11 +19,11 @@ func parsePattern(s string) (hostname.Pattern, error) {
 	name, wild := hostname.CutStar(s)
 	switch {
 	case name.LooksLikeIP():
-		return hostname.Pattern{}, fmt.Errorf("permitted name %q: an IP address cannot be intercepted", s)
+		return hostname.Pattern{}, usererror.New(fmt.Sprintf("permitted name %q: an IP address cannot be intercepted", s), "name a host or *.DOMAIN")
 	case !name.IsDNS():
-		return hostname.Pattern{}, fmt.Errorf("permitted name %q: want a host name or *.DOMAIN", s)
+		return hostname.Pattern{}, usererror.New(fmt.Sprintf("permitted name %q is not valid", s), "write a host name or *.DOMAIN")
 	case !strings.Contains(string(name), "."):
-		return hostname.Pattern{}, fmt.Errorf("permitted name %q: too wide; name at least two labels", s)
+		return hostname.Pattern{}, usererror.New(fmt.Sprintf("permitted name %q is too wide", s), "write at least two labels")
 	case wild:
 		return hostname.Below(name), nil
 	}

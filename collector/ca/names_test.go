@@ -81,16 +81,16 @@ func TestParsePermitted(t *testing.T) {
 	f("x.api.ksyun.com *.api.ksyun.com notapi.ksyun.com", "api.ksyun.com notapi.ksyun.com", "")
 
 	f("", "", "no permitted names: a CA must have name constraints")
-	f("*.com", "", `permitted name "*.com": too wide; name at least two labels`)
-	f("localhost", "", `permitted name "localhost": too wide; name at least two labels`)
-	f("*", "", `permitted name "*": want a host name or *.DOMAIN`)
-	f("a.*.com", "", `permitted name "a.*.com": want a host name or *.DOMAIN`)
-	f("10.0.0.1", "", `permitted name "10.0.0.1": an IP address cannot be intercepted`)
-	f("[::1]", "", `permitted name "[::1]": an IP address cannot be intercepted`)
+	f("*.com", "", `permitted name "*.com" is too wide: write at least two labels`)
+	f("localhost", "", `permitted name "localhost" is too wide: write at least two labels`)
+	f("*", "", `permitted name "*" is not valid: write a host name or *.DOMAIN`)
+	f("a.*.com", "", `permitted name "a.*.com" is not valid: write a host name or *.DOMAIN`)
+	f("10.0.0.1", "", `permitted name "10.0.0.1": an IP address cannot be intercepted: name a host or *.DOMAIN`)
+	f("[::1]", "", `permitted name "[::1]": an IP address cannot be intercepted: name a host or *.DOMAIN`)
 	// So would these be taken for.
-	f("10.1", "", `permitted name "10.1": an IP address cannot be intercepted`)
-	f("10.0x1f", "", `permitted name "10.0x1f": an IP address cannot be intercepted`)
-	f("a.example:443", "", `permitted name "a.example:443": an IP address cannot be intercepted`)
+	f("10.1", "", `permitted name "10.1": an IP address cannot be intercepted: name a host or *.DOMAIN`)
+	f("10.0x1f", "", `permitted name "10.0x1f": an IP address cannot be intercepted: name a host or *.DOMAIN`)
+	f("a.example:443", "", `permitted name "a.example:443": an IP address cannot be intercepted: name a host or *.DOMAIN`)
 }
 
 func TestConfig(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // rootFiles lists where systems keep their roots in one file. The first that can
@@ -48,7 +50,7 @@ func SystemRoots() ([]byte, error) {
 		}
 	}
 	if r.pem.Len() == 0 {
-		return nil, errors.New("no trusted root certificates in the usual places: install ca-certificates, or name a file in SSL_CERT_FILE")
+		return nil, usererror.New("no trusted root certificates in the usual places", "install ca-certificates, or name a file in SSL_CERT_FILE")
 	}
 	return r.pem.Bytes(), nil
 }

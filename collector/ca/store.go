@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // The files of a CA, and the maximum sizes that are read, in bytes.
@@ -110,10 +112,10 @@ func (s *store) checkPublic() error {
 			return fmt.Errorf("check the publish directory: %w", err)
 		}
 		if owner := ownerOf(info); owner != s.ownedBy && owner != 0 {
-			return fmt.Errorf("%q belongs to user %d, who could replace the certificates that programs trust: chown %d %q", s.public, owner, s.ownedBy, s.public)
+			return usererror.New(fmt.Sprintf("%q belongs to user %d, who could replace the certificates that programs trust", s.public, owner), fmt.Sprintf("chown %d %q", s.ownedBy, s.public))
 		}
 		if !info.IsDir() && info.Mode()&fs.ModeSymlink == 0 {
-			return fmt.Errorf("%q is not a directory", s.public)
+			return usererror.New(fmt.Sprintf("%q is not a directory", s.public), "name a directory")
 		}
 	}
 	return nil
@@ -145,13 +147,13 @@ func (s *store) checkPrivate(path string, info fs.FileInfo, kind fs.FileMode) er
 	mode := info.Mode()
 	switch {
 	case mode&fs.ModeSymlink != 0:
-		return fmt.Errorf("%q is a symbolic link: name the %s itself", path, what)
+		return usererror.New(fmt.Sprintf("%q is a symbolic link", path), "name the "+what+" itself")
 	case mode.Type() != kind:
 		return fmt.Errorf("%q is not a %s", path, what)
 	case ownerOf(info) != s.ownedBy:
-		return fmt.Errorf("%q belongs to user %d, not to user %d who runs this command: chown %d %q", path, ownerOf(info), s.ownedBy, s.ownedBy, path)
+		return usererror.New(fmt.Sprintf("%q belongs to user %d, not to user %d who runs this command", path, ownerOf(info), s.ownedBy), fmt.Sprintf("chown %d %q", s.ownedBy, path))
 	case mode.Perm()&0o077 != 0:
-		return fmt.Errorf("%q has mode %04o, so that other users can access the CA's key: chmod %o %q", path, mode.Perm(), want, path)
+		return usererror.New(fmt.Sprintf("%q has mode %04o, so that other users can access the CA's key", path, mode.Perm()), fmt.Sprintf("chmod %o %q", want, path))
 	}
 	return nil
 }
@@ -215,7 +217,7 @@ func (s *store) load() ([]*authority, error) {
 	}
 	all, err := parseKeys(data)
 	if err != nil {
-		return nil, fmt.Errorf("%q is not a valid key file: %w (move it away to have a new CA created)", path, err)
+		return nil, usererror.Wrap(fmt.Errorf("%q is not a valid key file: %w", path, err), "move it away to have a new CA created")
 	}
 	return all, nil
 }

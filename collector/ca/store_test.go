@@ -109,7 +109,7 @@ func TestRefused(t *testing.T) {
 		return errors.Join(os.WriteFile(path, nil, 0o600), os.Truncate(path, maxKeyFile+1))
 	}), `read the CA's key: "DIR/key.pem" is larger than 1048576 bytes`)
 	f("key is empty", replace(keyFile, func(path string) error { return os.WriteFile(path, nil, 0o600) }),
-		`"DIR/key.pem" is not a valid key file: it holds no authority (move it away to have a new CA created)`)
+		`"DIR/key.pem" is not a valid key file: it holds no authority: move it away to have a new CA created`)
 }
 
 func TestForeignOwner(t *testing.T) {

@@ -79,7 +79,7 @@ func (d *blocking) read(from side, l *link) {
 			m.nothing(from)
 		}
 		if err != nil {
-			m.ended(from, l.reception(err), now)
+			m.ended(from, receptionOf(err, l.wire), now)
 		}
 		d.settle()
 	}

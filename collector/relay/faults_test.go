@@ -463,7 +463,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 		up.expect(getRequest)
 		up.send("HTTP/1.1 200 OK\r\n\r\n")
 		// More than all buffers on the way hold.
-		if _, err := io.Copy(up, io.LimitReader(zeros{}, 64<<20)); err == nil {
+		if _, err := io.Copy(struct{ io.Writer }{up}, io.LimitReader(zeros{}, 64<<20)); err == nil {
 			t.Error("all was taken")
 		}
 		r.ends(EndCanceled)

@@ -142,7 +142,7 @@ func TestTLSUnasked(t *testing.T) {
 		r := newRig(t)
 		r.tls = testTLS()
 		c := r.dialTo(r.frontTLS)
-		c.handshake(&tls.Config{ServerName: "h", InsecureSkipVerify: true})
+		c.handshake(tls.Client)
 		var up *peer
 		for range 2 {
 			c.send(getRequest)

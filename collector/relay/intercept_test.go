@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"runtime"
 	"strings"
@@ -38,12 +39,30 @@ func newBlockingRig(t testing.TB, change ...func(*Config)) *rig {
 	return newRig(t, append(change, func(c *Config) { c.Loops = -1 })...)
 }
 
-// eachWay runs a test with each driver, and with programs that speak TLS.
+// newTLSUpstreamRig makes one with TLS on both sides.
+func newTLSUpstreamRig(t testing.TB, change ...func(*Config)) *rig {
+	r := newTLSRig(t, change...)
+	r.upTLS = true
+	return r
+}
+
+// rigs are those of each driver, with and without TLS.
+var rigs = map[string]maker{
+	"plain":             newRig,
+	"blocking":          newBlockingRig,
+	"within TLS":        newTLSRig,
+	"TLS on both sides": newTLSUpstreamRig,
+	"blocking, TLS on both sides": func(t testing.TB, change ...func(*Config)) *rig {
+		return newTLSUpstreamRig(t, append(change, func(c *Config) { c.Loops = -1 })...)
+	},
+}
+
+// eachWay runs a test with each driver, with and without TLS.
 func eachWay(t *testing.T, test func(t *testing.T, newRig maker)) {
 	t.Helper()
-	t.Run("plain", func(t *testing.T) { test(t, newRig) })
-	t.Run("blocking", func(t *testing.T) { test(t, newBlockingRig) })
-	t.Run("within TLS", func(t *testing.T) { test(t, newTLSRig) })
+	for name, newRig := range rigs {
+		t.Run(name, func(t *testing.T) { test(t, newRig) })
+	}
 }
 
 // glued is a connection whose first bytes go out behind others.
@@ -201,31 +220,27 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	}
 }
 
-// tlsUpstream has the rig reach its upstream over TLS.
-func (r *rig) tlsUpstream() {
-	r.dial = func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		nc, err := d.DialContext(ctx, "tcp", r.back.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		return tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true}), nil
-	}
-}
-
 // closeNotify reads to the end and reports whether close_notify came before it.
-func (p *peer) closeNotify(read *wiretap) bool {
+func (p *peer) closeNotify() bool {
 	p.t.Helper()
 	rest, err := io.ReadAll(p)
 	if err != nil || len(rest) > 0 {
 		p.t.Fatalf("got %q, %v; want the end", rest, err)
 	}
-	return !read.cut.Load()
+	return !p.wire.cut.Load()
 }
 
 // TestCloseNotifyIsForwarded has one side end its TLS with or without close_notify
 // and the other see just that.
 func TestCloseNotifyIsForwarded(t *testing.T) {
+	for name, newRig := range rigs {
+		if strings.Contains(name, "both sides") {
+			t.Run(name, func(t *testing.T) { testCloseNotifyIsForwarded(t, newRig) })
+		}
+	}
+}
+
+func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 	for _, said := range []bool{true, false} {
 		leave := func(p *peer) {
 			if said {
@@ -240,19 +255,14 @@ func TestCloseNotifyIsForwarded(t *testing.T) {
 				"within the body":   "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
 				"as the end":        "HTTP/1.1 200 OK\r\n\r\nall of it",
 			} {
-				r := newTLSRig(t)
-				r.tlsUpstream()
-				c, cw := r.tappedClient()
-				c.send(getRequest)
-				up := r.upstream()
-				up.tls = tls.Server(up.TCPConn, testTLS())
-				up.expect(getRequest)
+				r := newRig(t)
+				c, up := r.begin(getRequest)
 				if sent != "" {
 					up.send(sent)
 				}
 				leave(up)
 				c.expect(sent)
-				if got := c.closeNotify(cw); got != said {
+				if got := c.closeNotify(); got != said {
 					t.Errorf("by the upstream, %s: the client got close_notify: %v", name, got)
 				}
 			}
@@ -260,16 +270,10 @@ func TestCloseNotifyIsForwarded(t *testing.T) {
 				"waiting":         getRequest,
 				"within its body": "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf",
 			} {
-				r := newTLSRig(t)
-				r.tlsUpstream()
-				c := r.client()
-				c.send(request)
-				up := r.upstream()
-				w := &wiretap{Conn: up.TCPConn}
-				up.tls = tls.Server(w, testTLS())
-				up.expect(request)
+				r := newRig(t)
+				c, up := r.begin(request)
 				leave(c)
-				if got := up.closeNotify(w); got != said {
+				if got := up.closeNotify(); got != said {
 					t.Errorf("by the client, %s: the upstream got close_notify: %v", name, got)
 				}
 			}
@@ -277,22 +281,74 @@ func TestCloseNotifyIsForwarded(t *testing.T) {
 	}
 }
 
-// wiretap records of the test's own end of a connection whether it was closed
-// below TLS.
-type wiretap = wire
-
-// tappedClient is client with a view of what lies below its TLS.
-func (r *rig) tappedClient() (*peer, *wiretap) {
-	r.t.Helper()
-	p := r.plainClient()
-	p.send(connectRequest)
-	p.expect(established)
-	w := &wiretap{Conn: p.TCPConn}
-	p.tls = tls.Client(w, &tls.Config{InsecureSkipVerify: true})
-	if err := p.tls.Handshake(); err != nil {
-		r.t.Fatal(err)
+// TestTLSWithinTLS has a program speak TLS with us, and within it TLS with the server
+// of its CONNECT, which is reached by TLS within TLS, too.
+func TestTLSWithinTLS(t *testing.T) {
+	for name, loops := range map[string]int{"loop": 0, "blocking": -1} {
+		t.Run(name, func(t *testing.T) {
+			r := newTLSUpstreamRig(t, func(c *Config) { c.Loops = loops })
+			r.dial = func(ctx context.Context) (net.Conn, error) {
+				nc, err := new(net.Dialer).DialContext(ctx, "tcp", r.back.Addr().String())
+				if err != nil {
+					return nil, err
+				}
+				tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+				return tc, tc.HandshakeContext(ctx)
+			}
+			ln := listen(t)
+			in := r.intake(false)
+			in.TLS = testTLS()
+			served := make(chan error)
+			go func() { served <- r.srv.Serve(ln, in) }()
+			c := r.dialTo(ln.Addr().String())
+			c.handshake(tls.Client)
+			c.send(connectRequest)
+			c.expect(established)
+			within := &wire{Conn: c}
+			inner := tls.Client(within, &tls.Config{InsecureSkipVerify: true})
+			request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)
+			answer := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
+			go io.WriteString(inner, request)
+			r.back.SetDeadline(time.Now().Add(patience))
+			nc, err := r.back.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			outer := newPeer(t, nc)
+			outer.handshake(tls.Server)
+			up := tls.Server(outer, testTLS())
+			got := make([]byte, len(request))
+			if _, err := io.ReadFull(up, got); err != nil || string(got) != request {
+				t.Fatalf("the upstream got another request, or %v", err)
+			}
+			if runtime.GOOS == "linux" {
+				r.srv.each(func(p *pair) {
+					p.mu.Lock()
+					defer p.mu.Unlock()
+					if (p.where == atLoop) != (loops == 0) {
+						t.Errorf("where = %d", p.where)
+					}
+				})
+			}
+			go func() {
+				io.WriteString(up, answer)
+				up.Close()
+			}()
+			if rest, err := io.ReadAll(inner); err != nil || string(rest) != answer {
+				t.Errorf("the program got %d bytes, or others: %v", len(rest), err)
+			}
+			if within.cut.Load() {
+				t.Error("close_notify was not forwarded")
+			}
+			r.ends(EndComplete)
+			if err := r.srv.Shutdown(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	return p, w
 }
 
 // TestEachWayIsDrivenAsItSays looks at who drives the pair: without that,
@@ -302,23 +358,21 @@ func TestEachWayIsDrivenAsItSays(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		loops = atBlocking
 	}
-	for name, tt := range map[string]struct {
-		newRig maker
-		want   where
-	}{
-		"plain":      {newRig, loops},
-		"one loop":   {func(t testing.TB, _ ...func(*Config)) *rig { return newRig(t, func(c *Config) { c.Loops = 1 }) }, loops},
-		"blocking":   {newBlockingRig, atBlocking},
-		"within TLS": {newTLSRig, atBlocking},
-	} {
+	makers := maps.Clone(rigs)
+	makers["one loop"] = func(t testing.TB, _ ...func(*Config)) *rig { return newRig(t, func(c *Config) { c.Loops = 1 }) }
+	for name, newRig := range makers {
+		want := loops
+		if strings.HasPrefix(name, "blocking") {
+			want = atBlocking
+		}
 		t.Run(name, func(t *testing.T) {
-			r := tt.newRig(t)
+			r := newRig(t)
 			_, up := r.begin(getRequest)
 			r.srv.each(func(p *pair) {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				if p.where != tt.want {
-					t.Errorf("where = %d, want %d", p.where, tt.want)
+				if p.where != want {
+					t.Errorf("where = %d, want %d", p.where, want)
 				}
 			})
 			up.Close()

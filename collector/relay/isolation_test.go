@@ -18,16 +18,14 @@ import (
 // serveUpstream has each connection of the relay's served by serve, numbered from
 // 1 in the order in which they came.
 func (r *rig) serveUpstream(overTLS bool, serve func(n int, nc net.Conn)) {
-	if overTLS {
-		r.tlsUpstream()
-	}
+	r.upTLS = r.upTLS || overTLS
 	go func() {
 		for n := 1; ; n++ {
 			nc, err := r.back.Accept()
 			if err != nil {
 				return
 			}
-			if overTLS {
+			if r.upTLS {
 				nc = tls.Server(nc, testTLS())
 			}
 			go func() {

@@ -3,6 +3,7 @@ package relay
 import (
 	"fmt"
 	"io"
+	"net"
 	"runtime"
 	"strings"
 	"testing"
@@ -61,20 +62,11 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(body)/64) + body[:len(body)/64]
 	response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body
 	r := newRig(t, func(c *Config) { c.BufferBytes = limit })
-	go func() {
-		for {
-			nc, err := r.back.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				if _, err := io.ReadFull(nc, make([]byte, len(request))); err == nil {
-					io.WriteString(nc, response)
-				}
-			}()
+	r.serveUpstream(false, func(_ int, nc net.Conn) {
+		if _, err := io.ReadFull(nc, make([]byte, len(request))); err == nil {
+			io.WriteString(nc, response)
 		}
-	}()
+	})
 	// Every program has its answer before any reads it.
 	programs := make([]*peer, calls)
 	for i := range programs {

@@ -50,12 +50,13 @@ func (l *link) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// reception returns what the error of a read means.
-func (l *link) reception(err error) reception {
+// receptionOf returns what the error of a read means. w is what TLS was spoken
+// over; nil without TLS.
+func receptionOf(err error, w *wire) reception {
 	switch {
 	case !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return receivedReset
-	case l.wire != nil && l.wire.cut.Load():
+	case w != nil && w.cut.Load():
 		return receivedCut
 	}
 	return receivedEnd

@@ -185,7 +185,8 @@ func testLongBodies(t *testing.T, newRig maker) {
 	close(stop)
 	<-watched
 	t.Logf("%d MB each way: at most %d bytes of buffers, a heap larger by at most %d", size>>20, inUse, heap-min(before, heap))
-	if limit := int64(4*r.srv.bufs.largeSize + r.srv.bufs.tailSize); inUse > limit {
+	// A body has a buffer and a spill each way; what TLS queues goes one way at a time.
+	if limit := int64(5*r.srv.bufs.largeSize + r.srv.bufs.tailSize); inUse > limit {
 		t.Errorf("%d bytes of buffers, want at most %d", inUse, limit)
 	}
 	if heap > before+16<<20 {

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"cmp"
-	"container/heap"
 	"context"
 	"net"
 	"os"
@@ -48,14 +47,11 @@ type loopEnd struct {
 
 // looped is what a loop keeps of a pair.
 type looped struct {
-	on       *loop
-	fd       [2]int // -1 for none
-	readable [2]bool
-	writable [2]bool
-	hungUp   [2]bool
-	queued   bool // in loop.again
-	timerAt  time.Time
-	timer    int // in loop.times, -1 if it is not
+	on      *loop
+	socks   [2]socket
+	queued  bool // in loop.again
+	timerAt time.Time
+	timer   int // in loop.times, -1 if it is not
 }
 
 // newLoops starts the loops.
@@ -163,15 +159,15 @@ func (l *loop) happened(e *unix.EpollEvent) {
 	if end.p == nil {
 		return
 	}
-	p, lp := end.p, &end.p.looped
+	p, sock := end.p, &end.p.looped.socks[end.side]
 	if e.Events&(unix.EPOLLIN|hangUp) != 0 {
-		lp.readable[end.side] = true
+		sock.readable = true
 	}
 	if e.Events&(unix.EPOLLOUT|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
-		lp.writable[end.side] = true
+		sock.writable = true
 	}
 	if e.Events&hangUp != 0 {
-		lp.hungUp[end.side] = true
+		sock.hungUp = true
 	}
 	if e.Events&unix.EPOLLERR != 0 && end.side == program {
 		// Also where nothing more is wanted from it.
@@ -193,19 +189,20 @@ func (l *loop) runPosted() {
 }
 
 // toLoop hands the pair, with up as its upstream connection unless that is nil,
-// to a loop. It reports false if it cannot: if there is TLS, or no loop.
+// to a loop. It reports false if it cannot.
 func (p *pair) toLoop(up *link) bool {
 	loops := p.s.driving
 	if len(loops) == 0 {
 		return false
 	}
-	tcp, ok := p.cl.Conn.(*net.TCPConn)
-	if !ok {
+	tcp, t := tcpOf(p.cl.Conn)
+	if tcp == nil {
 		return false
 	}
 	var upTCP *net.TCPConn
+	var upTLS *secure
 	if up != nil {
-		if upTCP, ok = up.Conn.(*net.TCPConn); !ok {
+		if upTCP, upTLS = tcpOf(up.Conn); upTCP == nil {
 			return false
 		}
 	}
@@ -213,7 +210,7 @@ func (p *pair) toLoop(up *link) bool {
 	if err != nil {
 		return false
 	}
-	upFD := -1
+	upFD := 0
 	if upTCP != nil {
 		if upFD, err = duplicate(upTCP); err != nil {
 			closeFD(fd)
@@ -225,7 +222,7 @@ func (p *pair) toLoop(up *link) bool {
 	l := loops[int(p.s.turn.Add(1))%len(loops)]
 	p.mu.Lock()
 	p.cl, p.up, p.where = nil, nil, atLoop
-	p.looped = looped{on: l, fd: [2]int{fd, upFD}, timer: -1}
+	p.looped = looped{on: l, socks: [2]socket{{fd: fd, tls: t}, {fd: upFD, tls: upTLS}}, timer: -1}
 	p.m.killed = p.killed
 	p.mu.Unlock()
 	l.post(func(l *loop) { l.adopt(p) })
@@ -233,16 +230,16 @@ func (p *pair) toLoop(up *link) bool {
 }
 
 // duplicate returns a descriptor of nc's socket that the runtime does not watch.
-func duplicate(nc *net.TCPConn) (int, error) {
+func duplicate(nc syscall.Conn) (int, error) {
 	raw, err := nc.SyscallConn()
 	if err != nil {
-		return -1, err
+		return 0, err
 	}
-	fd, failed := -1, error(nil)
+	fd, failed := 0, error(nil)
 	if err := raw.Control(func(of uintptr) {
-		fd, failed = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 0)
+		fd, failed = unix.FcntlInt(of, unix.F_DUPFD_CLOEXEC, 1) // not 0, which is none
 	}); err != nil {
-		return -1, err
+		return 0, err
 	}
 	return fd, failed
 }
@@ -250,9 +247,9 @@ func duplicate(nc *net.TCPConn) (int, error) {
 // adopt begins to drive a pair.
 func (l *loop) adopt(p *pair) {
 	l.now = time.Now()
-	for i, fd := range p.looped.fd {
-		if fd >= 0 {
-			l.add(p, side(i), fd)
+	for i, sock := range p.looped.socks {
+		if sock.isOpen() {
+			l.add(p, side(i), sock)
 		}
 	}
 	l.guarded(p, func() {
@@ -267,25 +264,34 @@ func (l *loop) adopt(p *pair) {
 	l.drive(p)
 }
 
-func (l *loop) add(p *pair, of side, fd int) {
-	if fd >= len(l.ends) {
+func (l *loop) add(p *pair, of side, sock socket) {
+	if fd := sock.fd; fd >= len(l.ends) {
 		l.ends = append(l.ends, make([]loopEnd, max(fd+1-len(l.ends), 64, len(l.ends)))...)
 	}
-	l.ends[fd] = loopEnd{p, of}
-	lp := &p.looped
-	lp.fd[of], lp.readable[of], lp.writable[of], lp.hungUp[of] = fd, false, true, false
-	if err := l.watch(fd, interest); err != nil {
+	l.ends[sock.fd] = loopEnd{p, of}
+	sock.writable = true
+	if err := l.watch(sock.fd, interest); err != nil {
 		// It cannot be watched: what can be read now is read, then it ends.
-		lp.readable[of], lp.hungUp[of] = true, true
+		sock.readable, sock.hungUp = true, true
+	}
+	at := &p.looped.socks[of]
+	*at = sock
+	if t := sock.tls; t != nil {
+		t.sock, t.bufs, t.wire.direct = at, &l.s.bufs, t
+		t.held = true
 	}
 }
 
 // remove takes the socket of a side away, without closing it.
-func (l *loop) remove(p *pair, of side) (fd int) {
-	fd = p.looped.fd[of]
-	p.looped.fd[of] = -1
-	l.ends[fd] = loopEnd{}
-	return fd
+func (l *loop) remove(p *pair, of side) socket {
+	at := &p.looped.socks[of]
+	sock := *at
+	*at = socket{}
+	l.ends[sock.fd] = loopEnd{}
+	if sock.tls != nil {
+		sock.tls.sock = &sock
+	}
+	return sock
 }
 
 // guarded calls f, and ends the pair if it panics.
@@ -329,15 +335,15 @@ func (l *loop) turn(p *pair) (left bool) {
 			return false
 		}
 		for to := program; to <= upstream; to++ {
-			if lp.writable[to] && lp.fd[to] >= 0 {
-				if b := m.pending(to); len(b) > 0 {
+			if sock := &lp.socks[to]; sock.writable {
+				if b := m.pending(to); len(b) > 0 || sock.isQueued() {
 					l.write(p, to, b)
 					progress = true
 				}
 			}
 		}
 		for from := program; from <= upstream; from++ {
-			if lp.readable[from] && lp.fd[from] >= 0 {
+			if lp.socks[from].canRead() {
 				if b := m.space(from); b != nil {
 					l.read(p, from, b)
 					progress = true
@@ -356,47 +362,37 @@ func (l *loop) turn(p *pair) (left bool) {
 }
 
 func (l *loop) write(p *pair, to side, b []byte) {
-	n, errno := writeNow(p.looped.fd[to], b)
-	switch {
-	case errno == unix.EAGAIN:
-		p.looped.writable[to] = false
-	case errno != 0:
+	switch n, ok := p.looped.socks[to].write(b); {
+	case !ok && len(b) > 0:
 		p.m.refused(to, l.now)
-	default:
-		p.looped.writable[to] = n == len(b)
+	case n > 0:
 		p.m.wrote(to, n, l.now)
 	}
 }
 
 func (l *loop) read(p *pair, from side, b []byte) {
-	lp := &p.looped
-	n, errno := readNow(lp.fd[from], b)
-	switch {
-	case errno == unix.EAGAIN:
-		lp.readable[from] = false
-		p.m.nothing(from)
-	case errno != 0:
-		p.m.ended(from, receivedReset, l.now)
-	case n == 0:
-		p.m.ended(from, receivedEnd, l.now)
-	default:
-		// Less than there was room for is all there was: more is an event.
-		lp.readable[from] = n == len(b) || lp.hungUp[from]
+	switch n, end := p.looped.socks[from].read(b); {
+	case n > 0:
 		p.m.received(from, n, l.now)
+	case end != receiving:
+		p.m.ended(from, end, l.now)
+	default:
+		p.m.nothing(from)
 	}
 }
 
 // carryOut does what the machine wants done. It reports whether the pair left
 // the loop.
 func (l *loop) carryOut(p *pair, e effects) (left bool) {
-	if e&effectDropUpstream != 0 && p.looped.fd[upstream] >= 0 {
+	m, socks := &p.m, &p.looped.socks
+	if e&effectDropUpstream != 0 && socks[upstream].isOpen() {
 		l.closeEnd(p, upstream)
 	}
-	if e&effectEndUpstream != 0 && p.looped.fd[upstream] >= 0 {
-		unix.Shutdown(p.looped.fd[upstream], unix.SHUT_WR) //nolint:errcheck // a broken connection shows on reading
+	if e&effectEndUpstream != 0 && socks[upstream].isOpen() {
+		socks[upstream].closeWrite(m.got[program] == receivedCut)
 	}
 	if e&effectEndProgram != 0 {
-		unix.Shutdown(p.looped.fd[program], unix.SHUT_WR) //nolint:errcheck // likewise
+		socks[program].closeWrite(m.bye[program] == closeCut)
 	}
 	if e&effectCancelDial != 0 {
 		p.cancelDial()
@@ -406,18 +402,18 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 		p.cancelDial = cancel
 		go func() {
 			nc, err := p.dial(ctx, p.m.x)
-			fd := -1
+			var sock socket
 			if err == nil {
-				if fd, err = p.s.takeOver(nc); err != nil {
+				if sock, err = p.s.takeOver(nc); err != nil {
 					nc.Close()
 					p.unwired()
 				}
 			}
-			l.post(func(l *loop) { l.dialed(p, nc, fd, err) })
+			l.post(func(l *loop) { l.dialed(p, nc, sock, err) })
 		}()
 	}
 	if e&effectConnect != 0 {
-		if p.looped.fd[upstream] >= 0 {
+		if socks[upstream].isOpen() {
 			l.closeEnd(p, upstream)
 		}
 		if l.leave(p, nil) {
@@ -428,33 +424,34 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 	return false
 }
 
-// takeOver returns a descriptor of a plain connection, which it closes; -1 for
-// one that no loop can drive.
-func (s *Server) takeOver(nc net.Conn) (fd int, err error) {
-	tcp, ok := nc.(*net.TCPConn)
-	if !ok {
-		return -1, nil
+// takeOver returns the socket of nc, for a loop; none if nc is not for one.
+func (s *Server) takeOver(nc net.Conn) (socket, error) {
+	tcp, t := tcpOf(nc)
+	if tcp == nil {
+		return socket{}, nil
 	}
-	if fd, err = duplicate(tcp); IsExhausted(err) && s.Reclaim() {
+	fd, err := duplicate(tcp)
+	if IsExhausted(err) && s.Reclaim() {
 		fd, err = duplicate(tcp)
 	}
-	if err == nil {
-		err = tcp.Close() // the descriptor that is kept is another
+	if err != nil {
+		return socket{}, err
 	}
-	return fd, err
+	tcp.Close() //nolint:errcheck // the descriptor that is kept is another
+	return socket{fd: fd, tls: t}, nil
 }
 
-// dialed goes on with an upstream connection: here, as fd, or elsewhere if that
-// is -1.
-func (l *loop) dialed(p *pair, nc net.Conn, fd int, err error) {
+// dialed goes on with an upstream connection: here with its socket, or elsewhere
+// if that is none.
+func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
 	l.now = time.Now()
 	p.cancelDial()
 	p.cancelDial = nil
 	switch {
 	case err != nil:
 		l.guarded(p, func() { p.m.notDialed(err, l.now) })
-	case fd >= 0:
-		l.add(p, upstream, fd)
+	case sock.isOpen():
+		l.add(p, upstream, sock)
 		l.guarded(p, func() { p.m.dialed(addrPort(nc.RemoteAddr()), l.now) })
 	default:
 		if l.leave(p, newLink(nc)) {
@@ -481,11 +478,9 @@ func (l *loop) letGo(p *pair) {
 // connection.
 func (l *loop) leave(p *pair, up *link) bool {
 	l.letGo(p)
-	fd := l.remove(p, program)
-	unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) //nolint:errcheck // closing it does the same
-	f := os.NewFile(uintptr(fd), "")
-	nc, err := net.FileConn(f)
-	f.Close()
+	sock := l.remove(p, program)
+	unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, sock.fd, nil) //nolint:errcheck // closing it does the same
+	nc, err := connOf(sock.fd)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.looped.on = nil
@@ -494,11 +489,21 @@ func (l *loop) leave(p *pair, up *link) bool {
 		go p.abandon()
 		return false
 	}
+	if sock.tls != nil {
+		nc = sock.tls.detach(nc)
+	}
 	p.cl = newLink(nc)
 	if p.killed {
 		p.cl.closeAs(closeReset)
 	}
 	return true
+}
+
+// connOf returns the connection of a descriptor, which it closes.
+func connOf(fd int) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), "")
+	defer f.Close()
+	return net.FileConn(f)
 }
 
 // abandon ends a pair whose program's connection was lost for want of
@@ -512,20 +517,36 @@ func (p *pair) abandon() {
 
 // closeEnd closes the connection of one side.
 func (l *loop) closeEnd(p *pair, of side) {
-	fd := l.remove(p, of)
-	if p.m.bye[of] == closeReset {
-		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) //nolint:errcheck // best effort
+	sock := l.remove(p, of)
+	if rest := sock.close(p.m.bye[of]); rest != nil {
+		p.s.wg.Go(func() { p.s.finish(sock.fd, rest) })
 	}
-	closeFD(fd)
 	if of == upstream {
 		p.unwired()
 	}
 }
 
+// finishTime is how long the end of TLS may take, as in crypto/tls.
+const finishTime = 5 * time.Second
+
+// finish closes a connection after rest was written to it.
+func (s *Server) finish(fd int, rest *buffer) {
+	defer s.bufs.put(rest)
+	nc, err := connOf(fd)
+	if err != nil {
+		return
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(s.ctx, finishTime)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { nc.Close() })()
+	nc.Write(rest.b[rest.r:rest.w]) //nolint:errcheck // best effort
+}
+
 // close ends a pair.
 func (l *loop) close(p *pair) {
-	for i, fd := range p.looped.fd {
-		if fd >= 0 {
+	for i := range p.looped.socks {
+		if p.looped.socks[i].isOpen() {
 			l.closeEnd(p, side(i))
 		}
 	}
@@ -571,77 +592,4 @@ func (l *loop) arm(p *pair) {
 		return
 	}
 	l.times.set(p, at)
-}
-
-// timers are the pairs with a timer, by when it fires.
-type timers struct{ pairs []*pair }
-
-// wait returns for how many milliseconds to wait for events, -1 for ever.
-func (t *timers) wait(now time.Time) int {
-	if len(t.pairs) == 0 {
-		return -1
-	}
-	d := t.pairs[0].looped.timerAt.Sub(now)
-	return int(max(0, min(d+time.Millisecond-1, time.Hour)/time.Millisecond))
-}
-
-func (t *timers) set(p *pair, at time.Time) {
-	p.looped.timerAt = at
-	if p.looped.timer < 0 {
-		heap.Push(t, p)
-		return
-	}
-	heap.Fix(t, p.looped.timer)
-}
-
-func (t *timers) remove(p *pair) {
-	if p.looped.timer >= 0 {
-		heap.Remove(t, p.looped.timer)
-	}
-}
-
-// expire acts on the pairs whose timer has fired. Most often the deadline has
-// moved on since it was set.
-func (t *timers) expire(l *loop) {
-	for len(t.pairs) > 0 && !t.pairs[0].looped.timerAt.After(l.now) {
-		p := t.pairs[0]
-		t.remove(p)
-		if at, limited := p.m.deadline(); limited && !at.After(l.now) {
-			l.guarded(p, func() { p.m.expired(l.now) })
-			l.drive(p)
-			continue
-		}
-		l.arm(p)
-	}
-}
-
-// Len implements heap.Interface.
-func (t *timers) Len() int { return len(t.pairs) }
-
-// Less implements heap.Interface.
-func (t *timers) Less(i, j int) bool {
-	return t.pairs[i].looped.timerAt.Before(t.pairs[j].looped.timerAt)
-}
-
-// Swap implements heap.Interface.
-func (t *timers) Swap(i, j int) {
-	t.pairs[i], t.pairs[j] = t.pairs[j], t.pairs[i]
-	t.pairs[i].looped.timer, t.pairs[j].looped.timer = i, j
-}
-
-// Push implements heap.Interface.
-func (t *timers) Push(v any) {
-	p := v.(*pair)
-	p.looped.timer = len(t.pairs)
-	t.pairs = append(t.pairs, p)
-}
-
-// Pop implements heap.Interface.
-func (t *timers) Pop() any {
-	last := len(t.pairs) - 1
-	p := t.pairs[last]
-	t.pairs[last] = nil
-	t.pairs = t.pairs[:last]
-	p.looped.timer = -1
-	return p
 }

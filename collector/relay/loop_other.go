@@ -6,8 +6,8 @@ package relay
 type loop struct{}
 
 type looped struct {
-	on *loop
-	fd [2]int
+	on    *loop
+	socks [2]struct{ fd int }
 }
 
 func newLoops(*Server) []*loop { return nil }

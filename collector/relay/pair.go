@@ -194,7 +194,7 @@ var errPanic = errors.New("connecting to the upstream panicked")
 // broken implements sockets.
 func (p *pair) broken() bool {
 	if p.where == atLoop {
-		return hasError(uintptr(p.looped.fd[program]))
+		return hasError(uintptr(p.looped.socks[program].fd))
 	}
 	return p.cl.broken()
 }
@@ -202,7 +202,7 @@ func (p *pair) broken() bool {
 // unread implements sockets.
 func (p *pair) unread() bool {
 	if p.where == atLoop {
-		return peekFD(uintptr(p.looped.fd[program])) == sightData
+		return peekFD(uintptr(p.looped.socks[program].fd)) == sightData
 	}
 	return p.cl.peek() == sightData
 }

@@ -37,6 +37,7 @@ type rig struct {
 
 	secured chan error  // of each Secured
 	tls     *tls.Config // that clients are served under, within a CONNECT
+	upTLS   bool        // the upstream speaks TLS
 
 	// What the handlers do; nil is the usual.
 	route   func(x *Exchange) (Route, error)
@@ -134,11 +135,24 @@ func (h *testHandler) Route(x *Exchange) (Route, error) {
 
 func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	h.rig.dials.Add(1)
-	if h.rig.dial != nil {
-		return h.rig.dial(ctx)
+	nc, err := h.rig.connect(ctx)
+	if err != nil || !h.rig.upTLS {
+		return nc, err
+	}
+	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	if err := tc.HandshakeContext(ctx); err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return tc, nil
+}
+
+func (r *rig) connect(ctx context.Context) (net.Conn, error) {
+	if r.dial != nil {
+		return r.dial(ctx)
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", h.rig.back.Addr().String())
+	return d.DialContext(ctx, "tcp", r.back.Addr().String())
 }
 
 func (h *testHandler) Sending(x *Exchange) {
@@ -214,7 +228,8 @@ func (r *rig) ends(want End) note {
 type peer struct {
 	t testing.TB
 	*net.TCPConn
-	tls *tls.Conn
+	tls  *tls.Conn
+	wire *wire // below tls
 }
 
 func (p *peer) Read(b []byte) (int, error) {
@@ -252,8 +267,7 @@ func (r *rig) client() *peer {
 	if r.tls != nil {
 		p.send(connectRequest)
 		p.expect(established)
-		// Small records would split what a test sends in one piece.
-		p.handshake(&tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true})
+		p.handshake(tls.Client)
 	}
 	return p
 }
@@ -272,9 +286,14 @@ func (r *rig) dialTo(addr string) *peer {
 	return newPeer(r.t, nc)
 }
 
-func (p *peer) handshake(cfg *tls.Config) {
+// handshake starts TLS in the role of a client or server.
+func (p *peer) handshake(role func(net.Conn, *tls.Config) *tls.Conn) {
 	p.t.Helper()
-	p.tls = tls.Client(p.TCPConn, cfg)
+	cfg := testTLS().Clone()
+	cfg.ServerName, cfg.InsecureSkipVerify = "h", true
+	cfg.DynamicRecordSizingDisabled = true // small records would split what a test sends in one piece
+	p.wire = &wire{Conn: p.TCPConn}
+	p.tls = role(p.wire, cfg)
 	if err := p.tls.Handshake(); err != nil {
 		p.t.Fatalf("TLS: %v", err)
 	}
@@ -288,7 +307,11 @@ func (r *rig) upstream() *peer {
 	if err != nil {
 		r.t.Fatalf("the relay did not connect: %v", err)
 	}
-	return newPeer(r.t, nc)
+	p := newPeer(r.t, nc)
+	if r.upTLS {
+		p.handshake(tls.Server)
+	}
+	return p
 }
 
 func newPeer(t testing.TB, nc net.Conn) *peer {

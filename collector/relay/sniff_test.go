@@ -165,7 +165,7 @@ func TestReservedConnection(t *testing.T) {
 		r.tls = testTLS()
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
-		c.handshake(&tls.Config{ServerName: "h", InsecureSkipVerify: true})
+		c.handshake(tls.Client)
 		up.expectEnd() // it was of no use
 		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		up = r.upstream()

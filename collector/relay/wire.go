@@ -17,6 +17,8 @@ type wire struct {
 	memory *[]byte
 	noWait bool // reads end with errWait where there is nothing ahead
 	cut    atomic.Bool
+	direct io.ReadWriter // used in place of Conn by a loop; else nil
+	behind []byte        // to be written before anything else, from a loop
 }
 
 // errWait ends a read that would have to wait. crypto/tls goes on after it, as
@@ -59,7 +61,12 @@ func (w *wire) CloseWrite() error {
 
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.ahead) == 0 {
-		if w.noWait {
+		switch {
+		case w.direct != nil:
+			n, err := w.direct.Read(p)
+			w.note(err)
+			return n, err
+		case w.noWait:
 			return 0, errWait
 		}
 		if err := w.fill(); err != nil {
@@ -79,13 +86,39 @@ func (w *wire) fill() error {
 	n, err := w.Conn.Read(*memory)
 	if n == 0 {
 		wireBuffers.Put(memory)
-		if errors.Is(err, io.EOF) {
-			w.cut.Store(true)
-		}
+		w.note(err)
 		return err
 	}
 	w.ahead, w.memory = (*memory)[:n], memory
 	return nil
+}
+
+// note notes whether a read came to the end.
+func (w *wire) note(err error) {
+	if errors.Is(err, io.EOF) {
+		w.cut.Store(true)
+	}
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	switch {
+	case w.direct != nil:
+		return w.direct.Write(p)
+	case len(w.behind) > 0:
+		b := append(w.behind, p...)
+		w.behind = nil
+		n, err := w.Conn.Write(b)
+		return max(n-len(b)+len(p), 0), err
+	}
+	return w.Conn.Write(p)
+}
+
+// Close does not close the socket of a loop.
+func (w *wire) Close() error {
+	if w.direct != nil {
+		return nil
+	}
+	return w.Conn.Close()
 }
 
 func (w *wire) release() {
@@ -96,11 +129,11 @@ func (w *wire) release() {
 	}
 }
 
-// layers returns what lies at the bottom of nc and the wire above it, nil
+// layers returns what lies at the bottom of nc, and the wire at the top, nil
 // where there is none.
 func layers(nc net.Conn) (socket net.Conn, w *wire) {
 	for {
-		if at, ok := nc.(*wire); ok {
+		if at, ok := nc.(*wire); ok && w == nil {
 			w = at
 		}
 		t, ok := nc.(interface{ NetConn() net.Conn })

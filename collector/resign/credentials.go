@@ -6,11 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Credentials are an access key of the vendor's, with a security token if they
@@ -38,7 +41,7 @@ const (
 func FromEnv(getenv func(string) string) (Credentials, error) {
 	c := Credentials{getenv(EnvAccessKey), getenv(EnvSecretKey), getenv(EnvToken)}
 	if err := c.check(EnvAccessKey, EnvSecretKey, EnvToken); err != nil {
-		return Credentials{}, fmt.Errorf("credentials in the environment: %w", err)
+		return Credentials{}, usererror.Wrap(err, "set it, or name a file with credentials")
 	}
 	return c, nil
 }
@@ -70,31 +73,43 @@ const maxFile = 64 << 10
 // group can read the file, or if the group can write it. (Kubernetes mounts a
 // Secret for a group with mode 0440.) Errors quote nothing of the file.
 func ReadFile(name string) (Credentials, error) {
+	c, err := readFile(name)
+	if err != nil {
+		return Credentials{}, usererror.At(fmt.Sprintf("credentials file %q", name), err)
+	}
+	return c, nil
+}
+
+func readFile(name string) (Credentials, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return Credentials{}, fmt.Errorf("read credentials: %w", err)
+		return Credentials{}, usererror.Wrap(withoutPath(err), "name an existing file that this user can read")
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return Credentials{}, fmt.Errorf("read credentials: %w", err)
+		return Credentials{}, withoutPath(err)
 	case !info.Mode().IsRegular():
-		return Credentials{}, fmt.Errorf("credentials file %q is not a regular file", name)
+		return Credentials{}, usererror.New("is not a regular file", "name a file with credentials")
 	case info.Mode().Perm()&0o027 != 0:
-		return Credentials{}, fmt.Errorf("credentials file %q has mode %04o, so that other users can access the keys: chmod 600 %q", name, info.Mode().Perm(), name)
+		return Credentials{}, usererror.New(fmt.Sprintf("has mode %04o, so that other users can access the keys", info.Mode().Perm()), fmt.Sprintf("chmod 600 %q", name))
 	case info.Size() > maxFile:
-		return Credentials{}, fmt.Errorf("credentials file %q is larger than %d bytes", name, maxFile)
+		return Credentials{}, usererror.New(fmt.Sprintf("is larger than %d bytes", maxFile), "name a file with credentials")
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile))
 	if err != nil {
-		return Credentials{}, fmt.Errorf("read credentials: %w", err)
+		return Credentials{}, withoutPath(err)
 	}
-	c, err := parse(data)
-	if err != nil {
-		return Credentials{}, fmt.Errorf("credentials file %q: %w", name, err)
+	return parse(data)
+}
+
+// withoutPath returns the cause of an error of package os, which names the path.
+func withoutPath(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
 	}
-	return c, nil
+	return err
 }
 
 func parse(data []byte) (Credentials, error) {
@@ -103,10 +118,10 @@ func parse(data []byte) (Credentials, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
 	if err := dec.Decode(&c); err != nil {
-		return Credentials{}, errors.New("cannot be parsed: " + grammar) // the decoder's error quotes the file
+		return Credentials{}, usererror.New("cannot be parsed", grammar) // the decoder's error quotes the file
 	}
 	if err := c.check("access_key", "secret_key", "security_token"); err != nil {
-		return Credentials{}, fmt.Errorf("%w: %s", err, grammar)
+		return Credentials{}, usererror.Wrap(err, grammar)
 	}
 	return c, nil
 }

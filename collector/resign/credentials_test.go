@@ -93,7 +93,7 @@ func TestFromEnv(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	delete(env, resign.EnvSecretKey)
-	if _, err := resign.FromEnv(func(name string) string { return env[name] }); err == nil || err.Error() != "credentials in the environment: KSYUN_SECRET_KEY is missing" {
+	if _, err := resign.FromEnv(func(name string) string { return env[name] }); err == nil || err.Error() != "KSYUN_SECRET_KEY is missing: set it, or name a file with credentials" {
 		t.Errorf("error %v", err)
 	}
 }

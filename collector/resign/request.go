@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // Request is a complete request as the program sent it.
@@ -89,12 +91,14 @@ func (c *call) findSignature() {
 	v := &c.sigV4
 	if authorization := c.get("authorization"); authorization != "" {
 		c.scheme = schemeHeader
-		kind, rest, _ := strings.Cut(authorization, " ")
+		kind, list := classify.SplitAuthorization(authorization)
 		if kind != algorithm {
 			return
 		}
-		for part := range strings.SplitSeq(rest, ",") {
-			switch name, value, _ := strings.Cut(strings.TrimSpace(part), "="); name {
+		for list != "" {
+			var name, value string
+			name, value, list = classify.CutParameter(list)
+			switch name {
 			case "Credential":
 				v.setCredential(value)
 			case "SignedHeaders":

@@ -100,6 +100,12 @@ func (b *receivedBody) finish(err error) {
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			answer.Tail = b.lastBytes()
 		}
-		return classify.FaultNone, c.Response(&b.x.obs.Call, &answer)
+		o := &b.x.obs
+		v := c.Response(&o.Call, &answer)
+		o.ResponseBody, o.ResponseTail = answer.Body, answer.Tail
+		if v.Outcome == classify.OutcomePartial {
+			o.Items = c.Items(b.x.asked.Body, &answer, v.FailedItems)
+		}
+		return classify.FaultNone, v
 	}, b.kept.n)
 }

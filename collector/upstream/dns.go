@@ -10,10 +10,13 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Resolver resolves host names. *net.Resolver and DNS implement it. It must be
@@ -35,7 +38,7 @@ func ParseDNS(s string) (DNS, error) {
 	}
 	at, err := netip.ParseAddrPort(s)
 	if err != nil || at.Port() == 0 {
-		return DNS{}, fmt.Errorf("DNS server %q: want IP or IP:PORT, as in 10.96.0.10 or [fd00::a]:53", s)
+		return DNS{}, usererror.New(strconv.Quote(s)+" is not a DNS server", "write IP or IP:PORT, as in 10.96.0.10 or [fd00::a]:53")
 	}
 	return DNS{at}, nil
 }

@@ -192,13 +192,13 @@ type connected struct{ nc net.Conn }
 func (c connected) Dial(string, string) (net.Conn, error) { return c.nc, nil }
 
 // secure starts TLS with the proxy itself, if its URL is an https one.
-func (p *Proxy) secure(ctx context.Context, nc net.Conn, cfg *tls.Config) (net.Conn, error) {
+func (p *Proxy) secure(ctx context.Context, nc net.Conn, cfg *tls.Config, wrap func(net.Conn, []byte) net.Conn) (net.Conn, error) {
 	if !p.tls {
 		return nc, nil
 	}
 	cfg = cfg.Clone()
 	cfg.ServerName = p.host
-	tc := tls.Client(nc, cfg)
+	tc := tls.Client(wrap(nc, nil), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, &Error{Fault: classify.FaultTLS, Message: "The TLS handshake with the upstream proxy " + p.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", Lasting: true}
 	}

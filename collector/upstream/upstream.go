@@ -53,7 +53,7 @@ type Config struct {
 	// Reclaim frees a file descriptor when none is left, and reports whether it
 	// could.
 	Reclaim func() bool
-	// Wrap wraps the connection below TLS with the server, and one that the bytes in
+	// Wrap wraps the connection below TLS, and one that the bytes in
 	// ahead were read from already, which must be read again. It is required.
 	Wrap func(nc net.Conn, ahead []byte) net.Conn
 }
@@ -185,7 +185,7 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 func (d *Dialer) prepare(ctx context.Context, nc net.Conn, t *Target) (net.Conn, error) {
 	var err error
 	if p := t.Proxy; p != nil {
-		if nc, err = p.secure(ctx, nc, d.tls); err != nil {
+		if nc, err = p.secure(ctx, nc, d.tls, d.cfg.Wrap); err != nil {
 			return nil, err
 		}
 		if t.TLS || t.Tunnel || p.socks != nil {

@@ -2,7 +2,7 @@
 // the request and its response, who is to blame, and what to do.
 //
 //	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
-//	                  │
+//	                  │     .Hidden   explains successful responses without data
 //	                queue
 //	                  │
 //	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
@@ -97,14 +97,19 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify  func(Event) // nil if nobody wants events
-	clocks  clocks
-	usages  usages
-	keys    keys
-	actions actions
-	calls   calls
-	repeats repeats
-	limits  []QuotaLimit // immutable
+	notify    func(Event) // nil if nobody wants events
+	clocks    clocks
+	usages    usages
+	keys      keys
+	actions   actions
+	calls     calls
+	repeats   repeats
+	limits    []QuotaLimit // immutable
+	hidden    hidden
+	uses      uses
+	incidents incidents
+	triggers  happenings
+	unknown   unknownCodes
 }
 
 // New returns a Diagnoser without observations.
@@ -115,6 +120,7 @@ func New() *Diagnoser {
 		actions: actions{known: make(map[actionName]*action)},
 		calls:   calls{seed: maphash.MakeSeed()},
 		limits:  DocumentedLimits(),
+		uses:    uses{seed: maphash.MakeSeed()},
 	}
 }
 
@@ -126,6 +132,7 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	}
 	u := d.usages.of(o, d)
 	d.observeCredential(o, u)
+	d.observeUse(o)
 	d.observeClock(o)
 	d.observeRepeat(o, u)
 	d.observeQuota(o, u)
@@ -139,6 +146,22 @@ func (d *Diagnoser) observeClock(o *classify.Observation) {
 	}
 	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
+	}
+}
+
+// observeUse learns which program calls what, and which failures occur.
+func (d *Diagnoser) observeUse(o *classify.Observation) {
+	u, isNew := d.uses.observe(o)
+	failed := o.Verdict.Outcome.Failed()
+	if isNew || failed {
+		d.triggers.clock(o.End)
+	}
+	if isNew {
+		d.uses.introduce(u, &d.triggers, o.End)
+	}
+	if failed {
+		d.incidents.observe(o, u, &d.triggers)
+		d.unknown.observe(o)
 	}
 }
 
@@ -162,7 +185,8 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		}
 	}
 	if !v.NotAuthenticated() {
-		return all
+		all = append(all, inside(o)...)
+		return all[:min(len(all), MaxDiagnoses)]
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -180,7 +204,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	all = append(all, authentication(in)...)
+	all = append(append(all, authentication(in)...), inside(o)...)
 	return all[:min(len(all), MaxDiagnoses)]
 }
 

@@ -46,7 +46,7 @@ func flood(tb testing.TB, j *journal.Journal, n int, look func(last string)) {
 
 // TestFlood checks the bounds and the order of the journal under load.
 func TestFlood(t *testing.T) {
-	const capacity, n = 1000, 50_000
+	const capacity, n = 500, 5000
 	j := journal.New(capacity)
 	f := journal.Filter{Conditions: where("action", "listmetrics")}
 	flood(t, j, n, func(last string) {

@@ -22,6 +22,8 @@ const (
 	EventError   = "ksyun.api.error"   // a failed call
 	EventCall    = "ksyun.api.call"    // a call that did not fail
 	EventRefused = "ksyun.tap.refused" // a request that ksyun-tap refused
+	// EventIncomplete is a call that succeeded without data, or without all of it.
+	EventIncomplete = "ksyun.api.incomplete"
 )
 
 // EventsConfig is the configuration of Events.
@@ -39,8 +41,8 @@ type EventsConfig struct {
 // EventsConfig.Access, every attempt is logged.
 //
 //	error   faults of ksyun-tap; credentials
-//	warn    the vendor, the network, throttling and quotas; partial and masked
-//	        answers
+//	warn    the vendor, the network, throttling and quotas; partial, masked and
+//	        incomplete answers
 //	info    errors of the program; with Access, attempts that did not fail
 //	debug   attempts that did not fail
 //
@@ -106,6 +108,8 @@ func keyOf(r *record.Record) sampleKey {
 // severity returns the log level of r.
 func (e *Events) severity(r *record.Record) zapcore.Level {
 	switch {
+	case r.Incomplete():
+		return zapcore.WarnLevel
 	case !r.Failed() && e.access:
 		return zapcore.InfoLevel
 	case !r.Failed():
@@ -130,6 +134,8 @@ func message(r *record.Record) string {
 		return "request refused"
 	case r.Failed():
 		return "ksyun api call failed"
+	case r.Incomplete():
+		return "ksyun api result incomplete"
 	}
 	return "ksyun api call"
 }
@@ -141,6 +147,8 @@ func event(r *record.Record) string {
 		return EventRefused
 	case r.Failed():
 		return EventError
+	case r.Incomplete():
+		return EventIncomplete
 	}
 	return EventCall
 }
@@ -204,13 +212,14 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("call_id", r.CallID)
 	number("attempt", r.Attempt)
 	text("call_outcome", string(r.CallOutcome))
+	text("scope", r.Scope.English)
 	text("source", string(r.Source))
 	if c := r.Cause(); c != nil {
 		text("cause", string(c.Cause))
 		text("certainty", string(c.Certainty))
 		text("evidence", c.Evidence.English)
 	}
-	if r.Failed() {
+	if r.Failed() || r.Incomplete() {
 		text("advice", r.Advice.Do.English)
 		text("retry", string(r.Advice.Retry))
 		number("retry_pause_seconds", r.Advice.Pause)

@@ -120,7 +120,7 @@ func TestLines(t *testing.T) {
 // record's JSON.
 func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 	ofLine := map[string]bool{"level": true, "msg": true, "event": true, "trace_flags": true}
-	ofJournal := map[string]bool{"start": true, "catalog_code": true, "match": true, "meaning": true}
+	ofJournal := map[string]bool{"start": true, "catalog_code": true, "match": true, "meaning": true, "requested_items": true, "failed_item_names": true}
 	for _, a := range attempt.All() {
 		if !a.Observation.Verdict.Outcome.Failed() {
 			continue

@@ -50,6 +50,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"service", "action"},
 		"Total number of items reported as failed in partial responses.",
 	}
+	famIncomplete = Family{
+		"ksyun_api_incomplete_results_total", counter,
+		[]string{"service", "action", "reason"},
+		"Total number of successful responses with no data points, or with old data or only a first page, by reason. They are not failures. Old data and first pages are looked for in a sample of 64 responses a second.",
+	}
 	famLastError = Family{
 		"ksyun_api_last_error_timestamp_seconds", gauge,
 		[]string{"service", "category"},
@@ -121,6 +126,12 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_api_clock_skew_uncertainty_seconds", gauge,
 		[]string{"client"},
 		"Maximum error of ksyun_api_clock_skew_seconds in either direction, in seconds.",
+	}
+
+	ProgramInfo = Family{
+		"ksyun_api_program_info", gauge,
+		[]string{"program", "signing", "scheme"},
+		"Always 1, for each program that called in the last 15 minutes, with how it signs and whether it uses TLS. The program is the first product of its User-Agent with the first two numbers of the version. Only the 32 with the most calls are exposed.",
 	}
 
 	famDropped = Family{
@@ -342,8 +353,8 @@ const (
 // metrics handler (promhttp_*) are exposed too, but not listed.
 func Describe() []Family {
 	return []Family{
-		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial,
-		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty,
+		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
+		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
 		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion,
 		CredentialErrors, CredentialRefused,
 		famDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,

@@ -33,6 +33,7 @@ const (
 	MaxRegions      = 32
 	MaxUnknownCodes = 32 // codes that are not in the catalogue
 	MaxClients      = 16 // clients whose clock skew is exposed
+	MaxPrograms     = 32 // programs with their signature form and scheme
 
 	// maxLabelBytes bounds the memory of a value received from outside.
 	maxLabelBytes = 128

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -105,6 +106,7 @@ type Metrics struct {
 	durations  *ladder[durationLabels, *durationHistogram]
 	partials   *ladder[partialLabels, prometheus.Counter]
 	lastErrors *ladder[lastLabels, prometheus.Gauge]
+	incomplete *ladder[incompleteLabels, prometheus.Counter]
 	health     map[string]*health // by service label
 
 	attemptsVec    *prometheus.CounterVec
@@ -146,6 +148,7 @@ func New() *Metrics {
 	failures := famErrors.counterVec()
 	partials := famPartial.counterVec()
 	lastErrors := famLastError.gaugeVec()
+	incomplete := famIncomplete.counterVec()
 	proxyErrors := famProxyErrors.counterVec()
 	m.unread = Count(m, famUnread, classify.UnreadReasons())
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -161,9 +164,10 @@ func New() *Metrics {
 	m.durations = newDurationLadder(durations, withExemplars[1])
 	m.partials = newPartialLadder(partials)
 	m.lastErrors = newLastErrorLadder(lastErrors)
+	m.incomplete = newIncompleteLadder(incomplete)
 
 	m.registry.MustRegister(
-		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, lastErrors,
+		requests, withExemplars[0], withExemplars[1], m.inFlightVec, partials, incomplete, lastErrors,
 		m.attemptsVec, m.lastSuccessVec, m.sinceVec,
 		m.overflow, m.dropped, proxyErrors, m.reloadOK, m.reloadTime, m.ignored,
 		versioncollector.NewCollector("ksyun_tap"),
@@ -278,6 +282,26 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 		s.partial.Add(float64(o.Verdict.FailedItems))
 	}
 	return s.operation
+}
+
+// Incomplete counts the successful attempt o, of which the response has no data, or
+// not all of it, because of reason.
+func (m *Metrics) Incomplete(o *classify.Observation, reason diagnosis.Cause) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	service, known := m.services.bound(o.Call.Service, labelUnknown)
+	if !known {
+		m.overflow.WithLabelValues(overflowService).Inc()
+	}
+	action, known := m.actions.bound(o.Call.Action, labelUnknown)
+	if !known {
+		m.overflow.WithLabelValues(overflowAction).Inc()
+	}
+	c, own := m.incomplete.get(incompleteLabels{service, action, oneOf(reason, diagnosis.HiddenCauses())})
+	if !own {
+		m.overflow.WithLabelValues(overflowSeries).Inc()
+	}
+	c.Inc()
 }
 
 // Dropped counts n observations that did not reach the output of sink.

@@ -28,6 +28,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -62,6 +63,7 @@ func full() *metrics.Metrics {
 		metrics.EachHistogram(metrics.CallAttempts, func(_ float64, send func(metrics.Histogram, ...string)) {
 			send(metrics.Histogram{Count: 5, Sum: 7, Buckets: map[float64]uint64{1: 4, 4: 5}}, "monitor", "ListMetrics")
 		}),
+		fixed(metrics.ProgramInfo, 1, "aws-sdk-go/1.25", "sigv4", "http"),
 		fixed(metrics.CredentialErrors, 3, "billing", "throttled"), fixed(metrics.CredentialErrors, 1, "_other", "auth"),
 		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
@@ -73,6 +75,8 @@ func full() *metrics.Metrics {
 	handshakeFailed("a reason it does not know")
 	m.SetReload(nil, attempt.Start)
 	m.SetIgnoredVariables([]string{"OTEL_SDK_DISABLED"})
+	m.Incomplete(attempt.Get("success"), diagnosis.CauseIntervalZone)
+	m.Incomplete(attempt.Get("success"), "a cause it does not know")
 	for _, a := range attempt.All() {
 		if !a.Observation.Fault.Refused() {
 			m.Begin(&a.Observation.Call)

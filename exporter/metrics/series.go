@@ -11,6 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -22,6 +23,7 @@ const (
 	maxErrorCodeSeries  = 256 // folded series that keep the code
 	maxDurationSeries   = 256
 	maxPartialSeries    = 256
+	maxIncompleteSeries = 256
 	durationBucketLines = 20 // lines per histogram series: buckets, +Inf, sum, count
 )
 
@@ -168,6 +170,8 @@ type (
 	durationLabels struct{ service, action, outcome string }
 	partialLabels  struct{ service, action string }
 	lastLabels     struct{ service, category string }
+
+	incompleteLabels struct{ service, action, reason string }
 )
 
 // newRequestLadder returns the ladder for ksyun_api_requests_total.
@@ -237,6 +241,24 @@ func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheu
 	}
 }
 
+// newIncompleteLadder returns the ladder for ksyun_api_incomplete_results_total.
+func newIncompleteLadder(v *prometheus.CounterVec) *ladder[incompleteLabels, prometheus.Counter] {
+	return &ladder[incompleteLabels, prometheus.Counter]{
+		series: make(map[incompleteLabels]prometheus.Counter),
+		rungs: []rung[incompleteLabels]{
+			{same[incompleteLabels], maxIncompleteSeries},
+			{func(k incompleteLabels) incompleteLabels { return incompleteLabels{k.service, labelOther, k.reason} }, maxIncompleteFolds()},
+		},
+		make: func(k incompleteLabels) prometheus.Counter {
+			return v.WithLabelValues(k.service, k.action, k.reason)
+		},
+	}
+}
+
+// maxIncompleteFolds is the maximum number of series of incomplete results on the
+// last rung: one for each service and reason.
+func maxIncompleteFolds() int { return maxServiceValues * (len(diagnosis.HiddenCauses()) + 1) }
+
 // newLastErrorLadder returns the ladder for
 // ksyun_api_last_error_timestamp_seconds. Its labels are already bounded, so
 // nothing is folded.
@@ -275,8 +297,10 @@ func MaxSeries() int {
 		durationBucketLines*(maxDurationSeries+maxRequestFolds()) +
 		2*maxServiceValues + // in flight, last success
 		maxPartialSeries + maxServiceValues +
+		maxIncompleteSeries + maxIncompleteFolds() +
 		2*maxServiceCategories() + // last error, errors since the last success
-		2*MaxClients // clock skew, its uncertainty
+		2*MaxClients + // clock skew, its uncertainty
+		MaxPrograms
 }
 
 // find returns the series of the attempt o.

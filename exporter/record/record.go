@@ -48,7 +48,12 @@ type Record struct {
 	Retryable   bool              `json:"retryable"`
 	Message     string            `json:"message,omitempty"`
 	FailedItems int               `json:"failed_items,omitempty"`
-	Fault       classify.Fault    `json:"fault,omitempty"`
+	// RequestedItems is the number of items of a batch, and FailedItemNames are the
+	// instance and the metric of the first of them without data.
+	RequestedItems  int      `json:"requested_items,omitempty"`
+	FailedItemNames []string `json:"failed_item_names,omitempty"`
+
+	Fault classify.Fault `json:"fault,omitempty"`
 
 	DurationSeconds float64         `json:"duration_seconds"`
 	Method          string          `json:"method,omitempty"`
@@ -69,11 +74,16 @@ type Record struct {
 	Meaning     diagnosis.Text   `json:"meaning,omitzero"`       // the meaning given by the entry
 	Advice      diagnosis.Advice `json:"advice,omitzero"`        // what to do, from the likely cause, or else from the entry or the category
 
-	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"` // causes of the failure, the most likely first
+	// Diagnoses are the causes of the failure, the most likely first, or why a
+	// successful response has no data or not all of it.
+	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"`
+
+	// Scope is since when failures of this kind occur, and what is affected.
+	Scope diagnosis.Text `json:"scope,omitzero"`
 
 	// Kind is a word of low cardinality for the failure: the code as spelled in
-	// the catalogue, the fault, the status, or OtherKind. It is "" if the attempt
-	// did not fail.
+	// the catalogue, the fault, the status, or diagnosis.OtherKind. It is "" if the
+	// attempt did not fail.
 	Kind string `json:"-"`
 	// The following are used for spans only.
 	Span           Span      `json:"-"` // set by SetSpan
@@ -87,13 +97,10 @@ type Record struct {
 	Tracestate     string    `json:"-"`
 }
 
-// OtherKind is the Kind of a failure whose code the catalogue does not know.
-const OtherKind = "_OTHER"
-
 // The maximum lengths of texts, in bytes.
 const (
-	maxWord       = 128  // names, codes
-	maxMessage    = 1024 // also each language of meaning and advice
+	maxWord       = 128 // names, codes
+	maxMessage    = 1024
 	maxURL        = 2048
 	maxAgent      = 256
 	maxTracestate = 512
@@ -102,8 +109,9 @@ const (
 	words = 18 // number of texts bounded by maxWord
 )
 
-// MaxBytes is the maximum memory of one record including its texts, in bytes.
-const MaxBytes = 1024 + words*maxWord + 5*maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + maxMethod
+// MaxBytes is the maximum memory of one record including its texts, in bytes. Meaning
+// and advice are shared with the catalogue and not counted.
+const MaxBytes = 1024 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + diagnosis.MaxScope + maxMethod
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record {
@@ -151,18 +159,23 @@ func New(o *classify.Observation) *Record {
 	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
 		r.Tracestate = text
 	}
+	if o.Items != nil {
+		r.RequestedItems = o.Items.Total
+		for _, name := range o.Items.Names {
+			r.FailedItemNames = append(r.FailedItemNames, cut(name, maxWord))
+		}
+	}
 	if v.Outcome.Failed() {
 		r.ErrorType, r.Category, r.Blame = v.Type, v.Category, v.Blame
-		r.Kind = kind(o)
+		r.Kind = diagnosis.Kind(o)
 	}
 	if e := v.Entry; e != nil {
 		r.CatalogCode, r.Match = cut(e.Code, maxWord), v.Match
-		r.Meaning = cutText(e.Meaning)
+		r.Meaning = e.Meaning
 	} else if v.Outcome.Failed() {
 		r.Meaning = diagnosis.Meaning(v)
 	}
 	r.Advice = diagnosis.ForAttempt(o)
-	r.Advice.Do = cutText(r.Advice.Do)
 	return r
 }
 
@@ -171,10 +184,16 @@ func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all
 	if c := r.Cause(); c != nil {
 		r.Advice = c.Advised()
+		if r.Incomplete() {
+			r.Meaning = c.Summary
+		}
 	}
 }
 
-// Cause returns the certain or likely cause of the failure, or nil.
+// SetScope sets the scope of the failure. It must be called before r is shared.
+func (r *Record) SetScope(s diagnosis.Text) { r.Scope = s }
+
+// Cause returns the first diagnosis if it is certain or likely, or nil.
 func (r *Record) Cause() *diagnosis.Diagnosis {
 	if len(r.Diagnoses) == 0 {
 		return nil
@@ -187,23 +206,13 @@ func (r *Record) Cause() *diagnosis.Diagnosis {
 	return nil
 }
 
-// kind returns Record.Kind for the failure o.
-func kind(o *classify.Observation) string {
-	v := &o.Verdict
-	switch {
-	case o.Fault != classify.FaultNone:
-		return string(o.Fault)
-	case v.Match == classify.MatchCode && v.Entry != nil && v.Entry.Grade != classify.GradePlaceholder:
-		return v.CanonicalCode()
-	case v.Code == "" && v.Status >= 400 && v.Status <= 599:
-		return strconv.Itoa(v.Status)
-	}
-	return OtherKind
-}
-
 // Failed reports whether the attempt is a failure: a failed call, or a request
 // that ksyun-tap refused.
 func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() }
+
+// Incomplete reports whether the attempt is a success whose response has no data, or
+// not all of it.
+func (r *Record) Incomplete() bool { return !r.Failed() && r.Cause() != nil }
 
 // redactedURL returns the URL of the attempt with secrets redacted, and without
 // the port if it is the default of the scheme.
@@ -245,11 +254,6 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 
 // mark is appended to truncated texts.
 const mark = "..."
-
-// cutText returns t with every language cut to maxMessage.
-func cutText(t diagnosis.Text) diagnosis.Text {
-	return diagnosis.Text{English: cut(t.English, maxMessage), Chinese: cut(t.Chinese, maxMessage)}
-}
 
 // cut returns s as valid UTF-8 of at most limit bytes, with control characters
 // escaped. A truncated text ends in "...".

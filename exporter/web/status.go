@@ -48,9 +48,9 @@ type configData struct {
 }
 
 // status adds the endpoints of the status.
-func (a api) status(mux *http.ServeMux) {
+func (a api) status(handle func(path string, serve http.HandlerFunc)) {
 	serve := func(name string, get func() any) {
-		mux.HandleFunc("GET /api/v1/status/"+name, func(w http.ResponseWriter, r *http.Request) {
+		handle("/api/v1/status/"+name, func(w http.ResponseWriter, r *http.Request) {
 			if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
 				fail(w, http.StatusBadRequest, errBadData, err.Error())
 				return

@@ -94,36 +94,25 @@ func NewHandler(opts Options) http.Handler {
 		profiles(mux)
 	}
 	a := api{opts}
-	mux.HandleFunc("GET "+pathEvents, a.events)
-	mux.HandleFunc("GET /api/v1/failures", a.failures)
-	mux.HandleFunc("GET /api/v1/failures/{id}", a.failure)
-	mux.HandleFunc("GET /api/v1/failures/{id}/ticket", a.ticket)
-	mux.HandleFunc("GET /api/v1/groups", a.groups)
-	mux.HandleFunc("GET /api/v1/groups/{id}", a.group)
-	mux.HandleFunc("GET /api/v1/activity", a.activity)
-	mux.HandleFunc("GET /api/v1/notices", a.notices)
-	mux.HandleFunc("GET /api/v1/openapi.json", openAPI)
-	a.status(mux)
-	mux.HandleFunc("GET /api/", noEndpoint)
+	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
+
+	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, gzhttp.GzipHandler(serve)) }
+	get("/api/v1/failures", a.failures)
+	get("/api/v1/failures/{id}", a.failure)
+	get("/api/v1/failures/{id}/ticket", a.ticket)
+	get("/api/v1/groups", a.groups)
+	get("/api/v1/groups/{id}", a.group)
+	get("/api/v1/activity", a.activity)
+	get("/api/v1/notices", a.notices)
+	get("/api/v1/openapi.json", openAPI)
+	a.status(get)
+	get("/api/", noEndpoint)
 
 	p := pages{opts}
-	mux.HandleFunc("GET /{$}", p.index)
-	mux.HandleFunc("GET /failures/{id}", p.one)
-	mux.HandleFunc("GET /style.css", stylesheet)
-	return opts.protect(compressed(mux))
-}
-
-// compressed compresses all responses but the stream of events, each of which is
-// sent at once.
-func compressed(next http.Handler) http.Handler {
-	zipped := gzhttp.GzipHandler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == pathEvents {
-			next.ServeHTTP(w, r)
-			return
-		}
-		zipped.ServeHTTP(w, r)
-	})
+	get("/{$}", p.index)
+	get("/failures/{id}", p.one)
+	get("/style.css", stylesheet)
+	return opts.protect(mux)
 }
 
 // NewMetricsHandler returns a handler for metrics and health only.
@@ -145,11 +134,10 @@ func (o *Options) protect(next http.Handler) http.Handler {
 	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
 }
 
-// Paths that are treated differently.
+// The paths of the health checks.
 const (
 	pathHealthy = "/-/healthy"
 	pathReady   = "/-/ready"
-	pathEvents  = "/api/v1/events"
 )
 
 // profiles adds the profiles of net/http/pprof.

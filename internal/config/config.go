@@ -10,7 +10,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -28,6 +27,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Settings holds the values of all settings.
@@ -331,7 +331,7 @@ var table = []setting{
 	{
 		name: "upstream.scheme", fallback: []string{"as-client"}, reloads: true,
 		help: "as-client keeps the scheme of the program; https sends calls that arrive over plain HTTP over TLS, with verification.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.UpstreamScheme, "as-client", "https") },
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(oneOf(&s.UpstreamScheme, "as-client", "https")) },
 	},
 	{
 		name: "upstream.resolver", reloads: true,
@@ -358,12 +358,14 @@ var table = []setting{
 	{
 		name: "log.level", fallback: []string{"info"}, reloads: true,
 		help: "Log level: debug, info, warn or error.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogLevel, "debug", "info", "warn", "error") },
+		bind: func(s *Settings, f *kingpin.FlagClause) {
+			f.SetValue(oneOf(&s.LogLevel, "debug", "info", "warn", "error"))
+		},
 	},
 	{
 		name: "log.format", fallback: []string{logs.FormatJSON},
 		help: "Log format: json, logfmt or console.",
-		bind: func(s *Settings, f *kingpin.FlagClause) { f.EnumVar(&s.LogFormat, logs.Formats()...) },
+		bind: func(s *Settings, f *kingpin.FlagClause) { f.SetValue(oneOf(&s.LogFormat, logs.Formats()...)) },
 	},
 	{
 		name: "log.file",
@@ -434,35 +436,35 @@ func (s *Settings) Validate() error {
 	if s.OtherHosts != collector.OtherRefuse {
 		for _, a := range slices.Concat(s.ProxyListen, s.ProxyTLSListen) {
 			if !isLoopback(a) {
-				return fmt.Errorf("--tap.other-hosts=%s with --proxy.listen-address=%s would be an open proxy: listen on 127.0.0.1, or refuse other hosts", s.OtherHosts, a)
+				return usererror.New(fmt.Sprintf("--tap.other-hosts=%s with --proxy.listen-address=%s would be an open proxy", s.OtherHosts, a), "listen on 127.0.0.1, or refuse other hosts")
 			}
 		}
 	}
 	if s.Intercept && s.CADir == "" {
-		return errors.New("--intercept needs --intercept.ca-dir=DIR, where programs find the CA to trust")
+		return usererror.New("--intercept needs --intercept.ca-dir", "name a directory, where programs find the CA to trust")
 	}
 	if s.PublishDir != "" && s.CADir == "" {
-		return errors.New("--intercept.publish-dir needs --intercept.ca-dir=DIR, where the key is kept")
+		return usererror.New("--intercept.publish-dir needs --intercept.ca-dir", "name a directory, where the key is kept")
 	}
 	if s.PublishDir != "" && contains(s.CADir, s.PublishDir) {
-		return fmt.Errorf("--intercept.publish-dir=%s is in --intercept.ca-dir, which other users cannot read: choose another directory", s.PublishDir)
+		return usererror.New(fmt.Sprintf("--intercept.publish-dir=%s is in --intercept.ca-dir, which other users cannot read", s.PublishDir), "choose another directory")
 	}
 	if len(s.ProxyTLSListen) > 0 && !s.Intercept {
-		return errors.New("--proxy.tls-listen-address needs --intercept: without a CA there is no certificate to serve")
+		return usererror.New("--proxy.tls-listen-address needs --intercept, without which there is no certificate to serve", "set --intercept and --intercept.ca-dir")
 	}
 	if len(s.Transparent) > 0 && !collector.TransparentSupported {
-		return errors.New("--transparent.listen-address needs Linux: use a proxy variable or ksyun-tap exec instead")
+		return usererror.New("--transparent.listen-address needs Linux", "use a proxy variable or ksyun-tap exec instead")
 	}
 	if len(s.AdminListen) == 0 && s.WebConfigFile == "" {
 		for _, a := range s.WebListen {
 			if !isLoopback(a) {
-				return fmt.Errorf("--web.listen-address=%s would let anyone read the failures: serve them elsewhere with --web.admin-listen-address=127.0.0.1:18184, require a password with --web.config.file, or set --web.admin-listen-address=%[1]s if only you can reach it", a)
+				return usererror.New(fmt.Sprintf("--web.listen-address=%s would let anyone read the failures", a), "serve them elsewhere with --web.admin-listen-address=127.0.0.1:18184, require a password with --web.config.file, or set --web.admin-listen-address="+a+" if only you can reach it")
 			}
 		}
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
-			return fmt.Errorf("--proxy.listen-address and --web.listen-address are both %s: give each an address of its own", a)
+			return usererror.New(fmt.Sprintf("--proxy.listen-address and --web.listen-address are both %s", a), "give each an address of its own")
 		}
 	}
 	if err := s.validateAliases(); err != nil {
@@ -479,15 +481,15 @@ func (r *Resign) validate() error {
 	}
 	switch {
 	case (r.CertFile == "") != (r.KeyFile == ""):
-		return errors.New("--resign.cert-file and --resign.key-file belong together: give both or neither")
+		return usererror.New("--resign.cert-file and --resign.key-file belong together", "give both or neither")
 	case r.ClientCAFile != "" && r.CertFile == "":
-		return errors.New("--resign.client-ca-file needs --resign.cert-file and --resign.key-file: client certificates need TLS")
+		return usererror.New("--resign.client-ca-file needs TLS", "set --resign.cert-file and --resign.key-file, too")
 	case r.ClientCAFile != "" || len(r.Allow) > 0:
 		return nil
 	}
 	for _, a := range r.Listen {
 		if !isLoopback(a) {
-			return fmt.Errorf("--resign.listen-address=%s would let anyone use the credentials: listen on 127.0.0.1, require certificates with --resign.client-ca-file, or restrict networks with --resign.allow", a)
+			return usererror.New(fmt.Sprintf("--resign.listen-address=%s would let anyone use the credentials", a), "listen on 127.0.0.1, require certificates with --resign.client-ca-file, or restrict networks with --resign.allow")
 		}
 	}
 	return nil

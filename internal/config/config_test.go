@@ -142,7 +142,7 @@ func TestValidate(t *testing.T) {
 	f("", "--resign.listen-address=:1", "--resign.cert-file=c", "--resign.key-file=k", "--resign.client-ca-file=ca")
 	f("", "--resign.listen-address=:1", "--resign.allow=10.1.0.0/16", "--resign.allow=192.0.2.7")
 	f("belong together", "--resign.listen-address=127.0.0.1:1", "--resign.cert-file=c")
-	f("needs --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
+	f("needs TLS: set --resign.cert-file", "--resign.listen-address=127.0.0.1:1", "--resign.client-ca-file=ca")
 	f("an address of its own", "--web.listen-address=127.0.0.1:18181")
 	f("would let anyone read the failures", "--web.listen-address=:18180")
 	f("would let anyone read the failures", "--web.listen-address=127.0.0.1:18180", "--web.listen-address=192.0.2.1:18180")

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // CredentialAlias is the name under which an access key is reported. The access
@@ -40,15 +40,15 @@ func parseAlias(text string) (CredentialAlias, error) {
 	name, value, ok := strings.Cut(text, "=")
 	switch {
 	case !ok || value == "" || !isAliasName(name):
-		return CredentialAlias{}, errors.New("not an alias: write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
+		return CredentialAlias{}, usererror.New("not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
 	case name == "none" || name == diagnosis.OtherCredential:
-		return CredentialAlias{}, fmt.Errorf("the alias %s has a meaning of its own in metrics: choose another name", name)
+		return CredentialAlias{}, usererror.New("the alias "+name+" has a meaning of its own in metrics", "choose another name")
 	case classify.LooksKey(name):
-		return CredentialAlias{}, errors.New("the name of the alias looks like an access key: choose another one")
+		return CredentialAlias{}, usererror.New("the name of the alias looks like an access key", "choose another one")
 	case len(value) == hashDigits && isHex(value):
 		return CredentialAlias{Name: name, Hash: strings.ToLower(value)}, nil
 	case !strings.ContainsAny(value, `./\`) && classify.LooksKey(value):
-		return CredentialAlias{}, errors.New("the alias " + name + " contains an access key: write it to a file and give the name of the file")
+		return CredentialAlias{}, usererror.New("the alias "+name+" contains an access key", "write it to a file and give the name of the file")
 	}
 	return CredentialAlias{Name: name, File: value}, nil
 }
@@ -72,11 +72,11 @@ func (s *Settings) validateAliases() error {
 	names := make(map[string]bool)
 	for _, a := range s.CredentialAliases {
 		if names[a.Name] {
-			return fmt.Errorf("--credential.alias gives two keys the name %s: give each a name of its own", a.Name)
+			return usererror.New("--credential.alias gives two keys the name "+a.Name, "give each a name of its own")
 		}
 		names[a.Name] = true
 		if a.Hash != "" && s.CredentialKeyFile == "" {
-			return fmt.Errorf("--credential.alias=%s needs --credential.key-file, because without it the hashes change with every start", a)
+			return usererror.New(fmt.Sprintf("--credential.alias=%s needs --credential.key-file", a), "set it: without it the hashes change with every start")
 		}
 	}
 	return nil
@@ -97,7 +97,7 @@ func (s *Settings) CredentialNames() (classify.CredentialNames, error) {
 			return names, err
 		}
 		if len(data) < minHashKey {
-			return names, fmt.Errorf("--credential.key-file=%s contains %d bytes: write at least %d random ones, such as the output of openssl rand -hex 32", s.CredentialKeyFile, len(data), minHashKey)
+			return names, usererror.New(fmt.Sprintf("--credential.key-file=%s contains %d bytes", s.CredentialKeyFile, len(data)), fmt.Sprintf("write at least %d random ones, such as the output of openssl rand -hex 32", minHashKey))
 		}
 		names.Key = data
 	}
@@ -110,12 +110,12 @@ func (s *Settings) CredentialNames() (classify.CredentialNames, error) {
 			}
 			accessKey := accessKeyOf(data)
 			if accessKey == "" {
-				return names, fmt.Errorf("--credential.alias=%s: the file contains no access key ID: write the ID alone, or access_key: ID", a)
+				return names, usererror.At(fmt.Sprintf("--credential.alias=%s", a), usererror.New("the file contains no access key ID", "write the ID alone, or access_key: ID"))
 			}
 			hash = classify.HashAccessKey(names.Key, []byte(accessKey))
 		}
 		if other, ok := names.Aliases[hash]; ok {
-			return names, fmt.Errorf("--credential.alias gives one key the names %s and %s: keep one", other, a.Name)
+			return names, usererror.New(fmt.Sprintf("--credential.alias gives one key the names %s and %s", other, a.Name), "keep one")
 		}
 		names.Aliases[hash] = a.Name
 	}
@@ -127,10 +127,10 @@ func (s *Settings) CredentialNames() (classify.CredentialNames, error) {
 func readSecret(flag, name string) ([]byte, error) {
 	data, err := ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
+		return nil, usererror.At("--"+flag, err)
 	}
 	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o007 != 0 {
-		return nil, fmt.Errorf("--%s: %s has mode %04o, so that other users can access it: chmod 600 %s", flag, name, info.Mode().Perm(), name)
+		return nil, usererror.At("--"+flag, usererror.New(fmt.Sprintf("%s has mode %04o, so that other users can access it", name, info.Mode().Perm()), "chmod 600 "+name))
 	}
 	return bytes.TrimSpace(data), nil
 }

@@ -13,6 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // File holds the settings of a configuration file.
@@ -26,13 +27,13 @@ type File struct {
 func Load(name string) (File, error) {
 	data, err := ReadFile(name)
 	if err != nil {
-		return File{}, fmt.Errorf("read configuration: %w: name an existing file with --config.file, or none", err)
+		return File{}, usererror.At("--config.file", usererror.Wrap(err, "name an existing file, or none"))
 	}
 	return parse(name, data)
 }
 
-// yamlPlace matches the beginning of the YAML decoder's errors.
-var yamlPlace = regexp.MustCompile(`^yaml: (?:line (\d+):)?`)
+// yamlLine matches the YAML decoder's errors that name a line.
+var yamlLine = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)
 
 func parse(name string, data []byte) (File, error) {
 	p := parser{name: name, values: map[string][]string{}, lines: map[string]int{}}
@@ -42,10 +43,14 @@ func parse(name string, data []byte) (File, error) {
 	case errors.Is(err, io.EOF):
 		return File{}, nil // an empty file sets nothing
 	case err != nil:
-		return File{}, fmt.Errorf("%s:%s: correct the YAML", name, yamlPlace.ReplaceAllString(err.Error(), "$1:"))
+		where, what := name, strings.TrimPrefix(err.Error(), "yaml: ")
+		if m := yamlLine.FindStringSubmatch(what); m != nil {
+			where, what = name+":"+m[1], m[2]
+		}
+		return File{}, usererror.At(where, usererror.New(what, "correct the YAML"))
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return File{}, fmt.Errorf("%s: contains more than one YAML document: keep the first", name)
+		return File{}, usererror.At(name, usererror.New("more than one YAML document", "keep the first"))
 	}
 	if err := p.mapping(doc.Content[0], ""); err != nil {
 		return File{}, err
@@ -64,8 +69,14 @@ type parser struct {
 	lines  map[string]int
 }
 
-func (p *parser) errorf(n *yaml.Node, format string, args ...any) error {
-	return fmt.Errorf("%s:%d: %w", p.name, n.Line, fmt.Errorf(format, args...))
+// at returns err with the line of n.
+func (p *parser) at(n *yaml.Node, err error) error {
+	return usererror.At(fmt.Sprintf("%s:%d", p.name, n.Line), err)
+}
+
+// wrong returns an error at the line of n.
+func (p *parser) wrong(n *yaml.Node, what, hint string) error {
+	return p.at(n, usererror.New(what, hint))
 }
 
 // mapping parses a mapping whose keys continue prefix.
@@ -74,7 +85,7 @@ func (p *parser) mapping(n *yaml.Node, prefix string) error {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return p.errorf(n, "not a setting: write NAME: VALUE, such as proxy.listen-address: %s", DefaultProxyListen)
+		return p.wrong(n, "not a setting", "write NAME: VALUE, such as proxy.listen-address: "+DefaultProxyListen)
 	}
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
@@ -95,13 +106,13 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 		if value.Kind == yaml.MappingNode && slices.ContainsFunc(table, func(row setting) bool { return strings.HasPrefix(row.name, name+".") }) {
 			return p.mapping(value, name+".")
 		}
-		return p.errorf(key, "unknown setting %q%s", name, suggestion(name))
+		return p.wrong(key, fmt.Sprintf("unknown setting %q", name), suggestion(name))
 	}
 	if name == "config.file" {
-		return p.errorf(key, "a configuration file cannot name another: remove config.file")
+		return p.wrong(key, "a configuration file cannot name another", "remove config.file")
 	}
 	if line, twice := p.lines[name]; twice {
-		return p.errorf(key, "%s is already set on line %d: keep one", name, line)
+		return p.wrong(key, fmt.Sprintf("%s is already set on line %d", name, line), "keep one")
 	}
 	p.lines[name] = key.Line
 
@@ -114,15 +125,15 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	table[i].bind(&scratch, f)
 	v := f.Model().Value
 	if c, ok := v.(interface{ IsCumulative() bool }); value.Kind == yaml.SequenceNode && (!ok || !c.IsCumulative()) {
-		return p.errorf(value, "%s takes one value, not a list", name)
+		return p.wrong(value, name+" takes one value, not a list", "keep one")
 	}
 	texts := []string{}
 	for _, item := range items {
 		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
-			return p.errorf(item, "%s needs a value: give one, or remove the line", name)
+			return p.wrong(item, name+" needs a value", "give one, or remove the line")
 		}
 		if err := v.Set(item.Value); err != nil {
-			return p.errorf(item, "%s: %w", name, err)
+			return p.at(item, usererror.At(name, err))
 		}
 		texts = append(texts, item.Value)
 	}
@@ -139,10 +150,10 @@ func suggestion(name string) string {
 	return didYouMean(name, names)
 }
 
-// didYouMean returns the end of an error about an unknown name.
+// didYouMean returns the hint about an unknown name.
 func didYouMean(name string, known []string) string {
 	if best, ok := nearest.Of(name, known); ok {
-		return fmt.Sprintf(": did you mean %s?", best)
+		return "did you mean " + best + "?"
 	}
-	return ": see ksyun-tap run --help for all of them"
+	return "see ksyun-tap run --help for all of them"
 }

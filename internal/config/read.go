@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // readTimeout is how long ReadFile waits for a pipe.
@@ -33,19 +35,19 @@ func ReadFile(name string) ([]byte, error) {
 	case r := <-read:
 		return r.data, r.err
 	case <-timeout.C:
-		return nil, fmt.Errorf("read %s: nothing was written to this pipe within %v", name, readTimeout)
+		return nil, usererror.At(name, usererror.New(fmt.Sprintf("nothing was written to this pipe within %v", readTimeout), "write to it, or name a regular file"))
 	}
 }
 
-// CheckRereadable returns an error if one of the files can be read only once,
-// like a pipe. Empty names are ignored.
-func CheckRereadable(names ...string) error {
+// CheckRereadable returns an error with a hint if one of the files can be read only
+// once, like a pipe. Empty names are ignored.
+func CheckRereadable(hint string, names ...string) error {
 	for _, name := range names {
 		if name == "" {
 			continue
 		}
 		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is not a regular file and can be read only once", name)
+			return usererror.At(name, usererror.New("not a regular file and can be read only once", hint))
 		}
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Given sets the names of the flags that the command line sets. It must be called
@@ -42,7 +44,7 @@ type sourced struct {
 // Set parses text.
 func (v *sourced) Set(text string) error {
 	if err := v.Value.Set(text); err != nil {
-		return fmt.Errorf("%s: %w", v.s.source(v.name), err)
+		return usererror.At(v.s.source(v.name), err)
 	}
 	if v.IsCumulative() {
 		v.s.texts[v.name] = append(v.s.texts[v.name], text)
@@ -133,10 +135,10 @@ var (
 	serviceAddress  = regexp.MustCompile(`^(tcp|udp|sctp)://`)
 )
 
-// UnknownVariables returns the names of the variables in environ that have
-// EnvPrefix but are not settings, and the reason for each, with a suggestion.
-// Those that Kubernetes sets for a Service are left out.
-func UnknownVariables(environ []string) (names, reasons []string) {
+// UnknownVariables returns an error for each of the variables in environ that has
+// EnvPrefix but is not a setting. Those that Kubernetes sets for a Service are left
+// out.
+func UnknownVariables(environ []string) (unknown []*usererror.Error) {
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
@@ -144,11 +146,10 @@ func UnknownVariables(environ []string) (names, reasons []string) {
 		case slices.ContainsFunc(table, func(row setting) bool { return envName(row.name) == name }):
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
-			names = append(names, name)
-			reasons = append(reasons, "is not a setting"+suggestVariable(name))
+			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: suggestVariable(name)})
 		}
 	}
-	return names, reasons
+	return unknown
 }
 
 // suggestVariable suggests the variable that was probably meant.

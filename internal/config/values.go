@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // scalar is a flag value that is set by a parse function.
@@ -71,6 +73,16 @@ func addresses(target *[]string) kingpin.Value { return list(target, parseAddres
 // address returns a flag value for one listen address.
 func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
 
+// oneOf returns a flag value that is one of some words.
+func oneOf(target *string, words ...string) kingpin.Value {
+	return scalar[string]{target, func(text string) (string, error) {
+		if !slices.Contains(words, text) {
+			return "", usererror.New(strconv.Quote(text)+" is not a choice", "write one of "+strings.Join(words, ", "))
+		}
+		return text, nil
+	}}
+}
+
 func parseText(text string) (string, error) { return text, nil }
 
 func parseAddress(text string) (string, error) {
@@ -79,7 +91,7 @@ func parseAddress(text string) (string, error) {
 		_, err = strconv.ParseUint(port, 10, 16)
 	}
 	if err != nil {
-		return "", fmt.Errorf("%q is not a listen address: write HOST:PORT, such as 127.0.0.1:18181", text)
+		return "", usererror.New(strconv.Quote(text)+" is not a listen address", "write HOST:PORT, such as 127.0.0.1:18181")
 	}
 	return text, nil
 }
@@ -89,7 +101,7 @@ func parseOrigin(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil ||
 		strings.TrimSuffix(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, fmt.Errorf("%q is not an origin: write https://HOST or https://HOST:PORT", text)
+		return nil, usererror.New(strconv.Quote(text)+" is not an origin", "write https://HOST or https://HOST:PORT")
 	}
 	// A trailing dot is only for resolvers: certificates and signatures omit it.
 	host := hostname.Name(strings.TrimSuffix(u.Hostname(), ".")).InURL()
@@ -106,7 +118,7 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil || p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%q is not a network: write one such as 10.1.0.0/16 or 192.0.2.7", text)
+		return netip.Prefix{}, usererror.New(strconv.Quote(text)+" is not a network", "write one such as 10.1.0.0/16 or 192.0.2.7")
 	}
 	return p, nil
 }
@@ -116,7 +128,7 @@ func Mark(target *uint32) kingpin.Value {
 	return scalar[uint32]{target, func(text string) (uint32, error) {
 		n, err := strconv.ParseUint(text, 0, 32)
 		if err != nil {
-			return 0, fmt.Errorf("%q is not a mark: write a 32-bit number, such as 0x6b73", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a mark", "write a 32-bit number, such as 0x6b73")
 		}
 		return uint32(n), nil
 	}}
@@ -126,7 +138,7 @@ func positive(target *time.Duration) kingpin.Value {
 	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d <= 0 {
-			return 0, fmt.Errorf("%q is not a positive duration: write a number and a unit, such as 10s or 1m30s", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
 		}
 		return d, nil
 	}}
@@ -136,7 +148,7 @@ func notNegative(target *time.Duration) kingpin.Value {
 	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
 		if err != nil || d < 0 {
-			return 0, fmt.Errorf("%q is not a duration: write a number and a unit, such as 1m, or 0s", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a duration", "write a number and a unit, such as 1m, or 0s")
 		}
 		return d, nil
 	}}
@@ -147,7 +159,7 @@ func size(target *int) kingpin.Value {
 	return scalar[int]{target, func(text string) (int, error) {
 		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
 		if err != nil || n < least || n > most {
-			return 0, fmt.Errorf("%q is not a valid size: write 1KiB to 16MiB, such as 64KiB", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1KiB to 16MiB, such as 64KiB")
 		}
 		return int(n), nil
 	}}
@@ -162,7 +174,7 @@ func sizeOrNone(target *int64) kingpin.Value {
 		}
 		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
 		if err != nil || n < least {
-			return 0, fmt.Errorf("%q is not a valid size: write 1MiB or more, such as 32MiB, or 0", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1MiB or more, such as 32MiB, or 0")
 		}
 		return int64(n), nil
 	}}
@@ -183,7 +195,7 @@ func ratio(target *float64) kingpin.Value {
 	return scalar[float64]{target, func(text string) (float64, error) {
 		f, err := strconv.ParseFloat(text, 64)
 		if err != nil || !(f >= 0 && f <= 1) {
-			return 0, fmt.Errorf("%q is not a ratio: write a number from 0 to 1, such as 0.01", text)
+			return 0, usererror.New(strconv.Quote(text)+" is not a ratio", "write a number from 0 to 1, such as 0.01")
 		}
 		return f, nil
 	}}
@@ -195,9 +207,9 @@ func count(target *int) kingpin.Value {
 		n, err := strconv.Atoi(text)
 		switch {
 		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
-			return 0, fmt.Errorf("%s is out of range: write 1 to %d", text, most)
+			return 0, usererror.New(fmt.Sprintf("%s is out of range", text), fmt.Sprintf("write 1 to %d", most))
 		case err != nil:
-			return 0, fmt.Errorf("%q is not a number: write 1 to %d", text, most)
+			return 0, usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 1 to %d", most))
 		}
 		return n, nil
 	}}

@@ -18,6 +18,7 @@ import (
 	"syscall"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Stage is a part of the path. Its text is the value of a metric's label.
@@ -74,11 +75,12 @@ type Error struct {
 	Advice string
 }
 
-func (e *Error) Error() string {
-	return fmt.Sprintf("failed at %s: %s. %s", e.Stage, strings.TrimSuffix(e.Err.Error(), "."), e.Advice)
-}
+func (e *Error) Error() string { return e.Unwrap().Error() }
 
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap returns e in the form of all errors that the user can fix.
+func (e *Error) Unwrap() error {
+	return &usererror.Error{Where: "failed at " + e.Stage.String(), What: strings.TrimSuffix(e.Err.Error(), "."), Hint: e.Advice, Err: e.Err}
+}
 
 func fail(s Stage, err error) *Error { return &Error{s, err, advice[s]} }
 

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Rules say which connections are redirected: TCP connections from this host to
@@ -38,15 +40,15 @@ const maxPorts = 15
 func (r *Rules) Validate() error {
 	switch {
 	case r.To == 0:
-		return errors.New("--to-port is missing: set it to the port of --transparent.listen-address")
+		return usererror.New("--to-port is missing", "set it to the port of --transparent.listen-address")
 	case len(r.Ports) == 0 || len(r.Ports) > maxPorts:
-		return fmt.Errorf("%d ports to redirect: set 1 to %d with --port", len(r.Ports), maxPorts)
+		return usererror.New(fmt.Sprintf("%d ports to redirect", len(r.Ports)), fmt.Sprintf("set 1 to %d with --port", maxPorts))
 	case len(r.ExcludeUIDs) == 0 && r.ExcludeMark == 0:
-		return errors.New("the tap's own connections would be redirected to it: exclude them with --exclude-uid=UID (the user that it runs as) or --exclude-mark=MARK (its --upstream.mark)")
+		return usererror.New("the tap's own connections would be redirected to it", "exclude them with --exclude-uid=UID (the user that it runs as) or --exclude-mark=MARK (its --upstream.mark)")
 	}
 	for _, p := range r.Ports {
 		if p == 0 || p == r.To {
-			return fmt.Errorf("port %d cannot be redirected: set the servers' ports with --port", p)
+			return usererror.New(fmt.Sprintf("port %d cannot be redirected", p), "set the servers' ports with --port")
 		}
 	}
 	return nil
@@ -146,7 +148,7 @@ func explain(err error) error {
 	case errors.Is(err, syscall.EPERM):
 		return fmt.Errorf("nftables: %w%s", err, permission)
 	case errors.Is(err, syscall.EPROTONOSUPPORT), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EOPNOTSUPP):
-		return fmt.Errorf("nftables: %w: load the kernel modules nf_tables, nft_chain_nat and nft_redir, or use iptables", err)
+		return usererror.At("nftables", usererror.Wrap(err, "load the kernel modules nf_tables, nft_chain_nat and nft_redir, or use iptables"))
 	}
 	return fmt.Errorf("nftables: %w", err)
 }
@@ -261,7 +263,7 @@ func run(ctx context.Context, input, tool string, args ...string) error {
 	hint := ""
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
-		return fmt.Errorf("%s is not installed: install iptables, or use a kernel with nftables", tool)
+		return usererror.New(tool+" is not installed", "install iptables, or use a kernel with nftables")
 	case strings.Contains(text, "Operation not permitted"), strings.Contains(text, "Permission denied"), strings.Contains(text, "must be root"):
 		hint = permission
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/coreos/go-systemd/v22/activation"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Sockets are the sockets that the service manager opened for this process, by
@@ -51,7 +53,7 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []Problem, err erro
 				err = errors.Join(errors.New("it is "+ln.Addr().Network()), ln.Close())
 			}
 			if err != nil {
-				return nil, nil, fmt.Errorf("the socket %q from the service manager is not a TCP socket: %w: write ListenStream=ADDRESS:PORT", name, err)
+				return nil, nil, usererror.Wrap(fmt.Errorf("the socket %q from the service manager is not a TCP socket: %w", name, err), "write ListenStream=ADDRESS:PORT")
 			}
 			s.listeners[name] = append(s.listeners[name], ln)
 		case slices.Contains(datagrams, name):
@@ -60,15 +62,15 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []Problem, err erro
 				err = errors.Join(errors.New("it is "+pc.LocalAddr().Network()), pc.Close())
 			}
 			if err != nil {
-				return nil, nil, fmt.Errorf("the socket %q from the service manager is not a UDP socket: %w: write ListenDatagram=ADDRESS:PORT", name, err)
+				return nil, nil, usererror.Wrap(fmt.Errorf("the socket %q from the service manager is not a UDP socket: %w", name, err), "write ListenDatagram=ADDRESS:PORT")
 			}
 			if s.packets[name] != nil {
-				return nil, nil, errors.Join(fmt.Errorf("the service manager passed two sockets named %q: pass one", name), pc.Close())
+				return nil, nil, errors.Join(usererror.New(fmt.Sprintf("the service manager passed two sockets named %q", name), "pass one"), pc.Close())
 			}
 			s.packets[name] = pc
 		default:
-			return nil, nil, fmt.Errorf("the service manager passed a socket named %q: write FileDescriptorName= and one of %s",
-				name, strings.Join(slices.Concat(streams, datagrams), ", "))
+			return nil, nil, usererror.New(fmt.Sprintf("the service manager passed a socket named %q", name),
+				"write FileDescriptorName= and one of "+strings.Join(slices.Concat(streams, datagrams), ", "))
 		}
 	}
 	return s, nil, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
@@ -54,7 +55,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 		for i := range newbornTaps {
 			tap := &tap{
 				program: program{instance: fmt.Sprintf("tap-%d:18180", i), lives: []span{{0, math.Inf(1)}}},
-				job:     "newborn", series: map[string]*series{}, metrics: metrics.New(),
+				job:     "newborn", series: map[string]*series{}, metrics: metrics.New(), clocks: diagnosis.New(),
 			}
 			for n := range newbornSeries {
 				first := newbornFrom + 600*random.Float64()

@@ -165,7 +165,7 @@ func TestResignRefused(t *testing.T) {
 		"open file":  {[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + loose}, "has mode 0644, so that other users can access the keys"},
 		"elsewhere": {
 			[]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keyFile(t, good), "--resign.upstream=https://example.com"},
-			"--resign.upstream=https://example.com is not tapped: tap it with --tap.host=example.com",
+			"--resign.upstream=https://example.com is not tapped\n  hint: tap it with --tap.host=example.com",
 		},
 	} {
 		for _, verb := range []string{"run", "check-config"} {

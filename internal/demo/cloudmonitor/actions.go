@@ -54,6 +54,7 @@ const (
 	maxAge          = 30 * 24 * time.Hour
 	minLag          = 2 * time.Minute
 	maxPageSize     = 100
+	defaultPageSize = 10
 )
 
 // namespaces lists those in the vendor's exporter and datasource.
@@ -99,7 +100,7 @@ type point struct {
 func (q query) records() int { return max(0, int(q.to.Sub(q.from)/q.period)+1) } // 0 if there is no data yet
 
 func (q query) points() []point {
-	points := make([]point, 0, q.records())
+	points := make([]point, 0, max(0, q.records()))
 	for t := q.from; !t.After(q.to); t = t.Add(q.period) {
 		points = append(points, point{t, wave(q.instance+q.metric, t)})
 	}
@@ -144,6 +145,17 @@ func (s *Server) readQuery(get func(string) string) (query, *Error) {
 	return q, nil
 }
 
+// limit applies the directives about data to a query.
+func (d Directive) limit(q query, now time.Time) query {
+	if latest := now.Add(-d.Stale); d.Stale > 0 && q.to.After(latest) {
+		q.to = latest
+	}
+	if d.Empty {
+		q.to = q.from.Add(-q.period)
+	}
+	return q
+}
+
 func (s *Server) getMetricStatistics(x *exchange) (result, *Error) {
 	q, e := s.readQuery(x.param)
 	if e != nil {
@@ -155,6 +167,7 @@ func (s *Server) getMetricStatistics(x *exchange) (result, *Error) {
 	if q.records() > maxRecords {
 		return result{}, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large")
 	}
+	q = x.do.limit(q, s.now())
 	return result{statistics: &q}, nil
 }
 
@@ -182,6 +195,7 @@ func (s *Server) getMetricStatisticsBatch(x *exchange) (result, *Error) {
 		case e != nil:
 			r.failed = append(r.failed, e.Message)
 		default:
+			q = x.do.limit(q, s.now())
 			r.batch = append(r.batch, q)
 			records += q.records()
 		}
@@ -201,12 +215,22 @@ func (s *Server) listMetrics(x *exchange) (result, *Error) {
 }
 
 func (s *Server) listPage(x *exchange) (result, *Error) {
-	if size := x.param("PageSize"); size != "" {
-		if n, err := strconv.Atoi(size); err != nil || n < 1 || n > maxPageSize {
-			return result{}, newError(http.StatusBadRequest, "InvalidParameterValue", "An invalid or out-of-range value was supplied for the input parameter PageSize.")
+	size, page := defaultPageSize, 1
+	for name, n := range map[string]*int{"PageSize": &size, "PageIndex": &page} {
+		text := x.param(name)
+		if text == "" {
+			continue
+		}
+		var err error
+		if *n, err = strconv.Atoi(text); err != nil || *n < 1 || name == "PageSize" && *n > maxPageSize {
+			return result{}, newError(http.StatusBadRequest, "InvalidParameterValue", "An invalid or out-of-range value was supplied for the input parameter "+name+".")
 		}
 	}
-	return result{fields: map[string]any{"data": []any{}, "totalCount": 0}}, nil
+	data := []any{}
+	for i := (page - 1) * size; i < min(page*size, x.do.Total); i++ {
+		data = append(data, map[string]any{"id": i + 1})
+	}
+	return result{fields: map[string]any{"data": data, "totalCount": x.do.Total}}, nil
 }
 
 // listFlat returns a response with a code beside the data, as some actions do. The

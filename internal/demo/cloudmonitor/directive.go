@@ -20,6 +20,9 @@ type Directive struct {
 	Shape    string        // shape=NAME: in this format (see Shapes)
 	Status   int           // status=N: with this status; 200 for a masked error
 	Partial  int           // partial=N: N items of the response failed
+	Empty    bool          // empty=true: there are no data points
+	Stale    time.Duration // stale=DURATION: there are no newer data points
+	Total    int           // total=N: a list has N items
 	Flat     string        // flat=CODE: a flat code and message beside the data
 	Encoding string        // encoding=gzip|deflate: compress the response
 	Delay    time.Duration // delay=DURATION: wait before responding
@@ -38,6 +41,11 @@ func (d Directive) String() string {
 	add("shape", d.Shape)
 	add("status", strconv.Itoa(d.Status))
 	add("partial", strconv.Itoa(d.Partial))
+	if d.Empty {
+		add("empty", "true")
+	}
+	add("stale", d.Stale.String())
+	add("total", strconv.Itoa(d.Total))
 	add("flat", d.Flat)
 	add("encoding", d.Encoding)
 	add("delay", d.Delay.String())
@@ -59,6 +67,12 @@ func parseDirective(value string) Directive {
 			d.Status, _ = strconv.Atoi(v)
 		case "partial":
 			d.Partial, _ = strconv.Atoi(v)
+		case "empty":
+			d.Empty = v == "true"
+		case "stale":
+			d.Stale, _ = time.ParseDuration(v)
+		case "total":
+			d.Total, _ = strconv.Atoi(v)
 		case "flat":
 			d.Flat = v
 		case "encoding":

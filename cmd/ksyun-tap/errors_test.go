@@ -1,0 +1,84 @@
+package main
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestPrintedErrors holds one error of each source to the form in which it is
+// printed.
+func TestPrintedErrors(t *testing.T) {
+	clearEnvironment(t)
+	dir := t.TempDir()
+	file := func(name, text string, mode os.FileMode) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	open := filepath.Join(dir, "ca")
+	if err := os.Mkdir(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	ports := []string{"--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}
+	cases := []struct {
+		name string
+		env  string
+		args []string
+	}{
+		{name: "the command line", args: []string{"run", "--nope"}},
+		{name: "a flag", args: []string{"run", "--tap.inspect-size=64 bananas"}},
+		{name: "a variable", env: "KSYUN_TAP_LOG_LEVEL=loud", args: []string{"run"}},
+		{name: "an unknown variable", env: "KSYUN_TAP_LOG_LEVELS=info", args: append([]string{"check-config"}, ports...)},
+		{name: "a line of the configuration file", args: []string{"run", "--config.file=" + file("tap.yaml", "tap:\n  hots: x\n", 0o600)}},
+		{name: "a configuration file that does not exist", args: []string{"run", "--config.file=" + filepath.Join(dir, "none.yaml")}},
+		{name: "a combination of settings", args: []string{"run", "--intercept"}},
+		{name: "a line of a catalogue file", args: []string{"explain", "--tap.catalog-file=" + file("codes.yaml", "entries:\n- code: A\n  category: broken\n", 0o600)}},
+		{name: "credentials", args: append([]string{"run", "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + file("keys.yaml", "access_key: A\n", 0o644)}, ports...)},
+		{name: "credentials in the environment", args: append([]string{"run", "--resign.listen-address=127.0.0.1:0"}, ports...)},
+		{name: "the CA", args: append([]string{"run", "--intercept", "--intercept.ca-dir=" + open}, ports...)},
+		{name: "certificates", args: append([]string{"run", "--upstream.ca-file=" + file("not.pem", "x", 0o600)}, ports...)},
+		{name: "a listener", args: []string{"run", "--web.listen-address=127.0.0.1:0", "--proxy.listen-address=" + taken.Addr().String()}},
+		{name: "the path check", args: []string{"check-path", "--proxy=http://127.0.0.1:1"}},
+		{name: "redirect rules", args: []string{"init-redirect", "--exclude-mark=x"}},
+		{name: "a saved response", args: []string{"classify", "--status=7"}},
+		{name: "a code", args: []string{"explain", "NoSuchCodeAtAll"}},
+	}
+	var got strings.Builder
+	for _, tt := range cases {
+		t.Run(tt.name, func(t *testing.T) {
+			clearEnvironment(t)
+			if k, v, ok := strings.Cut(tt.env, "="); ok {
+				t.Setenv(k, v)
+			}
+			code, _, errOut := command(t, "", tt.args...)
+			if code == exitOK {
+				t.Fatal("there was no error")
+			}
+			text := strings.NewReplacer(dir, "DIR", taken.Addr().String(), "ADDRESS").Replace(errOut)
+			got.WriteString("# " + tt.name + "\n" + text)
+		})
+	}
+	const golden = "testdata/errors.golden"
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.String() != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
+	}
+}

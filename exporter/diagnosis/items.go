@@ -1,0 +1,67 @@
+package diagnosis
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// The causes of failures inside a response with status 2xx.
+const (
+	CauseItemsFailed Cause = "items_failed"
+	CauseMasked      Cause = "masked"
+)
+
+// shownItems is the maximum number of items that are named in the evidence.
+const shownItems = 3
+
+// inside returns what failed inside a response with status 2xx: the items of a
+// batch, or all of it. Blame and advice are those of the attempt.
+func inside(o *classify.Observation) []Diagnosis {
+	v := &o.Verdict
+	var d Diagnosis
+	switch v.Outcome { //nolint:exhaustive // the others are not inside a 2xx
+	case classify.OutcomePartial:
+		d = say(CauseItemsFailed, Certain, itemFacts(v, o.Items)...)
+	case classify.OutcomeMasked:
+		d = say(CauseMasked, Certain,
+			classify.Fact{Name: "status", Value: strconv.Itoa(v.Status)},
+			classify.Fact{Name: "form", Value: string(v.Form)},
+			classify.Fact{Name: "code", Value: orNone(v.CanonicalCode())})
+	default:
+		return nil
+	}
+	a := ForAttempt(o)
+	d.Blame, d.Retry, d.Advice, d.Runbook = v.Blame, a.Retry, a.Do, a.Runbook
+	return []Diagnosis{d}
+}
+
+// itemFacts returns the facts about the failed items of a batch. items may be nil.
+func itemFacts(v *classify.Verdict, items *classify.Items) []classify.Fact {
+	failed, share, names := v.FailedItems, "", ""
+	if items != nil {
+		failed = items.Failed
+		if items.Total > 0 {
+			share = fmt.Sprintf("/%d (%d%%)", items.Total, (100*failed+items.Total/2)/items.Total)
+		}
+		shown := items.Names[:min(len(items.Names), shownItems)]
+		names = strings.Join(shown, ", ")
+		if n := failed - len(shown); n > 0 && names != "" {
+			names += fmt.Sprintf(", ... (+%d)", n)
+		}
+	}
+	return []classify.Fact{
+		{Name: "failed", Value: strconv.Itoa(failed) + share},
+		{Name: "names", Value: orNone(names)},
+	}
+}
+
+// orNone returns text, or a dash if it is empty.
+func orNone(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
