@@ -3,6 +3,7 @@ package diagnosis
 import (
 	_ "embed"
 	"fmt"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -210,7 +211,7 @@ func neverSent(f classify.Fault) bool {
 func readOnly(o *classify.Observation) bool {
 	action := o.Call.Action
 	if action == "" {
-		return o.Method == "GET" || o.Method == "HEAD"
+		return o.Method == http.MethodGet || o.Method == http.MethodHead
 	}
 	for _, prefix := range []string{"Get", "List", "Describe", "Query"} {
 		if strings.HasPrefix(action, prefix) {

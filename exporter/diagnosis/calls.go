@@ -168,7 +168,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 			a.retries[i].Add(1)
 		}
 	} else if !succeeded {
-		at = Attempt{CallID: max(1, rand.Uint64()), Number: 1}
+		at = Attempt{CallID: max(1, rand.Uint64()), Number: 1} //nolint:gosec // an identifier, not a secret
 	}
 	switch {
 	case slot < 0 && succeeded:
@@ -198,7 +198,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 func (c *calls) previous(key uint64, start time.Time) int {
 	found := -1
 	for i := range uint64(callProbes) {
-		slot := int((key + i) % maxOpenCalls) //nolint:gosec // less than maxOpenCalls
+		slot := int((key + i) % maxOpenCalls)
 		if c.keys[slot].Load() != key {
 			continue
 		}
@@ -215,7 +215,7 @@ func (c *calls) previous(key uint64, start time.Time) int {
 func (c *calls) place(key uint64, now time.Time) int {
 	oldest := -1
 	for i := range uint64(callProbes) {
-		slot := int((key + i) % maxOpenCalls) //nolint:gosec // less than maxOpenCalls
+		slot := int((key + i) % maxOpenCalls)
 		if c.keys[slot].Load() == 0 || c.slots[slot].expired(now) {
 			oldest = slot
 			break

@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,13 +26,17 @@ func (l *lab) counted(action string) Calls {
 // callOutcomes, and the results of retries in that of retryResults.
 func (c *Calls) tally() string {
 	s := ""
+	var sSb28 strings.Builder
 	for _, o := range callOutcomes {
-		s += fmt.Sprint(c.Outcomes[o], " ")
+		sSb28.WriteString(fmt.Sprint(c.Outcomes[o], " "))
 	}
+	s += sSb28.String()
 	s += "|"
+	var sSb32 strings.Builder
 	for _, r := range retryResults {
-		s += fmt.Sprint(" ", c.Retries[r])
+		sSb32.WriteString(fmt.Sprint(" ", c.Retries[r]))
 	}
+	s += sSb32.String()
 	return s
 }
 

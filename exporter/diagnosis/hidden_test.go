@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -47,10 +48,10 @@ func ask(t testing.TB, a asked, now time.Time) *classify.Observation {
 		q.Set("EndTime", stamp(a.to))
 	}
 	if a.page > 0 {
-		q.Set("PageIndex", fmt.Sprint(a.page))
+		q.Set("PageIndex", strconv.Itoa(a.page))
 	}
 	if a.size > 0 {
-		q.Set("PageSize", fmt.Sprint(a.size))
+		q.Set("PageSize", strconv.Itoa(a.size))
 	}
 	method := http.MethodGet
 	if a.body != "" {
@@ -263,7 +264,8 @@ func TestInside(t *testing.T) {
 	}{
 		{
 			"one of four", batch(4, cloudmonitor.Directive{Partial: 1}), CauseItemsFailed,
-			[]string{"1/4 (25%)", "00000000-aaaa-4bbb-8ccc-000000000001 cpu.utilizition.total"}, classify.BlameCredential, "KsyunApiPartialFailures",
+			[]string{"1/4 (25%)", "00000000-aaaa-4bbb-8ccc-000000000001 cpu.utilizition.total"},
+			classify.BlameCredential, "KsyunApiPartialFailures",
 		},
 		{"thirty of forty", batch(40, cloudmonitor.Directive{Partial: 30}), CauseItemsFailed, []string{"30/40 (75%)", "(+27)"}, classify.BlameCredential, "KsyunApiPartialFailures"},
 		{"none", batch(4, cloudmonitor.Directive{}), "", nil, "", ""},

@@ -65,7 +65,7 @@ func (w *rate) counts(second int64) (n [quotaBuckets]int) {
 	at := uint64(second) / quotaBucket //nolint:gosec // positive
 	for i := range uint64(quotaBuckets) {
 		if v := w[(at-i)%quotaBuckets].Load(); v>>32 == (at-i)&math.MaxUint32 {
-			n[i] = int(v & math.MaxUint32) //nolint:gosec // 32 bits
+			n[i] = int(v & math.MaxUint32)
 		}
 	}
 	return n

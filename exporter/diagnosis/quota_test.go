@@ -109,8 +109,10 @@ func TestExhausted(t *testing.T) {
 func TestLimits(t *testing.T) {
 	d := New()
 	d.SetLimits(Override([]QuotaLimit{
-		{Action: "GetMetricStatistics", PerMinute: 1200}, {Action: "GetMetricStatisticsBatch", Version: "2018-11-14", PerMinute: 0},
-		{Action: "DescribeInstances", PerMinute: 60}, {Action: "DescribeInstances", PerMinute: 70},
+		{Action: "GetMetricStatistics", PerMinute: 1200},
+		{Action: "GetMetricStatisticsBatch", Version: "2018-11-14", PerMinute: 0},
+		{Action: "DescribeInstances", PerMinute: 60},
+		{Action: "DescribeInstances", PerMinute: 70},
 	}))
 	for _, tt := range []struct {
 		service, action, version string

@@ -57,7 +57,7 @@ func (d *Diagnoser) observeRepeat(o *classify.Observation, u *usage) {
 	second := o.End.Unix()
 	if slot.key.Load() == key {
 		seen := slot.seen.Load()
-		if age := second - int64(seen>>32); age >= 0 && age < repeatSeconds { //nolint:gosec // 32 bits
+		if age := second - int64(seen>>32); age >= 0 && age < repeatSeconds {
 			reason := 1
 			if uint32(seen) != uint32(first(o.Client.Addr().Unmap())) { //nolint:gosec // its lower half
 				reason = 0

@@ -464,7 +464,7 @@ func (s *Settings) Validate() error {
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
-			return usererror.New(fmt.Sprintf("--proxy.listen-address and --web.listen-address are both %s", a), "give each an address of its own")
+			return usererror.New("--proxy.listen-address and --web.listen-address are both "+a, "give each an address of its own")
 		}
 	}
 	if err := s.validateAliases(); err != nil {

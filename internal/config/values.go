@@ -207,7 +207,7 @@ func count(target *int) kingpin.Value {
 		n, err := strconv.Atoi(text)
 		switch {
 		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
-			return 0, usererror.New(fmt.Sprintf("%s is out of range", text), fmt.Sprintf("write 1 to %d", most))
+			return 0, usererror.New(text+" is out of range", fmt.Sprintf("write 1 to %d", most))
 		case err != nil:
 			return 0, usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 1 to %d", most))
 		}
