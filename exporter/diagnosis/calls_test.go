@@ -25,19 +25,15 @@ func (l *lab) counted(action string) Calls {
 // tally is what TestCalls compares: the outcomes of calls in the order of
 // callOutcomes, and the results of retries in that of retryResults.
 func (c *Calls) tally() string {
-	s := ""
-	var sSb28 strings.Builder
+	var s strings.Builder
 	for _, o := range callOutcomes {
-		sSb28.WriteString(fmt.Sprint(c.Outcomes[o], " "))
+		fmt.Fprint(&s, c.Outcomes[o], " ")
 	}
-	s += sSb28.String()
-	s += "|"
-	var sSb32 strings.Builder
+	s.WriteString("|")
 	for _, r := range retryResults {
-		sSb32.WriteString(fmt.Sprint(" ", c.Retries[r]))
+		fmt.Fprint(&s, " ", c.Retries[r])
 	}
-	s += sSb32.String()
-	return s
+	return s.String()
 }
 
 func TestCalls(t *testing.T) {
