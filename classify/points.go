@@ -120,8 +120,8 @@ func NewestPoint(body, tail []byte) time.Time {
 	tail = tail[max(0, len(tail)-pointReach):]
 	key := []byte("imestamp")
 	var newest time.Time
-	if _, after, ok := bytes.Cut(head, key); ok {
-		newest = pointTime(after)
+	if i := bytes.Index(head, key); i >= 0 {
+		newest = pointTime(head[i+len(key):])
 	}
 	if i := bytes.LastIndex(tail, key); i >= 0 {
 		rest := tail[i+len(key):]
@@ -170,11 +170,11 @@ func readTime(b []byte) time.Time {
 // TotalCount returns the number of items that a response says there are on all
 // pages. It returns false if it does not say so.
 func TotalCount(body []byte) (int, bool) {
-	_, after, ok := bytes.Cut(body, []byte("otalCount"))
-	if !ok {
+	i := bytes.Index(body, []byte("otalCount"))
+	if i < 0 {
 		return 0, false
 	}
-	b := after
+	b := body[i+len("otalCount"):]
 	b = bytes.TrimLeft(b[:min(len(b), 32)], `":> `)
 	n := 0
 	for n < len(b) && '0' <= b[n] && b[n] <= '9' {

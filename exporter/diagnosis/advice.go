@@ -3,7 +3,6 @@ package diagnosis
 import (
 	_ "embed"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 
@@ -211,7 +210,7 @@ func neverSent(f classify.Fault) bool {
 func readOnly(o *classify.Observation) bool {
 	action := o.Call.Action
 	if action == "" {
-		return o.Method == http.MethodGet || o.Method == http.MethodHead
+		return o.Method == "GET" || o.Method == "HEAD"
 	}
 	for _, prefix := range []string{"Get", "List", "Describe", "Query"} {
 		if strings.HasPrefix(action, prefix) {

@@ -129,16 +129,12 @@ func TestScope(t *testing.T) {
 			"自 08:01 UTC 起，所有接口，所有区域，所有密钥，所有程序：网络",
 		},
 		{
-			"one key, after a reload", join(fleet(0), failing(10*minute, ofKey)),
-			map[time.Duration]Trigger{9*minute + 30*time.Second: TriggerReload},
-			"InvalidClientTokenId",
+			"one key, after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Trigger{9*minute + 30*time.Second: TriggerReload}, "InvalidClientTokenId",
 			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs, after a reload of the tap's configuration at 08:09 UTC: credential",
 			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序，紧随以下事件之后：ksyun-tap 重新加载配置（08:09 UTC）：密钥或权限",
 		},
 		{
-			"long after a reload", join(fleet(0), failing(10*minute, ofKey)),
-			map[time.Duration]Trigger{5 * minute: TriggerReload},
-			"InvalidClientTokenId",
+			"long after a reload", join(fleet(0), failing(10*minute, ofKey)), map[time.Duration]Trigger{5 * minute: TriggerReload}, "InvalidClientTokenId",
 			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs: credential",
 			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序：密钥或权限",
 		},
@@ -158,19 +154,14 @@ func TestScope(t *testing.T) {
 			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-a，仅 python-requests/2.32，紧随以下事件之后：新程序或新版本首次调用（08:05 UTC）：调用方",
 		},
 		{
-			"a single program, from the start",
-			[]madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "curl/8.1", code: "ServiceTimeout", at: minute}},
-			map[time.Duration]Trigger{0: TriggerStart},
-			"ServiceTimeout",
+			"a single program, from the start", []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "curl/8.1", code: "ServiceTimeout", at: minute}}, map[time.Duration]Trigger{0: TriggerStart}, "ServiceTimeout",
 			"since 08:01 UTC, after the start of the tap at 08:00 UTC: provider",
 			"自 08:01 UTC 起，紧随以下事件之后：ksyun-tap 启动（08:00 UTC）：金山云",
 		},
 		{
-			"one pod of two",
-			[]madeCall{
+			"one pod of two", []madeCall{
 				{action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.1"}, {action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.2", fault: classify.FaultReset, at: minute},
-			},
-			nil, "reset",
+			}, nil, "reset",
 			"since 08:01 UTC, only curl/8.1 192.0.2.2: network", "自 08:01 UTC 起，仅 curl/8.1 192.0.2.2：网络",
 		},
 		{
