@@ -74,6 +74,7 @@ func (a api) activity(w http.ResponseWriter, r *http.Request) {
 // counts is an activity that is being counted.
 type counts struct {
 	start  int64 // first minute, since 1970
+	from   int64 // minute from which counts were asked for, in the first interval
 	step   int64 // minutes
 	points int
 	by     []*record.Dimension
@@ -93,7 +94,7 @@ func newCounts(q *query, now time.Time) (counts, error) {
 	if first > last {
 		return counts{}, fmt.Errorf("parameter %q is in the future", paramFrom)
 	}
-	c := counts{step: int64(q.step / time.Minute), by: q.by, series: map[string]*series{}}
+	c := counts{from: first, step: int64(q.step / time.Minute), by: q.by, series: map[string]*series{}}
 	if c.step == 0 {
 		c.step = 1
 		for _, s := range []int64{5, 15, 60} {
@@ -148,15 +149,20 @@ func (a api) count(q *query, c *counts) activityData {
 	for _, by := range c.by {
 		d.By = append(d.By, by.Name)
 	}
-	switch now := a.Now(); {
+	now := a.Now()
+	trend := now.Unix()/60 - groups.TrendMinutes + 1 // first minute of the groups' trends
+	switch {
 	case q.counted():
 		d.Source, d.Calls = sourceCounters, a.countCalls(c, q)
 		if oldest := now.Add(-activity.Minutes * time.Minute); q.filter.From.Before(oldest) {
 			d.CompleteSince = oldest.UTC()
 		}
-	case q.grouped() && !q.filter.From.Before(now.Truncate(time.Minute).Add(-(groups.TrendMinutes-1)*time.Minute)):
+	case q.grouped() && c.from >= trend:
 		d.Source = sourceGroups
 		a.countGroups(c, q, now)
+		if c.start < trend {
+			d.CompleteSince = time.Unix(trend*60, 0).UTC()
+		}
 	default:
 		d.Source = sourceJournal
 		a.countRecords(c, q)

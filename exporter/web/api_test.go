@@ -45,6 +45,7 @@ var goldens = []struct {
 	{"group-unknown.json", "/api/v1/groups/0", 404},
 	{"activity.json", "/api/v1/activity?from=2026-11-23T07:58:00Z", 200},
 	{"activity-groups.json", "/api/v1/activity?by=action,code&from=2026-11-23T07:58:00Z", 200},
+	{"activity-step.json", "/api/v1/activity?by=category&step=15m&region=cn-beijing-6", 200},
 	{"activity-journal.json", "/api/v1/activity?by=client&by=outcome&from=2026-11-23T06:00:00Z&step=1h&blame=provider", 200},
 	{"activity-other.json", "/api/v1/activity?by=code&from=2026-11-23T08:00:00Z&step=5m&limit=2", 200},
 	{"bad-limit.json", "/api/v1/failures?limit=0", 400},
@@ -302,20 +303,25 @@ func TestTicketCitesNoForeignID(t *testing.T) {
 	}
 }
 
-// FuzzAPI sends what it likes; every answer must be JSON and no 5xx.
+// FuzzAPI sends any query; every response must be JSON, NDJSON or CSV, and none a 5xx.
 func FuzzAPI(f *testing.F) {
-	for _, q := range []string{"", "limit=3", "from=15m&code=x", "request_id=%3C", "a=b;c", "%zz", "from=1e999", "limit=%00"} {
+	for _, q := range []string{
+		"", "limit=3", "from=15m&code=x", "request_id=%3C", "a=b;c", "%zz", "from=1e999", "limit=%00", "id=1m4", "cursor=1m4q7t9k008x7f2",
+		"by=code,action&step=5m", "by=client&from=23h&limit=1", "from=0&to=1", "from=9999999999", "status=403&status=none", "text=%E9%87%91",
+	} {
 		f.Add(q)
 	}
 	h := handler(nil)
 	f.Fuzz(func(t *testing.T, query string) {
-		r := httptest.NewRequest(http.MethodGet, "/api/v1/failures", http.NoBody)
-		r.Host = "localhost"
-		r.URL.RawQuery = query
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
-			t.Fatalf("%q: %d %s", query, w.Code, w.Body)
+		for _, path := range []string{"/api/v1/failures", "/api/v1/activity", "/api/v1/groups", "/api/v1/failures/" + tapID + "/ticket"} {
+			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+			r.Host = "localhost"
+			r.URL.RawQuery = query
+			w := recordAnswer(h, r)
+			isJSON := strings.HasPrefix(w.Header().Get("Content-Type"), "application/json")
+			if w.Code >= 500 || isJSON && !json.Valid(w.Body.Bytes()) || w.Code != http.StatusOK && !isJSON {
+				t.Fatalf("%s?%q: %d %s", path, query, w.Code, w.Body)
+			}
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -51,11 +52,24 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	render(w, r, http.StatusOK, "failure.html", d)
 }
 
-// attempts returns the failed attempts with the request ID of f, oldest first.
-func (p pages) attempts(f *record.Record) []*record.Record {
-	all := p.Journal.Find(cmp.Or(f.RequestID, f.ID))
+// maxAttempts is the maximum number of attempts of one call that are shown.
+const maxAttempts = 50
+
+// attempts returns the failed attempts of the call of f or, if its other attempts
+// are not known, those with its request ID, oldest first.
+func (p pages) attempts(f *record.Record) (all []*record.Record) {
+	if call, ok := record.DimensionNamed("call_id"); ok && f.CallID != "" {
+		all, _ = p.Journal.Select(&journal.Filter{Conditions: []journal.Condition{{Dimension: call, Values: []string{f.CallID}}}}, "", maxAttempts)
+	} else {
+		all = p.Journal.Find(cmp.Or(f.RequestID, f.ID))
+	}
 	slices.Reverse(all)
 	return all
+}
+
+// Recovered reports whether a later attempt of the call succeeded.
+func (d failureData) Recovered() bool {
+	return slices.ContainsFunc(d.Attempts, func(r *record.Record) bool { return r.CallOutcome == diagnosis.CallSuccessAfterRetry })
 }
 
 // subject returns what identifies a kind of failure: its code, or its fault, or its

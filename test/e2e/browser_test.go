@@ -3,9 +3,16 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -137,12 +144,29 @@ func (b *tab) accessible(what string) {
 	}
 }
 
-// picture writes a picture of the viewport.
+// picture writes a picture of the viewport, in 256 colours so that it is small.
 func (b *tab) picture(file string) {
 	b.t.Helper()
-	var png []byte
-	b.run(chromedp.CaptureScreenshot(&png))
-	if err := os.WriteFile(file, png, 0o644); err != nil {
+	var shot []byte
+	b.run(chromedp.CaptureScreenshot(&shot))
+	full, err := png.Decode(bytes.NewReader(shot))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	counts := map[color.Color]int{}
+	for y := range full.Bounds().Dy() {
+		for x := range full.Bounds().Dx() {
+			counts[full.At(x, y)]++
+		}
+	}
+	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, c color.Color) int { return counts[c] - counts[a] }))
+	small := image.NewPaletted(full.Bounds(), palette[:min(len(palette), 256)])
+	draw.Draw(small, small.Bounds(), full, image.Point{}, draw.Src)
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
 		b.t.Fatal(err)
 	}
 }
