@@ -6,7 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"image"
+	img "image"
 	"image/color"
 	"image/draw"
 	"image/png"
@@ -160,8 +160,8 @@ func (b *tab) picture(file string) {
 		}
 	}
 	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, c color.Color) int { return counts[c] - counts[a] }))
-	small := image.NewPaletted(full.Bounds(), palette[:min(len(palette), 256)])
-	draw.Draw(small, small.Bounds(), full, image.Point{}, draw.Src)
+	small := img.NewPaletted(full.Bounds(), palette[:min(len(palette), 256)])
+	draw.Draw(small, small.Bounds(), full, img.Point{}, draw.Src)
 	var out bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small); err != nil {
 		b.t.Fatal(err)

@@ -3,17 +3,30 @@
 package e2e
 
 import (
+	"fmt"
+	"iter"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -266,35 +279,95 @@ func TestFiveSeconds(t *testing.T) {
 	}
 }
 
-// TestDeskPictures draws the pictures of the documentation.
+// TestDeskPictures draws the pictures of the documentation, of an hour with
+// throttling and an outage.
 func TestDeskPictures(t *testing.T) {
 	dir := os.Getenv(picturesVariable)
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	d := startDesk(t)
-	for range 3 {
-		d.call(24, d.succeeds())
-		d.call(9, d.fails("ServiceTimeout"))
-		d.call(4, d.fails("LimitExceeded"))
-		for i, c := range d.Bad() {
-			if i%4 == 0 && c.Timeout == 0 {
-				d.call(1, c)
-			}
-		}
-	}
-	d.await(20, "ServiceTimeout")
-	b := openBrowser(t, "http://"+d.admin)
+	server := httptest.NewServer(web.NewHandler(anHour(time.Now().UTC())))
+	defer server.Close()
+	b := openBrowser(t, server.URL)
+	b.open("/")
+	failure := b.text(`document.querySelector(".banner .primary").getAttribute("href")`)
 	for _, p := range []struct {
 		file, path    string
 		width, height int64
 	}{
-		{"desk-overview.png", "/?from=15m&theme=light", 1440, 1000},
-		{"desk-overview-dark.png", "/?from=15m&theme=dark", 390, 844},
-		{"desk-failure.png", "/failures/" + d.newest() + "?theme=light", 1440, 900},
+		{"desk-overview.png", "/?theme=light", 1440, 1000},
+		{"desk-overview-dark.png", "/?theme=dark", 390, 1100},
+		{"desk-failure.png", failure + "?theme=light", 1440, 900},
 	} {
 		b.size(p.width, p.height)
 		b.open(p.path)
 		b.picture(filepath.Join(dir, p.file))
 	}
+	b.clean()
 }
+
+// anHour returns the options of a tap that has seen an hour of calls until now.
+func anHour(now time.Time) web.Options {
+	opts := web.Options{
+		Version: "1.0.0", Journal: journal.New(5000), Groups: groups.New(0), Activity: new(activity.Activity), Feed: new(feed.Feed),
+		Status: web.Status{Runtime: func() web.RuntimeInfo {
+			return web.RuntimeInfo{StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute)}
+		}},
+	}
+	opts.TraceURL, _ = web.ParseOutLink("https://jaeger.example.com/trace/{request_id}")
+	classifier, diagnoser, ids := classify.New(classify.DefaultCatalog()), diagnosis.New(), record.NewIDs()
+	random := rand.New(rand.NewPCG(1, 2))
+	call := func(at time.Time, action, version string, status int, body, agent string) {
+		target := "/?Action=" + action + "&Version=" + version
+		c, _ := classifier.Request(&classify.Request{Method: http.MethodGet, Target: []byte(target), Host: []byte(apiHost), Header: noFields{}})
+		c.Region = "cn-beijing-6"
+		o := &classify.Observation{
+			Call: c, Start: at.Add(-time.Duration(5+random.IntN(200)) * time.Millisecond), End: at, Source: classify.SourceForward, Method: http.MethodGet,
+			Scheme: "http", Port: 80, Target: []byte(target), Client: netip.MustParseAddrPort("10.1.0.17:41000"), Upstream: netip.MustParseAddrPort("192.0.2.7:80"),
+			UserAgent: []byte(agent), Credential: "exporter",
+		}
+		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: noFields{}, Body: []byte(body)})
+		opts.Activity.Observe(o)
+		if r := record.New(o); r.Failed() {
+			r.Diagnose(diagnoser.Diagnose(o, diagnosis.Attempt{}))
+			r.ID = ids.Next(at)
+			opts.Groups.Add(r)
+			opts.Journal.Add(r)
+		}
+	}
+	failed := func(code, message string) string {
+		return fmt.Sprintf(`{"RequestId":"%08x-5b1f-4c6e-9d2a-%012x","Error":{"Code":%q,"Message":%q}}`, random.Uint32(), random.Uint64()>>16, code, message)
+	}
+	for minute := 56; minute >= 0; minute-- {
+		at := now.Add(-time.Duration(minute) * time.Minute)
+		for i := range 90 + random.IntN(20) {
+			call(at.Add(time.Duration(-i)*300*time.Millisecond), "GetMetricStatistics", "2010-05-25", 200, `{"getMetricStatisticsResult":{"datapoints":{"member":[]}}}`, "ksc-exporter/0.4")
+		}
+		for range []int{0, 0, 0, 1}[random.IntN(4)] {
+			call(at, "ListMetrics", "2010-05-25", 400, failed("InvalidParameterValue", "Namespace is invalid"), "grafana/11.2")
+		}
+		if minute > 32 && minute < 45 {
+			for range 4 + random.IntN(8) {
+				call(at, "GetMetricStatistics", "2010-05-25", 409, failed("LimitExceeded", "The request exceeds the limit."), "ksc-exporter/0.4")
+			}
+		}
+		if minute%11 == 3 {
+			call(at, "DescribeAlarms", "2021-01-01", 403, failed("SignatureDoesNotMatch", "The request signature we calculated does not match"), "python-requests/2.31")
+		}
+		if minute < 9 {
+			for range 12 + random.IntN(9-minute+1)*2 {
+				call(at, "GetMetricStatisticsBatch", "2018-11-14", 500, failed("ServiceTimeout", "The service did not answer in time."), "ksc-exporter/0.4")
+			}
+		}
+	}
+	return opts
+}
+
+// noFields is an empty classify.Header.
+type noFields struct{}
+
+// Get implements classify.Header.
+func (noFields) Get(string) []byte { return nil }
+
+// Fields implements classify.Header.
+func (noFields) Fields() iter.Seq2[[]byte, []byte] { return func(func(name, value []byte) bool) {} }
