@@ -159,8 +159,15 @@ func (b *tab) picture(file string) {
 			counts[full.At(x, y)]++
 		}
 	}
-	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, c color.Color) int { return counts[c] - counts[a] }))
-	small := img.NewPaletted(full.Bounds(), palette[:min(len(palette), 256)])
+	// Colours that are much like a more frequent one are left out, so that those of
+	// small parts remain.
+	var palette color.Palette
+	for _, c := range slices.SortedFunc(maps.Keys(counts), func(a, c color.Color) int { return counts[c] - counts[a] }) {
+		if len(palette) < 256 && (len(palette) == 0 || distance(c, palette.Convert(c)) > 40) {
+			palette = append(palette, c)
+		}
+	}
+	small := img.NewPaletted(full.Bounds(), palette)
 	draw.Draw(small, small.Bounds(), full, img.Point{}, draw.Src)
 	var out bytes.Buffer
 	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, small); err != nil {
@@ -170,3 +177,12 @@ func (b *tab) picture(file string) {
 		b.t.Fatal(err)
 	}
 }
+
+// distance returns the sum of the differences of two colours in red, green and
+// blue, from 0 to 765.
+func distance(a, b color.Color) int {
+	x, y := color.NRGBAModel.Convert(a).(color.NRGBA), color.NRGBAModel.Convert(b).(color.NRGBA)
+	return abs(int(x.R)-int(y.R)) + abs(int(x.G)-int(y.G)) + abs(int(x.B)-int(y.B))
+}
+
+func abs(n int) int { return max(n, -n) }
