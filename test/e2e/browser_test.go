@@ -163,7 +163,7 @@ func (b *tab) picture(file string) {
 	// small parts remain.
 	var palette color.Palette
 	for _, c := range slices.SortedFunc(maps.Keys(counts), func(a, c color.Color) int { return counts[c] - counts[a] }) {
-		if len(palette) < 256 && (len(palette) == 0 || distance(c, palette.Convert(c)) > 40) {
+		if len(palette) < 256 && (len(palette) == 0 || distance(c, palette.Convert(c)) > 12) {
 			palette = append(palette, c)
 		}
 	}
