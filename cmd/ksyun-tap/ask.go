@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -36,6 +38,34 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	return res.StatusCode, body, err
 }
+
+// queryTap requests a path of the API of a running tap and returns the data of the
+// response. An error of the API is an apiError.
+func queryTap[T any](ctx context.Context, base, path string) (data T, err error) {
+	status, body, err := askTap(ctx, base, path)
+	if err != nil {
+		return data, usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+	}
+	var answer struct {
+		Error string `json:"error"`
+		Data  T      `json:"data"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return data, fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
+	}
+	if status != http.StatusOK {
+		return data, apiError{status, answer.Error}
+	}
+	return answer.Data, nil
+}
+
+// apiError is an error that the API of a tap returned.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e apiError) Error() string { return e.text }
 
 // urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {

@@ -26,6 +26,9 @@ const (
 	exitFailed = 1 // the operation failed
 	exitUsage  = 2 // a flag, a setting or a file is wrong
 	exitAlien  = 3 // the input of classify is not a response of the API
+
+	exitNone     = 1 // failures and lookup: nothing was found
+	exitNoAnswer = 2 // failures and lookup: no tap answered
 )
 
 // usageError is an error that the user can fix on the command line or in a file.
@@ -165,6 +168,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["classify"] = newClassify(app).run
 	c.verbs["explain"] = newExplain(app).run
 	c.verbs["doctor"] = newDoctor(app).run
+	c.verbs["failures"] = newFailures(app).run
 	c.verbs["lookup"] = newLookup(app).run
 	c.verbs["ready"] = newReady(app).run
 	c.verbs["check-path"] = newCheckPath(app).run
