@@ -172,7 +172,7 @@ func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) er
 			}
 			continue
 		}
-		table.add(g.Blame, g.Message, strconv.FormatUint(g.Count, 10), table.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))), orDashNumber(g.Status),
+		table.add(g.Blame, []string{g.Message}, strconv.FormatUint(g.Count, 10), table.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))), orDashNumber(g.Status),
 			orDash(string(g.Category)), orDash(string(g.Blame)), orDash(g.Action), orDash(g.Region))
 	}
 	if err := table.flush(); err != nil {
@@ -243,7 +243,7 @@ func (p jsonLines) flush() error { return nil }
 type failureTable struct{ *table }
 
 func (t *failureTable) add(r *record.Record, _ json.RawMessage) error {
-	t.table.add(r.Blame, r.Message, t.time(r.Time), orDash(cmp.Or(r.ErrorCode, r.CatalogCode, string(r.Fault))), orDashNumber(r.HTTPStatus),
+	t.table.add(r.Blame, []string{r.Message}, t.time(r.Time), orDash(cmp.Or(r.ErrorCode, r.CatalogCode, string(r.Fault))), orDashNumber(r.HTTPStatus),
 		orDash(string(r.Category)), orDash(string(r.Blame)), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
 	return nil
 }

@@ -201,8 +201,8 @@ func TestTable(t *testing.T) {
 		var out strings.Builder
 		table := newTable(&out, now, "TIME", "CODE", "STATUS", "BLAME")
 		table.width, table.colours = width, colours
-		table.add(classify.BlameQuota, "too many\ncalls in this minute, 请求过于频繁", table.time(now.Add(-time.Minute)), "LimitExceeded", "409", "quota")
-		table.add("", "", table.time(now.AddDate(0, 0, -1)), "中文", "-", "-")
+		table.add(classify.BlameQuota, []string{"too many\ncalls in this minute, 请求过于频繁", ""}, table.time(now.Add(-time.Minute)), "LimitExceeded", "409", "quota")
+		table.add("", nil, table.time(now.AddDate(0, 0, -1)), "中文", "-", "-")
 		if err := table.flush(); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// table prints rows with columns of equal width, and a text below each row. On a
+// table prints rows with columns of equal width, and texts below each row. On a
 // terminal, it omits columns that have no room, wraps the texts and uses colours.
 type table struct {
 	out     io.Writer
@@ -29,11 +29,11 @@ type table struct {
 type row struct {
 	cells  []string
 	colour text.Color
-	text   string
+	texts  []string
 }
 
 // expendable lists the columns to omit on a narrow terminal, the first first.
-var expendable = []string{"BLAME", "REGION", "CATEGORY", "STATUS", "LAST SEEN"}
+var expendable = []string{"BLAME", "REGION", "CATEGORY", "STATUS", "LAST SEEN", "LAST"}
 
 const (
 	columnGap = 2
@@ -45,7 +45,7 @@ const (
 // of another day.
 func newTable(out io.Writer, now time.Time, head ...string) *table {
 	t := &table{out: out, now: now, head: head, widths: make([]int, len(head))}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := direct(out).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		t.width, _, _ = term.GetSize(int(f.Fd()))
 		t.colours = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	}
@@ -64,8 +64,8 @@ func (t *table) time(at time.Time) string {
 	return at.Format("2006-01-02 15:04:05.000")
 }
 
-// add adds a row in the colour of blame, with a text below it.
-func (t *table) add(blame classify.Blame, below string, cells ...string) {
+// add adds a row in the colour of blame, with texts below it. Empty ones are omitted.
+func (t *table) add(blame classify.Blame, texts []string, cells ...string) {
 	colour := text.FgYellow
 	switch blame {
 	case classify.BlameProvider, classify.BlameNetwork, classify.BlameTap:
@@ -75,7 +75,7 @@ func (t *table) add(blame classify.Blame, below string, cells ...string) {
 	for i, c := range cells {
 		t.widths[i] = max(t.widths[i], text.StringWidthWithoutEscSequences(c))
 	}
-	t.rows = append(t.rows, row{cells, colour, strings.Join(strings.Fields(below), " ")})
+	t.rows = append(t.rows, row{cells, colour, texts})
 }
 
 // flush writes the rows that were added since the last flush.
@@ -91,8 +91,10 @@ func (t *table) flush() error {
 	}
 	for _, r := range t.rows {
 		b.WriteString(t.line(r.cells, shown, r.colour) + "\n")
-		if r.text != "" {
-			b.WriteString(t.below(r.text))
+		for _, s := range r.texts {
+			if s = strings.Join(strings.Fields(s), " "); s != "" {
+				b.WriteString(t.below(s))
+			}
 		}
 	}
 	t.rows = t.rows[:0]
