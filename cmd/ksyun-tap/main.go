@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -153,6 +154,8 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	app.UsageWriter(out).ErrorWriter(out)
 	app.Terminate(func(int) { c.exited = true })
 	app.HelpFlag.Short('h')
+	app.Version(version.Print("ksyun-tap"))
+	app.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"InGroups": inGroups})
 
 	runVerb := app.Command("run", "Run the tap (the default command).").Default()
 	c.settings.Register(runVerb, file)
