@@ -98,7 +98,10 @@ func explainEntry(std stdio, e *classify.Entry) error {
 		row("Code", e.Code)
 	}
 	row("Also seen as", strings.Join(e.Aliases, ", "))
-	advice := diagnosis.ForEntry(e)
+	var advice diagnosis.Advice
+	if e != canceled {
+		advice = diagnosis.ForEntry(e)
+	}
 	row("Means", e.Meaning.English)
 	row("Do", advice.Text().English)
 	row("含义", e.Meaning.Chinese)
