@@ -86,8 +86,8 @@ func (e *Entry) StatusNames() []string {
 	return names
 }
 
-// has reports whether the entry includes status.
-func (e *Entry) has(status int) bool {
+// HasStatus reports whether the code comes with the HTTP status.
+func (e *Entry) HasStatus(status int) bool {
 	return slices.Contains(e.Statuses, status) || slices.Contains(e.Statuses, status/100)
 }
 
@@ -319,7 +319,7 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 	rows := c.byCode[string(a.code)]
 	for _, r := range rows {
 		e, weight := r.entry, 0
-		if !a.masked && e.has(a.status) {
+		if !a.masked && e.HasStatus(a.status) {
 			weight += weightStatus
 		}
 		// Match the message only if it can change the result.
@@ -353,7 +353,7 @@ func (c *Catalog) matchMessage(a *answer) *Entry {
 	}
 	for i := range c.messages {
 		r := &c.messages[i]
-		if !a.masked && len(r.entry.Statuses) > 0 && !r.entry.has(a.status) {
+		if !a.masked && len(r.entry.Statuses) > 0 && !r.entry.HasStatus(a.status) {
 			continue
 		}
 		if r.pattern.matches(a.lower()) {

@@ -3,6 +3,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -37,9 +39,58 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 	return res.StatusCode, body, err
 }
 
+// queryTap requests a path of the API of a running tap and returns the data of the
+// response. An error of the API is an apiError.
+func queryTap[T any](ctx context.Context, base, path string) (data T, err error) {
+	status, body, err := askTap(ctx, base, path)
+	if err != nil {
+		return data, usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+	}
+	var answer struct {
+		Error string `json:"error"`
+		Data  T      `json:"data"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return data, fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
+	}
+	if status != http.StatusOK {
+		return data, apiError{status, answer.Error}
+	}
+	return answer.Data, nil
+}
+
+// queryTicket returns the text for a support ticket from a running tap.
+func queryTicket(ctx context.Context, base, id, language string) (text string, err error) {
+	status, body, err := askTap(ctx, base, failurePath(id)+"/ticket?lang="+language)
+	if err != nil {
+		return "", usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+	}
+	if status == http.StatusOK {
+		return string(body), nil
+	}
+	var answer struct {
+		Error string `json:"error"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return "", fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
+	}
+	return "", apiError{status, answer.Error}
+}
+
+// apiError is an error that the API of a tap returned.
+type apiError struct {
+	status int
+	text   string
+}
+
+func (e apiError) Error() string { return e.text }
+
+// urlHelp is the help of the flag for the URL of the running tap.
+const urlHelp = "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS or KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://" + config.DefaultWebListen + "."
+
 // urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {
-	c.Flag("url", "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS or KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://"+config.DefaultWebListen+".").PlaceHolder("URL").StringVar(url)
+	c.Flag("url", urlHelp).PlaceHolder("URL").StringVar(url)
 }
 
 // tapURL returns the URL of the running tap: from the flag or the environment.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -25,8 +24,6 @@ import (
 )
 
 const (
-	// demoProgress is how often the demo prints its progress.
-	demoProgress = 5 * time.Second
 	// demoSpans is the number of spans that the demo's receiver keeps.
 	demoSpans = 10_000
 	demoHost  = "monitor.api.ksyun.com"
@@ -39,13 +36,17 @@ type demoVerb struct {
 	settings config.Settings
 	length   time.Duration
 	pace     time.Duration
+	phase    time.Duration
+	allCodes bool
 }
 
 func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 	v := &demoVerb{}
-	c := app.Command("demo", "Run the tap between a simulated API and a program whose calls succeed and fail.")
+	c := app.Command("demo", "Run the tap between a simulated API and a program whose calls fail for one reason after another.")
 	c.Flag("for", "Stop after this time. 0s runs until interrupted.").Default("0s").DurationVar(&v.length)
 	c.Flag("pace", "Time between calls.").Default("50ms").DurationVar(&v.pace)
+	c.Flag("phase", "Length of each phase.").Default("20s").DurationVar(&v.phase)
+	c.Flag("all-codes", "In place of phases, let every third call fail, with all known codes in turn.").BoolVar(&v.allCodes)
 	v.settings.Register(c, file, "upstream.connect-to", "upstream.scheme", "upstream.ca-file", "tap.host", "tap.other-hosts", "traces.success-ratio")
 	return v
 }
@@ -53,6 +54,9 @@ func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 	if v.pace <= 0 {
 		return usageError{usererror.New("--pace must be more than 0s", "write a duration such as 50ms")}
+	}
+	if v.phase <= 0 {
+		return usageError{usererror.New("--phase must be more than 0s", "write a duration such as 20s")}
 	}
 	if v.length > 0 {
 		var cancel context.CancelFunc
@@ -78,16 +82,22 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	v.banner(std, t, stage)
+	progress := newDemoProgress(std.out, t)
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return t.serve(ctx) })
 	group.Go(func() error {
 		traffic := stage.traffic(t.address(wayProxy))
 		defer traffic.Client.CloseIdleConnections()
-		traffic.Run(ctx, v.pace)
+		if v.allCodes {
+			traffic.Run(ctx, v.pace)
+			return nil
+		}
+		story := &cloudmonitor.Story{Traffic: traffic, Server: stage.api, Length: v.phase, OnPhase: progress.enter}
+		story.Play(ctx, v.pace)
 		return nil
 	})
-	group.Go(func() error { v.report(ctx, std, t); return nil })
+	group.Go(func() error { progress.run(ctx); return nil })
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -98,6 +108,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 type stage struct {
 	spans   string   // URL of the received spans; "" if OTEL_* configures a backend
 	codes   []string // errors that the API returns on demand
+	api     *cloudmonitor.Server
 	servers []*http.Server
 }
 
@@ -113,10 +124,11 @@ func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 	for _, e := range errs {
 		s.codes = append(s.codes, e.Code)
 	}
-	api, err := s.start(ctx, cloudmonitor.New(cloudmonitor.Config{
+	s.api = cloudmonitor.New(cloudmonitor.Config{
 		Credentials: []cloudmonitor.Credential{demoGood, demoDenied, demoForeign},
 		Errors:      errs,
-	}))
+	})
+	api, err := s.start(ctx, s.api)
 	if err != nil {
 		return nil, err
 	}
@@ -236,11 +248,12 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 	if s.spans != "" {
 		spans = s.spans + "?trace_id=..."
 	}
-	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Some of the calls fail.
+	fmt.Fprintf(std.out, `ksyun-tap demo: a program calls a simulated API through the tap. Its calls fail for one reason after another.
 
   recent failures   %[1]s/
   as JSON           curl -s '%[1]s/api/v1/failures?limit=3'
-  one by ID         curl -s %[1]s/api/v1/failures/REQUEST_ID
+  as they happen    ksyun-tap failures --follow --url=%[1]s
+  one by ID         ksyun-tap lookup REQUEST_ID --url=%[1]s
   metrics           curl -s %[1]s/metrics | grep ksyun_api_errors_total
   log               %[2]s
   spans             %[3]s
@@ -251,23 +264,6 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 		fmt.Fprintf(std.out, "The demo stops after %v.\n", v.length)
 	} else {
 		fmt.Fprintln(std.out, "Stop it with Ctrl-C.")
-	}
-}
-
-// report prints the progress until ctx is done.
-func (v *demoVerb) report(ctx context.Context, std stdio, t *tap) {
-	tick := time.NewTicker(demoProgress)
-	defer tick.Stop()
-	begin := time.Now()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			calls, failed, codes, categories := counts(t)
-			fmt.Fprintf(std.out, "%4.0fs  %d calls, %d failed, %d codes, categories: %s\n",
-				now.Sub(begin).Seconds(), calls, failed, codes, strings.Join(categories, " "))
-		}
 	}
 }
 

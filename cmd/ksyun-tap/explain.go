@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 
@@ -14,7 +16,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// explainVerb prints the catalogue's entry for an error code.
+// explainVerb prints the catalogue's entry for an error code, a fault, or each code
+// that an HTTP status comes with, or the description of a cause.
 type explainVerb struct {
 	code     string
 	output   string
@@ -23,8 +26,8 @@ type explainVerb struct {
 
 func newExplain(app *kingpin.Application) *explainVerb {
 	v := &explainVerb{}
-	c := app.Command("explain", "Print what an error code, or the cause of a diagnosis, means, who must fix it and how. Without one, list all codes.")
-	c.Arg("code", "Error code, in any case, or cause.").StringVar(&v.code)
+	c := app.Command("explain", "Print what an error code, a fault, an HTTP status or the cause of a diagnosis means, who must fix it and how. Without an argument, list all codes.")
+	c.Arg("code", "Error code, in any case; fault, such as dns; HTTP status, such as 409, for the codes that come with it; or cause.").StringVar(&v.code)
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
 	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
 	return v
@@ -36,10 +39,18 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		return usageError{err}
 	}
 	entries := catalog.Entries()
-	if v.code != "" {
+	if status, err := strconv.Atoi(v.code); err == nil {
+		entries = slices.DeleteFunc(slices.Clone(entries), func(e *classify.Entry) bool { return !e.HasStatus(status) })
+		if len(entries) == 0 {
+			return usageError{usererror.New(fmt.Sprintf("no entry of the catalogue has HTTP status %d", status), "run ksyun-tap explain to list all codes")}
+		}
+	} else if v.code != "" {
 		e, ok := catalog.Lookup(v.code)
 		if d, isCause := diagnosis.Describe(diagnosis.Cause(v.code)); !ok && isCause {
 			return v.explainCause(std, d)
+		}
+		if !ok && v.code == string(classify.FaultCanceled) {
+			e, ok = canceled, true
 		}
 		if !ok {
 			return usageError{usererror.New(v.code+" is not in the catalogue"+near(entries, v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
@@ -67,6 +78,13 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 	return w.Flush()
 }
 
+// canceled explains the only fault that the catalogue has no entry for, because it is
+// no failure.
+var canceled = &classify.Entry{
+	Code: string(classify.FaultCanceled), Fault: classify.FaultCanceled, Source: "ksyun-tap",
+	Meaning: diagnosis.Text{English: "The program closed the connection before the response was complete, for example after its own timeout.", Chinese: "程序在收到完整响应之前关闭了连接，例如因为程序自身的超时。"},
+}
+
 func explainEntry(std stdio, e *classify.Entry) error {
 	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
 	row := func(name, value string) {
@@ -74,9 +92,16 @@ func explainEntry(std stdio, e *classify.Entry) error {
 			fmt.Fprintf(w, "%s\t%s\n", name, value)
 		}
 	}
-	row("Code", e.Code)
+	if slices.Contains(classify.Faults(), classify.Fault(e.Code)) {
+		row("Fault", e.Code)
+	} else {
+		row("Code", e.Code)
+	}
 	row("Also seen as", strings.Join(e.Aliases, ", "))
-	advice := diagnosis.ForEntry(e)
+	var advice diagnosis.Advice
+	if e != canceled {
+		advice = diagnosis.ForEntry(e)
+	}
 	row("Means", e.Meaning.English)
 	row("Do", advice.Text().English)
 	row("含义", e.Meaning.Chinese)

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
 
@@ -15,7 +17,20 @@ func TestMain(m *testing.M) {
 	if os.Getenv(matrixClient) != "" {
 		os.Exit(callAPI())
 	}
-	goleak.VerifyTestMain(m)
+	testscript.Main(leakCheck{m}, map[string]func(){"ksyun-tap": main, "call": scriptCall})
+}
+
+// leakCheck fails tests after which a goroutine is left.
+type leakCheck struct{ m *testing.M }
+
+// Run runs the tests.
+func (l leakCheck) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
 }
 
 // startTap runs a tap whose upstream for the API's host is api, and returns

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -19,60 +20,129 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// lookupVerb finds a failed call by its ID or request ID in the journal of a
-// running tap.
+// lookupVerb finds a failed call by its ID or request ID in the journals of running
+// taps.
 type lookupVerb struct {
 	id      string
-	url     string
+	urls    []string
 	output  string
+	ticket  string // language; "" for the fields
 	timeout time.Duration
 }
 
 func newLookup(app *kingpin.Application) *lookupVerb {
 	v := &lookupVerb{}
-	c := app.Command("lookup", "Find a failed call by its ID or request ID in the journal of the running tap.")
+	c := app.Command("lookup", "Find a failed call by its ID or request ID in the journal of the running tap. Exit codes: 0 if it is found, 1 if it is not, 2 if no tap answers.")
 	c.Arg("id", "ID of the failure or its request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
-	urlFlag(c, &v.url)
+	c.Flag("url", urlHelp+" Repeatable: all of them are queried at the same time.").PlaceHolder("URL").StringsVar(&v.urls)
+	c.Flag("ticket", "Print the text for a support ticket, in this language: en or zh.").PlaceHolder("LANGUAGE").EnumVar(&v.ticket, "en", "zh")
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").DurationVar(&v.timeout)
+	c.Flag("timeout", "Timeout for the taps' responses.").Default("5s").DurationVar(&v.timeout)
 	return v
 }
 
+// found is the answer of one tap.
+type found struct {
+	failures []record.Record
+	ticket   string
+	err      error
+}
+
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
+	if v.ticket != "" && v.output == "json" {
+		return usageError{usererror.New("--ticket and --output=json cannot be combined", "omit one of them")}
+	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	tap := tapURL(v.url)
-	status, body, err := askTap(ctx, tap, failurePath(v.id))
-	if err != nil {
-		return usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+	taps := v.urls
+	if len(taps) == 0 {
+		taps = []string{tapURL("")}
 	}
-	var answer struct {
-		Error string `json:"error"`
-		Data  struct {
-			Failures []record.Record `json:"failures"`
-		} `json:"data"`
+	answers := make([]found, len(taps))
+	var group sync.WaitGroup
+	for i, tap := range taps {
+		group.Go(func() { answers[i] = v.ask(ctx, tap) })
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", tap, status, err)
+	group.Wait()
+
+	var failed []error
+	n := 0
+	for i, a := range answers {
+		var api apiError
+		switch {
+		case errors.As(a.err, &api) && api.status == http.StatusNotFound:
+		case errors.As(a.err, &api) && api.status == http.StatusBadRequest:
+			return usageError{a.err}
+		case a.err != nil:
+			failed = append(failed, a.err)
+			if len(taps) > 1 {
+				fmt.Fprintf(std.err, "ksyun-tap: no answer from %s: %s\n", taps[i], oneLine(a.err))
+			}
+		default:
+			if err := v.print(std.out, taps, i, a, n > 0); err != nil {
+				return err
+			}
+			n++
+		}
 	}
 	switch {
-	case status == http.StatusNotFound:
-		return usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size")
-	case status != http.StatusOK:
-		return errors.New(answer.Error)
+	case n > 0:
+		return nil
+	case len(failed) == len(taps) && len(taps) == 1:
+		return exitError{exitNoAnswer, failed[0]}
+	case len(failed) == len(taps):
+		return exitError{exitNoAnswer, usererror.New("no tap answered", "set the --web.listen-address of each with --url")}
+	}
+	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size")}
+}
+
+// oneLine returns the text of err without its hint.
+func oneLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
+
+// ask queries one tap.
+func (v *lookupVerb) ask(ctx context.Context, tap string) (f found) {
+	if v.ticket != "" {
+		f.ticket, f.err = queryTicket(ctx, tap, v.id, v.ticket)
+		return f
+	}
+	data, err := queryTap[struct {
+		Failures []record.Record `json:"failures"`
+	}](ctx, tap, failurePath(v.id))
+	return found{failures: data.Failures, err: err}
+}
+
+// print prints what the tap with index i found. Of the tickets, which are about the
+// same call, only the first is printed.
+func (v *lookupVerb) print(out io.Writer, taps []string, i int, f found, more bool) error {
+	if v.ticket != "" {
+		if more {
+			return nil
+		}
+		_, err := io.WriteString(out, f.ticket)
+		return err
 	}
 	if v.output == "json" {
-		e := json.NewEncoder(std.out)
+		e := json.NewEncoder(out)
 		e.SetEscapeHTML(false)
-		for _, r := range answer.Data.Failures {
+		for _, r := range f.failures {
 			if err := e.Encode(r); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for _, r := range answer.Data.Failures {
-		if err := printRecord(std.out, &r); err != nil {
+	for _, r := range f.failures {
+		if more {
+			fmt.Fprintln(out)
+		}
+		more = true
+		if len(taps) > 1 {
+			fmt.Fprintf(out, "From %s:\n", taps[i])
+		}
+		if err := printRecord(out, &r); err != nil {
 			return err
 		}
 	}

@@ -44,17 +44,54 @@ func TestLookup(t *testing.T) {
 	if code, out, errOut := command(t, "", "lookup", own, "--url=http://"+admin); code != exitOK || !strings.Contains(out, id) {
 		t.Errorf("by its own ID %q: exit %d: %s%s", own, code, out, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", "none", "--url=http://"+admin); code != exitFailed || !strings.Contains(errOut, "--journal.size") {
+	if code, _, errOut := command(t, "", "lookup", "none", "--url=http://"+admin); code != exitNone || !strings.Contains(errOut, "--journal.size") {
 		t.Errorf("unknown ID: exit %d: %s", code, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitFailed || strings.Count(errOut, "\n") != 1 {
+	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitUsage || strings.Count(errOut, "\n") != 1 {
 		t.Errorf("no ID: exit %d: %s", code, errOut)
 	}
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
 	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
 		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitFailed || !strings.Contains(errOut, "does not respond like a tap") {
+	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoAnswer || !strings.Contains(errOut, "does not respond like a tap") {
 		t.Errorf("no tap: exit %d: %s", code, errOut)
 	}
+}
+
+// TestLookupTickets checks that tickets are printed in both languages.
+func TestLookupTickets(t *testing.T) {
+	tap := startFailingTap(t)
+	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	for language, want := range map[string]string{"en": "Request ID: " + id, "zh": "请求 ID: " + id} {
+		code, out, errOut := command(t, "", "lookup", id, "--ticket="+language, "--url="+tap.url, "--url="+tap.url)
+		if code != exitOK || strings.Count(out, want) != 1 {
+			t.Errorf("%s: exit %d: %s%s", language, code, out, errOut)
+		}
+	}
+	if code, _, errOut := command(t, "", "lookup", "none", "--ticket=en", "--url="+tap.url); code != exitNone {
+		t.Errorf("unknown ID: exit %d: %s", code, errOut)
+	}
+	if code, _, errOut := command(t, "", "lookup", id, "--ticket=en", "--output=json"); code != exitUsage {
+		t.Errorf("both: exit %d: %s", code, errOut)
+	}
+}
+
+// TestLookupInSeveralTaps checks that all taps are queried, and that those that do not
+// answer are reported on one line each.
+func TestLookupInSeveralTaps(t *testing.T) {
+	tap, other := startFailingTap(t), startFailingTap(t)
+	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	const down = "--url=http://127.0.0.1:1"
+	f := func(want int, complaints int, id string, urls ...string) {
+		t.Helper()
+		code, out, errOut := command(t, "", append([]string{"lookup", id}, urls...)...)
+		if code != want || strings.Count(errOut, "no answer from http://127.0.0.1:1: ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {
+			t.Errorf("%v: exit %d, want %d: %s%s", urls, code, want, out, errOut)
+		}
+	}
+	f(exitOK, 0, id, "--url="+other.url, "--url="+tap.url)
+	f(exitOK, 1, id, down, "--url="+tap.url)
+	f(exitNone, 1, "none", down, "--url="+tap.url)
+	f(exitNoAnswer, 2, id, down, down)
 }

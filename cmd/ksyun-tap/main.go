@@ -12,6 +12,7 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
@@ -26,6 +27,9 @@ const (
 	exitFailed = 1 // the operation failed
 	exitUsage  = 2 // a flag, a setting or a file is wrong
 	exitAlien  = 3 // the input of classify is not a response of the API
+
+	exitNone     = 1 // failures and lookup: nothing was found
+	exitNoAnswer = 2 // failures and lookup: no tap answered
 )
 
 // usageError is an error that the user can fix on the command line or in a file.
@@ -150,6 +154,8 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	app.UsageWriter(out).ErrorWriter(out)
 	app.Terminate(func(int) { c.exited = true })
 	app.HelpFlag.Short('h')
+	app.Version(version.Print("ksyun-tap"))
+	app.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"InGroups": inGroups})
 
 	runVerb := app.Command("run", "Run the tap (the default command).").Default()
 	c.settings.Register(runVerb, file)
@@ -165,6 +171,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["classify"] = newClassify(app).run
 	c.verbs["explain"] = newExplain(app).run
 	c.verbs["doctor"] = newDoctor(app).run
+	c.verbs["failures"] = newFailures(app).run
 	c.verbs["lookup"] = newLookup(app).run
 	c.verbs["ready"] = newReady(app).run
 	c.verbs["check-path"] = newCheckPath(app).run

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -26,6 +27,11 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return err
 	}
+	if isTerminal(std.out) && isTerminal(direct(std.err)) {
+		if _, err := io.WriteString(std.out, t.nextSteps()); err != nil {
+			return err
+		}
+	}
 	stop := t.handleSignals()
 	defer stop()
 	err = t.serve(ctx)
@@ -35,6 +41,24 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		return nil
 	}
 	return err
+}
+
+// nextSteps returns what to set in programs and what to open, in three lines.
+func (t *tap) nextSteps() string {
+	set := "nothing: there is no proxy listener, see docs/ways-in.md for the others"
+	if len(t.listeners[wayProxy]) > 0 {
+		proxy := localURL(t.address(wayProxy), "")
+		set = "HTTP_PROXY=" + proxy
+		if t.ca != nil {
+			set += " HTTPS_PROXY=" + proxy + ", and trust the CA (ksyun-tap ca export)"
+		} else {
+			set += " (calls over HTTPS are seen only with --intercept)"
+		}
+	}
+	page := localURL(t.page, "")
+	return "Set in the program:  " + set + "\n" +
+		"Open:                " + page + "/\n" +
+		"Follow failures:     ksyun-tap failures --follow --url=" + page + "\n"
 }
 
 // handleSignals reopens the log on SIGHUP and SIGUSR1, and reloads the settings on

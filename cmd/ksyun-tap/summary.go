@@ -12,7 +12,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -20,7 +19,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // summary is printed at the end of exec. Its JSON keys are a public interface.
@@ -29,6 +27,8 @@ type summary struct {
 	Failed     int          `json:"failed"`
 	Failures   []failure    `json:"failures"`
 	Unobserved []unobserved `json:"unobserved"` // the most frequent first
+
+	connected bool // something connected to the tap
 }
 
 // unobserved is a host whose requests or tunnels were not observed.
@@ -92,10 +92,15 @@ type failure struct {
 	IDSource  classify.RequestIDSource `json:"request_id_source,omitempty"`
 	Fault     classify.Fault           `json:"fault,omitempty"`
 	Message   string                   `json:"message,omitempty"`
-	Cause     diagnosis.Cause          `json:"cause,omitempty"`
-	Certainty diagnosis.Certainty      `json:"certainty,omitempty"`
-	Evidence  diagnosis.Text           `json:"evidence,omitzero"`
-	Advice    diagnosis.Advice         `json:"advice,omitzero"`
+	Region    string                   `json:"region,omitempty"`
+	LastSeen  time.Time                `json:"last_seen,omitzero"`
+	// RequestIDs are the last ones, newest first, at most groups.MaxRequestIDs.
+	RequestIDs []string `json:"request_ids,omitempty"`
+
+	Cause     diagnosis.Cause     `json:"cause,omitempty"`
+	Certainty diagnosis.Certainty `json:"certainty,omitempty"`
+	Evidence  diagnosis.Text      `json:"evidence,omitzero"`
+	Advice    diagnosis.Advice    `json:"advice,omitzero"`
 
 	labels metrics.Failures
 }
@@ -137,11 +142,11 @@ func createSummary(name string) (*os.File, error) {
 // last example of each kind from the groups.
 func makeSummary(t *tap) summary {
 	calls, counted := t.metrics.Counted()
-	s := summary{Calls: calls, Failures: []failure{}, Unobserved: t.missed.list()}
+	s := summary{Calls: calls, Failures: []failure{}, Unobserved: t.missed.list(), connected: t.proxy != nil && t.proxy.Stats().Accepted > 0}
 	examples := t.groups.List(time.Now(), 0)
 	for _, of := range counted {
 		s.Failed += of.Count
-		s.Failures = append(s.Failures, newFailure(of, lastOf(of, examples)))
+		s.Failures = append(s.Failures, newFailure(of, examplesOf(of, examples)))
 	}
 	slices.SortFunc(s.Failures, func(a, b failure) int {
 		return cmp.Or(b.Count-a.Count, strings.Compare(a.labels.Code+a.labels.Action, b.labels.Code+b.labels.Action))
@@ -149,21 +154,22 @@ func makeSummary(t *tap) summary {
 	return s
 }
 
-// lastOf returns the last failure that was counted in of, or nil if it is not
-// known.
-func lastOf(of metrics.Failures, examples []groups.Group) (last *record.Record) {
-	for _, g := range examples {
+// examplesOf returns the groups of failures that were counted in of, the one that
+// was seen last first.
+func examplesOf(of metrics.Failures, all []groups.Group) (examples []groups.Group) {
+	for _, g := range all {
 		r := g.Last
-		if r != nil && r.Category == of.Category && r.Blame == of.Blame && of.Counts(r.Action, r.ErrorCode, r.CatalogCode) &&
-			(last == nil || r.ID > last.ID) {
-			last = r
+		if r != nil && r.Category == of.Category && r.Blame == of.Blame && of.Counts(r.Action, r.ErrorCode, r.CatalogCode) {
+			examples = append(examples, g)
 		}
 	}
-	return last
+	slices.SortFunc(examples, func(a, b groups.Group) int { return strings.Compare(b.LastID, a.LastID) })
+	return examples
 }
 
-// newFailure returns the failures counted in of. r is the last one, or nil.
-func newFailure(of metrics.Failures, r *record.Record) failure {
+// newFailure returns the failures counted in of. examples are their groups, the one
+// that was seen last first.
+func newFailure(of metrics.Failures, examples []groups.Group) failure {
 	f := failure{Category: of.Category, Blame: of.Blame, Count: of.Count, labels: of}
 	if of.Code != metrics.None {
 		f.Code = of.Code
@@ -174,9 +180,15 @@ func newFailure(of metrics.Failures, r *record.Record) failure {
 	if status, err := strconv.Atoi(of.Status); err == nil {
 		f.Status = status
 	}
-	if r == nil {
+	if len(examples) == 0 {
 		return f
 	}
+	r := examples[0].Last
+	f.Region, f.LastSeen = r.Region, examples[0].LastSeen
+	for _, g := range examples {
+		f.RequestIDs = append(f.RequestIDs, g.RequestIDs...)
+	}
+	f.RequestIDs = f.RequestIDs[:min(len(f.RequestIDs), groups.MaxRequestIDs)]
 	f.ID, f.RequestID, f.IDSource, f.Fault, f.Message, f.Advice = r.ID, r.RequestID, r.RequestIDSource, r.Fault, r.Message, r.Advice
 	if c := r.Cause(); c != nil {
 		f.Cause, f.Certainty, f.Evidence = c.Cause, c.Certainty, c.Evidence
@@ -185,32 +197,52 @@ func newFailure(of metrics.Failures, r *record.Record) failure {
 }
 
 func (s summary) print(out io.Writer) error {
-	noun := "calls"
-	if s.Calls == 1 {
-		noun = "call"
+	line := fmt.Sprintf("%s, %d failed", plural(s.Calls, "call"), s.Failed)
+	if s.Calls == 0 {
+		line = "no call was seen, because " + s.whyNone()
 	}
-	if _, err := fmt.Fprintf(out, "ksyun-tap: %d %s, %d failed\n", s.Calls, noun, s.Failed); err != nil {
+	if _, err := fmt.Fprintf(out, "ksyun-tap: %s\n", line); err != nil {
 		return err
 	}
 	if err := s.printUnobserved(out); err != nil || s.Failed == 0 {
 		return err
 	}
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "COUNT\tCODE\tSTATUS\tCATEGORY\tBLAME\tACTION\tLAST REQUEST ID")
-	for _, f := range s.Failures {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Count, f.labels.Code, f.labels.Status, f.Category, orDash(string(f.Blame)), f.labels.Action, orDash(f.RequestID))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
+	t := newTable(out, time.Now(), "COUNT", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION", "LAST")
 	printed := map[string]bool{}
 	for _, f := range s.Failures {
+		texts := []string{f.Message}
 		if do := f.Advice.Text().English; do != "" && !printed[do] {
 			printed[do] = true
-			fmt.Fprintf(out, "%s: %s\n", f.labels.Code, strings.TrimSpace(f.Evidence.English+" "+do))
+			texts = append(texts, f.Evidence.English+" "+do)
 		}
+		last := "-"
+		if !f.LastSeen.IsZero() {
+			last = t.time(f.LastSeen)
+		}
+		switch len(f.RequestIDs) {
+		case 0:
+		case 1:
+			texts = append(texts, "Request ID: "+f.RequestIDs[0])
+		default:
+			texts = append(texts, "Request IDs: "+strings.Join(f.RequestIDs, ", "))
+		}
+		t.add(f.Blame, texts, strconv.Itoa(f.Count), f.labels.Code, f.labels.Status, string(f.Category), orDash(string(f.Blame)), f.labels.Action, orDash(f.Region), last)
 	}
-	return nil
+	return t.flush()
+}
+
+// whyNone explains why no call was observed.
+func (s summary) whyNone() string {
+	distrusts := slices.ContainsFunc(s.Unobserved, func(u unobserved) bool { return u.Distrusts })
+	switch {
+	case distrusts:
+		return "the program does not trust the tap's CA, so its connections were tunnelled unobserved"
+	case len(s.Unobserved) > 0:
+		return "the program called only hosts that are not tapped (add them with --tap.host)"
+	case s.connected:
+		return "the program connected to the tap, but sent no complete request"
+	}
+	return "nothing connected to the tap: the program made no call, or it ignores the proxy variables"
 }
 
 // shownHosts limits the number of hosts that are printed.

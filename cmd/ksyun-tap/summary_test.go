@@ -30,7 +30,7 @@ func TestUnobservedInTheSummary(t *testing.T) {
 		}
 		return out.String()
 	}
-	want := "ksyun-tap: 0 calls, 0 failed\n" +
+	want := "ksyun-tap: no call was seen, because the program does not trust the tap's CA, so its connections were tunnelled unobserved\n" +
 		"not observed, because a program does not trust the tap's CA: " + apiHost + ":443 (1)\n" +
 		"not observed, because not tapped: registry:5000 (3), [fd00::1]:9091 (1)\n"
 	if got := print(); got != want {
@@ -77,16 +77,37 @@ func TestSummaryOfFailures(t *testing.T) {
 	}
 	var got []string
 	for _, f := range s.Failures {
-		got = append(got, fmt.Sprintf("%s %s %d %d %s", f.Action, f.Code, f.Status, f.Count, f.RequestID))
+		got = append(got, fmt.Sprintf("%s %s %d %d %s", f.Action, f.Code, f.Status, f.Count, strings.Join(f.RequestIDs, " ")))
+		if f.RequestID != f.RequestIDs[0] {
+			t.Errorf("request_id is %s, request_ids are %s", f.RequestID, f.RequestIDs)
+		}
 	}
 	slices.Sort(got)
 	want := []string{
 		" SomethingNew 400 1 no-action",
 		"GetMetricStatistics SomethingNew 400 1 other-action",
 		"ListMetrics  400 1 none-1",
-		"ListMetrics SomethingNew 400 2 coded-2",
+		"ListMetrics SomethingNew 400 2 coded-2 coded-1",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// TestNoCallSeen checks that a summary without calls says why there are none.
+func TestNoCallSeen(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		s    summary
+	}{
+		{"nothing connected to the tap", summary{}},
+		{"sent no complete request", summary{connected: true}},
+		{"only hosts that are not tapped", summary{connected: true, Unobserved: []unobserved{{Host: "a:443", Count: 1}}}},
+		{"does not trust the tap's CA", summary{connected: true, Unobserved: []unobserved{{Host: "a:443", Count: 1}, {Host: "b:443", Count: 1, Distrusts: true}}}},
+	} {
+		var out strings.Builder
+		if err := c.s.print(&out); err != nil || !strings.HasPrefix(out.String(), "ksyun-tap: no call was seen, because ") || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v, no %q in %s", err, c.want, out.String())
+		}
 	}
 }

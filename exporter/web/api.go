@@ -110,9 +110,9 @@ func (a api) ticket(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		return
 	}
-	text := ticket(found[0], diagnosis.Language(cmp.Or(q.lang, string(diagnosis.English))))
+	text := Ticket(found[0], diagnosis.Language(cmp.Or(q.lang, string(diagnosis.English))))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(printable.Escape(text)))
+	_, _ = w.Write([]byte(text))
 }
 
 // languages are the languages of tickets.

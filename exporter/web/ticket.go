@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -58,6 +59,11 @@ var words = map[diagnosis.Language][lines]string{
 		lineURL: "请求地址", lineHost: "域名", lineUpstream: "服务端地址", lineAddress: "客户端地址",
 		lineClient: "客户端", lineFailedItems: "失败条目数", lineNone: "无", lineNoAnswer: "未收到完整响应",
 	},
+}
+
+// Ticket returns the text of a support ticket about r, in a form that is safe to print.
+func Ticket(r *record.Record, language diagnosis.Language) string {
+	return printable.Escape(ticket(r, language))
 }
 
 // ticket returns the text of a support ticket about r. A request ID that the

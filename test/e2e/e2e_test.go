@@ -557,7 +557,7 @@ func TestSecondSignalKills(t *testing.T) {
 // TestDemo runs the demo as a newcomer does and checks what the issue of the
 // README promises: many codes, every category, partial and masked outcomes.
 func TestDemo(t *testing.T) {
-	demo := start(t, nil, binary, "demo", "--for=5m", "--pace=10ms", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
+	demo := start(t, nil, binary, "demo", "--all-codes", "--for=5m", "--pace=10ms", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
 	var started struct{ Web []string }
 	if err := json.Unmarshal([]byte(demo.wait("ksyun-tap started")), &started); err != nil {
 		t.Fatal(err)

@@ -193,7 +193,7 @@ func runImage(t *testing.T, p *podman, image string) {
 	t.Helper()
 	newHost(t, containerHost)
 	demo := p.command("run", "--name=demo", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges",
-		"--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=ns:/run/netns/"+containerHost, image, "demo", "--pace=10ms")
+		"--ulimit=nofile=1024:1024", "--ulimit=nproc=1024:1024", "--network=ns:/run/netns/"+containerHost, image, "demo", "--all-codes", "--pace=10ms")
 	r, w := io.Pipe()
 	demo.Stdout, demo.Stderr = w, w
 	container := follow(t, demo, r, w)

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
+)
+
+// failuresVerb lists the recent failures of a running tap.
+type failuresVerb struct {
+	url     string
+	since   time.Duration
+	filter  map[string]*[]string // by name of the API's parameter
+	limit   int
+	groups  bool
+	follow  bool
+	output  string
+	timeout time.Duration
+
+	retry time.Duration // pause before the stream is requested again
+	now   func() time.Time
+}
+
+func newFailures(app *kingpin.Application) *failuresVerb {
+	v := &failuresVerb{filter: map[string]*[]string{}, retry: followRetry, now: time.Now}
+	c := app.Command("failures", "List the recent failures of the running tap, the newest first. Exit codes: 0 if there are any, 1 if there are none, 2 if the tap does not answer.")
+	urlFlag(c, &v.url)
+	c.Flag("since", "Only failures of this time before now, such as 15m. With --groups, groups that were seen in this time.").PlaceHolder("DURATION").DurationVar(&v.since)
+	repeatable := func(name, help string) *kingpin.FlagClause {
+		v.filter[name] = new([]string)
+		return c.Flag(name, help+" Repeatable.").PlaceHolder(strings.ToUpper(name))
+	}
+	repeatable("category", "Only failures of this category: "+words(classify.Categories())+".").EnumsVar(v.filter["category"], names(classify.Categories())...)
+	repeatable("code", "Only failures with this error code, in any case.").StringsVar(v.filter["code"])
+	repeatable("action", "Only failures of this action, in any case.").StringsVar(v.filter["action"])
+	repeatable("blame", "Only failures that are to be fixed by: "+words(classify.Blames())+".").EnumsVar(v.filter["blame"], names(classify.Blames())...)
+	c.Flag("limit", "Maximum number of failures or groups.").Default("20").IntVar(&v.limit)
+	c.Flag("groups", "List groups of equal failures, the largest first, with their counts since the start of the tap.").BoolVar(&v.groups)
+	c.Flag("follow", "Then print new failures as they happen, until interrupted.").Short('f').BoolVar(&v.follow)
+	c.Flag("output", "Format: table or json (one object per line).").Default("table").EnumVar(&v.output, "table", "json")
+	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").DurationVar(&v.timeout)
+	return v
+}
+
+// names returns the values that are not empty.
+func names[T ~string](values []T) (all []string) {
+	for _, v := range values {
+		if v != "" {
+			all = append(all, string(v))
+		}
+	}
+	return all
+}
+
+func words[T ~string](values []T) string { return strings.Join(names(values), ", ") }
+
+func (v *failuresVerb) run(ctx context.Context, std stdio) error {
+	switch {
+	case v.groups && v.follow:
+		return usageError{usererror.New("--groups and --follow cannot be combined", "omit one of them")}
+	case v.limit < 1 || v.limit > 1000:
+		return usageError{usererror.New(fmt.Sprintf("--limit=%d is out of range", v.limit), "write 1 to 1000")}
+	case v.since < 0:
+		return usageError{usererror.New(fmt.Sprintf("--since=%v is negative", v.since), "write a duration such as 15m")}
+	}
+	tap := strings.TrimSuffix(tapURL(v.url), "/")
+	if v.groups {
+		return v.listGroups(ctx, std, tap)
+	}
+	return v.listFailures(ctx, std, tap)
+}
+
+// query returns the filter as parameters of the API.
+func (v *failuresVerb) query() url.Values {
+	q := url.Values{}
+	for name, values := range v.filter {
+		for _, value := range *values {
+			q.Add(name, value)
+		}
+	}
+	if v.since > 0 {
+		// The time is fixed, so that a stream that is requested again starts at it.
+		q.Set("from", v.now().Add(-v.since).UTC().Format(time.RFC3339Nano))
+	}
+	return q
+}
+
+// failuresPage is a page of the list of failures.
+type failuresPage struct {
+	Failures []json.RawMessage `json:"failures"` // newest first
+	Next     string            `json:"next_cursor"`
+}
+
+func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) error {
+	q := v.query()
+	list := url.Values{"limit": {strconv.Itoa(v.limit)}}
+	for name, values := range q {
+		list[name] = values
+	}
+	limited, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	page, err := queryTap[failuresPage](limited, tap, "/api/v1/failures?"+list.Encode())
+	if err != nil {
+		return noAnswer(err)
+	}
+	p := v.printer(std, v.now())
+	if v.follow {
+		slices.Reverse(page.Failures) // those that follow are newer
+	}
+	var last string
+	for _, raw := range page.Failures {
+		var r record.Record
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return noAnswer(err)
+		}
+		last = r.ID
+		if err := p.add(&r, raw); err != nil {
+			return err
+		}
+	}
+	if err := p.flush(); err != nil {
+		return err
+	}
+	if v.follow {
+		return v.followFailures(ctx, std, tap, q, last, p)
+	}
+	return v.conclude(std, len(page.Failures), "failure", page.Next != "")
+}
+
+func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) error {
+	ctx, cancel := context.WithTimeout(ctx, v.timeout)
+	defer cancel()
+	data, err := queryTap[struct {
+		Groups []json.RawMessage `json:"groups"`
+	}](ctx, tap, "/api/v1/groups")
+	if err != nil {
+		return noAnswer(err)
+	}
+	table := newTable(std.out, v.now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
+	n, more := 0, false
+	for _, raw := range data.Groups {
+		var g groups.Group
+		if err := json.Unmarshal(raw, &g); err != nil {
+			return noAnswer(err)
+		}
+		if !v.selects(&g) {
+			continue
+		}
+		if n == v.limit {
+			more = true
+			break
+		}
+		n++
+		if v.output == "json" {
+			if _, err := fmt.Fprintf(std.out, "%s\n", raw); err != nil {
+				return err
+			}
+			continue
+		}
+		table.add(g.Blame, []string{g.Message}, strconv.FormatUint(g.Count, 10), table.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))), orDashNumber(g.Status),
+			orDash(string(g.Category)), orDash(string(g.Blame)), orDash(g.Action), orDash(g.Region))
+	}
+	if err := table.flush(); err != nil {
+		return err
+	}
+	return v.conclude(std, n, "group", more)
+}
+
+// selects reports whether the filter selects a group.
+func (v *failuresVerb) selects(g *groups.Group) bool {
+	has := func(name string, texts ...string) bool {
+		want := *v.filter[name]
+		return len(want) == 0 || slices.ContainsFunc(want, func(w string) bool {
+			return slices.ContainsFunc(texts, func(s string) bool { return strings.EqualFold(s, w) })
+		})
+	}
+	return has("category", string(g.Category)) && has("blame", string(g.Blame)) && has("action", g.Action) && has("code", g.Code, g.CatalogCode) &&
+		(v.since == 0 || !g.LastSeen.Before(v.now().Add(-v.since)))
+}
+
+// conclude reports on standard error how many there are, and returns the exit code.
+func (v *failuresVerb) conclude(std stdio, n int, noun string, more bool) error {
+	if n == 0 {
+		if v.output == "table" {
+			fmt.Fprintf(std.err, "no %s\n", noun+"s")
+		}
+		return exitError{code: exitNone}
+	}
+	if v.output == "table" && more {
+		fmt.Fprintf(std.err, "%s; there are more, see --limit\n", plural(n, noun))
+	}
+	return nil
+}
+
+// plural returns a count with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// noAnswer returns err with the exit code for taps that do not answer.
+func noAnswer(err error) error { return exitError{exitNoAnswer, err} }
+
+// failurePrinter prints failures in one format.
+type failurePrinter interface {
+	add(r *record.Record, raw json.RawMessage) error
+	flush() error
+}
+
+func (v *failuresVerb) printer(std stdio, now time.Time) failurePrinter {
+	if v.output == "json" {
+		return jsonLines{std.out}
+	}
+	return &failureTable{newTable(std.out, now, "TIME", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REQUEST ID")}
+}
+
+type jsonLines struct{ out io.Writer }
+
+func (p jsonLines) add(_ *record.Record, raw json.RawMessage) error {
+	_, err := fmt.Fprintf(p.out, "%s\n", raw)
+	return err
+}
+
+func (p jsonLines) flush() error { return nil }
+
+type failureTable struct{ *table }
+
+func (t *failureTable) add(r *record.Record, _ json.RawMessage) error {
+	t.table.add(r.Blame, []string{r.Message}, t.time(r.Time), orDash(cmp.Or(r.ErrorCode, r.CatalogCode, string(r.Fault))), orDashNumber(r.HTTPStatus),
+		orDash(string(r.Category)), orDash(string(r.Blame)), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
+	return nil
+}
+
+// orDashNumber returns n, or a dash for 0.
+func orDashNumber(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+// errStreamEnded is returned by a stream that the tap ended.
+var errStreamEnded = errors.New("the tap ended the stream")

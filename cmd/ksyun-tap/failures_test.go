@@ -1,0 +1,231 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// failingTap is a tap with functions that make failing calls through it.
+type failingTap struct {
+	url    string // of its web listener
+	client *http.Client
+}
+
+func startFailingTap(t *testing.T) *failingTap {
+	t.Helper()
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{testCredential}}))
+	t.Cleanup(api.Close)
+	proxy, admin := startTap(t, api.Listener.Addr().String())
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &failingTap{"http://" + admin, &http.Client{Transport: transport}}
+}
+
+// call makes a call that fails as d says, waits until the tap lists it, and returns
+// its request ID.
+func (f *failingTap) call(t *testing.T, d cloudmonitor.Directive) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cloudmonitor.SignV4(req, nil, testCredential, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
+	req.Header.Set(cloudmonitor.DirectiveField, d.String())
+	res, err := f.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		t.Fatal(err)
+	}
+	id := res.Header.Get("X-Ksc-Request-Id")
+	waitReady(t, f.url+failurePath(id))
+	return id
+}
+
+func TestFailures(t *testing.T) {
+	tap := startFailingTap(t)
+	list := func(args ...string) (int, string, string) {
+		t.Helper()
+		return command(t, "", append([]string{"failures", "--url=" + tap.url}, args...)...)
+	}
+	if code, out, errOut := list(); code != exitNone || out != "" || errOut != "no failures\n" {
+		t.Errorf("none: exit %d: %q, %q", code, out, errOut)
+	}
+	throttled := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	other := tap.call(t, cloudmonitor.Directive{Error: "BrandNewError", Status: 418})
+
+	f := func(want, not string, args ...string) {
+		t.Helper()
+		code, out, errOut := list(args...)
+		if code != exitOK || !strings.Contains(out, want) || not != "" && strings.Contains(out, not) {
+			t.Errorf("%v: exit %d: %s%s", args, code, out, errOut)
+		}
+	}
+	f(throttled, "")
+	f(other, "", "--limit=1")
+	f(throttled, other, "--category=throttled")
+	f(other, throttled, "--code=brandnewerror", "--since=1h")
+	f(throttled, other, "--blame=quota", "--action=ListMetrics")
+	f("2      ", "BrandNewError", "--groups", "--category=throttled", "--since=1h")
+	if code, _, errOut := list("--limit=1"); code != exitOK || errOut != "1 failure; there are more, see --limit\n" {
+		t.Errorf("exit %d: %s", code, errOut)
+	}
+	if code, out, _ := list("--code=AccessDenied"); code != exitNone || out != "" {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	for _, args := range [][]string{{"--output=json"}, {"--output=json", "--groups"}} {
+		code, out, _ := list(args...)
+		n := 0
+		for line := range strings.Lines(out) {
+			n++
+			var object struct{ ID, Code string }
+			if err := json.Unmarshal([]byte(line), &object); err != nil || object.ID == "" || object.Code == "" {
+				t.Errorf("%v: %v in %s", args, err, line)
+			}
+		}
+		if want := 4 - len(args); code != exitOK || n != want {
+			t.Errorf("%v: exit %d, %d lines, want %d", args, code, n, want)
+		}
+	}
+}
+
+func TestFailuresErrors(t *testing.T) {
+	alien := httptest.NewServer(http.NotFoundHandler())
+	defer alien.Close()
+	f := func(code int, want string, args ...string) {
+		t.Helper()
+		got, out, errOut := command(t, "", append([]string{"failures"}, args...)...)
+		if got != code || out != "" || !strings.Contains(errOut, want) {
+			t.Errorf("%v: exit %d: %s%s", args, got, out, errOut)
+		}
+	}
+	f(exitNoAnswer, "does not respond like a tap", "--url="+alien.URL)
+	f(exitNoAnswer, "does not respond like a tap", "--url="+alien.URL, "--groups")
+	f(exitNoAnswer, "--web.listen-address", "--url=http://127.0.0.1:1")
+	f(exitUsage, "throttled", "--category=throtled")
+	f(exitUsage, "1 to 1000", "--limit=0")
+	f(exitUsage, "--since", "--since=-1s")
+	f(exitUsage, "cannot be combined", "--groups", "--follow")
+}
+
+// TestFailuresFollow checks that following prints the failures that are known, then
+// new ones, until it is interrupted.
+func TestFailuresFollow(t *testing.T) {
+	tap := startFailingTap(t)
+	first := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	r, w := io.Pipe()
+	done := make(chan int, 1)
+	go func() {
+		done <- run(ctx, []string{"failures", "--follow", "--category=throttled", "--url=" + tap.url}, strings.NewReader(""), w, io.Discard)
+		_ = w.Close()
+	}()
+	lines := bufio.NewScanner(r)
+	wait := func(id string) {
+		t.Helper()
+		for lines.Scan() {
+			if strings.Contains(lines.Text(), id) {
+				return
+			}
+		}
+		t.Fatalf("it ended before %s", id)
+	}
+	wait(first)
+	tap.call(t, cloudmonitor.Directive{Error: "BrandNewError"})
+	second := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	wait(second)
+	interrupt()
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "BrandNewError") {
+			t.Errorf("not filtered: %s", lines.Text())
+		}
+	}
+	if code := <-done; code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// TestFailuresFollowReconnects checks that a stream that breaks off continues after
+// the last failure that was received.
+func TestFailuresFollowReconnects(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	var asked []string
+	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/api/v1/events" {
+			fmt.Fprint(w, `{"status":"success","data":{"failures":[]}}`)
+			return
+		}
+		asked = append(asked, r.Header.Get("Last-Event-ID"))
+		switch len(asked) {
+		case 1:
+			fmt.Fprint(w, "retry: 2000\n\n: heartbeat\n\nevent: group\ndata: {}\n\nevent: failure\nid: 000000000000007\ndata: {\"id\":\"000000000000007\"}\n\nevent: failure\ndata: {")
+		default:
+			interrupt()
+		}
+	}))
+	defer tap.Close()
+	v := failuresVerb{url: tap.URL, limit: 1, follow: true, output: "json", timeout: time.Minute, now: time.Now}
+	var out, errOut strings.Builder
+	if err := v.run(ctx, stdio{nil, &out, &errOut}); err != nil {
+		t.Fatal(err)
+	}
+	if out.String() != "{\"id\":\"000000000000007\"}\n" || strings.Count(errOut.String(), "trying again") != 1 {
+		t.Errorf("%q, %q", out.String(), errOut.String())
+	}
+	if strings.Join(asked, " ") != firstID+" 000000000000007" {
+		t.Errorf("asked for the events after %q", asked)
+	}
+}
+
+// TestTable checks how a table fits the width of a terminal.
+func TestTable(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	print := func(width int, colours bool) string {
+		var out strings.Builder
+		table := newTable(&out, now, "TIME", "CODE", "STATUS", "BLAME")
+		table.width, table.colours = width, colours
+		table.add(classify.BlameQuota, []string{"too many\ncalls in this minute, 请求过于频繁", ""}, table.time(now.Add(-time.Minute)), "LimitExceeded", "409", "quota")
+		table.add("", nil, table.time(now.AddDate(0, 0, -1)), "中文", "-", "-")
+		if err := table.flush(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	wide := `TIME                     CODE           STATUS  BLAME
+11:59:00.000             LimitExceeded  409     quota
+    too many calls in this minute, 请求过于频繁
+2026-11-25 12:00:00.000  中文           -       -
+`
+	narrow := `TIME                     CODE
+11:59:00.000             LimitExceeded
+    too many calls in this minute,
+    请求过于频繁
+2026-11-25 12:00:00.000  中文
+`
+	if got := print(0, false); got != wide {
+		t.Errorf("got\n%s\nwant\n%s", got, wide)
+	}
+	if got := print(40, false); got != narrow {
+		t.Errorf("got\n%s\nwant\n%s", got, narrow)
+	}
+	if got := print(0, true); !strings.Contains(got, "\x1b[33mLimitExceeded  \x1b[0m409") {
+		t.Errorf("got %q", got)
+	}
+}
