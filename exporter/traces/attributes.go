@@ -90,6 +90,10 @@ var (
 		"ksyun.credential", attribute.STRING, nil, "if the request has an access key",
 		"Distinguishes access keys without revealing them.", false,
 	}
+	attrCallID = Attribute{
+		"ksyun.call_id", attribute.STRING, nil, "if the call had several attempts",
+		"Identifies the attempts of one call.", false,
+	}
 	attrSource = Attribute{
 		"ksyun.source", attribute.STRING, texts(classify.Sources()), always,
 		"The way in by which the attempt was observed.", false,
@@ -116,7 +120,7 @@ var (
 // Attributes returns every attribute, in the order of spans.
 func Attributes() []Attribute {
 	return []Attribute{
-		attrRequestID, attrRequestIDSource, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrSource,
+		attrRequestID, attrRequestIDSource, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrCallID, attrSource,
 		attrCode, attrInnerCode, attrType, attrCategory, attrBlame, attrRetryable, attrFailedItems,
 		attrCause, attrCertainty, attrEvidence, attrAdvice,
 	}

@@ -201,7 +201,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				if r.Retryable {
 					r.Previous = record.Span{TraceID: r.Span.TraceID, SpanID: newSpanID(), Flags: r.Span.Flags, Exported: true}
 				}
-				r.Diagnose(diagnosis.New().Diagnose(o))
+				r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
 				if !r.Span.Exported {
 					continue // has no span
 				}

@@ -220,6 +220,10 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	text(attrVersion.Key, r.Version)
 	text(attrOutcome.Key, string(r.Outcome))
 	text(attrCredential.Key, r.Credential)
+	text(attrCallID.Key, r.CallID)
+	if r.Attempt > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(r.Attempt-1))
+	}
 	text(attrSource.Key, string(r.Source))
 	if r.Outcome.Failed() {
 		text(attrCode.Key, r.ErrorCode)

@@ -142,7 +142,10 @@ func TestSpans(t *testing.T) {
 	for _, a := range attempt.All() {
 		if span := tr.Decide(a.Observation); span.Exported {
 			r := newRecord(a.Observation, span)
-			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
+			if a.Name == "error_throttled" {
+				r.SetAttempt(diagnosis.Attempt{CallID: 7, Number: 2})
+			}
 			tr.Record(r)
 			names, ids = append(names, a.Name), append(ids, span)
 		}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -62,6 +63,7 @@ type Settings struct {
 
 	CredentialKeyFile string // "" means a random key
 	CredentialAliases []CredentialAlias
+	QuotaLimits       []diagnosis.QuotaLimit // in addition to the documented ones
 
 	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string

@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/alecthomas/units"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -232,4 +233,16 @@ func count(target *int) kingpin.Value {
 		}
 		return n, nil
 	}}
+}
+
+// parseQuota parses ACTION=N or ACTION/VERSION=N.
+func parseQuota(text string) (diagnosis.QuotaLimit, error) {
+	const most = 1_000_000
+	name, number, _ := strings.Cut(text, "=")
+	action, version, _ := strings.Cut(name, "/")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n > most || !isAliasName(action) || version != "" && !isAliasName(version) {
+		return diagnosis.QuotaLimit{}, fmt.Errorf("%q is not a limit: write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", text, most)
+	}
+	return diagnosis.QuotaLimit{Action: action, Version: version, PerMinute: n}, nil
 }

@@ -83,7 +83,7 @@ func (t *trace) of(service string) (found []span) {
 
 func TestFindFailedCalls(t *testing.T) {
 	if _, err := os.Stat(jaeger); err != nil {
-		t.Skip("there is no Jaeger in .bin: run make jaeger, which takes some minutes") //nolint:forbidigo // building it takes too long for every run
+		t.Skip("there is no Jaeger in .bin: run make jaeger, which takes some minutes")
 	}
 	ui, otlp := startJaeger(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
