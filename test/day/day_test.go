@@ -17,7 +17,7 @@ var (
 const seed = 20261123
 
 // all returns the scenarios of the first table.
-func all() []scenario { return slices.Concat(innocent, clocks, credentials, hidden, scopes) }
+func all() []scenario { return slices.Concat(innocent, clocks, credentials, hidden, scopes, loads) }
 
 // newPlan plans scenarios repeat times, hours apart.
 func newPlan(scenarios []scenario, repeat int) *plan {

@@ -48,8 +48,8 @@ type attempt struct {
 	may  []diagnosis.Cause // neither required nor wrong
 	want classify.Outcome  // what the attempt must be classified as; "" means success
 
-	retry     bool // the attempt is a retry of the previous one of the program
-	redundant string // reason why it could have been saved
+	retry  bool                  // the attempt is a retry of the previous one of the program
+	result diagnosis.RetryResult // of the retry; "" means success
 }
 
 // reply is a response that the simulated gateway does not make.

@@ -38,7 +38,7 @@ type score struct {
 	noticed  []diagnosis.Event
 	expected []event             // that follow from the requests
 	seen     map[string][]string // by credential: the regions and services it was used for
-	misses   map[string]int // by scenario and what is wrong
+	misses   map[string]int      // by scenario and what is wrong
 	calls    truthOfCalls
 }
 
@@ -122,7 +122,7 @@ func (s *score) notice(e diagnosis.Event) { s.noticed = append(s.noticed, e) }
 func (s *score) events(want []event) {
 	open := slices.Concat(want, s.expected)
 	for _, e := range open {
-		s.row("event " + string(e.cause)).truth++
+		s.row("event "+string(e.cause)).truth++
 	}
 	for _, e := range s.noticed {
 		t := s.row("event " + string(e.Cause))
@@ -148,9 +148,9 @@ func (s *score) count(row, what string, truth, given uint64) {
 		return
 	}
 	t := s.row(row)
-	t.truth += int(truth)                                                                                   //nolint:gosec // small
-	t.given += int(given)                                                                                   //nolint:gosec // small
-	t.right += int(min(truth, given))                                                                       //nolint:gosec // small
+	t.truth += int(truth)             //nolint:gosec // small
+	t.given += int(given)             //nolint:gosec // small
+	t.right += int(min(truth, given)) //nolint:gosec // small
 	if truth != given {
 		s.miss("counts", row+" "+what, fmt.Sprintf("%d, want %d", given, truth))
 	}

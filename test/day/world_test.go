@@ -67,14 +67,14 @@ func (w *world) attempt(scenario string, a *attempt) {
 
 // diagnose passes an attempt to the Diagnoser as the pipeline does.
 func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
-	w.d.Observe(o)
+	at := w.d.Observe(o)
 	if f := w.d.Hidden(o); f != nil {
 		return []diagnosis.Diagnosis{{Cause: f.Cause, Certainty: diagnosis.Certain}}
 	}
 	if !o.Verdict.Outcome.Failed() {
 		return nil
 	}
-	return w.d.Diagnose(o)
+	return w.d.Diagnose(o, at)
 }
 
 // given returns the causes that a user is told are the cause: those that are certain
@@ -83,7 +83,7 @@ func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
 func given(all []diagnosis.Diagnosis) (causes []diagnosis.Cause) {
 	for _, d := range all {
 		switch {
-		case d.Certainty == diagnosis.Certain, d.Certainty == diagnosis.Likely, d.Cause == diagnosis.CauseClockRight, d.Cause == "calls_redundant":
+		case d.Certainty == diagnosis.Certain, d.Certainty == diagnosis.Likely, d.Cause == diagnosis.CauseClockRight, d.Cause == diagnosis.CauseCallsRedundant:
 			causes = append(causes, d.Cause)
 		}
 	}
