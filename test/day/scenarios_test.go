@@ -87,12 +87,12 @@ var innocent = []scenario{
 		})
 	}},
 	{"presigned, simple and XML programs", func(p *plan) {
-		for _, by := range []*program{
+		for n, by := range []*program{
 			{sign: "presigned"}, {sign: "simple"}, {accept: "*/*"},
 		} {
 			known := p.shared()
 			by.addr, by.agent, by.key = known.addr, known.agent, known.key
-			p.every(0, minute, 30, func(i int, at time.Time) attempt { return get(by, 600+10*p.number+i%3, at) })
+			p.every(0, minute, 30, func(i int, at time.Time) attempt { return get(by, 600+1000*n+10*p.number+i%3, at) })
 		}
 	}},
 	{"resets and closed connections", func(p *plan) {
@@ -224,8 +224,9 @@ var clocks = []scenario{
 
 // signatures are the wrong signatures of the simulator, and the causes.
 var signatures = map[string]diagnosis.Cause{
-	"not signed": "unsigned", "authorization dropped": "unsigned", "algorithm of another vendor": "algorithm",
-	"blanks instead of commas": "authorization_form", "X-Amz-Date missing": "signature_incomplete", "scope of four parts": "scope_form",
+	"X-Amz-Date missing": "signature_incomplete",
+	"not signed":         "unsigned", "authorization dropped": "unsigned", "algorithm of another vendor": "algorithm",
+	"blanks instead of commas": "authorization_form", "scope of four parts": "scope_form",
 	"scope of the day before": "scope_date", "scope of another service": "scope_service", "date in the extended form": "date_form",
 	"signature in base64": "signature_text", "signed field dropped": "field_missing", "signed field doubled": "field_doubled",
 	"signed field changed by a proxy": "field_proxied", "host of the proxy": "host_foreign", "host with a port": "host_port",
@@ -267,6 +268,9 @@ var credentials = []scenario{
 			for n := range 4 {
 				after := time.Duration(i)*20*second + time.Duration(n)*30*minute
 				a := attempt{by: by, wire: s.Bytes(by.key, p.start.Add(after))}.refused(cause)
+				if s.Name == "X-Amz-Date missing" { // which is also a signed field
+					a.must = append(a.must, "field_missing")
+				}
 				a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
 				p.send(after, a)
 			}
@@ -342,11 +346,12 @@ var credentials = []scenario{
 				a := get(by, i+1, at)
 				if i == 1 && n >= 20 {
 					a = a.refused(diagnosis.CauseTokenExpired)
-					a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
+					a.may = []diagnosis.Cause{diagnosis.CauseClockRight, diagnosis.CauseKeyRevoked}
 				}
 				return a
 			})
 		}
+		p.event(diagnosis.CauseKeyRevoked, old, 20*minute, 24*minute) // "the access key or token"
 		p.change(20*minute+5*second, func(s *cloudmonitor.Server) { s.SetCredential(expired) })
 	}},
 	{"key used in another region", func(p *plan) {
@@ -373,7 +378,7 @@ var hidden = []scenario{
 		p.every(0, minute, 60, func(i int, at time.Time) attempt {
 			a := get(by, 1200+p.number, at)
 			if i%3 == 0 {
-				a = a.with(cloudmonitor.Directive{Error: "ServiceTimeout", Status: 200, Shape: []string{"monitor", "gateway", "flat"}[i/3%3]}).refused("masked")
+				a = a.with(cloudmonitor.Directive{Error: "ServiceTimeout", Status: 200, Shape: []string{"monitor", "gateway", "no-type"}[i/3%3]}).refused("masked")
 				a.want = classify.OutcomeMasked
 			}
 			return a
