@@ -38,15 +38,17 @@ type attempt struct {
 	params  url.Values
 	body    string
 	do      cloudmonitor.Directive
-	took    time.Duration // 0 means some tens of milliseconds
-	signed  time.Duration // how long before it is sent the request is signed
-	wire    []byte        // the request instead of one made from the fields above
-	reply   *reply        // the response instead of that of the gateway
+	took    time.Duration       // 0 means some tens of milliseconds
+	signed  time.Duration       // how long before it is sent the request is signed
+	wire    func(string) []byte // changes the request on the way, or makes one; nil for none
+	reply   *reply              // the response instead of that of the gateway
 	fault   classify.Fault
+	status  int // received before the fault, or 0
 
-	must []diagnosis.Cause // must be given
-	may  []diagnosis.Cause // neither required nor wrong
-	want classify.Outcome  // what the attempt must be classified as; "" means success
+	must     []diagnosis.Cause // must be given
+	may      []diagnosis.Cause // neither required nor wrong
+	want     classify.Outcome  // what the attempt must be classified as; "" means success
+	category classify.Category // that it must be classified as; "" for any
 
 	retry  bool                  // the attempt is a retry of the previous one of the program
 	result diagnosis.RetryResult // of the retry; "" means success

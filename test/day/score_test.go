@@ -32,14 +32,15 @@ func share(n, of int) float64 {
 
 // score is the result of a day.
 type score struct {
-	attempts int
-	broken   int               // attempts that were not classified as planned
-	rows     map[string]*tally // by diagnosis, event or metric
-	noticed  []diagnosis.Event
-	expected []event             // that follow from the requests
-	seen     map[string][]string // by credential: the regions and services it was used for
-	misses   map[string]int      // by scenario and what is wrong
-	calls    truthOfCalls
+	scenarios int
+	attempts  int
+	broken    int               // attempts that were not classified as planned
+	rows      map[string]*tally // by diagnosis, event or metric
+	noticed   []diagnosis.Event
+	expected  []event             // that follow from the requests
+	seen      map[string][]string // by credential: the regions and services it was used for
+	misses    map[string]int      // by scenario and what is wrong
+	calls     truthOfCalls
 }
 
 func newScore() *score {

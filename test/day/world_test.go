@@ -61,6 +61,12 @@ func (w *world) attempt(scenario string, a *attempt) {
 		w.score.miss(scenario, "outcome", string(o.Verdict.Outcome)+" "+o.Verdict.Code+" "+o.Verdict.Message+", want "+string(want))
 		w.score.broken++
 	}
+	if a.category != "" {
+		w.score.probe("category", o.Verdict.Category == a.category)
+		if o.Verdict.Category != a.category {
+			w.score.miss(scenario, "category", string(o.Verdict.Category)+", want "+string(a.category))
+		}
+	}
 	all := w.diagnose(o)
 	w.score.attempt(scenario, o, a, given(all))
 }
@@ -92,9 +98,9 @@ func given(all []diagnosis.Diagnosis) (causes []diagnosis.Cause) {
 
 // observe makes an attempt and returns what the tap sees of it.
 func (w *world) observe(a *attempt) *classify.Observation {
-	wire := a.wire
-	if wire == nil {
-		wire = a.request()
+	wire := a.request()
+	if a.wire != nil {
+		wire = a.wire(string(wire))
 	}
 	q := requestOf(wire)
 	w.port++
@@ -111,7 +117,7 @@ func (w *world) observe(a *attempt) *classify.Observation {
 	}
 	if a.fault != classify.FaultNone {
 		o.FirstByte = time.Time{}
-		o.Verdict = classifier.Fault(a.fault, 0)
+		o.Verdict = classifier.Fault(a.fault, a.status)
 		return o
 	}
 	res := w.answer(a, wire)
