@@ -75,7 +75,7 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
-	$(GO) test -C test -race ./manifest ./promcheck ./soak
+	$(GO) test -C test -race ./day ./manifest ./promcheck ./soak
 	$(GO) test -C test ./alerts # Prometheus' engine, which is slow with the race detector
 	$(GO) test -C tools ./...
 
@@ -152,6 +152,10 @@ simulate: ## Simulate SIMULATE exchanges of the relay (default a million), from 
 	$(GO) test ./collector/relay -run '^TestSimulate$$' -v -count=1 -timeout 3h -simulate.exchanges=$(SIMULATE) -simulate.from=$(SIMULATE_FROM)
 
 SOAK ?= 30m
+.PHONY: diagnose-day
+diagnose-day: ## Measure the diagnoses on a generated day of traffic; UPDATE=1 writes the table of docs/diagnosis.md.
+	$(GO) test -C test ./day -run '^TestDay$$' -v -count=1 -day.full $(if $(UPDATE),-update)
+
 .PHONY: soak
 soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).
 	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak

@@ -297,7 +297,11 @@ func (i *inspection) header(authorization string) {
 		name, v, rest = CutParameter(rest)
 		parts[name] = v
 	}
-	i.check(len(parts) < 2 && strings.Contains(list, "Signature="), CheckAuthorization, ConfidenceCertain)
+	unsplit := len(parts) < 2 && strings.Contains(list, "Signature=")
+	i.check(unsplit, CheckAuthorization, ConfidenceCertain)
+	if unsplit {
+		return // what looks wrong with the parts follows from that
+	}
 	var missing []string
 	for _, name := range []string{"Credential", "SignedHeaders", "Signature"} {
 		if parts[name] == "" {

@@ -62,6 +62,7 @@ func TestSignatureChecks(t *testing.T) {
 	f("a call about an access key", Request{Target: []byte("/?AccessKeyId=" + canaryAK + "&Action=DeleteAccessKey"), Header: plain()})
 	f("signed in two ways", Request{Target: []byte("/?Accesskey=" + canaryAK + "&Signature=" + canarySig), Header: plain()},
 		"forms_mixed likely forms=Authorization, Signature")
+	f("blanks instead of commas", Request{Target: []byte(query), Header: with(strings.ReplaceAll(signedBy(scope, list, canarySig), ",", " "))}, "authorization_form certain")
 	f("no fields at all", Request{Target: []byte(query)}, "unsigned certain")
 	f("the surest first", Request{Target: []byte("/?Version=2010-05-25&Action=a%2520b"), Header: with(signedBy(scope, "x-amz-date", canarySig[1:]))},
 		"host_unsigned certain", "signature_text certain length=63", "parameter_twice likely names=Action", "parameter_order possible")

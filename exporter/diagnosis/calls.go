@@ -50,7 +50,7 @@ type Attempt struct {
 	CallID uint64        // the same for all attempts of a call
 	Number int           // 1 for the first attempt
 	Pause  time.Duration // since the end of the previous attempt
-	Result RetryResult   // "" for the first attempt
+	Result RetryResult   // "" for the first attempt, unless it follows maxAttempts others
 }
 
 // RetryResult is the result of a retry.
@@ -86,7 +86,7 @@ type calls struct {
 type openCall struct {
 	id       uint64
 	action   *action
-	attempts int
+	attempts int       // 0 if maxAttempts were counted as a call
 	ended    time.Time // of the last attempt
 	hold     time.Duration
 	outcome  classify.Outcome // of the last attempt, as the fields below
@@ -168,12 +168,12 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 			a.retries[i].Add(1)
 		}
 	} else if !succeeded {
-		at = Attempt{CallID: max(1, rand.Uint64()), Number: 1} //nolint:gosec // an identifier, not a secret
+		at = Attempt{CallID: newCallID(), Number: 1}
 	}
 	switch {
 	case slot < 0 && succeeded:
 		a.outcomes[0].Add(1)
-	case succeeded, at.Number >= maxAttempts:
+	case succeeded:
 		a.finish(at.Number, o.Verdict.Outcome)
 		c.free(slot)
 	default:
@@ -189,9 +189,16 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 			outcome: o.Verdict.Outcome, category: o.Verdict.Category,
 			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable,
 		}
+		if at.Number >= maxAttempts { // the next attempt is a retry all the same
+			a.finish(at.Number, o.Verdict.Outcome)
+			c.slots[slot].id, c.slots[slot].attempts = newCallID(), 0
+		}
 	}
 	return at
 }
+
+// newCallID returns an identifier for a call.
+func newCallID() uint64 { return max(1, rand.Uint64()) } //nolint:gosec // not a secret
 
 // previous returns the slot of the open call that an attempt which started at the
 // given time continues, or -1. Attempts that overlap are different calls.
@@ -238,7 +245,9 @@ func (k *openCall) expired(now time.Time) bool { return now.Sub(k.ended).Abs() >
 // close counts the open call in a slot by its last attempt.
 func (c *calls) close(slot int) {
 	k := &c.slots[slot]
-	k.action.finish(k.attempts, k.outcome)
+	if k.attempts > 0 {
+		k.action.finish(k.attempts, k.outcome)
+	}
 	c.free(slot)
 }
 

@@ -45,6 +45,9 @@ func TestCalls(t *testing.T) {
 		want string // see tally
 		sum  uint64 // attempts
 	}{
+		{"exactly as many attempts as a call can have", func(l *lab) {
+			l.repeat(maxAttempts, attempt{wait: time.Second, do: throttled})
+		}, "0 0 1 0 | 0 0 0 15", maxAttempts},
 		{"a success", func(l *lab) { l.do(attempt{}) }, "1 0 0 0 | 0 0 0 0", 1},
 		{"the second attempt succeeds", func(l *lab) {
 			l.do(attempt{do: timeout})
@@ -75,7 +78,7 @@ func TestCalls(t *testing.T) {
 			l.d.Calls(l.now.Add(50 * time.Second)) // while the next one runs
 			l.do(attempt{wait: time.Second, took: time.Minute})
 		}, "0 1 0 0 | 1 0 0 0", 2},
-		{"more attempts than one call has", func(l *lab) { l.repeat(20, attempt{wait: time.Second, do: timeout}) }, "0 0 2 0 | 0 18 0 0", 20},
+		{"more attempts than one call has", func(l *lab) { l.repeat(20, attempt{wait: time.Second, do: timeout}) }, "0 0 2 0 | 0 19 0 0", 20},
 
 		{"a poll every minute that fails", func(l *lab) { l.repeat(5, attempt{wait: time.Minute, do: timeout}) }, "0 0 5 0 | 0 0 0 0", 5},
 		{"a poll every ten seconds that fails", func(l *lab) { l.repeat(5, attempt{wait: 10 * time.Second, do: timeout}) }, "0 0 5 0 | 0 0 0 0", 5},

@@ -83,6 +83,10 @@ const (
 	clockMemory   = 15 * time.Minute // how long a sample is used
 	maxRoundTrip  = 10 * time.Second // maximum round trip of a sample
 	maxListed     = 16
+	// minStaleness is the minimum time by which a request was signed earlier than the
+	// other requests of the program if it is stale. With a smaller difference, the
+	// clock has just gone beyond the limit.
+	minStaleness = 2 * time.Minute
 )
 
 // clocks remembers the clocks of programs by the address that they call from. Its
@@ -275,7 +279,7 @@ func judgeClock(in clockInput, usual Skew, known bool, category classify.Categor
 		return clockFinding{} // too close to the limit to tell
 	}
 	switch {
-	case expired, s.Offset < 0 && (in.presigned || known && usual.within(window)):
+	case expired, s.Offset < 0 && (in.presigned || known && usual.within(window) && usual.Offset-s.Offset >= minStaleness):
 		f.cause = CauseSignatureStale
 	case s.ofZones():
 		f.cause = CauseClockZone

@@ -153,6 +153,7 @@ func TestClocksFurthestOffFirst(t *testing.T) {
 
 func TestJudgeClock(t *testing.T) {
 	right, wrongHour := Skew{time.Second, time.Second}, Skew{-time.Hour, time.Second}
+	almost, tenBehind := Skew{-14*time.Minute - 30*time.Second, time.Second}, Skew{-10 * time.Minute, time.Second}
 	f := func(name string, category classify.Category, off time.Duration, usual *Skew, presigned bool, expires time.Duration, want Cause, sure Certainty) {
 		t.Helper()
 		in := clockInput{client: program, signed: epoch.Add(off), date: epoch, roundTrip: 20 * time.Millisecond, presigned: presigned, expires: expires}
@@ -179,6 +180,8 @@ func TestJudgeClock(t *testing.T) {
 	f("a day", clock, -24*time.Hour, nil, false, 0, CauseClockSkew, Certain)
 	f("behind, as all requests", clock, -time.Hour, &wrongHour, false, 0, CauseClockZone, Certain)
 	f("behind, as no other request", clock, -47*time.Minute, &right, false, 0, CauseSignatureStale, Certain)
+	f("a clock that is going beyond the limit", clock, -15*time.Minute-10*time.Second, &almost, false, 0, CauseClockSkew, Certain)
+	f("a clock ten minutes behind, and a request six minutes old", clock, -16*time.Minute, &tenBehind, false, 0, CauseSignatureStale, Certain)
 	f("ahead, as no other request", clock, 47*time.Minute, &right, false, 0, CauseClockSkew, Certain)
 	f("presigned long ago", clock, -47*time.Minute, nil, true, 0, CauseSignatureStale, Certain)
 	f("presigned for a minute, two ago", clock, -2*time.Minute, nil, true, time.Minute, CauseSignatureStale, Certain)

@@ -1,9 +1,6 @@
 package diagnosis
 
 import (
-	"cmp"
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,12 +11,12 @@ import (
 const (
 	maxRepeats = 4096 // number of slots for recent queries
 	// repeatSeconds is how long the result of a query could have been used again.
-	// The data of Cloud Monitor has a period of at least a minute.
-	repeatSeconds = 60
+	// The data of Cloud Monitor has a period of at least a minute. One second less
+	// leaves out programs that ask every minute, whose responses take different times.
+	repeatSeconds = 59
 	// The minimum share, in percent, and number of redundant calls for a diagnosis.
 	redundantPercent = 10
 	redundantCalls   = 30
-	maxWorst         = 3 // number of actions that a diagnosis lists
 )
 
 // RedundantReason is why a call could have been saved.
@@ -52,6 +49,7 @@ func (d *Diagnoser) observeRepeat(o *classify.Observation, u *usage) {
 		o.Verdict.Outcome != classify.OutcomeSuccess || o.Source == classify.SourceCSM {
 		return
 	}
+	u.results.Add(1)
 	key := o.Call.Fingerprint ^ u.hash
 	slot := &d.repeats[key%maxRepeats]
 	second := o.End.Unix()
@@ -63,6 +61,7 @@ func (d *Diagnoser) observeRepeat(o *classify.Observation, u *usage) {
 				reason = 0
 			}
 			u.act.redundant[reason].Add(1)
+			u.repeated.Add(1)
 			return
 		}
 	}
@@ -80,37 +79,23 @@ func isRead(action string) bool {
 	return false
 }
 
-// redundant returns the diagnosis of a throttled attempt if many calls could have
-// been saved. It lists the actions with the most of them.
+// redundant returns the diagnosis of a throttled attempt if many calls of its action
+// with its credential, which share a limit with it, could have been saved.
 func (d *Diagnoser) redundant(o *classify.Observation) (Diagnosis, bool) {
 	if o.Verdict.Category != classify.CategoryThrottled {
 		return Diagnosis{}, false
 	}
-	type count struct {
-		name string
-		n    uint64
+	u := d.usages.find(o)
+	if u == nil {
+		return Diagnosis{}, false
 	}
-	var all []count
-	calls, saved := uint64(0), uint64(0)
-	for _, a := range d.actions.all() {
-		n := a.redundant[0].Load() + a.redundant[1].Load()
-		calls += a.outcomes[0].Load() + a.outcomes[1].Load()
-		saved += n
-		if n > 0 {
-			all = append(all, count{a.name.action, n})
-		}
-	}
+	calls, saved := u.results.Load(), u.repeated.Load()
 	if saved < redundantCalls || 100*saved < redundantPercent*calls {
 		return Diagnosis{}, false
 	}
-	slices.SortStableFunc(all, func(a, b count) int { return cmp.Compare(b.n, a.n) })
-	var worst []string
-	for _, c := range all[:min(len(all), maxWorst)] {
-		worst = append(worst, fmt.Sprintf("%s (%d)", orDash(c.name), c.n))
-	}
 	return say(CauseCallsRedundant, Possible,
+		classify.Fact{Name: "action", Value: orDash(u.action)},
 		classify.Fact{Name: "calls", Value: strconv.FormatUint(calls, 10)},
 		classify.Fact{Name: "redundant", Value: strconv.FormatUint(saved, 10)},
-		classify.Fact{Name: "share", Value: strconv.FormatUint(100*saved/max(1, calls), 10)},
-		classify.Fact{Name: "worst", Value: strings.Join(worst, ", ")}), true
+		classify.Fact{Name: "share", Value: strconv.FormatUint(100*saved/max(1, calls), 10)}), true
 }

@@ -25,6 +25,10 @@ func TestRedundantCalls(t *testing.T) {
 		{"a list is asked for again and again", func(l *lab) { l.repeat(3, attempt{wait: time.Second, query: list}) }, "ListMetrics", 0, 2},
 
 		{"a program asks every minute", func(l *lab) { l.repeat(5, attempt{wait: time.Minute}) }, "GetMetricStatistics", 0, 0},
+		{"a program asks every minute, with responses that take different times", func(l *lab) {
+			l.do(attempt{took: 900 * time.Millisecond})
+			l.do(attempt{wait: time.Minute - 900*time.Millisecond, took: 20 * time.Millisecond})
+		}, "GetMetricStatistics", 0, 0},
 		{"two programs ask every minute in turn", func(l *lab) {
 			for range 3 {
 				l.do(attempt{wait: 61 * time.Second})
@@ -62,8 +66,8 @@ func TestRedundantCalls(t *testing.T) {
 	}
 }
 
-// TestRedundantCallsExplainThrottling checks that the actions with the most redundant
-// calls are listed, but not for a few of them.
+// TestRedundantCallsExplainThrottling checks that redundant calls are a cause for the
+// action and the credential that they were made with, but not if they are few.
 func TestRedundantCallsExplainThrottling(t *testing.T) {
 	l := newLab(t, false)
 	throttled := cloudmonitor.Directive{Error: "LimitExceeded"}
@@ -71,17 +75,21 @@ func TestRedundantCallsExplainThrottling(t *testing.T) {
 	if _, all := l.do(attempt{wait: 10 * time.Second, do: throttled}); slices.Contains(causesOf(all), CauseCallsRedundant) {
 		t.Errorf("after few: %v", names(all))
 	}
-	l.repeat(redundantCalls, attempt{wait: time.Second, query: "Action=ListMetrics&Version=2010-05-25"})
-	_, all := l.do(attempt{wait: 10 * time.Second, do: throttled})
+	const list = "Action=ListMetrics&Version=2010-05-25"
+	l.repeat(redundantCalls+1, attempt{wait: time.Second, query: list})
+	if _, all := l.do(attempt{wait: 10 * time.Second, do: throttled}); slices.Contains(causesOf(all), CauseCallsRedundant) {
+		t.Errorf("after many of another action: %v", names(all))
+	}
+	_, all := l.do(attempt{wait: 10 * time.Second, query: list, do: throttled})
 	i := slices.Index(causesOf(all), CauseCallsRedundant)
 	if i < 0 {
 		t.Fatalf("diagnosed %v", names(all))
 	}
-	const want = "58 of 60 successful calls since the start (96 %) repeated a query of the minute before. Most: GetMetricStatistics (29), ListMetrics (29)."
+	const want = "30 of 31 successful calls of ListMetrics with this credential (96 %) repeated a query of the minute before."
 	if got := all[i].Evidence.English; all[i].Certainty != Possible || got != want {
 		t.Errorf("%s: %s", all[i].Certainty, got)
 	}
-	if _, all := l.do(attempt{wait: 10 * time.Second, do: cloudmonitor.Directive{Error: "ServiceTimeout"}}); slices.Contains(causesOf(all), CauseCallsRedundant) {
+	if _, all := l.do(attempt{wait: 10 * time.Second, query: list, do: cloudmonitor.Directive{Error: "ServiceTimeout"}}); slices.Contains(causesOf(all), CauseCallsRedundant) {
 		t.Errorf("of a timeout: %v", names(all))
 	}
 }

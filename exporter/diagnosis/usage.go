@@ -30,6 +30,9 @@ type usage struct {
 
 	permission permission
 
+	results  atomic.Uint64 // number of successful queries
+	repeated atomic.Uint64 // number of those whose result was known already
+
 	limit   int          // calls per minute; 0 if there is no limit
 	window  rate         // attempts of the last minute; unused without a limit
 	warned  atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch

@@ -1,0 +1,100 @@
+package day
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	full   = flag.Bool("day.full", false, "run the whole day")
+	update = flag.Bool("update", false, "with -day.full, write the table of docs/diagnosis.md")
+)
+
+// seed is that of the random times of attempts.
+const seed = 20261123
+
+// all returns the scenarios of the first table.
+func all() []scenario { return slices.Concat(innocent, clocks, credentials, hidden, scopes, loads) }
+
+// newPlan plans scenarios repeat times, six hours apart.
+func newPlan(scenarios []scenario, repeat int) *plan {
+	p := &plan{rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // not used for security
+	for n := range repeat {
+		for _, s := range scenarios {
+			p.add(s, epoch.Add(time.Duration(n)*6*hour+5*minute+time.Duration(p.rand.Int64N(int64(3*hour)))))
+		}
+	}
+	return p
+}
+
+// measure runs scenarios among programs that poll for a time, and reports what is
+// below the goal.
+func measure(t *testing.T, scenarios []scenario, repeat, programs int, day time.Duration) *score {
+	t.Helper()
+	p := newPlan(scenarios, repeat)
+	p.add(fleet(programs, day), epoch)
+	s := run(p)
+	s.scenarios = len(scenarios)
+	t.Logf("%d scenarios, %d attempts", s.scenarios, s.attempts)
+	for _, line := range s.missed() {
+		t.Log(line)
+	}
+	for _, line := range s.low() {
+		t.Error(line)
+	}
+	if s.broken > 0 {
+		t.Errorf("%d attempts were not classified as planned", s.broken)
+	}
+	return s
+}
+
+// TestDay runs the scenarios once among a few programs. With -day.full it runs all of
+// the day among many, as make diagnose-day does.
+func TestDay(t *testing.T) {
+	repeat, programs, day := 1, 2, 3*hour
+	if *full {
+		repeat, programs, day = 4, 17, 24*hour
+	}
+	first := measure(t, all(), repeat, programs, day)
+	second := measure(t, heldOut, 1, programs, 3*hour)
+	if !*full {
+		return
+	}
+	if first.attempts < 100_000 {
+		t.Errorf("%d attempts", first.attempts)
+	}
+	text := fmt.Sprintf("%d attempts of %d scenarios; held-out: %d attempts of %d scenarios.\n\n%s", first.attempts, first.scenarios, second.attempts, second.scenarios, table(first, second))
+	t.Log("\n" + text)
+	if *update {
+		document(t, text)
+	}
+}
+
+const (
+	documentation = "../../docs/diagnosis.md"
+	begin         = "<!-- Begin of what make diagnose-day writes. -->\n\n"
+	end           = "\n<!-- End. -->"
+)
+
+// document writes the text to the documentation.
+func document(t *testing.T, text string) {
+	t.Helper()
+	b, err := os.ReadFile(documentation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, rest, ok := strings.Cut(string(b), begin)
+	_, tail, found := strings.Cut(rest, end)
+	if !ok || !found {
+		t.Fatal("docs/diagnosis.md has no place for the table")
+	}
+	if err := os.WriteFile(documentation, []byte(head+begin+text+end+tail), 0o644); err != nil { //nolint:gosec // as it was
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,160 @@
+package day
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+)
+
+// attemptsOf plans the attempts of one call: the first one at a time, the others
+// after the pauses.
+func (p *plan) attemptsOf(after time.Duration, pauses []time.Duration, each func(n int) attempt) {
+	p.send(after, each(0))
+	for n, pause := range pauses {
+		after += pause
+		a := each(n + 1)
+		a.retry = true
+		p.send(after, a)
+	}
+}
+
+// pauses are those of the vendor's Go SDK between the attempts of a call.
+var pauses = []time.Duration{600 * time.Millisecond, 1300 * time.Millisecond, 2500 * time.Millisecond}
+
+// loads are scenarios of calls, retries, redundant calls and limits.
+var loads = []scenario{
+	{"retries that succeed", func(p *plan) {
+		by := p.shared()
+		for i := range 30 {
+			after := time.Duration(i) * minute
+			a := get(by, 3000+p.number, p.start.Add(after))
+			p.attemptsOf(after, pauses[:i%3+1], func(n int) attempt {
+				if n > i%3 {
+					return a
+				}
+				failed := a.with(serverError).refused()
+				if n > 0 {
+					failed.result = diagnosis.RetryFailed
+				}
+				return failed
+			})
+		}
+	}},
+	{"retries that fail", func(p *plan) {
+		by := p.shared()
+		for i := range 20 {
+			after := time.Duration(i) * minute
+			a := get(by, 3100+p.number, p.start.Add(after)).with(serverError).refused()
+			a.result = diagnosis.RetryFailed
+			p.attemptsOf(after, pauses, func(int) attempt { return a })
+		}
+	}},
+	{"retries of a wrong parameter", func(p *plan) {
+		by := p.shared()
+		for i := range 10 {
+			after := time.Duration(i) * minute
+			p.attemptsOf(after, pauses[:2], func(int) attempt {
+				a := metrics(by, "WRONG").refused()
+				a.result = diagnosis.RetryWasted
+				return a
+			})
+		}
+		p.event(diagnosis.CauseRetryWasted, by.key, 0, minute)
+	}},
+	{"throttled by others, retried at once", func(p *plan) {
+		by := p.program(p.credential())
+		for i := range 20 {
+			after := time.Duration(i) * minute
+			a := get(by, 1, p.start.Add(after)).with(throttled)
+			p.attemptsOf(after, pauses, func(n int) attempt {
+				one := a.refused(diagnosis.CauseQuotaShared)
+				if n > 0 {
+					one.must = append(one.must, diagnosis.CauseRetryThrottled)
+				}
+				one.result = diagnosis.RetryThrottled
+				return one
+			})
+		}
+	}},
+	{"limit exceeded", func(p *plan) {
+		// 240 different batches in each of five minutes, of which the API allows 180. Some
+		// of the tap's last 60 seconds are of the minute before.
+		by := p.program(p.credential())
+		begin := p.start.Truncate(minute).Sub(p.start) + minute
+		for m := range 5 {
+			for i := range 240 {
+				after := begin + time.Duration(m)*minute + time.Duration(i)*250*time.Millisecond
+				a := batch(by, 1+i%20, p.start.Add(after).Add(-time.Duration(i+240*m)*minute))
+				a.took = 40 * time.Millisecond
+				if i >= 180 {
+					a = a.refused(diagnosis.CauseQuotaExceeded)
+				}
+				p.send(after, a)
+			}
+		}
+		p.event(diagnosis.CauseQuotaNear, by.key, begin, begin+minute)
+		p.probe(begin+3*minute, "quota_used_ratio", func(d *diagnosis.Diagnoser, now time.Time) string {
+			for _, q := range d.Quotas(now) {
+				if q.Credential == hash(by.key.AccessKey) && q.Action == "GetMetricStatisticsBatch" {
+					if q.Used < 240.0/180*55/60-0.01 || q.Used > 240.0/180+0.01 || q.Limit != 180 { // counted in steps of five seconds
+						return fmt.Sprintf("%+v, want 1.33 of 180", q)
+					}
+					return ""
+				}
+			}
+			return "not known"
+		})
+	}},
+	{"near the limit", func(p *plan) {
+		by := p.program(p.credential())
+		for i := range 800 { // 160 a minute
+			after := time.Duration(i) * 375 * time.Millisecond
+			p.send(after, batch(by, 1+i%20, p.start.Add(after).Add(-time.Duration(i)*minute)))
+		}
+		p.event(diagnosis.CauseQuotaNear, by.key, 40*second, 2*minute)
+	}},
+	{"far from the limit", func(p *plan) {
+		by := p.program(p.credential())
+		for i := range 600 { // 120 a minute
+			after := time.Duration(i) * 500 * time.Millisecond
+			p.send(after, batch(by, 1+i%20, p.start.Add(after).Add(-time.Duration(i)*minute)))
+		}
+	}},
+	{"the same query every ten seconds", func(p *plan) {
+		by := p.shared()
+		for i := range 180 {
+			p.send(time.Duration(i)*10*second, metrics(by, "PEER"))
+		}
+	}},
+	{"four clients ask the same", func(p *plan) {
+		key := sharedKeys[p.number%len(sharedKeys)]
+		for n := range 4 {
+			by := p.program(key)
+			p.every(time.Duration(n)*5*second, minute, 40, func(_ int, _ time.Time) attempt { return metrics(by, "DCGW") })
+		}
+	}},
+	{"a change that is made twice", func(p *plan) {
+		by := p.shared()
+		for i := range 10 {
+			p.send(time.Duration(i)*5*second, attempt{by: by, action: "PutMetricData", version: "2017-07-01", body: `{"Namespace":"custom"}`})
+		}
+	}},
+	{"throttled because calls are redundant", func(p *plan) {
+		by := p.program(p.credential())
+		begin := p.start.Truncate(minute).Sub(p.start) + minute
+		for i := range 240 { // the same batch four times a second
+			after := begin + time.Duration(i)*240*time.Millisecond
+			a := batch(by, 3, p.start.Add(begin))
+			if a.took = 40 * time.Millisecond; i >= 180 {
+				a = a.refused(diagnosis.CauseQuotaExceeded, diagnosis.CauseCallsRedundant)
+			}
+			if i > 180 { // the same request within eight seconds of a failure is a retry
+				a.retry, a.result = true, diagnosis.RetryThrottled
+				a.must = append(a.must, diagnosis.CauseRetryThrottled)
+			}
+			p.send(after, a)
+		}
+		p.event(diagnosis.CauseQuotaNear, by.key, begin, begin+minute)
+	}},
+}

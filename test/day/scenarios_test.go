@@ -1,0 +1,608 @@
+package day
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+const (
+	second = time.Second
+	minute = time.Minute
+	hour   = time.Hour
+)
+
+// The errors that scenarios ask the gateway for.
+var (
+	serverError = cloudmonitor.Directive{Error: "ServiceTimeout"}
+	outage      = cloudmonitor.Directive{Error: "INTERNAL_FAILURE"}
+	throttled   = cloudmonitor.Directive{Error: "LimitExceeded"}
+	noData      = cloudmonitor.Directive{Empty: true}
+)
+
+// innocent are scenarios in which nothing is to be found, each near to one in which
+// something is.
+var innocent = []scenario{
+	{"poll every minute", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 90, func(_ int, at time.Time) attempt { return get(by, 100+p.number, at) })
+	}},
+	{"the same list every minute", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 90, func(int, time.Time) attempt { return metrics(by, "EIP") })
+	}},
+	{"two pages of one list", func(p *plan) {
+		by := p.shared()
+		for i := range 30 {
+			p.send(time.Duration(i)*2*minute, list(by, "ListAlarmPolicy", 1, 10, 15))
+			p.send(time.Duration(i)*2*minute+second, list(by, "ListAlarmPolicy", 2, 10, 15))
+		}
+	}},
+	{"two clients ask the same once", func(p *plan) {
+		a, b := p.shared(), p.shared()
+		p.send(5*minute, metrics(a, "NAT"))
+		p.send(5*minute+10*second, metrics(b, "NAT"))
+	}},
+	{"clock ten minutes off works", func(p *plan) {
+		by := p.shared()
+		by.skew = -10 * minute
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt { return get(by, 200+p.number, at) })
+		p.skew(30*minute, by)
+	}},
+	{"clock fourteen minutes ahead works", func(p *plan) {
+		by := p.shared()
+		by.skew = 14 * minute
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt { return get(by, 200+p.number, at) })
+		p.skew(30*minute, by)
+	}},
+	{"a single 500", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			if a := get(by, 300+p.number, at); i == 30 {
+				return a.with(serverError).refused()
+			}
+			return get(by, 300+p.number, at)
+		})
+	}},
+	{"always empty", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt {
+			a := get(by, 400+p.number, at).with(noData)
+			a.must = []diagnosis.Cause{diagnosis.CauseDataNone}
+			return a
+		})
+	}},
+	{"dry run", func(p *plan) {
+		by := p.shared()
+		p.every(0, 5*minute, 12, func(_ int, at time.Time) attempt {
+			a := get(by, 500+p.number, at)
+			a.params.Set("DryRun", "true")
+			a.want = classify.OutcomeDryRun
+			return a
+		})
+	}},
+	{"presigned, simple and XML programs", func(p *plan) {
+		for n, by := range []*program{
+			{sign: "presigned"}, {sign: "simple"}, {accept: "*/*"},
+		} {
+			known := p.shared()
+			by.addr, by.agent, by.key = known.addr, known.agent, known.key
+			p.every(0, minute, 30, func(i int, at time.Time) attempt { return get(by, 600+1000*n+10*p.number+i%3, at) })
+		}
+	}},
+	{"resets and closed connections", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 40, func(i int, at time.Time) attempt {
+			a := get(by, 700+p.number, at)
+			switch i {
+			case 10:
+				a.fault, a.want = classify.FaultReset, classify.OutcomeProxy
+			case 20:
+				a.fault, a.want = classify.FaultClosed, classify.OutcomeProxy
+			case 30:
+				a.fault, a.want = classify.FaultCanceled, classify.OutcomeCanceled
+			}
+			return a
+		})
+	}},
+	{"never permitted", func(p *plan) {
+		key := p.credential()
+		p.keys[len(p.keys)-1].Denied = []string{"GetMetricStatistics"}
+		by := p.program(key)
+		p.every(0, minute, 30, func(_ int, at time.Time) attempt { return get(by, 1, at).refused() })
+		p.every(10*second, minute, 30, func(int, time.Time) attempt { return metrics(by, "KEC") })
+	}},
+	{"resource of another account", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 40, func(i int, at time.Time) attempt {
+			if i%4 != 3 {
+				return get(by, 800+p.number, at)
+			}
+			a := get(by, 801, at).refused()
+			a.reply = &reply{status: 403, body: `{"requestid":"1","error":{"type":"sender","code":"ProductNotOwned","message":"[801(KEC)] product does not belong to this user"}}`}
+			return a
+		})
+	}},
+	{"two equal calls in one second", func(p *plan) {
+		by := p.shared()
+		p.send(minute, metrics(by, "SLB"))
+		p.send(minute+300*time.Millisecond, metrics(by, "SLB"))
+	}},
+	{"a failing poll every minute", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 30, func(int, time.Time) attempt { return metrics(by, "NOSUCH").refused() })
+	}},
+	{"requests without data by themselves", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 40, func(int, time.Time) attempt { return list(by, "DescribePolicyObject", 1, 50, 20) })
+	}},
+	{"two refusals while a key spreads", func(p *plan) {
+		key := p.credential()
+		by := p.program(key)
+		p.every(0, minute, 30, func(i int, at time.Time) attempt {
+			a := get(by, 1, at)
+			if i == 15 || i == 16 {
+				a = a.refused()
+				a.reply = refusal(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
+				a.may = []diagnosis.Cause{diagnosis.CauseKeyRevoked, diagnosis.CauseKeyUnknown, diagnosis.CauseClockRight}
+			}
+			return a
+		})
+	}},
+}
+
+// clocks are scenarios of clocks.
+var clocks = []scenario{
+	{"clock behind", func(p *plan) {
+		by := p.shared()
+		by.skew = -20*minute - 13*second
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).refused(diagnosis.CauseClockSkew)
+		})
+		p.skew(30*minute, by)
+	}},
+	{"clock ahead, simple signature", func(p *plan) {
+		by := p.shared()
+		by.skew, by.sign = 51*minute+29*second, "simple"
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).refused(diagnosis.CauseClockSkew)
+		})
+	}},
+	{"clock drifts off and is set", func(p *plan) {
+		by := *p.shared()
+		p.every(0, minute, 120, func(i int, at time.Time) attempt {
+			one := by
+			if i < 100 {
+				one.skew = -time.Duration(i) * 11 * second
+			}
+			a := get(&one, 900+p.number, at)
+			if one.skew < -15*minute {
+				a = a.refused(diagnosis.CauseClockSkew)
+			}
+			return a
+		})
+	}},
+	{"local time as UTC", func(p *plan) {
+		by := p.shared()
+		by.skew = 8 * hour
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt { return get(by, 1, at).refused(diagnosis.CauseClockZone) })
+	}},
+	{"local time as UTC, India", func(p *plan) {
+		by := p.shared()
+		by.skew, by.sign = 5*hour+30*minute+2*second, "simple"
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt { return get(by, 1, at).refused(diagnosis.CauseClockZone) })
+	}},
+	{"queue of signed requests", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := get(by, 1000+p.number, at)
+			if i > 10 && i%5 == 0 {
+				a.signed = 21*minute + time.Duration(i)*second
+				a = a.refused(diagnosis.CauseSignatureStale)
+			}
+			return a
+		})
+	}},
+	{"presigned address used too long", func(p *plan) {
+		by := p.shared()
+		by.sign = "presigned"
+		p.every(0, minute, 40, func(i int, at time.Time) attempt {
+			a := get(by, 1100+p.number, at)
+			if i >= 20 {
+				a.signed = 31*minute + time.Duration(i)*second
+				a = a.refused(diagnosis.CauseSignatureStale)
+			}
+			return a
+		})
+	}},
+}
+
+// signatures are the wrong signatures of the simulator, and the causes. Those that
+// are wrong clocks are not among them: one wrong time of a program whose clock is
+// right is something else.
+var signatures = map[string]diagnosis.Cause{
+	"not signed":                      "unsigned",
+	"authorization dropped":           "unsigned",
+	"basic authorization":             "algorithm",
+	"algorithm of another vendor":     "algorithm",
+	"no blank behind the algorithm":   "authorization_form",
+	"blanks instead of commas":        "authorization_form",
+	"SignedHeaders missing":           "signature_incomplete",
+	"X-Amz-Date missing":              "signature_incomplete",
+	"presigned without its date":      "signature_incomplete",
+	"both forms":                      "forms_mixed",
+	"scope of four parts":             "scope_form",
+	"scope without an end":            "scope_end",
+	"scope of the day before":         "scope_date",
+	"scope of the local day":          "scope_date",
+	"scope of another service":        "scope_service",
+	"scope of another region":         "scope_region",
+	"date in the extended form":       "date_form",
+	"date of another kind":            "date_form",
+	"two dates":                       "dates_differ",
+	"signature in base64":             "signature_text",
+	"signature in upper case":         "signature_text",
+	"signature cut":                   "signature_text",
+	"host not signed":                 "host_unsigned",
+	"names in upper case":             "signed_names",
+	"names not sorted":                "signed_names",
+	"signed field dropped":            "field_missing",
+	"signed length, body chunked":     "field_missing",
+	"signed field doubled":            "field_doubled",
+	"signed field changed by a proxy": "field_proxied",
+	"host of the proxy":               "host_foreign",
+	"host with a port":                "host_port",
+	"parameter doubled on the way":    "parameter_doubled",
+	"parameter encoded twice":         "parameter_twice",
+	"parameter decoded on the way":    "parameter_plus",
+	"query cut in an escape":          "parameter_escape",
+	"body changed":                    "payload_hash",
+	"body not signed":                 "payload_unsigned",
+	"simple without a key":            "signature_incomplete",
+	"simple without a signature":      "signature_incomplete",
+	"simple without a time":           "signature_incomplete",
+	"simple, key in another case":     "parameter_case",
+	"simple in base64":                "signature_text",
+	"simple by HMAC-SHA1":             "algorithm",
+	"simple of another version":       "signature_version",
+	"simple without a zone":           "date_form",
+	"simple, parameter doubled":       "parameter_doubled",
+	"simple, another service":         "scope_service",
+	"local time":                      diagnosis.CauseClockZone,
+	"local time, simple":              diagnosis.CauseClockZone,
+	"old presigned":                   diagnosis.CauseSignatureStale,
+	"unknown key":                     diagnosis.CauseKeyUnknown,
+	"unknown key, simple":             diagnosis.CauseKeyUnknown,
+}
+
+// alsoWrong are the second causes of those that have two.
+var alsoWrong = map[string]diagnosis.Cause{
+	"X-Amz-Date missing": "field_missing", // it is signed
+	"both forms":         "dates_differ",  // they are signed at different times
+}
+
+// credentials are scenarios of keys, signatures and permissions.
+var credentials = []scenario{
+	{"wrong secret", func(p *plan) {
+		by := p.shared()
+		by.key.SecretKey += "\n"
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).refused(diagnosis.CauseSecretWrong, diagnosis.CauseClockRight)
+		})
+	}},
+	{"wrong secret, clock ten minutes off", func(p *plan) {
+		by := p.shared()
+		by.key.SecretKey, by.skew = "another", 10*minute
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).refused(diagnosis.CauseSecretWrong, diagnosis.CauseClockRight)
+		})
+	}},
+	{"wrong secret, simple signature", func(p *plan) {
+		by := p.shared()
+		by.key.SecretKey, by.sign = "another", "simple"
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).refused(diagnosis.CauseSecretWrong, diagnosis.CauseClockRight)
+		})
+	}},
+	{"wrong signatures of many kinds", func(p *plan) {
+		by := p.shared()
+		i := 0
+		for _, s := range cloudmonitor.SigningScenarios() {
+			cause, ok := signatures[s.Name]
+			if !ok {
+				continue
+			}
+			for n := range 4 {
+				after := time.Duration(i)*20*second + time.Duration(n)*30*minute
+				a := attempt{by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))}.refused(cause)
+				if also, ok := alsoWrong[s.Name]; ok {
+					a.must = append(a.must, also)
+				}
+				a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
+				p.send(after, a)
+			}
+			i++
+		}
+	}},
+	{"right signatures of many kinds", func(p *plan) {
+		by := p.shared()
+		for i, s := range cloudmonitor.SigningScenarios() {
+			if !s.Wrong {
+				after := time.Duration(i) * 2 * minute
+				p.send(after, attempt{by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))})
+			}
+		}
+	}},
+	{"unknown key", func(p *plan) {
+		by := p.program(p.unknown())
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt {
+			a := get(by, 1, at).refused(diagnosis.CauseKeyUnknown)
+			a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
+			return a
+		})
+	}},
+	{"key revoked and restored", func(p *plan) {
+		key := p.credential()
+		by := p.program(key)
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := get(by, 1, at)
+			if i >= 20 && i < 40 {
+				a = a.refused(diagnosis.CauseKeyRevoked, diagnosis.CauseKeyUnknown)
+				a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
+			}
+			return a
+		})
+		p.change(20*minute-second, func(s *cloudmonitor.Server) { s.Revoke(key.AccessKey) })
+		p.change(40*minute-second, func(s *cloudmonitor.Server) { s.SetCredential(key) })
+		p.event(diagnosis.CauseKeyRevoked, key, 20*minute, 24*minute)
+		p.event(diagnosis.CauseKeyRecovered, key, 40*minute, 42*minute)
+	}},
+	{"key rotated in time", func(p *plan) {
+		before, after := p.program(p.credential()), p.program(p.credential())
+		after.addr = before.addr
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt { return get(before, 1, at) })
+		p.every(20*minute, minute, 20, func(_ int, at time.Time) attempt { return get(after, 1, at) })
+		p.change(25*minute, func(s *cloudmonitor.Server) { s.Revoke(before.key.AccessKey) })
+	}},
+	{"permission lost and given back", func(p *plan) {
+		key := p.credential()
+		by := p.program(key)
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := get(by, 1, at)
+			if i >= 20 && i < 40 {
+				a = a.refused(diagnosis.CausePermissionLost)
+			}
+			return a
+		})
+		p.every(15*second, minute, 60, func(int, time.Time) attempt { return metrics(by, "KEC") })
+		denied := key
+		denied.Denied = []string{"GetMetricStatistics"}
+		p.change(20*minute-second, func(s *cloudmonitor.Server) { s.SetCredential(denied) })
+		p.change(40*minute-second, func(s *cloudmonitor.Server) { s.SetCredential(key) })
+		p.event(diagnosis.CausePermissionLost, key, 20*minute, 26*minute)
+		p.event(diagnosis.CauseKeyRecovered, key, 40*minute, 42*minute)
+	}},
+	{"expired token among good ones", func(p *plan) {
+		good, old := p.credential(), p.credential()
+		p.keys[len(p.keys)-2].Token, p.keys[len(p.keys)-1].Token = "token-a", "token-b"
+		good.Token, old.Token = "token-a", "token-b"
+		expired := old
+		expired.TokenExpired = true
+		for i, by := range []*program{p.program(good), p.program(old)} {
+			p.every(time.Duration(i)*10*second, minute, 40, func(n int, at time.Time) attempt {
+				a := get(by, i+1, at)
+				if i == 1 && n >= 20 {
+					a = a.refused(diagnosis.CauseTokenExpired)
+					a.may = []diagnosis.Cause{diagnosis.CauseClockRight, diagnosis.CauseKeyRevoked}
+				}
+				return a
+			})
+		}
+		p.event(diagnosis.CauseKeyRevoked, old, 20*minute, 24*minute) // "the access key or token"
+		p.change(20*minute+5*second, func(s *cloudmonitor.Server) { s.SetCredential(expired) })
+	}},
+	{"key used in another region", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 10, func(_ int, at time.Time) attempt { return get(by, 1, at) })
+		other := *by
+		other.region = "cn-shanghai-2"
+		p.every(10*minute, minute, 10, func(_ int, at time.Time) attempt { return get(&other, 1, at) })
+	}},
+	{"key used for another service", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 10, func(_ int, at time.Time) attempt { return get(by, 1, at) })
+		a := attempt{by: by, host: "kec.api.ksyun.com", service: "monitor", action: "DescribeInstances", version: "2016-03-04"}
+		a.service = "kec"
+		a.reply = &reply{status: 200, body: `{"RequestId":"1","InstancesSet":[]}`}
+		p.send(12*minute, a)
+	}},
+}
+
+// hidden are scenarios of responses that look successful.
+var hidden = []scenario{
+	{"error in a 200", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := get(by, 1200+p.number, at)
+			if i%3 == 0 {
+				a = a.with(cloudmonitor.Directive{Error: "ServiceTimeout", Status: 200, Shape: []string{"monitor", "gateway", "no-type"}[i/3%3]}).refused("masked")
+				a.want = classify.OutcomeMasked
+			}
+			return a
+		})
+	}},
+	{"batch that fails in part", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := batch(by, 5, at)
+			if i%2 == 0 {
+				a.do, a.want, a.must = cloudmonitor.Directive{Partial: 2}, classify.OutcomePartial, []diagnosis.Cause{"items_failed"}
+			}
+			return a
+		})
+	}},
+	{"local time with Z", func(p *plan) { p.empty(interval, 7*hour, 8*hour, diagnosis.CauseIntervalZone) }},
+	{"the future", func(p *plan) { p.empty(interval, 20*minute, 47*minute, diagnosis.CauseIntervalFuture) }},
+	{"the last minute", func(p *plan) { p.empty(interval, -minute, 0, diagnosis.CauseIntervalRecent) }},
+	{"older than the data is kept", func(p *plan) {
+		p.empty(withoutData, -40*24*hour, -31*24*hour, diagnosis.CauseIntervalOld)
+	}},
+	{"reversed interval", func(p *plan) { p.empty(withoutData, 0, -hour, diagnosis.CauseIntervalReversed) }},
+	{"data stops and comes back", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 90, func(i int, at time.Time) attempt {
+			a := get(by, 1300+p.number, at)
+			if i >= 30 && i < 60 {
+				a = a.with(noData)
+				a.must = []diagnosis.Cause{diagnosis.CauseDataStopped}
+			}
+			return a
+		})
+	}},
+	{"stale data", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := interval(by, 1400+p.number, at, -2*hour, 0)
+			if i >= 20 {
+				a = a.with(cloudmonitor.Directive{Stale: 40 * minute})
+				a.must = []diagnosis.Cause{diagnosis.CauseDataStale}
+			}
+			return a
+		})
+	}},
+	{"data ten minutes late", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 60, func(_ int, at time.Time) attempt {
+			return interval(by, 1500+p.number, at, -2*hour, 0).with(cloudmonitor.Directive{Stale: 10 * minute})
+		})
+	}},
+	{"first page only", func(p *plan) {
+		by := p.shared()
+		p.every(0, 2*minute, 30, func(i int, _ time.Time) attempt {
+			a := list(by, "DescribeAlarmReceives", 1, 10, 25)
+			if i > 0 {
+				a.must = []diagnosis.Cause{diagnosis.CausePagesUnread}
+			}
+			return a
+		})
+	}},
+	{"HTML and text in a 200", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt {
+			a := get(by, 1600+p.number, at).refused("masked")
+			a.want, a.reply = classify.OutcomeMasked, &reply{200, "<html><head><title>Sign in</title></head><body>Please sign in.</body></html>", "text/html"}
+			return a
+		})
+	}},
+}
+
+// scopes are scenarios in which many calls fail in the same way.
+var scopes = []scenario{
+	{"outage of one action in one region", func(p *plan) {
+		programs := []*program{p.shared(), p.shared(), p.shared()}
+		for i, by := range programs {
+			by.region = []string{"cn-beijing-6", "cn-guangzhou-1", "cn-guangzhou-1"}[i]
+			p.every(time.Duration(i)*7*second, minute, 60, func(n int, at time.Time) attempt {
+				a := get(by, 1700+i, at)
+				if n >= 30 && n < 40 && i > 0 {
+					a = a.with(outage).refused()
+				}
+				return a
+			})
+			p.every(time.Duration(i)*7*second+20*second, minute, 60, func(int, time.Time) attempt { return list(by, "ListAlarmPolicy", 1, 10, 5) })
+		}
+		since := p.start.Add(30 * minute)
+		p.probe(38*minute, "scope", func(d *diagnosis.Diagnoser, now time.Time) string {
+			s, ok := d.Scope("INTERNAL_FAILURE", now)
+			switch {
+			case !ok:
+				return "no scope"
+			case !slices.Equal(s.Actions.Names, []string{"GetMetricStatistics"}) || s.Actions.Active < 2:
+				return fmt.Sprintf("actions %+v", s.Actions)
+			case !slices.Equal(s.Regions.Names, []string{"cn-guangzhou-1"}) || s.Regions.Active < 2:
+				return fmt.Sprintf("regions %+v", s.Regions)
+			case s.Since.Before(since) || s.Since.After(since.Add(30*second)):
+				return "since " + s.Since.String()
+			case !strings.Contains(s.Sentence.English, "only GetMetricStatistics, only cn-guangzhou-1"):
+				return s.Sentence.English
+			}
+			return ""
+		})
+		p.probe(57*minute, "scope", func(d *diagnosis.Diagnoser, now time.Time) string {
+			if _, ok := d.Scope("INTERNAL_FAILURE", now); ok {
+				return "not over 15 minutes later"
+			}
+			return ""
+		})
+	}},
+	{"failures after a reload", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 30, func(i int, _ time.Time) attempt {
+			if i >= 20 {
+				a := list(by, "GetAlertUser", 1, 0, 5) // a page of no items is an error
+				return a.refused()
+			}
+			return list(by, "GetAlertUser", 1, 10, 5)
+		})
+		p.steps = append(p.steps, step{p.start.Add(20*minute - 30*second), func(w *world) { w.d.Note(diagnosis.TriggerReload, w.now) }})
+	}},
+}
+
+// empty plans attempts without data for one reason.
+func (p *plan) empty(ask func(*program, int, time.Time, time.Duration, time.Duration) attempt, from, to time.Duration, cause diagnosis.Cause) {
+	by := p.shared()
+	p.every(0, minute, 30, func(_ int, at time.Time) attempt {
+		a := ask(by, 2000+p.number, at, from, to)
+		a.must = []diagnosis.Cause{cause}
+		return a
+	})
+}
+
+// withoutData is an interval that the gateway answers without data instead of refusing it.
+func withoutData(by *program, instance int, at time.Time, from, to time.Duration) attempt {
+	a := interval(by, instance, at, from, to)
+	a.reply = &reply{status: 200, body: `{"getMetricStatisticsResult":{"datapoints":{"member":[]},"label":"cpu.utilizition.total"},"responseMetadata":{"requestId":"1"}}`}
+	return a
+}
+
+// refusal is an error of the older gateway.
+func refusal(status int, code, message string) *reply {
+	return &reply{status: status, body: fmt.Sprintf(`{"RequestId":"11111111-2222-4333-8444-555555555555","Error":{"Type":"Sender","Code":%q,"Message":%q}}`, code, message)}
+}
+
+// skew plans a look at the measured clock of the program.
+func (p *plan) skew(after time.Duration, by *program) {
+	p.probe(after, "clock_skew_seconds", func(d *diagnosis.Diagnoser, now time.Time) string {
+		for _, c := range d.Clocks(now) {
+			if c.Client.String() == by.addr {
+				if off := (c.Skew.Offset - by.skew).Abs(); off > c.Skew.Uncertainty {
+					return fmt.Sprintf("%s, want %s", c.Skew.Offset, by.skew)
+				}
+				return ""
+			}
+		}
+		return "not measured"
+	})
+}
+
+// fleet returns the programs that poll all day: n programs, each with four queries
+// a minute for the given time.
+func fleet(n int, day time.Duration) scenario {
+	return scenario{"fleet", func(p *plan) {
+		for i := range n {
+			by := p.program(sharedKeys[i%len(sharedKeys)])
+			by.agent = fmt.Sprintf("fleet/%d.0", i%3+1)
+			for q := range 4 {
+				p.every(time.Duration(q)*13*second, minute, int(day/minute), func(_ int, at time.Time) attempt { return get(by, 10_000+10*i+q, at) })
+			}
+		}
+	}}
+}
+
+// whole replaces a request.
+func whole(wire []byte) func(string) []byte { return func(string) []byte { return wire } }
