@@ -138,6 +138,11 @@ SIMULATE_FROM ?= $(shell date +%s)000
 simulate: ## Simulate SIMULATE exchanges of the relay (default a million), from new seeds each time.
 	$(GO) test ./collector/relay -run '^TestSimulate$$' -v -count=1 -timeout 3h -simulate.exchanges=$(SIMULATE) -simulate.from=$(SIMULATE_FROM)
 
+KILLS ?= 200
+.PHONY: kill
+kill: ## Kill a process that writes the journal's file KILLS times (default 200).
+	JOURNAL_KILLS=$(KILLS) $(GO) test ./exporter/journal/disk -run '^TestKill$$' -v -count=1 -timeout 1h
+
 SOAK ?= 30m
 .PHONY: soak
 soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).

@@ -57,7 +57,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	}
 	switch {
 	case status == http.StatusNotFound:
-		return usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size")
+		return usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size, and over restarts with --journal.path")
 	case status != http.StatusOK:
 		return errors.New(answer.Error)
 	}
