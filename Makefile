@@ -10,6 +10,9 @@ CYCLONEDX_V := v1.10.0
 VULN_V := v1.9.0
 OTELCOL := $(BIN)/otelcol
 OTELCOL_V := v0.160.0
+JAEGER := $(BIN)/jaeger
+# The newest version that the Go proxy has.
+JAEGER_V := v1.76.0
 # Helm and Kustomize, which render what the end-to-end tests check: the newest
 # versions that Go 1.26 can build.
 HELM        := $(BIN)/helm
@@ -90,6 +93,16 @@ $(OTELCOL): deploy/otel-collector/builder.yaml
 	GOBIN=$(BIN) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)
 	CGO_ENABLED=0 $(BIN)/builder --config $<
 	mv $(BIN)/otelcol-build/otelcol $@ && rm -r $(BIN)/otelcol-build
+
+# Built in place with the versions and checksums of its own go.mod and go.sum: go install refuses modules that replace others.
+$(JAEGER):
+	mkdir -p $(BIN)
+	cd "$$($(GO) mod download -json github.com/jaegertracing/jaeger@$(JAEGER_V) | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p')" && \
+	  CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "-s -w" -o $@ ./cmd/all-in-one
+
+.PHONY: jaeger
+jaeger: $(JAEGER) ## Build Jaeger and find failed calls in it (some minutes).
+	$(GO) test -C test -count=1 -tags e2e ./jaeger
 
 # The newest version that Go 1.26 can build.
 $(GORELEASER):

@@ -16,6 +16,10 @@ type Call struct {
 	SignedAt time.Time
 	// DryRun reports that the request asks for a dry run.
 	DryRun bool
+	// Fingerprint identifies what the request asks for, so that attempts of one call
+	// have the same one: see fingerprint. It is 0 if it is not known. It is only
+	// comparable within one process.
+	Fingerprint uint64
 	// Unread is why a part of the request body was not read. It is set by the
 	// collector.
 	Unread Unread

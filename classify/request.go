@@ -53,7 +53,9 @@ func (c *Classifier) Request(r *Request) (Call, Secrets) {
 		host = authority(path)
 	}
 	q.host = get(r.Header, headerHost)
-	return c.call(&q, host), q.secrets()
+	call := c.call(&q, host)
+	call.Fingerprint = q.asked.of(r.Method, path, &call)
+	return call, q.secrets()
 }
 
 // wanted are the parameters that are looked for, as they stand in the request.
@@ -63,6 +65,7 @@ type wanted struct {
 	credential, date, timestamp      param
 	algorithm, dryRun                param
 
+	asked   fingerprint
 	several bool // the query and the form name several actions
 	inField bool // the action is that of a field
 
@@ -218,8 +221,12 @@ func (q *wanted) pairs(s []byte, cut bool) {
 		if escaped && len(name) <= 3*longestParam {
 			name = appendUnescaped(buf[:0], name)
 		}
-		if p := q.place(name); p != nil {
+		p := q.place(name)
+		if p != nil {
 			q.offer(p, value, encodedURL)
+		}
+		if !q.ofSignature(p, name) {
+			q.asked.add(s[start:i])
 		}
 	}
 }
@@ -227,6 +234,10 @@ func (q *wanted) pairs(s []byte, cut bool) {
 // body reads the body as JSON, multipart or a form, whichever it looks like.
 func (q *wanted) body(r *Request) {
 	body := bytes.TrimPrefix(r.Body, byteOrderMark)
+	signed := q.signed()
+	if signed { // so that nothing in the body is of the signature
+		q.asked.add(r.Body)
+	}
 	cut := shorter(r.Body, get(r.Header, headerContentLength))
 	if q.settled() && len(body) > glanceBytes {
 		body, cut = body[:glanceBytes], true
@@ -236,22 +247,37 @@ func (q *wanted) body(r *Request) {
 	case start == len(body):
 	case body[start] == '{':
 		q.json(body[start:])
+		if !signed {
+			q.asked.add(body)
+		}
 	case bytes.HasPrefix(body[start:], dashes):
 		eachPart(body[start:], func(name, value []byte) {
-			if p := q.place(name); p != nil {
+			p := q.place(name)
+			if p != nil {
 				q.offer(p, value, encodedNot)
+			}
+			if !signed && !q.ofSignature(p, name) {
+				q.asked.addPart(name, value)
 			}
 		})
 	case isForm(get(r.Header, headerContentType), body):
+		asked := q.asked
 		q.pairs(bytes.TrimRight(body[start:], "\r\n"), cut)
+		if signed {
+			q.asked = asked // which has the whole body
+		}
+	case !signed:
+		q.asked.add(body)
 	}
 }
 
 // settled reports whether nothing is left to learn but details.
 func (q *wanted) settled() bool {
-	signed := q.authSignature != nil || q.signature.raw != nil
-	return signed && q.action.raw != nil && q.version.raw != nil
+	return q.signed() && q.action.raw != nil && q.version.raw != nil
 }
+
+// signed reports whether a signature was found.
+func (q *wanted) signed() bool { return q.authSignature != nil || q.signature.raw != nil }
 
 // shorter reports whether body is shorter than the Content-Length says.
 func shorter(body, length []byte) bool {
@@ -345,9 +371,11 @@ func (q *wanted) named(h Header) {
 	if q.action.raw == nil {
 		q.action.offer(bytes.TrimSpace(h.Get(headerAction)), encodedNot)
 		q.inField = q.action.raw != nil
+		q.asked.add(q.action.raw)
 	}
 	if q.version.raw == nil {
 		q.version.offer(bytes.TrimSpace(h.Get(headerVersion)), encodedNot)
+		q.asked.add(q.version.raw)
 	}
 }
 
@@ -360,6 +388,7 @@ func (q *wanted) header(h Header) {
 		// "Service_Version.Action", of which the last part is sure.
 		target := bytes.TrimSpace(h.Get(headerTarget))
 		q.action.offer(target[bytes.LastIndexByte(target, '.')+1:], encodedNot)
+		q.asked.add(q.action.raw)
 	}
 	if q.token.raw == nil {
 		q.token.offer(bytes.TrimSpace(h.Get(headerKscToken)), encodedNot)

@@ -27,7 +27,8 @@ func TestCallsDoNotAllocate(t *testing.T) {
 }
 
 // TestInterceptedCallsAllocateInTLSAlone holds what a call through two ends of
-// TLS more allocates against what crypto/tls does for each that it reads.
+// TLS allocates more against what crypto/tls does for each record and, on the loop,
+// for each read that finds nothing.
 func TestInterceptedCallsAllocateInTLSAlone(t *testing.T) {
 	rig := newBenchTLS(t)
 	count := func(c net.Conn) float64 {
@@ -41,7 +42,7 @@ func TestInterceptedCallsAllocateInTLSAlone(t *testing.T) {
 	}
 	two := count(rig.connect(t, rig.real)) // program and upstream
 	four := count(rig.connect(t, rig.ours))
-	if four > 2*two {
+	if four > 3*two {
 		t.Errorf("%v allocations for a call, %v without interception", four, two)
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestDiagnosesReachEveryOutput(t *testing.T) {
 	out := newOutput(t, setting{})
 	out.see(attempt.Get("error_signature"))
-	out.see(attempt.Get("error_throttled"))
+	out.see(attempt.Get("error_html"))
 	out.flush(t)
 
 	want, ok := diagnosis.Describe(diagnosis.CauseSecretWrong)
@@ -121,5 +121,51 @@ func TestEventsReachTheOutputs(t *testing.T) {
 	out.flush(t)
 	if lines := out.log.String(); strings.Count(lines, `"event":"ksyun.api.notice"`) != 1 || !strings.Contains(lines, `"cause":"key_revoked"`) || !strings.Contains(lines, `"level":"warn"`) {
 		t.Errorf("lines %s", lines)
+	}
+}
+
+// TestAttemptsOfACallAreLinked checks that the attempts of one call have the same ID,
+// and that the journal notes that a retry succeeded.
+func TestAttemptsOfACallAreLinked(t *testing.T) {
+	out := newOutput(t, setting{})
+	at := time.Now()
+	see := func(name string) {
+		o := attempt.Get(name)
+		o.Start, o.End = at, at.Add(10*time.Millisecond)
+		at = at.Add(time.Second)
+		out.see(o)
+	}
+	see("error_throttled")
+	see("error_receiver")
+	see("success")
+	see("success")
+	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success_after_retry"); n != 1 {
+		t.Errorf("%v calls succeeded after a retry", n)
+	}
+	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success"); n != 1 {
+		t.Errorf("%v calls succeeded at once", n)
+	}
+	if n := out.counted(t, "ksyun_api_retries_total", "outcome", "failed"); n != 1 {
+		t.Errorf("%v retries failed", n)
+	}
+	out.flush(t)
+	all, _ := out.journal.Select(&journal.Filter{}, "", 10)
+	if len(all) != 2 || all[0].Attempt != 2 || all[1].Attempt != 1 || all[0].CallID == "" {
+		t.Fatalf("journal %+v", all)
+	}
+	for _, r := range all {
+		if r.CallID != all[0].CallID || r.CallOutcome != diagnosis.CallSuccessAfterRetry {
+			t.Errorf("attempt %d: call %s, %s", r.Attempt, r.CallID, r.CallOutcome)
+		}
+	}
+	if strings.Count(out.log.String(), `"call_id":"`+all[0].CallID) != 2 {
+		t.Errorf("lines %s", out.log.String())
+	}
+	for _, s := range out.spans.got {
+		for _, kv := range s.Attributes {
+			if kv.Key == "http.request.resend_count" && kv.Value.AsInt64() != 1 {
+				t.Errorf("span %s: %v", s.Name, kv)
+			}
+		}
 	}
 }

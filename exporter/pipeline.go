@@ -54,6 +54,10 @@ type Options struct {
 	// flushed. It may be nil.
 	Flush func(context.Context) error
 
+	// Limits are the limits on the rates of actions. If nil, they are those that the
+	// vendor documents.
+	Limits []diagnosis.QuotaLimit
+
 	// QueueSize is the maximum number of observations in the queue. If it is not
 	// positive, DefaultQueueSize is used.
 	QueueSize int
@@ -102,8 +106,13 @@ type kept struct {
 	span                  record.Span
 	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
+	attempt               diagnosis.Attempt
 	traces, logs, journal bool
 }
+
+// resolves reports whether the attempt is a retry that succeeded, which is noted in
+// the earlier attempts of its call.
+func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucceeded }
 
 // observationCopy is an observation that shares no memory with the collector.
 type observationCopy struct {
@@ -157,6 +166,9 @@ func New(opts Options) *Pipeline {
 	}
 	p.diagnoser.Notify(p.notice)
 	p.restore(opts.Restored)
+	if opts.Limits != nil {
+		p.diagnoser.SetLimits(opts.Limits)
+	}
 	p.register()
 	go p.work()
 	return p
@@ -192,7 +204,7 @@ func (p *Pipeline) register() {
 			}
 		}),
 	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser))
+	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -270,13 +282,13 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{span: p.decide(o)}
 	k.traces = k.span.Exported
 	k.operation = p.count(o, k.span)
-	p.learn(o)
+	k.attempt = p.learn(o)
 
 	k.finding = p.hidden(o)
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
 	k.journal = p.journal != nil && (failed || k.finding != nil)
 	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
-	if k.traces || k.logs || k.journal {
+	if k.traces || k.logs || k.journal || k.resolves() {
 		p.offer(k, o)
 	}
 }
@@ -308,10 +320,11 @@ func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Opera
 	return p.metrics.Observe(o, span)
 }
 
-// learn passes the attempt to the diagnoser, which learns from it.
-func (p *Pipeline) learn(o *classify.Observation) {
+// learn passes the attempt to the diagnoser, which learns from it and returns its
+// place in a call.
+func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
 	defer p.recovered(metrics.SinkDiagnosis)
-	p.diagnoser.Observe(o)
+	return p.diagnoser.Observe(o)
 }
 
 // hidden counts a successful response without data, or without all of it. It returns
@@ -330,13 +343,13 @@ func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
 }
 
 // diagnose adds the causes of the failure, or the finding about a success, to r.
-func (p *Pipeline) diagnose(o *classify.Observation, f *diagnosis.Finding, r *record.Record) {
+func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *diagnosis.Finding, r *record.Record) {
 	defer p.recovered(metrics.SinkDiagnosis)
 	if f != nil {
 		r.Diagnose(f.Diagnoses())
 		return
 	}
-	r.Diagnose(p.diagnoser.Diagnose(o))
+	r.Diagnose(p.diagnoser.Diagnose(o, at))
 	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
 		r.SetScope(s.Sentence)
 	}
@@ -439,7 +452,8 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r = record.New(&k.copy.Observation)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
-	p.diagnose(&k.copy.Observation, k.finding, r)
+	r.SetAttempt(k.attempt)
+	p.diagnose(&k.copy.Observation, k.attempt, k.finding, r)
 	if k.journal {
 		p.identify(r)
 	}
@@ -470,6 +484,9 @@ func (p *Pipeline) keep(r *record.Record) {
 func (p *Pipeline) serve(k kept, r *record.Record) {
 	if k.journal {
 		p.guarded(metrics.SinkJournal, p.keep, r)
+	}
+	if p.journal != nil && k.resolves() {
+		p.guarded(metrics.SinkJournal, p.journal.Resolve, r)
 	}
 	if k.logs {
 		p.guarded(metrics.SinkLogs, p.logs.Write, r)

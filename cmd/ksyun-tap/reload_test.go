@@ -128,11 +128,17 @@ func TestReloadApplies(t *testing.T) {
 		"upstream.connect-to": {[]string{tapped}, []string{a}, []string{"--upstream.connect-to=a.example:80=" + two}, call("http://a.example/"), [2]string{"one", "two"}},
 		"upstream.scheme": {
 			[]string{tapped, a, "--upstream.connect-to=a.example:443=" + secure, "--upstream.ca-file=" + roots},
-			nil, []string{"--upstream.scheme=https"}, call("http://a.example/"), [2]string{"one", "tls"},
+			nil,
+			[]string{"--upstream.scheme=https"},
+			call("http://a.example/"),
+			[2]string{"one", "tls"},
 		},
 		"upstream.ca-file": {
 			[]string{tapped, "--upstream.connect-to=a.example:443=" + secure, "--upstream.scheme=https"},
-			nil, []string{"--upstream.ca-file=" + roots}, call("http://a.example/"), [2]string{string(classify.FaultTLS), "tls"},
+			nil,
+			[]string{"--upstream.ca-file=" + roots},
+			call("http://a.example/"),
+			[2]string{string(classify.FaultTLS), "tls"},
 		},
 		"upstream.resolver": {[]string{tapped}, []string{"--upstream.resolver=" + local}, []string{"--upstream.resolver=" + empty}, call("http://a.example/"), [2]string{"host_refused", "dns"}},
 		// A mark does not show on the other side of a connection.

@@ -145,6 +145,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Logs: logs.NewEvents(t.log.Logger, logs.EventsConfig{
 			Access: s.LogAccess, Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 		}),
+		Limits:  diagnosis.Override(s.QuotaLimits),
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
 		Disk: store, Restored: restored,
 		Flush: t.push.Shutdown,

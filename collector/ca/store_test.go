@@ -62,12 +62,14 @@ func TestRefused(t *testing.T) {
 			mustOpen(t, Config{Dir: dir})
 			before := mustRead(t, dir, keyFile)
 			spoil(t, dir)
-			_, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
-			if err == nil {
-				t.Fatal("opened")
-			}
-			if got := strings.ReplaceAll(err.Error(), dir, "DIR"); !strings.HasPrefix(got, "open CA: "+want) {
-				t.Errorf("error %s\n want %s", got, want)
+			for _, spelt := range []string{dir, dir + "/", dir + "/."} { // the last two would follow a link
+				_, err := Open(Config{Dir: spelt, Permitted: names, Roots: testRoots})
+				if err == nil {
+					t.Fatalf("%s was opened", spelt)
+				}
+				if got := strings.ReplaceAll(err.Error(), dir, "DIR"); !strings.HasPrefix(got, "open CA: "+want) {
+					t.Errorf("%s: error %s\n want %s", spelt, got, want)
+				}
 			}
 			if len(before) == 0 {
 				t.Error("there was no key")

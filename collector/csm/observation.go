@@ -39,6 +39,7 @@ func (r *record) call(c *classify.Classifier) classify.Call {
 	service, version := r.operation()
 	query := url.Values{"Action": {r.API}, "Service": {service}, "Version": {version}, "Region": {r.Region}}
 	call, _ := c.Request(&classify.Request{Target: []byte("/?" + query.Encode()), Host: []byte(r.Fqdn)})
+	call.Fingerprint = 0 // the parameters are not in the record
 	return call
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -58,15 +59,22 @@ func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
 }
 
 // benchHandler does nothing.
-type benchHandler struct{ addr string }
+type benchHandler struct {
+	addr    string
+	overTLS bool
+}
 
 func (h *benchHandler) Route(*Exchange) (Route, error) {
 	return Route{Key: Key{Host: "h", Port: 80}}, nil
 }
 
 func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
-	var d net.Dialer
-	return d.DialContext(ctx, "tcp", h.addr)
+	nc, err := new(net.Dialer).DialContext(ctx, "tcp", h.addr)
+	if err != nil || !h.overTLS {
+		return nc, err
+	}
+	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	return tc, tc.HandshakeContext(ctx)
 }
 func (h *benchHandler) Sending(*Exchange)                                      {}
 func (h *benchHandler) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte { return dst }
@@ -76,11 +84,16 @@ func (h *benchHandler) Done(x *Exchange)                                       {
 
 // bare starts a server whose handler does nothing, before an upstream that
 // always answers resp.
-func bare(tb testing.TB, resp string) (addr string) { return bareOn(tb, resp, 0) }
+func bare(tb testing.TB, resp string) (addr string) { return bareOn(tb, resp, 0, false) }
 
-// bareOn is bare with that many loops.
-func bareOn(tb testing.TB, resp string, loops int) (addr string) {
-	back, front := listen(tb), listen(tb)
+// bareOn is bare with that many loops, and with TLS on both sides.
+func bareOn(tb testing.TB, resp string, loops int, overTLS bool) (addr string) {
+	back, front := net.Listener(listen(tb)), listen(tb)
+	backAddr := back.Addr().String()
+	in := Intake{NewHandler: func(netip.AddrPort) Handler { return &benchHandler{backAddr, overTLS} }}
+	if overTLS {
+		in.TLS, back = testTLS(), tls.NewListener(back, testTLS())
+	}
 	go answerAll(back, []byte(resp))
 	srv := New(Config{
 		Timeouts:     DefaultTimeouts(),
@@ -89,7 +102,7 @@ func bareOn(tb testing.TB, resp string, loops int) (addr string) {
 		TailBytes:    16 << 10,
 		Loops:        loops,
 	})
-	go srv.Serve(front, Intake{NewHandler: func(netip.AddrPort) Handler { return &benchHandler{back.Addr().String()} }})
+	go srv.Serve(front, in)
 	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -108,6 +121,10 @@ func dial(tb testing.TB, addr string) net.Conn {
 	return nc
 }
 
+func dialTLS(tb testing.TB, addr string) net.Conn {
+	return tls.Client(dial(tb, addr), &tls.Config{InsecureSkipVerify: true})
+}
+
 func BenchmarkRoundTrip(b *testing.B) {
 	for _, size := range []int{1 << 10, 60 << 10} {
 		resp := benchResponse(size)
@@ -117,14 +134,16 @@ func BenchmarkRoundTrip(b *testing.B) {
 				back := listen(b)
 				defer back.Close()
 				go answerAll(back, []byte(resp))
-				trips(b, back.Addr().String(), len(resp), conns)
+				trips(b, dial, back.Addr().String(), len(resp), conns)
 			})
-			b.Run("relay/"+name, func(b *testing.B) {
-				trips(b, bare(b, resp), len(resp), conns)
-			})
-			b.Run("blocking/"+name, func(b *testing.B) {
-				trips(b, bareOn(b, resp, -1), len(resp), conns)
-			})
+			for driver, loops := range map[string]int{"relay/": 0, "blocking/": -1} {
+				b.Run(driver+name, func(b *testing.B) {
+					trips(b, dial, bareOn(b, resp, loops, false), len(resp), conns)
+				})
+				b.Run(driver+"TLS/"+name, func(b *testing.B) {
+					trips(b, dialTLS, bareOn(b, resp, loops, true), len(resp), conns)
+				})
+			}
 			b.Run("reverseproxy/"+name, func(b *testing.B) {
 				back := listen(b)
 				defer back.Close()
@@ -139,14 +158,14 @@ func BenchmarkRoundTrip(b *testing.B) {
 				defer srv.Close()
 				// It adds a Date field, whose length does not vary, and leaves out Connection.
 				length := len(resp) + len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n") - len("Connection: keep-alive\r\n")
-				trips(b, front.Addr().String(), length, conns)
+				trips(b, dial, front.Addr().String(), length, conns)
 			})
 		}
 	}
 }
 
 // trips makes b.N round trips on that many connections.
-func trips(b *testing.B, addr string, answer, conns int) {
+func trips(b *testing.B, dial func(testing.TB, string) net.Conn, addr string, answer, conns int) {
 	b.Helper()
 	b.ReportAllocs()
 	turns := make(chan int, conns)

@@ -16,7 +16,7 @@
 // were received. No request is ever sent twice.
 //
 // machine is a state machine without I/O. On Linux a loop drives the machines of
-// plain connections; blocking does so by goroutines for TLS and other systems.
-// Each pair has a goroutine for what comes before HTTP (TLS, redirected
+// many pairs, with TLS or without; blocking does so by goroutines on other systems.
+// A pair has a goroutine for what comes before HTTP (TLS handshakes, redirected
 // connections) and for what follows a CONNECT.
 package relay

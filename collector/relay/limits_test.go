@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"runtime"
 	"strings"
 	"testing"
@@ -49,6 +50,56 @@ func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	third.expect(okResponse)
 	if s := r.srv.Stats(); s.Reclaimed != 1 || s.Refused != 1 || s.Accepted != 4 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestLimitHoldsForAllListeners has many programs connect by two listeners at once,
+// each of which makes room for the next.
+func TestLimitHoldsForAllListeners(t *testing.T) { eachWay(t, testLimitHoldsForAllListeners) }
+
+func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
+	const limit, programs = 3, 60
+	r := newRig(t, func(c *Config) { c.MaxConnections = limit })
+	most := make(chan int64, 2*programs)
+	served, dialed := make(chan error), make(chan struct{})
+	for range 2 {
+		in := r.intake(false)
+		in.NewHandler = func(netip.AddrPort) Handler {
+			most <- r.srv.Stats().OpenClients
+			return &testHandler{rig: r}
+		}
+		ln := listen(t)
+		go func() { served <- r.srv.Serve(ln, in) }()
+		go func() {
+			defer func() { dialed <- struct{}{} }()
+			for range programs {
+				nc, err := net.Dial("tcp", ln.Addr().String())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { nc.Close() })
+			}
+		}()
+	}
+	<-dialed
+	<-dialed
+	for s := r.srv.Stats(); s.Accepted < 2*programs; s = r.srv.Stats() {
+		runtime.Gosched()
+	}
+	if err := r.srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for range 2 {
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
+	close(most)
+	for n := range most {
+		if n > limit {
+			t.Fatalf("%d connections at once, want at most %d", n, limit)
+		}
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // pair is a program's connection and its upstream connection. Its machine is
-// driven by a loop if both are plain sockets and the system has loops, else by the
-// goroutines of a blocking driver. The pair's own goroutine serves what comes
+// driven by a loop if the system has loops and both are TCP, or TLS over it, else by
+// the goroutines of a blocking driver. The pair's own goroutine serves what comes
 // before HTTP and what follows a CONNECT.
 type pair struct {
 	s      *Server

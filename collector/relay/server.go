@@ -245,28 +245,46 @@ func (s *Server) untrack(ln net.Listener) {
 
 func (s *Server) handle(nc net.Conn, in *Intake) {
 	s.counters.accepted.Add(1)
-	if s.isFull() && !s.Reclaim() {
-		s.counters.refused.Add(1)
-		s.turnAway(nc, in)
-		return
-	}
 	p := newPair(s, nc, in)
+	for {
+		switch s.admit(p) {
+		case admitted:
+			p.start()
+			return
+		case stopped:
+			nc.Close()
+			return
+		case atLimit:
+			if !s.Reclaim() {
+				s.counters.refused.Add(1)
+				s.turnAway(nc, in)
+				return
+			}
+		}
+	}
+}
+
+// admission is what comes of a new connection.
+type admission uint8
+
+const (
+	admitted admission = iota
+	atLimit
+	stopped
+)
+
+func (s *Server) admit(p *pair) admission {
 	s.mu.Lock()
-	if s.draining.Load() {
-		s.mu.Unlock()
-		nc.Close()
-		return
+	defer s.mu.Unlock()
+	switch {
+	case s.draining.Load():
+		return stopped
+	case s.cfg.MaxConnections > 0 && len(s.pairs) >= s.cfg.MaxConnections:
+		return atLimit
 	}
 	s.pairs[p] = struct{}{}
 	s.wg.Add(1)
-	s.mu.Unlock()
-	p.start()
-}
-
-func (s *Server) isFull() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.cfg.MaxConnections > 0 && len(s.pairs) >= s.cfg.MaxConnections
+	return admitted
 }
 
 // Reclaim closes the connection that has waited longest for a request. It

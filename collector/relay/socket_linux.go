@@ -93,7 +93,7 @@ func (s *socket) closeWrite(cut bool) {
 func (s *socket) close(how closing) (rest *buffer) {
 	if t := s.tls; t != nil {
 		if how == closeFIN {
-			t.conn.Close()
+			t.conn.Close() //nolint:errcheck // a broken connection is closed all the same
 			t.flush()
 			rest = t.out
 		} else {

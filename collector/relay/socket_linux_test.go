@@ -493,3 +493,45 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 	sock.close(closeCut)
 	syscall.Close(s.fd)
 }
+
+// TestSocketIsDetachedWithItsQueue goes on with a connection outside of the loop while
+// an answer of TLS is queued: what is written later is behind it.
+func TestSocketIsDetachedWithItsQueue(t *testing.T) {
+	var bufs buffers
+	bufs.init(64<<10, 64<<10, 16<<10, 0)
+	s := newSession(t, false, tls.VersionTLS13)
+	sock := s.socket(&bufs)
+	sock.writable = false
+	if _, err := syscall.Write(s.fd, append(s.raw.update(true, 5), s.raw.seal(typeData, []byte("before"))...)); err != nil {
+		t.Fatal(err)
+	}
+	sock.readable = true
+	b := make([]byte, 100)
+	if n, end := sock.read(b[:3]); n != 3 || end != receiving || !sock.isQueued() {
+		t.Fatalf("read %d bytes, end %d, queued: %v", n, end, sock.isQueued())
+	}
+	nc, err := connOf(sock.fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc = sock.tls.detach(nc)
+	if n, err := nc.Read(b[3:]); err != nil || string(b[:3+n]) != "before" {
+		t.Errorf("read %q, %v", b[:3+n], err)
+	}
+	for _, p := range []string{"one", "two"} {
+		if n, err := io.WriteString(nc, p); n != len(p) || err != nil {
+			t.Errorf("%d bytes were written, %v", n, err)
+		}
+	}
+	if err := nc.Close(); err != nil {
+		t.Error(err)
+	}
+	s.untilEnd()
+	if got, closed := s.open(); string(got) != "onetwo" || !closed || s.raw.updates != 1 {
+		t.Errorf("got %q, close_notify %v, %d updates of keys", got, closed, s.raw.updates)
+	}
+	if n := bufs.inUse.Load(); n != 0 {
+		t.Errorf("%d bytes are still in use", n)
+	}
+	syscall.Close(s.fd)
+}

@@ -5,6 +5,15 @@ import (
 	"time"
 )
 
+// arm sets the pair's timer, unless it fires early enough anyway.
+func (l *loop) arm(p *pair) {
+	at, limited := p.m.deadline()
+	if !limited || p.looped.timer >= 0 && !p.looped.timerAt.After(at) {
+		return
+	}
+	l.times.set(p, at)
+}
+
 // timers are the pairs with a timer, by when it fires.
 type timers struct{ pairs []*pair }
 

@@ -66,12 +66,12 @@ func TestOthersAreNotDiagnosed(t *testing.T) {
 		o := success()
 		o.Signature = &classify.Signature{Checks: 1}
 		o.Verdict.Category = category
-		if got := New().Diagnose(o); got != nil {
+		if got := New().Diagnose(o, Attempt{}); got != nil {
 			t.Errorf("a success: %v", names(got))
 		}
 		o.Verdict.Outcome = classify.OutcomeError
 		of := category == classify.CategoryAuth || category == classify.CategoryClock
-		if got := New().Diagnose(o); (got != nil) != of {
+		if got := New().Diagnose(o, Attempt{}); (got != nil) != of {
 			t.Errorf("%s: %v", category, names(got))
 		}
 	}
@@ -82,6 +82,8 @@ func TestCauses(t *testing.T) {
 	known := map[Cause]bool{
 		CauseClockSkew: true, CauseClockZone: true, CauseClockRight: true, CauseSignatureStale: true,
 		CauseSecretWrong: true, CauseKeyUnknown: true, CauseTokenRefused: true, CauseTokenExpired: true,
+		CauseCallsRedundant: true, CauseQuotaExceeded: true, CauseQuotaShared: true, CauseQuotaNear: true,
+		CauseRetryThrottled: true, CauseRetryWasted: true,
 		CauseKeyRevoked: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
 	}
 	for _, c := range classify.Checks() {

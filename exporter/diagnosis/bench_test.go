@@ -32,7 +32,7 @@ func BenchmarkDiagnose(b *testing.B) {
 	o := seen(b, cloudmonitor.SigningScenarios()[0], "another-secret-key")
 	b.ReportAllocs()
 	for b.Loop() {
-		d.Diagnose(o)
+		d.Diagnose(o, Attempt{})
 	}
 }
 

@@ -85,7 +85,7 @@ func TestCredentialsInnocent(t *testing.T) {
 			for range 10 {
 				l.do(attempt{wait: time.Minute})
 				l.gateway.Revoke(credential.AccessKey)
-				l.repeat(2, attempt{wait: time.Second})
+				l.repeat(2, attempt{wait: 15 * time.Second})
 				l.gateway.SetCredential(credential)
 			}
 		},

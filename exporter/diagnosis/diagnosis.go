@@ -47,6 +47,14 @@ const (
 	CauseTokenRefused   Cause = "token_refused"
 	CauseTokenExpired   Cause = "token_expired"
 
+	CauseRetryThrottled Cause = "retry_throttled"
+	CauseRetryWasted    Cause = "retry_wasted" // of an Event only
+
+	CauseCallsRedundant Cause = "calls_redundant"
+	CauseQuotaExceeded  Cause = "quota_exceeded"
+	CauseQuotaShared    Cause = "quota_shared"
+	CauseQuotaNear      Cause = "quota_near" // of an Event only
+
 	CauseKeyRevoked     Cause = "key_revoked"
 	CausePermissionLost Cause = "permission_lost"
 	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
@@ -93,6 +101,10 @@ type Diagnoser struct {
 	clocks    clocks
 	usages    usages
 	keys      keys
+	actions   actions
+	calls     calls
+	repeats   repeats
+	limits    []QuotaLimit // immutable
 	hidden    hidden
 	uses      uses
 	incidents incidents
@@ -103,28 +115,36 @@ type Diagnoser struct {
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
 	return &Diagnoser{
-		usages: usages{seed: maphash.MakeSeed()}, keys: keys{known: make(map[string]*key)},
-		uses: uses{seed: maphash.MakeSeed()},
+		usages:  usages{seed: maphash.MakeSeed()},
+		keys:    keys{known: make(map[string]*key)},
+		actions: actions{known: make(map[actionName]*action)},
+		calls:   calls{seed: maphash.MakeSeed()},
+		limits:  DocumentedLimits(),
+		uses:    uses{seed: maphash.MakeSeed()},
 	}
 }
 
-// Observe learns from an attempt. It is fast, so that it can be called while the
+// Observe learns from an attempt and returns its place in a call. It is fast, so that it can be called while the
 // call is being relayed. It does not block and does not retain o.
-func (d *Diagnoser) Observe(o *classify.Observation) {
+func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
-		return
+		return Attempt{}
 	}
 	u, isNew := d.uses.observe(o)
-	d.observeCredential(o, d.usageOf(o, u))
+	usage := d.usageOf(o, u)
+	d.observeCredential(o, usage)
 	d.observeUse(o, u, isNew)
 	d.observeClock(o, u)
+	d.observeRepeat(o, usage)
+	d.observeQuota(o, usage)
+	return d.observeCall(o, usage)
 }
 
 // usageOf returns the usage that an attempt of the use u belongs to. u remembers it:
 // one with an attempt within usageMemory is still in the table.
 func (d *Diagnoser) usageOf(o *classify.Observation, u *use) *usage {
 	if u == nil {
-		return d.usages.of(o, &d.keys)
+		return d.usages.of(o, d)
 	}
 	second := o.End.Unix()
 	if known := u.usage.Load(); known != nil {
@@ -136,7 +156,7 @@ func (d *Diagnoser) usageOf(o *classify.Observation, u *use) *usage {
 			return known
 		}
 	}
-	known := d.usages.of(o, &d.keys)
+	known := d.usages.of(o, d)
 	u.usage.Store(known)
 	return known
 }
@@ -182,18 +202,28 @@ func (d *Diagnoser) observeUse(o *classify.Observation, u *use, isNew bool) {
 	}
 }
 
-// Diagnose returns the causes of the failed attempt, the most likely first and
+// Diagnose returns the causes of the failed attempt, whose place is at, the most likely first and
 // the excluded last. It returns nil if the catalogue already says all there is.
-func (d *Diagnoser) Diagnose(o *classify.Observation) []Diagnosis {
+func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	v := &o.Verdict
 	var all []Diagnosis
 	if v.Outcome.Failed() {
 		if lost, ok := d.revoked(o); ok {
 			all = append(all, lost)
 		}
+		if limit, ok := d.throttled(o); ok {
+			all = append(all, limit)
+		}
+		if again, ok := retried(at); ok {
+			all = append(all, again)
+		}
+		if saved, ok := d.redundant(o); ok {
+			all = append(all, saved)
+		}
 	}
 	if !v.NotAuthenticated() {
-		return append(all, inside(o)...)
+		all = append(all, inside(o)...)
+		return all[:min(len(all), MaxDiagnoses)]
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),

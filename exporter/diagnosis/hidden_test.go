@@ -274,7 +274,7 @@ func TestInside(t *testing.T) {
 		{"an error", ask(t, asked{action: "ListMetrics", version: "2010-05-25", do: cloudmonitor.Directive{Error: "ServiceTimeout"}}, epoch), "", nil, "", ""},
 	}
 	for _, tt := range tests {
-		all := New().Diagnose(tt.o)
+		all := New().Diagnose(tt.o, Attempt{})
 		if tt.want == "" {
 			if all != nil {
 				t.Errorf("%s: %v", tt.name, names(all))

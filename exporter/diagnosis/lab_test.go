@@ -25,6 +25,7 @@ type lab struct {
 	gateway *cloudmonitor.Server
 	d       *Diagnoser
 	events  []Event
+	at      Attempt // of the last attempt
 	n       int
 }
 
@@ -113,11 +114,11 @@ func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 	if o.Verdict.NotAuthenticated() {
 		o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
 	}
-	l.d.Observe(o)
+	l.at = l.d.Observe(o)
 	if !o.Verdict.Outcome.Failed() {
 		return o, nil
 	}
-	all := l.d.Diagnose(o)
+	all := l.d.Diagnose(o, l.at)
 	checkShown(l.t, o.Verdict.Code, all)
 	return o, all
 }

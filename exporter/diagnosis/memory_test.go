@@ -12,7 +12,7 @@ import (
 )
 
 // maxMemory is what all analysers together may keep: see docs/diagnosis.md.
-const maxMemory = 1 << 20
+const maxMemory = 1280 << 10
 
 // TestMemoryIsBounded feeds the attempts of 1,000 actions by 1,000 credentials,
 // of as many programs with long names. Some are refused, some fail with unknown
@@ -42,6 +42,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			o.Call.Action, o.Credential = "GetMetricStatistics"+actions[a], credentials[c]
 			o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(c >> 8), byte(c), byte(a)}), 1)
 			o.Start, o.FirstByte, o.End, o.Date, o.Call.SignedAt = at, at, at, at.Truncate(time.Second), at.Truncate(time.Second)
+			o.Call.Fingerprint = uint64(a*n+c+1) * 0x9E3779B97F4A7C15
 			o.UserAgent = append(agent[:0:0], agent...)
 			copy(o.UserAgent, actions[a])
 			o.Target = []byte("/?InstanceID=" + actions[a] + "&MetricName=" + credentials[c])
@@ -52,8 +53,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				refused := *o
 				refused.Verdict.Outcome, refused.Verdict.Category, refused.Signature = classify.OutcomeError, classify.CategoryAuth, signature
 				refused.Verdict.Code, refused.Verdict.Message = actions[a], credentials[c]
-				d.Observe(&refused)
-				d.Diagnose(&refused)
+				d.Diagnose(&refused, d.Observe(&refused))
 			}
 		}
 	}

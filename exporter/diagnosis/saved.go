@@ -18,5 +18,5 @@ func Saved(c *classify.Classifier, q *classify.Request, e classify.Extent, answe
 	if v := &o.Verdict; !v.NotAuthenticated() {
 		*v = classify.Verdict{Outcome: classify.OutcomeError, Category: classify.CategoryAuth, RequestID: v.RequestID}
 	}
-	return New().Diagnose(o)
+	return New().Diagnose(o, Attempt{})
 }

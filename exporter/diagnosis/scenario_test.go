@@ -149,7 +149,7 @@ func TestWrongScenarios(t *testing.T) {
 		}
 		found++
 		o := seen(t, s, credential.SecretKey)
-		got := New().Diagnose(o)
+		got := New().Diagnose(o, Attempt{})
 		if len(got) == 0 || got[0].Cause != want {
 			t.Errorf("%s: answered %d %s %q; diagnosed %v, want %s first", s.Name, o.Verdict.Status, o.Verdict.Code, o.Verdict.Message, names(got), want)
 			continue
@@ -173,11 +173,11 @@ func TestRightScenariosWithAWrongSecret(t *testing.T) {
 			continue
 		}
 		found++
-		if got := New().Diagnose(seen(t, s, credential.SecretKey)); got != nil {
+		if got := New().Diagnose(seen(t, s, credential.SecretKey), Attempt{}); got != nil {
 			t.Errorf("%s: accepted, diagnosed %v", s.Name, names(got))
 		}
 		o := seen(t, s, "another-secret-key")
-		got := New().Diagnose(o)
+		got := New().Diagnose(o, Attempt{})
 		if len(got) < 2 || got[0].Cause != CauseSecretWrong || got[0].Certainty != Likely {
 			t.Errorf("%s: answered %d %s; diagnosed %v, want %s first", s.Name, o.Verdict.Status, o.Verdict.Code, names(got), CauseSecretWrong)
 			continue

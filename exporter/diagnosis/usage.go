@@ -23,9 +23,17 @@ type usage struct {
 	service, action, version, credential string
 
 	key  *key         // the credential; shared by its usages
+	act  *action      // the action; shared by the credentials that use it
 	seen atomic.Int64 // time of the last attempt, in seconds since the epoch
 
+	hash uint64 // of the credential
+
 	permission permission
+
+	limit   int          // calls per minute; 0 if there is no limit
+	window  rate         // attempts of the last minute; unused without a limit
+	warned  atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch
+	checked atomic.Int64 // time of the last check for that, likewise
 }
 
 // usages remembers usages in a table of fixed size. Look-ups take no lock.
@@ -38,11 +46,11 @@ type usages struct {
 
 // of returns the usage that the attempt belongs to, or nil if the table is full of
 // others that are in use.
-func (t *usages) of(o *classify.Observation, keys *keys) *usage {
+func (t *usages) of(o *classify.Observation, d *Diagnoser) *usage {
 	second := o.End.Unix()
 	u := t.find(o)
 	if u == nil {
-		return t.place(o, keys, second)
+		return t.place(o, d, second)
 	}
 	if u.seen.Load() != second {
 		u.seen.Store(second)
@@ -73,7 +81,7 @@ func (u *usage) is(o *classify.Observation) bool {
 
 // place assigns a slot to the usage of an attempt: a free one, or that of a usage
 // without attempts for usageMemory. It returns nil if there is none.
-func (t *usages) place(o *classify.Observation, keys *keys, second int64) *usage {
+func (t *usages) place(o *classify.Observation, d *Diagnoser, second int64) *usage {
 	if !t.mu.TryLock() {
 		return nil
 	}
@@ -102,8 +110,11 @@ func (t *usages) place(o *classify.Observation, keys *keys, second int64) *usage
 		service: strings.Clone(o.Call.Service), action: strings.Clone(o.Call.Action),
 		version: strings.Clone(o.Call.Version), credential: strings.Clone(o.Credential),
 	}
+	u.hash = maphash.String(t.seed, u.credential)
+	u.act = d.actions.of(actionName{u.service, u.action})
+	u.limit = d.limitOf(u.service, u.action, u.version)
 	var evicted *key
-	if u.key, evicted = keys.place(u.credential, second); evicted != nil {
+	if u.key, evicted = d.keys.place(u.credential, second); evicted != nil {
 		t.forget(evicted)
 	}
 	u.seen.Store(second)

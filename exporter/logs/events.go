@@ -209,6 +209,9 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	}
 	text("user_agent", r.UserAgent)
 	text("credential", r.Credential)
+	text("call_id", r.CallID)
+	number("attempt", r.Attempt)
+	text("call_outcome", string(r.CallOutcome))
 	text("scope", r.Scope.English)
 	text("source", string(r.Source))
 	if c := r.Cause(); c != nil {

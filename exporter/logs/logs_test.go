@@ -94,7 +94,7 @@ func TestLines(t *testing.T) {
 			if strings.HasPrefix(a.Name, "error_s") {
 				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 			}
-			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			events.Write(r)
 		}
 		if err := l.Close(); err != nil {
@@ -253,7 +253,7 @@ func TestSampling(t *testing.T) {
 		events.Write(signature)
 	}
 	diagnosed := record.New(attempt.Get("error_signature"))
-	diagnosed.Diagnose(diagnosis.New().Diagnose(attempt.Get("error_signature")))
+	diagnosed.Diagnose(diagnosis.New().Diagnose(attempt.Get("error_signature"), diagnosis.Attempt{}))
 	before := seen.Len()
 	events.Write(signature)
 	events.Write(diagnosed)

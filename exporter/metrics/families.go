@@ -76,6 +76,41 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"client"},
 		"Median difference in seconds between the clock a client signs with and the API's clock, over recent requests; positive if the client is ahead. Only the 16 clients with the largest skew are exposed. The client \"self\" is ksyun-tap itself, for requests it signs.",
 	}
+	Calls = Family{
+		"ksyun_api_calls_total", counter,
+		[]string{"service", "action", "outcome"},
+		"Total number of calls, by the outcome of their last attempt: success (of the only attempt), success_after_retry, failed or canceled. A call is one operation that a program wanted: one or more attempts. It is counted as failed 12 seconds after its last attempt, or 68 if that took longer than 3, because another one may follow.",
+	}
+	CallAttempts = Family{
+		"ksyun_api_call_attempts", histogram,
+		[]string{"service", "action"},
+		"Number of attempts per call.",
+	}
+	Retries = Family{
+		"ksyun_api_retries_total", counter,
+		[]string{"service", "action", "outcome"},
+		"Total number of attempts that repeat a failed one of the same call, by outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled (throttled again, which adds to the load).",
+	}
+	RedundantCalls = Family{
+		"ksyun_api_redundant_calls_total", counter,
+		[]string{"service", "action", "reason"},
+		"Total number of successful calls of reading actions that asked for what another call had been answered with less than 60 seconds before, with the same credential, by reason: other_client or too_often (the same client). They could have been saved.",
+	}
+	QuotaLimit = Family{
+		"ksyun_api_quota_limit_requests", gauge,
+		[]string{"service", "action", "version"},
+		"Limit of an action in calls per minute and credential, as documented by the vendor or set with --quota.limit. The service and the version are \"any\" if the limit is for all.",
+	}
+	QuotaUsed = Family{
+		"ksyun_api_quota_used_ratio", gauge,
+		[]string{"credential", "action", "version"},
+		"Share of the limit of an action that the attempts with a credential through this tap used in the last 60 seconds; above 1 if there were more. Sum it over all taps that use the credential.",
+	}
+	QuotaExhaustion = Family{
+		"ksyun_api_quota_exhaustion_seconds", gauge,
+		[]string{"credential", "action", "version"},
+		"Time in seconds until the attempts of 60 seconds reach the limit, if those of the last 15 seconds continue at the same pace. Absent if they never do.",
+	}
 	CredentialErrors = Family{
 		"ksyun_api_credential_errors_total", counter,
 		[]string{"credential", "category"},
@@ -353,6 +388,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
+		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion,
 		CredentialErrors, CredentialRefused,
 		famDropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,

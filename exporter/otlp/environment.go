@@ -60,9 +60,16 @@ const (
 	maxMillis    = 3_600_000
 )
 
+// configFile names a file that would replace all other variables. Reading it takes
+// every exporter and propagator of the SDK.
+const configFile = "OTEL_CONFIG_FILE"
+
 // ReadEnvironment reads the OTEL_* variables with getenv.
 func ReadEnvironment(getenv func(string) string) *Environment {
 	r := reader{getenv: getenv, e: &Environment{instance: newInstanceID()}}
+	if r.get(configFile) != "" {
+		r.ignore(configFile, "is not supported; the other variables of OpenTelemetry apply")
+	}
 	disabled := r.boolean("OTEL_SDK_DISABLED")
 	for _, s := range []struct {
 		kind

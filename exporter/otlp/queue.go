@@ -64,7 +64,7 @@ func NewQueue[T any](x Exporter[T], limits Batch, dropped func(reason string, n 
 	if q.dropped == nil {
 		q.dropped = func(string, int) {}
 	}
-	q.giveUp, q.cancel = context.WithCancel(context.Background())
+	q.giveUp, q.cancel = context.WithCancel(context.Background()) //nolint:gosec // Shutdown cancels it
 	go q.run()
 	return q
 }

@@ -89,16 +89,17 @@ func New(ctx context.Context, cfg Config) *Pusher {
 	return p
 }
 
-// start runs start. If that fails or panics, the variable is reported.
+// start calls start. If that fails or panics, the variable is reported.
 func (p *Pusher) start(variable string, start func() error) {
-	defer func() {
-		if recover() != nil {
-			p.problems = append(p.problems, otlp.Problem{Variable: variable, Reason: "the exporter cannot be created; nothing is sent"})
-		}
-	}()
-	if err := start(); err != nil {
-		panic(err)
+	if guarded(start) != nil {
+		p.problems = append(p.problems, otlp.Problem{Variable: variable, Reason: "the exporter cannot be created; nothing is sent"})
 	}
+}
+
+// guarded calls f and returns a panic as an error.
+func guarded(f func() error) (err error) {
+	defer recovered(&err)
+	return f()
 }
 
 func (p *Pusher) startLogs(ctx context.Context, cfg *Config, described *resource.Resource) error {

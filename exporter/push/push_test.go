@@ -214,7 +214,7 @@ func TestLogRecords(t *testing.T) {
 		one := record.New(a.Observation)
 		if a.Name == "error_signature" {
 			one.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 3, Exported: true})
-			one.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			one.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 		}
 		events.Write(one)
 	}

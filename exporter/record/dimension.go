@@ -56,6 +56,7 @@ var dimensions = []Dimension{
 	{Name: "version", Grouped: true, value: func(r *Record) string { return r.Version }},
 	{Name: "region", Grouped: true, value: func(r *Record) string { return r.Region }},
 	{Name: "credential", Grouped: true, value: func(r *Record) string { return r.Credential }},
+	{Name: "call_id", value: func(r *Record) string { return r.CallID }},
 	{Name: "group", Grouped: true, value: func(r *Record) string { return r.Group }},
 	{Name: "cause", value: func(r *Record) string {
 		if c := r.Cause(); c != nil {

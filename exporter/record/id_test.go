@@ -117,7 +117,7 @@ func TestDimensions(t *testing.T) {
 			}
 		}
 		// These are set behind New.
-		if !found && d.Name != "group" && d.Name != "cause" {
+		if !found && d.Name != "group" && d.Name != "cause" && d.Name != "call_id" {
 			t.Errorf("no attempt has a %s", d.Name)
 		}
 		if got, ok := record.DimensionNamed(d.Name); !ok || got.Name != d.Name {

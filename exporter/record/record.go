@@ -65,6 +65,10 @@ type Record struct {
 	Credential      string          `json:"credential,omitempty"`
 	Source          classify.Source `json:"source,omitempty"`
 
+	CallID      string                `json:"call_id,omitempty"`      // the same for all attempts of a call
+	Attempt     int                   `json:"attempt,omitempty"`      // number of the attempt; 1 is the first
+	CallOutcome diagnosis.CallOutcome `json:"call_outcome,omitempty"` // success_after_retry once a later attempt has succeeded
+
 	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry that explains the failure
 	Match       classify.Match   `json:"match,omitempty"`        // what the entry was selected by
 	Meaning     diagnosis.Text   `json:"meaning,omitzero"`       // the meaning given by the entry

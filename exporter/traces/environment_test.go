@@ -81,6 +81,7 @@ func TestEnvironment(t *testing.T) {
 		{"resource", []string{endpoint, "OTEL_RESOURCE_ATTRIBUTES=team=a,secret"}, true, []string{"OTEL_RESOURCE_ATTRIBUTES"}},
 		{"resource escape", []string{endpoint, "OTEL_RESOURCE_ATTRIBUTES=team=%zz-secret"}, true, []string{"OTEL_RESOURCE_ATTRIBUTES"}},
 		{"sampler", []string{endpoint, "OTEL_TRACES_SAMPLER=secret", "OTEL_TRACES_SAMPLER_ARG=secret"}, true, nil},
+		{"configuration file", []string{endpoint, "OTEL_CONFIG_FILE=/etc/secret.yaml"}, true, []string{"OTEL_CONFIG_FILE"}},
 		{"other signals", []string{endpoint, "OTEL_METRICS_EXPORTER=secret", "OTEL_LOGS_EXPORTER=secret", "OTEL_PROPAGATORS=secret"}, true, []string{"OTEL_LOGS_EXPORTER", "OTEL_METRICS_EXPORTER"}},
 	}
 	for _, tt := range tests {

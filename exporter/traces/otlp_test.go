@@ -105,7 +105,7 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	}
 	s.SetAttributes(appendAttributes(nil, r)...)
 	for i := range r.Diagnoses {
-		s.AddEvent(eventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
 	}
 	if r.Outcome.Failed() {
 		description := r.Message
@@ -201,7 +201,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				if r.Retryable {
 					r.Previous = record.Span{TraceID: r.Span.TraceID, SpanID: newSpanID(), Flags: r.Span.Flags, Exported: true}
 				}
-				r.Diagnose(diagnosis.New().Diagnose(o))
+				r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
 				if !r.Span.Exported {
 					continue // has no span
 				}

@@ -12,11 +12,13 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Sampling is OpenTelemetry's consistent probability sampling. The last 56 bits
-// of a trace ID are random. A span is kept if they are not less than a rejection
-// threshold. The threshold is written into the trace state of the span ("ot=th:c"
-// is a quarter), so that backends can compute how many spans a kept one stands
-// for.
+// maxThreshold is the rejection threshold that keeps nothing.
+//
+// Successes are sampled by OpenTelemetry's consistent probability sampling: the
+// last 56 bits of a trace ID are random, and a span is kept if they are not less
+// than a rejection threshold. The threshold is in the trace state of the span
+// ("ot=th:c" keeps a quarter), so that backends can compute how many spans a kept
+// one represents.
 const maxThreshold = 1 << 56
 
 // thresholdOf returns the rejection threshold for a ratio of kept spans, 0 to 1.

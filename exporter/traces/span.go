@@ -139,7 +139,7 @@ func (s *span) events() []sdktrace.Event {
 	var all []sdktrace.Event
 	for i := range s.record.Diagnoses {
 		all = append(all, sdktrace.Event{
-			Name: eventDiagnosis, Time: s.end, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
+			Name: EventDiagnosis, Time: s.end, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
 		})
 	}
 	return all
@@ -156,10 +156,10 @@ func (s *span) links() []sdktrace.Link {
 // appendDiagnosis appends the attributes of the event for a diagnosis.
 func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attribute.KeyValue {
 	return append(attrs,
-		attrCause.String(string(d.Cause)),
-		attrCertainty.String(string(d.Certainty)),
-		attrEvidence.String(d.Evidence.English),
-		attrAdvice.String(d.Advice.English))
+		attrCause.Key.String(string(d.Cause)),
+		attrCertainty.Key.String(string(d.Certainty)),
+		attrEvidence.Key.String(d.Evidence.English),
+		attrAdvice.Key.String(d.Advice.English))
 }
 
 // firstCharacters returns the first n characters of valid UTF-8.
@@ -171,32 +171,6 @@ func firstCharacters(text string, n int) string {
 	}
 	return text
 }
-
-// The attributes in addition to OpenTelemetry's semantic conventions. An
-// attribute without a value is omitted.
-const (
-	attrRequestID   = attribute.Key("ksyun.request_id")
-	attrService     = attribute.Key("ksyun.service")
-	attrAction      = attribute.Key("ksyun.action")
-	attrVersion     = attribute.Key("ksyun.api_version")
-	attrOutcome     = attribute.Key("ksyun.outcome")
-	attrCode        = attribute.Key("ksyun.error.code")
-	attrInnerCode   = attribute.Key("ksyun.error.inner_code")
-	attrType        = attribute.Key("ksyun.error.type")
-	attrCategory    = attribute.Key("ksyun.error.category")
-	attrBlame       = attribute.Key("ksyun.error.blame")
-	attrRetryable   = attribute.Key("ksyun.error.retryable")
-	attrFailedItems = attribute.Key("ksyun.partial.failed_items")
-	attrCredential  = attribute.Key("ksyun.credential")
-	attrSource      = attribute.Key("ksyun.source")
-	attrCause       = attribute.Key("ksyun.diagnosis.cause")
-	attrCertainty   = attribute.Key("ksyun.diagnosis.certainty")
-	attrEvidence    = attribute.Key("ksyun.diagnosis.evidence")
-	attrAdvice      = attribute.Key("ksyun.diagnosis.advice")
-)
-
-// eventDiagnosis is the name of the event for each diagnosis of an attempt.
-const eventDiagnosis = "ksyun.diagnosis"
 
 // provider is the value of cloud.provider. OpenTelemetry does not define one for
 // Ksyun.
@@ -239,27 +213,32 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	text(semconv.CloudProviderKey, provider)
 	text(semconv.CloudRegionKey, r.Region)
 
-	text(attrRequestID, r.RequestID)
-	text(attrService, r.Service)
-	text(attrAction, r.Action)
-	text(attrVersion, r.Version)
-	text(attrOutcome, string(r.Outcome))
-	text(attrCredential, r.Credential)
-	text(attrSource, string(r.Source))
+	text(attrRequestID.Key, r.RequestID)
+	text(attrRequestIDSource.Key, string(r.RequestIDSource))
+	text(attrService.Key, r.Service)
+	text(attrAction.Key, r.Action)
+	text(attrVersion.Key, r.Version)
+	text(attrOutcome.Key, string(r.Outcome))
+	text(attrCredential.Key, r.Credential)
+	text(attrCallID.Key, r.CallID)
+	if r.Attempt > 1 {
+		attrs = append(attrs, semconv.HTTPRequestResendCount(r.Attempt-1))
+	}
+	text(attrSource.Key, string(r.Source))
 	if r.Outcome.Failed() {
-		text(attrCode, r.ErrorCode)
-		text(attrInnerCode, r.InnerCode)
-		text(attrType, string(r.ErrorType))
-		text(attrCategory, string(r.Category))
-		text(attrBlame, string(r.Blame))
-		attrs = append(attrs, attrRetryable.Bool(r.Retryable))
+		text(attrCode.Key, r.ErrorCode)
+		text(attrInnerCode.Key, r.InnerCode)
+		text(attrType.Key, string(r.ErrorType))
+		text(attrCategory.Key, string(r.Category))
+		text(attrBlame.Key, string(r.Blame))
+		attrs = append(attrs, attrRetryable.Key.Bool(r.Retryable))
 	}
 	if c := r.Cause(); c != nil {
-		text(attrCause, string(c.Cause))
-		text(attrCertainty, string(c.Certainty))
+		text(attrCause.Key, string(c.Cause))
+		text(attrCertainty.Key, string(c.Certainty))
 	}
 	if r.Outcome == classify.OutcomePartial {
-		attrs = append(attrs, attrFailedItems.Int(r.FailedItems))
+		attrs = append(attrs, attrFailedItems.Key.Int(r.FailedItems))
 	}
 	return attrs
 }

@@ -142,7 +142,10 @@ func TestSpans(t *testing.T) {
 	for _, a := range attempt.All() {
 		if span := tr.Decide(a.Observation); span.Exported {
 			r := newRecord(a.Observation, span)
-			r.Diagnose(diagnosis.New().Diagnose(a.Observation))
+			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
+			if a.Name == "error_throttled" {
+				r.SetAttempt(diagnosis.Attempt{CallID: 7, Number: 2})
+			}
 			tr.Record(r)
 			names, ids = append(names, a.Name), append(ids, span)
 		}
@@ -176,6 +179,7 @@ func TestSpans(t *testing.T) {
 			Events: eventsOf(s.Events),
 		}
 	}
+	checkAttributes(t, b.spans)
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
@@ -198,6 +202,45 @@ func TestSpans(t *testing.T) {
 	}
 	if !b.down {
 		t.Error("the exporter was not shut down")
+	}
+}
+
+// checkAttributes checks that the attributes of every kind of attempt are those of
+// the documented table, no more and no fewer.
+func checkAttributes(t *testing.T, spans tracetest.SpanStubs) {
+	t.Helper()
+	documented, seen := map[attribute.Key]traces.Attribute{}, map[attribute.Key]bool{}
+	for _, a := range traces.Attributes() {
+		documented[a.Key] = a
+	}
+	check := func(span string, attrs []attribute.KeyValue, event bool) {
+		for _, kv := range attrs {
+			seen[kv.Key] = true
+			a, found := documented[kv.Key]
+			if strings.HasPrefix(string(kv.Key), "ksyun.") && (!found || !a.Allows(kv.Value) || event && !a.Event) {
+				t.Errorf("%s: %s=%v is not as documented", span, kv.Key, kv.Value.AsInterface())
+			}
+		}
+	}
+	for _, s := range spans {
+		check(s.Name, s.Attributes, false)
+		attrs := attribute.NewSet(s.Attributes...)
+		for _, a := range documented {
+			if a.Present == "always" && !attrs.HasValue(a.Key) {
+				t.Errorf("%s: %s is missing", s.Name, a.Key)
+			}
+			if a.Present == "on failures" && attrs.HasValue(a.Key) != (s.Status.Code == codes.Error) {
+				t.Errorf("%s: %s is present: %t", s.Name, a.Key, attrs.HasValue(a.Key))
+			}
+		}
+		for _, e := range s.Events {
+			check(e.Name, e.Attributes, true)
+		}
+	}
+	for key := range documented {
+		if !seen[key] {
+			t.Errorf("no attempt has %s", key)
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ func filled() web.Options {
 		}
 		opts.Activity.Observe(o)
 		if r := record.New(o); r.Failed() {
-			r.Diagnose(diagnosis.New().Diagnose(o))
+			r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
 			r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)

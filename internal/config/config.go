@@ -23,6 +23,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -62,6 +63,7 @@ type Settings struct {
 
 	CredentialKeyFile string // "" means a random key
 	CredentialAliases []CredentialAlias
+	QuotaLimits       []diagnosis.QuotaLimit // in addition to the documented ones
 
 	ConnectTo      []upstream.ConnectTo
 	UpstreamCAFile string
@@ -177,7 +179,7 @@ func (s *Settings) Validate() error {
 	}
 	for _, a := range s.ProxyListen {
 		if slices.Contains(s.WebListen, a) && !strings.HasSuffix(a, ":0") {
-			return usererror.New(fmt.Sprintf("--proxy.listen-address and --web.listen-address are both %s", a), "give each an address of its own")
+			return usererror.New("--proxy.listen-address and --web.listen-address are both "+a, "give each an address of its own")
 		}
 	}
 	if err := s.validateAliases(); err != nil {

@@ -161,7 +161,7 @@ var otherValues = map[string]string{
 	"web.admin-listen-address": "127.0.0.1:5", "web.enable-lifecycle": "true", "web.enable-pprof": "true",
 	"web.config.file": "web.yml", "tap.host": "a.example", "tap.other-hosts": "forward", "tap.inspect-size": "7KiB",
 	"tap.catalog-file": "codes.yaml", "intercept": "true", "intercept.ca-dir": "ca", "intercept.publish-dir": "public",
-	"csm.listen-address": "127.0.0.1:6", "credential.key-file": "key", "credential.alias": "ci=file",
+	"csm.listen-address": "127.0.0.1:6", "credential.key-file": "key", "credential.alias": "ci=file", "quota.limit": "ListMetrics=7",
 	"resign.listen-address": "127.0.0.1:7", "resign.upstream": "https://a.api.ksyun.com", "resign.region": "r",
 	"resign.service": "s", "resign.credentials-file": "keys.yaml", "resign.client-key-file": "key.yaml",
 	"resign.cert-file": "cert.pem", "resign.key-file": "key.pem", "resign.client-ca-file": "ca.pem", "resign.allow": "10.0.0.0/8",

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -40,6 +41,8 @@ func parseAlias(text string) (CredentialAlias, error) {
 	switch {
 	case !ok || value == "" || !isAliasName(name):
 		return CredentialAlias{}, usererror.New("not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
+	case name == "none" || name == diagnosis.OtherCredential:
+		return CredentialAlias{}, usererror.New("the alias "+name+" has a meaning of its own in metrics", "choose another name")
 	case classify.LooksKey(name):
 		return CredentialAlias{}, usererror.New("the name of the alias looks like an access key", "choose another one")
 	case len(value) == hashDigits && isHex(value):
@@ -52,7 +55,8 @@ func parseAlias(text string) (CredentialAlias, error) {
 
 func isAliasName(s string) bool {
 	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-' || c == '_') {
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !letter && c != '.' && c != '-' && c != '_' {
 			return false
 		}
 	}

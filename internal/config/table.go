@@ -159,6 +159,12 @@ var table = []setting{
 		value:       func(s *Settings) kingpin.Value { return list(&s.CredentialAliases, parseAlias) },
 	},
 	{
+		name:        "quota.limit",
+		help:        "Limit of an action in calls per minute and credential, in place of the documented one: ACTION=N, or ACTION/VERSION=N for one version. 0 means no limit. Repeatable.",
+		placeholder: "ACTION=N",
+		value:       func(s *Settings) kingpin.Value { return list(&s.QuotaLimits, parseQuota) },
+	},
+	{
 		name:  "resign.listen-address",
 		help:  "Re-signing address, for programs that can be configured with another endpoint but not with a proxy: their calls are signed again and sent to --resign.upstream. Other addresses than loopback need --resign.client-ca-file or --resign.allow. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return addresses(&s.Resign.Listen) },

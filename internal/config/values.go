@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/alecthomas/units"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -226,10 +227,22 @@ func count(target *int) kingpin.Value {
 		n, err := strconv.Atoi(text)
 		switch {
 		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
-			return 0, usererror.New(fmt.Sprintf("%s is out of range", text), fmt.Sprintf("write 1 to %d", most))
+			return 0, usererror.New(text+" is out of range", fmt.Sprintf("write 1 to %d", most))
 		case err != nil:
 			return 0, usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 1 to %d", most))
 		}
 		return n, nil
 	}}
+}
+
+// parseQuota parses ACTION=N or ACTION/VERSION=N.
+func parseQuota(text string) (diagnosis.QuotaLimit, error) {
+	const most = 1_000_000
+	name, number, _ := strings.Cut(text, "=")
+	action, version, _ := strings.Cut(name, "/")
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 0 || n > most || !isAliasName(action) || version != "" && !isAliasName(version) {
+		return diagnosis.QuotaLimit{}, fmt.Errorf("%q is not a limit: write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", text, most)
+	}
+	return diagnosis.QuotaLimit{Action: action, Version: version, PerMinute: n}, nil
 }

@@ -7,9 +7,12 @@ import (
 	"strconv"
 	"strings"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
@@ -23,6 +26,7 @@ const (
 func reference(root string) error {
 	for name, page := range map[string]func(*bytes.Buffer){
 		"settings.md": settings, "metrics.md": families, "catalogue.md": catalogue, "diagnoses.md": diagnoses,
+		"attributes.md": attributes,
 	} {
 		b := bytes.NewBufferString(markdownNotice)
 		page(b)
@@ -61,6 +65,30 @@ OpenTelemetry's variables (OTEL_*), upstream proxies by HTTP_PROXY, HTTPS_PROXY,
 			value = "`" + d.Default + "`"
 		}
 		fmt.Fprintf(b, "| %s<br>`%s` | %s | %s |\n", name, d.Env, value, cell(d.Help))
+	}
+}
+
+func attributes(b *bytes.Buffer) {
+	b.WriteString(`# Span attributes
+
+The attributes of spans in addition to OpenTelemetry's [semantic conventions](../telemetry.md#spans). A span has an event
+` + "`" + traces.EventDiagnosis + "`" + ` for each [diagnosis](../diagnosis.md); the attributes marked with ◇ are also those of the event.
+
+| attribute | type | present | description |
+|---|---|---|---|
+`)
+	for _, a := range traces.Attributes() {
+		name, kind, description := "`"+string(a.Key)+"`", strings.ToLower(a.Type.String()), cell(a.Description)
+		if a.Event {
+			name += " ◇"
+		}
+		if a.Type == attribute.INT64 {
+			kind = "int"
+		}
+		if a.Values != nil {
+			description += " Values: `" + strings.Join(a.Values, "`, `") + "`."
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", name, kind, a.Present, description)
 	}
 }
 

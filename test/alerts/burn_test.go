@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestBurnRatesAreExact(t *testing.T) {
 	rows := burnRows(end)
 	offset := func(i int) float64 { return float64((i*7 + 3) % 60) }
 	for i, row := range rows {
-		w.add(fmt.Sprint(i), offset(i), row.program)
+		w.add(strconv.Itoa(i), offset(i), row.program)
 	}
 	type deviation struct{ most, truth, recorded float64 }
 	worst := make([]map[string]deviation, len(rows))

@@ -42,11 +42,11 @@ func TestAttemptsByFault(t *testing.T) {
 			})
 		}
 	})
-	header := "| client |"
+	names := []string{"client"}
 	for _, f := range clientFaults {
-		header += " " + f.name + " |"
+		names = append(names, f.name)
 	}
-	t.Logf("\n%s refused by the tap |\n|---|%s\n%s", header, strings.Repeat("---|", len(clientFaults)+1), strings.Join(rows, ""))
+	t.Logf("\n| %s | refused by the tap |\n|---|%s\n%s", strings.Join(names, " | "), strings.Repeat("---|", len(clientFaults)+1), strings.Join(rows, ""))
 }
 
 // countAttempts logs the row of one client.
@@ -210,8 +210,8 @@ type attempts [7]int
 // received the call.
 var (
 	single = attempts{1, 1, 1, 1, 1, 1, 1}
-	goV1 = attempts{4, 4, 4, 4, 4, 1, 1}
-	java = attempts{1, 1, 1, 1, 4, 4, 1}
+	goV1   = attempts{4, 4, 4, 4, 4, 1, 1}
+	java   = attempts{1, 1, 1, 1, 4, 4, 1}
 )
 
 // unlessBegun are n attempts unless a response began.

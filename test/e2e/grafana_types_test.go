@@ -14,8 +14,9 @@ import (
 )
 
 // TestDashboardsByGrafanasTypes has the TypeScript compiler hold the committed
-// dashboards, of both schemas, against the types that Grafana publishes: no
-// field that it does not know, and none of another type. What is left out of the
+// dashboards, of both schemas, against the types that Grafana publishes, and asks
+// Grafana's library for the names in them: no field that it does not know, and none
+// of another type. What is left out of the
 // classic schema, and of a panel's options, Grafana fills in; of schema v2,
 // nothing that it requires is missing.
 func TestDashboardsByGrafanasTypes(t *testing.T) {
@@ -41,6 +42,27 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 	compile := []string{"tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext", "check.ts"}
 	write(check)
 	run("npx", compile...)
+
+	// Grafana's library knows each unit, matcher and transformation.
+	files := must(filepath.Glob("../../grafana/dashboards/*.json"))
+	known := func(dashboards ...string) string { return run("node", append([]string{"known.cjs"}, dashboards...)...) }
+	var copies []string
+	for i, file := range files {
+		copies = append(copies, filepath.Join(dir, fmt.Sprintf("%d.json", i)))
+		writeFile(t, copies[i], string(must(os.ReadFile(file))))
+	}
+	if unknown := known(copies...); unknown != "" {
+		t.Errorf("unknown to Grafana: %s", unknown)
+	}
+	wrong := strings.NewReplacer(`"unit": "bytes"`, `"unit": "bites"`, `"id": "merge"`, `"id": "merges"`, `"id": "byFrameRefID"`, `"id": "byFrame"`)
+	for _, file := range copies {
+		writeFile(t, file, wrong.Replace(string(must(os.ReadFile(file)))))
+	}
+	for _, what := range []string{"unit bites", "transformation merges", "matcher byFrame"} {
+		if !strings.Contains(known(copies...), what) {
+			t.Errorf("%s is not reported", what)
+		}
+	}
 
 	// It does notice.
 	for right, wrong := range map[string]string{

@@ -197,7 +197,7 @@ func startTap(t *testing.T, env []string, args ...string) *runningTap {
 func startSilent(t *testing.T, program string, args ...string) *runningTap {
 	t.Helper()
 	proxy, admin := freeAddress(t), freeAddress(t)
-	p := start(t, nil, program, append([]string{"run", "--proxy.listen-address=" + proxy, "--web.listen-address=" + admin}, args...)...)
+	p := start(t, nil, program, append([]string{"run", "--proxy.listen-address=" + proxy, "--web.listen-address=" + admin, "--web.enable-lifecycle"}, args...)...)
 	awaitReady(t, "the tap", "http://"+admin)
 	return &runningTap{p, proxy, admin}
 }

@@ -33,6 +33,12 @@
     quietSeconds: '120',
     // Clock skew of a program, in seconds and after subtracting the uncertainty, above which the alert fires. The API rejects calls from 900 on.
     clockSeconds: '300',
+    // Share of an action's attempts that are retries which failed again, above which the alert fires.
+    retryRatio: '0.5',
+    // Minimum number of such retries in 15 minutes.
+    retryFailures: '30',
+    // Used share of the limit of an action above which the alert fires.
+    quotaRatio: '0.8',
     // Days before the CA expires at which its renewal must have failed.
     caDays: '7',
   },

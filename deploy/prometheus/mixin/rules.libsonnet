@@ -39,16 +39,12 @@
             expr: 'service:ksyun_api_errors_provider:rate30m\n/\n(service:ksyun_api_requests:rate30m > 0)',
           },
           {
-            record: 'instance:ksyun_tap:known1h',
-            expr: 'group by (cluster, namespace, job, instance) (ksyun_tap_build_info offset 1h)\nor\ngroup by (cluster, namespace, job, instance) (last_over_time(process_start_time_seconds[1h]) > time() - 3600 - 120 and on (cluster, namespace, job, instance) last_over_time(ksyun_tap_build_info[1h]))',
-          },
-          {
             record: 'service:ksyun_api_requests:rate1h',
-            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total[1h]) unless ksyun_api_attempts_total offset 1h) and on (cluster, namespace, job, instance) instance:ksyun_tap:known1h\nor\n(last_over_time(ksyun_api_attempts_total[1h]) - ksyun_api_attempts_total offset 1h >= 0)) and resets(ksyun_api_attempts_total[1h]) == 0\nor\nincrease(ksyun_api_attempts_total[1h])) / 3600',
+            expr: '(service:ksyun_api_requests:rate30m + (service:ksyun_api_requests:rate30m offset 30m or 0 * service:ksyun_api_requests:rate30m)) / 2',
           },
           {
             record: 'service:ksyun_api_errors_provider:rate1h',
-            expr: 'sum by (cluster, namespace, job, service) (((last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) unless ksyun_api_attempts_total{blame=~"provider|network"} offset 1h) and on (cluster, namespace, job, instance) instance:ksyun_tap:known1h\nor\n(last_over_time(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) - ksyun_api_attempts_total{blame=~"provider|network"} offset 1h >= 0)) and resets(ksyun_api_attempts_total{blame=~"provider|network"}[1h]) == 0\nor\nincrease(ksyun_api_attempts_total{blame=~"provider|network"}[1h])) / 3600',
+            expr: '(service:ksyun_api_errors_provider:rate30m + (service:ksyun_api_errors_provider:rate30m offset 30m or 0 * service:ksyun_api_errors_provider:rate30m)) / 2',
           },
           {
             record: 'service:ksyun_api_errors_provider:ratio_rate1h',

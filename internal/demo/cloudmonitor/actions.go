@@ -97,7 +97,7 @@ type point struct {
 	avg float64
 }
 
-func (q query) records() int { return int(q.to.Sub(q.from)/q.period) + 1 }
+func (q query) records() int { return max(0, int(q.to.Sub(q.from)/q.period)+1) } // 0 if there is no data yet
 
 func (q query) points() []point {
 	points := make([]point, 0, max(0, q.records()))

@@ -66,6 +66,19 @@ func failures() Dashboard {
 				query(sum("credential, category", each(of("ksyun_api_credential_errors_total")))+" > 0", "{{credential}}, {{category}}"),
 				query("max by (credential, reason) ("+of("ksyun_api_credential_refused")+") > 0", "{{credential}} refused, {{reason}}")).
 				onTheRight("B", noUnit).size(12, 8),
+			events(16, "Retries", "Attempts that repeat a failed one of the same call, by action and outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled again. KsyunApiRetryStorm fires if more than half of an action's attempts are retries that failed again.",
+				query(sum("action, outcome", each(of("ksyun_api_retries_total")))+" > 0", "{{action}}, {{outcome}}")).size(12, 8),
+			events(17, "Calls by outcome", "Calls by the outcome of their last attempt: success (at once), success_after_retry, failed or canceled. On the right axis, the mean number of attempts per call.",
+				query(sum("outcome", each(of("ksyun_api_calls_total")))+" > 0", "{{outcome}}"),
+				query(sum("", each(of("ksyun_api_call_attempts_sum")))+" / "+"("+sum("", each(of("ksyun_api_call_attempts_count")))+" > 0)", "attempts per call")).
+				onTheRight("B", noUnit).size(12, 8),
+			events(18, "Redundant calls", "Successful calls that asked for what was known already, by action and reason: another client or the same one had asked less than 60 seconds before, with the same key.",
+				query(sum("action, reason", each(of("ksyun_api_redundant_calls_total")))+" > 0", "{{action}}, {{reason}}")).size(12, 8),
+			graph(19, "Use of limits", "Share of an action's limit that the attempts with a key used in 60 seconds, over the selected taps. KsyunApiQuotaNear fires above "+rules.Threshold("quotaRatio")+" for five minutes. On the right axis, the time until the limit is reached at the present pace, and the limits in calls per minute.",
+				share, ofRates, query("sum by (credential, action, version) ("+of("ksyun_api_quota_used_ratio")+")", "{{credential}}, {{action}} {{version}}"),
+				query("min by (credential, action, version) ("+of("ksyun_api_quota_exhaustion_seconds")+")", "{{credential}}, {{action}} {{version}}, reached in"),
+				query("max by (action, version) ("+of("ksyun_api_quota_limit_requests")+")", "{{action}} {{version}}, limit")).
+				onTheRight("B", seconds).onTheRight("C", count).size(12, 8),
 		),
 		row("All calls", true,
 			table(13, "Calls", "All attempts in the time range, by status and outcome.",

@@ -1,6 +1,9 @@
 package rules
 
-import "github.com/ksyun-tap/ksyun-tap/classify"
+import (
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+)
 
 const where = "{{ $labels.namespace }}/{{ $labels.job }}"
 
@@ -92,7 +95,7 @@ func apiAlerts() []Rule {
 			Summary:     "A key that worked is refused.",
 			SummaryZH:   "之前可用的密钥被拒绝。",
 			Calls:       "blame=credential",
-			Advice:      adviceFor(classify.CategoryAuth),
+			Advice:      adviceForCause(diagnosis.CauseKeyRevoked),
 			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.",
 		},
 		{
@@ -105,6 +108,28 @@ func apiAlerts() []Rule {
 			Calls:       "category=throttled",
 			Advice:      adviceFor(classify.CategoryThrottled),
 			Description: "{{ $value | humanizePercentage }} of the calls to {{ $labels.service }} (" + where + ") exceed the API's limits, over all its taps or at one tap. No known SDK retries 409 LimitExceeded.",
+		},
+		{
+			Alert: "KsyunApiQuotaNear",
+			Expr:  "sum by (cluster, namespace, job, credential, action, version) (ksyun_api_quota_used_ratio) > %(quotaRatio)s",
+			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "quota"},
+			Panel:       Panel{ErrorsUID, 19, nil},
+			Summary:     "The calls of a key are near the limit of an action.",
+			SummaryZH:   "某密钥的调用接近接口的限额。",
+			Calls:       "category=throttled",
+			Advice:      adviceForCause(diagnosis.CauseQuotaNear),
+			Description: "The key {{ $labels.credential }} (" + where + ") has used {{ $value | humanizePercentage }} of the limit of {{ $labels.action }} in each of the last minutes, over all its taps. Beyond the limit, calls are throttled.",
+		},
+		{
+			Alert: "KsyunApiRetryStorm",
+			Expr:  retryStorm(),
+			For:   "5m", KeepFiringFor: "15m", Labels: map[string]string{"severity": "warning", "blame": "client"},
+			Panel:       Panel{ErrorsUID, 16, nil},
+			Summary:     "A large part of the calls are retries that fail again.",
+			SummaryZH:   "大量请求是再次失败的重试。",
+			Calls:       "outcome=error",
+			Advice:      adviceForCause(diagnosis.CauseRetryWasted),
+			Description: "{{ $value | humanizePercentage }} of the {{ $labels.action }} attempts at {{ $labels.service }} (" + where + ") are retries that failed again, over all its taps.",
 		},
 		{
 			Alert: "KsyunApiBadRequests",

@@ -14,12 +14,11 @@ import (
 // windows are the windows over which availability is recorded.
 var windows = []string{"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
 
-// rawSteps is the length, in steps of five minutes, up to which a window is
-// recorded from the taps' own series. A longer window is the sum of the 5-minute
-// records, a missing one counting as zero: a month of a thousand taps has more
-// samples than Prometheus reads for a query. As these records are differences of
-// counters, each failure is in exactly one of them and the sum is exact.
-const rawSteps = 12
+// Windows up to half an hour are recorded from the taps' own series. An hour is two
+// half hours, and a longer window is the sum of the 5-minute records, with a missing
+// one counting as zero: a month of a thousand taps has more samples than Prometheus
+// reads for a query. As these records are differences of counters, each failure is
+// in exactly one of them and the sums are exact.
 
 // Selectors of the calls that count for availability, which excludes dry runs and
 // calls canceled by the program, and of the failures that count: those caused by
@@ -43,7 +42,8 @@ func recording() []Rule {
 	for _, w := range windows {
 		length := seconds(w)
 		known := "instance:ksyun_tap:known" + w
-		if length/300 <= rawSteps {
+		raw := length <= seconds("30m")
+		if raw {
 			all = append(all, Rule{Record: known, Expr: KnownTaps(w, strconv.Itoa(length))})
 		}
 		for _, of := range []struct{ metric, series string }{
@@ -51,8 +51,13 @@ func recording() []Rule {
 			{"errors_provider", "ksyun_api_attempts_total{" + Faults + "}"},
 		} {
 			record := "service:ksyun_api_" + of.metric
-			expr := fmt.Sprintf("sum by (%s) %s / %d", by, Events(of.series, w, known), length)
-			if length/300 > rawSteps {
+			var expr string
+			switch {
+			case raw:
+				expr = fmt.Sprintf("sum by (%s) %s / %d", by, Events(of.series, w, known), length)
+			case w == "1h":
+				expr = fmt.Sprintf("(%[1]s + (%[1]s offset 30m or 0 * %[1]s)) / 2", record+":rate30m")
+			default:
 				expr = fmt.Sprintf("sum_over_time(%s:rate5m[%s:5m]) * 300 / %d", record, w, length)
 			}
 			all = append(all, Rule{Record: record + ":rate" + w, Expr: expr})

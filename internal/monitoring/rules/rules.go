@@ -54,6 +54,15 @@ func adviceFor(c classify.Category) diagnosis.Advice {
 	return a
 }
 
+// adviceForCause returns the advice for a cause.
+func adviceForCause(c diagnosis.Cause) diagnosis.Advice {
+	d, ok := diagnosis.Describe(c)
+	if !ok {
+		panic("rules: no cause " + string(c))
+	}
+	return d.Advised()
+}
+
 // adviceForOutcome returns the advice for an outcome.
 func adviceForOutcome(o classify.Outcome) diagnosis.Advice {
 	_, a, _ := diagnosis.ForOutcome(o)

@@ -17,7 +17,7 @@ const root = "../../.."
 // TestValuesExist checks that the tap has the label values that rules select by.
 func TestValuesExist(t *testing.T) {
 	values := map[string][]string{
-		"category": {"auth", "clock", "permission", "throttled", "request", "not_found", "too_large", "server", "timeout", "network", "unknown"}, "outcome": {"dry_run", "canceled", "masked", "partial"},
+		"category": {"auth", "clock", "permission", "throttled", "request", "not_found", "too_large", "server", "timeout", "network", "unknown"}, "outcome": {"success", "dry_run", "canceled", "masked", "partial"},
 		"blame": {"provider", "network", "client"}, "reason": {"untrusted_ca", "loop", "sampled", "shutdown"},
 	}
 	code := readAll(t, filepath.Join(root, "classify", "verdict.go"), filepath.Join(root, "collector", "intercept.go"), filepath.Join(root, "cmd", "ksyun-tap", "collectors.go"),

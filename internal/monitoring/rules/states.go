@@ -163,6 +163,14 @@ or
 	return all
 }
 
+// retryStorm returns an expression for the share of an action's attempts that are
+// retries which failed again, if it is above the threshold.
+func retryStorm() string {
+	const of = by + ", action"
+	failed := "sum by (" + of + ") " + Counted15m(`ksyun_api_retries_total{outcome!="success"}`)
+	return fmt.Sprintf("%[1]s\n/ sum by (%[2]s) (instance_action:ksyun_api_requests:increase%[3]s) > %%(retryRatio)s\nand %[1]s >= %%(retryFailures)s", failed, of, window)
+}
+
 // partFails returns an expression for the share of an action's or a region's
 // calls that failed, of a tap or of the job, if it is above the threshold.
 func partFails(part, errors, ratio string) string {

@@ -24,6 +24,9 @@ var thresholds = []struct{ name, value, help string }{
 	{"spikeFactor", "3", "Minimum ratio of a spike to the same hour one day and one week before."},
 	{"quietSeconds", "120", "Seconds without a success after which failures in a row count as a state."},
 	{"clockSeconds", "300", "Clock skew of a program, in seconds and after subtracting the uncertainty, above which the alert fires. The API rejects calls from 900 on."},
+	{"retryRatio", "0.5", "Share of an action's attempts that are retries which failed again, above which the alert fires."},
+	{"retryFailures", "30", "Minimum number of such retries in 15 minutes."},
+	{"quotaRatio", "0.8", "Used share of the limit of an action above which the alert fires."},
 	{"caDays", "7", "Days before the CA expires at which its renewal must have failed."},
 }
 

@@ -1,0 +1,354 @@
+package diagnosis
+
+import (
+	"hash/maphash"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+const (
+	// retryWindow is the maximum time from the end of a failed attempt to the start
+	// of the next attempt of the same call. The longest pause of the vendor's SDKs
+	// is 8 seconds (the fifth attempt of the Python SDK).
+	retryWindow = 8 * time.Second
+	// retryHold and retryHoldSlow are how long a call is kept open after its last
+	// attempt, which includes the duration of the next one. The SDKs wait for an
+	// answer for 60 seconds.
+	retryHold     = retryWindow + 4*time.Second
+	retryHoldSlow = retryWindow + time.Minute
+	slowAttempt   = 3 * time.Second // an attempt that takes so long is likely to be followed by one
+
+	maxOpenCalls = 1024 // maximum number of calls that are kept open
+	callProbes   = 8    // number of slots where an open call may be stored
+	maxAttempts  = 16   // number of attempts after which a call is counted as failed
+	wastedPause  = time.Hour
+)
+
+// CallOutcome is the outcome of a call after its last attempt.
+type CallOutcome string
+
+// The outcomes of calls.
+const (
+	CallSuccess           CallOutcome = "success"
+	CallSuccessAfterRetry CallOutcome = "success_after_retry"
+	CallFailed            CallOutcome = "failed"
+	CallCanceled          CallOutcome = "canceled" // the program went away during the last attempt
+)
+
+var callOutcomes = [...]CallOutcome{CallSuccess, CallSuccessAfterRetry, CallFailed, CallCanceled}
+
+// Attempt is the place of an attempt in a call, which is one operation that the
+// program wanted: one or more attempts. It is zero for the only attempt of a call
+// that succeeded, and if the call is not known.
+type Attempt struct {
+	CallID uint64        // the same for all attempts of a call
+	Number int           // 1 for the first attempt
+	Pause  time.Duration // since the end of the previous attempt
+	Result RetryResult   // "" for the first attempt
+}
+
+// RetryResult is the result of a retry.
+type RetryResult string
+
+// The results of retries.
+const (
+	RetrySucceeded RetryResult = "success"
+	RetryFailed    RetryResult = "failed"
+	RetryWasted    RetryResult = "wasted"    // failed again, for a reason that a retry cannot fix
+	RetryThrottled RetryResult = "throttled" // throttled again: the retry added to the load
+)
+
+// retryResults are the results of retries.
+var retryResults = [...]RetryResult{RetrySucceeded, RetryFailed, RetryWasted, RetryThrottled}
+
+// AttemptBuckets are the upper bounds of the buckets of attempts per call. The last
+// one is maxAttempts, so that none is larger.
+var AttemptBuckets = [...]int{1, 2, 3, 4, 5, 8, maxAttempts}
+
+// calls remembers the calls whose last attempt failed, because another attempt may
+// follow. A success takes no lock unless it is that attempt.
+type calls struct {
+	seed maphash.Seed
+	keys [maxOpenCalls]atomic.Uint64 // what identifies the call in each slot; 0 if it is free
+	open atomic.Int64                // number of slots that are not free
+
+	mu    sync.Mutex // held while keys is changed; guards slots
+	slots [maxOpenCalls]openCall
+}
+
+// openCall is a call whose last attempt failed.
+type openCall struct {
+	id       uint64
+	action   *action
+	attempts int
+	ended    time.Time // of the last attempt
+	hold     time.Duration
+	outcome  classify.Outcome // of the last attempt, as the fields below
+	category classify.Category
+	final    bool // a retry cannot succeed
+}
+
+// key identifies the call that an attempt belongs to: what it asks for, with which
+// credential, and by which program. Programs are distinguished by address and
+// User-Agent; the port differs if the SDK opens a new connection.
+func (c *calls) key(o *classify.Observation) uint64 {
+	h := o.Call.Fingerprint ^ maphash.String(c.seed, o.Credential) ^ first(o.Client.Addr().Unmap())
+	return max(1, h^maphash.Bytes(c.seed, o.UserAgent)*0x9E3779B97F4A7C15)
+}
+
+// observeCall assigns the attempt to a call and returns its place in it.
+func (d *Diagnoser) observeCall(o *classify.Observation, u *usage) Attempt {
+	if o.Source == classify.SourceCSM {
+		return Attempt{} // its records have no parameters
+	}
+	a := &d.actions.other
+	if u != nil {
+		a = u.act
+	}
+	succeeded := o.Verdict.Outcome == classify.OutcomeSuccess || o.Verdict.Outcome == classify.OutcomeDryRun
+	known := o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
+	if succeeded && (!known || d.calls.open.Load() == 0) {
+		a.outcomes[0].Add(1)
+		return Attempt{}
+	}
+	if !known {
+		a.finish(1, o.Verdict.Outcome)
+		return Attempt{}
+	}
+	key := d.calls.key(o)
+	if succeeded && !d.calls.has(key) {
+		a.outcomes[0].Add(1)
+		return Attempt{}
+	}
+	at := d.calls.add(key, a, o, succeeded)
+	if at.Result == RetryWasted {
+		d.tellWasted(o, a, at)
+	}
+	return at
+}
+
+// tellWasted reports that retries of an action are wasted, once in wastedPause.
+func (d *Diagnoser) tellWasted(o *classify.Observation, a *action, at Attempt) {
+	now, last := o.End.Unix(), a.told.Load()
+	if now-last < int64(wastedPause/time.Second) || !a.told.CompareAndSwap(last, now) {
+		return
+	}
+	d.tell(o, CauseRetryWasted, SeverityInfo,
+		classify.Fact{Name: "code", Value: orDash(o.Verdict.CanonicalCode())},
+		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
+		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()})
+}
+
+// has reports whether a call with the key may be open.
+func (c *calls) has(key uint64) bool {
+	for i := range uint64(callProbes) {
+		if c.keys[(key+i)%maxOpenCalls].Load() == key {
+			return true
+		}
+	}
+	return false
+}
+
+// add adds an attempt to its call. It closes the call if the attempt succeeded, and
+// keeps it open otherwise.
+func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bool) (at Attempt) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	slot := c.previous(key, o.Start)
+	if slot >= 0 {
+		last := &c.slots[slot]
+		at = Attempt{CallID: last.id, Number: last.attempts + 1, Pause: max(0, o.Start.Sub(last.ended)), Result: last.result(o, succeeded)}
+		if i := slices.Index(retryResults[:], at.Result); i >= 0 {
+			a.retries[i].Add(1)
+		}
+	} else if !succeeded {
+		at = Attempt{CallID: max(1, rand.Uint64()), Number: 1} //nolint:gosec // an identifier, not a secret
+	}
+	switch {
+	case slot < 0 && succeeded:
+		a.outcomes[0].Add(1)
+	case succeeded, at.Number >= maxAttempts:
+		a.finish(at.Number, o.Verdict.Outcome)
+		c.free(slot)
+	default:
+		if slot < 0 {
+			slot = c.place(key, o.End)
+		}
+		hold := retryHold
+		if o.Duration() > slowAttempt {
+			hold = retryHoldSlow
+		}
+		c.slots[slot] = openCall{
+			id: at.CallID, action: a, attempts: at.Number, ended: o.End, hold: hold,
+			outcome: o.Verdict.Outcome, category: o.Verdict.Category,
+			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable,
+		}
+	}
+	return at
+}
+
+// previous returns the slot of the open call that an attempt which started at the
+// given time continues, or -1. Attempts that overlap are different calls.
+func (c *calls) previous(key uint64, start time.Time) int {
+	found := -1
+	for i := range uint64(callProbes) {
+		slot := int((key + i) % maxOpenCalls)
+		if c.keys[slot].Load() != key {
+			continue
+		}
+		pause := start.Sub(c.slots[slot].ended)
+		if pause >= 0 && pause <= retryWindow && (found < 0 || c.slots[slot].ended.After(c.slots[found].ended)) {
+			found = slot
+		}
+	}
+	return found
+}
+
+// place returns a slot for a new open call: a free one, or that of the call whose
+// last attempt is the longest ago, which is closed.
+func (c *calls) place(key uint64, now time.Time) int {
+	oldest := -1
+	for i := range uint64(callProbes) {
+		slot := int((key + i) % maxOpenCalls)
+		if c.keys[slot].Load() == 0 || c.slots[slot].expired(now) {
+			oldest = slot
+			break
+		}
+		if oldest < 0 || c.slots[slot].ended.Before(c.slots[oldest].ended) {
+			oldest = slot
+		}
+	}
+	if c.keys[oldest].Load() != 0 {
+		c.close(oldest)
+	}
+	c.keys[oldest].Store(key)
+	c.open.Add(1)
+	return oldest
+}
+
+// expired reports whether no further attempt is expected.
+func (k *openCall) expired(now time.Time) bool { return now.Sub(k.ended).Abs() > k.hold } // the clock may have been set back
+
+// close counts the open call in a slot by its last attempt.
+func (c *calls) close(slot int) {
+	k := &c.slots[slot]
+	k.action.finish(k.attempts, k.outcome)
+	c.free(slot)
+}
+
+// free frees a slot.
+func (c *calls) free(slot int) {
+	c.keys[slot].Store(0)
+	c.slots[slot] = openCall{}
+	c.open.Add(-1)
+}
+
+// expire closes the calls that no further attempt is expected of.
+func (c *calls) expire(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.slots {
+		if c.keys[i].Load() != 0 && c.slots[i].expired(now) {
+			c.close(i)
+		}
+	}
+}
+
+// result returns the result of a retry, after the last attempt k.
+func (k *openCall) result(o *classify.Observation, succeeded bool) RetryResult {
+	category := o.Verdict.Category
+	switch {
+	case succeeded:
+		return RetrySucceeded
+	case k.final && k.category == category:
+		return RetryWasted
+	case k.category == category && category == classify.CategoryThrottled:
+		return RetryThrottled
+	}
+	return RetryFailed
+}
+
+// finish counts a call with its number of attempts and the outcome of the last one.
+func (a *action) finish(attempts int, last classify.Outcome) {
+	outcome := CallFailed
+	switch last {
+	case classify.OutcomeSuccess, classify.OutcomeDryRun:
+		outcome = CallSuccessAfterRetry
+	case classify.OutcomeCanceled:
+		outcome = CallCanceled
+	default:
+	}
+	a.outcomes[slices.Index(callOutcomes[:], outcome)].Add(1)
+	for i, bound := range AttemptBuckets {
+		if attempts <= bound {
+			a.attempts[i].Add(1)
+			break
+		}
+	}
+	a.sum.Add(uint64(attempts)) //nolint:gosec // positive
+}
+
+// Calls is what is known about the calls of one action.
+type Calls struct {
+	Service, Action string // "unknown" if the request did not name it, OtherAction for the rest
+	Outcomes        map[CallOutcome]uint64
+	Redundant       map[RedundantReason]uint64
+	Retries         map[RetryResult]uint64
+	Attempts        [len(AttemptBuckets)]uint64 // number of calls by number of attempts; not cumulative
+	AttemptsSum     uint64
+}
+
+// Calls returns the counts of calls by action. A call whose last attempt failed is
+// counted when no further attempt is expected.
+func (d *Diagnoser) Calls(now time.Time) []Calls {
+	d.calls.expire(now)
+	var list []Calls
+	for _, a := range d.actions.all() {
+		c := Calls{Service: a.name.service, Action: a.name.action, Outcomes: make(map[CallOutcome]uint64), Retries: make(map[RetryResult]uint64)}
+		total := uint64(0)
+		for i, outcome := range callOutcomes {
+			n := a.outcomes[i].Load()
+			c.Outcomes[outcome] = n
+			total += n
+		}
+		if a == &d.actions.other {
+			if total == 0 {
+				continue
+			}
+			c.Service, c.Action = OtherAction, OtherAction
+		}
+		for i, r := range retryResults {
+			c.Retries[r] = a.retries[i].Load()
+		}
+		if a.reads {
+			c.Redundant = make(map[RedundantReason]uint64)
+			for i, r := range redundantReasons {
+				c.Redundant[r] = a.redundant[i].Load()
+			}
+		}
+		for i := range a.attempts {
+			c.Attempts[i] = a.attempts[i].Load()
+		}
+		atOnce := c.Outcomes[CallSuccess]
+		c.Attempts[0] += atOnce
+		c.AttemptsSum = a.sum.Load() + atOnce
+		list = append(list, c)
+	}
+	return list
+}
+
+// retried returns the diagnosis of a retry that was throttled again.
+func retried(at Attempt) (Diagnosis, bool) {
+	if at.Result != RetryThrottled {
+		return Diagnosis{}, false
+	}
+	return say(CauseRetryThrottled, Likely,
+		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
+		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()}), true
+}

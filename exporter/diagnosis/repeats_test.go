@@ -1,0 +1,87 @@
+package diagnosis
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+func TestRedundantCalls(t *testing.T) {
+	const list = "Action=ListMetrics&Version=2010-05-25&Namespace=KEC"
+	for _, tt := range []struct {
+		name            string
+		play            func(l *lab)
+		action          string
+		others, tooMany uint64
+	}{
+		{"another program asks the same", func(l *lab) {
+			l.do(attempt{})
+			l.do(attempt{wait: 5 * time.Second, from: "192.0.2.10"})
+		}, "GetMetricStatistics", 1, 0},
+		{"a program asks every ten seconds for data of a minute", func(l *lab) { l.repeat(12, attempt{wait: 9980 * time.Millisecond}) }, "GetMetricStatistics", 0, 10},
+		{"a list is asked for again and again", func(l *lab) { l.repeat(3, attempt{wait: time.Second, query: list}) }, "ListMetrics", 0, 2},
+
+		{"a program asks every minute", func(l *lab) { l.repeat(5, attempt{wait: time.Minute}) }, "GetMetricStatistics", 0, 0},
+		{"two programs ask every minute in turn", func(l *lab) {
+			for range 3 {
+				l.do(attempt{wait: 61 * time.Second})
+				l.do(attempt{wait: 61 * time.Second, from: "192.0.2.10"})
+			}
+		}, "GetMetricStatistics", 0, 0},
+		{"two pages", func(l *lab) {
+			l.do(attempt{query: with(list, "PageIndex", "1")})
+			l.do(attempt{query: with(list, "PageIndex", "2")})
+		}, "ListMetrics", 0, 0},
+		{"a window that moves", func(l *lab) {
+			for i := range 5 {
+				l.do(attempt{wait: 10 * time.Second, query: with(getStatistics, "EndTime", fmt.Sprintf("2026-11-23T07:30:%02dZ", i))})
+			}
+		}, "GetMetricStatistics", 0, 0},
+		{"a retry of what failed", func(l *lab) {
+			l.do(attempt{do: cloudmonitor.Directive{Error: "ServiceTimeout"}})
+			l.do(attempt{wait: time.Second})
+		}, "GetMetricStatistics", 0, 0},
+		{"another key", func(l *lab) {
+			l.gateway.SetCredential(another)
+			l.do(attempt{})
+			l.do(attempt{wait: time.Second, as: &another})
+		}, "GetMetricStatistics", 0, 0},
+		{"a change", func(l *lab) {
+			l.repeat(3, attempt{query: "Action=CreateAlarmPolicy&Version=2022-01-01", method: "POST"})
+		}, "CreateAlarmPolicy", 0, 0},
+	} {
+		l := newLab(t, false)
+		tt.play(l)
+		c := l.counted(tt.action)
+		if c.Redundant[RedundantOtherClient] != tt.others || c.Redundant[RedundantTooOften] != tt.tooMany {
+			t.Errorf("%s: %v, want %d and %d", tt.name, c.Redundant, tt.others, tt.tooMany)
+		}
+	}
+}
+
+// TestRedundantCallsExplainThrottling checks that the actions with the most redundant
+// calls are listed, but not for a few of them.
+func TestRedundantCallsExplainThrottling(t *testing.T) {
+	l := newLab(t, false)
+	throttled := cloudmonitor.Directive{Error: "LimitExceeded"}
+	l.repeat(redundantCalls, attempt{wait: time.Second})
+	if _, all := l.do(attempt{wait: 10 * time.Second, do: throttled}); slices.Contains(causesOf(all), CauseCallsRedundant) {
+		t.Errorf("after few: %v", names(all))
+	}
+	l.repeat(redundantCalls, attempt{wait: time.Second, query: "Action=ListMetrics&Version=2010-05-25"})
+	_, all := l.do(attempt{wait: 10 * time.Second, do: throttled})
+	i := slices.Index(causesOf(all), CauseCallsRedundant)
+	if i < 0 {
+		t.Fatalf("diagnosed %v", names(all))
+	}
+	const want = "58 of 60 successful calls since the start (96 %) repeated a query of the minute before. Most: GetMetricStatistics (29), ListMetrics (29)."
+	if got := all[i].Evidence.English; all[i].Certainty != Possible || got != want {
+		t.Errorf("%s: %s", all[i].Certainty, got)
+	}
+	if _, all := l.do(attempt{wait: 10 * time.Second, do: cloudmonitor.Directive{Error: "ServiceTimeout"}}); slices.Contains(causesOf(all), CauseCallsRedundant) {
+		t.Errorf("of a timeout: %v", names(all))
+	}
+}

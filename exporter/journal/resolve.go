@@ -1,0 +1,23 @@
+package journal
+
+import "github.com/ksyun-tap/ksyun-tap/exporter/record"
+
+// Resolve notes in the earlier attempts of a call that the attempt r has succeeded.
+// Their records are replaced by copies, because records are immutable.
+func (j *Journal) Resolve(r *record.Record) {
+	if r.CallID == "" {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for seq, left := j.next-1, r.Attempt-1; seq >= j.oldest() && left > 0; seq-- {
+		s := j.at(seq)
+		if s.record.CallID != r.CallID {
+			continue
+		}
+		resolved := *s.record
+		resolved.CallOutcome = r.CallOutcome
+		s.record = &resolved
+		left--
+	}
+}

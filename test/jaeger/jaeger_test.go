@@ -1,0 +1,291 @@
+//go:build e2e
+
+// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID,
+// and below the span of the program that made the call.
+package jaeger
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+)
+
+const (
+	jaeger   = "../../.bin/jaeger"
+	apiHost  = "monitor.api.ksyun.com"
+	patience = time.Minute
+)
+
+// trace is a trace as Jaeger's API returns it.
+type trace struct {
+	TraceID   string `json:"traceID"`
+	Spans     []span `json:"spans"`
+	Processes map[string]struct {
+		ServiceName string `json:"serviceName"`
+	} `json:"processes"`
+}
+
+type span struct {
+	SpanID        string `json:"spanID"`
+	OperationName string `json:"operationName"`
+	ProcessID     string `json:"processID"`
+	References    []struct {
+		RefType string `json:"refType"`
+		SpanID  string `json:"spanID"`
+	} `json:"references"`
+	Tags []struct {
+		Key   string `json:"key"`
+		Value any    `json:"value"`
+	} `json:"tags"`
+}
+
+func (s *span) tag(key string) any {
+	for _, t := range s.Tags {
+		if t.Key == key {
+			return t.Value
+		}
+	}
+	return nil
+}
+
+// of returns the spans of a service.
+func (t *trace) of(service string) (found []span) {
+	for _, s := range t.Spans {
+		if t.Processes[s.ProcessID].ServiceName == service {
+			found = append(found, s)
+		}
+	}
+	return found
+}
+
+func TestFindFailedCalls(t *testing.T) {
+	if _, err := os.Stat(jaeger); err != nil {
+		t.Skip("there is no Jaeger in .bin: run make jaeger, which takes some minutes")
+	}
+	ui, otlp := startJaeger(t)
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
+	defer api.Close()
+	proxy := startTap(t, api.Listener.Addr().String(), otlp)
+	plain := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
+	defer plain.CloseIdleConnections()
+
+	t.Run("of a program without traces", func(t *testing.T) {
+		id := fail(t, &http.Client{Transport: plain})
+		// What the vendor calls the request ID is the trace ID, without hyphens.
+		found := wait(t, ui+"/api/traces/"+strings.ReplaceAll(id, "-", ""), 1)
+		check(t, &found[0], id)
+		byTag(t, ui, id, found[0].TraceID)
+	})
+	t.Run("of a program with traces", func(t *testing.T) {
+		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(x),
+			sdktrace.WithResource(resource.NewWithAttributes(semconv.SchemaURL, semconv.ServiceName("program"))))
+		client := &http.Client{Transport: otelhttp.NewTransport(plain,
+			otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))}
+		id := fail(t, client)
+		if err := provider.Shutdown(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		traceID := byTag(t, ui, id, "")
+		found := wait(t, ui+"/api/traces/"+traceID, 2)
+		check(t, &found[0], id)
+		caller := found[0].of("program")
+		if len(caller) != 1 {
+			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
+		}
+		tapped := found[0].of("ksyun-tap")[0]
+		if len(tapped.References) != 1 || tapped.References[0].RefType != "CHILD_OF" || tapped.References[0].SpanID != caller[0].SpanID {
+			t.Errorf("the span %+v is not a child of %s", tapped, caller[0].SpanID)
+		}
+	})
+}
+
+// fail makes a call that fails, because it is not signed, and returns its request ID.
+func fail(t *testing.T, client *http.Client) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	id := resp.Header.Get("X-Ksc-Request-Id")
+	if resp.StatusCode != http.StatusForbidden || id == "" {
+		t.Fatalf("status %d, request ID %q", resp.StatusCode, id)
+	}
+	return id
+}
+
+// check checks the span of the tap in a trace.
+func check(t *testing.T, found *trace, id string) {
+	t.Helper()
+	spans := found.of("ksyun-tap")
+	if len(spans) != 1 {
+		t.Fatalf("%d spans of the tap: %+v", len(spans), found)
+	}
+	s := spans[0]
+	if s.OperationName != "monitor.GetMetricStatistics" {
+		t.Errorf("span %s", s.OperationName)
+	}
+	for key, want := range map[string]any{
+		"ksyun.request_id": id, "ksyun.error.code": "MissingAuthenticationToken", "ksyun.error.category": "auth", "error": true,
+		"service.peer.name": "ksyun.monitor", "w3c.tracestate": "ot=th:0",
+	} {
+		if got := s.tag(key); got != want {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+}
+
+// byTag finds a call by the attribute for its request ID and returns its trace ID.
+func byTag(t *testing.T, ui, id, want string) string {
+	t.Helper()
+	q := url.Values{"service": {"ksyun-tap"}, "tags": {fmt.Sprintf(`{"ksyun.request_id":%q}`, id)}, "lookback": {"1h"}}
+	found := wait(t, ui+"/api/traces?"+q.Encode(), 1)
+	if len(found) != 1 || want != "" && found[0].TraceID != want {
+		t.Fatalf("%d traces found by request ID %s: %+v", len(found), id, found)
+	}
+	return found[0].TraceID
+}
+
+// wait asks Jaeger until there is a trace with at least so many spans.
+func wait(t *testing.T, address string, spans int) []trace {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	var last string
+	for timeout := time.After(patience); ; {
+		var answer struct {
+			Data []trace `json:"data"`
+		}
+		resp, err := http.Get(address)
+		if err == nil {
+			body, _ := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			last = string(body)
+			if json.Unmarshal(body, &answer) == nil && slices.ContainsFunc(answer.Data, func(t trace) bool { return len(t.Spans) >= spans }) {
+				return answer.Data
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("%s: nothing found: %v %s", address, err, last)
+		}
+	}
+}
+
+// startJaeger starts Jaeger and returns the URL of its API and its address for
+// OTLP over HTTP.
+func startJaeger(t *testing.T) (ui, otlp string) {
+	t.Helper()
+	address := func() string {
+		a, err := freeport.TCP(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	query := address()
+	otlp = address()
+	start(t, nil, jaeger, "--query.http-server.host-port="+query, "--query.grpc-server.host-port="+address(),
+		"--admin.http.host-port="+address(), "--collector.grpc-server.host-port="+address(), "--collector.http-server.host-port="+address(),
+		"--collector.otlp.grpc.host-port="+address(), "--collector.otlp.http.host-port="+otlp)
+	ui = "http://" + query
+	until(t, ui+"/api/services")
+	return ui, otlp
+}
+
+// startTap builds and starts the tap and returns the address of its proxy.
+func startTap(t *testing.T, api, otlp string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "ksyun-tap")
+	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	proxy, err := freeport.TCP(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	web, err := freeport.TCP(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_BSP_SCHEDULE_DELAY=100"}, binary,
+		"--proxy.listen-address="+proxy, "--web.listen-address="+web, "--upstream.connect-to="+apiHost+":80="+api)
+	until(t, "http://"+web+"/-/ready")
+	return proxy
+}
+
+// start runs a program until the test ends.
+func start(t *testing.T, env []string, name string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s printed:\n%s", filepath.Base(name), out.Bytes()[max(0, out.Len()-8<<10):])
+		}
+	})
+}
+
+// until asks until the answer is 200.
+func until(t *testing.T, address string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for timeout := time.After(patience); ; {
+		if resp, err := http.Get(address); err == nil {
+			resp.Body.Close()
+			if resp.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("%s does not answer", address)
+		}
+	}
+}
