@@ -74,7 +74,7 @@ func (s *IDs) Follow(id string) {
 func FirstID(t time.Time) string { return format(micros(t)) }
 
 // micros returns t in microseconds since 1970.
-func micros(t time.Time) uint64 { return uint64(max(0, t.UnixMicro())) } //nolint:gosec // not negative
+func micros(t time.Time) uint64 { return uint64(max(0, t.UnixMicro())) }
 
 // format returns n in timeDigits digits.
 func format(n uint64) string {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -249,7 +249,7 @@ func TestExplain(t *testing.T) {
 			t.Errorf("%v", err)
 		}
 	}
-	if err := explain("/j", bbolt.ErrTxClosed); usererror.Hint(err) == "" || !temporary(err) {
+	if err := explain("/j", bolterrors.ErrTxClosed); usererror.Hint(err) == "" || !temporary(err) {
 		t.Errorf("%v", err)
 	}
 }

@@ -23,7 +23,7 @@ import (
 
 // TestFullDisk limits the size of files, in a process of its own.
 func TestFullDisk(t *testing.T) {
-	cmd := exec.CommandContext(t.Context(), os.Args[0], config(t).Path) //nolint:gosec // this test
+	cmd := exec.CommandContext(t.Context(), os.Args[0], config(t).Path)
 	cmd.Env = append(os.Environ(), roleVariable+"=limited")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -88,7 +88,7 @@ func TestKill(t *testing.T) {
 // the IDs of all that it has.
 func writeAndKill(t *testing.T, path string, kill int) (ids []string) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], path) //nolint:gosec // this test
+	cmd := exec.CommandContext(t.Context(), os.Args[0], path)
 	cmd.Env = append(os.Environ(), roleVariable+"=write")
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
