@@ -21,6 +21,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
+func init() { roles["limited"] = writeLimited }
+
 // TestFullDisk limits the size of files, in a process of its own.
 func TestFullDisk(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], config(t).Path)

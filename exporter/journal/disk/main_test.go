@@ -19,7 +19,7 @@ import (
 // roleVariable makes the test binary run one of roles instead of the tests.
 const roleVariable = "DISK_TEST_ROLE"
 
-var roles = map[string]func(path string) error{"write": writeForever, "limited": writeLimited}
+var roles = map[string]func(path string) error{"write": writeForever}
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVariable); role != "" {
