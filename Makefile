@@ -151,6 +151,11 @@ SIMULATE_FROM ?= $(shell date +%s)000
 simulate: ## Simulate SIMULATE exchanges of the relay (default a million), from new seeds each time.
 	$(GO) test ./collector/relay -run '^TestSimulate$$' -v -count=1 -timeout 3h -simulate.exchanges=$(SIMULATE) -simulate.from=$(SIMULATE_FROM)
 
+KILLS ?= 200
+.PHONY: kill
+kill: ## Kill a process that writes the journal's file KILLS times (default 200).
+	JOURNAL_KILLS=$(KILLS) $(GO) test ./exporter/journal/disk -run '^TestKill$$' -v -count=1 -timeout 1h
+
 SOAK ?= 30m
 .PHONY: diagnose-day
 diagnose-day: ## Measure the diagnoses on a generated day of traffic; UPDATE=1 writes the table of docs/diagnosis.md.

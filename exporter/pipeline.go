@@ -3,7 +3,7 @@
 //	collector ──> Pipeline ──> metrics, activity                            at once
 //	                 │
 //	                 └─ bounded queue ──> record ──> groups, journal, feed  on a goroutine
-//	                                         ├─────> logs                   of its own
+//	                                         ├─────> logs, journal's file   of its own
 //	                                         └─────> traces
 //
 // The relay waits only for the metrics to be updated and, for failures, for one
@@ -22,6 +22,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -44,6 +45,11 @@ type Options struct {
 	Groups   *groups.Table
 	Feed     *feed.Feed
 
+	// Disk keeps the failures that the journal gets in a file; Shutdown closes it. It
+	// may be nil. Restored are the failures of earlier runs, oldest first.
+	Disk     *disk.Store
+	Restored []*record.Record
+
 	// Flush is called by Shutdown when the queue is empty, while the spans are
 	// flushed. It may be nil.
 	Flush func(context.Context) error
@@ -65,6 +71,7 @@ type Pipeline struct {
 	traces    *traces.Tracer
 	logs      *logs.Events
 	journal   *journal.Journal
+	disk      *disk.Store // may be nil
 	activity  *activity.Activity
 	groups    *groups.Table
 	feed      *feed.Feed
@@ -144,6 +151,7 @@ func New(opts Options) *Pipeline {
 		traces:   opts.Traces,
 		logs:     opts.Logs,
 		journal:  opts.Journal,
+		disk:     opts.Disk,
 		activity: opts.Activity,
 		groups:   opts.Groups,
 		feed:     opts.Feed,
@@ -157,12 +165,26 @@ func New(opts Options) *Pipeline {
 		diagnoser: diagnosis.New(),
 	}
 	p.diagnoser.Notify(p.notice)
+	p.restore(opts.Restored)
 	if opts.Limits != nil {
 		p.diagnoser.SetLimits(opts.Limits)
 	}
 	p.register()
 	go p.work()
 	return p
+}
+
+// restore adds failures of earlier runs to the journal and the groups.
+func (p *Pipeline) restore(records []*record.Record) {
+	for _, r := range records {
+		p.ids.Follow(r.ID)
+		if p.groups != nil {
+			p.groups.Restore(r)
+		}
+		if p.journal != nil {
+			p.journal.Add(r)
+		}
+	}
 }
 
 // register registers the collectors of the queue, the clocks and the journal.
@@ -188,6 +210,22 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
 			metrics.Read(metrics.JournalCapacity, func(s journal.Stats) int { return s.Capacity }),
 			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
+		))
+	}
+	if p.disk != nil {
+		p.metrics.Register(metrics.NewCollector(p.disk.Stats,
+			metrics.Read(metrics.JournalFileHealthy, func(s disk.Stats) float64 {
+				if s.Healthy {
+					return 1
+				}
+				return 0
+			}),
+			metrics.Read(metrics.JournalFileEntries, func(s disk.Stats) int { return s.Entries }),
+			metrics.Read(metrics.JournalFileBytes, func(s disk.Stats) int64 { return s.Bytes }),
+			metrics.Read(metrics.JournalWritten, func(s disk.Stats) uint64 { return s.Written }),
+			metrics.Read(metrics.JournalWriteLost, func(s disk.Stats) uint64 { return s.Lost }),
+			metrics.Read(metrics.JournalWriteFailures, func(s disk.Stats) uint64 { return s.Failures }),
+			metrics.Read(metrics.JournalCorrupt, func(s disk.Stats) uint64 { return s.Corrupt }),
 		))
 	}
 	if p.groups != nil {
@@ -434,6 +472,9 @@ func (p *Pipeline) identify(r *record.Record) {
 // keep adds the failure r to the journal and passes it on to the subscribers.
 func (p *Pipeline) keep(r *record.Record) {
 	p.journal.Add(r)
+	if p.disk != nil {
+		p.disk.Add(r)
+	}
 	if p.feed != nil {
 		p.feed.Publish(r)
 	}
@@ -468,8 +509,8 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue, closes the feed, and flushes the spans and calls
-// Options.Flush until ctx is done. Observations made later are still counted in the
+// Shutdown empties the queue, closes the feed, and flushes the spans and the journal's
+// file and calls Options.Flush until ctx is done. Observations made later are still counted in the
 // metrics. The caller closes the logger after Shutdown has returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
@@ -492,16 +533,23 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	if p.feed != nil {
 		p.feed.Close()
 	}
-	flushed := make(chan error, 1)
-	go func() { // a backend that is slow takes no time from the other
-		if p.flush == nil {
-			flushed <- nil
-			return
-		}
-		flushed <- p.flush(ctx)
-	}()
-	if p.traces != nil {
-		err = errors.Join(err, p.traces.Shutdown(ctx))
+	// A backend that is slow takes no time from the others.
+	var flushes []func(context.Context) error
+	if p.disk != nil {
+		flushes = append(flushes, p.disk.Shutdown)
 	}
-	return errors.Join(err, <-flushed)
+	if p.flush != nil {
+		flushes = append(flushes, p.flush)
+	}
+	if p.traces != nil {
+		flushes = append(flushes, p.traces.Shutdown)
+	}
+	flushed := make(chan error, len(flushes))
+	for _, flush := range flushes {
+		go func() { flushed <- flush(ctx) }()
+	}
+	for range flushes {
+		err = errors.Join(err, <-flushed)
+	}
+	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
@@ -69,6 +70,9 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	if resolveErr == nil {
 		_, err := s.CredentialNames()
 		errs = append(errs, err)
+	}
+	if s.JournalPath != "" {
+		errs = append(errs, disk.Check(s.JournalPath))
 	}
 	if len(s.Resign.Listen) > 0 && resolveErr == nil {
 		_, err := openResign(s)

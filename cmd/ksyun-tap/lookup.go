@@ -93,7 +93,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	case len(failed) == len(taps):
 		return exitError{exitNoAnswer, usererror.New("no tap answered", "set the --web.listen-address of each with --url")}
 	}
-	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures since its start; keep more with --journal.size")}
+	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures; keep more with --journal.size, and over restarts with --journal.path")}
 }
 
 // oneLine returns the text of err without its hint.

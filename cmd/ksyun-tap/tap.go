@@ -32,10 +32,12 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/push"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
@@ -133,6 +135,10 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	})
 	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
 	t.journal, t.groups, t.activity, t.feed = journal.New(s.JournalSize), groups.New(0), new(activity.Activity), new(feed.Feed)
+	store, restored, err := t.openJournal(s)
+	if err != nil {
+		return nil, usageError{err}
+	}
 	t.pipeline = exporter.New(exporter.Options{
 		Metrics: t.metrics,
 		Traces:  t.traces,
@@ -141,6 +147,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		}),
 		Limits:  diagnosis.Override(s.QuotaLimits),
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
+		Disk: store, Restored: restored,
 		Flush: t.push.Shutdown,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {
@@ -157,6 +164,21 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	t.metrics.SetReload(nil, now)
 	t.pipeline.Diagnoser().Note(diagnosis.TriggerStart, now)
 	return t, nil
+}
+
+// openJournal opens the journal's file, if there is one, and returns its failures.
+func (t *tap) openJournal(s *config.Settings) (*disk.Store, []*record.Record, error) {
+	if s.JournalPath == "" {
+		return nil, nil, nil
+	}
+	store, restored, err := disk.Open(disk.Config{
+		Path: s.JournalPath, MaxEntries: s.JournalSize, MaxBytes: s.JournalMaxBytes, MaxAge: s.JournalMaxAge,
+		Log: t.log.Named("journal"),
+	})
+	if err == nil && len(restored) > 0 {
+		t.log.Info("failures of earlier runs were read from the journal's file", zap.Int("failures", len(restored)))
+	}
+	return store, restored, err
 }
 
 // collect creates the collectors, which send observations to the pipeline.

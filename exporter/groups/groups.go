@@ -81,8 +81,10 @@ type Group struct {
 	Category classify.Category `json:"category,omitempty"`
 	Blame    classify.Blame    `json:"blame,omitempty"`
 
-	Count     uint64    `json:"count"` // failures since the start, whether the journal still has them or not
-	Share     float64   `json:"share"` // of all calls since the start, 0 to 1
+	// Count is the number of failures since the start, whether the journal still has
+	// them or not, and of those that were restored from the journal's file.
+	Count     uint64    `json:"count"`
+	Share     float64   `json:"share"` // of all calls since the start, 0 to 1, without restored failures
 	FirstSeen time.Time `json:"first_seen"`
 	LastSeen  time.Time `json:"last_seen"`
 	Trend     Trend     `json:"trend"`
@@ -140,6 +142,7 @@ type group struct {
 	id          string
 	key         Key
 	count       uint64
+	restored    uint64 // how many of count are of earlier runs
 	first, last time.Time
 	trend       trend
 	newest      *record.Record // nil for Other
@@ -151,6 +154,18 @@ type group struct {
 func (t *Table) Add(r *record.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.add(r)
+}
+
+// Restore is Add for a failure of an earlier run, which is not part of the share.
+func (t *Table) Restore(r *record.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.add(r).restored++
+}
+
+// add is Add. It returns the group. The caller holds the lock.
+func (t *Table) add(r *record.Record) *group {
 	key := KeyOf(r)
 	e, ok := t.groups[key]
 	if !ok {
@@ -164,6 +179,7 @@ func (t *Table) Add(r *record.Record) {
 	g := e.Value.(*group)
 	r.Group = g.id
 	g.add(r)
+	return g
 }
 
 // evict adds the least recently seen group to Other.
@@ -199,6 +215,7 @@ func (g *group) add(r *record.Record) {
 // merge adds the counts of x to g.
 func (g *group) merge(x *group) {
 	g.count += x.count
+	g.restored += x.restored
 	if x.first.Before(g.first) {
 		g.first = x.first
 	}
@@ -218,7 +235,7 @@ func (g *group) view(now time.Time, calls uint64) Group {
 		Trend: g.trend.view(now), RequestIDs: make([]string, 0, len(g.requestIDs)), Last: g.newest,
 	}
 	if calls > 0 {
-		v.Share = min(1, float64(g.count)/float64(calls))
+		v.Share = min(1, float64(g.count-g.restored)/float64(calls))
 	}
 	for _, id := range slices.Backward(g.requestIDs) {
 		v.RequestIDs = append(v.RequestIDs, id)

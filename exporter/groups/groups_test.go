@@ -204,3 +204,21 @@ func BenchmarkAdd(b *testing.B) {
 		table.Add(records[i%len(records)])
 	}
 }
+
+// TestRestore checks that failures of earlier runs count, but not as a part of the
+// calls since the start, also in the group of others.
+func TestRestore(t *testing.T) {
+	table := groups.New(1)
+	for range 3 {
+		table.Restore(failure("a", 0))
+	}
+	table.Add(failure("a", 2*time.Minute))
+	g := table.List(start, 4)[0]
+	if g.Count != 4 || g.Share != 0.25 || !g.FirstSeen.Equal(start) {
+		t.Errorf("count %d, share %v, first seen %v", g.Count, g.Share, g.FirstSeen)
+	}
+	table.Add(failure("b", 0))
+	if other, ok := table.Find(groups.Other, start, 4); !ok || other.Count != 4 || other.Share != 0.25 {
+		t.Errorf("others: %+v", other)
+	}
+}

@@ -328,6 +328,34 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_evicted_total", counter, nil,
 		"Total number of failures evicted from the journal to make room for newer ones.",
 	}
+	JournalFileHealthy = Family{
+		"ksyun_tap_journal_file_healthy", gauge, nil,
+		"Whether the last attempt to open or write the journal's file succeeded (1) or failed (0). The ksyun_tap_journal_file_* and ksyun_tap_journal_write* metrics are present only if --journal.path is set.",
+	}
+	JournalFileEntries = Family{
+		"ksyun_tap_journal_file_entries", gauge, nil,
+		"Number of failures in the journal's file. 0 while it cannot be opened.",
+	}
+	JournalFileBytes = Family{
+		"ksyun_tap_journal_file_bytes", gauge, nil,
+		"Size of the journal's file in bytes. 0 while it cannot be opened.",
+	}
+	JournalWritten = Family{
+		"ksyun_tap_journal_written_total", counter, nil,
+		"Total number of failures written to the journal's file.",
+	}
+	JournalWriteLost = Family{
+		"ksyun_tap_journal_write_lost_total", counter, nil,
+		"Total number of failures that were dropped before they were written to the journal's file, because it could not be written or too many waited. They were still added to the journal in memory.",
+	}
+	JournalWriteFailures = Family{
+		"ksyun_tap_journal_write_failures_total", counter, nil,
+		"Total number of failed attempts to open or write the journal's file.",
+	}
+	JournalCorrupt = Family{
+		"ksyun_tap_journal_file_corrupt_total", counter, nil,
+		"Total number of times that the journal's file was found corrupt and renamed.",
+	}
 	FailureGroups = Family{
 		"ksyun_tap_failure_groups", gauge, nil,
 		"Number of groups of equal failures.",
@@ -372,6 +400,7 @@ func Describe() []Family {
 		PathSuccess, PathFailed, PathTime, PathDuration,
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
+		JournalFileHealthy, JournalFileEntries, JournalFileBytes, JournalWritten, JournalWriteLost, JournalWriteFailures, JournalCorrupt,
 		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }

@@ -2,6 +2,7 @@ package record
 
 import (
 	"crypto/rand"
+	"strings"
 	"sync"
 	"time"
 )
@@ -47,16 +48,42 @@ func NewIDs() *IDs {
 // Next returns the next ID.
 func (s *IDs) Next(now time.Time) string {
 	s.mu.Lock()
-	s.last = max(s.last+1, uint64(max(0, now.UnixMicro())))
+	s.last = max(s.last+1, micros(now))
 	n := s.last
 	s.mu.Unlock()
-	var id [IDLength]byte
+	return format(n) + string(s.tap[:])
+}
+
+// Follow makes all further IDs greater than id, which was made by another process.
+// It does nothing if id is not an ID.
+func (s *IDs) Follow(id string) {
+	if len(id) != IDLength || !IsID(id) {
+		return
+	}
+	var n uint64
+	for i := range timeDigits {
+		n = n<<digitWidth | uint64(strings.IndexByte(digits, id[i])) //nolint:gosec // not negative: a digit
+	}
+	s.mu.Lock()
+	s.last = max(s.last, n)
+	s.mu.Unlock()
+}
+
+// FirstID returns a text that is not greater than the IDs made at t or later, and
+// greater than those made before.
+func FirstID(t time.Time) string { return format(micros(t)) }
+
+// micros returns t in microseconds since 1970.
+func micros(t time.Time) uint64 { return uint64(max(0, t.UnixMicro())) }
+
+// format returns n in timeDigits digits.
+func format(n uint64) string {
+	var text [timeDigits]byte
 	for i := timeDigits - 1; i >= 0; i-- {
-		id[i] = digits[n%uint64(len(digits))]
+		text[i] = digits[n%uint64(len(digits))]
 		n >>= digitWidth
 	}
-	copy(id[timeDigits:], s.tap[:])
-	return string(id[:])
+	return string(text[:])
 }
 
 // IsID reports whether s has the form of a record's ID or of the beginning of one.

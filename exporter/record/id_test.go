@@ -128,3 +128,29 @@ func TestDimensions(t *testing.T) {
 		t.Error("found a dimension that does not exist")
 	}
 }
+
+// TestFollow checks that IDs are greater than one of an earlier process, even if the
+// clock was set back meanwhile.
+func TestFollow(t *testing.T) {
+	for range 20 { // the suffixes are random
+		earlier := record.NewIDs().Next(attempt.Start.Add(time.Hour))
+		ids := record.NewIDs()
+		ids.Follow("not an ID")
+		ids.Follow(earlier)
+		ids.Follow(record.NewIDs().Next(attempt.Start))
+		next := ids.Next(attempt.Start)
+		if later := ids.Next(attempt.Start.Add(2 * time.Hour)); next <= earlier || later <= next {
+			t.Errorf("%q and %q after %q", next, later, earlier)
+		}
+	}
+}
+
+func TestFirstID(t *testing.T) {
+	first := record.FirstID(attempt.Start)
+	if id := record.NewIDs().Next(attempt.Start); id < first {
+		t.Errorf("%q is less than %q, the first at its time", id, first)
+	}
+	if id := record.NewIDs().Next(attempt.Start.Add(-time.Microsecond)); id >= first {
+		t.Errorf("%q is not less than %q, the first after it", id, first)
+	}
+}

@@ -81,6 +81,9 @@ type Settings struct {
 
 	TracesSuccessRatio float64
 	JournalSize        int
+	JournalPath        string        // "" keeps the journal in memory only
+	JournalMaxBytes    int64         // 0 sets no limit
+	JournalMaxAge      time.Duration // 0 sets no limit
 
 	CheckInterval time.Duration // 0 means never
 	CheckTarget   *url.URL

@@ -169,6 +169,7 @@ var otherValues = map[string]string{
 	"upstream.mark": "7", "upstream.dial-timeout": "7s", "upstream.response-timeout": "7s", "log.level": "debug",
 	"log.format": "logfmt", "log.file": "log", "log.access": "true", "traces.success-ratio": "0.5",
 	"check-path.interval": "7s", "check-path.target": "http://a.api.ksyun.com", "journal.size": "7",
+	"journal.path": "journal.db", "journal.max-bytes": "7MiB", "journal.max-age": "7h",
 }
 
 // fakeLive records with which settings each change was made.

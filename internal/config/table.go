@@ -311,7 +311,23 @@ var table = []setting{
 	},
 	{
 		name: "journal.size", fallback: []string{"1000"},
-		help:  "Number of recent failures to keep in memory for look-up.",
+		help:  "Number of recent failures to keep for look-up, in memory and in --journal.path.",
 		value: func(s *Settings) kingpin.Value { return count(&s.JournalSize) },
+	},
+	{
+		name:        "journal.path",
+		help:        "File in which recent failures survive a restart or a crash. Each tap needs a file of its own. By default they are kept in memory only.",
+		placeholder: "FILE",
+		value:       func(s *Settings) kingpin.Value { return text(&s.JournalPath) },
+	},
+	{
+		name: "journal.max-bytes", fallback: []string{"64MiB"},
+		help:  "Maximum size of --journal.path. The oldest failures are deleted to stay below it. A file that is larger already does not shrink. 0 sets no limit.",
+		value: func(s *Settings) kingpin.Value { return sizeOrNone(&s.JournalMaxBytes) },
+	},
+	{
+		name: "journal.max-age", fallback: []string{"168h"},
+		help:  "How long failures are kept in --journal.path. 0s sets no limit.",
+		value: func(s *Settings) kingpin.Value { return notNegative(&s.JournalMaxAge) },
 	},
 }

@@ -35,6 +35,13 @@ var hidden = map[string]string{
 	"ksyun_tap_ignored_variables":                                        "the log and check-config name them at the start",
 	"ksyun_tap_journal_capacity":                                         "constant; the entries are shown",
 	"ksyun_tap_journal_evicted_total":                                    "every new failure in a full journal is one",
+	"ksyun_tap_journal_file_bytes":                                       "bounded by --journal.max-bytes",
+	"ksyun_tap_journal_file_corrupt_total":                               "the log reports it with the cause",
+	"ksyun_tap_journal_file_entries":                                     "the entries in memory are shown",
+	"ksyun_tap_journal_file_healthy":                                     "the log reports the cause; few taps have a file",
+	"ksyun_tap_journal_write_failures_total":                             "likewise",
+	"ksyun_tap_journal_write_lost_total":                                 "likewise",
+	"ksyun_tap_journal_written_total":                                    "every failure in a tap with a file is one",
 	"ksyun_tap_path_check_last_success_timestamp_seconds":                "whether it succeeds is shown",
 	"ksyun_tap_resign_credentials_last_reload_success_timestamp_seconds": "whether they could be read is shown",
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// TestJournalFile makes a failure, starts the tap again, and finds the failure by its
+// IDs, as it was, and in its group.
+func TestJournalFile(t *testing.T) {
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{testCredential}}))
+	defer api.Close()
+	file := "--journal.path=" + filepath.Join(t.TempDir(), "journal.db")
+
+	get := func(t *testing.T, address string) string {
+		t.Helper()
+		client := &http.Client{Transport: &http.Transport{}}
+		defer client.CloseIdleConnections()
+		res, err := client.Get(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(body)
+	}
+	call := func(t *testing.T, proxy, admin string) (requestID string) {
+		t.Helper()
+		transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
+		defer transport.CloseIdleConnections()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := transport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		requestID = res.Header.Get("X-Ksc-Request-Id")
+		waitReady(t, "http://"+admin+"/api/v1/failures/"+requestID)
+		return requestID
+	}
+	type failures struct {
+		Data struct {
+			Failures []struct{ ID string }
+		}
+	}
+
+	var requestID, before string
+	t.Run("before", func(t *testing.T) {
+		proxy, admin := startTap(t, api.Listener.Addr().String(), file)
+		requestID = call(t, proxy, admin)
+		before = get(t, "http://"+admin+"/api/v1/failures/"+requestID)
+		code, _, errOut := command(t, "", "run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file)
+		if want := "ksyun-tap: " + file + ": another process uses the file\n  hint: give each tap"; code != exitUsage || !strings.HasPrefix(errOut, want) {
+			t.Errorf("a second tap: exit %d: %s", code, errOut)
+		}
+		if code, _, errOut := command(t, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file); code != exitOK {
+			t.Errorf("check-config: exit %d: %s", code, errOut)
+		}
+	})
+	t.Run("after", func(t *testing.T) {
+		proxy, admin := startTap(t, api.Listener.Addr().String(), file)
+		after := get(t, "http://"+admin+"/api/v1/failures/"+requestID)
+		if after != before {
+			t.Errorf("the failure was\n%s and is\n%s", before, after)
+		}
+		if code, out, errOut := command(t, "", "lookup", requestID, "--url=http://"+admin); code != exitOK || !strings.Contains(out, requestID) {
+			t.Errorf("lookup: exit %d: %s%s", code, out, errOut)
+		}
+		if all := get(t, "http://"+admin+"/api/v1/groups"); strings.Count(all, `"count":1,`) != 1 || !strings.Contains(all, requestID) {
+			t.Errorf("groups: %s", all)
+		}
+		call(t, proxy, admin)
+		var all failures
+		if err := json.Unmarshal([]byte(get(t, "http://"+admin+"/api/v1/failures")), &all); err != nil || len(all.Data.Failures) != 2 || all.Data.Failures[0].ID <= all.Data.Failures[1].ID {
+			t.Errorf("failures: %+v, %v", all, err)
+		}
+		if text := get(t, "http://"+admin+"/metrics"); !strings.Contains(text, "\nksyun_tap_journal_file_healthy 1\n") || !strings.Contains(text, "\nksyun_tap_journal_entries 2\n") {
+			t.Errorf("metrics: %s", text)
+		}
+	})
+	if code, _, errOut := command(t, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file+"/none/journal.db"); code != exitUsage || !strings.Contains(errOut, "--journal.path=") {
+		t.Errorf("check-config without a directory: exit %d: %s", code, errOut)
+	}
+}
