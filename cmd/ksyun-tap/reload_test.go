@@ -150,12 +150,8 @@ func TestReloadApplies(t *testing.T) {
 			return string(rune('0' + policy.Mark))
 		}, [2]string{"0", "7"}},
 		"tap.catalog-file": {nil, nil, []string{"--tap.catalog-file=" + codes}, func(r *reloadedTap) string {
-			c := r.tap.classifier.Load()
-			if c == nil { // there is no intake that uses it before the reload
-				return "none"
-			}
-			return string(c.Response(nil, &classify.Response{Status: 400, Header: classify.HeaderMap{}, Body: []byte(`{"Error":{"Code":"HouseRule"}}`)}).Category)
-		}, [2]string{"none", "throttled"}},
+			return string(r.tap.classifier.Load().Response(nil, &classify.Response{Status: 400, Header: classify.HeaderMap{}, Body: []byte(`{"Error":{"Code":"HouseRule"}}`)}).Category)
+		}, [2]string{"unknown", "throttled"}},
 		"log.level": {nil, nil, []string{"--log.level=debug"}, func(r *reloadedTap) string {
 			if r.tap.log.Core().Enabled(zapcore.DebugLevel) {
 				return "debug"

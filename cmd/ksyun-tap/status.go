@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/common/version"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
@@ -31,7 +32,14 @@ func (t *tap) webStatus() web.Status {
 			_ = t.reloaded.Load().settings.Print(&b) // a Builder accepts everything
 			return b.String()
 		},
-		Flags: func() map[string]string { return t.reloaded.Load().settings.Texts() },
+		Settings: func() (all []web.Setting) {
+			for _, x := range t.reloaded.Load().settings.Sourced() {
+				all = append(all, web.Setting(x))
+			}
+			return all
+		},
+		Losses: t.losses,
+		Flags:  func() map[string]string { return t.reloaded.Load().settings.Texts() },
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
@@ -48,4 +56,34 @@ func (t *tap) webStatus() web.Status {
 			}
 		},
 	}
+}
+
+// losses returns what was lost because a queue or a limit was exceeded, from the
+// metrics.
+func (t *tap) losses() (all []web.Loss) {
+	kinds := []string{"metrics", "traces", "logs", "diagnosis", "unread", "unobserved", "panics"}
+	sums := map[string]float64{}
+	families, _ := t.metrics.Gatherer().Gather() // those without errors are returned
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			switch f.GetName() {
+			case metrics.Dropped.Name:
+				for _, l := range m.GetLabel() {
+					if l.GetName() == "sink" {
+						sums[l.GetValue()] += m.GetCounter().GetValue()
+					}
+				}
+			case metrics.Unread.Name:
+				sums["unread"] += m.GetCounter().GetValue()
+			case metrics.Unobserved.Name:
+				sums["unobserved"] += m.GetCounter().GetValue()
+			case metrics.Panics.Name:
+				sums["panics"] += m.GetCounter().GetValue()
+			}
+		}
+	}
+	for _, k := range kinds {
+		all = append(all, web.Loss{Kind: k, Count: uint64(sums[k])})
+	}
+	return all
 }

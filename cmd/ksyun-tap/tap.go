@@ -165,6 +165,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		Classifier: classifier, Sink: t.pipeline, Policy: policy,
 		Timeouts: s.ProxyTimeouts, InspectBytes: s.InspectBytes,
 	}
+	t.classifier.Store(classifier)
 	names, err := s.CredentialNames()
 	if err != nil {
 		return usageError{err}
@@ -189,7 +190,6 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	if s.CSMListen != "" {
 		seen := csm.NewSeen(t.pipeline)
 		cfg.Sink = seen
-		t.classifier.Store(classifier)
 		t.csm, err = csm.New(csm.Config{
 			Classifier: t.classifier.Load, Sink: t.pipeline, CredentialKey: names.Key, CredentialAliases: names.Aliases, Seen: seen,
 		})

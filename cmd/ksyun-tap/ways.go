@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
@@ -124,7 +125,12 @@ func (t *tap) webOptions(s *config.Settings) web.Options {
 	opts := web.Options{
 		Version: version.Version, Metrics: t.metrics.Handler(), Ready: t.notReady, Profiles: s.EnablePprof,
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
-		Status: t.webStatus(),
+		Status:   t.webStatus(),
+		Catalog:  func() *classify.Catalog { return t.classifier.Load().Catalog() },
+		TraceURL: s.TraceURL, LogsURL: s.LogsURL,
+	}
+	if len(t.listeners[wayProxy]) > 0 {
+		opts.Proxy = localURL(t.address(wayProxy), "")
 	}
 	if s.EnableLifecycle {
 		opts.Reload = t.reload

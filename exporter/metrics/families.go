@@ -134,7 +134,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"Always 1, for each program that called in the last 15 minutes, with how it signs and whether it uses TLS. The program is the first product of its User-Agent with the first two numbers of the version. Only the 32 with the most calls are exposed.",
 	}
 
-	famDropped = Family{
+	Dropped = Family{
 		"ksyun_tap_observations_dropped_total", counter,
 		[]string{"sink", "reason"},
 		"Total number of observations that did not reach the output of a sink, by sink and reason.",
@@ -217,7 +217,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_unobserved_requests_total", counter, nil,
 		"Total number of requests relayed without being observed.",
 	}
-	famUnread = Family{
+	Unread = Family{
 		"ksyun_tap_unread_bodies_total", counter,
 		[]string{"reason"},
 		"Total number of request and response bodies that were not inspected completely, by reason. Errors in the part that was not inspected were missed.",
@@ -362,10 +362,10 @@ func Describe() []Family {
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
 		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion,
 		CredentialErrors, CredentialRefused,
-		famDropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
+		Dropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
 		UpstreamConnections, Dials,
-		Panics, Unobserved, famUnread,
+		Panics, Unobserved, Unread,
 		Intercepted, Tunnels, TappedTunnels, OpenTunnels, HandshakeErrors, CANotAfter, TransparentRefused,
 		CSMDatagrams, CSMAttempts, CSMAnnounced, CSMDuplicates, CSMRejected,
 		ResignRefused, ResignReloadOK, ResignReloadTime,

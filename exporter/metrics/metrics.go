@@ -130,7 +130,7 @@ func New() *Metrics {
 	m := &Metrics{
 		registry:    prometheus.NewRegistry(),
 		overflow:    famOverflow.counterVec(),
-		dropped:     famDropped.counterVec(),
+		dropped:     Dropped.counterVec(),
 		pushDropped: famPushDropped.counterVec(),
 		proxyErrors: make(map[classify.Fault]prometheus.Counter, len(faults)),
 		reloadOK:    famReloadOK.gauge(),
@@ -159,7 +159,7 @@ func New() *Metrics {
 	lastErrors := famLastError.gaugeVec()
 	incomplete := famIncomplete.counterVec()
 	proxyErrors := famProxyErrors.counterVec()
-	m.unread = Count(m, famUnread, classify.UnreadReasons())
+	m.unread = Count(m, Unread, classify.UnreadReasons())
 	durations := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: famDuration.Name, Help: famDuration.Help,
 		Buckets:                         buckets,

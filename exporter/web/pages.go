@@ -2,117 +2,127 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"html/template"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
-	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 //go:embed assets
 var assets embed.FS
 
-// templates are the pages. Everything that is inserted into them is escaped.
-var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"stamp":   stamp,
-	"isoTime": func(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) },
-	"clock":   func(t time.Time) string { return t.UTC().Format("15:04:05.000Z") },
-	"day":     func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
-	"took":    took,
-}).ParseFS(assets, "assets/*.html"))
+// templates are the pages in each language. Everything that is inserted into them
+// is escaped.
+var templates = func() map[diagnosis.Language]*template.Template {
+	all := map[diagnosis.Language]*template.Template{}
+	for _, l := range []diagnosis.Language{diagnosis.English, diagnosis.Chinese} {
+		all[l] = template.Must(template.New("").Funcs(functions(l)).ParseFS(assets, "assets/pages/*.html"))
+	}
+	return all
+}()
 
-// pages serves the journal as HTML.
+// pages serves the failures as HTML. The pages are complete without scripts, which
+// add live updates, copying, zooming and local time.
 type pages struct {
-	opts Options
+	api
 }
 
-// indexData is the data of the index page.
-type indexData struct {
-	Version  string
-	Metrics  bool
-	NotReady string     // "" if ready
-	Query    url.Values // the filter as given in the request
-	Problem  string     // the error in the filter, or ""
-	Failures []*record.Record
-	Stats    journal.Stats
+// register adds the pages with handle.
+func (p pages) register(handle func(path string, serve http.HandlerFunc)) {
+	handle("/{$}", p.overview)
+	handle("/failures/{id}", p.failurePage)
+	handle("/programs", p.programs)
+	handle("/catalogue", p.catalogue)
+	handle("/tap", p.tap)
+	handle("/static/", static.ServeHTTP)
+	handle("/", p.notFound)
 }
 
-// oneData is the data of the page of one failure.
-type oneData struct {
-	Version  string
-	ID       string    // an ID or a request ID, as given in the path
-	Attempts []attempt // newest first; none if not found
+// frame is what all pages have in common. It is the data of the template "head".
+type frame struct {
+	Page      string // key of the title
+	Title     string // "" for the title of Page
+	Language  diagnosis.Language
+	Theme     string
+	Zone      string
+	Languages []choice
+	Themes    []choice
+	Zones     []choice
+	Views     []choice
+	Version   string
+	Host      string // where the tap runs; may be ""
+	Metrics   bool
+	NotReady  string // "" if ready
+	Live      bool   // the page is updated
+	Now       time.Time
+
+	location
 }
 
-// attempt is one record with the support ticket texts.
-type attempt struct {
-	*record.Record
-	English, Chinese string
-}
-
-// index serves the page with recent failures.
-func (p pages) index(w http.ResponseWriter, r *http.Request) {
-	values := r.URL.Query()
-	d := indexData{Version: p.opts.Version, Metrics: p.opts.Metrics != nil, Query: values}
-	if p.opts.Ready != nil {
-		if err := p.opts.Ready(); err != nil {
-			d.NotReady = err.Error()
+// frameOf returns the frame of a page.
+func (p pages) frameOf(r *http.Request, page string) frame {
+	here := location{r.URL.Path, withoutPreferences(r.URL.Query())}
+	f := frame{
+		Page: page, Version: p.Version, Metrics: p.Metrics != nil, Now: p.Now(), location: here,
+		Language: languageOf(r), Theme: cmp.Or(preference(r, prefTheme), prefTheme.values[0]), Zone: cmp.Or(preference(r, prefZone), prefZone.values[0]),
+	}
+	word := wordIn(f.Language)
+	label := func(kind string) func(string) string { return func(v string) string { return word(kind, v) } }
+	f.Languages = choices(here, prefLanguage, string(f.Language), func(v string) string { return languageNames[v] })
+	f.Themes = choices(here, prefTheme, f.Theme, label("theme"))
+	f.Zones = choices(here, prefZone, f.Zone, label("zone"))
+	for _, v := range []struct{ page, path string }{{"overview", "/"}, {"programs", "/programs"}, {"catalogue", "/catalogue"}, {"tap", "/tap"}} {
+		f.Views = append(f.Views, choice{Label: word("page", v.page), URL: v.path, Current: v.page == page})
+	}
+	if p.Status.Runtime != nil {
+		f.Host = p.Status.Runtime().Hostname
+	}
+	if p.Ready != nil {
+		if err := p.Ready(); err != nil {
+			f.NotReady = err.Error()
 		}
 	}
-	d.Stats = p.opts.Journal.Stats()
-	status := http.StatusOK
-	q, err := parseQuery(values, listParams, p.opts.Now())
-	if err != nil {
-		d.Problem, status = err.Error(), http.StatusBadRequest
-	} else {
-		d.Failures, _ = p.opts.Journal.Select(&q.filter, q.cursor, q.limit)
-	}
-	render(w, status, "index.html", d)
+	return f
 }
 
-// one serves the page of the failures with one ID or request ID.
-func (p pages) one(w http.ResponseWriter, r *http.Request) {
-	d := oneData{Version: p.opts.Version, ID: r.PathValue("id")}
-	if !record.IsID(d.ID) && checkRequestID(d.ID) != nil {
-		render(w, http.StatusBadRequest, "failure.html", d)
+// Only returns the link to the failures with one value of a dimension, and no other
+// filter.
+func (f frame) Only(name, value string) string {
+	return "/?" + url.Values{name: {value}}.Encode()
+}
+
+// notFoundData is the data of the page for paths that do not exist.
+type notFoundData struct{ frame }
+
+// notFound serves the page for paths that do not exist to browsers.
+func (p pages) notFound(w http.ResponseWriter, r *http.Request) {
+	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		http.NotFound(w, r)
 		return
 	}
-	for _, found := range p.opts.Journal.Find(d.ID) {
-		d.Attempts = append(d.Attempts, attempt{found, ticket(found, diagnosis.English), ticket(found, diagnosis.Chinese)})
-	}
-	status := http.StatusOK
-	if len(d.Attempts) == 0 {
-		status = http.StatusNotFound
-	}
-	render(w, status, "failure.html", d)
+	render(w, r, http.StatusNotFound, "notfound.html", notFoundData{p.frameOf(r, "notfound")})
 }
 
 // render writes a page, or an error if the template fails.
-func render(w http.ResponseWriter, status int, name string, d any) {
+func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := templates.ExecuteTemplate(&b, name, d); err != nil {
-		http.Error(w, "cannot render the page", http.StatusInternalServerError)
+	if err := templates[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
+		http.Error(w, "cannot render the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	remember(w, r)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", string(languageOf(r)))
 	w.WriteHeader(status)
 	_, _ = w.Write(printable.EscapeBytes(b.Bytes()))
 }
 
-// stylesheet serves the stylesheet of the pages.
-func stylesheet(w http.ResponseWriter, r *http.Request) {
-	http.ServeFileFS(w, r, assets, "assets/style.css")
-}
-
-// stamp formats a time in UTC.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000Z") }
-
-// took formats a duration in seconds for a table.
-func took(seconds float64) string {
-	return time.Duration(seconds * float64(time.Second)).Round(time.Microsecond).String()
-}
+// title returns the title of a page with the name of the program.
+func title(parts ...string) string { return strings.Join(append(parts, "ksyun-tap"), " · ") }

@@ -15,6 +15,22 @@ type Status struct {
 	Build BuildInfo
 	// Runtime returns the state of the process.
 	Runtime func() RuntimeInfo
+	// Settings returns the settings with the source of each, without secrets.
+	Settings func() []Setting
+	// Losses returns what was lost because a queue or a limit was exceeded.
+	Losses func() []Loss
+}
+
+// Setting is a setting and where its value comes from.
+type Setting struct {
+	Name, Value string
+	Source      string // a flag, a variable, a place in a file, or "default"
+}
+
+// Loss is a number of things that were lost.
+type Loss struct {
+	Kind  string // key of its name in texts.yaml after "loss."
+	Count uint64
 }
 
 // BuildInfo describes the build, with the keys of Prometheus' API.

@@ -1,8 +1,11 @@
 // Package web serves the failures as pages and as an API, metrics, health checks
 // and reload.
 //
-//	GET      /                              page of recent failures with search
+//	GET      /                              page of failures: what is failing now, groups, search
 //	GET      /failures/{id}                 page of one failure with the text of a support ticket
+//	GET      /programs                      page of programs and credentials
+//	GET      /catalogue                     page of the error catalogue
+//	GET      /tap                           page of the tap itself
 //	GET      /metrics
 //	GET      /-/healthy                     200 while the program runs
 //	GET      /-/ready                       200 if the program accepts calls, else 503
@@ -19,8 +22,8 @@
 //	GET      /api/v1/status/...             settings, build and state of the process
 //	GET      /api/v1/openapi.json           description of the API
 //
-// All endpoints except reload are read-only. The pages need no JavaScript and
-// load nothing from other hosts.
+// All endpoints except reload are read-only. The pages are complete without
+// JavaScript and load nothing from other hosts.
 package web
 
 import (
@@ -35,6 +38,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
@@ -64,6 +68,12 @@ type Options struct {
 	// Host header on loopback addresses, besides localhost and IP addresses. On
 	// other addresses, every name is accepted.
 	Hosts []string
+	// Proxy is the URL of the proxy for programs, which the page without calls names.
+	Proxy string
+	// Catalog returns the error catalogue. If nil, it is the default one.
+	Catalog func() *classify.Catalog
+	// TraceURL and LogsURL lead from a failure to its trace and its log lines.
+	TraceURL, LogsURL OutLink
 	// Now is the clock. If nil, time.Now is used.
 	Now func() time.Time
 }
@@ -90,6 +100,7 @@ func NewHandler(opts Options) http.Handler {
 	mux := opts.public()
 	mux.HandleFunc("POST /-/reload", reload(opts.Reload))
 	mux.HandleFunc("PUT /-/reload", reload(opts.Reload))
+	mux.HandleFunc("GET /-/reload", notAllowed) // the pattern of pages would match it
 	if opts.Profiles {
 		profiles(mux)
 	}
@@ -108,10 +119,7 @@ func NewHandler(opts Options) http.Handler {
 	a.status(get)
 	get("/api/", noEndpoint)
 
-	p := pages{opts}
-	get("/{$}", p.index)
-	get("/failures/{id}", p.one)
-	get("/style.css", stylesheet)
+	pages{a}.register(get)
 	return opts.protect(mux)
 }
 
@@ -177,6 +185,12 @@ func ready(check func() error) http.HandlerFunc {
 	}
 }
 
+// notAllowed refuses a method.
+func notAllowed(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Allow", "POST, PUT")
+	http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+}
+
 // reload reloads the configuration.
 func reload(do func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -192,9 +206,9 @@ func reload(do func() error) http.HandlerFunc {
 	}
 }
 
-// contentPolicy allows a page to load its stylesheet from and submit its form to
-// this server, and nothing else.
-const contentPolicy = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+// contentPolicy allows a page to load its stylesheet, scripts, icon and data from
+// and submit its form to this server, and nothing else.
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // secured sets security headers on every response.
 func secured(next http.Handler) http.Handler {

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -104,6 +105,17 @@ func recordAnswer(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
+// static returns the URL of a static file, from the page.
+func static(t *testing.T, name string) string {
+	t.Helper()
+	base, ext, _ := strings.Cut(name, ".")
+	url := regexp.MustCompile(`/static/` + base + `\.[0-9a-f]+\.` + ext).FindString(ask(handler(nil), http.MethodGet, "/").Body.String())
+	if url == "" {
+		t.Fatalf("the page does not load %s", name)
+	}
+	return url
+}
+
 // golden compares got with the file, or writes it with -update.
 func golden(t *testing.T, name string, got []byte) {
 	t.Helper()
@@ -127,7 +139,7 @@ const signatureID = "00000000-1111-4222-8333-444444444403"
 func TestPathOfID(t *testing.T) {
 	j := journal.New(10)
 	for i, id := range []string{"a/b", "a+b", "a?b", "a#b", "a%b", "a;b"} {
-		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, ErrorCode: id})
+		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, ErrorCode: id, Time: now})
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
 	j.Each(&journal.Filter{}, func(r *record.Record) {
@@ -135,7 +147,7 @@ func TestPathOfID(t *testing.T) {
 			t.Errorf("%q by API: %d %s", r.RequestID, w.Code, w.Body)
 		}
 		// The page's own link must lead there.
-		index := ask(h, http.MethodGet, "/?request_id="+url.QueryEscape(r.RequestID)).Body.String()
+		index := ask(h, http.MethodGet, "/?view=list&request_id="+url.QueryEscape(r.RequestID)).Body.String()
 		_, rest, ok := strings.Cut(index, `<a href="/failures/`)
 		if !ok {
 			t.Errorf("%q has no link", r.RequestID)
@@ -153,7 +165,7 @@ func TestPagesEscape(t *testing.T) {
 	both := diagnosis.Text{English: evil, Chinese: evil}
 	j := journal.New(1)
 	j.Add(&record.Record{
-		ID: "00000000000000x", RequestID: "id-1", Service: evil, Action: evil, Version: evil, Region: evil, Method: evil, Host: evil,
+		ID: "00000000000000x", RequestID: "id-1", Time: now, Service: evil, Action: evil, Version: evil, Region: evil, Method: evil, Host: evil,
 		ErrorCode: evil, InnerCode: evil, Message: evil, URL: "javascript:" + evil, UserAgent: evil, Credential: evil,
 		Meaning: both, Advice: diagnosis.Advice{Do: both, Retry: evil, Runbook: "javascript:" + evil}, TraceID: evil, Category: evil, Blame: evil, ErrorType: evil, Outcome: evil,
 	})
@@ -161,9 +173,12 @@ func TestPagesEscape(t *testing.T) {
 		o.Journal, o.Version = j, evil
 		o.Ready = func() error { return errors.New(evil) }
 	})
-	for _, target := range []string{"/", "/failures/id-1", "/?code=" + url.QueryEscape(evil), "/?from=" + url.QueryEscape(evil)} {
+	for _, target := range []string{
+		"/", "/?view=list", "/failures/id-1", "/programs", "/tap", "/?lang=zh&view=list", "/?code=" + url.QueryEscape(evil),
+		"/?from=" + url.QueryEscape(evil), "/?text=" + url.QueryEscape(evil), "/catalogue?q=" + url.QueryEscape(evil),
+	} {
 		body := ask(h, http.MethodGet, target).Body.String()
-		for _, bad := range []string{"<script", "<img", `'{{`} {
+		for _, bad := range []string{"<script>", "<img", `'{{`, "href=\"javascript:"} {
 			if strings.Contains(body, bad) {
 				t.Errorf("%s has %q:\n%s", target, bad, body)
 			}
@@ -176,9 +191,9 @@ func TestPagesEscape(t *testing.T) {
 func TestPagesEscapeControls(t *testing.T) {
 	const evil = "a\u009b31m\u0085\u202eb\u2066\u061c"
 	j := journal.New(1)
-	j.Add(&record.Record{ID: "00000000000000x", RequestID: "id-1", ErrorCode: evil, Message: evil, UserAgent: evil, Host: evil})
+	j.Add(&record.Record{ID: "00000000000000x", RequestID: "id-1", ErrorCode: evil, Message: evil, UserAgent: evil, Host: evil, Time: now})
 	h := handler(func(o *web.Options) { o.Journal = j })
-	for _, target := range []string{"/", "/failures/id-1", "/?code=" + url.QueryEscape(evil), "/?from=" + url.QueryEscape(evil), "/api/v1/failures", "/api/v1/failures?from=" + url.QueryEscape(evil)} {
+	for _, target := range []string{"/?view=list", "/failures/id-1", "/?code=" + url.QueryEscape(evil), "/?from=" + url.QueryEscape(evil), "/api/v1/failures", "/api/v1/failures?from=" + url.QueryEscape(evil)} {
 		body := ask(h, http.MethodGet, target).Body.String()
 		if strings.ContainsAny(body, "\u009b\u0085\u202e\u2066\u061c") {
 			t.Errorf("%s: %q", target, body)
@@ -257,7 +272,7 @@ func TestMetricsHandler(t *testing.T) {
 		}
 	}
 	for _, path := range []string{
-		"/", "/failures/" + signatureID, "/api/v1/failures", "/api/v1/groups", "/api/v1/events", "/api/v1/status/config", "/debug/pprof/", "/style.css",
+		"/", "/failures/" + signatureID, "/api/v1/failures", "/api/v1/groups", "/api/v1/events", "/api/v1/status/config", "/debug/pprof/", static(t, "style.css"),
 	} {
 		if w := ask(h, http.MethodGet, path); w.Code != http.StatusNotFound {
 			t.Errorf("%s: %d, want 404", path, w.Code)
@@ -292,7 +307,7 @@ func TestGzip(t *testing.T) {
 
 func TestOnlyReads(t *testing.T) {
 	h := handler(func(o *web.Options) { o.Reload = func() error { t.Error("reloaded"); return nil } })
-	for _, target := range []string{"/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/failures", "/api/v1/failures/x", "/failures/x", "/style.css"} {
+	for _, target := range []string{"/", "/metrics", "/-/healthy", "/-/ready", "/api/v1/failures", "/api/v1/failures/x", "/failures/x", static(t, "style.css")} {
 		for _, method := range []string{"POST", "PUT", "DELETE", "PATCH"} {
 			if w := ask(h, method, target); w.Code != http.StatusMethodNotAllowed {
 				t.Errorf("%s %s: %d, want 405", method, target, w.Code)
@@ -314,8 +329,14 @@ func TestOnlyReads(t *testing.T) {
 
 func TestHeaders(t *testing.T) {
 	h := handler(nil)
-	for _, target := range []string{"/", "/failures/x", "/api/v1/failures", "/metrics", "/style.css", "/nowhere"} {
+	for _, target := range []string{"/", "/failures/x", "/api/v1/failures", "/metrics", static(t, "style.css"), "/nowhere"} {
 		got := ask(h, "GET", target).Header()
+		if strings.HasPrefix(target, "/static/") {
+			if cache := got.Get("Cache-Control"); !strings.Contains(cache, "immutable") {
+				t.Errorf("%s: Cache-Control %q, want immutable", target, cache)
+			}
+			got.Set("Cache-Control", "no-store")
+		}
 		for k, want := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'", "X-Content-Type-Options": "nosniff",
 			"X-Frame-Options": "deny", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
@@ -328,11 +349,11 @@ func TestHeaders(t *testing.T) {
 			t.Errorf("%s: allows the origin %q", target, v)
 		}
 	}
-	if ct := ask(h, "GET", "/style.css").Header().Get("Content-Type"); !strings.HasPrefix(ct, "text/css") {
+	if ct := ask(h, "GET", static(t, "style.css")).Header().Get("Content-Type"); !strings.HasPrefix(ct, "text/css") {
 		t.Errorf("the stylesheet is %q, and will not be loaded with nosniff", ct)
 	}
 	body := ask(h, "GET", "/").Body.String()
-	for _, not := range []string{"<script", "style=", "http://cdn", "https://"} {
+	for _, not := range []string{"<script>", "<style", " style=", " onclick=", "src=\"http", "src=\"//"} {
 		if strings.Contains(body, not) {
 			t.Errorf("the page has %q, which its own policy forbids", not)
 		}

@@ -24,6 +24,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -45,6 +46,8 @@ type Settings struct {
 	EnableLifecycle bool
 	EnablePprof     bool
 	WebConfigFile   string
+	// TraceURL and LogsURL are templates of links from a failure; zero for none.
+	TraceURL, LogsURL web.OutLink
 
 	TapHosts     hostname.Patterns
 	OtherHosts   collector.OtherHosts

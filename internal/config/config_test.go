@@ -159,7 +159,7 @@ var otherValues = map[string]string{
 	"proxy.head-timeout": "7s", "proxy.idle-timeout": "7s", "proxy.stall-timeout": "7s", "proxy.shutdown-timeout": "7s",
 	"proxy.max-connections": "7", "proxy.buffer-limit": "7MiB", "web.listen-address": "127.0.0.1:4",
 	"web.admin-listen-address": "127.0.0.1:5", "web.enable-lifecycle": "true", "web.enable-pprof": "true",
-	"web.config.file": "web.yml", "tap.host": "a.example", "tap.other-hosts": "forward", "tap.inspect-size": "7KiB",
+	"web.config.file": "web.yml", "web.trace-url": "http://a/{trace_id}", "web.logs-url": "http://a/{id}", "tap.host": "a.example", "tap.other-hosts": "forward", "tap.inspect-size": "7KiB",
 	"tap.catalog-file": "codes.yaml", "intercept": "true", "intercept.ca-dir": "ca", "intercept.publish-dir": "public",
 	"csm.listen-address": "127.0.0.1:6", "credential.key-file": "key", "credential.alias": "ci=file", "quota.limit": "ListMetrics=7",
 	"resign.listen-address": "127.0.0.1:7", "resign.upstream": "https://a.api.ksyun.com", "resign.region": "r",

@@ -102,6 +102,20 @@ func (s *Settings) Texts() map[string]string {
 	return all
 }
 
+// Sourced is the value of a setting and where it comes from: a flag, a variable, a
+// place in the file, or "default".
+type Sourced struct{ Name, Value, Source string }
+
+// Sourced returns all settings in the order of the reference. Several values are
+// separated by commas.
+func (s *Settings) Sourced() []Sourced {
+	all := make([]Sourced, len(table))
+	for i, row := range table {
+		all[i] = Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)}
+	}
+	return all
+}
+
 // cumulative reports whether a setting can have several values.
 func (row setting) cumulative() bool {
 	return (&sourced{Value: row.value(new(Settings))}).IsCumulative()

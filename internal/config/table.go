@@ -9,6 +9,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
 // setting is one row of the table: all that is known of a setting.
@@ -101,6 +102,18 @@ var table = []setting{
 		help:        "File that configures TLS and basic authentication for --web.listen-address and --web.admin-listen-address, in the format of Prometheus' exporter-toolkit. /-/healthy and /-/ready need no authentication.",
 		placeholder: "FILE",
 		value:       func(s *Settings) kingpin.Value { return text(&s.WebConfigFile) },
+	},
+	{
+		name:        "web.trace-url",
+		help:        "Link from the page of a failure to its trace, such as https://jaeger.example.com/trace/{trace_id}. Placeholders: " + placeholders() + ". from_ms and to_ms are 5 minutes before and after the attempt, in milliseconds since 1970.",
+		placeholder: "URL",
+		value:       func(s *Settings) kingpin.Value { return scalar[web.OutLink]{&s.TraceURL, web.ParseOutLink} },
+	},
+	{
+		name:        "web.logs-url",
+		help:        "Link from the page of a failure to its log lines, with the placeholders of --web.trace-url.",
+		placeholder: "URL",
+		value:       func(s *Settings) kingpin.Value { return scalar[web.OutLink]{&s.LogsURL, web.ParseOutLink} },
 	},
 	{
 		name: "tap.host", fallback: []string{DefaultTapHost}, reload: &routing,

@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/units"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -234,6 +235,9 @@ func count(target *int) kingpin.Value {
 		return n, nil
 	}}
 }
+
+// placeholders returns the placeholders of links, for the help.
+func placeholders() string { return "{" + strings.Join(web.Placeholders(), "}, {") + "}" }
 
 // parseQuota parses ACTION=N or ACTION/VERSION=N.
 func parseQuota(text string) (diagnosis.QuotaLimit, error) {

@@ -370,6 +370,25 @@ func changed(metric string, by ...string) truth {
 	return truth{by: by, want: func(d *day, minute int) map[string]float64 { return scaled(d.rawChange(minute, 2, metric, by...), 0.5) }}
 }
 
+// changed15 is how the counter changed in 15 minutes. There may be none of it: which
+// calls are attempts of one, or repeat what was known, depends on the pace at which
+// the day is played.
+func changed15(metric string, by ...string) truth {
+	return truth{by: by, nothing: true, want: func(d *day, minute int) map[string]float64 { return d.rawChange(minute, 15, metric, by...) }}
+}
+
+// bounded is between two values, where there are any.
+func bounded(least, most float64, by ...string) truth {
+	return truth{by: by, nothing: true, holds: func(_ *day, _ int, got map[string]float64) string {
+		for k, v := range got {
+			if v < least || v > most {
+				return fmt.Sprintf("%s is not within %v and %v", k, least, most)
+			}
+		}
+		return ""
+	}}
+}
+
 func changedRate(metric string, by ...string) truth {
 	return truth{by: by, want: func(d *day, minute int) map[string]float64 {
 		return scaled(d.rawChange(minute, 5, metric, by...), 1.0/300)
@@ -534,6 +553,17 @@ var truths = map[string][]truth{
 	}}},
 	"ksyun-tap-errors/13": {inAll(nil, "service", "action", "version", "region", "outcome", "status")},
 	"ksyun-tap-errors/14": {quantiles(0.95, "service", "action", "outcome")},
+	"ksyun-tap-errors/15": {changed15("ksyun_api_credential_errors_total", "credential", "category"), bounded(1, 1, "credential", "reason")},
+	"ksyun-tap-errors/16": {changed15("ksyun_api_retries_total", "action", "outcome")},
+	"ksyun-tap-errors/17": {changed15("ksyun_api_calls_total", "action", "outcome"), {by: []string{"action"}, want: func(d *day, m int) map[string]float64 {
+		return over(d.rawChange(m, 15, "ksyun_api_call_attempts_sum", "action"), d.rawChange(m, 15, "ksyun_api_call_attempts_count", "action"))
+	}}},
+	"ksyun-tap-errors/18": {changed15("ksyun_api_redundant_calls_total", "action", "reason")},
+	"ksyun-tap-errors/19": {
+		ifAny(said("ksyun_api_quota_used_ratio", "credential", "action", "version")),
+		bounded(0, 3600, "credential", "action", "version"),
+		bounded(180, 3600, "action", "version"),
+	},
 
 	"ksyun-tap-fleet/1": {
 		tapsUp,

@@ -87,7 +87,7 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 	for i, f := range known.Families {
 		without := known
 		without.Families = slices.Delete(slices.Clone(known.Families), i, i+1)
-		shown := used[f.Name] || used[f.Name+"_bucket"]
+		shown := used[f.Name] || used[f.Name+"_bucket"] || used[f.Name+"_sum"]
 		if missed := misses(without, f.Name); shown != missed {
 			t.Errorf("without %s, which is shown: %v, a query is wrong: %v", f.Name, shown, missed)
 		}

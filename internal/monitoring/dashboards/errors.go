@@ -68,9 +68,9 @@ func failures() Dashboard {
 				onTheRight("B", noUnit).size(12, 8),
 			events(16, "Retries", "Attempts that repeat a failed one of the same call, by action and outcome: success, failed, wasted (refused again for a reason that a retry cannot fix) or throttled again. KsyunApiRetryStorm fires if more than half of an action's attempts are retries that failed again.",
 				query(sum("action, outcome", each(of("ksyun_api_retries_total")))+" > 0", "{{action}}, {{outcome}}")).size(12, 8),
-			events(17, "Calls by outcome", "Calls by the outcome of their last attempt: success (at once), success_after_retry, failed or canceled. On the right axis, the mean number of attempts per call.",
-				query(sum("outcome", each(of("ksyun_api_calls_total")))+" > 0", "{{outcome}}"),
-				query(sum("", each(of("ksyun_api_call_attempts_sum")))+" / "+"("+sum("", each(of("ksyun_api_call_attempts_count")))+" > 0)", "attempts per call")).
+			events(17, "Calls by outcome", "Calls by action and the outcome of their last attempt: success (at once), success_after_retry, failed or canceled. On the right axis, the mean number of attempts per call.",
+				query(sum("action, outcome", each(of("ksyun_api_calls_total")))+" > 0", "{{action}}, {{outcome}}"),
+				query(sum("action", each(of("ksyun_api_call_attempts_sum")))+" / ("+sum("action", each(of("ksyun_api_call_attempts_count")))+" > 0)", "{{action}}, attempts per call")).
 				onTheRight("B", noUnit).size(12, 8),
 			events(18, "Redundant calls", "Successful calls that asked for what was known already, by action and reason: another client or the same one had asked less than 60 seconds before, with the same key.",
 				query(sum("action, reason", each(of("ksyun_api_redundant_calls_total")))+" > 0", "{{action}}, {{reason}}")).size(12, 8),

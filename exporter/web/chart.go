@@ -1,0 +1,177 @@
+package web
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// chart is a diagram of failures by blame and of calls over time. Its bars are
+// computed in units of a viewBox as wide as the number of bars and 100 high, which
+// is stretched to the size of the element.
+type chart struct {
+	Start, End time.Time
+	Step       time.Duration
+	Bars       []bar
+	Blames     []classify.Blame // that occur, in the order of the stack
+	Top        uint64           // failures at the top edge
+	CallsTop   uint64           // calls at the top edge
+	HasCalls   bool
+	Ticks      []time.Time
+	Marks      []chartMark
+	Source     string
+	Complete   time.Time // since when all failures are counted; zero if all are
+	Total      uint64
+	Calls      uint64
+	Peak       bar
+}
+
+// bar is one interval.
+type bar struct {
+	Index           int
+	From, To        time.Time
+	Calls, Failures uint64
+	Parts           []part
+	CallsY, CallsH  float64
+	Zoom            string // link to the interval
+}
+
+// part is the failures of one blame in an interval.
+type part struct {
+	Blame classify.Blame
+	Count uint64
+	Y, H  float64
+}
+
+// chartMark is an event in the life of the tap.
+type chartMark struct {
+	Kind string // key of the text
+	Time time.Time
+	X    float64
+}
+
+// chartTicks is the number of intervals of the time axis.
+const chartTicks = 6
+
+// newChart returns the chart of an activity by blame.
+func newChart(d activityData, here location) chart {
+	step := time.Duration(d.StepSeconds) * time.Second
+	c := chart{Start: d.Start, Step: step, Source: d.Source, Complete: d.CompleteSince, HasCalls: d.Calls != nil}
+	points := len(d.Calls)
+	byBlame := map[classify.Blame]series{}
+	for _, s := range d.Series {
+		byBlame[classify.Blame(s.Labels["blame"])] = s
+		points = max(points, len(s.Counts))
+	}
+	for _, b := range classify.Blames() {
+		if byBlame[b].Total > 0 {
+			c.Blames = append(c.Blames, b)
+		}
+	}
+	c.Bars = make([]bar, points)
+	for i := range c.Bars {
+		from := d.Start.Add(time.Duration(i) * step)
+		b := bar{Index: i, From: from, To: from.Add(step)}
+		b.Zoom = here.Between(unix(b.From), unix(b.To))
+		if i < len(d.Calls) {
+			b.Calls = d.Calls[i]
+		}
+		for _, blame := range c.Blames {
+			if n := byBlame[blame].Counts[i]; n > 0 {
+				b.Parts = append(b.Parts, part{Blame: blame, Count: n})
+				b.Failures += n
+			}
+		}
+		c.Total += b.Failures
+		c.Calls += b.Calls
+		if b.Failures > c.Peak.Failures {
+			c.Peak = b
+		}
+		c.CallsTop = max(c.CallsTop, b.Calls)
+		c.Bars[i] = b
+	}
+	c.Top, c.CallsTop = roundUp(c.Peak.Failures), roundUp(c.CallsTop)
+	c.End = d.Start.Add(time.Duration(points) * step)
+	c.scale()
+	return c
+}
+
+// scale sets the positions of bars and ticks.
+func (c *chart) scale() {
+	const height = 100.0
+	for i := range c.Bars {
+		b := &c.Bars[i]
+		y := height
+		for k := range b.Parts {
+			p := &b.Parts[k]
+			p.H = height * float64(p.Count) / float64(c.Top)
+			y -= p.H
+			p.Y = y
+		}
+		if c.CallsTop > 0 {
+			b.CallsH = height * float64(b.Calls) / float64(c.CallsTop)
+			b.CallsY = height - b.CallsH
+		}
+	}
+	for i := range chartTicks + 1 {
+		c.Ticks = append(c.Ticks, c.Start.Add(c.End.Sub(c.Start)*time.Duration(i)/chartTicks))
+	}
+}
+
+// mark adds a mark if its time is in the chart.
+func (c *chart) mark(kind string, at time.Time) {
+	if at.Before(c.Start) || !at.Before(c.End) {
+		return
+	}
+	c.Marks = append(c.Marks, chartMark{kind, at, at.Sub(c.Start).Seconds() / c.Step.Seconds()})
+}
+
+// Width returns the width of the viewBox.
+func (c chart) Width() int { return len(c.Bars) }
+
+// unix formats t as a parameter.
+func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+
+// roundUp returns the next number that reads well on an axis: 1, 2, 5, 10, 20, ...
+func roundUp(n uint64) uint64 {
+	for unit := uint64(1); ; unit *= 10 {
+		for _, f := range []uint64{1, 2, 5} {
+			if f*unit >= n {
+				return f * unit
+			}
+		}
+	}
+}
+
+// sparkline is a small diagram of one series: the points of a path in a viewBox
+// 100 wide and 24 high.
+type sparkline struct {
+	Area string
+	Peak uint32
+}
+
+// newSparkline returns the diagram of counts.
+func newSparkline(counts []uint32) sparkline {
+	s := sparkline{}
+	for _, n := range counts {
+		s.Peak = max(s.Peak, n)
+	}
+	if s.Peak == 0 {
+		return s
+	}
+	const height = 22.0
+	var b strings.Builder
+	width := 100 / float64(len(counts))
+	for i, n := range counts {
+		if n == 0 {
+			continue
+		}
+		h := max(1.5, height*float64(n)/float64(s.Peak))
+		fmt.Fprintf(&b, "M%.2f 24v-%.1fh%.2fv%.1fz", float64(i)*width, h, width*0.8, h)
+	}
+	s.Area = b.String()
+	return s
+}

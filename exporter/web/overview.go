@@ -1,0 +1,272 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// Parameters and values of the overview.
+const (
+	paramView  = "view"
+	viewGroups = "groups"
+	viewList   = "list"
+)
+
+// ranges are the time ranges that can be selected. The first one that is long
+// enough is the default.
+var ranges = []string{"5m", "15m", "1h", "6h", "24h"}
+
+const (
+	rangeDefault = "1h"
+	rangeSearch  = "24h" // when looking for single failures
+)
+
+// overviewData is the data of the page of all failures.
+type overviewData struct {
+	frame
+	Banner    banner
+	Ranges    []choice
+	ZoomOut   string // link; "" if the range is one of Ranges
+	From      time.Time
+	To        time.Time // zero if the range ends now
+	Problem   string    // the error in a parameter, or ""
+	Chart     chart
+	Chips     []chip
+	Filters   []filter
+	Clear     string // link without filters
+	Text      string // of the search
+	Modes     []choice
+	View      string
+	Groups    []groupRow
+	Calls     uint64 // in the range
+	Failures  []*record.Record
+	Next      string // link to the next page of failures, or ""
+	First     string // link to the first page of failures, or ""
+	JSON, CSV string // links to the failures of the API
+	Stats     journal.Stats
+}
+
+// chip is a blame with its number of failures.
+type chip struct {
+	Blame   classify.Blame
+	Count   uint64
+	URL     string
+	Current bool
+}
+
+// filter is a filter that is set.
+type filter struct {
+	Name, Value string
+	Remove      string // link without it
+}
+
+// overview serves the page of all failures.
+func (p pages) overview(w http.ResponseWriter, r *http.Request) {
+	f := p.frameOf(r, "overview")
+	f.Live = true
+	values := f.values
+	if text := values.Get(paramText); r.URL.Query().Get(paramText) != "" && len(p.Journal.Find(text)) > 0 {
+		http.Redirect(w, r, "/failures/"+url.PathEscape(text), http.StatusSeeOther)
+		return
+	}
+	d := overviewData{frame: f, Text: values.Get(paramText), View: viewGroups, Stats: p.Journal.Stats()}
+	if values.Get(paramView) == viewList {
+		d.View = viewList
+	}
+	for _, v := range []string{viewGroups, viewList} {
+		value := v
+		if v == viewGroups {
+			value = ""
+		}
+		d.Modes = append(d.Modes, choice{Value: v, Label: wordIn(f.Language)("view", v), URL: f.Set(paramView, value), Current: v == d.View})
+	}
+	now := f.Now
+	all := p.Groups.List(now, p.Activity.Calls())
+	d.Banner = p.newBanner(all, now)
+	q, chosen, err := p.rangeOf(values, now)
+	status := http.StatusOK
+	if err == nil {
+		err = p.fill(&d, &q, all)
+	}
+	if err != nil {
+		d.Problem, status = err.Error(), http.StatusBadRequest
+	}
+	d.ranges(chosen)
+	d.filters()
+	render(w, r, status, "overview.html", d)
+}
+
+// rangeOf parses the parameters. chosen is the range that is selected by name, or
+// "".
+func (p pages) rangeOf(values url.Values, now time.Time) (q query, chosen string, err error) {
+	given := url.Values{}
+	for name, v := range values {
+		if name != paramView {
+			given[name] = v
+		}
+	}
+	chosen = given.Get(paramFrom)
+	if chosen == "" && given.Get(paramTo) == "" {
+		chosen = rangeDefault
+		for _, name := range []string{paramText, paramID, paramRequestID, "group"} {
+			if given.Get(name) != "" {
+				chosen = rangeSearch
+			}
+		}
+	}
+	if given.Get(paramTo) != "" || !slices.Contains(ranges, chosen) {
+		chosen = ""
+	}
+	q, err = parseQuery(given, listParams, now)
+	if err == nil && chosen != "" {
+		length, _ := time.ParseDuration(chosen) // it is one of ranges
+		q.filter.From = now.Truncate(time.Minute).Add(time.Minute - length)
+	}
+	return q, chosen, err
+}
+
+// fill sets what depends on the filters.
+func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
+	d.From, d.To = q.filter.From, q.filter.To
+	blame, _ := record.DimensionNamed("blame")
+	q.by = []*record.Dimension{blame}
+
+	shown := *q
+	shown.filter.From = latest(shown.filter.From, d.Now.Add(-chartRange))
+	counts, err := newCounts(&shown, d.Now)
+	if err != nil {
+		return err
+	}
+	d.Chart = newChart(p.count(&shown, &counts), d.location)
+	if p.Status.Runtime != nil {
+		info := p.Status.Runtime()
+		d.Chart.mark("mark.start", info.StartTime)
+		if info.LastConfigTime.Sub(info.StartTime) > time.Second {
+			d.Chart.mark("mark.reload", info.LastConfigTime)
+		}
+	}
+	// The chips count what there would be without the filter by blame.
+	every := *q
+	every.filter.From = shown.filter.From
+	every.filter.Conditions = slices.DeleteFunc(slices.Clone(every.filter.Conditions), func(c journal.Condition) bool { return c.Dimension == blame })
+	if counts, err = newCounts(&every, d.Now); err != nil {
+		return err
+	}
+	d.chips(p.count(&every, &counts))
+
+	to := d.To
+	if to.IsZero() || to.After(d.Now) {
+		to = d.Now
+	}
+	if from := latest(d.From, d.Now.Add(-(activity.Minutes-1)*time.Minute)); from.Before(to) {
+		d.Calls, _ = p.sums(from, to)
+	}
+	if d.View == viewGroups {
+		d.Groups = p.groupRows(d, q, all)
+		return nil
+	}
+	var more bool
+	d.Failures, more = p.Journal.Select(&q.filter, q.cursor, q.limit)
+	if more {
+		v := d.query()
+		v.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)
+		d.Next = d.link(v)
+	}
+	if q.cursor != "" {
+		d.First = d.link(d.query())
+	}
+	return nil
+}
+
+// chartRange is the maximum time range of the chart.
+const chartRange = 30 * 24 * time.Hour
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// chips sets the chips of the blames.
+func (d *overviewData) chips(a activityData) {
+	for _, b := range classify.Blames() {
+		c := chip{Blame: b, URL: d.Toggle("blame", string(b)), Current: d.has("blame", string(b))}
+		for _, s := range a.Series {
+			if s.Labels["blame"] == string(b) {
+				c.Count = s.Total
+			}
+		}
+		d.Chips = append(d.Chips, c)
+	}
+}
+
+// ranges sets the links of time ranges.
+func (d *overviewData) ranges(chosen string) {
+	for _, v := range ranges {
+		d.Ranges = append(d.Ranges, choice{Label: v, Value: v, URL: d.Between(v, ""), Current: v == chosen})
+	}
+	if chosen != "" || d.From.IsZero() {
+		return
+	}
+	to := d.To
+	if to.IsZero() {
+		to = d.Now
+	}
+	length := to.Sub(d.From)
+	to = to.Add(length / 2)
+	if from := to.Add(-2 * length); to.Before(d.Now) {
+		d.ZoomOut = d.Between(unix(from), unix(to))
+	} else {
+		d.ZoomOut = d.Between(unix(d.Now.Add(-2*length)), "")
+	}
+}
+
+// filters sets the filters that are set, and the links that depend on them.
+func (d *overviewData) filters() {
+	bare := location{d.path, url.Values{}}
+	for _, name := range sortedKeys(d.values) {
+		switch name {
+		case paramView, paramFrom, paramTo:
+			bare.values[name] = d.values[name]
+			continue
+		case paramCursor, paramLimit, paramFormat, "blame":
+			continue
+		}
+		for _, v := range d.values[name] {
+			if v != "" {
+				d.Filters = append(d.Filters, filter{name, v, d.Without(name, v)})
+			}
+		}
+	}
+	if len(d.Filters) > 0 || d.values.Get("blame") != "" {
+		d.Clear = bare.link(bare.query())
+	}
+	v := d.query()
+	v.Del(paramView)
+	if !d.From.IsZero() && v.Get(paramFrom) == "" {
+		v.Set(paramFrom, rangeDefault)
+	}
+	list := location{"/api/v1/failures", v}
+	d.JSON, d.CSV = list.link(v), list.Set(paramFormat, formatCSV)
+}
+
+// Fields are the parameters that the search keeps, as hidden fields.
+func (d overviewData) Fields() (all []filter) {
+	for _, name := range sortedKeys(d.query()) {
+		if name != paramText {
+			for _, v := range d.values[name] {
+				all = append(all, filter{Name: name, Value: v})
+			}
+		}
+	}
+	return all
+}

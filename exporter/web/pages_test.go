@@ -1,0 +1,294 @@
+package web_test
+
+import (
+	"compress/gzip"
+	"html"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+)
+
+// browse asks for a page as a browser does.
+func browse(h http.Handler, target string, fields ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
+	r.Host = "localhost:18180"
+	r.Header.Set("Accept", "text/html,*/*;q=0.8")
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	return recordAnswer(h, r)
+}
+
+// TestTextsAreComplete checks that every text is in both languages with the same
+// arguments, is used, and that all used keys exist.
+func TestTextsAreComplete(t *testing.T) {
+	file, err := os.ReadFile("assets/texts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var texts map[string]classify.Text
+	if err := yaml.Unmarshal(file, &texts); err != nil {
+		t.Fatal(err)
+	}
+	verb := regexp.MustCompile(`%\[\d+\][a-z]`)
+	for key, text := range texts {
+		if text.English == "" || text.Chinese == "" {
+			t.Errorf("%s is missing in a language: %+v", key, text)
+		}
+		en, zh := verb.FindAllString(text.English, -1), verb.FindAllString(text.Chinese, -1)
+		slices.Sort(en)
+		slices.Sort(zh)
+		if !slices.Equal(en, zh) {
+			t.Errorf("%s has the arguments %v in English and %v in Chinese", key, en, zh)
+		}
+	}
+	used := map[string]bool{}
+	kinds := map[string]bool{}
+	for _, name := range []string{"assets/pages/frame.html", "assets/pages/overview.html", "assets/pages/failure.html", "assets/pages/programs.html", "assets/pages/catalogue.html", "assets/pages/tap.html", "assets/pages/notfound.html"} {
+		page, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bt "([^"]+)"`).FindAllStringSubmatch(string(page), -1) {
+			used[m[1]] = true
+		}
+		for _, m := range regexp.MustCompile(`\bword "([^"]+)"`).FindAllStringSubmatch(string(page), -1) {
+			kinds[m[1]] = true
+		}
+	}
+	for key := range used {
+		if _, ok := texts[key]; !ok {
+			t.Errorf("the pages use %q, which is not in texts.yaml", key)
+		}
+	}
+	for _, kind := range []string{"theme", "zone", "view", "mark", "page"} { // used by Go
+		kinds[kind] = true
+	}
+	for key := range texts {
+		if kind, _, _ := strings.Cut(key, "."); !used[key] && !kinds[kind] {
+			t.Errorf("%q is not used", key)
+		}
+	}
+	for kind, values := range map[string][]string{
+		"blame": words(classify.Blames()), "whose": words(classify.Blames()), "category": words(classify.Categories()),
+	} {
+		for _, v := range values {
+			if _, ok := texts[kind+"."+v]; !ok {
+				t.Errorf("no text %s.%s", kind, v)
+			}
+		}
+	}
+}
+
+func words[T ~string](values []T) (all []string) {
+	for _, v := range values {
+		all = append(all, string(v))
+	}
+	return all
+}
+
+// TestChineseIsComplete checks that no English text of texts.yaml is left on the
+// Chinese pages.
+func TestChineseIsComplete(t *testing.T) {
+	h := handler(nil)
+	tag := regexp.MustCompile(`<[^>]*>`)
+	for _, target := range []string{"/", "/?view=list", "/programs", "/tap", "/nowhere", "/catalogue"} {
+		text := tag.ReplaceAllString(browse(h, target, "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5").Body.String(), "\n")
+		for _, english := range []string{"What to do", "Failures", "Search", "Whose fault", "Latest failure", "ago", "Settings", "Documentation", "client", "Provider"} {
+			for line := range strings.Lines(text) {
+				if strings.TrimSpace(line) == english {
+					t.Errorf("%s: %q is not translated", target, english)
+				}
+			}
+		}
+	}
+}
+
+func TestLanguage(t *testing.T) {
+	h := handler(nil)
+	for _, tt := range []struct {
+		target, accept, cookie, want string
+	}{
+		{"/", "", "", "en"},
+		{"/", "zh-CN,zh;q=0.9,en;q=0.8", "", "zh-CN"},
+		{"/", "fr, en;q=0.8, zh;q=0.7", "", "en"},
+		{"/", "fr, zh;q=0.8, en;q=0.7", "", "zh-CN"},
+		{"/", "zh", "ksyun-tap-lang=en", "en"},
+		{"/?lang=zh", "en", "ksyun-tap-lang=en", "zh-CN"},
+		{"/?lang=fr", "en", "", "en"},
+		{"/nowhere?lang=zh", "", "", "zh-CN"},
+	} {
+		w := browse(h, tt.target, "Accept-Language", tt.accept, "Cookie", tt.cookie)
+		if !strings.Contains(w.Body.String(), `<html lang="`+tt.want+`"`) {
+			t.Errorf("%+v: %.200s", tt, w.Body)
+		}
+	}
+	cookies := browse(h, "/?lang=zh&theme=dark&tz=local").Result().Cookies()
+	if len(cookies) != 3 {
+		t.Errorf("cookies %v", cookies)
+	}
+}
+
+// TestFiltersSurviveEachOther follows the links of a filtered page.
+func TestFiltersSurviveEachOther(t *testing.T) {
+	h := handler(nil)
+	body := browse(h, "/?action=GetMetricStatistics&blame=quota&from=24h&text=slow&cursor=000000000000000").Body.String()
+	for _, want := range []string{
+		`href="/?action=GetMetricStatistics&amp;blame=quota&amp;from=15m&amp;text=slow"`,                // another range
+		`href="/?action=GetMetricStatistics&amp;from=24h&amp;text=slow"`,                                // the chip again
+		`href="/?action=GetMetricStatistics&amp;blame=provider&amp;from=24h&amp;text=slow"`,             // another chip
+		`href="/?blame=quota&amp;from=24h&amp;text=slow" aria-label="Remove filter action = GetMetric`,  // removed
+		`href="/?action=GetMetricStatistics&amp;blame=quota&amp;from=24h&amp;text=slow&amp;view=list"`,  // the list
+		`href="/?action=GetMetricStatistics&amp;blame=quota&amp;from=24h&amp;text=slow&amp;theme=dark"`, // a preference
+		`<input type="hidden" name="action" value="GetMetricStatistics">`,                               // another search
+		`href="/api/v1/failures?action=GetMetricStatistics&amp;blame=quota&amp;from=24h&amp;text=slow"`, // export
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s", want)
+		}
+	}
+}
+
+// TestSearchOfAnID leads to the page of the failure.
+func TestSearchOfAnID(t *testing.T) {
+	h := handler(nil)
+	w := browse(h, "/?text="+signatureID)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/failures/"+signatureID {
+		t.Errorf("%d %s", w.Code, w.Header())
+	}
+}
+
+// TestBanner checks the states of the banner.
+func TestBanner(t *testing.T) {
+	empty := func(o *web.Options) {
+		o.Journal, o.Groups, o.Activity, o.Proxy = journal.New(1), groups.New(0), new(activity.Activity), "http://127.0.0.1:28181"
+	}
+	if body := browse(handler(empty), "/").Body.String(); !strings.Contains(body, "No calls seen yet") || !strings.Contains(body, "export http_proxy=http://127.0.0.1:28181") {
+		t.Errorf("without calls: %s", body)
+	}
+	later := func(o *web.Options) { o.Now = func() time.Time { return now.Add(20 * time.Minute) } }
+	if body := browse(handler(later), "/").Body.String(); !strings.Contains(body, "No calls are failing") || !strings.Contains(body, "The last failure was 20 min ago") {
+		t.Errorf("without recent failures: %s", body)
+	}
+	body := browse(handler(nil), "/").Body.String()
+	for _, answer := range []string{"what", "why", "whose", "since", "do"} {
+		if !strings.Contains(body, `data-answer="`+answer+`"`) {
+			t.Errorf("the banner does not answer %q", answer)
+		}
+	}
+}
+
+// TestNotFound checks that browsers get a page and others get text.
+func TestNotFound(t *testing.T) {
+	h := handler(nil)
+	if w := browse(h, "/nowhere"); w.Code != 404 || !strings.Contains(w.Body.String(), "There is no page at this address") {
+		t.Errorf("browser: %d %s", w.Code, w.Body)
+	}
+	if w := ask(h, http.MethodGet, "/nowhere"); w.Code != 404 || w.Body.String() != "404 page not found\n" {
+		t.Errorf("others: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestPageWeight checks the compressed size of the overview with all it loads.
+func TestPageWeight(t *testing.T) {
+	const most = 150 << 10
+	h := handler(nil)
+	total := 0
+	for _, target := range []string{"/", static(t, "style.css"), static(t, "desk.js"), static(t, "icon.svg")} {
+		w := browse(h, target, "Accept-Encoding", "gzip")
+		if w.Header().Get("Content-Encoding") == "gzip" {
+			if z, err := gzip.NewReader(strings.NewReader(w.Body.String())); err != nil {
+				t.Error(err)
+			} else if _, err := io.Copy(io.Discard, z); err != nil {
+				t.Error(err)
+			}
+		}
+		total += w.Body.Len()
+	}
+	if total > most {
+		t.Errorf("the page has %d bytes, want at most %d", total, most)
+	}
+}
+
+// TestCurl runs the commands for hostile calls in a shell, with a curl that prints
+// its arguments.
+func TestCurl(t *testing.T) {
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const evil = `'; touch /tmp/pwned; echo "$(id)" ` + "`id`"
+	j := journal.New(1)
+	j.Add(&record.Record{
+		ID: "00000000000000x", Time: now, Method: "POST" + evil, Service: "monitor" + evil, Region: "cn" + evil,
+		URL: "http://monitor.api.ksyun.com/?Action=A%27b'c&X-Amz-Signature=REDACTED&Signature=x&AccessKey=y",
+	})
+	body := browse(handler(func(o *web.Options) { o.Journal = j }), "/failures/00000000000000x").Body.String()
+	_, rest, _ := strings.Cut(body, `<pre id="curl"`)
+	_, rest, _ = strings.Cut(rest, ">")
+	command, _, _ := strings.Cut(rest, "</pre>")
+	command = html.UnescapeString(command)
+	for _, secret := range []string{"REDACTED", "Signature=", "AccessKey=y"} {
+		if strings.Contains(command, secret) {
+			t.Errorf("the command has %q: %s", secret, command)
+		}
+	}
+	script := "curl() { for a; do printf '<%s>\\n' \"$a\"; done; }; KSYUN_ACCESS_KEY_ID=ak; KSYUN_SECRET_ACCESS_KEY=sk; " + command
+	out, err := exec.CommandContext(t.Context(), shell, "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", command, err, out)
+	}
+	want := "<--globoff>\n<-X>\n<POST" + evil + ">\n<--aws-sigv4>\n<aws:amz:cn" + evil + ":monitor" + evil + ">\n<--user>\n<ak:sk>\n<-H>\n<Accept: application/json>\n<http://monitor.api.ksyun.com/?Action=A%27b'c>\n"
+	if string(out) != want {
+		t.Errorf("%s:\n%s\nwant\n%s", command, out, want)
+	}
+}
+
+func TestOutLinks(t *testing.T) {
+	r := &record.Record{ID: "1", RequestID: `a/b?c&d#e"<f>`, TraceID: "abc", Start: time.UnixMilli(1_000_000), Time: time.UnixMilli(1_001_000)}
+	for _, tt := range []struct{ template, want string }{
+		{"https://jaeger.example.com/trace/{trace_id}", "https://jaeger.example.com/trace/abc"},
+		{"http://logs:9428/?q={request_id}&from={from_ms}&to={to_ms}", "http://logs:9428/?q=a%2Fb%3Fc%26d%23e%22%3Cf%3E&from=700000&to=1301000"},
+		{"https://x.example/{span_id}", ""}, // it has none
+		{"", ""},
+	} {
+		l, err := web.ParseOutLink(tt.template)
+		if err != nil {
+			t.Errorf("%q: %v", tt.template, err)
+		} else if got := l.For(r); got != tt.want {
+			t.Errorf("%q: %q, want %q", tt.template, got, tt.want)
+		}
+	}
+	for _, bad := range []string{
+		"javascript:alert({trace_id})", "ftp://x/{id}", "/trace/{trace_id}", "{trace_id}", "https://{trace_id}.example.com/", "https://x.example/",
+		"https://x.example/{traceid}", "https://user:pw@x.example/{id}", "https:///{id}", "https://x.example:{id}/",
+	} {
+		if _, err := web.ParseOutLink(bad); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
+	}
+	j := journal.New(1)
+	j.Add(&record.Record{ID: "00000000000000x", TraceID: "abc", Time: now, Client: netip.MustParseAddrPort("127.0.0.1:1")})
+	l, _ := web.ParseOutLink("https://jaeger.example.com/trace/{trace_id}")
+	body := browse(handler(func(o *web.Options) { o.Journal, o.TraceURL = j, l }), "/failures/00000000000000x").Body.String()
+	if !strings.Contains(body, `href="https://jaeger.example.com/trace/abc"`) {
+		t.Error("the page has no link to the trace")
+	}
+}

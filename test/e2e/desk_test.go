@@ -1,0 +1,373 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// desk is a tap before the simulated API, and a program that calls it.
+type desk struct {
+	*runningTap
+	*cloudmonitor.Traffic
+	t *testing.T
+}
+
+func startDesk(t *testing.T) *desk {
+	t.Helper()
+	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))
+	t.Cleanup(api.Close)
+	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(), "--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t),
+		"--web.trace-url=https://jaeger.example.com/trace/{request_id}")
+	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})}}
+	t.Cleanup(client.CloseIdleConnections)
+	return &desk{tap, &cloudmonitor.Traffic{Client: client, Host: apiHost, DeadHost: "dead.api.ksyun.com", Good: good, Denied: denied, Foreign: foreign}, t}
+}
+
+// call makes n calls.
+func (d *desk) call(n int, c cloudmonitor.CallSpec) {
+	for range n {
+		d.Send(d.t.Context(), c)
+	}
+}
+
+// succeeds is a call that succeeds, and fails one that the API answers with a code.
+func (d *desk) succeeds() cloudmonitor.CallSpec {
+	return cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", Params: url.Values{"Namespace": {"KEC"}}, As: d.Good}
+}
+
+func (d *desk) fails(code string) cloudmonitor.CallSpec {
+	c := d.succeeds()
+	c.Do = cloudmonitor.Directive{Error: code}
+	return c
+}
+
+// await waits until the journal has n failures with a code.
+func (d *desk) await(n int, code string) {
+	d.t.Helper()
+	eventually(d.t, "the journal has "+code, func() bool {
+		_, body := get(d.t, "http://"+d.admin+"/api/v1/failures?code="+code)
+		return strings.Count(body, `"code":"`+code+`"`) >= n
+	})
+}
+
+const hostile = `<script>window.pwned=1</script><img src=x onerror="window.pwned=2">`
+
+// TestDesk uses the pages in a real browser.
+func TestDesk(t *testing.T) {
+	d := startDesk(t)
+	b := openBrowser(t, "http://"+d.admin)
+	b.open("/")
+	if got := b.text(`document.querySelector("#banner").dataset.state`); got != "empty" {
+		t.Errorf("the banner is %s before the first call", got)
+	}
+	b.accessible("before the first call")
+	d.call(20, d.succeeds())
+	d.call(6, d.fails("LimitExceeded"))
+	d.call(3, d.fails("ServiceTimeout"))
+	evil, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=ListMetrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil.Header.Set("User-Agent", hostile)
+	res, err := d.Client.Do(evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	d.await(6, "LimitExceeded")
+	d.await(3, "ServiceTimeout")
+
+	t.Run("live", func(t *testing.T) {
+		b.t = t
+		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
+		b.open("/?view=list")
+		d.call(1, d.fails("BrandNewError"))
+		b.until("the new row is marked", `[...document.querySelectorAll("tr.fresh")].some((e) => e.textContent.includes("BrandNewError"))`)
+		b.click("#live")
+		b.until("it is paused", `document.querySelector("#live").getAttribute("aria-pressed") === "false"`)
+		b.click("#live")
+		b.until("it is live again", `document.querySelector("#live").getAttribute("aria-pressed") === "true"`)
+	})
+	t.Run("filter and search", func(t *testing.T) {
+		b.t = t
+		b.open("/")
+		b.click(`.chip[data-blame="quota"]`)
+		b.until("the chip filters", `location.search.includes("blame=quota") && document.querySelectorAll("#results tbody tr").length === 1`)
+		b.run(chromedp.SendKeys("#search", "limit"+kb.Enter))
+		b.until("both filters are set", `location.search.includes("blame=quota") && location.search.includes("text=limit")`)
+		b.click(`.filters [aria-label^="Remove filter text"]`)
+		b.until("one filter is left", `location.search.includes("blame=quota") && !location.search.includes("text")`)
+		b.click(`.subject .value.strong`)
+		b.until("a click filters", `location.search.includes("code=LimitExceeded")`)
+		b.click(`.clear a`)
+		b.until("no filter is left", `location.search === ""`)
+	})
+	t.Run("zoom", func(t *testing.T) {
+		b.t = t
+		b.open("/")
+		var box struct{ X, Y, W float64 }
+		b.eval(`(() => { const r = document.querySelector("svg.failures").getBoundingClientRect(); return {X: r.left, Y: r.top + r.height / 2, W: r.width}; })()`, &box)
+		b.run(chromedp.MouseEvent("mousePressed", box.X+box.W*0.7, box.Y, chromedp.ButtonLeft), chromedp.MouseEvent("mouseMoved", box.X+box.W*0.99, box.Y, chromedp.ButtonLeft),
+			chromedp.MouseEvent("mouseReleased", box.X+box.W*0.99, box.Y, chromedp.ButtonLeft))
+		b.until("the range is zoomed", `/from=\d+.*to=\d+/.test(location.search)`)
+		b.click(".legend a")
+		b.until("the range is wider", `!location.search.includes("to=") || document.querySelector("#chart")`)
+	})
+	t.Run("copy", func(t *testing.T) {
+		b.t = t
+		b.open("/?code=LimitExceeded&view=list")
+		b.click(`.list .id a`)
+		b.until("the failure is open", `document.getElementById("ticket-en")`)
+		for selector, want := range map[string]string{
+			`[data-copy="ticket-en"]`: `document.getElementById("ticket-en").textContent`, `[data-copy="ticket-zh"]`: `document.getElementById("ticket-zh").textContent`,
+			`[data-copy="curl"]`: `document.getElementById("curl").textContent`, `[data-copy-link]`: `location.origin + document.querySelector("[data-copy-link]").dataset.copyLink`,
+		} {
+			b.click(selector)
+			b.until(selector+" copies", `navigator.clipboard.readText().then((s) => { window.copied = s; }) && window.copied === `+want)
+		}
+		if got := b.text(`[...document.querySelectorAll(".actions a")].map((a) => a.href).join(" ")`); !strings.Contains(got, "https://jaeger.example.com/trace/") {
+			t.Errorf("no link to the trace: %s", got)
+		}
+	})
+	t.Run("preferences", func(t *testing.T) {
+		b.t = t
+		b.open("/")
+		b.click(`a[href="/?theme=dark"]`)
+		b.until("it is dark", `getComputedStyle(document.documentElement).colorScheme === "dark"`)
+		b.click(`a[href="/?lang=zh"]`)
+		b.until("it is Chinese", `document.documentElement.lang === "zh-CN" && document.querySelector("#search").placeholder.includes("错误码")`)
+		if got := b.text("location.search"); got != "" {
+			t.Errorf("the address has %s", got)
+		}
+		b.click(`a[href="/?lang=en"]`)
+		b.until("it is English", `document.documentElement.lang === "en"`)
+		b.click(`a[href="/?theme=auto"]`)
+		b.until("it is automatic", `document.documentElement.dataset.theme === "auto"`)
+	})
+	t.Run("keyboard", func(t *testing.T) {
+		b.t = t
+		b.open("/")
+		b.run(chromedp.KeyEvent("/"))
+		b.until("the search has the focus", `document.activeElement.id === "search"`)
+		b.run(chromedp.KeyEvent("ServiceTimeout" + kb.Enter))
+		b.until("it is searched", `/text=(%2F)?ServiceTimeout/.test(location.search)`) // the browser's protocol also types the slash
+		b.open("/?code=ServiceTimeout&view=list")
+		b.until("Tab reaches the failure", `true`)
+		for range 80 {
+			b.run(chromedp.KeyEvent(kb.Tab))
+			if strings.HasPrefix(b.text(`document.activeElement.getAttribute("href")`), "/failures/") && b.text(`Boolean(document.activeElement.closest("#results"))`) == "true" {
+				b.run(chromedp.KeyEvent(kb.Enter))
+				b.until("Enter opens it", `location.pathname.startsWith("/failures/")`)
+				return
+			}
+		}
+		t.Error("Tab does not reach the list")
+	})
+	t.Run("every view", func(t *testing.T) {
+		b.t = t
+		for _, width := range []int64{1440, 390} {
+			b.size(width, 900)
+			for _, theme := range []string{"light", "dark"} {
+				for _, path := range []string{"/", "/?view=list", "/?code=none", "/failures/" + d.newest(), "/failures/nosuchfailure", "/programs", "/catalogue", "/tap", "/nowhere", "/?from=x"} {
+					mark := "?"
+					if strings.Contains(path, "?") {
+						mark = "&"
+					}
+					b.open(path + mark + "theme=" + theme)
+					b.accessible(path + " " + theme)
+					if wide := b.text(`document.documentElement.scrollWidth > innerWidth`); wide == "true" {
+						t.Errorf("%s is wider than %d", path, width)
+					}
+					if got := b.text("window.pwned"); got != "undefined" {
+						t.Errorf("%s ran a hostile script", path)
+					}
+				}
+			}
+		}
+		b.size(1440, 900)
+	})
+	b.t = t
+	b.open("/programs")
+	if got := b.text(`document.querySelector("#programs").textContent`); !strings.Contains(got, hostile) {
+		t.Errorf("the hostile User-Agent is not shown as text: %s", got)
+	}
+	b.clean()
+}
+
+// newest returns the ID of the newest failure.
+func (d *desk) newest() string {
+	d.t.Helper()
+	var list struct {
+		Data struct{ Failures []struct{ ID string } }
+	}
+	getJSON(d.t, "http://"+d.admin+"/api/v1/failures?limit=1", &list)
+	return list.Data.Failures[0].ID
+}
+
+// TestFiveSeconds checks that the first screen answers the five questions, in the
+// scenarios of docs/failure-desk.md.
+func TestFiveSeconds(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		fail             func(d *desk) cloudmonitor.CallSpec
+		what, whose, why string
+	}{
+		{"outage", func(d *desk) cloudmonitor.CallSpec { return d.fails("ServiceTimeout") }, "ServiceTimeout on ListMetrics", "Provider", ""},
+		{"throttling", func(d *desk) cloudmonitor.CallSpec { return d.fails("LimitExceeded") }, "LimitExceeded on ListMetrics", "Quota", "rate limit"},
+		{"wrong key", func(d *desk) cloudmonitor.CallSpec {
+			c := d.succeeds()
+			c.As.SecretKey = "another"
+			return c
+		}, "SignatureDoesNotMatch on ListMetrics", "Credential", ""},
+		{"wrong request", func(d *desk) cloudmonitor.CallSpec {
+			c := d.succeeds()
+			c.Action = "ListMetric"
+			return c
+		}, "on ListMetric", "Client", ""},
+		{"no network", func(d *desk) cloudmonitor.CallSpec {
+			c := d.succeeds()
+			c.Host = "dead.api.ksyun.com"
+			return c
+		}, "connection_refused", "Network", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := startDesk(t)
+			d.call(8, d.succeeds())
+			d.call(4, tt.fail(d))
+			b := openBrowser(t, "http://"+d.admin)
+			b.open("/")
+			b.until("the failures are shown", `document.querySelector("#banner").dataset.state === "failing"`)
+			for question, want := range map[string]string{"what": tt.what, "why": tt.why, "whose": tt.whose, "since": ":", "do": "."} {
+				e := `document.querySelector('[data-answer="` + question + `"]')`
+				if got := b.text(e + ".textContent"); !strings.Contains(got, want) {
+					t.Errorf("%s: %q, want %q", question, got, want)
+				}
+				for _, size := range [][2]int64{{1440, 900}, {1024, 768}} {
+					b.size(size[0], size[1])
+					if b.text(e+".getBoundingClientRect().bottom <= innerHeight") != "true" {
+						t.Errorf("%s is not on the first screen of %d x %d", question, size[0], size[1])
+					}
+				}
+			}
+			b.clean()
+		})
+	}
+}
+
+// TestDeskPictures draws the pictures of the documentation, of an hour with
+// throttling and an outage.
+func TestDeskPictures(t *testing.T) {
+	dir := os.Getenv(picturesVariable)
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	server := httptest.NewServer(web.NewHandler(anHour(time.Now().UTC())))
+	defer server.Close()
+	b := openBrowser(t, server.URL)
+	b.open("/")
+	failure := b.text(`document.querySelector(".banner .primary").getAttribute("href")`)
+	for _, p := range []struct {
+		file, path    string
+		width, height int64
+	}{
+		{"desk-overview.png", "/?theme=light", 1440, 1000},
+		{"desk-overview-dark.png", "/?theme=dark", 390, 1100},
+		{"desk-failure.png", failure + "?theme=light", 1440, 900},
+	} {
+		b.size(p.width, p.height)
+		b.open(p.path)
+		b.picture(filepath.Join(dir, p.file))
+	}
+	b.clean()
+}
+
+// anHour returns the options of a tap that has seen an hour of calls until now.
+func anHour(now time.Time) web.Options {
+	opts := web.Options{
+		Version: "1.0.0", Journal: journal.New(5000), Groups: groups.New(0), Activity: new(activity.Activity), Feed: new(feed.Feed),
+		Status: web.Status{Runtime: func() web.RuntimeInfo {
+			return web.RuntimeInfo{StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute)}
+		}},
+	}
+	opts.TraceURL, _ = web.ParseOutLink("https://jaeger.example.com/trace/{request_id}")
+	classifier, diagnoser, ids := classify.New(classify.DefaultCatalog()), diagnosis.New(), record.NewIDs()
+	random := rand.New(rand.NewPCG(1, 2))
+	call := func(at time.Time, action, version string, status int, body, agent string) {
+		target := "/?Action=" + action + "&Version=" + version
+		c, _ := classifier.Request(&classify.Request{Method: http.MethodGet, Target: []byte(target), Host: []byte(apiHost), Header: noFields{}})
+		c.Region = "cn-beijing-6"
+		o := &classify.Observation{
+			Call: c, Start: at.Add(-time.Duration(5+random.IntN(200)) * time.Millisecond), End: at, Source: classify.SourceForward, Method: http.MethodGet,
+			Scheme: "http", Port: 80, Target: []byte(target), Client: netip.MustParseAddrPort("10.1.0.17:41000"), Upstream: netip.MustParseAddrPort("192.0.2.7:80"),
+			UserAgent: []byte(agent), Credential: "exporter",
+		}
+		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: noFields{}, Body: []byte(body)})
+		opts.Activity.Observe(o)
+		if r := record.New(o); r.Failed() {
+			r.Diagnose(diagnoser.Diagnose(o, diagnosis.Attempt{}))
+			r.ID = ids.Next(at)
+			opts.Groups.Add(r)
+			opts.Journal.Add(r)
+		}
+	}
+	failed := func(code, message string) string {
+		return fmt.Sprintf(`{"RequestId":"%08x-5b1f-4c6e-9d2a-%012x","Error":{"Code":%q,"Message":%q}}`, random.Uint32(), random.Uint64()>>16, code, message)
+	}
+	for minute := 56; minute >= 0; minute-- {
+		at := now.Add(-time.Duration(minute) * time.Minute)
+		for i := range 90 + random.IntN(20) {
+			call(at.Add(time.Duration(-i)*300*time.Millisecond), "GetMetricStatistics", "2010-05-25", 200, `{"getMetricStatisticsResult":{"datapoints":{"member":[]}}}`, "ksc-exporter/0.4")
+		}
+		for range []int{0, 0, 0, 1}[random.IntN(4)] {
+			call(at, "ListMetrics", "2010-05-25", 400, failed("InvalidParameterValue", "Namespace is invalid"), "grafana/11.2")
+		}
+		if minute > 32 && minute < 45 {
+			for range 4 + random.IntN(8) {
+				call(at, "GetMetricStatistics", "2010-05-25", 409, failed("LimitExceeded", "The request exceeds the limit."), "ksc-exporter/0.4")
+			}
+		}
+		if minute%11 == 3 {
+			call(at, "DescribeAlarms", "2021-01-01", 403, failed("SignatureDoesNotMatch", "The request signature we calculated does not match"), "python-requests/2.31")
+		}
+		if minute < 9 {
+			for range 12 + random.IntN(9-minute+1)*2 {
+				call(at, "GetMetricStatisticsBatch", "2018-11-14", 500, failed("ServiceTimeout", "The service did not answer in time."), "ksc-exporter/0.4")
+			}
+		}
+	}
+	return opts
+}
+
+// noFields is an empty classify.Header.
+type noFields struct{}
+
+// Get implements classify.Header.
+func (noFields) Get(string) []byte { return nil }
+
+// Fields implements classify.Header.
+func (noFields) Fields() iter.Seq2[[]byte, []byte] { return func(func(name, value []byte) bool) {} }
