@@ -86,7 +86,7 @@ func (p *demoProgress) line(now time.Time) string {
 	calls, failed, codes, categories := counts(p.tap)
 	seconds := fmt.Sprintf("%4.0fs  ", now.Sub(p.begin).Seconds())
 	if p.phase.Name != "" {
-		return seconds + fmt.Sprintf("%s (see %s)  %s, %d failed", p.phase.Name, p.phase.Look, plural(calls, "call"), failed)
+		return seconds + fmt.Sprintf("%s, %d failed  %s (look at: %s)", plural(calls, "call"), failed, p.phase.Name, p.phase.Look)
 	}
 	return seconds + fmt.Sprintf("%s, %d failed, %s, categories: %s", plural(calls, "call"), failed, plural(codes, "code"), strings.Join(categories, " "))
 }
