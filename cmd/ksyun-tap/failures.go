@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -109,9 +110,7 @@ type failuresPage struct {
 func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) error {
 	q := v.query()
 	list := url.Values{"limit": {strconv.Itoa(v.limit)}}
-	for name, values := range q {
-		list[name] = values
-	}
+	maps.Copy(list, q)
 	limited, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
 	page, err := queryTap[failuresPage](limited, tap, "/api/v1/failures?"+list.Encode())

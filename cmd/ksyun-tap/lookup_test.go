@@ -83,7 +83,7 @@ func TestLookupInSeveralTaps(t *testing.T) {
 	tap, other := startFailingTap(t), startFailingTap(t)
 	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
 	const down = "--url=http://127.0.0.1:1"
-	f := func(want int, complaints int, id string, urls ...string) {
+	f := func(want, complaints int, id string, urls ...string) {
 		t.Helper()
 		code, out, errOut := command(t, "", append([]string{"lookup", id}, urls...)...)
 		if code != want || strings.Count(errOut, "no answer from http://127.0.0.1:1: ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ func TestScript(t *testing.T) {
 				} else if err != nil {
 					ts.Fatalf("%v", err)
 				}
-				if fmt.Sprint(got) != args[0] {
+				if strconv.Itoa(got) != args[0] {
 					ts.Fatalf("exit code %d, want %s", got, args[0])
 				}
 			},
@@ -62,7 +63,7 @@ func TestScript(t *testing.T) {
 // scriptCall makes a call of the API with the proxy of the environment. Its argument
 // is the error to ask for. It exits with 1 if the call fails.
 func scriptCall() {
-	req, err := http.NewRequest(http.MethodGet, "http://"+apiHost+"/?"+query, nil) //nolint:noctx // a program that runs once
+	req, err := http.NewRequest(http.MethodGet, "http://"+apiHost+"/?"+query, nil)
 	if err != nil {
 		panic(err)
 	}

@@ -144,7 +144,8 @@ func (w *world) answer(a *attempt, wire []byte) *classify.Response {
 			kind = "application/json"
 		}
 		return &classify.Response{Status: a.reply.status, Body: []byte(a.reply.body), Header: savedhttp.Fields{
-			{Name: "Content-Type", Value: kind}, {Name: "X-KSC-REQUEST-ID", Value: "00000000-1111-4222-8333-444444444444"},
+			{Name: "Content-Type", Value: kind},
+			{Name: "X-KSC-REQUEST-ID", Value: "00000000-1111-4222-8333-444444444444"},
 			{Name: "Date", Value: w.now.UTC().Format(http.TimeFormat)},
 		}}
 	}
