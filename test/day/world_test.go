@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -144,7 +145,8 @@ func (w *world) answer(a *attempt, wire []byte) *classify.Response {
 			kind = "application/json"
 		}
 		return &classify.Response{Status: a.reply.status, Body: []byte(a.reply.body), Header: savedhttp.Fields{
-			{Name: "Content-Type", Value: kind}, {Name: "X-KSC-REQUEST-ID", Value: "00000000-1111-4222-8333-444444444444"},
+			{Name: "Content-Type", Value: kind},
+			{Name: "X-KSC-REQUEST-ID", Value: "00000000-1111-4222-8333-444444444444"},
 			{Name: "Date", Value: w.now.UTC().Format(http.TimeFormat)},
 		}}
 	}
@@ -170,9 +172,7 @@ func (w *world) answer(a *attempt, wire []byte) *classify.Response {
 func (a *attempt) request() []byte {
 	at := a.at.Add(a.by.skew - a.signed)
 	params := url.Values{"Action": {a.action}, "Version": {a.version}}
-	for name, values := range a.params {
-		params[name] = values
-	}
+	maps.Copy(params, a.params)
 	if a.by.sign == "simple" {
 		cloudmonitor.SignSimple(params, a.by.key, "monitor", at)
 	}
