@@ -103,7 +103,7 @@ func (s *score) totals(d *diagnosis.Diagnoser, now time.Time) {
 	for _, c := range s.calls.all {
 		action := cmp.Or(c.action, "unknown")
 		calls[actionOutcome{action, c.outcome()}]++
-		attempts[action] += uint64(c.attempts) //nolint:gosec // positive
+		attempts[action] += uint64(c.attempts)
 	}
 	given, sums, retries, redundant := map[actionOutcome]uint64{}, map[string]uint64{}, map[diagnosis.RetryResult]uint64{}, map[actionReason]uint64{}
 	for _, c := range d.Calls(now) {

@@ -24,7 +24,7 @@ func all() []scenario { return slices.Concat(innocent, clocks, credentials, hidd
 
 // newPlan plans scenarios repeat times, six hours apart.
 func newPlan(scenarios []scenario, repeat int) *plan {
-	p := &plan{rand: rand.New(rand.NewPCG(seed, 0))} //nolint:gosec // not used for security
+	p := &plan{rand: rand.New(rand.NewPCG(seed, 0))}
 	for n := range repeat {
 		for _, s := range scenarios {
 			p.add(s, epoch.Add(time.Duration(n)*6*hour+5*minute+time.Duration(p.rand.Int64N(int64(3*hour)))))
@@ -94,7 +94,7 @@ func document(t *testing.T, text string) {
 	if !ok || !found {
 		t.Fatal("docs/diagnosis.md has no place for the table")
 	}
-	if err := os.WriteFile(documentation, []byte(head+begin+text+end+tail), 0o644); err != nil { //nolint:gosec // as it was
+	if err := os.WriteFile(documentation, []byte(head+begin+text+end+tail), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

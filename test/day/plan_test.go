@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -144,11 +146,11 @@ func (p *plan) send(after time.Duration, a attempt) {
 
 // every plans n attempts at a fixed interval, the first one after a pause. Programs
 // do not start at whole seconds.
-func (p *plan) every(after, interval time.Duration, n int, make func(i int, at time.Time) attempt) {
+func (p *plan) every(after, interval time.Duration, n int, each func(i int, at time.Time) attempt) {
 	phase := time.Duration(p.rand.Int64N(int64(min(interval, time.Second))))
 	for i := range n {
 		t := after + phase + time.Duration(i)*interval
-		p.send(t, make(i, p.start.Add(t)))
+		p.send(t, each(i, p.start.Add(t)))
 	}
 }
 
@@ -207,7 +209,7 @@ func interval(by *program, instance int, at time.Time, from, to time.Duration) a
 func list(by *program, action string, page, size, total int) attempt {
 	return attempt{
 		by: by, action: action, version: "2021-01-01", do: cloudmonitor.Directive{Total: total},
-		params: url.Values{"PageIndex": {fmt.Sprint(page)}, "PageSize": {fmt.Sprint(size)}},
+		params: url.Values{"PageIndex": {strconv.Itoa(page)}, "PageSize": {strconv.Itoa(size)}},
 	}
 }
 
@@ -228,12 +230,11 @@ func (a attempt) with(do cloudmonitor.Directive) attempt { a.do = do; return a }
 // batch returns an attempt to query n instances at once.
 func batch(by *program, n int, at time.Time) attempt {
 	end := at.Add(-2 * time.Minute).Truncate(time.Minute)
-	body := fmt.Sprintf(`{"Namespace":"KEC","Period":"60","StartTime":%q,"EndTime":%q,"Metrics":[`, end.Add(-5*time.Minute).Format(stamp), end.Format(stamp))
-	for i := range n {
-		if i > 0 {
-			body += ","
-		}
-		body += fmt.Sprintf(`{"InstanceID":"00000000-aaaa-4bbb-8ccc-%012d","MetricName":"cpu.utilizition.total"}`, i+1)
+	items := make([]string, n)
+	for i := range items {
+		items[i] = fmt.Sprintf(`{"InstanceID":"00000000-aaaa-4bbb-8ccc-%012d","MetricName":"cpu.utilizition.total"}`, i+1)
 	}
-	return attempt{by: by, action: "GetMetricStatisticsBatch", version: "2018-11-14", body: body + "]}"}
+	body := fmt.Sprintf(`{"Namespace":"KEC","Period":"60","StartTime":%q,"EndTime":%q,"Metrics":[%s]}`,
+		end.Add(-5*time.Minute).Format(stamp), end.Format(stamp), strings.Join(items, ","))
+	return attempt{by: by, action: "GetMetricStatisticsBatch", version: "2018-11-14", body: body}
 }

@@ -149,9 +149,9 @@ func (s *score) count(row, what string, truth, given uint64) {
 		return
 	}
 	t := s.row(row)
-	t.truth += int(truth)             //nolint:gosec // small
-	t.given += int(given)             //nolint:gosec // small
-	t.right += int(min(truth, given)) //nolint:gosec // small
+	t.truth += int(truth)
+	t.given += int(given)
+	t.right += int(min(truth, given))
 	if truth != given {
 		s.miss("counts", row+" "+what, fmt.Sprintf("%d, want %d", given, truth))
 	}

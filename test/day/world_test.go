@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -171,9 +172,7 @@ func (w *world) answer(a *attempt, wire []byte) *classify.Response {
 func (a *attempt) request() []byte {
 	at := a.at.Add(a.by.skew - a.signed)
 	params := url.Values{"Action": {a.action}, "Version": {a.version}}
-	for name, values := range a.params {
-		params[name] = values
-	}
+	maps.Copy(params, a.params)
 	if a.by.sign == "simple" {
 		cloudmonitor.SignSimple(params, a.by.key, "monitor", at)
 	}
