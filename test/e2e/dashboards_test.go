@@ -167,7 +167,7 @@ func (d *day) verifyAlertsSayTheSame(t *testing.T) {
 	queries := map[string][]int{"KsyunApiActionFailing": {1}, "KsyunApiRegionFailing": {2}, "KsyunApiUnknownCodes": {0, 1}}
 	said := map[string]bool{}
 	for _, r := range rules.Alerts() {
-		if r.Panel.UID != rules.ErrorsUID {
+		if r.Panel.UID != rules.ErrorsUID || slices.Contains(paced, r.Alert) {
 			continue
 		}
 		which := queries[r.Alert]
@@ -578,7 +578,7 @@ var truths = map[string][]truth{
 		said("ksyun_tap_journal_entries", "instance"),
 		inAll(failedCall, "instance"),
 	},
-	"ksyun-tap-fleet/2": {changed("ksyun_tap_observations_dropped_total", "sink", "reason")},
+	"ksyun-tap-fleet/2": {changed("ksyun_tap_observations_dropped_total", "sink", "reason"), ifAny(changed("ksyun_tap_push_dropped_total", "signal", "reason"))},
 	"ksyun-tap-fleet/3": {{by: []string{"stage"}, want: func(_ *day, m int) map[string]float64 {
 		if during(brokenPath, m-1) {
 			return map[string]float64{"upstream": 1}
@@ -612,6 +612,10 @@ var truths = map[string][]truth{
 	},
 }
 
+// paced are the alerts on how calls follow each other. The day is played faster than
+// it passes, so that they may fire; promtool tests them.
+var paced = []string{"KsyunApiQuotaNear", "KsyunApiRetryStorm"}
+
 // verifyRules asks every rule over the day: none is an error, what is recorded
 // is there, and each alert on what happened is true at its time, and only then.
 func (d *day) verifyRules(t *testing.T) {
@@ -638,7 +642,7 @@ func (d *day) verifyRules(t *testing.T) {
 			switch {
 			case happened && len(when) == 0 && r.Labels["window"] != "1d" && r.Labels["window"] != "3d":
 				t.Errorf("%s is never true", r.Alert)
-			case !happened && len(when) > 0:
+			case !happened && len(when) > 0 && !slices.Contains(paced, r.Alert):
 				t.Errorf("%s is true at %s", r.Alert, clock(when[0]))
 			case happened && len(when) > 0 && (when[0] <= span[0] || when[len(when)-1] > span[1]):
 				t.Errorf("%s is true from %s to %s", r.Alert, clock(when[0]), clock(when[len(when)-1]))
