@@ -45,7 +45,7 @@ func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 	c := app.Command("demo", "Run the tap between a simulated API and a program whose calls fail for one reason after another.")
 	c.Flag("for", "Stop after this time. 0s runs until interrupted.").Default("0s").DurationVar(&v.length)
 	c.Flag("pace", "Time between calls.").Default("50ms").DurationVar(&v.pace)
-	c.Flag("phase", "Length of each phase.").Default("20s").DurationVar(&v.phase)
+	c.Flag("phase", "Length of each phase.").Default("10s").DurationVar(&v.phase)
 	c.Flag("all-codes", "In place of phases, let every third call fail, with all known codes in turn.").BoolVar(&v.allCodes)
 	v.settings.Register(c, file, "upstream.connect-to", "upstream.scheme", "upstream.ca-file", "tap.host", "tap.other-hosts", "traces.success-ratio")
 	return v
@@ -56,7 +56,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		return usageError{usererror.New("--pace must be more than 0s", "write a duration such as 50ms")}
 	}
 	if v.phase <= 0 {
-		return usageError{usererror.New("--phase must be more than 0s", "write a duration such as 20s")}
+		return usageError{usererror.New("--phase must be more than 0s", "write a duration such as 10s")}
 	}
 	if v.length > 0 {
 		var cancel context.CancelFunc

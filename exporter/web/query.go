@@ -15,7 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
-	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // The limits of queries.
@@ -192,7 +192,7 @@ func dimensionNames() (names []string) {
 
 // unknown returns the error for an unknown word, with the nearest known one.
 func unknown(what, word string, known []string) error {
-	if best, ok := nearest.Of(strings.ToLower(word), known); ok {
+	if best, ok := usererror.Nearest(strings.ToLower(word), known); ok {
 		return fmt.Errorf("unknown %s %q: did you mean %q?", what, word, best)
 	}
 	return fmt.Errorf("unknown %s %q: known are %s", what, word, strings.Join(known, ", "))

@@ -11,7 +11,6 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -148,7 +147,7 @@ func suggestion(name string) string {
 
 // didYouMean returns the hint about an unknown name.
 func didYouMean(name string, known []string) string {
-	if best, ok := nearest.Of(name, known); ok {
+	if best, ok := usererror.Nearest(name, known); ok {
 		return "did you mean " + best + "?"
 	}
 	return "see ksyun-tap run --help for all of them"

@@ -1,12 +1,12 @@
-package nearest_test
+package usererror_test
 
 import (
 	"testing"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/nearest"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-func TestOf(t *testing.T) {
+func TestNearest(t *testing.T) {
 	words := []string{"category", "code", "outcome", "action"}
 	for _, tt := range []struct{ word, want string }{
 		{"codes", "code"},
@@ -17,11 +17,11 @@ func TestOf(t *testing.T) {
 		{"", ""},
 		{"error_code_of_the_call", ""},
 	} {
-		if got, ok := nearest.Of(tt.word, words); got != tt.want || ok != (tt.want != "") {
+		if got, ok := usererror.Nearest(tt.word, words); got != tt.want || ok != (tt.want != "") {
 			t.Errorf("%q: %q, want %q", tt.word, got, tt.want)
 		}
 	}
-	if _, ok := nearest.Of("code", nil); ok {
+	if _, ok := usererror.Nearest("code", nil); ok {
 		t.Error("found a word among none")
 	}
 }

@@ -1,10 +1,9 @@
-// Package nearest finds the word that was probably meant.
-package nearest
+package usererror
 
-// Of returns the candidate with the smallest edit distance to word, which must be
-// less than a third of the length of the longer one plus one. ok is false if there
-// is none.
-func Of(word string, candidates []string) (best string, ok bool) {
+// Nearest returns the word that was probably meant: the candidate with the smallest
+// edit distance to word, which must be less than a third of the length of the longer
+// one plus one. ok is false if there is none.
+func Nearest(word string, candidates []string) (best string, ok bool) {
 	least := 0
 	for _, c := range candidates {
 		limit := (max(len(word), len(c)) + 2) / 3
