@@ -114,7 +114,7 @@ func TestEventsReachTheOutputs(t *testing.T) {
 	if n := out.counted(t, "ksyun_api_credential_refused", "credential", credential, "reason", "key"); n != 1 {
 		t.Errorf("refused: %v", n)
 	}
-	all := out.journal.Events()
+	all := out.journal.Notices()
 	if len(all) != 2 || all[0].Cause != diagnosis.CauseKeyRevoked || all[1].Cause != diagnosis.CauseKeyFirstSeen {
 		t.Errorf("events %+v", all)
 	}

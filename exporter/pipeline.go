@@ -387,15 +387,15 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 	}
 }
 
-// notice passes an event to the journal and the log. Neither blocks, and events are
+// notice passes a notice to the journal and the log. Neither blocks, and notices are
 // rare, so they do not pass through the queue.
-func (p *Pipeline) notice(e diagnosis.Event) {
-	r := record.OfEvent(&e)
+func (p *Pipeline) notice(e diagnosis.Notice) {
+	r := record.OfNotice(&e)
 	if p.journal != nil {
-		p.journal.AddEvent(r)
+		p.journal.AddNotice(r)
 	}
 	if p.logs != nil {
-		p.logs.WriteEvent(r)
+		p.logs.WriteNotice(r)
 	}
 }
 

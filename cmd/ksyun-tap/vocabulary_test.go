@@ -44,7 +44,7 @@ func TestOneVocabulary(t *testing.T) {
 		{"explain CODE", vocabularyOf(t, classify.Entry{}), nil},
 		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},
 		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), nil},
-		{"a notice", vocabularyOf(t, diagnosis.Event{}), nil},
+		{"a notice", vocabularyOf(t, diagnosis.Notice{}), nil},
 		{"a log line", loggedVocabulary(t), []string{"advice", "evidence", "scope"}},
 		{"a program", vocabularyOf(t, diagnosis.Client{}), nil},
 	} {

@@ -139,7 +139,7 @@ func (d *Diagnoser) tellWasted(o *classify.Observation, a *action, at Attempt) {
 	if now-last < int64(wastedPause/time.Second) || !a.told.CompareAndSwap(last, now) {
 		return
 	}
-	d.tell(o, CauseRetryWasted, SeverityInfo,
+	d.report(o, CauseRetryWasted, SeverityInfo,
 		classify.Fact{Name: "code", Value: orDash(o.Verdict.CanonicalCode())},
 		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
 		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()})

@@ -147,7 +147,7 @@ func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage) {
 		if d.keys.started(second) {
 			severity = SeverityDebug
 		}
-		d.tell(o, CauseKeyFirstSeen, severity)
+		d.report(o, CauseKeyFirstSeen, severity)
 	}
 	if failed {
 		k.count(o.Verdict.Category)
@@ -171,10 +171,10 @@ func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage) {
 		return
 	}
 	if o.Call.Region != "" && k.regions.add(o.Call.Region) {
-		d.tell(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
+		d.report(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
 	}
 	if o.Call.Service != "" && k.services.add(o.Call.Service) {
-		d.tell(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
+		d.report(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
 	}
 }
 
@@ -193,13 +193,13 @@ func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int
 	switch {
 	case isOne(codesOfKey, code), isOne(codesOfToken, code):
 		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refused.CompareAndSwap(false, true) {
-			d.tell(o, CauseKeyRevoked, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
+			d.report(o, CauseKeyRevoked, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
 		}
 	case isOne(codesOfPolicy, code):
 		last := p.succeeded.Load()
 		if p.denials.Add(1) >= keyRefusals && last != 0 && second-last >= int64(deniedFor/time.Second) && p.lost.CompareAndSwap(false, true) {
 			k.denied.Add(1)
-			d.tell(o, CausePermissionLost, SeverityWarn, sinceFacts(code, u.action, last, p.denials.Load())...)
+			d.report(o, CausePermissionLost, SeverityWarn, sinceFacts(code, u.action, last, p.denials.Load())...)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func (d *Diagnoser) observeRecovery(o *classify.Observation, u *usage) {
 		wasRefused = true
 	}
 	if wasRefused {
-		d.tell(o, CauseKeyRecovered, SeverityInfo, classify.Fact{Name: "action", Value: orDash(u.action)})
+		d.report(o, CauseKeyRecovered, SeverityInfo, classify.Fact{Name: "action", Value: orDash(u.action)})
 	}
 }
 
@@ -290,12 +290,12 @@ func (d *Diagnoser) Credentials(now time.Time) []Credential {
 	return list
 }
 
-// tell reports an event that was noticed with the attempt o.
-func (d *Diagnoser) tell(o *classify.Observation, c Cause, severity Severity, facts ...classify.Fact) {
+// report reports what was noticed with the attempt o.
+func (d *Diagnoser) report(o *classify.Observation, c Cause, severity Severity, facts ...classify.Fact) {
 	if d.notify == nil {
 		return
 	}
-	d.notify(Event{
+	d.notify(Notice{
 		Time: o.End.UTC(), Credential: o.Credential, Service: o.Call.Service, Action: o.Call.Action, Region: o.Call.Region,
 		RequestID: o.Verdict.RequestID.String(), Severity: severity,
 		Diagnosis: say(c, Certain, facts...),

@@ -118,7 +118,7 @@ func TestKeyIsUsedElsewhere(t *testing.T) {
 	l.repeat(3, attempt{region: "cn-shanghai-2"})
 	l.want(CauseKeyNewRegion, CauseKeyNewService)
 	first := 0
-	for _, e := range l.events {
+	for _, e := range l.notices {
 		if e.Cause == CauseKeyFirstSeen {
 			first++
 			if e.Severity != SeverityDebug {
@@ -128,7 +128,7 @@ func TestKeyIsUsedElsewhere(t *testing.T) {
 	}
 	l.gateway.SetCredential(another)
 	l.do(attempt{wait: time.Hour, as: &another})
-	if e := l.events[len(l.events)-1]; first != 1 || e.Cause != CauseKeyFirstSeen || e.Severity != SeverityInfo {
+	if e := l.notices[len(l.notices)-1]; first != 1 || e.Cause != CauseKeyFirstSeen || e.Severity != SeverityInfo {
 		t.Errorf("%d at first, then %+v", first, e)
 	}
 }

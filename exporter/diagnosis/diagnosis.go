@@ -97,7 +97,7 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify    func(Event) // nil if nobody wants events
+	notify    func(Notice) // nil if nobody wants notices
 	clocks    clocks
 	usages    usages
 	keys      keys

@@ -24,7 +24,7 @@ type lab struct {
 	now     time.Time
 	gateway *cloudmonitor.Server
 	d       *Diagnoser
-	events  []Event
+	notices []Notice
 	at      Attempt // of the last attempt
 	n       int
 }
@@ -52,7 +52,7 @@ func newLab(t *testing.T, limits bool) *lab {
 	l.gateway = cloudmonitor.New(cloudmonitor.Config{
 		Credentials: []cloudmonitor.Credential{credential}, Limits: limits, Now: func() time.Time { return l.now },
 	})
-	l.d.Notify(func(e Event) { l.events = append(l.events, e) })
+	l.d.Notify(func(e Notice) { l.notices = append(l.notices, e) })
 	return l
 }
 
@@ -134,7 +134,7 @@ func (l *lab) repeat(n int, a attempt) {
 // noticed returns the causes of the events so far, except that of the first use of
 // a key.
 func (l *lab) noticed() (all []Cause) {
-	for _, e := range l.events {
+	for _, e := range l.notices {
 		if e.Cause != CauseKeyFirstSeen {
 			all = append(all, e.Cause)
 		}
@@ -148,7 +148,7 @@ func (l *lab) want(causes ...Cause) {
 	if got := l.noticed(); !slices.Equal(got, causes) {
 		l.t.Errorf("noticed %v, want %v", got, causes)
 	}
-	for _, e := range l.events {
+	for _, e := range l.notices {
 		checkShown(l.t, string(e.Cause), []Diagnosis{e.Diagnosis})
 	}
 }

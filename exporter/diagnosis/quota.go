@@ -116,7 +116,7 @@ func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage) {
 	u.window.add(second)
 	if last := u.warned.Load(); second-last >= quotaPause && second != u.checked.Swap(second) { // once a second at most
 		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
-			d.tell(o, CauseQuotaNear, SeverityWarn, u.quotaFacts(used)...)
+			d.report(o, CauseQuotaNear, SeverityWarn, u.quotaFacts(used)...)
 		}
 	}
 }

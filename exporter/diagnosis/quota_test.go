@@ -69,7 +69,7 @@ func TestQuotaInnocent(t *testing.T) {
 	} {
 		l := newLab(t, true)
 		play(l)
-		for _, e := range l.events {
+		for _, e := range l.notices {
 			if e.Cause == CauseQuotaNear {
 				t.Errorf("%s: %s", name, e.Evidence.English)
 			}

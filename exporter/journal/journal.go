@@ -35,7 +35,7 @@ type Journal struct {
 	// ID are linked from it (slot.older).
 	newest map[string]uint64
 
-	events events
+	notices notices
 }
 
 // slot is one element of the ring.

@@ -11,8 +11,8 @@ import (
 // the failure of a single attempt.
 const EventNotice = "ksyun.api.notice"
 
-// WriteEvent logs an event, unless its level is disabled. Events are not sampled.
-func (e *Events) WriteEvent(n *diagnosis.Event) {
+// WriteNotice logs a notice, unless its level is disabled. Notices are not sampled.
+func (e *Events) WriteNotice(n *diagnosis.Notice) {
 	level := zapcore.DebugLevel
 	switch n.Severity {
 	case diagnosis.SeverityWarn:

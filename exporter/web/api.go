@@ -53,7 +53,7 @@ type groupData struct {
 
 // noticesData is what was noticed besides failures of single calls, newest first.
 type noticesData struct {
-	Notices []*diagnosis.Event `json:"notices"`
+	Notices []*diagnosis.Notice `json:"notices"`
 }
 
 // The values of answer.ErrorType.
@@ -170,7 +170,7 @@ func (a api) notices(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, errBadData, err.Error())
 		return
 	}
-	succeed(w, noticesData{a.Journal.Events()})
+	succeed(w, noticesData{a.Journal.Notices()})
 }
 
 // succeed responds with data.

@@ -19,7 +19,7 @@ type programsData struct {
 	frame
 	Programs    []aggregate
 	Credentials []aggregate
-	Notices     []*diagnosis.Event
+	Notices     []*diagnosis.Notice
 	Stats       journal.Stats
 	Since       time.Time // of the oldest failure
 }
@@ -51,7 +51,7 @@ const maxOthers = 3
 
 // programs serves the page of programs and credentials.
 func (p pages) programs(w http.ResponseWriter, r *http.Request) {
-	d := programsData{frame: p.frameOf(r, "programs"), Stats: p.Journal.Stats(), Notices: p.Journal.Events()}
+	d := programsData{frame: p.frameOf(r, "programs"), Stats: p.Journal.Stats(), Notices: p.Journal.Notices()}
 	d.Live = true
 	d.Programs = p.aggregate("client", func(r *record.Record) string { return r.UserAgent })
 	d.Credentials = p.aggregate("credential", func(r *record.Record) string {
@@ -168,14 +168,14 @@ type tapData struct {
 	Journal  journal.Stats
 	Groups   groups.Stats
 	Calls    uint64
-	Notices  []*diagnosis.Event
+	Notices  []*diagnosis.Notice
 }
 
 // tap serves the page of the tap itself.
 func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 	d := tapData{
 		frame: p.frameOf(r, "tap"), Build: p.Status.Build, Journal: p.Journal.Stats(), Groups: p.api.Groups.Stats(),
-		Calls: p.Activity.Calls(), Notices: p.Journal.Events(),
+		Calls: p.Activity.Calls(), Notices: p.Journal.Notices(),
 	}
 	d.Live = true
 	if p.Status.Runtime != nil {

@@ -69,7 +69,7 @@ func filled() web.Options {
 			opts.Journal.Add(r)
 		}
 	}
-	opts.Journal.AddEvent(&diagnosis.Event{
+	opts.Journal.AddNotice(&diagnosis.Notice{
 		Time: attempt.Start, Credential: "exporter", Service: "monitor", Severity: diagnosis.SeverityWarn,
 		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Retry: diagnosis.RetryNever},
 	})

@@ -36,7 +36,7 @@ type score struct {
 	attempts  int
 	broken    int               // attempts that were not classified as planned
 	rows      map[string]*tally // by diagnosis, event or metric
-	noticed   []diagnosis.Event
+	noticed   []diagnosis.Notice
 	expected  []event             // that follow from the requests
 	seen      map[string][]string // by credential: the regions and services it was used for
 	misses    map[string]int      // by scenario and what is wrong
@@ -117,7 +117,7 @@ func (s *score) probe(name string, right bool) {
 }
 
 // notice records an event.
-func (s *score) notice(e diagnosis.Event) { s.noticed = append(s.noticed, e) }
+func (s *score) notice(e diagnosis.Notice) { s.noticed = append(s.noticed, e) }
 
 // events compares the events that were noticed with those that should be.
 func (s *score) events(want []event) {

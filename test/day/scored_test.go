@@ -19,8 +19,8 @@ func TestScore(t *testing.T) {
 	s.attempt("", o, &attempt{by: new(program)}, []diagnosis.Cause{diagnosis.CauseClockSkew})
 	s.attempt("", o, &attempt{by: new(program), may: []diagnosis.Cause{diagnosis.CauseClockRight}}, []diagnosis.Cause{diagnosis.CauseClockRight})
 	s.count("metric", "calls", 10, 9)
-	s.notice(diagnosis.Event{Time: epoch, Credential: "a", Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked}})
-	s.notice(diagnosis.Event{Time: epoch.Add(time.Hour), Credential: "a", Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked}})
+	s.notice(diagnosis.Notice{Time: epoch, Credential: "a", Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked}})
+	s.notice(diagnosis.Notice{Time: epoch.Add(time.Hour), Credential: "a", Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked}})
 	s.events([]event{{diagnosis.CauseKeyRevoked, "a", epoch, epoch}, {diagnosis.CauseKeyRevoked, "b", epoch, epoch}})
 
 	for name, want := range map[string]tally{

@@ -2,9 +2,9 @@ package record
 
 import "github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 
-// OfEvent returns a copy of e that is safe to output. Its texts were made by the
+// OfNotice returns a copy of e that is safe to output. Its texts were made by the
 // diagnosis; names that programs sent are redacted and truncated.
-func OfEvent(e *diagnosis.Event) *diagnosis.Event {
+func OfNotice(e *diagnosis.Notice) *diagnosis.Notice {
 	c := *e
 	c.Credential = cut(c.Credential, maxWord)
 	for _, s := range []*string{&c.Service, &c.Action, &c.Region, &c.RequestID} {

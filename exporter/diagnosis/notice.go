@@ -2,11 +2,11 @@ package diagnosis
 
 import "time"
 
-// Event is something that was noticed in the calls of programs and is not the
+// Notice is something that was noticed in the calls of programs and is not the
 // failure of a single attempt, such as a key that has stopped working. It contains
 // no secrets. Its JSON form is part of the API; its cause, texts and certainty are
 // those of a Diagnosis.
-type Event struct {
+type Notice struct {
 	Time       time.Time `json:"ts"` // UTC
 	Credential string    `json:"credential,omitempty"`
 	Service    string    `json:"service,omitempty"`
@@ -17,7 +17,7 @@ type Event struct {
 	Diagnosis
 }
 
-// Severity is how important an event is. Its values are names of log levels.
+// Severity is how important a notice is. Its values are names of log levels.
 type Severity string
 
 // The severities.
@@ -27,11 +27,11 @@ const (
 	SeverityWarn  Severity = "warn"  // somebody should look into it
 )
 
-// MaxEventBytes is the maximum memory of one event, in bytes.
-const MaxEventBytes = 1024 + MaxBytes/MaxDiagnoses
+// MaxNoticeBytes is the maximum memory of one notice, in bytes.
+const MaxNoticeBytes = 1024 + MaxBytes/MaxDiagnoses
 
-// Notify sets the function that events are passed to. It must be called before the
+// Notify sets the function that notices are passed to. It must be called before the
 // first Observe. The function is called on the goroutine that relays the call, so
-// it must not block. Events are rare: each is bounded to a few per credential and
+// it must not block. Notices are rare: each is bounded to a few per credential and
 // hour.
-func (d *Diagnoser) Notify(f func(Event)) { d.notify = f }
+func (d *Diagnoser) Notify(f func(Notice)) { d.notify = f }

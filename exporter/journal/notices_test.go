@@ -8,17 +8,17 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
-func TestEventsAreBounded(t *testing.T) {
+func TestNoticesAreBounded(t *testing.T) {
 	j := journal.New(1)
-	if all := j.Events(); len(all) != 0 {
-		t.Errorf("%d events of an empty journal", len(all))
+	if all := j.Notices(); len(all) != 0 {
+		t.Errorf("%d notices of an empty journal", len(all))
 	}
 	const n = 1000
 	for i := range n {
-		j.AddEvent(&diagnosis.Event{Time: time.Unix(int64(i), 0)})
+		j.AddNotice(&diagnosis.Notice{Time: time.Unix(int64(i), 0)})
 	}
-	all := j.Events()
+	all := j.Notices()
 	if len(all) != 256 || all[0].Time.Unix() != n-1 || all[255].Time.Unix() != n-256 {
-		t.Errorf("%d events, from %v to %v", len(all), all[0].Time, all[len(all)-1].Time)
+		t.Errorf("%d notices, from %v to %v", len(all), all[0].Time, all[len(all)-1].Time)
 	}
 }
