@@ -121,7 +121,7 @@ func TestResponseNilHeaderAndCall(t *testing.T) {
 	}
 }
 
-// TestResponseCut reads every sample cut off at every byte: what is told then
+// TestResponseCut reads every sample cut off at every byte: what is reported then
 // must be what the whole tells, or less.
 func TestResponseCut(t *testing.T) {
 	c := New(DefaultCatalog())

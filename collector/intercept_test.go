@@ -210,7 +210,7 @@ func (r *interceptRig) failed() HandshakeError {
 	case e := <-r.failures:
 		return e
 	case <-time.After(patience):
-		r.t.Fatal("nobody was told of a failed handshake")
+		r.t.Fatal("nobody was reported a failed handshake")
 		return HandshakeError{}
 	}
 }

@@ -105,7 +105,7 @@ func newOutput(t testing.TB, s setting) *output {
 	return out
 }
 
-// flush ends the pipeline; all that was observed is then told.
+// flush ends the pipeline; all that was observed is then reported.
 func (o *output) flush(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
@@ -265,16 +265,16 @@ func TestNoSecretGetsOut(t *testing.T) {
 	}
 	out.flush(t)
 
-	told := map[string]string{"metrics": scrape(t, out.metrics), "log": out.log.String()}
+	reported := map[string]string{"metrics": scrape(t, out.metrics), "log": out.log.String()}
 	b, err := json.Marshal(out.spans.got.Snapshots()[0].Attributes())
 	if err != nil {
 		t.Fatal(err)
 	}
-	told["spans"] = string(b)
+	reported["spans"] = string(b)
 	for _, s := range out.spans.got {
-		told["spans"] += s.Name + s.Status.Description
+		reported["spans"] += s.Name + s.Status.Description
 		for _, kv := range s.Attributes {
-			told["spans"] += "\n" + string(kv.Key) + "=" + kv.Value.String()
+			reported["spans"] += "\n" + string(kv.Key) + "=" + kv.Value.String()
 		}
 	}
 	h := web.NewHandler(web.Options{Journal: out.journal, Groups: out.groups, Metrics: out.metrics.Handler()})
@@ -289,9 +289,9 @@ func TestNoSecretGetsOut(t *testing.T) {
 		if w.Code != 200 {
 			t.Fatalf("%s: %d", target, w.Code)
 		}
-		told[target] = w.Body.String()
+		reported[target] = w.Body.String()
 	}
-	for where, text := range told {
+	for where, text := range reported {
 		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token, attempt.Token[:12], "canary"} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s has %q:\n%s", where, secret, text)

@@ -246,16 +246,16 @@ func TestDirectoryIsEmptied(t *testing.T) {
 func TestMaintainReportsErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := privateDir(t)
-		told := make(chan error, 1)
-		c := mustOpen(t, Config{Dir: dir, OnError: func(err error) { told <- err }})
+		reported := make(chan error, 1)
+		c := mustOpen(t, Config{Dir: dir, OnError: func(err error) { reported <- err }})
 		mustWrite(t, filepath.Join(dir, keyFile), []byte("nonsense"), 0o600)
 		ctx, cancel := context.WithCancel(t.Context())
 		go c.Maintain(ctx)
-		err := <-told
+		err := <-reported
 		cancel()
 		synctest.Wait()
 		if err == nil || !strings.Contains(err.Error(), "is not a valid key file") {
-			t.Errorf("told %v", err)
+			t.Errorf("reported %v", err)
 		}
 		// What is in memory serves on, and the file is not touched.
 		mustCert(t, c, host)

@@ -34,11 +34,11 @@ var (
 
 // book is a sink that writes down.
 type book struct {
-	mu     sync.Mutex
-	begun  []string
-	told   []*classify.Observation
-	panics bool
-	taken  chan struct{} // gets a value for each observation, if it is not nil
+	mu       sync.Mutex
+	begun    []string
+	reported []*classify.Observation
+	panics   bool
+	taken    chan struct{} // gets a value for each observation, if it is not nil
 }
 
 func (b *book) Begin(call *classify.Call) {
@@ -52,7 +52,7 @@ func (b *book) Observe(o *classify.Observation) {
 		panic("sink")
 	}
 	b.mu.Lock()
-	b.told = append(b.told, o.Clone())
+	b.reported = append(b.reported, o.Clone())
 	b.mu.Unlock()
 	if b.taken != nil {
 		b.taken <- struct{}{}
@@ -62,7 +62,7 @@ func (b *book) Observe(o *classify.Observation) {
 func (b *book) all() []*classify.Observation {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.told
+	return b.reported
 }
 
 // newIntake returns an intake that reports to b, at the time the records were sent.
@@ -233,7 +233,7 @@ func TestHostile(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			in := newIntake(t, &book{}, nil)
 			if o := in.read([]byte(tt.datagram), nil); o != nil {
-				t.Errorf("told of %+v", o)
+				t.Errorf("reported %+v", o)
 			}
 			want := Stats{Datagrams: 1}
 			tt.want(&want)
@@ -317,7 +317,7 @@ func TestServe(t *testing.T) {
 		t.Error(err)
 	}
 	if got := b.all(); len(got) != 2 || got[1].Verdict.Code != "LimitExceeded" || got[0].Client.String() != conn.LocalAddr().String() {
-		t.Errorf("told of %+v", got)
+		t.Errorf("reported %+v", got)
 	}
 	if len(b.begun) != 2 || b.begun[0] != "monitor" {
 		t.Errorf("begun %v", b.begun)
@@ -402,19 +402,19 @@ func TestRecordsWaitForTheProxy(t *testing.T) {
 		pc.datagrams <- payload(t, "success")   // did not
 		synctest.Wait()
 		if n := len(b.all()); n != 0 {
-			t.Fatalf("%d told of at once", n)
+			t.Fatalf("%d reported at once", n)
 		}
 		seen.Observe(proxied(409, requestID, time.Now().Add(-30*time.Millisecond), time.Now()))
 		<-time.After(hold - time.Millisecond) // of the bubble
 		synctest.Wait()
 		if n := len(b.all()); n != 1 {
-			t.Fatalf("%d told of before their time", n)
+			t.Fatalf("%d reported before their time", n)
 		}
 		<-time.After(2 * time.Millisecond)
 		synctest.Wait()
 		got := b.all()
 		if len(got) != 2 || got[0].Source != classify.SourceForward || got[1].Source != classify.SourceCSM {
-			t.Errorf("told of %+v", got)
+			t.Errorf("reported %+v", got)
 		}
 		if s := in.Stats(); s.DuplicatesByID != 1 || s.Attempts != 2 {
 			t.Errorf("stats %+v", s)
@@ -429,7 +429,7 @@ func TestRecordsWaitForTheProxy(t *testing.T) {
 			t.Error(err)
 		}
 		if n := len(b.all()); n != 3 {
-			t.Errorf("%d told of in the end", n)
+			t.Errorf("%d reported in the end", n)
 		}
 	})
 }
@@ -442,7 +442,7 @@ func TestManyRecordsWait(t *testing.T) {
 		w.add(w.in.read(payload(t, "success"), nil))
 	}
 	if len(w.queue) != maxHeld || len(b.all()) != 10 {
-		t.Errorf("%d wait, %d told of", len(w.queue), len(b.all()))
+		t.Errorf("%d wait, %d reported", len(w.queue), len(b.all()))
 	}
 }
 

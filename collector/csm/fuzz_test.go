@@ -58,7 +58,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		if o.Verdict.Form == classify.FormJSON {
-			t.Error("the body we wrote is told of as the vendor's")
+			t.Error("the body we wrote is reported as the vendor's")
 		}
 	})
 }

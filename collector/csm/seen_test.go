@@ -56,7 +56,7 @@ func TestSeen(t *testing.T) {
 			seen := NewSeen(b)
 			seen.Begin(&tt.proxied.Call)
 			seen.Observe(tt.proxied)
-			if len(b.begun) != 1 || len(b.told) != 1 {
+			if len(b.begun) != 1 || len(b.reported) != 1 {
 				t.Fatal("not passed on")
 			}
 			in := newIntake(t, b, func(c *Config) { c.Seen = seen })
@@ -86,7 +86,7 @@ func TestSeenManyAlike(t *testing.T) {
 		t.Errorf("%d known, want 30", got)
 	}
 	if got := len(b.all()); got != 40 {
-		t.Errorf("%d told of, want 30 of the proxy and 10 others", got)
+		t.Errorf("%d reported, want 30 of the proxy and 10 others", got)
 	}
 }
 

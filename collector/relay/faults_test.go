@@ -403,7 +403,7 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 			if err := r.srv.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if len(r.told) > 0 || r.dials.Load() > 0 {
+			if len(r.reported) > 0 || r.dials.Load() > 0 {
 				t.Errorf("%q was taken for a request", part)
 			}
 		}

@@ -195,9 +195,9 @@ func TestTLSUnasked(t *testing.T) {
 			t.Errorf("the client saw %v", err)
 		}
 		if err := r.nextSecured(); !errors.Is(err, errNoServerName) {
-			t.Errorf("told %v", err)
+			t.Errorf("reported %v", err)
 		}
-		if len(r.told) > 0 || r.dials.Load() > 0 {
+		if len(r.reported) > 0 || r.dials.Load() > 0 {
 			t.Error("taken for a request")
 		}
 	})
@@ -207,7 +207,7 @@ func TestTLSUnasked(t *testing.T) {
 		c.expect(string(alert(alertUnrecognizedName)))
 		c.expectEnd()
 		if err := r.nextSecured(); !isTimeout(err) {
-			t.Errorf("told %v", err)
+			t.Errorf("reported %v", err)
 		}
 	})
 	t.Run("shutdown before it comes", func(t *testing.T) {
@@ -220,7 +220,7 @@ func TestTLSUnasked(t *testing.T) {
 			t.Error(err)
 		}
 		if len(r.secured) > 0 {
-			t.Errorf("told %v", <-r.secured)
+			t.Errorf("reported %v", <-r.secured)
 		}
 	})
 }

@@ -106,7 +106,7 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 	}
 }
 
-// nextSecured returns what the handler was told of TLS.
+// nextSecured returns what was reported to the handler about TLS.
 func (r *rig) nextSecured() error {
 	r.t.Helper()
 	select {
@@ -123,7 +123,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		r := newTLSRig(t)
 		c := r.client()
 		if len(r.secured) > 0 {
-			t.Error("told before a request came")
+			t.Error("reported before a request came")
 		}
 		var up *peer
 		for range 2 {
@@ -164,9 +164,9 @@ func TestSecuredIsToldOnce(t *testing.T) {
 			}
 			err := r.nextSecured()
 			if err == nil || !strings.Contains(err.Error(), name) && name != "unknown certificate authority" {
-				t.Errorf("%s: told %v", name, err)
+				t.Errorf("%s: reported %v", name, err)
 			}
-			if len(r.told) > 0 {
+			if len(r.reported) > 0 {
 				t.Errorf("%s: taken for a request", name)
 			}
 		}
@@ -178,7 +178,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		c.expect(established)
 		c.expectEnd()
 		if err := r.nextSecured(); !isTimeout(err) {
-			t.Errorf("told %v", err)
+			t.Errorf("reported %v", err)
 		}
 	})
 	t.Run("but not when it is not TLS", func(t *testing.T) {
@@ -192,14 +192,14 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		up.send("whatever")
 		c.expect("whatever")
 		if len(r.secured) > 0 {
-			t.Errorf("told %v", <-r.secured)
+			t.Errorf("reported %v", <-r.secured)
 		}
 	})
 	t.Run("but not of a connection in reserve", func(t *testing.T) {
 		r := newTLSRig(t, func(c *Config) { c.Timeouts.ClientIdle = 20 * time.Millisecond })
 		r.client().expectEnd()
 		if err := r.srv.Shutdown(t.Context()); err != nil || len(r.secured) > 0 {
-			t.Errorf("%v, told %d times", err, len(r.secured))
+			t.Errorf("%v, reported %d times", err, len(r.secured))
 		}
 	})
 }
@@ -216,7 +216,7 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	idle.expectEnd()
 	stuck.expectEnd()
 	if len(r.secured) > 0 {
-		t.Errorf("told %v", <-r.secured)
+		t.Errorf("reported %v", <-r.secured)
 	}
 }
 

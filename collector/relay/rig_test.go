@@ -32,7 +32,7 @@ type rig struct {
 	// where clients begin with TLS
 	frontTLS string
 	back     *net.TCPListener
-	told     chan note // of each Done
+	reported chan note // of each Done
 	dials    atomic.Int64
 
 	secured chan error  // of each Secured
@@ -45,7 +45,7 @@ type rig struct {
 	sending func(x *Exchange)
 }
 
-// note is what a handler was told at the end of an exchange.
+// note is what is reported to a handler at the end of an exchange.
 type note struct {
 	end           End
 	method        string
@@ -76,7 +76,7 @@ func rigTimeouts() Timeouts {
 // newRig starts a server; change may alter its configuration.
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, told: make(chan note, 64), secured: make(chan error, 64)}
+	r := &rig{t: t, reported: make(chan note, 64), secured: make(chan error, 64)}
 	cfg := Config{
 		Timeouts:     rigTimeouts(),
 		MaxHeadBytes: 64 << 10,
@@ -198,16 +198,16 @@ func (h *testHandler) Done(x *Exchange) {
 	b, whole = x.ResponseBody()
 	n.respBody, n.respWhole, n.respTail = string(b), whole, string(x.ResponseTail())
 	select {
-	case h.rig.told <- n:
+	case h.rig.reported <- n:
 	default: // a test that does not look
 	}
 }
 
-// done returns what the handler was told next.
+// done returns the next result that was reported to the handler.
 func (r *rig) done() note {
 	r.t.Helper()
 	select {
-	case n := <-r.told:
+	case n := <-r.reported:
 		return n
 	case <-time.After(patience):
 		r.t.Fatal("the end was not reported to the handler")

@@ -97,7 +97,7 @@ func TestUnservedPassesUntouched(t *testing.T) {
 				c.expect("whatever\n")
 				c.expectEnd()
 				if n := r.ends(EndComplete); n.method != "CONNECT" {
-					t.Errorf("told of a %s", n.method)
+					t.Errorf("reported a %s", n.method)
 				}
 				if s := r.srv.Stats(); s.Tunnels != 1 || s.OpenTunnels != 0 || s.OpenUpstreams != 0 || s.Dials != 1 {
 					t.Errorf("%+v", s)
@@ -122,7 +122,7 @@ func TestServedHTTPIsRead(t *testing.T) {
 		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		if n := r.ends(EndComplete); n.method != "POST" || n.target != "/path" || n.reqBody != "hi" {
-			t.Fatalf("split at %d: told %+v", split, n)
+			t.Fatalf("split at %d: reported %+v", split, n)
 		}
 		c.Close()
 	}
@@ -157,7 +157,7 @@ func TestReservedConnection(t *testing.T) {
 		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		if n := r.ends(EndComplete); n.method != "GET" {
-			t.Errorf("told %+v", n)
+			t.Errorf("reported %+v", n)
 		}
 	})
 	t.Run("TLS", func(t *testing.T) {

@@ -119,20 +119,20 @@ func TestWatch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := make(chan string, 16)
+		reported := make(chan string, 16)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		go s.Watch(ctx, func(err error) { told <- strconv.FormatBool(err != nil) })
+		go s.Watch(ctx, func(err error) { reported <- strconv.FormatBool(err != nil) })
 		check := func(when, key string, ok bool, news string) {
 			t.Helper()
 			<-time.After(11 * time.Second)
 			synctest.Wait()
 			var heard []string
-			for len(told) > 0 {
-				heard = append(heard, <-told)
+			for len(reported) > 0 {
+				heard = append(heard, <-reported)
 			}
 			if s.Status().OK != ok || s.Credentials().AccessKey != key || strings.Join(heard, " ") != news {
-				t.Errorf("%s: key %s, in order %v, told %q", when, s.Credentials().AccessKey, s.Status().OK, heard)
+				t.Errorf("%s: key %s, in order %v, reported %q", when, s.Credentials().AccessKey, s.Status().OK, heard)
 			}
 		}
 		check("at first", "one", true, "")

@@ -54,7 +54,7 @@ func TestTransportFaults(t *testing.T) {
 			if _, err := r.tripper.RoundTrip(r.request("GET", transportQuery, nil)); any(err) != any(tt.err) { // the very same
 				t.Errorf("the program got %v", err)
 			}
-			if _, o := r.told(); o.Fault != tt.want || o.Verdict.Status != 0 || o.Verdict.Match != classify.MatchFault {
+			if _, o := r.reported(); o.Fault != tt.want || o.Verdict.Status != 0 || o.Verdict.Match != classify.MatchFault {
 				t.Errorf("fault %q, want %q: %+v", o.Fault, tt.want, o.Verdict)
 			}
 			r.silent()
@@ -112,7 +112,7 @@ func TestTransportRealFaults(t *testing.T) {
 				resp.Body.Close()
 				t.Fatal("no error")
 			}
-			if _, o := r.told(); o.Fault != tt.want {
+			if _, o := r.reported(); o.Fault != tt.want {
 				t.Errorf("fault %q, want %q of %v", o.Fault, tt.want, err)
 			}
 		})
@@ -130,7 +130,7 @@ func TestTransportBodyFaults(t *testing.T) {
 		t.Errorf("the program got %q, %v", b, err)
 	}
 	resp.Body.Close()
-	if _, o := r.told(); o.Fault != classify.FaultClosed || o.Verdict.Status != 200 || o.ResponseBytes != 4 {
+	if _, o := r.reported(); o.Fault != classify.FaultClosed || o.Verdict.Status != 200 || o.ResponseBytes != 4 {
 		t.Errorf("fault %q, %+v", o.Fault, o.Verdict)
 	}
 	r.silent()
@@ -180,7 +180,7 @@ func TestTransportGivesUp(t *testing.T) {
 			if err == nil {
 				t.Fatal("no error")
 			}
-			if _, o := r.told(); o.Fault != tt.want {
+			if _, o := r.reported(); o.Fault != tt.want {
 				t.Errorf("fault %q, want %q of %v", o.Fault, tt.want, err)
 			}
 			r.silent()
@@ -201,7 +201,7 @@ func TestTransportProgramsBody(t *testing.T) {
 	if _, err := r.client.Do(r.request("POST", transportQuery, failing{want})); !errors.Is(err, want) {
 		t.Errorf("the program got %v", err)
 	}
-	if _, o := r.told(); o.Fault != classify.FaultCanceled {
+	if _, o := r.reported(); o.Fault != classify.FaultCanceled {
 		t.Errorf("fault %q", o.Fault)
 	}
 }

@@ -71,8 +71,8 @@ func (r *transportRig) request(method, target string, body io.Reader) *http.Requ
 	return req
 }
 
-// told returns what the sink got for one call: that it began and how it ended.
-func (r *transportRig) told() (*classify.Call, *classify.Observation) {
+// reported returns what the sink got for one call: that it began and how it ended.
+func (r *transportRig) reported() (*classify.Call, *classify.Observation) {
 	r.t.Helper()
 	var begun *classify.Call
 	for {
@@ -173,7 +173,7 @@ func TestTransport(t *testing.T) {
 			if resp.Request != req || fmt.Sprint(req.Header) != fmt.Sprint(before) {
 				t.Errorf("the request was changed: %v", req.Header)
 			}
-			begun, o := r.told()
+			begun, o := r.reported()
 			if begun == nil || begun.Service != o.Call.Service {
 				t.Errorf("begun %+v, ended %+v", begun, o.Call)
 			}
@@ -226,7 +226,7 @@ func TestTransportStreams(t *testing.T) {
 	if got := readAll(t, resp.Body); got != "second" {
 		t.Errorf("got %q", got)
 	}
-	if _, o := r.told(); o.ResponseBytes != 11 {
+	if _, o := r.reported(); o.ResponseBytes != 11 {
 		t.Errorf("%d bytes", o.ResponseBytes)
 	}
 }
@@ -260,7 +260,7 @@ func TestTransportUploadStreams(t *testing.T) {
 	w.Close()
 	resp := <-done
 	resp.Body.Close()
-	if _, o := r.told(); o.RequestBytes != 11 {
+	if _, o := r.reported(); o.RequestBytes != 11 {
 		t.Errorf("%d bytes sent", o.RequestBytes)
 	}
 }
@@ -283,7 +283,7 @@ func TestTransportWithoutBody(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(tt.status) })
 			r.do(tt.method, transportQuery, nil)
-			_, o := r.told()
+			_, o := r.reported()
 			if o.Verdict.Outcome != tt.outcome || o.Verdict.Status != tt.status || o.Protocol != "1.1" {
 				t.Errorf("got %+v, protocol %q", o.Verdict, o.Protocol)
 			}
@@ -324,7 +324,7 @@ func TestTransportGzip(t *testing.T) {
 			if got := readAll(t, resp.Body); got != want {
 				t.Errorf("the program got %q", got)
 			}
-			if _, o := r.told(); o.Verdict.Code != "LimitExceeded" || o.Verdict.Outcome != classify.OutcomeError {
+			if _, o := r.reported(); o.Verdict.Code != "LimitExceeded" || o.Verdict.Outcome != classify.OutcomeError {
 				t.Errorf("got %+v", o.Verdict)
 			}
 		})
@@ -343,7 +343,7 @@ func TestTransportLongBody(t *testing.T) {
 	if got := readAll(t, resp.Body); got != data {
 		t.Error("the program got something else")
 	}
-	_, o := r.told()
+	_, o := r.reported()
 	if o.Verdict.Outcome != classify.OutcomePartial || o.Verdict.FailedItems != 1 || o.ResponseBytes != int64(len(data)) {
 		t.Errorf("got %+v", o.Verdict)
 	}
@@ -365,7 +365,7 @@ func TestTransportClosedEarly(t *testing.T) {
 	}
 	resp.Body.Close()
 	resp.Body.Close()
-	if _, o := r.told(); o.Verdict.Code != "InvalidAuthenticationCode" || o.Fault != classify.FaultNone {
+	if _, o := r.reported(); o.Verdict.Code != "InvalidAuthenticationCode" || o.Fault != classify.FaultNone {
 		t.Errorf("got %+v, fault %q", o.Verdict, o.Fault)
 	}
 	r.silent()
@@ -384,8 +384,8 @@ func TestTransportRedirect(t *testing.T) {
 	if got := readAll(t, resp.Body); got != "Namespace=KEC" {
 		t.Errorf("the body was not sent again: %q", got)
 	}
-	_, first := r.told()
-	_, second := r.told()
+	_, first := r.reported()
+	_, second := r.reported()
 	if first.Verdict.Status != 307 || second.Verdict.Status != 200 || second.Call.Action != "ListMetrics" {
 		t.Errorf("got %+v and %+v", first.Verdict, second.Verdict)
 	}
@@ -405,7 +405,7 @@ func TestTransportOtherHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if _, o := r.told(); o.Call.Host != "monitor.cn-beijing-6.api.ksyun.com" || o.Call.Region != "cn-beijing-6" {
+	if _, o := r.reported(); o.Call.Host != "monitor.cn-beijing-6.api.ksyun.com" || o.Call.Region != "cn-beijing-6" {
 		t.Errorf("got %+v", o.Call)
 	}
 }
@@ -481,7 +481,7 @@ func TestTransportUpgrade(t *testing.T) {
 	if got := readAll(t, rwc); got != "hello\n" {
 		t.Errorf("got %q", got)
 	}
-	if _, o := r.told(); o.Verdict.Status != 101 {
+	if _, o := r.reported(); o.Verdict.Status != 101 {
 		t.Errorf("got %+v", o.Verdict)
 	}
 }
@@ -512,7 +512,7 @@ func TestTransportSecrets(t *testing.T) {
 		_, _ = io.WriteString(w, `{"Error":{"Code":"SignatureDoesNotMatch","Message":"for `+transportKey+` got abcdefgh"}}`)
 	})
 	readAll(t, r.do("GET", transportQuery, nil).Body)
-	if _, o := r.told(); o.Verdict.Message != "for REDACTED got REDACTED" {
+	if _, o := r.reported(); o.Verdict.Message != "for REDACTED got REDACTED" {
 		t.Errorf("message %q", o.Verdict.Message)
 	}
 }
@@ -546,7 +546,7 @@ func TestTransportConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	for range calls {
-		r.told()
+		r.reported()
 	}
 	r.silent()
 }

@@ -39,7 +39,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // full returns metrics that have seen every sort of attempt, and everything
-// else they can be told.
+// else they can be reported.
 func full() *metrics.Metrics {
 	m := metrics.New()
 	m.Register(metrics.NewCollector(func() float64 { return 0 },

@@ -500,7 +500,7 @@ func TestServerWithTLSAndPassword(t *testing.T) {
 	}
 }
 
-// TestBadWebConfig checks that what is wrong with the file is told on one line
+// TestBadWebConfig checks that what is wrong with the file is reported on one line
 // which names the file and the place, and quotes no password.
 func TestBadWebConfig(t *testing.T) {
 	dir := t.TempDir()
