@@ -56,6 +56,11 @@ type noticesData struct {
 	Notices []*diagnosis.Notice `json:"notices"`
 }
 
+// incidentsData is the kinds of failure of the last 15 minutes, the most frequent first.
+type incidentsData struct {
+	Incidents []diagnosis.Scope `json:"incidents"`
+}
+
 // The values of answer.ErrorType.
 const (
 	errBadData     = "bad_data"
@@ -171,6 +176,28 @@ func (a api) notices(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	succeed(w, noticesData{a.Journal.Notices()})
+}
+
+// incidents serves the onset and scope of the kinds of failure that go on.
+func (a api) incidents(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	all := a.Diagnoser.Incidents(a.Now())
+	if all == nil {
+		all = []diagnosis.Scope{} // [] in JSON, not null
+	}
+	succeed(w, incidentsData{all})
+}
+
+// inventory serves what programs use of the API.
+func (a api) inventory(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
+	}
+	succeed(w, a.Diagnoser.Inventory())
 }
 
 // succeed responds with data.

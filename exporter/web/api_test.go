@@ -26,6 +26,8 @@ var goldens = []struct {
 }{
 	{"failures.json", "/api/v1/failures?limit=3", 200},
 	{"notices.json", "/api/v1/notices", 200},
+	{"incidents.json", "/api/v1/incidents", 200},
+	{"inventory.json", "/api/v1/inventory", 200},
 	{"failures-next.json", "/api/v1/failures?limit=3&cursor=1m4q7t9k008x7f2", 200},
 	{"failures-filtered.json", "/api/v1/failures?category=auth&code=signaturedoesnotmatch&action=getmetricstatistics&from=2026-11-23T08:00:00Z", 200},
 	{"failures-none.json", "/api/v1/failures?code=NoSuchCode", 200},

@@ -19,6 +19,8 @@
 //	GET      /api/v1/activity               calls and failures over time
 //	GET      /api/v1/events                 new failures as they happen
 //	GET      /api/v1/notices                recent notices, such as a key that stopped working
+//	GET      /api/v1/incidents              onset and scope of the kinds of failure that go on
+//	GET      /api/v1/inventory              what programs use of the API
 //	GET      /api/v1/status/...             settings, build and state of the process
 //	GET      /api/v1/openapi.json           description of the API
 //
@@ -40,6 +42,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -55,7 +58,9 @@ type Options struct {
 	Groups   *groups.Table
 	Activity *activity.Activity
 	Feed     *feed.Feed
-	Status   Status
+	// Diagnoser has the inventory and the incidents, which are empty if it is nil.
+	Diagnoser *diagnosis.Diagnoser
+	Status    Status
 	// Ready returns an error while the program is not ready for calls. If the
 	// function is nil, the program is always ready.
 	Ready func() error
@@ -86,6 +91,9 @@ func (o *Options) complete() {
 	if o.Activity == nil {
 		o.Activity = new(activity.Activity)
 	}
+	if o.Diagnoser == nil {
+		o.Diagnoser = diagnosis.New()
+	}
 	if o.Feed == nil {
 		o.Feed = new(feed.Feed)
 	}
@@ -115,6 +123,8 @@ func NewHandler(opts Options) http.Handler {
 	get("/api/v1/groups/{id}", a.group)
 	get("/api/v1/activity", a.activity)
 	get("/api/v1/notices", a.notices)
+	get("/api/v1/incidents", a.incidents)
+	get("/api/v1/inventory", a.inventory)
 	get("/api/v1/openapi.json", openAPI)
 	a.status(get)
 	get("/api/", noEndpoint)

@@ -49,7 +49,7 @@ func filled() web.Options {
 	opts := web.Options{
 		Version: "1.2.3",
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ksyun_metric 1\n") }),
-		Journal: journal.New(100), Groups: groups.New(0), Activity: new(activity.Activity), Feed: new(feed.Feed),
+		Journal: journal.New(100), Groups: groups.New(0), Diagnoser: diagnosis.New(), Activity: new(activity.Activity), Feed: new(feed.Feed),
 		Now: func() time.Time { return now },
 	}
 	for i, a := range attempt.All() {
@@ -62,6 +62,7 @@ func filled() web.Options {
 			o.Verdict.RequestID, o.Verdict.RequestIDSource = classify.MakeRequestID(programID), classify.RequestIDProgram
 		}
 		opts.Activity.Observe(o)
+		opts.Diagnoser.Observe(o)
 		if r := record.New(o); r.Failed() {
 			r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
 			r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)
