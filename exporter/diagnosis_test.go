@@ -158,6 +158,11 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 			t.Errorf("attempt %d: call %s, %s", r.Attempt, r.CallID, r.CallOutcome)
 		}
 	}
+	for _, g := range out.groups.List(time.Now(), 0) {
+		if g.Recovered != 1 {
+			t.Errorf("group %s: %d recovered, want 1", g.Code, g.Recovered)
+		}
+	}
 	if strings.Count(out.log.String(), `"call_id":"`+all[0].CallID) != 2 {
 		t.Errorf("lines %s", out.log.String())
 	}

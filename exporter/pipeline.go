@@ -480,13 +480,23 @@ func (p *Pipeline) keep(r *record.Record) {
 	}
 }
 
+// resolve notes that the call of r succeeded after the failures of its earlier
+// attempts.
+func (p *Pipeline) resolve(r *record.Record) {
+	for _, failure := range p.journal.Resolve(r) {
+		if p.groups != nil {
+			p.groups.Recover(failure)
+		}
+	}
+}
+
 // serve passes r to the sinks that asked for it.
 func (p *Pipeline) serve(k kept, r *record.Record) {
 	if k.journal {
 		p.guarded(metrics.SinkJournal, p.keep, r)
 	}
 	if p.journal != nil && k.resolves() {
-		p.guarded(metrics.SinkJournal, p.journal.Resolve, r)
+		p.guarded(metrics.SinkJournal, p.resolve, r)
 	}
 	if k.logs {
 		p.guarded(metrics.SinkLogs, p.logs.Write, r)

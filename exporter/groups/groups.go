@@ -89,8 +89,8 @@ type Group struct {
 	LastSeen  time.Time `json:"last_seen"`
 	Trend     Trend     `json:"trend"`
 	// Recovered is the number of failures after which a retry of the same call
-	// succeeded. It is nil if that is not known.
-	Recovered *uint64 `json:"recovered"`
+	// succeeded while the journal had the failure.
+	Recovered uint64 `json:"recovered"`
 
 	Cause       diagnosis.Cause  `json:"cause,omitempty"`
 	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry, even if there was none in the answer
@@ -143,6 +143,7 @@ type group struct {
 	key         Key
 	count       uint64
 	restored    uint64 // how many of count are of earlier runs
+	recovered   uint64
 	first, last time.Time
 	trend       trend
 	newest      *record.Record // nil for Other
@@ -182,6 +183,17 @@ func (t *Table) add(r *record.Record) *group {
 	return g
 }
 
+// Recover counts that a retry succeeded after the failure r.
+func (t *Table) Recover(r *record.Record) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.groups[KeyOf(r)]; ok {
+		e.Value.(*group).recovered++
+	} else if t.other != nil {
+		t.other.recovered++
+	}
+}
+
 // evict adds the least recently seen group to Other.
 func (t *Table) evict() {
 	e := t.recent.Back()
@@ -216,6 +228,7 @@ func (g *group) add(r *record.Record) {
 func (g *group) merge(x *group) {
 	g.count += x.count
 	g.restored += x.restored
+	g.recovered += x.recovered
 	if x.first.Before(g.first) {
 		g.first = x.first
 	}
@@ -232,7 +245,7 @@ func (g *group) merge(x *group) {
 func (g *group) view(now time.Time, calls uint64) Group {
 	v := Group{
 		ID: g.id, Key: g.key, Count: g.count, FirstSeen: g.first, LastSeen: g.last,
-		Trend: g.trend.view(now), RequestIDs: make([]string, 0, len(g.requestIDs)), Last: g.newest,
+		Trend: g.trend.view(now), Recovered: g.recovered, RequestIDs: make([]string, 0, len(g.requestIDs)), Last: g.newest,
 	}
 	if calls > 0 {
 		v.Share = min(1, float64(g.count-g.restored)/float64(calls))

@@ -222,3 +222,22 @@ func TestRestore(t *testing.T) {
 		t.Errorf("others: %+v", other)
 	}
 }
+
+// TestRecover checks that recovered failures are counted in their group, and in Other
+// once it has been evicted.
+func TestRecover(t *testing.T) {
+	table := groups.New(2)
+	for i, code := range []string{"a", "b", "c"} { // evicts a
+		r := failure(code, time.Duration(i)*time.Second)
+		table.Add(r)
+		table.Recover(r)
+	}
+	table.Recover(failure("a", 0))
+	got := map[string]uint64{}
+	for _, g := range table.List(start, 0) {
+		got[g.Code] = g.Recovered
+	}
+	if got["b"] != 1 || got["c"] != 1 || got[""] != 2 {
+		t.Errorf("recovered %v, want 1 of b, 1 of c, 2 of others", got)
+	}
+}

@@ -2,11 +2,12 @@ package journal
 
 import "github.com/ksyun-tap/ksyun-tap/exporter/record"
 
-// Resolve notes in the earlier attempts of a call that the attempt r has succeeded.
-// Their records are replaced by copies, because records are immutable.
-func (j *Journal) Resolve(r *record.Record) {
+// Resolve notes in the earlier attempts of a call that the attempt r has succeeded,
+// and returns them. Their records are replaced by copies, because records are
+// immutable.
+func (j *Journal) Resolve(r *record.Record) (all []*record.Record) {
 	if r.CallID == "" {
-		return
+		return nil
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -18,6 +19,8 @@ func (j *Journal) Resolve(r *record.Record) {
 		resolved := *s.record
 		resolved.CallOutcome = r.CallOutcome
 		s.record = &resolved
+		all = append(all, &resolved)
 		left--
 	}
+	return all
 }
