@@ -2,9 +2,12 @@ package exporter_test
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
@@ -127,7 +130,7 @@ func TestEventsReachTheOutputs(t *testing.T) {
 // TestAttemptsOfACallAreLinked checks that the attempts of one call have the same ID,
 // and that the journal notes that a retry succeeded.
 func TestAttemptsOfACallAreLinked(t *testing.T) {
-	out := newOutput(t, setting{})
+	out := newOutput(t, setting{ratio: 1})
 	at := time.Now()
 	see := func(name string) {
 		o := attempt.Get(name)
@@ -166,11 +169,23 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 	if strings.Count(out.log.String(), `"call_id":"`+all[0].CallID) != 2 {
 		t.Errorf("lines %s", out.log.String())
 	}
-	for _, s := range out.spans.got {
+	for i, want := range []struct {
+		resent int64
+		linked int // to the span with this index; -1 for none
+	}{{0, -1}, {1, 0}, {2, 1}, {0, -1}} {
+		s := out.spans.got[i]
+		resent := int64(0)
 		for _, kv := range s.Attributes {
-			if kv.Key == "http.request.resend_count" && kv.Value.AsInt64() != 1 {
-				t.Errorf("span %s: %v", s.Name, kv)
+			if kv.Key == "http.request.resend_count" {
+				resent = kv.Value.AsInt64()
 			}
+		}
+		linked := -1
+		for _, link := range s.Links {
+			linked = slices.IndexFunc(out.spans.got, func(s tracetest.SpanStub) bool { return s.SpanContext.SpanID() == link.SpanContext.SpanID() })
+		}
+		if resent != want.resent || linked != want.linked {
+			t.Errorf("span %d: resent %d times, linked to %d, want %d and %d", i, resent, linked, want.resent, want.linked)
 		}
 	}
 }

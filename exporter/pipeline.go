@@ -82,6 +82,7 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan kept
+	links  links         // used by the worker only
 	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
@@ -158,6 +159,7 @@ func New(opts Options) *Pipeline {
 		flush:    opts.Flush,
 		ids:      record.NewIDs(),
 		queue:    make(chan kept, opts.QueueSize),
+		links:    links{spans: make(map[uint64]record.Span)},
 		filled:   make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),
@@ -453,6 +455,7 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
+	p.links.link(k.attempt, r)
 	p.diagnose(&k.copy.Observation, k.attempt, k.finding, r)
 	if k.journal {
 		p.identify(r)
