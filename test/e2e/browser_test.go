@@ -37,7 +37,11 @@ type tab struct {
 // openBrowser starts Chromium, which ends with the test, and returns its tab.
 func openBrowser(t *testing.T, base string) *tab {
 	t.Helper()
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	profile := must(os.MkdirTemp("", "chromium"))
+	t.Cleanup(func() { // Chromium's other processes end a moment after it, and write until then
+		eventually(t, "the browser's profile can be removed", func() bool { return os.RemoveAll(profile) == nil })
+	})
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(profile))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), opts...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)

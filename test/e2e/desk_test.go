@@ -238,7 +238,7 @@ func TestFiveSeconds(t *testing.T) {
 		what, whose, why string
 	}{
 		{"outage", func(d *desk) cloudmonitor.CallSpec { return d.fails("ServiceTimeout") }, "ServiceTimeout on ListMetrics", "Provider", ""},
-		{"throttling", func(d *desk) cloudmonitor.CallSpec { return d.fails("LimitExceeded") }, "LimitExceeded on ListMetrics", "Quota", "rate limit"},
+		{"throttling", func(d *desk) cloudmonitor.CallSpec { return d.fails("LimitExceeded") }, "LimitExceeded on ListMetrics", "Quota", "the rate above the limit"},
 		{"wrong key", func(d *desk) cloudmonitor.CallSpec {
 			c := d.succeeds()
 			c.As.SecretKey = "another"
