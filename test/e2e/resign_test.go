@@ -50,7 +50,7 @@ func TestResign(t *testing.T) {
 
 	var list struct {
 		Data struct {
-			Errors []struct {
+			Failures []struct {
 				Code      string `json:"code"`
 				RequestID string `json:"request_id"`
 			}
@@ -58,9 +58,9 @@ func TestResign(t *testing.T) {
 	}
 	eventually(t, "three failures", func() bool {
 		getJSON(t, "http://"+tap.admin+"/api/v1/failures", &list)
-		return len(list.Data.Errors) == 3
+		return len(list.Data.Failures) == 3
 	})
-	for _, e := range list.Data.Errors {
+	for _, e := range list.Data.Failures {
 		if e.Code != "LimitExceeded" || len(e.RequestID) != 36 {
 			t.Errorf("failure %+v", e)
 		}

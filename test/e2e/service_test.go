@@ -203,7 +203,7 @@ func TestServiceManagerIsWrong(t *testing.T) {
 		names, want string
 		args        []string
 	}{
-		"a name that is no listener's": {names: "ksyun-tap.socket", want: "write FileDescriptorName= and one of proxy, proxy-tls, transparent, resign, web, csm"},
+		"a name that is no listener's": {names: "ksyun-tap.socket", want: "write FileDescriptorName= and one of proxy, proxy-tls, transparent, resign, web, admin, csm"},
 		"TLS without a CA":             {names: "proxy-tls", want: "--proxy.tls-listen-address needs --intercept"},
 		"TCP for telemetry":            {names: "csm", want: "write ListenDatagram=ADDRESS:PORT"},
 	} {

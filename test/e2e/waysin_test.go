@@ -24,7 +24,7 @@ func TestEveryWayInIsTested(t *testing.T) {
 		"real host name":       {".", "TestHostsFile"},
 		"transparent":          {".", "TestTransparent"},
 		"re-signing address":   {".", "TestResign"},
-		"in process":           {"../../collector", "ExampleTransport"},
+		"in process":           {"../../collector/transport", "ExampleNew"},
 		"SDK telemetry":        {".", "TestSDKTelemetry"},
 	}
 	page, err := os.ReadFile("../../docs/ways-in.md")
