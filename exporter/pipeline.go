@@ -189,89 +189,8 @@ func (p *Pipeline) restore(records []*record.Record) {
 	}
 }
 
-// register registers the collectors of the queue, the clocks and the journal.
-func (p *Pipeline) register() {
-	p.metrics.Register(metrics.NewCollector(func() chan kept { return p.queue },
-		metrics.Read(metrics.QueueLength, func(q chan kept) int { return len(q) }),
-		metrics.Read(metrics.QueueCapacity, func(q chan kept) int { return cap(q) }),
-	))
-	p.metrics.Register(metrics.NewCollector(p.clocks,
-		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),
-		clockRow(metrics.ClockUncertainty, func(c diagnosis.Clock) time.Duration { return c.Skew.Uncertainty }),
-	))
-	p.metrics.Register(metrics.NewCollector(p.programs,
-		metrics.Each(metrics.ProgramInfo, func(all []diagnosis.Client, send metrics.Send) {
-			for _, c := range all {
-				send(1, c.Program, string(c.Signing), c.Scheme)
-			}
-		}),
-	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
-	if p.journal != nil {
-		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
-			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
-			metrics.Read(metrics.JournalCapacity, func(s journal.Stats) int { return s.Capacity }),
-			metrics.Read(metrics.JournalEvicted, func(s journal.Stats) uint64 { return s.Evicted }),
-		))
-	}
-	if p.disk != nil {
-		p.metrics.Register(metrics.NewCollector(p.disk.Stats,
-			metrics.Read(metrics.JournalFileHealthy, func(s disk.Stats) float64 {
-				if s.Healthy {
-					return 1
-				}
-				return 0
-			}),
-			metrics.Read(metrics.JournalFileEntries, func(s disk.Stats) int { return s.Entries }),
-			metrics.Read(metrics.JournalFileBytes, func(s disk.Stats) int64 { return s.Bytes }),
-			metrics.Read(metrics.JournalWritten, func(s disk.Stats) uint64 { return s.Written }),
-			metrics.Read(metrics.JournalWriteLost, func(s disk.Stats) uint64 { return s.Lost }),
-			metrics.Read(metrics.JournalWriteFailures, func(s disk.Stats) uint64 { return s.Failures }),
-			metrics.Read(metrics.JournalCorrupt, func(s disk.Stats) uint64 { return s.Corrupt }),
-		))
-	}
-	if p.groups != nil {
-		p.metrics.Register(metrics.NewCollector(p.groups.Stats,
-			metrics.Read(metrics.FailureGroups, func(s groups.Stats) int { return s.Groups }),
-			metrics.Read(metrics.FailureGroupsEvicted, func(s groups.Stats) uint64 { return s.Evicted }),
-		))
-	}
-	if p.feed != nil {
-		p.metrics.Register(metrics.NewCollector(p.feed.Stats,
-			metrics.Read(metrics.EventSubscribers, func(s feed.Stats) int { return s.Subscribers }),
-			metrics.Read(metrics.EventSubscribersDropped, func(s feed.Stats) uint64 { return s.Dropped }),
-		))
-	}
-}
-
 // Diagnoser returns the diagnoser, for events to note and for its summaries.
 func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
-
-// clocks returns the client clocks to expose as metrics.
-func (p *Pipeline) clocks() []diagnosis.Clock {
-	all := p.diagnoser.Clocks(time.Now())
-	return all[:min(len(all), metrics.MaxClients)]
-}
-
-// programs returns the programs to expose as metrics.
-func (p *Pipeline) programs() []diagnosis.Client {
-	all := p.diagnoser.Programs(time.Now())
-	return all[:min(len(all), metrics.MaxPrograms)]
-}
-
-// clockRow returns a row with one series per clock. The client "self" is
-// ksyun-tap, or the program that embeds it.
-func clockRow(f metrics.Family, value func(diagnosis.Clock) time.Duration) metrics.Row[[]diagnosis.Clock] {
-	return metrics.Each(f, func(all []diagnosis.Clock, send metrics.Send) {
-		for _, c := range all {
-			client := "self"
-			if c.Client.IsValid() {
-				client = c.Client.String()
-			}
-			send(value(c).Seconds(), client)
-		}
-	})
-}
 
 // Begin reports that an attempt is about to be sent upstream.
 func (p *Pipeline) Begin(call *classify.Call) {
@@ -522,9 +441,10 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 	}
 }
 
-// Shutdown empties the queue, closes the feed, and flushes the spans and the journal's
-// file and calls Options.Flush until ctx is done. Observations made later are still counted in the
-// metrics. The caller closes the logger after Shutdown has returned.
+// Shutdown empties the queue, closes the feed, flushes the spans and the journal's
+// file, and calls Options.Flush, until ctx is done. Observations made later are
+// still counted in the metrics. The caller closes the logger after Shutdown has
+// returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
 	p.mu.Lock()
 	if !p.closed {
