@@ -30,7 +30,7 @@ type action struct {
 	retries   [len(retryResults)]atomic.Uint64
 	reads     bool
 	redundant [len(redundantReasons)]atomic.Uint64
-	told      atomic.Int64 // time of the last event about wasted retries, in seconds since the epoch
+	reported  atomic.Int64 // time of the last notice about wasted retries, in seconds since the epoch
 }
 
 // actions remembers actions. It only grows, up to MaxActions.

@@ -128,15 +128,15 @@ func (d *Diagnoser) observeCall(o *classify.Observation, u *usage) Attempt {
 	}
 	at := d.calls.add(key, a, o, succeeded)
 	if at.Result == RetryWasted {
-		d.tellWasted(o, a, at)
+		d.reportWasted(o, a, at)
 	}
 	return at
 }
 
-// tellWasted reports that retries of an action are wasted, once in wastedPause.
-func (d *Diagnoser) tellWasted(o *classify.Observation, a *action, at Attempt) {
-	now, last := o.End.Unix(), a.told.Load()
-	if now-last < int64(wastedPause/time.Second) || !a.told.CompareAndSwap(last, now) {
+// reportWasted reports that retries of an action are wasted, once in wastedPause.
+func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt) {
+	now, last := o.End.Unix(), a.reported.Load()
+	if now-last < int64(wastedPause/time.Second) || !a.reported.CompareAndSwap(last, now) {
 		return
 	}
 	d.report(o, CauseRetryWasted, SeverityInfo,

@@ -230,9 +230,8 @@ func sinceFacts(code, action string, last, refusals int64) []classify.Fact {
 }
 
 // revoked returns the diagnosis of a key or permission that worked before, if the
-// attempt was refused because of either.
-func (d *Diagnoser) revoked(o *classify.Observation) (Diagnosis, bool) {
-	u := d.usages.find(o)
+// attempt, whose usage is u, was refused because of either. u may be nil.
+func (d *Diagnoser) revoked(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	if u == nil || u.key == &d.keys.other {
 		return Diagnosis{}, false
 	}

@@ -48,19 +48,19 @@ const (
 	CauseTokenExpired   Cause = "token_expired"
 
 	CauseRetryThrottled Cause = "retry_throttled"
-	CauseRetryWasted    Cause = "retry_wasted" // of an Event only
+	CauseRetryWasted    Cause = "retry_wasted" // of a Notice only
 
 	CauseCallsRedundant Cause = "calls_redundant"
 	CauseQuotaExceeded  Cause = "quota_exceeded"
 	CauseQuotaShared    Cause = "quota_shared"
-	CauseQuotaNear      Cause = "quota_near" // of an Event only
+	CauseQuotaNear      Cause = "quota_near" // of a Notice only
 
 	CauseKeyRevoked     Cause = "key_revoked"
 	CausePermissionLost Cause = "permission_lost"
-	CauseKeyRecovered   Cause = "key_recovered"   // of an Event only
-	CauseKeyFirstSeen   Cause = "key_first_seen"  // of an Event only
-	CauseKeyNewRegion   Cause = "key_new_region"  // of an Event only
-	CauseKeyNewService  Cause = "key_new_service" // of an Event only
+	CauseKeyRecovered   Cause = "key_recovered"   // of a Notice only
+	CauseKeyFirstSeen   Cause = "key_first_seen"  // of a Notice only
+	CauseKeyNewRegion   Cause = "key_new_region"  // of a Notice only
+	CauseKeyNewService  Cause = "key_new_service" // of a Notice only
 )
 
 // Certainty is how certain a cause is.
@@ -124,8 +124,9 @@ func New() *Diagnoser {
 	}
 }
 
-// Observe learns from an attempt and returns its place in a call. It is fast, so that it can be called while the
-// call is being relayed. It does not block and does not retain o.
+// Observe learns from an attempt and returns its place in a call. It is fast, so
+// that it can be called while the call is being relayed. It does not block and does
+// not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
@@ -202,28 +203,38 @@ func (d *Diagnoser) observeUse(o *classify.Observation, u *use, isNew bool) {
 	}
 }
 
-// Diagnose returns the causes of the failed attempt, whose place is at, the most likely first and
-// the excluded last. It returns nil if the catalogue already says all there is.
+// Diagnose returns the causes of the failed attempt, whose place is at, the most
+// likely first and the excluded last. It returns nil if the attempt did not fail, or
+// if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
-	v := &o.Verdict
-	var all []Diagnosis
-	if v.Outcome.Failed() {
-		if lost, ok := d.revoked(o); ok {
-			all = append(all, lost)
-		}
-		if limit, ok := d.throttled(o); ok {
-			all = append(all, limit)
-		}
-		if again, ok := retried(at); ok {
-			all = append(all, again)
-		}
-		if saved, ok := d.redundant(o); ok {
-			all = append(all, saved)
-		}
+	if !o.Verdict.Outcome.Failed() {
+		return nil
 	}
+	var all []Diagnosis
+	u := d.usages.find(o)
+	if lost, ok := d.revoked(o, u); ok {
+		all = append(all, lost)
+	}
+	if limit, ok := throttled(o, u); ok {
+		all = append(all, limit)
+	}
+	if again, ok := retried(at); ok {
+		all = append(all, again)
+	}
+	if saved, ok := redundant(o, u); ok {
+		all = append(all, saved)
+	}
+	all = append(all, d.refused(o)...)
+	all = append(all, inside(o)...)
+	return all[:min(len(all), MaxDiagnoses)]
+}
+
+// refused returns the causes of an attempt that was refused because of its
+// signature, key or time.
+func (d *Diagnoser) refused(o *classify.Observation) []Diagnosis {
+	v := &o.Verdict
 	if !v.NotAuthenticated() {
-		all = append(all, inside(o)...)
-		return all[:min(len(all), MaxDiagnoses)]
+		return nil
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
@@ -241,8 +252,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		usual, known := d.clocks.usual(c.client, o.End)
 		in.clock = judgeClock(c, usual, known, v.Category)
 	}
-	all = append(append(all, authentication(in)...), inside(o)...)
-	return all[:min(len(all), MaxDiagnoses)]
+	return authentication(in)
 }
 
 // Clocks returns the clocks that programs sign with, ordered by absolute skew,

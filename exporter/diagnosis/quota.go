@@ -130,14 +130,10 @@ func (u *usage) quotaFacts(used int) []classify.Fact {
 	}
 }
 
-// throttled returns the diagnosis of a throttled attempt: whether this tap's calls
-// reach the limit.
-func (d *Diagnoser) throttled(o *classify.Observation) (Diagnosis, bool) {
-	if o.Verdict.Category != classify.CategoryThrottled {
-		return Diagnosis{}, false
-	}
-	u := d.usages.find(o)
-	if u == nil || u.limit == 0 {
+// throttled returns the diagnosis of a throttled attempt with the usage u, which may
+// be nil: whether this tap's calls reach the limit.
+func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
+	if o.Verdict.Category != classify.CategoryThrottled || u == nil || u.limit == 0 {
 		return Diagnosis{}, false
 	}
 	used := u.window.used(o.End.Unix())

@@ -38,8 +38,8 @@ type repeats [maxRepeats]struct {
 }
 
 // pack returns the time and the program of a query as one value.
-func pack(second int64, o *classify.Observation) uint64 {
-	return uint64(second)<<32 | first(o.Client.Addr().Unmap())&(1<<32-1) //nolint:gosec // positive; the upper bits are cut off
+func pack(o *classify.Observation) uint64 {
+	return uint64(o.End.Unix())<<32 | first(o.Client.Addr().Unmap())&(1<<32-1) //nolint:gosec // positive; the upper bits are cut off
 }
 
 // observeRepeat learns from a successful attempt, and counts it if its result was
@@ -52,12 +52,12 @@ func (d *Diagnoser) observeRepeat(o *classify.Observation, u *usage) {
 	u.results.Add(1)
 	key := o.Call.Fingerprint ^ u.hash
 	slot := &d.repeats[key%maxRepeats]
-	second := o.End.Unix()
+	now := pack(o)
 	if slot.key.Load() == key {
 		seen := slot.seen.Load()
-		if age := second - int64(seen>>32); age >= 0 && age < repeatSeconds {
+		if age := int64(now>>32) - int64(seen>>32); age >= 0 && age < repeatSeconds {
 			reason := 1
-			if uint32(seen) != uint32(first(o.Client.Addr().Unmap())) { //nolint:gosec // its lower half
+			if uint32(seen) != uint32(now) { //nolint:gosec // the lower half
 				reason = 0
 			}
 			u.act.redundant[reason].Add(1)
@@ -66,7 +66,7 @@ func (d *Diagnoser) observeRepeat(o *classify.Observation, u *usage) {
 		}
 	}
 	slot.key.Store(key)
-	slot.seen.Store(pack(second, o))
+	slot.seen.Store(now)
 }
 
 // isRead reports whether an action reads, by its name.
@@ -79,14 +79,11 @@ func isRead(action string) bool {
 	return false
 }
 
-// redundant returns the diagnosis of a throttled attempt if many calls of its action
-// with its credential, which share a limit with it, could have been saved.
-func (d *Diagnoser) redundant(o *classify.Observation) (Diagnosis, bool) {
-	if o.Verdict.Category != classify.CategoryThrottled {
-		return Diagnosis{}, false
-	}
-	u := d.usages.find(o)
-	if u == nil {
+// redundant returns the diagnosis of a throttled attempt with the usage u, which may
+// be nil, if many calls of its action with its credential, which share a limit with
+// it, could have been saved.
+func redundant(o *classify.Observation, u *usage) (Diagnosis, bool) {
+	if o.Verdict.Category != classify.CategoryThrottled || u == nil {
 		return Diagnosis{}, false
 	}
 	calls, saved := u.results.Load(), u.repeated.Load()
