@@ -219,64 +219,6 @@ var clocks = []scenario{
 	}},
 }
 
-// signatures are the wrong signatures of the simulator, and the causes. Those that
-// are wrong clocks are not among them: one wrong time of a program whose clock is
-// right is something else.
-var signatures = map[string]diagnosis.Cause{
-	"not signed":                      "unsigned",
-	"authorization dropped":           "unsigned",
-	"basic authorization":             "algorithm",
-	"algorithm of another vendor":     "algorithm",
-	"no blank behind the algorithm":   "authorization_form",
-	"blanks instead of commas":        "authorization_form",
-	"SignedHeaders missing":           "signature_incomplete",
-	"X-Amz-Date missing":              "signature_incomplete",
-	"presigned without its date":      "signature_incomplete",
-	"both forms":                      "forms_mixed",
-	"scope of four parts":             "scope_form",
-	"scope without an end":            "scope_end",
-	"scope of the day before":         "scope_date",
-	"scope of the local day":          "scope_date",
-	"scope of another service":        "scope_service",
-	"scope of another region":         "scope_region",
-	"date in the extended form":       "date_form",
-	"date of another kind":            "date_form",
-	"two dates":                       "dates_differ",
-	"signature in base64":             "signature_text",
-	"signature in upper case":         "signature_text",
-	"signature cut":                   "signature_text",
-	"host not signed":                 "host_unsigned",
-	"names in upper case":             "signed_names",
-	"names not sorted":                "signed_names",
-	"signed field dropped":            "field_missing",
-	"signed length, body chunked":     "field_missing",
-	"signed field doubled":            "field_doubled",
-	"signed field changed by a proxy": "field_proxied",
-	"host of the proxy":               "host_foreign",
-	"host with a port":                "host_port",
-	"parameter doubled on the way":    "parameter_doubled",
-	"parameter encoded twice":         "parameter_twice",
-	"parameter decoded on the way":    "parameter_plus",
-	"query cut in an escape":          "parameter_escape",
-	"body changed":                    "payload_hash",
-	"body not signed":                 "payload_unsigned",
-	"simple without a key":            "signature_incomplete",
-	"simple without a signature":      "signature_incomplete",
-	"simple without a time":           "signature_incomplete",
-	"simple, key in another case":     "parameter_case",
-	"simple in base64":                "signature_text",
-	"simple by HMAC-SHA1":             "algorithm",
-	"simple of another version":       "signature_version",
-	"simple without a zone":           "date_form",
-	"simple, parameter doubled":       "parameter_doubled",
-	"simple, another service":         "scope_service",
-	"local time":                      diagnosis.CauseClockZone,
-	"local time, simple":              diagnosis.CauseClockZone,
-	"old presigned":                   diagnosis.CauseSignatureStale,
-	"unknown key":                     diagnosis.CauseKeyUnknown,
-	"unknown key, simple":             diagnosis.CauseKeyUnknown,
-}
-
 // alsoWrong are the second causes of those that have two.
 var alsoWrong = map[string]diagnosis.Cause{
 	"X-Amz-Date missing": "field_missing", // it is signed
@@ -310,8 +252,9 @@ var credentials = []scenario{
 		by := p.shared()
 		i := 0
 		for _, s := range cloudmonitor.SigningScenarios() {
-			cause, ok := signatures[s.Name]
-			if !ok {
+			// One wrong time of a program whose clock is right is not a wrong clock.
+			cause := diagnosis.Cause(s.Cause)
+			if !s.Wrong() || cause == diagnosis.CauseClockSkew {
 				continue
 			}
 			for n := range 4 {
@@ -329,7 +272,7 @@ var credentials = []scenario{
 	{"right signatures of many kinds", func(p *plan) {
 		by := p.shared()
 		for i, s := range cloudmonitor.SigningScenarios() {
-			if !s.Wrong {
+			if !s.Wrong() {
 				after := time.Duration(i) * 2 * minute
 				p.send(after, attempt{by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))})
 			}

@@ -11,8 +11,10 @@ import (
 // SigningScenario is one way to sign a request: a right one, or a wrong one
 // that the gateway refuses.
 type SigningScenario struct {
-	Name  string
-	Wrong bool
+	Name string
+	// Cause is what is wrong, as the diagnosis of a refused call names it; "" if the
+	// request is right.
+	Cause string
 
 	method  string // "" is GET
 	host    string // "" is monitor.api.ksyun.com
@@ -30,6 +32,9 @@ type SigningScenario struct {
 	wire    func(request string) string // after any signature
 	as      func(c Credential) Credential
 }
+
+// Wrong reports whether the gateway refuses the request.
+func (s SigningScenario) Wrong() bool { return s.Cause != "" }
 
 // Bytes returns the request of the scenario as it is on the wire, signed at a
 // time by a credential.
@@ -155,72 +160,72 @@ func SigningScenarios() []SigningScenario {
 		{Name: "clock a little off", skew: 10 * time.Minute},
 
 		// Wrong ones.
-		{Name: "not signed", Wrong: true, sign: "none"},
-		{Name: "authorization dropped", Wrong: true, wire: dropField("Authorization")},
-		{Name: "basic authorization", Wrong: true, sign: "none", wire: addField("Authorization: Basic dXNlcjpub3RhcGFzc3dvcmQ=")},
-		{Name: "algorithm of another vendor", Wrong: true, wire: replace("AWS4-HMAC-SHA256 ", "HMAC-SHA256 ")},
-		{Name: "no blank behind the algorithm", Wrong: true, wire: replace("AWS4-HMAC-SHA256 Credential", "AWS4-HMAC-SHA256,Credential")},
-		{Name: "blanks instead of commas", Wrong: true, wire: func(s string) string { return strings.ReplaceAll(s, ", S", " S") }},
-		{Name: "SignedHeaders missing", Wrong: true, wire: replace("SignedHeaders=host;x-amz-date, ", "")},
-		{Name: "X-Amz-Date missing", Wrong: true, wire: dropField("X-Amz-Date")},
-		{Name: "presigned without its date", Wrong: true, sign: "presigned", wire: replace("X-Amz-Date=", "X-Amz-Data=")},
-		{Name: "both forms", Wrong: true, sign: "presigned", before: func(r *http.Request, c Credential) {
+		{Name: "not signed", Cause: "unsigned", sign: "none"},
+		{Name: "authorization dropped", Cause: "unsigned", wire: dropField("Authorization")},
+		{Name: "basic authorization", Cause: "algorithm", sign: "none", wire: addField("Authorization: Basic dXNlcjpub3RhcGFzc3dvcmQ=")},
+		{Name: "algorithm of another vendor", Cause: "algorithm", wire: replace("AWS4-HMAC-SHA256 ", "HMAC-SHA256 ")},
+		{Name: "no blank behind the algorithm", Cause: "authorization_form", wire: replace("AWS4-HMAC-SHA256 Credential", "AWS4-HMAC-SHA256,Credential")},
+		{Name: "blanks instead of commas", Cause: "authorization_form", wire: func(s string) string { return strings.ReplaceAll(s, ", S", " S") }},
+		{Name: "SignedHeaders missing", Cause: "signature_incomplete", wire: replace("SignedHeaders=host;x-amz-date, ", "")},
+		{Name: "X-Amz-Date missing", Cause: "signature_incomplete", wire: dropField("X-Amz-Date")},
+		{Name: "presigned without its date", Cause: "signature_incomplete", sign: "presigned", wire: replace("X-Amz-Date=", "X-Amz-Data=")},
+		{Name: "both forms", Cause: "forms_mixed", sign: "presigned", before: func(r *http.Request, c Credential) {
 			SignV4(r, nil, c, Scope{"cn-beijing-6", "monitor"}, time.Now())
 		}},
-		{Name: "scope of four parts", Wrong: true, wire: replace("/cn-beijing-6/", "/")},
-		{Name: "scope without an end", Wrong: true, wire: replace("/aws4_request", "/ksyun_request")},
-		{Name: "scope of the day before", Wrong: true, wire: changeScopeDay(-1)},
-		{Name: "scope of the local day", Wrong: true, wire: changeScopeDay(1)},
-		{Name: "scope of another service", Wrong: true, service: "kec"},
-		{Name: "scope of another region", Wrong: true, host: "monitor.cn-shanghai-2.api.ksyun.com"},
-		{Name: "date in the extended form", Wrong: true, wire: extendDate},
-		{Name: "date of another kind", Wrong: true, wire: func(s string) string {
+		{Name: "scope of four parts", Cause: "scope_form", wire: replace("/cn-beijing-6/", "/")},
+		{Name: "scope without an end", Cause: "scope_end", wire: replace("/aws4_request", "/ksyun_request")},
+		{Name: "scope of the day before", Cause: "scope_date", wire: changeScopeDay(-1)},
+		{Name: "scope of the local day", Cause: "scope_date", wire: changeScopeDay(1)},
+		{Name: "scope of another service", Cause: "scope_service", service: "kec"},
+		{Name: "scope of another region", Cause: "scope_region", host: "monitor.cn-shanghai-2.api.ksyun.com"},
+		{Name: "date in the extended form", Cause: "date_form", wire: extendDate},
+		{Name: "date of another kind", Cause: "date_form", wire: func(s string) string {
 			return addField("X-Amz-Date: Mon, 23 Nov 2026 08:00:00 GMT")(dropField("X-Amz-Date")(s))
 		}},
-		{Name: "two dates", Wrong: true, wire: func(s string) string {
+		{Name: "two dates", Cause: "dates_differ", wire: func(s string) string {
 			return replace("X-Amz-Date: ", "X-Amz-Date: 20200101T000000Z\r\nX-Amz-Date: ")(s)
 		}},
-		{Name: "signature in base64", Wrong: true, wire: inSignature(func(s string) string { return s[:43] + "=" })},
-		{Name: "signature in upper case", Wrong: true, wire: inSignature(strings.ToUpper)},
-		{Name: "signature cut", Wrong: true, wire: inSignature(func(s string) string { return s[:60] })},
-		{Name: "host not signed", Wrong: true, wire: replace("SignedHeaders=host;", "SignedHeaders=")},
-		{Name: "names in upper case", Wrong: true, signed: []string{"accept"}, wire: replace("SignedHeaders=accept;host;x-amz-date", "SignedHeaders=Accept;host;X-Amz-Date")},
-		{Name: "names not sorted", Wrong: true, signed: []string{"accept"}, wire: replace("SignedHeaders=accept;host;x-amz-date", "SignedHeaders=host;x-amz-date;accept")},
-		{Name: "signed field dropped", Wrong: true, signed: []string{"accept"}, wire: dropField("Accept")},
-		{Name: "signed length, body chunked", Wrong: true, method: "POST", body: batch, signed: []string{"content-length"}, wire: func(s string) string {
+		{Name: "signature in base64", Cause: "signature_text", wire: inSignature(func(s string) string { return s[:43] + "=" })},
+		{Name: "signature in upper case", Cause: "signature_text", wire: inSignature(strings.ToUpper)},
+		{Name: "signature cut", Cause: "signature_text", wire: inSignature(func(s string) string { return s[:60] })},
+		{Name: "host not signed", Cause: "host_unsigned", wire: replace("SignedHeaders=host;", "SignedHeaders=")},
+		{Name: "names in upper case", Cause: "signed_names", signed: []string{"accept"}, wire: replace("SignedHeaders=accept;host;x-amz-date", "SignedHeaders=Accept;host;X-Amz-Date")},
+		{Name: "names not sorted", Cause: "signed_names", signed: []string{"accept"}, wire: replace("SignedHeaders=accept;host;x-amz-date", "SignedHeaders=host;x-amz-date;accept")},
+		{Name: "signed field dropped", Cause: "field_missing", signed: []string{"accept"}, wire: dropField("Accept")},
+		{Name: "signed length, body chunked", Cause: "field_missing", method: "POST", body: batch, signed: []string{"content-length"}, wire: func(s string) string {
 			head, body, _ := strings.Cut(dropField("Content-Length")(s), "\r\n\r\n")
 			return head + "\r\nTransfer-Encoding: chunked\r\n\r\n20\r\n" + body + "\r\n0\r\n\r\n"
 		}},
-		{Name: "signed field doubled", Wrong: true, signed: []string{"accept"}, wire: addField("Accept: text/xml")},
-		{Name: "signed field changed by a proxy", Wrong: true, signed: []string{"user-agent"}, wire: func(s string) string {
+		{Name: "signed field doubled", Cause: "field_doubled", signed: []string{"accept"}, wire: addField("Accept: text/xml")},
+		{Name: "signed field changed by a proxy", Cause: "field_proxied", signed: []string{"user-agent"}, wire: func(s string) string {
 			return addField("Via: 1.1 gateway")(replace("program/1", "program/1 gateway/2")(s))
 		}},
-		{Name: "host of the proxy", Wrong: true, wire: replace("Host: monitor.api.ksyun.com", "Host: 127.0.0.1:8181")},
-		{Name: "host with a port", Wrong: true, wire: replace("Host: monitor.api.ksyun.com", "Host: monitor.api.ksyun.com:80")},
-		{Name: "parameter doubled on the way", Wrong: true, wire: replace("&Version=", "&Action=ListMetrics&Version=")},
-		{Name: "parameter encoded twice", Wrong: true, query: listMetrics + "&MetricName=cpu%20usage", wire: replace("cpu%20usage", "cpu%2520usage")},
-		{Name: "parameter decoded on the way", Wrong: true, query: listMetrics + "&StartTime=2026-11-23T08%3A00%3A00%2B08%3A00", wire: replace("2026-11-23T08%3A00%3A00%2B08%3A00", "2026-11-23T08:00:00+08:00")},
-		{Name: "query cut in an escape", Wrong: true, query: listMetrics + "&MetricName=cpu%20usage", wire: replace("cpu%20usage", "cpu%2")},
-		{Name: "body changed", Wrong: true, method: "POST", body: batch, before: hash, signed: []string{"x-amz-content-sha256"}, wire: replace(`"KEC"`, `"EIP"`)},
-		{Name: "body not signed", Wrong: true, method: "POST", body: batch, before: unsigned},
-		{Name: "simple without a key", Wrong: true, sign: "simple", late: remove("Accesskey")},
-		{Name: "simple without a signature", Wrong: true, sign: "simple", late: remove("Signature")},
-		{Name: "simple without a time", Wrong: true, sign: "simple", late: remove("Timestamp")},
-		{Name: "simple, key in another case", Wrong: true, sign: "simple", late: rename("Accesskey", "AccessKey")},
-		{Name: "simple in base64", Wrong: true, sign: "simple", late: change("Signature", func(s string) string { return s[:43] + "=" })},
-		{Name: "simple by HMAC-SHA1", Wrong: true, sign: "simple", late: change("SignatureMethod", func(string) string { return "HmacSHA1" })},
-		{Name: "simple of another version", Wrong: true, sign: "simple", late: change("SignatureVersion", func(string) string { return "2" })},
-		{Name: "simple without a zone", Wrong: true, sign: "simple", late: change("Timestamp", func(s string) string { return strings.TrimSuffix(s, "Z") })},
-		{Name: "simple, parameter doubled", Wrong: true, sign: "simple", wire: replace("?", "?Action=DescribeInstances&")},
-		{Name: "simple, another service", Wrong: true, sign: "simple", late: change("Service", func(string) string { return "kec" })},
-		{Name: "clock behind", Wrong: true, skew: -47 * time.Minute},
-		{Name: "clock ahead", Wrong: true, skew: 16 * time.Minute},
-		{Name: "clock behind, simple", Wrong: true, skew: -47 * time.Minute, sign: "simple"},
-		{Name: "local time", Wrong: true, skew: 8 * time.Hour},
-		{Name: "local time, simple", Wrong: true, skew: 8 * time.Hour, sign: "simple"},
-		{Name: "old presigned", Wrong: true, skew: -3 * 24 * time.Hour, sign: "presigned"},
-		{Name: "unknown key", Wrong: true, as: unknownKey},
-		{Name: "unknown key, simple", Wrong: true, sign: "simple", as: unknownKey},
+		{Name: "host of the proxy", Cause: "host_foreign", wire: replace("Host: monitor.api.ksyun.com", "Host: 127.0.0.1:8181")},
+		{Name: "host with a port", Cause: "host_port", wire: replace("Host: monitor.api.ksyun.com", "Host: monitor.api.ksyun.com:80")},
+		{Name: "parameter doubled on the way", Cause: "parameter_doubled", wire: replace("&Version=", "&Action=ListMetrics&Version=")},
+		{Name: "parameter encoded twice", Cause: "parameter_twice", query: listMetrics + "&MetricName=cpu%20usage", wire: replace("cpu%20usage", "cpu%2520usage")},
+		{Name: "parameter decoded on the way", Cause: "parameter_plus", query: listMetrics + "&StartTime=2026-11-23T08%3A00%3A00%2B08%3A00", wire: replace("2026-11-23T08%3A00%3A00%2B08%3A00", "2026-11-23T08:00:00+08:00")},
+		{Name: "query cut in an escape", Cause: "parameter_escape", query: listMetrics + "&MetricName=cpu%20usage", wire: replace("cpu%20usage", "cpu%2")},
+		{Name: "body changed", Cause: "payload_hash", method: "POST", body: batch, before: hash, signed: []string{"x-amz-content-sha256"}, wire: replace(`"KEC"`, `"EIP"`)},
+		{Name: "body not signed", Cause: "payload_unsigned", method: "POST", body: batch, before: unsigned},
+		{Name: "simple without a key", Cause: "signature_incomplete", sign: "simple", late: remove("Accesskey")},
+		{Name: "simple without a signature", Cause: "signature_incomplete", sign: "simple", late: remove("Signature")},
+		{Name: "simple without a time", Cause: "signature_incomplete", sign: "simple", late: remove("Timestamp")},
+		{Name: "simple, key in another case", Cause: "parameter_case", sign: "simple", late: rename("Accesskey", "AccessKey")},
+		{Name: "simple in base64", Cause: "signature_text", sign: "simple", late: change("Signature", func(s string) string { return s[:43] + "=" })},
+		{Name: "simple by HMAC-SHA1", Cause: "algorithm", sign: "simple", late: change("SignatureMethod", func(string) string { return "HmacSHA1" })},
+		{Name: "simple of another version", Cause: "signature_version", sign: "simple", late: change("SignatureVersion", func(string) string { return "2" })},
+		{Name: "simple without a zone", Cause: "date_form", sign: "simple", late: change("Timestamp", func(s string) string { return strings.TrimSuffix(s, "Z") })},
+		{Name: "simple, parameter doubled", Cause: "parameter_doubled", sign: "simple", wire: replace("?", "?Action=DescribeInstances&")},
+		{Name: "simple, another service", Cause: "scope_service", sign: "simple", late: change("Service", func(string) string { return "kec" })},
+		{Name: "clock behind", Cause: "clock_skew", skew: -47 * time.Minute},
+		{Name: "clock ahead", Cause: "clock_skew", skew: 16 * time.Minute},
+		{Name: "clock behind, simple", Cause: "clock_skew", skew: -47 * time.Minute, sign: "simple"},
+		{Name: "local time", Cause: "clock_zone", skew: 8 * time.Hour},
+		{Name: "local time, simple", Cause: "clock_zone", skew: 8 * time.Hour, sign: "simple"},
+		{Name: "old presigned", Cause: "signature_stale", skew: -3 * 24 * time.Hour, sign: "presigned"},
+		{Name: "unknown key", Cause: "key_unknown", as: unknownKey},
+		{Name: "unknown key, simple", Cause: "key_unknown", sign: "simple", as: unknownKey},
 	}
 }
 

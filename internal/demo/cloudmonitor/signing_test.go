@@ -28,7 +28,7 @@ func TestSigningScenarios(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
-		if refused := w.Code != http.StatusOK; refused != scenario.Wrong {
+		if refused := w.Code != http.StatusOK; refused != scenario.Wrong() {
 			t.Errorf("%s: status %d, %s", scenario.Name, w.Code, w.Body)
 		}
 		if date := w.Header().Get("Date"); date != at.Format(http.TimeFormat) {
