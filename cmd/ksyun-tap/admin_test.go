@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -13,30 +12,11 @@ import (
 // admin listeners; the latter is "" if there is none of its own.
 func startAdmin(t *testing.T, flags ...string) (web, admin string) {
 	t.Helper()
-	c, _, err := parseCommandLine(append([]string{"run", "--proxy.listen-address=127.0.0.1:0"}, flags...), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	tap, err := newTap(ctx, &c.settings, nil, outputs{log: io.Discard}, service{})
-	if err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- tap.serve(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
-	})
-	web = tap.address(wayWeb)
-	waitReady(t, "http://"+web+"/-/ready")
+	tap := serveTap(t, flags...)
 	if all := tap.listeners[wayAdmin]; len(all) > 0 {
 		admin = all[0].Addr().String()
 	}
-	return web, admin
+	return tap.address(wayWeb), admin
 }
 
 // statusOf returns the status and the body of a response.

@@ -40,41 +40,49 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 }
 
 // queryTap requests a path of the API of a running tap and returns the data of the
-// response. An error of the API is an apiError.
+// response.
 func queryTap[T any](ctx context.Context, base, path string) (data T, err error) {
-	status, body, err := askTap(ctx, base, path)
+	body, err := queryBody(ctx, base, path)
 	if err != nil {
-		return data, usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+		return data, err
 	}
 	var answer struct {
-		Error string `json:"error"`
-		Data  T      `json:"data"`
+		Data T `json:"data"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return data, fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
-	}
-	if status != http.StatusOK {
-		return data, apiError{status, answer.Error}
+		return data, noTap(base, http.StatusOK, err)
 	}
 	return answer.Data, nil
 }
 
 // queryTicket returns the text for a support ticket from a running tap.
 func queryTicket(ctx context.Context, base, id, language string) (text string, err error) {
-	status, body, err := askTap(ctx, base, failurePath(id)+"/ticket?lang="+language)
-	if err != nil {
-		return "", usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
-	}
-	if status == http.StatusOK {
-		return string(body), nil
+	body, err := queryBody(ctx, base, failurePath(id)+"/ticket?lang="+language)
+	return string(body), err
+}
+
+// queryBody requests a path of the API of a running tap. An error of the API is an
+// apiError.
+func queryBody(ctx context.Context, base, path string) ([]byte, error) {
+	status, body, err := askTap(ctx, base, path)
+	switch {
+	case err != nil:
+		return nil, usererror.Wrap(fmt.Errorf("query the tap: %w", err), "set its --web.listen-address with --url")
+	case status == http.StatusOK:
+		return body, nil
 	}
 	var answer struct {
 		Error string `json:"error"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return "", fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
+		return nil, noTap(base, status, err)
 	}
-	return "", apiError{status, answer.Error}
+	return nil, apiError{status, answer.Error}
+}
+
+// noTap returns the error for a response that is not one of a tap.
+func noTap(base string, status int, err error) error {
+	return fmt.Errorf("%s does not respond like a tap (HTTP status %d): %w", base, status, err)
 }
 
 // apiError is an error that the API of a tap returned.

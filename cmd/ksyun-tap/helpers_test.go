@@ -37,11 +37,14 @@ func (l leakCheck) Run() int {
 // the addresses of its proxy and web listeners. It is stopped with the test.
 func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 	t.Helper()
-	args := append([]string{
-		"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0",
-		"--upstream.connect-to=" + apiHost + ":80=" + api,
-	}, flags...)
-	c, _, err := parseCommandLine(args, io.Discard)
+	tap := serveTap(t, append([]string{"--web.listen-address=127.0.0.1:0", "--upstream.connect-to=" + apiHost + ":80=" + api}, flags...)...)
+	return tap.address(wayProxy), tap.address(wayWeb)
+}
+
+// serveTap runs a tap with the flags until the end of the test.
+func serveTap(t *testing.T, flags ...string) *tap {
+	t.Helper()
+	c, _, err := parseCommandLine(append([]string{"run", "--proxy.listen-address=127.0.0.1:0"}, flags...), io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,9 +62,8 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 			t.Errorf("serve: %v", err)
 		}
 	})
-	proxy, admin = tap.address(wayProxy), tap.address(wayWeb)
-	waitReady(t, "http://"+admin+"/-/ready")
-	return proxy, admin
+	waitReady(t, "http://"+tap.address(wayWeb)+"/-/ready")
+	return tap
 }
 
 // waitReady asks until the answer is 200. The listeners are open before the tap

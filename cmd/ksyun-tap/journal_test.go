@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,18 +21,8 @@ func TestJournalFile(t *testing.T) {
 
 	get := func(t *testing.T, address string) string {
 		t.Helper()
-		client := &http.Client{Transport: &http.Transport{}}
-		defer client.CloseIdleConnections()
-		res, err := client.Get(address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		body, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(body)
+		_, body := statusOf(t, http.MethodGet, address)
+		return body
 	}
 	call := func(t *testing.T, proxy, admin string) (requestID string) {
 		t.Helper()

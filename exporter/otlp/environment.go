@@ -197,10 +197,10 @@ func (r *reader) limits() {
 	r.e.SpanLimits, r.e.LogLimits = read("OTEL_SPAN_"), read("OTEL_LOGRECORD_")
 }
 
-// resource reads the resource attributes of this program.
-func (r *reader) resource() {
-	const name = "OTEL_RESOURCE_ATTRIBUTES"
-	bad := false
+// pairs parses "key=value,key=value" with percent-encoded values. It passes each to
+// take, which returns false if it is not valid, and reports whether all were valid.
+func (r *reader) pairs(name string, take func(key, value string) bool) bool {
+	whole := true
 	for item := range strings.SplitSeq(r.get(name), ",") {
 		if strings.TrimSpace(item) == "" {
 			continue
@@ -208,13 +208,21 @@ func (r *reader) resource() {
 		key, text, found := strings.Cut(item, "=")
 		key = strings.TrimSpace(key)
 		value, err := url.PathUnescape(strings.TrimSpace(text))
-		if !found || err != nil || key == "" {
-			bad = true
-			continue
+		if !found || err != nil || key == "" || !take(key, value) {
+			whole = false
 		}
-		r.e.resource = append(r.e.resource, attribute.String(key, value))
 	}
-	if bad {
+	return whole
+}
+
+// resource reads the resource attributes of this program.
+func (r *reader) resource() {
+	const name = "OTEL_RESOURCE_ATTRIBUTES"
+	whole := r.pairs(name, func(key, value string) bool {
+		r.e.resource = append(r.e.resource, attribute.String(key, value))
+		return true
+	})
+	if !whole {
 		r.ignore(name, "has items that are not KEY=VALUE with the value percent-encoded; the others are used")
 	}
 	if service := r.get("OTEL_SERVICE_NAME"); service != "" {

@@ -235,21 +235,14 @@ func validPort(port string) bool {
 // readHeaders parses "name=value,name=value" with percent-encoded values.
 func (r *signalReader) readHeaders(name string) map[string]string {
 	headers := map[string]string{}
-	bad := false
-	for item := range strings.SplitSeq(r.get(name), ",") {
-		if strings.TrimSpace(item) == "" {
-			continue
-		}
-		key, text, found := strings.Cut(item, "=")
-		key = strings.TrimSpace(key)
-		value, err := url.PathUnescape(strings.TrimSpace(text))
-		if !found || err != nil || !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidHeaderFieldValue(value) {
-			bad = true
-			continue
+	whole := r.pairs(name, func(key, value string) bool {
+		if !httpguts.ValidHeaderFieldName(key) || !httpguts.ValidHeaderFieldValue(value) {
+			return false
 		}
 		headers[key] = value
-	}
-	if bad {
+		return true
+	})
+	if !whole {
 		r.ignore(name, "has items that are not NAME=VALUE with the value percent-encoded; the others are sent")
 	}
 	return headers
