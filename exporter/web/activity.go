@@ -166,14 +166,21 @@ func (a api) count(q *query, c *counts) activityData {
 	default:
 		d.Source = sourceJournal
 		a.countRecords(c, q)
-		if a.Journal.Stats().Evicted > 0 {
-			if oldest := a.Journal.Oldest(); oldest != nil && oldest.Time.After(q.filter.From) {
-				d.CompleteSince = oldest.Time
-			}
-		}
+		d.CompleteSince = a.completeSince(q.filter.From)
 	}
 	d.Series = c.largest(q.limit)
 	return d
+}
+
+// completeSince returns the time since when the journal has all failures; zero if it
+// has all since from.
+func (a api) completeSince(from time.Time) time.Time {
+	if a.Journal.Stats().Evicted > 0 {
+		if oldest := a.Journal.Oldest(); oldest != nil && oldest.Time.After(from) {
+			return oldest.Time
+		}
+	}
+	return time.Time{}
 }
 
 // counted reports whether the counters have what q asks for.

@@ -28,7 +28,7 @@ func (p pages) groupRows(d *overviewData, q *query, all []groups.Group) []groupR
 	exact := q.grouped()
 	inJournal := map[string][]*record.Record{}
 	p.Journal.Each(&q.filter, func(r *record.Record) { inJournal[r.Group] = append(inJournal[r.Group], r) })
-	complete := p.completeSince(q.filter.From)
+	complete := p.completeSince(q.filter.From).IsZero()
 
 	var rows []groupRow
 	for _, g := range all {
@@ -55,15 +55,6 @@ func (p pages) groupRows(d *overviewData, q *query, all []groups.Group) []groupR
 	}
 	slices.SortStableFunc(rows, func(a, b groupRow) int { return cmp.Compare(b.InRange, a.InRange) })
 	return rows
-}
-
-// completeSince reports whether the journal has all failures since from.
-func (p pages) completeSince(from time.Time) bool {
-	if p.Journal.Stats().Evicted == 0 {
-		return true
-	}
-	oldest := p.Journal.Oldest()
-	return oldest != nil && !oldest.Time.After(from)
 }
 
 // exactCount returns the number of failures of g in the range of q, if it can be

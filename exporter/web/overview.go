@@ -145,7 +145,8 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	if err != nil {
 		return err
 	}
-	d.Chart = newChart(p.count(&shown, &counts), d.location)
+	byBlame := p.count(&shown, &counts)
+	d.Chart = newChart(byBlame, d.location)
 	if p.Status.Runtime != nil {
 		info := p.Status.Runtime()
 		d.Chart.mark("mark.start", info.StartTime)
@@ -157,10 +158,13 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	every := *q
 	every.filter.From = shown.filter.From
 	every.filter.Conditions = slices.DeleteFunc(slices.Clone(every.filter.Conditions), func(c journal.Condition) bool { return c.Dimension == blame })
-	if counts, err = newCounts(&every, d.Now); err != nil {
-		return err
+	if len(every.filter.Conditions) < len(q.filter.Conditions) {
+		if counts, err = newCounts(&every, d.Now); err != nil {
+			return err
+		}
+		byBlame = p.count(&every, &counts)
 	}
-	d.chips(p.count(&every, &counts))
+	d.chips(byBlame)
 
 	to := d.To
 	if to.IsZero() || to.After(d.Now) {
