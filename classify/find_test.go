@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/canary"
+	"github.com/ksyun-tap/ksyun-tap/classify/canary"
 )
 
 // pieces are what texts with secrets, or nearly so, are made of.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ksyun-tap/ksyun-tap/internal/canary"
+	"github.com/ksyun-tap/ksyun-tap/classify/canary"
 )
 
 // heads is a Header with repeated fields.
