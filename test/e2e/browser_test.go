@@ -37,7 +37,7 @@ type tab struct {
 // openBrowser starts Chromium, which ends with the test, and returns its tab.
 func openBrowser(t *testing.T, base string) *tab {
 	t.Helper()
-	profile := must(os.MkdirTemp("", "chromium"))
+	profile := must(os.MkdirTemp("", "chromium")) //nolint:usetesting // removed later than t.TempDir would
 	t.Cleanup(func() { // Chromium's other processes end a moment after it, and write until then
 		eventually(t, "the browser's profile can be removed", func() bool { return os.RemoveAll(profile) == nil })
 	})
