@@ -38,7 +38,7 @@ type tab struct {
 func openBrowser(t *testing.T, base string) *tab {
 	t.Helper()
 	profile := must(os.MkdirTemp("", "chromium")) //nolint:usetesting // removed later than t.TempDir would
-	t.Cleanup(func() { // Chromium's other processes end a moment after it, and write until then
+	t.Cleanup(func() {                            // Chromium's other processes end a moment after it, and write until then
 		eventually(t, "the browser's profile can be removed", func() bool { return os.RemoveAll(profile) == nil })
 	})
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.UserDataDir(profile))
