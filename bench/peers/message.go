@@ -57,7 +57,8 @@ type answer struct {
 type answers struct{ success, failure answer }
 
 func newAnswers(size int) *answers {
-	const blank = "00000000-1111-4222-8333-000000000000"
+	// Version 1: the tap takes one of version 4 for random, and samples by it.
+	const blank = "00000000-1111-1222-8333-000000000000"
 	make := func(status int, text, body string) answer {
 		head := fmt.Sprintf("HTTP/1.1 %d %s\r\nServer: bench\r\nDate: Sun, 01 Nov 2026 00:00:00 GMT\r\n"+
 			"Content-Type: application/json;charset=UTF-8\r\nX-KSC-REQUEST-ID: %s\r\nContent-Length: %d\r\n\r\n", status, text, blank, len(body))

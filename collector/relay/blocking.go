@@ -184,12 +184,17 @@ func (d *blocking) dial(ctx context.Context) {
 	defer d.guard()
 	p.cancelDial()
 	p.cancelDial = nil
-	if err != nil {
+	if err == nil {
+		p.up = newLink(nc)
+	}
+	switch {
+	case p.m.over(): // a panic has ended it
+		return
+	case err != nil:
 		p.m.notDialed(err, time.Now())
 		d.settle()
 		return
 	}
-	p.up = newLink(nc)
 	d.readUpstream(p.up)
 	p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
 	d.settle()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -441,40 +442,33 @@ func testShutdown(t *testing.T, newRig maker) {
 	})
 }
 
-func TestPanicEndsOneConnection(t *testing.T) { eachWay(t, testPanicEndsOneConnection) }
+// TestShutdownWhileConnectionsCome stops the server at any moment of the
+// beginning of a connection.
+func TestShutdownWhileConnectionsCome(t *testing.T) { eachWay(t, testShutdownWhileConnectionsCome) }
 
-func testPanicEndsOneConnection(t *testing.T, newRig maker) {
-	for _, where := range []string{"route", "sending"} {
+func testShutdownWhileConnectionsCome(t *testing.T, newRig maker) {
+	const programs = 8
+	for range full(300, 30) {
 		r := newRig(t)
-		boom := true
-		maybe := func() {
-			if boom {
-				boom = false
-				panic("boom")
-			}
+		var come sync.WaitGroup
+		for range programs {
+			come.Go(func() {
+				for {
+					c, err := net.Dial("tcp", r.front)
+					if err != nil {
+						return
+					}
+					defer c.Close()
+				}
+			})
 		}
-		if where == "route" {
-			r.route = func(*Exchange) (Route, error) { maybe(); return Route{Key: Key{Host: "h"}}, nil }
-		} else {
-			r.sending = func(*Exchange) { maybe() }
+		for r.srv.Stats().Accepted < programs {
+			runtime.Gosched()
 		}
-		c := r.client()
-		c.send(getRequest)
-		if where == "sending" { // on a connection that is never used
-			r.upstream().expectReset()
+		if err := r.srv.Shutdown(t.Context()); err != nil {
+			t.Error(err)
 		}
-		c.expectReset()
-		r.ends(EndStopped)
-		if n := r.srv.Stats().Panics; n != 1 {
-			t.Errorf("%d panics counted", n)
-		}
-
-		c = r.client()
-		c.send(getRequest)
-		up := r.upstream()
-		up.expect(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
+		come.Wait()
 	}
 }
 

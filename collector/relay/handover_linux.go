@@ -47,8 +47,8 @@ func (p *pair) toLoop(up *link) bool {
 	p.cl, p.up, p.where = nil, nil, atLoop
 	p.looped = looped{on: l, socks: [2]socket{{fd: fd, tls: t}, {fd: upFD, tls: upTLS}}, timer: -1}
 	p.m.killed = p.killed
+	l.post(func(l *loop) { l.adopt(p) }) // before anyone can post what comes after it
 	p.mu.Unlock()
-	l.post(func(l *loop) { l.adopt(p) })
 	return true
 }
 
@@ -140,6 +140,15 @@ func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
 	p.cancelDial()
 	p.cancelDial = nil
 	switch {
+	case !l.drives(p): // a panic has ended it
+		if sock.isOpen() {
+			closeFD(sock.fd)
+		}
+		if err == nil {
+			nc.Close()
+			p.unwired()
+		}
+		return
 	case err != nil:
 		l.guarded(p, func() { p.m.notDialed(err, l.now) })
 	case sock.isOpen():

@@ -662,6 +662,14 @@ func (m *machine) releaseExchange() {
 	}
 }
 
+// abandonExchange forgets an exchange that something else still uses.
+func (m *machine) abandonExchange() {
+	if m.x != nil {
+		m.x.tail.release(&m.s.bufs)
+		m.x = nil
+	}
+}
+
 // next makes the machine ready for another exchange.
 func (m *machine) next() {
 	m.releaseExchange()

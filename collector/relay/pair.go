@@ -122,6 +122,10 @@ func (p *pair) panicked() {
 	p.s.counters.panics.Add(1)
 	defer func() { recover() }() //nolint:errcheck // counted already
 	p.m.bye = [2]closing{closeReset, closeReset}
+	if p.cancelDial != nil {
+		p.cancelDial()
+		defer p.m.abandonExchange() // the dial still uses it
+	}
 	if p.m.active() {
 		p.m.report(EndStopped)
 	}

@@ -1,0 +1,107 @@
+package relay
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync/atomic"
+	"testing"
+)
+
+func TestPanicEndsOneConnection(t *testing.T) { eachWay(t, testPanicEndsOneConnection) }
+
+func testPanicEndsOneConnection(t *testing.T, newRig maker) {
+	for _, where := range []string{"route", "sending"} {
+		r := newRig(t)
+		boom := true
+		maybe := func() {
+			if boom {
+				boom = false
+				panic("boom")
+			}
+		}
+		if where == "route" {
+			r.route = func(*Exchange) (Route, error) { maybe(); return Route{Key: Key{Host: "h"}}, nil }
+		} else {
+			r.sending = func(*Exchange) { maybe() }
+		}
+		c := r.client()
+		c.send(getRequest)
+		if where == "sending" { // on a connection that is never used
+			r.upstream().expectReset()
+		}
+		c.expectReset()
+		r.ends(EndStopped)
+		if n := r.srv.Stats().Panics; n != 1 {
+			t.Errorf("%d panics counted", n)
+		}
+
+		c = r.client()
+		c.send(getRequest)
+		up := r.upstream()
+		up.expect(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+	}
+}
+
+// TestPanicWhileConnecting fails in a machine whose dial succeeds later.
+func TestPanicWhileConnecting(t *testing.T) { eachWay(t, testPanicWhileConnecting) }
+
+func testPanicWhileConnecting(t *testing.T, newRig maker) {
+	r := newRig(t)
+	dialing, connect := make(chan struct{}), make(chan struct{})
+	var first atomic.Bool
+	r.dial = func(context.Context) (net.Conn, error) {
+		if first.CompareAndSwap(false, true) {
+			close(dialing)
+			<-connect
+		}
+		return net.Dial("tcp", r.back.Addr().String())
+	}
+	c := r.client()
+	c.send(getRequest)
+	<-dialing
+	r.srv.each(func(p *pair) { panicIn(p) })
+	c.expectReset()
+	r.ends(EndStopped)
+	close(connect)
+	if nc, err := r.back.Accept(); err != nil {
+		t.Fatal(err)
+	} else {
+		io.Copy(io.Discard, nc) // until it ends
+		nc.Close()
+	}
+
+	c = r.client()
+	c.send(getRequest)
+	up := r.upstream()
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.ends(EndComplete)
+	c.Close()
+	if err := r.srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if s := r.srv.Stats(); s.Panics != 1 || s.OpenClients != 0 || s.OpenUpstreams != 0 || s.BufferBytes != 0 {
+		t.Errorf("left behind: %+v", s)
+	}
+}
+
+// panicIn panics where the pair's machine is driven.
+func panicIn(p *pair) {
+	boom := func() { panic("boom") }
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.where {
+	case atBlocking:
+		defer p.blocking.guard()
+		boom()
+	case atLoop:
+		p.looped.on.post(func(l *loop) {
+			l.guarded(p, boom)
+			l.drive(p)
+		})
+	}
+}
