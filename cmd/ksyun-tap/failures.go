@@ -242,7 +242,7 @@ func (p jsonLines) flush() error { return nil }
 type failureTable struct{ *table }
 
 func (t *failureTable) add(r *record.Record, _ json.RawMessage) error {
-	t.table.add(r.Blame, []string{r.Message}, t.time(r.Time), orDash(cmp.Or(r.ErrorCode, r.CatalogCode, string(r.Fault))), orDashNumber(r.HTTPStatus),
+	t.table.add(r.Blame, []string{r.Message}, t.time(r.Time), orDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), orDashNumber(r.Status),
 		orDash(string(r.Category)), orDash(string(r.Blame)), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
 	return nil
 }

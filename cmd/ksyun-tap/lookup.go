@@ -157,14 +157,14 @@ func printRecord(out io.Writer, r *record.Record) error {
 		}
 	}
 	status := ""
-	if r.HTTPStatus != 0 {
-		status = strconv.Itoa(r.HTTPStatus)
+	if r.Status != 0 {
+		status = strconv.Itoa(r.Status)
 	}
 	row("ID", r.ID)
 	row("Request ID", r.RequestID, notVendors(r.RequestIDSource))
 	row("Time", r.Time.Format(time.RFC3339Nano))
 	row("Call", r.Service, r.Action, r.Version, r.Region)
-	row("Outcome", string(r.Outcome), status, r.ErrorCode, string(r.Fault))
+	row("Outcome", string(r.Outcome), status, r.Code, string(r.Fault))
 	row("Category", string(r.Category))
 	row("Blame", string(r.Blame))
 	row("Message", r.Message)

@@ -173,10 +173,10 @@ func harOf(failures []*record.Record) harFile {
 				Query: queryOf(r.URL), HeadersSize: unknownSize, BodySize: unknownSize,
 			},
 			Response: harResponse{
-				Status: r.HTTPStatus, StatusText: http.StatusText(r.HTTPStatus), HTTPVersion: protocol, Cookies: []harField{}, Headers: []harField{},
+				Status: r.Status, StatusText: http.StatusText(r.Status), HTTPVersion: protocol, Cookies: []harField{}, Headers: []harField{},
 				HeadersSize: unknownSize, BodySize: unknownSize,
 			},
-			Comment: strings.Join(names([]string{r.ErrorCode, string(r.Fault), r.RequestID, r.Message}), " "),
+			Comment: strings.Join(names([]string{r.Code, string(r.Fault), r.RequestID, r.Message}), " "),
 		}
 		if r.Upstream.IsValid() {
 			e.Server = net.IP(r.Upstream.Addr().AsSlice()).String()

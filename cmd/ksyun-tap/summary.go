@@ -159,7 +159,7 @@ func makeSummary(t *tap) summary {
 func examplesOf(of metrics.Failures, all []groups.Group) (examples []groups.Group) {
 	for _, g := range all {
 		r := g.Last
-		if r != nil && r.Category == of.Category && r.Blame == of.Blame && of.Counts(r.Action, r.ErrorCode, r.CatalogCode) {
+		if r != nil && r.Category == of.Category && r.Blame == of.Blame && of.Counts(r.Action, r.Code, r.CatalogCode) {
 			examples = append(examples, g)
 		}
 	}

@@ -51,8 +51,8 @@ type Key struct {
 // KeyOf returns the key of the group of r.
 func KeyOf(r *record.Record) Key {
 	return Key{
-		Code: r.ErrorCode, Fault: r.Fault, Action: r.Action, Version: r.Version, Region: r.Region,
-		Credential: r.Credential, Status: r.HTTPStatus, Outcome: r.Outcome,
+		Code: r.Code, Fault: r.Fault, Action: r.Action, Version: r.Version, Region: r.Region,
+		Credential: r.Credential, Status: r.Status, Outcome: r.Outcome,
 	}
 }
 
@@ -254,7 +254,7 @@ func (g *group) view(now time.Time, calls uint64) Group {
 		v.RequestIDs = append(v.RequestIDs, id)
 	}
 	if r := g.newest; r != nil {
-		v.Service, v.Type, v.Category, v.Blame = r.Service, r.ErrorType, r.Category, r.Blame
+		v.Service, v.Type, v.Category, v.Blame = r.Service, r.Type, r.Category, r.Blame
 		v.CatalogCode, v.Meaning, v.Advice, v.Message, v.LastID = r.CatalogCode, r.Meaning, r.Advice, r.Message, r.ID
 		if c := r.Cause(); c != nil {
 			v.Cause = c.Cause

@@ -18,12 +18,12 @@ var start = time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)
 
 // failure returns a failure with the code, at a time after start.
 func failure(code string, after time.Duration) *record.Record {
-	return &record.Record{ErrorCode: code, Time: start.Add(after)}
+	return &record.Record{Code: code, Time: start.Add(after)}
 }
 
 func TestWhatIsEqual(t *testing.T) {
 	base := record.Record{
-		ErrorCode: "Throttling", Fault: "", Action: "ListMetrics", Version: "2010-05-25", HTTPStatus: 409,
+		Code: "Throttling", Fault: "", Action: "ListMetrics", Version: "2010-05-25", Status: 409,
 		Region: "cn-beijing-6", Outcome: classify.OutcomeError, Credential: "key-1",
 	}
 	seen := map[string]string{}
@@ -36,15 +36,15 @@ func TestWhatIsEqual(t *testing.T) {
 		{"message", func(r *record.Record) { r.Message = "m" }, true},
 		{"client", func(r *record.Record) { r.UserAgent = "u" }, true},
 		{"time", func(r *record.Record) { r.Time = start }, true},
-		{"code", func(r *record.Record) { r.ErrorCode = "x" }, false},
+		{"code", func(r *record.Record) { r.Code = "x" }, false},
 		{"fault", func(r *record.Record) { r.Fault = "dns" }, false},
 		{"action", func(r *record.Record) { r.Action = "x" }, false},
 		{"version", func(r *record.Record) { r.Version = "x" }, false},
-		{"status", func(r *record.Record) { r.HTTPStatus = 400 }, false},
+		{"status", func(r *record.Record) { r.Status = 400 }, false},
 		{"region", func(r *record.Record) { r.Region = "x" }, false},
 		{"outcome", func(r *record.Record) { r.Outcome = classify.OutcomeMasked }, false},
 		{"credential", func(r *record.Record) { r.Credential = "x" }, false},
-		{"text in another field", func(r *record.Record) { r.ErrorCode, r.Action = "ThrottlingListMetrics", "" }, false},
+		{"text in another field", func(r *record.Record) { r.Code, r.Action = "ThrottlingListMetrics", "" }, false},
 	} {
 		r := base
 		tt.change(&r)

@@ -45,7 +45,7 @@ func (f *Filter) MatchesConditions(r *record.Record) bool {
 // matchesText reports whether a text of r contains f.Text.
 func (f *Filter) matchesText(r *record.Record) bool {
 	for _, s := range []string{
-		r.ID, r.RequestID, r.TraceID, r.ErrorCode, r.InnerCode, r.CatalogCode, string(r.Fault), r.Message,
+		r.ID, r.RequestID, r.TraceID, r.Code, r.InnerCode, r.CatalogCode, string(r.Fault), r.Message,
 		r.Meaning.English, r.Meaning.Chinese, r.Advice.Do.English, r.Advice.Do.Chinese,
 		r.Action, r.Region, r.URL, r.Host, r.UserAgent, r.Credential,
 	} {

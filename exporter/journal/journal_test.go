@@ -88,11 +88,11 @@ func TestSelect(t *testing.T) {
 	j := journal.New(6)
 	client := netip.MustParseAddrPort("10.0.0.7:41000")
 	for i, r := range []record.Record{
-		{ErrorCode: "Evicted"},
-		{ErrorCode: "throttled", CatalogCode: "Throttling", Category: "throttled", Action: "ListMetrics", RequestID: "req-1", RequestIDSource: "vendor"},
-		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "GetMetricStatistics", RequestID: "req-2", HTTPStatus: 403, ErrorType: "sender"},
+		{Code: "Evicted"},
+		{Code: "throttled", CatalogCode: "Throttling", Category: "throttled", Action: "ListMetrics", RequestID: "req-1", RequestIDSource: "vendor"},
+		{Code: "SignatureDoesNotMatch", Category: "auth", Action: "GetMetricStatistics", RequestID: "req-2", Status: 403, Type: "sender"},
 		{Category: "server", Action: "ListMetrics", Outcome: "masked", Blame: "provider", Version: "2010-05-25", Region: "cn-beijing-6"},
-		{ErrorCode: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics", Credential: "abc", Source: "forward", Client: client},
+		{Code: "SignatureDoesNotMatch", Category: "auth", Action: "ListMetrics", Credential: "abc", Source: "forward", Client: client},
 		{Fault: "dns", Outcome: "proxy", RequestID: "tap-1", RequestIDSource: "tap", Group: "g1", Host: "monitor.api.ksyun.com", UserAgent: "aws-sdk-go/1.44"},
 		{Diagnoses: []diagnosis.Diagnosis{{Cause: "clock_skew", Certainty: diagnosis.Certain, Evidence: diagnosis.Text{English: "7 minutes fast"}}}},
 	} {

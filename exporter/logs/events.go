@@ -98,7 +98,7 @@ func (e *Events) Write(r *record.Record) {
 
 // keyOf returns the sampling key of r. It is more than the code, which may have many causes.
 func keyOf(r *record.Record) sampleKey {
-	k := sampleKey{kind: r.Kind, code: r.ErrorCode}
+	k := sampleKey{kind: r.Kind, code: r.Code}
 	if c := r.Cause(); c != nil {
 		k.cause = string(c.Cause)
 	}
@@ -185,10 +185,10 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("version", r.Version)
 	text("region", r.Region)
 	text("outcome", string(r.Outcome))
-	number("status", r.HTTPStatus)
-	text("code", r.ErrorCode)
+	number("status", r.Status)
+	text("code", r.Code)
 	text("inner_code", r.InnerCode)
-	text("type", string(r.ErrorType))
+	text("type", string(r.Type))
 	text("category", string(r.Category))
 	text("blame", string(r.Blame))
 	if r.Failed() {

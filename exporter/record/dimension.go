@@ -39,14 +39,14 @@ func (d *Dimension) Matches(r *Record, value string) bool {
 
 // The dimensions. Every one has the name of the field's JSON key.
 var dimensions = []Dimension{
-	{Name: "code", Grouped: true, value: func(r *Record) string { return r.ErrorCode }, also: func(r *Record) string { return r.CatalogCode }},
+	{Name: "code", Grouped: true, value: func(r *Record) string { return r.Code }, also: func(r *Record) string { return r.CatalogCode }},
 	{Name: "fault", Grouped: true, Values: text(classify.Faults()), value: func(r *Record) string { return string(r.Fault) }},
-	{Name: "type", Grouped: true, Values: text(classify.Types()), value: func(r *Record) string { return string(r.ErrorType) }},
+	{Name: "type", Grouped: true, Values: text(classify.Types()), value: func(r *Record) string { return string(r.Type) }},
 	{Name: "status", Grouped: true, value: func(r *Record) string {
-		if r.HTTPStatus == 0 {
+		if r.Status == 0 {
 			return ""
 		}
-		return strconv.Itoa(r.HTTPStatus)
+		return strconv.Itoa(r.Status)
 	}},
 	{Name: "outcome", Grouped: true, Values: text(classify.Outcomes()), value: func(r *Record) string { return string(r.Outcome) }},
 	{Name: "category", Grouped: true, Values: text(classify.Categories()), value: func(r *Record) string { return string(r.Category) }},

@@ -39,10 +39,10 @@ type Record struct {
 	Region  string `json:"region,omitempty"`
 
 	Outcome     classify.Outcome  `json:"outcome"`
-	HTTPStatus  int               `json:"status,omitempty"`
-	ErrorCode   string            `json:"code,omitempty"`       // as received
+	Status      int               `json:"status,omitempty"`
+	Code        string            `json:"code,omitempty"`       // as received
 	InnerCode   string            `json:"inner_code,omitempty"` // the vendor's inner code
-	ErrorType   classify.Type     `json:"type,omitempty"`
+	Type        classify.Type     `json:"type,omitempty"`
 	Category    classify.Category `json:"category,omitempty"`
 	Blame       classify.Blame    `json:"blame,omitempty"`
 	Retryable   bool              `json:"retryable"`
@@ -128,8 +128,8 @@ func New(o *classify.Observation) *Record {
 		Region:  scrub(o.Call.Region, maxWord),
 
 		Outcome:     v.Outcome,
-		HTTPStatus:  v.Status,
-		ErrorCode:   scrub(v.Code, maxWord),
+		Status:      v.Status,
+		Code:        scrub(v.Code, maxWord),
 		InnerCode:   scrub(v.Inner, maxWord),
 		Retryable:   v.Retryable,
 		Message:     scrub(v.Message, maxMessage),
@@ -166,7 +166,7 @@ func New(o *classify.Observation) *Record {
 		}
 	}
 	if v.Outcome.Failed() {
-		r.ErrorType, r.Category, r.Blame = v.Type, v.Category, v.Blame
+		r.Type, r.Category, r.Blame = v.Type, v.Category, v.Blame
 		r.Kind = diagnosis.Kind(o)
 	}
 	if e := v.Entry; e != nil {

@@ -226,7 +226,7 @@ func FuzzOTLP(f *testing.F) {
 		h := parents[int(parent)%len(parents)]
 		r := &record.Record{
 			Time: time.Unix(0, end), Start: time.Unix(0, start), Outcome: classify.OutcomeError,
-			Service: service, Action: action, Message: message, URL: url, HTTPStatus: status, Retryable: status%2 == 0,
+			Service: service, Action: action, Message: message, URL: url, Status: status, Retryable: status%2 == 0,
 			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"), Traceparent: h[0], Tracestate: h[1],
 			Operation: record.Operation{Service: service, Action: action},
 		}

@@ -198,7 +198,7 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	text(semconv.ServerAddressKey, r.Host)
 	number(semconv.ServerPortKey, int(r.Port))
 	text(semconv.URLFullKey, r.URL)
-	number(semconv.HTTPResponseStatusCodeKey, r.HTTPStatus)
+	number(semconv.HTTPResponseStatusCodeKey, r.Status)
 	text(semconv.ErrorTypeKey, r.Kind)
 	if r.Upstream.IsValid() {
 		attrs = append(attrs,
@@ -226,9 +226,9 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 	}
 	text(attrSource.Key, string(r.Source))
 	if r.Outcome.Failed() {
-		text(attrCode.Key, r.ErrorCode)
+		text(attrCode.Key, r.Code)
 		text(attrInnerCode.Key, r.InnerCode)
-		text(attrType.Key, string(r.ErrorType))
+		text(attrType.Key, string(r.Type))
 		text(attrCategory.Key, string(r.Category))
 		text(attrBlame.Key, string(r.Blame))
 		attrs = append(attrs, attrRetryable.Key.Bool(r.Retryable))

@@ -111,7 +111,7 @@ func failures(t *testing.T, w *httptest.ResponseRecorder) list {
 func TestFrom(t *testing.T) {
 	j := journal.New(10)
 	for i, ago := range []time.Duration{2 * time.Hour, 10 * time.Minute, 0} {
-		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), ErrorCode: ago.String(), Time: now.Add(-ago)})
+		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), Code: ago.String(), Time: now.Add(-ago)})
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
 	hourAgo := now.Add(-time.Hour)

@@ -75,7 +75,7 @@ func (d failureData) Recovered() bool {
 // subject returns what identifies a kind of failure: its code, or its fault, or its
 // status.
 func subject(r *record.Record) string {
-	return cmp.Or(r.ErrorCode, string(r.Fault), number(r.HTTPStatus), string(r.Outcome))
+	return cmp.Or(r.Code, string(r.Fault), number(r.Status), string(r.Outcome))
 }
 
 // Path returns the URL of the page of a failure.

@@ -27,7 +27,7 @@ var outValues = map[string]func(*record.Record) string{
 	"trace_id":   func(r *record.Record) string { return r.TraceID },
 	"span_id":    func(r *record.Record) string { return r.SpanID },
 	"action":     func(r *record.Record) string { return r.Action },
-	"code":       func(r *record.Record) string { return r.ErrorCode },
+	"code":       func(r *record.Record) string { return r.Code },
 	"from_ms":    func(r *record.Record) string { return strconv.FormatInt(r.Start.Add(-outMargin).UnixMilli(), 10) },
 	"to_ms":      func(r *record.Record) string { return strconv.FormatInt(r.Time.Add(outMargin).UnixMilli(), 10) },
 }

@@ -93,8 +93,8 @@ func ticket(r *record.Record, language diagnosis.Language) string {
 	} else {
 		always(lineCode, codes(r))
 	}
-	line(lineType, string(r.ErrorType))
-	always(lineStatus, number(r.HTTPStatus))
+	line(lineType, string(r.Type))
+	always(lineStatus, number(r.Status))
 	if r.RequestIDSource != classify.RequestIDTap { // otherwise the message is the tap's own, too
 		always(lineMessage, r.Message)
 	}
@@ -129,9 +129,9 @@ func operation(r *record.Record) string {
 // codes returns the error code and, in parentheses, the inner code.
 func codes(r *record.Record) string {
 	if r.InnerCode == "" {
-		return r.ErrorCode
+		return r.Code
 	}
-	return fmt.Sprintf("%s (%s)", r.ErrorCode, r.InnerCode)
+	return fmt.Sprintf("%s (%s)", r.Code, r.InnerCode)
 }
 
 // number formats n, or returns "" for 0.

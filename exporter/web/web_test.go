@@ -140,7 +140,7 @@ const signatureID = "00000000-1111-4222-8333-444444444403"
 func TestPathOfID(t *testing.T) {
 	j := journal.New(10)
 	for i, id := range []string{"a/b", "a+b", "a?b", "a#b", "a%b", "a;b"} {
-		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, ErrorCode: id, Time: now})
+		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, Code: id, Time: now})
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
 	j.Each(&journal.Filter{}, func(r *record.Record) {
@@ -167,8 +167,8 @@ func TestPagesEscape(t *testing.T) {
 	j := journal.New(1)
 	j.Add(&record.Record{
 		ID: "00000000000000x", RequestID: "id-1", Time: now, Service: evil, Action: evil, Version: evil, Region: evil, Method: evil, Host: evil,
-		ErrorCode: evil, InnerCode: evil, Message: evil, URL: "javascript:" + evil, UserAgent: evil, Credential: evil,
-		Meaning: both, Advice: diagnosis.Advice{Do: both, Retry: evil, Runbook: "javascript:" + evil}, TraceID: evil, Category: evil, Blame: evil, ErrorType: evil, Outcome: evil,
+		Code: evil, InnerCode: evil, Message: evil, URL: "javascript:" + evil, UserAgent: evil, Credential: evil,
+		Meaning: both, Advice: diagnosis.Advice{Do: both, Retry: evil, Runbook: "javascript:" + evil}, TraceID: evil, Category: evil, Blame: evil, Type: evil, Outcome: evil,
 	})
 	h := handler(func(o *web.Options) {
 		o.Journal, o.Version = j, evil
@@ -192,7 +192,7 @@ func TestPagesEscape(t *testing.T) {
 func TestPagesEscapeControls(t *testing.T) {
 	const evil = "a\u009b31m\u0085\u202eb\u2066\u061c"
 	j := journal.New(1)
-	j.Add(&record.Record{ID: "00000000000000x", RequestID: "id-1", ErrorCode: evil, Message: evil, UserAgent: evil, Host: evil, Time: now})
+	j.Add(&record.Record{ID: "00000000000000x", RequestID: "id-1", Code: evil, Message: evil, UserAgent: evil, Host: evil, Time: now})
 	h := handler(func(o *web.Options) { o.Journal = j })
 	for _, target := range []string{"/?view=list", "/failures/id-1", "/?code=" + url.QueryEscape(evil), "/?from=" + url.QueryEscape(evil), "/api/v1/failures", "/api/v1/failures?from=" + url.QueryEscape(evil)} {
 		body := ask(h, http.MethodGet, target).Body.String()

@@ -166,7 +166,7 @@ func (s *soakSinks) readJournal() {
 		s.mu.Unlock()
 	}
 	for _, r := range fresh {
-		s.take(s.entries, "journal", r.URL, r.Outcome, r.HTTPStatus, r.ErrorCode, r.Fault)
+		s.take(s.entries, "journal", r.URL, r.Outcome, r.Status, r.Code, r.Fault)
 	}
 	if len(fresh) > 0 {
 		s.newest = fresh[0]
