@@ -16,8 +16,8 @@ var class = [256]uint8{
 	'}': classClose, ']': classClose,
 }
 
-// skip passes any value. Within a value the kinds of brackets are not told
-// apart; only text that is no JSON can tell the difference.
+// skip passes any value. Within a value all kinds of brackets count as one; that
+// makes a difference only in text that is not JSON.
 func (s *scanner) skip() {
 	switch c := s.peek(); c {
 	case '"':
