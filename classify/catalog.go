@@ -247,8 +247,8 @@ func (c *Catalog) Labels() []string {
 // fold lowers ASCII letters.
 func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 
-// answer holds the parts of a failed response that entries are matched by.
-type answer struct {
+// failedResponse holds the parts of a failed response that entries are matched by.
+type failedResponse struct {
 	status  int
 	code    []byte // lower case
 	message []byte // cleaned
@@ -260,7 +260,7 @@ type answer struct {
 }
 
 // lower returns the message in lower case. It is computed on demand, as it is rarely needed.
-func (a *answer) lower() []byte {
+func (a *failedResponse) lower() []byte {
 	text := a.lowered[:min(len(a.message), maxMessage)]
 	if !a.hasLowered {
 		for i := range text {
@@ -272,7 +272,7 @@ func (a *answer) lower() []byte {
 }
 
 // match returns the entry for a and what matched.
-func (c *Catalog) match(a *answer) (*Entry, Match) {
+func (c *Catalog) match(a *failedResponse) (*Entry, Match) {
 	if e := c.matchCode(a); e != nil {
 		return e, MatchCode
 	}
@@ -310,7 +310,7 @@ const (
 )
 
 // matchCode returns the best entry for the code of a, or nil if there is none.
-func (c *Catalog) matchCode(a *answer) *Entry {
+func (c *Catalog) matchCode(a *failedResponse) *Entry {
 	if len(a.code) == 0 {
 		return nil
 	}
@@ -347,7 +347,7 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 
 // matchMessage returns the entry with the most literal pattern that matches, or
 // nil if there is none. The status must match unless it is a 2xx.
-func (c *Catalog) matchMessage(a *answer) *Entry {
+func (c *Catalog) matchMessage(a *failedResponse) *Entry {
 	if len(a.message) == 0 {
 		return nil
 	}
@@ -364,7 +364,7 @@ func (c *Catalog) matchMessage(a *answer) *Entry {
 }
 
 // says reports whether the message of a matches a pattern of e.
-func (c *Catalog) says(e *Entry, a *answer) bool {
+func (c *Catalog) says(e *Entry, a *failedResponse) bool {
 	if len(a.message) == 0 || len(e.Messages) == 0 {
 		return false
 	}

@@ -360,7 +360,7 @@ func (r *rowParser) check() error {
 	case e.Refines && len(e.Messages) == 0:
 		return r.wrong(r.line, "a row that refines has no messages", "add the patterns it is for")
 	case e.Fault != FaultNone && (r.has("statuses") || r.has("messages") || r.has("aliases") || r.has("grade")):
-		return r.wrong(r.line, "the row of a fault has statuses, messages, aliases or a grade", "leave them out: there was no answer")
+		return r.wrong(r.line, "the row of a fault has statuses, messages, aliases or a grade", "leave them out: there was no response")
 	case e.Fault != FaultNone && e.Blame == "":
 		return r.wrong(r.line, "the row of a fault has no blame", "add one of client, credential, quota, provider, network, tap")
 	case e.Refines && e.Grade == GradePlaceholder:

@@ -105,10 +105,10 @@ func TestCatalogEntries(t *testing.T) {
 		if e.Example == "" || e.Fault != FaultNone || len(e.Messages) == 0 {
 			continue
 		}
-		if !cat.says(e, &answer{message: []byte(e.Example)}) {
+		if !cat.says(e, &failedResponse{message: []byte(e.Example)}) {
 			t.Errorf("%s: no pattern matches the example %q", e.Code, e.Example)
 		}
-		a := answer{status: e.Statuses[0], message: []byte(e.Example)}
+		a := failedResponse{status: e.Statuses[0], message: []byte(e.Example)}
 		if got, m := cat.match(&a); m != MatchMessage || got.Category != e.Category {
 			t.Errorf("%s: its example leads by message to %v (%s)", e.Code, got, m)
 		}
@@ -163,7 +163,7 @@ func TestCatalogMatch(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e, m := cat.match(&answer{
+			e, m := cat.match(&failedResponse{
 				status: tt.status, masked: tt.masked,
 				code: appendLower(nil, []byte(tt.code)), message: []byte(tt.message),
 			})

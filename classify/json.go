@@ -441,7 +441,7 @@ func (s *scanner) skip() {
 	}
 }
 
-// skipNested passes an object or a list, of any depth. Most of an answer's
+// skipNested passes an object or a list, of any depth. Most of a response's
 // bytes are passed here.
 func (s *scanner) skipNested() {
 	b, i, depth := s.b, s.i, 0
