@@ -97,7 +97,7 @@ type Catalog struct {
 
 	named    map[string]*Entry     // by folded code and alias, placeholders and faults too
 	byCode   map[string][]codeRow  // by folded code and alias, what may come on the wire
-	byStatus map[int]*Entry        // rows without messages, by status or class
+	byStatus map[int]*Entry        // entries without messages, by status or class
 	byFault  map[Fault]*Entry      //
 	messages []messageRow          // most literal text first, a user's before ours
 	patterns map[*Entry][]*pattern // of entries with messages
@@ -316,14 +316,14 @@ func (c *Catalog) matchCode(a *failedResponse) *Entry {
 	}
 	var best *Entry
 	most := -1
-	rows := c.byCode[string(a.code)]
-	for _, r := range rows {
+	candidates := c.byCode[string(a.code)]
+	for _, r := range candidates {
 		e, weight := r.entry, 0
 		if !a.masked && e.HasStatus(a.status) {
 			weight += weightStatus
 		}
 		// Match the message only if it can change the result.
-		asked := len(rows) > 1 || e.Grade == GradeInferred && weight == 0
+		asked := len(candidates) > 1 || e.Grade == GradeInferred && weight == 0
 		if asked && c.says(e, a) {
 			weight += weightMessage
 		} else if e.Refines {

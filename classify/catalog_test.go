@@ -76,7 +76,7 @@ func TestCatalogCoversTable(t *testing.T) {
 	}
 }
 
-// TestCatalogEntries holds every shipped row against what people and machines
+// TestCatalogEntries holds every shipped entry against what people and machines
 // need of it.
 func TestCatalogEntries(t *testing.T) {
 	cat := DefaultCatalog()
@@ -101,7 +101,7 @@ func TestCatalogEntries(t *testing.T) {
 				t.Errorf("%s: no full stop behind %q", e.Code, s)
 			}
 		}
-		// A row's own example leads back to it, by code and by message.
+		// An entry's own example leads back to it, by code and by message.
 		if e.Example == "" || e.Fault != FaultNone || len(e.Messages) == 0 {
 			continue
 		}
@@ -115,7 +115,7 @@ func TestCatalogEntries(t *testing.T) {
 	}
 	for _, f := range faults {
 		if _, ok := cat.byFault[f]; !ok {
-			t.Errorf("no row for the fault %s", f)
+			t.Errorf("no entry for the fault %s", f)
 		}
 	}
 }
@@ -269,7 +269,7 @@ func TestCatalogExtend(t *testing.T) {
 		t.Errorf("dns: %+v", v)
 	}
 	if e, ok := cat.Lookup("InvalidSignature"); ok {
-		t.Errorf("the alias of a replaced row leads to %s", e.Code)
+		t.Errorf("the alias of a replaced entry leads to %s", e.Code)
 	}
 }
 

@@ -122,7 +122,7 @@ func TestResponseNilHeaderAndCall(t *testing.T) {
 }
 
 // TestResponseCut reads every sample cut off at every byte: what is reported then
-// must be what the whole tells, or less.
+// must be what is reported of the whole sample, or less.
 func TestResponseCut(t *testing.T) {
 	c := New(DefaultCatalog())
 	for _, s := range samples {
@@ -268,7 +268,7 @@ func TestFault(t *testing.T) {
 			t.Errorf("%s: %+v", f, v)
 		}
 		if f != FaultCanceled && f != "new" && (v.Entry == nil || v.Entry.Advice.English == "" || v.Match != MatchFault) {
-			t.Errorf("%s has no row: %+v", f, v)
+			t.Errorf("%s has no entry: %+v", f, v)
 		}
 	}
 }

@@ -576,7 +576,7 @@ func TestResource(t *testing.T) {
 	}
 	for k := range got {
 		if strings.HasPrefix(k, "process.command") {
-			t.Errorf("%s tells the command line", k)
+			t.Errorf("%s contains the command line", k)
 		}
 	}
 	if log.Len() != 0 {

@@ -84,7 +84,7 @@ func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
 	return w.d.Diagnose(o, at)
 }
 
-// given returns the causes that a user is told are the cause: those that are certain
+// given returns the causes that a user is shown as the cause: those that are certain
 // or likely. A clock that is excluded is one as well, and so is the one cause that
 // is never more than possible.
 func given(all []diagnosis.Diagnosis) (causes []diagnosis.Cause) {

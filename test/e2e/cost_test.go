@@ -97,7 +97,7 @@ func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 		}
 	}
 	counted := &dayTap{runningTap: tap, want: map[string]float64{"ksyun_api_requests_total": float64(len(kinds)), "ksyun_api_errors_total": failed}}
-	text, _ := counted.told(t, 0)
+	text, _ := counted.scrapeAll(t, 0)
 
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "taps.om"))

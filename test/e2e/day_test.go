@@ -561,8 +561,8 @@ func (d *day) otherWays(s *stage, minute int) {
 	first.want["ksyun_tap_csm_attempts_announced_total"]++
 }
 
-// scrape reads what the taps say once they have told all of this minute, and
-// writes it down under the minute's time.
+// scrape scrapes the taps once they have counted all calls of this minute, and
+// writes the result with the minute's timestamp.
 func (d *day) scrape(minute int) {
 	stamp := d.begin.Add(time.Duration(minute) * time.Minute).Unix()
 	// Other programs are scraped, too, one of them under the taps' own job.
@@ -575,7 +575,7 @@ func (d *day) scrape(minute int) {
 			fmt.Fprintf(d.text, "up{%s} 0 %d\n", target, stamp)
 			continue
 		}
-		text, values := tap.told(d.t, minute)
+		text, values := tap.scrapeAll(d.t, minute)
 		tap.seen[minute] = nil
 		if d.kept(minute) {
 			tap.seen[minute] = values
@@ -584,9 +584,9 @@ func (d *day) scrape(minute int) {
 	}
 }
 
-// told is what the tap serves once it has told all of a minute, which it does a
-// moment after the programs have their responses.
-func (tap *dayTap) told(t *testing.T, minute int) (text string, values map[string]float64) {
+// scrapeAll returns the tap's metrics once they include all calls of a minute,
+// which is a moment after the programs have their responses.
+func (tap *dayTap) scrapeAll(t *testing.T, minute int) (text string, values map[string]float64) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		_, text = get(t, "http://"+tap.admin+"/metrics")

@@ -146,7 +146,7 @@ func within(t *testing.T, ns string, command ...string) string {
 	return string(out)
 }
 
-// ruleset is all rules on the programs' host, as both tools tell them.
+// ruleset returns all rules on the programs' host, as both tools print them.
 func ruleset(t *testing.T) string {
 	t.Helper()
 	nft := within(t, programs, "nft", "list", "ruleset")

@@ -26,7 +26,7 @@ import (
 var soakDuration = flag.Duration("soak.duration", time.Second, "how long TestSoak runs")
 
 // deed is what an upstream does with a request, as its target asks. Each has an
-// action of its own, so that metrics tell them apart.
+// action of its own, so that metrics distinguish them.
 type deed struct {
 	name    string
 	action  string
@@ -132,7 +132,7 @@ func (t *tally) add(id uint64, requestBytes, responseBytes int64) {
 func (t *tally) same(o *tally) bool { return t.n == o.n && t.sum == o.sum && t.squares == o.squares }
 
 // ledger is what the programs and the upstream have counted, and what the sink
-// was told before the exporters.
+// received before the exporters.
 type ledger struct {
 	sinks *soakSinks
 
