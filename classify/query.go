@@ -104,7 +104,7 @@ func (q *Query) take(name []byte, p param) {
 	case equalFold(name, "pagesize"), equalFold(name, "maxresults"):
 		own, keyed = &q.size, false
 	default:
-		keyed = !ofSignature(name)
+		keyed = !IsSignatureParam(name)
 	}
 	if own != nil {
 		own.offer(p.raw, p.enc)
@@ -113,20 +113,6 @@ func (q *Query) take(name []byte, p param) {
 		// A sum, so that the order of parameters does not matter.
 		q.Key += maphash.Bytes(querySeed, name)*31 + maphash.Bytes(querySeed, p.raw)
 	}
-}
-
-// ofSignature reports whether a parameter differs between two requests for the
-// same.
-func ofSignature(name []byte) bool {
-	if len(name) >= len("X-Amz-") && equalFold(name[:len("X-Amz-")], "x-amz-") {
-		return true
-	}
-	for _, n := range []string{"signature", "timestamp", "signaturenonce", "accesskey", "securitytoken", "dryrun"} {
-		if equalFold(name, n) {
-			return true
-		}
-	}
-	return false
 }
 
 // Interval returns the interval that is asked for. Times that are absent or that

@@ -31,7 +31,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 		if p != nil {
 			q.offer(p, value, encodedURL)
 		}
-		if !q.ofSignature(p, name) {
+		if !IsSignatureParam(name) {
 			q.asked.add(s[start:i])
 		}
 	}
@@ -62,7 +62,7 @@ func (q *wanted) body(r *Request) {
 			if p != nil {
 				q.offer(p, value, encodedNot)
 			}
-			if !signed && !q.ofSignature(p, name) {
+			if !signed && !IsSignatureParam(name) {
 				q.asked.addPart(name, value)
 			}
 		})
