@@ -18,6 +18,7 @@ type Query struct {
 	start, end       param
 	period           param
 	page, size       param
+	metrics          param // the list of a batch; JSON
 }
 
 // MaxReadQuery is the maximum number of bytes of a target and of a body that
@@ -75,30 +76,22 @@ func (q *Query) json(b []byte) {
 			q.take(key, param{raw: b[start:s.i]})
 			continue
 		}
-		v := s.scalar()
-		enc := encodedNot
-		if v.esc == escapeJSON {
-			enc = encodedJSON
-		}
-		q.take(key, param{raw: v.raw, enc: enc})
+		q.take(key, s.scalar().param())
 	}
 }
 
 // take stores the value of a parameter, or else makes it a part of the key.
 func (q *Query) take(name []byte, p param) {
-	var own *param
-	keyed := true
+	own := q.timing(name)
+	keyed := own == nil || own == &q.period
 	switch {
+	case own != nil:
 	case equalFold(name, "instanceid"):
 		own = &q.instance
 	case equalFold(name, "metricname"):
 		own = &q.metric
-	case equalFold(name, "starttime"), equalFold(name, "start"):
-		own, keyed = &q.start, false
-	case equalFold(name, "endtime"), equalFold(name, "end"):
-		own, keyed = &q.end, false
-	case equalFold(name, "period"):
-		own = &q.period
+	case equalFold(name, "metrics"):
+		own = &q.metrics
 	case equalFold(name, "pageindex"), equalFold(name, "pagenumber"):
 		own, keyed = &q.page, false
 	case equalFold(name, "pagesize"), equalFold(name, "maxresults"):

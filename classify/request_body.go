@@ -152,11 +152,7 @@ func (q *wanted) json(b []byte) {
 			continue
 		}
 		if v := s.scalar(); !v.cut {
-			enc := encodedNot
-			if v.esc == escapeJSON {
-				enc = encodedJSON
-			}
-			q.offer(p, v.raw, enc)
+			q.offer(p, v.raw, v.param().enc)
 		}
 	}
 }

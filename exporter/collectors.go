@@ -113,6 +113,7 @@ func newCredentialCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 					continue
 				}
 				send(number(c.Refused), c.Name, "key")
+				send(number(c.Expired), c.Name, "token")
 				send(number(c.Denied > 0), c.Name, "permission")
 			}
 		}),

@@ -56,6 +56,7 @@ const (
 	CauseQuotaNear      Cause = "quota_near" // of a Notice only
 
 	CauseKeyRevoked     Cause = "key_revoked"
+	CauseKeyExpired     Cause = "key_expired"
 	CausePermissionLost Cause = "permission_lost"
 	CauseKeyRecovered   Cause = "key_recovered"   // of a Notice only
 	CauseKeyFirstSeen   Cause = "key_first_seen"  // of a Notice only

@@ -119,7 +119,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	CredentialRefused = Family{
 		"ksyun_api_credential_refused", gauge,
 		[]string{"credential", "reason"},
-		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (the key or its token was revoked or has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
+		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (it was deleted or disabled), token (it is a temporary key, whose security token has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
 	}
 
 	ClockUncertainty = Family{

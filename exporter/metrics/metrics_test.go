@@ -64,7 +64,7 @@ func full() *metrics.Metrics {
 		}),
 		fixed(metrics.ProgramInfo, 1, "aws-sdk-go/1.25", "sigv4", "http"),
 		fixed(metrics.CredentialErrors, 3, "billing", "throttled"), fixed(metrics.CredentialErrors, 1, "_other", "auth"),
-		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
+		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "token"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
 		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
 		fixed(metrics.JournalFileHealthy, 1), fixed(metrics.JournalFileEntries, 8), fixed(metrics.JournalFileBytes, 131072), fixed(metrics.JournalWritten, 8),
