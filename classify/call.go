@@ -100,7 +100,8 @@ func (c *Classifier) serviceOf(action, version string) string {
 	return ""
 }
 
-// place tells service and region: by scope, by parameter, by host.
+// place returns service and region: those of the scope, else of the parameters,
+// else of the host.
 func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	scope, enc := q.scope, encodedNot
 	if scope == nil {

@@ -35,7 +35,7 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	switch err := dec.Decode(&doc); {
 	case errors.Is(err, io.EOF), err == nil && len(doc.Content) == 0:
-		return nil, p.wrong(1, "the file is empty", `give it a list of rows under "entries:"`)
+		return nil, p.wrong(1, "the file is empty", `give it a list of entries under "entries:"`)
 	case err != nil:
 		return nil, p.notYAML(err)
 	}
@@ -44,7 +44,7 @@ func parseCatalog(name string, data []byte, known *Catalog) ([]*Entry, error) {
 	case err != nil:
 		return nil, p.notYAML(err)
 	default:
-		return nil, p.wrong(more.Line, "a second document begins", "keep all rows in one document")
+		return nil, p.wrong(more.Line, "a second document begins", "keep all entries in one document")
 	}
 	return p.file(doc.Content[0])
 }
@@ -71,10 +71,10 @@ func yamlError(err error) (line int, what string) {
 
 // catalogParser parses one catalogue file.
 type catalogParser struct {
-	name  string
-	known *Catalog
-	seen  map[string]int // folded codes and aliases of this file, by line
-	rows  []*Entry
+	name    string
+	known   *Catalog
+	seen    map[string]int // folded codes and aliases of this file, by line
+	entries []*Entry
 }
 
 // wrong returns an error in the form used for all errors.
@@ -97,20 +97,20 @@ func (p *catalogParser) file(n *yaml.Node) ([]*Entry, error) {
 		if list != nil {
 			line = list.Line
 		}
-		return nil, p.wrong(line, "entries is not a list of rows", `write "- code: ..." for each row below it`)
+		return nil, p.wrong(line, "entries is not a list", `write "- code: ..." for each entry below it`)
 	}
 	if len(list.Content) > maxCatalogEntries {
-		return nil, p.wrong(list.Line, fmt.Sprintf("more than %d rows", maxCatalogEntries), "leave out what never occurs")
+		return nil, p.wrong(list.Line, fmt.Sprintf("more than %d entries", maxCatalogEntries), "leave out what never occurs")
 	}
-	for _, row := range list.Content {
-		r := &rowParser{catalogParser: p, line: row.Line}
-		e, err := r.row(row)
+	for _, item := range list.Content {
+		r := &entryParser{catalogParser: p, line: item.Line}
+		e, err := r.parse(item)
 		if err != nil {
 			return nil, err
 		}
-		p.rows = append(p.rows, e)
+		p.entries = append(p.entries, e)
 	}
-	return p.rows, nil
+	return p.entries, nil
 }
 
 // fields calls a function for each key of a mapping. Unknown and repeated keys are errors.

@@ -31,7 +31,7 @@ func scalar(v *yaml.Node) string {
 }
 
 // text parses a text for users.
-func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
+func (r *entryParser) text(key string, v *yaml.Node) (string, error) {
 	s := scalar(v)
 	switch {
 	case s == "":
@@ -45,7 +45,7 @@ func (r *rowParser) text(key string, v *yaml.Node) (string, error) {
 }
 
 // texts parses a text for users in two languages, or one text for both.
-func (r *rowParser) texts(key string, v *yaml.Node) (t Text, err error) {
+func (r *entryParser) texts(key string, v *yaml.Node) (t Text, err error) {
 	if v.Kind != yaml.MappingNode {
 		t.English, err = r.text(key, v)
 		return Text{t.English, t.English}, err
@@ -70,7 +70,7 @@ func (r *rowParser) texts(key string, v *yaml.Node) (t Text, err error) {
 }
 
 // code parses a code.
-func (r *rowParser) code(key string, v *yaml.Node) (string, error) {
+func (r *entryParser) code(key string, v *yaml.Node) (string, error) {
 	s := scalar(v)
 	if len(s) > maxCatalogCode || !codeForm.MatchString(s) {
 		return "", r.wrong(v.Line, fmt.Sprintf("%s %q is not a code", key, s), fmt.Sprintf("write up to %d letters, digits and . _ : / -, as the vendor sends it", maxCatalogCode))
@@ -79,7 +79,7 @@ func (r *rowParser) code(key string, v *yaml.Node) (string, error) {
 }
 
 // status parses an HTTP status or a class of statuses.
-func (r *rowParser) status(_ string, v *yaml.Node) (int, error) {
+func (r *entryParser) status(_ string, v *yaml.Node) (int, error) {
 	s := scalar(v)
 	if class, ok := strings.CutSuffix(fold(s), "xx"); ok && (class == "3" || class == "4" || class == "5") {
 		return int(class[0] - '0'), nil
@@ -92,7 +92,7 @@ func (r *rowParser) status(_ string, v *yaml.Node) (int, error) {
 }
 
 // message parses a message pattern.
-func (r *rowParser) message(key string, v *yaml.Node) (string, error) {
+func (r *entryParser) message(key string, v *yaml.Node) (string, error) {
 	s, err := r.text(key, v)
 	if err != nil {
 		return "", err
@@ -104,7 +104,7 @@ func (r *rowParser) message(key string, v *yaml.Node) (string, error) {
 }
 
 // tableRow parses a row number of the vendor's table.
-func (r *rowParser) tableRow(v *yaml.Node) (int, error) {
+func (r *entryParser) tableRow(v *yaml.Node) (int, error) {
 	s := scalar(v)
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 1 || n > maxTableRow {
@@ -114,7 +114,7 @@ func (r *rowParser) tableRow(v *yaml.Node) (int, error) {
 }
 
 // flag parses true or false.
-func (r *rowParser) flag(key string, v *yaml.Node) (bool, error) {
+func (r *entryParser) flag(key string, v *yaml.Node) (bool, error) {
 	s := scalar(v)
 	if s != "true" && s != "false" {
 		return false, r.wrong(v.Line, fmt.Sprintf("%s is %q", key, s), "write true or false")
@@ -123,7 +123,7 @@ func (r *rowParser) flag(key string, v *yaml.Node) (bool, error) {
 }
 
 // oneOf parses one of a set of words.
-func oneOf[T ~string](r *rowParser, key string, v *yaml.Node, words ...T) (T, error) {
+func oneOf[T ~string](r *entryParser, key string, v *yaml.Node, words ...T) (T, error) {
 	s := scalar(v)
 	if !slices.Contains(words, T(s)) {
 		return "", r.wrong(v.Line, fmt.Sprintf("unknown %s %q", key, s), "use one of "+join(words))
@@ -132,7 +132,7 @@ func oneOf[T ~string](r *rowParser, key string, v *yaml.Node, words ...T) (T, er
 }
 
 // each parses a list.
-func each[T any](r *rowParser, key string, v *yaml.Node, read func(string, *yaml.Node) (T, error)) ([]T, error) {
+func each[T any](r *entryParser, key string, v *yaml.Node, read func(string, *yaml.Node) (T, error)) ([]T, error) {
 	if v.Kind != yaml.SequenceNode || len(v.Content) == 0 {
 		return nil, r.wrong(v.Line, key+" is not a list", "write [a, b], or leave "+key+" out")
 	}

@@ -16,8 +16,8 @@ var class = [256]uint8{
 	'}': classClose, ']': classClose,
 }
 
-// skip passes any value. Within a value the kinds of brackets are not told
-// apart; only text that is no JSON can tell the difference.
+// skip passes any value. Within a value all kinds of brackets count as one; that
+// makes a difference only in text that is not JSON.
 func (s *scanner) skip() {
 	switch c := s.peek(); c {
 	case '"':
@@ -35,7 +35,7 @@ func (s *scanner) skip() {
 	}
 }
 
-// skipNested passes an object or a list, of any depth. Most of an answer's
+// skipNested passes an object or a list, of any depth. Most of a response's
 // bytes are passed here.
 func (s *scanner) skipNested() {
 	b, i, depth := s.b, s.i, 0

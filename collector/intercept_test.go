@@ -158,7 +158,7 @@ func TestRefusedWithinTLS(t *testing.T) {
 			r := newInterceptRig(t)
 			c := r.inTLS()
 			c.send(tt.request)
-			resp, body := c.answer()
+			resp, body := c.response()
 			if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("X-Ksyun-Tap-Error"), body)
 			}
@@ -193,7 +193,7 @@ func TestInterceptedUpstreamIsVerified(t *testing.T) {
 	if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("the upstream got something")
 	}
-	resp, body := c.answer()
+	resp, body := c.response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) || !strings.Contains(body, "--upstream.ca-file") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -345,7 +345,7 @@ func TestConnectByPolicy(t *testing.T) {
 			c := r.client()
 			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
 			if tt.status != http.StatusOK {
-				resp, body := c.answer()
+				resp, body := c.response()
 				if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) {
 					t.Errorf("%d %s", resp.StatusCode, body)
 				}
@@ -506,7 +506,7 @@ func TestGoClientThatCancels(t *testing.T) {
 		close(arrived)
 		<-q.Context().Done()
 		close(gone)
-		panic(http.ErrAbortHandler) // an answer could still reach the client
+		panic(http.ErrAbortHandler) // a response could still reach the client
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -573,7 +573,7 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 				}
 			}
 			c.send(request(other))
-			if resp, body := c.answer(); resp.StatusCode != http.StatusForbidden {
+			if resp, body := c.response(); resp.StatusCode != http.StatusForbidden {
 				t.Errorf("another host within: %d %s", resp.StatusCode, body)
 			}
 			r.observed()

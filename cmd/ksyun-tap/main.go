@@ -28,8 +28,8 @@ const (
 	exitUsage  = 2 // a flag, a setting or a file is wrong
 	exitAlien  = 3 // the input of classify is not a response of the API
 
-	exitNone     = 1 // failures and lookup: nothing was found
-	exitNoAnswer = 2 // failures and lookup: no tap answered
+	exitNone       = 1 // failures and lookup: nothing was found
+	exitNoResponse = 2 // failures and lookup: no tap answered
 )
 
 // usageError is an error that the user can fix on the command line or in a file.

@@ -29,13 +29,13 @@ const (
 	stageHead                 // receiving the head of a request
 	stageHold                 // receiving the body of a request that will be rewritten
 	stageDial                 // connecting to the upstream
-	stageRelay                // forwarding request and answer
-	stageOutlast              // the answer was complete before the request: forwarding the rest of the request
-	stageRefuse               // sending our own answer to the program
+	stageRelay                // forwarding request and response
+	stageOutlast              // the response was complete before the request: forwarding the rest of the request
+	stageRefuse               // sending our own response to the program
 	stageConnect              // a CONNECT was routed: the driver takes over
 	stageUnasked              // the upstream sends data without a request: it is forwarded as it is
 	stageLast                 // sending what is left to the program, then closing both sides
-	stageLinger               // giving the program time to read the answer; discarding what it sends
+	stageLinger               // giving the program time to read the response; discarding what it sends
 	stageOver                 // both sides are to be closed
 )
 
@@ -48,14 +48,14 @@ const (
 	requestCut // it will not become whole
 )
 
-// answerState is the progress of the answer in stageRelay.
-type answerState uint8
+// responseState is the progress of the response in stageRelay.
+type responseState uint8
 
 const (
-	answerHead answerState = iota
-	answerBody
-	answerWhole
-	answerRaw // it cannot be read, and passes as it is
+	responseHead responseState = iota
+	responseBody
+	responseWhole
+	responseRaw // it cannot be read, and passes as it is
 )
 
 // reception is the state of what a side sends.
@@ -132,11 +132,11 @@ type machine struct {
 	x    *Exchange // from the first byte of a request until its end
 	keep []byte    // of the route
 
-	stage   stage
-	request requestState
-	answer  answerState
-	effects effects
-	key     Key // of the upstream connection
+	stage    stage
+	request  requestState
+	response responseState
+	effects  effects
+	key      Key // of the upstream connection
 
 	connected bool // there is an upstream connection
 	early     bool // it was made before the first request, which it is for
@@ -193,7 +193,7 @@ func (m *machine) wants(from side) bool {
 		return false
 	case from == upstream:
 		return m.connected && m.stage != stageDial && m.stage != stageRefuse &&
-			(!f.hasUnread() || m.stage == stageRelay && m.answer == answerHead)
+			(!f.hasUnread() || m.stage == stageRelay && m.response == responseHead)
 	}
 	switch m.stage {
 	case stageIdle, stageHead, stageHold:
@@ -248,12 +248,12 @@ func (m *machine) room(from side) *buffer {
 }
 
 // headNext reports whether a side is about to send a head, and nothing that came
-// before it is kept: an empty line, or interim answers.
+// before it is kept: an empty line, or interim responses.
 func (m *machine) headNext(from side) bool {
 	if from == program {
 		return m.stage == stageHead
 	}
-	return m.stage == stageRelay && m.answer == answerHead
+	return m.stage == stageRelay && m.response == responseHead
 }
 
 // passing reports whether what a side sends belongs to a body.
@@ -264,7 +264,7 @@ func (m *machine) passing(from side) bool {
 	case from == program:
 		return m.request == requestPassing
 	}
-	return m.answer == answerBody
+	return m.response == responseBody
 }
 
 // nothing reports that a read into space had nothing.
@@ -297,7 +297,7 @@ func (m *machine) received(from side, n int, now time.Time) {
 	switch {
 	case m.stage == stageLinger:
 		return
-	case from == upstream && m.x != nil && m.stage == stageRelay && m.answer == answerHead && first:
+	case from == upstream && m.x != nil && m.stage == stageRelay && m.response == responseHead && first:
 		m.x.FirstByte = now
 	}
 	m.advance()
@@ -453,7 +453,7 @@ func (m *machine) deadline() (time.Time, bool) {
 		switch {
 		case len(m.pending(program)) > 0, len(m.pending(upstream)) > 0, m.request == requestPassing:
 			d = limits.Stall
-		case m.got[program] != receiving || m.answer == answerRaw:
+		case m.got[program] != receiving || m.response == responseRaw:
 			d = limits.HalfClosed
 		}
 	case stageHold, stageOutlast, stageRefuse, stageLast:
@@ -478,7 +478,7 @@ func (m *machine) expired(now time.Time) {
 		case len(m.pending(upstream)) == 0 && m.request == requestPassing:
 			m.report(EndCanceled)
 			m.closeBoth(closeReset, closeReset)
-		case m.answer == answerRaw:
+		case m.response == responseRaw:
 			m.leave(EndBadResponse, closeFIN, closeFIN)
 		case m.got[program] != receiving:
 			m.leave(EndCanceled, closeFIN, closeReset)
@@ -588,8 +588,8 @@ func (m *machine) leave(end End, toProgram, toUpstream closing) {
 }
 
 // closeBoth closes both sides. A program that may still be sending gets time to
-// read the answer: closing a connection with unread bytes resets it, and the
-// program would lose the answer.
+// read the response: closing a connection with unread bytes resets it, and the
+// program would lose the response.
 func (m *machine) closeBoth(toProgram, toUpstream closing) {
 	if toProgram == closeFIN && m.stage != stageLinger && m.got[program] == receiving && m.pressed() {
 		m.linger(toUpstream)
@@ -690,7 +690,7 @@ func (m *machine) next() {
 	m.req, m.ans = http1.Body{}, http1.Body{}
 	m.closeSoon = false
 	m.stage, m.since = stageIdle, m.now
-	if m.s.draining.Load() { // since the answer was read
+	if m.s.draining.Load() { // since the response was read
 		m.closeBoth(closeFIN, closeFIN)
 	}
 }
@@ -760,7 +760,7 @@ func (m *machine) upstreamEnded() {
 	case stageIdle, stageHead, stageHold, stageUnasked:
 		m.closeBoth(m.echo(upstream), m.echo(upstream))
 	case stageRelay:
-		m.answerEnded()
+		m.responseEnded()
 	case stageOutlast:
 		if m.got[upstream] == receivedReset {
 			m.closeBoth(closeReset, closeReset)

@@ -462,7 +462,7 @@ func TestDecide(t *testing.T) {
 		{"failure in an unsampled trace", "error_throttled", unsampled, 0, true},
 		{"partial", "partial", "", 0, true},
 		{"masked", "masked", "", 0, true},
-		{"no answer", "refused_connection", "", 0, true},
+		{"no response", "refused_connection", "", 0, true},
 		{"refused request", "host_refused", sampled, 1, false},
 		{"success", "success", "", 0, false},
 		{"success, all wanted", "success", "", 1, true},
@@ -576,7 +576,7 @@ func TestResource(t *testing.T) {
 	}
 	for k := range got {
 		if strings.HasPrefix(k, "process.command") {
-			t.Errorf("%s tells the command line", k)
+			t.Errorf("%s contains the command line", k)
 		}
 	}
 	if log.Len() != 0 {

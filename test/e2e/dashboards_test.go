@@ -222,7 +222,7 @@ type truth struct {
 	tolerance float64 // share of the value; 0 is 1 %
 	// holds, used instead of want, returns what is wrong with the result.
 	holds func(d *day, minute int, got map[string]float64) string
-	// nothing is for a query that may have no answer at all.
+	// nothing is for a query that may have no response at all.
 	nothing bool
 }
 
@@ -264,7 +264,7 @@ func (d *day) verify(where string, target dashboards.Target, is truth, z dashboa
 		}
 	}
 	if !answered && !is.nothing {
-		d.t.Errorf("%s: no answer: %s", where, target.Expr)
+		d.t.Errorf("%s: no response: %s", where, target.Expr)
 	}
 }
 
@@ -299,14 +299,14 @@ func alike(got, want map[string]float64, tolerance float64) bool {
 func (d *day) ask(target dashboards.Target, minute int, z dashboards.Zoom) []series {
 	d.t.Helper()
 	z.Interval, z.Rate, z.Range = time.Minute, 5*time.Minute, time.Duration(d.end)*time.Minute
-	var answer struct {
+	var response struct {
 		Data struct{ Result []series }
 	}
-	getJSON(d.t, d.prom.url+"/api/v1/query?time="+strconv.FormatInt(d.at(minute).Unix(), 10)+"&query="+url.QueryEscape(target.At(z)), &answer)
-	return answer.Data.Result
+	getJSON(d.t, d.prom.url+"/api/v1/query?time="+strconv.FormatInt(d.at(minute).Unix(), 10)+"&query="+url.QueryEscape(target.At(z)), &response)
+	return response.Data.Result
 }
 
-// values are the numbers of an answer.
+// values are the numbers of a response.
 func (d *day) values(target dashboards.Target, minute int, z dashboards.Zoom) (all []float64) {
 	d.t.Helper()
 	for _, s := range d.ask(target, minute, z) {

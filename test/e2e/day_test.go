@@ -203,14 +203,14 @@ var dayScript = []phase{
 	{"outage", hours(6), hours(7), 0, timeOut, 8},
 	{"one region fails", hours(8), hours(9), 0, regionOut, 4},
 	{"errors inside 200", hours(10), hours(11), 0, masked, 2},
-	{"partial answers", hours(12), hours(13), 0, partial, 4},
+	{"partial responses", hours(12), hours(13), 0, partial, 4},
 	{"no policy", hours(13), hours(14), 0, noPolicy, 3},
 	{"clock off", hours(14), hours(15), 0, skewed, 2},
 	{"a new code", hours(15), hours(16), 0, unknown, 2},
 	{"resets", hours(16), hours(17), 0, reset, 2},
 	{"dry runs", hours(17), hours(17.9), 0, dryRun, 2},
 	{"statuses of no sense", hours(23), minutesOfDay, 1, odd, 1},
-	{"long answers", hours(23), minutesOfDay, 1, long, 1},
+	{"long responses", hours(23), minutesOfDay, 1, long, 1},
 }
 
 // Times of what is no call through the proxy.
@@ -500,12 +500,12 @@ func (d *day) otherWays(s *stage, minute int) {
 	d.note(0, minute, wellList)
 	first.want["ksyun_tap_intercepted_connections_total"]++
 	if https(first, x509.NewCertPool()) == nil {
-		d.t.Error("a program that trusts nobody got an answer")
+		d.t.Error("a program that trusts nobody got a response")
 	}
 	first.want["ksyun_tap_intercept_handshake_errors_total"]++
 	// One that goes past interception at the other tap, which has none.
 	if https(second, x509.NewCertPool()) == nil {
-		d.t.Error("a program that trusts nobody got an answer")
+		d.t.Error("a program that trusts nobody got a response")
 	}
 	second.want["ksyun_tap_tapped_tunnels_total"]++
 	// Calls of other hosts.
@@ -561,8 +561,8 @@ func (d *day) otherWays(s *stage, minute int) {
 	first.want["ksyun_tap_csm_attempts_announced_total"]++
 }
 
-// scrape reads what the taps say once they have told all of this minute, and
-// writes it down under the minute's time.
+// scrape scrapes the taps once they have counted all calls of this minute, and
+// writes the result with the minute's timestamp.
 func (d *day) scrape(minute int) {
 	stamp := d.begin.Add(time.Duration(minute) * time.Minute).Unix()
 	// Other programs are scraped, too, one of them under the taps' own job.
@@ -575,7 +575,7 @@ func (d *day) scrape(minute int) {
 			fmt.Fprintf(d.text, "up{%s} 0 %d\n", target, stamp)
 			continue
 		}
-		text, values := tap.told(d.t, minute)
+		text, values := tap.scrapeAll(d.t, minute)
 		tap.seen[minute] = nil
 		if d.kept(minute) {
 			tap.seen[minute] = values
@@ -584,9 +584,9 @@ func (d *day) scrape(minute int) {
 	}
 }
 
-// told is what the tap serves once it has told all of a minute, which it does a
-// moment after the programs have their answers.
-func (tap *dayTap) told(t *testing.T, minute int) (text string, values map[string]float64) {
+// scrapeAll returns the tap's metrics once they include all calls of a minute,
+// which is a moment after the programs have their responses.
+func (tap *dayTap) scrapeAll(t *testing.T, minute int) (text string, values map[string]float64) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		_, text = get(t, "http://"+tap.admin+"/metrics")

@@ -7,31 +7,31 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The keys by which a row is named.
+// The keys by which an entry is named.
 const (
 	keyCode    = "code"
 	keyRefines = "refines"
 	keyFault   = "fault"
 )
 
-// rowKeys are the keys of a row.
-var rowKeys = []string{
+// entryKeys are the keys of an entry.
+var entryKeys = []string{
 	keyCode, keyRefines, keyFault, "aliases", "grade", "row", "statuses", "messages", "example",
 	"type", "category", "blame", "retryable", "dry_run", "meaning", "advice", "source",
 }
 
-// rowParser parses one row.
-type rowParser struct {
+// entryParser parses one entry.
+type entryParser struct {
 	*catalogParser
 	line  int
 	entry Entry
 	given map[string]int // line of each key
 }
 
-// row parses one row and checks it as a whole.
-func (r *rowParser) row(n *yaml.Node) (*Entry, error) {
+// parse parses one entry and checks it as a whole.
+func (r *entryParser) parse(n *yaml.Node) (*Entry, error) {
 	r.given = make(map[string]int)
-	if err := r.fields(n, "a row", rowKeys, r.set); err != nil {
+	if err := r.fields(n, "an entry", entryKeys, r.set); err != nil {
 		return nil, err
 	}
 	for _, step := range []func() error{r.name, r.inherit, r.check} {
@@ -44,7 +44,7 @@ func (r *rowParser) row(n *yaml.Node) (*Entry, error) {
 }
 
 // set sets the value of one key.
-func (r *rowParser) set(key string, v *yaml.Node) (err error) {
+func (r *entryParser) set(key string, v *yaml.Node) (err error) {
 	r.given[key] = v.Line
 	e := &r.entry
 	switch key {
@@ -82,11 +82,11 @@ func (r *rowParser) set(key string, v *yaml.Node) (err error) {
 	return err
 }
 
-// has reports whether the row contains key.
-func (r *rowParser) has(key string) bool { return r.given[key] > 0 }
+// has reports whether the entry contains key.
+func (r *entryParser) has(key string) bool { return r.given[key] > 0 }
 
-// name checks that the row has exactly one name, and that the name is free.
-func (r *rowParser) name() error {
+// name checks that the entry has exactly one name, and that the name is free.
+func (r *entryParser) name() error {
 	var kinds []string
 	for _, k := range []string{keyCode, keyRefines, keyFault} {
 		if r.has(k) {
@@ -95,17 +95,17 @@ func (r *rowParser) name() error {
 	}
 	switch len(kinds) {
 	case 0:
-		return r.wrong(r.line, "the row has no code", `add "code: ..." (or refines, or fault)`)
+		return r.wrong(r.line, "the entry has no code", `add "code: ..." (or refines, or fault)`)
 	case 1:
 	default:
-		return r.wrong(r.given[kinds[1]], "the row has both "+kinds[0]+" and "+kinds[1], "keep one")
+		return r.wrong(r.given[kinds[1]], "the entry has both "+kinds[0]+" and "+kinds[1], "keep one")
 	}
 	e := &r.entry
 	switch kinds[0] {
 	case keyRefines:
 		e.Refines = true
 		if r.has("aliases") {
-			return r.wrong(r.given["aliases"], "a row that refines has aliases", "give them to the row of "+e.Code)
+			return r.wrong(r.given["aliases"], "an entry that refines has aliases", "give them to the entry of "+e.Code)
 		}
 		return nil
 	case keyFault:
@@ -120,10 +120,10 @@ func (r *rowParser) name() error {
 			line = r.given["aliases"]
 		}
 		if at, taken := r.seen[fold(code)]; taken {
-			return r.wrong(line, fmt.Sprintf("%q is already a name of the row at line %d", code, at), "merge the two rows")
+			return r.wrong(line, fmt.Sprintf("%q is already a name of the entry at line %d", code, at), "merge the two entries")
 		}
 		if i > 0 && r.knowsCode(code) {
-			return r.wrong(line, fmt.Sprintf("the alias %q is the code of a row of the catalogue", code), "replace that row by its code, or refine it")
+			return r.wrong(line, fmt.Sprintf("the alias %q is the code of an entry of the catalogue", code), "replace that entry by its code, or refine it")
 		}
 		r.seen[fold(code)] = r.line
 	}
@@ -140,8 +140,8 @@ func (p *catalogParser) knowsCode(code string) bool {
 	return ok && fold(e.Code) == fold(code)
 }
 
-// inherit copies the keys that a refining row omits from the row that it refines.
-func (r *rowParser) inherit() error {
+// inherit copies the keys that a refining entry omits from the entry that it refines.
+func (r *entryParser) inherit() error {
 	e := &r.entry
 	if !e.Refines {
 		if e.Grade == "" {
@@ -158,7 +158,7 @@ func (r *rowParser) inherit() error {
 	}
 	base := r.base(e.Code)
 	if base == nil {
-		return r.wrong(r.given[keyRefines], fmt.Sprintf("no row has the code %q", e.Code), "put the row it refines before it")
+		return r.wrong(r.given[keyRefines], fmt.Sprintf("no entry has the code %q", e.Code), "put the entry it refines before it")
 	}
 	e.Code = base.Code
 	if !r.has("grade") {
@@ -194,10 +194,10 @@ func inheritText(text *string, base string) {
 	}
 }
 
-// base returns the row that has code, in this file or else in the catalogue that
+// base returns the entry that has code, in this file or else in the catalogue that
 // it extends.
-func (r *rowParser) base(code string) *Entry {
-	for _, e := range r.rows {
+func (r *entryParser) base(code string) *Entry {
+	for _, e := range r.entries {
 		if !e.Refines && e.onWire() && fold(e.Code) == fold(code) {
 			return e
 		}
@@ -212,25 +212,25 @@ func (r *rowParser) base(code string) *Entry {
 }
 
 // check checks the rules that involve several keys.
-func (r *rowParser) check() error {
+func (r *entryParser) check() error {
 	e := &r.entry
 	switch {
 	case e.DryRun && r.has("category"):
 		return r.wrong(r.given["category"], "a dry run has a category", "leave it out: it is no failure")
 	case !e.DryRun && e.Category == "":
-		return r.wrong(r.line, "the row has no category", "add one of "+join(Categories()))
+		return r.wrong(r.line, "the entry has no category", "add one of "+join(Categories()))
 	case e.Refines && len(e.Messages) == 0:
-		return r.wrong(r.line, "a row that refines has no messages", "add the patterns it is for")
+		return r.wrong(r.line, "an entry that refines has no messages", "add the patterns it is for")
 	case e.Fault != FaultNone && (r.has("statuses") || r.has("messages") || r.has("aliases") || r.has("grade")):
-		return r.wrong(r.line, "the row of a fault has statuses, messages, aliases or a grade", "leave them out: there was no answer")
+		return r.wrong(r.line, "the entry of a fault has statuses, messages, aliases or a grade", "leave them out: there was no response")
 	case e.Fault != FaultNone && e.Blame == "":
-		return r.wrong(r.line, "the row of a fault has no blame", "add one of client, credential, quota, provider, network, tap")
+		return r.wrong(r.line, "the entry of a fault has no blame", "add one of client, credential, quota, provider, network, tap")
 	case e.Refines && e.Grade == GradePlaceholder:
-		return r.wrong(r.line, "a row that refines is a placeholder", "use documented or inferred")
+		return r.wrong(r.line, "an entry that refines is a placeholder", "use documented or inferred")
 	case e.Grade == GradePlaceholder && e.Fault == FaultNone && len(e.Statuses) == 0:
 		return r.wrong(r.line, "a placeholder has no statuses", "add them: its code is never compared")
 	case e.Grade == GradeInferred && len(e.Statuses) == 0 && len(e.Messages) == 0:
-		return r.wrong(r.line, "an inferred row has neither statuses nor messages", "add some: its code never decides alone")
+		return r.wrong(r.line, "an inferred entry has neither statuses nor messages", "add some: its code never decides alone")
 	}
 	if e.Fault != FaultNone || e.DryRun {
 		return nil
@@ -243,7 +243,7 @@ func (r *rowParser) check() error {
 	return nil
 }
 
-// faults are the faults that a row may describe. FaultCanceled is not a failure
+// faults are the faults that an entry may describe. FaultCanceled is not a failure
 // and needs no advice.
 var faults = []Fault{
 	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
