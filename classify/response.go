@@ -161,7 +161,7 @@ func (c *Classifier) flatFailure(rd *reading) bool {
 	}
 	var codeText, codeFold [maxCode]byte
 	var messageText [maxMessage]byte
-	e := c.catalog.matchCode(&answer{
+	e := c.catalog.matchCode(&failedResponse{
 		code:    appendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
 		message: clean(messageText[:0], rd.bestMessage()),
 		masked:  true,
