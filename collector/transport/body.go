@@ -87,7 +87,9 @@ func (b *receivedBody) finish(err error) {
 	defer b.mu.Unlock()
 	c := b.x.t.cfg.Classifier
 	b.x.end(func() (classify.Fault, classify.Verdict) {
+		o := &b.x.obs
 		answer := classify.Response{Status: b.status, Header: classify.HeaderMap(b.header), Body: b.kept.b}
+		o.ResponseHeader, o.ResponseBody = answer.Header, answer.Body
 		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
 			fault := b.x.fault(err)
 			v := c.Fault(fault, b.status)
@@ -95,14 +97,13 @@ func (b *receivedBody) finish(err error) {
 			v.RequestID = c.RequestID(&answer)
 			return fault, v
 		}
-		b.x.obs.Date = classify.ServerTime(answer.Header)
+		o.Date = classify.ServerTime(answer.Header)
 		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			answer.Tail = b.lastBytes()
 		}
-		o := &b.x.obs
 		v := c.Response(&o.Call, &answer)
-		o.ResponseBody, o.ResponseTail = answer.Body, answer.Tail
+		o.ResponseTail = answer.Tail
 		if v.Outcome == classify.OutcomePartial {
 			o.Items = c.Items(b.x.asked.Body, &answer, v.FailedItems)
 		}
