@@ -418,12 +418,19 @@ func (m *machine) drain(now time.Time) {
 	}
 }
 
+// yield closes the connections if no request is on its way.
+func (m *machine) yield(now time.Time) {
+	if m.stage == stageIdle && !m.at.unread() {
+		m.now = now
+		m.closeBoth(closeFIN, closeFIN)
+	}
+}
+
 // kill gives up whatever runs.
 func (m *machine) kill(now time.Time) {
 	m.now, m.killed = now, true
-	if m.stage == stageDial {
-		m.effects |= effectCancelDial
-		return // until the dial has ended: it uses the exchange
+	if m.stage == stageDial && !m.cancelDial() {
+		return
 	}
 	switch {
 	case m.stage == stageRefuse:
@@ -432,6 +439,17 @@ func (m *machine) kill(now time.Time) {
 		m.report(EndStopped)
 	}
 	m.closeBoth(closeReset, closeReset)
+}
+
+// cancelDial gives up connecting. It reports false if a dial runs, which has to end
+// before the exchange: it uses it.
+func (m *machine) cancelDial() bool {
+	if m.effects&effectDial != 0 {
+		m.effects &^= effectDial
+		return true
+	}
+	m.effects |= effectCancelDial
+	return false
 }
 
 // active reports whether the handler waits for the end of an exchange.
@@ -598,6 +616,7 @@ func (m *machine) closeBoth(toProgram, toUpstream closing) {
 	m.bye = [2]closing{toProgram, toUpstream}
 	m.forget()
 	m.stage = stageOver
+	m.effects &^= effectConnect
 }
 
 // pressed reports whether the program may still be sending.
@@ -662,14 +681,6 @@ func (m *machine) releaseExchange() {
 	}
 }
 
-// abandonExchange forgets an exchange that something else still uses.
-func (m *machine) abandonExchange() {
-	if m.x != nil {
-		m.x.tail.release(&m.s.bufs)
-		m.x = nil
-	}
-}
-
 // next makes the machine ready for another exchange.
 func (m *machine) next() {
 	m.releaseExchange()
@@ -718,8 +729,8 @@ func (m *machine) programEnded() {
 		}
 		m.closeBoth(m.echo(program), m.echo(program))
 	case stageDial:
-		if broken {
-			m.effects |= effectCancelDial
+		if broken && m.cancelDial() {
+			m.canceled()
 		}
 	case stageRelay:
 		if broken {
