@@ -123,7 +123,7 @@ func (s *Server) takeOver(nc net.Conn) (socket, error) {
 		return socket{}, nil
 	}
 	fd, err := duplicate(tcp)
-	if IsExhausted(err) && s.Reclaim() {
+	if isExhausted(err) && s.Reclaim() {
 		fd, err = duplicate(tcp)
 	}
 	if err != nil {
