@@ -201,18 +201,6 @@ func TestStatusNames(t *testing.T) {
 	}
 }
 
-func TestCatalogLabels(t *testing.T) {
-	labels := DefaultCatalog().Labels()
-	if !slices.IsSorted(labels) || len(slices.Compact(slices.Clone(labels))) != len(labels) {
-		t.Errorf("labels are not sorted and single: %v", labels)
-	}
-	for code, want := range map[string]bool{"LimitExceeded": true, "InvalidTimestamp": true, "RequestTooLarge": false, "Status500": false, "dns": false, "InvalidSignature": true} {
-		if slices.Contains(labels, code) != want {
-			t.Errorf("%s among the labels: %t, want %t", code, !want, want)
-		}
-	}
-}
-
 const userCatalog = `
 entries:
   - code: QuotaUsedUp
