@@ -1,15 +1,14 @@
 package classify
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+)
 
 // TestCatalogRefuses holds the error of each file in testdata/bad against its
 // line in errors.golden.
@@ -34,19 +33,7 @@ func TestCatalogRefuses(t *testing.T) {
 		}
 		got.WriteString(err.Error() + "\n")
 	}
-	const golden = "testdata/bad/errors.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("errors\n%s\nwant\n%s", got.String(), want)
-	}
+	golden.Check(t, "testdata/bad/errors.golden", []byte(got.String()))
 }
 
 func TestCatalogTooLarge(t *testing.T) {
