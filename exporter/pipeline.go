@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -50,6 +51,10 @@ type Options struct {
 	Disk     *disk.Store
 	Restored []*record.Record
 
+	// Evidence keeps the exchanges of the failures that the journal gets. It may be
+	// nil.
+	Evidence *evidence.Store
+
 	// Flush is called by Shutdown when the queue is empty, while the spans are
 	// flushed. It may be nil.
 	Flush func(context.Context) error
@@ -71,7 +76,8 @@ type Pipeline struct {
 	traces    *traces.Tracer
 	logs      *logs.Events
 	journal   *journal.Journal
-	disk      *disk.Store // may be nil
+	disk      *disk.Store     // may be nil
+	evidence  *evidence.Store // may be nil
 	activity  *activity.Activity
 	groups    *groups.Table
 	feed      *feed.Feed
@@ -108,6 +114,7 @@ type kept struct {
 	operation             record.Operation
 	attempt               diagnosis.Attempt
 	traces, logs, journal bool
+	evidence              bool
 }
 
 // resolves reports whether the attempt is a retry that succeeded, which is noted in
@@ -118,7 +125,8 @@ func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucce
 type queued struct {
 	kept
 	observation classify.Observation
-	texts       []byte // the memory of the observation's texts
+	texts       []byte         // the memory of the observation's texts
+	exchange    *evidence.Copy // nil if there was no room for it, or evidence is false
 }
 
 var spare = sync.Pool{New: func() any { return new(queued) }}
@@ -135,7 +143,8 @@ func newQueued(k *kept, o *classify.Observation) *queued {
 
 // release gives the memory of q back. The caller must not use q afterwards.
 func (q *queued) release() {
-	q.kept, q.observation = kept{}, classify.Observation{}
+	q.exchange.Release()
+	q.kept, q.observation, q.exchange = kept{}, classify.Observation{}, nil
 	clear(q.texts)
 	if cap(q.texts) > maxKeptTexts {
 		q.texts = nil
@@ -154,6 +163,7 @@ func New(opts Options) *Pipeline {
 		logs:     opts.Logs,
 		journal:  opts.Journal,
 		disk:     opts.Disk,
+		evidence: opts.Evidence,
 		activity: opts.Activity,
 		groups:   opts.Groups,
 		feed:     opts.Feed,
@@ -209,6 +219,7 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.finding = p.hidden(o)
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
 	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.evidence = k.journal && failed && p.evidence != nil
 	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal || k.resolves() {
 		p.offer(&k, o)
@@ -295,6 +306,9 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 		return
 	}
 	q := newQueued(k, o)
+	if k.evidence {
+		q.exchange = p.copyExchange(o)
+	}
 	select {
 	case p.queue <- q:
 		if len(p.queue) >= min(maxBatch, (cap(p.queue)+1)/2) {
@@ -307,6 +321,12 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 		q.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
+}
+
+// copyExchange copies what a failure looks like on the wire.
+func (p *Pipeline) copyExchange(o *classify.Observation) *evidence.Copy {
+	defer p.recovered(metrics.SinkEvidence)
+	return p.evidence.Copy(o)
 }
 
 // notice passes a notice to the journal and the log. Neither blocks, and notices are
@@ -331,6 +351,9 @@ func (p *Pipeline) drop(k *kept, reason metrics.Reason) {
 	}
 	if k.journal {
 		p.metrics.Dropped(metrics.SinkJournal, reason, 1)
+	}
+	if k.evidence {
+		p.metrics.Dropped(metrics.SinkEvidence, reason, 1)
 	}
 }
 
@@ -381,7 +404,20 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 	if k.journal {
 		p.identify(r)
 	}
+	if k.evidence {
+		p.keepExchange(q, r)
+	}
 	return r
+}
+
+// keepExchange keeps what the failure looked like on the wire.
+func (p *Pipeline) keepExchange(q *queued, r *record.Record) {
+	if q.exchange == nil {
+		p.metrics.Dropped(metrics.SinkEvidence, metrics.ReasonQueueFull, 1)
+		return
+	}
+	defer p.recovered(metrics.SinkEvidence)
+	p.evidence.Add(r.ID, &q.observation, q.exchange)
 }
 
 // identify gives the failure r its ID and its group.
