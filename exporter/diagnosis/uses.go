@@ -36,8 +36,10 @@ type use struct {
 	usage atomic.Pointer[usage]
 	clock atomic.Pointer[clock]
 
-	// shown are the values of the dimensions of a scope, for output.
-	shown [dimensions]string
+	// shown are the values of the dimensions of a scope, for output. incident is the
+	// number of the last incident that they were counted in, guarded by incidents.mu.
+	shown    [dimensions]string
+	incident uint64
 
 	first       int64        // Unix seconds
 	last, count atomic.Int64 // Unix seconds; number of attempts

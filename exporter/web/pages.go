@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -17,15 +18,15 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// templates are the pages in each language. Everything that is inserted into them
-// is escaped.
-var templates = func() map[diagnosis.Language]*template.Template {
+// templates are the pages in each language, parsed when the first one is served.
+// Everything that is inserted into them is escaped.
+var templates = sync.OnceValue(func() map[diagnosis.Language]*template.Template {
 	all := map[diagnosis.Language]*template.Template{}
 	for _, l := range []diagnosis.Language{diagnosis.English, diagnosis.Chinese} {
 		all[l] = template.Must(template.New("").Funcs(functions(l)).ParseFS(assets, "assets/pages/*.html"))
 	}
 	return all
-}()
+})
 
 // pages serves the failures as HTML. The pages are complete without scripts, which
 // add live updates, copying, zooming and local time.
@@ -112,7 +113,7 @@ func (p pages) notFound(w http.ResponseWriter, r *http.Request) {
 // render writes a page, or an error if the template fails.
 func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := templates[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
+	if err := templates()[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, "cannot render the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
