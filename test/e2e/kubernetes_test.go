@@ -130,7 +130,7 @@ func taps(t *testing.T, o manifest.Object) {
 		}
 	}
 	for _, v := range o.Pod.Spec.Volumes {
-		if strings.HasPrefix(v.Name, "ksyun-tap-") && (v.EmptyDir == nil || v.EmptyDir.Medium != corev1.StorageMediumMemory) {
+		if strings.HasPrefix(v.Name, "ksyun-tap-") && v.Name != "ksyun-tap-journal" && (v.EmptyDir == nil || v.EmptyDir.Medium != corev1.StorageMediumMemory) {
 			t.Errorf("%s %s: %s is not in memory", o.Kind, o.Meta.Name, v.Name)
 		}
 	}
@@ -150,6 +150,11 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(root, name), text, 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range c.VolumeMounts {
+		if err := os.MkdirAll(root+m.MountPath, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

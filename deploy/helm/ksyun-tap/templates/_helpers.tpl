@@ -125,7 +125,7 @@ seccompProfile: {type: RuntimeDefault}
 {{/* The journal's file: the mount and the volume. */}}
 {{- define "ksyun-tap.journalMount" -}}
 - name: ksyun-tap-journal
-  mountPath: /var/lib/ksyun-tap-journal
+  mountPath: /var/lib/tap
 {{- end }}
 
 {{- define "ksyun-tap.journalVolume" -}}

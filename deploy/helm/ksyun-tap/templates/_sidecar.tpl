@@ -31,7 +31,7 @@ ksyun-tap/scrape: "true"
 {{- $_ := set $defaults "intercept.publish-dir" "/run/ksyun-tap/trust" }}
 {{- end }}
 {{- if .Values.journal.enabled }}
-{{- $_ := set $defaults "journal.path" "/var/lib/ksyun-tap-journal/journal.db" }}
+{{- $_ := set $defaults "journal.path" "/var/lib/tap/journal.db" }}
 {{- end }}
 {{- if $transparent }}
 {{- $_ := set $defaults "transparent.listen-address" ":18183" }}
