@@ -39,7 +39,7 @@ func (p *Pipeline) register() {
 			}
 		}),
 	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
+	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser), newSizeCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -121,6 +121,7 @@ func newCredentialCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 					continue
 				}
 				send(number(c.Refused), c.Name, "key")
+				send(number(c.Expired), c.Name, "token")
 				send(number(c.Denied > 0), c.Name, "permission")
 			}
 		}),
@@ -185,6 +186,17 @@ func newQuotaCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 		}),
 		each(metrics.QuotaUsed, func(q diagnosis.Quota) (float64, bool) { return q.Used, true }),
 		each(metrics.QuotaExhaustion, func(q diagnosis.Quota) (float64, bool) { return q.Exhausted.Seconds(), q.Approaching }),
+	)
+}
+
+// newSizeCollector returns the collector of the sizes of requests.
+func newSizeCollector(d *diagnosis.Diagnoser) prometheus.Collector {
+	return metrics.NewCollector(func() []diagnosis.RequestSize { return d.RequestSizes(time.Now()) },
+		metrics.Each(metrics.RequestSizeUsed, func(all []diagnosis.RequestSize, send metrics.Send) {
+			for _, s := range all {
+				send(s.Used, cmp.Or(s.Credential, noCredential), s.Action, cmp.Or(s.Version, unknown), string(s.Limit))
+			}
+		}),
 	)
 }
 
