@@ -2,16 +2,19 @@ package exporter_test
 
 import (
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 )
 
 // TestDiagnosesReachEveryOutput checks that why a call failed is in the journal,
@@ -130,7 +133,12 @@ func TestEventsReachTheOutputs(t *testing.T) {
 // TestAttemptsOfACallAreLinked checks that the attempts of one call have the same ID,
 // and that the journal notes that a retry succeeded.
 func TestAttemptsOfACallAreLinked(t *testing.T) {
-	out := newOutput(t, setting{ratio: 1})
+	cfg := disk.Config{Path: filepath.Join(t.TempDir(), "journal.db"), MaxEntries: 100, Log: zap.NewNop()}
+	store, _, err := disk.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := newOutput(t, setting{ratio: 1, disk: store})
 	at := time.Now()
 	see := func(name string) {
 		o := attempt.Get(name)
@@ -160,6 +168,14 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 		if r.CallID != all[0].CallID || r.CallOutcome != diagnosis.CallSuccessAfterRetry {
 			t.Errorf("attempt %d: call %s, %s", r.Attempt, r.CallID, r.CallOutcome)
 		}
+	}
+	store, restored, err := disk.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Shutdown(t.Context()) }()
+	if len(restored) != 2 || restored[0].CallOutcome != diagnosis.CallSuccessAfterRetry || restored[1].CallOutcome != diagnosis.CallSuccessAfterRetry {
+		t.Errorf("after a restart: %+v", restored)
 	}
 	for _, g := range out.groups.List(time.Now(), 0) {
 		if g.Recovered != 1 {
