@@ -331,7 +331,7 @@ func TestProgramOf(t *testing.T) {
 		strings.Repeat("a", 65):                    programOther,
 		"工具/1.0":                                   programOther,
 	} {
-		if got := programOf(agent); got != want {
+		if got := ProgramOf(agent); got != want {
 			t.Errorf("%q: %q, want %q", agent, got, want)
 		}
 	}
