@@ -13,7 +13,7 @@ import (
 // Inventory is how the API has been used. It contains no secrets. Its JSON form is
 // part of the API. Each list is ordered by count, largest first.
 type Inventory struct {
-	Versions   []VersionUse   `json:"versions"`
+	Versions    []VersionUse    `json:"versions"`
 	Programs    []ProgramUse    `json:"programs"`
 	Credentials []CredentialUse `json:"credentials"`
 	Signatures  []SignatureUse  `json:"signatures"`
