@@ -110,6 +110,7 @@ func TestReadQuery(t *testing.T) {
 	same := []string{
 		plain + "&StartTime=2026-03-18T05%3A00%3A00Z&EndTime=2026-03-18T06%3A00%3A00Z",
 		plain + "&StartTime=2026-03-19T05%3A00%3A00Z&X-Amz-Signature=ab&X-Amz-Date=1",
+		plain + "&AccessKeyId=a&SignatureMethod=HMAC-SHA256&SignatureNonce=1&Nonce=2&X-Ksc-Security-Token=t",
 		"/?Period=60&MetricName=cpu&InstanceID=i-1&Namespace=KEC&Version=2010-05-25&Action=GetMetricStatistics&PageIndex=2",
 	}
 	for _, s := range same {
@@ -194,6 +195,6 @@ func TestItems(t *testing.T) {
 		t.Errorf("of 200: %d of %d, %d named", many.Failed, many.Total, len(many.Names))
 	}
 	if got := c.Items([]byte(request(2)), &Response{Status: 200, Body: partial, Truncated: true}, 1); got.Names != nil {
-		t.Errorf("of a truncated answer: %+v", got)
+		t.Errorf("of a truncated response: %+v", got)
 	}
 }

@@ -65,6 +65,15 @@ func TestResponseShapes(t *testing.T) {
 		{"masked without legible fields", 200, nil, `{"error":{"reason":"x"}}`, false, OutcomeMasked, "", CategoryUnknown, "", "", 0, FormJSON},
 		{"masked root", 200, nil, `<ErrorResponse/>`, false, OutcomeMasked, "", CategoryUnknown, "", "", 0, FormXML},
 		{"masked before flat", 201, nil, `{"code":"200","error":"boom"}`, false, OutcomeMasked, "200", CategoryUnknown, "boom", "", 0, FormJSON},
+		{"known code without data", 200, nil, `{"code":"LimitExceeded","message":"m","requestId":"` + id + `","totalCount":0,"data":[]}`, false, OutcomeMasked, "LimitExceeded", CategoryThrottled, "m", id, 0, FormJSON},
+		{"known code without data, XML", 200, nil, `<R><Code>missingparameter</Code><Message>m</Message></R>`, false, OutcomeMasked, "missingparameter", CategoryRequest, "m", "", 0, FormXML},
+		{"known code before messages", 200, nil, `{"code":"ServiceTimeout","errorMessage":["a","b"]}`, false, OutcomeMasked, "ServiceTimeout", CategoryTimeout, "a", "", 0, FormJSON},
+		{"known code with data", 200, nil, `{"code":"LimitExceeded","message":"m","data":[{"a":1}]}`, false, OutcomeSuccess, "LimitExceeded", "", "", "", 0, FormJSON},
+		{"known code of a list", 200, nil, `[{"code":"LimitExceeded","message":"m"}]`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
+		{"known code, cut off", 200, nil, `{"code":"LimitExceeded","message":"m"`, false, OutcomeSuccess, "LimitExceeded", "", "", "", 0, FormJSON},
+		{"unknown code without data", 200, nil, `{"code":"Strange","message":"m"}`, false, OutcomeSuccess, "Strange", "", "", "", 0, FormJSON},
+		{"inferred code alone", 200, nil, `{"code":"InvalidService","message":"m"}`, false, OutcomeSuccess, "InvalidService", "", "", "", 0, FormJSON},
+		{"inferred code with its message", 200, nil, `{"code":"InvalidService","message":"Invalid service"}`, false, OutcomeMasked, "InvalidService", CategoryNotFound, "Invalid service", "", 0, FormJSON},
 		{"error in the data", 200, nil, `{"data":{"Error":{"Code":"X"},"error":"y"},"list":[{"error":"z","errorMessage":["m"]}]}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
 		{"error in XML data", 200, nil, `<R><Data><Item><Error><Code>X</Code></Error></Item></Data></R>`, false, OutcomeSuccess, "", "", "", "", 0, FormXML},
 		{"empty errors", 200, nil, `{"error":{},"Error":null,"ERROR":"","eRror":[],"erroR":{"code":"","message":null}}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
@@ -74,7 +83,7 @@ func TestResponseShapes(t *testing.T) {
 		{"text that is fine", 200, nil, `ok`, false, OutcomeSuccess, "", "", "", "", 0, FormText},
 		{"no content", 204, nil, ``, false, OutcomeSuccess, "", "", "", "", 0, FormEmpty},
 
-		// Partial answers.
+		// Partial responses.
 		{"messages of JSON after XML", 200, nil, `{"ErrorMessages":{"ErrorMessage":["a","","b",null]}}`, false, OutcomePartial, "", CategoryUnknown, "a", "", 2, FormJSON},
 		{"no messages", 200, nil, `{"errorMessage":["",null]}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
 		{"message that is no list", 200, nil, `{"errorMessage":"success"}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
@@ -86,7 +95,7 @@ func TestResponseShapes(t *testing.T) {
 		// Dry runs.
 		{"dry run in words", 412, nil, `{"message":"Request would have succeeded, but DryRun flag is set"}`, false, OutcomeDryRun, "", "", "", "", 0, FormJSON},
 		{"dry run by code alone", 400, nil, `<Response><Error><Code>dryrunoperation</Code></Error></Response>`, false, OutcomeDryRun, "dryrunoperation", "", "", "", 0, FormXML},
-		{"dry run, unreadable answer", 412, nil, ``, true, OutcomeDryRun, "", "", "", "", 0, FormEmpty},
+		{"dry run, unreadable response", 412, nil, ``, true, OutcomeDryRun, "", "", "", "", 0, FormEmpty},
 		{"dry run that failed", 412, nil, `{"Error":{"Code":"Strange"}}`, true, OutcomeError, "Strange", CategoryUnknown, "", "", 0, FormJSON},
 		{"412 that was no dry run", 412, nil, ``, false, OutcomeError, "", CategoryUnknown, "", "", 0, FormEmpty},
 		{"flat dry run in a 2xx", 200, nil, `{"code":"DryRunOperation"}`, false, OutcomeDryRun, "DryRunOperation", "", "", "", 0, FormJSON},
@@ -122,7 +131,7 @@ func TestResponseNilHeaderAndCall(t *testing.T) {
 }
 
 // TestResponseCut reads every sample cut off at every byte: what is reported then
-// must be what the whole tells, or less.
+// must be what is reported of the whole sample, or less.
 func TestResponseCut(t *testing.T) {
 	c := New(DefaultCatalog())
 	for _, s := range samples {
@@ -268,7 +277,7 @@ func TestFault(t *testing.T) {
 			t.Errorf("%s: %+v", f, v)
 		}
 		if f != FaultCanceled && f != "new" && (v.Entry == nil || v.Entry.Advice.English == "" || v.Match != MatchFault) {
-			t.Errorf("%s has no row: %+v", f, v)
+			t.Errorf("%s has no entry: %+v", f, v)
 		}
 	}
 }

@@ -24,7 +24,7 @@ type handler struct {
 	dest  destination
 	sink  classify.Sink // of the running exchange
 	begun bool
-	why   answer // to a request that was refused
+	why   errorResponse // to a request that was refused
 
 	// authority names where the requests are sent, as it was received: with a
 	// request, or with the CONNECT around it.
@@ -38,7 +38,7 @@ type handler struct {
 	body    int // bytes of the body that call was read from
 
 	found found     // the last result of lookUp
-	dated time.Time // when the Date of an answer was last read
+	dated time.Time // when the Date of a response was last read
 	// The last access key and its hash.
 	accessKey  []byte
 	credential string
@@ -65,7 +65,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, answer{}
+	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, errorResponse{}
 	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
 	h.obs = classify.Observation{Client: h.obs.Client}
 }
@@ -241,6 +241,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	o.UserAgent = q.Get("User-Agent")
 	o.Traceparent = q.Get("traceparent")
 	o.Tracestate = q.Get("tracestate")
+	o.RequestHeader, o.ResponseHeader = q, &x.Response
 	o.RequestBytes, o.ResponseBytes = x.RequestBytes, x.ResponseBytes
 	if h.sink == nil { // it was refused before it began
 		h.chooseSink()
@@ -275,6 +276,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	}()
 	body, whole := x.ResponseBody()
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
+	h.obs.ResponseBody = body
 	if fault != classify.FaultNone {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
@@ -293,7 +295,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
-	h.obs.ResponseBody, h.obs.ResponseTail = h.reply.Body, h.reply.Tail
+	h.obs.ResponseTail = h.reply.Tail
 	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)

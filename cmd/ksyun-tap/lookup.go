@@ -41,7 +41,7 @@ func newLookup(app *kingpin.Application) *lookupVerb {
 	return v
 }
 
-// found is the answer of one tap.
+// found is the response of one tap.
 type found struct {
 	failures []record.Record
 	ticket   string
@@ -58,16 +58,16 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	if len(taps) == 0 {
 		taps = []string{tapURL("")}
 	}
-	answers := make([]found, len(taps))
+	responses := make([]found, len(taps))
 	var group sync.WaitGroup
 	for i, tap := range taps {
-		group.Go(func() { answers[i] = v.ask(ctx, tap) })
+		group.Go(func() { responses[i] = v.ask(ctx, tap) })
 	}
 	group.Wait()
 
 	var failed []error
 	n := 0
-	for i, a := range answers {
+	for i, a := range responses {
 		var api apiError
 		switch {
 		case errors.As(a.err, &api) && api.status == http.StatusNotFound:
@@ -76,7 +76,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 		case a.err != nil:
 			failed = append(failed, a.err)
 			if len(taps) > 1 {
-				fmt.Fprintf(std.err, "ksyun-tap: no answer from %s: %s\n", taps[i], oneLine(a.err))
+				fmt.Fprintf(std.err, "ksyun-tap: no response from %s: %s\n", taps[i], oneLine(a.err))
 			}
 		default:
 			if err := v.print(std.out, taps, i, a, n > 0); err != nil {
@@ -89,9 +89,9 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	case n > 0:
 		return nil
 	case len(failed) == len(taps) && len(taps) == 1:
-		return exitError{exitNoAnswer, failed[0]}
+		return exitError{exitNoResponse, failed[0]}
 	case len(failed) == len(taps):
-		return exitError{exitNoAnswer, usererror.New("no tap answered", "set the --web.listen-address of each with --url")}
+		return exitError{exitNoResponse, usererror.New("no tap answered", "set the --web.listen-address of each with --url")}
 	}
 	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures; keep more with --journal.size, and over restarts with --journal.path")}
 }

@@ -117,7 +117,7 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp.Request == traced {
 		resp.Request = r
 	}
-	x.answer(resp)
+	x.watch(resp)
 	return resp, nil
 }
 
@@ -254,9 +254,9 @@ func (x *exchange) fail(err error) {
 	}, 0)
 }
 
-// answer makes the exchange end with its response's body. It ends at once if
+// watch makes the exchange end with its response's body. It ends at once if
 // there is no body, or one that the program also writes to (an upgrade).
-func (x *exchange) answer(resp *http.Response) {
+func (x *exchange) watch(resp *http.Response) {
 	x.mu.Lock()
 	if x.firstByte.IsZero() { // next does not call the hook
 		x.firstByte = time.Now()
@@ -284,7 +284,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
 		o.Verdict.AdoptRequestID(x.asked.Header)
 		o.Verdict.Scrub(&x.asked, x.secrets)
-		o.RequestBody = x.asked.Body
+		o.RequestBody, o.RequestHeader = x.asked.Body, x.asked.Header
 		if o.Verdict.NotAuthenticated() {
 			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{
 				Body: int64(len(x.asked.Body)) == x.request.ContentLength,

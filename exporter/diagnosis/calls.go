@@ -18,8 +18,8 @@ const (
 	// is 8 seconds (the fifth attempt of the Python SDK).
 	retryWindow = 8 * time.Second
 	// retryHold and retryHoldSlow are how long a call is kept open after its last
-	// attempt, which includes the duration of the next one. The SDKs wait for an
-	// answer for 60 seconds.
+	// attempt, which includes the duration of the next one. The SDKs wait for a
+	// response for 60 seconds.
 	retryHold     = retryWindow + 4*time.Second
 	retryHoldSlow = retryWindow + time.Minute
 	slowAttempt   = 3 * time.Second // an attempt that takes so long is likely to be followed by one
@@ -45,12 +45,15 @@ var callOutcomes = [...]CallOutcome{CallSuccess, CallSuccessAfterRetry, CallFail
 
 // Attempt is the place of an attempt in a call, which is one operation that the
 // program wanted: one or more attempts. It is zero for the only attempt of a call
-// that succeeded, and if the call is not known.
+// that succeeded, and if the call is not known, apart from Size.
 type Attempt struct {
 	CallID uint64        // the same for all attempts of a call
 	Number int           // 1 for the first attempt
 	Pause  time.Duration // since the end of the previous attempt
 	Result RetryResult   // "" for the first attempt, unless it follows maxAttempts others
+
+	// Size is how much the attempt asks for, if it failed and that may be the cause.
+	Size classify.Size
 }
 
 // RetryResult is the result of a retry.

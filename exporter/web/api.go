@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -19,8 +21,8 @@ type api struct {
 	Options
 }
 
-// answer is the response body: status "success" with Data, or status "error".
-type answer struct {
+// response is the body of a response: status "success" with Data, or status "error".
+type response struct {
 	Status    string `json:"status"`
 	Data      any    `json:"data,omitempty"`
 	ErrorType string `json:"errorType,omitempty"`
@@ -61,7 +63,7 @@ type incidentsData struct {
 	Incidents []diagnosis.Scope `json:"incidents"`
 }
 
-// The values of answer.ErrorType.
+// The values of response.ErrorType.
 const (
 	errBadData     = "bad_data"
 	errNotFound    = "not_found"
@@ -118,6 +120,28 @@ func (a api) ticket(w http.ResponseWriter, r *http.Request) {
 	text := Ticket(found[0], diagnosis.Language(cmp.Or(q.lang, string(diagnosis.English))))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(text)) //nolint:gosec // plain text, which browsers do not interpret
+}
+
+// har serves the exchanges of the failures with one ID or request ID as an HTTP
+// archive, the oldest first.
+func (a api) har(w http.ResponseWriter, r *http.Request) {
+	found := a.find(w, r, nil)
+	switch {
+	case found == nil:
+		return
+	case a.Evidence == nil:
+		fail(w, http.StatusNotFound, errNotFound, "exchanges are not kept: set --evidence")
+		return
+	}
+	slices.Reverse(found)
+	archive, err := har.Encode(found, a.Evidence, a.Version)
+	if err != nil { // cannot happen with its types
+		http.Error(w, "cannot encode the archive", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+found[0].ID+`.har"`)
+	_, _ = w.Write(archive)
 }
 
 // languages are the languages of tickets.
@@ -202,19 +226,19 @@ func (a api) inventory(w http.ResponseWriter, r *http.Request) {
 
 // succeed responds with data.
 func succeed(w http.ResponseWriter, data any) {
-	reply(w, http.StatusOK, answer{Status: "success", Data: data})
+	reply(w, http.StatusOK, response{Status: "success", Data: data})
 }
 
 // fail responds with an error.
 func fail(w http.ResponseWriter, status int, kind, message string) {
-	reply(w, status, answer{Status: "error", ErrorType: kind, Error: message})
+	reply(w, status, response{Status: "error", ErrorType: kind, Error: message})
 }
 
 // reply writes a as JSON.
-func reply(w http.ResponseWriter, status int, a answer) {
+func reply(w http.ResponseWriter, status int, a response) {
 	body, err := encode(a)
 	if err != nil { // cannot happen with the types above
-		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
+		http.Error(w, "cannot encode the response", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

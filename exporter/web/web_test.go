@@ -31,6 +31,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -70,6 +71,16 @@ func filled() web.Options {
 			opts.Journal.Add(r)
 		}
 	}
+	opts.Evidence = func(id string) *har.Details {
+		if id != "1m4q7t9k001x7f2" { // the one with signatureID
+			return nil
+		}
+		return &har.Details{
+			Wait:     30 * time.Millisecond,
+			Request:  har.Message{Fields: []har.Field{{Name: "Authorization", Value: "REDACTED"}}, Body: har.Body{MIMEType: "application/x-www-form-urlencoded", Params: []har.Field{{Name: "Period", Value: "60"}}}},
+			Response: har.Message{Fields: []har.Field{{Name: "Server", Value: "nginx"}}, Body: har.Body{MIMEType: "application/json", Text: `{"Error":{}}`, Comment: "the rest is left out"}},
+		}
+	}
 	opts.Journal.AddNotice(&diagnosis.Notice{
 		Time: attempt.Start, Credential: "exporter", Service: "monitor", Severity: diagnosis.SeverityWarn,
 		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Advice: diagnosis.Advice{Retry: diagnosis.RetryNever}},
@@ -96,11 +107,11 @@ func handler(change func(*web.Options)) http.Handler {
 func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, http.NoBody)
 	r.Host = "localhost:18180"
-	return recordAnswer(h, r)
+	return recordResponse(h, r)
 }
 
-// recordAnswer returns what h answers to r.
-func recordAnswer(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+// recordResponse returns what h answers to r.
+func recordResponse(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -290,7 +301,7 @@ func TestGzip(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 		r.Host = "localhost"
 		r.Header.Set("Accept-Encoding", "gzip")
-		w := recordAnswer(h, r)
+		w := recordResponse(h, r)
 		if w.Header().Get("Content-Encoding") != "gzip" || w.Header().Get("Vary") != "Accept-Encoding" {
 			t.Errorf("%s: %v", target, w.Header())
 			continue

@@ -7,7 +7,7 @@ import (
 
 const where = "{{ $labels.namespace }}/{{ $labels.job }}"
 
-// apiAlerts returns the alerts on the API's answers.
+// apiAlerts returns the alerts on the API's responses.
 func apiAlerts() []Rule {
 	return []Rule{
 		{
@@ -96,7 +96,7 @@ func apiAlerts() []Rule {
 			SummaryZH:   "之前可用的密钥被拒绝。",
 			Calls:       "blame=credential",
 			Advice:      adviceForCause(diagnosis.CauseKeyRevoked),
-			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.",
+			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: the key was deleted or disabled, its security token has expired, or a policy was removed. Its programs get no data.",
 		},
 		{
 			Alert: "KsyunApiThrottled",
@@ -147,7 +147,7 @@ func apiAlerts() []Rule {
 			Expr:  recent(by+", action", `ksyun_api_requests_total{outcome="masked"}`),
 			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 9, nil},
-			Summary:     "Answers with status 200 contain errors.",
+			Summary:     "Responses with status 200 contain errors.",
 			SummaryZH:   "状态码为 200 的响应中含有错误。",
 			Calls:       "outcome=masked",
 			Advice:      adviceForOutcome(classify.OutcomeMasked),
