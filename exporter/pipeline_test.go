@@ -455,7 +455,7 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	}
 }
 
-// explosive is a log core that panics.
+// explosive is a log core that panics on each write.
 type explosive struct {
 	*gate
 
