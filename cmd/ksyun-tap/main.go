@@ -51,7 +51,6 @@ func init() {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal ends ctx; from then on a second one kills.
 	// The first signal ends ctx; a second one kills the process.
 	context.AfterFunc(ctx, stop)
 	// Writing to a pipe that has no reader must return an error and not kill this

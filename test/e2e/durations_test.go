@@ -16,7 +16,7 @@ import (
 
 // TestDurationsOfNativeHistograms asks the panels on durations of a Prometheus
 // that scrapes native histograms: they answer from these, and draw nothing
-// twice. (TestDashboardsTellTheTruth asks them of one that has classic ones.)
+// twice. (TestDashboardsShowWhatHappened asks them of one that has classic ones.)
 func TestDurationsOfNativeHistograms(t *testing.T) {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
