@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -55,6 +56,13 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalWriteLost, func(s disk.Stats) uint64 { return s.Lost }),
 			metrics.Read(metrics.JournalWriteFailures, func(s disk.Stats) uint64 { return s.Failures }),
 			metrics.Read(metrics.JournalCorrupt, func(s disk.Stats) uint64 { return s.Corrupt }),
+		))
+	}
+	if p.evidence != nil {
+		p.metrics.Register(metrics.NewCollector(p.evidence.Stats,
+			metrics.Read(metrics.EvidenceEntries, func(s evidence.Stats) int { return s.Entries }),
+			metrics.Read(metrics.EvidenceBytes, func(s evidence.Stats) int64 { return s.Bytes }),
+			metrics.Read(metrics.EvidenceEvicted, func(s evidence.Stats) uint64 { return s.Evicted }),
 		))
 	}
 	if p.groups != nil {

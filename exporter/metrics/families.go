@@ -361,6 +361,18 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_file_corrupt_total", counter, nil,
 		"Total number of times that the journal's file was found corrupt and renamed.",
 	}
+	EvidenceEntries = Family{
+		"ksyun_tap_evidence_entries", gauge, nil,
+		"Number of failures whose exchange is kept as evidence. The ksyun_tap_evidence_* metrics are present only if --evidence is set.",
+	}
+	EvidenceBytes = Family{
+		"ksyun_tap_evidence_bytes", gauge, nil,
+		"Approximate memory of the evidence in bytes.",
+	}
+	EvidenceEvicted = Family{
+		"ksyun_tap_evidence_evicted_total", counter, nil,
+		"Total number of exchanges that were deleted because they were too old or there were too many.",
+	}
 	FailureGroups = Family{
 		"ksyun_tap_failure_groups", gauge, nil,
 		"Number of groups of equal failures.",
@@ -406,6 +418,7 @@ func Describe() []Family {
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
 		JournalFileHealthy, JournalFileEntries, JournalFileBytes, JournalWritten, JournalWriteLost, JournalWriteFailures, JournalCorrupt,
+		EvidenceEntries, EvidenceBytes, EvidenceEvicted,
 		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }

@@ -58,6 +58,7 @@ func full() *metrics.Metrics {
 		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
 		fixed(metrics.JournalFileHealthy, 1), fixed(metrics.JournalFileEntries, 8), fixed(metrics.JournalFileBytes, 131072), fixed(metrics.JournalWritten, 8),
 		fixed(metrics.JournalWriteLost, 0), fixed(metrics.JournalWriteFailures, 2), fixed(metrics.JournalCorrupt, 1),
+		fixed(metrics.EvidenceEntries, 4), fixed(metrics.EvidenceBytes, 16384), fixed(metrics.EvidenceEvicted, 0),
 		fixed(metrics.FailureGroups, 5), fixed(metrics.FailureGroupsEvicted, 0), fixed(metrics.EventSubscribers, 2), fixed(metrics.EventSubscribersDropped, 1),
 	), metrics.NewCollector(func() time.Time { return attempt.Start.Add(time.Hour) }, metrics.Read(metrics.CANotAfter, time.Time.Unix)))
 	handshakeFailed := metrics.Count(m, metrics.HandshakeErrors, []string{"untrusted_ca", "other"})

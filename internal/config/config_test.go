@@ -170,6 +170,7 @@ var otherValues = map[string]string{
 	"log.format": "logfmt", "log.file": "log", "log.access": "true", "traces.success-ratio": "0.5",
 	"check-path.interval": "7s", "check-path.target": "http://a.api.ksyun.com", "journal.size": "7",
 	"journal.path": "journal.db", "journal.max-bytes": "7MiB", "journal.max-age": "7h",
+	"evidence": "true", "evidence.body-size": "7KiB", "evidence.header": "X-Route", "evidence.field": "InstanceID", "evidence.max-bytes": "7MiB", "evidence.max-age": "7h",
 }
 
 // fakeLive records with which settings each change was made.
