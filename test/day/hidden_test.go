@@ -186,12 +186,12 @@ func wrongInventory(all diagnosis.Inventory, credential string) string {
 			newer[v.Version] = v.Newer
 		}
 	}
-	programs, plain := map[string]bool{}, map[string]string{}
+	programs, plain := map[string]bool{}, map[string][]string{} // credentials by program
 	for _, u := range all.Programs {
 		programs[u.Program] = true
 	}
 	for _, u := range all.PlainHTTP {
-		plain[u.Program] = u.Credential
+		plain[u.Program] = append(plain[u.Program], u.Credential)
 	}
 	advised := map[classify.Signing]bool{}
 	for _, u := range all.Signatures {
@@ -206,7 +206,7 @@ func wrongInventory(all diagnosis.Inventory, credential string) string {
 		return fmt.Sprintf("versions %v", newer)
 	case !programs["inventory-old/1.2"], !programs["inventory-plain/2.0"], !programs["inventory-safe/3.1"]:
 		return fmt.Sprintf("programs %v", programs)
-	case plain["inventory-plain/2.0"] != credential, plain["inventory-old/1.2"] != "", plain["inventory-safe/3.1"] != "":
+	case !slices.Contains(plain["inventory-plain/2.0"], credential), plain["inventory-old/1.2"] != nil, plain["inventory-safe/3.1"] != nil:
 		return fmt.Sprintf("over plain HTTP %v", plain)
 	case !advised[classify.SigningSimple], advised[classify.SigningSigV4]:
 		return fmt.Sprintf("signatures %v", advised)
