@@ -178,7 +178,7 @@
     source = new EventSource("/api/v1/events");
     source.onopen = () => { show("liveOn"); schedule(); };
     source.onerror = () => show("liveLost");
-    for (const name of ["failure", "group", "missed"]) source.addEventListener(name, schedule);
+    for (const name of ["failure", "group", "notice", "missed"]) source.addEventListener(name, schedule);
   };
   if (button) {
     button.hidden = false;
