@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -88,10 +89,6 @@ func TestDesk(t *testing.T) {
 		t.Errorf("the banner is %s before the first call", got)
 	}
 	b.accessible("before the first call")
-	paint := eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0`)
-	if t.Logf("first contentful paint after %.0f ms", paint); paint == 0 {
-		t.Error("nothing was painted")
-	}
 	d.call(20, d.succeeds())
 	d.call(6, d.fails("LimitExceeded"))
 	d.call(3, d.fails("ServiceTimeout"))
@@ -108,6 +105,17 @@ func TestDesk(t *testing.T) {
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
 
+	t.Run("first paint", func(t *testing.T) {
+		b.t = t
+		var paints []float64
+		for range 7 {
+			b.open("/")
+			b.until("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
+			paints = append(paints, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+		}
+		slices.Sort(paints)
+		t.Logf("first contentful paint: median %.0f ms of %.0f", paints[len(paints)/2], paints)
+	})
 	t.Run("live", func(t *testing.T) {
 		b.t = t
 		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
@@ -268,9 +276,11 @@ func TestDesk(t *testing.T) {
 		b.size(1440, 900)
 	})
 	b.t = t
-	b.open("/programs")
-	if got := b.text(`document.querySelector("#programs").textContent`); !strings.Contains(got, hostile) {
-		t.Errorf("the hostile User-Agent is not shown as text: %s", got)
+	b.open("/?code=MissingAuthenticationToken&view=list")
+	b.click(`.list .id a`)
+	b.until("the hostile User-Agent is shown as text", `document.querySelector(".facts").textContent.includes(`+strconv.Quote(hostile)+`)`)
+	if got := b.text("window.pwned"); got != "undefined" {
+		t.Errorf("a hostile script ran: %s", got)
 	}
 	b.clean()
 }
