@@ -26,7 +26,7 @@ var (
 	codesOfToken = []string{codeTokenExpired, "InvalidToken"}
 )
 
-const codeTokenExpired = "SecurityTokenExpired" //nolint:gosec // a code
+const codeTokenExpired = "SecurityTokenExpired"
 
 // authentication ranks the causes for a request that was refused because of its
 // signature, key or time. The vendor checks the form first, then the time, the

@@ -9,7 +9,7 @@ import (
 // footprint returns the memory that is reachable from v, in bytes, without what was
 // counted before. Maps are estimated by their keys and values.
 func footprint(v reflect.Value, counted map[unsafe.Pointer]bool) int {
-	return int(v.Type().Size()) + behind(v, counted) //nolint:gosec // of types that are not huge
+	return int(v.Type().Size()) + behind(v, counted)
 }
 
 // behind returns the memory that v points to.
@@ -32,7 +32,7 @@ func behind(v reflect.Value, counted map[unsafe.Pointer]bool) int {
 			return 0
 		}
 		counted[v.UnsafePointer()] = true
-		n += v.Cap() * int(v.Type().Elem().Size()) //nolint:gosec // of types that are not huge
+		n += v.Cap() * int(v.Type().Elem().Size())
 		for i := range v.Len() {
 			n += behind(v.Index(i), counted)
 		}
@@ -53,8 +53,8 @@ func behind(v reflect.Value, counted map[unsafe.Pointer]bool) int {
 			counted[p] = true
 			return footprint(reflect.NewAt(v.Field(0).Type().Elem().Elem(), p).Elem(), counted)
 		}
-		for i := range v.NumField() {
-			n += behind(v.Field(i), counted)
+		for _, field := range v.Fields() {
+			n += behind(field, counted)
 		}
 	}
 	return n
