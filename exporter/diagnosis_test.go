@@ -33,11 +33,11 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	if len(found) != 1 || found[0].Cause() == nil || found[0].Cause().Cause != want.Cause || found[0].Cause().Summary != want.Summary {
 		t.Fatalf("in the journal: %+v", found)
 	}
-	if found[0].Advice != want.Advised() {
-		t.Errorf("advice %v, want %v", found[0].Advice, want.Advised())
+	if found[0].Advice != want.Advice {
+		t.Errorf("advice %v, want %v", found[0].Advice, want.Advice)
 	}
 	lines := out.log.String()
-	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.English) {
+	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.Do.English) {
 		t.Errorf("lines %s", lines)
 	}
 	events := 0
@@ -70,7 +70,7 @@ func TestIncompleteResultsReachEveryOutput(t *testing.T) {
 	}
 	want, _ := diagnosis.Describe(diagnosis.CauseIntervalZone)
 	kept, _ := out.journal.Select(&journal.Filter{}, "", 10)
-	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advised() {
+	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advice {
 		t.Fatalf("in the journal: %+v", kept)
 	}
 	lines := out.log.String()

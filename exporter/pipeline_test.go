@@ -458,7 +458,8 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	}
 }
 
-// explosive is a log core that panics.
+// explosive is a log core that panics when it is asked whether it is enabled, or on a
+// write.
 type explosive struct {
 	*gate
 
