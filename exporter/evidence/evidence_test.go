@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -87,22 +88,32 @@ func TestBodies(t *testing.T) {
 		name, kind, body string
 		want             har.Body
 	}{
-		{"JSON", "application/json", `{"RequestId":"3f0c","Error":{"Code":"LimitExceeded","Message":"slow down","Secret":"x","N":5,"B":true,"Z":null,"E":""}}`,
-			har.Body{MIMEType: "application/json", Text: `{"RequestId":"3f0c","Error":{"Code":"LimitExceeded","Message":"slow down","Secret":"[string]","N":"[number]","B":"[boolean]","Z":null,"E":""}}`, Comment: others}},
-		{"values that are kept", "", `{"Period":60,"isPartial":true,"Type":["a",{"x":1}],"Metrics.1.MetricName":"cpu","ns:code":"c"}`,
-			har.Body{Text: `{"Period":60,"isPartial":true,"Type":["a",{"x":"[number]"}],"Metrics.1.MetricName":"cpu","ns:code":"c"}`, Comment: others}},
+		{
+			"JSON", "application/json", `{"RequestId":"3f0c","Error":{"Code":"LimitExceeded","Message":"slow down","Secret":"x","N":5,"B":true,"Z":null,"E":""}}`,
+			har.Body{MIMEType: "application/json", Text: `{"RequestId":"3f0c","Error":{"Code":"LimitExceeded","Message":"slow down","Secret":"[string]","N":"[number]","B":"[boolean]","Z":null,"E":""}}`, Comment: others},
+		},
+		{
+			"values that are kept", "", `{"Period":60,"isPartial":true,"Type":["a",{"x":1}],"Metrics.1.MetricName":"cpu","ns:code":"c"}`,
+			har.Body{Text: `{"Period":60,"isPartial":true,"Type":["a",{"x":"[number]"}],"Metrics.1.MetricName":"cpu","ns:code":"c"}`, Comment: others},
+		},
 		{"name that is none", "", `{"金":"x","a b":1,"AKLTyl2l3e5gQAKkv7oEwH2O8g":2}`, har.Body{Text: `{"_name":"[string]","_name":"[number]","_name":"[number]"}`, Comment: others}},
 		{"cut JSON", "", `{"Code":"a","List":[{"x":"y","Message":"abc`, har.Body{Text: `{"Code":"a","List":[{"x":"[string]","Message":null}]}`, Comment: others + "; the rest is left out"}},
 		{"two texts", "", `{"Code":1} {"Code":2}`, har.Body{Text: `{"Code":1}`, Comment: others + "; the rest is left out"}},
 		{"byte order mark", "", "\ufeff[]", har.Body{Text: "[]", Comment: others}},
 		{"UTF-16", "", "{\x00\"\x00C\x00o\x00d\x00e\x00\"\x00:\x001\x00}\x00", har.Body{Text: `{"Code":1}`, Comment: others}},
-		{"XML", "text/xml; charset=utf-8", "<?xml version=\"1.0\"?>\n<Response xmlns=\"u\"><Error><Code>A&amp;B</Code><Key>x</Key><Empty/></Error></Response>",
-			har.Body{MIMEType: "text/xml", Text: "<Response><Error><Code>A&amp;B</Code><Key>[string]</Key><Empty/></Error></Response>", Comment: others}},
+		{
+			"XML", "text/xml; charset=utf-8", "<?xml version=\"1.0\"?>\n<Response xmlns=\"u\"><Error><Code>A&amp;B</Code><Key>x</Key><Empty/></Error></Response>",
+			har.Body{MIMEType: "text/xml", Text: "<Response><Error><Code>A&amp;B</Code><Key>[string]</Key><Empty/></Error></Response>", Comment: others},
+		},
 		{"cut XML", "", "<R><Code>Lim", har.Body{Text: "<R><Code></Code></R>", Comment: others + "; the rest is left out"}},
-		{"HTML", "text/html", `<html><head><title>502 Bad Gateway</title><meta a=">"></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>`,
-			har.Body{MIMEType: "text/html", Text: "<html><head><title>502 Bad Gateway</title><meta></meta></head><body><h1>502 Bad Gateway</h1><hr>[string]</hr></body></html>", Comment: others}},
-		{"form", "application/x-www-form-urlencoded", "Action=GetMetricStatistics&Dimensions.1.Value=i-1&Period=60&x=\r\n",
-			har.Body{MIMEType: "application/x-www-form-urlencoded", Params: []har.Field{{Name: "Action", Value: "GetMetricStatistics"}, {Name: "Dimensions.1.Value", Value: "[string]"}, {Name: "Period", Value: "60"}, {Name: "x"}}, Comment: others}},
+		{
+			"HTML", "text/html", `<html><head><title>502 Bad Gateway</title><meta a=">"></head><body><h1>502 Bad Gateway</h1><hr>nginx</body></html>`,
+			har.Body{MIMEType: "text/html", Text: "<html><head><title>502 Bad Gateway</title><meta></meta></head><body><h1>502 Bad Gateway</h1><hr>[string]</hr></body></html>", Comment: others},
+		},
+		{
+			"form", "application/x-www-form-urlencoded", "Action=GetMetricStatistics&Dimensions.1.Value=i-1&Period=60&x=\r\n",
+			har.Body{MIMEType: "application/x-www-form-urlencoded", Params: []har.Field{{Name: "Action", Value: "GetMetricStatistics"}, {Name: "Dimensions.1.Value", Value: "[string]"}, {Name: "Period", Value: "60"}, {Name: "x"}}, Comment: others},
+		},
 		{"text", "text/plain", "no such thing", har.Body{MIMEType: "text/plain", Comment: "left out: it is neither JSON nor XML nor a form"}},
 		{"unknown coding", "application/json", "\x1f\x8b\x08", har.Body{MIMEType: "application/json", Comment: "left out: the content coding is not supported"}},
 		{"none", "application/json", "", har.Body{}},
@@ -144,14 +155,14 @@ func TestBounds(t *testing.T) {
 	o := exchange(canary.Request{Target: "/"}, nil, body)
 	s := New(Config{Entries: 3})
 	for i := range 5 {
-		keep(t, s, fmt.Sprint(i), o)
+		keep(t, s, strconv.Itoa(i), o)
 	}
 	if st := s.Stats(); st.Entries != 3 || st.Evicted != 2 || s.Find("1") != nil || s.Find("2") == nil {
 		t.Errorf("%+v", st)
 	}
 	s = New(Config{Bytes: 5000})
 	for i := range 10 {
-		keep(t, s, fmt.Sprint(i), o)
+		keep(t, s, strconv.Itoa(i), o)
 	}
 	if st := s.Stats(); st.Bytes > 5000 || st.Bytes < 2500 || st.Entries == 0 || s.Find("9") == nil {
 		t.Errorf("%+v", st)
@@ -163,14 +174,14 @@ func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := New(Config{Age: time.Hour})
 		keep(t, s, "a", o)
-		time.Sleep(40 * time.Minute)
+		<-time.After(40 * time.Minute)
 		keep(t, s, "b", o)
-		time.Sleep(30 * time.Minute)
+		<-time.After(30 * time.Minute)
 		synctest.Wait()
 		if st := s.Stats(); st.Entries != 1 || s.Find("a") != nil || s.Find("b") == nil {
 			t.Errorf("after 70 minutes: %+v", st)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		synctest.Wait()
 		if st := s.Stats(); st.Entries != 0 || st.Bytes != 0 || len(s.byID) != 0 {
 			t.Errorf("after 130 minutes: %+v", st)

@@ -7,6 +7,7 @@ import (
 	"html"
 	"io"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
@@ -33,7 +34,7 @@ func (x *scrubbing) json(text []byte) (out string, whole bool) {
 			break
 		}
 		if end, ok := token.(json.Delim); ok && (end == '}' || end == ']') {
-			b, open = append(b, byte(end)), open[:len(open)-1]
+			b, open = append(b, end.String()...), open[:len(open)-1]
 		} else {
 			name := ""
 			if n := len(open); n > 0 {
@@ -54,7 +55,7 @@ func (x *scrubbing) json(text []byte) (out string, whole bool) {
 					b = append(b, "null"...)
 					break
 				}
-				b, open = append(b, byte(begin)), append(open, level{object: begin == '{', name: name})
+				b, open = append(b, begin.String()...), append(open, level{object: begin == '{', name: name})
 				continue
 			}
 			b = x.appendScalar(b, name, token)
@@ -150,8 +151,8 @@ func (x *scrubbing) xml(text []byte) (out string, whole bool) {
 			write(m.text)
 		case m.name == "":
 		case m.end:
-			for i := len(open) - 1; i >= 0; i-- {
-				if open[i] == m.name {
+			for i, name := range slices.Backward(open) {
+				if name == m.name {
 					closeTo(i)
 					break
 				}
