@@ -79,7 +79,7 @@ func filled() web.Options {
 	}
 	opts.Journal.AddNotice(&diagnosis.Notice{
 		Time: attempt.Start, Credential: "exporter", Service: "monitor", Severity: diagnosis.SeverityWarn,
-		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Retry: diagnosis.RetryNever},
+		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Advice: diagnosis.Advice{Retry: diagnosis.RetryNever}},
 	})
 	return opts
 }
