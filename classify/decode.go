@@ -232,7 +232,7 @@ func (m *gzipMembers) Read(p []byte) (int, error) {
 // errLong is returned if the decompressed body exceeds the limit.
 var errLong = errors.New("classify: too long when decompressed")
 
-// inflateTail reads at most most bytes of r, and returns the last ones. The
+// inflateTail reads up to most bytes of r, and returns the last ones. The
 // error is io.EOF if r has ended, or errLong if there is more.
 func (d *decoder) inflateTail(r io.Reader, most int) ([]byte, error) {
 	if d.end == nil {
