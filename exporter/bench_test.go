@@ -15,7 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
 
-// discard is a trace backend that forgets.
+// discard is a trace backend that discards spans.
 type discard struct{}
 
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }

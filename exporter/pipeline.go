@@ -444,6 +444,9 @@ func (p *Pipeline) keep(r *record.Record) {
 // attempts.
 func (p *Pipeline) resolve(r *record.Record) {
 	for _, failure := range p.journal.Resolve(r) {
+		if p.disk != nil {
+			p.disk.Add(failure)
+		}
 		if p.groups != nil {
 			p.groups.Recover(failure)
 		}

@@ -258,8 +258,8 @@ func (s *Scope) sentence() Text {
 		t.Chinese += "，紧随以下事件之后：" + e.Chinese + "（" + stamp(s.After.At) + "）"
 	}
 	if b, ok := blameWords[s.Blame]; ok {
-		t.English += ": " + b.English
-		t.Chinese += "：" + b.Chinese
+		t.English += "; blame: " + b.English
+		t.Chinese += "；责任方：" + b.Chinese
 	}
 	return t
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 //go:embed assets
@@ -92,10 +93,16 @@ func (p pages) frameOf(r *http.Request, page string) frame {
 	return f
 }
 
-// Only returns the link to the failures with one value of a dimension, and no other
-// filter.
-func (f frame) Only(name, value string) string {
-	return "/?" + url.Values{name: {value}}.Encode()
+// Day returns the link to the failures of the last day with one value of a dimension,
+// and no other filter.
+func (f frame) Day(name, value string) string {
+	return "/?" + url.Values{name: {value}, paramFrom: {rangeSearch}}.Encode()
+}
+
+// SubjectDay returns the link to the failures of the last day of the kind of r.
+func (f frame) SubjectDay(r *record.Record) string {
+	s := subjectOf(r)
+	return f.Day(s.Name, s.Value)
 }
 
 // notFoundData is the data of the page for paths that do not exist.
