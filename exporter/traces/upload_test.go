@@ -2,6 +2,7 @@ package traces
 
 import (
 	"compress/gzip"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -67,7 +68,7 @@ func TestUploadEndsUse(t *testing.T) {
 		t.Fatalf("got %q, %v", start, err)
 	}
 	u.release()
-	if n, err := b.Read(start); n != 0 || err != io.EOF {
+	if n, err := b.Read(start); n != 0 || !errors.Is(err, io.EOF) {
 		t.Errorf("after the end: %d bytes, %v", n, err)
 	}
 }
