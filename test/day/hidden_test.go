@@ -195,7 +195,7 @@ func wrongInventory(all diagnosis.Inventory, credential string) string {
 	}
 	advised := map[classify.Signing]bool{}
 	for _, u := range all.Signatures {
-		advised[u.Form] = u.Advice.English != "" && u.Advice.Chinese != ""
+		advised[u.Form] = u.Advice.Do.English != "" && u.Advice.Do.Chinese != ""
 	}
 	codes := map[string]string{}
 	for _, c := range all.UnknownCodes {
