@@ -406,7 +406,7 @@ func TestSelectRows(t *testing.T) {
 			seen[g.load] = true
 		}
 	}
-	if count += len(seen); len(loads)+len(memory) != count || len(memory) != 3 {
+	if count += len(seen); len(loads)+len(memory) != count || len(memory) != len(memories) {
 		t.Errorf("%v and %v, want %d rows", loads, memory, count)
 	}
 	if loads, memory, err = selectRows("^http/.*/rate/0%|idle"); err != nil || len(loads) != 2 || len(memory) != 1 {

@@ -55,14 +55,14 @@ func (p *pair) toLoop(up *link) bool {
 // duplicate returns a descriptor of nc's socket that the runtime does not watch, but
 // the loop, from add on.
 func (l *loop) duplicate(nc syscall.Conn) (int, error) {
-	if err := l.s.cfg.injected(callDuplicate); err != nil {
+	if err := l.s.injected(callDuplicate); err != nil {
 		return 0, err
 	}
 	fd, err := duplicate(nc)
 	if err != nil {
 		return 0, err
 	}
-	err = l.s.cfg.injected(callWatch)
+	err = l.s.injected(callWatch)
 	if err == nil {
 		err = l.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLET, 0)
 	}
@@ -234,7 +234,7 @@ func (s *Server) connOf(fd int) (net.Conn, error) {
 }
 
 func (s *Server) fileConn(f *os.File) (net.Conn, error) {
-	if err := s.cfg.injected(callConnection); err != nil {
+	if err := s.injected(callConnection); err != nil {
 		return nil, err
 	}
 	return net.FileConn(f)
