@@ -140,11 +140,11 @@ func (l *loop) takeOver(nc net.Conn) (socket, error) {
 		return socket{}, nil
 	}
 	fd, err := l.duplicate(tcp)
-	if IsExhausted(err) && l.s.Reclaim() {
+	if isExhausted(err) && l.s.Reclaim() {
 		fd, err = l.duplicate(tcp)
 	}
 	switch {
-	case IsExhausted(err):
+	case isExhausted(err):
 		return socket{}, err
 	case err != nil:
 		return socket{}, nil //nolint:nilerr // goroutines serve it
@@ -224,7 +224,7 @@ func (s *Server) connOf(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "")
 	defer f.Close()
 	nc, err := s.fileConn(f)
-	if IsExhausted(err) && s.Reclaim() {
+	if isExhausted(err) && s.Reclaim() {
 		nc, err = s.fileConn(f)
 	}
 	if err != nil {

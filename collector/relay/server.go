@@ -230,7 +230,7 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
-		case IsExhausted(err) && s.Reclaim():
+		case isExhausted(err) && s.Reclaim():
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
@@ -359,8 +359,8 @@ func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	}()
 }
 
-// IsExhausted reports whether err means that no file descriptors are left.
-func IsExhausted(err error) bool {
+// isExhausted reports whether err means that no file descriptors are left.
+func isExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
 
 // goldens are requests whose responses are in testdata.
@@ -42,6 +43,7 @@ var goldens = []struct {
 	{"ticket-program.txt", "/api/v1/failures/" + programID + "/ticket?lang=en", 200},
 	{"ticket-tap.txt", "/api/v1/failures/" + tapID + "/ticket", 200},
 	{"ticket-tap-zh.txt", "/api/v1/failures/" + tapID + "/ticket?lang=zh", 200},
+	{"failure-har.json", "/api/v1/failures/" + signatureID + "/har", 200},
 	{"ticket-bad-language.json", "/api/v1/failures/" + tapID + "/ticket?lang=fr", 400},
 	{"groups.json", "/api/v1/groups", 200},
 	{"group-unknown.json", "/api/v1/groups/0", 404},
@@ -81,7 +83,7 @@ func TestGolden(t *testing.T) {
 			if got := w.Header().Get("Content-Type"); got != want {
 				t.Errorf("Content-Type %q, want %q", got, want)
 			}
-			golden(t, tt.name, staticHash.ReplaceAll(w.Body.Bytes(), []byte("/static/$1.HASH.$2")))
+			golden.Check(t, "testdata/"+tt.name, staticHash.ReplaceAll(w.Body.Bytes(), []byte("/static/$1.HASH.$2")))
 		})
 	}
 }

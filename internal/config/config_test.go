@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,9 +14,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func read(t *testing.T, file File, args ...string) *Settings {
 	t.Helper()
@@ -93,19 +91,7 @@ func TestBadFiles(t *testing.T) {
 		}
 		got.WriteString(err.Error() + "\n")
 	}
-	const golden = "testdata/bad.golden"
-	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got:\n%s\nwant:\n%s", got.Bytes(), want)
-	}
+	golden.Check(t, "testdata/bad.golden", got.Bytes())
 }
 
 func TestMissingFile(t *testing.T) {
@@ -170,6 +156,7 @@ var otherValues = map[string]string{
 	"log.format": "logfmt", "log.file": "log", "log.access": "true", "traces.success-ratio": "0.5",
 	"check-path.interval": "7s", "check-path.target": "http://a.api.ksyun.com", "journal.size": "7",
 	"journal.path": "journal.db", "journal.max-bytes": "7MiB", "journal.max-age": "7h",
+	"evidence": "true", "evidence.body-size": "7KiB", "evidence.header": "X-Route", "evidence.field": "InstanceID", "evidence.max-bytes": "7MiB", "evidence.max-age": "7h",
 }
 
 // fakeLive records with which settings each change was made.
