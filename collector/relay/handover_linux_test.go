@@ -67,7 +67,7 @@ func (r *rig) isEmpty() {
 func TestCallsFailForWantOfDescriptors(t *testing.T) {
 	for name, newRig := range map[string]maker{"plain": newRig, "TLS": newTLSRig, "TLS on both sides": newTLSUpstreamRig} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(full(200, 10)) {
+			for seed := range uint64(full(200, 4)) {
 				testCallsFail(t, newRig, seed)
 			}
 		})
@@ -340,7 +340,7 @@ func TestNothingIsLeftOpen(t *testing.T) {
 	}
 	once(0)
 	before := open()
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		once(seed)
 	}
 	for end := time.Now().Add(patience); open() > before; runtime.Gosched() {
