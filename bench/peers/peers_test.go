@@ -307,7 +307,7 @@ func TestMeasure(t *testing.T) {
 	}
 	var out strings.Builder
 	b.results.report(&out)
-	for _, want := range []string{"| http/1KiB/1/10% | no proxy |", "| intercept/1KiB/rate/100% | ReverseProxy |", " MiB | – |\n"} {
+	for _, want := range []string{"| http/1KiB/1/10% | no proxy |", "| intercept/1KiB/rate/100% | ReverseProxy |", " MiB | – | – |\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, out.String())
 		}
