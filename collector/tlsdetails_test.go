@@ -108,6 +108,19 @@ func TestServerNameWithADot(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a TLS listener", func(t *testing.T) {
+		r := newInterceptRig(t)
+		r.leadAll(host + ":443")
+		c := r.dialTo(r.addrTLS)
+		c.send(hello)
+		up := r.upstream()
+		up.expect(hello)
+		up.send("\x16response")
+		c.expect("\x16response")
+		if s := r.proxy.Stats(); s.TappedTunnels != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
 	t.Run("plain HTTP", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()

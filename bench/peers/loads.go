@@ -53,7 +53,11 @@ const (
 	memoryIdle  = "memory/idle"
 	memoryCalls = "memory/calls"
 	memoryPairs = "memory/pairs"
+	// memoryTLSPairs is memoryPairs with TLS on both sides.
+	memoryTLSPairs = "memory/pairs/intercept"
 )
+
+var memories = []string{memoryIdle, memoryCalls, memoryPairs, memoryTLSPairs}
 
 // goal is the tap's target: a ratio to nginx under a load, or bytes.
 type goal struct {
@@ -80,5 +84,5 @@ var goals = []struct {
 	{"memory per idle pair of connections", []goal{{memoryPairs, metric{}, 6 << 10}}},
 }
 
-// withoutGoal lists the other loads that are measured by default.
-var withoutGoal = []string{"http/1KiB/64/0%", "http/60KiB/64/0%", "https/1KiB/1/10%", "intercept/1KiB/1/10%"}
+// withoutGoal lists the other rows that are measured by default.
+var withoutGoal = []string{"http/1KiB/64/0%", "http/60KiB/64/0%", "https/1KiB/1/10%", "intercept/1KiB/1/10%", memoryTLSPairs}

@@ -33,7 +33,7 @@ var (
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
 	baseline = flag.String("baseline", "", "comma-separated binaries of ksyun-tap to measure as well, such as one built before a change; their file names are their names in the tables")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
-	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs, limited by RLIMIT_NOFILE")
+	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs and memory/pairs/intercept, limited by RLIMIT_NOFILE")
 
 	role     = flag.String("role", "", "internal: role of this process")
 	listen   = flag.String("listen", "", "internal: address of the role")
@@ -157,7 +157,7 @@ func selectRows(pattern string) (loads []load, memory []string, err error) {
 			loads = append(loads, l)
 		}
 	}
-	for _, name := range []string{memoryIdle, memoryCalls, memoryPairs} {
+	for _, name := range memories {
 		if selected(name) {
 			memory = append(memory, name)
 		}

@@ -14,11 +14,14 @@ const settled = time.Second
 // measureMemory measures the memory of one contender, in a fresh process for each
 // figure.
 func (b *bench) measureMemory(what, name string) error {
-	files := usualFiles
-	if what == memoryPairs {
+	files, w := usualFiles, ways[0]
+	if what == memoryPairs || what == memoryTLSPairs {
 		files = filesFor(b.pairs)
 	}
-	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *responses) (err error) {
+	if what == memoryTLSPairs {
+		w = ways[2]
+	}
+	return b.onSite(w, 1, files, func(l *loop, s *site, a *responses) (err error) {
 		p, err := s.launch(name)
 		if err != nil {
 			return err
@@ -37,7 +40,7 @@ func (b *bench) measureMemory(what, name string) error {
 			bytes, err = p.rss()
 		case memoryCalls:
 			bytes, err = memoryAfter(l, p, a, b.calls)
-		case memoryPairs:
+		case memoryPairs, memoryTLSPairs:
 			bytes, err = memoryPerPair(l, p, a, b.pairs)
 		}
 		if err != nil {

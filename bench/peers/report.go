@@ -101,7 +101,7 @@ func (g goal) format(v float64) string {
 	switch {
 	case g.metric.of != nil:
 		return fmt.Sprintf("%.4g", v)
-	case g.load == memoryPairs:
+	case g.load == memoryPairs, g.load == memoryTLSPairs:
 		return fmt.Sprintf("%.1f KiB", v/(1<<10))
 	default:
 		return fmt.Sprintf("%.1f MiB", v/(1<<20))
@@ -154,10 +154,10 @@ func (r *results) reportMemory(w io.Writer) {
 	if len(r.memory) == 0 {
 		return
 	}
-	fmt.Fprintf(w, "\n| resident memory | idle | after many calls | per idle pair |\n|---|---|---|---|\n")
+	fmt.Fprintf(w, "\n| resident memory | idle | after many calls | per idle pair | per idle pair, TLS on both sides |\n|---|---|---|---|---|\n")
 	for _, name := range contenders {
 		var cells []string
-		for _, of := range []string{memoryIdle, memoryCalls, memoryPairs} {
+		for _, of := range memories {
 			cells = append(cells, r.cell(name, goal{load: of}))
 		}
 		if slices.ContainsFunc(cells, func(c string) bool { return c != "–" }) {

@@ -68,7 +68,7 @@ func (d *blocking) read(from side, l *link) {
 	for !d.done() && (from == program || p.up == l) {
 		b := m.space(from)
 		if b == nil {
-			d.changed.Wait()
+			d.pause(from, l)
 			continue
 		}
 		n, err := p.unlocked(l.Read, b)
@@ -86,6 +86,38 @@ func (d *blocking) read(from side, l *link) {
 		}
 		d.settle()
 	}
+}
+
+// pause waits until something has changed. Behind a pipelined request nothing is
+// read of the program until it is served, but a reset is noticed all the same.
+func (d *blocking) pause(from side, l *link) {
+	p, m := d.p, &d.p.m
+	if from != program || !m.flows[program].hasUnread() || l.sock == nil {
+		d.changed.Wait()
+		return
+	}
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if !l.watchForReset() {
+			return
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		defer d.guard()
+		if !d.done() {
+			m.ended(program, receivedReset, time.Now())
+			d.settle()
+		}
+	}()
+	for !d.done() && !m.wants(program) {
+		d.changed.Wait()
+	}
+	p.mu.Unlock()
+	l.interrupt()
+	<-watched
+	l.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	p.mu.Lock()
 }
 
 // unlocked reads or writes without mu.

@@ -23,6 +23,33 @@ func (r *rig) begin(request string) (c, up *peer) {
 	return c, up
 }
 
+// TestResetBehindPipelinedRequest has the program reset its connection while a
+// request of it lies read and the one before is not answered.
+func TestResetBehindPipelinedRequest(t *testing.T) { eachWay(t, testResetBehindPipelinedRequest) }
+
+func testResetBehindPipelinedRequest(t *testing.T, newRig maker) {
+	r := newRig(t)
+	c := r.client()
+	c.send(getRequest + getRequest + getRequest)
+	up := r.upstream()
+	for range 2 {
+		up.expect(getRequest)
+		up.send(okResponse)
+		c.expect(okResponse)
+		r.ends(EndComplete)
+	}
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.ends(EndComplete)
+
+	c.send(getRequest + getRequest)
+	up.expect(getRequest)
+	c.reset()
+	up.expectReset()
+	r.ends(EndCanceled)
+}
+
 func TestUpstreamEndsArePassedOn(t *testing.T) { eachWay(t, testUpstreamEndsArePassedOn) }
 
 func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {

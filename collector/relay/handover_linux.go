@@ -55,14 +55,14 @@ func (p *pair) toLoop(up *link) bool {
 // duplicate returns a descriptor of nc's socket that the runtime does not watch, but
 // the loop, from add on.
 func (l *loop) duplicate(nc syscall.Conn) (int, error) {
-	if err := l.s.cfg.injected(callDuplicate); err != nil {
+	if err := l.s.injected(callDuplicate); err != nil {
 		return 0, err
 	}
 	fd, err := duplicate(nc)
 	if err != nil {
 		return 0, err
 	}
-	err = l.s.cfg.injected(callWatch)
+	err = l.s.injected(callWatch)
 	if err == nil {
 		err = l.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLET, 0)
 	}
@@ -199,7 +199,7 @@ func (l *loop) leave(p *pair, up *link, first func() bool) {
 // takeBack makes the program's connection of a loop's socket. It reports false if
 // there are no descriptors for that: the connection is reset then.
 func (p *pair) takeBack(sock *socket) bool {
-	nc, err := p.s.connOf(sock.fd)
+	nc, err := p.s.connOf(sock.fd, closeReset)
 	if sock.tls != nil {
 		nc = sock.tls.detach(nc)
 	}
@@ -219,22 +219,22 @@ func (p *pair) takeBack(sock *socket) bool {
 }
 
 // connOf returns the connection of a descriptor, which it closes. If there is no
-// other descriptor for that, the connection is reset.
-func (s *Server) connOf(fd int) (net.Conn, error) {
+// other descriptor for that, the connection is closed as says how.
+func (s *Server) connOf(fd int, how closing) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "")
 	defer f.Close()
 	nc, err := s.fileConn(f)
 	if isExhausted(err) && s.Reclaim() {
 		nc, err = s.fileConn(f)
 	}
-	if err != nil {
+	if err != nil && how == closeReset {
 		resetOnClose(fd)
 	}
 	return nc, err
 }
 
 func (s *Server) fileConn(f *os.File) (net.Conn, error) {
-	if err := s.cfg.injected(callConnection); err != nil {
+	if err := s.injected(callConnection); err != nil {
 		return nil, err
 	}
 	return net.FileConn(f)
@@ -266,7 +266,7 @@ const finishTime = 5 * time.Second
 // finish closes a connection after rest was written to it.
 func (s *Server) finish(fd int, rest *buffer) {
 	defer s.bufs.put(rest)
-	nc, err := s.connOf(fd)
+	nc, err := s.connOf(fd, closeFIN)
 	if err != nil {
 		return
 	}

@@ -67,7 +67,7 @@ func (r *rig) isEmpty() {
 func TestCallsFailForWantOfDescriptors(t *testing.T) {
 	for name, newRig := range map[string]maker{"plain": newRig, "TLS": newTLSRig, "TLS on both sides": newTLSUpstreamRig} {
 		t.Run(name, func(t *testing.T) {
-			for seed := range uint64(full(200, 10)) {
+			for seed := range uint64(full(200, 4)) {
 				testCallsFail(t, newRig, seed)
 			}
 		})
@@ -79,20 +79,18 @@ func testCallsFail(t *testing.T, newRig maker, seed uint64) {
 	g, share := newGenerator(seed), 10+int(seed%4)*20
 	var mu sync.Mutex
 	var failed [callConnection + 1]int
-	r := newRig(t, func(c *Config) {
-		c.inject = func(at call) error {
-			mu.Lock()
-			defer mu.Unlock()
-			if !g.chance(share) {
-				return nil
-			}
-			failed[at]++
-			if at == callWatch {
-				return unix.ENOSPC
-			}
-			return unix.EMFILE
+	r := injecting(newRig, func(at call) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if !g.chance(share) {
+			return nil
 		}
-	})
+		failed[at]++
+		if at == callWatch {
+			return unix.ENOSPC
+		}
+		return unix.EMFILE
+	})(t)
 	r.reported = make(chan note, 16*programs*each)
 	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
 	var complete atomic.Int64
@@ -182,14 +180,12 @@ func TestUnwatchedIsServed(t *testing.T) {
 	for name, from := range map[string]int64{"the program's": 1, "the upstream's": 2} {
 		t.Run(name, func(t *testing.T) {
 			var watched atomic.Int64
-			r := newRig(t, func(c *Config) {
-				c.inject = func(at call) error {
-					if at == callWatch && watched.Add(1) >= from {
-						return unix.ENOSPC
-					}
-					return nil
+			r := injecting(newRig, func(at call) error {
+				if at == callWatch && watched.Add(1) >= from {
+					return unix.ENOSPC
 				}
-			})
+				return nil
+			})(t)
 			c, up := r.begin(getRequest)
 			up.send(okResponse)
 			c.expect(okResponse)
@@ -209,18 +205,16 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 		t.Run(name+" descriptors", func(t *testing.T) {
 			way, goOn := make(chan struct{}), make(chan struct{})
 			var once sync.Once
-			r := newRig(t, func(c *Config) {
-				c.inject = func(at call) error {
-					if at != callConnection {
-						return nil
-					}
-					once.Do(func() {
-						close(way)
-						<-goOn
-					})
-					return fault
+			r := injecting(newRig, func(at call) error {
+				if at != callConnection {
+					return nil
 				}
-			})
+				once.Do(func() {
+					close(way)
+					<-goOn
+				})
+				return fault
+			})(t)
 			c := r.client()
 			c.send(connectRequest)
 			<-way
@@ -256,18 +250,16 @@ func TestEventOfFormerSocket(t *testing.T) {
 // last record: until it is written, its descriptor may be used again.
 func TestClosingSocketIsNotWatched(t *testing.T) {
 	closing, looked := make(chan struct{}), make(chan struct{})
-	r := newTLSRig(t, func(c *Config) {
-		c.inject = func(at call) error {
-			if at == callConnection {
-				select {
-				case <-closing:
-					<-looked
-				default: // after the CONNECT
-				}
+	r := injecting(newTLSRig, func(at call) error {
+		if at == callConnection {
+			select {
+			case <-closing:
+				<-looked
+			default: // after the CONNECT
 			}
-			return nil
 		}
-	})
+		return nil
+	})(t)
 	c, up := r.begin(getRequest)
 	up.send(okResponse)
 	c.expect(okResponse)
@@ -348,7 +340,7 @@ func TestNothingIsLeftOpen(t *testing.T) {
 	}
 	once(0)
 	before := open()
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		once(seed)
 	}
 	for end := time.Now().Add(patience); open() > before; runtime.Gosched() {

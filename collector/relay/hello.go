@@ -30,7 +30,7 @@ func (p *pair) greet() bool {
 	if !p.await(true) {
 		return false
 	}
-	name, read, err := readHello(p.s.ctx, p.cl)
+	name, read, err := readServerName(p.s.ctx, p.cl)
 	switch {
 	case !p.await(false):
 		return false
@@ -82,6 +82,19 @@ func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err 
 		return "", r.read, errNoServerName
 	}
 	return name, r.read, nil
+}
+
+// readServerName is readHello, but also reads a name that ends with a dot. A
+// connection to that server can only be tunnelled.
+func readServerName(ctx context.Context, nc net.Conn) (name string, read []byte, err error) {
+	name, read, err = readHello(ctx, nc)
+	if err == nil {
+		return name, read, nil
+	}
+	if name = dottedName(read); name != "" {
+		err = nil
+	}
+	return name, read, err
 }
 
 // isServerName reports whether s is spelled like a host name, so that it can

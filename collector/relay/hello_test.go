@@ -62,6 +62,56 @@ func records(record []byte, size int) []byte {
 	return out
 }
 
+// TestDottedName reads names that crypto/tls does not.
+func TestDottedName(t *testing.T) {
+	named := hello(t, &tls.Config{ServerName: "h.examplex"})
+	dotted := bytes.Replace(named, []byte("h.examplex"), []byte("h.example."), 1)
+	for name, test := range map[string]struct {
+		sent []byte
+		want string
+	}{
+		"dotted":        {dotted, "h.example."},
+		"many records":  {records(dotted, 16), "h.example."},
+		"more behind":   {append(bytes.Clone(dotted), "early"...), "h.example."},
+		"without a dot": {named, ""},
+		"only a dot":    {bytes.Replace(hello(t, &tls.Config{ServerName: "x"}), []byte("\x00\x00\x01x"), []byte("\x00\x00\x01."), 1), ""},
+		"odd":           {bytes.Replace(named, []byte("h.examplex"), []byte("h/example."), 1), ""},
+		"half":          {dotted[:len(dotted)-1], ""},
+		"nothing":       {nil, ""},
+	} {
+		nc := &script{r: bytes.NewReader(test.sent), size: 100}
+		got, read, err := readServerName(t.Context(), nc)
+		if dot := strings.HasSuffix(got, "."); got != test.want && (dot || test.want != "") {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		if !bytes.HasPrefix(test.sent, read) || test.want != "" && err != nil {
+			t.Errorf("%s: read %d bytes, %v", name, len(read), err)
+		}
+		for n := range test.sent {
+			dottedName(test.sent[:n])
+		}
+	}
+}
+
+// FuzzDottedName reads anything, and agrees with crypto/tls on what both read.
+func FuzzDottedName(f *testing.F) {
+	named := hello(f, &tls.Config{ServerName: "h.examplex"})
+	f.Add(bytes.Replace(named, []byte("h.examplex"), []byte("h.example."), 1))
+	f.Add(records(named, 10))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		name := dottedName(b)
+		if name == "" {
+			return
+		}
+		if !isServerName(name) || !strings.HasSuffix(name, ".") {
+			t.Errorf("%q", name)
+		}
+		if other, _, err := readHello(t.Context(), &script{r: bytes.NewReader(b), size: 1000}); err == nil {
+			t.Errorf("%q, and crypto/tls reads %q", name, other)
+		}
+	})
+}
+
 func TestReadHello(t *testing.T) {
 	named := hello(t, &tls.Config{ServerName: "Monitor.api.ksyun.com"})
 	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".example.com"

@@ -110,6 +110,17 @@ func (l *link) watch() sight {
 	return seen
 }
 
+// watchForReset waits until the connection is broken. It reports false if it was
+// interrupted.
+func (l *link) watchForReset() bool {
+	broken := false
+	err := l.sock.Read(func(fd uintptr) bool {
+		broken = hasError(fd)
+		return broken
+	})
+	return broken || err != nil && !isTimeout(err)
+}
+
 // interrupt ends a read that another goroutine waits in.
 func (l *link) interrupt() {
 	l.SetReadDeadline(past) //nolint:errcheck // a closed connection ends its reads anyway

@@ -73,6 +73,17 @@ func rigTimeouts() Timeouts {
 	return t
 }
 
+// injectNext is Server.inject of the next rig.
+var injectNext func(call) error
+
+// injecting returns a maker of rigs in which calls fail as inject says.
+func injecting(newRig maker, inject func(call) error) maker {
+	return func(t testing.TB, change ...func(*Config)) *rig {
+		injectNext = inject
+		return newRig(t, change...)
+	}
+}
+
 // newRig starts a server; change may alter its configuration.
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
@@ -87,6 +98,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		c(&cfg)
 	}
 	r.srv = New(cfg)
+	r.srv.inject, injectNext = injectNext, nil
 	r.back = listen(t)
 	ln := listen(t)
 	r.front = ln.Addr().String()

@@ -72,9 +72,6 @@ type Config struct {
 	// Guard recognises connections to upstreams that are redirected back to us
 	// (Intake.Destination). If nil, none is.
 	Guard Guard
-
-	// inject, if not nil, returns the error of a call that is to fail, for tests.
-	inject func(call) error
 }
 
 // call is a system call that fails when something runs out.
@@ -86,11 +83,11 @@ const (
 	callConnection             // of a loop's socket
 )
 
-func (c *Config) injected(at call) error {
-	if c.inject == nil {
+func (s *Server) injected(at call) error {
+	if s.inject == nil {
 		return nil
 	}
-	return c.inject(at)
+	return s.inject(at)
 }
 
 // Guard compares redirected connections of programs with connections to upstreams.
@@ -143,7 +140,8 @@ type Server struct {
 
 	turned chan struct{} // one for each connection that is being turned away
 
-	driving []*loop // set before the first connection
+	driving []*loop          // set before the first connection
+	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
 }

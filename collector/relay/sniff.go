@@ -100,7 +100,7 @@ func (p *pair) programIsFirst() bool {
 func (p *pair) sniffTLS(read []byte) {
 	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
 	w := &wire{Conn: p.cl.Conn, ahead: read}
-	name, all, err := readHello(p.s.ctx, w)
+	name, all, err := readServerName(p.s.ctx, w)
 	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 	all = append(all, w.ahead...)
 	if err != nil {

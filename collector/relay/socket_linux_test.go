@@ -538,5 +538,5 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 
 func fdConn(fd int) (net.Conn, error) {
 	var s Server
-	return s.connOf(fd)
+	return s.connOf(fd, closeFIN)
 }
