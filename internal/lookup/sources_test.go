@@ -160,7 +160,7 @@ func TestSources(t *testing.T) {
 		err      string
 	}{
 		{name: "tap", open: NewTap, id: "00000000-7777-4222-8333-444444444477", answers: []string{"tap.json"}, requests: []string{"GET /api/v1/failures/00000000-7777-4222-8333-444444444477"}, found: 1},
-		{name: "tap none", open: NewTap, id: "a/b", answers: []string{`404 {"status":"error","error_type":"not_found","error":"no failure"}`}, requests: []string{"GET /api/v1/failures/a%2Fb"}},
+		{name: "tap none", open: NewTap, id: "a/b", answers: []string{`404 {"status":"error","errorType":"not_found","error":"no failure"}`}, requests: []string{"GET /api/v1/failures/a%2Fb"}},
 		{name: "no tap", open: NewTap, id: other, answers: []string{"404 page not found"}, err: "does not respond like a tap (HTTP status 404)"},
 		{name: "tap password", open: NewTap, id: other, answers: []string{"401 Unauthorized"}, err: "HTTP status 401 Unauthorized"},
 		{

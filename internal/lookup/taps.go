@@ -38,7 +38,7 @@ func (t tap) Find(ctx context.Context, q *Query) (Answer, error) {
 func readTap(status int, body []byte, q *Query) (a Answer, err error) {
 	var answer struct {
 		Status    string `json:"status"`
-		ErrorType string `json:"error_type"`
+		ErrorType string `json:"errorType"`
 		Data      struct {
 			Failures []*record.Record `json:"failures"`
 		} `json:"data"`
@@ -106,6 +106,9 @@ func (t taps) Find(ctx context.Context, q *Query) (Answer, error) {
 			err = errors.New("name resolution: " + dns.Err)
 		}
 		return Answer{}, err
+	}
+	if len(all) == 0 {
+		return Answer{}, errors.New("name resolution: no addresses")
 	}
 	client, err := t.clients.at(t.URL)
 	if err != nil {
