@@ -18,7 +18,7 @@ import (
 const (
 	maxAnswer    = 16 << 20 // bytes
 	maxFound     = 100      // attempts that a source is asked for
-	maxErrorText = 300      // bytes of the text of an error
+	maxErrorText = 500      // bytes of the text of an error
 )
 
 // ParseURL parses the URL of a source, which may contain a user and a password. Its

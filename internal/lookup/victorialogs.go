@@ -35,6 +35,9 @@ func (v victoriaLogs) Find(ctx context.Context, q *Query) (Answer, error) {
 		if body, err := v.query(ctx, form); err == nil {
 			a, err := readVictoriaLogs(body, q)
 			a.Partial = failed.Error()
+			if _, why, ok := strings.Cut(failed.text, "]: "); ok { // after the query
+				a.Partial = why
+			}
 			return a, err
 		}
 	}
