@@ -141,7 +141,7 @@ e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN
 
 .PHONY: pictures
 pictures: ## Draw docs/images again (needs what e2e needs, and a Chinese font such as fonts-wqy-microhei).
-	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -C test -count=1 -tags e2e -run "TestDashboardsTellTheTruth|TestDeskPictures" ./e2e
+	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -C test -count=1 -tags e2e -run "TestDashboardsShowWhatHappened|TestDeskPictures" ./e2e
 
 .PHONY: cover
 cover: ## Run the tests and print the coverage of each package.

@@ -1,6 +1,11 @@
 package classify
 
-import "time"
+import (
+	"bytes"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // Call is the API call that a request makes. The strings may be retained and
 // contain no secrets. "" means unknown.
@@ -46,4 +51,135 @@ type Secrets struct {
 	AccessKey []byte
 	Signature []byte
 	Token     []byte // the security token
+}
+
+// maxName is the length beyond which a value is no name.
+const maxName = 64
+
+// call makes a Call of what was found.
+func (c *Classifier) call(q *wanted, host []byte) Call {
+	var buf [hostname.MaxLength]byte
+	host = hostname.AppendLower(buf[:0], host)
+	call := Call{
+		Host:     c.strings.get(host),
+		Action:   c.action(q),
+		Version:  c.name(&q.version),
+		Signing:  q.signing(),
+		SignedAt: q.signedAt(),
+		DryRun:   isTrue(&q.dryRun),
+	}
+	call.Service, call.Region = c.place(q, host)
+	if call.Service == "" {
+		call.Service = c.serviceOf(call.Action, call.Version)
+	}
+	return call
+}
+
+// action returns the action, a documented one as it is documented.
+func (c *Classifier) action(q *wanted) string {
+	name := c.name(&q.action)
+	var buf [maxName]byte
+	if q.several && name != "" {
+		return SeveralActions
+	}
+	if known := c.actions[string(appendLower(buf[:0], []byte(name)))]; known != nil {
+		return known[0].Name
+	}
+	return name
+}
+
+// serviceOf returns the service of a documented action, "" if it is not
+// documented in that version.
+func (c *Classifier) serviceOf(action, version string) string {
+	var buf [maxName]byte
+	for _, a := range c.actions[string(appendLower(buf[:0], []byte(action)))] {
+		if version == "" || a.Version == version {
+			return a.Service
+		}
+	}
+	return ""
+}
+
+// place returns service and region: those of the scope, else of the parameters,
+// else of the host.
+func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
+	scope, enc := q.scope, encodedNot
+	if scope == nil {
+		_, scope = splitCredential(q.credential.raw)
+		enc = q.credential.enc
+	}
+	var buf [4 * maxName]byte
+	p := param{raw: scope, enc: enc}
+	inRegion, ofService := readScope(p.append(buf[:0]))
+	hostService, hostRegion := readHost(host)
+	var field [hostname.MaxLength]byte
+	if hostService == nil && hostRegion == nil {
+		hostService, hostRegion = readHost(hostname.AppendLower(field[:0], q.host))
+	}
+
+	service, region = c.lowerName(ofService), c.lowerName(inRegion)
+	var text [maxName]byte
+	if service == "" {
+		service = c.lowerName(q.service.append(text[:0]))
+	}
+	if service == "" {
+		service = c.lowerName(hostService)
+	}
+	if region == "" {
+		region = c.lowerName(q.region.append(text[:0]))
+	}
+	if region == "" {
+		region = c.lowerName(hostRegion)
+	}
+	return service, region
+}
+
+// name returns p as a name, "" if it is none.
+func (c *Classifier) name(p *param) string {
+	var buf [maxName]byte
+	b := bytes.TrimSpace(p.append(buf[:0]))
+	if !c.isOpenName(b) {
+		return ""
+	}
+	return c.strings.get(b)
+}
+
+// isOpenName reports whether b is a name that is no key.
+func (c *Classifier) isOpenName(b []byte) bool {
+	if !isName(b) {
+		return false
+	}
+	if len(b) < minKeyID {
+		return true
+	}
+	var buf [maxName]byte
+	return c.actions[string(appendLower(buf[:0], b))] != nil || !looksKey(b)
+}
+
+// lowerName returns b in lower case, "" if it is no name.
+func (c *Classifier) lowerName(b []byte) string {
+	if !c.isOpenName(b) {
+		return ""
+	}
+	var buf [maxName]byte
+	return c.strings.get(appendLower(buf[:0], b))
+}
+
+// isName reports whether b may be a label: anything else is not an action, a
+// version, a service or a region of the vendor's.
+func isName(b []byte) bool {
+	if len(b) == 0 || len(b) > maxName {
+		return false
+	}
+	for _, c := range b {
+		if !isNameByte(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// isNameByte reports whether c may be part of a name.
+func isNameByte(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-'
 }

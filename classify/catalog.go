@@ -97,7 +97,7 @@ type Catalog struct {
 
 	named    map[string]*Entry     // by folded code and alias, placeholders and faults too
 	byCode   map[string][]codeRow  // by folded code and alias, what may come on the wire
-	byStatus map[int]*Entry        // rows without messages, by status or class
+	byStatus map[int]*Entry        // entries without messages, by status or class
 	byFault  map[Fault]*Entry      //
 	messages []messageRow          // most literal text first, a user's before ours
 	patterns map[*Entry][]*pattern // of entries with messages
@@ -247,8 +247,8 @@ func (c *Catalog) Labels() []string {
 // fold lowers ASCII letters.
 func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 
-// answer holds the parts of a failed response that entries are matched by.
-type answer struct {
+// failedResponse holds the parts of a failed response that entries are matched by.
+type failedResponse struct {
 	status  int
 	code    []byte // lower case
 	message []byte // cleaned
@@ -260,7 +260,7 @@ type answer struct {
 }
 
 // lower returns the message in lower case. It is computed on demand, as it is rarely needed.
-func (a *answer) lower() []byte {
+func (a *failedResponse) lower() []byte {
 	text := a.lowered[:min(len(a.message), maxMessage)]
 	if !a.hasLowered {
 		for i := range text {
@@ -272,7 +272,7 @@ func (a *answer) lower() []byte {
 }
 
 // match returns the entry for a and what matched.
-func (c *Catalog) match(a *answer) (*Entry, Match) {
+func (c *Catalog) match(a *failedResponse) (*Entry, Match) {
 	if e := c.matchCode(a); e != nil {
 		return e, MatchCode
 	}
@@ -310,20 +310,20 @@ const (
 )
 
 // matchCode returns the best entry for the code of a, or nil if there is none.
-func (c *Catalog) matchCode(a *answer) *Entry {
+func (c *Catalog) matchCode(a *failedResponse) *Entry {
 	if len(a.code) == 0 {
 		return nil
 	}
 	var best *Entry
 	most := -1
-	rows := c.byCode[string(a.code)]
-	for _, r := range rows {
+	candidates := c.byCode[string(a.code)]
+	for _, r := range candidates {
 		e, weight := r.entry, 0
 		if !a.masked && e.HasStatus(a.status) {
 			weight += weightStatus
 		}
 		// Match the message only if it can change the result.
-		asked := len(rows) > 1 || e.Grade == GradeInferred && weight == 0
+		asked := len(candidates) > 1 || e.Grade == GradeInferred && weight == 0
 		if asked && c.says(e, a) {
 			weight += weightMessage
 		} else if e.Refines {
@@ -347,7 +347,7 @@ func (c *Catalog) matchCode(a *answer) *Entry {
 
 // matchMessage returns the entry with the most literal pattern that matches, or
 // nil if there is none. The status must match unless it is a 2xx.
-func (c *Catalog) matchMessage(a *answer) *Entry {
+func (c *Catalog) matchMessage(a *failedResponse) *Entry {
 	if len(a.message) == 0 {
 		return nil
 	}
@@ -364,7 +364,7 @@ func (c *Catalog) matchMessage(a *answer) *Entry {
 }
 
 // says reports whether the message of a matches a pattern of e.
-func (c *Catalog) says(e *Entry, a *answer) bool {
+func (c *Catalog) says(e *Entry, a *failedResponse) bool {
 	if len(a.message) == 0 || len(e.Messages) == 0 {
 		return false
 	}

@@ -76,7 +76,7 @@ func TestCatalogCoversTable(t *testing.T) {
 	}
 }
 
-// TestCatalogEntries holds every shipped row against what people and machines
+// TestCatalogEntries holds every shipped entry against what people and machines
 // need of it.
 func TestCatalogEntries(t *testing.T) {
 	cat := DefaultCatalog()
@@ -101,21 +101,21 @@ func TestCatalogEntries(t *testing.T) {
 				t.Errorf("%s: no full stop behind %q", e.Code, s)
 			}
 		}
-		// A row's own example leads back to it, by code and by message.
+		// An entry's own example leads back to it, by code and by message.
 		if e.Example == "" || e.Fault != FaultNone || len(e.Messages) == 0 {
 			continue
 		}
-		if !cat.says(e, &answer{message: []byte(e.Example)}) {
+		if !cat.says(e, &failedResponse{message: []byte(e.Example)}) {
 			t.Errorf("%s: no pattern matches the example %q", e.Code, e.Example)
 		}
-		a := answer{status: e.Statuses[0], message: []byte(e.Example)}
+		a := failedResponse{status: e.Statuses[0], message: []byte(e.Example)}
 		if got, m := cat.match(&a); m != MatchMessage || got.Category != e.Category {
 			t.Errorf("%s: its example leads by message to %v (%s)", e.Code, got, m)
 		}
 	}
 	for _, f := range faults {
 		if _, ok := cat.byFault[f]; !ok {
-			t.Errorf("no row for the fault %s", f)
+			t.Errorf("no entry for the fault %s", f)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestCatalogMatch(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e, m := cat.match(&answer{
+			e, m := cat.match(&failedResponse{
 				status: tt.status, masked: tt.masked,
 				code: appendLower(nil, []byte(tt.code)), message: []byte(tt.message),
 			})
@@ -269,7 +269,7 @@ func TestCatalogExtend(t *testing.T) {
 		t.Errorf("dns: %+v", v)
 	}
 	if e, ok := cat.Lookup("InvalidSignature"); ok {
-		t.Errorf("the alias of a replaced row leads to %s", e.Code)
+		t.Errorf("the alias of a replaced entry leads to %s", e.Code)
 	}
 }
 

@@ -21,7 +21,7 @@ func encoded(t testing.TB, e interface{ Bytes([]byte) ([]byte, error) }, s strin
 	return b
 }
 
-// TestCharsetAtEveryCut cuts an answer in GBK and UTF-16, with 0x5C as the
+// TestCharsetAtEveryCut cuts a response in GBK and UTF-16, with 0x5C as the
 // second byte of characters, at every byte: nothing may come out that the whole
 // does not say.
 func TestCharsetAtEveryCut(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestUnread reads answers of which a part cannot be read, and such as have
+// TestUnread reads responses of which a part cannot be read, and such as have
 // nothing more to say.
 func TestUnread(t *testing.T) {
 	c := New(DefaultCatalog())
@@ -69,7 +69,7 @@ func TestDecoderStaysClean(t *testing.T) {
 	}
 }
 
-// TestMembers puts each byte of an answer into a gzip member of its own.
+// TestMembers puts each byte of a response into a gzip member of its own.
 func TestMembers(t *testing.T) {
 	var b bytes.Buffer
 	for _, c := range []byte(`{"Error":{"Code":"InternalError"}}`) {

@@ -194,6 +194,6 @@ func TestItems(t *testing.T) {
 		t.Errorf("of 200: %d of %d, %d named", many.Failed, many.Total, len(many.Names))
 	}
 	if got := c.Items([]byte(request(2)), &Response{Status: 200, Body: partial, Truncated: true}, 1); got.Names != nil {
-		t.Errorf("of a truncated answer: %+v", got)
+		t.Errorf("of a truncated response: %+v", got)
 	}
 }

@@ -198,7 +198,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 	code := clean(codeText[:0], codeField)
 	message := clean(messageText[:0], messageField)
 
-	a := answer{
+	a := failedResponse{
 		status:  v.Status,
 		code:    appendLower(codeFold[:0], code),
 		message: message,

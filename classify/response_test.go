@@ -74,7 +74,7 @@ func TestResponseShapes(t *testing.T) {
 		{"text that is fine", 200, nil, `ok`, false, OutcomeSuccess, "", "", "", "", 0, FormText},
 		{"no content", 204, nil, ``, false, OutcomeSuccess, "", "", "", "", 0, FormEmpty},
 
-		// Partial answers.
+		// Partial responses.
 		{"messages of JSON after XML", 200, nil, `{"ErrorMessages":{"ErrorMessage":["a","","b",null]}}`, false, OutcomePartial, "", CategoryUnknown, "a", "", 2, FormJSON},
 		{"no messages", 200, nil, `{"errorMessage":["",null]}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
 		{"message that is no list", 200, nil, `{"errorMessage":"success"}`, false, OutcomeSuccess, "", "", "", "", 0, FormJSON},
@@ -86,7 +86,7 @@ func TestResponseShapes(t *testing.T) {
 		// Dry runs.
 		{"dry run in words", 412, nil, `{"message":"Request would have succeeded, but DryRun flag is set"}`, false, OutcomeDryRun, "", "", "", "", 0, FormJSON},
 		{"dry run by code alone", 400, nil, `<Response><Error><Code>dryrunoperation</Code></Error></Response>`, false, OutcomeDryRun, "dryrunoperation", "", "", "", 0, FormXML},
-		{"dry run, unreadable answer", 412, nil, ``, true, OutcomeDryRun, "", "", "", "", 0, FormEmpty},
+		{"dry run, unreadable response", 412, nil, ``, true, OutcomeDryRun, "", "", "", "", 0, FormEmpty},
 		{"dry run that failed", 412, nil, `{"Error":{"Code":"Strange"}}`, true, OutcomeError, "Strange", CategoryUnknown, "", "", 0, FormJSON},
 		{"412 that was no dry run", 412, nil, ``, false, OutcomeError, "", CategoryUnknown, "", "", 0, FormEmpty},
 		{"flat dry run in a 2xx", 200, nil, `{"code":"DryRunOperation"}`, false, OutcomeDryRun, "DryRunOperation", "", "", "", 0, FormJSON},
@@ -122,7 +122,7 @@ func TestResponseNilHeaderAndCall(t *testing.T) {
 }
 
 // TestResponseCut reads every sample cut off at every byte: what is reported then
-// must be what the whole tells, or less.
+// must be what is reported of the whole sample, or less.
 func TestResponseCut(t *testing.T) {
 	c := New(DefaultCatalog())
 	for _, s := range samples {
@@ -268,7 +268,7 @@ func TestFault(t *testing.T) {
 			t.Errorf("%s: %+v", f, v)
 		}
 		if f != FaultCanceled && f != "new" && (v.Entry == nil || v.Entry.Advice.English == "" || v.Match != MatchFault) {
-			t.Errorf("%s has no row: %+v", f, v)
+			t.Errorf("%s has no entry: %+v", f, v)
 		}
 	}
 }

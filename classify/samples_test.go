@@ -34,7 +34,7 @@ func (f fields) Get(name string) []byte {
 
 const sampleID = "00000000-1111-4222-8333-4444444444"
 
-// samples tells how each file of testdata/samples reads with the status it is
+// samples is how each file of testdata/samples is read with the status that it is
 // served with. request is the tail of the request ID behind sampleID.
 var samples = []struct {
 	file     string

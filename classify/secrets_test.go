@@ -38,7 +38,7 @@ func read(r canary.Request) *Request {
 }
 
 // TestScrubbedVerdict checks that of a secret, wherever the request has it,
-// nothing is left in the verdict, wherever and however the answer quotes it.
+// nothing is left in the verdict, wherever and however the response quotes it.
 func TestScrubbedVerdict(t *testing.T) {
 	classifier := New(DefaultCatalog())
 	checked := 0
@@ -150,16 +150,16 @@ func TestKeysAreNoNames(t *testing.T) {
 	}
 }
 
-// TestScrubAllocations checks that an answer in the catalogue's words costs
+// TestScrubAllocations checks that a response in the catalogue's words costs
 // nothing.
 func TestScrubAllocations(t *testing.T) {
 	c := New(DefaultCatalog())
 	r := read(canary.Requests(canary.Secrets[1])["SigV4 credential"])
-	for name, answer := range map[string]*Response{
+	for name, response := range map[string]*Response{
 		"success": {Status: 200, Header: responseHead, Body: metricsJSON(1 << 10)},
 		"failure": {Status: 409, Header: responseHead, Body: []byte(`{"Error":{"Code":"LimitExceeded"}}`)},
 	} {
-		verdict := c.Response(nil, answer)
+		verdict := c.Response(nil, response)
 		if n := testing.AllocsPerRun(100, func() {
 			v := verdict
 			v.Scrub(r, Secrets{AccessKey: []byte("AKLTcanary")})

@@ -83,10 +83,10 @@ func stringStart(b []byte) (start int, ok bool) {
 	}
 }
 
-// behindData are the elements that stand behind the data of an answer.
+// behindData are the elements that stand behind the data of a response.
 var behindData = [][]byte{[]byte("<ErrorMessages"), []byte("<ResponseMetadata"), []byte("<RequestId")}
 
-// belowRoot returns where in the end of an XML answer the first of the elements
+// belowRoot returns where in the end of an XML response the first of the elements
 // begins that stand behind the data.
 func belowRoot(tail []byte) (start int, ok bool) {
 	start = len(tail)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// longBatch is the answer of a batch whose data alone is longer than what is
+// longBatch is the response of a batch whose data alone is longer than what is
 // kept of the beginning of a body.
 func longBatch(format string, failed int) string {
 	var data, messages strings.Builder

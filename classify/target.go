@@ -36,7 +36,7 @@ const apiDomain = "api.ksyun.com"
 // APIHosts returns the pattern that matches all hosts of the API.
 func APIHosts() hostname.Patterns { return hostname.Patterns{hostname.Below(apiDomain)} }
 
-// readHost tells the service and the region a host of the vendor's names, in
+// readHost returns the service and the region that a host of the vendor names, in
 // lower case: {service}[.{region}][.internal|.inner].api.ksyun.com, or the
 // region alone. Any other host names none.
 func readHost(host []byte) (service, region []byte) {

@@ -14,8 +14,8 @@ const (
 
 // The functions below make foreign text fit to keep: unescaped, valid UTF-8,
 // without control characters. They append to dst within its capacity, so that
-// they never allocate, and tell by ok whether all of s had room; what is cut
-// is cut between characters.
+// they never allocate; ok reports whether all of s had room. Text is cut
+// between characters.
 
 // appendField appends the text of f, without blanks around it.
 func appendField(dst []byte, f field) []byte {

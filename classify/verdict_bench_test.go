@@ -15,7 +15,7 @@ func cpuTime(b *testing.B) int64 {
 }
 
 // BenchmarkVerdict measures what a call costs before its metrics are counted: its
-// request and its answer are read, and secrets are removed from the verdict.
+// request and its response are read, and secrets are removed from the verdict.
 func BenchmarkVerdict(b *testing.B) {
 	c := New(DefaultCatalog())
 	r := &Request{
@@ -42,7 +42,7 @@ func BenchmarkVerdict(b *testing.B) {
 		{"message that repeats the key", 403, "{" + id + `,"Error":{"Code":"InvalidClientTokenId","Message":"the key AKLTcanaryAccessKey0 does not exist"}}`},
 		{"code that is not in the catalogue", 400, "{" + id + `,"Error":{"Code":"Some.Code","Message":"the value of Namespace for instance 00000000-aaaa-4bbb-8ccc-000000000001 is not valid"}}`},
 	} {
-		answer := &Response{Status: bb.status, Header: responseHead, Body: []byte(bb.body)}
+		response := &Response{Status: bb.status, Header: responseHead, Body: []byte(bb.body)}
 		for _, scrub := range []bool{false, true} {
 			name := bb.name + "/read"
 			if scrub {
@@ -53,7 +53,7 @@ func BenchmarkVerdict(b *testing.B) {
 				before := cpuTime(b)
 				for b.Loop() {
 					call, known := c.Request(r)
-					v := c.Response(&call, answer)
+					v := c.Response(&call, response)
 					if scrub {
 						v.Scrub(r, known)
 					}

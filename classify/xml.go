@@ -241,7 +241,7 @@ func (x *xmlScanner) tagName() []byte {
 }
 
 // endOfTag passes the attributes of a start tag and its closing bracket. empty
-// tells that the tag closes itself; ok is false where the text breaks off.
+// reports whether the tag closes itself; ok is false where the text breaks off.
 func (x *xmlScanner) endOfTag() (empty, ok bool) {
 	var quote byte
 	for ; x.i < len(x.b); x.i++ {

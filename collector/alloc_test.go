@@ -14,7 +14,7 @@ func TestCallsDoNotAllocate(t *testing.T) {
 	for name, req := range map[string]string{"reverse": benchRequest, "forward": viaProxy(benchRequest), "POST": benchPost} {
 		t.Run(name, func(t *testing.T) {
 			c := benchProxy(t)
-			sent, buf := []byte(req), make([]byte, len(benchAnswer))
+			sent, buf := []byte(req), make([]byte, len(benchResponse))
 			trip := func() { roundTrip(t, c, sent, buf) }
 			for range 100 {
 				trip()
@@ -33,7 +33,7 @@ func TestInterceptedCallsAllocateInTLSAlone(t *testing.T) {
 	rig := newBenchTLS(t)
 	count := func(c net.Conn) float64 {
 		defer c.Close()
-		sent, buf := []byte(benchRequest), make([]byte, len(benchAnswer))
+		sent, buf := []byte(benchRequest), make([]byte, len(benchResponse))
 		trip := func() { roundTrip(t, c, sent, buf) }
 		for range 100 {
 			trip()

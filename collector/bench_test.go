@@ -29,8 +29,8 @@ const (
 	benchPost    = "POST /?Action=GetMetricStatisticsBatch&Version=2018-11-14 HTTP/1.1\r\n" + benchFields + "Content-Length: 14\r\n\r\n" + `{"Metrics":[]}`
 )
 
-// benchAnswer is a success of about 1 KiB.
-var benchAnswer = func() string {
+// benchResponse is a success of about 1 KiB.
+var benchResponse = func() string {
 	body := `{"getMetricStatisticsResult":{"datapoints":{"member":[` +
 		strings.Repeat(`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"},`, 17) +
 		`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"}]},"label":"cpu"},"responseMetadata":{"requestId":"a6d3a2c4-1c50-4f6c-9a07-3c1f0f7f3a15"}}`
@@ -46,12 +46,12 @@ func answerAll(ln net.Listener) {
 		}
 		go func() {
 			defer nc.Close()
-			b, answer := make([]byte, 4096), []byte(benchAnswer)
+			b, response := make([]byte, 4096), []byte(benchResponse)
 			for {
 				if _, err := nc.Read(b); err != nil {
 					return
 				}
-				if _, err := nc.Write(answer); err != nil {
+				if _, err := nc.Write(response); err != nil {
 					return
 				}
 			}
@@ -109,11 +109,11 @@ func BenchmarkCall(b *testing.B) {
 		defer p.Shutdown(b.Context())
 		front := listen(b)
 		go p.ServeResign(front, ResignAddress{Signer: testSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
-		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer))
+		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchResponse))
 	})
 	b.Run("tap", func(b *testing.B) {
 		c := benchProxy(b)
-		trips(b, c, benchRequest, len(benchAnswer))
+		trips(b, c, benchRequest, len(benchResponse))
 	})
 	b.Run("reverseproxy", func(b *testing.B) {
 		back, front := listen(b), listen(b)
@@ -127,12 +127,12 @@ func BenchmarkCall(b *testing.B) {
 		go srv.Serve(front)
 		defer srv.Close()
 		// It adds a Date field, whose length does not vary.
-		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchAnswer)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
+		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchResponse)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
 	})
 }
 
-func trips(b *testing.B, c net.Conn, request string, answer int) {
-	req, buf := []byte(request), make([]byte, answer)
+func trips(b *testing.B, c net.Conn, request string, response int) {
+	req, buf := []byte(request), make([]byte, response)
 	roundTrip(b, c, req, buf)
 	b.ReportAllocs()
 	for b.Loop() {

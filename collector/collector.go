@@ -37,7 +37,7 @@
 //
 // All other CONNECTs are treated as requests to other hosts: refused or
 // tunnelled. If there is no certificate for a tapped host, a CONNECT to it is
-// tunnelled where other hosts may be, and otherwise refused with an answer that
+// tunnelled where other hosts may be, and otherwise refused with a response that
 // names the setting to change. If making the certificate failed, which is our
 // fault and not the program's, the CONNECT is never refused.
 //

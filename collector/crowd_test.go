@@ -52,9 +52,9 @@ func TestCrowdOfConnects(t *testing.T) {
 		if _, err := io.WriteString(nc, connectTo443(name)); err != nil {
 			return err
 		}
-		answer := make([]byte, len(established))
-		if _, err := io.ReadFull(nc, answer); err != nil || string(answer) != established {
-			return fmt.Errorf("%q: %w", answer, err)
+		response := make([]byte, len(established))
+		if _, err := io.ReadFull(nc, response); err != nil || string(response) != established {
+			return fmt.Errorf("%q: %w", response, err)
 		}
 		tc := tls.Client(nc, &tls.Config{ServerName: name, RootCAs: roots})
 		c.br.Reset(tc)
@@ -67,7 +67,7 @@ func TestCrowdOfConnects(t *testing.T) {
 		}
 		body, err := io.ReadAll(resp.Body)
 		if err == nil && string(body) != name {
-			err = errors.New("the answer is " + string(body) + "'s, asked was " + name)
+			err = errors.New("the response is " + string(body) + "'s, asked was " + name)
 		}
 		return err
 	}

@@ -27,9 +27,9 @@ import (
 )
 
 // dnsServer starts a DNS server and returns a DNS that queries it.
-func dnsServer(t testing.TB, answer func(query []byte, tcp bool) [][]byte) upstream.DNS {
+func dnsServer(t testing.TB, respond func(query []byte, tcp bool) [][]byte) upstream.DNS {
 	t.Helper()
-	d, err := upstream.ParseDNS(upstreamtest.ServeDNS(t, answer))
+	d, err := upstream.ParseDNS(upstreamtest.ServeDNS(t, respond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,10 +38,10 @@ func dnsServer(t testing.TB, answer func(query []byte, tcp bool) [][]byte) upstr
 
 // nameServer answers all questions with the address it holds, and with "no such
 // name" if it holds none.
-func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) upstream.DNS {
+func nameServer(t *testing.T, response *atomic.Pointer[netip.Addr]) upstream.DNS {
 	t.Helper()
 	return dnsServer(t, func(query []byte, _ bool) [][]byte {
-		if ip := answer.Load(); ip != nil {
+		if ip := response.Load(); ip != nil {
 			return [][]byte{upstreamtest.Reply(t, query, dnsmessage.Header{}, false, ip.String())}
 		}
 		return [][]byte{upstreamtest.Reply(t, query, dnsmessage.Header{RCode: dnsmessage.RCodeNameError}, false)}
@@ -49,14 +49,14 @@ func nameServer(t *testing.T, answer *atomic.Pointer[netip.Addr]) upstream.DNS {
 }
 
 func TestNamesThatLeadAstray(t *testing.T) {
-	var answer atomic.Pointer[netip.Addr]
-	r := newRig(t, func(c *Config) { c.Policy = Policy{Resolver: nameServer(t, &answer)} })
+	var response atomic.Pointer[netip.Addr]
+	r := newRig(t, func(c *Config) { c.Policy = Policy{Resolver: nameServer(t, &response)} })
 	c := r.client()
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
 	ask := func(want classify.Fault) {
 		t.Helper()
 		c.send(request(host + ":" + port))
-		resp, _ := c.answer()
+		resp, _ := c.response()
 		if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(want) {
 			t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, want)
 		}
@@ -70,7 +70,7 @@ func TestNamesThatLeadAstray(t *testing.T) {
 	ask(classify.FaultDNS)
 	for _, a := range []string{"127.0.0.1", "127.0.0.2", "0.0.0.0", "169.254.169.254", "224.0.0.1"} {
 		ip := netip.MustParseAddr(a)
-		answer.Store(&ip)
+		response.Store(&ip)
 		ask(classify.FaultHostRefused)
 	}
 	r.untouched()
@@ -240,7 +240,7 @@ func TestTLSUpstreamIsVerified(t *testing.T) {
 			if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 				t.Error("the upstream got something")
 			}
-			resp, body := c.answer()
+			resp, body := c.response()
 			if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %s", resp.StatusCode, body)
 			}

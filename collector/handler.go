@@ -24,7 +24,7 @@ type handler struct {
 	dest  destination
 	sink  classify.Sink // of the running exchange
 	begun bool
-	why   answer // to a request that was refused
+	why   errorResponse // to a request that was refused
 
 	// authority names where the requests are sent, as it was received: with a
 	// request, or with the CONNECT around it.
@@ -38,7 +38,7 @@ type handler struct {
 	body    int // bytes of the body that call was read from
 
 	found found     // the last result of lookUp
-	dated time.Time // when the Date of an answer was last read
+	dated time.Time // when the Date of a response was last read
 	// The last access key and its hash.
 	accessKey  []byte
 	credential string
@@ -65,7 +65,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, answer{}
+	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, errorResponse{}
 	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
 	h.obs = classify.Observation{Client: h.obs.Client}
 }

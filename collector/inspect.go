@@ -7,7 +7,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
-// datedInterval is how often, on one connection, the Date of an answer is read
+// datedInterval is how often, on one connection, the Date of a response is read
 // that was no failure and had data.
 const datedInterval = time.Second
 

@@ -13,7 +13,7 @@ import (
 const refusedBody = `{"Error":{"Code":"SignatureDoesNotMatch","Message":"The request signature we calculated does not match the signature you provided.","Type":"Sender"},"RequestId":"01234567-89ab-4cde-8f01-23456789abcd"}`
 
 // TestRefusedSignaturesAreInspected checks what is handed over of a request
-// that was refused for its signature, of others, and of the answers' dates.
+// that was refused for its signature, of others, and of the responses' dates.
 func TestRefusedSignaturesAreInspected(t *testing.T) {
 	const date = "Date: Mon, 23 Nov 2026 08:00:00 GMT\r\n"
 	f := func(name, change, by, head, body string, dated bool, want ...classify.Check) {
@@ -28,9 +28,9 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 		c.send(sent)
 		up := r.upstream()
 		up.expect(sent)
-		answer := "HTTP/1.1 " + head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-		up.send(answer)
-		c.expect(answer)
+		response := "HTTP/1.1 " + head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+		up.send(response)
+		c.expect(response)
 		r.begun()
 		o := r.observed()
 		at := time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)

@@ -12,7 +12,7 @@ import (
 )
 
 // benchTLS is a tap between programs and an upstream with TLS, which always
-// answers benchAnswer.
+// sends benchResponse.
 type benchTLS struct {
 	addr string
 	ours *tls.Config // of a program that trusts the tap
@@ -78,7 +78,7 @@ func BenchmarkHandshake(b *testing.B) {
 			if way == "intercepted" {
 				cfg = rig.ours
 			}
-			req, buf := []byte(benchRequest), make([]byte, len(benchAnswer))
+			req, buf := []byte(benchRequest), make([]byte, len(benchResponse))
 			open := func() net.Conn { return rig.connect(b, cfg) }
 			if way == "direct" {
 				open = func() net.Conn {
@@ -107,18 +107,18 @@ func BenchmarkCallTLS(b *testing.B) {
 			b.Fatal(err)
 		}
 		defer c.Close()
-		trips(b, c, benchRequest, len(benchAnswer))
+		trips(b, c, benchRequest, len(benchResponse))
 	})
 	b.Run("tunnel", func(b *testing.B) {
 		rig := newBenchTLS(b)
 		c := rig.connect(b, rig.real)
 		defer c.Close()
-		trips(b, c, benchRequest, len(benchAnswer))
+		trips(b, c, benchRequest, len(benchResponse))
 	})
 	b.Run("intercepted", func(b *testing.B) {
 		rig := newBenchTLS(b)
 		c := rig.connect(b, rig.ours)
 		defer c.Close()
-		trips(b, c, benchRequest, len(benchAnswer))
+		trips(b, c, benchRequest, len(benchResponse))
 	})
 }

@@ -45,7 +45,7 @@ func TestConfigReachesTheRelay(t *testing.T) {
 }
 
 // TestConnectionsAreLimited has one connection more than there may be, while all
-// wait for an answer.
+// wait for a response.
 func TestConnectionsAreLimited(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 1 })
 	c := r.client()

@@ -188,7 +188,7 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	}
 }
 
-func TestVerdictsOfAnswers(t *testing.T) {
+func TestVerdictsOfResponses(t *testing.T) {
 	tests := []struct {
 		file, status string
 		outcome      classify.Outcome
@@ -216,9 +216,9 @@ func TestVerdictsOfAnswers(t *testing.T) {
 				c.send(request(host))
 				up := r.upstream()
 				up.expect(request(host))
-				answer := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
-				up.send(answer)
-				c.expect(answer)
+				response := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
+				up.send(response)
+				c.expect(response)
 				r.begun()
 				v := r.observed().Verdict
 				if v.Outcome != tt.outcome || v.Code != tt.code {
@@ -232,7 +232,7 @@ func TestVerdictsOfAnswers(t *testing.T) {
 	}
 }
 
-func TestErrorsBehindALongAnswerAreSeen(t *testing.T) {
+func TestErrorsBehindALongResponseAreSeen(t *testing.T) {
 	body := `{"getMetricStatisticsBatchResults":[` + strings.Repeat(`{"instance":"i","points":[1,2,3]},`, 10000) +
 		`{"instance":"j"}],"errorMessage":["metric net.if.in of instance j: query timed out"],"responseMetadata":{"requestId":"a6d3a2c4-1c50-4f6c-9a07-3c1f0f7f3a14"}}`
 	for how, framing := range map[string]string{
@@ -299,9 +299,9 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	up := r.upstream()
 	up.expect(req)
 	body := fmt.Sprintf(`{"RequestId":"x","Error":{"Type":"Sender","Code":"InvalidAccesskey","Message":"no key %s with token %s"}}`, accessKey, token)
-	answer := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.send(answer)
-	c.expect(answer)
+	response := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	up.send(response)
+	c.expect(response)
 	r.begun()
 	o := r.observed()
 	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
@@ -319,7 +319,7 @@ func TestMessagesAreScrubbed(t *testing.T) {
 func TestVerdictsAreScrubbed(t *testing.T) {
 	const secret = "canary~word=horse"
 	const id = "X-KSC-Request-Id: "
-	for name, answer := range map[string]string{
+	for name, response := range map[string]string{
 		"code, inner code and message": "HTTP/1.1 403 Forbidden\r\nContent-Length: %d\r\n\r\n" + `{"Error":{"Code":"Invalid.` + secret + `","InnerCode":"` + secret + `","Message":"no ` + secret + `"}}`,
 		"type and ID fields":           "HTTP/1.1 403 Forbidden\r\nX-KSC-ErrorType: " + secret + "\r\n" + id + secret + "\r\nContent-Length: %d\r\n\r\n",
 		"ID of a success":              "HTTP/1.1 200 OK\r\n" + id + secret + "\r\nContent-Length: %d\r\n\r\n{}",
@@ -331,8 +331,8 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			c.send(req)
 			up := r.upstream()
 			up.expect(req)
-			_, body, _ := strings.Cut(answer, "\r\n\r\n")
-			whole := fmt.Sprintf(answer, len(body))
+			_, body, _ := strings.Cut(response, "\r\n\r\n")
+			whole := fmt.Sprintf(response, len(body))
 			up.send(whole)
 			c.expect(whole)
 			r.begun()
@@ -342,7 +342,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			}
 		})
 	}
-	t.Run("ID of an answer that broke off", func(t *testing.T) {
+	t.Run("ID of a response that broke off", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
 		req := "GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + secret + "\r\n\r\n"

@@ -31,7 +31,7 @@ func TestPass(t *testing.T) {
 
 	c = r.client()
 	c.send("GET http://" + r.addr + "/ HTTP/1.1\r\nHost: " + r.addr + "\r\n\r\n")
-	if resp, body := c.answer(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultLoop) {
+	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultLoop) {
 		t.Errorf("to the tap itself: %d %s", resp.StatusCode, body)
 	}
 }

@@ -52,7 +52,7 @@ type OtherHosts uint8
 
 // All values of OtherHosts.
 const (
-	OtherRefuse  OtherHosts = iota // answer with an error of our own
+	OtherRefuse  OtherHosts = iota // respond with an error of our own
 	OtherForward                   // forward unobserved, to ports 80 and 443, but not to loopback and link-local addresses
 	OtherPass                      // forward unobserved, to any port and address
 )

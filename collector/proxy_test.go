@@ -83,7 +83,7 @@ func TestReload(t *testing.T) {
 	}
 
 	c.send(request(host))
-	if resp, _ := c.answer(); resp.StatusCode != http.StatusForbidden {
+	if resp, _ := c.response(); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	if o := r.observed(); o.Fault != classify.FaultHostRefused {
@@ -124,16 +124,16 @@ func TestStats(t *testing.T) {
 	c.send(req)
 	up := r.upstream()
 	up.expect(req)
-	answer := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
-	up.send(answer)
-	c.expect(answer)
+	response := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
+	up.send(response)
+	c.expect(response)
 	r.begun()
 	r.observed()
 	r.silent()
 	got := r.proxy.Stats()
 	want := Stats{Stats: relay.Stats{
 		Accepted: 1, Dials: 1,
-		RequestBytes: int64(len(req)), ResponseBytes: int64(len(answer)),
+		RequestBytes: int64(len(req)), ResponseBytes: int64(len(response)),
 	}}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)

@@ -126,7 +126,7 @@ func TestResign(t *testing.T) {
 	}
 }
 
-// TestResignPipelined sends requests ahead of the answers, one of them with
+// TestResignPipelined sends requests ahead of the responses, one of them with
 // a body that outgrows the buffers.
 // TestResignKeepsItsKey checks that the key that calls are signed with is not
 // output where the API quotes it.
@@ -181,10 +181,10 @@ func TestResignPipelined(t *testing.T) {
 	for i := range 6 {
 		res, err := http.ReadResponse(in, nil)
 		if err != nil {
-			t.Fatalf("answer %d: %v", i, err)
+			t.Fatalf("response %d: %v", i, err)
 		}
 		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("answer %d: status %d, %v", i, res.StatusCode, err)
+			t.Fatalf("response %d: status %d, %v", i, res.StatusCode, err)
 		}
 		res.Body.Close()
 	}

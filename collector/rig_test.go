@@ -242,16 +242,16 @@ func (p *peer) expect(want string) {
 	}
 }
 
-// answer reads a whole response.
-func (p *peer) answer() (*http.Response, string) {
+// response reads a whole response.
+func (p *peer) response() (*http.Response, string) {
 	p.t.Helper()
 	resp, err := http.ReadResponse(p.br, nil)
 	if err != nil {
-		p.t.Fatalf("no answer: %v", err)
+		p.t.Fatalf("no response: %v", err)
 	}
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
-		p.t.Fatalf("half an answer: %v", err)
+		p.t.Fatalf("half a response: %v", err)
 	}
 	return resp, string(body)
 }

@@ -120,7 +120,7 @@ func TestTLSLoopsAreRefused(t *testing.T) {
 	}
 	c := newPeer(t, nc)
 	c.send(request(host))
-	resp, body := c.answer()
+	resp, body := c.response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "--upstream.resolver") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}

@@ -121,7 +121,7 @@ func TestSOCKSThatRefuses(t *testing.T) {
 	c := r.client()
 	c.send(viaProxy(request(host)))
 	r.upstream().socks(5) // connection refused
-	resp, body := c.answer()
+	resp, body := c.response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultUnreachable) || !strings.Contains(body, r.back.Addr().String()) || strings.Contains(body, "cret") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -136,7 +136,7 @@ func TestSOCKSLeadsNowhereForbidden(t *testing.T) {
 	r.reload(p)
 	c := r.client()
 	c.send(viaProxy(request(host)))
-	if resp, body := c.answer(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
+	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }

@@ -101,8 +101,8 @@ func TestServerNameWithADot(t *testing.T) {
 			c.send(hello)
 			up := r.upstream()
 			up.expect(hello)
-			up.send("\x16answer")
-			c.expect("\x16answer")
+			up.send("\x16response")
+			c.expect("\x16response")
 			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 				t.Errorf("%+v", s)
 			}

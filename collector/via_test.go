@@ -73,7 +73,7 @@ func TestUpstreamIsVerifiedThroughAProxy(t *testing.T) {
 	if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("the proxy got something to read")
 	}
-	if resp, _ := c.answer(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) {
+	if resp, _ := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) {
 		t.Errorf("%d", resp.StatusCode)
 	}
 }
@@ -139,7 +139,7 @@ func TestTunnelThroughAProxy(t *testing.T) {
 }
 
 func TestProxyThatCannotBeUsed(t *testing.T) {
-	answer := func(s string) func(*interceptRig) {
+	response := func(s string) func(*interceptRig) {
 		return func(r *interceptRig) {
 			up := r.upstream()
 			up.expect("CONNECT ")
@@ -164,10 +164,10 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		fault  classify.Fault
 		advice string
 	}{
-		"wants credentials": {nil, answer("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), classify.FaultUnreachable, "rejects the credentials, or needs some"},
-		"refuses":           {nil, answer("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "with status 403"},
-		"talks nonsense":    {nil, answer("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
-		"talks endlessly":   {nil, answer("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 64<<10)), classify.FaultUnreachable, "NO_PROXY"},
+		"wants credentials": {nil, response("HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"), classify.FaultUnreachable, "rejects the credentials, or needs some"},
+		"refuses":           {nil, response("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "with status 403"},
+		"talks nonsense":    {nil, response("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
+		"talks endlessly":   {nil, response("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 64<<10)), classify.FaultUnreachable, "NO_PROXY"},
 		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
 		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "that the proxy is running"},
 		"is us": {func(r *interceptRig, p *Policy) {
@@ -189,7 +189,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 			if tt.act != nil {
 				tt.act(r)
 			}
-			resp, body := c.answer()
+			resp, body := c.response()
 			if resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("X-Ksyun-Tap-Error"), body)
 			}
@@ -231,7 +231,7 @@ func TestAddressesAProxyWouldLeadTo(t *testing.T) {
 	r := viaRig(t, "", func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	c := r.client()
 	c.send("CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n")
-	if resp, body := c.answer(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
+	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	r.untouched()

@@ -67,7 +67,7 @@ type failure struct {
 	o          classify.Observation
 }
 
-// failures are answers of the vendor's: one that the catalogue has in these
+// failures are responses of the vendor's: one that the catalogue has in these
 // words, and one with a message of its own.
 var failures = map[string]string{
 	"catalogued": `{"requestid":"%s","error":{"type":"sender","code":"LimitExceeded","message":"Request was rejected because the request speed of this openAPI is beyond the current flow control limit."}}`,
@@ -98,7 +98,7 @@ func newFailure(name string) *failure {
 	return f
 }
 
-// observe reads the call and its answer, as the collector does.
+// observe reads the call and its response, as the collector does.
 func (f *failure) observe() *classify.Observation {
 	f.n++
 	for i, n := len(f.number)-1, f.n; i >= 0; i, n = i-1, n/10 {

@@ -53,7 +53,7 @@ func (s *spans) ExportSpans(_ context.Context, batch []sdktrace.ReadOnlySpan) er
 
 func (s *spans) Shutdown(context.Context) error { return nil }
 
-// output is everything a pipeline tells.
+// output is everything that a pipeline writes.
 type output struct {
 	pipeline *exporter.Pipeline
 	metrics  *metrics.Metrics

@@ -15,10 +15,10 @@ const patience = 10 * time.Second
 
 // client simulates a program with several connections, each with at most one call.
 type client struct {
-	l       *loop
-	answers *answers
-	errors  int // percent of the calls that ask for an error
-	now     func() time.Time
+	l         *loop
+	responses *responses
+	errors    int // percent of the calls that ask for an error
+	now       func() time.Time
 
 	request []byte
 	number  int // offset of the call's number in request
@@ -36,14 +36,14 @@ type client struct {
 
 // caller is one connection of a client.
 type caller struct {
-	sock     *sock
-	begin    time.Time // when its call was due
-	response response
+	sock  *sock
+	begin time.Time // when its call was due
+	check checker
 }
 
 // connect opens n connections, one after the other, and makes one call on each.
-func (l *loop) connect(address string, config *tls.Config, n int, a *answers, errorPercent int) (*client, error) {
-	c := &client{l: l, answers: a, errors: errorPercent, now: time.Now}
+func (l *loop) connect(address string, config *tls.Config, n int, a *responses, errorPercent int) (*client, error) {
+	c := &client{l: l, responses: a, errors: errorPercent, now: time.Now}
 	c.request, c.number = requestBytes()
 	for range n {
 		k := &caller{sock: &sock{}}
@@ -106,7 +106,7 @@ func (c *client) send(k *caller, due time.Time) {
 		number[0] = wantError
 	}
 	k.begin, c.progress = due, c.now()
-	k.response.expect(c.answers.to(number), number)
+	k.check.expect(c.responses.to(number), number)
 	k.sock.send(c.request)
 }
 
@@ -115,11 +115,11 @@ func (c *client) received(k *caller, p []byte, err error) (done bool) {
 		c.err = errors.Join(c.err, fmt.Errorf("a connection ended: %w", err))
 		return true
 	}
-	if k.response.want == nil {
+	if k.check.want == nil {
 		c.err = errors.Join(c.err, fmt.Errorf("bytes that no call asked for: %.80q", p))
 		return true
 	}
-	complete, err := k.response.feed(p)
+	complete, err := k.check.feed(p)
 	if err != nil {
 		c.err = errors.Join(c.err, err)
 		k.sock.close()
@@ -128,7 +128,7 @@ func (c *client) received(k *caller, p []byte, err error) (done bool) {
 	if !complete {
 		return false
 	}
-	k.response.want = nil
+	k.check.want = nil
 	now := c.now()
 	c.progress = now
 	if c.completed(now, now.Sub(k.begin)) {

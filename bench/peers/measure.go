@@ -32,7 +32,7 @@ func filesFor(n int) int { return 2*n + 400 }
 
 // onSite runs f with a new upstream and a new directory, for proxies with the given
 // number of file descriptors.
-func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) error) error {
+func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *responses) error) error {
 	dir, err := os.MkdirTemp("", "peers")
 	if err != nil {
 		return err
@@ -47,7 +47,7 @@ func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) err
 		return err
 	}
 	defer l.close()
-	a := newAnswers(kib << 10)
+	a := newResponses(kib << 10)
 	if s.Upstream, err = l.serve(a, s.serverTLS()); err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *answers) err
 // measure runs the rounds of one load. In each round, every contender is measured
 // once.
 func (b *bench) measure(under load) error {
-	return b.onSite(under.way, under.kib, usualFiles, func(l *loop, s *site, a *answers) (err error) {
+	return b.onSite(under.way, under.kib, usualFiles, func(l *loop, s *site, a *responses) (err error) {
 		proxies := map[string]*proxy{}
 		defer func() {
 			for _, p := range proxies {
@@ -106,7 +106,7 @@ func (b *bench) measure(under load) error {
 }
 
 // sample measures one contender for d.
-func (l *loop) sample(p *proxy, a *answers, under load, d time.Duration) (sample, error) {
+func (l *loop) sample(p *proxy, a *responses, under load, d time.Duration) (sample, error) {
 	connections := under.connections
 	if connections == 0 {
 		connections = 64

@@ -18,7 +18,7 @@ func (b *bench) measureMemory(what, name string) error {
 	if what == memoryPairs {
 		files = filesFor(b.pairs)
 	}
-	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *answers) (err error) {
+	return b.onSite(ways[0], 1, files, func(l *loop, s *site, a *responses) (err error) {
 		p, err := s.launch(name)
 		if err != nil {
 			return err
@@ -53,7 +53,7 @@ func (b *bench) measureMemory(what, name string) error {
 }
 
 // memoryAfter returns the resident memory after calls on 64 connections.
-func memoryAfter(l *loop, p *proxy, a *answers, calls int) (float64, error) {
+func memoryAfter(l *loop, p *proxy, a *responses, calls int) (float64, error) {
 	c, err := l.connect(p.address, p.clientTLS(), 64, a, 10)
 	if err != nil {
 		return 0, err
@@ -68,7 +68,7 @@ func memoryAfter(l *loop, p *proxy, a *answers, calls int) (float64, error) {
 // memoryPerPair returns the memory per connection of n connections that made one call
 // and are idle. The memory after the first thousand calls of the process is subtracted.
 // At the end each connection makes another call, to verify that it is still open.
-func memoryPerPair(l *loop, p *proxy, a *answers, n int) (float64, error) {
+func memoryPerPair(l *loop, p *proxy, a *responses, n int) (float64, error) {
 	first, err := l.connect(p.address, p.clientTLS(), 1, a, 0)
 	if err != nil {
 		return 0, err

@@ -44,27 +44,27 @@ func numberOf(head []byte) []byte {
 	return head[i+len(marker):][:digits]
 }
 
-// answer is an HTTP response with room for a call's number.
-type answer struct {
+// response is an HTTP response with room for a call's number.
+type response struct {
 	status         int
 	wire           []byte // head and body
 	body           []byte // the end of wire
 	inHead, inBody int    // offsets of the number in wire and in body
 }
 
-// answers are the responses of the upstream: a success with a body of a given size, and
+// responses are the responses of the upstream: a success with a body of a given size, and
 // an error.
-type answers struct{ success, failure answer }
+type responses struct{ success, failure response }
 
-func newAnswers(size int) *answers {
+func newResponses(size int) *responses {
 	// Version 1: the tap takes one of version 4 for random, and samples by it.
 	const blank = "00000000-1111-1222-8333-000000000000"
-	make := func(status int, text, body string) answer {
+	make := func(status int, text, body string) response {
 		head := fmt.Sprintf("HTTP/1.1 %d %s\r\nServer: bench\r\nDate: Sun, 01 Nov 2026 00:00:00 GMT\r\n"+
 			"Content-Type: application/json;charset=UTF-8\r\nX-KSC-REQUEST-ID: %s\r\nContent-Length: %d\r\n\r\n", status, text, blank, len(body))
 		wire := []byte(head + body)
 		offset := func(s string) int { return strings.Index(s, blank) + len(blank) - digits }
-		return answer{status: status, wire: wire, body: wire[len(head):], inHead: offset(head), inBody: offset(body)}
+		return response{status: status, wire: wire, body: wire[len(head):], inHead: offset(head), inBody: offset(body)}
 	}
 	prefix, label := `{"getMetricStatisticsResult":{"datapoints":{"member":[`, `]},"label":"cpu.utilizition.total`
 	suffix := `"},"responseMetadata":{"requestId":"` + blank + `"}}`
@@ -75,14 +75,14 @@ func newAnswers(size int) *answers {
 	}
 	body += label
 	body += strings.Repeat(".", max(0, size-len(body)-len(suffix))) + suffix
-	return &answers{
+	return &responses{
 		success: make(200, "OK", body),
 		failure: make(409, "Conflict", `{"requestid":"`+blank+`","error":{"type":"sender","code":"LimitExceeded","message":"Request was rejected because the request speed of this openAPI is beyond the current flow control limit."}}`),
 	}
 }
 
 // to returns the response to the call with this number.
-func (a *answers) to(number []byte) *answer {
+func (a *responses) to(number []byte) *response {
 	if number[0] == wantError {
 		return &a.failure
 	}
@@ -90,29 +90,29 @@ func (a *answers) to(number []byte) *answer {
 }
 
 // fill writes a call's number into the response and returns the whole response.
-func (a *answer) fill(number []byte) []byte {
+func (a *response) fill(number []byte) []byte {
 	copy(a.wire[a.inHead:], number)
 	copy(a.body[a.inBody:], number)
 	return a.wire
 }
 
-// response checks one response, byte by byte, as it arrives.
-type response struct {
-	want   *answer
+// checker checks one response, byte by byte, as it arrives.
+type checker struct {
+	want   *response
 	number [digits]byte
 	head   []byte // as much as has arrived
 	offset int    // in the body; -1 while the head is not complete
 }
 
 // expect prepares for the response to the call with this number.
-func (r *response) expect(want *answer, number []byte) {
+func (r *checker) expect(want *response, number []byte) {
 	r.want, r.head, r.offset = want, r.head[:0], -1
 	copy(r.number[:], number)
 }
 
 // feed checks the next bytes. It reports whether the response is complete, or returns
 // how it differs from the expected one.
-func (r *response) feed(p []byte) (complete bool, err error) {
+func (r *checker) feed(p []byte) (complete bool, err error) {
 	if r.offset < 0 {
 		r.head = append(r.head, p...)
 		end := bytes.Index(r.head, []byte("\r\n\r\n"))
@@ -140,7 +140,7 @@ func (r *response) feed(p []byte) (complete bool, err error) {
 
 // checkHead checks a head, which includes its last CRLF, and returns the
 // Content-Length.
-func (r *response) checkHead(head []byte) (length int, err error) {
+func (r *checker) checkHead(head []byte) (length int, err error) {
 	status, fields, _ := bytes.Cut(head, []byte("\r\n"))
 	if want := strconv.AppendInt([]byte("HTTP/1.1 "), int64(r.want.status), 10); !bytes.HasPrefix(status, want) {
 		return 0, fmt.Errorf("status is not %d", r.want.status)
@@ -161,7 +161,7 @@ func (r *response) checkHead(head []byte) (length int, err error) {
 }
 
 // matches compares the next bytes of the body with those that were sent.
-func (r *response) matches(p []byte) bool {
+func (r *checker) matches(p []byte) bool {
 	body, at := r.want.body, r.want.inBody
 	from, to := r.offset, r.offset+len(p)
 	if to > len(body) {

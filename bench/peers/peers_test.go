@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 const number = "000000000042"
 
 func TestResponse(t *testing.T) {
-	a := newAnswers(1 << 10)
+	a := newResponses(1 << 10)
 	if n := len(a.success.body); n != 1<<10 {
 		t.Errorf("a success has %d bytes, want 1024", n)
 	}
@@ -57,9 +57,9 @@ func TestResponse(t *testing.T) {
 	}
 }
 
-// feedAll feeds pieces of a size to a response that expects the success of number.
-func feedAll(a *answers, wire string, size int) error {
-	var r response
+// feedAll feeds pieces of a size to a checker that expects the success of number.
+func feedAll(a *responses, wire string, size int) error {
+	var r checker
 	r.expect(&a.success, []byte(number))
 	for piece := range slices.Chunk([]byte(wire), size) {
 		if r.offset == len(r.want.body) {
@@ -76,7 +76,7 @@ func feedAll(a *answers, wire string, size int) error {
 }
 
 func FuzzResponse(f *testing.F) {
-	a := newAnswers(200)
+	a := newResponses(200)
 	good := string(a.success.fill([]byte(number)))
 	f.Add(good)
 	f.Add(strings.Replace(good, "Content-Length:", "content-length :", 1))
@@ -104,9 +104,9 @@ func TestNumberOf(t *testing.T) {
 	}
 }
 
-// newTestClient returns a client of an upstream that answers with answers of its
+// newTestClient returns a client of an upstream that answers with responses of its
 // own; change may spoil them.
-func newTestClient(t *testing.T, w way, connections, errorPercent int, change func(*answers)) (*client, error) {
+func newTestClient(t *testing.T, w way, connections, errorPercent int, change func(*responses)) (*client, error) {
 	t.Helper()
 	l, err := newLoop()
 	if err != nil {
@@ -116,7 +116,7 @@ func newTestClient(t *testing.T, w way, connections, errorPercent int, change fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	theirs := newAnswers(60 << 10)
+	theirs := newResponses(60 << 10)
 	if change != nil {
 		change(theirs)
 	}
@@ -128,7 +128,7 @@ func newTestClient(t *testing.T, w way, connections, errorPercent int, change fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := l.connect(p.address, p.clientTLS(), connections, newAnswers(60<<10), errorPercent)
+	c, err := l.connect(p.address, p.clientTLS(), connections, newResponses(60<<10), errorPercent)
 	if err == nil {
 		t.Cleanup(c.close)
 	}
@@ -193,18 +193,18 @@ func TestShareOfErrors(t *testing.T) {
 }
 
 // A run fails if the upstream, or what stands for a proxy, answers differently.
-func TestWrongAnswersFail(t *testing.T) {
+func TestWrongResponsesFail(t *testing.T) {
 	for _, c := range []struct {
 		name   string
-		change func(*answers)
+		change func(*responses)
 		want   string
 	}{
-		{"status", func(a *answers) { copy(a.success.wire, "HTTP/1.1 502") }, "status is not 200"},
-		{"byte of the body", func(a *answers) { a.success.body[30<<10] ^= 1 }, "the body differs"},
-		{"size", func(a *answers) { *a = *newAnswers(59 << 10) }, "Content-Length is"},
-		{"answer to another call", func(a *answers) { a.success.inBody = 0 }, "the body differs"},
-		{"error for a success", func(a *answers) { a.success = a.failure }, "status is not 200"},
-		{"bytes behind an answer", func(a *answers) { a.success.wire = append(a.success.wire, '!') }, "the body differs"},
+		{"status", func(a *responses) { copy(a.success.wire, "HTTP/1.1 502") }, "status is not 200"},
+		{"byte of the body", func(a *responses) { a.success.body[30<<10] ^= 1 }, "the body differs"},
+		{"size", func(a *responses) { *a = *newResponses(59 << 10) }, "Content-Length is"},
+		{"response to another call", func(a *responses) { a.success.inBody = 0 }, "the body differs"},
+		{"error for a success", func(a *responses) { a.success = a.failure }, "status is not 200"},
+		{"bytes behind a response", func(a *responses) { a.success.wire = append(a.success.wire, '!') }, "the body differs"},
 	} {
 		for _, w := range ways[:2] {
 			if _, err := newTestClient(t, w, 1, 0, c.change); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -230,7 +230,7 @@ func TestEndedConnectionFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.close()
-	if _, err = l.connect(address, nil, 1, newAnswers(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
+	if _, err = l.connect(address, nil, 1, newResponses(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
 		t.Errorf("got %v, want that a connection ended", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 
 // serve responds to each request at once, as the call's number says. config is nil for
 // plain HTTP.
-func (l *loop) serve(a *answers, config *tls.Config) (address string, err error) {
+func (l *loop) serve(a *responses, config *tls.Config) (address string, err error) {
 	end := []byte("\r\n\r\n")
 	return l.listen(config, func(s *sock) {
 		var partial []byte

@@ -1,5 +1,5 @@
 // Package canary drives secrets through the tap in tests: in every place of a
-// request, and written in every way in which an answer may quote them.
+// request, and written in every way in which a response may quote them.
 package canary
 
 import (
@@ -109,7 +109,7 @@ func Requests(secret string) map[string]Request {
 	return all
 }
 
-// Encodings returns the ways in which an answer may write the secret that it
+// Encodings returns the ways in which a response may write the secret that it
 // quotes, by their names.
 func Encodings(secret string) map[string]string {
 	quoted, _ := json.Marshal(secret)

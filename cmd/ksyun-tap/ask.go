@@ -17,9 +17,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// maxAnswer is the maximum size of a running tap's response that is read. The
+// maxResponse is the maximum size of a running tap's response that is read. The
 // journal's records are bounded, and few have the same ID.
-const maxAnswer = 16 << 20
+const maxResponse = 16 << 20
 
 // askTap requests a path of the web listener of a running tap. base is its URL.
 func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
@@ -35,7 +35,7 @@ func askTap(ctx context.Context, base, path string) (status int, body []byte, er
 		return 0, nil, err
 	}
 	defer res.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	body, err = io.ReadAll(io.LimitReader(res.Body, maxResponse))
 	return res.StatusCode, body, err
 }
 
@@ -46,13 +46,13 @@ func queryTap[T any](ctx context.Context, base, path string) (data T, err error)
 	if err != nil {
 		return data, err
 	}
-	var answer struct {
+	var response struct {
 		Data T `json:"data"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(body, &response); err != nil {
 		return data, noTap(base, http.StatusOK, err)
 	}
-	return answer.Data, nil
+	return response.Data, nil
 }
 
 // queryBody requests a path of the API of a running tap. An error of the API is an
@@ -65,13 +65,13 @@ func queryBody(ctx context.Context, base, path string) ([]byte, error) {
 	case status == http.StatusOK:
 		return body, nil
 	}
-	var answer struct {
+	var response struct {
 		Error string `json:"error"`
 	}
-	if err := json.Unmarshal(body, &answer); err != nil {
+	if err := json.Unmarshal(body, &response); err != nil {
 		return nil, noTap(base, status, err)
 	}
-	return nil, apiError{status, answer.Error}
+	return nil, apiError{status, response.Error}
 }
 
 // noTap returns the error for a response that is not one of a tap.

@@ -66,7 +66,7 @@ func TestCheckPath(t *testing.T) {
 	check(exitUsage, "--ca-file", "--ca-file=none.pem")
 
 	proxy, admin = startTap(t, stranger.Listener.Addr().String())
-	fails("the API's answer", "the value of --upstream.connect-to", through(proxy, admin)...)
+	fails("the API's response", "the value of --upstream.connect-to", through(proxy, admin)...)
 	proxy, admin = startTap(t, dead)
 	fails("the path from the tap to the API", "connection_refused", through(proxy, admin)...)
 	proxy, admin = startTap(t, deaf.Listener.Addr().String())
@@ -161,7 +161,7 @@ func ignorantDNS(t *testing.T) string {
 
 // serveDNS answers each query with what answer returns, unless that is nil. It
 // returns the server's address.
-func serveDNS(t *testing.T, answer func(query []byte) []byte) string {
+func serveDNS(t *testing.T, respond func(query []byte) []byte) string {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -175,7 +175,7 @@ func serveDNS(t *testing.T, answer func(query []byte) []byte) string {
 			if err != nil {
 				return
 			}
-			if reply := answer(buf[:n]); reply != nil {
+			if reply := respond(buf[:n]); reply != nil {
 				pc.WriteTo(reply, from)
 			}
 		}
@@ -201,9 +201,9 @@ func TestCheckPathTimer(t *testing.T) {
 		t.Helper()
 		return awaitMetrics(t, admin, lines...)
 	}
-	await("ksyun_tap_path_check_success 1\n", `ksyun_tap_path_check_failed{stage="answer"} 0`, "ksyun_tap_path_check_last_success_timestamp_seconds 1", "ksyun_tap_path_check_duration_seconds ")
+	await("ksyun_tap_path_check_success 1\n", `ksyun_tap_path_check_failed{stage="response"} 0`, "ksyun_tap_path_check_last_success_timestamp_seconds 1", "ksyun_tap_path_check_duration_seconds ")
 	broken.Store(true)
-	await("ksyun_tap_path_check_success 0\n", `ksyun_tap_path_check_failed{stage="answer"} 1`, `ksyun_tap_path_check_failed{stage="dns"} 0`)
+	await("ksyun_tap_path_check_success 0\n", `ksyun_tap_path_check_failed{stage="response"} 1`, `ksyun_tap_path_check_failed{stage="dns"} 0`)
 	broken.Store(false)
 	text := await("ksyun_tap_path_check_success 1\n")
 	for _, own := range []string{"\nksyun_api_requests_total{", "\nksyun_api_errors_total{", "\nksyun_tap_journal_entries 1"} {

@@ -9,12 +9,12 @@ import (
 	"testing"
 )
 
-// TestClassifyAnswers reads the answers in classify/testdata/answers. Beside
+// TestClassifyResponses reads the responses in classify/testdata/responses. Beside
 // each NAME.http is a NAME.want.json with the fields that must come out.
-func TestClassifyAnswers(t *testing.T) {
-	files, err := filepath.Glob("../../classify/testdata/answers/*.http")
+func TestClassifyResponses(t *testing.T) {
+	files, err := filepath.Glob("../../classify/testdata/responses/*.http")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%d answers, %v", len(files), err)
+		t.Fatalf("%d responses, %v", len(files), err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {

@@ -23,7 +23,7 @@ type doctorVerb struct {
 func newDoctor(app *kingpin.Application) *doctorVerb {
 	v := &doctorVerb{}
 	c := app.Command("doctor", "Print why a saved request may be refused for its signature, as the tap does online: no secret is needed, none is printed.")
-	c.Arg("file", "The request: as on the wire, or what curl -v prints, with its answer; standard input without one, or for -.").Default("-").StringVar(&v.file)
+	c.Arg("file", "The request: as on the wire, or what curl -v prints, with its response; standard input without one, or for -.").Default("-").StringVar(&v.file)
 	c.Flag("body", "File with the body that was sent, which curl -v does not print.").PlaceHolder("FILE").StringVar(&v.body)
 	c.Flag("language", "en or zh.").Default("en").EnumVar(&v.language, "en", "zh")
 	c.Flag("output", "text or json (one line per cause).").Default("text").EnumVar(&v.output, "text", "json")
@@ -46,13 +46,13 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 		}
 		q.Whole = true
 	}
-	var answer *classify.Response
+	var response *classify.Response
 	if r := x.Response; r != nil {
-		answer = &classify.Response{Status: r.Status, Header: r.Fields, Body: r.Body}
+		response = &classify.Response{Status: r.Status, Header: r.Fields, Body: r.Body}
 	}
 	causes := diagnosis.Saved(classify.New(classify.DefaultCatalog()), &classify.Request{
 		Method: q.Method, Target: []byte(q.Target), Host: q.Fields.Get("Host"), Header: q.Fields, Body: q.Body,
-	}, classify.Extent{Body: q.Whole, Fields: true}, answer)
+	}, classify.Extent{Body: q.Whole, Fields: true}, response)
 	if v.output == "text" {
 		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
 	}

@@ -228,8 +228,8 @@ func childResult(state *os.ProcessState, err error) error {
 	return nil
 }
 
-// exitError ends the program with a certain code. Where there is no error in
-// it, nothing is told: the command itself has.
+// exitError ends the program with an exit code. Without an error nothing is
+// printed: the command that was run has reported its own.
 type exitError struct {
 	code int
 	error

@@ -115,7 +115,7 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 	defer cancel()
 	page, err := queryTap[failuresPage](limited, tap, "/api/v1/failures?"+list.Encode())
 	if err != nil {
-		return noAnswer(err)
+		return noResponse(err)
 	}
 	p := v.printer(std, v.now())
 	if v.follow {
@@ -125,7 +125,7 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 	for _, raw := range page.Failures {
 		var r record.Record
 		if err := json.Unmarshal(raw, &r); err != nil {
-			return noAnswer(err)
+			return noResponse(err)
 		}
 		last = r.ID
 		if err := p.add(&r, raw); err != nil {
@@ -148,14 +148,14 @@ func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) er
 		Groups []json.RawMessage `json:"groups"`
 	}](ctx, tap, "/api/v1/groups")
 	if err != nil {
-		return noAnswer(err)
+		return noResponse(err)
 	}
 	table := newTable(std.out, v.now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
 	n, more := 0, false
 	for _, raw := range data.Groups {
 		var g groups.Group
 		if err := json.Unmarshal(raw, &g); err != nil {
-			return noAnswer(err)
+			return noResponse(err)
 		}
 		if !v.selects(&g) {
 			continue
@@ -214,8 +214,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// noAnswer returns err with the exit code for taps that do not answer.
-func noAnswer(err error) error { return exitError{exitNoAnswer, err} }
+// noResponse returns err with the exit code for taps that do not answer.
+func noResponse(err error) error { return exitError{exitNoResponse, err} }
 
 // failurePrinter prints failures in one format.
 type failurePrinter interface {

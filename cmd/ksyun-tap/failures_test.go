@@ -114,9 +114,9 @@ func TestFailuresErrors(t *testing.T) {
 			t.Errorf("%v: exit %d: %s%s", args, got, out, errOut)
 		}
 	}
-	f(exitNoAnswer, "does not respond like a tap", "--url="+alien.URL)
-	f(exitNoAnswer, "does not respond like a tap", "--url="+alien.URL, "--groups")
-	f(exitNoAnswer, "--web.listen-address", "--url=http://127.0.0.1:1")
+	f(exitNoResponse, "does not respond like a tap", "--url="+alien.URL)
+	f(exitNoResponse, "does not respond like a tap", "--url="+alien.URL, "--groups")
+	f(exitNoResponse, "--web.listen-address", "--url=http://127.0.0.1:1")
 	f(exitUsage, "throttled", "--category=throtled")
 	f(exitUsage, "1 to 1000", "--limit=0")
 	f(exitUsage, "--since", "--since=-1s")

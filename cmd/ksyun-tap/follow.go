@@ -44,7 +44,7 @@ func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string
 		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &api) && api.status < http.StatusInternalServerError:
-			return noAnswer(err)
+			return noResponse(err)
 		case errors.Is(err, errOutput):
 			return err
 		}
@@ -105,9 +105,9 @@ func (s *failureStream) read(ctx context.Context, event func(name string, data [
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		var answer struct{ Error string }
-		_ = json.NewDecoder(io.LimitReader(res.Body, maxEvent)).Decode(&answer)
-		return apiError{res.StatusCode, cmp.Or(answer.Error, res.Status)}
+		var response struct{ Error string }
+		_ = json.NewDecoder(io.LimitReader(res.Body, maxEvent)).Decode(&response)
+		return apiError{res.StatusCode, cmp.Or(response.Error, res.Status)}
 	}
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, maxEvent)

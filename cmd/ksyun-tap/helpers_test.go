@@ -66,7 +66,7 @@ func serveTap(t *testing.T, flags ...string) *tap {
 	return tap
 }
 
-// waitReady asks until the answer is 200. The listeners are open before the tap
+// waitReady asks until the response is 200. The listeners are open before the tap
 // says that it is ready.
 func waitReady(t *testing.T, url string) {
 	t.Helper()

@@ -45,7 +45,7 @@ func newLookup(app *kingpin.Application, s *config.Settings, file config.File) *
 	c.Flag("since", "Time before now that is searched in backends. Taps search all that they keep.").Default("24h").DurationVar(&v.since)
 	c.Flag("ticket", "Print the text for a support ticket, in this language: en or zh.").PlaceHolder("LANGUAGE").EnumVar(&v.ticket, "en", "zh")
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("timeout", "How long to wait for answers.").Default("5s").DurationVar(&v.timeout)
+	c.Flag("timeout", "How long to wait for responses.").Default("5s").DurationVar(&v.timeout)
 	s.RegisterLookup(c, file)
 	return v
 }
@@ -72,14 +72,14 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	results := lookup.All(ctx, sources, query)
 	found := lookup.Merge(results)
 	if len(results) == 1 && results[0].Err != nil {
-		return exitError{exitNoAnswer, usererror.Wrap(fmt.Errorf("no answer from %s: %w", results[0].Name, results[0].Err), hintOf(results[0].Err))}
+		return exitError{exitNoResponse, usererror.Wrap(fmt.Errorf("no response from %s: %w", results[0].Name, results[0].Err), hintOf(results[0].Err))}
 	}
 	missing := reportMissing(std.err, results, optional)
 	switch {
 	case len(found) > 0:
 		return v.print(std.out, found, len(sources) > 1)
 	case missing > 0:
-		return exitError{exitNoAnswer, usererror.New("no failed call with ID or request ID "+v.id+" was found, but not everything was searched", "see the lines above; try again, or with a longer --timeout")}
+		return exitError{exitNoResponse, usererror.New("no failed call with ID or request ID "+v.id+" was found, but not everything was searched", "see the lines above; try again, or with a longer --timeout")}
 	}
 	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, notFoundHint(len(sources) > 1))}
 }
@@ -148,7 +148,7 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 }
 
 // reportMissing writes a line for each source, or part of one, that did not answer or
-// whose answer may be incomplete. It returns their number, without the optional one.
+// whose response may be incomplete. It returns their number, without the optional one.
 func reportMissing(out io.Writer, results []lookup.Result, optional string) (n int) {
 	line := func(what, name, why string) {
 		fmt.Fprintf(out, "ksyun-tap: %s from %s: %s\n", what, name, record.Escape(why))
@@ -158,13 +158,13 @@ func reportMissing(out io.Writer, results []lookup.Result, optional string) (n i
 	}
 	for _, r := range results {
 		if r.Err != nil {
-			line("no answer", r.Name, oneLine(r.Err))
+			line("no response", r.Name, oneLine(r.Err))
 		}
 		if r.Partial != "" {
-			line("incomplete answer", r.Name, r.Partial)
+			line("incomplete response", r.Name, r.Partial)
 		}
 		for _, m := range r.Missing {
-			line("no answer", m.Name, oneLine(m.Err))
+			line("no response", m.Name, oneLine(m.Err))
 		}
 	}
 	return n

@@ -27,7 +27,7 @@ func TestLookup(t *testing.T) {
 	}
 	res.Body.Close()
 	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, "http://"+admin+"/api/v1/failures/"+id) // the journal is filled shortly after the answer
+	waitReady(t, "http://"+admin+"/api/v1/failures/"+id) // the journal is filled shortly after the response
 
 	code, out, errOut := command(t, "", "lookup", id, "--url=http://"+admin)
 	for _, want := range []string{id, "MissingAuthenticationToken", "ListMetrics", "Do  "} {
@@ -54,7 +54,7 @@ func TestLookup(t *testing.T) {
 	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
 		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoAnswer || !strings.Contains(errOut, "no answer from "+api.URL+": HTTP status 403 Forbidden") {
+	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoResponse || !strings.Contains(errOut, "no response from "+api.URL+": HTTP status 403 Forbidden") {
 		t.Errorf("no tap: exit %d: %s", code, errOut)
 	}
 }
@@ -86,13 +86,13 @@ func TestLookupInSeveralTaps(t *testing.T) {
 	f := func(want, complaints int, id string, urls ...string) {
 		t.Helper()
 		code, out, errOut := command(t, "", append([]string{"lookup", id}, urls...)...)
-		if code != want || strings.Count(errOut, "no answer from http://127.0.0.1:1: ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {
+		if code != want || strings.Count(errOut, "no response from http://127.0.0.1:1: ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {
 			t.Errorf("%v: exit %d, want %d: %s%s", urls, code, want, out, errOut)
 		}
 	}
 	f(exitOK, 0, id, "--url="+other.url, "--url="+tap.url)
 	f(exitOK, 1, id, down, "--url="+tap.url)
 	f(exitNone, 0, "none", "--url="+other.url, "--url="+tap.url)
-	f(exitNoAnswer, 1, "none", down, "--url="+tap.url) // it may be in the one that does not answer
-	f(exitNoAnswer, 2, id, down, down)
+	f(exitNoResponse, 1, "none", down, "--url="+tap.url) // it may be in the one that does not answer
+	f(exitNoResponse, 2, id, down, down)
 }

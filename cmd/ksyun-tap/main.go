@@ -28,8 +28,8 @@ const (
 	exitUsage  = 2 // a flag, a setting or a file is wrong
 	exitAlien  = 3 // the input of classify is not a response of the API
 
-	exitNone     = 1 // failures and lookup: nothing was found
-	exitNoAnswer = 2 // failures: the tap did not answer; lookup: nothing was found, and not all answered
+	exitNone       = 1 // failures and lookup: nothing was found
+	exitNoResponse = 2 // failures: the tap did not answer; lookup: nothing was found, and not all answered
 )
 
 // usageError is an error that the user can fix on the command line or in a file.
@@ -51,7 +51,6 @@ func init() {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The first signal ends ctx; from then on a second one kills.
 	// The first signal ends ctx; a second one kills the process.
 	context.AfterFunc(ctx, stop)
 	// Writing to a pipe that has no reader must return an error and not kill this

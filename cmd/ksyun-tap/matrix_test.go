@@ -407,13 +407,13 @@ func fixedDNS(t *testing.T, ip [4]byte) string {
 			return nil
 		}
 		q := question.Questions[0]
-		answer := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true}, Questions: question.Questions}
+		response := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true}, Questions: question.Questions}
 		if q.Type == dnsmessage.TypeA {
-			answer.Answers = []dnsmessage.Resource{{
+			response.Answers = []dnsmessage.Resource{{
 				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}, Body: &dnsmessage.AResource{A: ip},
 			}}
 		}
-		packed, err := answer.Pack()
+		packed, err := response.Pack()
 		if err != nil {
 			return nil
 		}

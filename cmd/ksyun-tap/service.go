@@ -87,10 +87,10 @@ func (t *tap) alive(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var answer statusOnly
-	t.pages.ServeHTTP(&answer, req)
-	if answer != http.StatusOK {
-		err = fmt.Errorf("/-/healthy returned status %d", answer)
+	var response statusOnly
+	t.pages.ServeHTTP(&response, req)
+	if response != http.StatusOK {
+		err = fmt.Errorf("/-/healthy returned status %d", response)
 	}
 	return errors.Join(err, group.Wait())
 }

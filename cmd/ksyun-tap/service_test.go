@@ -78,6 +78,6 @@ func TestManualPage(t *testing.T) {
 		}
 	}
 	if strings.Contains(page, "SS man") {
-		t.Error("it tells of the verb that packages use")
+		t.Error("it mentions the verb that packages use")
 	}
 }

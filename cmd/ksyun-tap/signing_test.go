@@ -86,7 +86,7 @@ func signedRequests() []signedRequest {
 		{name: "GET", target: "/?" + query, fields: map[string]string{"Accept": doc}},
 		{name: "GET, path of a version", target: "/v4/?" + strings.ReplaceAll(query, "2010-05-25", "2023-07-12")},
 		{name: "GET, query in odd order and encoding", target: "/?Version=2010-05-25&b=%7e&B=%2F&Action=ListMetrics&a=%E9%87%91&a=1"},
-		{name: "GET, no Accept, XML answer", target: "/?" + query, fields: map[string]string{"Accept": "*/*"}},
+		{name: "GET, no Accept, XML response", target: "/?" + query, fields: map[string]string{"Accept": "*/*"}},
 		{name: "POST JSON", method: "POST", target: "/?Action=PutMetricData&Version=2017-07-01", fields: map[string]string{"Content-Type": doc, "Accept": doc}, body: docBody},
 		{name: "POST JSON, action in the body", method: "POST", target: "/", fields: map[string]string{"Content-Type": doc}, body: docBody},
 		{name: "POST form, action in the body", method: "POST", target: "/", fields: map[string]string{"Content-Type": form, "Accept": doc}, body: formBody},

@@ -241,8 +241,8 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 }
 
 // loops returns the number of event loops: one per processor. It doubles
-// GOMAXPROCS, because a thread that blocks in epoll_wait counts as running until
-// the scheduler notices.
+// GOMAXPROCS, because a thread that waits in epoll_wait counts as running until
+// events no longer come often.
 var loops = sync.OnceValue(func() int {
 	n := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(2 * n)

@@ -47,7 +47,7 @@ func (r *record) call(c *classify.Classifier) classify.Call {
 // format that is built from what the SDK understood.
 func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.Verdict {
 	text, id := r.message()
-	answer := classify.Response{Status: r.HTTPStatusCode}
+	response := classify.Response{Status: r.HTTPStatusCode}
 	if r.AWSException != "" {
 		var body struct {
 			Error struct{ Code, Message string }
@@ -58,9 +58,9 @@ func (r *record) verdict(c *classify.Classifier, call *classify.Call) classify.V
 		case r.HTTPStatusCode < 300:
 			body.Error.Message = text // without it, the status would mean success
 		}
-		answer.Body, _ = json.Marshal(body) //nolint:errchkjson // strings only
+		response.Body, _ = json.Marshal(body) //nolint:errchkjson // strings only
 	}
-	v := c.Response(call, &answer)
+	v := c.Response(call, &response)
 	v.Form = classify.FormEmpty // the real body is not known
 	v.RequestID = r.requestID(id)
 	return v

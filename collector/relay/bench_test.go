@@ -48,7 +48,7 @@ func answerAll(ln net.Listener, resp []byte) {
 	}
 }
 
-// roundTrip sends a request and reads as much as the answer will be.
+// roundTrip sends a request and reads as much as the response will be.
 func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
 	if _, err := nc.Write(req); err != nil {
 		tb.Fatal(err)
@@ -165,7 +165,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 }
 
 // trips makes b.N round trips on that many connections.
-func trips(b *testing.B, dial func(testing.TB, string) net.Conn, addr string, answer, conns int) {
+func trips(b *testing.B, dial func(testing.TB, string) net.Conn, addr string, response, conns int) {
 	b.Helper()
 	b.ReportAllocs()
 	turns := make(chan int, conns)
@@ -174,7 +174,7 @@ func trips(b *testing.B, dial func(testing.TB, string) net.Conn, addr string, an
 	for range conns {
 		c := dial(b, addr)
 		go func() {
-			req, buf := []byte(benchRequest), make([]byte, answer)
+			req, buf := []byte(benchRequest), make([]byte, response)
 			roundTrip(b, c, req, buf)
 			done <- struct{}{}
 			for range <-turns {

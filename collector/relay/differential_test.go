@@ -34,7 +34,7 @@ type dialogue struct {
 	plans []*plan
 	g     generator
 	how   ending
-	last  int // how much of the last answer is sent
+	last  int // how much of the last response is sent
 }
 
 // ending is how a dialogue ends.
@@ -46,7 +46,7 @@ const (
 	programResets
 	upstreamCloses
 	upstreamResets
-	upstreamClosesWithin // an answer
+	upstreamClosesWithin // a response
 	upstreamResetsWithin
 	upstreamClosesUnasked // behind bytes that nobody asked for
 	endings
@@ -55,7 +55,7 @@ const (
 func (e ending) String() string {
 	return [...]string{
 		"the program closes", "the program half-closes", "the program resets", "the upstream closes", "the upstream resets",
-		"the upstream closes within an answer", "the upstream resets within an answer", "the upstream closes behind unasked bytes",
+		"the upstream closes within a response", "the upstream resets within a response", "the upstream closes behind unasked bytes",
 	}[e]
 }
 
@@ -67,10 +67,10 @@ func newDialogue(seed uint64) *dialogue {
 		for p.closes || p.route.Proxied != nil || p.route.Keep != nil || p.skip > 0 {
 			p = g.request()
 		}
-		g.answerTo(p, false)
+		g.responseTo(p, false)
 		d.plans = append(d.plans, p)
 	}
-	a := d.plans[len(d.plans)-1].answer.raw
+	a := d.plans[len(d.plans)-1].response.raw
 	d.last = len(a)
 	if d.how == upstreamClosesWithin || d.how == upstreamResetsWithin {
 		d.last = g.IntN(len(a))
@@ -160,22 +160,22 @@ func (d *dialogue) play(t *testing.T, r *rig) *record {
 		up.receive(&rec.upstream, len(p.want))
 		<-wrote
 		wrote = make(chan struct{})
-		answer, last := p.answer.raw, i == len(d.plans)-1
+		response, last := p.response.raw, i == len(d.plans)-1
 		if last {
-			answer = answer[:d.last]
+			response = response[:d.last]
 		}
 		go func() {
 			defer close(wrote)
-			d.write(up, answer, i)
+			d.write(up, response, i)
 		}()
-		if last && d.last < len(p.answer.raw) {
-			break // an answer that is not whole may be held back
+		if last && d.last < len(p.response.raw) {
+			break // a response that is not whole may be held back
 		}
-		c.receive(&rec.program, len(answer))
+		c.receive(&rec.program, len(response))
 		<-wrote
 		wrote = make(chan struct{})
 	}
-	if d.last < len(d.plans[len(d.plans)-1].answer.raw) {
+	if d.last < len(d.plans[len(d.plans)-1].response.raw) {
 		<-wrote
 	}
 	d.end(c, up, rec)
@@ -243,7 +243,7 @@ func (d *dialogue) end(c, up *peer, rec *record) {
 	case upstreamResetsWithin:
 		// What was sent before may be lost to a reset, directly as well: it is
 		// to have arrived.
-		sent := d.plans[len(d.plans)-1].answer.raw[:d.last]
+		sent := d.plans[len(d.plans)-1].response.raw[:d.last]
 		if whole := passedAtOnce(sent, d.plans[len(d.plans)-1]); whole {
 			c.receive(&rec.program, len(sent))
 			up.reset()
@@ -256,9 +256,9 @@ func (d *dialogue) end(c, up *peer, rec *record) {
 	}
 }
 
-// passedAtOnce reports whether nothing of what was sent of an answer is held back.
+// passedAtOnce reports whether nothing of what was sent of a response is held back.
 func passedAtOnce(sent string, p *plan) bool {
-	return p.answer.blank > 0 && len(sent) > p.answer.blank+2
+	return p.response.blank > 0 && len(sent) > p.response.blank+2
 }
 
 // TestEndsOfBothSidesKeepTheirOrder has both sides end what they send while an
@@ -268,23 +268,23 @@ func TestEndsOfBothSidesKeepTheirOrder(t *testing.T) {
 }
 
 func testEndsOfBothSidesKeepTheirOrder(t *testing.T, newRig maker) {
-	const answer = "HTTP/1.1 200 OK\r\n\r\nuntil the end"
+	const response = "HTTP/1.1 200 OK\r\n\r\nuntil the end"
 	t.Run("the program first", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
 		up.expectEnd()
-		up.send(answer)
-		c.expect(answer)
+		up.send(response)
+		c.expect(response)
 		up.Close()
 		c.expectEnd()
 	})
 	t.Run("the upstream first", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.send(answer)
+		up.send(response)
 		up.CloseWrite()
-		c.expect(answer)
+		c.expect(response)
 		c.expectEnd()
 		up.expectEnd()
 	})
@@ -292,9 +292,9 @@ func testEndsOfBothSidesKeepTheirOrder(t *testing.T, newRig maker) {
 		r := newRig(t)
 		const part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\npart"
 		c, up := r.begin(part)
-		up.send(answer)
+		up.send(response)
 		up.CloseWrite()
-		c.expect(answer)
+		c.expect(response)
 		c.expectEnd()
 		up.expectEnd()
 	})
@@ -318,16 +318,16 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 		early               bool // the request goes on
 		ends
 	}{
-		{"before the answer", getRequest, "", false, false, ends{EndClosed, EndReset, EndTimeout}},
+		{"before the response", getRequest, "", false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within the request's body", post + "part", "", false, true, ends{EndClosed, EndReset, EndCanceled}},
-		{"behind an interim answer", getRequest, continue100, false, false, ends{EndClosed, EndReset, EndTimeout}},
+		{"behind an interim response", getRequest, continue100, false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within the head", getRequest, "HTTP/1.1 200 OK\r\nA: b", true, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"behind the head", getRequest, head, false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within the body", getRequest, head + half, false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within a chunk", getRequest, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf", false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within the trailers", getRequest, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n", false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within a body until close", getRequest, "HTTP/1.1 200 OK\r\n\r\nhalf", false, false, ends{EndComplete, EndReset, EndTimeout}},
-		{"within an early answer", post + "part", head + half, false, true, ends{EndClosed, EndReset, EndCanceled}},
+		{"within an early response", post + "part", head + half, false, true, ends{EndClosed, EndReset, EndCanceled}},
 		{"within what cannot be read", getRequest, "SSH-2.0-x\r\n", false, false, ends{EndBadResponse, EndBadResponse, EndBadResponse}},
 	} {
 		for _, fault := range []string{"close", "reset", "silence"} {

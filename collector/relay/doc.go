@@ -12,7 +12,7 @@
 //
 // A request that is malformed or ambiguous is refused before any byte of it is
 // sent. After that the relay adds nothing of its own: a reset is forwarded as a
-// reset, a close as a close, and an answer that cannot be parsed as the bytes that
+// reset, a close as a close, and a response that cannot be parsed as the bytes that
 // were received. No request is ever sent twice.
 //
 // machine is a state machine without I/O. On Linux a loop drives the machines of

@@ -39,12 +39,12 @@ func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {
 		end        End
 		status     int
 	}{
-		{"close before the answer", "", false, EndClosed, 0},
-		{"reset before the answer", "", true, EndReset, 0},
+		{"close before the response", "", false, EndClosed, 0},
+		{"reset before the response", "", true, EndReset, 0},
 		{"close within the head", head, false, EndClosed, 0},
 		{"reset within the head", head, true, EndReset, 0},
-		{"close after an interim answer", interim, false, EndClosed, 0},
-		{"reset after an interim answer", interim, true, EndReset, 0},
+		{"close after an interim response", interim, false, EndClosed, 0},
+		{"reset after an interim response", interim, true, EndReset, 0},
 		{"close within the body", half, false, EndClosed, 200},
 		{"reset within the body", half, true, EndReset, 200},
 		{"close within chunks", chunked, false, EndClosed, 200},
@@ -148,7 +148,7 @@ func testIdleEndsAreMirrored(t *testing.T, newRig maker) {
 	}
 }
 
-// TestExcessBytesReachTheirProgramAlone sends bytes behind an answer. They are
+// TestExcessBytesReachTheirProgramAlone sends bytes behind a response. They are
 // the program's own affair.
 func TestExcessBytesReachTheirProgramAlone(t *testing.T) { eachWay(t, testExcessBytes) }
 
@@ -168,21 +168,21 @@ func testExcessBytes(t *testing.T, newRig maker) {
 	c.expectEnd()
 }
 
-func TestUnreadableAnswersPassAsTheyAre(t *testing.T) {
-	eachWay(t, testUnreadableAnswersPassAsTheyAre)
+func TestUnreadableResponsesPassAsTheyAre(t *testing.T) {
+	eachWay(t, testUnreadableResponsesPassAsTheyAre)
 }
 
-func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
+func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 	r := newRig(t)
-	for name, answer := range http1test.UnreadableResponses() {
+	for name, response := range http1test.UnreadableResponses() {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.send(answer)
-			c.expect(answer)
+			up.send(response)
+			c.expect(response)
 			up.Close()
 			c.expectEnd()
-			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(answer)) {
+			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(response)) {
 				t.Errorf("%+v", n)
 			}
 		})
@@ -190,8 +190,8 @@ func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 			r.t = t
 			dials := r.dials.Load()
 			c, up := r.begin(getRequest)
-			up.send(answer)
-			c.expect(answer)
+			up.send(response)
+			c.expect(response)
 			c.send(getRequest)
 			up.expectEnd()
 			r.ends(EndBadResponse)
@@ -202,8 +202,8 @@ func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 		t.Run(name+", then a reset", func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.send(answer)
-			c.expect(answer)
+			up.send(response)
+			c.expect(response)
 			up.reset()
 			c.expectReset()
 			r.ends(EndBadResponse)
@@ -211,11 +211,11 @@ func testUnreadableAnswersPassAsTheyAre(t *testing.T, newRig maker) {
 	}
 }
 
-// TestOddAnswersAreRead has them passed on as they are, shown without framing,
+// TestOddResponsesAreRead has them passed on as they are, shown without framing,
 // and both connections closed behind them, by us or by the upstream.
-func TestOddAnswersAreRead(t *testing.T) { eachWay(t, testOddAnswersAreRead) }
+func TestOddResponsesAreRead(t *testing.T) { eachWay(t, testOddResponsesAreRead) }
 
-func testOddAnswersAreRead(t *testing.T, newRig maker) {
+func testOddResponsesAreRead(t *testing.T, newRig maker) {
 	r := newRig(t)
 	for name, odd := range http1test.OddResponses() {
 		for how, split := range r.splits() {
@@ -243,9 +243,11 @@ func testOddAnswersAreRead(t *testing.T, newRig maker) {
 	}
 }
 
-func TestMalformedChunkLateInTheAnswer(t *testing.T) { eachWay(t, testMalformedChunkLateInTheAnswer) }
+func TestMalformedChunkLateInTheResponse(t *testing.T) {
+	eachWay(t, testMalformedChunkLateInTheResponse)
+}
 
-func testMalformedChunkLateInTheAnswer(t *testing.T, newRig maker) {
+func testMalformedChunkLateInTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	const first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
@@ -274,7 +276,7 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 			r.ends(EndCanceled)
 		})
 	}
-	t.Run("within the answer", func(t *testing.T) {
+	t.Run("within the response", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		up.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
@@ -306,7 +308,7 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 func TestClientHalfCloseIsPassedOn(t *testing.T) { eachWay(t, testClientHalfCloseIsPassedOn) }
 
 func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
-	t.Run("and the answer too", func(t *testing.T) {
+	t.Run("and the response too", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
@@ -316,7 +318,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		c.expectEnd()
 		r.ends(EndComplete)
 	})
-	t.Run("before the answer is slow", func(t *testing.T) {
+	t.Run("before the response is slow", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
 		c.send(getRequest)
@@ -366,7 +368,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		c.expectEnd()
 		r.ends(EndCanceled)
 	})
-	t.Run("and nobody is there for the answer", func(t *testing.T) {
+	t.Run("and nobody is there for the response", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.Close()
@@ -413,7 +415,7 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 func TestTimeouts(t *testing.T) { eachWay(t, testTimeouts) }
 
 func testTimeouts(t *testing.T, newRig maker) {
-	t.Run("no answer", func(t *testing.T) {
+	t.Run("no response", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = inTime })
 		c, up := r.begin(getRequest)
@@ -421,7 +423,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 		up.expectEnd()
 		r.ends(EndTimeout)
 	})
-	t.Run("half an answer", func(t *testing.T) {
+	t.Run("half a response", func(t *testing.T) {
 		t.Parallel()
 		// Half of it is to arrive in time, however slow the machine is.
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = time.Second })
@@ -453,7 +455,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 		c.expectReset()
 		r.ends(EndCanceled)
 	})
-	t.Run("a client that does not take the answer", func(t *testing.T) {
+	t.Run("a client that does not take the response", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.Stall = inTime })
 		c := r.client()

@@ -46,9 +46,9 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 				}
 				up.expect(req)
 				up.expectNothing() // the next one waits for its turn
-				answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
-				up.send(answer)
-				c.expect(answer)
+				response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
+				up.send(response)
+				c.expect(response)
 				if n := r.ends(EndComplete); n.target != fmt.Sprintf("/%d", i+1) || n.reqBytes != int64(len(req)) {
 					t.Fatalf("request %d: %+v", i, n)
 				}
@@ -60,11 +60,11 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 	}
 }
 
-func TestPipelinedRequestWhileTheAnswerIsSlow(t *testing.T) {
-	eachWay(t, testPipelinedRequestWhileTheAnswerIsSlow)
+func TestPipelinedRequestWhileTheResponseIsSlow(t *testing.T) {
+	eachWay(t, testPipelinedRequestWhileTheResponseIsSlow)
 }
 
-func testPipelinedRequestWhileTheAnswerIsSlow(t *testing.T, newRig maker) {
+func testPipelinedRequestWhileTheResponseIsSlow(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	c.send(strings.Replace(getRequest, "/", "/second", 1))
@@ -128,9 +128,9 @@ func testExpectContinue(t *testing.T, newRig maker) {
 	})
 }
 
-func TestEarlyAnswer(t *testing.T) { eachWay(t, testEarlyAnswer) }
+func TestEarlyResponse(t *testing.T) { eachWay(t, testEarlyResponse) }
 
-func testEarlyAnswer(t *testing.T, newRig maker) {
+func testEarlyResponse(t *testing.T, newRig maker) {
 	const head = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n"
 	half := strings.Repeat("x", 100000)
 	t.Run("and the upload goes on", func(t *testing.T) {
@@ -291,13 +291,13 @@ func testChunkedBodiesAreShownWithoutFraming(t *testing.T, newRig maker) {
 	}
 }
 
-// TestWhatIsNotReadDoesNotSpoilTheAnswer has a client send more behind its last
+// TestWhatIsNotReadDoesNotSpoilTheResponse has a client send more behind its last
 // request: closing over it would reset the connection.
-func TestWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T) {
-	eachWay(t, testWhatIsNotReadDoesNotSpoilTheAnswer)
+func TestWhatIsNotReadDoesNotSpoilTheResponse(t *testing.T) {
+	eachWay(t, testWhatIsNotReadDoesNotSpoilTheResponse)
 }
 
-func testWhatIsNotReadDoesNotSpoilTheAnswer(t *testing.T, newRig maker) {
+func testWhatIsNotReadDoesNotSpoilTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
 	const last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
@@ -513,7 +513,7 @@ func echo(nc net.Conn) {
 }
 
 // hammer sends n requests; if rude, every tenth connection is reset before the
-// answer.
+// response.
 func hammer(addr string, n int, rude bool) error {
 	var nc net.Conn
 	b := make([]byte, len(okResponse))
@@ -544,11 +544,11 @@ func hammer(addr string, n int, rude bool) error {
 	return nil
 }
 
-// TestShutdownWithinTheAnswer stops the server when the program has the head of
-// the answer, which allowed further requests.
-func TestShutdownWithinTheAnswer(t *testing.T) { eachWay(t, testShutdownWithinTheAnswer) }
+// TestShutdownWithinTheResponse stops the server when the program has the head of
+// the response, which allowed further requests.
+func TestShutdownWithinTheResponse(t *testing.T) { eachWay(t, testShutdownWithinTheResponse) }
 
-func testShutdownWithinTheAnswer(t *testing.T, newRig maker) {
+func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	up.send(okResponse[:len(okResponse)-1])

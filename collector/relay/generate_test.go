@@ -24,7 +24,7 @@ type plan struct {
 	broken  bool   // the body is malformed: refused, or cut if the head was sent
 	connect bool
 	expects bool
-	closes  bool // the relay closes after the answer, since Connection: close was dropped
+	closes  bool // the relay closes after the response, since Connection: close was dropped
 
 	route    Route
 	rewrite  string // what is sent in its place, if it is
@@ -32,27 +32,27 @@ type plan struct {
 	routeErr error
 	dialErr  bool
 
-	answer answer
-	early  int // how much of want the upstream gets before it answers; all if 0
+	response response
+	early    int // how much of want the upstream gets before it answers; all if 0
 }
 
-// answer is what the upstream sends for a request.
-type answer struct {
+// response is what the upstream sends for a request.
+type response struct {
 	raw        string
 	body       string // without framing
 	status     int
-	kind       answerKind
+	kind       responseKind
 	untilClose bool
 	head       int    // where the final head begins
 	blank      int    // where the empty line behind it is
 	excess     string // sent behind it
 }
 
-type answerKind uint8
+type responseKind uint8
 
 const (
-	legal answerKind = iota
-	odd              // has one reading; both sides are closed behind it
+	legal responseKind = iota
+	odd                // has one reading; both sides are closed behind it
 	unreadable
 )
 
@@ -345,9 +345,9 @@ func (g generator) malformed() *plan {
 	return p
 }
 
-// answerTo makes an answer. closing is whether it may end with the connection.
-func (g generator) answerTo(p *plan, closing bool) {
-	a := &p.answer
+// responseTo makes a response. closing is whether it may end with the connection.
+func (g generator) responseTo(p *plan, closing bool) {
+	a := &p.response
 	defer a.locate()
 	head := p.method == "HEAD"
 	switch n := g.IntN(100); {
@@ -405,11 +405,11 @@ func (g generator) answerTo(p *plan, closing bool) {
 	a.raw, a.body = b.String(), body
 }
 
-// unknownBody is the body of an answer of which it is not known.
+// unknownBody is the body of a response of which it is not known.
 const unknownBody = "\x00unknown"
 
-// locate finds the final head of an answer.
-func (a *answer) locate() {
+// locate finds the final head of a response.
+func (a *response) locate() {
 	if a.kind == unreadable { // its head may be readable
 		if a.blank = strings.Index(a.raw, "\r\n\r\n"); a.blank >= 0 {
 			a.blank += 2

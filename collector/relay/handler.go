@@ -30,7 +30,7 @@ type Handler interface {
 	Dial(ctx context.Context, x *Exchange) (net.Conn, error)
 	// Sending announces that the request is about to be sent.
 	Sending(x *Exchange)
-	// Refuse appends to dst the complete answer to a request that was not sent
+	// Refuse appends to dst the complete response to a request that was not sent
 	// because of err. close is set if the connection will be closed after it.
 	Refuse(dst []byte, x *Exchange, err error, close bool) []byte
 	// Secured reports once whether TLS with the program was established: nil when
@@ -90,7 +90,7 @@ type Key struct {
 	Address netip.AddrPort
 }
 
-// Exchange is one request and its answer. It is reused; all bytes in it are views
+// Exchange is one request and its response. It is reused; all bytes in it are views
 // that are valid until Done returns.
 type Exchange struct {
 	Request  http1.Request
@@ -103,7 +103,7 @@ type Exchange struct {
 	Destination netip.AddrPort
 
 	Start     time.Time // when the first byte of the request was read
-	FirstByte time.Time // when the first byte of the final answer was read
+	FirstByte time.Time // when the first byte of the final response was read
 	Finish    time.Time // when the last byte was forwarded, or the exchange was given up
 
 	// Hello is set for a CONNECT that the program did not send, but that was made
@@ -115,7 +115,7 @@ type Exchange struct {
 	RequestBytes  int64 // read of the request, head and body
 	ResponseBytes int64 // written to the program
 
-	// Broken is what was received of the answer's head, if it is incomplete.
+	// Broken is what was received of the response's head, if it is incomplete.
 	Broken []byte
 
 	// Uninspected is set if bodies were not kept because memory was short.
@@ -130,16 +130,16 @@ type Exchange struct {
 	requestBody int64  // bytes of the body, with its framing
 	requestDone bool   // the body was read to its end
 
-	out          []byte // memory of the answer
+	out          []byte // memory of the response
 	outAt        int    // where in it the body begins
 	responseSeen int
 	responseBody int64
 	responseDone bool
 
 	unchunked []byte // copy of a chunked request body
-	plain     bool   // the answer's body was unchunked, into plainBody
+	plain     bool   // the response's body was unchunked, into plainBody
 	plainBody []byte
-	tail      tail // of the answer's body
+	tail      tail // of the response's body
 }
 
 // RequestBody returns the first bytes of the request's body, as far as they
@@ -155,7 +155,7 @@ func (x *Exchange) RequestBody() (prefix []byte, whole bool) {
 	return prefix[:n], x.requestDone && x.requestBody == int64(x.requestSeen) && n == len(prefix)
 }
 
-// ResponseBody is RequestBody for the answer. Only Done may call it.
+// ResponseBody is RequestBody for the response. Only Done may call it.
 func (x *Exchange) ResponseBody() (prefix []byte, whole bool) {
 	p := x.kept()
 	n := min(len(p), x.limit)
@@ -173,7 +173,7 @@ func (x *Exchange) ResponseTail() []byte {
 	return x.tail.after(p[min(len(p), x.limit):])
 }
 
-// kept returns what was kept of the answer's body in one piece, without the
+// kept returns what was kept of the response's body in one piece, without the
 // framing of chunks.
 func (x *Exchange) kept() []byte {
 	p := x.out[x.outAt : x.outAt+x.responseSeen]
@@ -203,12 +203,12 @@ type End uint8
 
 // The ends.
 const (
-	EndComplete    End = iota // the answer arrived whole
-	EndRefused                // the answer was ours
+	EndComplete    End = iota // the response arrived whole
+	EndRefused                // the response was ours
 	EndTimeout                // the upstream stopped responding
 	EndReset                  // the upstream reset the connection
 	EndClosed                 // the upstream closed the connection
-	EndBadResponse            // the upstream's answer could not be read
+	EndBadResponse            // the upstream's response could not be read
 	EndCanceled               // the program closed its connection, or broke the protocol
 	EndStopped                // the server was stopped
 )

@@ -122,8 +122,8 @@ const (
 // alert returns a fatal alert, in a record of its own.
 func alert(description byte) []byte { return []byte{21, 3, 1, 0, 2, 2, description} }
 
-// refusalAlert is what a program whose TLS came unasked gets in place of an
-// answer in HTTP, which it could not read.
+// refusalAlert is what a program whose TLS came unasked gets in place of a
+// response in HTTP, which it could not read.
 func (x *Exchange) refusalAlert() []byte {
 	if x.route.Key == (Key{}) {
 		return alert(alertUnrecognizedName)

@@ -106,19 +106,19 @@ func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
 	for i := range clients {
 		clients[i], ups[i] = r.begin(getRequest)
 	}
-	answer := func(i int) {
+	respond := func(i int) {
 		ups[i].send(okResponse)
 		clients[i].expect(okResponse)
 		r.ends(EndComplete)
 	}
 	for n, i := range []int{2, 0, 3} { // and 1 is not idle
-		answer(i)
+		respond(i)
 		r.waits(n + 1)
 	}
 	clients[2].send(getRequest) // it is the last now
 	ups[2].expect(getRequest)
 	r.waits(2)
-	answer(2)
+	respond(2)
 	r.waits(3)
 	for _, i := range []int{0, 3, 2} {
 		if !r.srv.Reclaim() {
@@ -130,7 +130,7 @@ func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
 	if r.srv.Reclaim() {
 		t.Error("a connection makes room that is not idle")
 	}
-	answer(1)
+	respond(1)
 }
 
 // BenchmarkReclaim finds the pair that has been idle for longest of many, of which

@@ -78,13 +78,13 @@ func (g *glued) Write(b []byte) (int, error) {
 	return max(m-n, 0), err
 }
 
-// afterAnswer is a connection on which the answer to a CONNECT comes first.
-type afterAnswer struct {
+// afterResponse is a connection on which the response to a CONNECT comes first.
+type afterResponse struct {
 	*peer
 	once sync.Once
 }
 
-func (a *afterAnswer) Read(b []byte) (int, error) {
+func (a *afterResponse) Read(b []byte) (int, error) {
 	a.once.Do(func() { a.expect(established) })
 	return a.peer.Read(b)
 }
@@ -92,7 +92,7 @@ func (a *afterAnswer) Read(b []byte) (int, error) {
 func TestClientHelloRightBehindTheConnect(t *testing.T) {
 	r := newTLSRig(t)
 	p := r.plainClient()
-	tc := tls.Client(&glued{&afterAnswer{peer: p}, connectRequest}, &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(&glued{&afterResponse{peer: p}, connectRequest}, &tls.Config{InsecureSkipVerify: true})
 	if err := tc.Handshake(); err != nil {
 		t.Fatal(err)
 	}
@@ -251,9 +251,9 @@ func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 		}
 		t.Run(fmt.Sprintf("said: %v", said), func(t *testing.T) {
 			for name, sent := range map[string]string{
-				"before the answer": "",
-				"within the body":   "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
-				"as the end":        "HTTP/1.1 200 OK\r\n\r\nall of it",
+				"before the response": "",
+				"within the body":     "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
+				"as the end":          "HTTP/1.1 200 OK\r\n\r\nall of it",
 			} {
 				r := newRig(t)
 				c, up := r.begin(getRequest)
@@ -307,7 +307,7 @@ func TestTLSWithinTLS(t *testing.T) {
 			within := &wire{Conn: c}
 			inner := tls.Client(within, &tls.Config{InsecureSkipVerify: true})
 			request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)
-			answer := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
+			response := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
 			go io.WriteString(inner, request)
 			r.back.SetDeadline(time.Now().Add(patience))
 			nc, err := r.back.Accept()
@@ -331,10 +331,10 @@ func TestTLSWithinTLS(t *testing.T) {
 				})
 			}
 			go func() {
-				io.WriteString(up, answer)
+				io.WriteString(up, response)
 				up.Close()
 			}()
-			if rest, err := io.ReadAll(inner); err != nil || string(rest) != answer {
+			if rest, err := io.ReadAll(inner); err != nil || string(rest) != response {
 				t.Errorf("the program got %d bytes, or others: %v", len(rest), err)
 			}
 			if within.cut.Load() {

@@ -55,23 +55,23 @@ func ignoring(_ int, nc net.Conn) {
 				target, _, _ = strings.Cut(target, " ")
 			}
 		}
-		if _, err := io.WriteString(nc, answerWith(target)); err != nil {
+		if _, err := io.WriteString(nc, responseWith(target)); err != nil {
 			return
 		}
 	}
 }
 
-func answerWith(body string) string {
+func responseWith(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// unharmed has a program send requests and wants their answers and nothing else.
+// unharmed has a program send requests and wants their responses and nothing else.
 func (p *peer) unharmed(requests int) {
 	p.t.Helper()
 	for i := range requests {
 		target := fmt.Sprintf("/own%d", i)
 		p.send("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")
-		p.expect(answerWith(target))
+		p.expect(responseWith(target))
 	}
 	p.expectNothing()
 }
@@ -118,15 +118,15 @@ func testIgnoredBodyHarmsNobodyElse(t *testing.T, newRig maker) {
 	}
 }
 
-// TestBytesBehindAnAnswerHarmNobodyElse has them come with the answer, where TLS
+// TestBytesBehindAResponseHarmNobodyElse has them come with the response, where TLS
 // holds them without the socket showing it, and behind it.
-func TestBytesBehindAnAnswerHarmNobodyElse(t *testing.T) {
-	eachWay(t, testBytesBehindAnAnswerHarmNobodyElse)
+func TestBytesBehindAResponseHarmNobodyElse(t *testing.T) {
+	eachWay(t, testBytesBehindAResponseHarmNobodyElse)
 }
 
-func testBytesBehindAnAnswerHarmNobodyElse(t *testing.T, newRig maker) {
+func testBytesBehindAResponseHarmNobodyElse(t *testing.T, newRig maker) {
 	const tries = 8
-	poison := answerWith("poison")
+	poison := responseWith("poison")
 	for _, overTLS := range []bool{false, true} {
 		for _, apart := range []bool{false, true} {
 			t.Run(fmt.Sprintf("TLS %v, apart %v", overTLS, apart), func(t *testing.T) {
@@ -161,7 +161,7 @@ func testBytesBehindAnAnswerHarmNobodyElse(t *testing.T, newRig maker) {
 }
 
 // TestDyingConnectionHarmsNobodyElse has an upstream that closes idle connections
-// close each right behind its answer, unseen for a while: it answers nothing more
+// close each right behind its response, unseen for a while: it answers nothing more
 // on it. Programs with a connection for each call never see it.
 func TestDyingConnectionHarmsNobodyElse(t *testing.T) {
 	eachWay(t, testDyingConnectionHarmsNobodyElse)

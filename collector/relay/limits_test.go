@@ -118,7 +118,7 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 			io.WriteString(nc, response)
 		}
 	})
-	// Every program has its answer before any reads it.
+	// Every program has its response before any reads it.
 	programs := make([]*peer, calls)
 	for i := range programs {
 		programs[i] = r.client()

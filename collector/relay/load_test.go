@@ -179,7 +179,7 @@ func testLongBodies(t *testing.T, newRig maker) {
 	}
 	c.expect(longHead("HTTP/1.1 200 OK", size))
 	if n, err := io.CopyN(io.Discard, struct{ io.Reader }{c}, size); err != nil {
-		t.Errorf("%d bytes of an answer: %v", n, err)
+		t.Errorf("%d bytes of a response: %v", n, err)
 	}
 	r.ends(EndComplete)
 	close(stop)
@@ -199,7 +199,7 @@ func longHead(line string, size int64) string {
 }
 
 // TestShutdownUnderLoad stops the server while many programs call: each call gets
-// its whole answer, or none and then nothing of it was sent.
+// its whole response, or none and then nothing of it was sent.
 func TestShutdownUnderLoad(t *testing.T) { eachWay(t, testShutdownUnderLoad) }
 
 func testShutdownUnderLoad(t *testing.T, newRig maker) {
@@ -241,12 +241,12 @@ func testShutdownUnderLoad(t *testing.T, newRig maker) {
 					head, err := readHead(c)
 					if err != nil {
 						if len(head) > 0 {
-							t.Errorf("half an answer: %q, %v", head, err)
+							t.Errorf("half a response: %q, %v", head, err)
 						}
 						return
 					}
 					if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
-						t.Errorf("half an answer: %v", err)
+						t.Errorf("half a response: %v", err)
 						return
 					}
 					complete.Add(1)

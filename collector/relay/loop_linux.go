@@ -18,6 +18,9 @@ const (
 	// interest is what the system reports of a socket, once for each change.
 	interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	// often is the time between events below which a loop is busy, and for which a
+	// busy loop waits as if it were running.
+	often = 10 * time.Millisecond
 )
 
 // loop drives the machines of many pairs on one thread, with system calls that do
@@ -30,6 +33,7 @@ type loop struct {
 	again []*pair // those that had their turns and are not done
 	times timers
 	now   time.Time
+	busy  bool // events come often
 
 	mu     sync.Mutex // protects the fields below
 	posted []func(*loop)
@@ -111,9 +115,13 @@ func (l *loop) run() {
 	defer closeFD(l.epoll)
 	defer closeFD(l.wake)
 	events := make([]unix.EpollEvent, 256)
-	for n := 0; !l.ended; {
-		n = l.wait(events, n)
+	for woken := time.Now(); !l.ended; {
+		n := l.wait(events)
 		l.now = time.Now()
+		if n > 0 {
+			l.busy = l.now.Sub(woken) < often
+			woken = l.now
+		}
 		for i := range events[:n] {
 			l.happened(&events[i])
 		}
@@ -127,23 +135,33 @@ func (l *loop) run() {
 	}
 }
 
-// wait waits for events. Where many come, a look without waiting is cheaper: the
-// scheduler need not know of it.
-func (l *loop) wait(events []unix.EpollEvent, last int) int {
-	const many = 4
-	if last >= many || len(l.again) > 0 {
-		n, _ := epollNow(l.epoll, events)
-		if n > 0 || len(l.again) > 0 {
+// wait waits for events. While they come often, the Go scheduler does not know of it:
+// it would take the processor away from the loop, which costs more than the call, and
+// the loop might have to wait until it gets one back.
+func (l *loop) wait(events []unix.EpollEvent) int {
+	timeout := l.times.wait(l.now)
+	if len(l.again) > 0 {
+		timeout = 0
+	}
+	if l.busy || timeout == 0 {
+		short := int(often / time.Millisecond)
+		if 0 <= timeout && timeout < short {
+			short = timeout
+		}
+		n, errno := epollUnseen(l.epoll, events, short)
+		if n > 0 || short == timeout || errno == unix.EINTR { // the scheduler interrupts if it has to
 			return max(n, 0)
 		}
+		l.busy = false
 	}
-	n, _ := unix.EpollWait(l.epoll, events, l.times.wait(l.now))
+	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
 }
 
-func epollNow(epoll int, events []unix.EpollEvent) (int, syscall.Errno) {
+// epollUnseen is epoll_wait(2), unseen by the Go scheduler.
+func epollUnseen(epoll int, events []unix.EpollEvent, timeout int) (int, syscall.Errno) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll),
-		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), 0, 0, 0) //nolint:gosec // as the system call wants it
+		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0) //nolint:gosec // as the system call wants it
 	return int(n), errno
 }
 

@@ -2,10 +2,7 @@ package relay
 
 import (
 	"errors"
-	"io"
 	"net/netip"
-	"slices"
-	"syscall"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -29,13 +26,13 @@ const (
 	stageHead                 // receiving the head of a request
 	stageHold                 // receiving the body of a request that will be rewritten
 	stageDial                 // connecting to the upstream
-	stageRelay                // forwarding request and answer
-	stageOutlast              // the answer was complete before the request: forwarding the rest of the request
-	stageRefuse               // sending our own answer to the program
+	stageRelay                // forwarding request and response
+	stageOutlast              // the response was complete before the request: forwarding the rest of the request
+	stageRefuse               // sending our own response to the program
 	stageConnect              // a CONNECT was routed: the driver takes over
 	stageUnasked              // the upstream sends data without a request: it is forwarded as it is
 	stageLast                 // sending what is left to the program, then closing both sides
-	stageLinger               // giving the program time to read the answer; discarding what it sends
+	stageLinger               // giving the program time to read the response; discarding what it sends
 	stageOver                 // both sides are to be closed
 )
 
@@ -48,14 +45,14 @@ const (
 	requestCut // it will not become whole
 )
 
-// answerState is the progress of the answer in stageRelay.
-type answerState uint8
+// responseState is the progress of the response in stageRelay.
+type responseState uint8
 
 const (
-	answerHead answerState = iota
-	answerBody
-	answerWhole
-	answerRaw // it cannot be read, and passes as it is
+	responseHead responseState = iota
+	responseBody
+	responseWhole
+	responseRaw // it cannot be read, and passes as it is
 )
 
 // reception is the state of what a side sends.
@@ -132,11 +129,11 @@ type machine struct {
 	x    *Exchange // from the first byte of a request until its end
 	keep []byte    // of the route
 
-	stage   stage
-	request requestState
-	answer  answerState
-	effects effects
-	key     Key // of the upstream connection
+	stage    stage
+	request  requestState
+	response responseState
+	effects  effects
+	key      Key // of the upstream connection
 
 	connected bool // there is an upstream connection
 	early     bool // it was made before the first request, which it is for
@@ -168,156 +165,6 @@ type machine struct {
 	destination netip.AddrPort
 	upstream    netip.AddrPort
 	hello       bool // the first request is one made up from the first bytes
-}
-
-// space returns where to read what a side sends, or nil if nothing is wanted
-// from it. A call is followed by one of received, nothing or ended.
-func (m *machine) space(from side) []byte {
-	if !m.wants(from) {
-		return nil
-	}
-	f := &m.flows[from]
-	f.reading = m.room(from)
-	return f.reading.free()
-}
-
-// wants reports whether more is wanted from a side.
-func (m *machine) wants(from side) bool {
-	f := &m.flows[from]
-	switch {
-	case m.got[from] != receiving || f.reading != nil:
-		return false
-	case m.stage == stageLinger:
-		return from == program
-	case m.stage >= stageLast || m.stage == stageConnect || len(m.flows[from].pending()) > 0:
-		return false
-	case from == upstream:
-		return m.connected && m.stage != stageDial && m.stage != stageRefuse &&
-			(!f.hasUnread() || m.stage == stageRelay && m.answer == answerHead)
-	}
-	switch m.stage {
-	case stageIdle, stageHead, stageHold:
-		return true
-	case stageDial: // the request cannot go anywhere yet
-		return f.cur.w < len(f.cur.b) && m.bad == nil && (!m.req.Done || !f.hasUnread())
-	}
-	// Behind the request, one read shows whether the program is still there.
-	return !f.hasUnread()
-}
-
-// room returns the buffer to read into. Nothing of it is pending.
-func (m *machine) room(from side) *buffer {
-	f, bufs := &m.flows[from], &m.s.bufs
-	switch {
-	case f.cur == nil && from == upstream && m.stage == stageRelay:
-		f.kept = bufs.spare()
-		f.cur = f.kept
-		return f.cur
-	case f.cur == nil:
-		f.kept = bufs.getSmall()
-		f.cur = f.kept
-		return f.cur
-	case m.stage == stageLinger:
-		f.cur.reset()
-		return f.cur
-	}
-	body := &m.req
-	if from == upstream {
-		body = &m.ans
-	}
-	switch passing := m.passing(from); {
-	case !f.hasUnread() && m.headNext(from):
-		f.cur.reset()
-	case f.cur == f.spill && !f.hasUnread():
-		f.spill.reset()
-		if from == upstream {
-			m.tailed = headroom
-		}
-	case f.cur != f.spill && passing && len(f.cur.free()) < tightSpace && !body.Fits(len(f.cur.free())):
-		f.spill = bufs.spare()
-		f.cur = f.spill
-		if from == upstream {
-			m.tailed = headroom
-		}
-		m.x.Uninspected = m.x.Uninspected || len(f.kept.b) == smallBuffer
-	case len(f.cur.free()) == 0: // behind a message that fills it to the brim
-		f.spill = bufs.getSmall()
-		f.cur = f.spill
-	}
-	return f.cur
-}
-
-// headNext reports whether a side is about to send a head, and nothing that came
-// before it is kept: an empty line, or interim answers.
-func (m *machine) headNext(from side) bool {
-	if from == program {
-		return m.stage == stageHead
-	}
-	return m.stage == stageRelay && m.answer == answerHead
-}
-
-// passing reports whether what a side sends belongs to a body.
-func (m *machine) passing(from side) bool {
-	switch {
-	case m.stage != stageRelay && m.stage != stageOutlast:
-		return false
-	case from == program:
-		return m.request == requestPassing
-	}
-	return m.answer == answerBody
-}
-
-// nothing reports that a read into space had nothing.
-func (m *machine) nothing(from side) {
-	f := &m.flows[from]
-	f.reading = nil
-	m.trim(from)
-}
-
-// trim gives an empty buffer back.
-func (m *machine) trim(from side) {
-	f := &m.flows[from]
-	if f.cur != nil && f.cur == f.kept && f.reading == nil && m.x == nil && f.cur.r == f.cur.w {
-		m.s.bufs.put(f.cur)
-		f.kept, f.cur = nil, nil
-	}
-}
-
-// received reports that n bytes were read into space.
-func (m *machine) received(from side, n int, now time.Time) {
-	f := &m.flows[from]
-	b := f.reading
-	f.reading = nil
-	if b == nil || b != f.cur { // of a connection that was closed
-		return
-	}
-	m.now, m.since = now, now
-	first := b.w == b.t
-	b.w += n
-	switch {
-	case m.stage == stageLinger:
-		return
-	case from == upstream && m.x != nil && m.stage == stageRelay && m.answer == answerHead && first:
-		m.x.FirstByte = now
-	}
-	m.advance()
-}
-
-// ended reports that a side will send no more.
-func (m *machine) ended(from side, how reception, now time.Time) {
-	f := &m.flows[from]
-	f.reading = nil
-	if m.got[from] != receiving {
-		return
-	}
-	m.now, m.since = now, now
-	m.got[from] = how
-	if from == program {
-		m.programEnded()
-	} else {
-		m.upstreamEnded()
-	}
-	m.advance()
 }
 
 // pending returns what is to be written to a side next.
@@ -409,101 +256,6 @@ func (m *machine) canceled() {
 	m.closeBoth(closeReset, closeReset)
 }
 
-// drain closes the connections if no exchange runs; one that runs will be the
-// last.
-func (m *machine) drain(now time.Time) {
-	m.now = now
-	if m.stage == stageIdle || m.stage == stageHead {
-		m.closeBoth(closeFIN, closeFIN)
-	}
-}
-
-// kill gives up whatever runs.
-func (m *machine) kill(now time.Time) {
-	m.now, m.killed = now, true
-	if m.stage == stageDial {
-		m.effects |= effectCancelDial
-		return // until the dial has ended: it uses the exchange
-	}
-	switch {
-	case m.stage == stageRefuse:
-		m.report(EndRefused)
-	case m.active():
-		m.report(EndStopped)
-	}
-	m.closeBoth(closeReset, closeReset)
-}
-
-// active reports whether the handler waits for the end of an exchange.
-func (m *machine) active() bool {
-	return m.x != nil && m.x.in != nil && !m.reported && m.stage != stageHold
-}
-
-// deadline returns when to call expired, and whether to at all.
-func (m *machine) deadline() (time.Time, bool) {
-	from, d := m.since, time.Duration(0)
-	limits := &m.s.cfg.Timeouts
-	switch m.stage {
-	case stageIdle:
-		d = limits.ClientIdle
-	case stageHead:
-		from, d = m.x.Start, limits.ReadHead
-	case stageRelay:
-		d = limits.Response
-		switch {
-		case len(m.pending(program)) > 0, len(m.pending(upstream)) > 0, m.request == requestPassing:
-			d = limits.Stall
-		case m.got[program] != receiving || m.answer == answerRaw:
-			d = limits.HalfClosed
-		}
-	case stageHold, stageOutlast, stageRefuse, stageLast:
-		d = limits.Stall
-	case stageUnasked:
-		d = limits.HalfClosed
-	case stageLinger:
-		d = limits.Linger
-	}
-	return from.Add(d), d > 0
-}
-
-// expired reports that the deadline is past.
-func (m *machine) expired(now time.Time) {
-	m.now = now
-	switch m.stage {
-	case stageRelay:
-		switch {
-		case len(m.pending(program)) > 0:
-			m.report(EndCanceled)
-			m.closeBoth(closeReset, closeReset)
-		case len(m.pending(upstream)) == 0 && m.request == requestPassing:
-			m.report(EndCanceled)
-			m.closeBoth(closeReset, closeReset)
-		case m.answer == answerRaw:
-			m.leave(EndBadResponse, closeFIN, closeFIN)
-		case m.got[program] != receiving:
-			m.leave(EndCanceled, closeFIN, closeReset)
-		default:
-			m.leave(EndTimeout, closeFIN, closeFIN)
-		}
-	case stageOutlast:
-		m.closeBoth(closeReset, closeReset)
-	case stageRefuse:
-		m.report(EndRefused)
-		m.closeBoth(closeReset, closeReset)
-	case stageLast:
-		m.report(m.end)
-		m.closeBoth(closeReset, closeReset)
-	case stageIdle:
-		m.reportSecured(errIdle)
-		m.closeBoth(closeFIN, closeFIN)
-	default:
-		m.closeBoth(closeFIN, closeFIN)
-	}
-	m.advance()
-}
-
-var errIdle = errors.New("the program sent no request")
-
 // advance goes on as far as it can.
 func (m *machine) advance() {
 	for m.step() {
@@ -564,112 +316,6 @@ func (m *machine) begin() bool {
 	return true
 }
 
-// report has the handler know the end of the exchange.
-func (m *machine) report(end End) {
-	if m.x == nil || m.reported {
-		return
-	}
-	m.reported = true
-	x := m.x
-	if m.flows[upstream].writing && x.responseSeen > 0 {
-		// What is shown may be changed, and must not be while it is written.
-		x.out, x.outAt = slices.Clone(x.out[x.outAt:x.outAt+x.responseSeen]), 0
-	}
-	x.End, x.Finish = end, m.now
-	m.s.counters.requestBytes.Add(x.RequestBytes)
-	m.s.counters.responseBytes.Add(x.ResponseBytes)
-	m.h.Done(x)
-}
-
-// leave ends an exchange after everything was sent to the program.
-func (m *machine) leave(end End, toProgram, toUpstream closing) {
-	m.stage, m.end, m.since = stageLast, end, m.now
-	m.bye = [2]closing{toProgram, toUpstream}
-}
-
-// closeBoth closes both sides. A program that may still be sending gets time to
-// read the answer: closing a connection with unread bytes resets it, and the
-// program would lose the answer.
-func (m *machine) closeBoth(toProgram, toUpstream closing) {
-	if toProgram == closeFIN && m.stage != stageLinger && m.got[program] == receiving && m.pressed() {
-		m.linger(toUpstream)
-		return
-	}
-	m.bye = [2]closing{toProgram, toUpstream}
-	m.forget()
-	m.stage = stageOver
-}
-
-// pressed reports whether the program may still be sending.
-func (m *machine) pressed() bool {
-	return m.x != nil && m.request != requestWhole || m.flows[program].hasUnread() || m.at.unread()
-}
-
-// linger closes the upstream connection at once and the program's gently.
-func (m *machine) linger(toUpstream closing) {
-	m.forget()
-	m.stage, m.since = stageLinger, m.now
-	m.effects |= effectEndProgram
-	m.dropUpstream(toUpstream)
-}
-
-// dropUpstream closes the upstream connection and leaves the program's.
-func (m *machine) dropUpstream(how closing) {
-	if !m.connected {
-		return
-	}
-	m.effects |= effectDropUpstream
-	m.bye[upstream], m.connected, m.early, m.endSent = how, false, false, false
-	// What is our own goes to the program all the same.
-	f := &m.flows[upstream]
-	var ours flow
-	if len(f.lead) > 0 {
-		ours = flow{lead: f.lead, own: f.own, writing: f.writing}
-		f.lead, f.own, f.writing = nil, nil, false
-	}
-	f.forget(&m.s.bufs)
-	*f = ours
-}
-
-// forget gives all memory back that no read is under way into.
-func (m *machine) forget() {
-	m.releaseExchange()
-	for i := range m.flows {
-		m.flows[i].forget(&m.s.bufs)
-	}
-}
-
-func (f *flow) forget(bufs *buffers) {
-	for _, b := range []*buffer{f.kept, f.spill, f.own} {
-		switch {
-		case b == nil:
-		case b == f.reading, f.writing:
-			bufs.drop(b)
-		default:
-			bufs.put(b)
-		}
-	}
-	*f = flow{}
-}
-
-// releaseExchange gives the exchange's memory back.
-func (m *machine) releaseExchange() {
-	if x := m.x; x != nil {
-		m.x = nil
-		x.tail.release(&m.s.bufs)
-		x.route = Route{}
-		m.s.exchanges.Put(x)
-	}
-}
-
-// abandonExchange forgets an exchange that something else still uses.
-func (m *machine) abandonExchange() {
-	if m.x != nil {
-		m.x.tail.release(&m.s.bufs)
-		m.x = nil
-	}
-}
-
 // next makes the machine ready for another exchange.
 func (m *machine) next() {
 	m.releaseExchange()
@@ -690,7 +336,7 @@ func (m *machine) next() {
 	m.req, m.ans = http1.Body{}, http1.Body{}
 	m.closeSoon = false
 	m.stage, m.since = stageIdle, m.now
-	if m.s.draining.Load() { // since the answer was read
+	if m.s.draining.Load() { // since the response was read
 		m.closeBoth(closeFIN, closeFIN)
 	}
 }
@@ -706,77 +352,4 @@ func (m *machine) reportSecured(err error) {
 	if err == nil || !errors.Is(err, errIdle) && since < rejection {
 		m.h.Secured(err)
 	}
-}
-
-// programEnded acts on the end of what the program sends.
-func (m *machine) programEnded() {
-	broken := m.got[program] == receivedReset
-	switch m.stage {
-	case stageIdle, stageHead, stageHold:
-		if m.stage == stageIdle {
-			m.reportSecured(m.endError())
-		}
-		m.closeBoth(m.echo(program), m.echo(program))
-	case stageDial:
-		if broken {
-			m.effects |= effectCancelDial
-		}
-	case stageRelay:
-		if broken {
-			m.canceled()
-		}
-	case stageRefuse:
-		if broken {
-			m.report(EndRefused)
-			m.closeBoth(closeReset, closeReset)
-		}
-	case stageOutlast:
-		if broken {
-			m.closeBoth(closeReset, closeReset)
-		}
-	case stageLast:
-		if broken {
-			m.report(m.end)
-			m.closeBoth(closeReset, closeReset)
-		}
-	case stageUnasked:
-		m.closeBoth(m.echo(program), m.echo(program))
-	case stageLinger:
-		m.closeBoth(closeFIN, closeFIN)
-	}
-}
-
-// endError is the error that the end of the program's bytes is known by.
-func (m *machine) endError() error {
-	if m.got[program] == receivedReset {
-		return syscall.ECONNRESET
-	}
-	return io.EOF
-}
-
-// upstreamEnded acts on the end of what the upstream sends.
-func (m *machine) upstreamEnded() {
-	switch m.stage {
-	case stageIdle, stageHead, stageHold, stageUnasked:
-		m.closeBoth(m.echo(upstream), m.echo(upstream))
-	case stageRelay:
-		m.answerEnded()
-	case stageOutlast:
-		if m.got[upstream] == receivedReset {
-			m.closeBoth(closeReset, closeReset)
-			return
-		}
-		m.closeBoth(m.echo(upstream), closeFIN)
-	}
-}
-
-// echo returns how to close the connections after one side has ended.
-func (m *machine) echo(by side) closing {
-	switch m.got[by] {
-	case receivedReset:
-		return closeReset
-	case receivedCut:
-		return closeCut
-	}
-	return closeFIN
 }

@@ -254,10 +254,10 @@ func TestRequestBehindALongOneIsShown(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeItsRequestIsWritten has the answer be whole before the write
+// TestResponseBeforeItsRequestIsWritten has the response be whole before the write
 // of the request has returned, as happens where calls block: the read that
 // follows, which lasts as long as the pair is idle, takes little memory.
-func TestAnswerBeforeItsRequestIsWritten(t *testing.T) {
+func TestResponseBeforeItsRequestIsWritten(t *testing.T) {
 	r := newMachine(t)
 	r.read(program, getRequest)
 	r.connect()
@@ -277,10 +277,10 @@ func TestAnswerBeforeItsRequestIsWritten(t *testing.T) {
 	r.wantEnds(EndComplete, EndComplete)
 }
 
-// TestInterimAnswersFillMemory has interim answers fill what the upstream is read
+// TestInterimResponsesFillMemory has interim responses fill what the upstream is read
 // into to the brim. Memory that is given back twice would be used by two pairs at
 // once.
-func TestInterimAnswersFillMemory(t *testing.T) {
+func TestInterimResponsesFillMemory(t *testing.T) {
 	r := newMachine(t)
 	r.read(program, getRequest)
 	r.connect()
@@ -295,8 +295,8 @@ func TestInterimAnswersFillMemory(t *testing.T) {
 	copy(under, interim)
 	r.received(upstream, len(interim), r.now)
 	r.expect(program, interim)
-	answer := answerWith(strings.Repeat("x", 2*smallBuffer))
-	head, body := answer[:100], answer[100:]
+	response := responseWith(strings.Repeat("x", 2*smallBuffer))
+	head, body := response[:100], response[100:]
 	r.read(upstream, head)
 	r.expect(program, head)
 	r.read(upstream, body)
@@ -344,26 +344,26 @@ func (r *machineRig) wantNothingTwice() {
 	}
 }
 
-// TestAnswerIsNotChangedWhileItIsWritten has an exchange end while chunks are
+// TestResponseIsNotChangedWhileItIsWritten has an exchange end while chunks are
 // written, which are shown without their framing.
-func TestAnswerIsNotChangedWhileItIsWritten(t *testing.T) {
+func TestResponseIsNotChangedWhileItIsWritten(t *testing.T) {
 	r := newMachine(t)
 	r.read(program, getRequest)
 	r.connect()
 	r.expect(upstream, getRequest)
-	answer := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n"
-	r.read(upstream, answer)
+	response := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n"
+	r.read(upstream, response)
 	under := r.pending(program)
 	r.flows[upstream].writing = true
 	r.ended(program, receivedReset, r.now)
-	if string(under) != answer {
-		t.Errorf("%q is written, want %q", under, answer)
+	if string(under) != response {
+		t.Errorf("%q is written, want %q", under, response)
 	}
 	r.wantEnds(EndCanceled)
 }
 
 // TestUnaskedBytesDuringAHold has the upstream send bytes while a request is held
-// to be signed: they are no answer to it, which is not sent.
+// to be signed: they are no response to it, which is not sent.
 func TestUnaskedBytesDuringAHold(t *testing.T) {
 	r := newMachine(t)
 	r.read(program, getRequest)
@@ -389,7 +389,7 @@ func TestUnaskedBytesDuringAHold(t *testing.T) {
 }
 
 // TestDrainingWithinAnExchange has draining begin when it is too late to have the
-// answer's head say so: the connections close all the same.
+// response's head say so: the connections close all the same.
 func TestDrainingWithinAnExchange(t *testing.T) {
 	const half = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo"
 	drain := func(r *machineRig) {
@@ -400,7 +400,7 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 		}
 	}
 	for name, test := range map[string]func(r *machineRig){
-		"within the answer's body": func(r *machineRig) {
+		"within the response's body": func(r *machineRig) {
 			r.read(program, getRequest)
 			r.connect()
 			r.expect(upstream, getRequest)

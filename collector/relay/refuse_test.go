@@ -50,7 +50,7 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 	}
 }
 
-// expectRefusal wants an answer of that status and the end of the connection.
+// expectRefusal wants a response of that status and the end of the connection.
 func (p *peer) expectRefusal(status string) {
 	p.t.Helper()
 	p.expect("HTTP/1.1 " + status + " Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")

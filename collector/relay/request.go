@@ -193,7 +193,7 @@ func (m *machine) send() {
 		f.lead = x.Request.Proxied(p.Origin, p.Authorization)
 		f.cur.r = x.Request.Rest()
 	}
-	m.stage, m.answer, m.scan = stageRelay, answerHead, 0
+	m.stage, m.response, m.scan = stageRelay, responseHead, 0
 	m.closeSoon = x.Request.Close()
 }
 
@@ -311,7 +311,7 @@ func (m *machine) refuse(err error) {
 	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getLarge()
 	// It goes behind what is left of a 100 Continue.
-	answer := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
+	response := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
 	switch {
 	case x.Hello && x.Destination.IsValid(): // like a port without a listener
 		m.s.bufs.put(own)
@@ -319,13 +319,13 @@ func (m *machine) refuse(err error) {
 		m.closeBoth(closeReset, closeReset)
 		return
 	case x.Hello:
-		answer, more = x.refusalAlert(), false
+		response, more = x.refusalAlert(), false
 	}
 	m.stage, m.since, m.closeSoon = stageRefuse, m.now, !more
-	m.flows[upstream].lead, m.flows[upstream].own = answer, own
+	m.flows[upstream].lead, m.flows[upstream].own = response, own
 }
 
-// wasRefused goes on once our own answer was sent.
+// wasRefused goes on once our own response was sent.
 func (m *machine) wasRefused() bool {
 	if len(m.pending(program)) > 0 {
 		return false

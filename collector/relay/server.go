@@ -29,10 +29,10 @@ type Timeouts struct {
 	ClientIdle   time.Duration // for the next request of a connection
 	Dial         time.Duration // to connect to the upstream
 	TLSHandshake time.Duration // with the upstream, and with the program
-	Response     time.Duration // for the upstream to begin its answer, or to go on with it
+	Response     time.Duration // for the upstream to begin its response, or to go on with it
 	Stall        time.Duration // for either side to take, or the program to send, more of a body
-	HalfClosed   time.Duration // for the answer to a program that will send no more
-	Linger       time.Duration // for a program to take the answer that it got while still sending
+	HalfClosed   time.Duration // for the response to a program that will send no more
+	Linger       time.Duration // for a program to take the response that it got while still sending
 }
 
 // DefaultTimeouts returns timeouts that are longer than those of the known SDKs.
@@ -177,7 +177,7 @@ func New(cfg Config) *Server {
 type Intake struct {
 	// NewHandler makes the handler of one connection.
 	NewHandler func(client netip.AddrPort) Handler
-	// Busy is the answer to a connection beyond the limit, unless it would be in
+	// Busy is the response to a connection beyond the limit, unless it would be in
 	// TLS; none is sent if it is empty.
 	Busy []byte
 	// Hello is for connections that begin with TLS. Each is served as if the
@@ -314,7 +314,7 @@ func (s *Server) Reclaim() bool {
 }
 
 // turnAway answers a connection beyond the limit and closes it. What was sent on
-// it is read first, because closing with unread bytes would lose the answer, but
+// it is read first, because closing with unread bytes would lose the response, but
 // only for a few connections at a time.
 func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	select {

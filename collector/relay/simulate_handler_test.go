@@ -106,7 +106,7 @@ func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 		s.fail("refused for %v: %.200q", err, p.raw)
 	}
 	s.state = simRefused
-	answer := fmt.Sprintf("HTTP/1.1 500 Refused\r\nN: %d\r\nContent-Length: 0\r\n\r\n", s.at)
+	response := fmt.Sprintf("HTTP/1.1 500 Refused\r\nN: %d\r\nContent-Length: 0\r\n\r\n", s.at)
 	s.logf("refused: %v (close %v)", err, close)
 	if len(s.own) == 0 && p.held && p.expects && string(dst) == continue100 {
 		s.own, s.toldOwn = []byte(continue100), true
@@ -114,8 +114,8 @@ func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 	if !bytes.Equal(dst, s.own) {
 		s.fail("the refusal goes behind %q, want %q", dst, s.own)
 	}
-	s.own = append(s.own, answer...)
-	return append(dst, answer...)
+	s.own = append(s.own, response...)
+	return append(dst, response...)
 }
 
 func (s *sim) Secured(error) {}
@@ -140,7 +140,7 @@ func (s *sim) Done(x *Exchange) {
 		return
 	}
 	if x.ResponseBytes != s.written {
-		s.fail("%d bytes of an answer counted, %d written", x.ResponseBytes, s.written)
+		s.fail("%d bytes of a response counted, %d written", x.ResponseBytes, s.written)
 	}
 	if n := int64(len(p.raw) - p.skip); x.RequestBytes > n && p.want != "" && !p.broken {
 		s.fail("%d bytes of a request counted, %d sent", x.RequestBytes, n)
@@ -158,7 +158,7 @@ func (s *sim) causes(x *Exchange, refused bool) {
 	ok := true
 	switch x.End {
 	case EndComplete:
-		ok = !refused && p.answer.kind != unreadable || s.kind == simWild
+		ok = !refused && p.response.kind != unreadable || s.kind == simWild
 	case EndRefused:
 		ok = refused
 	case EndTimeout:
@@ -168,7 +168,7 @@ func (s *sim) causes(x *Exchange, refused bool) {
 	case EndClosed:
 		ok = s.upGone == receivedEnd || s.upGone == receivedCut
 	case EndBadResponse:
-		ok = p.answer.kind == unreadable || s.kind == simWild
+		ok = p.response.kind == unreadable || s.kind == simWild
 	case EndCanceled:
 		ok = s.progEnded || p.broken || s.expired
 	case EndStopped:
@@ -181,18 +181,18 @@ func (s *sim) causes(x *Exchange, refused bool) {
 
 // compare compares what is shown of an exchange with what was sent.
 func (s *sim) compare(x *Exchange, p *plan, c *simConn) {
-	a := &p.answer
+	a := &p.response
 	unasked := s.kind == simWild && c.sent != s.planned(c)
 	if x.End == EndComplete && !unasked && a.kind != unreadable && !a.untilClose {
 		if n := c.passed - s.passedAt; n != len(a.raw) {
-			s.fail("an answer of %d bytes was whole after %d", len(a.raw), n)
+			s.fail("a response of %d bytes was whole after %d", len(a.raw), n)
 		}
 		if a.status != 0 && x.Response.Status != a.status {
 			s.fail("status %d, want %d", x.Response.Status, a.status)
 		}
 	}
 	if x.End == EndComplete && a.untilClose && c.passed != len(c.read) {
-		s.fail("an answer until close was whole after %d of %d bytes", c.passed, len(c.read))
+		s.fail("a response until close was whole after %d of %d bytes", c.passed, len(c.read))
 	}
 	b, whole := x.RequestBody()
 	switch {
@@ -210,15 +210,15 @@ func (s *sim) compare(x *Exchange, p *plan, c *simConn) {
 	b, whole = x.ResponseBody()
 	switch tail := x.ResponseTail(); {
 	case !strings.HasPrefix(a.body, string(b)):
-		s.fail("the answer's body is shown as %.60q, want %.60q", b, a.body)
+		s.fail("the response's body is shown as %.60q, want %.60q", b, a.body)
 	case whole && len(b) != len(a.body) && !a.untilClose:
-		s.fail("the answer's body is shown whole with %d bytes, want %d", len(b), len(a.body))
+		s.fail("the response's body is shown whole with %d bytes, want %d", len(b), len(a.body))
 	case !whole && !x.Uninspected && len(a.raw) < smallBuffer/2 && len(a.body) <= x.limit:
-		s.fail("an answer's body of %d bytes is not shown whole", len(a.body))
+		s.fail("a response's body of %d bytes is not shown whole", len(a.body))
 	case !a.untilClose && !strings.HasSuffix(a.body, string(tail)):
-		s.fail("the end of the answer's body is shown as %d bytes that it does not end with", len(tail))
+		s.fail("the end of the response's body is shown as %d bytes that it does not end with", len(tail))
 	case !whole && !a.untilClose && len(a.body)-len(b) >= x.tail.size && len(tail) != x.tail.size:
-		s.fail("%d bytes of the end of the answer's body are shown, want %d", len(tail), x.tail.size)
+		s.fail("%d bytes of the end of the response's body are shown, want %d", len(tail), x.tail.size)
 	}
 }
 

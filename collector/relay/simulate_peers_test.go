@@ -45,7 +45,7 @@ func (s *sim) misfortune() {
 		if s.conn != nil && s.conn.fin == receiving && s.g.chance(30) {
 			s.logf("unasked bytes")
 			for i, at := range s.conn.blanks {
-				if at >= s.conn.sent { // it comes within an answer
+				if at >= s.conn.sent { // it comes within a response
 					s.conn.blanks[i] += len("unasked")
 				}
 			}
@@ -129,8 +129,8 @@ func (s *sim) passTime(far bool) {
 	s.m.expired(s.now)
 }
 
-// programSends has the program send more, as far as it does not wait for an
-// answer.
+// programSends has the program send more, as far as it does not wait for a
+// response.
 func (s *sim) programSends() bool {
 	limit := len(s.stream)
 	for i := s.dones + 1; i < len(s.script); i++ {
@@ -175,7 +175,7 @@ func (s *sim) upstreamAnswers() bool {
 	}
 	for i := range c.turns {
 		t := &c.turns[i]
-		a, got := &t.p.answer, c.got-t.start
+		a, got := &t.p.response, c.got-t.start
 		if t.answered == len(a.raw) && a.raw != "" {
 			continue
 		}

@@ -126,7 +126,7 @@ type simConn struct {
 type simTurn struct {
 	p        *plan
 	start    int // where in want it begins
-	answered int // how much of its answer was sent
+	answered int // how much of its response was sent
 }
 
 // sim is a simulation of one pair.
@@ -141,7 +141,7 @@ type sim struct {
 	err      error
 
 	script []*plan
-	waits  []bool // whether the program waits for the answer before the request
+	waits  []bool // whether the program waits for the response before the request
 	stream string // of all requests
 	starts []int  // where in it they begin
 	sent   int    // how much of it was sent
@@ -155,7 +155,7 @@ type sim struct {
 	conn    *simConn
 	dialing bool
 	cancels bool
-	own     []byte // what we are to answer ourselves
+	own     []byte // the response of our own that is due
 	toldOwn bool   // 100 Continue went out
 	zombies []simZombie
 
@@ -239,9 +239,9 @@ func (s *sim) plan(special, must bool) *plan {
 			p.rewrite, p.routeErr = "", errTest
 		}
 	}
-	g.answerTo(p, special && must)
-	if s.kind == simWild && special && g.chance(20) && !p.answer.untilClose {
-		p.answer.excess = "excess"
+	g.responseTo(p, special && must)
+	if s.kind == simWild && special && g.chance(20) && !p.response.untilClose {
+		p.response.excess = "excess"
 	}
 	return p
 }
@@ -266,12 +266,12 @@ func (s *sim) where() string {
 	if c := s.conn; c != nil {
 		up = fmt.Sprintf("end %d, %d to be read, %d of %d taken, %d turns, stuck %v", c.fin, len(c.out), c.got, len(c.want), len(c.turns), c.stuck)
 		if n := len(c.turns); n > 0 {
-			up += fmt.Sprintf(", %d of %.60q answered", c.turns[n-1].answered, c.turns[n-1].p.answer.raw)
+			up += fmt.Sprintf(", %d of %.60q answered", c.turns[n-1].answered, c.turns[n-1].p.response.raw)
 		}
 	}
 	return fmt.Sprintf("program: end %d, %d to be read, %d to be sent, stuck %v; upstream: %s\n",
-		s.prog.fin, len(s.prog.out), len(s.stream)-s.sent, s.prog.stuck, up) + fmt.Sprintf("kind %d, blocking %v, stage %d, request %d, answer %d, got %v, %d of %d requests begun, %d done, state %d",
-		s.kind, s.blocking, m.stage, m.request, m.answer, m.got, s.at, len(s.script), s.dones, s.state)
+		s.prog.fin, len(s.prog.out), len(s.stream)-s.sent, s.prog.stuck, up) + fmt.Sprintf("kind %d, blocking %v, stage %d, request %d, response %d, got %v, %d of %d requests begun, %d done, state %d",
+		s.kind, s.blocking, m.stage, m.request, m.response, m.got, s.at, len(s.script), s.dones, s.state)
 }
 
 // run plays the simulation to its end.
@@ -428,7 +428,7 @@ func (s *sim) check() {
 		}
 	}
 	bufs := &s.srv.bufs
-	// For each direction what is kept and what spills, our own answer, the tail,
+	// For each direction what is kept and what spills, our own response, the tail,
 	// and a body that is held.
 	limit := int64(5*bufs.largeSize + bufs.tailSize)
 	if s.held {
@@ -490,7 +490,7 @@ func (s *sim) atEnd() {
 // ending reports whether a connection may end by what this exchange is.
 func (p *plan) ending() bool {
 	return p.closes || p.status != 0 || p.broken || p.dialErr || p.routeErr != nil || p.connect ||
-		p.answer.kind != legal || p.answer.untilClose || p.answer.excess != ""
+		p.response.kind != legal || p.response.untilClose || p.response.excess != ""
 }
 
 // The methods of sockets.

@@ -149,12 +149,12 @@ func (s *sim) verify(to side, b []byte) bool {
 			s.own, s.toldOwn = []byte(continue100), true
 		}
 		if !bytes.HasPrefix(s.own, b) {
-			return s.fail("program: our own answer %.100q is sent, want %.100q", b, s.own)
+			return s.fail("program: our own response %.100q is sent, want %.100q", b, s.own)
 		}
 		return true
 	}
 	if len(s.own) > 0 {
-		return s.fail("program: our own answer %.100q was not sent whole", s.own)
+		return s.fail("program: our own response %.100q was not sent whole", s.own)
 	}
 	if s.conn == nil {
 		return s.fail("program: %.100q comes from nowhere", b)

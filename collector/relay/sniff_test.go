@@ -71,7 +71,7 @@ func unserved(t testing.TB) map[string]string {
 }
 
 // TestUnservedPassesUntouched sends it whole and byte by byte: it arrives as it
-// is, and so does the answer.
+// is, and so does the response.
 func TestUnservedPassesUntouched(t *testing.T) {
 	for name, sent := range unserved(t) {
 		for how, size := range map[string]int{"whole": len(sent), "in pieces": max(1, len(sent)/40)} {

@@ -111,9 +111,9 @@ func (s *socket) close(how closing) (rest *buffer) {
 	return nil
 }
 
-// maxAnswers is how much may be queued of what TLS answers to what it reads,
+// maxResponses is how much may be queued of what TLS answers to what it reads,
 // such as updates of keys: beyond it, no more is read.
-const maxAnswers = 4 << 10
+const maxResponses = 4 << 10
 
 // secure is TLS on a socket, after the handshake. It lies below the wire: what
 // crypto/tls reads comes from the socket, or is errWait if there is nothing, after
@@ -126,10 +126,10 @@ type secure struct {
 	wire *wire // above the socket: top, unless TLS is spoken within TLS
 	held bool  // conn may hold what was read from the socket
 
-	out     *buffer // what was encrypted and not written; nil if there is nothing
-	taken   int     // how many of the machine's bytes it is, or was
-	answers int     // how many of its bytes TLS wrote while it was read
-	broken  bool    // the socket takes no more
+	out       *buffer // what was encrypted and not written; nil if there is nothing
+	taken     int     // how many of the machine's bytes it is, or was
+	responses int     // how many of its bytes TLS wrote while it was read
+	broken    bool    // the socket takes no more
 }
 
 // Read implements io.Reader for the wire.
@@ -165,7 +165,7 @@ func (t *secure) Write(b []byte) (int, error) {
 }
 
 func (t *secure) canRead() bool {
-	return (t.sock.readable || t.held) && t.answers <= maxAnswers
+	return (t.sock.readable || t.held) && t.responses <= maxResponses
 }
 
 // read reads what all records contain that were received.
@@ -173,7 +173,7 @@ func (t *secure) read(b []byte) (n int, end reception) {
 	queued := t.queued()
 	defer func() {
 		if t.out != nil {
-			t.answers += t.queued() - queued
+			t.responses += t.queued() - queued
 			t.flush()
 		}
 	}()
@@ -235,7 +235,7 @@ func (t *secure) flush() {
 	t.broken = !ok
 	if t.out.r += n; t.out.r == t.out.w || t.broken {
 		t.bufs.put(t.out)
-		t.out, t.answers = nil, 0
+		t.out, t.responses = nil, 0
 	}
 }
 

@@ -179,7 +179,7 @@ func (s *session) prepare(g generator) (plain []byte, end sessionEnds) {
 	for range g.IntN(12) {
 		switch kind := g.IntN(8); {
 		case kind == 0 && s.raw != nil:
-			// Without an answer, crypto/tls does not go on.
+			// Without a response, crypto/tls does not go on.
 			s.sent.Write(s.raw.update(end != endsReset && g.chance(50), 1+g.IntN(5)))
 		case kind == 1 && s.raw != nil:
 			s.sent.Write(s.raw.seal(typeData, nil))
@@ -311,8 +311,8 @@ func (s *session) readBySocket(g generator, end sessionEnds, bufs *buffers) (dat
 	if end != endsReset {
 		s.collect()
 		if end != endsBadly {
-			if answer, closed := s.open(); len(answer) > 0 || closed {
-				s.t.Fatalf("the answer is %q, close_notify %v", answer, closed)
+			if response, closed := s.open(); len(response) > 0 || closed {
+				s.t.Fatalf("the response is %q, close_notify %v", response, closed)
 			}
 		}
 		syscall.Close(s.fd)
@@ -450,8 +450,8 @@ func (s *session) untilEnd() {
 	}
 }
 
-// TestAnswersOfTLSAreBounded asks for updates of keys and takes no answer.
-func TestAnswersOfTLSAreBounded(t *testing.T) {
+// TestResponsesOfTLSAreBounded asks for updates of keys and takes no response.
+func TestResponsesOfTLSAreBounded(t *testing.T) {
 	var bufs buffers
 	bufs.init(64<<10, 64<<10, 16<<10, 0)
 	s := newSession(t, false, tls.VersionTLS13)
@@ -459,7 +459,7 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 	unix.SetsockoptInt(sock.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1) // the smallest there is
 	b := make([]byte, 1<<10)
 	sent := 0
-	for ; sock.tls.answers <= maxAnswers; sent++ {
+	for ; sock.tls.responses <= maxResponses; sent++ {
 		if sent > 1_000 {
 			t.Fatal("reading goes on")
 		}
@@ -473,7 +473,7 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 			}
 		}
 	}
-	if n := sock.tls.queued(); n > 2*maxAnswers {
+	if n := sock.tls.queued(); n > 2*maxResponses {
 		t.Errorf("%d bytes are queued", n)
 	}
 	for sock.isQueued() {
@@ -495,7 +495,7 @@ func TestAnswersOfTLSAreBounded(t *testing.T) {
 }
 
 // TestSocketIsDetachedWithItsQueue goes on with a connection outside of the loop while
-// an answer of TLS is queued: what is written later is behind it.
+// a response of TLS is queued: what is written later is behind it.
 func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	var bufs buffers
 	bufs.init(64<<10, 64<<10, 16<<10, 0)

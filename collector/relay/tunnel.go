@@ -10,7 +10,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-// established is the answer to a CONNECT. It has no fields; everything after it
+// established is the response to a CONNECT. It has no fields; everything after it
 // belongs to the tunnel.
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 
@@ -115,7 +115,7 @@ func (p *pair) reach() error {
 	return err
 }
 
-// notReached ends a CONNECT whose upstream was not reached. The answer is the
+// notReached ends a CONNECT whose upstream was not reached. The response is the
 // machine's to send.
 func (p *pair) notReached(err error) bool {
 	if p.m.got[program] == receivedReset {

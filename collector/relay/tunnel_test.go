@@ -65,8 +65,8 @@ func TestTunnelTakesWhatCameRightBehindTheConnect(t *testing.T) {
 	c.expect(established)
 	c.send(" and more")
 	up.expect(" and more")
-	up.send("answer")
-	c.expect("answer")
+	up.send("response")
+	c.expect("response")
 }
 
 func TestTunnelEndsArePassedOn(t *testing.T) {
@@ -79,8 +79,8 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 			c.CloseWrite()
 			up.expect("last")
 			up.expectEnd()
-			up.send("answer")
-			c.expect("answer")
+			up.send("response")
+			c.expect("response")
 			up.Close()
 			c.expectEnd()
 		}, EndComplete},
@@ -89,8 +89,8 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 			up.CloseWrite()
 			c.expect("last")
 			c.expectEnd()
-			c.send("answer")
-			up.expect("answer")
+			c.send("response")
+			up.expect("response")
 			c.Close()
 			up.expectEnd()
 		}, EndComplete},

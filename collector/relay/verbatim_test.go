@@ -38,7 +38,7 @@ func (r *rig) splits() map[string]func(string) []string {
 const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 // pass sends request in pieces and wants the upstream to get want, and the
-// answer to come back.
+// response to come back.
 func (r *rig) pass(pieces []string, want, method string) {
 	r.t.Helper()
 	c := r.client()
@@ -52,15 +52,15 @@ func (r *rig) pass(pieces []string, want, method string) {
 	up := r.upstream()
 	up.expect(want)
 	<-sent
-	answer := okResponse
+	response := okResponse
 	if method == "HEAD" {
-		answer = strings.TrimSuffix(okResponse, "ok")
+		response = strings.TrimSuffix(okResponse, "ok")
 	}
-	up.send(answer)
-	c.expect(answer)
+	up.send(response)
+	c.expect(response)
 	n := r.ends(EndComplete)
-	if n.reqBytes != int64(len(strings.Join(pieces, ""))) || n.respBytes != int64(len(answer)) {
-		r.t.Fatalf("counted %d and %d bytes, want %d and %d", n.reqBytes, n.respBytes, len(strings.Join(pieces, "")), len(answer))
+	if n.reqBytes != int64(len(strings.Join(pieces, ""))) || n.respBytes != int64(len(response)) {
+		r.t.Fatalf("counted %d and %d bytes, want %d and %d", n.reqBytes, n.respBytes, len(strings.Join(pieces, "")), len(response))
 	}
 	if strings.Contains(strings.ToLower(want), "chunked") {
 		c.Close()

@@ -87,24 +87,24 @@ func (b *receivedBody) finish(err error) {
 	defer b.mu.Unlock()
 	c := b.x.t.cfg.Classifier
 	b.x.end(func() (classify.Fault, classify.Verdict) {
-		answer := classify.Response{Status: b.status, Header: classify.HeaderMap(b.header), Body: b.kept.b}
+		response := classify.Response{Status: b.status, Header: classify.HeaderMap(b.header), Body: b.kept.b}
 		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
 			fault := b.x.fault(err)
 			v := c.Fault(fault, b.status)
-			answer.Truncated = true
-			v.RequestID = c.RequestID(&answer)
+			response.Truncated = true
+			v.RequestID = c.RequestID(&response)
 			return fault, v
 		}
-		b.x.obs.Date = classify.ServerTime(answer.Header)
-		answer.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
+		b.x.obs.Date = classify.ServerTime(response.Header)
+		response.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
-			answer.Tail = b.lastBytes()
+			response.Tail = b.lastBytes()
 		}
 		o := &b.x.obs
-		v := c.Response(&o.Call, &answer)
-		o.ResponseBody, o.ResponseTail = answer.Body, answer.Tail
+		v := c.Response(&o.Call, &response)
+		o.ResponseBody, o.ResponseTail = response.Body, response.Tail
 		if v.Outcome == classify.OutcomePartial {
-			o.Items = c.Items(b.x.asked.Body, &answer, v.FailedItems)
+			o.Items = c.Items(b.x.asked.Body, &response, v.FailedItems)
 		}
 		return classify.FaultNone, v
 	}, b.kept.n)

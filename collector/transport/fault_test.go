@@ -64,7 +64,7 @@ func TestTransportFaults(t *testing.T) {
 
 // TestTransportRealFaults checks errors as net/http really makes them.
 func TestTransportRealFaults(t *testing.T) {
-	dialed := func(t *testing.T, answer string) string {
+	dialed := func(t *testing.T, response string) string {
 		t.Helper()
 		ln := listen(t)
 		t.Cleanup(func() { ln.Close() })
@@ -75,7 +75,7 @@ func TestTransportRealFaults(t *testing.T) {
 					return
 				}
 				_, _ = nc.Read(make([]byte, 4096))
-				_, _ = io.WriteString(nc, answer)
+				_, _ = io.WriteString(nc, response)
 				nc.Close()
 			}
 		}()
@@ -119,7 +119,7 @@ func TestTransportRealFaults(t *testing.T) {
 	}
 }
 
-// TestTransportBodyFaults checks answers that break off.
+// TestTransportBodyFaults checks responses that break off.
 func TestTransportBodyFaults(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "100")
@@ -136,7 +136,7 @@ func TestTransportBodyFaults(t *testing.T) {
 	r.silent()
 }
 
-// TestTransportGivesUp checks programs that do not wait for the answer.
+// TestTransportGivesUp checks programs that do not wait for the response.
 func TestTransportGivesUp(t *testing.T) {
 	hang := func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodPut {
@@ -163,9 +163,9 @@ func TestTransportGivesUp(t *testing.T) {
 	for _, tt := range []give{
 		{"canceled", "GET", 0, cancelNow, classify.FaultCanceled},
 		{"deadline", "GET", 0, deadline, classify.FaultTimeout},
-		{"deadline within the answer", "PUT", 0, deadline, classify.FaultTimeout},
+		{"deadline within the response", "PUT", 0, deadline, classify.FaultTimeout},
 		{"client's timeout", "GET", 20 * time.Millisecond, none, classify.FaultTimeout},
-		{"client's timeout within the answer", "PUT", 20 * time.Millisecond, none, classify.FaultTimeout},
+		{"client's timeout within the response", "PUT", 20 * time.Millisecond, none, classify.FaultTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newTransportRig(t, hang)

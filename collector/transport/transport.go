@@ -117,7 +117,7 @@ func (t *RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	if resp.Request == traced {
 		resp.Request = r
 	}
-	x.answer(resp)
+	x.watch(resp)
 	return resp, nil
 }
 
@@ -254,9 +254,9 @@ func (x *exchange) fail(err error) {
 	}, 0)
 }
 
-// answer makes the exchange end with its response's body. It ends at once if
+// watch makes the exchange end with its response's body. It ends at once if
 // there is no body, or one that the program also writes to (an upgrade).
-func (x *exchange) answer(resp *http.Response) {
+func (x *exchange) watch(resp *http.Response) {
 	x.mu.Lock()
 	if x.firstByte.IsZero() { // next does not call the hook
 		x.firstByte = time.Now()

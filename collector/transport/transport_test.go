@@ -265,7 +265,7 @@ func TestTransportUploadStreams(t *testing.T) {
 	}
 }
 
-// TestTransportWithoutBody checks answers that have none, which a program need
+// TestTransportWithoutBody checks responses that have none, which a program need
 // not read.
 func TestTransportWithoutBody(t *testing.T) {
 	for _, tt := range []struct {
@@ -331,7 +331,7 @@ func TestTransportGzip(t *testing.T) {
 	}
 }
 
-// TestTransportLongBody checks that the end of a long answer is read too, and
+// TestTransportLongBody checks that the end of a long response is read too, and
 // that no more than that is kept.
 func TestTransportLongBody(t *testing.T) {
 	data := `{"RequestId":"6f3b1c52-0d7e-4b1a-9a3c-2f0e5d7c8b9a","data":"` + strings.Repeat("x", 1<<20) +
@@ -504,7 +504,7 @@ func TestTransportSinkPanics(t *testing.T) {
 	}
 }
 
-// TestTransportSecrets checks that an answer that quotes the request gives
+// TestTransportSecrets checks that a response that quotes the request gives
 // nothing away.
 func TestTransportSecrets(t *testing.T) {
 	r := newTransportRig(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -49,13 +49,13 @@ func (d DNS) String() string { return d.server.String() }
 // Queries over UDP are repeated, because packets get lost.
 const (
 	dnsTries = 3
-	dnsWait  = 2 * time.Second // for the answer to one query
-	dnsSize  = 1232            // the largest answer over UDP, in bytes, that is not fragmented
+	dnsWait  = 2 * time.Second // for the response to one query
+	dnsSize  = 1232            // the largest response over UDP, in bytes, that is not fragmented
 )
 
 var (
-	errDNSAnswer  = errors.New("the DNS answer is malformed or answers another question")
-	errNoSuchHost = errors.New("no such host")
+	errDNSResponse = errors.New("the DNS response is malformed or answers another question")
+	errNoSuchHost  = errors.New("no such host")
 )
 
 // LookupNetIP implements Resolver. It returns IPv4 addresses first.
@@ -106,7 +106,7 @@ func (d DNS) lookUp(ctx context.Context, name dnsmessage.Name, kind dnsmessage.T
 	return addrs, err
 }
 
-// ask sends one query and parses the answer.
+// ask sends one query and parses the response.
 func (d DNS) ask(ctx context.Context, network string, name dnsmessage.Name, kind dnsmessage.Type) (addrs []netip.Addr, truncated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, dnsWait)
 	defer cancel()
@@ -125,29 +125,29 @@ func (d DNS) ask(ctx context.Context, network string, name dnsmessage.Name, kind
 	if err != nil {
 		return nil, false, err
 	}
-	answer := make([]byte, dnsSize)
+	response := make([]byte, dnsSize)
 	if network == "tcp" {
-		answer, err = exchangeTCP(nc, question)
+		response, err = exchangeTCP(nc, question)
 	} else {
-		answer, err = exchangeUDP(nc, question, answer, id)
+		response, err = exchangeUDP(nc, question, response, id)
 	}
 	if err != nil {
 		return nil, false, err
 	}
-	return dnsAddresses(answer, id, name, kind)
+	return dnsAddresses(response, id, name, kind)
 }
 
-func exchangeUDP(nc net.Conn, question, answer []byte, id uint16) ([]byte, error) {
+func exchangeUDP(nc net.Conn, question, response []byte, id uint16) ([]byte, error) {
 	if _, err := nc.Write(question); err != nil {
 		return nil, err
 	}
 	for {
-		n, err := nc.Read(answer)
+		n, err := nc.Read(response)
 		if err != nil {
 			return nil, err
 		}
-		if n >= 2 && binary.BigEndian.Uint16(answer) == id { // otherwise it is late or forged
-			return answer[:n], nil
+		if n >= 2 && binary.BigEndian.Uint16(response) == id { // otherwise it is late or forged
+			return response[:n], nil
 		}
 	}
 }
@@ -161,9 +161,9 @@ func exchangeTCP(nc net.Conn, question []byte) ([]byte, error) {
 	if _, err := io.ReadFull(nc, size[:]); err != nil {
 		return nil, err
 	}
-	answer := make([]byte, binary.BigEndian.Uint16(size[:]))
-	_, err := io.ReadFull(nc, answer)
-	return answer, err
+	response := make([]byte, binary.BigEndian.Uint16(size[:]))
+	_, err := io.ReadFull(nc, response)
+	return response, err
 }
 
 func dnsQuestion(id uint16, name dnsmessage.Name, kind dnsmessage.Type) ([]byte, error) {
@@ -182,17 +182,17 @@ func dnsQuestion(id uint16, name dnsmessage.Name, kind dnsmessage.Type) ([]byte,
 	return b.Finish()
 }
 
-// dnsAddresses parses an answer. CNAME records are skipped: the server includes
+// dnsAddresses parses a response. CNAME records are skipped: the server includes
 // the addresses that they lead to.
 func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Type) (addrs []netip.Addr, truncated bool, err error) {
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
 	if err != nil || h.ID != id || !h.Response {
-		return nil, false, errDNSAnswer
+		return nil, false, errDNSResponse
 	}
 	q, err := p.Question()
 	if err != nil || q.Type != kind || q.Class != dnsmessage.ClassINET || !strings.EqualFold(q.Name.String(), name.String()) {
-		return nil, false, errDNSAnswer
+		return nil, false, errDNSResponse
 	}
 	switch {
 	case h.RCode == dnsmessage.RCodeNameError:
@@ -200,10 +200,10 @@ func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Typ
 	case h.RCode != dnsmessage.RCodeSuccess:
 		return nil, false, fmt.Errorf("the DNS server returned %v", h.RCode)
 	case h.Truncated:
-		return nil, true, errDNSAnswer
+		return nil, true, errDNSResponse
 	}
 	if err := p.SkipAllQuestions(); err != nil {
-		return nil, false, errDNSAnswer
+		return nil, false, errDNSResponse
 	}
 	for {
 		h, err := p.AnswerHeader()
@@ -211,7 +211,7 @@ func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Typ
 		case errors.Is(err, dnsmessage.ErrSectionDone):
 			return addrs, false, nil
 		case err != nil:
-			return nil, false, errDNSAnswer
+			return nil, false, errDNSResponse
 		}
 		var addr netip.Addr
 		switch {
@@ -227,7 +227,7 @@ func dnsAddresses(b []byte, id uint16, name dnsmessage.Name, kind dnsmessage.Typ
 			err = p.SkipAnswer()
 		}
 		if err != nil {
-			return nil, false, errDNSAnswer
+			return nil, false, errDNSResponse
 		}
 		if addr.IsValid() {
 			addrs = append(addrs, addr)

@@ -16,9 +16,9 @@ import (
 )
 
 // serve starts a DNS server and returns a DNS that queries it.
-func serve(t testing.TB, answer func(query []byte, tcp bool) [][]byte) DNS {
+func serve(t testing.TB, respond func(query []byte, tcp bool) [][]byte) DNS {
 	t.Helper()
-	d, err := ParseDNS(upstreamtest.ServeDNS(t, answer))
+	d, err := ParseDNS(upstreamtest.ServeDNS(t, respond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func TestDNS(t *testing.T) {
 	}
 	tests := map[string]struct {
 		host     string
-		answer   func(query []byte, tcp bool) [][]byte
+		respond  func(query []byte, tcp bool) [][]byte
 		want     string
 		notFound bool
 	}{
@@ -60,7 +60,7 @@ func TestDNS(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			addrs, err := serve(t, tt.answer).LookupNetIP(t.Context(), "ip", tt.host)
+			addrs, err := serve(t, tt.respond).LookupNetIP(t.Context(), "ip", tt.host)
 			if tt.want != "" {
 				if err != nil || fmt.Sprint(addrs) != tt.want {
 					t.Errorf("%v, %v; want %s", addrs, err, tt.want)
@@ -115,7 +115,7 @@ func TestParseDNS(t *testing.T) {
 	}
 }
 
-func FuzzDNSAnswer(f *testing.F) {
+func FuzzDNSResponse(f *testing.F) {
 	name := dnsmessage.MustNewName("h.example.")
 	query, err := dnsQuestion(7, name, dnsmessage.TypeA)
 	if err != nil {
@@ -125,18 +125,18 @@ func FuzzDNSAnswer(f *testing.F) {
 	f.Add(upstreamtest.Reply(f, query, dnsmessage.Header{Truncated: true}, false))
 	f.Add(upstreamtest.Reply(f, query, dnsmessage.Header{RCode: dnsmessage.RCodeNameError}, false))
 	f.Add(query)
-	f.Fuzz(func(t *testing.T, answer []byte) {
-		addrs, _, err := dnsAddresses(answer, 7, name, dnsmessage.TypeA)
+	f.Fuzz(func(t *testing.T, response []byte) {
+		addrs, _, err := dnsAddresses(response, 7, name, dnsmessage.TypeA)
 		if err != nil && len(addrs) > 0 {
-			t.Error("addresses of an answer that cannot be read")
+			t.Error("addresses of a response that cannot be read")
 		}
 		for _, a := range addrs {
 			if !a.Is4() {
 				t.Errorf("%v is no IPv4 address", a)
 			}
 		}
-		if len(answer) >= 2 && binary.BigEndian.Uint16(answer) != 7 && err == nil {
-			t.Error("an answer to another question was taken")
+		if len(response) >= 2 && binary.BigEndian.Uint16(response) != 7 && err == nil {
+			t.Error("a response to another question was taken")
 		}
 	})
 }

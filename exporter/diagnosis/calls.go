@@ -18,8 +18,8 @@ const (
 	// is 8 seconds (the fifth attempt of the Python SDK).
 	retryWindow = 8 * time.Second
 	// retryHold and retryHoldSlow are how long a call is kept open after its last
-	// attempt, which includes the duration of the next one. The SDKs wait for an
-	// answer for 60 seconds.
+	// attempt, which includes the duration of the next one. The SDKs wait for a
+	// response for 60 seconds.
 	retryHold     = retryWindow + 4*time.Second
 	retryHoldSlow = retryWindow + time.Minute
 	slowAttempt   = 3 * time.Second // an attempt that takes so long is likely to be followed by one

@@ -87,16 +87,48 @@ func fillText(t Text, facts []classify.Fact) Text {
 
 // fill replaces the placeholders with the facts.
 func fill(text string, facts []classify.Fact) string {
-	if len(facts) == 0 {
+	if len(facts) == 0 || strings.IndexByte(text, '{') < 0 {
 		return text
 	}
-	pairs := make([]string, 0, 2*len(facts))
-	for _, f := range facts {
-		pairs = append(pairs, "{"+f.Name+"}", f.Value)
+	var memory [2 * maxFilled]byte // enough for most texts; does not escape
+	filled, changed := memory[:0], false
+	for rest := text; rest != ""; {
+		start := strings.IndexByte(rest, '{')
+		if start < 0 {
+			filled = append(filled, rest...)
+			break
+		}
+		filled = append(filled, rest[:start]...)
+		rest = rest[start:]
+		value, length := placeholder(rest, facts)
+		if length == 0 { // a brace of the text
+			value, length = rest[:1], 1
+		} else {
+			changed = true
+		}
+		filled = append(filled, value...)
+		rest = rest[length:]
 	}
-	filled := strings.NewReplacer(pairs...).Replace(text)
-	if filled != text && len(filled) > maxFilled {
-		filled = strings.ToValidUTF8(filled[:maxFilled-len("...")], "") + "..."
+	switch {
+	case !changed:
+		return text
+	case len(filled) > maxFilled:
+		return strings.ToValidUTF8(string(filled[:maxFilled-len("...")]), "") + "..."
 	}
-	return filled
+	return string(filled)
+}
+
+// placeholder returns the value of the placeholder at the start of text, and the
+// length of the placeholder; 0 if there is none for a fact.
+func placeholder(text string, facts []classify.Fact) (value string, length int) {
+	end := strings.IndexByte(text, '}')
+	if end < 0 {
+		return "", 0
+	}
+	for i := range facts {
+		if facts[i].Name == text[1:end] {
+			return facts[i].Value, end + 1
+		}
+	}
+	return "", 0
 }

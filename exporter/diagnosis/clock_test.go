@@ -51,7 +51,7 @@ func TestClockInput(t *testing.T) {
 	}
 	f("not signed", func(o *classify.Observation) { o.Call.SignedAt = time.Time{} })
 	f("no date, or a cached one", func(o *classify.Observation) { o.Date = time.Time{} })
-	f("no answer", func(o *classify.Observation) { o.FirstByte = time.Time{} })
+	f("no response", func(o *classify.Observation) { o.FirstByte = time.Time{} })
 	f("answered by a proxy", func(o *classify.Observation) { o.Verdict.RequestID = classify.RequestID{} })
 
 	o := good()
@@ -70,7 +70,7 @@ func TestSkew(t *testing.T) {
 		}
 	}
 	f("right", 0, 0, 0, 0, time.Second)
-	f("a slow answer of a right clock", 0, 4*time.Second, 8*time.Second, 0, 5*time.Second)
+	f("a slow response of a right clock", 0, 4*time.Second, 8*time.Second, 0, 5*time.Second)
 	f("ahead", time.Minute, 0, 2*time.Second, 61*time.Second, 2*time.Second)
 	f("behind", -time.Minute, 0, 2*time.Second, -59*time.Second, 2*time.Second)
 }
@@ -91,7 +91,7 @@ func TestClocks(t *testing.T) {
 	f("ahead", 3, 6*time.Minute, 6*time.Minute, true)
 	f("behind", 20, -6*time.Minute, -6*time.Minute, true)
 	f("presigned", 20, -time.Hour, 0, false, func(in *clockInput) { in.presigned = true })
-	f("very slow answers", 20, 0, 0, false, func(in *clockInput) { in.roundTrip = time.Minute })
+	f("very slow responses", 20, 0, 0, false, func(in *clockInput) { in.roundTrip = time.Minute })
 	f("one request sent again and again", 20, 0, 0, false, func(in *clockInput) { in.signed = epoch })
 	n := 0
 	f("a saved request sent in between", 9, 0, 0, true, func(in *clockInput) {

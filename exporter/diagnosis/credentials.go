@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// MaxCredentials is the maximum number of credentials that are told apart.
+	// MaxCredentials is the maximum number of credentials that are distinguished.
 	// The others are counted together, as OtherCredential.
 	MaxCredentials = 32
 	// OtherCredential is the name of the credentials beyond MaxCredentials.

@@ -78,11 +78,11 @@ func ask(t testing.TB, a asked, now time.Time) *classify.Observation {
 		Target: []byte(r.URL.RequestURI()), RequestBody: []byte(a.body), ResponseBody: w.Body.Bytes(),
 	}
 	o.Call, _ = classifier.Request(&classify.Request{Method: method, Target: o.Target, Host: []byte(r.Host), Header: fieldsOf(r.Header), Body: o.RequestBody})
-	answer := &classify.Response{Status: w.Code, Header: fieldsOf(w.Header()), Body: w.Body.Bytes()}
-	o.Verdict = classifier.Response(&o.Call, answer)
-	o.Date = classify.ServerTime(answer.Header)
+	response := &classify.Response{Status: w.Code, Header: fieldsOf(w.Header()), Body: w.Body.Bytes()}
+	o.Verdict = classifier.Response(&o.Call, response)
+	o.Date = classify.ServerTime(response.Header)
 	if o.Verdict.Outcome == classify.OutcomePartial {
-		o.Items = classifier.Items(o.RequestBody, answer, o.Verdict.FailedItems)
+		o.Items = classifier.Items(o.RequestBody, response, o.Verdict.FailedItems)
 	}
 	return o
 }

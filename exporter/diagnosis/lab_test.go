@@ -108,9 +108,9 @@ func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 	}
 	l.now = o.End
 	o.Call, _ = classifier.Request(q)
-	answer := fieldsOf(w.Header())
-	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: answer, Body: w.Body.Bytes()})
-	o.Date = classify.ServerTime(answer)
+	response := fieldsOf(w.Header())
+	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: response, Body: w.Body.Bytes()})
+	o.Date = classify.ServerTime(response)
 	if o.Verdict.NotAuthenticated() {
 		o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
 	}

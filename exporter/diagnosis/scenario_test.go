@@ -45,9 +45,9 @@ func seen(t testing.TB, s cloudmonitor.SigningScenario, secret string) *classify
 		Client: netip.MustParseAddrPort("192.0.2.9:40000"), Source: classify.SourceForward,
 	}
 	o.Call, _ = classifier.Request(q)
-	answer := fieldsOf(w.Header())
-	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: answer, Body: w.Body.Bytes()})
-	o.Date = classify.ServerTime(answer)
+	response := fieldsOf(w.Header())
+	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: response, Body: w.Body.Bytes()})
+	o.Date = classify.ServerTime(response)
 	o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
 	return o
 }

@@ -39,7 +39,7 @@ const (
 // Key is what the failures of a group have in common.
 type Key struct {
 	Code       string           `json:"code,omitempty"`  // as received
-	Fault      classify.Fault   `json:"fault,omitempty"` // why there was no complete answer
+	Fault      classify.Fault   `json:"fault,omitempty"` // why there was no complete response
 	Action     string           `json:"action,omitempty"`
 	Version    string           `json:"version,omitempty"`
 	Region     string           `json:"region,omitempty"`
@@ -93,7 +93,7 @@ type Group struct {
 	Recovered uint64 `json:"recovered"`
 
 	Cause       diagnosis.Cause  `json:"cause,omitempty"`
-	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry, even if there was none in the answer
+	CatalogCode string           `json:"catalog_code,omitempty"` // code of the catalogue entry, even if there was none in the response
 	Meaning     diagnosis.Text   `json:"meaning,omitzero"`
 	Advice      diagnosis.Advice `json:"advice,omitzero"` // what to do
 	Message     string           `json:"message,omitempty"`

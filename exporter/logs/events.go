@@ -42,7 +42,7 @@ type EventsConfig struct {
 //
 //	error   faults of ksyun-tap; credentials
 //	warn    the vendor, the network, throttling and quotas; partial, masked and
-//	        incomplete answers
+//	        incomplete responses
 //	info    errors of the program; with Access, attempts that did not fail
 //	debug   attempts that did not fail
 //

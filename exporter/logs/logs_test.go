@@ -52,7 +52,7 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// counts tells how much was dropped, by reason.
+// counts is how much was dropped, by reason.
 type counts struct {
 	mu sync.Mutex
 	by map[string]int

@@ -106,7 +106,7 @@ func TestHealthOfAService(t *testing.T) {
 			want{1, at(2), map[[2]string]float64{throttled: 2, none: 1}},
 		},
 		{
-			"so does an answer in part, which is a failure itself",
+			"so does a response in part, which is a failure itself",
 			[]*classify.Observation{ended(1, attempt.Get("error_throttled")), ended(2, attempt.Get("partial"))},
 			want{0, at(2), map[[2]string]float64{throttled: 1}},
 		},

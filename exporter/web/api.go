@@ -19,8 +19,8 @@ type api struct {
 	Options
 }
 
-// answer is the response body: status "success" with Data, or status "error".
-type answer struct {
+// response is the body of a response: status "success" with Data, or status "error".
+type response struct {
 	Status    string `json:"status"`
 	Data      any    `json:"data,omitempty"`
 	ErrorType string `json:"errorType,omitempty"`
@@ -61,7 +61,7 @@ type incidentsData struct {
 	Incidents []diagnosis.Scope `json:"incidents"`
 }
 
-// The values of answer.ErrorType.
+// The values of response.ErrorType.
 const (
 	errBadData     = "bad_data"
 	errNotFound    = "not_found"
@@ -202,19 +202,19 @@ func (a api) inventory(w http.ResponseWriter, r *http.Request) {
 
 // succeed responds with data.
 func succeed(w http.ResponseWriter, data any) {
-	reply(w, http.StatusOK, answer{Status: "success", Data: data})
+	reply(w, http.StatusOK, response{Status: "success", Data: data})
 }
 
 // fail responds with an error.
 func fail(w http.ResponseWriter, status int, kind, message string) {
-	reply(w, status, answer{Status: "error", ErrorType: kind, Error: message})
+	reply(w, status, response{Status: "error", ErrorType: kind, Error: message})
 }
 
 // reply writes a as JSON.
-func reply(w http.ResponseWriter, status int, a answer) {
+func reply(w http.ResponseWriter, status int, a response) {
 	body, err := encode(a)
 	if err != nil { // cannot happen with the types above
-		http.Error(w, "cannot encode the answer", http.StatusInternalServerError)
+		http.Error(w, "cannot encode the response", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")

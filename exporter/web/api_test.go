@@ -19,7 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
-// goldens are requests whose answers are in testdata.
+// goldens are requests whose responses are in testdata.
 var goldens = []struct {
 	name, target string
 	status       int
@@ -86,7 +86,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// list is an answer with failures.
+// list is a response with failures.
 type list struct {
 	Status string
 	Data   struct {
@@ -95,7 +95,7 @@ type list struct {
 	}
 }
 
-// failures returns the failures of an answer.
+// failures returns the failures of a response.
 func failures(t *testing.T, w *httptest.ResponseRecorder) list {
 	t.Helper()
 	var a list
@@ -319,7 +319,7 @@ func FuzzAPI(f *testing.F) {
 			r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
 			r.Host = "localhost"
 			r.URL.RawQuery = query
-			w := recordAnswer(h, r)
+			w := recordResponse(h, r)
 			isJSON := strings.HasPrefix(w.Header().Get("Content-Type"), "application/json")
 			if w.Code >= 500 || isJSON && !json.Valid(w.Body.Bytes()) || w.Code != http.StatusOK && !isJSON {
 				t.Fatalf("%s?%q: %d %s", path, query, w.Code, w.Body)

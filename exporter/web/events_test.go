@@ -178,7 +178,7 @@ func TestBadLastEventID(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Last-Event-ID", "x y")
-	w := recordAnswer(handler(nil), r)
+	w := recordResponse(handler(nil), r)
 	if w.Code != http.StatusBadRequest {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}

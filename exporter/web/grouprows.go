@@ -57,8 +57,8 @@ func (p pages) groupRows(d *overviewData, q *query, all []groups.Group) []groupR
 	return rows
 }
 
-// exactCount returns the number of failures of g in the range of q, if it can be
-// told without the journal.
+// exactCount returns the number of failures of g in the range of q, if that is
+// known without the journal.
 func exactCount(g *groups.Group, q *query) (n uint64, ok bool) {
 	f := &q.filter
 	start := g.Trend.Start

@@ -95,9 +95,9 @@ func compiler(t *testing.T, doc map[string]any) func(parts ...string) *jsonschem
 	}
 }
 
-// TestAnswersAreAsDocumented checks every answer in testdata, and those of the
+// TestResponsesAreAsDocumented checks every response in testdata, and those of the
 // status, against the schemas of the document.
-func TestAnswersAreAsDocumented(t *testing.T) {
+func TestResponsesAreAsDocumented(t *testing.T) {
 	doc := document(t)
 	schema := compiler(t, doc)
 	h := handler(nil)
@@ -139,7 +139,7 @@ func TestAnswersAreAsDocumented(t *testing.T) {
 	}
 	for path := range at(t, doc, "paths") {
 		if path != "/api/v1/events" && path != "/api/v1/openapi.json" && !checked[path+"200"] {
-			t.Errorf("no answer of %s was checked", path)
+			t.Errorf("no response of %s was checked", path)
 		}
 	}
 }

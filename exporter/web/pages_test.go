@@ -33,7 +33,7 @@ func browse(h http.Handler, target string, fields ...string) *httptest.ResponseR
 	for i := 0; i < len(fields); i += 2 {
 		r.Header.Set(fields[i], fields[i+1])
 	}
-	return recordAnswer(h, r)
+	return recordResponse(h, r)
 }
 
 // TestTextsAreComplete checks that every text is in both languages with the same

@@ -37,7 +37,7 @@ const (
 	lineClient
 	lineFailedItems
 	lineNone // for a required line that is empty
-	lineNoAnswer
+	lineNoResponse
 	lines
 )
 
@@ -49,7 +49,7 @@ var words = map[diagnosis.Language][lines]string{
 		lineRequestID:    "Request ID", lineTime: "Time", lineRegion: "Region", lineAPI: "API", lineCode: "Error code",
 		lineType: "Error type", lineStatus: "HTTP status", lineFault: "Failure", lineMessage: "Message",
 		lineURL: "Request URL", lineHost: "Host", lineUpstream: "Server address", lineAddress: "Client address",
-		lineClient: "Client", lineFailedItems: "Failed items", lineNone: "none", lineNoAnswer: "no complete response",
+		lineClient: "Client", lineFailedItems: "Failed items", lineNone: "none", lineNoResponse: "no complete response",
 	},
 	diagnosis.Chinese: {
 		lineIntroduction: "调用金山云 API 失败，请根据请求 ID 协助排查。",
@@ -57,7 +57,7 @@ var words = map[diagnosis.Language][lines]string{
 		lineRequestID:    "请求 ID", lineTime: "时间", lineRegion: "地域", lineAPI: "接口", lineCode: "错误码",
 		lineType: "错误类型", lineStatus: "HTTP 状态码", lineFault: "故障", lineMessage: "错误信息",
 		lineURL: "请求地址", lineHost: "域名", lineUpstream: "服务端地址", lineAddress: "客户端地址",
-		lineClient: "客户端", lineFailedItems: "失败条目数", lineNone: "无", lineNoAnswer: "未收到完整响应",
+		lineClient: "客户端", lineFailedItems: "失败条目数", lineNone: "无", lineNoResponse: "未收到完整响应",
 	},
 }
 
@@ -89,7 +89,7 @@ func ticket(r *record.Record, language diagnosis.Language) string {
 	always(lineRegion, r.Region)
 	always(lineAPI, operation(r))
 	if r.Fault != classify.FaultNone {
-		line(lineFault, fmt.Sprintf("%s (%s)", words[lineNoAnswer], r.Fault))
+		line(lineFault, fmt.Sprintf("%s (%s)", words[lineNoResponse], r.Fault))
 	} else {
 		always(lineCode, codes(r))
 	}

@@ -96,11 +96,11 @@ func handler(change func(*web.Options)) http.Handler {
 func ask(h http.Handler, method, target string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, http.NoBody)
 	r.Host = "localhost:18180"
-	return recordAnswer(h, r)
+	return recordResponse(h, r)
 }
 
-// recordAnswer returns what h answers to r.
-func recordAnswer(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+// recordResponse returns what h answers to r.
+func recordResponse(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
@@ -290,7 +290,7 @@ func TestGzip(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, target, http.NoBody)
 		r.Host = "localhost"
 		r.Header.Set("Accept-Encoding", "gzip")
-		w := recordAnswer(h, r)
+		w := recordResponse(h, r)
 		if w.Header().Get("Content-Encoding") != "gzip" || w.Header().Get("Vary") != "Accept-Encoding" {
 			t.Errorf("%s: %v", target, w.Header())
 			continue

@@ -20,15 +20,15 @@ func NewElasticsearch(base *url.URL, clients Clients) (Named, error) {
 }
 
 // Find implements Source.
-func (e elasticsearch) Find(ctx context.Context, q *Query) (Answer, error) {
+func (e elasticsearch) Find(ctx context.Context, q *Query) (Response, error) {
 	request, err := json.Marshal(queryDSL(q))
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	body, err := e.do(ctx, http.MethodPost, "/_search", url.Values{"ignore_unavailable": {"true"}, "allow_partial_search_results": {"true"}},
 		"application/json", bytes.NewReader(request))
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readElasticsearch(body, q)
 }
@@ -55,8 +55,8 @@ func queryDSL(q *Query) any {
 }
 
 // readElasticsearch reads the hits of a response.
-func readElasticsearch(body []byte, q *Query) (a Answer, err error) {
-	var answer struct {
+func readElasticsearch(body []byte, q *Query) (a Response, err error) {
+	var response struct {
 		TimedOut bool `json:"timed_out"`
 		Shards   struct {
 			Total    int `json:"total"`
@@ -73,22 +73,22 @@ func readElasticsearch(body []byte, q *Query) (a Answer, err error) {
 			} `json:"hits"`
 		} `json:"hits"`
 	}
-	if err := decode(body, &answer); err != nil {
+	if err := decode(body, &response); err != nil {
 		return a, err
 	}
-	if answer.Hits == nil {
+	if response.Hits == nil {
 		return a, errNotExpected
 	}
 	switch {
-	case answer.TimedOut:
+	case response.TimedOut:
 		a.Partial = "the search timed out"
-	case answer.Shards.Failed > 0:
-		a.Partial = fmt.Sprintf("%d of %d shards failed", answer.Shards.Failed, answer.Shards.Total)
-		if len(answer.Shards.Failures) > 0 {
-			a.Partial += ": " + errorText([]byte(answer.Shards.Failures[0].Reason.Reason))
+	case response.Shards.Failed > 0:
+		a.Partial = fmt.Sprintf("%d of %d shards failed", response.Shards.Failed, response.Shards.Total)
+		if len(response.Shards.Failures) > 0 {
+			a.Partial += ": " + errorText([]byte(response.Shards.Failures[0].Reason.Reason))
 		}
 	}
-	for _, hit := range answer.Hits.Hits {
+	for _, hit := range response.Hits.Hits {
 		fields := flatten(hit.Source)
 		// Spans that are stored as documents have their attributes.
 		for key, name := range spanFields {

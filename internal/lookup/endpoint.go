@@ -16,7 +16,7 @@ import (
 
 // The limits of responses.
 const (
-	maxAnswer    = 16 << 20 // bytes
+	maxResponse  = 16 << 20 // bytes
 	maxFound     = 100      // attempts that a source is asked for
 	maxErrorText = 500      // bytes of the text of an error
 )
@@ -93,12 +93,12 @@ func (e *endpoint) exchange(ctx context.Context, method, path string, query url.
 		return 0, nil, reason(ctx, err)
 	}
 	defer res.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxResponse+1))
 	switch {
 	case err != nil:
 		return 0, nil, reason(ctx, err)
-	case len(data) > maxAnswer:
-		return 0, nil, fmt.Errorf("the response is larger than %d MiB", maxAnswer>>20)
+	case len(data) > maxResponse:
+		return 0, nil, fmt.Errorf("the response is larger than %d MiB", maxResponse>>20)
 	}
 	return res.StatusCode, data, nil
 }

@@ -127,7 +127,7 @@ func fromSpan(s *span) *record.Record {
 }
 
 // add adds the record if it is what q is about, and returns whether it is.
-func (a *Answer) add(q *Query, r *record.Record, traces ...string) bool {
+func (a *Response) add(q *Query, r *record.Record, traces ...string) bool {
 	if !q.selects(r) {
 		return false
 	}

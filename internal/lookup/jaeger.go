@@ -24,10 +24,10 @@ func NewJaeger(base *url.URL, clients Clients, services []string) (Named, error)
 }
 
 // Find implements Source.
-func (j jaeger) Find(ctx context.Context, q *Query) (Answer, error) {
-	return findTrace(q, j.services, func(traceID string) (Answer, error) {
+func (j jaeger) Find(ctx context.Context, q *Query) (Response, error) {
+	return findTrace(q, j.services, func(traceID string) (Response, error) {
 		return j.read(ctx, "/api/traces/"+traceID, url.Values{}, q)
-	}, func(service string) (Answer, error) {
+	}, func(service string) (Response, error) {
 		return j.read(ctx, "/api/traces", url.Values{
 			"service": {service}, "tags": {tags(q)}, "limit": {strconv.Itoa(maxTraces)},
 		}, q)
@@ -39,13 +39,13 @@ const maxTraces = 20
 
 // findTrace finds a call by its trace ID or, if there is none or it is not found, by
 // a search in each service.
-func findTrace(q *Query, services []string, get, search func(string) (Answer, error)) (Answer, error) {
+func findTrace(q *Query, services []string, get, search func(string) (Response, error)) (Response, error) {
 	if q.TraceID != "" {
 		if a, err := get(q.TraceID); err != nil || len(a.Found) > 0 {
 			return a, err
 		}
 	}
-	var all Answer
+	var all Response
 	for _, service := range services {
 		a, err := search(service)
 		if err != nil {
@@ -68,15 +68,15 @@ func tags(q *Query) string {
 	return string(text)
 }
 
-func (j jaeger) read(ctx context.Context, path string, query url.Values, q *Query) (Answer, error) {
+func (j jaeger) read(ctx context.Context, path string, query url.Values, q *Query) (Response, error) {
 	query.Set("start", strconv.FormatInt(q.From.UnixMicro(), 10))
 	query.Set("end", strconv.FormatInt(q.To.UnixMicro(), 10))
 	body, err := j.do(ctx, http.MethodGet, path, query, "", nil)
 	if isStatus(err, http.StatusNotFound) && isJSON(body) {
-		return Answer{}, nil
+		return Response{}, nil
 	}
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readJaeger(body, j.base, q)
 }
@@ -100,8 +100,8 @@ func (tags jaegerTags) fields() map[string]string {
 }
 
 // readJaeger reads the traces of a response.
-func readJaeger(body []byte, base *url.URL, q *Query) (a Answer, err error) {
-	var answer struct {
+func readJaeger(body []byte, base *url.URL, q *Query) (a Response, err error) {
+	var response struct {
 		Data []struct {
 			Spans []struct {
 				TraceID   string     `json:"traceID"`
@@ -118,10 +118,10 @@ func readJaeger(body []byte, base *url.URL, q *Query) (a Answer, err error) {
 			Msg string `json:"msg"`
 		} `json:"errors"`
 	}
-	if err := decode(body, &answer); err != nil {
+	if err := decode(body, &response); err != nil {
 		return a, err
 	}
-	for _, t := range answer.Data {
+	for _, t := range response.Data {
 		for _, x := range t.Spans {
 			start := time.UnixMicro(x.StartTime).UTC()
 			s := span{traceID: x.TraceID, spanID: x.SpanID, start: start, end: start.Add(time.Duration(x.Duration) * time.Microsecond), attributes: x.Tags.fields()}
@@ -134,7 +134,7 @@ func readJaeger(body []byte, base *url.URL, q *Query) (a Answer, err error) {
 			a.add(q, fromSpan(&s), traceLink(base, x.TraceID))
 		}
 	}
-	if len(answer.Errors) > 0 && len(answer.Data) == 0 {
+	if len(response.Errors) > 0 && len(response.Data) == 0 {
 		return a, fmt.Errorf("%s", errorText(body))
 	}
 	return a, nil

@@ -25,10 +25,10 @@ func NewJaegerV3(base *url.URL, clients Clients, services []string) (Named, erro
 }
 
 // Find implements Source.
-func (j jaegerV3) Find(ctx context.Context, q *Query) (Answer, error) {
-	return findTrace(q, j.services, func(traceID string) (Answer, error) {
+func (j jaegerV3) Find(ctx context.Context, q *Query) (Response, error) {
+	return findTrace(q, j.services, func(traceID string) (Response, error) {
 		return j.read(ctx, "/api/v3/traces/"+traceID, url.Values{"start_time": {rfc3339(q.From)}, "end_time": {rfc3339(q.To)}}, q)
-	}, func(service string) (Answer, error) {
+	}, func(service string) (Response, error) {
 		return j.read(ctx, "/api/v3/traces", url.Values{
 			"query.service_name": {service}, "query.attributes": {tags(q)},
 			"query.num_traces": {strconv.Itoa(maxTraces)}, "query.search_depth": {strconv.Itoa(maxTraces)},
@@ -37,20 +37,20 @@ func (j jaegerV3) Find(ctx context.Context, q *Query) (Answer, error) {
 	})
 }
 
-func (j jaegerV3) read(ctx context.Context, path string, query url.Values, q *Query) (Answer, error) {
+func (j jaegerV3) read(ctx context.Context, path string, query url.Values, q *Query) (Response, error) {
 	body, err := j.do(ctx, http.MethodGet, path, query, "", nil)
 	if isStatus(err, http.StatusNotFound) && isJSON(body) {
-		return Answer{}, nil
+		return Response{}, nil
 	}
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readJaegerV3(body, j.base, q)
 }
 
 // readJaegerV3 reads the chunks of a response, which are JSON objects one after
 // another.
-func readJaegerV3(body []byte, base *url.URL, q *Query) (a Answer, err error) {
+func readJaegerV3(body []byte, base *url.URL, q *Query) (a Response, err error) {
 	others := false // spans that have nothing to do with q
 	dec := json.NewDecoder(bytes.NewReader(body))
 	for {

@@ -37,9 +37,9 @@ func ParseSelector(text string) (string, error) {
 }
 
 // Find implements Source.
-func (l loki) Find(ctx context.Context, q *Query) (Answer, error) {
+func (l loki) Find(ctx context.Context, q *Query) (Response, error) {
 	queries := logQL(l.selector, q)
-	answers := make([]Answer, len(queries))
+	responses := make([]Response, len(queries))
 	group, ctx := errgroup.WithContext(ctx)
 	for i, text := range queries {
 		group.Go(func() (err error) {
@@ -50,15 +50,15 @@ func (l loki) Find(ctx context.Context, q *Query) (Answer, error) {
 			}, &body); err != nil {
 				return err
 			}
-			answers[i], err = readLoki(body, q)
+			responses[i], err = readLoki(body, q)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
-	var a Answer
-	for _, one := range answers {
+	var a Response
+	for _, one := range responses {
 		a.Found = append(a.Found, one.Found...)
 		if one.Partial != "" {
 			a.Partial = one.Partial
@@ -79,8 +79,8 @@ func logQL(selector string, q *Query) []string {
 }
 
 // readLoki reads the streams of a response.
-func readLoki(body []byte, q *Query) (a Answer, err error) {
-	var answer struct {
+func readLoki(body []byte, q *Query) (a Response, err error) {
+	var response struct {
 		Data struct {
 			Result []struct {
 				Stream map[string]string   `json:"stream"`
@@ -89,13 +89,13 @@ func readLoki(body []byte, q *Query) (a Answer, err error) {
 		} `json:"data"`
 		Warnings []string `json:"warnings"`
 	}
-	if err := decode(body, &answer); err != nil {
+	if err := decode(body, &response); err != nil {
 		return a, err
 	}
-	if len(answer.Warnings) > 0 {
-		a.Partial = errorText([]byte(answer.Warnings[0]))
+	if len(response.Warnings) > 0 {
+		a.Partial = errorText([]byte(response.Warnings[0]))
 	}
-	for _, s := range answer.Data.Result {
+	for _, s := range response.Data.Result {
 		for _, value := range s.Values {
 			fields := map[string]string{}
 			for key, label := range s.Stream {

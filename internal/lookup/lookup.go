@@ -56,13 +56,13 @@ func (q *Query) mayBeOwn() bool { return len(q.ID) == record.IDLength && record.
 
 // Source is where failed calls can be found.
 type Source interface {
-	// Find returns the attempts that q is about. The answer is empty, and the error
+	// Find returns the attempts that q is about. The response is empty, and the error
 	// nil, if there are none. It returns soon after ctx is done.
-	Find(ctx context.Context, q *Query) (Answer, error)
+	Find(ctx context.Context, q *Query) (Response, error)
 }
 
-// Answer is the answer of a source.
-type Answer struct {
+// Response is what a source returns.
+type Response struct {
 	Found []Found
 	// Partial is why the source may not have searched everything, or "".
 	Partial string
@@ -92,7 +92,7 @@ type Named struct {
 // Result is what a source returned.
 type Result struct {
 	Name string
-	Answer
+	Response
 	Err error
 }
 

@@ -24,11 +24,11 @@ import (
 
 func TestNewQuery(t *testing.T) {
 	for id, trace := range map[string]string{
-		requestID:                  traceID,
-		strings.ToUpper(requestID): traceID,
+		requestID:                              traceID,
+		strings.ToUpper(requestID):             traceID,
 		"131966d6-943c-1820-b35a-11673d6cd1fc": "", // version 1
-		ownID:   "",
-		"req-1": "",
+		ownID:                                  "",
+		"req-1":                                "",
 	} {
 		q, err := NewQuery(id, time.Hour, now)
 		if err != nil || q.ID != id || q.TraceID != trace || !q.From.Equal(now.Add(-time.Hour)) || !q.To.After(now) || q.mayBeOwn() != (id == ownID) {
@@ -125,10 +125,10 @@ func TestMerge(t *testing.T) {
 		return Found{&record.Record{ID: id, TraceID: traceID, SpanID: span}, []string{source}, traces}
 	}
 	all := Merge([]Result{
-		{Name: "tap", Answer: Answer{Found: []Found{found("tap", "a", "1"), found("tap", "b", "2"), found("tap", "c", "")}}},
-		{Name: "jaeger", Answer: Answer{Found: []Found{found("jaeger", "", "2", "url"), found("jaeger", "", "3")}}},
-		{Name: "loki", Answer: Answer{Found: []Found{found("loki", "b", "2"), found("loki", "b", "2"), found("loki", "", "")}}},
-		{Name: "none", Err: errors.New("no answer")},
+		{Name: "tap", Response: Response{Found: []Found{found("tap", "a", "1"), found("tap", "b", "2"), found("tap", "c", "")}}},
+		{Name: "jaeger", Response: Response{Found: []Found{found("jaeger", "", "2", "url"), found("jaeger", "", "3")}}},
+		{Name: "loki", Response: Response{Found: []Found{found("loki", "b", "2"), found("loki", "b", "2"), found("loki", "", "")}}},
+		{Name: "none", Err: errors.New("no response")},
 	})
 	var got []string
 	for _, f := range all {
@@ -179,7 +179,7 @@ func TestTaps(t *testing.T) {
 		"none-up": {address("127.0.0.3"), address("127.0.0.4")},
 		"empty":   {},
 	}
-	find := func(name string) (Named, Answer, error) {
+	find := func(name string) (Named, Response, error) {
 		t.Helper()
 		a, err := ParseAddresses(name + ":" + port)
 		if err != nil {
@@ -194,8 +194,8 @@ func TestTaps(t *testing.T) {
 			t.Fatalf("source %T", named.Source)
 		}
 		source.resolver = all
-		answer, err := source.Find(t.Context(), query(t, "00000000-7777-4222-8333-444444444477"))
-		return named, answer, err
+		response, err := source.Find(t.Context(), query(t, "00000000-7777-4222-8333-444444444477"))
+		return named, response, err
 	}
 	named, a, err := find("taps")
 	if err != nil || len(a.Found) != 1 || len(a.Missing) != 1 || named.Name != "http://taps:"+port {
@@ -303,9 +303,9 @@ func base64Lines(der []byte) string {
 	return strings.Trim(string(text), `"`) + "\n"
 }
 
-// FuzzAnswers checks that no answer of any source ends the program, and that nothing is
+// FuzzResponses checks that no response of any source ends the program, and that nothing is
 // found that was not looked for or is not safe to print.
-func FuzzAnswers(f *testing.F) {
+func FuzzResponses(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.json")
 	if err != nil || len(files) == 0 {
 		f.Fatal(err)
@@ -323,14 +323,14 @@ func FuzzAnswers(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		q := query(t, requestID)
-		for name, read := range map[string]func() (Answer, error){
-			"tap":           func() (Answer, error) { return readTap(http.StatusOK, body, q) },
-			"jaeger":        func() (Answer, error) { return readJaeger(body, base, q) },
-			"jaeger v3":     func() (Answer, error) { return readJaegerV3(body, base, q) },
-			"tempo":         func() (Answer, error) { return readTempo(body, "http://backend/", q) },
-			"loki":          func() (Answer, error) { return readLoki(body, q) },
-			"victorialogs":  func() (Answer, error) { return readVictoriaLogs(body, q) },
-			"elasticsearch": func() (Answer, error) { return readElasticsearch(body, q) },
+		for name, read := range map[string]func() (Response, error){
+			"tap":           func() (Response, error) { return readTap(http.StatusOK, body, q) },
+			"jaeger":        func() (Response, error) { return readJaeger(body, base, q) },
+			"jaeger v3":     func() (Response, error) { return readJaegerV3(body, base, q) },
+			"tempo":         func() (Response, error) { return readTempo(body, "http://backend/", q) },
+			"loki":          func() (Response, error) { return readLoki(body, q) },
+			"victorialogs":  func() (Response, error) { return readVictoriaLogs(body, q) },
+			"elasticsearch": func() (Response, error) { return readElasticsearch(body, q) },
 		} {
 			a, err := read()
 			for _, found := range a.Found {

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// The attempt of all answers in testdata but those of taps.
+// The attempt of all responses in testdata but those of taps.
 const (
 	requestID = "131966d6-943c-4820-b35a-11673d6cd1fc"
 	traceID   = "131966d6943c4820b35a11673d6cd1fc"
@@ -51,29 +51,29 @@ type server struct {
 	requests chan string
 }
 
-func serve(t *testing.T, answers ...string) *server {
+func serve(t *testing.T, responses ...string) *server {
 	t.Helper()
 	s := &server{requests: make(chan string, 10)}
-	next := make(chan string, len(answers))
-	for _, a := range answers {
+	next := make(chan string, len(responses))
+	for _, a := range responses {
 		next <- a
 	}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.requests <- describe(r, body)
-		var answer string
+		var response string
 		select {
-		case answer = <-next:
+		case response = <-next:
 		default:
-			answer = "500 no more requests were expected"
+			response = "500 no more requests were expected"
 		}
 		var status int
-		if n, _ := fmt.Sscanf(answer, "%d ", &status); n == 1 {
+		if n, _ := fmt.Sscanf(response, "%d ", &status); n == 1 {
 			w.WriteHeader(status)
-			_, _ = io.WriteString(w, answer[4:])
+			_, _ = io.WriteString(w, response[4:])
 			return
 		}
-		data, err := os.ReadFile("testdata/" + answer)
+		data, err := os.ReadFile("testdata/" + response)
 		if err != nil {
 			t.Error(err)
 		}
@@ -125,7 +125,9 @@ var services = []string{"ksyun-tap"}
 
 func openJaeger(u *url.URL, c Clients) (Named, error)   { return NewJaeger(u, c, services) }
 func openJaegerV3(u *url.URL, c Clients) (Named, error) { return NewJaegerV3(u, c, services) }
-func openLoki(u *url.URL, c Clients) (Named, error)     { return NewLoki(u, c, `{service_name="ksyun-tap"}`) }
+func openLoki(u *url.URL, c Clients) (Named, error) {
+	return NewLoki(u, c, `{service_name="ksyun-tap"}`)
+}
 
 const (
 	jaegerRange = "end=1795673100000000 %sstart=1795586400000000"
@@ -135,7 +137,7 @@ const (
 	vlRange     = `POST /select/logsql/query allow_partial_response=%s end=2026-11-26T06:05:00Z limit=100 query=%s start=2026-11-25T06:00:00Z`
 )
 
-// TestSources checks the requests to each source, and what is read from its answers.
+// TestSources checks the requests to each source, and what is read from its responses.
 // The records are in golden files.
 func TestSources(t *testing.T) {
 	const other = "req-1" // no UUID, so there is no trace ID for it
@@ -150,103 +152,103 @@ func TestSources(t *testing.T) {
 		return all
 	}
 	for _, tt := range []struct {
-		name     string
-		open     opener
-		id       string
-		answers  []string
-		requests []string // nil if they are in another row
-		found    int
-		partial  string
-		err      string
+		name      string
+		open      opener
+		id        string
+		responses []string
+		requests  []string // nil if they are in another row
+		found     int
+		partial   string
+		err       string
 	}{
-		{name: "tap", open: NewTap, id: "00000000-7777-4222-8333-444444444477", answers: []string{"tap.json"}, requests: []string{"GET /api/v1/failures/00000000-7777-4222-8333-444444444477"}, found: 1},
-		{name: "tap none", open: NewTap, id: "a/b", answers: []string{`404 {"status":"error","errorType":"not_found","error":"no failure"}`}, requests: []string{"GET /api/v1/failures/a%2Fb"}},
-		{name: "no tap", open: NewTap, id: other, answers: []string{"404 page not found"}, err: "does not respond like a tap (HTTP status 404)"},
-		{name: "tap password", open: NewTap, id: other, answers: []string{"401 Unauthorized"}, err: "HTTP status 401 Unauthorized"},
+		{name: "tap", open: NewTap, id: "00000000-7777-4222-8333-444444444477", responses: []string{"tap.json"}, requests: []string{"GET /api/v1/failures/00000000-7777-4222-8333-444444444477"}, found: 1},
+		{name: "tap none", open: NewTap, id: "a/b", responses: []string{`404 {"status":"error","errorType":"not_found","error":"no failure"}`}, requests: []string{"GET /api/v1/failures/a%2Fb"}},
+		{name: "no tap", open: NewTap, id: other, responses: []string{"404 page not found"}, err: "does not respond like a tap (HTTP status 404)"},
+		{name: "tap password", open: NewTap, id: other, responses: []string{"401 Unauthorized"}, err: "HTTP status 401 Unauthorized"},
 		{
-			name: "jaeger", open: openJaeger, id: requestID, answers: []string{"jaeger.json"}, found: 1,
+			name: "jaeger", open: openJaeger, id: requestID, responses: []string{"jaeger.json"}, found: 1,
 			requests: []string{"GET /api/traces/" + traceID + " " + fmt.Sprintf(jaegerRange, "")},
 		},
 		{
-			name: "jaeger search", open: openJaeger, id: requestID, answers: []string{noTrace, "jaeger.json"}, found: 1,
+			name: "jaeger search", open: openJaeger, id: requestID, responses: []string{noTrace, "jaeger.json"}, found: 1,
 			requests: []string{
 				"GET /api/traces " + fmt.Sprintf(jaegerRange, "limit=20 service=ksyun-tap ") + ` tags={"ksyun.request_id":"` + requestID + `"}`,
 				"GET /api/traces/" + traceID + " " + fmt.Sprintf(jaegerRange, ""),
 			},
 		},
-		{name: "jaeger none", open: openJaeger, id: other, answers: []string{"200 " + `{"data":[],"errors":null}`}, requests: []string{
+		{name: "jaeger none", open: openJaeger, id: other, responses: []string{"200 " + `{"data":[],"errors":null}`}, requests: []string{
 			"GET /api/traces " + fmt.Sprintf(jaegerRange, "limit=20 service=ksyun-tap ") + ` tags={"ksyun.request_id":"req-1"}`,
 		}},
-		{name: "jaeger page", open: openJaeger, id: other, answers: []string{"200 <!DOCTYPE html>"}, err: errNotExpected.Error()},
-		{name: "no jaeger", open: openJaeger, id: other, answers: []string{"404 404 page not found"}, err: "HTTP status 404 Not Found: 404 page not found"},
+		{name: "jaeger page", open: openJaeger, id: other, responses: []string{"200 <!DOCTYPE html>"}, err: errNotExpected.Error()},
+		{name: "no jaeger", open: openJaeger, id: other, responses: []string{"404 404 page not found"}, err: "HTTP status 404 Not Found: 404 page not found"},
 		{
-			name: "jaeger_v3", open: openJaegerV3, id: requestID, answers: []string{"jaeger_v3.json"}, found: 1,
+			name: "jaeger_v3", open: openJaegerV3, id: requestID, responses: []string{"jaeger_v3.json"}, found: 1,
 			requests: []string{"GET /api/v3/traces/" + traceID + " end_time=2026-11-26T06:05:00Z start_time=2026-11-25T06:00:00Z"},
 		},
 		{
-			name: "jaeger_v3 search", open: openJaegerV3, id: requestID, answers: []string{noTraceV3, "jaeger_v3.json"}, found: 1,
+			name: "jaeger_v3 search", open: openJaegerV3, id: requestID, responses: []string{noTraceV3, "jaeger_v3.json"}, found: 1,
 			requests: []string{
 				`GET /api/v3/traces query.attributes={"ksyun.request_id":"` + requestID + `"} query.num_traces=20 query.search_depth=20 query.service_name=ksyun-tap query.start_time_max=2026-11-26T06:05:00Z query.start_time_min=2026-11-25T06:00:00Z`,
 				"GET /api/v3/traces/" + traceID + " end_time=2026-11-26T06:05:00Z start_time=2026-11-25T06:00:00Z",
 			},
 		},
-		{name: "jaeger_v3 without search", open: openJaegerV3, id: other, answers: []string{"jaeger_v3.json"}, partial: "this version of Jaeger does not search by attribute in /api/v3; use --lookup.jaeger"},
-		{name: "jaeger_v3 none", open: openJaegerV3, id: other, answers: []string{noTraceV3}},
+		{name: "jaeger_v3 without search", open: openJaegerV3, id: other, responses: []string{"jaeger_v3.json"}, partial: "this version of Jaeger does not search by attribute in /api/v3; use --lookup.jaeger"},
+		{name: "jaeger_v3 none", open: openJaegerV3, id: other, responses: []string{noTraceV3}},
 		{
-			name: "tempo", open: NewTempo, id: requestID, answers: []string{"tempo.json"}, found: 1,
+			name: "tempo", open: NewTempo, id: requestID, responses: []string{"tempo.json"}, found: 1,
 			requests: []string{"GET /api/v2/traces/" + traceID + " " + fmt.Sprintf(tempoRange, "")},
 		},
 		{
-			name: "tempo search", open: NewTempo, id: requestID, answers: []string{"404 ", "tempo_search.json", "tempo.json"}, found: 1,
+			name: "tempo search", open: NewTempo, id: requestID, responses: []string{"404 ", "tempo_search.json", "tempo.json"}, found: 1,
 			requests: []string{
 				"GET /api/search " + fmt.Sprintf(tempoRange, `limit=20 q={ span.ksyun.request_id = "`+requestID+`" } `),
 				"GET /api/v2/traces/" + traceID + " " + fmt.Sprintf(tempoRange, ""),
 				"GET /api/v2/traces/" + traceID + " " + fmt.Sprintf(tempoRange, ""),
 			},
 		},
-		{name: "tempo partial", open: NewTempo, id: requestID, answers: []string{"tempo_partial.json"}, found: 1, partial: "partial trace: trace exceeds max size, partial trace returned"},
-		{name: "tempo none", open: NewTempo, id: other, answers: []string{`200 {"traces":[],"metrics":{}}`}},
-		{name: "no tempo", open: NewTempo, id: requestID, answers: []string{"404 404 page not found"}, err: "HTTP status 404 Not Found: 404 page not found"},
+		{name: "tempo partial", open: NewTempo, id: requestID, responses: []string{"tempo_partial.json"}, found: 1, partial: "partial trace: trace exceeds max size, partial trace returned"},
+		{name: "tempo none", open: NewTempo, id: other, responses: []string{`200 {"traces":[],"metrics":{}}`}},
+		{name: "no tempo", open: NewTempo, id: requestID, responses: []string{"404 404 page not found"}, err: "HTTP status 404 Not Found: 404 page not found"},
 		{
-			name: "loki_line", open: openLoki, id: requestID, answers: []string{"loki_line.json", "loki_none.json"}, found: 1,
+			name: "loki_line", open: openLoki, id: requestID, responses: []string{"loki_line.json", "loki_none.json"}, found: 1,
 			requests: loki(lokiByField, lokiByID),
 		},
-		{name: "loki_otlp", open: openLoki, id: requestID, answers: []string{"loki_none.json", "loki_otlp.json"}, found: 1},
+		{name: "loki_otlp", open: openLoki, id: requestID, responses: []string{"loki_none.json", "loki_otlp.json"}, found: 1},
 		{
-			name: "loki own", open: openLoki, id: ownID, answers: []string{"loki_line.json", "loki_none.json"}, found: 1,
+			name: "loki own", open: openLoki, id: ownID, responses: []string{"loki_line.json", "loki_none.json"}, found: 1,
 			requests: loki(`{service_name="ksyun-tap"} | request_id="`+ownID+`" or id="`+ownID+`"`, `{service_name="ksyun-tap"} |= "`+ownID+`"`),
 		},
-		{name: "loki tenant", open: openLoki, id: other, answers: []string{"401 no org id", "401 no org id"}, err: "HTTP status 401 Unauthorized"},
+		{name: "loki tenant", open: openLoki, id: other, responses: []string{"401 no org id", "401 no org id"}, err: "HTTP status 401 Unauthorized"},
 		{
-			name: "victorialogs_line", open: NewVictoriaLogs, id: requestID, answers: []string{"victorialogs_line.json"}, found: 1,
+			name: "victorialogs_line", open: NewVictoriaLogs, id: requestID, responses: []string{"victorialogs_line.json"}, found: 1,
 			requests: []string{vl("0", `request_id:="`+requestID+`"`)},
 		},
 		{
-			name: "victorialogs_otlp", open: NewVictoriaLogs, id: ownID, answers: []string{"victorialogs_otlp.json"}, found: 1,
+			name: "victorialogs_otlp", open: NewVictoriaLogs, id: ownID, responses: []string{"victorialogs_otlp.json"}, found: 1,
 			requests: []string{vl("0", `request_id:="`+ownID+`" or id:="`+ownID+`"`)},
 		},
 		{
-			name: "victorialogs partial", open: NewVictoriaLogs, id: requestID, answers: []string{"502 cannot connect to storage node 1", "victorialogs_line.json"}, found: 1,
+			name: "victorialogs partial", open: NewVictoriaLogs, id: requestID, responses: []string{"502 cannot connect to storage node 1", "victorialogs_line.json"}, found: 1,
 			requests: []string{vl("0", `request_id:="`+requestID+`"`), vl("1", `request_id:="`+requestID+`"`)},
 			partial:  "HTTP status 502 Bad Gateway: cannot connect to storage node 1",
 		},
-		{name: "victorialogs none", open: NewVictoriaLogs, id: requestID, answers: []string{"200 "}},
-		{name: "victorialogs down", open: NewVictoriaLogs, id: requestID, answers: []string{"502 all are down", "502 all are down"}, err: "HTTP status 502 Bad Gateway: all are down"},
+		{name: "victorialogs none", open: NewVictoriaLogs, id: requestID, responses: []string{"200 "}},
+		{name: "victorialogs down", open: NewVictoriaLogs, id: requestID, responses: []string{"502 all are down", "502 all are down"}, err: "HTTP status 502 Bad Gateway: all are down"},
 		{
-			name: "elasticsearch_line", open: NewElasticsearch, id: requestID, answers: []string{"elasticsearch_line.json"}, found: 1,
+			name: "elasticsearch_line", open: NewElasticsearch, id: requestID, responses: []string{"elasticsearch_line.json"}, found: 1,
 			requests: []string{`POST /_search allow_partial_search_results=true ignore_unavailable=true ` +
 				`{"query":{"bool":{"filter":[{"multi_match":{"fields":["request_id","*.request_id"],"lenient":true,"query":"` + requestID + `","type":"phrase"}},` +
 				`{"bool":{"minimum_should_match":1,"should":[{"range":{"@timestamp":{"format":"strict_date_optional_time_nanos||strict_date_optional_time","gte":"2026-11-25T06:00:00Z","lte":"2026-11-26T06:05:00Z"}}},` +
 				`{"range":{"ts":{"format":"strict_date_optional_time_nanos||strict_date_optional_time","gte":"2026-11-25T06:00:00Z","lte":"2026-11-26T06:05:00Z"}}}]}}]}},"size":100}`},
 		},
-		{name: "elasticsearch_otel", open: NewElasticsearch, id: ownID, answers: []string{"elasticsearch_otel.json"}, found: 1},
-		{name: "elasticsearch_raw", open: NewElasticsearch, id: requestID, answers: []string{"elasticsearch_raw.json"}, found: 1},
-		{name: "elasticsearch partial", open: NewElasticsearch, id: requestID, answers: []string{"elasticsearch_partial.json"}, partial: "1 of 3 shards failed: No shard available for the search"},
-		{name: "elasticsearch refused", open: NewElasticsearch, id: requestID, answers: []string{`400 {"error":{"type":"parsing_exception","reason":"unknown field"},"status":400}`}, err: "HTTP status 400 Bad Request: unknown field"},
-		{name: "no elasticsearch", open: NewElasticsearch, id: requestID, answers: []string{"200 {}"}, err: errNotExpected.Error()},
+		{name: "elasticsearch_otel", open: NewElasticsearch, id: ownID, responses: []string{"elasticsearch_otel.json"}, found: 1},
+		{name: "elasticsearch_raw", open: NewElasticsearch, id: requestID, responses: []string{"elasticsearch_raw.json"}, found: 1},
+		{name: "elasticsearch partial", open: NewElasticsearch, id: requestID, responses: []string{"elasticsearch_partial.json"}, partial: "1 of 3 shards failed: No shard available for the search"},
+		{name: "elasticsearch refused", open: NewElasticsearch, id: requestID, responses: []string{`400 {"error":{"type":"parsing_exception","reason":"unknown field"},"status":400}`}, err: "HTTP status 400 Bad Request: unknown field"},
+		{name: "no elasticsearch", open: NewElasticsearch, id: requestID, responses: []string{"200 {}"}, err: errNotExpected.Error()},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := serve(t, tt.answers...)
+			s := serve(t, tt.responses...)
 			source, err := tt.open(s.base(t), Clients{})
 			if err != nil {
 				t.Fatal(err)
@@ -336,11 +338,11 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// TestLargeAnswer checks that a response is not read without a limit.
-func TestLargeAnswer(t *testing.T) {
+// TestLargeResponse checks that a response is not read without a limit.
+func TestLargeResponse(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		chunk := bytes.Repeat([]byte{'['}, 1<<20)
-		for range maxAnswer>>20 + 2 {
+		for range maxResponse>>20 + 2 {
 			if _, err := w.Write(chunk); err != nil {
 				return
 			}

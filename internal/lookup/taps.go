@@ -26,33 +26,33 @@ func NewTap(base *url.URL, clients Clients) (Named, error) {
 }
 
 // Find implements Source.
-func (t tap) Find(ctx context.Context, q *Query) (Answer, error) {
+func (t tap) Find(ctx context.Context, q *Query) (Response, error) {
 	status, body, err := t.exchange(ctx, http.MethodGet, "/api/v1/failures/"+url.PathEscape(q.ID), nil, "", nil)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readTap(status, body, q)
 }
 
 // readTap reads the response of a tap.
-func readTap(status int, body []byte, q *Query) (a Answer, err error) {
-	var answer struct {
+func readTap(status int, body []byte, q *Query) (a Response, err error) {
+	var response struct {
 		Status    string `json:"status"`
 		ErrorType string `json:"errorType"`
 		Data      struct {
 			Failures []*record.Record `json:"failures"`
 		} `json:"data"`
 	}
-	err = decode(body, &answer)
+	err = decode(body, &response)
 	switch {
-	case err == nil && status == http.StatusNotFound && answer.ErrorType == "not_found":
+	case err == nil && status == http.StatusNotFound && response.ErrorType == "not_found":
 		return a, nil
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return a, statusError{status: status}
-	case err != nil || answer.Status != "success" || status != http.StatusOK:
+	case err != nil || response.Status != "success" || status != http.StatusOK:
 		return a, fmt.Errorf("does not respond like a tap (HTTP status %d)", status)
 	}
-	for _, r := range answer.Data.Failures {
+	for _, r := range response.Data.Failures {
 		if r != nil && q.selects(r) {
 			a.Found = append(a.Found, Found{Record: r})
 		}
@@ -98,23 +98,23 @@ func NewTaps(a Addresses, clients Clients) (Named, error) {
 }
 
 // Find implements Source.
-func (t taps) Find(ctx context.Context, q *Query) (Answer, error) {
+func (t taps) Find(ctx context.Context, q *Query) (Response, error) {
 	all, err := t.resolver.LookupNetIP(ctx, "ip", t.URL.Hostname())
 	if err != nil {
 		var dns *net.DNSError
 		if errors.As(err, &dns) {
 			err = errors.New("name resolution: " + dns.Err)
 		}
-		return Answer{}, err
+		return Response{}, err
 	}
 	if len(all) == 0 {
-		return Answer{}, errors.New("name resolution: no addresses")
+		return Response{}, errors.New("name resolution: no addresses")
 	}
 	client, err := t.clients.at(t.URL)
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
-	answers := make([]Result, len(all))
+	responses := make([]Result, len(all))
 	var group errgroup.Group
 	group.SetLimit(maxAtOnce)
 	for i, ip := range all {
@@ -122,13 +122,13 @@ func (t taps) Find(ctx context.Context, q *Query) (Answer, error) {
 		base.Host = net.JoinHostPort(ip.Unmap().String(), t.URL.Port())
 		group.Go(func() error {
 			a, err := tap{endpoint{&base, client}}.Find(ctx, q)
-			answers[i] = Result{withoutUser(&base), a, err}
+			responses[i] = Result{withoutUser(&base), a, err}
 			return nil
 		})
 	}
 	_ = group.Wait() // always nil
-	var a Answer
-	for _, one := range answers {
+	var a Response
+	for _, one := range responses {
 		if one.Err != nil {
 			a.Missing = append(a.Missing, Missing{one.Name, one.Err})
 		}
@@ -138,7 +138,7 @@ func (t taps) Find(ctx context.Context, q *Query) (Answer, error) {
 		}
 	}
 	if len(a.Missing) == len(all) {
-		return Answer{}, fmt.Errorf("none of %d addresses answers; %s: %w", len(all), a.Missing[0].Name, a.Missing[0].Err)
+		return Response{}, fmt.Errorf("none of %d addresses answers; %s: %w", len(all), a.Missing[0].Name, a.Missing[0].Err)
 	}
 	return a, nil
 }

@@ -18,10 +18,10 @@ func NewTempo(base *url.URL, clients Clients) (Named, error) {
 }
 
 // Find implements Source. TraceQL is not limited to a service.
-func (t tempo) Find(ctx context.Context, q *Query) (Answer, error) {
-	return findTrace(q, []string{""}, func(traceID string) (Answer, error) {
+func (t tempo) Find(ctx context.Context, q *Query) (Response, error) {
+	return findTrace(q, []string{""}, func(traceID string) (Response, error) {
 		return t.trace(ctx, traceID, q)
-	}, func(string) (Answer, error) {
+	}, func(string) (Response, error) {
 		var found struct {
 			Traces []struct {
 				TraceID string `json:"traceID"`
@@ -31,9 +31,9 @@ func (t tempo) Find(ctx context.Context, q *Query) (Answer, error) {
 		query.Set("q", traceQL(q))
 		query.Set("limit", strconv.Itoa(maxTraces))
 		if err := t.get(ctx, "/api/search", query, &found); err != nil {
-			return Answer{}, err
+			return Response{}, err
 		}
-		var all Answer
+		var all Response
 		for i, one := range found.Traces {
 			if i == maxTraces {
 				break
@@ -60,33 +60,33 @@ func seconds(q *Query) url.Values {
 }
 
 // trace returns the attempts in a trace.
-func (t tempo) trace(ctx context.Context, traceID string, q *Query) (Answer, error) {
+func (t tempo) trace(ctx context.Context, traceID string, q *Query) (Response, error) {
 	path := "/api/v2/traces/" + url.PathEscape(traceID)
 	body, err := t.do(ctx, http.MethodGet, path, seconds(q), "", nil)
 	if isStatus(err, http.StatusNotFound) && !bytes.Contains(body, []byte("page not found")) { // otherwise it is no Tempo
-		return Answer{}, nil
+		return Response{}, nil
 	}
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readTempo(body, withoutUser(t.base.JoinPath(path)), q)
 }
 
 // readTempo reads a trace.
-func readTempo(body []byte, link string, q *Query) (a Answer, err error) {
-	var answer struct {
+func readTempo(body []byte, link string, q *Query) (a Response, err error) {
+	var response struct {
 		Trace   *otlpTraces `json:"trace"`
 		Status  string      `json:"status"`
 		Message string      `json:"message"`
 	}
-	if err := decode(body, &answer); err != nil {
+	if err := decode(body, &response); err != nil {
 		return a, err
 	}
-	if answer.Status == "PARTIAL" {
-		a.Partial = errorText([]byte("partial trace: " + answer.Message))
+	if response.Status == "PARTIAL" {
+		a.Partial = errorText([]byte("partial trace: " + response.Message))
 	}
-	if answer.Trace != nil {
-		answer.Trace.spans(func(s *span) { a.add(q, fromSpan(s), link) })
+	if response.Trace != nil {
+		response.Trace.spans(func(s *span) { a.add(q, fromSpan(s), link) })
 	}
 	return a, nil
 }

@@ -23,7 +23,7 @@ func NewVictoriaLogs(base *url.URL, clients Clients) (Named, error) {
 
 // Find implements Source. A cluster fails if a storage node does not answer. Then the
 // others are asked.
-func (v victoriaLogs) Find(ctx context.Context, q *Query) (Answer, error) {
+func (v victoriaLogs) Find(ctx context.Context, q *Query) (Response, error) {
 	form := url.Values{
 		"query": {logsQL(q)}, "start": {rfc3339(q.From)}, "end": {rfc3339(q.To)},
 		"limit": {strconv.Itoa(maxFound)}, "allow_partial_response": {"0"},
@@ -42,7 +42,7 @@ func (v victoriaLogs) Find(ctx context.Context, q *Query) (Answer, error) {
 		}
 	}
 	if err != nil {
-		return Answer{}, err
+		return Response{}, err
 	}
 	return readVictoriaLogs(body, q)
 }
@@ -61,7 +61,7 @@ func logsQL(q *Query) string {
 }
 
 // readVictoriaLogs reads lines of JSON objects, whose values are text.
-func readVictoriaLogs(body []byte, q *Query) (a Answer, err error) {
+func readVictoriaLogs(body []byte, q *Query) (a Response, err error) {
 	for line := range bytes.Lines(body) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue

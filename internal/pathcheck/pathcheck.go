@@ -32,14 +32,14 @@ const (
 	StageDNS          Stage = "dns"
 	StageUpstream     Stage = "upstream"
 	StageUpstreamTLS  Stage = "upstream_tls"
-	StageAnswer       Stage = "answer"
+	StageResponse     Stage = "response"
 	StageObservation  Stage = "observation"
 )
 
 // Stages returns all stages.
 func Stages() []Stage {
 	return []Stage{
-		StageProxy, StageInterception, StageTrust, StageDNS, StageUpstream, StageUpstreamTLS, StageAnswer, StageObservation,
+		StageProxy, StageInterception, StageTrust, StageDNS, StageUpstream, StageUpstreamTLS, StageResponse, StageObservation,
 	}
 }
 
@@ -51,7 +51,7 @@ var names = map[Stage]string{
 	StageDNS:          "resolving the API's host",
 	StageUpstream:     "the path from the tap to the API",
 	StageUpstreamTLS:  "TLS between the tap and the API",
-	StageAnswer:       "the API's answer",
+	StageResponse:     "the API's response",
 	StageObservation:  "observation of the call",
 }
 
@@ -64,7 +64,7 @@ var advice = map[Stage]string{
 	StageInterception: "Start the tap with --intercept and --intercept.ca-dir, or use an http target.",
 	StageTrust:        "Set bundle.pem of the tap's --intercept.ca-dir or .publish-dir with --ca-file. Programs need it in SSL_CERT_FILE, REQUESTS_CA_BUNDLE or AWS_CA_BUNDLE.",
 	StageUpstream:     "The tap was reached, but the API did not respond: see the tap's log and ksyun_tap_proxy_errors_total.",
-	StageAnswer:       "Check whether another proxy or gateway responds in place of the API, and the value of --upstream.connect-to.",
+	StageResponse:     "Check whether another proxy or gateway responds in place of the API, and the value of --upstream.connect-to.",
 	StageObservation:  "Set the tap's --web.listen-address with --url. If it is right, the call did not pass through this tap.",
 }
 
@@ -120,9 +120,9 @@ func (c *Check) Run(ctx context.Context) (Result, error) {
 	c.passed(StageUpstream)
 	v := classify.New(classify.DefaultCatalog()).Response(nil, &classify.Response{Status: res.StatusCode, Header: classify.HeaderMap(res.Header), Body: body})
 	if v.Category != classify.CategoryAuth {
-		return Result{}, fail(StageAnswer, fmt.Errorf("an unsigned call must be refused for its missing signature, but the response has status %d, %s %s", res.StatusCode, v.Outcome, v.Code))
+		return Result{}, fail(StageResponse, fmt.Errorf("an unsigned call must be refused for its missing signature, but the response has status %d, %s %s", res.StatusCode, v.Outcome, v.Code))
 	}
-	c.passed(StageAnswer)
+	c.passed(StageResponse)
 	id := v.RequestID.String()
 	if id == "" {
 		return Result{}, fail(StageObservation, errors.New("the response has no request ID"))

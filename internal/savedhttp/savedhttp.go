@@ -1,5 +1,5 @@
 // Package savedhttp reads an HTTP/1 request that somebody saved: as it was on
-// the wire, or as curl -v printed it, with the answer.
+// the wire, or as curl -v printed it, with the response.
 package savedhttp
 
 import (
@@ -29,7 +29,7 @@ type Request struct {
 	Whole bool
 }
 
-// Response is the head of a saved answer, and as much of its body as was saved.
+// Response is the head of a saved response, and as much of its body as was saved.
 type Response struct {
 	Status int
 	Fields Fields
@@ -69,7 +69,7 @@ func (f Fields) Fields() iter.Seq2[[]byte, []byte] {
 var ErrNoRequest = errors.New("there is no HTTP/1 request in it: it begins with a line such as \"GET /?Action=... HTTP/1.1\", or \"> GET ...\" where curl -v printed it")
 
 // Parse reads a saved request, its lines ended by LF or CRLF. Of what curl -v
-// printed it takes the last request that is no CONNECT, and the answer to it;
+// printed it takes the last request that is no CONNECT, and the response to it;
 // curl does not print the body that it sends.
 func Parse(data []byte) (*Exchange, error) {
 	if x := parseCurl(data); x != nil {
@@ -190,7 +190,7 @@ func parseCurl(data []byte) *Exchange {
 type transcript struct {
 	sent, received []string // the lines of the heads
 	headDone       bool     // the request's
-	body           []byte   // the answer's
+	body           []byte   // the response's
 }
 
 // send adds a line of the request's head, which an empty one ends.
@@ -202,7 +202,7 @@ func (t *transcript) send(line string) {
 	t.sent = append(t.sent, line)
 }
 
-// receive adds a line of the answer's head. An interim answer goes before.
+// receive adds a line of the response's head. An interim response goes before.
 func (t *transcript) receive(line string) {
 	if strings.HasPrefix(line, "HTTP/") {
 		t.received, t.body = nil, nil
@@ -212,7 +212,7 @@ func (t *transcript) receive(line string) {
 	}
 }
 
-// response returns the answer, or nil.
+// response returns the response, or nil.
 func (t *transcript) response() *Response {
 	if len(t.received) == 0 {
 		return nil

@@ -39,7 +39,7 @@ func child() {
 		return
 	}
 	if os.Getenv("LISTEN_FDS") != "" {
-		os.Stdout.WriteString("the environment still tells of sockets")
+		os.Stdout.WriteString("LISTEN_FDS is still set")
 	}
 	for _, p := range problems {
 		os.Stdout.WriteString(p.Variable + " is ignored: ")

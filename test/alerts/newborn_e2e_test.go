@@ -125,15 +125,15 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 			t.Fatal(err)
 		}
 		defer res.Body.Close()
-		var answer struct {
+		var response struct {
 			Error string
 			Data  struct{ Result []struct{ Value [2]any } }
 		}
-		if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || answer.Error != "" {
-			t.Fatalf("%s: %v %s", expr, err, answer.Error)
+		if err := json.NewDecoder(res.Body).Decode(&response); err != nil || response.Error != "" {
+			t.Fatalf("%s: %v %s", expr, err, response.Error)
 		}
 		sum := 0.0
-		for _, s := range answer.Data.Result {
+		for _, s := range response.Data.Result {
 			v, err := strconv.ParseFloat(fmt.Sprint(s.Value[1]), 64)
 			if err != nil {
 				t.Fatal(err)

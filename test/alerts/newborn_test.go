@@ -92,7 +92,7 @@ func newborn(t *testing.T, times int) (all []scraped) {
 type newbornQuery struct {
 	what, expr   string
 	plain, start bool
-	every        int // minutes between two points of a graph, whose sum it is; 0 is one answer
+	every        int // minutes between two points of a graph, whose sum it is; 0 is one response
 }
 
 // newbornQueries are those of the alerts, and of the panels that show all

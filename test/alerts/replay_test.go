@@ -441,7 +441,7 @@ const (
 	shanghai = "monitor.cn-shanghai-2.api.ksyun.com"
 )
 
-// answered is a call that got an answer.
+// answered is a call that got a response.
 func answered(host, action string, status int, body string) *kind {
 	call := request(host, action)
 	return &kind{observation: &classify.Observation{

@@ -266,8 +266,8 @@ func scenarios(l timeline) []scenario {
 		}
 		one("a clock is wrong", "KsyunApiClockSkew", skewed)
 		one("a policy is missing", "KsyunApiPermissionDenied", denied)
-		one("every second answer is an error in a 200", "KsyunApiMaskedErrors", well, masked)
-		one("a new code in every second answer", "KsyunApiUnknownCodes", well, unheardOf)
+		one("every second response is an error in a 200", "KsyunApiMaskedErrors", well, masked)
+		one("a new code in every second response", "KsyunApiUnknownCodes", well, unheardOf)
 	}
 	for _, rate := range []float64{0.4, 1, 10, 60} {
 		w := 5/rate + 4 // of the last nine measurements, most are of the wrong clock

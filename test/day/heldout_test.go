@@ -185,5 +185,5 @@ var heldOut = []scenario{
 	}},
 }
 
-// dataOf is an answer with a data point at {time}.
+// dataOf is a response with a data point at {time}.
 const dataOf = `{"getMetricStatisticsResult":{"datapoints":{"member":[{"timestamp":"{time}","average":"1.0"}]},"label":"cpu"},"responseMetadata":{"requestId":"1"}}`

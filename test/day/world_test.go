@@ -84,7 +84,7 @@ func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
 	return w.d.Diagnose(o, at)
 }
 
-// given returns the causes that a user is told are the cause: those that are certain
+// given returns the causes that a user is shown as the cause: those that are certain
 // or likely. A clock that is excluded is one as well, and so is the one cause that
 // is never more than possible.
 func given(all []diagnosis.Diagnosis) (causes []diagnosis.Cause) {
@@ -121,7 +121,7 @@ func (w *world) observe(a *attempt) *classify.Observation {
 		o.Verdict = classifier.Fault(a.fault, a.status)
 		return o
 	}
-	res := w.answer(a, wire)
+	res := w.respond(a, wire)
 	o.ResponseBody, o.ResponseBytes = res.Body, int64(len(res.Body))
 	o.Verdict = classifier.Response(&o.Call, res)
 	o.Date = classify.ServerTime(res.Header)
@@ -137,8 +137,8 @@ func (w *world) observe(a *attempt) *classify.Observation {
 // hash returns how a credential is named.
 func hash(accessKey string) string { return classify.HashAccessKey([]byte("day"), []byte(accessKey)) }
 
-// answer lets the gateway answer the request.
-func (w *world) answer(a *attempt, wire []byte) *classify.Response {
+// respond has the gateway answer the request.
+func (w *world) respond(a *attempt, wire []byte) *classify.Response {
 	if a.reply != nil {
 		kind := a.reply.kind
 		if kind == "" {

@@ -96,11 +96,11 @@ var synRules = `table inet attempts {
 
 // clientFault is a fault of the way to the API, or of the API.
 type clientFault struct {
-	name   string
-	lost   bool                    // the API's name is not found
-	rule   string                  // of nftables, for what is sent to the API
-	answer func(conn *net.TCPConn) // what the API does with a request; nil is nobody listens
-	end    string
+	name    string
+	lost    bool                    // the API's name is not found
+	rule    string                  // of nftables, for what is sent to the API
+	respond func(conn *net.TCPConn) // what the API does with a request; if nil, nothing listens
+	end     string
 }
 
 var clientFaults = []clientFault{
@@ -108,9 +108,9 @@ var clientFaults = []clientFault{
 	{name: "connection refused"},
 	{name: "host unreachable", rule: "reject with icmp type host-unreachable", end: "nft flush chain inet attempts fault"},
 	{name: "connecting times out", rule: "drop", end: "nft flush chain inet attempts fault"},
-	{name: "closed without a response", answer: func(*net.TCPConn) {}},
-	{name: "reset without a response", answer: func(c *net.TCPConn) { _ = c.SetLinger(0) }},
-	{name: "closed within the body", answer: func(c *net.TCPConn) {
+	{name: "closed without a response", respond: func(*net.TCPConn) {}},
+	{name: "reset without a response", respond: func(c *net.TCPConn) { _ = c.SetLinger(0) }},
+	{name: "closed within the body", respond: func(c *net.TCPConn) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
 	}},
 }
@@ -120,7 +120,7 @@ func (f clientFault) begin(t *testing.T) {
 	if f.rule != "" {
 		sh(t, "nft add rule inet attempts fault ip daddr "+loadAddress+" tcp dport 80 "+f.rule)
 	}
-	if f.answer == nil {
+	if f.respond == nil {
 		return
 	}
 	ln, err := net.Listen("tcp", loadAddress+":80")
@@ -144,7 +144,7 @@ func (f clientFault) begin(t *testing.T) {
 					}
 					head += string(buf[:n])
 				}
-				f.answer(conn.(*net.TCPConn))
+				f.respond(conn.(*net.TCPConn))
 			}()
 		}
 	}()

@@ -115,7 +115,7 @@ func cloudWatchMetrics(w http.ResponseWriter, r *http.Request) {
 		`<ResponseMetadata><RequestId>5a6d3c1e-0000-4000-8000-000000000001</RequestId></ResponseMetadata></ListMetricsResponse>`)
 }
 
-// boto is a running program on boto3, which calls when it is told to.
+// boto is a running program on boto3, which calls on request.
 type boto struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -187,8 +187,8 @@ func (b *boto) end() {
 	}
 }
 
-// botoModes are how botocore tries again, and how often it sends a call at most
-// unless told otherwise.
+// botoModes are botocore's retry modes, and the default maximum number of attempts
+// in each.
 var botoModes = map[string]int{"legacy": 5, "standard": 3, "adaptive": 3}
 
 // TestBotoRecovers has the API be down as each of ten calls of boto3 begins, for

@@ -33,15 +33,15 @@ const (
 func TestCostOfManyTaps(t *testing.T) {
 	prom, at := manyTapsData(t)
 	cost := func(target dashboards.Target) int {
-		var answer struct {
+		var response struct {
 			Data struct {
 				Stats struct {
 					Samples struct{ TotalQueryableSamples int }
 				}
 			}
 		}
-		getJSON(t, prom.url+"/api/v1/query?stats=all&time="+at+"&query="+url.QueryEscape(target.At(dashboards.Zoom{Interval: time.Minute, Rate: 5 * time.Minute, Range: 5 * time.Minute})), &answer)
-		return answer.Data.Stats.Samples.TotalQueryableSamples
+		getJSON(t, prom.url+"/api/v1/query?stats=all&time="+at+"&query="+url.QueryEscape(target.At(dashboards.Zoom{Interval: time.Minute, Rate: 5 * time.Minute, Range: 5 * time.Minute})), &response)
+		return response.Data.Stats.Samples.TotalQueryableSamples
 	}
 	if n := cost(dashboards.Target{Expr: "count(ksyun_tap_build_info)"}); n != manyTaps {
 		t.Fatalf("%d taps are there", n)
@@ -97,7 +97,7 @@ func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 		}
 	}
 	counted := &dayTap{runningTap: tap, want: map[string]float64{"ksyun_api_requests_total": float64(len(kinds)), "ksyun_api_errors_total": failed}}
-	text, _ := counted.told(t, 0)
+	text, _ := counted.scrapeAll(t, 0)
 
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "taps.om"))

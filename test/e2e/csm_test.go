@@ -70,7 +70,7 @@ func TestSDKTelemetry(t *testing.T) {
 }
 
 // TestSeenByBothWaysCountedOnce runs the same program with its calls passing the
-// proxy, too: the records come, and tell of nothing new.
+// proxy, too: the records arrive, and are counted as seen before.
 func TestSeenByBothWaysCountedOnce(t *testing.T) {
 	program := buildSDKv1(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))

@@ -90,7 +90,7 @@ func TestDiagnosis(t *testing.T) {
 }
 
 // send sends a request as it is, on a connection of its own, and returns the
-// request ID of the answer.
+// request ID of the response.
 func send(t *testing.T, proxy string, request []byte, statuses ...int) string {
 	t.Helper()
 	conn, err := net.Dial("tcp", proxy)

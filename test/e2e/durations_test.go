@@ -16,7 +16,7 @@ import (
 
 // TestDurationsOfNativeHistograms asks the panels on durations of a Prometheus
 // that scrapes native histograms: they answer from these, and draw nothing
-// twice. (TestDashboardsTellTheTruth asks them of one that has classic ones.)
+// twice. (TestDashboardsShowWhatHappened asks them of one that has classic ones.)
 func TestDurationsOfNativeHistograms(t *testing.T) {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
@@ -37,8 +37,8 @@ func TestDurationsOfNativeHistograms(t *testing.T) {
 				}
 				asked++
 				expr := dashboards.Zoom{Rate: 10 * time.Second}.Fill(target.Expr)
-				if answer := prometheus.query(expr); len(answer) != 1 {
-					t.Errorf("%q: %d series, want 1", p.Title, len(answer))
+				if response := prometheus.query(expr); len(response) != 1 {
+					t.Errorf("%q: %d series, want 1", p.Title, len(response))
 				} else if v := prometheus.value(expr); v < 0.15 || v > 5 {
 					t.Errorf("%q says %v s, and it was 0.15 and a little", p.Title, v)
 				}

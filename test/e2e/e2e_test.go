@@ -190,7 +190,7 @@ func promtoolCheck(t *testing.T, admin string) {
 	}
 }
 
-// echoed are the fields of an answer in which a gateway may quote the request.
+// echoed are the fields of a response in which a gateway may quote the request.
 var echoed = []string{"code", "inner code", "type", "message", "request ID", "ID field", "error type field", "flat code", "item", "text", "success"}
 
 // echo answers with text in one of those fields, and with the ID elsewhere.
@@ -235,7 +235,7 @@ func echo(w http.ResponseWriter, field, text, id string) {
 }
 
 // TestNoSecretComesOut drives secrets through the tap in every place where a
-// request has one, quoted in every field of an answer and in every way of
+// request has one, quoted in every field of a response and in every way of
 // writing, and looks for them in everything that comes out.
 func TestNoSecretComesOut(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
@@ -342,7 +342,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 }
 
-// sendCanaries sends each canary in each place, for each field of an answer; the
+// sendCanaries sends each canary in each place, for each field of a response; the
 // ways of writing take turns. It returns the fields by the request IDs that
 // their calls are to have.
 func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int) {
@@ -352,7 +352,7 @@ func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	answers := bufio.NewReader(conn)
+	responses := bufio.NewReader(conn)
 	ids = map[string]string{}
 	secret := canary.Secrets[1]
 	requests, encodings := canary.Requests(secret), slices.Sorted(maps.Keys(canary.Encodings(secret)))
@@ -375,7 +375,7 @@ func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int
 			if _, err := io.WriteString(conn, b.String()+"\r\n"+r.Body); err != nil {
 				t.Fatalf("%s: %v", place, err)
 			}
-			res, err := http.ReadResponse(answers, nil)
+			res, err := http.ReadResponse(responses, nil)
 			if err != nil {
 				t.Fatalf("%s: %v", place, err)
 			}
@@ -490,21 +490,21 @@ func TestDrain(t *testing.T) {
 	}))
 	defer api.Close()
 	tap := startTap(t, nil, "--log.access", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
-	type answer struct {
+	type response struct {
 		status int
 		err    error
 	}
-	answered := make(chan answer, 1)
+	answered := make(chan response, 1)
 	go func() {
 		req, _ := http.NewRequest(http.MethodGet, "http://"+tap.proxy+"/?Action=ListMetrics", nil)
 		req.Host = apiHost
 		res, err := http.DefaultClient.Do(req)
 		if err != nil {
-			answered <- answer{0, err}
+			answered <- response{0, err}
 			return
 		}
 		res.Body.Close()
-		answered <- answer{res.StatusCode, nil}
+		answered <- response{res.StatusCode, nil}
 	}()
 	<-arrived
 	if err := tap.cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -80,7 +80,7 @@ func newFailingIDs() *failingIDs {
 }
 
 func (f *failingIDs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.api.ServeHTTP(&answerSeen{w, f}, r)
+	f.api.ServeHTTP(&responseSeen{w, f}, r)
 }
 
 // take returns the ID and forgets it.
@@ -89,12 +89,12 @@ func (f *failingIDs) take() string {
 	return id
 }
 
-type answerSeen struct {
+type responseSeen struct {
 	http.ResponseWriter
 	ids *failingIDs
 }
 
-func (a *answerSeen) WriteHeader(status int) {
+func (a *responseSeen) WriteHeader(status int) {
 	if status == http.StatusConflict {
 		a.ids.last.Store(a.Header().Get("X-KSC-REQUEST-ID"))
 	}

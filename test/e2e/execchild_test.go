@@ -105,8 +105,8 @@ func TestExecSignals(t *testing.T) {
 	}
 }
 
-// TestExecSummaries has the summary told in each way: the command's own output
-// stays what it was.
+// TestExecSummaries has the summary written in each way: the command's own output
+// is unchanged.
 func TestExecSummaries(t *testing.T) {
 	ids := newFailingIDs()
 	api := httptest.NewServer(ids)

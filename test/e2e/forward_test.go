@@ -70,7 +70,7 @@ func TestForwardProxy(t *testing.T) {
 	f("Go SDK v1", "connect", []string{"HTTPS_PROXY=" + proxy, "AWS_CA_BUNDLE=" + bundle}, sdk, "https://"+apiHost, good.AccessKey, good.SecretKey)
 	f("Python requests", "connect", []string{"HTTPS_PROXY=" + proxy, "REQUESTS_CA_BUNDLE=" + bundle}, "/usr/bin/python3", "testdata/client.py", good.AccessKey, good.SecretKey)
 
-	// Programs that cannot be intercepted are told of, with the host and what to
+	// Programs that cannot be intercepted are reported, with the host and what to
 	// do.
 	if err := throughConnect(tap.proxy, &tls.Config{InsecureSkipVerify: true, ServerName: apiHost, NextProtos: []string{"h2"}}); err == nil {
 		t.Error("HTTP/2 was agreed on")

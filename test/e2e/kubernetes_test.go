@@ -339,7 +339,7 @@ func TestSidecarEnvironment(t *testing.T) {
 		}
 		delete(byExec, e.Name)
 	}
-	// What is told to Java and Node takes files of the command's own.
+	// The settings of Java and Node need files that only exec writes.
 	for _, name := range []string{"PATH", "JAVA_TOOL_OPTIONS", "NODE_OPTIONS"} {
 		delete(byExec, name)
 	}

@@ -301,7 +301,7 @@ func (r *loadRig) client(proxy func(*http.Request) (*url.URL, error), roots *x50
 	return all
 }
 
-// call makes a call as SDKs do: what gets no answer, or a 500, 502, 503 or 504,
+// call makes a call as SDKs do: what gets no response, or a 500, 502, 503 or 504,
 // is sent again, up to seven times and later each time.
 func (r *loadRig) call(clients []*http.Client, i int) (o outcome) {
 	scheme := "http"
@@ -365,16 +365,16 @@ func newNameServer(t *testing.T, at, suffix, address string) *nameServer {
 			if q.Type == dnsmessage.TypeA {
 				s.asked.Add(1)
 			}
-			answer := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true, RecursionAvailable: true}, Questions: question.Questions}
+			response := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true, RecursionAvailable: true}, Questions: question.Questions}
 			switch {
 			case s.fails.Load():
-				answer.RCode = dnsmessage.RCodeServerFailure
+				response.RCode = dnsmessage.RCodeServerFailure
 			case !strings.HasSuffix(q.Name.String(), suffix):
-				answer.RCode = dnsmessage.RCodeNameError
+				response.RCode = dnsmessage.RCodeNameError
 			case q.Type == dnsmessage.TypeA:
-				answer.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &a}}
+				response.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &a}}
 			}
-			if packed, err := answer.Pack(); err == nil {
+			if packed, err := response.Pack(); err == nil {
 				_, _ = pc.WriteTo(packed, from)
 			}
 		}

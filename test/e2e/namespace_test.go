@@ -107,8 +107,8 @@ func serve(t *testing.T) (caFile string) {
 				t.Cleanup(srv.Close)
 			}
 		}
-		go answer(listenOn(t, servers, net.JoinHostPort(at[2], "443")), func(nc net.Conn) { io.Copy(nc, nc) })
-		go answer(listenOn(t, servers, net.JoinHostPort(at[3], "443")), func(nc net.Conn) {
+		go serveAll(listenOn(t, servers, net.JoinHostPort(at[2], "443")), func(nc net.Conn) { io.Copy(nc, nc) })
+		go serveAll(listenOn(t, servers, net.JoinHostPort(at[3], "443")), func(nc net.Conn) {
 			io.WriteString(nc, "220 ready\r\n")
 			line, _ := bufio.NewReader(nc).ReadString('\n')
 			io.WriteString(nc, "you said "+line)
@@ -117,8 +117,8 @@ func serve(t *testing.T) (caFile string) {
 	return caFile
 }
 
-// answer serves connections until their listener is closed.
-func answer(ln net.Listener, with func(net.Conn)) {
+// serveAll serves connections until their listener is closed.
+func serveAll(ln net.Listener, with func(net.Conn)) {
 	for {
 		nc, err := ln.Accept()
 		if err != nil {
@@ -146,7 +146,7 @@ func within(t *testing.T, ns string, command ...string) string {
 	return string(out)
 }
 
-// ruleset is all rules on the programs' host, as both tools tell them.
+// ruleset returns all rules on the programs' host, as both tools print them.
 func ruleset(t *testing.T) string {
 	t.Helper()
 	nft := within(t, programs, "nft", "list", "ruleset")

@@ -75,11 +75,11 @@ type series struct {
 
 func (p *prometheus) query(expr string) []series {
 	p.t.Helper()
-	var answer struct {
+	var response struct {
 		Data struct{ Result []series }
 	}
-	getJSON(p.t, p.url+"/api/v1/query?query="+url.QueryEscape(expr), &answer)
-	return answer.Data.Result
+	getJSON(p.t, p.url+"/api/v1/query?query="+url.QueryEscape(expr), &response)
+	return response.Data.Result
 }
 
 // value is the value of a query that gives one; -1 where it gives none yet.

@@ -20,12 +20,12 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
-// manager is a service manager: it hands sockets over, and is told how the tap
-// fares.
+// manager is a service manager: it passes sockets to the tap, and receives its
+// notifications.
 type manager struct {
-	t    *testing.T
-	path string
-	told chan string
+	t        *testing.T
+	path     string
+	messages chan string
 }
 
 func newManager(t *testing.T) *manager {
@@ -43,7 +43,7 @@ func newManager(t *testing.T) *manager {
 			if err != nil {
 				return
 			}
-			m.told <- string(buf[:n])
+			m.messages <- string(buf[:n])
 		}
 	}()
 	return m
@@ -71,7 +71,7 @@ func (m *manager) wait(word string) string {
 	m.t.Helper()
 	for timeout := time.After(patience); ; {
 		select {
-		case got := <-m.told:
+		case got := <-m.messages:
 			if strings.HasPrefix(got, word) {
 				return got
 			}
@@ -121,7 +121,7 @@ func TestServiceManager(t *testing.T) {
 		[]string{"WATCHDOG_USEC=300000"}, "--config.file="+settings, "--resign.credentials-file="+keys,
 		"--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 	if got := m.wait("READY=1"); !strings.Contains(got, "STATUS=tapping on "+proxy+", "+transparent+", "+own) {
-		t.Errorf("told %q", got)
+		t.Errorf("notified %q", got)
 	}
 	var line struct{ Proxy, Transparent, Resign, Web []string }
 	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
@@ -175,7 +175,7 @@ func TestServiceManager(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := m.wait("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
-			t.Errorf("told %q", got)
+			t.Errorf("notified %q", got)
 		}
 		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS="+status) {
 			t.Errorf("reported %q, want %q", got, status)

@@ -106,7 +106,7 @@ func TestTransparentLoop(t *testing.T) {
 			io.WriteString(secure, "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: "+apiHost+"\r\nConnection: close\r\n\r\n")
 			nc = secure
 		}
-		// Reset or, where it was found before anything was sent, an answer.
+		// Reset or, where it was found before anything was sent, a response.
 		if text, err := io.ReadAll(nc); err == nil && len(text) > 0 && !bytes.Contains(text, []byte("<Code>TapLoop</Code>")) {
 			t.Errorf("%s: %s", at, text)
 		}
@@ -170,7 +170,7 @@ func transparentTraffic(t *testing.T, tap *runningTap, at []string, caDir, caFil
 	}
 	io.WriteString(nc, "QUIT\r\n")
 	if line, err := in.ReadString('\n'); err != nil || line != "you said QUIT\r\n" {
-		t.Errorf("its answer: %q, %v", line, err)
+		t.Errorf("its response: %q, %v", line, err)
 	}
 	nc.Close()
 }

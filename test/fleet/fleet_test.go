@@ -77,7 +77,7 @@ func TestFleet(t *testing.T) {
 	here, there := -1, -1
 	for i, ok := range found {
 		if !ok.partial {
-			t.Errorf("%s: the answer is not said to be incomplete", samples[i].requestID)
+			t.Errorf("%s: the response is not said to be incomplete", samples[i].requestID)
 		}
 		if ok.found {
 			here = i
@@ -88,10 +88,10 @@ func TestFleet(t *testing.T) {
 	if here < 0 || there < 0 {
 		t.Fatalf("the failures are all on one node")
 	}
-	if code, out, errOut := search(samples[here].requestID); code != 0 || !strings.Contains(out, samples[here].requestID) || !strings.Contains(errOut, "incomplete answer from VictoriaLogs "+entry) {
+	if code, out, errOut := search(samples[here].requestID); code != 0 || !strings.Contains(out, samples[here].requestID) || !strings.Contains(errOut, "incomplete response from VictoriaLogs "+entry) {
 		t.Errorf("one that is there: exit %d: %s%s", code, out, errOut)
 	}
-	if code, out, errOut := search(samples[there].requestID); code != 2 || out != "" || !strings.Contains(errOut, "incomplete answer from VictoriaLogs "+entry) {
+	if code, out, errOut := search(samples[there].requestID); code != 2 || out != "" || !strings.Contains(errOut, "incomplete response from VictoriaLogs "+entry) {
 		t.Errorf("one that is not: exit %d: %s%s", code, out, errOut)
 	} else {
 		t.Logf("one node down: %s", errOut)
@@ -132,7 +132,9 @@ func all(t *testing.T, state string, source lookup.Named, samples []sample) []re
 		}
 	}
 	slices.Sort(times)
-	at := func(share float64) time.Duration { return times[int(share*float64(len(times)-1))].Round(time.Millisecond / 10) }
+	at := func(share float64) time.Duration {
+		return times[int(share*float64(len(times)-1))].Round(time.Millisecond / 10)
+	}
 	t.Logf("%s: %d of %d found; p50 %v, p99 %v, longest %v", state, n, len(samples), at(0.5), at(0.99), at(1))
 	return results
 }
@@ -146,11 +148,11 @@ func count(t *testing.T, entry string) int {
 	}
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	var answer struct{ N string }
-	if err != nil || json.Unmarshal(body, &answer) != nil {
+	var response struct{ N string }
+	if err != nil || json.Unmarshal(body, &response) != nil {
 		return -1
 	}
-	n, err := strconv.Atoi(answer.N)
+	n, err := strconv.Atoi(response.N)
 	if err != nil {
 		return -1
 	}

@@ -67,8 +67,8 @@ func (g *generator) run(ctx context.Context) ([]sample, error) {
 	return slices.Concat(samples...), err
 }
 
-// answers are the responses of the API that calls get in turn.
-var answers = []struct {
+// responses are what the API sends to calls in turn.
+var responses = []struct {
 	status int
 	body   string
 }{
@@ -82,7 +82,7 @@ var answers = []struct {
 // noFields is an empty classify.Header.
 type noFields struct{}
 
-func (noFields) Get(string) []byte                  { return nil }
+func (noFields) Get(string) []byte                 { return nil }
 func (noFields) Fields() iter.Seq2[[]byte, []byte] { return func(func(name, value []byte) bool) {} }
 
 // tap sends n failures of a tap.
@@ -137,14 +137,14 @@ func failure(c *classify.Classifier, random *rand.Rand, end time.Time, i int) *r
 
 	target := fmt.Appendf(nil, "/?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&InstanceID=00000000-aaaa-4bbb-8ccc-%012d&MetricName=cpu.utilizition.total&Period=60", random.IntN(1000))
 	call, _ := c.Request(&classify.Request{Method: http.MethodGet, Target: target, Host: []byte("monitor.api.ksyun.com"), Header: noFields{}})
-	answer := answers[(i+int(uuid[0]))%len(answers)]
+	response := responses[(i+int(uuid[0]))%len(responses)]
 	o := &classify.Observation{
 		Call: call, Start: end.Add(-time.Duration(1+random.IntN(500)) * time.Millisecond), End: end,
 		Source: classify.SourceForward, Method: http.MethodGet, Protocol: "1.1", Scheme: "http", Port: 80, Target: target,
 		Client:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(random.IntN(256)), 7}), uint16(32768+random.IntN(28000))), //nolint:gosec // in range
 		Upstream: netip.MustParseAddrPort("192.0.2.7:80"), UserAgent: []byte("aws-sdk-go/1.25.3 (go1.21; linux; amd64)"), Credential: "key-5f2c9a",
 	}
-	o.Verdict = c.Response(&o.Call, &classify.Response{Status: answer.status, Header: noFields{}, Body: fmt.Appendf(nil, answer.body, id)})
+	o.Verdict = c.Response(&o.Call, &classify.Response{Status: response.status, Header: noFields{}, Body: fmt.Appendf(nil, response.body, id)})
 	r := record.New(o)
 	span := record.Span{TraceID: uuid, Flags: 1, Exported: true}
 	binary.BigEndian.PutUint64(span.SpanID[:], random.Uint64()|1)

@@ -204,7 +204,7 @@ func wait(t *testing.T, address string, spans int) []trace {
 	defer tick.Stop()
 	var last string
 	for timeout := time.After(patience); ; {
-		var answer struct {
+		var response struct {
 			Data []trace `json:"data"`
 		}
 		resp, err := http.Get(address)
@@ -212,8 +212,8 @@ func wait(t *testing.T, address string, spans int) []trace {
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()
 			last = string(body)
-			if json.Unmarshal(body, &answer) == nil && slices.ContainsFunc(answer.Data, func(t trace) bool { return len(t.Spans) >= spans }) {
-				return answer.Data
+			if json.Unmarshal(body, &response) == nil && slices.ContainsFunc(response.Data, func(t trace) bool { return len(t.Spans) >= spans }) {
+				return response.Data
 			}
 		}
 		select {
@@ -289,7 +289,7 @@ func start(t *testing.T, env []string, name string, args ...string) {
 	})
 }
 
-// until asks until the answer is 200.
+// until asks until the response is 200.
 func until(t *testing.T, address string) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -47,29 +47,29 @@ func (s Source) ask(ctx context.Context, t dashboards.Target) ([]series, error) 
 	prom := promv1.NewAPI(client)
 	step := s.step(t)
 	expr := t.At(dashboards.Zoom{Interval: step, Rate: max(step, 5*time.Minute), Range: s.To.Sub(s.From)})
-	var answer model.Value
+	var response model.Value
 	if t.Instant {
-		answer, _, _, err = prom.Query(ctx, expr, s.To)
+		response, _, _, err = prom.Query(ctx, expr, s.To)
 	} else {
-		answer, _, _, err = prom.QueryRange(ctx, expr, promv1.Range{Start: s.From, End: s.To, Step: step})
+		response, _, _, err = prom.QueryRange(ctx, expr, promv1.Range{Start: s.From, End: s.To, Step: step})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", expr, err)
 	}
 	var all []series
-	switch answer := answer.(type) {
+	switch response := response.(type) {
 	case model.Vector:
-		for _, x := range answer {
+		for _, x := range response {
 			all = append(all, series{text(x.Metric), []model.SamplePair{{Timestamp: x.Timestamp, Value: x.Value}}})
 		}
 	case model.Matrix:
-		for _, x := range answer {
+		for _, x := range response {
 			if len(x.Values) > 0 { // a native histogram is no number
 				all = append(all, series{text(x.Metric), x.Values})
 			}
 		}
 	default:
-		return nil, fmt.Errorf("%s: gives a %s", expr, answer.Type())
+		return nil, fmt.Errorf("%s: gives a %s", expr, response.Type())
 	}
 	return all, nil
 }

@@ -95,16 +95,16 @@ func (p *panel) draw(ctx context.Context, s Source) (string, error) {
 	case p.Targets[0].Datasource.Type != "prometheus":
 		return "<div class=text>Asked of " + html.EscapeString(p.Targets[0].Datasource.Type) + ": " + html.EscapeString(p.Targets[0].Expr+p.Targets[0].Query+p.Targets[0].Tags) + "</div>", nil
 	}
-	var answers [][]series
+	var responses [][]series
 	var lines []line
 	taken := map[string]bool{}
 	for _, t := range p.Targets {
-		answer, err := s.ask(ctx, t)
+		response, err := s.ask(ctx, t)
 		if err != nil {
 			return "", err
 		}
-		answers = append(answers, answer)
-		for _, x := range answer {
+		responses = append(responses, response)
+		for _, x := range response {
 			name, place := legend(strings.ReplaceAll(t.LegendFormat, "${by}", "code"), x.labels), ""
 			p.property(t.RefID, "custom.axisPlacement", &place)
 			unit := p.unit(t.RefID)
@@ -117,7 +117,7 @@ func (p *panel) draw(ctx context.Context, s Source) (string, error) {
 	case "stat":
 		return p.stat(lines), nil
 	case "table":
-		return p.table(answers), nil
+		return p.table(responses), nil
 	}
 	return "", fmt.Errorf("there is no drawing a %s", p.Type)
 }

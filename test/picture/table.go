@@ -10,10 +10,10 @@ import (
 
 // table draws a row for each series, those of several queries joined by their
 // labels, the largest first value first.
-func (p *panel) table(answers [][]series) string {
+func (p *panel) table(responses [][]series) string {
 	fields, titles := p.columns()
 	value := func(target int) string {
-		if len(answers) == 1 {
+		if len(responses) == 1 {
 			return "Value"
 		}
 		return "Value #" + p.Targets[target].RefID
@@ -23,12 +23,12 @@ func (p *panel) table(answers [][]series) string {
 		first float64
 	}
 	var rows []*row
-	for i, answer := range answers {
+	for i, response := range responses {
 		title := ""
 		if at := slices.Index(fields, value(i)); at >= 0 {
 			title = titles[at]
 		}
-		for _, x := range answer {
+		for _, x := range response {
 			var r *row
 			for _, other := range rows {
 				same := true

@@ -26,7 +26,7 @@ import (
 var soakDuration = flag.Duration("soak.duration", time.Second, "how long TestSoak runs")
 
 // deed is what an upstream does with a request, as its target asks. Each has an
-// action of its own, so that metrics tell them apart.
+// action of its own, so that metrics distinguish them.
 type deed struct {
 	name    string
 	action  string
@@ -35,7 +35,7 @@ type deed struct {
 	status  int
 	code    string
 	posts   bool // it has a body
-	exact   bool // all bytes of request and answer are counted
+	exact   bool // all bytes of requests and responses are counted
 }
 
 // unsent reports whether the request does not reach the upstream.
@@ -84,23 +84,23 @@ var (
 	}()
 )
 
-func soakAnswer(status int, body string) string {
+func soakResponse(status int, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
 }
 
-// answer is what the upstream sends.
-func (d *deed) answer() string {
+// response is what the upstream sends.
+func (d *deed) response() string {
 	switch d.name {
 	case "long":
 		return soakLong
 	case "error":
-		return soakAnswer(409, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000001","Error":{"Code":"LimitExceeded","Message":"slow down"}}`)
+		return soakResponse(409, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000001","Error":{"Code":"LimitExceeded","Message":"slow down"}}`)
 	case "partial":
-		return soakAnswer(200, `{"getMetricStatisticsBatchResults":[],"errorMessage":["no data of one","no data of another"]}`)
+		return soakResponse(200, `{"getMetricStatisticsBatchResults":[],"errorMessage":["no data of one","no data of another"]}`)
 	case "masked":
-		return soakAnswer(200, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000002","Error":{"Type":"Sender","Code":"InvalidParameterValue","Message":"no such thing"}}`)
+		return soakResponse(200, `{"RequestId":"5a6d3c1e-0000-4000-8000-000000000002","Error":{"Type":"Sender","Code":"InvalidParameterValue","Message":"no such thing"}}`)
 	case "interim":
-		return "HTTP/1.1 100 Continue\r\n\r\n" + soakAnswer(200, "{}")
+		return "HTTP/1.1 100 Continue\r\n\r\n" + soakResponse(200, "{}")
 	case "until-close":
 		return "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{}"
 	case "half", "reset-half":
@@ -110,7 +110,7 @@ func (d *deed) answer() string {
 	case "nothing", "reset", "canceled", "canceled-half", "refused", "down":
 		return ""
 	}
-	return soakAnswer(200, "{}")
+	return soakResponse(200, "{}")
 }
 
 // tally is how often something happened, by number and by which: the sums
@@ -132,7 +132,7 @@ func (t *tally) add(id uint64, requestBytes, responseBytes int64) {
 func (t *tally) same(o *tally) bool { return t.n == o.n && t.sum == o.sum && t.squares == o.squares }
 
 // ledger is what the programs and the upstream have counted, and what the sink
-// was told before the exporters.
+// received before the exporters.
 type ledger struct {
 	sinks *soakSinks
 
@@ -225,17 +225,17 @@ func (l *ledger) serve(t *testing.T, raw, nc net.Conn) {
 		}
 		l.got(d, id)
 		reset := func() { raw.(*net.TCPConn).SetLinger(0) }
-		answer := d.answer()
+		response := d.response()
 		switch d.name {
 		case "interim":
-			interim, rest, _ := strings.Cut(answer, "\r\n\r\n")
+			interim, rest, _ := strings.Cut(response, "\r\n\r\n")
 			io.WriteString(nc, interim+"\r\n\r\n")
-			answer = rest
+			response = rest
 		case "early":
-			if _, err := io.WriteString(nc, answer); err != nil {
+			if _, err := io.WriteString(nc, response); err != nil {
 				return
 			}
-			answer = ""
+			response = ""
 		case "reset":
 			reset()
 			return
@@ -249,7 +249,7 @@ func (l *ledger) serve(t *testing.T, raw, nc net.Conn) {
 			t.Errorf("%s: the upstream got %d bytes of a body (%v)", d.name, len(body), err)
 			return
 		}
-		if _, err := io.WriteString(nc, answer); err != nil {
+		if _, err := io.WriteString(nc, response); err != nil {
 			return
 		}
 		switch d.name {
@@ -318,14 +318,14 @@ func (p *soakProgram) call(id uint64) (err error) {
 		fields += "Content-Length: 05\r\n"
 	}
 	head := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", method, target, host, fields)
-	answer := d.answer()
+	response := d.response()
 
 	waiting := p.l.wait(id)
 	defer func() {
 		p.l.mu.Lock()
 		defer p.l.mu.Unlock()
 		delete(p.l.waiting, id)
-		p.l.sent[d.name].add(id, int64(len(head)+len(body)), int64(len(answer)))
+		p.l.sent[d.name].add(id, int64(len(head)+len(body)), int64(len(response)))
 	}()
 	first, last := head+body, ""
 	switch d.name {
@@ -362,24 +362,24 @@ func (p *soakProgram) call(id uint64) (err error) {
 		if err := p.expect("HTTP/1.1 100 Continue\r\n\r\n"); err != nil {
 			return err
 		}
-		answer = strings.TrimPrefix(answer, "HTTP/1.1 100 Continue\r\n\r\n")
-		defer func() { answer = d.answer() }()
+		response = strings.TrimPrefix(response, "HTTP/1.1 100 Continue\r\n\r\n")
+		defer func() { response = d.response() }()
 	case "reset", "reset-half":
 		ended = true
 		got, err := io.ReadAll(p.nc)
-		if err == nil || !strings.HasPrefix(answer, string(got)) {
+		if err == nil || !strings.HasPrefix(response, string(got)) {
 			return fmt.Errorf("%s: got %q, %w", d.name, got, err)
 		}
 		return nil
 	case "half", "nothing", "bad", "until-close":
 		ended = true
 		got, err := io.ReadAll(p.nc)
-		if string(got) != answer || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		if string(got) != response || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("%s: got %q, %w", d.name, got, err)
 		}
 		return nil
 	case "early":
-		if err := p.expect(answer); err != nil {
+		if err := p.expect(response); err != nil {
 			return err
 		}
 		if _, err := io.WriteString(p.nc, last); err != nil {
@@ -390,7 +390,7 @@ func (p *soakProgram) call(id uint64) (err error) {
 	if _, err := io.WriteString(p.nc, last); err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
-	return p.expect(answer)
+	return p.expect(response)
 }
 
 func (p *soakProgram) expect(want string) error {

@@ -45,7 +45,7 @@ func TestUsualHeadsDoNotAllocate(t *testing.T) {
 		"request":          func() { parseRequest(t, &q, req) },
 		"proxied request":  func() { parseRequest(t, &q, mem[:copy(mem, proxied)]) },
 		"absolute request": func() { parseRequest(t, &q, mem[:copy(mem, absolute)]) },
-		"answer":           func() { parseResponse(t, &p, resp) },
+		"response":         func() { parseResponse(t, &p, resp) },
 		"body": func() {
 			b := Body{kind: bodyChunked}
 			if _, err := b.Take([]byte("5;a=b\r\nhello\r\n0\r\nA: b\r\n\r\n")); err != nil || !b.Done {
@@ -96,7 +96,7 @@ func BenchmarkLargestHead(b *testing.B) {
 				parseRequest(b, &q, req)
 			}
 		})
-		b.Run("answer/"+name, func(b *testing.B) {
+		b.Run("response/"+name, func(b *testing.B) {
 			resp := []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
 			var p Response
 			b.SetBytes(int64(len(resp)))

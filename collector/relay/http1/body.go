@@ -6,7 +6,7 @@ type Body struct {
 	Done bool
 
 	kind    bodyKind
-	lenient bool // of an answer: chunk lines that every client reads are taken
+	lenient bool // of a response: chunk lines that every client reads are taken
 	odd     bool
 	state   chunkState
 	left    int64 // of a length, or of the current chunk
@@ -44,7 +44,7 @@ func (b *Body) Take(p []byte) (n int, err error) {
 // UntilClose reports whether the body ends with the connection.
 func (b *Body) UntilClose() bool { return b.kind == bodyUntilClose }
 
-// Odd reports whether the body of an answer had chunk lines or trailers so far
+// Odd reports whether the body of a response had chunk lines or trailers so far
 // that are read, but are malformed. As after an odd head, both connections are
 // to be closed.
 func (b *Body) Odd() bool { return b.odd }
@@ -65,7 +65,7 @@ type chunkState uint8
 const (
 	chunkSize   chunkState = iota // the first digit, or none yet
 	chunkDigits                   // further digits
-	chunkBlanks                   // after the size, in an answer
+	chunkBlanks                   // after the size, in a response
 	extensionStart
 	extensionName
 	extensionNameEnd // blanks after the name
@@ -352,8 +352,8 @@ func (b *Body) Data(p []byte) []byte {
 	return data
 }
 
-// Dechunk is Data for the first bytes of a chunked body, of a request or an
-// answer.
+// Dechunk is Data for the first bytes of a chunked body, of a request or a
+// response.
 func Dechunk(p []byte) []byte {
 	b := Body{kind: bodyChunked, lenient: true}
 	return b.Data(p)

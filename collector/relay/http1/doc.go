@@ -6,10 +6,10 @@
 // those that two parsers could understand differently: whatever nginx or HAProxy
 // refuses is refused (test/e2e/strict compares the three).
 //
-// Answers are parsed as leniently as clients do, and framed according to RFC 9112,
-// section 6.3. A malformed answer that can be understood in only one way is
+// Responses are parsed as leniently as clients do, and framed according to RFC 9112,
+// section 6.3. A malformed response that can be understood in only one way is
 // reported as odd: its connection must not be used again. Any other malformed
-// answer is an error.
+// response is an error.
 //
 // Parsing takes time and memory linear in the length of the input.
 package http1

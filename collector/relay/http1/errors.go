@@ -44,7 +44,7 @@ var (
 	errTab           = malformed("a tab beside a value that frames or routes the message")
 	errMaxForwards   = malformed("Max-Forwards is not one decimal number")
 	errStatusLine    = malformed("the status line is malformed")
-	errLengthUnclear = malformed("the Content-Length of an answer is not one number")
+	errLengthUnclear = malformed("the Content-Length of a response is not one number")
 	errBlankName     = malformed("a blank before the colon of a field that frames the message")
 	errCoding        = &RefusalError{501, "the transfer coding is not chunked"}
 	errNoForward     = &RefusalError{501, "Max-Forwards forbids passing on the request"}

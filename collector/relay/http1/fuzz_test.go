@@ -16,7 +16,7 @@ import (
 const headroom = 64
 
 // The fuzz tests compare our parsers with those of net/http: whatever we take,
-// it must take, with the same framing. Of requests we may take less, of answers
+// it must take, with the same framing. Of requests we may take less, of responses
 // more.
 
 // memory lies in wait for a head with the headroom of a buffer.
@@ -195,7 +195,7 @@ func FuzzResponseHead(f *testing.F) {
 	})
 }
 
-// theirsAlone reports whether it is known that net/http reads answers in spite
+// theirsAlone reports whether it is known that net/http reads responses in spite
 // of err.
 func theirsAlone(err error) bool {
 	return errors.Is(err, errStatusLine) || errors.Is(err, errBlankName) || errors.Is(err, errTrailerLarge)
@@ -235,7 +235,7 @@ func FuzzChunked(f *testing.F) {
 			if !lenient {
 				other := Body{kind: bodyChunked, lenient: true}
 				if k, err := other.Take(in); k != n || err != nil || other.Done != whole.Done || other.Odd() {
-					t.Fatalf("of a request: %d; of an answer: %d, %v, odd: %v", n, k, err, other.Odd())
+					t.Fatalf("of a request: %d; of a response: %d, %v, odd: %v", n, k, err, other.Odd())
 				}
 			}
 

@@ -10,7 +10,7 @@ import (
 type field struct {
 	line, colon, value, valueEnd int32
 	kind                         kind
-	folded                       bool // of an answer: the value spans lines
+	folded                       bool // of a response: the value spans lines
 }
 
 // newField returns a field of a head, which is far smaller than 2 GiB.

@@ -223,10 +223,10 @@ func TestManyFieldsAndOptions(t *testing.T) {
 		resp := []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
 		{
 			if _, _, err := ScanResponse(resp, 0, maxHead); err != nil {
-				t.Fatalf("%s, answer: %v", name, err)
+				t.Fatalf("%s, response: %v", name, err)
 			}
 			if err := p.Parse(resp, 0, len(resp)); err != nil {
-				t.Fatalf("%s, answer: %v", name, err)
+				t.Fatalf("%s, response: %v", name, err)
 			}
 		}
 	}

@@ -14,7 +14,7 @@ type Response struct {
 }
 
 // Odd reports whether some clients cannot parse the head, or parse it differently:
-// both connections must be closed after the answer.
+// both connections must be closed after the response.
 func (p *Response) Odd() bool { return p.odd }
 
 // Reset clears the head and keeps memory for reuse.
@@ -250,7 +250,7 @@ func (p *Response) check() error {
 func (p *Response) isBare() bool { return p.Status < 200 || p.Status == 204 || p.Status == 304 }
 
 // Body returns the framing of the body that follows (RFC 9112, 6.3). head is
-// set for an answer to HEAD.
+// set for a response to HEAD.
 func (p *Response) Body(head bool) Body {
 	switch {
 	case head, p.isBare():

@@ -8,8 +8,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
-// answer is what was read of answers.
-type answer struct {
+// response is what was read of responses.
+type response struct {
 	status     int
 	odd        bool
 	body       []byte
@@ -17,9 +17,9 @@ type answer struct {
 	n          int // bytes
 }
 
-// readAnswer reads one answer to GET or HEAD, interim ones passed over, in
+// readResponse reads one response to GET or HEAD, interim ones passed over, in
 // pieces of at most step bytes.
-func readAnswer(in []byte, step int, head bool) (a answer, err error) {
+func readResponse(in []byte, step int, head bool) (a response, err error) {
 	scratch := make([]byte, 0, min(step, len(in)))
 	for {
 		rest := in[a.n:]
@@ -61,11 +61,11 @@ func readAnswer(in []byte, step int, head bool) (a answer, err error) {
 
 var steps = []int{1, 7, 1 << 20}
 
-func TestLegalAnswersAreRead(t *testing.T) {
+func TestLegalResponsesAreRead(t *testing.T) {
 	for name, resp := range http1test.LegalResponses() {
 		t.Run(name, func(t *testing.T) {
 			for _, step := range steps {
-				a, err := readAnswer([]byte(resp), step, strings.HasPrefix(name, "HEAD"))
+				a, err := readResponse([]byte(resp), step, strings.HasPrefix(name, "HEAD"))
 				if err != nil || a.odd || a.n != len(resp) || a.untilClose != strings.HasPrefix(name, "until close") {
 					t.Errorf("in steps of %d: %+.200v, %v", step, a, err)
 				}
@@ -74,11 +74,11 @@ func TestLegalAnswersAreRead(t *testing.T) {
 	}
 }
 
-func TestOddAnswersAreRead(t *testing.T) {
+func TestOddResponsesAreRead(t *testing.T) {
 	for name, resp := range http1test.OddResponses() {
 		t.Run(name, func(t *testing.T) {
 			for _, step := range steps {
-				a, err := readAnswer([]byte(resp.Bytes), step, false)
+				a, err := readResponse([]byte(resp.Bytes), step, false)
 				if err != nil || !a.odd || a.n != len(resp.Bytes) || string(a.body) != resp.Body || a.untilClose != strings.HasPrefix(name, "until close") {
 					t.Errorf("in steps of %d: %+.200v, %v", step, a, err)
 				}
@@ -87,11 +87,11 @@ func TestOddAnswersAreRead(t *testing.T) {
 	}
 }
 
-func TestUnreadableAnswers(t *testing.T) {
+func TestUnreadableResponses(t *testing.T) {
 	for name, resp := range http1test.UnreadableResponses() {
 		t.Run(name, func(t *testing.T) {
 			for _, step := range steps {
-				a, err := readAnswer([]byte(resp), step, false)
+				a, err := readResponse([]byte(resp), step, false)
 				if _, ok := errors.AsType[*RefusalError](err); !ok {
 					t.Errorf("in steps of %d: %+.200v, %v", step, a, err)
 				}
@@ -100,7 +100,7 @@ func TestUnreadableAnswers(t *testing.T) {
 	}
 }
 
-func TestFieldsOfOddAnswers(t *testing.T) {
+func TestFieldsOfOddResponses(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nX-Fold: a \r\n\t b\r\n  \r\n c \r\nX-Empty:\r\nX-Blank : d\r\nX-LF: e\nX-Fold-LF:\n f\n g\n\r\n"
 	for _, moved := range []int{0, 5} {
 		mem := append(make([]byte, moved), head...)

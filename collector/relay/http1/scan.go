@@ -34,7 +34,7 @@ func ScanRequest(b []byte, from, limit int) (end, next int, err error) {
 	}
 }
 
-// ScanResponse is ScanRequest for the head of an answer, whose lines may end
+// ScanResponse is ScanRequest for the head of a response, whose lines may end
 // without CR.
 func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
 	if n := min(len(b), len(versionPrefix)); string(b[:n]) != versionPrefix[:n] {
@@ -59,7 +59,7 @@ func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
 	}
 }
 
-// versionPrefix is what every answer starts with.
+// versionPrefix is what every response starts with.
 const versionPrefix = "HTTP/1."
 
 // plausible checks the first byte, because something that is not HTTP may never

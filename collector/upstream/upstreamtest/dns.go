@@ -12,9 +12,9 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-// ServeDNS starts a DNS server, over UDP and TCP, that sends the replies that answer
+// ServeDNS starts a DNS server, over UDP and TCP, that sends the replies that respond
 // returns, until the test ends. It returns its address.
-func ServeDNS(t testing.TB, answer func(query []byte, tcp bool) [][]byte) (address string) {
+func ServeDNS(t testing.TB, respond func(query []byte, tcp bool) [][]byte) (address string) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,7 +37,7 @@ func ServeDNS(t testing.TB, answer func(query []byte, tcp bool) [][]byte) (addre
 			if err != nil {
 				return
 			}
-			for _, reply := range answer(b[:n], false) {
+			for _, reply := range respond(b[:n], false) {
 				pc.WriteTo(reply, from)
 			}
 		}
@@ -52,7 +52,7 @@ func ServeDNS(t testing.TB, answer func(query []byte, tcp bool) [][]byte) (addre
 			io.ReadFull(nc, size)
 			b := make([]byte, binary.BigEndian.Uint16(size))
 			io.ReadFull(nc, b)
-			for _, reply := range answer(b, true) {
+			for _, reply := range respond(b, true) {
 				nc.Write(binary.BigEndian.AppendUint16(nil, uint16(len(reply))))
 				nc.Write(reply)
 			}
@@ -103,7 +103,7 @@ func Reply(t testing.TB, query []byte, h dnsmessage.Header, cname bool, addrs ..
 	return msg
 }
 
-// Addresses is an answer of ServeDNS to all questions.
+// Addresses is a response of ServeDNS to all questions.
 func Addresses(t testing.TB, addrs ...string) func([]byte, bool) [][]byte {
 	return func(q []byte, _ bool) [][]byte { return [][]byte{Reply(t, q, dnsmessage.Header{}, false, addrs...)} }
 }

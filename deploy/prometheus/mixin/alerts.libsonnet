@@ -342,7 +342,7 @@
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
               description: '{{ $value | humanize }} {{ $labels.action }} calls to {{ $labels.service }} ({{ $labels.namespace }}/{{ $labels.job }}) in 15 minutes were answered with an error inside a 200, which most programs take for success.',
               runbook_url: '%(runbookURL)s/KsyunApiMaskedErrors.md' % c,
-              summary: 'Answers with status 200 contain errors.',
+              summary: 'Responses with status 200 contain errors.',
               summary_zh: '状态码为 200 的响应中含有错误。',
             },
           },

@@ -21,7 +21,7 @@
     throttledRatio: '0.1',
     // Share of calls rejected because the request is wrong at which the alert fires.
     badRequestRatio: '0.5',
-    // Share of partial answers above which the alert fires.
+    // Share of partial responses above which the alert fires.
     partialRatio: '0.05',
     // Minimum number of failures in 15 minutes for a spike of rejected or throttled calls.
     spikeFailures: '10',

@@ -323,8 +323,8 @@ func serviceOfHost(host string) (service string, ok bool) {
 	return label, true
 }
 
-// regionOfHost reads the region off a host name of the vendor's of the form
-// service.region.api.ksyun.com; ok is false where the name does not tell.
+// regionOfHost returns the region in a host name of the vendor of the form
+// service.region.api.ksyun.com; ok is false if the name contains none.
 func regionOfHost(host string) (region string, ok bool) {
 	name, _, _ := strings.Cut(strings.ToLower(host), ":")
 	rest, ok := strings.CutSuffix(name, ".api.ksyun.com")

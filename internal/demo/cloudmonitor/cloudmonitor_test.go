@@ -40,7 +40,7 @@ func newTraffic(t *testing.T, limits bool) *Traffic {
 	}
 }
 
-// TestTraffic checks that every kind of bad call gets the answer it is for.
+// TestTraffic checks that every kind of bad call gets the response it is for.
 func TestTraffic(t *testing.T) {
 	tr := newTraffic(t, false)
 	want := map[string]int{
@@ -132,7 +132,7 @@ func TestTamperedRequestsAreRefused(t *testing.T) {
 	f("service of another host", func(r *http.Request) { r.Host = "kec.api.ksyun.com" })
 }
 
-func TestAnswersByAccept(t *testing.T) {
+func TestResponsesByAccept(t *testing.T) {
 	tr := newTraffic(t, false)
 	call := CallSpec{Action: "GetMetricStatistics", Version: "2010-05-25", Params: span(10 * time.Minute), As: good}
 	res, body := do(t, tr, call)

@@ -39,9 +39,9 @@ func ownErrors() []Error {
 	}
 }
 
-// answerError writes an error in the format that the directive names, or in the
+// writeError writes an error in the format that the directive names, or in the
 // vendor's format for the caller's Accept.
-func (s *Server) answerError(w http.ResponseWriter, x *exchange, e *Error) {
+func (s *Server) writeError(w http.ResponseWriter, x *exchange, e *Error) {
 	shape := x.do.Shape
 	if shape == "" {
 		shape = "monitor"

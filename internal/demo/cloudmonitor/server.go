@@ -105,7 +105,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{Request: r, id: uuid.NewString()}
 	var err error
 	if x.body, err = io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
-		s.answerError(w, x, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large"))
+		s.writeError(w, x, newError(http.StatusBadRequest, "RequestTooLarge", "Request information is too large"))
 		return
 	}
 	x.readParams()
@@ -114,15 +114,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if e := s.refuse(x); e != nil {
-		s.answerError(w, x, e)
+		s.writeError(w, x, e)
 		return
 	}
 	result, e := s.perform(x)
 	if e != nil {
-		s.answerError(w, x, e)
+		s.writeError(w, x, e)
 		return
 	}
-	s.answer(w, x, result)
+	s.writeResult(w, x, result)
 }
 
 // readParams decodes the parameters of query, form and JSON body.
@@ -207,8 +207,8 @@ func (x *exchange) wantsJSON() bool {
 	return strings.Contains(x.Header.Get("Accept"), "application/json") || strings.EqualFold(x.params.Get("Format"), "json")
 }
 
-// answer writes a successful result.
-func (s *Server) answer(w http.ResponseWriter, x *exchange, r result) {
+// writeResult writes a successful result.
+func (s *Server) writeResult(w http.ResponseWriter, x *exchange, r result) {
 	if x.wantsJSON() {
 		s.write(w, x, http.StatusOK, "application/json", marshalJSON(r.json(x.id)))
 		return

@@ -2,7 +2,7 @@ package dashboards
 
 // oneCall shows a single call by its request ID: its trace and its log lines.
 func oneCall() Dashboard {
-	how := `Enter the request ID of a failed call in the box above. It is in the vendor's answer, in the tap's log lines,
+	how := `Enter the request ID of a failed call in the box above. It is in the vendor's response, in the tap's log lines,
 in the exemplars of the graphs, and in [the tap's list of recent failures](${tap}/failures/${request_id}), which also has
 a text for a support ticket. On the command line: ` + "`ksyun-tap lookup ${request_id}`" + `.`
 	return dashboard(uidCall, "Ksyun API / One call",

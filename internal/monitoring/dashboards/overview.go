@@ -61,7 +61,7 @@ func overview() Dashboard {
 			graph(6, "Failures by blame", "Share of the attempts that failed, by who was at fault: client (the request is wrong), credential (key, signature, clock or policy), quota (too many calls), provider, network, or the tap.",
 				share, ofCounts, query(sum("blame", each(of(errs)))+"\n/ on () group_left ()\n("+sum("", each(of(requests)))+" > 0)", "{{blame}}")).
 				stacked().colors(blameColors).links(drill("blame")).size(8, 9),
-			graph(7, "Duration of calls", "The 50th, 95th and 99th percentile of the attempts' durations, from the first byte of the request to the last byte of the answer.",
+			graph(7, "Duration of calls", "The 50th, 95th and 99th percentile of the attempts' durations, from the first byte of the request to the last byte of the response.",
 				seconds, ofRates, query(quantile("0.5", ""), "50 %"), withExemplars(query(quantile("0.95", ""), "95 %")), query(quantile("0.99", ""), "99 %")).distinct().size(8, 9),
 			table(8, "What is failing", "All failures in the time range, even a single one. To see what a code means, run ksyun-tap explain CODE.",
 				[]column{

@@ -7,7 +7,7 @@ import (
 
 const where = "{{ $labels.namespace }}/{{ $labels.job }}"
 
-// apiAlerts returns the alerts on the API's answers.
+// apiAlerts returns the alerts on the API's responses.
 func apiAlerts() []Rule {
 	return []Rule{
 		{
@@ -147,7 +147,7 @@ func apiAlerts() []Rule {
 			Expr:  recent(by+", action", `ksyun_api_requests_total{outcome="masked"}`),
 			For:   "0s", KeepFiringFor: "1h", Labels: map[string]string{"severity": "warning", "blame": "provider"},
 			Panel:       Panel{ErrorsUID, 9, nil},
-			Summary:     "Answers with status 200 contain errors.",
+			Summary:     "Responses with status 200 contain errors.",
 			SummaryZH:   "状态码为 200 的响应中含有错误。",
 			Calls:       "outcome=masked",
 			Advice:      adviceForOutcome(classify.OutcomeMasked),

@@ -39,7 +39,7 @@ type Rule struct {
 	Summary     string
 	SummaryZH   string
 	Description string
-	// Advice is what to do, for alerts on the API's answers.
+	// Advice is what to do, for alerts on the API's responses.
 	Advice diagnosis.Advice
 	// Calls is the query of the tap's list of failures that shows the calls
 	// concerned; "" if the alert is not about calls.

@@ -18,7 +18,7 @@ var thresholds = []struct{ name, value, help string }{
 	{"authRatio", "0.1", "Share of calls rejected for their credentials at which the alert fires, whatever it was on the days before."},
 	{"throttledRatio", "0.1", "Share of throttled calls at which the alert fires, whatever it was on the days before."},
 	{"badRequestRatio", "0.5", "Share of calls rejected because the request is wrong at which the alert fires."},
-	{"partialRatio", "0.05", "Share of partial answers above which the alert fires."},
+	{"partialRatio", "0.05", "Share of partial responses above which the alert fires."},
 	{"spikeFailures", "10", "Minimum number of failures in 15 minutes for a spike of rejected or throttled calls."},
 	{"spikeRatio", "0.01", "Minimum share of the calls for such a spike."},
 	{"spikeFactor", "3", "Minimum ratio of a spike to the same hour one day and one week before."},

@@ -30,7 +30,7 @@ import (
 // patience is how long a peer may take to start or to answer.
 const patience = 20 * time.Second
 
-// mark is in every answer of the upstream.
+// mark is in every response of the upstream.
 const mark = "x-upstream: yes" // HAProxy writes names in lower case
 
 // TestRefusesWhatPeersRefuse sends requests to the tap, nginx and HAProxy, each
@@ -193,7 +193,7 @@ func (p peer) verdict(t *testing.T, request string) string {
 		head, err := readHead(br)
 		if err != nil {
 			if err, ok := errors.AsType[net.Error](err); ok && err.Timeout() {
-				t.Errorf("%s: no answer", p.name)
+				t.Errorf("%s: no response", p.name)
 			}
 			return "closed"
 		}

@@ -13,8 +13,8 @@ def call(**extra):
     }
     text = "&".join(urllib.parse.quote(k, safe="~") + "=" + urllib.parse.quote(v, safe="~") for k, v in sorted(params.items()))
     params["Signature"] = hmac.new(secret_key.encode(), text.encode(), hashlib.sha256).hexdigest()
-    answer = requests.get("https://monitor.api.ksyun.com/", params=params, headers={"Accept": "application/json", **extra}, timeout=30)
-    print(answer.status_code)
+    response = requests.get("https://monitor.api.ksyun.com/", params=params, headers={"Accept": "application/json", **extra}, timeout=30)
+    print(response.status_code)
 
 
 call()

@@ -4,8 +4,8 @@ import "strings"
 
 const okResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// LegalResponses returns answers that must arrive as they are. Those that begin
-// with a method are answers to that.
+// LegalResponses returns responses that must arrive as they are. Those that begin
+// with a method are responses to it.
 func LegalResponses() map[string]string {
 	ok := func(f, body string) string { return "HTTP/1.1 200 OK\r\n" + f + "\r\n" + body }
 	chunked := func(body string) string { return ok("Transfer-Encoding: chunked\r\n", body) }
@@ -62,13 +62,13 @@ func LegalResponses() map[string]string {
 	return m
 }
 
-// OddResponse is an answer that is malformed, but has one reading.
+// OddResponse is a response that is malformed, but has one reading.
 type OddResponse struct {
 	Bytes string
 	Body  string // what clients read
 }
 
-// OddResponses returns answers to GET that must arrive as they are, after which
+// OddResponses returns responses to GET that must arrive as they are, after which
 // both connections are closed. Those whose name begins with "until close" end
 // with the upstream's connection.
 func OddResponses() map[string]OddResponse {
@@ -135,7 +135,7 @@ func OddResponses() map[string]OddResponse {
 	}
 }
 
-// UnreadableResponses returns answers to GET that have no reading that all
+// UnreadableResponses returns responses to GET that have no reading that all
 // clients share. What comes is passed on as it is.
 func UnreadableResponses() map[string]string {
 	ok := func(f, body string) string { return "HTTP/1.1 200 OK\r\n" + f + "\r\n" + body }

@@ -47,15 +47,15 @@ func build(r *request.Request) {
 func unmarshal(r *request.Request) { _ = json.NewDecoder(r.HTTPResponse.Body).Decode(r.Data) }
 
 func unmarshalError(r *request.Request) {
-	var answer struct {
+	var body struct {
 		RequestID string `json:"RequestId"`
 		Error     struct{ Code, Message string }
 	}
-	if err := json.NewDecoder(r.HTTPResponse.Body).Decode(&answer); err != nil {
+	if err := json.NewDecoder(r.HTTPResponse.Body).Decode(&body); err != nil {
 		r.Error = awserr.NewRequestFailure(awserr.New("UnknownError", "unknown error", err), r.HTTPResponse.StatusCode, "")
 		return
 	}
-	r.Error = awserr.NewRequestFailure(awserr.New(answer.Error.Code, answer.Error.Message, nil), r.HTTPResponse.StatusCode, answer.RequestID)
+	r.Error = awserr.NewRequestFailure(awserr.New(body.Error.Code, body.Error.Message, nil), r.HTTPResponse.StatusCode, body.RequestID)
 }
 
 func main() {

@@ -2,18 +2,18 @@ package relay
 
 import "github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 
-// relay forwards a request and its answer.
+// relay forwards a request and its response.
 func (m *machine) relay() bool {
 	progress := m.upload()
 	if m.stage != stageRelay {
 		return true
 	}
-	switch m.answer {
-	case answerHead:
-		return m.readAnswer() || progress
-	case answerBody:
-		return m.passAnswer() || progress
-	case answerRaw:
+	switch m.response {
+	case responseHead:
+		return m.readResponse() || progress
+	case responseBody:
+		return m.passResponse() || progress
+	case responseRaw:
 		return m.passRaw() || progress
 	}
 	if len(m.pending(program)) > 0 {
@@ -24,8 +24,8 @@ func (m *machine) relay() bool {
 	return true
 }
 
-// readAnswer looks for the end of the answer's head.
-func (m *machine) readAnswer() bool {
+// readResponse looks for the end of the response's head.
+func (m *machine) readResponse() bool {
 	x, f := m.x, &m.flows[upstream]
 	if !f.hasUnread() || len(f.pending()) > 0 {
 		return false
@@ -59,7 +59,7 @@ func (m *machine) readAnswer() bool {
 		large := m.s.bufs.getLarge()
 		p.Rebase(large.b, m.move(upstream, large, p.Start()))
 		b = large
-	case p.Start() > headroom+free: // behind another answer
+	case p.Start() > headroom+free: // behind another response
 		p.Rebase(b.b, m.move(upstream, b, p.Start()))
 	}
 	if m.s.draining.Load() {
@@ -69,12 +69,12 @@ func (m *machine) readAnswer() bool {
 	m.closeSoon = m.closeSoon || p.Odd()
 	b.r = p.Start()
 	x.out, x.outAt = b.b, p.End()
-	m.answer = answerBody
+	m.response = responseBody
 	return true
 }
 
-// passAnswer forwards what was read of the answer's body.
-func (m *machine) passAnswer() bool {
+// passResponse forwards what was read of the response's body.
+func (m *machine) passResponse() bool {
 	x, f := m.x, &m.flows[upstream]
 	if len(f.pending()) == 0 {
 		m.keepTail()
@@ -98,7 +98,7 @@ func (m *machine) passAnswer() bool {
 	}
 	if m.ans.Done {
 		m.closeSoon = m.closeSoon || m.ans.Odd()
-		m.answer, x.responseDone = answerWhole, true
+		m.response, x.responseDone = responseWhole, true
 		return true
 	}
 	return progress
@@ -118,10 +118,10 @@ func (m *machine) keepTail() {
 	m.tailed = b.t
 }
 
-// complete ends an exchange whose answer was forwarded completely.
+// complete ends an exchange whose response was forwarded completely.
 func (m *machine) complete() {
 	end := EndComplete
-	// A program that only half-closed its connection still reads the answer; one
+	// A program that only half-closed its connection still reads the response; one
 	// that closed it has reset the connection by now.
 	if m.got[program] != receiving && m.at.broken() {
 		end = EndCanceled
@@ -143,13 +143,13 @@ func (m *machine) complete() {
 	}
 }
 
-// raw forwards the bytes of an answer that cannot be parsed, until the upstream
-// closes or the program sends more: the end of the answer cannot be determined.
+// raw forwards the bytes of a response that cannot be parsed, until the upstream
+// closes or the program sends more: the end of the response cannot be determined.
 func (m *machine) raw() {
 	x, b := m.x, m.flows[upstream].cur
 	x.Response.Reset()
 	x.out, x.outAt, x.responseSeen = nil, 0, 0
-	m.answer, b.t = answerRaw, b.w
+	m.response, b.t = responseRaw, b.w
 }
 
 func (m *machine) passRaw() bool {
@@ -185,20 +185,20 @@ func (m *machine) passUnasked() bool {
 	return true
 }
 
-// answerEnded handles the end of the upstream's bytes before the answer was
+// responseEnded handles the end of the upstream's bytes before the response was
 // forwarded completely.
-func (m *machine) answerEnded() {
+func (m *machine) responseEnded() {
 	x, f := m.x, &m.flows[upstream]
 	reset := m.got[upstream] == receivedReset
-	if m.answer == answerBody && m.ans.UntilClose() && !reset {
-		m.answer, x.responseDone = answerWhole, true
+	if m.response == responseBody && m.ans.UntilClose() && !reset {
+		m.response, x.responseDone = responseWhole, true
 		return
 	}
-	if m.answer == answerWhole {
+	if m.response == responseWhole {
 		return
 	}
 	if f.cur != nil {
-		if m.answer == answerHead {
+		if m.response == responseHead {
 			x.Broken = f.cur.unread()
 		}
 		f.cur.t = f.cur.w
@@ -208,7 +208,7 @@ func (m *machine) answerEnded() {
 		end, toUpstream = EndReset, closeReset
 	}
 	switch {
-	case m.answer == answerRaw:
+	case m.response == responseRaw:
 		end = EndBadResponse
 	case m.got[program] != receiving:
 		end = EndCanceled

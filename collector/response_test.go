@@ -28,7 +28,7 @@ type xmlError struct {
 	Error     struct{ Type, Code, Message string }
 }
 
-func TestOwnAnswers(t *testing.T) {
+func TestOwnResponses(t *testing.T) {
 	closed := listen(t)
 	closedAddr := closed.Addr().String()
 	closed.Close()
@@ -80,7 +80,7 @@ func TestOwnAnswers(t *testing.T) {
 				}
 				c := r.client()
 				go c.Write([]byte(req))
-				resp, body := c.answer()
+				resp, body := c.response()
 
 				if resp.StatusCode != tt.status {
 					t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
@@ -128,7 +128,7 @@ func TestOwnAnswers(t *testing.T) {
 	}
 }
 
-func TestOwnAnswerToHEADHasNoBody(t *testing.T) {
+func TestOwnResponseToHEADHasNoBody(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
 	c.send("HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
@@ -141,8 +141,8 @@ func TestOwnAnswerToHEADHasNoBody(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, body := c.answer(); !strings.Contains(body, "example.org") {
-		t.Errorf("the next answer is %q", body)
+	if _, body := c.response(); !strings.Contains(body, "example.org") {
+		t.Errorf("the next response is %q", body)
 	}
 }
 
@@ -168,7 +168,7 @@ func TestLoopsAreRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 				p.send(request(host))
-				resp, body := p.answer()
+				resp, body := p.response()
 				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "resolves to ksyun-tap itself") {
 					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
 				}

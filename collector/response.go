@@ -56,8 +56,8 @@ func refusePort(host hostname.Name) error {
 	}
 }
 
-// answer is an error response of our own.
-type answer struct {
+// errorResponse is an error response of our own.
+type errorResponse struct {
 	status   int
 	fault    classify.Fault
 	message  string
@@ -67,8 +67,8 @@ type answer struct {
 	close    bool
 }
 
-// explain returns the answer for the error that kept a request from being sent.
-func explain(err error) answer {
+// explain returns the response for the error that kept a request from being sent.
+func explain(err error) errorResponse {
 	var (
 		ours *refusal
 		bad  *http1.RefusalError
@@ -76,19 +76,19 @@ func explain(err error) answer {
 	)
 	switch {
 	case errors.As(err, &bad):
-		return answer{
+		return errorResponse{
 			status: bad.Status, fault: classify.FaultBadRequest,
 			message: "ksyun-tap cannot forward the request: " + bad.Reason + ".",
 		}
 	case errors.As(err, &ours):
-		return answer{status: statusOf(ours.fault, false), fault: ours.fault, message: ours.message}
+		return errorResponse{status: statusOf(ours.fault, false), fault: ours.fault, message: ours.message}
 	case errors.As(err, &up):
-		return answer{status: statusOf(up.Fault, up.Lasting), fault: up.Fault, message: up.Message}
+		return errorResponse{status: statusOf(up.Fault, up.Lasting), fault: up.Fault, message: up.Message}
 	}
-	return answer{status: 503, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
+	return errorResponse{status: 503, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
 }
 
-// statusOf returns the status of an answer of our own. For a fault that may be
+// statusOf returns the status of a response of our own. For a fault that may be
 // transient it is 503, the only status that every SDK retries that would retry the
 // fault itself (the vendor's older Python SDK retries neither 502 nor 504); for a
 // request that will be refused again, or a fault that lasts, it is one that no SDK
@@ -150,7 +150,7 @@ func codeOf(f classify.Fault) string {
 	return "TapUpstreamUnreachable"
 }
 
-// busy is the answer on a connection beyond the limit. It is sent before a
+// busy is the response on a connection beyond the limit. It is sent before a
 // request is read.
 var busy = func() []byte {
 	const body = "<ErrorResponse><Error><Type>Receiver</Type><Code>TapBusy</Code><Message>ksyun-tap has reached its limit of connections. " +
@@ -161,7 +161,7 @@ var busy = func() []byte {
 
 // append appends the whole response to dst. Nothing needs escaping: messages are
 // our own, and host names were validated.
-func (a *answer) append(dst []byte) []byte {
+func (a *errorResponse) append(dst []byte) []byte {
 	kind := "Receiver"
 	if a.fault.Refused() {
 		kind = "Sender"

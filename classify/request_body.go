@@ -1,0 +1,162 @@
+package classify
+
+import "bytes"
+
+// pairs reads a query or a form. Where it is cut its last pair is left out:
+// half a name would be another name.
+func (q *wanted) pairs(s []byte, cut bool) {
+	var buf [longestParam]byte
+	for i := 0; i < len(s); i++ {
+		start, escaped := i, false
+		for i < len(s) && s[i] != '=' && s[i] != '&' {
+			escaped = escaped || s[i] == '%'
+			i++
+		}
+		name := s[start:i]
+		var value []byte
+		if i < len(s) && s[i] == '=' {
+			value = s[i+1:]
+			if end := bytes.IndexByte(value, '&'); end >= 0 {
+				value = value[:end]
+			}
+			i += 1 + len(value)
+		}
+		if i == len(s) && cut {
+			return
+		}
+		if escaped && len(name) <= 3*longestParam {
+			name = appendUnescaped(buf[:0], name)
+		}
+		p := q.place(name)
+		if p != nil {
+			q.offer(p, value, encodedURL)
+		}
+		if !q.ofSignature(p, name) {
+			q.asked.add(s[start:i])
+		}
+	}
+}
+
+// body reads the body as JSON, multipart or a form, whichever it looks like.
+func (q *wanted) body(r *Request) {
+	body := bytes.TrimPrefix(r.Body, byteOrderMark)
+	signed := q.signed()
+	if signed { // so that nothing in the body is of the signature
+		q.asked.add(r.Body)
+	}
+	cut := shorter(r.Body, get(r.Header, headerContentLength))
+	if q.settled() && len(body) > glanceBytes {
+		body, cut = body[:glanceBytes], true
+	}
+	start := skipSpace(body, 0)
+	switch {
+	case start == len(body):
+	case body[start] == '{':
+		q.json(body[start:])
+		if !signed {
+			q.asked.add(body)
+		}
+	case bytes.HasPrefix(body[start:], dashes):
+		eachPart(body[start:], func(name, value []byte) {
+			p := q.place(name)
+			if p != nil {
+				q.offer(p, value, encodedNot)
+			}
+			if !signed && !q.ofSignature(p, name) {
+				q.asked.addPart(name, value)
+			}
+		})
+	case isForm(get(r.Header, headerContentType), body):
+		asked := q.asked
+		q.pairs(bytes.TrimRight(body[start:], "\r\n"), cut)
+		if signed {
+			q.asked = asked // which has the whole body
+		}
+	case !signed:
+		q.asked.add(body)
+	}
+}
+
+// shorter reports whether body is shorter than the Content-Length says.
+func shorter(body, length []byte) bool {
+	n := 0
+	for _, c := range bytes.TrimSpace(length) {
+		if c < '0' || c > '9' || n > 1<<40 {
+			return false
+		}
+		n = 10*n + int(c-'0')
+	}
+	return n > len(body)
+}
+
+// isForm reports whether a body is to be read as a form: one that says so, or
+// that begins like one.
+func isForm(contentType, body []byte) bool {
+	media, _, _ := bytes.Cut(contentType, []byte{';'})
+	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
+		return true
+	}
+	head := body[:min(len(body), 3*longestParam)]
+	end := bytes.IndexByte(head, '=')
+	for _, c := range head[:max(end, 0)] {
+		if !isNameByte(c) && c != '%' && c != '&' {
+			return false
+		}
+	}
+	return end > 0
+}
+
+var dashes = []byte("--")
+
+// eachPart calls f for the parts of a multipart form. One that is cut is left
+// out.
+func eachPart(b []byte, f func(name, value []byte)) {
+	if !bytes.HasPrefix(b, dashes) {
+		return
+	}
+	boundary, rest, ok := cutLine(b)
+	for ok && len(boundary) > len(dashes) {
+		var name, line []byte
+		for line, rest, ok = cutLine(rest); ok && len(line) > 0; line, rest, ok = cutLine(rest) {
+			if header, value, _ := bytes.Cut(line, []byte{':'}); equalFold(header, "content-disposition") {
+				name = parameter(value, "name")
+			}
+		}
+		end := bytes.Index(rest, boundary)
+		if !ok || end < 0 {
+			return
+		}
+		f(name, bytes.TrimRight(rest[:end], "\r\n"))
+		_, rest, ok = cutLine(rest[end:])
+	}
+}
+
+// cutLine cuts b behind its first line, which is returned without its end.
+func cutLine(b []byte) (line, rest []byte, ok bool) {
+	line, rest, ok = bytes.Cut(b, []byte{'\n'})
+	return bytes.TrimSuffix(line, []byte{'\r'}), rest, ok
+}
+
+// json reads the parameters at the top of a JSON body.
+func (q *wanted) json(b []byte) {
+	s := scanner{b: b}
+	if !s.enter('{') {
+		return
+	}
+	var buf [maxKey]byte
+	known := q.action.raw != nil // then an Action here is something else
+	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
+		p := q.place(key)
+		if p == nil || p == &q.action && known {
+			s.skip()
+			continue
+		}
+		if v := s.scalar(); !v.cut {
+			enc := encodedNot
+			if v.esc == escapeJSON {
+				enc = encodedJSON
+			}
+			q.offer(p, v.raw, enc)
+		}
+	}
+}

@@ -1,0 +1,190 @@
+package collector
+
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+func TestConnectByPolicy(t *testing.T) {
+	const other = "example.com"
+	forward := func(c *Config) { c.Policy.OtherHosts = OtherForward }
+	pass := func(c *Config) { c.Policy.OtherHosts = OtherPass }
+	without := func(c *Config) { c.Intercept = nil }
+	broken := func(c *Config) { c.Intercept = brokenCA{} }
+	wider := func(c *Config) { c.Policy.TapHosts = patterns(t, host, other) } // than the CA
+	both := func(fs ...func(*Config)) func(*Config) {
+		return func(c *Config) {
+			for _, f := range fs {
+				f(c)
+			}
+		}
+	}
+	tests := []struct {
+		name, to string
+		change   func(*Config)
+		status   int // 200 for a tunnel
+		fault    classify.Fault
+		tapped   int64
+	}{
+		{"other host", other + ":443", nil, 403, classify.FaultHostRefused, 0},
+		{"other host, forward", other + ":443", forward, 200, "", 0},
+		{"other host, forward, port 80", other + ":80", forward, 200, "", 0},
+		{"other host, forward, other port", other + ":22", forward, 403, classify.FaultHostRefused, 0},
+		{"not intercepted", host + ":443", without, 501, classify.FaultUnsupported, 0},
+		{"not intercepted, forward", host + ":443", both(without, forward), 200, "", 1},
+		{"not the CA's", other + ":443", wider, 501, classify.FaultUnsupported, 0},
+		{"not the CA's, forward", other + ":443", both(wider, forward), 200, "", 1},
+		{"CA broken", host + ":443", broken, 200, "", 1},
+		{"other host, pass, other port", other + ":22", pass, 200, "", 0},
+		{"port 80, pass", host + ":80", pass, 200, "", 1},
+		{"not intercepted, pass, other port", host + ":22", both(without, pass), 200, "", 1},
+		{"loopback", "127.0.0.1:443", forward, 403, classify.FaultHostRefused, 0},
+		{"metadata", "169.254.169.254:80", forward, 403, classify.FaultHostRefused, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			change := tt.change
+			if change == nil {
+				change = func(*Config) {}
+			}
+			r := newInterceptRig(t, change)
+			r.leadAll(host+":443", host+":80", host+":22", other+":443", other+":80", other+":22")
+			c := r.client()
+			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
+			if tt.status != http.StatusOK {
+				resp, body := c.response()
+				if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) {
+					t.Errorf("%d %s", resp.StatusCode, body)
+				}
+				if tt.fault == classify.FaultUnsupported && !strings.Contains(body, "--intercept") {
+					t.Errorf("no advice in %s", body)
+				}
+				if o := r.observed(); o.Fault != tt.fault || o.Source != classify.SourceConnect || o.Method != http.MethodConnect {
+					t.Errorf("fault %q, source %q, method %q", o.Fault, o.Source, o.Method)
+				}
+				r.untouched()
+				return
+			}
+			c.expect(established)
+			c.send("any \x00 bytes")
+			up := r.upstream()
+			up.expect("any \x00 bytes")
+			up.send("others")
+			c.expect("others")
+			if s := r.proxy.Stats(); s.Tunnels != 1 || s.OpenTunnels != 1 || s.TappedTunnels != tt.tapped || s.Unobserved != 1 {
+				t.Errorf("%+v", s)
+			}
+			c.Close()
+			up.Close()
+			r.silent()
+		})
+	}
+}
+
+// TestForeignTLSThroughATunnel has a program verify the certificate of a server that
+// the tap does not intercept.
+func TestForeignTLSThroughATunnel(t *testing.T) {
+	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
+	r.leadAll("foreign.example:443")
+	c := r.client()
+	c.send(connectTo443("foreign.example"))
+	c.expect(established)
+	up := r.upstream()
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		tc := tls.Server(up.Conn, r.upCA.server("foreign.example"))
+		io.Copy(tc, tc)
+		tc.CloseWrite()
+	})
+	tc := tls.Client(c.Conn, &tls.Config{ServerName: "foreign.example", RootCAs: r.upCA.pool(), NextProtos: []string{"h2"}})
+	data := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
+	wg.Go(func() {
+		tc.Write(data)
+		tc.CloseWrite()
+	})
+	got, err := io.ReadAll(tc)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("%d of %d bytes came back, %v", len(got), len(data), err)
+	}
+	if s := tc.ConnectionState(); s.NegotiatedProtocol != "h2" {
+		t.Errorf("protocol %q: this is not the server's TLS", s.NegotiatedProtocol)
+	}
+}
+
+// TestPlainHTTPWithinConnect sends what Node's fetch and curl -p do for http://
+// URLs through a proxy: a CONNECT, and plain HTTP within.
+func TestPlainHTTPWithinConnect(t *testing.T) {
+	const other = "example.com"
+	for name, tt := range map[string]struct {
+		to     string
+		change func(*Config)
+	}{
+		"intercepted":              {host + ":80", nil},
+		"not intercepted":          {host + ":80", func(c *Config) { c.Intercept = nil }},
+		"not intercepted, forward": {host + ":80", func(c *Config) { c.Intercept = nil; c.Policy.OtherHosts = OtherForward }},
+		"other port":               {host + ":8080", func(c *Config) { c.Intercept = nil }},
+		"port of HTTPS":            {host + ":443", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := tt.change
+			if change == nil {
+				change = func(*Config) {}
+			}
+			r := newInterceptRig(t, change)
+			r.leadAll(host+":443", host+":80", host+":8080")
+			c := r.client()
+			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\n\r\n")
+			c.expect(established)
+			var up *peer
+			for range 2 {
+				c.send(request(host))
+				if up == nil {
+					up = r.upstream()
+				}
+				up.expect(request(host))
+				up.send(okResponse)
+				c.expect(okResponse)
+				if call := r.begun(); call.Host != host {
+					t.Errorf("%+v", call)
+				}
+				if o := r.observed(); o.Source != classify.SourceConnect || o.Scheme != "http" || o.Fault != "" || o.Verdict.Status != 200 {
+					t.Errorf("%+v", o)
+				}
+			}
+			c.send(request(other))
+			if resp, body := c.response(); resp.StatusCode != http.StatusForbidden {
+				t.Errorf("another host within: %d %s", resp.StatusCode, body)
+			}
+			r.observed()
+			if s := r.proxy.Stats(); s.Tunnels != 0 || s.Dials != 1 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// TestTLSWithinConnectThatIsNotOffered starts TLS on a port where plain HTTP was
+// expected, while tunnels are not allowed.
+func TestTLSWithinConnectThatIsNotOffered(t *testing.T) {
+	r := newInterceptRig(t, func(c *Config) { c.Intercept = nil })
+	r.leadAll(host + ":8080")
+	c := r.client()
+	c.send("CONNECT " + host + ":8080 HTTP/1.1\r\nHost: " + host + ":8080\r\n\r\n")
+	c.expect(established)
+	err := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
+	if err == nil || !strings.Contains(err.Error(), "access denied") {
+		t.Errorf("the program saw %v", err)
+	}
+	if o := r.observed(); o.Fault != classify.FaultUnsupported {
+		t.Errorf("fault %q", o.Fault)
+	}
+	r.untouched()
+}

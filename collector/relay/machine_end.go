@@ -1,0 +1,186 @@
+package relay
+
+import (
+	"io"
+	"slices"
+	"syscall"
+)
+
+// report has the handler know the end of the exchange.
+func (m *machine) report(end End) {
+	if m.x == nil || m.reported {
+		return
+	}
+	m.reported = true
+	x := m.x
+	if m.flows[upstream].writing && x.responseSeen > 0 {
+		// What is shown may be changed, and must not be while it is written.
+		x.out, x.outAt = slices.Clone(x.out[x.outAt:x.outAt+x.responseSeen]), 0
+	}
+	x.End, x.Finish = end, m.now
+	m.s.counters.requestBytes.Add(x.RequestBytes)
+	m.s.counters.responseBytes.Add(x.ResponseBytes)
+	m.h.Done(x)
+}
+
+// leave ends an exchange after everything was sent to the program.
+func (m *machine) leave(end End, toProgram, toUpstream closing) {
+	m.stage, m.end, m.since = stageLast, end, m.now
+	m.bye = [2]closing{toProgram, toUpstream}
+}
+
+// closeBoth closes both sides. A program that may still be sending gets time to
+// read the response: closing a connection with unread bytes resets it, and the
+// program would lose the response.
+func (m *machine) closeBoth(toProgram, toUpstream closing) {
+	if toProgram == closeFIN && m.stage != stageLinger && m.got[program] == receiving && m.pressed() {
+		m.linger(toUpstream)
+		return
+	}
+	m.bye = [2]closing{toProgram, toUpstream}
+	m.forget()
+	m.stage = stageOver
+}
+
+// pressed reports whether the program may still be sending.
+func (m *machine) pressed() bool {
+	return m.x != nil && m.request != requestWhole || m.flows[program].hasUnread() || m.at.unread()
+}
+
+// linger closes the upstream connection at once and the program's gently.
+func (m *machine) linger(toUpstream closing) {
+	m.forget()
+	m.stage, m.since = stageLinger, m.now
+	m.effects |= effectEndProgram
+	m.dropUpstream(toUpstream)
+}
+
+// dropUpstream closes the upstream connection and leaves the program's.
+func (m *machine) dropUpstream(how closing) {
+	if !m.connected {
+		return
+	}
+	m.effects |= effectDropUpstream
+	m.bye[upstream], m.connected, m.early, m.endSent = how, false, false, false
+	// What is our own goes to the program all the same.
+	f := &m.flows[upstream]
+	var ours flow
+	if len(f.lead) > 0 {
+		ours = flow{lead: f.lead, own: f.own, writing: f.writing}
+		f.lead, f.own, f.writing = nil, nil, false
+	}
+	f.forget(&m.s.bufs)
+	*f = ours
+}
+
+// forget gives all memory back that no read is under way into.
+func (m *machine) forget() {
+	m.releaseExchange()
+	for i := range m.flows {
+		m.flows[i].forget(&m.s.bufs)
+	}
+}
+
+func (f *flow) forget(bufs *buffers) {
+	for _, b := range []*buffer{f.kept, f.spill, f.own} {
+		switch {
+		case b == nil:
+		case b == f.reading, f.writing:
+			bufs.drop(b)
+		default:
+			bufs.put(b)
+		}
+	}
+	*f = flow{}
+}
+
+// releaseExchange gives the exchange's memory back.
+func (m *machine) releaseExchange() {
+	if x := m.x; x != nil {
+		m.x = nil
+		x.tail.release(&m.s.bufs)
+		x.route = Route{}
+		m.s.exchanges.Put(x)
+	}
+}
+
+// abandonExchange forgets an exchange that something else still uses.
+func (m *machine) abandonExchange() {
+	if m.x != nil {
+		m.x.tail.release(&m.s.bufs)
+		m.x = nil
+	}
+}
+
+// programEnded acts on the end of what the program sends.
+func (m *machine) programEnded() {
+	broken := m.got[program] == receivedReset
+	switch m.stage {
+	case stageIdle, stageHead, stageHold:
+		if m.stage == stageIdle {
+			m.reportSecured(m.endError())
+		}
+		m.closeBoth(m.echo(program), m.echo(program))
+	case stageDial:
+		if broken {
+			m.effects |= effectCancelDial
+		}
+	case stageRelay:
+		if broken {
+			m.canceled()
+		}
+	case stageRefuse:
+		if broken {
+			m.report(EndRefused)
+			m.closeBoth(closeReset, closeReset)
+		}
+	case stageOutlast:
+		if broken {
+			m.closeBoth(closeReset, closeReset)
+		}
+	case stageLast:
+		if broken {
+			m.report(m.end)
+			m.closeBoth(closeReset, closeReset)
+		}
+	case stageUnasked:
+		m.closeBoth(m.echo(program), m.echo(program))
+	case stageLinger:
+		m.closeBoth(closeFIN, closeFIN)
+	}
+}
+
+// endError is the error that the end of the program's bytes is known by.
+func (m *machine) endError() error {
+	if m.got[program] == receivedReset {
+		return syscall.ECONNRESET
+	}
+	return io.EOF
+}
+
+// upstreamEnded acts on the end of what the upstream sends.
+func (m *machine) upstreamEnded() {
+	switch m.stage {
+	case stageIdle, stageHead, stageHold, stageUnasked:
+		m.closeBoth(m.echo(upstream), m.echo(upstream))
+	case stageRelay:
+		m.responseEnded()
+	case stageOutlast:
+		if m.got[upstream] == receivedReset {
+			m.closeBoth(closeReset, closeReset)
+			return
+		}
+		m.closeBoth(m.echo(upstream), closeFIN)
+	}
+}
+
+// echo returns how to close the connections after one side has ended.
+func (m *machine) echo(by side) closing {
+	switch m.got[by] {
+	case receivedReset:
+		return closeReset
+	case receivedCut:
+		return closeCut
+	}
+	return closeFIN
+}

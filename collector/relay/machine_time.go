@@ -1,0 +1,101 @@
+package relay
+
+import (
+	"errors"
+	"time"
+)
+
+// drain closes the connections if no exchange runs; one that runs will be the
+// last.
+func (m *machine) drain(now time.Time) {
+	m.now = now
+	if m.stage == stageIdle || m.stage == stageHead {
+		m.closeBoth(closeFIN, closeFIN)
+	}
+}
+
+// kill gives up whatever runs.
+func (m *machine) kill(now time.Time) {
+	m.now, m.killed = now, true
+	if m.stage == stageDial {
+		m.effects |= effectCancelDial
+		return // until the dial has ended: it uses the exchange
+	}
+	switch {
+	case m.stage == stageRefuse:
+		m.report(EndRefused)
+	case m.active():
+		m.report(EndStopped)
+	}
+	m.closeBoth(closeReset, closeReset)
+}
+
+// active reports whether the handler waits for the end of an exchange.
+func (m *machine) active() bool {
+	return m.x != nil && m.x.in != nil && !m.reported && m.stage != stageHold
+}
+
+// deadline returns when to call expired, and whether to at all.
+func (m *machine) deadline() (time.Time, bool) {
+	from, d := m.since, time.Duration(0)
+	limits := &m.s.cfg.Timeouts
+	switch m.stage {
+	case stageIdle:
+		d = limits.ClientIdle
+	case stageHead:
+		from, d = m.x.Start, limits.ReadHead
+	case stageRelay:
+		d = limits.Response
+		switch {
+		case len(m.pending(program)) > 0, len(m.pending(upstream)) > 0, m.request == requestPassing:
+			d = limits.Stall
+		case m.got[program] != receiving || m.response == responseRaw:
+			d = limits.HalfClosed
+		}
+	case stageHold, stageOutlast, stageRefuse, stageLast:
+		d = limits.Stall
+	case stageUnasked:
+		d = limits.HalfClosed
+	case stageLinger:
+		d = limits.Linger
+	}
+	return from.Add(d), d > 0
+}
+
+// expired reports that the deadline is past.
+func (m *machine) expired(now time.Time) {
+	m.now = now
+	switch m.stage {
+	case stageRelay:
+		switch {
+		case len(m.pending(program)) > 0:
+			m.report(EndCanceled)
+			m.closeBoth(closeReset, closeReset)
+		case len(m.pending(upstream)) == 0 && m.request == requestPassing:
+			m.report(EndCanceled)
+			m.closeBoth(closeReset, closeReset)
+		case m.response == responseRaw:
+			m.leave(EndBadResponse, closeFIN, closeFIN)
+		case m.got[program] != receiving:
+			m.leave(EndCanceled, closeFIN, closeReset)
+		default:
+			m.leave(EndTimeout, closeFIN, closeFIN)
+		}
+	case stageOutlast:
+		m.closeBoth(closeReset, closeReset)
+	case stageRefuse:
+		m.report(EndRefused)
+		m.closeBoth(closeReset, closeReset)
+	case stageLast:
+		m.report(m.end)
+		m.closeBoth(closeReset, closeReset)
+	case stageIdle:
+		m.reportSecured(errIdle)
+		m.closeBoth(closeFIN, closeFIN)
+	default:
+		m.closeBoth(closeFIN, closeFIN)
+	}
+	m.advance()
+}
+
+var errIdle = errors.New("the program sent no request")
