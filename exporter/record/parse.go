@@ -63,9 +63,9 @@ func Parse(fields map[string]string) *Record {
 			Evidence: sole(cut(fields["evidence"], maxMessage)),
 		}})
 	}
-	// The tap's own advice may be from a catalogue of the user's.
-	if text := cut(fields["advice"], maxMessage); text != "" && text != r.Advice.Do.English {
-		r.Advice = diagnosis.Advice{Do: sole(text), Retry: diagnosis.Retry(word("retry")), Pause: number("retry_pause_seconds"), Runbook: cut(fields["runbook"], maxURL)}
+	// What the tap advised follows from the response, too, and from its own catalogue.
+	if do := cut(fields["advice"], maxMessage); do != "" {
+		r.Advice = diagnosis.ParseAdvice(do, diagnosis.Retry(word("retry")), cut(fields["runbook"], maxURL))
 	}
 	return r
 }

@@ -36,6 +36,7 @@ func TestFleet(t *testing.T) {
 	if _, err := os.Stat(victoriaLogs); err != nil {
 		t.Skip("there is no VictoriaLogs in .bin: run make fleet, which builds it")
 	}
+	run := buildTap(t)
 	entry, nodes, dirs := cluster(t)
 	now := time.Now()
 	g := &generator{insert: entry, failures: *failures, taps: *taps, from: now.Add(-23 * time.Hour), to: now.Add(-time.Minute), samples: *lookups}
@@ -57,7 +58,6 @@ func TestFleet(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := buildTap(t)
 	search := func(id string) (code int, out, errOut string) {
 		return run("lookup", id, "--url="+noTap, "--lookup.victorialogs="+entry)
 	}
