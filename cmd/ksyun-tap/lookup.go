@@ -242,7 +242,9 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 	row("处理", r.Advice.Text().Chinese)
 	row("Runbook", r.Advice.Runbook)
 	row("URL", r.Method, r.URL)
-	row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
+	if r.DurationSeconds > 0 { // otherwise it is not known
+		row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
+	}
 	row("Trace", append([]string{r.TraceID}, traces...)...)
 	row("Client", r.UserAgent)
 	return w.Flush()
