@@ -3,6 +3,7 @@ package lookup
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -98,9 +99,7 @@ func readLoki(body []byte, q *Query) (a Response, err error) {
 	for _, s := range response.Data.Result {
 		for _, value := range s.Values {
 			fields := map[string]string{}
-			for key, label := range s.Stream {
-				fields[key] = label
-			}
+			maps.Copy(fields, s.Stream)
 			for i, raw := range value {
 				switch i {
 				case 0:
@@ -112,9 +111,7 @@ func readLoki(body []byte, q *Query) (a Response, err error) {
 					var line string
 					var object map[string]any
 					if json.Unmarshal(raw, &line) == nil && json.Unmarshal([]byte(line), &object) == nil {
-						for key, v := range flatten(object) {
-							fields[key] = v
-						}
+						maps.Copy(fields, flatten(object))
 					}
 				case 2:
 					var metadata map[string]any

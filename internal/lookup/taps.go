@@ -101,8 +101,7 @@ func NewTaps(a Addresses, clients Clients) (Named, error) {
 func (t taps) Find(ctx context.Context, q *Query) (Response, error) {
 	all, err := t.resolver.LookupNetIP(ctx, "ip", t.URL.Hostname())
 	if err != nil {
-		var dns *net.DNSError
-		if errors.As(err, &dns) {
+		if dns, ok := errors.AsType[*net.DNSError](err); ok {
 			err = errors.New("name resolution: " + dns.Err)
 		}
 		return Response{}, err
