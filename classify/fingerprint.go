@@ -45,28 +45,3 @@ func (f fingerprint) of(method string, path []byte, c *Call) uint64 {
 	}
 	return max(h, 1)
 }
-
-// ofSignature reports whether a parameter belongs to the signature. p is its place,
-// or nil.
-func (q *wanted) ofSignature(p *param, name []byte) bool {
-	if p != nil {
-		return p != &q.action && p != &q.version && p != &q.service && p != &q.region && p != &q.dryRun
-	}
-	if len(name) == 0 {
-		return true
-	}
-	switch name[0] | 0x20 {
-	case 'x':
-		return hasPrefixFold(name, "x-amz-") || hasPrefixFold(name, "x-ksc-")
-	case 's':
-		return hasPrefixFold(name, "signature")
-	case 'n':
-		return equalFold(name, "nonce")
-	}
-	return false
-}
-
-// hasPrefixFold reports whether b begins with a prefix in lower case.
-func hasPrefixFold(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && equalFold(b[:len(prefix)], prefix)
-}

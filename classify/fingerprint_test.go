@@ -46,6 +46,9 @@ func TestFingerprint(t *testing.T) {
 		{"another signature, simple", get(simple("&Timestamp=2026-11-23T15:02:57Z&Signature=a&SignatureNonce=1"), nil), get(simple("&Timestamp=2026-11-23T15:02:58Z&Signature=b&SignatureNonce=2"), nil), true},
 		{"another signature, presigned", get(presigned("&X-Amz-Date=20261123T150257Z&X-Amz-Signature=a"), nil), get(presigned("&X-Amz-Date=20261123T150258Z&X-Amz-Signature=b"), nil), true},
 		{"another token", get(query+"&SecurityToken=a", nil), get(query+"&SecurityToken=b", nil), true},
+		{"another key and nonce", get(query+"&AccessKeyId=a&Nonce=1&X-Ksc-Security-Token=x", nil), get(query+"&accesskeyid=b&nonce=2&x-ksc-security-token=y", nil), true},
+		{"a parameter with a long, escaped name", get(query+"&"+strings.Repeat("%41", 50)+"=1", nil), get(query+"&"+strings.Repeat("%41", 50)+"=2", nil), false},
+		{"a dry run", get(query+"&DryRun=true", nil), get(query, nil), false},
 		{"another order", get("/?Action=A&Version=V&B=1&C=2", nil), get("/?C=2&Version=V&B=1&Action=A", nil), true},
 		{"values exchanged", get("/?Action=A&B=1&C=2", nil), get("/?Action=A&B=2&C=1", nil), false},
 		{"a parameter repeated", get("/?Action=A&B=1&B=1", nil), get("/?Action=A", nil), false},
@@ -72,6 +75,22 @@ func TestFingerprint(t *testing.T) {
 		b, _ := c.Request(tt.b)
 		if a.Fingerprint == 0 || (a.Fingerprint == b.Fingerprint) != tt.same {
 			t.Errorf("%s: %x and %x", tt.name, a.Fingerprint, b.Fingerprint)
+		}
+	}
+}
+
+func TestIsSignatureParam(t *testing.T) {
+	for _, name := range []string{
+		"Accesskey", "AccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce", "Nonce", "Timestamp",
+		"SecurityToken", "X-Amz-Algorithm", "x-amz-date", "X-Ksc-Security-Token",
+	} {
+		if !IsSignatureParam(name) || !IsSignatureParam([]byte(strings.ToUpper(name))) {
+			t.Errorf("%s is not of the signature", name)
+		}
+	}
+	for _, name := range []string{"", "Action", "Version", "Service", "Region", "DryRun", "AccessKeyIds", "X-Action", "Sign", "Timestamps", "InstanceID", "密", "~", "x-amz"} {
+		if IsSignatureParam(name) {
+			t.Errorf("%s is of the signature", name)
 		}
 	}
 }

@@ -118,6 +118,28 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
+func FuzzReadQuery(f *testing.F) {
+	const interval = "StartTime=2026-03-18T05%3A00%3A00Z&EndTime=1773817200&Period=60"
+	f.Add("/?"+interval+"&InstanceID=i&MetricName=m&PageIndex=2&PageSize=10", "")
+	f.Add("/", interval)
+	f.Add("/?"+interval, `{"Metrics":[{"InstanceID":"i","Period":"300"},"x",{"End":1}],"StartTime":"2026-03-18T05:00:00Z"`)
+	f.Fuzz(func(t *testing.T, target, body string) {
+		q := ReadQuery([]byte(target), []byte(body))
+		if again := ReadQuery([]byte(target), []byte(body)); again.Key != q.Key {
+			t.Error("another key")
+		}
+		if s := q.Size(); s.Metrics < 0 || s.Metrics > len(body) || s.Records < 0 || s.Records > maxRecords {
+			t.Errorf("%+v", s)
+		}
+		if page, size := q.Page(); page < 0 || size < 0 || q.Period() < 0 {
+			t.Errorf("page %d of %d, period %v", page, size, q.Period())
+		}
+		if name := q.Name(); !utf8.ValidString(name) || strings.ContainsFunc(name, IsControl) {
+			t.Errorf("name %q", name)
+		}
+	})
+}
+
 func FuzzCatalog(f *testing.F) {
 	f.Add([]byte(userCatalog))
 	bad, err := filepath.Glob("testdata/bad/*.yaml")

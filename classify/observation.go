@@ -58,6 +58,9 @@ type Observation struct {
 	// the end of a longer response, as received: still content-encoded, and with
 	// secrets. They alias buffers of the collector and are not copied by Clone.
 	RequestBody, ResponseBody, ResponseTail []byte
+	// RequestHeader and ResponseHeader are the fields as received, with secrets, or
+	// nil. Like the bodies, they are not copied by Clone.
+	RequestHeader, ResponseHeader Header
 	// Items are the items of a batch without data, of a partial response, or nil. It
 	// is immutable.
 	Items *Items
@@ -85,6 +88,7 @@ func (o *Observation) Clone() *Observation {
 func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	*c = *o
 	c.RequestBody, c.ResponseBody, c.ResponseTail = nil, nil, nil
+	c.RequestHeader, c.ResponseHeader = nil, nil
 	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
 	size := 0
 	for _, t := range texts {

@@ -110,6 +110,7 @@ func TestReadQuery(t *testing.T) {
 	same := []string{
 		plain + "&StartTime=2026-03-18T05%3A00%3A00Z&EndTime=2026-03-18T06%3A00%3A00Z",
 		plain + "&StartTime=2026-03-19T05%3A00%3A00Z&X-Amz-Signature=ab&X-Amz-Date=1",
+		plain + "&AccessKeyId=a&SignatureMethod=HMAC-SHA256&SignatureNonce=1&Nonce=2&X-Ksc-Security-Token=t",
 		"/?Period=60&MetricName=cpu&InstanceID=i-1&Namespace=KEC&Version=2010-05-25&Action=GetMetricStatistics&PageIndex=2",
 	}
 	for _, s := range same {

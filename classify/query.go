@@ -18,6 +18,7 @@ type Query struct {
 	start, end       param
 	period           param
 	page, size       param
+	metrics          param // the list of a batch; JSON
 }
 
 // MaxReadQuery is the maximum number of bytes of a target and of a body that
@@ -75,36 +76,28 @@ func (q *Query) json(b []byte) {
 			q.take(key, param{raw: b[start:s.i]})
 			continue
 		}
-		v := s.scalar()
-		enc := encodedNot
-		if v.esc == escapeJSON {
-			enc = encodedJSON
-		}
-		q.take(key, param{raw: v.raw, enc: enc})
+		q.take(key, s.scalar().param())
 	}
 }
 
 // take stores the value of a parameter, or else makes it a part of the key.
 func (q *Query) take(name []byte, p param) {
-	var own *param
-	keyed := true
+	own := q.timing(name)
+	keyed := own == nil || own == &q.period
 	switch {
+	case own != nil:
 	case equalFold(name, "instanceid"):
 		own = &q.instance
 	case equalFold(name, "metricname"):
 		own = &q.metric
-	case equalFold(name, "starttime"), equalFold(name, "start"):
-		own, keyed = &q.start, false
-	case equalFold(name, "endtime"), equalFold(name, "end"):
-		own, keyed = &q.end, false
-	case equalFold(name, "period"):
-		own = &q.period
+	case equalFold(name, "metrics"):
+		own = &q.metrics
 	case equalFold(name, "pageindex"), equalFold(name, "pagenumber"):
 		own, keyed = &q.page, false
 	case equalFold(name, "pagesize"), equalFold(name, "maxresults"):
 		own, keyed = &q.size, false
 	default:
-		keyed = !ofSignature(name)
+		keyed = !IsSignatureParam(name)
 	}
 	if own != nil {
 		own.offer(p.raw, p.enc)
@@ -113,20 +106,6 @@ func (q *Query) take(name []byte, p param) {
 		// A sum, so that the order of parameters does not matter.
 		q.Key += maphash.Bytes(querySeed, name)*31 + maphash.Bytes(querySeed, p.raw)
 	}
-}
-
-// ofSignature reports whether a parameter differs between two requests for the
-// same.
-func ofSignature(name []byte) bool {
-	if len(name) >= len("X-Amz-") && equalFold(name[:len("X-Amz-")], "x-amz-") {
-		return true
-	}
-	for _, n := range []string{"signature", "timestamp", "signaturenonce", "accesskey", "securitytoken", "dryrun"} {
-		if equalFold(name, n) {
-			return true
-		}
-	}
-	return false
 }
 
 // Interval returns the interval that is asked for. Times that are absent or that

@@ -84,16 +84,6 @@ func (rd *reading) bestMessage() field {
 	return rd.firstItem
 }
 
-// failureNumber returns the number in a top-level code, if it means a failure and
-// the response contains nothing else.
-func (rd *reading) failureNumber() (number int, ok bool) {
-	if rd.data || rd.list || !rd.whole || !isNumber(rd.flatCode.raw) {
-		return 0, false
-	}
-	n := number10(rd.flatCode.raw)
-	return n, n >= 400
-}
-
 // number10 returns the value of b, which consists of digits, or a large number if
 // b is too long.
 func number10(b []byte) int {

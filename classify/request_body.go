@@ -31,7 +31,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 		if p != nil {
 			q.offer(p, value, encodedURL)
 		}
-		if !q.ofSignature(p, name) {
+		if !IsSignatureParam(name) {
 			q.asked.add(s[start:i])
 		}
 	}
@@ -62,7 +62,7 @@ func (q *wanted) body(r *Request) {
 			if p != nil {
 				q.offer(p, value, encodedNot)
 			}
-			if !signed && !q.ofSignature(p, name) {
+			if !signed && !IsSignatureParam(name) {
 				q.asked.addPart(name, value)
 			}
 		})
@@ -152,11 +152,7 @@ func (q *wanted) json(b []byte) {
 			continue
 		}
 		if v := s.scalar(); !v.cut {
-			enc := encodedNot
-			if v.esc == escapeJSON {
-				enc = encodedJSON
-			}
-			q.offer(p, v.raw, enc)
+			q.offer(p, v.raw, v.param().enc)
 		}
 	}
 }

@@ -15,6 +15,14 @@ const (
 	encodedJSON
 )
 
+// param returns a field of JSON as a parameter.
+func (f field) param() param {
+	if f.esc == escapeJSON {
+		return param{raw: f.raw, enc: encodedJSON}
+	}
+	return param{raw: f.raw}
+}
+
 // offer sets p to the value if it has none yet.
 func (p *param) offer(raw []byte, enc encoding) {
 	if p.raw == nil && len(raw) > 0 {

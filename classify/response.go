@@ -21,12 +21,13 @@ const statusDryRun = 412
 // decides:
 //
 //   - An error object, an ErrorResponse, an HTML page, text instead of data, or
-//     a top-level numeric code of 400 or above without data is a masked error.
+//     a top-level code without data is a masked error, if the code is a number of
+//     400 or above, or a name that the catalogue has for an error.
 //   - Error messages about items, or isPartial, make the response partial.
 //     FailedItems is the number of messages, even if all items failed; it is 0
 //     if there is only isPartial.
-//   - A top-level code next to data does not indicate an error. It is kept in
-//     Code for information.
+//   - Any other top-level code does not indicate an error. It is kept in Code for
+//     information.
 //
 // DryRunOperation is a dry run, whatever the status.
 //
@@ -62,7 +63,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 		}
 		p.read(rd)
 		// Convert the message to UTF-8.
-		if !hidden && rd.form != FormBinary && outcomeOf(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
+		if !hidden && rd.form != FormBinary && c.outcome(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
 			*rd = reading{}
 			p.read(rd)
 		}
@@ -74,7 +75,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
 		v.Unread = UnreadNone // everything relevant was read
 	}
-	v.Outcome = outcomeOf(r, rd)
+	v.Outcome = c.outcome(r, rd)
 	if p.unread == UnreadNone {
 		rd.body = p.body
 	}
@@ -135,18 +136,37 @@ func requestID(h Header, rd *reading) RequestID {
 	return MakeRequestID(clean(buf[:0], rd.requestID))
 }
 
-// outcomeOf returns the outcome of a response with the given status and body.
-func outcomeOf(r *Response, rd *reading) Outcome {
-	_, failure := rd.failureNumber()
+// outcome returns the outcome of a response with the given status and body.
+func (c *Classifier) outcome(r *Response, rd *reading) Outcome {
 	switch {
 	case r.Status >= 300 && r.Status != 304:
 		return OutcomeError
-	case rd.failed || failure || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(get(r.Header, headerContentType)):
+	case rd.failed || c.flatFailure(rd) || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(get(r.Header, headerContentType)):
 		return OutcomeMasked
 	case rd.items > 0 || rd.partial:
 		return OutcomePartial
 	}
 	return OutcomeSuccess
+}
+
+// flatFailure reports whether a top-level code means a failure, and the response
+// contains nothing else: a number that is a status of a failure, or a name that the
+// catalogue has for one.
+func (c *Classifier) flatFailure(rd *reading) bool {
+	if rd.data || rd.list || !rd.whole || rd.flatCode.raw == nil {
+		return false
+	}
+	if isNumber(rd.flatCode.raw) {
+		return number10(rd.flatCode.raw) >= 400
+	}
+	var codeText, codeFold [maxCode]byte
+	var messageText [maxMessage]byte
+	e := c.catalog.matchCode(&failedResponse{
+		code:    appendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
+		message: clean(messageText[:0], rd.bestMessage()),
+		masked:  true,
+	})
+	return e != nil && !e.DryRun
 }
 
 // mayBeData reports whether contentType is empty or a media type that the API uses

@@ -28,16 +28,8 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	if !code && !message && !id && v.Inner == "" {
 		return
 	}
-	s := newSecretSet()
+	s := secretsOf(r, known)
 	defer s.release()
-	for _, k := range known {
-		s.add(k.AccessKey)
-		s.add(k.Signature)
-		s.add(k.Token)
-	}
-	if r != nil {
-		s.addRequest(r)
-	}
 	if code {
 		v.Code = s.scrubCode(v.Code)
 	}
@@ -48,6 +40,20 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	if text := v.RequestID.b[:v.RequestID.n]; id && !bytes.Equal(s.hide(text), text) {
 		v.RequestID = RequestID{}
 	}
+}
+
+// secretsOf returns the secrets of r, which may be nil, and the known ones.
+func secretsOf(r *Request, known []Secrets) *secretSet {
+	s := newSecretSet()
+	for _, k := range known {
+		s.add(k.AccessKey)
+		s.add(k.Signature)
+		s.add(k.Token)
+	}
+	if r != nil {
+		s.addRequest(r)
+	}
+	return s
 }
 
 // Scrub returns text with everything that looks like a secret replaced with

@@ -241,6 +241,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	o.UserAgent = q.Get("User-Agent")
 	o.Traceparent = q.Get("traceparent")
 	o.Tracestate = q.Get("tracestate")
+	o.RequestHeader, o.ResponseHeader = q, &x.Response
 	o.RequestBytes, o.ResponseBytes = x.RequestBytes, x.ResponseBytes
 	if h.sink == nil { // it was refused before it began
 		h.chooseSink()
@@ -275,6 +276,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	}()
 	body, whole := x.ResponseBody()
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
+	h.obs.ResponseBody = body
 	if fault != classify.FaultNone {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
@@ -293,7 +295,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 		h.reply.Tail = x.ResponseTail()
 	}
 	*v = h.rules.classifier.Response(&h.call, &h.reply)
-	h.obs.ResponseBody, h.obs.ResponseTail = h.reply.Body, h.reply.Tail
+	h.obs.ResponseTail = h.reply.Tail
 	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -38,7 +39,7 @@ func (p *Pipeline) register() {
 			}
 		}),
 	))
-	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser))
+	p.metrics.Register(newCredentialCollector(p.diagnoser), newCallCollector(p.diagnoser), newQuotaCollector(p.diagnoser), newSizeCollector(p.diagnoser))
 	if p.journal != nil {
 		p.metrics.Register(metrics.NewCollector(p.journal.Stats,
 			metrics.Read(metrics.JournalEntries, func(s journal.Stats) int { return s.Entries }),
@@ -55,6 +56,13 @@ func (p *Pipeline) register() {
 			metrics.Read(metrics.JournalWriteLost, func(s disk.Stats) uint64 { return s.Lost }),
 			metrics.Read(metrics.JournalWriteFailures, func(s disk.Stats) uint64 { return s.Failures }),
 			metrics.Read(metrics.JournalCorrupt, func(s disk.Stats) uint64 { return s.Corrupt }),
+		))
+	}
+	if p.evidence != nil {
+		p.metrics.Register(metrics.NewCollector(p.evidence.Stats,
+			metrics.Read(metrics.EvidenceEntries, func(s evidence.Stats) int { return s.Entries }),
+			metrics.Read(metrics.EvidenceBytes, func(s evidence.Stats) int64 { return s.Bytes }),
+			metrics.Read(metrics.EvidenceEvicted, func(s evidence.Stats) uint64 { return s.Evicted }),
 		))
 	}
 	if p.groups != nil {
@@ -113,6 +121,7 @@ func newCredentialCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 					continue
 				}
 				send(number(c.Refused), c.Name, "key")
+				send(number(c.Expired), c.Name, "token")
 				send(number(c.Denied > 0), c.Name, "permission")
 			}
 		}),
@@ -177,6 +186,17 @@ func newQuotaCollector(d *diagnosis.Diagnoser) prometheus.Collector {
 		}),
 		each(metrics.QuotaUsed, func(q diagnosis.Quota) (float64, bool) { return q.Used, true }),
 		each(metrics.QuotaExhaustion, func(q diagnosis.Quota) (float64, bool) { return q.Exhausted.Seconds(), q.Approaching }),
+	)
+}
+
+// newSizeCollector returns the collector of the sizes of requests.
+func newSizeCollector(d *diagnosis.Diagnoser) prometheus.Collector {
+	return metrics.NewCollector(func() []diagnosis.RequestSize { return d.RequestSizes(time.Now()) },
+		metrics.Each(metrics.RequestSizeUsed, func(all []diagnosis.RequestSize, send metrics.Send) {
+			for _, s := range all {
+				send(s.Used, cmp.Or(s.Credential, noCredential), s.Action, cmp.Or(s.Version, unknown), string(s.Limit))
+			}
+		}),
 	)
 }
 

@@ -105,7 +105,7 @@ func TestEventsReachTheOutputs(t *testing.T) {
 		o := attempt.Get("success")
 		if i > 2 {
 			o = attempt.Get("error_signature")
-			o.Verdict.Code, o.Verdict.Entry = "InvalidClientTokenId", nil
+			o.Verdict.Code, o.Verdict.Entry, o.Signature = "InvalidClientTokenId", nil, nil
 		}
 		o.End = time.Now().Add(time.Duration(i-6) * time.Minute)
 		out.see(o)

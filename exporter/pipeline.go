@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -50,6 +51,10 @@ type Options struct {
 	Disk     *disk.Store
 	Restored []*record.Record
 
+	// Evidence keeps the exchanges of the failures that the journal gets. It may be
+	// nil.
+	Evidence *evidence.Store
+
 	// Flush is called by Shutdown when the queue is empty, while the spans are
 	// flushed. It may be nil.
 	Flush func(context.Context) error
@@ -71,7 +76,8 @@ type Pipeline struct {
 	traces    *traces.Tracer
 	logs      *logs.Events
 	journal   *journal.Journal
-	disk      *disk.Store // may be nil
+	disk      *disk.Store     // may be nil
+	evidence  *evidence.Store // may be nil
 	activity  *activity.Activity
 	groups    *groups.Table
 	feed      *feed.Feed
@@ -109,6 +115,13 @@ type kept struct {
 	operation             record.Operation
 	attempt               diagnosis.Attempt
 	traces, logs, journal bool
+	exchange              *evidence.Copy // nil if there was no room for it, or evidence is false
+	evidence              bool
+}
+
+func (k *kept) release() {
+	k.copy.release()
+	k.exchange.Release()
 }
 
 // resolves reports whether the attempt is a retry that succeeded, which is noted in
@@ -153,6 +166,7 @@ func New(opts Options) *Pipeline {
 		logs:     opts.Logs,
 		journal:  opts.Journal,
 		disk:     opts.Disk,
+		evidence: opts.Evidence,
 		activity: opts.Activity,
 		groups:   opts.Groups,
 		feed:     opts.Feed,
@@ -208,6 +222,7 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.finding = p.hidden(o)
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
 	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.evidence = k.journal && failed && p.evidence != nil
 	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal || k.resolves() {
 		p.offer(k, o)
@@ -294,6 +309,9 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 		return
 	}
 	k.copy = copyOf(o)
+	if k.evidence {
+		k.exchange = p.copyExchange(o)
+	}
 	select {
 	case p.queue <- k:
 		if len(p.queue) >= min(maxBatch, (cap(p.queue)+1)/2) {
@@ -303,9 +321,15 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 			}
 		}
 	default:
-		k.copy.release()
+		k.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
+}
+
+// copyExchange copies what a failure looks like on the wire.
+func (p *Pipeline) copyExchange(o *classify.Observation) *evidence.Copy {
+	defer p.recovered(metrics.SinkEvidence)
+	return p.evidence.Copy(o)
 }
 
 // notice passes a notice to the journal and the log. Neither blocks, and notices are
@@ -330,6 +354,9 @@ func (p *Pipeline) drop(k kept, reason metrics.Reason) {
 	}
 	if k.journal {
 		p.metrics.Dropped(metrics.SinkJournal, reason, 1)
+	}
+	if k.evidence {
+		p.metrics.Dropped(metrics.SinkEvidence, reason, 1)
 	}
 }
 
@@ -364,7 +391,7 @@ func (p *Pipeline) pause(timer *time.Timer) {
 
 // record returns the record of k, or nil if making it panicked.
 func (p *Pipeline) record(k kept) (r *record.Record) {
-	defer k.copy.release()
+	defer k.release()
 	defer func() {
 		if recover() != nil {
 			p.drop(k, metrics.ReasonPanic)
@@ -379,7 +406,20 @@ func (p *Pipeline) record(k kept) (r *record.Record) {
 	if k.journal {
 		p.identify(r)
 	}
+	if k.evidence {
+		p.keepExchange(k, r)
+	}
 	return r
+}
+
+// keepExchange keeps what the failure looked like on the wire.
+func (p *Pipeline) keepExchange(k kept, r *record.Record) {
+	if k.exchange == nil {
+		p.metrics.Dropped(metrics.SinkEvidence, metrics.ReasonQueueFull, 1)
+		return
+	}
+	defer p.recovered(metrics.SinkEvidence)
+	p.evidence.Add(r.ID, &k.copy.Observation, k.exchange)
 }
 
 // identify gives the failure r its ID and its group.

@@ -24,6 +24,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
@@ -72,6 +73,8 @@ type setting struct {
 	ratio  float64
 	access bool
 	core   zapcore.Core // instead of the logger's
+
+	evidence *evidence.Store
 }
 
 // newOutput returns a pipeline with every sink.
@@ -99,6 +102,7 @@ func newOutput(t testing.TB, s setting) *output {
 		Groups:    out.groups,
 		Activity:  out.activity,
 		Feed:      out.feed,
+		Evidence:  s.evidence,
 		QueueSize: s.queue,
 	})
 	t.Cleanup(func() { out.flush(t) })
@@ -300,6 +304,32 @@ func TestNoSecretGetsOut(t *testing.T) {
 		plain := strings.HasPrefix(where, "/") && !strings.Contains(where, "failures") || strings.Contains(where, "metrics") // without URLs of calls
 		if !plain && !strings.Contains(text, "REDACTED") {
 			t.Errorf("%s shows nothing redacted, the test is blind", where)
+		}
+	}
+}
+
+// TestEvidence checks that the exchanges of failures are kept, and of nothing else.
+func TestEvidence(t *testing.T) {
+	store := evidence.New(evidence.Config{})
+	out := newOutput(t, setting{evidence: store})
+	failures := 0
+	for _, a := range attempt.All() {
+		o := a.Observation
+		o.RequestHeader = classify.HeaderMap{"Authorization": {"Signature=" + attempt.Signature}}
+		o.ResponseBody = []byte(`{"Code":"LimitExceeded","Key":"x"}`)
+		if o.Verdict.Outcome.Failed() || o.Fault.Refused() {
+			failures++
+		}
+		out.see(o)
+	}
+	out.flush(t)
+	if n := store.Stats().Entries; n != failures || n == 0 {
+		t.Errorf("%d exchanges of %d failures", n, failures)
+	}
+	for _, r := range out.journal.Find(attempt.Get("error_signature").Verdict.RequestID.String()) {
+		d := store.Find(r.ID)
+		if d == nil || d.Response.Body.Text != `{"Code":"LimitExceeded","Key":"[string]"}` || len(d.Request.Fields) != 1 || d.Request.Fields[0].Value != "REDACTED" {
+			t.Errorf("%+v", d)
 		}
 	}
 }

@@ -29,7 +29,7 @@ func TestEveryFamilyHasACollector(t *testing.T) {
 	c, _, err := parseCommandLine([]string{
 		"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0",
 		"--intercept", "--intercept.ca-dir=" + filepath.Join(dir, "ca"), "--csm.listen-address=127.0.0.1:0", "--check-path.interval=1h",
-		"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys, "--journal.path=" + filepath.Join(dir, "journal.db"),
+		"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys, "--journal.path=" + filepath.Join(dir, "journal.db"), "--evidence",
 	}, io.Discard)
 	if err != nil {
 		t.Fatal(err)

@@ -29,6 +29,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -70,6 +71,7 @@ type tap struct {
 	page     string      // address of the page of failures
 	reloaded atomic.Pointer[reloaded]
 	journal  *journal.Journal
+	evidence *evidence.Store // nil unless enabled
 	groups   *groups.Table
 	activity *activity.Activity
 	feed     *feed.Feed
@@ -135,6 +137,12 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	})
 	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
 	t.journal, t.groups, t.activity, t.feed = journal.New(s.JournalSize), groups.New(0), new(activity.Activity), new(feed.Feed)
+	if s.Evidence {
+		t.evidence = evidence.New(evidence.Config{
+			Entries: s.JournalSize, Bytes: s.EvidenceMaxBytes, Age: s.EvidenceMaxAge,
+			BodyBytes: s.EvidenceBodyBytes, Headers: s.EvidenceHeaders, Fields: s.EvidenceFields,
+		})
+	}
 	store, restored, err := t.openJournal(s)
 	if err != nil {
 		return nil, usageError{err}
@@ -147,7 +155,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		}),
 		Limits:  diagnosis.Override(s.QuotaLimits),
 		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed,
-		Disk: store, Restored: restored,
+		Disk: store, Restored: restored, Evidence: t.evidence,
 		Flush: t.push.Shutdown,
 	})
 	if err := t.collect(ctx, s, policy, classifier); err != nil {

@@ -132,6 +132,9 @@ func (t *tap) webOptions(s *config.Settings) web.Options {
 	if len(t.listeners[wayProxy]) > 0 {
 		opts.Proxy = localURL(t.address(wayProxy), "")
 	}
+	if t.evidence != nil {
+		opts.Evidence = t.evidence.Find
+	}
 	if s.EnableLifecycle {
 		opts.Reload = t.reload
 	}

@@ -87,7 +87,9 @@ func (b *receivedBody) finish(err error) {
 	defer b.mu.Unlock()
 	c := b.x.t.cfg.Classifier
 	b.x.end(func() (classify.Fault, classify.Verdict) {
+		o := &b.x.obs
 		response := classify.Response{Status: b.status, Header: classify.HeaderMap(b.header), Body: b.kept.b}
+		o.ResponseHeader, o.ResponseBody = response.Header, response.Body
 		if err != nil && err != io.EOF { //nolint:errorlint // a wrapped one is not the end
 			fault := b.x.fault(err)
 			v := c.Fault(fault, b.status)
@@ -95,14 +97,13 @@ func (b *receivedBody) finish(err error) {
 			v.RequestID = c.RequestID(&response)
 			return fault, v
 		}
-		b.x.obs.Date = classify.ServerTime(response.Header)
+		o.Date = classify.ServerTime(response.Header)
 		response.Truncated = err == nil || b.kept.n > int64(len(b.kept.b))
 		if err == io.EOF && len(b.tail) > 0 { //nolint:errorlint // as above
 			response.Tail = b.lastBytes()
 		}
-		o := &b.x.obs
 		v := c.Response(&o.Call, &response)
-		o.ResponseBody, o.ResponseTail = response.Body, response.Tail
+		o.ResponseTail = response.Tail
 		if v.Outcome == classify.OutcomePartial {
 			o.Items = c.Items(b.x.asked.Body, &response, v.FailedItems)
 		}

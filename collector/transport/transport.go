@@ -284,7 +284,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		o.Credential = classify.HashAccessKey(x.t.cfg.CredentialKey, x.secrets.AccessKey)
 		o.Verdict.AdoptRequestID(x.asked.Header)
 		o.Verdict.Scrub(&x.asked, x.secrets)
-		o.RequestBody = x.asked.Body
+		o.RequestBody, o.RequestHeader = x.asked.Body, x.asked.Header
 		if o.Verdict.NotAuthenticated() {
 			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{
 				Body: int64(len(x.asked.Body)) == x.request.ContentLength,

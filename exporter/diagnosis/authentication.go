@@ -23,8 +23,10 @@ type authenticationInput struct {
 // is verified, and the codes that concern the security token.
 var (
 	codesOfKey   = []string{"InvalidClientTokenId", "InvalidAccesskey", "InvalidAccessKeyId", "AccessKeyNoSuchEntity"}
-	codesOfToken = []string{"SecurityTokenExpired", "InvalidToken"}
+	codesOfToken = []string{codeTokenExpired, "InvalidToken"}
 )
+
+const codeTokenExpired = "SecurityTokenExpired" //nolint:gosec // a code
 
 // authentication ranks the causes for a request that was refused because of its
 // signature, key or time. The vendor checks the form first, then the time, the
@@ -36,7 +38,7 @@ func authentication(in authenticationInput) []Diagnosis {
 	switch {
 	case guilty && in.category == classify.CategoryClock:
 		return in.time()
-	case in.code == "SecurityTokenExpired":
+	case in.code == codeTokenExpired:
 		all = append(all, say(CauseTokenExpired, Certain, code))
 	case isOne(codesOfToken, in.code):
 		all = append(all, say(CauseTokenRefused, Likely, code))

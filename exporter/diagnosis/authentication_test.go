@@ -82,9 +82,9 @@ func TestCauses(t *testing.T) {
 	known := map[Cause]bool{
 		CauseClockSkew: true, CauseClockZone: true, CauseClockRight: true, CauseSignatureStale: true,
 		CauseSecretWrong: true, CauseKeyUnknown: true, CauseTokenRefused: true, CauseTokenExpired: true,
-		CauseCallsRedundant: true, CauseQuotaExceeded: true, CauseQuotaShared: true, CauseQuotaNear: true,
+		CauseCallsRedundant: true, CauseQuotaExceeded: true, CauseQuotaShared: true, CauseQuotaNear: true, CauseSizeExceeded: true, CauseSizeNear: true,
 		CauseRetryThrottled: true, CauseRetryWasted: true,
-		CauseKeyRevoked: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
+		CauseKeyRevoked: true, CauseKeyExpired: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
 	}
 	for _, c := range classify.Checks() {
 		known[Cause(c)] = true

@@ -26,6 +26,24 @@ func BenchmarkObserve(b *testing.B) {
 	}
 }
 
+// BenchmarkSize measures what reading the size of a request costs the relay: one of
+// the first in a second, and one of the others.
+func BenchmarkSize(b *testing.B) {
+	for name, pace := range map[string]time.Duration{"read": time.Second, "not read": time.Microsecond} {
+		b.Run(name, func(b *testing.B) {
+			d := New()
+			o := success()
+			o.Target = []byte("/?" + getStatistics)
+			u := d.usages.of(o, d)
+			b.ReportAllocs()
+			for b.Loop() {
+				o.End = o.End.Add(pace)
+				d.observeSize(o, u)
+			}
+		})
+	}
+}
+
 // BenchmarkDiagnose measures what a refused signature costs behind the queue.
 func BenchmarkDiagnose(b *testing.B) {
 	d := New()
@@ -63,6 +81,7 @@ func success() *classify.Observation {
 // TestObserveAllocatesNothing holds the cost of a success.
 func TestObserveAllocatesNothing(t *testing.T) {
 	d, o := New(), success()
+	o.Target = []byte("/?" + getStatistics)
 	d.Observe(o)
 	if n := testing.AllocsPerRun(100, func() {
 		o.End = o.End.Add(time.Second)

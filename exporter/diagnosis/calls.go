@@ -45,12 +45,15 @@ var callOutcomes = [...]CallOutcome{CallSuccess, CallSuccessAfterRetry, CallFail
 
 // Attempt is the place of an attempt in a call, which is one operation that the
 // program wanted: one or more attempts. It is zero for the only attempt of a call
-// that succeeded, and if the call is not known.
+// that succeeded, and if the call is not known, apart from Size.
 type Attempt struct {
 	CallID uint64        // the same for all attempts of a call
 	Number int           // 1 for the first attempt
 	Pause  time.Duration // since the end of the previous attempt
 	Result RetryResult   // "" for the first attempt, unless it follows maxAttempts others
+
+	// Size is how much the attempt asks for, if it failed and that may be the cause.
+	Size classify.Size
 }
 
 // RetryResult is the result of a retry.

@@ -181,7 +181,7 @@ func TestCallsOfOtherSources(t *testing.T) {
 	o, _ := l.do(attempt{do: cloudmonitor.Directive{Error: "ServiceTimeout"}})
 	l.now = l.now.Add(time.Hour)
 	o.Start, o.End = l.now, l.now
-	o.Source = classify.SourceCSM
+	o.Source, o.Target = classify.SourceCSM, nil
 	if at := l.d.Observe(o); at != (Attempt{}) {
 		t.Errorf("of an SDK's record: %+v", at)
 	}

@@ -24,6 +24,7 @@ const (
 	keyRefusals   = 3                // consecutive refusals after which a credential counts as refused
 	deniedFor     = 2 * time.Minute  // how long a permission must have been missing to count as lost
 	refusedMemory = 25 * time.Hour   // how long a credential without attempts counts as refused
+	expiredMemory = time.Hour        // likewise, if its token has expired: a program gets another key each time
 	maxPlaces     = 8                // maximum number of regions, and of services, remembered for a credential
 )
 
@@ -42,11 +43,32 @@ type key struct {
 	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
 	failed    atomic.Int64 // time of the last failure, likewise
 	refusals  atomic.Int64 // number of times the key was refused since the last success
-	refused   atomic.Bool  // it has worked before, and was refused keyRefusals times since
+	refusal   atomic.Int32 // a refusal: why it was refused keyRefusals times since the last success, if it has worked before
 	denied    atomic.Int64 // number of its usages whose permission is lost
 	errors    [11]atomic.Uint64
 	regions   places
 	services  places
+}
+
+// refusal is why a key that worked before is refused.
+type refusal = int32
+
+const (
+	refusalNone    refusal = iota
+	refusalRevoked         // it was deleted or disabled
+	refusalExpired         // it is a temporary key, whose security token has expired
+)
+
+// refusalOf returns why a key that worked before was refused in a failed attempt, and
+// its cause. A key that was used with a token is a temporary one.
+func refusalOf(o *classify.Observation, code string) (refusal, Cause) {
+	switch ofKey := isOne(codesOfKey, code); {
+	case isOne(codesOfToken, code), ofKey && o.Signature != nil && o.Signature.HasToken:
+		return refusalExpired, CauseKeyExpired
+	case ofKey:
+		return refusalRevoked, CauseKeyRevoked
+	}
+	return refusalNone, ""
 }
 
 // permission is the state of a credential's permission for one action.
@@ -190,10 +212,11 @@ func (k *key) count(c classify.Category) {
 func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int64) {
 	k, p := u.key, &u.permission
 	code := o.Verdict.CanonicalCode()
+	why, cause := refusalOf(o, code)
 	switch {
-	case isOne(codesOfKey, code), isOne(codesOfToken, code):
-		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refused.CompareAndSwap(false, true) {
-			d.report(o, CauseKeyRevoked, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
+	case why != refusalNone:
+		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refusal.CompareAndSwap(refusalNone, why) {
+			d.report(o, cause, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
 		}
 	case isOne(codesOfPolicy, code):
 		last := p.succeeded.Load()
@@ -209,7 +232,7 @@ func (d *Diagnoser) observeRecovery(o *classify.Observation, u *usage) {
 	k, p := u.key, &u.permission
 	k.refusals.Store(0)
 	p.denials.Store(0)
-	wasRefused := k.refused.CompareAndSwap(true, false)
+	wasRefused := k.refusal.Swap(refusalNone) != refusalNone
 	if p.lost.CompareAndSwap(true, false) {
 		k.denied.Add(-1)
 		wasRefused = true
@@ -236,9 +259,14 @@ func (d *Diagnoser) revoked(o *classify.Observation, u *usage) (Diagnosis, bool)
 		return Diagnosis{}, false
 	}
 	code := o.Verdict.CanonicalCode()
+	why, cause := refusalOf(o, code)
 	switch last := u.permission.succeeded.Load(); {
-	case isOne(codesOfKey, code) && u.key.succeeded.Load() != 0:
-		return say(CauseKeyRevoked, Likely, sinceFacts(code, u.action, u.key.succeeded.Load(), u.key.refusals.Load())...), true
+	case why != refusalNone && u.key.succeeded.Load() != 0:
+		sure := Likely
+		if code == codeTokenExpired {
+			sure = Certain
+		}
+		return say(cause, sure, sinceFacts(code, u.action, u.key.succeeded.Load(), u.key.refusals.Load())...), true
 	case isOne(codesOfPolicy, code) && last != 0:
 		return say(CausePermissionLost, Likely, sinceFacts(code, u.action, last, u.permission.denials.Load())...), true
 	}
@@ -251,8 +279,9 @@ type Credential struct {
 	// Errors is the number of failed attempts by category. Categories without
 	// failures are absent.
 	Errors map[classify.Category]uint64
-	// Refused reports that the key has worked before and is refused now.
-	Refused bool
+	// Refused reports that the key has worked before and is refused now. Expired
+	// reports the same of a temporary key, whose security token has expired.
+	Refused, Expired bool
 	// Denied is the number of actions that the key was allowed before and is
 	// denied now.
 	Denied int
@@ -274,8 +303,10 @@ func (d *Diagnoser) Credentials(now time.Time) []Credential {
 				c.Errors[category] = n
 			}
 		}
-		if now.Unix()-k.failed.Load() < int64(refusedMemory/time.Second) {
-			c.Refused, c.Denied = k.refused.Load(), int(max(0, k.denied.Load()))
+		if quiet := time.Duration(now.Unix()-k.failed.Load()) * time.Second; quiet < refusedMemory {
+			why := k.refusal.Load()
+			c.Refused, c.Expired = why == refusalRevoked, why == refusalExpired && quiet < expiredMemory
+			c.Denied = int(max(0, k.denied.Load()))
 		}
 		if k == &d.keys.other {
 			c.Name = OtherCredential

@@ -37,6 +37,46 @@ func TestKeyIsRevoked(t *testing.T) {
 	}
 }
 
+// TestTokenExpires lets the token of a temporary key expire, which the gateway says in
+// one of two ways.
+func TestTokenExpires(t *testing.T) {
+	for name, tt := range map[string]struct {
+		expire func(l *lab, c cloudmonitor.Credential)
+		sure   Certainty
+	}{
+		"SecurityTokenExpired": {func(l *lab, c cloudmonitor.Credential) { c.TokenExpired = true; l.gateway.SetCredential(c) }, Certain},
+		"InvalidClientTokenId": {func(l *lab, c cloudmonitor.Credential) { l.gateway.Revoke(c.AccessKey) }, Likely},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, false)
+			temporary := another
+			temporary.Token = "the-token"
+			l.gateway.SetCredential(temporary)
+			l.repeat(3, attempt{wait: time.Minute, as: &temporary})
+			tt.expire(l, temporary)
+			l.repeat(2, attempt{wait: time.Minute, as: &temporary})
+			l.want()
+			o, all := l.do(attempt{wait: time.Minute, as: &temporary})
+			l.want(CauseKeyExpired)
+			if o.Verdict.CanonicalCode() != name || len(all) == 0 || all[0].Cause != CauseKeyExpired || all[0].Certainty != tt.sure || slices.Contains(causesOf(all), CauseKeyRevoked) {
+				t.Errorf("%s: diagnosed %v", o.Verdict.Code, names(all))
+			}
+			if c := l.credentials(); !c[0].Expired || c[0].Refused {
+				t.Errorf("credentials %+v", c)
+			}
+			if c := l.d.Credentials(l.now.Add(2 * expiredMemory)); c[0].Expired {
+				t.Errorf("long afterwards: %+v", c)
+			}
+			l.gateway.SetCredential(temporary) // a clock was wrong
+			l.do(attempt{wait: time.Minute, as: &temporary})
+			l.want(CauseKeyExpired, CauseKeyRecovered)
+			if c := l.credentials(); c[0].Expired {
+				t.Errorf("credentials %+v", c)
+			}
+		})
+	}
+}
+
 func TestPermissionIsLost(t *testing.T) {
 	l := newLab(t, false)
 	l.repeat(3, attempt{wait: time.Minute})
@@ -95,6 +135,22 @@ func TestCredentialsInnocent(t *testing.T) {
 			foreign.Foreign = true
 			l.gateway.SetCredential(foreign)
 			l.repeat(10, attempt{wait: time.Minute})
+		},
+		"a token that never worked": func(l *lab) {
+			expired := another
+			expired.Token, expired.TokenExpired = "the-token", true
+			l.gateway.SetCredential(expired)
+			l.repeat(10, attempt{wait: time.Minute, as: &expired})
+		},
+		"a token that was replaced in time": func(l *lab) {
+			temporary := another
+			temporary.Token = "the-token"
+			l.gateway.SetCredential(temporary)
+			l.repeat(3, attempt{wait: time.Minute, as: &temporary})
+			temporary.AccessKey, temporary.Token = "AKLTscenario000000002", "another-token"
+			l.gateway.SetCredential(temporary)
+			l.gateway.Revoke(another.AccessKey)
+			l.repeat(10, attempt{wait: time.Minute, as: &temporary})
 		},
 		"throttling": func(l *lab) {
 			l.do(attempt{})

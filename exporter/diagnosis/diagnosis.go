@@ -54,8 +54,11 @@ const (
 	CauseQuotaExceeded  Cause = "quota_exceeded"
 	CauseQuotaShared    Cause = "quota_shared"
 	CauseQuotaNear      Cause = "quota_near" // of a Notice only
+	CauseSizeExceeded   Cause = "size_exceeded"
+	CauseSizeNear       Cause = "size_near" // of a Notice only
 
 	CauseKeyRevoked     Cause = "key_revoked"
+	CauseKeyExpired     Cause = "key_expired"
 	CausePermissionLost Cause = "permission_lost"
 	CauseKeyRecovered   Cause = "key_recovered"   // of a Notice only
 	CauseKeyFirstSeen   Cause = "key_first_seen"  // of a Notice only
@@ -105,6 +108,7 @@ type Diagnoser struct {
 	calls     calls
 	repeats   repeats
 	limits    []QuotaLimit // immutable
+	sized     budget       // of requests whose size is read
 	hidden    hidden
 	uses      uses
 	incidents incidents
@@ -138,7 +142,10 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	d.observeClock(o, u)
 	d.observeRepeat(o, usage)
 	d.observeQuota(o, usage)
-	return d.observeCall(o, usage)
+	size := d.observeSize(o, usage)
+	at := d.observeCall(o, usage)
+	at.Size = size
+	return at
 }
 
 // usageOf returns the usage that an attempt of the use u belongs to. u remembers it:
@@ -217,6 +224,9 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	}
 	if limit, ok := throttled(o, u); ok {
 		all = append(all, limit)
+	}
+	if large, ok := oversized(o, u, at.Size); ok {
+		all = append(all, large)
 	}
 	if again, ok := retried(at); ok {
 		all = append(all, again)

@@ -51,6 +51,7 @@ func newLab(t *testing.T, limits bool) *lab {
 	l := &lab{t: t, now: epoch, d: New()}
 	l.gateway = cloudmonitor.New(cloudmonitor.Config{
 		Credentials: []cloudmonitor.Credential{credential}, Limits: limits, Now: func() time.Time { return l.now },
+		Errors: []cloudmonitor.Error{{Status: http.StatusBadRequest, Code: "RequestTooLarge", Message: "Request information is too large"}},
 	})
 	l.d.Notify(func(e Notice) { l.notices = append(l.notices, e) })
 	return l
@@ -104,7 +105,7 @@ func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 	o := &classify.Observation{
 		Start: l.now, FirstByte: l.now.Add(took), End: l.now.Add(took), Method: a.method,
 		Client: netip.AddrPortFrom(netip.MustParseAddr(or(a.from, "192.0.2.9")), 40000+a.port), Source: classify.SourceForward,
-		Credential: classify.HashAccessKey([]byte("lab"), []byte(as.AccessKey)),
+		Credential: classify.HashAccessKey([]byte("lab"), []byte(as.AccessKey)), Target: q.Target, RequestBody: q.Body,
 	}
 	l.now = o.End
 	o.Call, _ = classifier.Request(q)

@@ -37,6 +37,8 @@ type usage struct {
 	window  rate         // attempts of the last minute; unused without a limit
 	warned  atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch
 	checked atomic.Int64 // time of the last check for that, likewise
+
+	sizes *sizes // of its requests; nil if there are no limits
 }
 
 // usages remembers usages in a table of fixed size. Look-ups take no lock.
@@ -116,6 +118,7 @@ func (t *usages) place(o *classify.Observation, d *Diagnoser, second int64) *usa
 	u.hash = maphash.String(t.seed, u.credential)
 	u.act = d.actions.of(actionName{u.service, u.action})
 	u.limit = d.limitOf(u.service, u.action, u.version)
+	u.sizes = sizesOf(u.service, u.action, u.version)
 	var evicted *key
 	if u.key, evicted = d.keys.place(u.credential, second); evicted != nil {
 		t.forget(evicted)

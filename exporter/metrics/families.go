@@ -111,6 +111,11 @@ var ( //nolint:goconst // a table: label names are best read in place
 		[]string{"credential", "action", "version"},
 		"Time in seconds until the attempts of 60 seconds reach the limit, if those of the last 15 seconds continue at the same pace. Absent if they never do.",
 	}
+	RequestSizeUsed = Family{
+		"ksyun_api_request_size_used_ratio", gauge,
+		[]string{"credential", "action", "version", "limit"},
+		"Share of a documented limit on the size of a request that the largest request of the last 5 to 10 minutes used, by limit: metrics (in a batch) or records (the interval divided by the period, for each metric); above 1 if it asked for more. Only actions with such limits have it.",
+	}
 	CredentialErrors = Family{
 		"ksyun_api_credential_errors_total", counter,
 		[]string{"credential", "category"},
@@ -119,7 +124,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	CredentialRefused = Family{
 		"ksyun_api_credential_refused", gauge,
 		[]string{"credential", "reason"},
-		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (the key or its token was revoked or has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
+		"Whether a credential that worked before is refused now (1) or not (0), by reason: key (it was deleted or disabled), token (it is a temporary key, whose security token has expired) or permission (an action that it was allowed is denied). Refused means at least 3 times in a row without a success.",
 	}
 
 	ClockUncertainty = Family{
@@ -356,6 +361,18 @@ var ( //nolint:goconst // a table: label names are best read in place
 		"ksyun_tap_journal_file_corrupt_total", counter, nil,
 		"Total number of times that the journal's file was found corrupt and renamed.",
 	}
+	EvidenceEntries = Family{
+		"ksyun_tap_evidence_entries", gauge, nil,
+		"Number of failures whose exchange is kept as evidence. The ksyun_tap_evidence_* metrics are present only if --evidence is set.",
+	}
+	EvidenceBytes = Family{
+		"ksyun_tap_evidence_bytes", gauge, nil,
+		"Approximate memory of the evidence in bytes.",
+	}
+	EvidenceEvicted = Family{
+		"ksyun_tap_evidence_evicted_total", counter, nil,
+		"Total number of exchanges that were deleted because they were too old or there were too many.",
+	}
 	FailureGroups = Family{
 		"ksyun_tap_failure_groups", gauge, nil,
 		"Number of groups of equal failures.",
@@ -388,7 +405,7 @@ func Describe() []Family {
 	return []Family{
 		famRequests, famErrors, famAttempts, famDuration, famInFlight, famPartial, famIncomplete,
 		famLastError, famLastSuccess, famSinceSuccess, ClockSkew, ClockUncertainty, ProgramInfo,
-		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion,
+		Calls, CallAttempts, Retries, RedundantCalls, QuotaLimit, QuotaUsed, QuotaExhaustion, RequestSizeUsed,
 		CredentialErrors, CredentialRefused,
 		Dropped, famPushDropped, famOverflow, famProxyErrors, famReloadOK, famReloadTime, famIgnoredVariables, famBuildInfo,
 		ClientConnections, ConnectionsAccepted, ConnectionsRefused, ConnectionsReclaimed, BufferBytes, BytesReceived, BytesSent,
@@ -401,6 +418,7 @@ func Describe() []Family {
 		QueueLength, QueueCapacity,
 		JournalEntries, JournalCapacity, JournalEvicted,
 		JournalFileHealthy, JournalFileEntries, JournalFileBytes, JournalWritten, JournalWriteLost, JournalWriteFailures, JournalCorrupt,
+		EvidenceEntries, EvidenceBytes, EvidenceEvicted,
 		FailureGroups, FailureGroupsEvicted, EventSubscribers, EventSubscribersDropped,
 	}
 }

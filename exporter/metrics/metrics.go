@@ -38,6 +38,8 @@ const (
 	SinkLogs    Sink = "logs"
 	SinkJournal Sink = "journal"
 
+	SinkEvidence Sink = "evidence"
+
 	SinkDiagnosis Sink = "diagnosis" // not an output; a diagnosis or an event is lost
 )
 
@@ -62,6 +64,8 @@ var reasonsOf = map[Sink][]Reason{
 	SinkTraces:  {ReasonQueueFull, ReasonPanic, ReasonExportFailed, ReasonShutdown},
 	SinkLogs:    {ReasonQueueFull, ReasonPanic, ReasonSampled, ReasonWriteFailed, ReasonShutdown},
 	SinkJournal: {ReasonQueueFull, ReasonPanic, ReasonShutdown},
+
+	SinkEvidence: {ReasonQueueFull, ReasonPanic, ReasonShutdown},
 
 	SinkDiagnosis: {ReasonPanic},
 }

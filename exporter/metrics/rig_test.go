@@ -46,17 +46,19 @@ func full() *metrics.Metrics {
 		fixed(metrics.ClockUncertainty, 1.02, "192.0.2.9"), fixed(metrics.ClockUncertainty, 1, "self"),
 		fixed(metrics.RedundantCalls, 3, "monitor", "ListMetrics", "too_often"), fixed(metrics.QuotaLimit, 180, "monitor", "GetMetricStatisticsBatch", "2018-11-14"),
 		fixed(metrics.QuotaUsed, 0.75, "billing", "GetMetricStatisticsBatch", "2018-11-14"), fixed(metrics.QuotaExhaustion, 25, "billing", "GetMetricStatisticsBatch", "2018-11-14"),
+		fixed(metrics.RequestSizeUsed, 0.95, "billing", "GetMetricStatisticsBatch", "2018-11-14", "metrics"),
 		fixed(metrics.Calls, 5, "monitor", "ListMetrics", "success"), fixed(metrics.Retries, 2, "monitor", "ListMetrics", "wasted"),
 		metrics.EachHistogram(metrics.CallAttempts, func(_ float64, send func(metrics.Histogram, ...string)) {
 			send(metrics.Histogram{Count: 5, Sum: 7, Buckets: map[float64]uint64{1: 4, 4: 5}}, "monitor", "ListMetrics")
 		}),
 		fixed(metrics.ProgramInfo, 1, "aws-sdk-go/1.25", "sigv4", "http"),
 		fixed(metrics.CredentialErrors, 3, "billing", "throttled"), fixed(metrics.CredentialErrors, 1, "_other", "auth"),
-		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
+		fixed(metrics.CredentialRefused, 1, "billing", "key"), fixed(metrics.CredentialRefused, 0, "billing", "token"), fixed(metrics.CredentialRefused, 0, "billing", "permission"),
 		fixed(metrics.QueueLength, 7), fixed(metrics.QueueCapacity, 2048),
 		fixed(metrics.JournalEntries, 9), fixed(metrics.JournalCapacity, 1000), fixed(metrics.JournalEvicted, 1),
 		fixed(metrics.JournalFileHealthy, 1), fixed(metrics.JournalFileEntries, 8), fixed(metrics.JournalFileBytes, 131072), fixed(metrics.JournalWritten, 8),
 		fixed(metrics.JournalWriteLost, 0), fixed(metrics.JournalWriteFailures, 2), fixed(metrics.JournalCorrupt, 1),
+		fixed(metrics.EvidenceEntries, 4), fixed(metrics.EvidenceBytes, 16384), fixed(metrics.EvidenceEvicted, 0),
 		fixed(metrics.FailureGroups, 5), fixed(metrics.FailureGroupsEvicted, 0), fixed(metrics.EventSubscribers, 2), fixed(metrics.EventSubscribersDropped, 1),
 	), metrics.NewCollector(func() time.Time { return attempt.Start.Add(time.Hour) }, metrics.Read(metrics.CANotAfter, time.Time.Unix)))
 	handshakeFailed := metrics.Count(m, metrics.HandshakeErrors, []string{"untrusted_ca", "other"})

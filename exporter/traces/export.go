@@ -48,31 +48,33 @@ func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (export
 	if err != nil {
 		return nil, err
 	}
-	encoding, compression := otlptracehttp.EncodingProtobuf, otlptracehttp.NoCompression
-	if s.Protocol == otlp.ProtocolJSON {
-		encoding = otlptracehttp.EncodingJSON
-	}
-	if compress {
-		compression = otlptracehttp.GzipCompression
-	}
-	client := otlptracehttp.NewClient(
+	options := []otlptracehttp.Option{
 		otlptracehttp.WithEndpointURL(url),
 		otlptracehttp.WithHeaders(s.Headers),
-		otlptracehttp.WithEncoding(encoding),
-		otlptracehttp.WithCompression(compression),
 		otlptracehttp.WithTimeout(s.Timeout),
 		otlptracehttp.WithTLSClientConfig(nil), // the TLS configuration of the client is used
 		otlptracehttp.WithHTTPClient(httpClient),
-	)
-	start := newOTLP
-	if s.Protocol == otlp.ProtocolJSON {
-		start = newOTLPBySDK
 	}
-	x, err := start(ctx, client)
-	if err != nil {
+	if s.Protocol == otlp.ProtocolJSON {
+		compression := otlptracehttp.NoCompression
+		if compress {
+			compression = otlptracehttp.GzipCompression
+		}
+		x, err := newOTLPBySDK(ctx, otlptracehttp.NewClient(append(options,
+			otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON), otlptracehttp.WithCompression(compression))...))
+		if err != nil {
+			return nil, err
+		}
+		return closing{x, httpClient}, nil
+	}
+	u := &upload{next: httpClient.Transport, compress: compress}
+	httpClient.Transport = u
+	u.sdk = otlptracehttp.NewClient(append(options,
+		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithCompression(otlptracehttp.NoCompression))...)
+	if err := u.sdk.Start(ctx); err != nil {
 		return nil, err
 	}
-	return closing{x, httpClient}, nil
+	return closing{&encoder{client: u}, httpClient}, nil
 }
 
 // closing closes the connections of its client on shutdown.

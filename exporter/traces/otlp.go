@@ -2,7 +2,10 @@ package traces
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -11,24 +14,29 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 )
 
 // encoder exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
-// client compresses, sends and retries, and the SDK's exporter encodes resource
-// and scope once. The SDK's exporter is not used for spans because it allocates
-// an object for each attribute, which costs more than all other sinks together.
+// client sends and retries, and the SDK's exporter encodes resource and scope once.
+// The SDK's exporter is not used for spans because it allocates an object for each
+// attribute, which costs more than all other sinks together.
 type encoder struct {
-	client otlptrace.Client
-	frame  *tracepb.ResourceSpans // resource and scope of all spans; nil before the first export
+	client client
 
-	spans []byte // buffers that are reused, as are the fields below
-	one   []byte
-	attrs []attribute.KeyValue
+	resource, scope []byte // encoded resource and scope of all spans; nil before the first export
+
+	// The buffers below are reused.
+	request []byte
+	one     []byte // a span
+	part    []byte // an event or a link
+	attrs   []attribute.KeyValue
 }
 
-// newOTLP starts client and returns an exporter that sends protobuf through it.
-func newOTLP(ctx context.Context, client otlptrace.Client) (exporter, error) {
-	return &encoder{client: client}, client.Start(ctx)
+// client sends requests to a backend. It does not retain them.
+type client interface {
+	Send(ctx context.Context, request []byte) error
+	Stop(ctx context.Context) error
 }
 
 // newOTLPBySDK returns the SDK's exporter, which can also encode JSON.
@@ -40,29 +48,26 @@ func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error
 // Shutdown implements otlp.Exporter.
 func (x *encoder) Shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
 
-// maxKeptSpans is the capacity in bytes up to which the buffer is reused.
-const maxKeptSpans = 1 << 20
+// maxKeptRequest is the capacity in bytes up to which the buffer is reused.
+const maxKeptRequest = 2 << 20
 
 // Export implements otlp.Exporter.
 func (x *encoder) Export(ctx context.Context, spans []*span) error {
-	if x.frame == nil {
-		if err := x.makeFrame(ctx, spans[0]); err != nil {
+	if x.scope == nil {
+		if err := x.encodeOrigin(ctx, spans[0]); err != nil {
 			return err
 		}
 	}
-	x.spans = x.spans[:0]
+	// The sizes at the start of the request are known at the end.
+	start := 2*maxHeader + len(x.resource) + len(x.scope)
+	x.request = append(x.request[:0], make([]byte, start)...)
 	for _, s := range spans {
 		x.append(s)
 	}
 	clear(x.attrs[:cap(x.attrs)]) // release the texts for garbage collection
-	scope := x.frame.GetScopeSpans()[0]
-	// The protobuf library treats these as unknown fields and copies them
-	// unchanged.
-	scope.ProtoReflect().SetUnknown(x.spans)
-	err := x.client.UploadTraces(ctx, []*tracepb.ResourceSpans{x.frame})
-	scope.ProtoReflect().SetUnknown(nil)
-	if cap(x.spans) > maxKeptSpans {
-		x.spans = nil
+	err := x.client.Send(ctx, x.prepend(start))
+	if cap(x.request) > maxKeptRequest {
+		x.request = nil
 	}
 	if err != nil {
 		return fmt.Errorf("traces export: %w", err)
@@ -70,15 +75,37 @@ func (x *encoder) Export(ctx context.Context, spans []*span) error {
 	return nil
 }
 
-// makeFrame lets the SDK encode the resource and scope shared by all spans.
-func (x *encoder) makeFrame(ctx context.Context, s *span) error {
+// maxHeader is the maximum size in bytes of the tag and size of a message.
+const maxHeader = 1 + binary.MaxVarintLen64
+
+// prepend writes what precedes the spans in the request before start, where the spans
+// begin, and returns the request.
+func (x *encoder) prepend(start int) []byte {
+	var memory [maxHeader]byte
+	put := func(b []byte) {
+		start -= len(b)
+		copy(x.request[start:], b)
+	}
+	put(x.scope)
+	put(appendHeader(memory[:0], scopeSpans, len(x.request)-start))
+	put(x.resource)
+	put(appendHeader(memory[:0], resourceSpans, len(x.request)-start))
+	return x.request[start:]
+}
+
+// encodeOrigin lets the SDK encode the resource and scope shared by all spans.
+func (x *encoder) encodeOrigin(ctx context.Context, s *span) error {
 	var c capture
 	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
 		return err
 	}
-	x.frame = c.spans[0]
-	x.frame.ScopeSpans[0].Spans = nil
-	return nil
+	resource := c.spans[0]
+	scope := resource.GetScopeSpans()[0]
+	resource.ScopeSpans, scope.Spans = nil, nil
+	var err, scopeErr error
+	x.resource, err = proto.Marshal(resource)
+	x.scope, scopeErr = proto.Marshal(scope)
+	return errors.Join(err, scopeErr)
 }
 
 // capture is a client that keeps the spans instead of sending them.
@@ -96,10 +123,11 @@ func (c *capture) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans
 	return nil
 }
 
-// The field numbers in opentelemetry/proto/trace/v1/trace.proto and
-// common/v1/common.proto.
+// The field numbers in opentelemetry/proto/collector/trace/v1/trace_service.proto,
+// trace/v1/trace.proto and common/v1/common.proto.
 const (
-	scopeSpans = 2
+	resourceSpans = 1
+	scopeSpans    = 2
 
 	spanTraceID      = 1
 	spanID           = 2
@@ -136,7 +164,7 @@ const (
 	valueInt    = 3
 )
 
-// append appends s to x.spans, as a field of ScopeSpans.
+// append appends s to x.request, as a field of ScopeSpans.
 func (x *encoder) append(s *span) {
 	b := x.one[:0]
 	traceID, id := s.context.TraceID(), s.context.SpanID()
@@ -158,17 +186,18 @@ func (x *encoder) append(s *span) {
 	if dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
 	}
-	for _, e := range s.events() {
-		b = appendEvent(b, &e)
+	for i := range s.record.Diagnoses {
+		x.attrs = appendDiagnosis(x.attrs[:0], &s.record.Diagnoses[i])
+		b = x.appendEvent(b, s.end, x.attrs)
 	}
-	for _, l := range s.links() {
-		b = appendLink(b, l.SpanContext)
+	if previous, ok := s.previous(); ok {
+		b = x.appendLink(b, previous)
 	}
 	b = appendStatus(b, s.status())
 	b = appendFlags(b, spanFlags, s.context.TraceFlags(), s.parent.IsRemote())
 
 	x.one = b
-	x.spans = appendBytes(x.spans, scopeSpans, b)
+	x.request = appendBytes(x.request, scopeSpans, b)
 }
 
 // appendAttribute appends an attribute of one of the types of appendAttributes.
@@ -196,24 +225,25 @@ func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) [
 	}
 }
 
-// appendEvent appends an event. Events are rare, so the size is not computed in
-// advance.
-func appendEvent(b []byte, e *sdktrace.Event) []byte {
-	one := appendFixed64(nil, eventTime, e.Time.UnixNano())
-	one = appendText(one, eventName, e.Name)
-	for i := range e.Attributes {
-		one = appendAttribute(one, eventAttributes, &e.Attributes[i])
+// appendEvent appends the event for a diagnosis.
+func (x *encoder) appendEvent(b []byte, at time.Time, attrs []attribute.KeyValue) []byte {
+	one := appendFixed64(x.part[:0], eventTime, at.UnixNano())
+	one = appendText(one, eventName, EventDiagnosis)
+	for i := range attrs {
+		one = appendAttribute(one, eventAttributes, &attrs[i])
 	}
+	x.part = one
 	return appendBytes(b, spanEvents, one)
 }
 
 // appendLink appends a link to a span without attributes.
-func appendLink(b []byte, to trace.SpanContext) []byte {
+func (x *encoder) appendLink(b []byte, to trace.SpanContext) []byte {
 	traceID, id := to.TraceID(), to.SpanID()
-	one := appendBytes(nil, linkTraceID, traceID[:])
+	one := appendBytes(x.part[:0], linkTraceID, traceID[:])
 	one = appendBytes(one, linkSpanID, id[:])
 	one = appendText(one, linkTraceState, to.TraceState().String())
 	one = appendFlags(one, linkFlags, to.TraceFlags(), to.IsRemote())
+	x.part = one
 	return appendBytes(b, spanLinks, one)
 }
 

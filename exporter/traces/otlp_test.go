@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
+	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
 
@@ -34,6 +35,17 @@ type received struct {
 
 func (r *received) Start(context.Context) error { return nil }
 func (r *received) Stop(context.Context) error  { return nil }
+
+// Send implements client.
+func (r *received) Send(_ context.Context, request []byte) error {
+	r.t.Helper()
+	var decoded coltracepb.ExportTraceServiceRequest
+	if err := proto.Unmarshal(request, &decoded); err != nil {
+		r.t.Fatal(err)
+	}
+	r.spans = append(r.spans, decoded.GetResourceSpans()...)
+	return nil
+}
 
 func (r *received) UploadTraces(_ context.Context, spans []*tracepb.ResourceSpans) error {
 	r.t.Helper()

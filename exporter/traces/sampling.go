@@ -110,6 +110,16 @@ const (
 // withThreshold returns the state with a threshold below maxThreshold. The other
 // values of OpenTelemetry's entry are kept if they fit.
 func withThreshold(state trace.TraceState, threshold uint64) trace.TraceState {
+	if threshold == 0 && state.Len() == 0 {
+		return alwaysKept
+	}
+	return insertThreshold(state, threshold)
+}
+
+// alwaysKept is the state of failures that are not part of a trace of the program.
+var alwaysKept = insertThreshold(trace.TraceState{}, 0)
+
+func insertThreshold(state trace.TraceState, threshold uint64) trace.TraceState {
 	value := thresholdKey + formatThreshold(threshold)
 	for item := range strings.SplitSeq(state.Get(stateKey), ";") {
 		if item != "" && !strings.HasPrefix(item, thresholdKey) && len(value)+1+len(item) <= maxState {

@@ -147,10 +147,15 @@ func (s *span) events() []sdktrace.Event {
 
 // links returns the link to the previous attempt of the call, if that was exported.
 func (s *span) links() []sdktrace.Link {
-	if !s.record.Previous.Exported {
-		return nil
+	if previous, ok := s.previous(); ok {
+		return []sdktrace.Link{{SpanContext: previous}}
 	}
-	return []sdktrace.Link{{SpanContext: contextOf(&s.record.Previous, trace.TraceState{})}}
+	return nil
+}
+
+// previous returns the span of the previous attempt of the call, if that was exported.
+func (s *span) previous() (trace.SpanContext, bool) {
+	return contextOf(&s.record.Previous, trace.TraceState{}), s.record.Previous.Exported
 }
 
 // appendDiagnosis appends the attributes of the event for a diagnosis.

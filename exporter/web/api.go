@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -118,6 +120,28 @@ func (a api) ticket(w http.ResponseWriter, r *http.Request) {
 	text := Ticket(found[0], diagnosis.Language(cmp.Or(q.lang, string(diagnosis.English))))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(text)) //nolint:gosec // plain text, which browsers do not interpret
+}
+
+// har serves the exchanges of the failures with one ID or request ID as an HTTP
+// archive, the oldest first.
+func (a api) har(w http.ResponseWriter, r *http.Request) {
+	found := a.find(w, r, nil)
+	switch {
+	case found == nil:
+		return
+	case a.Evidence == nil:
+		fail(w, http.StatusNotFound, errNotFound, "exchanges are not kept: set --evidence")
+		return
+	}
+	slices.Reverse(found)
+	archive, err := har.Encode(found, a.Evidence, a.Version)
+	if err != nil { // cannot happen with its types
+		http.Error(w, "cannot encode the archive", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="`+found[0].ID+`.har"`)
+	_, _ = w.Write(archive)
 }
 
 // languages are the languages of tickets.

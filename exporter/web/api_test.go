@@ -42,6 +42,7 @@ var goldens = []struct {
 	{"ticket-program.txt", "/api/v1/failures/" + programID + "/ticket?lang=en", 200},
 	{"ticket-tap.txt", "/api/v1/failures/" + tapID + "/ticket", 200},
 	{"ticket-tap-zh.txt", "/api/v1/failures/" + tapID + "/ticket?lang=zh", 200},
+	{"failure-har.json", "/api/v1/failures/" + signatureID + "/har", 200},
 	{"ticket-bad-language.json", "/api/v1/failures/" + tapID + "/ticket?lang=fr", 400},
 	{"groups.json", "/api/v1/groups", 200},
 	{"group-unknown.json", "/api/v1/groups/0", 404},

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -36,21 +37,14 @@ func unsigned(query string) string {
 	var kept []string
 	for part := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(part, "=")
-		if !signs(name) && !strings.Contains(value, "REDACTED") {
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if !classify.IsSignatureParam(name) && !strings.Contains(value, "REDACTED") {
 			kept = append(kept, part)
 		}
 	}
 	return strings.Join(kept, "&")
-}
-
-// signs reports whether a parameter belongs to a signature.
-func signs(name string) bool {
-	name = strings.ToLower(name)
-	switch name {
-	case "accesskey", "accesskeyid", "signature", "signaturemethod", "signatureversion", "signaturenonce", "timestamp", "securitytoken":
-		return true
-	}
-	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-ksc-")
 }
 
 // quote quotes s for a POSIX shell.

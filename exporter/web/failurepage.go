@@ -25,6 +25,7 @@ type failureData struct {
 	Curl     string // "" if the call cannot be repeated by curl
 	Trace    string // URL of the trace; may be ""
 	Logs     string // URL of the log lines; may be ""
+	Exchange bool   // what it looked like on the wire is kept
 }
 
 // failurePage serves the page of the failure with an ID, or of the newest one with
@@ -46,6 +47,9 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	d.English, d.Chinese = ticket(f, diagnosis.English), ticket(f, diagnosis.Chinese)
 	d.Curl = curl(f)
 	d.Trace, d.Logs = p.TraceURL.For(f), p.LogsURL.For(f)
+	if p.Evidence != nil {
+		d.Exchange = p.Evidence(f.ID) != nil
+	}
 	if g, ok := p.api.Groups.Find(f.Group, p.Now(), p.Activity.Calls()); ok {
 		d.Group, d.Spark = &g, newSparkline(g.Trend.Counts)
 	}

@@ -238,14 +238,14 @@ func TestCurl(t *testing.T) {
 	j := journal.New(1)
 	j.Add(&record.Record{
 		ID: "00000000000000x", Time: now, Method: "POST" + evil, Service: "monitor" + evil, Region: "cn" + evil,
-		URL: "http://monitor.api.ksyun.com/?Action=A%27b'c&X-Amz-Signature=REDACTED&Signature=x&AccessKey=y",
+		URL: "http://monitor.api.ksyun.com/?Action=A%27b'c&X-Amz-Signature=REDACTED&Signature=x&AccessKey=y&Nonce=n&X%2DKsc-Token=t",
 	})
 	body := browse(handler(func(o *web.Options) { o.Journal = j }), "/failures/00000000000000x").Body.String()
 	_, rest, _ := strings.Cut(body, `<pre id="curl"`)
 	_, rest, _ = strings.Cut(rest, ">")
 	command, _, _ := strings.Cut(rest, "</pre>")
 	command = html.UnescapeString(command)
-	for _, secret := range []string{"REDACTED", "Signature=", "AccessKey=y"} {
+	for _, secret := range []string{"REDACTED", "Signature=", "AccessKey=y", "Nonce", "Token"} {
 		if strings.Contains(command, secret) {
 			t.Errorf("the command has %q: %s", secret, command)
 		}

@@ -14,6 +14,7 @@
 //	GET      /api/v1/failures               failures, filtered, in pages
 //	GET      /api/v1/failures/{id}          the failures with an ID or request ID
 //	GET      /api/v1/failures/{id}/ticket   text of a support ticket
+//	GET      /api/v1/failures/{id}/har      what it looked like on the wire, if that is kept
 //	GET      /api/v1/groups                 groups of equal failures
 //	GET      /api/v1/groups/{id}
 //	GET      /api/v1/activity               calls and failures over time
@@ -45,6 +46,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
@@ -77,6 +79,9 @@ type Options struct {
 	Proxy string
 	// Catalog returns the error catalogue. If nil, it is the default one.
 	Catalog func() *classify.Catalog
+	// Evidence returns what is kept of the exchange of a failure, or nil. If the
+	// function is nil, nothing is kept.
+	Evidence func(id string) *har.Details
 	// TraceURL and LogsURL lead from a failure to its trace and its log lines.
 	TraceURL, LogsURL OutLink
 	// Now is the clock. If nil, time.Now is used.
@@ -119,6 +124,7 @@ func NewHandler(opts Options) http.Handler {
 	get("/api/v1/failures", a.failures)
 	get("/api/v1/failures/{id}", a.failure)
 	get("/api/v1/failures/{id}/ticket", a.ticket)
+	get("/api/v1/failures/{id}/har", a.har)
 	get("/api/v1/groups", a.groups)
 	get("/api/v1/groups/{id}", a.group)
 	get("/api/v1/activity", a.activity)

@@ -31,6 +31,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -68,6 +69,16 @@ func filled() web.Options {
 			r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)
+		}
+	}
+	opts.Evidence = func(id string) *har.Details {
+		if id != "1m4q7t9k001x7f2" { // the one with signatureID
+			return nil
+		}
+		return &har.Details{
+			Wait:     30 * time.Millisecond,
+			Request:  har.Message{Fields: []har.Field{{Name: "Authorization", Value: "REDACTED"}}, Body: har.Body{MIMEType: "application/x-www-form-urlencoded", Params: []har.Field{{Name: "Period", Value: "60"}}}},
+			Response: har.Message{Fields: []har.Field{{Name: "Server", Value: "nginx"}}, Body: har.Body{MIMEType: "application/json", Text: `{"Error":{}}`, Comment: "the rest is left out"}},
 		}
 	}
 	opts.Journal.AddNotice(&diagnosis.Notice{

@@ -86,6 +86,13 @@ type Settings struct {
 	JournalMaxBytes    int64         // 0 sets no limit
 	JournalMaxAge      time.Duration // 0 sets no limit
 
+	Evidence          bool
+	EvidenceBodyBytes int
+	EvidenceHeaders   []string // in addition to the default ones, as are EvidenceFields
+	EvidenceFields    []string
+	EvidenceMaxBytes  int64
+	EvidenceMaxAge    time.Duration
+
 	CheckInterval time.Duration // 0 means never
 	CheckTarget   *url.URL
 

@@ -174,6 +174,7 @@ var otherValues = map[string]string{
 	"lookup.dns": "taps:1", "lookup.jaeger": "http://a", "lookup.jaeger-v3": "http://a", "lookup.jaeger-service": "a", "lookup.tempo": "http://a",
 	"lookup.loki": "http://a", "lookup.loki-selector": `{app="a"}`, "lookup.victorialogs": "http://a", "lookup.elasticsearch": "http://a",
 	"lookup.http-config.file": "clients.yml",
+	"evidence":                "true", "evidence.body-size": "7KiB", "evidence.header": "X-Route", "evidence.field": "InstanceID", "evidence.max-bytes": "7MiB", "evidence.max-age": "7h",
 }
 
 // fakeLive records with which settings each change was made.

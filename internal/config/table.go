@@ -334,6 +334,38 @@ var table = []setting{
 		value: func(s *Settings) kingpin.Value { return notNegative(&s.JournalMaxAge) },
 	},
 	{
+		name: "evidence", fallback: []string{"false"},
+		help:  "Keep what failing exchanges looked like on the wire, for the HAR files of exec --report and /api/v1/failures/{id}/har: header fields of an allowlist, and bodies with the values of an allowlist of fields. All other values are replaced by their types. In memory only, of at most --journal.size failures.",
+		value: func(s *Settings) kingpin.Value { return boolean(&s.Evidence) },
+	},
+	{
+		name: "evidence.body-size", fallback: []string{"16KiB"},
+		help:  "How many bytes of each body are kept as evidence, up to --tap.inspect-size.",
+		value: func(s *Settings) kingpin.Value { return size(&s.EvidenceBodyBytes) },
+	},
+	{
+		name:        "evidence.header",
+		help:        "Header field whose value is kept as evidence in addition to those of the default allowlist. Fields with credentials are never kept. Repeatable.",
+		placeholder: "NAME",
+		value:       func(s *Settings) kingpin.Value { return list(&s.EvidenceHeaders, parseText) },
+	},
+	{
+		name:        "evidence.field",
+		help:        "Field of JSON, XML and forms whose value is kept as evidence in addition to those of the default allowlist, such as InstanceID. What looks like a secret is redacted in any case. Repeatable.",
+		placeholder: "NAME",
+		value:       func(s *Settings) kingpin.Value { return list(&s.EvidenceFields, parseText) },
+	},
+	{
+		name: "evidence.max-bytes", fallback: []string{"16MiB"},
+		help:  "Maximum memory for evidence. The oldest is deleted to stay below it.",
+		value: func(s *Settings) kingpin.Value { return memory(&s.EvidenceMaxBytes) },
+	},
+	{
+		name: "evidence.max-age", fallback: []string{"24h"},
+		help:  "How long evidence is kept.",
+		value: func(s *Settings) kingpin.Value { return positive(&s.EvidenceMaxAge) },
+	},
+	{
 		name: "lookup.dns", lookup: true, placeholder: "HOST:PORT",
 		help:  "DNS name of taps, such as a headless Service, and the port of their web listeners: ksyun-tap lookup queries all of its addresses. https://HOST:PORT if they serve TLS. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.DNS, lookup.ParseAddresses) },

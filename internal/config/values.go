@@ -186,19 +186,29 @@ func size(target *int) kingpin.Value {
 	}}
 }
 
+// memory returns a flag value for a size of at least 1 MiB.
+func memory(target *int64) kingpin.Value {
+	return scalar[int64]{target, func(text string) (int64, error) { return parseMemory(text, "") }}
+}
+
 // sizeOrNone returns a flag value for a size of at least 1 MiB, or 0.
 func sizeOrNone(target *int64) kingpin.Value {
-	const least = 1 << 20
 	return scalar[int64]{target, func(text string) (int64, error) {
 		if text == "0" {
 			return 0, nil
 		}
-		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
-		if err != nil || n < least {
-			return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1MiB or more, such as 32MiB, or 0")
-		}
-		return int64(n), nil
+		return parseMemory(text, ", or 0")
 	}}
+}
+
+// parseMemory parses a size of at least 1 MiB. or names what else may be written.
+func parseMemory(text, or string) (int64, error) {
+	const least = 1 << 20
+	n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
+	if err != nil || n < least {
+		return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1MiB or more, such as 32MiB"+or)
+	}
+	return int64(n), nil
 }
 
 // countOrNone returns a flag value for a count, or 0.

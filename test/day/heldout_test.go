@@ -101,12 +101,12 @@ var heldOut = []scenario{
 			a := get(by, 1, at)
 			if i >= 15 {
 				a.reply = kop(400, "SecurityTokenExpired", "SecurityTokenExpired")
-				a = a.refused(diagnosis.CauseTokenExpired)
+				a = a.refused(diagnosis.CauseTokenExpired, diagnosis.CauseKeyExpired) // both mean what is to be found
 				a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
 			}
 			return a
 		})
-		p.event(diagnosis.CauseKeyRevoked, key, 15*minute, 20*minute) // "the access key or token"
+		p.event(diagnosis.CauseKeyExpired, key, 15*minute, 20*minute)
 	}},
 	{"unknown key", func(p *plan) {
 		p.responds(p.program(p.unknown()), 30, refusal(403, "InvalidClientTokenId", "The security token included in the request is invalid."), func(a attempt) attempt {

@@ -24,6 +24,20 @@ var hidden = []scenario{
 			return a
 		})
 	}},
+	{"flat code in a 200 without data", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 30, func(i int, _ time.Time) attempt {
+			a := flat(by, []string{"LimitExceeded", "ServiceTimeout", "404"}[i%3], 0)
+			a.want, a.must = classify.OutcomeMasked, []diagnosis.Cause{"masked"}
+			return a
+		})
+	}},
+	{"flat codes that mean nothing", func(p *plan) { // beside data, of success, and unknown
+		by := p.shared()
+		p.every(0, minute, 40, func(i int, _ time.Time) attempt {
+			return flat(by, []string{"LimitExceeded", "404", "200", "QUERY_DONE"}[i%4], []int{3, 3, 0, 0}[i%4])
+		})
+	}},
 	{"batch that fails in part", func(p *plan) {
 		by := p.shared()
 		p.every(0, minute, 60, func(i int, at time.Time) attempt {
@@ -149,6 +163,11 @@ func (p *plan) empty(ask func(*program, int, time.Time, time.Duration, time.Dura
 		a.must = []diagnosis.Cause{cause}
 		return a
 	})
+}
+
+// flat is an attempt whose response has a code beside a list of n items.
+func flat(by *program, code string, n int) attempt {
+	return attempt{by: by, action: "DescribeAlertHistories", version: "2021-01-01", do: cloudmonitor.Directive{Flat: code, Total: n}}
 }
 
 // withoutData is an interval that the gateway answers without data instead of refusing it.

@@ -121,6 +121,65 @@ var loads = []scenario{
 			p.send(after, batch(by, 1+i%20, p.start.Add(after).Add(-time.Duration(i)*minute)))
 		}
 	}},
+	{"batches near their size", func(p *plan) {
+		many, long := p.program(p.credential()), p.program(p.credential())
+		p.every(0, minute, 30, func(_ int, at time.Time) attempt { return batch(many, 190, at) })
+		p.every(0, minute, 30, func(_ int, at time.Time) attempt { return wide(long, 45, at, 2*hour) })
+		p.event(diagnosis.CauseSizeNear, many.key, 0, minute)
+		p.event(diagnosis.CauseSizeNear, long.key, 0, minute)
+		p.probe(20*minute, "request_size_used_ratio", func(d *diagnosis.Diagnoser, now time.Time) string {
+			got := map[string]float64{}
+			for _, s := range d.RequestSizes(now) {
+				got[s.Credential+" "+string(s.Limit)] = s.Used
+			}
+			for k, want := range map[string]float64{
+				hash(many.key.AccessKey) + " metrics": 190. / 200, hash(many.key.AccessKey) + " records": 190 * 5. / 6000,
+				hash(long.key.AccessKey) + " metrics": 45. / 200, hash(long.key.AccessKey) + " records": 45 * 120. / 6000,
+			} {
+				if got[k] != want {
+					return fmt.Sprintf("%s: %v, want %v", k, got[k], want)
+				}
+			}
+			return ""
+		})
+	}},
+	{"requests beyond their size", func(p *plan) {
+		by := p.program(p.credential())
+		large := kop(400, "BadRequest", "Request information is too large")
+		p.every(0, minute, 60, func(i int, at time.Time) attempt {
+			a := batch(by, 201+i, at)
+			switch i % 3 {
+			case 1:
+				a = wide(by, 60, at, 2*hour)
+			case 2: // of one metric; the simulator has no data that is so old
+				a = interval(by, 1, at, -50*24*hour, 0)
+				a.reply = large
+			}
+			return a.refused(diagnosis.CauseSizeExceeded)
+		})
+	}},
+	{"a large batch that times out", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt {
+			return batch(by, 250, at).with(serverError).refused(diagnosis.CauseSizeExceeded)
+		})
+	}},
+	{"large requests within their size", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 30, func(_ int, at time.Time) attempt { return wide(by, 70, at, hour) })
+		p.every(10*second, minute, 30, func(_ int, at time.Time) attempt {
+			a := interval(by, 2, at, -29*24*hour, -hour)
+			a.params.Set("Period", "3600")
+			return a
+		})
+		p.every(20*second, minute, 30, func(i int, at time.Time) attempt { // an outage
+			a := wide(by, 70, at, hour)
+			if i >= 25 {
+				a = a.with(serverError).refused()
+			}
+			return a
+		})
+	}},
 	{"the same query every ten seconds", func(p *plan) {
 		by := p.shared()
 		for i := range 180 {

@@ -109,6 +109,14 @@ func (p *plan) credential() cloudmonitor.Credential {
 	return c
 }
 
+// temporary returns a new credential that the gateway knows, with a security token.
+func (p *plan) temporary(token string) cloudmonitor.Credential {
+	c := p.credential()
+	c.Token = token
+	p.keys[len(p.keys)-1] = c
+	return c
+}
+
 // unknown returns a new credential that the gateway does not know.
 func (p *plan) unknown() cloudmonitor.Credential {
 	p.programs++
@@ -227,14 +235,17 @@ func (a attempt) refused(must ...diagnosis.Cause) attempt {
 // with returns the attempt with a directive.
 func (a attempt) with(do cloudmonitor.Directive) attempt { a.do = do; return a }
 
-// batch returns an attempt to query n instances at once.
-func batch(by *program, n int, at time.Time) attempt {
+// batch returns an attempt to query five minutes of n instances at once.
+func batch(by *program, n int, at time.Time) attempt { return wide(by, n, at, 5*time.Minute) }
+
+// wide returns an attempt to query an interval of n instances at once.
+func wide(by *program, n int, at time.Time, interval time.Duration) attempt {
 	end := at.Add(-2 * time.Minute).Truncate(time.Minute)
 	items := make([]string, n)
 	for i := range items {
 		items[i] = fmt.Sprintf(`{"InstanceID":"00000000-aaaa-4bbb-8ccc-%012d","MetricName":"cpu.utilizition.total"}`, i+1)
 	}
 	body := fmt.Sprintf(`{"Namespace":"KEC","Period":"60","StartTime":%q,"EndTime":%q,"Metrics":[%s]}`,
-		end.Add(-5*time.Minute).Format(stamp), end.Format(stamp), strings.Join(items, ","))
+		end.Add(-interval).Format(stamp), end.Format(stamp), strings.Join(items, ","))
 	return attempt{by: by, action: "GetMetricStatisticsBatch", version: "2018-11-14", body: body}
 }

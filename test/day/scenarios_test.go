@@ -328,23 +328,48 @@ var credentials = []scenario{
 		p.event(diagnosis.CauseKeyRecovered, key, 40*minute, 42*minute)
 	}},
 	{"expired token among good ones", func(p *plan) {
-		good, old := p.credential(), p.credential()
-		p.keys[len(p.keys)-2].Token, p.keys[len(p.keys)-1].Token = "token-a", "token-b"
-		good.Token, old.Token = "token-a", "token-b"
+		good, old := p.temporary("token-a"), p.temporary("token-b")
 		expired := old
 		expired.TokenExpired = true
 		for i, by := range []*program{p.program(good), p.program(old)} {
 			p.every(time.Duration(i)*10*second, minute, 40, func(n int, at time.Time) attempt {
 				a := get(by, i+1, at)
 				if i == 1 && n >= 20 {
-					a = a.refused(diagnosis.CauseTokenExpired)
-					a.may = []diagnosis.Cause{diagnosis.CauseClockRight, diagnosis.CauseKeyRevoked}
+					a = a.refused(diagnosis.CauseKeyExpired, diagnosis.CauseTokenExpired)
+					a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
 				}
 				return a
 			})
 		}
-		p.event(diagnosis.CauseKeyRevoked, old, 20*minute, 24*minute) // "the access key or token"
+		p.event(diagnosis.CauseKeyExpired, old, 20*minute, 24*minute)
 		p.change(20*minute+5*second, func(s *cloudmonitor.Server) { s.SetCredential(expired) })
+	}},
+	{"temporary key no longer known", func(p *plan) {
+		key := p.temporary("token")
+		by := p.program(key)
+		p.every(0, minute, 40, func(n int, at time.Time) attempt {
+			a := get(by, 1, at)
+			if n >= 20 {
+				a = a.refused(diagnosis.CauseKeyExpired, diagnosis.CauseTokenRefused, diagnosis.CauseKeyUnknown)
+				a.may = []diagnosis.Cause{diagnosis.CauseClockRight}
+			}
+			return a
+		})
+		p.event(diagnosis.CauseKeyExpired, key, 20*minute, 24*minute)
+		p.change(20*minute-second, func(s *cloudmonitor.Server) { s.Revoke(key.AccessKey) })
+	}},
+	{"temporary keys replaced in time", func(p *plan) {
+		keys := [...]cloudmonitor.Credential{p.temporary("token-a"), p.temporary("token-b"), p.temporary("token-c")}
+		by := p.program(keys[0])
+		p.every(0, minute, 60, func(n int, at time.Time) attempt {
+			now := *by
+			now.key = keys[n/20]
+			return get(&now, 1, at)
+		})
+		for i, key := range keys[:2] {
+			key.TokenExpired = true
+			p.change(time.Duration(i+1)*20*minute+30*second, func(s *cloudmonitor.Server) { s.SetCredential(key) })
+		}
 	}},
 	{"key used in another region", func(p *plan) {
 		by := p.program(p.credential())

@@ -257,7 +257,7 @@ var truths = map[string][]truth{
 		ifAny(said("ksyun_api_clock_skew_seconds", "instance", "client")),
 		ifAny(said("ksyun_api_clock_skew_uncertainty_seconds", "instance", "client")),
 	},
-	"ksyun-tap-errors/9":  {in15(in("outcome", "masked"), "action")},
+	"ksyun-tap-errors/9":  {in15(in("outcome", "masked"), "action"), changed15("ksyun_api_incomplete_results_total", "action", "reason")},
 	"ksyun-tap-errors/10": {shareOf(in("outcome", "partial"), "action"), inMinutes(15, float64(partial.items), in("outcome", "partial"), "action")},
 	"ksyun-tap-errors/11": {in15(in("category", "unknown"), "code"), {by: []string{"code"}, want: none, nothing: true}},
 	"ksyun-tap-errors/12": {{by: []string{"reason"}, want: func(d *day, m int) map[string]float64 {
@@ -275,7 +275,9 @@ var truths = map[string][]truth{
 		ifAny(said("ksyun_api_quota_used_ratio", "credential", "action", "version")),
 		bounded(0, 3600, "credential", "action", "version"),
 		bounded(180, 3600, "action", "version"),
+		bounded(0, 1, "credential", "action", "version", "limit"),
 	},
+	"ksyun-tap-errors/20": {said("ksyun_api_program_info", "program", "signing", "scheme")},
 
 	"ksyun-tap-fleet/1": {
 		tapsUp,

@@ -260,7 +260,7 @@ func TestNoSecretComesOut(t *testing.T) {
 	otlp := httptest.NewServer(spans)
 	defer otlp.Close()
 	tap := startTap(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=50"},
-		"--log.access", "--log.level=debug", "--journal.size=5000", "--traces.success-ratio=1",
+		"--log.access", "--log.level=debug", "--journal.size=5000", "--evidence", "--traces.success-ratio=1",
 		"--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})}
 	defer transport.CloseIdleConnections()
@@ -291,7 +291,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		}
 		outputs[path] = text
 	}
-	for _, path := range []string{"/", "/metrics", "/api/v1/failures?limit=1000", "/api/v1/failures/11111111-2222-4333-8444-555555555555", "/failures/11111111-2222-4333-8444-555555555555"} {
+	for _, path := range []string{"/", "/metrics", "/api/v1/failures?limit=1000", "/api/v1/failures/11111111-2222-4333-8444-555555555555", "/failures/11111111-2222-4333-8444-555555555555", "/api/v1/failures/11111111-2222-4333-8444-555555555555/har"} {
 		see(path)
 	}
 	pages := 0
@@ -299,6 +299,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		if field != "request ID" && field != "ID field" && field != "success" && field != "text" {
 			see("/failures/" + id) // with the texts of the ticket
 			see("/api/v1/failures/" + id)
+			see("/api/v1/failures/" + id + "/har")
 			pages++
 		}
 	}
@@ -308,6 +309,9 @@ func TestNoSecretComesOut(t *testing.T) {
 	}
 	if !strings.Contains(outputs["/api/v1/failures?limit=1000"], "SomeCode") || !strings.Contains(outputs["/api/v1/failures/11111111-2222-4333-8444-555555555555"], "SignatureDoesNotMatch") {
 		t.Error("the journal does not hold the failures, so this proves nothing")
+	}
+	if har := outputs["/api/v1/failures/11111111-2222-4333-8444-555555555555/har"]; !strings.Contains(har, `\"Token\":\"[string]\"`) || !strings.Contains(har, `"name": "Authorization"`) {
+		t.Errorf("the archive has neither bodies nor header fields, so it proves nothing: %s", har)
 	}
 	exported, err := json.Marshal(spans.Select(func(otlprecv.Span) bool { return true }))
 	if err != nil {

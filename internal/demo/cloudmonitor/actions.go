@@ -240,7 +240,11 @@ func (s *Server) listFlat(x *exchange) (result, *Error) {
 	if x.do.Flat != "" {
 		code, message = x.do.Flat, "query failed"
 	}
-	return result{fields: map[string]any{"code": code, "message": message, "totalCount": 0, "resourceList": []any{}}}, nil
+	resources := make([]any, 0, x.do.Total)
+	for i := range x.do.Total {
+		resources = append(resources, map[string]any{"id": i + 1})
+	}
+	return result{fields: map[string]any{"code": code, "message": message, "totalCount": x.do.Total, "resourceList": resources}}, nil
 }
 
 func (s *Server) acknowledge(*exchange) (result, *Error) {

@@ -52,7 +52,9 @@ func failures() Dashboard {
 				query("max by (instance, client) ("+of("ksyun_api_clock_skew_seconds")+")", "{{instance}} {{client}}, skew"),
 				query("max by (instance, client) ("+of("ksyun_api_clock_skew_uncertainty_seconds")+")", "{{instance}} {{client}}, ±")).
 				onTheRight("B", seconds).onTheRight("C", seconds).signed().size(8, 8),
-			events(9, "Errors inside a 200", "Responses with status 200 that are errors, by action: the vendor's SDKs report them as success.", counted("action", of(requests, `outcome="masked"`))).size(8, 8),
+			events(9, "Errors and missing data inside a 200", "Responses with status 200 that are errors, by action: the vendor's SDKs report them as success. Also those that have no data points, or not all data, by action and reason: they are no failures, but say why a panel is empty (data_none: no reason was found).",
+				counted("action", of(requests, `outcome="masked"`)),
+				query(sum("action, reason", each(of("ksyun_api_incomplete_results_total")))+" > 0", "{{action}}, {{reason}}")).size(8, 8),
 			graph(10, "Partial responses", "Share of an action's responses that report a failure for some of their items, and on the right axis the number of such items in 15 minutes. KsyunApiPartialFailures fires above "+rules.Threshold("partialRatio")+".",
 				share, ofAlerts, query(ratio("action", of(requests, `outcome="partial"`), of(requests, rules.Counted)), "{{action}}"),
 				query(sum("action", each(of("ksyun_api_partial_failed_items_total"))), "{{action}}, items")).onTheRight("B", count).size(8, 8),
@@ -62,7 +64,7 @@ func failures() Dashboard {
 				query(sum("reason", each(of("ksyun_tap_proxy_errors_total")))+" > 0", "{{reason}}")).size(8, 8),
 		),
 		row("Why calls fail", true,
-			events(15, "Failures by credential", "Failed attempts by the alias or hash of the access key, and category. _other: keys beyond the first 32; none: attempts without a key. On the right axis, keys that worked before and are refused now, because of the key (revoked, expired) or of a permission (policy removed). KsyunApiKeyRefused fires at 1.",
+			events(15, "Failures by credential", "Failed attempts by the alias or hash of the access key, and category. _other: keys beyond the first 32; none: attempts without a key. On the right axis, keys that worked before and are refused now, because of the key (deleted or disabled), of its token (expired) or of a permission (policy removed). KsyunApiKeyRefused fires at 1.",
 				query(sum("credential, category", each(of("ksyun_api_credential_errors_total")))+" > 0", "{{credential}}, {{category}}"),
 				query("max by (credential, reason) ("+of("ksyun_api_credential_refused")+") > 0", "{{credential}} refused, {{reason}}")).
 				onTheRight("B", noUnit).size(12, 8),
@@ -74,10 +76,11 @@ func failures() Dashboard {
 				onTheRight("B", noUnit).size(12, 8),
 			events(18, "Redundant calls", "Successful calls that asked for what was known already, by action and reason: another client or the same one had asked less than 60 seconds before, with the same key.",
 				query(sum("action, reason", each(of("ksyun_api_redundant_calls_total")))+" > 0", "{{action}}, {{reason}}")).size(12, 8),
-			graph(19, "Use of limits", "Share of an action's limit that the attempts with a key used in 60 seconds, over the selected taps. KsyunApiQuotaNear fires above "+rules.Threshold("quotaRatio")+" for five minutes. On the right axis, the time until the limit is reached at the present pace, and the limits in calls per minute.",
+			graph(19, "Use of limits", "Share of an action's limit that the attempts with a key used in 60 seconds, over the selected taps. KsyunApiQuotaNear fires above "+rules.Threshold("quotaRatio")+" for five minutes. Also the share of the documented limits on the size of one request, in metrics and records, that the largest one of the last minutes used. On the right axis, the time until the limit is reached at the present pace, and the limits in calls per minute.",
 				share, ofRates, query("sum by (credential, action, version) ("+of("ksyun_api_quota_used_ratio")+")", "{{credential}}, {{action}} {{version}}"),
 				query("min by (credential, action, version) ("+of("ksyun_api_quota_exhaustion_seconds")+")", "{{credential}}, {{action}} {{version}}, reached in"),
-				query("max by (action, version) ("+of("ksyun_api_quota_limit_requests")+")", "{{action}} {{version}}, limit")).
+				query("max by (action, version) ("+of("ksyun_api_quota_limit_requests")+")", "{{action}} {{version}}, limit"),
+				query("max by (credential, action, version, limit) ("+of("ksyun_api_request_size_used_ratio")+")", "{{credential}}, {{action}} {{version}}, {{limit}} of a request")).
 				onTheRight("B", seconds).onTheRight("C", count).size(12, 8),
 		),
 		row("All calls", true,
@@ -94,6 +97,14 @@ func failures() Dashboard {
 				asRows("round("+sum("service, action, version, region, outcome, status", shown(of(requests)))+") > 0")).sorted("Calls").size(12, 10),
 			graph(14, "Duration by action and outcome", "The 95th percentile of the attempts' durations, by outcome: failures may be much faster or slower than successes.",
 				seconds, ofRates, query(quantile("0.95", "service, action, outcome"), "{{action}}, {{outcome}}")).size(12, 10),
+			table(20, "Programs", "Programs and SDKs that called in the last 15 minutes, with the form of their signatures and the scheme, and the number of taps that saw them. Over http, anyone on the path can read requests and security tokens.",
+				[]column{
+					{"program", "Program", words},
+					{"signing", "Signature", words},
+					{"scheme", "Scheme", words},
+					{"Value", "Taps", count},
+				},
+				asRows(sum("program, signing, scheme", of("ksyun_api_program_info")))).sorted("Taps").size(24, 8),
 		),
 	)
 }

@@ -96,7 +96,7 @@ func apiAlerts() []Rule {
 			SummaryZH:   "之前可用的密钥被拒绝。",
 			Calls:       "blame=credential",
 			Advice:      adviceForCause(diagnosis.CauseKeyRevoked),
-			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: it was revoked or has expired, or a policy was removed. Its programs get no data.",
+			Description: "The key {{ $labels.credential }} (" + where + ") worked before and is refused now, for its {{ $labels.reason }}: the key was deleted or disabled, its security token has expired, or a policy was removed. Its programs get no data.",
 		},
 		{
 			Alert: "KsyunApiThrottled",

@@ -1,0 +1,39 @@
+package classify
+
+// signatureNames are the names of parameters that sign a request, or that say who
+// signed it and when, in lower case. One that ends in a star stands for every name
+// that begins so.
+var signatureNames = [...]string{
+	"accesskey", "accesskeyid", "nonce", "securitytoken", "signature*", "timestamp", "x-amz-*", "x-ksc-*",
+}
+
+// namesAt holds the names of signatureNames that begin with a letter, by its place in
+// the alphabet.
+var namesAt = func() (t ['z' - 'a' + 1][]string) {
+	for _, n := range signatureNames {
+		t[n[0]-'a'] = append(t[n[0]-'a'], n)
+	}
+	return t
+}()
+
+// IsSignatureParam reports whether a parameter of that name belongs to the signature
+// of a request, in any of its forms, and not to what is asked for. Case is ignored.
+func IsSignatureParam[T string | []byte](name T) bool {
+	if len(name) == 0 {
+		return false
+	}
+	letter := lower(name[0])
+	if letter < 'a' || letter > 'z' {
+		return false
+	}
+	for _, n := range namesAt[letter-'a'] {
+		if stem := len(n) - 1; n[stem] == '*' {
+			if len(name) >= stem && foldsTo(name[:stem], n[:stem]) {
+				return true
+			}
+		} else if len(name) == len(n) && foldsTo(name, n) {
+			return true
+		}
+	}
+	return false
+}
