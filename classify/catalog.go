@@ -230,20 +230,6 @@ func (c *Catalog) Lookup(code string) (*Entry, bool) {
 	return e, ok
 }
 
-// Labels returns the codes and aliases that the vendor may send, sorted, without
-// duplicates, as spelled in the catalogue. Metrics use them as label values without
-// a limit. Placeholder names are not included.
-func (c *Catalog) Labels() []string {
-	var codes []string
-	for _, e := range c.entries {
-		if e.onWire() && !e.Refines {
-			codes = append(append(codes, e.Code), e.Aliases...)
-		}
-	}
-	slices.Sort(codes)
-	return slices.Compact(codes)
-}
-
 // fold lowers ASCII letters.
 func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 

@@ -1,15 +1,14 @@
 package classify
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+)
 
 // TestCatalogRefuses holds the error of each file in testdata/bad against its
 // line in errors.golden.
@@ -34,19 +33,7 @@ func TestCatalogRefuses(t *testing.T) {
 		}
 		got.WriteString(err.Error() + "\n")
 	}
-	const golden = "testdata/bad/errors.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("errors\n%s\nwant\n%s", got.String(), want)
-	}
+	golden.Check(t, "testdata/bad/errors.golden", []byte(got.String()))
 }
 
 func TestCatalogTooLarge(t *testing.T) {
@@ -198,18 +185,6 @@ func TestStatusNames(t *testing.T) {
 	e := &Entry{Statuses: []int{400, 4, 503}}
 	if got := strings.Join(e.StatusNames(), " "); got != "400 4xx 503" {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestCatalogLabels(t *testing.T) {
-	labels := DefaultCatalog().Labels()
-	if !slices.IsSorted(labels) || len(slices.Compact(slices.Clone(labels))) != len(labels) {
-		t.Errorf("labels are not sorted and single: %v", labels)
-	}
-	for code, want := range map[string]bool{"LimitExceeded": true, "InvalidTimestamp": true, "RequestTooLarge": false, "Status500": false, "dns": false, "InvalidSignature": true} {
-		if slices.Contains(labels, code) != want {
-			t.Errorf("%s among the labels: %t, want %t", code, !want, want)
-		}
 	}
 }
 

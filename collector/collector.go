@@ -5,13 +5,17 @@
 //	                │
 //	             handler ── way: how does this listener route?
 //	                │────── Policy: may it go there? upstream.Dialer: how?
-//	                │────── classify: what was asked, what was answered?
+//	                │────── classify: what was called, and how did it end?
 //	                └─────> Sink.Begin, Sink.Observe
 //
 // Package relay moves the bytes, and package upstream connects. This package decides
-// where a request may go,
-// answers requests that are refused or cannot be sent with an error in the
-// vendor's format, and turns each exchange into one classify.Observation.
+// where a request may go, responds with an error in the vendor's format if a request
+// is refused or cannot be sent, and turns each exchange into one
+// classify.Observation.
+//
+// Three more packages report calls to the same sink: transport from within a Go
+// program, csm from the records of an SDK, and resign, which signs calls again on
+// behalf of this package.
 //
 // # Where requests may go
 //

@@ -1,5 +1,5 @@
-// Package usererror has the form of errors that the user can fix: what is wrong,
-// where, and what to do.
+// Package usererror defines the form of errors that the user can fix: what is
+// wrong, where, and what to do.
 //
 // As text on one line, for logs and responses:
 //

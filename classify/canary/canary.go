@@ -1,5 +1,6 @@
-// Package canary drives secrets through the tap in tests: in every place of a
-// request, and written in every way in which a response may quote them.
+// Package canary provides requests and responses that contain known secrets, for
+// tests that no output contains them: in every place of a request, and in every
+// encoding in which a response may quote them.
 package canary
 
 import (

@@ -85,9 +85,9 @@ func TestCheckPath(t *testing.T) {
 	fails("TLS between the tap and the API", "with --upstream.ca-file", through(proxy, admin, https, "--ca-file="+filepath.Join(trustDir, "bundle.pem"))...)
 }
 
-// TestCheckPathTimerReadsTrustAnew has what programs trust change under a tap
+// TestCheckPathTimerReadsTrustAgain has what programs trust change under a tap
 // that checks its path, as it does when its CA rotates.
-func TestCheckPathTimerReadsTrustAnew(t *testing.T) {
+func TestCheckPathTimerReadsTrustAgain(t *testing.T) {
 	secure := httptest.NewUnstartedServer(cloudmonitor.New(cloudmonitor.Config{}))
 	cert, certPEM := selfsigned.Certificate(apiHost)
 	secure.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
 
 // TestPrintedErrors holds one error of each source to the form in which it is
@@ -68,17 +70,5 @@ func TestPrintedErrors(t *testing.T) {
 			got.WriteString("# " + tt.name + "\n" + text)
 		})
 	}
-	const golden = "testdata/errors.golden"
-	if *update {
-		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.String() != string(want) {
-		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want)
-	}
+	golden.Check(t, "testdata/errors.golden", []byte(got.String()))
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// The exit codes of a command that could not be run, as a shell's.
+// The exit codes for a command that could not be run, as in a shell.
 const (
 	exitCannotRun = 126
 	exitNotFound  = 127
-	exitSignal    = 128 // and the signal's number
+	exitSignal    = 128 // plus the number of the signal
 )
 
 // execVerb runs a command with its calls tapped.
@@ -43,15 +43,15 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
 	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
 	c.Flag("report", "Directory to which a report is written: summary, failures as JSON, support tickets in English and Chinese, and a HAR file of the failed exchanges without header fields and bodies. It contains no secrets.").PlaceHolder("DIR").StringVar(&v.report)
-	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs on it that heed no proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)
+	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs that use it and ignore proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)
 	v.settings.Register(c, file, "proxy.listen-address", "web.listen-address", "web.admin-listen-address", "web.enable-lifecycle", "web.config.file", "tap.other-hosts", "intercept", "csm.listen-address", "proxy.shutdown-timeout")
 	return v
 }
 
 func (v *execVerb) run(ctx context.Context, std stdio) error {
 	s := &v.settings
-	// The listeners are on loopback and the command's own, so that what is not
-	// tapped may pass.
+	// Only the command can use these listeners, on loopback, so requests to hosts
+	// that are not tapped may pass.
 	s.ProxyListen, s.WebListen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
 	s.OtherHosts, s.Intercept = collector.OtherPass, true
 	s.CSMListen = ""
@@ -61,13 +61,13 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	s.ShutdownTimeout = flushTimeout
 	out := readProxies(os.Getenv, nil)
 	checked := *s
-	checked.CADir = cmp.Or(s.CADir, os.TempDir()) // made below
+	checked.CADir = cmp.Or(s.CADir, os.TempDir()) // it is created later
 	if _, _, err := resolve(&checked, out); err != nil {
 		return usageError{err}
 	}
 	t, child, err := v.prepare(ctx, out)
 	if err != nil {
-		// The command must not fail for want of a tap.
+		// The command must run even if the tap cannot.
 		fmt.Fprintf(std.err, "ksyun-tap: %v: the command runs without the tap\n", err)
 		_, childErr := v.runChild(std, os.Environ())
 		return childErr
@@ -79,7 +79,7 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	for _, note := range child.notes {
 		fmt.Fprintf(std.err, "ksyun-tap: %s\n", note)
 	}
-	// The tap outlives the command, whatever ends that.
+	// The tap is stopped only after the command has ended, for whatever reason.
 	tapCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	served := make(chan error, 1)
@@ -112,7 +112,7 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 	}
 	private, err := privateDir()
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a directory for the command's trust: %w", err)
+		return nil, nil, fmt.Errorf("create a directory for the files of the command: %w", err)
 	}
 	defer func() {
 		if err != nil {
@@ -138,8 +138,7 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 	return t, child, nil
 }
 
-// privateDir makes a directory that is this process' own, also where TMPDIR
-// names none.
+// privateDir creates a temporary directory, even if TMPDIR names none.
 func privateDir() (dir string, err error) {
 	for _, parent := range []string{"", "/dev/shm", "/tmp", "."} {
 		if dir, err = os.MkdirTemp(parent, "ksyun-tap-exec-"); err == nil {
@@ -149,10 +148,10 @@ func privateDir() (dir string, err error) {
 	return "", err
 }
 
-// runChild runs the command to its end. Its exit code comes back as an
-// exitError. started is false if there was no command to run.
+// runChild runs the command until it ends. Its exit code is returned as an
+// exitError. started is false if the command could not be started.
 func (v *execVerb) runChild(std stdio, env []string) (started bool, err error) {
-	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // running it is what was asked for; signals end it
+	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // the user asked to run it; signals end it
 	cmd.Env = env
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, direct(std.err)
 
@@ -184,14 +183,14 @@ func (v *execVerb) runChild(std stdio, env []string) (started bool, err error) {
 	return true, result
 }
 
-// outlive stays for what the command left behind, such as a daemon: its calls
-// go through the tap, and would fail without it.
+// outlive waits for processes that the command left running, such as a daemon:
+// their calls go through the tap and would fail without it.
 func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
 	left := orphans()
 	if len(left) == 0 {
 		return
 	}
-	fmt.Fprintf(std.err, "ksyun-tap: %s ended and left %d running, which the tap stays for\n", v.command[0], len(left))
+	fmt.Fprintf(std.err, "ksyun-tap: %s ended and left %d processes running; the tap runs until they end\n", v.command[0], len(left))
 	gone := make(chan struct{})
 	go func() {
 		defer close(gone)

@@ -16,24 +16,24 @@ import (
 //go:embed preload.cjs
 var preloadScript []byte
 
-// childSetup is what a command gets so that its calls go through the tap and
-// the tap's certificates are trusted.
+// childSetup prepares the environment of a command so that its calls go through
+// the tap and its programs trust the tap's certificates.
 type childSetup struct {
-	private string // directory for files of its own
+	private string // directory for the files of this command
 	env     []string
-	notes   []string // choices of the user that are not kept, or keep calls from being seen
+	notes   []string // the user's settings that are replaced, or that prevent calls from being observed
 
-	base           []string // the environment it would have had
+	base           []string // the environment that the command would have without the tap
 	set            map[string]string
-	proxy          string // the tap's address
-	caFile, bundle string // what to trust: the tap's CA, and with the system's
+	proxy          string // address of the tap
+	caFile, bundle string // files of the tap's CA alone, and together with the system's CAs
 	out            *proxies
 	settings       *config.Settings
 	noProxy        []string
 }
 
-// setUpChild makes the environment, and the files that it names. base is the
-// environment that the command would have had.
+// setUpChild creates the environment and the files that it names. base is the
+// environment that the command would have without the tap.
 func setUpChild(base []string, t *tap, out *proxies, private string) (*childSetup, error) {
 	c := &childSetup{
 		private: private, base: base, set: map[string]string{}, out: out,
@@ -63,15 +63,15 @@ func setUpChild(base []string, t *tap, out *proxies, private string) (*childSetu
 	return c, nil
 }
 
-// get returns the first of these variables that is set to something.
+// get returns the value of the first of these variables that is not empty.
 func (c *childSetup) get(names ...string) string { return getenv(c.base, names...) }
 
 func (c *childSetup) note(format string, args ...any) {
 	c.notes = append(c.notes, fmt.Sprintf(format, args...))
 }
 
-// setProxies leads to the tap all that NO_PROXY does not leave out. The tap goes
-// on by the proxies that the variables name by now.
+// setProxies sends all requests through the tap except those that NO_PROXY
+// excludes. The tap itself uses the proxies that the variables named before.
 func (c *childSetup) setProxies() {
 	c.noProxy = c.newNoProxy()
 	for name, value := range map[string]string{
@@ -81,8 +81,8 @@ func (c *childSetup) setProxies() {
 	}
 }
 
-// setCSM has the Go SDK v1 report its calls also where it heeds no proxy,
-// unless it is set up to report them elsewhere, or not at all.
+// setCSM makes the Go SDK v1 report its calls, even where it uses no proxy. The
+// user's own settings of client-side monitoring are kept.
 func (c *childSetup) setCSM(to net.Addr) {
 	if c.get("AWS_CSM_ENABLED", "AWS_CSM_HOST", "AWS_CSM_PORT") != "" {
 		return
@@ -91,12 +91,12 @@ func (c *childSetup) setCSM(to net.Addr) {
 	c.set["AWS_CSM_HOST"], c.set["AWS_CSM_PORT"], _ = net.SplitHostPort(to.String())
 }
 
-// setTrust has programs trust the tap beside what they trust.
+// setTrust makes programs trust the tap's CA in addition to the CAs they trust.
 func (c *childSetup) setTrust() error {
-	// The bundle has what this one and SSL_CERT_DIR name, too.
+	// The bundle includes the CAs of the user's SSL_CERT_FILE and SSL_CERT_DIR.
 	c.set["SSL_CERT_FILE"] = c.bundle
-	// Most of these replace what the program trusts: hence the bundle. The last
-	// adds to it.
+	// Most of these replace the CAs that the program trusts, so they need the whole
+	// bundle. NODE_EXTRA_CA_CERTS adds to them.
 	for _, name := range []string{"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "KS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
 		c.set[name] = c.bundle
 		if name == "NODE_EXTRA_CA_CERTS" {
@@ -110,24 +110,24 @@ func (c *childSetup) setTrust() error {
 			if merged != "" {
 				c.set[name] = merged
 			} else {
-				c.note("%s names no PEM certificates that can be read: it names those of the system and the tap instead", name)
+				c.note("%s names no readable PEM certificates: it is replaced by the CAs of the system and the tap", name)
 			}
 		}
 	}
 	return nil
 }
 
-// setNode makes Node use proxy variables: from version 24 on a variable turns
-// that on; before that, it takes code.
+// setNode makes Node use the proxy variables: by a variable since version 24, by a
+// script that is loaded first in earlier versions.
 func (c *childSetup) setNode() error {
 	const name = "NODE_USE_ENV_PROXY"
 	if own := c.get(name); own != "" && own != "1" {
-		c.note("%s keeps Node from its proxies, and the calls of Node programs from being seen", name)
+		c.note("%s disables the proxy variables in Node: the calls of Node programs are not observed", name)
 		return nil
 	}
 	preload := filepath.Join(c.private, "preload.cjs")
 	if err := os.WriteFile(preload, preloadScript, 0o600); err != nil {
-		return fmt.Errorf("write what Node is to load: %w", err)
+		return fmt.Errorf("write the script for Node: %w", err)
 	}
 	c.set[name] = "1"
 	c.set["NODE_OPTIONS"] = strings.TrimLeft(c.get("NODE_OPTIONS")+" --require="+quoteNode(preload), " ")
@@ -140,9 +140,9 @@ func quoteNode(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// mergeTrust writes what a program trusts by a setting of its own, a file or a
-// directory, and the tap's CA to the file name, which it returns. It returns ""
-// where there is nothing to be read.
+// mergeTrust writes the certificates of own, which is a file or a directory, and
+// the tap's CA to the file name, and returns name. It returns "" if own contains no
+// readable certificates.
 func mergeTrust(name, own, ca string) (string, error) {
 	files := []string{own}
 	if entries, err := os.ReadDir(own); err == nil {
@@ -162,15 +162,15 @@ func mergeTrust(name, own, ca string) (string, error) {
 	}
 	ours, err := os.ReadFile(ca)
 	if err != nil {
-		return "", fmt.Errorf("read what programs are to trust: %w", err)
+		return "", fmt.Errorf("read the tap's CA: %w", err)
 	}
 	if err := os.WriteFile(name, append(trusted, ours...), 0o600); err != nil {
-		return "", fmt.Errorf("write what programs are to trust: %w", err)
+		return "", fmt.Errorf("write the CA certificates for programs: %w", err)
 	}
 	return name, nil
 }
 
-// getenv returns the first of these variables that is set to something.
+// getenv returns the value of the first of these variables that is not empty.
 func getenv(env []string, names ...string) string {
 	for _, name := range names {
 		for _, kv := range env {

@@ -20,19 +20,21 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// trustStorePassword is Java's customary one; a trust store holds no secret.
+// trustStorePassword is Java's default password. A trust store contains no secret.
 const trustStorePassword = "changeit"
 
-// javaVariables are those that give options to a JVM, the last one winning.
+// javaVariables are the variables with options for a JVM, in ascending order of
+// precedence.
 var javaVariables = []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS"}
 
-// The properties that are the user's to choose, where they did.
+// Properties that the user may have set.
 var (
 	proxyProperties = []string{"http.proxyHost", "https.proxyHost", "socksProxyHost"}
 	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trustStorePassword"}
 )
 
-// setJava gives a JVM by options what it needs instead of variables.
+// setJava sets the proxy and the trust store for a JVM, which takes them from
+// options and not from the usual variables.
 func (c *childSetup) setJava() error {
 	own := map[string]string{}
 	from := map[string]string{}
@@ -58,7 +60,7 @@ func (c *childSetup) setJava() error {
 		options[i] = quoteJava("-D" + p.name + "=" + p.value)
 	}
 	for i, variable := range javaVariables {
-		// The others only where they would replace ours.
+		// The other variables are needed only if they would override ours.
 		if i == 0 || slices.ContainsFunc(ours, func(p property) bool { return from[p.name] == variable }) {
 			c.set[variable] = strings.TrimLeft(c.get(variable)+" "+strings.Join(options, " "), " ")
 		}
@@ -68,12 +70,12 @@ func (c *childSetup) setJava() error {
 
 type property struct{ name, value string }
 
-// javaProxy returns the properties by which a JVM goes through the tap; none if
-// the user chose a way out that the tap does not take.
+// javaProxy returns the properties that make a JVM use the tap as its proxy. It
+// returns none if the user's properties name a proxy that the tap does not use.
 func (c *childSetup) javaProxy(own, from map[string]string) []property {
 	for _, name := range proxyProperties {
-		if host := own[name]; host != "" && !c.goesBy(host, own[strings.TrimSuffix(name, "Host")+"Port"]) {
-			c.note("%s names a proxy of its own (%s), which Java programs keep: their calls are not seen, unless HTTPS_PROXY and HTTP_PROXY name that proxy, too", from[name], name)
+		if host := own[name]; host != "" && !c.usesProxy(host, own[strings.TrimSuffix(name, "Host")+"Port"]) {
+			c.note("%s sets another proxy (%s), which Java programs use: their calls are not observed unless HTTPS_PROXY and HTTP_PROXY name that proxy, too", from[name], name)
 			return nil
 		}
 	}
@@ -91,14 +93,14 @@ func (c *childSetup) javaProxy(own, from map[string]string) []property {
 		{"https.proxyPort", port},
 		{"http.nonProxyHosts", strings.Join(hosts, "|")},
 	}
-	if own["socksProxyHost"] != "" { // the tap goes by it
+	if own["socksProxyHost"] != "" { // the tap uses it
 		properties = append(properties, property{"socksProxyHost", ""})
 	}
 	return properties
 }
 
-// goesBy reports whether the tap goes on by a proxy.
-func (c *childSetup) goesBy(host, port string) bool {
+// usesProxy reports whether the tap itself uses this proxy.
+func (c *childSetup) usesProxy(host, port string) bool {
 	for _, w := range []upstreamProxy{c.out.http, c.out.https} {
 		if w.url != nil && strings.EqualFold(w.url.Hostname(), host) && (port == "" || w.url.Port() == port) {
 			return true
@@ -107,8 +109,8 @@ func (c *childSetup) goesBy(host, port string) bool {
 	return false
 }
 
-// javaHosts spells NO_PROXY as http.nonProxyHosts. What cannot be spelled so
-// goes through the tap, which honours it.
+// javaHosts converts NO_PROXY to http.nonProxyHosts. Requests to entries that
+// cannot be converted go through the tap, which applies NO_PROXY itself.
 func javaHosts(noProxy []string) (hosts []string) {
 	for _, entry := range noProxy {
 		network, err := netip.ParsePrefix(entry)
@@ -138,9 +140,9 @@ func javaHosts(noProxy []string) (hosts []string) {
 	return hosts
 }
 
-// javaTrust returns the properties of a trust store with the tap's CA: beside
-// what the user's own has, else beside the system's and the JVM's; none if the
-// user's own cannot be read.
+// javaTrust returns the properties of a trust store with the tap's CA and the
+// certificates of the user's trust store or, if there is none, those of the system
+// and the JVM. It returns none if the user's trust store cannot be read.
 func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) {
 	var pems []byte
 	var extra []*x509.Certificate
@@ -148,19 +150,19 @@ func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) 
 	if name := own[trustProperties[0]]; name != "" {
 		extra, err = readTrustStore(name, own[trustProperties[2]])
 		if err != nil {
-			c.note("%s names a trust store that cannot be read (%s), which Java programs keep: they do not trust the tap", from[trustProperties[0]], trustProperties[0])
-			return nil, nil //nolint:nilerr // which is no failure of ours
+			c.note("%s names a trust store that cannot be read (%s), which Java programs use: they do not trust the tap", from[trustProperties[0]], trustProperties[0])
+			return nil, nil //nolint:nilerr // it is reported as a note
 		}
 		pems, err = os.ReadFile(c.caFile)
 	} else {
 		for _, name := range c.javaCAs() {
-			more, _ := readTrustStore(name, trustStorePassword) // without, the system's have to do
+			more, _ := readTrustStore(name, trustStorePassword) // if it fails, those of the system are used
 			extra = append(extra, more...)
 		}
 		pems, err = os.ReadFile(c.bundle)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read what programs are to trust: %w", err)
+		return nil, fmt.Errorf("read the CA certificates: %w", err)
 	}
 	store, err := encodeTrustStore(pems, extra...)
 	if err != nil {
@@ -168,12 +170,12 @@ func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) 
 	}
 	file := filepath.Join(c.private, "truststore.p12")
 	if err := os.WriteFile(file, store, 0o600); err != nil {
-		return nil, fmt.Errorf("write what programs are to trust: %w", err)
+		return nil, fmt.Errorf("write the trust store: %w", err)
 	}
 	return []property{{trustProperties[0], file}, {trustProperties[1], "PKCS12"}, {trustProperties[2], trustStorePassword}}, nil
 }
 
-// javaCAs are the files that a JVM of this environment trusts by itself.
+// javaCAs returns the trust stores that a JVM of this environment uses by default.
 func (c *childSetup) javaCAs() (files []string) {
 	homes := []string{c.get("JAVA_HOME")}
 	if java, err := exec.LookPath("java"); err == nil {
@@ -197,11 +199,10 @@ func (c *childSetup) javaCAs() (files []string) {
 	return files
 }
 
-// maxTrustStore limits what is read of a trust store.
+// maxTrustStore is the maximum size of a trust store, in bytes.
 const maxTrustStore = 16 << 20
 
-// readTrustStore reads the certificates of a trust store in the form of PKCS 12
-// or JKS.
+// readTrustStore reads the certificates of a trust store in PKCS #12 or JKS format.
 func readTrustStore(name, password string) ([]*x509.Certificate, error) {
 	data, err := readRegular(name)
 	if err != nil {
@@ -217,7 +218,7 @@ func readTrustStore(name, password string) ([]*x509.Certificate, error) {
 	}
 	store := keystore.New()
 	if err := store.Load(bytes.NewReader(data), []byte(cmp.Or(password, trustStorePassword))); err != nil {
-		return nil, fmt.Errorf("%s is no trust store that can be read", name)
+		return nil, fmt.Errorf("%s is not a PKCS #12 or JKS trust store, or its password is another", name)
 	}
 	var certificates []*x509.Certificate
 	for _, alias := range store.Aliases() {
@@ -230,12 +231,12 @@ func readTrustStore(name, password string) ([]*x509.Certificate, error) {
 		}
 	}
 	if len(certificates) == 0 {
-		return nil, errors.New("it holds no certificate")
+		return nil, errors.New("the trust store contains no certificate")
 	}
 	return certificates, nil
 }
 
-// encodeTrustStore turns PEM certificates, and more of them, into a trust store.
+// encodeTrustStore returns a trust store of PEM certificates and more certificates.
 func encodeTrustStore(data []byte, more ...*x509.Certificate) ([]byte, error) {
 	var certificates []*x509.Certificate
 	seen := map[string]bool{}
@@ -246,7 +247,7 @@ func encodeTrustStore(data []byte, more ...*x509.Certificate) ([]byte, error) {
 		}
 	}
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		// Java, too, passes over what it cannot read among the roots.
+		// Java ignores certificates that it cannot parse, too.
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
 			add(c)
 		}
@@ -256,13 +257,13 @@ func encodeTrustStore(data []byte, more ...*x509.Certificate) ([]byte, error) {
 	}
 	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
 	if err != nil {
-		return nil, fmt.Errorf("make a trust store for Java: %w", err)
+		return nil, fmt.Errorf("create a trust store for Java: %w", err)
 	}
 	return store, nil
 }
 
-// splitJava splits options as a JVM does: at blanks outside of quotes. There are
-// no escapes.
+// splitJava splits options as a JVM does: at white space outside of quotes. There
+// are no escapes.
 func splitJava(s string) (options []string) {
 	var option strings.Builder
 	inside, quote := false, rune(0)

@@ -14,11 +14,12 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// neverProxied are what no program is to reach by way of the tap.
+// neverProxied are hosts that programs never reach through the tap.
 var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
 
-// newNoProxy returns the user's NO_PROXY with what never goes through the tap.
-// Entries that cover a tapped host are left out: the tap honours them itself.
+// newNoProxy returns the user's NO_PROXY and the hosts that are never reached
+// through the tap. Entries that match a tapped host are left out; the tap applies
+// them itself.
 func (c *childSetup) newNoProxy() []string {
 	var list, covering []string
 	add := func(entry string) {
@@ -35,7 +36,7 @@ func (c *childSetup) newNoProxy() []string {
 		add(entry)
 	}
 	if len(covering) > 0 {
-		c.note("NO_PROXY covers the API (%s): the command calls it by way of the tap, which uses no other proxy", strings.Join(covering, ", "))
+		c.note("NO_PROXY includes the API (%s): the command calls it through the tap, which connects to it directly", strings.Join(covering, ", "))
 	}
 	for _, entry := range slices.Concat(neverProxied, clusterNames(c.base, os.ReadFile)) {
 		add(entry)
@@ -43,8 +44,7 @@ func (c *childSetup) newNoProxy() []string {
 	return list
 }
 
-// coversTapped reports whether an entry keeps calls of a tapped host from a
-// proxy.
+// coversTapped reports whether an entry of NO_PROXY matches a tapped host.
 func (c *childSetup) coversTapped(entry string) bool {
 	name := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(entry, "*"), "."))
 	if host, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(host, "[") {
@@ -61,7 +61,7 @@ func (c *childSetup) coversTapped(entry string) bool {
 	})
 }
 
-// The files from which a pod's namespace is read.
+// Files with the namespace of a pod.
 const (
 	namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 	resolvConf    = "/etc/resolv.conf"
@@ -69,8 +69,9 @@ const (
 
 var serviceHost = regexp.MustCompile(`^([A-Z0-9_]+)_SERVICE_HOST$`)
 
-// clusterNames returns, in a pod, the names by which it reaches the services of
-// its namespace and its cluster: NO_PROXY cannot say "every name without a dot".
+// clusterNames returns the names of services that a pod of Kubernetes can use: those
+// of its namespace and its cluster. NO_PROXY has no entry for "all names without a
+// dot". Outside of a pod, it returns nil.
 func clusterNames(env []string, readFile func(string) ([]byte, error)) []string {
 	api := getenv(env, "KUBERNETES_SERVICE_HOST")
 	if api == "" {

@@ -60,6 +60,16 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
 }
 
+// unfailing is an output whose errors are ignored. kingpin panics if it cannot print
+// help, such as to a pipe that has been closed.
+type unfailing struct{ io.Writer }
+
+// Write writes p as far as possible.
+func (u unfailing) Write(p []byte) (int, error) {
+	_, _ = u.Writer.Write(p)
+	return len(p), nil
+}
+
 // verb is one command of ksyun-tap.
 type verb func(ctx context.Context, io stdio) error
 
@@ -150,7 +160,7 @@ type commandLine struct {
 func newCommandLine(file config.File, out io.Writer) *commandLine {
 	app := kingpin.New("ksyun-tap", "Observes calls of the Ksyun Cloud Monitor API. Every byte is relayed unchanged, and each failed call becomes a metric, a span, a log line and a journal entry that can be found by its request ID.")
 	c := &commandLine{app: app, verbs: map[string]verb{}}
-	app.UsageWriter(out).ErrorWriter(out)
+	app.UsageWriter(unfailing{out}).ErrorWriter(unfailing{out})
 	app.Terminate(func(int) { c.exited = true })
 	app.HelpFlag.Short('h')
 	app.Version(version.Print("ksyun-tap"))

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,9 +20,8 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite docs/reference/environment.md and the golden files")
 
 const (
 	matrixPage = "../../docs/reference/environment.md"
@@ -172,18 +170,7 @@ func TestEnvironmentMatrix(t *testing.T) {
 			})
 		}
 	}
-	if *update {
-		if err := os.WriteFile(matrixPage, page.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(matrixPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(page.Bytes(), want) {
-		t.Errorf("docs/reference/environment.md is out of date: run make matrix. The page should be:\n%s", page.Bytes())
-	}
+	golden.Check(t, matrixPage, page.Bytes()) // make matrix rewrites it
 }
 
 const matrixIntro = `<!-- Written by make matrix. Do not edit. -->

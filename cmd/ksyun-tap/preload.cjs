@@ -1,12 +1,12 @@
-// Has the http and https modules and fetch of Node before 24 heed HTTP_PROXY,
-// HTTPS_PROXY and NO_PROXY, as later ones do by NODE_USE_ENV_PROXY. Loaded by
-// ksyun-tap exec; whatever fails in it leaves the program as it was.
+// Makes the http and https modules and fetch of Node before 24 use HTTP_PROXY,
+// HTTPS_PROXY and NO_PROXY, as later versions do with NODE_USE_ENV_PROXY. Loaded by
+// ksyun-tap exec; an error in it does not affect the program.
 'use strict'
 try {
-  if (Number(process.versions.node.split('.')[0]) < 24) heedProxy()
+  if (Number(process.versions.node.split('.')[0]) < 24) useProxy()
 } catch {}
 
-function heedProxy() {
+function useProxy() {
   const http = require('http')
   const https = require('https')
   const tls = require('tls')

@@ -31,7 +31,6 @@
 //	                 created and    signs
 //	                 published
 //
-// A program that reads the bundle at any time can therefore be served for at
-// least the overlap after that.
-// whenever it started.
+// So a program can be served for at least the overlap after it has read the
+// bundle, whenever that was.
 package ca

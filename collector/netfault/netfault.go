@@ -1,4 +1,4 @@
-// Package netfault maps errors of package net to faults.
+// Package netfault maps errors of package net to the faults of package classify.
 package netfault
 
 import (

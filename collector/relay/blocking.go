@@ -29,11 +29,7 @@ func (p *pair) block() {
 	if p.up != nil {
 		d.readUpstream(p.up)
 	}
-	if p.s.draining.Load() {
-		p.m.drain(time.Now())
-	}
-	p.m.advance()
-	d.settle()
+	d.begin()
 	d.read(program, p.cl)
 	if d.timer != nil {
 		d.timer.Stop()
@@ -42,6 +38,15 @@ func (p *pair) block() {
 	d.upstream.Wait()
 	p.mu.Lock()
 	p.blocking, p.where = nil, atDoor
+}
+
+func (d *blocking) begin() {
+	defer d.guard()
+	if d.p.s.draining.Load() {
+		d.p.m.drain(time.Now())
+	}
+	d.p.m.advance()
+	d.settle()
 }
 
 // done reports whether another driver has the machine, or the pair has ended.
@@ -66,9 +71,7 @@ func (d *blocking) read(from side, l *link) {
 			d.changed.Wait()
 			continue
 		}
-		p.mu.Unlock()
-		n, err := l.Read(b)
-		p.mu.Lock()
+		n, err := p.unlocked(l.Read, b)
 		if from == upstream && p.up != l {
 			return
 		}
@@ -85,11 +88,16 @@ func (d *blocking) read(from side, l *link) {
 	}
 }
 
+// unlocked reads or writes without mu.
+func (p *pair) unlocked(do func([]byte) (int, error), b []byte) (int, error) {
+	p.mu.Unlock()
+	defer p.mu.Lock()
+	return do(b)
+}
+
 // guard ends the pair if its handler or machine panicked.
 func (d *blocking) guard() {
-	if v := recover(); v != nil {
-		d.p.panicked()
-		d.p.m.stage = stageOver
+	if v := recover(); v != nil && d.p.panicked() {
 		d.settle()
 	}
 }
@@ -134,9 +142,7 @@ func (d *blocking) write(to side, l *link) {
 	b := m.pending(to)
 	d.writing[to], m.flows[to.other()].writing = true, true
 	d.arm()
-	p.mu.Unlock()
-	n, err := l.Write(b)
-	p.mu.Lock()
+	n, err := p.unlocked(l.Write, b)
 	if to == upstream && p.up != l {
 		return
 	}
@@ -168,7 +174,8 @@ func (d *blocking) carryOut(e effects) {
 	if e&effectDial != 0 {
 		ctx, cancel := context.WithCancel(p.s.ctx)
 		p.cancelDial = cancel
-		d.upstream.Go(func() { d.dial(ctx) })
+		x := m.x
+		d.upstream.Go(func() { d.dial(ctx, x) })
 	}
 	if e&effectCancelDial != 0 {
 		p.cancelDial()
@@ -176,25 +183,20 @@ func (d *blocking) carryOut(e effects) {
 }
 
 // dial connects to the upstream and reads from it.
-func (d *blocking) dial(ctx context.Context) {
+func (d *blocking) dial(ctx context.Context, x *Exchange) {
 	p := d.p
-	nc, err := p.dial(ctx, p.m.x)
+	nc, err := p.dial(ctx, x)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer d.guard()
 	p.cancelDial()
 	p.cancelDial = nil
-	if err == nil {
-		p.up = newLink(nc)
-	}
-	switch {
-	case p.m.over(): // a panic has ended it
-		return
-	case err != nil:
+	if err != nil {
 		p.m.notDialed(err, time.Now())
 		d.settle()
 		return
 	}
+	p.up = newLink(nc)
 	d.readUpstream(p.up)
 	p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
 	d.settle()

@@ -40,8 +40,8 @@ type Handler interface {
 	// Plain reports that the program speaks HTTP without TLS inside its CONNECT.
 	Plain()
 	// Done reports how an exchange ended, after the last byte was forwarded. It
-	// follows each Sending and each Refuse, and a Dial that was canceled because
-	// the program closed its connection.
+	// follows each Sending and each Refuse, and a Route or Dial after which the
+	// program closed its connection or the server was stopped.
 	Done(x *Exchange)
 }
 

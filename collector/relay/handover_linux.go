@@ -29,30 +29,50 @@ func (p *pair) toLoop(up *link) bool {
 			return false
 		}
 	}
-	fd, err := duplicate(tcp)
+	l := loops[p.s.turn.Add(1)%uint32(len(loops))] //nolint:gosec // there are few loops
+	fd, err := l.duplicate(tcp)
 	if err != nil {
 		return false
 	}
 	upFD := 0
 	if upTCP != nil {
-		if upFD, err = duplicate(upTCP); err != nil {
+		if upFD, err = l.duplicate(upTCP); err != nil {
 			closeFD(fd)
 			return false
 		}
 		upTCP.Close() //nolint:errcheck // the descriptor that is kept is another
 	}
 	tcp.Close() //nolint:errcheck // likewise
-	l := loops[int(p.s.turn.Add(1))%len(loops)]
 	p.mu.Lock()
 	p.cl, p.up, p.where = nil, nil, atLoop
 	p.looped = looped{on: l, socks: [2]socket{{fd: fd, tls: t}, {fd: upFD, tls: upTLS}}, timer: -1}
 	p.m.killed = p.killed
-	l.post(func(l *loop) { l.adopt(p) }) // before anyone can post what comes after it
+	l.post(p, func() { l.adopt(p) }) // before anyone can post what comes after it
 	p.mu.Unlock()
 	return true
 }
 
-// duplicate returns a descriptor of nc's socket that the runtime does not watch.
+// duplicate returns a descriptor of nc's socket that the runtime does not watch, but
+// the loop, from add on.
+func (l *loop) duplicate(nc syscall.Conn) (int, error) {
+	if err := l.s.cfg.injected(callDuplicate); err != nil {
+		return 0, err
+	}
+	fd, err := duplicate(nc)
+	if err != nil {
+		return 0, err
+	}
+	err = l.s.cfg.injected(callWatch)
+	if err == nil {
+		err = l.watch(unix.EPOLL_CTL_ADD, fd, unix.EPOLLET, 0)
+	}
+	if err != nil {
+		closeFD(fd)
+		return 0, err
+	}
+	return fd, nil
+}
+
 func duplicate(nc syscall.Conn) (int, error) {
 	raw, err := nc.SyscallConn()
 	if err != nil {
@@ -75,15 +95,13 @@ func (l *loop) adopt(p *pair) {
 			l.add(p, side(i), sock)
 		}
 	}
-	l.guarded(p, func() {
-		switch {
-		case p.m.killed:
-			p.m.kill(l.now)
-		case p.s.draining.Load():
-			p.m.drain(l.now)
-		}
-		p.m.advance()
-	})
+	switch {
+	case p.m.killed:
+		p.m.kill(l.now)
+	case p.s.draining.Load():
+		p.m.drain(l.now)
+	}
+	p.m.advance()
 	l.drive(p)
 }
 
@@ -91,12 +109,10 @@ func (l *loop) add(p *pair, of side, sock socket) {
 	if fd := sock.fd; fd >= len(l.ends) {
 		l.ends = append(l.ends, make([]loopEnd, max(fd+1-len(l.ends), 64, len(l.ends)))...)
 	}
-	l.ends[sock.fd] = loopEnd{p, of}
+	l.watches++
+	l.ends[sock.fd] = loopEnd{p, of, l.watches}
 	sock.writable = true
-	if err := l.watch(sock.fd, interest); err != nil {
-		// It cannot be watched: what can be read now is read, then it ends.
-		sock.readable, sock.hungUp = true, true
-	}
+	l.watch(unix.EPOLL_CTL_MOD, sock.fd, interest, l.watches) //nolint:errcheck // it is watched already
 	at := &p.looped.socks[of]
 	*at = sock
 	if t := sock.tls; t != nil {
@@ -108,26 +124,30 @@ func (l *loop) add(p *pair, of side, sock socket) {
 // remove takes the socket of a side away, without closing it.
 func (l *loop) remove(p *pair, of side) *socket {
 	sock := p.looped.socks[of]
-	p.looped.socks[of] = socket{}
 	l.ends[sock.fd] = loopEnd{}
+	p.looped.socks[of] = socket{}
 	if sock.tls != nil {
 		sock.tls.sock = &sock
 	}
 	return &sock
 }
 
-// takeOver returns the socket of nc, for a loop; none if nc is not for one.
-func (s *Server) takeOver(nc net.Conn) (socket, error) {
+// takeOver returns the socket of nc, for the loop; none if nc is not for a loop, or
+// the loop cannot watch it.
+func (l *loop) takeOver(nc net.Conn) (socket, error) {
 	tcp, t := tcpOf(nc)
 	if tcp == nil {
 		return socket{}, nil
 	}
-	fd, err := duplicate(tcp)
-	if IsExhausted(err) && s.Reclaim() {
-		fd, err = duplicate(tcp)
+	fd, err := l.duplicate(tcp)
+	if isExhausted(err) && l.s.Reclaim() {
+		fd, err = l.duplicate(tcp)
 	}
-	if err != nil {
+	switch {
+	case isExhausted(err):
 		return socket{}, err
+	case err != nil:
+		return socket{}, nil //nolint:nilerr // goroutines serve it
 	}
 	tcp.Close() //nolint:errcheck // the descriptor that is kept is another
 	return socket{fd: fd, tls: t}, nil
@@ -140,27 +160,16 @@ func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
 	p.cancelDial()
 	p.cancelDial = nil
 	switch {
-	case !l.drives(p): // a panic has ended it
-		if sock.isOpen() {
-			closeFD(sock.fd)
-		}
-		if err == nil {
-			nc.Close()
-			p.unwired()
-		}
-		return
 	case err != nil:
-		l.guarded(p, func() { p.m.notDialed(err, l.now) })
+		p.m.notDialed(err, l.now)
 	case sock.isOpen():
 		l.add(p, upstream, sock)
-		l.guarded(p, func() { p.m.dialed(addrPort(nc.RemoteAddr()), l.now) })
+		p.m.dialed(addrPort(nc.RemoteAddr()), l.now)
 	default:
-		if l.leave(p, newLink(nc)) {
-			go p.run(func() bool {
-				p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
-				return true
-			})
-		}
+		l.leave(p, newLink(nc), func() bool {
+			p.m.dialed(addrPort(nc.RemoteAddr()), time.Now())
+			return true
+		})
 		return
 	}
 	l.drive(p)
@@ -175,22 +184,31 @@ func (l *loop) letGo(p *pair) {
 	}
 }
 
-// leave hands the pair to a goroutine of its own, with up as its upstream
-// connection.
-func (l *loop) leave(p *pair, up *link) bool {
+// leave hands the pair to a goroutine of its own, which goes on with first. up is
+// the pair's upstream connection, or nil.
+func (l *loop) leave(p *pair, up *link, first func() bool) {
 	l.letGo(p)
 	sock := l.remove(p, program)
-	unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, sock.fd, nil) //nolint:errcheck // closing it does the same
-	nc, err := connOf(sock.fd)
+	l.unwatch(sock.fd)
+	p.mu.Lock()
+	p.where, p.up, p.looped.on = atDoor, up, nil
+	p.mu.Unlock()
+	go p.run(func() bool { return p.takeBack(sock) && first() })
+}
+
+// takeBack makes the program's connection of a loop's socket. It reports false if
+// there are no descriptors for that: the connection is reset then.
+func (p *pair) takeBack(sock *socket) bool {
+	nc, err := p.s.connOf(sock.fd)
 	if sock.tls != nil {
 		nc = sock.tls.detach(nc)
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.looped.on = nil
-	p.where, p.up = atDoor, up
 	if err != nil {
-		go p.abandon()
+		p.m.now, p.m.bye = time.Now(), [2]closing{closeReset, closeReset}
+		p.m.h.Refuse(nil, p.m.x, err, true) // nothing can be said to the program
+		p.m.report(EndRefused)
 		return false
 	}
 	p.cl = newLink(nc)
@@ -200,30 +218,45 @@ func (l *loop) leave(p *pair, up *link) bool {
 	return true
 }
 
-// connOf returns the connection of a descriptor, which it closes.
-func connOf(fd int) (net.Conn, error) {
+// connOf returns the connection of a descriptor, which it closes. If there is no
+// other descriptor for that, the connection is reset.
+func (s *Server) connOf(fd int) (net.Conn, error) {
 	f := os.NewFile(uintptr(fd), "")
 	defer f.Close()
-	return net.FileConn(f)
+	nc, err := s.fileConn(f)
+	if isExhausted(err) && s.Reclaim() {
+		nc, err = s.fileConn(f)
+	}
+	if err != nil {
+		resetOnClose(fd)
+	}
+	return nc, err
 }
 
-// abandon ends a pair whose program's connection was lost for want of
-// descriptors.
-func (p *pair) abandon() {
-	p.mu.Lock()
-	p.m.report(EndStopped)
-	p.mu.Unlock()
-	p.end()
+func (s *Server) fileConn(f *os.File) (net.Conn, error) {
+	if err := s.cfg.injected(callConnection); err != nil {
+		return nil, err
+	}
+	return net.FileConn(f)
 }
 
 // closeEnd closes the connection of one side.
 func (l *loop) closeEnd(p *pair, of side) {
 	sock := l.remove(p, of)
-	if rest := sock.close(p.m.bye[of]); rest != nil {
-		p.s.wg.Go(func() { p.s.finish(sock.fd, rest) })
-	}
+	closed := false
+	defer func() {
+		if !closed { // a panic
+			closeFD(sock.fd)
+		}
+	}()
 	if of == upstream {
 		p.unwired()
+	}
+	rest := sock.close(p.m.bye[of])
+	closed = true
+	if rest != nil {
+		l.unwatch(sock.fd) // closing it does not, while it has a duplicate
+		p.s.wg.Go(func() { p.s.finish(sock.fd, rest) })
 	}
 }
 
@@ -233,7 +266,7 @@ const finishTime = 5 * time.Second
 // finish closes a connection after rest was written to it.
 func (s *Server) finish(fd int, rest *buffer) {
 	defer s.bufs.put(rest)
-	nc, err := connOf(fd)
+	nc, err := s.connOf(fd)
 	if err != nil {
 		return
 	}
@@ -246,15 +279,29 @@ func (s *Server) finish(fd int, rest *buffer) {
 
 // close ends a pair.
 func (l *loop) close(p *pair) {
+	defer l.release(p)
 	for i := range p.looped.socks {
 		if p.looped.socks[i].isOpen() {
 			l.closeEnd(p, side(i))
 		}
 	}
 	l.letGo(p)
+	p.m.forget()
+}
+
+// release ends a pair, also if closing it panicked.
+func (l *loop) release(p *pair) {
+	for i := range p.looped.socks {
+		if fd := p.looped.socks[i].fd; p.looped.socks[i].isOpen() {
+			p.looped.socks[i] = socket{}
+			closeFD(fd)
+			if side(i) == upstream {
+				p.unwired()
+			}
+		}
+	}
 	p.mu.Lock()
 	p.where, p.looped.on = atEnd, nil
 	p.mu.Unlock()
-	p.m.forget()
 	p.s.forget(p)
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"crypto/tls"
+	"errors"
 	"time"
 )
 
@@ -17,7 +18,7 @@ func (p *pair) intercept(ahead []byte) bool {
 	p.s.counters.responseBytes.Add(p.m.x.ResponseBytes)
 	cfg := p.m.x.route.TLS
 	p.m.forget() // what a tunnel carries are exchanges, not the tunnel
-	tc, err := p.handshake(cfg, ahead)
+	tc, err := p.handshake(cfg, ahead, false)
 	if err != nil {
 		if p.await(false) {
 			p.m.h.Secured(err)
@@ -31,12 +32,11 @@ func (p *pair) intercept(ahead []byte) bool {
 // secure speaks TLS with the program in our own name. It reports whether
 // requests follow.
 func (p *pair) secure() bool {
-	if !p.await(true) {
-		return false
-	}
-	tc, err := p.handshake(p.intake.TLS, nil)
+	tc, err := p.handshake(p.intake.TLS, nil, true)
 	if err != nil {
-		p.s.counters.unsecured.Add(1)
+		if p.await(false) {
+			p.s.counters.unsecured.Add(1)
+		}
 		return false
 	}
 	return p.speak(tc)
@@ -54,11 +54,17 @@ func (p *pair) speak(tc *tls.Conn) bool {
 	return !p.killed
 }
 
-// handshake speaks TLS with the program, of whose bytes those ahead were read.
-func (p *pair) handshake(cfg *tls.Config, ahead []byte) (*tls.Conn, error) {
+var errStopped = errors.New("the server was stopped")
+
+// handshake speaks TLS with the program, of whose bytes those ahead were read. If it
+// is waiting, draining the server ends it.
+func (p *pair) handshake(cfg *tls.Config, ahead []byte, waiting bool) (*tls.Conn, error) {
 	w := &wire{Conn: p.cl.Conn, ahead: ahead}
 	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
 		w.SetDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection shows on reading
+	}
+	if waiting && !p.await(true) { // after the deadline is set, which may end it
+		return nil, errStopped
 	}
 	tc := tls.Server(w, cfg)
 	if err := tc.HandshakeContext(p.s.ctx); err != nil {

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -150,4 +151,32 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	if n := r.srv.Stats().BufferBytes; n != 0 {
 		t.Errorf("%d bytes are still in use", n)
 	}
+}
+
+// TestRequestIsNotReclaimed makes room at the moment at which a connection that
+// was idle is used again.
+func TestRequestIsNotReclaimed(t *testing.T) { eachWay(t, testRequestIsNotReclaimed) }
+
+func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
+	r := newRig(t)
+	c, up := r.begin(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.ends(EndComplete)
+	r.waits(1)
+	c.send(getRequest[:3])
+	r.waits(0)
+	r.srv.each((*pair).yield)
+	c.send(getRequest[3:])
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	r.ends(EndComplete)
+
+	c = r.plainClient()
+	r.tls = testTLS()
+	c.send(connectRequest)
+	c.expect(established)
+	r.srv.each((*pair).yield)
+	c.handshake(tls.Client)
 }

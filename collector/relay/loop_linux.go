@@ -26,24 +26,32 @@ const (
 // loop drives the machines of many pairs on one thread, with system calls that do
 // not block. Whatever may block is done by goroutines, which post the result.
 type loop struct {
-	s     *Server
-	epoll int
-	wake  int // an eventfd
-	ends  []loopEnd
-	again []*pair // those that had their turns and are not done
-	times timers
-	now   time.Time
-	busy  bool // events come often
+	s       *Server
+	epoll   int
+	wake    int // an eventfd
+	ends    []loopEnd
+	watches int32   // sockets ever watched
+	again   []*pair // those that had their turns and are not done
+	times   timers
+	now     time.Time
+	ended   bool
+	busy    bool // events come often
 
 	mu     sync.Mutex // protects the fields below
-	posted []func(*loop)
-	ended  bool
+	posted []posting
 }
 
 // loopEnd is the socket of a side of a pair, by its descriptor.
 type loopEnd struct {
-	p    *pair
-	side side
+	p     *pair
+	side  side
+	watch int32 // in its events, unlike in those of the descriptor's former socket
+}
+
+// posting is what is to be done for a pair, or for the loop itself if p is nil.
+type posting struct {
+	p *pair
+	f func()
 }
 
 // looped is what a loop keeps of a pair.
@@ -68,7 +76,7 @@ func newLoops(s *Server) []*loop {
 			closeFD(l.epoll)
 			break
 		}
-		if err = l.watch(l.wake, unix.EPOLLIN); err != nil {
+		if err = l.watch(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN, 0); err != nil {
 			closeFD(l.epoll)
 			closeFD(l.wake)
 			break
@@ -79,8 +87,13 @@ func newLoops(s *Server) []*loop {
 	return loops
 }
 
-func (l *loop) watch(fd int, events uint32) error {
-	return unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(fd)}) //nolint:gosec // descriptors are small
+// watch has the system report events of a descriptor, with the number of the watch.
+func (l *loop) watch(op, fd int, events uint32, number int32) error {
+	return unix.EpollCtl(l.epoll, op, fd, &unix.EpollEvent{Events: events, Fd: int32(fd), Pad: number}) //nolint:gosec // descriptors are small
+}
+
+func (l *loop) unwatch(fd int) {
+	unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) //nolint:errcheck // it is watched
 }
 
 // closeFD closes a descriptor; the system gives it up whatever it says.
@@ -88,11 +101,12 @@ func closeFD(fd int) {
 	unix.Close(fd) //nolint:errcheck // as said
 }
 
-// post has f called on the loop's thread.
-func (l *loop) post(f func(*loop)) {
+// post has f called on the loop's thread for a pair that has not ended, or the loop
+// may have.
+func (l *loop) post(p *pair, f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.posted = append(l.posted, f)
+	l.posted = append(l.posted, posting{p, f})
 	if len(l.posted) == 1 {
 		l.rouse()
 	}
@@ -105,7 +119,7 @@ func (l *loop) rouse() {
 
 // stop ends the loop once it has no pairs.
 func (l *loop) stop() {
-	l.post(func(l *loop) { l.ended = true })
+	l.post(nil, func() { l.ended = true })
 }
 
 // run is the loop. It is locked to its thread, so that the Go scheduler takes no
@@ -170,10 +184,14 @@ func (l *loop) happened(e *unix.EpollEvent) {
 		l.runPosted()
 		return
 	}
-	end := l.ends[e.Fd]
-	if end.p == nil {
+	if int(e.Fd) >= len(l.ends) { // of a socket that was not added yet
 		return
 	}
+	end := l.ends[e.Fd]
+	if end.p == nil || end.watch != e.Pad {
+		return
+	}
+	defer l.contain(end.p)
 	p, sock := end.p, &end.p.looped.socks[end.side]
 	if e.Events&(unix.EPOLLIN|hangUp) != 0 {
 		sock.readable = true
@@ -185,8 +203,7 @@ func (l *loop) happened(e *unix.EpollEvent) {
 		sock.hungUp = true
 	}
 	if e.Events&unix.EPOLLERR != 0 && end.side == program {
-		// Also where nothing more is wanted from it.
-		l.guarded(p, func() { p.m.ended(program, receivedReset, l.now) })
+		p.m.ended(program, receivedReset, l.now) // also where nothing more is wanted from it
 	}
 	l.drive(p)
 }
@@ -198,28 +215,39 @@ func (l *loop) runPosted() {
 	posted := l.posted
 	l.posted = nil
 	l.mu.Unlock()
-	for _, f := range posted {
-		f(l)
+	for _, at := range posted {
+		l.do(at)
 	}
 }
 
-// guarded calls f, and ends the pair if it panics.
-func (l *loop) guarded(p *pair, f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.panicked()
-			p.m.forget()
-			p.m.stage = stageOver
-		}
-	}()
-	f()
+func (l *loop) do(at posting) {
+	defer l.contain(at.p)
+	at.f()
+}
+
+// contain ends the pair, and nothing else, if something panicked while it was served.
+func (l *loop) contain(p *pair) {
+	v := recover()
+	switch {
+	case v == nil:
+		return
+	case p == nil:
+		panic(v)
+	case !l.drives(p):
+		p.s.counters.panics.Add(1)
+		return
+	}
+	if !p.panicked() {
+		return
+	}
+	defer func() { recover() }() //nolint:errcheck // counted already, and the pair is released
+	l.close(p)
 }
 
 // drive goes on with a pair as far as its sockets allow.
 func (l *loop) drive(p *pair) {
-	left := false
-	l.guarded(p, func() { left = l.turn(p) })
-	switch {
+	defer l.contain(p)
+	switch left := l.turn(p); {
 	case left:
 	case p.m.over():
 		l.close(p)
@@ -303,31 +331,30 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 	if e&effectEndProgram != 0 {
 		socks[program].closeWrite(m.bye[program] == closeCut)
 	}
-	if e&effectCancelDial != 0 {
-		p.cancelDial()
-	}
 	if e&effectDial != 0 {
 		ctx, cancel := context.WithCancel(p.s.ctx)
 		p.cancelDial = cancel
+		x := m.x
 		go func() {
-			nc, err := p.dial(ctx, p.m.x)
+			nc, err := p.dial(ctx, x)
 			var sock socket
 			if err == nil {
-				if sock, err = p.s.takeOver(nc); err != nil {
+				if sock, err = l.takeOver(nc); err != nil {
 					nc.Close()
 					p.unwired()
 				}
 			}
-			l.post(func(l *loop) { l.dialed(p, nc, sock, err) })
+			l.post(p, func() { l.dialed(p, nc, sock, err) })
 		}()
+	}
+	if e&effectCancelDial != 0 {
+		p.cancelDial()
 	}
 	if e&effectConnect != 0 {
 		if socks[upstream].isOpen() {
 			l.closeEnd(p, upstream)
 		}
-		if l.leave(p, nil) {
-			go p.run(p.connect)
-		}
+		l.leave(p, nil, p.connect)
 		return true
 	}
 	return false
@@ -346,7 +373,16 @@ func (l *loop) drain(p *pair) {
 		return
 	}
 	l.now = time.Now()
-	l.guarded(p, func() { p.m.drain(l.now) })
+	p.m.drain(l.now)
+	l.drive(p)
+}
+
+func (l *loop) yield(p *pair) {
+	if !l.drives(p) {
+		return
+	}
+	l.now = time.Now()
+	p.m.yield(l.now)
 	l.drive(p)
 }
 
@@ -356,6 +392,6 @@ func (l *loop) kill(p *pair) {
 		return
 	}
 	l.now = time.Now()
-	l.guarded(p, func() { p.m.kill(l.now) })
+	p.m.kill(l.now)
 	l.drive(p)
 }

@@ -14,9 +14,11 @@ func newLoops(*Server) []*loop { return nil }
 
 func (p *pair) toLoop(*link) bool { return false }
 
-func (l *loop) post(func(*loop)) {}
+func (l *loop) post(*pair, func()) {}
 
 func (l *loop) drain(*pair) {}
+
+func (l *loop) yield(*pair) {}
 
 func (l *loop) kill(*pair) {}
 

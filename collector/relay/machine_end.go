@@ -40,6 +40,7 @@ func (m *machine) closeBoth(toProgram, toUpstream closing) {
 	m.bye = [2]closing{toProgram, toUpstream}
 	m.forget()
 	m.stage = stageOver
+	m.effects &^= effectConnect
 }
 
 // pressed reports whether the program may still be sending.
@@ -104,14 +105,6 @@ func (m *machine) releaseExchange() {
 	}
 }
 
-// abandonExchange forgets an exchange that something else still uses.
-func (m *machine) abandonExchange() {
-	if m.x != nil {
-		m.x.tail.release(&m.s.bufs)
-		m.x = nil
-	}
-}
-
 // programEnded acts on the end of what the program sends.
 func (m *machine) programEnded() {
 	broken := m.got[program] == receivedReset
@@ -122,8 +115,8 @@ func (m *machine) programEnded() {
 		}
 		m.closeBoth(m.echo(program), m.echo(program))
 	case stageDial:
-		if broken {
-			m.effects |= effectCancelDial
+		if broken && m.cancelDial() {
+			m.canceled()
 		}
 	case stageRelay:
 		if broken {

@@ -14,12 +14,19 @@ func (m *machine) drain(now time.Time) {
 	}
 }
 
+// yield closes the connections if no request is on its way.
+func (m *machine) yield(now time.Time) {
+	if m.stage == stageIdle && !m.at.unread() {
+		m.now = now
+		m.closeBoth(closeFIN, closeFIN)
+	}
+}
+
 // kill gives up whatever runs.
 func (m *machine) kill(now time.Time) {
 	m.now, m.killed = now, true
-	if m.stage == stageDial {
-		m.effects |= effectCancelDial
-		return // until the dial has ended: it uses the exchange
+	if m.stage == stageDial && !m.cancelDial() {
+		return
 	}
 	switch {
 	case m.stage == stageRefuse:
@@ -28,6 +35,17 @@ func (m *machine) kill(now time.Time) {
 		m.report(EndStopped)
 	}
 	m.closeBoth(closeReset, closeReset)
+}
+
+// cancelDial gives up connecting. It reports false if a dial runs, which has to end
+// before the exchange: it uses it.
+func (m *machine) cancelDial() bool {
+	if m.effects&effectDial != 0 {
+		m.effects &^= effectDial
+		return true
+	}
+	m.effects |= effectCancelDial
+	return false
 }
 
 // active reports whether the handler waits for the end of an exchange.

@@ -56,6 +56,12 @@ func newPair(s *Server, nc net.Conn, in *Intake) *pair {
 // start begins to serve the pair, on a loop at once if nothing comes before the
 // first request.
 func (p *pair) start() {
+	defer func() {
+		if v := recover(); v != nil { // it must not end who accepts connections
+			p.panicked()
+			p.end()
+		}
+	}()
 	if p.intake.Destination == nil && !p.intake.Hello && p.intake.TLS == nil {
 		p.m.h = p.intake.NewHandler(p.client)
 		if p.toLoop(nil) {
@@ -117,36 +123,49 @@ func (p *pair) open() bool {
 	return true
 }
 
-// panicked ends a pair whose handler or machine panicked.
-func (p *pair) panicked() {
+// panicked ends the exchange of a pair whose handler or machine panicked, and
+// has both connections reset. It reports false if that has to wait for a dial to
+// return, which uses the exchange: the dial is canceled.
+func (p *pair) panicked() bool {
 	p.s.counters.panics.Add(1)
-	defer func() { recover() }() //nolint:errcheck // counted already
-	p.m.bye = [2]closing{closeReset, closeReset}
+	m := &p.m
 	if p.cancelDial != nil {
 		p.cancelDial()
-		defer p.m.abandonExchange() // the dial still uses it
+		m.stage, m.killed, m.effects = stageDial, true, 0
+		return false
 	}
-	if p.m.active() {
-		p.m.report(EndStopped)
+	again := func(f func()) {
+		defer func() { recover() }() //nolint:errcheck // counted already
+		f()
 	}
+	again(func() {
+		if m.active() {
+			m.report(EndStopped)
+		}
+	})
+	m.stage, m.effects, m.bye = stageOver, 0, [2]closing{closeReset, closeReset}
+	again(m.forget)
+	return true
 }
 
 // end releases everything that the pair has.
 func (p *pair) end() {
+	defer p.s.forget(p)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.where, p.waiting = atEnd, false
-	if p.up != nil {
-		p.dropLink(p.m.bye[upstream])
+	cl, up := p.cl, p.up
+	p.where, p.waiting, p.cl, p.up = atEnd, false, nil, nil
+	p.mu.Unlock() // closing TLS may take long
+	if up != nil {
+		up.closeAs(p.m.bye[upstream])
+		p.unwired()
 	}
-	if p.cl != nil {
-		p.cl.closeAs(p.m.bye[program])
+	if cl != nil {
+		cl.closeAs(p.m.bye[program])
 	}
 	p.m.forget()
 	if p.bound.IsValid() {
 		p.s.cfg.Guard.Left(p.client, p.bound)
 	}
-	p.s.forget(p)
 }
 
 // path is the source address of a connection and its destination.
@@ -217,12 +236,29 @@ func (p *pair) drain() {
 	defer p.mu.Unlock()
 	switch {
 	case p.where == atBlocking:
+		defer p.blocking.guard()
 		p.m.drain(time.Now())
 		p.blocking.settle()
 	case p.where == atLoop:
-		p.looped.on.post(func(l *loop) { l.drain(p) })
+		l := p.looped.on
+		l.post(p, func() { l.drain(p) })
 	case p.waiting:
 		p.cl.interrupt()
+	}
+}
+
+// yield closes the pair if no request is on its way.
+func (p *pair) yield() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch p.where {
+	case atBlocking:
+		defer p.blocking.guard()
+		p.m.yield(time.Now())
+		p.blocking.settle()
+	case atLoop:
+		l := p.looped.on
+		l.post(p, func() { l.yield(p) })
 	}
 }
 
@@ -233,12 +269,16 @@ func (p *pair) kill() {
 	p.killed = true
 	switch p.where {
 	case atBlocking:
+		defer p.blocking.guard()
 		p.m.kill(time.Now())
 		p.blocking.settle()
 	case atLoop:
-		p.looped.on.post(func(l *loop) { l.kill(p) })
+		l := p.looped.on
+		l.post(p, func() { l.kill(p) })
 	case atDoor:
-		p.cl.closeAs(closeReset)
+		if p.cl != nil { // it comes back from a loop
+			p.cl.closeAs(closeReset)
+		}
 		if p.up != nil {
 			p.up.closeAs(closeReset)
 		}

@@ -63,9 +63,9 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 	c.send(getRequest)
 	<-dialing
 	r.srv.each(func(p *pair) { panicIn(p) })
+	close(connect)
 	c.expectReset()
 	r.ends(EndStopped)
-	close(connect)
 	if nc, err := r.back.Accept(); err != nil {
 		t.Fatal(err)
 	} else {
@@ -99,9 +99,6 @@ func panicIn(p *pair) {
 		defer p.blocking.guard()
 		boom()
 	case atLoop:
-		p.looped.on.post(func(l *loop) {
-			l.guarded(p, boom)
-			l.drive(p)
-		})
+		p.looped.on.post(p, boom)
 	}
 }

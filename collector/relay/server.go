@@ -72,6 +72,25 @@ type Config struct {
 	// Guard recognises connections to upstreams that are redirected back to us
 	// (Intake.Destination). If nil, none is.
 	Guard Guard
+
+	// inject, if not nil, returns the error of a call that is to fail, for tests.
+	inject func(call) error
+}
+
+// call is a system call that fails when something runs out.
+type call uint8
+
+const (
+	callDuplicate  call = iota // of a connection, for a loop
+	callWatch                  // by a loop
+	callConnection             // of a loop's socket
+)
+
+func (c *Config) injected(at call) error {
+	if c.inject == nil {
+		return nil
+	}
+	return c.inject(at)
 }
 
 // Guard compares redirected connections of programs with connections to upstreams.
@@ -120,6 +139,7 @@ type Server struct {
 	mu        sync.Mutex // protects the fields below
 	listeners map[net.Listener]struct{}
 	pairs     map[*pair]struct{}
+	served    bool // connections may have come
 
 	turned chan struct{} // one for each connection that is being turned away
 
@@ -212,7 +232,7 @@ func (s *Server) Serve(ln net.Listener, in Intake) error {
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return err
-		case IsExhausted(err) && s.Reclaim():
+		case isExhausted(err) && s.Reclaim():
 		default:
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			select {
@@ -231,9 +251,10 @@ func (s *Server) track(ln net.Listener) bool {
 		return false
 	}
 	s.listeners[ln] = struct{}{}
-	if s.driving == nil && s.cfg.Loops >= 0 {
+	if !s.served && s.cfg.Loops >= 0 {
 		s.driving = newLoops(s)
 	}
+	s.served = true
 	return true
 }
 
@@ -305,7 +326,7 @@ func (s *Server) Reclaim() bool {
 	gone := longest.gone
 	s.mu.Unlock()
 	s.counters.reclaimed.Add(1)
-	longest.drain()
+	longest.yield()
 	select {
 	case <-gone:
 	case <-time.After(reclaimTime): // it has gone on to another request
@@ -340,19 +361,23 @@ func (s *Server) turnAway(nc net.Conn, in *Intake) {
 	}()
 }
 
-// IsExhausted reports whether err means that no file descriptors are left.
-func IsExhausted(err error) bool {
+// isExhausted reports whether err means that no file descriptors are left.
+func isExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
+// forget forgets a pair that has ended. More than once does no harm.
 func (s *Server) forget(p *pair) {
 	s.idle.remove(p)
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, open := s.pairs[p]; !open {
+		return
+	}
 	delete(s.pairs, p)
 	if p.gone != nil {
 		close(p.gone)
 	}
-	s.mu.Unlock()
 	s.wg.Done()
 }
 

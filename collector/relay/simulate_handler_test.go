@@ -126,7 +126,7 @@ func (s *sim) Done(x *Exchange) {
 	s.logf("done: end %d, status %d", x.End, x.Response.Status)
 	switch {
 	case s.state == simSending, s.state == simRefused:
-	case s.state == simDialed && (x.End == EndCanceled || x.End == EndStopped):
+	case (s.state == simDialed || s.state == simRouted) && (x.End == EndCanceled || x.End == EndStopped):
 	default:
 		s.fail("done in state %d, end %d", s.state, x.End)
 	}

@@ -27,9 +27,7 @@ func (s *sim) misfortune() {
 		s.passTime(true)
 	case 7:
 		if s.g.chance(30) {
-			s.logf("kill")
-			s.killed = true
-			s.m.kill(s.now)
+			s.kill()
 		}
 	case 8:
 		if s.g.chance(50) && !s.drained {
@@ -78,6 +76,12 @@ func (s *sim) scribble() {
 			s.fail("memory that is being written was changed")
 		}
 	}
+}
+
+func (s *sim) kill() {
+	s.logf("kill")
+	s.killed = true
+	s.m.kill(s.now)
 }
 
 func (s *sim) endProgram() {

@@ -333,6 +333,14 @@ func (s *sim) play() {
 				return
 			}
 		}
+		if s.kind == simWild && !s.blocking && s.m.effects != 0 && s.g.chance(10) {
+			// A loop serves others before it carries the effects out.
+			if s.g.chance(50) {
+				s.kill()
+			} else {
+				s.endProgram()
+			}
+		}
 		if s.settle(); moved {
 			idle = 0
 		} else {

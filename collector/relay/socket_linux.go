@@ -105,10 +105,14 @@ func (s *socket) close(how closing) (rest *buffer) {
 		return rest
 	}
 	if how == closeReset {
-		unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) //nolint:errcheck // best effort
+		resetOnClose(s.fd)
 	}
 	closeFD(s.fd)
 	return nil
+}
+
+func resetOnClose(fd int) {
+	unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) //nolint:errcheck // best effort
 }
 
 // maxResponses is how much may be queued of what TLS answers to what it reads,

@@ -36,7 +36,7 @@ func newSession(t testing.TB, client bool, version uint16) *session {
 		t.Fatal(err)
 	}
 	s := &session{t: t, fd: fds[1]}
-	if s.nc, err = connOf(fds[0]); err != nil {
+	if s.nc, err = fdConn(fds[0]); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.nc.Close() })
@@ -510,7 +510,7 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	if n, end := sock.read(b[:3]); n != 3 || end != receiving || !sock.isQueued() {
 		t.Fatalf("read %d bytes, end %d, queued: %v", n, end, sock.isQueued())
 	}
-	nc, err := connOf(sock.fd)
+	nc, err := fdConn(sock.fd)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -534,4 +534,9 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 		t.Errorf("%d bytes are still in use", n)
 	}
 	syscall.Close(s.fd)
+}
+
+func fdConn(fd int) (net.Conn, error) {
+	var s Server
+	return s.connOf(fd)
 }

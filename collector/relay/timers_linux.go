@@ -47,13 +47,18 @@ func (t *timers) expire(l *loop) {
 	for len(t.pairs) > 0 && !t.pairs[0].looped.timerAt.After(l.now) {
 		p := t.pairs[0]
 		t.remove(p)
-		if at, limited := p.m.deadline(); limited && !at.After(l.now) {
-			l.guarded(p, func() { p.m.expired(l.now) })
-			l.drive(p)
-			continue
-		}
-		l.arm(p)
+		l.expire(p)
 	}
+}
+
+func (l *loop) expire(p *pair) {
+	defer l.contain(p)
+	if at, limited := p.m.deadline(); limited && !at.After(l.now) {
+		p.m.expired(l.now)
+		l.drive(p)
+		return
+	}
+	l.arm(p)
 }
 
 // Len implements heap.Interface.

@@ -27,9 +27,6 @@ const (
 	SeverityWarn  Severity = "warn"  // somebody should look into it
 )
 
-// MaxNoticeBytes is the maximum memory of one notice, in bytes.
-const MaxNoticeBytes = 1024 + MaxBytes/MaxDiagnoses
-
 // Notify sets the function that notices are passed to. It must be called before the
 // first Observe. The function is called on the goroutine that relays the call, so
 // it must not block. Notices are rare: each is bounded to a few per credential and

@@ -2,10 +2,8 @@ package diagnosis
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,9 +11,8 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 // checkGolden compares v as JSON with a file.
 func checkGolden(t *testing.T, name string, v any) {
@@ -26,18 +23,7 @@ func checkGolden(t *testing.T, name string, v any) {
 	}
 	got = append(got, '\n')
 	file := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(file, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(got) != string(want) {
-		t.Errorf("differs from %s (run with -update to accept):\n%s", file, got)
-	}
+	golden.Check(t, file, got)
 }
 
 // madeCall is an attempt at a call; an empty code is a success.

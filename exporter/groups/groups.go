@@ -1,4 +1,4 @@
-// Package groups counts equal failures, so that thousands of them are one row.
+// Package groups counts equal failures, so that thousands of them are one group.
 //
 //	Add ──> group of the failure (up to a limit) ──> List, Find
 //	            └─ least recently seen ──> Other

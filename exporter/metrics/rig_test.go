@@ -1,13 +1,9 @@
 package metrics_test
 
 import (
-	"bytes"
-	"flag"
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,8 +16,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -95,24 +89,6 @@ func scrape(t *testing.T, m *metrics.Metrics, accept string) (string, http.Heade
 		t.Fatalf("scrape: status %d: %s", w.Code, w.Body)
 	}
 	return w.Body.String(), w.Result().Header
-}
-
-// golden compares got with the file, or writes it with -update.
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, want) {
-		t.Errorf("differs from %s (run with -update to accept):\n%s", path, got)
-	}
 }
 
 // gather returns the families by name.

@@ -17,6 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
 
 func TestScrapeIsAsDocumented(t *testing.T) {
@@ -27,7 +28,7 @@ func TestScrapeIsAsDocumented(t *testing.T) {
 			ours.WriteString(line)
 		}
 	}
-	golden(t, "scrape.golden", ours.Bytes())
+	golden.Check(t, "testdata/scrape.golden", ours.Bytes())
 }
 
 func TestLint(t *testing.T) {

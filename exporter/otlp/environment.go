@@ -1,5 +1,5 @@
-// Package otlp has what sending spans, log records and metrics to an OpenTelemetry
-// backend has in common: the settings from OpenTelemetry's environment variables,
+// Package otlp contains what is common to sending spans, log records and metrics
+// to an OpenTelemetry backend: the settings from OpenTelemetry's environment variables,
 // the resource that describes this program, connections, and a bounded queue.
 //
 // Invalid variables are ignored and reported (see Problem); they never keep the

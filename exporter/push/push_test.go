@@ -4,13 +4,11 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
-	"flag"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -38,9 +36,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/push"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -248,19 +245,7 @@ func TestLogRecords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const path = "testdata/logs.golden"
-	if *update {
-		if err := os.WriteFile(path, append(out, '\n'), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(out)+"\n" != string(want) {
-		t.Errorf("differs from %s (run with -update to accept):\n%s", path, out)
-	}
+	golden.Check(t, "testdata/logs.golden", append(out, '\n'))
 	for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token} {
 		if strings.Contains(string(out), secret) {
 			t.Errorf("%s is in the records", secret)

@@ -3,9 +3,7 @@ package record_test
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -16,9 +14,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestJSON(t *testing.T) {
 	var got bytes.Buffer
@@ -31,19 +28,7 @@ func TestJSON(t *testing.T) {
 		got.Write(b)
 		got.WriteByte('\n')
 	}
-	const path = "testdata/records.golden"
-	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("differs from %s (run with -update to accept):\n%s", path, got.Bytes())
-	}
+	golden.Check(t, "testdata/records.golden", got.Bytes())
 }
 
 // TestForeignTextIsScrubbed checks the texts that no verdict holds.

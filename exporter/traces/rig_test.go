@@ -2,7 +2,6 @@ package traces_test
 
 import (
 	"context"
-	"flag"
 	"os"
 	"strings"
 	"sync"
@@ -18,8 +17,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
 
 // goldens are requests whose responses are in testdata.
@@ -82,7 +83,7 @@ func TestGolden(t *testing.T) {
 			if got := w.Header().Get("Content-Type"); got != want {
 				t.Errorf("Content-Type %q, want %q", got, want)
 			}
-			golden(t, tt.name, staticHash.ReplaceAll(w.Body.Bytes(), []byte("/static/$1.HASH.$2")))
+			golden.Check(t, "testdata/"+tt.name, staticHash.ReplaceAll(w.Body.Bytes(), []byte("/static/$1.HASH.$2")))
 		})
 	}
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"bytes"
 	"errors"
-	"flag"
 	"maps"
 	"os"
 	"path/filepath"
@@ -15,9 +14,8 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden file")
 
 func read(t *testing.T, file File, args ...string) *Settings {
 	t.Helper()
@@ -94,19 +92,7 @@ func TestBadFiles(t *testing.T) {
 		}
 		got.WriteString(err.Error() + "\n")
 	}
-	const golden = "testdata/bad.golden"
-	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got.Bytes(), want) {
-		t.Errorf("got:\n%s\nwant:\n%s", got.Bytes(), want)
-	}
+	golden.Check(t, "testdata/bad.golden", got.Bytes())
 }
 
 func TestMissingFile(t *testing.T) {

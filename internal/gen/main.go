@@ -1,4 +1,4 @@
-// Command gen writes the files of the tree that come from the code: the reference
+// Command gen writes the files of the tree that are generated from the code: the reference
 // pages, rules and dashboards, and parts of deploy. Its argument is the root of
 // the tree.
 package main
@@ -14,7 +14,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: gen ROOT")
 		os.Exit(2)
 	}
-	for _, generate := range []func(root string) error{reference, monitoring, deployment} {
+	for _, generate := range []func(root string) error{reference, packages, monitoring, deployment} {
 		if err := generate(os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

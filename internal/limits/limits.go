@@ -1,4 +1,5 @@
-// Package limits derives the tap's limits from those of the process.
+// Package limits derives the tap's limits on memory and connections from those of
+// the process: its cgroup and its file descriptors.
 package limits
 
 import (

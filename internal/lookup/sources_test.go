@@ -5,14 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +20,8 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -270,7 +267,7 @@ func TestSources(t *testing.T) {
 				for _, f := range a.Found {
 					withoutTexts(f.Record)
 				}
-				golden(t, tt.name, strings.ReplaceAll(indent(t, a.Found), s.URL, "http://backend"))
+				golden.Check(t, "testdata/want/"+tt.name+".json", bytes.ReplaceAll(indent(t, a.Found), []byte(s.URL), []byte("http://backend")))
 			}
 		})
 	}
@@ -285,7 +282,7 @@ func withoutTexts(r *record.Record) {
 	}
 }
 
-func indent(t *testing.T, v any) string {
+func indent(t *testing.T, v any) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -294,25 +291,7 @@ func indent(t *testing.T, v any) string {
 	if err := e.Encode(v); err != nil {
 		t.Fatal(err)
 	}
-	return b.String()
-}
-
-// golden compares text with testdata/want/NAME.json.
-func golden(t *testing.T, name, text string) {
-	t.Helper()
-	path := filepath.Join("testdata/want", name+".json")
-	if *update {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if text != string(want) {
-		t.Errorf("%s differs:\n%s", path, text)
-	}
+	return b.Bytes()
 }
 
 // TestTimeout checks that no source waits longer than the context, and that the reason

@@ -1,16 +1,15 @@
 package redirect
 
 import (
-	"flag"
 	"fmt"
 	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+)
 
 // TestScript compares the rules with testdata; test/e2e installs them.
 func TestScript(t *testing.T) {
@@ -21,14 +20,7 @@ func TestScript(t *testing.T) {
 	for _, b := range Named("auto") {
 		file := "testdata/" + b.Name() + ".golden"
 		got := b.Script(rules)
-		if *update {
-			if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if want, err := os.ReadFile(file); err != nil || got != string(want) {
-			t.Errorf("%s: %v\n%s", b.Name(), err, got)
-		}
+		golden.Check(t, file, []byte(got))
 	}
 }
 

@@ -1,4 +1,5 @@
 // Package systemd implements the protocols between the tap and a service manager:
+// listening sockets, notifications and the watchdog.
 //
 //	manager ── listening sockets, by name ──> Sockets
 //	manager <── READY, RELOADING, STOPPING ── Manager

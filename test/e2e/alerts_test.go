@@ -85,7 +85,7 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 	}
 	changed := render("local m = (import 'mixin.libsonnet') + { _config+:: { outageRatio: '0.9' } }; m.prometheusRules")
 	if !strings.Contains(changed, ">= 0.9 and") {
-		t.Error("a threshold of one's own is not heeded")
+		t.Error("a changed threshold has no effect")
 	}
 }
 

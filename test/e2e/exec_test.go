@@ -243,7 +243,7 @@ func TestExecDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := start(t, nil, binary, "exec", "--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address, "--", "sh", "-c", daemon, pipe)
-	p.wait("sh ended and left 2 running")
+	p.wait("sh ended and left 2 processes running")
 	if err := os.WriteFile(pipe, []byte("go\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -234,7 +234,7 @@ for get in (s.get, s.get, requests.get):
 	}
 }
 
-// TestExecNode24 runs the Node that heeds proxy variables by itself, over http
+// TestExecNode24 runs the Node that supports proxy variables itself, over http
 // and https, with what it has and with undici.
 func TestExecNode24(t *testing.T) {
 	dir := t.TempDir()

@@ -1,6 +1,6 @@
-// Package picture draws dashboards without Grafana, for the documentation: it
-// asks Prometheus what Grafana would ask, and draws what it answers where
-// Grafana would, plainly. It reads the same JSON that Grafana does.
+// Package picture draws dashboards for the documentation, without Grafana: it reads
+// the same JSON, sends the same queries to Prometheus, and draws the results at the
+// same places, in a plain style.
 //
 //	picture.go ──> ask.go (Prometheus) ──> draw.go (SVG), table.go, unit.go
 package picture

@@ -1,3 +1,3 @@
-// Package soak holds the load test of collector and exporter together: whatever
-// happens to connections, all outputs count the same calls.
+// Package soak contains the load test of collector and exporter together. It checks
+// that all outputs count the same calls, whatever happens to connections.
 package soak

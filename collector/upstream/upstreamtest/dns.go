@@ -1,4 +1,4 @@
-// Package upstreamtest has a DNS server for tests.
+// Package upstreamtest provides a DNS server for tests.
 package upstreamtest
 
 import (

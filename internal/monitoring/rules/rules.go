@@ -150,9 +150,6 @@ func Fill(text string) string {
 	})
 }
 
-// RunbookURL returns the URL of an alert's runbook.
-func RunbookURL(alert string) string { return Fill("%(runbookURL)s/" + alert + ".md") }
-
 // The YAML that Prometheus reads.
 type (
 	fileYAML struct {
