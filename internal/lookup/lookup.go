@@ -1,4 +1,5 @@
-// Package lookup finds failed calls where taps keep and send them:
+// Package lookup finds failed calls in the journals of taps and in the backends that
+// their spans and log lines are sent to.
 //
 //	taps            their journals, also of all taps behind a DNS name
 //	Jaeger, Tempo   spans
