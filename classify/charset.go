@@ -23,7 +23,7 @@ const (
 )
 
 // wide returns the kind of UTF-16 that body is in, by its byte order mark or by
-// where its NULs are; charsetUTF8 if it is in neither.
+// where its NULs are; or charsetUTF8 if it is in neither.
 func wide(body []byte) charset {
 	switch {
 	case bytes.HasPrefix(body, []byte("\xff\xfe")):
@@ -50,8 +50,8 @@ func charsetOf(body, contentType []byte) charset {
 	return charsetNamed(name)
 }
 
-// charsetNamed returns the character set of that name. What is called UTF-16
-// and does not look like it is something else.
+// charsetNamed returns the character set of that name. A body that is declared
+// as UTF-16 but does not look like it has another one.
 func charsetNamed(name []byte) charset {
 	for _, known := range []struct {
 		name string
@@ -99,7 +99,7 @@ func parameter(text []byte, name string) []byte {
 	}
 }
 
-// narrow brings p from UTF-16 to UTF-8.
+// narrow converts p from UTF-16 to UTF-8.
 func (p *plainBody) narrow(d **decoder) {
 	switch set := wide(p.body); set {
 	case charsetUTF16LE:
@@ -110,10 +110,10 @@ func (p *plainBody) narrow(d **decoder) {
 	}
 }
 
-// utf8 brings p from GB 18030 to UTF-8, if it is in that set or in one that
-// nobody names. It is false if p was left alone, as where p is UTF-8 all the
-// same: another set is named wrongly more often than a text in it is valid
-// UTF-8 by chance.
+// utf8 converts p from GB 18030 to UTF-8, if it is declared to be in that set
+// or in none. It returns false if p is unchanged. Text that is valid UTF-8 is
+// never converted: a wrong declaration is more frequent than text in another
+// set that is valid UTF-8 by chance.
 func (p *plainBody) utf8(d **decoder, contentType []byte) (changed bool) {
 	if utf8.Valid(wholeRunes(p.body)) {
 		return false
@@ -126,8 +126,8 @@ func (p *plainBody) utf8(d **decoder, contentType []byte) (changed bool) {
 	return p.transcode(d, set, simplifiedchinese.GB18030.NewDecoder())
 }
 
-// transcode brings p to UTF-8. It is false if set is but a guess and a wrong
-// one, so that p was left alone.
+// transcode converts p to UTF-8. It returns false, and p is unchanged, if set
+// was only a guess and is wrong.
 func (p *plainBody) transcode(d **decoder, set charset, from transform.Transformer) bool {
 	*d = getDecoder(*d)
 	text, ok := (*d).transcode(0, from, p.body)
@@ -151,7 +151,7 @@ func (p *plainBody) miss(why Unread) {
 	}
 }
 
-// alignTail returns tail from the first byte on that begins a character.
+// alignTail returns tail without the bytes before its first whole character.
 func alignTail(tail []byte, set charset) []byte {
 	for i := 0; i+1 < len(tail); i++ {
 		switch {
@@ -174,8 +174,8 @@ func (d *decoder) transcode(i int, from transform.Transformer, src []byte) (text
 	return d.text[i], (err == nil || errors.Is(err, transform.ErrShortSrc)) && !bytes.ContainsRune(d.text[i], utf8.RuneError)
 }
 
-// backslashes reports whether body has any, and whether one of them may be the
-// second byte of a character, as in GBK, where it escapes nothing.
+// backslashes reports whether body contains backslashes, and whether one of
+// them may be the second byte of a character, as in GBK, and not an escape.
 func backslashes(body []byte) (some, hidden bool) {
 	for {
 		i := bytes.IndexByte(body, '\\')

@@ -21,7 +21,7 @@ func ServerTime(h Header) time.Time {
 	return t
 }
 
-// httpDate reads a date in the form that RFC 9110 has servers send:
+// httpDate reads a date in the form that RFC 9110 requires servers to send:
 // "Sun, 06 Nov 1994 08:49:37 GMT".
 func httpDate(b []byte) time.Time {
 	const form = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -46,7 +46,7 @@ func httpDate(b []byte) time.Time {
 	return time.Date(year, time.Month(month/3+1), day, hour, minute, second, 0, time.UTC)
 }
 
-// containsFold reports whether b has the word in it, which is in lower case.
+// containsFold reports whether b contains word, which is in lower case.
 func containsFold(b []byte, word string) bool {
 	for i := 0; i+len(word) <= len(b); i++ {
 		if equalFold(b[i:i+len(word)], word) {

@@ -82,9 +82,9 @@ const (
 
 var zstdMagic = []byte{0x28, 0xb5, 0x2f, 0xfd}
 
-// codingOf returns the coding of body: by its magic number, whatever the field
-// says, else by the last entry of list, the value of Content-Encoding. A body
-// that is legible has none.
+// codingOf returns the coding of body: by its magic number or, if it has none,
+// by the last entry of list, the value of Content-Encoding. A body that is
+// readable as it is has no coding.
 func codingOf(body, list []byte) coding {
 	switch {
 	case len(body) == 0:
@@ -107,10 +107,10 @@ func codingOf(body, list []byte) coding {
 	return codingUnknown
 }
 
-// decode undoes the content codings of a body, of which list is the value of
-// Content-Encoding. What cannot be decoded to the end is given as far as it
-// goes; the tail of a compressed body is of no use. The caller releases d when
-// it is done with the plain bytes; d may be nil.
+// decode decodes the content codings of a body; list is the value of
+// Content-Encoding. A body that cannot be decoded completely is returned as far
+// as it can be. The given tail of a compressed body is ignored. The caller
+// releases d when it is done with the plain bytes; d may be nil.
 func decode(body, tail, list []byte, truncated bool) (p plainBody, d *decoder) {
 	p = plainBody{body: body, tail: tail}
 	if truncated {
@@ -136,9 +136,9 @@ func decode(body, tail, list []byte, truncated bool) (p plainBody, d *decoder) {
 	}
 }
 
-// undo decompresses src, of which more may follow if cut is true. It returns at
-// most maxInflated bytes and, where the stream goes on and ends in time, its
-// tail.
+// undo decompresses src, which is incomplete if cut is true. It returns at most
+// maxInflated bytes and, if the stream is longer but ends within the limits,
+// its tail.
 func (d *decoder) undo(layer int, kind coding, src []byte, cut bool) (out, tail []byte, unread Unread) {
 	r, err := d.open(kind, src)
 	if d.out[layer] == nil {
@@ -232,8 +232,8 @@ func (m *gzipMembers) Read(p []byte) (int, error) {
 // errLong is returned if the decompressed body exceeds the limit.
 var errLong = errors.New("classify: too long when decompressed")
 
-// inflateTail reads r to its end, as far as most bytes, and returns its last bytes.
-// The error is io.EOF if these are all there was, errLong if there was more.
+// inflateTail reads at most most bytes of r, and returns the last ones. The
+// error is io.EOF if r has ended, or errLong if there is more.
 func (d *decoder) inflateTail(r io.Reader, most int) ([]byte, error) {
 	if d.end == nil {
 		d.end = make([]byte, 2*TailBytes)
@@ -257,8 +257,8 @@ func (d *decoder) inflateTail(r io.Reader, most int) ([]byte, error) {
 	return nil, errLong
 }
 
-// looksPlain reports whether body begins as JSON, XML or a text does, in spite
-// of a field that calls it compressed.
+// looksPlain reports whether body begins like JSON, XML or plain text, although
+// a field declares it to be compressed.
 func looksPlain(body []byte) bool {
 	const enough = 16 // more than the header of any coding is so long and all printable
 	i := skipSpace(body, 0)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestUnread reads responses of which a part cannot be read, and such as have
-// nothing more to say.
+// TestUnread reads responses of which a part cannot be read, and responses that
+// have nothing more to say.
 func TestUnread(t *testing.T) {
 	c := New(DefaultCatalog())
 	long := metricsJSON(300 << 10)

@@ -4,7 +4,7 @@ import "sync"
 
 // A finder finds secrets in a text by how they look and by what is before them:
 // key IDs, JSON web tokens, long runs of hexadecimal digits or of Base64, what
-// stands behind the name of a secret or an authentication scheme, and the user
+// follows the name of a secret or of an authentication scheme, and the user
 // before a host. It reads through the escapes of URLs, JSON and XML.
 type finder struct {
 	text  []byte  // memory for a copy of the text
@@ -125,8 +125,8 @@ func (f *finder) hide(b []byte) []byte {
 	return append(out, b[done:]...)
 }
 
-// isHarmless reports whether b is too simple to have anything that looks like a
-// secret, as most values are. It is much quicker than to search.
+// isHarmless reports whether b is too simple to contain anything that looks
+// like a secret, as most values are. It is much faster than a search.
 func isHarmless[T string | []byte](b T) bool {
 	n := 0 // bytes of the run before i
 	for i := range len(b) {

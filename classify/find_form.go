@@ -83,9 +83,9 @@ func (f *finder) run(i int) int {
 	return end
 }
 
-// keyID finds the vendor's key IDs, or those of AWS, in the word b[word:stop].
-// The vendor's may go on behind it, as far as end. In capitals they are found
-// within words too.
+// keyID finds the key IDs of the vendor or of AWS in the word b[word:stop]. The
+// vendor's may continue after it, up to end. In capitals they are also found
+// within words.
 func keyID(b []byte, word, stop, end int) (start, last int) {
 	for i := word; i+minKeyID <= end && i < stop; i++ {
 		if c := lower(b[i]); c != 'a' || i > word && c == b[i] {
@@ -139,8 +139,8 @@ func (f *finder) dense(start, end int) {
 		}
 		last = kind
 	}
-	// Of random characters, three in five follow one of another kind; of names
-	// in CamelCase, one in four.
+	// In random text, three of five characters follow one of another kind; in
+	// CamelCase names, one of four.
 	if kinds[0] > 0 && kinds[1] > 0 && kinds[2] > 0 && changes*5 >= (end-start)*2 {
 		f.add(start, end)
 	}

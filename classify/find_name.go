@@ -29,7 +29,7 @@ func foldsTo[T string | []byte](b T, name string) bool {
 	return true
 }
 
-// scheme returns what stands behind the name of an authentication scheme,
+// scheme returns what follows the name of an authentication scheme,
 // plain[i:end].
 func (f *finder) scheme(i, end int) (start, stop int) {
 	b := f.plain
@@ -70,8 +70,8 @@ func unbase64(b []byte) []byte {
 	return text[:n]
 }
 
-// isWords reports whether b is made of letters and what stands between and
-// behind words.
+// isWords reports whether b is made of letters and the characters between and
+// after words.
 func isWords(b []byte) bool {
 	for _, c := range b {
 		if c < 'A' && c != '.' && c != '-' && c != '!' && c != ',' || c > 'z' {
@@ -136,9 +136,9 @@ func (f *finder) assigned(i int) (start, end int) {
 	return start, end
 }
 
-// ends reports whether a value ends before i: at the closing quote, or without
-// one at what parts values. What is escaped deeper than the value itself is a
-// part of it.
+// ends reports whether a value ends before i: at the closing quote or, if it is
+// not quoted, at a separator. Characters that are escaped more deeply than the
+// value are part of it.
 func (f *finder) ends(i int, closing byte, width int) bool {
 	c := f.plain[i]
 	if f.width(i) > width && f.width(i) > 1 {

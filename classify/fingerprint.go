@@ -15,10 +15,10 @@ var fingerprintSeed = maphash.MakeSeed()
 // attempts of one call (signature, date, nonce) or says who asks (key, token).
 //
 // The order of parameters does not matter, because programs that keep them in a
-// hash table send them in another order each time. The order within a body does,
-// unless the body is a form that contains the signature: a JSON body is encoded
-// once, or the same way each time. Escapes are compared as they are sent, because
-// one program always escapes alike.
+// hash table send them in another order each time. The order within a body
+// does, unless the body is a form that contains the signature: a JSON body is
+// encoded once, or the same way each time. Escapes are compared as they are
+// sent, because a program always escapes in the same way.
 type fingerprint uint64
 
 // add adds a parameter with its value, or a body.

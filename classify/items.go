@@ -12,8 +12,8 @@ const (
 	maxRequested = 512 // maximum number of requested items that are compared
 )
 
-// Items are the items of a batch of which the response has no data. It contains no
-// secrets.
+// Items are the items of a batch for which the response has no data. It
+// contains no secrets.
 type Items struct {
 	Total  int // number of requested items; 0 if not known
 	Failed int // number of items without data, or else of error messages

@@ -20,9 +20,9 @@ const (
 	listFull
 )
 
-// empty reports whether a complete response to action holds lists of data points
-// all of which are empty. It stops at the first one that is not, so that it takes
-// next to no time for a response with data.
+// empty reports whether a complete response to action holds lists of data
+// points all of which are empty. It stops at the first one that is not, so that
+// it takes almost no time for a response with data.
 func (rd *reading) empty(action string) bool {
 	if !givesPoints(action) || rd.form != FormJSON && rd.form != FormXML {
 		return false

@@ -5,17 +5,17 @@ import "bytes"
 // redacted replaces a secret.
 const redacted = "REDACTED"
 
-// secretWords make a parameter secret whose name, as isSecretName compares
-// names, has one of them in it. They err on the side of hiding, so that
-// SignatureMethod and NextToken are hidden with the rest.
+// secretWords make a parameter secret if its name, as isSecretName compares
+// names, contains one of them. Some parameters that are not secret, such as
+// SignatureMethod and NextToken, are hidden as well.
 var secretWords = []string{
 	"accesskey", "accountkey", "apikey", "authkey", "authorization", "bearer", "cookie", "credential", "jwt",
 	"passphrase", "passwd", "password", "privatekey", "secret", "sessionid", "sessionkey", "signature",
 	"signingkey", "token",
 }
 
-// maxParamName is the length beyond which a parameter's name is taken for a
-// secret unread.
+// maxParamName is the length beyond which a parameter's value is hidden without
+// reading its name.
 const maxParamName = 256
 
 // isSecretName reports whether the value behind a name must be hidden. Names
@@ -73,8 +73,8 @@ func isSecretWhole(name []byte) bool {
 	return false
 }
 
-// wordStarts finds words by their first two letters, which few pairs of letters
-// in names are.
+// wordStarts finds words by their first two letters, because few names contain
+// any of these pairs.
 type wordStarts struct {
 	words  [26][]string // by the first letter
 	second [26]uint32   // the letters that follow it in words, as bits
@@ -140,8 +140,8 @@ func appendRedactedQuery(dst, query []byte) []byte {
 	return dst
 }
 
-// isHarmlessQuery reports whether query is too simple to have anything that is
-// redacted, as most queries are. It is much quicker than to search.
+// isHarmlessQuery reports whether query is too simple to contain anything that
+// is redacted, as most queries are. It is much faster than a search.
 func isHarmlessQuery(query []byte) bool {
 	name, run := 0, 0 // where the parameter's name and the run begin
 	inValue := false
@@ -211,9 +211,10 @@ func appendPath(dst, path []byte) []byte {
 	return appendTarget(dst, path[start+at:])
 }
 
-// appendQuery appends a query, its secret values hidden. A value that has a
-// secret in it, such as an address or JSON, is hidden whole. None has where the
-// query is clean: between '=' and '&' everything is found as it is by itself.
+// appendQuery appends a query with its secret values hidden. A value that
+// contains a secret, such as an address or JSON, is hidden as a whole. If the
+// query is clean, no value contains one, because the search treats '=' and '&'
+// as ends of a value.
 func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 	for {
 		name, value, rest := cutPair(query)
@@ -235,8 +236,8 @@ func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 }
 
 // cutPair cuts the first parameter off a query or a form. value is nil without
-// an equals sign; rest begins with what parts the pairs, and is nil behind the
-// last. A semicolon parts them like an ampersand, as some servers have it.
+// an equals sign; rest begins with the separator, and is nil after the last
+// pair. A semicolon separates pairs like an ampersand, as in some servers.
 func cutPair(s []byte) (name, value, rest []byte) {
 	equals := -1
 	for i, c := range s {
@@ -254,8 +255,8 @@ func cutPair(s []byte) (name, value, rest []byte) {
 	return s[:equals], s[equals+1:], rest
 }
 
-// appendTarget appends s, with bytes that may not stand in a target
-// percent-encoded.
+// appendTarget appends s, and percent-encodes the bytes that are not valid in a
+// target.
 func appendTarget(dst, s []byte) []byte {
 	const digits = "0123456789ABCDEF"
 	done := 0

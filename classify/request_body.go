@@ -131,7 +131,7 @@ func eachPart(b []byte, f func(name, value []byte)) {
 	}
 }
 
-// cutLine cuts b behind its first line, which is returned without its end.
+// cutLine cuts b after its first line, which is returned without its line end.
 func cutLine(b []byte) (line, rest []byte, ok bool) {
 	line, rest, ok = bytes.Cut(b, []byte{'\n'})
 	return bytes.TrimSuffix(line, []byte{'\r'}), rest, ok

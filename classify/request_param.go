@@ -1,6 +1,6 @@
 package classify
 
-// param is one value as it stands in a request.
+// param is one value as written in a request.
 type param struct {
 	raw []byte
 	enc encoding
@@ -30,8 +30,8 @@ func (p *param) offer(raw []byte, enc encoding) {
 	}
 }
 
-// append appends the plain value, as much of it as dst has room for. A value
-// that is longer is not one of those that are looked for: then it is none.
+// append appends the plain value within the capacity of dst. It appends nothing
+// if the value is longer: then it is not one of those that are looked for.
 func (p *param) append(dst []byte) []byte {
 	text, ok := dst, len(p.raw) <= cap(dst)-len(dst)
 	switch p.enc {
@@ -50,7 +50,7 @@ func (p *param) append(dst []byte) []byte {
 	return text
 }
 
-// isTrue reports whether p is a yes.
+// isTrue reports whether the value of p means true.
 func isTrue(p *param) bool {
 	var buf [8]byte
 	b := p.append(buf[:0])
@@ -58,8 +58,8 @@ func isTrue(p *param) bool {
 }
 
 // appendUnescaped appends s with percent-encoding and plus signs undone, "" if
-// dst has too little room. A percent sign that encodes nothing stands for
-// itself.
+// dst has too little room. A percent sign that encodes nothing is taken
+// literally.
 func appendUnescaped(dst, s []byte) []byte {
 	start := len(dst)
 	for i := 0; i < len(s); i++ {

@@ -17,8 +17,8 @@ type scanner struct {
 	nested  bool // an error is nested in an error
 }
 
-// peek returns the next byte that is no blank, 0 at the end, without passing
-// it.
+// peek returns the next byte that is not white space, or 0 at the end. It does
+// not pass it.
 func (s *scanner) peek() byte {
 	s.i = skipSpace(s.b, s.i)
 	if s.i == len(s.b) {
@@ -40,10 +40,10 @@ func (s *scanner) enter(open byte) bool {
 // with each letter escaped.
 const maxKey = 96
 
-// key passes the next field name of an object and the colon behind it. At the
-// end of the object, which it passes too, and where the text breaks off or is
-// no JSON, ok is false. The name is unescaped, in buf where need be; one that
-// is too long to be known is "".
+// key passes the next field name of an object and the colon after it. ok is
+// false at the end of the object, which is passed too, and where the text ends
+// or is not JSON. The name is unescaped, into buf if necessary. A name that is
+// too long to be a known one is "".
 func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 	c := s.peek()
 	if c == ',' {
@@ -75,8 +75,8 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 	return name, true
 }
 
-// element moves to the next element of a list. At the end of the list, which
-// it passes, and where the text breaks off it is false.
+// element moves to the next element of a list. It returns false at the end of
+// the list, which it passes, and where the text ends.
 func (s *scanner) element() bool {
 	c := s.peek()
 	if c == ',' {
@@ -128,8 +128,7 @@ func (s *scanner) text() field {
 
 // stringEnd returns the place of the quote that ends the string whose text
 // starts at i. A quote ends it unless an odd run of backslashes is before it;
-// runs of different quotes share no byte, so that looking back costs nothing
-// in the long run.
+// no byte is looked at for two quotes, so the total time is linear.
 func stringEnd(b []byte, i int) (end int, ok bool) {
 	start := i
 	for {

@@ -60,8 +60,8 @@ func (s *scanner) skipNested() {
 // to pass many at once.
 const minWalk = 64
 
-// walk passes b from i, outside of strings, to stop or a little further, byte
-// by byte. It ends behind the bracket that brings depth to 0.
+// walk passes b byte by byte from i, which is outside of strings, to stop or
+// slightly further. It ends after the bracket that reduces depth to 0.
 func walk(b []byte, i, stop, depth int) (end, newDepth int) {
 	for stop = min(stop, len(b)); i < stop; i++ {
 		switch class[b[i]] {
@@ -83,8 +83,9 @@ func walk(b []byte, i, stop, depth int) (end, newDepth int) {
 	return i, depth
 }
 
-// marks knows where in b the next of some bytes are. Each is looked for again
-// only behind the last one found, so that all of them cost one pass over b.
+// marks remembers the places of the next of certain bytes in b. Each is
+// searched for again only after the last one found, so that all searches
+// together cost one pass over b.
 type marks struct {
 	b                      []byte
 	backslash, open, close mark // open and close are those of lists
@@ -97,8 +98,8 @@ type mark struct {
 	known bool
 }
 
-// next returns where the first c from i on is, len(b) if there is none. i never
-// goes back.
+// next returns the place of the first c from i on, or len(b) if there is none.
+// i must not decrease between calls.
 func (m *mark) next(b []byte, i int, c byte) int {
 	if !m.known || m.at < i {
 		m.known, m.at = true, len(b)

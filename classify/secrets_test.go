@@ -37,8 +37,8 @@ func read(r canary.Request) *Request {
 	return &Request{Target: []byte(r.Target), Header: heads(r.Fields), Body: []byte(r.Body)}
 }
 
-// TestScrubbedVerdict checks that of a secret, wherever the request has it,
-// nothing is left in the verdict, wherever and however the response quotes it.
+// TestScrubbedVerdict checks that no part of a secret is left in the verdict,
+// wherever the request has it, and wherever and however the response quotes it.
 func TestScrubbedVerdict(t *testing.T) {
 	classifier := New(DefaultCatalog())
 	checked := 0

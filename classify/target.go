@@ -56,7 +56,7 @@ func readHost(host []byte) (service, region []byte) {
 	return service, region
 }
 
-// isRegion reports whether name is built like a region's: cn-beijing-6,
+// isRegion reports whether name has the form of a region: cn-beijing-6,
 // ap-singapore-1, cn-north-vip1. There is no list of all of them.
 func isRegion(name []byte) bool {
 	return len(name) > len("cn-x") && isLetter(name[0]) && isLetter(name[1]) && name[2] == '-' && isLetter(name[3])

@@ -12,7 +12,7 @@ const (
 	maxCode    = 128
 )
 
-// The functions below make foreign text fit to keep: unescaped, valid UTF-8,
+// The functions below make text of others safe to keep: unescaped, valid UTF-8,
 // without control characters. They append to dst within its capacity, so that
 // they never allocate; ok reports whether all of s had room. Text is cut
 // between characters.
@@ -149,7 +149,8 @@ var unplain = func() (t [256]bool) {
 }()
 
 // IsControl reports whether r is a control character, a line separator, or
-// turns the direction of text, by which a log line could be made to lie.
+// changes the direction of text, which could make a log line look different
+// from what it is.
 func IsControl(r rune) bool {
 	switch {
 	case r < ' ', 0x7f <= r && r < 0xa0:
@@ -202,7 +203,7 @@ func unicodeEscape(s []byte) (r rune, n int) {
 	return r, 6
 }
 
-// hex4 reads four hexadecimal digits, -1 if they are none.
+// hex4 reads four hexadecimal digits, or -1 if these are no digits.
 func hex4(s []byte) rune {
 	var r rune
 	for _, c := range s {
@@ -215,7 +216,8 @@ func hex4(s []byte) rune {
 	return r
 }
 
-// hex2 reads two hexadecimal digits at the start of s, -1 if they are none.
+// hex2 reads two hexadecimal digits at the start of s, or -1 if these are no
+// digits.
 func hex2(s []byte) int {
 	if len(s) < 2 || unhex(s[0]) < 0 || unhex(s[1]) < 0 {
 		return -1
@@ -223,7 +225,7 @@ func hex2(s []byte) int {
 	return unhex(s[0])<<4 | unhex(s[1])
 }
 
-// unhex returns the value of a hexadecimal digit, -1 if c is none.
+// unhex returns the value of a hexadecimal digit, or -1 if c is not one.
 func unhex(c byte) int {
 	switch {
 	case '0' <= c && c <= '9':
@@ -236,12 +238,12 @@ func unhex(c byte) int {
 	return -1
 }
 
-// maxEntity is the length of the longest entity that is resolved, &#x10FFFF;
-// with a little room.
+// maxEntity is the maximum length of an entity that is resolved. The longest is
+// &#x10FFFF;.
 const maxEntity = 12
 
-// xmlRune reads the character or entity at the start of s. What looks like an
-// entity and is none stands for itself.
+// xmlRune reads the character or entity at the start of s. What only looks like
+// an entity is taken literally.
 func xmlRune(s []byte) (r rune, n int) {
 	if s[0] != '&' {
 		return utf8.DecodeRune(s)

@@ -139,8 +139,8 @@ func (x *xmlScanner) title(name []byte, rd *reading) bool {
 	return !v.empty()
 }
 
-// htmlTags are the elements a page, or a piece of one, begins with. The last is
-// how a hotspot asks a device for a login.
+// htmlTags are the elements that a page, or a part of one, begins with. The
+// last one is sent by hotspots that require a login.
 var htmlTags = []string{
 	"!doctype", "html", "head", "body", "title", "meta", "link", "style", "script", "noscript", "iframe", "frameset",
 	"center", "h1", "h2", "h3", "div", "span", "p", "pre", "a", "b", "br", "hr", "font", "form", "table", "ul",
@@ -157,8 +157,8 @@ func isHTML(name []byte) bool {
 	return false
 }
 
-// open moves behind the next start tag and returns its name without prefix.
-// End tags, comments and the like are dealt with on the way.
+// open moves behind the next start tag and returns its name without prefix. End
+// tags, comments and the like are skipped.
 func (x *xmlScanner) open() (name []byte, empty, ok bool) {
 	for {
 		n := bytes.IndexByte(x.b[x.i:], '<')

@@ -88,7 +88,7 @@ func (r *interceptRig) failed() HandshakeError {
 	case e := <-r.failures:
 		return e
 	case <-time.After(patience):
-		r.t.Fatal("nobody was reported a failed handshake")
+		r.t.Fatal("no failed handshake was reported")
 		return HandshakeError{}
 	}
 }

@@ -70,7 +70,7 @@ func TestReload(t *testing.T) {
 	up := r.upstream()
 	up.expect(request(host))
 
-	// The running exchange goes by the old rules, the next one by the new.
+	// The running exchange uses the old rules, the next one the new ones.
 	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
 	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 )
 
-// discard is a trace backend that forgets.
+// discard is a trace backend that discards spans.
 type discard struct{}
 
 func (discard) ExportSpans(context.Context, []sdktrace.ReadOnlySpan) error { return nil }
@@ -34,12 +34,12 @@ func newBench(b *testing.B) *Pipeline {
 	p := &Pipeline{
 		metrics: m, traces: tracer, journal: journal.New(0), logs: logs.NewEvents(log.Logger, logs.EventsConfig{Access: true}),
 		diagnoser: diagnosis.New(),
-		queue:     make(chan kept, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+		queue:     make(chan *queued, DefaultQueueSize), filled: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	go func() {
 		defer close(p.done)
-		for k := range p.queue {
-			k.copy.release()
+		for q := range p.queue {
+			q.release()
 		}
 	}()
 	b.Cleanup(func() {

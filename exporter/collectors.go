@@ -24,9 +24,9 @@ const (
 
 // register registers the collectors of the queue, the diagnoser and the sinks.
 func (p *Pipeline) register() {
-	p.metrics.Register(metrics.NewCollector(func() chan kept { return p.queue },
-		metrics.Read(metrics.QueueLength, func(q chan kept) int { return len(q) }),
-		metrics.Read(metrics.QueueCapacity, func(q chan kept) int { return cap(q) }),
+	p.metrics.Register(metrics.NewCollector(func() chan *queued { return p.queue },
+		metrics.Read(metrics.QueueLength, func(q chan *queued) int { return len(q) }),
+		metrics.Read(metrics.QueueCapacity, func(q chan *queued) int { return cap(q) }),
 	))
 	p.metrics.Register(metrics.NewCollector(p.clocks,
 		clockRow(metrics.ClockSkew, func(c diagnosis.Clock) time.Duration { return c.Skew.Offset }),

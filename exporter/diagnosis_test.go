@@ -2,16 +2,19 @@ package exporter_test
 
 import (
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 )
 
 // TestDiagnosesReachEveryOutput checks that why a call failed is in the journal,
@@ -30,11 +33,11 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	if len(found) != 1 || found[0].Cause() == nil || found[0].Cause().Cause != want.Cause || found[0].Cause().Summary != want.Summary {
 		t.Fatalf("in the journal: %+v", found)
 	}
-	if found[0].Advice != want.Advised() {
-		t.Errorf("advice %v, want %v", found[0].Advice, want.Advised())
+	if found[0].Advice != want.Advice {
+		t.Errorf("advice %v, want %v", found[0].Advice, want.Advice)
 	}
 	lines := out.log.String()
-	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.English) {
+	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.Do.English) {
 		t.Errorf("lines %s", lines)
 	}
 	events := 0
@@ -67,7 +70,7 @@ func TestIncompleteResultsReachEveryOutput(t *testing.T) {
 	}
 	want, _ := diagnosis.Describe(diagnosis.CauseIntervalZone)
 	kept, _ := out.journal.Select(&journal.Filter{}, "", 10)
-	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advised() {
+	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advice {
 		t.Fatalf("in the journal: %+v", kept)
 	}
 	lines := out.log.String()
@@ -130,7 +133,12 @@ func TestEventsReachTheOutputs(t *testing.T) {
 // TestAttemptsOfACallAreLinked checks that the attempts of one call have the same ID,
 // and that the journal notes that a retry succeeded.
 func TestAttemptsOfACallAreLinked(t *testing.T) {
-	out := newOutput(t, setting{ratio: 1})
+	cfg := disk.Config{Path: filepath.Join(t.TempDir(), "journal.db"), MaxEntries: 100, Log: zap.NewNop()}
+	store, _, err := disk.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := newOutput(t, setting{ratio: 1, disk: store})
 	at := time.Now()
 	see := func(name string) {
 		o := attempt.Get(name)
@@ -160,6 +168,14 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 		if r.CallID != all[0].CallID || r.CallOutcome != diagnosis.CallSuccessAfterRetry {
 			t.Errorf("attempt %d: call %s, %s", r.Attempt, r.CallID, r.CallOutcome)
 		}
+	}
+	store, restored, err := disk.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = store.Shutdown(t.Context()) }()
+	if len(restored) != 2 || restored[0].CallOutcome != diagnosis.CallSuccessAfterRetry || restored[1].CallOutcome != diagnosis.CallSuccessAfterRetry {
+		t.Errorf("after a restart: %+v", restored)
 	}
 	for _, g := range out.groups.List(time.Now(), 0) {
 		if g.Recovered != 1 {

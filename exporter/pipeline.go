@@ -87,7 +87,7 @@ type Pipeline struct {
 
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
-	queue  chan kept
+	queue  chan *queued
 	links  links         // used by the worker only
 	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
@@ -106,53 +106,50 @@ const (
 	maxBatch = 128
 )
 
-// kept is a queued observation, its span and operation, and the sinks that asked
-// for it.
+// kept is what is known of an attempt besides its observation, and the sinks that
+// asked for it.
 type kept struct {
-	copy                  *observationCopy
 	span                  record.Span
 	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
 	attempt               diagnosis.Attempt
 	traces, logs, journal bool
-	exchange              *evidence.Copy // nil if there was no room for it, or evidence is false
 	evidence              bool
-}
-
-func (k *kept) release() {
-	k.copy.release()
-	k.exchange.Release()
 }
 
 // resolves reports whether the attempt is a retry that succeeded, which is noted in
 // the earlier attempts of its call.
 func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucceeded }
 
-// observationCopy is an observation that shares no memory with the collector.
-type observationCopy struct {
-	classify.Observation
-	texts []byte // the memory of its texts
+// queued is an attempt in the queue. It shares no memory with the collector.
+type queued struct {
+	kept
+	observation classify.Observation
+	texts       []byte         // the memory of the observation's texts
+	exchange    *evidence.Copy // nil if there was no room for it, or evidence is false
 }
 
-var copies = sync.Pool{New: func() any { return new(observationCopy) }}
+var spare = sync.Pool{New: func() any { return new(queued) }}
 
 // maxKeptTexts is the capacity in bytes up to which the memory of texts is reused.
 const maxKeptTexts = 4 << 10
 
-func copyOf(o *classify.Observation) *observationCopy {
-	c := copies.Get().(*observationCopy)
-	c.texts = o.CloneInto(&c.Observation, c.texts)
-	return c
+func newQueued(k *kept, o *classify.Observation) *queued {
+	q := spare.Get().(*queued)
+	q.kept = *k
+	q.texts = o.CloneInto(&q.observation, q.texts)
+	return q
 }
 
-// release returns c to the pool. The caller must not use c afterwards.
-func (c *observationCopy) release() {
-	c.Observation = classify.Observation{}
-	clear(c.texts)
-	if cap(c.texts) > maxKeptTexts {
-		c.texts = nil
+// release gives the memory of q back. The caller must not use q afterwards.
+func (q *queued) release() {
+	q.exchange.Release()
+	q.kept, q.observation, q.exchange = kept{}, classify.Observation{}, nil
+	clear(q.texts)
+	if cap(q.texts) > maxKeptTexts {
+		q.texts = nil
 	}
-	copies.Put(c)
+	spare.Put(q)
 }
 
 // New returns a running pipeline. Call Shutdown to stop it.
@@ -172,7 +169,7 @@ func New(opts Options) *Pipeline {
 		feed:     opts.Feed,
 		flush:    opts.Flush,
 		ids:      record.NewIDs(),
-		queue:    make(chan kept, opts.QueueSize),
+		queue:    make(chan *queued, opts.QueueSize),
 		links:    links{spans: make(map[uint64]record.Span)},
 		filled:   make(chan struct{}, 1),
 		stop:     make(chan struct{}),
@@ -225,7 +222,7 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.evidence = k.journal && failed && p.evidence != nil
 	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal || k.resolves() {
-		p.offer(k, o)
+		p.offer(&k, o)
 	}
 }
 
@@ -293,7 +290,7 @@ func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *di
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
 // may use only half of the queue, so that they never displace failures.
-func (p *Pipeline) offer(k kept, o *classify.Observation) {
+func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.closed {
@@ -308,12 +305,12 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	k.copy = copyOf(o)
+	q := newQueued(k, o)
 	if k.evidence {
-		k.exchange = p.copyExchange(o)
+		q.exchange = p.copyExchange(o)
 	}
 	select {
-	case p.queue <- k:
+	case p.queue <- q:
 		if len(p.queue) >= min(maxBatch, (cap(p.queue)+1)/2) {
 			select {
 			case p.filled <- struct{}{}:
@@ -321,7 +318,7 @@ func (p *Pipeline) offer(k kept, o *classify.Observation) {
 			}
 		}
 	default:
-		k.release()
+		q.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
 }
@@ -345,7 +342,7 @@ func (p *Pipeline) notice(e diagnosis.Notice) {
 }
 
 // drop counts k as dropped for every sink that asked for it.
-func (p *Pipeline) drop(k kept, reason metrics.Reason) {
+func (p *Pipeline) drop(k *kept, reason metrics.Reason) {
 	if k.traces {
 		p.metrics.Dropped(metrics.SinkTraces, reason, 1)
 	}
@@ -365,10 +362,11 @@ func (p *Pipeline) work() {
 	defer close(p.done)
 	timer := time.NewTimer(linger)
 	defer timer.Stop()
-	for k := range p.queue {
-		if r := p.record(k); r != nil {
-			p.serve(k, r)
+	for q := range p.queue {
+		if r := p.record(q); r != nil {
+			p.serve(&q.kept, r)
 		}
+		q.release()
 		if len(p.queue) == 0 {
 			p.pause(timer)
 		}
@@ -389,37 +387,37 @@ func (p *Pipeline) pause(timer *time.Timer) {
 	}
 }
 
-// record returns the record of k, or nil if making it panicked.
-func (p *Pipeline) record(k kept) (r *record.Record) {
-	defer k.release()
+// record returns the record of q, or nil if making it panicked.
+func (p *Pipeline) record(q *queued) (r *record.Record) {
+	k, o := &q.kept, &q.observation
 	defer func() {
 		if recover() != nil {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	r = record.New(&k.copy.Observation)
+	r = record.New(o)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
 	p.links.link(k.attempt, r)
-	p.diagnose(&k.copy.Observation, k.attempt, k.finding, r)
+	p.diagnose(o, k.attempt, k.finding, r)
 	if k.journal {
 		p.identify(r)
 	}
 	if k.evidence {
-		p.keepExchange(k, r)
+		p.keepExchange(q, r)
 	}
 	return r
 }
 
 // keepExchange keeps what the failure looked like on the wire.
-func (p *Pipeline) keepExchange(k kept, r *record.Record) {
-	if k.exchange == nil {
+func (p *Pipeline) keepExchange(q *queued, r *record.Record) {
+	if q.exchange == nil {
 		p.metrics.Dropped(metrics.SinkEvidence, metrics.ReasonQueueFull, 1)
 		return
 	}
 	defer p.recovered(metrics.SinkEvidence)
-	p.evidence.Add(r.ID, &k.copy.Observation, k.exchange)
+	p.evidence.Add(r.ID, &q.observation, q.exchange)
 }
 
 // identify gives the failure r its ID and its group.
@@ -446,6 +444,9 @@ func (p *Pipeline) keep(r *record.Record) {
 // attempts.
 func (p *Pipeline) resolve(r *record.Record) {
 	for _, failure := range p.journal.Resolve(r) {
+		if p.disk != nil {
+			p.disk.Add(failure)
+		}
 		if p.groups != nil {
 			p.groups.Recover(failure)
 		}
@@ -453,7 +454,7 @@ func (p *Pipeline) resolve(r *record.Record) {
 }
 
 // serve passes r to the sinks that asked for it.
-func (p *Pipeline) serve(k kept, r *record.Record) {
+func (p *Pipeline) serve(k *kept, r *record.Record) {
 	if k.journal {
 		p.guarded(metrics.SinkJournal, p.keep, r)
 	}
@@ -499,8 +500,8 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 	case <-p.done:
 	case <-ctx.Done():
 		err = ctx.Err()
-		for k := range p.queue {
-			p.drop(k, metrics.ReasonShutdown)
+		for q := range p.queue {
+			p.drop(&q.kept, metrics.ReasonShutdown)
 		}
 	}
 	if p.feed != nil {

@@ -29,6 +29,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal/disk"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
@@ -75,6 +76,7 @@ type setting struct {
 	core   zapcore.Core // instead of the logger's
 
 	evidence *evidence.Store
+	disk     *disk.Store
 }
 
 // newOutput returns a pipeline with every sink.
@@ -103,6 +105,7 @@ func newOutput(t testing.TB, s setting) *output {
 		Activity:  out.activity,
 		Feed:      out.feed,
 		Evidence:  s.evidence,
+		Disk:      s.disk,
 		QueueSize: s.queue,
 	})
 	t.Cleanup(func() { out.flush(t) })
@@ -455,7 +458,8 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	}
 }
 
-// explosive is a log core that panics.
+// explosive is a log core that panics when it is asked whether it is enabled, or on a
+// write.
 type explosive struct {
 	*gate
 

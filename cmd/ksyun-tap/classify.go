@@ -88,7 +88,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		files = []string{"-"}
 	}
 	w := v.writer(std.out)
-	aliens := 0
+	others := 0
 	for _, name := range files {
 		data, err := readSaved(name, std.in)
 		if err != nil {
@@ -96,7 +96,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		}
 		r, err := v.read(classifier, name, data, base)
 		if err != nil {
-			aliens++
+			others++
 			fmt.Fprintln(std.err, "ksyun-tap:", err)
 			continue
 		}
@@ -107,8 +107,8 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 	if err := w.flush(); err != nil {
 		return err
 	}
-	if aliens > 0 {
-		return exitError{code: exitAlien}
+	if others > 0 {
+		return exitError{code: exitNotResponse}
 	}
 	return nil
 }
@@ -125,7 +125,7 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	}
 	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: classify.HeaderMap(fields), Body: body})
 	if !whole && v.status == 0 {
-		if look := alien(&verdict, data); look != "" {
+		if look := notResponse(&verdict, data); look != "" {
 			return reading{}, usererror.New(name+" is not a response of the API: it is "+look, "if it is the body of one, set --status")
 		}
 	}
@@ -151,9 +151,9 @@ func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, ba
 	return r, nil
 }
 
-// alien describes data that is not the body of a response of the API. It returns
+// notResponse describes data that is not the body of a response of the API. It returns
 // "" if it may be one.
-func alien(v *classify.Verdict, data []byte) string {
+func notResponse(v *classify.Verdict, data []byte) string {
 	broken := false
 	switch v.Form {
 	case classify.FormEmpty:

@@ -45,8 +45,8 @@ func TestClassifyResponses(t *testing.T) {
 	}
 }
 
-// TestClassifyAlien classifies input that is not a response of the API.
-func TestClassifyAlien(t *testing.T) {
+// TestClassifyOtherData classifies input that is not a response of the API.
+func TestClassifyOtherData(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	random := make([]byte, 4096)
 	for i := range random {
@@ -58,7 +58,7 @@ func TestClassifyAlien(t *testing.T) {
 		"a broken head": "HTTP/1.1 banana\r\n\r\n", "a number": "42", "gzip of nothing legible": "\x1f\x8b\x08\x00",
 	} {
 		code, out, errOut := command(t, in, "classify")
-		if code != exitAlien || out != "" || !strings.Contains(errOut, "not a response of the API") || strings.Count(errOut, "\n") != 1 {
+		if code != exitNotResponse || out != "" || !strings.Contains(errOut, "not a response of the API") || strings.Count(errOut, "\n") != 1 {
 			t.Errorf("%s: exit %d, %q, %q", name, code, out, errOut)
 		}
 	}
@@ -78,8 +78,8 @@ func TestClassifyAlien(t *testing.T) {
 	}
 }
 
-// TestClassifyAlienAmongOthers checks that the other files are read.
-func TestClassifyAlienAmongOthers(t *testing.T) {
+// TestClassifyOtherDataAmongResponses checks that the other files are read.
+func TestClassifyOtherDataAmongResponses(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a": `{"requestId":"a"}`, "b": "", "c": `{"requestId":"c"}`} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
@@ -87,7 +87,7 @@ func TestClassifyAlienAmongOthers(t *testing.T) {
 		}
 	}
 	code, out, errOut := command(t, "", "classify", filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c"))
-	if code != exitAlien || strings.Count(out, "\n") != 2 || !strings.Contains(errOut, filepath.Join(dir, "b")) {
+	if code != exitNotResponse || strings.Count(out, "\n") != 2 || !strings.Contains(errOut, filepath.Join(dir, "b")) {
 		t.Errorf("exit %d, %q, %q", code, out, errOut)
 	}
 }

@@ -45,8 +45,11 @@ func TestDoctor(t *testing.T) {
 	f("its body in another file", raw, []string{"--body", body}, "payload_hash", "3 bytes")
 
 	code, out, _ := command(t, "", "doctor", "--output=json", dir+"get.txt")
-	var d struct{ Cause, Certainty, Blame, Retry string }
-	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &d); code != exitOK || err != nil || d.Cause != "secret_wrong" || d.Blame != "credential" || d.Retry != "never" {
+	var d struct {
+		Cause, Certainty, Blame string
+		Advice                  struct{ Retry string }
+	}
+	if err := json.Unmarshal([]byte(strings.SplitN(out, "\n", 2)[0]), &d); code != exitOK || err != nil || d.Cause != "secret_wrong" || d.Blame != "credential" || d.Advice.Retry != "never" {
 		t.Errorf("JSON: exit %d, %v, %s", code, err, out)
 	}
 	for _, in := range []string{"", "HTTP/1.1 200 OK\n\n{}"} {

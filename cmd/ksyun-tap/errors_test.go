@@ -10,8 +10,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 )
 
-// TestPrintedErrors holds one error of each source to the form in which it is
-// printed.
+// TestPrintedErrors compares the printed form of one error of each source with
+// a file.
 func TestPrintedErrors(t *testing.T) {
 	clearEnvironment(t)
 	dir := t.TempDir()

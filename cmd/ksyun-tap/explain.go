@@ -64,7 +64,7 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		e := json.NewEncoder(std.out)
 		e.SetEscapeHTML(false)
 		for _, entry := range entries {
-			if err := e.Encode(entry); err != nil {
+			if err := e.Encode(newExplained(entry)); err != nil {
 				return err
 			}
 		}
@@ -85,6 +85,21 @@ var canceled = &classify.Entry{
 	Meaning: diagnosis.Text{English: "The program closed the connection before the response was complete, for example after its own timeout.", Chinese: "程序在收到完整响应之前关闭了连接，例如因为程序自身的超时。"},
 }
 
+// explained is an entry of the catalogue with the advice that every other output has.
+// Its JSON form is a public interface.
+type explained struct {
+	*classify.Entry
+
+	Advice diagnosis.Advice `json:"advice,omitzero"`
+}
+
+func newExplained(e *classify.Entry) explained {
+	if e == canceled {
+		return explained{Entry: e}
+	}
+	return explained{e, diagnosis.ForEntry(e)}
+}
+
 func explainEntry(std stdio, e *classify.Entry) error {
 	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
 	row := func(name, value string) {
@@ -98,10 +113,7 @@ func explainEntry(std stdio, e *classify.Entry) error {
 		row("Code", e.Code)
 	}
 	row("Also seen as", strings.Join(e.Aliases, ", "))
-	var advice diagnosis.Advice
-	if e != canceled {
-		advice = diagnosis.ForEntry(e)
-	}
+	advice := newExplained(e).Advice
 	row("Means", e.Meaning.English)
 	row("Do", advice.Text().English)
 	row("含义", e.Meaning.Chinese)
@@ -132,14 +144,13 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 		}
 	}
 	row("Cause", string(d.Cause))
-	advice := d.Advised()
 	row("Means", d.Summary.English)
-	row("Do", advice.Text().English)
+	row("Do", d.Advice.Text().English)
 	row("含义", d.Summary.Chinese)
-	row("处理", advice.Text().Chinese)
+	row("处理", d.Advice.Text().Chinese)
 	row("Blame", string(d.Blame))
-	row("Retry", string(d.Retry))
-	row("Runbook", d.Runbook)
+	row("Retry", string(d.Advice.Retry))
+	row("Runbook", d.Advice.Runbook)
 	return w.Flush()
 }
 

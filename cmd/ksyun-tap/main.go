@@ -23,10 +23,10 @@ import (
 
 // Exit codes.
 const (
-	exitOK     = 0
-	exitFailed = 1 // the operation failed
-	exitUsage  = 2 // a flag, a setting or a file is wrong
-	exitAlien  = 3 // the input of classify is not a response of the API
+	exitOK          = 0
+	exitFailed      = 1 // the operation failed
+	exitUsage       = 2 // a flag, a setting or a file is wrong
+	exitNotResponse = 3 // the input of classify is not a response of the API
 
 	exitNone       = 1 // failures and lookup: nothing was found
 	exitNoResponse = 2 // failures: the tap did not answer; lookup: nothing was found, and not all answered

@@ -61,18 +61,22 @@ func (t *tap) webStatus() web.Status {
 // losses returns what was lost because a queue or a limit was exceeded, from the
 // metrics.
 func (t *tap) losses() (all []web.Loss) {
-	kinds := []string{"metrics", "traces", "logs", "diagnosis", "unread", "unobserved", "panics"}
+	kinds := []string{"metrics", "traces", "logs", "sampled", "diagnosis", "unread", "unobserved", "panics"}
 	sums := map[string]float64{}
 	families, _ := t.metrics.Gatherer().Gather() // those without errors are returned
 	for _, f := range families {
 		for _, m := range f.GetMetric() {
 			switch f.GetName() {
 			case metrics.Dropped.Name:
+				labels := map[string]string{}
 				for _, l := range m.GetLabel() {
-					if l.GetName() == "sink" {
-						sums[l.GetValue()] += m.GetCounter().GetValue()
-					}
+					labels[l.GetName()] = l.GetValue()
 				}
+				kind := labels["sink"]
+				if labels["reason"] == string(metrics.ReasonSampled) {
+					kind = "sampled" // on purpose
+				}
+				sums[kind] += m.GetCounter().GetValue()
 			case metrics.Unread.Name:
 				sums["unread"] += m.GetCounter().GetValue()
 			case metrics.Unobserved.Name:

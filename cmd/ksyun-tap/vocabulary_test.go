@@ -41,7 +41,7 @@ func TestOneVocabulary(t *testing.T) {
 		{"a group", vocabularyOf(t, groups.Group{}), nil},
 		{"exec --summary=json", vocabularyOf(t, failure{}), nil},
 		{"classify", vocabularyOf(t, reading{}), nil},
-		{"explain CODE", vocabularyOf(t, classify.Entry{}), nil},
+		{"explain CODE", vocabularyOf(t, explained{Entry: &classify.Entry{}}), nil},
 		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},
 		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), nil},
 		{"a notice", vocabularyOf(t, diagnosis.Notice{}), nil},

@@ -16,7 +16,7 @@ import (
 func noSecrets(t *testing.T, text, keys string) {
 	t.Helper()
 	if strings.Contains(text, "PRIVATE") {
-		t.Errorf("it speaks of a private key: %s", text)
+		t.Errorf("it contains a private key: %s", text)
 	}
 	for block, rest := pem.Decode([]byte(keys)); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != blockKey {

@@ -11,8 +11,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
-// plan is a request that a generator made, with what is known of it without
-// reading it.
+// plan is a generated request, with what is known about it without reading it.
 type plan struct {
 	raw     string // as the program sends it, an empty line before it included
 	skip    int    // length of that empty line

@@ -29,8 +29,8 @@ func (p *pair) intercept(ahead []byte) bool {
 	return p.speak(tc)
 }
 
-// secure speaks TLS with the program in our own name. It reports whether
-// requests follow.
+// secure does the TLS handshake with the program as the server. It reports
+// whether requests follow.
 func (p *pair) secure() bool {
 	tc, err := p.handshake(p.intake.TLS, nil, true)
 	if err != nil {
@@ -56,8 +56,8 @@ func (p *pair) speak(tc *tls.Conn) bool {
 
 var errStopped = errors.New("the server was stopped")
 
-// handshake speaks TLS with the program, of whose bytes those ahead were read. If it
-// is waiting, draining the server ends it.
+// handshake does the TLS handshake with the program, from which the bytes ahead
+// were already read. If it is waiting, draining the server ends it.
 func (p *pair) handshake(cfg *tls.Config, ahead []byte, waiting bool) (*tls.Conn, error) {
 	w := &wire{Conn: p.cl.Conn, ahead: ahead}
 	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {

@@ -124,7 +124,7 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 	r.expect(upstream, post+"body")
 }
 
-// TestMalformedBodyWhileDialing has nothing of the request sent.
+// TestMalformedBodyWhileDialing checks that no byte of the request is sent.
 func TestMalformedBodyWhileDialing(t *testing.T) {
 	r := newMachine(t)
 	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -360,7 +360,7 @@ func (p *peer) reset() {
 	p.TCPConn.Close()
 }
 
-// expectNothing wants that nothing lies ready to be read.
+// expectNothing checks that no bytes are ready to be read.
 func (p *peer) expectNothing() {
 	p.t.Helper()
 	p.SetReadDeadline(past)

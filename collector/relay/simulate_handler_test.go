@@ -229,7 +229,8 @@ func (s *sim) waitsFor(p *plan) bool {
 	return i >= 0 && s.waits[i]
 }
 
-// planned is what an upstream connection has sent, if nothing was unasked.
+// planned is what an upstream connection has sent, if it sent nothing without a
+// request.
 func (s *sim) planned(c *simConn) (n int) {
 	for _, t := range c.turns {
 		n += t.answered

@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// misfortune has something happen that no side has planned.
+// misfortune makes something happen that neither side has planned.
 func (s *sim) misfortune() {
 	switch s.g.IntN(12) {
 	case 0:

@@ -11,8 +11,8 @@ const (
 	// silence is how long a program of unknown protocol may stay silent before
 	// the server is connected to, which may be the one to speak first.
 	silence = 250 * time.Millisecond
-	// sniffTime is how long it may take to show what it speaks, once it began:
-	// little, since it is on this machine.
+	// sniffTime is how long it may take to send enough to recognise its
+	// protocol, once it began: little, since it is on this machine.
 	sniffTime = time.Second
 )
 

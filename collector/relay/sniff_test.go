@@ -192,8 +192,8 @@ func TestReservedConnection(t *testing.T) {
 	})
 }
 
-// TestUnreachableIsReset has nobody at the destination: to programs that looks
-// as it would without us.
+// TestUnreachableIsReset has no server at the destination: to programs that
+// looks as it would without us.
 func TestUnreachableIsReset(t *testing.T) {
 	for name, sent := range map[string]string{"silent": "", "unserved": "hello", "TLS": string(hello(t, &tls.Config{ServerName: "other"}))} {
 		t.Run(name, func(t *testing.T) {

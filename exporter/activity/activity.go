@@ -1,6 +1,7 @@
-// Package activity counts calls and failures per minute.
+// Package activity counts calls and failures over time: per minute for a day, and per
+// ten seconds for the last quarter of an hour.
 //
-//	Observe ──> ring of one slot per minute ──> List
+//	Observe ──> rings of one slot per interval ──> List, Recent
 //
 // Counting is a few atomic additions, so that it can be done while a call is being
 // relayed.
@@ -17,27 +18,36 @@ import (
 // Minutes is the number of minutes that are kept.
 const Minutes = 24 * 60
 
-// blames is the number of values of classify.Blame.
-const blames = 6
+// What is kept of the most recent time at a higher resolution.
+const (
+	RecentStep  = 10 * time.Second
+	RecentSlots = 96 // intervals of RecentStep, some more than a quarter of an hour
+)
+
+const (
+	minuteSeconds = 60
+	recentSeconds = int64(RecentStep / time.Second)
+	blames        = 6 // number of values of classify.Blame
+)
 
 // Activity counts calls. The zero value is ready for use. It is safe for
 // concurrent use.
 type Activity struct {
-	ring  [Minutes]slot
-	mu    sync.Mutex // serialises the reuse of slots
-	past  atomic.Uint64
-	since atomic.Int64 // the first minute that was counted; 0 if there is none
+	minutes [Minutes]slot
+	recent  [RecentSlots]slot
+	mu      sync.Mutex // serialises the reuse of slots
+	past    atomic.Uint64
 }
 
-// slot holds the counts of one minute, in one cache line.
+// slot holds the counts of one interval, in one cache line.
 type slot struct {
-	minute atomic.Int64 // since 1970; 0 if the slot was never used
-	calls  atomic.Uint64
-	failed [blames]atomic.Uint64
+	interval atomic.Int64 // since 1970; 0 if the slot was never used
+	calls    atomic.Uint64
+	failed   [blames]atomic.Uint64
 }
 
-// Minute is the activity of one minute.
-type Minute struct {
+// Interval is the activity of one interval.
+type Interval struct {
 	Start    time.Time
 	Calls    uint64
 	Failures map[classify.Blame]uint64 // without those that are 0
@@ -45,40 +55,57 @@ type Minute struct {
 
 // Observe counts an attempt, or a request that ksyun-tap refused.
 func (a *Activity) Observe(o *classify.Observation) {
-	minute := o.End.Unix() / 60
-	if minute <= 0 {
+	second := o.End.Unix()
+	if second < minuteSeconds {
 		return
 	}
-	s := &a.ring[minute%Minutes]
-	if s.minute.Load() != minute && !a.reuse(s, minute) {
-		a.past.Add(1)
-		return
-	}
-	s.calls.Add(1)
+	failed := -1
 	if v := &o.Verdict; v.Outcome.Failed() || o.Fault.Refused() {
-		s.failed[index(v.Blame)].Add(1)
+		failed = index(v.Blame)
+	}
+	if s := a.use(a.minutes[:], second/minuteSeconds, &a.past); s != nil {
+		s.count(failed)
+	} else {
+		a.past.Add(1)
+	}
+	if s := a.use(a.recent[:], second/recentSeconds, nil); s != nil {
+		s.count(failed)
 	}
 }
 
-// reuse prepares s for a minute. It returns false if s is in use for a later one.
-func (a *Activity) reuse(s *slot, minute int64) bool {
+// count counts a call, and a failure if failed is the index of a blame.
+func (s *slot) count(failed int) {
+	s.calls.Add(1)
+	if failed >= 0 {
+		s.failed[failed].Add(1)
+	}
+}
+
+// use returns the slot of an interval. It returns nil if the slot is in use for a later
+// one. If the slot was in use for an earlier one, its calls are added to past, which
+// may be nil.
+func (a *Activity) use(ring []slot, interval int64, past *atomic.Uint64) *slot {
+	s := &ring[interval%int64(len(ring))]
+	if s.interval.Load() == interval {
+		return s
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	switch used := s.minute.Load(); {
-	case used == minute:
-		return true
-	case used > minute:
-		return false
+	switch used := s.interval.Load(); {
+	case used == interval:
+		return s
+	case used > interval:
+		return nil
 	}
-	a.past.Add(s.calls.Swap(0))
+	calls := s.calls.Swap(0)
+	if past != nil {
+		past.Add(calls)
+	}
 	for i := range s.failed {
 		s.failed[i].Store(0)
 	}
-	if first := a.since.Load(); first == 0 || minute < first {
-		a.since.Store(minute)
-	}
-	s.minute.Store(minute)
-	return true
+	s.interval.Store(interval)
+	return s
 }
 
 // index returns the index of a blame in slot.failed.
@@ -102,8 +129,8 @@ func index(b classify.Blame) int {
 // Calls returns the number of all calls.
 func (a *Activity) Calls() uint64 {
 	n := a.past.Load()
-	for i := range a.ring {
-		n += a.ring[i].calls.Load()
+	for i := range a.minutes {
+		n += a.minutes[i].calls.Load()
 	}
 	return n
 }
@@ -111,29 +138,39 @@ func (a *Activity) Calls() uint64 {
 // List returns the activity from the minute of from to that of to, inclusive,
 // oldest first. Minutes that are not kept are empty. The range must not be longer
 // than Minutes.
-func (a *Activity) List(from, to time.Time) []Minute {
-	first, last := from.Unix()/60, to.Unix()/60
-	all := make([]Minute, 0, max(0, last-first+1))
-	for minute := first; minute <= last; minute++ {
-		m := Minute{Start: time.Unix(minute*60, 0).UTC(), Failures: map[classify.Blame]uint64{}}
-		if minute > 0 {
-			a.read(minute, &m)
+func (a *Activity) List(from, to time.Time) []Interval {
+	return list(a.minutes[:], minuteSeconds, from, to)
+}
+
+// Recent is like List, with intervals of RecentStep. The range must not be longer than
+// RecentSlots of them.
+func (a *Activity) Recent(from, to time.Time) []Interval {
+	return list(a.recent[:], recentSeconds, from, to)
+}
+
+// list returns the activity from the interval of from to that of to, inclusive.
+func list(ring []slot, step int64, from, to time.Time) []Interval {
+	first, last := from.Unix()/step, to.Unix()/step
+	all := make([]Interval, 0, max(0, last-first+1))
+	for n := first; n <= last; n++ {
+		i := Interval{Start: time.Unix(n*step, 0).UTC(), Failures: map[classify.Blame]uint64{}}
+		if n > 0 {
+			ring[n%int64(len(ring))].read(n, &i)
 		}
-		all = append(all, m)
+		all = append(all, i)
 	}
 	return all
 }
 
-// read sets the counts of m.
-func (a *Activity) read(minute int64, m *Minute) {
-	s := &a.ring[minute%Minutes]
-	if s.minute.Load() != minute {
+// read sets the counts of i if the slot has those of the interval n.
+func (s *slot) read(n int64, i *Interval) {
+	if s.interval.Load() != n {
 		return
 	}
-	m.Calls = s.calls.Load()
+	i.Calls = s.calls.Load()
 	for _, b := range classify.Blames() {
 		if n := s.failed[index(b)].Load(); n > 0 {
-			m.Failures[b] = n
+			i.Failures[b] = n
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestList(t *testing.T) {
 		each[b] = 1
 	}
 	each[classify.BlameClient] = 2
-	want := []activity.Minute{
+	want := []activity.Interval{
 		{start.Add(-time.Minute), 0, nil},
 		{start, 2, map[classify.Blame]uint64{classify.BlameQuota: 1}},
 		{start.Add(time.Minute), 1, map[classify.Blame]uint64{classify.BlameQuota: 1}},

@@ -174,12 +174,6 @@ func ForAttempt(o *classify.Observation) Advice {
 	return a
 }
 
-// Advised returns the advice of the diagnosis.
-func (d *Diagnosis) Advised() Advice { return advise(d.Advice, d.Retry, d.Runbook) }
-
-// Advised returns the advice for the cause.
-func (d *Description) Advised() Advice { return advise(d.Advice, d.Retry, d.Runbook) }
-
 // retryOf returns the kind of retry for failures of the category.
 func retryOf(c classify.Category, retryable bool) Retry {
 	switch c {

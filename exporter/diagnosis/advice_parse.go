@@ -24,7 +24,7 @@ var adviceTexts = sync.OnceValue(func() map[string]Text {
 		all[e.Advice.English] = e.Advice
 	}
 	for _, c := range causes() {
-		all[c.Advice.English] = c.Advice
+		all[c.Advice.Do.English] = c.Advice.Do
 	}
 	for _, g := range advices().categories {
 		all[g.Advice.English] = g.Advice

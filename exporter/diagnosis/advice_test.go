@@ -91,7 +91,7 @@ func TestAdviceIsComplete(t *testing.T) {
 	}
 	for _, d := range Causes() {
 		checkText(t, string(d.Cause), d.Summary)
-		checkAdvice(t, string(d.Cause), d.Advised())
+		checkAdvice(t, string(d.Cause), d.Advice)
 		if d.Blame == "" || d.Evidence.English == "" || !han.MatchString(d.Evidence.Chinese) {
 			t.Errorf("%s: blame %q, evidence %v", d.Cause, d.Blame, d.Evidence)
 		}

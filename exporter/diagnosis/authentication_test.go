@@ -97,7 +97,7 @@ func TestCauses(t *testing.T) {
 			t.Errorf("%s is described, but is no cause", d.Cause)
 		}
 		delete(known, d.Cause)
-		for _, text := range []string{d.Summary.English, d.Summary.Chinese, d.Evidence.English, d.Evidence.Chinese, d.Advice.English, d.Advice.Chinese} {
+		for _, text := range []string{d.Summary.English, d.Summary.Chinese, d.Evidence.English, d.Evidence.Chinese, d.Advice.Do.English, d.Advice.Do.Chinese} {
 			if text == "" {
 				t.Errorf("%s: a text is missing", d.Cause)
 			}
@@ -105,8 +105,8 @@ func TestCauses(t *testing.T) {
 				t.Errorf("%s: a text of %d bytes that facts are put in, want at most %d", d.Cause, len(text), limit)
 			}
 		}
-		if !slices.Contains(Retries(), d.Retry) || d.Blame == "" {
-			t.Errorf("%s: retry %q, blame %q", d.Cause, d.Retry, d.Blame)
+		if !slices.Contains(Retries(), d.Advice.Retry) || d.Blame == "" {
+			t.Errorf("%s: retry %q, blame %q", d.Cause, d.Advice.Retry, d.Blame)
 		}
 	}
 	for c := range known {

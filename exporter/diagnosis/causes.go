@@ -17,23 +17,30 @@ var causesYAML []byte
 // Description describes a cause, independently of the request. In Evidence, {name}
 // is a placeholder for a fact.
 type Description struct {
-	Cause    Cause          `yaml:"cause" json:"cause"`
-	Blame    classify.Blame `yaml:"blame" json:"blame"`
-	Retry    Retry          `yaml:"retry" json:"retry"`
-	Runbook  string         `yaml:"runbook" json:"runbook"` // URL; in the file, a name or relative to docs
-	Summary  Text           `yaml:"summary" json:"summary"`
-	Evidence Text           `yaml:"evidence" json:"evidence"`
-	Advice   Text           `yaml:"advice" json:"advice"`
+	Cause    Cause          `json:"cause"`
+	Blame    classify.Blame `json:"blame"`
+	Summary  Text           `json:"summary"`
+	Evidence Text           `json:"evidence"`
+	Advice   Advice         `json:"advice"`
 }
 
 // causes lists every cause in the order of causes.yaml.
 var causes = sync.OnceValue(func() []Description {
-	var all []Description
-	if err := yaml.Unmarshal(causesYAML, &all); err != nil {
+	var file []struct {
+		Cause    Cause          `yaml:"cause"`
+		Blame    classify.Blame `yaml:"blame"`
+		Retry    Retry          `yaml:"retry"`
+		Runbook  string         `yaml:"runbook"`
+		Summary  Text           `yaml:"summary"`
+		Evidence Text           `yaml:"evidence"`
+		Advice   Text           `yaml:"advice"`
+	}
+	if err := yaml.Unmarshal(causesYAML, &file); err != nil {
 		panic(fmt.Sprintf("causes.yaml: %v", err)) // the file is embedded and tested
 	}
-	for i := range all {
-		all[i].Runbook = runbookURL(all[i].Runbook)
+	all := make([]Description, len(file))
+	for i, d := range file {
+		all[i] = Description{Cause: d.Cause, Blame: d.Blame, Summary: d.Summary, Evidence: d.Evidence, Advice: advise(d.Advice, d.Retry, runbookURL(d.Runbook))}
 	}
 	return all
 })
@@ -70,14 +77,11 @@ const MaxBytes = MaxDiagnoses * (256 + 4*maxFilled)
 func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 	d, ok := byCause()[c]
 	if !ok {
-		return Diagnosis{Cause: c, Certainty: sure, Blame: classify.BlameClient, Retry: RetryNever}
+		return Diagnosis{Cause: c, Certainty: sure, Blame: classify.BlameClient, Advice: Advice{Retry: RetryNever}}
 	}
-	return Diagnosis{
-		Cause: c, Certainty: sure, Blame: d.Blame, Retry: d.Retry, Runbook: d.Runbook,
-		Summary:  d.Summary,
-		Evidence: fillText(d.Evidence, facts),
-		Advice:   fillText(d.Advice, facts),
-	}
+	advice := d.Advice
+	advice.Do = fillText(advice.Do, facts)
+	return Diagnosis{Cause: c, Certainty: sure, Blame: d.Blame, Summary: d.Summary, Evidence: fillText(d.Evidence, facts), Advice: advice}
 }
 
 // fillText replaces the placeholders with the facts in every language.

@@ -25,11 +25,9 @@ type Diagnosis struct {
 	Cause     Cause          `json:"cause"`
 	Certainty Certainty      `json:"certainty"`
 	Blame     classify.Blame `json:"blame"`
-	Retry     Retry          `json:"retry"`
 	Summary   Text           `json:"summary"`
 	Evidence  Text           `json:"evidence"`
-	Advice    Text           `json:"advice"`
-	Runbook   string         `json:"runbook,omitempty"` // URL
+	Advice    Advice         `json:"advice"`
 }
 
 // Cause identifies a cause. It is the key of the cause in causes.yaml. For a cause
@@ -205,6 +203,9 @@ func (d *Diagnoser) observeUse(o *classify.Observation, u *use, isNew bool) {
 		d.uses.introduce(u, &d.triggers, o.End)
 	}
 	if failed {
+		if u != nil {
+			u.failed.Add(1)
+		}
 		d.incidents.observe(o, u, &d.triggers)
 		d.unknown.observe(o)
 	}

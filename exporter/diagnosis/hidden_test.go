@@ -281,7 +281,7 @@ func TestInside(t *testing.T) {
 			}
 			continue
 		}
-		if len(all) != 1 || all[0].Cause != tt.want || all[0].Blame != tt.blame || !strings.Contains(all[0].Runbook, tt.runbook) {
+		if len(all) != 1 || all[0].Cause != tt.want || all[0].Blame != tt.blame || !strings.Contains(all[0].Advice.Runbook, tt.runbook) {
 			t.Errorf("%s: %v %+v", tt.name, names(all), all)
 			continue
 		}

@@ -13,9 +13,10 @@ import (
 // Inventory is how the API has been used. It contains no secrets. Its JSON form is
 // part of the API. Each list is ordered by count, largest first.
 type Inventory struct {
-	Versions   []VersionUse   `json:"versions"`
-	Programs   []ProgramUse   `json:"programs"`
-	Signatures []SignatureUse `json:"signatures"`
+	Versions    []VersionUse    `json:"versions"`
+	Programs    []ProgramUse    `json:"programs"`
+	Credentials []CredentialUse `json:"credentials"`
+	Signatures  []SignatureUse  `json:"signatures"`
 	// PlainHTTP are the credentials that were sent over unencrypted connections.
 	PlainHTTP    []PlainUse    `json:"plain_http"`
 	UnknownCodes []UnknownCode `json:"unknown_codes"`
@@ -32,6 +33,13 @@ type Sightings struct {
 	Count int64     `json:"count"` // number of attempts
 }
 
+// Tally is the sightings of attempts, and how many of them failed.
+type Tally struct {
+	Sightings
+
+	Failed int64 `json:"failed"`
+}
+
 // VersionUse is the use of an action in one version.
 type VersionUse struct {
 	Service    string `json:"service"`
@@ -40,22 +48,32 @@ type VersionUse struct {
 	Documented bool   `json:"documented"` // whether the vendor documents this action in this version
 	// Newer is the newest documented version of the action; "" if it is used.
 	Newer string `json:"newer_version,omitempty"`
-	Sightings
+	Tally
 }
 
 // ProgramUse is the use by one program or SDK, in one version of it.
 type ProgramUse struct {
 	Program string `json:"program"` // of the User-Agent: name/major.minor
 	Clients int    `json:"clients"` // number of addresses
-	Sightings
+	Tally
+}
+
+// CredentialUse is the use of one credential.
+type CredentialUse struct {
+	Credential string   `json:"credential"`
+	Programs   []string `json:"programs"` // in order; at most maxPrograms
+	Regions    []string `json:"regions"`  // in order; at most maxPrograms
+	// PlainHTTP reports whether it was sent over unencrypted connections.
+	PlainHTTP bool `json:"plain_http"`
+	Tally
 }
 
 // SignatureUse is the use of one form of signature.
 type SignatureUse struct {
 	Form classify.Signing `json:"form"`
 	// Advice is what to do about a form that should not be used.
-	Advice Text `json:"advice,omitzero"`
-	Sightings
+	Advice Advice `json:"advice,omitzero"`
+	Tally
 }
 
 // PlainUse is the use of a credential by a program over plain HTTP, where anyone on
@@ -63,7 +81,7 @@ type SignatureUse struct {
 type PlainUse struct {
 	Program    string `json:"program"`
 	Credential string `json:"credential"`
-	Sightings
+	Tally
 }
 
 // UnknownCode is an error code that the catalogue does not know.
@@ -77,6 +95,7 @@ type UnknownCode struct {
 
 const (
 	maxInventory     = 128 // maximum length of each list
+	maxPrograms      = 8   // maximum length of the lists of one credential
 	maxUnknownCodes  = 32  // maximum number of unknown codes remembered
 	maxUnknownLength = 64  // maximum length of a code remembered, in bytes
 	maxSample        = 200 // maximum length of its message, in bytes
@@ -125,9 +144,15 @@ func (s *Sightings) add(other Sightings) {
 	s.Count += other.Count
 }
 
-// sightings returns the sightings of a use.
-func (u *use) sightings() Sightings {
-	return Sightings{First: time.Unix(u.first, 0).UTC(), Last: time.Unix(u.last.Load(), 0).UTC(), Count: u.count.Load()}
+// merge adds other to t.
+func (t *Tally) merge(other Tally) {
+	t.add(other.Sightings)
+	t.Failed += other.Failed
+}
+
+// tally returns the tally of a use.
+func (u *use) tally() Tally {
+	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(u.last.Load(), 0), u.count.Load()}, u.failed.Load()}
 }
 
 // Inventory returns how the API has been used.
@@ -137,27 +162,37 @@ func (d *Diagnoser) Inventory() Inventory {
 	versions := make(map[versionKey]*VersionUse)
 	programs := make(map[string]*ProgramUse)
 	clients := make(map[string]map[string]bool)
+	credentials := make(map[string]*CredentialUse)
 	signatures := make(map[classify.Signing]*SignatureUse)
 	plain := make(map[plainKey]*PlainUse)
 	for u := range d.uses.all {
-		seen := u.sightings()
+		tally := u.tally()
 		scrub := classify.Scrub
 		entry(versions, versionKey{u.service, u.action, u.version}, func() *VersionUse {
 			documented, newer := documentedVersion(u.service, u.action, u.version)
 			return &VersionUse{Service: scrub(u.service), Action: u.shown[byAction], Version: scrub(u.version), Documented: documented, Newer: newer}
-		}).add(seen)
-		entry(programs, u.program, func() *ProgramUse { return &ProgramUse{Program: u.program} }).add(seen)
+		}).merge(tally)
+		entry(programs, u.program, func() *ProgramUse { return &ProgramUse{Program: u.program} }).merge(tally)
 		set := clients[u.program]
 		if set == nil {
 			set = make(map[string]bool)
 			clients[u.program] = set
 		}
 		set[u.client.String()] = true
-		entry(signatures, u.signing, func() *SignatureUse { return &SignatureUse{Form: u.signing, Advice: signingAdvice(u.signing)} }).add(seen)
-		if u.scheme == "http" && u.credential != "" {
+		entry(signatures, u.signing, func() *SignatureUse { return &SignatureUse{Form: u.signing, Advice: signingAdvice(u.signing)} }).merge(tally)
+		if u.credential == "" {
+			continue
+		}
+		c := entry(credentials, u.credential, func() *CredentialUse {
+			return &CredentialUse{Credential: u.credential, Programs: []string{}, Regions: []string{}}
+		})
+		c.merge(tally)
+		c.Programs, c.Regions = insert(c.Programs, u.program), insert(c.Regions, u.shown[byRegion])
+		if u.scheme == "http" {
+			c.PlainHTTP = true
 			entry(plain, plainKey{u.program, u.credential}, func() *PlainUse {
 				return &PlainUse{Program: u.program, Credential: u.credential}
-			}).add(seen)
+			}).merge(tally)
 		}
 	}
 	for name, p := range programs {
@@ -166,11 +201,21 @@ func (d *Diagnoser) Inventory() Inventory {
 	return Inventory{
 		Versions:     sorted(versions, func(v *VersionUse) (int64, string) { return v.Count, v.Service + v.Action + v.Version }),
 		Programs:     sorted(programs, func(p *ProgramUse) (int64, string) { return p.Count, p.Program }),
+		Credentials:  sorted(credentials, func(c *CredentialUse) (int64, string) { return c.Count, c.Credential }),
 		Signatures:   sorted(signatures, func(s *SignatureUse) (int64, string) { return s.Count, string(s.Form) }),
 		PlainHTTP:    sorted(plain, func(p *PlainUse) (int64, string) { return p.Count, p.Program + p.Credential }),
 		UnknownCodes: d.unknown.list(),
 		Unlisted:     d.uses.unlisted.Load(),
 	}
+}
+
+// insert returns the sorted list with value in its place, unless it has it, value is
+// "", or the list is full.
+func insert(list []string, value string) []string {
+	if at, found := slices.BinarySearch(list, value); !found && value != "" && len(list) < maxPrograms {
+		return slices.Insert(list, at, value)
+	}
+	return list
 }
 
 // Client is a program with its form of signature and its scheme.
@@ -249,22 +294,26 @@ func documentedVersion(service, action, version string) (documented bool, newer 
 	return documented, newest
 }
 
-// signingAdvice returns what to do about a form of signature, or no text.
-func signingAdvice(s classify.Signing) Text {
+// signingAdvice returns what to do about a form of signature that should not be used.
+func signingAdvice(s classify.Signing) Advice {
+	runbook := runbookURL("diagnosis.md#inventory")
 	switch s {
 	case classify.SigningPresigned:
-		return Text{
+		return advise(Text{
 			English: "The signature is in the URL, which ends up in logs of proxies. Sign in the Authorization field if the SDK can.",
 			Chinese: "签名位于 URL 中，会留在代理的日志里。如果 SDK 支持，请在 Authorization 字段中签名。",
-		}
+		}, RetryUnneeded, runbook)
 	case classify.SigningSimple:
-		return Text{
+		return advise(Text{
 			English: "The simple signature does not cover the body and the header fields. Use SigV4 if the SDK can.",
 			Chinese: "简单签名不包含请求体和头字段。如果 SDK 支持，请使用 SigV4。",
-		}
+		}, RetryUnneeded, runbook)
 	case classify.SigningNone:
-		return Text{English: "The request is not signed, so the API rejects it.", Chinese: "请求没有签名，API 会拒绝。"}
+		return advise(Text{
+			English: "The request is not signed, so the API rejects it. Give the program an access key.",
+			Chinese: "请求没有签名，API 会拒绝。请为程序配置 Access Key。",
+		}, RetryNever, runbook)
 	case classify.SigningSigV4:
 	}
-	return Text{}
+	return Advice{}
 }

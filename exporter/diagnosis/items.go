@@ -33,8 +33,7 @@ func inside(o *classify.Observation) []Diagnosis {
 	default:
 		return nil
 	}
-	a := ForAttempt(o)
-	d.Blame, d.Retry, d.Advice, d.Runbook = v.Blame, a.Retry, a.Do, a.Runbook
+	d.Blame, d.Advice = v.Blame, ForAttempt(o)
 	return []Diagnosis{d}
 }
 

@@ -144,7 +144,7 @@ func checkShown(t *testing.T, name string, all []Diagnosis) {
 		}
 	}
 	for _, d := range all {
-		for _, text := range []Text{d.Summary, d.Evidence, d.Advice} {
+		for _, text := range []Text{d.Summary, d.Evidence, d.Advice.Do} {
 			for _, s := range []string{text.English, text.Chinese} {
 				if s == "" || strings.ContainsAny(s, "{}") {
 					t.Errorf("%s: %s: text %q", name, d.Cause, s)

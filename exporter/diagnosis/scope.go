@@ -82,6 +82,7 @@ const (
 
 // incident is the current occurrence of a kind of failure.
 type incident struct {
+	number   uint64 // of the incident, from 1
 	kind     string
 	category classify.Category
 	blame    classify.Blame
@@ -100,6 +101,7 @@ type incident struct {
 type incidents struct {
 	mu   sync.Mutex
 	all  map[string]*incident
+	last uint64    // number of the last incident
 	made time.Time // when active was counted
 	// active is the number of active values of each dimension.
 	active [dimensions]int
@@ -118,7 +120,8 @@ func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 		if i == nil && len(t.all) >= maxIncidents && !t.forget(o.End) {
 			return
 		}
-		i = &incident{kind: kind, since: o.End, after: h.before(o.End)}
+		t.last++
+		i = &incident{number: t.last, kind: kind, since: o.End, after: h.before(o.End)}
 		for d := range i.affected {
 			i.affected[d] = make(map[string]bool)
 		}
@@ -129,9 +132,10 @@ func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 	if o.End.After(i.last) {
 		i.last = o.End
 	}
-	if u == nil {
+	if u == nil || u.incident == i.number {
 		return
 	}
+	u.incident = i.number
 	for d, v := range u.shown {
 		if v != "" && !i.affected[d][v] && len(i.affected[d]) < maxAffected {
 			i.affected[d][v] = true
@@ -254,8 +258,8 @@ func (s *Scope) sentence() Text {
 		t.Chinese += "，紧随以下事件之后：" + e.Chinese + "（" + stamp(s.After.At) + "）"
 	}
 	if b, ok := blameWords[s.Blame]; ok {
-		t.English += ": " + b.English
-		t.Chinese += "：" + b.Chinese
+		t.English += "; blame: " + b.English
+		t.Chinese += "；责任方：" + b.Chinese
 	}
 	return t
 }

@@ -106,50 +106,50 @@ func TestScope(t *testing.T) {
 	}{
 		{
 			"one action in one region", join(fleet(0), failing(53*minute, func(*madeCall) bool { return false }), fleet(50*minute), failing(53*minute, batchInBeijing)), nil, "ServiceTimeout",
-			"since 08:53 UTC, only GetMetricStatisticsBatch, only cn-beijing-6, all credentials, all programs: provider",
-			"自 08:53 UTC 起，仅 GetMetricStatisticsBatch，仅 cn-beijing-6，所有密钥，所有程序：金山云",
+			"since 08:53 UTC, only GetMetricStatisticsBatch, only cn-beijing-6, all credentials, all programs; blame: provider",
+			"自 08:53 UTC 起，仅 GetMetricStatisticsBatch，仅 cn-beijing-6，所有密钥，所有程序；责任方：金山云",
 		},
 		{
 			"everything", join(fleet(0), failing(minute, everything)), nil, "dns",
-			"since 08:01 UTC, all actions, all regions, all credentials, all programs: network",
-			"自 08:01 UTC 起，所有接口，所有区域，所有密钥，所有程序：网络",
+			"since 08:01 UTC, all actions, all regions, all credentials, all programs; blame: network",
+			"自 08:01 UTC 起，所有接口，所有区域，所有密钥，所有程序；责任方：网络",
 		},
 		{
 			"one key, after a reload", join(fleet(0), failing(10*minute, ofKey)),
 			map[time.Duration]Trigger{9*minute + 30*time.Second: TriggerReload},
 			"InvalidClientTokenId",
-			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs, after a reload of the tap's configuration at 08:09 UTC: credential",
-			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序，紧随以下事件之后：ksyun-tap 重新加载配置（08:09 UTC）：密钥或权限",
+			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs, after a reload of the tap's configuration at 08:09 UTC; blame: credential",
+			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序，紧随以下事件之后：ksyun-tap 重新加载配置（08:09 UTC）；责任方：密钥或权限",
 		},
 		{
 			"long after a reload", join(fleet(0), failing(10*minute, ofKey)),
 			map[time.Duration]Trigger{5 * minute: TriggerReload},
 			"InvalidClientTokenId",
-			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs: credential",
-			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序：密钥或权限",
+			"since 08:10 UTC, all actions, all regions, only credential key-b, all programs; blame: credential",
+			"自 08:10 UTC 起，所有接口，所有区域，仅密钥 key-b，所有程序；责任方：密钥或权限",
 		},
 		{
 			"two of three actions", join(fleet(0), failing(minute, twoActions)), nil, "LimitExceeded",
-			"since 08:01 UTC, 2 of 3 actions, all regions, all credentials, all programs: quota",
-			"自 08:01 UTC 起，2/3 个接口，所有区域，所有密钥，所有程序：配额",
+			"since 08:01 UTC, 2 of 3 actions, all regions, all credentials, all programs; blame: quota",
+			"自 08:01 UTC 起，2/3 个接口，所有区域，所有密钥，所有程序；责任方：配额",
 		},
 		{
 			"a new key", join(fleet(0), []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-new", agent: "python-requests/2.31.0", code: "InvalidClientTokenId", at: 5 * minute}}), nil, "InvalidClientTokenId",
-			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-new, only python-requests/2.31, after the first use of a new key at 08:05 UTC: credential",
-			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-new，仅 python-requests/2.31，紧随以下事件之后：首次使用新密钥（08:05 UTC）：密钥或权限",
+			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-new, only python-requests/2.31, after the first use of a new key at 08:05 UTC; blame: credential",
+			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-new，仅 python-requests/2.31，紧随以下事件之后：首次使用新密钥（08:05 UTC）；责任方：密钥或权限",
 		},
 		{
 			"a new version of a program", join(fleet(0), []madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "python-requests/2.32.1", code: "InvalidParameterValue", at: 5 * minute}}), nil, "InvalidParameterValue",
-			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-a, only python-requests/2.32, after the first call of a new program or version at 08:05 UTC: client",
-			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-a，仅 python-requests/2.32，紧随以下事件之后：新程序或新版本首次调用（08:05 UTC）：调用方",
+			"since 08:05 UTC, only ListMetrics, only cn-beijing-6, only credential key-a, only python-requests/2.32, after the first call of a new program or version at 08:05 UTC; blame: client",
+			"自 08:05 UTC 起，仅 ListMetrics，仅 cn-beijing-6，仅密钥 key-a，仅 python-requests/2.32，紧随以下事件之后：新程序或新版本首次调用（08:05 UTC）；责任方：调用方",
 		},
 		{
 			"a single program, from the start",
 			[]madeCall{{action: "ListMetrics", region: "cn-beijing-6", credential: "key-a", agent: "curl/8.1", code: "ServiceTimeout", at: minute}},
 			map[time.Duration]Trigger{0: TriggerStart},
 			"ServiceTimeout",
-			"since 08:01 UTC, after the start of the tap at 08:00 UTC: provider",
-			"自 08:01 UTC 起，紧随以下事件之后：ksyun-tap 启动（08:00 UTC）：金山云",
+			"since 08:01 UTC, after the start of the tap at 08:00 UTC; blame: provider",
+			"自 08:01 UTC 起，紧随以下事件之后：ksyun-tap 启动（08:00 UTC）；责任方：金山云",
 		},
 		{
 			"one pod of two",
@@ -157,18 +157,18 @@ func TestScope(t *testing.T) {
 				{action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.1"}, {action: "ListMetrics", agent: "curl/8.1", client: "192.0.2.2", fault: classify.FaultReset, at: minute},
 			},
 			nil, "reset",
-			"since 08:01 UTC, only curl/8.1 192.0.2.2: network", "自 08:01 UTC 起，仅 curl/8.1 192.0.2.2：网络",
+			"since 08:01 UTC, only curl/8.1 192.0.2.2; blame: network", "自 08:01 UTC 起，仅 curl/8.1 192.0.2.2；责任方：网络",
 		},
 		{
 			"again after a break", join(failing(0, batchInBeijing), fleet(30*minute), failing(40*minute, batchInBeijing)), nil, "ServiceTimeout",
-			"since 08:40 UTC, only GetMetricStatisticsBatch, only cn-beijing-6, all credentials, all programs: provider",
-			"自 08:40 UTC 起，仅 GetMetricStatisticsBatch，仅 cn-beijing-6，所有密钥，所有程序：金山云",
+			"since 08:40 UTC, only GetMetricStatisticsBatch, only cn-beijing-6, all credentials, all programs; blame: provider",
+			"自 08:40 UTC 起，仅 GetMetricStatisticsBatch，仅 cn-beijing-6，所有密钥，所有程序；责任方：金山云",
 		},
 		{
 			"for more than a day", dayLong(), nil, "ServiceTimeout",
-			"since 2026-11-23 08:00 UTC: provider", "自 2026-11-23 08:00 UTC 起：金山云",
+			"since 2026-11-23 08:00 UTC; blame: provider", "自 2026-11-23 08:00 UTC 起；责任方：金山云",
 		},
-		{"an unknown code", []madeCall{{action: "ListMetrics", code: "Brandnew"}}, nil, OtherKind, "since 08:00 UTC: client", "自 08:00 UTC 起：调用方"},
+		{"an unknown code", []madeCall{{action: "ListMetrics", code: "Brandnew"}}, nil, OtherKind, "since 08:00 UTC; blame: client", "自 08:00 UTC 起；责任方：调用方"},
 		{"it is over", join(failing(0, batchInBeijing), fleet(16*minute)), nil, "ServiceTimeout", "", ""},
 		{"another kind", failing(0, batchInBeijing), nil, "LimitExceeded", "", ""},
 		{"successes", fleet(0), nil, "", "", ""},
@@ -317,7 +317,7 @@ func TestProgramOf(t *testing.T) {
 		strings.Repeat("a", 65):                    programOther,
 		"工具/1.0":                                   programOther,
 	} {
-		if got := programOf(agent); got != want {
+		if got := ProgramOf(agent); got != want {
 			t.Errorf("%q: %q, want %q", agent, got, want)
 		}
 	}

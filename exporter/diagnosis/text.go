@@ -91,11 +91,11 @@ func Write(w io.Writer, all []Diagnosis, l Language) error {
 		if d.Certainty == Excluded {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "   %s%s\n", words[0], d.Advised().Text().In(l)); err != nil {
+		if _, err := fmt.Fprintf(w, "   %s%s\n", words[0], d.Advice.Text().In(l)); err != nil {
 			return err
 		}
-		if d.Runbook != "" {
-			if _, err := fmt.Fprintf(w, "   %s%s\n", words[1], d.Runbook); err != nil {
+		if d.Advice.Runbook != "" {
+			if _, err := fmt.Fprintf(w, "   %s%s\n", words[1], d.Advice.Runbook); err != nil {
 				return err
 			}
 		}

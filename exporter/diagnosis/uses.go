@@ -36,11 +36,14 @@ type use struct {
 	usage atomic.Pointer[usage]
 	clock atomic.Pointer[clock]
 
-	// shown are the values of the dimensions of a scope, for output.
-	shown [dimensions]string
+	// shown are the values of the dimensions of a scope, for output. incident is the
+	// number of the last incident that they were counted in, guarded by incidents.mu.
+	shown    [dimensions]string
+	incident uint64
 
 	first       int64        // Unix seconds
 	last, count atomic.Int64 // Unix seconds; number of attempts
+	failed      atomic.Int64 // number of failures
 }
 
 // is reports whether the attempt is of this use.
@@ -119,7 +122,7 @@ func (t *uses) place(o *classify.Observation, client netip.Addr, at uint64, seco
 		u := &use{
 			// Not copied: equal strings with the same bytes are compared fast.
 			service: o.Call.Service, action: o.Call.Action, version: o.Call.Version, region: o.Call.Region, credential: o.Credential,
-			signing: o.Call.Signing, scheme: o.Scheme, agent: agent, program: programOf(agent), client: client,
+			signing: o.Call.Signing, scheme: o.Scheme, agent: agent, program: ProgramOf(agent), client: client,
 			resigned: o.Source == classify.SourceResign, first: second,
 		}
 		u.shown = [dimensions]string{classify.Scrub(u.action), classify.Scrub(u.region), u.credential, u.caller()}
@@ -180,9 +183,9 @@ const (
 	maxProgram     = 64 // bytes
 )
 
-// programOf returns the first product of a User-Agent with the first two numbers of
+// ProgramOf returns the first product of a User-Agent with the first two numbers of
 // its version, such as aws-sdk-go/1.25.
-func programOf(agent string) string {
+func ProgramOf(agent string) string {
 	product, _, _ := strings.Cut(strings.TrimSpace(agent), " ")
 	if product == "" {
 		return programUnknown

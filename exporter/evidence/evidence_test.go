@@ -47,8 +47,8 @@ func keep(t testing.TB, s *Store, id string, o *classify.Observation) *har.Detai
 	return s.Find(id)
 }
 
-// TestNoSecret checks that of a secret, wherever the request has it, nothing is in an
-// archive, wherever and however the response quotes it.
+// TestNoSecret checks that no archive contains any part of a secret, wherever
+// the request has it, and wherever and however the response quotes it.
 func TestNoSecret(t *testing.T) {
 	checked := 0
 	for _, secret := range canary.Secrets {

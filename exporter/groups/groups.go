@@ -162,7 +162,11 @@ func (t *Table) Add(r *record.Record) {
 func (t *Table) Restore(r *record.Record) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.add(r).restored++
+	g := t.add(r)
+	g.restored++
+	if r.CallOutcome == diagnosis.CallSuccessAfterRetry {
+		g.recovered++
+	}
 }
 
 // add is Add. It returns the group. The caller holds the lock.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -212,13 +213,16 @@ func TestRestore(t *testing.T) {
 	for range 3 {
 		table.Restore(failure("a", 0))
 	}
+	recovered := failure("a", 0)
+	recovered.CallOutcome = diagnosis.CallSuccessAfterRetry
+	table.Restore(recovered)
 	table.Add(failure("a", 2*time.Minute))
 	g := table.List(start, 4)[0]
-	if g.Count != 4 || g.Share != 0.25 || !g.FirstSeen.Equal(start) {
-		t.Errorf("count %d, share %v, first seen %v", g.Count, g.Share, g.FirstSeen)
+	if g.Count != 5 || g.Recovered != 1 || g.Share != 0.25 || !g.FirstSeen.Equal(start) {
+		t.Errorf("count %d, %d recovered, share %v, first seen %v", g.Count, g.Recovered, g.Share, g.FirstSeen)
 	}
 	table.Add(failure("b", 0))
-	if other, ok := table.Find(groups.Other, start, 4); !ok || other.Count != 4 || other.Share != 0.25 {
+	if other, ok := table.Find(groups.Other, start, 4); !ok || other.Count != 5 || other.Share != 0.25 {
 		t.Errorf("others: %+v", other)
 	}
 }

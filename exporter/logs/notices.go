@@ -36,7 +36,9 @@ func (e *Events) WriteNotice(n *diagnosis.Notice) {
 		{"blame", string(n.Blame)},
 		{"message", n.Summary.English},
 		{"evidence", n.Evidence.English},
-		{"advice", n.Advice.English},
+		{"advice", n.Advice.Do.English},
+		{"retry", string(n.Advice.Retry)},
+		{"runbook", n.Advice.Runbook},
 	} {
 		if f.value != "" {
 			fields = append(fields, zap.String(f.key, f.value))

@@ -13,7 +13,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// TestHostileValuesStayWithinTheBound sends whatever makes the most series.
+// TestHostileValuesStayWithinTheBound sends the values that create the most
+// series.
 func TestHostileValuesStayWithinTheBound(t *testing.T) {
 	m := metrics.New()
 	outcomes := []classify.Outcome{
@@ -95,8 +96,8 @@ func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
 	if after := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()}); after != before {
 		t.Errorf("%d series after 100,000 more random actions, %d before", after, before)
 	}
-	// A success of a folded kind allocates no more the second time than the
-	// first: nothing is remembered of it.
+	// A success of a folded kind is not remembered: the second one allocates as
+	// much as the first.
 	o := &classify.Observation{Call: classify.Call{Action: "One more"}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}
 	first := testing.AllocsPerRun(10, func() { m.Observe(o, record.Span{}) })
 	if first > 8 {

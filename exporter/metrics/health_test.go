@@ -147,8 +147,8 @@ func TestHealthOfAService(t *testing.T) {
 	}
 }
 
-// TestFoldsKeepTheService sends more kinds than there is room for: what each
-// service did stays true.
+// TestFoldsKeepTheService sends more kinds than there is room for: the sums of
+// each service stay correct.
 func TestFoldsKeepTheService(t *testing.T) {
 	m := metrics.New()
 	const each = 3000

@@ -60,15 +60,21 @@ const (
 	maxMillis    = 3_600_000
 )
 
-// configFile names a file that would replace all other variables. Reading it takes
-// every exporter and propagator of the SDK.
-const configFile = "OTEL_CONFIG_FILE"
-
-// ReadEnvironment reads the OTEL_* variables with getenv.
+// ReadEnvironment reads the OTEL_* variables with getenv. If OTEL_CONFIG_FILE names a
+// valid file, what it sets is read instead.
 func ReadEnvironment(getenv func(string) string) *Environment {
 	r := reader{getenv: getenv, e: &Environment{instance: newInstanceID()}}
-	if r.get(configFile) != "" {
-		r.ignore(configFile, "is not supported; the other variables of OpenTelemetry apply")
+	if name := r.get(configFile); name != "" {
+		file, err := readConfigFile(name, getenv)
+		switch {
+		case err != nil:
+			r.ignore(configFile, err.Error()+"; the other variables of OpenTelemetry apply")
+		default:
+			r.getenv = func(variable string) string { return file.values[variable] }
+			if problem := file.problem(); problem != "" {
+				r.ignore(configFile, problem)
+			}
+		}
 	}
 	disabled := r.boolean("OTEL_SDK_DISABLED")
 	for _, s := range []struct {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
 // None is the value of a dimension that a record does not have, as in the labels
@@ -37,7 +38,8 @@ func (d *Dimension) Matches(r *Record, value string) bool {
 	return strings.EqualFold(d.Value(r), value) || d.also != nil && strings.EqualFold(d.also(r), value)
 }
 
-// The dimensions. Every one has the name of the field's JSON key.
+// The dimensions. Every one has the name of the field's JSON key, but program, which
+// is a part of user_agent.
 var dimensions = []Dimension{
 	{Name: "code", Grouped: true, value: func(r *Record) string { return r.Code }, also: func(r *Record) string { return r.CatalogCode }},
 	{Name: "fault", Grouped: true, Values: text(classify.Faults()), value: func(r *Record) string { return string(r.Fault) }},
@@ -74,6 +76,7 @@ var dimensions = []Dimension{
 		},
 		also: func(r *Record) string { return r.Client.String() },
 	},
+	{Name: "program", value: func(r *Record) string { return diagnosis.ProgramOf(r.UserAgent) }},
 	{Name: "source", Values: text(classify.Sources()), value: func(r *Record) string { return string(r.Source) }},
 	{Name: "request_id_source", Values: text(classify.RequestIDSources()), value: func(r *Record) string { return string(r.RequestIDSource) }},
 }

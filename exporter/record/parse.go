@@ -59,7 +59,7 @@ func Parse(fields map[string]string) *Record {
 	if d, ok := diagnosis.Describe(diagnosis.Cause(fields["cause"])); ok {
 		r.Diagnose([]diagnosis.Diagnosis{{
 			Cause: d.Cause, Certainty: diagnosis.Certainty(cmp.Or(word("certainty"), string(diagnosis.Likely))),
-			Blame: d.Blame, Retry: d.Retry, Summary: d.Summary, Advice: d.Advice, Runbook: d.Runbook,
+			Blame: d.Blame, Summary: d.Summary, Advice: d.Advice,
 			Evidence: sole(cut(fields["evidence"], maxMessage)),
 		}})
 	}

@@ -183,7 +183,7 @@ func New(o *classify.Observation) *Record {
 func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all
 	if c := r.Cause(); c != nil {
-		r.Advice = c.Advised()
+		r.Advice = c.Advice
 		if r.Incomplete() {
 			r.Meaning = c.Summary
 		}

@@ -130,7 +130,7 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 		r.Diagnose(diagnoses)
 		size := len(diagnoses) * int(reflect.TypeOf(diagnoses[0]).Size())
 		for _, d := range diagnoses {
-			size += len(d.Evidence.English) + len(d.Evidence.Chinese) + len(d.Advice.English) + len(d.Advice.Chinese)
+			size += len(d.Evidence.English) + len(d.Evidence.Chinese) + len(d.Advice.Do.English) + len(d.Advice.Do.Chinese)
 		}
 		size += int(reflect.TypeOf(*r).Size())
 		v := reflect.ValueOf(*r)
@@ -160,7 +160,7 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 func fullDiagnoses() []diagnosis.Diagnosis {
 	long := strings.Repeat("x", 400)
 	text := diagnosis.Text{English: long, Chinese: long}
-	d := diagnosis.Diagnosis{Cause: "scope_date", Certainty: diagnosis.Certain, Summary: text, Evidence: text, Advice: text}
+	d := diagnosis.Diagnosis{Cause: "scope_date", Certainty: diagnosis.Certain, Summary: text, Evidence: text, Advice: diagnosis.Advice{Do: text}}
 	return slices.Repeat([]diagnosis.Diagnosis{d}, diagnosis.MaxDiagnoses)
 }
 
@@ -168,7 +168,7 @@ func fullDiagnoses() []diagnosis.Diagnosis {
 func TestDiagnose(t *testing.T) {
 	of := func(certainties ...diagnosis.Certainty) (all []diagnosis.Diagnosis) {
 		for _, c := range certainties {
-			all = append(all, diagnosis.Diagnosis{Cause: diagnosis.Cause(c), Certainty: c, Advice: diagnosis.Text{English: "do " + string(c)}})
+			all = append(all, diagnosis.Diagnosis{Cause: diagnosis.Cause(c), Certainty: c, Advice: diagnosis.Advice{Do: diagnosis.Text{English: "do " + string(c)}}})
 		}
 		return all
 	}

@@ -164,7 +164,7 @@ func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attri
 		attrCause.Key.String(string(d.Cause)),
 		attrCertainty.Key.String(string(d.Certainty)),
 		attrEvidence.Key.String(d.Evidence.English),
-		attrAdvice.Key.String(d.Advice.English))
+		attrAdvice.Key.String(d.Advice.Do.English))
 }
 
 // firstCharacters returns the first n characters of valid UTF-8.

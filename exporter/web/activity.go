@@ -17,7 +17,8 @@ import (
 //
 // The counts are taken from the most exact source that has what is asked for:
 //
-//   - counters: calls, and failures by blame, of every attempt in the last 24 hours
+//   - counters: calls, and failures by blame, of every attempt in the last 24 hours,
+//     and with steps of less than a minute in the last 15 minutes
 //   - groups: failures by what the failures of a group have in common, of the last
 //     60 minutes; they are exact even if the journal has evicted some of them
 //   - journal: the failures in the journal, by any dimension
@@ -73,9 +74,9 @@ func (a api) activity(w http.ResponseWriter, r *http.Request) {
 
 // counts is an activity that is being counted.
 type counts struct {
-	start  int64 // first minute, since 1970
-	from   int64 // minute from which counts were asked for, in the first interval
-	step   int64 // minutes
+	start  int64 // Unix second of the first interval
+	from   int64 // Unix second from which counts were asked for, in the first interval
+	step   int64 // seconds
 	points int
 	by     []*record.Dimension
 	series map[string]*series
@@ -90,14 +91,15 @@ func newCounts(q *query, now time.Time) (counts, error) {
 	if f.From.IsZero() {
 		f.From = f.To.Add(-defaultRange + time.Minute)
 	}
-	first, last := f.From.Unix()/60, f.To.Unix()/60
-	if first > last {
+	// The last second is the one before to. The present one may have failures.
+	first, last := f.From.Unix(), max(f.To.Add(-time.Nanosecond).Unix(), f.From.Unix())
+	if f.From.After(f.To) {
 		return counts{}, fmt.Errorf("parameter %q is in the future", paramFrom)
 	}
-	c := counts{from: first, step: int64(q.step / time.Minute), by: q.by, series: map[string]*series{}}
+	c := counts{from: first, step: int64(q.step / time.Second), by: q.by, series: map[string]*series{}}
 	if c.step == 0 {
-		c.step = 1
-		for _, s := range []int64{5, 15, 60} {
+		c.step = 60
+		for _, s := range []int64{5 * 60, 15 * 60, 60 * 60} {
 			if (last-first)/c.step < fewPoints {
 				break
 			}
@@ -109,16 +111,16 @@ func newCounts(q *query, now time.Time) (counts, error) {
 	c.start = first / c.step * c.step
 	if points := (last-c.start)/c.step + 1; points <= maxPoints {
 		c.points = int(points)
-		f.From, f.To = time.Unix(c.start*60, 0), time.Unix((last+1)*60, 0)
+		f.From, f.To = time.Unix(c.start, 0), time.Unix(c.start+points*c.step, 0)
 		return c, nil
 	}
 	return counts{}, fmt.Errorf("more than %d intervals: choose a shorter range or a longer step", maxPoints)
 }
 
-// add counts n failures with the labels of values in a minute.
-func (c *counts) add(values []string, minute int64, n uint64) {
-	i := (minute - c.start) / c.step
-	if n == 0 || minute < c.start || i >= int64(c.points) {
+// add counts n failures with the labels of values at a time in Unix seconds.
+func (c *counts) add(values []string, second int64, n uint64) {
+	i := (second - c.start) / c.step
+	if n == 0 || second < c.start || i >= int64(c.points) {
 		return
 	}
 	key := strings.Join(values, "\x00")
@@ -145,23 +147,23 @@ func (c *counts) values(r *record.Record) []string {
 
 // count counts what q asks for.
 func (a api) count(q *query, c *counts) activityData {
-	d := activityData{Start: time.Unix(c.start*60, 0).UTC(), StepSeconds: int(c.step * 60), By: []string{}}
+	d := activityData{Start: time.Unix(c.start, 0).UTC(), StepSeconds: int(c.step), By: []string{}}
 	for _, by := range c.by {
 		d.By = append(d.By, by.Name)
 	}
 	now := a.Now()
-	trend := now.Unix()/60 - groups.TrendMinutes + 1 // first minute of the groups' trends
+	trend := (now.Unix()/60 - groups.TrendMinutes + 1) * 60 // begin of the groups' trends
 	switch {
 	case q.counted():
 		d.Source, d.Calls = sourceCounters, a.countCalls(c, q)
-		if oldest := now.Add(-activity.Minutes * time.Minute); q.filter.From.Before(oldest) {
+		if oldest := now.Add(-c.kept()); q.filter.From.Before(oldest) {
 			d.CompleteSince = oldest.UTC()
 		}
-	case q.grouped() && c.from >= trend:
+	case q.grouped() && c.from >= trend && c.step >= 60:
 		d.Source = sourceGroups
 		a.countGroups(c, q, now)
 		if c.start < trend {
-			d.CompleteSince = time.Unix(trend*60, 0).UTC()
+			d.CompleteSince = time.Unix(trend, 0).UTC()
 		}
 	default:
 		d.Source = sourceJournal
@@ -209,19 +211,34 @@ func (q *query) grouped() bool {
 // countCalls counts from the counters. It returns the number of calls per interval.
 func (a api) countCalls(c *counts, q *query) []uint64 {
 	calls := make([]uint64, c.points)
-	from := q.filter.From
-	if oldest := q.filter.To.Add(-activity.Minutes * time.Minute); from.Before(oldest) {
+	from, to := q.filter.From, q.filter.To.Add(-time.Second)
+	if oldest := q.filter.To.Add(-c.kept()); from.Before(oldest) {
 		from = oldest
 	}
-	for _, m := range a.Activity.List(from, q.filter.To.Add(-time.Minute)) {
-		minute := m.Start.Unix() / 60
-		calls[(minute-c.start)/c.step] += m.Calls
+	list := a.Activity.List
+	if c.step < 60 {
+		list = a.Activity.Recent
+	}
+	for _, m := range list(from, to) {
+		second := m.Start.Unix()
+		if second < c.start {
+			continue
+		}
+		calls[(second-c.start)/c.step] += m.Calls
 		for blame, n := range m.Failures {
 			values := []string{string(blame)}
-			c.add(values[:len(c.by)], minute, n)
+			c.add(values[:len(c.by)], second, n)
 		}
 	}
 	return calls
+}
+
+// kept returns how long the counters are kept at the resolution of the step.
+func (c *counts) kept() time.Duration {
+	if c.step < 60 {
+		return (activity.RecentSlots - 1) * activity.RecentStep
+	}
+	return activity.Minutes * time.Minute
 }
 
 // countGroups counts from the groups.
@@ -237,7 +254,7 @@ func (a api) countGroups(c *counts, q *query, now time.Time) {
 			values = c.values(g.Last)
 		}
 		for i, n := range g.Trend.Counts {
-			c.add(values, g.Trend.Start.Unix()/60+int64(i), uint64(n))
+			c.add(values, g.Trend.Start.Unix()+60*int64(i), uint64(n))
 		}
 	}
 }
@@ -245,7 +262,7 @@ func (a api) countGroups(c *counts, q *query, now time.Time) {
 // countRecords counts from the journal.
 func (a api) countRecords(c *counts, q *query) {
 	a.Journal.Each(&q.filter, func(r *record.Record) {
-		c.add(c.values(r), r.Time.Unix()/60, 1)
+		c.add(c.values(r), r.Time.Unix(), 1)
 	})
 }
 

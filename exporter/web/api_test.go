@@ -165,7 +165,8 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
-// TestSuggestions checks that an error names what was probably meant.
+// TestSuggestions checks that an error suggests the name that was probably
+// meant.
 func TestSuggestions(t *testing.T) {
 	h := handler(nil)
 	for _, tt := range []struct{ target, want string }{

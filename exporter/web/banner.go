@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 )
@@ -29,11 +31,14 @@ type banner struct {
 	Usual    float64
 	HasUsual bool
 
-	Leading   *groups.Group // the group with the most failures
-	Count     uint64        // its failures in the last minutes
-	Since     time.Time     // when its present occurrence began
-	Longer    bool          // it began before Since
-	Others    int           // other groups with failures in the last minutes
+	Leading *groups.Group // the largest group of the kind of failure that leads
+	Count   uint64        // failures of that kind in the last minutes
+	Actions int           // on which it occurs
+	Newest  *groups.Group // of that kind, with the most recent failure
+	Since   time.Time     // when its present occurrence began
+	Longer  bool          // it began before Since
+	Others  int           // other kinds of failure in the last minutes
+
 	Succeeded uint64        // calls in the last hour, if nothing is failing
 	Last      *groups.Group // with the most recent failure, if nothing is failing
 	Proxy     string        // URL to point programs to
@@ -54,24 +59,16 @@ func (p pages) newBanner(all []groups.Group, now time.Time) banner {
 		b.Share = float64(b.Failed) / float64(b.Calls)
 	}
 	for i := range all {
-		g := &all[i]
-		if b.Last == nil || g.LastSeen.After(b.Last.LastSeen) {
+		if g := &all[i]; b.Last == nil || g.LastSeen.After(b.Last.LastSeen) {
 			b.Last = g
 		}
-		recent := sum(g.Trend.Counts[groups.TrendMinutes-bannerMinutes:])
-		if recent == 0 {
-			continue
-		}
-		b.Others++
-		if g.Last != nil && recent > b.Count {
-			b.Leading, b.Count = g, recent
-		}
 	}
+	kinds := kindsOf(all)
 	switch {
-	case b.Leading != nil && b.Failed > 0:
+	case len(kinds) > 0 && b.Failed > 0:
 		b.State = bannerFailing
-		b.Others--
-		b.Since, b.Longer = onset(b.Leading)
+		b.lead(kinds[0])
+		b.Others = len(kinds) - 1
 		b.Usual, b.HasUsual = p.usual(b.Since, now)
 	case b.Last == nil && p.Activity.Calls() == 0:
 		b.State = bannerEmpty
@@ -80,6 +77,73 @@ func (p pages) newBanner(all []groups.Group, now time.Time) banner {
 		b.Succeeded = calls - failed
 	}
 	return b
+}
+
+// lead sets the kind of failure that leads.
+func (b *banner) lead(k kind) {
+	b.Count = k.recent
+	actions := map[string]bool{}
+	most := uint64(0)
+	for _, g := range k.groups {
+		actions[g.Action] = true
+		if n := recentOf(g, bannerMinutes); n > most {
+			b.Leading, most = g, n
+		}
+		if b.Newest == nil || g.LastSeen.After(b.Newest.LastSeen) {
+			b.Newest = g
+		}
+		if since, longer := onset(g); b.Since.IsZero() || since.Before(b.Since) {
+			b.Since, b.Longer = since, longer
+		}
+	}
+	b.Actions = len(actions)
+}
+
+// kind is a kind of failure: the groups with the same code, or else fault, status or
+// outcome, and the same blame.
+type kind struct {
+	groups      []*groups.Group
+	now, recent uint64 // failures in the last nowMinutes and bannerMinutes
+}
+
+// nowMinutes is how long ago a failure of a kind that goes on is at most.
+const nowMinutes = 2
+
+// kindsOf returns the kinds of failure of the last minutes: those that go on before
+// those that have ended, and the most frequent first.
+func kindsOf(all []groups.Group) []kind {
+	type key struct {
+		filter
+
+		blame classify.Blame
+	}
+	var kinds []kind
+	at := map[key]int{}
+	for i := range all {
+		g := &all[i]
+		recent := recentOf(g, bannerMinutes)
+		if recent == 0 || g.Last == nil {
+			continue
+		}
+		k := key{subjectOf(g.Last), g.Blame}
+		n, ok := at[k]
+		if !ok {
+			n = len(kinds)
+			at[k], kinds = n, append(kinds, kind{})
+		}
+		kinds[n].groups = append(kinds[n].groups, g)
+		kinds[n].recent += recent
+		kinds[n].now += recentOf(g, nowMinutes)
+	}
+	slices.SortStableFunc(kinds, func(a, b kind) int {
+		return cmp.Or(cmp.Compare(b.now, a.now), cmp.Compare(b.recent, a.recent))
+	})
+	return kinds
+}
+
+// recentOf returns the number of failures of g in the last minutes.
+func recentOf(g *groups.Group, minutes int) uint64 {
+	return sum(g.Trend.Counts[groups.TrendMinutes-minutes:])
 }
 
 // sums returns the number of calls and of failures from the minute of from to that

@@ -33,6 +33,7 @@ type chart struct {
 type bar struct {
 	Index           int
 	From, To        time.Time
+	Label           string // of From, in UTC
 	Calls, Failures uint64
 	Parts           []part
 	CallsY, CallsH  float64
@@ -74,7 +75,10 @@ func newChart(d activityData, here location) chart {
 	c.Bars = make([]bar, points)
 	for i := range c.Bars {
 		from := d.Start.Add(time.Duration(i) * step)
-		b := bar{Index: i, From: from, To: from.Add(step)}
+		b := bar{Index: i, From: from, To: from.Add(step), Label: from.Format("15:04")}
+		if step < time.Minute {
+			b.Label = from.Format("15:04:05")
+		}
 		b.Zoom = here.Between(unix(b.From), unix(b.To))
 		if i < len(d.Calls) {
 			b.Calls = d.Calls[i]
@@ -131,6 +135,9 @@ func (c *chart) mark(kind string, at time.Time) {
 
 // Width returns the width of the viewBox.
 func (c chart) Width() int { return len(c.Bars) }
+
+// Fine reports whether the times of the axis need seconds.
+func (c chart) Fine() bool { return c.End.Sub(c.Start) < chartTicks*time.Minute }
 
 // unix formats t as a parameter.
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

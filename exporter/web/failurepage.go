@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
@@ -42,7 +43,7 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := found[0]
-	d.Failure, d.Title = f, subject(f)
+	d.Failure, d.Title = f, subjectIn(d.Language)(f)
 	d.Attempts = p.attempts(f)
 	d.English, d.Chinese = ticket(f, diagnosis.English), ticket(f, diagnosis.Chinese)
 	d.Curl = curl(f)
@@ -76,10 +77,13 @@ func (d failureData) Recovered() bool {
 	return slices.ContainsFunc(d.Attempts, func(r *record.Record) bool { return r.CallOutcome == diagnosis.CallSuccessAfterRetry })
 }
 
-// subject returns what identifies a kind of failure: its code, or its fault, or its
-// status.
-func subject(r *record.Record) string {
-	return cmp.Or(r.Code, string(r.Fault), number(r.Status), string(r.Outcome))
+// Only returns the link to the failures with one value of a dimension, and no other
+// filter, in a time range that includes this failure.
+func (d failureData) Only(name, value string) string {
+	if d.Now.Sub(d.Failure.Time) < 24*time.Hour {
+		return d.Day(name, value)
+	}
+	return "/?" + url.Values{name: {value}, paramFrom: {unix(d.Failure.Time.Add(-time.Hour))}}.Encode()
 }
 
 // Path returns the URL of the page of a failure.

@@ -65,18 +65,21 @@ func exactCount(g *groups.Group, q *query) (n uint64, ok bool) {
 	switch {
 	case f.To.IsZero() && !g.FirstSeen.Before(f.From):
 		return g.Count, true
-	case f.From.Before(start):
+	case f.From.Before(start), !wholeMinute(f.From), !wholeMinute(f.To):
 		return 0, false
 	}
 	for i, c := range g.Trend.Counts {
 		minute := start.Add(time.Duration(i) * time.Minute)
-		if minute.Before(f.From.Truncate(time.Minute)) || !f.To.IsZero() && !minute.Before(f.To) {
+		if minute.Before(f.From) || !f.To.IsZero() && !minute.Before(f.To) {
 			continue
 		}
 		n += uint64(c)
 	}
 	return n, true
 }
+
+// wholeMinute reports whether a minute begins at t.
+func wholeMinute(t time.Time) bool { return t.Equal(t.Truncate(time.Minute)) }
 
 // sparkBins is the number of bars of a sparkline.
 const sparkBins = 30

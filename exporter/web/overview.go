@@ -20,12 +20,12 @@ const (
 	viewList   = "list"
 )
 
-// ranges are the time ranges that can be selected. The first one that is long
-// enough is the default.
+// ranges are the time ranges that can be selected.
 var ranges = []string{"5m", "15m", "1h", "6h", "24h"}
 
 const (
 	rangeDefault = "1h"
+	rangeStart   = "15m" // of a tap that was just started
 	rangeSearch  = "24h" // when looking for single failures
 )
 
@@ -115,7 +115,7 @@ func (p pages) rangeOf(values url.Values, now time.Time) (q query, chosen string
 	}
 	chosen = given.Get(paramFrom)
 	if chosen == "" && given.Get(paramTo) == "" {
-		chosen = rangeDefault
+		chosen = p.defaultRange(now)
 		for _, name := range []string{paramText, paramID, paramRequestID, "group"} {
 			if given.Get(name) != "" {
 				chosen = rangeSearch
@@ -140,6 +140,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	q.by = []*record.Dimension{blame}
 
 	shown := *q
+	shown.step = p.fineStep(q, d.Now)
 	shown.filter.From = latest(shown.filter.From, d.Now.Add(-chartRange))
 	counts, err := newCounts(&shown, d.Now)
 	if err != nil {
@@ -157,6 +158,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	// The chips count what there would be without the filter by blame.
 	every := *q
 	every.filter.From = shown.filter.From
+	every.step = shown.step
 	every.filter.Conditions = slices.DeleteFunc(slices.Clone(every.filter.Conditions), func(c journal.Condition) bool { return c.Dimension == blame })
 	if len(every.filter.Conditions) < len(q.filter.Conditions) {
 		if counts, err = newCounts(&every, d.Now); err != nil {
@@ -188,6 +190,34 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		d.First = d.link(d.query())
 	}
 	return nil
+}
+
+// defaultRange returns the time range of the page if none is given: a shorter one while
+// the tap has not been running for long.
+func (p pages) defaultRange(now time.Time) string {
+	if p.Status.Runtime != nil {
+		if start := p.Status.Runtime().StartTime; now.Sub(start) < fineRange {
+			return rangeStart
+		}
+	}
+	return rangeDefault
+}
+
+// fineRange is the longest time range that the chart shows with intervals of
+// activity.RecentStep.
+const fineRange = 15 * time.Minute
+
+// fineStep returns the step of the chart: activity.RecentStep if there are complete
+// counts for it, or else 0 for the default.
+func (p pages) fineStep(q *query, now time.Time) time.Duration {
+	from := q.filter.From
+	if from.Before(now.Add(-fineRange)) || !q.filter.To.IsZero() && q.filter.To.Sub(from) < activity.RecentStep {
+		return 0
+	}
+	if !q.counted() && !p.completeSince(from).IsZero() {
+		return 0
+	}
+	return activity.RecentStep
 }
 
 // chartRange is the maximum time range of the chart.
@@ -257,7 +287,7 @@ func (d *overviewData) filters() {
 	v := d.query()
 	v.Del(paramView)
 	if !d.From.IsZero() && v.Get(paramFrom) == "" {
-		v.Set(paramFrom, rangeDefault)
+		v.Set(paramFrom, unix(d.From))
 	}
 	list := location{"/api/v1/failures", v}
 	d.JSON, d.CSV = list.link(v), list.Set(paramFormat, formatCSV)

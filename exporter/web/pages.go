@@ -8,24 +8,26 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 //go:embed assets
 var assets embed.FS
 
-// templates are the pages in each language. Everything that is inserted into them
-// is escaped.
-var templates = func() map[diagnosis.Language]*template.Template {
+// templates are the pages in each language, parsed when the first one is served.
+// Everything that is inserted into them is escaped.
+var templates = sync.OnceValue(func() map[diagnosis.Language]*template.Template {
 	all := map[diagnosis.Language]*template.Template{}
 	for _, l := range []diagnosis.Language{diagnosis.English, diagnosis.Chinese} {
 		all[l] = template.Must(template.New("").Funcs(functions(l)).ParseFS(assets, "assets/pages/*.html"))
 	}
 	return all
-}()
+})
 
 // pages serves the failures as HTML. The pages are complete without scripts, which
 // add live updates, copying, zooming and local time.
@@ -91,10 +93,16 @@ func (p pages) frameOf(r *http.Request, page string) frame {
 	return f
 }
 
-// Only returns the link to the failures with one value of a dimension, and no other
-// filter.
-func (f frame) Only(name, value string) string {
-	return "/?" + url.Values{name: {value}}.Encode()
+// Day returns the link to the failures of the last day with one value of a dimension,
+// and no other filter.
+func (f frame) Day(name, value string) string {
+	return "/?" + url.Values{name: {value}, paramFrom: {rangeSearch}}.Encode()
+}
+
+// SubjectDay returns the link to the failures of the last day of the kind of r.
+func (f frame) SubjectDay(r *record.Record) string {
+	s := subjectOf(r)
+	return f.Day(s.Name, s.Value)
 }
 
 // notFoundData is the data of the page for paths that do not exist.
@@ -112,7 +120,7 @@ func (p pages) notFound(w http.ResponseWriter, r *http.Request) {
 // render writes a page, or an error if the template fails.
 func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
 	var b bytes.Buffer
-	if err := templates[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
+	if err := templates()[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
 		http.Error(w, "cannot render the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
@@ -272,8 +273,11 @@ func parseStep(s string) (time.Duration, error) {
 	if sec, numErr := strconv.Atoi(s); numErr == nil {
 		d, err = time.Duration(sec)*time.Second, nil
 	}
+	if d == activity.RecentStep {
+		return d, nil
+	}
 	if err != nil || d < time.Minute || d > 24*time.Hour || d%time.Minute != 0 {
-		return 0, errors.New("invalid parameter \"step\": want whole minutes from 1m to 24h")
+		return 0, errors.New("invalid parameter \"step\": want 10s, or whole minutes from 1m to 24h")
 	}
 	return d, nil
 }

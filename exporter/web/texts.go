@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -13,8 +14,8 @@ import (
 )
 
 // texts are the texts of the pages, by key. Those with verbs such as %[1]s have
-// arguments.
-var texts = func() (all map[string]diagnosis.Text) {
+// arguments. They are read when the first page is served.
+var texts = sync.OnceValue(func() (all map[string]diagnosis.Text) {
 	file, err := assets.ReadFile("assets/texts.yaml")
 	if err == nil {
 		err = yaml.Unmarshal(file, &all)
@@ -23,13 +24,13 @@ var texts = func() (all map[string]diagnosis.Text) {
 		panic("assets/texts.yaml: " + err.Error()) // the file is embedded and tested
 	}
 	return all
-}()
+})
 
 // translator returns the function that returns the text with a key in a language.
 // An unknown key is an error of the template.
 func translator(l diagnosis.Language) func(key string, args ...any) (string, error) {
 	return func(key string, args ...any) (string, error) {
-		text, ok := texts[key]
+		text, ok := texts()[key]
 		if !ok {
 			return "", fmt.Errorf("no text %q", key)
 		}
@@ -45,7 +46,7 @@ func translator(l diagnosis.Language) func(key string, args ...any) (string, err
 func wordIn(l diagnosis.Language) func(kind string, value any) string {
 	return func(kind string, value any) string {
 		word := fmt.Sprint(value)
-		if text, ok := texts[kind+"."+word]; ok {
+		if text, ok := texts()[kind+"."+word]; ok {
 			return text.In(l)
 		}
 		return word

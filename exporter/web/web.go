@@ -39,8 +39,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/compress/gzhttp"
-
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -120,7 +118,7 @@ func NewHandler(opts Options) http.Handler {
 	a := api{opts}
 	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
 
-	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, gzhttp.GzipHandler(serve)) }
+	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, compressed(serve)) }
 	get("/api/v1/failures", a.failures)
 	get("/api/v1/failures/{id}", a.failure)
 	get("/api/v1/failures/{id}/ticket", a.ticket)

@@ -79,7 +79,7 @@ func filled() web.Options {
 	}
 	opts.Journal.AddNotice(&diagnosis.Notice{
 		Time: attempt.Start, Credential: "exporter", Service: "monitor", Severity: diagnosis.SeverityWarn,
-		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Retry: diagnosis.RetryNever},
+		Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyRevoked, Certainty: diagnosis.Certain, Blame: classify.BlameCredential, Advice: diagnosis.Advice{Retry: diagnosis.RetryNever}},
 	})
 	return opts
 }
@@ -176,8 +176,8 @@ func TestPagesEscape(t *testing.T) {
 	}
 }
 
-// TestPagesEscapeControls checks that neither pages nor JSON have what a
-// terminal obeys or what turns the direction of text.
+// TestPagesEscapeControls checks that neither pages nor JSON contain control
+// characters or characters that change the direction of text.
 func TestPagesEscapeControls(t *testing.T) {
 	const evil = "a\u009b31m\u0085\u202eb\u2066\u061c"
 	j := journal.New(1)
@@ -250,7 +250,7 @@ func TestProfiles(t *testing.T) {
 	}
 }
 
-// TestMetricsHandler checks that it has nothing of single calls.
+// TestMetricsHandler checks that it serves nothing about single calls.
 func TestMetricsHandler(t *testing.T) {
 	opts := filled()
 	opts.Reload = func() error { t.Error("reloaded"); return nil }

@@ -171,8 +171,8 @@ Every cause that the tap can name for a failed call, in the words of pages, log 
 `)
 	for _, d := range diagnosis.Causes() {
 		fmt.Fprintf(b, "## %s\n\n%s %s\n\n**Evidence:** %s\n\n**Do:** %s\n\n%s\n\n", d.Cause, d.Summary.English, d.Summary.Chinese,
-			d.Evidence.English, d.Advised().Text().English, d.Advised().Text().Chinese)
-		fmt.Fprintf(b, "blame `%s` · retry `%s`. [Runbook](%s).\n\n", d.Blame, d.Retry, d.Runbook)
+			d.Evidence.English, d.Advice.Text().English, d.Advice.Text().Chinese)
+		fmt.Fprintf(b, "blame `%s` · retry `%s`. [Runbook](%s).\n\n", d.Blame, d.Advice.Retry, d.Advice.Runbook)
 	}
 	b.Truncate(b.Len() - 1)
 }

@@ -278,7 +278,7 @@ func withoutTexts(r *record.Record) {
 	r.Meaning, r.Advice = diagnosis.Text{}, diagnosis.Advice{}
 	for i := range r.Diagnoses {
 		d := &r.Diagnoses[i]
-		d.Summary, d.Advice = diagnosis.Text{}, diagnosis.Text{}
+		d.Summary, d.Advice = diagnosis.Text{}, diagnosis.Advice{}
 	}
 }
 

@@ -44,8 +44,8 @@ func TestRulesByPromtool(t *testing.T) {
 	}
 }
 
-// TestMixinHoldsTheSameRules renders the mixin, and again with a threshold of
-// one's own.
+// TestMixinHoldsTheSameRules renders the mixin as it is, and with a changed
+// threshold.
 func TestMixinHoldsTheSameRules(t *testing.T) {
 	render := func(program string) string {
 		t.Helper()
@@ -115,13 +115,13 @@ func TestAlertmanagerRoutes(t *testing.T) {
 	}
 }
 
-// faster is how much shorter every duration of the rules is here: an hour is a
-// minute. Rates are per second all the same.
+// faster is the factor by which the durations of the rules are shortened: an
+// hour becomes a minute. Rates stay per second.
 const faster = 60
 
 var duration = regexp.MustCompile(`(\[|:|offset |for: )(\d+)([smhd])`)
 
-// hastened shortens the windows, offsets and waits of the rules.
+// hastened returns the rules with shorter windows, offsets and waits.
 func hastened(rules string) string {
 	return duration.ReplaceAllStringFunc(rules, func(s string) string {
 		m := duration.FindStringSubmatch(s)
@@ -152,10 +152,10 @@ func (i *inbox) holds(path string, parts ...string) bool {
 	return holds(i.texts[path], parts)
 }
 
-// TestAlertsReachPeople provokes each alert at real taps, and follows it through
-// a real Prometheus and Alertmanager to its receiver. Two are tried by promtool
-// alone: a loop takes hosts of its own (TestTransparentLoop), and there is no
-// panic to be had.
+// TestAlertsReachPeople provokes each alert at real taps, and follows it
+// through a real Prometheus and Alertmanager to its receiver. Two are tested by
+// promtool only: a loop needs several hosts (TestTransparentLoop), and a panic
+// cannot be provoked.
 func TestAlertsReachPeople(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -167,7 +167,7 @@ func TestAlertsReachPeople(t *testing.T) {
 		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
 		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
 	other := startTap(t, nil)
-	// One whose log is on a disk that is full, and whose credentials go bad.
+	// A tap whose log is on a full disk, and whose credentials become invalid.
 	keys := keyFile(t, good)
 	ailing := startSilent(t, binary, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
 	writeFile(t, keys, "access_key: half-writ")
@@ -281,8 +281,8 @@ func TestAlertsReachPeople(t *testing.T) {
 	eventually(t, "the absence of taps is reported", func() bool { return people.holds("/pager", "KsyunTapAbsent") })
 }
 
-// drive makes good calls and every bad one in turn, and once failing is closed,
-// only calls that the API fails.
+// drive makes successful calls and each kind of failing call in turn and, once
+// failing is closed, only calls that the API fails.
 func drive(ctx context.Context, proxy func(*http.Request) (*url.URL, error), failing <-chan struct{}) {
 	transport := &http.Transport{Proxy: proxy}
 	defer transport.CloseIdleConnections()
@@ -322,8 +322,8 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// startAlertmanager starts it with the example's configuration, in haste and
-// with these receivers, and returns its address.
+// startAlertmanager starts an Alertmanager with the example's configuration,
+// shorter waits and these receivers, and returns its address.
 func startAlertmanager(t *testing.T, receivers string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -347,7 +347,7 @@ func startAlertmanager(t *testing.T, receivers string) string {
 	return "http://" + address
 }
 
-// startAlerting starts a Prometheus with the rules, in haste.
+// startAlerting starts a Prometheus with the hastened rules.
 func startAlerting(t *testing.T, alertmanager string, targets ...string) *prometheus {
 	t.Helper()
 	dir := t.TempDir()

@@ -18,8 +18,8 @@ import (
 )
 
 // TestAttemptsByFault counts the attempts that clients make in their default
-// settings for each fault: directly, and through the tap, which the API's name
-// leads to, so that no client needs a proxy. It logs the table of
+// settings for each fault: directly, and through the tap, to which the API's
+// name resolves, so that no client needs a proxy. It logs the table of
 // docs/design.md. With VENDOR_SDKS it includes the vendor's SDKs; see
 // testdata/sdks.
 func TestAttemptsByFault(t *testing.T) {
@@ -94,7 +94,7 @@ var synRules = `table inet attempts {
 	chain fault { type filter hook output priority 0; }
 }`
 
-// clientFault is a fault of the way to the API, or of the API.
+// clientFault is a fault of the network or of the API.
 type clientFault struct {
 	name    string
 	lost    bool                    // the API's name is not found
@@ -214,7 +214,7 @@ var (
 	java   = attempts{1, 1, 1, 1, 4, 4, 1}
 )
 
-// unlessBegun are n attempts unless a response began.
+// unlessBegun returns n attempts, or 1 if a response has begun.
 func unlessBegun(n int) attempts { return attempts{n, n, n, n, n, n, 1} }
 
 // client is a program that makes one call to the host in its last argument.
@@ -287,7 +287,8 @@ func shell(name, command string, n attempts) client {
 	return client{name, []string{"/bin/sh", "-c", command}, n}
 }
 
-// commonClients are those that Debian, npm and the Go module proxy have.
+// commonClients are those that can be installed from Debian, npm and the Go
+// module proxy.
 func commonClients() []client {
 	const query = `"http://$0/?Action=ListMetrics&Version=2010-05-25"`
 	return []client{

@@ -27,8 +27,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
-// fragile is an API that can be taken down: nobody listens on its address then,
-// nor can anybody else, and what was connected is cut.
+// fragile is an API that can be taken down: nothing listens on its address
+// then, no other process can, and open connections are closed.
 type fragile struct {
 	t       *testing.T
 	address string
@@ -107,7 +107,7 @@ func (f *fragile) down() {
 	f.served.Wait()
 }
 
-// cloudWatchMetrics answers as CloudWatch does, in whose terms boto3 calls.
+// cloudWatchMetrics responds like CloudWatch, whose API boto3 calls.
 func cloudWatchMetrics(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	w.Header().Set("Content-Type", "text/xml")
@@ -158,8 +158,8 @@ func (b *boto) line() string {
 	return b.lines.Text()
 }
 
-// call has it make a call, calls again before it is sent again for the first time,
-// and returns the status and how often it was sent.
+// call makes a call, runs again before the first retry, and returns the status
+// and the number of attempts.
 func (b *boto) call(again func()) (status string, sent int) {
 	b.t.Helper()
 	if _, err := io.WriteString(b.in, "\n"); err != nil {
@@ -191,9 +191,9 @@ func (b *boto) end() {
 // in each.
 var botoModes = map[string]int{"legacy": 5, "standard": 3, "adaptive": 3}
 
-// TestBotoRecovers has the API be down as each of ten calls of boto3 begins, for
-// 0.4 s and until it is sent again, in each of its ways of trying again: all
-// recover behind the tap, as a forward proxy and under exec, as they do directly.
+// TestBotoRecovers takes the API down when each of ten calls of boto3 begins,
+// for 0.4 s and until the first retry, in each retry mode: all calls recover
+// through the tap, as a forward proxy and under exec, as they do directly.
 func TestBotoRecovers(t *testing.T) {
 	const calls, outage = 10, 400 * time.Millisecond
 	for mode := range botoModes {
@@ -243,8 +243,8 @@ func TestBotoRecovers(t *testing.T) {
 	}
 }
 
-// TestBotoAttempts counts how often boto3 sends a call that fails whatever it
-// does: behind the tap as often as directly.
+// TestBotoAttempts counts the attempts of boto3 at a call that always fails:
+// through the tap as many as directly.
 func TestBotoAttempts(t *testing.T) {
 	for mode, most := range botoModes {
 		t.Run(mode, func(t *testing.T) {
@@ -275,8 +275,8 @@ func TestBotoAttempts(t *testing.T) {
 	}
 }
 
-// TestAttempts counts how often other clients send a call that fails whatever
-// they do.
+// TestAttempts counts the attempts of other clients at a call that always
+// fails.
 func TestAttempts(t *testing.T) {
 	sdk := []string{buildSDKv1(t), "URL", good.AccessKey, good.SecretKey, "once"}
 	requests := []string{"/usr/bin/python3", "-c", `import sys, requests

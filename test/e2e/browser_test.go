@@ -18,7 +18,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/browser"
-	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -49,27 +49,37 @@ func openBrowser(t *testing.T, base string) *tab {
 	ctx, cancel = context.WithTimeout(ctx, 3*patience)
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, base: base}
-	chromedp.ListenTarget(ctx, func(event any) {
+	err := chromedp.Listen(ctx, func(event any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch e := event.(type) {
 		case *runtime.EventExceptionThrown:
-			b.problems = append(b.problems, e.ExceptionDetails.Error())
+			b.problems = append(b.problems, e.ExceptionDetails.Text+" "+e.ExceptionDetails.URL)
 		case *log.EventEntryAdded:
-			if e.Entry.Level == log.LevelError && !strings.Contains(e.Entry.Text, "the server responded with a status of 4") {
+			if e.Entry.Level == log.EntryLevelError && !strings.Contains(e.Entry.Text, "the server responded with a status of 4") {
 				b.problems = append(b.problems, e.Entry.Text+" "+e.Entry.URL)
 			}
 		}
 	})
-	b.run(log.Enable(), browser.SetPermission(&browser.PermissionDescriptor{Name: "clipboard-read"}, browser.PermissionSettingGranted),
-		browser.SetPermission(&browser.PermissionDescriptor{Name: "clipboard-write"}, browser.PermissionSettingGranted))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(ctx, log.Enable, cdp.Empty{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"clipboard-read", "clipboard-write"} {
+		granted := browser.SetPermissionParams{Permission: &browser.PermissionDescriptor{Name: name}, Setting: browser.PermissionSettingGranted}
+		if _, err := chromedp.CallBrowser(ctx, browser.SetPermission, granted); err != nil {
+			t.Fatal(err)
+		}
+	}
 	b.size(1440, 900)
 	return b
 }
 
-func (b *tab) run(actions ...chromedp.Action) {
+func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	if err := chromedp.Do(b.ctx, actions...); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -77,44 +87,46 @@ func (b *tab) run(actions ...chromedp.Action) {
 // open opens a page of the tap.
 func (b *tab) open(path string) {
 	b.t.Helper()
-	b.run(chromedp.Navigate(b.base+path), chromedp.WaitReady("#main"))
+	b.run(chromedp.Navigate(b.base+path), chromedp.WaitReady(chromedp.CSS("#main")))
 }
 
 // click clicks an element. A live update may replace it meanwhile.
 func (b *tab) click(selector string) {
 	b.t.Helper()
-	eventually(b.t, selector+" is clicked", func() bool { return chromedp.Run(b.ctx, chromedp.Click(selector)) == nil })
+	eventually(b.t, selector+" is clicked", func() bool { return chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS(selector))) == nil })
 }
 
 // size sets the size of the viewport.
 func (b *tab) size(width, height int64) {
 	b.t.Helper()
-	b.run(emulation.SetDeviceMetricsOverride(width, height, 1, width < 500))
+	if width < 500 {
+		b.run(chromedp.EmulateViewport(width, height, chromedp.EmulateMobile, chromedp.EmulateTouch))
+		return
+	}
+	b.run(chromedp.EmulateViewport(width, height))
 }
 
 // eval returns the value of an expression of JavaScript.
-func (b *tab) eval(expression string, into any) {
+func eval[T any](b *tab, expression string) T {
 	b.t.Helper()
-	await := func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
-	if err := chromedp.Run(b.ctx, chromedp.Evaluate(expression, into, await)); err != nil {
+	value, err := chromedp.Run(b.ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
+	if err != nil {
 		b.t.Fatalf("%s: %v", expression, err)
 	}
+	return value
 }
 
 // text returns the value of an expression as text.
 func (b *tab) text(expression string) string {
 	b.t.Helper()
-	var s string
-	b.eval("String("+expression+")", &s)
-	return s
+	return eval[string](b, "String("+expression+")")
 }
 
 // until waits until an expression is true.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
 	eventually(b.t, what, func() bool {
-		var ok bool
-		err := chromedp.Run(b.ctx, chromedp.Evaluate("Boolean("+expression+")", &ok))
+		ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
 		return err == nil && ok // a page that is being loaded has no context
 	})
 }
@@ -136,9 +148,8 @@ func (b *tab) accessible(what string) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.run(chromedp.Evaluate(string(axe)+"; 0", nil))
-	var found string
-	b.eval(`axe.run().then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200) + " " + (n.any[0] || n.all[0] || n.none[0] || {}).message).join(" | "))))`, &found)
+	eval[int](b, string(axe)+"; 0")
+	found := eval[string](b, `axe.run().then((r) => JSON.stringify(r.violations.map((v) => v.id + ": " + v.help + " " + v.nodes.slice(0, 3).map((n) => n.html.slice(0, 200) + " " + (n.any[0] || n.all[0] || n.none[0] || {}).message).join(" | "))))`)
 	var violations []string
 	if err := json.Unmarshal([]byte(found), &violations); err != nil {
 		b.t.Fatal(err)
@@ -151,8 +162,10 @@ func (b *tab) accessible(what string) {
 // picture writes a picture of the viewport, in 256 colours so that it is small.
 func (b *tab) picture(file string) {
 	b.t.Helper()
-	var shot []byte
-	b.run(chromedp.CaptureScreenshot(&shot))
+	shot, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	full, err := png.Decode(bytes.NewReader(shot))
 	if err != nil {
 		b.t.Fatal(err)

@@ -28,8 +28,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 )
 
-// TestCAKeyStaysInItsFile intercepts calls of every end and looks for the CA's
-// key, in every spelling, in everything that comes out.
+// TestCAKeyStaysInItsFile intercepts calls with every kind of end and searches
+// all outputs for the CA's key, in every encoding.
 func TestCAKeyStaysInItsFile(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
@@ -105,7 +105,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 	}
 }
 
-// spellings are the ways in which a private key might come out.
+// spellings are encodings in which a private key could be output.
 func spellings(t *testing.T, file string) map[string][]byte {
 	t.Helper()
 	data := must(os.ReadFile(file))

@@ -41,14 +41,14 @@ const (
 	collectors = deploy + "/otel-collector"
 )
 
-// collectorEnv is what a Collector's configuration asks of the environment.
+// collectorEnv are the variables that a Collector's configuration needs.
 func collectorEnv(t *testing.T, more ...string) []string {
 	return append(append(os.Environ(), "COLLECTOR_STATE_DIR="+t.TempDir(), "ELASTICSEARCH_PASSWORD=x", "CLICKHOUSE_PASSWORD=x"), more...)
 }
 
 // TestCollectorConfigs has a Collector read every configuration. It is built
-// without the exporters for Elasticsearch and ClickHouse: there the debug
-// exporter stands in, so that all but their own settings is checked.
+// without the exporters for Elasticsearch and ClickHouse; the debug exporter
+// replaces them, so that everything but their own settings is checked.
 func TestCollectorConfigs(t *testing.T) {
 	for _, over := range []string{"", "jaeger.yaml", "elasticsearch.yaml", "clickhouse.yaml"} {
 		args := []string{"validate", "--config=" + collectors + "/collector.yaml"}
@@ -94,7 +94,7 @@ func withDebugExporter(t *testing.T, file string) string {
 	return to
 }
 
-// backends are what the Collector sends to beside the traces' own.
+// backends are the Collector's destinations for logs and metrics.
 type backends struct {
 	mu    sync.Mutex
 	calls map[string]float64 // by the span's status and the call's outcome
@@ -204,8 +204,8 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	dir := t.TempDir()
 	logFile := filepath.Join(dir, "tap.log")
 
-	// The example, but faster and with a larger share; and without the
-	// Collector's own metrics, whose port is not ours to take.
+	// The example, but faster and with a larger share, and without the
+	// Collector's own metrics, whose port may be in use.
 	config := string(must(os.ReadFile(collectors + "/collector.yaml")))
 	for from, to := range map[string]string{
 		"decision_wait: 10s": "decision_wait: 2s", "sampling_percentage: 1\n": "sampling_percentage: 10\n",
@@ -255,7 +255,8 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		t.Fatalf("%d failures, want 40 at least", len(failed))
 	}
 
-	// The metrics come from all spans: once they are whole, so are the spans.
+	// The metrics are computed from all spans: once they are complete, so are
+	// the spans.
 	outcomes := func(status string) (n float64, by map[string]float64) {
 		others.mu.Lock()
 		defer others.mu.Unlock()

@@ -31,7 +31,8 @@ func loadCompose(t *testing.T, files ...string) *types.Project {
 	return project
 }
 
-// rootOf lays what a service has mounted from this tree out under a directory.
+// rootOf copies the files of this tree that a service mounts to their places
+// below a directory.
 func rootOf(t *testing.T, s types.ServiceConfig) string {
 	t.Helper()
 	root := t.TempDir()
@@ -106,7 +107,8 @@ func TestCompose(t *testing.T) {
 	}
 }
 
-// hosts checks that whatever a service is told to call is a service, too.
+// hosts checks that each host that a service is configured to call is also a
+// service.
 func hosts(t *testing.T, project *types.Project, s types.ServiceConfig) {
 	t.Helper()
 	texts := environment(s)
@@ -123,8 +125,9 @@ func hosts(t *testing.T, project *types.Project, s types.ServiceConfig) {
 	}
 }
 
-// TestComposeSettings has each program's own tool read what the composition
-// gives it. Tempo has none here, and Loki is left as it comes.
+// TestComposeSettings checks each program's configuration with the program's
+// own tool. There is none for Tempo here, and Loki has its default
+// configuration.
 func TestComposeSettings(t *testing.T) {
 	project := loadCompose(t, "compose.yaml")
 	run := func(env []string, name string, args ...string) string {

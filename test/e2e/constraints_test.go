@@ -26,9 +26,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 )
 
-// TestStolenKeyIsBoundUnderJava has a thief of the CA's key serve hosts that it
-// is not for, to a JVM that trusts the CA. Go and OpenSSL are asked in
-// collector/ca.
+// TestStolenKeyIsBoundUnderJava serves hosts for which the CA is not valid,
+// with certificates signed by its stolen key, to a JVM that trusts the CA. Go
+// and OpenSSL are tested in collector/ca.
 func TestStolenKeyIsBoundUnderJava(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
 	authority, err := ca.Open(ca.Config{Dir: dir, Permitted: []string{"*.api.ksyun.com"}})
@@ -65,7 +65,8 @@ func TestStolenKeyIsBoundUnderJava(t *testing.T) {
 	}
 }
 
-// thief returns what serves any name, with certificates signed by a stolen key.
+// thief returns a TLS configuration for any name, with certificates signed by a
+// stolen key.
 func thief(t *testing.T, keyFile string) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t.Helper()
 	data, err := os.ReadFile(keyFile)

@@ -19,17 +19,18 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// What one point of a panel, and one evaluation of a rule, may read where there
-// are a thousand taps, in samples: Prometheus' default limit for a query is 50
-// million.
+// The maximum number of samples that one point of a panel, and one evaluation
+// of a rule, may read with a thousand taps. Prometheus' default limit for a
+// query is 50 million.
 const (
 	manyTaps    = 1000
 	panelBudget = 1_000_000
 	ruleBudget  = 450_000 // a rule that counts over 15 minutes reads three times what there is here
 )
 
-// TestCostOfManyTaps asks every query of every panel, and every rule, of a
-// Prometheus that has a thousand taps, and counts the samples that it reads.
+// TestCostOfManyTaps sends every query of every panel and of every rule to a
+// Prometheus with the data of a thousand taps, and counts the samples that it
+// reads.
 func TestCostOfManyTaps(t *testing.T) {
 	prom, at := manyTapsData(t)
 	cost := func(target dashboards.Target) int {
@@ -77,9 +78,9 @@ func TestCostOfManyTaps(t *testing.T) {
 	t.Logf("the dearest rule reads %d samples: %s", worst, what)
 }
 
-// manyTapsData makes a thousand taps of what one says after some calls, scraped
-// once a minute for five minutes, and returns a Prometheus that has them, and
-// the time of the last scrape.
+// manyTapsData makes the data of a thousand taps from the metrics of one after
+// some calls, scraped once a minute for five minutes, and returns a Prometheus
+// that has them, and the time of the last scrape.
 func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 	t.Helper()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied}}))

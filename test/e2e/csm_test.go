@@ -52,7 +52,7 @@ func TestSDKTelemetry(t *testing.T) {
 	}
 	tap.wait(`"outcome":"success"`, `"source":"csm"`)
 
-	// What is no record is counted, and does no harm.
+	// Datagrams that are not records are counted and have no other effect.
 	hostile, err := net.Dial("udp", address)
 	if err != nil {
 		t.Fatal(err)

@@ -27,10 +27,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
-// day is a day of two taps, or an hour, played in minutes: real taps, a simulated
-// API, and programs that call it as the script says. What a tap serves on /metrics after
-// each of the script's minutes is stamped with that minute's time, and read by
-// a real Prometheus.
+// day simulates a day, or an hour, of two taps within minutes: real taps, a
+// simulated API, and programs that call it as the script says. The metrics of a
+// tap after each minute of the script get that minute's timestamp, and are read
+// by a real Prometheus.
 type day struct {
 	t      *testing.T
 	begin  time.Time
@@ -100,9 +100,9 @@ type dayTap struct {
 	name    string
 	args    []string
 	traffic *cloudmonitor.Traffic
-	// want is what its counters are to come to before a minute is over.
+	// want is the expected values of its counters at the end of a minute.
 	want map[string]float64
-	// seen is what it served at some minutes, by series.
+	// seen is its metrics at some minutes, by series.
 	seen map[int]map[string]float64
 }
 
@@ -157,7 +157,7 @@ func play(t *testing.T, script []phase, end int, moments []int) *day {
 	return d
 }
 
-// stage is what stands around the taps.
+// stage holds the servers and programs around the taps.
 type stage struct {
 	settings, deadConfig, goodConfig string
 	caDir                            string
@@ -204,7 +204,7 @@ func (d *day) raise() *stage {
 		"--intercept", "--intercept.ca-dir="+s.caDir, "--csm.listen-address="+s.csm, "--transparent.listen-address="+s.transparent,
 		"--resign.listen-address="+s.own, "--resign.allow=127.0.0.2/32", "--resign.credentials-file="+keyFile(t, good),
 		"--check-path.interval=200ms", "--check-path.target=http://path.api.ksyun.com")}
-	// The second one's log is on a disk that is full.
+	// The log of the second tap is on a full disk.
 	d.taps[1] = &dayTap{name: tapNames[1], args: append(common, "--tap.inspect-size=2KiB", "--log.file=/dev/full")}
 	for _, tap := range d.taps {
 		tap.seen = map[int]map[string]float64{}
@@ -236,7 +236,7 @@ func (d *day) start(tap *dayTap, program string) {
 	}
 }
 
-// people do what people do at that minute.
+// people does what operators do at that minute, such as a reload.
 func (d *day) people(s *stage, minute int) {
 	first, second := d.taps[0], d.taps[1]
 	reload := func(settings string, want int) {
@@ -310,8 +310,8 @@ func (d *day) hang() context.CancelFunc {
 	return func() { cancel(); wg.Wait() }
 }
 
-// otherWays has calls reach the taps by every way but the forward proxy, once a
-// minute each.
+// otherWays makes a call by each way in except the forward proxy, once a
+// minute.
 func (d *day) otherWays(s *stage, minute int) {
 	first, second := d.taps[0], d.taps[1]
 	roots := x509.NewCertPool()
@@ -341,7 +341,7 @@ func (d *day) otherWays(s *stage, minute int) {
 		d.t.Error("a program that trusts nobody got a response")
 	}
 	first.want["ksyun_tap_intercept_handshake_errors_total"]++
-	// One that goes past interception at the other tap, which has none.
+	// A program that tunnels through the other tap, which has no interception.
 	if https(second, x509.NewCertPool()) == nil {
 		d.t.Error("a program that trusts nobody got a response")
 	}
@@ -357,7 +357,7 @@ func (d *day) otherWays(s *stage, minute int) {
 	} else {
 		res.Body.Close()
 	}
-	// The own address, from where it may be called and from where not.
+	// The re-signing address, from an allowed network and from another one.
 	d.sent.Add(1)
 	from := func(address string) *http.Client {
 		return &http.Client{Transport: &http.Transport{
@@ -376,13 +376,13 @@ func (d *day) otherWays(s *stage, minute int) {
 		d.t.Error("the own address was called from where it may not be")
 	}
 	first.want["ksyun_tap_resign_connections_refused_total"]++
-	// A connection to where only redirected ones should come.
+	// A connection to the transparent listener that was not redirected.
 	if nc, err := net.Dial("tcp", s.transparent); err == nil {
 		_, _ = io.Copy(io.Discard, nc)
 		nc.Close()
 	}
 	first.want["ksyun_tap_transparent_connections_refused_total"]++
-	// Telemetry of an SDK, and what is none.
+	// Telemetry of an SDK, and a datagram that is not a record.
 	nc := must(net.Dial("udp", s.csm))
 	defer nc.Close()
 	now := time.Now().UnixMilli()

@@ -99,13 +99,14 @@ func sumSeries(values map[string]float64, metric string) float64 {
 	return sum
 }
 
-// load has a Prometheus read the day, and makes the recorded series of it.
+// load starts a Prometheus with the data of the day and adds the recorded
+// series.
 func (d *day) load(file, data string) {
 	t := d.t
 	d.prom = serveBlocks(t, file, data)
-	// Recorded series are made of others that must be there before: each pass
-	// makes those of which all is.
-	// Those that go on from what they were are made twice, so that they do.
+	// Some recorded series are computed from others: each pass adds those whose
+	// inputs exist. Series that are computed from their own earlier values are
+	// added twice.
 	recorded, again := map[string]bool{}, map[string]bool{}
 	all := slices.DeleteFunc(slices.Concat(records()...), func(r rules.Rule) bool { return r.Record == "" })
 	for {
@@ -129,7 +130,8 @@ func (d *day) load(file, data string) {
 			recorded[r.Record], again[r.Record] = true, recorded[r.Record]
 		}
 	}
-	// What Prometheus says of alerts whose condition is true, as if none waited.
+	// The series of alerts whose condition is true, without waiting for their
+	// "for".
 	var firing []ruleToRecord
 	for _, r := range rules.Alerts() {
 		labels := maps.Clone(r.Labels)
@@ -145,7 +147,7 @@ type ruleToRecord struct {
 	Labels map[string]string `yaml:"labels,omitempty"`
 }
 
-// record has promtool make the series of rules, and Prometheus read them.
+// record adds the series of rules to Prometheus, using promtool.
 func (d *day) record(data string, ready []ruleToRecord) {
 	t := d.t
 	t.Helper()
@@ -186,7 +188,7 @@ func (d *day) count(minute, window int, by []string, where func(*event) bool) ma
 	return sums
 }
 
-// raw is what taps themselves said at a minute, added up by labels.
+// raw returns the sum of a metric over the taps at a minute, by labels.
 func (d *day) raw(minute int, metric string, by ...string) map[string]float64 {
 	sums := map[string]float64{}
 	for _, tap := range d.taps {
@@ -213,7 +215,7 @@ func (d *day) raw(minute int, metric string, by ...string) map[string]float64 {
 	return sums
 }
 
-// rawChange is by how much what the taps said changed over so many minutes.
+// rawChange returns by how much such a sum changed over a number of minutes.
 func (d *day) rawChange(minute, window int, metric string, by ...string) map[string]float64 {
 	changes, before := d.raw(minute, metric, by...), d.raw(minute-window, metric, by...)
 	for k := range changes {

@@ -13,8 +13,8 @@ import (
 
 const minutesOfDay = 24 * 60
 
-// kind is a call, and what it is to be taken for: by what the vendor documents,
-// not by what the tap says.
+// kind is a call and its expected classification, which follows the vendor's
+// documents and not the tap.
 type kind struct {
 	call                                        cloudmonitor.CallSpec
 	outcome, code, typ, status, category, blame string
@@ -76,7 +76,7 @@ var (
 	hanging = &kind{call: with(list, func(c *cloudmonitor.CallSpec) { c.Do.Fault, c.Version = "hang", "2010-05-25" }), outcome: "canceled", status: "none"}
 )
 
-// phase is what happens on top of the usual from one minute to before another.
+// phase is additional calls from one minute until before another.
 type phase struct {
 	name     string
 	from, to int
@@ -138,7 +138,7 @@ var hourScript = []phase{
 	once(60, 1, unknown, 1),
 }
 
-// dayMoments are minutes in the midst of everything, when all rates are steady.
+// dayMoments are minutes at which all rates are steady.
 var dayMoments = []int{
 	hours(1), hours(2.5), hours(3.4), hours(4.5), hours(5.3), hours(6.5), hours(8.5), hours(10.5), hours(12.5), hours(13.5), hours(14.5),
 	hours(15.5), hours(16.5), hours(17.5), hours(19.3), hours(20.5), hours(21.5), hours(22.5), hours(23.5), minutesOfDay,
@@ -157,7 +157,7 @@ var (
 	}
 )
 
-// Times of what is no call through the proxy.
+// Times of events other than calls through the proxy.
 var (
 	deployAt   = hours(18)
 	badConfig  = [2]int{hours(19), hours(19.5)}

@@ -118,7 +118,7 @@ func TestDesk(t *testing.T) {
 		b.open("/")
 		b.click(`.chip[data-blame="quota"]`)
 		b.until("the chip filters", `location.search.includes("blame=quota") && document.querySelectorAll("#results tbody tr").length === 1`)
-		b.run(chromedp.SendKeys("#search", "limit"+kb.Enter))
+		b.run(chromedp.SendKeys(chromedp.CSS("#search"), "limit"+kb.Enter))
 		b.until("both filters are set", `location.search.includes("blame=quota") && location.search.includes("text=limit")`)
 		b.click(`.filters [aria-label^="Remove filter text"]`)
 		b.until("one filter is left", `location.search.includes("blame=quota") && !location.search.includes("text")`)
@@ -130,9 +130,8 @@ func TestDesk(t *testing.T) {
 	t.Run("zoom", func(t *testing.T) {
 		b.t = t
 		b.open("/")
-		var box struct{ X, Y, W float64 }
-		b.eval(`(() => { const r = document.querySelector("svg.failures").getBoundingClientRect(); return {X: r.left, Y: r.top + r.height / 2, W: r.width}; })()`, &box)
-		b.run(chromedp.MouseEvent("mousePressed", box.X+box.W*0.7, box.Y, chromedp.ButtonLeft), chromedp.MouseEvent("mouseMoved", box.X+box.W*0.99, box.Y, chromedp.ButtonLeft),
+		box := eval[struct{ X, Y, W float64 }](b, `(() => { const r = document.querySelector("svg.failures").getBoundingClientRect(); return {X: r.left, Y: r.top + r.height / 2, W: r.width}; })()`)
+		b.run(chromedp.MouseEvent("mousePressed", box.X+box.W*0.7, box.Y, chromedp.ButtonLeft), chromedp.MouseEvent("mouseMoved", box.X+box.W*0.99, box.Y, chromedp.Button("left")),
 			chromedp.MouseEvent("mouseReleased", box.X+box.W*0.99, box.Y, chromedp.ButtonLeft))
 		b.until("the range is zoomed", `/from=\d+.*to=\d+/.test(location.search)`)
 		b.click(".legend a")

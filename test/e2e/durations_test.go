@@ -14,9 +14,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// TestDurationsOfNativeHistograms asks the panels on durations of a Prometheus
-// that scrapes native histograms: they answer from these, and draw nothing
-// twice. (TestDashboardsShowWhatHappened asks them of one that has classic ones.)
+// TestDurationsOfNativeHistograms sends the queries of the panels on durations
+// to a Prometheus that scrapes native histograms: they use these, and no series
+// is drawn twice. (TestDashboardsShowWhatHappened does so with classic
+// histograms.)
 func TestDurationsOfNativeHistograms(t *testing.T) {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()

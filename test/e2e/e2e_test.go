@@ -30,7 +30,7 @@ import (
 
 const apiHost = "monitor.api.ksyun.com"
 
-// The secrets that are driven through every sink. None may come out anywhere.
+// Secrets that are sent through every sink. None may appear in any output.
 const (
 	canaryKey    = "AKLTcanaryAccessKey0"
 	canaryToken  = "canary-security-token-8d1f"
@@ -45,7 +45,7 @@ var (
 	secretive = cloudmonitor.Credential{AccessKey: canaryKey, SecretKey: canarySecret, Token: canaryToken}
 )
 
-// TestWholeLine drives every kind of failing call through the real binary and
+// TestWholeLine sends every kind of failing call through the real binary and
 // looks for each in a real Prometheus, the OTLP receiver, the log and the
 // journal.
 func TestWholeLine(t *testing.T) {
@@ -168,7 +168,7 @@ func logLine(t *testing.T, tap *runningTap, code string) line {
 	t.Helper()
 	var l line
 	text := tap.wait(`"code":"`+code+`"`, "request_id")
-	// Of several, the last: an exemplar is kept of no other.
+	// The last one of several: only its exemplar is kept.
 	for next := range strings.Lines(tap.text()) {
 		if strings.HasSuffix(next, "\n") && strings.Contains(next, `"code":"`+code+`"`) {
 			text = next

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -129,7 +130,7 @@ func taps(t *testing.T, o manifest.Object) {
 		}
 	}
 	for _, v := range o.Pod.Spec.Volumes {
-		if strings.HasPrefix(v.Name, "ksyun-tap-") && (v.EmptyDir == nil || v.EmptyDir.Medium != corev1.StorageMediumMemory) {
+		if strings.HasPrefix(v.Name, "ksyun-tap-") && v.Name != "ksyun-tap-journal" && (v.EmptyDir == nil || v.EmptyDir.Medium != corev1.StorageMediumMemory) {
 			t.Errorf("%s %s: %s is not in memory", o.Kind, o.Meta.Name, v.Name)
 		}
 	}
@@ -149,6 +150,11 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(filepath.Join(root, name), text, 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range c.VolumeMounts {
+		if err := os.MkdirAll(root+m.MountPath, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -348,6 +354,12 @@ func TestSidecarEnvironment(t *testing.T) {
 	}
 }
 
+// hasVolume reports whether a pod has the volume and its tap mounts it.
+func hasVolume(pod *corev1.PodTemplateSpec, name string) bool {
+	return slices.ContainsFunc(pod.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == name }) &&
+		slices.ContainsFunc(pod.Spec.InitContainers[0].VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == name })
+}
+
 // programChart is a chart of a user's that has ours as a dependency.
 func programChart(t *testing.T) string {
 	t.Helper()
@@ -390,8 +402,11 @@ func TestHelm(t *testing.T) {
 		for _, intercept := range []string{"true", "false"} {
 			t.Run(way+" "+intercept, func(t *testing.T) {
 				chart := programChart(t)
-				all := render(t, "helm", "template", "r", chart, "--set", "ksyun-tap.sidecar.way="+way, "--set", "ksyun-tap.sidecar.intercept="+intercept)
+				all := render(t, "helm", "template", "r", chart, "--set", "ksyun-tap.sidecar.way="+way, "--set", "ksyun-tap.sidecar.intercept="+intercept, "--set", "ksyun-tap.journal.enabled="+intercept)
 				sound(t, all)
+				if got := hasVolume(all[0].Pod, "ksyun-tap-journal"); fmt.Sprint(got) != intercept {
+					t.Errorf("a volume of the journal: %t", got)
+				}
 				if len(all) != 1 || len(all[0].Pod.Spec.InitContainers) != map[string]int{"proxy": 1, "transparent": 2}[way] {
 					t.Errorf("%d manifests, %+v", len(all), all[0].Pod.Spec.InitContainers)
 				}
@@ -485,6 +500,7 @@ func TestHelmRefuses(t *testing.T) {
 		}
 	}
 	f("additional properties 'replicas' not allowed", `replicas=3`)
+	f("journal.existingClaim needs standalone.replicas=1", `journal={"enabled":true,"existingClaim":"c"}`)
 	f("additional properties 'log.levl' not allowed", `settings={"log.levl":"debug"}`)
 	f("at '/settings/log.access': got string, want boolean", `settings={"log.access":"yes"}`)
 	f("additional properties 'web.listen-address' not allowed", `settings={"web.listen-address":":80"}`)

@@ -15,7 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// truth is what a query is to answer.
+// truth is the expected result of a query.
 type truth struct {
 	by        []string // the labels that tell its series apart
 	at        []int    // minutes; nil is all moments

@@ -49,17 +49,19 @@ type trace struct {
 }
 
 type span struct {
-	SpanID        string `json:"spanID"`
-	OperationName string `json:"operationName"`
-	ProcessID     string `json:"processID"`
-	References    []struct {
-		RefType string `json:"refType"`
-		SpanID  string `json:"spanID"`
-	} `json:"references"`
-	Tags []struct {
+	SpanID        string      `json:"spanID"`
+	OperationName string      `json:"operationName"`
+	ProcessID     string      `json:"processID"`
+	References    []reference `json:"references"`
+	Tags          []struct {
 		Key   string `json:"key"`
 		Value any    `json:"value"`
 	} `json:"tags"`
+}
+
+type reference struct {
+	RefType string `json:"refType"`
+	SpanID  string `json:"spanID"`
 }
 
 func (s *span) tag(key string) any {
@@ -88,7 +90,8 @@ func TestFindFailedCalls(t *testing.T) {
 	ui, otlp := startJaeger(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
 	defer api.Close()
-	binary, proxy := startTap(t, api.Listener.Addr().String(), otlp)
+	binary := build(t)
+	proxy := startTap(t, binary, api.Listener.Addr().String(), otlp)
 	plain := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
 	defer plain.CloseIdleConnections()
 
@@ -123,10 +126,57 @@ func TestFindFailedCalls(t *testing.T) {
 			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
 		}
 		tapped := found[0].of("ksyun-tap")[0]
-		if len(tapped.References) == 0 || tapped.References[0].RefType != "CHILD_OF" || tapped.References[0].SpanID != caller[0].SpanID {
+		if !slices.Contains(tapped.References, reference{"CHILD_OF", caller[0].SpanID}) {
 			t.Errorf("the span %+v is not a child of %s", tapped, caller[0].SpanID)
 		}
 	})
+	t.Run("that was made again", func(t *testing.T) { retried(t, ui, &http.Client{Transport: plain}) })
+	t.Run("of a command in a trace", func(t *testing.T) { jobInTrace(t, ui, binary, api.Listener.Addr().String(), otlp) })
+}
+
+// retried checks that the spans of the attempts of one call are linked, each to the one
+// before.
+func retried(t *testing.T, ui string, client *http.Client) {
+	t.Helper()
+	first := byTagSpan(t, ui, fail(t, client))
+	second := byTagSpan(t, ui, fail(t, client))
+	if !slices.Contains(second.References, reference{"FOLLOWS_FROM", first.SpanID}) {
+		t.Errorf("the attempt %+v is not linked to the one before, %s", second.References, first.SpanID)
+	}
+	if n := second.tag("http.request.resend_count"); n == nil || n == first.tag("http.request.resend_count") {
+		t.Errorf("the second attempt is resend %v", n)
+	}
+}
+
+// byTagSpan returns the span of the tap for a request ID.
+func byTagSpan(t *testing.T, ui, id string) span {
+	t.Helper()
+	found := wait(t, ui+"/api/traces/"+byTag(t, ui, id, ""), 1)
+	for _, s := range found[0].of("ksyun-tap") {
+		if s.tag("ksyun.request_id") == id {
+			return s
+		}
+	}
+	t.Fatalf("no span of the call %s in %+v", id, found[0])
+	return span{}
+}
+
+// jobInTrace checks that the calls of a command under exec belong to the trace in
+// TRACEPARENT, with which tracing CI systems start a command.
+func jobInTrace(t *testing.T, ui, binary, api, otlp string) {
+	t.Helper()
+	const traceID, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	job := exec.Command(binary, "exec", "--summary=none", "--upstream.connect-to="+apiHost+":80="+api, "--",
+		"curl", "-s", "-o", "/dev/null", "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25")
+	job.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+otlp, "TRACEPARENT=00-"+traceID+"-"+parent+"-01")
+	if out, err := job.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	found := wait(t, ui+"/api/traces/"+traceID, 1)
+	spans := found[0].of("ksyun-tap")
+	if len(spans) != 1 || !slices.Contains(spans[0].References, reference{"CHILD_OF", parent}) {
+		t.Errorf("the spans %+v are not one below %s", spans, parent)
+	}
 }
 
 // fail makes a call that fails, because it is not signed, and returns its request ID.
@@ -245,13 +295,19 @@ func startJaeger(t *testing.T) (ui, otlp string) {
 	return ui, otlp
 }
 
-// startTap builds and starts the tap and returns its binary and the address of its proxy.
-func startTap(t *testing.T, api, otlp string) (binary, proxy string) {
+// build builds the tap and returns its path.
+func build(t *testing.T) string {
 	t.Helper()
-	binary = filepath.Join(t.TempDir(), "ksyun-tap")
+	binary := filepath.Join(t.TempDir(), "ksyun-tap")
 	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+	return binary
+}
+
+// startTap starts the tap and returns the address of its proxy.
+func startTap(t *testing.T, binary, api, otlp string) string {
+	t.Helper()
 	proxy, err := freeport.TCP(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -263,7 +319,7 @@ func startTap(t *testing.T, api, otlp string) (binary, proxy string) {
 	start(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_BSP_SCHEDULE_DELAY=100"}, binary,
 		"--proxy.listen-address="+proxy, "--web.listen-address="+web, "--upstream.connect-to="+apiHost+":80="+api)
 	until(t, "http://"+web+"/-/ready")
-	return binary, proxy
+	return proxy
 }
 
 // start runs a program until the test ends.

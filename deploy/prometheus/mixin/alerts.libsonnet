@@ -457,6 +457,22 @@
             },
           },
           {
+            alert: 'KsyunTapJournalFileFailing',
+            expr: 'ksyun_tap_journal_file_healthy == 0',
+            'for': '10m',
+            labels: {
+              blame: 'tap',
+              severity: 'warning',
+            },
+            annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=1&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              description: 'The tap {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}) keeps recent failures in memory only, and tries again every 10 seconds. They are lost when it ends. Its log reports the cause.',
+              runbook_url: '%(runbookURL)s/KsyunTapJournalFileFailing.md' % c,
+              summary: 'A tap cannot write its journal to its file.',
+              summary_zh: 'tap 无法将失败记录写入文件。',
+            },
+          },
+          {
             alert: 'KsyunTapConfigReloadFailed',
             expr: 'ksyun_tap_config_last_reload_successful == 0',
             'for': '5m',

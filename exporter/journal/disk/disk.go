@@ -100,7 +100,8 @@ func Open(cfg Config) (*Store, []*record.Record, error) {
 	return s, records, nil
 }
 
-// Add queues r, which must not be modified afterwards. It never blocks: if the queue
+// Add queues r, which must not be modified afterwards. It replaces a record with the same
+// ID. It never blocks: if the queue
 // is full or the store is closed, r is dropped and counted.
 func (s *Store) Add(r *record.Record) {
 	s.mu.RLock()

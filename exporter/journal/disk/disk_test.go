@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -38,6 +39,41 @@ func TestSurvivesRestart(t *testing.T) {
 	shutdown(t, s)
 	if s.Add(failure(1)); s.Stats().Written != 1 || s.Stats().Lost != 1 {
 		t.Errorf("%+v, want 1 written, and 1 lost after the end", s.Stats())
+	}
+}
+
+// TestUpdate checks that a record with the ID of another replaces it, whether that is
+// in the file already or not.
+func TestUpdate(t *testing.T) {
+	cfg := config(t)
+	want := fill(t, cfg, 3, 100)
+	f, _, err := openFile(&cfg, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = append(want, failure(100))
+	added := []*record.Record{want[3]}
+	for _, i := range []int{1, 3} {
+		resolved := *want[i]
+		resolved.CallOutcome = diagnosis.CallSuccessAfterRetry
+		want[i] = &resolved
+		added = append(added, &resolved)
+	}
+	if err := f.write(encode(added), time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	entries, data := f.entries, f.data
+	f.close()
+	f, got, err := openFile(&cfg, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.close()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%d records were read, want the %d newest ones", len(got), len(want))
+	}
+	if f.entries != entries || f.data != data {
+		t.Errorf("%d entries of %d bytes were counted, there are %d of %d", entries, data, f.entries, f.data)
 	}
 }
 

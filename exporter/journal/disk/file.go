@@ -239,8 +239,11 @@ func (f *file) write(added []entry, now time.Time) error {
 			b.FillPercent = 1 // keys are appended
 			changed := false
 			for _, e := range added {
-				if b.Get(e.key) != nil {
-					continue // written by a transaction that was reported as failed
+				// It may be there: updated now, or written by a transaction that was
+				// reported as failed.
+				if old := b.Get(e.key); old != nil {
+					entries--
+					data -= entry{e.key, old}.size()
 				}
 				if err := b.Put(e.key, e.value); err != nil {
 					return err

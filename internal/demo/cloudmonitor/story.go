@@ -12,6 +12,8 @@ type Phase struct {
 	Look string // what to look at
 	// Every is the interval of failing calls: 1 if all calls fail, 0 if none does.
 	Every int
+	// Short is a phase of a fifth of the length of the others.
+	Short bool
 
 	fail  func(i int, c CallSpec) CallSpec // makes a call that succeeds fail; i counts the failing calls
 	begin func(*Server)                    // may be nil, as may be end
@@ -38,7 +40,11 @@ func (s *Story) Play(ctx context.Context, pace time.Duration) {
 }
 
 func (s *Story) play(ctx context.Context, p Phase, pace time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, s.Length)
+	length := s.Length
+	if p.Short {
+		length /= 5
+	}
+	ctx, cancel := context.WithTimeout(ctx, length)
 	defer cancel()
 	if s.OnPhase != nil {
 		s.OnPhase(p)
@@ -76,7 +82,7 @@ func (s *Story) Phases() []Phase {
 		{Fault: "reset"},
 	}
 	return []Phase{
-		{Name: "healthy", Look: "the share of failed calls is 0"},
+		{Name: "healthy", Look: "the share of failed calls is 0", Short: true},
 		{
 			Name: "key rotated: the program still uses the old one", Look: "category auth, blame credential, and the notice on the key that stopped working", Every: 1,
 			fail:  func(_ int, c CallSpec) CallSpec { return c },

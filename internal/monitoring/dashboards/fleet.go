@@ -38,7 +38,8 @@ func fleet() Dashboard {
 					{"Value #H", "Keys to sign with good", noUnit},
 					{"Value #I", "Queue used", share},
 					{"Value #J", "Failures kept", count},
-					{"Value #K", "Failures", count},
+					{"Value #K", "Journal file good", noUnit},
+					{"Value #L", "Failures", count},
 				},
 				each1(taps()), // the only value that a tap which is down has
 				asRows("1000 * max by ("+target+", version) ("+ofTap("process_start_time_seconds")+" * on ("+target+") group_left (version) "+ofTap("ksyun_tap_build_info")+")"),
@@ -50,13 +51,16 @@ func fleet() Dashboard {
 				each1(ofTap("ksyun_tap_resign_credentials_last_reload_successful")),
 				each1(ofTap("ksyun_tap_queue_length")+" / "+ofTap("ksyun_tap_queue_capacity")),
 				each1(ofTap("ksyun_tap_journal_entries")),
+				each1(ofTap("ksyun_tap_journal_file_healthy")),
 				asRows("round("+sum(target, shown(ofTap(errs)))+")")).
 				override("Up", "mappings", []Mapping{{"value", upOrDown}}).override("Configuration good", "mappings", []Mapping{{"value", yesOrNo}}).
 				override("Path good", "mappings", []Mapping{{"value", yesOrNo}}).override("Keys to sign with good", "mappings", []Mapping{{"value", yesOrNo}}).
+				override("Journal file good", "mappings", []Mapping{{"value", yesOrNo}}).
 				override("Tap", "links", []Link{atTap("")}).size(24, 8),
-			graph(2, "Dropped records", "Records of calls that did not reach a sink's output, and log records and exports of metrics that did not reach the OpenTelemetry backend (OTLP). sampled: left out on purpose, among many similar ones. Calls and metrics are not affected.",
+			graph(2, "Dropped records", "Records of calls that did not reach a sink's output, and log records and exports of metrics that did not reach the OpenTelemetry backend (OTLP) or the journal's file. sampled: left out on purpose, among many similar ones. Calls and metrics are not affected.",
 				aMinute, ofCounts, query(perMinute("sink, reason", ofTap("ksyun_tap_observations_dropped_total"))+" > 0", "{{sink}}: {{reason}}"),
-				query(perMinute("signal, reason", ofTap("ksyun_tap_push_dropped_total"))+" > 0", "OTLP {{signal}}: {{reason}}")).distinct().size(8, 9),
+				query(perMinute("signal, reason", ofTap("ksyun_tap_push_dropped_total"))+" > 0", "OTLP {{signal}}: {{reason}}"),
+				query(perMinute("", ofTap("ksyun_tap_journal_write_lost_total"))+" > 0", "journal's file: lost"), query(perMinute("", ofTap("ksyun_tap_journal_write_failures_total"))+" > 0", "journal's file: failed writes")).distinct().size(8, 9),
 			graph(3, "Path check failing", "The stage at which the last check of the path to the API failed, and the number of taps. Needs --check-path.interval.",
 				count, ofRates, query(sum("stage", ofTap("ksyun_tap_path_check_failed"))+" > 0", "{{stage}}")).size(8, 9),
 			graph(4, "Failed connections", "TLS handshakes that failed (untrusted_ca: the program does not trust the tap's CA; the tap's log says what to set); connections beyond --proxy.max-connections; those refused at the transparent listener (direct, or the tap's own in a loop) and at the re-signing address; panics, each of which closed a connection.",

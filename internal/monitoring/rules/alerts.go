@@ -217,6 +217,13 @@ func tapAlerts() []Rule {
 			Description: "{{ $value | humanize }} records did not reach {{ $labels.sink }} in 15 minutes at " + at + ": {{ $labels.reason }}. Calls and metrics are not affected.",
 		},
 		{
+			Alert: "KsyunTapJournalFileFailing", Expr: `ksyun_tap_journal_file_healthy == 0`, For: "10m", Labels: tap("warning"),
+			Panel:       Panel{FleetUID, 1, instance},
+			Summary:     "A tap cannot write its journal to its file.",
+			SummaryZH:   "tap 无法将失败记录写入文件。",
+			Description: "The tap " + at + " keeps recent failures in memory only, and tries again every 10 seconds. They are lost when it ends. Its log reports the cause.",
+		},
+		{
 			Alert: "KsyunTapConfigReloadFailed", Expr: `ksyun_tap_config_last_reload_successful == 0`, For: "5m", Labels: tap("warning"),
 			Panel:       Panel{FleetUID, 1, instance},
 			Summary:     "A tap could not reload its configuration.",

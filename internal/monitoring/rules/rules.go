@@ -60,7 +60,7 @@ func adviceForCause(c diagnosis.Cause) diagnosis.Advice {
 	if !ok {
 		panic("rules: no cause " + string(c))
 	}
-	return d.Advised()
+	return d.Advice
 }
 
 // adviceForOutcome returns the advice for an outcome.

@@ -121,3 +121,18 @@ allowPrivilegeEscalation: false
 capabilities: {drop: [ALL]}
 seccompProfile: {type: RuntimeDefault}
 {{- end }}
+
+{{/* The journal's file: the mount and the volume. */}}
+{{- define "ksyun-tap.journalMount" -}}
+- name: ksyun-tap-journal
+  mountPath: /var/lib/tap
+{{- end }}
+
+{{- define "ksyun-tap.journalVolume" -}}
+- name: ksyun-tap-journal
+  {{- if .Values.journal.existingClaim }}
+  persistentVolumeClaim: {claimName: {{ .Values.journal.existingClaim | quote }}}
+  {{- else }}
+  emptyDir: {sizeLimit: {{ .Values.journal.sizeLimit }}}
+  {{- end }}
+{{- end }}

@@ -30,6 +30,9 @@ ksyun-tap/scrape: "true"
 {{- $_ := set $defaults "intercept.ca-dir" "/var/lib/ksyun-tap/ca" }}
 {{- $_ := set $defaults "intercept.publish-dir" "/run/ksyun-tap/trust" }}
 {{- end }}
+{{- if .Values.journal.enabled }}
+{{- $_ := set $defaults "journal.path" "/var/lib/tap/journal.db" }}
+{{- end }}
 {{- if $transparent }}
 {{- $_ := set $defaults "transparent.listen-address" ":18183" }}
 {{- else }}
@@ -51,13 +54,16 @@ ksyun-tap/scrape: "true"
     runAsUser: {{ $user }}
     runAsGroup: {{ $user }}
     {{- include "ksyun-tap.restricted" . | nindent 4 }}
-  {{- if or .Values.sidecar.intercept .Values.extraVolumeMounts }}
+  {{- if or .Values.sidecar.intercept .Values.journal.enabled .Values.extraVolumeMounts }}
   volumeMounts:
     {{- if .Values.sidecar.intercept }}
     - name: ksyun-tap-ca
       mountPath: /var/lib/ksyun-tap
     - name: ksyun-tap-trust
       mountPath: /run/ksyun-tap/trust
+    {{- end }}
+    {{- if .Values.journal.enabled }}
+    {{- include "ksyun-tap.journalMount" . | nindent 4 }}
     {{- end }}
     {{- with .Values.extraVolumeMounts }}
     {{- toYaml . | nindent 4 }}
@@ -126,6 +132,9 @@ ksyun-tap/scrape: "true"
   emptyDir: {medium: Memory, sizeLimit: 1Mi}
 - name: ksyun-tap-trust # the certificates that programs read
   emptyDir: {medium: Memory, sizeLimit: 4Mi}
+{{- end }}
+{{- if .Values.journal.enabled }}
+{{ include "ksyun-tap.journalVolume" . }}
 {{- end }}
 {{- with .Values.extraVolumes }}
 {{ toYaml . }}
