@@ -329,12 +329,15 @@ func (p *Pipeline) copyExchange(o *classify.Observation) *evidence.Copy {
 	return p.evidence.Copy(o)
 }
 
-// notice passes a notice to the journal and the log. Neither blocks, and notices are
-// rare, so they do not pass through the queue.
+// notice passes a notice to the journal, its subscribers and the log. None of them
+// blocks, and notices are rare, so they do not pass through the queue.
 func (p *Pipeline) notice(e diagnosis.Notice) {
 	r := record.OfNotice(&e)
 	if p.journal != nil {
 		p.journal.AddNotice(r)
+	}
+	if p.feed != nil {
+		p.feed.PublishNotice(r)
 	}
 	if p.logs != nil {
 		p.logs.WriteNotice(r)

@@ -59,6 +59,26 @@ func TestList(t *testing.T) {
 	}
 }
 
+// TestRecent checks the intervals of ten seconds, which are forgotten sooner than
+// minutes.
+func TestRecent(t *testing.T) {
+	var a activity.Activity
+	a.Observe(ended(0, classify.OutcomeSuccess, ""))
+	a.Observe(ended(9*time.Second, classify.OutcomeError, classify.BlameQuota))
+	a.Observe(ended(10*time.Second, classify.OutcomeError, classify.BlameTap))
+	got := a.Recent(start, start.Add(29*time.Second))
+	if len(got) != 3 || got[0].Calls != 2 || got[0].Failures[classify.BlameQuota] != 1 || got[1].Calls != 1 || got[1].Failures[classify.BlameTap] != 1 || got[2].Calls != 0 {
+		t.Errorf("%+v", got)
+	}
+	a.Observe(ended(activity.RecentSlots*activity.RecentStep, classify.OutcomeSuccess, ""))
+	if got := a.Recent(start, start); got[0].Calls != 0 {
+		t.Errorf("the first interval is kept: %+v", got)
+	}
+	if got := a.List(start, start); got[0].Calls != 3 || a.Calls() != 4 {
+		t.Errorf("the first minute has %d calls, all have %d", got[0].Calls, a.Calls())
+	}
+}
+
 // TestDays checks that minutes are forgotten after a day, but not their calls.
 func TestDays(t *testing.T) {
 	var a activity.Activity

@@ -3,16 +3,18 @@ package diagnosis
 import (
 	"fmt"
 	"net/netip"
+	"reflect"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // maxMemory is what all analysers together may keep: see docs/diagnosis.md.
-const maxMemory = 1280 << 10
+const maxMemory = 2 << 20
 
 // TestMemoryIsBounded feeds the attempts of 1,000 actions by 1,000 credentials,
 // of as many programs with long names. Some are refused, some fail with unknown
@@ -38,22 +40,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	d, o := New(), success()
 	for a := range n {
 		for c := range n {
-			at := epoch.Add(time.Duration(a*n+c) * time.Millisecond)
+			at := epoch.Add(time.Duration(a*n+c) * 50 * time.Millisecond) // half a day
 			o.Call.Action, o.Credential = "GetMetricStatistics"+actions[a], credentials[c]
+			o.Call.Version = "2010-05-25"
+			if c%20 == 0 { // whose requests have a documented size
+				o.Call.Action, o.Call.Version = "GetMetricStatisticsBatch", "2018-11-14"
+			}
 			o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(c >> 8), byte(c), byte(a)}), 1)
 			o.Start, o.FirstByte, o.End, o.Date, o.Call.SignedAt = at, at, at, at.Truncate(time.Second), at.Truncate(time.Second)
 			o.Call.Fingerprint = uint64(a*n+c+1) * 0x9E3779B97F4A7C15
 			o.UserAgent = append(agent[:0:0], agent...)
 			copy(o.UserAgent, actions[a])
-			o.Target = []byte("/?InstanceID=" + actions[a] + "&MetricName=" + credentials[c])
+			o.Target = []byte("/?StartTime=2026-11-23T07:00:00Z&EndTime=2026-11-23T07:30:00Z&Period=60&InstanceID=" + actions[a] + "&MetricName=" + credentials[c])
 			o.Verdict.Empty = c%10 == 0
 			d.Observe(o)
 			d.Hidden(o)
-			if c%100 == 0 {
+			if c%10 == 0 { // with a known status or an unknown code
 				refused := *o
 				refused.Verdict.Outcome, refused.Verdict.Category, refused.Signature = classify.OutcomeError, classify.CategoryAuth, signature
-				refused.Verdict.Code, refused.Verdict.Message = actions[a], credentials[c]
-				d.Diagnose(&refused, d.Observe(&refused))
+				kind := (a + c/10) % 80
+				refused.Verdict.Status, refused.Verdict.Message = 400+kind, credentials[c]
+				if c%100 == 0 {
+					refused.Verdict.Code = fmt.Sprintf("Code%d", kind)
+				}
+				if at := d.Observe(&refused); c%100 == 0 {
+					d.Diagnose(&refused, at)
+				}
 			}
 		}
 	}
@@ -61,6 +73,38 @@ func TestMemoryIsBounded(t *testing.T) {
 	if grown > maxMemory {
 		t.Errorf("%d bytes are kept, want at most %d", grown, maxMemory)
 	}
-	runtime.KeepAlive(d)
 	t.Logf("%d bytes are kept", grown)
+
+	counted := map[unsafe.Pointer]bool{}
+	sum := 0
+	for _, part := range []struct {
+		name  string
+		limit int // KiB; see docs/diagnosis.md
+		state []any
+	}{
+		{"clocks", 96, []any{&d.clocks}},
+		{"calls by action", 80, []any{&d.actions}},
+		{"keys, limits and sizes", 192, []any{&d.keys, &d.usages}},
+		{"unfinished calls", 144, []any{&d.calls}},
+		{"redundant calls", 64, []any{&d.repeats}},
+		{"queries and lists", 64, []any{&d.hidden}},
+		{"what programs use", 850, []any{&d.uses}},
+		{"onset and scope", 400, []any{&d.incidents, &d.triggers}},
+		{"unknown codes", 16, []any{&d.unknown}},
+	} {
+		kept := 0
+		for _, state := range part.state {
+			kept += footprint(reflect.ValueOf(state).Elem(), counted)
+		}
+		sum += kept
+		if kept > part.limit<<10 {
+			t.Errorf("%s: %d bytes are kept, want at most %d KiB", part.name, kept, part.limit)
+		}
+		t.Logf("%s: %d bytes", part.name, kept)
+	}
+	// What is not counted by an analyser would not be held.
+	if int64(sum) < grown*3/4 {
+		t.Errorf("%d of %d bytes are counted", sum, grown)
+	}
+	runtime.KeepAlive(d)
 }

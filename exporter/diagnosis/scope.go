@@ -89,7 +89,7 @@ type incident struct {
 	since    time.Time
 	last     time.Time
 	count    int
-	affected [dimensions]map[string]bool
+	affected [dimensions][]string // sorted; a map takes three times the memory
 	after    *Happening
 
 	scope Scope     // as it was at made
@@ -122,9 +122,6 @@ func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 		}
 		t.last++
 		i = &incident{number: t.last, kind: kind, since: o.End, after: h.before(o.End)}
-		for d := range i.affected {
-			i.affected[d] = make(map[string]bool)
-		}
 		t.all[kind] = i
 	}
 	i.category, i.blame = o.Verdict.Category, o.Verdict.Blame
@@ -137,8 +134,11 @@ func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 	}
 	u.incident = i.number
 	for d, v := range u.shown {
-		if v != "" && !i.affected[d][v] && len(i.affected[d]) < maxAffected {
-			i.affected[d][v] = true
+		if v == "" || len(i.affected[d]) >= maxAffected {
+			continue
+		}
+		if at, known := slices.BinarySearch(i.affected[d], v); !known {
+			i.affected[d] = slices.Insert(i.affected[d], at, v)
 			i.made = time.Time{}
 		}
 	}
@@ -172,12 +172,7 @@ func (t *incidents) scopeOf(i *incident, u *uses, now time.Time) Scope {
 	for d, share := range []*Share{&s.Actions, &s.Regions, &s.Credentials, &s.Programs} {
 		share.Affected = len(i.affected[d])
 		share.Active = max(t.active[d], share.Affected)
-		share.Names = make([]string, 0, share.Affected)
-		for name := range i.affected[d] {
-			share.Names = append(share.Names, name)
-		}
-		slices.Sort(share.Names)
-		share.Names = slices.Clip(share.Names[:min(len(share.Names), maxNamed)])
+		share.Names = append(make([]string, 0, maxNamed), i.affected[d][:min(share.Affected, maxNamed)]...)
 	}
 	s.Sentence = s.sentence()
 	i.scope, i.made = s, now

@@ -1,8 +1,8 @@
-// Package feed passes new failures to subscribers as they happen.
+// Package feed passes new failures and notices to subscribers as they happen.
 //
-//	Publish ──> queue of each subscriber ──> Subscription.C
+//	Publish, PublishNotice ──> queue of each subscriber ──> Subscription.C
 //
-// Publish never blocks: a subscriber whose queue is full is dropped.
+// Neither function blocks: a subscriber whose queue is full is dropped.
 package feed
 
 import (
@@ -10,13 +10,14 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 const (
 	// MaxSubscribers is the maximum number of subscriptions at a time.
 	MaxSubscribers = 32
-	// QueueSize is the maximum number of records that wait for a subscriber.
+	// QueueSize is the maximum number of events that wait for a subscriber.
 	QueueSize = 1024
 )
 
@@ -36,12 +37,18 @@ type Feed struct {
 	dropped     atomic.Uint64
 }
 
-// Subscription receives the failures published after Subscribe.
+// Event is a failure or a notice; the other one is nil.
+type Event struct {
+	Failure *record.Record
+	Notice  *diagnosis.Notice
+}
+
+// Subscription receives the events published after Subscribe.
 type Subscription struct {
 	// C is closed when the subscription ends: by Close, by Feed.Close, or because
 	// the subscriber was too slow.
-	C    <-chan *record.Record
-	c    chan *record.Record
+	C    <-chan Event
+	c    chan Event
 	feed *Feed
 }
 
@@ -63,7 +70,7 @@ func (f *Feed) Subscribe() (*Subscription, error) {
 	case f.subscribers == nil:
 		f.subscribers = make(map[*Subscription]struct{})
 	}
-	c := make(chan *record.Record, QueueSize)
+	c := make(chan Event, QueueSize)
 	s := &Subscription{C: c, c: c, feed: f}
 	f.subscribers[s] = struct{}{}
 	f.count.Store(int32(len(f.subscribers))) //nolint:gosec // at most MaxSubscribers
@@ -71,7 +78,12 @@ func (f *Feed) Subscribe() (*Subscription, error) {
 }
 
 // Publish passes r to all subscribers. r must not be modified afterwards.
-func (f *Feed) Publish(r *record.Record) {
+func (f *Feed) Publish(r *record.Record) { f.publish(Event{Failure: r}) }
+
+// PublishNotice passes n to all subscribers. n must not be modified afterwards.
+func (f *Feed) PublishNotice(n *diagnosis.Notice) { f.publish(Event{Notice: n}) }
+
+func (f *Feed) publish(e Event) {
 	if f.count.Load() == 0 {
 		return
 	}
@@ -79,7 +91,7 @@ func (f *Feed) Publish(r *record.Record) {
 	defer f.mu.Unlock()
 	for s := range f.subscribers {
 		select {
-		case s.c <- r:
+		case s.c <- e:
 		default:
 			f.dropped.Add(1)
 			f.remove(s)

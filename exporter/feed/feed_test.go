@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -27,6 +28,7 @@ func TestPublish(t *testing.T) {
 	f.Publish(&record.Record{ID: "1"})
 	b.Close()
 	b.Close()
+	f.PublishNotice(&diagnosis.Notice{Action: "n"})
 	f.Publish(&record.Record{ID: "2"})
 	f.Close()
 	f.Publish(&record.Record{ID: "after"})
@@ -34,10 +36,14 @@ func TestPublish(t *testing.T) {
 	for _, tt := range []struct {
 		s    *feed.Subscription
 		want string
-	}{{a, "12"}, {b, "1"}} {
+	}{{a, "1n2"}, {b, "1"}} {
 		var all []string
-		for r := range tt.s.C {
-			all = append(all, r.ID)
+		for e := range tt.s.C {
+			if e.Notice != nil {
+				all = append(all, e.Notice.Action)
+				continue
+			}
+			all = append(all, e.Failure.ID)
 		}
 		if got := strings.Join(all, ""); got != tt.want {
 			t.Errorf("received %q, want %q", got, tt.want)
@@ -58,8 +64,8 @@ func TestSlow(t *testing.T) {
 	slow, fast := subscribe(t, &f), subscribe(t, &f)
 	for i := range feed.QueueSize + 1 {
 		f.Publish(&record.Record{ID: strconv.Itoa(i)})
-		if r := <-fast.C; r.ID != strconv.Itoa(i) {
-			t.Fatalf("received %s, want %d", r.ID, i)
+		if e := <-fast.C; e.Failure.ID != strconv.Itoa(i) {
+			t.Fatalf("received %s, want %d", e.Failure.ID, i)
 		}
 	}
 	n := 0

@@ -21,10 +21,11 @@ const (
 	maxReplay         = maxLimit
 )
 
-// events serves new failures and changed groups as server-sent events:
+// events serves new failures, changed groups and notices as server-sent events:
 //
 //	event: failure   data: a failure, as in the list of failures; id: its ID
 //	event: group     data: a group, as in the list of groups, at most once per second
+//	event: notice    data: a notice, as in the list of notices, whatever the filter
 //	event: missed    data: {"since": ID}: failures after that one were missed
 //
 // After a reconnection with Last-Event-ID, the failures since then are sent first.
@@ -98,11 +99,15 @@ func (s *stream) serve(ctx context.Context, sub *feed.Subscription, last string)
 			err = s.write([]byte(": heartbeat\n\n"))
 		case <-groups.C:
 			err = s.sendGroups()
-		case r, ok := <-sub.C:
-			if !ok {
+		case e, ok := <-sub.C:
+			switch {
+			case !ok:
 				return s.sendGroups()
+			case e.Notice != nil:
+				err = s.event("notice", "", e.Notice)
+			default:
+				err = s.sendFailure(e.Failure)
 			}
-			err = s.sendFailure(r)
 		}
 		if err != nil {
 			return err

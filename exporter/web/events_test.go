@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -110,6 +111,12 @@ func TestEvents(t *testing.T) {
 	add(failure(1, "a"))
 
 	all, some := connect(t, addr, "", ""), connect(t, addr, "?action=b", "")
+	opts.Feed.PublishNotice(&diagnosis.Notice{Credential: "billing", Diagnosis: diagnosis.Diagnosis{Cause: diagnosis.CauseKeyExpired}})
+	for _, s := range []*stream{all, some} { // whatever the filter
+		if e, ok := s.next(); !ok || e.name != "notice" || e.id != "" || !strings.Contains(e.data, `"credential":"billing"`) || !strings.Contains(e.data, `"cause":"key_expired"`) {
+			t.Fatalf("event %+v, want the notice", e)
+		}
+	}
 	add(failure(2, "a"))
 	add(failure(3, "b"))
 	all.want(2, 3)

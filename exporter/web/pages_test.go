@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"compress/gzip"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -192,6 +193,39 @@ func TestBanner(t *testing.T) {
 		if !strings.Contains(body, `data-answer="`+answer+`"`) {
 			t.Errorf("the banner does not answer %q", answer)
 		}
+	}
+}
+
+// TestBannerOfKinds checks that the banner sums up equal failures of all actions, and
+// prefers what goes on to what was more frequent and has ended.
+func TestBannerOfKinds(t *testing.T) {
+	h := handler(func(o *web.Options) {
+		o.Journal, o.Groups, o.Activity = journal.New(100), groups.New(0), new(activity.Activity)
+		fail := func(ago time.Duration, code, action string, blame classify.Blame) {
+			at := now.Add(-ago)
+			o.Activity.Observe(&classify.Observation{End: at, Verdict: classify.Verdict{Outcome: classify.OutcomeError, Blame: blame}})
+			r := &record.Record{Time: at, ID: fmt.Sprintf("1m4q7t9k%03dx7f2", 200-int(ago.Seconds())), Outcome: classify.OutcomeError, Status: 500, Code: code, Action: action, Blame: blame}
+			o.Groups.Add(r)
+			o.Journal.Add(r)
+		}
+		for i := range 9 {
+			fail(200*time.Second-time.Duration(i)*time.Second, "Ended", "ListMetrics", classify.BlameQuota)
+		}
+		for i, action := range []string{"GetMetricStatistics", "ListMetrics", "ListAlarmPolicy"} {
+			fail(time.Duration(10-i)*time.Second, "GoesOn", action, classify.BlameProvider)
+		}
+		fail(20*time.Second, "Single", "ListMetrics", classify.BlameClient)
+	})
+	body := browse(h, "/").Body.String()
+	_, body, _ = strings.Cut(body, `data-answer="what"`)
+	what, body, _ := strings.Cut(body, "</dd>")
+	for _, want := range []string{"GoesOn</a> on 3 actions", "3 failures", "2 other kinds"} {
+		if !strings.Contains(what, want) {
+			t.Errorf("what: %s, want %q", what, want)
+		}
+	}
+	if !strings.Contains(body, `href="/failures/1m4q7t9k192x7f2"`) {
+		t.Error("no link to the newest failure of the kind")
 	}
 }
 

@@ -142,6 +142,28 @@ var scopes = []scenario{
 			return ""
 		})
 	}},
+	{"inventory", func(p *plan) {
+		old, plain, safe := p.program(p.credential()), p.program(p.credential()), p.program(p.credential())
+		old.agent, old.sign, old.scheme = "inventory-old/1.2.3 (linux)", "simple", "https"
+		plain.agent, safe.agent, safe.scheme = "inventory-plain/2.0", "inventory-safe/3.1", "https"
+		for n, by := range []*program{old, plain, safe} {
+			p.every(time.Duration(n)*second, 15*second, 120, func(i int, at time.Time) attempt {
+				a := get(by, 9000+10*p.number+4*n+i%4, at)
+				if by != old {
+					a.version = "2023-07-12"
+				}
+				return a
+			})
+		}
+		p.every(5*second, minute, 10, func(int, time.Time) attempt {
+			a := metrics(safe, "KEC").refused()
+			a.reply = refusal(400, "InventoryCode", "The key AKLTinventory0000001 has no inventory.")
+			return a
+		})
+		p.probe(31*minute, "inventory", func(d *diagnosis.Diagnoser, _ time.Time) string {
+			return wrongInventory(d.Inventory(), hash(plain.key.AccessKey))
+		})
+	}},
 	{"failures after a reload", func(p *plan) {
 		by := p.shared()
 		p.every(0, minute, 30, func(i int, _ time.Time) attempt {
@@ -153,6 +175,45 @@ var scopes = []scenario{
 		})
 		p.steps = append(p.steps, step{p.start.Add(20*minute - 30*second), func(w *world) { w.d.Note(diagnosis.TriggerReload, w.now) }})
 	}},
+}
+
+// wrongInventory returns what is wrong with the inventory of the scenario of that name,
+// in which one program uses the credential over plain HTTP.
+func wrongInventory(all diagnosis.Inventory, credential string) string {
+	newer := map[string]string{}
+	for _, v := range all.Versions {
+		if v.Action == "GetMetricStatistics" {
+			newer[v.Version] = v.Newer
+		}
+	}
+	programs, plain := map[string]bool{}, map[string][]string{} // credentials by program
+	for _, u := range all.Programs {
+		programs[u.Program] = true
+	}
+	for _, u := range all.PlainHTTP {
+		plain[u.Program] = append(plain[u.Program], u.Credential)
+	}
+	advised := map[classify.Signing]bool{}
+	for _, u := range all.Signatures {
+		advised[u.Form] = u.Advice.Do.English != "" && u.Advice.Do.Chinese != ""
+	}
+	codes := map[string]string{}
+	for _, c := range all.UnknownCodes {
+		codes[c.Code] = c.Message
+	}
+	switch {
+	case newer["2010-05-25"] != "2023-07-12", newer["2023-07-12"] != "":
+		return fmt.Sprintf("versions %v", newer)
+	case !programs["inventory-old/1.2"], !programs["inventory-plain/2.0"], !programs["inventory-safe/3.1"]:
+		return fmt.Sprintf("programs %v", programs)
+	case !slices.Contains(plain["inventory-plain/2.0"], credential), plain["inventory-old/1.2"] != nil, plain["inventory-safe/3.1"] != nil:
+		return fmt.Sprintf("over plain HTTP %v", plain)
+	case !advised[classify.SigningSimple], advised[classify.SigningSigV4]:
+		return fmt.Sprintf("signatures %v", advised)
+	case codes["InventoryCode"] != "The key REDACTED has no inventory.", codes["SignatureDoesNotMatch"] != "":
+		return fmt.Sprintf("codes %v", codes)
+	}
+	return ""
 }
 
 // empty plans attempts without data for one reason.

@@ -27,6 +27,7 @@ type program struct {
 	region string        // "" means cn-beijing-6
 	sign   string        // "v4" (also ""), "presigned", "simple", "none"
 	accept string        // "" means application/json
+	scheme string        // "" means http
 }
 
 // attempt is one attempt of a program, and what is true of it.

@@ -106,7 +106,7 @@ func (w *world) observe(a *attempt) *classify.Observation {
 	q := requestOf(wire)
 	w.port++
 	o := &classify.Observation{
-		Start: a.at, FirstByte: a.at.Add(a.took), End: a.at.Add(a.took), Method: q.Method, Scheme: "http", Port: 80, Protocol: "1.1",
+		Start: a.at, FirstByte: a.at.Add(a.took), End: a.at.Add(a.took), Method: q.Method, Scheme: or(a.by.scheme, "http"), Port: 80, Protocol: "1.1",
 		Client: netip.AddrPortFrom(netip.MustParseAddr(a.by.addr), 10000+w.port%50000), Upstream: netip.MustParseAddrPort("198.51.100.7:80"),
 		Source: classify.SourceForward, Target: q.Target, RequestBody: q.Body, UserAgent: []byte(a.by.agent),
 		RequestBytes: int64(len(wire)), Fault: a.fault,

@@ -12,10 +12,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
@@ -102,6 +105,17 @@ func TestDesk(t *testing.T) {
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
 
+	t.Run("first paint", func(t *testing.T) {
+		b.t = t
+		var paints []float64
+		for range 7 {
+			b.open("/")
+			b.until("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
+			paints = append(paints, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
+		}
+		slices.Sort(paints)
+		t.Logf("first contentful paint: median %.0f ms of %.0f", paints[len(paints)/2], paints)
+	})
 	t.Run("live", func(t *testing.T) {
 		b.t = t
 		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
@@ -134,8 +148,59 @@ func TestDesk(t *testing.T) {
 		b.run(chromedp.MouseEvent("mousePressed", box.X+box.W*0.7, box.Y, chromedp.ButtonLeft), chromedp.MouseEvent("mouseMoved", box.X+box.W*0.99, box.Y, chromedp.Button("left")),
 			chromedp.MouseEvent("mouseReleased", box.X+box.W*0.99, box.Y, chromedp.ButtonLeft))
 		b.until("the range is zoomed", `/from=\d+.*to=\d+/.test(location.search)`)
+		zoomed := b.text("location.search")
 		b.click(".legend a")
-		b.until("the range is wider", `!location.search.includes("to=") || document.querySelector("#chart")`)
+		b.until("the range is wider", `location.search !== `+strconv.Quote(zoomed)+` && document.querySelector("#chart")`)
+
+		b.open("/")
+		if got := b.text(`document.querySelectorAll(".mark").length + " " + document.querySelector(".legend").textContent`); !strings.HasPrefix(got, "1 ") || !strings.Contains(got, "Started") {
+			t.Errorf("marks: %q, want the start", got)
+		}
+		b.run(chromedp.Focus(chromedp.CSS("#charttable summary")), chromedp.KeyEvent(kb.Enter))
+		b.until("the table is open", `document.querySelector("#charttable").open`)
+		b.run(chromedp.Focus(chromedp.CSS("#charttable tbody a")), chromedp.KeyEvent(kb.Enter))
+		b.until("the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
+	})
+	t.Run("touch", func(t *testing.T) {
+		b.t = t
+		b.size(390, 844)
+		b.open("/")
+		at := eval[struct{ X, Y float64 }](b, `(() => { const e = [...document.querySelectorAll("svg.failures .part")].at(-1); e.scrollIntoView({block: "center"});
+			const r = e.getBoundingClientRect(); return {X: r.left + r.width / 2, Y: r.top + r.height / 2}; })()`)
+		b.run(chromedp.TapXY(at.X, at.Y))
+		b.until("a tap on a bar zooms", `/from=\d+.*to=\d+/.test(location.search)`)
+		b.size(1440, 900)
+	})
+	t.Run("time zone", func(t *testing.T) {
+		b.t = t
+		if _, err := chromedp.Call(b.ctx, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Shanghai"}); err != nil {
+			t.Fatal(err)
+		}
+		b.open("/?view=list")
+		utc := b.text(`document.querySelector("#results time").dateTime.slice(11, 13)`)
+		b.click(`a[href="/?tz=local&view=list"]`)
+		b.until("times are local", `Number(document.querySelector("#results time").textContent.slice(0, 2)) === (Number(document.querySelector("#results time").dateTime.slice(11, 13)) + 8) % 24`)
+		b.click(`a[href="/?tz=utc&view=list"]`)
+		b.until("times are UTC", `document.querySelector("#results time").textContent.slice(0, 2) === `+strconv.Quote(utc)+` || document.querySelector("#results time").textContent.slice(0, 2) === document.querySelector("#results time").dateTime.slice(11, 13)`)
+	})
+	t.Run("without scripts", func(t *testing.T) {
+		b.t = t
+		off := func(v bool) {
+			if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: v}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		off(true)
+		defer off(false)
+		for path, want := range map[string]string{"/": "What to do", "/?view=list": "LimitExceeded", "/failures/" + d.newest(): "Ticket for the vendor", "/programs": "API versions", "/catalogue": "LimitExceeded", "/tap": "Losses"} {
+			b.run(chromedp.Navigate(b.base + path))
+			if got, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS("#main"))); err != nil || !strings.Contains(got, want) {
+				t.Errorf("%s: %v, no %q", path, err, want)
+			}
+			if got, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS(".bar"))); err != nil || strings.Contains(got, "Live") || strings.Contains(got, "local") {
+				t.Errorf("%s: %v, offers what needs scripts: %s", path, err, got)
+			}
+		}
 	})
 	t.Run("copy", func(t *testing.T) {
 		b.t = t
@@ -211,9 +276,11 @@ func TestDesk(t *testing.T) {
 		b.size(1440, 900)
 	})
 	b.t = t
-	b.open("/programs")
-	if got := b.text(`document.querySelector("#programs").textContent`); !strings.Contains(got, hostile) {
-		t.Errorf("the hostile User-Agent is not shown as text: %s", got)
+	b.open("/?code=MissingAuthenticationToken&view=list")
+	b.click(`.list .id a`)
+	b.until("the hostile User-Agent is shown as text", `document.querySelector(".facts").textContent.includes(`+strconv.Quote(hostile)+`)`)
+	if got := b.text("window.pwned"); got != "undefined" {
+		t.Errorf("a hostile script ran: %s", got)
 	}
 	b.clean()
 }
@@ -278,8 +345,8 @@ func TestFiveSeconds(t *testing.T) {
 	}
 }
 
-// TestDeskPictures draws the pictures of the documentation, of an hour with
-// throttling and an outage.
+// TestDeskPictures draws the pictures of the documentation, every view at two widths in
+// both themes, of an hour with throttling and an outage.
 func TestDeskPictures(t *testing.T) {
 	dir := os.Getenv(picturesVariable)
 	if dir == "" {
@@ -290,17 +357,20 @@ func TestDeskPictures(t *testing.T) {
 	b := openBrowser(t, server.URL)
 	b.open("/")
 	failure := b.text(`document.querySelector(".banner .primary").getAttribute("href")`)
-	for _, p := range []struct {
-		file, path    string
-		width, height int64
-	}{
-		{"desk-overview.png", "/?theme=light", 1440, 1000},
-		{"desk-overview-dark.png", "/?theme=dark", 390, 1100},
-		{"desk-failure.png", failure + "?theme=light", 1440, 900},
+	for _, v := range []struct{ name, path string }{
+		{"overview", "/"}, {"list", "/?view=list"}, {"failure", failure}, {"programs", "/programs"}, {"catalogue", "/catalogue"}, {"tap", "/tap"}, {"notfound", "/nowhere"},
 	} {
-		b.size(p.width, p.height)
-		b.open(p.path)
-		b.picture(filepath.Join(dir, p.file))
+		for _, size := range [][2]int64{{1440, 960}, {390, 844}} {
+			b.size(size[0], size[1])
+			for _, theme := range []string{"light", "dark"} {
+				mark := "?"
+				if strings.Contains(v.path, "?") {
+					mark = "&"
+				}
+				b.open(v.path + mark + "theme=" + theme)
+				b.picture(filepath.Join(dir, fmt.Sprintf("desk-%s-%d-%s.png", v.name, size[0], theme)))
+			}
+		}
 	}
 	b.clean()
 }
@@ -310,11 +380,23 @@ func anHour(now time.Time) web.Options {
 	opts := web.Options{
 		Version: "1.0.0", Journal: journal.New(5000), Groups: groups.New(0), Activity: new(activity.Activity), Feed: new(feed.Feed),
 		Status: web.Status{Runtime: func() web.RuntimeInfo {
-			return web.RuntimeInfo{StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute)}
+			return web.RuntimeInfo{
+				StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute), ReloadConfigSuccess: true, Hostname: "exporter-0", GoroutineCount: 24,
+			}
+		}, Settings: func() []web.Setting {
+			return []web.Setting{
+				{Name: "log.level", Value: "warn", Source: "$KSYUN_TAP_LOG_LEVEL"},
+				{Name: "web.trace-url", Value: "https://jaeger.example.com/trace/{request_id}", Source: "/etc/ksyun-tap/config.yml"},
+				{Name: "journal.size", Value: "1000", Source: "default"},
+			}
+		}, Losses: func() []web.Loss {
+			return []web.Loss{{Kind: "metrics"}, {Kind: "traces"}, {Kind: "sampled", Count: 212}}
 		}},
 	}
 	opts.TraceURL, _ = web.ParseOutLink("https://jaeger.example.com/trace/{request_id}")
 	classifier, diagnoser, ids := classify.New(classify.DefaultCatalog()), diagnosis.New(), record.NewIDs()
+	opts.Diagnoser = diagnoser
+	diagnoser.Notify(func(n diagnosis.Notice) { opts.Journal.AddNotice(&n) })
 	random := rand.New(rand.NewPCG(1, 2))
 	call := func(at time.Time, action, version string, status int, body, agent string) {
 		target := "/?Action=" + action + "&Version=" + version
@@ -327,8 +409,9 @@ func anHour(now time.Time) web.Options {
 		}
 		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: noFields{}, Body: []byte(body)})
 		opts.Activity.Observe(o)
+		place := diagnoser.Observe(o)
 		if r := record.New(o); r.Failed() {
-			r.Diagnose(diagnoser.Diagnose(o, diagnosis.Attempt{}))
+			r.Diagnose(diagnoser.Diagnose(o, place))
 			r.ID = ids.Next(at)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)

@@ -152,13 +152,18 @@
     localise(node);
     if (focused) node.querySelector(focused)?.focus({ preventScroll: true });
   };
-  const busy = () => paused || drag || document.hidden || String(getSelection()) !== "";
+  // What is pressed must not be replaced before it is released, or the click is lost.
+  let pressed = false;
+  addEventListener("pointerdown", () => { pressed = true; }, true);
+  for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => { setTimeout(() => { pressed = false; }); }, true);
+  const busy = () => paused || pressed || drag || document.hidden || String(getSelection()) !== "";
   const refresh = async () => {
     if (busy()) return;
     last = Date.now();
     const response = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-    if (!response?.ok || busy()) return;
-    const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
+    const text = response?.ok ? await response.text() : "";
+    if (text === "" || busy()) return;
+    const fresh = new DOMParser().parseFromString(text, "text/html");
     for (const old of all("[data-live]")) {
       const next = fresh.getElementById(old.id);
       if (next) replace(old, next);
@@ -178,7 +183,7 @@
     source = new EventSource("/api/v1/events");
     source.onopen = () => { show("liveOn"); schedule(); };
     source.onerror = () => show("liveLost");
-    for (const name of ["failure", "group", "missed"]) source.addEventListener(name, schedule);
+    for (const name of ["failure", "group", "notice", "missed"]) source.addEventListener(name, schedule);
   };
   if (button) {
     button.hidden = false;
