@@ -13,6 +13,8 @@ OTELCOL_V := v0.160.0
 JAEGER := $(BIN)/jaeger
 # The newest version that the Go proxy has.
 JAEGER_V := v1.76.0
+VICTORIALOGS := $(BIN)/victoria-logs
+VICTORIALOGS_V := v1.52.1
 # Helm and Kustomize, which render what the end-to-end tests check: the newest
 # versions that Go 1.26 can build.
 HELM        := $(BIN)/helm
@@ -103,6 +105,13 @@ $(JAEGER):
 .PHONY: jaeger
 jaeger: $(JAEGER) ## Build Jaeger and find failed calls in it (some minutes).
 	$(GO) test -C test -count=1 -tags e2e ./jaeger
+
+$(VICTORIALOGS):
+	GOBIN=$(BIN) CGO_ENABLED=0 $(GO) install -ldflags "-s -w" github.com/VictoriaMetrics/VictoriaLogs/app/victoria-logs@$(VICTORIALOGS_V)
+
+.PHONY: fleet
+fleet: $(VICTORIALOGS) ## Find failures of many taps in a cluster of VictoriaLogs; ARGS="-failures=10000000" for as many as in docs/operating.md.
+	$(GO) test -C test -count=1 -v -timeout 90m -tags e2e ./fleet $(ARGS)
 
 # The newest version that Go 1.26 can build.
 $(GORELEASER):

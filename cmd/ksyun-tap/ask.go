@@ -55,12 +55,6 @@ func queryTap[T any](ctx context.Context, base, path string) (data T, err error)
 	return response.Data, nil
 }
 
-// queryTicket returns the text for a support ticket from a running tap.
-func queryTicket(ctx context.Context, base, id, language string) (text string, err error) {
-	body, err := queryBody(ctx, base, failurePath(id)+"/ticket?lang="+language)
-	return string(body), err
-}
-
 // queryBody requests a path of the API of a running tap. An error of the API is an
 // apiError.
 func queryBody(ctx context.Context, base, path string) ([]byte, error) {

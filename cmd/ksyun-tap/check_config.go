@@ -33,6 +33,7 @@ func newCheckConfig(app *kingpin.Application, s *config.Settings, file config.Fi
 	c := app.Command("check-config", "Check the settings, the environment, and all files and addresses that they name, as a start of the tap would.")
 	c.Flag("print", "Print the effective settings as a configuration file, with the source of each.").BoolVar(&v.print)
 	s.Register(c, file)
+	s.RegisterLookup(c, file, "config.file")
 	return v
 }
 
@@ -71,6 +72,8 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 		_, err := s.CredentialNames()
 		errs = append(errs, err)
 	}
+	_, err = s.Lookup.HTTPClients()
+	errs = append(errs, err)
 	if s.JournalPath != "" {
 		errs = append(errs, disk.Check(s.JournalPath))
 	}

@@ -6,94 +6,168 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // lookupVerb finds a failed call by its ID or request ID in the journals of running
-// taps.
+// taps and in the backends that their spans and log lines are sent to.
 type lookupVerb struct {
-	id      string
-	urls    []string
-	output  string
-	ticket  string // language; "" for the fields
-	timeout time.Duration
+	id       string
+	urls     []string
+	settings *config.Settings
+	since    time.Duration
+	output   string
+	ticket   string // language; "" for the fields
+	timeout  time.Duration
+	now      func() time.Time
 }
 
-func newLookup(app *kingpin.Application) *lookupVerb {
-	v := &lookupVerb{}
-	c := app.Command("lookup", "Find a failed call by its ID or request ID in the journal of the running tap. Exit codes: 0 if it is found, 1 if it is not, 2 if no tap answers.")
+func newLookup(app *kingpin.Application, s *config.Settings, file config.File) *lookupVerb {
+	v := &lookupVerb{settings: s, now: time.Now}
+	c := app.Command("lookup", "Find a failed call by its ID or request ID: in the journals of running taps, and in the backends of the --lookup.* settings. Exit codes: 0 if it is found, 1 if it is not, 2 if it is not found but some of them did not answer.")
 	c.Arg("id", "ID of the failure or its request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
 	c.Flag("url", urlHelp+" Repeatable: all of them are queried at the same time.").PlaceHolder("URL").StringsVar(&v.urls)
+	c.Flag("since", "Time before now that is searched in backends. Taps search all that they keep.").Default("24h").DurationVar(&v.since)
 	c.Flag("ticket", "Print the text for a support ticket, in this language: en or zh.").PlaceHolder("LANGUAGE").EnumVar(&v.ticket, "en", "zh")
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("timeout", "Timeout for the taps' responses.").Default("5s").DurationVar(&v.timeout)
+	c.Flag("timeout", "How long to wait for responses.").Default("5s").DurationVar(&v.timeout)
+	s.RegisterLookup(c, file)
 	return v
 }
 
-// found is the response of one tap.
-type found struct {
-	failures []record.Record
-	ticket   string
-	err      error
-}
-
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
-	if v.ticket != "" && v.output == "json" {
+	switch {
+	case v.ticket != "" && v.output == "json":
 		return usageError{usererror.New("--ticket and --output=json cannot be combined", "omit one of them")}
+	case v.since <= 0:
+		return usageError{usererror.New(fmt.Sprintf("--since=%v is not positive", v.since), "write a duration such as 24h")}
+	case v.timeout <= 0:
+		return usageError{usererror.New(fmt.Sprintf("--timeout=%v is not positive", v.timeout), "write a duration such as 5s")}
+	}
+	query, err := lookup.NewQuery(v.id, v.since, v.now())
+	if err != nil {
+		return usageError{err}
+	}
+	sources, optional, err := v.sources()
+	if err != nil {
+		return usageError{err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	taps := v.urls
-	if len(taps) == 0 {
-		taps = []string{tapURL("")}
+	results := lookup.All(ctx, sources, query)
+	found := lookup.Merge(results)
+	if len(results) == 1 && results[0].Err != nil {
+		return exitError{exitNoResponse, usererror.Wrap(fmt.Errorf("no response from %s: %w", results[0].Name, results[0].Err), hintOf(results[0].Err))}
 	}
-	responses := make([]found, len(taps))
-	var group sync.WaitGroup
-	for i, tap := range taps {
-		group.Go(func() { responses[i] = v.ask(ctx, tap) })
+	missing := reportMissing(std.err, results, optional)
+	switch {
+	case len(found) > 0:
+		return v.print(std.out, found, len(sources) > 1)
+	case missing > 0:
+		return exitError{exitNoResponse, usererror.New("no failed call with ID or request ID "+v.id+" was found, but not everything was searched", "see the lines above; try again, or with a longer --timeout")}
 	}
-	group.Wait()
+	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, notFoundHint(len(sources) > 1))}
+}
 
-	var failed []error
-	n := 0
-	for i, a := range responses {
-		var api apiError
-		switch {
-		case errors.As(a.err, &api) && api.status == http.StatusNotFound:
-		case errors.As(a.err, &api) && api.status == http.StatusBadRequest:
-			return usageError{a.err}
-		case a.err != nil:
-			failed = append(failed, a.err)
-			if len(taps) > 1 {
-				fmt.Fprintf(std.err, "ksyun-tap: no response from %s: %s\n", taps[i], oneLine(a.err))
-			}
-		default:
-			if err := v.print(std.out, taps, i, a, n > 0); err != nil {
-				return err
-			}
+// hintOf returns what to do if the only source does not answer.
+func hintOf(err error) string {
+	if hint := usererror.Hint(err); hint != "" {
+		return hint
+	}
+	return "set the --web.listen-address of the tap with --url, or a backend with --lookup.*"
+}
+
+func notFoundHint(backends bool) string {
+	const tap = "the tap keeps only its most recent failures; keep more with --journal.size, and over restarts with --journal.path"
+	if backends {
+		return tap + "; search a longer time with --since"
+	}
+	return tap
+}
+
+// sources returns what is asked. The last result is the name of the local tap if it is
+// asked only by default, and therefore need not be running.
+func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) {
+	set := &v.settings.Lookup
+	clients, err := set.HTTPClients()
+	if err != nil {
+		return nil, "", err
+	}
+	urls := v.urls
+	if len(urls) == 0 {
+		urls = []string{tapURL("")}
+	}
+	add := func(s lookup.Named, failed error) {
+		err = errors.Join(err, failed)
+		all = append(all, s)
+	}
+	for _, text := range urls {
+		u, wrong := lookup.ParseURL(text)
+		if wrong != nil {
+			return nil, "", usererror.At("--url", wrong)
+		}
+		add(lookup.NewTap(u, clients))
+	}
+	for _, a := range set.DNS {
+		add(lookup.NewTaps(a, clients))
+	}
+	for _, backend := range []struct {
+		urls []*url.URL
+		open func(*url.URL) (lookup.Named, error)
+	}{
+		{set.VictoriaLogs, func(u *url.URL) (lookup.Named, error) { return lookup.NewVictoriaLogs(u, clients) }},
+		{set.Loki, func(u *url.URL) (lookup.Named, error) { return lookup.NewLoki(u, clients, set.LokiSelector) }},
+		{set.Elasticsearch, func(u *url.URL) (lookup.Named, error) { return lookup.NewElasticsearch(u, clients) }},
+		{set.Jaeger, func(u *url.URL) (lookup.Named, error) { return lookup.NewJaeger(u, clients, set.JaegerServices) }},
+		{set.JaegerV3, func(u *url.URL) (lookup.Named, error) { return lookup.NewJaegerV3(u, clients, set.JaegerServices) }},
+		{set.Tempo, func(u *url.URL) (lookup.Named, error) { return lookup.NewTempo(u, clients) }},
+	} {
+		for _, u := range backend.urls {
+			add(backend.open(u))
+		}
+	}
+	if len(v.urls) == 0 && len(all) > 1 && urls[0] == localURL("", config.DefaultWebListen) {
+		optional = all[0].Name
+	}
+	return all, optional, err
+}
+
+// reportMissing writes a line for each source, or part of one, that did not answer or
+// whose response may be incomplete. It returns their number, without the optional one.
+func reportMissing(out io.Writer, results []lookup.Result, optional string) (n int) {
+	line := func(what, name, why string) {
+		fmt.Fprintf(out, "ksyun-tap: %s from %s: %s\n", what, name, record.Escape(why))
+		if name != optional {
 			n++
 		}
 	}
-	switch {
-	case n > 0:
-		return nil
-	case len(failed) == len(taps) && len(taps) == 1:
-		return exitError{exitNoResponse, failed[0]}
-	case len(failed) == len(taps):
-		return exitError{exitNoResponse, usererror.New("no tap answered", "set the --web.listen-address of each with --url")}
+	for _, r := range results {
+		if r.Err != nil {
+			line("no response", r.Name, oneLine(r.Err))
+		}
+		if r.Partial != "" {
+			line("incomplete response", r.Name, r.Partial)
+		}
+		for _, m := range r.Missing {
+			line("no response", m.Name, oneLine(m.Err))
+		}
 	}
-	return exitError{exitNone, usererror.New("no failed call with ID or request ID "+v.id, "the tap keeps only its most recent failures; keep more with --journal.size, and over restarts with --journal.path")}
+	return n
 }
 
 // oneLine returns the text of err without its hint.
@@ -102,57 +176,51 @@ func oneLine(err error) string {
 	return text
 }
 
-// ask queries one tap.
-func (v *lookupVerb) ask(ctx context.Context, tap string) (f found) {
-	if v.ticket != "" {
-		f.ticket, f.err = queryTicket(ctx, tap, v.id, v.ticket)
-		return f
-	}
-	data, err := queryTap[struct {
-		Failures []record.Record `json:"failures"`
-	}](ctx, tap, failurePath(v.id))
-	return found{failures: data.Failures, err: err}
+// foundJSON is a failure in JSON: its record, the sources that it was found in, and the
+// URLs of its trace.
+type foundJSON struct {
+	*record.Record
+
+	Sources []string `json:"found_in"`
+	Traces  []string `json:"trace_urls,omitempty"`
 }
 
-// print prints what the tap with index i found. Of the tickets, which are about the
-// same call, only the first is printed.
-func (v *lookupVerb) print(out io.Writer, taps []string, i int, f found, more bool) error {
+// print prints what was found. Of the tickets, which are about the same call, only that
+// of the newest attempt is printed.
+func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) error {
 	if v.ticket != "" {
-		if more {
-			return nil
-		}
-		_, err := io.WriteString(out, f.ticket)
+		newest := slices.MaxFunc(found, func(a, b lookup.Found) int { return a.Record.Time.Compare(b.Record.Time) })
+		_, err := io.WriteString(out, web.Ticket(newest.Record, diagnosis.Language(v.ticket)))
 		return err
 	}
 	if v.output == "json" {
 		e := json.NewEncoder(out)
 		e.SetEscapeHTML(false)
-		for _, r := range f.failures {
-			if err := e.Encode(r); err != nil {
+		for _, f := range found {
+			if err := e.Encode(foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	for _, r := range f.failures {
-		if more {
+	for i, f := range found {
+		if i > 0 {
 			fmt.Fprintln(out)
 		}
-		more = true
-		if len(taps) > 1 {
-			fmt.Fprintf(out, "From %s:\n", taps[i])
+		if several {
+			fmt.Fprintf(out, "From %s:\n", strings.Join(f.Sources, ", "))
 		}
-		if err := printRecord(out, &r); err != nil {
+		if err := printRecord(out, f.Record, f.Traces); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func printRecord(out io.Writer, r *record.Record) error {
+func printRecord(out io.Writer, r *record.Record, traces []string) error {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	row := func(name string, parts ...string) {
-		if text := strings.Join(strings.Fields(strings.Join(parts, " ")), " "); text != "" {
+		if text := record.Escape(strings.Join(parts, " ")); text != "" {
 			fmt.Fprintf(w, "%s\t%s\n", name, text)
 		}
 	}
@@ -174,8 +242,10 @@ func printRecord(out io.Writer, r *record.Record) error {
 	row("处理", r.Advice.Text().Chinese)
 	row("Runbook", r.Advice.Runbook)
 	row("URL", r.Method, r.URL)
-	row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
-	row("Trace", r.TraceID)
+	if r.DurationSeconds > 0 { // otherwise it is not known
+		row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
+	}
+	row("Trace", append([]string{r.TraceID}, traces...)...)
 	row("Client", r.UserAgent)
 	return w.Flush()
 }

@@ -47,14 +47,14 @@ func TestLookup(t *testing.T) {
 	if code, _, errOut := command(t, "", "lookup", "none", "--url=http://"+admin); code != exitNone || !strings.Contains(errOut, "--journal.size") {
 		t.Errorf("unknown ID: exit %d: %s", code, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitUsage || strings.Count(errOut, "\n") != 1 {
+	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitUsage || !strings.Contains(errOut, "printable ASCII") {
 		t.Errorf("no ID: exit %d: %s", code, errOut)
 	}
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
 	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
 		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
 	}
-	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoResponse || !strings.Contains(errOut, "does not respond like a tap") {
+	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoResponse || !strings.Contains(errOut, "no response from "+api.URL+": HTTP status 403 Forbidden") {
 		t.Errorf("no tap: exit %d: %s", code, errOut)
 	}
 }
@@ -92,6 +92,63 @@ func TestLookupInSeveralTaps(t *testing.T) {
 	}
 	f(exitOK, 0, id, "--url="+other.url, "--url="+tap.url)
 	f(exitOK, 1, id, down, "--url="+tap.url)
-	f(exitNone, 1, "none", down, "--url="+tap.url)
+	f(exitNone, 0, "none", "--url="+other.url, "--url="+tap.url)
+	f(exitNoResponse, 1, "none", down, "--url="+tap.url) // it may be in the one that does not answer
 	f(exitNoResponse, 2, id, down, down)
+}
+
+// TestLookupInFleet checks a look-up in all taps behind a name and in a backend: each
+// attempt is printed once with all places where it was found, and the local tap need
+// not run.
+func TestLookupInFleet(t *testing.T) {
+	clearEnvironment(t)
+	tap := startFailingTap(t)
+	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
+	_, line, _ := command(t, "", "lookup", id, "--url="+tap.url, "--output=json")
+	var r map[string]any
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatal(err)
+	}
+	stored, err := json.Marshal(map[string]any{"_time": r["ts"], "id": r["id"], "request_id": id, "outcome": "error", "category": "throttled", "code": "LimitExceeded", "message": "\x1b[2Jhostile\u202e"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := http.StatusOK
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(status)
+		if strings.Contains(r.FormValue("query"), id) {
+			_, _ = w.Write(stored)
+		}
+	}))
+	defer backend.Close()
+	_, port, _ := strings.Cut(strings.TrimPrefix(tap.url, "http://"), ":")
+	fleet := []string{"--lookup.dns=localhost:" + port, "--lookup.victorialogs=" + backend.URL}
+
+	code, out, errOut := command(t, "", append([]string{"lookup", id, "--url=" + tap.url}, fleet...)...)
+	if code != exitOK || strings.Count(out, "Request ID") != 1 || !strings.Contains(out, "From "+tap.url+", VictoriaLogs "+backend.URL+":\n") {
+		t.Errorf("exit %d: %s%s", code, out, errOut)
+	}
+	code, out, errOut = command(t, "", append([]string{"lookup", id, "--output=json", "--url=" + tap.url}, fleet...)...)
+	var found struct {
+		FoundIn []string `json:"found_in"`
+		Status  int
+	}
+	if err := json.Unmarshal([]byte(out), &found); code != exitOK || err != nil || len(found.FoundIn) != 2 || found.Status != 409 {
+		t.Errorf("exit %d, %v: %s%s", code, err, out, errOut)
+	}
+	// Only in the backend, whose text is not safe to print.
+	code, out, errOut = command(t, "", "lookup", id, "--lookup.victorialogs="+backend.URL)
+	if code != exitOK || strings.ContainsAny(out, "\x1b\u202e") || !strings.Contains(out, `\u001b[2Jhostile\u202e`) || !strings.Contains(out, "限流") {
+		t.Errorf("exit %d: %q%s", code, out, errOut)
+	}
+	// Whether the local tap runs, which is asked by default, makes no difference.
+	code, _, errOut = command(t, "", "lookup", "none", "--lookup.victorialogs="+backend.URL)
+	if code != exitNone {
+		t.Errorf("not found: exit %d: %s", code, errOut)
+	}
+	status = http.StatusServiceUnavailable
+	code, _, errOut = command(t, "", "lookup", id, "--url="+tap.url, "--lookup.victorialogs="+backend.URL)
+	if code != exitOK || strings.Count(errOut, "no response from VictoriaLogs "+backend.URL+": HTTP status 503") != 1 {
+		t.Errorf("backend down: exit %d: %s", code, errOut)
+	}
 }

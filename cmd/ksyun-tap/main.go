@@ -29,7 +29,7 @@ const (
 	exitNotResponse = 3 // the input of classify is not a response of the API
 
 	exitNone       = 1 // failures and lookup: nothing was found
-	exitNoResponse = 2 // failures and lookup: no tap answered
+	exitNoResponse = 2 // failures: the tap did not answer; lookup: nothing was found, and not all answered
 )
 
 // usageError is an error that the user can fix on the command line or in a file.
@@ -181,7 +181,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c.verbs["explain"] = newExplain(app).run
 	c.verbs["doctor"] = newDoctor(app).run
 	c.verbs["failures"] = newFailures(app).run
-	c.verbs["lookup"] = newLookup(app).run
+	c.verbs["lookup"] = newLookup(app, &c.settings, file).run
 	c.verbs["ready"] = newReady(app).run
 	c.verbs["check-path"] = newCheckPath(app).run
 	newCA(app, c.verbs)

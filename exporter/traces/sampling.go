@@ -2,6 +2,7 @@ package traces
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"math"
 	"math/rand/v2"
 	"strconv"
@@ -58,6 +59,16 @@ func traceIDOf(request *classify.RequestID) [16]byte {
 		return id
 	}
 	return newTraceID()
+}
+
+// IDOf returns the trace ID, in hexadecimal digits, of an attempt with the request ID
+// that has no parent. It returns "" if that is random.
+func IDOf(requestID string) string {
+	id, ok := parseUUID4([]byte(requestID))
+	if !ok {
+		return ""
+	}
+	return hex.EncodeToString(id[:])
 }
 
 // parseUUID4 parses a UUID of version 4, RFC 9562, in its form with four hyphens.

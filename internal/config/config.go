@@ -26,6 +26,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -95,6 +96,8 @@ type Settings struct {
 	CheckInterval time.Duration // 0 means never
 	CheckTarget   *url.URL
 
+	Lookup Lookup
+
 	// The sources of the values, and their text.
 	given []string
 	file  File
@@ -114,6 +117,15 @@ type Resign struct {
 	Allow           []netip.Prefix
 }
 
+// Lookup holds the settings of the verb lookup.
+type Lookup struct {
+	DNS                                                        []lookup.Addresses
+	Jaeger, JaegerV3, Tempo, Loki, VictoriaLogs, Elasticsearch []*url.URL
+	JaegerServices                                             []string
+	LokiSelector                                               string
+	HTTPConfigFile                                             string // "" means that there are no credentials
+}
+
 // Defaults that other packages refer to.
 const (
 	DefaultProxyListen = "127.0.0.1:18181"
@@ -129,13 +141,30 @@ type flagger interface {
 	Flag(name, help string) *kingpin.FlagClause
 }
 
-// Register adds a flag for each setting to to, except those in skip. The values
-// in file replace the defaults.
+// Register adds a flag for each setting of the tap to to, except those in skip. The
+// values in file replace the defaults.
 func (s *Settings) Register(to flagger, file File, skip ...string) {
 	s.ProxyTimeouts = collector.DefaultTimeouts()
-	s.file, s.texts = file, make(map[string][]string)
-	for _, row := range table {
-		if slices.Contains(skip, row.name) {
+	s.texts = make(map[string][]string)
+	s.register(to, file, func(row *setting) bool { return !row.lookup && !slices.Contains(skip, row.name) })
+}
+
+// RegisterLookup adds a flag for each setting of the verb lookup to to, except those in
+// skip, as Register does.
+func (s *Settings) RegisterLookup(to flagger, file File, skip ...string) {
+	if s.texts == nil {
+		s.texts = make(map[string][]string)
+	}
+	s.register(to, file, func(row *setting) bool {
+		return (row.lookup || row.name == "config.file") && !slices.Contains(skip, row.name)
+	})
+}
+
+func (s *Settings) register(to flagger, file File, wants func(*setting) bool) {
+	s.file = file
+	for i := range table {
+		row := &table[i]
+		if !wants(row) {
 			continue
 		}
 		f := to.Flag(row.name, row.help).Envar(envName(row.name))
@@ -147,7 +176,7 @@ func (s *Settings) Register(to flagger, file File, skip ...string) {
 		if row.placeholder != "" {
 			f.PlaceHolder(row.placeholder)
 		}
-		f.SetValue(&sourced{Value: row.value(s), name: row.name, s: s})
+		f.SetValue(&sourced{Value: row.value(s), name: row.name, s: s, redact: row.lookup})
 	}
 }
 
@@ -250,15 +279,30 @@ type Description struct {
 	Default string // "" if there is none
 	Help    string
 	Reloads bool // a reload applies a new value
+	Lookup  bool // a setting of the verb lookup and not of the tap
 }
 
 // Describe returns the descriptions of all settings.
 func Describe() []Description {
 	all := make([]Description, len(table))
 	for i, row := range table {
-		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reload != nil}
+		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reload != nil, row.lookup}
 	}
 	return all
+}
+
+// HTTPClients reads --lookup.http-config.file and returns the clients for what lookup
+// queries.
+func (l *Lookup) HTTPClients() (lookup.Clients, error) {
+	if l.HTTPConfigFile == "" {
+		return lookup.Clients{}, nil
+	}
+	data, err := readSecret("lookup.http-config.file", l.HTTPConfigFile)
+	if err != nil {
+		return lookup.Clients{}, err
+	}
+	clients, err := lookup.ParseClients(l.HTTPConfigFile, data)
+	return clients, usererror.At("--lookup.http-config.file", err)
 }
 
 // Taps reports whether the calls of a host are observed.

@@ -22,6 +22,7 @@ func read(t *testing.T, file File, args ...string) *Settings {
 	s := &Settings{}
 	app := kingpin.New("test", "")
 	s.Register(app, file)
+	s.RegisterLookup(app, file, "config.file")
 	if _, err := app.Parse(args); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,10 @@ var otherValues = map[string]string{
 	"log.format": "logfmt", "log.file": "log", "log.access": "true", "traces.success-ratio": "0.5",
 	"check-path.interval": "7s", "check-path.target": "http://a.api.ksyun.com", "journal.size": "7",
 	"journal.path": "journal.db", "journal.max-bytes": "7MiB", "journal.max-age": "7h",
-	"evidence": "true", "evidence.body-size": "7KiB", "evidence.header": "X-Route", "evidence.field": "InstanceID", "evidence.max-bytes": "7MiB", "evidence.max-age": "7h",
+	"lookup.dns": "taps:1", "lookup.jaeger": "http://a", "lookup.jaeger-v3": "http://a", "lookup.jaeger-service": "a", "lookup.tempo": "http://a",
+	"lookup.loki": "http://a", "lookup.loki-selector": `{app="a"}`, "lookup.victorialogs": "http://a", "lookup.elasticsearch": "http://a",
+	"lookup.http-config.file": "clients.yml",
+	"evidence":                "true", "evidence.body-size": "7KiB", "evidence.header": "X-Route", "evidence.field": "InstanceID", "evidence.max-bytes": "7MiB", "evidence.max-age": "7h",
 }
 
 // fakeLive records with which settings each change was made.
@@ -196,7 +200,7 @@ func TestReload(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want []string
-		if row.reload == nil {
+		if row.reload == nil && !row.lookup {
 			want = []string{row.name}
 		}
 		if !slices.Equal(restart, want) {
@@ -209,6 +213,28 @@ func TestReload(t *testing.T) {
 	live := &fakeLive{made: map[string]*Settings{}, err: errors.New("no")}
 	if _, err := Reload(live, running, running); !errors.Is(err, live.err) || len(live.made) != 0 {
 		t.Errorf("after an error (%v), %v was changed", err, live.made)
+	}
+}
+
+// TestPasswordsAreNotPrinted checks that the password of a URL is used but not printed.
+func TestPasswordsAreNotPrinted(t *testing.T) {
+	const url = "https://user:s3cret@loki.example"
+	s := read(t, File{}, "--lookup.loki="+url)
+	var b strings.Builder
+	if err := s.Print(&b); err != nil || strings.Contains(b.String(), "s3cret") || !strings.Contains(b.String(), "https://user:xxxxx@loki.example") {
+		t.Errorf("printed, %v:\n%s", err, b.String())
+	}
+	if got := s.Lookup.Loki[0].String(); got != url {
+		t.Errorf("the URL is %s", got)
+	}
+	for _, x := range s.Sourced() {
+		if strings.HasPrefix(x.Name, "lookup.") {
+			t.Errorf("%s is among the settings of the tap", x.Name)
+		}
+	}
+	_, err := parse("f.yaml", []byte("lookup.loki: https://user:s3cret@loki:port"))
+	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "f.yaml:1") {
+		t.Errorf("malformed: %v", err)
 	}
 }
 

@@ -36,6 +36,7 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	prepared := make(map[*change]bool)
 	for _, row := range table {
 		switch {
+		case row.lookup: // not of the tap
 		case row.reload == nil:
 			if row.name != "config.file" && row.text(running) != row.text(next) {
 				needRestart = append(needRestart, row.name)

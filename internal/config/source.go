@@ -12,6 +12,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -37,14 +38,18 @@ func (s *Settings) source(name string) string {
 // it keeps the text for Print.
 type sourced struct {
 	kingpin.Value
-	name string
-	s    *Settings
+	name   string
+	s      *Settings
+	redact bool // the text may be a URL with a password
 }
 
 // Set parses text.
 func (v *sourced) Set(text string) error {
 	if err := v.Value.Set(text); err != nil {
 		return usererror.At(v.s.source(v.name), err)
+	}
+	if v.redact {
+		text = lookup.Redacted(text)
 	}
 	if v.IsCumulative() {
 		v.s.texts[v.name] = append(v.s.texts[v.name], text)
@@ -92,12 +97,14 @@ func (s *Settings) Print(out io.Writer) error {
 	return err
 }
 
-// Texts returns the values of all settings by name, as on the command line. Several
+// Texts returns the values of all settings of the tap by name, as on the command line. Several
 // values are separated by commas.
 func (s *Settings) Texts() map[string]string {
 	all := make(map[string]string, len(table))
 	for _, row := range table {
-		all[row.name] = strings.Join(s.texts[row.name], ",")
+		if !row.lookup {
+			all[row.name] = strings.Join(s.texts[row.name], ",")
+		}
 	}
 	return all
 }
@@ -106,12 +113,14 @@ func (s *Settings) Texts() map[string]string {
 // place in the file, or "default".
 type Sourced struct{ Name, Value, Source string }
 
-// Sourced returns all settings in the order of the reference. Several values are
+// Sourced returns all settings of the tap in the order of the reference. Several values are
 // separated by commas.
 func (s *Settings) Sourced() []Sourced {
-	all := make([]Sourced, len(table))
-	for i, row := range table {
-		all[i] = Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)}
+	all := make([]Sourced, 0, len(table))
+	for _, row := range table {
+		if !row.lookup {
+			all = append(all, Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)})
+		}
 	}
 	return all
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 )
 
 // setting is one row of the table: all that is known of a setting.
@@ -20,6 +21,8 @@ type setting struct {
 	fallback    []string
 	// value returns the flag value that sets the setting in s.
 	value func(s *Settings) kingpin.Value
+	// lookup is whether the setting is one of the verb lookup and not of the tap.
+	lookup bool
 	// reload is what a reload changes to apply a new value; nil if that needs a
 	// restart.
 	reload *change
@@ -361,5 +364,55 @@ var table = []setting{
 		name: "evidence.max-age", fallback: []string{"24h"},
 		help:  "How long evidence is kept.",
 		value: func(s *Settings) kingpin.Value { return positive(&s.EvidenceMaxAge) },
+	},
+	{
+		name: "lookup.dns", lookup: true, placeholder: "HOST:PORT",
+		help:  "DNS name of taps, such as a headless Service, and the port of their web listeners: ksyun-tap lookup queries all of its addresses. https://HOST:PORT if they serve TLS. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.DNS, lookup.ParseAddresses) },
+	},
+	{
+		name: "lookup.jaeger", lookup: true, placeholder: "URL",
+		help:  "Jaeger 1 or 2 that ksyun-tap lookup queries, by the API of its page (/api/traces). Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.Jaeger, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.jaeger-v3", lookup: true, placeholder: "URL",
+		help:  "Jaeger that ksyun-tap lookup queries by /api/v3, by which most versions find a call by trace ID only. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.JaegerV3, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.jaeger-service", lookup: true, fallback: []string{"ksyun-tap"}, placeholder: "NAME",
+		help:  "service.name of the taps' spans (OTEL_SERVICE_NAME), which a search in Jaeger needs. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.JaegerServices, parseText) },
+	},
+	{
+		name: "lookup.tempo", lookup: true, placeholder: "URL",
+		help:  "Grafana Tempo that ksyun-tap lookup queries. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.Tempo, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.loki", lookup: true, placeholder: "URL",
+		help:  "Grafana Loki that ksyun-tap lookup queries. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.Loki, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.loki-selector", lookup: true, fallback: []string{`{service_name="ksyun-tap"}`}, placeholder: "SELECTOR",
+		help:  "Selector of the taps' streams in LogQL.",
+		value: func(s *Settings) kingpin.Value { return scalar[string]{&s.Lookup.LokiSelector, lookup.ParseSelector} },
+	},
+	{
+		name: "lookup.victorialogs", lookup: true, placeholder: "URL",
+		help:  "VictoriaLogs, a single node or the select nodes of a cluster, that ksyun-tap lookup queries. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.VictoriaLogs, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.elasticsearch", lookup: true, placeholder: "URL",
+		help:  "Elasticsearch or OpenSearch that ksyun-tap lookup queries. The path of the URL is the index, a pattern of indices or a data stream; without it, all are searched. Repeatable.",
+		value: func(s *Settings) kingpin.Value { return list(&s.Lookup.Elasticsearch, lookup.ParseURL) },
+	},
+	{
+		name: "lookup.http-config.file", lookup: true, placeholder: "FILE",
+		help:  "YAML file with credentials, header fields and TLS settings for what ksyun-tap lookup queries: for each HOST or HOST:PORT, an HTTP client configuration in Prometheus' format. Other users must not be able to read it. A user and a password may also be part of a URL.",
+		value: func(s *Settings) kingpin.Value { return text(&s.Lookup.HTTPConfigFile) },
 	},
 }

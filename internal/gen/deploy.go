@@ -65,7 +65,7 @@ func withSettings(schema []byte) ([]byte, error) {
 	}
 	properties := map[string]any{}
 	for _, d := range config.Describe() {
-		if setByChart[d.Name] {
+		if setByChart[d.Name] || d.Lookup {
 			continue
 		}
 		property := map[string]any{"description": d.Help}

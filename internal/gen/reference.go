@@ -50,7 +50,8 @@ environment, a repeatable setting has one value per line. The [sample file](../k
 
 A reload (SIGHUP) applies settings marked with ↻, a restart the others. Spans are configured by
 OpenTelemetry's variables (OTEL_*), upstream proxies by HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY: see
-[Environment variables](environment.md).
+[Environment variables](environment.md). The ` + "`lookup.*`" + ` settings are those of [` + "`ksyun-tap lookup`" + `](../operating.md#find-a-call-across-a-fleet);
+the tap does not use them.
 
 | setting | default | description |
 |---|---|---|

@@ -1,7 +1,7 @@
 //go:build e2e
 
-// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID,
-// and below the span of the program that made the call.
+// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID, with
+// ksyun-tap lookup, and below the span of the program that made the call.
 package jaeger
 
 import (
@@ -101,6 +101,8 @@ func TestFindFailedCalls(t *testing.T) {
 		found := wait(t, ui+"/api/traces/"+strings.ReplaceAll(id, "-", ""), 1)
 		check(t, &found[0], id)
 		byTag(t, ui, id, found[0].TraceID)
+		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger="+ui)
+		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger-v3="+ui)
 	})
 	t.Run("of a program with traces", func(t *testing.T) {
 		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
@@ -118,6 +120,7 @@ func TestFindFailedCalls(t *testing.T) {
 		traceID := byTag(t, ui, id, "")
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)
+		lookUp(t, binary, id, traceID, "--lookup.jaeger="+ui)
 		caller := found[0].of("program")
 		if len(caller) != 1 {
 			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
@@ -194,6 +197,22 @@ func fail(t *testing.T, client *http.Client) string {
 		t.Fatalf("status %d, request ID %q", resp.StatusCode, id)
 	}
 	return id
+}
+
+// lookUp has the program find the call in Jaeger.
+func lookUp(t *testing.T, binary, id, traceID, source string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	cmd := exec.Command(binary, "lookup", id, "--url=http://127.0.0.1:1", source)
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Errorf("lookup %s: %v\n%s%s", source, err, out.String(), errOut.String())
+	}
+	for _, want := range []string{"From Jaeger ", "MissingAuthenticationToken", "/trace/" + traceID, "GetMetricStatistics 2010-05-25"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("lookup %s: no %q in\n%s", source, want, out.String())
+		}
+	}
 }
 
 // check checks the span of the tap in a trace.

@@ -1,0 +1,79 @@
+package logs_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
+	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// TestParse checks that the record of every kind of failure is read from its line.
+func TestParse(t *testing.T) {
+	for _, a := range attempt.All() {
+		if !a.Observation.Verdict.Outcome.Failed() && !a.Observation.Fault.Refused() {
+			continue
+		}
+		r := record.New(a.Observation)
+		r.ID, r.Group, r.CallID, r.Attempt = "1m4q7t9k2zjx7f2", "m3d1x69fmnqac", "90f8d68dec48708b", 2
+		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
+		r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
+		var out buffer
+		l := newLogger(t, logs.Config{Writer: &out})
+		logs.NewEvents(l.Logger, logs.EventsConfig{Access: true}).Write(r)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var line map[string]any
+		dec := json.NewDecoder(strings.NewReader(out.String()))
+		dec.UseNumber()
+		if err := dec.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		fields := map[string]string{}
+		for key, value := range line {
+			fields[key] = fmt.Sprint(value)
+		}
+		got, want := values(t, record.Parse(fields)), values(t, r)
+		if !reflect.DeepEqual(got, want) {
+			for key := range want {
+				if !reflect.DeepEqual(got[key], want[key]) {
+					t.Errorf("%s: %s is %v, want %v", a.Name, key, got[key], want[key])
+				}
+			}
+			t.Errorf("%s: got %v", a.Name, got)
+		}
+	}
+}
+
+// values returns the fields of a record that a line has or that follow from those.
+func values(t *testing.T, r *record.Record) map[string]any {
+	t.Helper()
+	b, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]any
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"match", "requested_items", "failed_item_names", "diagnoses", "catalog_code", "meaning"} {
+		delete(all, key) // by the response, which a line does not have
+	}
+	start, err := time.Parse(time.RFC3339Nano, all["start"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all["start"] = start.Round(time.Microsecond).String() // from the duration, a number of seconds
+	all["cause"] = ""
+	if c := r.Cause(); c != nil {
+		all["cause"] = c.Cause
+	}
+	return all
+}

@@ -1,0 +1,92 @@
+package lookup
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// tempo is Grafana Tempo.
+type tempo struct{ endpoint }
+
+// NewTempo returns the Tempo with the URL.
+func NewTempo(base *url.URL, clients Clients) (Named, error) {
+	e, err := newEndpoint(base, clients)
+	return Named{"Tempo " + withoutUser(base), tempo{e}}, err
+}
+
+// Find implements Source. TraceQL is not limited to a service.
+func (t tempo) Find(ctx context.Context, q *Query) (Response, error) {
+	return findTrace(q, []string{""}, func(traceID string) (Response, error) {
+		return t.trace(ctx, traceID, q)
+	}, func(string) (Response, error) {
+		var found struct {
+			Traces []struct {
+				TraceID string `json:"traceID"`
+			} `json:"traces"`
+		}
+		query := seconds(q)
+		query.Set("q", traceQL(q))
+		query.Set("limit", strconv.Itoa(maxTraces))
+		if err := t.get(ctx, "/api/search", query, &found); err != nil {
+			return Response{}, err
+		}
+		var all Response
+		for i, one := range found.Traces {
+			if i == maxTraces {
+				break
+			}
+			a, err := t.trace(ctx, one.TraceID, q)
+			if err != nil {
+				return all, err
+			}
+			all.Found = append(all.Found, a.Found...)
+			if a.Partial != "" {
+				all.Partial = a.Partial
+			}
+		}
+		return all, nil
+	})
+}
+
+// traceQL returns the query in TraceQL.
+func traceQL(q *Query) string { return "{ span.ksyun.request_id = " + strconv.Quote(q.ID) + " }" }
+
+// seconds returns the time range as parameters.
+func seconds(q *Query) url.Values {
+	return url.Values{"start": {strconv.FormatInt(q.From.Unix(), 10)}, "end": {strconv.FormatInt(q.To.Unix()+1, 10)}}
+}
+
+// trace returns the attempts in a trace.
+func (t tempo) trace(ctx context.Context, traceID string, q *Query) (Response, error) {
+	path := "/api/v2/traces/" + url.PathEscape(traceID)
+	body, err := t.do(ctx, http.MethodGet, path, seconds(q), "", nil)
+	if isStatus(err, http.StatusNotFound) && !bytes.Contains(body, []byte("page not found")) { // otherwise it is no Tempo
+		return Response{}, nil
+	}
+	if err != nil {
+		return Response{}, err
+	}
+	return readTempo(body, withoutUser(t.base.JoinPath(path)), q)
+}
+
+// readTempo reads a trace.
+func readTempo(body []byte, link string, q *Query) (a Response, err error) {
+	var response struct {
+		Trace   *otlpTraces `json:"trace"`
+		Status  string      `json:"status"`
+		Message string      `json:"message"`
+	}
+	if err := decode(body, &response); err != nil {
+		return a, err
+	}
+	if response.Status == "PARTIAL" {
+		a.Partial = errorText([]byte("partial trace: " + response.Message))
+	}
+	if response.Trace != nil {
+		response.Trace.spans(func(s *span) { a.add(q, fromSpan(s), link) })
+	}
+	return a, nil
+}
