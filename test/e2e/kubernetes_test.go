@@ -5,13 +5,13 @@ package e2e
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -404,7 +404,7 @@ func TestHelm(t *testing.T) {
 				chart := programChart(t)
 				all := render(t, "helm", "template", "r", chart, "--set", "ksyun-tap.sidecar.way="+way, "--set", "ksyun-tap.sidecar.intercept="+intercept, "--set", "ksyun-tap.journal.enabled="+intercept)
 				sound(t, all)
-				if got := hasVolume(all[0].Pod, "ksyun-tap-journal"); fmt.Sprint(got) != intercept {
+				if got := hasVolume(all[0].Pod, "ksyun-tap-journal"); strconv.FormatBool(got) != intercept {
 					t.Errorf("a volume of the journal: %t", got)
 				}
 				if len(all) != 1 || len(all[0].Pod.Spec.InitContainers) != map[string]int{"proxy": 1, "transparent": 2}[way] {

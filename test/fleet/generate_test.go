@@ -87,7 +87,7 @@ func (noFields) Fields() iter.Seq2[[]byte, []byte] { return func(func(name, valu
 
 // tap sends n failures of a tap.
 func (g *generator) tap(ctx context.Context, tap, n, every int) (samples []sample, err error) {
-	random := rand.New(rand.NewPCG(uint64(tap), 1)) //nolint:gosec // test data, the same in every run
+	random := rand.New(rand.NewPCG(uint64(tap), 1))
 	name := fmt.Sprintf("tap-%04d", tap)
 	var out buffer
 	var dropped atomic.Int64
@@ -141,7 +141,7 @@ func failure(c *classify.Classifier, random *rand.Rand, end time.Time, i int) *r
 	o := &classify.Observation{
 		Call: call, Start: end.Add(-time.Duration(1+random.IntN(500)) * time.Millisecond), End: end,
 		Source: classify.SourceForward, Method: http.MethodGet, Protocol: "1.1", Scheme: "http", Port: 80, Target: target,
-		Client:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(random.IntN(256)), 7}), uint16(32768+random.IntN(28000))), //nolint:gosec // in range
+		Client:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(random.IntN(256)), 7}), uint16(32768+random.IntN(28000))),
 		Upstream: netip.MustParseAddrPort("192.0.2.7:80"), UserAgent: []byte("aws-sdk-go/1.25.3 (go1.21; linux; amd64)"), Credential: "key-5f2c9a",
 	}
 	o.Verdict = c.Response(&o.Call, &classify.Response{Status: response.status, Header: noFields{}, Body: fmt.Appendf(nil, response.body, id)})
