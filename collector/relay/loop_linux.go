@@ -5,6 +5,7 @@ import (
 	"context"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -37,6 +38,8 @@ type loop struct {
 	ended   bool
 	busy    bool // events come often
 
+	processors int32 // of the scheduler
+
 	mu     sync.Mutex // protects the fields below
 	posted []posting
 }
@@ -66,8 +69,9 @@ type looped struct {
 // newLoops starts the loops.
 func newLoops(s *Server) []*loop {
 	var loops []*loop
-	for range cmp.Or(s.cfg.Loops, runtime.GOMAXPROCS(0)) {
-		l := &loop{s: s}
+	processors := runtime.GOMAXPROCS(0)
+	for range cmp.Or(s.cfg.Loops, processors) {
+		l := &loop{s: s, processors: int32(processors)} //nolint:gosec // small
 		var err error
 		if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 			break
@@ -154,15 +158,17 @@ func (l *loop) run() {
 // the loop might have to wait until it gets one back.
 func (l *loop) wait(events []unix.EpollEvent) int {
 	timeout := l.times.wait(l.now)
-	if len(l.again) > 0 {
-		timeout = 0
-	}
-	if l.busy || timeout == 0 {
+	switch {
+	case len(l.again) > 0 || timeout == 0:
+		n, _ := epollUnseen(l.epoll, events, 0)
+		return max(n, 0)
+	case l.busy && occupy(l.processors):
 		short := int(often / time.Millisecond)
 		if 0 <= timeout && timeout < short {
 			short = timeout
 		}
 		n, errno := epollUnseen(l.epoll, events, short)
+		occupied.Add(-1)
 		if n > 0 || short == timeout || errno == unix.EINTR { // the scheduler interrupts if it has to
 			return max(n, 0)
 		}
@@ -170,6 +176,20 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	}
 	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
+}
+
+// occupied is the number of the scheduler's processors that loops of this process
+// wait on. One is left to everything else.
+var occupied atomic.Int32
+
+// occupy counts a loop that is going to wait on one of processors. It reports false,
+// and counts nothing, if that would be the last one.
+func occupy(processors int32) bool {
+	if occupied.Add(1) < processors {
+		return true
+	}
+	occupied.Add(-1)
+	return false
 }
 
 // epollUnseen is epoll_wait(2), unseen by the Go scheduler.

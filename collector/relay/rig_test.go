@@ -98,7 +98,9 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		c(&cfg)
 	}
 	r.srv = New(cfg)
-	r.srv.inject, injectNext = injectNext, nil
+	if injectNext != nil { // not in a parallel test
+		r.srv.inject, injectNext = injectNext, nil
+	}
 	r.back = listen(t)
 	ln := listen(t)
 	r.front = ln.Addr().String()

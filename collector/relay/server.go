@@ -65,9 +65,9 @@ type Config struct {
 	// idle, the new one is refused. 0 is no limit.
 	MaxConnections int
 	// Loops is the number of threads that drive connections, on systems that have
-	// loops; 0 is GOMAXPROCS, and a negative number is none. Each occupies a
-	// processor of the scheduler while it waits, so GOMAXPROCS should be larger by
-	// that number.
+	// loops; 0 is GOMAXPROCS, and a negative number is none. Each may occupy
+	// a processor of the scheduler while it waits, except the last one, so GOMAXPROCS
+	// should be larger by that number.
 	Loops int
 	// Guard recognises connections to upstreams that are redirected back to us
 	// (Intake.Destination). If nil, none is.
