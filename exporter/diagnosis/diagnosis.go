@@ -112,6 +112,7 @@ type Diagnoser struct {
 	incidents incidents
 	triggers  happenings
 	unknown   unknownCodes
+	redundant redundantQueries
 }
 
 // New returns a Diagnoser without observations.
@@ -138,7 +139,7 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	d.observeCredential(o, usage)
 	d.observeUse(o, u, isNew)
 	d.observeClock(o, u)
-	d.observeRepeat(o, usage)
+	d.observeRepeat(o, u, usage)
 	d.observeQuota(o, usage)
 	size := d.observeSize(o, usage)
 	at := d.observeCall(o, usage)

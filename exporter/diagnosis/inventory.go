@@ -18,8 +18,9 @@ type Inventory struct {
 	Credentials []CredentialUse `json:"credentials"`
 	Signatures  []SignatureUse  `json:"signatures"`
 	// PlainHTTP are the credentials that were sent over unencrypted connections.
-	PlainHTTP    []PlainUse    `json:"plain_http"`
-	UnknownCodes []UnknownCode `json:"unknown_codes"`
+	PlainHTTP    []PlainUse       `json:"plain_http"`
+	UnknownCodes []UnknownCode    `json:"unknown_codes"`
+	Redundant    []RedundantQuery `json:"redundant"`
 	// Unlisted is the number of attempts that are in none of the lists, because there
 	// were too many different ones.
 	Unlisted int64 `json:"unlisted,omitempty"`
@@ -205,6 +206,7 @@ func (d *Diagnoser) Inventory() Inventory {
 		Signatures:   sorted(signatures, func(s *SignatureUse) (int64, string) { return s.Count, string(s.Form) }),
 		PlainHTTP:    sorted(plain, func(p *PlainUse) (int64, string) { return p.Count, p.Program + p.Credential }),
 		UnknownCodes: d.unknown.list(),
+		Redundant:    d.redundant.list(),
 		Unlisted:     d.uses.unlisted.Load(),
 	}
 }

@@ -54,6 +54,9 @@ func TestMemoryIsBounded(t *testing.T) {
 			o.Target = []byte("/?StartTime=2026-11-23T07:00:00Z&EndTime=2026-11-23T07:30:00Z&Period=60&InstanceID=" + actions[a] + "&MetricName=" + credentials[c])
 			o.Verdict.Empty = c%10 == 0
 			d.Observe(o)
+			if c%10 == 1 { // once more
+				d.Observe(o)
+			}
 			d.Hidden(o)
 			if c%10 == 0 { // with a known status or an unknown code
 				refused := *o
@@ -86,7 +89,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"calls by action", 80, []any{&d.actions}},
 		{"keys, limits and sizes", 192, []any{&d.keys, &d.usages}},
 		{"unfinished calls", 144, []any{&d.calls}},
-		{"redundant calls", 64, []any{&d.repeats}},
+		{"redundant calls", 96, []any{&d.repeats, &d.redundant}},
 		{"queries and lists", 64, []any{&d.hidden}},
 		{"what programs use", 850, []any{&d.uses}},
 		{"onset and scope", 400, []any{&d.incidents, &d.triggers}},

@@ -24,6 +24,10 @@ func TestRedundantCalls(t *testing.T) {
 		{"a program asks every ten seconds for data of a minute", func(l *lab) { l.repeat(12, attempt{wait: 9980 * time.Millisecond}) }, "GetMetricStatistics", 0, 10},
 		{"a list is asked for again and again", func(l *lab) { l.repeat(3, attempt{wait: time.Second, query: list}) }, "ListMetrics", 0, 2},
 
+		{"a program asks every minute for data of five minutes", func(l *lab) {
+			l.repeat(6, attempt{wait: time.Minute, query: with(getStatistics, "Period", "300")})
+		}, "GetMetricStatistics", 0, 4},
+
 		{"a program asks every minute", func(l *lab) { l.repeat(5, attempt{wait: time.Minute}) }, "GetMetricStatistics", 0, 0},
 		{"a program asks every minute, with responses that take different times", func(l *lab) {
 			l.do(attempt{took: 900 * time.Millisecond})
@@ -91,5 +95,31 @@ func TestRedundantCallsExplainThrottling(t *testing.T) {
 	}
 	if _, all := l.do(attempt{wait: 10 * time.Second, query: list, do: cloudmonitor.Directive{Error: "ServiceTimeout"}}); slices.Contains(causesOf(all), CauseCallsRedundant) {
 		t.Errorf("of a timeout: %v", names(all))
+	}
+}
+
+// TestRedundantQueries checks which queries could have been saved, and that the most
+// frequent ones are kept.
+func TestRedundantQueries(t *testing.T) {
+	l := newLab(t, false)
+	l.do(attempt{})
+	l.do(attempt{wait: time.Second, from: "192.0.2.10"})
+	l.do(attempt{wait: time.Second})
+	list := func(i int) string { return fmt.Sprintf("Action=ListMetrics&Version=2010-05-25&Namespace=KEC&PageIndex=%d", i+1) }
+	for i := range maxRedundant + 10 {
+		l.repeat(2, attempt{wait: time.Second, query: list(i)})
+	}
+	all := l.d.Inventory().Redundant
+	if len(all) != maxRedundant {
+		t.Errorf("%d queries", len(all))
+	}
+	got := all[0]
+	if got.Service != "monitor" || got.Action != "GetMetricStatistics" || got.Version != "2010-05-25" || got.Count != 2 ||
+		got.Query != "00000000-aaaa-4bbb-8ccc-000000000001 cpu.utilizition.total" || got.Credential == "" ||
+		!slices.Equal(got.Programs, []string{"unknown"}) || !got.Last.After(got.First) {
+		t.Errorf("%+v", got)
+	}
+	if last := all[len(all)-1]; last.Count != 1 || last.Action != "ListMetrics" || last.Query != "" {
+		t.Errorf("%+v", last)
 	}
 }
