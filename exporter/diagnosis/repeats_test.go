@@ -105,7 +105,9 @@ func TestRedundantQueries(t *testing.T) {
 	l.do(attempt{})
 	l.do(attempt{wait: time.Second, from: "192.0.2.10"})
 	l.do(attempt{wait: time.Second})
-	list := func(i int) string { return fmt.Sprintf("Action=ListMetrics&Version=2010-05-25&Namespace=KEC&PageIndex=%d", i+1) }
+	list := func(i int) string {
+		return fmt.Sprintf("Action=ListMetrics&Version=2010-05-25&Namespace=KEC&PageIndex=%d", i+1)
+	}
 	for i := range maxRedundant + 10 {
 		l.repeat(2, attempt{wait: time.Second, query: list(i)})
 	}
