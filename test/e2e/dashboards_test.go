@@ -291,10 +291,10 @@ var truths = map[string][]truth{
 		said("ksyun_tap_resign_credentials_last_reload_successful", "instance"),
 		{by: []string{"instance"}, want: none},
 		said("ksyun_tap_journal_entries", "instance"),
-		{by: []string{"instance"}, want: none},
+		said("ksyun_tap_journal_file_healthy", "instance"),
 		inAll(failedCall, "instance"),
 	},
-	"ksyun-tap-fleet/2": {changed("ksyun_tap_observations_dropped_total", "sink", "reason"), ifAny(changed("ksyun_tap_push_dropped_total", "signal", "reason")), {want: none}, {want: none}},
+	"ksyun-tap-fleet/2": {changed("ksyun_tap_observations_dropped_total", "sink", "reason"), ifAny(changed("ksyun_tap_push_dropped_total", "signal", "reason")), ifAny(changed("ksyun_tap_journal_write_lost_total")), ifAny(changed("ksyun_tap_journal_write_failures_total"))},
 	"ksyun-tap-fleet/3": {{by: []string{"stage"}, want: func(_ *day, m int) map[string]float64 {
 		if during(brokenPath, m-1) {
 			return map[string]float64{"upstream": 1}

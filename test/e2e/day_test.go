@@ -203,7 +203,7 @@ func (d *day) raise() *stage {
 	d.taps[0] = &dayTap{name: tapNames[0], args: append(slices.Clone(common),
 		"--intercept", "--intercept.ca-dir="+s.caDir, "--csm.listen-address="+s.csm, "--transparent.listen-address="+s.transparent,
 		"--resign.listen-address="+s.own, "--resign.allow=127.0.0.2/32", "--resign.credentials-file="+keyFile(t, good),
-		"--check-path.interval=200ms", "--check-path.target=http://path.api.ksyun.com")}
+		"--check-path.interval=200ms", "--check-path.target=http://path.api.ksyun.com", "--journal.path="+filepath.Join(dir, "journal"))}
 	// The log of the second tap is on a full disk.
 	d.taps[1] = &dayTap{name: tapNames[1], args: append(common, "--tap.inspect-size=2KiB", "--log.file=/dev/full")}
 	for _, tap := range d.taps {

@@ -82,7 +82,7 @@ func TestNotices(t *testing.T) {
 			Notices []struct {
 				Cause, Credential, Severity, Region string
 				Evidence                            struct{ En, Zh string }
-				Advice                              struct{ En, Zh string }
+				Advice                              struct{ Do struct{ En, Zh string } }
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestNotices(t *testing.T) {
 	for _, n := range notices.Data.Notices {
 		found[n.Cause]++
 		credentials[n.Cause] = n.Credential
-		if n.Credential == "" || n.Evidence.En == "" || n.Evidence.Zh == "" || n.Advice.En == "" || n.Advice.Zh == "" {
+		if n.Credential == "" || n.Evidence.En == "" || n.Evidence.Zh == "" || n.Advice.Do.En == "" || n.Advice.Do.Zh == "" {
 			t.Errorf("a notice without its texts or key: %+v", n)
 		}
 		if n.Cause == "size_near" && (n.Severity != "warn" || !strings.Contains(n.Evidence.En, "metrics 180/200 (90%), records 1800/6000 (30%)")) {
