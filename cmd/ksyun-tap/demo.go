@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -269,7 +270,7 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 
 func (v *demoVerb) summary(std stdio, t *tap) error {
 	calls, failed, codes, categories := counts(t)
-	_, err := fmt.Fprintf(std.out, "done: %d calls, %d failed with %d different codes in %d categories\n", calls, failed, codes, len(categories))
+	_, err := fmt.Fprintf(std.out, "done: %s, %d failed with %s; categories: %s\n", plural(calls, "call"), failed, plural(codes, "code"), orDash(strings.Join(categories, ", ")))
 	return err
 }
 
