@@ -243,9 +243,21 @@ func (x *xmlScanner) tagName() []byte {
 // endOfTag passes the attributes of a start tag and its closing bracket. empty
 // reports whether the tag closes itself; ok is false where the text breaks off.
 func (x *xmlScanner) endOfTag() (empty, ok bool) {
+	end := EndOfTag(x.b[x.i:])
+	if end < 0 {
+		x.i = len(x.b)
+		return false, false
+	}
+	x.i += end + 1
+	return x.b[x.i-2] == '/', true
+}
+
+// EndOfTag returns the index of the greater-than sign that ends an XML tag, outside
+// of quoted attributes, or -1.
+func EndOfTag[T ~string | ~[]byte](tag T) int {
 	var quote byte
-	for ; x.i < len(x.b); x.i++ {
-		switch c := x.b[x.i]; {
+	for i := range len(tag) {
+		switch c := tag[i]; {
 		case quote != 0:
 			if c == quote {
 				quote = 0
@@ -253,11 +265,10 @@ func (x *xmlScanner) endOfTag() (empty, ok bool) {
 		case c == '"' || c == '\'':
 			quote = c
 		case c == '>':
-			x.i++
-			return x.b[x.i-2] == '/', true
+			return i
 		}
 	}
-	return false, false
+	return -1
 }
 
 // content passes the text of the element just opened and returns it: up to the

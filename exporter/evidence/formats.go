@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 )
 
@@ -188,7 +189,7 @@ func nextMarkup(s string) (m markup, rest string, ok bool) {
 			return m, rest, ok
 		}
 	}
-	end := endOfTag(s)
+	end := classify.EndOfTag(s)
 	if end < 0 {
 		return m, "", false
 	}
@@ -202,24 +203,6 @@ func nextMarkup(s string) (m markup, rest string, ok bool) {
 		m.name = tag[:i]
 	}
 	return m, rest, true
-}
-
-// endOfTag returns the index of the greater-than sign that ends a tag, or -1.
-func endOfTag(s string) int {
-	var quote byte
-	for i := range len(s) {
-		switch c := s[i]; {
-		case quote != 0:
-			if c == quote {
-				quote = 0
-			}
-		case c == '"' || c == '\'':
-			quote = c
-		case c == '>':
-			return i
-		}
-	}
-	return -1
 }
 
 // maxParams is the maximum number of parameters of a form that are kept.

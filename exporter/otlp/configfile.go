@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -31,13 +30,9 @@ type fileValues struct {
 
 // readConfigFile reads a file. Its errors do not quote its content.
 func readConfigFile(name string, getenv func(string) string) (*fileValues, error) {
-	info, err := os.Stat(name)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxConfigFile { // reading a pipe could block forever
-		return nil, errors.New("names a file that cannot be read")
-	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		return nil, errors.New("names a file that cannot be read")
+	data, ok := readRegular(name, maxConfigFile)
+	if !ok {
+		return nil, errors.New(unreadable)
 	}
 	return parseConfigFile(data, getenv)
 }

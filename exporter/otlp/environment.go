@@ -7,6 +7,7 @@
 package otlp
 
 import (
+	"math"
 	"net/url"
 	"os"
 	"slices"
@@ -170,13 +171,26 @@ func (r *reader) file(variable string) []byte {
 	if name == "" {
 		return nil
 	}
-	if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() { // reading a pipe could block forever
-		if data, err := os.ReadFile(name); err == nil {
-			return data
-		}
+	data, ok := readRegular(name, math.MaxInt64)
+	if !ok {
+		r.ignore(variable, unreadable)
+		return nil
 	}
-	r.ignore(variable, "names a file that cannot be read")
-	return nil
+	return data
+}
+
+// unreadable is why a variable with the name of a file is ignored.
+const unreadable = "names a file that cannot be read"
+
+// readRegular reads a regular file of at most that many bytes: reading a pipe could
+// block forever.
+func readRegular(name string, most int64) (data []byte, ok bool) {
+	info, err := os.Stat(name)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > most {
+		return nil, false
+	}
+	data, err = os.ReadFile(name)
+	return data, err == nil
 }
 
 // metrics reads the settings of metrics.

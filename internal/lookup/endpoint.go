@@ -66,6 +66,17 @@ func (e *endpoint) get(ctx context.Context, path string, query url.Values, into 
 	return decode(body, into)
 }
 
+// find requests a path of the API and returns the body of its response, or nil if there
+// is nothing: then the status is 404, and isAPI reports that the body is the API's and
+// not that of another server.
+func (e *endpoint) find(ctx context.Context, path string, query url.Values, isAPI func(body []byte) bool) ([]byte, error) {
+	body, err := e.do(ctx, http.MethodGet, path, query, "", nil)
+	if isStatus(err, http.StatusNotFound) && isAPI(body) {
+		return nil, nil
+	}
+	return body, err
+}
+
 // do sends a request and returns the body of its response. A status other than 200 is
 // a statusError.
 func (e *endpoint) do(ctx context.Context, method, path string, query url.Values, contentType string, body io.Reader) ([]byte, error) {

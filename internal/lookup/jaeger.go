@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strconv"
 	"time"
@@ -51,10 +50,7 @@ func findTrace(q *Query, services []string, get, search func(string) (Response, 
 		if err != nil {
 			return all, err
 		}
-		all.Found = append(all.Found, a.Found...)
-		if a.Partial != "" {
-			all.Partial = a.Partial
-		}
+		all.merge(a)
 	}
 	return all, nil
 }
@@ -71,19 +67,12 @@ func tags(q *Query) string {
 func (j jaeger) read(ctx context.Context, path string, query url.Values, q *Query) (Response, error) {
 	query.Set("start", strconv.FormatInt(q.From.UnixMicro(), 10))
 	query.Set("end", strconv.FormatInt(q.To.UnixMicro(), 10))
-	body, err := j.do(ctx, http.MethodGet, path, query, "", nil)
-	if isStatus(err, http.StatusNotFound) && isJSON(body) {
-		return Response{}, nil
-	}
-	if err != nil {
+	body, err := j.find(ctx, path, query, json.Valid)
+	if body == nil || err != nil {
 		return Response{}, err
 	}
 	return readJaeger(body, j.base, q)
 }
-
-// isJSON reports whether a body is JSON, as the errors of an API are. Those of other
-// servers are pages or text.
-func isJSON(body []byte) bool { return json.Valid(body) }
 
 // jaegerTags are the attributes of a span or an event.
 type jaegerTags []struct {

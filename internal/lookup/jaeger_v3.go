@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -38,11 +37,8 @@ func (j jaegerV3) Find(ctx context.Context, q *Query) (Response, error) {
 }
 
 func (j jaegerV3) read(ctx context.Context, path string, query url.Values, q *Query) (Response, error) {
-	body, err := j.do(ctx, http.MethodGet, path, query, "", nil)
-	if isStatus(err, http.StatusNotFound) && isJSON(body) {
-		return Response{}, nil
-	}
-	if err != nil {
+	body, err := j.find(ctx, path, query, json.Valid)
+	if body == nil || err != nil {
 		return Response{}, err
 	}
 	return readJaegerV3(body, j.base, q)

@@ -60,10 +60,7 @@ func (l loki) Find(ctx context.Context, q *Query) (Response, error) {
 	}
 	var a Response
 	for _, one := range responses {
-		a.Found = append(a.Found, one.Found...)
-		if one.Partial != "" {
-			a.Partial = one.Partial
-		}
+		a.merge(one)
 	}
 	return a, nil
 }

@@ -71,6 +71,14 @@ type Response struct {
 	Missing []Missing
 }
 
+// merge adds what another response has of the same source.
+func (a *Response) merge(other Response) {
+	a.Found = append(a.Found, other.Found...)
+	if other.Partial != "" {
+		a.Partial = other.Partial
+	}
+}
+
 // Missing is a source that did not answer.
 type Missing struct {
 	Name string

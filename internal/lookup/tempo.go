@@ -3,7 +3,6 @@ package lookup
 import (
 	"bytes"
 	"context"
-	"net/http"
 	"net/url"
 	"strconv"
 )
@@ -42,10 +41,7 @@ func (t tempo) Find(ctx context.Context, q *Query) (Response, error) {
 			if err != nil {
 				return all, err
 			}
-			all.Found = append(all.Found, a.Found...)
-			if a.Partial != "" {
-				all.Partial = a.Partial
-			}
+			all.merge(a)
 		}
 		return all, nil
 	})
@@ -62,15 +58,15 @@ func seconds(q *Query) url.Values {
 // trace returns the attempts in a trace.
 func (t tempo) trace(ctx context.Context, traceID string, q *Query) (Response, error) {
 	path := "/api/v2/traces/" + url.PathEscape(traceID)
-	body, err := t.do(ctx, http.MethodGet, path, seconds(q), "", nil)
-	if isStatus(err, http.StatusNotFound) && !bytes.Contains(body, []byte("page not found")) { // otherwise it is no Tempo
-		return Response{}, nil
-	}
-	if err != nil {
+	body, err := t.find(ctx, path, seconds(q), isTempo)
+	if body == nil || err != nil {
 		return Response{}, err
 	}
 	return readTempo(body, withoutUser(t.base.JoinPath(path)), q)
 }
+
+// isTempo reports whether a body with the status 404 is Tempo's.
+func isTempo(body []byte) bool { return !bytes.Contains(body, []byte("page not found")) }
 
 // readTempo reads a trace.
 func readTempo(body []byte, link string, q *Query) (a Response, err error) {
