@@ -137,7 +137,7 @@ func newMatrix(t *testing.T) *matrix {
 	if err := os.WriteFile(paths["EMPTY"], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeAddress(t), dns: fixedDNS(t, [4]byte{192, 0, 2, 1})}
+	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeport.TCP(t), dns: fixedDNS(t, [4]byte{192, 0, 2, 1})}
 	m.known = strings.NewReplacer(
 		"{COLLECTOR}", collector.Listener.Addr().String(), "{PROXY}", proxy.Listener.Addr().String(), "{SOCKS}", serveSOCKS(t, m.api),
 		"{TAP}", m.tap, "{NOWHERE}", "127.0.0.1:1", "{BLANK}", " ",
@@ -323,15 +323,6 @@ func matches(re *regexp.Regexp, text string) (names []string) {
 		names = append(names, m[1])
 	}
 	return names
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }
 
 // serveSOCKS starts a SOCKS 5 proxy that connects to to for every name, and returns its

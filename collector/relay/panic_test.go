@@ -36,12 +36,7 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 			t.Errorf("%d panics counted", n)
 		}
 
-		c = r.client()
-		c.send(getRequest)
-		up := r.upstream()
-		up.expect(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
+		r.serves()
 	}
 }
 
@@ -73,12 +68,7 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 		nc.Close()
 	}
 
-	c = r.client()
-	c.send(getRequest)
-	up := r.upstream()
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	c = r.serves()
 	r.ends(EndComplete)
 	c.Close()
 	if err := r.srv.Shutdown(t.Context()); err != nil {
@@ -87,6 +77,18 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 	if s := r.srv.Stats(); s.Panics != 1 || s.OpenClients != 0 || s.OpenUpstreams != 0 || s.BufferBytes != 0 {
 		t.Errorf("left behind: %+v", s)
 	}
+}
+
+// serves checks that a call of another program is served, and returns its connection.
+func (r *rig) serves() *peer {
+	r.t.Helper()
+	c := r.client()
+	c.send(getRequest)
+	up := r.upstream()
+	up.expect(getRequest)
+	up.send(okResponse)
+	c.expect(okResponse)
+	return c
 }
 
 // panicIn panics where the pair's machine is driven.

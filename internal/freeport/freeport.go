@@ -3,13 +3,13 @@
 package freeport
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync/atomic"
+	"testing"
 )
 
 // The ports are below the range of ephemeral ports (on Linux from 32768, elsewhere
@@ -25,26 +25,35 @@ var next = func() *atomic.Uint32 {
 }()
 
 // TCP returns an address on 127.0.0.1 on which nothing listens.
-func TCP(ctx context.Context) (string, error) {
-	return find(func(address string) (io.Closer, error) { return new(net.ListenConfig).Listen(ctx, "tcp", address) })
-}
-
-// UDP is like TCP, for UDP.
-func UDP(ctx context.Context) (string, error) {
-	return find(func(address string) (io.Closer, error) {
-		return new(net.ListenConfig).ListenPacket(ctx, "udp", address)
+func TCP(t testing.TB) string {
+	t.Helper()
+	return find(t, func(address string) (io.Closer, error) {
+		return new(net.ListenConfig).Listen(t.Context(), "tcp", address)
 	})
 }
 
-func find(listen func(address string) (io.Closer, error)) (string, error) {
+// UDP is like TCP, for UDP.
+func UDP(t testing.TB) string {
+	t.Helper()
+	return find(t, func(address string) (io.Closer, error) {
+		return new(net.ListenConfig).ListenPacket(t.Context(), "udp", address)
+	})
+}
+
+func find(t testing.TB, listen func(address string) (io.Closer, error)) string {
+	t.Helper()
 	var errs []error
 	for range 100 {
 		address := fmt.Sprintf("127.0.0.1:%d", first+next.Add(1)%count)
 		ln, err := listen(address)
 		if err == nil {
-			return address, ln.Close()
+			err = ln.Close()
+		}
+		if err == nil {
+			return address
 		}
 		errs = append(errs, err)
 	}
-	return "", errors.Join(errs...)
+	t.Fatal(errors.Join(errs...))
+	return ""
 }

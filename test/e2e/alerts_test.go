@@ -23,6 +23,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -164,7 +166,7 @@ func TestAlertsReachPeople(t *testing.T) {
 	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
 	writeFile(t, settings, "log.level: info\n")
 	tap := startTap(t, nil, "--config.file="+settings, "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(),
-		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
+		"--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
 		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
 	other := startTap(t, nil)
 	// A tap whose log is on a full disk, and whose credentials become invalid.
@@ -341,7 +343,7 @@ func startAlertmanager(t *testing.T, receivers string) string {
 	}
 	config := filepath.Join(dir, "alertmanager.yaml")
 	writeFile(t, config, text)
-	address := freeAddress(t)
+	address := freeport.TCP(t)
 	start(t, nil, "prometheus-alertmanager", "--config.file="+config, "--storage.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--cluster.listen-address=")
 	return "http://" + address

@@ -22,6 +22,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -217,7 +219,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		config = strings.Replace(config, from, to, 1)
 	}
 	writeFile(t, dir+"/collector.yaml", config)
-	otlp := freeAddress(t)
+	otlp := freeport.TCP(t)
 	collector := start(t, collectorEnv(t,
 		"OTLP_HTTP_ADDRESS="+otlp, "OTLP_GRPC_ADDRESS=127.0.0.1:0", "TAP_LOG_FILES="+logFile,
 		"TEMPO_ADDRESS="+ln.Addr().String(), "PROMETHEUS_OTLP_URL="+rest.URL+"/prometheus", "LOKI_OTLP_URL="+rest.URL+"/loki",
@@ -229,7 +231,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	tap := startLogging(t, logFile, []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=100",
 	}, "--traces.success-ratio=1", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(),
-		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t))
+		"--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t))
 	traffic := &cloudmonitor.Traffic{
 		Client: &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})}},
 		Host:   apiHost, DeadHost: "dead.api.ksyun.com", Good: good, Denied: denied, Foreign: foreign, Codes: codes(),

@@ -34,7 +34,7 @@ func TestSDKTelemetry(t *testing.T) {
 	program := buildSDKv1(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
-	address := freeUDPAddress(t)
+	address := freeport.UDP(t)
 	tap := startTap(t, nil, "--csm.listen-address="+address, "--log.access")
 	_, port, _ := net.SplitHostPort(address)
 	client := start(t, []string{"AWS_CSM_ENABLED=true", "AWS_CSM_HOST=127.0.0.1", "AWS_CSM_PORT=" + port, "HTTP_PROXY=", "http_proxy="},
@@ -75,7 +75,7 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 	program := buildSDKv1(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
-	telemetry := freeUDPAddress(t)
+	telemetry := freeport.UDP(t)
 	tap := startTap(t, nil, "--csm.listen-address="+telemetry, "--log.access", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
 	_, port, _ := net.SplitHostPort(telemetry)
 	client := start(t, []string{"HTTP_PROXY=http://" + tap.proxy, "AWS_CSM_ENABLED=true", "AWS_CSM_PORT=" + port},
@@ -96,13 +96,4 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 	if text := tap.text(); strings.Count(text, `"outcome":`) != 2 || strings.Contains(text, `"source":"csm"`) {
 		t.Errorf("not two calls, seen by the proxy:\n%s", text)
 	}
-}
-
-func freeUDPAddress(t *testing.T) string {
-	t.Helper()
-	address, err := freeport.UDP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }

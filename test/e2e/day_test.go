@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -185,7 +187,7 @@ func (d *day) raise() *stage {
 	dir := t.TempDir()
 	s := &stage{
 		settings: filepath.Join(dir, "ksyun-tap.yaml"), caDir: filepath.Join(dir, "ca"), other: other.Listener.Addr().String(),
-		csm: freeAddress(t), own: freeAddress(t), transparent: freeAddress(t),
+		csm: freeport.TCP(t), own: freeport.TCP(t), transparent: freeport.TCP(t),
 		older: filepath.Join(dir, "ksyun-tap-1"), newer: filepath.Join(dir, "ksyun-tap-2"),
 	}
 	for version, binary := range map[string]string{"1.0.0": s.older, "1.1.0": s.newer} { // without the race detector, which makes a day long
@@ -196,7 +198,7 @@ func (d *day) raise() *stage {
 	}
 	connect := "upstream.connect-to: [\"" + apiHost + ":443=" + secure + "\", \"other.example:80=" + s.other + "\", \"other.example:443=" + s.other + "\", \"" + apiHost + ":80=%s\"%s]\n"
 	s.goodConfig = fmt.Sprintf(connect, plain.Listener.Addr(), ", \"path.api.ksyun.com:80="+plain.Listener.Addr().String()+"\"")
-	s.deadConfig = fmt.Sprintf(connect, plain.Listener.Addr(), ", \"path.api.ksyun.com:80="+freeAddress(t)+"\"")
+	s.deadConfig = fmt.Sprintf(connect, plain.Listener.Addr(), ", \"path.api.ksyun.com:80="+freeport.TCP(t)+"\"")
 	writeFile(t, s.settings, s.goodConfig)
 
 	common := []string{"--config.file=" + s.settings, "--upstream.ca-file=" + vendorCA, "--tap.other-hosts=forward"}

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -44,7 +46,7 @@ func startDesk(t *testing.T) *desk {
 	t.Helper()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))
 	t.Cleanup(api.Close)
-	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(), "--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t),
+	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(), "--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t),
 		"--web.trace-url=https://jaeger.example.com/trace/{request_id}")
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})}}
 	t.Cleanup(client.CloseIdleConnections)

@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -62,7 +64,7 @@ func TestWholeLine(t *testing.T) {
 	tap := startTap(t, []string{
 		"OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=100",
 	}, "--traces.success-ratio=1", "--log.access", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String(),
-		"--upstream.connect-to=dead.api.ksyun.com:80="+freeAddress(t))
+		"--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t))
 	prometheus := startPrometheus(t, tap.admin)
 
 	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy}), DisableKeepAlives: true}

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 // TestFewDescriptors runs a tap with 64 file descriptors. Programs that keep
@@ -18,7 +20,7 @@ import (
 func TestFewDescriptors(t *testing.T) {
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	defer vendor.Close()
-	proxy, admin := freeAddress(t), freeAddress(t)
+	proxy, admin := freeport.TCP(t), freeport.TCP(t)
 	start(t, nil, "sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, binary, "run",
 		"--proxy.listen-address="+proxy, "--web.listen-address="+admin,
 		"--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())

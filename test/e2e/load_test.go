@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
@@ -177,7 +179,7 @@ func (r *loadRig) fifo(name string) string {
 
 func (r *loadRig) startTap() {
 	r.t.Helper()
-	r.proxy, r.admin = freeAddress(r.t), freeAddress(r.t)
+	r.proxy, r.admin = freeport.TCP(r.t), freeport.TCP(r.t)
 	args := append([]string{
 		"run", "--proxy.listen-address=" + r.proxy, "--web.listen-address=" + r.admin, "--log.access",
 		"--upstream.resolver=" + r.dns.address(), "--upstream.dial-timeout=500ms",

@@ -196,7 +196,7 @@ func startTap(t *testing.T, env []string, args ...string) *runningTap {
 // ready.
 func startSilent(t *testing.T, program string, args ...string) *runningTap {
 	t.Helper()
-	proxy, admin := freeAddress(t), freeAddress(t)
+	proxy, admin := freeport.TCP(t), freeport.TCP(t)
 	p := start(t, nil, program, append([]string{"run", "--proxy.listen-address=" + proxy, "--web.listen-address=" + admin, "--web.enable-lifecycle"}, args...)...)
 	awaitReady(t, "the tap", "http://"+admin)
 	return &runningTap{p, proxy, admin}
@@ -254,13 +254,4 @@ func getJSON(t *testing.T, url string, into any) {
 	if err := json.Unmarshal([]byte(body), into); err != nil {
 		t.Fatalf("%s: %v in %s", url, err, body)
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	address, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return address
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 // prometheus is a real one that scrapes the tap.
@@ -24,7 +26,7 @@ type prometheus struct {
 // servePrometheus starts one and waits until it is ready.
 func servePrometheus(t *testing.T, args ...string) *prometheus {
 	t.Helper()
-	address := freeAddress(t)
+	address := freeport.TCP(t)
 	p := &prometheus{t, "http://" + address, start(t, nil, "prometheus", append(args, "--web.listen-address="+address)...)}
 	awaitReady(t, "Prometheus", p.url)
 	return p

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -70,7 +72,7 @@ func TestJobSendsEverySignal(t *testing.T) {
 			got := &allSignals{metrics: map[string]*metricspb.Metric{}}
 			backend := httptest.NewServer(got)
 			defer backend.Close()
-			overHTTP, overGRPC := freeAddress(t), freeAddress(t)
+			overHTTP, overGRPC := freeport.TCP(t), freeport.TCP(t)
 			config := t.TempDir() + "/collector.yaml"
 			writeFile(t, config, `
 receivers: {otlp: {protocols: {http: {endpoint: "`+overHTTP+`"}, grpc: {endpoint: "`+overGRPC+`"}}}}

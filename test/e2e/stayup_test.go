@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
 // exits waits for a program to end by itself and returns its exit code.
@@ -43,7 +45,7 @@ func TestReaderOfTheLogGoesAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy, admin := freeAddress(t), freeAddress(t)
+	proxy, admin := freeport.TCP(t), freeport.TCP(t)
 	cmd := exec.Command(binary, "run", "--log.access", "--proxy.listen-address="+proxy, "--web.listen-address="+admin)
 	cmd.Stderr = w
 	if err := cmd.Start(); err != nil {
@@ -114,8 +116,8 @@ func fullPipe(t *testing.T) (w *os.File) {
 // TestStuckStandardError has standard error take nothing: the tap ends when it
 // is asked to, and exec with the command's exit code.
 func TestStuckStandardError(t *testing.T) {
-	admin := freeAddress(t)
-	tap := exec.Command(binary, "run", "--proxy.listen-address="+freeAddress(t), "--web.listen-address="+admin)
+	admin := freeport.TCP(t)
+	tap := exec.Command(binary, "run", "--proxy.listen-address="+freeport.TCP(t), "--web.listen-address="+admin)
 	tap.Stderr = fullPipe(t)
 	if err := tap.Start(); err != nil {
 		t.Fatal(err)
@@ -257,7 +259,7 @@ func TestOddSystemVariables(t *testing.T) {
 		"TZ=Nowhere/Place": "", "LANG=xx": "", "HOME=/nonexistent": "", "PATH=": "", "INVOCATION_ID=x": "", "JOURNAL_STREAM=1:2": "",
 	} {
 		t.Run(env, func(t *testing.T) {
-			proxy, admin := freeAddress(t), freeAddress(t)
+			proxy, admin := freeport.TCP(t), freeport.TCP(t)
 			cmd := exec.Command("/bin/sh", "-c", `LISTEN_PID=$$ exec "$0" run --proxy.listen-address="$1" --web.listen-address="$2"`, binary, proxy, admin)
 			cmd.Env = append(os.Environ(), strings.Fields(env)...)
 			r, w := io.Pipe()

@@ -59,19 +59,10 @@ func cluster(t *testing.T) (entry string, nodes [2]*process, dirs [2]string) {
 	t.Helper()
 	for i := range nodes {
 		dirs[i] = t.TempDir()
-		nodes[i] = storage(t, address(t), dirs[i])
+		nodes[i] = storage(t, freeport.TCP(t), dirs[i])
 	}
-	front := start(t, address(t), "-storageNode="+nodes[0].address+","+nodes[1].address)
+	front := start(t, freeport.TCP(t), "-storageNode="+nodes[0].address+","+nodes[1].address)
 	return "http://" + front.address, nodes, dirs
-}
-
-func address(t *testing.T) string {
-	t.Helper()
-	a, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
 }
 
 // start starts VictoriaLogs until the test ends.

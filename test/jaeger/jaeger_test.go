@@ -278,18 +278,11 @@ func wait(t *testing.T, address string, spans int) []trace {
 // OTLP over HTTP.
 func startJaeger(t *testing.T) (ui, otlp string) {
 	t.Helper()
-	address := func() string {
-		a, err := freeport.TCP(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a
-	}
-	query := address()
-	otlp = address()
-	start(t, nil, jaeger, "--query.http-server.host-port="+query, "--query.grpc-server.host-port="+address(),
-		"--admin.http.host-port="+address(), "--collector.grpc-server.host-port="+address(), "--collector.http-server.host-port="+address(),
-		"--collector.otlp.grpc.host-port="+address(), "--collector.otlp.http.host-port="+otlp)
+	query := freeport.TCP(t)
+	otlp = freeport.TCP(t)
+	start(t, nil, jaeger, "--query.http-server.host-port="+query, "--query.grpc-server.host-port="+freeport.TCP(t),
+		"--admin.http.host-port="+freeport.TCP(t), "--collector.grpc-server.host-port="+freeport.TCP(t), "--collector.http-server.host-port="+freeport.TCP(t),
+		"--collector.otlp.grpc.host-port="+freeport.TCP(t), "--collector.otlp.http.host-port="+otlp)
 	ui = "http://" + query
 	until(t, ui+"/api/services")
 	return ui, otlp
@@ -308,14 +301,7 @@ func build(t *testing.T) string {
 // startTap starts the tap and returns the address of its proxy.
 func startTap(t *testing.T, binary, api, otlp string) string {
 	t.Helper()
-	proxy, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	web, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	proxy, web := freeport.TCP(t), freeport.TCP(t)
 	start(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_BSP_SCHEDULE_DELAY=100"}, binary,
 		"--proxy.listen-address="+proxy, "--web.listen-address="+web, "--upstream.connect-to="+apiHost+":80="+api)
 	until(t, "http://"+web+"/-/ready")

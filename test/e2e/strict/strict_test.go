@@ -282,10 +282,7 @@ func startTap(t *testing.T, up string) peer {
 	if out, err := exec.Command("go", "build", "-C", "../../..", "-race", "-o", program, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	address, err := freeport.TCP(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := freeport.TCP(t)
 	args := []string{
 		"run", "--proxy.listen-address=" + address, "--web.listen-address=127.0.0.1:0", "--log.level=error",
 		"--tap.other-hosts=pass", "--proxy.head-timeout=1s", "--proxy.stall-timeout=1s",
