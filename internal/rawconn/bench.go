@@ -32,22 +32,15 @@ func RoundTrip(t testing.TB, nc net.Conn, request, buf []byte) {
 // AnswerAll sends the response for whatever a read returns, on each connection until
 // the listener is closed. It allocates nothing for an exchange.
 func AnswerAll(ln net.Listener, response []byte) {
-	for {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer nc.Close()
-			b := make([]byte, 4096)
-			for {
-				if _, err := nc.Read(b); err != nil {
-					return
-				}
-				if _, err := nc.Write(response); err != nil {
-					return
-				}
+	Serve(ln, func(nc net.Conn) {
+		b := make([]byte, 4096)
+		for {
+			if _, err := nc.Read(b); err != nil {
+				return
 			}
-		}()
-	}
+			if _, err := nc.Write(response); err != nil {
+				return
+			}
+		}
+	})
 }

@@ -29,6 +29,21 @@ func Listen(t testing.TB) *net.TCPListener {
 	return ln.(*net.TCPListener)
 }
 
+// Serve calls serve for each connection, on a goroutine of its own, until the listener is
+// closed. Connections are closed when serve returns.
+func Serve(ln net.Listener, serve func(net.Conn)) {
+	for {
+		nc, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer nc.Close()
+			serve(nc)
+		}()
+	}
+}
+
 // Conn is one end of a connection.
 type Conn struct {
 	net.Conn
