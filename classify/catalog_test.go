@@ -1,13 +1,13 @@
 package classify
 
 import (
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestCatalogRefuses holds the error of each file in testdata/bad against its
@@ -19,10 +19,7 @@ func TestCatalogRefuses(t *testing.T) {
 	}
 	var got strings.Builder
 	for _, file := range files {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		data := testfile.Read(t, file)
 		c, err := DefaultCatalog().Extend(filepath.Base(file), data)
 		if err == nil {
 			t.Errorf("%s was taken", file)

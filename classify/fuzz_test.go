@@ -16,6 +16,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // checkVerdict holds a verdict against what everyone who gets one relies on.
@@ -147,10 +148,7 @@ func FuzzCatalog(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, file := range bad {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		b := testfile.Read(f, file)
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

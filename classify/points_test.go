@@ -2,10 +2,11 @@ package classify
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestEmpty(t *testing.T) {
@@ -150,10 +151,7 @@ func TestReadQuery(t *testing.T) {
 
 func TestItems(t *testing.T) {
 	c := New(DefaultCatalog())
-	partial, err := os.ReadFile("testdata/samples/batch-partial-failure.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	partial := testfile.Read(t, "testdata/samples/batch-partial-failure.json")
 	metric := func(n int) string {
 		return fmt.Sprintf(`{"Namespace":"KEC","InstanceID":"00000000-aaaa-4bbb-8ccc-%012d","MetricName":"cpu.utilizition.total"}`, n)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestInterceptedCall(t *testing.T) {
@@ -57,10 +57,7 @@ func TestInterceptedErrorIsClassified(t *testing.T) {
 	c.Send(request(host))
 	up := r.tlsUpstream()
 	up.Expect(request(host))
-	body, err := os.ReadFile("testdata/error-permission.xml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := testfile.Read(t, "testdata/error-permission.xml")
 	resp := fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	up.Send(resp)
 	c.Expect(resp)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const (
@@ -203,10 +203,7 @@ func TestVerdictsOfResponses(t *testing.T) {
 		{"gateway.html", "502 Bad Gateway", classify.OutcomeError, ""},
 	}
 	for _, tt := range tests {
-		body, err := os.ReadFile("testdata/" + tt.file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		body := testfile.Read(t, "testdata/"+tt.file)
 		for how, framing := range map[string]string{
 			"length":  fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body),
 			"chunked": fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body),

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestCA(t *testing.T) {
@@ -56,10 +58,7 @@ func TestCA(t *testing.T) {
 		}
 	}
 
-	published, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	published := testfile.Read(t, dir, "ca.pem")
 	if out, _ := do(exitOK, "export"); out != string(published) {
 		t.Errorf("exported %s", out)
 	}
@@ -72,10 +71,7 @@ func TestCA(t *testing.T) {
 	}
 	store := filepath.Join(t.TempDir(), "trust.p12")
 	do(exitOK, "export", "--format=pkcs12", "--bundle", "--file="+store)
-	data, err := os.ReadFile(store)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := testfile.Read(t, store)
 	certs, err := pkcs12.DecodeTrustStore(data, trustStorePassword)
 	if err != nil || len(certs) < 2 || certs[len(certs)-1].Subject.CommonName == "" {
 		t.Errorf("a trust store of %d certificates: %v", len(certs), err)
@@ -84,9 +80,7 @@ func TestCA(t *testing.T) {
 		t.Error(err)
 	}
 
-	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), published[:100], 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, filepath.Join(dir, "ca.pem"), published[:100], 0o600)
 	if _, errOut := do(exitUsage, "show"); !strings.Contains(errOut, "something other than certificates") {
 		t.Errorf("damaged: %s", errOut)
 	}

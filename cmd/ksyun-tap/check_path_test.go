@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestCheckPath breaks the path to the API at one stage after the other, and checks that
@@ -97,19 +97,14 @@ func TestCheckPathTimerReadsTrustAgain(t *testing.T) {
 	vendorCA, caFile := filepath.Join(dir, "vendor.pem"), filepath.Join(dir, "ca", "ca.pem")
 	write := func(name string, data []byte) {
 		t.Helper()
-		if err := os.WriteFile(name, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, name, data, 0o644)
 	}
 	write(vendorCA, certPEM)
 	_, admin := startTap(t, "127.0.0.1:1", "--intercept", "--intercept.ca-dir="+filepath.Dir(caFile), "--upstream.ca-file="+vendorCA,
 		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String(),
 		"--check-path.interval=20ms", "--check-path.target=https://"+apiHost)
 	awaitMetrics(t, admin, "ksyun_tap_path_check_success 1\n")
-	trusted, err := os.ReadFile(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trusted := testfile.Read(t, caFile)
 	write(caFile, certPEM)
 	awaitMetrics(t, admin, "ksyun_tap_path_check_success 0\n", `ksyun_tap_path_check_failed{stage="trust"} 1`)
 	write(caFile, trusted)

@@ -3,10 +3,11 @@ package main
 import (
 	"encoding/json"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestClassifyResponses reads the responses in classify/testdata/responses. Beside
@@ -18,10 +19,7 @@ func TestClassifyResponses(t *testing.T) {
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {
-			raw, err := os.ReadFile(strings.TrimSuffix(file, ".http") + ".want.json")
-			if err != nil {
-				t.Fatal(err)
-			}
+			raw := testfile.Read(t, strings.TrimSuffix(file, ".http")+".want.json")
 			var want, got map[string]any
 			if err := json.Unmarshal(raw, &want); err != nil {
 				t.Fatal(err)
@@ -82,9 +80,7 @@ func TestClassifyOtherData(t *testing.T) {
 func TestClassifyOtherDataAmongResponses(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{"a": `{"requestId":"a"}`, "b": "", "c": `{"requestId":"c"}`} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, filepath.Join(dir, name), text, 0o600)
 	}
 	code, out, errOut := command(t, "", "classify", filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c"))
 	if code != exitNotResponse || strings.Count(out, "\n") != 2 || !strings.Contains(errOut, filepath.Join(dir, "b")) {

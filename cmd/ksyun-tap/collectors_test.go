@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -16,6 +15,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestEveryFamilyHasACollector compares the families that a tap with all parts
@@ -23,9 +23,7 @@ import (
 func TestEveryFamilyHasACollector(t *testing.T) {
 	dir := t.TempDir()
 	keys := filepath.Join(dir, "keys.yml")
-	if err := os.WriteFile(keys, []byte("access_key: AKLTexample\nsecret_key: secret\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, keys, "access_key: AKLTexample\nsecret_key: secret\n", 0o600)
 	c, _, err := parseCommandLine([]string{
 		"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0",
 		"--intercept", "--intercept.ca-dir=" + filepath.Join(dir, "ca"), "--csm.listen-address=127.0.0.1:0", "--check-path.interval=1h",

@@ -2,22 +2,18 @@ package main
 
 import (
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestDoctor(t *testing.T) {
 	const dir = "../../internal/savedhttp/testdata/"
-	get, err := os.ReadFile(dir + "get.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
+	get := testfile.Read(t, dir+"get.txt")
 	body := filepath.Join(t.TempDir(), "body")
-	if err := os.WriteFile(body, []byte("{}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, body, "{}\n", 0o600)
 	f := func(name, in string, args []string, first string, more ...string) {
 		t.Helper()
 		code, out, errOut := command(t, in, append([]string{"doctor"}, args...)...)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestPrintedErrors compares the printed form of one error of each source with
@@ -17,9 +18,7 @@ func TestPrintedErrors(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string, mode os.FileMode) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, path, text, mode)
 		return path
 	}
 	open := filepath.Join(dir, "ca")

@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // newSetup is a child's setup by a tap at 127.0.0.1:9, with files of CAs.
@@ -31,9 +32,7 @@ func newSetup(t *testing.T, env ...string) *childSetup {
 	c.caFile, c.bundle = filepath.Join(c.private, "ca.pem"), filepath.Join(c.private, "bundle.pem")
 	for _, name := range []string{c.caFile, c.bundle} {
 		_, text := selfsigned.Certificate(filepath.Base(name))
-		if err := os.WriteFile(name, text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, name, text, 0o600)
 	}
 	return c
 }
@@ -170,9 +169,7 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 		t.Fatal(err)
 	}
 	name = filepath.Join(t.TempDir(), "own trust.jks")
-	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, name, b.Bytes(), 0o600)
 	return name, cert
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +18,8 @@ import (
 
 // failingTap is a tap with functions that make failing calls through it.
 type failingTap struct {
-	url    string // of its web listener
-	client *http.Client
+	url          string // of its web listener
+	proxy, admin string
 }
 
 func startFailingTap(t *testing.T) *failingTap {
@@ -28,32 +27,17 @@ func startFailingTap(t *testing.T) *failingTap {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{testCredential}}))
 	t.Cleanup(api.Close)
 	proxy, admin := startTap(t, api.Listener.Addr().String())
-	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
-	t.Cleanup(transport.CloseIdleConnections)
-	return &failingTap{"http://" + admin, &http.Client{Transport: transport}}
+	return &failingTap{"http://" + admin, proxy, admin}
 }
 
 // call makes a call that fails as d says, waits until the tap lists it, and returns
 // its request ID.
 func (f *failingTap) call(t *testing.T, d cloudmonitor.Directive) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cloudmonitor.SignV4(req, nil, testCredential, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
-	req.Header.Set(cloudmonitor.DirectiveField, d.String())
-	res, err := f.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil {
-		t.Fatal(err)
-	}
-	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, f.url+"/api/v1/failures/"+id)
-	return id
+	return failCall(t, f.proxy, f.admin, func(req *http.Request) {
+		cloudmonitor.SignV4(req, nil, testCredential, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
+		req.Header.Set(cloudmonitor.DirectiveField, d.String())
+	})
 }
 
 func TestFailures(t *testing.T) {

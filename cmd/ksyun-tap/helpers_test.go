@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -64,6 +65,29 @@ func serveTap(t *testing.T, flags ...string) *tap {
 	})
 	waitReady(t, "http://"+tap.address(wayWeb)+"/-/ready")
 	return tap
+}
+
+// failCall makes a call through a tap that fails, waits until the tap lists it, and
+// returns its request ID. The API requires a signature unless prepare signs the request.
+func failCall(t *testing.T, proxy, admin string, prepare func(*http.Request)) string {
+	t.Helper()
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if prepare != nil {
+		prepare(req)
+	}
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	id := res.Header.Get("X-Ksc-Request-Id")
+	waitReady(t, "http://"+admin+"/api/v1/failures/"+id)
+	return id
 }
 
 // waitReady asks until the response is 200. The listeners are open before the tap

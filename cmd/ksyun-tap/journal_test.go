@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,23 +23,6 @@ func TestJournalFile(t *testing.T) {
 		_, body := statusOf(t, http.MethodGet, address)
 		return body
 	}
-	call := func(t *testing.T, proxy, admin string) (requestID string) {
-		t.Helper()
-		transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
-		defer transport.CloseIdleConnections()
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		requestID = res.Header.Get("X-Ksc-Request-Id")
-		waitReady(t, "http://"+admin+"/api/v1/failures/"+requestID)
-		return requestID
-	}
 	type failures struct {
 		Data struct {
 			Failures []struct{ ID string }
@@ -50,7 +32,7 @@ func TestJournalFile(t *testing.T) {
 	var requestID, before string
 	t.Run("before", func(t *testing.T) {
 		proxy, admin := startTap(t, api.Listener.Addr().String(), file)
-		requestID = call(t, proxy, admin)
+		requestID = failCall(t, proxy, admin, nil)
 		before = get(t, "http://"+admin+"/api/v1/failures/"+requestID)
 		code, _, errOut := command(t, "", "run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file)
 		if want := "ksyun-tap: " + file + ": another process uses the file\n  hint: give each tap"; code != exitUsage || !strings.HasPrefix(errOut, want) {
@@ -72,7 +54,7 @@ func TestJournalFile(t *testing.T) {
 		if all := get(t, "http://"+admin+"/api/v1/groups"); strings.Count(all, `"count":1,`) != 1 || !strings.Contains(all, requestID) {
 			t.Errorf("groups: %s", all)
 		}
-		call(t, proxy, admin)
+		failCall(t, proxy, admin, nil)
 		var all failures
 		if err := json.Unmarshal([]byte(get(t, "http://"+admin+"/api/v1/failures")), &all); err != nil || len(all.Data.Failures) != 2 || all.Data.Failures[0].ID <= all.Data.Failures[1].ID {
 			t.Errorf("failures: %+v, %v", all, err)

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"testing"
 
@@ -15,19 +14,7 @@ func TestLookup(t *testing.T) {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{testCredential}}))
 	defer api.Close()
 	proxy, admin := startTap(t, api.Listener.Addr().String())
-	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
-	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := transport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
-	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, "http://"+admin+"/api/v1/failures/"+id) // the journal is filled shortly after the response
+	id := failCall(t, proxy, admin, nil)
 
 	code, out, errOut := command(t, "", "lookup", id, "--url=http://"+admin)
 	for _, want := range []string{id, "MissingAuthenticationToken", "ListMetrics", "Do  "} {

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // command runs the program in this process.
@@ -78,9 +79,7 @@ func TestUsageErrors(t *testing.T) {
 	bad := filepath.Join(dir, "bad.yaml")
 	notPEM := filepath.Join(dir, "not.pem")
 	for name, text := range map[string]string{bad: "log:\n  colour: info\n", notPEM: "not a certificate"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, name, text, 0o600)
 	}
 	f := func(want string, args ...string) {
 		t.Helper()
@@ -122,9 +121,7 @@ func TestUsageErrors(t *testing.T) {
 func TestAddressInUse(t *testing.T) {
 	ln := rawconn.Listen(t)
 	keys := filepath.Join(t.TempDir(), "keys.yaml")
-	if err := os.WriteFile(keys, []byte("access_key: A\nsecret_key: S\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, keys, "access_key: A\nsecret_key: S\n", 0o600)
 	for _, setting := range []string{"proxy.listen-address", "web.listen-address", "resign.listen-address"} {
 		args := []string{"run", "--resign.credentials-file=" + keys}
 		for _, s := range []string{"proxy.listen-address", "web.listen-address"} {

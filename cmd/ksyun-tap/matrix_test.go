@@ -21,6 +21,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const (
@@ -134,9 +135,7 @@ func newMatrix(t *testing.T) *matrix {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(paths["EMPTY"], nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, paths["EMPTY"], "", 0o600)
 	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeport.TCP(t), dns: upstreamtest.ServeDNS(t, upstreamtest.Addresses(t, "192.0.2.1"))}
 	socks, _ := rawconn.ServeSOCKS(t, m.api)
 	m.known = strings.NewReplacer(

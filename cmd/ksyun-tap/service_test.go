@@ -2,13 +2,13 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestServiceSettings checks the packages' settings file: all settings are valid, and
@@ -19,15 +19,10 @@ func TestServiceSettings(t *testing.T) {
 	if code := run(t.Context(), []string{"check-config", "--config.file=" + file}, nil, &out, &errOut); code != exitOK {
 		t.Fatalf("as it is: %s", errOut.String())
 	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, file)
 	commented := regexp.MustCompile(`(?m)^#([a-z][a-z.-]*:.*)$`)
 	all := filepath.Join(t.TempDir(), "all.yaml")
-	if err := os.WriteFile(all, commented.ReplaceAll(text, []byte("$1")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, all, commented.ReplaceAll(text, []byte("$1")), 0o600)
 	file2, err := config.Load(all)
 	if err != nil {
 		t.Fatalf("with all of it: %v", err)

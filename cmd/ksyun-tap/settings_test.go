@@ -2,20 +2,18 @@ package main
 
 import (
 	"io"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestSourcesOfSettings checks that every verb that runs a tap reads the configuration
 // file, and knows where the values of its settings come from.
 func TestSourcesOfSettings(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ksyun-tap.yml")
-	if err := os.WriteFile(file, []byte("journal.size: 7\nlog.level: debug\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, file, "journal.size: 7\nlog.level: debug\n", 0o600)
 	t.Setenv("KSYUN_TAP_JOURNAL_MAX_AGE", "3h")
 	for verb, tt := range map[string]struct {
 		args     []string

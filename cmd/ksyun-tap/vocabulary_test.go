@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/netip"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // vocabulary is a set of JSON keys and the JSON types of their values.
@@ -191,10 +191,7 @@ var keyRow = regexp.MustCompile("^\\| `([a-z_]+)` \\| ([a-z]+) \\|")
 // documentedKeys returns the keys in the table of docs/api.md.
 func documentedKeys(t *testing.T) vocabulary {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, "../../docs/api.md")
 	_, text, _ = bytes.Cut(text, []byte("\n## Keys\n"))
 	text, _, _ = bytes.Cut(text, []byte("\n## "))
 	keys := vocabulary{}

@@ -131,25 +131,6 @@ func trusts(pem []byte, cert *tls.Certificate, host string, now time.Time) error
 	return err
 }
 
-func mustRead(tb testing.TB, elem ...string) []byte {
-	tb.Helper()
-	data, err := os.ReadFile(filepath.Join(elem...))
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return data
-}
-
-func mustWrite(tb testing.TB, path string, data []byte, mode os.FileMode) {
-	tb.Helper()
-	if err := os.WriteFile(path, data, mode); err != nil {
-		tb.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		tb.Fatal(err)
-	}
-}
-
 // count returns how many certificates are in p.
 func count(p []byte) int { return bytes.Count(p, []byte("BEGIN CERTIFICATE")) }
 

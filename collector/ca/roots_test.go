@@ -6,15 +6,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestSystemRoots(t *testing.T) {
 	dir := t.TempDir()
 	one, two := selfSigned("One"), selfSigned("Two")
-	mustWrite(t, filepath.Join(dir, "one.pem"), one, 0o644)
-	mustWrite(t, filepath.Join(dir, "two.pem"), two, 0o644)
+	testfile.Write(t, filepath.Join(dir, "one.pem"), one, 0o644)
+	testfile.Write(t, filepath.Join(dir, "two.pem"), two, 0o644)
 	usual := filepath.Join(t.TempDir(), "usual.pem")
-	mustWrite(t, usual, append(append(selfSigned("A"), selfSigned("B")...), selfSigned("C")...), 0o644)
+	testfile.Write(t, usual, append(append(selfSigned("A"), selfSigned("B")...), selfSigned("C")...), 0o644)
 	old := rootFiles
 	t.Cleanup(func() { rootFiles = old })
 	rootFiles = []string{usual}
@@ -37,13 +39,13 @@ func TestSystemRoots(t *testing.T) {
 	f(filepath.Join(dir, "one.pem"), dir, 2)
 	f(filepath.Join(dir, "one.pem"), dir+":"+dir, 2)
 	huge := filepath.Join(t.TempDir(), "huge.pem")
-	mustWrite(t, huge, nil, 0o644)
+	testfile.Write(t, huge, "", 0o644)
 	if err := os.Truncate(huge, maxPublicFile+1); err != nil {
 		t.Fatal(err)
 	}
 	// What cannot be read counts as not set.
 	empty := filepath.Join(t.TempDir(), "empty.pem")
-	mustWrite(t, empty, nil, 0o644)
+	testfile.Write(t, empty, "", 0o644)
 	for _, file := range []string{huge, empty, filepath.Join(dir, "none.pem"), dir, os.DevNull} {
 		f(file, "", 3)
 	}
@@ -60,7 +62,7 @@ func TestSystemRootsWhereNoneAre(t *testing.T) {
 	if _, err := Open(Config{Dir: privateDir(t), Permitted: names}); err == nil || !strings.Contains(err.Error(), "install ca-certificates") {
 		t.Errorf("error %v", err)
 	}
-	mustWrite(t, file, rootPEM(), 0o644)
+	testfile.Write(t, file, rootPEM(), 0o644)
 	if roots, err := SystemRoots(); err != nil || count(roots) != 1 {
 		t.Errorf("the second file: %s, %v", roots, err)
 	}
@@ -96,8 +98,8 @@ func TestRootsChange(t *testing.T) {
 	roots, rootsErr := rootPEM(), error(nil)
 	c := mustOpen(t, Config{Dir: dir, Roots: func() ([]byte, error) { return roots, rootsErr }})
 	roots = append(append([]byte{}, roots...), selfSigned("New")...)
-	if err := c.Refresh(); err != nil || count(mustRead(t, dir, bundleFile)) != 3 {
-		t.Errorf("a root was added: %v, %d certificates", err, count(mustRead(t, dir, bundleFile)))
+	if err := c.Refresh(); err != nil || count(testfile.Read(t, dir, bundleFile)) != 3 {
+		t.Errorf("a root was added: %v, %d certificates", err, count(testfile.Read(t, dir, bundleFile)))
 	}
 	roots, rootsErr = nil, errors.New("no roots today")
 	// The error is returned. The bundle keeps the old roots and gets the next
@@ -105,7 +107,7 @@ func TestRootsChange(t *testing.T) {
 	if err := c.rotate(); !errors.Is(err, rootsErr) {
 		t.Errorf("error %v", err)
 	}
-	if n := count(mustRead(t, dir, bundleFile)); n != 4 {
+	if n := count(testfile.Read(t, dir, bundleFile)); n != 4 {
 		t.Errorf("%d certificates in the bundle, want 2 roots and 2 of ours", n)
 	}
 	if authorities(c)[1].published.IsZero() {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // signedBy names the authority that signed cert by its place in the view, from 0.
@@ -52,7 +54,7 @@ func TestRotation(t *testing.T) {
 		until(8*time.Hour + 2*time.Minute)
 		second := authorities(c)[1].root.Subject.CommonName
 		for _, f := range []string{certFile, bundleFile} {
-			pem := mustRead(t, dir, f)
+			pem := testfile.Read(t, dir, f)
 			if want := map[string]int{certFile: 2, bundleFile: 3}[f]; count(pem) != want {
 				t.Errorf("%d certificates in %s, want %d", count(pem), f, want)
 			}
@@ -80,7 +82,7 @@ func TestRotation(t *testing.T) {
 		if a := authorities(c); len(a) != 2 || a[0].root.Subject.CommonName != second {
 			t.Errorf("after the end of the first: %v", a)
 		}
-		if n := count(mustRead(t, dir, certFile)); n != 2 {
+		if n := count(testfile.Read(t, dir, certFile)); n != 2 {
 			t.Errorf("%d certificates in ca.pem after the end of the first, want 2", n)
 		}
 		cancel()
@@ -143,20 +145,20 @@ func TestReopen(t *testing.T) {
 	clk := newClock()
 	cfg := Config{Dir: dir, Now: clk.Now}
 	first := mustOpen(t, cfg).Fingerprint()
-	files := [][]byte{mustRead(t, dir, keyFile), mustRead(t, dir, certFile), mustRead(t, dir, bundleFile)}
+	files := [][]byte{testfile.Read(t, dir, keyFile), testfile.Read(t, dir, certFile), testfile.Read(t, dir, bundleFile)}
 	clk.add(24 * time.Hour)
 	if again := mustOpen(t, cfg).Fingerprint(); again != first {
 		t.Error("another CA at the second start")
 	}
 	for i, name := range []string{keyFile, certFile, bundleFile} {
-		if string(mustRead(t, dir, name)) != string(files[i]) {
+		if string(testfile.Read(t, dir, name)) != string(files[i]) {
 			t.Errorf("%s changed at the second start", name)
 		}
 	}
 	// The tap was down for as long as the CA had to live.
 	clk.add(40 * 24 * time.Hour)
 	c := mustOpen(t, cfg)
-	if c.Fingerprint() == first || count(mustRead(t, dir, certFile)) != 1 {
+	if c.Fingerprint() == first || count(testfile.Read(t, dir, certFile)) != 1 {
 		t.Error("the expired CA was kept")
 	}
 }
@@ -228,17 +230,17 @@ func TestProcessesShareDirectory(t *testing.T) {
 func TestDirectoryIsEmptied(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
-	key, first := mustRead(t, dir, keyFile), c.Fingerprint()
+	key, first := testfile.Read(t, dir, keyFile), c.Fingerprint()
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Refresh(); err != nil {
 		t.Fatal(err)
 	}
-	if c.Fingerprint() != first || string(mustRead(t, dir, keyFile)) != string(key) {
+	if c.Fingerprint() != first || string(testfile.Read(t, dir, keyFile)) != string(key) {
 		t.Error("the CA that programs trust was lost")
 	}
-	if count(mustRead(t, dir, bundleFile)) != 2 {
+	if count(testfile.Read(t, dir, bundleFile)) != 2 {
 		t.Error("the bundle was not published again")
 	}
 }
@@ -248,7 +250,7 @@ func TestMaintainReportsErrors(t *testing.T) {
 		dir := privateDir(t)
 		reported := make(chan error, 1)
 		c := mustOpen(t, Config{Dir: dir, OnError: func(err error) { reported <- err }})
-		mustWrite(t, filepath.Join(dir, keyFile), []byte("nonsense"), 0o600)
+		testfile.Write(t, filepath.Join(dir, keyFile), []byte("nonsense"), 0o600)
 		ctx, cancel := context.WithCancel(t.Context())
 		go c.Maintain(ctx)
 		err := <-reported
@@ -259,7 +261,7 @@ func TestMaintainReportsErrors(t *testing.T) {
 		}
 		// What is in memory serves on, and the file is not touched.
 		mustCert(t, c, host)
-		if string(mustRead(t, dir, keyFile)) != "nonsense" {
+		if string(testfile.Read(t, dir, keyFile)) != "nonsense" {
 			t.Error("the file was overwritten")
 		}
 	})

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // noSecrets fails if text holds a piece of a private key in a key file, as PEM
@@ -55,7 +57,7 @@ func TestKeyStaysWhereItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustCert(t, c, host)
-	keys := string(mustRead(t, dir, keyFile))
+	keys := string(testfile.Read(t, dir, keyFile))
 	if strings.Count(keys, "BEGIN PRIVATE KEY") != 2 {
 		t.Fatal("the test looks for the wrong thing")
 	}
@@ -74,8 +76,8 @@ func TestKeyStaysWhereItIs(t *testing.T) {
 		"JSON":       string(asJSON),
 		"Stats":      fmt.Sprintf("%#v", c.Stats()),
 		"PEM":        string(c.PEM()),
-		"ca.pem":     string(mustRead(t, dir, certFile)),
-		"bundle.pem": string(mustRead(t, dir, bundleFile)),
+		"ca.pem":     string(testfile.Read(t, dir, certFile)),
+		"bundle.pem": string(testfile.Read(t, dir, bundleFile)),
 		"an error":   fmt.Sprint(refused),
 	} {
 		t.Run(name, func(t *testing.T) { noSecrets(t, text, keys) })
@@ -95,7 +97,7 @@ func TestRootsWithKeys(t *testing.T) {
 	}
 	roots := append(pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: key}), rootPEM()...)
 	mustOpen(t, Config{Dir: dir, Roots: func() ([]byte, error) { return roots, nil }})
-	if bundle := string(mustRead(t, dir, bundleFile)); strings.Contains(bundle, "PRIVATE") || count([]byte(bundle)) != 2 {
+	if bundle := string(testfile.Read(t, dir, bundleFile)); strings.Contains(bundle, "PRIVATE") || count([]byte(bundle)) != 2 {
 		t.Errorf("the bundle holds %s", bundle)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestModes(t *testing.T) {
@@ -60,7 +62,7 @@ func TestRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := privateDir(t)
 			mustOpen(t, Config{Dir: dir})
-			before := mustRead(t, dir, keyFile)
+			before := testfile.Read(t, dir, keyFile)
 			spoil(t, dir)
 			for _, spelt := range []string{dir, dir + "/", dir + "/."} { // the last two would follow a link
 				_, err := Open(Config{Dir: spelt, Permitted: names, Roots: testRoots})
@@ -135,18 +137,18 @@ func TestDamagedKeyFile(t *testing.T) {
 	if err := c.rotate(); err != nil {
 		t.Fatal(err)
 	}
-	whole := string(mustRead(t, dir, keyFile))
+	whole := string(testfile.Read(t, dir, keyFile))
 	secondCert := strings.LastIndex(whole, "-----BEGIN CERT")
 	secondKey := strings.LastIndex(whole, "-----BEGIN PRIV")
 	f := func(name, data, want string) {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, keyFile)
-			mustWrite(t, path, []byte(data), 0o600)
+			testfile.Write(t, path, []byte(data), 0o600)
 			_, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("error %v, want %s", err, want)
 			}
-			if string(mustRead(t, path)) != data {
+			if string(testfile.Read(t, path)) != data {
 				t.Error("the file was changed")
 			}
 			noSecrets(t, fmt.Sprint(err), whole)
@@ -184,7 +186,7 @@ func TestPublishedFilesAreRepaired(t *testing.T) {
 				dir := privateDir(t)
 				c := mustOpen(t, Config{Dir: dir})
 				path := filepath.Join(dir, name)
-				want := string(mustRead(t, path))
+				want := string(testfile.Read(t, path))
 				if err := spoil(path); err != nil {
 					t.Fatal(err)
 				}
@@ -192,7 +194,7 @@ func TestPublishedFilesAreRepaired(t *testing.T) {
 					t.Fatal(err)
 				}
 				info, err := os.Lstat(path)
-				if err != nil || info.Mode() != 0o644 || string(mustRead(t, path)) != want {
+				if err != nil || info.Mode() != 0o644 || string(testfile.Read(t, path)) != want {
 					t.Errorf("not as before: %v, %v", info, err)
 				}
 			})
@@ -245,7 +247,7 @@ func TestCrash(t *testing.T) {
 			dir := privateDir(t)
 			clk := newClock()
 			c := mustOpen(t, Config{Dir: dir, Now: clk.Now})
-			first, trusted := c.Fingerprint(), mustRead(t, dir, certFile)
+			first, trusted := c.Fingerprint(), testfile.Read(t, dir, certFile)
 			clk.add(c.overlap)
 			c.store.write = crashAt(n)
 			if err := c.rotate(); !errors.Is(err, errCrash) {
@@ -273,13 +275,13 @@ func TestCrash(t *testing.T) {
 // about beside them.
 func checkWhole(t *testing.T, c *CA, dir string, want int) {
 	t.Helper()
-	if err := trusts(mustRead(t, dir, bundleFile), mustCert(t, c, host), host, c.now()); err != nil {
+	if err := trusts(testfile.Read(t, dir, bundleFile), mustCert(t, c, host), host, c.now()); err != nil {
 		t.Error(err)
 	}
 	if n := len(authorities(c)); n != want {
 		t.Errorf("%d authorities, want %d", n, want)
 	}
-	if n := count(mustRead(t, dir, certFile)); n != want {
+	if n := count(testfile.Read(t, dir, certFile)); n != want {
 		t.Errorf("%d certificates in ca.pem, want %d", n, want)
 	}
 	if got := strings.Join(files(t, dir), " "); got != "bundle.pem ca.pem key.pem lock" {
@@ -322,7 +324,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 func TestUnwritable(t *testing.T) {
 	dir := privateDir(t)
 	blocked := filepath.Join(t.TempDir(), "file")
-	mustWrite(t, blocked, nil, 0o600)
+	testfile.Write(t, blocked, "", 0o600)
 	for name, cfg := range map[string]Config{
 		"directory": {Dir: filepath.Join(blocked, "ca")},
 		"published": {Dir: dir, PublishDir: filepath.Join(blocked, "ca")},

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // forge signs whatever it is asked to, as a thief of the key would.
@@ -53,7 +55,7 @@ func TestWhatTheKeyIsGoodFor(t *testing.T) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(c.PEM())
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
-	mustWrite(t, caFile, c.PEM(), 0o644)
+	testfile.Write(t, caFile, c.PEM(), 0o644)
 
 	middle, middleKey := forgeUnder(t, a.cert, a.key, x509.Certificate{
 		Subject: pkix.Name{CommonName: "between"}, IsCA: true, KeyUsage: x509.KeyUsageCertSign,
@@ -113,7 +115,7 @@ func TestWhatTheKeyIsGoodFor(t *testing.T) {
 func TestCommonNameIsConstrained(t *testing.T) {
 	c := mustOpen(t, Config{})
 	caFile := filepath.Join(t.TempDir(), "ca.pem")
-	mustWrite(t, caFile, c.PEM(), 0o644)
+	testfile.Write(t, caFile, c.PEM(), 0o644)
 	a := c.view.Load().all[0]
 	cert := forge(t, a, x509.Certificate{Subject: pkix.Name{CommonName: "example.com"}})
 	if cert.VerifyHostname("example.com") == nil {
@@ -144,6 +146,6 @@ func TestOpenSSLReadsBundle(t *testing.T) {
 func pemFile(t *testing.T, cert *x509.Certificate) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cert.pem")
-	mustWrite(t, path, pem.EncodeToMemory(&pem.Block{Type: blockCert, Bytes: cert.Raw}), 0o644)
+	testfile.Write(t, path, pem.EncodeToMemory(&pem.Block{Type: blockCert, Bytes: cert.Raw}), 0o644)
 	return path
 }

@@ -1,13 +1,13 @@
 package csm
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // FuzzRead checks that no datagram panics, is reported without being counted, or
@@ -18,10 +18,7 @@ func FuzzRead(f *testing.F) {
 		f.Fatalf("no seeds: %v", err)
 	}
 	for _, file := range files {
-		seed, err := os.ReadFile(file)
-		if err != nil {
-			f.Fatal(err)
-		}
+		seed := testfile.Read(f, file)
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, datagram []byte) {

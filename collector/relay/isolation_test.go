@@ -7,9 +7,10 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // A second program is unharmed by whatever a first one has done to the
@@ -80,10 +81,7 @@ const smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
 
 // doubtful are requests of which an upstream may ignore the body.
 func doubtful(t *testing.T) map[string]string {
-	file, err := os.ReadFile("testdata/isolation/ignored-body.req")
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := testfile.Read(t, "testdata/isolation/ignored-body.req")
 	length := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(smuggled), smuggled)
 	chunked := fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(smuggled), smuggled)
 	return map[string]string{

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const keyFile = "access_key: AKREAL\nsecret_key: real secret\n"
@@ -21,18 +22,8 @@ const keyFile = "access_key: AKREAL\nsecret_key: real secret\n"
 func write(t *testing.T, text string, mode fs.FileMode) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "credentials.yaml")
-	put(t, path, text, mode)
+	testfile.Write(t, path, text, mode)
 	return path
-}
-
-func put(t *testing.T, path, text string, mode fs.FileMode) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path, mode); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func TestReadFile(t *testing.T) {
@@ -136,16 +127,16 @@ func TestWatch(t *testing.T) {
 			}
 		}
 		check("at first", "one", true, "")
-		put(t, path, "access_key: two\nsecret_key: S", 0o600)
+		testfile.Write(t, path, "access_key: two\nsecret_key: S", 0o600)
 		check("changed", "two", true, "false")
-		put(t, path, "access_key: thr", 0o600)
+		testfile.Write(t, path, "access_key: thr", 0o600)
 		check("cut", "two", false, "true")
 		check("still cut", "two", false, "")
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
 		check("gone", "two", false, "true")
-		put(t, path, "access_key: two\nsecret_key: S", 0o600)
+		testfile.Write(t, path, "access_key: two\nsecret_key: S", 0o600)
 		check("back as it was", "two", true, "false")
 		cancel()
 		synctest.Wait()

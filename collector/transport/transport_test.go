@@ -8,13 +8,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const (
@@ -109,11 +109,7 @@ func readAll(t *testing.T, body io.Reader) string {
 
 func sample(t *testing.T, name string) string {
 	t.Helper()
-	b, err := os.ReadFile("../testdata/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
+	return string(testfile.Read(t, "../testdata/"+name))
 }
 
 func TestTransport(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func read(t *testing.T, file File, args ...string) *Settings {
@@ -77,10 +77,7 @@ func TestBadFiles(t *testing.T) {
 	}
 	var got bytes.Buffer
 	for _, name := range files {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		data := testfile.Read(t, name)
 		base := filepath.Base(name)
 		_, err = parse(base, data)
 		if err == nil {
@@ -260,10 +257,7 @@ func TestDescribe(t *testing.T) {
 func FuzzFile(f *testing.F) {
 	files, _ := filepath.Glob("testdata/bad/*.yaml")
 	for _, name := range append(files, "testdata/good.yaml") {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+		data := testfile.Read(f, name)
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

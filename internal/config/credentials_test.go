@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestCredentialNames(t *testing.T) {
@@ -14,9 +15,7 @@ func TestCredentialNames(t *testing.T) {
 	write := func(name, text string, mode os.FileMode) string {
 		t.Helper()
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, path, text, mode)
 		return path
 	}
 	const accessKey = "AKLTbilling000000000"

@@ -1,11 +1,12 @@
 package config
 
 import (
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const sample = "../../docs/ksyun-tap.example.yml"
@@ -19,10 +20,7 @@ func TestSampleFile(t *testing.T) {
 	if _, err := Load(sample); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(sample)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, sample)
 	all, err := parse(sample, notSet.ReplaceAll(text, []byte("$1$2")))
 	if err != nil {
 		t.Fatal(err)

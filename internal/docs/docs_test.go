@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const root = "../.."
@@ -277,9 +279,6 @@ func readPages(t *testing.T, patterns ...string) map[string]string {
 
 func readFile(t *testing.T, name string) []byte {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, root, name)
 	return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 }

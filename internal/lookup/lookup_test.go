@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -20,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestNewQuery(t *testing.T) {
@@ -154,10 +154,7 @@ func (n names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, err
 // TestTaps checks that every address behind a name is asked, and that those that do not
 // answer are reported.
 func TestTaps(t *testing.T) {
-	body, err := os.ReadFile("testdata/tap.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	body := testfile.Read(t, "testdata/tap.json")
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
 	if err != nil {
 		t.Fatal(err)
@@ -250,9 +247,7 @@ func TestClients(t *testing.T) {
 	dir := t.TempDir()
 	ca := "-----BEGIN CERTIFICATE-----\n" + base64Lines(s.Certificate().Raw) + "-----END CERTIFICATE-----\n"
 	for name, text := range map[string]string{"ca.pem": ca, "token": "t0ken"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, filepath.Join(dir, name), text, 0o600)
 	}
 	host := strings.TrimPrefix(s.URL, "https://")
 	clients, err := ParseClients(filepath.Join(dir, "clients.yml"), []byte(`
@@ -311,10 +306,7 @@ func FuzzResponses(f *testing.F) {
 		f.Fatal(err)
 	}
 	for _, name := range files {
-		body, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+		body := testfile.Read(f, name)
 		f.Add(body)
 	}
 	base, err := ParseURL("http://backend")

@@ -3,12 +3,12 @@ package redirect
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestScript compares the rules with testdata; test/e2e installs them.
@@ -54,17 +54,13 @@ func TestTools(t *testing.T) {
 		t.Errorf("no tools: %v", err)
 	}
 	script := "#!/bin/sh\necho 'iptables: Operation not permitted' >&2\necho more >&2\nexit 1\n"
-	if err := os.WriteFile(dir+"/iptables", []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, dir+"/iptables", script, 0o700)
 	_, err = Backends(t.Context(), "iptables")
 	if err == nil || err.Error() != "cannot install rules on this system: iptables: exit status 1: iptables: Operation not permitted: run it as root, or with the capability NET_ADMIN" {
 		t.Errorf("not permitted: %v", err)
 	}
 	for _, tool := range []string{"iptables", "ip6tables"} {
-		if err := os.WriteFile(dir+"/"+tool, []byte("#!/bin/sh\n"), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, dir+"/"+tool, "#!/bin/sh\n", 0o700)
 	}
 	if got, err := Backends(t.Context(), "iptables"); err != nil || len(got) != 1 || got[0].Name() != "iptables" {
 		t.Errorf("iptables: %v, %v", got, err)

@@ -2,10 +2,10 @@ package savedhttp
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 func TestParse(t *testing.T) {
@@ -52,10 +52,7 @@ func TestParse(t *testing.T) {
 func TestCurl(t *testing.T) {
 	f := func(file, method, target, host string, status int, body string, whole bool) {
 		t.Helper()
-		data, err := os.ReadFile(filepath.Join("testdata", file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		data := testfile.Read(t, "testdata", file)
 		x, err := Parse(data)
 		if err != nil {
 			t.Fatal(err)

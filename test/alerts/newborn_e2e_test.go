@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestNewbornSeriesAreCountedByAnInstalledPrometheus does as
@@ -82,9 +83,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 	if said, err := exec.CommandContext(t.Context(), "promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", file.Name(), data).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
-	if err := os.WriteFile(config, []byte("global: {scrape_interval: 1m}\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, config, "global: {scrape_interval: 1m}\n", 0o600)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"math"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,6 +28,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
 )
 
@@ -136,9 +136,7 @@ func newWorld(t testing.TB, starts bool, but ...string) *world {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "rules.yaml")
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, file, text, 0o600)
 	manager := promrules.NewManager(&promrules.ManagerOptions{
 		AppendableV2: db, Queryable: db, Context: t.Context(), Logger: promslog.NewNopLogger(),
 		QueryFunc:  promrules.EngineQueryFunc(w.engine, db),

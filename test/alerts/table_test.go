@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 var (
@@ -51,9 +53,7 @@ func TestScenarios(t *testing.T) {
 func compareTable(t *testing.T, file string, table []byte) {
 	t.Helper()
 	if *update {
-		if err := os.WriteFile(file, table, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, file, table, 0o644)
 	}
 	if want, err := os.ReadFile(file); err != nil || !bytes.Equal(want, table) {
 		t.Errorf("%s is not what the replay gives (%v): run make alerts-table", file, err)

@@ -4,11 +4,12 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 var (
@@ -85,16 +86,11 @@ const (
 // document writes the text to the documentation.
 func document(t *testing.T, text string) {
 	t.Helper()
-	b, err := os.ReadFile(documentation)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := testfile.Read(t, documentation)
 	head, rest, ok := strings.Cut(string(b), begin)
 	_, tail, found := strings.Cut(rest, end)
 	if !ok || !found {
 		t.Fatal("docs/diagnosis.md has no place for the table")
 	}
-	if err := os.WriteFile(documentation, []byte(head+begin+text+end+tail), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, documentation, head+begin+text+end+tail, 0o644)
 }

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
 	"go.yaml.in/yaml/v3"
 
@@ -164,7 +165,7 @@ func TestAlertsReachPeople(t *testing.T) {
 	plain := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))
 	defer plain.Close()
 	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
-	writeFile(t, settings, "log.level: info\n")
+	testfile.Write(t, settings, "log.level: info\n", 0o600)
 	tap := startTap(t, nil, "--config.file="+settings, "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(),
 		"--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
 		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
@@ -172,7 +173,7 @@ func TestAlertsReachPeople(t *testing.T) {
 	// A tap whose log is on a full disk, and whose credentials become invalid.
 	keys := keyFile(t, good)
 	ailing := startSilent(t, binary, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
-	writeFile(t, keys, "access_key: half-writ")
+	testfile.Write(t, keys, "access_key: half-writ", 0o600)
 	people := &inbox{texts: map[string]string{}}
 	receivers := httptest.NewServer(people)
 	defer receivers.Close()
@@ -210,12 +211,8 @@ func TestAlertsReachPeople(t *testing.T) {
 			wait(ctx, 500*time.Millisecond)
 		}
 	})
-	writeFile(t, settings, "log.levle: info\n")
-	res, err := http.Post("http://"+tap.admin+"/-/reload", "", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
+	testfile.Write(t, settings, "log.levle: info\n", 0o600)
+	reload(t, tap.admin)
 	eventually(t, "all taps are scraped", func() bool { return prometheus.value(`sum(up)`) == 3 })
 	other.stop(syscall.SIGTERM)
 
@@ -267,11 +264,8 @@ func TestAlertsReachPeople(t *testing.T) {
 	})
 
 	// The end of an alert is sent, too.
-	writeFile(t, settings, "log.level: info\n")
-	if res, err = http.Post("http://"+tap.admin+"/-/reload", "", nil); err != nil {
-		t.Fatal(err)
-	}
-	res.Body.Close()
+	testfile.Write(t, settings, "log.level: info\n", 0o600)
+	reload(t, tap.admin)
 	eventually(t, "the valid configuration is reported", func() bool {
 		return people.holds("/slack", "RESOLVED", "Resolved: A tap could not reload its configuration.")
 	})
@@ -342,7 +336,7 @@ func startAlertmanager(t *testing.T, receivers string) string {
 		t.Fatal(err)
 	}
 	config := filepath.Join(dir, "alertmanager.yaml")
-	writeFile(t, config, text)
+	testfile.Write(t, config, text, 0o600)
 	address := freeport.TCP(t)
 	start(t, nil, "prometheus-alertmanager", "--config.file="+config, "--storage.path="+filepath.Join(dir, "data"),
 		"--web.listen-address="+address, "--cluster.listen-address=")
@@ -359,21 +353,14 @@ func startAlerting(t *testing.T, alertmanager string, targets ...string) *promet
 		t.Fatal("no such threshold for the CA")
 	}
 	rules = strings.ReplaceAll(rules, caDays, "time() < 31 * 86400") // a month is all a CA has
-	writeFile(t, filepath.Join(dir, "rules.yaml"), rules)
-	writeFile(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
+	testfile.Write(t, filepath.Join(dir, "rules.yaml"), rules, 0o600)
+	testfile.Write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
 global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
 rule_files: [rules.yaml]
 alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
 scrape_configs:
   - job_name: ksyun-tap
     static_configs: [{targets: [%s], labels: {cluster: test, namespace: shop}}]
-`, strings.TrimPrefix(alertmanager, "http://"), `"`+strings.Join(targets, `", "`)+`"`))
+`, strings.TrimPrefix(alertmanager, "http://"), `"`+strings.Join(targets, `", "`)+`"`), 0o600)
 	return servePrometheus(t, "--config.file="+filepath.Join(dir, "prometheus.yml"), "--storage.tsdb.path="+filepath.Join(dir, "data"))
-}
-
-func writeFile(t *testing.T, name, text string) {
-	t.Helper()
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }

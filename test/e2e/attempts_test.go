@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestAttemptsByFault counts the attempts that clients make in their default
@@ -59,9 +60,7 @@ func countAttempts(t *testing.T, c client) {
 	sh(t, "sysctl -qw net.ipv4.tcp_syn_retries=1")
 	sh(t, "nft -f - <<'END'\n"+synRules+"\nEND")
 	resolv := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(resolv, []byte("nameserver 127.0.0.1\noptions timeout:1\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, resolv, "nameserver 127.0.0.1\noptions timeout:1\n", 0o644)
 	sh(t, "mount --bind "+resolv+" /etc/resolv.conf")
 	t.Cleanup(func() { sh(t, "umount /etc/resolv.conf") })
 
@@ -240,9 +239,7 @@ func buildClients(t *testing.T, dir string) {
 			t.Fatalf("%s: %v\n%s", command, err, tail(string(out), 4<<10))
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "java.security"), []byte("networkaddress.cache.negative.ttl=0\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, filepath.Join(dir, "java.security"), "networkaddress.cache.negative.ttl=0\n", 0o644)
 	run("testdata/sdkv1", "go build -o $B/sdkv1 .")
 	run("testdata/sdks", "go build -o $B/nethttp ./nethttp && cp fetch.mjs ../package.json ../package-lock.json $B")
 	run(dir, "npm ci --no-audit --no-fund --ignore-scripts")

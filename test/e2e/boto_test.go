@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // fragile is an API that can be taken down: nothing listens on its address
@@ -228,9 +229,7 @@ func TestBotoRecovers(t *testing.T) {
 			t.Parallel()
 			cert, certPEM := selfsigned.Certificate(apiHost)
 			caFile := filepath.Join(t.TempDir(), "vendor.pem")
-			if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
-				t.Fatal(err)
-			}
+			testfile.Write(t, caFile, certPEM, 0o600)
 			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), &tls.Config{Certificates: []tls.Certificate{cert}})
 			file := filepath.Join(t.TempDir(), "summary.json")
 			by := []string{binary, "exec", "--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + api.address, "--summary=json", "--summary.file=" + file, "--"}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestCAKeyStaysInItsFile intercepts calls with every kind of end and searches
@@ -43,10 +44,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 		"--upstream.ca-file=" + vendorCA, "--upstream.connect-to=" + apiHost + ":443=" + address,
 	}
 	tap := startTap(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + otlp.URL, "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf", "OTEL_BSP_SCHEDULE_DELAY=50"}, flags...)
-	trusted, err := os.ReadFile(filepath.Join(caDir, "ca.pem"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	trusted := testfile.Read(t, caDir, "ca.pem")
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(trusted)
 	proxy := http.ProxyURL(&url.URL{Scheme: "http", Host: tap.proxy})

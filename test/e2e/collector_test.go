@@ -23,6 +23,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -92,7 +93,7 @@ func withDebugExporter(t *testing.T, file string) string {
 		p["exporters"] = []string{"debug/" + name}
 	}
 	to := filepath.Join(t.TempDir(), filepath.Base(file))
-	writeFile(t, to, string(must(yaml.Marshal(config))))
+	testfile.Write(t, to, string(must(yaml.Marshal(config))), 0o600)
 	return to
 }
 
@@ -218,7 +219,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		}
 		config = strings.Replace(config, from, to, 1)
 	}
-	writeFile(t, dir+"/collector.yaml", config)
+	testfile.Write(t, dir+"/collector.yaml", config, 0o600)
 	otlp := freeport.TCP(t)
 	collector := start(t, collectorEnv(t,
 		"OTLP_HTTP_ADDRESS="+otlp, "OTLP_GRPC_ADDRESS=127.0.0.1:0", "TAP_LOG_FILES="+logFile,

@@ -14,7 +14,6 @@ import (
 	"math/big"
 	"net"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -24,6 +23,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestStolenKeyIsBoundUnderJava serves hosts for which the CA is not valid,
@@ -69,12 +69,10 @@ func TestStolenKeyIsBoundUnderJava(t *testing.T) {
 // stolen key.
 func thief(t *testing.T, keyFile string) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	t.Helper()
-	data, err := os.ReadFile(keyFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := testfile.Read(t, keyFile)
 	var certs []*x509.Certificate
 	var stolen any
+	var err error
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type == "PRIVATE KEY" {
 			stolen, err = x509.ParsePKCS8PrivateKey(block.Bytes)
@@ -124,8 +122,6 @@ func trustStore(t *testing.T, certPEM []byte) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(t.TempDir(), "trust.p12")
-	if err := os.WriteFile(path, store, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, path, store, 0o600)
 	return path
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 	"github.com/ksyun-tap/ksyun-tap/test/picture"
 )
 
@@ -390,7 +391,7 @@ func (d *day) draw(t *testing.T) {
 			continue
 		}
 		file := filepath.Join(t.TempDir(), board.UID+".html")
-		writeFile(t, file, string(page))
+		testfile.Write(t, file, string(page), 0o600)
 		screenshot(t, file, filepath.Join(dir, board.UID+".png"), picture.Height(board))
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -199,7 +200,7 @@ func (d *day) raise() *stage {
 	connect := "upstream.connect-to: [\"" + apiHost + ":443=" + secure + "\", \"other.example:80=" + s.other + "\", \"other.example:443=" + s.other + "\", \"" + apiHost + ":80=%s\"%s]\n"
 	s.goodConfig = fmt.Sprintf(connect, plain.Listener.Addr(), ", \"path.api.ksyun.com:80="+plain.Listener.Addr().String()+"\"")
 	s.deadConfig = fmt.Sprintf(connect, plain.Listener.Addr(), ", \"path.api.ksyun.com:80="+freeport.TCP(t)+"\"")
-	writeFile(t, s.settings, s.goodConfig)
+	testfile.Write(t, s.settings, s.goodConfig, 0o600)
 
 	common := []string{"--config.file=" + s.settings, "--upstream.ca-file=" + vendorCA, "--tap.other-hosts=forward"}
 	d.taps[0] = &dayTap{name: tapNames[0], args: append(slices.Clone(common),
@@ -241,15 +242,10 @@ func (d *day) start(tap *dayTap, program string) {
 // people does what operators do at that minute, such as a reload.
 func (d *day) people(s *stage, minute int) {
 	first, second := d.taps[0], d.taps[1]
-	reload := func(settings string, want int) {
-		writeFile(d.t, s.settings, settings)
-		res, err := http.Post("http://"+first.admin+"/-/reload", "", nil)
-		if err != nil {
-			d.t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != want {
-			d.t.Fatalf("reload: status %d, want %d", res.StatusCode, want)
+	reloadWith := func(settings string, want int) {
+		testfile.Write(d.t, s.settings, settings, 0o600)
+		if status, text := reload(d.t, first.admin); status != want {
+			d.t.Fatalf("reload: status %d, want %d: %s", status, want, text)
 		}
 	}
 	pathIs := func(ok string) {
@@ -263,18 +259,18 @@ func (d *day) people(s *stage, minute int) {
 		first.stop(syscall.SIGTERM)
 		d.start(first, s.newer)
 	case badConfig[0] + 1:
-		reload("log.levle: info\n", http.StatusInternalServerError)
+		reloadWith("log.levle: info\n", http.StatusInternalServerError)
 	case badConfig[1]:
-		reload(s.goodConfig, http.StatusOK)
+		reloadWith(s.goodConfig, http.StatusOK)
 	case tapDown[0] + 1:
 		second.stop(syscall.SIGTERM)
 	case tapDown[1]:
 		d.start(second, s.older)
 	case brokenPath[0] + 1:
-		reload(s.deadConfig, http.StatusOK)
+		reloadWith(s.deadConfig, http.StatusOK)
 		pathIs("0")
 	case brokenPath[1]:
-		reload(s.goodConfig, http.StatusOK)
+		reloadWith(s.goodConfig, http.StatusOK)
 		pathIs("1")
 	}
 }

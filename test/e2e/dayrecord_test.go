@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // scrape scrapes the taps once they have counted all calls of this minute, and
@@ -153,7 +154,7 @@ func (d *day) record(data string, ready []ruleToRecord) {
 	t.Helper()
 	text := must(yaml.Marshal(map[string]any{"groups": []map[string]any{{"name": "pass", "interval": "1m", "rules": ready}}}))
 	path := filepath.Join(t.TempDir(), "rules.yaml")
-	writeFile(t, path, string(text))
+	testfile.Write(t, path, string(text), 0o600)
 	promtool(t, "tsdb", "create-blocks-from", "rules", "--quiet", "--url="+d.prom.url, "--eval-interval=1m",
 		"--start="+strconv.FormatInt(d.begin.Unix(), 10), "--end="+strconv.FormatInt(d.at(d.end).Unix(), 10), "--output-dir="+data, path)
 	d.prom.process.stop(syscall.SIGTERM)

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
@@ -401,21 +401,10 @@ func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int
 // openMetrics returns the metrics with their exemplars.
 func openMetrics(t *testing.T, admin string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, admin+"/metrics", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	req := must(http.NewRequest(http.MethodGet, admin+"/metrics", nil))
 	req.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	_, text := do(t, req)
+	return text
 }
 
 func excerpt(text, part string) string {
@@ -426,26 +415,10 @@ func excerpt(text, part string) string {
 // TestReload changes the configuration file under a running tap.
 func TestReload(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	write := func(text string) { testfile.Write(t, file, text, 0o600) }
 	write("log.level: info\n")
 	tap := startTap(t, nil, "--config.file="+file)
 	admin := "http://" + tap.admin
-	reload := func() (int, string) {
-		t.Helper()
-		res, err := http.Post(admin+"/-/reload", "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		var b bytes.Buffer
-		_, _ = b.ReadFrom(res.Body)
-		return res.StatusCode, b.String()
-	}
 	metric := func(name string) string {
 		_, text := get(t, admin+"/metrics")
 		for l := range strings.Lines(text) {
@@ -455,11 +428,11 @@ func TestReload(t *testing.T) {
 		}
 		return ""
 	}
-	if status, text := reload(); status != http.StatusOK {
+	if status, text := reload(t, tap.admin); status != http.StatusOK {
 		t.Errorf("good file: %d %s", status, text)
 	}
 	write("log.levle: debug\n")
-	if status, text := reload(); status != http.StatusInternalServerError || !strings.Contains(text, "ksyun-tap.yaml:1: unknown setting") {
+	if status, text := reload(t, tap.admin); status != http.StatusInternalServerError || !strings.Contains(text, "ksyun-tap.yaml:1: unknown setting") {
 		t.Errorf("bad file: %d %s", status, text)
 	}
 	if got := metric("ksyun_tap_config_last_reload_successful"); got != "0" {

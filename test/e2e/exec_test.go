@@ -22,6 +22,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // goClient makes this test binary a program that calls the API with Go's
@@ -62,9 +63,7 @@ func serveTLS(t *testing.T, h http.Handler, hosts ...string) (address, caFile st
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	caFile = filepath.Join(t.TempDir(), "vendor.pem")
-	if err := os.WriteFile(caFile, certPEM, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, caFile, certPEM, 0o600)
 	return srv.Listener.Addr().String(), caFile
 }
 
@@ -216,13 +215,8 @@ func nodeFetch(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	for _, name := range []string{"package.json", "package-lock.json", "node.mjs"} {
-		text, err := os.ReadFile(filepath.Join("testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		text := testfile.Read(t, "testdata", name)
+		testfile.Write(t, filepath.Join(dir, name), text, 0o600)
 	}
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir
@@ -244,9 +238,7 @@ func TestExecDaemon(t *testing.T) {
 	}
 	p := start(t, nil, binary, "exec", "--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address, "--", "sh", "-c", daemon, pipe)
 	p.wait("sh ended and left 2 processes running")
-	if err := os.WriteFile(pipe, []byte("go\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, pipe, "go\n", 0o600)
 	p.wait("403\n") // the API wants a signature: the tap is still there
 	if code := p.stop(syscall.SIGTERM); code != 7 {
 		t.Errorf("exit code %d, want that of the command", code)

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestExecTerminal runs a command on a terminal, with and without its input
@@ -161,17 +162,12 @@ func TestExecSummaries(t *testing.T) {
 func TestExecKeepsSettings(t *testing.T) {
 	const corporate = "corporate.example"
 	address, caFile := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "corporate") }), corporate)
-	text, err := os.ReadFile(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, caFile)
 	directory := filepath.Join(t.TempDir(), "certs")
 	if err := os.Mkdir(directory, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(directory, "corporate.pem"), text, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, filepath.Join(directory, "corporate.pem"), text, 0o600)
 	run := func(env []string, command ...string) string {
 		t.Helper()
 		cmd := exec.Command(binary, slices.Concat([]string{"exec", "--summary=none", "--upstream.connect-to=" + corporate + ":443=" + address, "--"}, command)...)

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // unobservedSummary is what exec reports of what it did not observe.
@@ -189,13 +190,8 @@ for get in (s.get, s.get, requests.get):
 func TestExecNode24(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"package.json", "package-lock.json", "client.mjs"} {
-		text, err := os.ReadFile(filepath.Join("testdata", "node24", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		text := testfile.Read(t, "testdata", "node24", name)
+		testfile.Write(t, filepath.Join(dir, name), text, 0o600)
 	}
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir

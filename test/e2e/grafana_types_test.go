@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestDashboardsByGrafanasTypes has the TypeScript compiler hold the committed
@@ -38,7 +40,7 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 	types := filepath.Join(dir, "node_modules/@grafana/grafana-foundation-sdk/dist")
 	loosen(t, types)
 	check := typesCheck(t)
-	write := func(text string) { writeFile(t, filepath.Join(dir, "check.ts"), text) }
+	write := func(text string) { testfile.Write(t, filepath.Join(dir, "check.ts"), text, 0o600) }
 	compile := []string{"tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext", "check.ts"}
 	write(check)
 	run("npx", compile...)
@@ -49,14 +51,14 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 	var copies []string
 	for i, file := range files {
 		copies = append(copies, filepath.Join(dir, fmt.Sprintf("%d.json", i)))
-		writeFile(t, copies[i], string(must(os.ReadFile(file))))
+		testfile.Write(t, copies[i], string(must(os.ReadFile(file))), 0o600)
 	}
 	if unknown := known(copies...); unknown != "" {
 		t.Errorf("unknown to Grafana: %s", unknown)
 	}
 	wrong := strings.NewReplacer(`"unit": "bytes"`, `"unit": "bites"`, `"id": "merge"`, `"id": "merges"`, `"id": "byFrameRefID"`, `"id": "byFrame"`)
 	for _, file := range copies {
-		writeFile(t, file, wrong.Replace(string(must(os.ReadFile(file)))))
+		testfile.Write(t, file, wrong.Replace(string(must(os.ReadFile(file)))), 0o600)
 	}
 	for _, what := range []string{"unit bites", "transformation merges", "matcher byFrame"} {
 		if !strings.Contains(known(copies...), what) {
@@ -105,7 +107,7 @@ func loosen(t *testing.T, types string) {
 		if filepath.Base(filepath.Dir(f)) != "dashboardv2" {
 			text = field.ReplaceAllString(text, "$1?: ")
 		}
-		writeFile(t, f, text)
+		testfile.Write(t, f, text, 0o600)
 	}
 }
 

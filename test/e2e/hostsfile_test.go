@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestHostsFile has a hosts file lead the API's name to the tap, on the ports 80
@@ -27,9 +28,7 @@ func TestHostsFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(etc) })
-	if err := os.WriteFile(filepath.Join(etc, "hosts"), []byte("127.0.0.1 localhost "+apiHost+"\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, filepath.Join(etc, "hosts"), "127.0.0.1 localhost "+apiHost+"\n", 0o644)
 	caDir := filepath.Join(t.TempDir(), "ca")
 	run := func(args ...string) *runningTap {
 		command := append([]string{

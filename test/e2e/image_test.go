@@ -17,6 +17,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // containerHost is the network that a test's container is on.
@@ -170,9 +172,9 @@ func TestImage(t *testing.T) {
 	dir := t.TempDir()
 	licences := exec.Command("go", "run", "-C", "tools", "./licences", "..")
 	licences.Dir = "../.."
-	writeFile(t, dir+"/THIRD_PARTY_LICENSES", string(must(licences.Output())))
-	writeFile(t, dir+"/LICENSE", string(must(os.ReadFile("../../LICENSE"))))
-	writeFile(t, dir+"/ca-certificates.crt", string(must(os.ReadFile("/etc/ssl/certs/ca-certificates.crt"))))
+	testfile.Write(t, dir+"/THIRD_PARTY_LICENSES", string(must(licences.Output())), 0o600)
+	testfile.Write(t, dir+"/LICENSE", string(must(os.ReadFile("../../LICENSE"))), 0o600)
+	testfile.Write(t, dir+"/ca-certificates.crt", string(must(os.ReadFile("/etc/ssl/certs/ca-certificates.crt"))), 0o600)
 	for _, arch := range []string{"amd64", "arm64"} {
 		buildStatic(t, arch, filepath.Join(dir, "linux", arch, "ksyun-tap"))
 		p.do("build", "--isolation=chroot", "--format=docker", "--platform=linux/"+arch, "--target=prebuilt",
@@ -256,12 +258,12 @@ func TestImageFromSource(t *testing.T) {
 	p := newPodman(t)
 	version := regexp.MustCompile(`(?m)^ARG GO_VERSION=(.+)$`).FindStringSubmatch(string(must(os.ReadFile(deploy + "/docker/Dockerfile"))))[1]
 	stand := t.TempDir()
-	writeFile(t, stand+"/Dockerfile", `FROM scratch
+	testfile.Write(t, stand+"/Dockerfile", `FROM scratch
 COPY busybox /bin/sh
 COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 ENV PATH=/usr/local/go/bin:/bin HOME=/root
 COPY ca-certificates.crt /tmp/
-`)
+`, 0o600)
 	for from, to := range map[string]string{"/bin/busybox": "busybox", "/etc/ssl/certs/ca-certificates.crt": "ca-certificates.crt"} {
 		if out, err := exec.Command("cp", from, filepath.Join(stand, to)).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)

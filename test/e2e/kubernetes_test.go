@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 	"github.com/ksyun-tap/ksyun-tap/test/manifest"
 )
 
@@ -149,9 +150,7 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, name), text, 0o400); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, filepath.Join(root, name), text, 0o400)
 	}
 	for _, m := range c.VolumeMounts {
 		if err := os.MkdirAll(root+m.MountPath, 0o700); err != nil {
@@ -525,13 +524,8 @@ func TestPostRenderer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"deployment/deployment.yaml", "cronjob/cronjob.yaml"} {
-		text, err := os.ReadFile(kubernetesDir + "/examples/" + name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(chart, "templates", filepath.Base(name)), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		text := testfile.Read(t, kubernetesDir+"/examples/"+name)
+		testfile.Write(t, filepath.Join(chart, "templates", filepath.Base(name)), text, 0o600)
 	}
 	plugin, err := filepath.Abs("../../deploy/helm/post-renderer")
 	if err != nil {

@@ -23,18 +23,6 @@ func TestFewDescriptors(t *testing.T) {
 		"--proxy.listen-address="+proxy, "--web.listen-address="+admin,
 		"--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())
 	awaitReady(t, "the tap", "http://"+admin)
-	get := func(path string) string {
-		resp, err := http.Get("http://" + admin + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		body, err := io.ReadAll(resp.Body)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("%s: %s, %v", path, resp.Status, err)
-		}
-		return string(body)
-	}
 	for i := range 200 {
 		c := rawconn.Dial(t, proxy) // open until the end of the test
 		c.Send("GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n")
@@ -42,10 +30,12 @@ func TestFewDescriptors(t *testing.T) {
 			t.Fatalf("call %d: %v", i, resp)
 		}
 		if i%20 == 0 {
-			get("/-/healthy")
+			if status, body := get(t, "http://"+admin+"/-/healthy"); status != http.StatusOK {
+				t.Fatalf("call %d: /-/healthy: %d %s", i, status, body)
+			}
 		}
 	}
-	metrics := get("/metrics")
+	_, metrics := get(t, "http://"+admin+"/metrics")
 	for _, want := range []string{"ksyun_tap_client_connections_refused_total 0", "ksyun_api_requests_total{"} {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in the metrics", want)

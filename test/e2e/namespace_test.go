@@ -25,6 +25,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // The two hosts of the tests: programs and tap on one, servers on the other.
@@ -85,9 +86,7 @@ func serve(t *testing.T) (caFile string) {
 	t.Helper()
 	cert, certPEM := selfsigned.Certificate(apiHost, "other.example")
 	caFile = filepath.Join(t.TempDir(), "vendor.pem")
-	if err := os.WriteFile(caFile, certPEM, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, caFile, certPEM, 0o644)
 	for dir := filepath.Dir(caFile); dir != "/"; dir = filepath.Dir(dir) {
 		os.Chmod(dir, 0o755)
 	}

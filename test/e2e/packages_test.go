@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // The versions that are packed: one that is installed, one to upgrade to.
@@ -274,10 +276,7 @@ const listMetrics = "monitor.api.ksyun.com/?Action=ListMetrics&Version=2010-05-2
 // upgrade and back, and to nothing again.
 func TestDebianPackage(t *testing.T) {
 	connectHosts(t)
-	vendorCA, err := os.ReadFile(serve(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	vendorCA := testfile.Read(t, serve(t))
 	m := boot(t, debianRoot(t), programs)
 	m.write("/etc/hosts", "127.0.0.1 localhost\n10.77.0.2 "+apiHost+"\n")
 	before := files(t, m.path(""))

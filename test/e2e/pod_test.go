@@ -24,6 +24,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const (
@@ -64,10 +65,7 @@ type kubelet struct {
 
 func newKubelet(t *testing.T, pod *corev1.PodTemplateSpec, caFile string) *kubelet {
 	t.Helper()
-	roots, err := os.ReadFile(caFile)
-	if err != nil {
-		t.Fatal(err)
-	}
+	roots := testfile.Read(t, caFile)
 	k := &kubelet{t: t, pod: pod.DeepCopy(), volumes: map[string]string{}, roots: string(roots), running: map[string]*process{}}
 	for _, v := range pod.Spec.Volumes {
 		k.volumes[v.Name] = filepath.Join(t.TempDir(), v.Name)
@@ -350,10 +348,7 @@ func TestPodOfDeployment(t *testing.T) {
 			tapped := k.tap()
 			k.run(*tapped)
 			k.started(*tapped)
-			before, err := os.ReadFile(trust)
-			if err != nil {
-				t.Fatal(err)
-			}
+			before := testfile.Read(t, trust)
 			_ = k.running[tapContainer].cmd.Process.Kill()
 			k.ended(k.running[tapContainer], patience)
 			k.start()

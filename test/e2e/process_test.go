@@ -231,9 +231,21 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// get returns the status and the body of a response.
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	res, err := http.Get(url)
+	return do(t, must(http.NewRequest(http.MethodGet, url, nil)))
+}
+
+// reload has a tap reload its configuration.
+func reload(t *testing.T, admin string) (int, string) {
+	t.Helper()
+	return do(t, must(http.NewRequest(http.MethodPost, "http://"+admin+"/-/reload", nil)))
+}
+
+func do(t *testing.T, req *http.Request) (int, string) {
+	t.Helper()
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ package e2e
 import (
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // prometheus is a real one that scrapes the tap.
@@ -42,9 +42,7 @@ scrape_configs:
   - job_name: ksyun-tap
     static_configs: [{targets: [%q]}]
 `, target)
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, config, text, 0o600)
 	p := servePrometheus(t, "--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--enable-feature=exemplar-storage,native-histograms")
 	eventually(t, "Prometheus scrapes the tap", func() bool { return p.value(`up{job="ksyun-tap"}`) == 1 })
@@ -59,7 +57,7 @@ func serveBlocks(t *testing.T, file, data string) *prometheus {
 		promtool(t, "tsdb", "create-blocks-from", "openmetrics", "--quiet", file, data)
 	}
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
-	writeFile(t, config, "global: {scrape_interval: 1m}\n")
+	testfile.Write(t, config, "global: {scrape_interval: 1m}\n", 0o600)
 	return servePrometheus(t, "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=10y")
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
@@ -74,7 +75,7 @@ func TestJobSendsEverySignal(t *testing.T) {
 			defer backend.Close()
 			overHTTP, overGRPC := freeport.TCP(t), freeport.TCP(t)
 			config := t.TempDir() + "/collector.yaml"
-			writeFile(t, config, `
+			testfile.Write(t, config, `
 receivers: {otlp: {protocols: {http: {endpoint: "`+overHTTP+`"}, grpc: {endpoint: "`+overGRPC+`"}}}}
 exporters: {otlp_http: {endpoint: "`+backend.URL+`", compression: none, sending_queue: {enabled: false}}}
 service:
@@ -83,7 +84,7 @@ service:
     traces: {receivers: [otlp], exporters: [otlp_http]}
     logs: {receivers: [otlp], exporters: [otlp_http]}
     metrics: {receivers: [otlp], exporters: [otlp_http]}
-`)
+`, 0o600)
 			start(t, nil, otelcol, "--config="+config).wait("Everything is ready")
 			api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
 			defer api.Close()

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // The key that programs sign with for the tap alone.
@@ -117,25 +118,15 @@ func TestResignRotates(t *testing.T) {
 			done <- n
 		}()
 	}
-	reload := func() int {
-		res, err := http.Post("http://"+tap.admin+"/-/reload", "", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		return res.StatusCode
-	}
-	if err := os.WriteFile(file, []byte("access_key: AKLTn"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if reload() == http.StatusOK {
+	testfile.Write(t, file, "access_key: AKLTn", 0o600)
+	if status, _ := reload(t, tap.admin); status == http.StatusOK {
 		t.Error("half a file was taken")
 	}
 	if withNext.Load() != 0 {
 		t.Error("half a key was used")
 	}
 	writeKeys(t, file, next)
-	if status := reload(); status != http.StatusOK {
+	if status, _ := reload(t, tap.admin); status != http.StatusOK {
 		t.Errorf("reload: status %d", status)
 	}
 	before := withNext.Load()
@@ -205,9 +196,7 @@ func writeKeys(t *testing.T, name string, c cloudmonitor.Credential) {
 		text += "security_token: " + c.Token + "\n"
 	}
 	part := name + time.Now().Format(".150405.000000000")
-	if err := os.WriteFile(part, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, part, text, 0o600)
 	if err := os.Rename(part, name); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // manager is a service manager: it passes sockets to the tap, and receives its
@@ -107,13 +108,9 @@ func TestServiceManager(t *testing.T) {
 	adminSocket, admin := socketFile(t)
 	keys := filepath.Join(t.TempDir(), "keys.yaml")
 	// As a service manager lays out credentials: for the group at most.
-	if err := os.WriteFile(keys, []byte("access_key: "+good.AccessKey+"\nsecret_key: "+good.SecretKey+"\n"), 0o440); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, keys, "access_key: "+good.AccessKey+"\nsecret_key: "+good.SecretKey+"\n", 0o440)
 	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
-	if err := os.WriteFile(settings, []byte("log.level: info\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, settings, "log.level: info\n", 0o644)
 
 	m := newManager(t)
 	tap := m.start("proxy:web:transparent:resign", []*os.File{proxySocket, adminSocket, transparentSocket, resignSocket},
@@ -167,9 +164,7 @@ func TestServiceManager(t *testing.T) {
 	for text, status := range map[string]string{
 		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
 	} {
-		if err := os.WriteFile(settings, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		testfile.Write(t, settings, text, 0o644)
 		if err := tap.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // TestPodShortNames has a program in a pod call services of its cluster by each
@@ -26,9 +28,7 @@ func TestPodShortNames(t *testing.T) {
 	ip(t, "link", "set", "lo", "up")
 	ip(t, "addr", "add", loadAddress+"/32", "dev", "lo")
 	resolvConf := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(resolvConf, []byte("nameserver 127.0.0.1\nsearch billing.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, resolvConf, "nameserver 127.0.0.1\nsearch billing.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n", 0o644)
 	if out, err := exec.Command("mount", "--bind", resolvConf, "/etc/resolv.conf").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

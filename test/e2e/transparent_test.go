@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const tapUser = "65532"
@@ -76,9 +78,7 @@ func TestRulesAsNftReads(t *testing.T) {
 	within(t, programs, append([]string{binary}, rules...)...)
 	ours := within(t, programs, "nft", "list", "table", "inet", "ksyun_tap")
 	script := filepath.Join(t.TempDir(), "rules.nft")
-	if err := os.WriteFile(script, []byte(within(t, programs, append([]string{binary}, append(rules, "--dry-run")...)...)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, script, within(t, programs, append([]string{binary}, append(rules, "--dry-run")...)...), 0o600)
 	within(t, programs, "nft", "-f", script)
 	if nfts := within(t, programs, "nft", "list", "table", "inet", "ksyun_tap"); ours != nfts || strings.Count(ours, "return") != 10 {
 		t.Errorf("ours:\n%s\nnft's:\n%s", ours, nfts)

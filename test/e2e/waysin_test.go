@@ -3,11 +3,12 @@
 package e2e
 
 import (
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // wayInRow is the beginning of a row of the table: a link to the way's section,
@@ -27,10 +28,7 @@ func TestEveryWayInIsTested(t *testing.T) {
 		"in process":           {"../../collector/transport", "ExampleNew"},
 		"SDK telemetry":        {".", "TestSDKTelemetry"},
 	}
-	page, err := os.ReadFile("../../docs/ways-in.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	page := testfile.Read(t, "../../docs/ways-in.md")
 	for _, row := range wayInRow.FindAllStringSubmatch(string(page), -1) {
 		way := row[1] + row[2]
 		test, ok := tests[way]
@@ -56,10 +54,7 @@ func hasFunc(t *testing.T, dir, name string) bool {
 		t.Fatal(err)
 	}
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := testfile.Read(t, file)
 		if strings.Contains(string(text), "\nfunc "+name+"(") {
 			return true
 		}

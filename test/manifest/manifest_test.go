@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const (
@@ -33,10 +34,7 @@ func read(t *testing.T, patterns ...string) []Object {
 			if filepath.Base(file) == "kustomization.yaml" {
 				continue
 			}
-			text, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			text := testfile.Read(t, file)
 			objects, err := Decode(text)
 			if err != nil || len(objects) == 0 {
 				t.Errorf("%s: %d objects, %v", file, len(objects), err)

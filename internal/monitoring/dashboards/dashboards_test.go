@@ -17,6 +17,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 const root = "../../../grafana"
@@ -343,19 +344,13 @@ func TestProvisioning(t *testing.T) {
 	if sources.APIVersion != 1 || uids["prometheus"] != "prometheus" || uids["tempo"] != "tempo" || uids["loki"] != "loki" {
 		t.Errorf("sources: %v", uids)
 	}
-	text, err := os.ReadFile(root + "/provisioning/datasources/ksyun-tap.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, root+"/provisioning/datasources/ksyun-tap.yaml")
 	for _, m := range regexp.MustCompile(`datasourceUid: (\w+)`).FindAllStringSubmatch(string(text), -1) {
 		if uids[m[1]] == "" {
 			t.Errorf("there is no source %s", m[1])
 		}
 	}
-	exemplars, err := os.ReadFile("../../../exporter/metrics/exemplar.go")
-	if err != nil {
-		t.Fatal(err)
-	}
+	exemplars := testfile.Read(t, "../../../exporter/metrics/exemplar.go")
 	for _, label := range []string{"trace_id", "request_id"} {
 		if !strings.Contains(string(text), "name: "+label) || !strings.Contains(string(exemplars), `"`+label+`"`) {
 			t.Errorf("the exemplars' %s leads nowhere", label)
@@ -382,10 +377,7 @@ func TestProvisioning(t *testing.T) {
 
 func readYAML(t *testing.T, name string, into any) {
 	t.Helper()
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := testfile.Read(t, name)
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
 	if err := dec.Decode(into); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
 // patience is how long a peer may take to start or to answer.
@@ -354,9 +355,7 @@ func socketDir(t *testing.T) string {
 func startConfigured(t *testing.T, name, dir, config string, args ...string) peer {
 	t.Helper()
 	file := filepath.Join(dir, "config")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	testfile.Write(t, file, config, 0o600)
 	return startPeer(t, peer{name, "unix", filepath.Join(dir, "socket")}, nil, name, append(args, file)...)
 }
 
