@@ -171,23 +171,14 @@ func index(entries []*Entry, extra int) *Catalog {
 	}
 	slices.SortStableFunc(c.messages, func(a, b messageRow) int {
 		if a.extra != b.extra {
-			return boolOrder(a.extra, b.extra)
+			if a.extra {
+				return -1
+			}
+			return 1
 		}
 		return b.pattern.literal - a.pattern.literal
 	})
 	return c
-}
-
-// boolOrder orders true before false.
-func boolOrder(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return -1
-	default:
-		return 1
-	}
 }
 
 // add adds e to the indexes.

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -144,16 +145,12 @@ func (p *catalogParser) knowsCode(code string) bool {
 func (r *entryParser) inherit() error {
 	e := &r.entry
 	if !e.Refines {
-		if e.Grade == "" {
-			e.Grade = GradeDocumented
-		}
+		e.Grade = cmp.Or(e.Grade, GradeDocumented)
 		if e.Fault != FaultNone {
 			e.Grade = GradePlaceholder
-			inheritText(&e.Source, "ksyun-tap") // which saw it itself
+			e.Source = cmp.Or(e.Source, "ksyun-tap") // which saw it itself
 		}
-		if e.Type == "" {
-			e.Type = TypeUnknown
-		}
+		e.Type = cmp.Or(e.Type, TypeUnknown)
 		return nil
 	}
 	base := r.base(e.Code)
@@ -179,19 +176,12 @@ func (r *entryParser) inherit() error {
 	if !r.has("row") {
 		e.Row = base.Row
 	}
-	inheritText(&e.Meaning.English, base.Meaning.English)
-	inheritText(&e.Meaning.Chinese, base.Meaning.Chinese)
-	inheritText(&e.Advice.English, base.Advice.English)
-	inheritText(&e.Advice.Chinese, base.Advice.Chinese)
-	inheritText(&e.Source, base.Source)
+	e.Meaning.English = cmp.Or(e.Meaning.English, base.Meaning.English)
+	e.Meaning.Chinese = cmp.Or(e.Meaning.Chinese, base.Meaning.Chinese)
+	e.Advice.English = cmp.Or(e.Advice.English, base.Advice.English)
+	e.Advice.Chinese = cmp.Or(e.Advice.Chinese, base.Advice.Chinese)
+	e.Source = cmp.Or(e.Source, base.Source)
 	return nil
-}
-
-// inheritText sets text to base if it is empty.
-func inheritText(text *string, base string) {
-	if *text == "" {
-		*text = base
-	}
 }
 
 // base returns the entry that has code, in this file or else in the catalogue that

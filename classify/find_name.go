@@ -10,23 +10,13 @@ import (
 func isScheme[T string | []byte](name T) bool {
 	switch len(name) {
 	case len("kss"):
-		return foldsTo(name, "kss") || foldsTo(name, "aws") || foldsTo(name, "ks3")
+		return equalFold(name, "kss") || equalFold(name, "aws") || equalFold(name, "ks3")
 	case len("basic"):
-		return foldsTo(name, "basic") || foldsTo(name, "token")
+		return equalFold(name, "basic") || equalFold(name, "token")
 	case len("bearer"):
-		return foldsTo(name, "bearer")
+		return equalFold(name, "bearer")
 	}
 	return false
-}
-
-// foldsTo reports whether b is name, which is as long and in lower case.
-func foldsTo[T string | []byte](b T, name string) bool {
-	for i := range len(name) {
-		if lower(b[i]) != name[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // scheme returns what follows the name of an authentication scheme,

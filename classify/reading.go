@@ -202,7 +202,7 @@ func skipSpace(b []byte, i int) int {
 }
 
 // equalFold reports whether b equals name, ignoring case. name is in lower case.
-func equalFold(b []byte, name string) bool {
+func equalFold[T string | []byte](b T, name string) bool {
 	if len(b) != len(name) {
 		return false
 	}

@@ -101,7 +101,7 @@ func (s *secretSet) add(secret []byte) {
 	if len(s.needles) == maxNeedles {
 		return
 	}
-	secret = trimBlanks(secret)
+	secret = bytes.Trim(secret, " \t\"'")
 	start := len(s.mem)
 	for i := 0; i < len(secret); {
 		c, n := folded[secret[i]], 1
@@ -122,18 +122,6 @@ func (s *secretSet) add(secret []byte) {
 	}
 	s.needles = append(s.needles, needle)
 	s.first[needle[0]] = true
-}
-
-// trimBlanks returns b without the blanks and quotes around it.
-func trimBlanks(b []byte) []byte {
-	around := func(c byte) bool { return c == ' ' || c == '\t' || c == '"' || c == '\'' }
-	for len(b) > 0 && around(b[0]) {
-		b = b[1:]
-	}
-	for len(b) > 0 && around(b[len(b)-1]) {
-		b = b[:len(b)-1]
-	}
-	return b
 }
 
 // addParts adds a secret and, of user:password, both.

@@ -28,10 +28,10 @@ func IsSignatureParam[T string | []byte](name T) bool {
 	}
 	for _, n := range namesAt[letter-'a'] {
 		if stem := len(n) - 1; n[stem] == '*' {
-			if len(name) >= stem && foldsTo(name[:stem], n[:stem]) {
+			if len(name) >= stem && equalFold(name[:stem], n[:stem]) {
 				return true
 			}
-		} else if len(name) == len(n) && foldsTo(name, n) {
+		} else if equalFold(name, n) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -36,9 +37,7 @@ func TestSignatureChecks(t *testing.T) {
 	c := New(DefaultCatalog())
 	f := func(name string, r Request, want ...string) {
 		t.Helper()
-		if r.Method == "" {
-			r.Method = "GET"
-		}
+		r.Method = cmp.Or(r.Method, "GET")
 		if r.Host == nil {
 			r.Host = []byte("monitor.api.ksyun.com")
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -132,7 +134,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 // Refuse implements relay.Handler.
 func (h *handler) Refuse(dst []byte, x *relay.Exchange, err error, close bool) []byte {
 	a := explain(err)
-	a.id = newRequestID()
+	a.id = uuid.NewString()
 	a.json = wantsJSON(x.Request.Get("Accept"))
 	a.bodyless = string(x.Request.Method()) == "HEAD"
 	a.close = close

@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -152,21 +153,14 @@ func New(cfg Config) (*Proxy, error) {
 func (p *Proxy) relayConfig(cfg *Config) relay.Config {
 	return relay.Config{
 		Timeouts:       cfg.Timeouts,
-		MaxHeadBytes:   orDefault(cfg.MaxHeadBytes, DefaultMaxHeadBytes),
-		InspectBytes:   orDefault(cfg.InspectBytes, DefaultInspectBytes),
+		MaxHeadBytes:   cmp.Or(max(0, cfg.MaxHeadBytes), DefaultMaxHeadBytes),
+		InspectBytes:   cmp.Or(max(0, cfg.InspectBytes), DefaultInspectBytes),
 		TailBytes:      classify.TailBytes,
 		BufferBytes:    cfg.BufferBytes,
 		MaxConnections: cfg.MaxConnections,
 		Loops:          cfg.Loops,
 		Guard:          p.guard,
 	}
-}
-
-func orDefault(n, def int) int {
-	if n <= 0 {
-		return def
-	}
-	return n
 }
 
 // Reload replaces policy and classifier, and clears the list of programs that do

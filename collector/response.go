@@ -2,8 +2,6 @@ package collector
 
 import (
 	"bytes"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"strconv"
 
@@ -192,20 +190,4 @@ func (a *errorResponse) append(dst []byte) []byte {
 // wantsJSON interprets Accept as the vendor does: JSON only if it is named.
 func wantsJSON(accept []byte) bool {
 	return bytes.Contains(bytes.ToLower(accept), []byte("application/json"))
-}
-
-// newRequestID returns a random UUID.
-func newRequestID() string {
-	var u [16]byte
-	rand.Read(u[:])
-	u[6] = u[6]&0x0f | 0x40
-	u[8] = u[8]&0x3f | 0x80
-	var b [36]byte
-	hex.Encode(b[:8], u[:4])
-	hex.Encode(b[9:13], u[4:6])
-	hex.Encode(b[14:18], u[6:8])
-	hex.Encode(b[19:23], u[8:10])
-	hex.Encode(b[24:], u[10:])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
 }

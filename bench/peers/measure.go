@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -107,10 +108,7 @@ func (b *bench) measure(under load) error {
 
 // sample measures one contender for d.
 func (l *loop) sample(p *proxy, a *responses, under load, d time.Duration) (sample, error) {
-	connections := under.connections
-	if connections == 0 {
-		connections = 64
-	}
+	connections := cmp.Or(under.connections, 64)
 	c, err := l.connect(p.address, p.clientTLS(), connections, a, under.errors)
 	if err != nil {
 		return sample{}, err

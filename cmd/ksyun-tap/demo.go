@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -201,10 +202,7 @@ func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 		if e.Grade == classify.GradePlaceholder || e.Refines || len(e.Statuses) == 0 || e.Statuses[0] < 400 {
 			continue
 		}
-		message := e.Example
-		if message == "" {
-			message = e.Meaning.English
-		}
+		message := cmp.Or(e.Example, e.Meaning.English)
 		errs = append(errs, cloudmonitor.Error{Status: e.Statuses[0], Code: e.Code, Message: message})
 	}
 	return errs

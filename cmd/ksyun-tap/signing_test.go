@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -150,10 +151,7 @@ func TestSignaturesSurvive(t *testing.T) {
 
 func roundTrip(t *testing.T, transport *http.Transport, c signedRequest) (int, string) {
 	t.Helper()
-	method := c.method
-	if method == "" {
-		method = http.MethodGet
-	}
+	method := cmp.Or(c.method, http.MethodGet)
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+apiHost+c.target, bytes.NewReader([]byte(c.body)))
 	if err != nil {
 		t.Fatal(err)

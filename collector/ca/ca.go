@@ -2,6 +2,7 @@ package ca
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -61,18 +62,10 @@ type Config struct {
 // withDefaults returns cfg with defaults in place of zero values, or an error if a value
 // is not valid.
 func (cfg Config) withDefaults() (Config, error) {
-	if cfg.Validity == 0 {
-		cfg.Validity = DefaultValidity
-	}
-	if cfg.Overlap == 0 {
-		cfg.Overlap = cfg.Validity / 2
-	}
-	if cfg.CacheSize == 0 {
-		cfg.CacheSize = DefaultCacheSize
-	}
-	if cfg.PublishDir == "" {
-		cfg.PublishDir = cfg.Dir
-	}
+	cfg.Validity = cmp.Or(cfg.Validity, DefaultValidity)
+	cfg.Overlap = cmp.Or(cfg.Overlap, cfg.Validity/2)
+	cfg.CacheSize = cmp.Or(cfg.CacheSize, DefaultCacheSize)
+	cfg.PublishDir = cmp.Or(cfg.PublishDir, cfg.Dir)
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}

@@ -1,6 +1,7 @@
 package resign_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,9 +55,7 @@ func TestReadFile(t *testing.T) {
 		"too large":    {text: strings.Repeat("#", 65<<10), err: "is larger than 65536 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if tc.mode == 0 {
-				tc.mode = 0o600
-			}
+			tc.mode = cmp.Or(tc.mode, 0o600)
 			path := write(t, tc.text, tc.mode)
 			got, err := resign.ReadFile(path)
 			switch {

@@ -198,10 +198,7 @@ func (x *exchange) setDialing() {
 func (x *exchange) begin() {
 	defer x.t.guard()
 	r, o := x.request, &x.obs
-	host := r.Host
-	if host == "" {
-		host = r.URL.Host
-	}
+	host := cmp.Or(r.Host, r.URL.Host)
 	x.asked = classify.Request{
 		Method: classify.MethodName(method(r)),
 		Target: []byte(r.URL.RequestURI()),

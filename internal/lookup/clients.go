@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -61,9 +62,7 @@ func (c Clients) For(u *url.URL) (*http.Client, error) { return newClient(c.conf
 // for the name.
 func (c Clients) at(u *url.URL) (*http.Client, error) {
 	cfg := c.config(u)
-	if cfg.TLSConfig.ServerName == "" {
-		cfg.TLSConfig.ServerName = u.Hostname()
-	}
+	cfg.TLSConfig.ServerName = cmp.Or(cfg.TLSConfig.ServerName, u.Hostname())
 	return newClient(cfg)
 }
 

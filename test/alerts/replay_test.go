@@ -1,6 +1,7 @@
 package alerts
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -161,9 +162,7 @@ func newWorld(t testing.TB, starts bool, but ...string) *world {
 // each minute, in seconds.
 func (w *world) add(job string, offset float64, programs ...program) {
 	for _, p := range programs {
-		if p.instance == "" {
-			p.instance = "tap:18180"
-		}
+		p.instance = cmp.Or(p.instance, "tap:18180")
 		if p.lives == nil {
 			p.lives = []span{{0, math.Inf(1)}}
 		}

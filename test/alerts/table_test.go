@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"bytes"
+	"cmp"
 	"flag"
 	"fmt"
 	"math"
@@ -156,10 +157,7 @@ func (r *result) judge(t *testing.T, w *world, job string, failed float64) {
 		return
 	}
 	after, ends := (times[0].from-failed)/60, (times[0].to-r.over)/60
-	within := r.within
-	if within == 0 {
-		within = 10
-	}
+	within := cmp.Or(r.within, 10)
 	if after > within {
 		t.Errorf("%s: %s fires after %.0f minutes, want within %.0f", name, r.want, after, within)
 	}

@@ -3,6 +3,7 @@ package day
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -54,10 +55,7 @@ func run(p *plan) *score {
 func (w *world) attempt(scenario string, a *attempt) {
 	o := w.observe(a)
 	w.score.attempts++
-	want := a.want
-	if want == "" {
-		want = classify.OutcomeSuccess
-	}
+	want := cmp.Or(a.want, classify.OutcomeSuccess)
 	if o.Verdict.Outcome != want {
 		w.score.miss(scenario, "outcome", string(o.Verdict.Outcome)+" "+o.Verdict.Code+" "+o.Verdict.Message+", want "+string(want))
 		w.score.broken++
@@ -140,10 +138,7 @@ func hash(accessKey string) string { return classify.HashAccessKey([]byte("day")
 // respond has the gateway answer the request.
 func (w *world) respond(a *attempt, wire []byte) *classify.Response {
 	if a.reply != nil {
-		kind := a.reply.kind
-		if kind == "" {
-			kind = "application/json"
-		}
+		kind := cmp.Or(a.reply.kind, "application/json")
 		return &classify.Response{Status: a.reply.status, Body: []byte(a.reply.body), Header: savedhttp.Fields{
 			{Name: "Content-Type", Value: kind},
 			{Name: "X-KSC-REQUEST-ID", Value: "00000000-1111-4222-8333-444444444444"},

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/url"
@@ -56,10 +57,7 @@ func (d *day) verify(where string, target dashboards.Target, is truth, z dashboa
 			}
 			continue
 		}
-		tolerance := is.tolerance
-		if tolerance == 0 {
-			tolerance = 0.01
-		}
+		tolerance := cmp.Or(is.tolerance, 0.01)
 		want := is.want(d, minute)
 		if !alike(got, want, tolerance) {
 			d.t.Errorf("%s at %s: says %s, and it was %s", where, clock(minute), jsonText(got), jsonText(want))

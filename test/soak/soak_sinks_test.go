@@ -3,6 +3,7 @@ package soak
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -272,10 +273,7 @@ func (s *soakSinks) check(t *testing.T, l *ledger) {
 		}
 		requests[d.action+" "+string(d.outcome)+" "+status] += want.n
 		if d.outcome.Failed() {
-			code := d.code
-			if code == "" {
-				code = "none"
-			}
+			code := cmp.Or(d.code, "none")
 			failures[d.action+" "+code+" "+status] += want.n
 		}
 	}

@@ -1,9 +1,11 @@
 package cloudmonitor
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,14 +150,7 @@ func (s *Server) verifySigV4(r *http.Request, body []byte, v sigV4) (*Credential
 	if !hmac.Equal([]byte(want), []byte(v.signature)) {
 		return mismatch("The request signature we calculated does not match the signature you provided.")
 	}
-	token := r.Header.Get("X-Amz-Security-Token")
-	if token == "" {
-		token = r.Header.Get("X-Ksc-Security-Token")
-	}
-	if token == "" {
-		token = r.URL.Query().Get("X-Amz-Security-Token")
-	}
-	return c.admit(token)
+	return c.admit(cmp.Or(r.Header.Get("X-Amz-Security-Token"), r.Header.Get("X-Ksc-Security-Token"), r.URL.Query().Get("X-Amz-Security-Token")))
 }
 
 // verifySimple verifies the vendor's simple signature: the hexadecimal HMAC-SHA256
@@ -209,9 +204,7 @@ func canonicalRequest(r *http.Request, signed []string, payload string) string {
 	if r.URL.IsAbs() {
 		path, query = r.URL.EscapedPath(), r.URL.RawQuery
 	}
-	if path == "" {
-		path = "/"
-	}
+	path = cmp.Or(path, "/")
 	var b strings.Builder
 	b.WriteString(r.Method + "\n" + encodePath(path) + "\n" + canonicalQuery(query) + "\n")
 	for _, name := range signed {
@@ -287,16 +280,11 @@ func signatureV4(secret string, v sigV4, canonical string) string {
 }
 
 func signatureSimple(secret string, params url.Values) string {
-	keys := make([]string, 0, len(params))
-	for k := range params {
+	var pairs []string
+	for _, k := range slices.Sorted(maps.Keys(params)) {
 		if k != "Signature" {
-			keys = append(keys, k)
+			pairs = append(pairs, encode(k)+"="+encode(params.Get(k)))
 		}
-	}
-	slices.Sort(keys)
-	pairs := make([]string, len(keys))
-	for i, k := range keys {
-		pairs[i] = encode(k) + "=" + encode(params.Get(k))
 	}
 	return hex.EncodeToString(hmacSHA256([]byte(secret), strings.Join(pairs, "&")))
 }

@@ -1,6 +1,7 @@
 package cloudmonitor
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -81,8 +82,6 @@ func outgoing(r *http.Request) *http.Request {
 	c := r.Clone(r.Context())
 	c.RequestURI = r.URL.RequestURI()
 	c.URL = &url.URL{Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-	if c.Host == "" {
-		c.Host = r.URL.Host
-	}
+	c.Host = cmp.Or(c.Host, r.URL.Host)
 	return c
 }

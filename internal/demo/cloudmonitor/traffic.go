@@ -2,6 +2,7 @@ package cloudmonitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"io"
 	"maps"
@@ -94,31 +95,19 @@ func (t *Traffic) request(ctx context.Context, c CallSpec) (*http.Request, error
 	if c.Sign == "simple" {
 		SignSimple(params, c.As, "monitor", now)
 	}
-	host := c.Host
-	if host == "" {
-		host = t.Host
-	}
-	method := c.Method
-	if method == "" {
-		method = http.MethodGet
-	}
+	host := cmp.Or(c.Host, t.Host)
+	method := cmp.Or(c.Method, http.MethodGet)
 	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+"/?"+params.Encode(), bytes.NewReader([]byte(c.Body)))
 	if err != nil {
 		return nil, err
 	}
-	accept := c.Accept
-	if accept == "" {
-		accept = "application/json"
-	}
+	accept := cmp.Or(c.Accept, "application/json")
 	r.Header.Set("Accept", accept)
 	r.Header.Set("User-Agent", "ksyun-tap-demo/1")
 	if c.Body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	scope := Scope{Region: c.Region, Service: "monitor"}
-	if scope.Region == "" {
-		scope.Region = "cn-beijing-6"
-	}
+	scope := Scope{Region: cmp.Or(c.Region, "cn-beijing-6"), Service: "monitor"}
 	switch c.Sign {
 	case "", "v4":
 		SignV4(r, []byte(c.Body), c.As, scope, now, "accept")
@@ -143,7 +132,7 @@ func span(back time.Duration) url.Values {
 	}
 }
 
-// with returns a copy of v with one parameter changed. value "" removes it.
+// with returns v with one parameter changed. value "" removes it.
 func with(v url.Values, name, value string) url.Values {
 	if value == "" {
 		v.Del(name)
