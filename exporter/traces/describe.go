@@ -106,6 +106,7 @@ func (s *span) describe(to attributes) (dropped int) {
 
 	l.text(attrRequestID.Key, r.RequestID)
 	l.text(attrRequestIDSource.Key, string(r.RequestIDSource))
+	l.text(attrFailureID.Key, r.ID)
 	l.text(attrService.Key, r.Service)
 	l.text(attrAction.Key, r.Action)
 	l.text(attrVersion.Key, r.Version)
