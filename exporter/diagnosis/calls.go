@@ -101,28 +101,38 @@ type openCall struct {
 // connection.
 func callKey(o *classify.Observation, use uint64) uint64 { return max(1, o.Call.Fingerprint^use) }
 
+// succeeded reports whether an attempt did what the program wanted.
+func succeeded(o *classify.Observation) bool {
+	return o.Verdict.Outcome == classify.OutcomeSuccess || o.Verdict.Outcome == classify.OutcomeDryRun
+}
+
+// fingerprinted reports whether an attempt can be compared with others.
+func fingerprinted(o *classify.Observation) bool {
+	return o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
+}
+
+// observeSuccess counts a call that succeeded at once. It reports false if the attempt
+// is not certainly such a call.
+func (d *Diagnoser) observeSuccess(o *classify.Observation, f found) bool {
+	if !succeeded(o) || o.Source == classify.SourceCSM ||
+		d.calls.open.Load() != 0 && fingerprinted(o) && d.calls.has(callKey(o, f.key)) {
+		return false
+	}
+	f.usage.successes.Add(1)
+	return true
+}
+
 // observeCall assigns the attempt to a call and returns its place in it.
 func (d *Diagnoser) observeCall(o *classify.Observation, f found) Attempt {
 	if o.Source == classify.SourceCSM {
 		return Attempt{} // its records have no parameters
 	}
 	a := f.usage.act
-	succeeded := o.Verdict.Outcome == classify.OutcomeSuccess || o.Verdict.Outcome == classify.OutcomeDryRun
-	known := o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
-	if succeeded && (!known || d.calls.open.Load() == 0) {
-		f.usage.successes.Add(1)
-		return Attempt{}
-	}
-	if !known {
+	if !fingerprinted(o) {
 		a.finish(1, o.Verdict.Outcome)
 		return Attempt{}
 	}
-	key := callKey(o, f.key)
-	if succeeded && !d.calls.has(key) {
-		f.usage.successes.Add(1)
-		return Attempt{}
-	}
-	at := d.calls.add(key, a, o, succeeded)
+	at := d.calls.add(callKey(o, f.key), a, o, succeeded(o))
 	if at.Result == RetryWasted {
 		d.reportWasted(o, a, at)
 	}

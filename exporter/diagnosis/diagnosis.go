@@ -102,7 +102,7 @@ type Diagnoser struct {
 	usages    usages
 	uses      uses
 	noUsage   row[usage] // of the attempts that there is no room for in usages
-	noUse     use          // likewise
+	noUse     use        // likewise
 	keys      keys
 	actions   actions
 	calls     calls
@@ -121,7 +121,7 @@ func New() *Diagnoser {
 	d := &Diagnoser{
 		clocks:  clocks{newTable[clock](maxClocks)},
 		usages:  usages{newTable[usage](maxUsages)},
-		uses:    uses{newTable[use](maxUses)},
+		uses:    uses{table: newTable[use](maxUses)},
 		keys:    keys{known: make(map[string]*key)},
 		actions: actions{known: make(map[actionName]*action)},
 		limits:  DocumentedLimits(),
@@ -147,6 +147,9 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	d.observeRepeat(o, f, second)
 	d.observeQuota(o, f.usage, second)
 	size := d.observeSize(o, f.usage, second)
+	if d.observeSuccess(o, f) {
+		return Attempt{}
+	}
 	at := d.observeCall(o, f)
 	at.Size = size
 	return at
@@ -160,16 +163,16 @@ type found struct {
 	usage *usage
 }
 
-// find counts an attempt and finds what it belongs to. What was used in the same
-// second needs one look-up.
+// find counts an attempt and finds what it belongs to.
 func (d *Diagnoser) find(o *classify.Observation, second int64) found {
-	key := useKey(o)
-	e := d.uses.find(key)
-	if e == nil || e.used.Load() != second {
-		return d.renew(o, e, key, second)
+	recent := d.uses.recentOf(o)
+	if e := d.uses.find(recent.Load()); e != nil && e.used.Load() == second && e.value.is(o) {
+		e.value.count.Add(1)
+		return found{e.key, &e.value, &e.value.usage.Load().value}
 	}
-	e.value.count.Add(1)
-	return found{key, &e.value, &e.value.usage.Load().value}
+	key := useKey(o)
+	recent.Store(key)
+	return d.renew(o, d.uses.find(key), key, second)
 }
 
 // renew is find for the first attempt of a use in a second. e is its row, or nil.

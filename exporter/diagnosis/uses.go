@@ -12,6 +12,7 @@ import (
 
 const (
 	maxUses     = 1024        // maximum number of uses remembered
+	recentUses  = 512         // size of the cache of uses
 	activeTime  = tableMemory // a use is active this long after an attempt
 	maxAgentKey = 256         // of a User-Agent, in bytes
 )
@@ -26,12 +27,15 @@ type use struct {
 
 	usage atomic.Pointer[row[usage]] // that its attempts belong to
 
-	service, action, version, region, credential string
+	action, credential, region, version, service string
 
-	signing classify.Signing
-	scheme  string
-	program string     // the name and version of the program
-	client  netip.Addr // the address of the program
+	signing  classify.Signing
+	scheme   string
+	agent    uint64     // hash of the User-Agent
+	client   netip.Addr // the address of the program
+	resigned bool       // the tap signed the requests
+
+	program string // the name and version of the program
 
 	// shown are the values of the dimensions of a scope, for output. incident is the
 	// number of the last incident that they were counted in, guarded by incidents.mu.
@@ -44,26 +48,59 @@ type use struct {
 // useKey returns the key of the use of an attempt.
 func useKey(o *classify.Observation) uint64 {
 	form := uint64(len(o.Scheme))<<8 | uint64(len(o.Call.Signing)) // the lengths of the forms of signatures differ
-	if o.Source == classify.SourceResign {                        // the tap signed the request
+	if o.Source == classify.SourceResign {                         // the tap signed the request
 		form |= 1 << 16
 	}
 	h := hashAddr(o.Client.Addr()) + form
 	for _, s := range [...]string{o.Call.Action, o.Credential, o.Call.Region, o.Call.Version, o.Call.Service} {
 		h = h*31 + maphash.String(seed, s)
 	}
-	return h*31 + maphash.Bytes(seed, o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
+	return h*31 + hashAgent(o)
+}
+
+// is reports whether an attempt is of the use.
+func (u *use) is(o *classify.Observation) bool {
+	return u.action == o.Call.Action && u.credential == o.Credential && u.region == o.Call.Region &&
+		u.version == o.Call.Version && u.service == o.Call.Service && u.signing == o.Call.Signing &&
+		u.scheme == o.Scheme && u.agent == hashAgent(o) && u.client == o.Client.Addr() &&
+		u.resigned == (o.Source == classify.SourceResign)
+}
+
+// hashAgent returns the hash of the part of the User-Agent that distinguishes programs.
+func hashAgent(o *classify.Observation) uint64 {
+	return maphash.Bytes(seed, o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
 }
 
 // uses remembers how the API is used.
-type uses struct{ table[use] }
+type uses struct {
+	table[use]
+	// recent is a cache of keys, which take longer to compute than to check.
+	recent [recentUses]atomic.Uint64
+}
+
+// recentOf returns the slot of recent where the key of the use of an attempt may be.
+func (t *uses) recentOf(o *classify.Observation) *atomic.Uint64 {
+	h := uint64(len(o.UserAgent))
+	h = mix(mix(mix(h, o.Call.Action), o.Credential), o.Call.Region)
+	return &t.recent[h*0x9E3779B97F4A7C15>>32%recentUses]
+}
+
+// mix adds to a hash what usually distinguishes s from other names.
+func mix(h uint64, s string) uint64 {
+	h = h*31 + uint64(len(s))
+	if len(s) > 1 {
+		h = h*31 + uint64(s[len(s)-1])<<8 + uint64(s[len(s)-2])
+	}
+	return h
+}
 
 // add adds the use of an attempt, with its usage. It returns nil if there is no room.
 func (t *uses) add(o *classify.Observation, key uint64, second int64, usage *row[usage]) (*row[use], bool) {
 	return t.table.add(key, second, func(u *use) {
-		agent := string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
 		u.service, u.action, u.version, u.region = o.Call.Service, o.Call.Action, o.Call.Version, o.Call.Region
-		u.credential, u.signing, u.scheme, u.program = o.Credential, o.Call.Signing, o.Scheme, ProgramOf(agent)
-		u.client, u.address, u.first = o.Client.Addr(), hashAddr(o.Client.Addr()), second
+		u.credential, u.signing, u.scheme = o.Credential, o.Call.Signing, o.Scheme
+		u.agent, u.client, u.resigned = hashAgent(o), o.Client.Addr(), o.Source == classify.SourceResign
+		u.program, u.address, u.first = ProgramOf(string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])), hashAddr(u.client), second
 		u.shown = [dimensions]string{classify.Scrub(u.action), classify.Scrub(u.region), u.credential, u.caller()}
 		u.usage.Store(usage)
 	}, nil)
