@@ -97,12 +97,12 @@ func keyID[T string | []byte](b T, word, stop, end int) (start, last int) {
 			continue
 		}
 		switch {
-		case foldsTo(p, "aklt"), foldsTo(p, "aktp"):
+		case equalFold(p, "aklt"), equalFold(p, "aktp"):
 			last = i
 			for last < end && (isAlnum(b[last]) || b[last] == '-' || b[last] == '_') {
 				last++
 			}
-		case foldsTo(p, "akia"), foldsTo(p, "asia"):
+		case equalFold(p, "akia"), equalFold(p, "asia"):
 			last = stop
 		}
 		if last-i >= minKeyID {
