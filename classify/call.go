@@ -53,10 +53,10 @@ type Secrets struct {
 	Token     []byte // the security token
 }
 
-// maxName is the length beyond which a value is no name.
+// maxName is the maximum length of a name, in bytes.
 const maxName = 64
 
-// call makes a Call of what was found.
+// call returns the Call for what was found.
 func (c *Classifier) call(q *wanted, host []byte) Call {
 	var buf [hostname.MaxLength]byte
 	host = hostname.AppendLower(buf[:0], host)
@@ -75,7 +75,7 @@ func (c *Classifier) call(q *wanted, host []byte) Call {
 	return call
 }
 
-// action returns the action, a documented one as it is documented.
+// action returns the action, in its documented spelling if it is documented.
 func (c *Classifier) action(q *wanted) string {
 	name := c.name(&q.action)
 	var buf [maxName]byte
@@ -88,8 +88,8 @@ func (c *Classifier) action(q *wanted) string {
 	return name
 }
 
-// serviceOf returns the service of a documented action, "" if it is not
-// documented in that version.
+// serviceOf returns the service of an action, or "" if the action is not documented
+// in that version.
 func (c *Classifier) serviceOf(action, version string) string {
 	var buf [maxName]byte
 	for _, a := range c.actions[string(appendLower(buf[:0], []byte(action)))] {
@@ -100,8 +100,8 @@ func (c *Classifier) serviceOf(action, version string) string {
 	return ""
 }
 
-// place returns service and region: those of the scope, else of the parameters,
-// else of the host.
+// place returns service and region, from the scope, or else from the parameters, or
+// else from the host.
 func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	scope, enc := q.scope, encodedNot
 	if scope == nil {
@@ -134,7 +134,7 @@ func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	return service, region
 }
 
-// name returns p as a name, "" if it is none.
+// name returns p as a name, or "" if it is not one.
 func (c *Classifier) name(p *param) string {
 	var buf [maxName]byte
 	b := bytes.TrimSpace(p.append(buf[:0]))
@@ -144,7 +144,7 @@ func (c *Classifier) name(p *param) string {
 	return c.strings.get(b)
 }
 
-// isOpenName reports whether b is a name that is no key.
+// isOpenName reports whether b is a name and does not look like a key.
 func (c *Classifier) isOpenName(b []byte) bool {
 	if !isName(b) {
 		return false
@@ -156,7 +156,7 @@ func (c *Classifier) isOpenName(b []byte) bool {
 	return c.actions[string(appendLower(buf[:0], b))] != nil || !looksKey(b)
 }
 
-// lowerName returns b in lower case, "" if it is no name.
+// lowerName returns b in lower case, or "" if it is not a name.
 func (c *Classifier) lowerName(b []byte) string {
 	if !c.isOpenName(b) {
 		return ""
@@ -165,8 +165,8 @@ func (c *Classifier) lowerName(b []byte) string {
 	return c.strings.get(appendLower(buf[:0], b))
 }
 
-// isName reports whether b may be a label: anything else is not an action, a
-// version, a service or a region of the vendor's.
+// isName reports whether b has the form of the vendor's actions, versions, services
+// and regions, so that it may be a label.
 func isName(b []byte) bool {
 	if len(b) == 0 || len(b) > maxName {
 		return false

@@ -34,8 +34,8 @@ const (
 	minJWTPart = 4
 )
 
-// run reads the longest run of Base64's characters from i on, and returns where
-// to go on.
+// run reads the longest run of Base64 characters from i on, and returns where to
+// continue.
 func (f *finder) run(i int) int {
 	b := f.plain
 	end := i

@@ -74,8 +74,8 @@ type wanted struct {
 	host []byte // the Host field
 }
 
-// offer sets p to the value if it has none yet. Of actions it sees whether they
-// differ.
+// offer sets p to the value if it has none yet. If p is the action, it also records
+// whether the values differ.
 func (q *wanted) offer(p *param, raw []byte, enc encoding) {
 	if p == &q.action && p.raw != nil && len(raw) > 0 && !q.inField && !q.several {
 		var one, other [maxName]byte
@@ -85,8 +85,8 @@ func (q *wanted) offer(p *param, raw []byte, enc encoding) {
 	p.offer(raw, enc)
 }
 
-// place returns where the parameter of that name goes, nil for one that is not
-// looked for. Names are compared without case.
+// place returns the field for the parameter of that name, or nil if it is not looked
+// for. Names are compared without case.
 func (q *wanted) place(name []byte) *param {
 	switch len(name) {
 	case len("Action"):
@@ -150,7 +150,7 @@ func (q *wanted) place(name []byte) *param {
 // longestParam is the length of the longest name that place knows.
 const longestParam = len("X-Amz-Security-Token")
 
-// settled reports whether nothing is left to learn but details.
+// settled reports whether the signature, the action and the version were found.
 func (q *wanted) settled() bool {
 	return q.signed() && q.action.raw != nil && q.version.raw != nil
 }
@@ -174,7 +174,7 @@ func (q *wanted) named(h Header) {
 	}
 }
 
-// header reads what other fields say besides the Authorization.
+// header reads what is still missing from fields other than Authorization.
 func (q *wanted) header(h Header) {
 	if h == nil {
 		return
@@ -199,8 +199,8 @@ func (q *wanted) header(h Header) {
 	}
 }
 
-// secrets returns the secrets found. The parts of the Authorization field come
-// first: it is what a request is signed by if it has one.
+// secrets returns the secrets found. The Authorization field has precedence: a
+// request that has one is signed by it.
 func (q *wanted) secrets() Secrets {
 	s := Secrets{AccessKey: q.authKey, Signature: q.authSignature, Token: q.token.raw}
 	if s.AccessKey == nil {

@@ -2,8 +2,8 @@ package classify
 
 import "bytes"
 
-// pairs reads a query or a form. Where it is cut its last pair is left out:
-// half a name would be another name.
+// pairs reads a query or a form. If it is cut, its last pair is left out, because a
+// part of a name would be another name.
 func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
 	for i := 0; i < len(s); i++ {
@@ -89,8 +89,8 @@ func shorter(body, length []byte) bool {
 	return n > len(body)
 }
 
-// isForm reports whether a body is to be read as a form: one that says so, or
-// that begins like one.
+// isForm reports whether a body is read as a form: its Content-Type is that of a
+// form, or it begins like one.
 func isForm(contentType, body []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
 	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
@@ -108,8 +108,7 @@ func isForm(contentType, body []byte) bool {
 
 var dashes = []byte("--")
 
-// eachPart calls f for the parts of a multipart form. One that is cut is left
-// out.
+// eachPart calls f for the parts of a multipart form, without a part that is cut.
 func eachPart(b []byte, f func(name, value []byte)) {
 	if !bytes.HasPrefix(b, dashes) {
 		return

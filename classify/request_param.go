@@ -30,8 +30,8 @@ func (p *param) offer(raw []byte, enc encoding) {
 	}
 }
 
-// append appends the plain value within the capacity of dst. It appends nothing
-// if the value is longer: then it is not one of those that are looked for.
+// append appends the plain value to dst, or nothing if the capacity of dst is too
+// small: a value of that length is not one that is looked for.
 func (p *param) append(dst []byte) []byte {
 	text, ok := dst, len(p.raw) <= cap(dst)-len(dst)
 	switch p.enc {
@@ -57,9 +57,8 @@ func isTrue(p *param) bool {
 	return equalFold(b, "true") || equalFold(b, "1")
 }
 
-// appendUnescaped appends s with percent-encoding and plus signs undone, "" if
-// dst has too little room. A percent sign that encodes nothing is taken
-// literally.
+// appendUnescaped appends s with percent-encoding and plus signs decoded, or nothing
+// if the capacity of dst is too small. A percent sign that encodes nothing is kept.
 func appendUnescaped(dst, s []byte) []byte {
 	start := len(dst)
 	for i := 0; i < len(s); i++ {

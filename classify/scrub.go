@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// The lengths from which a secret is looked for in a text. Nothing shorter is
-// one, and it would be found everywhere.
+// The minimum lengths of what is looked for in a text. Shorter values would be
+// found everywhere.
 const (
 	minSecret = 4
 	minCookie = 8 // of a cookie's value, which may be a setting
@@ -95,8 +95,7 @@ func (s *secretSet) release() {
 	secretSets.Put(s)
 }
 
-// add adds a secret as it is written somewhere. Blanks and quotes around it are
-// not a part of it.
+// add adds a secret in any notation, without the blanks and quotes around it.
 func (s *secretSet) add(secret []byte) {
 	if len(s.needles) == maxNeedles {
 		return
@@ -124,7 +123,7 @@ func (s *secretSet) add(secret []byte) {
 	s.first[needle[0]] = true
 }
 
-// addParts adds a secret and, of user:password, both.
+// addParts adds a secret and, if it is user:password, its two parts.
 func (s *secretSet) addParts(secret []byte) {
 	s.add(secret)
 	if user, password, ok := bytes.Cut(secret, []byte{':'}); ok {
@@ -133,8 +132,8 @@ func (s *secretSet) addParts(secret []byte) {
 	}
 }
 
-// addValue adds the value of a parameter. Of a credential with its scope the
-// key counts.
+// addValue adds the value of a parameter and, if it is a credential with a scope,
+// the key in it.
 func (s *secretSet) addValue(value []byte) {
 	s.add(value)
 	if key, scope := splitCredential(value); scope != nil && bytes.HasSuffix(bytes.Trim(scope, " \"'"), []byte("_request")) {
@@ -178,8 +177,7 @@ func (s *secretSet) addPairs(text []byte) {
 	}
 }
 
-// addRequest adds everything that is secret in r: in its target, in every field,
-// in its body.
+// addRequest adds the secrets in the target, the fields and the body of r.
 func (s *secretSet) addRequest(r *Request) {
 	path, query, _ := bytes.Cut(r.Target, []byte{'?'})
 	s.addText(path)
@@ -225,8 +223,7 @@ func (s *secretSet) addField(name, value []byte) {
 	s.addText(value)
 }
 
-// openParameters are those parameters of an Authorization field that are no
-// secrets.
+// openParameters are the parameters of an Authorization field that are not secret.
 var openParameters = []string{"signedheaders", "algorithm", "realm", "uri", "qop", "nc", "version", "headers"}
 
 // addAuthorization adds the credentials of any scheme.
@@ -276,8 +273,8 @@ func (s *secretSet) scrub(text string) string {
 	return string(b)
 }
 
-// scrubCode returns code without secrets. A code that is a key by its looks is
-// hidden whole.
+// scrubCode returns code without secrets. A code that looks like a key is replaced
+// as a whole.
 func (s *secretSet) scrubCode(code string) string {
 	if code == "" {
 		return ""
@@ -288,8 +285,8 @@ func (s *secretSet) scrubCode(code string) string {
 	return redacted
 }
 
-// hide replaces the secrets in b. Each place is tried, so that no byte before a
-// secret can hide it by making an escape of its start.
+// hide replaces the secrets in b. A secret is looked for at each byte, because the
+// byte before it may make its start look like a part of an escape.
 func (s *secretSet) hide(b []byte) []byte {
 	var out []byte
 	done := 0
@@ -318,8 +315,9 @@ func (s *secretSet) hide(b []byte) []byte {
 	return append(out, b[done:]...)
 }
 
-// secretAt returns how many bytes at the start of s spell secret, or as much
-// of it as s has room for; 0 if they do not.
+// secretAt returns the number of bytes at the start of s that spell secret, or its
+// beginning (at least minPart bytes) if s ends within it. It returns 0 if there is
+// neither.
 func secretAt(s, secret []byte) int {
 	i := 0
 	for k, want := range secret {
@@ -338,9 +336,9 @@ func secretAt(s, secret []byte) int {
 	return i
 }
 
-// unescape returns the byte that s begins with and how many bytes it is
-// written in. The ways of writing it are made equal: lower case, escapes undone,
-// and a plus sign for a blank.
+// unescape returns the byte at the start of s in normalized form (lower case,
+// without escapes, a blank for a plus sign) and the number of bytes that it takes
+// in s.
 func unescape(s []byte) (c byte, n int) {
 	c, n = s[0], 1
 	if isIn(c, escapes) {
@@ -358,9 +356,9 @@ var folded = func() (t [256]byte) {
 	return t
 }()
 
-// unescaped returns the byte that s begins with and how many bytes it is
-// written in: the escapes of JSON, the entities of XML, and percent-encoding,
-// this however often it was applied.
+// unescaped returns the byte at the start of s and the number of bytes that it takes
+// in s. It undoes the escapes of JSON, the entities of XML, and percent-encoding,
+// however often that was applied.
 func unescaped(s []byte) (c byte, n int) {
 	c, n = s[0], 1
 	switch {
@@ -378,8 +376,8 @@ func unescaped(s []byte) (c byte, n int) {
 	return c, n
 }
 
-// entity returns the ASCII character that the entity at the start of s stands
-// for; the ampersand if there is none.
+// entity returns the ASCII character of the entity at the start of s, or the
+// ampersand if there is none.
 func entity(s []byte) (c byte, n int) {
 	r, n := xmlRune(s)
 	if n == 1 || r >= 0x80 {

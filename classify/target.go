@@ -6,8 +6,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// splitTarget cuts a request target into what is before the query and the
-// query.
+// splitTarget splits a request target into the part before the query and the query.
 func splitTarget(target []byte) (path, query []byte) {
 	if i := bytes.IndexByte(target, '#'); i >= 0 {
 		target = target[:i]
@@ -16,8 +15,8 @@ func splitTarget(target []byte) (path, query []byte) {
 	return path, query
 }
 
-// authority returns the authority of an absolute-form target, nil if it is in
-// another form.
+// authority returns the authority of a target in absolute form, or nil if the target
+// is in another form.
 func authority(path []byte) []byte {
 	i := bytes.Index(path, []byte("://"))
 	if i <= 0 || path[0] == '/' {

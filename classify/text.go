@@ -12,10 +12,9 @@ const (
 	maxCode    = 128
 )
 
-// The functions below make text of others safe to keep: unescaped, valid UTF-8,
-// without control characters. They append to dst within its capacity, so that
-// they never allocate; ok reports whether all of s had room. Text is cut
-// between characters.
+// The functions below make foreign text safe to keep: unescaped, valid UTF-8,
+// without control characters. They never allocate: what does not fit into the
+// capacity of dst is left out, from the start of a character on, and ok is false.
 
 // appendField appends the text of f, without blanks around it.
 func appendField(dst []byte, f field) []byte {
@@ -130,8 +129,8 @@ func appendPlain(dst, s []byte) (text []byte, ok bool) {
 	return append(dst, s...), true
 }
 
-// plain is the length of the printable ASCII at the start of s that is written
-// as itself in JSON and in XML.
+// plain returns the length of the printable ASCII at the start of s that needs no
+// escape in JSON and XML.
 func plain(s []byte) int {
 	for i, c := range s {
 		if unplain[c] {
@@ -203,7 +202,7 @@ func unicodeEscape(s []byte) (r rune, n int) {
 	return r, 6
 }
 
-// hex4 reads four hexadecimal digits, or -1 if these are no digits.
+// hex4 returns the value of four hexadecimal digits, or -1 if they are not digits.
 func hex4(s []byte) rune {
 	var r rune
 	for _, c := range s {
@@ -216,8 +215,8 @@ func hex4(s []byte) rune {
 	return r
 }
 
-// hex2 reads two hexadecimal digits at the start of s, or -1 if these are no
-// digits.
+// hex2 returns the value of two hexadecimal digits at the start of s, or -1 if they
+// are not digits.
 func hex2(s []byte) int {
 	if len(s) < 2 || unhex(s[0]) < 0 || unhex(s[1]) < 0 {
 		return -1
@@ -242,8 +241,8 @@ func unhex(c byte) int {
 // &#x10FFFF;.
 const maxEntity = 12
 
-// xmlRune reads the character or entity at the start of s. What only looks like
-// an entity is taken literally.
+// xmlRune reads the character or entity at the start of s. An ampersand that does not
+// begin an entity is a character.
 func xmlRune(s []byte) (r rune, n int) {
 	if s[0] != '&' {
 		return utf8.DecodeRune(s)
