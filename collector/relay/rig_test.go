@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/netip"
@@ -17,7 +18,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // the tests wait for sockets more than they compute
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come.
 const patience = 10 * time.Second
@@ -153,7 +157,7 @@ func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	if err != nil || !h.rig.upTLS {
 		return nc, err
 	}
-	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(Wire(nc, nil), anyServer)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, err
