@@ -213,7 +213,7 @@ func (p *pair) takeBack(sock *socket) bool {
 	}
 	p.cl = newLink(nc)
 	if p.killed {
-		p.cl.closeAs(closeReset)
+		p.s.closeLink(p.cl, closeReset)
 	}
 	return true
 }

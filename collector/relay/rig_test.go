@@ -47,6 +47,7 @@ type rig struct {
 	route   func(x *Exchange) (Route, error)
 	dial    func(ctx context.Context) (net.Conn, error)
 	sending func(x *Exchange)
+	wrap    func(nc net.Conn) net.Conn // of the connection to a TLS upstream
 }
 
 // note is what is reported to a handler at the end of an exchange.
@@ -161,6 +162,9 @@ func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, err
+	}
+	if h.rig.wrap != nil {
+		return h.rig.wrap(tc), nil
 	}
 	return tc, nil
 }
