@@ -284,7 +284,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 func TestPanicInALoop(t *testing.T) {
 	for name, damage := range map[string]func(l *loop, p *pair){
 		"itself":   func(*loop, *pair) { panic("boom") },
-		"a timer":  func(l *loop, p *pair) { p.m.s = nil; l.times.set(p, time.Unix(1, 0)) },
+		"a timer":  func(l *loop, p *pair) { p.m.s = nil; l.timers.set(&p.looped.timer, p, time.Unix(1, 0)) },
 		"an event": func(_ *loop, p *pair) { p.m.h = nil },
 		"closing":  func(l *loop, p *pair) { p.m.s = nil; p.m.stage = stageOver; l.drive(p) },
 		"closing a socket": func(l *loop, p *pair) {
