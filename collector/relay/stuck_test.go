@@ -47,16 +47,16 @@ func testResetDuringAnUpload(t *testing.T, newRig maker) {
 			}
 		}
 		c := r.client()
-		c.send(endlessRequest)
+		c.Send(endlessRequest)
 		var up *peer
 		if reached {
 			up = r.upstream()
-			up.expect(endlessRequest)
+			up.Expect(endlessRequest)
 		} else {
 			<-dialing
 		}
 		c.fill()
-		c.reset()
+		c.Reset()
 		r.ends(EndCanceled)
 		if reached {
 			up.SetReadDeadline(time.Now().Add(patience))
@@ -106,12 +106,12 @@ func testEndThatIsNotTakenHoldsNothingUp(t *testing.T, newRig maker) {
 			if request != getRequest && r.tls != nil {
 				continue
 			}
-			c.send(request)
+			c.Send(request)
 			up := r.upstream()
 			if request == getRequest {
-				up.expect(request)
+				up.Expect(request)
 			} else {
-				c.expect(established)
+				c.Expect(established)
 			}
 			leave(c)
 			<-ending
