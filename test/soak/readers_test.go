@@ -104,7 +104,7 @@ type readTap struct {
 
 	mu                    sync.Mutex
 	calls, lookups, pages []time.Duration
-	recent                [256]string // request IDs of failures
+	recent                [4096]string // request IDs of failures
 	next, gone            int
 }
 
@@ -219,7 +219,10 @@ func (tap *readTap) whileRead(do func()) {
 // read makes one request of a reader: every second one is a look-up.
 func (tap *readTap) read(client *http.Client, i int) {
 	tap.mu.Lock()
-	id := tap.recent[rand.IntN(len(tap.recent))]
+	id := "" // that was kept a moment ago, and is not evicted yet
+	if i := tap.next - len(tap.recent)/4 - rand.IntN(len(tap.recent)/2); i >= 0 {
+		id = tap.recent[i%len(tap.recent)]
+	}
 	tap.mu.Unlock()
 	if id == "" {
 		return
