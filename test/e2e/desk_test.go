@@ -107,17 +107,6 @@ func TestDesk(t *testing.T) {
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
 
-	t.Run("first paint", func(t *testing.T) {
-		b.t = t
-		var paints []float64
-		for range 7 {
-			b.open("/")
-			b.until("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
-			paints = append(paints, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
-		}
-		slices.Sort(paints)
-		t.Logf("first contentful paint: median %.0f ms of %.0f", paints[len(paints)/2], paints)
-	})
 	t.Run("live", func(t *testing.T) {
 		b.t = t
 		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
