@@ -35,6 +35,7 @@ type received struct {
 
 func (r *received) Start(context.Context) error { return nil }
 func (r *received) Stop(context.Context) error  { return nil }
+func (r *received) Close()                      {}
 
 // Send implements client.
 func (r *received) Send(_ context.Context, request []byte) error {

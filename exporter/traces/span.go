@@ -125,8 +125,9 @@ func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue,
 	}
 	for i := range attrs {
 		if v := &attrs[i].Value; v.Type() == attribute.STRING {
-			if text := v.AsString(); s.origin.limits.Length >= 0 && len(text) > s.origin.limits.Length {
-				*v = attribute.StringValue(firstCharacters(text, s.origin.limits.Length))
+			text := v.AsString()
+			if first := s.origin.limits.Truncate(text); len(first) < len(text) {
+				*v = attribute.StringValue(first)
 			}
 		}
 	}
@@ -165,16 +166,6 @@ func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attri
 		attrCertainty.Key.String(string(d.Certainty)),
 		attrEvidence.Key.String(d.Evidence.English),
 		attrAdvice.Key.String(d.Advice.Do.English))
-}
-
-// firstCharacters returns the first n characters of valid UTF-8.
-func firstCharacters(text string, n int) string {
-	for i := range text {
-		if n--; n < 0 {
-			return text[:i]
-		}
-	}
-	return text
 }
 
 // provider is the value of cloud.provider. OpenTelemetry does not define one for

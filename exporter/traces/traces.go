@@ -100,7 +100,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		exporter = snapshots{cfg.Exporter}
 	} else {
 		var err error
-		otlp.Quietly(report, func() { exporter, err = buildExporter(ctx, cfg) })
+		otlp.Quietly(report, func() { exporter, err = buildExporter(cfg) })
 		if err != nil {
 			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
@@ -124,13 +124,13 @@ func New(ctx context.Context, cfg Config) *Tracer {
 }
 
 // buildExporter returns the exporter. It returns a panic in the SDK as an error.
-func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
+func buildExporter(cfg Config) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return newExporter(ctx, &cfg.Environment.Traces, cfg.Console, cfg.Proxy)
+	return newExporter(&cfg.Environment.Traces, cfg.Console, cfg.Proxy)
 }
 
 // Problems returns the environment variables that were ignored.
