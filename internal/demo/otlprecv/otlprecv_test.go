@@ -2,7 +2,7 @@ package otlprecv_test
 
 import (
 	"context"
-	"net"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -11,8 +11,6 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 )
@@ -57,19 +55,19 @@ func TestHTTP(t *testing.T) {
 
 func TestGRPC(t *testing.T) {
 	r := otlprecv.New(10)
-	srv := grpc.NewServer()
-	collectorpb.RegisterTraceServiceServer(srv, r)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	srv := httptest.NewUnstartedServer(r)
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	for _, compressor := range []string{"none", "gzip"} {
+		exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(srv.Listener.Addr().String()),
+			otlptracegrpc.WithInsecure(), otlptracegrpc.WithCompressor(compressor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		export(t, exporter, r)
 	}
-	go func() { _ = srv.Serve(ln) }()
-	defer srv.Stop()
-	exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(ln.Addr().String()), otlptracegrpc.WithInsecure())
-	if err != nil {
-		t.Fatal(err)
-	}
-	export(t, exporter, r)
 }
 
 func TestKeepsTheLastSpans(t *testing.T) {
