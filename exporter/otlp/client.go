@@ -110,18 +110,22 @@ func (c *Client) Send(ctx context.Context, message []byte) error {
 		return err
 	}
 	defer c.release()
+	var last error
 	for pause := c.pause; ; pause = min(2*pause, lastPause) {
 		err := c.attempt(ctx, request)
 		var again *temporary
 		if !errors.As(err, &again) {
 			return err
 		}
+		if last == nil || ctx.Err() == nil { // otherwise, err is only that ctx is done
+			last = err
+		}
 		timer := time.NewTimer(max(again.after, pause/2+rand.N(pause))) //nolint:gosec // not a secret
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return fmt.Errorf("%w, the last time: %w", ctx.Err(), err)
+			return fmt.Errorf("%w; the last error was: %w", ctx.Err(), last)
 		}
 	}
 }
