@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -85,7 +86,7 @@ type afterResponse struct {
 }
 
 func (a *afterResponse) Read(b []byte) (int, error) {
-	a.once.Do(func() { a.expect(established) })
+	a.once.Do(func() { a.Expect(established) })
 	return a.peer.Read(b)
 }
 
@@ -98,8 +99,8 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 	}
 	io.WriteString(tc, getRequest)
 	up := r.upstream()
-	up.expect(getRequest)
-	up.send(okResponse)
+	up.Expect(getRequest)
+	up.Send(okResponse)
 	got := make([]byte, len(okResponse))
 	if _, err := io.ReadFull(tc, got); err != nil || string(got) != okResponse {
 		t.Errorf("%q, %v", got, err)
@@ -127,13 +128,13 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		}
 		var up *peer
 		for range 2 {
-			c.send(getRequest)
+			c.Send(getRequest)
 			if up == nil {
 				up = r.upstream()
 			}
-			up.expect(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Expect(getRequest)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
 		}
 		if err := r.nextSecured(); err != nil || len(r.secured) > 0 {
@@ -141,7 +142,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		}
 	})
 	t.Run("when the client leaves at once", func(t *testing.T) {
-		for _, leave := range []func(*peer){func(p *peer) { p.Close() }, func(p *peer) { p.TCPConn.Close() }, (*peer).reset} {
+		for _, leave := range []func(*peer){func(p *peer) { p.Close() }, func(p *peer) { p.TCPConn.Close() }, (*peer).Reset} {
 			r := newTLSRig(t)
 			leave(r.client())
 			if err := r.nextSecured(); err == nil {
@@ -157,8 +158,8 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		} {
 			r := newTLSRig(t)
 			c := r.plainClient()
-			c.send(connectRequest)
-			c.expect(established)
+			c.Send(connectRequest)
+			c.Expect(established)
 			if tls.Client(c.TCPConn, cfg).Handshake() == nil {
 				t.Errorf("%s: no error at the client", name)
 			}
@@ -174,9 +175,9 @@ func TestSecuredIsToldOnce(t *testing.T) {
 	t.Run("when the client is silent", func(t *testing.T) {
 		r := newTLSRig(t, func(c *Config) { c.Timeouts.TLSHandshake = 20 * time.Millisecond })
 		c := r.plainClient()
-		c.send(connectRequest)
-		c.expect(established)
-		c.expectEnd()
+		c.Send(connectRequest)
+		c.Expect(established)
+		c.ExpectEnd()
 		if err := r.nextSecured(); !isTimeout(err) {
 			t.Errorf("reported %v", err)
 		}
@@ -184,20 +185,20 @@ func TestSecuredIsToldOnce(t *testing.T) {
 	t.Run("but not when it is not TLS", func(t *testing.T) {
 		r := newTLSRig(t)
 		c := r.plainClient()
-		c.send(connectRequest)
-		c.expect(established)
-		c.send(getRequest)
+		c.Send(connectRequest)
+		c.Expect(established)
+		c.Send(getRequest)
 		up := r.upstream()
-		up.expect(getRequest)
-		up.send("whatever")
-		c.expect("whatever")
+		up.Expect(getRequest)
+		up.Send("whatever")
+		c.Expect("whatever")
 		if len(r.secured) > 0 {
 			t.Errorf("reported %v", <-r.secured)
 		}
 	})
 	t.Run("but not of a connection in reserve", func(t *testing.T) {
 		r := newTLSRig(t, func(c *Config) { c.Timeouts.ClientIdle = 20 * time.Millisecond })
-		r.client().expectEnd()
+		r.client().ExpectEnd()
 		if err := r.srv.Shutdown(t.Context()); err != nil || len(r.secured) > 0 {
 			t.Errorf("%v, reported %d times", err, len(r.secured))
 		}
@@ -208,13 +209,13 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	r := newTLSRig(t)
 	idle := r.client()
 	stuck := r.plainClient()
-	stuck.send(connectRequest)
-	stuck.expect(established)
+	stuck.Send(connectRequest)
+	stuck.Expect(established)
 	if err := r.srv.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
-	idle.expectEnd()
-	stuck.expectEnd()
+	idle.ExpectEnd()
+	stuck.ExpectEnd()
 	if len(r.secured) > 0 {
 		t.Errorf("reported %v", <-r.secured)
 	}
@@ -223,10 +224,7 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 // closeNotify reads to the end and reports whether close_notify came before it.
 func (p *peer) closeNotify() bool {
 	p.t.Helper()
-	rest, err := io.ReadAll(p)
-	if err != nil || len(rest) > 0 {
-		p.t.Fatalf("got %q, %v; want the end", rest, err)
-	}
+	p.ExpectEnd()
 	return !p.wire.cut.Load()
 }
 
@@ -258,10 +256,10 @@ func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 				r := newRig(t)
 				c, up := r.begin(getRequest)
 				if sent != "" {
-					up.send(sent)
+					up.Send(sent)
 				}
 				leave(up)
-				c.expect(sent)
+				c.Expect(sent)
 				if got := c.closeNotify(); got != said {
 					t.Errorf("by the upstream, %s: the client got close_notify: %v", name, got)
 				}
@@ -295,26 +293,21 @@ func TestTLSWithinTLS(t *testing.T) {
 				tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
 				return tc, tc.HandshakeContext(ctx)
 			}
-			ln := listen(t)
+			ln := rawconn.Listen(t)
 			in := r.intake(false)
 			in.TLS = testTLS()
 			served := make(chan error)
 			go func() { served <- r.srv.Serve(ln, in) }()
 			c := r.dialTo(ln.Addr().String())
 			c.handshake(tls.Client)
-			c.send(connectRequest)
-			c.expect(established)
+			c.Send(connectRequest)
+			c.Expect(established)
 			within := &wire{Conn: c}
 			inner := tls.Client(within, &tls.Config{InsecureSkipVerify: true})
 			request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)
 			response := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
 			go io.WriteString(inner, request)
-			r.back.SetDeadline(time.Now().Add(patience))
-			nc, err := r.back.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			outer := newPeer(t, nc)
+			outer := newPeer(t, rawconn.Accept(t, r.back))
 			outer.handshake(tls.Server)
 			up := tls.Server(outer, testTLS())
 			got := make([]byte, len(request))

@@ -70,10 +70,10 @@ func (p *peer) unharmed(requests int) {
 	p.t.Helper()
 	for i := range requests {
 		target := fmt.Sprintf("/own%d", i)
-		p.send("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")
-		p.expect(responseWith(target))
+		p.Send("GET " + target + " HTTP/1.1\r\nHost: h\r\n\r\n")
+		p.Expect(responseWith(target))
 	}
-	p.expectNothing()
+	p.ExpectNothing()
 }
 
 const smuggled = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -109,7 +109,7 @@ func testIgnoredBodyHarmsNobodyElse(t *testing.T, newRig maker) {
 				before := r.client()
 				before.unharmed(1)
 				for range 2 {
-					r.client().send(request)
+					r.client().Send(request)
 					before.unharmed(1)
 					r.client().unharmed(2)
 				}
@@ -147,9 +147,9 @@ func testBytesBehindAResponseHarmNobodyElse(t *testing.T, newRig maker) {
 				})
 				for range tries {
 					a := r.client()
-					a.send(getRequest)
-					a.expect(okResponse)
-					a.expect(poison) // as without the relay
+					a.Send(getRequest)
+					a.Expect(okResponse)
+					a.Expect(poison) // as without the relay
 					b := r.client()
 					b.unharmed(2)
 					a.Close()
@@ -178,19 +178,19 @@ func testDyingConnectionHarmsNobodyElse(t *testing.T, newRig maker) {
 			<-served // FIN comes once the next call is over
 		})
 		idle := r.client() // its connection is never closed by the program
-		idle.send(getRequest)
-		idle.expect(okResponse)
+		idle.Send(getRequest)
+		idle.Expect(okResponse)
 		for i := range calls {
 			c := r.client()
-			c.send(getRequest)
-			c.expect(okResponse)
+			c.Send(getRequest)
+			c.Expect(okResponse)
 			if i > 0 {
 				served <- struct{}{}
 			}
 			c.Close()
 		}
 		close(served)
-		idle.expectEnd()
+		idle.ExpectEnd()
 	}
 }
 
@@ -204,21 +204,21 @@ func testEndsReachTheirProgramAlone(t *testing.T, newRig maker) {
 			r := newRig(t)
 			b, bUp := r.begin(getRequest)
 			a, aUp := r.begin(getRequest)
-			aUp.send(sent)
+			aUp.Send(sent)
 			if reset {
-				aUp.reset()
+				aUp.Reset()
 			} else {
 				aUp.Close()
 			}
 			io.ReadAll(a) // to its end
-			b.expectNothing()
-			bUp.send(okResponse)
-			b.expect(okResponse)
-			b.send(getRequest)
-			bUp.expect(getRequest)
-			bUp.expectNothing()
-			bUp.send(okResponse)
-			b.expect(okResponse)
+			b.ExpectNothing()
+			bUp.Send(okResponse)
+			b.Expect(okResponse)
+			b.Send(getRequest)
+			bUp.Expect(getRequest)
+			bUp.ExpectNothing()
+			bUp.Send(okResponse)
+			b.Expect(okResponse)
 		}
 	}
 }
@@ -245,12 +245,12 @@ func testDialsOfOthersGoOn(t *testing.T, newRig maker) {
 		}
 	}
 	stuck := r.client()
-	stuck.send(getRequest)
+	stuck.Send(getRequest)
 	<-dialing
 	r.serveUpstream(false, ignoring)
 	for range 5 {
 		r.client().unharmed(3)
 	}
-	stuck.reset()
+	stuck.Reset()
 	r.ends(EndComplete)
 }

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // waits waits until so many connections wait for a request.
@@ -33,22 +35,22 @@ func TestConnectionsAreLimited(t *testing.T) { eachWay(t, testConnectionsAreLimi
 func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 2 })
 	first, firstUp := r.begin(getRequest)
-	firstUp.send(okResponse)
-	first.expect(okResponse)
+	firstUp.Send(okResponse)
+	first.Expect(okResponse)
 	r.waits(1)
 	second, secondUp := r.begin(getRequest)
 	third, thirdUp := r.begin(getRequest)
-	first.expectEnd() // it waited, and makes room
-	firstUp.expectEnd()
+	first.ExpectEnd() // it waited, and makes room
+	firstUp.ExpectEnd()
 
 	turned := r.plainClient() // no driver waits any more
-	turned.send(getRequest)
-	turned.expect("HTTP/1.1 503 Busy\r\n\r\n")
-	turned.expectEnd()
-	secondUp.send(okResponse)
-	second.expect(okResponse)
-	thirdUp.send(okResponse)
-	third.expect(okResponse)
+	turned.Send(getRequest)
+	turned.Expect("HTTP/1.1 503 Busy\r\n\r\n")
+	turned.ExpectEnd()
+	secondUp.Send(okResponse)
+	second.Expect(okResponse)
+	thirdUp.Send(okResponse)
+	third.Expect(okResponse)
 	if s := r.srv.Stats(); s.Reclaimed != 1 || s.Refused != 1 || s.Accepted != 4 {
 		t.Errorf("%+v", s)
 	}
@@ -69,7 +71,7 @@ func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
 			most <- r.srv.Stats().OpenClients
 			return &testHandler{rig: r}
 		}
-		ln := listen(t)
+		ln := rawconn.Listen(t)
 		go func() { served <- r.srv.Serve(ln, in) }()
 		go func() {
 			defer func() { dialed <- struct{}{} }()
@@ -123,7 +125,7 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	programs := make([]*peer, calls)
 	for i := range programs {
 		programs[i] = r.client()
-		programs[i].send(request)
+		programs[i].Send(request)
 	}
 	// What no call can do without: a small buffer for each direction, a spill.
 	const most = limit + calls*4*smallBuffer + 2*(largeBuffer+smallBuffer+headroom)
@@ -131,7 +133,7 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 		if n := r.srv.Stats().BufferBytes; n > most {
 			t.Fatalf("call %d: %d bytes in use, want at most %d", i, n, most)
 		}
-		c.expect(response)
+		c.Expect(response)
 	}
 	short := 0
 	for range programs {
@@ -160,23 +162,23 @@ func TestRequestIsNotReclaimed(t *testing.T) { eachWay(t, testRequestIsNotReclai
 func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 	r.waits(1)
-	c.send(getRequest[:3])
+	c.Send(getRequest[:3])
 	r.waits(0)
 	r.srv.each((*pair).yield)
-	c.send(getRequest[3:])
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	c.Send(getRequest[3:])
+	up.Expect(getRequest)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 
 	c = r.plainClient()
 	r.tls = testTLS()
-	c.send(connectRequest)
-	c.expect(established)
+	c.Send(connectRequest)
+	c.Expect(established)
 	r.srv.each((*pair).yield)
 	c.handshake(tls.Client)
 }

@@ -117,15 +117,15 @@ func testSlowPrograms(t *testing.T, newRig maker) {
 	quick.SetDeadline(time.Now().Add(12 * patience))
 	for i := range request {
 		for _, p := range slow {
-			p.send(request[i : i+1])
+			p.Send(request[i : i+1])
 		}
 		if i%10 == 0 {
-			quick.send(request)
-			quick.expect(okResponse)
+			quick.Send(request)
+			quick.Expect(okResponse)
 		}
 	}
 	for _, p := range slow {
-		p.expect(okResponse)
+		p.Expect(okResponse)
 	}
 	if n, limit := r.srv.bufs.inUse.Load(), int64(programs+1)*2*(smallBuffer+int64(r.srv.bufs.largeSize)); n > limit {
 		t.Errorf("%d bytes of buffers", n)
@@ -173,11 +173,11 @@ func testLongBodies(t *testing.T, newRig maker) {
 	}()
 	c := r.client()
 	c.SetDeadline(time.Now().Add(12 * patience))
-	c.send(longHead("POST / HTTP/1.1", size))
+	c.Send(longHead("POST / HTTP/1.1", size))
 	if _, err := io.CopyN(struct{ io.Writer }{c}, zeros{}, size); err != nil {
 		t.Fatal(err)
 	}
-	c.expect(longHead("HTTP/1.1 200 OK", size))
+	c.Expect(longHead("HTTP/1.1 200 OK", size))
 	if n, err := io.CopyN(io.Discard, struct{ io.Reader }{c}, size); err != nil {
 		t.Errorf("%d bytes of a response: %v", n, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
 //go:embed causes.yaml
@@ -113,13 +114,10 @@ func fill(text string, facts []classify.Fact) string {
 		filled = append(filled, value...)
 		rest = rest[length:]
 	}
-	switch {
-	case !changed:
+	if !changed {
 		return text
-	case len(filled) > maxFilled:
-		return strings.ToValidUTF8(string(filled[:maxFilled-len("...")]), "") + "..."
 	}
-	return string(filled)
+	return printable.Truncate(string(filled), maxFilled)
 }
 
 // placeholder returns the value of the placeholder at the start of text, and the

@@ -211,6 +211,7 @@ func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.
 
 	text(attrRequestID.Key, r.RequestID)
 	text(attrRequestIDSource.Key, string(r.RequestIDSource))
+	text(attrFailureID.Key, r.ID)
 	text(attrService.Key, r.Service)
 	text(attrAction.Key, r.Action)
 	text(attrVersion.Key, r.Version)

@@ -30,6 +30,8 @@ func functions(l diagnosis.Language) template.FuncMap {
 		"operation": operation,
 		"subject":   subjectIn(l),
 		"status":    statusBeside,
+		"since":     sinceOf,
+		"affected":  affectedIn(l),
 		"address":   address,
 		"lower":     strings.ToLower,
 	}

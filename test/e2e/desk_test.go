@@ -163,6 +163,22 @@ func TestDesk(t *testing.T) {
 		b.run(chromedp.Focus(chromedp.CSS("#charttable tbody a")), chromedp.KeyEvent(kb.Enter))
 		b.until("the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
 	})
+	t.Run("marks of reloads", func(t *testing.T) {
+		b.t = t
+		for n := 1; n <= 2; n++ {
+			d.reload()
+			b.open("/")
+			b.until("the reload is marked", fmt.Sprintf(`document.querySelectorAll(".mark").length === %d && document.querySelector(".legend").textContent.includes("Configuration reloaded")`, 1+n))
+		}
+		within := eval[bool](b, `[...document.querySelectorAll(".mark")].every((m) => { const at = m.getBoundingClientRect(), box = m.closest("svg").getBoundingClientRect(); return at.left >= box.left && at.right <= box.right && at.height > 0; })`)
+		if !within {
+			t.Error("a mark is outside of the chart")
+		}
+		// They are in order, and the newest is near the present: at the right edge.
+		if right := eval[float64](b, `(() => { const box = document.querySelector("svg.failures").getBoundingClientRect(); return ([...document.querySelectorAll(".mark")].at(-1).getBoundingClientRect().left - box.left) / box.width; })()`); right < 0.8 {
+			t.Errorf("the last reload is marked at %.2f of the chart's width", right)
+		}
+	})
 	t.Run("touch", func(t *testing.T) {
 		b.t = t
 		b.size(390, 844)
@@ -287,6 +303,19 @@ func TestDesk(t *testing.T) {
 	b.clean()
 }
 
+// reload reloads the configuration of the tap.
+func (d *desk) reload() {
+	d.t.Helper()
+	res, err := http.Post("http://"+d.admin+"/-/reload", "", nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		d.t.Fatalf("reload: %s", res.Status)
+	}
+}
+
 // newest returns the ID of the newest failure.
 func (d *desk) newest() string {
 	d.t.Helper()
@@ -385,7 +414,7 @@ func anHour(now time.Time) web.Options {
 			return web.RuntimeInfo{
 				StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute), ReloadConfigSuccess: true, Hostname: "exporter-0", GoroutineCount: 24,
 			}
-		}, Settings: func() []web.Setting {
+		}, Reloads: func() []time.Time { return []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)} }, Settings: func() []web.Setting {
 			return []web.Setting{
 				{Name: "log.level", Value: "warn", Source: "$KSYUN_TAP_LOG_LEVEL"},
 				{Name: "web.trace-url", Value: "https://jaeger.example.com/trace/{request_id}", Source: "/etc/ksyun-tap/config.yml"},
