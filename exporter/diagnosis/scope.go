@@ -108,7 +108,7 @@ type incidents struct {
 	active [dimensions]int
 }
 
-// observe records a failure. u is the use that it is of, or nil if it is not known.
+// observe records a failure of the use u.
 func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 	kind := Kind(o)
 	t.mu.Lock()
@@ -130,7 +130,7 @@ func (t *incidents) observe(o *classify.Observation, u *use, h *happenings) {
 	if o.End.After(i.last) {
 		i.last = o.End
 	}
-	if u == nil || u.incident == i.number {
+	if u.incident == i.number {
 		return
 	}
 	u.incident = i.number
@@ -186,11 +186,11 @@ func (t *uses) distinct(now time.Time) (n [dimensions]int) {
 	for d := range sets {
 		sets[d] = make(map[string]bool)
 	}
-	for u := range t.all {
-		if !u.active(now) {
+	for e := range t.all {
+		if !e.active(now) {
 			continue
 		}
-		for d, v := range u.shown {
+		for d, v := range e.value.shown {
 			if v != "" {
 				sets[d][v] = true
 			}

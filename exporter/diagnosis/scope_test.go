@@ -399,8 +399,8 @@ func TestInventoryIsBounded(t *testing.T) {
 	// What is no longer active makes room.
 	d.Observe(madeCall{action: "Late", at: activeTime + time.Minute}.observation())
 	found := false
-	for u := range d.uses.all {
-		found = found || u.action == "Late"
+	for e := range d.uses.all {
+		found = found || e.value.action == "Late"
 	}
 	if !found {
 		t.Error("there is no room for a new use")

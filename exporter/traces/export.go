@@ -13,24 +13,25 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// exporter sends spans to a backend.
-type exporter = otlp.Exporter[*span]
+// exporter sends the spans of records to a backend.
+type exporter = otlp.Exporter[*record.Record]
 
-// newExporter returns the exporter that s selects, or nil if there is none. It
+// newExporter returns the exporter of spans of from that s selects, or nil if there is none. It
 // sets every option, to override what the SDK reads from the environment.
-func newExporter(s *otlp.Signal, console io.Writer, find otlp.ProxyFunc) (exporter, error) {
+func newExporter(s *otlp.Signal, console io.Writer, find otlp.ProxyFunc, from *origin) (exporter, error) {
 	var all exporters
 	if s.OTLP {
-		all = append(all, newSender(s, find))
+		all = append(all, newSender(s, find, from))
 	}
 	if s.Console && console != nil {
 		x, err := stdouttrace.New(stdouttrace.WithWriter(console))
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, snapshots{x})
+		all = append(all, snapshots{x, from})
 	}
 	switch len(all) {
 	case 0:
@@ -42,12 +43,12 @@ func newExporter(s *otlp.Signal, console io.Writer, find otlp.ProxyFunc) (export
 }
 
 // newSender returns an exporter by OTLP.
-func newSender(s *otlp.Signal, find otlp.ProxyFunc) exporter {
+func newSender(s *otlp.Signal, find otlp.ProxyFunc, from *origin) exporter {
 	sender := otlp.NewClient(s, find)
 	if s.Protocol == otlp.ProtocolJSON {
-		return &encoder{client: asJSON{sender}}
+		return &encoder{client: asJSON{sender}, origin: from}
 	}
-	return &encoder{client: sender}
+	return &encoder{client: sender, origin: from}
 }
 
 // asJSON sends requests as JSON.
@@ -87,10 +88,10 @@ func asHex(id []byte) []byte {
 type exporters []exporter
 
 // Export implements otlp.Exporter.
-func (all exporters) Export(ctx context.Context, spans []*span) error {
+func (all exporters) Export(ctx context.Context, records []*record.Record) error {
 	var errs []error
 	for _, x := range all {
-		errs = append(errs, x.Export(ctx, spans))
+		errs = append(errs, x.Export(ctx, records))
 	}
 	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -125,9 +126,13 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	if end.Before(r.Start) {
 		end = r.Start
 	}
-	s.SetAttributes(appendAttributes(nil, r)...)
+	var attrs pairs
+	(&span{origin: newOrigin(-1, math.MaxInt), record: r}).describe(&attrs) // the SDK applies the limits
+	s.SetAttributes(attrs...)
 	for i := range r.Diagnoses {
-		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+		var attrs pairs
+		describeDiagnosis(&attrs, &r.Diagnoses[i])
+		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(attrs...))
 	}
 	if r.Outcome.Failed() {
 		description := r.Message
@@ -155,31 +160,30 @@ func newOrigin(maxLength, maxCount int) *origin {
 
 // decide returns the span of o if every attempt is exported.
 func decide(o *classify.Observation) record.Span {
-	return (&Tracer{queue: &otlp.Queue[*span]{}}).Decide(o)
+	return (&Tracer{queue: &otlp.Queue[*record.Record]{}}).Decide(o)
 }
 
 // compare checks that a backend gets of these records what it would get by the
 // SDK alone.
 func compare(t *testing.T, from *origin, records ...*record.Record) {
 	t.Helper()
-	var ours []*span
 	var theirs []sdktrace.ReadOnlySpan
 	for _, r := range records {
 		s := newSpan(from, r)
-		ours, theirs = append(ours, s), append(theirs, bySDK(from, r, s.context.TraceState()))
+		theirs = append(theirs, bySDK(from, r, s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
-	x := &encoder{client: got}
+	x := &encoder{client: got, origin: from}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		if err := x.Export(t.Context(), ours); err != nil {
+		if err := x.Export(t.Context(), records); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := (snapshots{otlptrace.NewUnstarted(slow)}).Export(t.Context(), ours); err != nil {
+	if err := (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	got.equal("our encoding", want)
@@ -221,13 +225,13 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	r := record.New(attempt.Get("error_throttled"))
 	r.SetSpan(decide(attempt.Get("error_throttled")))
 	r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
-	s := newSpan(newOrigin(1000, 1000), r)
+	from := newOrigin(1000, 1000)
 
 	sdk, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(backend.URL), otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := (snapshots{sdk}).Export(t.Context(), []*span{s}); err != nil {
+	if err := (snapshots{sdk, from}).Export(t.Context(), []*record.Record{r}); err != nil {
 		t.Fatal(err)
 	}
 	var want, ours any
@@ -238,8 +242,8 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil)
-	if err := x.Export(t.Context(), []*span{s}); err != nil {
+	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil, from)
+	if err := x.Export(t.Context(), []*record.Record{r}); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.Unmarshal(<-got, &ours); err != nil {

@@ -13,7 +13,7 @@ import (
 // blank is a filter because of which a list is empty.
 type blank struct {
 	filter
-	Kind string // key of the text: one of the blanks
+	Kind string // one of the kinds below
 
 	Problem string // what is wrong with the value, in English, if Kind is blankInvalid
 	Nearest string // the value, or name, that was probably meant, or ""
@@ -22,11 +22,11 @@ type blank struct {
 
 // The kinds of filters that match nothing.
 const (
-	blankName    = "blank.name"    // there is no filter of this name
-	blankValue   = "blank.value"   // the value is not one of a fixed set
-	blankInvalid = "blank.invalid" // the value is malformed
-	blankNone    = "blank.none"    // no failure that is kept has the value
-	blankRange   = "blank.range"   // there are some, but not in the time range
+	blankName    = "name"    // there is no filter of this name
+	blankValue   = "value"   // the value is not one of a fixed set
+	blankInvalid = "invalid" // the value is malformed
+	blankNone    = "none"    // no failure that is kept has the value
+	blankRange   = "range"   // there are some, but not in the time range
 )
 
 // invalid returns the parameters that cannot be understood, in order.

@@ -147,7 +147,11 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 
 	shown := *q
 	shown.step = p.fineStep(q, d.Now)
-	shown.filter.From = latest(shown.filter.From, d.Now.Add(-chartRange))
+	to := d.To
+	if to.IsZero() || to.After(d.Now) {
+		to = d.Now
+	}
+	shown.filter.From = latest(shown.filter.From, to.Add(-chartRange))
 	counts, err := newCounts(&shown, d.Now)
 	if err != nil {
 		return err
@@ -175,10 +179,6 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	}
 	d.chips(byBlame)
 
-	to := d.To
-	if to.IsZero() || to.After(d.Now) {
-		to = d.Now
-	}
 	if from := latest(d.From, d.Now.Add(-(activity.Minutes-1)*time.Minute)); from.Before(to) {
 		d.Calls, _ = p.sums(from, to)
 	}

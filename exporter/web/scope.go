@@ -4,6 +4,8 @@ import (
 	"html/template"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -22,12 +24,15 @@ func affectedIn(l diagnosis.Language) func(r *record.Record) template.HTML {
 	return func(r *record.Record) template.HTML {
 		_, affected := diagnosis.ParseSentence(r.Scope, r.Time)
 		text := affected.In(l)
+		if first, size := utf8.DecodeRuneInString(text); size > 0 {
+			text = string(unicode.ToUpper(first)) + text[size:]
+		}
 		var b strings.Builder
 		end := 0
 		for _, i := range diagnosis.SentenceTimes.FindAllStringIndex(text, -1) {
 			format := minute
 			if i[1]-i[0] > len("15:04 UTC") {
-				format = stamp
+				format = moment
 			}
 			b.WriteString(template.HTMLEscapeString(text[end:i[0]]))
 			b.WriteString(string(format(diagnosis.SentenceTime(text[i[0]:i[1]], r.Time))))

@@ -107,17 +107,6 @@ func TestDesk(t *testing.T) {
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
 
-	t.Run("first paint", func(t *testing.T) {
-		b.t = t
-		var paints []float64
-		for range 7 {
-			b.open("/")
-			b.until("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
-			paints = append(paints, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
-		}
-		slices.Sort(paints)
-		t.Logf("first contentful paint: median %.0f ms of %.0f", paints[len(paints)/2], paints)
-	})
 	t.Run("live", func(t *testing.T) {
 		b.t = t
 		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
@@ -142,6 +131,16 @@ func TestDesk(t *testing.T) {
 		b.until("a click filters", `location.search.includes("code=LimitExceeded")`)
 		b.click(`.clear a`)
 		b.until("no filter is left", `location.search === ""`)
+	})
+	t.Run("filters that match nothing", func(t *testing.T) {
+		b.t = t
+		b.open("/?action=ListMetric&view=list")
+		b.click(`.blanks a[href*="action=ListMetrics"]`)
+		b.until("the suggestion is used", `location.search.includes("action=ListMetrics&") && document.querySelector("#results tbody tr")`)
+		b.open("/?action=NoSuchAction&code=LimitExceeded")
+		b.until("it says which filter matches nothing", `document.querySelectorAll(".blanks li").length === 1 && document.querySelector(".blanks").textContent.includes("action = NoSuchAction")`)
+		b.click(`.blanks a`)
+		b.until("the other filter is left", `location.search === "?code=LimitExceeded" && document.querySelector("#results tbody tr")`)
 	})
 	t.Run("zoom", func(t *testing.T) {
 		b.t = t
@@ -198,6 +197,14 @@ func TestDesk(t *testing.T) {
 		utc := b.text(`document.querySelector("#results time").dateTime.slice(11, 13)`)
 		b.click(`a[href="/?tz=local&view=list"]`)
 		b.until("times are local", `Number(document.querySelector("#results time").textContent.slice(0, 2)) === (Number(document.querySelector("#results time").dateTime.slice(11, 13)) + 8) % 24`)
+		// The banner says since when once, and in local time, as do the bars of the chart.
+		b.open("/")
+		local := `new Date(document.querySelector('[data-answer="since"] time').dateTime).toTimeString().slice(0, 8)`
+		b.until("the banner is in local time", `document.querySelector('[data-answer="since"] time').textContent === `+local)
+		if got := b.text(`document.querySelector("#banner").textContent + [...document.querySelectorAll("svg.failures title")].map((e) => e.textContent).join(" ")`); strings.Contains(got, "UTC") || strings.Count(strings.ToLower(got), "since") != 1 {
+			t.Errorf("the banner or the chart is not in local time, or repeats since when: %s", got)
+		}
+		b.open("/?view=list")
 		b.click(`a[href="/?tz=utc&view=list"]`)
 		b.until("times are UTC", `document.querySelector("#results time").textContent.slice(0, 2) === `+strconv.Quote(utc)+` || document.querySelector("#results time").textContent.slice(0, 2) === document.querySelector("#results time").dateTime.slice(11, 13)`)
 	})
@@ -275,7 +282,7 @@ func TestDesk(t *testing.T) {
 		for _, width := range []int64{1440, 390} {
 			b.size(width, 900)
 			for _, theme := range []string{"light", "dark"} {
-				for _, path := range []string{"/", "/?view=list", "/?code=none", "/failures/" + d.newest(), "/failures/nosuchfailure", "/programs", "/catalogue", "/tap", "/nowhere", "/?from=x"} {
+				for _, path := range []string{"/", "/?view=list", "/?code=none", "/?action=NoSuchAction&blame=quotas", "/failures/" + d.newest(), "/failures/nosuchfailure", "/programs", "/catalogue", "/tap", "/nowhere", "/?from=x"} {
 					mark := "?"
 					if strings.Contains(path, "?") {
 						mark = "&"
