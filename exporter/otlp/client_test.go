@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -71,9 +72,7 @@ func newBackend(t *testing.T, answers ...answer) (s *httptest.Server, messages *
 		if len(answers) > 0 {
 			a, answers = answers[0], answers[1:]
 		}
-		for name, values := range a.header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), a.header)
 		if overGRPC {
 			w.Header().Set("Trailer", "Grpc-Status, Grpc-Message")
 		}
@@ -196,7 +195,7 @@ func TestRetryAfter(t *testing.T) {
 
 // TestTargets sends by gRPC to each form of a target.
 func TestTargets(t *testing.T) {
-	f := func(s *httptest.Server, got *[]string, target string, cfg *tls.Config) {
+	f := func(got *[]string, target string, cfg *tls.Config) {
 		t.Helper()
 		to := signal(ProtocolGRPC, target, false)
 		to.TLS, to.Insecure = cfg, cfg == nil
@@ -208,10 +207,10 @@ func TestTargets(t *testing.T) {
 	s, got := newBackend(t)
 	s.Start()
 	address := s.Listener.Addr().String()
-	f(s, got, address, nil)
-	f(s, got, "dns:///"+address, nil)
-	f(s, got, "dns:"+address, nil)
-	f(s, got, "dns://127.0.0.1/"+address, nil) // an address needs no DNS server
+	f(got, address, nil)
+	f(got, "dns:///"+address, nil)
+	f(got, "dns:"+address, nil)
+	f(got, "dns://127.0.0.1/"+address, nil) // an address needs no DNS server
 
 	s, got = newBackend(t)
 	socket := filepath.Join(t.TempDir(), "otlp.sock")
@@ -222,15 +221,15 @@ func TestTargets(t *testing.T) {
 	s.Listener.Close()
 	s.Listener = ln
 	s.Start()
-	f(s, got, "unix://"+socket, nil)
-	f(s, got, "unix:"+socket, nil)
+	f(got, "unix://"+socket, nil)
+	f(got, "unix:"+socket, nil)
 
 	s, got = newBackend(t)
 	s.EnableHTTP2 = true
 	s.StartTLS()
 	roots := x509.NewCertPool()
 	roots.AddCert(s.Certificate())
-	f(s, got, s.Listener.Addr().String(), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
+	f(got, s.Listener.Addr().String(), &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12})
 }
 
 // TestTunnel sends by gRPC without TLS through an HTTP proxy.

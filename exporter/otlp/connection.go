@@ -133,6 +133,7 @@ func connect(ctx context.Context, conn net.Conn, user *url.Userinfo, address str
 	if err != nil {
 		return nil, err
 	}
+	defer resp.Body.Close() // it has none
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the proxy responded %s", resp.Status)
 	}

@@ -41,7 +41,7 @@ func httpResult(resp *http.Response, reply []byte) error {
 // retryAfter returns the time in a field Retry-After, or 0.
 func retryAfter(field string) time.Duration {
 	if seconds, err := strconv.ParseUint(field, 10, 20); err == nil {
-		return time.Duration(seconds) * time.Second //nolint:gosec // of 20 bits
+		return time.Duration(seconds) * time.Second
 	}
 	if at, err := http.ParseTime(field); err == nil {
 		return time.Until(at)

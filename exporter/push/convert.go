@@ -197,4 +197,4 @@ func start(created *timestamppb.Timestamp) uint64 {
 }
 
 // nanoseconds returns t as OTLP has it: 0 for times before 1970.
-func nanoseconds(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) } //nolint:gosec // not negative
+func nanoseconds(t time.Time) uint64 { return uint64(max(0, t.UnixNano())) }

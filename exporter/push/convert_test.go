@@ -25,16 +25,16 @@ func registry(t *testing.T) prometheus.Gatherer {
 	t.Helper()
 	r := prometheus.NewRegistry()
 	labels := prometheus.Labels{"b": "2", "a": "ö"}
-	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "a_gauge", Help: "Help."})
+	gauge := prometheus.NewGauge(prometheus.GaugeOpts{Name: "level", Help: "Help."})
 	gauge.Set(-1.5)
 	counters := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "some_counters_total", Help: "Help."}, []string{"code"})
 	counters.WithLabelValues("x").Inc()
 	counters.WithLabelValues("y").(prometheus.ExemplarAdder).AddWithExemplar(2, prometheus.Labels{"k": "v"})
-	classic := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "classic", Buckets: []float64{1, 2, 4}, ConstLabels: labels})
-	empty := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "empty", Buckets: []float64{1}})
-	native := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native", NativeHistogramBucketFactor: 1.1})
-	unused := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native_unused", NativeHistogramBucketFactor: 1.1})
-	summary := prometheus.NewSummary(prometheus.SummaryOpts{Name: "summary", Objectives: map[float64]float64{0.5: 0.05, 0.9: 0.01}})
+	classic := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "classic", Help: "Help.", Buckets: []float64{1, 2, 4}, ConstLabels: labels})
+	empty := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "empty", Help: "Help.", Buckets: []float64{1}})
+	native := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native", Help: "Help.", NativeHistogramBucketFactor: 1.1})
+	unused := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "native_unused", Help: "Help.", NativeHistogramBucketFactor: 1.1})
+	summary := prometheus.NewSummary(prometheus.SummaryOpts{Name: "summary", Help: "Help.", Objectives: map[float64]float64{0.5: 0.05, 0.9: 0.01}})
 	for _, v := range []float64{0.5, 1.5, 1.7, 3, 100, 1e-9, 0, -3, -3.1, 1e6} {
 		classic.Observe(v)
 		native.Observe(v)
@@ -43,7 +43,7 @@ func registry(t *testing.T) prometheus.Gatherer {
 	classic.(prometheus.ExemplarObserver).ObserveWithExemplar(3, prometheus.Labels{"k": "v"})
 	classic.(prometheus.ExemplarObserver).ObserveWithExemplar(math.Inf(1), prometheus.Labels{"k": "of the last bucket"})
 	r.MustRegister(gauge, counters, classic, empty, native, unused, summary,
-		prometheus.NewUntypedFunc(prometheus.UntypedOpts{Name: "untyped"}, func() float64 { return 7 }))
+		prometheus.NewUntypedFunc(prometheus.UntypedOpts{Name: "untyped", Help: "Help."}, func() float64 { return 7 }))
 	return r
 }
 
@@ -118,7 +118,7 @@ func TestMetricsAreTheSDKs(t *testing.T) {
 
 // TestNativeExemplars checks that exemplars of native histograms arrive with their IDs.
 func TestNativeExemplars(t *testing.T) {
-	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", NativeHistogramBucketFactor: 1.1})
+	h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Help: "Help.", NativeHistogramBucketFactor: 1.1})
 	h.(prometheus.ExemplarObserver).ObserveWithExemplar(3, prometheus.Labels{
 		"trace_id": strings.Repeat("0a", 16), "span_id": strings.Repeat("0b", 8), "other": "x",
 	})

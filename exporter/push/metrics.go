@@ -36,7 +36,7 @@ type meter struct {
 // startMeter runs m.
 func startMeter(m *meter, interval time.Duration) *meter {
 	m.stop, m.done = make(chan struct{}), make(chan struct{})
-	m.giveUp, m.cancel = context.WithCancel(context.Background()) //nolint:gosec // shutdown cancels it
+	m.giveUp, m.cancel = context.WithCancel(context.Background())
 	go func() {
 		defer close(m.done)
 		defer m.client.Close()
