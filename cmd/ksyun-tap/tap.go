@@ -260,7 +260,7 @@ var loops = sync.OnceValue(func() int {
 // reportEnvironment logs and counts the variables that are ignored.
 func (t *tap) reportEnvironment(problems []problem) {
 	t.problems = problems
-	for _, p := range slices.Concat(t.traces.Problems(), t.push.Problems()) {
+	for _, p := range t.traces.Problems() {
 		t.problems = append(t.problems, problem{p.Variable, p.Reason})
 	}
 	names := make([]string, len(t.problems))

@@ -1,8 +1,12 @@
 package otlp
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"encoding/base64"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -10,78 +14,137 @@ import (
 	"time"
 
 	"golang.org/x/net/proxy"
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
-// ProxyFunc returns the proxy for a request, or nil for a direct connection.
-type ProxyFunc = func(*http.Request) (*url.URL, error)
+const dialTimeout = 30 * time.Second
 
-// Sender returns a client for OTLP over HTTP, the URL to send to, and whether
-// requests are to be compressed. With the protocol gRPC, the client sends the
-// messages by gRPC, and the URL only names the signal. If find is nil, the proxy is
-// taken from the environment. The caller closes the idle connections of the client
-// at the end.
-func (s *Signal) Sender(find ProxyFunc) (client *http.Client, url string, compress bool, err error) {
-	if s.Protocol != ProtocolGRPC {
-		return s.client(find), s.Endpoint.String(), s.Gzip, nil
-	}
-	transport, err := newOverGRPC(s, find)
-	if err != nil {
-		return nil, "", false, err
-	}
-	return &http.Client{Timeout: s.Timeout, Transport: transport}, "http://grpc/" + s.path, false, nil
-}
-
-// client returns a client for OTLP over HTTP. See Sender.
-func (s *Signal) client(find ProxyFunc) *http.Client {
-	if find == nil {
-		find = http.ProxyFromEnvironment
-	}
-	return &http.Client{Timeout: s.Timeout, Transport: &http.Transport{
+// transport returns the connections for OTLP over HTTP.
+func (s *Signal) transport(find ProxyFunc) *http.Transport {
+	return &http.Transport{
 		Proxy:                 find,
-		DialContext:           (&net.Dialer{Timeout: 30 * time.Second}).DialContext,
+		DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
 		TLSClientConfig:       s.TLS,
 		ForceAttemptHTTP2:     true,
 		MaxIdleConns:          2,
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
+	}
+}
+
+// grpcTransport returns the connections for gRPC, and the URL of the method. The target is
+// HOST:PORT, or unix:PATH or dns://SERVER/HOST:PORT as gRPC has them.
+func (s *Signal) grpcTransport(find ProxyFunc) (*http.Transport, string) {
+	t := s.transport(find)
+	t.DisableCompression = true // of the response
+	t.Protocols = new(http.Protocols)
+	host, d := s.Target, &net.Dialer{Timeout: dialTimeout}
+	if u, err := url.Parse(s.Target); err == nil && u.Scheme == "dns" {
+		host = strings.Trim(u.Path+u.Opaque, "/")
+		if _, _, err := net.SplitHostPort(host); err != nil {
+			host = net.JoinHostPort(host, "443")
+		}
+		if u.Host != "" {
+			d.Resolver = resolverAt(u)
+		}
+	} else if err == nil && u.Scheme == "unix" {
+		host = "localhost"
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", u.Path+u.Opaque)
+		}
+	}
+	if !s.Insecure {
+		t.Protocols.SetHTTP2(true)
+		t.DialContext = d.DialContext
+		return t, "https://" + host + methods[s.path]
+	}
+	t.Protocols.SetUnencryptedHTTP2(true)
+	if t.Proxy != nil { // it would get the requests themselves
+		t.Proxy = nil
+		t.DialContext = tunnel{d, find}.dial
+	}
+	return t, "http://" + host + methods[s.path]
+}
+
+// resolverAt returns a resolver that asks the DNS server in u.
+func resolverAt(u *url.URL) *net.Resolver {
+	server := u.Host
+	if u.Port() == "" {
+		server = net.JoinHostPort(u.Hostname(), "53")
+	}
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, server)
 	}}
 }
 
-// credentials returns the credentials of gRPC connections for s.
-func (s *Signal) credentials() credentials.TransportCredentials {
-	if s.Insecure {
-		return insecure.NewCredentials()
-	}
-	return credentials.NewTLS(s.TLS.Clone())
+// tunnel dials through the proxies that find returns.
+type tunnel struct {
+	*net.Dialer
+	find ProxyFunc
 }
 
-// dialOption makes gRPC connect through the proxy returned by find, or, if find is
-// nil, as it does by default. gRPC's own reading of the environment supports HTTP
-// proxies only and could select the tap.
-func (s *Signal) dialOption(find ProxyFunc) grpc.DialOption {
-	if find == nil {
-		return grpc.EmptyDialOption{}
-	}
-	req := &http.Request{URL: &url.URL{Scheme: "https", Host: s.Target}}
-	u, err := find(req)
-	own, ownErr := http.ProxyFromEnvironment(req) // the proxy gRPC would use
+// dial dials an address, which the proxy resolves if there is one.
+func (t tunnel) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	via, err := t.find(&http.Request{URL: &url.URL{Scheme: "https", Host: address}})
 	switch {
-	case err != nil || u == nil:
-		return grpc.WithNoProxy()
-	case strings.HasPrefix(u.Scheme, "socks5"):
-		return grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
-			d, err := proxy.FromURL(u, proxy.Direct)
-			if err != nil {
-				return nil, errors.New("the SOCKS proxy cannot be used")
-			}
-			return d.(proxy.ContextDialer).DialContext(ctx, "tcp", address)
-		})
-	case ownErr != nil || own == nil || own.Host != u.Host:
-		return grpc.WithNoProxy()
+	case err != nil:
+		return nil, err
+	case via == nil:
+		return t.DialContext(ctx, network, address)
+	case strings.HasPrefix(via.Scheme, "socks5"):
+		d, err := proxy.FromURL(via, t.Dialer)
+		if err != nil {
+			return nil, errors.New("the SOCKS proxy cannot be used")
+		}
+		return d.(proxy.ContextDialer).DialContext(ctx, network, address)
 	}
-	return grpc.EmptyDialOption{}
+	port := via.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[via.Scheme]
+	}
+	conn, err := t.DialContext(ctx, network, net.JoinHostPort(via.Hostname(), port))
+	if err != nil {
+		return nil, err
+	}
+	if via.Scheme == "https" {
+		conn = tls.Client(conn, &tls.Config{ServerName: via.Hostname(), MinVersion: tls.VersionTLS12})
+	}
+	tunnelled, err := connect(ctx, conn, via.User, address)
+	if err != nil {
+		conn.Close()
+	}
+	return tunnelled, err
 }
+
+// connect asks the HTTP proxy at the other end of conn for a connection to an address.
+func connect(ctx context.Context, conn net.Conn, user *url.Userinfo, address string) (net.Conn, error) {
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	r := &http.Request{Method: http.MethodConnect, URL: &url.URL{Opaque: address}, Host: address, Header: http.Header{}}
+	if user != nil {
+		password, _ := user.Password()
+		r.Header.Set("Proxy-Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)))
+	}
+	if err := r.Write(conn); err != nil {
+		return nil, err
+	}
+	buffered := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(buffered, r)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close() // it has none
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the proxy responded %s", resp.Status)
+	}
+	return readConn{conn, buffered}, nil
+}
+
+// readConn is a connection with bytes that have been read already.
+type readConn struct {
+	net.Conn
+	buffered *bufio.Reader
+}
+
+// Read implements net.Conn.
+func (c readConn) Read(p []byte) (int, error) { return c.buffered.Read(p) }

@@ -55,6 +55,20 @@ type Limits struct {
 	Count  int // maximum number of attributes
 }
 
+// Truncate returns the first characters of a text, which is valid UTF-8.
+func (l Limits) Truncate(text string) string {
+	if l.Length < 0 || len(text) <= l.Length {
+		return text
+	}
+	n := l.Length
+	for i := range text {
+		if n--; n < 0 {
+			return text[:i]
+		}
+	}
+	return text
+}
+
 // Bounds of numbers. A waiting span takes a few kilobytes.
 const (
 	maxQueueSize = 100_000

@@ -1,132 +1,147 @@
 package push
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
-	"net/http"
+	"slices"
+	"time"
 
-	"go.opentelemetry.io/contrib/bridges/otelzap"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/exporters/otlp/otlplog/otlploghttp"
-	"go.opentelemetry.io/otel/log"
-	sdklog "go.opentelemetry.io/otel/sdk/log"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
-	"go.opentelemetry.io/otel/trace"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 )
 
-// scope is the name of the instrumentation scope of loggers without a name.
-const scope = "github.com/ksyun-tap/ksyun-tap/exporter/logs"
+// scopeLogs is the name of the instrumentation scope of loggers without a name.
+const scopeLogs = "github.com/ksyun-tap/ksyun-tap/exporter/logs"
 
-// newLogExporter returns the exporter for log records that s selects. It sets every
-// option, to override what the SDK reads from the environment.
-func newLogExporter(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (otlp.Exporter[sdklog.Record], error) {
-	client, url, compress, err := s.Sender(find)
-	if err != nil {
-		return nil, err
-	}
-	compression := otlploghttp.NoCompression
-	if compress {
-		compression = otlploghttp.GzipCompression
-	}
-	x, err := otlploghttp.New(ctx,
-		otlploghttp.WithEndpointURL(url),
-		otlploghttp.WithHeaders(s.Headers),
-		otlploghttp.WithCompression(compression),
-		otlploghttp.WithTimeout(s.Timeout),
-		otlploghttp.WithTLSClientConfig(nil), // the TLS configuration of the client is used
-		otlploghttp.WithHTTPClient(client),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return closingLogs{x, client}, nil
+// line is a line of the log as a log record.
+type line struct {
+	scope  string
+	record *logspb.LogRecord
 }
 
-// closingLogs closes the connections of its client on shutdown.
-type closingLogs struct {
-	otlp.Exporter[sdklog.Record]
-	client *http.Client
+// lineExporter sends lines.
+type lineExporter struct {
+	client *otlp.Client
+	origin origin
+}
+
+// Export implements otlp.Exporter.
+func (x lineExporter) Export(ctx context.Context, lines []line) error {
+	all := &logspb.ResourceLogs{SchemaUrl: x.origin.resource.SchemaURL()}
+	scopes := map[string]*logspb.ScopeLogs{}
+	for _, l := range lines {
+		scope := scopes[l.scope]
+		if scope == nil {
+			scope = &logspb.ScopeLogs{SchemaUrl: x.origin.schema}
+			all.Resource, scope.Scope = x.origin.encode(l.scope)
+			all.ScopeLogs = append(all.ScopeLogs, scope)
+			scopes[l.scope] = scope
+		}
+		scope.LogRecords = append(scope.LogRecords, l.record)
+	}
+	request, err := proto.Marshal(&logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{all}})
+	if err != nil {
+		return err
+	}
+	return x.client.Send(ctx, request)
 }
 
 // Shutdown implements otlp.Exporter.
-func (c closingLogs) Shutdown(ctx context.Context) error {
-	defer c.client.CloseIdleConnections()
-	return c.Exporter.Shutdown(ctx)
-}
-
-// processor queues log records. The queue is shut down by Pusher, because the SDK's
-// provider does not do so if no time is left.
-type processor struct{ queue *otlp.Queue[sdklog.Record] }
-
-var _ sdklog.Processor = processor{}
-
-// Enabled implements sdklog.Processor.
-func (processor) Enabled(context.Context, sdklog.EnabledParameters) bool { return true }
-
-// OnEmit implements sdklog.Processor. Warnings and errors have precedence.
-func (p processor) OnEmit(_ context.Context, r *sdklog.Record) error {
-	own := r.Clone()
-	lift(&own)
-	p.queue.Add(own, r.Severity() >= log.SeverityWarn)
+func (x lineExporter) Shutdown(context.Context) error {
+	x.client.Close()
 	return nil
 }
 
-// Shutdown implements sdklog.Processor. It is never called.
-func (processor) Shutdown(context.Context) error { return nil }
-
-// ForceFlush implements sdklog.Processor. It is never called.
-func (processor) ForceFlush(context.Context) error { return nil }
-
-// lift moves the fields of a line that are fields of a log record out of its
-// attributes: the name of the event, and the trace context.
-func lift(r *sdklog.Record) {
-	attrs := make([]attribute.KeyValue, 0, r.AttributesLen())
-	for kv := range r.WalkAttributes {
-		text := kv.Value.AsString() // "" if it is not a string
-		switch kv.Key {
-		case "event":
-			r.SetEventName(text)
-		case "trace_id":
-			if id, err := trace.TraceIDFromHex(text); err == nil {
-				r.SetTraceID(id)
-			}
-		case "span_id":
-			if id, err := trace.SpanIDFromHex(text); err == nil {
-				r.SetSpanID(id)
-			}
-		case "trace_flags":
-			if flags, err := hex.DecodeString(text); err == nil && len(flags) == 1 {
-				r.SetTraceFlags(trace.TraceFlags(flags[0]))
-			}
-		default:
-			attrs = append(attrs, kv)
-		}
-	}
-	r.SetAttributes(attrs...)
+// core is a zapcore.Core that queues lines. Its Write never panics.
+type core struct {
+	queue  *otlp.Queue[line]
+	limits otlp.Limits
+	fields []zapcore.Field // of With
 }
 
-// core is a zapcore.Core whose Write never panics.
-type core struct{ zapcore.Core }
-
-// newCore returns a core that writes to p.
-func newCore(p *sdklog.LoggerProvider, version string) zapcore.Core {
-	return core{otelzap.NewCore(scope,
-		otelzap.WithLoggerProvider(p), otelzap.WithVersion(version), otelzap.WithSchemaURL(semconv.SchemaURL))}
-}
+// Enabled implements zapcore.Core.
+func (core) Enabled(zapcore.Level) bool { return true }
 
 // With implements zapcore.Core.
-func (c core) With(fields []zapcore.Field) zapcore.Core { return core{c.Core.With(fields)} }
+func (c core) With(fields []zapcore.Field) zapcore.Core {
+	c.fields = slices.Concat(c.fields, fields)
+	return c
+}
 
 // Check implements zapcore.Core.
 func (c core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
 	return checked.AddCore(entry, c)
 }
 
-// Write implements zapcore.Core.
+// Write implements zapcore.Core. Warnings and errors have precedence.
 func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
 	defer recovered(&err)
-	return c.Core.Write(entry, fields)
+	r := &logspb.LogRecord{
+		TimeUnixNano: nanoseconds(entry.Time), ObservedTimeUnixNano: nanoseconds(time.Now()),
+		SeverityNumber: severity(entry.Level), SeverityText: entry.Level.String(), Body: textValue(entry.Message),
+	}
+	for _, kv := range encodeFields(slices.Concat(c.fields, fields)) {
+		if !lift(r, kv) {
+			r.Attributes = append(r.Attributes, kv)
+		}
+	}
+	if dropped := len(r.Attributes) - c.limits.Count; dropped > 0 {
+		r.Attributes, r.DroppedAttributesCount = r.Attributes[:c.limits.Count], uint32(dropped) //nolint:gosec // a few
+	}
+	for _, kv := range r.Attributes {
+		truncate(kv.GetValue(), c.limits)
+	}
+	c.queue.Add(line{cmp.Or(entry.LoggerName, scopeLogs), r}, entry.Level >= zapcore.WarnLevel)
+	return nil
+}
+
+// Sync implements zapcore.Core.
+func (core) Sync() error { return nil }
+
+// lift moves a field of a line that is a field of a log record to r: the name of the
+// event, and the trace context. It reports whether kv is one of them.
+func lift(r *logspb.LogRecord, kv *commonpb.KeyValue) bool {
+	text := kv.GetValue().GetStringValue()
+	id := func(to *[]byte, size int) {
+		if b, err := hex.DecodeString(text); err == nil && len(b) == size {
+			*to = b
+		}
+	}
+	switch kv.GetKey() {
+	case "event":
+		r.EventName = text
+	case "trace_id":
+		id(&r.TraceId, 16)
+	case "span_id":
+		id(&r.SpanId, 8)
+	case "trace_flags":
+		var flags []byte
+		if id(&flags, 1); flags != nil {
+			r.Flags = uint32(flags[0])
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// severity returns the number of a level.
+func severity(l zapcore.Level) logspb.SeverityNumber {
+	switch l {
+	case zapcore.DebugLevel:
+		return logspb.SeverityNumber_SEVERITY_NUMBER_DEBUG
+	case zapcore.InfoLevel:
+		return logspb.SeverityNumber_SEVERITY_NUMBER_INFO
+	case zapcore.WarnLevel:
+		return logspb.SeverityNumber_SEVERITY_NUMBER_WARN
+	case zapcore.ErrorLevel:
+		return logspb.SeverityNumber_SEVERITY_NUMBER_ERROR
+	default:
+		return logspb.SeverityNumber_SEVERITY_NUMBER_FATAL
+	}
 }

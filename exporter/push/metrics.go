@@ -2,126 +2,91 @@ package push
 
 import (
 	"context"
-	"encoding/hex"
-	"net/http"
+	"errors"
+	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
-	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.opentelemetry.io/otel/trace"
+	metricspb "go.opentelemetry.io/proto/otlp/metrics/v1"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 )
 
-// newMetricExporter returns the exporter for metrics that s selects. It sets every
-// option, to override what the SDK reads from the environment.
-func newMetricExporter(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (sdkmetric.Exporter, error) {
-	client, url, compress, err := s.Sender(find)
-	if err != nil {
-		return nil, err
-	}
-	compression := otlpmetrichttp.NoCompression
-	if compress {
-		compression = otlpmetrichttp.GzipCompression
-	}
-	x, err := otlpmetrichttp.New(ctx,
-		otlpmetrichttp.WithEndpointURL(url),
-		otlpmetrichttp.WithHeaders(s.Headers),
-		otlpmetrichttp.WithCompression(compression),
-		otlpmetrichttp.WithTimeout(s.Timeout),
-		otlpmetrichttp.WithTLSClientConfig(nil), // the TLS configuration of the client is used
-		otlpmetrichttp.WithHTTPClient(client),
-		otlpmetrichttp.WithTemporalitySelector(sdkmetric.DefaultTemporalitySelector),
-		otlpmetrichttp.WithAggregationSelector(sdkmetric.DefaultAggregationSelector),
-	)
-	if err != nil {
-		return nil, err
-	}
-	return closingMetrics{x, client}, nil
-}
+// scopeMetrics is the name of the instrumentation scope of metrics.
+const scopeMetrics = "github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 
-// closingMetrics closes the connections of its client on shutdown.
-type closingMetrics struct {
-	sdkmetric.Exporter
-	client *http.Client
-}
-
-// Shutdown implements sdkmetric.Exporter.
-func (c closingMetrics) Shutdown(ctx context.Context) error {
-	defer c.client.CloseIdleConnections()
-	return c.Exporter.Shutdown(ctx)
-}
-
-// countedExporter counts and reports exports that fail. It returns their errors
-// to nobody, because the SDK would report them again.
-type countedExporter struct {
-	sdkmetric.Exporter
+// meter sends the metrics of a registry at an interval, and once at the end.
+type meter struct {
+	gatherer prometheus.Gatherer
+	client   *otlp.Client
+	origin   origin
+	timeout  time.Duration // of one export
 	dropped  func(signal, reason string, n int)
 	reporter *otlp.Reporter
+
+	once sync.Once
+	stop chan struct{} // closed by shutdown: export once more
+	done chan struct{} // closed when the goroutine has ended
+
+	giveUp context.Context // done when the time limit of shutdown has passed
+	cancel context.CancelFunc
 }
 
-// Export implements sdkmetric.Exporter.
-func (x countedExporter) Export(ctx context.Context, all *metricdata.ResourceMetrics) error {
-	if err := x.export(ctx, all); err != nil {
-		x.dropped(SignalMetrics, otlp.ReasonExportFailed, 1)
-		x.reporter.Handle(err)
-	}
-	return nil
-}
-
-func (x countedExporter) export(ctx context.Context, all *metricdata.ResourceMetrics) (err error) {
-	defer recovered(&err)
-	return x.Exporter.Export(ctx, all)
-}
-
-// producer converts the metrics of a registry. It returns a panic as an error.
-type producer struct{ sdkmetric.Producer }
-
-func newProducer(from prometheus.Gatherer) sdkmetric.Producer {
-	return producer{bridge.NewMetricProducer(bridge.WithGatherer(from))}
-}
-
-// Produce implements sdkmetric.Producer.
-func (p producer) Produce(ctx context.Context) (all []metricdata.ScopeMetrics, err error) {
-	defer recovered(&err)
-	all, err = p.Producer.Produce(ctx)
-	for i := range all {
-		for j := range all[i].Metrics {
-			switch data := all[i].Metrics[j].Data.(type) {
-			case metricdata.Sum[float64]:
-				for _, point := range data.DataPoints {
-					decodeIDs(point.Exemplars)
-				}
-			case metricdata.Histogram[float64]:
-				for _, point := range data.DataPoints {
-					decodeIDs(point.Exemplars)
-				}
+// startMeter runs m.
+func startMeter(m *meter, interval time.Duration) *meter {
+	m.stop, m.done = make(chan struct{}), make(chan struct{})
+	m.giveUp, m.cancel = context.WithCancel(context.Background())
+	go func() {
+		defer close(m.done)
+		defer m.client.Close()
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for stopping := false; !stopping; {
+			select {
+			case <-ticker.C:
+			case <-m.stop:
+				stopping = true
+			}
+			if err := m.export(); err != nil {
+				m.dropped(SignalMetrics, otlp.ReasonExportFailed, 1)
+				m.reporter.Handle(err)
 			}
 		}
-	}
-	return all, err
+	}()
+	return m
 }
 
-// decodeIDs replaces the hexadecimal text of IDs, as the bridge returns them, with
-// the IDs.
-func decodeIDs(exemplars []metricdata.Exemplar[float64]) {
-	for i := range exemplars {
-		x := &exemplars[i]
-		x.TraceID, x.SpanID = decodeID(x.TraceID, len(trace.TraceID{})), decodeID(x.SpanID, len(trace.SpanID{}))
+// export sends the present values.
+func (m *meter) export() (err error) {
+	defer recovered(&err)
+	ctx, cancel := context.WithTimeout(m.giveUp, m.timeout)
+	defer cancel()
+	families, err := m.gatherer.Gather()
+	if len(families) == 0 {
+		return err
 	}
+	resource, scope := m.origin.encode(scopeMetrics)
+	request, marshalErr := proto.Marshal(&metricspb.MetricsData{ResourceMetrics: []*metricspb.ResourceMetrics{{
+		Resource: resource, SchemaUrl: m.origin.resource.SchemaURL(),
+		ScopeMetrics: []*metricspb.ScopeMetrics{{Scope: scope, SchemaUrl: m.origin.schema, Metrics: convert(families, time.Now())}},
+	}}})
+	if marshalErr != nil {
+		return errors.Join(err, marshalErr)
+	}
+	return errors.Join(err, m.client.Send(ctx, request))
 }
 
-// decodeID returns the ID in hexadecimal text, or id if it is of the right size
-// already.
-func decodeID(id []byte, size int) []byte {
-	if len(id) == size {
-		return id
-	}
-	decoded, err := hex.DecodeString(string(id))
-	if err != nil || len(decoded) != size {
+// shutdown exports the last values until ctx is done. Further calls wait for the first
+// one to finish.
+func (m *meter) shutdown(ctx context.Context) error {
+	defer m.cancel()
+	defer context.AfterFunc(ctx, m.cancel)()
+	m.once.Do(func() { close(m.stop) })
+	select {
+	case <-m.done:
 		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return decoded
 }

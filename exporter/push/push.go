@@ -16,9 +16,7 @@ import (
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
-	sdklog "go.opentelemetry.io/otel/sdk/log"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/resource"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
@@ -54,14 +52,12 @@ type Config struct {
 
 // Pusher sends log lines and metrics. It is safe for concurrent use.
 type Pusher struct {
-	core     zapcore.Core               // nil if log lines are not sent
-	logs     *otlp.Queue[sdklog.Record] // nil if log lines are not sent
-	metrics  *sdkmetric.MeterProvider   // nil if metrics are not sent
-	problems []otlp.Problem
+	logs    *otlp.Queue[line] // nil if log lines are not sent
+	limits  otlp.Limits       // of the attributes of log lines
+	metrics *meter            // nil if metrics are not sent
 }
 
-// New returns a running pusher. Call Shutdown to stop it. It never fails: settings
-// that cannot be applied are reported by Problems.
+// New returns a running pusher. Call Shutdown to stop it.
 func New(ctx context.Context, cfg Config) *Pusher {
 	p := &Pusher{}
 	if cfg.Environment == nil {
@@ -78,75 +74,32 @@ func New(ctx context.Context, cfg Config) *Pusher {
 	if err != nil && cfg.Log != nil {
 		cfg.Log.Warn("resource is incomplete", zap.Error(err))
 	}
-	otlp.Quietly(otlp.NewReporter(cfg.Log, "telemetry export failed"), func() {
-		if e.Logs.OTLP {
-			p.start("OTEL_LOGS_EXPORTER", func() error { return p.startLogs(ctx, &cfg, described) })
-		}
-		if e.Metrics.OTLP && cfg.Gatherer != nil {
-			p.start("OTEL_METRICS_EXPORTER", func() error { return p.startMetrics(ctx, &cfg, described) })
-		}
-	})
+	from := origin{described, cfg.Version, semconv.SchemaURL}
+	if e.Logs.OTLP {
+		p.limits = e.LogLimits
+		p.logs = otlp.NewQueue(lineExporter{otlp.NewClient(&e.Logs, cfg.Proxy), from}, e.Logs.Batch,
+			func(reason string, n int) { cfg.Dropped(SignalLogs, reason, n) }, otlp.NewReporter(cfg.Log, "log export failed"))
+	}
+	if e.Metrics.OTLP && cfg.Gatherer != nil {
+		p.metrics = startMeter(&meter{
+			gatherer: cfg.Gatherer, client: otlp.NewClient(&e.Metrics, cfg.Proxy), origin: from, timeout: e.Metrics.Batch.Timeout,
+			dropped: cfg.Dropped, reporter: otlp.NewReporter(cfg.Log, "metric export failed"),
+		}, e.MetricInterval)
+	}
 	return p
-}
-
-// start calls start. If that fails or panics, the variable is reported.
-func (p *Pusher) start(variable string, start func() error) {
-	if guarded(start) != nil {
-		p.problems = append(p.problems, otlp.Problem{Variable: variable, Reason: "the exporter cannot be created; nothing is sent"})
-	}
-}
-
-// guarded calls f and returns a panic as an error.
-func guarded(f func() error) (err error) {
-	defer recovered(&err)
-	return f()
-}
-
-func (p *Pusher) startLogs(ctx context.Context, cfg *Config, described *resource.Resource) error {
-	e := cfg.Environment
-	x, err := newLogExporter(ctx, &e.Logs, cfg.Proxy)
-	if err != nil {
-		return err
-	}
-	dropped := func(reason string, n int) { cfg.Dropped(SignalLogs, reason, n) }
-	p.logs = otlp.NewQueue(x, e.Logs.Batch, dropped, otlp.NewReporter(cfg.Log, "log export failed"))
-	p.core = newCore(sdklog.NewLoggerProvider(
-		sdklog.WithResource(described),
-		sdklog.WithAttributeCountLimit(e.LogLimits.Count),
-		sdklog.WithAttributeValueLengthLimit(e.LogLimits.Length),
-		sdklog.WithProcessor(processor{p.logs}),
-	), cfg.Version)
-	return nil
-}
-
-func (p *Pusher) startMetrics(ctx context.Context, cfg *Config, described *resource.Resource) error {
-	e := cfg.Environment
-	x, err := newMetricExporter(ctx, &e.Metrics, cfg.Proxy)
-	if err != nil {
-		return err
-	}
-	p.metrics = sdkmetric.NewMeterProvider(
-		sdkmetric.WithResource(described),
-		sdkmetric.WithReader(sdkmetric.NewPeriodicReader(
-			countedExporter{x, cfg.Dropped, otlp.NewReporter(cfg.Log, "metric export failed")},
-			sdkmetric.WithInterval(e.MetricInterval),
-			sdkmetric.WithTimeout(e.Metrics.Batch.Timeout),
-			sdkmetric.WithProducer(newProducer(cfg.Gatherer)),
-		)),
-	)
-	return nil
 }
 
 // Core returns the core that sends log lines, or nil if they are not sent. It
 // accepts every level. It never blocks.
-func (p *Pusher) Core() zapcore.Core { return p.core }
+func (p *Pusher) Core() zapcore.Core {
+	if p.logs == nil {
+		return nil
+	}
+	return core{queue: p.logs, limits: p.limits}
+}
 
 // Metrics reports whether metrics are sent.
 func (p *Pusher) Metrics() bool { return p.metrics != nil }
-
-// Problems returns the environment variables that cannot be applied, in addition
-// to those of the environment itself.
-func (p *Pusher) Problems() []otlp.Problem { return p.problems }
 
 // Shutdown sends the waiting log lines and the last values of the metrics until
 // ctx is done. Log lines that cannot be sent, or are written later, are counted as
@@ -159,9 +112,7 @@ func (p *Pusher) Shutdown(ctx context.Context) error {
 	}
 	if p.metrics != nil {
 		group.Go(func() error {
-			if err := p.metrics.Shutdown(ctx); !errors.Is(err, sdkmetric.ErrReaderShutdown) {
-				errs[1] = err
-			}
+			errs[1] = p.metrics.shutdown(ctx)
 			return nil
 		})
 	}

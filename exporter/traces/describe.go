@@ -41,10 +41,7 @@ func (l *limiter) text(k attribute.Key, v string) {
 	if v == "" || !l.admit() {
 		return
 	}
-	if l.limits.Length >= 0 && len(v) > l.limits.Length {
-		v = firstCharacters(v, l.limits.Length)
-	}
-	l.to.text(k, v)
+	l.to.text(k, l.limits.Truncate(v))
 }
 
 func (l *limiter) number(k attribute.Key, v int) {
@@ -57,16 +54,6 @@ func (l *limiter) truth(k attribute.Key, v bool) {
 	if l.admit() {
 		l.to.truth(k, v)
 	}
-}
-
-// firstCharacters returns the first n characters of valid UTF-8.
-func firstCharacters(text string, n int) string {
-	for i := range text {
-		if n--; n < 0 {
-			return text[:i]
-		}
-	}
-	return text
 }
 
 // provider is the value of cloud.provider. OpenTelemetry does not define one for

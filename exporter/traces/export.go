@@ -2,12 +2,15 @@ package traces
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"io"
-	"net/http"
 
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -18,14 +21,10 @@ type exporter = otlp.Exporter[*record.Record]
 
 // newExporter returns the exporter of spans of from that s selects, or nil if there is none. It
 // sets every option, to override what the SDK reads from the environment.
-func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find otlp.ProxyFunc, from *origin) (exporter, error) {
+func newExporter(s *otlp.Signal, console io.Writer, find otlp.ProxyFunc, from *origin) (exporter, error) {
 	var all exporters
 	if s.OTLP {
-		x, err := newSender(ctx, s, find, from)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, x)
+		all = append(all, newSender(s, find, from))
 	}
 	if s.Console && console != nil {
 		x, err := stdouttrace.New(stdouttrace.WithWriter(console))
@@ -44,50 +43,45 @@ func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find ot
 }
 
 // newSender returns an exporter by OTLP.
-func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc, from *origin) (exporter, error) {
-	httpClient, url, compress, err := s.Sender(find)
-	if err != nil {
-		return nil, err
-	}
-	options := []otlptracehttp.Option{
-		otlptracehttp.WithEndpointURL(url),
-		otlptracehttp.WithHeaders(s.Headers),
-		otlptracehttp.WithTimeout(s.Timeout),
-		otlptracehttp.WithTLSClientConfig(nil), // the TLS configuration of the client is used
-		otlptracehttp.WithHTTPClient(httpClient),
-	}
+func newSender(s *otlp.Signal, find otlp.ProxyFunc, from *origin) exporter {
+	sender := otlp.NewClient(s, find)
 	if s.Protocol == otlp.ProtocolJSON {
-		compression := otlptracehttp.NoCompression
-		if compress {
-			compression = otlptracehttp.GzipCompression
-		}
-		x, err := newOTLPBySDK(ctx, otlptracehttp.NewClient(append(options,
-			otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON), otlptracehttp.WithCompression(compression))...), from)
-		if err != nil {
-			return nil, err
-		}
-		return closing{x, httpClient}, nil
+		return &encoder{client: asJSON{sender}, origin: from}
 	}
-	u := &upload{next: httpClient.Transport, compress: compress}
-	httpClient.Transport = u
-	u.sdk = otlptracehttp.NewClient(append(options,
-		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf), otlptracehttp.WithCompression(otlptracehttp.NoCompression))...)
-	if err := u.sdk.Start(ctx); err != nil {
-		return nil, err
-	}
-	return closing{&encoder{client: u, origin: from}, httpClient}, nil
+	return &encoder{client: sender, origin: from}
 }
 
-// closing closes the connections of its client on shutdown.
-type closing struct {
-	exporter
-	client *http.Client
+// asJSON sends requests as JSON.
+type asJSON struct{ client }
+
+// Send implements client.
+func (c asJSON) Send(ctx context.Context, request []byte) error {
+	var all tracepb.TracesData // has the fields of a request
+	if err := proto.Unmarshal(request, &all); err != nil {
+		return err
+	}
+	for _, resource := range all.GetResourceSpans() {
+		for _, scope := range resource.GetScopeSpans() {
+			for _, s := range scope.GetSpans() {
+				s.TraceId, s.SpanId, s.ParentSpanId = asHex(s.GetTraceId()), asHex(s.GetSpanId()), asHex(s.GetParentSpanId())
+				for _, l := range s.GetLinks() {
+					l.TraceId, l.SpanId = asHex(l.GetTraceId()), asHex(l.GetSpanId())
+				}
+			}
+		}
+	}
+	text, err := protojson.MarshalOptions{UseEnumNumbers: true}.Marshal(&all)
+	if err != nil {
+		return err
+	}
+	return c.client.Send(ctx, text)
 }
 
-// Shutdown implements otlp.Exporter.
-func (c closing) Shutdown(ctx context.Context) error {
-	defer c.client.CloseIdleConnections()
-	return c.exporter.Shutdown(ctx)
+// asHex returns the bytes whose base64 form is the hexadecimal form of id. JSON has
+// bytes in base64, but the IDs of OTLP in hexadecimal.
+func asHex(id []byte) []byte {
+	coded, _ := base64.StdEncoding.DecodeString(hex.EncodeToString(id)) // of 0, 16 or 32 digits
+	return coded
 }
 
 // exporters passes spans to several exporters.

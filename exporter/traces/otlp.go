@@ -20,10 +20,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// encoder exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
-// client sends and retries, and the SDK's exporter encodes resource and scope once.
-// The SDK's exporter is not used for spans because it allocates an object for each
-// attribute, which costs more than all other sinks together.
+// encoder exports spans as OTLP protobuf. The SDK's exporter encodes resource and scope
+// once. It is not used for spans because it allocates an object for each attribute, which
+// costs more than all other sinks together.
 type encoder struct {
 	client client
 	origin *origin
@@ -45,17 +44,14 @@ type message struct {
 // client sends requests to a backend. It does not retain them.
 type client interface {
 	Send(ctx context.Context, request []byte) error
-	Stop(ctx context.Context) error
-}
-
-// newOTLPBySDK returns the SDK's exporter, which can also encode JSON.
-func newOTLPBySDK(ctx context.Context, client otlptrace.Client, from *origin) (exporter, error) {
-	x, err := otlptrace.New(ctx, client)
-	return snapshots{x, from}, err
+	Close()
 }
 
 // Shutdown implements otlp.Exporter.
-func (x *encoder) Shutdown(ctx context.Context) error { return x.client.Stop(ctx) }
+func (x *encoder) Shutdown(context.Context) error {
+	x.client.Close()
+	return nil
+}
 
 // maxKeptRequest is the capacity in bytes up to which the buffer is reused.
 const maxKeptRequest = 2 << 20

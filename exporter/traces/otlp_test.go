@@ -1,9 +1,17 @@
 package traces
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"net/url"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -36,6 +45,7 @@ type received struct {
 
 func (r *received) Start(context.Context) error { return nil }
 func (r *received) Stop(context.Context) error  { return nil }
+func (r *received) Close()                      {}
 
 // Send implements client.
 func (r *received) Send(_ context.Context, request []byte) error {
@@ -199,6 +209,52 @@ var parents = [][2]string{
 	{"cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff", ""},
 	{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00", "=;="},
 	{"nonsense", "vendor=1"},
+}
+
+// TestJSONIsTheSDKs compares the JSON of spans with that of the SDK's exporter.
+func TestJSONIsTheSDKs(t *testing.T) {
+	got := make(chan []byte, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- bytes.ToLower(body) // the digits of IDs may be of any case
+	}))
+	defer backend.Close()
+	r := record.New(attempt.Get("error_throttled"))
+	r.SetSpan(decide(attempt.Get("error_throttled")))
+	r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
+	from := newOrigin(1000, 1000)
+
+	sdk, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(backend.URL), otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := (snapshots{sdk, from}).Export(t.Context(), []*record.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	var want, ours any
+	if err := json.Unmarshal(<-got, &want); err != nil {
+		t.Fatal(err)
+	}
+	endpoint, err := url.Parse(backend.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil, from)
+	if err := x.Export(t.Context(), []*record.Record{r}); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(<-got, &ours); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(ours, want) {
+		t.Errorf("got %v\nwant %v", ours, want)
+	}
+	if err := errors.Join(x.Shutdown(t.Context()), sdk.Shutdown(t.Context())); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOTLPIsTheSDKs(t *testing.T) {

@@ -106,7 +106,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		exporter = snapshots{cfg.Exporter, t.origin}
 	} else {
 		var err error
-		otlp.Quietly(report, func() { exporter, err = buildExporter(ctx, cfg, t.origin) })
+		otlp.Quietly(report, func() { exporter, err = buildExporter(cfg, t.origin) })
 		if err != nil {
 			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
@@ -124,13 +124,13 @@ func New(ctx context.Context, cfg Config) *Tracer {
 }
 
 // buildExporter returns the exporter. It returns a panic in the SDK as an error.
-func buildExporter(ctx context.Context, cfg Config, from *origin) (x exporter, err error) {
+func buildExporter(cfg Config, from *origin) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return newExporter(ctx, &cfg.Environment.Traces, cfg.Console, cfg.Proxy, from)
+	return newExporter(&cfg.Environment.Traces, cfg.Console, cfg.Proxy, from)
 }
 
 // Problems returns the environment variables that were ignored.

@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,12 +26,9 @@ import (
 
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
-	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	"go.yaml.in/yaml/v3"
-	"google.golang.org/grpc"
-	_ "google.golang.org/grpc/encoding/gzip" // which the Collector compresses with
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -196,11 +192,11 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	spans := otlprecv.New(100_000)
-	ln := must(net.Listen("tcp", "127.0.0.1:0"))
-	tempo := grpc.NewServer()
-	coltracepb.RegisterTraceServiceServer(tempo, spans)
-	go tempo.Serve(ln)
-	defer tempo.Stop()
+	tempo := httptest.NewUnstartedServer(spans)
+	tempo.Config.Protocols = new(http.Protocols)
+	tempo.Config.Protocols.SetUnencryptedHTTP2(true)
+	tempo.Start()
+	defer tempo.Close()
 	others := &backends{}
 	rest := httptest.NewServer(others)
 	defer rest.Close()
@@ -223,7 +219,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	otlp := freeport.TCP(t)
 	collector := start(t, collectorEnv(t,
 		"OTLP_HTTP_ADDRESS="+otlp, "OTLP_GRPC_ADDRESS=127.0.0.1:0", "TAP_LOG_FILES="+logFile,
-		"TEMPO_ADDRESS="+ln.Addr().String(), "PROMETHEUS_OTLP_URL="+rest.URL+"/prometheus", "LOKI_OTLP_URL="+rest.URL+"/loki",
+		"TEMPO_ADDRESS="+tempo.Listener.Addr().String(), "PROMETHEUS_OTLP_URL="+rest.URL+"/prometheus", "LOKI_OTLP_URL="+rest.URL+"/loki",
 	), otelcol, "--config="+dir+"/collector.yaml")
 	collector.wait("Everything is ready")
 

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
@@ -40,8 +39,6 @@ type Span struct {
 
 // Receiver keeps the most recently received spans. It is safe for concurrent use.
 type Receiver struct {
-	collectorpb.UnimplementedTraceServiceServer
-
 	mu    sync.Mutex
 	limit int
 	spans []Span
@@ -53,18 +50,34 @@ func New(limit int) *Receiver {
 	return &Receiver{limit: limit, came: make(chan struct{})}
 }
 
-// Export receives spans over gRPC.
-func (r *Receiver) Export(_ context.Context, req *collectorpb.ExportTraceServiceRequest) (*collectorpb.ExportTraceServiceResponse, error) {
-	r.add(req)
-	return &collectorpb.ExportTraceServiceResponse{}, nil
-}
+// method is the path of the gRPC method.
+const method = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 
-// ServeHTTP receives spans over OTLP/HTTP with protobuf on POST /v1/traces. On GET
-// /spans it returns the kept spans, optionally filtered by trace_id or name.
+// ServeHTTP receives spans over OTLP/HTTP with protobuf on POST /v1/traces, and over gRPC
+// if the server has HTTP/2. On GET /spans it returns the kept spans, optionally filtered
+// by trace_id or name.
 func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	switch {
 	case req.URL.Path == "/v1/traces" && req.Method == http.MethodPost:
-		r.receive(w, req)
+		if err := r.receive(req.Body, req.Header.Get("Content-Encoding") == "gzip"); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-protobuf")
+	case req.URL.Path == method && req.Method == http.MethodPost:
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		var frame [5]byte // whether the message is compressed, and its size
+		_, err := io.ReadFull(req.Body, frame[:])
+		if err == nil {
+			err = r.receive(req.Body, frame[0] != 0)
+		}
+		if err != nil {
+			w.Header().Set("Grpc-Status", "3") // invalid argument
+			return
+		}
+		_, _ = w.Write(make([]byte, len(frame))) // an empty message
+		w.Header().Set("Grpc-Status", "0")
 	case req.URL.Path == "/spans" && req.Method == http.MethodGet:
 		traceID, name := req.FormValue("trace_id"), req.FormValue("name")
 		w.Header().Set("Content-Type", "application/json")
@@ -78,33 +91,31 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 }
 
-func (r *Receiver) receive(w http.ResponseWriter, req *http.Request) {
-	var body io.Reader = req.Body
-	if req.Header.Get("Content-Encoding") == "gzip" {
+// receive keeps the spans of a request.
+func (r *Receiver) receive(body io.Reader, compressed bool) error {
+	if compressed {
 		z, err := gzip.NewReader(body)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+			return err
 		}
 		body = z
 	}
 	data, err := io.ReadAll(io.LimitReader(body, maxRequest))
-	var export collectorpb.ExportTraceServiceRequest
-	if err == nil {
-		err = proto.Unmarshal(data, &export)
-	}
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
+		return err
+	}
+	var export tracepb.TracesData // has the fields of a request
+	if err := proto.Unmarshal(data, &export); err != nil {
+		return err
 	}
 	r.add(&export)
-	w.Header().Set("Content-Type", "application/x-protobuf")
+	return nil
 }
 
-func (r *Receiver) add(req *collectorpb.ExportTraceServiceRequest) {
+func (r *Receiver) add(export *tracepb.TracesData) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, rs := range req.GetResourceSpans() {
+	for _, rs := range export.GetResourceSpans() {
 		resource := attributes(rs.GetResource().GetAttributes())
 		for _, ss := range rs.GetScopeSpans() {
 			for _, s := range ss.GetSpans() {

@@ -2,6 +2,7 @@ package otlprecv_test
 
 import (
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -10,11 +11,8 @@ import (
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	collectorpb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	"google.golang.org/grpc"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
-	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func export(t *testing.T, exporter sdktrace.SpanExporter, r *otlprecv.Receiver) {
@@ -57,16 +55,19 @@ func TestHTTP(t *testing.T) {
 
 func TestGRPC(t *testing.T) {
 	r := otlprecv.New(10)
-	srv := grpc.NewServer()
-	collectorpb.RegisterTraceServiceServer(srv, r)
-	ln := rawconn.Listen(t)
-	go func() { _ = srv.Serve(ln) }()
-	defer srv.Stop()
-	exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(ln.Addr().String()), otlptracegrpc.WithInsecure())
-	if err != nil {
-		t.Fatal(err)
+	srv := httptest.NewUnstartedServer(r)
+	srv.Config.Protocols = new(http.Protocols)
+	srv.Config.Protocols.SetUnencryptedHTTP2(true)
+	srv.Start()
+	defer srv.Close()
+	for _, compressor := range []string{"none", "gzip"} {
+		exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(srv.Listener.Addr().String()),
+			otlptracegrpc.WithInsecure(), otlptracegrpc.WithCompressor(compressor))
+		if err != nil {
+			t.Fatal(err)
+		}
+		export(t, exporter, r)
 	}
-	export(t, exporter, r)
 }
 
 func TestKeepsTheLastSpans(t *testing.T) {
