@@ -15,7 +15,9 @@ type blank struct {
 	filter
 	Kind string // one of the kinds below
 
-	Problem string // what is wrong with the value, in English, if Kind is blankInvalid
+	// Problem is what is wrong with the value, in English, if Kind is blankInvalid, or
+	// the possible values, if none of them is near.
+	Problem string
 	Nearest string // the value, or name, that was probably meant, or ""
 	Use     string // link with Nearest
 }
@@ -53,7 +55,10 @@ func (d *overviewData) invalid() (all []blank) {
 			}
 			b := blank{filter: filter{name, value, d.Without(name, value)}, Kind: blankInvalid, Problem: err.Error()}
 			if unknown := (*unknownError)(nil); errors.As(err, &unknown) {
-				b.Kind = blankValue
+				b.Kind, b.Problem = blankValue, ""
+				if unknown.nearest == "" {
+					b.Problem = strings.Join(unknown.known, ", ")
+				}
 				d.suggest(&b, unknown.nearest)
 			}
 			all = append(all, b)

@@ -449,6 +449,9 @@ func anHour(now time.Time) web.Options {
 		place := diagnoser.Observe(o)
 		if r := record.New(o); r.Failed() {
 			r.Diagnose(diagnoser.Diagnose(o, place))
+			if s, ok := diagnoser.Scope(r.Kind, o.End); ok {
+				r.SetScope(s.Sentence)
+			}
 			r.ID = ids.Next(at)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)
