@@ -124,8 +124,7 @@ type equivalent struct {
 
 // mutantsOf returns all mutants of a rule that Prometheus accepts.
 func mutantsOf(r rulefmt.Rule) ([]mutant, error) {
-	p := parser.NewParser(parser.Options{})
-	root, err := p.ParseExpr(r.Expr)
+	root, err := promQL.ParseExpr(r.Expr)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +137,7 @@ func mutantsOf(r rulefmt.Rule) ([]mutant, error) {
 				*place = changed
 				text := root.String()
 				*place = was
-				if _, err := p.ParseExpr(text); err != nil || seen[text] {
+				if _, err := promQL.ParseExpr(text); err != nil || seen[text] {
 					continue
 				}
 				seen[text] = true

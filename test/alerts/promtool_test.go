@@ -8,8 +8,8 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,7 +32,7 @@ type unitTests struct {
 	RuleFiles          []string       `yaml:"rule_files"`
 	EvaluationInterval model.Duration `yaml:"evaluation_interval"`
 	GroupEvalOrder     []string       `yaml:"group_eval_order"`
-	Tests              []unitTest     `yaml:"tests"`
+	Tests              []*unitTest    `yaml:"tests"`
 }
 
 type unitTest struct {
@@ -45,8 +45,9 @@ type unitTest struct {
 	PromqlExprTest []exprTest `yaml:"promql_expr_test"`
 
 	file  string
-	every time.Duration // between evaluations
-	needs map[string]bool
+	every time.Duration   // between evaluations
+	brief bool            // earlier evaluations do not matter
+	needs map[string]bool // rules by name
 	input []inputSeries
 
 	original sync.Once
@@ -67,24 +68,16 @@ type inputSeries struct {
 	values []parser.SequenceValue
 }
 
-// alertOf returns the alert whose series an expression selects, if any.
-func alertOf(expr string) (name string) {
-	_, name, _ = strings.Cut(expr, `alertname="`)
-	name, _, _ = strings.Cut(name, `"`)
-	return name
-}
+var promQL = parser.NewParser(parser.Options{})
 
-// id names a rule: alerts and records have different names.
-func id(r rulefmt.Rule) string { return r.Record + r.Alert }
-
-// readUnitTests reads the tests in deploy, and finds which rules each needs.
+// readUnitTests reads the tests in deploy, and finds which rules each needs. The
+// shorter ones are first.
 func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 	t.Helper()
 	names, err := filepath.Glob("../../deploy/prometheus/tests/*.yaml")
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no unit tests: %v", err)
 	}
-	p := parser.NewParser(parser.Options{})
 	var all []*unitTest
 	for _, name := range names {
 		text, err := os.ReadFile(name)
@@ -97,21 +90,11 @@ func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 		if err := dec.Decode(&file); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		for i := range file.Tests {
-			u := &file.Tests[i]
-			u.file, u.every, u.needs = filepath.Base(name), time.Duration(file.EvaluationInterval), map[string]bool{}
-			for _, s := range u.InputSeries {
-				lbls, values, err := p.ParseSeriesDesc(s.Series + " " + s.Values)
-				if err != nil {
-					t.Fatalf("%s: %s: %v", name, s.Series, err)
-				}
-				u.input = append(u.input, inputSeries{lbls, values})
+		for _, u := range file.Tests {
+			u.file, u.every = filepath.Base(name), time.Duration(file.EvaluationInterval)
+			if err := u.prepare(groups); err != nil {
+				t.Fatalf("%s: %v", name, err)
 			}
-			for _, e := range u.PromqlExprTest {
-				u.need(t, groups, e.Expr)
-			}
-			u.prune(t, groups)
-			slices.SortStableFunc(u.PromqlExprTest, func(a, b exprTest) int { return cmp.Compare(a.EvalTime, b.EvalTime) })
 			all = append(all, u)
 		}
 	}
@@ -119,57 +102,108 @@ func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 	return all
 }
 
-// need adds the rules that an expression reads.
-func (u *unitTest) need(t *testing.T, groups []rulefmt.RuleGroup, expr string) {
-	t.Helper()
-	names, err := promcheck.Metrics(expr)
-	if err != nil {
-		t.Fatal(err)
+// prepare parses the series, and finds the rules that the test needs.
+func (u *unitTest) prepare(groups []rulefmt.RuleGroup) error {
+	given := map[string]bool{}
+	for _, s := range u.InputSeries {
+		lbls, values, err := promQL.ParseSeriesDesc(s.Series + " " + s.Values)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Series, err)
+		}
+		u.input = append(u.input, inputSeries{lbls, values})
+		given[lbls.Get(labels.MetricName)] = true
 	}
-	if alert := alertOf(expr); alert != "" {
-		names = append(names, alert)
-	}
-	for _, g := range groups {
-		for _, r := range g.Rules {
-			if name := id(r); slices.Contains(names, name) {
-				if r.Alert == "" && u.needs[name] {
-					continue
-				}
-				u.needs[name] = true
-				u.need(t, groups, r.Expr)
-			}
+	u.needs = map[string]bool{}
+	for _, e := range u.PromqlExprTest {
+		if err := u.need(groups, e.Expr); err != nil {
+			return err
 		}
 	}
-}
-
-// prune removes the rules that have no input in the test, so that their result is
-// empty whatever they do with it.
-func (u *unitTest) prune(t *testing.T, groups []rulefmt.RuleGroup) {
-	t.Helper()
-	has := map[string]bool{}
-	for _, s := range u.input {
-		has[s.labels.Get(labels.MetricName)] = true
-	}
-	for range 2 { // a rule may read what it records itself, or what a later one does
+	slices.SortStableFunc(u.PromqlExprTest, func(a, b exprTest) int { return cmp.Compare(a.EvalTime, b.EvalTime) })
+	// A record of which the test has no input is empty, however it is computed.
+	for range 2 { // as rules may read what later ones record
 		for _, g := range groups {
 			for _, r := range g.Rules {
 				names, err := promcheck.Metrics(r.Expr)
 				if err != nil {
-					t.Fatal(err)
+					return err
 				}
-				if u.needs[id(r)] && (r.Alert != "" || slices.ContainsFunc(names, func(n string) bool { return has[n] })) {
-					has[id(r)] = true
+				if u.needs[id(r)] && (r.Alert != "" || slices.ContainsFunc(names, func(n string) bool { return given[n] })) {
+					given[id(r)] = true
 				}
 			}
 		}
 	}
-	maps.DeleteFunc(u.needs, func(name string, _ bool) bool { return !has[name] })
+	maps.DeleteFunc(u.needs, func(name string, _ bool) bool { return !given[name] })
+	u.brief = true
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if u.needs[id(r)] && (r.Alert != "" || u.looksBack(r.Expr)) {
+				u.brief = false
+			}
+		}
+	}
+	return nil
+}
+
+// looksBack reports whether an expression reads earlier values of what the rules
+// of the test record.
+func (u *unitTest) looksBack(expr string) bool {
+	tree, err := promQL.ParseExpr(expr)
+	if err != nil {
+		return true
+	}
+	back := false
+	parser.Inspect(tree, func(n parser.Node, path []parser.Node) error {
+		if v, ok := n.(*parser.VectorSelector); ok && u.needs[v.Name] {
+			back = back || v.OriginalOffset != 0 || slices.ContainsFunc(path, func(n parser.Node) bool {
+				_, isRange := n.(*parser.MatrixSelector)
+				_, isSubquery := n.(*parser.SubqueryExpr)
+				return isRange || isSubquery
+			})
+		}
+		return nil
+	})
+	return back
+}
+
+// alertName matches the selector of an alert's series.
+var alertName = regexp.MustCompile(`alertname="(\w+)"`)
+
+// id names a rule: alerts and records have different names.
+func id(r rulefmt.Rule) string { return r.Record + r.Alert }
+
+// need adds the rules that an expression reads, and those that these read.
+func (u *unitTest) need(groups []rulefmt.RuleGroup, expr string) error {
+	names, err := promcheck.Metrics(expr)
+	if err != nil {
+		return err
+	}
+	if alert := alertName.FindStringSubmatch(expr); alert != nil {
+		names = append(names, alert[1])
+	}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			if !slices.Contains(names, id(r)) || r.Record != "" && u.needs[r.Record] {
+				continue
+			}
+			u.needs[id(r)] = true
+			if err := u.need(groups, r.Expr); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // work is an estimate of how long the test takes.
 func (u *unitTest) work() int {
 	last := time.Duration(u.PromqlExprTest[len(u.PromqlExprTest)-1].EvalTime)
-	return int(last/u.every) * len(u.needs) * (10 + len(u.input))
+	evaluations := int(last / u.every)
+	if u.brief {
+		evaluations = min(evaluations, len(u.PromqlExprTest))
+	}
+	return evaluations * len(u.needs) * (10 + len(u.input))
 }
 
 // passes returns why the test fails with the rules as they are. It runs once.
@@ -181,21 +215,73 @@ func (u *unitTest) passes(t *testing.T, groups []rulefmt.RuleGroup) error {
 // run runs the test with the rules that it needs, and returns why it fails.
 func (u *unitTest) run(t *testing.T, groups []rulefmt.RuleGroup) error {
 	t.Helper()
-	opts := tsdb.DefaultOptions()
-	opts.MinBlockDuration, opts.MaxBlockDuration = (400 * 24 * time.Hour).Milliseconds(), (400 * 24 * time.Hour).Milliseconds()
-	opts.WALSegmentSize = -1 // no log
 	dir, err := os.MkdirTemp(t.TempDir(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
+	db := u.load(t, dir)
+	engine := promql.NewEngine(promql.EngineOpts{
+		MaxSamples: 1_000_000, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
+		NoStepSubqueryIntervalFn: func(int64) int64 { return u.every.Milliseconds() },
+	})
+	defer func() {
+		_, _ = db.Close(), os.RemoveAll(dir)
+	}()
+	manager := &promrules.ManagerOptions{
+		AppendableV2: db, Queryable: db, Context: t.Context(), Logger: promslog.NewNopLogger(),
+		QueryFunc:  promrules.EngineQueryFunc(engine, db),
+		NotifyFunc: func(context.Context, string, ...*promrules.Alert) {},
+	}
+	var loaded []*promrules.Group
+	for _, g := range groups {
+		var rules []promrules.Rule
+		for _, r := range g.Rules {
+			if !u.needs[id(r)] {
+				continue
+			}
+			rule, err := newRule(r)
+			if err != nil {
+				return err
+			}
+			rules = append(rules, rule)
+		}
+		if len(rules) > 0 {
+			loaded = append(loaded, promrules.NewGroup(promrules.GroupOptions{Name: g.Name, Interval: u.every, Rules: rules, Opts: manager}))
+		}
+	}
+	left := u.PromqlExprTest
+	for at := time.Duration(0); len(left) > 0; at += u.every {
+		if u.brief && time.Duration(left[0].EvalTime) >= at+u.every {
+			continue
+		}
+		for _, g := range loaded {
+			g.Eval(t.Context(), time.UnixMilli(at.Milliseconds()))
+			for _, r := range g.Rules() {
+				if err := r.LastError(); err != nil {
+					return fmt.Errorf("%s: %w", r.Name(), err)
+				}
+			}
+		}
+		for ; len(left) > 0 && time.Duration(left[0].EvalTime) < at+u.every; left = left[1:] {
+			if err := left[0].check(t.Context(), engine, db); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load returns a database with the input series.
+func (u *unitTest) load(t *testing.T, dir string) *tsdb.DB {
+	t.Helper()
+	const year = 366 * 24 * time.Hour
+	opts := tsdb.DefaultOptions()
+	opts.MinBlockDuration, opts.MaxBlockDuration = year.Milliseconds(), year.Milliseconds()
+	opts.WALSegmentSize = -1 // no log, so that nothing is written
 	db, err := tsdb.Open(dir, promslog.NewNopLogger(), nil, opts, tsdb.NewDBStats())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		_ = db.Close()
-		_ = os.RemoveAll(dir)
-	}()
 	db.DisableCompactions()
 	app := db.Appender(t.Context())
 	for _, s := range u.input {
@@ -211,76 +297,48 @@ func (u *unitTest) run(t *testing.T, groups []rulefmt.RuleGroup) error {
 	if err := app.Commit(); err != nil {
 		t.Fatal(err)
 	}
-	p := parser.NewParser(parser.Options{})
-	engine := promql.NewEngine(promql.EngineOpts{
-		MaxSamples: 1_000_000, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: p,
-		NoStepSubqueryIntervalFn: func(int64) int64 { return u.every.Milliseconds() },
-	})
-	manager := &promrules.ManagerOptions{
-		AppendableV2: db, Queryable: db, Context: t.Context(), Logger: promslog.NewNopLogger(),
-		QueryFunc:  promrules.EngineQueryFunc(engine, db),
-		NotifyFunc: func(context.Context, string, ...*promrules.Alert) {},
+	return db
+}
+
+// newRule returns Prometheus' rule, without annotations.
+func newRule(r rulefmt.Rule) (promrules.Rule, error) {
+	expr, err := promQL.ParseExpr(r.Expr)
+	if err != nil {
+		return nil, err
 	}
-	var loaded []*promrules.Group
-	for _, g := range groups {
-		var rules []promrules.Rule
-		for _, r := range g.Rules {
-			if !u.needs[id(r)] {
-				continue
-			}
-			expr, err := p.ParseExpr(r.Expr)
-			if err != nil {
-				return err
-			}
-			if r.Record != "" {
-				rules = append(rules, promrules.NewRecordingRule(r.Record, expr, labels.FromMap(r.Labels)))
-			} else {
-				rules = append(rules, promrules.NewAlertingRule(r.Alert, expr, time.Duration(r.For), time.Duration(r.KeepFiringFor),
-					labels.FromMap(r.Labels), labels.EmptyLabels(), labels.EmptyLabels(), "", true, promslog.NewNopLogger()))
-			}
-		}
-		if len(rules) > 0 {
-			loaded = append(loaded, promrules.NewGroup(promrules.GroupOptions{Name: g.Name, Interval: u.every, Rules: rules, Opts: manager}))
-		}
+	if r.Record != "" {
+		return promrules.NewRecordingRule(r.Record, expr, labels.FromMap(r.Labels)), nil
 	}
-	left := u.PromqlExprTest
-	for at := time.Duration(0); len(left) > 0; at += u.every {
-		for _, g := range loaded {
-			g.Eval(t.Context(), time.UnixMilli(at.Milliseconds()))
-			for _, r := range g.Rules() {
-				if err := r.LastError(); err != nil {
-					return fmt.Errorf("%s: %w", r.Name(), err)
-				}
-			}
+	return promrules.NewAlertingRule(r.Alert, expr, time.Duration(r.For), time.Duration(r.KeepFiringFor),
+		labels.FromMap(r.Labels), labels.EmptyLabels(), labels.EmptyLabels(), "", true, promslog.NewNopLogger()), nil
+}
+
+// check returns an error if the expression has another result than expected.
+func (e exprTest) check(ctx context.Context, engine *promql.Engine, db *tsdb.DB) error {
+	q, err := engine.NewInstantQuery(ctx, db, nil, e.Expr, time.UnixMilli(time.Duration(e.EvalTime).Milliseconds()))
+	if err != nil {
+		return err
+	}
+	defer q.Close()
+	vector, err := q.Exec(ctx).Vector()
+	if err != nil {
+		return err
+	}
+	got, want := []string{}, []string{}
+	for _, s := range vector {
+		got = append(got, fmt.Sprint(s.Metric, " ", s.F))
+	}
+	for _, s := range e.ExpSamples {
+		lbls, err := promQL.ParseMetric(s.Labels)
+		if err != nil {
+			return err
 		}
-		for ; len(left) > 0 && time.Duration(left[0].EvalTime) < at+u.every; left = left[1:] {
-			q, err := engine.NewInstantQuery(t.Context(), db, nil, left[0].Expr, time.UnixMilli(time.Duration(left[0].EvalTime).Milliseconds()))
-			if err != nil {
-				return err
-			}
-			got := []string{}
-			vector, err := q.Exec(t.Context()).Vector()
-			if err != nil {
-				return err
-			}
-			for _, s := range vector {
-				got = append(got, fmt.Sprint(s.Metric, " ", s.F))
-			}
-			q.Close()
-			want := []string{}
-			for _, s := range left[0].ExpSamples {
-				lbls, err := p.ParseMetric(s.Labels)
-				if err != nil {
-					return err
-				}
-				want = append(want, fmt.Sprint(lbls, " ", s.Value))
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				return fmt.Errorf("%s at %s is %q, want %q", left[0].Expr, left[0].EvalTime, got, want)
-			}
-		}
+		want = append(want, fmt.Sprint(lbls, " ", s.Value))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		return fmt.Errorf("%s at %s is %q, want %q", e.Expr, e.EvalTime, got, want)
 	}
 	return nil
 }
