@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
@@ -233,11 +234,16 @@ func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
 	var line struct {
 		TraceID   string `json:"trace_id"`
 		RequestID string `json:"request_id"`
+		ID        string `json:"id"`
 	}
 	if err := json.Unmarshal(out.log.Bytes(), &line); err != nil {
 		t.Fatal(err)
 	}
 	found := out.journal.Find(o.Verdict.RequestID.String())
+	attrs := attribute.NewSet(out.spans.got[0].Attributes...)
+	if id, _ := attrs.Value("ksyun.failure_id"); line.ID == "" || id.AsString() != line.ID || found[0].ID != line.ID {
+		t.Errorf("failure ID: span %s, line %s, journal %s", id.AsString(), line.ID, found[0].ID)
+	}
 	if len(found) != 1 || found[0].TraceID != traceID || line.TraceID != traceID || line.RequestID != found[0].RequestID {
 		t.Errorf("span %s, line %+v, journal %+v: not the same attempt", traceID, line, found)
 	}

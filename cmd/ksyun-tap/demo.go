@@ -16,8 +16,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
-	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
@@ -73,7 +71,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		// The log would scroll the banner off the terminal. On a read-only file
 		// system, as in a container, it stays on standard error.
 		if f, err := os.CreateTemp("", "ksyun-tap-demo-*.log"); err == nil {
-			v.settings.LogFile = f.Name()
+			v.settings.Fix("demo", "log.file", f.Name())
 			_ = f.Close()
 		}
 	}
@@ -153,19 +151,9 @@ func (v *demoVerb) setStage(ctx context.Context) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	for host, address := range map[string]string{demoHost: api, deadHost: dead} {
-		to, err := upstream.ParseConnectTo(host + ":80=" + address)
-		if err != nil {
-			return nil, err
-		}
-		v.settings.ConnectTo = append(v.settings.ConnectTo, to)
-	}
-	pattern, err := hostname.ParsePattern(config.DefaultTapHost)
-	if err != nil {
-		return nil, err
-	}
-	v.settings.TapHosts = hostname.Patterns{pattern}
-	v.settings.TracesSuccessRatio = 1
+	v.settings.Fix("demo", "upstream.connect-to", demoHost+":80="+api, deadHost+":80="+dead)
+	v.settings.Fix("demo", "tap.host", config.DefaultTapHost)
+	v.settings.Fix("demo", "traces.success-ratio", "1")
 	return s, nil
 }
 

@@ -50,15 +50,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 
 func (v *execVerb) run(ctx context.Context, std stdio) error {
 	s := &v.settings
-	// Only the command can use these listeners, on loopback, so requests to hosts
-	// that are not tapped may pass.
-	s.ProxyListen, s.WebListen = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
-	s.OtherHosts, s.Intercept = collector.OtherPass, true
-	s.CSMListen = ""
-	if v.csm {
-		s.CSMListen = "127.0.0.1:0"
-	}
-	s.ShutdownTimeout = flushTimeout
+	v.fix()
 	out := readProxies(os.Getenv, nil)
 	checked := *s
 	checked.CADir = cmp.Or(s.CADir, os.TempDir()) // it is created later
@@ -104,6 +96,21 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	return childErr
 }
 
+// fix sets what the verb needs.
+func (v *execVerb) fix() {
+	s := &v.settings
+	// Only the command can use these listeners, on loopback, so requests to hosts
+	// that are not tapped may pass.
+	s.Fix("exec", "proxy.listen-address", "127.0.0.1:0")
+	s.Fix("exec", "web.listen-address", "127.0.0.1:0")
+	s.Fix("exec", "tap.other-hosts", collector.OtherPass.String())
+	s.Fix("exec", "intercept", "true")
+	if v.csm {
+		s.Fix("exec", "csm.listen-address", "127.0.0.1:0")
+	}
+	s.Fix("exec", "proxy.shutdown-timeout", flushTimeout.String())
+}
+
 // prepare makes the tap and the environment in which the command is tapped.
 func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childSetup, err error) {
 	s := &v.settings
@@ -120,7 +127,7 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 		}
 	}()
 	if s.CADir == "" {
-		s.CADir = filepath.Join(private, "ca")
+		s.Fix("exec", "intercept.ca-dir", filepath.Join(private, "ca"))
 	}
 	reread := func() (*config.Settings, error) { return s, nil }
 	// A command that is one step of a traced job gets the span of that step in its

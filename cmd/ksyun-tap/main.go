@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,7 +120,7 @@ func rereadSettings(args []string) (*config.Settings, error) {
 	}
 	// A pipe was read already, and reading it again could block.
 	const hint = "restart to change the settings"
-	if err := config.CheckRereadable(hint, c.settings.ConfigFile); err != nil {
+	if err := config.CheckRereadable(hint, c.configFile()); err != nil {
 		return nil, err
 	}
 	c, _, err := parseCommandLine(args, io.Discard)
@@ -136,10 +137,10 @@ func rereadSettings(args []string) (*config.Settings, error) {
 func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) {
 	c := newCommandLine(config.File{}, out)
 	do, err := c.parse(args)
-	if err != nil || c.exited || c.settings.ConfigFile == "" {
+	if err != nil || c.exited || c.configFile() == "" {
 		return c, do, err
 	}
-	file, err := config.Load(c.settings.ConfigFile)
+	file, err := config.Load(c.configFile())
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
@@ -152,7 +153,8 @@ func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) 
 type commandLine struct {
 	app      *kingpin.Application
 	args     []string
-	settings config.Settings
+	settings config.Settings    // of run and of verbs that only read them
+	own      []*config.Settings // of the verbs that run a tap of another kind
 	verbs    map[string]verb
 	exited   bool // kingpin printed help and wanted to exit
 }
@@ -172,8 +174,9 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 		return runTap(ctx, &c.settings, func() (*config.Settings, error) { return rereadSettings(c.args) }, std)
 	}
 
-	c.verbs["exec"] = newExec(app, file).run
-	c.verbs["demo"] = newDemo(app, file).run
+	command, demo := newExec(app, file), newDemo(app, file)
+	c.verbs["exec"], c.verbs["demo"] = command.run, demo.run
+	c.own = append(c.own, &command.settings, &demo.settings)
 
 	c.verbs["check-config"] = newCheckConfig(app, &c.settings, file).run
 
@@ -197,11 +200,18 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	return c
 }
 
+// configFile returns the name of the configuration file that the command line or the
+// environment sets for its verb, or "".
+func (c *commandLine) configFile() string {
+	name := c.settings.ConfigFile
+	for _, s := range c.own {
+		name = cmp.Or(name, s.ConfigFile)
+	}
+	return name
+}
+
 func (c *commandLine) parse(args []string) (verb, error) {
 	c.args = args
-	if parsed, err := c.app.ParseContext(args); err == nil {
-		c.settings.Given(flagsOf(parsed))
-	}
 	name, err := c.app.Parse(args)
 	switch {
 	case c.exited:
@@ -213,14 +223,4 @@ func (c *commandLine) parse(args []string) (verb, error) {
 		return nil, usageError{err}
 	}
 	return c.verbs[name], nil
-}
-
-// flagsOf returns the names of the flags that the command line sets.
-func flagsOf(c *kingpin.ParseContext) (names []string) {
-	for _, e := range c.Elements {
-		if f, ok := e.Clause.(*kingpin.FlagClause); ok {
-			names = append(names, f.Model().Name)
-		}
-	}
-	return names
 }

@@ -108,43 +108,44 @@ func (w *rate) exhausted(second int64, limit int) (time.Duration, bool) {
 }
 
 // observeQuota counts an attempt against the limit of its action.
-func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage) {
-	if u == nil || u.limit == 0 {
+func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64) {
+	if u.limit == 0 {
 		return
 	}
-	second := o.End.Unix()
 	u.window.add(second)
-	if last := u.warned.Load(); second-last >= quotaPause && second != u.checked.Swap(second) { // once a second at most
+	if last := u.warned.Load(); second-last >= quotaPause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
 		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
-			d.report(o, CauseQuotaNear, SeverityWarn, u.quotaFacts(used)...)
+			facts := u.quotaFacts(used)
+			d.report(o, CauseQuotaNear, SeverityWarn, facts[:]...)
 		}
 	}
 }
 
 // quotaFacts are the facts on the use of a limit.
-func (u *usage) quotaFacts(used int) []classify.Fact {
-	return []classify.Fact{
+func (u *usage) quotaFacts(used int) [3]classify.Fact {
+	return [...]classify.Fact{
 		{Name: "action", Value: orDash(u.action)},
 		{Name: "used", Value: strconv.Itoa(used)},
 		{Name: "limit", Value: strconv.Itoa(u.limit)},
 	}
 }
 
-// throttled returns the diagnosis of a throttled attempt with the usage u, which may
-// be nil: whether this tap's calls reach the limit.
+// throttled returns the diagnosis of a throttled attempt with the usage u: whether
+// this tap's calls reach the limit.
 func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
-	if o.Verdict.Category != classify.CategoryThrottled || u == nil || u.limit == 0 {
+	if o.Verdict.Category != classify.CategoryThrottled || u.limit == 0 {
 		return Diagnosis{}, false
 	}
 	used := u.window.used(o.End.Unix())
+	cause, sure := CauseQuotaExceeded, Likely
 	switch share := float64(used) / float64(u.limit); {
 	case share >= 1:
-		return say(CauseQuotaExceeded, Certain, u.quotaFacts(used)...), true
+		sure = Certain
 	case share < quotaShared:
-		return say(CauseQuotaShared, Likely, u.quotaFacts(used)...), true
-	default:
-		return say(CauseQuotaExceeded, Likely, u.quotaFacts(used)...), true
+		cause = CauseQuotaShared
 	}
+	facts := u.quotaFacts(used)
+	return say(cause, sure, facts[:]...), true
 }
 
 // Quota is the use of the limit of an action by one credential.
@@ -160,9 +161,9 @@ type Quota struct {
 func (d *Diagnoser) Quotas(now time.Time) []Quota {
 	var list []Quota
 	second := now.Unix()
-	for i := range d.usages.slots {
-		u := d.usages.slots[i].Load()
-		if u == nil || u.limit == 0 || u.key == &d.keys.other {
+	for e := range d.usages.all {
+		u := &e.value
+		if u.limit == 0 || u.key == &d.keys.other {
 			continue
 		}
 		q := Quota{Credential: u.credential, Action: u.action, Version: u.version, Limit: u.limit}

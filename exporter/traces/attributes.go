@@ -42,6 +42,10 @@ var (
 		"ksyun.request_id.source", attribute.STRING, texts(classify.RequestIDSources()), "with ksyun.request_id",
 		"Where the request ID is from.", false,
 	}
+	attrFailureID = Attribute{
+		"ksyun.failure_id", attribute.STRING, nil, "on what the journal keeps: failures, and results without data that are reported",
+		"ID of the failure, as in the log and the API. Its page is /failures/ID.", false,
+	}
 	attrService = Attribute{
 		"ksyun.service", attribute.STRING, nil, ifKnown,
 		"Service that was called, such as monitor.", false,
@@ -120,7 +124,7 @@ var (
 // Attributes returns every attribute, in the order of spans.
 func Attributes() []Attribute {
 	return []Attribute{
-		attrRequestID, attrRequestIDSource, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrCallID, attrSource,
+		attrRequestID, attrRequestIDSource, attrFailureID, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrCallID, attrSource,
 		attrCode, attrInnerCode, attrType, attrCategory, attrBlame, attrRetryable, attrFailedItems,
 		attrCause, attrCertainty, attrEvidence, attrAdvice,
 	}

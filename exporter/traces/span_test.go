@@ -43,6 +43,7 @@ func TestSpans(t *testing.T) {
 			r := newRecord(a.Observation, span)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			if a.Name == "error_throttled" {
+				r.ID = "1m4q7t9k2zjx7f2"
 				r.SetAttempt(diagnosis.Attempt{CallID: 7, Number: 2})
 			}
 			tr.Record(r)

@@ -99,7 +99,8 @@ type Settings struct {
 	Lookup Lookup
 
 	// The sources of the values, and their text.
-	given []string
+	given map[string]*bool  // whether the command line sets a flag
+	fixed map[string]string // the verb that sets a value
 	file  File
 	texts map[string][]string
 }
@@ -145,16 +146,12 @@ type flagger interface {
 // values in file replace the defaults.
 func (s *Settings) Register(to flagger, file File, skip ...string) {
 	s.ProxyTimeouts = collector.DefaultTimeouts()
-	s.texts = make(map[string][]string)
 	s.register(to, file, func(row *setting) bool { return !row.lookup && !slices.Contains(skip, row.name) })
 }
 
 // RegisterLookup adds a flag for each setting of the verb lookup to to, except those in
 // skip, as Register does.
 func (s *Settings) RegisterLookup(to flagger, file File, skip ...string) {
-	if s.texts == nil {
-		s.texts = make(map[string][]string)
-	}
 	s.register(to, file, func(row *setting) bool {
 		return (row.lookup || row.name == "config.file") && !slices.Contains(skip, row.name)
 	})
@@ -162,6 +159,9 @@ func (s *Settings) RegisterLookup(to flagger, file File, skip ...string) {
 
 func (s *Settings) register(to flagger, file File, wants func(*setting) bool) {
 	s.file = file
+	if s.texts == nil {
+		s.texts, s.given, s.fixed = map[string][]string{}, map[string]*bool{}, map[string]string{}
+	}
 	for i := range table {
 		row := &table[i]
 		if !wants(row) {
@@ -176,6 +176,10 @@ func (s *Settings) register(to flagger, file File, wants func(*setting) bool) {
 		if row.placeholder != "" {
 			f.PlaceHolder(row.placeholder)
 		}
+		if s.given[row.name] == nil {
+			s.given[row.name] = new(bool)
+		}
+		f.IsSetByUser(s.given[row.name])
 		f.SetValue(&sourced{Value: row.value(s), name: row.name, s: s, redact: row.lookup})
 	}
 }

@@ -16,15 +16,27 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// Given sets the names of the flags that the command line sets. It must be called
-// before the command line is parsed.
-func (s *Settings) Given(flags []string) { s.given = flags }
+// Fix sets a setting to what a verb needs. The verb is then the source of the value. The
+// setting has one value, or none yet: it was skipped by Register. Fix panics if a value is
+// not valid.
+func (s *Settings) Fix(verb, name string, values ...string) {
+	row := &table[slices.IndexFunc(table, func(row setting) bool { return row.name == name })]
+	v := row.value(s)
+	for _, text := range values {
+		if err := v.Set(text); err != nil {
+			panic(fmt.Sprintf("%s sets %s: %v", verb, name, err))
+		}
+	}
+	s.texts[name], s.fixed[name] = values, verb
+}
 
-// source returns where the value of a setting comes from: a flag, a variable, a
+// source returns where the value of a setting comes from: a verb, a flag, a variable, a
 // line of the file, or "default".
 func (s *Settings) source(name string) string {
-	switch {
-	case slices.Contains(s.given, name):
+	switch given := s.given[name]; {
+	case s.fixed[name] != "":
+		return s.fixed[name]
+	case given != nil && *given:
 		return "--" + name
 	case os.Getenv(envName(name)) != "":
 		return envName(name)
@@ -109,8 +121,8 @@ func (s *Settings) Texts() map[string]string {
 	return all
 }
 
-// Sourced is the value of a setting and where it comes from: a flag, a variable, a
-// place in the file, or "default".
+// Sourced is the value of a setting and where it comes from: a verb, a flag, a
+// variable, a place in the file, or "default".
 type Sourced struct{ Name, Value, Source string }
 
 // Sourced returns all settings of the tap in the order of the reference. Several values are

@@ -19,12 +19,6 @@ func parseWith(t *testing.T, file File, args ...string) (*Settings, error) {
 	s := &Settings{}
 	app := kingpin.New("test", "")
 	s.Register(app, file)
-	var given []string
-	for _, a := range args {
-		name, _, _ := strings.Cut(strings.TrimPrefix(a, "--"), "=")
-		given = append(given, name)
-	}
-	s.Given(given)
 	_, err := app.Parse(args)
 	return s, err
 }

@@ -81,7 +81,7 @@ func fromLog(fields map[string]string, timeKey string) *record.Record {
 
 // spanFields are the fields of log lines by the attributes of spans with the same value.
 var spanFields = map[string]string{
-	"ksyun.request_id": "request_id", "ksyun.request_id.source": "request_id_source",
+	"ksyun.request_id": "request_id", "ksyun.request_id.source": "request_id_source", "ksyun.failure_id": "id",
 	"ksyun.service": "service", "ksyun.action": "action", "ksyun.api_version": "version", "cloud.region": "region",
 	"ksyun.outcome": "outcome", "ksyun.credential": "credential", "ksyun.call_id": "call_id", "ksyun.source": "source",
 	"ksyun.error.code": "code", "ksyun.error.inner_code": "inner_code", "ksyun.error.type": "type",

@@ -26,9 +26,9 @@ func NewJaeger(base *url.URL, clients Clients, services []string) (Named, error)
 func (j jaeger) Find(ctx context.Context, q *Query) (Response, error) {
 	return findTrace(q, j.services, func(traceID string) (Response, error) {
 		return j.read(ctx, "/api/traces/"+traceID, url.Values{}, q)
-	}, func(service string) (Response, error) {
+	}, func(service, attribute string) (Response, error) {
 		return j.read(ctx, "/api/traces", url.Values{
-			"service": {service}, "tags": {tags(q)}, "limit": {strconv.Itoa(maxTraces)},
+			"service": {service}, "tags": {tags(attribute, q)}, "limit": {strconv.Itoa(maxTraces)},
 		}, q)
 	})
 }
@@ -37,8 +37,8 @@ func (j jaeger) Find(ctx context.Context, q *Query) (Response, error) {
 const maxTraces = 20
 
 // findTrace finds a call by its trace ID or, if there is none or it is not found, by
-// a search in each service.
-func findTrace(q *Query, services []string, get, search func(string) (Response, error)) (Response, error) {
+// a search in each service by each attribute that may have the ID.
+func findTrace(q *Query, services []string, get func(traceID string) (Response, error), search func(service, attribute string) (Response, error)) (Response, error) {
 	if q.TraceID != "" {
 		if a, err := get(q.TraceID); err != nil || len(a.Found) > 0 {
 			return a, err
@@ -46,18 +46,20 @@ func findTrace(q *Query, services []string, get, search func(string) (Response, 
 	}
 	var all Response
 	for _, service := range services {
-		a, err := search(service)
-		if err != nil {
-			return all, err
+		for _, attribute := range q.attributes() {
+			a, err := search(service, attribute)
+			if err != nil {
+				return all, err
+			}
+			all.merge(a)
 		}
-		all.merge(a)
 	}
 	return all, nil
 }
 
 // tags returns the condition of a search in Jaeger, a JSON object.
-func tags(q *Query) string {
-	text, err := json.Marshal(map[string]string{"ksyun.request_id": q.ID})
+func tags(attribute string, q *Query) string {
+	text, err := json.Marshal(map[string]string{attribute: q.ID})
 	if err != nil {
 		return "{}" // cannot happen for a map of texts
 	}

@@ -27,9 +27,9 @@ func NewJaegerV3(base *url.URL, clients Clients, services []string) (Named, erro
 func (j jaegerV3) Find(ctx context.Context, q *Query) (Response, error) {
 	return findTrace(q, j.services, func(traceID string) (Response, error) {
 		return j.read(ctx, "/api/v3/traces/"+traceID, url.Values{"start_time": {rfc3339(q.From)}, "end_time": {rfc3339(q.To)}}, q)
-	}, func(service string) (Response, error) {
+	}, func(service, attribute string) (Response, error) {
 		return j.read(ctx, "/api/v3/traces", url.Values{
-			"query.service_name": {service}, "query.attributes": {tags(q)},
+			"query.service_name": {service}, "query.attributes": {tags(attribute, q)},
 			"query.num_traces": {strconv.Itoa(maxTraces)}, "query.search_depth": {strconv.Itoa(maxTraces)},
 			"query.start_time_min": {rfc3339(q.From)}, "query.start_time_max": {rfc3339(q.To)},
 		}, q)

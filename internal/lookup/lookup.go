@@ -55,6 +55,14 @@ func (q *Query) selects(r *record.Record) bool { return r.RequestID == q.ID || r
 // mayBeOwn reports whether the ID may be that of a failure and not a request ID.
 func (q *Query) mayBeOwn() bool { return len(q.ID) == record.IDLength && record.IsID(q.ID) }
 
+// attributes returns the attributes of spans that may have the ID.
+func (q *Query) attributes() []string {
+	if q.mayBeOwn() {
+		return []string{"ksyun.failure_id", "ksyun.request_id"}
+	}
+	return []string{"ksyun.request_id"}
+}
+
 // Source is where failed calls can be found.
 type Source interface {
 	// Find returns the attempts that q is about. The response is empty, and the error

@@ -62,10 +62,10 @@ func TestNoInjection(t *testing.T) {
 		lines := logQL("{a=`b`}", q)
 		whole("LogQL", lines[0], "{a=`b`} |= ", "")
 		whole("LogQL", lines[1], "{a=`b`} | request_id=", "")
-		whole("TraceQL", traceQL(q), "{ span.ksyun.request_id = ", " }")
+		whole("TraceQL", traceQL("ksyun.request_id", q), "{ span.ksyun.request_id = ", " }")
 		var condition map[string]string
-		if err := json.Unmarshal([]byte(tags(q)), &condition); err != nil || len(condition) != 1 || condition["ksyun.request_id"] != id {
-			t.Errorf("tags: %s, %v", tags(q), err)
+		if err := json.Unmarshal([]byte(tags("ksyun.request_id", q)), &condition); err != nil || len(condition) != 1 || condition["ksyun.request_id"] != id {
+			t.Errorf("tags: %s, %v", tags("ksyun.request_id", q), err)
 		}
 		text, err := json.Marshal(queryDSL(q))
 		if err != nil {

@@ -179,6 +179,10 @@ func TestSources(t *testing.T) {
 		{name: "jaeger none", open: openJaeger, id: other, responses: []string{"200 " + `{"data":[],"errors":null}`}, requests: []string{
 			"GET /api/traces " + fmt.Sprintf(jaegerRange, "limit=20 service=ksyun-tap ") + ` tags={"ksyun.request_id":"req-1"}`,
 		}},
+		{name: "jaeger own", open: openJaeger, id: ownID, responses: []string{"200 " + `{"data":[],"errors":null}`, "200 " + `{"data":[],"errors":null}`}, requests: []string{
+			"GET /api/traces " + fmt.Sprintf(jaegerRange, "limit=20 service=ksyun-tap ") + ` tags={"ksyun.failure_id":"` + ownID + `"}`,
+			"GET /api/traces " + fmt.Sprintf(jaegerRange, "limit=20 service=ksyun-tap ") + ` tags={"ksyun.request_id":"` + ownID + `"}`,
+		}},
 		{name: "jaeger page", open: openJaeger, id: other, responses: []string{"200 <!DOCTYPE html>"}, err: errNotExpected.Error()},
 		{name: "no jaeger", open: openJaeger, id: other, responses: []string{"404 404 page not found"}, err: "HTTP status 404 Not Found: 404 page not found"},
 		{

@@ -20,14 +20,14 @@ func NewTempo(base *url.URL, clients Clients) (Named, error) {
 func (t tempo) Find(ctx context.Context, q *Query) (Response, error) {
 	return findTrace(q, []string{""}, func(traceID string) (Response, error) {
 		return t.trace(ctx, traceID, q)
-	}, func(string) (Response, error) {
+	}, func(_, attribute string) (Response, error) {
 		var found struct {
 			Traces []struct {
 				TraceID string `json:"traceID"`
 			} `json:"traces"`
 		}
 		query := seconds(q)
-		query.Set("q", traceQL(q))
+		query.Set("q", traceQL(attribute, q))
 		query.Set("limit", strconv.Itoa(maxTraces))
 		if err := t.get(ctx, "/api/search", query, &found); err != nil {
 			return Response{}, err
@@ -48,7 +48,9 @@ func (t tempo) Find(ctx context.Context, q *Query) (Response, error) {
 }
 
 // traceQL returns the query in TraceQL.
-func traceQL(q *Query) string { return "{ span.ksyun.request_id = " + strconv.Quote(q.ID) + " }" }
+func traceQL(attribute string, q *Query) string {
+	return "{ span." + attribute + " = " + strconv.Quote(q.ID) + " }"
+}
 
 // seconds returns the time range as parameters.
 func seconds(q *Query) url.Values {

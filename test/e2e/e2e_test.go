@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,6 +22,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
@@ -135,6 +135,12 @@ func TestWholeLine(t *testing.T) {
 		span.Attributes["ksyun.request_id"] != line.RequestID || span.Attributes["ksyun.error.code"] != "LimitExceeded" {
 		t.Errorf("span: %+v", span)
 	}
+	// The span has the way back to the failure's page.
+	if id := span.Attributes["ksyun.failure_id"]; id != found.Data.Failures[0]["id"] || id != line.ID {
+		t.Errorf("the span has the failure ID %v, the journal %v and the log line %s", id, found.Data.Failures[0]["id"], line.ID)
+	} else if status, page := get(t, fmt.Sprintf("http://%s/failures/%v", tap.admin, id)); status != http.StatusOK || !strings.Contains(page, line.TraceID) {
+		t.Errorf("the page of the failure: %d", status)
+	}
 	eventually(t, "an exemplar with the trace", func() bool {
 		return prometheus.hasExemplar("ksyun_api_errors_total", line.TraceID)
 	})
@@ -162,6 +168,7 @@ func codes() []string {
 // line is one failure as it was logged.
 type line struct {
 	RequestID string `json:"request_id"`
+	ID        string `json:"id"`
 	TraceID   string `json:"trace_id"`
 	Code      string `json:"code"`
 }
@@ -353,11 +360,7 @@ func TestNoSecretComesOut(t *testing.T) {
 // their calls are to have.
 func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := rawconn.Open(t, proxy)
 	responses := bufio.NewReader(conn)
 	ids = map[string]string{}
 	secret := canary.Secrets[1]

@@ -121,6 +121,7 @@ func TestFindFailedCalls(t *testing.T) {
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)
 		lookUp(t, binary, id, traceID, "--lookup.jaeger="+ui)
+		lookUp(t, binary, fmt.Sprint(found[0].of("ksyun-tap")[0].tag("ksyun.failure_id")), traceID, "--lookup.jaeger="+ui)
 		caller := found[0].of("program")
 		if len(caller) != 1 {
 			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
