@@ -92,7 +92,7 @@ verify-alerts: ## Check that the table of docs/alerts.md matches the replay (som
 
 .PHONY: mutate-alerts
 mutate-alerts: ## Change every alert and recording rule, one thing at a time, and check that a unit test fails for each (some minutes).
-	$(GO) test -C test -count=1 -timeout 90m -run TestMutants ./alerts -mutate . $(if $(UPDATE),-update)
+	$(GO) test -C test -count=1 -timeout 90m -run TestMutants -v ./alerts -mutate .
 
 # A Collector with the components that the examples use; the newest version whose modules are all available.
 $(OTELCOL): deploy/otel-collector/builder.yaml

@@ -267,7 +267,7 @@ func changeMatchers(e parser.Expr, to func(m *labels.Matcher) []*labels.Matcher)
 		return nil
 	}
 	for i, m := range v.LabelMatchers {
-		if m.Name == labels.MetricName {
+		if m.Name == model.MetricNameLabel {
 			continue
 		}
 		for _, other := range to(m) {

@@ -111,7 +111,7 @@ func (u *unitTest) prepare(groups []rulefmt.RuleGroup) error {
 			return fmt.Errorf("%s: %w", s.Series, err)
 		}
 		u.input = append(u.input, inputSeries{lbls, values})
-		given[lbls.Get(labels.MetricName)] = true
+		given[lbls.Get(model.MetricNameLabel)] = true
 	}
 	u.needs = map[string]bool{}
 	for _, e := range u.PromqlExprTest {
@@ -215,7 +215,7 @@ func (u *unitTest) passes(t *testing.T, groups []rulefmt.RuleGroup) error {
 // run runs the test with the rules that it needs, and returns why it fails.
 func (u *unitTest) run(t *testing.T, groups []rulefmt.RuleGroup) error {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
+	dir, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // removed before the next of thousands
 	if err != nil {
 		t.Fatal(err)
 	}

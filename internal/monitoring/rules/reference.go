@@ -14,9 +14,6 @@ var scenarios string
 //go:embed burnrates.md
 var burnRateTable string
 
-//go:embed mutants.md
-var mutantTable string
-
 // Reference writes docs/alerts.md.
 func Reference() []byte {
 	var b strings.Builder
@@ -83,7 +80,7 @@ three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the i
 		}
 		fmt.Fprintf(&b, "| [%s](runbooks/%s.md) | %s | %s | %s | %s | %s |\n", name, r.Alert, r.Labels["severity"], r.Labels["blame"], r.For, r.KeepFiringFor, r.Summary)
 	}
-	b.WriteString(scenarioText + scenarios + burnRateText + burnRateTable + mutantText + mutantTable)
+	b.WriteString(scenarioText + scenarios + burnRateText + burnRateTable + mutantText)
 	b.WriteString("\n## Thresholds\n\nChange them in `internal/monitoring/rules/thresholds.go` (then run `make generate`), or in the mixin's `_config`.\n\n| name | value | meaning |\n|---|---|---|\n")
 	for _, t := range thresholds {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", t.name, t.value, t.help)
@@ -106,8 +103,8 @@ const mutantText = `
 ` + "`make mutate-alerts`" + ` changes each rule, one thing at a time, and runs the unit tests of ` + "`deploy/prometheus/tests`" + ` that need the
 rule, by Prometheus' own rule engine, until one fails (TestMutants). Numbers, ranges, offsets and durations are doubled and halved,
 or dropped; operators are replaced; operands, matchers and labels are dropped. A mutant is equivalent if its result is always the
-same: test/alerts lists the reasons. There is no other mutant for which no test fails.
-
+same: test/alerts lists the reasons. The command prints how many mutants of each kind there are, were killed and are equivalent,
+and every other mutant for which no test fails.
 `
 
 const burnRateText = `

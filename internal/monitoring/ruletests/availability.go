@@ -74,8 +74,10 @@ func burnRates() file {
 		severity    string
 		wait        int
 	}{
-		{14.4, "1h", "5m", 3600, "critical", 2}, {6, "6h", "30m", 21600, "critical", 15},
-		{3, "1d", "2h", 86400, "warning", 60}, {1, "3d", "6h", 259200, "warning", 180},
+		{14.4, "1h", "5m", 3600, "critical", 2},
+		{6, "6h", "30m", 21600, "critical", 15},
+		{3, "1d", "2h", 86400, "warning", 60},
+		{1, "3d", "6h", 259200, "warning", 180},
 	} {
 		t := test{name: "KsyunApiErrorBudgetBurn, " + b.long}
 		budget := 0.001

@@ -209,7 +209,7 @@ func (c counting) test(name string, episodes []episode, minutes ...int) test {
 	slices.Sort(minutes)
 	for _, m := range slices.Compact(minutes) {
 		check := check{expr: c.rule + " > 0", minute: m}
-		metric := c.rule
+		var metric string
 		switch {
 		case c.alert != nil:
 			check.expr, metric = fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, c.rule), "ALERTS"

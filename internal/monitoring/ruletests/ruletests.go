@@ -65,8 +65,8 @@ type labels map[string]string
 // with returns a copy with other values: name, value, name, value...
 func (l labels) with(pairs ...string) labels {
 	changed := maps.Clone(l)
-	for i := 0; i < len(pairs); i += 2 {
-		changed[pairs[i]] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		changed[pair[0]] = pair[1]
 	}
 	return changed
 }
@@ -144,6 +144,9 @@ func (f file) yaml() []byte {
 			last = max(last, c.minute)
 		}
 		fmt.Fprintf(&b, "  - name: %s\n    interval: %dm\n    input_series:\n", quote(t.name), f.every)
+		slices.SortFunc(t.series, func(a, b series) int {
+			return strings.Compare(a.labels["job"]+a.metric+a.labels.String(), b.labels["job"]+b.metric+b.labels.String())
+		})
 		for _, s := range t.series {
 			fmt.Fprintf(&b, "      - {series: %s, values: '%s'}\n", quote(s.metric+s.labels.String()), values(s.value, last, f.every))
 		}

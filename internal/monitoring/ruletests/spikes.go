@@ -12,7 +12,7 @@ func calling(tap, kind labels, from, succeeding float64, bursts ...burst) []seri
 	failed := []float64{}
 	for i, b := range bursts {
 		failed = append(failed, b.at, b.failures)
-		if i+1 == len(bursts) || bursts[i+1].at > b.at+15 {
+		if rest := bursts[i+1:]; len(rest) == 0 || rest[0].at > b.at+15 {
 			failed = append(failed, b.at+15, stale, b.at+20, none)
 		}
 	}
@@ -30,8 +30,8 @@ func spiking() file {
 	}{{"a day", 1440}, {"a week", 10080}} {
 		st := story{test: test{name: spikes + ", " + h.name + " before"}}
 		at := h.ago + 100
-		fires := func(job string, kind labels, share, minutes float64) {
-			st.expected = append(st.expected, expectation{tap(job).with("category", kind["category"]), share, int(at), int(at + minutes)})
+		fires := func(job string, kind labels, minutes float64) {
+			st.expected = append(st.expected, expectation{tap(job).with("category", kind["category"]), 0.02, int(at), int(at + minutes)})
 		}
 		// add is a tap with failures now, of 500 calls, and some at another time of
 		// the other day.
@@ -40,7 +40,7 @@ func spiking() file {
 			st.add(calling(tap(job), auth, 0, 500-failures, bursts...))
 		}
 		st.add(calling(tap("none before"), auth, 0, 480, burst{at, 10}))
-		fires("none before", auth, 0.02, 10)
+		fires("none before", auth, 10)
 		for _, twin := range tap("none before").with("service", "monitor", "category", "auth").twins(names...) {
 			kind := auth.with("service", twin["service"])
 			delete(twin, "category")
@@ -49,16 +49,16 @@ func spiking() file {
 		st.add(calling(tap("none before"), limited, 0, 0, burst{at - h.ago, 10}, burst{at, 10})[:1])
 		add("a third of it before", 12, burst{0, 4})
 		add("less than a third before", 10, burst{0, 3})
-		fires("less than a third before", auth, 0.02, 10)
+		fires("less than a third before", auth, 10)
 		add("an hour before", 10, burst{-25, 10})
 		add("two hours before", 10, burst{-60, 10})
-		fires("two hours before", auth, 0.02, 10)
+		fires("two hours before", auth, 10)
 		add("an hour after", 10, burst{45, 10})
-		fires("an hour after", auth, 0.02, 10)
+		fires("an hour after", auth, 10)
 		if h.ago == 1440 {
 			st.add(calling(tap("few"), auth, 0, 491, burst{at, 9}), calling(tap("a hundredth"), auth, 0, 990, burst{at, 10}),
 				calling(tap("other causes"), wrong, 0, 490, burst{at, 100}), calling(tap("throttled"), limited, 0, 490, burst{at, 10}))
-			fires("throttled", limited, 0.02, 10)
+			fires("throttled", limited, 10)
 			// Taps without the history of a day, beside others with it.
 			st.add(calling(tap("new"), auth, at-800, 490, burst{at, 10}))
 			for _, twin := range tap("new").with("service", "monitor").twins(names[:4]...) {
@@ -66,9 +66,9 @@ func spiking() file {
 			}
 			// A spike that lasts until the hour with which it is compared has the same.
 			st.add(calling(tap("lasts"), auth, 0, 490, burst{at - h.ago + 50, 10}, burst{at, 10}, burst{at + 15, 10}))
-			fires("lasts", auth, 0.02, 25)
+			fires("lasts", auth, 25)
 			st.add(calling(tap("again"), auth, 0, 490, burst{at - h.ago + 55, 10}, burst{at, 10}, burst{at + 25, 10}))
-			fires("again", auth, 0.02, 10)
+			fires("again", auth, 10)
 		}
 		minute := int(at)
 		t := st.at(spikes, minute-5, minute, minute+10, minute+15, minute+20, minute+25, minute+30)

@@ -53,14 +53,17 @@ func share(tap, kind labels, from, failing, succeeding float64, later ...[3]floa
 	}
 }
 
-// row returns the series of a tap that counts failures since its last success, at
-// times in minutes.
-func row(tap labels, category string, from, failures, lastSuccess, lastError float64) []series {
+// at is the minute at which states begin.
+const at = 5
+
+// row returns the series of a tap that counts failures since its last success, a
+// time in minutes.
+func row(tap labels, category string, failures, lastSuccess float64) []series {
 	of := tap.with("service", "monitor")
 	return []series{
-		{"ksyun_api_errors_since_success", of.with("category", category), steps(none, from, failures)},
-		{"ksyun_api_last_success_timestamp_seconds", of, steps(none, from, lastSuccess*60)},
-		{"ksyun_api_last_error_timestamp_seconds", of.with("category", category), steps(none, from, lastError*60)},
+		{"ksyun_api_errors_since_success", of.with("category", category), steps(none, at, failures)},
+		{"ksyun_api_last_success_timestamp_seconds", of, steps(none, at, lastSuccess*60)},
+		{"ksyun_api_last_error_timestamp_seconds", of.with("category", category), steps(none, at, at*60)},
 	}
 }
 
@@ -117,7 +120,6 @@ func onStates() file {
 // begins is about shares of the calls of one tap, and of a job.
 func (s state) begins() test {
 	st := story{test: test{name: s.record() + ", begins"}}
-	const at = 5
 	busy := func(job string) []series {
 		return share(tap(job).with("instance", "busy"), s.failing[0], at, 0, 100000)
 	}
@@ -148,20 +150,19 @@ func (s state) begins() test {
 // inARow is about failures without a success.
 func (s state) inARow() test {
 	st := story{test: test{name: s.record() + ", in a row"}}
-	const at = 5
 	other := s.other["category"]
 	for _, category := range s.row {
 		job := category + " in a row"
-		st.add(row(tap(job), category, at, 3, 0, at))
+		st.add(row(tap(job), category, 3, 0))
 		st.expect(job, 1, at, at+1)
 		job = category + " among others in a row"
-		st.add(row(tap(job), category, at, 3, 0, at), row(tap(job), other, at, 1, 0, at)[:1])
+		st.add(row(tap(job), category, 3, 0), row(tap(job), other, 1, 0)[:1])
 		st.expect(job, 0.75, at, at+1)
 	}
 	first := s.row[0]
-	st.add(row(tap("two in a row"), first, at, 2, 0, at), row(tap("two in a row"), other, at, 2, 0, at)[:1],
-		row(tap("others in a row"), other, at, 3, 0, at),
-		row(tap("a success two minutes ago"), first, at, 3, at-2, at))
+	st.add(row(tap("two in a row"), first, 2, 0), row(tap("two in a row"), other, 2, 0)[:1],
+		row(tap("others in a row"), other, 3, 0),
+		row(tap("a success two minutes ago"), first, 3, at-2))
 	for _, twin := range tap("a success two minutes ago").with("service", "monitor").twins("cluster", "namespace", "job", "service", "instance") {
 		st.add([]series{{"ksyun_api_last_success_timestamp_seconds", twin, steps(0)}})
 	}
@@ -172,7 +173,6 @@ func (s state) inARow() test {
 // lasts is about the share below which a state ends.
 func (s state) lasts() test {
 	st := story{test: test{name: s.record() + ", lasts"}}
-	const at = 5
 	half := 1 / s.of / 2
 	busy := func(job string) []series {
 		return share(tap(job).with("instance", "busy"), s.failing[0], at, 0, 100000, [3]float64{at + 15, 0, 100000}, [3]float64{at + 30, 0, 100000})
@@ -202,7 +202,6 @@ func (s state) lasts() test {
 // others is about other services, which are in another state.
 func (s state) others() test {
 	st := story{test: test{name: s.record() + ", beside others"}}
-	const at = 5
 	kind := s.failing[0]
 	names := []string{"cluster", "namespace", "job", "service"}
 	// Half of the threshold, beside others that are on.
@@ -225,12 +224,11 @@ func heldStates() file {
 	f := file{about: "How long the states of a service last without calls.", every: 5}
 	for _, s := range states {
 		st := story{test: test{name: s.record() + ", without calls"}}
-		const at = 5
 		kind := s.failing[0]
 		names := []string{"cluster", "namespace", "job", "service"}
 		st.add(share(tap("no call"), kind, at, 3, 0))
 		st.expect("no call", 1, at, at+10+s.hold-5)
-		st.add(row(tap("in a row"), s.row[0], at, 3, 0, at))
+		st.add(row(tap("in a row"), s.row[0], 3, 0))
 		st.expect("in a row", 1, at, at+s.hold-5)
 		for _, twin := range tap("no call").with("service", "monitor").twins(names...) {
 			st.series = append(st.series, series{attempts, twin.with("category", "none", "blame", "none"), steps(10)})
