@@ -90,6 +90,10 @@ alerts-table: ## Replay every scenario through the alerts, and write the table o
 verify-alerts: ## Check that the table of docs/alerts.md matches the replay (some minutes).
 	$(GO) test -C test -count=1 -timeout 90m -run "TestScenarios|TestBurnRates" ./alerts -full
 
+.PHONY: mutate-alerts
+mutate-alerts: ## Change every alert and recording rule, one thing at a time, and check that a unit test fails for each (some minutes).
+	$(GO) test -C test -count=1 -timeout 90m -run TestMutants -v ./alerts -mutate .
+
 # A Collector with the components that the examples use; the newest version whose modules are all available.
 $(OTELCOL): deploy/otel-collector/builder.yaml
 	GOBIN=$(BIN) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)

@@ -6,10 +6,11 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/ruletests"
 )
 
-// monitoring writes the rules for Prometheus in every form, their reference, and
-// the dashboards in both of Grafana's schemas.
+// monitoring writes the rules for Prometheus in every form, their reference and
+// unit tests, and the dashboards in both of Grafana's schemas.
 func monitoring(root string) error {
 	files := map[string][]byte{"docs/alerts.md": rules.Reference()}
 	add := func(name string, text []byte, err error) error {
@@ -36,6 +37,9 @@ func monitoring(root string) error {
 			return err
 		}
 		names = append(names, name)
+	}
+	for name, text := range ruletests.Files() {
+		files["deploy/prometheus/tests/"+name] = text
 	}
 	for name, text := range rules.Mixin(names) {
 		files["deploy/prometheus/mixin/"+name] = text

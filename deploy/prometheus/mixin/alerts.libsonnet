@@ -289,7 +289,7 @@
           },
           {
             alert: 'KsyunApiRetryStorm',
-            expr: 'sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) unless ksyun_api_retries_total{outcome!="success"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) - ksyun_api_retries_total{outcome!="success"} offset 15m >= 0)) and resets(ksyun_api_retries_total{outcome!="success"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{outcome!="success"}[15m]))\n/ sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(retryRatio)s\nand sum by (cluster, namespace, job, service, action) (((last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) unless ksyun_api_retries_total{outcome!="success"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_api_retries_total{outcome!="success"}[15m]) - ksyun_api_retries_total{outcome!="success"} offset 15m >= 0)) and resets(ksyun_api_retries_total{outcome!="success"}[15m]) == 0\nor\nincrease(ksyun_api_retries_total{outcome!="success"}[15m])) >= %(retryFailures)s' % c,
+            expr: 'sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_retries_failed:increase15m) / sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_requests:increase15m) > %(retryRatio)s\nand sum by (cluster, namespace, job, service, action) (instance_action:ksyun_api_retries_failed:increase15m) >= %(retryFailures)s' % c,
             'for': '5m',
             keep_firing_for: '15m',
             labels: {

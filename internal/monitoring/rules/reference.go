@@ -37,7 +37,7 @@ runs and calls that the program canceled do not count. A client's own mistakes c
 
 - **States** (KsyunApiAuthFailing, KsyunApiThrottled, KsyunApiOutage, KsyunApiBadRequests) fire as long as their cause lasts.
   A state begins when a share of the calls of the last 15 minutes fails, and at least ` + Threshold("minFailures") + ` of them, at one tap or over all taps of a
-  job; or, with few calls, after ` + Threshold("minFailures") + ` failures without a success since. It ends below half of that share. If there are no calls for
+  job; or, with few calls, after ` + Threshold("minFailures") + ` failures without a success since. It ends when the share at every tap is below half of that. If there are no calls for
   15 minutes, the state is kept until the next call, for up to an hour (throttling, outages) or a day (credentials, bad requests), so
   that the alert of a cron job does not flap. If a program is stopped for good while its calls fail, its alert keeps firing for that
   long: silence it.
@@ -80,7 +80,7 @@ three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the i
 		}
 		fmt.Fprintf(&b, "| [%s](runbooks/%s.md) | %s | %s | %s | %s | %s |\n", name, r.Alert, r.Labels["severity"], r.Labels["blame"], r.For, r.KeepFiringFor, r.Summary)
 	}
-	b.WriteString(scenarioText + scenarios + burnRateText + burnRateTable)
+	b.WriteString(scenarioText + scenarios + burnRateText + burnRateTable + mutantText)
 	b.WriteString("\n## Thresholds\n\nChange them in `internal/monitoring/rules/thresholds.go` (then run `make generate`), or in the mixin's `_config`.\n\n| name | value | meaning |\n|---|---|---|\n")
 	for _, t := range thresholds {
 		fmt.Fprintf(&b, "| `%s` | `%s` | %s |\n", t.name, t.value, t.help)
@@ -96,6 +96,16 @@ three scrapes of each (TestNewbornSeriesAreCounted, and the same test with the i
 	}
 	return []byte(b.String())
 }
+
+const mutantText = `
+### What the unit tests notice
+
+` + "`make mutate-alerts`" + ` changes each rule, one thing at a time, and runs the unit tests of ` + "`deploy/prometheus/tests`" + ` that need the
+rule, by Prometheus' own rule engine, until one fails (TestMutants). Numbers, ranges, offsets and durations are doubled and halved,
+or dropped; operators are replaced; operands, matchers and labels are dropped. A mutant is equivalent if its result is always the
+same: test/alerts lists the reasons. The command prints how many mutants of each kind there are, were killed and are equivalent,
+and every other mutant for which no test fails.
+`
 
 const burnRateText = `
 ### Few failures

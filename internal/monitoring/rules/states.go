@@ -103,9 +103,8 @@ func (s state) rule() Rule {
 		fmt.Sprintf("and %s >= %%(minFailures)s", failed),
 		fmt.Sprintf("and on (%s) time() - ksyun_api_last_success_timestamp_seconds > %%(quietSeconds)s", each),
 		fmt.Sprintf(`and on (%s) time() - ksyun_api_last_error_timestamp_seconds{category=~"%s"} < %d`, each, s.categories, seconds(s.hold)),
-		"# on, and not yet below half the threshold", "or",
-		fmt.Sprintf("%s >= %%(%s)s / 2 and on (%s) %s", share(each), s.ratio, by, was), "or",
-		fmt.Sprintf("%s >= %%(%s)s / 2 and on (%s) %s", share(by), s.ratio, by, was),
+		"# on, and not yet below half the threshold at every tap", "or",
+		fmt.Sprintf("%s >= %%(%s)s / 2 and on (%s) %s", share(each), s.ratio, by, was),
 	}
 	if s.spike != "" {
 		parts = append(parts, "# far above the days before", "or", fmt.Sprintf(`sum by (%s) (%s{category="%s"})`, by, spikes, s.spike))
@@ -133,6 +132,7 @@ func apiRecords() []Rule {
 		{"action", "requests", "ksyun_api_requests_total{" + Counted + "}"},
 		{"action", "requests_partial", `ksyun_api_requests_total{outcome="partial"}`},
 		{"action", "errors_provider", "ksyun_api_errors_total{" + Faults + "}"},
+		{"action", "retries_failed", `ksyun_api_retries_total{outcome!="success"}`},
 		{"region", "requests", "ksyun_api_requests_total{" + Counted + "}"},
 		{"region", "errors_provider", "ksyun_api_errors_total{" + Faults + "}"},
 	} {
@@ -166,9 +166,10 @@ or
 // retryStorm returns an expression for the share of an action's attempts that are
 // retries which failed again, if it is above the threshold.
 func retryStorm() string {
-	const of = by + ", action"
-	failed := "sum by (" + of + ") " + Counted15m(`ksyun_api_retries_total{outcome!="success"}`)
-	return fmt.Sprintf("%[1]s\n/ sum by (%[2]s) (instance_action:ksyun_api_requests:increase%[3]s) > %%(retryRatio)s\nand %[1]s >= %%(retryFailures)s", failed, of, window)
+	sum := func(metric string) string {
+		return fmt.Sprintf("sum by (%s, action) (instance_action:ksyun_api_%s:increase%s)", by, metric, window)
+	}
+	return fmt.Sprintf("%[1]s / %[2]s > %%(retryRatio)s\nand %[1]s >= %%(retryFailures)s", sum("retries_failed"), sum("requests"))
 }
 
 // partFails returns an expression for the share of an action's or a region's
