@@ -129,5 +129,5 @@ func certainty(c classify.Confidence) Certainty { return Certainty(c.String()) }
 
 // isOne reports whether code is in the list, ignoring case.
 func isOne(codes []string, code string) bool {
-	return slices.ContainsFunc(codes, func(c string) bool { return strings.EqualFold(c, code) })
+	return slices.ContainsFunc(codes, func(c string) bool { return len(c) == len(code) && strings.EqualFold(c, code) })
 }

@@ -284,7 +284,7 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 		return s.operation
 	}
 
-	x := exemplar{at: time.Now(), value: seconds, span: span, id: o.Verdict.RequestID}
+	x := exemplar{at: o.End, value: seconds, span: span, id: o.Verdict.RequestID}
 	s.duration.observe(&x)
 	if !failed {
 		return s.operation

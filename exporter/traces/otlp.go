@@ -202,16 +202,28 @@ func (x *encoder) append(r *record.Record) {
 	x.request = appendBytes(x.request, scopeSpans, b)
 }
 
+// header appends the tag of a field of type bytes and the size of its value. Appending to
+// m.b in place is faster than returning it: its address is written only if it changes.
+func (m *message) header(field protowire.Number, size int) {
+	if size < 1<<7 {
+		m.b = append(m.b, byte(field)<<3|byte(protowire.BytesType), byte(size)) //nolint:gosec // both are below 128
+		return
+	}
+	m.b = appendHeader(m.b, field, size)
+}
+
 // begin appends an attribute up to its value, whose encoding has the given size.
 func (m *message) begin(k attribute.Key, size int) {
-	b := appendHeader(m.b, m.field, tag+sizeOf(len(k))+tag+sizeOf(size))
-	b = append(appendHeader(b, pairKey, len(k)), k...)
-	m.b = appendHeader(b, pairValue, size)
+	m.header(m.field, tag+sizeOf(len(k))+tag+sizeOf(size))
+	m.header(pairKey, len(k))
+	m.b = append(m.b, k...)
+	m.header(pairValue, size)
 }
 
 func (m *message) text(k attribute.Key, v string) {
 	m.begin(k, tag+sizeOf(len(v)))
-	m.b = append(appendHeader(m.b, valueString, len(v)), v...)
+	m.header(valueString, len(v))
+	m.b = append(m.b, v...)
 }
 
 func (m *message) number(k attribute.Key, v int) {
@@ -282,16 +294,7 @@ func sizeOf(n int) int {
 	return protowire.SizeBytes(n)
 }
 
-// appendHeader appends the tag of a field of type bytes, whose number is below 16, and
-// the size of its value. It is inlined, unlike the library's functions.
 func appendHeader(b []byte, field protowire.Number, size int) []byte {
-	if size < 1<<7 {
-		return append(b, byte(field)<<3|byte(protowire.BytesType), byte(size)) //nolint:gosec // both are below 128
-	}
-	return appendLongHeader(b, field, size)
-}
-
-func appendLongHeader(b []byte, field protowire.Number, size int) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(size)) //nolint:gosec // a size
 }
 
