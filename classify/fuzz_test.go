@@ -124,6 +124,7 @@ func FuzzReadQuery(f *testing.F) {
 	f.Add("/?"+interval+"&InstanceID=i&MetricName=m&PageIndex=2&PageSize=10", "")
 	f.Add("/", interval)
 	f.Add("/?"+interval, `{"Metrics":[{"InstanceID":"i","Period":"300"},"x",{"End":1}],"StartTime":"2026-03-18T05:00:00Z"`)
+	f.Add("/?Period=60", `{"Metrics":[{"Period":600},{"Period":"300","Dimensions":[{"Period":1}]},{"Period":null}]}`)
 	f.Fuzz(func(t *testing.T, target, body string) {
 		q := ReadQuery([]byte(target), []byte(body))
 		if again := ReadQuery([]byte(target), []byte(body)); again.Key != q.Key {

@@ -19,6 +19,7 @@ type Query struct {
 	period           param
 	page, size       param
 	metrics          param // the list of a batch; JSON
+	cut              bool  // the body is longer than MaxReadQuery
 }
 
 // MaxReadQuery is the maximum number of bytes of a target and of a body that
@@ -30,7 +31,7 @@ var querySeed = maphash.MakeSeed()
 // ReadQuery returns the query of a request, given by its target in origin form and
 // by the beginning of its body.
 func ReadQuery(target, body []byte) Query {
-	var q Query
+	q := Query{cut: len(body) > MaxReadQuery}
 	_, query := splitTarget(target[:min(len(target), MaxReadQuery)])
 	q.form(query)
 	body = bytes.TrimPrefix(body[:min(len(body), MaxReadQuery)], byteOrderMark)
@@ -118,12 +119,12 @@ func (p *param) time() time.Time {
 	return readTime(bytes.TrimSpace(p.append(buf[:0])))
 }
 
-// Period returns the interval between two data points, or 0.
-func (q *Query) Period() time.Duration { return time.Duration(q.period.number()) * time.Second }
-
 // Page returns the number of the page, from 1, and its size. Either is 0 if it is
 // not given.
 func (q *Query) Page() (page, size int) { return q.page.number(), q.size.number() }
+
+// seconds returns the number of seconds in the parameter, or 0.
+func (p *param) seconds() time.Duration { return time.Duration(p.number()) * time.Second }
 
 // number returns the number in the parameter, or 0.
 func (p *param) number() int {

@@ -1,6 +1,9 @@
 package classify
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Size is how much a request for data asks for.
 type Size struct {
@@ -18,39 +21,68 @@ const maxRecords = 1 << 30
 // Size returns how much the query asks for. A metric of a batch may have an interval
 // and a period of its own.
 func (q *Query) Size() Size {
-	start, end := q.Interval()
-	period := q.Period()
-	each := records(start, end, period)
-	s := scanner{b: q.metrics.raw}
-	if !s.enter('[') {
-		return Size{Records: each}
-	}
 	var size Size
-	for s.element() {
+	batch := q.timings(func(t timing) {
 		size.Metrics++
-		if !s.enter('{') {
-			s.skip()
-			size.Records = min(size.Records+each, maxRecords)
-			continue
-		}
-		var own Query
-		if !own.timed(&s) {
-			size.Records = min(size.Records+each, maxRecords)
-			continue
-		}
-		from, to, step := start, end, period
-		if own.start.raw != nil {
-			from = own.start.time()
-		}
-		if own.end.raw != nil {
-			to = own.end.time()
-		}
-		if own.period.raw != nil {
-			step = own.Period()
-		}
-		size.Records = min(size.Records+records(from, to, step), maxRecords)
+		size.Records = min(size.Records+t.records(), maxRecords)
+	})
+	if !batch {
+		t := q.own()
+		size.Records = t.records()
 	}
 	return size
+}
+
+// Period returns the interval between two data points, the shortest one of a batch, or
+// 0 if one of them is not known.
+func (q *Query) Period() time.Duration {
+	shortest := time.Duration(math.MaxInt64)
+	batch := q.timings(func(t timing) { shortest = min(shortest, t.period) })
+	switch {
+	case !batch || shortest == math.MaxInt64:
+		return q.period.seconds()
+	case q.cut:
+		return 0
+	}
+	return shortest
+}
+
+// timing is the interval that is asked for, and its period. What is not known is zero.
+type timing struct {
+	start, end time.Time
+	period     time.Duration
+}
+
+// own returns the timing of the request as a whole.
+func (q *Query) own() timing { return timing{q.start.time(), q.end.time(), q.period.seconds()} }
+
+// timings calls f with the timing of each metric of a batch: its own, or else that of
+// the request. It returns false if the query is not a batch.
+func (q *Query) timings(f func(timing)) bool {
+	s := scanner{b: q.metrics.raw}
+	if !s.enter('[') {
+		return false
+	}
+	whole := q.own()
+	for s.element() {
+		t := whole
+		var own Query
+		if !s.enter('{') {
+			s.skip()
+		} else if own.timed(&s) {
+			if own.start.raw != nil {
+				t.start = own.start.time()
+			}
+			if own.end.raw != nil {
+				t.end = own.end.time()
+			}
+			if own.period.raw != nil {
+				t.period = own.period.seconds()
+			}
+		}
+		f(t)
+	}
+	return true
 }
 
 // timed reads the interval and the period of an object, behind its opening bracket.
@@ -85,15 +117,15 @@ func (q *Query) timing(name []byte) *param {
 	return nil
 }
 
-// records returns the number of data points in an interval, rounded up. It is 0 if
+// records returns the number of data points in the interval, rounded up. It is 0 if
 // that is not known.
-func records(start, end time.Time, period time.Duration) int {
-	if start.IsZero() || end.IsZero() || period <= 0 || !end.After(start) {
+func (t *timing) records() int {
+	if t.start.IsZero() || t.end.IsZero() || t.period <= 0 || !t.end.After(t.start) {
 		return 0
 	}
-	d := end.Sub(start)
-	n := d / period
-	if d%period > 0 {
+	d := t.end.Sub(t.start)
+	n := d / t.period
+	if d%t.period > 0 {
 		n++
 	}
 	return int(min(n, maxRecords))

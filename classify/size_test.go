@@ -3,6 +3,7 @@ package classify
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestQuerySize(t *testing.T) {
@@ -33,6 +34,36 @@ func TestQuerySize(t *testing.T) {
 		q := ReadQuery([]byte(tt.target), []byte(tt.body))
 		if got := q.Size(); got != tt.want {
 			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestQueryPeriod(t *testing.T) {
+	const metric = `{"InstanceID":"i-1","MetricName":"cpu"}`
+	of := func(period string) string { return `{"InstanceID":"i-1","MetricName":"cpu","Period":` + period + `}` }
+	for _, tt := range []struct {
+		name, target, body string
+		want               time.Duration
+	}{
+		{"of the request", "/?Period=60", "", time.Minute},
+		{"not given", "/?StartTime=2026-03-18T05:00:00Z", "", 0},
+		{"a batch", "/", `{"Period":300,"Metrics":[` + metric + `,` + metric + `]}`, 5 * time.Minute},
+		{"the period last", "/", `{"Metrics":[` + metric + `],"Period":"300"}`, 5 * time.Minute},
+		{"the period in the query", "/?Period=300", `{"Metrics":[` + metric + `]}`, 5 * time.Minute},
+		{"of the metrics", "/", `{"Metrics":[` + of("600") + `,` + of(`"300"`) + `]}`, 5 * time.Minute},
+		{"of all metrics, which are longer than that of the request", "/", `{"Period":60,"Metrics":[` + of("300") + `,` + of("600") + `]}`, 5 * time.Minute},
+		{"of some metrics, the others are shorter", "/", `{"Period":60,"Metrics":[` + of("300") + `,` + metric + `]}`, time.Minute},
+		{"of some metrics, the others are longer", "/", `{"Period":600,"Metrics":[` + metric + `,` + of("300") + `]}`, 5 * time.Minute},
+		{"of a dimension, which is no metric", "/", `{"Period":300,"Metrics":[{"Dimensions":[{"Period":60}]}]}`, 5 * time.Minute},
+		{"of some metrics only", "/", `{"Metrics":[` + of("300") + `,` + metric + `]}`, 0},
+		{"one cannot be read", "/", `{"Period":300,"Metrics":[` + of(`"5m"`) + `,` + metric + `]}`, 0},
+		{"metrics that are strings", "/", `{"Period":300,"Metrics":["a","b"]}`, 5 * time.Minute},
+		{"an empty batch", "/", `{"Period":300,"Metrics":[]}`, 5 * time.Minute},
+		{"a batch longer than what is read", "/", `{"Period":300,"Metrics":[` + strings.Repeat(metric+",", MaxReadQuery/len(metric)) + of("60") + `]}`, 0},
+	} {
+		q := ReadQuery([]byte(tt.target), []byte(tt.body))
+		if got := q.Period(); got != tt.want {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -9,23 +9,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
-// BenchmarkObserve measures what the relay waits for at a success: of a program
-// that calls once, and ten thousand times, a second.
-func BenchmarkObserve(b *testing.B) {
-	for name, pace := range map[string]time.Duration{"sampled": time.Second, "not sampled": 100 * time.Microsecond} {
-		b.Run(name, func(b *testing.B) {
-			d := New()
-			o := success()
-			b.ReportAllocs()
-			for b.Loop() {
-				o.End = o.End.Add(pace)
-				o.Call.SignedAt = o.Call.SignedAt.Add(time.Second)
-				d.Observe(o)
-			}
-		})
-	}
-}
-
 // BenchmarkSize measures what reading the size of a request costs the relay: one of
 // the first in a second, and one of the others.
 func BenchmarkSize(b *testing.B) {
@@ -78,16 +61,19 @@ func success() *classify.Observation {
 	return o
 }
 
-// TestObserveAllocatesNothing holds the cost of a success.
-func TestObserveAllocatesNothing(t *testing.T) {
-	d, o := New(), success()
-	o.Target = []byte("/?" + getStatistics)
-	d.Observe(o)
-	if n := testing.AllocsPerRun(100, func() {
-		o.End = o.End.Add(time.Second)
-		o.Call.SignedAt = o.Call.SignedAt.Add(time.Second)
-		d.Observe(o)
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+// TestSuccessAllocatesNothing holds the cost of a success.
+func TestSuccessAllocatesNothing(t *testing.T) {
+	for name, next := range map[string]func(*load) *classify.Observation{
+		"new queries": (*load).attempt, "every query again": (*load).again, "one a second": (*load).rare,
+	} {
+		d, w := New(), newLoad(t)
+		n := testing.AllocsPerRun(4096, func() { // and once more before
+			o := next(w)
+			d.Observe(o)
+			d.Hidden(o)
+		})
+		if n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }

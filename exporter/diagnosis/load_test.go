@@ -98,35 +98,68 @@ func (w *load) attempt() *classify.Observation {
 	return o
 }
 
-// BenchmarkSuccess measures what a success costs the relay: Observe and Hidden. Row
-// "load" is what the benchmark itself takes.
+// again returns each attempt of attempt twice, on the same connection.
+func (w *load) again() *classify.Observation {
+	n := w.next
+	w.next = n / 2
+	o := w.attempt()
+	w.next = n + 1
+	return o
+}
+
+// rare returns the next attempt, a second after the last one.
+func (w *load) rare() *classify.Observation {
+	w.now = w.now.Add(time.Second)
+	return w.attempt()
+}
+
+// BenchmarkSuccess measures what a success costs the relay. Row "load" is what the
+// benchmark itself takes.
 func BenchmarkSuccess(b *testing.B) {
-	measure := func(name string, do func(w *load)) {
-		b.Run(name, func(b *testing.B) {
-			w := newLoad(b)
-			for range 4096 {
-				do(w)
+	for _, bb := range []struct {
+		name string
+		d    *Diagnoser
+		next func(*load) *classify.Observation
+	}{
+		{"load", nil, (*load).attempt},
+		{"new queries", New(), (*load).attempt},
+		{"every query again", New(), (*load).again},
+		{"one a second", New(), (*load).rare},
+	} {
+		w := newLoad(b)
+		do := func() {
+			if o := bb.next(w); bb.d != nil {
+				bb.d.Observe(o)
+				bb.d.Hidden(o)
 			}
+		}
+		for range 4096 {
+			do()
+		}
+		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				do(w)
+				do()
 			}
 		})
 	}
-	measure("load", func(w *load) { w.attempt() })
+}
+
+// BenchmarkSuccesses measures successes on several event loops at the same time.
+func BenchmarkSuccesses(b *testing.B) {
 	d := New()
-	measure("new queries", func(w *load) {
-		o := w.attempt()
-		d.Observe(o)
-		d.Hidden(o)
-	})
-	again := New()
-	measure("every query again", func(w *load) {
-		n := w.next
-		w.next = n / 2 // of the same connection
-		o := w.attempt()
-		w.next = n + 1
-		again.Observe(o)
-		again.Hidden(o)
+	loads := make(chan *load, 64)
+	for range cap(loads) {
+		loads <- newLoad(b)
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(b *testing.PB) {
+		w := <-loads
+		for b.Next() {
+			o := w.attempt()
+			d.Observe(o)
+			d.Hidden(o)
+		}
+		loads <- w
 	})
 }

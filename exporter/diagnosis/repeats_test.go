@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 
 func TestRedundantCalls(t *testing.T) {
 	const list = "Action=ListMetrics&Version=2010-05-25&Namespace=KEC"
+	const batch = "Action=GetMetricStatisticsBatch&Version=2018-11-14"
 	for _, tt := range []struct {
 		name            string
 		play            func(l *lab)
@@ -27,6 +29,16 @@ func TestRedundantCalls(t *testing.T) {
 		{"a program asks every minute for data of five minutes", func(l *lab) {
 			l.repeat(6, attempt{wait: time.Minute, query: with(getStatistics, "Period", "300")})
 		}, "GetMetricStatistics", 0, 4},
+
+		{"a program asks every minute for data of five minutes, in a batch", func(l *lab) {
+			l.repeat(6, attempt{wait: time.Minute, query: batch, body: periods(60, 300, 600)})
+		}, "GetMetricStatisticsBatch", 0, 4},
+		{"a batch with data of a minute besides", func(l *lab) {
+			l.repeat(6, attempt{wait: time.Minute, query: batch, body: periods(300, 300, 60)})
+		}, "GetMetricStatisticsBatch", 0, 0},
+		{"a batch with data of the period of the request besides", func(l *lab) {
+			l.repeat(6, attempt{wait: time.Minute, query: batch, body: periods(60, 300, 0)})
+		}, "GetMetricStatisticsBatch", 0, 0},
 
 		{"a program asks every minute", func(l *lab) { l.repeat(5, attempt{wait: time.Minute}) }, "GetMetricStatistics", 0, 0},
 		{"a program asks every minute, with responses that take different times", func(l *lab) {
@@ -68,6 +80,21 @@ func TestRedundantCalls(t *testing.T) {
 			t.Errorf("%s: %v, want %d and %d", tt.name, c.Redundant, tt.others, tt.tooMany)
 		}
 	}
+}
+
+// periods returns the body of a batch with a Period, and metrics with Periods of their
+// own unless they are 0.
+func periods(period int, metrics ...int) string {
+	var items []string
+	for i, own := range metrics {
+		item := fmt.Sprintf(`{"InstanceID":"00000000-aaaa-4bbb-8ccc-%012d","MetricName":"cpu.utilizition.total"`, i)
+		if own > 0 {
+			item += fmt.Sprintf(`,"Period":%d`, own)
+		}
+		items = append(items, item+"}")
+	}
+	return fmt.Sprintf(`{"Namespace":"KEC","StartTime":"2026-11-23T07:00:00Z","EndTime":"2026-11-23T07:30:00Z","Period":%d,"Metrics":[%s]}`,
+		period, strings.Join(items, ","))
 }
 
 // TestRedundantCallsExplainThrottling checks that redundant calls are a cause for the

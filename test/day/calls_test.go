@@ -62,7 +62,7 @@ func (t *truthOfCalls) attempt(o *classify.Observation, a *attempt) {
 	what := a.host + " " + a.by.region + " " + a.action + " " + a.version + " " + a.params.Encode() + " " + a.body + " " + a.by.key.AccessKey
 	last, ok := t.asked[what]
 	switch {
-	case !ok || a.at.Sub(last.at) >= minute:
+	case !ok || a.at.Sub(last.at) >= cmp.Or(a.lasts, minute):
 		t.asked[what] = asked{a.at, a.by.addr}
 	case last.addr == a.by.addr:
 		t.redundant[actionReason{a.action, diagnosis.RedundantTooOften}]++

@@ -186,6 +186,16 @@ var loads = []scenario{
 			p.send(time.Duration(i)*10*second, metrics(by, "PEER"))
 		}
 	}},
+	{"batches with periods of their own", func(p *plan) {
+		slow, mixed := p.program(p.credential()), p.program(p.credential())
+		p.every(0, minute, 60, func(int, time.Time) attempt {
+			a := batch(slow, 3, p.start).periods(600, 300, 900)
+			a.lasts = 5 * minute
+			return a
+		})
+		p.every(10*second, minute, 60, func(int, time.Time) attempt { return batch(mixed, 3, p.start).periods(600, 60, 900) })
+		p.every(20*second, minute, 60, func(int, time.Time) attempt { return batch(mixed, 2, p.start).periods(600) })
+	}},
 	{"four clients ask the same", func(p *plan) {
 		key := sharedKeys[p.number%len(sharedKeys)]
 		for n := range 4 {

@@ -53,6 +53,7 @@ type attempt struct {
 	want     classify.Outcome  // what the attempt must be classified as; "" means success
 	category classify.Category // that it must be classified as; "" for any
 
+	lasts  time.Duration         // how long the result of a success is up to date; 0 means a minute
 	retry  bool                  // the attempt is a retry of the previous one of the program
 	result diagnosis.RetryResult // of the retry; "" means success
 }
@@ -238,6 +239,16 @@ func (a attempt) with(do cloudmonitor.Directive) attempt { a.do = do; return a }
 
 // batch returns an attempt to query five minutes of n instances at once.
 func batch(by *program, n int, at time.Time) attempt { return wide(by, n, at, 5*time.Minute) }
+
+// periods returns the batch with periods of their own, in seconds, for its first items.
+func (a attempt) periods(all ...int) attempt {
+	parts := strings.SplitAfter(a.body, `"cpu.utilizition.total"`)
+	for i, period := range all {
+		parts[i] += fmt.Sprintf(`,"Period":%d`, period)
+	}
+	a.body = strings.Join(parts, "")
+	return a
+}
 
 // wide returns an attempt to query an interval of n instances at once.
 func wide(by *program, n int, at time.Time, interval time.Duration) attempt {
