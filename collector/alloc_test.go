@@ -5,6 +5,8 @@ package collector
 import (
 	"net"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestCallsDoNotAllocate measures the whole process, the test's client and
@@ -15,7 +17,7 @@ func TestCallsDoNotAllocate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := benchProxy(t)
 			sent, buf := []byte(req), make([]byte, len(benchResponse))
-			trip := func() { roundTrip(t, c, sent, buf) }
+			trip := func() { rawconn.RoundTrip(t, c, sent, buf) }
 			for range 100 {
 				trip()
 			}
@@ -34,7 +36,7 @@ func TestInterceptedCallsAllocateInTLSAlone(t *testing.T) {
 	count := func(c net.Conn) float64 {
 		defer c.Close()
 		sent, buf := []byte(benchRequest), make([]byte, len(benchResponse))
-		trip := func() { roundTrip(t, c, sent, buf) }
+		trip := func() { rawconn.RoundTrip(t, c, sent, buf) }
 		for range 100 {
 			trip()
 		}

@@ -3,7 +3,6 @@ package collector
 import (
 	"context"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // nobody is a sink that discards everything.
@@ -30,57 +30,17 @@ const (
 )
 
 // benchResponse is a success of about 1 KiB.
-var benchResponse = func() string {
+var benchResponse = func() []byte {
 	body := `{"getMetricStatisticsResult":{"datapoints":{"member":[` +
 		strings.Repeat(`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"},`, 17) +
 		`{"timestamp":"2026-11-23T12:00:00Z","average":"1.5"}]},"label":"cpu"},"responseMetadata":{"requestId":"a6d3a2c4-1c50-4f6c-9a07-3c1f0f7f3a15"}}`
-	return fmt.Sprintf("HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	return fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }()
-
-// answerAll answers each request on each connection, allocating nothing.
-func answerAll(ln net.Listener) {
-	for {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer nc.Close()
-			b, response := make([]byte, 4096), []byte(benchResponse)
-			for {
-				if _, err := nc.Read(b); err != nil {
-					return
-				}
-				if _, err := nc.Write(response); err != nil {
-					return
-				}
-			}
-		}()
-	}
-}
-
-func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
-	if _, err := nc.Write(req); err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := io.ReadFull(nc, buf); err != nil {
-		tb.Fatal(err)
-	}
-}
-
-func dial(tb testing.TB, addr string) net.Conn {
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { nc.Close() })
-	return nc
-}
 
 // benchProxy returns a connection to a proxy with a sink that does nothing.
 func benchProxy(tb testing.TB) net.Conn {
-	back, front := listen(tb), listen(tb)
-	go answerAll(back)
+	back, front := rawconn.Listen(tb), rawconn.Listen(tb)
+	go rawconn.AnswerAll(back, benchResponse)
 	p := newProxy(tb, Config{
 		Classifier: classify.New(classify.DefaultCatalog()),
 		Sink:       nobody{},
@@ -91,34 +51,31 @@ func benchProxy(tb testing.TB) net.Conn {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		p.Shutdown(ctx)
-		back.Close()
 	})
-	return dial(tb, front.Addr().String())
+	return rawconn.Open(tb, front.Addr().String())
 }
 
 func BenchmarkCall(b *testing.B) {
 	b.Run("re-signed", func(b *testing.B) {
-		back := listen(b)
-		defer back.Close()
-		go answerAll(back)
+		back := rawconn.Listen(b)
+		go rawconn.AnswerAll(back, benchResponse)
 		p := newProxy(b, Config{
 			Classifier: classify.New(classify.DefaultCatalog()),
 			Sink:       nobody{},
 			Policy:     Policy{ConnectTo: []upstream.ConnectTo{connectTo(b, host+":80="+back.Addr().String())}},
 		})
 		defer p.Shutdown(b.Context())
-		front := listen(b)
+		front := rawconn.Listen(b)
 		go p.ServeResign(front, ResignAddress{Signer: testSigner(false), Upstream: &url.URL{Scheme: "http", Host: host}})
-		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchResponse))
+		trips(b, rawconn.Open(b, front.Addr().String()), benchRequest, len(benchResponse))
 	})
 	b.Run("tap", func(b *testing.B) {
 		c := benchProxy(b)
 		trips(b, c, benchRequest, len(benchResponse))
 	})
 	b.Run("reverseproxy", func(b *testing.B) {
-		back, front := listen(b), listen(b)
-		defer back.Close()
-		go answerAll(back)
+		back, front := rawconn.Listen(b), rawconn.Listen(b)
+		go rawconn.AnswerAll(back, benchResponse)
 		proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: back.Addr().String()})
 		transport := &http.Transport{DisableCompression: true}
 		defer transport.CloseIdleConnections()
@@ -127,16 +84,16 @@ func BenchmarkCall(b *testing.B) {
 		go srv.Serve(front)
 		defer srv.Close()
 		// It adds a Date field, whose length does not vary.
-		trips(b, dial(b, front.Addr().String()), benchRequest, len(benchResponse)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
+		trips(b, rawconn.Open(b, front.Addr().String()), benchRequest, len(benchResponse)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
 	})
 }
 
 func trips(b *testing.B, c net.Conn, request string, response int) {
 	req, buf := []byte(request), make([]byte, response)
-	roundTrip(b, c, req, buf)
+	rawconn.RoundTrip(b, c, req, buf)
 	b.ReportAllocs()
 	for b.Loop() {
-		roundTrip(b, c, req, buf)
+		rawconn.RoundTrip(b, c, req, buf)
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestConnectByPolicy(t *testing.T) {
@@ -57,9 +58,9 @@ func TestConnectByPolicy(t *testing.T) {
 			r := newInterceptRig(t, change)
 			r.leadAll(host+":443", host+":80", host+":22", other+":443", other+":80", other+":22")
 			c := r.client()
-			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
+			c.Send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
 			if tt.status != http.StatusOK {
-				resp, body := c.response()
+				resp, body := c.Response()
 				if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) {
 					t.Errorf("%d %s", resp.StatusCode, body)
 				}
@@ -72,12 +73,12 @@ func TestConnectByPolicy(t *testing.T) {
 				r.untouched()
 				return
 			}
-			c.expect(established)
-			c.send("any \x00 bytes")
+			c.Expect(established)
+			c.Send("any \x00 bytes")
 			up := r.upstream()
-			up.expect("any \x00 bytes")
-			up.send("others")
-			c.expect("others")
+			up.Expect("any \x00 bytes")
+			up.Send("others")
+			c.Expect("others")
 			if s := r.proxy.Stats(); s.Tunnels != 1 || s.OpenTunnels != 1 || s.TappedTunnels != tt.tapped || s.Unobserved != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -94,8 +95,8 @@ func TestForeignTLSThroughATunnel(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	r.leadAll("foreign.example:443")
 	c := r.client()
-	c.send(connectTo443("foreign.example"))
-	c.expect(established)
+	c.Send(connectTo443("foreign.example"))
+	c.Expect(established)
 	up := r.upstream()
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -141,17 +142,17 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 			r := newInterceptRig(t, change)
 			r.leadAll(host+":443", host+":80", host+":8080")
 			c := r.client()
-			c.send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\n\r\n")
-			c.expect(established)
-			var up *peer
+			c.Send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\n\r\n")
+			c.Expect(established)
+			var up *rawconn.Conn
 			for range 2 {
-				c.send(request(host))
+				c.Send(request(host))
 				if up == nil {
 					up = r.upstream()
 				}
-				up.expect(request(host))
-				up.send(okResponse)
-				c.expect(okResponse)
+				up.Expect(request(host))
+				up.Send(okResponse)
+				c.Expect(okResponse)
 				if call := r.begun(); call.Host != host {
 					t.Errorf("%+v", call)
 				}
@@ -159,8 +160,8 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 					t.Errorf("%+v", o)
 				}
 			}
-			c.send(request(other))
-			if resp, body := c.response(); resp.StatusCode != http.StatusForbidden {
+			c.Send(request(other))
+			if resp, body := c.Response(); resp.StatusCode != http.StatusForbidden {
 				t.Errorf("another host within: %d %s", resp.StatusCode, body)
 			}
 			r.observed()
@@ -177,8 +178,8 @@ func TestTLSWithinConnectThatIsNotOffered(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Intercept = nil })
 	r.leadAll(host + ":8080")
 	c := r.client()
-	c.send("CONNECT " + host + ":8080 HTTP/1.1\r\nHost: " + host + ":8080\r\n\r\n")
-	c.expect(established)
+	c.Send("CONNECT " + host + ":8080 HTTP/1.1\r\nHost: " + host + ":8080\r\n\r\n")
+	c.Expect(established)
 	err := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
 	if err == nil || !strings.Contains(err.Error(), "access denied") {
 		t.Errorf("the program saw %v", err)

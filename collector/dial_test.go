@@ -24,6 +24,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // dnsServer starts a DNS server and returns a DNS that queries it.
@@ -55,8 +56,8 @@ func TestNamesThatLeadAstray(t *testing.T) {
 	_, port, _ := net.SplitHostPort(r.back.Addr().String())
 	ask := func(want classify.Fault) {
 		t.Helper()
-		c.send(request(host + ":" + port))
-		resp, _ := c.response()
+		c.Send(request(host + ":" + port))
+		resp, _ := c.Response()
 		if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(want) {
 			t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, want)
 		}
@@ -160,13 +161,12 @@ func TestTLSUpstream(t *testing.T) {
 			go c.Write([]byte(sent + sent))
 			raw := r.upstream()
 			tc := tls.Server(raw.Conn, ca.server(host))
-			up := newPeer(t, raw.Conn)
-			up.br.Reset(tc)
+			up := raw.Within(tc)
 			resp := "HTTP/1.1 200 OK\r\nContent-Length: 320000\r\n\r\n" + big
 			for range 2 { // both on one connection
-				up.expect(req)
+				up.Expect(req)
 				go io.WriteString(tc, resp)
-				c.expect(resp)
+				c.Expect(resp)
 				r.begun()
 				o := r.observed()
 				if o.Scheme != "https" || o.Port != 443 || o.Fault != "" || o.Verdict.Status != 200 {
@@ -186,13 +186,13 @@ func TestTLSUpstream(t *testing.T) {
 func TestTLSUpstreamEnds(t *testing.T) {
 	ca := newAuthority(t)
 	for name, tt := range map[string]struct {
-		end   func(raw *peer, tc *tls.Conn)
+		end   func(raw *rawconn.Conn, tc *tls.Conn)
 		fault classify.Fault
 	}{
-		"reset":                        {func(raw *peer, _ *tls.Conn) { raw.reset() }, classify.FaultReset},
-		"closed":                       {func(_ *peer, tc *tls.Conn) { tc.Close() }, classify.FaultClosed},
-		"cut off without close_notify": {func(raw *peer, _ *tls.Conn) { raw.Close() }, classify.FaultClosed},
-		"until close": {func(_ *peer, tc *tls.Conn) {
+		"reset":                        {func(raw *rawconn.Conn, _ *tls.Conn) { raw.Reset() }, classify.FaultReset},
+		"closed":                       {func(_ *rawconn.Conn, tc *tls.Conn) { tc.Close() }, classify.FaultClosed},
+		"cut off without close_notify": {func(raw *rawconn.Conn, _ *tls.Conn) { raw.Close() }, classify.FaultClosed},
+		"until close": {func(_ *rawconn.Conn, tc *tls.Conn) {
 			io.WriteString(tc, "HTTP/1.1 200 OK\r\n\r\nall")
 			tc.Close()
 		}, classify.FaultNone},
@@ -200,12 +200,11 @@ func TestTLSUpstreamEnds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
 			c := r.client()
-			c.send(request(host))
+			c.Send(request(host))
 			raw := r.upstream()
 			tc := tls.Server(raw.Conn, ca.server(host))
-			up := newPeer(t, raw.Conn)
-			up.br.Reset(tc)
-			up.expect(request(host))
+			up := raw.Within(tc)
+			up.Expect(request(host))
 			tt.end(raw, tc)
 			r.begun()
 			if o := r.observed(); o.Fault != tt.fault {
@@ -234,13 +233,13 @@ func TestTLSUpstreamIsVerified(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
 			c := r.client()
-			c.send(request(host))
+			c.Send(request(host))
 			raw := r.upstream()
 			tc := tls.Server(raw.Conn, tt.server)
 			if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 				t.Error("the upstream got something")
 			}
-			resp, body := c.response()
+			resp, body := c.Response()
 			if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %s", resp.StatusCode, body)
 			}

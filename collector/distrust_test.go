@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestProgramThatBringsItsOwnTrust has a program that trusts only the CA of the real
@@ -20,10 +22,10 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 		c.OnUnobserved = func(u Unobserved) { unseen <- u }
 	})
 	connect := "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: own-trust/1\r\n\r\n"
-	own := func() (*tls.Conn, *peer) {
+	own := func() (*tls.Conn, *rawconn.Conn) {
 		c := r.client()
-		c.send(connect)
-		c.expect(established)
+		c.Send(connect)
+		c.Expect(established)
 		return tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: r.upCA.pool()}), c
 	}
 	tc, _ := own()
@@ -51,11 +53,11 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	up.Close()
 
 	c := r.inTLS() // another program
-	c.send(request(host))
-	other := newPeer(t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
-	other.expect(request(host))
-	other.send(okResponse)
-	c.expect(okResponse)
+	c.Send(request(host))
+	other := rawconn.New(t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
+	other.Expect(request(host))
+	other.Send(okResponse)
+	c.Expect(okResponse)
 	r.begun()
 	r.observed()
 
@@ -73,10 +75,10 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
 	pinned := r.upCA.server(host).Certificates[0].Certificate[0]
-	connect := func() (*tls.Conn, *peer) {
+	connect := func() (*tls.Conn, *rawconn.Conn) {
 		c := r.client()
-		c.send("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: pins/1\r\n\r\n")
-		c.expect(established)
+		c.Send("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\nUser-Agent: pins/1\r\n\r\n")
+		c.Expect(established)
 		return tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())}), c
 	}
 	for range enoughRefusals {

@@ -25,12 +25,12 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 			t.Fatalf("%s: %q is not in %q", name, change, req)
 		}
 		c := r.client()
-		c.send(sent)
+		c.Send(sent)
 		up := r.upstream()
-		up.expect(sent)
+		up.Expect(sent)
 		response := "HTTP/1.1 " + head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-		up.send(response)
-		c.expect(response)
+		up.Send(response)
+		c.Expect(response)
 		r.begun()
 		o := r.observed()
 		at := time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)

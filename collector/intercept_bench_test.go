@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // benchTLS is a tap between programs and an upstream with TLS, which always
@@ -21,11 +22,11 @@ type benchTLS struct {
 }
 
 func newBenchTLS(tb testing.TB) *benchTLS {
-	back, front := listen(tb), listen(tb)
+	back, front := rawconn.Listen(tb), rawconn.Listen(tb)
 	upCA, ourCA := newAuthority(tb), interceptor(tb)
 	cfg := upCA.server("*.api.ksyun.com")
 	cfg.NextProtos = nil
-	go answerAll(tls.NewListener(back, cfg))
+	go rawconn.AnswerAll(tls.NewListener(back, cfg), benchResponse)
 	p := newProxy(tb, Config{
 		Classifier: classify.New(classify.DefaultCatalog()),
 		Sink:       nobody{},
@@ -43,7 +44,6 @@ func newBenchTLS(tb testing.TB) *benchTLS {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		p.Shutdown(ctx)
-		back.Close()
 	})
 	return &benchTLS{
 		addr: front.Addr().String(), back: back,
@@ -91,7 +91,7 @@ func BenchmarkHandshake(b *testing.B) {
 			}
 			for b.Loop() {
 				c := open()
-				roundTrip(b, c, req, buf)
+				rawconn.RoundTrip(b, c, req, buf)
 				c.Close()
 			}
 		})

@@ -16,20 +16,21 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestInterceptedCall(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.inTLS()
-	var up *peer
+	var up *rawconn.Conn
 	for range 2 {
-		c.send(request(host))
+		c.Send(request(host))
 		if up == nil {
 			up = r.tlsUpstream()
 		}
-		up.expect(request(host))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(request(host))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		if call := r.begun(); call.Action != "ListMetrics" || call.Host != host {
 			t.Errorf("%+v", call)
 		}
@@ -53,16 +54,16 @@ func TestInterceptedCall(t *testing.T) {
 func TestInterceptedErrorIsClassified(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.inTLS()
-	c.send(request(host))
+	c.Send(request(host))
 	up := r.tlsUpstream()
-	up.expect(request(host))
+	up.Expect(request(host))
 	body, err := os.ReadFile("testdata/error-permission.xml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp := fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.send(resp)
-	c.expect(resp)
+	up.Send(resp)
+	c.Expect(resp)
 	r.begun()
 	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeError || o.Verdict.Code == "" {
 		t.Errorf("%+v", o.Verdict)
@@ -85,8 +86,8 @@ func TestRefusedWithinTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newInterceptRig(t)
 			c := r.inTLS()
-			c.send(tt.request)
-			resp, body := c.response()
+			c.Send(tt.request)
+			resp, body := c.Response()
 			if resp.StatusCode != tt.status || resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("X-Ksyun-Tap-Error"), body)
 			}
@@ -102,11 +103,11 @@ func TestHostFieldWithinTLS(t *testing.T) {
 	for _, name := range []string{host, host + ":443", strings.ToUpper(host), "eip.api.ksyun.com"} {
 		r := newInterceptRig(t)
 		c := r.inTLS()
-		c.send(request(name))
+		c.Send(request(name))
 		up := r.tlsUpstream()
-		up.expect(request(name))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(request(name))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		if call := r.begun(); call.Host != host {
 			t.Errorf("Host: %s is a call to %q", name, call.Host)
 		}
@@ -116,12 +117,12 @@ func TestHostFieldWithinTLS(t *testing.T) {
 func TestInterceptedUpstreamIsVerified(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.inTLS()
-	c.send(request(host))
+	c.Send(request(host))
 	tc := tls.Server(r.upstream().Conn, newAuthority(t).server(host))
 	if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("the upstream got something")
 	}
-	resp, body := c.response()
+	resp, body := c.Response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) || !strings.Contains(body, "--upstream.ca-file") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -159,8 +160,8 @@ func TestHandshakesThatFail(t *testing.T) {
 				}
 			})
 			c := r.client()
-			c.send(connectTo443(host))
-			c.expect(established)
+			c.Send(connectTo443(host))
+			c.Expect(established)
 			tt.act(c.Conn)
 			e := r.failed()
 			if e.Reason != tt.want || e.Host != host || e.Client.String() != c.LocalAddr().String() || e.Err == nil {
@@ -194,8 +195,8 @@ func TestPanicOfWhoIsToldOfHandshakes(t *testing.T) {
 		c.OnHandshakeError = func(HandshakeError) { panic("mine") }
 	})
 	c := r.client()
-	c.send(connectTo443(host))
-	c.expect(established)
+	c.Send(connectTo443(host))
+	c.Expect(established)
 	c.Close()
 	for r.proxy.Stats().Panics == 0 {
 		runtime.Gosched()
@@ -205,11 +206,11 @@ func TestPanicOfWhoIsToldOfHandshakes(t *testing.T) {
 func TestResetWithinTLS(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.inTLS()
-	c.send(request(host))
+	c.Send(request(host))
 	raw := r.upstream()
-	up := newPeer(t, tls.Server(raw.Conn, r.upCA.server(host)))
-	up.expect(request(host))
-	raw.reset()
+	up := rawconn.New(t, tls.Server(raw.Conn, r.upCA.server(host)))
+	up.Expect(request(host))
+	raw.Reset()
 	if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the client saw %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // interceptor is a CA for the API's hosts, in memory.
@@ -59,12 +60,22 @@ func connectTo443(host string) string {
 
 const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 
+// tlsClient returns a program that begins with TLS.
+func (r *interceptRig) tlsClient() *rawconn.Conn {
+	r.t.Helper()
+	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return rawconn.New(r.t, nc)
+}
+
 // inTLS returns a client whose requests go through TLS within a CONNECT.
-func (r *interceptRig) inTLS() *peer {
+func (r *interceptRig) inTLS() *rawconn.Conn {
 	r.t.Helper()
 	c := r.client()
-	c.send(connectTo443(host))
-	c.expect(established)
+	c.Send(connectTo443(host))
+	c.Expect(established)
 	tc := tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM()), NextProtos: []string{"h2", "http/1.1"}})
 	if err := tc.Handshake(); err != nil {
 		r.t.Fatalf("TLS with the tap: %v", err)
@@ -72,13 +83,13 @@ func (r *interceptRig) inTLS() *peer {
 	if s := tc.ConnectionState(); s.NegotiatedProtocol != "http/1.1" {
 		r.t.Fatalf("protocol %q", s.NegotiatedProtocol)
 	}
-	return newPeer(r.t, tc)
+	return rawconn.New(r.t, tc)
 }
 
 // tlsUpstream is upstream, above its TLS.
-func (r *interceptRig) tlsUpstream() *peer {
+func (r *interceptRig) tlsUpstream() *rawconn.Conn {
 	r.t.Helper()
-	return newPeer(r.t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
+	return rawconn.New(r.t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
 }
 
 // failed returns the next failed handshake.

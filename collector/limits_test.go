@@ -49,9 +49,9 @@ func TestConfigReachesTheRelay(t *testing.T) {
 func TestConnectionsAreLimited(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 1 })
 	c := r.client()
-	c.send("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	c.Send("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	r.upstream()
-	r.client().expect(string(busy))
+	r.client().Expect(string(busy))
 	if s := r.proxy.Stats(); s.OpenClients != 1 || s.Refused != 1 {
 		t.Errorf("%+v", s)
 	}

@@ -15,6 +15,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 const (
@@ -77,11 +78,11 @@ func TestSignedRequestsPassVerbatim(t *testing.T) {
 				}
 				before := time.Now()
 				c := r.client()
-				c.send(sent)
+				c.Send(sent)
 				up := r.upstream()
-				up.expect(req)
-				up.send(okResponse)
-				c.expect(okResponse)
+				up.Expect(req)
+				up.Send(okResponse)
+				c.Expect(okResponse)
 
 				call := r.begun()
 				o := r.observed()
@@ -138,13 +139,13 @@ func TestMethodAndProtocol(t *testing.T) {
 		t.Run(tt.request+", "+tt.response, func(t *testing.T) {
 			r := newRig(t)
 			req := tt.request + "\r\nHost: " + host + "\r\n\r\n"
-			r.client().send(req)
+			r.client().Send(req)
 			up := r.upstream()
-			up.expect(req)
+			up.Expect(req)
 			if tt.response == "" {
-				up.reset()
+				up.Reset()
 			} else {
-				up.send(tt.response + "\r\nContent-Length: 0\r\n\r\n")
+				up.Send(tt.response + "\r\nContent-Length: 0\r\n\r\n")
 			}
 			r.begun()
 			o := r.observed()
@@ -161,15 +162,15 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	other := strings.Replace(req, accessKey, "AKLTanotherKey000000", 1)
 	var got []string
 	c := r.client()
-	var up *peer
+	var up *rawconn.Conn
 	for _, q := range []string{req, other, req} {
-		c.send(q)
+		c.Send(q)
 		if up == nil {
 			up = r.upstream()
 		}
-		up.expect(q)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(q)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		r.begun()
 		got = append(got, r.observed().Credential)
 	}
@@ -213,12 +214,12 @@ func TestVerdictsOfResponses(t *testing.T) {
 			t.Run(tt.file+", "+how, func(t *testing.T) {
 				r := newRig(t)
 				c := r.client()
-				c.send(request(host))
+				c.Send(request(host))
 				up := r.upstream()
-				up.expect(request(host))
+				up.Expect(request(host))
 				response := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
-				up.send(response)
-				c.expect(response)
+				up.Send(response)
+				c.Expect(response)
 				r.begun()
 				v := r.observed().Verdict
 				if v.Outcome != tt.outcome || v.Code != tt.code {
@@ -241,11 +242,11 @@ func TestErrorsBehindALongResponseAreSeen(t *testing.T) {
 	} {
 		r := newRig(t)
 		c := r.client()
-		c.send(request(host))
+		c.Send(request(host))
 		up := r.upstream()
-		up.expect(request(host))
+		up.Expect(request(host))
 		go up.Write([]byte("HTTP/1.1 200 OK\r\n" + framing))
-		c.expect("HTTP/1.1 200 OK\r\n" + framing)
+		c.Expect("HTTP/1.1 200 OK\r\n" + framing)
 		r.begun()
 		if v := r.observed().Verdict; v.Outcome != classify.OutcomePartial || v.FailedItems != 1 || v.RequestID.IsZero() {
 			t.Errorf("%s: %+v", how, v)
@@ -274,14 +275,14 @@ func TestRequestIDOfProgram(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c := r.client()
-			c.send(tt.request)
+			c.Send(tt.request)
 			up := r.upstream()
-			up.expect(tt.request)
+			up.Expect(tt.request)
 			if tt.response == "" {
-				up.reset()
+				up.Reset()
 			} else {
-				up.send(tt.response)
-				c.expect(tt.response)
+				up.Send(tt.response)
+				c.Expect(tt.response)
 			}
 			r.begun()
 			if v := r.observed().Verdict; v.RequestID.String() != tt.id || v.RequestIDSource != tt.source {
@@ -295,13 +296,13 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	r := newRig(t)
 	req := sdkRequest(t, false, "GET", "Action=ListMetrics&Version=2010-05-25", "")
 	c := r.client()
-	c.send(req)
+	c.Send(req)
 	up := r.upstream()
-	up.expect(req)
+	up.Expect(req)
 	body := fmt.Sprintf(`{"RequestId":"x","Error":{"Type":"Sender","Code":"InvalidAccesskey","Message":"no key %s with token %s"}}`, accessKey, token)
 	response := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.send(response)
-	c.expect(response)
+	up.Send(response)
+	c.Expect(response)
 	r.begun()
 	o := r.observed()
 	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
@@ -328,13 +329,13 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			r := newRig(t)
 			c := r.client()
 			req := "GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: KSS AKLTfirst:c2ln\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
-			c.send(req)
+			c.Send(req)
 			up := r.upstream()
-			up.expect(req)
+			up.Expect(req)
 			_, body, _ := strings.Cut(response, "\r\n\r\n")
 			whole := fmt.Sprintf(response, len(body))
-			up.send(whole)
-			c.expect(whole)
+			up.Send(whole)
+			c.Expect(whole)
 			r.begun()
 			v := r.observed().Verdict
 			if text := fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") {
@@ -346,10 +347,10 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
 		req := "GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
-		c.send(req)
+		c.Send(req)
 		up := r.upstream()
-		up.expect(req)
-		up.send("HTTP/1.1 200 OK\r\n" + id + secret + "\r\nContent-Length: 9\r\n\r\n")
+		up.Expect(req)
+		up.Send("HTTP/1.1 200 OK\r\n" + id + secret + "\r\nContent-Length: 9\r\n\r\n")
 		up.Close()
 		r.begun()
 		if o := r.observed(); !o.Verdict.RequestID.IsZero() || o.Fault == classify.FaultNone {
@@ -364,13 +365,13 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 	t.Run("at once", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
-		c.send(head + form)
+		c.Send(head + form)
 		if call := r.begun(); call.Action != "CreateAlarmPolicy" {
 			t.Errorf("begun %+v", call)
 		}
 		up := r.upstream()
-		up.expect(head + form)
-		up.send(okResponse)
+		up.Expect(head + form)
+		up.Send(okResponse)
 		if o := r.observed(); o.Call.Action != "CreateAlarmPolicy" {
 			t.Errorf("observed %+v", o.Call)
 		}
@@ -378,13 +379,13 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 	t.Run("late", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
-		c.send(head)
+		c.Send(head)
 		begun := r.begun()
 		up := r.upstream()
-		up.expect(head)
-		c.send(form)
-		up.expect(form)
-		up.send(okResponse)
+		up.Expect(head)
+		c.Send(form)
+		up.Expect(form)
+		up.Send(okResponse)
 		o := r.observed()
 		if o.Call.Action != "CreateAlarmPolicy" || o.Call.Service != begun.Service {
 			t.Errorf("begun %+v, observed %+v", begun, o.Call)
@@ -393,28 +394,28 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	wait := func(up *peer) { io.Copy(io.Discard, up.br) }
+	wait := func(up *rawconn.Conn) { io.Copy(io.Discard, up) }
 	for name, tt := range map[string]struct {
-		act     func(c, up *peer)
+		act     func(c, up *rawconn.Conn)
 		fault   classify.Fault
 		outcome classify.Outcome
 		status  int
 		id      string
 	}{
-		"reset":     {func(_, up *peer) { up.reset() }, classify.FaultReset, classify.OutcomeProxy, 0, ""},
-		"closed":    {func(_, up *peer) { up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 0, ""},
-		"cut short": {func(_, up *peer) { up.send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 200, ""},
-		"cut short, ID in a field": {func(_, up *peer) {
-			up.send("HTTP/1.1 200 OK\r\nX-KSC-REQUEST-ID: the-id\r\nContent-Length: 9\r\n\r\n")
+		"reset":     {func(_, up *rawconn.Conn) { up.Reset() }, classify.FaultReset, classify.OutcomeProxy, 0, ""},
+		"closed":    {func(_, up *rawconn.Conn) { up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 0, ""},
+		"cut short": {func(_, up *rawconn.Conn) { up.Send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"); up.Close() }, classify.FaultClosed, classify.OutcomeProxy, 200, ""},
+		"cut short, ID in a field": {func(_, up *rawconn.Conn) {
+			up.Send("HTTP/1.1 200 OK\r\nX-KSC-REQUEST-ID: the-id\r\nContent-Length: 9\r\n\r\n")
 			up.Close()
 		}, classify.FaultClosed, classify.OutcomeProxy, 200, "the-id"},
-		"cut short, ID in the body": {func(_, up *peer) {
-			up.send("HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{\"RequestId\":\"the-id\"\r\n7\r\n,\"Err")
+		"cut short, ID in the body": {func(_, up *rawconn.Conn) {
+			up.Send("HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n15\r\n{\"RequestId\":\"the-id\"\r\n7\r\n,\"Err")
 			up.Close()
 		}, classify.FaultClosed, classify.OutcomeProxy, 500, "the-id"},
-		"bad response": {func(_, up *peer) { up.send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0, ""},
-		"canceled":     {func(c, up *peer) { c.reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0, ""},
-		"timeout":      {func(_, up *peer) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0, ""},
+		"bad response": {func(_, up *rawconn.Conn) { up.Send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0, ""},
+		"canceled":     {func(c, up *rawconn.Conn) { c.Reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0, ""},
+		"timeout":      {func(_, up *rawconn.Conn) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) {
@@ -423,9 +424,9 @@ func TestFaults(t *testing.T) {
 				}
 			})
 			c := r.client()
-			c.send(request(host))
+			c.Send(request(host))
 			up := r.upstream()
-			up.expect(request(host))
+			up.Expect(request(host))
 			tt.act(c, up)
 			r.begun()
 			o := r.observed()
@@ -450,15 +451,15 @@ func (m moody) Observe(o *classify.Observation) {
 func TestPanickingSinkDoesNoHarm(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Sink = moody{c.Sink.(recorder)} })
 	c := r.client()
-	var up *peer
+	var up *rawconn.Conn
 	for i := range 3 {
-		c.send(request(host))
+		c.Send(request(host))
 		if up == nil {
 			up = r.upstream()
 		}
-		up.expect(request(host))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(request(host))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		if o := r.observed(); o.Fault != classify.FaultNone {
 			t.Errorf("fault %q", o.Fault)
 		}
@@ -474,8 +475,8 @@ func TestPanickingSinkDoesNoHarm(t *testing.T) {
 func TestShutdownIsObserved(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
-	c.send(request(host))
-	r.upstream().expect(request(host))
+	c.Send(request(host))
+	r.upstream().Expect(request(host))
 	go r.cut()
 	r.begun()
 	if o := r.observed(); o.Fault != classify.FaultShutdown {

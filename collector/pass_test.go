@@ -14,24 +14,24 @@ func TestPass(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Policy = Policy{OtherHosts: OtherPass} })
 	to := r.back.Addr().String() // loopback, another port than 80 and 443
 	c := r.client()
-	c.send("PUT http://" + to + "/metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
+	c.Send("PUT http://" + to + "/metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
 	up := r.upstream()
-	up.expect("PUT /metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect("PUT /metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
+	up.Send(okResponse)
+	c.Expect(okResponse)
 
 	c = r.client()
-	c.send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
-	c.expect(established)
+	c.Send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	c.Expect(established)
 	up = r.upstream()
-	c.send("any \x00 bytes")
-	up.expect("any \x00 bytes")
+	c.Send("any \x00 bytes")
+	up.Expect("any \x00 bytes")
 	c.Close()
 	up.Close()
 
 	c = r.client()
-	c.send("GET http://" + r.addr + "/ HTTP/1.1\r\nHost: " + r.addr + "\r\n\r\n")
-	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultLoop) {
+	c.Send("GET http://" + r.addr + "/ HTTP/1.1\r\nHost: " + r.addr + "\r\n\r\n")
+	if resp, body := c.Response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultLoop) {
 		t.Errorf("to the tap itself: %d %s", resp.StatusCode, body)
 	}
 }
@@ -45,11 +45,11 @@ func TestResolverIsForTappedHosts(t *testing.T) {
 	_, port := splitAddress(t, r.back.Addr().String())
 	to := "localhost:" + port
 	c := r.client()
-	c.send("GET http://" + to + "/ HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	c.Send("GET http://" + to + "/ HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
 	up := r.upstream()
-	up.expect("GET / HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect("GET / HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }
 
 func splitAddress(t *testing.T, address string) (host, port string) {

@@ -8,6 +8,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestOtherHostsAreForwardedUnseen(t *testing.T) {
@@ -17,18 +18,18 @@ func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := r.client()
-	var up *peer
+	var up *rawconn.Conn
 	for _, sent := range []string{
 		"GET http://example.com/x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n",
 		"GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n",
 	} {
-		c.send(sent)
+		c.Send(sent)
 		if up == nil {
 			up = r.upstream()
 		}
-		up.expect("GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n")
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect("GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n")
+		up.Send(okResponse)
+		c.Expect(okResponse)
 	}
 	r.silent()
 	if s := r.proxy.Stats(); s.Unobserved != 2 {
@@ -44,11 +45,11 @@ func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := r.client()
-	c.send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	c.Send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	up := r.upstream()
-	up.expect("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	if call := r.begun(); call.Host != regional || call.Region != "cn-beijing-6" {
 		t.Errorf("%+v", call)
 	}
@@ -59,60 +60,60 @@ func TestSignedFieldsForAProxyStay(t *testing.T) {
 	r := newRig(t)
 	const authorization = "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/r/monitor/aws4_request, SignedHeaders=host;proxy-connection, Signature=0\r\n"
 	c := r.client()
-	c.send("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\n" + authorization + "\r\n")
-	r.upstream().expect("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\n" + authorization + "\r\n")
+	c.Send("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\n" + authorization + "\r\n")
+	r.upstream().Expect("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\n" + authorization + "\r\n")
 }
 
 func TestReload(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
-	c.send(request(host))
+	c.Send(request(host))
 	up := r.upstream()
-	up.expect(request(host))
+	up.Expect(request(host))
 
 	// The running exchange uses the old rules, the next one the new ones.
 	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
 	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.begun()
 	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeSuccess {
 		t.Errorf("%+v", o.Verdict)
 	}
 
-	c.send(request(host))
-	if resp, _ := c.response(); resp.StatusCode != http.StatusForbidden {
+	c.Send(request(host))
+	if resp, _ := c.Response(); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("status %d", resp.StatusCode)
 	}
 	if o := r.observed(); o.Fault != classify.FaultHostRefused {
 		t.Errorf("fault %q", o.Fault)
 	}
-	c.send(request("other.example.com"))
+	c.Send(request("other.example.com"))
 	up = r.upstream()
-	up.expect(request("other.example.com"))
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(request("other.example.com"))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }
 
 func TestReloadReplacesUpstreams(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
-	c.send(request(host))
+	c.Send(request(host))
 	up := r.upstream()
-	up.expect(request(host))
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(request(host))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.begun()
 	r.observed()
 	old := r.proxy.rules.Load()
 	if err := r.proxy.Reload(old.policy, old.classifier); err != nil {
 		t.Fatal(err)
 	}
-	c.send(request(host))
-	r.upstream().expect(request(host))
-	if _, err := up.br.ReadByte(); err == nil {
+	c.Send(request(host))
+	r.upstream().Expect(request(host))
+	if _, err := up.In.ReadByte(); err == nil {
 		t.Error("the old upstream connection is in use")
 	}
 }
@@ -121,12 +122,12 @@ func TestStats(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.InspectBytes = 10 })
 	req := "POST / HTTP/1.1\r\nHost: " + host + "\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("x", 20)
 	c := r.client()
-	c.send(req)
+	c.Send(req)
 	up := r.upstream()
-	up.expect(req)
+	up.Expect(req)
 	response := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
-	up.send(response)
-	c.expect(response)
+	up.Send(response)
+	c.Expect(response)
 	r.begun()
 	r.observed()
 	r.silent()

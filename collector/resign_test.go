@@ -1,13 +1,11 @@
 package collector
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -18,6 +16,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -41,7 +40,7 @@ func (r *rig) serveResign(a ResignAddress) string {
 	if a.Signer == nil {
 		a.Signer = testSigner(false)
 	}
-	ln := listen(r.t)
+	ln := rawconn.Listen(r.t)
 	served := make(chan error, 1)
 	go func() { served <- r.proxy.ServeResign(ln, a) }()
 	r.t.Cleanup(func() {
@@ -97,22 +96,12 @@ func TestResign(t *testing.T) {
 		"trailing empty params": {"GET /?&&Action=ListMetrics&Version=2010-05-25& HTTP/1.1\r\nHost: x\r\n\r\n", 200},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			c.SetDeadline(time.Now().Add(patience))
+			c := rawconn.Dial(t, addr)
 			go io.WriteString(c, tc.raw)
 			method, _, _ := strings.Cut(tc.raw, " ")
-			res, err := http.ReadResponse(bufio.NewReader(c), &http.Request{Method: method})
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer res.Body.Close()
-			body, err := io.ReadAll(res.Body)
-			if err != nil || res.StatusCode != tc.status {
-				t.Fatalf("status %d, want %d: %v\n%s", res.StatusCode, tc.status, err, body)
+			res, body := c.ResponseTo(method)
+			if res.StatusCode != tc.status {
+				t.Fatalf("status %d, want %d\n%s", res.StatusCode, tc.status, body)
 			}
 			var o *classify.Observation
 			for o == nil {
@@ -126,8 +115,6 @@ func TestResign(t *testing.T) {
 	}
 }
 
-// TestResignPipelined sends requests ahead of the responses, one of them with
-// a body that outgrows the buffers.
 // TestResignKeepsItsKey checks that the key that calls are signed with is not
 // output where the API quotes it.
 func TestResignKeepsItsKey(t *testing.T) {
@@ -138,19 +125,14 @@ func TestResignKeepsItsKey(t *testing.T) {
 		},
 		Host: host, Region: "cn-beijing-6", Service: "monitor",
 	})
-	c, err := net.Dial("tcp", r.serveResign(ResignAddress{Signer: signer}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
-	io.WriteString(c, "GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: x\r\n\r\n")
+	c := rawconn.Dial(t, r.serveResign(ResignAddress{Signer: signer}))
+	c.Send("GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: x\r\n\r\n")
 	up := r.upstream()
-	if _, err := http.ReadRequest(bufio.NewReader(up)); err != nil {
+	if _, err := http.ReadRequest(up.In); err != nil {
 		t.Fatal(err)
 	}
 	const body = `{"Error":{"Code":"Invalid.canary-key","InnerCode":"canary-token","Message":"no canary-key with canary-token"}}`
-	up.send(fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nX-KSC-Request-Id: canary-key\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
+	up.Send(fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nX-KSC-Request-Id: canary-key\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	r.begun()
 	v := r.observed().Verdict
 	if text := fmt.Sprint(v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") || v.Code != "Invalid."+"REDACTED" {
@@ -158,15 +140,12 @@ func TestResignKeepsItsKey(t *testing.T) {
 	}
 }
 
+// TestResignPipelined sends requests ahead of the responses, one of them with
+// a body that outgrows the buffers.
 func TestResignPipelined(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	c, err := net.Dial("tcp", r.serveResign(ResignAddress{}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c := rawconn.Dial(t, r.serveResign(ResignAddress{}))
 	large := strings.Repeat("x", 200<<10)
 	var all strings.Builder
 	for i := range 6 {
@@ -177,16 +156,10 @@ func TestResignPipelined(t *testing.T) {
 		fmt.Fprintf(&all, "POST /?Action=PutMetricData&Version=2017-07-01&i=%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
 	}
 	go io.WriteString(c, all.String())
-	in := bufio.NewReader(c)
 	for i := range 6 {
-		res, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatalf("response %d: %v", i, err)
+		if res, body := c.Response(); res.StatusCode != http.StatusOK {
+			t.Fatalf("response %d: status %d, %s", i, res.StatusCode, body)
 		}
-		if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode != http.StatusOK {
-			t.Fatalf("response %d: status %d, %v", i, res.StatusCode, err)
-		}
-		res.Body.Close()
 	}
 }
 
@@ -194,23 +167,15 @@ func TestResignPipelined(t *testing.T) {
 func TestResignContinues(t *testing.T) {
 	r := newRig(t)
 	r.simulate()
-	c, err := net.Dial("tcp", r.serveResign(ResignAddress{}))
-	if err != nil {
-		t.Fatal(err)
+	c := rawconn.Dial(t, r.serveResign(ResignAddress{}))
+	c.Send("POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+	if res, _ := c.Response(); res.StatusCode != http.StatusContinue {
+		t.Fatalf("%s: want to be asked for the body", res.Status)
 	}
-	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
-	io.WriteString(c, "POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-	in := bufio.NewReader(c)
-	res, err := http.ReadResponse(in, nil)
-	if err != nil || res.StatusCode != http.StatusContinue {
-		t.Fatalf("%v, %v: want to be asked for the body", res, err)
+	c.Send("{}")
+	if res, body := c.Response(); res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", res.Status, body)
 	}
-	io.WriteString(c, "{}")
-	if res, err = http.ReadResponse(in, nil); err != nil || res.StatusCode != http.StatusOK {
-		t.Fatalf("%v, %v", res, err)
-	}
-	res.Body.Close()
 }
 
 // TestResignBodyBreaksOff has programs leave before their request is whole:
@@ -223,17 +188,12 @@ func TestResignBodyBreaksOff(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n",
 		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
 	} {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		io.WriteString(c, raw)
-		c.(*net.TCPConn).CloseWrite()
-		c.SetDeadline(time.Now().Add(patience))
+		c := rawconn.Dial(t, addr)
+		c.Send(raw)
+		c.CloseWrite()
 		if _, err := io.Copy(io.Discard, c); err != nil {
 			t.Fatal(err)
 		}
-		c.Close()
 	}
 	if n := r.proxy.Stats().Dials; n != 0 {
 		t.Errorf("%d connections to the API", n)

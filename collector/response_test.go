@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 var uuid4 = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
@@ -29,10 +30,10 @@ type xmlError struct {
 }
 
 func TestOwnResponses(t *testing.T) {
-	closed := listen(t)
+	closed := rawconn.Listen(t)
 	closedAddr := closed.Addr().String()
 	closed.Close()
-	mute := listen(t) // takes connections, says nothing
+	mute := rawconn.Listen(t) // takes connections, says nothing
 	defer mute.Close()
 
 	lead := func(to string) func(*Config) {
@@ -80,7 +81,7 @@ func TestOwnResponses(t *testing.T) {
 				}
 				c := r.client()
 				go c.Write([]byte(req))
-				resp, body := c.response()
+				resp, body := c.Response()
 
 				if resp.StatusCode != tt.status {
 					t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
@@ -131,17 +132,17 @@ func TestOwnResponses(t *testing.T) {
 func TestOwnResponseToHEADHasNoBody(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
-	c.send("HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
-	first, err := c.br.ReadString('\n')
+	c.Send("HEAD / HTTP/1.1\r\nHost: example.com\r\n\r\nGET / HTTP/1.1\r\nHost: example.org\r\n\r\n")
+	first, err := c.In.ReadString('\n')
 	if err != nil || !strings.HasPrefix(first, "HTTP/1.1 403 ") {
 		t.Fatalf("%q, %v", first, err)
 	}
 	for line := ""; line != "\r\n"; {
-		if line, err = c.br.ReadString('\n'); err != nil {
+		if line, err = c.In.ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, body := c.response(); !strings.Contains(body, "example.org") {
+	if _, body := c.Response(); !strings.Contains(body, "example.org") {
 		t.Errorf("the next response is %q", body)
 	}
 }
@@ -157,18 +158,14 @@ func TestLoopsAreRefused(t *testing.T) {
 			done := make(chan error)
 			go func() { done <- r.proxy.Serve(ln) }()
 			_, port, _ := net.SplitHostPort(ln.Addr().String())
-			c, err := net.Dial("tcp", "127.0.0.1:"+port)
-			if err != nil {
-				t.Fatal(err)
-			}
-			p := newPeer(t, c)
+			p := rawconn.Dial(t, "127.0.0.1:"+port)
 			for _, to := range []string{"127.0.0.1:" + port, "localhost:" + port} {
 				policy := Policy{ConnectTo: []upstream.ConnectTo{connectTo(t, host+":80="+to)}}
 				if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
 					t.Fatal(err)
 				}
-				p.send(request(host))
-				resp, body := p.response()
+				p.Send(request(host))
+				resp, body := p.Response()
 				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "resolves to ksyun-tap itself") {
 					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
 				}

@@ -1,12 +1,9 @@
 package collector
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -17,12 +14,13 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	patience = 10 * time.Second
+	patience = rawconn.Patience
 	host     = "monitor.api.ksyun.com"
 
 	okResponse = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -50,7 +48,7 @@ type rig struct {
 	t     testing.TB
 	proxy *Proxy
 	addr  string
-	back  net.Listener
+	back  *net.TCPListener
 	sink  recorder
 
 	addrTLS string // where programs begin with TLS
@@ -58,7 +56,7 @@ type rig struct {
 
 func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, back: listen(t), sink: make(recorder, 64)}
+	r := &rig{t: t, back: rawconn.Listen(t), sink: make(recorder, 64)}
 	cfg := Config{
 		Classifier:    classify.New(classify.DefaultCatalog()),
 		Sink:          r.sink,
@@ -71,9 +69,9 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		c(&cfg)
 	}
 	r.proxy = newProxy(t, cfg)
-	ln := listen(t)
+	ln := rawconn.Listen(t)
 	r.addr = ln.Addr().String()
-	lnTLS := listen(t)
+	lnTLS := rawconn.Listen(t)
 	r.addrTLS = lnTLS.Addr().String()
 	served := make(chan error, 2)
 	go func() { served <- r.proxy.Serve(ln) }()
@@ -99,15 +97,6 @@ func newProxy(t testing.TB, cfg Config) *Proxy {
 		t.Fatal(err)
 	}
 	return p
-}
-
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln
 }
 
 // leadTo redirects connections to from to the rig's upstream.
@@ -180,85 +169,23 @@ func (r *rig) silent() {
 	}
 }
 
-// peer is one side's raw socket.
-type peer struct {
-	t testing.TB
-	net.Conn
-	br *bufio.Reader
-}
-
-func newPeer(t testing.TB, nc net.Conn) *peer {
-	nc.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { nc.Close() })
-	return &peer{t, nc, bufio.NewReader(nc)}
-}
-
-func (r *rig) client() *peer {
+func (r *rig) client() *rawconn.Conn {
 	r.t.Helper()
-	return r.dialTo(r.addr)
+	return rawconn.Dial(r.t, r.addr)
 }
 
-func (r *rig) dialTo(addr string) *peer {
+func (r *rig) upstream() *rawconn.Conn {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return newPeer(r.t, nc)
-}
-
-func (r *rig) upstream() *peer {
-	r.t.Helper()
-	r.back.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
-	nc, err := r.back.Accept()
-	if err != nil {
-		r.t.Fatalf("the proxy did not connect: %v", err)
-	}
-	return newPeer(r.t, nc)
+	return rawconn.Accept(r.t, r.back)
 }
 
 // untouched checks that there was no connection to the upstream.
 func (r *rig) untouched() {
 	r.t.Helper()
-	r.back.(*net.TCPListener).SetDeadline(time.Unix(1, 0))
+	r.back.SetDeadline(time.Unix(1, 0))
 	if _, err := r.back.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		r.t.Errorf("the upstream was connected to (%v)", err)
 	}
-}
-
-func (p *peer) send(s string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p, s); err != nil {
-		p.t.Fatalf("send: %v", err)
-	}
-}
-
-func (p *peer) expect(want string) {
-	p.t.Helper()
-	got := make([]byte, len(want))
-	n, err := io.ReadFull(p.br, got)
-	if string(got[:n]) != want {
-		p.t.Fatalf("got %.300q (%v)\nwant %.300q", got[:n], err, want)
-	}
-}
-
-// response reads a whole response.
-func (p *peer) response() (*http.Response, string) {
-	p.t.Helper()
-	resp, err := http.ReadResponse(p.br, nil)
-	if err != nil {
-		p.t.Fatalf("no response: %v", err)
-	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatalf("half a response: %v", err)
-	}
-	return resp, string(body)
-}
-
-func (p *peer) reset() {
-	p.Conn.(*net.TCPConn).SetLinger(0)
-	p.Close()
 }
 
 // request is a plain GET for a host.

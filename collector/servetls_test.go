@@ -11,20 +11,17 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestTLSUnderTheRealHostName(t *testing.T) {
 	r := newInterceptRig(t)
-	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newPeer(t, nc)
-	c.send(request(host))
+	c := r.tlsClient()
+	c.Send(request(host))
 	up := r.tlsUpstream()
-	up.expect(request(host))
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(request(host))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.begun()
 	if o := r.observed(); o.Source != classify.SourceReverse || o.Scheme != "https" || o.Port != 443 || o.Call.Host != host || o.Fault != "" {
 		t.Errorf("%+v", o)
@@ -50,9 +47,9 @@ func TestTLSOfOtherHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := newPeer(t, tc)
-		c.send("echo")
-		c.expect("echo")
+		c := rawconn.New(t, tc)
+		c.Send("echo")
+		c.Expect("echo")
 		tc.CloseWrite()
 		if s := r.proxy.Stats(); s.Tunnels != 1 || s.Intercepted != 0 {
 			t.Errorf("%+v", s)
@@ -95,16 +92,12 @@ func TestAliasesAreResolvedPast(t *testing.T) {
 	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newPeer(t, nc)
-	c.send(request(host))
+	c := r.tlsClient()
+	c.Send(request(host))
 	up := r.tlsUpstream()
-	up.expect(request(host))
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(request(host))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }
 
 func TestTLSLoopsAreRefused(t *testing.T) {
@@ -114,13 +107,9 @@ func TestTLSLoopsAreRefused(t *testing.T) {
 	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
 		t.Fatal(err)
 	}
-	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := newPeer(t, nc)
-	c.send(request(host))
-	resp, body := c.response()
+	c := r.tlsClient()
+	c.Send(request(host))
+	resp, body := c.Response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "--upstream.resolver") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}

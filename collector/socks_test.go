@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // socksRig is a rig whose upstream plays a SOCKS proxy.
@@ -30,27 +31,27 @@ func socksRig(t *testing.T, scheme, user string, change ...func(*Config)) *inter
 }
 
 // socks reads what a client of SOCKS 5 (RFC 1928, 1929) asks for, and answers.
-func (p *peer) socks(reply byte) (user, address string) {
-	p.t.Helper()
+func socks(t *testing.T, p *rawconn.Conn, reply byte) (user, address string) {
+	t.Helper()
 	read := func(n int) []byte {
 		b := make([]byte, n)
-		if _, err := io.ReadFull(p.br, b); err != nil {
-			p.t.Fatalf("SOCKS: %v", err)
+		if _, err := io.ReadFull(p, b); err != nil {
+			t.Fatalf("SOCKS: %v", err)
 		}
 		return b
 	}
 	head := read(2)
 	methods := read(int(head[1]))
 	if head[0] != 5 {
-		p.t.Fatalf("SOCKS version %d", head[0])
+		t.Fatalf("SOCKS version %d", head[0])
 	}
 	if strings.ContainsRune(string(methods), 2) {
-		p.send("\x05\x02")
+		p.Send("\x05\x02")
 		user = string(read(int(read(2)[1])))
 		user += ":" + string(read(int(read(1)[0])))
-		p.send("\x01\x00")
+		p.Send("\x01\x00")
 	} else {
-		p.send("\x05\x00")
+		p.Send("\x05\x00")
 	}
 	ask := read(4)
 	var host string
@@ -63,7 +64,7 @@ func (p *peer) socks(reply byte) (user, address string) {
 		host = netip.AddrFrom16([16]byte(read(16))).String()
 	}
 	address = net.JoinHostPort(host, strconv.Itoa(int(binary.BigEndian.Uint16(read(2)))))
-	p.send("\x05" + string([]byte{reply}) + "\x00\x01\x7f\x00\x00\x01\x04\x38")
+	p.Send("\x05" + string([]byte{reply}) + "\x00\x01\x7f\x00\x00\x01\x04\x38")
 	return user, address
 }
 
@@ -76,27 +77,27 @@ func TestSOCKS(t *testing.T) {
 		// https
 		r := socksRig(t, tt.scheme, tt.user)
 		c := r.inTLS()
-		c.send(request(host))
+		c.Send(request(host))
 		up := r.upstream()
-		if user, to := up.socks(0); user != tt.wantUser || to != tt.name+":443" {
+		if user, to := socks(t, up, 0); user != tt.wantUser || to != tt.name+":443" {
 			t.Errorf("%s: user %q to %s", tt.scheme, user, to)
 		}
-		up = newPeer(t, tls.Server(up.Conn, r.upCA.server(host)))
-		up.expect(request(host))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up = rawconn.New(t, tls.Server(up.Conn, r.upCA.server(host)))
+		up.Expect(request(host))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 
 		// http, in origin form
 		r = socksRig(t, tt.scheme, tt.user)
 		c = r.client()
-		c.send(viaProxy(request(host)))
+		c.Send(viaProxy(request(host)))
 		up = r.upstream()
-		if _, to := up.socks(0); to != tt.name+":80" {
+		if _, to := socks(t, up, 0); to != tt.name+":80" {
 			t.Errorf("%s: http to %s", tt.scheme, to)
 		}
-		up.expect(request(host))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(request(host))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 
 		// a tunnel
 		r = socksRig(t, tt.scheme, tt.user, func(c *Config) { c.Policy.OtherHosts = OtherForward })
@@ -104,13 +105,13 @@ func TestSOCKS(t *testing.T) {
 			continue // the other host's name is for the system to resolve
 		}
 		c = r.client()
-		c.send(connectTo443("other.example") + "hello")
+		c.Send(connectTo443("other.example") + "hello")
 		up = r.upstream()
-		if _, to := up.socks(0); to != "other.example:443" {
+		if _, to := socks(t, up, 0); to != "other.example:443" {
 			t.Errorf("%s: tunnel to %s", tt.scheme, to)
 		}
-		c.expect(established)
-		up.expect("hello")
+		c.Expect(established)
+		up.Expect("hello")
 		c.Close()
 		up.Close()
 	}
@@ -119,9 +120,9 @@ func TestSOCKS(t *testing.T) {
 func TestSOCKSThatRefuses(t *testing.T) {
 	r := socksRig(t, "socks5h", "name:s%40cret@")
 	c := r.client()
-	c.send(viaProxy(request(host)))
-	r.upstream().socks(5) // connection refused
-	resp, body := c.response()
+	c.Send(viaProxy(request(host)))
+	socks(t, r.upstream(), 5) // connection refused
+	resp, body := c.Response()
 	if resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultUnreachable) || !strings.Contains(body, r.back.Addr().String()) || strings.Contains(body, "cret") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
@@ -135,8 +136,8 @@ func TestSOCKSLeadsNowhereForbidden(t *testing.T) {
 	p.Resolver = dnsServer(t, upstreamtest.Addresses(t, "169.254.169.254"))
 	r.reload(p)
 	c := r.client()
-	c.send(viaProxy(request(host)))
-	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
+	c.Send(viaProxy(request(host)))
+	if resp, body := c.Response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestTLSUpstreamResumesSessions has a second program's connection resume the
@@ -18,7 +19,7 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 	r := tlsRig(t, ca.pool(), func(c *Config) { c.Policy.UpstreamScheme = "https" })
 	resumes := func() bool {
 		c := r.client()
-		c.send(request(host))
+		c.Send(request(host))
 		tc := tls.Server(r.upstream().Conn, cfg)
 		if _, err := io.ReadFull(tc, make([]byte, len(request(host)))); err != nil {
 			t.Fatal(err)
@@ -27,7 +28,7 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 			t.Errorf("key exchange %v, want X25519MLKEM768", curve)
 		}
 		io.WriteString(tc, okResponse)
-		c.expect(okResponse)
+		c.Expect(okResponse)
 		r.begun()
 		r.observed()
 		return tc.ConnectionState().DidResume
@@ -51,8 +52,8 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 func TestProgramsGetX25519MLKEM768(t *testing.T) {
 	r := newInterceptRig(t)
 	c := r.client()
-	c.send(connectTo443(host))
-	c.expect(established)
+	c.Send(connectTo443(host))
+	c.Expect(established)
 	tc := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: host})
 	if err := tc.Handshake(); err != nil {
 		t.Fatal(err)
@@ -96,13 +97,13 @@ func TestServerNameWithADot(t *testing.T) {
 			r := newInterceptRig(t)
 			r.leadAll(host + ":443")
 			c := r.client()
-			c.send("CONNECT " + connect + " HTTP/1.1\r\nHost: " + connect + "\r\n\r\n")
-			c.expect(established)
-			c.send(hello)
+			c.Send("CONNECT " + connect + " HTTP/1.1\r\nHost: " + connect + "\r\n\r\n")
+			c.Expect(established)
+			c.Send(hello)
 			up := r.upstream()
-			up.expect(hello)
-			up.send("\x16response")
-			c.expect("\x16response")
+			up.Expect(hello)
+			up.Send("\x16response")
+			c.Expect("\x16response")
 			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -111,12 +112,12 @@ func TestServerNameWithADot(t *testing.T) {
 	t.Run("a TLS listener", func(t *testing.T) {
 		r := newInterceptRig(t)
 		r.leadAll(host + ":443")
-		c := r.dialTo(r.addrTLS)
-		c.send(hello)
+		c := rawconn.Dial(t, r.addrTLS)
+		c.Send(hello)
 		up := r.upstream()
-		up.expect(hello)
-		up.send("\x16response")
-		c.expect("\x16response")
+		up.Expect(hello)
+		up.Send("\x16response")
+		c.Expect("\x16response")
 		if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -124,11 +125,11 @@ func TestServerNameWithADot(t *testing.T) {
 	t.Run("plain HTTP", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
-		c.send(request(host + "."))
+		c.Send(request(host + "."))
 		up := r.upstream()
-		up.expect(request(host + "."))
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(request(host + "."))
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		r.begun()
 		if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
 			t.Errorf("%+v", o)

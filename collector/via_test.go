@@ -3,7 +3,6 @@ package collector
 import (
 	"crypto/tls"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // viaRig is a rig whose upstream plays a proxy. user is empty or "name:secret@".
@@ -44,20 +44,20 @@ func TestHTTPSThroughAProxy(t *testing.T) {
 	for user, auth := range map[string]string{"": "", proxyUser: proxyAuth} {
 		r := viaRig(t, user)
 		c := r.inTLS()
-		c.send(request(host))
+		c.Send(request(host))
 		up := r.upstream()
-		up.expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n" + auth + "\r\n")
-		up.send("HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\n")
-		up = newPeer(t, tls.Server(up.Conn, r.upCA.server(host)))
+		up.Expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n" + auth + "\r\n")
+		up.Send("HTTP/1.1 200 OK\r\nVia: 1.1 proxy\r\n\r\n")
+		up = rawconn.New(t, tls.Server(up.Conn, r.upCA.server(host)))
 		for range 2 {
-			up.expect(request(host))
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Expect(request(host))
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.begun()
 			if o := r.observed(); o.Scheme != "https" || o.Call.Host != host || o.Port != 443 || o.Fault != "" {
 				t.Errorf("%+v", o)
 			}
-			c.send(request(host)) // on the same connection
+			c.Send(request(host)) // on the same connection
 		}
 	}
 }
@@ -65,15 +65,15 @@ func TestHTTPSThroughAProxy(t *testing.T) {
 func TestUpstreamIsVerifiedThroughAProxy(t *testing.T) {
 	r := viaRig(t, "")
 	c := r.inTLS()
-	c.send(request(host))
+	c.Send(request(host))
 	up := r.upstream()
-	up.expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n")
-	up.send("HTTP/1.1 200 OK\r\n\r\n")
+	up.Expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n")
+	up.Send("HTTP/1.1 200 OK\r\n\r\n")
 	tc := tls.Server(up.Conn, newAuthority(t).server(host))
 	if n, err := tc.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("the proxy got something to read")
 	}
-	if resp, _ := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) {
+	if resp, _ := c.Response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultTLS) {
 		t.Errorf("%d", resp.StatusCode)
 	}
 }
@@ -95,15 +95,15 @@ func TestHTTPThroughAProxy(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := viaRig(t, tt.user)
 			c := r.client()
-			var up *peer
+			var up *rawconn.Conn
 			for range 2 {
-				c.send(tt.sent)
+				c.Send(tt.sent)
 				if up == nil {
 					up = r.upstream()
 				}
-				up.expect(tt.want)
-				up.send(okResponse)
-				c.expect(okResponse)
+				up.Expect(tt.want)
+				up.Send(okResponse)
+				c.Expect(okResponse)
 				r.begun()
 				o := r.observed()
 				if o.Fault != "" || o.Call.Host != host || strings.Contains(string(o.Target), "http:") {
@@ -120,30 +120,26 @@ func TestHTTPThroughAProxy(t *testing.T) {
 func TestTunnelThroughAProxy(t *testing.T) {
 	r := viaRig(t, proxyUser, func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	c := r.client()
-	c.send(connectTo443("other.example") + "hello")
+	c.Send(connectTo443("other.example") + "hello")
 	up := r.upstream()
-	up.expect("CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n" + proxyAuth + "\r\n")
-	up.send("HTTP/1.0 200 Connection established\r\n\r\nserver first")
-	c.expect(established + "server first")
-	up.expect("hello")
-	c.Conn.(interface{ CloseWrite() error }).CloseWrite()
-	if rest, err := io.ReadAll(up.br); err != nil || len(rest) > 0 {
-		t.Errorf("%q, %v", rest, err)
-	}
-	up.send("last")
-	c.expect("last")
+	up.Expect("CONNECT other.example:443 HTTP/1.1\r\nHost: other.example:443\r\n" + proxyAuth + "\r\n")
+	up.Send("HTTP/1.0 200 Connection established\r\n\r\nserver first")
+	c.Expect(established + "server first")
+	up.Expect("hello")
+	c.CloseWrite()
+	up.ExpectEnd()
+	up.Send("last")
+	c.Expect("last")
 	up.Close()
-	if rest, err := io.ReadAll(c.br); err != nil || len(rest) > 0 {
-		t.Errorf("%q, %v", rest, err)
-	}
+	c.ExpectEnd()
 }
 
 func TestProxyThatCannotBeUsed(t *testing.T) {
 	response := func(s string) func(*interceptRig) {
 		return func(r *interceptRig) {
 			up := r.upstream()
-			up.expect("CONNECT ")
-			up.send(s)
+			up.Expect("CONNECT ")
+			up.Send(s)
 		}
 	}
 	proxyAt := func(u string, err error) func(*interceptRig, *Policy) {
@@ -156,7 +152,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 			}
 		}
 	}
-	closed := listen(t)
+	closed := rawconn.Listen(t)
 	closed.Close()
 	for name, tt := range map[string]struct {
 		change func(*interceptRig, *Policy)
@@ -168,7 +164,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		"refuses":           {nil, response("HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nforbidden"), classify.FaultUnreachable, "with status 403"},
 		"talks nonsense":    {nil, response("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
 		"talks endlessly":   {nil, response("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 64<<10)), classify.FaultUnreachable, "NO_PROXY"},
-		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
+		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.Expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
 		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "that the proxy is running"},
 		"is us": {func(r *interceptRig, p *Policy) {
 			proxyAt("http://"+r.addr, nil)(r, p)
@@ -185,11 +181,11 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 				r.reload(p)
 			}
 			c := r.client()
-			c.send("GET https://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
+			c.Send("GET https://" + host + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 			if tt.act != nil {
 				tt.act(r)
 			}
-			resp, body := c.response()
+			resp, body := c.Response()
 			if resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("X-Ksyun-Tap-Error"), body)
 			}
@@ -230,8 +226,8 @@ func TestHostsThatNeedNoProxy(t *testing.T) {
 func TestAddressesAProxyWouldLeadTo(t *testing.T) {
 	r := viaRig(t, "", func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	c := r.client()
-	c.send("CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n")
-	if resp, body := c.response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
+	c.Send("CONNECT 169.254.169.254:80 HTTP/1.1\r\nHost: x\r\n\r\n")
+	if resp, body := c.Response(); resp.Header.Get("X-Ksyun-Tap-Error") != string(classify.FaultHostRefused) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	r.untouched()
@@ -246,13 +242,13 @@ func TestProxyOverTLS(t *testing.T) {
 	p.Proxy = func(string, string, uint16) (*url.URL, error) { return url.Parse("https://proxy.example:" + port) }
 	r.reload(p)
 	c := r.inTLS()
-	c.send(request(host))
+	c.Send(request(host))
 	outer := tls.Server(r.upstream().Conn, r.upCA.server("proxy.example"))
-	up := newPeer(t, outer)
-	up.expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n")
-	up.send("HTTP/1.1 200 OK\r\n\r\n")
-	up = newPeer(t, tls.Server(outer, r.upCA.server(host)))
-	up.expect(request(host))
-	up.send(okResponse)
-	c.expect(okResponse)
+	up := rawconn.New(t, outer)
+	up.Expect("CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n")
+	up.Send("HTTP/1.1 200 OK\r\n\r\n")
+	up = rawconn.New(t, tls.Server(outer, r.upCA.server(host)))
+	up.Expect(request(host))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }

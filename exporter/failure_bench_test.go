@@ -23,6 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // head is a message head as the vendor's SDK and gateway send them.
@@ -125,20 +126,8 @@ type receiver struct {
 
 func newReceiver(tb testing.TB) *receiver {
 	r := &receiver{batches: make(chan struct{}, 8)}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go r.serve(c)
-		}
-	}()
+	ln := rawconn.Listen(tb)
+	go rawconn.Serve(ln, r.serve)
 	r.address = ln.Addr().String()
 	return r
 }

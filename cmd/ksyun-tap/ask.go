@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"strings"
 
@@ -103,6 +102,3 @@ func tapURL(url string) string {
 	address := cmp.Or(os.Getenv(config.EnvPrefix+"WEB_ADMIN_LISTEN_ADDRESS"), os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"))
 	return localURL(address, config.DefaultWebListen)
 }
-
-// failurePath returns the path of the failures with an ID or request ID in the API.
-func failurePath(id string) string { return "/api/v1/failures/" + url.PathEscape(id) }

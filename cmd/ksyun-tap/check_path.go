@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -76,21 +76,25 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 // observed waits until the call is in the tap's journal, which happens shortly
 // after the response.
 func (v *checkPath) observed(ctx context.Context, id string) error {
-	tap := tapURL(v.url)
+	base, err := lookup.ParseURL(tapURL(v.url))
+	if err != nil {
+		return usageError{usererror.At("--url", err)}
+	}
+	tap, err := lookup.NewTap(base, lookup.Clients{})
+	if err != nil {
+		return err
+	}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		status, _, err := askTap(ctx, tap, failurePath(id))
-		if err != nil {
+		response, err := tap.Find(ctx, &lookup.Query{ID: id})
+		if err != nil || len(response.Found) > 0 {
 			return err
-		}
-		if status == http.StatusOK {
-			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, tap, ctx.Err())
+			return fmt.Errorf("request ID %s is not in the journal of %s: %w", id, tap.Name, ctx.Err())
 		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"crypto/tls"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,7 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -28,10 +31,7 @@ func TestCheckPath(t *testing.T) {
 	defer stranger.Close()
 	deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer deaf.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := rawconn.Listen(t)
 	dead := ln.Addr().String()
 	ln.Close()
 
@@ -151,36 +151,9 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 // ignorantDNS is a DNS server that knows no name.
 func ignorantDNS(t *testing.T) string {
 	t.Helper()
-	return serveDNS(t, func(query []byte) []byte {
-		const response, nameError = 0x80, 3 // RFC 1035, 4.1.1
-		query[2] |= response
-		query[3] = query[3]&0xf0 | nameError
-		return query
+	return upstreamtest.ServeDNS(t, func(query []byte, _ bool) [][]byte {
+		return [][]byte{upstreamtest.Reply(t, query, dnsmessage.Header{RCode: dnsmessage.RCodeNameError}, false)}
 	})
-}
-
-// serveDNS answers each query with what answer returns, unless that is nil. It
-// returns the server's address.
-func serveDNS(t *testing.T, respond func(query []byte) []byte) string {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { pc.Close() })
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			if reply := respond(buf[:n]); reply != nil {
-				pc.WriteTo(reply, from)
-			}
-		}
-	}()
-	return pc.LocalAddr().String()
 }
 
 // TestCheckPathTimer breaks and repairs the path of a tap that checks it periodically.

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestPrintedErrors compares the printed form of one error of each source with
@@ -26,11 +26,7 @@ func TestPrintedErrors(t *testing.T) {
 	if err := os.Mkdir(open, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer taken.Close()
+	taken := rawconn.Listen(t)
 	ports := []string{"--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}
 	cases := []struct {
 		name string

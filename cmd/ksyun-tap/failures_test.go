@@ -52,7 +52,7 @@ func (f *failingTap) call(t *testing.T, d cloudmonitor.Directive) string {
 		t.Fatal(err)
 	}
 	id := res.Header.Get("X-Ksc-Request-Id")
-	waitReady(t, f.url+failurePath(id))
+	waitReady(t, f.url+"/api/v1/failures/"+id)
 	return id
 }
 

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // command runs the program in this process.
@@ -118,11 +120,7 @@ func TestUsageErrors(t *testing.T) {
 
 // TestAddressInUse has every listener's address held by another.
 func TestAddressInUse(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := rawconn.Listen(t)
 	keys := filepath.Join(t.TempDir(), "keys.yaml")
 	if err := os.WriteFile(keys, []byte("access_key: A\nsecret_key: S\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -183,11 +181,7 @@ func TestCheckConfigChecksTheEnvironment(t *testing.T) {
 func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
 	clearEnvironment(t)
 	dir := t.TempDir()
-	held, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Close()
+	held := rawconn.Listen(t)
 	wide := filepath.Join(dir, "wide")
 	if err := os.Mkdir(wide, 0o755); err != nil {
 		t.Fatal(err)

@@ -17,10 +17,10 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 const (
@@ -137,9 +137,10 @@ func newMatrix(t *testing.T) *matrix {
 	if err := os.WriteFile(paths["EMPTY"], nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeport.TCP(t), dns: fixedDNS(t, [4]byte{192, 0, 2, 1})}
+	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeport.TCP(t), dns: upstreamtest.ServeDNS(t, upstreamtest.Addresses(t, "192.0.2.1"))}
+	socks, _ := rawconn.ServeSOCKS(t, m.api)
 	m.known = strings.NewReplacer(
-		"{COLLECTOR}", collector.Listener.Addr().String(), "{PROXY}", proxy.Listener.Addr().String(), "{SOCKS}", serveSOCKS(t, m.api),
+		"{COLLECTOR}", collector.Listener.Addr().String(), "{PROXY}", proxy.Listener.Addr().String(), "{SOCKS}", socks,
 		"{TAP}", m.tap, "{NOWHERE}", "127.0.0.1:1", "{BLANK}", " ",
 		"{DIR}", paths["DIR"], "{EMPTY}", paths["EMPTY"], "{NONE}", paths["NONE"], "{ODD}", paths["ODD"])
 	return m
@@ -323,78 +324,4 @@ func matches(re *regexp.Regexp, text string) (names []string) {
 		names = append(names, m[1])
 	}
 	return names
-}
-
-// serveSOCKS starts a SOCKS 5 proxy that connects to to for every name, and returns its
-// address.
-func serveSOCKS(t *testing.T, to string) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	serve := func(nc net.Conn) {
-		defer nc.Close()
-		read := func(n int) []byte {
-			b := make([]byte, n)
-			_, _ = io.ReadFull(nc, b)
-			return b
-		}
-		read(int(read(2)[1]))
-		_, _ = nc.Write([]byte{5, 0})
-		switch read(4)[3] {
-		case 1:
-			read(4)
-		case 3:
-			read(int(read(1)[0]))
-		case 4:
-			read(16)
-		}
-		read(2)
-		up, err := net.Dial("tcp", to)
-		if err != nil {
-			return
-		}
-		defer up.Close()
-		_, _ = nc.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-		go func() {
-			defer up.Close()
-			_, _ = io.Copy(up, nc)
-		}()
-		_, _ = io.Copy(nc, up)
-	}
-	go func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go serve(nc)
-		}
-	}()
-	return ln.Addr().String()
-}
-
-// fixedDNS answers every question with one address of IPv4. It returns its own.
-func fixedDNS(t *testing.T, ip [4]byte) string {
-	t.Helper()
-	return serveDNS(t, func(query []byte) []byte {
-		var question dnsmessage.Message
-		if question.Unpack(query) != nil || len(question.Questions) != 1 {
-			return nil
-		}
-		q := question.Questions[0]
-		response := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true}, Questions: question.Questions}
-		if q.Type == dnsmessage.TypeA {
-			response.Answers = []dnsmessage.Resource{{
-				Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 60}, Body: &dnsmessage.AResource{A: ip},
-			}}
-		}
-		packed, err := response.Pack()
-		if err != nil {
-			return nil
-		}
-		return packed
-	})
 }

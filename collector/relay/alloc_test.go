@@ -2,7 +2,11 @@
 
 package relay
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+)
 
 // TestRoundTripDoesNotAllocate measures the whole process, client and upstream
 // included; they are made not to allocate. The race detector makes pools forget,
@@ -11,9 +15,9 @@ func TestRoundTripDoesNotAllocate(t *testing.T) {
 	for name, size := range map[string]int{"small": 1 << 10, "large": 300 << 10} {
 		t.Run(name, func(t *testing.T) {
 			resp := benchResponse(size)
-			c := dial(t, bare(t, resp))
+			c := rawconn.Open(t, bare(t, resp))
 			req, buf := []byte(benchRequest), make([]byte, len(resp))
-			trip := func() { roundTrip(t, c, req, buf) }
+			trip := func() { rawconn.RoundTrip(t, c, req, buf) }
 			for range 100 {
 				trip()
 			}

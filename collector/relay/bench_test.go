@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -13,6 +12,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 const benchRequest = "GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total HTTP/1.1\r\n" +
@@ -23,39 +24,6 @@ const benchRequest = "GET /?Action=GetMetricStatistics&Version=2010-05-25&Namesp
 func benchResponse(size int) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: keep-alive\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n\r\n%s",
 		size, strings.Repeat("x", size))
-}
-
-// answer answers each request on each connection with resp, allocating
-// nothing.
-func answerAll(ln net.Listener, resp []byte) {
-	for {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer nc.Close()
-			b := make([]byte, 4096)
-			for {
-				if _, err := nc.Read(b); err != nil {
-					return
-				}
-				if _, err := nc.Write(resp); err != nil {
-					return
-				}
-			}
-		}()
-	}
-}
-
-// roundTrip sends a request and reads as much as the response will be.
-func roundTrip(tb testing.TB, nc net.Conn, req, buf []byte) {
-	if _, err := nc.Write(req); err != nil {
-		tb.Fatal(err)
-	}
-	if _, err := io.ReadFull(nc, buf); err != nil {
-		tb.Fatal(err)
-	}
 }
 
 // benchHandler does nothing.
@@ -73,7 +41,7 @@ func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) 
 	if err != nil || !h.overTLS {
 		return nc, err
 	}
-	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(Wire(nc, nil), anyServer)
 	return tc, tc.HandshakeContext(ctx)
 }
 func (h *benchHandler) Sending(*Exchange)                                      {}
@@ -88,13 +56,13 @@ func bare(tb testing.TB, resp string) (addr string) { return bareOn(tb, resp, 0,
 
 // bareOn is bare with that many loops, and with TLS on both sides.
 func bareOn(tb testing.TB, resp string, loops int, overTLS bool) (addr string) {
-	back, front := net.Listener(listen(tb)), listen(tb)
+	back, front := net.Listener(rawconn.Listen(tb)), rawconn.Listen(tb)
 	backAddr := back.Addr().String()
 	in := Intake{NewHandler: func(netip.AddrPort) Handler { return &benchHandler{backAddr, overTLS} }}
 	if overTLS {
 		in.TLS, back = testTLS(), tls.NewListener(back, testTLS())
 	}
-	go answerAll(back, []byte(resp))
+	go rawconn.AnswerAll(back, []byte(resp))
 	srv := New(Config{
 		Timeouts:     DefaultTimeouts(),
 		MaxHeadBytes: 64 << 10,
@@ -107,22 +75,12 @@ func bareOn(tb testing.TB, resp string, loops int, overTLS bool) (addr string) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		srv.Shutdown(ctx)
-		back.Close()
 	})
 	return front.Addr().String()
 }
 
-func dial(tb testing.TB, addr string) net.Conn {
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { nc.Close() })
-	return nc
-}
-
 func dialTLS(tb testing.TB, addr string) net.Conn {
-	return tls.Client(dial(tb, addr), &tls.Config{InsecureSkipVerify: true})
+	return tls.Client(rawconn.Open(tb, addr), anyServer)
 }
 
 func BenchmarkRoundTrip(b *testing.B) {
@@ -131,34 +89,32 @@ func BenchmarkRoundTrip(b *testing.B) {
 		for _, conns := range []int{1, 64} {
 			name := fmt.Sprintf("%dKiB/%d", size>>10, conns)
 			b.Run("direct/"+name, func(b *testing.B) {
-				back := listen(b)
-				defer back.Close()
-				go answerAll(back, []byte(resp))
-				trips(b, dial, back.Addr().String(), len(resp), conns)
+				back := rawconn.Listen(b)
+				go rawconn.AnswerAll(back, []byte(resp))
+				trips(b, rawconn.Open, back.Addr().String(), len(resp), conns)
 			})
 			for driver, loops := range map[string]int{"relay/": 0, "blocking/": -1} {
 				b.Run(driver+name, func(b *testing.B) {
-					trips(b, dial, bareOn(b, resp, loops, false), len(resp), conns)
+					trips(b, rawconn.Open, bareOn(b, resp, loops, false), len(resp), conns)
 				})
 				b.Run(driver+"TLS/"+name, func(b *testing.B) {
 					trips(b, dialTLS, bareOn(b, resp, loops, true), len(resp), conns)
 				})
 			}
 			b.Run("reverseproxy/"+name, func(b *testing.B) {
-				back := listen(b)
-				defer back.Close()
-				go answerAll(back, []byte(resp))
+				back := rawconn.Listen(b)
+				go rawconn.AnswerAll(back, []byte(resp))
 				proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: back.Addr().String()})
 				transport := &http.Transport{MaxIdleConnsPerHost: 128, DisableCompression: true}
 				defer transport.CloseIdleConnections()
 				proxy.Transport = transport
-				front := listen(b)
+				front := rawconn.Listen(b)
 				srv := &http.Server{Handler: proxy}
 				go srv.Serve(front)
 				defer srv.Close()
 				// It adds a Date field, whose length does not vary, and leaves out Connection.
 				length := len(resp) + len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n") - len("Connection: keep-alive\r\n")
-				trips(b, dial, front.Addr().String(), length, conns)
+				trips(b, rawconn.Open, front.Addr().String(), length, conns)
 			})
 		}
 	}
@@ -175,10 +131,10 @@ func trips(b *testing.B, dial func(testing.TB, string) net.Conn, addr string, re
 		c := dial(b, addr)
 		go func() {
 			req, buf := []byte(benchRequest), make([]byte, response)
-			roundTrip(b, c, req, buf)
+			rawconn.RoundTrip(b, c, req, buf)
 			done <- struct{}{}
 			for range <-turns {
-				roundTrip(b, c, req, buf)
+				rawconn.RoundTrip(b, c, req, buf)
 			}
 			c.Close()
 			done <- struct{}{}
@@ -205,12 +161,12 @@ func BenchmarkIdleConnection(b *testing.B) {
 	for range b.N {
 		addr := bare(b, resp)
 		req, buf := []byte(benchRequest), make([]byte, len(resp))
-		roundTrip(b, dial(b, addr), req, buf)
+		rawconn.RoundTrip(b, rawconn.Open(b, addr), req, buf)
 		idle := make([]net.Conn, conns)
 		before := memoryInUse()
 		for i := range idle {
-			idle[i] = dial(b, addr)
-			roundTrip(b, idle[i], req, buf)
+			idle[i] = rawconn.Open(b, addr)
+			rawconn.RoundTrip(b, idle[i], req, buf)
 		}
 		b.ReportMetric(float64(memoryInUse()-before)/conns, "B/conn")
 		for _, c := range idle {

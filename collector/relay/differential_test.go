@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestDifferential has generated programs call generated upstreams, directly and
@@ -122,21 +123,9 @@ func (d *dialogue) play(t *testing.T, r *rig) *record {
 	var c *peer
 	var accept func() *peer
 	if r == nil {
-		ln := listen(t)
-		defer ln.Close()
-		nc, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		c = newPeer(t, nc)
-		accept = func() *peer {
-			nc, err := ln.Accept()
-			if err != nil {
-				t.Error(err)
-				return nil
-			}
-			return newPeer(t, nc)
-		}
+		ln := rawconn.Listen(t)
+		c = newPeer(t, rawconn.Dial(t, ln.Addr().String()))
+		accept = func() *peer { return newPeer(t, rawconn.Accept(t, ln)) }
 	} else {
 		c, accept = r.client(), r.upstream
 	}
@@ -153,9 +142,7 @@ func (d *dialogue) play(t *testing.T, r *rig) *record {
 			d.write(c, request, i)
 		}()
 		if up == nil {
-			if up = accept(); up == nil {
-				return rec
-			}
+			up = accept()
 		}
 		up.receive(&rec.upstream, len(p.want))
 		<-wrote
@@ -227,18 +214,18 @@ func (d *dialogue) end(c, up *peer, rec *record) {
 		up.Close()
 		c.drain(&rec.program)
 	case programResets:
-		c.reset()
+		c.Reset()
 		up.drain(&rec.upstream)
 	case upstreamClosesUnasked:
 		const unasked = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n"
-		up.send(unasked)
+		up.Send(unasked)
 		up.Close()
 		c.drain(&rec.program)
 	case upstreamCloses, upstreamClosesWithin:
 		up.Close()
 		c.drain(&rec.program)
 	case upstreamResets:
-		up.reset()
+		up.Reset()
 		c.drain(&rec.program)
 	case upstreamResetsWithin:
 		// What was sent before may be lost to a reset, directly as well: it is
@@ -246,11 +233,11 @@ func (d *dialogue) end(c, up *peer, rec *record) {
 		sent := d.plans[len(d.plans)-1].response.raw[:d.last]
 		if whole := passedAtOnce(sent, d.plans[len(d.plans)-1]); whole {
 			c.receive(&rec.program, len(sent))
-			up.reset()
+			up.Reset()
 			c.drain(&rec.program)
 			return
 		}
-		up.reset()
+		up.Reset()
 		_, err := io.ReadAll(c)
 		rec.program.is(err)
 	}
@@ -273,30 +260,30 @@ func testEndsOfBothSidesKeepTheirOrder(t *testing.T, newRig maker) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
-		up.expectEnd()
-		up.send(response)
-		c.expect(response)
+		up.ExpectEnd()
+		up.Send(response)
+		c.Expect(response)
 		up.Close()
-		c.expectEnd()
+		c.ExpectEnd()
 	})
 	t.Run("the upstream first", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.send(response)
+		up.Send(response)
 		up.CloseWrite()
-		c.expect(response)
-		c.expectEnd()
-		up.expectEnd()
+		c.Expect(response)
+		c.ExpectEnd()
+		up.ExpectEnd()
 	})
 	t.Run("while the request is sent", func(t *testing.T) {
 		r := newRig(t)
 		const part = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\npart"
 		c, up := r.begin(part)
-		up.send(response)
+		up.Send(response)
 		up.CloseWrite()
-		c.expect(response)
-		c.expectEnd()
-		up.expectEnd()
+		c.Expect(response)
+		c.ExpectEnd()
+		up.ExpectEnd()
 	})
 }
 
@@ -341,7 +328,7 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 				c, up := r.begin(stage.request)
 				go io.WriteString(up, stage.sent)
 				if !stage.held {
-					c.expect(stage.sent)
+					c.Expect(stage.sent)
 				}
 				want := stage.close
 				switch fault {
@@ -349,7 +336,7 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 					up.Close()
 				case "reset":
 					want = stage.reset
-					up.reset()
+					up.Reset()
 				case "silence":
 					want = stage.silence
 				}

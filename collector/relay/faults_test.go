@@ -17,9 +17,9 @@ const getRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 func (r *rig) begin(request string) (c, up *peer) {
 	r.t.Helper()
 	c = r.client()
-	c.send(request)
+	c.Send(request)
 	up = r.upstream()
-	up.expect(request)
+	up.Expect(request)
 	return c, up
 }
 
@@ -30,23 +30,23 @@ func TestResetBehindPipelinedRequest(t *testing.T) { eachWay(t, testResetBehindP
 func testResetBehindPipelinedRequest(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
-	c.send(getRequest + getRequest + getRequest)
+	c.Send(getRequest + getRequest + getRequest)
 	up := r.upstream()
 	for range 2 {
-		up.expect(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(getRequest)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		r.ends(EndComplete)
 	}
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(getRequest)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 
-	c.send(getRequest + getRequest)
-	up.expect(getRequest)
-	c.reset()
-	up.expectReset()
+	c.Send(getRequest + getRequest)
+	up.Expect(getRequest)
+	c.Reset()
+	up.ExpectReset()
 	r.ends(EndCanceled)
 }
 
@@ -82,22 +82,22 @@ func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t)
 			c, up := r.begin(getRequest)
-			up.send(tt.sent)
+			up.Send(tt.sent)
 			if tt.sent != head { // which is held back until it is whole
-				c.expect(tt.sent)
+				c.Expect(tt.sent)
 			}
 			if tt.reset {
-				up.reset()
+				up.Reset()
 			} else {
 				up.Close()
 			}
 			if tt.sent == head {
-				c.expect(tt.sent)
+				c.Expect(tt.sent)
 			}
 			if tt.reset {
-				c.expectReset()
+				c.ExpectReset()
 			} else {
-				c.expectEnd()
+				c.ExpectEnd()
 			}
 			n := r.ends(tt.end)
 			if tt.status != 0 && n.status != tt.status || n.respWhole {
@@ -118,16 +118,16 @@ func testConnectionThatDiesIsNotReplaced(t *testing.T, newRig maker) {
 	for _, reset := range []bool{false, true} {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
-		c.send(getRequest)
-		up.expect(getRequest)
+		up.Send(okResponse)
+		c.Expect(okResponse)
+		c.Send(getRequest)
+		up.Expect(getRequest)
 		if reset {
-			up.reset()
-			c.expectReset()
+			up.Reset()
+			c.ExpectReset()
 		} else {
 			up.Close()
-			c.expectEnd()
+			c.ExpectEnd()
 		}
 		if n := r.dials.Load(); n != 1 {
 			t.Errorf("%d connections, want 1: a request was sent again", n)
@@ -144,22 +144,22 @@ func testIdleEndsAreMirrored(t *testing.T, newRig maker) {
 	}{
 		"the upstream closes":       {func(_, up *peer) { up.Close() }, false},
 		"the upstream half-closes":  {func(_, up *peer) { up.CloseWrite() }, false},
-		"the upstream resets":       {func(_, up *peer) { up.reset() }, true},
+		"the upstream resets":       {func(_, up *peer) { up.Reset() }, true},
 		"the program closes":        {func(c, _ *peer) { c.Close() }, false},
 		"the program half-closes":   {func(c, _ *peer) { c.CloseWrite() }, false},
-		"the program resets":        {func(c, _ *peer) { c.reset() }, true},
-		"within a request's head":   {func(c, up *peer) { c.send("GET / HT"); up.Close() }, false},
-		"reset within a request":    {func(c, up *peer) { c.send("GET / HT"); up.reset() }, true},
-		"behind unasked bytes":      {func(c, up *peer) { up.send("408"); c.expect("408"); up.Close() }, false},
-		"a reset behind them":       {func(c, up *peer) { up.send("408"); c.expect("408"); up.reset() }, true},
-		"the program, behind them":  {func(c, up *peer) { up.send("408"); c.expect("408"); c.Close() }, false},
-		"the program goes on, then": {func(c, up *peer) { up.send("408"); c.expect("408"); c.send(getRequest) }, false},
+		"the program resets":        {func(c, _ *peer) { c.Reset() }, true},
+		"within a request's head":   {func(c, up *peer) { c.Send("GET / HT"); up.Close() }, false},
+		"reset within a request":    {func(c, up *peer) { c.Send("GET / HT"); up.Reset() }, true},
+		"behind unasked bytes":      {func(c, up *peer) { up.Send("408"); c.Expect("408"); up.Close() }, false},
+		"a reset behind them":       {func(c, up *peer) { up.Send("408"); c.Expect("408"); up.Reset() }, true},
+		"the program, behind them":  {func(c, up *peer) { up.Send("408"); c.Expect("408"); c.Close() }, false},
+		"the program goes on, then": {func(c, up *peer) { up.Send("408"); c.Expect("408"); c.Send(getRequest) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c, up := r.begin(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
 			tt.die(c, up)
 			other := up
@@ -167,9 +167,9 @@ func testIdleEndsAreMirrored(t *testing.T, newRig maker) {
 				other = c
 			}
 			if tt.reset {
-				other.expectReset()
+				other.ExpectReset()
 			} else {
-				other.expectEnd()
+				other.ExpectEnd()
 			}
 		})
 	}
@@ -183,20 +183,20 @@ func testExcessBytes(t *testing.T, newRig maker) {
 	const excess = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.send(okResponse + excess)
-	c.expect(okResponse + excess)
+	up.Send(okResponse + excess)
+	c.Expect(okResponse + excess)
 	r.ends(EndComplete)
 	other, otherUp := r.begin(getRequest)
-	otherUp.send(okResponse)
-	other.expect(okResponse)
-	other.expectNothing()
-	c.send(getRequest) // what answers it nobody can know any more
-	up.expectEnd()
-	c.expectEnd()
+	otherUp.Send(okResponse)
+	other.Expect(okResponse)
+	other.ExpectNothing()
+	c.Send(getRequest) // what answers it nobody can know any more
+	up.ExpectEnd()
+	c.ExpectEnd()
 }
 
 func TestUnreadableResponsesPassAsTheyAre(t *testing.T) {
-	eachWay(t, testUnreadableResponsesPassAsTheyAre)
+	eachDriver(t, testUnreadableResponsesPassAsTheyAre)
 }
 
 func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
@@ -205,10 +205,10 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.send(response)
-			c.expect(response)
+			up.Send(response)
+			c.Expect(response)
 			up.Close()
-			c.expectEnd()
+			c.ExpectEnd()
 			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(response)) {
 				t.Errorf("%+v", n)
 			}
@@ -217,10 +217,10 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 			r.t = t
 			dials := r.dials.Load()
 			c, up := r.begin(getRequest)
-			up.send(response)
-			c.expect(response)
-			c.send(getRequest)
-			up.expectEnd()
+			up.Send(response)
+			c.Expect(response)
+			c.Send(getRequest)
+			up.ExpectEnd()
 			r.ends(EndBadResponse)
 			if n := r.dials.Load() - dials; n != 1 {
 				t.Errorf("%d connections", n)
@@ -229,10 +229,10 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 		t.Run(name+", then a reset", func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.send(response)
-			c.expect(response)
-			up.reset()
-			c.expectReset()
+			up.Send(response)
+			c.Expect(response)
+			up.Reset()
+			c.ExpectReset()
 			r.ends(EndBadResponse)
 		})
 	}
@@ -240,7 +240,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 
 // TestOddResponsesAreRead has them passed on as they are, shown without framing,
 // and both connections closed behind them, by us or by the upstream.
-func TestOddResponsesAreRead(t *testing.T) { eachWay(t, testOddResponsesAreRead) }
+func TestOddResponsesAreRead(t *testing.T) { eachDriver(t, testOddResponsesAreRead) }
 
 func testOddResponsesAreRead(t *testing.T, newRig maker) {
 	r := newRig(t)
@@ -257,8 +257,8 @@ func testOddResponsesAreRead(t *testing.T, newRig maker) {
 						up.CloseWrite()
 					}
 				}()
-				c.expect(odd.Bytes)
-				c.expectEnd()
+				c.Expect(odd.Bytes)
+				c.ExpectEnd()
 				if n := r.ends(EndComplete); n.respBody != odd.Body || !n.respWhole || n.status == 0 {
 					t.Errorf("%+v", n)
 				}
@@ -278,12 +278,12 @@ func testMalformedChunkLateInTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	const first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
-	up.send(first)
-	c.expect(first)
-	up.send("oops, and the rest")
-	c.expect("oops, and the rest")
+	up.Send(first)
+	c.Expect(first)
+	up.Send("oops, and the rest")
+	c.Expect("oops, and the rest")
 	up.Close()
-	c.expectEnd()
+	c.ExpectEnd()
 	r.ends(EndBadResponse)
 }
 
@@ -298,18 +298,18 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c, up := r.begin(request)
-			c.reset()
-			up.expectReset()
+			c.Reset()
+			up.ExpectReset()
 			r.ends(EndCanceled)
 		})
 	}
 	t.Run("within the response", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-		c.reset()
-		up.expectReset()
+		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		c.Reset()
+		up.ExpectReset()
 		if n := r.ends(EndCanceled); n.status != 200 {
 			t.Errorf("%+v", n)
 		}
@@ -323,9 +323,9 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 			return nil, ctx.Err()
 		}
 		c := r.client()
-		c.send(getRequest)
+		c.Send(getRequest)
 		<-dialing
-		c.reset()
+		c.Reset()
 		if n := r.ends(EndCanceled); n.began {
 			t.Errorf("%+v", n)
 		}
@@ -339,22 +339,22 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
-		up.expectEnd()
-		up.send(okResponse)
-		c.expect(okResponse)
-		c.expectEnd()
+		up.ExpectEnd()
+		up.Send(okResponse)
+		c.Expect(okResponse)
+		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
 	t.Run("before the response is slow", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
-		c.send(getRequest)
+		c.Send(getRequest)
 		c.CloseWrite()
 		up := r.upstream()
-		up.expect(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
-		c.expectEnd()
+		up.Expect(getRequest)
+		up.Send(okResponse)
+		c.Expect(okResponse)
+		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
 	t.Run("while connecting", func(t *testing.T) {
@@ -365,23 +365,23 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", r.back.Addr().String())
 		}
-		c.send(getRequest)
+		c.Send(getRequest)
 		up := r.upstream()
-		up.expect(getRequest)
-		up.expectEnd()
-		up.send(okResponse)
-		c.expect(okResponse)
-		c.expectEnd()
+		up.Expect(getRequest)
+		up.ExpectEnd()
+		up.Send(okResponse)
+		c.Expect(okResponse)
+		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
 	t.Run("within the body", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
 		c.CloseWrite()
-		up.expectEnd()
-		up.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-		c.expect("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-		c.expectEnd()
+		up.ExpectEnd()
+		up.Send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		c.Expect("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		c.ExpectEnd()
 		if n := r.ends(EndComplete); n.reqWhole {
 			t.Errorf("%+v", n)
 		}
@@ -390,25 +390,25 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
-		up.expectEnd()
+		up.ExpectEnd()
 		up.Close()
-		c.expectEnd()
+		c.ExpectEnd()
 		r.ends(EndCanceled)
 	})
 	t.Run("and nobody is there for the response", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
 		c.Close()
-		up.expectEnd()
-		up.send(okResponse)
+		up.ExpectEnd()
+		up.Send(okResponse)
 		r.ends(EndCanceled)
 	})
 	t.Run("and the upstream stays silent", func(t *testing.T) {
 		r := newRig(t, func(cfg *Config) { cfg.Timeouts.HalfClosed = 20 * time.Millisecond })
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
-		up.expectEnd()
-		c.expectEnd()
+		up.ExpectEnd()
+		c.ExpectEnd()
 		r.ends(EndCanceled)
 	})
 }
@@ -422,12 +422,12 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 		for _, reset := range []bool{false, true} {
 			r := newRig(t)
 			c := r.client()
-			c.send(part)
+			c.Send(part)
 			if reset {
-				c.reset()
+				c.Reset()
 			} else {
 				c.CloseWrite()
-				c.expectEnd()
+				c.ExpectEnd()
 			}
 			if err := r.srv.Shutdown(t.Context()); err != nil {
 				t.Error(err)
@@ -446,8 +446,8 @@ func testTimeouts(t *testing.T, newRig maker) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = inTime })
 		c, up := r.begin(getRequest)
-		c.expectEnd()
-		up.expectEnd()
+		c.ExpectEnd()
+		up.ExpectEnd()
 		r.ends(EndTimeout)
 	})
 	t.Run("half a response", func(t *testing.T) {
@@ -455,9 +455,9 @@ func testTimeouts(t *testing.T, newRig maker) {
 		// Half of it is to arrive in time, however slow the machine is.
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = time.Second })
 		c, up := r.begin(getRequest)
-		up.send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
-		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
-		c.expectEnd()
+		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
+		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
+		c.ExpectEnd()
 		if n := r.ends(EndTimeout); n.status != 200 {
 			t.Errorf("%+v", n)
 		}
@@ -465,32 +465,32 @@ func testTimeouts(t *testing.T, newRig maker) {
 	t.Run("no request", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = inTime })
-		r.client().expectEnd()
+		r.client().ExpectEnd()
 	})
 	t.Run("half a head", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.ReadHead = inTime })
 		c := r.client()
-		c.send("GET / HTTP/1.1\r\n")
-		c.expectEnd()
+		c.Send("GET / HTTP/1.1\r\n")
+		c.ExpectEnd()
 	})
 	t.Run("half a body", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.Stall = inTime })
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
-		up.expectReset()
-		c.expectReset()
+		up.ExpectReset()
+		c.ExpectReset()
 		r.ends(EndCanceled)
 	})
 	t.Run("a client that does not take the response", func(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, func(c *Config) { c.Timeouts.Stall = inTime })
 		c := r.client()
-		c.SetReadBuffer(4096)
-		c.send(getRequest)
+		c.TCPConn.SetReadBuffer(4096)
+		c.Send(getRequest)
 		up := r.upstream()
-		up.expect(getRequest)
-		up.send("HTTP/1.1 200 OK\r\n\r\n")
+		up.Expect(getRequest)
+		up.Send("HTTP/1.1 200 OK\r\n\r\n")
 		// More than all buffers on the way hold.
 		if _, err := io.Copy(struct{ io.Writer }{up}, io.LimitReader(zeros{}, 64<<20)); err == nil {
 			t.Error("all was taken")
@@ -516,12 +516,12 @@ func testTimeouts(t *testing.T, newRig maker) {
 			if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
 				t.Fatalf("the upstream saw %v", err)
 			}
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
 			up.SetReadDeadline(time.Now().Add(patience))
 			c.Close()
-			up.expectEnd()
+			up.ExpectEnd()
 		}
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
@@ -44,11 +46,11 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 				if up == nil {
 					up = r.upstream()
 				}
-				up.expect(req)
-				up.expectNothing() // the next one waits for its turn
+				up.Expect(req)
+				up.ExpectNothing() // the next one waits for its turn
 				response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
-				up.send(response)
-				c.expect(response)
+				up.Send(response)
+				c.Expect(response)
 				if n := r.ends(EndComplete); n.target != fmt.Sprintf("/%d", i+1) || n.reqBytes != int64(len(req)) {
 					t.Fatalf("request %d: %+v", i, n)
 				}
@@ -67,13 +69,13 @@ func TestPipelinedRequestWhileTheResponseIsSlow(t *testing.T) {
 func testPipelinedRequestWhileTheResponseIsSlow(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	c.send(strings.Replace(getRequest, "/", "/second", 1))
-	up.expectNothing()
-	up.send(okResponse)
-	c.expect(okResponse)
-	up.expect(strings.Replace(getRequest, "/", "/second", 1))
-	up.send(okResponse)
-	c.expect(okResponse)
+	c.Send(strings.Replace(getRequest, "/", "/second", 1))
+	up.ExpectNothing()
+	up.Send(okResponse)
+	c.Expect(okResponse)
+	up.Expect(strings.Replace(getRequest, "/", "/second", 1))
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }
 
 func TestExpectContinue(t *testing.T) { eachWay(t, testExpectContinue) }
@@ -83,47 +85,47 @@ func testExpectContinue(t *testing.T, newRig maker) {
 	t.Run("the upstream consents", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.send("HTTP/1.1 100 Continue\r\n\r\n")
-		c.expect("HTTP/1.1 100 Continue\r\n\r\n")
-		c.send("body")
-		up.expect("body")
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Send("HTTP/1.1 100 Continue\r\n\r\n")
+		c.Expect("HTTP/1.1 100 Continue\r\n\r\n")
+		c.Send("body")
+		up.Expect("body")
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		if n := r.ends(EndComplete); n.reqBody != "body" || !n.reqWhole {
 			t.Errorf("%+v", n)
 		}
-		c.send(getRequest)
-		up.expect(getRequest)
+		c.Send(getRequest)
+		up.Expect(getRequest)
 	})
 	t.Run("the client does not wait", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head)
-		c.send("body")
-		up.expect("body")
-		up.send("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
-		c.expect("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
+		c.Send("body")
+		up.Expect("body")
+		up.Send("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
+		c.Expect("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
 		r.ends(EndComplete)
 	})
 	t.Run("the upstream refuses", func(t *testing.T) {
 		const no = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.send(no)
-		c.expect(no)
+		up.Send(no)
+		c.Expect(no)
 		if n := r.ends(EndComplete); n.reqWhole || n.status != 417 {
 			t.Errorf("%+v", n)
 		}
 		c.Close()
-		up.expectEnd()
+		up.ExpectEnd()
 	})
 	t.Run("the upstream refuses and closes", func(t *testing.T) {
 		const no = "HTTP/1.1 417 Expectation Failed\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.send(no)
+		up.Send(no)
 		up.Close()
-		c.expect(no)
-		c.expectEnd()
+		c.Expect(no)
+		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
 }
@@ -136,26 +138,26 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 	t.Run("and the upload goes on", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head + half)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		if n := r.ends(EndComplete); n.reqWhole {
 			t.Errorf("%+v", n)
 		}
 		go c.Write([]byte(half + getRequest))
-		up.expect(half + getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(half + getRequest)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		r.ends(EndComplete)
 	})
 	t.Run("and the upstream closes", func(t *testing.T) {
 		const no = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 3\r\n\r\nbig"
 		r := newRig(t)
 		c, up := r.begin(head + half)
-		up.send(no)
+		up.Send(no)
 		up.Close()
-		c.send(half[:1000]) // the client has not seen it yet
-		c.expect(no)
-		c.expectEnd()
+		c.Send(half[:1000]) // the client has not seen it yet
+		c.Expect(no)
+		c.ExpectEnd()
 		if n := r.ends(EndComplete); n.status != 413 {
 			t.Errorf("%+v", n)
 		}
@@ -163,33 +165,33 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 	t.Run("in pieces between those of the upload", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-		up.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
-		c.expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
+		up.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
+		c.Expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
 		for range 20 {
-			c.send("1\r\nb\r\n")
-			up.expect("1\r\nb\r\n")
-			up.send("1\r\nB\r\n")
-			c.expect("1\r\nB\r\n")
+			c.Send("1\r\nb\r\n")
+			up.Expect("1\r\nb\r\n")
+			up.Send("1\r\nB\r\n")
+			c.Expect("1\r\nB\r\n")
 		}
-		c.send("0\r\n\r\n")
-		up.expect("0\r\n\r\n")
-		up.send("0\r\n\r\n")
-		c.expect("0\r\n\r\n")
+		c.Send("0\r\n\r\n")
+		up.Expect("0\r\n\r\n")
+		up.Send("0\r\n\r\n")
+		c.Expect("0\r\n\r\n")
 		if n := r.ends(EndComplete); !n.reqWhole || !n.respWhole {
 			t.Errorf("%+v", n)
 		}
-		c.send(getRequest)
-		up.expect(getRequest)
+		c.Send(getRequest)
+		up.Expect(getRequest)
 	})
 	t.Run("to a client that reads only once it has sent all", func(t *testing.T) {
 		const no = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.send(no)
+		up.Send(no)
 		up.Close()
-		c.send(half)
-		c.send(half)
-		c.expect(no)
+		c.Send(half)
+		c.Send(half)
+		c.Expect(no)
 	})
 }
 
@@ -204,9 +206,9 @@ func testBodiesAreShown(t *testing.T, newRig maker) {
 		c := r.client()
 		go c.Write([]byte(req))
 		up := r.upstream()
-		up.expect(req)
+		up.Expect(req)
 		go up.Write([]byte(resp))
-		c.expect(resp)
+		c.Expect(resp)
 		n := r.ends(EndComplete)
 		want := body[:min(size, 64<<10)]
 		if n.reqBody != want || n.respBody != want {
@@ -235,7 +237,7 @@ func testEndsOfLongBodiesAreShown(t *testing.T, newRig maker) {
 			r := newRig(t)
 			c, up := r.begin(getRequest)
 			go up.Write([]byte(resp))
-			c.expect(resp)
+			c.Expect(resp)
 			n := r.ends(EndComplete)
 			// What was kept in one piece is less than the limit if there are
 			// chunks in it; wherever it ends, the tail must not overlap it.
@@ -275,14 +277,14 @@ func testChunkedBodiesAreShownWithoutFraming(t *testing.T, newRig maker) {
 		resp := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks
 		c := r.client()
 		for _, p := range split(req) {
-			c.send(p)
+			c.Send(p)
 		}
 		up := r.upstream()
-		up.expect(req)
+		up.Expect(req)
 		for _, p := range split(resp) {
-			up.send(p)
+			up.Send(p)
 		}
-		c.expect(resp)
+		c.Expect(resp)
 		n := r.ends(EndComplete)
 		const want = "hello, chunks!\n"
 		if n.reqBody != want || n.respBody != want || !n.reqWhole || !n.respWhole {
@@ -301,13 +303,13 @@ func testWhatIsNotReadDoesNotSpoilTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
 	const last = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-	c.send(last + strings.Repeat("x", 50000))
+	c.Send(last + strings.Repeat("x", 50000))
 	up := r.upstream()
-	up.expect(last)
-	up.send(okResponse)
+	up.Expect(last)
+	up.Send(okResponse)
 	up.Close()
-	c.expect(okResponse)
-	c.expectEnd()
+	c.Expect(okResponse)
+	c.ExpectEnd()
 }
 
 // TestUpstreamDecidesOnTheEndOfAConnection has the upstream end it or not,
@@ -323,20 +325,20 @@ func testEndOfAConnection(t *testing.T, newRig maker) {
 	} {
 		r := newRig(t)
 		c := r.client()
-		c.send(req)
+		c.Send(req)
 		up := r.upstream()
 		for range 2 {
-			up.expect(req)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Expect(req)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
-			c.send(req)
+			c.Send(req)
 		}
-		up.expect(req)
-		up.send(okResponse)
+		up.Expect(req)
+		up.Send(okResponse)
 		up.Close()
-		c.expect(okResponse)
-		c.expectEnd()
+		c.Expect(okResponse)
+		c.ExpectEnd()
 	}
 }
 
@@ -347,8 +349,8 @@ func testDialFailureIsAnswered(t *testing.T, newRig maker) {
 	r.dial = func(context.Context) (net.Conn, error) { return nil, errors.New("no way") }
 	c := r.client()
 	for range 2 { // on the same connection
-		c.send(getRequest)
-		c.expect("HTTP/1.1 501 Refused\r\nContent-Length: 0\r\n\r\n")
+		c.Send(getRequest)
+		c.Expect("HTTP/1.1 501 Refused\r\nContent-Length: 0\r\n\r\n")
 		if n := r.ends(EndRefused); n.began {
 			t.Errorf("%+v", n)
 		}
@@ -361,8 +363,8 @@ func testShutdown(t *testing.T, newRig maker) {
 	t.Run("closes idle connections", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 		fresh := r.client()
 		for r.srv.Stats().Accepted < 2 {
 			runtime.Gosched()
@@ -370,9 +372,9 @@ func testShutdown(t *testing.T, newRig maker) {
 		if err := r.srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		c.expectEnd()
-		fresh.expectEnd()
-		up.expectEnd()
+		c.ExpectEnd()
+		fresh.ExpectEnd()
+		up.ExpectEnd()
 		if err := r.srv.Shutdown(t.Context()); err != nil {
 			t.Errorf("again: %v", err)
 		}
@@ -388,9 +390,9 @@ func testShutdown(t *testing.T, newRig maker) {
 		for !r.srv.draining.Load() {
 			runtime.Gosched()
 		}
-		up.send("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok")
-		c.expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
-		c.expectEnd()
+		up.Send("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok")
+		c.Expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		c.ExpectEnd()
 		r.ends(EndComplete)
 		if err := <-down; err != nil {
 			t.Error(err)
@@ -408,8 +410,8 @@ func testShutdown(t *testing.T, newRig maker) {
 				t.Errorf("%s: %v", name, err)
 			}
 			cancel()
-			c.expectReset()
-			up.expectReset()
+			c.ExpectReset()
+			up.ExpectReset()
 			r.ends(EndStopped)
 		}
 	})
@@ -422,17 +424,17 @@ func testShutdown(t *testing.T, newRig maker) {
 			return nil, ctx.Err()
 		}
 		c := r.client()
-		c.send(getRequest)
+		c.Send(getRequest)
 		<-dialing
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)
-		c.expectReset()
+		c.ExpectReset()
 	})
 	t.Run("before Serve", func(t *testing.T) {
 		r := newRig(t)
 		r.srv.Shutdown(t.Context())
-		ln := listen(t)
+		ln := rawconn.Listen(t)
 		if err := r.srv.Serve(ln, r.intake(false)); err != nil {
 			t.Error(err)
 		}
@@ -479,7 +481,7 @@ func TestNothingIsLeftBehind(t *testing.T) { eachWay(t, testNothingIsLeftBehind)
 func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 	const clients, each = 20, 100
 	r := newRig(t)
-	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
+	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	done := make(chan error, clients)
 	for i := range clients {
 		go func() { done <- hammer(r.front, each, i%2 == 0) }()
@@ -551,8 +553,8 @@ func TestShutdownWithinTheResponse(t *testing.T) { eachWay(t, testShutdownWithin
 func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.send(okResponse[:len(okResponse)-1])
-	c.expect(okResponse[:len(okResponse)-1])
+	up.Send(okResponse[:len(okResponse)-1])
+	c.Expect(okResponse[:len(okResponse)-1])
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stopped := make(chan error)
@@ -560,10 +562,10 @@ func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	for !r.srv.draining.Load() {
 		runtime.Gosched()
 	}
-	up.send(okResponse[len(okResponse)-1:])
-	c.expect(okResponse[len(okResponse)-1:])
-	c.expectEnd()
-	up.expectEnd()
+	up.Send(okResponse[len(okResponse)-1:])
+	c.Expect(okResponse[len(okResponse)-1:])
+	c.ExpectEnd()
+	up.ExpectEnd()
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // onLoop calls f on the loop that drives the only pair, and waits for it.
@@ -43,10 +45,10 @@ func (r *rig) onLoop(f func(l *loop, p *pair)) {
 // calls makes a call on a connection.
 func (r *rig) calls(c, up *peer) {
 	r.t.Helper()
-	c.send(getRequest)
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	c.Send(getRequest)
+	up.Expect(getRequest)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 }
 
@@ -92,7 +94,7 @@ func testCallsFail(t *testing.T, newRig maker, seed uint64) {
 		return unix.EMFILE
 	})(t)
 	r.reported = make(chan note, 16*programs*each)
-	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
+	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	var complete atomic.Int64
 	var done sync.WaitGroup
 	for range programs {
@@ -148,7 +150,7 @@ func (r *rig) tryCalls(nc net.Conn) (complete int64) {
 			r.failsPlainly(err)
 			return 0
 		}
-		tc := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
+		tc := tls.Client(nc, anyServer)
 		if err := tc.Handshake(); err != nil {
 			r.failsPlainly(err)
 			return 0
@@ -187,12 +189,12 @@ func TestUnwatchedIsServed(t *testing.T) {
 				return nil
 			})(t)
 			c, up := r.begin(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
 			r.calls(c, up)
 			up.Close()
-			c.expectEnd()
+			c.ExpectEnd()
 			r.isEmpty()
 		})
 	}
@@ -216,12 +218,12 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 				return fault
 			})(t)
 			c := r.client()
-			c.send(connectRequest)
+			c.Send(connectRequest)
 			<-way
 			r.srv.each((*pair).drain)
 			r.srv.each((*pair).kill)
 			close(goOn)
-			c.expectReset()
+			c.ExpectReset()
 			if fault != nil {
 				r.ends(EndRefused)
 			}
@@ -235,8 +237,8 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 func TestEventOfFormerSocket(t *testing.T) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		fd := p.looped.socks[program].fd
@@ -261,8 +263,8 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 		return nil
 	})(t)
 	c, up := r.begin(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		sock := &p.looped.socks[program]
@@ -276,7 +278,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 			t.Error("the descriptor is watched")
 		}
 	})
-	c.expectEnd()
+	c.ExpectEnd()
 	r.isEmpty()
 }
 
@@ -284,7 +286,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 func TestPanicInALoop(t *testing.T) {
 	for name, damage := range map[string]func(l *loop, p *pair){
 		"itself":   func(*loop, *pair) { panic("boom") },
-		"a timer":  func(l *loop, p *pair) { p.m.s = nil; l.times.set(p, time.Unix(1, 0)) },
+		"a timer":  func(l *loop, p *pair) { p.m.s = nil; l.timers.set(&p.looped.timer, p, time.Unix(1, 0)) },
 		"an event": func(_ *loop, p *pair) { p.m.h = nil },
 		"closing":  func(l *loop, p *pair) { p.m.s = nil; p.m.stage = stageOver; l.drive(p) },
 		"closing a socket": func(l *loop, p *pair) {
@@ -297,8 +299,8 @@ func TestPanicInALoop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Loops = 1 })
 			c, up := r.begin(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			r.ends(EndComplete)
 			r.onLoop(damage)
 			io.WriteString(c, getRequest) // which may be the event
@@ -307,8 +309,8 @@ func TestPanicInALoop(t *testing.T) {
 			}
 			r.isClosed()
 			c, up = r.begin(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			if err := r.srv.Shutdown(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -363,18 +365,18 @@ func TestPanicOfNewHandler(t *testing.T) {
 				}
 				return &testHandler{rig: r}
 			}
-			ln := listen(t)
+			ln := rawconn.Listen(t)
 			served := make(chan error)
 			go func() { served <- r.srv.Serve(ln, in) }()
 			if nc, err := net.Dial("tcp", ln.Addr().String()); err == nil {
-				newPeer(t, nc).expectReset()
+				rawconn.New(t, nc).ExpectReset()
 			}
 			c := r.dialTo(ln.Addr().String())
-			c.send(getRequest)
+			c.Send(getRequest)
 			up := r.upstream()
-			up.expect(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Expect(getRequest)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			c.Close()
 			r.isEmpty()
 			if err := r.srv.Shutdown(t.Context()); err != nil {

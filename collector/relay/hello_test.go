@@ -195,13 +195,13 @@ func TestTLSUnasked(t *testing.T) {
 		c.handshake(tls.Client)
 		var up *peer
 		for range 2 {
-			c.send(getRequest)
+			c.Send(getRequest)
 			if up == nil {
 				up = r.upstream()
 			}
-			up.expect(getRequest)
-			up.send(okResponse)
-			c.expect(okResponse)
+			up.Expect(getRequest)
+			up.Send(okResponse)
+			c.Expect(okResponse)
 			if n := r.ends(EndComplete); n.reqBytes != int64(len(getRequest)) {
 				t.Errorf("%+v", n)
 			}
@@ -214,16 +214,16 @@ func TestTLSUnasked(t *testing.T) {
 		r := newRig(t)
 		sent := hello(t, &tls.Config{ServerName: "h"})
 		c := r.dialTo(r.frontTLS)
-		c.send(string(sent[:20]))
-		c.send(string(sent[20:]) + "more")
+		c.Send(string(sent[:20]))
+		c.Send(string(sent[20:]) + "more")
 		up := r.upstream()
-		up.expect(string(sent) + "more")
-		up.send("\x16\x03answer")
-		c.expect("\x16\x03answer")
+		up.Expect(string(sent) + "more")
+		up.Send("\x16\x03answer")
+		c.Expect("\x16\x03answer")
 		c.CloseWrite()
-		up.expectEnd()
+		up.ExpectEnd()
 		up.Close()
-		c.expectEnd()
+		c.ExpectEnd()
 		if n := r.ends(EndComplete); n.method != "CONNECT" || n.target != "h:443" || n.reqBytes != int64(len(sent)+4) || n.respBytes != 8 {
 			t.Errorf("%+v", n)
 		}
@@ -232,9 +232,9 @@ func TestTLSUnasked(t *testing.T) {
 		r := newRig(t)
 		r.dial = func(context.Context) (net.Conn, error) { return nil, errTest }
 		c := r.dialTo(r.frontTLS)
-		c.send(string(hello(t, &tls.Config{ServerName: "h"})))
-		c.expect(string(alert(alertInternalError)))
-		c.expectEnd()
+		c.Send(string(hello(t, &tls.Config{ServerName: "h"})))
+		c.Expect(string(alert(alertInternalError)))
+		c.ExpectEnd()
 		r.ends(EndRefused)
 	})
 	t.Run("without a name", func(t *testing.T) {
@@ -254,8 +254,8 @@ func TestTLSUnasked(t *testing.T) {
 	t.Run("but it never comes", func(t *testing.T) {
 		r := newRig(t, func(c *Config) { c.Timeouts.TLSHandshake = 20 * time.Millisecond })
 		c := r.dialTo(r.frontTLS)
-		c.expect(string(alert(alertUnrecognizedName)))
-		c.expectEnd()
+		c.Expect(string(alert(alertUnrecognizedName)))
+		c.ExpectEnd()
 		if err := r.nextSecured(); !isTimeout(err) {
 			t.Errorf("reported %v", err)
 		}

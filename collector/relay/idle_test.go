@@ -52,8 +52,8 @@ func TestIdlePairsByAge(t *testing.T) {
 		for _, p := range pairs {
 			l.remove(p)
 		}
-		if p := l.take(); p != nil || len(l.pairs) > 0 {
-			t.Fatalf("%d pairs are left", len(l.pairs))
+		if p := l.take(); p != nil || len(l.queue) > 0 {
+			t.Fatalf("%d pairs are left", len(l.queue))
 		}
 	}
 }
@@ -107,16 +107,16 @@ func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
 		clients[i], ups[i] = r.begin(getRequest)
 	}
 	respond := func(i int) {
-		ups[i].send(okResponse)
-		clients[i].expect(okResponse)
+		ups[i].Send(okResponse)
+		clients[i].Expect(okResponse)
 		r.ends(EndComplete)
 	}
 	for n, i := range []int{2, 0, 3} { // and 1 is not idle
 		respond(i)
 		r.waits(n + 1)
 	}
-	clients[2].send(getRequest) // it is the last now
-	ups[2].expect(getRequest)
+	clients[2].Send(getRequest) // it is the last now
+	ups[2].Expect(getRequest)
 	r.waits(2)
 	respond(2)
 	r.waits(3)
@@ -124,8 +124,8 @@ func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
 		if !r.srv.Reclaim() {
 			t.Fatal("no connection makes room")
 		}
-		clients[i].expectEnd()
-		ups[i].expectEnd()
+		clients[i].ExpectEnd()
+		ups[i].ExpectEnd()
 	}
 	if r.srv.Reclaim() {
 		t.Error("a connection makes room that is not idle")

@@ -26,11 +26,11 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 			r.sending = func(*Exchange) { maybe() }
 		}
 		c := r.client()
-		c.send(getRequest)
+		c.Send(getRequest)
 		if where == "sending" { // on a connection that is never used
-			r.upstream().expectReset()
+			r.upstream().ExpectReset()
 		}
-		c.expectReset()
+		c.ExpectReset()
 		r.ends(EndStopped)
 		if n := r.srv.Stats().Panics; n != 1 {
 			t.Errorf("%d panics counted", n)
@@ -55,11 +55,11 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 		return net.Dial("tcp", r.back.Addr().String())
 	}
 	c := r.client()
-	c.send(getRequest)
+	c.Send(getRequest)
 	<-dialing
 	r.srv.each(func(p *pair) { panicIn(p) })
 	close(connect)
-	c.expectReset()
+	c.ExpectReset()
 	r.ends(EndStopped)
 	if nc, err := r.back.Accept(); err != nil {
 		t.Fatal(err)
@@ -83,11 +83,11 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 func (r *rig) serves() *peer {
 	r.t.Helper()
 	c := r.client()
-	c.send(getRequest)
+	c.Send(getRequest)
 	up := r.upstream()
-	up.expect(getRequest)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(getRequest)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 	return c
 }
 

@@ -1,14 +1,13 @@
 package relay
 
 import (
-	"io"
 	"strings"
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
-func TestMalformedRequestsAreRefused(t *testing.T) { eachWay(t, testMalformedRequestsAreRefused) }
+func TestMalformedRequestsAreRefused(t *testing.T) { eachDriver(t, testMalformedRequestsAreRefused) }
 
 func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 	r := newRig(t)
@@ -35,11 +34,11 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 				c = r.client()
 				go c.Write([]byte(good + req))
 				up := r.upstream()
-				up.expect(good)
-				up.send(okResponse)
-				c.expect(okResponse)
+				up.Expect(good)
+				up.Send(okResponse)
+				c.Expect(okResponse)
 				c.expectRefusal(status)
-				up.expectNothing()
+				up.ExpectNothing()
 				r.ends(EndComplete)
 				r.ends(EndRefused)
 			})
@@ -53,11 +52,8 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 // expectRefusal wants a response of that status and the end of the connection.
 func (p *peer) expectRefusal(status string) {
 	p.t.Helper()
-	p.expect("HTTP/1.1 " + status + " Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-	rest, err := io.ReadAll(p)
-	if err != nil || len(rest) > 0 {
-		p.t.Fatalf("then got %q, %v", rest, err)
-	}
+	p.Expect("HTTP/1.1 " + status + " Refused\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	p.ExpectEnd()
 }
 
 func TestHeadOfExactlyTheLimitPasses(t *testing.T) { eachWay(t, testHeadOfExactlyTheLimitPasses) }
@@ -76,12 +72,12 @@ func TestMalformedBodyAfterTheHeadWasSent(t *testing.T) {
 func testMalformedBodyAfterTheHeadWasSent(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c := r.client()
-	c.send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
+	c.Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
 	up := r.upstream()
-	up.expect("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
-	c.send("hello!GET / HTTP/1.1\r\n\r\n")
-	up.expectReset()
-	c.expectReset()
+	up.Expect("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n")
+	c.Send("hello!GET / HTTP/1.1\r\n\r\n")
+	up.ExpectReset()
+	c.ExpectReset()
 	r.ends(EndCanceled)
 }
 
@@ -100,14 +96,14 @@ func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker)
 		return Route{Key: Key{Host: "h"}}, nil
 	}
 	c := r.client()
-	c.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
-	c.expect("HTTP/1.1 400 Refused\r\nContent-Length: 0\r\n\r\n")
+	c.Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi")
+	c.Expect("HTTP/1.1 400 Refused\r\nContent-Length: 0\r\n\r\n")
 	const req = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-	c.send(req)
+	c.Send(req)
 	up := r.upstream()
-	up.expect(req)
-	up.send(okResponse)
-	c.expect(okResponse)
+	up.Expect(req)
+	up.Send(okResponse)
+	c.Expect(okResponse)
 }
 
 func TestOneEmptyLineBeforeARequestIsPassedOver(t *testing.T) {
@@ -120,11 +116,11 @@ func testOneEmptyLineBeforeARequestIsPassedOver(t *testing.T, newRig maker) {
 		r := newRig(t)
 		c := r.client()
 		for _, p := range pieces {
-			c.send(p)
+			c.Send(p)
 		}
 		up := r.upstream()
-		up.expect(req)
-		up.send(okResponse)
-		c.expect(okResponse)
+		up.Expect(req)
+		up.Send(okResponse)
+		c.Expect(okResponse)
 	}
 }

@@ -4,23 +4,25 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
+	"flag"
 	"net"
 	"net/netip"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // the tests wait for sockets more than they compute
+	goleak.VerifyTestMain(m)
+}
 
-// patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+const patience = rawconn.Patience
 
 // rig is a server between a test that plays the client and the same test
 // playing the upstream, each with raw sockets.
@@ -43,6 +45,7 @@ type rig struct {
 	route   func(x *Exchange) (Route, error)
 	dial    func(ctx context.Context) (net.Conn, error)
 	sending func(x *Exchange)
+	wrap    func(nc net.Conn) net.Conn // of the connection to a TLS upstream
 }
 
 // note is what is reported to a handler at the end of an exchange.
@@ -101,10 +104,10 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	if injectNext != nil { // not in a parallel test
 		r.srv.inject, injectNext = injectNext, nil
 	}
-	r.back = listen(t)
-	ln := listen(t)
+	r.back = rawconn.Listen(t)
+	ln := rawconn.Listen(t)
 	r.front = ln.Addr().String()
-	lnTLS := listen(t)
+	lnTLS := rawconn.Listen(t)
 	r.frontTLS = lnTLS.Addr().String()
 	served := make(chan error, 2)
 	go func() { served <- r.srv.Serve(ln, r.intake(false)) }()
@@ -121,15 +124,6 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		r.back.Close()
 	})
 	return r
-}
-
-func listen(t testing.TB) *net.TCPListener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln.(*net.TCPListener)
 }
 
 type testHandler struct {
@@ -153,10 +147,13 @@ func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	if err != nil || !h.rig.upTLS {
 		return nc, err
 	}
-	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(Wire(nc, nil), anyServer)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, err
+	}
+	if h.rig.wrap != nil {
+		return h.rig.wrap(tc), nil
 	}
 	return tc, nil
 }
@@ -238,40 +235,22 @@ func (r *rig) ends(want End) note {
 	return n
 }
 
-// peer is one side's raw socket, or TLS on it.
+// peer is one side of a connection, or of TLS on it.
 type peer struct {
-	t testing.TB
-	*net.TCPConn
-	tls  *tls.Conn
-	wire *wire // below tls
+	*rawconn.Conn
+	t       testing.TB
+	TCPConn *net.TCPConn
+	wire    *wire // below TLS
 }
 
-func (p *peer) Read(b []byte) (int, error) {
-	if p.tls != nil {
-		return p.tls.Read(b)
-	}
-	return p.TCPConn.Read(b)
+func newPeer(t testing.TB, c *rawconn.Conn) *peer {
+	return &peer{Conn: c, t: t, TCPConn: c.Conn.(*net.TCPConn)}
 }
 
-func (p *peer) Write(b []byte) (int, error) {
-	if p.tls != nil {
-		return p.tls.Write(b)
-	}
-	return p.TCPConn.Write(b)
-}
-
-func (p *peer) CloseWrite() error {
-	if p.tls != nil {
-		return p.tls.CloseWrite()
-	}
-	return p.TCPConn.CloseWrite()
-}
-
-func (p *peer) Close() error {
-	if p.tls != nil {
-		return p.tls.Close()
-	}
-	return p.TCPConn.Close()
+// Reset closes the connection with a RST, below TLS.
+func (p *peer) Reset() {
+	p.TCPConn.SetLinger(0)
+	p.TCPConn.Close()
 }
 
 // client connects; to a rig with TLS, by way of a CONNECT.
@@ -279,8 +258,8 @@ func (r *rig) client() *peer {
 	r.t.Helper()
 	p := r.plainClient()
 	if r.tls != nil {
-		p.send(connectRequest)
-		p.expect(established)
+		p.Send(connectRequest)
+		p.Expect(established)
 		p.handshake(tls.Client)
 	}
 	return p
@@ -293,11 +272,7 @@ func (r *rig) plainClient() *peer {
 
 func (r *rig) dialTo(addr string) *peer {
 	r.t.Helper()
-	nc, err := net.Dial("tcp", addr)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return newPeer(r.t, nc)
+	return newPeer(r.t, rawconn.Dial(r.t, addr))
 }
 
 // handshake starts TLS in the role of a client or server.
@@ -307,82 +282,21 @@ func (p *peer) handshake(role func(net.Conn, *tls.Config) *tls.Conn) {
 	cfg.ServerName, cfg.InsecureSkipVerify = "h", true
 	cfg.DynamicRecordSizingDisabled = true // small records would split what a test sends in one piece
 	p.wire = &wire{Conn: p.TCPConn}
-	p.tls = role(p.wire, cfg)
-	if err := p.tls.Handshake(); err != nil {
+	tc := role(p.wire, cfg)
+	if err := tc.Handshake(); err != nil {
 		p.t.Fatalf("TLS: %v", err)
 	}
+	p.Conn = p.Within(tc)
 }
 
 // upstream waits for the relay to connect.
 func (r *rig) upstream() *peer {
 	r.t.Helper()
-	r.back.SetDeadline(time.Now().Add(patience))
-	nc, err := r.back.Accept()
-	if err != nil {
-		r.t.Fatalf("the relay did not connect: %v", err)
-	}
-	p := newPeer(r.t, nc)
+	p := newPeer(r.t, rawconn.Accept(r.t, r.back))
 	if r.upTLS {
 		p.handshake(tls.Server)
 	}
 	return p
-}
-
-func newPeer(t testing.TB, nc net.Conn) *peer {
-	nc.SetDeadline(time.Now().Add(patience))
-	t.Cleanup(func() { nc.Close() })
-	return &peer{t: t, TCPConn: nc.(*net.TCPConn)}
-}
-
-func (p *peer) send(s string) {
-	p.t.Helper()
-	if _, err := io.WriteString(p, s); err != nil {
-		p.t.Fatalf("send: %v", err)
-	}
-}
-
-// expect reads as much as want and compares.
-func (p *peer) expect(want string) {
-	p.t.Helper()
-	got := make([]byte, len(want))
-	n, err := io.ReadFull(p, got)
-	if string(got[:n]) != want {
-		p.t.Fatalf("got %.300q (%v)\nwant %.300q", got[:n], err, want)
-	}
-}
-
-// expectEnd reads to the end and wants nothing but a FIN.
-func (p *peer) expectEnd() {
-	p.t.Helper()
-	rest, err := io.ReadAll(p)
-	if err != nil || len(rest) > 0 {
-		p.t.Fatalf("got %q, %v; want the end", rest, err)
-	}
-}
-
-// expectReset wants nothing but a RST.
-func (p *peer) expectReset() {
-	p.t.Helper()
-	rest, err := io.ReadAll(p)
-	if !errors.Is(err, syscall.ECONNRESET) || len(rest) > 0 {
-		p.t.Fatalf("got %q, %v; want a reset", rest, err)
-	}
-}
-
-func (p *peer) reset() {
-	p.SetLinger(0)
-	p.TCPConn.Close()
-}
-
-// expectNothing checks that no bytes are ready to be read.
-func (p *peer) expectNothing() {
-	p.t.Helper()
-	p.SetReadDeadline(past)
-	defer p.SetReadDeadline(time.Now().Add(patience))
-	var one [1]byte
-	if n, err := p.Read(one[:]); n > 0 || !isTimeout(err) {
-		p.t.Fatalf("got %q, %v; want nothing", one[:n], err)
-	}
 }
 
 // intake is how the rig's connections are taken.

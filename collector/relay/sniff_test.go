@@ -13,13 +13,14 @@ import (
 	"time"
 
 	dialing "github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // redirected adds a listener to the rig whose connections were bound for its
 // upstream, and returns its address. Plain HTTP for host is served.
 func (r *rig) redirected(host string) string {
 	r.t.Helper()
-	ln := listen(r.t)
+	ln := rawconn.Listen(r.t)
 	in := r.intake(false)
 	in.Destination = func(nc net.Conn) (netip.AddrPort, error) {
 		if r.looping {
@@ -78,7 +79,7 @@ func TestUnservedPassesUntouched(t *testing.T) {
 			t.Run(name+" "+how, func(t *testing.T) {
 				r := newRig(t)
 				c := r.dialTo(r.redirected("h"))
-				c.SetNoDelay(true)
+				c.TCPConn.SetNoDelay(true)
 				go func() {
 					for rest := sent; rest != ""; {
 						n := min(size, len(rest))
@@ -92,10 +93,10 @@ func TestUnservedPassesUntouched(t *testing.T) {
 				if err != nil || string(got) != sent {
 					t.Fatalf("%d of %d bytes arrived, or others: %v\n%.300q", len(got), len(sent), err, got)
 				}
-				up.send("whatever\n")
+				up.Send("whatever\n")
 				up.Close()
-				c.expect("whatever\n")
-				c.expectEnd()
+				c.Expect("whatever\n")
+				c.ExpectEnd()
 				if n := r.ends(EndComplete); n.method != "CONNECT" {
 					t.Errorf("reported a %s", n.method)
 				}
@@ -114,13 +115,13 @@ func TestServedHTTPIsRead(t *testing.T) {
 	at := r.redirected("h")
 	for split := 1; split < len(request); split++ {
 		c := r.dialTo(at)
-		c.SetNoDelay(true)
-		c.send(request[:split])
+		c.TCPConn.SetNoDelay(true)
+		c.Send(request[:split])
 		go io.WriteString(c, request[split:])
 		up := r.upstream()
-		up.expect(request)
-		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		up.Expect(request)
+		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		if n := r.ends(EndComplete); n.method != "POST" || n.target != "/path" || n.reqBody != "hi" {
 			t.Fatalf("split at %d: reported %+v", split, n)
 		}
@@ -133,12 +134,12 @@ func TestServerSpeaksFirst(t *testing.T) {
 	r := newRig(t)
 	c := r.dialTo(r.redirected("h"))
 	up := r.upstream()
-	up.send("220 ready\r\n")
-	c.expect("220 ready\r\n")
-	c.send("QUIT\r\n")
-	up.expect("QUIT\r\n")
+	up.Send("220 ready\r\n")
+	c.Expect("220 ready\r\n")
+	c.Send("QUIT\r\n")
+	up.Expect("QUIT\r\n")
 	up.Close()
-	c.expectEnd()
+	c.ExpectEnd()
 	c.Close()
 	r.ends(EndComplete)
 	if s := r.srv.Stats(); s.Dials != 1 || s.OpenUpstreams != 0 {
@@ -152,10 +153,10 @@ func TestReservedConnection(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
-		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.Expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		if n := r.ends(EndComplete); n.method != "GET" {
 			t.Errorf("reported %+v", n)
 		}
@@ -166,19 +167,19 @@ func TestReservedConnection(t *testing.T) {
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
 		c.handshake(tls.Client)
-		up.expectEnd() // it was of no use
-		c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.ExpectEnd() // it was of no use
+		c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		up = r.upstream()
-		up.expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		up.Expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 	})
 	t.Run("closed unused", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
 		c.Close()
-		up.expectEnd()
+		up.ExpectEnd()
 	})
 	t.Run("server stopped", func(t *testing.T) {
 		r := newRig(t)
@@ -187,8 +188,8 @@ func TestReservedConnection(t *testing.T) {
 		if err := r.srv.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		c.expectEnd()
-		up.expectEnd()
+		c.ExpectEnd()
+		up.ExpectEnd()
 	})
 }
 
@@ -200,8 +201,8 @@ func TestUnreachableIsReset(t *testing.T) {
 			r := newRig(t)
 			r.dial = func(context.Context) (net.Conn, error) { return nil, errors.New("nobody is there") }
 			c := r.dialTo(r.redirected("h"))
-			c.send(sent)
-			c.expectReset()
+			c.Send(sent)
+			c.ExpectReset()
 		})
 	}
 }
@@ -233,8 +234,8 @@ func TestOwnConnectionIsKnown(t *testing.T) {
 		return nc, err
 	}
 	c := r.dialTo(at)
-	c.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-	c.expect("HTTP/1.1 501 Refused\r\n")
+	c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	c.Expect("HTTP/1.1 501 Refused\r\n")
 }
 
 // FuzzUnserved sends anything to where nothing is served, in two pieces.
@@ -248,22 +249,14 @@ func FuzzUnserved(f *testing.F) {
 		if len(sent) == 0 {
 			return
 		}
-		nc, err := net.Dial("tcp", at)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c := newPeer(t, nc)
+		c := rawconn.Dial(t, at)
 		i := min(int(split), len(sent))
 		go func() {
 			c.Write(sent[:i])
 			c.Write(sent[i:])
 			c.CloseWrite()
 		}()
-		back, err := r.back.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := io.ReadAll(newPeer(t, back)); err != nil || !bytes.Equal(got, sent) {
+		if got, err := io.ReadAll(rawconn.Accept(t, r.back)); err != nil || !bytes.Equal(got, sent) {
 			t.Errorf("%v: sent %q, got %q", err, sent, got)
 		}
 	})

@@ -16,9 +16,9 @@ import (
 func (r *rig) tunnel() (c, up *peer) {
 	r.t.Helper()
 	c = r.plainClient()
-	c.send(connectRequest)
+	c.Send(connectRequest)
 	up = r.upstream()
-	c.expect(established)
+	c.Expect(established)
 	return c, up
 }
 
@@ -59,14 +59,14 @@ func TestTunnelPassesOnAllBytes(t *testing.T) {
 func TestTunnelTakesWhatCameRightBehindTheConnect(t *testing.T) {
 	r := newRig(t)
 	c := r.plainClient()
-	c.send(connectRequest + "\x16\x03\x01hello\r\n\r\n")
+	c.Send(connectRequest + "\x16\x03\x01hello\r\n\r\n")
 	up := r.upstream()
-	up.expect("\x16\x03\x01hello\r\n\r\n")
-	c.expect(established)
-	c.send(" and more")
-	up.expect(" and more")
-	up.send("response")
-	c.expect("response")
+	up.Expect("\x16\x03\x01hello\r\n\r\n")
+	c.Expect(established)
+	c.Send(" and more")
+	up.Expect(" and more")
+	up.Send("response")
+	c.Expect("response")
 }
 
 func TestTunnelEndsArePassedOn(t *testing.T) {
@@ -75,38 +75,38 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 		want End
 	}{
 		"client says its last": {func(_ *testing.T, c, up *peer) {
-			c.send("last")
+			c.Send("last")
 			c.CloseWrite()
-			up.expect("last")
-			up.expectEnd()
-			up.send("response")
-			c.expect("response")
+			up.Expect("last")
+			up.ExpectEnd()
+			up.Send("response")
+			c.Expect("response")
 			up.Close()
-			c.expectEnd()
+			c.ExpectEnd()
 		}, EndComplete},
 		"upstream says its last": {func(_ *testing.T, c, up *peer) {
-			up.send("last")
+			up.Send("last")
 			up.CloseWrite()
-			c.expect("last")
-			c.expectEnd()
-			c.send("response")
-			up.expect("response")
+			c.Expect("last")
+			c.ExpectEnd()
+			c.Send("response")
+			up.Expect("response")
 			c.Close()
-			up.expectEnd()
+			up.ExpectEnd()
 		}, EndComplete},
-		"client resets":   {func(_ *testing.T, c, up *peer) { c.reset(); up.expectReset() }, EndReset},
-		"upstream resets": {func(_ *testing.T, c, up *peer) { up.reset(); c.expectReset() }, EndReset},
+		"client resets":   {func(_ *testing.T, c, up *peer) { c.Reset(); up.ExpectReset() }, EndReset},
+		"upstream resets": {func(_ *testing.T, c, up *peer) { up.Reset(); c.ExpectReset() }, EndReset},
 		"upstream resets after the client's last": {func(_ *testing.T, c, up *peer) {
 			c.CloseWrite()
-			up.expectEnd()
-			up.reset()
-			c.expectReset()
+			up.ExpectEnd()
+			up.Reset()
+			c.ExpectReset()
 		}, EndReset},
 		"client resets after the upstream's last": {func(_ *testing.T, c, up *peer) {
 			up.CloseWrite()
-			c.expectEnd()
-			c.reset()
-			up.expectReset()
+			c.ExpectEnd()
+			c.Reset()
+			up.ExpectReset()
 		}, EndReset},
 	}
 	for name, tt := range tests {
@@ -132,9 +132,9 @@ func TestTunnelHasNoDeadlines(t *testing.T) {
 	if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
 		t.Fatalf("the upstream saw %v", err)
 	}
-	c.send("late")
+	c.Send("late")
 	up.SetReadDeadline(time.Now().Add(patience))
-	up.expect("late")
+	up.Expect("late")
 }
 
 func TestTunnelIsCutByShutdown(t *testing.T) {
@@ -145,8 +145,8 @@ func TestTunnelIsCutByShutdown(t *testing.T) {
 	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("Shutdown: %v", err)
 	}
-	c.expectReset()
-	up.expectReset()
+	c.ExpectReset()
+	up.ExpectReset()
 	r.ends(EndStopped)
 }
 
@@ -154,7 +154,7 @@ func TestTunnelThatCannotBeOpened(t *testing.T) {
 	r := newRig(t)
 	r.dial = func(context.Context) (net.Conn, error) { return nil, errTest }
 	c := r.plainClient()
-	c.send(connectRequest)
+	c.Send(connectRequest)
 	c.expectRefusal("400") // RFC 9931
 	if n := r.ends(EndRefused); n.began {
 		t.Errorf("%+v", n)
@@ -165,7 +165,7 @@ func TestConnectWithABodyIsRefused(t *testing.T) {
 	for _, fields := range []string{"Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"} {
 		r := newRig(t)
 		c := r.plainClient()
-		c.send("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n" + fields)
+		c.Send("CONNECT h:443 HTTP/1.1\r\nHost: h\r\n" + fields)
 		c.expectRefusal("400")
 		if r.dials.Load() > 0 {
 			t.Error("connected")
@@ -180,9 +180,9 @@ func TestTunnelMakesNoRoom(t *testing.T) {
 			r := newRig(t)
 			c := r.plainClient()
 			r.waits(1)
-			c.send(connectRequest)
+			c.Send(connectRequest)
 			r.upstream()
-			c.expect(established)
+			c.Expect(established)
 			if r.srv.Reclaim() {
 				t.Error("the tunnel makes room")
 			}

@@ -50,14 +50,14 @@ func (r *rig) pass(pieces []string, want, method string) {
 		}
 	}()
 	up := r.upstream()
-	up.expect(want)
+	up.Expect(want)
 	<-sent
 	response := okResponse
 	if method == "HEAD" {
 		response = strings.TrimSuffix(okResponse, "ok")
 	}
-	up.send(response)
-	c.expect(response)
+	up.Send(response)
+	c.Expect(response)
 	n := r.ends(EndComplete)
 	if n.reqBytes != int64(len(strings.Join(pieces, ""))) || n.respBytes != int64(len(response)) {
 		r.t.Fatalf("counted %d and %d bytes, want %d and %d", n.reqBytes, n.respBytes, len(strings.Join(pieces, "")), len(response))
@@ -75,7 +75,7 @@ func (r *rig) pass(pieces []string, want, method string) {
 	up.Close()
 }
 
-func TestRequestsPassVerbatim(t *testing.T) { eachWay(t, testRequestsPassVerbatim) }
+func TestRequestsPassVerbatim(t *testing.T) { eachDriver(t, testRequestsPassVerbatim) }
 
 func testRequestsPassVerbatim(t *testing.T, newRig maker) {
 	requests := http1test.LegalRequests()
@@ -151,7 +151,7 @@ func testFieldsForAProxyStay(t *testing.T, newRig maker) {
 	}
 }
 
-func TestResponsesPassVerbatim(t *testing.T) { eachWay(t, testResponsesPassVerbatim) }
+func TestResponsesPassVerbatim(t *testing.T) { eachDriver(t, testResponsesPassVerbatim) }
 
 func testResponsesPassVerbatim(t *testing.T, newRig maker) {
 	r := newRig(t)
@@ -164,9 +164,9 @@ func testResponsesPassVerbatim(t *testing.T, newRig maker) {
 				if strings.HasPrefix(name, "HEAD") {
 					method = "HEAD"
 				}
-				c.send(method + " / HTTP/1.1\r\nHost: h\r\n\r\n")
+				c.Send(method + " / HTTP/1.1\r\nHost: h\r\n\r\n")
 				up := r.upstream()
-				up.expect(method + " / HTTP/1.1\r\nHost: h\r\n\r\n")
+				up.Expect(method + " / HTTP/1.1\r\nHost: h\r\n\r\n")
 				go func() {
 					for _, p := range split(resp) {
 						up.Write([]byte(p))
@@ -175,9 +175,9 @@ func testResponsesPassVerbatim(t *testing.T, newRig maker) {
 						up.Close()
 					}
 				}()
-				c.expect(resp)
+				c.Expect(resp)
 				if strings.HasPrefix(name, "until close") {
-					c.expectEnd()
+					c.ExpectEnd()
 				}
 				n := r.ends(EndComplete)
 				if n.respBytes != int64(len(resp)) || !n.firstByte || !n.upstreamKnown {
@@ -218,8 +218,8 @@ func TestKeepOutlivesTheRequestsMemory(t *testing.T) {
 	}
 	for range 8 { // the pool forgets some of what it is given
 		c := r.client()
-		c.send(head("Proxy-Authorization: x\r\n"))
-		r.upstream().expect(head(""))
+		c.Send(head("Proxy-Authorization: x\r\n"))
+		r.upstream().Expect(head(""))
 		c.Close()
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestTransportFaults checks what errors mean, and that the program gets them
@@ -66,19 +67,11 @@ func TestTransportFaults(t *testing.T) {
 func TestTransportRealFaults(t *testing.T) {
 	dialed := func(t *testing.T, response string) string {
 		t.Helper()
-		ln := listen(t)
-		t.Cleanup(func() { ln.Close() })
-		go func() {
-			for {
-				nc, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				_, _ = nc.Read(make([]byte, 4096))
-				_, _ = io.WriteString(nc, response)
-				nc.Close()
-			}
-		}()
+		ln := rawconn.Listen(t)
+		go rawconn.Serve(ln, func(nc net.Conn) {
+			_, _ = nc.Read(make([]byte, 4096))
+			_, _ = io.WriteString(nc, response)
+		})
 		return ln.Addr().String()
 	}
 	for _, tt := range []struct {
@@ -87,7 +80,7 @@ func TestTransportRealFaults(t *testing.T) {
 		want classify.Fault
 	}{
 		{"refused", func(t *testing.T) string {
-			ln := listen(t)
+			ln := rawconn.Listen(t)
 			ln.Close()
 			return "http://" + ln.Addr().String()
 		}, classify.FaultConnRefused},

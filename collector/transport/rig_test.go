@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"net"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -26,12 +25,3 @@ func (r recorder) Begin(call *classify.Call) {
 }
 
 func (r recorder) Observe(o *classify.Observation) { r <- event{obs: o.Clone()} }
-
-func listen(t testing.TB) net.Listener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln
-}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // serve starts a DNS server and returns a DNS that queries it.
@@ -143,11 +144,7 @@ func FuzzDNSResponse(f *testing.F) {
 
 // TestDialTriesAllAddresses has the first address refuse connections.
 func TestDialTriesAllAddresses(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := rawconn.Listen(t)
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	d := serve(t, upstreamtest.Addresses(t, "127.0.0.3", "127.0.0.1"))
 	nc, err := dialBy(t.Context(), &net.Dialer{Timeout: time.Minute}, d, net.JoinHostPort("h.example", port))

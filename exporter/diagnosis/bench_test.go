@@ -34,11 +34,11 @@ func BenchmarkSize(b *testing.B) {
 			d := New()
 			o := success()
 			o.Target = []byte("/?" + getStatistics)
-			u := d.usages.of(o, d)
+			u := &d.usageOf(o, o.End.Unix()).value
 			b.ReportAllocs()
 			for b.Loop() {
 				o.End = o.End.Add(pace)
-				d.observeSize(o, u)
+				d.observeSize(o, u, o.End.Unix())
 			}
 		})
 	}

@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"hash/maphash"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -77,7 +76,6 @@ var AttemptBuckets = [...]int{1, 2, 3, 4, 5, 8, maxAttempts}
 // calls remembers the calls whose last attempt failed, because another attempt may
 // follow. A success takes no lock unless it is that attempt.
 type calls struct {
-	seed maphash.Seed
 	keys [maxOpenCalls]atomic.Uint64 // what identifies the call in each slot; 0 if it is free
 	open atomic.Int64                // number of slots that are not free
 
@@ -97,39 +95,44 @@ type openCall struct {
 	final    bool // a retry cannot succeed
 }
 
-// key identifies the call that an attempt belongs to: what it asks for, with which
-// credential, and by which program. Programs are distinguished by address and
-// User-Agent; the port differs if the SDK opens a new connection.
-func (c *calls) key(o *classify.Observation) uint64 {
-	h := o.Call.Fingerprint ^ maphash.String(c.seed, o.Credential) ^ first(o.Client.Addr().Unmap())
-	return max(1, h^maphash.Bytes(c.seed, o.UserAgent)*0x9E3779B97F4A7C15)
+// callKey identifies the call that an attempt belongs to: what it asks for, with which
+// credential, and by which program, whose use has the given key. Programs are
+// distinguished by address and User-Agent; the port differs if the SDK opens a new
+// connection.
+func callKey(o *classify.Observation, use uint64) uint64 { return max(1, o.Call.Fingerprint^use) }
+
+// succeeded reports whether an attempt did what the program wanted.
+func succeeded(o *classify.Observation) bool {
+	return o.Verdict.Outcome == classify.OutcomeSuccess || o.Verdict.Outcome == classify.OutcomeDryRun
+}
+
+// fingerprinted reports whether an attempt can be compared with others.
+func fingerprinted(o *classify.Observation) bool {
+	return o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
+}
+
+// observeSuccess counts a call that succeeded at once. It reports false if the attempt
+// is not certainly such a call.
+func (d *Diagnoser) observeSuccess(o *classify.Observation, f found) bool {
+	if !succeeded(o) || o.Source == classify.SourceCSM ||
+		d.calls.open.Load() != 0 && fingerprinted(o) && d.calls.has(callKey(o, f.key)) {
+		return false
+	}
+	f.usage.successes.Add(1)
+	return true
 }
 
 // observeCall assigns the attempt to a call and returns its place in it.
-func (d *Diagnoser) observeCall(o *classify.Observation, u *usage) Attempt {
+func (d *Diagnoser) observeCall(o *classify.Observation, f found) Attempt {
 	if o.Source == classify.SourceCSM {
 		return Attempt{} // its records have no parameters
 	}
-	a := &d.actions.other
-	if u != nil {
-		a = u.act
-	}
-	succeeded := o.Verdict.Outcome == classify.OutcomeSuccess || o.Verdict.Outcome == classify.OutcomeDryRun
-	known := o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
-	if succeeded && (!known || d.calls.open.Load() == 0) {
-		a.outcomes[0].Add(1)
-		return Attempt{}
-	}
-	if !known {
+	a := f.usage.act
+	if !fingerprinted(o) {
 		a.finish(1, o.Verdict.Outcome)
 		return Attempt{}
 	}
-	key := d.calls.key(o)
-	if succeeded && !d.calls.has(key) {
-		a.outcomes[0].Add(1)
-		return Attempt{}
-	}
-	at := d.calls.add(key, a, o, succeeded)
+	at := d.calls.add(callKey(o, f.key), a, o, succeeded(o))
 	if at.Result == RetryWasted {
 		d.reportWasted(o, a, at)
 	}
@@ -320,12 +323,21 @@ type Calls struct {
 // counted when no further attempt is expected.
 func (d *Diagnoser) Calls(now time.Time) []Calls {
 	d.calls.expire(now)
+	d.usages.mu.Lock() // so that none is dropped meanwhile
+	defer d.usages.mu.Unlock()
+	successes := map[*action]uint64{&d.actions.other: d.noUsage.value.successes.Load()}
+	for e := range d.usages.all {
+		successes[e.value.act] += e.value.successes.Load()
+	}
 	var list []Calls
 	for _, a := range d.actions.all() {
 		c := Calls{Service: a.name.service, Action: a.name.action, Outcomes: make(map[CallOutcome]uint64), Retries: make(map[RetryResult]uint64)}
 		total := uint64(0)
 		for i, outcome := range callOutcomes {
 			n := a.outcomes[i].Load()
+			if outcome == CallSuccess {
+				n += successes[a]
+			}
 			c.Outcomes[outcome] = n
 			total += n
 		}

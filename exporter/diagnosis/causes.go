@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
 //go:embed causes.yaml
@@ -118,8 +119,7 @@ func appendFilled(dst []byte, text string, facts []classify.Fact) []byte {
 		text = text[length:]
 	}
 	if changed && len(dst)-begin > maxFilled {
-		cut := strings.ToValidUTF8(string(dst[begin:begin+maxFilled-len("...")]), "")
-		dst = append(append(dst[:begin], cut...), "..."...)
+		dst = append(dst[:begin], printable.Truncate(string(dst[begin:]), maxFilled)...)
 	}
 	return dst
 }

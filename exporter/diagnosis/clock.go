@@ -2,11 +2,9 @@ package diagnosis
 
 import (
 	"cmp"
-	"encoding/binary"
 	"net/netip"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -75,32 +73,24 @@ func (in *clockInput) skew() Skew {
 }
 
 const (
-	maxClocks     = 256              // maximum number of clocks remembered
-	clockProbes   = 8                // number of slots where a clock may be stored
-	clockSamples  = 9                // number of samples kept; the skew is their median
-	clockMinimum  = 3                // minimum number of samples for a skew
-	clockInterval = time.Second      // minimum time between two samples
-	clockMemory   = 15 * time.Minute // how long a sample is used
-	maxRoundTrip  = 10 * time.Second // maximum round trip of a sample
-	maxListed     = 16
+	maxClocks    = 256              // maximum number of clocks remembered
+	clockSamples = 9                // number of samples kept; the skew is their median
+	clockMinimum = 3                // minimum number of samples for a skew
+	clockMemory  = tableMemory      // how long a sample is used
+	maxRoundTrip = 10 * time.Second // maximum round trip of a sample
+	maxListed    = 16
 	// minStaleness is the minimum time by which a request was signed earlier than the
 	// other requests of the program if it is stale. With a smaller difference, the
 	// clock has just gone beyond the limit.
 	minStaleness = 2 * time.Minute
 )
 
-// clocks remembers the clocks of programs by the address that they call from. Its
-// memory is bounded by maxClocks.
-type clocks struct {
-	slots [maxClocks]atomic.Pointer[clock]
-
-	mu sync.Mutex // held while a slot is assigned to a clock
-}
+// clocks remembers the clocks of programs by the address that they call from.
+type clocks struct{ table[clock] }
 
 // clock holds the samples of one clock.
 type clock struct {
 	client netip.Addr
-	taken  atomic.Int64 // time of the last sample, in nanoseconds since the epoch
 
 	mu      sync.Mutex // guards the fields below
 	samples [clockSamples]clockSample
@@ -113,28 +103,23 @@ type clockSample struct {
 	skew       Skew
 }
 
-// due reports whether the next sample of a client's clock may be taken at the given time.
-func (c *clocks) due(client netip.Addr, at time.Time) bool {
-	k := c.find(client)
-	if k == nil {
-		return true
-	}
-	since := at.UnixNano() - k.taken.Load()
-	return since < 0 || since >= int64(clockInterval) // negative if the system clock was set back
-}
-
-// observe takes a sample if one is due.
+// observe takes a sample if there is none of this second.
 func (c *clocks) observe(in clockInput, at time.Time) {
 	if in.presigned || in.roundTrip > maxRoundTrip {
 		return
 	}
-	now := at.UnixNano()
-	k := c.find(in.client)
-	if k == nil {
-		if k = c.place(in.client, now); k == nil {
+	second, key := at.Unix(), hashAddr(in.client)
+	e := c.find(key)
+	isNew := false
+	if e == nil || e.used.Load() == ended {
+		if e, isNew = c.add(key, second, func(k *clock) { k.client = in.client }, nil); e == nil {
 			return
 		}
 	}
+	if !isNew && e.used.Load() == second {
+		return
+	}
+	k := &e.value
 	if !k.mu.TryLock() {
 		return
 	}
@@ -144,52 +129,9 @@ func (c *clocks) observe(in clockInput, at time.Time) {
 	if last.at != 0 && last.signed == signed {
 		return // the same signature again gives no new information about the clock
 	}
-	k.samples[k.next] = clockSample{now, signed, in.skew()}
+	k.samples[k.next] = clockSample{at.UnixNano(), signed, in.skew()}
 	k.next = (k.next + 1) % clockSamples
-	k.taken.Store(now)
-}
-
-// first returns the index of the first slot where the clock of a client may be.
-func first(client netip.Addr) uint64 {
-	b := client.As16()
-	h := binary.LittleEndian.Uint64(b[:8])*0x9E3779B97F4A7C15 ^ binary.LittleEndian.Uint64(b[8:])
-	h ^= h >> 33
-	h *= 0xFF51AFD7ED558CCD
-	return h ^ h>>33
-}
-
-// find returns the clock of a client, or nil.
-func (c *clocks) find(client netip.Addr) *clock {
-	at := first(client)
-	for i := range uint64(clockProbes) {
-		if k := c.slots[(at+i)%maxClocks].Load(); k != nil && k.client == client {
-			return k
-		}
-	}
-	return nil
-}
-
-// place assigns a slot to a client's clock, either a free one or one whose clock
-// has not been seen for clockMemory. It returns nil if there is none.
-func (c *clocks) place(client netip.Addr, now int64) *clock {
-	if !c.mu.TryLock() {
-		return nil
-	}
-	defer c.mu.Unlock()
-	if k := c.find(client); k != nil {
-		return k
-	}
-	at := first(client)
-	for i := range uint64(clockProbes) {
-		slot := &c.slots[(at+i)%maxClocks]
-		if k := slot.Load(); k == nil || now-k.taken.Load() > int64(clockMemory) {
-			k = &clock{client: client}
-			k.taken.Store(now)
-			slot.Store(k)
-			return k
-		}
-	}
-	return nil
+	e.used.renew(second)
 }
 
 // Clock is the clock that a program signs with, compared with the API's clock.
@@ -203,8 +145,8 @@ type Clock struct {
 // usual returns the skew of a client's clock. It returns false if there are too
 // few samples.
 func (c *clocks) usual(client netip.Addr, now time.Time) (Skew, bool) {
-	if k := c.find(client); k != nil {
-		return k.median(now)
+	if e := c.find(hashAddr(client)); e != nil {
+		return e.value.median(now)
 	}
 	return Skew{}, false
 }
@@ -230,13 +172,9 @@ func (k *clock) median(now time.Time) (Skew, bool) {
 // list returns up to maxListed clocks, largest absolute skew first.
 func (c *clocks) list(now time.Time) []Clock {
 	var all []Clock
-	for i := range c.slots {
-		k := c.slots[i].Load()
-		if k == nil {
-			continue
-		}
-		if s, ok := k.median(now); ok {
-			all = append(all, Clock{k.client, s})
+	for e := range c.all {
+		if s, ok := e.value.median(now); ok {
+			all = append(all, Clock{e.value.client, s})
 		}
 	}
 	slices.SortFunc(all, func(a, b Clock) int {

@@ -14,7 +14,7 @@ var program = netip.MustParseAddr("192.0.2.9")
 // sampled returns clocks that have seen so many requests of one clock, a minute
 // apart, and the time of the last.
 func sampled(n int, off time.Duration, more ...func(*clockInput)) (*clocks, time.Time) {
-	c, at := &clocks{}, epoch
+	c, at := &clocks{newTable[clock](maxClocks)}, epoch
 	for i := range n {
 		at = epoch.Add(time.Duration(i) * time.Minute)
 		in := clockInput{client: program, signed: at.Add(off).Truncate(time.Second), date: at.Truncate(time.Second), roundTrip: 40 * time.Millisecond}
@@ -122,7 +122,7 @@ func TestOneSampleASecond(t *testing.T) {
 		o.Call.SignedAt = epoch.Add(time.Duration(i) * time.Second)
 		d.Observe(o)
 	}
-	k := d.clocks.find(program)
+	k := &d.clocks.find(hashAddr(program)).value
 	if n := k.next; n != 1 {
 		t.Errorf("%d samples within a second, want 1", n)
 	}
@@ -135,7 +135,7 @@ func TestOneSampleASecond(t *testing.T) {
 }
 
 func TestClocksFurthestOffFirst(t *testing.T) {
-	c := &clocks{}
+	c := &clocks{newTable[clock](maxClocks)}
 	for client := range 40 {
 		for i := range 3 {
 			at := epoch.Add(time.Duration(i) * time.Minute)
@@ -190,7 +190,7 @@ func TestJudgeClock(t *testing.T) {
 
 // TestClocksAreBounded feeds the calls of 100,000 programs.
 func TestClocksAreBounded(t *testing.T) {
-	c := &clocks{}
+	c := &clocks{newTable[clock](maxClocks)}
 	for a := range 100 {
 		for b := range 1000 {
 			at := epoch.Add(time.Duration(a) * time.Second)
@@ -198,7 +198,7 @@ func TestClocksAreBounded(t *testing.T) {
 			c.observe(clockInput{client: client, signed: at, date: at}, at)
 		}
 	}
-	if size := unsafe.Sizeof(*c) + maxClocks*unsafe.Sizeof(clock{}); size > 96<<10 {
+	if size := maxClocks * (unsafe.Sizeof(c.slots[0]) + unsafe.Sizeof(row[clock]{})); size > 96<<10 {
 		t.Errorf("%d bytes, documented are less than 96 KiB", size)
 	}
 	n := 0

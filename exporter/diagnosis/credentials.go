@@ -39,6 +39,7 @@ var categories = classify.Categories()
 type key struct {
 	name string
 
+	used      atomic.Int64 // time of the last attempt, in seconds since the epoch
 	announced atomic.Bool  // its first attempt was reported
 	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
 	failed    atomic.Int64 // time of the last failure, likewise
@@ -99,6 +100,18 @@ func (p *places) add(name string) bool {
 	return false
 }
 
+// names returns the names in order.
+func (p *places) names() []string {
+	all := make([]string, 0, len(p))
+	for i := range p {
+		if name := p[i].Load(); name != nil {
+			all = append(all, *name)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 // keys remembers credentials.
 type keys struct {
 	mu    sync.Mutex
@@ -118,7 +131,7 @@ func (s *keys) place(name string, second int64) (found, evicted *key) {
 	}
 	if len(s.known) >= MaxCredentials {
 		for _, k := range s.known {
-			if second-k.seen() > int64(keyMemory/time.Second) && (evicted == nil || k.seen() < evicted.seen()) {
+			if last := k.used.Load(); second-last > int64(keyMemory/time.Second) && (evicted == nil || last < evicted.used.Load()) {
 				evicted = k
 			}
 		}
@@ -128,7 +141,7 @@ func (s *keys) place(name string, second int64) (found, evicted *key) {
 		delete(s.known, evicted.name)
 	}
 	k := &key{name: strings.Clone(name)}
-	k.failed.Store(second)
+	k.used.Store(second)
 	s.known[k.name] = k
 	return k, evicted
 }
@@ -150,26 +163,34 @@ func (s *keys) find(name string) *key {
 	return &s.other
 }
 
-// seen returns the time of the last attempt, in seconds since the epoch.
-func (k *key) seen() int64 { return max(k.succeeded.Load(), k.failed.Load()) }
+// meet learns where a credential is used, and reports what is new.
+func (d *Diagnoser) meet(o *classify.Observation, k *key) {
+	if k.name == "" {
+		return
+	}
+	if k.announced.CompareAndSwap(false, true) {
+		severity := SeverityInfo
+		if d.keys.started(o.End.Unix()) {
+			severity = SeverityDebug
+		}
+		d.report(o, CauseKeyFirstSeen, severity)
+	}
+	if o.Call.Region != "" && k.regions.add(o.Call.Region) {
+		d.report(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
+	}
+	if o.Call.Service != "" && k.services.add(o.Call.Service) {
+		d.report(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
+	}
+}
 
-// observeCredential learns from an attempt with the usage u, which is nil if there
-// was no room for it.
-func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage) {
-	failed := o.Verdict.Outcome.Failed()
-	if u == nil || u.key == &d.keys.other {
+// observeCredential learns from an attempt with the usage u.
+func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage, second int64) {
+	k, p, failed := u.key, &u.permission, o.Verdict.Outcome.Failed()
+	if k == &d.keys.other {
 		if failed {
 			d.keys.find(o.Credential).count(o.Verdict.Category)
 		}
 		return
-	}
-	k, second := u.key, o.End.Unix()
-	if !k.announced.Load() && k.announced.CompareAndSwap(false, true) && k.name != "" {
-		severity := SeverityInfo
-		if d.keys.started(second) {
-			severity = SeverityDebug
-		}
-		d.report(o, CauseKeyFirstSeen, severity)
 	}
 	if failed {
 		k.count(o.Verdict.Category)
@@ -178,25 +199,14 @@ func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage) {
 	}
 	switch o.Verdict.Outcome {
 	case classify.OutcomeSuccess, classify.OutcomePartial, classify.OutcomeDryRun:
-		if k.succeeded.Load() != second {
+		if p.succeeded.Load() != second {
+			p.succeeded.Store(second)
 			k.succeeded.Store(second)
 		}
-		if u.permission.succeeded.Load() != second {
-			u.permission.succeeded.Store(second)
-		}
-		if k.refusals.Load() != 0 || u.permission.denials.Load() != 0 {
+		if k.refusals.Load() != 0 || p.denials.Load() != 0 {
 			d.observeRecovery(o, u)
 		}
 	default:
-	}
-	if k.name == "" {
-		return
-	}
-	if o.Call.Region != "" && k.regions.add(o.Call.Region) {
-		d.report(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
-	}
-	if o.Call.Service != "" && k.services.add(o.Call.Service) {
-		d.report(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
 	}
 }
 
@@ -253,9 +263,9 @@ func sinceFacts(code, action string, last, refusals int64) []classify.Fact {
 }
 
 // revoked returns the diagnosis of a key or permission that worked before, if the
-// attempt, whose usage is u, was refused because of either. u may be nil.
+// attempt, whose usage is u, was refused because of either.
 func (d *Diagnoser) revoked(o *classify.Observation, u *usage) (Diagnosis, bool) {
-	if u == nil || u.key == &d.keys.other {
+	if u.key == &d.keys.other {
 		return Diagnosis{}, false
 	}
 	code := o.Verdict.CanonicalCode()

@@ -13,7 +13,6 @@
 package diagnosis
 
 import (
-	"hash/maphash"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -101,6 +100,9 @@ type Diagnoser struct {
 	notify    func(Notice) // nil if nobody wants notices
 	clocks    clocks
 	usages    usages
+	uses      uses
+	noUsage   row[usage] // of the attempts that there is no room for in usages
+	noUse     use        // likewise
 	keys      keys
 	actions   actions
 	calls     calls
@@ -108,7 +110,6 @@ type Diagnoser struct {
 	limits    []QuotaLimit // immutable
 	sized     budget       // of requests whose size is read
 	hidden    hidden
-	uses      uses
 	incidents incidents
 	triggers  happenings
 	unknown   unknownCodes
@@ -117,14 +118,16 @@ type Diagnoser struct {
 
 // New returns a Diagnoser without observations.
 func New() *Diagnoser {
-	return &Diagnoser{
-		usages:  usages{seed: maphash.MakeSeed()},
+	d := &Diagnoser{
+		clocks:  clocks{newTable[clock](maxClocks)},
+		usages:  usages{newTable[usage](maxUsages)},
+		uses:    uses{table: newTable[use](maxUses)},
 		keys:    keys{known: make(map[string]*key)},
 		actions: actions{known: make(map[actionName]*action)},
-		calls:   calls{seed: maphash.MakeSeed()},
 		limits:  DocumentedLimits(),
-		uses:    uses{seed: maphash.MakeSeed()},
 	}
+	d.noUsage.value.key, d.noUsage.value.act = &d.keys.other, &d.actions.other
+	return d
 }
 
 // Observe learns from an attempt and returns its place in a call. It is fast, so
@@ -134,82 +137,88 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
 	}
-	u, isNew := d.uses.observe(o)
-	usage := d.usageOf(o, u)
-	d.observeCredential(o, usage)
-	d.observeUse(o, u, isNew)
-	d.observeClock(o, u)
-	d.observeRepeat(o, u, usage)
-	d.observeQuota(o, usage)
-	size := d.observeSize(o, usage)
-	at := d.observeCall(o, usage)
+	second := o.End.Unix()
+	f := d.find(o, second)
+	d.observeCredential(o, f.usage, second)
+	if o.Verdict.Outcome.Failed() {
+		d.observeFailure(o, f.use)
+	}
+	d.observeClock(o, f.use, second)
+	d.observeRepeat(o, f, second)
+	d.observeQuota(o, f.usage, second)
+	size := d.observeSize(o, f.usage, second)
+	if d.observeSuccess(o, f) {
+		return Attempt{}
+	}
+	at := d.observeCall(o, f)
 	at.Size = size
 	return at
 }
 
-// usageOf returns the usage that an attempt of the use u belongs to. u remembers it:
-// one with an attempt within usageMemory is still in the table.
-func (d *Diagnoser) usageOf(o *classify.Observation, u *use) *usage {
-	if u == nil {
-		return d.usages.of(o, d)
-	}
-	second := o.End.Unix()
-	if known := u.usage.Load(); known != nil {
-		switch seen := known.seen.Load(); {
-		case seen == second:
-			return known
-		case second-seen <= int64(usageMemory/time.Second):
-			known.seen.Store(second)
-			return known
-		}
-	}
-	known := d.usages.of(o, d)
-	u.usage.Store(known)
-	return known
+// found is what the analysers need to know of an attempt besides its observation. It
+// is looked up once for all of them.
+type found struct {
+	key   uint64 // of the use: who called what, and how
+	use   *use
+	usage *usage
 }
 
-// clockDue reports whether a sample of the clock of an attempt of the use u is due. u
-// remembers the clock: one with a sample within clockInterval is still in the table.
-func (d *Diagnoser) clockDue(o *classify.Observation, u *use) bool {
-	if u == nil {
-		return d.clocks.due(clockOf(o), o.End)
+// find counts an attempt and finds what it belongs to.
+func (d *Diagnoser) find(o *classify.Observation, second int64) found {
+	recent := d.uses.recentOf(o)
+	if e := d.uses.find(recent.Load()); e != nil && e.used.Load() == second && e.value.is(o) {
+		e.value.count.Add(1)
+		return found{e.key, &e.value, &e.value.usage.Load().value}
 	}
-	if k := u.clock.Load(); k != nil {
-		if since := o.End.UnixNano() - k.taken.Load(); 0 <= since && since < int64(clockInterval) {
-			return false
-		}
-	}
-	client := clockOf(o)
-	u.clock.Store(d.clocks.find(client))
-	return d.clocks.due(client, o.End)
+	key := useKey(o)
+	recent.Store(key)
+	return d.renew(o, d.uses.find(key), key, second)
 }
 
-// observeClock takes a sample of the program's clock if one is due.
-func (d *Diagnoser) observeClock(o *classify.Observation, u *use) {
-	if o.Date.IsZero() || o.Call.Signing == classify.SigningPresigned || o.Call.SignedAt.IsZero() || !d.clockDue(o, u) {
+// renew is find for the first attempt of a use in a second. e is its row, or nil.
+func (d *Diagnoser) renew(o *classify.Observation, e *row[use], key uint64, second int64) found {
+	var of *row[usage]
+	if e != nil && e.used.renew(second) {
+		if of = e.value.usage.Load(); of == &d.noUsage || !of.used.renew(second) {
+			of = d.usageOf(o, second)
+			e.value.usage.Store(of)
+			d.meet(o, of.value.key)
+		}
+		of.value.key.used.Store(second)
+	} else {
+		of = d.usageOf(o, second)
+		d.meet(o, of.value.key)
+		var isNew bool
+		if e, isNew = d.uses.add(o, key, second, of); isNew {
+			d.triggers.clock(o.End)
+			d.uses.introduce(&e.value, &d.triggers, o.End)
+		}
+	}
+	u := &d.noUse
+	if e != nil {
+		u = &e.value
+	}
+	u.count.Add(1)
+	return found{key, u, &of.value}
+}
+
+// observeClock takes a sample of the program's clock if there is none of this second.
+func (d *Diagnoser) observeClock(o *classify.Observation, u *use, second int64) {
+	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || u.sampled.Load() == second {
 		return
 	}
-	if in, ok := clockInputOf(o); ok {
+	if in, ok := clockInputOf(o); ok && !in.presigned {
 		d.clocks.observe(in, o.End)
+		u.sampled.Store(second)
 	}
 }
 
-// observeUse learns which program calls what, and which failures occur.
-func (d *Diagnoser) observeUse(o *classify.Observation, u *use, isNew bool) {
-	failed := o.Verdict.Outcome.Failed()
-	if isNew || failed {
-		d.triggers.clock(o.End)
-	}
-	if isNew {
-		d.uses.introduce(u, &d.triggers, o.End)
-	}
-	if failed {
-		if u != nil {
-			u.failed.Add(1)
-		}
-		d.incidents.observe(o, u, &d.triggers)
-		d.unknown.observe(o)
-	}
+// observeFailure learns which failures occur.
+func (d *Diagnoser) observeFailure(o *classify.Observation, u *use) {
+	d.triggers.clock(o.End)
+	u.failed.Add(1)
+	d.incidents.observe(o, u, &d.triggers)
+	d.unknown.observe(o)
 }
 
 // Diagnose returns the causes of the failed attempt, whose place is at, the most
@@ -220,7 +229,10 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		return nil
 	}
 	var all []Diagnosis
-	u := d.usages.find(o)
+	u := &d.noUsage.value
+	if e := d.usages.find(usageKey(o)); e != nil {
+		u = &e.value
+	}
 	if lost, ok := d.revoked(o, u); ok {
 		all = append(all, lost)
 	}

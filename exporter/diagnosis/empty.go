@@ -135,7 +135,7 @@ func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
 
 // keyOf returns the key of a query of a program. It is not 0.
 func keyOf(o *classify.Observation, key uint64) uint64 {
-	return key ^ first(o.Client.Addr().Unmap()) | 1
+	return key ^ hashAddr(o.Client.Addr()) | 1
 }
 
 const (

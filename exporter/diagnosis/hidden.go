@@ -72,7 +72,7 @@ func (d *Diagnoser) Hidden(o *classify.Observation) *Finding {
 		return nil
 	case v.Empty:
 		return d.hidden.empty(o)
-	case d.hidden.budget.spent(o.End, hiddenBudget):
+	case d.hidden.budget.spent(o.End.Unix(), hiddenBudget):
 		return nil
 	case givesPoints(o.Call.Action):
 		d.hidden.budget.spend()
@@ -92,8 +92,8 @@ type budget struct {
 
 // spent reports whether the budget of the second is used up. Callers that ask at the
 // same time may exceed it by a few.
-func (b *budget) spent(now time.Time, limit int32) bool {
-	if second := now.Unix(); b.second.Load() != second {
+func (b *budget) spent(second int64, limit int32) bool {
+	if b.second.Load() != second {
 		b.second.Store(second)
 		b.used.Store(0)
 	}

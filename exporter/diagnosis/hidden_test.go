@@ -224,12 +224,12 @@ func TestBudget(t *testing.T) {
 	var b budget
 	taken := 0
 	for i := range 1000 {
-		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond), hiddenBudget) {
+		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), hiddenBudget) {
 			b.spend()
 			taken++
 		}
 	}
-	if taken != hiddenBudget || b.spent(epoch.Add(time.Second), hiddenBudget) {
+	if taken != hiddenBudget || b.spent(epoch.Add(time.Second).Unix(), hiddenBudget) {
 		t.Errorf("%d of 1000 taken, want %d", taken, hiddenBudget)
 	}
 	d := New()

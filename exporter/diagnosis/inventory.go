@@ -151,9 +151,10 @@ func (t *Tally) merge(other Tally) {
 	t.Failed += other.Failed
 }
 
-// tally returns the tally of a use.
-func (u *use) tally() Tally {
-	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(u.last.Load(), 0), u.count.Load()}, u.failed.Load()}
+// tallyOf returns the tally of a use.
+func tallyOf(e *row[use]) Tally {
+	u := &e.value
+	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(e.used.Load(), 0), u.count.Load()}, u.failed.Load()}
 }
 
 // Inventory returns how the API has been used.
@@ -166,8 +167,8 @@ func (d *Diagnoser) Inventory() Inventory {
 	credentials := make(map[string]*CredentialUse)
 	signatures := make(map[classify.Signing]*SignatureUse)
 	plain := make(map[plainKey]*PlainUse)
-	for u := range d.uses.all {
-		tally := u.tally()
+	for e := range d.uses.all {
+		u, tally := &e.value, tallyOf(e)
 		scrub := classify.Scrub
 		entry(versions, versionKey{u.service, u.action, u.version}, func() *VersionUse {
 			documented, newer := documentedVersion(u.service, u.action, u.version)
@@ -207,7 +208,7 @@ func (d *Diagnoser) Inventory() Inventory {
 		PlainHTTP:    sorted(plain, func(p *PlainUse) (int64, string) { return p.Count, p.Program + p.Credential }),
 		UnknownCodes: d.unknown.list(),
 		Redundant:    d.redundant.list(),
-		Unlisted:     d.uses.unlisted.Load(),
+		Unlisted:     d.noUse.count.Load(),
 	}
 }
 
@@ -237,8 +238,8 @@ func (d *Diagnoser) Programs(now time.Time) []Client {
 		signing         classify.Signing
 	}
 	all := make(map[key]*Client)
-	for u := range d.uses.all {
-		if u.active(now) {
+	for e := range d.uses.all {
+		if u := &e.value; e.active(now) {
 			scheme := cmp.Or(u.scheme, programUnknown)
 			entry(all, key{u.program, scheme, u.signing}, func() *Client {
 				return &Client{Program: u.program, Signing: u.signing, Scheme: scheme}

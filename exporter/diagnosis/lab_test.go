@@ -20,7 +20,7 @@ import (
 // lab plays programs that call the simulator, at times of its own, and shows a
 // Diagnoser what the tap sees of each call.
 type lab struct {
-	t       *testing.T
+	t       testing.TB
 	now     time.Time
 	gateway *cloudmonitor.Server
 	d       *Diagnoser
@@ -34,6 +34,7 @@ type attempt struct {
 	wait   time.Duration // before it
 	as     *cloudmonitor.Credential
 	from   string // address of the program
+	agent  string // the User-Agent
 	host   string
 	region string
 	method string
@@ -47,7 +48,7 @@ type attempt struct {
 const getStatistics = "Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total" +
 	"&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&StartTime=2026-11-23T07:00:00Z&EndTime=2026-11-23T07:30:00Z&Period=60"
 
-func newLab(t *testing.T, limits bool) *lab {
+func newLab(t testing.TB, limits bool) *lab {
 	l := &lab{t: t, now: epoch, d: New()}
 	l.gateway = cloudmonitor.New(cloudmonitor.Config{
 		Credentials: []cloudmonitor.Credential{credential}, Limits: limits, Now: func() time.Time { return l.now },
@@ -59,6 +60,19 @@ func newLab(t *testing.T, limits bool) *lab {
 
 // do makes an attempt and returns what the tap saw of it, and why it failed.
 func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
+	l.t.Helper()
+	o := l.see(a)
+	l.at = l.d.Observe(o)
+	if !o.Verdict.Outcome.Failed() {
+		return o, nil
+	}
+	all := l.d.Diagnose(o, l.at)
+	checkShown(l.t, o.Verdict.Code, all)
+	return o, all
+}
+
+// see makes an attempt and returns what the tap saw of it.
+func (l *lab) see(a attempt) *classify.Observation {
 	l.t.Helper()
 	l.n++
 	l.now = l.now.Add(a.wait)
@@ -106,6 +120,7 @@ func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 		Start: l.now, FirstByte: l.now.Add(took), End: l.now.Add(took), Method: a.method,
 		Client: netip.AddrPortFrom(netip.MustParseAddr(or(a.from, "192.0.2.9")), 40000+a.port), Source: classify.SourceForward,
 		Credential: classify.HashAccessKey([]byte("lab"), []byte(as.AccessKey)), Target: q.Target, RequestBody: q.Body,
+		Scheme: "http", UserAgent: []byte(a.agent), ResponseBody: w.Body.Bytes(),
 	}
 	l.now = o.End
 	o.Call, _ = classifier.Request(q)
@@ -115,13 +130,7 @@ func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 	if o.Verdict.NotAuthenticated() {
 		o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
 	}
-	l.at = l.d.Observe(o)
-	if !o.Verdict.Outcome.Failed() {
-		return o, nil
-	}
-	all := l.d.Diagnose(o, l.at)
-	checkShown(l.t, o.Verdict.Code, all)
-	return o, all
+	return o
 }
 
 // repeat makes n attempts.

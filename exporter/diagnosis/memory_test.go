@@ -89,9 +89,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"calls by action", 80, []any{&d.actions}},
 		{"keys, limits and sizes", 192, []any{&d.keys, &d.usages}},
 		{"unfinished calls", 144, []any{&d.calls}},
-		{"redundant calls", 96, []any{&d.repeats, &d.redundant}},
+		{"redundant calls", 192, []any{&d.repeats, &d.redundant}},
 		{"queries and lists", 64, []any{&d.hidden}},
-		{"what programs use", 850, []any{&d.uses}},
+		{"what programs use", 400, []any{&d.uses}},
 		{"onset and scope", 400, []any{&d.incidents, &d.triggers}},
 		{"unknown codes", 16, []any{&d.unknown}},
 	} {

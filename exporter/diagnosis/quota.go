@@ -108,13 +108,12 @@ func (w *rate) exhausted(second int64, limit int) (time.Duration, bool) {
 }
 
 // observeQuota counts an attempt against the limit of its action.
-func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage) {
-	if u == nil || u.limit == 0 {
+func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64) {
+	if u.limit == 0 {
 		return
 	}
-	second := o.End.Unix()
 	u.window.add(second)
-	if last := u.warned.Load(); second-last >= quotaPause && second != u.checked.Swap(second) { // once a second at most
+	if last := u.warned.Load(); second-last >= quotaPause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
 		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
 			facts := u.quotaFacts(used)
 			d.report(o, CauseQuotaNear, SeverityWarn, facts[:]...)
@@ -131,10 +130,10 @@ func (u *usage) quotaFacts(used int) [3]classify.Fact {
 	}
 }
 
-// throttled returns the diagnosis of a throttled attempt with the usage u, which may
-// be nil: whether this tap's calls reach the limit.
+// throttled returns the diagnosis of a throttled attempt with the usage u: whether
+// this tap's calls reach the limit.
 func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
-	if o.Verdict.Category != classify.CategoryThrottled || u == nil || u.limit == 0 {
+	if o.Verdict.Category != classify.CategoryThrottled || u.limit == 0 {
 		return Diagnosis{}, false
 	}
 	used := u.window.used(o.End.Unix())
@@ -162,9 +161,9 @@ type Quota struct {
 func (d *Diagnoser) Quotas(now time.Time) []Quota {
 	var list []Quota
 	second := now.Unix()
-	for i := range d.usages.slots {
-		u := d.usages.slots[i].Load()
-		if u == nil || u.limit == 0 || u.key == &d.keys.other {
+	for e := range d.usages.all {
+		u := &e.value
+		if u.limit == 0 || u.key == &d.keys.other {
 			continue
 		}
 		q := Quota{Credential: u.credential, Action: u.action, Version: u.version, Limit: u.limit}

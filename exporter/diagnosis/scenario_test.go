@@ -129,7 +129,7 @@ func TestRightScenariosWithAWrongSecret(t *testing.T) {
 }
 
 // checkShown checks that all texts are there, filled in, and without a secret.
-func checkShown(t *testing.T, name string, all []Diagnosis) {
+func checkShown(t testing.TB, name string, all []Diagnosis) {
 	t.Helper()
 	if len(all) > MaxDiagnoses {
 		t.Errorf("%s: %d diagnoses", name, len(all))

@@ -94,20 +94,19 @@ func (z *sizes) share(s classify.Size) float64 {
 
 // observeSize learns how much an attempt asks for. It returns that of a failed attempt
 // that may have failed for it, and 0 otherwise.
-func (d *Diagnoser) observeSize(o *classify.Observation, u *usage) classify.Size {
-	if u == nil || u.sizes == nil || len(o.Target) == 0 {
+func (d *Diagnoser) observeSize(o *classify.Observation, u *usage, second int64) classify.Size {
+	if u.sizes == nil || len(o.Target) == 0 {
 		return classify.Size{}
 	}
 	suspect := o.Verdict.Outcome.Failed() && sizeMatters(o.Verdict.Category)
 	if !suspect {
-		if d.sized.spent(o.End, sizeBudget) {
+		if d.sized.spent(second, sizeBudget) {
 			return classify.Size{}
 		}
 		d.sized.spend()
 	}
 	q := classify.ReadQuery(o.Target, o.RequestBody)
 	size := q.Size()
-	second := o.End.Unix()
 	for i, n := range values(size) {
 		if n > 0 && u.sizes.limits[i] > 0 {
 			u.sizes.most[i].add(second, n)
@@ -147,10 +146,10 @@ func (u *usage) sizeFacts(s classify.Size) []classify.Fact {
 	}
 }
 
-// oversized returns the diagnosis of a failed attempt with the usage u, which may be
-// nil, that asked for s, if that is more than the API allows or nearly so.
+// oversized returns the diagnosis of a failed attempt with the usage u that asked for
+// s, if that is more than the API allows or nearly so.
 func oversized(o *classify.Observation, u *usage, s classify.Size) (Diagnosis, bool) {
-	if u == nil || u.sizes == nil || s == (classify.Size{}) {
+	if u.sizes == nil || s == (classify.Size{}) {
 		return Diagnosis{}, false
 	}
 	share := u.sizes.share(s)
@@ -180,9 +179,9 @@ type RequestSize struct {
 // RequestSizes returns the sizes of requests by credential, action and limit.
 func (d *Diagnoser) RequestSizes(now time.Time) []RequestSize {
 	var list []RequestSize
-	for i := range d.usages.slots {
-		u := d.usages.slots[i].Load()
-		if u == nil || u.sizes == nil || u.key == &d.keys.other {
+	for e := range d.usages.all {
+		u := &e.value
+		if u.sizes == nil || u.key == &d.keys.other {
 			continue
 		}
 		for k, limit := range sizeLimits {

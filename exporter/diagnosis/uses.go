@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -12,132 +11,107 @@ import (
 )
 
 const (
-	maxUses     = 1024             // maximum number of uses remembered
-	useProbes   = 8                // number of slots where a use may be stored
-	recentUses  = 64               // number of connections whose last use is at hand
-	activeTime  = 15 * time.Minute // a use is active this long after an attempt
-	maxAgentKey = 256              // of a User-Agent, in bytes
+	maxUses     = 1024        // maximum number of uses remembered
+	recentUses  = 512         // size of the cache of uses
+	activeTime  = tableMemory // a use is active this long after an attempt
+	maxAgentKey = 256         // of a User-Agent, in bytes
 )
 
 // use is one way in which a program uses the API: the calls that have the same
 // action, version, region, credential, signature form, scheme, program and client.
 type use struct {
-	service, action, version, region, credential string
+	count   atomic.Int64 // number of attempts
+	failed  atomic.Int64 // number of failures
+	sampled atomic.Int64 // time of the last sample of the clock, in seconds since the epoch
+	address uint64       // hash of the address of the program
 
-	signing classify.Signing
-	scheme  string
-	agent   string     // the first maxAgentKey bytes of the User-Agent; not for output
-	program string     // the name and version of the program, for output
-	client  netip.Addr // the address of the program
+	usage atomic.Pointer[row[usage]] // that its attempts belong to
 
-	resigned bool // the tap signed the requests
+	action, credential, region, version, service string
 
-	// usage and clock are what other analysers look up for attempts of this use.
-	usage atomic.Pointer[usage]
-	clock atomic.Pointer[clock]
+	signing  classify.Signing
+	scheme   string
+	agent    uint64     // hash of the User-Agent
+	client   netip.Addr // the address of the program
+	resigned bool       // the tap signed the requests
+
+	program string // the name and version of the program
 
 	// shown are the values of the dimensions of a scope, for output. incident is the
 	// number of the last incident that they were counted in, guarded by incidents.mu.
 	shown    [dimensions]string
 	incident uint64
 
-	first       int64        // Unix seconds
-	last, count atomic.Int64 // Unix seconds; number of attempts
-	failed      atomic.Int64 // number of failures
+	first int64 // Unix seconds
 }
 
-// is reports whether the attempt is of this use.
-func (u *use) is(o *classify.Observation, client netip.Addr) bool {
-	agent := o.UserAgent[:min(len(o.UserAgent), maxAgentKey)]
+// useKey returns the key of the use of an attempt.
+func useKey(o *classify.Observation) uint64 {
+	form := uint64(len(o.Scheme))<<8 | uint64(len(o.Call.Signing)) // the lengths of the forms of signatures differ
+	if o.Source == classify.SourceResign {                         // the tap signed the request
+		form |= 1 << 16
+	}
+	h := hashAddr(o.Client.Addr()) + form
+	for _, s := range [...]string{o.Call.Action, o.Credential, o.Call.Region, o.Call.Version, o.Call.Service} {
+		h = h*31 + maphash.String(seed, s)
+	}
+	return h*31 + hashAgent(o)
+}
+
+// is reports whether an attempt is of the use.
+func (u *use) is(o *classify.Observation) bool {
 	return u.action == o.Call.Action && u.credential == o.Credential && u.region == o.Call.Region &&
 		u.version == o.Call.Version && u.service == o.Call.Service && u.signing == o.Call.Signing &&
-		u.scheme == o.Scheme && u.agent == string(agent) && u.client == client &&
+		u.scheme == o.Scheme && u.agent == hashAgent(o) && u.client == o.Client.Addr() &&
 		u.resigned == (o.Source == classify.SourceResign)
 }
 
-// seen counts an attempt.
-func (u *use) seen(second int64) {
-	u.count.Add(1)
-	if u.last.Load() != second {
-		u.last.Store(second)
-	}
+// hashAgent returns the hash of the part of the User-Agent that distinguishes programs.
+func hashAgent(o *classify.Observation) uint64 {
+	return maphash.Bytes(seed, o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
 }
 
-// uses remembers how the API is used. Its memory is bounded by maxUses: a new use
-// takes the place of one that is no longer active, or is not remembered.
+// uses remembers how the API is used.
 type uses struct {
-	// recent holds the last use of a connection, by the port of the program.
-	recent [recentUses]atomic.Pointer[use]
-	slots  [maxUses]atomic.Pointer[use]
-	seed   maphash.Seed
-
-	unlisted atomic.Int64 // number of attempts of uses that are not remembered
-
-	mu sync.Mutex // held while a slot is assigned to a use
+	table[use]
+	// recent is a cache of keys, which take longer to compute than to check.
+	recent [recentUses]atomic.Uint64
 }
 
-// observe counts an attempt. It returns its use, or nil if there is no room for it.
-func (t *uses) observe(o *classify.Observation) (u *use, isNew bool) {
-	client, second := o.Client.Addr(), o.End.Unix()
-	recent := &t.recent[o.Client.Port()%recentUses]
-	if u := recent.Load(); u != nil && u.is(o, client) {
-		u.seen(second)
-		return u, false
-	}
-	at := t.slot(o, client)
-	for i := range uint64(useProbes) {
-		if u := t.slots[(at+i)%maxUses].Load(); u != nil && u.is(o, client) {
-			u.seen(second)
-			recent.Store(u)
-			return u, false
-		}
-	}
-	if u = t.place(o, client, at, second); u == nil {
-		t.unlisted.Add(1)
-	}
-	return u, u != nil
+// recentOf returns the slot of recent where the key of the use of an attempt may be.
+func (t *uses) recentOf(o *classify.Observation) *atomic.Uint64 {
+	h := uint64(len(o.UserAgent))
+	h = mix(mix(mix(h, o.Call.Action), o.Credential), o.Call.Region)
+	return &t.recent[h*0x9E3779B97F4A7C15>>32%recentUses]
 }
 
-// slot returns the index of the first slot where the use of an attempt may be.
-func (t *uses) slot(o *classify.Observation, client netip.Addr) uint64 {
-	h := first(client)
-	for _, s := range [...]string{o.Call.Action, o.Call.Version, o.Call.Region, o.Credential, o.Scheme, string(o.Call.Signing)} {
-		h = h*31 + maphash.String(t.seed, s)
+// mix adds to a hash what usually distinguishes s from other names.
+func mix(h uint64, s string) uint64 {
+	h = h*31 + uint64(len(s))
+	if len(s) > 1 {
+		h = h*31 + uint64(s[len(s)-1])<<8 + uint64(s[len(s)-2])
 	}
-	return h*31 + maphash.Bytes(t.seed, o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
+	return h
 }
 
-// place stores the use of an attempt. It returns nil if there is no slot for it.
-func (t *uses) place(o *classify.Observation, client netip.Addr, at uint64, second int64) *use {
-	if !t.mu.TryLock() {
-		return nil
-	}
-	defer t.mu.Unlock()
-	for i := range uint64(useProbes) {
-		slot := &t.slots[(at+i)%maxUses]
-		if old := slot.Load(); old != nil && second-old.last.Load() <= int64(activeTime/time.Second) {
-			continue
-		}
-		agent := string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
-		u := &use{
-			// Not copied: equal strings with the same bytes are compared fast.
-			service: o.Call.Service, action: o.Call.Action, version: o.Call.Version, region: o.Call.Region, credential: o.Credential,
-			signing: o.Call.Signing, scheme: o.Scheme, agent: agent, program: ProgramOf(agent), client: client,
-			resigned: o.Source == classify.SourceResign, first: second,
-		}
+// add adds the use of an attempt, with its usage. It returns nil if there is no room.
+func (t *uses) add(o *classify.Observation, key uint64, second int64, usage *row[usage]) (*row[use], bool) {
+	return t.table.add(key, second, func(u *use) {
+		u.service, u.action, u.version, u.region = o.Call.Service, o.Call.Action, o.Call.Version, o.Call.Region
+		u.credential, u.signing, u.scheme = o.Credential, o.Call.Signing, o.Scheme
+		u.agent, u.client, u.resigned = hashAgent(o), o.Client.Addr(), o.Source == classify.SourceResign
+		u.program, u.address, u.first = ProgramOf(string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])), hashAddr(u.client), second
 		u.shown = [dimensions]string{classify.Scrub(u.action), classify.Scrub(u.region), u.credential, u.caller()}
-		u.seen(second)
-		slot.Store(u)
-		return u
-	}
-	return nil
+		u.usage.Store(usage)
+	}, nil)
 }
 
 // introduce notes the first use of a credential or a program, unless it is one of
 // the first uses of all.
 func (t *uses) introduce(u *use, h *happenings, now time.Time) {
 	settled, key, program := false, u.credential != "", true
-	for other := range t.all {
+	for e := range t.all {
+		other := &e.value
 		if other == u {
 			continue
 		}
@@ -153,19 +127,8 @@ func (t *uses) introduce(u *use, h *happenings, now time.Time) {
 	}
 }
 
-// all yields every use.
-func (t *uses) all(yield func(*use) bool) {
-	for i := range t.slots {
-		if u := t.slots[i].Load(); u != nil && !yield(u) {
-			return
-		}
-	}
-}
-
-// active reports whether the use had an attempt lately.
-func (u *use) active(now time.Time) bool {
-	return now.Unix()-u.last.Load() <= int64(activeTime/time.Second)
-}
+// active reports whether the row was used lately.
+func (e *row[T]) active(now time.Time) bool { return !e.used.idle(now.Unix()) }
 
 // caller returns what distinguishes one program from another: its name, and its
 // address if it runs elsewhere.

@@ -3,10 +3,10 @@ package evidence
 import (
 	"bytes"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
 // harmlessHeaders are the header fields whose values are kept.
@@ -163,15 +163,7 @@ func (x *scrubbing) name(s string) string {
 // value returns a value that may be kept, without secrets. It is scrubbed before it is
 // truncated, because a part of a secret may not look like one.
 func (x *scrubbing) value(s string) string {
-	s = x.secrets.Scrub(strings.ToValidUTF8(s, "\ufffd"))
-	if len(s) <= maxValue {
-		return s
-	}
-	end := maxValue
-	for !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + "..."
+	return printable.Truncate(x.secrets.Scrub(strings.ToValidUTF8(s, "\ufffd")), maxValue)
 }
 
 // text returns the value of a field: the value itself, or its type.

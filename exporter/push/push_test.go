@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -37,6 +36,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/push"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -64,10 +64,7 @@ func newBackend(t *testing.T) *backend {
 	b := &backend{}
 	s := httptest.NewServer(b)
 	t.Cleanup(s.Close)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := rawconn.Listen(t)
 	g := grpc.NewServer()
 	logspb.RegisterLogsServiceServer(g, b)
 	metricspb.RegisterMetricsServiceServer(g, metricsService{backend: b})
@@ -350,10 +347,7 @@ func TestRefused(t *testing.T) {
 // TestUnreachable checks that a backend that does not answer delays neither the
 // program nor its end.
 func TestUnreachable(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := rawconn.Listen(t)
 	defer ln.Close() // it accepts connections and never reads
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		r := newRig(t, environment(t, "OTEL_METRICS_EXPORTER=otlp", "OTEL_LOGS_EXPORTER=otlp",

@@ -87,6 +87,9 @@ func (r *Record) explain() {
 	r.Advice = diagnosis.ForAttempt(&o)
 }
 
+// Truncate returns s if it has at most limit bytes, otherwise its beginning and "...".
+func Truncate(s string, limit int) string { return printable.Truncate(s, limit) }
+
 // Escape returns text from a foreign source in a form that is safe to print on one
 // line.
 func Escape(s string) string { return strings.Join(strings.Fields(printable.Escape(s)), " ") }

@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -232,7 +231,7 @@ func redactedURL(o *classify.Observation) string {
 	start := len(url)
 	url = classify.AppendRedactedTarget(url, o.Target)
 	if len(url)-start > maxURL {
-		url = append(url[:start+maxURL-len(mark)], mark...)
+		url = append(url[:start+maxURL-len("...")], "..."...)
 	}
 	return string(url)
 }
@@ -252,19 +251,6 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// mark is appended to truncated texts.
-const mark = "..."
-
 // cut returns s as valid UTF-8 of at most limit bytes, with control characters
 // escaped. A truncated text ends in "...".
-func cut(s string, limit int) string {
-	s = printable.Escape(s)
-	if len(s) <= limit {
-		return s
-	}
-	end := limit - len(mark)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return s[:end] + mark
-}
+func cut(s string, limit int) string { return printable.Truncate(printable.Escape(s), limit) }

@@ -3,7 +3,6 @@ package traces_test
 import (
 	"context"
 	"errors"
-	"net"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestWithoutBackend(t *testing.T) {
@@ -46,10 +46,7 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			clearEnvironment(t)
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
+			l := rawconn.Listen(t)
 			l.Close() // nobody listens there now
 			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+l.Addr().String())
 			t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)

@@ -34,6 +34,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -396,10 +397,7 @@ func serve(t *testing.T, cfg web.ServerConfig, listeners int) []string {
 	var open []net.Listener
 	var addrs []string
 	for range listeners {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := rawconn.Listen(t)
 		open = append(open, l)
 		addrs = append(addrs, l.Addr().String())
 	}
@@ -528,10 +526,7 @@ func TestBadWebConfig(t *testing.T) {
 }
 
 func TestShutdownBeforeServe(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := rawconn.Listen(t)
 	s, err := web.NewServer(web.ServerConfig{Handler: handler(nil)}, l)
 	if err != nil {
 		t.Fatal(err)

@@ -186,8 +186,5 @@ func errorText(body []byte) string {
 	} else if strings.HasPrefix(strings.TrimSpace(text), "<") {
 		return "" // a page
 	}
-	if len(text) > maxErrorText {
-		text = strings.ToValidUTF8(text[:maxErrorText], "") + "..."
-	}
-	return record.Escape(text)
+	return record.Escape(record.Truncate(text, maxErrorText))
 }

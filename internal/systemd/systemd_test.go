@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
 
@@ -53,12 +54,9 @@ func child() {
 
 func TestSockets(t *testing.T) {
 	tcp := func() *os.File {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		ln := rawconn.Listen(t)
 		defer ln.Close()
-		f, err := ln.(*net.TCPListener).File()
+		f, err := ln.File()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,11 +339,7 @@ func TestListenerShowsThatItAccepts(t *testing.T) {
 }
 
 func TestListenerThatDoesNotAccept(t *testing.T) {
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer plain.Close()
+	plain := rawconn.Listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := systemd.NewListener(plain).Check(ctx); err == nil || !strings.Contains(err.Error(), "are not accepted") {

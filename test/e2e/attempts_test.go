@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestAttemptsByFault counts the attempts that clients make in their default
@@ -128,26 +130,17 @@ func (f clientFault) begin(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
+	go rawconn.Serve(ln, func(nc net.Conn) {
+		// All requests are a GET without a body.
+		for buf, head := make([]byte, 16<<10), ""; !strings.Contains(head, "\r\n\r\n"); {
+			n, err := nc.Read(buf)
 			if err != nil {
 				return
 			}
-			go func() {
-				defer conn.Close()
-				// All requests are a GET without a body.
-				for buf, head := make([]byte, 16<<10), ""; !strings.Contains(head, "\r\n\r\n"); {
-					n, err := conn.Read(buf)
-					if err != nil {
-						return
-					}
-					head += string(buf[:n])
-				}
-				f.respond(conn.(*net.TCPConn))
-			}()
+			head += string(buf[:n])
 		}
-	}()
+		f.respond(nc.(*net.TCPConn))
+	})
 }
 
 // suffix is that of the names that a name server knows.

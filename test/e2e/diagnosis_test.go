@@ -3,10 +3,7 @@
 package e2e
 
 import (
-	"bufio"
-	"io"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -18,6 +15,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestDiagnosis sends requests that are signed wrongly through the real binary,
@@ -93,21 +91,10 @@ func TestDiagnosis(t *testing.T) {
 // request ID of the response.
 func send(t *testing.T, proxy string, request []byte, statuses ...int) string {
 	t.Helper()
-	conn, err := net.Dial("tcp", proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := rawconn.Dial(t, proxy)
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
-	if _, err := conn.Write(request); err != nil {
-		t.Fatal(err)
-	}
-	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, _ := io.ReadAll(res.Body)
+	conn.Send(string(request))
+	res, body := conn.Response()
 	if !slices.Contains(statuses, res.StatusCode) {
 		t.Fatalf("status %d, want %v: %s", res.StatusCode, statuses, body)
 	}

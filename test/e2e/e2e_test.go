@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,6 +22,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
@@ -360,11 +360,7 @@ func TestNoSecretComesOut(t *testing.T) {
 // their calls are to have.
 func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", proxy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := rawconn.Open(t, proxy)
 	responses := bufio.NewReader(conn)
 	ids = map[string]string{}
 	secret := canary.Secrets[1]

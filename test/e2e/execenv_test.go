@@ -14,8 +14,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // unobservedSummary is what exec reports of what it did not observe.
@@ -110,63 +111,12 @@ func TestExecOwnTrustOfNode(t *testing.T) {
 	}
 }
 
-// socksProxy serves SOCKS 5 without authentication, leading every name to to.
-func socksProxy(t *testing.T, to string) (address string, connections *atomic.Int64) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	connections = new(atomic.Int64)
-	go func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			connections.Add(1)
-			go serveSOCKS(nc, to)
-		}
-	}()
-	return ln.Addr().String(), connections
-}
-
-func serveSOCKS(nc net.Conn, to string) {
-	defer nc.Close()
-	read := func(n int) []byte {
-		b := make([]byte, n)
-		io.ReadFull(nc, b)
-		return b
-	}
-	read(int(read(2)[1]))
-	nc.Write([]byte{5, 0})
-	switch read(4)[3] {
-	case 1:
-		read(4)
-	case 3:
-		read(int(read(1)[0]))
-	case 4:
-		read(16)
-	}
-	read(2)
-	up, err := net.Dial("tcp", to)
-	if err != nil {
-		nc.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0})
-		return
-	}
-	defer up.Close()
-	nc.Write([]byte{5, 0, 0, 1, 0, 0, 0, 0, 0, 0})
-	go io.Copy(up, nc)
-	io.Copy(nc, up)
-}
-
 // TestExecBehindSOCKS runs curl on a host that reaches the API by a SOCKS proxy
 // only: as it does without the tap, and observed.
 func TestExecBehindSOCKS(t *testing.T) {
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	defer api.Close()
-	proxy, connections := socksProxy(t, api.Listener.Addr().String())
+	proxy, connections := rawconn.ServeSOCKS(t, api.Listener.Addr().String())
 	curl := []string{"curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}\n", "http://" + apiHost + "/?Action=ListMetrics"}
 	for _, env := range []string{"ALL_PROXY=socks5h://" + proxy, "http_proxy=socks5h://" + proxy} {
 		cmd := exec.Command(curl[0], curl[1:]...)

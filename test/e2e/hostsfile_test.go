@@ -4,14 +4,14 @@ package e2e
 
 import (
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"golang.org/x/net/dns/dnsmessage"
 	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
 
 // TestHostsFile has a hosts file lead the API's name to the tap, on the ports 80
@@ -81,28 +81,5 @@ func serveDNS(t *testing.T, at, address string) {
 		return err
 	})
 	t.Cleanup(func() { pc.Close() })
-	go func() {
-		buf := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			var m dnsmessage.Message
-			if m.Unpack(buf[:n]) != nil || len(m.Questions) != 1 {
-				continue
-			}
-			m.Response = true
-			m.Additionals = nil
-			if q := m.Questions[0]; q.Type == dnsmessage.TypeA {
-				m.Answers = []dnsmessage.Resource{{
-					Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class, TTL: 1},
-					Body:   &dnsmessage.AResource{A: netip.MustParseAddr(address).As4()},
-				}}
-			}
-			if p, err := m.Pack(); err == nil {
-				pc.WriteTo(p, from)
-			}
-		}
-	}()
+	go upstreamtest.ServeUDP(pc, upstreamtest.Addresses(t, address))
 }

@@ -3,16 +3,14 @@
 package e2e
 
 import (
-	"bufio"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // TestFewDescriptors runs a tap with 64 file descriptors. Programs that keep
@@ -38,16 +36,10 @@ func TestFewDescriptors(t *testing.T) {
 		return string(body)
 	}
 	for i := range 200 {
-		c, err := net.Dial("tcp", proxy)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close() // it is kept until then
-		c.SetDeadline(time.Now().Add(patience))
-		io.WriteString(c, "GET /?Action=ListMetrics HTTP/1.1\r\nHost: "+apiHost+"\r\n\r\n")
-		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-		if err != nil || resp.StatusCode != http.StatusOK {
-			t.Fatalf("call %d: %v, %v", i, resp, err)
+		c := rawconn.Dial(t, proxy) // open until the end of the test
+		c.Send("GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n")
+		if resp, _ := c.Response(); resp.StatusCode != http.StatusOK {
+			t.Fatalf("call %d: %v", i, resp)
 		}
 		if i%20 == 0 {
 			get("/-/healthy")

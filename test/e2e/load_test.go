@@ -24,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 
 	"golang.org/x/net/dns/dnsmessage"
@@ -350,37 +351,24 @@ func newNameServer(t *testing.T, at, suffix, address string) *nameServer {
 	}
 	t.Cleanup(func() { pc.Close() })
 	s := &nameServer{pc: pc}
-	var a dnsmessage.AResource
-	copy(a.A[:], net.ParseIP(address).To4())
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := pc.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			var question dnsmessage.Message
-			if question.Unpack(buf[:n]) != nil || len(question.Questions) != 1 {
-				continue
-			}
-			q := question.Questions[0]
-			if q.Type == dnsmessage.TypeA {
-				s.asked.Add(1)
-			}
-			response := dnsmessage.Message{Header: dnsmessage.Header{ID: question.ID, Response: true, RecursionAvailable: true}, Questions: question.Questions}
-			switch {
-			case s.fails.Load():
-				response.RCode = dnsmessage.RCodeServerFailure
-			case !strings.HasSuffix(q.Name.String(), suffix):
-				response.RCode = dnsmessage.RCodeNameError
-			case q.Type == dnsmessage.TypeA:
-				response.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: q.Name, Type: q.Type, Class: q.Class}, Body: &a}}
-			}
-			if packed, err := response.Pack(); err == nil {
-				_, _ = pc.WriteTo(packed, from)
-			}
+	go upstreamtest.ServeUDP(pc, func(query []byte, _ bool) [][]byte {
+		var question dnsmessage.Message
+		if question.Unpack(query) != nil || len(question.Questions) != 1 {
+			return nil
 		}
-	}()
+		q := question.Questions[0]
+		if q.Type == dnsmessage.TypeA {
+			s.asked.Add(1)
+		}
+		h, addresses := dnsmessage.Header{RecursionAvailable: true}, []string{address}
+		switch {
+		case s.fails.Load():
+			h.RCode, addresses = dnsmessage.RCodeServerFailure, nil
+		case !strings.HasSuffix(q.Name.String(), suffix):
+			h.RCode, addresses = dnsmessage.RCodeNameError, nil
+		}
+		return [][]byte{upstreamtest.Reply(t, query, h, false, addresses...)}
+	})
 	return s
 }
 

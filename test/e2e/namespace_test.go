@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -107,28 +108,14 @@ func serve(t *testing.T) (caFile string) {
 				t.Cleanup(srv.Close)
 			}
 		}
-		go serveAll(listenOn(t, servers, net.JoinHostPort(at[2], "443")), func(nc net.Conn) { io.Copy(nc, nc) })
-		go serveAll(listenOn(t, servers, net.JoinHostPort(at[3], "443")), func(nc net.Conn) {
+		go rawconn.Serve(listenOn(t, servers, net.JoinHostPort(at[2], "443")), func(nc net.Conn) { io.Copy(nc, nc) })
+		go rawconn.Serve(listenOn(t, servers, net.JoinHostPort(at[3], "443")), func(nc net.Conn) {
 			io.WriteString(nc, "220 ready\r\n")
 			line, _ := bufio.NewReader(nc).ReadString('\n')
 			io.WriteString(nc, "you said "+line)
 		})
 	}
 	return caFile
-}
-
-// serveAll serves connections until their listener is closed.
-func serveAll(ln net.Listener, with func(net.Conn)) {
-	for {
-		nc, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer nc.Close()
-			with(nc)
-		}()
-	}
 }
 
 // within runs a command on a host and returns what it printed.

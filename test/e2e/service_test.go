@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // manager is a service manager: it passes sockets to the tap, and receives its
@@ -87,12 +88,10 @@ func (m *manager) wait(word string) string {
 // socketFile is a listening socket as it is handed over, and its address.
 func socketFile(t *testing.T) (f *os.File, address string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := rawconn.Listen(t)
 	defer ln.Close()
-	if f, err = ln.(*net.TCPListener).File(); err != nil {
+	f, err := ln.File()
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.Close() })

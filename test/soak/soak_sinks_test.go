@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -31,6 +30,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // soakSinks are the exporters, and what came out of them: spans at a receiver of
@@ -318,11 +318,5 @@ func total(book map[string]*tally) (n uint64) {
 // runs: it is the near end of a connection.
 func vacant(t *testing.T) string {
 	t.Helper()
-	ln := listen(t)
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { nc.Close(); ln.Close() })
-	return nc.LocalAddr().String()
+	return rawconn.Open(t, rawconn.Listen(t).Addr().String()).LocalAddr().String()
 }

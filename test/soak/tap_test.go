@@ -12,6 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
@@ -41,7 +42,7 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 		t.Fatal(err)
 	}
 	certificate, pem := selfsigned.Certificate(host)
-	s := &tap{plain: listen(t), tls: listen(t), roots: poolOf(authority.PEM()), certificate: certificate}
+	s := &tap{plain: rawconn.Listen(t), tls: rawconn.Listen(t), roots: poolOf(authority.PEM()), certificate: certificate}
 	s.policy = collector.Policy{
 		ConnectTo: []upstream.ConnectTo{
 			connectTo(t, host+":80="+s.plain.Addr().String()), connectTo(t, host+":443="+s.tls.Addr().String()), connectTo(t, downHost+":80="+vacant(t)),
@@ -53,7 +54,7 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 	if s.proxy, err = collector.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	ln := listen(t)
+	ln := rawconn.Listen(t)
 	s.address = ln.Addr().String()
 	served := make(chan error, 1)
 	go func() { served <- s.proxy.Serve(ln) }()
@@ -66,15 +67,6 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 		}
 	})
 	return s
-}
-
-func listen(t *testing.T) net.Listener {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ln
 }
 
 func connectTo(t *testing.T, s string) upstream.ConnectTo {

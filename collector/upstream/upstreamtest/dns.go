@@ -30,18 +30,7 @@ func ServeDNS(t testing.TB, respond func(query []byte, tcp bool) [][]byte) (addr
 		ln.Close()
 		wg.Wait()
 	})
-	wg.Go(func() {
-		b := make([]byte, 512)
-		for {
-			n, from, err := pc.ReadFrom(b)
-			if err != nil {
-				return
-			}
-			for _, reply := range respond(b[:n], false) {
-				pc.WriteTo(reply, from)
-			}
-		}
-	})
+	wg.Go(func() { ServeUDP(pc, respond) })
 	wg.Go(func() {
 		for {
 			nc, err := ln.Accept()
@@ -60,6 +49,20 @@ func ServeDNS(t testing.TB, respond func(query []byte, tcp bool) [][]byte) (addr
 		}
 	})
 	return ln.Addr().String()
+}
+
+// ServeUDP sends the replies that respond returns until pc is closed.
+func ServeUDP(pc net.PacketConn, respond func(query []byte, tcp bool) [][]byte) {
+	b := make([]byte, 1500)
+	for {
+		n, from, err := pc.ReadFrom(b)
+		if err != nil {
+			return
+		}
+		for _, reply := range respond(b[:n], false) {
+			pc.WriteTo(reply, from)
+		}
+	}
 }
 
 // Reply answers a query with these addresses and flags.

@@ -33,6 +33,22 @@ func Escape(s string) string {
 	return b.String()
 }
 
+// mark is at the end of truncated texts.
+const mark = "..."
+
+// Truncate returns s if it has at most limit bytes, otherwise its beginning, up to the end
+// of a character, and "...".
+func Truncate(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	end := limit - len(mark)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end] + mark
+}
+
 // EscapeBytes is Escape for bytes. It returns b itself if nothing needs escaping.
 func EscapeBytes(b []byte) []byte {
 	if first(b) < 0 {

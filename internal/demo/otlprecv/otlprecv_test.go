@@ -2,7 +2,6 @@ package otlprecv_test
 
 import (
 	"context"
-	"net"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func export(t *testing.T, exporter sdktrace.SpanExporter, r *otlprecv.Receiver) {
@@ -59,10 +59,7 @@ func TestGRPC(t *testing.T) {
 	r := otlprecv.New(10)
 	srv := grpc.NewServer()
 	collectorpb.RegisterTraceServiceServer(srv, r)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := rawconn.Listen(t)
 	go func() { _ = srv.Serve(ln) }()
 	defer srv.Stop()
 	exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(ln.Addr().String()), otlptracegrpc.WithInsecure())

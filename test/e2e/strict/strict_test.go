@@ -25,6 +25,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // patience is how long a peer may take to start or to answer.
@@ -225,25 +226,12 @@ func readHead(br *bufio.Reader) (string, error) {
 // upstream answers every whole request, as a peer sends it. It returns its
 // address.
 func upstream(t *testing.T) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			nc, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer nc.Close()
-				if readRequest(bufio.NewReader(nc)) == nil {
-					io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n"+mark+"\r\n\r\n")
-				}
-			}()
+	ln := rawconn.Listen(t)
+	go rawconn.Serve(ln, func(nc net.Conn) {
+		if readRequest(bufio.NewReader(nc)) == nil {
+			io.WriteString(nc, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n"+mark+"\r\n\r\n")
 		}
-	}()
+	})
 	return ln.Addr().String()
 }
 

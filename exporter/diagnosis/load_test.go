@@ -1,0 +1,132 @@
+package diagnosis
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+)
+
+// load is the successful attempts of several programs with keep-alive connections,
+// as the relay reports them: a connection has one observation, whose fields change
+// with each call.
+type load struct {
+	now         time.Time
+	connections []connection
+	next        uint64 // number of the next attempt
+}
+
+// connection is one connection of a program, with the calls that it makes in turn.
+type connection struct {
+	seen  classify.Observation
+	calls []*classify.Observation
+}
+
+// newLoad makes the calls once, against the simulator.
+func newLoad(t testing.TB) *load {
+	l := newLab(t, false)
+	var keys [3]cloudmonitor.Credential
+	for i := range keys {
+		keys[i] = cloudmonitor.Credential{AccessKey: fmt.Sprintf("AKLTload%013d", i), SecretKey: "the-secret-key"}
+		l.gateway.SetCredential(keys[i])
+	}
+	const (
+		list   = "Action=ListMetrics&Version=2010-05-25&Namespace=KEC"
+		alarms = "Action=ListAlarmPolicy&Version=2021-01-01"
+		batch  = "Action=GetMetricStatisticsBatch&Version=2018-11-14"
+		body   = `{"Namespace":"KEC","StartTime":"2026-11-23T07:00:00Z","EndTime":"2026-11-23T07:30:00Z","Period":60,"Metrics":[` +
+			`{"InstanceID":"00000000-aaaa-4bbb-8ccc-000000000001","MetricName":"cpu.utilizition.total"}]}`
+	)
+	w := &load{now: epoch}
+	for i, p := range []struct {
+		agent, from string
+		connections int
+		keys        []cloudmonitor.Credential
+		regions     []string
+		queries     []string
+	}{
+		{"aws-sdk-go/1.44.204 (go1.19; linux; amd64)", "127.0.0.1", 32, keys[:2], []string{"cn-beijing-6", "cn-shanghai-2"}, []string{getStatistics, batch, list}},
+		{"ksyun-sdk-go/2.2.122 (go1.21; linux; amd64)", "192.0.2.10", 8, keys[2:], []string{"cn-beijing-6"}, []string{getStatistics}},
+		{"Grafana/11.2.0", "192.0.2.11", 16, keys[1:2], []string{"cn-beijing-6"}, []string{getStatistics, list, alarms}},
+		{"python-requests/2.31.0", "127.0.0.1", 8, keys[:1], []string{"cn-guangzhou-1"}, []string{list, alarms}},
+	} {
+		var calls []*classify.Observation
+		for _, key := range p.keys {
+			for _, region := range p.regions {
+				for _, query := range p.queries {
+					a := attempt{as: &key, from: p.from, agent: p.agent, region: region, query: query}
+					if query == batch {
+						a.body = body
+					}
+					o := l.see(a)
+					if o.Verdict.Outcome != classify.OutcomeSuccess {
+						t.Fatalf("%s: %+v", query, o.Verdict)
+					}
+					calls = append(calls, o)
+				}
+			}
+		}
+		for c := range p.connections {
+			seen := *calls[0]
+			seen.Client = netip.AddrPortFrom(seen.Client.Addr(), uint16(40000+1000*i+c))
+			w.connections = append(w.connections, connection{seen, calls})
+		}
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(w.connections), func(i, j int) {
+		w.connections[i], w.connections[j] = w.connections[j], w.connections[i]
+	})
+	return w
+}
+
+// attempt returns the next attempt, which asks for what no other one has asked for.
+// There are ten thousand a second.
+func (w *load) attempt() *classify.Observation {
+	n := w.next
+	w.next++
+	c := &w.connections[n%uint64(len(w.connections))]
+	call := c.calls[n/uint64(len(w.connections))%uint64(len(c.calls))]
+	o := &c.seen
+	w.now = w.now.Add(100 * time.Microsecond)
+	second := w.now.Truncate(time.Second)
+	o.Call, o.Credential, o.Target, o.RequestBody, o.ResponseBody = call.Call, call.Credential, call.Target, call.RequestBody, call.ResponseBody
+	o.Call.Fingerprint, o.Call.SignedAt = call.Call.Fingerprint+n*0x9E3779B97F4A7C15, second
+	o.Start, o.FirstByte, o.End, o.Date = w.now, w.now, w.now, second
+	return o
+}
+
+// BenchmarkSuccess measures what a success costs the relay: Observe and Hidden. Row
+// "load" is what the benchmark itself takes.
+func BenchmarkSuccess(b *testing.B) {
+	measure := func(name string, do func(w *load)) {
+		b.Run(name, func(b *testing.B) {
+			w := newLoad(b)
+			for range 4096 {
+				do(w)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				do(w)
+			}
+		})
+	}
+	measure("load", func(w *load) { w.attempt() })
+	d := New()
+	measure("new queries", func(w *load) {
+		o := w.attempt()
+		d.Observe(o)
+		d.Hidden(o)
+	})
+	again := New()
+	measure("every query again", func(w *load) {
+		n := w.next
+		w.next = n / 2 // of the same connection
+		o := w.attempt()
+		w.next = n + 1
+		again.Observe(o)
+		again.Hidden(o)
+	})
+}
