@@ -175,6 +175,15 @@ soak: ## Run the load tests at full size, then mixed load with random faults for
 	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak
 	$(GO) test -C test ./soak -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
 
+FAILURES ?= 1000000
+.PHONY: readers
+readers: ## Send FAILURES (default a million) through a tap that ten readers search, and through one without readers.
+	$(GO) test -C test ./soak -run '^TestReaders$$' -v -count=1 -timeout 1h -readers.failures=$(FAILURES)
+
+.PHONY: paint
+paint: ## Measure the first paint of the page in Chromium, beside a copy of the page as files.
+	$(GO) test -C test -count=1 -tags e2e -run '^TestFirstPaint$$' -v ./e2e -paint.rounds=30
+
 .PHONY: bench
 bench: ## Run the benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...

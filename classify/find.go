@@ -132,22 +132,23 @@ func isHarmless[T string | []byte](b T) bool {
 	for i := range len(b) {
 		c := b[i]
 		if isIn(c, runs) {
-			if n++; n >= minKeyID {
-				return uuidLength(b) == len(b)
-			}
+			n++
 			continue
 		}
+		run := b[i-n : i]
 		switch {
+		case n >= minKeyID && !isHarmlessRun(run):
+			return false
 		case !isIn(c, triggers):
-		case c == '.' && n < 2*minJWTPart:
-		case c == '.' && !hasTokenStart(b[i-n:i]):
-		case c == ' ' && !isScheme(b[i-n:i]):
+		case c == '.' && !hasTokenStart(run):
+		case c == ' ' && !isScheme(run):
 		default:
 			return false
 		}
 		n = 0
 	}
-	return true
+	run := b[len(b)-n:] // may be cut
+	return n < minKeyID || isHarmlessRun(run) && (n < minHexCut || uuidLength(run) == n)
 }
 
 // isClean reports whether the text has neither secrets nor escapes.

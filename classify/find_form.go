@@ -86,7 +86,7 @@ func (f *finder) run(i int) int {
 // keyID finds the key IDs of the vendor or of AWS in the word b[word:stop]. The
 // vendor's may continue after it, up to end. In capitals they are also found
 // within words.
-func keyID(b []byte, word, stop, end int) (start, last int) {
+func keyID[T string | []byte](b T, word, stop, end int) (start, last int) {
 	for i := word; i+minKeyID <= end && i < stop; i++ {
 		if c := lower(b[i]); c != 'a' || i > word && c == b[i] {
 			continue
@@ -97,12 +97,12 @@ func keyID(b []byte, word, stop, end int) (start, last int) {
 			continue
 		}
 		switch {
-		case equalFold(p, "aklt"), equalFold(p, "aktp"):
+		case foldsTo(p, "aklt"), foldsTo(p, "aktp"):
 			last = i
 			for last < end && (isAlnum(b[last]) || b[last] == '-' || b[last] == '_') {
 				last++
 			}
-		case equalFold(p, "akia"), equalFold(p, "asia"):
+		case foldsTo(p, "akia"), foldsTo(p, "asia"):
 			last = stop
 		}
 		if last-i >= minKeyID {

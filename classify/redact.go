@@ -1,6 +1,9 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // redacted replaces a secret.
 const redacted = "REDACTED"
@@ -14,6 +17,9 @@ var secretWords = []string{
 	"signingkey", "token",
 }
 
+// secretNames make a parameter secret if they are its name, or the last word of it.
+var secretNames = []string{"ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk"}
+
 // maxParamName is the length beyond which a parameter's value is hidden without
 // reading its name.
 const maxParamName = 256
@@ -26,6 +32,9 @@ const maxParamName = 256
 func isSecretName(name []byte) (secret, atEnd bool) {
 	if len(name) > maxParamName {
 		return true, true
+	}
+	if isPlainName(name) {
+		return false, false
 	}
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
@@ -63,14 +72,58 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	return secret, atEnd
 }
 
+// isPlainName reports whether name consists of letters and digits and contains no three
+// letters that begin the name of a secret, as most names.
+func isPlainName(name []byte) bool {
+	if len(name) < 3 { // some secrets have shorter names
+		return false
+	}
+	var a, b byte // the letters before
+	for _, c := range name {
+		c = letters[c]
+		if secretThirds[a][b]&(1<<c) != 0 {
+			return false
+		}
+		a, b = b, c
+	}
+	return true
+}
+
+// letters numbers the letters from 1, without case. Digits are 0, other bytes noLetter.
+var letters = func() (t [256]byte) {
+	for c := range t {
+		switch l := lower(byte(c)); {
+		case 'a' <= l && l <= 'z':
+			t[c] = l - 'a' + 1
+		case l < '0' || l > '9':
+			t[c] = noLetter
+		}
+	}
+	return t
+}()
+
+const noLetter = 31
+
+// secretThirds are the letters that follow two letters at the beginning of the name of a
+// secret, as bits. noLetter is always among them.
+var secretThirds = func() (t [32][32]uint32) {
+	for a := range t {
+		for b := range t[a] {
+			t[a][b] = 1 << noLetter
+		}
+	}
+	for _, w := range slices.Concat(secretWords, secretNames) {
+		if len(w) > 2 {
+			t[letters[w[0]]][letters[w[1]]] |= 1 << letters[w[2]]
+		}
+	}
+	return t
+}()
+
 // isSecretWhole reports whether a name, or the last word of one, makes a
 // parameter secret.
 func isSecretWhole(name []byte) bool {
-	switch string(name) {
-	case "ak", "auth", "pass", "pwd", "session", "sig", "sign", "sk":
-		return true
-	}
-	return false
+	return slices.ContainsFunc(secretNames, func(n string) bool { return string(name) == n })
 }
 
 // wordStarts finds words by their first two letters, because few names contain
@@ -153,11 +206,9 @@ func isHarmlessQuery(query []byte) bool {
 		if c != '+' && isIn(c, runs) {
 			continue
 		}
-		if !isHarmlessRun(query[run:i], c) {
-			return false
-		}
-		run = i + 1
 		switch {
+		case i-run >= minKeyID && !isHarmlessRun(query[run:i]):
+			return false
 		case c == '&':
 			name, inValue = i+1, false
 		case c == '=' && !inValue:
@@ -166,21 +217,20 @@ func isHarmlessQuery(query []byte) bool {
 			}
 			inValue = true
 		case c == ':' && inValue && '0' <= query[i-1] && query[i-1] <= '9': // of a time
-		case c == '.':
+		case c == '.' && !hasTokenStart(query[run:i]):
 		default:
 			return false
 		}
+		run = i + 1
 	}
 	return true
 }
 
-// isHarmlessRun reports whether a run before the byte next has nothing that looks
-// like a secret.
-func isHarmlessRun(run []byte, next byte) bool {
+// isHarmlessRun reports whether a run has nothing that looks like a secret by itself. One
+// of less than minKeyID bytes never has.
+func isHarmlessRun[T string | []byte](run T) bool {
 	switch n := len(run); {
-	case next == '.' && n >= 2*minJWTPart && hasTokenStart(run):
-		return false
-	case n < minKeyID || uuidLength(run) == n:
+	case uuidLength(run) == n:
 		return true
 	case n >= min(minHexRun, minBase64):
 		return false

@@ -1,18 +1,20 @@
 package exporter
 
 import (
+	"slices"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// maxLinks is the maximum number of calls in links.
+// maxLinks is the number of calls in links.
 const maxLinks = 256
 
 // links remembers the spans of the last failed attempts by call, so that the span of
-// a retry is linked to that of the attempt before it.
+// a retry is linked to that of the attempt before it. It is a ring.
 type links struct {
-	spans map[uint64]record.Span
-	calls [maxLinks]uint64 // the keys of spans, a ring
+	calls [maxLinks]uint64
+	spans [maxLinks]record.Span
 	next  int
 }
 
@@ -21,16 +23,18 @@ func (l *links) link(at diagnosis.Attempt, r *record.Record) {
 	if at.CallID == 0 {
 		return
 	}
+	slot := -1
 	if at.Number > 1 {
-		r.Previous = l.spans[at.CallID]
+		if slot = slices.Index(l.calls[:], at.CallID); slot >= 0 {
+			r.Previous = l.spans[slot]
+		}
 	}
 	if !r.Outcome.Failed() {
 		return
 	}
-	if _, known := l.spans[at.CallID]; !known {
-		delete(l.spans, l.calls[l.next])
-		l.calls[l.next] = at.CallID
+	if slot < 0 {
+		slot = l.next
 		l.next = (l.next + 1) % maxLinks
 	}
-	l.spans[at.CallID] = r.Span
+	l.calls[slot], l.spans[slot] = at.CallID, r.Span
 }

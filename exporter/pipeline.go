@@ -170,7 +170,6 @@ func New(opts Options) *Pipeline {
 		flush:    opts.Flush,
 		ids:      record.NewIDs(),
 		queue:    make(chan *queued, opts.QueueSize),
-		links:    links{spans: make(map[uint64]record.Span)},
 		filled:   make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		done:     make(chan struct{}),

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,7 +20,17 @@ import (
 type reloaded struct {
 	settings *config.Settings // in use
 	ok       bool
-	at       time.Time // of the last one that succeeded
+	at       time.Time   // of the last one that succeeded
+	reloads  []time.Time // of the last maxReloads reloads that succeeded, oldest first
+}
+
+// maxReloads is how many reloads are remembered.
+const maxReloads = 32
+
+// next returns the state after a reload that succeeded at a time.
+func (r *reloaded) next(s *config.Settings, at time.Time) *reloaded {
+	all := append(slices.Clone(r.reloads), at.UTC())
+	return &reloaded{s, true, at, all[max(0, len(all)-maxReloads):]}
 }
 
 // webStatus returns what the API reports on the running program. The settings have
@@ -38,8 +49,9 @@ func (t *tap) webStatus() web.Status {
 			}
 			return all
 		},
-		Losses: t.losses,
-		Flags:  func() map[string]string { return t.reloaded.Load().settings.Texts() },
+		Reloads: func() []time.Time { return t.reloaded.Load().reloads },
+		Losses:  t.losses,
+		Flags:   func() map[string]string { return t.reloaded.Load().settings.Texts() },
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,

@@ -164,7 +164,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err := t.listen(ctx, s); err != nil {
 		return nil, err
 	}
-	t.reloaded.Store(&reloaded{s, true, time.Now()})
+	t.reloaded.Store(&reloaded{settings: s, ok: true, at: time.Now()})
 	if err := t.webServers(s); err != nil {
 		return nil, err
 	}
@@ -449,7 +449,7 @@ func (t *tap) reload() (err error) {
 	if len(rest) > 0 {
 		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
 	}
-	t.reloaded.Store(&reloaded{next, true, time.Now()})
+	t.reloaded.Store(t.reloaded.Load().next(next, time.Now()))
 	t.log.Info("settings reloaded")
 	return nil
 }

@@ -13,6 +13,8 @@ type blocking struct {
 	p        *pair
 	changed  sync.Cond // whether a side is to be read
 	writing  [2]bool
+	reading  bool // of the program
+	watching bool // that the program does not reset its connection
 	timer    *time.Timer
 	timerAt  time.Time // when it fires; zero if it does not
 	upstream sync.WaitGroup
@@ -66,12 +68,18 @@ func (d *blocking) read(from side, l *link) {
 	defer d.guard()
 	p, m := d.p, &d.p.m
 	for !d.done() && (from == program || p.up == l) {
+		if from == program && d.watching {
+			d.changed.Wait()
+			continue
+		}
 		b := m.space(from)
 		if b == nil {
 			d.pause(from, l)
 			continue
 		}
+		d.reading = d.reading || from == program
 		n, err := p.unlocked(l.Read, b)
+		d.reading = d.reading && from != program
 		if from == upstream && p.up != l {
 			return
 		}
@@ -88,14 +96,24 @@ func (d *blocking) read(from side, l *link) {
 	}
 }
 
-// pause waits until something has changed. Behind a pipelined request nothing is
-// read of the program until it is served, but a reset is noticed all the same.
+// pause waits until a side is to be read, or not any more.
 func (d *blocking) pause(from side, l *link) {
-	p, m := d.p, &d.p.m
-	if from != program || !m.flows[program].hasUnread() || l.sock == nil {
-		d.changed.Wait()
-		return
+	if from == program {
+		defer d.watch()()
 	}
+	for !d.done() && !d.p.m.wants(from) && (from == program || d.p.up == l) {
+		d.changed.Wait()
+	}
+}
+
+// watch has a goroutine notice a reset of the program while nobody reads from it,
+// until stop is called. mu is held, and stop releases it meanwhile.
+func (d *blocking) watch() (stop func()) {
+	p, l := d.p, d.p.cl
+	if d.reading || d.watching || l.sock == nil {
+		return func() {}
+	}
+	d.watching = true
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
@@ -106,18 +124,19 @@ func (d *blocking) pause(from side, l *link) {
 		defer p.mu.Unlock()
 		defer d.guard()
 		if !d.done() {
-			m.ended(program, receivedReset, time.Now())
+			p.m.ended(program, receivedReset, time.Now())
 			d.settle()
 		}
 	}()
-	for !d.done() && !m.wants(program) {
-		d.changed.Wait()
+	return func() {
+		p.mu.Unlock()
+		l.interrupt()
+		<-watched
+		l.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+		p.mu.Lock()
+		d.watching = false
+		d.changed.Broadcast()
 	}
-	p.mu.Unlock()
-	l.interrupt()
-	<-watched
-	l.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
-	p.mu.Lock()
 }
 
 // unlocked reads or writes without mu.
@@ -157,7 +176,7 @@ func (d *blocking) settle() {
 		break
 	}
 	if m.over() {
-		p.cl.closeAs(m.bye[program])
+		p.s.closeLink(p.cl, m.bye[program])
 		if p.up != nil {
 			p.dropLink(m.bye[upstream])
 		}
@@ -168,13 +187,21 @@ func (d *blocking) settle() {
 	d.changed.Broadcast()
 }
 
+// smallest is how much of a request a socket takes without waiting for the upstream.
+const smallest = 16 << 10
+
 // write writes what is pending for a side.
 func (d *blocking) write(to side, l *link) {
 	p, m := d.p, &d.p.m
 	b := m.pending(to)
 	d.writing[to], m.flows[to.other()].writing = true, true
 	d.arm()
+	stop := func() {}
+	if to == upstream && m.x.RequestBytes > smallest {
+		stop = d.watch()
+	}
 	n, err := p.unlocked(l.Write, b)
+	stop()
 	if to == upstream && p.up != l {
 		return
 	}
@@ -198,10 +225,10 @@ func (d *blocking) carryOut(e effects) {
 		d.writing[upstream] = false
 	}
 	if e&effectEndUpstream != 0 && p.up != nil {
-		p.up.closeWrite(m.got[program] == receivedCut)
+		p.s.closeWrite(p.up, m.got[program] == receivedCut)
 	}
 	if e&effectEndProgram != 0 {
-		p.cl.closeWrite(m.bye[program] == closeCut)
+		p.s.closeWrite(p.cl, m.bye[program] == closeCut)
 	}
 	if e&effectDial != 0 {
 		ctx, cancel := context.WithCancel(p.s.ctx)

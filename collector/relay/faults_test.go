@@ -196,7 +196,7 @@ func testExcessBytes(t *testing.T, newRig maker) {
 }
 
 func TestUnreadableResponsesPassAsTheyAre(t *testing.T) {
-	eachWay(t, testUnreadableResponsesPassAsTheyAre)
+	eachDriver(t, testUnreadableResponsesPassAsTheyAre)
 }
 
 func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
@@ -240,7 +240,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 
 // TestOddResponsesAreRead has them passed on as they are, shown without framing,
 // and both connections closed behind them, by us or by the upstream.
-func TestOddResponsesAreRead(t *testing.T) { eachWay(t, testOddResponsesAreRead) }
+func TestOddResponsesAreRead(t *testing.T) { eachDriver(t, testOddResponsesAreRead) }
 
 func testOddResponsesAreRead(t *testing.T, newRig maker) {
 	r := newRig(t)

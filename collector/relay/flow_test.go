@@ -481,7 +481,7 @@ func TestNothingIsLeftBehind(t *testing.T) { eachWay(t, testNothingIsLeftBehind)
 func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 	const clients, each = 20, 100
 	r := newRig(t)
-	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
+	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	done := make(chan error, clients)
 	for i := range clients {
 		go func() { done <- hammer(r.front, each, i%2 == 0) }()

@@ -45,7 +45,7 @@ func (p *pair) toLoop(up *link) bool {
 	tcp.Close() //nolint:errcheck // likewise
 	p.mu.Lock()
 	p.cl, p.up, p.where = nil, nil, atLoop
-	p.looped = looped{on: l, socks: [2]socket{{fd: fd, tls: t}, {fd: upFD, tls: upTLS}}, timer: -1}
+	p.looped = looped{on: l, socks: [2]socket{{fd: fd, tls: t}, {fd: upFD, tls: upTLS}}}
 	p.m.killed = p.killed
 	l.post(p, func() { l.adopt(p) }) // before anyone can post what comes after it
 	p.mu.Unlock()
@@ -178,7 +178,7 @@ func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
 // letGo removes a pair from the loop's queue and timers.
 func (l *loop) letGo(p *pair) {
 	l.s.idle.busy(p)
-	l.times.remove(p)
+	l.timers.remove(&p.looped.timer)
 	if p.looped.queued {
 		l.again = slices.DeleteFunc(l.again, func(q *pair) bool { return q == p })
 	}
@@ -213,7 +213,7 @@ func (p *pair) takeBack(sock *socket) bool {
 	}
 	p.cl = newLink(nc)
 	if p.killed {
-		p.cl.closeAs(closeReset)
+		p.s.closeLink(p.cl, closeReset)
 	}
 	return true
 }

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"container/heap"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,16 +11,15 @@ import (
 // again. take, which looks for the longest idle pair, notices this and moves the
 // pair to its present time.
 type idlePairs struct {
-	mu    sync.Mutex // protects the fields below, and those of idling that say so
-	pairs []*pair    // a heap, by idling.under
+	mu    sync.Mutex // protects queue, and the pairs' idling.place
+	queue queue
 }
 
 // idling is what idlePairs keeps of a pair.
 type idling struct {
 	since atomic.Int64 // in Unix nanoseconds; 0 while an exchange runs
-	in    atomic.Bool  // it is in idlePairs.pairs
-	under int64        // since, or before; idlePairs.mu protects it
-	at    int          // in idlePairs.pairs; idlePairs.mu protects it
+	in    atomic.Bool  // it is in idlePairs.queue
+	place place        // by since, or what that was before
 }
 
 // note notes since when the pair is idle.
@@ -42,8 +40,7 @@ func (l *idlePairs) add(p *pair) {
 	since := p.idle.since.Load()
 	if since != 0 && !p.idle.in.Load() {
 		p.idle.in.Store(true)
-		p.idle.under = since
-		heap.Push(l, p)
+		l.queue.set(&p.idle.place, p, time.Unix(0, since))
 	}
 }
 
@@ -52,17 +49,16 @@ func (l *idlePairs) add(p *pair) {
 func (l *idlePairs) take() *pair {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.pairs) > 0 {
-		p := l.pairs[0]
+	for len(l.queue) > 0 {
+		p := l.queue[0].p
 		switch since := p.idle.since.Load(); {
-		case since != 0 && since != p.idle.under: // it was used meanwhile
-			p.idle.under = since
-			heap.Fix(l, 0)
+		case since != 0 && since != p.idle.place.at.UnixNano(): // it was used meanwhile
+			l.queue.set(&p.idle.place, p, time.Unix(0, since))
 		case since == 0:
-			heap.Pop(l)
+			l.drop(p)
 			l.add(p) // if it became idle while it was seen to be in
 		case p.idle.since.CompareAndSwap(since, 0):
-			heap.Pop(l)
+			l.drop(p)
 			return p
 		}
 	}
@@ -73,36 +69,11 @@ func (l *idlePairs) take() *pair {
 func (l *idlePairs) remove(p *pair) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p.idle.in.Load() {
-		heap.Remove(l, p.idle.at)
-	}
+	l.drop(p)
 }
 
-// Len implements heap.Interface.
-func (l *idlePairs) Len() int { return len(l.pairs) }
-
-// Less implements heap.Interface.
-func (l *idlePairs) Less(i, j int) bool { return l.pairs[i].idle.under < l.pairs[j].idle.under }
-
-// Swap implements heap.Interface.
-func (l *idlePairs) Swap(i, j int) {
-	l.pairs[i], l.pairs[j] = l.pairs[j], l.pairs[i]
-	l.pairs[i].idle.at, l.pairs[j].idle.at = i, j
-}
-
-// Push implements heap.Interface.
-func (l *idlePairs) Push(v any) {
-	p := v.(*pair)
-	p.idle.at = len(l.pairs)
-	l.pairs = append(l.pairs, p)
-}
-
-// Pop implements heap.Interface.
-func (l *idlePairs) Pop() any {
-	last := len(l.pairs) - 1
-	p := l.pairs[last]
-	l.pairs[last] = nil
-	l.pairs = l.pairs[:last]
+// drop takes a pair out. mu is held.
+func (l *idlePairs) drop(p *pair) {
+	l.queue.remove(&p.idle.place)
 	p.idle.in.Store(false)
-	return p
 }

@@ -52,8 +52,8 @@ func TestIdlePairsByAge(t *testing.T) {
 		for _, p := range pairs {
 			l.remove(p)
 		}
-		if p := l.take(); p != nil || len(l.pairs) > 0 {
-			t.Fatalf("%d pairs are left", len(l.pairs))
+		if p := l.take(); p != nil || len(l.queue) > 0 {
+			t.Fatalf("%d pairs are left", len(l.queue))
 		}
 	}
 }

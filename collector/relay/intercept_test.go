@@ -22,8 +22,15 @@ const connectRequest = "CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n"
 // testTLS is a server's configuration with a certificate nobody verifies.
 var testTLS = sync.OnceValue(func() *tls.Config {
 	cert, _ := selfsigned.Certificate("h")
-	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}, CurvePreferences: fastCurves}
 })
+
+// fastCurves has the key exchange that is written in assembly: the race detector
+// makes the others some fifty times as slow.
+var fastCurves = []tls.CurveID{tls.CurveP256}
+
+// anyServer is a client's configuration that takes testTLS.
+var anyServer = &tls.Config{InsecureSkipVerify: true, CurvePreferences: fastCurves}
 
 // maker makes a rig.
 type maker func(t testing.TB, change ...func(*Config)) *rig
@@ -58,8 +65,47 @@ var rigs = map[string]maker{
 	},
 }
 
-// eachWay runs a test with each driver, with and without TLS.
+// eachWay runs a test with each driver, with and without TLS, at the same time.
 func eachWay(t *testing.T, test func(t *testing.T, newRig maker)) {
+	t.Helper()
+	atOnce(t, rigs, test)
+}
+
+// eachDriver is eachWay for tests of what messages contain: of a loop's two ways to
+// have TLS, it takes the one that includes the other.
+func eachDriver(t *testing.T, test func(t *testing.T, newRig maker)) {
+	t.Helper()
+	some := maps.Clone(rigs)
+	delete(some, "within TLS")
+	atOnce(t, some, test)
+}
+
+// eachUpstream is eachWay and, with each driver, plain programs of a TLS upstream.
+func eachUpstream(t *testing.T, test func(t *testing.T, newRig maker)) {
+	t.Helper()
+	more := maps.Clone(rigs)
+	for _, driver := range []string{"plain", "blocking"} {
+		more[driver+", TLS to the upstream"] = func(t testing.TB, change ...func(*Config)) *rig {
+			r := rigs[driver](t, change...)
+			r.upTLS = true
+			return r
+		}
+	}
+	atOnce(t, more, test)
+}
+
+func atOnce(t *testing.T, rigs map[string]maker, test func(t *testing.T, newRig maker)) {
+	t.Helper()
+	for name, newRig := range rigs {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newRig)
+		})
+	}
+}
+
+// inTurn is eachWay for tests that measure memory or need many descriptors.
+func inTurn(t *testing.T, test func(t *testing.T, newRig maker)) {
 	t.Helper()
 	for name, newRig := range rigs {
 		t.Run(name, func(t *testing.T) { test(t, newRig) })
@@ -290,7 +336,7 @@ func TestTLSWithinTLS(t *testing.T) {
 				if err != nil {
 					return nil, err
 				}
-				tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+				tc := tls.Client(Wire(nc, nil), anyServer)
 				return tc, tc.HandshakeContext(ctx)
 			}
 			ln := rawconn.Listen(t)
@@ -303,7 +349,7 @@ func TestTLSWithinTLS(t *testing.T) {
 			c.Send(connectRequest)
 			c.Expect(established)
 			within := &wire{Conn: c}
-			inner := tls.Client(within, &tls.Config{InsecureSkipVerify: true})
+			inner := tls.Client(within, anyServer)
 			request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("x", 100_000)
 			response := "HTTP/1.1 200 OK\r\n\r\n" + strings.Repeat("y", 100_000)
 			go io.WriteString(inner, request)

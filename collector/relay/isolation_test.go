@@ -17,8 +17,7 @@ import (
 
 // serveUpstream has each connection of the relay's served by serve, numbered from
 // 1 in the order in which they came.
-func (r *rig) serveUpstream(overTLS bool, serve func(n int, nc net.Conn)) {
-	r.upTLS = r.upTLS || overTLS
+func (r *rig) serveUpstream(serve func(n int, nc net.Conn)) {
 	go func() {
 		for n := 1; ; n++ {
 			nc, err := r.back.Accept()
@@ -98,65 +97,61 @@ func doubtful(t *testing.T) map[string]string {
 	}
 }
 
-func TestIgnoredBodyHarmsNobodyElse(t *testing.T) { eachWay(t, testIgnoredBodyHarmsNobodyElse) }
+func TestIgnoredBodyHarmsNobodyElse(t *testing.T) { eachUpstream(t, testIgnoredBodyHarmsNobodyElse) }
 
 func testIgnoredBodyHarmsNobodyElse(t *testing.T, newRig maker) {
 	for name, request := range doubtful(t) {
-		for _, overTLS := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s, TLS %v", name, overTLS), func(t *testing.T) {
-				r := newRig(t)
-				r.serveUpstream(overTLS, ignoring)
-				before := r.client()
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.serveUpstream(ignoring)
+			before := r.client()
+			before.unharmed(1)
+			for range 2 {
+				r.client().Send(request)
 				before.unharmed(1)
-				for range 2 {
-					r.client().Send(request)
-					before.unharmed(1)
-					r.client().unharmed(2)
-				}
-			})
-		}
+				r.client().unharmed(2)
+			}
+		})
 	}
 }
 
 // TestBytesBehindAResponseHarmNobodyElse has them come with the response, where TLS
 // holds them without the socket showing it, and behind it.
 func TestBytesBehindAResponseHarmNobodyElse(t *testing.T) {
-	eachWay(t, testBytesBehindAResponseHarmNobodyElse)
+	eachUpstream(t, testBytesBehindAResponseHarmNobodyElse)
 }
 
 func testBytesBehindAResponseHarmNobodyElse(t *testing.T, newRig maker) {
 	const tries = 8
 	poison := responseWith("poison")
-	for _, overTLS := range []bool{false, true} {
-		for _, apart := range []bool{false, true} {
-			t.Run(fmt.Sprintf("TLS %v, apart %v", overTLS, apart), func(t *testing.T) {
-				r := newRig(t)
-				r.serveUpstream(overTLS, func(n int, nc net.Conn) {
-					if n%2 == 0 { // the second program's
-						ignoring(n, nc)
-						return
-					}
-					nc.Read(make([]byte, 1024))
-					if apart {
-						io.WriteString(nc, okResponse)
-						io.WriteString(nc, poison)
-					} else {
-						io.WriteString(nc, okResponse+poison)
-					}
-					nc.Read(make([]byte, 1024))
-				})
-				for range tries {
-					a := r.client()
-					a.Send(getRequest)
-					a.Expect(okResponse)
-					a.Expect(poison) // as without the relay
-					b := r.client()
-					b.unharmed(2)
-					a.Close()
-					b.Close()
+	for _, apart := range []bool{false, true} {
+		t.Run(fmt.Sprintf("apart %v", apart), func(t *testing.T) {
+			r := newRig(t)
+			r.serveUpstream(func(n int, nc net.Conn) {
+				if n%2 == 0 { // the second program's
+					ignoring(n, nc)
+					return
 				}
+				nc.Read(make([]byte, 1024))
+				if apart {
+					io.WriteString(nc, okResponse)
+					io.WriteString(nc, poison)
+				} else {
+					io.WriteString(nc, okResponse+poison)
+				}
+				nc.Read(make([]byte, 1024))
 			})
-		}
+			for range tries {
+				a := r.client()
+				a.Send(getRequest)
+				a.Expect(okResponse)
+				a.Expect(poison) // as without the relay
+				b := r.client()
+				b.unharmed(2)
+				a.Close()
+				b.Close()
+			}
+		})
 	}
 }
 
@@ -164,34 +159,32 @@ func testBytesBehindAResponseHarmNobodyElse(t *testing.T, newRig maker) {
 // close each right behind its response, unseen for a while: it answers nothing more
 // on it. Programs with a connection for each call never see it.
 func TestDyingConnectionHarmsNobodyElse(t *testing.T) {
-	eachWay(t, testDyingConnectionHarmsNobodyElse)
+	eachUpstream(t, testDyingConnectionHarmsNobodyElse)
 }
 
 func testDyingConnectionHarmsNobodyElse(t *testing.T, newRig maker) {
 	const calls = 40
-	for _, overTLS := range []bool{false, true} {
-		r := newRig(t)
-		served := make(chan struct{})
-		r.serveUpstream(overTLS, func(_ int, nc net.Conn) {
-			nc.Read(make([]byte, 1024))
-			io.WriteString(nc, okResponse)
-			<-served // FIN comes once the next call is over
-		})
-		idle := r.client() // its connection is never closed by the program
-		idle.Send(getRequest)
-		idle.Expect(okResponse)
-		for i := range calls {
-			c := r.client()
-			c.Send(getRequest)
-			c.Expect(okResponse)
-			if i > 0 {
-				served <- struct{}{}
-			}
-			c.Close()
+	r := newRig(t)
+	served := make(chan struct{})
+	r.serveUpstream(func(_ int, nc net.Conn) {
+		nc.Read(make([]byte, 1024))
+		io.WriteString(nc, okResponse)
+		<-served // FIN comes once the next call is over
+	})
+	idle := r.client() // its connection is never closed by the program
+	idle.Send(getRequest)
+	idle.Expect(okResponse)
+	for i := range calls {
+		c := r.client()
+		c.Send(getRequest)
+		c.Expect(okResponse)
+		if i > 0 {
+			served <- struct{}{}
 		}
-		close(served)
-		idle.ExpectEnd()
+		c.Close()
 	}
+	close(served)
+	idle.ExpectEnd()
 }
 
 // TestEndsReachTheirProgramAlone resets and closes one upstream connection at
@@ -247,7 +240,7 @@ func testDialsOfOthersGoOn(t *testing.T, newRig maker) {
 	stuck := r.client()
 	stuck.Send(getRequest)
 	<-dialing
-	r.serveUpstream(false, ignoring)
+	r.serveUpstream(ignoring)
 	for range 5 {
 		r.client().unharmed(3)
 	}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -108,15 +109,17 @@ func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
 
 // TestMemoryIsLimited passes many large bodies at once with less memory than
 // looking at them would take.
-func TestMemoryIsLimited(t *testing.T) { eachWay(t, testMemoryIsLimited) }
+func TestMemoryIsLimited(t *testing.T) { inTurn(t, testMemoryIsLimited) }
 
 func testMemoryIsLimited(t *testing.T, newRig maker) {
 	const calls, limit = 12, 1 << 19
-	body := strings.Repeat("0123456789abcdef", 1<<19) // more than the system takes
-	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", len(body)/64) + body[:len(body)/64]
+	body := strings.Repeat("0123456789abcdef", 1<<18) // more than the system takes
+	request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", 1<<17) + body[:1<<17]
 	response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(body)) + body
 	r := newRig(t, func(c *Config) { c.BufferBytes = limit })
-	r.serveUpstream(false, func(_ int, nc net.Conn) {
+	r.serveUpstream(func(_ int, nc net.Conn) {
+		tcp, _ := layers(nc)
+		tcp.(*net.TCPConn).SetWriteBuffer(256 << 10)
 		if _, err := io.ReadFull(nc, make([]byte, len(request))); err == nil {
 			io.WriteString(nc, response)
 		}
@@ -125,6 +128,8 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	programs := make([]*peer, calls)
 	for i := range programs {
 		programs[i] = r.client()
+		programs[i].TCPConn.SetReadBuffer(256 << 10)
+		programs[i].SetDeadline(time.Now().Add(6 * patience))
 		programs[i].Send(request)
 	}
 	// What no call can do without: a small buffer for each direction, a spill.

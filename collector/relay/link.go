@@ -1,10 +1,12 @@
 package relay
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,6 +20,8 @@ type link struct {
 	net.Conn
 	sock syscall.RawConn // the socket, also below TLS; nil if there is none
 	wire *wire           // what TLS is spoken over; nil without TLS
+
+	closing atomic.Bool // with close_notify
 }
 
 func newLink(nc net.Conn) *link {
@@ -126,27 +130,38 @@ func (l *link) interrupt() {
 	l.SetReadDeadline(past) //nolint:errcheck // a closed connection ends its reads anyway
 }
 
-// closeWrite sends FIN, after close_notify unless cut.
-func (l *link) closeWrite(cut bool) {
-	nc := l.Conn
-	if cut {
+// closeWrite sends FIN, after close_notify unless cut. It does not wait for the other
+// side to take them.
+func (s *Server) closeWrite(l *link, cut bool) {
+	nc, ended := l.Conn, s.wg.Go
+	if l.wire == nil || cut {
 		nc, _ = layers(nc)
+		ended = func(f func()) { f() }
 	}
 	if w, ok := nc.(interface{ CloseWrite() error }); ok {
-		w.CloseWrite() //nolint:errcheck // a broken connection shows on reading
+		ended(func() { w.CloseWrite() }) //nolint:errcheck // a broken connection shows on reading
 	}
 }
 
-// closeAs closes the connection.
-func (l *link) closeAs(how closing) {
-	nc := l.Conn
-	if how != closeFIN {
-		nc, _ = layers(nc) // below TLS, which would wait to send close_notify
+// closeLink closes a connection. It does not wait for the other side to take
+// close_notify, for which crypto/tls allows it 5 s.
+func (s *Server) closeLink(l *link, how closing) {
+	socket, _ := layers(l.Conn)
+	switch t, _ := socket.(*net.TCPConn); {
+	case how != closeFIN:
+		if t != nil && how == closeReset {
+			t.SetLinger(0) //nolint:errcheck // best effort
+		}
+		socket.Close()
+	case l.wire == nil:
+		l.Close()
+	case !l.closing.Swap(true):
+		l.interrupt()
+		s.wg.Go(func() {
+			defer context.AfterFunc(s.ctx, func() { socket.Close() })()
+			l.Close()
+		})
 	}
-	if t, ok := nc.(*net.TCPConn); ok && how == closeReset {
-		t.SetLinger(0) //nolint:errcheck // best effort
-	}
-	nc.Close()
 }
 
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -43,7 +43,7 @@ func testIdlePairs(t *testing.T, newRig maker) {
 		t.Fatalf("only %d pairs are possible", pairs)
 	}
 	r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = time.Hour })
-	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
+	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	before := memoryInUse()
 	clients := make([]net.Conn, pairs)
 	call := func(i int) {
@@ -88,7 +88,7 @@ func testIdlePairs(t *testing.T, newRig maker) {
 
 // TestSlowPrograms has many programs send their heads and bodies byte by byte,
 // and others be served meanwhile.
-func TestSlowPrograms(t *testing.T) { eachWay(t, testSlowPrograms) }
+func TestSlowPrograms(t *testing.T) { inTurn(t, testSlowPrograms) }
 
 func testSlowPrograms(t *testing.T, newRig maker) {
 	programs := full(500, 50)
@@ -96,7 +96,7 @@ func testSlowPrograms(t *testing.T, newRig maker) {
 	const request = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 20\r\n\r\n01234567890123456789"
 	r := newRig(t)
 	var got atomic.Int64
-	r.serveUpstream(false, func(_ int, nc net.Conn) {
+	r.serveUpstream(func(_ int, nc net.Conn) {
 		for b := make([]byte, len(request)); ; {
 			n, err := io.ReadFull(nc, b)
 			if err != nil {
@@ -133,12 +133,12 @@ func testSlowPrograms(t *testing.T, newRig maker) {
 }
 
 // TestLongBodies passes bodies far longer than memory both ways at once.
-func TestLongBodies(t *testing.T) { eachWay(t, testLongBodies) }
+func TestLongBodies(t *testing.T) { inTurn(t, testLongBodies) }
 
 func testLongBodies(t *testing.T, newRig maker) {
 	size := int64(full(200<<20, 8<<20))
 	r := newRig(t)
-	r.serveUpstream(false, func(_ int, nc net.Conn) {
+	r.serveUpstream(func(_ int, nc net.Conn) {
 		head := make([]byte, len(longHead("POST / HTTP/1.1", size)))
 		if _, err := io.ReadFull(nc, head); err != nil {
 			return
@@ -200,7 +200,7 @@ func longHead(line string, size int64) string {
 
 // TestShutdownUnderLoad stops the server while many programs call: each call gets
 // its whole response, or none and then nothing of it was sent.
-func TestShutdownUnderLoad(t *testing.T) { eachWay(t, testShutdownUnderLoad) }
+func TestShutdownUnderLoad(t *testing.T) { inTurn(t, testShutdownUnderLoad) }
 
 func testShutdownUnderLoad(t *testing.T, newRig maker) {
 	rounds := full(50, 3)
@@ -208,7 +208,7 @@ func testShutdownUnderLoad(t *testing.T, newRig maker) {
 	for range rounds {
 		r := newRig(t)
 		var answered, complete atomic.Int64
-		r.serveUpstream(false, func(_ int, nc net.Conn) {
+		r.serveUpstream(func(_ int, nc net.Conn) {
 			b := make([]byte, len(getRequest))
 			for {
 				n, err := io.ReadFull(nc, b)
@@ -287,7 +287,7 @@ func readHead(r io.Reader) (string, error) {
 
 // TestReloadUnderLoad changes the rules by which connections are made while many
 // programs call: no call is lost, and each goes by the rules of its time.
-func TestReloadUnderLoad(t *testing.T) { eachWay(t, testReloadUnderLoad) }
+func TestReloadUnderLoad(t *testing.T) { inTurn(t, testReloadUnderLoad) }
 
 func testReloadUnderLoad(t *testing.T, newRig maker) {
 	const programs = 20
@@ -297,7 +297,7 @@ func testReloadUnderLoad(t *testing.T, newRig maker) {
 	r.route = func(*Exchange) (Route, error) {
 		return Route{Key: Key{Host: "h", Port: 80, Epoch: epoch.Load()}}, nil
 	}
-	r.serveUpstream(false, func(_ int, nc net.Conn) { echo(nc) })
+	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	var done sync.WaitGroup
 	clients := make([]*peer, programs)
 	for i := range clients {

@@ -33,7 +33,7 @@ type loop struct {
 	ends    []loopEnd
 	watches int32   // sockets ever watched
 	again   []*pair // those that had their turns and are not done
-	times   timers
+	timers  queue   // by when they fire
 	now     time.Time
 	ended   bool
 	busy    bool // events come often
@@ -59,11 +59,10 @@ type posting struct {
 
 // looped is what a loop keeps of a pair.
 type looped struct {
-	on      *loop
-	socks   [2]socket
-	queued  bool // in loop.again
-	timerAt time.Time
-	timer   int // in loop.times, -1 if it is not
+	on     *loop
+	socks  [2]socket
+	queued bool  // in loop.again
+	timer  place // in loop.timers
 }
 
 // newLoops starts the loops.
@@ -149,7 +148,7 @@ func (l *loop) run() {
 			p.looped.queued = false
 			l.drive(p)
 		}
-		l.times.expire(l)
+		l.expireTimers()
 	}
 }
 
@@ -157,7 +156,7 @@ func (l *loop) run() {
 // it would take the processor away from the loop, which costs more than the call, and
 // the loop might have to wait until it gets one back.
 func (l *loop) wait(events []unix.EpollEvent) int {
-	timeout := l.times.wait(l.now)
+	timeout := l.timeout()
 	switch {
 	case len(l.again) > 0 || timeout == 0:
 		n, _ := epollUnseen(l.epoll, events, 0)

@@ -110,7 +110,7 @@ func (p *pair) open() bool {
 			err = p.s.cfg.Guard.Accepted(p.client, to)
 		}
 		if err != nil {
-			p.cl.closeAs(closeReset)
+			p.s.closeLink(p.cl, closeReset)
 			return false
 		}
 		p.m.destination = to
@@ -154,13 +154,13 @@ func (p *pair) end() {
 	p.mu.Lock()
 	cl, up := p.cl, p.up
 	p.where, p.waiting, p.cl, p.up = atEnd, false, nil, nil
-	p.mu.Unlock() // closing TLS may take long
+	p.mu.Unlock()
 	if up != nil {
-		up.closeAs(p.m.bye[upstream])
+		p.s.closeLink(up, p.m.bye[upstream])
 		p.unwired()
 	}
 	if cl != nil {
-		cl.closeAs(p.m.bye[program])
+		p.s.closeLink(cl, p.m.bye[program])
 	}
 	p.m.forget()
 	if p.bound.IsValid() {
@@ -190,7 +190,7 @@ func (p *pair) unwired() {
 
 // dropLink closes the upstream connection. mu is held.
 func (p *pair) dropLink(how closing) {
-	p.up.closeAs(how)
+	p.s.closeLink(p.up, how)
 	p.up = nil
 	p.unwired()
 }
@@ -277,10 +277,10 @@ func (p *pair) kill() {
 		l.post(p, func() { l.kill(p) })
 	case atDoor:
 		if p.cl != nil { // it comes back from a loop
-			p.cl.closeAs(closeReset)
+			p.s.closeLink(p.cl, closeReset)
 		}
 		if p.up != nil {
-			p.up.closeAs(closeReset)
+			p.s.closeLink(p.up, closeReset)
 		}
 		if p.cancelDial != nil {
 			p.cancelDial()

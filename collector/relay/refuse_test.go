@@ -7,7 +7,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
-func TestMalformedRequestsAreRefused(t *testing.T) { eachWay(t, testMalformedRequestsAreRefused) }
+func TestMalformedRequestsAreRefused(t *testing.T) { eachDriver(t, testMalformedRequestsAreRefused) }
 
 func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 	r := newRig(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"flag"
 	"net"
 	"net/netip"
 	"sync/atomic"
@@ -16,7 +17,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Set("test.parallel", "8") // the tests wait for sockets more than they compute
+	goleak.VerifyTestMain(m)
+}
 
 const patience = rawconn.Patience
 
@@ -41,6 +45,7 @@ type rig struct {
 	route   func(x *Exchange) (Route, error)
 	dial    func(ctx context.Context) (net.Conn, error)
 	sending func(x *Exchange)
+	wrap    func(nc net.Conn) net.Conn // of the connection to a TLS upstream
 }
 
 // note is what is reported to a handler at the end of an exchange.
@@ -142,10 +147,13 @@ func (h *testHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) {
 	if err != nil || !h.rig.upTLS {
 		return nc, err
 	}
-	tc := tls.Client(Wire(nc, nil), &tls.Config{InsecureSkipVerify: true})
+	tc := tls.Client(Wire(nc, nil), anyServer)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		nc.Close()
 		return nil, err
+	}
+	if h.rig.wrap != nil {
+		return h.rig.wrap(tc), nil
 	}
 	return tc, nil
 }

@@ -300,11 +300,11 @@ func (p *pair) splice() error {
 // Anything else breaks off both, since neither shows which side was at fault.
 func (p *pair) passEnd(to *link, err error) {
 	if err == nil {
-		to.closeWrite(false)
+		p.s.closeWrite(to, false)
 		return
 	}
-	p.up.closeAs(closeReset)
-	p.cl.closeAs(closeReset)
+	p.s.closeLink(p.up, closeReset)
+	p.s.closeLink(p.cl, closeReset)
 }
 
 // ahead is a connection of which some bytes were read already.

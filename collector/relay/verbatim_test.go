@@ -75,7 +75,7 @@ func (r *rig) pass(pieces []string, want, method string) {
 	up.Close()
 }
 
-func TestRequestsPassVerbatim(t *testing.T) { eachWay(t, testRequestsPassVerbatim) }
+func TestRequestsPassVerbatim(t *testing.T) { eachDriver(t, testRequestsPassVerbatim) }
 
 func testRequestsPassVerbatim(t *testing.T, newRig maker) {
 	requests := http1test.LegalRequests()
@@ -151,7 +151,7 @@ func testFieldsForAProxyStay(t *testing.T, newRig maker) {
 	}
 }
 
-func TestResponsesPassVerbatim(t *testing.T) { eachWay(t, testResponsesPassVerbatim) }
+func TestResponsesPassVerbatim(t *testing.T) { eachDriver(t, testResponsesPassVerbatim) }
 
 func testResponsesPassVerbatim(t *testing.T, newRig maker) {
 	r := newRig(t)

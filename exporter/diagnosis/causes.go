@@ -87,37 +87,41 @@ func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 
 // fillText replaces the placeholders with the facts in every language.
 func fillText(t Text, facts []classify.Fact) Text {
-	return Text{English: fill(t.English, facts), Chinese: fill(t.Chinese, facts)}
+	if len(facts) == 0 || strings.IndexByte(t.English, '{') < 0 && strings.IndexByte(t.Chinese, '{') < 0 {
+		return t
+	}
+	var memory [4 * maxFilled]byte // enough for most texts; does not escape
+	filled := appendFilled(memory[:0], t.English, facts)
+	n := len(filled)
+	both := string(appendFilled(filled, t.Chinese, facts)) // one allocation for both texts
+	return Text{English: both[:n], Chinese: both[n:]}
 }
 
-// fill replaces the placeholders with the facts.
-func fill(text string, facts []classify.Fact) string {
-	if len(facts) == 0 || strings.IndexByte(text, '{') < 0 {
-		return text
-	}
-	var memory [2 * maxFilled]byte // enough for most texts; does not escape
-	filled, changed := memory[:0], false
-	for rest := text; rest != ""; {
-		start := strings.IndexByte(rest, '{')
+// appendFilled appends text with the placeholders replaced with the facts, truncated to
+// maxFilled bytes if there are any.
+func appendFilled(dst []byte, text string, facts []classify.Fact) []byte {
+	begin, changed := len(dst), false
+	for text != "" {
+		start := strings.IndexByte(text, '{')
 		if start < 0 {
-			filled = append(filled, rest...)
+			dst = append(dst, text...)
 			break
 		}
-		filled = append(filled, rest[:start]...)
-		rest = rest[start:]
-		value, length := placeholder(rest, facts)
+		dst = append(dst, text[:start]...)
+		text = text[start:]
+		value, length := placeholder(text, facts)
 		if length == 0 { // a brace of the text
-			value, length = rest[:1], 1
+			value, length = text[:1], 1
 		} else {
 			changed = true
 		}
-		filled = append(filled, value...)
-		rest = rest[length:]
+		dst = append(dst, value...)
+		text = text[length:]
 	}
-	if !changed {
-		return text
+	if changed && len(dst)-begin > maxFilled {
+		dst = append(dst[:begin], printable.Truncate(string(dst[begin:]), maxFilled)...)
 	}
-	return printable.Truncate(string(filled), maxFilled)
+	return dst
 }
 
 // placeholder returns the value of the placeholder at the start of text, and the

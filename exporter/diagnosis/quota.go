@@ -115,14 +115,15 @@ func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64
 	u.window.add(second)
 	if last := u.warned.Load(); second-last >= quotaPause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
 		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
-			d.report(o, CauseQuotaNear, SeverityWarn, u.quotaFacts(used)...)
+			facts := u.quotaFacts(used)
+			d.report(o, CauseQuotaNear, SeverityWarn, facts[:]...)
 		}
 	}
 }
 
 // quotaFacts are the facts on the use of a limit.
-func (u *usage) quotaFacts(used int) []classify.Fact {
-	return []classify.Fact{
+func (u *usage) quotaFacts(used int) [3]classify.Fact {
+	return [...]classify.Fact{
 		{Name: "action", Value: orDash(u.action)},
 		{Name: "used", Value: strconv.Itoa(used)},
 		{Name: "limit", Value: strconv.Itoa(u.limit)},
@@ -136,14 +137,15 @@ func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 		return Diagnosis{}, false
 	}
 	used := u.window.used(o.End.Unix())
+	cause, sure := CauseQuotaExceeded, Likely
 	switch share := float64(used) / float64(u.limit); {
 	case share >= 1:
-		return say(CauseQuotaExceeded, Certain, u.quotaFacts(used)...), true
+		sure = Certain
 	case share < quotaShared:
-		return say(CauseQuotaShared, Likely, u.quotaFacts(used)...), true
-	default:
-		return say(CauseQuotaExceeded, Likely, u.quotaFacts(used)...), true
+		cause = CauseQuotaShared
 	}
+	facts := u.quotaFacts(used)
+	return say(cause, sure, facts[:]...), true
 }
 
 // Quota is the use of the limit of an action by one credential.

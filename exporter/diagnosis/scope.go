@@ -3,6 +3,7 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -227,9 +228,9 @@ var blameWords = map[classify.Blame]Text{
 func (s *Scope) sentence() Text {
 	stamp := func(t time.Time) string {
 		if s.Last.Sub(t) >= 24*time.Hour {
-			return t.Format("2006-01-02 15:04 UTC")
+			return t.Format(sentenceDate)
 		}
-		return t.Format("15:04 UTC")
+		return t.Format(sentenceClock)
 	}
 	en := []string{"since " + stamp(s.Since)}
 	zh := []string{"自 " + stamp(s.Since) + " 起"}
@@ -255,6 +256,57 @@ func (s *Scope) sentence() Text {
 	if b, ok := blameWords[s.Blame]; ok {
 		t.English += "; blame: " + b.English
 		t.Chinese += "；责任方：" + b.Chinese
+	}
+	return t
+}
+
+// The formats of times in a sentence: that of the last 24 hours, and that of others.
+const (
+	sentenceClock = "15:04 UTC"
+	sentenceDate  = "2006-01-02 15:04 UTC"
+)
+
+// ParseSentence returns the parts of a sentence of a failure at a time: since when
+// failures of its kind occur, and the text between that and the blame, in which
+// SentenceTimes finds the other times. since is zero if it is not such a sentence.
+func ParseSentence(sentence Text, at time.Time) (since time.Time, affected Text) {
+	since, affected.English = parseSentence(sentence.English, "since ", ", ", "; blame: ", at)
+	_, affected.Chinese = parseSentence(sentence.Chinese, "自 ", " 起，", "；责任方：", at)
+	return since, affected
+}
+
+func parseSentence(sentence, before, after, blame string, at time.Time) (since time.Time, affected string) {
+	i := SentenceTimes.FindStringIndex(sentence)
+	if i == nil || sentence[:i[0]] != before {
+		return time.Time{}, ""
+	}
+	affected = sentence[i[1]:]
+	if end := strings.LastIndex(affected, blame); end >= 0 {
+		affected = affected[:end]
+	}
+	if !strings.HasPrefix(affected, after) {
+		affected = ""
+	}
+	return SentenceTime(sentence[i[0]:i[1]], at), strings.TrimPrefix(affected, after)
+}
+
+// SentenceTimes matches the times in a sentence.
+var SentenceTimes = regexp.MustCompile(`(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2} UTC`)
+
+// SentenceTime returns the time, without its seconds, that the sentence of a failure at a
+// time means by text, or the zero time.
+func SentenceTime(text string, at time.Time) time.Time {
+	if t, err := time.Parse(sentenceDate, text); err == nil {
+		return t
+	}
+	clock, err := time.Parse(sentenceClock, text)
+	if err != nil {
+		return time.Time{}
+	}
+	at = at.UTC()
+	t := time.Date(at.Year(), at.Month(), at.Day(), clock.Hour(), clock.Minute(), 0, 0, time.UTC)
+	if t.After(at) {
+		t = t.AddDate(0, 0, -1)
 	}
 	return t
 }

@@ -191,8 +191,31 @@ func TestScope(t *testing.T) {
 		if ok != (tt.want != "") || s.Sentence != (Text{English: tt.want, Chinese: tt.zh}) {
 			t.Errorf("%s:\n%s\n%s\nwant\n%s\n%s", tt.name, s.Sentence.English, s.Sentence.Chinese, tt.want, tt.zh)
 		}
+		if since, affected := ParseSentence(s.Sentence, now); ok && (!since.Equal(s.Since.Truncate(time.Minute)) ||
+			strings.Contains(affected.English, "since") || strings.Contains(affected.English, "blame") ||
+			!strings.Contains(s.Sentence.English, affected.English) || !strings.Contains(s.Sentence.Chinese, affected.Chinese) ||
+			strings.Count(affected.English, ", ") != strings.Count(affected.Chinese, "，") || (affected == Text{}) != !strings.Contains(tt.want, ", ")) {
+			t.Errorf("%s: parsed as %v, %+v; want since %v", tt.name, since, affected, s.Since)
+		}
 		if all := d.Incidents(now); (len(all) > 0) != ok && tt.name != "another kind" {
 			t.Errorf("%s: %d incidents", tt.name, len(all))
+		}
+	}
+}
+
+// TestSentenceTime checks the day of a time without one.
+func TestSentenceTime(t *testing.T) {
+	at := time.Date(2026, 11, 27, 0, 3, 0, 0, time.FixedZone("", 8*60*60)) // 16:03 UTC of the day before
+	for text, want := range map[string]string{
+		"16:02 UTC": "2026-11-26 16:02", "16:04 UTC": "2026-11-25 16:04", "2026-11-20 01:02 UTC": "2026-11-20 01:02", "25:00 UTC": "0001-01-01 00:00",
+	} {
+		if got := SentenceTime(text, at).Format("2006-01-02 15:04"); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+	for _, text := range []string{"", "at 16:02 UTC", "since then, all"} {
+		if since, affected := ParseSentence(Text{English: text, Chinese: text}, at); !since.IsZero() || affected != (Text{}) {
+			t.Errorf("%q is parsed as %v, %+v", text, since, affected)
 		}
 	}
 }

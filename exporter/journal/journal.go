@@ -1,9 +1,11 @@
 // Package journal keeps the last failures in memory, searchable by ID, request ID
 // and content.
 //
-//	Add ──> ring of the last N records ──> Select (newest first, filtered, in pages)
-//	            ├─ sorted by ID ───────┬─> Find
-//	            └─ by request ID ──────┘
+//	Add ──> ring of the last N records, sorted by ID ──┬─> Select (newest first, filtered, in pages)
+//	                                                   └─> Find
+//
+// Failures may come in thousands per second, searches come from people. So there is no
+// index besides the order.
 //
 // Its memory is bounded by the number of records and by record.MaxBytes for each
 // record.
@@ -29,19 +31,10 @@ type Stats struct {
 // Journal is a ring of the last failures. It is safe for concurrent use.
 type Journal struct {
 	mu    sync.RWMutex
-	slots []slot
+	slots []*record.Record
 	next  uint64 // sequence number of the next record; the first is 1
-	// newest maps a request ID to its newest record. Older records with the same
-	// ID are linked from it (slot.older).
-	newest map[string]uint64
 
 	notices notices
-}
-
-// slot is one element of the ring.
-type slot struct {
-	record *record.Record
-	older  uint64 // the previous record with the same request ID; 0 if there is none
 }
 
 // New returns an empty journal for capacity records. If capacity is not
@@ -50,7 +43,7 @@ func New(capacity int) *Journal {
 	if capacity <= 0 {
 		capacity = DefaultCapacity
 	}
-	return &Journal{slots: make([]slot, capacity), next: 1, newest: make(map[string]uint64)}
+	return &Journal{slots: make([]*record.Record, capacity), next: 1}
 }
 
 // Add adds r, which must not be modified afterwards. Its ID must be greater than
@@ -59,27 +52,12 @@ func New(capacity int) *Journal {
 func (j *Journal) Add(r *record.Record) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	seq := j.next
+	*j.at(j.next) = r
 	j.next++
-	j.forget(seq)
-	s := slot{record: r}
-	if r.RequestID != "" {
-		s.older = j.newest[r.RequestID]
-		j.newest[r.RequestID] = seq
-	}
-	*j.at(seq) = s
 }
 
 // at returns the slot of the record with the sequence number seq.
-func (j *Journal) at(seq uint64) *slot { return &j.slots[seq%uint64(len(j.slots))] }
-
-// forget removes from the index the record whose slot seq will reuse.
-func (j *Journal) forget(seq uint64) {
-	old := j.at(seq).record
-	if old != nil && j.newest[old.RequestID] == seq-uint64(len(j.slots)) {
-		delete(j.newest, old.RequestID)
-	}
-}
+func (j *Journal) at(seq uint64) **record.Record { return &j.slots[seq%uint64(len(j.slots))] }
 
 // oldest returns the sequence number of the oldest record in the journal.
 func (j *Journal) oldest() uint64 {
@@ -96,7 +74,7 @@ func (j *Journal) Oldest() *record.Record {
 	if j.next == 1 {
 		return nil
 	}
-	return j.at(j.oldest()).record
+	return *j.at(j.oldest())
 }
 
 // Find returns the failed attempts with the given ID or request ID, newest first.
@@ -105,19 +83,28 @@ func (j *Journal) Find(id string) []*record.Record {
 	if id == "" {
 		return nil
 	}
+	if r := j.withID(id); r != nil {
+		return []*record.Record{r}
+	}
+	var found []*record.Record
+	j.Each(&Filter{RequestID: id}, func(r *record.Record) {
+		if r.RequestID == id {
+			found = append(found, r)
+		}
+	})
+	return found
+}
+
+// withID returns the record with the ID, or nil.
+func (j *Journal) withID(id string) *record.Record {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	if seq := j.search(id); seq < j.next {
-		if r := j.at(seq).record; r.ID == id {
-			return []*record.Record{r}
+		if r := *j.at(seq); r.ID == id {
+			return r
 		}
 	}
-	var found []*record.Record
-	oldest := j.oldest()
-	for seq := j.newest[id]; seq >= oldest; seq = j.at(seq).older {
-		found = append(found, j.at(seq).record)
-	}
-	return found
+	return nil
 }
 
 // search returns the sequence number of the oldest record whose ID is not less
@@ -125,7 +112,7 @@ func (j *Journal) Find(id string) []*record.Record {
 func (j *Journal) search(id string) uint64 {
 	oldest := j.oldest()
 	n := sort.Search(int(j.next-oldest), func(i int) bool { //nolint:gosec // at most the capacity
-		return j.at(oldest+uint64(i)).record.ID >= id //nolint:gosec // not negative
+		return (*j.at(oldest + uint64(i))).ID >= id //nolint:gosec // not negative
 	})
 	return oldest + uint64(n) //nolint:gosec // not negative
 }
@@ -200,7 +187,7 @@ func (j *Journal) read(dst []*record.Record, low, high uint64) ([]*record.Record
 	end := max(low, j.oldest()) // some may have been evicted meanwhile
 	for high > end && len(dst) < cap(dst) {
 		high--
-		dst = append(dst, j.at(high).record)
+		dst = append(dst, *j.at(high))
 	}
 	if high <= end {
 		high = low

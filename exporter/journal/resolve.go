@@ -13,12 +13,12 @@ func (j *Journal) Resolve(r *record.Record) (all []*record.Record) {
 	defer j.mu.Unlock()
 	for seq, left := j.next-1, r.Attempt-1; seq >= j.oldest() && left > 0; seq-- {
 		s := j.at(seq)
-		if s.record.CallID != r.CallID {
+		if (*s).CallID != r.CallID {
 			continue
 		}
-		resolved := *s.record
+		resolved := **s
 		resolved.CallOutcome = r.CallOutcome
-		s.record = &resolved
+		*s = &resolved
 		all = append(all, &resolved)
 		left--
 	}

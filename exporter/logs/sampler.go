@@ -25,12 +25,12 @@ type sampler struct {
 
 	mu     sync.Mutex // guards the fields below
 	window time.Time  // start of the window
-	counts map[sampleKey]int
+	counts map[sampleKey]*int
 }
 
 // newSampler returns a sampler that uses the given clock.
 func newSampler(now func() time.Time) *sampler {
-	return &sampler{now: now, counts: make(map[sampleKey]int)}
+	return &sampler{now: now, counts: make(map[sampleKey]*int)}
 }
 
 // allow reports whether a line with the given key should be logged.
@@ -41,10 +41,15 @@ func (s *sampler) allow(key sampleKey) bool {
 		s.window = now
 		clear(s.counts)
 	}
-	if _, ok := s.counts[key]; !ok && len(s.counts) >= sampleKeys {
-		key = sampleKey{}
-	}
-	s.counts[key]++
 	n := s.counts[key]
-	return n <= sampleFirst || (n-sampleFirst)%sampleEvery == 0
+	if n == nil && len(s.counts) >= sampleKeys {
+		key = sampleKey{}
+		n = s.counts[key]
+	}
+	if n == nil {
+		n = new(int)
+		s.counts[key] = n
+	}
+	*n++
+	return *n <= sampleFirst || (*n-sampleFirst)%sampleEvery == 0
 }

@@ -335,10 +335,18 @@ func (m *Metrics) PushDropped(signal, reason string, n int) {
 	m.pushDropped.WithLabelValues(signal, reason).Add(float64(n))
 }
 
-// DropCounter returns a function that calls Dropped for sink, in the form that
-// the configurations of the sinks expect.
+// DropCounter returns Dropped for sink, in the form that the configurations of the
+// sinks expect. It ignores reasons that the sink does not have.
 func (m *Metrics) DropCounter(sink Sink) func(reason string, n int) {
-	return func(reason string, n int) { m.Dropped(sink, Reason(reason), n) }
+	series := make(map[string]prometheus.Counter)
+	for _, r := range reasonsOf[sink] {
+		series[string(r)] = m.dropped.WithLabelValues(string(sink), string(r))
+	}
+	return func(reason string, n int) {
+		if c, ok := series[reason]; ok && n > 0 {
+			c.Add(float64(n))
+		}
+	}
 }
 
 // Count registers the family f, which has one label with the given values, and

@@ -1,7 +1,8 @@
 package record
 
 import (
-	"fmt"
+	"encoding/binary"
+	"encoding/hex"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
@@ -12,7 +13,11 @@ func (r *Record) SetAttempt(at diagnosis.Attempt) {
 	if at.CallID == 0 {
 		return
 	}
-	r.CallID, r.Attempt = fmt.Sprintf("%016x", at.CallID), at.Number
+	var id [8]byte
+	var digits [16]byte
+	binary.BigEndian.PutUint64(id[:], at.CallID)
+	hex.Encode(digits[:], id[:])
+	r.CallID, r.Attempt = string(digits[:]), at.Number
 	if at.Result == diagnosis.RetrySucceeded {
 		r.CallOutcome = diagnosis.CallSuccessAfterRetry
 	}

@@ -10,17 +10,18 @@ import (
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// exporter sends spans to a backend.
-type exporter = otlp.Exporter[*span]
+// exporter sends the spans of records to a backend.
+type exporter = otlp.Exporter[*record.Record]
 
-// newExporter returns the exporter that s selects, or nil if there is none. It
+// newExporter returns the exporter of spans of from that s selects, or nil if there is none. It
 // sets every option, to override what the SDK reads from the environment.
-func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find otlp.ProxyFunc) (exporter, error) {
+func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find otlp.ProxyFunc, from *origin) (exporter, error) {
 	var all exporters
 	if s.OTLP {
-		x, err := newSender(ctx, s, find)
+		x, err := newSender(ctx, s, find, from)
 		if err != nil {
 			return nil, err
 		}
@@ -31,7 +32,7 @@ func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find ot
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, snapshots{x})
+		all = append(all, snapshots{x, from})
 	}
 	switch len(all) {
 	case 0:
@@ -43,7 +44,7 @@ func newExporter(ctx context.Context, s *otlp.Signal, console io.Writer, find ot
 }
 
 // newSender returns an exporter by OTLP.
-func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (exporter, error) {
+func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc, from *origin) (exporter, error) {
 	httpClient, url, compress, err := s.Sender(find)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,7 @@ func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (export
 			compression = otlptracehttp.GzipCompression
 		}
 		x, err := newOTLPBySDK(ctx, otlptracehttp.NewClient(append(options,
-			otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON), otlptracehttp.WithCompression(compression))...))
+			otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON), otlptracehttp.WithCompression(compression))...), from)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +75,7 @@ func newSender(ctx context.Context, s *otlp.Signal, find otlp.ProxyFunc) (export
 	if err := u.sdk.Start(ctx); err != nil {
 		return nil, err
 	}
-	return closing{&encoder{client: u}, httpClient}, nil
+	return closing{&encoder{client: u, origin: from}, httpClient}, nil
 }
 
 // closing closes the connections of its client on shutdown.
@@ -93,10 +94,10 @@ func (c closing) Shutdown(ctx context.Context) error {
 type exporters []exporter
 
 // Export implements otlp.Exporter.
-func (all exporters) Export(ctx context.Context, spans []*span) error {
+func (all exporters) Export(ctx context.Context, records []*record.Record) error {
 	var errs []error
 	for _, x := range all {
-		errs = append(errs, x.Export(ctx, spans))
+		errs = append(errs, x.Export(ctx, records))
 	}
 	return errors.Join(errs...)
 }

@@ -15,6 +15,9 @@ import (
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // encoder exports spans as OTLP protobuf. It encodes only the spans itself. The SDK's
@@ -23,14 +26,20 @@ import (
 // attribute, which costs more than all other sinks together.
 type encoder struct {
 	client client
+	origin *origin
 
 	resource, scope []byte // encoded resource and scope of all spans; nil before the first export
 
 	// The buffers below are reused.
 	request []byte
-	one     []byte // a span
-	part    []byte // an event or a link
-	attrs   []attribute.KeyValue
+	one     message // a span
+	part    message // an event or a link
+}
+
+// message is a span or an event that is being encoded. It takes its attributes.
+type message struct {
+	b     []byte
+	field protowire.Number // of its attributes
 }
 
 // client sends requests to a backend. It does not retain them.
@@ -40,9 +49,9 @@ type client interface {
 }
 
 // newOTLPBySDK returns the SDK's exporter, which can also encode JSON.
-func newOTLPBySDK(ctx context.Context, client otlptrace.Client) (exporter, error) {
+func newOTLPBySDK(ctx context.Context, client otlptrace.Client, from *origin) (exporter, error) {
 	x, err := otlptrace.New(ctx, client)
-	return snapshots{x}, err
+	return snapshots{x, from}, err
 }
 
 // Shutdown implements otlp.Exporter.
@@ -52,19 +61,18 @@ func (x *encoder) Shutdown(ctx context.Context) error { return x.client.Stop(ctx
 const maxKeptRequest = 2 << 20
 
 // Export implements otlp.Exporter.
-func (x *encoder) Export(ctx context.Context, spans []*span) error {
+func (x *encoder) Export(ctx context.Context, records []*record.Record) error {
 	if x.scope == nil {
-		if err := x.encodeOrigin(ctx, spans[0]); err != nil {
+		if err := x.encodeOrigin(ctx, records[0]); err != nil {
 			return err
 		}
 	}
 	// The sizes at the start of the request are known at the end.
 	start := 2*maxHeader + len(x.resource) + len(x.scope)
 	x.request = append(x.request[:0], make([]byte, start)...)
-	for _, s := range spans {
-		x.append(s)
+	for _, r := range records {
+		x.append(r)
 	}
-	clear(x.attrs[:cap(x.attrs)]) // release the texts for garbage collection
 	err := x.client.Send(ctx, x.prepend(start))
 	if cap(x.request) > maxKeptRequest {
 		x.request = nil
@@ -94,8 +102,9 @@ func (x *encoder) prepend(start int) []byte {
 }
 
 // encodeOrigin lets the SDK encode the resource and scope shared by all spans.
-func (x *encoder) encodeOrigin(ctx context.Context, s *span) error {
+func (x *encoder) encodeOrigin(ctx context.Context, r *record.Record) error {
 	var c capture
+	s := newSpan(x.origin, r)
 	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
 		return err
 	}
@@ -164,11 +173,11 @@ const (
 	valueInt    = 3
 )
 
-// append appends s to x.request, as a field of ScopeSpans.
-func (x *encoder) append(s *span) {
-	b := x.one[:0]
+// append appends the span of r to x.request, as a field of ScopeSpans.
+func (x *encoder) append(r *record.Record) {
+	s := newSpan(x.origin, r)
 	traceID, id := s.context.TraceID(), s.context.SpanID()
-	b = appendBytes(b, spanTraceID, traceID[:])
+	b := appendBytes(x.one.b[:0], spanTraceID, traceID[:])
 	b = appendBytes(b, spanID, id[:])
 	b = appendText(b, spanTraceState, s.context.TraceState().String())
 	if parent := s.parent.SpanID(); parent.IsValid() {
@@ -176,19 +185,16 @@ func (x *encoder) append(s *span) {
 	}
 	b = appendText(b, spanName, s.name())
 	b = appendVarint(b, spanKind, uint64(tracepb.Span_SPAN_KIND_CLIENT))
-	b = appendFixed64(b, spanStart, s.record.Start.UnixNano())
+	b = appendFixed64(b, spanStart, r.Start.UnixNano())
 	b = appendFixed64(b, spanEnd, s.end.UnixNano())
-	var dropped int
-	x.attrs, dropped = s.attributes(x.attrs)
-	for i := range x.attrs {
-		b = appendAttribute(b, spanAttributes, &x.attrs[i])
-	}
+	x.one = message{b, spanAttributes}
+	dropped := s.describe(&x.one)
+	b = x.one.b
 	if dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
 	}
-	for i := range s.record.Diagnoses {
-		x.attrs = appendDiagnosis(x.attrs[:0], &s.record.Diagnoses[i])
-		b = x.appendEvent(b, s.end, x.attrs)
+	for i := range r.Diagnoses {
+		b = x.appendEvent(b, s.end, &r.Diagnoses[i])
 	}
 	if previous, ok := s.previous(); ok {
 		b = x.appendLink(b, previous)
@@ -196,54 +202,49 @@ func (x *encoder) append(s *span) {
 	b = appendStatus(b, s.status())
 	b = appendFlags(b, spanFlags, s.context.TraceFlags(), s.parent.IsRemote())
 
-	x.one = b
+	x.one.b = b
 	x.request = appendBytes(x.request, scopeSpans, b)
 }
 
-// appendAttribute appends an attribute of one of the types of appendAttributes.
-func appendAttribute(b []byte, field protowire.Number, kv *attribute.KeyValue) []byte {
-	const tag = 1 // a tag takes one byte, because every field number is below 16
-	var text string
-	size := tag + 1 // size of the value
-	switch kv.Value.Type() {
-	case attribute.STRING:
-		text = kv.Value.AsString()
-		size = tag + protowire.SizeBytes(len(text))
-	case attribute.INT64:
-		size = tag + protowire.SizeVarint(uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
-	}
-	b = appendHeader(b, field, tag+protowire.SizeBytes(len(kv.Key))+tag+protowire.SizeBytes(size))
-	b = append(appendHeader(b, pairKey, len(kv.Key)), kv.Key...)
-	b = appendHeader(b, pairValue, size)
-	switch kv.Value.Type() {
-	case attribute.STRING:
-		return append(appendHeader(b, valueString, len(text)), text...)
-	case attribute.INT64:
-		return appendVarint(b, valueInt, uint64(kv.Value.AsInt64())) //nolint:gosec // as protobuf has it
-	default: // a bool
-		return appendVarint(b, valueBool, protowire.EncodeBool(kv.Value.AsBool()))
-	}
+// begin appends an attribute up to its value, whose encoding has the given size.
+func (m *message) begin(k attribute.Key, size int) {
+	b := appendHeader(m.b, m.field, tag+sizeOf(len(k))+tag+sizeOf(size))
+	b = append(appendHeader(b, pairKey, len(k)), k...)
+	m.b = appendHeader(b, pairValue, size)
+}
+
+func (m *message) text(k attribute.Key, v string) {
+	m.begin(k, tag+sizeOf(len(v)))
+	m.b = append(appendHeader(m.b, valueString, len(v)), v...)
+}
+
+func (m *message) number(k attribute.Key, v int) {
+	n := uint64(v) //nolint:gosec // as protobuf has it
+	m.begin(k, tag+protowire.SizeVarint(n))
+	m.b = appendVarint(m.b, valueInt, n)
+}
+
+func (m *message) truth(k attribute.Key, v bool) {
+	m.begin(k, tag+1)
+	m.b = appendVarint(m.b, valueBool, protowire.EncodeBool(v))
 }
 
 // appendEvent appends the event for a diagnosis.
-func (x *encoder) appendEvent(b []byte, at time.Time, attrs []attribute.KeyValue) []byte {
-	one := appendFixed64(x.part[:0], eventTime, at.UnixNano())
-	one = appendText(one, eventName, EventDiagnosis)
-	for i := range attrs {
-		one = appendAttribute(one, eventAttributes, &attrs[i])
-	}
-	x.part = one
-	return appendBytes(b, spanEvents, one)
+func (x *encoder) appendEvent(b []byte, at time.Time, d *diagnosis.Diagnosis) []byte {
+	x.part = message{appendFixed64(x.part.b[:0], eventTime, at.UnixNano()), eventAttributes}
+	x.part.b = appendText(x.part.b, eventName, EventDiagnosis)
+	describeDiagnosis(&x.part, d)
+	return appendBytes(b, spanEvents, x.part.b)
 }
 
 // appendLink appends a link to a span without attributes.
 func (x *encoder) appendLink(b []byte, to trace.SpanContext) []byte {
 	traceID, id := to.TraceID(), to.SpanID()
-	one := appendBytes(x.part[:0], linkTraceID, traceID[:])
+	one := appendBytes(x.part.b[:0], linkTraceID, traceID[:])
 	one = appendBytes(one, linkSpanID, id[:])
 	one = appendText(one, linkTraceState, to.TraceState().String())
 	one = appendFlags(one, linkFlags, to.TraceFlags(), to.IsRemote())
-	x.part = one
+	x.part.b = one
 	return appendBytes(b, spanLinks, one)
 }
 
@@ -259,18 +260,30 @@ func appendFlags(b []byte, field protowire.Number, flags trace.TraceFlags, remot
 }
 
 func appendStatus(b []byte, s sdktrace.Status) []byte {
-	const tag, code = 1, 1
+	const code = 1 // size of a code
 	b = protowire.AppendTag(b, spanStatus, protowire.BytesType)
 	if s.Code != codes.Error {
 		return protowire.AppendVarint(b, 0) // present but unset
 	}
 	size := tag + code
 	if s.Description != "" {
-		size += tag + protowire.SizeBytes(len(s.Description))
+		size += tag + sizeOf(len(s.Description))
 	}
 	b = protowire.AppendVarint(b, uint64(size))
 	b = appendText(b, statusMessage, s.Description)
 	return appendVarint(b, statusCode, uint64(tracepb.Status_STATUS_CODE_ERROR))
+}
+
+// tag is the size of a tag in bytes, because every field number is below 16.
+const tag = 1
+
+// sizeOf returns the size in bytes of a value of n bytes and of the number n before it. It
+// is inlined, unlike the library's function.
+func sizeOf(n int) int {
+	if n < 1<<7 {
+		return 1 + n
+	}
+	return protowire.SizeBytes(n)
 }
 
 // appendHeader appends the tag of a field of type bytes, whose number is below 16, and

@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"strings"
 	"testing"
@@ -115,9 +116,13 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	if end.Before(r.Start) {
 		end = r.Start
 	}
-	s.SetAttributes(appendAttributes(nil, r)...)
+	var attrs pairs
+	(&span{origin: newOrigin(-1, math.MaxInt), record: r}).describe(&attrs) // the SDK applies the limits
+	s.SetAttributes(attrs...)
 	for i := range r.Diagnoses {
-		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(appendDiagnosis(nil, &r.Diagnoses[i])...))
+		var attrs pairs
+		describeDiagnosis(&attrs, &r.Diagnoses[i])
+		s.AddEvent(EventDiagnosis, trace.WithTimestamp(end), trace.WithAttributes(attrs...))
 	}
 	if r.Outcome.Failed() {
 		description := r.Message
@@ -145,31 +150,30 @@ func newOrigin(maxLength, maxCount int) *origin {
 
 // decide returns the span of o if every attempt is exported.
 func decide(o *classify.Observation) record.Span {
-	return (&Tracer{queue: &otlp.Queue[*span]{}}).Decide(o)
+	return (&Tracer{queue: &otlp.Queue[*record.Record]{}}).Decide(o)
 }
 
 // compare checks that a backend gets of these records what it would get by the
 // SDK alone.
 func compare(t *testing.T, from *origin, records ...*record.Record) {
 	t.Helper()
-	var ours []*span
 	var theirs []sdktrace.ReadOnlySpan
 	for _, r := range records {
 		s := newSpan(from, r)
-		ours, theirs = append(ours, s), append(theirs, bySDK(from, r, s.context.TraceState()))
+		theirs = append(theirs, bySDK(from, r, s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
-	x := &encoder{client: got}
+	x := &encoder{client: got, origin: from}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		if err := x.Export(t.Context(), ours); err != nil {
+		if err := x.Export(t.Context(), records); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
 		t.Fatal(err)
 	}
-	if err := (snapshots{otlptrace.NewUnstarted(slow)}).Export(t.Context(), ours); err != nil {
+	if err := (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), records); err != nil {
 		t.Fatal(err)
 	}
 	got.equal("our encoding", want)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 func TestTraceIDIsTheRequestID(t *testing.T) {
@@ -94,7 +95,7 @@ func TestWithThreshold(t *testing.T) {
 // TestSamplingIsConsistent checks that a trace that is kept at a ratio is kept at
 // every higher one, whichever tap decides.
 func TestSamplingIsConsistent(t *testing.T) {
-	some, more := &Tracer{queue: &otlp.Queue[*span]{}}, &Tracer{queue: &otlp.Queue[*span]{}}
+	some, more := &Tracer{queue: &otlp.Queue[*record.Record]{}}, &Tracer{queue: &otlp.Queue[*record.Record]{}}
 	some.SetSuccessRatio(0.2)
 	more.SetSuccessRatio(0.4)
 	kept := map[*Tracer]int{}

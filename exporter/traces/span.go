@@ -4,17 +4,14 @@ import (
 	"context"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/sdk/instrumentation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
-	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -27,10 +24,9 @@ type origin struct {
 	parent   Parent // of attempts without a parent of their own
 }
 
-// span is an attempt to be exported. It is made after the attempt has ended, so
-// it does not need what the SDK does for spans that may still change. Attributes
-// are computed on export. The events are the diagnoses. The link is the previous
-// attempt of the same call.
+// span is an attempt that is being exported. It is made after the attempt has ended, so
+// it does not need what the SDK does for spans that may still change. The events are the
+// diagnoses. The link is the previous attempt of the same call.
 type span struct {
 	origin  *origin
 	record  *record.Record
@@ -40,7 +36,7 @@ type span struct {
 }
 
 // newSpan returns the span of the attempt r.
-func newSpan(from *origin, r *record.Record) *span {
+func newSpan(from *origin, r *record.Record) span {
 	parent := remoteParent(r.Traceparent, r.Tracestate)
 	if !parent.IsValid() {
 		parent = remoteParent(from.parent.Traceparent, from.parent.Tracestate)
@@ -49,7 +45,7 @@ func newSpan(from *origin, r *record.Record) *span {
 	if !parent.IsValid() || r.Outcome.Failed() {
 		state = withThreshold(state, r.Span.Threshold)
 	}
-	return &span{
+	return span{
 		origin: from, record: r, parent: parent,
 		context: contextOf(&r.Span, state),
 		// Both times have a monotonic clock reading. Their difference is right
@@ -67,7 +63,8 @@ func contextOf(s *record.Span, state trace.TraceState) trace.SpanContext {
 
 // snapshot returns s in the form expected by the SDK's exporters.
 func (s *span) snapshot() sdktrace.ReadOnlySpan {
-	attrs, dropped := s.attributes(nil)
+	var attrs pairs
+	dropped := s.describe(&attrs)
 	return tracetest.SpanStub{
 		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
 		StartTime: s.record.Start, EndTime: s.end, Status: s.status(),
@@ -77,12 +74,16 @@ func (s *span) snapshot() sdktrace.ReadOnlySpan {
 }
 
 // snapshots adapts an exporter of the SDK.
-type snapshots struct{ sdktrace.SpanExporter }
+type snapshots struct {
+	sdktrace.SpanExporter
+	origin *origin
+}
 
 // Export implements otlp.Exporter.
-func (x snapshots) Export(ctx context.Context, spans []*span) error {
-	all := make([]sdktrace.ReadOnlySpan, len(spans))
-	for i, s := range spans {
+func (x snapshots) Export(ctx context.Context, records []*record.Record) error {
+	all := make([]sdktrace.ReadOnlySpan, len(records))
+	for i, r := range records {
+		s := newSpan(x.origin, r)
 		all[i] = s.snapshot()
 	}
 	return x.ExportSpans(ctx, all)
@@ -116,31 +117,13 @@ func (s *span) status() sdktrace.Status {
 	}
 }
 
-// attributes returns the attributes of the attempt within the limits, and the
-// number of attributes dropped by the limits. The result uses the memory of buf.
-func (s *span) attributes(buf []attribute.KeyValue) (attrs []attribute.KeyValue, dropped int) {
-	attrs = appendAttributes(buf[:0], s.record)
-	if dropped = len(attrs) - s.origin.limits.Count; dropped > 0 {
-		attrs = attrs[:s.origin.limits.Count]
-	}
-	for i := range attrs {
-		if v := &attrs[i].Value; v.Type() == attribute.STRING {
-			if text := v.AsString(); s.origin.limits.Length >= 0 && len(text) > s.origin.limits.Length {
-				*v = attribute.StringValue(firstCharacters(text, s.origin.limits.Length))
-			}
-		}
-	}
-	return attrs, max(0, dropped)
-}
-
-// events returns an event for each diagnosis of the attempt. As in the SDK, the
-// limits of span attributes do not apply to event attributes.
+// events returns an event for each diagnosis of the attempt.
 func (s *span) events() []sdktrace.Event {
 	var all []sdktrace.Event
 	for i := range s.record.Diagnoses {
-		all = append(all, sdktrace.Event{
-			Name: EventDiagnosis, Time: s.end, Attributes: appendDiagnosis(nil, &s.record.Diagnoses[i]),
-		})
+		var attrs pairs
+		describeDiagnosis(&attrs, &s.record.Diagnoses[i])
+		all = append(all, sdktrace.Event{Name: EventDiagnosis, Time: s.end, Attributes: attrs})
 	}
 	return all
 }
@@ -156,95 +139,4 @@ func (s *span) links() []sdktrace.Link {
 // previous returns the span of the previous attempt of the call, if that was exported.
 func (s *span) previous() (trace.SpanContext, bool) {
 	return contextOf(&s.record.Previous, trace.TraceState{}), s.record.Previous.Exported
-}
-
-// appendDiagnosis appends the attributes of the event for a diagnosis.
-func appendDiagnosis(attrs []attribute.KeyValue, d *diagnosis.Diagnosis) []attribute.KeyValue {
-	return append(attrs,
-		attrCause.Key.String(string(d.Cause)),
-		attrCertainty.Key.String(string(d.Certainty)),
-		attrEvidence.Key.String(d.Evidence.English),
-		attrAdvice.Key.String(d.Advice.Do.English))
-}
-
-// firstCharacters returns the first n characters of valid UTF-8.
-func firstCharacters(text string, n int) string {
-	for i := range text {
-		if n--; n < 0 {
-			return text[:i]
-		}
-	}
-	return text
-}
-
-// provider is the value of cloud.provider. OpenTelemetry does not define one for
-// Ksyun.
-const provider = "kingsoft_cloud"
-
-// peerPrefix and the service are the value of service.peer.name, by which service
-// graphs name what is called.
-const peerPrefix = "ksyun."
-
-// appendAttributes appends the attributes of the attempt.
-func appendAttributes(attrs []attribute.KeyValue, r *record.Record) []attribute.KeyValue {
-	text := func(k attribute.Key, v string) {
-		if v != "" {
-			attrs = append(attrs, k.String(v))
-		}
-	}
-	number := func(k attribute.Key, v int) {
-		if v != 0 {
-			attrs = append(attrs, k.Int(v))
-		}
-	}
-
-	text(semconv.HTTPRequestMethodKey, r.Method)
-	text(semconv.HTTPRequestMethodOriginalKey, r.MethodOriginal)
-	text(semconv.ServerAddressKey, r.Host)
-	number(semconv.ServerPortKey, int(r.Port))
-	text(semconv.URLFullKey, r.URL)
-	number(semconv.HTTPResponseStatusCodeKey, r.Status)
-	text(semconv.ErrorTypeKey, r.Kind)
-	if r.Upstream.IsValid() {
-		attrs = append(attrs,
-			semconv.NetworkPeerAddress(r.Upstream.Addr().String()),
-			semconv.NetworkPeerPort(int(r.Upstream.Port())))
-	}
-	text(semconv.NetworkProtocolVersionKey, r.Protocol)
-	text(semconv.UserAgentOriginalKey, r.UserAgent)
-	if r.Operation.Service != "" {
-		attrs = append(attrs, semconv.ServicePeerName(peerPrefix+r.Operation.Service))
-	}
-	text(semconv.CloudProviderKey, provider)
-	text(semconv.CloudRegionKey, r.Region)
-
-	text(attrRequestID.Key, r.RequestID)
-	text(attrRequestIDSource.Key, string(r.RequestIDSource))
-	text(attrFailureID.Key, r.ID)
-	text(attrService.Key, r.Service)
-	text(attrAction.Key, r.Action)
-	text(attrVersion.Key, r.Version)
-	text(attrOutcome.Key, string(r.Outcome))
-	text(attrCredential.Key, r.Credential)
-	text(attrCallID.Key, r.CallID)
-	if r.Attempt > 1 {
-		attrs = append(attrs, semconv.HTTPRequestResendCount(r.Attempt-1))
-	}
-	text(attrSource.Key, string(r.Source))
-	if r.Outcome.Failed() {
-		text(attrCode.Key, r.Code)
-		text(attrInnerCode.Key, r.InnerCode)
-		text(attrType.Key, string(r.Type))
-		text(attrCategory.Key, string(r.Category))
-		text(attrBlame.Key, string(r.Blame))
-		attrs = append(attrs, attrRetryable.Key.Bool(r.Retryable))
-	}
-	if c := r.Cause(); c != nil {
-		text(attrCause.Key, string(c.Cause))
-		text(attrCertainty.Key, string(c.Certainty))
-	}
-	if r.Outcome == classify.OutcomePartial {
-		attrs = append(attrs, attrFailedItems.Key.Int(r.FailedItems))
-	}
-	return attrs
 }

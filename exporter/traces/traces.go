@@ -1,7 +1,8 @@
 // Package traces turns attempts into OpenTelemetry spans.
 //
 //	Decide   while the call is relayed: whether the span is kept, and its IDs
-//	Record   later, behind the queue: makes the span, with the times of the attempt
+//	Record   later, behind the queue: the span is made, with the times of the attempt,
+//	         when a batch is exported
 //
 // Spans of failures are always kept. The span of a success is kept if the trace of
 // the program, given by its traceparent, is sampled. If the program sent none, a
@@ -70,7 +71,7 @@ type Parent struct{ Traceparent, Tracestate string }
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	queue    *otlp.Queue[*span] // nil if spans are not exported
+	queue    *otlp.Queue[*record.Record] // nil if spans are not exported
 	origin   *origin
 	problems []otlp.Problem
 	parent   []byte // Config.Parent.Traceparent
@@ -94,13 +95,18 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
 		t.problems = append(t.problems, otlp.Problem{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
 	}
+	t.origin = &origin{
+		scope:  instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
+		limits: cfg.Environment.SpanLimits,
+		parent: cfg.Parent,
+	}
 	report := otlp.NewReporter(cfg.Log, "span export failed")
 	var exporter exporter
 	if cfg.Exporter != nil {
-		exporter = snapshots{cfg.Exporter}
+		exporter = snapshots{cfg.Exporter, t.origin}
 	} else {
 		var err error
-		otlp.Quietly(report, func() { exporter, err = buildExporter(ctx, cfg) })
+		otlp.Quietly(report, func() { exporter, err = buildExporter(ctx, cfg, t.origin) })
 		if err != nil {
 			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
@@ -109,28 +115,22 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		return t
 	}
 
-	resource, err := cfg.Environment.Resource(ctx, cfg.Version)
-	if err != nil && cfg.Log != nil {
+	var err error
+	if t.origin.resource, err = cfg.Environment.Resource(ctx, cfg.Version); err != nil && cfg.Log != nil {
 		cfg.Log.Warn("trace resource is incomplete", zap.Error(err))
-	}
-	t.origin = &origin{
-		resource: resource,
-		scope:    instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
-		limits:   cfg.Environment.SpanLimits,
-		parent:   cfg.Parent,
 	}
 	t.queue = otlp.NewQueue(exporter, cfg.Environment.Traces.Batch, cfg.Dropped, report)
 	return t
 }
 
 // buildExporter returns the exporter. It returns a panic in the SDK as an error.
-func buildExporter(ctx context.Context, cfg Config) (x exporter, err error) {
+func buildExporter(ctx context.Context, cfg Config, from *origin) (x exporter, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
-	return newExporter(ctx, &cfg.Environment.Traces, cfg.Console, cfg.Proxy)
+	return newExporter(ctx, &cfg.Environment.Traces, cfg.Console, cfg.Proxy, from)
 }
 
 // Problems returns the environment variables that were ignored.
@@ -185,13 +185,13 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	return span
 }
 
-// Record makes and queues the span of an attempt. r.Span must be what Decide
+// Record queues an attempt, whose span is made when it is exported. r.Span must be what Decide
 // returned for the attempt. Spans that are not to be exported are ignored.
 func (t *Tracer) Record(r *record.Record) {
 	if t.queue == nil || !r.Span.Exported {
 		return
 	}
-	t.queue.Add(newSpan(t.origin, r), r.Outcome.Failed())
+	t.queue.Add(r, r.Outcome.Failed())
 }
 
 // Shutdown exports the remaining spans and shuts down the exporter. Spans that

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,6 +132,27 @@ func (c *chart) mark(kind string, at time.Time) {
 		return
 	}
 	c.Marks = append(c.Marks, chartMark{kind, at, at.Sub(c.Start).Seconds() / c.Step.Seconds()})
+}
+
+// markKind is the marks of one kind.
+type markKind struct {
+	Kind  string
+	Count int
+	Last  time.Time
+}
+
+// MarkKinds returns the marks by kind, for the legend.
+func (c chart) MarkKinds() (all []markKind) {
+	for _, m := range c.Marks {
+		i := slices.IndexFunc(all, func(k markKind) bool { return k.Kind == m.Kind })
+		if i < 0 {
+			i = len(all)
+			all = append(all, markKind{Kind: m.Kind})
+		}
+		all[i].Count++
+		all[i].Last = m.Time
+	}
+	return all
 }
 
 // Width returns the width of the viewBox.

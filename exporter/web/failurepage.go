@@ -18,6 +18,7 @@ type failureData struct {
 	frame
 	ID       string           // an ID or a request ID, as given in the path
 	Failure  *record.Record   // nil if there is none
+	Since    time.Time        // when failures of its kind began, as far as is known
 	Attempts []*record.Record // of the same call, oldest first; one or more
 	Group    *groups.Group    // nil if it is not known
 	Spark    sparkline
@@ -53,6 +54,12 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	}
 	if g, ok := p.api.Groups.Find(f.Group, p.Now(), p.Activity.Calls()); ok {
 		d.Group, d.Spark = &g, newSparkline(g.Trend.Counts)
+	}
+	if d.Since = sinceOf(f); d.Since.IsZero() {
+		d.Since = f.Time
+		if d.Group != nil {
+			d.Since = d.Group.FirstSeen
+		}
 	}
 	render(w, r, http.StatusOK, "failure.html", d)
 }

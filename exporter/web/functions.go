@@ -25,11 +25,13 @@ func functions(l diagnosis.Language) template.FuncMap {
 		"percent":   percent,
 		"share":     share,
 		"minute":    minute,
+		"moment":    moment,
 		"length":    func(d time.Duration) string { return span(l, d) },
 		"ago":       func(now, t time.Time) string { return span(l, now.Sub(t)) },
 		"operation": operation,
 		"subject":   subjectIn(l),
 		"status":    statusBeside,
+		"affected":  affectedIn(l),
 		"address":   address,
 		"lower":     strings.ToLower,
 	}
@@ -55,6 +57,9 @@ func minute(t time.Time) template.HTML { return timeElement(t, "minute", "15:04"
 
 // stamp formats a date and a time of day.
 func stamp(t time.Time) template.HTML { return timeElement(t, "stamp", "2006-01-02 15:04:05Z") }
+
+// moment formats a date and a time of day without seconds.
+func moment(t time.Time) template.HTML { return timeElement(t, "moment", "2006-01-02 15:04Z") }
 
 // took formats a duration in seconds with three significant digits.
 func took(seconds float64) string {

@@ -37,7 +37,8 @@ type overviewData struct {
 	ZoomOut   string // link; "" if the range is one of Ranges
 	From      time.Time
 	To        time.Time // zero if the range ends now
-	Problem   string    // the error in a parameter, or ""
+	Problem   string    // the error in the parameters together, or ""
+	Blanks    []blank   // filters because of which the list is empty
 	Chart     chart
 	Chips     []chip
 	Filters   []filter
@@ -97,7 +98,12 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 		err = p.fill(&d, &q, all)
 	}
 	if err != nil {
-		d.Problem, status = err.Error(), http.StatusBadRequest
+		status = http.StatusBadRequest
+		if d.Blanks = d.invalid(); len(d.Blanks) == 0 {
+			d.Problem = err.Error()
+		}
+	} else if len(d.Groups) == 0 && len(d.Failures) == 0 {
+		d.Blanks = p.blanks(&d, &q)
 	}
 	d.ranges(chosen)
 	d.filters()
@@ -141,7 +147,11 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 
 	shown := *q
 	shown.step = p.fineStep(q, d.Now)
-	shown.filter.From = latest(shown.filter.From, d.Now.Add(-chartRange))
+	to := d.To
+	if to.IsZero() || to.After(d.Now) {
+		to = d.Now
+	}
+	shown.filter.From = latest(shown.filter.From, to.Add(-chartRange))
 	counts, err := newCounts(&shown, d.Now)
 	if err != nil {
 		return err
@@ -149,10 +159,11 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	byBlame := p.count(&shown, &counts)
 	d.Chart = newChart(byBlame, d.location)
 	if p.Status.Runtime != nil {
-		info := p.Status.Runtime()
-		d.Chart.mark("mark.start", info.StartTime)
-		if info.LastConfigTime.Sub(info.StartTime) > time.Second {
-			d.Chart.mark("mark.reload", info.LastConfigTime)
+		d.Chart.mark("mark.start", p.Status.Runtime().StartTime)
+	}
+	if p.Status.Reloads != nil {
+		for _, at := range p.Status.Reloads() {
+			d.Chart.mark("mark.reload", at)
 		}
 	}
 	// The chips count what there would be without the filter by blame.
@@ -168,10 +179,6 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	}
 	d.chips(byBlame)
 
-	to := d.To
-	if to.IsZero() || to.After(d.Now) {
-		to = d.Now
-	}
 	if from := latest(d.From, d.Now.Add(-(activity.Minutes-1)*time.Minute)); from.Before(to) {
 		d.Calls, _ = p.sums(from, to)
 	}

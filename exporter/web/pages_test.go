@@ -326,3 +326,74 @@ func TestOutLinks(t *testing.T) {
 		t.Error("the page has no link to the trace")
 	}
 }
+
+// TestBlankLists checks that an empty list says which filter matches nothing, with links
+// that remove it or correct it.
+func TestBlankLists(t *testing.T) {
+	h := handler(nil)
+	for _, tt := range []struct {
+		target string
+		status int
+		want   []string // texts and links
+	}{
+		{"/?action=GetMetricStatistic", 200, []string{"action = GetMetricStatistic", "matches no failure that is kept", "Did you mean GetMetricStatistics?", `href="/?action=GetMetricStatistics"`, `<a href="/">Remove this filter`}},
+		{"/?action=GetMetricStatistic&view=list", 200, []string{`href="/?action=GetMetricStatistics&amp;view=list"`, `<a href="/?view=list">Remove this filter`}},
+		{"/?group=0000000000000&code=LimitExceeded", 200, []string{"group = 0000000000000", "matches no failure that is kept", `<a href="/?code=LimitExceeded">Remove`}},
+		{"/?text=nowhere", 200, []string{"text = nowhere", "matches no failure that is kept"}},
+		{"/?code=LimitExceeded&from=1&to=2", 200, []string{"code = LimitExceeded", "matches failures of another time only"}},
+		{"/?code=LimitExceeded&blame=network", 200, []string{"No failure in this time range matches all filters"}},
+		{"/?blame=quotas&lang=zh", 400, []string{"blame = quotas", "不是可能的取值", "是否指 quota？", `href="/?blame=quota"`}},
+		{"/?catgory=throttled", 400, []string{"catgory = throttled", "is not a filter", "Did you mean category?", `href="/?category=throttled"`}},
+		{"/?status=9&code=LimitExceeded", 400, []string{"status = 9", "is not valid", "is not an HTTP status", `<a href="/?code=LimitExceeded">Remove`}},
+		{"/?from=x", 400, []string{"from = x", "is not valid", `<a href="/">Remove`}},
+		{"/?from=2&to=1", 400, []string{"must be before"}},
+	} {
+		w := browse(h, tt.target)
+		if w.Code != tt.status {
+			t.Errorf("%s: status %d, want %d", tt.target, w.Code, tt.status)
+		}
+		body := html.UnescapeString(strings.ReplaceAll(w.Body.String(), "&amp;", "&amp;amp;"))
+		for _, want := range tt.want {
+			if !strings.Contains(body, want) {
+				_, results, _ := strings.Cut(body, `id="results"`)
+				t.Errorf("%s: no %q in %s", tt.target, want, results)
+			}
+		}
+	}
+	// The API refuses what is never right, with a suggestion, and finds nothing otherwise.
+	for target, want := range map[string]string{
+		"/api/v1/failures?blame=quotas": `unknown value of blame \"quotas\": did you mean \"quota\"?`, "/api/v1/failures?catgory=x": `did you mean \"category\"?`,
+		"/api/v1/failures?action=GetMetricStatistic": `"failures":[]`,
+	} {
+		w := browse(h, target)
+		if refused := !strings.Contains(want, "[]"); (w.Code == 400) != refused || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", target, w.Code, w.Body)
+		}
+	}
+}
+
+// TestScopeOnPages checks that a page says since when once, in an element that scripts
+// convert, and does not repeat the blame.
+func TestScopeOnPages(t *testing.T) {
+	r := &record.Record{
+		ID: "00000000000000x", Time: now, Blame: classify.BlameQuota, Code: "LimitExceeded", Outcome: classify.OutcomeError,
+		Scope: classify.Text{
+			English: "since 06:53 UTC, only <ListMetrics>, all regions, after a reload of the tap's configuration at 06:52 UTC; blame: quota",
+			Chinese: "自 06:53 UTC 起，仅 <ListMetrics>，所有区域，紧随以下事件之后：ksyun-tap 重新加载配置（06:52 UTC）；责任方：配额",
+		},
+	}
+	j := journal.New(1)
+	j.Add(r)
+	h := handler(func(o *web.Options) { o.Journal = j })
+	for language, want := range map[string]string{
+		"en": "Only &lt;ListMetrics&gt;, all regions, after a reload of the tap&#39;s configuration at <time ", "zh": "仅 &lt;ListMetrics&gt;，所有区域，紧随以下事件之后：ksyun-tap 重新加载配置（<time ",
+	} {
+		body := browse(h, "/failures/"+r.ID+"?lang="+language).Body.String()
+		_, banner, _ := strings.Cut(body, `class="answers"`)
+		banner, _, _ = strings.Cut(banner, `class="actions"`)
+		if !strings.Contains(banner, want) || strings.Contains(banner, "UTC</") || strings.Contains(banner, "; blame") || strings.Contains(banner, "责任方：配额") ||
+			!strings.Contains(banner, `datetime="2026-11-23T06:53:00.000Z" data-style="moment"`) || !strings.Contains(banner, `datetime="2026-11-23T06:52:00.000Z" data-style="minute"`) {
+			t.Errorf("%s: %s", language, banner)
+		}
+	}
+}

@@ -191,12 +191,25 @@ func dimensionNames() (names []string) {
 	return names
 }
 
+// unknownError is the error for a word that is not one of the known ones.
+type unknownError struct {
+	what, word string
+	nearest    string // "" if none is near
+	known      []string
+}
+
+// Error implements error.
+func (e *unknownError) Error() string {
+	if e.nearest != "" {
+		return fmt.Sprintf("unknown %s %q: did you mean %q?", e.what, e.word, e.nearest)
+	}
+	return fmt.Sprintf("unknown %s %q: known are %s", e.what, e.word, strings.Join(e.known, ", "))
+}
+
 // unknown returns the error for an unknown word, with the nearest known one.
 func unknown(what, word string, known []string) error {
-	if best, ok := usererror.Nearest(strings.ToLower(word), known); ok {
-		return fmt.Errorf("unknown %s %q: did you mean %q?", what, word, best)
-	}
-	return fmt.Errorf("unknown %s %q: known are %s", what, word, strings.Join(known, ", "))
+	nearest, _ := usererror.Nearest(strings.ToLower(word), known)
+	return &unknownError{what, word, nearest, known}
 }
 
 // oneOf returns an error if v is not one of the known values.

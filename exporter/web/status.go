@@ -15,6 +15,8 @@ type Status struct {
 	Build BuildInfo
 	// Runtime returns the state of the process.
 	Runtime func() RuntimeInfo
+	// Reloads returns the times of the last reloads that succeeded, oldest first.
+	Reloads func() []time.Time
 	// Settings returns the settings with the source of each, without secrets.
 	Settings func() []Setting
 	// Losses returns what was lost because a queue or a limit was exceeded.

@@ -107,17 +107,6 @@ func TestDesk(t *testing.T) {
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
 
-	t.Run("first paint", func(t *testing.T) {
-		b.t = t
-		var paints []float64
-		for range 7 {
-			b.open("/")
-			b.until("it is painted", `performance.getEntriesByName("first-contentful-paint").length`)
-			paints = append(paints, eval[float64](b, `performance.getEntriesByName("first-contentful-paint")[0].startTime`))
-		}
-		slices.Sort(paints)
-		t.Logf("first contentful paint: median %.0f ms of %.0f", paints[len(paints)/2], paints)
-	})
 	t.Run("live", func(t *testing.T) {
 		b.t = t
 		b.until("the banner shows the failures", `document.querySelector("#banner").dataset.state === "failing"`)
@@ -143,6 +132,16 @@ func TestDesk(t *testing.T) {
 		b.click(`.clear a`)
 		b.until("no filter is left", `location.search === ""`)
 	})
+	t.Run("filters that match nothing", func(t *testing.T) {
+		b.t = t
+		b.open("/?action=ListMetric&view=list")
+		b.click(`.blanks a[href*="action=ListMetrics"]`)
+		b.until("the suggestion is used", `location.search.includes("action=ListMetrics&") && document.querySelector("#results tbody tr")`)
+		b.open("/?action=NoSuchAction&code=LimitExceeded")
+		b.until("it says which filter matches nothing", `document.querySelectorAll(".blanks li").length === 1 && document.querySelector(".blanks").textContent.includes("action = NoSuchAction")`)
+		b.click(`.blanks a`)
+		b.until("the other filter is left", `location.search === "?code=LimitExceeded" && document.querySelector("#results tbody tr")`)
+	})
 	t.Run("zoom", func(t *testing.T) {
 		b.t = t
 		b.open("/")
@@ -163,6 +162,22 @@ func TestDesk(t *testing.T) {
 		b.run(chromedp.Focus(chromedp.CSS("#charttable tbody a")), chromedp.KeyEvent(kb.Enter))
 		b.until("the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
 	})
+	t.Run("marks of reloads", func(t *testing.T) {
+		b.t = t
+		for n := 1; n <= 2; n++ {
+			d.reload()
+			b.open("/")
+			b.until("the reload is marked", fmt.Sprintf(`document.querySelectorAll(".mark").length === %d && document.querySelector(".legend").textContent.includes("Configuration reloaded")`, 1+n))
+		}
+		within := eval[bool](b, `[...document.querySelectorAll(".mark")].every((m) => { const at = m.getBoundingClientRect(), box = m.closest("svg").getBoundingClientRect(); return at.left >= box.left && at.right <= box.right && at.height > 0; })`)
+		if !within {
+			t.Error("a mark is outside of the chart")
+		}
+		// They are in order, and the newest is near the present: at the right edge.
+		if right := eval[float64](b, `(() => { const box = document.querySelector("svg.failures").getBoundingClientRect(); return ([...document.querySelectorAll(".mark")].at(-1).getBoundingClientRect().left - box.left) / box.width; })()`); right < 0.8 {
+			t.Errorf("the last reload is marked at %.2f of the chart's width", right)
+		}
+	})
 	t.Run("touch", func(t *testing.T) {
 		b.t = t
 		b.size(390, 844)
@@ -182,6 +197,14 @@ func TestDesk(t *testing.T) {
 		utc := b.text(`document.querySelector("#results time").dateTime.slice(11, 13)`)
 		b.click(`a[href="/?tz=local&view=list"]`)
 		b.until("times are local", `Number(document.querySelector("#results time").textContent.slice(0, 2)) === (Number(document.querySelector("#results time").dateTime.slice(11, 13)) + 8) % 24`)
+		// The banner says since when once, and in local time, as do the bars of the chart.
+		b.open("/")
+		local := `new Date(document.querySelector('[data-answer="since"] time').dateTime).toTimeString().slice(0, 8)`
+		b.until("the banner is in local time", `document.querySelector('[data-answer="since"] time').textContent === `+local)
+		if got := b.text(`document.querySelector("#banner").textContent + [...document.querySelectorAll("svg.failures title")].map((e) => e.textContent).join(" ")`); strings.Contains(got, "UTC") || strings.Count(strings.ToLower(got), "since") != 1 {
+			t.Errorf("the banner or the chart is not in local time, or repeats since when: %s", got)
+		}
+		b.open("/?view=list")
 		b.click(`a[href="/?tz=utc&view=list"]`)
 		b.until("times are UTC", `document.querySelector("#results time").textContent.slice(0, 2) === `+strconv.Quote(utc)+` || document.querySelector("#results time").textContent.slice(0, 2) === document.querySelector("#results time").dateTime.slice(11, 13)`)
 	})
@@ -259,7 +282,7 @@ func TestDesk(t *testing.T) {
 		for _, width := range []int64{1440, 390} {
 			b.size(width, 900)
 			for _, theme := range []string{"light", "dark"} {
-				for _, path := range []string{"/", "/?view=list", "/?code=none", "/failures/" + d.newest(), "/failures/nosuchfailure", "/programs", "/catalogue", "/tap", "/nowhere", "/?from=x"} {
+				for _, path := range []string{"/", "/?view=list", "/?code=none", "/?action=NoSuchAction&blame=quotas", "/failures/" + d.newest(), "/failures/nosuchfailure", "/programs", "/catalogue", "/tap", "/nowhere", "/?from=x"} {
 					mark := "?"
 					if strings.Contains(path, "?") {
 						mark = "&"
@@ -285,6 +308,19 @@ func TestDesk(t *testing.T) {
 		t.Errorf("a hostile script ran: %s", got)
 	}
 	b.clean()
+}
+
+// reload reloads the configuration of the tap.
+func (d *desk) reload() {
+	d.t.Helper()
+	res, err := http.Post("http://"+d.admin+"/-/reload", "", nil)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		d.t.Fatalf("reload: %s", res.Status)
+	}
 }
 
 // newest returns the ID of the newest failure.
@@ -385,7 +421,7 @@ func anHour(now time.Time) web.Options {
 			return web.RuntimeInfo{
 				StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute), ReloadConfigSuccess: true, Hostname: "exporter-0", GoroutineCount: 24,
 			}
-		}, Settings: func() []web.Setting {
+		}, Reloads: func() []time.Time { return []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)} }, Settings: func() []web.Setting {
 			return []web.Setting{
 				{Name: "log.level", Value: "warn", Source: "$KSYUN_TAP_LOG_LEVEL"},
 				{Name: "web.trace-url", Value: "https://jaeger.example.com/trace/{request_id}", Source: "/etc/ksyun-tap/config.yml"},

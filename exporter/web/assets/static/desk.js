@@ -12,11 +12,18 @@
   const styles = {
     minute: (t) => `${pad(t.getHours())}:${pad(t.getMinutes())}`,
     clock: (t) => `${pad(t.getHours())}:${pad(t.getMinutes())}:${pad(t.getSeconds())}`,
-    stamp: (t) => `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())} ${styles.clock(t)}`,
+    date: (t) => `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())}`,
+    moment: (t) => `${styles.date(t)} ${styles.minute(t)}`,
+    stamp: (t) => `${styles.date(t)} ${styles.clock(t)}`,
   };
   const localise = (within) => {
     if (root.dataset.zone !== "local") return;
     for (const e of all("time[data-style]", within)) e.textContent = styles[e.dataset.style](new Date(e.dateTime));
+    for (const e of all("svg.failures title", within)) { // of the bars
+      const { from, step } = e.closest(".chart").dataset;
+      const at = new Date((Number(from) + e.nextElementSibling.x.baseVal.value * step) * 1000);
+      e.textContent = e.textContent.replace(/^[\d:]+ UTC/, styles[step < 60 ? "clock" : "minute"](at));
+    }
   };
   const reveal = (within) => all(".scripted", within).forEach((e) => { e.hidden = false; });
 

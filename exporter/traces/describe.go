@@ -1,0 +1,145 @@
+package traces
+
+import (
+	"go.opentelemetry.io/otel/attribute"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
+)
+
+// attributes takes the attributes of a span or of an event, one after the other, so that
+// they are encoded without a list of them.
+type attributes interface {
+	text(attribute.Key, string)
+	number(attribute.Key, int)
+	truth(attribute.Key, bool)
+}
+
+// pairs are attributes in the form of the SDK.
+type pairs []attribute.KeyValue
+
+func (p *pairs) text(k attribute.Key, v string) { *p = append(*p, k.String(v)) }
+func (p *pairs) number(k attribute.Key, v int)  { *p = append(*p, k.Int(v)) }
+func (p *pairs) truth(k attribute.Key, v bool)  { *p = append(*p, k.Bool(v)) }
+
+// limiter passes on the attributes of a span within the limits. Empty texts are omitted.
+type limiter struct {
+	to     attributes
+	limits otlp.Limits
+	n      int // number of attributes
+}
+
+// admit counts an attribute and reports whether there is room for it.
+func (l *limiter) admit() bool {
+	l.n++
+	return l.n <= l.limits.Count
+}
+
+func (l *limiter) text(k attribute.Key, v string) {
+	if v == "" || !l.admit() {
+		return
+	}
+	if l.limits.Length >= 0 && len(v) > l.limits.Length {
+		v = firstCharacters(v, l.limits.Length)
+	}
+	l.to.text(k, v)
+}
+
+func (l *limiter) number(k attribute.Key, v int) {
+	if l.admit() {
+		l.to.number(k, v)
+	}
+}
+
+func (l *limiter) truth(k attribute.Key, v bool) {
+	if l.admit() {
+		l.to.truth(k, v)
+	}
+}
+
+// firstCharacters returns the first n characters of valid UTF-8.
+func firstCharacters(text string, n int) string {
+	for i := range text {
+		if n--; n < 0 {
+			return text[:i]
+		}
+	}
+	return text
+}
+
+// provider is the value of cloud.provider. OpenTelemetry does not define one for
+// Ksyun.
+const provider = "kingsoft_cloud"
+
+// peerPrefix and the service are the value of service.peer.name, by which service
+// graphs name what is called.
+const peerPrefix = "ksyun."
+
+// describe passes the attributes of the attempt to to, within the limits. It returns the
+// number of attributes that were dropped.
+func (s *span) describe(to attributes) (dropped int) {
+	r, l := s.record, limiter{to: to, limits: s.origin.limits}
+	l.text(semconv.HTTPRequestMethodKey, r.Method)
+	l.text(semconv.HTTPRequestMethodOriginalKey, r.MethodOriginal)
+	l.text(semconv.ServerAddressKey, r.Host)
+	if r.Port != 0 {
+		l.number(semconv.ServerPortKey, int(r.Port))
+	}
+	l.text(semconv.URLFullKey, r.URL)
+	if r.Status != 0 {
+		l.number(semconv.HTTPResponseStatusCodeKey, r.Status)
+	}
+	l.text(semconv.ErrorTypeKey, r.Kind)
+	if r.Upstream.IsValid() {
+		l.text(semconv.NetworkPeerAddressKey, r.Upstream.Addr().String())
+		l.number(semconv.NetworkPeerPortKey, int(r.Upstream.Port()))
+	}
+	l.text(semconv.NetworkProtocolVersionKey, r.Protocol)
+	l.text(semconv.UserAgentOriginalKey, r.UserAgent)
+	if r.Operation.Service != "" {
+		l.text(semconv.ServicePeerNameKey, peerPrefix+r.Operation.Service)
+	}
+	l.text(semconv.CloudProviderKey, provider)
+	l.text(semconv.CloudRegionKey, r.Region)
+
+	l.text(attrRequestID.Key, r.RequestID)
+	l.text(attrRequestIDSource.Key, string(r.RequestIDSource))
+	l.text(attrFailureID.Key, r.ID)
+	l.text(attrService.Key, r.Service)
+	l.text(attrAction.Key, r.Action)
+	l.text(attrVersion.Key, r.Version)
+	l.text(attrOutcome.Key, string(r.Outcome))
+	l.text(attrCredential.Key, r.Credential)
+	l.text(attrCallID.Key, r.CallID)
+	if r.Attempt > 1 {
+		l.number(semconv.HTTPRequestResendCountKey, r.Attempt-1)
+	}
+	l.text(attrSource.Key, string(r.Source))
+	if r.Outcome.Failed() {
+		l.text(attrCode.Key, r.Code)
+		l.text(attrInnerCode.Key, r.InnerCode)
+		l.text(attrType.Key, string(r.Type))
+		l.text(attrCategory.Key, string(r.Category))
+		l.text(attrBlame.Key, string(r.Blame))
+		l.truth(attrRetryable.Key, r.Retryable)
+	}
+	if c := r.Cause(); c != nil {
+		l.text(attrCause.Key, string(c.Cause))
+		l.text(attrCertainty.Key, string(c.Certainty))
+	}
+	if r.Outcome == classify.OutcomePartial {
+		l.number(attrFailedItems.Key, r.FailedItems)
+	}
+	return max(0, l.n-l.limits.Count)
+}
+
+// describeDiagnosis passes the attributes of the event for a diagnosis to to. As in the
+// SDK, the limits of span attributes do not apply to event attributes.
+func describeDiagnosis(to attributes, d *diagnosis.Diagnosis) {
+	to.text(attrCause.Key, string(d.Cause))
+	to.text(attrCertainty.Key, string(d.Certainty))
+	to.text(attrEvidence.Key, d.Evidence.English)
+	to.text(attrAdvice.Key, d.Advice.Do.English)
+}
