@@ -104,7 +104,7 @@ func (r *repeat) withinPeriod(key uint64, o *classify.Observation, age int64) bo
 		p = key&^seconds | uint64(min(q.Period()/time.Second, maxPeriod)) //nolint:gosec // not negative
 		r.period.Store(p)
 	}
-	return age < int64(p&seconds)-1 //nolint:gosec // small
+	return age < int64(p&seconds)-1
 }
 
 // RedundantQuery is a query that was asked again although its result was known.

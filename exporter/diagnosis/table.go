@@ -22,6 +22,7 @@ var seed = maphash.MakeSeed()
 // used for tableMemory, or is not stored. Look-ups take no lock.
 type table[T any] struct {
 	slots []atomic.Pointer[row[T]] // their number is a power of two
+	mask  uint64                   // their number less one
 
 	mu sync.Mutex // held while slots are changed
 }
@@ -33,7 +34,9 @@ type row[T any] struct {
 	value T
 }
 
-func newTable[T any](size int) table[T] { return table[T]{slots: make([]atomic.Pointer[row[T]], size)} }
+func newTable[T any](size uint64) table[T] {
+	return table[T]{slots: make([]atomic.Pointer[row[T]], size), mask: size - 1}
+}
 
 // find returns the row with a key, or nil.
 func (t *table[T]) find(key uint64) *row[T] {
@@ -45,7 +48,8 @@ func (t *table[T]) find(key uint64) *row[T] {
 	return nil
 }
 
-func (t *table[T]) slot(i uint64) *atomic.Pointer[row[T]] { return &t.slots[i&uint64(len(t.slots)-1)] }
+// slot returns the slot where a row may be stored.
+func (t *table[T]) slot(i uint64) *atomic.Pointer[row[T]] { return &t.slots[i&t.mask] }
 
 // add returns the row with a key, which it makes with set if there is none, and
 // reports whether it did. It calls drop, which may be nil, for the row whose place it
