@@ -77,6 +77,7 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
+	$(GO) test -run TestMemoryIsBounded ./exporter/diagnosis # a tenth of it with the race detector
 	$(GO) test -C test -race ./day ./manifest ./promcheck ./soak
 	$(GO) test -C test ./alerts # Prometheus' engine, which is slow with the race detector
 	$(GO) test -C tools ./...

@@ -271,13 +271,14 @@ func (tap *readTap) check(name string, n int) {
 		return list.Data.Journal.Entries, list.Data.Journal.Evicted
 	}
 	var entries, evicted, dropped int
-	for end := time.Now().Add(time.Minute); ; {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
 		entries, evicted = kept()
 		dropped = tap.counter("ksyun_tap_observations_dropped_total", map[string]string{"sink": "journal"})
 		if entries+evicted+dropped >= n || time.Now().After(end) {
 			break
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
 	var groups struct {
 		Data struct{ Groups []struct{ Count int } }
