@@ -283,7 +283,7 @@ func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *di
 	}
 	r.Diagnose(p.diagnoser.Diagnose(o, at))
 	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
-		r.SetScope(s.Sentence)
+		r.SetScope(s)
 	}
 }
 

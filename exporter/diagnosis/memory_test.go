@@ -73,6 +73,7 @@ func TestMemoryIsBounded(t *testing.T) {
 				}
 				if at := d.Observe(&refused); c%100 == 0 {
 					d.Diagnose(&refused, at)
+					d.Scope(Kind(&refused), refused.End)
 				}
 			}
 		}

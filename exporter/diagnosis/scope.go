@@ -3,7 +3,6 @@ package diagnosis
 import (
 	"cmp"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,23 +12,31 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Scope is since when failures of one kind occur, and how much of what the programs
-// do is affected. It contains no secrets. Its JSON form is part of the API.
-type Scope struct {
+// Incident is a kind of failure that goes on, and how much of what the programs do is
+// affected. It contains no secrets. Its JSON form is part of the API.
+type Incident struct {
 	Kind     string            `json:"kind"` // see Kind
 	Category classify.Category `json:"category"`
 	Blame    classify.Blame    `json:"blame"`
-	Since    time.Time         `json:"since"` // of the first failure
-	Last     time.Time         `json:"last"`  // of the last failure
-	Count    int               `json:"count"` // number of failed attempts
+	Scope
+	Last  time.Time `json:"last"`  // of the last failure
+	Count int       `json:"count"` // number of failed attempts
 
 	Actions     Share `json:"actions"`
 	Regions     Share `json:"regions"`
 	Credentials Share `json:"credentials"`
 	Programs    Share `json:"programs"`
+}
 
-	After    *Happening `json:"after,omitempty"` // the event that it began after
-	Sentence Text       `json:"sentence"`
+// Scope is since when and how widely failures of one kind occur, in the parts of a
+// sentence. It contains no secrets. Its JSON form is part of the API.
+type Scope struct {
+	Since time.Time `json:"since,omitzero"` // of the first failure, UTC
+	// Extent is which actions, regions, credentials and programs are affected. Dimensions
+	// with one active value are left out. If Since is zero, it is the whole sentence, as
+	// read from a log line.
+	Extent Text       `json:"extent,omitzero"`
+	After  *Happening `json:"after,omitempty"` // the event that it began after
 }
 
 // Share is how many of the active values of a kind are affected. Values are active
@@ -48,7 +55,7 @@ const (
 	scopeAge     = time.Second
 )
 
-// MaxScope is the maximum memory of the sentence of a scope, in bytes.
+// MaxScope is the maximum memory of the extent and the event of a scope, in bytes.
 const MaxScope = 2 << 10
 
 // OtherKind is the Kind of a failure whose code the catalogue does not know.
@@ -156,28 +163,23 @@ func (t *incidents) forget(now time.Time) bool {
 	return false
 }
 
-// scopeOf returns the scope of an incident. The caller holds the lock.
-func (t *incidents) scopeOf(i *incident, u *uses, now time.Time) Scope {
-	if age := now.Sub(i.made); !i.made.IsZero() && 0 <= age && age < scopeAge {
-		s := i.scope
-		s.Last, s.Count = i.last.UTC(), i.count
-		return s
-	}
+// export returns an incident for output. The caller holds the lock.
+func (t *incidents) export(i *incident, u *uses, now time.Time) Incident {
 	if age := now.Sub(t.made); t.made.IsZero() || age < 0 || age >= scopeAge {
 		t.active, t.made = u.distinct(now), now
 	}
-	s := Scope{
-		Kind: i.kind, Category: i.category, Blame: i.blame,
-		Since: i.since.UTC(), Last: i.last.UTC(), Count: i.count, After: i.after,
+	x := Incident{
+		Kind: i.kind, Category: i.category, Blame: i.blame, Last: i.last.UTC(), Count: i.count,
+		Scope: Scope{Since: i.since.UTC(), After: i.after},
 	}
-	for d, share := range []*Share{&s.Actions, &s.Regions, &s.Credentials, &s.Programs} {
+	shares := [dimensions]*Share{&x.Actions, &x.Regions, &x.Credentials, &x.Programs}
+	for d, share := range shares {
 		share.Affected = len(i.affected[d])
 		share.Active = max(t.active[d], share.Affected)
 		share.Names = append(make([]string, 0, maxNamed), i.affected[d][:min(share.Affected, maxNamed)]...)
 	}
-	s.Sentence = s.sentence()
-	i.scope, i.made = s, now
-	return s
+	x.Extent = Text{English: extent(shares, English), Chinese: extent(shares, Chinese)}
+	return x
 }
 
 // distinct returns the number of active values of each dimension.
@@ -224,91 +226,58 @@ var blameWords = map[classify.Blame]Text{
 	classify.BlameTap:        {English: "tap", Chinese: "ksyun-tap"},
 }
 
-// sentence returns the scope in words. A dimension with one active value is left out.
-func (s *Scope) sentence() Text {
-	stamp := func(t time.Time) string {
-		if s.Last.Sub(t) >= 24*time.Hour {
-			return t.Format(sentenceDate)
-		}
-		return t.Format(sentenceClock)
-	}
-	en := []string{"since " + stamp(s.Since)}
-	zh := []string{"自 " + stamp(s.Since) + " 起"}
-	for d, share := range []Share{s.Actions, s.Regions, s.Credentials, s.Programs} {
+// The other words of a sentence.
+var (
+	wordSince = Text{English: "since %s", Chinese: "自 %s 起"}
+	wordComma = Text{English: ", ", Chinese: "，"}
+	wordAfter = Text{English: "after %s at %s", Chinese: "紧随以下事件之后：%s（%s）"}
+	wordBlame = Text{English: "; blame: %s", Chinese: "；责任方：%s"}
+)
+
+// extent returns shares in words. A dimension with one active value is left out.
+func extent(shares [dimensions]*Share, l Language) string {
+	var parts []string
+	for d, share := range shares {
 		w := dimensionWords[d]
 		switch {
 		case share.Affected == 0 || share.Active == 1:
 		case share.Affected == share.Active:
-			en, zh = append(en, w.all.English), append(zh, w.all.Chinese)
+			parts = append(parts, w.all.In(l))
 		case share.Affected == 1:
-			en, zh = append(en, fmt.Sprintf(w.only.English, share.Names[0])), append(zh, fmt.Sprintf(w.only.Chinese, share.Names[0]))
+			parts = append(parts, fmt.Sprintf(w.only.In(l), share.Names[0]))
 		default:
-			en = append(en, fmt.Sprintf(w.some.English, share.Affected, share.Active))
-			zh = append(zh, fmt.Sprintf(w.some.Chinese, share.Affected, share.Active))
+			parts = append(parts, fmt.Sprintf(w.some.In(l), share.Affected, share.Active))
 		}
 	}
-	t := Text{English: strings.Join(en, ", "), Chinese: strings.Join(zh, "，")}
+	return strings.Join(parts, wordComma.In(l))
+}
+
+// Sentence returns the scope of a failure with a blame in words. at is the time of the
+// failure. The times in the sentence are in its zone, with the date if they are at least
+// 24 hours earlier. The sentence of a zero scope is "".
+func (s Scope) Sentence(l Language, blame classify.Blame, at time.Time) string {
+	if s.Since.IsZero() {
+		return s.Extent.In(l)
+	}
+	stamp := func(t time.Time) string {
+		layout := "15:04 MST"
+		if at.Sub(t) >= 24*time.Hour {
+			layout = "2006-01-02 15:04 MST"
+		}
+		return t.In(at.Location()).Format(layout)
+	}
+	parts := []string{fmt.Sprintf(wordSince.In(l), stamp(s.Since))}
+	if s.Extent.English != "" {
+		parts = append(parts, s.Extent.In(l))
+	}
 	if s.After != nil {
-		e := s.After.Event.Text()
-		t.English += ", after " + e.English + " at " + stamp(s.After.At)
-		t.Chinese += "，紧随以下事件之后：" + e.Chinese + "（" + stamp(s.After.At) + "）"
+		parts = append(parts, fmt.Sprintf(wordAfter.In(l), s.After.Event.Text().In(l), stamp(s.After.At)))
 	}
-	if b, ok := blameWords[s.Blame]; ok {
-		t.English += "; blame: " + b.English
-		t.Chinese += "；责任方：" + b.Chinese
+	sentence := strings.Join(parts, wordComma.In(l))
+	if b, ok := blameWords[blame]; ok {
+		sentence += fmt.Sprintf(wordBlame.In(l), b.In(l))
 	}
-	return t
-}
-
-// The formats of times in a sentence: that of the last 24 hours, and that of others.
-const (
-	sentenceClock = "15:04 UTC"
-	sentenceDate  = "2006-01-02 15:04 UTC"
-)
-
-// ParseSentence returns the parts of a sentence of a failure at a time: since when
-// failures of its kind occur, and the text between that and the blame, in which
-// SentenceTimes finds the other times. since is zero if it is not such a sentence.
-func ParseSentence(sentence Text, at time.Time) (since time.Time, affected Text) {
-	since, affected.English = parseSentence(sentence.English, "since ", ", ", "; blame: ", at)
-	_, affected.Chinese = parseSentence(sentence.Chinese, "自 ", " 起，", "；责任方：", at)
-	return since, affected
-}
-
-func parseSentence(sentence, before, after, blame string, at time.Time) (since time.Time, affected string) {
-	i := SentenceTimes.FindStringIndex(sentence)
-	if i == nil || sentence[:i[0]] != before {
-		return time.Time{}, ""
-	}
-	affected = sentence[i[1]:]
-	if end := strings.LastIndex(affected, blame); end >= 0 {
-		affected = affected[:end]
-	}
-	if !strings.HasPrefix(affected, after) {
-		affected = ""
-	}
-	return SentenceTime(sentence[i[0]:i[1]], at), strings.TrimPrefix(affected, after)
-}
-
-// SentenceTimes matches the times in a sentence.
-var SentenceTimes = regexp.MustCompile(`(?:[0-9]{4}-[0-9]{2}-[0-9]{2} )?[0-9]{2}:[0-9]{2} UTC`)
-
-// SentenceTime returns the time, without its seconds, that the sentence of a failure at a
-// time means by text, or the zero time.
-func SentenceTime(text string, at time.Time) time.Time {
-	if t, err := time.Parse(sentenceDate, text); err == nil {
-		return t
-	}
-	clock, err := time.Parse(sentenceClock, text)
-	if err != nil {
-		return time.Time{}
-	}
-	at = at.UTC()
-	t := time.Date(at.Year(), at.Month(), at.Day(), clock.Hour(), clock.Minute(), 0, 0, time.UTC)
-	if t.After(at) {
-		t = t.AddDate(0, 0, -1)
-	}
-	return t
+	return sentence
 }
 
 // Scope returns the scope of a kind of failure (see Kind). It returns false if the
@@ -321,22 +290,25 @@ func (d *Diagnoser) Scope(kind string, now time.Time) (Scope, bool) {
 	if i == nil || now.Sub(i.last) > activeTime {
 		return Scope{}, false
 	}
-	return t.scopeOf(i, &d.uses, now), true
+	if age := now.Sub(i.made); i.made.IsZero() || age < 0 || age >= scopeAge {
+		i.scope, i.made = t.export(i, &d.uses, now).Scope, now
+	}
+	return i.scope, true
 }
 
-// Incidents returns the scopes of the kinds of failure that have occurred within the
-// last 15 minutes, the most frequent first.
-func (d *Diagnoser) Incidents(now time.Time) []Scope {
+// Incidents returns the kinds of failure that have occurred within the last 15 minutes,
+// the most frequent first.
+func (d *Diagnoser) Incidents(now time.Time) []Incident {
 	t := &d.incidents
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := make([]Scope, 0, len(t.all))
+	all := make([]Incident, 0, len(t.all))
 	for _, i := range t.all {
 		if now.Sub(i.last) <= activeTime {
-			all = append(all, t.scopeOf(i, &d.uses, now))
+			all = append(all, t.export(i, &d.uses, now))
 		}
 	}
-	slices.SortFunc(all, func(a, b Scope) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Kind, b.Kind)) })
+	slices.SortFunc(all, func(a, b Incident) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Kind, b.Kind)) })
 	return all
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -188,14 +189,10 @@ func TestScope(t *testing.T) {
 			d.Observe(o)
 		}
 		s, ok := d.Scope(tt.kind, now)
-		if ok != (tt.want != "") || s.Sentence != (Text{English: tt.want, Chinese: tt.zh}) {
-			t.Errorf("%s:\n%s\n%s\nwant\n%s\n%s", tt.name, s.Sentence.English, s.Sentence.Chinese, tt.want, tt.zh)
-		}
-		if since, affected := ParseSentence(s.Sentence, now); ok && (!since.Equal(s.Since.Truncate(time.Minute)) ||
-			strings.Contains(affected.English, "since") || strings.Contains(affected.English, "blame") ||
-			!strings.Contains(s.Sentence.English, affected.English) || !strings.Contains(s.Sentence.Chinese, affected.Chinese) ||
-			strings.Count(affected.English, ", ") != strings.Count(affected.Chinese, "，") || (affected == Text{}) != !strings.Contains(tt.want, ", ")) {
-			t.Errorf("%s: parsed as %v, %+v; want since %v", tt.name, since, affected, s.Since)
+		i := incidentOf(d, tt.kind, now)
+		en, zh := s.Sentence(English, i.Blame, now), s.Sentence(Chinese, i.Blame, now)
+		if ok != (tt.want != "") || en != tt.want || zh != tt.zh {
+			t.Errorf("%s:\n%s\n%s\nwant\n%s\n%s", tt.name, en, zh, tt.want, tt.zh)
 		}
 		if all := d.Incidents(now); (len(all) > 0) != ok && tt.name != "another kind" {
 			t.Errorf("%s: %d incidents", tt.name, len(all))
@@ -203,21 +200,35 @@ func TestScope(t *testing.T) {
 	}
 }
 
-// TestSentenceTime checks the day of a time without one.
-func TestSentenceTime(t *testing.T) {
-	at := time.Date(2026, 11, 27, 0, 3, 0, 0, time.FixedZone("", 8*60*60)) // 16:03 UTC of the day before
-	for text, want := range map[string]string{
-		"16:02 UTC": "2026-11-26 16:02", "16:04 UTC": "2026-11-25 16:04", "2026-11-20 01:02 UTC": "2026-11-20 01:02", "25:00 UTC": "0001-01-01 00:00",
+// TestSentence checks the times of a sentence in other zones, and what has no parts.
+func TestSentence(t *testing.T) {
+	beijing := time.FixedZone("UTC+8", 8*60*60)
+	reload := &Happening{TriggerReload, epoch.Add(-time.Minute)}
+	for _, tt := range []struct {
+		scope Scope
+		at    time.Time
+		want  string
+	}{
+		{Scope{Since: epoch, Extent: Text{English: "all regions"}, After: reload}, epoch.In(beijing), "since 16:00 UTC+8, all regions, after a reload of the tap's configuration at 15:59 UTC+8; blame: quota"},
+		{Scope{Since: epoch, After: reload}, epoch.Add(24*time.Hour - 30*time.Second), "since 08:00 UTC, after a reload of the tap's configuration at 2026-11-23 07:59 UTC; blame: quota"},
+		{Scope{Since: epoch.Add(9 * time.Hour)}, epoch.Add(48 * time.Hour).In(beijing), "since 2026-11-24 01:00 UTC+8; blame: quota"},
+		{Scope{Extent: Text{English: "since 08:00 UTC; blame: quota"}}, epoch.In(beijing), "since 08:00 UTC; blame: quota"},
+		{Scope{}, epoch, ""},
 	} {
-		if got := SentenceTime(text, at).Format("2006-01-02 15:04"); got != want {
-			t.Errorf("%s is %s, want %s", text, got, want)
+		if got := tt.scope.Sentence(English, classify.BlameQuota, tt.at); got != tt.want {
+			t.Errorf("%q, want %q", got, tt.want)
 		}
 	}
-	for _, text := range []string{"", "at 16:02 UTC", "since then, all"} {
-		if since, affected := ParseSentence(Text{English: text, Chinese: text}, at); !since.IsZero() || affected != (Text{}) {
-			t.Errorf("%q is parsed as %v, %+v", text, since, affected)
+}
+
+// incidentOf returns the incident of a kind, or zero.
+func incidentOf(d *Diagnoser, kind string, now time.Time) (found Incident) {
+	for _, i := range d.Incidents(now) {
+		if i.Kind == kind {
+			found = i
 		}
 	}
+	return found
 }
 
 // dayLong are failures every ten minutes for 25 hours.
@@ -246,22 +257,27 @@ func TestIncidentsJSON(t *testing.T) {
 }
 
 // TestScopeIsCached checks that a scope is computed again only for a new affected
-// value or after a second, but always counts.
+// value or after a second.
 func TestScopeIsCached(t *testing.T) {
 	d := New()
 	a := madeCall{action: "ListMetrics", code: "ServiceTimeout"}
 	d.Observe(a.observation())
-	now := epoch.Add(100 * time.Millisecond)
-	first, _ := d.Scope("ServiceTimeout", now)
-	d.Observe(a.observation())
-	again, _ := d.Scope("ServiceTimeout", now)
-	if again.Count != 2 || first.Count != 1 || again.Sentence != first.Sentence {
-		t.Errorf("%+v, then %+v", first, again)
+	extent := func(at time.Duration) string {
+		s, _ := d.Scope("ServiceTimeout", epoch.Add(at))
+		return s.Extent.English
+	}
+	first := extent(0)
+	d.Observe(madeCall{action: "DescribeInstances", at: time.Millisecond}.observation())
+	if again := extent(100 * time.Millisecond); again != first {
+		t.Errorf("%q, then %q", first, again)
+	}
+	if later := extent(scopeAge); later != "only ListMetrics" {
+		t.Errorf("a second later %q", later)
 	}
 	a.action = "DescribeInstances"
 	d.Observe(a.observation())
-	if s, _ := d.Scope("ServiceTimeout", now); s.Actions.Affected != 2 {
-		t.Errorf("a new action is not in %+v", s)
+	if now := extent(scopeAge); now != "all actions" {
+		t.Errorf("with a new action %q", now)
 	}
 }
 
@@ -286,8 +302,7 @@ func TestIncidentsAreBounded(t *testing.T) {
 	if n := len(d.Incidents(epoch)); n != maxIncidents {
 		t.Errorf("%d kinds, want %d", n, maxIncidents)
 	}
-	s, ok := d.Scope(all[0], epoch)
-	if !ok || s.Actions.Affected != maxAffected || len(s.Actions.Names) != maxNamed {
+	if s := incidentOf(d, all[0], epoch); s.Actions.Affected != maxAffected || len(s.Actions.Names) != maxNamed {
 		t.Errorf("%+v", s.Actions)
 	}
 	// What is over makes room.
@@ -295,6 +310,24 @@ func TestIncidentsAreBounded(t *testing.T) {
 	d.Observe(later.observation())
 	if _, ok := d.Scope("dns", epoch.Add(later.at)); !ok {
 		t.Error("there is no room for a new kind")
+	}
+}
+
+// TestMaxScope checks the memory of the scope of a failure with the longest names.
+func TestMaxScope(t *testing.T) {
+	d := New()
+	d.Observe(madeCall{action: "a", region: "r", credential: "c", agent: "curl/8.1"}.observation())
+	name := strings.Repeat("N", 64)
+	d.Observe(madeCall{
+		action: name, region: name, credential: strings.Repeat("k", 128), agent: name[:58] + "/10.10", client: "[2001:db8:1111:2222:3333:4444:5555:6666]",
+		fault: classify.FaultReset, at: 3 * time.Minute,
+	}.observation())
+	i, _ := d.Scope("reset", epoch.Add(3*time.Minute))
+	if strings.Count(i.Extent.English, "only") != dimensions || i.After == nil {
+		t.Errorf("%+v", i)
+	}
+	if size := len(i.Extent.English) + len(i.Extent.Chinese) + int(unsafe.Sizeof(*i.After)) + len(i.After.Event); size > MaxScope {
+		t.Errorf("%d bytes, documented are at most %d", size, MaxScope)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -212,7 +213,7 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("call_id", r.CallID)
 	number("attempt", r.Attempt)
 	text("call_outcome", string(r.CallOutcome))
-	text("scope", r.Scope.English)
+	text("scope", r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))
 	text("source", string(r.Source))
 	if c := r.Cause(); c != nil {
 		text("cause", string(c.Cause))

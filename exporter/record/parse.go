@@ -46,7 +46,7 @@ func Parse(fields map[string]string) *Record {
 		Upstream: address("upstream"), Client: address("client"), UserAgent: cut(fields["user_agent"], maxAgent),
 		Credential: word("credential"), Source: classify.Source(word("source")),
 		CallID: word("call_id"), Attempt: number("attempt"), CallOutcome: diagnosis.CallOutcome(word("call_outcome")),
-		Scope: sole(cut(fields["scope"], diagnosis.MaxScope)),
+		Scope: diagnosis.Scope{Extent: sole(cut(fields["scope"], diagnosis.MaxScope))},
 	}
 	if t, err := time.Parse(time.RFC3339Nano, fields["ts"]); err == nil {
 		r.Time = t.UTC()

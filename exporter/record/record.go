@@ -78,7 +78,7 @@ type Record struct {
 	Diagnoses []diagnosis.Diagnosis `json:"diagnoses,omitempty"`
 
 	// Scope is since when failures of this kind occur, and what is affected.
-	Scope diagnosis.Text `json:"scope,omitzero"`
+	Scope diagnosis.Scope `json:"scope,omitzero"`
 
 	// Kind is a word of low cardinality for the failure: the code as spelled in
 	// the catalogue, the fault, the status, or diagnosis.OtherKind. It is "" if the
@@ -190,7 +190,7 @@ func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 }
 
 // SetScope sets the scope of the failure. It must be called before r is shared.
-func (r *Record) SetScope(s diagnosis.Text) { r.Scope = s }
+func (r *Record) SetScope(s diagnosis.Scope) { r.Scope = s }
 
 // Cause returns the first diagnosis if it is certain or likely, or nil.
 func (r *Record) Cause() *diagnosis.Diagnosis {

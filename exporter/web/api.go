@@ -60,7 +60,12 @@ type noticesData struct {
 
 // incidentsData is the kinds of failure of the last 15 minutes, the most frequent first.
 type incidentsData struct {
-	Incidents []diagnosis.Scope `json:"incidents"`
+	Incidents []incidentData `json:"incidents"`
+}
+
+type incidentData struct {
+	diagnosis.Incident
+	Sentence diagnosis.Text `json:"sentence"` // the scope in words, in UTC
 }
 
 // The values of response.ErrorType.
@@ -208,9 +213,11 @@ func (a api) incidents(w http.ResponseWriter, r *http.Request) {
 		fail(w, http.StatusBadRequest, errBadData, err.Error())
 		return
 	}
-	all := a.Diagnoser.Incidents(a.Now())
-	if all == nil {
-		all = []diagnosis.Scope{} // [] in JSON, not null
+	all := []incidentData{} // [] in JSON, not null
+	for _, i := range a.Diagnoser.Incidents(a.Now()) {
+		all = append(all, incidentData{i, diagnosis.Text{
+			English: i.Sentence(diagnosis.English, i.Blame, i.Last), Chinese: i.Sentence(diagnosis.Chinese, i.Blame, i.Last),
+		}})
 	}
 	succeed(w, incidentsData{all})
 }

@@ -55,7 +55,7 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	if g, ok := p.api.Groups.Find(f.Group, p.Now(), p.Activity.Calls()); ok {
 		d.Group, d.Spark = &g, newSparkline(g.Trend.Counts)
 	}
-	if d.Since = sinceOf(f); d.Since.IsZero() {
+	if d.Since = f.Scope.Since; d.Since.IsZero() {
 		d.Since = f.Time
 		if d.Group != nil {
 			d.Since = d.Group.FirstSeen

@@ -31,7 +31,6 @@ func functions(l diagnosis.Language) template.FuncMap {
 		"operation": operation,
 		"subject":   subjectIn(l),
 		"status":    statusBeside,
-		"affected":  affectedIn(l),
 		"address":   address,
 		"lower":     strings.ToLower,
 	}

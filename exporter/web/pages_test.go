@@ -20,6 +20,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -377,16 +378,17 @@ func TestBlankLists(t *testing.T) {
 func TestScopeOnPages(t *testing.T) {
 	r := &record.Record{
 		ID: "00000000000000x", Time: now, Blame: classify.BlameQuota, Code: "LimitExceeded", Outcome: classify.OutcomeError,
-		Scope: classify.Text{
-			English: "since 06:53 UTC, only <ListMetrics>, all regions, after a reload of the tap's configuration at 06:52 UTC; blame: quota",
-			Chinese: "自 06:53 UTC 起，仅 <ListMetrics>，所有区域，紧随以下事件之后：ksyun-tap 重新加载配置（06:52 UTC）；责任方：配额",
+		Scope: diagnosis.Scope{
+			Since:  time.Date(2026, time.November, 23, 6, 53, 0, 0, time.UTC),
+			Extent: classify.Text{English: "only <ListMetrics>, all regions", Chinese: "仅 <ListMetrics>，所有区域"},
+			After:  &diagnosis.Happening{Event: diagnosis.TriggerReload, At: time.Date(2026, time.November, 23, 6, 52, 0, 0, time.UTC)},
 		},
 	}
 	j := journal.New(1)
 	j.Add(r)
 	h := handler(func(o *web.Options) { o.Journal = j })
 	for language, want := range map[string]string{
-		"en": "Only &lt;ListMetrics&gt;, all regions, after a reload of the tap&#39;s configuration at <time ", "zh": "仅 &lt;ListMetrics&gt;，所有区域，紧随以下事件之后：ksyun-tap 重新加载配置（<time ",
+		"en": "only &lt;ListMetrics&gt;, all regions · after a reload of the tap&#39;s configuration at <time ", "zh": "仅 &lt;ListMetrics&gt;，所有区域 · 紧随以下事件之后：ksyun-tap 重新加载配置，发生于 <time ",
 	} {
 		body := browse(h, "/failures/"+r.ID+"?lang="+language).Body.String()
 		_, banner, _ := strings.Cut(body, `class="answers"`)

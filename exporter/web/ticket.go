@@ -112,8 +112,8 @@ func ticket(r *record.Record, language diagnosis.Language) string {
 		}
 		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(language), d.Summary.In(language), d.Evidence.In(language))
 	}
-	if words := map[diagnosis.Language]string{diagnosis.English: "Scope", diagnosis.Chinese: "影响范围"}; r.Scope.English != "" {
-		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Scope.In(language))
+	if words := map[diagnosis.Language]string{diagnosis.English: "Scope", diagnosis.Chinese: "影响范围"}; r.Scope != (diagnosis.Scope{}) {
+		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Scope.Sentence(language, r.Blame, r.Time))
 	}
 	if words := map[diagnosis.Language]string{diagnosis.English: "Advice", diagnosis.Chinese: "处理建议"}; !r.Advice.IsZero() {
 		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Advice.Text().In(language))

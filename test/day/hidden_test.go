@@ -120,18 +120,21 @@ var scopes = []scenario{
 		}
 		since := p.start.Add(30 * minute)
 		p.probe(38*minute, "scope", func(d *diagnosis.Diagnoser, now time.Time) string {
-			s, ok := d.Scope("INTERNAL_FAILURE", now)
-			switch {
-			case !ok:
+			all := d.Incidents(now)
+			n := slices.IndexFunc(all, func(i diagnosis.Incident) bool { return i.Kind == "INTERNAL_FAILURE" })
+			if n < 0 {
 				return "no scope"
+			}
+			s := all[n]
+			switch {
 			case !slices.Equal(s.Actions.Names, []string{"GetMetricStatistics"}) || s.Actions.Active < 2:
 				return fmt.Sprintf("actions %+v", s.Actions)
 			case !slices.Equal(s.Regions.Names, []string{"cn-guangzhou-1"}) || s.Regions.Active < 2:
 				return fmt.Sprintf("regions %+v", s.Regions)
 			case s.Since.Before(since) || s.Since.After(since.Add(30*second)):
 				return "since " + s.Since.String()
-			case !strings.Contains(s.Sentence.English, "only GetMetricStatistics, only cn-guangzhou-1"):
-				return s.Sentence.English
+			case !strings.HasPrefix(s.Extent.English, "only GetMetricStatistics, only cn-guangzhou-1"):
+				return s.Extent.English
 			}
 			return ""
 		})

@@ -450,7 +450,7 @@ func anHour(now time.Time) web.Options {
 		if r := record.New(o); r.Failed() {
 			r.Diagnose(diagnoser.Diagnose(o, place))
 			if s, ok := diagnoser.Scope(r.Kind, o.End); ok {
-				r.SetScope(s.Sentence)
+				r.SetScope(s)
 			}
 			r.ID = ids.Next(at)
 			opts.Groups.Add(r)

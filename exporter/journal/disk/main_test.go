@@ -42,6 +42,7 @@ func failure(size int) *record.Record {
 		Outcome: classify.OutcomeError, Status: 409, Code: "LimitExceeded", DurationSeconds: 0.25,
 		Message:   strings.Repeat("m", size),
 		Diagnoses: []diagnosis.Diagnosis{{Cause: "c", Summary: diagnosis.Text{English: "s", Chinese: "原因"}}},
+		Scope:     diagnosis.Scope{Since: now, Extent: diagnosis.Text{English: "all regions"}, After: &diagnosis.Happening{Event: diagnosis.TriggerStart, At: now}},
 	}
 	return r
 }
