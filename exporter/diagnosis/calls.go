@@ -323,20 +323,15 @@ type Calls struct {
 // counted when no further attempt is expected.
 func (d *Diagnoser) Calls(now time.Time) []Calls {
 	d.calls.expire(now)
-	d.usages.mu.Lock() // so that none is dropped meanwhile
-	defer d.usages.mu.Unlock()
-	successes := map[*action]uint64{&d.actions.other: d.noUsage.value.successes.Load()}
-	for e := range d.usages.all {
-		successes[e.value.act] += e.value.successes.Load()
-	}
+	actions, successes := d.successes()
 	var list []Calls
-	for _, a := range d.actions.all() {
+	for _, a := range actions {
 		c := Calls{Service: a.name.service, Action: a.name.action, Outcomes: make(map[CallOutcome]uint64), Retries: make(map[RetryResult]uint64)}
 		total := uint64(0)
 		for i, outcome := range callOutcomes {
 			n := a.outcomes[i].Load()
 			if outcome == CallSuccess {
-				n += successes[a]
+				n = successes[a]
 			}
 			c.Outcomes[outcome] = n
 			total += n
@@ -365,6 +360,22 @@ func (d *Diagnoser) Calls(now time.Time) []Calls {
 		list = append(list, c)
 	}
 	return list
+}
+
+// successes returns every action, and the number of calls of each that succeeded.
+func (d *Diagnoser) successes() ([]*action, map[*action]uint64) {
+	d.usages.mu.Lock() // so that none is dropped meanwhile
+	defer d.usages.mu.Unlock()
+	actions := d.actions.all()
+	n := make(map[*action]uint64, len(actions))
+	for _, a := range actions {
+		n[a] = a.outcomes[0].Load()
+	}
+	n[&d.actions.other] += d.noUsage.value.successes.Load()
+	for e := range d.usages.all {
+		n[e.value.act] += e.value.successes.Load()
+	}
+	return actions, n
 }
 
 // retried returns the diagnosis of a retry that was throttled again.

@@ -131,8 +131,8 @@ func New() *Diagnoser {
 }
 
 // Observe learns from an attempt and returns its place in a call. It is fast, so
-// that it can be called while the call is being relayed. It does not block and does
-// not retain o.
+// that it can be called while the call is being relayed: it waits only for locks that
+// are held for microseconds. It does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
