@@ -134,7 +134,22 @@ func TestCorruptFile(t *testing.T) {
 		}
 		return b
 	}
+	// set returns a change of a byte of each page of a type: 1 is a branch, 2 a leaf.
+	set := func(kind byte, offset int, value byte) func([]byte) []byte {
+		return func(b []byte) []byte {
+			for at := 2 * 4096; at+4096 <= len(b); at += 4096 {
+				if b[at+8] == kind && b[at+9] == 0 {
+					b[at+offset] = value
+				}
+			}
+			return b
+		}
+	}
 	tests := map[string]func([]byte) []byte{
+		"numbers of elements":  set(2, 11, 1),
+		"lengths of pages":     set(2, 15, 0x10),
+		"positions of keys":    set(1, 16+16+3, 0x40),
+		"lengths of keys":      set(1, 16+16+4+2, 0x20),
 		"another kind of file": func([]byte) []byte { return []byte("hello\n") },
 		"random bytes": func(b []byte) []byte {
 			for i := range b {

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -172,15 +173,30 @@ func (f *file) check(tx *bbolt.Tx) error {
 		return fmt.Errorf("%w: truncated to %d of %d bytes", errCorrupt, info.Size(), tx.Size())
 	}
 	f.entries, f.data = 0, 0
-	var last string
+	var find *bbolt.Cursor // nil if there are no entries
+	err = tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
+		if b == nil || !bytes.Equal(name, bucketName) {
+			return fmt.Errorf("%w: not a journal's bucket", errCorrupt)
+		}
+		find = b.Cursor()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	var previous string
 	err = each(tx, func(e entry) error {
 		if _, err := e.verify(); err != nil {
 			return err
 		}
-		if string(e.key) <= last { // also ends a walk in circles
+		if string(e.key) <= previous { // also ends a walk in circles
 			return fmt.Errorf("%w: keys are not in order", errCorrupt)
 		}
-		last = string(e.key)
+		// Also reads every key of branch pages: see unread.
+		if found, _ := find.Seek(e.key); !bytes.Equal(found, e.key) {
+			return fmt.Errorf("%w: failure %s is not found by its ID", errCorrupt, e.key)
+		}
+		previous = string(e.key)
 		f.entries++
 		f.data += e.size()
 		return nil
@@ -188,16 +204,38 @@ func (f *file) check(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	// Check takes memory for all pages that the header of one counts.
+	pages := int(tx.Size()) / tx.DB().Info().PageSize
+	for id := 0; id < pages; id++ {
+		p, err := tx.Page(id)
+		if err != nil {
+			return err
+		}
+		if p.Type != "free" {
+			id += p.OverflowCount
+		}
+		if id >= pages {
+			return fmt.Errorf("%w: page %d is longer than the file", errCorrupt, p.ID)
+		}
+	}
 	// The list of free pages must agree, or the next transactions would overwrite
 	// pages in use.
 	var first error
-	for err := range tx.Check() {
+	for err := range tx.Check(bbolt.WithKVStringer(unread{})) {
 		if first == nil {
 			first = fmt.Errorf("%w: %w", errCorrupt, err)
 		}
 	}
 	return first
 }
+
+// unread describes keys and values in errors of Tx.Check without reading them. Check runs
+// on a goroutine of its own, where a read outside of the file ends the process, and the
+// length of a corrupt key may reach there.
+type unread struct{}
+
+func (unread) KeyToString(key []byte) string     { return fmt.Sprintf("(%d bytes)", len(key)) }
+func (unread) ValueToString(value []byte) string { return fmt.Sprintf("(%d bytes)", len(value)) }
 
 // load returns the records of all entries.
 func load(tx *bbolt.Tx) (records []*record.Record, err error) {
