@@ -149,7 +149,7 @@ func TestCorruptFile(t *testing.T) {
 		"numbers of elements":  set(2, 11, 1),
 		"lengths of pages":     set(2, 15, 0x10),
 		"positions of keys":    set(1, 16+16+3, 0x40),
-		"lengths of keys":      set(1, 16+16+4+2, 0x20),
+		"lengths of keys":      set(1, 16+16+4+3, 0x10),
 		"another kind of file": func([]byte) []byte { return []byte("hello\n") },
 		"random bytes": func(b []byte) []byte {
 			for i := range b {

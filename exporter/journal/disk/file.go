@@ -234,7 +234,10 @@ func (f *file) check(tx *bbolt.Tx) error {
 // length of a corrupt key may reach there.
 type unread struct{}
 
-func (unread) KeyToString(key []byte) string     { return fmt.Sprintf("(%d bytes)", len(key)) }
+// KeyToString returns the length of a key.
+func (unread) KeyToString(key []byte) string { return fmt.Sprintf("(%d bytes)", len(key)) }
+
+// ValueToString returns the length of a value.
 func (unread) ValueToString(value []byte) string { return fmt.Sprintf("(%d bytes)", len(value)) }
 
 // load returns the records of all entries.
