@@ -23,7 +23,7 @@ func calling(tap, kind labels, from, succeeding float64, bursts ...burst) []seri
 // the minute 10 of a last hour.
 func spiking() file {
 	f := file{about: "Which categories are far above the same hour of a day and of a week before.", every: 5}
-	names := []string{"cluster", "namespace", "job", "service", "category"}
+	names := []string{"cluster", "namespace", "job", "service"}
 	for _, h := range []struct {
 		name string
 		ago  float64 // minutes
@@ -41,9 +41,8 @@ func spiking() file {
 		}
 		st.add(calling(tap("none before"), auth, 0, 480, burst{at, 10}))
 		fires("none before", auth, 10)
-		for _, twin := range tap("none before").with("service", "monitor", "category", "auth").twins(names...) {
+		for _, twin := range tap("none before").with("service", "monitor").twins(names...) {
 			kind := auth.with("service", twin["service"])
-			delete(twin, "category")
 			st.add(calling(twin, kind, 0, 490, burst{at - h.ago, 10}, burst{at, 10})[:2])
 		}
 		st.add(calling(tap("none before"), limited, 0, 0, burst{at - h.ago, 10}, burst{at, 10})[:1])
@@ -61,7 +60,7 @@ func spiking() file {
 			fires("throttled", limited, 10)
 			// Taps without the history of a day, beside others with it.
 			st.add(calling(tap("new"), auth, at-800, 490, burst{at, 10}))
-			for _, twin := range tap("new").with("service", "monitor").twins(names[:4]...) {
+			for _, twin := range tap("new").with("service", "monitor").twins(names...) {
 				st.series = append(st.series, series{attempts, twin.with("category", "none", "blame", "none"), steps(10)})
 			}
 			// A spike that lasts until the hour with which it is compared has the same.
