@@ -58,6 +58,12 @@ func spiking() file {
 			st.add(calling(tap("few"), auth, 0, 491, burst{at, 9}), calling(tap("a hundredth"), auth, 0, 990, burst{at, 10}),
 				calling(tap("other causes"), wrong, 0, 490, burst{at, 100}), calling(tap("throttled"), limited, 0, 490, burst{at, 10}))
 			fires("throttled", limited, 10)
+			// A spike ends with its failures.
+			st.add(calling(tap("then few"), auth, 0, 490, burst{at, 10}, burst{at + 5, 9}))
+			fires("then few", auth, 0)
+			st.add([]series{calling(tap("then a hundredth"), auth, 0, 490, burst{at, 10})[0],
+				counted(tap("then a hundredth"), success, steps(none, 0, 490, at+5, 990))})
+			fires("then a hundredth", auth, 0)
 			// Taps without the history of a day, beside others with it.
 			st.add(calling(tap("new"), auth, at-800, 490, burst{at, 10}))
 			for _, twin := range tap("new").with("service", "monitor").twins(names...) {
@@ -70,7 +76,7 @@ func spiking() file {
 			fires("again", auth, 10)
 		}
 		minute := int(at)
-		t := st.at(spikes, minute-5, minute, minute+10, minute+15, minute+20, minute+25, minute+30)
+		t := st.at(spikes, minute-5, minute, minute+5, minute+10, minute+15, minute+20, minute+25, minute+30)
 		if h.ago == 1440 { // the states that spikes begin
 			for _, s := range states[:2] {
 				c := check{expr: s.record(), minute: minute}
