@@ -110,6 +110,9 @@ func (u *unitTest) prepare(groups []rulefmt.RuleGroup) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.Series, err)
 		}
+		if slices.ContainsFunc(u.input, func(other inputSeries) bool { return labels.Equal(lbls, other.labels) }) {
+			return fmt.Errorf("%s: two series %s", u.Name, lbls)
+		}
 		u.input = append(u.input, inputSeries{lbls, values})
 		given[lbls.Get(model.MetricNameLabel)] = true
 	}

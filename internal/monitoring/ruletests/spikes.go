@@ -23,7 +23,7 @@ func calling(tap, kind labels, from, succeeding float64, bursts ...burst) []seri
 // the minute 10 of a last hour.
 func spiking() file {
 	f := file{about: "Which categories are far above the same hour of a day and of a week before.", every: 5}
-	names := []string{"cluster", "namespace", "job", "service", "category"}
+	names := []string{"cluster", "namespace", "job", "service"}
 	for _, h := range []struct {
 		name string
 		ago  float64 // minutes
@@ -41,9 +41,8 @@ func spiking() file {
 		}
 		st.add(calling(tap("none before"), auth, 0, 480, burst{at, 10}))
 		fires("none before", auth, 10)
-		for _, twin := range tap("none before").with("service", "monitor", "category", "auth").twins(names...) {
+		for _, twin := range tap("none before").with("service", "monitor").twins(names...) {
 			kind := auth.with("service", twin["service"])
-			delete(twin, "category")
 			st.add(calling(twin, kind, 0, 490, burst{at - h.ago, 10}, burst{at, 10})[:2])
 		}
 		st.add(calling(tap("none before"), limited, 0, 0, burst{at - h.ago, 10}, burst{at, 10})[:1])
@@ -59,9 +58,15 @@ func spiking() file {
 			st.add(calling(tap("few"), auth, 0, 491, burst{at, 9}), calling(tap("a hundredth"), auth, 0, 990, burst{at, 10}),
 				calling(tap("other causes"), wrong, 0, 490, burst{at, 100}), calling(tap("throttled"), limited, 0, 490, burst{at, 10}))
 			fires("throttled", limited, 10)
+			// A spike ends with its failures.
+			st.add(calling(tap("then few"), auth, 0, 490, burst{at, 10}, burst{at + 5, 9}))
+			fires("then few", auth, 0)
+			st.add([]series{calling(tap("then a hundredth"), auth, 0, 490, burst{at, 10})[0],
+				counted(tap("then a hundredth"), success, steps(none, 0, 490, at+5, 990))})
+			fires("then a hundredth", auth, 0)
 			// Taps without the history of a day, beside others with it.
 			st.add(calling(tap("new"), auth, at-800, 490, burst{at, 10}))
-			for _, twin := range tap("new").with("service", "monitor").twins(names[:4]...) {
+			for _, twin := range tap("new").with("service", "monitor").twins(names...) {
 				st.series = append(st.series, series{attempts, twin.with("category", "none", "blame", "none"), steps(10)})
 			}
 			// A spike that lasts until the hour with which it is compared has the same.
@@ -71,7 +76,7 @@ func spiking() file {
 			fires("again", auth, 10)
 		}
 		minute := int(at)
-		t := st.at(spikes, minute-5, minute, minute+10, minute+15, minute+20, minute+25, minute+30)
+		t := st.at(spikes, minute-5, minute, minute+5, minute+10, minute+15, minute+20, minute+25, minute+30)
 		if h.ago == 1440 { // the states that spikes begin
 			for _, s := range states[:2] {
 				c := check{expr: s.record(), minute: minute}
