@@ -114,6 +114,10 @@ var equivalents = []equivalent{
 		`^instance_category_blame:ksyun_api_attempts:increase15m$|^KsyunTap(Dropping|Untrusted|Redirect|Panics)`, `^threshold$`, `/>= right$`, `^-1$`,
 		"each result is of one series, and a negative one does not count",
 	},
+	{
+		`^KsyunApiUnknownCodes$`, `^matcher dropped$`, `^/or right/.*/increase$`, `\{category="unknown",status!~"2..",?\}`,
+		"the left operand counts the other codes already",
+	},
 }
 
 // equivalent matches mutants.

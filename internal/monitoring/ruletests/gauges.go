@@ -58,8 +58,8 @@ var gaugeAlerts = []gauge{
 		{"up", labels{}, 0, 1}, {"ksyun_tap_build_info", labels{"version": "v"}, 1, 1},
 	}},
 	{alert: "KsyunTapCAExpiring", labels: severe("warning", "tap"), wait: 10, by: each, of: []reading{
-		// Near is a CA of which seven days are left at the end.
-		{"ksyun_tap_ca_not_after_timestamp_seconds", labels{}, 7*86400 + 299, 7*86400 + 20*60},
+		// Near is a CA of which less than seven days are left from minute 11 on, which is too late for an alert at the end.
+		{"ksyun_tap_ca_not_after_timestamp_seconds", labels{}, 7*86400 + 299, 7*86400 + 10*60},
 	}},
 }
 

@@ -61,8 +61,10 @@ func spiking() file {
 			// A spike ends with its failures.
 			st.add(calling(tap("then few"), auth, 0, 490, burst{at, 10}, burst{at + 5, 9}))
 			fires("then few", auth, 0)
-			st.add([]series{calling(tap("then a hundredth"), auth, 0, 490, burst{at, 10})[0],
-				counted(tap("then a hundredth"), success, steps(none, 0, 490, at+5, 990))})
+			st.add([]series{
+				calling(tap("then a hundredth"), auth, 0, 490, burst{at, 10})[0],
+				counted(tap("then a hundredth"), success, steps(none, 0, 490, at+5, 990)),
+			})
 			fires("then a hundredth", auth, 0)
 			// Taps without the history of a day, beside others with it.
 			st.add(calling(tap("new"), auth, at-800, 490, burst{at, 10}))
