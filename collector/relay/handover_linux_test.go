@@ -52,14 +52,17 @@ func (r *rig) calls(c, up *peer) {
 	r.ends(EndComplete)
 }
 
-// isEmpty waits until the server has no pairs, and checks what they leave.
+// isEmpty waits until the server has no pairs, and none of their buffers.
 func (r *rig) isEmpty() {
 	r.t.Helper()
-	for end := time.Now().Add(patience); r.srv.Stats().OpenClients > 0 && time.Now().Before(end); {
-		runtime.Gosched()
-	}
-	if s := r.srv.Stats(); s.OpenClients != 0 || s.OpenUpstreams != 0 || s.BufferBytes != 0 {
-		r.t.Errorf("left behind: %+v", s)
+	for end := time.Now().Add(patience); ; runtime.Gosched() {
+		s := r.srv.Stats()
+		if s.OpenClients == 0 && s.OpenUpstreams == 0 && s.BufferBytes == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			r.t.Fatalf("left behind: %+v", s)
+		}
 	}
 }
 
