@@ -103,8 +103,28 @@ const mutantText = `
 ` + "`make mutate-alerts`" + ` changes each rule, one thing at a time, and runs the unit tests of ` + "`deploy/prometheus/tests`" + ` that need the
 rule, by Prometheus' own rule engine, until one fails (TestMutants). Numbers, ranges, offsets and durations are doubled and halved,
 or dropped; operators are replaced; operands, matchers and labels are dropped. A mutant is equivalent if its result is always the
-same: test/alerts lists the reasons. The command prints how many mutants of each kind there are, were killed and are equivalent,
-and every other mutant for which no test fails.
+same: test/alerts lists the reasons. The command prints every other mutant for which no test fails. Its last run, on 2026-11-26,
+took 5 to 13 minutes of two cores, depending on their load, and found none:
+
+| change | mutants | killed | equivalent |
+|---|---|---|---|
+| comparison | 254 | 238 | 16 |
+| set operator | 374 | 374 | 0 |
+| operand | 374 | 374 | 0 |
+| threshold | 376 | 355 | 21 |
+| range | 224 | 178 | 46 |
+| offset | 144 | 144 | 0 |
+| matcher dropped | 149 | 53 | 96 |
+| matcher inverted | 149 | 149 | 0 |
+| alternative dropped | 114 | 84 | 30 |
+| grouping label | 510 | 510 | 0 |
+| matching label | 215 | 215 | 0 |
+| ` + "`for`" + ` | 52 | 52 | 0 |
+| ` + "`keep_firing_for`" + ` | 43 | 43 | 0 |
+| label | 64 | 64 | 0 |
+| all | 3,042 | 2,833 | 209 |
+
+Most equivalent mutants drop a matcher from an operand that another operand restricts to the same series.
 `
 
 const burnRateText = `
