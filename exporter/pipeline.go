@@ -282,9 +282,7 @@ func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *di
 		return
 	}
 	r.Diagnose(p.diagnoser.Diagnose(o, at))
-	if s, ok := p.diagnoser.Scope(r.Kind, o.End); ok {
-		r.SetScope(s)
-	}
+	r.Scope, _ = p.diagnoser.Scope(r.Kind, o.End)
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail

@@ -24,7 +24,7 @@ func TestParse(t *testing.T) {
 		r.ID, r.Group, r.CallID, r.Attempt = "1m4q7t9k2zjx7f2", "m3d1x69fmnqac", "90f8d68dec48708b", 2
 		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
-		r.SetScope(diagnosis.Scope{Since: r.Time.Add(-time.Hour), Extent: diagnosis.Text{English: "all regions"}})
+		r.Scope = diagnosis.Scope{Since: r.Time.Add(-time.Hour), Extent: diagnosis.Text{English: "all regions"}}
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{Access: true}).Write(r)

@@ -168,12 +168,15 @@ func (q *Queue[T]) send(batch []T) {
 // export passes the items to the exporter. It returns a panic of the exporter as
 // an error, so that the program does not crash.
 func (q *Queue[T]) export(ctx context.Context, batch []T) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+	defer Recovered(&err)
 	return q.exporter.Export(ctx, batch)
+}
+
+// Recovered stores a panic in err. It must be deferred.
+func Recovered(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("panic: %v", p)
+	}
 }
 
 // Shutdown exports the waiting items until ctx is done, and counts the others as

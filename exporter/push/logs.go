@@ -80,7 +80,7 @@ func (c core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 
 // Write implements zapcore.Core. Warnings and errors have precedence.
 func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
-	defer recovered(&err)
+	defer otlp.Recovered(&err)
 	r := &logspb.LogRecord{
 		TimeUnixNano: nanoseconds(entry.Time), ObservedTimeUnixNano: nanoseconds(time.Now()),
 		SeverityNumber: severity(entry.Level), SeverityText: entry.Level.String(), Body: textValue(entry.Message),

@@ -59,7 +59,7 @@ func startMeter(m *meter, interval time.Duration) *meter {
 
 // export sends the present values.
 func (m *meter) export() (err error) {
-	defer recovered(&err)
+	defer otlp.Recovered(&err)
 	ctx, cancel := context.WithTimeout(m.giveUp, m.timeout)
 	defer cancel()
 	families, err := m.gatherer.Gather()

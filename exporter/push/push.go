@@ -12,7 +12,6 @@ package push
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -118,11 +117,4 @@ func (p *Pusher) Shutdown(ctx context.Context) error {
 	}
 	_ = group.Wait() // returns no error
 	return errors.Join(errs[:]...)
-}
-
-// recovered stores a panic in err. It must be deferred.
-func recovered(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("panic: %v", p)
-	}
 }

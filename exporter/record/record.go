@@ -189,9 +189,6 @@ func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	}
 }
 
-// SetScope sets the scope of the failure. It must be called before r is shared.
-func (r *Record) SetScope(s diagnosis.Scope) { r.Scope = s }
-
 // Cause returns the first diagnosis if it is certain or likely, or nil.
 func (r *Record) Cause() *diagnosis.Diagnosis {
 	if len(r.Diagnoses) == 0 {

@@ -19,7 +19,6 @@ package traces
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -125,11 +124,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 
 // buildExporter returns the exporter. It returns a panic in the SDK as an error.
 func buildExporter(cfg Config, from *origin) (x exporter, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
+	defer otlp.Recovered(&err)
 	return newExporter(&cfg.Environment.Traces, cfg.Console, cfg.Proxy, from)
 }
 

@@ -63,9 +63,7 @@ func filled() web.Options {
 		opts.Diagnoser.Observe(o)
 		if r := record.New(o); r.Failed() {
 			r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
-			if s, ok := opts.Diagnoser.Scope(r.Kind, o.End); ok {
-				r.SetScope(s)
-			}
+			r.Scope, _ = opts.Diagnoser.Scope(r.Kind, o.End)
 			r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)

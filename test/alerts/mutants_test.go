@@ -57,22 +57,8 @@ var ruleKinds = []struct {
 	name   string
 	change func(r rulefmt.Rule) []rulefmt.Rule
 }{
-	{"for", func(r rulefmt.Rule) (all []rulefmt.Rule) {
-		for _, d := range otherDurations(r.For, r.Alert != "") {
-			changed := r
-			changed.For = d
-			all = append(all, changed)
-		}
-		return all
-	}},
-	{"keep_firing_for", func(r rulefmt.Rule) (all []rulefmt.Rule) {
-		for _, d := range otherDurations(r.KeepFiringFor, r.Alert != "") {
-			changed := r
-			changed.KeepFiringFor = d
-			all = append(all, changed)
-		}
-		return all
-	}},
+	{"for", changeDuration(func(r *rulefmt.Rule) *model.Duration { return &r.For })},
+	{"keep_firing_for", changeDuration(func(r *rulefmt.Rule) *model.Duration { return &r.KeepFiringFor })},
 	{"label", func(r rulefmt.Rule) (all []rulefmt.Rule) {
 		for _, name := range slices.Sorted(maps.Keys(r.Labels)) {
 			changed := r
@@ -344,14 +330,21 @@ func dropMatching(e parser.Expr) (all []parser.Expr) {
 	return all
 }
 
-// otherDurations are the durations to put in the place of one: none and twice as
-// long, or five minutes where there is none.
-func otherDurations(d model.Duration, allowed bool) []model.Duration {
-	switch {
-	case !allowed:
-		return nil
-	case d == 0:
-		return []model.Duration{model.Duration(5 * time.Minute)}
+// changeDuration drops and doubles a duration of an alert, or adds one.
+func changeDuration(of func(*rulefmt.Rule) *model.Duration) func(rulefmt.Rule) []rulefmt.Rule {
+	return func(r rulefmt.Rule) (all []rulefmt.Rule) {
+		if r.Alert == "" {
+			return nil
+		}
+		others := []model.Duration{0, 2 * *of(&r)}
+		if *of(&r) == 0 {
+			others = []model.Duration{model.Duration(5 * time.Minute)}
+		}
+		for _, d := range others {
+			changed := r
+			*of(&changed) = d
+			all = append(all, changed)
+		}
+		return all
 	}
-	return []model.Duration{0, 2 * d}
 }

@@ -449,9 +449,7 @@ func anHour(now time.Time) web.Options {
 		place := diagnoser.Observe(o)
 		if r := record.New(o); r.Failed() {
 			r.Diagnose(diagnoser.Diagnose(o, place))
-			if s, ok := diagnoser.Scope(r.Kind, o.End); ok {
-				r.SetScope(s)
-			}
+			r.Scope, _ = diagnoser.Scope(r.Kind, o.End)
 			r.ID = ids.Next(at)
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)
