@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,7 +33,7 @@ func writeReport(dir string, t *tap) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask applies, as for the summary
 		return err
 	}
-	failures, _ := t.journal.Select(&journal.Filter{}, "", t.journal.Stats().Capacity)
+	failures, _ := t.journal.Select(context.Background(), &journal.Filter{}, "", t.journal.Stats().Capacity)
 	slices.Reverse(failures) // the oldest first
 	archive, err := har.Encode(failures, t.evidence.Find, version.Version)
 	if err != nil {

@@ -153,7 +153,7 @@ func (l *soakLog) Write(text []byte) (int, error) {
 func (s *soakSinks) readJournal() {
 	var fresh []*record.Record
 	last := s.newest
-	page, _ := s.journal.Select(&journal.Filter{}, "", math.MaxInt)
+	page, _ := s.journal.Select(context.Background(), &journal.Filter{}, "", math.MaxInt)
 	for _, r := range page {
 		if r == last {
 			last = nil
