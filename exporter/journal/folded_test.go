@@ -45,3 +45,29 @@ func FuzzFolded(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkFolded searches the texts of a failure for a text that is not there, with and
+// without looking for a byte first.
+func BenchmarkFolded(b *testing.B) {
+	texts := []string{
+		"1m4q7t9k001x7f2", "00000000-1111-4222-8333-444444444403", "LimitExceeded", "The request exceeds the limit of 10 per second of the action.",
+		"Too many requests of this account were sent to the action within a second.", "在一秒内向该操作发送了过多的请求。",
+		"Send fewer requests: several instances in one call, and with a longer period.", "请减少请求：在一次调用中查询多个实例，并使用更长的周期。",
+		"GetMetricStatisticsBatch", "cn-beijing-6", "http://monitor.api.ksyun.com/?Action=GetMetricStatisticsBatch&Version=2018-11-14&Service=monitor&Region=cn-beijing-6",
+		"monitor.api.ksyun.com", "python-requests/2.32.3", "grafana", "quota_limit", "12 calls in the last second, of 10 that are allowed",
+	}
+	for _, text := range []string{"5b1f-4c6e", "no such text", "实例名"} {
+		part := newFolded(text)
+		for name, in := range map[string]func(string) bool{"byte": part.in, "everywhere": part.anywhere} {
+			b.Run(text+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					for _, s := range texts {
+						if in(s) {
+							b.Fatal(s)
+						}
+					}
+				}
+			})
+		}
+	}
+}

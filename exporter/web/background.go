@@ -6,11 +6,13 @@ import (
 	"runtime"
 )
 
-// lane serves one request at a time, in the order in which they came, on a thread with
-// a low priority: people can wait longer for a page than programs for the relay.
-type lane chan struct{}
+// lane serves one request at a time, in the order in which they came.
+type lane struct {
+	turn chan struct{} // full while a request is served
+	low  bool          // serve on a thread with a low priority
+}
 
-func newLane() lane { return make(lane, 1) }
+func newLane(low bool) lane { return lane{make(chan struct{}, 1), low} }
 
 // serve returns a handler that serves requests with next. Their responses are sent from
 // memory, so that a client that reads slowly delays nobody else. A request that its
@@ -18,24 +20,32 @@ func newLane() lane { return make(lane, 1) }
 func (l lane) serve(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		select {
-		case l <- struct{}{}:
+		case l.turn <- struct{}{}:
 		case <-r.Context().Done():
 			return
 		}
 		res := held{ResponseWriter: w}
-		done := make(chan any)
-		go func() {
-			defer func() { done <- recover() }()
-			runtime.LockOSThread() // it ends with the goroutine, because it is never unlocked
-			lowerPriority()
-			next(&res, r)
-		}()
-		panicked := <-done
-		<-l
-		if panicked != nil {
-			panic(panicked) // as if it were served here
-		}
+		l.run(func() { next(&res, r) })
 		res.send()
+	}
+}
+
+// run calls f and ends the turn. If f panics, so does run.
+func (l lane) run(f func()) {
+	defer func() { <-l.turn }()
+	if !l.low {
+		f()
+		return
+	}
+	done := make(chan any)
+	go func() {
+		defer func() { done <- recover() }()
+		runtime.LockOSThread() // it ends with the goroutine, because it is never unlocked
+		lowerPriority()
+		f()
+	}()
+	if v := <-done; v != nil {
+		panic(v)
 	}
 }
 

@@ -84,15 +84,16 @@ func TestLookUpSettles(t *testing.T) {
 func TestPanicOfHandler(t *testing.T) {
 	opts := filled()
 	opts.Settle = func(context.Context) bool { panic("of the handler") }
+	opts.Ready = func() error { panic("of the handler") } // called for pages
 	h := web.NewHandler(opts)
-	for range 2 {
+	for _, path := range []string{"/api/v1/failures/" + unknownID, "/api/v1/failures/" + unknownID, "/", "/"} {
 		func() {
 			defer func() {
 				if v := recover(); v != "of the handler" {
 					t.Errorf("recovered %v", v)
 				}
 			}()
-			request(t.Context(), h, "/api/v1/failures/"+unknownID)
+			request(t.Context(), h, path)
 		}()
 	}
 }

@@ -125,8 +125,9 @@ func NewHandler(opts Options) http.Handler {
 	in := func(l lane) func(path string, serve http.HandlerFunc) {
 		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
 	}
-	// A look-up waits for look-ups, not for searches, which take longer.
-	lookUp, search := in(newLane()), in(newLane())
+	// A look-up is short and waits for look-ups only. People can wait longer for a search
+	// than programs for the relay.
+	lookUp, search := in(newLane(false)), in(newLane(true))
 	lookUp("/api/v1/failures/{id}", a.failure)
 	lookUp("/api/v1/failures/{id}/ticket", a.ticket)
 	lookUp("/api/v1/failures/{id}/har", a.har)
