@@ -88,10 +88,12 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan *queued
-	links  links         // used by the worker only
 	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
+
+	records record.Maker // used by the worker only, as is links
+	links   links
 }
 
 const (
@@ -395,7 +397,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	r = record.New(o)
+	r = p.records.New(o)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
