@@ -78,8 +78,8 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
 	$(GO) test -run TestMemoryIsBounded ./exporter/diagnosis # a tenth of it with the race detector
-	$(GO) test -C test -race ./day ./manifest ./promcheck ./soak
-	$(GO) test -C test ./alerts # Prometheus' engine, which is slow with the race detector
+	$(GO) test -C test -race ./day ./soak
+	$(GO) test -C test ./alerts ./manifest ./promcheck # other programs' packages, slow to build and to run with the race detector
 	$(GO) test -C tools ./...
 
 .PHONY: alerts-table
@@ -138,10 +138,15 @@ $(DEBIAN):
 	rm -rf $(BIN)/debian/var/cache/apt/archives/*.deb $(BIN)/debian/var/lib/apt/lists/*
 	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
 
+.PHONY: e2e-tools
+e2e-tools: $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Build what the end-to-end tests use.
+
+# The tests build the tap with the race detector; those who call it are built
+# without. Four tests at a time keep two processors busy.
 RUN ?= .
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
-	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
+e2e: e2e-tools ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
+	$(GO) test -C test -count=1 -parallel 4 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
 	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
 
 .PHONY: pictures

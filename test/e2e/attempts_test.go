@@ -26,6 +26,7 @@ import (
 // docs/design.md. With VENDOR_SDKS it includes the vendor's SDKs; see
 // testdata/sdks.
 func TestAttemptsByFault(t *testing.T) {
+	t.Parallel()
 	clients := commonClients()
 	if os.Getenv("VENDOR_SDKS") != "" {
 		clients = append(clients, vendorClients()...)
@@ -37,14 +38,11 @@ func TestAttemptsByFault(t *testing.T) {
 	dir := t.TempDir()
 	buildClients(t, dir)
 	rows := make([]string, len(clients))
-	t.Run("clients", func(t *testing.T) {
-		for i, c := range clients {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				rows[i] = onOwnNetwork(t, "CLIENTS="+dir, "CLIENT="+strconv.Itoa(i))
-			})
-		}
-	})
+	var all subtests
+	for i, c := range clients {
+		all.run(t, c.name, func(t *testing.T) { rows[i] = onOwnNetwork(t, "CLIENTS="+dir, "CLIENT="+strconv.Itoa(i)) })
+	}
+	all.Wait()
 	names := []string{"client"}
 	for _, f := range clientFaults {
 		names = append(names, f.name)

@@ -83,6 +83,7 @@ const hostile = `<script>window.pwned=1</script><img src=x onerror="window.pwned
 
 // TestDesk uses the pages in a real browser.
 func TestDesk(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	b := openBrowser(t, "http://"+d.admin)
 	b.open("/")
@@ -335,6 +336,7 @@ func (d *desk) newest() string {
 // TestFiveSeconds checks that the first screen answers the five questions, in the
 // scenarios of docs/failure-desk.md.
 func TestFiveSeconds(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name             string
 		fail             func(d *desk) cloudmonitor.CallSpec
@@ -385,6 +387,7 @@ func TestFiveSeconds(t *testing.T) {
 // TestDeskPictures draws the pictures of the documentation, every view at two widths in
 // both themes, of an hour with throttling and an outage.
 func TestDeskPictures(t *testing.T) {
+	t.Parallel()
 	dir := os.Getenv(picturesVariable)
 	if dir == "" {
 		dir = t.TempDir()

@@ -22,6 +22,7 @@ import (
 // classic schema, and of a panel's options, Grafana fills in; of schema v2,
 // nothing that it requires is missing.
 func TestDashboardsByGrafanasTypes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/grafana-types")); err != nil {
 		t.Fatal(err)
