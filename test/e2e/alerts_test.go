@@ -33,21 +33,6 @@ import (
 
 const deploy = "../../deploy"
 
-// TestRulesByPromtool runs the tests of every alert: a series that fires it, one
-// that nearly does, one that must not, and its end.
-func TestRulesByPromtool(t *testing.T) {
-	t.Parallel()
-	tests, err := filepath.Glob(deploy + "/prometheus/tests/*.yaml")
-	if err != nil || len(tests) < 24 {
-		t.Fatalf("%d tests: %v", len(tests), err)
-	}
-	for _, args := range [][]string{{"check", "rules", deploy + "/prometheus/rules.yaml"}, append([]string{"test", "rules"}, tests...)} {
-		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", args[0], err, out)
-		}
-	}
-}
-
 // TestMixinHoldsTheSameRules renders the mixin as it is, and with a changed
 // threshold.
 func TestMixinHoldsTheSameRules(t *testing.T) {
