@@ -157,10 +157,8 @@ func TestDesk(t *testing.T) {
 		if got := b.text(`document.querySelectorAll(".mark").length + " " + document.querySelector(".legend").textContent`); !strings.HasPrefix(got, "1 ") || !strings.Contains(got, "Started") {
 			t.Errorf("marks: %q, want the start", got)
 		}
-		b.run(chromedp.Focus(chromedp.CSS("#charttable summary")), chromedp.KeyEvent(kb.Enter))
-		b.until("the table is open", `document.querySelector("#charttable").open`)
-		b.run(chromedp.Focus(chromedp.CSS("#charttable tbody a")), chromedp.KeyEvent(kb.Enter))
-		b.until("the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
+		b.enter("#charttable summary", "the table is open", `document.querySelector("#charttable").open`)
+		b.enter("#charttable tbody a", "the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
 	})
 	t.Run("marks of reloads", func(t *testing.T) {
 		b.t = t
