@@ -141,7 +141,7 @@ $(DEBIAN):
 	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
 
 .PHONY: e2e-tools
-e2e-tools: $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Build what the end-to-end tests use.
+e2e-tools: $(DEBIAN) $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM) ## Build what the end-to-end tests use.
 
 # The tests build the tap with the race detector; those who call it are built
 # without. Four tests at a time keep two processors busy.
