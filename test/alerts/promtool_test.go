@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -116,11 +115,19 @@ func (u *unitTest) prepare(groups []rulefmt.RuleGroup) error {
 		u.input = append(u.input, inputSeries{lbls, values})
 		given[lbls.Get(model.MetricNameLabel)] = true
 	}
-	u.needs = map[string]bool{}
-	for _, e := range u.PromqlExprTest {
-		if err := u.need(groups, e.Expr); err != nil {
-			return err
+	rules := map[string][]string{}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			rules[id(r)] = append(rules[id(r)], r.Expr)
 		}
+	}
+	var exprs []string
+	for _, e := range u.PromqlExprTest {
+		exprs = append(exprs, e.Expr)
+	}
+	var err error
+	if u.needs, err = promcheck.Needed(rules, exprs...); err != nil {
+		return err
 	}
 	slices.SortStableFunc(u.PromqlExprTest, func(a, b exprTest) int { return cmp.Compare(a.EvalTime, b.EvalTime) })
 	// A record of which the test has no input is empty, however it is computed.
@@ -170,34 +177,8 @@ func (u *unitTest) looksBack(expr string) bool {
 	return back
 }
 
-// alertName matches the selector of an alert's series.
-var alertName = regexp.MustCompile(`alertname="(\w+)"`)
-
 // id names a rule: alerts and records have different names.
 func id(r rulefmt.Rule) string { return r.Record + r.Alert }
-
-// need adds the rules that an expression reads, and those that these read.
-func (u *unitTest) need(groups []rulefmt.RuleGroup, expr string) error {
-	names, err := promcheck.Metrics(expr)
-	if err != nil {
-		return err
-	}
-	if alert := alertName.FindStringSubmatch(expr); alert != nil {
-		names = append(names, alert[1])
-	}
-	for _, g := range groups {
-		for _, r := range g.Rules {
-			if !slices.Contains(names, id(r)) || r.Record != "" && u.needs[r.Record] {
-				continue
-			}
-			u.needs[id(r)] = true
-			if err := u.need(groups, r.Expr); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // work is an estimate of how long the test takes.
 func (u *unitTest) work() int {
