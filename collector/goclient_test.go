@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -24,9 +26,7 @@ func TestGoClientThroughTheTap(t *testing.T) {
 	defer client.CloseIdleConnections()
 	for range 3 {
 		resp, err := client.Post("https://"+host+"/?Action=ListMetrics", "application/json", strings.NewReader("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if want := "POST " + host + " /?Action=ListMetrics {}"; err != nil || string(body) != want {
@@ -71,9 +71,7 @@ func TestGoClientThatCancels(t *testing.T) {
 		cancel()
 	}()
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := r.goClient().Do(q); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -28,9 +29,7 @@ const (
 func sdkRequest(t *testing.T, presigned bool, method, query, body string) string {
 	t.Helper()
 	req, err := http.NewRequest(method, "http://"+host+"/?"+query, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	req.Header.Set("Accept", "application/json")
 	creds := aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
 	hash := fmt.Sprintf("%064x", 0)
@@ -38,9 +37,7 @@ func sdkRequest(t *testing.T, presigned bool, method, query, body string) string
 	signer := v4.NewSigner()
 	if presigned {
 		uri, header, err := signer.PresignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if req, err = http.NewRequest(method, uri, strings.NewReader(body)); err != nil {
 			t.Fatal(err)
 		}
@@ -52,9 +49,7 @@ func sdkRequest(t *testing.T, presigned bool, method, query, body string) string
 	req.Header.Set("Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
 	req.Header.Set("Tracestate", "a=b")
 	var b bytes.Buffer
-	if err := req.Write(&b); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, req.Write(&b))
 	return b.String()
 }
 

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
@@ -55,8 +57,6 @@ func TestResolverIsForTappedHosts(t *testing.T) {
 func splitAddress(t *testing.T, address string) (host, port string) {
 	t.Helper()
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return ap.Addr().String(), address[len(ap.Addr().String())+1:]
 }

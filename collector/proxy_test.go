@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
@@ -14,9 +16,7 @@ import (
 func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	policy := Policy{OtherHosts: OtherForward, ConnectTo: []upstream.ConnectTo{r.leadTo("example.com:80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	c := r.client()
 	var up *rawconn.Conn
 	for _, sent := range []string{
@@ -41,9 +41,7 @@ func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 	r := newRig(t)
 	const regional = "monitor.cn-beijing-6.api.ksyun.com"
 	policy := Policy{ConnectTo: []upstream.ConnectTo{r.leadTo(regional + ":80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	c := r.client()
 	c.Send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	up := r.upstream()
@@ -73,9 +71,7 @@ func TestReload(t *testing.T) {
 
 	// The running exchange uses the old rules, the next one the new ones.
 	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	up.Send(okResponse)
 	c.Expect(okResponse)
 	r.begun()
@@ -108,9 +104,7 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 	r.begun()
 	r.observed()
 	old := r.proxy.rules.Load()
-	if err := r.proxy.Reload(old.policy, old.classifier); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(old.policy, old.classifier))
 	c.Send(request(host))
 	r.upstream().Expect(request(host))
 	if _, err := up.In.ReadByte(); err == nil {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -81,9 +83,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		defer cancel()
 		r.proxy.Shutdown(ctx)
 		for range 2 {
-			if err := <-served; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			assert.NoError(t, <-served, "Serve")
 		}
 		r.back.Close()
 	})
@@ -93,9 +93,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 func newProxy(t testing.TB, cfg Config) *Proxy {
 	t.Helper()
 	p, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return p
 }
 
@@ -108,9 +106,7 @@ func (r *rig) leadTo(from string) upstream.ConnectTo {
 func connectTo(t testing.TB, s string) upstream.ConnectTo {
 	t.Helper()
 	c, err := upstream.ParseConnectTo(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -119,9 +115,7 @@ func patterns(t testing.TB, names ...string) hostname.Patterns {
 	var ps hostname.Patterns
 	for _, n := range names {
 		p, err := hostname.ParsePattern(n)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ps = append(ps, p)
 	}
 	return ps
@@ -161,9 +155,7 @@ func (r *rig) observed() *classify.Observation {
 // silent checks that the sink was not called again.
 func (r *rig) silent() {
 	r.t.Helper()
-	if err := r.proxy.Shutdown(r.t.Context()); err != nil {
-		r.t.Error(err)
-	}
+	assert.NoError(r.t, r.proxy.Shutdown(r.t.Context()))
 	if len(r.sink) > 0 {
 		r.t.Errorf("the sink got %+v", <-r.sink)
 	}

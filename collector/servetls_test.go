@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -44,9 +46,7 @@ func TestTLSOfOtherHosts(t *testing.T) {
 			tc.Close()
 		})
 		tc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c := rawconn.New(t, tc)
 		c.Send("echo")
 		c.Expect("echo")
@@ -89,9 +89,7 @@ func TestAliasesAreResolvedPast(t *testing.T) {
 	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
 	// The name on the right is not in a hosts file: only DNS knows it.
 	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443=real.example:"+port)}
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 	c := r.tlsClient()
 	c.Send(request(host))
 	up := r.tlsUpstream()
@@ -104,9 +102,7 @@ func TestTLSLoopsAreRefused(t *testing.T) {
 	r := newInterceptRig(t)
 	p := r.proxy.rules.Load().policy
 	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+r.addrTLS)}
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 	c := r.tlsClient()
 	c.Send(request(host))
 	resp, body := c.Response()

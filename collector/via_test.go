@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -30,9 +32,7 @@ func viaRig(t *testing.T, user string, change ...func(*Config)) *interceptRig {
 
 func (r *interceptRig) reload(p Policy) {
 	r.t.Helper()
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 }
 
 const (

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -93,13 +95,9 @@ func TestLookupInFleet(t *testing.T) {
 	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
 	_, line, _ := command(t, "", "lookup", id, "--url="+tap.url, "--output=json")
 	var r map[string]any
-	if err := json.Unmarshal([]byte(line), &r); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(line), &r))
 	stored, err := json.Marshal(map[string]any{"_time": r["ts"], "id": r["id"], "request_id": id, "outcome": "error", "category": "throttled", "code": "LimitExceeded", "message": "\x1b[2Jhostile\u202e"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	status := http.StatusOK
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -98,9 +100,7 @@ func TestUsageErrors(t *testing.T) {
 	f("CERTIFICATE", "check-config", "--upstream.ca-file="+notPEM)
 	f("--upstream.ca-file", "check-config", "--upstream.ca-file="+filepath.Join(dir, "none.pem"))
 	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	f(pipe+": not a regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
@@ -180,12 +180,8 @@ func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
 	dir := t.TempDir()
 	held := rawconn.Listen(t)
 	wide := filepath.Join(dir, "wide")
-	if err := os.Mkdir(wide, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(wide, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(wide, 0o755))
+	require.NoError(t, os.Chmod(wide, 0o755))
 	f := func(code int, want string, args ...string) {
 		t.Helper()
 		args = append([]string{"check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, args...)

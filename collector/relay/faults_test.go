@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -429,9 +431,7 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 				c.CloseWrite()
 				c.ExpectEnd()
 			}
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
 			if len(r.reported) > 0 || r.dials.Load() > 0 {
 				t.Errorf("%q was taken for a request", part)
 			}

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -369,15 +371,11 @@ func testShutdown(t *testing.T, newRig maker) {
 		for r.srv.Stats().Accepted < 2 {
 			runtime.Gosched()
 		}
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		fresh.ExpectEnd()
 		up.ExpectEnd()
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Errorf("again: %v", err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()), "again")
 		if _, err := net.Dial("tcp", r.front); err == nil {
 			t.Error("still accepts")
 		}
@@ -394,9 +392,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		c.Expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 		c.ExpectEnd()
 		r.ends(EndComplete)
-		if err := <-down; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-down)
 	})
 	t.Run("resets what does not end", func(t *testing.T) {
 		for name, request := range map[string]string{
@@ -435,9 +431,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		r := newRig(t)
 		r.srv.Shutdown(t.Context())
 		ln := rawconn.Listen(t)
-		if err := r.srv.Serve(ln, r.intake(false)); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Serve(ln, r.intake(false)))
 		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("the listener was left open: %v", err)
 		}
@@ -467,9 +461,7 @@ func testShutdownWhileConnectionsCome(t *testing.T, newRig maker) {
 		for r.srv.Stats().Accepted < programs {
 			runtime.Gosched()
 		}
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		come.Wait()
 	}
 }
@@ -487,13 +479,9 @@ func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 		go func() { done <- hammer(r.front, each, i%2 == 0) }()
 	}
 	for range clients {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-done)
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	s := r.srv.Stats()
 	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.Panics != 0 {
 		t.Errorf("left behind: %+v", s)
@@ -566,8 +554,6 @@ func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	c.Expect(okResponse[len(okResponse)-1:])
 	c.ExpectEnd()
 	up.ExpectEnd()
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-stopped)
 	r.ends(EndComplete)
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -314,9 +316,7 @@ func TestPanicInALoop(t *testing.T) {
 			c, up = r.begin(getRequest)
 			up.Send(okResponse)
 			c.Expect(okResponse)
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
 		})
 	}
 }
@@ -335,9 +335,7 @@ func (r *rig) isClosed() {
 func TestNothingIsLeftOpen(t *testing.T) {
 	open := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return len(names)
 	}
 	once := func(seed uint64) {
@@ -382,12 +380,8 @@ func TestPanicOfNewHandler(t *testing.T) {
 			c.Expect(okResponse)
 			c.Close()
 			r.isEmpty()
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
+			assert.NoError(t, <-served)
 		})
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
@@ -206,9 +208,7 @@ func TestTLSUnasked(t *testing.T) {
 				t.Errorf("%+v", n)
 			}
 		}
-		if err := r.nextSecured(); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.nextSecured())
 	})
 	t.Run("passed on unseen", func(t *testing.T) {
 		r := newRig(t)
@@ -263,9 +263,7 @@ func TestTLSUnasked(t *testing.T) {
 	t.Run("shutdown before it comes", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.frontTLS)
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
@@ -140,9 +143,7 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 	r := newTLSRig(t)
 	p := r.plainClient()
 	tc := tls.Client(&glued{&afterResponse{peer: p}, connectRequest}, &tls.Config{InsecureSkipVerify: true})
-	if err := tc.Handshake(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tc.Handshake())
 	io.WriteString(tc, getRequest)
 	up := r.upstream()
 	up.Expect(getRequest)
@@ -257,9 +258,7 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	stuck := r.plainClient()
 	stuck.Send(connectRequest)
 	stuck.Expect(established)
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Errorf("Shutdown: %v", err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()), "Shutdown")
 	idle.ExpectEnd()
 	stuck.ExpectEnd()
 	if len(r.secured) > 0 {
@@ -380,12 +379,8 @@ func TestTLSWithinTLS(t *testing.T) {
 				t.Error("close_notify was not forwarded")
 			}
 			r.ends(EndComplete)
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
+			assert.NoError(t, <-served)
 		})
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -91,13 +93,9 @@ func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
 	for s := r.srv.Stats(); s.Accepted < 2*programs; s = r.srv.Stats() {
 		runtime.Gosched()
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	for range 2 {
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-served)
 	}
 	close(most)
 	for n := range most {
@@ -152,9 +150,7 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	for _, c := range programs {
 		c.Close()
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	if n := r.srv.Stats().BufferBytes; n != 0 {
 		t.Errorf("%d bytes are still in use", n)
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -117,9 +119,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		defer cancel()
 		r.srv.Shutdown(ctx)
 		for range 2 {
-			if err := <-served; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			assert.NoError(t, <-served, "Serve")
 		}
 		r.back.Close()
 	})
@@ -283,9 +283,7 @@ func (p *peer) handshake(role func(net.Conn, *tls.Config) *tls.Conn) {
 	cfg.DynamicRecordSizingDisabled = true // small records would split what a test sends in one piece
 	p.wire = &wire{Conn: p.TCPConn}
 	tc := role(p.wire, cfg)
-	if err := tc.Handshake(); err != nil {
-		p.t.Fatalf("TLS: %v", err)
-	}
+	require.NoError(p.t, tc.Handshake(), "TLS")
 	p.Conn = p.Within(tc)
 }
 

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	dialing "github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -35,9 +37,7 @@ func (r *rig) redirected(host string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)
-		if err := <-served; err != nil {
-			r.t.Errorf("Serve: %v", err)
-		}
+		assert.NoError(r.t, <-served, "Serve")
 	})
 	return ln.Addr().String()
 }
@@ -185,9 +185,7 @@ func TestReservedConnection(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		up.ExpectEnd()
 	})
