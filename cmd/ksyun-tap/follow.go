@@ -29,7 +29,7 @@ var firstID = strings.Repeat("0", record.IDLength)
 
 // followFailures prints the failures after last until ctx is done. A stream that
 // breaks off is requested again, and continues where it was.
-func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p failurePrinter) error {
+func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p printer) error {
 	client := &http.Client{Transport: &http.Transport{}} // directly, not through a proxy
 	defer client.CloseIdleConnections()
 	s := &failureStream{client: client, url: tap + "/api/v1/events?" + q.Encode(), last: cmp.Or(last, firstID)}
@@ -66,14 +66,14 @@ func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string
 var errOutput = errors.New("write")
 
 // printEvent prints one event of the stream.
-func (v *failuresVerb) printEvent(std stdio, p failurePrinter, s *failureStream, name string, data []byte) error {
+func (v *failuresVerb) printEvent(std stdio, p printer, s *failureStream, name string, data []byte) error {
 	switch name {
 	case "failure":
 		var r record.Record
 		if err := json.Unmarshal(data, &r); err != nil {
 			return err
 		}
-		if err := errors.Join(p.add(&r, data), p.flush()); err != nil {
+		if err := errors.Join(p.failure(&r, data), p.flush()); err != nil {
 			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 	case "missed":

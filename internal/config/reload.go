@@ -34,11 +34,12 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	var applies []func()
 	var errs []error
 	prepared := make(map[*change]bool)
-	for _, row := range table {
+	was := running.table()
+	for i, row := range next.table() {
 		switch {
 		case row.lookup: // not of the tap
 		case row.reload == nil:
-			if row.name != "config.file" && row.text(running) != row.text(next) {
+			if row.name != "config.file" && was[i].value.String() != row.value.String() {
 				needRestart = append(needRestart, row.name)
 			}
 		case !prepared[row.reload]:
@@ -55,6 +56,3 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	}
 	return needRestart, nil
 }
-
-// text returns the text of a setting's value.
-func (row setting) text(s *Settings) string { return row.value(s).String() }

@@ -20,8 +20,7 @@ import (
 // setting has one value, or none yet: it was skipped by Register. Fix panics if a value is
 // not valid.
 func (s *Settings) Fix(verb, name string, values ...string) {
-	row := &table[slices.IndexFunc(table, func(row setting) bool { return row.name == name })]
-	v := row.value(s)
+	v := s.table()[find(name)].value
 	for _, text := range values {
 		if err := v.Set(text); err != nil {
 			panic(fmt.Sprintf("%s sets %s: %v", verb, name, err))
@@ -72,8 +71,10 @@ func (v *sourced) Set(text string) error {
 }
 
 // IsCumulative reports to kingpin whether the flag may be repeated.
-func (v *sourced) IsCumulative() bool {
-	c, ok := v.Value.(interface{ IsCumulative() bool })
+func (v *sourced) IsCumulative() bool { return isCumulative(v.Value) }
+
+func isCumulative(v kingpin.Value) bool {
+	c, ok := v.(interface{ IsCumulative() bool })
 	return ok && c.IsCumulative()
 }
 
@@ -87,7 +88,7 @@ func (v *sourced) IsBoolFlag() bool {
 // comment.
 func (s *Settings) Print(out io.Writer) error {
 	var b bytes.Buffer
-	for _, row := range table {
+	for _, row := range new(Settings).table() {
 		texts, set := s.texts[row.name]
 		switch {
 		case row.name == "config.file": // a file cannot name another
@@ -96,7 +97,7 @@ func (s *Settings) Print(out io.Writer) error {
 			}
 		case !set:
 			fmt.Fprintf(&b, "# %s is not set\n", row.name)
-		case row.cumulative():
+		case isCumulative(row.value):
 			for i, t := range texts {
 				texts[i] = spell(t)
 			}
@@ -112,11 +113,9 @@ func (s *Settings) Print(out io.Writer) error {
 // Texts returns the values of all settings of the tap by name, as on the command line. Several
 // values are separated by commas.
 func (s *Settings) Texts() map[string]string {
-	all := make(map[string]string, len(table))
-	for _, row := range table {
-		if !row.lookup {
-			all[row.name] = strings.Join(s.texts[row.name], ",")
-		}
+	all := map[string]string{}
+	for _, one := range s.Sourced() {
+		all[one.Name] = one.Value
 	}
 	return all
 }
@@ -128,18 +127,13 @@ type Sourced struct{ Name, Value, Source string }
 // Sourced returns all settings of the tap in the order of the reference. Several values are
 // separated by commas.
 func (s *Settings) Sourced() []Sourced {
-	all := make([]Sourced, 0, len(table))
-	for _, row := range table {
+	var all []Sourced
+	for _, row := range new(Settings).table() {
 		if !row.lookup {
 			all = append(all, Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)})
 		}
 	}
 	return all
-}
-
-// cumulative reports whether a setting can have several values.
-func (row setting) cumulative() bool {
-	return (&sourced{Value: row.value(new(Settings))}).IsCumulative()
 }
 
 var plain = regexp.MustCompile(`^([0-9][0-9a-zA-Z.]*|true|false)$`)
@@ -172,24 +166,19 @@ var (
 // EnvPrefix but is not a setting. Those that Kubernetes sets for a Service are left
 // out.
 func UnknownVariables(environ []string) (unknown []*usererror.Error) {
+	var known []string
+	for _, n := range names() {
+		known = append(known, envName(n))
+	}
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
 		case !strings.HasPrefix(name, EnvPrefix):
-		case slices.ContainsFunc(table, func(row setting) bool { return envName(row.name) == name }):
+		case slices.Contains(known, name):
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
-			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: suggestVariable(name)})
+			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: didYouMean(name, known)})
 		}
 	}
 	return unknown
-}
-
-// suggestVariable suggests the variable that was probably meant.
-func suggestVariable(name string) string {
-	names := make([]string, len(table))
-	for i, row := range table {
-		names[i] = envName(row.name)
-	}
-	return didYouMean(name, names)
 }

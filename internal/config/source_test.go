@@ -73,8 +73,8 @@ func TestPrint(t *testing.T) {
 	os.Unsetenv("KSYUN_TAP_JOURNAL_SIZE")
 	next, err := parseWith(t, again)
 	require.NoError(t, err)
-	for _, row := range table {
-		if a, b := row.text(s), row.text(next); a != b {
+	for i, row := range s.table() {
+		if a, b := row.value.String(), next.table()[i].value.String(); a != b {
 			t.Errorf("%s is %s when read back, not %s", row.name, b, a)
 		}
 	}
