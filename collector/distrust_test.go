@@ -54,8 +54,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	c.Send(request(host))
 	other := rawconn.New(t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
 	other.Expect(request(host))
-	other.Send(okResponse)
-	c.Expect(okResponse)
+	other.Deliver(okResponse, c)
 	r.begun()
 	r.observed()
 

@@ -76,8 +76,7 @@ func TestSignedRequestsPassVerbatim(t *testing.T) {
 				c.Send(sent)
 				up := r.upstream()
 				up.Expect(req)
-				up.Send(okResponse)
-				c.Expect(okResponse)
+				up.Deliver(okResponse, c)
 
 				call := r.begun()
 				o := r.observed()
@@ -164,8 +163,7 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect(q)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.begun()
 		got = append(got, r.observed().Credential)
 	}
@@ -210,8 +208,7 @@ func TestVerdictsOfResponses(t *testing.T) {
 				up := r.upstream()
 				up.Expect(request(host))
 				response := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
-				up.Send(response)
-				c.Expect(response)
+				up.Deliver(response, c)
 				r.begun()
 				v := r.observed().Verdict
 				if v.Outcome != tt.outcome || v.Code != tt.code {
@@ -273,8 +270,7 @@ func TestRequestIDOfProgram(t *testing.T) {
 			if tt.response == "" {
 				up.Reset()
 			} else {
-				up.Send(tt.response)
-				c.Expect(tt.response)
+				up.Deliver(tt.response, c)
 			}
 			r.begun()
 			if v := r.observed().Verdict; v.RequestID.String() != tt.id || v.RequestIDSource != tt.source {
@@ -293,8 +289,7 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	up.Expect(req)
 	body := fmt.Sprintf(`{"RequestId":"x","Error":{"Type":"Sender","Code":"InvalidAccesskey","Message":"no key %s with token %s"}}`, accessKey, token)
 	response := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.Send(response)
-	c.Expect(response)
+	up.Deliver(response, c)
 	r.begun()
 	o := r.observed()
 	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
@@ -326,8 +321,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			up.Expect(req)
 			_, body, _ := strings.Cut(response, "\r\n\r\n")
 			whole := fmt.Sprintf(response, len(body))
-			up.Send(whole)
-			c.Expect(whole)
+			up.Deliver(whole, c)
 			r.begun()
 			v := r.observed().Verdict
 			if text := fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") {
@@ -375,8 +369,7 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 		begun := r.begun()
 		up := r.upstream()
 		up.Expect(head)
-		c.Send(form)
-		up.Expect(form)
+		c.Deliver(form, up)
 		up.Send(okResponse)
 		o := r.observed()
 		if o.Call.Action != "CreateAlarmPolicy" || o.Call.Service != begun.Service {
@@ -450,8 +443,7 @@ func TestPanickingSinkDoesNoHarm(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect(request(host))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		if o := r.observed(); o.Fault != classify.FaultNone {
 			t.Errorf("fault %q", o.Fault)
 		}

@@ -28,8 +28,7 @@ func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect("GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n")
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 	}
 	r.silent()
 	if s := r.proxy.Stats(); s.Unobserved != 2 {
@@ -46,8 +45,7 @@ func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 	c.Send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	up := r.upstream()
 	up.Expect("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	if call := r.begun(); call.Host != regional || call.Region != "cn-beijing-6" {
 		t.Errorf("%+v", call)
 	}
@@ -72,8 +70,7 @@ func TestReload(t *testing.T) {
 	// The running exchange uses the old rules, the next one the new ones.
 	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
 	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.begun()
 	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeSuccess {
 		t.Errorf("%+v", o.Verdict)
@@ -89,8 +86,7 @@ func TestReload(t *testing.T) {
 	c.Send(request("other.example.com"))
 	up = r.upstream()
 	up.Expect(request("other.example.com"))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestReloadReplacesUpstreams(t *testing.T) {
@@ -99,8 +95,7 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 	c.Send(request(host))
 	up := r.upstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.begun()
 	r.observed()
 	old := r.proxy.rules.Load()
@@ -120,8 +115,7 @@ func TestStats(t *testing.T) {
 	up := r.upstream()
 	up.Expect(req)
 	response := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
-	up.Send(response)
-	c.Expect(response)
+	up.Deliver(response, c)
 	r.begun()
 	r.observed()
 	r.silent()

@@ -68,7 +68,9 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	cfg.Timeouts = DefaultTimeouts()
 	cfg.Timeouts.Linger = 50 * time.Millisecond
 	for _, c := range change {
-		c(&cfg)
+		if c != nil {
+			c(&cfg)
+		}
 	}
 	r.proxy = newProxy(t, cfg)
 	ln := rawconn.Listen(t)

@@ -22,8 +22,7 @@ func TestTLSUnderTheRealHostName(t *testing.T) {
 	c.Send(request(host))
 	up := r.tlsUpstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.begun()
 	if o := r.observed(); o.Source != classify.SourceReverse || o.Scheme != "https" || o.Port != 443 || o.Call.Host != host || o.Fault != "" {
 		t.Errorf("%+v", o)
@@ -48,8 +47,7 @@ func TestTLSOfOtherHosts(t *testing.T) {
 		tc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
 		require.NoError(t, err)
 		c := rawconn.New(t, tc)
-		c.Send("echo")
-		c.Expect("echo")
+		c.Deliver("echo", c)
 		tc.CloseWrite()
 		if s := r.proxy.Stats(); s.Tunnels != 1 || s.Intercepted != 0 {
 			t.Errorf("%+v", s)
@@ -94,8 +92,7 @@ func TestAliasesAreResolvedPast(t *testing.T) {
 	c.Send(request(host))
 	up := r.tlsUpstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestTLSLoopsAreRefused(t *testing.T) {

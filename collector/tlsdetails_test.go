@@ -96,8 +96,7 @@ func TestServerNameWithADot(t *testing.T) {
 			c.Send(hello)
 			up := r.upstream()
 			up.Expect(hello)
-			up.Send("\x16response")
-			c.Expect("\x16response")
+			up.Deliver("\x16response", c)
 			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -110,8 +109,7 @@ func TestServerNameWithADot(t *testing.T) {
 		c.Send(hello)
 		up := r.upstream()
 		up.Expect(hello)
-		up.Send("\x16response")
-		c.Expect("\x16response")
+		up.Deliver("\x16response", c)
 		if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -122,8 +120,7 @@ func TestServerNameWithADot(t *testing.T) {
 		c.Send(request(host + "."))
 		up := r.upstream()
 		up.Expect(request(host + "."))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.begun()
 		if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
 			t.Errorf("%+v", o)

@@ -30,9 +30,7 @@ var firstID = strings.Repeat("0", record.IDLength)
 // followFailures prints the failures after last until ctx is done. A stream that
 // breaks off is requested again, and continues where it was.
 func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p printer) error {
-	client := &http.Client{Transport: &http.Transport{}} // directly, not through a proxy
-	defer client.CloseIdleConnections()
-	s := &failureStream{client: client, url: tap + "/api/v1/events?" + q.Encode(), last: cmp.Or(last, firstID)}
+	s := &failureStream{url: tap + "/api/v1/events?" + q.Encode(), last: cmp.Or(last, firstID)}
 	broken := false
 	for {
 		err := s.read(ctx, func(name string, data []byte) error {
@@ -86,9 +84,8 @@ func (v *failuresVerb) printEvent(std stdio, p printer, s *failureStream, name s
 
 // failureStream reads the stream of events.
 type failureStream struct {
-	client *http.Client
-	url    string
-	last   string // ID of the last event
+	url  string
+	last string // ID of the last event
 }
 
 // read requests the stream and calls event for each event until the stream ends.
@@ -99,7 +96,7 @@ func (s *failureStream) read(ctx context.Context, event func(name string, data [
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Last-Event-ID", s.last)
-	res, err := s.client.Do(req)
+	res, err := tapClient.Do(req)
 	if err != nil {
 		return err
 	}

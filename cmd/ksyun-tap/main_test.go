@@ -28,6 +28,20 @@ func command(t *testing.T, stdin string, args ...string) (code int, out, errOut 
 	return code, o.String(), e.String()
 }
 
+// expectCommand runs a command, and checks its exit code and that its output, or what it
+// reports if it fails, contains want.
+func expectCommand(t *testing.T, code int, want string, args ...string) {
+	t.Helper()
+	got, out, errOut := command(t, "", args...)
+	text := out
+	if code != exitOK {
+		text = errOut
+	}
+	if got != code || !strings.Contains(text, want) {
+		t.Errorf("%q: exit %d, want %d and %q: %s%s", args, got, code, want, out, errOut)
+	}
+}
+
 func TestClassify(t *testing.T) {
 	const e1 = `{"requestid":"11111111-2222-4333-8444-555555555555","error":{"type":"sender","code":"MissingSignature","message":"The Request is missing Signature Parameter"}}`
 	raw := "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + e1
@@ -218,21 +232,15 @@ func TestReady(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
-	if code, _, errOut := command(t, "", "ready"); code != exitOK {
-		t.Errorf("by environment: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitOK, "", "ready")
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
-	if code, _, errOut := command(t, "", "ready", "--url="+down.URL); code != exitFailed || !strings.Contains(errOut, "not ready") {
-		t.Errorf("down: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitFailed, "not ready", "ready", "--url="+down.URL)
 	draining := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
 	}))
 	defer draining.Close()
-	if code, _, errOut := command(t, "", "ready", "--url="+draining.URL); code != exitFailed || !strings.Contains(errOut, "starting or stopping") {
-		t.Errorf("draining: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitFailed, "starting or stopping", "ready", "--url="+draining.URL)
 }
 
 func TestLocalURL(t *testing.T) {

@@ -110,7 +110,7 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 			clk := newClock()
 			cfg.Now = clk.Now
 			c := mustOpen(t, cfg)
-			step := c.validity / 200
+			step := c.cfg.Validity / 200
 			var running []program
 			most, names := 0, map[string]bool{}
 			for range 700 {
@@ -122,7 +122,7 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 				most = max(most, len(authorities(c)))
 				running = append(running, program{clk.Now(), c.PEM()})
 				leaf := mustCert(t, c, host)
-				for clk.Now().Sub(running[0].started) > c.overlap {
+				for clk.Now().Sub(running[0].started) > c.cfg.Overlap {
 					running = running[1:]
 				}
 				for _, p := range running[:1] {

@@ -233,7 +233,7 @@ func TestCrash(t *testing.T) {
 			clk := newClock()
 			c := mustOpen(t, Config{Dir: dir, Now: clk.Now})
 			first, trusted := c.Fingerprint(), testfile.Read(t, dir, certFile)
-			clk.add(c.overlap)
+			clk.add(c.cfg.Overlap)
 			c.store.write = crashAt(n)
 			if err := c.rotate(); !errors.Is(err, errCrash) {
 				t.Fatalf("crash after %d files: %v", n, err)
@@ -242,13 +242,13 @@ func TestCrash(t *testing.T) {
 				t.Errorf("crash after %d files: a program that runs: %v", n, err)
 			}
 			// Long after, the second counts as published from now on.
-			clk.add(c.overlap / 2)
+			clk.add(c.cfg.Overlap / 2)
 			c = mustOpen(t, Config{Dir: dir, Now: clk.Now})
 			checkWhole(t, c, dir, 2)
 			if c.Fingerprint() != first {
 				t.Errorf("crash after %d files: the second signs before it was public for the overlap", n)
 			}
-			clk.add(c.overlap)
+			clk.add(c.cfg.Overlap)
 			if c.Fingerprint() == first {
 				t.Errorf("crash after %d files: the second does not sign after the overlap", n)
 			}

@@ -47,10 +47,8 @@ func (r *rig) onLoop(f func(l *loop, p *pair)) {
 // calls makes a call on a connection.
 func (r *rig) calls(c, up *peer) {
 	r.t.Helper()
-	c.Send(getRequest)
-	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	c.Deliver(getRequest, up)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 }
 
@@ -194,8 +192,7 @@ func TestUnwatchedIsServed(t *testing.T) {
 				return nil
 			})(t)
 			c, up := r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			r.calls(c, up)
 			up.Close()
@@ -242,8 +239,7 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 func TestEventOfFormerSocket(t *testing.T) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		fd := p.looped.socks[program].fd
@@ -268,8 +264,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 		return nil
 	})(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		sock := &p.looped.socks[program]
@@ -304,8 +299,7 @@ func TestPanicInALoop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Loops = 1 })
 			c, up := r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			r.onLoop(damage)
 			io.WriteString(c, getRequest) // which may be the event
@@ -314,8 +308,7 @@ func TestPanicInALoop(t *testing.T) {
 			}
 			r.isClosed()
 			c, up = r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			assert.NoError(t, r.srv.Shutdown(t.Context()))
 		})
 	}
@@ -376,8 +369,7 @@ func TestPanicOfNewHandler(t *testing.T) {
 			c.Send(getRequest)
 			up := r.upstream()
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			c.Close()
 			r.isEmpty()
 			assert.NoError(t, r.srv.Shutdown(t.Context()))

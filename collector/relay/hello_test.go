@@ -202,8 +202,7 @@ func TestTLSUnasked(t *testing.T) {
 				up = r.upstream()
 			}
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			if n := r.ends(EndComplete); n.reqBytes != int64(len(getRequest)) {
 				t.Errorf("%+v", n)
 			}
@@ -218,8 +217,7 @@ func TestTLSUnasked(t *testing.T) {
 		c.Send(string(sent[20:]) + "more")
 		up := r.upstream()
 		up.Expect(string(sent) + "more")
-		up.Send("\x16\x03answer")
-		c.Expect("\x16\x03answer")
+		up.Deliver("\x16\x03answer", c)
 		c.CloseWrite()
 		up.ExpectEnd()
 		up.Close()

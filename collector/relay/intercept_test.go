@@ -180,8 +180,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 				up = r.upstream()
 			}
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 		}
 		if err := r.nextSecured(); err != nil || len(r.secured) > 0 {
@@ -237,8 +236,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		c.Send(getRequest)
 		up := r.upstream()
 		up.Expect(getRequest)
-		up.Send("whatever")
-		c.Expect("whatever")
+		up.Deliver("whatever", c)
 		if len(r.secured) > 0 {
 			t.Errorf("reported %v", <-r.secured)
 		}

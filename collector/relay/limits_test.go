@@ -38,8 +38,7 @@ func TestConnectionsAreLimited(t *testing.T) { eachWay(t, testConnectionsAreLimi
 func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 2 })
 	first, firstUp := r.begin(getRequest)
-	firstUp.Send(okResponse)
-	first.Expect(okResponse)
+	firstUp.Deliver(okResponse, first)
 	r.waits(1)
 	second, secondUp := r.begin(getRequest)
 	third, thirdUp := r.begin(getRequest)
@@ -50,10 +49,8 @@ func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	turned.Send(getRequest)
 	turned.Expect("HTTP/1.1 503 Busy\r\n\r\n")
 	turned.ExpectEnd()
-	secondUp.Send(okResponse)
-	second.Expect(okResponse)
-	thirdUp.Send(okResponse)
-	third.Expect(okResponse)
+	secondUp.Deliver(okResponse, second)
+	thirdUp.Deliver(okResponse, third)
 	if s := r.srv.Stats(); s.Reclaimed != 1 || s.Refused != 1 || s.Accepted != 4 {
 		t.Errorf("%+v", s)
 	}
@@ -163,8 +160,7 @@ func TestRequestIsNotReclaimed(t *testing.T) { eachWay(t, testRequestIsNotReclai
 func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.waits(1)
 	c.Send(getRequest[:3])
@@ -172,8 +168,7 @@ func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r.srv.each((*pair).yield)
 	c.Send(getRequest[3:])
 	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 
 	c = r.plainClient()

@@ -86,8 +86,7 @@ func (r *rig) serves() *peer {
 	c.Send(getRequest)
 	up := r.upstream()
 	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	return c
 }
 

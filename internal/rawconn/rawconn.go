@@ -108,6 +108,13 @@ func (c *Conn) Expect(want string) {
 	}
 }
 
+// Deliver writes s and checks that to receives it.
+func (c *Conn) Deliver(s string, to interface{ Expect(want string) }) {
+	c.t.Helper()
+	c.Send(s)
+	to.Expect(s)
+}
+
 // ExpectEnd reads to the end and wants nothing but a FIN.
 func (c *Conn) ExpectEnd() {
 	c.t.Helper()
