@@ -96,7 +96,7 @@ func (t *tap) reopen() error {
 
 // reloaded is the result of the last reload, or of the start.
 type reloaded struct {
-	settings *config.Settings // in use
+	settings *config.Settings // as loaded
 	ok       bool
 	at       time.Time   // of the last one that succeeded
 	reloads  []time.Time // of the last maxReloads reloads that succeeded, oldest first

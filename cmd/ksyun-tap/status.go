@@ -26,13 +26,12 @@ func (t *tap) webStatus() web.Status {
 		},
 		Settings: func() (all []web.Setting) {
 			for _, x := range t.reloaded.Load().settings.Sourced() {
-				all = append(all, web.Setting(x))
+				all = append(all, web.Setting{Name: x.Name, Value: x.Value, Source: x.Source, Pending: (*web.Pending)(x.Pending)})
 			}
 			return all
 		},
 		Reloads: func() []time.Time { return t.reloaded.Load().reloads },
 		Losses:  t.losses,
-		Flags:   func() map[string]string { return t.reloaded.Load().settings.Texts() },
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,

@@ -2,8 +2,10 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"regexp"
 	"slices"
@@ -84,54 +86,81 @@ func (v *sourced) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// Print writes the settings as a configuration file, with the source of each in a
-// comment.
+// inUse yields the rows of the table, each with the settings that have its value in use:
+// those of the running tap if a change of the row needs a restart, or else s.
+func (s *Settings) inUse() iter.Seq2[setting, *Settings] {
+	return func(yield func(setting, *Settings) bool) {
+		was := cmp.Or(s.running, s).table()
+		for i, row := range s.table() {
+			use := s
+			if row.needsRestart(was[i]) {
+				use = s.running
+			}
+			if !yield(row, use) {
+				return
+			}
+		}
+	}
+}
+
+// Print writes the settings in use as a configuration file, with the source of each in
+// a comment. Changed values that need a restart are comments.
 func (s *Settings) Print(out io.Writer) error {
 	var b bytes.Buffer
-	for _, row := range new(Settings).table() {
-		texts, set := s.texts[row.name]
-		switch {
-		case row.name == "config.file": // a file cannot name another
-			if set {
-				fmt.Fprintf(&b, "# %s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
-			}
+	for row, use := range s.inUse() {
+		line := use.line(row)
+		switch _, set := use.texts[row.name]; {
 		case !set:
-			fmt.Fprintf(&b, "# %s is not set\n", row.name)
-		case isCumulative(row.value):
-			for i, t := range texts {
-				texts[i] = spell(t)
-			}
-			fmt.Fprintf(&b, "%s: [%s]  # %s\n", row.name, strings.Join(texts, ", "), s.source(row.name))
-		default:
-			fmt.Fprintf(&b, "%s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
+			line = fmt.Sprintf("# %s is not set", row.name)
+		case row.name == "config.file": // a file cannot name another
+			line = "# " + line
+		}
+		fmt.Fprintln(&b, line)
+		if use != s {
+			fmt.Fprintf(&b, "# changed, needs a restart: %s\n", s.line(row))
 		}
 	}
 	_, err := out.Write(b.Bytes())
 	return err
 }
 
-// Texts returns the values of all settings of the tap by name, as on the command line. Several
-// values are separated by commas.
-func (s *Settings) Texts() map[string]string {
-	all := map[string]string{}
-	for _, one := range s.Sourced() {
-		all[one.Name] = one.Value
+// line returns a setting as a line of a configuration file, with its source.
+func (s *Settings) line(row setting) string {
+	var texts []string
+	for _, t := range s.texts[row.name] {
+		texts = append(texts, spell(t))
 	}
-	return all
+	value := strings.Join(texts, ", ")
+	if isCumulative(row.value) {
+		value = "[" + value + "]"
+	}
+	return fmt.Sprintf("%s: %s  # %s", row.name, value, s.source(row.name))
 }
 
-// Sourced is the value of a setting and where it comes from: a verb, a flag, a
-// variable, a place in the file, or "default".
-type Sourced struct{ Name, Value, Source string }
+// Sourced is the value of a setting that is in use and where it comes from: a verb, a
+// flag, a variable, a place in the file, or "default". Several values are separated by
+// commas.
+type Sourced struct {
+	Name, Value, Source string
+	// Pending is the value that was read since and needs a restart, or nil.
+	Pending *Pending
+}
 
-// Sourced returns all settings of the tap in the order of the reference. Several values are
-// separated by commas.
+// Pending is a value that a restart applies, and where it comes from.
+type Pending struct{ Value, Source string }
+
+// Sourced returns all settings of the tap in the order of the reference.
 func (s *Settings) Sourced() []Sourced {
 	var all []Sourced
-	for _, row := range new(Settings).table() {
-		if !row.lookup {
-			all = append(all, Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)})
+	for row, use := range s.inUse() {
+		if row.lookup {
+			continue
 		}
+		x := Sourced{Name: row.name, Value: strings.Join(use.texts[row.name], ","), Source: use.source(row.name)}
+		if use != s {
+			x.Pending = &Pending{strings.Join(s.texts[row.name], ","), s.source(row.name)}
+		}
+		all = append(all, x)
 	}
 	return all
 }
