@@ -9,11 +9,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestGoClientThroughTheTap(t *testing.T) {
@@ -75,11 +75,7 @@ func TestGoClientThatCancels(t *testing.T) {
 	if _, err := r.goClient().Do(q); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	select {
-	case <-gone: // the upstream saw the connection close
-	case <-time.After(patience):
-		t.Fatal("the upstream waits for a client that left")
-	}
+	rawconn.Receive(t, gone, "the upstream waits for a client that left")
 	r.begun()
 	if o := r.observed(); o.Fault != classify.FaultCanceled {
 		t.Errorf("fault %q", o.Fault)

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -91,13 +90,7 @@ func (r *interceptRig) tlsUpstream() *rawconn.Conn {
 // failed returns the next failed handshake.
 func (r *interceptRig) failed() HandshakeError {
 	r.t.Helper()
-	select {
-	case e := <-r.failures:
-		return e
-	case <-time.After(patience):
-		r.t.Fatal("no failed handshake was reported")
-		return HandshakeError{}
-	}
+	return rawconn.Receive(r.t, r.failures, "no failed handshake was reported")
 }
 
 // shakeThen completes a handshake like a client that accepts every certificate.

@@ -125,13 +125,7 @@ func patterns(t testing.TB, names ...string) hostname.Patterns {
 
 func (r *rig) next() event {
 	r.t.Helper()
-	select {
-	case e := <-r.sink:
-		return e
-	case <-time.After(patience):
-		r.t.Fatal("nothing was reported to the sink")
-		return event{}
-	}
+	return rawconn.Receive(r.t, r.sink, "nothing was reported to the sink")
 }
 
 // begun returns the next call, which Begin must have announced.

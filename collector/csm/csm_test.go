@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -296,11 +297,7 @@ func TestServe(t *testing.T) {
 		}
 	}
 	for range 2 {
-		select {
-		case <-b.taken:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("no observation: %+v", in.Stats())
-		}
+		rawconn.Receive(t, b.taken, "no observation")
 	}
 	assert.NoError(t, in.Shutdown(t.Context()))
 	assert.NoError(t, <-served)

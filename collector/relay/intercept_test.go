@@ -157,13 +157,7 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 // nextSecured returns what was reported to the handler about TLS.
 func (r *rig) nextSecured() error {
 	r.t.Helper()
-	select {
-	case err := <-r.secured:
-		return err
-	case <-time.After(patience):
-		r.t.Fatal("nothing was reported to the handler")
-		return nil
-	}
+	return rawconn.Receive(r.t, r.secured, "nothing was reported to the handler")
 }
 
 func TestSecuredIsToldOnce(t *testing.T) {

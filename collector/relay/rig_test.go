@@ -217,13 +217,7 @@ func (h *testHandler) Done(x *Exchange) {
 // done returns the next result that was reported to the handler.
 func (r *rig) done() note {
 	r.t.Helper()
-	select {
-	case n := <-r.reported:
-		return n
-	case <-time.After(patience):
-		r.t.Fatal("the end was not reported to the handler")
-		return note{}
-	}
+	return rawconn.Receive(r.t, r.reported, "the end was not reported to the handler")
 }
 
 func (r *rig) ends(want End) note {

@@ -44,6 +44,18 @@ func Serve(ln net.Listener, serve func(net.Conn)) {
 	}
 }
 
+// Receive receives from a channel. If nothing arrives, the test fails, and missing says what
+// was expected.
+func Receive[T any](t testing.TB, from <-chan T, missing string) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(Patience):
+		t.Fatal(missing)
+	}
+	return v
+}
+
 // Conn is one end of a connection.
 type Conn struct {
 	net.Conn
