@@ -40,7 +40,7 @@ func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string
 		var api apiError
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the user ended it
 		case errors.As(err, &api) && api.status < http.StatusInternalServerError:
 			return noResponse(err)
 		case errors.Is(err, errOutput):
