@@ -112,7 +112,7 @@ func (s *Settings) table() []setting {
 			help: "How many bytes of each body are inspected to classify a call. Bodies of any size are relayed completely.",
 		},
 		{
-			name: "tap.catalog-file", value: list(&s.CatalogFiles, parseText), placeholder: "FILE", reload: &routing,
+			name: "tap.catalog-file", value: List(&s.CatalogFiles, parseText), placeholder: "FILE", reload: &routing,
 			help: "File with additional error codes, which are added to the catalogue or replace its entries. Repeatable.",
 		},
 		{
@@ -136,11 +136,11 @@ func (s *Settings) table() []setting {
 			help: "File with a secret of at least 16 bytes, with which access keys are hashed before they are reported. Give all taps of a fleet the same file, so that they report the same hash for the same key. By default the hashes change with every start. Other users must not be able to read it.",
 		},
 		{
-			name: "credential.alias", value: list(&s.CredentialAliases, parseAlias), placeholder: "NAME=FILE|HASH",
+			name: "credential.alias", value: List(&s.CredentialAliases, parseAlias), placeholder: "NAME=FILE|HASH",
 			help: "Name under which an access key is reported: NAME=FILE, where the file contains the access key ID, or NAME=HASH with the hash that is reported for it, which needs --credential.key-file. Repeatable.",
 		},
 		{
-			name: "quota.limit", value: list(&s.QuotaLimits, parseQuota), placeholder: "ACTION=N",
+			name: "quota.limit", value: List(&s.QuotaLimits, parseQuota), placeholder: "ACTION=N",
 			help: "Limit of an action in calls per minute and credential, in place of the documented one: ACTION=N, or ACTION/VERSION=N for one version. 0 means no limit. Repeatable.",
 		},
 		{
@@ -180,11 +180,11 @@ func (s *Settings) table() []setting {
 			help: "PEM file with the CA of the client certificates that programs must present (mutual TLS).",
 		},
 		{
-			name: "resign.allow", value: list(&s.Resign.Allow, ParsePrefix), placeholder: "CIDR",
+			name: "resign.allow", value: List(&s.Resign.Allow, ParsePrefix), placeholder: "CIDR",
 			help: "Network from which programs may connect to --resign.listen-address, such as 10.1.0.0/16. By default all may. Repeatable.",
 		},
 		{
-			name: "upstream.connect-to", value: list(&s.ConnectTo, upstream.ParseConnectTo), placeholder: "HOST:PORT=ADDR:PORT", reload: &routing,
+			name: "upstream.connect-to", value: List(&s.ConnectTo, upstream.ParseConnectTo), placeholder: "HOST:PORT=ADDR:PORT", reload: &routing,
 			help: "Connect to ADDR:PORT instead of HOST:PORT, like curl's --connect-to. The only way to use an upstream on a loopback address. Repeatable.",
 		},
 		{
@@ -264,11 +264,11 @@ func (s *Settings) table() []setting {
 			help: "How many bytes of each body are kept as evidence, up to --tap.inspect-size.",
 		},
 		{
-			name: "evidence.header", value: list(&s.EvidenceHeaders, parseText), placeholder: "NAME",
+			name: "evidence.header", value: List(&s.EvidenceHeaders, parseText), placeholder: "NAME",
 			help: "Header field whose value is kept as evidence in addition to those of the default allowlist. Fields with credentials are never kept. Repeatable.",
 		},
 		{
-			name: "evidence.field", value: list(&s.EvidenceFields, parseText), placeholder: "NAME",
+			name: "evidence.field", value: List(&s.EvidenceFields, parseText), placeholder: "NAME",
 			help: "Field of JSON, XML and forms whose value is kept as evidence in addition to those of the default allowlist, such as InstanceID. What looks like a secret is redacted in any case. Repeatable.",
 		},
 		{
@@ -280,27 +280,27 @@ func (s *Settings) table() []setting {
 			help: "How long evidence is kept.",
 		},
 		{
-			name: "lookup.dns", value: list(&s.Lookup.DNS, lookup.ParseAddresses), placeholder: "HOST:PORT", lookup: true,
+			name: "lookup.dns", value: List(&s.Lookup.DNS, lookup.ParseAddresses), placeholder: "HOST:PORT", lookup: true,
 			help: "DNS name of taps, such as a headless Service, and the port of their web listeners: ksyun-tap lookup queries all of its addresses. https://HOST:PORT if they serve TLS. Repeatable.",
 		},
 		{
-			name: "lookup.jaeger", value: list(&s.Lookup.Jaeger, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.jaeger", value: List(&s.Lookup.Jaeger, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "Jaeger 1 or 2 that ksyun-tap lookup queries, by the API of its page (/api/traces). Repeatable.",
 		},
 		{
-			name: "lookup.jaeger-v3", value: list(&s.Lookup.JaegerV3, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.jaeger-v3", value: List(&s.Lookup.JaegerV3, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "Jaeger that ksyun-tap lookup queries by /api/v3, by which most versions find a call by trace ID only. Repeatable.",
 		},
 		{
-			name: "lookup.jaeger-service", value: list(&s.Lookup.JaegerServices, parseText), fallback: "ksyun-tap", placeholder: "NAME", lookup: true,
+			name: "lookup.jaeger-service", value: List(&s.Lookup.JaegerServices, parseText), fallback: "ksyun-tap", placeholder: "NAME", lookup: true,
 			help: "service.name of the taps' spans (OTEL_SERVICE_NAME), which a search in Jaeger needs. Repeatable.",
 		},
 		{
-			name: "lookup.tempo", value: list(&s.Lookup.Tempo, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.tempo", value: List(&s.Lookup.Tempo, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "Grafana Tempo that ksyun-tap lookup queries. Repeatable.",
 		},
 		{
-			name: "lookup.loki", value: list(&s.Lookup.Loki, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.loki", value: List(&s.Lookup.Loki, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "Grafana Loki that ksyun-tap lookup queries. Repeatable.",
 		},
 		{
@@ -308,11 +308,11 @@ func (s *Settings) table() []setting {
 			help: "Selector of the taps' streams in LogQL.",
 		},
 		{
-			name: "lookup.victorialogs", value: list(&s.Lookup.VictoriaLogs, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.victorialogs", value: List(&s.Lookup.VictoriaLogs, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "VictoriaLogs, a single node or the select nodes of a cluster, that ksyun-tap lookup queries. Repeatable.",
 		},
 		{
-			name: "lookup.elasticsearch", value: list(&s.Lookup.Elasticsearch, lookup.ParseURL), placeholder: "URL", lookup: true,
+			name: "lookup.elasticsearch", value: List(&s.Lookup.Elasticsearch, lookup.ParseURL), placeholder: "URL", lookup: true,
 			help: "Elasticsearch or OpenSearch that ksyun-tap lookup queries. The path of the URL is the index, a pattern of indices or a data stream; without it, all are searched. Repeatable.",
 		},
 		{
