@@ -92,7 +92,8 @@ type Pipeline struct {
 	// offered counts the observations that were to be queued, served those of them that
 	// were served or dropped since. Both are the same while nothing is queued.
 	offered, served atomic.Uint64
-	filled          chan struct{} // capacity 1: the worker should not wait any longer
+
+	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
 

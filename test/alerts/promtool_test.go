@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
@@ -80,9 +81,7 @@ func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 	var all []*unitTest
 	for _, name := range names {
 		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var file unitTests
 		dec := yaml.NewDecoder(bytes.NewReader(text))
 		dec.KnownFields(true)
@@ -200,9 +199,7 @@ func (u *unitTest) passes(t *testing.T, groups []rulefmt.RuleGroup) error {
 func (u *unitTest) run(t *testing.T, groups []rulefmt.RuleGroup) error {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // removed before the next of thousands
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	db := u.load(t, dir)
 	engine := promql.NewEngine(promql.EngineOpts{
 		MaxSamples: 1_000_000, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
@@ -263,9 +260,7 @@ func (u *unitTest) load(t *testing.T, dir string) *tsdb.DB {
 	opts.MinBlockDuration, opts.MaxBlockDuration = year.Milliseconds(), year.Milliseconds()
 	opts.WALSegmentSize = -1 // no log, so that nothing is written
 	db, err := tsdb.Open(dir, promslog.NewNopLogger(), nil, opts, tsdb.NewDBStats())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	db.DisableCompactions()
 	app := db.Appender(t.Context())
 	for _, s := range u.input {
@@ -278,9 +273,7 @@ func (u *unitTest) load(t *testing.T, dir string) *tsdb.DB {
 			}
 		}
 	}
-	if err := app.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, app.Commit())
 	return db
 }
 
