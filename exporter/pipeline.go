@@ -93,10 +93,12 @@ type Pipeline struct {
 	// were served or dropped since. Both are the same while nothing is queued.
 	offered, served atomic.Uint64
 
-	links  links         // used by the worker only
 	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
+
+	records record.Maker // used by the worker only, as is links
+	links   links
 }
 
 const (
@@ -427,7 +429,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	r = record.New(o)
+	r = p.records.New(o)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)

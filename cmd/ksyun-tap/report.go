@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -45,11 +44,11 @@ func writeReport(dir string, t *tap) error {
 		fmt.Sprintf(reportTickets, diagnosis.Chinese): tickets(failures, diagnosis.Chinese),
 	}
 	var lines, summary bytes.Buffer
-	if err := encodeJSON(&summary, makeSummary(t)); err != nil {
+	if err := printJSON(&summary, makeSummary(t)); err != nil {
 		return err
 	}
 	for _, r := range failures {
-		if err := encodeJSON(&lines, r); err != nil {
+		if err := printJSON(&lines, r); err != nil {
 			return err
 		}
 	}
@@ -60,13 +59,6 @@ func writeReport(dir string, t *tap) error {
 		}
 	}
 	return nil
-}
-
-// encodeJSON writes v on one line.
-func encodeJSON(b *bytes.Buffer, v any) error {
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // tickets returns one ticket for each group of equal failures, about its last

@@ -27,6 +27,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
@@ -118,9 +119,7 @@ func startReadTap(t *testing.T, binary, api string) *readTap {
 	cmd := exec.CommandContext(t.Context(), binary, "run", "--proxy.listen-address="+tap.proxy, "--web.listen-address="+tap.page,
 		"--upstream.connect-to="+host+":80="+api, "--journal.path="+tap.journal, "--journal.size="+strconv.Itoa(readersJournal), "--evidence", "--log.file="+filepath.Join(dir, "log"))
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	tap.process = cmd.Process
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -318,18 +317,12 @@ func (tap *readTap) check(name string, n int) {
 		}
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tap.process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, rest, _ := strings.Cut(string(status), "VmHWM:")
 	peak, err := strconv.Atoi(strings.Fields(rest)[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	file, err := os.Stat(tap.journal)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if peak<<10 > readersMemory || file.Size() > readersFile || entries > readersJournal {
 		t.Errorf("%s: %d KiB of memory, a file of %d bytes, %d entries", name, peak, file.Size(), entries)
 	}
@@ -339,28 +332,20 @@ func (tap *readTap) check(name string, n int) {
 func (tap *readTap) json(path string, into any) {
 	tap.t.Helper()
 	res, err := http.Get("http://" + tap.page + path)
-	if err != nil {
-		tap.t.Fatal(err)
-	}
+	require.NoError(tap.t, err)
 	defer res.Body.Close()
-	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
-		tap.t.Fatal(err)
-	}
+	require.NoError(tap.t, json.NewDecoder(res.Body).Decode(into))
 }
 
 // counter returns the sum of a metric's counters with the labels.
 func (tap *readTap) counter(name string, labels map[string]string) (sum int) {
 	tap.t.Helper()
 	res, err := http.Get("http://" + tap.page + "/metrics")
-	if err != nil {
-		tap.t.Fatal(err)
-	}
+	require.NoError(tap.t, err)
 	defer res.Body.Close()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(res.Body)
-	if err != nil {
-		tap.t.Fatal(err)
-	}
+	require.NoError(tap.t, err)
 	for _, m := range families[name].GetMetric() {
 		matches := 0
 		for _, l := range m.GetLabel() {
