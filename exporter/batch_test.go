@@ -64,22 +64,29 @@ func TestSettle(t *testing.T) {
 		p.Observe(attempt.Get("error_throttled"))
 		synctest.Wait() // it is served, and the worker waits for more
 		settle(false, 1)
-		for range 3 {
-			p.Observe(attempt.Get("error_throttled"))
+		fail := func() {
+			for range 3 {
+				p.Observe(attempt.Get("error_throttled"))
+			}
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if p.Settle(ctx); j.Stats().Entries > 4 {
-			t.Error("more entries than failures")
-		}
+		fail()
 		begin := time.Now()
 		settle(true, 4)
 		if took := time.Since(begin); took >= 5*time.Millisecond { // of the bubble
 			t.Errorf("the worker's pause was not ended: %v", took)
 		}
+		synctest.Wait()
+		fail()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if !p.Settle(ctx) {
+			t.Error("did not wait")
+		}
+		synctest.Wait() // the worker goes on nevertheless
+		settle(false, 7)
 		if err := p.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		settle(false, 4)
+		settle(false, 7)
 	})
 }
