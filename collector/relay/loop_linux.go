@@ -162,7 +162,7 @@ func (l *loop) run() {
 // driveDue goes on with the pairs that are due now, after sending for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
-	for i := 0; i < len(l.due); i++ { // a pair that panics is removed
+	for i := 0; i < len(l.due); i++ { //nolint:intrange // a pair that panics is removed
 		l.send(l.due[i])
 	}
 	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
