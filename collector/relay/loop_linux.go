@@ -138,6 +138,7 @@ func (l *loop) stop() {
 // part in waking it up.
 func (l *loop) run() {
 	runtime.LockOSThread()
+	preferThread()
 	defer closeFD(l.epoll)
 	defer closeFD(l.wake)
 	events := make([]unix.EpollEvent, 256)
