@@ -163,8 +163,8 @@ func (l *loop) run() {
 // driveDue goes on with the pairs that are due now, after sending for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
-	for _, p := range l.due {
-		l.send(p)
+	for i := 0; i < len(l.due); i++ { //nolint:intrange // a pair that panics is removed
+		l.send(l.due[i])
 	}
 	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
 		p := l.due[0]
@@ -176,6 +176,7 @@ func (l *loop) driveDue() {
 
 // send writes what a pair has to send. The machine is informed in the pair's turn.
 func (l *loop) send(p *pair) {
+	defer l.contain(p)
 	if p.m.effects != 0 || p.m.over() {
 		return
 	}

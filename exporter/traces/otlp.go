@@ -220,9 +220,9 @@ const (
 
 func (m *message) text(k attribute.Key, v string) {
 	if size := overhead + len(k) + len(v); size <= small { // most attributes
-		m.b = append(m.b, byte(m.field)<<3|bytesType, byte(size), pairKey<<3|bytesType, byte(len(k)))
+		m.b = append(m.b, byte(m.field)<<3|bytesType, byte(size), pairKey<<3|bytesType, byte(len(k))) //nolint:gosec // all are small
 		m.b = append(m.b, k...)
-		m.b = append(m.b, pairValue<<3|bytesType, byte(tag+1+len(v)), valueString<<3|bytesType, byte(len(v)))
+		m.b = append(m.b, pairValue<<3|bytesType, byte(tag+1+len(v)), valueString<<3|bytesType, byte(len(v))) //nolint:gosec // likewise
 		m.b = append(m.b, v...)
 		return
 	}
