@@ -50,7 +50,7 @@ var errNotProxy = &refusal{
 }
 
 func (w *resignWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
-	h.obs.Source = classify.SourceResign
+	h.source = classify.SourceResign
 	if x.Request.Form != http1.FormOrigin {
 		return relay.Route{}, errNotProxy
 	}
