@@ -30,8 +30,9 @@ func Return() {
 	unmapProgram()
 }
 
-// Keeper calls Return when the process has become quiet after its start or a burst of
-// work. While the process is idle, it does not wake up.
+// Keeper calls Return at once, for what the start of the process needed, and when the
+// process has become quiet after a burst of work. While the process is idle, it does
+// not wake up.
 type Keeper struct {
 	// Activity returns a number that changes with all work that must not be
 	// disturbed.
@@ -51,18 +52,20 @@ func (k *Keeper) Run(ctx context.Context) {
 		k.collections, k.heap, k.back = collections, heap, Return
 	}
 	collected := k.collections(ctx)
-	for kept := uint64(0); k.settle(ctx); {
-		if k.heap() >= kept+worthwhile {
-			if k.Release != nil {
-				k.Release(ctx)
+	for {
+		k.back()
+		for kept := k.heap(); k.heap() < kept+worthwhile; {
+			select { // a heap that has grown has been collected
+			case <-collected:
+			case <-ctx.Done():
+				return
 			}
-			k.back()
-			kept = k.heap()
+			if !k.settle(ctx) {
+				return
+			}
 		}
-		select { // a heap that has grown has been collected
-		case <-collected:
-		case <-ctx.Done():
-			return
+		if k.Release != nil {
+			k.Release(ctx)
 		}
 	}
 }
