@@ -43,7 +43,7 @@ func (l *loop) freeIdle() {
 // releaseTLS frees the buffers of tc, and of TLS that it lies in.
 func releaseTLS(tc *tls.Conn) {
 	for _, offset := range tlsBuffers {
-		if b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(tc), offset)); b.Len() == 0 {
+		if b := (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(tc), offset)); b.Len() == 0 { //nolint:gosec // see tlsBuffers
 			*b = bytes.Buffer{}
 		}
 	}

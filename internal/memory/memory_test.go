@@ -55,17 +55,17 @@ func TestReturnsWhenQuiet(t *testing.T) {
 		p.returns(t, "at the start", 1)
 
 		collect()
-		time.Sleep(10 * latest)
+		<-time.After(10 * latest) // of the bubble
 		p.returns(t, "after a collection that left nothing", 1)
 
 		p.heap.Store(9 << 20)
 		collect()
 		for range 20 {
 			p.work.Add(1)
-			time.Sleep(quiet / 2)
+			<-time.After(quiet / 2)
 			p.returns(t, "during work", 1)
 		}
-		time.Sleep(2 * quiet)
+		<-time.After(2 * quiet)
 		p.returns(t, "after work", 2)
 	})
 }
@@ -77,9 +77,10 @@ func TestReturnsDespiteActivity(t *testing.T) {
 		p.returns(t, "at the start", 1)
 		p.heap.Store(5 << 20)
 		collect()
-		for start := time.Now(); time.Since(start) < latest; time.Sleep(quiet / 2) {
+		for start := time.Now(); time.Since(start) < latest; {
 			p.returns(t, "during work", 1)
 			p.work.Add(1)
+			<-time.After(quiet / 2)
 		}
 		p.returns(t, "a minute later", 2)
 	})
