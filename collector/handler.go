@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,27 +18,28 @@ import (
 )
 
 // handler routes the requests of one client connection and turns each exchange
-// into an observation. What it needs is allocated once per connection and reused.
+// into an observation. What an idle connection does not need is shared by all.
 type handler struct {
-	p     *Proxy
-	way   way
-	next  passages // the ways within the running CONNECT
-	rules *rules   // of the running exchange
-	dest  destination
-	sink  classify.Sink // of the running exchange
-	begun bool
-	why   errorResponse // to a request that was refused
+	p      *Proxy
+	client netip.AddrPort
+	way    way
+	next   passages // the ways within the running CONNECT
+	rules  *rules   // of the running exchange
+	dest   destination
+	sink   classify.Sink // of the running exchange
+	begun  bool
+	why    errorResponse // to a request that was refused
 
 	// authority names where the requests are sent, as it was received: with a
 	// request, or with the CONNECT around it.
 	authority []byte
 
-	obs     classify.Observation
+	// Of the running exchange:
+	source  classify.Source
 	call    classify.Call
 	secrets classify.Secrets
-	request classify.Request
-	reply   classify.Response
 	body    int // bytes of the body that call was read from
+	*work       // nil while none is needed
 
 	found found     // the last result of lookUp
 	dated time.Time // when the Date of a response was last read
@@ -45,6 +47,16 @@ type handler struct {
 	accessKey  []byte
 	credential string
 }
+
+// work is what is only needed for reading a request and for its observation. It is
+// reused by the exchanges of all connections.
+type work struct {
+	obs     classify.Observation
+	request classify.Request
+	reply   classify.Response
+}
+
+var works = sync.Pool{New: func() any { return new(work) }}
 
 // found is the destination for the current authority, unless rules is nil.
 type found struct {
@@ -54,9 +66,7 @@ type found struct {
 }
 
 func newHandler(p *Proxy, w way, client netip.AddrPort) *handler {
-	h := &handler{p: p, way: w, rules: p.rules.Load()}
-	h.obs.Client = client
-	return h
+	return &handler{p: p, client: client, way: w, rules: p.rules.Load()}
 }
 
 // Route implements relay.Handler.
@@ -67,9 +77,20 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.sink, h.begun, h.why = destination{}, nil, false, errorResponse{}
+	h.dest, h.source, h.sink, h.begun, h.why = destination{}, "", nil, false, errorResponse{}
 	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
-	h.obs = classify.Observation{Client: h.obs.Client}
+	if h.work != nil {
+		*h.work = work{}
+		works.Put(h.work)
+		h.work = nil
+	}
+}
+
+// prepare makes sure that h has work.
+func (h *handler) prepare() {
+	if h.work == nil {
+		h.work = works.Get().(*work)
+	}
 }
 
 // setAuthority sets the current authority.
@@ -194,6 +215,7 @@ func (h *handler) begin(x *relay.Exchange) {
 
 // read parses the call and the secrets from the request.
 func (h *handler) read(x *relay.Exchange) {
+	h.prepare()
 	q := &x.Request
 	body, _ := x.RequestBody()
 	h.request.Method = classify.MethodName(q.Method())
@@ -208,8 +230,9 @@ func (h *handler) read(x *relay.Exchange) {
 // observe reports to the sink how the exchange ended.
 func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	defer h.guard()
+	h.prepare()
 	q, o := &x.Request, &h.obs
-	o.Fault = fault
+	o.Client, o.Source, o.Fault = h.client, h.source, fault
 	if fault.Refused() {
 		o.Call = classify.Call{Host: string(h.dest.Host)}
 	} else {
@@ -255,7 +278,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 func (h *handler) chooseSink() {
 	h.sink = h.p.cfg.Sink
 	if h.p.cfg.SinkFor != nil {
-		if other := h.p.cfg.SinkFor(h.obs.Client); other != nil {
+		if other := h.p.cfg.SinkFor(h.client); other != nil {
 			h.sink = other
 		}
 	}

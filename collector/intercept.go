@@ -124,7 +124,7 @@ func (h *handler) Secured(err error) {
 	}
 	reason := handshakeReason(err)
 	h.p.distrusts.failed(host, agent, reason)
-	h.p.cfg.OnHandshakeError(HandshakeError{Host: string(host), Client: h.obs.Client, Reason: reason, Err: err})
+	h.p.cfg.OnHandshakeError(HandshakeError{Host: string(host), Client: h.client, Reason: reason, Err: err})
 }
 
 // untrusted lists the alerts with which programs reject a certificate (RFC

@@ -47,7 +47,7 @@ type resignWay struct {
 var errNotProxy = refuse(classify.FaultUnsupported, "This is ksyun-tap's re-signing address and not a proxy. Send calls to it as to the API, or use the proxy's address as a proxy.")
 
 func (w *resignWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
-	h.obs.Source = classify.SourceResign
+	h.source = classify.SourceResign
 	if x.Request.Form != http1.FormOrigin {
 		return relay.Route{}, errNotProxy
 	}

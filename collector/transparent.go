@@ -65,7 +65,7 @@ type transparentWay struct{}
 
 func (transparentWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
-	h.obs.Source = classify.SourceTransparent
+	h.source = classify.SourceTransparent
 	switch {
 	case q.Form == http1.FormAuthority && x.Hello:
 		return h.connectTransparent(q.Authority(), x.Destination)
@@ -107,7 +107,7 @@ type redirectedPassage struct {
 
 func (w *redirectedPassage) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
-	h.obs.Source = classify.SourceTransparent
+	h.source = classify.SourceTransparent
 	if q.Form != http1.FormOrigin {
 		return relay.Route{}, errProxyRequest
 	}

@@ -49,13 +49,13 @@ func (proxyWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
 	switch q.Form { //nolint:exhaustive // the others are those of a server
 	case http1.FormAuthority:
-		h.obs.Source = classify.SourceConnect
+		h.source = classify.SourceConnect
 		return h.connect(q.Authority(), q.Get("User-Agent"))
 	case http1.FormAbsolute:
-		h.obs.Source = classify.SourceForward
+		h.source = classify.SourceForward
 		return h.forwardFor(q, q.Authority(), q.TLS)
 	}
-	h.obs.Source = classify.SourceReverse
+	h.source = classify.SourceReverse
 	if err := h.lookUp(q.Host(), q.TLS); err != nil {
 		return relay.Route{}, err
 	}
@@ -67,7 +67,7 @@ func (proxyWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 type helloWay struct{}
 
 func (helloWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
-	h.obs.Source = classify.SourceReverse
+	h.source = classify.SourceReverse
 	return h.connect(x.Request.Authority(), nil)
 }
 
@@ -91,15 +91,15 @@ type passages struct {
 func (h *handler) passages(agent string) passages {
 	d := &h.dest
 	return passages{
-		tls:   &passage{h.obs.Source, d.authority(), true},
-		plain: &passage{h.obs.Source, []byte(d.Host.WithPort(d.Port)), false},
+		tls:   &passage{h.source, d.authority(), true},
+		plain: &passage{h.source, []byte(d.Host.WithPort(d.Port)), false},
 		host:  d.Host, agent: agent,
 	}
 }
 
 func (w *passage) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
-	h.obs.Source = w.source
+	h.source = w.source
 	if q.Form == http1.FormAuthority || q.Form == http1.FormAbsolute {
 		return relay.Route{}, errNested
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/memory"
 )
 
 // reload reads the settings again and applies those that can change at run time.
@@ -43,6 +44,7 @@ func (t *tap) reload() (err error) {
 	}
 	t.reloaded.Store(t.reloaded.Load().next(next, time.Now()))
 	t.log.Info("settings reloaded")
+	memory.Return()
 	return nil
 }
 

@@ -39,6 +39,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
+	"github.com/ksyun-tap/ksyun-tap/internal/memory"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 )
@@ -315,6 +316,8 @@ func (t *tap) serve(ctx context.Context) error {
 	if t.path != nil {
 		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
+	keeper := memory.Keeper{Activity: t.relayed, Release: t.proxy.Release}
+	group.Go(func() error { keeper.Run(failed); return nil })
 	group.Go(t.web.Serve)
 	group.Go(t.admin.Serve)
 	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })
@@ -334,6 +337,12 @@ func (t *tap) serve(ctx context.Context) error {
 		err = lostLogError{closeErr}
 	}
 	return err
+}
+
+// relayed returns a number that grows with what programs do.
+func (t *tap) relayed() int64 {
+	s := t.proxy.Stats()
+	return s.Accepted + s.RequestBytes + s.ResponseBytes
 }
 
 // lostLogError reports that the last lines of the log could not be written.

@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -90,6 +91,7 @@ type Dialer struct {
 	cfg       Config
 	connectTo map[string]string // addresses by authority
 	tls       *tls.Config
+	latest    atomic.Pointer[tls.Config] // of the latest host
 }
 
 // NewDialer returns a Dialer.
@@ -197,13 +199,23 @@ func (d *Dialer) prepare(ctx context.Context, nc net.Conn, t *Target) (net.Conn,
 	if !t.TLS {
 		return nc, nil
 	}
-	cfg := d.tls.Clone()
-	cfg.ServerName = string(t.Host)
-	tc := tls.Client(d.cfg.Wrap(nc, nil), cfg)
+	tc := tls.Client(d.cfg.Wrap(nc, nil), d.tlsConfig(string(t.Host)))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, tlsError(err, t.Host)
 	}
 	return tc, nil
+}
+
+// tlsConfig returns the configuration for host. Connections keep it, so those to the
+// same host share one.
+func (d *Dialer) tlsConfig(host string) *tls.Config {
+	cfg := d.latest.Load()
+	if cfg == nil || cfg.ServerName != host {
+		cfg = d.tls.Clone()
+		cfg.ServerName = host
+		d.latest.Store(cfg)
+	}
+	return cfg
 }
 
 // mark sets the mark on a socket, if there is one.
