@@ -12,6 +12,7 @@ import (
 // authenticated.
 type authenticationInput struct {
 	code      string // the vendor's code as spelled in the catalogue; "" if there is none
+	foreign   bool   // the catalogue does not know the code
 	category  classify.Category
 	signing   classify.Signing
 	signature *classify.Signature // nil if the request was not inspected
@@ -101,7 +102,7 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 		return all
 	}
 	secret := Likely
-	if suspicious > 0 || explained {
+	if suspicious > 0 || explained || in.foreign {
 		secret = Possible
 	}
 	fields := s.Fields

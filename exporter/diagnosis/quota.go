@@ -131,7 +131,8 @@ func (u *usage) quotaFacts(used int) [3]classify.Fact {
 }
 
 // throttled returns the diagnosis of a throttled attempt with the usage u: whether
-// this tap's calls reach the limit.
+// this tap's calls reach the limit. In the first minute of a key, which other taps may
+// have relayed the calls of, others are not likely to be the cause.
 func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	if o.Verdict.Category != classify.CategoryThrottled || u.limit == 0 {
 		return Diagnosis{}, false
@@ -142,7 +143,9 @@ func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	case share >= 1:
 		sure = Certain
 	case share < quotaShared:
-		cause = CauseQuotaShared
+		if cause = CauseQuotaShared; o.End.Unix()-u.key.first < quotaBuckets*quotaBucket {
+			sure = Possible
+		}
 	}
 	facts := u.quotaFacts(used)
 	return say(cause, sure, facts[:]...), true
