@@ -105,14 +105,10 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 	if suspicious > 0 || explained || in.foreign {
 		secret = Possible
 	}
-	fields := s.Fields
-	if fields == "" {
-		fields = "-"
-	}
 	all = append(all, say(CauseSecretWrong, secret,
 		classify.Fact{Name: "passed", Value: strconv.Itoa(s.Checks - suspicious)},
 		classify.Fact{Name: "checks", Value: strconv.Itoa(s.Checks)},
-		classify.Fact{Name: "fields", Value: fields}))
+		classify.Fact{Name: "fields", Value: orDash(s.Fields)}))
 	return append(all, rest...)
 }
 

@@ -26,7 +26,6 @@ const (
 	maxOpenCalls = 1024 // maximum number of calls that are kept open
 	callProbes   = 8    // number of slots where an open call may be stored
 	maxAttempts  = 16   // number of attempts after which a call is counted as failed
-	wastedPause  = time.Hour
 )
 
 // CallOutcome is the outcome of a call after its last attempt.
@@ -138,10 +137,10 @@ func (d *Diagnoser) observeCall(o *classify.Observation, f found) Attempt {
 	return at
 }
 
-// reportWasted reports that retries of an action are wasted, once in wastedPause.
+// reportWasted reports that retries of an action are wasted, once in noticePause.
 func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt) {
 	now, last := o.End.Unix(), a.reported.Load()
-	if now-last < int64(wastedPause/time.Second) || !a.reported.CompareAndSwap(last, now) {
+	if now-last < noticePause || !a.reported.CompareAndSwap(last, now) {
 		return
 	}
 	d.report(o, CauseRetryWasted, SeverityInfo,

@@ -112,10 +112,6 @@ func stale(in emptyInput) bool {
 
 // intervalFacts returns the facts of a finding about an interval.
 func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
-	name := q.Name()
-	if name == "" {
-		name = "-"
-	}
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return "-"
@@ -123,7 +119,7 @@ func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
 		return t.UTC().Format(time.RFC3339)
 	}
 	return []classify.Fact{
-		{Name: "name", Value: name},
+		{Name: "name", Value: orDash(q.Name())},
 		{Name: "start", Value: stamp(in.start)},
 		{Name: "end", Value: stamp(in.end)},
 		{Name: "now", Value: stamp(in.now)},

@@ -12,12 +12,10 @@ import (
 )
 
 const (
-	quotaBuckets  = 12          // number of buckets of a sliding window
-	quotaBucket   = 5           // length of a bucket, in seconds
-	quotaPace     = 3           // number of buckets that the present pace is measured over
-	quotaWarn     = 0.8         // used share from which a notice is given
-	quotaPause    = 1 * 60 * 60 // time between two notices of a usage, in seconds
-	quotaShared   = 0.5         // used share below which a throttled call is blamed on others
+	quotaBuckets  = 12  // number of buckets of a sliding window
+	quotaBucket   = 5   // length of a bucket, in seconds
+	quotaPace     = 3   // number of buckets that the present pace is measured over
+	quotaShared   = 0.5 // used share below which a throttled call is blamed on others
 	quotaAccuracy = time.Second
 )
 
@@ -113,8 +111,8 @@ func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64
 		return
 	}
 	u.window.add(second)
-	if last := u.warned.Load(); second-last >= quotaPause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
-		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
+	if last := u.warned.Load(); second-last >= noticePause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
+		if used := u.window.used(second); float64(used) >= limitWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
 			facts := u.quotaFacts(used)
 			d.report(o, CauseQuotaNear, SeverityWarn, facts[:]...)
 		}

@@ -13,9 +13,7 @@ import (
 )
 
 const (
-	sizeWarn   = 0.8         // used share of a limit from which a notice is given
-	sizePause  = 1 * 60 * 60 // time between two notices of a usage, in seconds
-	sizeBucket = 5 * 60      // half of the time that a size is remembered, in seconds
+	sizeBucket = 5 * 60 // half of the time that a size is remembered, in seconds
 )
 
 // SizeLimit is a limit on the size of a request.
@@ -99,7 +97,7 @@ func (d *Diagnoser) observeSize(o *classify.Observation, u *usage, size classify
 			u.sizes.most[i].add(second, n)
 		}
 	}
-	if last := u.sizes.warned.Load(); !suspect && u.sizes.share(size) >= sizeWarn && second-last >= sizePause && u.sizes.warned.CompareAndSwap(last, second) {
+	if last := u.sizes.warned.Load(); !suspect && u.sizes.share(size) >= limitWarn && second-last >= noticePause && u.sizes.warned.CompareAndSwap(last, second) {
 		d.report(o, CauseSizeNear, SeverityWarn, u.sizeFacts(size)...)
 	}
 }
@@ -136,7 +134,7 @@ func oversized(o *classify.Observation, u *usage, s classify.Size) (Diagnosis, b
 		return Diagnosis{}, false
 	}
 	share := u.sizes.share(s)
-	if share < sizeWarn {
+	if share < limitWarn {
 		return Diagnosis{}, false
 	}
 	sure := Possible

@@ -142,7 +142,7 @@ func TestSizeInnocent(t *testing.T) {
 		l.repeat(5, a)
 		l.want()
 		for _, s := range l.d.RequestSizes(l.now) {
-			if s.Used >= sizeWarn || s.Version == "2023-07-12" {
+			if s.Used >= limitWarn || s.Version == "2023-07-12" {
 				t.Errorf("%s: %+v", name, s)
 			}
 		}
