@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"go.uber.org/zap/zapcore"
@@ -185,5 +186,34 @@ func TestReloadApplies(t *testing.T) {
 				t.Errorf("after: %q, want %q", got, tt.want[1])
 			}
 		})
+	}
+}
+
+// TestReloadKeepsWhatNeedsARestart checks that the API reports the value in use of a
+// setting whose change needs a restart, and the value after it, until it is changed back.
+func TestReloadKeepsWhatNeedsARestart(t *testing.T) {
+	r := startReloaded(t, "--journal.size=10", "--log.level=info")
+	for _, tt := range []struct{ size, want string }{
+		{"20", `"pending":{"journal.size":{"value":"20","source":"--journal.size"}}`},
+		{"10", ""},
+	} {
+		r.args = append(r.args[:3:3], "--journal.size="+tt.size, "--log.level=debug")
+		if err := r.tap.reload(); err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.Get("http://" + r.tap.address(wayWeb) + "/api/v1/status/config")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		config := string(body)
+		if !strings.Contains(config, "\\njournal.size: 10  # --journal.size\\n") || !strings.Contains(config, "\\nlog.level: debug  #") ||
+			strings.Contains(config, "pending") != (tt.want != "") || !strings.Contains(config, tt.want) {
+			t.Errorf("after a reload with %s: %s", tt.size, config)
+		}
 	}
 }

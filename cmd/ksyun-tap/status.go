@@ -18,7 +18,7 @@ import (
 
 // reloaded is the result of the last reload, or of the start.
 type reloaded struct {
-	settings *config.Settings // in use
+	settings *config.Settings // as loaded
 	ok       bool
 	at       time.Time   // of the last one that succeeded
 	reloads  []time.Time // of the last maxReloads reloads that succeeded, oldest first
@@ -45,13 +45,12 @@ func (t *tap) webStatus() web.Status {
 		},
 		Settings: func() (all []web.Setting) {
 			for _, x := range t.reloaded.Load().settings.Sourced() {
-				all = append(all, web.Setting(x))
+				all = append(all, web.Setting{Name: x.Name, Value: x.Value, Source: x.Source, Pending: (*web.Pending)(x.Pending)})
 			}
 			return all
 		},
 		Reloads: func() []time.Time { return t.reloaded.Load().reloads },
 		Losses:  t.losses,
-		Flags:   func() map[string]string { return t.reloaded.Load().settings.Texts() },
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,

@@ -299,7 +299,7 @@ func with200(code, shape string) asked {
 	return asked{action: "ListMetrics", version: "2010-05-25", do: cloudmonitor.Directive{Error: code, Status: 200, Shape: shape}}
 }
 
-// BenchmarkHidden measures what the relay waits for at a success: with data, of a
+// BenchmarkHidden measures what all analysers take at a success: with data, of a
 // program that calls once and ten thousand times a second, of a list, and without
 // data.
 func BenchmarkHidden(b *testing.B) {

@@ -21,13 +21,10 @@ type chart struct {
 	Top        uint64           // failures at the top edge
 	CallsTop   uint64           // calls at the top edge
 	HasCalls   bool
-	Ticks      []time.Time
+	Ticks      []chartTick
 	Marks      []chartMark
-	Source     string
 	Complete   time.Time // since when all failures are counted; zero if all are
 	Total      uint64
-	Calls      uint64
-	Peak       bar
 }
 
 // bar is one interval.
@@ -55,18 +52,19 @@ type chartMark struct {
 	X    float64
 }
 
-// chartTicks is the number of intervals of the time axis.
-const chartTicks = 6
+// chartTick is a label of the time axis.
+type chartTick struct {
+	Time time.Time
+	X    string // in percent of the width
+}
 
-// newChart returns the chart of an activity by blame.
-func newChart(d activityData, here location) chart {
+// newChart returns the chart of an activity by blame with a number of intervals.
+func newChart(d activityData, points int, here location) chart {
 	step := time.Duration(d.StepSeconds) * time.Second
-	c := chart{Start: d.Start, Step: step, Source: d.Source, Complete: d.CompleteSince, HasCalls: d.Calls != nil}
-	points := len(d.Calls)
+	c := chart{Start: d.Start, Step: step, Complete: d.CompleteSince, HasCalls: d.Calls != nil}
 	byBlame := map[classify.Blame]series{}
 	for _, s := range d.Series {
 		byBlame[classify.Blame(s.Labels["blame"])] = s
-		points = max(points, len(s.Counts))
 	}
 	for _, b := range classify.Blames() {
 		if byBlame[b].Total > 0 {
@@ -91,20 +89,17 @@ func newChart(d activityData, here location) chart {
 			}
 		}
 		c.Total += b.Failures
-		c.Calls += b.Calls
-		if b.Failures > c.Peak.Failures {
-			c.Peak = b
-		}
-		c.CallsTop = max(c.CallsTop, b.Calls)
+		c.Top, c.CallsTop = max(c.Top, b.Failures), max(c.CallsTop, b.Calls)
 		c.Bars[i] = b
 	}
-	c.Top, c.CallsTop = roundUp(c.Peak.Failures), roundUp(c.CallsTop)
+	c.Top, c.CallsTop = roundUp(c.Top), roundUp(c.CallsTop)
 	c.End = d.Start.Add(time.Duration(points) * step)
 	c.scale()
+	c.ticks()
 	return c
 }
 
-// scale sets the positions of bars and ticks.
+// scale sets the positions of bars.
 func (c *chart) scale() {
 	const height = 100.0
 	for i := range c.Bars {
@@ -121,8 +116,31 @@ func (c *chart) scale() {
 			b.CallsY = height - b.CallsH
 		}
 	}
-	for i := range chartTicks + 1 {
-		c.Ticks = append(c.Ticks, c.Start.Add(c.End.Sub(c.Start)*time.Duration(i)/chartTicks))
+}
+
+// tickSteps are the possible intervals of the time axis. maxTicks is how many there are
+// at most.
+var tickSteps = []time.Duration{
+	10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute,
+	time.Hour, 2 * time.Hour, 4 * time.Hour, 12 * time.Hour, 24 * time.Hour, 2 * 24 * time.Hour, 5 * 24 * time.Hour,
+}
+
+const maxTicks = 9
+
+// ticks sets the labels of the time axis, at round times that are not at its very ends.
+func (c *chart) ticks() {
+	length := c.End.Sub(c.Start)
+	step := tickSteps[len(tickSteps)-1]
+	for _, s := range slices.Backward(tickSteps) {
+		if length/s > maxTicks {
+			break
+		}
+		step = s
+	}
+	for at := c.Start.Truncate(step); at.Before(c.End); at = at.Add(step) {
+		if x := 100 * float64(at.Sub(c.Start)) / float64(length); x >= 2 && x <= 98 {
+			c.Ticks = append(c.Ticks, chartTick{at, fmt.Sprintf("%.2f%%", x)})
+		}
 	}
 }
 
@@ -158,8 +176,21 @@ func (c chart) MarkKinds() (all []markKind) {
 // Width returns the width of the viewBox.
 func (c chart) Width() int { return len(c.Bars) }
 
-// Fine reports whether the times of the axis need seconds.
-func (c chart) Fine() bool { return c.End.Sub(c.Start) < chartTicks*time.Minute }
+// TickStyle returns the style of the times of the axis.
+func (c chart) TickStyle() string {
+	switch length := c.End.Sub(c.Start); {
+	case length <= 5*time.Minute:
+		return "clock"
+	case length <= 25*time.Hour:
+		return "minute"
+	}
+	return "day"
+}
+
+// TickLabel returns the label of a time of the axis, in UTC.
+func (c chart) TickLabel(t time.Time) string {
+	return t.UTC().Format(map[string]string{"clock": "15:04:05", "minute": "15:04", "day": "01-02 15:04"}[c.TickStyle()])
+}
 
 // unix formats t as a parameter.
 func unix(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }

@@ -13,26 +13,23 @@ import (
 // functions returns the functions of templates in a language.
 func functions(l diagnosis.Language) template.FuncMap {
 	return template.FuncMap{
-		"t":         translator(l),
-		"word":      wordIn(l),
-		"in":        func(t diagnosis.Text) string { return t.In(l) },
-		"static":    static.url,
-		"title":     title,
-		"clock":     clock,
-		"stamp":     stamp,
-		"took":      took,
-		"count":     count,
-		"percent":   percent,
-		"share":     share,
-		"minute":    minute,
-		"moment":    moment,
-		"length":    func(d time.Duration) string { return span(l, d) },
-		"ago":       func(now, t time.Time) string { return span(l, now.Sub(t)) },
-		"operation": operation,
-		"subject":   subjectIn(l),
-		"status":    statusBeside,
-		"address":   address,
-		"lower":     strings.ToLower,
+		"t":       translator(l),
+		"word":    wordIn(l),
+		"in":      func(t diagnosis.Text) string { return t.In(l) },
+		"static":  static.url,
+		"title":   title,
+		"clock":   clock,
+		"stamp":   stamp,
+		"took":    took,
+		"count":   count,
+		"percent": percent,
+		"share":   share,
+		"minute":  minute,
+		"moment":  moment,
+		"iso":     iso,
+		"ago":     func(now, t time.Time) string { return span(l, now.Sub(t)) },
+		"subject": subjectIn(l),
+		"status":  statusBeside,
 	}
 }
 
@@ -45,7 +42,7 @@ func timeElement(t time.Time, style, layout string) template.HTML {
 	t = t.UTC()
 	full := t.Format("2006-01-02 15:04:05.000Z")
 	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-style="%s" title="%s">%s</time>`, //nolint:gosec // only formatted times
-		t.Format("2006-01-02T15:04:05.000Z"), style, full, t.Format(layout)))
+		iso(t), style, full, t.Format(layout)))
 }
 
 // clock formats a time of day.
@@ -59,6 +56,9 @@ func stamp(t time.Time) template.HTML { return timeElement(t, "stamp", "2006-01-
 
 // moment formats a date and a time of day without seconds.
 func moment(t time.Time) template.HTML { return timeElement(t, "moment", "2006-01-02 15:04Z") }
+
+// iso formats a time for scripts.
+func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // took formats a duration in seconds with three significant digits.
 func took(seconds float64) string {

@@ -102,6 +102,7 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 		if d.Blanks = d.invalid(); len(d.Blanks) == 0 {
 			d.Problem = err.Error()
 		}
+		chosen = p.emptyChart(&d)
 	} else if len(d.Groups) == 0 && len(d.Failures) == 0 {
 		d.Blanks = p.blanks(&d, &q)
 	}
@@ -157,7 +158,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		return err
 	}
 	byBlame := p.count(&shown, &counts)
-	d.Chart = newChart(byBlame, d.location)
+	d.Chart = newChart(byBlame, counts.points, d.location)
 	if p.Status.Runtime != nil {
 		d.Chart.mark("mark.start", p.Status.Runtime().StartTime)
 	}
@@ -197,6 +198,24 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		d.First = d.link(d.query())
 	}
 	return nil
+}
+
+// emptyChart sets the chart of a page whose filters are not valid: of its time range, if
+// that is valid, or else of the default. It returns the range that is selected by name.
+func (p pages) emptyChart(d *overviewData) (chosen string) {
+	for _, values := range []url.Values{{paramFrom: d.values[paramFrom], paramTo: d.values[paramTo]}, {}} {
+		q, chosen, err := p.rangeOf(values, d.Now)
+		if err != nil {
+			continue
+		}
+		q.step = p.fineStep(&q, d.Now)
+		if counts, err := newCounts(&q, d.Now); err == nil {
+			d.From, d.To = q.filter.From, q.filter.To
+			d.Chart = newChart(activityData{Start: time.Unix(counts.start, 0).UTC(), StepSeconds: int(counts.step)}, counts.points, d.location)
+			return chosen
+		}
+	}
+	return ""
 }
 
 // defaultRange returns the time range of the page if none is given: a shorter one while

@@ -58,7 +58,6 @@ type frame struct {
 	Zones     []choice
 	Views     []choice
 	Version   string
-	Host      string // where the tap runs; may be ""
 	Metrics   bool
 	NotReady  string // "" if ready
 	Live      bool   // the page is updated
@@ -81,9 +80,6 @@ func (p pages) frameOf(r *http.Request, page string) frame {
 	f.Zones = choices(here, prefZone, f.Zone, label("zone"))
 	for _, v := range []struct{ page, path string }{{"overview", "/"}, {"programs", "/programs"}, {"catalogue", "/catalogue"}, {"tap", "/tap"}} {
 		f.Views = append(f.Views, choice{Label: word("page", v.page), URL: v.path, Current: v.page == page})
-	}
-	if p.Status.Runtime != nil {
-		f.Host = p.Status.Runtime().Hostname
 	}
 	if p.Ready != nil {
 		if err := p.Ready(); err != nil {

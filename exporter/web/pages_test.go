@@ -50,15 +50,19 @@ func TestTextsAreComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	verb := regexp.MustCompile(`%\[\d+\][a-z]`)
+	arguments := func(text string) []string {
+		return slices.Sorted(slices.Values(verb.FindAllString(text, -1)))
+	}
 	for key, text := range texts {
 		if text.English == "" || text.Chinese == "" {
 			t.Errorf("%s is missing in a language: %+v", key, text)
 		}
-		en, zh := verb.FindAllString(text.English, -1), verb.FindAllString(text.Chinese, -1)
-		slices.Sort(en)
-		slices.Sort(zh)
+		en, zh := arguments(text.English), arguments(text.Chinese)
 		if !slices.Equal(en, zh) {
 			t.Errorf("%s has the arguments %v in English and %v in Chinese", key, en, zh)
+		}
+		if many := arguments(texts[strings.TrimSuffix(key, ".one")].English); !slices.Equal(en, many) {
+			t.Errorf("%s has the arguments %v, and %v for other numbers", key, en, many)
 		}
 	}
 	used := map[string]bool{}
@@ -84,7 +88,7 @@ func TestTextsAreComplete(t *testing.T) {
 		kinds[kind] = true
 	}
 	for key := range texts {
-		if kind, _, _ := strings.Cut(key, "."); !used[key] && !kinds[kind] {
+		if kind, _, _ := strings.Cut(key, "."); !used[strings.TrimSuffix(key, ".one")] && !kinds[kind] {
 			t.Errorf("%q is not used", key)
 		}
 	}
@@ -396,6 +400,104 @@ func TestScopeOnPages(t *testing.T) {
 		if !strings.Contains(banner, want) || strings.Contains(banner, "UTC</") || strings.Contains(banner, "; blame") || strings.Contains(banner, "责任方：配额") ||
 			!strings.Contains(banner, `datetime="2026-11-23T06:53:00.000Z" data-style="moment"`) || !strings.Contains(banner, `datetime="2026-11-23T06:52:00.000Z" data-style="minute"`) {
 			t.Errorf("%s: %s", language, banner)
+		}
+	}
+}
+
+// TestPlurals checks that counts of 1 have the singular.
+func TestPlurals(t *testing.T) {
+	for text, want := range map[string]bool{"1 failure of 1 calls": true, "1 failures": false, "1 warning<": true, "1 address<": true} {
+		found := false
+		for _, path := range []string{"/", "/programs", "/tap", "/catalogue"} {
+			h := handler(func(o *web.Options) {
+				o.Activity = new(activity.Activity)
+				o.Activity.Observe(&classify.Observation{End: now, Verdict: classify.Verdict{Outcome: classify.OutcomeError, Blame: classify.BlameClient}})
+				if path == "/tap" {
+					o.Journal = journal.New(9)
+					o.Journal.AddNotice(&diagnosis.Notice{Time: now, Severity: diagnosis.SeverityWarn})
+				}
+			})
+			found = found || strings.Contains(browse(h, path).Body.String(), text)
+		}
+		if found != want {
+			t.Errorf("%q is on a page: %v, want %v", text, found, want)
+		}
+	}
+}
+
+// TestChartWithoutFailures checks that the chart with its time range stays if no failure
+// matches, or if a filter is not valid, and that it has a link to clear the filters.
+func TestChartWithoutFailures(t *testing.T) {
+	h := handler(nil)
+	for query, clear := range map[string]string{
+		"?action=NoSuchAction":                               "/",
+		"?action=NoSuchAction&view=list&from=6h":             "/?from=6h&amp;view=list",
+		"?blame=nobody":                                      "/",
+		"?nosuch=1&text=a":                                   "/",
+		"?from=yesterday&code=x":                             "/?from=yesterday",
+		"?from=1795420800&to=1795420860&code=NoSuchCode":     "/?from=1795420800&amp;to=1795420860",
+		"?from=2026-11-23T08:00:00Z&to=2026-11-23T07:00:00Z": "",
+		"?from=2026-11-22T08:00:00Z&to=2026-11-22T09:00:00Z": "",
+	} {
+		page := browse(h, "/"+query).Body.String()
+		_, chart, ok := strings.Cut(page, `<figure class="chart"`)
+		chart, _, _ = strings.Cut(chart, "</figure>")
+		if !ok || !strings.Contains(chart, `class="hit"`) || !strings.Contains(chart, "data-style=") {
+			t.Errorf("%s: there is no chart with a time axis", query)
+		}
+		if clear == "" {
+			if !strings.Contains(chart, "No failures in this time range") {
+				t.Errorf("%s: the chart does not say that there are none", query)
+			}
+		} else if !strings.Contains(chart, `No failures match <a href="`+clear+`">Clear filters</a>`) {
+			t.Errorf("%s: the chart has no link to %s", query, clear)
+		}
+	}
+}
+
+// TestAxis checks that the time axis has labels at round times, which scripts convert.
+func TestAxis(t *testing.T) {
+	for query, want := range map[string]string{
+		"?from=1795420800&to=1795420830": "clock 08:00:10,clock 08:00:20",
+		"?from=15m":                      "minute 07:48,minute 07:50",
+		"?from=1h":                       "minute 07:10,minute 07:20",
+		"?from=24h":                      "minute 12:00,minute 16:00",
+		"?from=2026-11-13T00:00:00Z":     "day 11-15 00:00,day 11-17 00:00",
+	} {
+		page := browse(handler(nil), "/"+query).Body.String()
+		var got []string
+		for _, m := range regexp.MustCompile(`<text x="([0-9.]+)%" y="12" data-style="(\w+)" data-time="(\S+)">([^<]+)</text>`).FindAllStringSubmatch(page, -1) {
+			got = append(got, m[2]+" "+m[4])
+		}
+		if len(got) < 2 || len(got) > 9 || strings.Join(got[:2], ",") != want {
+			t.Errorf("%s: %v, want them to begin with %s", query, got, want)
+		}
+	}
+}
+
+// TestSettingsThatNeedARestart checks that the value in use is shown, and beside it
+// what a restart would change.
+func TestSettingsThatNeedARestart(t *testing.T) {
+	h := handler(func(o *web.Options) {
+		o.Status.Settings = func() []web.Setting {
+			return []web.Setting{
+				{Name: "journal.size", Value: "1000", Source: "default", Pending: &web.Pending{Value: "5000", Source: "f.yml:3"}},
+				{Name: "log.level", Value: "info", Source: "default"},
+			}
+		}
+	})
+	page := browse(h, "/tap").Body.String()
+	for _, want := range []string{
+		`<a href="#settings">1 changed setting needs a restart</a>`, "1 setting with its default",
+		`<code>1000</code><div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td><td>default</td>`,
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	for path, want := range map[string]string{"config": `"pending":{"journal.size":{"value":"5000","source":"f.yml:3"}}`, "flags": `{"journal.size":"1000","log.level":"info"}`} {
+		if got := ask(h, http.MethodGet, "/api/v1/status/"+path).Body.String(); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", path, got, want)
 		}
 	}
 }

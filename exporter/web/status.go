@@ -10,23 +10,28 @@ import (
 type Status struct {
 	// Config returns the settings as YAML, without secrets.
 	Config func() string
-	// Flags returns the settings as text, by the names of flags, without secrets.
-	Flags func() map[string]string
-	Build BuildInfo
+	Build  BuildInfo
 	// Runtime returns the state of the process.
 	Runtime func() RuntimeInfo
 	// Reloads returns the times of the last reloads that succeeded, oldest first.
 	Reloads func() []time.Time
-	// Settings returns the settings with the source of each, without secrets.
+	// Settings returns the settings in use with the source of each, without secrets.
 	Settings func() []Setting
 	// Losses returns what was lost because a queue or a limit was exceeded.
 	Losses func() []Loss
 }
 
-// Setting is a setting and where its value comes from.
+// Setting is a setting, its value that is in use, and where that comes from.
 type Setting struct {
 	Name, Value string
 	Source      string // a flag, a variable, a place in a file, or "default"
+	Pending     *Pending
+}
+
+// Pending is another value that was read since, and that a restart applies.
+type Pending struct {
+	Value  string `json:"value"`
+	Source string `json:"source"`
 }
 
 // Loss is a number of things that were lost.
@@ -60,9 +65,11 @@ type RuntimeInfo struct {
 	GODEBUG             string    `json:"GODEBUG"`
 }
 
-// configData is the settings.
+// configData is the settings in use.
 type configData struct {
 	YAML string `json:"yaml"`
+	// Pending has the changed settings that need a restart, by name.
+	Pending map[string]*Pending `json:"pending,omitempty"`
 }
 
 // status adds the endpoints of the status.
@@ -77,16 +84,23 @@ func (a api) status(handle func(path string, serve http.HandlerFunc)) {
 		})
 	}
 	serve("config", func() any {
-		if a.Status.Config == nil {
-			return configData{}
+		d := configData{Pending: map[string]*Pending{}}
+		if a.Status.Config != nil {
+			d.YAML = a.Status.Config()
 		}
-		return configData{a.Status.Config()}
+		for _, s := range a.settings() {
+			if s.Pending != nil {
+				d.Pending[s.Name] = s.Pending
+			}
+		}
+		return d
 	})
 	serve("flags", func() any {
-		if a.Status.Flags == nil {
-			return map[string]string{}
+		flags := map[string]string{}
+		for _, s := range a.settings() {
+			flags[s.Name] = s.Value
 		}
-		return a.Status.Flags()
+		return flags
 	})
 	serve("buildinfo", func() any { return a.Status.Build })
 	serve("runtimeinfo", func() any {
@@ -95,4 +109,12 @@ func (a api) status(handle func(path string, serve http.HandlerFunc)) {
 		}
 		return a.Status.Runtime()
 	})
+}
+
+// settings returns the settings, if they are known.
+func (a api) settings() []Setting {
+	if a.Status.Settings == nil {
+		return nil
+	}
+	return a.Status.Settings()
 }

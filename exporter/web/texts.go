@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,7 +15,8 @@ import (
 )
 
 // texts are the texts of the pages, by key. Those with verbs such as %[1]s have
-// arguments. They are read when the first page is served.
+// arguments. If the first one is 1, the text of the key with ".one" is used, if there is
+// one. They are read when the first page is served.
 var texts = sync.OnceValue(func() (all map[string]diagnosis.Text) {
 	file, err := assets.ReadFile("assets/texts.yaml")
 	if err == nil {
@@ -33,6 +35,9 @@ func translator(l diagnosis.Language) func(key string, args ...any) (string, err
 		text, ok := texts()[key]
 		if !ok {
 			return "", fmt.Errorf("no text %q", key)
+		}
+		if len(args) > 0 && fmt.Sprint(args[0]) == "1" {
+			text = cmp.Or(texts()[key+".one"], text)
 		}
 		if len(args) == 0 {
 			return text.In(l), nil

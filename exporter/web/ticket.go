@@ -36,6 +36,7 @@ const (
 	lineAddress
 	lineClient
 	lineFailedItems
+	lineScope
 	lineNone // for a required line that is empty
 	lineNoResponse
 	lines
@@ -49,7 +50,7 @@ var words = map[diagnosis.Language][lines]string{
 		lineRequestID:    "Request ID", lineTime: "Time", lineRegion: "Region", lineAPI: "API", lineCode: "Error code",
 		lineType: "Error type", lineStatus: "HTTP status", lineFault: "Failure", lineMessage: "Message",
 		lineURL: "Request URL", lineHost: "Host", lineUpstream: "Server address", lineAddress: "Client address",
-		lineClient: "Client", lineFailedItems: "Failed items", lineNone: "none", lineNoResponse: "no complete response",
+		lineClient: "Client", lineFailedItems: "Failed items", lineScope: "Scope", lineNone: "none", lineNoResponse: "no complete response",
 	},
 	diagnosis.Chinese: {
 		lineIntroduction: "调用金山云 API 失败，请根据请求 ID 协助排查。",
@@ -57,7 +58,7 @@ var words = map[diagnosis.Language][lines]string{
 		lineRequestID:    "请求 ID", lineTime: "时间", lineRegion: "地域", lineAPI: "接口", lineCode: "错误码",
 		lineType: "错误类型", lineStatus: "HTTP 状态码", lineFault: "故障", lineMessage: "错误信息",
 		lineURL: "请求地址", lineHost: "域名", lineUpstream: "服务端地址", lineAddress: "客户端地址",
-		lineClient: "客户端", lineFailedItems: "失败条目数", lineNone: "无", lineNoResponse: "未收到完整响应",
+		lineClient: "客户端", lineFailedItems: "失败条目数", lineScope: "影响范围", lineNone: "无", lineNoResponse: "未收到完整响应",
 	},
 }
 
@@ -67,7 +68,8 @@ func Ticket(r *record.Record, language diagnosis.Language) string {
 }
 
 // ticket returns the text of a support ticket about r. A request ID that the
-// vendor did not issue is left out, because the vendor cannot look it up.
+// vendor did not issue is left out, because the vendor cannot look it up, and so is the
+// advice, which is for the program's side.
 func ticket(r *record.Record, language diagnosis.Language) string {
 	words := words[language]
 	var b strings.Builder
@@ -112,11 +114,8 @@ func ticket(r *record.Record, language diagnosis.Language) string {
 		}
 		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(language), d.Summary.In(language), d.Evidence.In(language))
 	}
-	if words := map[diagnosis.Language]string{diagnosis.English: "Scope", diagnosis.Chinese: "影响范围"}; r.Scope != (diagnosis.Scope{}) {
-		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Scope.Sentence(language, r.Blame, r.Time))
-	}
-	if words := map[diagnosis.Language]string{diagnosis.English: "Advice", diagnosis.Chinese: "处理建议"}; !r.Advice.IsZero() {
-		fmt.Fprintf(&b, "%s: %s\n", words[language], r.Advice.Text().In(language))
+	if r.Scope != (diagnosis.Scope{}) {
+		line(lineScope, r.Scope.Sentence(language, r.Blame, r.Time))
 	}
 	return b.String()
 }

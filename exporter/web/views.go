@@ -69,14 +69,15 @@ type tapData struct {
 	frame
 	Build    BuildInfo
 	Runtime  RuntimeInfo
-	Settings []Setting
 	Losses   []Loss
 	Journal  journal.Stats
 	Groups   groups.Stats
 	Calls    uint64
 	Warnings int       // kinds of notices that somebody should look into
-	Set      []Setting // those that are not the default
+	Reloaded bool      // the settings were, or could not be
+	Set      []Setting // those that are not the default, and those with another value pending
 	Defaults []Setting // the others
+	Pending  int       // settings that need a restart
 }
 
 // tap serves the page of the tap itself.
@@ -93,12 +94,14 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 	d.Live = true
 	if p.Status.Runtime != nil {
 		d.Runtime = p.Status.Runtime()
+		d.Reloaded = !d.Runtime.ReloadConfigSuccess
 	}
-	if p.Status.Settings != nil {
-		d.Settings = p.Status.Settings()
-	}
-	for _, s := range d.Settings {
-		if s.Source == sourceDefault {
+	d.Reloaded = d.Reloaded || p.Status.Reloads != nil && len(p.Status.Reloads()) > 0
+	for _, s := range p.settings() {
+		if s.Pending != nil {
+			d.Pending++
+		}
+		if s.Source == sourceDefault && s.Pending == nil {
 			d.Defaults = append(d.Defaults, s)
 		} else {
 			d.Set = append(d.Set, s)

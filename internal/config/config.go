@@ -103,6 +103,9 @@ type Settings struct {
 	fixed map[string]string // the verb that sets a value
 	file  File
 	texts map[string][]string
+	// running is the settings of the running tap in which these were loaded, if any. Those
+	// that need a restart are still in use.
+	running *Settings
 }
 
 // Resign holds the settings of the re-signing address.

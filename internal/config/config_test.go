@@ -203,6 +203,16 @@ func TestReload(t *testing.T) {
 		if !slices.Equal(restart, want) {
 			t.Errorf("%s: %v need a restart, want %v", row.name, restart, want)
 		}
+		for _, x := range next.Sourced() {
+			switch first := strings.Join(running.texts[x.Name], ","); {
+			case x.Name != row.name && (x.Value != first || x.Pending != nil):
+				t.Errorf("%s: %s is reported as %+v", row.name, x.Name, x)
+			case x.Name == row.name && row.reload == nil && (x.Value != first || x.Pending == nil || x.Pending.Value != value):
+				t.Errorf("%s=%s needs a restart and is reported as %+v", row.name, value, x)
+			case x.Name == row.name && row.reload != nil && (x.Value != value || x.Pending != nil):
+				t.Errorf("%s=%s is in use and is reported as %+v", row.name, value, x)
+			}
+		}
 		if len(live.made) != 3 || live.made["routing"] != next || live.made["log level"] != next || live.made["ratio"] != next {
 			t.Errorf("%s: changes were made of %v", row.name, live.made)
 		}

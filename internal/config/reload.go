@@ -29,19 +29,17 @@ var (
 
 // Reload makes all changes that settings in the table refer to. Either all are made,
 // or none and an error is returned. It returns the names of the settings that differ
-// from those of the running tap and need a restart.
+// from those of the running tap and need a restart. For these, next then reports the
+// values in use.
 func Reload(to Live, running, next *Settings) (needRestart []string, err error) {
 	var applies []func()
 	var errs []error
 	prepared := make(map[*change]bool)
 	for _, row := range table {
 		switch {
-		case row.lookup: // not of the tap
-		case row.reload == nil:
-			if row.name != "config.file" && row.text(running) != row.text(next) {
-				needRestart = append(needRestart, row.name)
-			}
-		case !prepared[row.reload]:
+		case row.needsRestart(running, next):
+			needRestart = append(needRestart, row.name)
+		case row.reload != nil && !prepared[row.reload]:
 			prepared[row.reload] = true
 			apply, err := row.reload.prepare(to, next)
 			applies, errs = append(applies, apply), append(errs, err)
@@ -53,7 +51,14 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	for _, apply := range applies {
 		apply()
 	}
+	next.running = running
 	return needRestart, nil
+}
+
+// needsRestart reports whether a setting of the tap has another value in next that needs
+// a restart.
+func (row setting) needsRestart(running, next *Settings) bool {
+	return !row.lookup && row.reload == nil && row.name != "config.file" && row.text(running) != row.text(next)
 }
 
 // text returns the text of a setting's value.

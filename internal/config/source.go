@@ -83,56 +83,75 @@ func (v *sourced) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// Print writes the settings as a configuration file, with the source of each in a
-// comment.
+// inUse returns the settings that have the value of a row that is in use: those of the
+// running tap if a change of the row needs a restart, or else s.
+func (s *Settings) inUse(row setting) *Settings {
+	if s.running != nil && row.needsRestart(s.running, s) {
+		return s.running
+	}
+	return s
+}
+
+// Print writes the settings in use as a configuration file, with the source of each in
+// a comment. Changed values that need a restart are comments.
 func (s *Settings) Print(out io.Writer) error {
 	var b bytes.Buffer
 	for _, row := range table {
-		texts, set := s.texts[row.name]
-		switch {
-		case row.name == "config.file": // a file cannot name another
-			if set {
-				fmt.Fprintf(&b, "# %s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
-			}
+		use := s.inUse(row)
+		line := use.line(row)
+		switch _, set := use.texts[row.name]; {
 		case !set:
-			fmt.Fprintf(&b, "# %s is not set\n", row.name)
-		case row.cumulative():
-			for i, t := range texts {
-				texts[i] = spell(t)
-			}
-			fmt.Fprintf(&b, "%s: [%s]  # %s\n", row.name, strings.Join(texts, ", "), s.source(row.name))
-		default:
-			fmt.Fprintf(&b, "%s: %s  # %s\n", row.name, spell(texts[0]), s.source(row.name))
+			line = fmt.Sprintf("# %s is not set", row.name)
+		case row.name == "config.file": // a file cannot name another
+			line = "# " + line
+		}
+		fmt.Fprintln(&b, line)
+		if use != s {
+			fmt.Fprintf(&b, "# changed, needs a restart: %s\n", s.line(row))
 		}
 	}
 	_, err := out.Write(b.Bytes())
 	return err
 }
 
-// Texts returns the values of all settings of the tap by name, as on the command line. Several
-// values are separated by commas.
-func (s *Settings) Texts() map[string]string {
-	all := make(map[string]string, len(table))
-	for _, row := range table {
-		if !row.lookup {
-			all[row.name] = strings.Join(s.texts[row.name], ",")
-		}
+// line returns a setting as a line of a configuration file, with its source.
+func (s *Settings) line(row setting) string {
+	var texts []string
+	for _, t := range s.texts[row.name] {
+		texts = append(texts, spell(t))
 	}
-	return all
+	value := strings.Join(texts, ", ")
+	if row.cumulative() {
+		value = "[" + value + "]"
+	}
+	return fmt.Sprintf("%s: %s  # %s", row.name, value, s.source(row.name))
 }
 
-// Sourced is the value of a setting and where it comes from: a verb, a flag, a
-// variable, a place in the file, or "default".
-type Sourced struct{ Name, Value, Source string }
+// Sourced is the value of a setting that is in use and where it comes from: a verb, a
+// flag, a variable, a place in the file, or "default". Several values are separated by
+// commas.
+type Sourced struct {
+	Name, Value, Source string
+	// Pending is the value that was read since and needs a restart, or nil.
+	Pending *Pending
+}
 
-// Sourced returns all settings of the tap in the order of the reference. Several values are
-// separated by commas.
+// Pending is a value that a restart applies, and where it comes from.
+type Pending struct{ Value, Source string }
+
+// Sourced returns all settings of the tap in the order of the reference.
 func (s *Settings) Sourced() []Sourced {
 	all := make([]Sourced, 0, len(table))
 	for _, row := range table {
-		if !row.lookup {
-			all = append(all, Sourced{row.name, strings.Join(s.texts[row.name], ","), s.source(row.name)})
+		if row.lookup {
+			continue
 		}
+		use := s.inUse(row)
+		x := Sourced{Name: row.name, Value: strings.Join(use.texts[row.name], ","), Source: use.source(row.name)}
+		if use != s {
+			x.Pending = &Pending{strings.Join(s.texts[row.name], ","), s.source(row.name)}
+		}
+		all = append(all, x)
 	}
 	return all
 }

@@ -13,12 +13,13 @@
     minute: (t) => `${pad(t.getHours())}:${pad(t.getMinutes())}`,
     clock: (t) => `${pad(t.getHours())}:${pad(t.getMinutes())}:${pad(t.getSeconds())}`,
     date: (t) => `${t.getFullYear()}-${pad(t.getMonth() + 1)}-${pad(t.getDate())}`,
+    day: (t) => `${styles.date(t).slice(5)} ${styles.minute(t)}`,
     moment: (t) => `${styles.date(t)} ${styles.minute(t)}`,
     stamp: (t) => `${styles.date(t)} ${styles.clock(t)}`,
   };
   const localise = (within) => {
     if (root.dataset.zone !== "local") return;
-    for (const e of all("time[data-style]", within)) e.textContent = styles[e.dataset.style](new Date(e.dateTime));
+    for (const e of all("[data-style]", within)) e.textContent = styles[e.dataset.style](new Date(e.dateTime ?? e.dataset.time));
     for (const e of all("svg.failures title", within)) { // of the bars
       const { from, step } = e.closest(".chart").dataset;
       const at = new Date((Number(from) + e.nextElementSibling.x.baseVal.value * step) * 1000);
@@ -145,7 +146,13 @@
   let last = 0;
   let timer = 0;
 
-  const keyOf = (e) => e && (e.id ? `#${CSS.escape(e.id)}` : e.getAttribute("href") ? `a[href="${CSS.escape(e.getAttribute("href"))}"]` : null);
+  // The selector of an element in what replaces its surroundings: in the same row, if any.
+  const keyOf = (e) => {
+    if (e.id) return `#${CSS.escape(e.id)}`;
+    const row = e.closest("[data-id]");
+    const attributes = ["href", "tabindex"].filter((a) => e.hasAttribute(a)).map((a) => `[${a}="${CSS.escape(e.getAttribute(a))}"]`);
+    return (row ? `[data-id="${CSS.escape(row.dataset.id)}"] ` : "") + e.localName + attributes.join("");
+  };
   const replace = (old, fresh) => {
     if (old.innerHTML === fresh.innerHTML && old.dataset.state === fresh.dataset.state) return;
     const seen = new Set(all("[data-id]", old).map((e) => e.dataset.id));
