@@ -154,7 +154,7 @@ func (t *Tally) merge(other Tally) {
 // tallyOf returns the tally of a use.
 func tallyOf(e *row[use]) Tally {
 	u := &e.value
-	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(e.used.Load(), 0), int64(u.count())}, u.failed.Load()}
+	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(e.used.Load(), 0), u.count()}, u.failed.Load()}
 }
 
 // Inventory returns how the API has been used.
@@ -208,7 +208,7 @@ func (d *Diagnoser) Inventory() Inventory {
 		PlainHTTP:    sorted(plain, func(p *PlainUse) (int64, string) { return p.Count, p.Program + p.Credential }),
 		UnknownCodes: d.unknown.list(),
 		Redundant:    d.redundant.list(),
-		Unlisted:     int64(d.noUse.count()),
+		Unlisted:     d.noUse.count(),
 	}
 }
 
@@ -243,7 +243,7 @@ func (d *Diagnoser) Programs(now time.Time) []Client {
 			scheme := cmp.Or(u.scheme, programUnknown)
 			entry(all, key{u.program, scheme, u.signing}, func() *Client {
 				return &Client{Program: u.program, Signing: u.signing, Scheme: scheme}
-			}).count += int64(u.count())
+			}).count += u.count()
 		}
 	}
 	return sorted(all, func(c *Client) (int64, string) { return c.count, c.Program + c.Scheme + string(c.Signing) })

@@ -50,7 +50,7 @@ type use struct {
 }
 
 // count returns the number of attempts.
-func (u *use) count() uint64 { return u.successes.Load() + u.others.Load() }
+func (u *use) count() int64 { return int64(u.successes.Load() + u.others.Load()) } //nolint:gosec // below 2^63
 
 // drop passes on what must outlast the use.
 func (u *use) drop() {
