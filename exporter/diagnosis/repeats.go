@@ -113,7 +113,7 @@ func (r *repeats) count(key uint64) uint32 {
 	const most = 1<<16 - 1
 	slot := &r.again[key%maxRepeats]
 	n := slot.Load()
-	if tag := uint32(key>>32) &^ most; n&^most != tag { //nolint:gosec // the upper bits; it differs for another query
+	if tag := uint32(key>>32) &^ most; n&^most != tag { // of another query
 		n = tag
 	}
 	if n&most < most {
