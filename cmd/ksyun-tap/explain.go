@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -61,10 +60,8 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		entries = []*classify.Entry{e}
 	}
 	if v.output == "json" {
-		e := json.NewEncoder(std.out)
-		e.SetEscapeHTML(false)
 		for _, entry := range entries {
-			if err := e.Encode(newExplained(entry)); err != nil {
+			if err := printJSON(std.out, newExplained(entry)); err != nil {
 				return err
 			}
 		}
@@ -101,57 +98,47 @@ func newExplained(e *classify.Entry) explained {
 }
 
 func explainEntry(std stdio, e *classify.Entry) error {
-	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	kind := "Code"
 	if slices.Contains(classify.Faults(), classify.Fault(e.Code)) {
-		row("Fault", e.Code)
-	} else {
-		row("Code", e.Code)
+		kind = "Fault"
 	}
-	row("Also seen as", strings.Join(e.Aliases, ", "))
 	advice := newExplained(e).Advice
-	row("Means", e.Meaning.English)
-	row("Do", advice.Text().English)
-	row("含义", e.Meaning.Chinese)
-	row("处理", advice.Text().Chinese)
-	row("HTTP status", statuses(e))
-	row("Message", e.Example)
-	row("Type", string(e.Type))
-	row("Category", string(e.Category))
-	row("Blame", string(e.Blame))
-	row("Retry", string(advice.Retry))
-	row("Runbook", advice.Runbook)
-	row("The name is", string(e.Grade))
-	row("Source", e.Source)
-	return w.Flush()
+	return printFields(
+		std.out,
+		field{kind, e.Code},
+		field{"Also seen as", strings.Join(e.Aliases, ", ")},
+		field{"Means", e.Meaning.English},
+		field{"Do", advice.Text().English},
+		field{"含义", e.Meaning.Chinese},
+		field{"处理", advice.Text().Chinese},
+		field{"HTTP status", statuses(e)},
+		field{"Message", e.Example},
+		field{"Type", string(e.Type)},
+		field{"Category", string(e.Category)},
+		field{"Blame", string(e.Blame)},
+		field{"Retry", string(advice.Retry)},
+		field{"Runbook", advice.Runbook},
+		field{"The name is", string(e.Grade)},
+		field{"Source", e.Source},
+	)
 }
 
 // explainCause prints the texts of a cause, in both languages.
 func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 	if v.output == "json" {
-		e := json.NewEncoder(std.out)
-		e.SetEscapeHTML(false)
-		return e.Encode(d)
+		return printJSON(std.out, d)
 	}
-	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
-	row("Cause", string(d.Cause))
-	row("Means", d.Summary.English)
-	row("Do", d.Advice.Text().English)
-	row("含义", d.Summary.Chinese)
-	row("处理", d.Advice.Text().Chinese)
-	row("Blame", string(d.Blame))
-	row("Retry", string(d.Advice.Retry))
-	row("Runbook", d.Advice.Runbook)
-	return w.Flush()
+	return printFields(
+		std.out,
+		field{"Cause", string(d.Cause)},
+		field{"Means", d.Summary.English},
+		field{"Do", d.Advice.Text().English},
+		field{"含义", d.Summary.Chinese},
+		field{"处理", d.Advice.Text().Chinese},
+		field{"Blame", string(d.Blame)},
+		field{"Retry", string(d.Advice.Retry)},
+		field{"Runbook", d.Advice.Runbook},
+	)
 }
 
 func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }

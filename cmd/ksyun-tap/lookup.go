@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -194,10 +191,8 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 		return err
 	}
 	if v.output == "json" {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
 		for _, f := range found {
-			if err := e.Encode(foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
+			if err := printJSON(out, foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
 				return err
 			}
 		}
@@ -218,36 +213,31 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 }
 
 func printRecord(out io.Writer, r *record.Record, traces []string) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	row := func(name string, parts ...string) {
-		if text := record.Escape(strings.Join(parts, " ")); text != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, text)
-		}
+	took := "" // not known
+	if r.DurationSeconds > 0 {
+		took = time.Duration(r.DurationSeconds * float64(time.Second)).String()
 	}
-	status := ""
-	if r.Status != 0 {
-		status = strconv.Itoa(r.Status)
-	}
-	row("ID", r.ID)
-	row("Request ID", r.RequestID, notVendors(r.RequestIDSource))
-	row("Time", r.Time.Format(time.RFC3339Nano))
-	row("Call", r.Service, r.Action, r.Version, r.Region)
-	row("Outcome", string(r.Outcome), status, r.Code, string(r.Fault))
-	row("Category", string(r.Category))
-	row("Blame", string(r.Blame))
-	row("Message", r.Message)
-	row("Means", r.Meaning.English)
-	row("Do", r.Advice.Text().English)
-	row("含义", r.Meaning.Chinese)
-	row("处理", r.Advice.Text().Chinese)
-	row("Runbook", r.Advice.Runbook)
-	row("URL", r.Method, r.URL)
-	if r.DurationSeconds > 0 { // otherwise it is not known
-		row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
-	}
-	row("Trace", append([]string{r.TraceID}, traces...)...)
-	row("Client", r.UserAgent)
-	return w.Flush()
+	join := func(parts ...string) string { return record.Escape(strings.Join(parts, " ")) }
+	return printFields(
+		out,
+		field{"ID", join(r.ID)},
+		field{"Request ID", join(r.RequestID, notVendors(r.RequestIDSource))},
+		field{"Time", r.Time.Format(time.RFC3339Nano)},
+		field{"Call", join(r.Service, r.Action, r.Version, r.Region)},
+		field{"Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))},
+		field{"Category", join(string(r.Category))},
+		field{"Blame", join(string(r.Blame))},
+		field{"Message", join(r.Message)},
+		field{"Means", join(r.Meaning.English)},
+		field{"Do", join(r.Advice.Text().English)},
+		field{"含义", join(r.Meaning.Chinese)},
+		field{"处理", join(r.Advice.Text().Chinese)},
+		field{"Runbook", join(r.Advice.Runbook)},
+		field{"URL", join(r.Method, r.URL)},
+		field{"Took", took},
+		field{"Trace", join(append([]string{r.TraceID}, traces...)...)},
+		field{"Client", join(r.UserAgent)},
+	)
 }
 
 // notVendors explains a request ID that the vendor does not know.

@@ -30,6 +30,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -54,6 +55,9 @@ type Options struct {
 	Version string
 	Metrics http.Handler     // if nil, /metrics is not served
 	Journal *journal.Journal // required
+	// Settle waits until the failures that were observed before are in the journal, or
+	// ctx is done, and reports whether it had to wait. If nil, they are there at once.
+	Settle func(ctx context.Context) (waited bool)
 	// Groups, Activity and Feed are empty if they are nil.
 	Groups   *groups.Table
 	Activity *activity.Activity
@@ -118,22 +122,26 @@ func NewHandler(opts Options) http.Handler {
 	a := api{opts}
 	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
 
-	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, compressed(serve)) }
-	get("/api/v1/failures", a.failures)
-	get("/api/v1/failures/{id}", a.failure)
-	get("/api/v1/failures/{id}/ticket", a.ticket)
-	get("/api/v1/failures/{id}/har", a.har)
-	get("/api/v1/groups", a.groups)
-	get("/api/v1/groups/{id}", a.group)
-	get("/api/v1/activity", a.activity)
-	get("/api/v1/notices", a.notices)
-	get("/api/v1/incidents", a.incidents)
-	get("/api/v1/inventory", a.inventory)
-	get("/api/v1/openapi.json", openAPI)
-	a.status(get)
-	get("/api/", noEndpoint)
-
-	pages{a}.register(get)
+	in := func(l lane) func(path string, serve http.HandlerFunc) {
+		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
+	}
+	// A look-up waits for look-ups, not for searches, which take longer.
+	lookUp, search := in(newLane()), in(newLane())
+	lookUp("/api/v1/failures/{id}", a.failure)
+	lookUp("/api/v1/failures/{id}/ticket", a.ticket)
+	lookUp("/api/v1/failures/{id}/har", a.har)
+	lookUp("/api/v1/groups/{id}", a.group)
+	lookUp("/api/v1/notices", a.notices)
+	a.status(lookUp)
+	search("/api/v1/failures", a.failures)
+	search("/api/v1/groups", a.groups)
+	search("/api/v1/activity", a.activity)
+	search("/api/v1/incidents", a.incidents)
+	search("/api/v1/inventory", a.inventory)
+	pages{a}.register(lookUp, search)
+	mux.Handle("GET /api/v1/openapi.json", compressed(http.HandlerFunc(openAPI)))
+	mux.HandleFunc("GET /api/", noEndpoint)
+	mux.Handle("GET /static/", compressed(static))
 	return opts.protect(mux)
 }
 

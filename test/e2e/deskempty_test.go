@@ -12,6 +12,7 @@ import (
 
 // TestDeskWithoutMatches uses the chart in a real browser while no failure matches.
 func TestDeskWithoutMatches(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	d.call(3, d.fails("LimitExceeded"))
 	d.await(3, "LimitExceeded")
@@ -36,6 +37,7 @@ func TestDeskWithoutMatches(t *testing.T) {
 
 // TestDeskKeepsFocus checks that live updates leave the focus where it is.
 func TestDeskKeepsFocus(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	d.call(2, d.fails("LimitExceeded"))
 	d.call(1, d.fails("ServiceTimeout"))
@@ -43,7 +45,7 @@ func TestDeskKeepsFocus(t *testing.T) {
 	b := openBrowser(t, "http://"+d.admin)
 	for i, e := range []string{`#charttable summary`, `#charttable .scroll`, `#results tr:last-child .subject .dim .value`, `.chip[data-blame="quota"]`} {
 		b.open("/")
-		b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#charttable").open = true; document.querySelector(`+strconv.Quote(e)+`).focus(); window.row = document.activeElement.closest("[data-id]")?.dataset.id; window.text = document.activeElement.textContent`))
+		b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#charttable").open = true; document.querySelector(` + strconv.Quote(e) + `).focus(); window.row = document.activeElement.closest("[data-id]")?.dataset.id; window.text = document.activeElement.textContent`))
 		d.call(1, d.fails("LimitExceeded"))
 		b.until(e+" is replaced", `!document.contains(window.before ??= document.querySelector("#results"))`)
 		if got := b.text(`document.activeElement.localName + " " + (document.activeElement.closest("[data-id]")?.dataset.id === window.row)`); strings.HasPrefix(got, "body") || !strings.HasSuffix(got, "true") {

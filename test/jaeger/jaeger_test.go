@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
@@ -106,17 +107,13 @@ func TestFindFailedCalls(t *testing.T) {
 	})
 	t.Run("of a program with traces", func(t *testing.T) {
 		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(x),
 			sdktrace.WithResource(resource.NewWithAttributes(semconv.SchemaURL, semconv.ServiceName("program"))))
 		client := &http.Client{Transport: otelhttp.NewTransport(plain,
 			otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))}
 		id := fail(t, client)
-		if err := provider.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, provider.Shutdown(t.Context()))
 		traceID := byTag(t, ui, id, "")
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)
@@ -184,13 +181,9 @@ func jobInTrace(t *testing.T, ui, binary, api, otlp string) {
 func fail(t *testing.T, client *http.Client) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	id := resp.Header.Get("X-Ksc-Request-Id")
