@@ -15,7 +15,7 @@ import (
 func TestCallsDoNotAllocate(t *testing.T) {
 	for name, req := range map[string]string{"reverse": benchRequest, "forward": viaProxy(benchRequest), "POST": benchPost} {
 		t.Run(name, func(t *testing.T) {
-			c := benchProxy(t)
+			c := benchProxy(t, nobody{})
 			sent, buf := []byte(req), make([]byte, len(benchResponse))
 			trip := func() { rawconn.RoundTrip(t, c, sent, buf) }
 			for range 100 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -43,9 +42,7 @@ type handler struct {
 
 	found found     // the last result of lookUp
 	dated time.Time // when the Date of a response was last read
-	// The last access key and its hash.
-	accessKey  []byte
-	credential string
+	names [4]named  // of the last access keys
 }
 
 // work is what is only needed for reading a request and for its observation. It is
@@ -346,16 +343,23 @@ func brokenField(head []byte, name string) []byte {
 	return nil
 }
 
-// hash identifies an access key without revealing it.
+// named is an access key and the name under which it is reported.
+type named struct{ accessKey, name string }
+
+// hash identifies an access key without revealing it. The last keys of the connection are
+// remembered, because an HMAC takes longer than the rest of an observation.
 func (h *handler) hash(accessKey []byte) string {
 	if len(accessKey) == 0 {
 		return ""
 	}
-	if !bytes.Equal(h.accessKey, accessKey) {
-		h.accessKey = slices.Clone(accessKey)
-		h.credential = h.p.names.Of(accessKey)
+	for i := range h.names {
+		if k := &h.names[i]; k.accessKey == string(accessKey) {
+			return k.name
+		}
 	}
-	return h.credential
+	copy(h.names[1:], h.names[:])
+	h.names[0] = named{string(accessKey), h.p.names.Of(accessKey)}
+	return h.names[0].name
 }
 
 // target returns the origin-form target, even of a request in absolute form

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +176,12 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	}
 	if want := classify.HashAccessKey([]byte("test key"), []byte(accessKey)); got[0] != want { // as transport has it
 		t.Errorf("the key gave %s, want %s", got[0], want)
+	}
+	h := newHandler(r.proxy, proxyWay{}, netip.AddrPort{})
+	keys := [][]byte{[]byte(accessKey), []byte("AKLTanotherKey000000")}
+	n := 0
+	if allocs := testing.AllocsPerRun(100, func() { h.hash(keys[n%2]); n++ }); allocs != 0 {
+		t.Errorf("%v allocations for a name that is known", allocs)
 	}
 	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
 	if h := newHandler(foreign, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
@@ -468,5 +475,24 @@ func TestShutdownIsObserved(t *testing.T) {
 	}
 	if _, err := c.Read(make([]byte, 1)); err == nil {
 		t.Error("the connection is open")
+	}
+}
+
+// BenchmarkCredential measures the name of the access key of each call on a connection
+// whose program alternates between so many credentials.
+func BenchmarkCredential(b *testing.B) {
+	for _, n := range []int{1, 2, 4, 5} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			p := newProxy(b, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: nobody{}})
+			h := newHandler(p, proxyWay{}, netip.AddrPort{})
+			keys := make([][]byte, n)
+			for i := range keys {
+				keys[i] = fmt.Appendf(nil, "AKLTbenchmark%07d", i)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				h.hash(keys[i%n])
+			}
+		})
 	}
 }

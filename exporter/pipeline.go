@@ -117,7 +117,6 @@ const (
 // asked for it.
 type kept struct {
 	span                  record.Span
-	finding               *diagnosis.Finding // about a success; nil if there is nothing to report
 	operation             record.Operation
 	attempt               diagnosis.Attempt
 	traces, logs, journal bool
@@ -222,11 +221,10 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k.operation = p.count(o, k.span)
 	k.attempt = p.learn(o)
 
-	k.finding = p.hidden(o)
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
-	k.journal = p.journal != nil && (failed || k.finding != nil)
+	k.journal = p.journal != nil && (failed || k.attempt.Finding != nil)
 	k.evidence = k.journal && failed && p.evidence != nil
-	k.logs = p.logs != nil && k.finding != nil || p.wantsLine(o)
+	k.logs = p.logs != nil && k.attempt.Finding != nil || p.wantsLine(o)
 	if k.traces || k.logs || k.journal || k.resolves() {
 		p.offer(&k, o)
 	}
@@ -259,35 +257,24 @@ func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Opera
 	return p.metrics.Observe(o, span)
 }
 
-// learn passes the attempt to the diagnoser, which learns from it and returns its
-// place in a call.
+// learn passes the attempt to the diagnoser, which learns from it, and counts a successful
+// response without data, or without all of it. The finding that it returns is nil if it is
+// not to be reported.
 func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
 	defer p.recovered(metrics.SinkDiagnosis)
-	return p.diagnoser.Observe(o)
-}
-
-// hidden counts a successful response without data, or without all of it. It returns
-// why if that is to be reported, and nil otherwise.
-func (p *Pipeline) hidden(o *classify.Observation) *diagnosis.Finding {
-	defer p.recovered(metrics.SinkDiagnosis)
-	f := p.diagnoser.Hidden(o)
-	if f == nil {
-		return nil
+	at := p.diagnoser.Observe(o)
+	if at.Finding != nil {
+		p.metrics.Incomplete(o, at.Finding.Cause)
+		if !at.Finding.Report {
+			at.Finding = nil
+		}
 	}
-	p.metrics.Incomplete(o, f.Cause)
-	if !f.Report {
-		return nil
-	}
-	return f
+	return at
 }
 
 // diagnose adds the causes of the failure, or the finding about a success, to r.
-func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, f *diagnosis.Finding, r *record.Record) {
+func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, r *record.Record) {
 	defer p.recovered(metrics.SinkDiagnosis)
-	if f != nil {
-		r.Diagnose(f.Diagnoses())
-		return
-	}
 	r.Diagnose(p.diagnoser.Diagnose(o, at))
 	r.Scope, _ = p.diagnoser.Scope(r.Kind, o.End)
 }
@@ -434,7 +421,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
 	p.links.link(k.attempt, r)
-	p.diagnose(o, k.attempt, k.finding, r)
+	p.diagnose(o, k.attempt, r)
 	if k.journal {
 		p.identify(r)
 	}

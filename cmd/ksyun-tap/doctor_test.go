@@ -29,7 +29,7 @@ func TestDoctor(t *testing.T) {
 			t.Errorf("%s: a secret in %s", name, out)
 		}
 	}
-	f("what curl printed", "", []string{dir + "get.txt"}, "secret_wrong", "37 of 37", "accept, host, x-amz-date", "It is not the clock")
+	f("what curl printed", "", []string{dir + "get.txt"}, "secret_wrong", "37 of 37", "accept, host, x-amz-date", "The clock is not the cause")
 	f("in Chinese", "", []string{"--language=zh", dir + "proxied.txt"}, "secret_wrong", "与时钟无关", "很可能")
 	f("standard input", strings.Replace(string(get), "/monitor/", "/kec/", 1), nil, "scope_service", "Sign for monitor")
 	f("an old one", strings.Replace(string(get), "X-Amz-Date: 20261125T231041Z", "X-Amz-Date: 20261125T225041Z", 1), nil, "clock_skew", "-20m0s")

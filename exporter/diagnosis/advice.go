@@ -207,10 +207,5 @@ func readOnly(o *classify.Observation) bool {
 	if action == "" {
 		return o.Method == http.MethodGet || o.Method == http.MethodHead
 	}
-	for _, prefix := range []string{"Get", "List", "Describe", "Query"} {
-		if strings.HasPrefix(action, prefix) {
-			return true
-		}
-	}
-	return false
+	return isRead(action)
 }

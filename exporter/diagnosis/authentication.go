@@ -12,6 +12,7 @@ import (
 // authenticated.
 type authenticationInput struct {
 	code      string // the vendor's code as spelled in the catalogue; "" if there is none
+	foreign   bool   // the catalogue does not know the code
 	category  classify.Category
 	signing   classify.Signing
 	signature *classify.Signature // nil if the request was not inspected
@@ -101,17 +102,13 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 		return all
 	}
 	secret := Likely
-	if suspicious > 0 || explained {
+	if suspicious > 0 || explained || in.foreign {
 		secret = Possible
-	}
-	fields := s.Fields
-	if fields == "" {
-		fields = "-"
 	}
 	all = append(all, say(CauseSecretWrong, secret,
 		classify.Fact{Name: "passed", Value: strconv.Itoa(s.Checks - suspicious)},
 		classify.Fact{Name: "checks", Value: strconv.Itoa(s.Checks)},
-		classify.Fact{Name: "fields", Value: fields}))
+		classify.Fact{Name: "fields", Value: orDash(s.Fields)}))
 	return append(all, rest...)
 }
 

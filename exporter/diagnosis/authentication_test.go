@@ -53,6 +53,8 @@ func TestAuthentication(t *testing.T) {
 		"token_refused (likely)", "key_unknown (likely)")
 	f("the token", authenticationInput{category: auth, code: "InvalidToken", signature: form()}, "token_refused (likely)")
 	f("the token is old", authenticationInput{category: auth, code: "SecurityTokenExpired", signature: form()}, "token_expired (certain)")
+	f("of a code that the catalogue does not know", authenticationInput{category: auth, code: "X", foreign: true, signature: form()},
+		"secret_wrong (possible)")
 	f("the key is missing", authenticationInput{category: auth, code: "MissingAccesskey", signature: form()})
 	f("not signed", authenticationInput{category: auth, code: "Unauthorized", signature: form(), signing: classify.SigningNone})
 	f("more than are said", authenticationInput{category: auth, code: "SignatureDoesNotMatch", signature: form(likely, likely, likely, likely, likely, likely), clock: right},

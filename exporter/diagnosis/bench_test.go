@@ -9,24 +9,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
-// BenchmarkSize measures what reading the size of a request costs the relay: one of
-// the first in a second, and one of the others.
-func BenchmarkSize(b *testing.B) {
-	for name, pace := range map[string]time.Duration{"read": time.Second, "not read": time.Microsecond} {
-		b.Run(name, func(b *testing.B) {
-			d := New()
-			o := success()
-			o.Target = []byte("/?" + getStatistics)
-			u := &d.usageOf(o, o.End.Unix()).value
-			b.ReportAllocs()
-			for b.Loop() {
-				o.End = o.End.Add(pace)
-				d.observeSize(o, u, o.End.Unix())
-			}
-		})
-	}
-}
-
 // BenchmarkDiagnose measures what a refused signature costs behind the queue.
 func BenchmarkDiagnose(b *testing.B) {
 	d := New()
@@ -70,7 +52,6 @@ func TestSuccessAllocatesNothing(t *testing.T) {
 		n := testing.AllocsPerRun(4096, func() { // and once more before
 			o := next(w)
 			d.Observe(o)
-			d.Hidden(o)
 		})
 		if n != 0 {
 			t.Errorf("%s: %v allocations", name, n)

@@ -26,7 +26,6 @@ const (
 	maxOpenCalls = 1024 // maximum number of calls that are kept open
 	callProbes   = 8    // number of slots where an open call may be stored
 	maxAttempts  = 16   // number of attempts after which a call is counted as failed
-	wastedPause  = time.Hour
 )
 
 // CallOutcome is the outcome of a call after its last attempt.
@@ -42,9 +41,9 @@ const (
 
 var callOutcomes = [...]CallOutcome{CallSuccess, CallSuccessAfterRetry, CallFailed, CallCanceled}
 
-// Attempt is the place of an attempt in a call, which is one operation that the
-// program wanted: one or more attempts. It is zero for the only attempt of a call
-// that succeeded, and if the call is not known, apart from Size.
+// Attempt is what Observe finds out about an attempt. The first fields are its place in
+// a call, which is one operation that the program wanted: one or more attempts. They are
+// zero for the only attempt of a call that succeeded, and if the call is not known.
 type Attempt struct {
 	CallID uint64        // the same for all attempts of a call
 	Number int           // 1 for the first attempt
@@ -53,6 +52,9 @@ type Attempt struct {
 
 	// Size is how much the attempt asks for, if it failed and that may be the cause.
 	Size classify.Size
+
+	// Finding is why a success has no data, or not all of it; nil if there is nothing to report.
+	Finding *Finding
 }
 
 // RetryResult is the result of a retry.
@@ -111,15 +113,11 @@ func fingerprinted(o *classify.Observation) bool {
 	return o.Call.Fingerprint != 0 && o.Call.Unread != classify.UnreadMemory
 }
 
-// observeSuccess counts a call that succeeded at once. It reports false if the attempt
-// is not certainly such a call.
-func (d *Diagnoser) observeSuccess(o *classify.Observation, f found) bool {
-	if !succeeded(o) || o.Source == classify.SourceCSM ||
-		d.calls.open.Load() != 0 && fingerprinted(o) && d.calls.has(callKey(o, f.key)) {
-		return false
-	}
-	f.usage.successes.Add(1)
-	return true
+// atOnce reports whether an attempt, of the use with the given key, is certainly a call
+// that succeeded at once.
+func (d *Diagnoser) atOnce(o *classify.Observation, use uint64) bool {
+	return succeeded(o) && o.Source != classify.SourceCSM &&
+		(d.calls.open.Load() == 0 || !fingerprinted(o) || !d.calls.has(callKey(o, use)))
 }
 
 // observeCall assigns the attempt to a call and returns its place in it.
@@ -139,10 +137,10 @@ func (d *Diagnoser) observeCall(o *classify.Observation, f found) Attempt {
 	return at
 }
 
-// reportWasted reports that retries of an action are wasted, once in wastedPause.
+// reportWasted reports that retries of an action are wasted, once in noticePause.
 func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt) {
 	now, last := o.End.Unix(), a.reported.Load()
-	if now-last < int64(wastedPause/time.Second) || !a.reported.CompareAndSwap(last, now) {
+	if now-last < noticePause || !a.reported.CompareAndSwap(last, now) {
 		return
 	}
 	d.report(o, CauseRetryWasted, SeverityInfo,
@@ -323,7 +321,7 @@ type Calls struct {
 // counted when no further attempt is expected.
 func (d *Diagnoser) Calls(now time.Time) []Calls {
 	d.calls.expire(now)
-	actions, successes := d.successes()
+	actions, counted := d.counted()
 	var list []Calls
 	for _, a := range actions {
 		c := Calls{Service: a.name.service, Action: a.name.action, Outcomes: make(map[CallOutcome]uint64), Retries: make(map[RetryResult]uint64)}
@@ -331,7 +329,7 @@ func (d *Diagnoser) Calls(now time.Time) []Calls {
 		for i, outcome := range callOutcomes {
 			n := a.outcomes[i].Load()
 			if outcome == CallSuccess {
-				n = successes[a]
+				n = counted[a].successes
 			}
 			c.Outcomes[outcome] = n
 			total += n
@@ -348,7 +346,7 @@ func (d *Diagnoser) Calls(now time.Time) []Calls {
 		if a.reads {
 			c.Redundant = make(map[RedundantReason]uint64)
 			for i, r := range redundantReasons {
-				c.Redundant[r] = a.redundant[i].Load()
+				c.Redundant[r] = counted[a].redundant[i]
 			}
 		}
 		for i := range a.attempts {
@@ -362,18 +360,34 @@ func (d *Diagnoser) Calls(now time.Time) []Calls {
 	return list
 }
 
-// successes returns every action, and the number of calls of each that succeeded.
-func (d *Diagnoser) successes() ([]*action, map[*action]uint64) {
-	d.usages.mu.Lock() // so that none is dropped meanwhile
-	defer d.usages.mu.Unlock()
-	actions := d.actions.all()
-	n := make(map[*action]uint64, len(actions))
-	for _, a := range actions {
-		n[a] = a.outcomes[0].Load()
+// counts are the numbers of calls of an action that are counted by use.
+type counts struct {
+	successes uint64 // at once
+	redundant [len(redundantReasons)]uint64
+}
+
+// add adds the calls of a use.
+func (c *counts) add(u *use) {
+	c.successes += u.successes.Load()
+	for i := range u.redundant {
+		c.redundant[i] += u.redundant[i].Load()
 	}
-	n[&d.actions.other] += d.noUsage.value.successes.Load()
-	for e := range d.usages.all {
-		n[e.value.act] += e.value.successes.Load()
+}
+
+// counted returns every action, and the numbers of its calls that are counted by use.
+func (d *Diagnoser) counted() ([]*action, map[*action]*counts) {
+	d.uses.mu.Lock() // so that none is dropped meanwhile
+	defer d.uses.mu.Unlock()
+	actions := d.actions.all()
+	n := make(map[*action]*counts, len(actions))
+	for _, a := range actions {
+		n[a] = &counts{successes: a.outcomes[0].Load()}
+		for i := range a.redundant {
+			n[a].redundant[i] = a.redundant[i].Load()
+		}
+	}
+	for e := range d.uses.all {
+		n[e.value.act].add(&e.value)
 	}
 	return actions, n
 }

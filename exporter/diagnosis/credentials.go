@@ -39,7 +39,8 @@ var categories = classify.Categories()
 type key struct {
 	name string
 
-	used      atomic.Int64 // time of the last attempt, in seconds since the epoch
+	first     int64        // time of the first attempt, in seconds since the epoch
+	used      atomic.Int64 // time of the last attempt, likewise
 	announced atomic.Bool  // its first attempt was reported
 	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
 	failed    atomic.Int64 // time of the last failure, likewise
@@ -77,6 +78,7 @@ type permission struct {
 	succeeded atomic.Int64 // time of the last success, in seconds since the epoch; 0 if there was none
 	denials   atomic.Int64 // number of denials since the last success
 	lost      atomic.Bool
+	depends   atomic.Bool // it depends on the resource: some calls were denied while others succeeded
 }
 
 // places is a set of up to maxPlaces names. Look-ups take no lock.
@@ -140,7 +142,7 @@ func (s *keys) place(name string, second int64) (found, evicted *key) {
 		}
 		delete(s.known, evicted.name)
 	}
-	k := &key{name: strings.Clone(name)}
+	k := &key{name: strings.Clone(name), first: second}
 	k.used.Store(second)
 	s.known[k.name] = k
 	return k, evicted
@@ -228,7 +230,7 @@ func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int
 		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refusal.CompareAndSwap(refusalNone, why) {
 			d.report(o, cause, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
 		}
-	case isOne(codesOfPolicy, code):
+	case isOne(codesOfPolicy, code) && u.action != "":
 		last := p.succeeded.Load()
 		if p.denials.Add(1) >= keyRefusals && last != 0 && second-last >= int64(deniedFor/time.Second) && p.lost.CompareAndSwap(false, true) {
 			k.denied.Add(1)
@@ -241,11 +243,13 @@ func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int
 func (d *Diagnoser) observeRecovery(o *classify.Observation, u *usage) {
 	k, p := u.key, &u.permission
 	k.refusals.Store(0)
-	p.denials.Store(0)
+	denied := p.denials.Swap(0) != 0
 	wasRefused := k.refusal.Swap(refusalNone) != refusalNone
 	if p.lost.CompareAndSwap(true, false) {
 		k.denied.Add(-1)
 		wasRefused = true
+	} else if denied {
+		p.depends.Store(true)
 	}
 	if wasRefused {
 		d.report(o, CauseKeyRecovered, SeverityInfo, classify.Fact{Name: "action", Value: orDash(u.action)})
@@ -277,8 +281,12 @@ func (d *Diagnoser) revoked(o *classify.Observation, u *usage) (Diagnosis, bool)
 			sure = Certain
 		}
 		return say(cause, sure, sinceFacts(code, u.action, u.key.succeeded.Load(), u.key.refusals.Load())...), true
-	case isOne(codesOfPolicy, code) && last != 0:
-		return say(CausePermissionLost, Likely, sinceFacts(code, u.action, last, u.permission.denials.Load())...), true
+	case isOne(codesOfPolicy, code) && last != 0 && u.action != "":
+		sure := Likely
+		if u.permission.depends.Load() && !u.permission.lost.Load() {
+			sure = Possible
+		}
+		return say(CausePermissionLost, sure, sinceFacts(code, u.action, last, u.permission.denials.Load())...), true
 	}
 	return Diagnosis{}, false
 }

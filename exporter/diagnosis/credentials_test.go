@@ -2,6 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -226,3 +227,19 @@ func TestCategoriesAreCounted(t *testing.T) {
 }
 
 func (l *lab) credentials() []Credential { return l.d.Credentials(l.now) }
+
+// TestPermissionOfUnnamedActions checks that a denial is not taken for a lost permission if
+// the request does not name its action: the calls that succeeded may have been others.
+func TestPermissionOfUnnamedActions(t *testing.T) {
+	for _, action := range []string{"", "GetMetricStatistics"} {
+		d, o := New(), success()
+		o.Call.Action = action
+		d.Observe(o)
+		denied := *o
+		denied.Verdict = classifier.Response(&o.Call, &classify.Response{Status: http.StatusForbidden, Body: []byte("<Error><Code>AccessDenied</Code><Message>Not yours.</Message></Error>")})
+		all := causesOf(d.Diagnose(&denied, d.Observe(&denied)))
+		if lost := slices.Contains(all, CausePermissionLost); lost != (action != "") {
+			t.Errorf("action %q: %v", action, all)
+		}
+	}
+}

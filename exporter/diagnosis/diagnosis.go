@@ -1,8 +1,8 @@
 // Package diagnosis finds out why a call failed: the cause, the evidence for it in
 // the request and its response, who is to blame, and what to do.
 //
-//	collector ──> Diagnoser.Observe   learns from every attempt, synchronously
-//	                  │     .Hidden   explains successful responses without data
+//	collector ──> Diagnoser.Observe   learns from every attempt, synchronously, and
+//	                  │               explains successful responses without data
 //	                queue
 //	                  │
 //	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
@@ -13,6 +13,7 @@
 package diagnosis
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -108,7 +109,7 @@ type Diagnoser struct {
 	calls     calls
 	repeats   repeats
 	limits    []QuotaLimit // immutable
-	sized     budget       // of requests whose size is read
+	queries   budget       // of requests that are read
 	hidden    hidden
 	incidents incidents
 	triggers  happenings
@@ -127,10 +128,11 @@ func New() *Diagnoser {
 		limits:  DocumentedLimits(),
 	}
 	d.noUsage.value.key, d.noUsage.value.act = &d.keys.other, &d.actions.other
+	d.noUse.act = &d.actions.other
 	return d
 }
 
-// Observe learns from an attempt and returns its place in a call. It is fast, so
+// Observe learns from an attempt and returns what it found out. It is fast, so
 // that it can be called while the call is being relayed: it waits only for locks that
 // are held for microseconds. It does not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
@@ -146,14 +148,68 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	d.observeClock(o, f.use, second)
 	d.observeRepeat(o, f, second)
 	d.observeQuota(o, f.usage, second)
-	size := d.observeSize(o, f.usage, second)
-	if d.observeSuccess(o, f) {
-		return Attempt{}
+	size, finding := d.observeQuery(o, f, second)
+	if d.atOnce(o, f.key) {
+		if f.use.successes.Add(1); f.use == &d.noUse {
+			f.usage.act.outcomes[0].Add(1)
+		}
+		return Attempt{Finding: finding}
 	}
+	f.use.others.Add(1)
 	at := d.observeCall(o, f)
-	at.Size = size
+	at.Size, at.Finding = size, finding
 	return at
 }
+
+// queryBudget is the number of attempts whose query is read in a second, in addition to
+// those that have no data or that may have failed for their size.
+const queryBudget = 64
+
+// observeQuery learns from what an attempt asks for. It returns the size of an attempt
+// that may have failed for it, and the finding about a success.
+func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64) (classify.Size, *Finding) {
+	u, v := f.usage, &o.Verdict
+	success := v.Outcome == classify.OutcomeSuccess && o.Fault == classify.FaultNone
+	suspect := u.sizes != nil && v.Outcome.Failed() && sizeMatters(v.Category)
+	if empty := success && v.Empty; !empty && !suspect {
+		if d.queries.spent(second, queryBudget) || u.sizes == nil && (!success || !givesPoints(o.Call.Action) && !givesLists(o.Call.Action)) {
+			return classify.Size{}, nil
+		}
+		d.queries.spend()
+	}
+	q := classify.ReadQuery(o.Target, o.RequestBody)
+	size := classify.Size{}
+	if u.sizes != nil {
+		size = q.Size()
+		d.observeSize(o, u, size, suspect, second)
+	}
+	switch {
+	case success:
+		return classify.Size{}, d.hidden.observe(o, &q, f.key)
+	case suspect:
+		return size, nil
+	}
+	return classify.Size{}, nil
+}
+
+// budget limits how often something is done in a second.
+type budget struct {
+	second atomic.Int64
+	used   atomic.Int32
+}
+
+// spent reports whether the budget of the second is used up. Callers that ask at the
+// same time may exceed it by a few.
+func (b *budget) spent(second int64, limit int32) bool {
+	if b.second.Load() != second {
+		b.second.Store(second)
+		b.used.Store(0)
+	}
+	return b.used.Load() >= limit
+}
+
+// spend uses a part of the budget.
+func (b *budget) spend() { b.used.Add(1) }
 
 // found is what the analysers need to know of an attempt besides its observation. It
 // is looked up once for all of them.
@@ -163,22 +219,25 @@ type found struct {
 	usage *usage
 }
 
-// find counts an attempt and finds what it belongs to.
+// find finds what an attempt belongs to.
 func (d *Diagnoser) find(o *classify.Observation, second int64) found {
 	recent := d.uses.recentOf(o)
-	if e := d.uses.find(recent.Load()); e != nil && e.used.Load() == second && e.value.is(o) {
-		e.value.count.Add(1)
+	if e := recent.Load(); e != nil && e.used.Load() == second && e.value.is(o) {
 		return found{e.key, &e.value, &e.value.usage.Load().value}
 	}
 	key := useKey(o)
-	recent.Store(key)
-	return d.renew(o, d.uses.find(key), key, second)
+	e, of := d.renew(o, key, second)
+	recent.Store(e)
+	f := found{key, &d.noUse, &of.value}
+	if e != nil {
+		f.use = &e.value
+	}
+	return f
 }
 
-// renew is find for the first attempt of a use in a second. e is its row, or nil.
-func (d *Diagnoser) renew(o *classify.Observation, e *row[use], key uint64, second int64) found {
-	var of *row[usage]
-	if e != nil && e.used.renew(second) {
+// renew returns the use of an attempt, or nil if there is no room, and its usage.
+func (d *Diagnoser) renew(o *classify.Observation, key uint64, second int64) (e *row[use], of *row[usage]) {
+	if e = d.uses.find(key); e != nil && e.used.renew(second) {
 		if of = e.value.usage.Load(); of == &d.noUsage || !of.used.renew(second) {
 			of = d.usageOf(o, second)
 			e.value.usage.Store(of)
@@ -189,17 +248,12 @@ func (d *Diagnoser) renew(o *classify.Observation, e *row[use], key uint64, seco
 		of = d.usageOf(o, second)
 		d.meet(o, of.value.key)
 		var isNew bool
-		if e, isNew = d.uses.add(o, key, second, of); isNew {
+		if e, isNew = d.useOf(o, key, second, of); isNew {
 			d.triggers.clock(o.End)
 			d.uses.introduce(&e.value, &d.triggers, o.End)
 		}
 	}
-	u := &d.noUse
-	if e != nil {
-		u = &e.value
-	}
-	u.count.Add(1)
-	return found{key, u, &of.value}
+	return e, of
 }
 
 // observeClock takes a sample of the program's clock if there is none of this second.
@@ -221,10 +275,13 @@ func (d *Diagnoser) observeFailure(o *classify.Observation, u *use) {
 	d.unknown.observe(o)
 }
 
-// Diagnose returns the causes of the failed attempt, whose place is at, the most
-// likely first and the excluded last. It returns nil if the attempt did not fail, or
+// Diagnose returns the causes of the failed attempt, of which Observe returned at, the
+// most likely first and the excluded last, or why a success has no data. It returns nil
 // if the catalogue already says all there is.
 func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
+	if at.Finding != nil {
+		return at.Finding.diagnoses()
+	}
 	if !o.Verdict.Outcome.Failed() {
 		return nil
 	}
@@ -245,7 +302,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	if again, ok := retried(at); ok {
 		all = append(all, again)
 	}
-	if saved, ok := redundant(o, u); ok {
+	if saved, ok := d.redundantCalls(o, u); ok {
 		all = append(all, saved)
 	}
 	all = append(all, d.refused(o)...)
@@ -262,6 +319,7 @@ func (d *Diagnoser) refused(o *classify.Observation) []Diagnosis {
 	}
 	in := authenticationInput{
 		code:      v.CanonicalCode(),
+		foreign:   v.Code != "" && v.Match != classify.MatchCode,
 		category:  v.Category,
 		signing:   o.Call.Signing,
 		signature: o.Signature,

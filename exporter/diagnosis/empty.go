@@ -29,7 +29,7 @@ type emptyInput struct {
 	start, end time.Time // of the interval; zero if not known
 	now        time.Time
 	period     time.Duration
-	last       time.Time // when the query last had data; zero if not known
+	last       time.Time // the end of the last interval that had data; zero if not known
 }
 
 // judgeEmpty returns why there are no data points. The cause is CauseDataNone if it
@@ -51,18 +51,16 @@ func judgeEmpty(in emptyInput) (Cause, Certainty) {
 			return CauseIntervalRecent, Likely
 		}
 	}
-	if !in.last.IsZero() {
+	if !in.last.IsZero() && (end.IsZero() || !end.Before(in.last)) { // an earlier interval may never have had data
 		return CauseDataStopped, Likely
 	}
 	return CauseDataNone, Possible
 }
 
 // empty returns why a response has no data points.
-func (h *hidden) empty(o *classify.Observation) *Finding {
-	q := classify.ReadQuery(o.Target, o.RequestBody)
+func (h *hidden) empty(o *classify.Observation, q *classify.Query, key uint64) *Finding {
 	in := emptyInput{now: clockTime(o), period: q.Period()}
 	in.start, in.end = q.Interval()
-	key := keyOf(o, q.Key)
 	in.last = h.queries.last(key, o.End)
 	f := &Finding{}
 	f.Cause, f.Certainty = judgeEmpty(in)
@@ -70,16 +68,18 @@ func (h *hidden) empty(o *classify.Observation) *Finding {
 		return f
 	}
 	f.Report = true
-	f.facts = intervalFacts(&q, in)
+	f.facts = intervalFacts(q, in)
 	return f
 }
 
 // data learns that a query had data, and returns a finding if the data is stale.
-func (h *hidden) data(o *classify.Observation) *Finding {
-	q := classify.ReadQuery(o.Target, o.RequestBody)
-	key := keyOf(o, q.Key)
-	h.queries.hadData(key, o.End)
+func (h *hidden) data(o *classify.Observation, q *classify.Query, key uint64) *Finding {
 	_, end := q.Interval()
+	until := o.End
+	if !end.IsZero() && end.Before(until) {
+		until = end
+	}
+	h.queries.hadData(key, until)
 	if end.IsZero() || !plain(o.ResponseBody) {
 		return nil
 	}
@@ -92,7 +92,7 @@ func (h *hidden) data(o *classify.Observation) *Finding {
 	if h.queries.report(key, o.End) {
 		f.Report = true
 		in.start, _ = q.Interval()
-		f.facts = intervalFacts(&q, in)
+		f.facts = intervalFacts(q, in)
 	}
 	return f
 }
@@ -112,10 +112,6 @@ func stale(in emptyInput) bool {
 
 // intervalFacts returns the facts of a finding about an interval.
 func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
-	name := q.Name()
-	if name == "" {
-		name = "-"
-	}
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return "-"
@@ -123,7 +119,7 @@ func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
 		return t.UTC().Format(time.RFC3339)
 	}
 	return []classify.Fact{
-		{Name: "name", Value: name},
+		{Name: "name", Value: orDash(q.Name())},
 		{Name: "start", Value: stamp(in.start)},
 		{Name: "end", Value: stamp(in.end)},
 		{Name: "now", Value: stamp(in.now)},
@@ -131,11 +127,6 @@ func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
 		{Name: "last", Value: stamp(in.last)},
 		{Name: "age", Value: in.now.Sub(in.last).Round(time.Second).String()},
 	}
-}
-
-// keyOf returns the key of a query of a program. It is not 0.
-func keyOf(o *classify.Observation, key uint64) uint64 {
-	return key ^ hashAddr(o.Client.Addr()) | 1
 }
 
 const (
@@ -152,8 +143,9 @@ type queries struct {
 
 // query is one query. Times are Unix seconds; 0 is never.
 type query struct {
-	key            atomic.Uint64 // 0 if the slot is free
-	data, reported atomic.Int64
+	key      atomic.Uint64 // 0 if the slot is free
+	data     atomic.Int64  // the end of the last interval that had data
+	reported atomic.Int64
 }
 
 // find returns the slot of a query, or nil.
@@ -192,10 +184,14 @@ func (t *queries) place(key uint64) *query {
 // used returns when the slot was last used.
 func (q *query) used() int64 { return max(q.data.Load(), q.reported.Load()) }
 
-// hadData records that a query had data.
-func (t *queries) hadData(key uint64, now time.Time) { t.place(key).data.Store(now.Unix()) }
+// hadData records that a query had data for an interval that ended at the given time.
+func (t *queries) hadData(key uint64, end time.Time) {
+	if q := t.place(key); q.data.Load() < end.Unix() {
+		q.data.Store(end.Unix())
+	}
+}
 
-// last returns when a query last had data, or the zero time.
+// last returns the end of the last interval for which a query had data, or the zero time.
 func (t *queries) last(key uint64, now time.Time) time.Time {
 	q := t.find(key)
 	if q == nil {

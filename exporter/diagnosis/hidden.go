@@ -1,7 +1,6 @@
 package diagnosis
 
 import (
-	"sync/atomic"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -20,7 +19,7 @@ const (
 	CauseDataNone         Cause = "data_none" // no cause was found
 )
 
-// HiddenCauses lists the causes that Hidden returns.
+// HiddenCauses lists the causes of a Finding.
 func HiddenCauses() []Cause {
 	return []Cause{
 		CauseIntervalFuture, CauseIntervalZone, CauseIntervalOld, CauseIntervalRecent, CauseIntervalReversed,
@@ -40,68 +39,38 @@ type Finding struct {
 	facts []classify.Fact
 }
 
-// Diagnoses returns the diagnosis of the finding, or nil if it has none.
-func (f *Finding) Diagnoses() []Diagnosis {
+// diagnoses returns the diagnosis of the finding, or nil if it has none.
+func (f *Finding) diagnoses() []Diagnosis {
 	if f.Cause == CauseDataNone {
 		return nil
 	}
 	return []Diagnosis{say(f.Cause, f.Certainty, f.facts...)}
 }
 
-// The limits of the analysers of successful responses.
-const (
-	hiddenBudget = 64               // responses with data that are read in a second
-	reportPause  = 10 * time.Minute // between two reports of the same query
-)
+// reportPause is the time between two reports of the same query.
+const reportPause = 10 * time.Minute
 
 // hidden holds the state of the analysers of successful responses.
 type hidden struct {
-	budget  budget
 	queries queries
 	pages   pages
 }
 
-// Hidden returns why a successful response has no data, or not all of it, and nil
-// if there is nothing to report. It does not retain o. For a response with data it
-// does not allocate, and takes next to no time beyond hiddenBudget responses in a
-// second.
-func (d *Diagnoser) Hidden(o *classify.Observation) *Finding {
-	v := &o.Verdict
+// observe learns from the query q of a success, whose use has the given key. It returns why it has no data, or not
+// all of it, and nil if there is nothing to report. For a response with data it does not
+// allocate.
+func (h *hidden) observe(o *classify.Observation, q *classify.Query, use uint64) *Finding {
+	key := q.Key ^ use | 1 // not 0
 	switch {
-	case v.Outcome != classify.OutcomeSuccess || o.Fault != classify.FaultNone:
-		return nil
-	case v.Empty:
-		return d.hidden.empty(o)
-	case d.hidden.budget.spent(o.End.Unix(), hiddenBudget):
-		return nil
+	case o.Verdict.Empty:
+		return h.empty(o, q, key)
 	case givesPoints(o.Call.Action):
-		d.hidden.budget.spend()
-		return d.hidden.data(o)
+		return h.data(o, q, key)
 	case givesLists(o.Call.Action):
-		d.hidden.budget.spend()
-		return d.hidden.page(o)
+		return h.page(o, q, key)
 	}
 	return nil
 }
-
-// budget limits how often something is done in a second.
-type budget struct {
-	second atomic.Int64
-	used   atomic.Int32
-}
-
-// spent reports whether the budget of the second is used up. Callers that ask at the
-// same time may exceed it by a few.
-func (b *budget) spent(second int64, limit int32) bool {
-	if b.second.Load() != second {
-		b.second.Store(second)
-		b.used.Store(0)
-	}
-	return b.used.Load() >= limit
-}
-
-// spend uses a part of the budget.
-func (b *budget) spend() { b.used.Add(1) }
 
 // plain reports whether a body is not content-encoded, judging by its beginning.
 func plain(body []byte) bool {

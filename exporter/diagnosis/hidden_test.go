@@ -145,7 +145,7 @@ func TestHidden(t *testing.T) {
 			if o.Verdict.Outcome != classify.OutcomeSuccess && tt.name != "an error" {
 				t.Fatalf("%s: answered %s", tt.name, o.ResponseBody)
 			}
-			got = d.Hidden(o)
+			got = d.Observe(o).Finding
 		}
 		if got == nil {
 			got = &Finding{}
@@ -157,7 +157,7 @@ func TestHidden(t *testing.T) {
 		if tt.want == "" {
 			continue
 		}
-		all := got.Diagnoses()
+		all := got.diagnoses()
 		if (len(all) > 0) != got.Report {
 			t.Errorf("%s: %d diagnoses", tt.name, len(all))
 		}
@@ -202,7 +202,7 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	d := New()
 	reports := 0
 	for i := range 21 {
-		f := d.Hidden(ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute)))
+		f := d.Observe(ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute))).Finding
 		if f.Cause != CauseIntervalZone {
 			t.Fatalf("found %+v", f)
 		}
@@ -213,7 +213,7 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	if reports != 3 {
 		t.Errorf("%d reports in 20 minutes, want 3", reports)
 	}
-	if f := d.Hidden(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)); !f.Report {
+	if f := d.Observe(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)).Finding; !f.Report {
 		t.Error("another query is not reported")
 	}
 }
@@ -224,18 +224,18 @@ func TestBudget(t *testing.T) {
 	var b budget
 	taken := 0
 	for i := range 1000 {
-		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), hiddenBudget) {
+		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), queryBudget) {
 			b.spend()
 			taken++
 		}
 	}
-	if taken != hiddenBudget || b.spent(epoch.Add(time.Second).Unix(), hiddenBudget) {
-		t.Errorf("%d of 1000 taken, want %d", taken, hiddenBudget)
+	if taken != queryBudget || b.spent(epoch.Add(time.Second).Unix(), queryBudget) {
+		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
 	}
 	d := New()
 	o := ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch)
-	for range 2 * hiddenBudget {
-		if f := d.Hidden(o); f.Cause != CauseIntervalZone {
+	for range 2 * queryBudget {
+		if f := d.Observe(o).Finding; f.Cause != CauseIntervalZone {
 			t.Fatalf("found %+v", f)
 		}
 	}
@@ -299,7 +299,7 @@ func with200(code, shape string) asked {
 	return asked{action: "ListMetrics", version: "2010-05-25", do: cloudmonitor.Directive{Error: code, Status: 200, Shape: shape}}
 }
 
-// BenchmarkHidden measures what the relay waits for at a success: with data, of a
+// BenchmarkHidden measures what all analysers take at a success: with data, of a
 // program that calls once and ten thousand times a second, of a list, and without
 // data.
 func BenchmarkHidden(b *testing.B) {
@@ -320,7 +320,7 @@ func BenchmarkHidden(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				bb.o.End = bb.o.End.Add(bb.pace)
-				d.Hidden(bb.o)
+				d.Observe(bb.o)
 			}
 		})
 	}
@@ -332,7 +332,7 @@ func TestHiddenAllocatesNothing(t *testing.T) {
 	for _, o := range []*classify.Observation{ask(t, statistics(1, -time.Hour, 0), epoch), ask(t, list(1, 100, 50), epoch)} {
 		if n := testing.AllocsPerRun(100, func() {
 			o.End = o.End.Add(time.Second)
-			d.Hidden(o)
+			d.Observe(o)
 		}); n != 0 {
 			t.Errorf("%s: %v allocations", o.Call.Action, n)
 		}

@@ -154,7 +154,7 @@ func (t *Tally) merge(other Tally) {
 // tallyOf returns the tally of a use.
 func tallyOf(e *row[use]) Tally {
 	u := &e.value
-	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(e.used.Load(), 0), u.count.Load()}, u.failed.Load()}
+	return Tally{Sightings{time.Unix(u.first, 0), time.Unix(e.used.Load(), 0), u.count()}, u.failed.Load()}
 }
 
 // Inventory returns how the API has been used.
@@ -170,8 +170,8 @@ func (d *Diagnoser) Inventory() Inventory {
 	for e := range d.uses.all {
 		u, tally := &e.value, tallyOf(e)
 		scrub := classify.Scrub
-		entry(versions, versionKey{u.service, u.action, u.version}, func() *VersionUse {
-			documented, newer := documentedVersion(u.service, u.action, u.version)
+		entry(versions, versionKey{u.service, u.shown[byAction], u.version}, func() *VersionUse {
+			documented, newer := documentedVersion(u.service, u.shown[byAction], u.version)
 			return &VersionUse{Service: scrub(u.service), Action: u.shown[byAction], Version: scrub(u.version), Documented: documented, Newer: newer}
 		}).merge(tally)
 		entry(programs, u.program, func() *ProgramUse { return &ProgramUse{Program: u.program} }).merge(tally)
@@ -182,18 +182,18 @@ func (d *Diagnoser) Inventory() Inventory {
 		}
 		set[u.client.String()] = true
 		entry(signatures, u.signing, func() *SignatureUse { return &SignatureUse{Form: u.signing, Advice: signingAdvice(u.signing)} }).merge(tally)
-		if u.credential == "" {
+		if u.shown[byCredential] == "" {
 			continue
 		}
-		c := entry(credentials, u.credential, func() *CredentialUse {
-			return &CredentialUse{Credential: u.credential, Programs: []string{}, Regions: []string{}}
+		c := entry(credentials, u.shown[byCredential], func() *CredentialUse {
+			return &CredentialUse{Credential: u.shown[byCredential], Programs: []string{}, Regions: []string{}}
 		})
 		c.merge(tally)
 		c.Programs, c.Regions = insert(c.Programs, u.program), insert(c.Regions, u.shown[byRegion])
 		if u.scheme == "http" {
 			c.PlainHTTP = true
-			entry(plain, plainKey{u.program, u.credential}, func() *PlainUse {
-				return &PlainUse{Program: u.program, Credential: u.credential}
+			entry(plain, plainKey{u.program, u.shown[byCredential]}, func() *PlainUse {
+				return &PlainUse{Program: u.program, Credential: u.shown[byCredential]}
 			}).merge(tally)
 		}
 	}
@@ -208,7 +208,7 @@ func (d *Diagnoser) Inventory() Inventory {
 		PlainHTTP:    sorted(plain, func(p *PlainUse) (int64, string) { return p.Count, p.Program + p.Credential }),
 		UnknownCodes: d.unknown.list(),
 		Redundant:    d.redundant.list(),
-		Unlisted:     d.noUse.count.Load(),
+		Unlisted:     d.noUse.count(),
 	}
 }
 
@@ -243,7 +243,7 @@ func (d *Diagnoser) Programs(now time.Time) []Client {
 			scheme := cmp.Or(u.scheme, programUnknown)
 			entry(all, key{u.program, scheme, u.signing}, func() *Client {
 				return &Client{Program: u.program, Signing: u.signing, Scheme: scheme}
-			}).count += u.count.Load()
+			}).count += u.count()
 		}
 	}
 	return sorted(all, func(c *Client) (int64, string) { return c.count, c.Program + c.Scheme + string(c.Signing) })

@@ -29,7 +29,7 @@ func inside(o *classify.Observation) []Diagnosis {
 		d = say(CauseMasked, Certain,
 			classify.Fact{Name: "status", Value: strconv.Itoa(v.Status)},
 			classify.Fact{Name: "form", Value: string(v.Form)},
-			classify.Fact{Name: "code", Value: orNone(v.CanonicalCode())})
+			classify.Fact{Name: "code", Value: orDash(v.CanonicalCode())})
 	default:
 		return nil
 	}
@@ -53,14 +53,6 @@ func itemFacts(v *classify.Verdict, items *classify.Items) []classify.Fact {
 	}
 	return []classify.Fact{
 		{Name: "failed", Value: strconv.Itoa(failed) + share},
-		{Name: "names", Value: orNone(names)},
+		{Name: "names", Value: orDash(names)},
 	}
-}
-
-// orNone returns text, or a dash if it is empty.
-func orNone(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
 }

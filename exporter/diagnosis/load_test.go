@@ -130,7 +130,6 @@ func BenchmarkSuccess(b *testing.B) {
 		do := func() {
 			if o := bb.next(w); bb.d != nil {
 				bb.d.Observe(o)
-				bb.d.Hidden(o)
 			}
 		}
 		for range 4096 {
@@ -158,7 +157,6 @@ func BenchmarkSuccesses(b *testing.B) {
 		for b.Next() {
 			o := w.attempt()
 			d.Observe(o)
-			d.Hidden(o)
 		}
 		loads <- w
 	})

@@ -17,6 +17,11 @@ type Notice struct {
 	Diagnosis
 }
 
+const (
+	limitWarn   = 0.8     // used share of a limit from which a notice is given
+	noticePause = 60 * 60 // time between two notices of a kind about an action, in seconds
+)
+
 // Severity is how important a notice is. Its values are names of log levels.
 type Severity string
 

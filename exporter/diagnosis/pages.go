@@ -13,6 +13,7 @@ const (
 	maxPageQueries  = 256       // maximum number of lists remembered
 	defaultPageSize = 10        // documented
 	pageMemory      = time.Hour // how long a list is remembered
+	pagePause       = 10        // minimum number of seconds between two reads of a list
 )
 
 // givesLists reports whether the action responds with a page of a list.
@@ -41,13 +42,17 @@ type pageQuery struct {
 // and 0 otherwise.
 func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read, of int) {
 	q := &p.slots[(key>>1)%maxPageQueries]
-	known := q.key.Load() == key && now.Unix()-q.at.Load() <= int64(pageMemory/time.Second)
+	age := now.Unix() - q.at.Load()
+	known := q.key.Load() == key && age <= int64(pageMemory/time.Second)
 	next := int64(page) + 1
 	if page*size >= total {
 		next = 0
 	}
 	if page == 1 {
 		if known && q.next.Load() == 2 {
+			if age < pagePause { // the pages may be read at the same time
+				return 0, 0
+			}
 			read, of = size, int(q.total.Load())
 		}
 	} else if !known || q.next.Load() != int64(page) {
@@ -61,7 +66,7 @@ func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read,
 }
 
 // page returns a finding if a program reads only the first page of a list.
-func (h *hidden) page(o *classify.Observation) *Finding {
+func (h *hidden) page(o *classify.Observation, q *classify.Query, key uint64) *Finding {
 	if !plain(o.ResponseBody) {
 		return nil
 	}
@@ -72,7 +77,6 @@ func (h *hidden) page(o *classify.Observation) *Finding {
 	if !ok {
 		return nil
 	}
-	q := classify.ReadQuery(o.Target, o.RequestBody)
 	page, size := q.Page()
 	if page == 0 {
 		page = 1
@@ -80,7 +84,6 @@ func (h *hidden) page(o *classify.Observation) *Finding {
 	if size == 0 {
 		size = defaultPageSize
 	}
-	key := keyOf(o, q.Key)
 	read, of := h.pages.observe(key, page, size, total, o.End)
 	if read == 0 || of <= read {
 		return nil

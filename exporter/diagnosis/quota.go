@@ -12,12 +12,10 @@ import (
 )
 
 const (
-	quotaBuckets  = 12          // number of buckets of a sliding window
-	quotaBucket   = 5           // length of a bucket, in seconds
-	quotaPace     = 3           // number of buckets that the present pace is measured over
-	quotaWarn     = 0.8         // used share from which a notice is given
-	quotaPause    = 1 * 60 * 60 // time between two notices of a usage, in seconds
-	quotaShared   = 0.5         // used share below which a throttled call is blamed on others
+	quotaBuckets  = 12  // number of buckets of a sliding window
+	quotaBucket   = 5   // length of a bucket, in seconds
+	quotaPace     = 3   // number of buckets that the present pace is measured over
+	quotaShared   = 0.5 // used share below which a throttled call is blamed on others
 	quotaAccuracy = time.Second
 )
 
@@ -113,8 +111,8 @@ func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64
 		return
 	}
 	u.window.add(second)
-	if last := u.warned.Load(); second-last >= quotaPause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
-		if used := u.window.used(second); float64(used) >= quotaWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
+	if last := u.warned.Load(); second-last >= noticePause && u.checked.Load() != second && u.checked.Swap(second) != second { // once a second at most
+		if used := u.window.used(second); float64(used) >= limitWarn*float64(u.limit) && u.warned.CompareAndSwap(last, second) {
 			facts := u.quotaFacts(used)
 			d.report(o, CauseQuotaNear, SeverityWarn, facts[:]...)
 		}
@@ -131,7 +129,8 @@ func (u *usage) quotaFacts(used int) [3]classify.Fact {
 }
 
 // throttled returns the diagnosis of a throttled attempt with the usage u: whether
-// this tap's calls reach the limit.
+// this tap's calls reach the limit. In the first minute of a key, which other taps may
+// have relayed the calls of, others are not likely to be the cause.
 func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	if o.Verdict.Category != classify.CategoryThrottled || u.limit == 0 {
 		return Diagnosis{}, false
@@ -142,7 +141,9 @@ func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	case share >= 1:
 		sure = Certain
 	case share < quotaShared:
-		cause = CauseQuotaShared
+		if cause = CauseQuotaShared; o.End.Unix()-u.key.first < quotaBuckets*quotaBucket {
+			sure = Possible
+		}
 	}
 	facts := u.quotaFacts(used)
 	return say(cause, sure, facts[:]...), true

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
 const batchQuery = "Action=GetMetricStatisticsBatch&Version=2018-11-14"
@@ -39,7 +41,12 @@ func TestQuotaIsExceeded(t *testing.T) {
 // limit.
 func TestQuotaIsSharedWithOthers(t *testing.T) {
 	l := newLab(t, true)
-	others := &lab{t: t, now: epoch, gateway: l.gateway, d: New()}
+	throttled := attempt{query: batchQuery, body: batchBody, do: cloudmonitor.Directive{Error: "LimitExceeded"}}
+	if _, all := l.do(throttled); len(all) == 0 || all[0].Cause != CauseQuotaShared || all[0].Certainty != Possible {
+		t.Errorf("in the first minute: diagnosed %v", names(all))
+	}
+	l.now = l.now.Add(2 * time.Minute)
+	others := &lab{t: t, now: l.now, gateway: l.gateway, d: New()}
 	others.repeat(180, attempt{query: batchQuery, body: batchBody})
 	_, all := l.do(attempt{query: batchQuery, body: batchBody})
 	if len(all) == 0 || all[0].Cause != CauseQuotaShared || all[0].Certainty != Likely {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	maxRepeats = 4096 // number of slots for recent queries
+	maxRepeats = 1 << slotBits // number of slots for recent queries
+	slotBits   = 12
 	// repeatSeconds is how long the result of a query could have been used again, if
 	// its Period is not longer. The data of Cloud Monitor has a period of at least a
 	// minute. One second less leaves out programs that ask once per period, whose
@@ -22,7 +23,7 @@ const (
 	maxRedundant  = 64           // number of redundant queries remembered
 	// The minimum share, in percent, and number of redundant calls for a diagnosis.
 	redundantPercent = 10
-	redundantCalls   = 30
+	minRedundant     = 30
 )
 
 // RedundantReason is why a call could have been saved.
@@ -36,75 +37,90 @@ const (
 
 var redundantReasons = [...]RedundantReason{RedundantOtherClient, RedundantTooOften}
 
-// repeats remembers the last successful queries. A query whose slot is taken by
-// another one is forgotten, so that repeats may be missed, but none is invented.
-type repeats [maxRepeats]repeat
-
-// repeat is a query and its last result.
-type repeat struct {
-	key    atomic.Uint64 // what was asked, with which credential
-	seen   atomic.Uint64 // when, in seconds since the epoch, and by which program: see pack
-	period atomic.Uint64 // the upper bits of key, and its Period in seconds; another key if that was not read
-	again  atomic.Uint32 // number of times that it was asked again
+// repeats remembers the last successful queries, by the lower bits of their keys: what was
+// asked, with which credential. A query whose slot is taken by another one is forgotten, so
+// that repeats may be missed. The fields are separate, so that a success whose query is new
+// touches only the first one.
+type repeats struct {
+	last   [maxRepeats]atomic.Uint64 // the query, when it was asked and by which program: see pack
+	period [maxRepeats]atomic.Uint64 // its Period in seconds, if the upper bits are those of the key
+	again  [maxRepeats]atomic.Uint32 // how often it was asked again, in the lower half, if the upper half is that of the key
 }
 
-// pack returns a time and the program that a use is of as one value.
-func pack(second int64, u *use) uint64 {
-	return uint64(second)<<32 | u.address&math.MaxUint32 //nolint:gosec // positive
+// The parts of a value of pack. Two queries have the same tag and slot by accident in one
+// of 10^12 cases.
+const (
+	tagShift    = 36 // of 28 bits of the key
+	secondShift = 19 // of 17 bits of the time in seconds: a day and a half
+	secondMask  = 1<<17 - 1
+	programMask = 1<<19 - 1
+)
+
+// pack returns the key of a query, a time and the program of a use as one value.
+func pack(key uint64, second int64, u *use) uint64 {
+	return key>>slotBits<<tagShift | uint64(second)&secondMask<<secondShift | u.address&programMask //nolint:gosec // positive
 }
+
+// since returns the time from last to now in seconds, which are values of pack.
+func since(last, now uint64) int64 { return int64((now>>secondShift - last>>secondShift) & secondMask) }
 
 // observeRepeat learns from a successful attempt, and counts it if its result was
 // known already.
 func (d *Diagnoser) observeRepeat(o *classify.Observation, f found, second int64) {
-	u := f.usage
-	if !u.act.reads || f.use == &d.noUse || o.Call.Fingerprint == 0 || o.Call.Unread != classify.UnreadNone ||
+	u := f.use
+	if !u.act.reads || u == &d.noUse || o.Call.Fingerprint == 0 || o.Call.Unread != classify.UnreadNone ||
 		o.Verdict.Outcome != classify.OutcomeSuccess || o.Source == classify.SourceCSM {
 		return
 	}
-	key := o.Call.Fingerprint ^ u.hash
-	r := &d.repeats[key%maxRepeats]
-	now := pack(second, f.use)
-	if r.key.Load() != key {
-		r.take(key, now)
+	key := o.Call.Fingerprint ^ f.usage.hash
+	slot := &d.repeats.last[key%maxRepeats]
+	now, last := pack(key, second, u), slot.Load()
+	if other := (last^now)>>tagShift != 0; other {
+		slot.Store(now)
 		return
 	}
-	seen := r.seen.Load()
-	if age := second - int64(seen>>32); age < 0 || age >= repeatSeconds && !r.withinPeriod(key, o, age) {
-		r.seen.Store(now)
+	if age := since(last, now); age >= repeatSeconds && !d.repeats.withinPeriod(key, o, age) {
+		slot.Store(now)
 		return
 	}
 	reason := 1
-	if uint32(seen) != uint32(now) { //nolint:gosec // the lower half
+	if (last^now)&programMask != 0 {
 		reason = 0
 	}
-	u.act.redundant[reason].Add(1)
-	u.repeated.Add(1)
-	d.redundant.observe(key, r.again.Add(1), o, f, second)
-}
-
-// take makes the slot that of another query.
-func (r *repeat) take(key, now uint64) {
-	r.key.Store(key)
-	r.seen.Store(now)
-	if r.again.Load() != 0 {
-		r.again.Store(0)
-	}
+	u.redundant[reason].Add(1)
+	d.redundant.observe(key, &d.repeats, o, f, second)
 }
 
 // withinPeriod reports whether a query comes less than its Period after the same
 // query, age seconds before. The Period is read once.
-func (r *repeat) withinPeriod(key uint64, o *classify.Observation, age int64) bool {
+func (r *repeats) withinPeriod(key uint64, o *classify.Observation, age int64) bool {
 	const seconds = 1<<17 - 1 // room for maxPeriod
 	if age >= maxPeriod {
 		return false
 	}
-	p := r.period.Load()
+	slot := &r.period[key%maxRepeats]
+	p := slot.Load()
 	if p&^seconds != key&^seconds {
 		q := classify.ReadQuery(o.Target, o.RequestBody)
 		p = key&^seconds | uint64(min(q.Period()/time.Second, maxPeriod)) //nolint:gosec // not negative
-		r.period.Store(p)
+		slot.Store(p)
 	}
 	return age < int64(p&seconds)-1
+}
+
+// count counts that a query was asked again, and returns how often it was.
+func (r *repeats) count(key uint64) uint32 {
+	const most = 1<<16 - 1
+	slot := &r.again[key%maxRepeats]
+	n := slot.Load()
+	if tag := uint32(key>>32) &^ most; n&^most != tag { // of another query
+		n = tag
+	}
+	if n&most < most {
+		n++
+	}
+	slot.Store(n)
+	return n & most
 }
 
 // RedundantQuery is a query that was asked again although its result was known.
@@ -141,9 +157,9 @@ func (t *redundantQueries) slot(key uint64, i int) *atomic.Pointer[redundantQuer
 	return &t.slots[(key/maxRepeats+uint64(i))%uint64(len(t.slots))] //nolint:gosec // not negative
 }
 
-// observe records a redundant call with its key, which was asked again n times while
-// it was one of the last queries.
-func (t *redundantQueries) observe(key uint64, n uint32, o *classify.Observation, f found, second int64) {
+// observe records a redundant call with its key. r counts those of queries that are not
+// remembered here.
+func (t *redundantQueries) observe(key uint64, r *repeats, o *classify.Observation, f found, second int64) {
 	least := uint32(math.MaxUint32)
 	var q *redundantQuery
 	for i := range tableProbes {
@@ -158,6 +174,7 @@ func (t *redundantQueries) observe(key uint64, n uint32, o *classify.Observation
 		}
 	}
 	if q == nil {
+		n := r.count(key)
 		if n <= least {
 			return
 		}
@@ -222,14 +239,20 @@ func isRead(action string) bool {
 	return false
 }
 
-// redundant returns the diagnosis of a throttled attempt with the usage u if many calls
+// redundantCalls returns the diagnosis of a throttled attempt with the usage u if many calls
 // of its action with its credential, which share a limit with it, could have been saved.
-func redundant(o *classify.Observation, u *usage) (Diagnosis, bool) {
+func (d *Diagnoser) redundantCalls(o *classify.Observation, u *usage) (Diagnosis, bool) {
 	if o.Verdict.Category != classify.CategoryThrottled {
 		return Diagnosis{}, false
 	}
-	calls, saved := u.successes.Load(), u.repeated.Load()
-	if saved < redundantCalls || 100*saved < redundantPercent*calls {
+	var n counts
+	for e := range d.uses.all {
+		if &e.value.usage.Load().value == u {
+			n.add(&e.value)
+		}
+	}
+	calls, saved := n.successes, n.redundant[0]+n.redundant[1]
+	if saved < minRedundant || 100*saved < redundantPercent*calls {
 		return Diagnosis{}, false
 	}
 	return say(CauseCallsRedundant, Possible,

@@ -102,12 +102,12 @@ func periods(period int, metrics ...int) string {
 func TestRedundantCallsExplainThrottling(t *testing.T) {
 	l := newLab(t, false)
 	throttled := cloudmonitor.Directive{Error: "LimitExceeded"}
-	l.repeat(redundantCalls, attempt{wait: time.Second})
+	l.repeat(minRedundant, attempt{wait: time.Second})
 	if _, all := l.do(attempt{wait: 10 * time.Second, do: throttled}); slices.Contains(causesOf(all), CauseCallsRedundant) {
 		t.Errorf("after few: %v", names(all))
 	}
 	const list = "Action=ListMetrics&Version=2010-05-25"
-	l.repeat(redundantCalls+1, attempt{wait: time.Second, query: list})
+	l.repeat(minRedundant+1, attempt{wait: time.Second, query: list})
 	if _, all := l.do(attempt{wait: 10 * time.Second, do: throttled}); slices.Contains(causesOf(all), CauseCallsRedundant) {
 		t.Errorf("after many of another action: %v", names(all))
 	}
@@ -116,7 +116,7 @@ func TestRedundantCallsExplainThrottling(t *testing.T) {
 	if i < 0 {
 		t.Fatalf("diagnosed %v", names(all))
 	}
-	const want = "30 of 31 successful calls of ListMetrics with this credential (96 %) repeated a query of the minute before."
+	const want = "30 of 31 successful calls of ListMetrics with this credential (96 %) repeated a query whose result was still up to date."
 	if got := all[i].Evidence.English; all[i].Certainty != Possible || got != want {
 		t.Errorf("%s: %s", all[i].Certainty, got)
 	}

@@ -433,7 +433,7 @@ func TestInventoryIsBounded(t *testing.T) {
 	d.Observe(madeCall{action: "Late", at: activeTime + time.Minute}.observation())
 	found := false
 	for e := range d.uses.all {
-		found = found || e.value.action == "Late"
+		found = found || e.value.shown[byAction] == "Late"
 	}
 	if !found {
 		t.Error("there is no room for a new use")

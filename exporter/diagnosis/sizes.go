@@ -13,10 +13,7 @@ import (
 )
 
 const (
-	sizeWarn   = 0.8         // used share of a limit from which a notice is given
-	sizePause  = 1 * 60 * 60 // time between two notices of a usage, in seconds
-	sizeBucket = 5 * 60      // half of the time that a size is remembered, in seconds
-	sizeBudget = 32          // requests whose size is read in a second
+	sizeBucket = 5 * 60 // half of the time that a size is remembered, in seconds
 )
 
 // SizeLimit is a limit on the size of a request.
@@ -92,33 +89,17 @@ func (z *sizes) share(s classify.Size) float64 {
 	return most
 }
 
-// observeSize learns how much an attempt asks for. It returns that of a failed attempt
-// that may have failed for it, and 0 otherwise.
-func (d *Diagnoser) observeSize(o *classify.Observation, u *usage, second int64) classify.Size {
-	if u.sizes == nil || len(o.Target) == 0 {
-		return classify.Size{}
-	}
-	suspect := o.Verdict.Outcome.Failed() && sizeMatters(o.Verdict.Category)
-	if !suspect {
-		if d.sized.spent(second, sizeBudget) {
-			return classify.Size{}
-		}
-		d.sized.spend()
-	}
-	q := classify.ReadQuery(o.Target, o.RequestBody)
-	size := q.Size()
+// observeSize learns how much an attempt asks for. A size is near a limit if the attempt
+// did not fail for it, which suspect excludes.
+func (d *Diagnoser) observeSize(o *classify.Observation, u *usage, size classify.Size, suspect bool, second int64) {
 	for i, n := range values(size) {
 		if n > 0 && u.sizes.limits[i] > 0 {
 			u.sizes.most[i].add(second, n)
 		}
 	}
-	if suspect {
-		return size
-	}
-	if last := u.sizes.warned.Load(); u.sizes.share(size) >= sizeWarn && second-last >= sizePause && u.sizes.warned.CompareAndSwap(last, second) {
+	if last := u.sizes.warned.Load(); !suspect && u.sizes.share(size) >= limitWarn && second-last >= noticePause && u.sizes.warned.CompareAndSwap(last, second) {
 		d.report(o, CauseSizeNear, SeverityWarn, u.sizeFacts(size)...)
 	}
-	return classify.Size{}
 }
 
 // sizeMatters reports whether a failure of the category may be due to the size of the
@@ -153,7 +134,7 @@ func oversized(o *classify.Observation, u *usage, s classify.Size) (Diagnosis, b
 		return Diagnosis{}, false
 	}
 	share := u.sizes.share(s)
-	if share < sizeWarn {
+	if share < limitWarn {
 		return Diagnosis{}, false
 	}
 	sure := Possible

@@ -142,7 +142,7 @@ func TestSizeInnocent(t *testing.T) {
 		l.repeat(5, a)
 		l.want()
 		for _, s := range l.d.RequestSizes(l.now) {
-			if s.Used >= sizeWarn || s.Version == "2023-07-12" {
+			if s.Used >= limitWarn || s.Version == "2023-07-12" {
 				t.Errorf("%s: %+v", name, s)
 			}
 		}
@@ -154,10 +154,10 @@ func TestSizeInnocent(t *testing.T) {
 func TestSizeIsReadForSome(t *testing.T) {
 	d, o := New(), success()
 	o.Target = []byte("/?" + getStatistics)
-	for range 10 * sizeBudget {
+	for range 10 * queryBudget {
 		d.Observe(o)
 	}
-	if n := d.sized.used.Load(); n != sizeBudget {
+	if n := d.queries.used.Load(); n != queryBudget {
 		t.Errorf("%d were read", n)
 	}
 	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryTooLarge

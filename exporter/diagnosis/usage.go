@@ -17,9 +17,6 @@ type usage struct {
 	act  *action // the action; shared by the credentials that use it
 	hash uint64  // of the credential
 
-	successes atomic.Uint64 // number of calls that succeeded at once
-	repeated  atomic.Uint64 // number of those whose result was known already
-
 	permission permission
 
 	limit   int          // calls per minute; 0 if there is no limit
@@ -71,7 +68,6 @@ func (d *Diagnoser) usageOf(o *classify.Observation, second int64) *row[usage] {
 
 // drop passes on what must outlast the usage.
 func (u *usage) drop() {
-	u.act.outcomes[0].Add(u.successes.Load())
 	if u.permission.lost.Load() {
 		u.key.denied.Add(-1)
 	}

@@ -14,35 +14,50 @@ const (
 	maxUses     = 1024        // maximum number of uses remembered
 	recentUses  = 512         // size of the cache of uses
 	activeTime  = tableMemory // a use is active this long after an attempt
-	maxAgentKey = 256         // of a User-Agent, in bytes
+	maxAgentKey = 80          // length of the part of a User-Agent that distinguishes programs, in bytes
 )
 
 // use is one way in which a program uses the API: the calls that have the same
 // action, version, region, credential, signature form, scheme, program and client.
 type use struct {
-	count   atomic.Int64 // number of attempts
-	failed  atomic.Int64 // number of failures
-	sampled atomic.Int64 // time of the last sample of the clock, in seconds since the epoch
-	address uint64       // hash of the address of the program
+	successes atomic.Uint64 // number of attempts that were calls that succeeded at once
+	others    atomic.Uint64 // number of the other attempts
+	sampled   atomic.Int64  // time of the last sample of the clock, in seconds since the epoch
+	address   uint64        // hash of the address of the program
 
 	usage atomic.Pointer[row[usage]] // that its attempts belong to
+	act   *action                    // likewise; it never changes
 
-	action, credential, region, version, service string
+	// What attempts are compared with. shown are the values of the dimensions of a scope,
+	// as they are shown; agent is the beginning of the User-Agent.
+	shown                           [dimensions]string
+	version, service, scheme, agent string
 
 	signing  classify.Signing
-	scheme   string
-	agent    uint64     // hash of the User-Agent
 	client   netip.Addr // the address of the program
 	resigned bool       // the tap signed the requests
 
+	redundant [len(redundantReasons)]atomic.Uint64 // number of successes whose result was known
+	failed    atomic.Int64                         // number of failures
+
 	program string // the name and version of the program
 
-	// shown are the values of the dimensions of a scope, for output. incident is the
-	// number of the last incident that they were counted in, guarded by incidents.mu.
-	shown    [dimensions]string
+	// incident is the number of the last incident that shown was counted in, guarded by
+	// incidents.mu.
 	incident uint64
 
 	first int64 // Unix seconds
+}
+
+// count returns the number of attempts.
+func (u *use) count() int64 { return int64(u.successes.Load() + u.others.Load()) } //nolint:gosec // below 2^63
+
+// drop passes on what must outlast the use.
+func (u *use) drop() {
+	u.act.outcomes[0].Add(u.successes.Load())
+	for i := range u.redundant {
+		u.act.redundant[i].Add(u.redundant[i].Load())
+	}
 }
 
 // useKey returns the key of the use of an attempt.
@@ -55,31 +70,29 @@ func useKey(o *classify.Observation) uint64 {
 	for _, s := range [...]string{o.Call.Action, o.Credential, o.Call.Region, o.Call.Version, o.Call.Service} {
 		h = h*31 + maphash.String(seed, s)
 	}
-	return h*31 + hashAgent(o)
+	return h*31 + maphash.Bytes(seed, agentOf(o))
 }
 
 // is reports whether an attempt is of the use.
 func (u *use) is(o *classify.Observation) bool {
-	return u.action == o.Call.Action && u.credential == o.Credential && u.region == o.Call.Region &&
+	return u.shown[byAction] == o.Call.Action && u.shown[byCredential] == o.Credential && u.shown[byRegion] == o.Call.Region &&
 		u.version == o.Call.Version && u.service == o.Call.Service && u.signing == o.Call.Signing &&
-		u.scheme == o.Scheme && u.agent == hashAgent(o) && u.client == o.Client.Addr() &&
+		u.scheme == o.Scheme && u.agent == string(agentOf(o)) && u.client == o.Client.Addr() &&
 		u.resigned == (o.Source == classify.SourceResign)
 }
 
-// hashAgent returns the hash of the part of the User-Agent that distinguishes programs.
-func hashAgent(o *classify.Observation) uint64 {
-	return maphash.Bytes(seed, o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])
-}
+// agentOf returns the part of the User-Agent that distinguishes programs.
+func agentOf(o *classify.Observation) []byte { return o.UserAgent[:min(len(o.UserAgent), maxAgentKey)] }
 
 // uses remembers how the API is used.
 type uses struct {
 	table[use]
-	// recent is a cache of keys, which take longer to compute than to check.
-	recent [recentUses]atomic.Uint64
+	// recent is a cache of rows, whose keys take longer to compute than to check.
+	recent [recentUses]atomic.Pointer[row[use]]
 }
 
-// recentOf returns the slot of recent where the key of the use of an attempt may be.
-func (t *uses) recentOf(o *classify.Observation) *atomic.Uint64 {
+// recentOf returns the slot of recent where the use of an attempt may be.
+func (t *uses) recentOf(o *classify.Observation) *atomic.Pointer[row[use]] {
 	h := uint64(len(o.UserAgent))
 	h = mix(mix(mix(h, o.Call.Action), o.Credential), o.Call.Region)
 	return &t.recent[h*0x9E3779B97F4A7C15>>32%recentUses]
@@ -94,29 +107,40 @@ func mix(h uint64, s string) uint64 {
 	return h
 }
 
-// add adds the use of an attempt, with its usage. It returns nil if there is no room.
-func (t *uses) add(o *classify.Observation, key uint64, second int64, usage *row[usage]) (*row[use], bool) {
-	return t.table.add(key, second, func(u *use) {
-		u.service, u.action, u.version, u.region = o.Call.Service, o.Call.Action, o.Call.Version, o.Call.Region
-		u.credential, u.signing, u.scheme = o.Credential, o.Call.Signing, o.Scheme
-		u.agent, u.client, u.resigned = hashAgent(o), o.Client.Addr(), o.Source == classify.SourceResign
-		u.program, u.address, u.first = ProgramOf(string(o.UserAgent[:min(len(o.UserAgent), maxAgentKey)])), hashAddr(u.client), second
-		u.shown = [dimensions]string{classify.Scrub(u.action), classify.Scrub(u.region), u.credential, u.caller()}
+// useOf returns the use of an attempt, which it adds with its usage if it is new. It
+// returns nil if there is no room.
+func (d *Diagnoser) useOf(o *classify.Observation, key uint64, second int64, usage *row[usage]) (*row[use], bool) {
+	return d.uses.add(key, second, func(u *use) {
+		u.service, u.version, u.signing, u.scheme = o.Call.Service, o.Call.Version, o.Call.Signing, o.Scheme
+		u.agent, u.client, u.resigned = string(agentOf(o)), o.Client.Addr(), o.Source == classify.SourceResign
+		u.program, u.address, u.first = ProgramOf(u.agent), hashAddr(u.client), second
+		u.shown = [dimensions]string{classify.Scrub(o.Call.Action), classify.Scrub(o.Call.Region), o.Credential, u.caller()}
+		u.act = usage.value.act
+		if usage == &d.noUsage {
+			u.act = d.actions.of(actionName{u.service, o.Call.Action})
+		}
 		u.usage.Store(usage)
-	}, nil)
+	}, func(u *use) {
+		u.drop()
+		for i := range d.uses.recent { // so that its memory is freed
+			if e := d.uses.recent[i].Load(); e != nil && &e.value == u {
+				d.uses.recent[i].CompareAndSwap(e, nil)
+			}
+		}
+	})
 }
 
 // introduce notes the first use of a credential or a program, unless it is one of
 // the first uses of all.
 func (t *uses) introduce(u *use, h *happenings, now time.Time) {
-	settled, key, program := false, u.credential != "", true
+	settled, key, program := false, u.shown[byCredential] != "", true
 	for e := range t.all {
 		other := &e.value
 		if other == u {
 			continue
 		}
 		settled = settled || u.first-other.first >= int64(eventReach/time.Second)
-		key = key && other.credential != u.credential
+		key = key && other.shown[byCredential] != u.shown[byCredential]
 		program = program && other.program != u.program
 	}
 	if settled && program {
@@ -153,10 +177,12 @@ func ProgramOf(agent string) string {
 	if product == "" {
 		return programUnknown
 	}
-	name, version, found := strings.Cut(product, "/")
-	if found {
-		parts := strings.SplitN(version, ".", 3)
-		name += "/" + strings.Join(parts[:min(len(parts), 2)], ".")
+	name := product // shares its memory with agent
+	if _, version, found := strings.Cut(product, "/"); found {
+		_, rest, _ := strings.Cut(version, ".")
+		if _, patch, found := strings.Cut(rest, "."); found {
+			name = product[:len(product)-len(patch)-1]
+		}
 	}
 	for _, c := range []byte(name) {
 		plain := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("._-+/", c) >= 0

@@ -59,7 +59,7 @@ func (t *truthOfCalls) attempt(o *classify.Observation, a *attempt) {
 		return
 	}
 	// What a program asks for is the same if all of the request is, but its signature.
-	what := a.host + " " + a.by.region + " " + a.action + " " + a.version + " " + a.params.Encode() + " " + a.body + " " + a.by.key.AccessKey
+	what := a.host + " " + or(a.by.region, "cn-beijing-6") + " " + a.action + " " + a.version + " " + a.params.Encode() + " " + a.body + " " + a.by.key.AccessKey
 	last, ok := t.asked[what]
 	switch {
 	case !ok || a.at.Sub(last.at) >= cmp.Or(a.lasts, minute):

@@ -55,42 +55,46 @@ func measure(t *testing.T, scenarios []scenario, repeat, programs int, day time.
 	return s
 }
 
-// TestDay runs the scenarios once among a few programs. With -day.full it runs all of
+// TestDay runs the scenarios once among a few programs. With -day.full it also runs all of
 // the day among many, as make diagnose-day does.
 func TestDay(t *testing.T) {
-	repeat, programs, day := 1, 2, 3*hour
-	if *full {
-		repeat, programs, day = 4, 17, 24*hour
-	}
-	first := measure(t, all(), repeat, programs, day)
-	second := measure(t, heldOut, 1, programs, 3*hour)
+	document(t, "scenarios", checkTwins(t, measure(t, all(), 1, 2, 3*hour)))
 	if !*full {
+		measure(t, heldOut, 1, 2, 3*hour)
 		return
 	}
+	first := measure(t, all(), 4, 17, 24*hour)
+	second := measure(t, heldOut, 1, 17, 3*hour)
 	if first.attempts < 100_000 {
 		t.Errorf("%d attempts", first.attempts)
 	}
 	text := fmt.Sprintf("%d attempts of %d scenarios; held-out: %d attempts of %d scenarios.\n\n%s", first.attempts, first.scenarios, second.attempts, second.scenarios, table(first, second))
 	t.Log("\n" + text)
 	if *update {
-		document(t, text)
+		document(t, "figures", text)
 	}
 }
 
 const (
 	documentation = "../../docs/diagnosis.md"
-	begin         = "<!-- Begin of what make diagnose-day writes. -->\n\n"
+	begin         = "<!-- Begin of what make diagnose-day writes: %s. -->\n\n"
 	end           = "\n<!-- End. -->"
 )
 
-// document writes the text to the documentation.
-func document(t *testing.T, text string) {
+// document writes the text to the part of the documentation with that name. Without
+// -update, it checks that it is there.
+func document(t *testing.T, part, text string) {
 	t.Helper()
+	begin := fmt.Sprintf(begin, part)
 	b := testfile.Read(t, documentation)
 	head, rest, ok := strings.Cut(string(b), begin)
-	_, tail, found := strings.Cut(rest, end)
-	if !ok || !found {
-		t.Fatal("docs/diagnosis.md has no place for the table")
+	old, tail, found := strings.Cut(rest, end)
+	switch {
+	case !ok || !found:
+		t.Fatalf("docs/diagnosis.md has no place for the %s", part)
+	case *update:
+		testfile.Write(t, documentation, head+begin+text+end+tail, 0o644)
+	case old != text:
+		t.Errorf("the %s of docs/diagnosis.md are not up to date: run make diagnose-day UPDATE=1", part)
 	}
-	testfile.Write(t, documentation, head+begin+text+end+tail, 0o644)
 }

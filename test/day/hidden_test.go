@@ -49,6 +49,9 @@ var hidden = []scenario{
 		})
 	}},
 	{"local time with Z", func(p *plan) { p.empty(interval, 7*hour, 8*hour, diagnosis.CauseIntervalZone) }},
+	{"seven hours and 43 minutes ahead", func(p *plan) {
+		p.empty(interval, 7*hour, 7*hour+43*minute, diagnosis.CauseIntervalFuture)
+	}},
 	{"the future", func(p *plan) { p.empty(interval, 20*minute, 47*minute, diagnosis.CauseIntervalFuture) }},
 	{"the last minute", func(p *plan) { p.empty(interval, -minute, 0, diagnosis.CauseIntervalRecent) }},
 	{"older than the data is kept", func(p *plan) {

@@ -64,8 +64,9 @@ var loads = []scenario{
 	}},
 	{"throttled by others, retried at once", func(p *plan) {
 		by := p.program(p.credential())
+		p.send(0, get(by, 1, p.start))
 		for i := range 20 {
-			after := time.Duration(i) * minute
+			after := time.Duration(i+2) * minute
 			a := get(by, 1, p.start.Add(after)).with(throttled)
 			p.attemptsOf(after, pauses, func(n int) attempt {
 				one := a.refused(diagnosis.CauseQuotaShared)

@@ -32,6 +32,7 @@ type program struct {
 
 // attempt is one attempt of a program, and what is true of it.
 type attempt struct {
+	name    string // of the case of the scenario; "" if it has only one
 	at      time.Time
 	by      *program
 	host    string // "" means monitor.api.ksyun.com
@@ -149,7 +150,7 @@ func (p *plan) send(after time.Duration, a attempt) {
 	if a.took == 0 {
 		a.took = 15*time.Millisecond + time.Duration(p.rand.Int64N(int64(60*time.Millisecond)))
 	}
-	name := p.scenario
+	name := cmp.Or(a.name, p.scenario)
 	// An attempt is observed when it ends.
 	p.steps = append(p.steps, step{a.at.Add(a.took), func(w *world) { w.attempt(name, &a) }})
 }

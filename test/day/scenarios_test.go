@@ -1,6 +1,7 @@
 package day
 
 import (
+	"strings"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -138,18 +139,95 @@ var innocent = []scenario{
 		by := p.shared()
 		p.every(0, minute, 40, func(int, time.Time) attempt { return list(by, "DescribePolicyObject", 1, 50, 20) })
 	}},
-	{"two refusals while a key spreads", func(p *plan) {
-		key := p.credential()
-		by := p.program(key)
-		p.every(0, minute, 30, func(i int, at time.Time) attempt {
-			a := get(by, 1, at)
-			if i == 15 || i == 16 {
-				a = a.refused()
-				a.reply = refusal(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
-				a.may = []diagnosis.Cause{diagnosis.CauseKeyRevoked, diagnosis.CauseKeyUnknown, diagnosis.CauseClockRight}
+	{"two refusals while a key spreads", func(p *plan) { p.twoRefusals(p.program(p.credential())) }},
+	{"two refusals of a temporary key", func(p *plan) { p.twoRefusals(p.program(p.temporary("token"))) }},
+	{"a failing poll every ten seconds", func(p *plan) {
+		by := p.shared()
+		p.every(0, 10*second, 60, func(int, time.Time) attempt { return metrics(by, "NOWHERE").refused() })
+	}},
+	{"an outage at a low rate", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt { return get(by, 1, at).with(serverError).refused() })
+	}},
+	{"throttled by others, asked again a minute later", func(p *plan) {
+		by := p.program(p.credential())
+		p.send(0, get(by, 1, p.start))
+		p.every(2*minute, minute, 20, func(_ int, at time.Time) attempt {
+			return get(by, 1, at).with(throttled).refused(diagnosis.CauseQuotaShared)
+		})
+	}},
+	{"throttled in the first minute of a key", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, 10*second, 5, func(_ int, at time.Time) attempt { return get(by, 1, at).with(throttled).refused() })
+	}},
+	{"denied for one of two instances", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 30, func(_ int, at time.Time) attempt { return get(by, 1, at) })
+		p.every(20*second, minute, 30, func(i int, at time.Time) attempt {
+			a := get(by, 2, at).refused()
+			a.reply = kop(403, "InvalidAuthenticationCode", "lack of policy to [monitor:getmetricstatistics] the resources[2]")
+			if i == 0 { // that it depends on the instance shows later
+				a.may = []diagnosis.Cause{diagnosis.CausePermissionLost}
 			}
 			return a
 		})
+	}},
+	{"an earlier time without data", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt { return get(by, 2200+p.number, at) })
+		p.every(10*minute+30*second, minute, 5, func(_ int, at time.Time) attempt {
+			a := withoutData(by, 2200+p.number, at, -8*24*hour, -7*24*hour)
+			a.must = []diagnosis.Cause{diagnosis.CauseDataNone}
+			return a
+		})
+	}},
+	{"two programs of one address read one list", func(p *plan) {
+		a := p.shared()
+		b := *a
+		b.agent = "program/2.0"
+		for i := range 10 {
+			after := time.Duration(i) * 5 * minute
+			p.send(after, list(a, "ListAlarmPolicy", 1, 10, 15))
+			p.send(after+20*second, list(&b, "ListAlarmPolicy", 1, 10, 15))
+			p.send(after+40*second, list(a, "ListAlarmPolicy", 2, 10, 15))
+			p.send(after+50*second, list(&b, "ListAlarmPolicy", 2, 10, 15))
+		}
+	}},
+	{"pages read at the same time", func(p *plan) {
+		by := p.shared()
+		for i := range 10 {
+			after := time.Duration(i) * 5 * minute
+			for n, page := range []int{1, 1, 2, 2} {
+				p.send(after+time.Duration(n)*second/2, list(by, "DescribeAlarmReceives", page, 10, 15))
+			}
+		}
+	}},
+	{"batches of exactly 200 metrics", func(p *plan) {
+		by := p.program(p.credential())
+		p.every(0, minute, 20, func(i int, at time.Time) attempt {
+			if i == 10 {
+				return batch(by, 200, at).with(serverError).refused()
+			}
+			return batch(by, 200, at)
+		})
+		p.event(diagnosis.CauseSizeNear, by.key, 0, minute)
+	}},
+	{"batch with an instance without data", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt {
+			a := batch(by, 2, at)
+			a.reply = &reply{status: 200, body: strings.Replace(halfEmpty, "{time}", at.Add(-3*minute).UTC().Format(stamp), 1)}
+			return a
+		})
+	}},
+	{"29 days ago, without data", func(p *plan) {
+		p.empty(withoutData, -30*24*hour, -29*24*hour, diagnosis.CauseDataNone)
+	}},
+	{"the last ten minutes, without data", func(p *plan) { p.empty(withoutData, -10*minute, 0, diagnosis.CauseDataNone) }},
+	{"interval of no length", func(p *plan) { p.empty(withoutData, -10*minute, -10*minute, diagnosis.CauseDataNone) }},
+	{"interval that ends in the future", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 20, func(_ int, at time.Time) attempt { return interval(by, 2100+p.number, at, -hour, 8*hour) })
 	}},
 }
 
@@ -188,6 +266,32 @@ var clocks = []scenario{
 		by := p.shared()
 		by.skew = 8 * hour
 		p.every(0, minute, 40, func(_ int, at time.Time) attempt { return get(by, 1, at).refused(diagnosis.CauseClockZone) })
+	}},
+	{"clock seven hours and 43 minutes ahead", func(p *plan) {
+		by := p.shared()
+		by.skew = 7*hour + 43*minute
+		p.every(0, minute, 40, func(_ int, at time.Time) attempt { return get(by, 1, at).refused(diagnosis.CauseClockSkew) })
+	}},
+	{"clock behind at midnight", func(p *plan) { // the day of the scope is the one before, like that of the date
+		by := p.shared()
+		by.skew = -10 * minute
+		midnight := p.start.Truncate(24 * hour).Add(24 * hour).Sub(p.start)
+		p.every(midnight, minute, 8, func(_ int, at time.Time) attempt { return get(by, 1, at) })
+		wrong := *by
+		wrong.key.SecretKey = "another"
+		p.every(midnight+30*second, minute, 8, func(_ int, at time.Time) attempt {
+			return get(&wrong, 1, at).refused(diagnosis.CauseSecretWrong, diagnosis.CauseClockRight)
+		})
+	}},
+	{"queue of requests signed ten minutes before", func(p *plan) {
+		by := p.shared()
+		p.every(0, minute, 40, func(i int, at time.Time) attempt {
+			a := get(by, 1000+p.number, at)
+			if i%5 == 4 {
+				a.signed = 10 * minute
+			}
+			return a
+		})
 	}},
 	{"local time as UTC, India", func(p *plan) {
 		by := p.shared()
@@ -259,7 +363,7 @@ var credentials = []scenario{
 			}
 			for n := range 4 {
 				after := time.Duration(i)*20*second + time.Duration(n)*30*minute
-				a := attempt{by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))}.refused(cause)
+				a := attempt{name: "wrong signature: " + s.Name, by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))}.refused(cause)
 				if also, ok := alsoWrong[s.Name]; ok {
 					a.must = append(a.must, also)
 				}
@@ -275,6 +379,11 @@ var credentials = []scenario{
 			if !s.Wrong() {
 				after := time.Duration(i) * 2 * minute
 				p.send(after, attempt{by: by, wire: whole(s.Bytes(by.key, p.start.Add(after)))})
+				wrong := by.key
+				wrong.SecretKey = "another"
+				p.send(after+minute, attempt{
+					name: wrongSecret + s.Name, by: by, wire: whole(s.Bytes(wrong, p.start.Add(after+minute))),
+				}.refused(diagnosis.CauseSecretWrong, diagnosis.CauseClockRight))
 			}
 		}
 	}},
@@ -371,12 +480,31 @@ var credentials = []scenario{
 			p.change(time.Duration(i+1)*20*minute+30*second, func(s *cloudmonitor.Server) { s.SetCredential(key) })
 		}
 	}},
+	{"key used by a second program", func(p *plan) {
+		first := p.program(p.credential())
+		second := p.program(first.key)
+		second.agent = "program/2.0"
+		named := func(by *program, name string) func(int, time.Time) attempt {
+			return func(_ int, at time.Time) attempt {
+				a := get(by, 1, at)
+				a.name = name
+				return a
+			}
+		}
+		p.every(0, minute, 10, named(first, "new key"))
+		p.every(10*minute, minute, 10, named(second, ""))
+	}},
 	{"key used in another region", func(p *plan) {
 		by := p.program(p.credential())
 		p.every(0, minute, 10, func(_ int, at time.Time) attempt { return get(by, 1, at) })
 		other := *by
 		other.region = "cn-shanghai-2"
 		p.every(10*minute, minute, 10, func(_ int, at time.Time) attempt { return get(&other, 1, at) })
+		p.every(20*minute, minute, 10, func(_ int, at time.Time) attempt {
+			a := get(by, 1, at)
+			a.name = "key back in its first region"
+			return a
+		})
 	}},
 	{"key used for another service", func(p *plan) {
 		by := p.program(p.credential())
@@ -385,8 +513,34 @@ var credentials = []scenario{
 		a.service = "kec"
 		a.reply = &reply{status: 200, body: `{"RequestId":"1","InstancesSet":[]}`}
 		p.send(12*minute, a)
+		p.every(13*minute, minute, 10, func(_ int, at time.Time) attempt {
+			a := get(by, 1, at)
+			a.name = "key back at its first service"
+			return a
+		})
 	}},
 }
 
 // whole replaces a request.
 func whole(wire []byte) func(string) []byte { return func(string) []byte { return wire } }
+
+// twoRefusals plans a key that works, is refused twice, and works again.
+func (p *plan) twoRefusals(by *program) {
+	p.every(0, minute, 30, func(i int, at time.Time) attempt {
+		a := get(by, 1, at)
+		if i == 15 || i == 16 {
+			a = a.refused()
+			a.reply = refusal(403, "InvalidClientTokenId", "The security token included in the request is invalid.")
+			a.may = []diagnosis.Cause{
+				diagnosis.CauseKeyRevoked, diagnosis.CauseKeyExpired, diagnosis.CauseTokenRefused, diagnosis.CauseKeyUnknown, diagnosis.CauseClockRight,
+			}
+		}
+		return a
+	})
+}
+
+// halfEmpty is the response to a batch of two instances, one of which has no data.
+const halfEmpty = `{"getMetricStatisticsBatchResults":[` +
+	`{"instance":"00000000-aaaa-4bbb-8ccc-000000000001","label":"cpu.utilizition.total","datapoints":{"member":[{"timestamp":"{time}","average":"1.0"}]}},` +
+	`{"instance":"00000000-aaaa-4bbb-8ccc-000000000002","label":"cpu.utilizition.total","datapoints":{"member":[]}}],` +
+	`"responseMetadata":{"requestId":"1"},"errorMessage":[]}`

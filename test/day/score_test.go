@@ -37,14 +37,17 @@ type score struct {
 	broken    int               // attempts that were not classified as planned
 	rows      map[string]*tally // by diagnosis, event or metric
 	noticed   []diagnosis.Notice
-	expected  []event             // that follow from the requests
-	seen      map[string][]string // by credential: the regions and services it was used for
-	misses    map[string]int      // by scenario and what is wrong
+	expected  []event                    // that follow from the requests
+	seen      map[string][]string        // by credential: the regions and services it was used for
+	misses    map[string]int             // by scenario and what is wrong
+	scenario  string                     // of the current attempt
+	ran       map[string]bool            // by scenario
+	where     map[string]map[string]bool // by kind of diagnosis: the scenarios in which it was given
 	calls     truthOfCalls
 }
 
 func newScore() *score {
-	return &score{rows: make(map[string]*tally), misses: make(map[string]int), seen: make(map[string][]string), calls: newTruthOfCalls()}
+	return &score{rows: make(map[string]*tally), misses: make(map[string]int), seen: make(map[string][]string), ran: make(map[string]bool), where: make(map[string]map[string]bool), calls: newTruthOfCalls()}
 }
 
 // row returns the tally of that name.
@@ -117,7 +120,18 @@ func (s *score) probe(name string, right bool) {
 }
 
 // notice records an event.
-func (s *score) notice(e diagnosis.Notice) { s.noticed = append(s.noticed, e) }
+func (s *score) notice(e diagnosis.Notice) {
+	s.noticed = append(s.noticed, e)
+	s.given("event " + string(e.Cause))
+}
+
+// given records that a kind of diagnosis was given in the current scenario.
+func (s *score) given(kind string) {
+	if s.where[kind] == nil {
+		s.where[kind] = make(map[string]bool)
+	}
+	s.where[kind][s.scenario] = true
+}
 
 // events compares the events that were noticed with those that should be.
 func (s *score) events(want []event) {

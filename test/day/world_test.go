@@ -55,6 +55,7 @@ func run(p *plan) *score {
 func (w *world) attempt(scenario string, a *attempt) {
 	o := w.observe(a)
 	w.score.attempts++
+	w.score.scenario, w.score.ran[scenario] = scenario, true
 	want := cmp.Or(a.want, classify.OutcomeSuccess)
 	if o.Verdict.Outcome != want {
 		w.score.miss(scenario, "outcome", string(o.Verdict.Outcome)+" "+o.Verdict.Code+" "+o.Verdict.Message+", want "+string(want))
@@ -67,13 +68,21 @@ func (w *world) attempt(scenario string, a *attempt) {
 		}
 	}
 	all := w.diagnose(o)
+	for _, d := range all {
+		switch {
+		case d.Certainty == diagnosis.Possible:
+			w.score.given("possible " + string(d.Cause))
+		case d.Certainty != diagnosis.Excluded || d.Cause == diagnosis.CauseClockRight:
+			w.score.given(string(d.Cause))
+		}
+	}
 	w.score.attempt(scenario, o, a, given(all))
 }
 
 // diagnose passes an attempt to the Diagnoser as the pipeline does.
 func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
 	at := w.d.Observe(o)
-	if f := w.d.Hidden(o); f != nil {
+	if f := at.Finding; f != nil {
 		return []diagnosis.Diagnosis{{Cause: f.Cause, Certainty: diagnosis.Certain}}
 	}
 	if !o.Verdict.Outcome.Failed() {

@@ -238,7 +238,7 @@
               severity: 'critical',
             },
             annotations: {
-              advice: 'Look in the console whether the key was deleted or disabled. If it was replaced, give the program the new key and restart it. A retry fails again until this is changed.',
+              advice: 'Check in the console whether the key was deleted or disabled. If it was replaced, give the program the new key and restart it. A retry fails again until this is changed.',
               advice_zh: '在控制台检查该密钥是否已删除或禁用。如果已更换密钥，请为程序配置新密钥并重启程序。在修正之前重试仍会失败。',
               calls: 'blame=credential',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=15&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
@@ -297,7 +297,7 @@
               severity: 'warning',
             },
             annotations: {
-              advice: 'Retry only server errors, timeouts and throttling. Other errors stay until the request, the key or its policy is changed. A retry fails again until this is changed.',
+              advice: 'Retry only server errors, timeouts and throttling. Other errors persist until the request, the key or its policy is changed. A retry fails again until this is changed.',
               advice_zh: '只重试服务端错误、超时和限流。其他错误在修改请求、密钥或策略之前不会消失。在修正之前重试仍会失败。',
               calls: 'outcome=error',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=16&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
@@ -336,7 +336,7 @@
               severity: 'warning',
             },
             annotations: {
-              advice: 'Make the program look at the body before it uses it. A page of a load balancer, or an error of a service behind the gateway, looks like this. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice: 'Make the program check the body before it uses it. A page of a load balancer, or an error of a service behind the gateway, looks like this. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
               advice_zh: '请让程序在使用响应之前检查其内容。负载均衡的页面或网关后面服务的错误会以这种形式出现。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'outcome=masked',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=9&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,
@@ -356,7 +356,7 @@
               severity: 'warning',
             },
             annotations: {
-              advice: 'Ask for fewer metrics or a shorter interval at once, and request the failed items again. Make the program look at errorMessage. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
+              advice: 'Ask for fewer metrics or a shorter interval at once, and request the failed items again. Make the program check errorMessage. Retry after 1 second, then double the pause each time, with jitter, up to 60 seconds.',
               advice_zh: '请减少单次请求的指标数或缩短时间范围，并重新请求失败的条目；让程序检查 errorMessage。等待 1 秒后重试，之后每次把间隔加倍并加入随机抖动，最长 60 秒。',
               calls: 'outcome=partial',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-errors?viewPanel=10&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-service={{ $labels.service }}' % c,

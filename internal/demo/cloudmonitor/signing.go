@@ -16,6 +16,8 @@ type SigningScenario struct {
 	// Cause is what is wrong, as the diagnosis of a refused call names it; "" if the
 	// request is right.
 	Cause string
+	// Near are causes that a right request resembles, and that must not be given for it.
+	Near []string
 
 	method  string // "" is GET
 	host    string // "" is monitor.api.ksyun.com
@@ -132,27 +134,35 @@ func SigningScenarios() []SigningScenario {
 	hash := func(r *http.Request, _ Credential) { r.Header.Set("X-Amz-Content-Sha256", hexSHA256([]byte(batch))) }
 	return []SigningScenario{
 		// Right ones.
-		{Name: "plain"},
-		{Name: "accept and content-type signed", method: "POST", body: batch, signed: []string{"accept", "content-type", "content-length"}},
-		{Name: "presigned", sign: "presigned"},
-		{Name: "presigned, body not signed", sign: "presigned", method: "POST", body: batch, before: unsigned},
-		{Name: "simple", sign: "simple"},
+		{Name: "plain", Near: []string{"algorithm", "scope_form", "scope_end", "host_port", "signature_text", "key_unknown"}},
+		{Name: "accept and content-type signed", Near: []string{"signed_names", "field_value"}, method: "POST", body: batch, signed: []string{"accept", "content-type", "content-length"}},
+		{Name: "presigned", Near: []string{"unsigned", "signature_incomplete", "date_form"}, sign: "presigned"},
+		{Name: "presigned, body not signed", Near: []string{"payload_unsigned", "forms_mixed"}, sign: "presigned", method: "POST", body: batch, before: unsigned},
+		{Name: "simple", Near: []string{"signature_version", "parameter_case"}, sign: "simple"},
 		{Name: "simple in a form", sign: "form", method: "POST", kind: "application/x-www-form-urlencoded"},
-		{Name: "host of a region", host: "monitor.cn-shanghai-2.api.ksyun.com", region: "cn-shanghai-2"},
-		{Name: "host inside the network", host: "monitor.cn-beijing-6.internal.api.ksyun.com"},
-		{Name: "host without a service", host: "internal.api.ksyun.com"},
-		{Name: "another path", path: "/v4/", query: "Action=DescribeInstances&Version=2023-07-12"},
-		{Name: "parameters not sorted", query: "Version=2010-05-25&Action=ListMetrics&Namespace=KEC"},
+		{Name: "host of a region", Near: []string{"scope_region"}, host: "monitor.cn-shanghai-2.api.ksyun.com", region: "cn-shanghai-2"},
+		{Name: "host inside the network", Near: []string{"host_foreign"}, host: "monitor.cn-beijing-6.internal.api.ksyun.com"},
+		{Name: "host without a service", Near: []string{"scope_service"}, host: "internal.api.ksyun.com"},
+		{Name: "another path", Near: []string{"path_form"}, path: "/v4/", query: "Action=DescribeInstances&Version=2023-07-12"},
+		{Name: "parameters not sorted", Near: []string{"parameter_escape"}, query: "Version=2010-05-25&Action=ListMetrics&Namespace=KEC"},
 		{Name: "blank as plus", query: listMetrics + "&MetricName=cpu+usage"},
-		{Name: "blank as %20", query: listMetrics + "&MetricName=cpu%20usage"},
+		{Name: "blank as %20", Near: []string{"parameter_twice", "parameter_plus", "parameter_raw"}, query: listMetrics + "&MetricName=cpu%20usage"},
 		{Name: "time not escaped", query: listMetrics + "&StartTime=2026-11-23T08:00:00Z"},
 		{Name: "escapes in lower case", query: listMetrics + "&StartTime=2026-11-23T08%3a00%3a00Z"},
-		{Name: "payload hash", method: "POST", body: batch, before: hash, signed: []string{"x-amz-content-sha256"}},
-		{Name: "fields added on the way", wire: addField("Via: 1.1 gateway\r\nX-Forwarded-For: 192.0.2.1\r\ntraceparent: 00-01000000000000000000000000000000-0200000000000000-01")},
+		{Name: "payload hash", Near: []string{"payload_hash"}, method: "POST", body: batch, before: hash, signed: []string{"x-amz-content-sha256"}},
+		{Name: "fields added on the way", Near: []string{"field_proxied"}, wire: addField("Via: 1.1 gateway\r\nX-Forwarded-For: 192.0.2.1\r\ntraceparent: 00-01000000000000000000000000000000-0200000000000000-01")},
 		{Name: "user-agent signed", signed: []string{"user-agent"}},
-		{Name: "action in query and form", method: "POST", body: "Action=ListMetrics&Version=2010-05-25", kind: "application/x-www-form-urlencoded"},
+		{Name: "action in query and form", Near: []string{"parameter_doubled", "get_body"}, method: "POST", body: "Action=ListMetrics&Version=2010-05-25", kind: "application/x-www-form-urlencoded"},
 		{Name: "GET with a body", body: "{}"},
 		{Name: "clock a little off", skew: 10 * time.Minute},
+		{Name: "commas without blanks", Near: []string{"authorization_form"}, wire: func(s string) string { return strings.ReplaceAll(s, ", S", ",S") }},
+		{Name: "unsigned field dropped", Near: []string{"field_missing"}, wire: dropField("Accept")},
+		{Name: "unsigned field doubled", Near: []string{"field_doubled"}, wire: addField("Accept: text/xml")},
+		{Name: "signing time in Date, too", Near: []string{"dates_differ"}, before: func(r *http.Request, _ Credential) { r.Header.Set("Date", "Mon, 23 Nov 2026 08:00:00 GMT") }},
+		{Name: "host in SignedHeaders only", Near: []string{"host_unsigned"}, sign: "presigned", host: "monitor.cn-beijing-6.api.ksyun.com"},
+		{Name: "escapes in upper case, sorted", Near: []string{"parameter_escapes", "parameter_order"}, query: "Action=ListMetrics&StartTime=2026-11-23T08%3A00%3A00Z&Version=2010-05-25"},
+		{Name: "signed field with two blanks", signed: []string{"accept"}, before: func(r *http.Request, _ Credential) { r.Header.Set("Accept", "application/json,  text/xml") }},
+		{Name: "path of two slashes", path: "//"},
 
 		// Wrong ones.
 		{Name: "not signed", Cause: "unsigned", sign: "none"},
