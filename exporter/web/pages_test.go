@@ -433,6 +433,7 @@ func TestChartWithoutFailures(t *testing.T) {
 		"?action=NoSuchAction":                               "/",
 		"?action=NoSuchAction&view=list&from=6h":             "/?from=6h&amp;view=list",
 		"?blame=nobody":                                      "/",
+		"?blame=provider;code=x&text=a":                      "/",
 		"?nosuch=1&text=a":                                   "/",
 		"?from=yesterday&code=x":                             "/?from=yesterday",
 		"?from=1795420800&to=1795420860&code=NoSuchCode":     "/?from=1795420800&amp;to=1795420860",

@@ -116,21 +116,28 @@ func NewHandler(opts Options) http.Handler {
 		profiles(mux)
 	}
 	a := api{opts}
-	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
+	mux.HandleFunc("GET /api/v1/events", a.parsed(filterParams, a.events)) // not compressed: each event is sent at once
 
 	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, compressed(serve)) }
-	get("/api/v1/failures", a.failures)
-	get("/api/v1/failures/{id}", a.failure)
-	get("/api/v1/failures/{id}/ticket", a.ticket)
-	get("/api/v1/failures/{id}/har", a.har)
-	get("/api/v1/groups", a.groups)
-	get("/api/v1/groups/{id}", a.group)
-	get("/api/v1/activity", a.activity)
-	get("/api/v1/notices", a.notices)
-	get("/api/v1/incidents", a.incidents)
-	get("/api/v1/inventory", a.inventory)
+	get("/api/v1/failures", a.parsed(listParams, a.failures))
+	get("/api/v1/failures/{id}", a.parsed(nil, a.failure))
+	get("/api/v1/failures/{id}/ticket", a.parsed(ticketParams, a.ticket))
+	get("/api/v1/failures/{id}/har", a.parsed(nil, a.har))
+	get("/api/v1/groups/{id}", a.parsed(nil, a.group))
+	get("/api/v1/activity", a.parsed(activityParams, a.activity))
 	get("/api/v1/openapi.json", openAPI)
-	a.status(get)
+	for path, data := range map[string]func() any{
+		"groups":             a.groups,
+		"notices":            func() any { return noticesData{a.Journal.Notices()} },
+		"incidents":          a.incidents,
+		"inventory":          func() any { return a.Diagnoser.Inventory() },
+		"status/config":      a.config,
+		"status/flags":       a.flags,
+		"status/buildinfo":   func() any { return a.Status.Build },
+		"status/runtimeinfo": func() any { return a.runtime() },
+	} {
+		get("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, data()) }))
+	}
 	get("/api/", noEndpoint)
 
 	pages{a}.register(get)
