@@ -308,31 +308,26 @@ func (w *textWriter) write(r reading) error {
 		fmt.Fprintln(w.out)
 	}
 	w.begun = true
-	t := tabwriter.NewWriter(w.out, 0, 8, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(t, "%s\t%s\n", name, value)
-		}
-	}
-	row("File", r.File)
-	row("Outcome", string(r.Outcome))
-	row("HTTP status", strconv.Itoa(r.Status))
-	row("Code", r.Code)
-	row("Type", string(r.Type))
-	row("Message", r.Message)
-	row("Means", r.Meaning.English)
-	row("Do", r.Advice.Text().English)
-	row("Category", string(r.Category))
-	row("Blame", string(r.Blame))
+	f := facts{out: w.out}
+	f.add("File", r.File)
+	f.add("Outcome", string(r.Outcome))
+	f.add("HTTP status", strconv.Itoa(r.Status))
+	f.add("Code", r.Code)
+	f.add("Type", string(r.Type))
+	f.text("Message", r.Message)
+	f.text("Means", r.Meaning.English)
+	f.text("Do", r.Advice.Text().English)
+	f.add("Category", string(r.Category))
+	f.add("Blame", string(r.Blame))
 	if r.Category != "" {
-		row("Retry helps", yesNo(r.Retryable))
+		f.add("Retry helps", yesNo(r.Retryable))
 	}
 	if r.FailedItems > 0 {
-		row("Failed items", strconv.Itoa(r.FailedItems))
+		f.add("Failed items", strconv.Itoa(r.FailedItems))
 	}
-	row("Request ID", r.RequestID)
-	row("Not read", string(r.Unread))
-	return t.Flush()
+	f.add("Request ID", r.RequestID)
+	f.add("Not read", string(r.Unread))
+	return f.flush()
 }
 
 func (w *textWriter) flush() error { return nil }

@@ -29,7 +29,7 @@ func newExplain(app *kingpin.Application) *explainVerb {
 	c := app.Command("explain", "Print what an error code, a fault, an HTTP status or the cause of a diagnosis means, who must fix it and how. Without an argument, list all codes.")
 	c.Arg("code", "Error code, in any case; fault, such as dns; HTTP status, such as 409, for the codes that come with it; or cause.").StringVar(&v.code)
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }
 
@@ -46,19 +46,27 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		}
 	} else if v.code != "" {
 		e, ok := catalog.Lookup(v.code)
+		entries = slices.DeleteFunc(slices.Clone(entries), func(other *classify.Entry) bool { return !ok || other.Code != e.Code })
 		if d, isCause := diagnosis.Describe(diagnosis.Cause(v.code)); !ok && isCause {
 			return v.explainCause(std, d)
 		}
 		if !ok && v.code == string(classify.FaultCanceled) {
-			e, ok = canceled, true
+			entries, ok = []*classify.Entry{canceled}, true
 		}
 		if !ok {
-			return usageError{usererror.New(v.code+" is not in the catalogue"+near(entries, v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
+			return usageError{usererror.New(v.code+" is not in the catalogue"+near(catalog.Entries(), v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
 		}
 		if v.output == "text" {
-			return explainEntry(std, e)
+			for i, e := range entries {
+				if i > 0 {
+					fmt.Fprintln(std.out)
+				}
+				if err := explainEntry(std, e); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		entries = []*classify.Entry{e}
 	}
 	if v.output == "json" {
 		e := json.NewEncoder(std.out)
@@ -101,33 +109,28 @@ func newExplained(e *classify.Entry) explained {
 }
 
 func explainEntry(std stdio, e *classify.Entry) error {
-	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
+	f := facts{out: std.out}
 	if slices.Contains(classify.Faults(), classify.Fault(e.Code)) {
-		row("Fault", e.Code)
+		f.add("Fault", e.Code)
 	} else {
-		row("Code", e.Code)
+		f.add("Code", e.Code)
 	}
-	row("Also seen as", strings.Join(e.Aliases, ", "))
+	f.add("Also seen as", strings.Join(e.Aliases, ", "))
 	advice := newExplained(e).Advice
-	row("Means", e.Meaning.English)
-	row("Do", advice.Text().English)
-	row("含义", e.Meaning.Chinese)
-	row("处理", advice.Text().Chinese)
-	row("HTTP status", statuses(e))
-	row("Message", e.Example)
-	row("Type", string(e.Type))
-	row("Category", string(e.Category))
-	row("Blame", string(e.Blame))
-	row("Retry", string(advice.Retry))
-	row("Runbook", advice.Runbook)
-	row("The name is", string(e.Grade))
-	row("Source", e.Source)
-	return w.Flush()
+	f.text("Means", e.Meaning.English)
+	f.text("Do", advice.Text().English)
+	f.text("含义", e.Meaning.Chinese)
+	f.text("处理", advice.Text().Chinese)
+	f.add("HTTP status", statuses(e))
+	f.text("Message", e.Example)
+	f.add("Type", string(e.Type))
+	f.add("Category", string(e.Category))
+	f.add("Blame", string(e.Blame))
+	f.add("Retry", string(advice.Retry))
+	f.add("Runbook", advice.Runbook)
+	f.add("The name is", string(e.Grade))
+	f.text("Source", e.Source)
+	return f.flush()
 }
 
 // explainCause prints the texts of a cause, in both languages.
@@ -137,34 +140,35 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 		e.SetEscapeHTML(false)
 		return e.Encode(d)
 	}
-	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	row := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
-		}
-	}
-	row("Cause", string(d.Cause))
-	row("Means", d.Summary.English)
-	row("Do", d.Advice.Text().English)
-	row("含义", d.Summary.Chinese)
-	row("处理", d.Advice.Text().Chinese)
-	row("Blame", string(d.Blame))
-	row("Retry", string(d.Advice.Retry))
-	row("Runbook", d.Advice.Runbook)
-	return w.Flush()
+	f := facts{out: std.out}
+	f.add("Cause", string(d.Cause))
+	f.text("Means", d.Summary.English)
+	f.text("Do", d.Advice.Text().English)
+	f.text("含义", d.Summary.Chinese)
+	f.text("处理", d.Advice.Text().Chinese)
+	f.add("Blame", string(d.Blame))
+	f.add("Retry", string(d.Advice.Retry))
+	f.add("Runbook", d.Advice.Runbook)
+	return f.flush()
 }
 
 func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }
 
-// near returns up to three codes that contain text or are contained in it.
+// near returns the code that is spelled most like text, or else up to three that contain
+// it or are contained in it.
 func near(entries []*classify.Entry, text string) string {
-	var found []string
+	var found, codes []string
+	spelled := map[string]string{} // by code in lower case
 	text = strings.ToLower(text)
 	for _, e := range entries {
 		code := strings.ToLower(e.Code)
-		if len(found) < 3 && (strings.Contains(code, text) || strings.Contains(text, code)) {
+		spelled[code], codes = e.Code, append(codes, code)
+		if len(found) < 3 && (strings.Contains(code, text) || strings.Contains(text, code)) && !slices.Contains(found, e.Code) {
 			found = append(found, e.Code)
 		}
+	}
+	if nearest, ok := usererror.Nearest(text, codes); ok {
+		found = []string{spelled[nearest]}
 	}
 	if found == nil {
 		return ""

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -110,14 +109,14 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 	}
 	urls := v.urls
 	if len(urls) == 0 {
-		urls = []string{tapURL("")}
+		urls = []string{""}
 	}
 	add := func(s lookup.Named, failed error) {
 		err = errors.Join(err, failed)
 		all = append(all, s)
 	}
 	for _, text := range urls {
-		u, wrong := lookup.ParseURL(text)
+		u, wrong := lookup.ParseURL(tapURL(text))
 		if wrong != nil {
 			return nil, "", usererror.At("--url", wrong)
 		}
@@ -141,7 +140,7 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 			add(backend.open(u))
 		}
 	}
-	if len(v.urls) == 0 && len(all) > 1 && urls[0] == localURL("", config.DefaultWebListen) {
+	if len(v.urls) == 0 && len(all) > 1 && tapURL("") == localURL("", config.DefaultWebListen) {
 		optional = all[0].Name
 	}
 	return all, optional, err
@@ -218,12 +217,8 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 }
 
 func printRecord(out io.Writer, r *record.Record, traces []string) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	row := func(name string, parts ...string) {
-		if text := record.Escape(strings.Join(parts, " ")); text != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, text)
-		}
-	}
+	f := facts{out: out}
+	row := func(name string, parts ...string) { f.add(name, record.Escape(strings.Join(parts, " "))) }
 	status := ""
 	if r.Status != 0 {
 		status = strconv.Itoa(r.Status)
@@ -235,19 +230,27 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 	row("Outcome", string(r.Outcome), status, r.Code, string(r.Fault))
 	row("Category", string(r.Category))
 	row("Blame", string(r.Blame))
-	row("Message", r.Message)
-	row("Means", r.Meaning.English)
-	row("Do", r.Advice.Text().English)
-	row("含义", r.Meaning.Chinese)
-	row("处理", r.Advice.Text().Chinese)
+	f.text("Message", record.Escape(r.Message))
+	f.text("Means", r.Meaning.English)
+	for _, d := range r.Diagnoses {
+		if d.Certainty != diagnosis.Excluded {
+			f.text("Why", record.Escape(fmt.Sprintf("[%s] %s %s", d.Certainty, d.Summary.English, d.Evidence.English)))
+		}
+	}
+	if r.Scope != (diagnosis.Scope{}) {
+		f.text("Scope", record.Escape(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time)))
+	}
+	f.text("Do", r.Advice.Text().English)
+	f.text("含义", r.Meaning.Chinese)
+	f.text("处理", r.Advice.Text().Chinese)
 	row("Runbook", r.Advice.Runbook)
 	row("URL", r.Method, r.URL)
 	if r.DurationSeconds > 0 { // otherwise it is not known
-		row("Took", time.Duration(r.DurationSeconds*float64(time.Second)).String())
+		row("Took", fmt.Sprintf("%.1f ms", r.DurationSeconds*1000))
 	}
 	row("Trace", append([]string{r.TraceID}, traces...)...)
 	row("Client", r.UserAgent)
-	return w.Flush()
+	return f.flush()
 }
 
 // notVendors explains a request ID that the vendor does not know.

@@ -41,12 +41,12 @@ var table = []setting{
 		value: func(s *Settings) kingpin.Value { return addresses(&s.ProxyListen) },
 	},
 	{
-		name:  "proxy.tls-listen-address",
+		name: "proxy.tls-listen-address", placeholder: "ADDRESS",
 		help:  "Address for programs that start with TLS, as on port 443 of the API's host. Needs --intercept. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return addresses(&s.ProxyTLSListen) },
 	},
 	{
-		name:  "transparent.listen-address",
+		name: "transparent.listen-address", placeholder: "ADDRESS",
 		help:  "Address to which the system redirects the connections of programs to ports 80 and 443, usually 127.0.0.1:18183 and [::1]:18183. Linux only; see ksyun-tap init-redirect. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return addresses(&s.Transparent) },
 	},
@@ -86,7 +86,7 @@ var table = []setting{
 		value: func(s *Settings) kingpin.Value { return addresses(&s.WebListen) },
 	},
 	{
-		name:  "web.admin-listen-address",
+		name: "web.admin-listen-address", placeholder: "ADDRESS",
 		help:  "Address of the page of failures, its API, reload and profiles, which are then not served at --web.listen-address. It also has metrics and health, and may be one of the addresses of --web.listen-address. By default all are served there, which must be loopback addresses unless there is a --web.config.file. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return addresses(&s.AdminListen) },
 	},
@@ -158,7 +158,7 @@ var table = []setting{
 		value:       func(s *Settings) kingpin.Value { return text(&s.PublishDir) },
 	},
 	{
-		name:  "csm.listen-address",
+		name: "csm.listen-address", placeholder: "ADDRESS",
 		help:  "UDP address for the client-side monitoring records of the Go SDK v1 (AWS_CSM_ENABLED=true), usually " + csm.DefaultAddress + ". Off by default.",
 		value: func(s *Settings) kingpin.Value { return address(&s.CSMListen) },
 	},
@@ -181,7 +181,7 @@ var table = []setting{
 		value:       func(s *Settings) kingpin.Value { return list(&s.QuotaLimits, parseQuota) },
 	},
 	{
-		name:  "resign.listen-address",
+		name: "resign.listen-address", placeholder: "ADDRESS",
 		help:  "Re-signing address, for programs that can be configured with another endpoint but not with a proxy: their calls are signed again and sent to --resign.upstream. Other addresses than loopback need --resign.client-ca-file or --resign.allow. Repeatable.",
 		value: func(s *Settings) kingpin.Value { return addresses(&s.Resign.Listen) },
 	},
