@@ -180,7 +180,7 @@ func (l *loop) letGo(p *pair) {
 	l.s.idle.busy(p)
 	l.timers.remove(&p.looped.timer)
 	if p.looped.queued {
-		l.again = slices.DeleteFunc(l.again, func(q *pair) bool { return q == p })
+		l.due = slices.DeleteFunc(l.due, func(q *pair) bool { return q == p })
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +20,12 @@ const (
 	// interest is what the system reports of a socket, once for each change.
 	interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
+	// maxUnsent is how many bytes are read of several pairs before any of them is
+	// written. Reading from one pair after the other and then writing to them keeps
+	// the code of each in the processor's caches, and whoever receives it is woken up
+	// less often: that saves a tenth of the time of a call. More bytes would not stay
+	// in the caches.
+	maxUnsent = 32 << 10
 	// often is the time between events below which a loop is busy, and for which a
 	// busy loop waits as if it were running.
 	often = 10 * time.Millisecond
@@ -32,7 +39,8 @@ type loop struct {
 	wake    int // an eventfd
 	ends    []loopEnd
 	watches int32   // sockets ever watched
-	again   []*pair // those that had their turns and are not done
+	due     []*pair // those that sent something, or had their turns and are not done
+	unsent  int     // bytes read since the pairs that are due were driven
 	timers  queue   // by when they fire
 	now     time.Time
 	ended   bool
@@ -61,7 +69,7 @@ type posting struct {
 type looped struct {
 	on     *loop
 	socks  [2]socket
-	queued bool  // in loop.again
+	queued bool  // in loop.due
 	timer  place // in loop.timers
 }
 
@@ -141,14 +149,23 @@ func (l *loop) run() {
 		}
 		for i := range events[:n] {
 			l.happened(&events[i])
+			if l.unsent >= maxUnsent {
+				l.driveDue()
+			}
 		}
-		for n := len(l.again); n > 0 && len(l.again) > 0; n-- {
-			p := l.again[0]
-			l.again = l.again[1:]
-			p.looped.queued = false
-			l.drive(p)
-		}
+		l.driveDue()
 		l.expireTimers()
+	}
+}
+
+// driveDue goes on with the pairs that are due now.
+func (l *loop) driveDue() {
+	l.unsent = 0
+	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
+		p := l.due[0]
+		l.due = slices.Delete(l.due, 0, 1)
+		p.looped.queued = false
+		l.drive(p)
 	}
 }
 
@@ -158,7 +175,7 @@ func (l *loop) run() {
 func (l *loop) wait(events []unix.EpollEvent) int {
 	timeout := l.timeout()
 	switch {
-	case len(l.again) > 0 || timeout == 0:
+	case len(l.due) > 0 || timeout == 0:
 		n, _ := epollUnseen(l.epoll, events, 0)
 		return max(n, 0)
 	case l.busy && occupy(l.processors):
@@ -224,7 +241,21 @@ func (l *loop) happened(e *unix.EpollEvent) {
 	if e.Events&unix.EPOLLERR != 0 && end.side == program {
 		p.m.ended(program, receivedReset, l.now) // also where nothing more is wanted from it
 	}
-	l.drive(p)
+	// A pair that is due may first have to close the connection that this is.
+	if !p.looped.queued && sock.canRead() {
+		if b := p.m.space(end.side); b != nil {
+			l.unsent += l.read(p, end.side, b)
+		}
+	}
+	l.queue(p)
+}
+
+// queue has a pair driven before the loop waits for events.
+func (l *loop) queue(p *pair) {
+	if !p.looped.queued {
+		p.looped.queued = true
+		l.due = append(l.due, p)
+	}
 }
 
 func (l *loop) runPosted() {
@@ -310,10 +341,7 @@ func (l *loop) turn(p *pair) (left bool) {
 			return false
 		}
 	}
-	if !lp.queued {
-		lp.queued = true
-		l.again = append(l.again, p)
-	}
+	l.queue(p)
 	return false
 }
 
@@ -326,8 +354,10 @@ func (l *loop) write(p *pair, to side, b []byte) {
 	}
 }
 
-func (l *loop) read(p *pair, from side, b []byte) {
-	switch n, end := p.looped.socks[from].read(b); {
+// read reads into b, and returns the number of bytes.
+func (l *loop) read(p *pair, from side, b []byte) int {
+	n, end := p.looped.socks[from].read(b)
+	switch {
 	case n > 0:
 		p.m.received(from, n, l.now)
 	case end != receiving:
@@ -335,6 +365,7 @@ func (l *loop) read(p *pair, from side, b []byte) {
 	default:
 		p.m.nothing(from)
 	}
+	return n
 }
 
 // carryOut does what the machine wants done. It reports whether the pair left
