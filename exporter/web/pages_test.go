@@ -490,7 +490,7 @@ func TestSettingsThatNeedARestart(t *testing.T) {
 	page := browse(h, "/tap").Body.String()
 	for _, want := range []string{
 		`<a href="#settings">1 changed setting needs a restart</a>`, "1 setting with its default",
-		`<code>1000</code><div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td><td>default</td>`,
+		`<code>1000</code></td><td>default<div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td>`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s", want)
