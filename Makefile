@@ -27,6 +27,8 @@ DEBIAN  := $(BIN)/debian.tar
 NFPM    := $(BIN)/nfpm
 # The newest version whose modules are all available.
 NFPM_V  := v2.45.0
+# How tools that run only for a moment are built: optimizing them takes longer.
+QUICKLY := -ldflags="-s -w" -gcflags="all=-N -l -dwarf=false" -gcflags=std=
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 PKG     := github.com/prometheus/common/version
 LDFLAGS := -s -w -X $(PKG).Version=$(VERSION) -X $(PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null) \
@@ -46,7 +48,7 @@ build: ## Build ./ksyun-tap, static.
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "$(LDFLAGS)" -o ksyun-tap ./cmd/ksyun-tap
 
 $(NFPM):
-	GOBIN=$(BIN) $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM_V)
 
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PACKAGES     ?= dist/packages
@@ -80,8 +82,8 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./...
 	$(GO) test -run TestMemoryIsBounded ./exporter/diagnosis # a tenth of it with the race detector
-	$(GO) test -C test -race ./day ./manifest ./promcheck ./soak
-	$(GO) test -C test ./alerts # Prometheus' engine, which is slow with the race detector
+	$(GO) test -C test -race ./day ./soak
+	$(GO) test -C test ./alerts ./manifest ./promcheck # other programs' packages, slow to build and to run with the race detector
 	$(GO) test -C tools ./...
 
 .PHONY: alerts-table
@@ -99,7 +101,7 @@ mutate-alerts: ## Change every alert and recording rule, one thing at a time, an
 
 # A Collector with the components that the examples use; the newest version whose modules are all available.
 $(OTELCOL): deploy/otel-collector/builder.yaml
-	GOBIN=$(BIN) $(GO) install go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) go.opentelemetry.io/collector/cmd/builder@$(OTELCOL_V)
 	CGO_ENABLED=0 $(BIN)/builder --config $<
 	mv $(BIN)/otelcol-build/otelcol $@ && rm -r $(BIN)/otelcol-build
 
@@ -135,10 +137,10 @@ fleet: $(VICTORIALOGS) ## Find failures of many taps in a cluster of VictoriaLog
 
 # The newest version that Go 1.26 can build.
 $(GORELEASER):
-	GOBIN=$(BIN) $(GO) install github.com/goreleaser/goreleaser/v2@$(GORELEASER_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) github.com/goreleaser/goreleaser/v2@$(GORELEASER_V)
 
 $(CYCLONEDX):
-	GOBIN=$(BIN) $(GO) install github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
 
 $(HELM):
 	GOBIN=$(BIN) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM_V)
@@ -153,10 +155,15 @@ $(DEBIAN):
 	rm -rf $(BIN)/debian/var/cache/apt/archives/*.deb $(BIN)/debian/var/lib/apt/lists/*
 	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
 
+.PHONY: e2e-tools
+e2e-tools: $(DEBIAN) $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM) ## Build what the end-to-end tests use.
+
+# The tests build the tap with the race detector; those who call it are built
+# without. Four tests at a time keep two processors busy.
 RUN ?= .
 .PHONY: e2e
-e2e: $(OTELCOL) $(GORELEASER) $(CYCLONEDX) $(HELM) $(KUSTOMIZE) $(NFPM) $(DEBIAN) ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
-	$(GO) test -C test -race -count=1 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
+e2e: e2e-tools ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
+	$(GO) test -C test -count=1 -parallel 4 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
 	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
 
 .PHONY: pictures

@@ -51,11 +51,7 @@ func TestConnectByPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			change := tt.change
-			if change == nil {
-				change = func(*Config) {}
-			}
-			r := newInterceptRig(t, change)
+			r := newInterceptRig(t, tt.change)
 			r.leadAll(host+":443", host+":80", host+":22", other+":443", other+":80", other+":22")
 			c := r.client()
 			c.Send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\nProxy-Authorization: Basic c2VjcmV0\r\n\r\n")
@@ -77,8 +73,7 @@ func TestConnectByPolicy(t *testing.T) {
 			c.Send("any \x00 bytes")
 			up := r.upstream()
 			up.Expect("any \x00 bytes")
-			up.Send("others")
-			c.Expect("others")
+			up.Deliver("others", c)
 			if s := r.proxy.Stats(); s.Tunnels != 1 || s.OpenTunnels != 1 || s.TappedTunnels != tt.tapped || s.Unobserved != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -135,11 +130,7 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 		"port of HTTPS":            {host + ":443", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			change := tt.change
-			if change == nil {
-				change = func(*Config) {}
-			}
-			r := newInterceptRig(t, change)
+			r := newInterceptRig(t, tt.change)
 			r.leadAll(host+":443", host+":80", host+":8080")
 			c := r.client()
 			c.Send("CONNECT " + tt.to + " HTTP/1.1\r\nHost: " + tt.to + "\r\n\r\n")
@@ -151,8 +142,7 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 					up = r.upstream()
 				}
 				up.Expect(request(host))
-				up.Send(okResponse)
-				c.Expect(okResponse)
+				up.Deliver(okResponse, c)
 				if call := r.begun(); call.Host != host {
 					t.Errorf("%+v", call)
 				}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 )
 
@@ -23,9 +25,7 @@ func TestCrowdOfConnects(t *testing.T) {
 		CacheSize: kept,
 		Roots:     func() ([]byte, error) { return nil, nil },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r := newInterceptRig(t, func(c *Config) {
 		c.Intercept = authority
 		c.Sink = nobody{}

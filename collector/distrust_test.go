@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -41,12 +43,8 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- tc.Handshake() }()
 	server := tls.Server(up.Conn, r.upCA.server(host))
-	if err := server.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatalf("after its first refusal: %v", err)
-	}
+	require.NoError(t, server.Handshake())
+	require.NoError(t, <-done, "after its first refusal")
 	if u := <-unseen; u != (Unobserved{host, 443, true}) {
 		t.Errorf("%+v", u)
 	}
@@ -56,8 +54,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	c.Send(request(host))
 	other := rawconn.New(t, tls.Server(r.upstream().Conn, r.upCA.server(host)))
 	other.Expect(request(host))
-	other.Send(okResponse)
-	c.Expect(okResponse)
+	other.Deliver(okResponse, c)
 	r.begun()
 	r.observed()
 
@@ -83,9 +80,7 @@ func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 	}
 	for range enoughRefusals {
 		tc, _ := connect()
-		if err := tc.Handshake(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, tc.Handshake())
 		if bytes.Equal(tc.ConnectionState().PeerCertificates[0].Raw, pinned) {
 			t.Fatal("it sees the server's own certificate")
 		}
@@ -100,12 +95,8 @@ func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 	go func() { done <- tc.Handshake() }()
 	up := r.upstream()
 	server := tls.Server(up.Conn, r.upCA.server(host))
-	if err := server.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-done; err != nil {
-		t.Fatalf("the third time: %v", err)
-	}
+	require.NoError(t, server.Handshake())
+	require.NoError(t, <-done, "the third time")
 	up.Close()
 }
 

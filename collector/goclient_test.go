@@ -9,9 +9,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestGoClientThroughTheTap(t *testing.T) {
@@ -24,9 +26,7 @@ func TestGoClientThroughTheTap(t *testing.T) {
 	defer client.CloseIdleConnections()
 	for range 3 {
 		resp, err := client.Post("https://"+host+"/?Action=ListMetrics", "application/json", strings.NewReader("{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		if want := "POST " + host + " /?Action=ListMetrics {}"; err != nil || string(body) != want {
@@ -71,17 +71,11 @@ func TestGoClientThatCancels(t *testing.T) {
 		cancel()
 	}()
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+host+"/", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := r.goClient().Do(q); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
-	select {
-	case <-gone: // the upstream saw the connection close
-	case <-time.After(patience):
-		t.Fatal("the upstream waits for a client that left")
-	}
+	rawconn.Receive(t, gone, "the upstream waits for a client that left")
 	r.begun()
 	if o := r.observed(); o.Fault != classify.FaultCanceled {
 		t.Errorf("fault %q", o.Fault)

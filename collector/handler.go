@@ -125,7 +125,7 @@ func (h *handler) Sending(x *relay.Exchange) {
 		if h.dest.blind {
 			h.p.blind.Add(1)
 		}
-		h.p.onUnobserved(Unobserved{string(h.dest.Host), h.dest.Port, h.rules.taps(h.dest.Host)})
+		h.p.cfg.OnUnobserved(Unobserved{string(h.dest.Host), h.dest.Port, h.rules.taps(h.dest.Host)})
 		return
 	}
 	h.begin(x)
@@ -253,9 +253,9 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 
 // chooseSink sets the sink to which the running exchange is reported.
 func (h *handler) chooseSink() {
-	h.sink = h.p.sink
-	if h.p.sinkFor != nil {
-		if other := h.p.sinkFor(h.obs.Client); other != nil {
+	h.sink = h.p.cfg.Sink
+	if h.p.cfg.SinkFor != nil {
+		if other := h.p.cfg.SinkFor(h.obs.Client); other != nil {
 			h.sink = other
 		}
 	}

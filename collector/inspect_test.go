@@ -29,8 +29,7 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 		up := r.upstream()
 		up.Expect(sent)
 		response := "HTTP/1.1 " + head + "Content-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
-		up.Send(response)
-		c.Expect(response)
+		up.Deliver(response, c)
 		r.begun()
 		o := r.observed()
 		at := time.Date(2026, time.November, 23, 8, 0, 0, 0, time.UTC)

@@ -91,10 +91,10 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 // tlsConfig returns the configuration with which a program is served in place
 // of host.
 func (p *Proxy) tlsConfig(host hostname.Name) (*tls.Config, error) {
-	if p.intercept == nil {
+	if p.cfg.Intercept == nil {
 		return nil, ca.ErrRefused
 	}
-	return p.intercept.TLSConfig(string(host))
+	return p.cfg.Intercept.TLSConfig(string(host))
 }
 
 // mayTunnel reports whether a CONNECT to a tapped host is tunnelled because
@@ -124,7 +124,7 @@ func (h *handler) Secured(err error) {
 	}
 	reason := handshakeReason(err)
 	h.p.distrusts.failed(host, agent, reason)
-	h.p.onHandshakeError(HandshakeError{Host: string(host), Client: h.obs.Client, Reason: reason, Err: err})
+	h.p.cfg.OnHandshakeError(HandshakeError{Host: string(host), Client: h.obs.Client, Reason: reason, Err: err})
 }
 
 // untrusted lists the alerts with which programs reject a certificate (RFC

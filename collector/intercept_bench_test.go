@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -55,17 +57,13 @@ func newBenchTLS(tb testing.TB) *benchTLS {
 // connect returns TLS within a CONNECT: with the tap, or with the upstream.
 func (b *benchTLS) connect(tb testing.TB, cfg *tls.Config) net.Conn {
 	nc, err := net.Dial("tcp", b.addr)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 	io.WriteString(nc, connectTo443(cfg.ServerName))
 	if _, err := io.ReadFull(nc, make([]byte, len(established))); err != nil {
 		tb.Fatal(err)
 	}
 	tc := tls.Client(nc, cfg)
-	if err := tc.Handshake(); err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, tc.Handshake())
 	return tc
 }
 

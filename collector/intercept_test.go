@@ -29,8 +29,7 @@ func TestInterceptedCall(t *testing.T) {
 			up = r.tlsUpstream()
 		}
 		up.Expect(request(host))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		if call := r.begun(); call.Action != "ListMetrics" || call.Host != host {
 			t.Errorf("%+v", call)
 		}
@@ -59,8 +58,7 @@ func TestInterceptedErrorIsClassified(t *testing.T) {
 	up.Expect(request(host))
 	body := testfile.Read(t, "testdata/error-permission.xml")
 	resp := fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.Send(resp)
-	c.Expect(resp)
+	up.Deliver(resp, c)
 	r.begun()
 	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeError || o.Verdict.Code == "" {
 		t.Errorf("%+v", o.Verdict)
@@ -103,8 +101,7 @@ func TestHostFieldWithinTLS(t *testing.T) {
 		c.Send(request(name))
 		up := r.tlsUpstream()
 		up.Expect(request(name))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		if call := r.begun(); call.Host != host {
 			t.Errorf("Host: %s is a call to %q", name, call.Host)
 		}

@@ -9,7 +9,8 @@ import (
 	"net/url"
 	"sync"
 	"testing"
-	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
@@ -23,9 +24,7 @@ func interceptor(t testing.TB) *ca.CA {
 		Permitted: []string{"*.api.ksyun.com"},
 		Roots:     func() ([]byte, error) { return nil, nil },
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -64,9 +63,7 @@ const established = "HTTP/1.1 200 Connection Established\r\n\r\n"
 func (r *interceptRig) tlsClient() *rawconn.Conn {
 	r.t.Helper()
 	nc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, err)
 	return rawconn.New(r.t, nc)
 }
 
@@ -77,9 +74,7 @@ func (r *interceptRig) inTLS() *rawconn.Conn {
 	c.Send(connectTo443(host))
 	c.Expect(established)
 	tc := tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM()), NextProtos: []string{"h2", "http/1.1"}})
-	if err := tc.Handshake(); err != nil {
-		r.t.Fatalf("TLS with the tap: %v", err)
-	}
+	require.NoError(r.t, tc.Handshake(), "TLS with the tap")
 	if s := tc.ConnectionState(); s.NegotiatedProtocol != "http/1.1" {
 		r.t.Fatalf("protocol %q", s.NegotiatedProtocol)
 	}
@@ -95,13 +90,7 @@ func (r *interceptRig) tlsUpstream() *rawconn.Conn {
 // failed returns the next failed handshake.
 func (r *interceptRig) failed() HandshakeError {
 	r.t.Helper()
-	select {
-	case e := <-r.failures:
-		return e
-	case <-time.After(patience):
-		r.t.Fatal("no failed handshake was reported")
-		return HandshakeError{}
-	}
+	return rawconn.Receive(r.t, r.failures, "no failed handshake was reported")
 }
 
 // shakeThen completes a handshake like a client that accepts every certificate.
@@ -124,9 +113,7 @@ func (r *interceptRig) leadAll(from ...string) {
 	for _, f := range from {
 		p.ConnectTo = append(p.ConnectTo, r.leadTo(f))
 	}
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 }
 
 // goClient is net/http's client, with the tap as its proxy.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -28,9 +29,7 @@ const (
 func sdkRequest(t *testing.T, presigned bool, method, query, body string) string {
 	t.Helper()
 	req, err := http.NewRequest(method, "http://"+host+"/?"+query, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	req.Header.Set("Accept", "application/json")
 	creds := aws.Credentials{AccessKeyID: accessKey, SecretAccessKey: secretKey, SessionToken: token}
 	hash := fmt.Sprintf("%064x", 0)
@@ -38,9 +37,7 @@ func sdkRequest(t *testing.T, presigned bool, method, query, body string) string
 	signer := v4.NewSigner()
 	if presigned {
 		uri, header, err := signer.PresignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if req, err = http.NewRequest(method, uri, strings.NewReader(body)); err != nil {
 			t.Fatal(err)
 		}
@@ -52,9 +49,7 @@ func sdkRequest(t *testing.T, presigned bool, method, query, body string) string
 	req.Header.Set("Traceparent", "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01")
 	req.Header.Set("Tracestate", "a=b")
 	var b bytes.Buffer
-	if err := req.Write(&b); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, req.Write(&b))
 	return b.String()
 }
 
@@ -81,8 +76,7 @@ func TestSignedRequestsPassVerbatim(t *testing.T) {
 				c.Send(sent)
 				up := r.upstream()
 				up.Expect(req)
-				up.Send(okResponse)
-				c.Expect(okResponse)
+				up.Deliver(okResponse, c)
 
 				call := r.begun()
 				o := r.observed()
@@ -169,8 +163,7 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect(q)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.begun()
 		got = append(got, r.observed().Credential)
 	}
@@ -215,8 +208,7 @@ func TestVerdictsOfResponses(t *testing.T) {
 				up := r.upstream()
 				up.Expect(request(host))
 				response := "HTTP/1.1 " + tt.status + "\r\nX-KSC-REQUEST-ID: 01234567-89ab-4cde-8f01-23456789abcd\r\n" + framing
-				up.Send(response)
-				c.Expect(response)
+				up.Deliver(response, c)
 				r.begun()
 				v := r.observed().Verdict
 				if v.Outcome != tt.outcome || v.Code != tt.code {
@@ -278,8 +270,7 @@ func TestRequestIDOfProgram(t *testing.T) {
 			if tt.response == "" {
 				up.Reset()
 			} else {
-				up.Send(tt.response)
-				c.Expect(tt.response)
+				up.Deliver(tt.response, c)
 			}
 			r.begun()
 			if v := r.observed().Verdict; v.RequestID.String() != tt.id || v.RequestIDSource != tt.source {
@@ -298,8 +289,7 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	up.Expect(req)
 	body := fmt.Sprintf(`{"RequestId":"x","Error":{"Type":"Sender","Code":"InvalidAccesskey","Message":"no key %s with token %s"}}`, accessKey, token)
 	response := fmt.Sprintf("HTTP/1.1 400 Bad Request\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-	up.Send(response)
-	c.Expect(response)
+	up.Deliver(response, c)
 	r.begun()
 	o := r.observed()
 	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
@@ -331,8 +321,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			up.Expect(req)
 			_, body, _ := strings.Cut(response, "\r\n\r\n")
 			whole := fmt.Sprintf(response, len(body))
-			up.Send(whole)
-			c.Expect(whole)
+			up.Deliver(whole, c)
 			r.begun()
 			v := r.observed().Verdict
 			if text := fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") {
@@ -380,8 +369,7 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 		begun := r.begun()
 		up := r.upstream()
 		up.Expect(head)
-		c.Send(form)
-		up.Expect(form)
+		c.Deliver(form, up)
 		up.Send(okResponse)
 		o := r.observed()
 		if o.Call.Action != "CreateAlarmPolicy" || o.Call.Service != begun.Service {
@@ -455,8 +443,7 @@ func TestPanickingSinkDoesNoHarm(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect(request(host))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		if o := r.observed(); o.Fault != classify.FaultNone {
 			t.Errorf("fault %q", o.Fault)
 		}

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 )
@@ -17,15 +19,13 @@ func TestPass(t *testing.T) {
 	c.Send("PUT http://" + to + "/metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
 	up := r.upstream()
 	up.Expect("PUT /metrics/job/x HTTP/1.1\r\nHost: " + to + "\r\nContent-Length: 2\r\n\r\nhi")
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 
 	c = r.client()
 	c.Send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
 	c.Expect(established)
 	up = r.upstream()
-	c.Send("any \x00 bytes")
-	up.Expect("any \x00 bytes")
+	c.Deliver("any \x00 bytes", up)
 	c.Close()
 	up.Close()
 
@@ -48,15 +48,12 @@ func TestResolverIsForTappedHosts(t *testing.T) {
 	c.Send("GET http://" + to + "/ HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
 	up := r.upstream()
 	up.Expect("GET / HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func splitAddress(t *testing.T, address string) (host, port string) {
 	t.Helper()
 	ap, err := netip.ParseAddrPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return ap.Addr().String(), address[len(ap.Addr().String())+1:]
 }

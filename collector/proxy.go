@@ -81,27 +81,15 @@ type Config struct {
 // under the real host name (targets in origin form). Proxy is safe for
 // concurrent use.
 type Proxy struct {
-	sink       classify.Sink
-	sinkFor    func(client netip.AddrPort) classify.Sink
-	names      classify.CredentialNames
-	timeouts   Timeouts
-	server     *relay.Server
-	guard      *upstream.Guard
-	rules      atomic.Pointer[rules]
-	reload     sync.Mutex // one Reload at a time
-	panics     atomic.Int64
-	unobserved atomic.Int64
-	notAllowed atomic.Int64
-	direct     atomic.Int64
-	loops      atomic.Int64
+	cfg       Config // its policy and classifier are replaced by rules
+	names     classify.CredentialNames
+	server    *relay.Server
+	guard     *upstream.Guard
+	rules     atomic.Pointer[rules]
+	reload    sync.Mutex // one Reload at a time
+	distrusts distrusts
 
-	intercept          Interceptor
-	onHandshakeError   func(HandshakeError)
-	onTransparentError func(client net.Addr, err error)
-	onUnobserved       func(Unobserved)
-	distrusts          distrusts
-	intercepted        atomic.Int64
-	blind              atomic.Int64
+	panics, unobserved, intercepted, blind, notAllowed, direct, loops atomic.Int64 // see Stats
 }
 
 // Stats is a snapshot of a proxy's counters.
@@ -133,11 +121,7 @@ func New(cfg Config) (*Proxy, error) {
 	if cfg.OnUnobserved == nil {
 		cfg.OnUnobserved = func(Unobserved) {}
 	}
-	p := &Proxy{
-		sink: cfg.Sink, sinkFor: cfg.SinkFor, names: classify.CredentialNames{Key: slices.Clone(cfg.CredentialKey), Aliases: maps.Clone(cfg.CredentialAliases)}, timeouts: cfg.Timeouts,
-		intercept: cfg.Intercept, onHandshakeError: cfg.OnHandshakeError,
-		onTransparentError: cfg.OnTransparentError, onUnobserved: cfg.OnUnobserved,
-	}
+	p := &Proxy{cfg: cfg, names: classify.CredentialNames{Key: slices.Clone(cfg.CredentialKey), Aliases: maps.Clone(cfg.CredentialAliases)}}
 	if p.names.Key == nil {
 		p.names.Key = make([]byte, 32)
 		rand.Read(p.names.Key)
@@ -178,7 +162,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 // Prepare checks the arguments of Reload and returns what makes the change.
 func (p *Proxy) Prepare(policy Policy, classifier *classify.Classifier) (apply func(), err error) {
 	r, err := newRules(policy, classifier, upstream.Config{
-		Timeout: p.timeouts.Dial, TLSTimeout: p.timeouts.TLSHandshake,
+		Timeout: p.cfg.Timeouts.Dial, TLSTimeout: p.cfg.Timeouts.TLSHandshake,
 		Guard: p.guard, Reclaim: p.server.Reclaim, Wrap: relay.Wire,
 	})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
@@ -14,9 +16,7 @@ import (
 func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 	r := newRig(t, func(c *Config) { c.Policy.OtherHosts = OtherForward })
 	policy := Policy{OtherHosts: OtherForward, ConnectTo: []upstream.ConnectTo{r.leadTo("example.com:80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	c := r.client()
 	var up *rawconn.Conn
 	for _, sent := range []string{
@@ -28,8 +28,7 @@ func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 			up = r.upstream()
 		}
 		up.Expect("GET /x HTTP/1.1\r\nHost: example.com\r\nA:  b\r\n\r\n")
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 	}
 	r.silent()
 	if s := r.proxy.Stats(); s.Unobserved != 2 {
@@ -41,15 +40,12 @@ func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 	r := newRig(t)
 	const regional = "monitor.cn-beijing-6.api.ksyun.com"
 	policy := Policy{ConnectTo: []upstream.ConnectTo{r.leadTo(regional + ":80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	c := r.client()
 	c.Send("GET http://" + regional + "/ HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
 	up := r.upstream()
 	up.Expect("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n")
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	if call := r.begun(); call.Host != regional || call.Region != "cn-beijing-6" {
 		t.Errorf("%+v", call)
 	}
@@ -73,11 +69,8 @@ func TestReload(t *testing.T) {
 
 	// The running exchange uses the old rules, the next one the new ones.
 	policy := Policy{TapHosts: patterns(t, "other.example.com"), ConnectTo: []upstream.ConnectTo{r.leadTo("other.example.com:80")}}
-	if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
+	up.Deliver(okResponse, c)
 	r.begun()
 	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeSuccess {
 		t.Errorf("%+v", o.Verdict)
@@ -93,8 +86,7 @@ func TestReload(t *testing.T) {
 	c.Send(request("other.example.com"))
 	up = r.upstream()
 	up.Expect(request("other.example.com"))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestReloadReplacesUpstreams(t *testing.T) {
@@ -103,14 +95,11 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 	c.Send(request(host))
 	up := r.upstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.begun()
 	r.observed()
 	old := r.proxy.rules.Load()
-	if err := r.proxy.Reload(old.policy, old.classifier); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(old.policy, old.classifier))
 	c.Send(request(host))
 	r.upstream().Expect(request(host))
 	if _, err := up.In.ReadByte(); err == nil {
@@ -126,8 +115,7 @@ func TestStats(t *testing.T) {
 	up := r.upstream()
 	up.Expect(req)
 	response := "HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + strings.Repeat("y", 20)
-	up.Send(response)
-	c.Expect(response)
+	up.Deliver(response, c)
 	r.begun()
 	r.observed()
 	r.silent()

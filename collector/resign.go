@@ -44,10 +44,7 @@ type resignWay struct {
 	https     bool
 }
 
-var errNotProxy = &refusal{
-	fault:   classify.FaultUnsupported,
-	message: "This is ksyun-tap's re-signing address and not a proxy. Send calls to it as to the API, or use the proxy's address as a proxy.",
-}
+var errNotProxy = refuse(classify.FaultUnsupported, "This is ksyun-tap's re-signing address and not a proxy. Send calls to it as to the API, or use the proxy's address as a proxy.")
 
 func (w *resignWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	h.obs.Source = classify.SourceResign
@@ -69,10 +66,7 @@ func (w *resignWay) rewrite(dst []byte, x *relay.Exchange, body []byte) ([]byte,
 		Method: q.Method(), Target: q.Target(), Version: q.Version(), Fields: q.Fields(), Body: body,
 	})
 	if err != nil {
-		return nil, &refusal{
-			fault:   classify.FaultSignature,
-			message: "ksyun-tap refuses the request: " + err.Error() + ". Sign it with the key of --resign.client-key-file.",
-		}
+		return nil, refuse(classify.FaultSignature, "ksyun-tap refuses the request: "+err.Error()+". Sign it with the key of --resign.client-key-file.")
 	}
 	return p, nil
 }

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -47,9 +50,7 @@ func (r *rig) serveResign(a ResignAddress) string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.proxy.Shutdown(ctx)
-		if err := <-served; err != nil {
-			r.t.Errorf("ServeResign: %v", err)
-		}
+		assert.NoError(r.t, <-served, "ServeResign")
 	})
 	return ln.Addr().String()
 }
@@ -208,15 +209,11 @@ func TestResignVerifies(t *testing.T) {
 	send := func(key cloudmonitor.Credential) (int, string) {
 		t.Helper()
 		req, err := http.NewRequest(http.MethodGet, "http://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		req.Header.Set("Accept", "application/json")
 		cloudmonitor.SignV4(req, nil, key, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
 		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer res.Body.Close()
 		body, _ := io.ReadAll(res.Body)
 		return res.StatusCode, string(body)

@@ -2,7 +2,9 @@ package collector
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
+	"net/http"
 	"strconv"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -11,47 +13,26 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// refusal is the reason why a request is not forwarded. Its message is for the
-// person who runs the program: it says what to do, and quotes nothing of the
-// request but the host name.
-type refusal struct {
-	fault   classify.Fault
-	message string
+// refuse returns the error of a request that is not forwarded. message is for the person
+// who runs the program: it says what to do, and quotes nothing of the request but the
+// host name.
+func refuse(fault classify.Fault, message string) *upstream.Error {
+	return &upstream.Error{Fault: fault, Message: message}
 }
 
-func (r *refusal) Error() string { return r.message }
-
 var (
-	errNoRoute = &refusal{
-		fault:   classify.FaultNoRoute,
-		message: "The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.",
-	}
-	errConnect = &refusal{
-		fault:   classify.FaultUnsupported,
-		message: "CONNECT to this host is not allowed, because calls within the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to send calls on over TLS.",
-	}
-	errNested = &refusal{
-		fault:   classify.FaultUnsupported,
-		message: "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.",
-	}
-	errHostsDiffer = &refusal{
-		fault:   classify.FaultHostRefused,
-		message: "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.",
-	}
+	errNoRoute     = refuse(classify.FaultNoRoute, "The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.")
+	errConnect     = refuse(classify.FaultUnsupported, "CONNECT to this host is not allowed, because calls within the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to send calls on over TLS.")
+	errNested      = refuse(classify.FaultUnsupported, "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.")
+	errHostsDiffer = refuse(classify.FaultHostRefused, "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.")
 )
 
 func refuseHost(host hostname.Name) error {
-	return &refusal{
-		fault:   classify.FaultHostRefused,
-		message: "The host " + string(host) + " is not tapped, and other hosts are refused. Tap it with --tap.host=" + string(host) + ", or forward all other hosts with --tap.other-hosts=forward.",
-	}
+	return refuse(classify.FaultHostRefused, "The host "+string(host)+" is not tapped, and other hosts are refused. Tap it with --tap.host="+string(host)+", or forward all other hosts with --tap.other-hosts=forward.")
 }
 
 func refusePort(host hostname.Name) error {
-	return &refusal{
-		fault:   classify.FaultHostRefused,
-		message: "The host " + string(host) + " is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host=" + string(host) + ", or, if one program uses this listener alone, pass every port with --tap.other-hosts=pass.",
-	}
+	return refuse(classify.FaultHostRefused, "The host "+string(host)+" is not tapped, so only ports 80 and 443 are served. Tap it with --tap.host="+string(host)+", or, if one program uses this listener alone, pass every port with --tap.other-hosts=pass.")
 }
 
 // errorResponse is an error response of our own.
@@ -67,20 +48,13 @@ type errorResponse struct {
 
 // explain returns the response for the error that kept a request from being sent.
 func explain(err error) errorResponse {
-	var (
-		ours *refusal
-		bad  *http1.RefusalError
-		up   *upstream.Error
-	)
-	switch {
-	case errors.As(err, &bad):
+	if bad, ok := errors.AsType[*http1.RefusalError](err); ok {
 		return errorResponse{
 			status: bad.Status, fault: classify.FaultBadRequest,
 			message: "ksyun-tap cannot forward the request: " + bad.Reason + ".",
 		}
-	case errors.As(err, &ours):
-		return errorResponse{status: statusOf(ours.fault, false), fault: ours.fault, message: ours.message}
-	case errors.As(err, &up):
+	}
+	if up, ok := errors.AsType[*upstream.Error](err); ok {
 		return errorResponse{status: statusOf(up.Fault, up.Lasting), fault: up.Fault, message: up.Message}
 	}
 	return errorResponse{status: 503, fault: classify.FaultUnreachable, message: "ksyun-tap cannot forward the request."}
@@ -107,46 +81,30 @@ func statusOf(fault classify.Fault, lasting bool) int {
 
 func statusText(status int) string {
 	switch status {
-	case 400:
-		return "Bad Request"
-	case 403:
-		return "Forbidden"
+	case 400, 403, 431, 503:
+		return http.StatusText(status)
 	case 413:
 		return "Content Too Large"
-	case 431:
-		return "Request Header Fields Too Large"
-	case 503:
-		return "Service Unavailable"
 	}
 	return "Not Implemented"
 }
 
-// codeOf returns the error code for a fault, in the vendor's style.
-func codeOf(f classify.Fault) string {
-	switch f {
-	case classify.FaultBadRequest:
-		return "TapBadRequest"
-	case classify.FaultNoRoute:
-		return "TapNoRoute"
-	case classify.FaultHostRefused:
-		return "TapHostRefused"
-	case classify.FaultLoop:
-		return "TapLoop"
-	case classify.FaultUnsupported:
-		return "TapUnsupported"
-	case classify.FaultSignature:
-		return "TapSignatureDoesNotMatch"
-	case classify.FaultDNS:
-		return "TapUpstreamNotFound"
-	case classify.FaultConnRefused:
-		return "TapUpstreamRefused"
-	case classify.FaultDialTimeout:
-		return "TapUpstreamSilent"
-	case classify.FaultTLS:
-		return "TapUpstreamNotTrusted"
-	}
-	return "TapUpstreamUnreachable"
+// codes are the error codes for faults, in the vendor's style. Others have
+// codeUnreachable.
+var codes = map[classify.Fault]string{
+	classify.FaultBadRequest:  "TapBadRequest",
+	classify.FaultNoRoute:     "TapNoRoute",
+	classify.FaultHostRefused: "TapHostRefused",
+	classify.FaultLoop:        "TapLoop",
+	classify.FaultUnsupported: "TapUnsupported",
+	classify.FaultSignature:   "TapSignatureDoesNotMatch",
+	classify.FaultDNS:         "TapUpstreamNotFound",
+	classify.FaultConnRefused: "TapUpstreamRefused",
+	classify.FaultDialTimeout: "TapUpstreamSilent",
+	classify.FaultTLS:         "TapUpstreamNotTrusted",
 }
+
+const codeUnreachable = "TapUpstreamUnreachable"
 
 // busy is the response on a connection beyond the limit. It is sent before a
 // request is read.
@@ -164,13 +122,14 @@ func (a *errorResponse) append(dst []byte) []byte {
 	if a.fault.Refused() {
 		kind = "Sender"
 	}
+	code := cmp.Or(codes[a.fault], codeUnreachable)
 	var body []byte
 	media := "application/json"
 	if a.json {
-		body = append(body, `{"RequestId":"`+a.id+`","Error":{"Type":"`+kind+`","Code":"`+codeOf(a.fault)+`","Message":"`+a.message+`"}}`...)
+		body = append(body, `{"RequestId":"`+a.id+`","Error":{"Type":"`+kind+`","Code":"`+code+`","Message":"`+a.message+`"}}`...)
 	} else {
 		media = "text/xml; charset=utf-8"
-		body = append(body, `<ErrorResponse><RequestId>`+a.id+`</RequestId><Error><Type>`+kind+`</Type><Code>`+codeOf(a.fault)+`</Code><Message>`+a.message+`</Message></Error></ErrorResponse>`...)
+		body = append(body, `<ErrorResponse><RequestId>`+a.id+`</RequestId><Error><Type>`+kind+`</Type><Code>`+code+`</Code><Message>`+a.message+`</Message></Error></ErrorResponse>`...)
 	}
 	dst = append(dst, "HTTP/1.1 "+strconv.Itoa(a.status)+" "+statusText(a.status)+
 		"\r\nContent-Type: "+media+

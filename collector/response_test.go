@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -152,18 +154,14 @@ func TestLoopsAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			ln, err := net.Listen("tcp", bind)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			done := make(chan error)
 			go func() { done <- r.proxy.Serve(ln) }()
 			_, port, _ := net.SplitHostPort(ln.Addr().String())
 			p := rawconn.Dial(t, "127.0.0.1:"+port)
 			for _, to := range []string{"127.0.0.1:" + port, "localhost:" + port} {
 				policy := Policy{ConnectTo: []upstream.ConnectTo{connectTo(t, host+":80="+to)}}
-				if err := r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 				p.Send(request(host))
 				resp, body := p.Response()
 				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "resolves to ksyun-tap itself") {

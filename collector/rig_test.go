@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -66,7 +68,9 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 	cfg.Timeouts = DefaultTimeouts()
 	cfg.Timeouts.Linger = 50 * time.Millisecond
 	for _, c := range change {
-		c(&cfg)
+		if c != nil {
+			c(&cfg)
+		}
 	}
 	r.proxy = newProxy(t, cfg)
 	ln := rawconn.Listen(t)
@@ -81,9 +85,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		defer cancel()
 		r.proxy.Shutdown(ctx)
 		for range 2 {
-			if err := <-served; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			assert.NoError(t, <-served, "Serve")
 		}
 		r.back.Close()
 	})
@@ -93,9 +95,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 func newProxy(t testing.TB, cfg Config) *Proxy {
 	t.Helper()
 	p, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return p
 }
 
@@ -108,9 +108,7 @@ func (r *rig) leadTo(from string) upstream.ConnectTo {
 func connectTo(t testing.TB, s string) upstream.ConnectTo {
 	t.Helper()
 	c, err := upstream.ParseConnectTo(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 
@@ -119,9 +117,7 @@ func patterns(t testing.TB, names ...string) hostname.Patterns {
 	var ps hostname.Patterns
 	for _, n := range names {
 		p, err := hostname.ParsePattern(n)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ps = append(ps, p)
 	}
 	return ps
@@ -129,13 +125,7 @@ func patterns(t testing.TB, names ...string) hostname.Patterns {
 
 func (r *rig) next() event {
 	r.t.Helper()
-	select {
-	case e := <-r.sink:
-		return e
-	case <-time.After(patience):
-		r.t.Fatal("nothing was reported to the sink")
-		return event{}
-	}
+	return rawconn.Receive(r.t, r.sink, "nothing was reported to the sink")
 }
 
 // begun returns the next call, which Begin must have announced.
@@ -161,9 +151,7 @@ func (r *rig) observed() *classify.Observation {
 // silent checks that the sink was not called again.
 func (r *rig) silent() {
 	r.t.Helper()
-	if err := r.proxy.Shutdown(r.t.Context()); err != nil {
-		r.t.Error(err)
-	}
+	assert.NoError(r.t, r.proxy.Shutdown(r.t.Context()))
 	if len(r.sink) > 0 {
 		r.t.Errorf("the sink got %+v", <-r.sink)
 	}

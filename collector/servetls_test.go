@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -20,8 +22,7 @@ func TestTLSUnderTheRealHostName(t *testing.T) {
 	c.Send(request(host))
 	up := r.tlsUpstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.begun()
 	if o := r.observed(); o.Source != classify.SourceReverse || o.Scheme != "https" || o.Port != 443 || o.Call.Host != host || o.Fault != "" {
 		t.Errorf("%+v", o)
@@ -44,12 +45,9 @@ func TestTLSOfOtherHosts(t *testing.T) {
 			tc.Close()
 		})
 		tc, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		c := rawconn.New(t, tc)
-		c.Send("echo")
-		c.Expect("echo")
+		c.Deliver("echo", c)
 		tc.CloseWrite()
 		if s := r.proxy.Stats(); s.Tunnels != 1 || s.Intercepted != 0 {
 			t.Errorf("%+v", s)
@@ -89,24 +87,19 @@ func TestAliasesAreResolvedPast(t *testing.T) {
 	p.TapHosts, p.Resolver = patterns(t, host, "real.example"), dns
 	// The name on the right is not in a hosts file: only DNS knows it.
 	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443=real.example:"+port)}
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 	c := r.tlsClient()
 	c.Send(request(host))
 	up := r.tlsUpstream()
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestTLSLoopsAreRefused(t *testing.T) {
 	r := newInterceptRig(t)
 	p := r.proxy.rules.Load().policy
 	p.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+r.addrTLS)}
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 	c := r.tlsClient()
 	c.Send(request(host))
 	resp, body := c.Response()

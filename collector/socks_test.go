@@ -84,8 +84,7 @@ func TestSOCKS(t *testing.T) {
 		}
 		up = rawconn.New(t, tls.Server(up.Conn, r.upCA.server(host)))
 		up.Expect(request(host))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 
 		// http, in origin form
 		r = socksRig(t, tt.scheme, tt.user)
@@ -96,8 +95,7 @@ func TestSOCKS(t *testing.T) {
 			t.Errorf("%s: http to %s", tt.scheme, to)
 		}
 		up.Expect(request(host))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 
 		// a tunnel
 		r = socksRig(t, tt.scheme, tt.user, func(c *Config) { c.Policy.OtherHosts = OtherForward })

@@ -7,6 +7,8 @@ import (
 	"net"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -40,9 +42,7 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 		t.Error("the second connection does not resume the session")
 	}
 	rules := r.proxy.rules.Load()
-	if err := r.proxy.Reload(rules.policy, rules.classifier); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, r.proxy.Reload(rules.policy, rules.classifier))
 	if resumes() {
 		t.Error("a session outlives the rules that it was verified by")
 	}
@@ -55,9 +55,7 @@ func TestProgramsGetX25519MLKEM768(t *testing.T) {
 	c.Send(connectTo443(host))
 	c.Expect(established)
 	tc := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: host})
-	if err := tc.Handshake(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tc.Handshake())
 	if curve := tc.ConnectionState().CurveID; curve != tls.X25519MLKEM768 {
 		t.Errorf("key exchange %v, want X25519MLKEM768", curve)
 	}
@@ -75,14 +73,10 @@ func dottedHello(t *testing.T) []byte {
 	}()
 	b := make([]byte, 16<<10)
 	n, err := server.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for !bytes.Contains(b[:n], []byte(host+"x")) {
 		k, err := server.Read(b[n:])
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		n += k
 	}
 	return bytes.Replace(b[:n], []byte(host+"x"), []byte(host+"."), 1)
@@ -102,8 +96,7 @@ func TestServerNameWithADot(t *testing.T) {
 			c.Send(hello)
 			up := r.upstream()
 			up.Expect(hello)
-			up.Send("\x16response")
-			c.Expect("\x16response")
+			up.Deliver("\x16response", c)
 			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 				t.Errorf("%+v", s)
 			}
@@ -116,8 +109,7 @@ func TestServerNameWithADot(t *testing.T) {
 		c.Send(hello)
 		up := r.upstream()
 		up.Expect(hello)
-		up.Send("\x16response")
-		c.Expect("\x16response")
+		up.Deliver("\x16response", c)
 		if s := r.proxy.Stats(); s.TappedTunnels != 1 {
 			t.Errorf("%+v", s)
 		}
@@ -128,8 +120,7 @@ func TestServerNameWithADot(t *testing.T) {
 		c.Send(request(host + "."))
 		up := r.upstream()
 		up.Expect(request(host + "."))
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.begun()
 		if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
 			t.Errorf("%+v", o)

@@ -47,7 +47,7 @@ func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 	}
 	if err != nil {
 		p.direct.Add(1)
-		p.onTransparentError(nc.RemoteAddr(), err)
+		p.cfg.OnTransparentError(nc.RemoteAddr(), err)
 	}
 	return to, err
 }
@@ -55,13 +55,10 @@ func (p *Proxy) destination(nc net.Conn) (netip.AddrPort, error) {
 // looped counts and reports a connection of our own that was redirected to us.
 func (p *Proxy) looped(from netip.AddrPort) {
 	p.loops.Add(1)
-	p.onTransparentError(net.TCPAddrFromAddrPort(from), ErrLoop)
+	p.cfg.OnTransparentError(net.TCPAddrFromAddrPort(from), ErrLoop)
 }
 
-var errProxyRequest = &refusal{
-	fault:   classify.FaultUnsupported,
-	message: "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use either a proxy or redirection, not both.",
-}
+var errProxyRequest = refuse(classify.FaultUnsupported, "This is a request to a proxy on a connection that was redirected to ksyun-tap. Use either a proxy or redirection, not both.")
 
 // transparentWay routes redirected connections to their original destination.
 type transparentWay struct{}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -30,9 +32,7 @@ func viaRig(t *testing.T, user string, change ...func(*Config)) *interceptRig {
 
 func (r *interceptRig) reload(p Policy) {
 	r.t.Helper()
-	if err := r.proxy.Reload(p, classify.New(classify.DefaultCatalog())); err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, r.proxy.Reload(p, classify.New(classify.DefaultCatalog())))
 }
 
 const (
@@ -51,8 +51,7 @@ func TestHTTPSThroughAProxy(t *testing.T) {
 		up = rawconn.New(t, tls.Server(up.Conn, r.upCA.server(host)))
 		for range 2 {
 			up.Expect(request(host))
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.begun()
 			if o := r.observed(); o.Scheme != "https" || o.Call.Host != host || o.Port != 443 || o.Fault != "" {
 				t.Errorf("%+v", o)
@@ -102,8 +101,7 @@ func TestHTTPThroughAProxy(t *testing.T) {
 					up = r.upstream()
 				}
 				up.Expect(tt.want)
-				up.Send(okResponse)
-				c.Expect(okResponse)
+				up.Deliver(okResponse, c)
 				r.begun()
 				o := r.observed()
 				if o.Fault != "" || o.Call.Host != host || strings.Contains(string(o.Target), "http:") {
@@ -128,8 +126,7 @@ func TestTunnelThroughAProxy(t *testing.T) {
 	up.Expect("hello")
 	c.CloseWrite()
 	up.ExpectEnd()
-	up.Send("last")
-	c.Expect("last")
+	up.Deliver("last", c)
 	up.Close()
 	c.ExpectEnd()
 }
@@ -249,6 +246,5 @@ func TestProxyOverTLS(t *testing.T) {
 	up.Send("HTTP/1.1 200 OK\r\n\r\n")
 	up = rawconn.New(t, tls.Server(outer, r.upCA.server(host)))
 	up.Expect(request(host))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }

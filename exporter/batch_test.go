@@ -1,6 +1,7 @@
 package exporter_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,5 +46,40 @@ func TestBatches(t *testing.T) {
 			t.Error(err)
 		}
 		observe(0, 5)
+	})
+}
+
+// TestSettle checks that Settle waits for what is queued, and for nothing else.
+func TestSettle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := journal.New(0)
+		p := exporter.New(exporter.Options{Metrics: metrics.New(), Journal: j, QueueSize: 8})
+		settle := func(want bool, entries int) {
+			t.Helper()
+			if waited, got := p.Settle(t.Context()), j.Stats().Entries; waited != want || got != entries {
+				t.Errorf("waited: %v, want %v; %d entries, want %d", waited, want, got, entries)
+			}
+		}
+		settle(false, 0)
+		p.Observe(attempt.Get("error_throttled"))
+		synctest.Wait() // it is served, and the worker waits for more
+		settle(false, 1)
+		for range 3 {
+			p.Observe(attempt.Get("error_throttled"))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if p.Settle(ctx); j.Stats().Entries > 4 {
+			t.Error("more entries than failures")
+		}
+		begin := time.Now()
+		settle(true, 4)
+		if took := time.Since(begin); took >= 5*time.Millisecond { // of the bubble
+			t.Errorf("the worker's pause was not ended: %v", took)
+		}
+		if err := p.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		settle(false, 4)
 	})
 }

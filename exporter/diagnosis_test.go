@@ -69,7 +69,7 @@ func TestIncompleteResultsReachEveryOutput(t *testing.T) {
 		t.Errorf("%v successes, want 3", got)
 	}
 	want, _ := diagnosis.Describe(diagnosis.CauseIntervalZone)
-	kept, _ := out.journal.Select(&journal.Filter{}, "", 10)
+	kept, _ := out.journal.Select(t.Context(), &journal.Filter{}, "", 10)
 	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advice {
 		t.Fatalf("in the journal: %+v", kept)
 	}
@@ -160,7 +160,7 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 		t.Errorf("%v retries failed", n)
 	}
 	out.flush(t)
-	all, _ := out.journal.Select(&journal.Filter{}, "", 10)
+	all, _ := out.journal.Select(t.Context(), &journal.Filter{}, "", 10)
 	if len(all) != 2 || all[0].Attempt != 2 || all[1].Attempt != 1 || all[0].CallID == "" {
 		t.Fatalf("journal %+v", all)
 	}

@@ -222,6 +222,7 @@ func BenchmarkFailure(b *testing.B) {
 			measure(b, func() { f.observe() })
 		})
 	}
+	var records record.Maker
 	stages := []struct {
 		name string
 		one  func(*sinks, *classify.Observation, *record.Record)
@@ -232,7 +233,7 @@ func BenchmarkFailure(b *testing.B) {
 			s.metrics.Observe(o, record.Span{})
 		}},
 		{"clone", func(_ *sinks, o *classify.Observation, _ *record.Record) { o.Clone() }},
-		{"record", func(_ *sinks, o *classify.Observation, _ *record.Record) { record.New(o) }},
+		{"record", func(_ *sinks, o *classify.Observation, _ *record.Record) { records.New(o) }},
 		{"journal", func(s *sinks, _ *classify.Observation, r *record.Record) { s.journal.Add(r) }},
 		{"log", func(s *sinks, _ *classify.Observation, r *record.Record) { s.logs.Write(r) }},
 		{"span", func(s *sinks, _ *classify.Observation, r *record.Record) {

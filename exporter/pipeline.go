@@ -14,6 +14,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -88,10 +89,16 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan *queued
-	links  links         // used by the worker only
+	// offered counts the observations that were to be queued, served those of them that
+	// were served or dropped since. Both are the same while nothing is queued.
+	offered, served atomic.Uint64
+
 	filled chan struct{} // capacity 1: the worker should not wait any longer
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
+
+	records record.Maker // used by the worker only, as is links
+	links   links
 }
 
 const (
@@ -306,18 +313,44 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 	if k.evidence {
 		q.exchange = p.copyExchange(o)
 	}
+	p.offered.Add(1)
 	select {
 	case p.queue <- q:
 		if len(p.queue) >= min(maxBatch, (cap(p.queue)+1)/2) {
-			select {
-			case p.filled <- struct{}{}:
-			default:
-			}
+			p.hurry()
 		}
 	default:
+		p.served.Add(1)
 		q.release()
 		p.drop(k, metrics.ReasonQueueFull)
 	}
+}
+
+// hurry ends the worker's pause.
+func (p *Pipeline) hurry() {
+	select {
+	case p.filled <- struct{}{}:
+	default:
+	}
+}
+
+// settlePoll is how often Settle looks whether it is over.
+const settlePoll = time.Millisecond
+
+// Settle waits until everything that was observed before has been passed to the sinks, or
+// ctx is done. It reports whether it had to wait.
+func (p *Pipeline) Settle(ctx context.Context) (waited bool) {
+	before := p.offered.Load()
+	for p.served.Load() < before {
+		waited = true
+		p.hurry()
+		select {
+		case <-ctx.Done():
+			return waited
+		case <-time.After(settlePoll):
+		}
+	}
+	return waited
 }
 
 // copyExchange copies what a failure looks like on the wire.
@@ -367,6 +400,7 @@ func (p *Pipeline) work() {
 			p.serve(&q.kept, r)
 		}
 		q.release()
+		p.served.Add(1)
 		if len(p.queue) == 0 {
 			p.pause(timer)
 		}
@@ -395,7 +429,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	r = record.New(o)
+	r = p.records.New(o)
 	r.SetSpan(k.span)
 	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
@@ -502,6 +536,7 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 		for q := range p.queue {
 			p.drop(&q.kept, metrics.ReasonShutdown)
+			p.served.Add(1)
 		}
 	}
 	if p.feed != nil {

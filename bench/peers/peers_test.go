@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestMain is the command itself where a test starts it in a role.
@@ -109,13 +111,9 @@ func TestNumberOf(t *testing.T) {
 func newTestClient(t *testing.T, w way, connections, errorPercent int, change func(*responses)) (*client, error) {
 	t.Helper()
 	l, err := newLoop()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s, err := newSite(t.TempDir(), "", w, 1024)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	theirs := newResponses(60 << 10)
 	if change != nil {
 		change(theirs)
@@ -125,9 +123,7 @@ func newTestClient(t *testing.T, w way, connections, errorPercent int, change fu
 	}
 	t.Cleanup(l.close)
 	p, err := s.launch(direct)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	c, err := l.connect(p.address, p.clientTLS(), connections, newResponses(60<<10), errorPercent)
 	if err == nil {
 		t.Cleanup(c.close)
@@ -139,19 +135,13 @@ func TestLoad(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
 			c, err := newTestClient(t, w, 5, 10, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := c.runCount(995); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
+			require.NoError(t, c.runCount(995))
 			if c.calls != 1000 || len(c.idle) != 5 {
 				t.Errorf("%d calls were made and %d connections are idle, want 1000 and 5", c.calls, len(c.idle))
 			}
 			r, err := c.runClosed(time.Millisecond)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if n := c.calls - 1000; n < 5 || len(r.latencies) != n {
 				t.Errorf("%d latencies of %d calls", len(r.latencies), n)
 			}
@@ -169,9 +159,7 @@ func TestShareOfErrors(t *testing.T) {
 	for percent, want := range map[int]int{0: 0, 10: 20, 100: 200} {
 		failures := 0
 		c, err := newTestClient(t, ways[0], 1, percent, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if err := c.runCount(199); err != nil { // connecting made the first
 			t.Fatal(err)
 		}
@@ -182,9 +170,7 @@ func TestShareOfErrors(t *testing.T) {
 			if c.request[c.number] == wantError {
 				failures++
 			}
-			if err := c.drain(); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, c.drain())
 		}
 		if failures != want {
 			t.Errorf("%d %%: %d of 200 calls asked for an error, want %d", percent, failures, want)
@@ -216,9 +202,7 @@ func TestWrongResponsesFail(t *testing.T) {
 
 func TestEndedConnectionFails(t *testing.T) {
 	l, err := newLoop()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	address, err := l.listen(nil, func(s *sock) {
 		s.received = func([]byte, error) bool {
 			s.send([]byte("HTTP/1.1 200 OK\r\nContent-"))
@@ -226,9 +210,7 @@ func TestEndedConnectionFails(t *testing.T) {
 			return true
 		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer l.close()
 	if _, err = l.connect(address, nil, 1, newResponses(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
 		t.Errorf("got %v, want that a connection ended", err)
@@ -238,9 +220,7 @@ func TestEndedConnectionFails(t *testing.T) {
 // A call that is due while the connection waits has waited since it was due.
 func TestFixedRateCountsFromWhenDue(t *testing.T) {
 	c, err := newTestClient(t, ways[0], 1, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	clock := time.Unix(0, 0)
 	c.now = func() time.Time {
 		clock = clock.Add(time.Microsecond)
@@ -260,9 +240,7 @@ func TestFixedRateCountsFromWhenDue(t *testing.T) {
 		return done
 	}
 	r, err := c.runOpen(100*time.Millisecond, time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	slow := 0
 	for _, latency := range r.latencies {
 		if latency > 20*time.Millisecond {
@@ -302,9 +280,7 @@ func TestMeasure(t *testing.T) {
 			}
 		}
 	}
-	if err := b.measureMemory(memoryCalls, reverseProxy); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, b.measureMemory(memoryCalls, reverseProxy))
 	var out strings.Builder
 	b.results.report(&out)
 	for _, want := range []string{"| http/1KiB/1/10% | no proxy |", "| intercept/1KiB/rate/100% | ReverseProxy |", " MiB | – | – |\n"} {
@@ -316,9 +292,7 @@ func TestMeasure(t *testing.T) {
 
 func openFiles(t *testing.T) int {
 	files, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return len(files)
 }
 
@@ -396,9 +370,7 @@ func TestBusyMachineIsReported(t *testing.T) {
 
 func TestSelectRows(t *testing.T) {
 	loads, memory, err := selectRows("")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	count := len(withoutGoal)
 	seen := map[string]bool{}
 	for _, row := range goals {

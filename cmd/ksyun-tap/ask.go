@@ -20,16 +20,16 @@ import (
 // journal's records are bounded, and few have the same ID.
 const maxResponse = 16 << 20
 
+// tapClient connects to taps directly, not through a proxy.
+var tapClient = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+
 // askTap requests a path of the web listener of a running tap. base is its URL.
 func askTap(ctx context.Context, base, path string) (status int, body []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(base, "/")+path, nil)
 	if err != nil {
 		return 0, nil, usageError{usererror.At("--url", err)}
 	}
-	// The tap is connected to directly, not through a proxy.
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	res, err := client.Do(req)
+	res, err := tapClient.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

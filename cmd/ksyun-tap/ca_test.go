@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -50,9 +51,7 @@ func TestCA(t *testing.T) {
 
 	key := filepath.Join(dir, "key.pem")
 	for mode, code := range map[os.FileMode]int{0o644: exitFailed, 0o600: exitOK} {
-		if err := os.Chmod(key, mode); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Chmod(key, mode))
 		if out, errOut := do(code, "show"); !strings.Contains(out, infos[0].SHA256) || strings.Contains(errOut, "mode 0644") != (code != exitOK) {
 			t.Errorf("key of mode %o: %s%s", mode, out, errOut)
 		}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -118,14 +119,10 @@ func awaitMetrics(t *testing.T, admin string, lines ...string) string {
 	defer client.CloseIdleConnections()
 	scrape := func() string {
 		res, err := client.Get("http://" + admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer res.Body.Close()
 		text, err := io.ReadAll(res.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return string(text)
 	}
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -18,7 +18,6 @@ import (
 	"text/tabwriter"
 
 	"github.com/alecthomas/kingpin/v2"
-	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -87,7 +86,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
-	w := v.writer(std.out)
+	print, flush := v.printer(std.out)
 	others := 0
 	for _, name := range files {
 		data, err := readSaved(name, std.in)
@@ -100,11 +99,11 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 			fmt.Fprintln(std.err, "ksyun-tap:", err)
 			continue
 		}
-		if err := w.write(r); err != nil {
+		if err := print(r); err != nil {
 			return err
 		}
 	}
-	if err := w.flush(); err != nil {
+	if err := flush(); err != nil {
 		return err
 	}
 	if others > 0 {
@@ -273,94 +272,52 @@ func parseFields(lines []string) (http.Header, error) {
 	return h, nil
 }
 
-// readingWriter prints readings in one format.
-type readingWriter interface {
-	write(r reading) error
-	flush() error
-}
-
-func (v *classifyVerb) writer(out io.Writer) readingWriter {
-	f, ok := out.(*os.File)
+// printer returns a function that prints a reading, and one that ends the output.
+func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush func() error) {
+	nothing := func() error { return nil }
 	switch {
 	case v.output == "table":
-		return &tableWriter{tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), false}
-	case v.output == "text", v.output == "auto" && ok && term.IsTerminal(int(f.Fd())):
-		return &textWriter{out: out}
+		w, head := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE\n"
+		return func(r reading) error {
+			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
+				orDash(r.Code), r.Type, orDash(r.Category), orDash(r.Blame), r.Retryable, orDash(r.RequestID), r.Message)
+			head = ""
+			return err
+		}, w.Flush
+	case v.output == "text", v.output == "auto" && isTerminal(out):
+		separator := ""
+		return func(r reading) error {
+			fmt.Fprint(out, separator)
+			separator = "\n"
+			return r.print(out)
+		}, nothing
 	}
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
-	return jsonWriter{e}
+	return func(r reading) error { return printJSON(out, r) }, nothing
 }
 
-type jsonWriter struct{ *json.Encoder }
-
-func (w jsonWriter) write(r reading) error { return w.Encode(r) }
-func (w jsonWriter) flush() error          { return nil }
-
-// textWriter prints each reading as several lines.
-type textWriter struct {
-	out   io.Writer
-	begun bool
-}
-
-func (w *textWriter) write(r reading) error {
-	if w.begun {
-		fmt.Fprintln(w.out)
-	}
-	w.begun = true
-	f := facts{out: w.out}
-	f.add("File", r.File)
-	f.add("Outcome", string(r.Outcome))
-	f.add("HTTP status", strconv.Itoa(r.Status))
-	f.add("Code", r.Code)
-	f.add("Type", string(r.Type))
-	f.text("Message", r.Message)
-	f.text("Means", r.Meaning.English)
-	f.text("Do", r.Advice.Text().English)
-	f.add("Category", string(r.Category))
-	f.add("Blame", string(r.Blame))
+// print prints the reading as text.
+func (r reading) print(out io.Writer) error {
+	retry := ""
 	if r.Category != "" {
-		f.add("Retry helps", yesNo(r.Retryable))
+		retry = map[bool]string{true: "yes", false: "no"}[r.Retryable]
 	}
-	if r.FailedItems > 0 {
-		f.add("Failed items", strconv.Itoa(r.FailedItems))
-	}
-	f.add("Request ID", r.RequestID)
-	f.add("Not read", string(r.Unread))
-	return f.flush()
-}
-
-func (w *textWriter) flush() error { return nil }
-
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
-
-type tableWriter struct {
-	*tabwriter.Writer
-	begun bool
-}
-
-func (w *tableWriter) write(r reading) error {
-	if !w.begun {
-		w.begun = true
-		fmt.Fprintln(w, "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE")
-	}
-	_, err := fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", r.File, r.Outcome, r.Status,
-		orDash(r.Code), r.Type, orDash(string(r.Category)), orDash(string(r.Blame)), r.Retryable, orDash(r.RequestID), r.Message)
-	return err
-}
-
-func (w *tableWriter) flush() error { return w.Flush() }
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
+	return printFields(
+		out,
+		field{"File", r.File},
+		field{"Outcome", string(r.Outcome)},
+		field{"HTTP status", strconv.Itoa(r.Status)},
+		field{"Code", r.Code},
+		field{"Type", string(r.Type)},
+		field{"Message", r.Message},
+		field{"Means", r.Meaning.English},
+		field{"Do", r.Advice.Text().English},
+		field{"Category", string(r.Category)},
+		field{"Blame", string(r.Blame)},
+		field{"Retry helps", retry},
+		field{"Failed items", orEmpty(r.FailedItems)},
+		field{"Request ID", r.RequestID},
+		field{"Not read", string(r.Unread)},
+	)
 }
 
 // loadCatalog returns the built-in catalogue, extended by the user's files.

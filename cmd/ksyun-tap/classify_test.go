@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -21,16 +23,12 @@ func TestClassifyResponses(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".http"), func(t *testing.T) {
 			raw := testfile.Read(t, strings.TrimSuffix(file, ".http")+".want.json")
 			var want, got map[string]any
-			if err := json.Unmarshal(raw, &want); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal(raw, &want))
 			code, out, errOut := command(t, "", "classify", file)
 			if code != exitOK {
 				t.Fatalf("exit %d: %s", code, errOut)
 			}
-			if err := json.Unmarshal([]byte(out), &got); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal([]byte(out), &got))
 			for key, w := range want {
 				if got[key] != w {
 					t.Errorf("%s is %v, want %v", key, got[key], w)

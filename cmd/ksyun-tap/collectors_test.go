@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
@@ -29,13 +30,9 @@ func TestEveryFamilyHasACollector(t *testing.T) {
 		"--intercept", "--intercept.ca-dir=" + filepath.Join(dir, "ca"), "--csm.listen-address=127.0.0.1:0", "--check-path.interval=1h",
 		"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys, "--journal.path=" + filepath.Join(dir, "journal.db"), "--evidence",
 	}, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	tap, err := newTap(t.Context(), &c.settings, nil, outputs{log: io.Discard}, service{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer tap.abandon()
 
 	described := make(chan *prometheus.Desc)
@@ -58,9 +55,7 @@ func TestEveryFamilyHasACollector(t *testing.T) {
 	}
 
 	families, err := tap.metrics.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, f := range families {
 		if strings.HasPrefix(f.GetName(), "ksyun_tap_path_check_") {
 			t.Errorf("%s has a value before the first path check", f.GetName())
@@ -87,9 +82,7 @@ func TestEveryProxyCounterIsCollected(t *testing.T) {
 	m := metrics.New()
 	m.Register(metrics.NewCollector(func() collector.Stats { return stats }, append(slices.Clone(proxyRows), resignRows...)...))
 	families, err := m.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, f := range families {
 		for _, s := range f.GetMetric() {
 			delete(missing, s.GetCounter().GetValue()+s.GetGauge().GetValue())

@@ -14,7 +14,6 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
@@ -272,9 +271,4 @@ func counts(t *tap) (calls, failed, codes int, categories []string) {
 	}
 	slices.Sort(categories)
 	return calls, failed, len(seen), slices.Compact(categories)
-}
-
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -56,10 +55,8 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 	if v.output == "text" {
 		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
 	}
-	e := json.NewEncoder(std.out)
-	e.SetEscapeHTML(false)
 	for _, c := range causes {
-		if err := e.Encode(c); err != nil {
+		if err := printJSON(std.out, c); err != nil {
 			return err
 		}
 	}

@@ -8,7 +8,10 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -55,6 +58,57 @@ func readRegular(name string) ([]byte, error) {
 }
 
 var errNotRegular = errors.New("not a regular file")
+
+// resolve converts the settings to a policy and a classifier.
+func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
+	if err := s.Validate(); err != nil {
+		return collector.Policy{}, nil, err
+	}
+	catalog, err := loadCatalog(s.CatalogFiles)
+	if err != nil {
+		return collector.Policy{}, nil, err
+	}
+	roots, err := loadRoots("upstream.ca-file", s.UpstreamCAFile)
+	if err != nil {
+		return collector.Policy{}, nil, err
+	}
+	// These are read periodically.
+	if err := config.CheckRereadable("name a regular file", s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
+		return collector.Policy{}, nil, err
+	}
+	policy := collector.Policy{
+		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
+		Mark:  s.UpstreamMark,
+		Proxy: out.forHost,
+	}
+	if s.UpstreamScheme == "https" {
+		policy.UpstreamScheme = "https"
+	}
+	if s.Resolver != (upstream.DNS{}) {
+		policy.Resolver = s.Resolver
+	}
+	return policy, classify.New(catalog), nil
+}
+
+// loadRoots returns the system's CA certificates and those of a file. If only the
+// system's are needed, it returns nil, which means the same.
+func loadRoots(flag, file string) (*x509.CertPool, error) {
+	if file == "" && trustProblem(os.Getenv) == nil {
+		return nil, nil
+	}
+	roots, err := systemRoots()
+	if err != nil || file == "" {
+		return roots, err
+	}
+	pem, err := config.ReadFile(file)
+	if err != nil {
+		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
+	}
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
+	}
+	return roots, nil
+}
 
 // systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and
 // SSL_CERT_DIR if they are valid.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -22,9 +24,7 @@ func TestPrintedErrors(t *testing.T) {
 		return path
 	}
 	open := filepath.Join(dir, "ca")
-	if err := os.Mkdir(open, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(open, 0o755))
 	taken := rawconn.Listen(t)
 	ports := []string{"--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}
 	cases := []struct {

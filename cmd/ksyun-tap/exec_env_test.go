@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/pavlo-v-chernykh/keystore-go/v4"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
@@ -118,13 +119,9 @@ func TestOddDirectories(t *testing.T) {
 	for _, name := range []string{"a b", `a"b`, "a'b", `a\b`, `a" b'c\d`} {
 		c := newSetup(t, "NODE_OPTIONS=--no-warnings", "JAVA_TOOL_OPTIONS=-Dmine=yes")
 		c.private = filepath.Join(t.TempDir(), name)
-		if err := os.Mkdir(c.private, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(c.private, 0o700))
 		c.noProxy = c.newNoProxy()
-		if err := errors.Join(c.setNode(), c.setJava()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(c.setNode(), c.setJava()))
 		run := func(command ...string) {
 			path, err := exec.LookPath(command[0])
 			if err != nil {
@@ -155,9 +152,7 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 	_, text := selfsigned.Certificate("private.example")
 	block, _ := pem.Decode(text)
 	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	store := keystore.New()
 	if err := store.SetTrustedCertificateEntry("own", keystore.TrustedCertificateEntry{
 		CreationTime: time.Now(), Certificate: keystore.Certificate{Type: "X509", Content: cert.Raw},
@@ -165,9 +160,7 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 		t.Fatal(err)
 	}
 	var b bytes.Buffer
-	if err := store.Store(&b, []byte(password)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, store.Store(&b, []byte(password)))
 	name = filepath.Join(t.TempDir(), "own trust.jks")
 	testfile.Write(t, name, b.Bytes(), 0o600)
 	return name, cert
@@ -179,9 +172,7 @@ func TestJavaTrust(t *testing.T) {
 	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trustStorePassword=s3cret"
 	for _, variable := range javaVariables {
 		c := newSetup(t, variable+"="+set)
-		if err := c.setJava(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, c.setJava())
 		merged, err := readTrustStore(filepath.Join(c.private, "truststore.p12"), trustStorePassword)
 		if err != nil || len(merged) != 2 || !slices.ContainsFunc(merged, own.Equal) || len(c.notes) != 0 {
 			t.Errorf("%s: %d certificates, %v, notes %q", variable, len(merged), err, c.notes)
@@ -200,17 +191,11 @@ func TestJavaTrust(t *testing.T) {
 	// Without one, the JVM's own are kept.
 	home := t.TempDir()
 	security := filepath.Join(home, "lib", "security")
-	if err := os.MkdirAll(security, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(security, 0o700))
 	cacerts, theirs := javaStore(t, "changeit")
-	if err := os.Rename(cacerts, filepath.Join(security, "cacerts")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Rename(cacerts, filepath.Join(security, "cacerts")))
 	c = newSetup(t, "JAVA_HOME="+home)
-	if err := c.setJava(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.setJava())
 	merged, err := readTrustStore(filepath.Join(c.private, "truststore.p12"), trustStorePassword)
 	if err != nil || !slices.ContainsFunc(merged, theirs.Equal) {
 		t.Errorf("the JVM's own is lost: %v", err)
@@ -222,9 +207,7 @@ func TestJavaProxy(t *testing.T) {
 	f := func(tapped bool, notes int, env ...string) {
 		t.Helper()
 		c := newSetup(t, env...)
-		if err := c.setJava(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, c.setJava())
 		if got := strings.Contains(c.set["JAVA_TOOL_OPTIONS"], "-Dhttps.proxyHost=127.0.0.1 "); got != tapped || len(c.notes) != notes {
 			t.Errorf("%q: tapped %t, notes %q", env, got, c.notes)
 		}
@@ -242,9 +225,7 @@ func TestJavaProxy(t *testing.T) {
 // TestUserChoicesAreKept checks the variables that exec does not replace.
 func TestUserChoicesAreKept(t *testing.T) {
 	c := newSetup(t, "AWS_CSM_ENABLED=false", "NODE_USE_ENV_PROXY=0", "NODE_OPTIONS=--no-warnings")
-	if err := c.setNode(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.setNode())
 	c.setCSM(nil)
 	if len(c.set) != 0 || len(c.notes) != 1 {
 		t.Errorf("set %v, notes %q", c.set, c.notes)

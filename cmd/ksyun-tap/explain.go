@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -69,10 +68,8 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		}
 	}
 	if v.output == "json" {
-		e := json.NewEncoder(std.out)
-		e.SetEscapeHTML(false)
 		for _, entry := range entries {
-			if err := e.Encode(newExplained(entry)); err != nil {
+			if err := printJSON(std.out, newExplained(entry)); err != nil {
 				return err
 			}
 		}
@@ -109,47 +106,47 @@ func newExplained(e *classify.Entry) explained {
 }
 
 func explainEntry(std stdio, e *classify.Entry) error {
-	f := facts{out: std.out}
+	kind := "Code"
 	if slices.Contains(classify.Faults(), classify.Fault(e.Code)) {
-		f.add("Fault", e.Code)
-	} else {
-		f.add("Code", e.Code)
+		kind = "Fault"
 	}
-	f.add("Also seen as", strings.Join(e.Aliases, ", "))
 	advice := newExplained(e).Advice
-	f.text("Means", e.Meaning.English)
-	f.text("Do", advice.Text().English)
-	f.text("含义", e.Meaning.Chinese)
-	f.text("处理", advice.Text().Chinese)
-	f.add("HTTP status", statuses(e))
-	f.text("Message", e.Example)
-	f.add("Type", string(e.Type))
-	f.add("Category", string(e.Category))
-	f.add("Blame", string(e.Blame))
-	f.add("Retry", string(advice.Retry))
-	f.add("Runbook", advice.Runbook)
-	f.add("The name is", string(e.Grade))
-	f.text("Source", e.Source)
-	return f.flush()
+	return printFields(
+		std.out,
+		field{kind, e.Code},
+		field{"Also seen as", strings.Join(e.Aliases, ", ")},
+		field{"Means", e.Meaning.English},
+		field{"Do", advice.Text().English},
+		field{"含义", e.Meaning.Chinese},
+		field{"处理", advice.Text().Chinese},
+		field{"HTTP status", statuses(e)},
+		field{"Message", e.Example},
+		field{"Type", string(e.Type)},
+		field{"Category", string(e.Category)},
+		field{"Blame", string(e.Blame)},
+		field{"Retry", string(advice.Retry)},
+		field{"Runbook", advice.Runbook},
+		field{"The name is", string(e.Grade)},
+		field{"Source", e.Source},
+	)
 }
 
 // explainCause prints the texts of a cause, in both languages.
 func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 	if v.output == "json" {
-		e := json.NewEncoder(std.out)
-		e.SetEscapeHTML(false)
-		return e.Encode(d)
+		return printJSON(std.out, d)
 	}
-	f := facts{out: std.out}
-	f.add("Cause", string(d.Cause))
-	f.text("Means", d.Summary.English)
-	f.text("Do", d.Advice.Text().English)
-	f.text("含义", d.Summary.Chinese)
-	f.text("处理", d.Advice.Text().Chinese)
-	f.add("Blame", string(d.Blame))
-	f.add("Retry", string(d.Advice.Retry))
-	f.add("Runbook", d.Advice.Runbook)
-	return f.flush()
+	return printFields(
+		std.out,
+		field{"Cause", string(d.Cause)},
+		field{"Means", d.Summary.English},
+		field{"Do", d.Advice.Text().English},
+		field{"含义", d.Summary.Chinese},
+		field{"处理", d.Advice.Text().Chinese},
+		field{"Blame", string(d.Blame)},
+		field{"Retry", string(d.Advice.Retry)},
+		field{"Runbook", d.Advice.Runbook},
+	)
 }
 
 func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"slices"
@@ -138,7 +137,7 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 	if err != nil {
 		return noResponse(err)
 	}
-	p := v.printer(std, v.now())
+	p := v.printer(std, v.now(), "TIME", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REQUEST ID")
 	if v.follow {
 		slices.Reverse(page.Failures) // those that follow are newer
 	}
@@ -149,7 +148,7 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 			return noResponse(err)
 		}
 		last = r.ID
-		if err := p.add(&r, raw); err != nil {
+		if err := p.failure(&r, raw); err != nil {
 			return err
 		}
 	}
@@ -171,7 +170,7 @@ func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) er
 	if err != nil {
 		return noResponse(err)
 	}
-	table := newTable(std.out, v.now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
+	p := v.printer(std, v.now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
 	n, more := 0, false
 	for _, raw := range data.Groups {
 		var g groups.Group
@@ -186,16 +185,12 @@ func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) er
 			break
 		}
 		n++
-		if v.output == "json" {
-			if _, err := fmt.Fprintf(std.out, "%s\n", raw); err != nil {
-				return err
-			}
-			continue
+		if err := p.print(raw, g.Blame, g.Message, strconv.FormatUint(g.Count, 10), p.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))),
+			orDash(orEmpty(g.Status)), orDash(g.Category), orDash(g.Blame), orDash(g.Action), orDash(g.Region)); err != nil {
+			return err
 		}
-		table.add(g.Blame, []string{g.Message}, strconv.FormatUint(g.Count, 10), table.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))), orDashNumber(g.Status),
-			orDash(string(g.Category)), orDash(string(g.Blame)), orDash(g.Action), orDash(g.Region))
 	}
-	if err := table.flush(); err != nil {
+	if err := p.flush(); err != nil {
 		return err
 	}
 	return v.conclude(std, n, "group", more)
@@ -227,53 +222,32 @@ func (v *failuresVerb) conclude(std stdio, n int, noun string, more bool) error 
 	return nil
 }
 
-// plural returns a count with its noun.
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
-}
-
 // noResponse returns err with the exit code for taps that do not answer.
 func noResponse(err error) error { return exitError{exitNoResponse, err} }
 
-// failurePrinter prints failures in one format.
-type failurePrinter interface {
-	add(r *record.Record, raw json.RawMessage) error
-	flush() error
+// printer prints what the API of a tap returned: its JSON as it is, or rows of a table.
+type printer struct {
+	*table
+
+	json bool
 }
 
-func (v *failuresVerb) printer(std stdio, now time.Time) failurePrinter {
-	if v.output == "json" {
-		return jsonLines{std.out}
+func (v *failuresVerb) printer(std stdio, now time.Time, head ...string) printer {
+	return printer{newTable(std.out, now, head...), v.output == "json"}
+}
+
+func (p printer) print(raw json.RawMessage, blame classify.Blame, message string, cells ...string) error {
+	if !p.json {
+		p.add(blame, []string{message}, cells...)
+		return nil
 	}
-	return &failureTable{newTable(std.out, now, "TIME", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REQUEST ID")}
-}
-
-type jsonLines struct{ out io.Writer }
-
-func (p jsonLines) add(_ *record.Record, raw json.RawMessage) error {
 	_, err := fmt.Fprintf(p.out, "%s\n", raw)
 	return err
 }
 
-func (p jsonLines) flush() error { return nil }
-
-type failureTable struct{ *table }
-
-func (t *failureTable) add(r *record.Record, _ json.RawMessage) error {
-	t.table.add(r.Blame, []string{r.Message}, t.time(r.Time), orDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), orDashNumber(r.Status),
-		orDash(string(r.Category)), orDash(string(r.Blame)), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
-	return nil
-}
-
-// orDashNumber returns n, or a dash for 0.
-func orDashNumber(n int) string {
-	if n == 0 {
-		return "-"
-	}
-	return strconv.Itoa(n)
+func (p printer) failure(r *record.Record, raw json.RawMessage) error {
+	return p.print(raw, r.Blame, r.Message, p.time(r.Time), orDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), orDash(orEmpty(r.Status)),
+		orDash(r.Category), orDash(r.Blame), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
 }
 
 // errStreamEnded is returned by a stream that the tap ended.

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -167,9 +169,7 @@ func TestFailuresFollowReconnects(t *testing.T) {
 	defer tap.Close()
 	v := failuresVerb{url: tap.URL, limit: 1, follow: true, output: "json", timeout: time.Minute, now: time.Now}
 	var out, errOut strings.Builder
-	if err := v.run(ctx, stdio{nil, &out, &errOut}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, v.run(ctx, stdio{nil, &out, &errOut}))
 	if out.String() != "{\"id\":\"000000000000007\"}\n" || strings.Count(errOut.String(), "trying again") != 1 {
 		t.Errorf("%q, %q", out.String(), errOut.String())
 	}
@@ -187,9 +187,7 @@ func TestTable(t *testing.T) {
 		table.width, table.colours = width, colours
 		table.add(classify.BlameQuota, []string{"too many\ncalls in this minute, 请求过于频繁", ""}, table.time(now.Add(-time.Minute)), "LimitExceeded", "409", "quota")
 		table.add("", nil, table.time(now.AddDate(0, 0, -1)), "中文", "-", "-")
-		if err := table.flush(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, table.flush())
 		return out.String()
 	}
 	wide := `TIME                     CODE           STATUS  BLAME

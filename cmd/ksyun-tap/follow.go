@@ -29,10 +29,8 @@ var firstID = strings.Repeat("0", record.IDLength)
 
 // followFailures prints the failures after last until ctx is done. A stream that
 // breaks off is requested again, and continues where it was.
-func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p failurePrinter) error {
-	client := &http.Client{Transport: &http.Transport{}} // directly, not through a proxy
-	defer client.CloseIdleConnections()
-	s := &failureStream{client: client, url: tap + "/api/v1/events?" + q.Encode(), last: cmp.Or(last, firstID)}
+func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p printer) error {
+	s := &failureStream{url: tap + "/api/v1/events?" + q.Encode(), last: cmp.Or(last, firstID)}
 	broken := false
 	for {
 		err := s.read(ctx, func(name string, data []byte) error {
@@ -42,7 +40,7 @@ func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string
 		var api apiError
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // the user ended it
 		case errors.As(err, &api) && api.status < http.StatusInternalServerError:
 			return noResponse(err)
 		case errors.Is(err, errOutput):
@@ -66,14 +64,14 @@ func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string
 var errOutput = errors.New("write")
 
 // printEvent prints one event of the stream.
-func (v *failuresVerb) printEvent(std stdio, p failurePrinter, s *failureStream, name string, data []byte) error {
+func (v *failuresVerb) printEvent(std stdio, p printer, s *failureStream, name string, data []byte) error {
 	switch name {
 	case "failure":
 		var r record.Record
 		if err := json.Unmarshal(data, &r); err != nil {
 			return err
 		}
-		if err := errors.Join(p.add(&r, data), p.flush()); err != nil {
+		if err := errors.Join(p.failure(&r, data), p.flush()); err != nil {
 			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 	case "missed":
@@ -86,9 +84,8 @@ func (v *failuresVerb) printEvent(std stdio, p failurePrinter, s *failureStream,
 
 // failureStream reads the stream of events.
 type failureStream struct {
-	client *http.Client
-	url    string
-	last   string // ID of the last event
+	url  string
+	last string // ID of the last event
 }
 
 // read requests the stream and calls event for each event until the stream ends.
@@ -99,7 +96,7 @@ func (s *failureStream) read(ctx context.Context, event func(name string, data [
 	}
 	req.Header.Set("Accept", "text/event-stream")
 	req.Header.Set("Last-Event-ID", s.last)
-	res, err := s.client.Do(req)
+	res, err := tapClient.Do(req)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
@@ -46,9 +48,7 @@ func startTap(t *testing.T, api string, flags ...string) (proxy, admin string) {
 func serveTap(t *testing.T, flags ...string) *tap {
 	t.Helper()
 	c, _, err := parseCommandLine(append([]string{"run", "--proxy.listen-address=127.0.0.1:0"}, flags...), io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	tap, err := newTap(ctx, &c.settings, nil, outputs{log: io.Discard}, service{})
 	if err != nil {
@@ -59,9 +59,7 @@ func serveTap(t *testing.T, flags ...string) *tap {
 	go func() { done <- tap.serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
+		assert.NoError(t, <-done, "serve")
 	})
 	waitReady(t, "http://"+tap.address(wayWeb)+"/-/ready")
 	return tap
@@ -74,16 +72,12 @@ func failCall(t *testing.T, proxy, admin string, prepare func(*http.Request)) st
 	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?"+query, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if prepare != nil {
 		prepare(req)
 	}
 	res, err := transport.RoundTrip(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	res.Body.Close()
 	id := res.Header.Get("X-Ksc-Request-Id")
 	waitReady(t, "http://"+admin+"/api/v1/failures/"+id)
@@ -100,9 +94,7 @@ func waitReady(t *testing.T, url string) {
 	defer tick.Stop()
 	for timeout := time.After(10 * time.Second); ; {
 		res, err := client.Get(url)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		res.Body.Close()
 		if res.StatusCode == http.StatusOK {
 			return

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strconv"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -26,10 +25,10 @@ func newInitRedirect(app *kingpin.Application) *initRedirect {
 	v := &initRedirect{}
 	c := app.Command("init-redirect", "Install Linux rules that redirect the connections of programs on this host, or in this pod, to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run. Needs root or NET_ADMIN.")
 	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
-	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(named{numbers[uint16]{&v.rules.Ports, 16}, "port"})
-	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").SetValue(named{numbers[uint32]{&v.rules.ExcludeUIDs, 32}, "exclude-uid"})
+	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(named{config.List(&v.rules.Ports, parseNumber[uint16]), "port"})
+	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").SetValue(named{config.List(&v.rules.ExcludeUIDs, parseNumber[uint32]), "exclude-uid"})
 	c.Flag("exclude-mark", "Mark of connections that are not redirected: the tap's --upstream.mark.").SetValue(named{config.Mark(&v.rules.ExcludeMark), "exclude-mark"})
-	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(named{prefixes{&v.rules.ExcludeCIDRs}, "exclude-cidr"})
+	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(named{config.List(&v.rules.ExcludeCIDRs, config.ParsePrefix), "exclude-cidr"})
 	c.Flag("backend", "nft (the kernel's nftables; needs no tool), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
 	c.Flag("undo", "Remove the rules instead.").BoolVar(&v.undo)
 	c.Flag("dry-run", "Print the rules without installing them. Not with --undo.").BoolVar(&v.dryRun)
@@ -84,40 +83,11 @@ func (v named) IsCumulative() bool {
 	return ok && c.IsCumulative()
 }
 
-// numbers is a flag value for several numbers of the given size.
-type numbers[T uint16 | uint32] struct {
-	target *[]T
-	bits   int
-}
-
-// Set parses text and appends the number.
-func (v numbers[T]) Set(text string) error {
-	n, err := strconv.ParseUint(text, 10, v.bits)
-	if err != nil {
-		return usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 0 to %d", uint64(1)<<v.bits-1))
+// parseNumber parses a number that fits into T.
+func parseNumber[T uint16 | uint32](text string) (T, error) {
+	n, err := strconv.ParseUint(text, 10, 32)
+	if most := ^T(0); err != nil || n > uint64(most) {
+		return 0, usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 0 to %d", most))
 	}
-	*v.target = append(*v.target, T(n))
-	return nil
+	return T(n), nil
 }
-
-func (v numbers[T]) String() string { return fmt.Sprint(*v.target) }
-
-// IsCumulative reports to kingpin that the flag may be repeated.
-func (v numbers[T]) IsCumulative() bool { return true }
-
-// prefixes is a flag value for several networks.
-type prefixes struct{ target *[]netip.Prefix }
-
-// Set parses a network or an address and appends it.
-func (v prefixes) Set(text string) error {
-	p, err := config.ParsePrefix(text)
-	if err == nil {
-		*v.target = append(*v.target, p)
-	}
-	return err
-}
-
-func (v prefixes) String() string { return fmt.Sprint(*v.target) }
-
-// IsCumulative reports to kingpin that the flag may be repeated.
-func (v prefixes) IsCumulative() bool { return true }

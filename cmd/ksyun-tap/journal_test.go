@@ -38,9 +38,7 @@ func TestJournalFile(t *testing.T) {
 		if want := "ksyun-tap: " + file + ": another process uses the file\n  hint: give each tap"; code != exitUsage || !strings.HasPrefix(errOut, want) {
 			t.Errorf("a second tap: exit %d: %s", code, errOut)
 		}
-		if code, _, errOut := command(t, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file); code != exitOK {
-			t.Errorf("check-config: exit %d: %s", code, errOut)
-		}
+		expectCommand(t, exitOK, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file)
 	})
 	t.Run("after", func(t *testing.T) {
 		proxy, admin := startTap(t, api.Listener.Addr().String(), file)
@@ -48,9 +46,7 @@ func TestJournalFile(t *testing.T) {
 		if after != before {
 			t.Errorf("the failure was\n%s and is\n%s", before, after)
 		}
-		if code, out, errOut := command(t, "", "lookup", requestID, "--url=http://"+admin); code != exitOK || !strings.Contains(out, requestID) {
-			t.Errorf("lookup: exit %d: %s%s", code, out, errOut)
-		}
+		expectCommand(t, exitOK, requestID, "lookup", requestID, "--url=http://"+admin)
 		if all := get(t, "http://"+admin+"/api/v1/groups"); strings.Count(all, `"count":1,`) != 1 || !strings.Contains(all, requestID) {
 			t.Errorf("groups: %s", all)
 		}
@@ -63,7 +59,5 @@ func TestJournalFile(t *testing.T) {
 			t.Errorf("metrics: %s", text)
 		}
 	})
-	if code, _, errOut := command(t, "", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file+"/none/journal.db"); code != exitUsage || !strings.Contains(errOut, "--journal.path=") {
-		t.Errorf("check-config without a directory: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitUsage, "--journal.path=", "check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file+"/none/journal.db")
 }

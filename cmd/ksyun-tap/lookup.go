@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -193,10 +191,8 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 		return err
 	}
 	if v.output == "json" {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
 		for _, f := range found {
-			if err := e.Encode(foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
+			if err := printJSON(out, foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
 				return err
 			}
 		}
@@ -217,40 +213,42 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 }
 
 func printRecord(out io.Writer, r *record.Record, traces []string) error {
-	f := facts{out: out}
-	row := func(name string, parts ...string) { f.add(name, record.Escape(strings.Join(parts, " "))) }
-	status := ""
-	if r.Status != 0 {
-		status = strconv.Itoa(r.Status)
+	took := "" // not known
+	if r.DurationSeconds > 0 {
+		took = fmt.Sprintf("%.1f ms", r.DurationSeconds*1000)
 	}
-	row("ID", r.ID)
-	row("Request ID", r.RequestID, notVendors(r.RequestIDSource))
-	row("Time", r.Time.Format(time.RFC3339Nano))
-	row("Call", r.Service, r.Action, r.Version, r.Region)
-	row("Outcome", string(r.Outcome), status, r.Code, string(r.Fault))
-	row("Category", string(r.Category))
-	row("Blame", string(r.Blame))
-	f.text("Message", record.Escape(r.Message))
-	f.text("Means", r.Meaning.English)
+	join := func(parts ...string) string { return record.Escape(strings.Join(parts, " ")) }
+	fields := []field{
+		{"ID", join(r.ID)},
+		{"Request ID", join(r.RequestID, notVendors(r.RequestIDSource))},
+		{"Time", r.Time.Format(time.RFC3339Nano)},
+		{"Call", join(r.Service, r.Action, r.Version, r.Region)},
+		{"Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))},
+		{"Category", join(string(r.Category))},
+		{"Blame", join(string(r.Blame))},
+		{"Message", join(r.Message)},
+		{"Means", join(r.Meaning.English)},
+	}
 	for _, d := range r.Diagnoses {
 		if d.Certainty != diagnosis.Excluded {
-			f.text("Why", record.Escape(fmt.Sprintf("[%s] %s %s", d.Certainty, d.Summary.English, d.Evidence.English)))
+			fields = append(fields, field{"Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)})
 		}
 	}
 	if r.Scope != (diagnosis.Scope{}) {
-		f.text("Scope", record.Escape(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time)))
+		fields = append(fields, field{"Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))})
 	}
-	f.text("Do", r.Advice.Text().English)
-	f.text("含义", r.Meaning.Chinese)
-	f.text("处理", r.Advice.Text().Chinese)
-	row("Runbook", r.Advice.Runbook)
-	row("URL", r.Method, r.URL)
-	if r.DurationSeconds > 0 { // otherwise it is not known
-		row("Took", fmt.Sprintf("%.1f ms", r.DurationSeconds*1000))
-	}
-	row("Trace", append([]string{r.TraceID}, traces...)...)
-	row("Client", r.UserAgent)
-	return f.flush()
+	return printFields(out, append(
+		fields,
+		field{"Do", join(r.Advice.Text().English)},
+		field{"含义", join(r.Meaning.Chinese)},
+		field{"处理", join(r.Advice.Text().Chinese)},
+		field{"Runbook", join(r.Advice.Runbook)},
+		field{"URL", join(r.Method, r.URL)},
+		field{"Took", took},
+		field{"Trace", join(append([]string{r.TraceID}, traces...)...)},
+		field{"Client", join(r.UserAgent)},
+	)...)
+
 }
 
 // notVendors explains a request ID that the vendor does not know.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -28,22 +30,12 @@ func TestLookup(t *testing.T) {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 	own, _ := r["id"].(string)
-	if code, out, errOut := command(t, "", "lookup", own, "--url=http://"+admin); code != exitOK || !strings.Contains(out, id) {
-		t.Errorf("by its own ID %q: exit %d: %s%s", own, code, out, errOut)
-	}
-	if code, _, errOut := command(t, "", "lookup", "none", "--url=http://"+admin); code != exitNone || !strings.Contains(errOut, "--journal.size") {
-		t.Errorf("unknown ID: exit %d: %s", code, errOut)
-	}
-	if code, _, errOut := command(t, "", "lookup", "a b", "--url=http://"+admin); code != exitUsage || !strings.Contains(errOut, "printable ASCII") {
-		t.Errorf("no ID: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitOK, id, "lookup", own, "--url=http://"+admin)
+	expectCommand(t, exitNone, "--journal.size", "lookup", "none", "--url=http://"+admin)
+	expectCommand(t, exitUsage, "printable ASCII", "lookup", "a b", "--url=http://"+admin)
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
-	if code, out, errOut := command(t, "", "lookup", id); code != exitOK || !strings.Contains(out, id) {
-		t.Errorf("by environment: exit %d: %s%s", code, out, errOut)
-	}
-	if code, _, errOut := command(t, "", "lookup", id, "--url="+api.URL); code != exitNoResponse || !strings.Contains(errOut, "no response from "+api.URL+": HTTP status 403 Forbidden") {
-		t.Errorf("no tap: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitOK, id, "lookup", id)
+	expectCommand(t, exitNoResponse, "no response from "+api.URL+": HTTP status 403 Forbidden", "lookup", id, "--url="+api.URL)
 }
 
 // TestLookupTickets checks that tickets are printed in both languages.
@@ -56,12 +48,8 @@ func TestLookupTickets(t *testing.T) {
 			t.Errorf("%s: exit %d: %s%s", language, code, out, errOut)
 		}
 	}
-	if code, _, errOut := command(t, "", "lookup", "none", "--ticket=en", "--url="+tap.url); code != exitNone {
-		t.Errorf("unknown ID: exit %d: %s", code, errOut)
-	}
-	if code, _, errOut := command(t, "", "lookup", id, "--ticket=en", "--output=json"); code != exitUsage {
-		t.Errorf("both: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitNone, "", "lookup", "none", "--ticket=en", "--url="+tap.url)
+	expectCommand(t, exitUsage, "", "lookup", id, "--ticket=en", "--output=json")
 }
 
 // TestLookupInSeveralTaps checks that all taps are queried, and that those that do not
@@ -93,13 +81,9 @@ func TestLookupInFleet(t *testing.T) {
 	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
 	_, line, _ := command(t, "", "lookup", id, "--url="+tap.url, "--output=json")
 	var r map[string]any
-	if err := json.Unmarshal([]byte(line), &r); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(line), &r))
 	stored, err := json.Marshal(map[string]any{"_time": r["ts"], "id": r["id"], "request_id": id, "outcome": "error", "category": "throttled", "code": "LimitExceeded", "message": "\x1b[2Jhostile\u202e"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	status := http.StatusOK
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -24,6 +26,20 @@ func command(t *testing.T, stdin string, args ...string) (code int, out, errOut 
 	var o, e bytes.Buffer
 	code = run(t.Context(), args, strings.NewReader(stdin), &o, &e)
 	return code, o.String(), e.String()
+}
+
+// expectCommand runs a command, and checks its exit code and that its output, or what it
+// reports if it fails, contains want.
+func expectCommand(t *testing.T, code int, want string, args ...string) {
+	t.Helper()
+	got, out, errOut := command(t, "", args...)
+	text := out
+	if code != exitOK {
+		text = errOut
+	}
+	if got != code || !strings.Contains(text, want) {
+		t.Errorf("%q: exit %d, want %d and %q: %s%s", args, got, code, want, out, errOut)
+	}
 }
 
 func TestClassify(t *testing.T) {
@@ -98,9 +114,7 @@ func TestUsageErrors(t *testing.T) {
 	f("CERTIFICATE", "check-config", "--upstream.ca-file="+notPEM)
 	f("--upstream.ca-file", "check-config", "--upstream.ca-file="+filepath.Join(dir, "none.pem"))
 	pipe := filepath.Join(dir, "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	f(pipe+": not a regular file", "check-config", "--web.config.file="+pipe)
 	f("--tap.catalog-file", "check-config", "--tap.catalog-file="+filepath.Join(dir, "none.yaml"))
 	f(bad+":1:", "check-config", "--tap.catalog-file="+bad)
@@ -180,12 +194,8 @@ func TestCheckConfigOpensWhatAStartOpens(t *testing.T) {
 	dir := t.TempDir()
 	held := rawconn.Listen(t)
 	wide := filepath.Join(dir, "wide")
-	if err := os.Mkdir(wide, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(wide, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(wide, 0o755))
+	require.NoError(t, os.Chmod(wide, 0o755))
 	f := func(code int, want string, args ...string) {
 		t.Helper()
 		args = append([]string{"check-config", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, args...)
@@ -222,21 +232,15 @@ func TestReady(t *testing.T) {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
-	if code, _, errOut := command(t, "", "ready"); code != exitOK {
-		t.Errorf("by environment: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitOK, "", "ready")
 	down := httptest.NewServer(http.NotFoundHandler())
 	down.Close()
-	if code, _, errOut := command(t, "", "ready", "--url="+down.URL); code != exitFailed || !strings.Contains(errOut, "not ready") {
-		t.Errorf("down: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitFailed, "not ready", "ready", "--url="+down.URL)
 	draining := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "starting or stopping", http.StatusServiceUnavailable)
 	}))
 	defer draining.Close()
-	if code, _, errOut := command(t, "", "ready", "--url="+draining.URL); code != exitFailed || !strings.Contains(errOut, "starting or stopping") {
-		t.Errorf("draining: exit %d: %s", code, errOut)
-	}
+	expectCommand(t, exitFailed, "starting or stopping", "ready", "--url="+draining.URL)
 }
 
 func TestLocalURL(t *testing.T) {

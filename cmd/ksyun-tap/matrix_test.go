@@ -17,6 +17,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
@@ -115,9 +118,7 @@ type matrix struct {
 func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(api.Close)
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -131,9 +132,7 @@ func newMatrix(t *testing.T) *matrix {
 	dir := t.TempDir()
 	paths := map[string]string{"DIR": filepath.Join(dir, "dir"), "EMPTY": filepath.Join(dir, "empty"), "NONE": filepath.Join(dir, "none"), "ODD": filepath.Join(dir, `a b"c'd\e`)}
 	for _, name := range []string{"DIR", "ODD"} {
-		if err := os.Mkdir(paths[name], 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(paths[name], 0o700))
 	}
 	testfile.Write(t, paths["EMPTY"], "", 0o600)
 	m := &matrix{t: t, self: self, api: api.Listener.Addr().String(), tap: freeport.TCP(t), dns: upstreamtest.ServeDNS(t, upstreamtest.Addresses(t, "192.0.2.1"))}
@@ -212,9 +211,7 @@ func (m *matrix) run(t *testing.T, env []string) string {
 	t.Helper()
 	args := append([]string{"run", "--proxy.listen-address=" + m.tap, "--web.listen-address=127.0.0.1:0"}, m.leadsTo(env)...)
 	c, _, err := parseCommandLine(args, io.Discard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	tap, err := newTap(ctx, &c.settings, nil, outputs{log: io.Discard, console: io.Discard}, service{})
@@ -237,9 +234,7 @@ func (m *matrix) run(t *testing.T, env []string) string {
 		}
 	}
 	cancel()
-	if err := <-done; err != nil {
-		t.Errorf("run: %v", err)
-	}
+	assert.NoError(t, <-done, "run")
 	if calls, _ := tap.metrics.Counted(); calls != 1 {
 		t.Errorf("run: %d calls observed", calls)
 	}
@@ -276,9 +271,7 @@ func (m *matrix) exec(t *testing.T, env []string) string {
 		other := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		other.Listener.Close()
 		ln, err := net.Listen("tcp", m.tap)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		other.Listener = ln
 		other.Start()
 		defer other.Close()

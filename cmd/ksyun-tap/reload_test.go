@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -45,9 +47,7 @@ func startReloaded(t *testing.T, args ...string) *reloadedTap {
 	go func() { done <- r.tap.serve(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("serve: %v", err)
-		}
+		assert.NoError(t, <-done, "serve")
 	})
 	waitReady(t, "http://"+r.tap.address(wayWeb)+"/-/ready")
 	return r
@@ -56,9 +56,7 @@ func startReloaded(t *testing.T, args ...string) *reloadedTap {
 func (r *reloadedTap) settings() *config.Settings {
 	r.t.Helper()
 	c, _, err := parseCommandLine(r.args, io.Discard)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, err)
 	return &c.settings
 }
 
@@ -70,17 +68,13 @@ func (r *reloadedTap) call(target string) string {
 	client := &http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}
 	defer client.CloseIdleConnections()
 	res, err := client.Get(target)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, err)
 	defer res.Body.Close()
 	if fault := res.Header.Get("X-Ksyun-Tap-Error"); fault != "" {
 		return fault
 	}
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	require.NoError(r.t, err)
 	return string(body)
 }
 
@@ -143,9 +137,7 @@ func TestReloadApplies(t *testing.T) {
 		// A mark does not show on the other side of a connection.
 		"upstream.mark": {nil, nil, []string{"--upstream.mark=7"}, func(r *reloadedTap) string {
 			policy, _, err := resolve(r.settings(), &proxies{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			return string(rune('0' + policy.Mark))
 		}, [2]string{"0", "7"}},
 		"tap.catalog-file": {nil, nil, []string{"--tap.catalog-file=" + codes}, func(r *reloadedTap) string {
@@ -179,9 +171,7 @@ func TestReloadApplies(t *testing.T) {
 				t.Errorf("before: %q, want %q", got, tt.want[0])
 			}
 			r.args = append(r.args[:3:3], slices.Concat(tt.base, tt.after)...)
-			if err := r.tap.reload(); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, r.tap.reload())
 			if got := tt.observe(r); got != tt.want[1] {
 				t.Errorf("after: %q, want %q", got, tt.want[1])
 			}

@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,7 +32,7 @@ func writeReport(dir string, t *tap) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask applies, as for the summary
 		return err
 	}
-	failures, _ := t.journal.Select(&journal.Filter{}, "", t.journal.Stats().Capacity)
+	failures, _ := t.journal.Select(context.Background(), &journal.Filter{}, "", t.journal.Stats().Capacity)
 	slices.Reverse(failures) // the oldest first
 	archive, err := har.Encode(failures, t.evidence.Find, version.Version)
 	if err != nil {
@@ -44,11 +44,11 @@ func writeReport(dir string, t *tap) error {
 		fmt.Sprintf(reportTickets, diagnosis.Chinese): tickets(failures, diagnosis.Chinese),
 	}
 	var lines, summary bytes.Buffer
-	if err := encodeJSON(&summary, makeSummary(t)); err != nil {
+	if err := printJSON(&summary, makeSummary(t)); err != nil {
 		return err
 	}
 	for _, r := range failures {
-		if err := encodeJSON(&lines, r); err != nil {
+		if err := printJSON(&lines, r); err != nil {
 			return err
 		}
 	}
@@ -59,13 +59,6 @@ func writeReport(dir string, t *tap) error {
 		}
 	}
 	return nil
-}
-
-// encodeJSON writes v on one line.
-func encodeJSON(b *bytes.Buffer, v any) error {
-	e := json.NewEncoder(b)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
 }
 
 // tickets returns one ticket for each group of equal failures, about its last

@@ -4,6 +4,8 @@ import (
 	"io"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestNextSteps checks what is printed on a terminal.
@@ -11,13 +13,9 @@ func TestNextSteps(t *testing.T) {
 	f := func(want string, flags ...string) {
 		t.Helper()
 		c, _, err := parseCommandLine(append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0"}, flags...), io.Discard)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		tap, err := newTap(t.Context(), &c.settings, nil, outputs{log: io.Discard}, service{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer tap.abandon()
 		got := tap.nextSteps()
 		proxy, web := tap.address(wayProxy), tap.address(wayWeb)

@@ -7,6 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -24,16 +27,12 @@ func TestServiceSettings(t *testing.T) {
 	all := filepath.Join(t.TempDir(), "all.yaml")
 	testfile.Write(t, all, commented.ReplaceAll(text, []byte("$1")), 0o600)
 	file2, err := config.Load(all)
-	if err != nil {
-		t.Fatalf("with all of it: %v", err)
-	}
+	require.NoError(t, err, "with all of it")
 	c := newCommandLine(file2, &out)
 	if _, err := c.parse([]string{"run"}); err != nil {
 		t.Fatalf("with all of it: %v", err)
 	}
-	if err := c.settings.Validate(); err != nil {
-		t.Errorf("with all of it: %v", err)
-	}
+	assert.NoError(t, c.settings.Validate(), "with all of it")
 	// These need to be chosen; the rest is what happens without.
 	choices := map[string]bool{
 		"intercept": true, "transparent.listen-address": true, "resign.listen-address": true, "resign.credentials-file": true,

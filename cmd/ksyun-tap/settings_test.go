@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -26,18 +28,14 @@ func TestSourcesOfSettings(t *testing.T) {
 	} {
 		t.Run(verb, func(t *testing.T) {
 			c, _, err := parseCommandLine(append([]string{verb, "--config.file=" + file, "--log.level=warn", "--evidence"}, tt.args...), io.Discard)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			s := tt.settings(c)
 			switch verb {
 			case "exec":
 				(&execVerb{settings: *s}).fix() // shares the sources
 			case "demo":
 				stage, err := (&demoVerb{settings: *s}).setStage(t.Context())
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				defer stage.close()
 			}
 			got := map[string]config.Sourced{}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -51,17 +52,13 @@ func hash(body []byte) string {
 func signAWS(t *testing.T, r *http.Request, body []byte) {
 	t.Helper()
 	err := v4.NewSigner().SignHTTP(t.Context(), awsCredentials(), r, hash(body), "monitor", "cn-beijing-6", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 }
 
 func presignAWS(t *testing.T, r *http.Request, body []byte) {
 	t.Helper()
 	signed, fields, err := v4.NewSigner().PresignHTTP(t.Context(), awsCredentials(), r, hash(body), "monitor", "cn-beijing-6", time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if r.URL, err = url.Parse(signed); err != nil {
 		t.Fatal(err)
 	}
@@ -153,9 +150,7 @@ func roundTrip(t *testing.T, transport *http.Transport, c signedRequest) (int, s
 	t.Helper()
 	method := cmp.Or(c.method, http.MethodGet)
 	r, err := http.NewRequestWithContext(t.Context(), method, "http://"+apiHost+c.target, bytes.NewReader([]byte(c.body)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for k, v := range c.fields {
 		r.Header[k] = []string{v}
 	}

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -13,25 +12,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
-	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
-
-// reloaded is the result of the last reload, or of the start.
-type reloaded struct {
-	settings *config.Settings // as loaded
-	ok       bool
-	at       time.Time   // of the last one that succeeded
-	reloads  []time.Time // of the last maxReloads reloads that succeeded, oldest first
-}
-
-// maxReloads is how many reloads are remembered.
-const maxReloads = 32
-
-// next returns the state after a reload that succeeded at a time.
-func (r *reloaded) next(s *config.Settings, at time.Time) *reloaded {
-	all := append(slices.Clone(r.reloads), at.UTC())
-	return &reloaded{s, true, at, all[max(0, len(all)-maxReloads):]}
-}
 
 // webStatus returns what the API reports on the running program. The settings have
 // no secrets: those are in files, which they name.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -121,9 +120,7 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 		out = &patient{w: f}
 	}
 	if v.summary == "json" {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
-		return e.Encode(s)
+		return printJSON(out, s)
 	}
 	return s.print(out)
 }
@@ -226,7 +223,7 @@ func (s summary) print(out io.Writer) error {
 		default:
 			texts = append(texts, "Request IDs: "+strings.Join(f.RequestIDs, ", "))
 		}
-		t.add(f.Blame, texts, strconv.Itoa(f.Count), f.labels.Code, f.labels.Status, string(f.Category), orDash(string(f.Blame)), f.labels.Action, orDash(f.Region), last)
+		t.add(f.Blame, texts, strconv.Itoa(f.Count), f.labels.Code, f.labels.Status, string(f.Category), orDash(f.Blame), f.labels.Action, orDash(f.Region), last)
 	}
 	return t.flush()
 }

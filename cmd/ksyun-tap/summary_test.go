@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
@@ -25,9 +27,7 @@ func TestUnobservedInTheSummary(t *testing.T) {
 	u.add(collector.Unobserved{Host: apiHost, Port: 443, Tapped: true})
 	print := func() string {
 		var out bytes.Buffer
-		if err := (summary{Unobserved: u.list()}).print(&out); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, (summary{Unobserved: u.list()}).print(&out))
 		return out.String()
 	}
 	want := "ksyun-tap: no call was seen, because the program does not trust the tap's CA, so its connections were tunnelled unobserved\n" +

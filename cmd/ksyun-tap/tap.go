@@ -3,9 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,14 +16,12 @@ import (
 
 	"github.com/prometheus/common/version"
 	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/csm"
-	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -45,7 +41,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
-	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // flushTimeout is the timeout for flushing logs and spans at the end. Together
@@ -292,57 +287,6 @@ func (t *tap) abandon() {
 	}
 }
 
-// resolve converts the settings to a policy and a classifier.
-func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
-	if err := s.Validate(); err != nil {
-		return collector.Policy{}, nil, err
-	}
-	catalog, err := loadCatalog(s.CatalogFiles)
-	if err != nil {
-		return collector.Policy{}, nil, err
-	}
-	roots, err := loadRoots("upstream.ca-file", s.UpstreamCAFile)
-	if err != nil {
-		return collector.Policy{}, nil, err
-	}
-	// These are read periodically.
-	if err := config.CheckRereadable("name a regular file", s.WebConfigFile, s.Resign.CredentialsFile, s.Resign.ClientKeyFile); err != nil {
-		return collector.Policy{}, nil, err
-	}
-	policy := collector.Policy{
-		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
-		Mark:  s.UpstreamMark,
-		Proxy: out.forHost,
-	}
-	if s.UpstreamScheme == "https" {
-		policy.UpstreamScheme = "https"
-	}
-	if s.Resolver != (upstream.DNS{}) {
-		policy.Resolver = s.Resolver
-	}
-	return policy, classify.New(catalog), nil
-}
-
-// loadRoots returns the system's CA certificates and those of a file. If only the
-// system's are needed, it returns nil, which means the same.
-func loadRoots(flag, file string) (*x509.CertPool, error) {
-	if file == "" && trustProblem(os.Getenv) == nil {
-		return nil, nil
-	}
-	roots, err := systemRoots()
-	if err != nil || file == "" {
-		return roots, err
-	}
-	pem, err := config.ReadFile(file)
-	if err != nil {
-		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
-	}
-	return roots, nil
-}
-
 // serve runs the tap until ctx ends or a listener fails. It then waits for running
 // calls and flushes all sinks.
 func (t *tap) serve(ctx context.Context) error {
@@ -421,91 +365,10 @@ func (t *tap) stop() {
 	}
 }
 
-// reload reads the settings again and applies those that can change at run time.
-// If it returns an error, the old settings remain in use.
-func (t *tap) reload() (err error) {
-	t.service.manager.Reloading()
-	defer func() {
-		t.service.manager.Ready(t.status(err))
-		now := time.Now()
-		t.metrics.SetReload(err, now)
-		if err != nil {
-			last := *t.reloaded.Load()
-			last.ok = false
-			t.reloaded.Store(&last)
-			t.log.Error("reload failed; the old settings remain in use", zap.Error(err))
-			return
-		}
-		t.pipeline.Diagnoser().Note(diagnosis.TriggerReload, now)
-	}()
-	next, err := t.reread()
-	if err != nil {
-		return err
-	}
-	rest, err := config.Reload(live{t}, t.settings, next)
-	if err != nil {
-		return err
-	}
-	if len(rest) > 0 {
-		t.log.Warn("some changed settings need a restart", zap.Strings("settings", rest))
-	}
-	t.reloaded.Store(t.reloaded.Load().next(next, time.Now()))
-	t.log.Info("settings reloaded")
-	return nil
-}
-
-// live is a running tap whose settings are reloaded.
-type live struct{ t *tap }
-
-var _ config.Live = live{}
-
-// Routing implements config.Live. It also reads the credentials of the re-signing
-// address again.
-func (l live) Routing(s *config.Settings) (apply func(), err error) {
-	t := l.t
-	policy, classifier, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
-	if err != nil {
-		return nil, err
-	}
-	if err := t.resign.reload(); err != nil {
-		return nil, err
-	}
-	change, err := t.proxy.Prepare(policy, classifier)
-	if err != nil {
-		return nil, err
-	}
-	return func() {
-		change()
-		t.classifier.Store(classifier)
-		if t.ca != nil && !slices.Equal(t.settings.TapHosts, s.TapHosts) {
-			t.log.Warn("newly tapped hosts are not intercepted before a restart: the CA may not sign for them")
-		}
-	}, nil
-}
-
-// LogLevel implements config.Live.
-func (l live) LogLevel(s *config.Settings) (apply func(), err error) {
-	level, err := zapcore.ParseLevel(s.LogLevel)
-	return func() { l.t.log.Level.SetLevel(level) }, err
-}
-
-// SuccessRatio implements config.Live.
-func (l live) SuccessRatio(s *config.Settings) (apply func(), err error) {
-	return func() { l.t.traces.SetSuccessRatio(s.TracesSuccessRatio) }, nil
-}
-
 // notReady returns why the tap is not ready, or nil if it is.
 func (t *tap) notReady() error {
 	if !t.ready.Load() {
 		return errors.New("starting or stopping")
-	}
-	return nil
-}
-
-// reopen reopens the log file.
-func (t *tap) reopen() error {
-	if err := t.log.Reopen(); err != nil {
-		return fmt.Errorf("reopen the log: %w", err)
 	}
 	return nil
 }

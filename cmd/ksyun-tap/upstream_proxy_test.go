@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // environ returns a getenv of "NAME=VALUE".
@@ -85,9 +87,7 @@ func TestProxyThatIsTheTap(t *testing.T) {
 	p := readProxies(environ("HTTP_PROXY=127.0.0.1:18181", "HTTPS_PROXY=127.0.0.1:18181", "ALL_PROXY=127.0.0.1:18181"), []string{":18181"})
 	for _, backend := range []string{"http://collector.example:4318/v1/traces", "https://collector.example"} {
 		req, err := http.NewRequest(http.MethodPost, backend, http.NoBody)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if u, err := p.forRequest(req); u != nil || err != nil {
 			t.Errorf("spans to %s go by %v, %v", backend, u, err)
 		}
@@ -100,9 +100,7 @@ func TestProxyThatIsTheTap(t *testing.T) {
 	}
 	// Every address of this machine, and its name.
 	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, a := range addrs {
 		ip := netip.MustParsePrefix(a.String()).Addr()
 		if s := net.JoinHostPort(ip.WithZone("").String(), "18181"); !own(":18181", s) {

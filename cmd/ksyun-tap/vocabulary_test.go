@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -88,9 +89,7 @@ func vocabularyOf(t *testing.T, value any) vocabulary {
 	v := reflect.New(reflect.TypeOf(value)).Elem()
 	fill(v)
 	b, err := json.Marshal(v.Interface())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return decoded(t, b)
 }
 
@@ -98,9 +97,7 @@ func vocabularyOf(t *testing.T, value any) vocabulary {
 func decoded(t *testing.T, b []byte) vocabulary {
 	t.Helper()
 	var object map[string]any
-	if err := json.Unmarshal(b, &object); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(b, &object))
 	keys := vocabulary{}
 	for key, value := range object {
 		switch value.(type) {
@@ -180,9 +177,7 @@ func loggedVocabulary(t *testing.T) vocabulary {
 		t.Fatalf("%d lines", lines.Len())
 	}
 	b, err := json.Marshal(lines.All()[0].ContextMap())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return decoded(t, b)
 }
 

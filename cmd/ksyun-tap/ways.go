@@ -124,7 +124,7 @@ func (t *tap) webServers(s *config.Settings) (err error) {
 func (t *tap) webOptions(s *config.Settings) web.Options {
 	opts := web.Options{
 		Version: version.Version, Metrics: t.metrics.Handler(), Ready: t.notReady, Profiles: s.EnablePprof,
-		Journal: t.journal, Groups: t.groups, Activity: t.activity, Feed: t.feed, Diagnoser: t.pipeline.Diagnoser(),
+		Journal: t.journal, Settle: t.pipeline.Settle, Groups: t.groups, Activity: t.activity, Feed: t.feed, Diagnoser: t.pipeline.Diagnoser(),
 		Status:   t.webStatus(),
 		Catalog:  func() *classify.Catalog { return t.classifier.Load().Catalog() },
 		TraceURL: s.TraceURL, LogsURL: s.LogsURL,

@@ -91,12 +91,8 @@ func (cfg Config) withDefaults() (Config, error) {
 // CA signs certificates for the permitted hosts. It is safe for concurrent use.
 // Formatted with fmt, it shows its fingerprint and nothing else.
 type CA struct {
+	cfg       Config
 	permitted permitted
-	validity  time.Duration
-	overlap   time.Duration
-	now       func() time.Time // without a monotonic reading, which stops while a machine sleeps
-	roots     func() ([]byte, error)
-	onError   func(error)
 	cache     *cache
 
 	mu    sync.Mutex // serialises changes
@@ -106,6 +102,9 @@ type CA struct {
 	minted atomic.Int64
 	hits   atomic.Int64
 }
+
+// now returns the time without a monotonic reading, which stops while a machine sleeps.
+func (c *CA) now() time.Time { return c.cfg.Now().Round(0) }
 
 // Open returns the CA in cfg.Dir and publishes ca.pem and bundle.pem. If there is no CA
 // yet, Open creates one. It returns an error if others can read or change the
@@ -122,15 +121,7 @@ func Open(cfg Config) (*CA, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open CA: %w", err)
 	}
-	c := &CA{
-		permitted: names,
-		validity:  cfg.Validity,
-		overlap:   cfg.Overlap,
-		now:       func() time.Time { return cfg.Now().Round(0) },
-		roots:     cfg.Roots,
-		onError:   cfg.OnError,
-		cache:     newCache(cfg.CacheSize),
-	}
+	c := &CA{cfg: cfg, permitted: names, cache: newCache(cfg.CacheSize)}
 	c.view.Store(&view{})
 	if cfg.Dir != "" {
 		if c.store, err = openStore(cfg.Dir, cfg.PublishDir); err != nil {
@@ -176,7 +167,7 @@ func (c *CA) Maintain(ctx context.Context) {
 			return
 		case <-t.C:
 			if err := c.Refresh(); err != nil {
-				c.onError(err)
+				c.cfg.OnError(err)
 			}
 		}
 	}
@@ -202,14 +193,14 @@ func (c *CA) provided(all []*authority, now time.Time) bool {
 // suits reports whether a has the permitted names, and remains valid for longer
 // than its successor must be published plus the lifetime of a leaf.
 func (c *CA) suits(a *authority, now time.Time) bool {
-	lead := c.overlap + min(leafLife, c.validity/4)
+	lead := c.cfg.Overlap + min(leafLife, c.cfg.Validity/4)
 	return a.live(now) && now.Before(a.cert.NotAfter.Add(-lead)) &&
 		slices.Equal(a.cert.PermittedDNSDomains, c.permitted.domains)
 }
 
 // appendNew returns all with a new authority, without those that have expired.
 func (c *CA) appendNew(all []*authority, now time.Time) ([]*authority, error) {
-	a, err := newAuthority(&c.permitted, now, c.validity)
+	a, err := newAuthority(&c.permitted, now, c.cfg.Validity)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +244,7 @@ func (c *CA) change(edit func(all []*authority, now time.Time) ([]*authority, er
 		return err
 	}
 	v := &view{all: all}
-	published, err := c.store.publish(v.certificates(v.current(&c.permitted, now, c.overlap)), c.roots)
+	published, err := c.store.publish(v.certificates(v.current(&c.permitted, now, c.cfg.Overlap)), c.cfg.Roots)
 	if !published {
 		c.show(all)
 		return err
@@ -294,7 +285,7 @@ func (c *CA) show(all []*authority) {
 // ca.pem.
 func (c *CA) PEM() []byte {
 	v := c.view.Load()
-	return v.certificates(v.current(&c.permitted, c.now(), c.overlap))
+	return v.certificates(v.current(&c.permitted, c.now(), c.cfg.Overlap))
 }
 
 // NotAfter returns when the last authority expires, which is when interception
@@ -313,7 +304,7 @@ func (c *CA) NotAfter() time.Time {
 // in the format of openssl. It is "" if there is no authority.
 func (c *CA) Fingerprint() string {
 	v := c.view.Load()
-	if a := v.current(&c.permitted, c.now(), c.overlap); a != nil {
+	if a := v.current(&c.permitted, c.now(), c.cfg.Overlap); a != nil {
 		return fingerprint(a.root.Raw)
 	}
 	return ""

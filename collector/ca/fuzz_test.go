@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 // FuzzParseKeys reads key files that were tampered with. What passes must be as
@@ -12,16 +14,10 @@ import (
 func FuzzParseKeys(f *testing.F) {
 	c := mustOpen(f, Config{})
 	one, err := encodeKeys(c.view.Load().all)
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := c.rotate(); err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
+	require.NoError(f, c.rotate())
 	two, err := encodeKeys(c.view.Load().all)
-	if err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
 	for _, seed := range [][]byte{
 		one, two, nil, rootPEM(),
 		one[:len(one)/2], one[len(one)/2:], append(two, one...),
@@ -49,9 +45,7 @@ func FuzzParseKeys(f *testing.F) {
 			}
 		}
 		written, err := encodeKeys(all)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		again, err := parseKeys(written)
 		if err != nil || len(again) != len(all) {
 			t.Fatalf("cannot read what was written: %v", err)

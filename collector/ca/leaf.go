@@ -78,14 +78,14 @@ func (c *CA) fly(host string, v *view, f *flight) {
 // mint creates a leaf for a permitted host.
 func (c *CA) mint(host string, v *view) (*leaf, error) {
 	now := c.now()
-	a, until := v.signer(host, now, c.overlap)
+	a, until := v.signer(host, now, c.cfg.Overlap)
 	if a == nil {
 		// The clock was changed, or Maintain is not running.
 		if err := c.Refresh(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errNoAuthority, err)
 		}
 		v = c.view.Load()
-		if a, until = v.signer(host, now, c.overlap); a == nil {
+		if a, until = v.signer(host, now, c.cfg.Overlap); a == nil {
 			return nil, errNoAuthority
 		}
 	}

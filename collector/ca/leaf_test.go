@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestLeaf(t *testing.T) {
@@ -111,9 +114,7 @@ func TestClockLeaps(t *testing.T) {
 			mustCert(t, c, host)
 			clk.add(leap)
 			leaf := mustCert(t, c, host)
-			if err := trusts(c.PEM(), leaf, host, clk.Now()); err != nil {
-				t.Errorf("after the leap: %v", err)
-			}
+			assert.NoError(t, trusts(c.PEM(), leaf, host, clk.Now()), "after the leap")
 		})
 	}
 }
@@ -242,15 +243,11 @@ func handshake(t *testing.T, server, client *tls.Config) (state tls.ConnectionSt
 func TestTLSConfig(t *testing.T) {
 	c := mustOpen(t, Config{})
 	bundle, err := mergeBundle(rootPEM(), c.PEM())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(bundle)
 	server, err := c.TLSConfig(host)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for name, tc := range map[string]struct {
 		client *tls.Config
 		ok     bool
@@ -300,9 +297,7 @@ func TestTLSConfig(t *testing.T) {
 
 	t.Run("sessions of other hosts do not", func(t *testing.T) {
 		other, err := c.TLSConfig("kec.api.ksyun.com")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		cache := tls.NewLRUClientSessionCache(1)
 		client := &tls.Config{ServerName: host, RootCAs: pool, ClientSessionCache: cache}
 		if _, err, _ := handshake(t, server, client); err != nil {

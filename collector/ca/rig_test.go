@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
@@ -95,9 +96,7 @@ func mustOpen(tb testing.TB, cfg Config) *CA {
 		cfg.Roots = testRoots
 	}
 	c, err := Open(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 	return c
 }
 
@@ -107,9 +106,7 @@ func privateDir(tb testing.TB) string { return filepath.Join(tb.TempDir(), "ca")
 func mustCert(tb testing.TB, c *CA, host string) *tls.Certificate {
 	tb.Helper()
 	cert, err := c.Certificate(host)
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 	return cert
 }
 

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -32,17 +34,13 @@ func TestSystemRoots(t *testing.T) {
 	f(filepath.Join(dir, "one.pem"), "", 1)
 	// Each file is read once, although links name it too.
 	for link, to := range map[string]string{"0a1b2c3d.0": "two.pem", "lost.0": "none.pem"} {
-		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Symlink(to, filepath.Join(dir, link)))
 	}
 	f(filepath.Join(dir, "one.pem"), dir, 2)
 	f(filepath.Join(dir, "one.pem"), dir+":"+dir, 2)
 	huge := filepath.Join(t.TempDir(), "huge.pem")
 	testfile.Write(t, huge, "", 0o644)
-	if err := os.Truncate(huge, maxPublicFile+1); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Truncate(huge, maxPublicFile+1))
 	// What cannot be read counts as not set.
 	empty := filepath.Join(t.TempDir(), "empty.pem")
 	testfile.Write(t, empty, "", 0o644)

@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -107,21 +110,19 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 			clk := newClock()
 			cfg.Now = clk.Now
 			c := mustOpen(t, cfg)
-			step := c.validity / 200
+			step := c.cfg.Validity / 200
 			var running []program
 			most, names := 0, map[string]bool{}
 			for range 700 {
 				clk.add(step)
-				if err := c.Refresh(); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, c.Refresh())
 				for _, a := range authorities(c) {
 					names[a.root.Subject.CommonName] = true
 				}
 				most = max(most, len(authorities(c)))
 				running = append(running, program{clk.Now(), c.PEM()})
 				leaf := mustCert(t, c, host)
-				for clk.Now().Sub(running[0].started) > c.overlap {
+				for clk.Now().Sub(running[0].started) > c.cfg.Overlap {
 					running = running[1:]
 				}
 				for _, p := range running[:1] {
@@ -129,9 +130,7 @@ func TestProgramsGoOnTrusting(t *testing.T) {
 						t.Fatalf("a program started %v ago: %v", clk.Now().Sub(p.started), err)
 					}
 				}
-				if err := trusts(c.PEM(), leaf, host, clk.Now()); err != nil {
-					t.Fatalf("a program started now: %v", err)
-				}
+				require.NoError(t, trusts(c.PEM(), leaf, host, clk.Now()), "a program started now")
 			}
 			if len(names) < 3 || most > 5 {
 				t.Errorf("%d authorities made, %d at a time; want 3 or more, 5 at most", len(names), most)
@@ -175,12 +174,8 @@ func TestPermittedChange(t *testing.T) {
 		t.Fatalf("authorities %+v", a)
 	}
 	// Programs that trust only the old one keep working; the new name is served at once.
-	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err != nil {
-		t.Errorf("a program that runs: %v", err)
-	}
-	if err := trusts(c.PEM(), mustCert(t, c, "kop.example.net"), "kop.example.net", clk.Now()); err != nil {
-		t.Errorf("the new name: %v", err)
-	}
+	assert.NoError(t, trusts(oldPEM, mustCert(t, c, host), host, clk.Now()), "a program that runs")
+	assert.NoError(t, trusts(c.PEM(), mustCert(t, c, "kop.example.net"), "kop.example.net", clk.Now()), "the new name")
 	if _, err := old.Certificate("kop.example.net"); !errors.Is(err, ErrRefused) {
 		t.Errorf("a process that permits less: %v, want ErrRefused", err)
 	}
@@ -231,12 +226,8 @@ func TestDirectoryIsEmptied(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
 	key, first := testfile.Read(t, dir, keyFile), c.Fingerprint()
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Refresh(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, c.Refresh())
 	if c.Fingerprint() != first || string(testfile.Read(t, dir, keyFile)) != string(key) {
 		t.Error("the CA that programs trust was lost")
 	}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -25,14 +27,10 @@ func noSecrets(t *testing.T, text, keys string) {
 			continue
 		}
 		all, err := parseKeys([]byte(keys))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, a := range all {
 			raw, err := a.key.Bytes()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			number := a.key.D //nolint:staticcheck // the number is what must not be seen
 			for _, form := range []string{hex.EncodeToString(raw), number.String(), fmt.Sprintf("%X", raw), strings.Trim(fmt.Sprintf("%d", raw), "[]")} {
 				if strings.Contains(text, form[:12]) {
@@ -53,18 +51,14 @@ func noSecrets(t *testing.T, text, keys string) {
 func TestKeyStaysWhereItIs(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
-	if err := c.rotate(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.rotate())
 	mustCert(t, c, host)
 	keys := string(testfile.Read(t, dir, keyFile))
 	if strings.Count(keys, "BEGIN PRIVATE KEY") != 2 {
 		t.Fatal("the test looks for the wrong thing")
 	}
 	asJSON, err := json.Marshal(map[string]any{"ca": c})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, refused := c.Certificate("example.com")
 	for name, text := range map[string]string{
 		"%v":         fmt.Sprintf("%v", c),
@@ -92,9 +86,7 @@ func TestRootsWithKeys(t *testing.T) {
 	dir := privateDir(t)
 	other := mustOpen(t, Config{})
 	key, err := x509.MarshalPKCS8PrivateKey(other.view.Load().all[0].key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	roots := append(pem.EncodeToMemory(&pem.Block{Type: blockKey, Bytes: key}), rootPEM()...)
 	mustOpen(t, Config{Dir: dir, Roots: func() ([]byte, error) { return roots, nil }})
 	if bundle := string(testfile.Read(t, dir, bundleFile)); strings.Contains(bundle, "PRIVATE") || count([]byte(bundle)) != 2 {

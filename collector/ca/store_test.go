@@ -14,6 +14,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -29,9 +32,7 @@ func TestModes(t *testing.T) {
 		filepath.Join(public, bundleFile): 0o644,
 	} {
 		info, err := os.Lstat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if info.Mode() != want {
 			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
 		}
@@ -46,9 +47,7 @@ func TestModes(t *testing.T) {
 func files(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, e := range entries {
 		names = append(names, e.Name())
 	}
@@ -80,9 +79,7 @@ func TestRefused(t *testing.T) {
 	}
 	chmod := func(name string, mode fs.FileMode) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
-			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Chmod(filepath.Join(dir, name), mode))
 		}
 	}
 	for mode, text := range map[fs.FileMode]string{0o755: "0755", 0o710: "0710", 0o701: "0701", 0o720: "0720", 0o777: "0777"} {
@@ -94,12 +91,8 @@ func TestRefused(t *testing.T) {
 	replace := func(name string, put func(path string) error) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			path := filepath.Join(dir, name)
-			if err := os.Rename(path, path+".away"); err != nil {
-				t.Fatal(err)
-			}
-			if err := put(path); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Rename(path, path+".away"))
+			require.NoError(t, put(path))
 		}
 	}
 	link := func(path string) error { return os.Symlink(path+".away", path) }
@@ -134,9 +127,7 @@ func TestForeignOwner(t *testing.T) {
 func TestDamagedKeyFile(t *testing.T) {
 	dir := privateDir(t)
 	c := mustOpen(t, Config{Dir: dir})
-	if err := c.rotate(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.rotate())
 	whole := string(testfile.Read(t, dir, keyFile))
 	secondCert := strings.LastIndex(whole, "-----BEGIN CERT")
 	secondKey := strings.LastIndex(whole, "-----BEGIN PRIV")
@@ -187,12 +178,8 @@ func TestPublishedFilesAreRepaired(t *testing.T) {
 				c := mustOpen(t, Config{Dir: dir})
 				path := filepath.Join(dir, name)
 				want := string(testfile.Read(t, path))
-				if err := spoil(path); err != nil {
-					t.Fatal(err)
-				}
-				if err := c.Refresh(); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, spoil(path))
+				require.NoError(t, c.Refresh())
 				info, err := os.Lstat(path)
 				if err != nil || info.Mode() != 0o644 || string(testfile.Read(t, path)) != want {
 					t.Errorf("not as before: %v, %v", info, err)
@@ -226,9 +213,7 @@ func TestCrash(t *testing.T) {
 		for n := range 4 {
 			dir := privateDir(t)
 			s, err := openStore(dir, dir)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			crashed := mustOpen(t, Config{})
 			crashed.view.Store(&view{})
 			crashed.store, s.write = s, crashAt(n)
@@ -248,7 +233,7 @@ func TestCrash(t *testing.T) {
 			clk := newClock()
 			c := mustOpen(t, Config{Dir: dir, Now: clk.Now})
 			first, trusted := c.Fingerprint(), testfile.Read(t, dir, certFile)
-			clk.add(c.overlap)
+			clk.add(c.cfg.Overlap)
 			c.store.write = crashAt(n)
 			if err := c.rotate(); !errors.Is(err, errCrash) {
 				t.Fatalf("crash after %d files: %v", n, err)
@@ -257,13 +242,13 @@ func TestCrash(t *testing.T) {
 				t.Errorf("crash after %d files: a program that runs: %v", n, err)
 			}
 			// Long after, the second counts as published from now on.
-			clk.add(c.overlap / 2)
+			clk.add(c.cfg.Overlap / 2)
 			c = mustOpen(t, Config{Dir: dir, Now: clk.Now})
 			checkWhole(t, c, dir, 2)
 			if c.Fingerprint() != first {
 				t.Errorf("crash after %d files: the second signs before it was public for the overlap", n)
 			}
-			clk.add(c.overlap)
+			clk.add(c.cfg.Overlap)
 			if c.Fingerprint() == first {
 				t.Errorf("crash after %d files: the second does not sign after the overlap", n)
 			}
@@ -275,9 +260,7 @@ func TestCrash(t *testing.T) {
 // about beside them.
 func checkWhole(t *testing.T, c *CA, dir string, want int) {
 	t.Helper()
-	if err := trusts(testfile.Read(t, dir, bundleFile), mustCert(t, c, host), host, c.now()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, trusts(testfile.Read(t, dir, bundleFile), mustCert(t, c, host), host, c.now()))
 	if n := len(authorities(c)); n != want {
 		t.Errorf("%d authorities, want %d", n, want)
 	}
@@ -300,9 +283,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 		dir := privateDir(t)
 		c := mustOpen(t, Config{Dir: dir})
 		unlock, err := c.store.lock()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		start := time.Now()
 		if err := c.Refresh(); err == nil || !strings.Contains(err.Error(), "another process has held") {
 			t.Errorf("error %v", err)
@@ -315,9 +296,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 		go func() { done <- c.Refresh() }()
 		synctest.Wait()
 		unlock()
-		if err := <-done; err != nil {
-			t.Errorf("after the lock was let go: %v", err)
-		}
+		assert.NoError(t, <-done, "after the lock was let go")
 	})
 }
 
@@ -343,13 +322,9 @@ func TestPublishDirOfAnother(t *testing.T) {
 		t.Skip("only root can give a directory away")
 	}
 	public := t.TempDir()
-	if err := os.Chown(public, 12345, -1); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chown(public, 12345, -1))
 	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(public, link); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Symlink(public, link))
 	for _, dir := range []string{public, public + "/", link} {
 		cfg := Config{Dir: privateDir(t), PublishDir: dir, Permitted: names, Roots: testRoots}
 		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
@@ -371,9 +346,7 @@ func TestLinkWithASlash(t *testing.T) {
 	dir := privateDir(t)
 	mustOpen(t, Config{Dir: dir})
 	link := filepath.Join(t.TempDir(), "link")
-	if err := os.Symlink(dir, link); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Symlink(dir, link))
 	for _, name := range []string{link, link + "/", link + "//", link + "/."} {
 		cfg := Config{Dir: name, Permitted: names, Roots: testRoots}
 		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
@@ -386,37 +359,23 @@ func TestLinkWithASlash(t *testing.T) {
 
 func TestCheckMakesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	if err := Check(Config{Dir: dir, PublishDir: dir + "-public", Permitted: names, Roots: testRoots}); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, Check(Config{Dir: dir, PublishDir: dir + "-public", Permitted: names, Roots: testRoots}))
 	if _, err := os.Lstat(filepath.Dir(dir)); err == nil {
 		t.Error("it made a directory")
 	}
 	mustOpen(t, Config{Dir: dir})
-	if err := Check(Config{Dir: dir, Permitted: names, Roots: testRoots}); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, Check(Config{Dir: dir, Permitted: names, Roots: testRoots}))
 	for path, mode := range map[string]os.FileMode{filepath.Join(dir, keyFile): 0o644, dir: 0o755} {
 		old, err := os.Stat(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(path, mode); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
+		require.NoError(t, os.Chmod(path, mode))
 		for what, err := range map[string]error{"Check": Check(Config{Dir: dir, Permitted: names, Roots: testRoots}), "CheckKey": CheckKey(dir)} {
 			if err == nil || !strings.Contains(err.Error(), "so that other users can access the CA's key") {
 				t.Errorf("%s %s: %v", what, path, err)
 			}
 		}
-		if err := os.Chmod(path, old.Mode().Perm()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Chmod(path, old.Mode().Perm()))
 	}
-	if err := CheckKey(dir); err != nil {
-		t.Error(err)
-	}
-	if err := CheckKey(t.TempDir()); err != nil {
-		t.Errorf("without a key: %v", err)
-	}
+	assert.NoError(t, CheckKey(dir))
+	assert.NoError(t, CheckKey(t.TempDir()), "without a key")
 }

@@ -30,7 +30,6 @@ import (
 	"os"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -72,9 +71,9 @@ type Config struct {
 type Intake struct {
 	cfg   Config
 	names classify.CredentialNames
-	stats counters
 
 	mu      sync.Mutex // guards the fields below
+	stats   Stats
 	closed  bool
 	conns   []net.PacketConn
 	serving sync.WaitGroup
@@ -97,12 +96,6 @@ type Stats struct {
 	DuplicatesByID   int64 // attempts that the proxy observed, by request ID
 	DuplicatesByTime int64 // attempts that the proxy observed, by access key, action, User-Agent and time
 	Panics           int64 // recovered panics
-}
-
-// counters are the counters behind Stats.
-type counters struct {
-	datagrams, attempts, calls, announced               atomic.Int64
-	malformed, oversized, unknown, byID, byTime, panics atomic.Int64
 }
 
 // New returns an Intake.
@@ -197,40 +190,37 @@ func (in *Intake) Shutdown(ctx context.Context) error {
 
 // Stats returns the current values of the counters.
 func (in *Intake) Stats() Stats {
-	c := &in.stats
-	return Stats{
-		Datagrams:         c.datagrams.Load(),
-		Attempts:          c.attempts.Load(),
-		Calls:             c.calls.Load(),
-		AttemptsAnnounced: c.announced.Load(),
-		Malformed:         c.malformed.Load(),
-		Oversized:         c.oversized.Load(),
-		Unknown:           c.unknown.Load(),
-		DuplicatesByID:    c.byID.Load(),
-		DuplicatesByTime:  c.byTime.Load(),
-		Panics:            c.panics.Load(),
-	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.stats
+}
+
+// add adds n to a counter of in.stats.
+func (in *Intake) add(counter *int64, n int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	*counter += n
 }
 
 // read converts a datagram to an observation. It returns nil if the datagram is
 // not the record of an attempt.
 func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation) {
 	defer in.guard()
-	in.stats.datagrams.Add(1)
+	in.add(&in.stats.Datagrams, 1)
 	if len(datagram) > MaxDatagram {
-		in.stats.oversized.Add(1)
+		in.add(&in.stats.Oversized, 1)
 		return nil
 	}
 	r, err := parse(datagram)
 	switch {
 	case errors.Is(err, errUnknown):
-		in.stats.unknown.Add(1)
+		in.add(&in.stats.Unknown, 1)
 	case err != nil:
-		in.stats.malformed.Add(1)
+		in.add(&in.stats.Malformed, 1)
 	case r.Type == typeCall:
 		in.count(&r)
 	default:
-		in.stats.attempts.Add(1)
+		in.add(&in.stats.Attempts, 1)
 		o = r.observation(in.cfg.Classifier(), &in.names, in.cfg.Now())
 		o.Client = addrPort(from)
 	}
@@ -239,13 +229,13 @@ func (in *Intake) read(datagram []byte, from net.Addr) (o *classify.Observation)
 
 // count counts the record of a call.
 func (in *Intake) count(r *record) {
-	in.stats.calls.Add(1)
+	in.add(&in.stats.Calls, 1)
 	if r.FinalAWSException != "" && r.FinalHTTPStatusCode == 0 {
 		// The vendor's errors come with a status: the SDK could not sign or build
 		// the request, although it reports one attempt.
 		return
 	}
-	in.stats.announced.Add(r.AttemptCount)
+	in.add(&in.stats.AttemptsAnnounced, r.AttemptCount)
 }
 
 // report passes o to the sink, unless the proxy observed the same attempt.
@@ -254,10 +244,10 @@ func (in *Intake) report(o *classify.Observation) {
 	if in.cfg.Seen != nil {
 		switch in.cfg.Seen.take(o) {
 		case seenByID:
-			in.stats.byID.Add(1)
+			in.add(&in.stats.DuplicatesByID, 1)
 			return
 		case seenByTime:
-			in.stats.byTime.Add(1)
+			in.add(&in.stats.DuplicatesByTime, 1)
 			return
 		case seenNot:
 		}
@@ -269,7 +259,7 @@ func (in *Intake) report(o *classify.Observation) {
 // guard recovers from a panic of the sink, or in reading a record.
 func (in *Intake) guard() {
 	if p := recover(); p != nil {
-		in.stats.panics.Add(1)
+		in.add(&in.stats.Panics, 1)
 	}
 }
 

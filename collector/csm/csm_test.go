@@ -12,9 +12,12 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -73,9 +76,7 @@ func newIntake(t *testing.T, b *book, change func(*Config)) *Intake {
 		change(&cfg)
 	}
 	in, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return in
 }
 
@@ -283,16 +284,12 @@ func TestServe(t *testing.T) {
 	b := &book{taken: make(chan struct{}, 8)}
 	in := newIntake(t, b, nil)
 	pc, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() { served <- in.Serve(pc) }()
 
 	conn, err := new(net.Dialer).DialContext(t.Context(), "udp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer conn.Close()
 	for _, name := range []string{"success", "call-success", "throttled"} {
 		if _, err := conn.Write(payload(t, name)); err != nil {
@@ -300,34 +297,20 @@ func TestServe(t *testing.T) {
 		}
 	}
 	for range 2 {
-		select {
-		case <-b.taken:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("no observation: %+v", in.Stats())
-		}
+		rawconn.Receive(t, b.taken, "no observation")
 	}
-	if err := in.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, in.Shutdown(t.Context()))
+	assert.NoError(t, <-served)
 	if got := b.all(); len(got) != 2 || got[1].Verdict.Code != "LimitExceeded" || got[0].Client.String() != conn.LocalAddr().String() {
 		t.Errorf("reported %+v", got)
 	}
 	if len(b.begun) != 2 || b.begun[0] != "monitor" {
 		t.Errorf("begun %v", b.begun)
 	}
-	if err := in.Shutdown(t.Context()); err != nil {
-		t.Errorf("second shutdown: %v", err)
-	}
+	assert.NoError(t, in.Shutdown(t.Context()), "second shutdown")
 	again, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := in.Serve(again); err != nil {
-		t.Errorf("serve after shutdown: %v", err)
-	}
+	require.NoError(t, err)
+	assert.NoError(t, in.Serve(again), "serve after shutdown")
 	if err := again.Close(); !errors.Is(err, net.ErrClosed) {
 		t.Error("the socket is still open")
 	}
@@ -418,12 +401,8 @@ func TestRecordsWaitForTheProxy(t *testing.T) {
 
 		pc.datagrams <- payload(t, "success") // is reported at shutdown
 		synctest.Wait()
-		if err := in.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, in.Shutdown(t.Context()))
+		assert.NoError(t, <-served)
 		if n := len(b.all()); n != 3 {
 			t.Errorf("%d reported in the end", n)
 		}
@@ -454,9 +433,7 @@ func TestSocketFails(t *testing.T) {
 		if err := <-served; !errors.Is(err, broken) {
 			t.Errorf("got %v", err)
 		}
-		if err := in.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, in.Shutdown(t.Context()))
 	})
 }
 
@@ -475,8 +452,6 @@ func TestShutdownGivesUp(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		<-b.taken
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-served)
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -46,9 +48,7 @@ func FuzzRead(f *testing.F) {
 			}
 		}
 		r, err := parse(datagram)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, text := range []string{o.Verdict.Message, o.Credential} {
 			if len(r.AccessKey) >= 8 && strings.Contains(strings.ReplaceAll(text, "REDACTED", ""), r.AccessKey) {
 				t.Errorf("the access key is in %q", text)

@@ -5,6 +5,8 @@ package relay
 import (
 	"syscall"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // descriptors raises the limit on open files to n, or to what is allowed, and
@@ -12,9 +14,7 @@ import (
 func descriptors(t *testing.T, n uint64) int {
 	t.Helper()
 	var old syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old))
 	t.Cleanup(func() { syscall.Setrlimit(syscall.RLIMIT_NOFILE, &old) })
 	if old.Cur >= n {
 		return int(n)
@@ -22,9 +22,7 @@ func descriptors(t *testing.T, n uint64) int {
 	want := syscall.Rlimit{Cur: n, Max: max(n, old.Max)}
 	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want) != nil { // not allowed
 		want = syscall.Rlimit{Cur: min(n, old.Max), Max: old.Max}
-		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &want))
 	}
 	return int(want.Cur)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -34,13 +36,11 @@ func testResetBehindPipelinedRequest(t *testing.T, newRig maker) {
 	up := r.upstream()
 	for range 2 {
 		up.Expect(getRequest)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.ends(EndComplete)
 	}
 	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 
 	c.Send(getRequest + getRequest)
@@ -118,10 +118,8 @@ func testConnectionThatDiesIsNotReplaced(t *testing.T, newRig maker) {
 	for _, reset := range []bool{false, true} {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.Send(okResponse)
-		c.Expect(okResponse)
-		c.Send(getRequest)
-		up.Expect(getRequest)
+		up.Deliver(okResponse, c)
+		c.Deliver(getRequest, up)
 		if reset {
 			up.Reset()
 			c.ExpectReset()
@@ -158,8 +156,7 @@ func testIdleEndsAreMirrored(t *testing.T, newRig maker) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c, up := r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			tt.die(c, up)
 			other := up
@@ -183,12 +180,10 @@ func testExcessBytes(t *testing.T, newRig maker) {
 	const excess = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse + excess)
-	c.Expect(okResponse + excess)
+	up.Deliver(okResponse+excess, c)
 	r.ends(EndComplete)
 	other, otherUp := r.begin(getRequest)
-	otherUp.Send(okResponse)
-	other.Expect(okResponse)
+	otherUp.Deliver(okResponse, other)
 	other.ExpectNothing()
 	c.Send(getRequest) // what answers it nobody can know any more
 	up.ExpectEnd()
@@ -205,8 +200,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.Send(response)
-			c.Expect(response)
+			up.Deliver(response, c)
 			up.Close()
 			c.ExpectEnd()
 			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(response)) {
@@ -217,8 +211,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 			r.t = t
 			dials := r.dials.Load()
 			c, up := r.begin(getRequest)
-			up.Send(response)
-			c.Expect(response)
+			up.Deliver(response, c)
 			c.Send(getRequest)
 			up.ExpectEnd()
 			r.ends(EndBadResponse)
@@ -229,8 +222,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 		t.Run(name+", then a reset", func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
-			up.Send(response)
-			c.Expect(response)
+			up.Deliver(response, c)
 			up.Reset()
 			c.ExpectReset()
 			r.ends(EndBadResponse)
@@ -278,10 +270,8 @@ func testMalformedChunkLateInTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
 	const first = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"
-	up.Send(first)
-	c.Expect(first)
-	up.Send("oops, and the rest")
-	c.Expect("oops, and the rest")
+	up.Deliver(first, c)
+	up.Deliver("oops, and the rest", c)
 	up.Close()
 	c.ExpectEnd()
 	r.ends(EndBadResponse)
@@ -306,8 +296,7 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 	t.Run("within the response", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
+		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", c)
 		c.Reset()
 		up.ExpectReset()
 		if n := r.ends(EndCanceled); n.status != 200 {
@@ -340,8 +329,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
 		up.ExpectEnd()
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
@@ -352,8 +340,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		c.CloseWrite()
 		up := r.upstream()
 		up.Expect(getRequest)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
@@ -369,8 +356,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		up := r.upstream()
 		up.Expect(getRequest)
 		up.ExpectEnd()
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		c.ExpectEnd()
 		r.ends(EndComplete)
 	})
@@ -379,8 +365,7 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
 		c.CloseWrite()
 		up.ExpectEnd()
-		up.Send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-		c.Expect("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+		up.Deliver("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", c)
 		c.ExpectEnd()
 		if n := r.ends(EndComplete); n.reqWhole {
 			t.Errorf("%+v", n)
@@ -429,9 +414,7 @@ func testClientThatLeavesBeforeItsRequestIsWhole(t *testing.T, newRig maker) {
 				c.CloseWrite()
 				c.ExpectEnd()
 			}
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
 			if len(r.reported) > 0 || r.dials.Load() > 0 {
 				t.Errorf("%q was taken for a request", part)
 			}
@@ -455,8 +438,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 		// Half of it is to arrive in time, however slow the machine is.
 		r := newRig(t, func(c *Config) { c.Timeouts.Response = time.Second })
 		c, up := r.begin(getRequest)
-		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
-		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha")
+		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha", c)
 		c.ExpectEnd()
 		if n := r.ends(EndTimeout); n.status != 200 {
 			t.Errorf("%+v", n)
@@ -516,8 +498,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 			if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
 				t.Fatalf("the upstream saw %v", err)
 			}
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			up.SetReadDeadline(time.Now().Add(patience))
 			c.Close()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -49,8 +51,7 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 				up.Expect(req)
 				up.ExpectNothing() // the next one waits for its turn
 				response := fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n%d", i)
-				up.Send(response)
-				c.Expect(response)
+				up.Deliver(response, c)
 				if n := r.ends(EndComplete); n.target != fmt.Sprintf("/%d", i+1) || n.reqBytes != int64(len(req)) {
 					t.Fatalf("request %d: %+v", i, n)
 				}
@@ -71,11 +72,9 @@ func testPipelinedRequestWhileTheResponseIsSlow(t *testing.T, newRig maker) {
 	c, up := r.begin(getRequest)
 	c.Send(strings.Replace(getRequest, "/", "/second", 1))
 	up.ExpectNothing()
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	up.Expect(strings.Replace(getRequest, "/", "/second", 1))
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestExpectContinue(t *testing.T) { eachWay(t, testExpectContinue) }
@@ -85,33 +84,26 @@ func testExpectContinue(t *testing.T, newRig maker) {
 	t.Run("the upstream consents", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.Send("HTTP/1.1 100 Continue\r\n\r\n")
-		c.Expect("HTTP/1.1 100 Continue\r\n\r\n")
-		c.Send("body")
-		up.Expect("body")
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver("HTTP/1.1 100 Continue\r\n\r\n", c)
+		c.Deliver("body", up)
+		up.Deliver(okResponse, c)
 		if n := r.ends(EndComplete); n.reqBody != "body" || !n.reqWhole {
 			t.Errorf("%+v", n)
 		}
-		c.Send(getRequest)
-		up.Expect(getRequest)
+		c.Deliver(getRequest, up)
 	})
 	t.Run("the client does not wait", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head)
-		c.Send("body")
-		up.Expect("body")
-		up.Send("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
-		c.Expect("HTTP/1.1 100 Continue\r\n\r\n" + okResponse)
+		c.Deliver("body", up)
+		up.Deliver("HTTP/1.1 100 Continue\r\n\r\n"+okResponse, c)
 		r.ends(EndComplete)
 	})
 	t.Run("the upstream refuses", func(t *testing.T) {
 		const no = "HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n"
 		r := newRig(t)
 		c, up := r.begin(head)
-		up.Send(no)
-		c.Expect(no)
+		up.Deliver(no, c)
 		if n := r.ends(EndComplete); n.reqWhole || n.status != 417 {
 			t.Errorf("%+v", n)
 		}
@@ -138,15 +130,13 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 	t.Run("and the upload goes on", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(head + half)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		if n := r.ends(EndComplete); n.reqWhole {
 			t.Errorf("%+v", n)
 		}
 		go c.Write([]byte(half + getRequest))
 		up.Expect(half + getRequest)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		r.ends(EndComplete)
 	})
 	t.Run("and the upstream closes", func(t *testing.T) {
@@ -165,23 +155,17 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 	t.Run("in pieces between those of the upload", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-		up.Send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
-		c.Expect("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n")
+		up.Deliver("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nA\r\n", c)
 		for range 20 {
-			c.Send("1\r\nb\r\n")
-			up.Expect("1\r\nb\r\n")
-			up.Send("1\r\nB\r\n")
-			c.Expect("1\r\nB\r\n")
+			c.Deliver("1\r\nb\r\n", up)
+			up.Deliver("1\r\nB\r\n", c)
 		}
-		c.Send("0\r\n\r\n")
-		up.Expect("0\r\n\r\n")
-		up.Send("0\r\n\r\n")
-		c.Expect("0\r\n\r\n")
+		c.Deliver("0\r\n\r\n", up)
+		up.Deliver("0\r\n\r\n", c)
 		if n := r.ends(EndComplete); !n.reqWhole || !n.respWhole {
 			t.Errorf("%+v", n)
 		}
-		c.Send(getRequest)
-		up.Expect(getRequest)
+		c.Deliver(getRequest, up)
 	})
 	t.Run("to a client that reads only once it has sent all", func(t *testing.T) {
 		const no = "HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -329,8 +313,7 @@ func testEndOfAConnection(t *testing.T, newRig maker) {
 		up := r.upstream()
 		for range 2 {
 			up.Expect(req)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			c.Send(req)
 		}
@@ -363,21 +346,16 @@ func testShutdown(t *testing.T, newRig maker) {
 	t.Run("closes idle connections", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin(getRequest)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 		fresh := r.client()
 		for r.srv.Stats().Accepted < 2 {
 			runtime.Gosched()
 		}
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		fresh.ExpectEnd()
 		up.ExpectEnd()
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Errorf("again: %v", err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()), "again")
 		if _, err := net.Dial("tcp", r.front); err == nil {
 			t.Error("still accepts")
 		}
@@ -394,9 +372,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		c.Expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 		c.ExpectEnd()
 		r.ends(EndComplete)
-		if err := <-down; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-down)
 	})
 	t.Run("resets what does not end", func(t *testing.T) {
 		for name, request := range map[string]string{
@@ -435,9 +411,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		r := newRig(t)
 		r.srv.Shutdown(t.Context())
 		ln := rawconn.Listen(t)
-		if err := r.srv.Serve(ln, r.intake(false)); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Serve(ln, r.intake(false)))
 		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("the listener was left open: %v", err)
 		}
@@ -467,9 +441,7 @@ func testShutdownWhileConnectionsCome(t *testing.T, newRig maker) {
 		for r.srv.Stats().Accepted < programs {
 			runtime.Gosched()
 		}
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		come.Wait()
 	}
 }
@@ -487,13 +459,9 @@ func testNothingIsLeftBehind(t *testing.T, newRig maker) {
 		go func() { done <- hammer(r.front, each, i%2 == 0) }()
 	}
 	for range clients {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-done)
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	s := r.srv.Stats()
 	if s.OpenClients != 0 || s.OpenUpstreams != 0 || s.Panics != 0 {
 		t.Errorf("left behind: %+v", s)
@@ -553,8 +521,7 @@ func TestShutdownWithinTheResponse(t *testing.T) { eachWay(t, testShutdownWithin
 func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse[:len(okResponse)-1])
-	c.Expect(okResponse[:len(okResponse)-1])
+	up.Deliver(okResponse[:len(okResponse)-1], c)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	stopped := make(chan error)
@@ -562,12 +529,9 @@ func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	for !r.srv.draining.Load() {
 		runtime.Gosched()
 	}
-	up.Send(okResponse[len(okResponse)-1:])
-	c.Expect(okResponse[len(okResponse)-1:])
+	up.Deliver(okResponse[len(okResponse)-1:], c)
 	c.ExpectEnd()
 	up.ExpectEnd()
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, <-stopped)
 	r.ends(EndComplete)
 }

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -45,10 +47,8 @@ func (r *rig) onLoop(f func(l *loop, p *pair)) {
 // calls makes a call on a connection.
 func (r *rig) calls(c, up *peer) {
 	r.t.Helper()
-	c.Send(getRequest)
-	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	c.Deliver(getRequest, up)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 }
 
@@ -192,8 +192,7 @@ func TestUnwatchedIsServed(t *testing.T) {
 				return nil
 			})(t)
 			c, up := r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			r.calls(c, up)
 			up.Close()
@@ -240,8 +239,7 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 func TestEventOfFormerSocket(t *testing.T) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		fd := p.looped.socks[program].fd
@@ -266,8 +264,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 		return nil
 	})(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		sock := &p.looped.socks[program]
@@ -302,8 +299,7 @@ func TestPanicInALoop(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Loops = 1 })
 			c, up := r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			r.onLoop(damage)
 			io.WriteString(c, getRequest) // which may be the event
@@ -312,11 +308,8 @@ func TestPanicInALoop(t *testing.T) {
 			}
 			r.isClosed()
 			c, up = r.begin(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
+			up.Deliver(okResponse, c)
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
 		})
 	}
 }
@@ -335,9 +328,7 @@ func (r *rig) isClosed() {
 func TestNothingIsLeftOpen(t *testing.T) {
 	open := func() int {
 		names, err := os.ReadDir("/proc/self/fd")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return len(names)
 	}
 	once := func(seed uint64) {
@@ -378,16 +369,11 @@ func TestPanicOfNewHandler(t *testing.T) {
 			c.Send(getRequest)
 			up := r.upstream()
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			c.Close()
 			r.isEmpty()
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
+			assert.NoError(t, <-served)
 		})
 	}
 }

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
@@ -200,15 +202,12 @@ func TestTLSUnasked(t *testing.T) {
 				up = r.upstream()
 			}
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			if n := r.ends(EndComplete); n.reqBytes != int64(len(getRequest)) {
 				t.Errorf("%+v", n)
 			}
 		}
-		if err := r.nextSecured(); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.nextSecured())
 	})
 	t.Run("passed on unseen", func(t *testing.T) {
 		r := newRig(t)
@@ -218,8 +217,7 @@ func TestTLSUnasked(t *testing.T) {
 		c.Send(string(sent[20:]) + "more")
 		up := r.upstream()
 		up.Expect(string(sent) + "more")
-		up.Send("\x16\x03answer")
-		c.Expect("\x16\x03answer")
+		up.Deliver("\x16\x03answer", c)
 		c.CloseWrite()
 		up.ExpectEnd()
 		up.Close()
@@ -263,9 +261,7 @@ func TestTLSUnasked(t *testing.T) {
 	t.Run("shutdown before it comes", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.frontTLS)
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}

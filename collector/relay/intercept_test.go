@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
@@ -140,9 +143,7 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 	r := newTLSRig(t)
 	p := r.plainClient()
 	tc := tls.Client(&glued{&afterResponse{peer: p}, connectRequest}, &tls.Config{InsecureSkipVerify: true})
-	if err := tc.Handshake(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tc.Handshake())
 	io.WriteString(tc, getRequest)
 	up := r.upstream()
 	up.Expect(getRequest)
@@ -156,13 +157,7 @@ func TestClientHelloRightBehindTheConnect(t *testing.T) {
 // nextSecured returns what was reported to the handler about TLS.
 func (r *rig) nextSecured() error {
 	r.t.Helper()
-	select {
-	case err := <-r.secured:
-		return err
-	case <-time.After(patience):
-		r.t.Fatal("nothing was reported to the handler")
-		return nil
-	}
+	return rawconn.Receive(r.t, r.secured, "nothing was reported to the handler")
 }
 
 func TestSecuredIsToldOnce(t *testing.T) {
@@ -179,8 +174,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 				up = r.upstream()
 			}
 			up.Expect(getRequest)
-			up.Send(okResponse)
-			c.Expect(okResponse)
+			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 		}
 		if err := r.nextSecured(); err != nil || len(r.secured) > 0 {
@@ -236,8 +230,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		c.Send(getRequest)
 		up := r.upstream()
 		up.Expect(getRequest)
-		up.Send("whatever")
-		c.Expect("whatever")
+		up.Deliver("whatever", c)
 		if len(r.secured) > 0 {
 			t.Errorf("reported %v", <-r.secured)
 		}
@@ -257,9 +250,7 @@ func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	stuck := r.plainClient()
 	stuck.Send(connectRequest)
 	stuck.Expect(established)
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Errorf("Shutdown: %v", err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()), "Shutdown")
 	idle.ExpectEnd()
 	stuck.ExpectEnd()
 	if len(r.secured) > 0 {
@@ -380,12 +371,8 @@ func TestTLSWithinTLS(t *testing.T) {
 				t.Error("close_notify was not forwarded")
 			}
 			r.ends(EndComplete)
-			if err := r.srv.Shutdown(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
+			assert.NoError(t, r.srv.Shutdown(t.Context()))
+			assert.NoError(t, <-served)
 		})
 	}
 }

@@ -203,13 +203,10 @@ func testEndsReachTheirProgramAlone(t *testing.T, newRig maker) {
 			}
 			io.ReadAll(a) // to its end
 			b.ExpectNothing()
-			bUp.Send(okResponse)
-			b.Expect(okResponse)
-			b.Send(getRequest)
-			bUp.Expect(getRequest)
+			bUp.Deliver(okResponse, b)
+			b.Deliver(getRequest, bUp)
 			bUp.ExpectNothing()
-			bUp.Send(okResponse)
-			b.Expect(okResponse)
+			bUp.Deliver(okResponse, b)
 		}
 	}
 }

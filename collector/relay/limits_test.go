@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -36,8 +38,7 @@ func TestConnectionsAreLimited(t *testing.T) { eachWay(t, testConnectionsAreLimi
 func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	r := newRig(t, func(c *Config) { c.MaxConnections = 2 })
 	first, firstUp := r.begin(getRequest)
-	firstUp.Send(okResponse)
-	first.Expect(okResponse)
+	firstUp.Deliver(okResponse, first)
 	r.waits(1)
 	second, secondUp := r.begin(getRequest)
 	third, thirdUp := r.begin(getRequest)
@@ -48,10 +49,8 @@ func testConnectionsAreLimited(t *testing.T, newRig maker) {
 	turned.Send(getRequest)
 	turned.Expect("HTTP/1.1 503 Busy\r\n\r\n")
 	turned.ExpectEnd()
-	secondUp.Send(okResponse)
-	second.Expect(okResponse)
-	thirdUp.Send(okResponse)
-	third.Expect(okResponse)
+	secondUp.Deliver(okResponse, second)
+	thirdUp.Deliver(okResponse, third)
 	if s := r.srv.Stats(); s.Reclaimed != 1 || s.Refused != 1 || s.Accepted != 4 {
 		t.Errorf("%+v", s)
 	}
@@ -91,13 +90,9 @@ func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
 	for s := r.srv.Stats(); s.Accepted < 2*programs; s = r.srv.Stats() {
 		runtime.Gosched()
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	for range 2 {
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, <-served)
 	}
 	close(most)
 	for n := range most {
@@ -152,9 +147,7 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 	for _, c := range programs {
 		c.Close()
 	}
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	if n := r.srv.Stats().BufferBytes; n != 0 {
 		t.Errorf("%d bytes are still in use", n)
 	}
@@ -167,8 +160,7 @@ func TestRequestIsNotReclaimed(t *testing.T) { eachWay(t, testRequestIsNotReclai
 func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r := newRig(t)
 	c, up := r.begin(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 	r.waits(1)
 	c.Send(getRequest[:3])
@@ -176,8 +168,7 @@ func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r.srv.each((*pair).yield)
 	c.Send(getRequest[3:])
 	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
 
 	c = r.plainClient()

@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // soak has the tests of load run at full size, as make soak does.
@@ -59,9 +62,7 @@ func testIdlePairs(t *testing.T, newRig maker) {
 	}
 	for i := range clients {
 		nc, err := net.Dial("tcp", r.front)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer nc.Close()
 		clients[i] = nc
 		call(i)
@@ -257,9 +258,7 @@ func testShutdownUnderLoad(t *testing.T, newRig maker) {
 			<-started
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		if err := r.srv.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(ctx))
 		cancel()
 		programsDone.Wait()
 		if s := r.srv.Stats(); s.OpenClients != 0 || s.OpenUpstreams != 0 || r.srv.bufs.inUse.Load() != 0 {

@@ -21,10 +21,10 @@ const (
 	interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	// maxUnsent is how many bytes are read of several pairs before any of them is
-	// written. Reading from one pair after the other and then writing to them keeps
-	// the code of each in the processor's caches, and whoever receives it is woken up
-	// less often: that saves a tenth of the time of a call. More bytes would not stay
-	// in the caches.
+	// written. Reading from one pair after the other, then writing to them, and then
+	// reporting the calls keeps the code of each step in the processor's caches, and
+	// wakes up less often whoever receives what is written: that saves a fifth of the
+	// CPU time of a call. More bytes would not stay in the caches.
 	maxUnsent = 32 << 10
 	// often is the time between events below which a loop is busy, and for which a
 	// busy loop waits as if it were running.
@@ -69,8 +69,9 @@ type posting struct {
 type looped struct {
 	on     *loop
 	socks  [2]socket
-	queued bool  // in loop.due
-	timer  place // in loop.timers
+	queued bool   // in loop.due
+	sent   [2]int // bytes written to each side that the machine does not know of
+	timer  place  // in loop.timers
 }
 
 // newLoops starts the loops.
@@ -137,6 +138,7 @@ func (l *loop) stop() {
 // part in waking it up.
 func (l *loop) run() {
 	runtime.LockOSThread()
+	preferThread()
 	defer closeFD(l.epoll)
 	defer closeFD(l.wake)
 	events := make([]unix.EpollEvent, 256)
@@ -158,14 +160,31 @@ func (l *loop) run() {
 	}
 }
 
-// driveDue goes on with the pairs that are due now.
+// driveDue goes on with the pairs that are due now, after sending for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
+	for _, p := range l.due {
+		l.send(p)
+	}
 	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
 		p := l.due[0]
 		l.due = slices.Delete(l.due, 0, 1)
 		p.looped.queued = false
 		l.drive(p)
+	}
+}
+
+// send writes what a pair has to send. The machine is informed in the pair's turn.
+func (l *loop) send(p *pair) {
+	if p.m.effects != 0 || p.m.over() {
+		return
+	}
+	for to := program; to <= upstream; to++ {
+		if sock := &p.looped.socks[to]; sock.writable {
+			if b := p.m.pending(to); len(b) > 0 {
+				p.looped.sent[to], _ = sock.write(b) // an error occurs again in the pair's turn
+			}
+		}
 	}
 }
 
@@ -310,6 +329,12 @@ func (l *loop) drive(p *pair) {
 // turn reads and writes. It reports whether the pair left the loop.
 func (l *loop) turn(p *pair) (left bool) {
 	m, lp := &p.m, &p.looped
+	for to, n := range lp.sent {
+		if n > 0 {
+			lp.sent[to] = 0
+			m.wrote(side(to), n, l.now)
+		}
+	}
 	for range turns {
 		progress := false
 		if e := m.take(); e != 0 {

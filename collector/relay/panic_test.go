@@ -6,6 +6,8 @@ import (
 	"net"
 	"sync/atomic"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestPanicEndsOneConnection(t *testing.T) { eachWay(t, testPanicEndsOneConnection) }
@@ -71,9 +73,7 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 	c = r.serves()
 	r.ends(EndComplete)
 	c.Close()
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	if s := r.srv.Stats(); s.Panics != 1 || s.OpenClients != 0 || s.OpenUpstreams != 0 || s.BufferBytes != 0 {
 		t.Errorf("left behind: %+v", s)
 	}
@@ -86,8 +86,7 @@ func (r *rig) serves() *peer {
 	c.Send(getRequest)
 	up := r.upstream()
 	up.Expect(getRequest)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 	return c
 }
 

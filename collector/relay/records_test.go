@@ -11,6 +11,8 @@ import (
 	"encoding/hex"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // recordLayer is that of TLS 1.3, to send what crypto/tls never sends, such
@@ -52,9 +54,7 @@ func takeUp(t testing.TB, tc *tls.Conn, log string, client bool) *recordLayer {
 	for line := range strings.Lines(log) {
 		fields := strings.Fields(line)
 		secret, err := hex.DecodeString(fields[2])
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		switch fields[0] {
 		case "CLIENT_TRAFFIC_SECRET_0":
 			ofClient.rekey(secret)

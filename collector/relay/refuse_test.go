@@ -35,8 +35,7 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 				go c.Write([]byte(good + req))
 				up := r.upstream()
 				up.Expect(good)
-				up.Send(okResponse)
-				c.Expect(okResponse)
+				up.Deliver(okResponse, c)
 				c.expectRefusal(status)
 				up.ExpectNothing()
 				r.ends(EndComplete)
@@ -102,8 +101,7 @@ func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker)
 	c.Send(req)
 	up := r.upstream()
 	up.Expect(req)
-	up.Send(okResponse)
-	c.Expect(okResponse)
+	up.Deliver(okResponse, c)
 }
 
 func TestOneEmptyLineBeforeARequestIsPassedOver(t *testing.T) {
@@ -120,7 +118,6 @@ func testOneEmptyLineBeforeARequestIsPassedOver(t *testing.T, newRig maker) {
 		}
 		up := r.upstream()
 		up.Expect(req)
-		up.Send(okResponse)
-		c.Expect(okResponse)
+		up.Deliver(okResponse, c)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -117,9 +119,7 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		defer cancel()
 		r.srv.Shutdown(ctx)
 		for range 2 {
-			if err := <-served; err != nil {
-				t.Errorf("Serve: %v", err)
-			}
+			assert.NoError(t, <-served, "Serve")
 		}
 		r.back.Close()
 	})
@@ -217,13 +217,7 @@ func (h *testHandler) Done(x *Exchange) {
 // done returns the next result that was reported to the handler.
 func (r *rig) done() note {
 	r.t.Helper()
-	select {
-	case n := <-r.reported:
-		return n
-	case <-time.After(patience):
-		r.t.Fatal("the end was not reported to the handler")
-		return note{}
-	}
+	return rawconn.Receive(r.t, r.reported, "the end was not reported to the handler")
 }
 
 func (r *rig) ends(want End) note {
@@ -283,9 +277,7 @@ func (p *peer) handshake(role func(net.Conn, *tls.Config) *tls.Conn) {
 	cfg.DynamicRecordSizingDisabled = true // small records would split what a test sends in one piece
 	p.wire = &wire{Conn: p.TCPConn}
 	tc := role(p.wire, cfg)
-	if err := tc.Handshake(); err != nil {
-		p.t.Fatalf("TLS: %v", err)
-	}
+	require.NoError(p.t, tc.Handshake(), "TLS")
 	p.Conn = p.Within(tc)
 }
 

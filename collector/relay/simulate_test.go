@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 var (
@@ -25,9 +27,7 @@ func TestSimulate(t *testing.T) {
 	if seed := *simulateSeed; seed != 0 {
 		s := newSim(seed, newSimServers())
 		s.trace = t.Logf
-		if err := s.run(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, s.run())
 		return
 	}
 	var exchanges, seeds atomic.Int64

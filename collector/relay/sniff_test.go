@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	dialing "github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -35,9 +37,7 @@ func (r *rig) redirected(host string) string {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)
-		if err := <-served; err != nil {
-			r.t.Errorf("Serve: %v", err)
-		}
+		assert.NoError(r.t, <-served, "Serve")
 	})
 	return ln.Addr().String()
 }
@@ -120,8 +120,7 @@ func TestServedHTTPIsRead(t *testing.T) {
 		go io.WriteString(c, request[split:])
 		up := r.upstream()
 		up.Expect(request)
-		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", c)
 		if n := r.ends(EndComplete); n.method != "POST" || n.target != "/path" || n.reqBody != "hi" {
 			t.Fatalf("split at %d: reported %+v", split, n)
 		}
@@ -134,10 +133,8 @@ func TestServerSpeaksFirst(t *testing.T) {
 	r := newRig(t)
 	c := r.dialTo(r.redirected("h"))
 	up := r.upstream()
-	up.Send("220 ready\r\n")
-	c.Expect("220 ready\r\n")
-	c.Send("QUIT\r\n")
-	up.Expect("QUIT\r\n")
+	up.Deliver("220 ready\r\n", c)
+	c.Deliver("QUIT\r\n", up)
 	up.Close()
 	c.ExpectEnd()
 	c.Close()
@@ -153,10 +150,8 @@ func TestReservedConnection(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
-		c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.Expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		c.Deliver("GET / HTTP/1.1\r\nHost: h\r\n\r\n", up)
+		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", c)
 		if n := r.ends(EndComplete); n.method != "GET" {
 			t.Errorf("reported %+v", n)
 		}
@@ -171,8 +166,7 @@ func TestReservedConnection(t *testing.T) {
 		c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 		up = r.upstream()
 		up.Expect("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
-		up.Send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		c.Expect("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", c)
 	})
 	t.Run("closed unused", func(t *testing.T) {
 		r := newRig(t)
@@ -185,9 +179,7 @@ func TestReservedConnection(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
 		up := r.upstream()
-		if err := r.srv.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		up.ExpectEnd()
 	})

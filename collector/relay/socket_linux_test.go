@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,9 +34,7 @@ type session struct {
 func newSession(t testing.TB, client bool, version uint16) *session {
 	t.Helper()
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := &session{t: t, fd: fds[1]}
 	if s.nc, err = fdConn(fds[0]); err != nil {
 		t.Fatal(err)
@@ -56,12 +56,8 @@ func newSession(t testing.TB, client bool, version uint16) *session {
 	s.peer = their(end, theirs)
 	shaken := make(chan error)
 	go func() { shaken <- s.peer.Handshake() }()
-	if err := s.ours.Handshake(); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-shaken; err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.ours.Handshake())
+	require.NoError(t, <-shaken)
 	end.after = true
 	if version == tls.VersionTLS13 {
 		s.raw = takeUp(t, s.peer, log.String(), !client)
@@ -111,9 +107,7 @@ func (s *session) await(events int16) {
 func (s *session) socket(bufs *buffers) *socket {
 	s.t.Helper()
 	fd, err := duplicate(s.nc.(syscall.Conn))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	require.NoError(s.t, err)
 	s.nc.Close()
 	w := s.ours.NetConn().(*wire)
 	sock := &socket{fd: fd, writable: true}
@@ -511,9 +505,7 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 		t.Fatalf("read %d bytes, end %d, queued: %v", n, end, sock.isQueued())
 	}
 	nc, err := fdConn(sock.fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	nc = sock.tls.detach(nc)
 	if n, err := nc.Read(b[3:]); err != nil || string(b[:3+n]) != "before" {
 		t.Errorf("read %q, %v", b[:3+n], err)
@@ -523,9 +515,7 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 			t.Errorf("%d bytes were written, %v", n, err)
 		}
 	}
-	if err := nc.Close(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, nc.Close())
 	s.untilEnd()
 	if got, closed := s.open(); string(got) != "onetwo" || !closed || s.raw.updates != 1 {
 		t.Errorf("got %q, close_notify %v, %d updates of keys", got, closed, s.raw.updates)

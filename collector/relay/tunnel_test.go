@@ -63,10 +63,8 @@ func TestTunnelTakesWhatCameRightBehindTheConnect(t *testing.T) {
 	up := r.upstream()
 	up.Expect("\x16\x03\x01hello\r\n\r\n")
 	c.Expect(established)
-	c.Send(" and more")
-	up.Expect(" and more")
-	up.Send("response")
-	c.Expect("response")
+	c.Deliver(" and more", up)
+	up.Deliver("response", c)
 }
 
 func TestTunnelEndsArePassedOn(t *testing.T) {
@@ -79,8 +77,7 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 			c.CloseWrite()
 			up.Expect("last")
 			up.ExpectEnd()
-			up.Send("response")
-			c.Expect("response")
+			up.Deliver("response", c)
 			up.Close()
 			c.ExpectEnd()
 		}, EndComplete},
@@ -89,8 +86,7 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 			up.CloseWrite()
 			c.Expect("last")
 			c.ExpectEnd()
-			c.Send("response")
-			up.Expect("response")
+			c.Deliver("response", up)
 			c.Close()
 			up.ExpectEnd()
 		}, EndComplete},

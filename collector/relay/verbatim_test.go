@@ -56,8 +56,7 @@ func (r *rig) pass(pieces []string, want, method string) {
 	if method == "HEAD" {
 		response = strings.TrimSuffix(okResponse, "ok")
 	}
-	up.Send(response)
-	c.Expect(response)
+	up.Deliver(response, c)
 	n := r.ends(EndComplete)
 	if n.reqBytes != int64(len(strings.Join(pieces, ""))) || n.respBytes != int64(len(response)) {
 		r.t.Fatalf("counted %d and %d bytes, want %d and %d", n.reqBytes, n.respBytes, len(strings.Join(pieces, "")), len(response))

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -106,9 +108,7 @@ func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := write(t, "access_key: one\nsecret_key: S", 0o600)
 		s, err := resign.OpenSource(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		reported := make(chan string, 16)
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -131,9 +131,7 @@ func TestWatch(t *testing.T) {
 		testfile.Write(t, path, "access_key: thr", 0o600)
 		check("cut", "two", false, "true")
 		check("still cut", "two", false, "")
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Remove(path))
 		check("gone", "two", false, "true")
 		testfile.Write(t, path, "access_key: two\nsecret_key: S", 0o600)
 		check("back as it was", "two", true, "false")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -103,9 +104,7 @@ func send(t *testing.T, sim http.Handler, p []byte) *httptest.ResponseRecorder {
 func request(t *testing.T, method, target, body, media string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, "http://"+ownHost+target, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "a program/1.0  (x)")
 	if media != "" {
@@ -146,15 +145,11 @@ func programs(t *testing.T) map[string]*resign.Request {
 	r = request(t, "POST", post, batch, "application/json")
 	sum := sha256.Sum256([]byte(batch))
 	r.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
-	if err := aws4.SignHTTP(context.Background(), awsKey, r, hex.EncodeToString(sum[:]), "monitor", scope.Region, now); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, aws4.SignHTTP(context.Background(), awsKey, r, hex.EncodeToString(sum[:]), "monitor", scope.Region, now))
 	add("aws-sdk-go-v2 POST", r, batch)
 	r = request(t, "GET", get, "", "")
 	signed, header, err := aws4.PresignHTTP(context.Background(), awsKey, r, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "monitor", scope.Region, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if r.URL, err = url.Parse(signed); err != nil {
 		t.Fatal(err)
 	}
@@ -187,9 +182,7 @@ func TestSignedAnew(t *testing.T) {
 			for _, verify := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s,%s,verify=%v", name, keys, verify), func(t *testing.T) {
 					p, err := newSigner(key, verify).Append([]byte("before"), r)
-					if err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, err)
 					p, ok := bytes.CutPrefix(p, []byte("before"))
 					if !ok {
 						t.Fatal("not appended")
@@ -212,9 +205,7 @@ func TestSignedAnew(t *testing.T) {
 func TestUnsignedIsSigned(t *testing.T) {
 	r := wire(request(t, "GET", get, "", ""), "")
 	p, err := newSigner(permanent, false).Append(nil, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if res := send(t, simulator(permanent), p); res.Code != http.StatusOK {
 		t.Errorf("status %d: %s", res.Code, res.Body)
 	}
@@ -242,9 +233,7 @@ func TestTheRestIsUnchanged(t *testing.T) {
 		},
 	}
 	p, err := newSigner(temporary, false).Append(nil, r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	head, body, _ := strings.Cut(string(p), "\r\n\r\n")
 	const want = "POST /v4/?b=%2f&a&=x&b=2 HTTP/1.0\r\n" +
 		"hOST: monitor.api.ksyun.com\r\naccept: application/json\r\nX-Twice: 1\r\nX-Twice: 2\r\ncontent-type: application/json\r\nX-Last: ü\r\n" +
@@ -375,9 +364,7 @@ func FuzzAppend(f *testing.F) {
 			},
 		}
 		p, err := first.Append(nil, r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		in := bufio.NewReader(bytes.NewReader(p))
 		req, err := http.ReadRequest(in)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -20,9 +21,7 @@ import (
 func serve(t testing.TB, respond func(query []byte, tcp bool) [][]byte) DNS {
 	t.Helper()
 	d, err := ParseDNS(upstreamtest.ServeDNS(t, respond))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return d
 }
 
@@ -119,9 +118,7 @@ func TestParseDNS(t *testing.T) {
 func FuzzDNSResponse(f *testing.F) {
 	name := dnsmessage.MustNewName("h.example.")
 	query, err := dnsQuestion(7, name, dnsmessage.TypeA)
-	if err != nil {
-		f.Fatal(err)
-	}
+	require.NoError(f, err)
 	f.Add(upstreamtest.Reply(f, query, dnsmessage.Header{}, true, "192.0.2.1", "192.0.2.2"))
 	f.Add(upstreamtest.Reply(f, query, dnsmessage.Header{Truncated: true}, false))
 	f.Add(upstreamtest.Reply(f, query, dnsmessage.Header{RCode: dnsmessage.RCodeNameError}, false))
@@ -148,9 +145,7 @@ func TestDialTriesAllAddresses(t *testing.T) {
 	_, port, _ := net.SplitHostPort(ln.Addr().String())
 	d := serve(t, upstreamtest.Addresses(t, "127.0.0.3", "127.0.0.1"))
 	nc, err := dialBy(t.Context(), &net.Dialer{Timeout: time.Minute}, d, net.JoinHostPort("h.example", port))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer nc.Close()
 	if nc.RemoteAddr().String() != ln.Addr().String() {
 		t.Errorf("connected to %v", nc.RemoteAddr())

@@ -12,7 +12,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// Error is the reason why there is no connection to an upstream.
+// Error is the reason why a request is not forwarded: it is refused, or there is no
+// connection to its upstream.
 type Error struct {
 	Fault classify.Fault
 	// Message is for the person who runs the program: it says what to do, and

@@ -6,6 +6,9 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestGuardRecognisesLoops registers a connection of our own that comes back as
@@ -23,30 +26,22 @@ func TestGuardRecognisesLoops(t *testing.T) {
 	}
 
 	g := guard()
-	if err := g.Connected(here, api); err != nil {
-		t.Errorf("before it comes back: %v", err)
-	}
+	assert.NoError(t, g.Connected(here, api), "before it comes back")
 	if err := g.Accepted(here, api); !errors.Is(err, errLoop) || !g.cameBack(path{here, api}) || !slices.Equal(reported, once) {
 		t.Errorf("known as ours first: %v, came back %v, reported %v", err, g.cameBack(path{here, api}), reported)
 	}
 	g.Left(here, api)
 	g.Closed(here, api)
-	if err := g.Accepted(here, api); err != nil {
-		t.Errorf("known as ours after it was closed: %v", err)
-	}
+	assert.NoError(t, g.Accepted(here, api), "known as ours after it was closed")
 
 	g = guard()
-	if err := g.Accepted(here, api); err != nil {
-		t.Errorf("known as ours before it is: %v", err)
-	}
+	assert.NoError(t, g.Accepted(here, api), "known as ours before it is")
 	if err := g.Connected(here, api); !errors.Is(err, errLoop) || !slices.Equal(reported, once) {
 		t.Errorf("known as a program's first: %v, reported %v", err, reported)
 	}
 
 	g = guard()
-	if err := g.Accepted(here, api); err != nil {
-		t.Errorf("a program's connection is taken for ours: %v", err)
-	}
+	assert.NoError(t, g.Accepted(here, api), "a program's connection is taken for ours")
 	if err := g.Connected(here, other); err != nil || reported != nil {
 		t.Errorf("a connection to another server from the same port came back: %v, %v", err, reported)
 	}
@@ -65,9 +60,7 @@ func TestGuardForgets(t *testing.T) {
 	g := NewGuard(nil)
 	g.Watch()
 	for range 2 {
-		if err := g.Connected(from, to); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, g.Connected(from, to))
 	}
 	g.Closed(from, to)
 	if err := g.Accepted(from, to); err == nil {

@@ -44,30 +44,21 @@ func (f *Filter) MatchesConditions(r *record.Record) bool {
 
 // matchesText reports whether a text of r contains f.Text.
 func (f *Filter) matchesText(r *record.Record) bool {
-	for _, s := range []string{
+	part := newFolded(f.Text)
+	for _, s := range [...]string{
 		r.ID, r.RequestID, r.TraceID, r.Code, r.InnerCode, r.CatalogCode, string(r.Fault), r.Message,
 		r.Meaning.English, r.Meaning.Chinese, r.Advice.Do.English, r.Advice.Do.Chinese,
 		r.Action, r.Region, r.URL, r.Host, r.UserAgent, r.Credential,
 	} {
-		if containsFold(s, f.Text) {
+		if part.in(s) {
 			return true
 		}
 	}
 	for i := range r.Diagnoses {
-		if d := &r.Diagnoses[i]; containsFold(string(d.Cause), f.Text) || containsFold(d.Evidence.English, f.Text) || containsFold(d.Summary.English, f.Text) {
+		if d := &r.Diagnoses[i]; part.in(string(d.Cause)) || part.in(d.Evidence.English) || part.in(d.Summary.English) {
 			return true
 		}
 	}
 	return r.Upstream.IsValid() && strings.Contains(r.Upstream.String(), f.Text) ||
 		r.Client.IsValid() && strings.Contains(r.Client.String(), f.Text)
-}
-
-// containsFold reports whether s contains part, ignoring case.
-func containsFold(s, part string) bool {
-	for i := 0; i+len(part) <= len(s); i++ {
-		if strings.EqualFold(s[i:i+len(part)], part) {
-			return true
-		}
-	}
-	return false
 }

@@ -12,6 +12,7 @@
 package journal
 
 import (
+	"context"
 	"sort"
 	"sync"
 
@@ -87,7 +88,7 @@ func (j *Journal) Find(id string) []*record.Record {
 		return []*record.Record{r}
 	}
 	var found []*record.Record
-	j.Each(&Filter{RequestID: id}, func(r *record.Record) {
+	j.Each(context.Background(), &Filter{RequestID: id}, func(r *record.Record) {
 		if r.RequestID == id {
 			found = append(found, r)
 		}
@@ -128,9 +129,9 @@ const afterDigits = "~"
 // older than the record with the ID before, or the newest ones if before is "".
 // more reports whether there are others. To read on, select before the ID of the
 // last record of the page: records that are added meanwhile do not change what
-// follows.
-func (j *Journal) Select(f *Filter, before string, limit int) (page []*record.Record, more bool) {
-	j.walk(f, before, func(r *record.Record) bool {
+// follows. If ctx is done, the search ends and records may be missing.
+func (j *Journal) Select(ctx context.Context, f *Filter, before string, limit int) (page []*record.Record, more bool) {
+	j.walk(ctx, f, before, func(r *record.Record) bool {
 		if more = len(page) == limit; more {
 			return false
 		}
@@ -140,20 +141,20 @@ func (j *Journal) Select(f *Filter, before string, limit int) (page []*record.Re
 	return page, more
 }
 
-// Each calls use for every record that matches f, newest first.
-func (j *Journal) Each(f *Filter, use func(*record.Record)) {
-	j.walk(f, "", func(r *record.Record) bool {
+// Each calls use for every record that matches f, newest first, until ctx is done.
+func (j *Journal) Each(ctx context.Context, f *Filter, use func(*record.Record)) {
+	j.walk(ctx, f, "", func(r *record.Record) bool {
 		use(r)
 		return true
 	})
 }
 
 // walk calls use for the records that match f, newest first, until it returns
-// false.
-func (j *Journal) walk(f *Filter, before string, use func(*record.Record) bool) {
+// false or ctx is done.
+func (j *Journal) walk(ctx context.Context, f *Filter, before string, use func(*record.Record) bool) {
 	var buf [chunk]*record.Record
 	low, high := j.bounds(f.ID, before)
-	for high > low {
+	for high > low && ctx.Err() == nil {
 		var records []*record.Record
 		records, high = j.read(buf[:0], low, high)
 		for _, r := range records {

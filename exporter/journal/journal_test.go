@@ -1,6 +1,7 @@
 package journal_test
 
 import (
+	"context"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -77,7 +78,7 @@ func where(pairs ...string) (all []journal.Condition) {
 
 // selected returns the messages of the records that a filter selects.
 func selected(j *journal.Journal, f journal.Filter) []string {
-	page, more := j.Select(&f, "", 1000)
+	page, more := j.Select(context.Background(), &f, "", 1000)
 	if more {
 		panic("more than a page")
 	}
@@ -174,7 +175,7 @@ func TestPages(t *testing.T) {
 	f := journal.Filter{Conditions: where("action", "1")}
 	want, cursor, seen := added-1, "", 0
 	for {
-		page, more := j.Select(&f, cursor, limit)
+		page, more := j.Select(t.Context(), &f, cursor, limit)
 		for _, r := range page {
 			if r.Message != strconv.Itoa(want) {
 				t.Fatalf("record %s, want %d", r.Message, want)
@@ -193,13 +194,31 @@ func TestPages(t *testing.T) {
 	if evicted := (added - capacity - 500) / 2; seen < capacity/2-evicted-limit || seen > capacity/2 {
 		t.Errorf("saw %d of %d records", seen, capacity/2)
 	}
-	if page, more := j.Select(&f, "0", limit); len(page) > 0 || more {
+	if page, more := j.Select(t.Context(), &f, "0", limit); len(page) > 0 || more {
 		t.Errorf("%d records before the first one", len(page))
 	}
 	n := 0
-	j.Each(&f, func(*record.Record) { n++ })
+	j.Each(t.Context(), &f, func(*record.Record) { n++ })
 	if n != capacity/2 {
 		t.Errorf("each of %d records, want %d", n, capacity/2)
+	}
+}
+
+// TestSearchEnds checks that a search ends soon after its context.
+func TestSearchEnds(t *testing.T) {
+	j := journal.New(10_000)
+	add(j, make([]string, 10_000)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	n := 0
+	j.Each(ctx, &journal.Filter{}, func(*record.Record) {
+		n++
+		cancel()
+	})
+	if n == 0 || n > 1000 {
+		t.Errorf("read %d records", n)
+	}
+	if page, more := j.Select(ctx, &journal.Filter{}, "", 100); len(page) > 0 || more {
+		t.Errorf("selected %d records", len(page))
 	}
 }
 
@@ -262,7 +281,7 @@ func TestConcurrentUse(t *testing.T) {
 						t.Errorf("found %q under %d", r.RequestID, i%40)
 					}
 				}
-				if page, more := j.Select(&journal.Filter{}, "", 16); len(page) > 16 || more {
+				if page, more := j.Select(t.Context(), &journal.Filter{}, "", 16); len(page) > 16 || more {
 					t.Errorf("%d records in a journal for 16", len(page))
 				}
 				j.Stats()
@@ -287,7 +306,7 @@ func FuzzFind(f *testing.F) {
 			for want := range 6 {
 				id := string(rune('a' + want))
 				var searched []string
-				j.Each(&journal.Filter{}, func(r *record.Record) {
+				j.Each(t.Context(), &journal.Filter{}, func(r *record.Record) {
 					if r.RequestID == id {
 						searched = append(searched, r.Message)
 					}

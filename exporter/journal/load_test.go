@@ -53,7 +53,7 @@ func TestFlood(t *testing.T) {
 		if found := j.Find(last); len(found) > 1 || len(found) == 1 && found[0].RequestID != last {
 			t.Errorf("found %d for %s", len(found), last)
 		}
-		page, more := j.Select(&f, "", 200)
+		page, more := j.Select(t.Context(), &f, "", 200)
 		if len(page) > 200 || more && len(page) != 200 {
 			t.Errorf("a page of %d, more: %t", len(page), more)
 		}
@@ -89,7 +89,7 @@ func BenchmarkLookupUnderLoad(b *testing.B) {
 			took = append(took, d)
 			mu.Unlock()
 			if turn.Add(1)%16 == 0 {
-				j.Select(&f, "", 100)
+				j.Select(b.Context(), &f, "", 100)
 			}
 			runtime.Gosched()
 		})

@@ -113,7 +113,7 @@ const (
 const MaxBytes = 1024 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + diagnosis.MaxScope + maxMethod
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
-func New(o *classify.Observation) *Record {
+func (m *Maker) New(o *classify.Observation) *Record {
 	v := &o.Verdict
 	r := &Record{
 		Time:  o.End.UTC(),
@@ -137,11 +137,11 @@ func New(o *classify.Observation) *Record {
 
 		DurationSeconds: max(0, o.Duration().Seconds()),
 		Method:          cut(o.Method, maxWord),
-		URL:             redactedURL(o),
+		URL:             m.url(o),
 		Host:            scrub(o.Call.Host, maxWord),
 		Upstream:        unmapped(o.Upstream),
 		Client:          unmapped(o.Client),
-		UserAgent:       scrub(string(o.UserAgent), maxAgent),
+		UserAgent:       m.agents.safe(o.UserAgent, func() string { return scrub(string(o.UserAgent), maxAgent) }),
 		Credential:      cut(o.Credential, maxWord),
 		Source:          o.Source,
 
@@ -210,27 +210,35 @@ func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() 
 // not all of it.
 func (r *Record) Incomplete() bool { return !r.Failed() && r.Cause() != nil }
 
-// redactedURL returns the URL of the attempt with secrets redacted, and without
-// the port if it is the default of the scheme.
-func redactedURL(o *classify.Observation) string {
+// url returns the URL of the attempt with secrets redacted.
+func (m *Maker) url(o *classify.Observation) string {
 	var memory [1 << 10]byte // enough for most URLs; does not escape
-	url := memory[:0]
-	host := scrub(o.Call.Host, maxWord)
-	if host != "" && o.Scheme != "" { // SDK records have neither
-		url = append(append(url, o.Scheme...), "://"...)
-		ownPort := o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443
-		if ownPort {
-			url = append(url, host...)
-		} else {
-			url = append(url, net.JoinHostPort(host, strconv.Itoa(int(o.Port)))...)
-		}
-	}
+	return m.urls.safe(append(appendOrigin(memory[:0], o, o.Call.Host), o.Target...), func() string { return redactedURL(o) })
+}
+
+// redactedURL is url without a memory of other URLs.
+func redactedURL(o *classify.Observation) string {
+	var memory [1 << 10]byte // likewise
+	url := appendOrigin(memory[:0], o, scrub(o.Call.Host, maxWord))
 	start := len(url)
 	url = classify.AppendRedactedTarget(url, o.Target)
 	if len(url)-start > maxURL {
 		url = append(url[:start+maxURL-len("...")], "..."...)
 	}
 	return string(url)
+}
+
+// appendOrigin appends the part of the URL before the target, without the port if it
+// is the default of the scheme.
+func appendOrigin(url []byte, o *classify.Observation, host string) []byte {
+	if host == "" || o.Scheme == "" { // SDK records have neither
+		return url
+	}
+	url = append(append(url, o.Scheme...), "://"...)
+	if o.Port == 0 || o.Scheme == "http" && o.Port == 80 || o.Scheme == "https" && o.Port == 443 {
+		return append(url, host...)
+	}
+	return append(url, net.JoinHostPort(host, strconv.Itoa(int(o.Port)))...)
 }
 
 // scrub returns the beginning of s with everything that looks like a secret

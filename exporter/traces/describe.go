@@ -60,10 +60,6 @@ func (l *limiter) truth(k attribute.Key, v bool) {
 // Ksyun.
 const provider = "kingsoft_cloud"
 
-// peerPrefix and the service are the value of service.peer.name, by which service
-// graphs name what is called.
-const peerPrefix = "ksyun."
-
 // describe passes the attributes of the attempt to to, within the limits. It returns the
 // number of attributes that were dropped.
 func (s *span) describe(to attributes) (dropped int) {
@@ -80,14 +76,12 @@ func (s *span) describe(to attributes) (dropped int) {
 	}
 	l.text(semconv.ErrorTypeKey, r.Kind)
 	if r.Upstream.IsValid() {
-		l.text(semconv.NetworkPeerAddressKey, r.Upstream.Addr().String())
+		l.text(semconv.NetworkPeerAddressKey, s.origin.last.addressOf(r.Upstream.Addr()))
 		l.number(semconv.NetworkPeerPortKey, int(r.Upstream.Port()))
 	}
 	l.text(semconv.NetworkProtocolVersionKey, r.Protocol)
 	l.text(semconv.UserAgentOriginalKey, r.UserAgent)
-	if r.Operation.Service != "" {
-		l.text(semconv.ServicePeerNameKey, peerPrefix+r.Operation.Service)
-	}
+	l.text(semconv.ServicePeerNameKey, s.origin.last.namesOf(r.Operation).peer)
 	l.text(semconv.CloudProviderKey, provider)
 	l.text(semconv.CloudRegionKey, r.Region)
 

@@ -202,27 +202,32 @@ func (x *encoder) append(r *record.Record) {
 	x.request = appendBytes(x.request, scopeSpans, b)
 }
 
-// header appends the tag of a field of type bytes and the size of its value. Appending to
-// m.b in place is faster than returning it: its address is written only if it changes.
-func (m *message) header(field protowire.Number, size int) {
-	if size < 1<<7 {
-		m.b = append(m.b, byte(field)<<3|byte(protowire.BytesType), byte(size)) //nolint:gosec // both are below 128
-		return
-	}
-	m.b = appendHeader(m.b, field, size)
-}
-
 // begin appends an attribute up to its value, whose encoding has the given size.
 func (m *message) begin(k attribute.Key, size int) {
-	m.header(m.field, tag+sizeOf(len(k))+tag+sizeOf(size))
-	m.header(pairKey, len(k))
+	m.b = appendHeader(m.b, m.field, tag+sizeOf(len(k))+tag+sizeOf(size))
+	m.b = appendHeader(m.b, pairKey, len(k))
 	m.b = append(m.b, k...)
-	m.header(pairValue, size)
+	m.b = appendHeader(m.b, pairValue, size)
 }
 
+const (
+	bytesType = byte(protowire.BytesType)
+	// small is the size up to which the number of bytes is one byte.
+	small = 1<<7 - 1
+	// overhead is the size of an attribute without its key and text, if it is small.
+	overhead = 3 * (tag + 1)
+)
+
 func (m *message) text(k attribute.Key, v string) {
+	if size := overhead + len(k) + len(v); size <= small { // most attributes
+		m.b = append(m.b, byte(m.field)<<3|bytesType, byte(size), pairKey<<3|bytesType, byte(len(k)))
+		m.b = append(m.b, k...)
+		m.b = append(m.b, pairValue<<3|bytesType, byte(tag+1+len(v)), valueString<<3|bytesType, byte(len(v)))
+		m.b = append(m.b, v...)
+		return
+	}
 	m.begin(k, tag+sizeOf(len(v)))
-	m.header(valueString, len(v))
+	m.b = appendHeader(m.b, valueString, len(v))
 	m.b = append(m.b, v...)
 }
 

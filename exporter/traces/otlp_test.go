@@ -121,7 +121,7 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 			TraceID: p.TraceID, SpanID: p.SpanID, TraceFlags: trace.TraceFlags(p.Flags),
 		})}))
 	}
-	_, s := tracer.Start(ctx, (&span{record: r}).name(), options...)
+	_, s := tracer.Start(ctx, (&span{origin: from, record: r}).name(), options...)
 	end := r.Time
 	if end.Before(r.Start) {
 		end = r.Start

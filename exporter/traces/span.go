@@ -16,12 +16,13 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// origin holds the data shared by all spans.
+// origin holds the data shared by all spans, which are made by one goroutine.
 type origin struct {
 	resource *resource.Resource
 	scope    instrumentation.Scope
 	limits   otlp.Limits
 	parent   Parent // of attempts without a parent of their own
+	last     last
 }
 
 // span is an attempt that is being exported. It is made after the attempt has ended, so
@@ -92,11 +93,10 @@ func (x snapshots) Export(ctx context.Context, records []*record.Record) error {
 // name returns the operation, or the method if the operation is not known. Span
 // names must have low cardinality, so nothing is taken from the request as it is.
 func (s *span) name() string {
+	name := s.origin.last.namesOf(s.record.Operation).span
 	switch r := s.record; {
-	case r.Operation.Action != "" && r.Operation.Service != "":
-		return r.Operation.Service + "." + r.Operation.Action
-	case r.Operation.Action != "":
-		return r.Operation.Action
+	case name != "":
+		return name
 	case r.Method == classify.MethodOther || r.Method == "":
 		return "HTTP"
 	default:

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -60,13 +61,13 @@ const (
 )
 
 // activity serves the activity.
-func (a api) activity(w http.ResponseWriter, _ *http.Request, q *query) {
+func (a api) activity(w http.ResponseWriter, r *http.Request, q *query) {
 	c, err := newCounts(q, a.Now())
 	if err != nil {
 		fail(w, http.StatusBadRequest, errBadData, err.Error())
 		return
 	}
-	succeed(w, a.count(q, &c))
+	succeed(w, a.count(r.Context(), q, &c))
 }
 
 // counts is an activity that is being counted.
@@ -143,7 +144,7 @@ func (c *counts) values(r *record.Record) []string {
 }
 
 // count counts what q asks for.
-func (a api) count(q *query, c *counts) activityData {
+func (a api) count(ctx context.Context, q *query, c *counts) activityData {
 	d := activityData{Start: time.Unix(c.start, 0).UTC(), StepSeconds: int(c.step), By: []string{}}
 	for _, by := range c.by {
 		d.By = append(d.By, by.Name)
@@ -164,7 +165,7 @@ func (a api) count(q *query, c *counts) activityData {
 		}
 	default:
 		d.Source = sourceJournal
-		a.countRecords(c, q)
+		a.countRecords(ctx, c, q)
 		d.CompleteSince = a.completeSince(q.filter.From)
 	}
 	d.Series = c.largest(q.limit)
@@ -257,8 +258,8 @@ func (a api) countGroups(c *counts, q *query, now time.Time) {
 }
 
 // countRecords counts from the journal.
-func (a api) countRecords(c *counts, q *query) {
-	a.Journal.Each(&q.filter, func(r *record.Record) {
+func (a api) countRecords(ctx context.Context, c *counts, q *query) {
+	a.Journal.Each(ctx, &q.filter, func(r *record.Record) {
 		c.add(c.values(r), r.Time.Unix(), 1)
 	})
 }

@@ -3,10 +3,12 @@ package web
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
@@ -94,7 +96,7 @@ func (a api) parsed(allowed []string, serve func(http.ResponseWriter, *http.Requ
 
 // failures serves a page of failures.
 func (a api) failures(w http.ResponseWriter, r *http.Request, q *query) {
-	page, more := a.Journal.Select(&q.filter, q.cursor, q.limit)
+	page, more := a.Journal.Select(r.Context(), &q.filter, q.cursor, q.limit)
 	next := ""
 	if more {
 		next = page[len(page)-1].ID
@@ -131,7 +133,7 @@ func (a api) ticket(w http.ResponseWriter, r *http.Request, q *query) {
 	}
 	text := Ticket(found[0], diagnosis.Language(cmp.Or(q.lang, string(diagnosis.English))))
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(text)) //nolint:gosec // plain text, which browsers do not interpret
+	_, _ = w.Write([]byte(text))
 }
 
 // har serves the exchanges of the failures with one ID or request ID as an HTTP
@@ -153,7 +155,7 @@ func (a api) har(w http.ResponseWriter, r *http.Request, _ *query) {
 	}
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Content-Disposition", `attachment; filename="`+found[0].ID+`.har"`)
-	_, _ = w.Write(archive) //nolint:gosec // JSON, as a file to be saved
+	_, _ = w.Write(archive)
 }
 
 // languages are the languages of tickets.
@@ -169,11 +171,29 @@ func (a api) find(w http.ResponseWriter, r *http.Request) []*record.Record {
 			return nil
 		}
 	}
-	found := a.Journal.Find(id)
+	found := a.lookUp(r.Context(), id)
 	if len(found) == 0 {
 		fail(w, http.StatusNotFound, errNotFound, fmt.Sprintf("no failure with ID or request ID %q in the journal", id))
 	}
 	return found
+}
+
+// settleTime is how long a look-up waits for failures that are not in the journal yet.
+const settleTime = 500 * time.Millisecond
+
+// lookUp returns the failures with the ID or request ID, newest first. Those that were
+// observed before, but are still in the queue of the journal, are waited for.
+func (a api) lookUp(ctx context.Context, id string) []*record.Record {
+	found := a.Journal.Find(id)
+	if len(found) > 0 || a.Settle == nil {
+		return found
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	if !a.Settle(ctx) {
+		return nil
+	}
+	return a.Journal.Find(id)
 }
 
 // groups returns all groups.

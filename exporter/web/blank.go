@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -80,7 +81,7 @@ func (d *overviewData) suggest(b *blank, value string) {
 }
 
 // blanks returns the filters that match nothing by themselves, and so make a list empty.
-func (p pages) blanks(d *overviewData, q *query) (all []blank) {
+func (p pages) blanks(ctx context.Context, d *overviewData, q *query) (all []blank) {
 	var filters []journal.Filter
 	for _, name := range sortedKeys(d.query()) {
 		if !slices.Contains(filterParams, name) || name == paramFrom || name == paramTo {
@@ -101,7 +102,7 @@ func (p pages) blanks(d *overviewData, q *query) (all []blank) {
 	matched := make([]bool, len(all)) // in the time range
 	known := make([]map[string]bool, len(all))
 	within := journal.Filter{From: q.filter.From, To: q.filter.To}
-	p.Journal.Each(&journal.Filter{}, func(r *record.Record) {
+	p.Journal.Each(ctx, &journal.Filter{}, func(r *record.Record) {
 		for i := range all {
 			if filters[i].Matches(r) {
 				all[i].Kind = blankRange

@@ -16,8 +16,8 @@ var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
 // compressed compresses the responses of next with gzip for clients that accept it. They
 // must not be streams.
-func compressed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func compressed(next http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept-Encoding")
 		if !acceptsGzip(r.Header.Values("Accept-Encoding")) || r.Header.Get("Range") != "" {
 			next.ServeHTTP(w, r)
@@ -26,7 +26,7 @@ func compressed(next http.Handler) http.Handler {
 		c := &compressing{ResponseWriter: w}
 		defer c.close()
 		next.ServeHTTP(c, r)
-	})
+	}
 }
 
 // acceptsGzip reports whether the values of Accept-Encoding name gzip with a weight

@@ -79,7 +79,7 @@ func (s *stream) serve(ctx context.Context, sub *feed.Subscription, last string)
 		return err
 	}
 	if last != "" {
-		if err := s.replay(last); err != nil {
+		if err := s.replay(ctx, last); err != nil {
 			return err
 		}
 	}
@@ -112,8 +112,8 @@ func (s *stream) serve(ctx context.Context, sub *feed.Subscription, last string)
 }
 
 // replay sends the failures since the last one that the client received.
-func (s *stream) replay(last string) error {
-	page, more := s.Journal.Select(&s.query.filter, "", maxReplay)
+func (s *stream) replay(ctx context.Context, last string) error {
+	page, more := s.Journal.Select(ctx, &s.query.filter, "", maxReplay)
 	older := slices.IndexFunc(page, func(r *record.Record) bool { return r.ID <= last })
 	if older >= 0 {
 		page = page[:older]

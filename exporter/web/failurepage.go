@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -38,14 +39,14 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 		render(w, r, http.StatusBadRequest, "failure.html", d)
 		return
 	}
-	found := p.Journal.Find(d.ID)
+	found := p.lookUp(r.Context(), d.ID)
 	if len(found) == 0 {
 		render(w, r, http.StatusNotFound, "failure.html", d)
 		return
 	}
 	f := found[0]
 	d.Failure, d.Title = f, subjectIn(d.Language)(f)
-	d.Attempts = p.attempts(f)
+	d.Attempts = p.attempts(r.Context(), f)
 	d.English, d.Chinese = ticket(f, diagnosis.English), ticket(f, diagnosis.Chinese)
 	d.Curl = curl(f)
 	d.Trace, d.Logs = p.TraceURL.For(f), p.LogsURL.For(f)
@@ -69,9 +70,9 @@ const maxAttempts = 50
 
 // attempts returns the failed attempts of the call of f or, if its other attempts
 // are not known, those with its request ID, oldest first.
-func (p pages) attempts(f *record.Record) (all []*record.Record) {
+func (p pages) attempts(ctx context.Context, f *record.Record) (all []*record.Record) {
 	if call, ok := record.DimensionNamed("call_id"); ok && f.CallID != "" {
-		all, _ = p.Journal.Select(&journal.Filter{Conditions: []journal.Condition{{Dimension: call, Values: []string{f.CallID}}}}, "", maxAttempts)
+		all, _ = p.Journal.Select(ctx, &journal.Filter{Conditions: []journal.Condition{{Dimension: call, Values: []string{f.CallID}}}}, "", maxAttempts)
 	} else {
 		all = p.Journal.Find(cmp.Or(f.RequestID, f.ID))
 	}

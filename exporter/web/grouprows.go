@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -24,10 +25,10 @@ type groupRow struct {
 // groupRows returns the groups with failures that match q, the largest first. The
 // counts are exact if the trends or the totals of the groups cover what is asked
 // for, and otherwise those of the journal.
-func (p pages) groupRows(d *overviewData, q *query, all []groups.Group) []groupRow {
+func (p pages) groupRows(ctx context.Context, d *overviewData, q *query, all []groups.Group) []groupRow {
 	exact := q.grouped()
 	inJournal := map[string][]*record.Record{}
-	p.Journal.Each(&q.filter, func(r *record.Record) { inJournal[r.Group] = append(inJournal[r.Group], r) })
+	p.Journal.Each(ctx, &q.filter, func(r *record.Record) { inJournal[r.Group] = append(inJournal[r.Group], r) })
 	complete := p.completeSince(q.filter.From).IsZero()
 
 	var rows []groupRow

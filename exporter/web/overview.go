@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -98,7 +99,7 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 	}
 	status := http.StatusOK
 	if err == nil {
-		err = p.fill(&d, &q, all)
+		err = p.fill(r.Context(), &d, &q, all)
 	}
 	if err != nil {
 		status = http.StatusBadRequest
@@ -107,7 +108,7 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 		}
 		chosen = p.emptyChart(&d)
 	} else if len(d.Groups) == 0 && len(d.Failures) == 0 {
-		d.Blanks = p.blanks(&d, &q)
+		d.Blanks = p.blanks(r.Context(), &d, &q)
 	}
 	d.ranges(chosen)
 	d.filters()
@@ -144,7 +145,7 @@ func (p pages) rangeOf(values url.Values, now time.Time) (q query, chosen string
 }
 
 // fill sets what depends on the filters.
-func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
+func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups.Group) error {
 	d.From, d.To = q.filter.From, q.filter.To
 	blame, _ := record.DimensionNamed("blame")
 	q.by = []*record.Dimension{blame}
@@ -160,7 +161,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 	if err != nil {
 		return err
 	}
-	byBlame := p.count(&shown, &counts)
+	byBlame := p.count(ctx, &shown, &counts)
 	d.Chart = newChart(byBlame, counts.points, d.location)
 	d.Chart.mark("mark.start", p.runtime().StartTime)
 	if p.Status.Reloads != nil {
@@ -177,7 +178,7 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		if counts, err = newCounts(&every, d.Now); err != nil {
 			return err
 		}
-		byBlame = p.count(&every, &counts)
+		byBlame = p.count(ctx, &every, &counts)
 	}
 	d.chips(byBlame)
 
@@ -185,11 +186,11 @@ func (p pages) fill(d *overviewData, q *query, all []groups.Group) error {
 		d.Calls, _ = p.sums(from, to)
 	}
 	if d.View == viewGroups {
-		d.Groups = p.groupRows(d, q, all)
+		d.Groups = p.groupRows(ctx, d, q, all)
 		return nil
 	}
 	var more bool
-	d.Failures, more = p.Journal.Select(&q.filter, q.cursor, q.limit)
+	d.Failures, more = p.Journal.Select(ctx, &q.filter, q.cursor, q.limit)
 	if more {
 		v := d.query()
 		v.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)

@@ -35,15 +35,14 @@ type pages struct {
 	api
 }
 
-// register adds the pages with handle.
-func (p pages) register(handle func(path string, serve http.HandlerFunc)) {
-	handle("/{$}", p.overview)
-	handle("/failures/{id}", p.failurePage)
-	handle("/programs", p.programs)
-	handle("/catalogue", p.catalogue)
-	handle("/tap", p.tap)
-	handle("/static/", static.ServeHTTP)
-	handle("/", p.notFound)
+// register adds the pages: those of single failures with lookUp, and others with search.
+func (p pages) register(lookUp, search func(path string, serve http.HandlerFunc)) {
+	lookUp("/failures/{id}", p.failurePage)
+	search("/{$}", p.overview)
+	search("/programs", p.programs)
+	search("/catalogue", p.catalogue)
+	search("/tap", p.tap)
+	search("/", p.notFound)
 }
 
 // frame is what all pages have in common. It is the data of the template "head".

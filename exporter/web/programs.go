@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -50,14 +51,14 @@ func share(t diagnosis.Tally) float64 {
 func (p pages) programs(w http.ResponseWriter, r *http.Request) {
 	d := programsData{frame: p.frameOf(r, "programs"), Inventory: p.Diagnoser.Inventory(), Notices: noticeRows(p.Journal.Notices())}
 	d.Live = true
-	failures := p.keptBy("program", d.frame)
+	failures := p.keptBy(r.Context(), "program", d.frame)
 	for _, u := range d.Inventory.Programs {
 		d.Rows = append(d.Rows, usageRow{Name: u.Program, Tally: u.Tally, Clients: u.Clients, Kept: failures[u.Program]})
 		if d.Since.IsZero() || u.First.Before(d.Since) {
 			d.Since = u.First
 		}
 	}
-	failures = p.keptBy("credential", d.frame)
+	failures = p.keptBy(r.Context(), "credential", d.frame)
 	for _, u := range d.Credentials {
 		d.Keys = append(d.Keys, usageRow{
 			Name: u.Credential, Tally: u.Tally, Programs: u.Programs, Regions: u.Regions, PlainHTTP: u.PlainHTTP, Kept: failures[u.Credential],
@@ -92,10 +93,10 @@ type blameShare struct {
 }
 
 // keptBy counts the failures in the journal by the values of a dimension.
-func (p pages) keptBy(dimension string, f frame) map[string]*kept {
+func (p pages) keptBy(ctx context.Context, dimension string, f frame) map[string]*kept {
 	by, _ := record.DimensionNamed(dimension)
 	found := map[string]*kept{}
-	p.Journal.Each(&journal.Filter{}, func(r *record.Record) {
+	p.Journal.Each(ctx, &journal.Filter{}, func(r *record.Record) {
 		k := found[by.Value(r)]
 		if k == nil {
 			k = &kept{kinds: map[filter]*keptKind{}, blame: map[classify.Blame]int{}}

@@ -30,6 +30,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -54,6 +55,9 @@ type Options struct {
 	Version string
 	Metrics http.Handler     // if nil, /metrics is not served
 	Journal *journal.Journal // required
+	// Settle waits until the failures that were observed before are in the journal, or
+	// ctx is done, and reports whether it had to wait. If nil, they are there at once.
+	Settle func(ctx context.Context) (waited bool)
 	// Groups, Activity and Feed are empty if they are nil.
 	Groups   *groups.Table
 	Activity *activity.Activity
@@ -118,29 +122,32 @@ func NewHandler(opts Options) http.Handler {
 	a := api{opts}
 	mux.HandleFunc("GET /api/v1/events", a.parsed(filterParams, a.events)) // not compressed: each event is sent at once
 
-	get := func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, compressed(serve)) }
-	get("/api/v1/failures", a.parsed(listParams, a.failures))
-	get("/api/v1/failures/{id}", a.parsed(nil, a.failure))
-	get("/api/v1/failures/{id}/ticket", a.parsed(ticketParams, a.ticket))
-	get("/api/v1/failures/{id}/har", a.parsed(nil, a.har))
-	get("/api/v1/groups/{id}", a.parsed(nil, a.group))
-	get("/api/v1/activity", a.parsed(activityParams, a.activity))
-	get("/api/v1/openapi.json", openAPI)
-	for path, data := range map[string]func() any{
-		"groups":             a.groups,
-		"notices":            func() any { return noticesData{a.Journal.Notices()} },
-		"incidents":          a.incidents,
-		"inventory":          func() any { return a.Diagnoser.Inventory() },
-		"status/config":      a.config,
-		"status/flags":       a.flags,
-		"status/buildinfo":   func() any { return a.Status.Build },
-		"status/runtimeinfo": func() any { return a.runtime() },
-	} {
-		get("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, data()) }))
+	in := func(l lane) func(path string, serve http.HandlerFunc) {
+		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
 	}
-	get("/api/", noEndpoint)
-
-	pages{a}.register(get)
+	// A look-up waits for look-ups, not for searches, which take longer.
+	lookUp, search := in(newLane()), in(newLane())
+	lookUp("/api/v1/failures/{id}", a.parsed(nil, a.failure))
+	lookUp("/api/v1/failures/{id}/ticket", a.parsed(ticketParams, a.ticket))
+	lookUp("/api/v1/failures/{id}/har", a.parsed(nil, a.har))
+	lookUp("/api/v1/groups/{id}", a.parsed(nil, a.group))
+	search("/api/v1/failures", a.parsed(listParams, a.failures))
+	search("/api/v1/activity", a.parsed(activityParams, a.activity))
+	data := func(in func(string, http.HandlerFunc), path string, get func() any) {
+		in("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, get()) }))
+	}
+	data(lookUp, "notices", func() any { return noticesData{a.Journal.Notices()} })
+	data(lookUp, "status/config", a.config)
+	data(lookUp, "status/flags", a.flags)
+	data(lookUp, "status/buildinfo", func() any { return a.Status.Build })
+	data(lookUp, "status/runtimeinfo", func() any { return a.runtime() })
+	data(search, "groups", a.groups)
+	data(search, "incidents", a.incidents)
+	data(search, "inventory", func() any { return a.Diagnoser.Inventory() })
+	pages{a}.register(lookUp, search)
+	mux.Handle("GET /api/v1/openapi.json", compressed(http.HandlerFunc(openAPI)))
+	mux.HandleFunc("GET /api/", noEndpoint)
+	mux.Handle("GET /static/", compressed(static))
 	return opts.protect(mux)
 }
 

@@ -134,7 +134,7 @@ func TestPathOfID(t *testing.T) {
 		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, Code: id, Time: now})
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
-	j.Each(&journal.Filter{}, func(r *record.Record) {
+	j.Each(t.Context(), &journal.Filter{}, func(r *record.Record) {
 		if w := ask(h, http.MethodGet, "/api/v1/failures/"+url.PathEscape(r.RequestID)); w.Code != 200 {
 			t.Errorf("%q by API: %d %s", r.RequestID, w.Code, w.Body)
 		}

@@ -165,16 +165,15 @@ func (s *Settings) register(to flagger, file File, wants func(*setting) bool) {
 	if s.texts == nil {
 		s.texts, s.given, s.fixed = map[string][]string{}, map[string]*bool{}, map[string]string{}
 	}
-	for i := range table {
-		row := &table[i]
-		if !wants(row) {
+	for _, row := range s.table() {
+		if !wants(&row) {
 			continue
 		}
 		f := to.Flag(row.name, row.help).Envar(envName(row.name))
 		if values, ok := file.values[row.name]; ok {
 			f.Default(values...)
-		} else if row.fallback != nil {
-			f.Default(row.fallback...)
+		} else if row.fallback != "" {
+			f.Default(row.fallback)
 		}
 		if row.placeholder != "" {
 			f.PlaceHolder(row.placeholder)
@@ -183,7 +182,7 @@ func (s *Settings) register(to flagger, file File, wants func(*setting) bool) {
 			s.given[row.name] = new(bool)
 		}
 		f.IsSetByUser(s.given[row.name])
-		f.SetValue(&sourced{Value: row.value(s), name: row.name, s: s, redact: row.lookup})
+		f.SetValue(&sourced{Value: row.value, name: row.name, s: s, redact: row.lookup})
 	}
 }
 
@@ -291,9 +290,9 @@ type Description struct {
 
 // Describe returns the descriptions of all settings.
 func Describe() []Description {
-	all := make([]Description, len(table))
-	for i, row := range table {
-		all[i] = Description{row.name, envName(row.name), strings.Join(row.fallback, ","), row.help, row.reload != nil, row.lookup}
+	var all []Description
+	for _, row := range new(Settings).table() {
+		all = append(all, Description{row.name, envName(row.name), row.fallback, row.help, row.reload != nil, row.lookup})
 	}
 	return all
 }

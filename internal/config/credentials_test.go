@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -32,13 +34,9 @@ func TestCredentialNames(t *testing.T) {
 		{"--credential.alias=billing=" + plain},
 	} {
 		s := read(t, File{}, args...)
-		if err := s.Validate(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, s.Validate())
 		names, err := s.CredentialNames()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if got := names.Of([]byte(accessKey)); got != "billing" {
 			t.Errorf("%v: %q", args, got)
 		}

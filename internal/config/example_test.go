@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -22,9 +24,7 @@ func TestSampleFile(t *testing.T) {
 	}
 	text := testfile.Read(t, sample)
 	all, err := parse(sample, notSet.ReplaceAll(text, []byte("$1$2")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	read(t, all)
 	for _, d := range Describe() {
 		if d.Name == "config.file" {

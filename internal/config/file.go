@@ -99,12 +99,12 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
 	}
-	i := slices.IndexFunc(table, func(row setting) bool { return row.name == name })
+	i := find(name)
 	if i < 0 {
-		if value.Kind == yaml.MappingNode && slices.ContainsFunc(table, func(row setting) bool { return strings.HasPrefix(row.name, name+".") }) {
+		if value.Kind == yaml.MappingNode && slices.ContainsFunc(names(), func(s string) bool { return strings.HasPrefix(s, name+".") }) {
 			return p.mapping(value, name+".")
 		}
-		return p.wrong(key, fmt.Sprintf("unknown setting %q", name), suggestion(name))
+		return p.wrong(key, fmt.Sprintf("unknown setting %q", name), didYouMean(name, names()))
 	}
 	if name == "config.file" {
 		return p.wrong(key, "a configuration file cannot name another", "remove config.file")
@@ -118,8 +118,8 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	if value.Kind == yaml.SequenceNode {
 		items = value.Content
 	}
-	v := table[i].value(new(Settings))
-	if c, ok := v.(interface{ IsCumulative() bool }); value.Kind == yaml.SequenceNode && (!ok || !c.IsCumulative()) {
+	v := new(Settings).table()[i].value
+	if value.Kind == yaml.SequenceNode && !isCumulative(v) {
 		return p.wrong(value, name+" takes one value, not a list", "keep one")
 	}
 	texts := []string{}
@@ -134,15 +134,6 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	}
 	p.values[name] = texts
 	return nil
-}
-
-// suggestion suggests the setting that was probably meant.
-func suggestion(name string) string {
-	names := make([]string, len(table))
-	for i, row := range table {
-		names[i] = row.name
-	}
-	return didYouMean(name, names)
 }
 
 // didYouMean returns the hint about an unknown name.

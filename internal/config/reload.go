@@ -35,9 +35,10 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	var applies []func()
 	var errs []error
 	prepared := make(map[*change]bool)
-	for _, row := range table {
+	was := running.table()
+	for i, row := range next.table() {
 		switch {
-		case row.needsRestart(running, next):
+		case row.needsRestart(was[i]):
 			needRestart = append(needRestart, row.name)
 		case row.reload != nil && !prepared[row.reload]:
 			prepared[row.reload] = true
@@ -55,11 +56,8 @@ func Reload(to Live, running, next *Settings) (needRestart []string, err error) 
 	return needRestart, nil
 }
 
-// needsRestart reports whether a setting of the tap has another value in next that needs
-// a restart.
-func (row setting) needsRestart(running, next *Settings) bool {
-	return !row.lookup && row.reload == nil && row.name != "config.file" && row.text(running) != row.text(next)
+// needsRestart reports whether a setting of the tap has another value than before that
+// needs a restart.
+func (row setting) needsRestart(before setting) bool {
+	return !row.lookup && row.reload == nil && row.name != "config.file" && row.value.String() != before.value.String()
 }
-
-// text returns the text of a setting's value.
-func (row setting) text(s *Settings) string { return row.value(s).String() }

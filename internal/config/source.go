@@ -2,8 +2,10 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"regexp"
 	"slices"
@@ -20,8 +22,7 @@ import (
 // setting has one value, or none yet: it was skipped by Register. Fix panics if a value is
 // not valid.
 func (s *Settings) Fix(verb, name string, values ...string) {
-	row := &table[slices.IndexFunc(table, func(row setting) bool { return row.name == name })]
-	v := row.value(s)
+	v := s.table()[find(name)].value
 	for _, text := range values {
 		if err := v.Set(text); err != nil {
 			panic(fmt.Sprintf("%s sets %s: %v", verb, name, err))
@@ -72,8 +73,10 @@ func (v *sourced) Set(text string) error {
 }
 
 // IsCumulative reports to kingpin whether the flag may be repeated.
-func (v *sourced) IsCumulative() bool {
-	c, ok := v.Value.(interface{ IsCumulative() bool })
+func (v *sourced) IsCumulative() bool { return isCumulative(v.Value) }
+
+func isCumulative(v kingpin.Value) bool {
+	c, ok := v.(interface{ IsCumulative() bool })
 	return ok && c.IsCumulative()
 }
 
@@ -83,21 +86,28 @@ func (v *sourced) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// inUse returns the settings that have the value of a row that is in use: those of the
-// running tap if a change of the row needs a restart, or else s.
-func (s *Settings) inUse(row setting) *Settings {
-	if s.running != nil && row.needsRestart(s.running, s) {
-		return s.running
+// inUse yields the rows of the table, each with the settings that have its value in use:
+// those of the running tap if a change of the row needs a restart, or else s.
+func (s *Settings) inUse() iter.Seq2[setting, *Settings] {
+	return func(yield func(setting, *Settings) bool) {
+		was := cmp.Or(s.running, s).table()
+		for i, row := range s.table() {
+			use := s
+			if row.needsRestart(was[i]) {
+				use = s.running
+			}
+			if !yield(row, use) {
+				return
+			}
+		}
 	}
-	return s
 }
 
 // Print writes the settings in use as a configuration file, with the source of each in
 // a comment. Changed values that need a restart are comments.
 func (s *Settings) Print(out io.Writer) error {
 	var b bytes.Buffer
-	for _, row := range table {
-		use := s.inUse(row)
+	for row, use := range s.inUse() {
 		line := use.line(row)
 		switch _, set := use.texts[row.name]; {
 		case !set:
@@ -121,7 +131,7 @@ func (s *Settings) line(row setting) string {
 		texts = append(texts, spell(t))
 	}
 	value := strings.Join(texts, ", ")
-	if row.cumulative() {
+	if isCumulative(row.value) {
 		value = "[" + value + "]"
 	}
 	return fmt.Sprintf("%s: %s  # %s", row.name, value, s.source(row.name))
@@ -141,12 +151,11 @@ type Pending struct{ Value, Source string }
 
 // Sourced returns all settings of the tap in the order of the reference.
 func (s *Settings) Sourced() []Sourced {
-	all := make([]Sourced, 0, len(table))
-	for _, row := range table {
+	var all []Sourced
+	for row, use := range s.inUse() {
 		if row.lookup {
 			continue
 		}
-		use := s.inUse(row)
 		x := Sourced{Name: row.name, Value: strings.Join(use.texts[row.name], ","), Source: use.source(row.name)}
 		if use != s {
 			x.Pending = &Pending{strings.Join(s.texts[row.name], ","), s.source(row.name)}
@@ -154,11 +163,6 @@ func (s *Settings) Sourced() []Sourced {
 		all = append(all, x)
 	}
 	return all
-}
-
-// cumulative reports whether a setting can have several values.
-func (row setting) cumulative() bool {
-	return (&sourced{Value: row.value(new(Settings))}).IsCumulative()
 }
 
 var plain = regexp.MustCompile(`^([0-9][0-9a-zA-Z.]*|true|false)$`)
@@ -191,24 +195,19 @@ var (
 // EnvPrefix but is not a setting. Those that Kubernetes sets for a Service are left
 // out.
 func UnknownVariables(environ []string) (unknown []*usererror.Error) {
+	var known []string
+	for _, n := range names() {
+		known = append(known, envName(n))
+	}
 	for _, kv := range slices.Sorted(slices.Values(environ)) {
 		name, value, _ := strings.Cut(kv, "=")
 		switch {
 		case !strings.HasPrefix(name, EnvPrefix):
-		case slices.ContainsFunc(table, func(row setting) bool { return envName(row.name) == name }):
+		case slices.Contains(known, name):
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
-			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: suggestVariable(name)})
+			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: didYouMean(name, known)})
 		}
 	}
 	return unknown
-}
-
-// suggestVariable suggests the variable that was probably meant.
-func suggestVariable(name string) string {
-	names := make([]string, len(table))
-	for i, row := range table {
-		names[i] = envName(row.name)
-	}
-	return didYouMean(name, names)
 }

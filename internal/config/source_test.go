@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // parseWith parses a command line as the program does.
@@ -46,20 +48,14 @@ func TestErrorsNameTheirSource(t *testing.T) {
 
 func TestPrint(t *testing.T) {
 	file, err := parse("f.yaml", []byte("log.level: warn\ntap:\n  host: [a.example, '*.b.example']\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Setenv("KSYUN_TAP_JOURNAL_SIZE", "7")
 	s, err := parseWith(t, file, "--log.file=/tmp/a #b", "--intercept")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var out bytes.Buffer
 	for range 2 { // printing changes nothing
 		out.Reset()
-		if err := s.Print(&out); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, s.Print(&out))
 	}
 	for _, want := range []string{
 		"log.level: warn  # f.yaml:1\n",
@@ -76,16 +72,12 @@ func TestPrint(t *testing.T) {
 	}
 	// What is printed is a file that sets the same.
 	again, err := parse("printed.yaml", out.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	os.Unsetenv("KSYUN_TAP_JOURNAL_SIZE")
 	next, err := parseWith(t, again)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range table {
-		if a, b := row.text(s), row.text(next); a != b {
+	require.NoError(t, err)
+	for i, row := range s.table() {
+		if a, b := row.value.String(), next.table()[i].value.String(); a != b {
 			t.Errorf("%s is %s when read back, not %s", row.name, b, a)
 		}
 	}
@@ -132,7 +124,5 @@ func TestPipes(t *testing.T) {
 	if err := CheckRereadable("hint", "", name); err == nil || !strings.Contains(err.Error(), name) || time.Since(begin) > readTimeout {
 		t.Errorf("%v", err)
 	}
-	if err := CheckRereadable("hint", "testdata/good.yaml", "testdata/none.yaml"); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, CheckRereadable("hint", "testdata/good.yaml", "testdata/none.yaml"))
 }

@@ -38,13 +38,14 @@ func (v scalar[T]) Set(text string) error {
 
 func (v scalar[T]) String() string { return fmt.Sprint(*v.target) }
 
-// multi is a flag value that may be given several times.
+// multi is the value that List returns.
 type multi[T any] struct {
 	target *[]T
 	parse  func(string) (T, error)
 }
 
-func list[T any](target *[]T, parse func(string) (T, error)) kingpin.Value {
+// List returns the value of a flag that may be given several times.
+func List[T any](target *[]T, parse func(string) (T, error)) kingpin.Value {
 	return &multi[T]{target, parse}
 }
 
@@ -65,11 +66,11 @@ func (v *multi[T]) IsCumulative() bool { return true }
 
 // HostPatterns returns a flag value for host patterns.
 func HostPatterns(target *hostname.Patterns) kingpin.Value {
-	return list((*[]hostname.Pattern)(target), hostname.ParsePattern)
+	return List((*[]hostname.Pattern)(target), hostname.ParsePattern)
 }
 
 // addresses returns a flag value for listen addresses.
-func addresses(target *[]string) kingpin.Value { return list(target, parseAddress) }
+func addresses(target *[]string) kingpin.Value { return List(target, parseAddress) }
 
 // address returns a flag value for one listen address.
 func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
@@ -155,21 +156,21 @@ func Mark(target *uint32) kingpin.Value {
 	}}
 }
 
+// positive returns a flag value for a duration of more than 0.
 func positive(target *time.Duration) kingpin.Value {
-	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
-		d, err := time.ParseDuration(text)
-		if err != nil || d <= 0 {
-			return 0, usererror.New(strconv.Quote(text)+" is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
-		}
-		return d, nil
-	}}
+	return duration(target, 1, "is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
 }
 
+// notNegative returns a flag value for a duration, or 0.
 func notNegative(target *time.Duration) kingpin.Value {
+	return duration(target, 0, "is not a duration", "write a number and a unit, such as 1m, or 0s")
+}
+
+func duration(target *time.Duration, least time.Duration, what, hint string) kingpin.Value {
 	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
 		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 {
-			return 0, usererror.New(strconv.Quote(text)+" is not a duration", "write a number and a unit, such as 1m, or 0s")
+		if err != nil || d < least {
+			return 0, usererror.New(strconv.Quote(text)+" "+what, hint)
 		}
 		return d, nil
 	}}

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -231,9 +233,7 @@ func readCode(t *testing.T) map[string]string {
 		texts[path] = string(text)
 		return err
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return texts
 }
 
@@ -259,14 +259,10 @@ func readPages(t *testing.T, patterns ...string) map[string]string {
 	pages := map[string]string{}
 	for _, pattern := range patterns {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, f := range files {
 			name, err := filepath.Rel(root, f)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			name = filepath.ToSlash(name)
 			pages[name] = string(readFile(t, name))
 		}

@@ -44,6 +44,18 @@ func Serve(ln net.Listener, serve func(net.Conn)) {
 	}
 }
 
+// Receive receives from a channel. If nothing arrives, the test fails, and missing says what
+// was expected.
+func Receive[T any](t testing.TB, from <-chan T, missing string) (v T) {
+	t.Helper()
+	select {
+	case v = <-from:
+	case <-time.After(Patience):
+		t.Fatal(missing)
+	}
+	return v
+}
+
 // Conn is one end of a connection.
 type Conn struct {
 	net.Conn
@@ -106,6 +118,13 @@ func (c *Conn) Expect(want string) {
 	if string(got[:n]) != want {
 		c.t.Fatalf("got %.300q (%v)\nwant %.300q", got[:n], err, want)
 	}
+}
+
+// Deliver writes s and checks that to receives it.
+func (c *Conn) Deliver(s string, to interface{ Expect(want string) }) {
+	c.t.Helper()
+	c.Send(s)
+	to.Expect(s)
 }
 
 // ExpectEnd reads to the end and wants nothing but a FIN.

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -35,9 +37,7 @@ func TestParse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got, err := Parse([]byte(tt.data))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if got.Request.Body == nil {
 				got.Request.Body = tt.want.Request.Body
 			}
@@ -54,9 +54,7 @@ func TestCurl(t *testing.T) {
 		t.Helper()
 		data := testfile.Read(t, "testdata", file)
 		x, err := Parse(data)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		q := x.Request
 		if q.Method != method || q.Target != target || string(q.Fields.Get("host")) != host || q.Whole != whole {
 			t.Errorf("%s: request %+v", file, q)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -57,40 +58,28 @@ func TestSockets(t *testing.T) {
 		ln := rawconn.Listen(t)
 		defer ln.Close()
 		f, err := ln.File()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return f
 	}
 	udp := func() *os.File {
 		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer pc.Close()
 		f, err := pc.(*net.UDPConn).File()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return f
 	}
 	file := func() *os.File {
 		f, err := os.Open(os.DevNull)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return f
 	}
 	unix := func() *os.File {
 		ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer ln.Close()
 		f, err := ln.(*net.UnixListener).File()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return f
 	}
 	for name, tc := range map[string]struct {
@@ -111,9 +100,7 @@ func TestSockets(t *testing.T) {
 			cmd.Env = append(os.Environ(), childVariable+"=1", "LISTEN_FDNAMES="+tc.names, "LISTEN_FDS="+strconv.Itoa(len(tc.sockets)))
 			cmd.ExtraFiles = tc.sockets
 			out, err := cmd.Output()
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			want := tc.want
 			for i, f := range tc.sockets {
 				if pc, err := net.FilePacketConn(f); err == nil {
@@ -137,9 +124,7 @@ func notified(t *testing.T) (next func() string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "notify")
 	pc, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { pc.Close() })
 	t.Setenv("NOTIFY_SOCKET", path)
 	return func() string {
@@ -147,9 +132,7 @@ func notified(t *testing.T) (next func() string) {
 		buf := make([]byte, 4<<10)
 		pc.SetReadDeadline(time.Now().Add(10 * time.Second))
 		n, err := pc.Read(buf)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return string(buf[:n])
 	}
 }
@@ -299,9 +282,7 @@ func TestListenerShowsThatItAccepts(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"} {
 		t.Run(address, func(t *testing.T) {
 			plain, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			ln := systemd.NewListener(plain)
 			accepted, ended := make(chan string, 10), make(chan struct{})
 			go func() {
@@ -316,14 +297,10 @@ func TestListenerShowsThatItAccepts(t *testing.T) {
 				}
 			}()
 			for range 3 {
-				if err := ln.Check(t.Context()); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, ln.Check(t.Context()))
 			}
 			client, err := net.Dial("tcp", strings.NewReplacer("0.0.0.0", "127.0.0.1", "[::]", "[::1]").Replace(ln.Addr().String()))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			defer client.Close()
 			// The first that is accepted is the client: no check is passed on.
 			if got := <-accepted; got != client.LocalAddr().String() {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
 )
 
 const burnTableFile = "../../internal/monitoring/rules/burnrates.md"
@@ -77,9 +78,7 @@ func TestBurnRatesAreExact(t *testing.T) {
 		for i, row := range rows {
 			for _, window := range windows {
 				d, err := model.ParseDuration(window)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				seconds := float64(d) / 1e9
 				if now < seconds+hour {
 					continue

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 )
@@ -22,9 +23,7 @@ var mutate = flag.String("mutate", "", "test all mutants of the rules whose name
 func readRules(t *testing.T) []rulefmt.RuleGroup {
 	t.Helper()
 	text, err := rules.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	file, errs := rulefmt.Parse(text, false, model.UTF8Validation, promQL, promslog.NewNopLogger())
 	if len(errs) > 0 {
 		t.Fatal(errs)
@@ -50,9 +49,7 @@ func TestMutants(t *testing.T) {
 	for i, g := range groups {
 		for j, r := range g.Rules {
 			mutants, err := mutantsOf(r)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			for _, m := range mutants {
 				if chosen.MatchString(id(r)) {
 					all = append(all, &trial{mutant: m, group: i, rule: j})

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -28,9 +30,7 @@ import (
 // installed, which may know nothing of start timestamps.
 func TestNewbornSeriesAreCountedByAnInstalledPrometheus(t *testing.T) {
 	version, err := exec.CommandContext(t.Context(), "prometheus", "--version").CombinedOutput()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	first, _, _ := strings.Cut(string(version), "\n")
 	for _, times := range []int{1, 3} {
 		ask := installed(t, newborn(t, times))
@@ -64,9 +64,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 	t.Helper()
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "newborn.om"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer file.Close()
 	out := bufio.NewWriter(file)
 	slices.SortStableFunc(all, func(a, b scraped) int { return strings.Compare(a.labels.String(), b.labels.String()) })
@@ -76,35 +74,27 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 		fmt.Fprintf(out, "%s%s %v %s\n", name, text, s.value, strconv.FormatFloat(float64(s.at)/1e3, 'f', 3, 64))
 	}
 	fmt.Fprintln(out, "# EOF")
-	if err := out.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, out.Flush())
 	data, config := filepath.Join(dir, "data"), filepath.Join(dir, "prometheus.yml")
 	if said, err := exec.CommandContext(t.Context(), "promtool", "tsdb", "create-blocks-from", "openmetrics", "--quiet", file.Name(), data).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, said)
 	}
 	testfile.Write(t, config, "global: {scrape_interval: 1m}\n", 0o600)
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	address := listener.Addr().String()
 	listener.Close()
 	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
 	var said strings.Builder
 	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
 	get := func(path string) (*http.Response, error) {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return http.DefaultClient.Do(r)
 	}
 	for deadline := time.Now().Add(time.Minute); ; {
@@ -120,9 +110,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 	}
 	return func(expr string, second float64) float64 {
 		res, err := get("/api/v1/query?time=" + strconv.FormatInt(millis(second)/1000, 10) + "&query=" + url.QueryEscape(expr))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer res.Body.Close()
 		var response struct {
 			Error string
@@ -134,9 +122,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 		sum := 0.0
 		for _, s := range response.Data.Result {
 			v, err := strconv.ParseFloat(fmt.Sprint(s.Value[1]), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			sum += v
 		}
 		return sum

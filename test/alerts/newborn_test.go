@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -159,9 +160,7 @@ func store(t *testing.T, all []scraped, starts bool) *world {
 				t.Fatal(err)
 			}
 		}
-		if err := app.Commit(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, app.Commit())
 		w.evaluate(float64(minute * 60))
 	}
 	return w

@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -22,6 +21,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/test/promcheck"
@@ -81,9 +81,7 @@ func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 	var all []*unitTest
 	for _, name := range names {
 		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var file unitTests
 		dec := yaml.NewDecoder(bytes.NewReader(text))
 		dec.KnownFields(true)
@@ -116,11 +114,19 @@ func (u *unitTest) prepare(groups []rulefmt.RuleGroup) error {
 		u.input = append(u.input, inputSeries{lbls, values})
 		given[lbls.Get(model.MetricNameLabel)] = true
 	}
-	u.needs = map[string]bool{}
-	for _, e := range u.PromqlExprTest {
-		if err := u.need(groups, e.Expr); err != nil {
-			return err
+	rules := map[string][]string{}
+	for _, g := range groups {
+		for _, r := range g.Rules {
+			rules[id(r)] = append(rules[id(r)], r.Expr)
 		}
+	}
+	var exprs []string
+	for _, e := range u.PromqlExprTest {
+		exprs = append(exprs, e.Expr)
+	}
+	var err error
+	if u.needs, err = promcheck.Needed(rules, exprs...); err != nil {
+		return err
 	}
 	slices.SortStableFunc(u.PromqlExprTest, func(a, b exprTest) int { return cmp.Compare(a.EvalTime, b.EvalTime) })
 	// A record of which the test has no input is empty, however it is computed.
@@ -170,34 +176,8 @@ func (u *unitTest) looksBack(expr string) bool {
 	return back
 }
 
-// alertName matches the selector of an alert's series.
-var alertName = regexp.MustCompile(`alertname="(\w+)"`)
-
 // id names a rule: alerts and records have different names.
 func id(r rulefmt.Rule) string { return r.Record + r.Alert }
-
-// need adds the rules that an expression reads, and those that these read.
-func (u *unitTest) need(groups []rulefmt.RuleGroup, expr string) error {
-	names, err := promcheck.Metrics(expr)
-	if err != nil {
-		return err
-	}
-	if alert := alertName.FindStringSubmatch(expr); alert != nil {
-		names = append(names, alert[1])
-	}
-	for _, g := range groups {
-		for _, r := range g.Rules {
-			if !slices.Contains(names, id(r)) || r.Record != "" && u.needs[r.Record] {
-				continue
-			}
-			u.needs[id(r)] = true
-			if err := u.need(groups, r.Expr); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 // work is an estimate of how long the test takes.
 func (u *unitTest) work() int {
@@ -219,9 +199,7 @@ func (u *unitTest) passes(t *testing.T, groups []rulefmt.RuleGroup) error {
 func (u *unitTest) run(t *testing.T, groups []rulefmt.RuleGroup) error {
 	t.Helper()
 	dir, err := os.MkdirTemp(t.TempDir(), "") //nolint:usetesting // removed before the next of thousands
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	db := u.load(t, dir)
 	engine := promql.NewEngine(promql.EngineOpts{
 		MaxSamples: 1_000_000, Timeout: time.Minute, EnableAtModifier: true, EnableNegativeOffset: true, Parser: promQL,
@@ -282,9 +260,7 @@ func (u *unitTest) load(t *testing.T, dir string) *tsdb.DB {
 	opts.MinBlockDuration, opts.MaxBlockDuration = year.Milliseconds(), year.Milliseconds()
 	opts.WALSegmentSize = -1 // no log, so that nothing is written
 	db, err := tsdb.Open(dir, promslog.NewNopLogger(), nil, opts, tsdb.NewDBStats())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	db.DisableCompactions()
 	app := db.Appender(t.Context())
 	for _, s := range u.input {
@@ -297,9 +273,7 @@ func (u *unitTest) load(t *testing.T, dir string) *tsdb.DB {
 			}
 		}
 	}
-	if err := app.Commit(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, app.Commit())
 	return db
 }
 

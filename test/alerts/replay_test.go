@@ -23,6 +23,7 @@ import (
 	promrules "github.com/prometheus/prometheus/rules"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -111,9 +112,7 @@ func newWorld(t testing.TB, starts bool, but ...string) *world {
 	opts.WALSegmentSize = -1 // no log
 	opts.EnableSTAsZeroSample = starts
 	db, err := tsdb.Open(t.TempDir(), promslog.NewNopLogger(), nil, opts, tsdb.NewDBStats())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	db.DisableCompactions()
 	w := &world{t: t, db: db, starts: starts, wanted: map[string]bool{"up": true}, fired: map[string]map[string][]span{}}
@@ -124,18 +123,14 @@ func newWorld(t testing.TB, starts bool, but ...string) *world {
 	for _, r := range rules.Groups() {
 		for _, rule := range r.Rules {
 			names, err := promcheck.Metrics(rules.Fill(rule.Expr))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			for _, n := range names {
 				w.wanted[n] = true
 			}
 		}
 	}
 	text, err := rules.YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	file := filepath.Join(t.TempDir(), "rules.yaml")
 	testfile.Write(t, file, text, 0o600)
 	manager := promrules.NewManager(&promrules.ManagerOptions{
@@ -178,9 +173,7 @@ func (w *world) run(from, to int) {
 		for _, tap := range w.taps {
 			w.scrape(app, tap, float64(minute)*60+tap.offset)
 		}
-		if err := app.Commit(); err != nil {
-			w.t.Fatal(err)
-		}
+		require.NoError(w.t, app.Commit())
 		w.evaluate(float64(minute+1) * 60)
 	}
 }
@@ -321,9 +314,7 @@ func (tap *tap) feed(until float64) {
 // process, which is that of the test, is the life's.
 func (w *world) gather(tap *tap) []sample {
 	families, err := tap.metrics.Gatherer().Gather()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	require.NoError(w.t, err)
 	var all []sample
 	started := float64(millis(tap.lives[tap.life].from)) / 1e3
 	all = append(all, sample{w.seriesOf(tap, "process_start_time_seconds", nil), 0, started})
@@ -391,15 +382,11 @@ func key(name string, pairs []*dto.LabelPair) string {
 func (w *world) query(expr string, second float64) float64 {
 	w.t.Helper()
 	q, err := w.engine.NewInstantQuery(w.t.Context(), w.db, nil, expr, time.UnixMilli(millis(second)))
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	require.NoError(w.t, err)
 	defer q.Close()
 	result := q.Exec(w.t.Context())
 	vector, err := result.Vector()
-	if err != nil {
-		w.t.Fatal(err)
-	}
+	require.NoError(w.t, err)
 	sum := 0.0
 	for _, s := range vector {
 		sum += s.F

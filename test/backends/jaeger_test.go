@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
@@ -95,17 +96,13 @@ func TestJaeger(t *testing.T) {
 	})
 	t.Run("of a program with traces", func(t *testing.T) {
 		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(x),
 			sdktrace.WithResource(resource.NewWithAttributes(semconv.SchemaURL, semconv.ServiceName("program"))))
 		client := &http.Client{Transport: otelhttp.NewTransport(plain,
 			otelhttp.WithTracerProvider(provider), otelhttp.WithPropagators(propagation.TraceContext{}))}
 		id := fail(t, client)
-		if err := provider.Shutdown(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, provider.Shutdown(t.Context()))
 		traceID := byTag(t, ui, id, "")
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)

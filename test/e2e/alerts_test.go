@@ -33,23 +33,10 @@ import (
 
 const deploy = "../../deploy"
 
-// TestRulesByPromtool runs the tests of every alert: a series that fires it, one
-// that nearly does, one that must not, and its end.
-func TestRulesByPromtool(t *testing.T) {
-	tests, err := filepath.Glob(deploy + "/prometheus/tests/*.yaml")
-	if err != nil || len(tests) < 24 {
-		t.Fatalf("%d tests: %v", len(tests), err)
-	}
-	for _, args := range [][]string{{"check", "rules", deploy + "/prometheus/rules.yaml"}, append([]string{"test", "rules"}, tests...)} {
-		if out, err := exec.Command("promtool", args...).CombinedOutput(); err != nil {
-			t.Errorf("promtool %s: %v\n%s", args[0], err, out)
-		}
-	}
-}
-
 // TestMixinHoldsTheSameRules renders the mixin as it is, and with a changed
 // threshold.
 func TestMixinHoldsTheSameRules(t *testing.T) {
+	t.Parallel()
 	render := func(program string) string {
 		t.Helper()
 		cmd := exec.Command("jsonnet", "-J", deploy+"/prometheus/mixin", "-e", program)
@@ -94,6 +81,7 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 
 // TestAlertmanagerRoutes asks amtool which receiver gets which alert.
 func TestAlertmanagerRoutes(t *testing.T) {
+	t.Parallel()
 	config := deploy + "/alertmanager/alertmanager.yaml"
 	if out, err := exec.Command("amtool", "check-config", config).CombinedOutput(); err != nil {
 		t.Errorf("check-config: %v\n%s", err, out)
@@ -160,6 +148,7 @@ func (i *inbox) holds(path string, parts ...string) bool {
 // promtool only: a loop needs several hosts (TestTransparentLoop), and a panic
 // cannot be provoked.
 func TestAlertsReachPeople(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	plain := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, denied, foreign}}))

@@ -26,34 +26,57 @@ import (
 // docs/design.md. With VENDOR_SDKS it includes the vendor's SDKs; see
 // testdata/sdks.
 func TestAttemptsByFault(t *testing.T) {
+	t.Parallel()
 	clients := commonClients()
 	if os.Getenv("VENDOR_SDKS") != "" {
 		clients = append(clients, vendorClients()...)
 	}
-	if n, err := strconv.Atoi(os.Getenv("CLIENT")); err == nil {
-		countAttempts(t, clients[n])
+	if os.Getenv("CLIENT") != "" {
+		countAttempts(t, clients[must(strconv.Atoi(os.Getenv("CLIENT")))], must(strconv.Atoi(os.Getenv("FAULT"))))
 		return
 	}
 	dir := t.TempDir()
 	buildClients(t, dir)
-	rows := make([]string, len(clients))
-	t.Run("clients", func(t *testing.T) {
-		for i, c := range clients {
-			t.Run(c.name, func(t *testing.T) {
-				t.Parallel()
-				rows[i] = onOwnNetwork(t, "CLIENTS="+dir, "CLIENT="+strconv.Itoa(i))
+	const atOnce = 16 // clients, which mostly wait before they try again
+	running := make(chan struct{}, atOnce)
+	rows := make([][len(clientFaults) + 1]string, len(clients))
+	var all subtests
+	for i, c := range clients {
+		for j := range rows[i] {
+			running <- struct{}{}
+			all.run(t, c.name+", "+faultName(j), func(t *testing.T) {
+				defer func() { <-running }()
+				rows[i][j] = onOwnNetwork(t, "CLIENTS="+dir, "CLIENT="+strconv.Itoa(i), "FAULT="+strconv.Itoa(j))
 			})
 		}
-	})
-	names := []string{"client"}
-	for _, f := range clientFaults {
-		names = append(names, f.name)
 	}
-	t.Logf("\n| %s | refused by the tap |\n|---|%s\n%s", strings.Join(names, " | "), strings.Repeat("---|", len(clientFaults)+1), strings.Join(rows, ""))
+	all.Wait()
+	var table strings.Builder
+	table.WriteString("| client |")
+	for j := range rows[0] {
+		fmt.Fprintf(&table, " %s |", faultName(j))
+	}
+	table.WriteString("\n|" + strings.Repeat("---|", len(rows[0])+1))
+	for i, c := range clients {
+		fmt.Fprintf(&table, "\n| %s |", c.name)
+		for _, cell := range rows[i] {
+			table.WriteString(strings.TrimPrefix(strings.TrimSpace(cell), "|"))
+		}
+	}
+	t.Logf("\n%s", &table)
 }
 
-// countAttempts logs the row of one client.
-func countAttempts(t *testing.T, c client) {
+// faultName names one of clientFaults or, after these, a call that the tap refuses.
+func faultName(n int) string {
+	if n == len(clientFaults) {
+		return "refused by the tap"
+	}
+	return clientFaults[n].name
+}
+
+// countAttempts logs the attempts of a client at a call with a fault, as a cell of
+// the table.
+func countAttempts(t *testing.T, c client, fault int) {
 	ip(t, "link", "set", "lo", "up")
 	ip(t, "addr", "add", loadAddress+"/32", "dev", "lo")
 	// A connection attempt gives up after two SYN packets, three seconds.
@@ -64,28 +87,21 @@ func countAttempts(t *testing.T, c client) {
 	sh(t, "mount --bind "+resolv+" /etc/resolv.conf")
 	t.Cleanup(func() { sh(t, "umount /etc/resolv.conf") })
 
-	row := "| " + c.name + " |"
-	for i, f := range clientFaults {
-		t.Run(f.name, func(t *testing.T) {
-			f.begin(t)
-			direct, tapped := countDirect(t, c, f), countTapped(t, c, f, apiHost)
-			if f.end != "" {
-				sh(t, f.end)
-			}
-			row += fmt.Sprintf(" %d / %d |", direct, tapped)
-			if direct != c.attempts[i] || tapped != c.attempts[i] {
-				t.Errorf("%d attempts directly, %d through the tap, want %d", direct, tapped, c.attempts[i])
-			}
-		})
-	}
-	t.Run("refused by the tap", func(t *testing.T) {
+	if fault == len(clientFaults) {
 		n := countTapped(t, c, clientFault{}, "other.example")
-		row += fmt.Sprintf(" %d |", n)
 		if n != 1 {
 			t.Errorf("%d attempts, want 1", n)
 		}
-	})
-	t.Logf("\n%s\n", row)
+		t.Logf("\n| %d |\n", n)
+		return
+	}
+	f := clientFaults[fault]
+	f.begin(t)
+	direct, tapped := countDirect(t, c, f), countTapped(t, c, f, apiHost)
+	if direct != c.attempts[fault] || tapped != c.attempts[fault] {
+		t.Errorf("%d attempts directly, %d through the tap, want %d", direct, tapped, c.attempts[fault])
+	}
+	t.Logf("\n| %d / %d |\n", direct, tapped)
 }
 
 // synRules count connection attempts to the API by their source ports.
@@ -101,14 +117,13 @@ type clientFault struct {
 	lost    bool                    // the API's name is not found
 	rule    string                  // of nftables, for what is sent to the API
 	respond func(conn *net.TCPConn) // what the API does with a request; if nil, nothing listens
-	end     string
 }
 
-var clientFaults = []clientFault{
+var clientFaults = [...]clientFault{
 	{name: "host name not found", lost: true},
 	{name: "connection refused"},
-	{name: "host unreachable", rule: "reject with icmp type host-unreachable", end: "nft flush chain inet attempts fault"},
-	{name: "connecting times out", rule: "drop", end: "nft flush chain inet attempts fault"},
+	{name: "host unreachable", rule: "reject with icmp type host-unreachable"},
+	{name: "connecting times out", rule: "drop"},
 	{name: "closed without a response", respond: func(*net.TCPConn) {}},
 	{name: "reset without a response", respond: func(c *net.TCPConn) { _ = c.SetLinger(0) }},
 	{name: "closed within the body", respond: func(c *net.TCPConn) {
@@ -195,7 +210,7 @@ func countTapped(t *testing.T, c client, f clientFault, host string) int {
 }
 
 // attempts are a client's for each of clientFaults.
-type attempts [7]int
+type attempts [len(clientFaults)]int
 
 // The clients do not retry, retry when the call cannot be sent or its response
 // does not begin, except after a reset, or retry only if the server may not have

@@ -196,7 +196,9 @@ var botoModes = map[string]int{"legacy": 5, "standard": 3, "adaptive": 3}
 // for 0.4 s and until the first retry, in each retry mode: all calls recover
 // through the tap, as a forward proxy and under exec, as they do directly.
 func TestBotoRecovers(t *testing.T) {
+	t.Parallel()
 	const calls, outage = 10, 400 * time.Millisecond
+	var all subtests
 	for mode := range botoModes {
 		run := func(t *testing.T, api *fragile, b *boto) {
 			t.Helper()
@@ -210,13 +212,11 @@ func TestBotoRecovers(t *testing.T) {
 			}
 			b.end()
 		}
-		t.Run(mode+" directly", func(t *testing.T) {
-			t.Parallel()
+		all.run(t, mode+" directly", func(t *testing.T) {
 			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
 			run(t, api, startBoto(t, nil, nil, "http://"+api.address, mode, "12"))
 		})
-		t.Run(mode+" by proxy", func(t *testing.T) {
-			t.Parallel()
+		all.run(t, mode+" by proxy", func(t *testing.T) {
 			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
 			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
 			run(t, api, startBoto(t, []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}, nil, "http://"+apiHost, mode, "12"))
@@ -225,8 +225,7 @@ func TestBotoRecovers(t *testing.T) {
 				t.Error("the calls did not pass the tap")
 			}
 		})
-		t.Run(mode+" under exec", func(t *testing.T) {
-			t.Parallel()
+		all.run(t, mode+" under exec", func(t *testing.T) {
 			cert, certPEM := selfsigned.Certificate(apiHost)
 			caFile := filepath.Join(t.TempDir(), "vendor.pem")
 			testfile.Write(t, caFile, certPEM, 0o600)
@@ -240,14 +239,16 @@ func TestBotoRecovers(t *testing.T) {
 			}
 		})
 	}
+	all.Wait()
 }
 
 // TestBotoAttempts counts the attempts of boto3 at a call that always fails:
 // through the tap as many as directly.
 func TestBotoAttempts(t *testing.T) {
+	t.Parallel()
+	var all subtests
 	for mode, most := range botoModes {
-		t.Run(mode, func(t *testing.T) {
-			t.Parallel()
+		all.run(t, mode, func(t *testing.T) {
 			api := newFragile(t, "127.0.0.1:0", http.HandlerFunc(cloudWatchMetrics), nil)
 			tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.address)
 			proxy := []string{"HTTP_PROXY=http://" + tap.proxy, "http_proxy=http://" + tap.proxy}
@@ -272,11 +273,13 @@ func TestBotoAttempts(t *testing.T) {
 			}
 		})
 	}
+	all.Wait()
 }
 
 // TestAttempts counts the attempts of other clients at a call that always
 // fails.
 func TestAttempts(t *testing.T) {
+	t.Parallel()
 	sdk := []string{buildSDKv1(t), "URL", good.AccessKey, good.SecretKey, "once"}
 	requests := []string{"/usr/bin/python3", "-c", `import sys, requests
 try:

@@ -22,6 +22,7 @@ import (
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // tab is a tab of a real browser.
@@ -94,6 +95,19 @@ func (b *tab) open(path string) {
 func (b *tab) click(selector string) {
 	b.t.Helper()
 	eventually(b.t, selector+" is clicked", func() bool { return chromedp.Do(b.ctx, chromedp.Click(chromedp.CSS(selector))) == nil })
+}
+
+// enter presses Enter on an element until an expression is true: a live update may
+// take the focus meanwhile.
+func (b *tab) enter(selector, what, expression string) {
+	b.t.Helper()
+	eventually(b.t, what, func() bool {
+		done, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool]("Boolean("+expression+")"))
+		if err == nil && !done {
+			_ = chromedp.Do(b.ctx, chromedp.Focus(chromedp.CSS(selector)), chromedp.KeyEvent(kb.Enter))
+		}
+		return err == nil && done
+	})
 }
 
 // size sets the size of the viewport.

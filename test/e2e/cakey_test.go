@@ -32,6 +32,7 @@ import (
 // TestCAKeyStaysInItsFile intercepts calls with every kind of end and searches
 // all outputs for the CA's key, in every encoding.
 func TestCAKeyStaysInItsFile(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	address, vendorCA := tlsAPI(t)

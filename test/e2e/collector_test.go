@@ -49,6 +49,7 @@ func collectorEnv(t *testing.T, more ...string) []string {
 // without the exporters for Elasticsearch and ClickHouse; the debug exporter
 // replaces them, so that everything but their own settings is checked.
 func TestCollectorConfigs(t *testing.T) {
+	t.Parallel()
 	for _, over := range []string{"", "jaeger.yaml", "elasticsearch.yaml", "clickhouse.yaml"} {
 		args := []string{"validate", "--config=" + collectors + "/collector.yaml"}
 		switch over {
@@ -189,6 +190,7 @@ func startLogging(t *testing.T, file string, env []string, args ...string) *runn
 // Collector with the example's configuration: all failures come out, a few of
 // the successes, metrics of all, and the log lines with their traces.
 func TestCollectorKeepsEveryFailure(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	spans := otlprecv.New(100_000)

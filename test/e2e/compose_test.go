@@ -83,6 +83,7 @@ func argument(t *testing.T, s types.ServiceConfig, flag string) string {
 }
 
 func TestCompose(t *testing.T) {
+	t.Parallel()
 	pinned := regexp.MustCompile(`^[a-z0-9-]+/[a-z0-9-]+:v?\d+\.\d+\.\d+$`)
 	for _, files := range [][]string{{"compose.yaml"}, {"compose.yaml", "program.yaml"}} {
 		project := loadCompose(t, files...)
@@ -129,6 +130,7 @@ func hosts(t *testing.T, project *types.Project, s types.ServiceConfig) {
 // own tool. There is none for Tempo here, and Loki has its default
 // configuration.
 func TestComposeSettings(t *testing.T) {
+	t.Parallel()
 	project := loadCompose(t, "compose.yaml")
 	run := func(env []string, name string, args ...string) string {
 		t.Helper()

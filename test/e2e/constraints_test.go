@@ -30,6 +30,7 @@ import (
 // with certificates signed by its stolen key, to a JVM that trusts the CA. Go
 // and OpenSSL are tested in collector/ca.
 func TestStolenKeyIsBoundUnderJava(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "ca")
 	authority, err := ca.Open(ca.Config{Dir: dir, Permitted: []string{"*.api.ksyun.com"}})
 	if err != nil {

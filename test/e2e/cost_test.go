@@ -32,6 +32,7 @@ const (
 // Prometheus with the data of a thousand taps, and counts the samples that it
 // reads.
 func TestCostOfManyTaps(t *testing.T) {
+	t.Parallel()
 	prom, at := manyTapsData(t)
 	cost := func(target dashboards.Target) int {
 		var response struct {

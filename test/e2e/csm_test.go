@@ -31,6 +31,7 @@ func buildSDKv1(t *testing.T) string {
 // TestSDKTelemetry runs the Go SDK v1 with nothing but its own variables set:
 // no proxy, no CA.
 func TestSDKTelemetry(t *testing.T) {
+	t.Parallel()
 	program := buildSDKv1(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
@@ -72,6 +73,7 @@ func TestSDKTelemetry(t *testing.T) {
 // TestSeenByBothWaysCountedOnce runs the same program with its calls passing the
 // proxy, too: the records arrive, and are counted as seen before.
 func TestSeenByBothWaysCountedOnce(t *testing.T) {
+	t.Parallel()
 	program := buildSDKv1(t)
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()

@@ -25,6 +25,7 @@ import (
 // the simulator did. Rules are checked, too, and the pictures of
 // docs/dashboards are drawn from Prometheus' results.
 func TestDashboardsShowWhatHappened(t *testing.T) {
+	t.Parallel()
 	d := play(t, dayScript, minutesOfDay, dayMoments)
 	d.verifyPanels(dashboards.All(), truths)
 	t.Run("rules", d.verifyRules)
@@ -35,6 +36,7 @@ func TestDashboardsShowWhatHappened(t *testing.T) {
 // TestDashboardsOfAQuietHour simulates an hour in which nearly every failure is
 // the first of its kind. No panel that counts failures may miss one.
 func TestDashboardsOfAQuietHour(t *testing.T) {
+	t.Parallel()
 	var moments []int
 	for minute := 2; minute <= 60; minute++ {
 		if minute%2 == 0 || minute%15 == 0 {

@@ -83,6 +83,7 @@ const hostile = `<script>window.pwned=1</script><img src=x onerror="window.pwned
 
 // TestDesk uses the pages in a real browser.
 func TestDesk(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	b := openBrowser(t, "http://"+d.admin)
 	b.open("/")
@@ -156,10 +157,8 @@ func TestDesk(t *testing.T) {
 		if got := b.text(`document.querySelectorAll(".mark").length + " " + document.querySelector(".legend").textContent`); !strings.HasPrefix(got, "1 ") || !strings.Contains(got, "Started") {
 			t.Errorf("marks: %q, want the start", got)
 		}
-		b.run(chromedp.Focus(chromedp.CSS("#charttable summary")), chromedp.KeyEvent(kb.Enter))
-		b.until("the table is open", `document.querySelector("#charttable").open`)
-		b.run(chromedp.Focus(chromedp.CSS("#charttable tbody a")), chromedp.KeyEvent(kb.Enter))
-		b.until("the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
+		b.enter("#charttable summary", "the table is open", `document.querySelector("#charttable").open`)
+		b.enter("#charttable tbody a", "the keyboard zooms", `/from=\d+.*to=\d+/.test(location.search)`)
 	})
 	t.Run("marks of reloads", func(t *testing.T) {
 		b.t = t
@@ -335,6 +334,7 @@ func (d *desk) newest() string {
 // TestFiveSeconds checks that the first screen answers the five questions, in the
 // scenarios of docs/failure-desk.md.
 func TestFiveSeconds(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name             string
 		fail             func(d *desk) cloudmonitor.CallSpec
@@ -385,6 +385,7 @@ func TestFiveSeconds(t *testing.T) {
 // TestDeskPictures draws the pictures of the documentation, every view at two widths in
 // both themes, of an hour with throttling and an outage.
 func TestDeskPictures(t *testing.T) {
+	t.Parallel()
 	dir := os.Getenv(picturesVariable)
 	if dir == "" {
 		dir = t.TempDir()

@@ -10,6 +10,7 @@ import (
 
 // TestDeskWithoutMatches uses the chart in a real browser while no failure matches.
 func TestDeskWithoutMatches(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	d.call(3, d.fails("LimitExceeded"))
 	d.await(3, "LimitExceeded")
@@ -34,6 +35,7 @@ func TestDeskWithoutMatches(t *testing.T) {
 
 // TestDeskKeepsFocus checks that live updates leave the focus where it is.
 func TestDeskKeepsFocus(t *testing.T) {
+	t.Parallel()
 	d := startDesk(t)
 	d.call(2, d.fails("LimitExceeded"))
 	d.call(1, d.fails("ServiceTimeout"))

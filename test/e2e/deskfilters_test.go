@@ -92,6 +92,7 @@ type filteredDesk struct {
 // filter, the page shows it, and the list and the groups have what matches and nothing
 // else.
 func TestDeskFilters(t *testing.T) {
+	t.Parallel()
 	d := &filteredDesk{startDesk(t), map[string]bool{}}
 	varied := func(n int, change func(*cloudmonitor.CallSpec), code string) {
 		c := d.fails(code)

@@ -21,6 +21,7 @@ import (
 // TestDiagnosis sends requests that are signed wrongly through the real binary,
 // and looks for their causes in journal, page, log and metrics.
 func TestDiagnosis(t *testing.T) {
+	t.Parallel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
 	tap := startTap(t, nil, "--log.access", "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())

@@ -19,6 +19,7 @@ import (
 // is drawn twice. (TestDashboardsShowWhatHappened does so with classic
 // histograms.)
 func TestDurationsOfNativeHistograms(t *testing.T) {
+	t.Parallel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
 	tap := startTap(t, nil, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())

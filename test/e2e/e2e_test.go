@@ -51,6 +51,7 @@ var (
 // looks for each in a real Prometheus, the OTLP receiver, the log and the
 // journal.
 func TestWholeLine(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{
@@ -247,6 +248,7 @@ func echo(w http.ResponseWriter, field, text, id string) {
 // request has one, quoted in every field of a response and in every way of
 // writing, and looks for them in everything that comes out.
 func TestNoSecretComesOut(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*patience)
 	defer cancel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -414,6 +416,7 @@ func excerpt(text, part string) string {
 
 // TestReload changes the configuration file under a running tap.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
 	write := func(text string) { testfile.Write(t, file, text, 0o600) }
 	write("log.level: info\n")
@@ -464,6 +467,7 @@ func TestReload(t *testing.T) {
 // TestDrain stops the tap while a call runs: the call ends well, new ones are
 // not taken, and the exit code is 0.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	arrived, release := make(chan struct{}), make(chan struct{})
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		close(arrived)
@@ -512,6 +516,7 @@ func TestDrain(t *testing.T) {
 
 // TestSecondSignalKills stops a tap that waits for a call that never ends.
 func TestSecondSignalKills(t *testing.T) {
+	t.Parallel()
 	arrived := make(chan struct{})
 	api := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		close(arrived)
@@ -539,6 +544,7 @@ func TestSecondSignalKills(t *testing.T) {
 // TestDemo runs the demo as a newcomer does and checks what the issue of the
 // README promises: many codes, every category, partial and masked outcomes.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	demo := start(t, nil, binary, "demo", "--all-codes", "--for=5m", "--pace=10ms", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
 	var started struct{ Web []string }
 	if err := json.Unmarshal([]byte(demo.wait("ksyun-tap started")), &started); err != nil {

@@ -141,6 +141,7 @@ func execTap(t *testing.T, address, caFile string, env []string, command ...stri
 // call that succeeds, its signature verified at the far end, and one that
 // fails, which is found with its request ID.
 func TestExec(t *testing.T) {
+	t.Parallel()
 	api := newFailingIDs()
 	address, caFile := serveTLS(t, api, apiHost)
 	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
@@ -184,6 +185,7 @@ func TestExec(t *testing.T) {
 // TestExecPlain runs Node's clients over plain HTTP, which go through the proxy
 // in another way.
 func TestExecPlain(t *testing.T) {
+	t.Parallel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
 	for _, how := range []string{"fetch", "https", "agent"} {
@@ -229,6 +231,7 @@ func nodeFetch(t *testing.T) string {
 // TestExecDaemon runs a command that leaves a program behind: the tap stays
 // until that ends, and passes signals on to it.
 func TestExecDaemon(t *testing.T) {
+	t.Parallel()
 	address, caFile := tlsAPI(t)
 	daemon := `(trap 'echo bye; kill $!; exit' TERM; sleep 600 >/dev/null & wait) &
 	(read go < "$0"; curl -sS -o /dev/null -w '%{http_code}\n' "https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25") & exit 7`
@@ -249,6 +252,7 @@ func TestExecDaemon(t *testing.T) {
 }
 
 func TestExecExitCodes(t *testing.T) {
+	t.Parallel()
 	address, caFile := tlsAPI(t)
 	f := func(want int, command ...string) {
 		t.Helper()

@@ -25,6 +25,7 @@ import (
 // TestExecTerminal runs a command on a terminal, with and without its input
 // from there: the terminal is the command's, its keys included.
 func TestExecTerminal(t *testing.T) {
+	t.Parallel()
 	for _, input := range []string{"terminal", "none"} {
 		t.Run(input, func(t *testing.T) {
 			keyboard, screen := newTerminal(t)
@@ -81,6 +82,7 @@ func newTerminal(t *testing.T) (keyboard, screen *os.File) {
 
 // TestExecSignals sends each signal to the tap: the command gets it, once.
 func TestExecSignals(t *testing.T) {
+	t.Parallel()
 	cmd := exec.Command(binary, "exec", "--summary=none", "--", "/usr/bin/python3", "testdata/signals.py")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
@@ -109,6 +111,7 @@ func TestExecSignals(t *testing.T) {
 // TestExecSummaries has the summary written in each way: the command's own output
 // is unchanged.
 func TestExecSummaries(t *testing.T) {
+	t.Parallel()
 	ids := newFailingIDs()
 	api := httptest.NewServer(ids)
 	defer api.Close()
@@ -160,6 +163,7 @@ func TestExecSummaries(t *testing.T) {
 // TestExecKeepsSettings has a command that is set up for other servers: for a
 // proxy that some need not, and for CAs of its own, which it reaches as before.
 func TestExecKeepsSettings(t *testing.T) {
+	t.Parallel()
 	const corporate = "corporate.example"
 	address, caFile := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "corporate") }), corporate)
 	text := testfile.Read(t, caFile)
@@ -223,6 +227,7 @@ func TestExecKeepsSettings(t *testing.T) {
 // TestExecBehindAProxy runs a tap on a host that reaches the API by a proxy
 // only, which here is another tap that lets everything pass.
 func TestExecBehindAProxy(t *testing.T) {
+	t.Parallel()
 	plain := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer plain.Close()
 	secure, caFile := tlsAPI(t)

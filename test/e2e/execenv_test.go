@@ -51,6 +51,7 @@ func execUnobserved(t *testing.T, env, flags []string, command ...string) (strin
 // TestExecPassesWhatIsNotTapped has a command, and what it starts, call servers
 // on other ports and on addresses that are this machine's alone.
 func TestExecPassesWhatIsNotTapped(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.1.1:0")
 	if err != nil {
 		t.Skipf("no other loopback address here: %v", err)
@@ -84,6 +85,7 @@ func TestExecPassesWhatIsNotTapped(t *testing.T) {
 // TestExecOwnTrust has curl trust the vendor's CA alone, as with a pinned
 // certificate: its first call fails, later ones pass unseen.
 func TestExecOwnTrust(t *testing.T) {
+	t.Parallel()
 	address, caFile := tlsAPI(t)
 	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address}, "sh", "-c",
 		`for i in 1 2 3; do curl -sS --cacert "$0" -o /dev/null -w '%{http_code}\n' "$1" 2>/dev/null; done; true`, caFile, "https://"+apiHost+"/?Action=ListMetrics")
@@ -98,6 +100,7 @@ func TestExecOwnTrust(t *testing.T) {
 // TestExecOwnTrustOfNode has Node trust the vendor's CA alone: it closes the
 // connection without an alert, and passes unseen after the second time.
 func TestExecOwnTrustOfNode(t *testing.T) {
+	t.Parallel()
 	address, caFile := tlsAPI(t)
 	script := `const get = (n) => n > 0 && require('https').get(process.argv[2], { ca: require('fs').readFileSync(process.argv[1]), agent: false },
 	  (res) => { console.log(res.statusCode); res.resume().on('end', () => get(n - 1)) }).on('error', () => { console.log('error'); get(n - 1) })
@@ -115,6 +118,7 @@ func TestExecOwnTrustOfNode(t *testing.T) {
 // TestExecBehindSOCKS runs curl on a host that reaches the API by a SOCKS proxy
 // only: as it does without the tap, and observed.
 func TestExecBehindSOCKS(t *testing.T) {
+	t.Parallel()
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	defer api.Close()
 	proxy, connections := rawconn.ServeSOCKS(t, api.Listener.Addr().String())
@@ -148,6 +152,7 @@ func TestExecBehindSOCKS(t *testing.T) {
 // TestExecJavaTrustStore runs a JVM whose options name a trust store: that
 // stays so beside the tap's.
 func TestExecJavaTrustStore(t *testing.T) {
+	t.Parallel()
 	const corporate = "corporate.example"
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	own, ownCA := serveTLS(t, ok, corporate)
@@ -172,6 +177,7 @@ func TestExecJavaTrustStore(t *testing.T) {
 
 // TestExecRequests runs Python's requests with a session and without.
 func TestExecRequests(t *testing.T) {
+	t.Parallel()
 	api, caFile := serveTLS(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), apiHost)
 	url := "https://" + apiHost + "/?Action=ListMetrics"
 	script := `import requests, sys
@@ -188,6 +194,7 @@ for get in (s.get, s.get, requests.get):
 // TestExecNode24 runs the Node that supports proxy variables itself, over http
 // and https, with what it has and with undici.
 func TestExecNode24(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"package.json", "package-lock.json", "client.mjs"} {
 		text := testfile.Read(t, "testdata", "node24", name)

@@ -21,6 +21,7 @@ import (
 // call that succeeds and one that fails, which the tap knows by the request ID
 // that it was served with.
 func TestForwardProxy(t *testing.T) {
+	t.Parallel()
 	ids := newFailingIDs()
 	plain := httptest.NewServer(ids)
 	defer plain.Close()

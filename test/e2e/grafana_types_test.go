@@ -22,6 +22,7 @@ import (
 // classic schema, and of a panel's options, Grafana fills in; of schema v2,
 // nothing that it requires is missing.
 func TestDashboardsByGrafanasTypes(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("testdata/grafana-types")); err != nil {
 		t.Fatal(err)
@@ -40,10 +41,20 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 	types := filepath.Join(dir, "node_modules/@grafana/grafana-foundation-sdk/dist")
 	loosen(t, types)
 	check := typesCheck(t)
-	write := func(text string) { testfile.Write(t, filepath.Join(dir, "check.ts"), text, 0o600) }
-	compile := []string{"tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext", "check.ts"}
-	write(check)
-	run("npx", compile...)
+	compile := func(texts ...string) (string, error) {
+		args := []string{"tsc", "--noEmit", "--strict", "--skipLibCheck", "--moduleResolution", "bundler", "--module", "esnext"}
+		for i, text := range texts {
+			args = append(args, fmt.Sprintf("check%d.ts", i))
+			testfile.Write(t, filepath.Join(dir, args[len(args)-1]), text, 0o600)
+		}
+		cmd := exec.Command("npx", args...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := compile(check); err != nil {
+		t.Errorf("%v\n%s", err, tail(out, 4<<10))
+	}
 
 	// Grafana's library knows each unit, matcher and transformation.
 	files := must(filepath.Glob("../../grafana/dashboards/*.json"))
@@ -67,6 +78,7 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 	}
 
 	// It does notice.
+	var texts, what []string
 	for right, wrong := range map[string]string{
 		`"schemaVersion":`: `"schemeVersion":`, `"drawStyle":"line"`: `"drawStyle":"lines"`, `"instant":true`: `"instant":"yes"`, `"colorMode":"value"`: `"colourMode":"value"`,
 		`"kind":"GridLayoutItem"`: `"kind":"GridItem"`, `"hide":"dontHide"`: `"hide":"no"`, `"cursorSync":"Crosshair",`: ``, `dashboard.grafana.app/v2"`: `dashboard.grafana.app/v3"`,
@@ -74,11 +86,12 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 		if !strings.Contains(check, right) {
 			t.Errorf("there is no %s", right)
 		}
-		write(strings.Replace(check, right, wrong, 1))
-		cmd := exec.Command("npx", compile...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "error TS") {
-			t.Errorf("%s goes unnoticed: %s", wrong, out)
+		texts, what = append(texts, strings.Replace(check, right, wrong, 1)), append(what, right+" changed to "+wrong)
+	}
+	out, err := compile(texts...)
+	for i := range texts {
+		if err == nil || !regexp.MustCompile(fmt.Sprintf(`(?m)^check%d\.ts\(.*: error TS`, i)).MatchString(out) {
+			t.Errorf("%s goes unnoticed: %s", what[i], tail(out, 4<<10))
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 // and 443: clients are set up with nothing else, and the tap asks a DNS server
 // past that file. Without one, calls end as a loop, with what to do.
 func TestHostsFile(t *testing.T) {
+	t.Parallel()
 	connectHosts(t)
 	caFile := serve(t)
 	serveDNS(t, "10.77.0.2:53", serverAddresses["v4"][0])

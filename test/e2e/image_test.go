@@ -168,6 +168,7 @@ func buildStatic(t *testing.T, arch, to string) {
 // without a registry, looks at all of it, and runs the demo in it: as nobody,
 // with a root file system that is read-only.
 func TestImage(t *testing.T) {
+	t.Parallel()
 	p := newPodman(t)
 	dir := t.TempDir()
 	licences := exec.Command("go", "run", "-C", "tools", "./licences", "..")
@@ -255,6 +256,7 @@ func runImage(t *testing.T, p *podman, image string) {
 // What it is built on cannot be fetched in a test; an image stands in for it
 // that holds a shell, and this machine's Go.
 func TestImageFromSource(t *testing.T) {
+	t.Parallel()
 	p := newPodman(t)
 	version := regexp.MustCompile(`(?m)^ARG GO_VERSION=(.+)$`).FindStringSubmatch(string(must(os.ReadFile(deploy + "/docker/Dockerfile"))))[1]
 	stand := t.TempDir()

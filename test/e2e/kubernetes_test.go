@@ -187,6 +187,7 @@ func containerEnv(c corev1.Container, fields map[string]string, edit func(string
 
 // TestKustomize builds everything that can be built.
 func TestKustomize(t *testing.T) {
+	t.Parallel()
 	kinds := map[string]string{
 		"base": "Service Deployment PodDisruptionBudget NetworkPolicy", "monitoring": "ConfigMap ConfigMap ConfigMap ConfigMap PodMonitor PrometheusRule",
 		"examples/deployment": "Deployment", "examples/transparent": "Deployment", "examples/job": "Job", "examples/cronjob": "CronJob",
@@ -220,6 +221,7 @@ func TestKustomize(t *testing.T) {
 // containers, variables and volumes of their own, other kinds, two
 // kustomizations in one, and a workload that is not to be tapped.
 func TestKustomizeComponent(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "components"), os.DirFS(kubernetesDir+"/components")); err != nil {
 		t.Fatal(err)
@@ -313,6 +315,7 @@ data: {k: v}
 // TestSidecarEnvironment compares what programs in a pod get with what exec
 // gives them.
 func TestSidecarEnvironment(t *testing.T) {
+	t.Parallel()
 	pod := render(t, "kustomize", "build", kubernetesDir+"/examples/job")[0].Pod
 	cmd := exec.Command(binary, "exec", "--summary=none", "--", "env")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
@@ -375,6 +378,7 @@ func programChart(t *testing.T) string {
 // TestHelm lints and renders the chart, and one that includes it, over a matrix
 // of values and versions of Kubernetes.
 func TestHelm(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(chartDir + "/ci/*-values.yaml")
 	if err != nil || len(files) < 4 {
 		t.Fatalf("values: %v, %v", files, err)
@@ -422,6 +426,7 @@ func TestHelm(t *testing.T) {
 
 // TestHelmAsKustomize compares what the chart makes with what Kustomize does.
 func TestHelmAsKustomize(t *testing.T) {
+	t.Parallel()
 	normal := func(o manifest.Object) *corev1.PodTemplateSpec {
 		pod := o.Pod.DeepCopy()
 		pod.ObjectMeta = o.Pod.ObjectMeta
@@ -488,6 +493,7 @@ func TestHelmAsKustomize(t *testing.T) {
 
 // TestHelmRefuses gives the chart values that cannot work.
 func TestHelmRefuses(t *testing.T) {
+	t.Parallel()
 	f := func(want string, set ...string) {
 		t.Helper()
 		args := []string{"template", "r", chartDir}

@@ -16,6 +16,7 @@ import (
 // TestFewDescriptors runs a tap with 64 file descriptors. Programs that keep
 // their connections starve neither each other nor the web listener.
 func TestFewDescriptors(t *testing.T) {
+	t.Parallel()
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	defer vendor.Close()
 	proxy, admin := freeport.TCP(t), freeport.TCP(t)

@@ -21,6 +21,7 @@ const credentialsAddress = "169.254.170.2"
 // under exec and with the variables of a pod: they are forwarded, and counted as
 // unobserved. A tap that other programs can reach refuses them.
 func TestLinkLocalAddress(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(binaryVariable) == "" {
 		onOwnNetwork(t)
 		return

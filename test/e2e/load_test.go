@@ -49,6 +49,7 @@ const loadAddress = "198.18.77.1"
 // comes and goes. A program that tries again as SDKs do loses no call behind the
 // tap that it does not lose directly.
 func TestLoadDuringFaults(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(binaryVariable) == "" {
 		onOwnNetwork(t)
 		return

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,9 +60,15 @@ func newHost(t *testing.T, ns string) {
 	ip(t, "-n", ns, "link", "set", "lo", "up")
 }
 
-// connectHosts makes the two hosts, with a cable between them.
+// twoHosts is held by the test that has the two hosts.
+var twoHosts sync.Mutex
+
+// connectHosts makes the two hosts, with a cable between them, for one test at a
+// time.
 func connectHosts(t *testing.T) {
 	t.Helper()
+	twoHosts.Lock()
+	t.Cleanup(twoHosts.Unlock)
 	newHost(t, programs)
 	newHost(t, servers)
 	ip(t, "link", "add", "ktap0", "netns", programs, "type", "veth", "peer", "name", "ktap0", "netns", servers)

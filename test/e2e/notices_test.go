@@ -23,6 +23,7 @@ import (
 // key, keys that stop working, a key that is used from two regions, and a request that
 // is nearly too large: in its log, at /api/v1/notices and as server-sent events.
 func TestNotices(t *testing.T) {
+	t.Parallel()
 	key := func(n int, token string) cloudmonitor.Credential {
 		return cloudmonitor.Credential{AccessKey: fmt.Sprintf("AKLTnotices%09d", n), SecretKey: fmt.Sprint("secret", n), Token: token}
 	}

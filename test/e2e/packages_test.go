@@ -47,7 +47,7 @@ var packages = func() func(t *testing.T, version string) string {
 
 func pack(t *testing.T, version, dir string) string {
 	t.Helper()
-	run(t, "make", "-C", "../..", "packages", "VERSION="+version, "PACKAGES="+dir)
+	runIn(t, "../..", nil, "make", "packages", "VERSION="+version, "PACKAGES="+dir)
 	return dir
 }
 
@@ -275,6 +275,7 @@ const listMetrics = "monitor.api.ksyun.com/?Action=ListMetrics&Version=2010-05-2
 // TestDebianPackage takes a machine from nothing to a tapped program, through an
 // upgrade and back, and to nothing again.
 func TestDebianPackage(t *testing.T) {
+	t.Parallel()
 	connectHosts(t)
 	vendorCA := testfile.Read(t, serve(t))
 	m := boot(t, debianRoot(t), programs)
@@ -413,7 +414,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 
 // exposure is the most that systemd-analyze security may say of a unit, in
 // tenths: the rest is that the tap works on the host's network.
-var exposure = map[string]int{"ksyun-tap.service": 15, "ksyun-tap-redirect.service": 26}
+var exposure = map[string]int{"ksyun-tap.service": 16, "ksyun-tap-redirect.service": 26}
 
 // hostPID is the process of a service, as this host counts.
 func (m *machine) hostPID(service string) string {
@@ -438,6 +439,7 @@ func (m *machine) hostPID(service string) string {
 // TestPackageWithoutServiceManager installs where nothing runs, as images are
 // built, and leaves nothing there.
 func TestPackageWithoutServiceManager(t *testing.T) {
+	t.Parallel()
 	root := debianRoot(t)
 	before := files(t, root)
 	dir := packages(t, oldVersion)
@@ -456,6 +458,7 @@ func TestPackageWithoutServiceManager(t *testing.T) {
 // TestPackagesHoldTheSame compares what the three kinds hold, and each with
 // itself packed again.
 func TestPackagesHoldTheSame(t *testing.T) {
+	t.Parallel()
 	dir := packages(t, oldVersion)
 	again := pack(t, oldVersion, filepath.Join(t.TempDir(), "again"))
 	holds := map[string]map[string]string{}
@@ -511,6 +514,7 @@ func TestPackagesHoldTheSame(t *testing.T) {
 
 // TestManualAndCompletions asks the programs that read them.
 func TestManualAndCompletions(t *testing.T) {
+	t.Parallel()
 	inputs := onlyFile(t, filepath.Join(packages(t, oldVersion), "inputs-*"))
 	page := filepath.Join(inputs, "ksyun-tap.1.gz")
 	if out := run(t, "lexgrog", page); !strings.Contains(out, `"ksyun-tap - tap on calls of the Ksyun Cloud Monitor API"`) {

@@ -27,6 +27,7 @@ var paintRounds = flag.Int("paint.rounds", 3, "how often TestFirstPaint loads ea
 // script as files, served by net/http's FileServer. Both are loaded in turns, by the same
 // browser without its cache.
 func TestFirstPaint(t *testing.T) {
+	t.Parallel()
 	tap := httptest.NewServer(web.NewHandler(anHour(time.Now().UTC())))
 	defer tap.Close()
 	dir := t.TempDir()

@@ -43,7 +43,7 @@ var podFields = map[string]string{
 // staticBinary is the tap as an image has it: one file that needs no other.
 var staticBinary = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(filepath.Dir(binary), "static", "ksyun-tap")
-	cmd := exec.Command("go", "build", "-C", "../..", "-o", file, "./cmd/ksyun-tap")
+	cmd := exec.Command("go", "build", "-C", "../..", "-trimpath", "-o", file, "./cmd/ksyun-tap")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
@@ -286,6 +286,7 @@ func podRig(t *testing.T, example, program string, collector http.Handler) *kube
 // TestPodOfJob runs a Job's pod to its end: it completes, no call fails, and of
 // the last one span and log line are there.
 func TestPodOfJob(t *testing.T) {
+	t.Parallel()
 	spans := otlprecv.New(1000)
 	k := podRig(t, "job", `
 for i in 1 2 3 4 5; do call http none 200; call https none 200; done
@@ -340,6 +341,7 @@ exit $failed
 // injection. Before, the tap's container is killed and restarted: programs
 // go on with what they trust.
 func TestPodOfDeployment(t *testing.T) {
+	t.Parallel()
 	for _, example := range []string{"deployment", "transparent"} {
 		t.Run(example, func(t *testing.T) {
 			spans := otlprecv.New(1000)
@@ -385,6 +387,7 @@ func TestPodOfDeployment(t *testing.T) {
 // does not answer: the program is killed within a call, the tap soon after it.
 // No line is lost.
 func TestPodOutOfTime(t *testing.T) {
+	t.Parallel()
 	k := podRig(t, "deployment", `
 trap : TERM
 call http error=LimitExceeded 409

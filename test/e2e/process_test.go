@@ -57,6 +57,14 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// subtests run at the same time, however many tests do: they mostly wait, so that
+// t.Parallel, which has them wait for their turn as well, is not for them.
+type subtests struct{ sync.WaitGroup }
+
+func (s *subtests) run(t *testing.T, name string, f func(*testing.T)) {
+	s.Go(func() { t.Run(name, f) })
+}
+
 // process is a running program whose output is read line by line.
 type process struct {
 	t    *testing.T

@@ -68,6 +68,7 @@ func (a *allSignals) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // TestJobSendsEverySignal runs a short job, one step of a traced pipeline, under
 // exec. At its end, a real Collector has its span, its log line and its metrics.
 func TestJobSendsEverySignal(t *testing.T) {
+	t.Parallel()
 	for _, protocol := range []string{"http/protobuf", "grpc"} {
 		t.Run(protocol, func(t *testing.T) {
 			got := &allSignals{metrics: map[string]*metricspb.Metric{}}

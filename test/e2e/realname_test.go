@@ -15,6 +15,7 @@ import (
 // TestRealHostName runs clients that know no proxy and call the API by its own
 // name, which leads to the tap.
 func TestRealHostName(t *testing.T) {
+	t.Parallel()
 	plain := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer plain.Close()
 	secure, vendorCA := tlsAPI(t)

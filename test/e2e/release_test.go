@@ -76,6 +76,7 @@ func runIn(t *testing.T, dir string, env []string, name string, args ...string) 
 // TestRelease makes a release as .goreleaser.yaml says, and looks at all that it
 // holds. Not tried are what it takes a registry, or a name to sign with, for.
 func TestRelease(t *testing.T) {
+	t.Parallel()
 	tools := must(filepath.Abs("../../.bin"))
 	src := sourceCopy(t)
 	runIn(t, src, []string{"KSYUN_TAP_IMAGE=registry.example/ksyun-tap"},

@@ -26,6 +26,7 @@ var localKey = cloudmonitor.Credential{AccessKey: "AKlocalonly", SecretKey: "sec
 // the API does not know: each makes a call that succeeds, re-signed and
 // verified at the far end, and one that fails, which is found by its request ID.
 func TestResign(t *testing.T) {
+	t.Parallel()
 	address, caFile := tlsAPI(t)
 	tap, own := startResign(t, keyFile(t, good), "--resign.client-key-file="+keyFile(t, localKey),
 		"--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address)
@@ -87,6 +88,7 @@ func TestResign(t *testing.T) {
 // TestResignRotates changes the credentials under load: no call fails, and
 // soon all are signed with the new ones.
 func TestResignRotates(t *testing.T) {
+	t.Parallel()
 	next := cloudmonitor.Credential{AccessKey: "AKLTnext", SecretKey: "s9", Token: "a-token"}
 	sim := cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good, next}})
 	var withNext atomic.Int64
@@ -143,6 +145,7 @@ func TestResignRotates(t *testing.T) {
 
 // TestResignSpendsNothing asks for settings that would let anybody call.
 func TestResignRefused(t *testing.T) {
+	t.Parallel()
 	loose := keyFile(t, good)
 	if err := os.Chmod(loose, 0o644); err != nil {
 		t.Fatal(err)

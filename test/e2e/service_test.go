@@ -100,6 +100,7 @@ func socketFile(t *testing.T) (f *os.File, address string) {
 }
 
 func TestServiceManager(t *testing.T) {
+	t.Parallel()
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{Credentials: []cloudmonitor.Credential{good}}))
 	defer api.Close()
 	proxySocket, proxy := socketFile(t)
@@ -193,6 +194,7 @@ func TestServiceManager(t *testing.T) {
 }
 
 func TestServiceManagerIsWrong(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		names, want string
 		args        []string

@@ -21,6 +21,7 @@ import (
 // without one goes through the tap, which finds it by the pod's search domains
 // and passes it on.
 func TestPodShortNames(t *testing.T) {
+	t.Parallel()
 	if os.Getenv(binaryVariable) == "" {
 		onOwnNetwork(t)
 		return

@@ -41,6 +41,7 @@ func exits(t *testing.T, cmd *exec.Cmd) int {
 // TestReaderOfTheLogGoesAway closes the pipe that a tap logs to: it stays, and
 // ends well on SIGTERM.
 func TestReaderOfTheLogGoesAway(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +78,7 @@ func TestReaderOfTheLogGoesAway(t *testing.T) {
 // TestExecWhoseReaderGoesAway closes standard error: the command's exit code
 // stays, and the command dies of a closed pipe as it would without.
 func TestExecWhoseReaderGoesAway(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -116,6 +118,7 @@ func fullPipe(t *testing.T) (w *os.File) {
 // TestStuckStandardError has standard error take nothing: the tap ends when it
 // is asked to, and exec with the command's exit code.
 func TestStuckStandardError(t *testing.T) {
+	t.Parallel()
 	admin := freeport.TCP(t)
 	tap := exec.Command(binary, "run", "--proxy.listen-address="+freeport.TCP(t), "--web.listen-address="+admin)
 	tap.Stderr = fullPipe(t)
@@ -154,6 +157,7 @@ func TestStuckStandardError(t *testing.T) {
 
 // TestPipesInPlaceOfFiles has the log and the configuration be named pipes.
 func TestPipesInPlaceOfFiles(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	logPipe, settings := filepath.Join(dir, "log"), filepath.Join(dir, "settings")
 	for _, name := range []string{logPipe, settings} {
@@ -191,6 +195,7 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 
 // TestRotateWithoutReload renames the log and sends SIGUSR1.
 func TestRotateWithoutReload(t *testing.T) {
+	t.Parallel()
 	log := filepath.Join(t.TempDir(), "tap.log")
 	tap := startSilent(t, binary, "--log.file="+log, "--log.format=logfmt", "--log.access")
 	if err := os.Rename(log, log+".1"); err != nil {
@@ -225,6 +230,7 @@ func TestRotateWithoutReload(t *testing.T) {
 
 // TestPortWithoutRights listens on port 80 as nobody.
 func TestPortWithoutRights(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become somebody else")
 	}
@@ -245,6 +251,7 @@ func TestPortWithoutRights(t *testing.T) {
 // TestOddSystemVariables has what a system or a service manager sets be wrong:
 // the tap starts, takes a call, names what it ignores, and ends.
 func TestOddSystemVariables(t *testing.T) {
+	t.Parallel()
 	full, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "full"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 // a ticket. There are three ways, as docs/failure-desk.md says, and each takes one command
 // or two clicks. The test counts them.
 func TestTicket(t *testing.T) {
+	t.Parallel()
 	api := newFailingIDs()
 	served := httptest.NewServer(api)
 	defer served.Close()

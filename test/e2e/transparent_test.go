@@ -26,6 +26,7 @@ const tapUser = "65532"
 // TestTransparent redirects the connections of one network namespace to a tap,
 // by every backend and with the tap's own connections left out in either way.
 func TestTransparent(t *testing.T) {
+	t.Parallel()
 	connectHosts(t)
 	caFile := serve(t)
 	for _, tc := range []struct{ backend, exclude string }{
@@ -69,6 +70,7 @@ func TestTransparent(t *testing.T) {
 // TestRulesAsNftReads has the kernel hold the same rules, whether they come from
 // us or from nft by what --dry-run prints.
 func TestRulesAsNftReads(t *testing.T) {
+	t.Parallel()
 	connectHosts(t)
 	rules := []string{
 		"init-redirect", "--backend=nft", "--to-port=18183", "--port=80", "--port=443", "--port=8080", "--exclude-uid=65532", "--exclude-uid=0",
@@ -92,6 +94,7 @@ func TestRulesAsNftReads(t *testing.T) {
 // TestTransparentLoop has rules that redirect the tap's own connections, too:
 // calls end at once, and the log says what to do.
 func TestTransparentLoop(t *testing.T) {
+	t.Parallel()
 	connectHosts(t)
 	caFile := serve(t)
 	within(t, programs, binary, "init-redirect", "--exclude-uid=1")

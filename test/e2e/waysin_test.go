@@ -18,6 +18,7 @@ var wayInRow = regexp.MustCompile(`(?m)^\| \[([^]]+)\]\(#[^)]+\)(, HTTPS?)?`)
 // TestEveryWayInIsTested compares the table of docs/ways-in.md with the tests:
 // each row has one.
 func TestEveryWayInIsTested(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct{ dir, name string }{
 		"a command":            {".", "TestExec"},
 		"forward proxy, HTTP":  {".", "TestForwardProxy"},

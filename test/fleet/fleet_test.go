@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 )
 
@@ -41,9 +43,7 @@ func TestFleet(t *testing.T) {
 	now := time.Now()
 	g := &generator{insert: entry, failures: *failures, taps: *taps, from: now.Add(-23 * time.Hour), to: now.Add(-time.Minute), samples: *lookups}
 	samples, err := g.run(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	took := time.Since(now)
 	total := *failures / *taps * *taps
 	until(t, "all are stored", func() bool { return count(t, entry) == total })
@@ -51,13 +51,9 @@ func TestFleet(t *testing.T) {
 		total, *taps, took.Round(time.Second), float64(total)/took.Seconds(), g.bytes.Load()>>20, size(t, dirs[0]), size(t, dirs[1]))
 
 	u, err := lookup.ParseURL(entry)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	source, err := lookup.NewVictoriaLogs(u, lookup.Clients{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	search := func(id string) (code int, out, errOut string) {
 		return run("lookup", id, "--url="+noTap, "--lookup.victorialogs="+entry)
 	}
@@ -117,9 +113,7 @@ func all(t *testing.T, state string, source lookup.Named, samples []sample) []re
 	n := 0
 	for i, s := range samples {
 		q, err := lookup.NewQuery(s.requestID, 24*time.Hour, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		began := time.Now()
 		a, err := source.Find(t.Context(), q)
 		times[i] = time.Since(began)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
@@ -176,9 +177,7 @@ func TestChart(t *testing.T) {
 	if err == nil {
 		err = yaml.Unmarshal(text, &meta)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, o := range read(t, kubernetes+"base/deployment.yaml", kubernetes+"components/*/pod.yaml") {
 		for _, c := range containers(o.Pod) {
 			if c.Image != "ksyun-tap:"+meta.AppVersion {

@@ -56,6 +56,33 @@ func Metrics(expr string) ([]string, error) {
 	return names, nil
 }
 
+// alertName matches the selector of an alert's series.
+var alertName = regexp.MustCompile(`alertname="(\w+)"`)
+
+// Needed returns the names of the rules that expressions read, and of those that these
+// rules read. rules has the expressions of each rule, by the name of its record or
+// alert.
+func Needed(rules map[string][]string, exprs ...string) (map[string]bool, error) {
+	needed := map[string]bool{}
+	for left := slices.Clone(exprs); len(left) > 0; {
+		names, err := Metrics(left[0])
+		if err != nil {
+			return nil, err
+		}
+		for _, alert := range alertName.FindAllStringSubmatch(left[0], -1) {
+			names = append(names, alert[1])
+		}
+		left = left[1:]
+		for _, name := range names {
+			if read, ok := rules[name]; ok && !needed[name] {
+				needed[name] = true
+				left = append(left, read...)
+			}
+		}
+	}
+	return needed, nil
+}
+
 // labels returns all labels that the result of an expression may have.
 func (k Known) labels(n parser.Node) ([]string, error) {
 	var all []string

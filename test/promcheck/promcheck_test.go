@@ -1,6 +1,7 @@
 package promcheck
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -49,5 +50,26 @@ func TestMetrics(t *testing.T) {
 	}
 	if _, err := Metrics(`a b`); err == nil {
 		t.Error("no error for what is no expression")
+	}
+}
+
+func TestNeeded(t *testing.T) {
+	rules := map[string][]string{
+		"a:rate": {"rate(a[5m])"}, "b:rate": {"rate(b[5m])"}, "both": {"a:rate / b:rate"},
+		"High": {"both > 1", "a:rate > 2"}, "state": {"b:rate > 1 or state"},
+	}
+	f := func(want []string, exprs ...string) {
+		t.Helper()
+		got, err := Needed(rules, exprs...)
+		if names := slices.Sorted(maps.Keys(got)); err != nil || !slices.Equal(names, want) {
+			t.Errorf("%q: %q, %v, want %q", exprs, names, err, want)
+		}
+	}
+	f(nil, "rate(a[1m])")
+	f([]string{"a:rate", "b:rate", "both"}, "sum(both)")
+	f([]string{"High", "a:rate", "b:rate", "both"}, `count(ALERTS{alertname="High"})`)
+	f([]string{"a:rate", "b:rate", "state"}, "state", "a:rate")
+	if _, err := Needed(rules, "sum("); err == nil {
+		t.Error("an expression that cannot be parsed is no error")
 	}
 }

@@ -22,6 +22,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter"
@@ -153,7 +155,7 @@ func (l *soakLog) Write(text []byte) (int, error) {
 func (s *soakSinks) readJournal() {
 	var fresh []*record.Record
 	last := s.newest
-	page, _ := s.journal.Select(&journal.Filter{}, "", math.MaxInt)
+	page, _ := s.journal.Select(context.Background(), &journal.Filter{}, "", math.MaxInt)
 	for _, r := range page {
 		if r == last {
 			last = nil
@@ -193,12 +195,8 @@ func (s *soakSinks) shutdown(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := s.log.Close(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, s.Shutdown(ctx))
+	assert.NoError(t, s.log.Close())
 	s.otlp.Close()
 	s.readJournal()
 }
@@ -210,9 +208,7 @@ func (s *soakSinks) scrape(t *testing.T) map[string]*dto.MetricFamily {
 	s.metrics.Handler().ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", http.NoBody))
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bufio.NewReader(w.Body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return families
 }
 

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -481,9 +483,7 @@ func TestSoak(t *testing.T) {
 		for {
 			select {
 			case <-tick.C:
-				if err := r.proxy.Reload(r.policy, classifier); err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, r.proxy.Reload(r.policy, classifier))
 			case <-ctx.Done():
 				return
 			}
@@ -493,9 +493,7 @@ func TestSoak(t *testing.T) {
 	running.Wait()
 	stop, cancelStop := context.WithTimeout(context.Background(), patience)
 	defer cancelStop()
-	if err := r.proxy.Shutdown(stop); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.proxy.Shutdown(stop))
 	r.plain.Close()
 	r.tls.Close()
 	upstreams.Wait()

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
@@ -38,9 +41,7 @@ type tap struct {
 func newTap(t *testing.T, sink classify.Sink) *tap {
 	t.Helper()
 	authority, err := ca.Open(ca.Config{Permitted: []string{"*.api.ksyun.com"}, Roots: func() ([]byte, error) { return nil, nil }})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	certificate, pem := selfsigned.Certificate(host)
 	s := &tap{plain: rawconn.Listen(t), tls: rawconn.Listen(t), roots: poolOf(authority.PEM()), certificate: certificate}
 	s.policy = collector.Policy{
@@ -62,9 +63,7 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 		defer cancel()
 		s.proxy.Shutdown(ctx)
-		if err := <-served; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
+		assert.NoError(t, <-served, "Serve")
 	})
 	return s
 }
@@ -72,9 +71,7 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 func connectTo(t *testing.T, s string) upstream.ConnectTo {
 	t.Helper()
 	c, err := upstream.ParseConnectTo(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return c
 }
 

@@ -3,6 +3,8 @@ package http1
 import (
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 const usualRequest = "GET /?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total HTTP/1.1\r\n" +
@@ -18,9 +20,7 @@ func parseRequest(tb testing.TB, q *Request, b []byte) {
 	if err == nil {
 		err = q.Parse(b, 0, end)
 	}
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 	q.Prepare(nil)
 }
 
@@ -29,9 +29,7 @@ func parseResponse(tb testing.TB, p *Response, b []byte) {
 	if err == nil {
 		err = p.Parse(b, 0, end)
 	}
-	if err != nil {
-		tb.Fatal(err)
-	}
+	require.NoError(tb, err)
 }
 
 func TestUsualHeadsDoNotAllocate(t *testing.T) {

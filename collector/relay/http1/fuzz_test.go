@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -110,9 +112,7 @@ func FuzzRequestHead(f *testing.F) {
 		before := q
 		for _, keep := range []string{"", "connection;proxy-connection"} {
 			mem := memory(in[:end])
-			if err := q.Parse(mem, headroom, len(mem)); err != nil {
-				t.Fatalf("read once more: %v", err)
-			}
+			require.NoError(t, q.Parse(mem, headroom, len(mem)), "read once more")
 			q.Prepare([]byte(keep))
 			var again Request
 			if err := again.Parse(memory(q.Bytes()), headroom, headroom+len(q.Bytes())); err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -110,9 +112,7 @@ func TestFieldsThatAreDropped(t *testing.T) {
 					in := "POST " + target + " HTTP/1.1\r\n" + host + "\r\nbody"
 					mem := memory([]byte(in))
 					var q Request
-					if err := q.Parse(mem, headroom, len(mem)-len("body")); err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, q.Parse(mem, headroom, len(mem)-len("body")))
 					if got := q.HopByHop(); got != tt.hopByHop {
 						t.Errorf("HopByHop: %v", got)
 					}
@@ -170,9 +170,7 @@ func TestAbsoluteFormBecomesOrigin(t *testing.T) {
 		rest := " HTTP/1.1\r\nHost: h\r\n\r\n"
 		mem := memory([]byte(target + rest))
 		var q Request
-		if err := q.Parse(mem, headroom, len(mem)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, q.Parse(mem, headroom, len(mem)))
 		if string(q.Authority()) != want[0] || q.Form != FormAbsolute || q.TLS != strings.Contains(target, "https") {
 			t.Errorf("%s: authority %q, form %d, TLS %v", target, q.Authority(), q.Form, q.TLS)
 		}

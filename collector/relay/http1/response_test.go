@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -105,9 +107,7 @@ func TestFieldsOfOddResponses(t *testing.T) {
 	for _, moved := range []int{0, 5} {
 		mem := append(make([]byte, moved), head...)
 		var p Response
-		if err := p.Parse(mem[moved:], 0, len(head)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.Parse(mem[moved:], 0, len(head)))
 		p.Rebase(mem, moved)
 		for name, want := range map[string]string{"x-fold": "a b  c", "X-Empty": "", "X-BLANK": "d", "X-Lf": "e", "X-Fold-LF": " f g"} {
 			if got := p.Get(name); string(got) != want || got == nil {
@@ -135,9 +135,7 @@ func TestAddClose(t *testing.T) {
 		head := "HTTP/1.1 200 OK" + end + "A: b" + end + "C: d" + end + end
 		mem := memory([]byte(head + "body"))
 		var p Response
-		if err := p.Parse(mem, headroom, headroom+len(head)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, p.Parse(mem, headroom, headroom+len(head)))
 		p.AddClose()
 		want := strings.TrimSuffix(head, end) + "Connection: close\r\n" + end
 		if got := string(mem[p.Start():]); got != want+"body" || string(p.Bytes()) != want {

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 var (
@@ -29,9 +31,7 @@ func newTraffic(t *testing.T, limits bool) *Traffic {
 	}))
 	t.Cleanup(srv.Close)
 	proxy, err := url.Parse(srv.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &Traffic{
@@ -72,18 +72,12 @@ func TestTraffic(t *testing.T) {
 func do(t *testing.T, tr *Traffic, c CallSpec) (*http.Response, []byte) {
 	t.Helper()
 	r, err := tr.request(t.Context(), c)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	res, err := tr.Client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return res, body
 }
 
@@ -110,14 +104,10 @@ func TestTamperedRequestsAreRefused(t *testing.T) {
 	f := func(name string, tamper func(*http.Request)) {
 		t.Helper()
 		r, err := tr.request(t.Context(), CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		tamper(r)
 		res, err := tr.Client.Do(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		body, _ := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if res.StatusCode != http.StatusForbidden || !strings.Contains(string(body), "SignatureDoesNotMatch") {

@@ -2,6 +2,7 @@ package cloudmonitor
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,17 +40,11 @@ func (s SigningScenario) Wrong() bool { return s.Cause != "" }
 // Bytes returns the request of the scenario as it is on the wire, signed at a
 // time by a credential.
 func (s SigningScenario) Bytes(c Credential, at time.Time) []byte {
-	or := func(v, otherwise string) string {
-		if v == "" {
-			return otherwise
-		}
-		return v
-	}
 	at = at.Add(s.skew)
 	if s.as != nil {
 		c = s.as(c)
 	}
-	query, body := or(s.query, listMetrics), s.body
+	query, body := cmp.Or(s.query, listMetrics), s.body
 	if s.sign == "simple" || s.sign == "form" {
 		params, err := url.ParseQuery(query)
 		if err != nil {
@@ -64,23 +59,23 @@ func (s SigningScenario) Bytes(c Credential, at time.Time) []byte {
 			query, body = "", query
 		}
 	}
-	target := "http://" + or(s.host, "monitor.api.ksyun.com") + or(s.path, "/")
+	target := "http://" + cmp.Or(s.host, "monitor.api.ksyun.com") + cmp.Or(s.path, "/")
 	if query != "" {
 		target += "?" + query
 	}
-	r, err := http.NewRequest(or(s.method, http.MethodGet), target, strings.NewReader(body)) //nolint:noctx // it is not sent
+	r, err := http.NewRequest(cmp.Or(s.method, http.MethodGet), target, strings.NewReader(body)) //nolint:noctx // it is not sent
 	if err != nil {
 		panic(err) // a table's
 	}
 	r.Header.Set("Accept", "application/json")
 	r.Header.Set("User-Agent", "program/1")
 	if body != "" {
-		r.Header.Set("Content-Type", or(s.kind, "application/json"))
+		r.Header.Set("Content-Type", cmp.Or(s.kind, "application/json"))
 	}
 	if s.before != nil {
 		s.before(r, c)
 	}
-	scope := Scope{Region: or(s.region, "cn-beijing-6"), Service: or(s.service, "monitor")}
+	scope := Scope{Region: cmp.Or(s.region, "cn-beijing-6"), Service: cmp.Or(s.service, "monitor")}
 	switch s.sign {
 	case "", "v4":
 		SignV4(r, []byte(body), c, scope, at, s.signed...)

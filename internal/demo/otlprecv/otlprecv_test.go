@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -21,16 +22,12 @@ func export(t *testing.T, exporter sdktrace.SpanExporter, r *otlprecv.Receiver) 
 	_, span := tp.Tracer("test").Start(t.Context(), "monitor.GetMetricStatistics")
 	span.SetAttributes(attribute.String("s", "text"), attribute.Int("n", 42), attribute.Bool("b", true))
 	span.End()
-	if err := tp.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tp.Shutdown(t.Context()))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	id := span.SpanContext()
 	got, err := r.Wait(ctx, func(s otlprecv.Span) bool { return s.SpanID == id.SpanID().String() })
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if got.TraceID != id.TraceID().String() || got.Name != "monitor.GetMetricStatistics" {
 		t.Errorf("got %s %s, want %s monitor.GetMetricStatistics", got.TraceID, got.Name, id.TraceID())
 	}
@@ -47,9 +44,7 @@ func TestHTTP(t *testing.T) {
 	defer srv.Close()
 	exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(srv.URL+"/v1/traces"),
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	export(t, exporter, r)
 }
 
@@ -63,9 +58,7 @@ func TestGRPC(t *testing.T) {
 	for _, compressor := range []string{"none", "gzip"} {
 		exporter, err := otlptracegrpc.New(t.Context(), otlptracegrpc.WithEndpoint(srv.Listener.Addr().String()),
 			otlptracegrpc.WithInsecure(), otlptracegrpc.WithCompressor(compressor))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		export(t, exporter, r)
 	}
 }
@@ -76,9 +69,7 @@ func TestKeepsTheLastSpans(t *testing.T) {
 	defer srv.Close()
 	for range 3 {
 		exporter, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(srv.URL+"/v1/traces"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		export(t, exporter, r)
 	}
 	if n := len(r.Select(func(otlprecv.Span) bool { return true })); n != 1 {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -131,9 +132,7 @@ func TestConventions(t *testing.T) {
 			}
 		}
 		text, err := d.Classic()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, m := range regexp.MustCompile(`\$\{?(\w+)`).FindAllStringSubmatch(string(text), -1) {
 			if _, ok := variables[m[1]]; !ok && !strings.HasPrefix(m[1], "__") {
 				t.Errorf("%s uses the variable %s, which it has not", d.UID, m[1])
@@ -215,9 +214,7 @@ func TestWrittenAsCommitted(t *testing.T) {
 		}
 		for _, d := range All() {
 			want, err := write(d)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			if got, err := os.ReadFile(filepath.Join(root, dir, d.UID+".json")); err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%s/%s is not what make generate writes (%v)", dir, d.UID, err)
 			}

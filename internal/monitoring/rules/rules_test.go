@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -79,9 +81,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 		}
 	}
 	books, err := filepath.Glob(filepath.Join(root, "docs", "runbooks", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, b := range books {
 		if !slices.Contains(names, strings.TrimSuffix(filepath.Base(b), ".md")) {
 			t.Errorf("%s is of no alert", b)
@@ -92,9 +92,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 // TestWrittenAsCommitted compares the committed files with the source.
 func TestWrittenAsCommitted(t *testing.T) {
 	rules, err := YAML()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if !bytes.Equal(rules, []byte(readAll(t, filepath.Join(root, "deploy/prometheus/rules.yaml")))) {
 		t.Error("rules.yaml is not what make generate writes")
 	}
@@ -137,9 +135,7 @@ func readAll(t *testing.T, names ...string) string {
 	var all strings.Builder
 	for _, name := range names {
 		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		all.Write(text)
 	}
 	return all.String()

@@ -1,7 +1,5 @@
 package ruletests
 
-import "maps"
-
 // availability returns the tests of the records of windows longer than those that
 // are recorded from the taps' own series. Their source is given as recorded.
 func availability() file {
@@ -17,10 +15,10 @@ func availability() file {
 			record := "service:ksyun_api_" + of + ":rate" + w.name
 			c := check{expr: record, minute: end}
 			expect := func(job string, value float64) {
-				c.samples = append(c.samples, sample{record, tap(job).only("cluster", "namespace", "job").with("service", "monitor"), value})
+				c.samples = append(c.samples, sample{record, service(job), value})
 			}
 			give := func(job, source string, value func(int) float64) {
-				t.series = append(t.series, series{"service:ksyun_api_" + of + ":rate" + source, tap(job).only("cluster", "namespace", "job").with("service", "monitor"), value})
+				t.series = append(t.series, series{"service:ksyun_api_" + of + ":rate" + source, service(job), value})
 			}
 			half := float64(w.minutes) / 2
 			if w.minutes == 60 {
@@ -53,12 +51,12 @@ func ratios() file {
 		ratio := "service:ksyun_api_errors_provider:ratio_rate" + w
 		t := test{name: ratio}
 		for job, requests := range map[string]float64{"half": 0.5, "no calls": 0} {
-			of := tap(job).only("cluster", "namespace", "job").with("service", "monitor")
+			of := service(job)
 			t.series = append(t.series,
 				series{"service:ksyun_api_requests:rate" + w, of, steps(requests)},
 				series{"service:ksyun_api_errors_provider:rate" + w, of, steps(requests / 2)})
 		}
-		t.checks = []check{{ratio, 1, []sample{{ratio, tap("half").only("cluster", "namespace", "job").with("service", "monitor"), 0.5}}}}
+		t.checks = []check{{ratio, 1, []sample{{ratio, service("half"), 0.5}}}}
 		f.tests = append(f.tests, t)
 	}
 	return f
@@ -79,35 +77,29 @@ func burnRates() file {
 		{3, "1d", "2h", 86400, "warning", 60},
 		{1, "3d", "6h", 259200, "warning", 180},
 	} {
-		t := test{name: "KsyunApiErrorBudgetBurn, " + b.long}
+		const name = "KsyunApiErrorBudgetBurn"
+		st := story{test: test{name: name + ", " + b.long}}
 		budget := 0.001
 		limit := b.factor * budget
 		const over = 1.25
 		end := b.wait + 10
 		give := func(job string, long, short, failures float64) {
-			of := tap(job).only("cluster", "namespace", "job").with("service", "monitor")
+			of := service(job)
 			for record, v := range map[string]float64{
 				"service:ksyun_api_errors_provider:ratio_rate" + b.long:  long,
 				"service:ksyun_api_errors_provider:ratio_rate" + b.short: short,
 				"service:ksyun_api_errors_provider:rate" + b.long:        failures / b.seconds,
 			} {
-				t.series = append(t.series, series{record, of, steps(none, 5, v, float64(end), 0)})
+				st.series = append(st.series, series{record, of, steps(none, 5, v, float64(end), 0)})
 			}
 		}
 		give("fires", limit*over, limit*over, 4.6)
 		give("long at the limit", limit, limit*over, 100)
 		give("short at the limit", limit*over, limit, 100)
 		give("few failures", limit*over, limit*over, 4.5)
-		fires := tap("fires").only("cluster", "namespace", "job").with("service", "monitor", "window", b.long, "alertname", "KsyunApiErrorBudgetBurn", "alertstate", "firing")
-		maps.Copy(fires, severe(b.severity, "provider"))
-		for _, m := range []int{5 + b.wait - 1, 5 + b.wait, end - 1, end} {
-			c := check{expr: `ALERTS{alertname="KsyunApiErrorBudgetBurn",alertstate="firing"}`, minute: m}
-			if m >= 5+b.wait && m < end {
-				c.samples = []sample{{"ALERTS", fires, 1}}
-			}
-			t.checks = append(t.checks, c)
-		}
-		f.tests = append(f.tests, t)
+		fires := alert(name, service("fires").with("window", b.long), severe(b.severity, "provider"))
+		st.expected = []expectation{{fires, 1, 5 + b.wait, end - 1}}
+		f.tests = append(f.tests, st.at(firing(name), "ALERTS", 5+b.wait-1, 5+b.wait, end-1, end))
 	}
 	return f
 }

@@ -198,52 +198,44 @@ func (c counting) restarts(at int) []episode {
 
 // test returns the test of episodes at some minutes.
 func (c counting) test(name string, episodes []episode, minutes ...int) test {
-	t := test{name: c.rule + name}
+	st := story{test: test{name: c.rule + name}}
 	if len(c.by) > 0 && slices.Contains(c.by, "code") {
-		t.name += " " + c.counted[0]["code"]
+		st.name += " " + c.counted[0]["code"]
 	}
 	for _, e := range episodes {
-		t.series = append(t.series, e.series...)
+		st.series = append(st.series, e.series...)
+		if e.from == 0 {
+			continue
+		}
+		all := tap(e.job)
+		maps.Copy(all, c.counted[0])
+		all = all.only(append([]string{"cluster", "namespace", "job"}, c.by...)...)
+		if c.alert != nil {
+			all = alert(c.rule, all, c.alert)
+		}
+		st.expected = append(st.expected, expectation{all, 1, e.from + c.wait, e.to + c.keep})
 	}
-	end := 2*c.window + 4
+	expr, metric := fmt.Sprintf("round(%s)", c.rule), ""
+	switch {
+	case c.alert != nil:
+		expr, metric = firing(c.rule), "ALERTS"
+	case name != "":
+		expr = fmt.Sprintf("(%s > bool 0) == 1", c.rule)
+	case c.perWindow:
+		// After a reset, the count is estimated, up to a quarter too high.
+		expr = fmt.Sprintf("round(%s * %d - 0.1) > 0", c.rule, c.window*60)
+	}
 	slices.Sort(minutes)
-	for _, m := range slices.Compact(minutes) {
-		check := check{expr: c.rule + " > 0", minute: m}
-		var metric string
-		switch {
-		case c.alert != nil:
-			check.expr, metric = fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, c.rule), "ALERTS"
-		case name != "":
-			check.expr, metric = fmt.Sprintf("(%s > bool 0) == 1", c.rule), ""
-		case c.perWindow:
-			// After a reset, the count is estimated, up to a quarter too high.
-			check.expr, metric = fmt.Sprintf("round(%s * %d - 0.1) > 0", c.rule, c.window*60), ""
-		default:
-			check.expr, metric = fmt.Sprintf("round(%s)", c.rule), ""
-		}
-		for _, e := range episodes {
-			if e.from == 0 || m < e.from+c.wait || m > e.to+c.keep {
-				continue
-			}
-			all := tap(e.job)
-			maps.Copy(all, c.counted[0])
-			all = all.only(append([]string{"cluster", "namespace", "job"}, c.by...)...)
-			if c.alert != nil {
-				maps.Copy(all, c.alert)
-				all = all.with("alertname", c.rule, "alertstate", "firing")
-			}
-			check.samples = append(check.samples, sample{metric, all, 1})
-		}
-		t.checks = append(t.checks, check.sorted())
-	}
+	t := st.at(expr, metric, slices.Compact(minutes)...)
 	if c.perWindow && name == "" { // a value of 0, even from a single sample in the window
-		check := check{expr: c.rule, minute: end + 1}
+		values := story{test: t}
+		end := 2*c.window + 4
 		for _, e := range episodes {
 			if !strings.HasPrefix(e.job, "other") {
-				check.samples = append(check.samples, sample{c.rule, tap(e.job).only("cluster", "namespace", "job").with("service", "monitor"), 0})
+				values.expect(e.job, 0, end+1, end+1)
 			}
 		}
-		t.checks = append(t.checks, check.sorted())
+		t = values.at(c.rule, c.rule, end+1)
 	}
 	return t
 }

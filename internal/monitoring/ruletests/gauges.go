@@ -1,9 +1,6 @@
 package ruletests
 
-import (
-	"fmt"
-	"maps"
-)
+import "maps"
 
 // gauge is an alert on values that are not counted.
 type gauge struct {
@@ -68,7 +65,7 @@ func gauges() file {
 	f := file{about: "At which values of gauges alerts fire, with which labels, and for how long.", every: 1}
 	const at = 5
 	for _, g := range gaugeAlerts {
-		t := test{name: g.alert}
+		st := story{test: test{name: g.alert}}
 		end := at + g.wait + 5
 		fires := tap("fires")
 		for _, r := range g.of {
@@ -81,32 +78,22 @@ func gauges() file {
 			if g.alert == "KsyunTapCAExpiring" {
 				value = steps(1e9, at, r.fires, float64(end), 1e9)
 			}
-			t.series = append(t.series, series{r.metric, of, value}, series{r.metric, of.with("job", "near"), steps(r.near)})
+			st.series = append(st.series, series{r.metric, of, value}, series{r.metric, of.with("job", "near"), steps(r.near)})
 			maps.Copy(fires, r.labels)
 		}
-		fires = fires.only(append([]string{"cluster", "namespace", "job"}, g.by...)...).with("alertname", g.alert, "alertstate", "firing")
-		maps.Copy(fires, g.labels)
+		fires = fires.only(append([]string{"cluster", "namespace", "job"}, g.by...)...)
+		st.expected = []expectation{{alert(g.alert, fires, g.labels), 1, at + g.wait, end - 1 + g.keep}}
 		if g.alert == "KsyunTapDown" { // targets that are not taps, beside taps
 			for _, twin := range tap("fires").twins("cluster", "namespace", "job", "instance") {
-				t.series = append(t.series, series{"up", twin, steps(0)})
+				st.series = append(st.series, series{"up", twin, steps(0)})
 			}
 		}
-		for _, m := range []int{at + g.wait - 1, at + g.wait, end - 1 + g.keep, end + g.keep} {
-			c := check{expr: fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, g.alert), minute: m}
-			if m >= at+g.wait && m < end+g.keep {
-				c.samples = []sample{{"ALERTS", fires, 1}}
-			}
-			t.checks = append(t.checks, c)
-		}
-		f.tests = append(f.tests, t)
+		f.tests = append(f.tests, st.at(firing(g.alert), "ALERTS", at+g.wait-1, at+g.wait, end-1+g.keep, end+g.keep))
 	}
 	// No tap at all, for a quarter of an hour.
-	const absent = `ALERTS{alertname="KsyunTapAbsent",alertstate="firing"}`
-	firing := []sample{{"ALERTS", labels{"alertname": "KsyunTapAbsent", "alertstate": "firing"}.with("severity", "critical", "blame", "tap"), 1}}
-	f.tests = append(f.tests, test{
-		name:   "KsyunTapAbsent",
-		series: []series{{"ksyun_tap_build_info", tap("a").with("version", "v"), steps(1, at, stale, at+1, none, at+15, 1)}},
-		checks: []check{{absent, at + 9, nil}, {absent, at + 10, firing}, {absent, at + 14, firing}, {absent, at + 15, nil}},
-	})
+	st := story{test: test{name: "KsyunTapAbsent"}}
+	st.series = []series{{"ksyun_tap_build_info", tap("a").with("version", "v"), steps(1, at, stale, at+1, none, at+15, 1)}}
+	st.expected = []expectation{{alert("KsyunTapAbsent", labels{}, severe("critical", "tap")), 1, at + 10, at + 14}}
+	f.tests = append(f.tests, st.at(firing("KsyunTapAbsent"), "ALERTS", at+9, at+10, at+14, at+15))
 	return f
 }

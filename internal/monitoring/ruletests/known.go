@@ -28,26 +28,21 @@ func known() file {
 		record := fmt.Sprintf("instance:ksyun_tap:known%dm", w)
 		n := w + 3 // when new taps are first scraped
 		minute := func(m float64) float64 { return (float64(n) + m) * 60 }
-		t := test{name: record}
-		t.series = append(t.series, running(tap("old"), 0, forever, long)...)
-		t.series = append(t.series, running(tap("new"), n, forever, minute(-2.5))...)
-		t.series = append(t.series, running(tap("new, late"), n, forever, minute(-3))...)
-		t.series = append(t.series, running(tap("gone"), n, n+2, minute(-1))...)
+		st := story{test: test{name: record}}
+		expect := func(job string, from, to int) {
+			st.expected = append(st.expected, expectation{tap(job), 1, from, to})
+		}
+		st.add(running(tap("old"), 0, forever, long), running(tap("new"), n, forever, minute(-2.5)),
+			running(tap("new, late"), n, forever, minute(-3)), running(tap("gone"), n, n+2, minute(-1)))
 		for _, twin := range tap("new").twins("cluster", "namespace", "job", "instance") {
-			t.series = append(t.series, running(twin, n, forever, minute(-1))[1]) // of another program
+			st.series = append(st.series, running(twin, n, forever, minute(-1))[1]) // of another program
 		}
-		for _, m := range []int{w - 1, w, n, n + w - 2, n + w - 1, n + w, n + w + 1, n + w + 2} {
-			c := check{expr: record, minute: m}
-			for job, known := range map[string]bool{
-				"old": m >= w, "new": m >= n, "new, late": m >= n && m != n+w-1, "gone": m >= n && m < n+w+2,
-			} {
-				if known {
-					c.samples = append(c.samples, sample{record, tap(job), 1})
-				}
-			}
-			t.checks = append(t.checks, c.sorted())
-		}
-		f.tests = append(f.tests, t)
+		expect("old", w, forever)
+		expect("new", n, forever)
+		expect("new, late", n, n+w-2)
+		expect("new, late", n+w, forever)
+		expect("gone", n, n+w+1)
+		f.tests = append(f.tests, st.at(record, record, w-1, w, n, n+w-2, n+w-1, n+w, n+w+1, n+w+2))
 	}
 	return f
 }

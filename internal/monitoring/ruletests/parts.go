@@ -1,9 +1,6 @@
 package ruletests
 
-import (
-	"fmt"
-	"maps"
-)
+import "maps"
 
 // part is an alert on the share of the calls of an action or a region.
 type part struct {
@@ -46,25 +43,28 @@ func failingParts() file {
 }
 
 func (p part) test() test {
-	t := test{name: p.alert}
+	st := story{test: test{name: p.alert}}
 	const at = 5
 	end := at + 2*p.wait // after it, nothing is counted
 	calls := func(tap labels, failed, requests int) {
 		of := maps.Clone(tap).with("service", "monitor", p.of, "r")
 		for record, n := range map[string]int{p.failed: failed, p.requests: requests} {
 			if n > 0 {
-				t.series = append(t.series, series{record, of, steps(none, at, float64(n), float64(end), stale, float64(end+1), none)})
+				st.series = append(st.series, series{record, of, steps(none, at, float64(n), float64(end), stale, float64(end+1), none)})
 			}
 		}
 	}
-	var firing []string
+	expect := func(job string) {
+		of := service(job).with(p.of, "r")
+		st.expected = append(st.expected, expectation{alert(p.alert, of, p.labels), 1, at + p.wait, end - 1 + p.keep})
+	}
 	n := p.failures
 	if p.each {
-		firing = append(firing, "one tap")
+		expect("one tap")
 		calls(tap("one tap"), n, n*p.ratio-1)
 		calls(tap("one tap").with("instance", "busy"), 0, 100000)
 	}
-	firing = append(firing, "three taps")
+	expect("three taps")
 	for i, instance := range []string{"i", "j", "k"} {
 		failed := n / 3
 		if i == 0 {
@@ -74,17 +74,5 @@ func (p part) test() test {
 	}
 	calls(tap("at the ratio"), n, n*p.ratio)
 	calls(tap("few failures"), n-1, n-1)
-	for _, m := range []int{at + p.wait - 1, at + p.wait, end - 1 + p.keep, end + p.keep} {
-		c := check{expr: fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, p.alert), minute: m}
-		for _, job := range firing {
-			if m < at+p.wait || m >= end+p.keep {
-				continue
-			}
-			of := tap(job).only("cluster", "namespace", "job").with("service", "monitor", p.of, "r", "alertname", p.alert, "alertstate", "firing")
-			maps.Copy(of, p.labels)
-			c.samples = append(c.samples, sample{"ALERTS", of, 1})
-		}
-		t.checks = append(t.checks, c.sorted())
-	}
-	return t
+	return st.at(firing(p.alert), "ALERTS", at+p.wait-1, at+p.wait, end-1+p.keep, end+p.keep)
 }

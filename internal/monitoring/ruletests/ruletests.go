@@ -95,6 +95,23 @@ func tap(job string) labels {
 	return labels{"cluster": "c", "namespace": "n", "job": job, "instance": "i"}
 }
 
+// service returns the labels of a record of a job's calls.
+func service(job string) labels {
+	return tap(job).only("cluster", "namespace", "job").with("service", "monitor")
+}
+
+// alert returns the labels of an alert that fires, with those of its result.
+func alert(name string, of, severity labels) labels {
+	all := of.with("alertname", name, "alertstate", "firing")
+	maps.Copy(all, severity)
+	return all
+}
+
+// firing returns the expression for an alert.
+func firing(name string) string {
+	return fmt.Sprintf(`ALERTS{alertname=%q,alertstate="firing"}`, name)
+}
+
 // twins returns labels that differ in one of those named.
 func (l labels) twins(names ...string) []labels {
 	var all []labels
@@ -212,8 +229,41 @@ func values(of func(int) float64, last, every int) string {
 	return strings.Join(out, " ")
 }
 
-// sorted returns the check with its samples in order.
-func (c check) sorted() check {
-	slices.SortFunc(c.samples, func(a, b sample) int { return strings.Compare(a.labels.String(), b.labels.String()) })
-	return c
+// story builds a test: what happens at taps, and the samples that are expected.
+type story struct {
+	test
+	expected []expectation
+}
+
+// expectation is a sample in an interval of minutes, inclusively.
+type expectation struct {
+	labels   labels
+	value    float64
+	from, to int
+}
+
+func (s *story) add(all ...[]series) {
+	for _, a := range all {
+		s.series = append(s.series, a...)
+	}
+}
+
+// expect expects the record of a job to have a value from one minute to another.
+func (s *story) expect(job string, value float64, from, to int) {
+	s.expected = append(s.expected, expectation{service(job), value, from, to})
+}
+
+// at checks an expression at minutes. Its result has the name metric.
+func (s *story) at(expr, metric string, minutes ...int) test {
+	for _, m := range minutes {
+		c := check{expr: expr, minute: m}
+		for _, e := range s.expected {
+			if m >= e.from && m <= e.to {
+				c.samples = append(c.samples, sample{metric, e.labels, e.value})
+			}
+		}
+		slices.SortFunc(c.samples, func(a, b sample) int { return strings.Compare(a.labels.String(), b.labels.String()) })
+		s.checks = append(s.checks, c)
+	}
+	return s.test
 }

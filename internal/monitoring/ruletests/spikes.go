@@ -31,7 +31,7 @@ func spiking() file {
 		st := story{test: test{name: spikes + ", " + h.name + " before"}}
 		at := h.ago + 100
 		fires := func(job string, kind labels, minutes float64) {
-			st.expected = append(st.expected, expectation{tap(job).with("category", kind["category"]), 0.02, int(at), int(at + minutes)})
+			st.expected = append(st.expected, expectation{service(job).with("category", kind["category"]), 0.02, int(at), int(at + minutes)})
 		}
 		// add is a tap with failures now, of 500 calls, and some at another time of
 		// the other day.
@@ -78,16 +78,16 @@ func spiking() file {
 			fires("again", auth, 10)
 		}
 		minute := int(at)
-		t := st.at(spikes, minute-5, minute, minute+5, minute+10, minute+15, minute+20, minute+25, minute+30)
+		t := st.at(spikes, spikes, minute-5, minute, minute+5, minute+10, minute+15, minute+20, minute+25, minute+30)
 		if h.ago == 1440 { // the states that spikes begin
 			for _, s := range states[:2] {
-				c := check{expr: s.record(), minute: minute}
+				begins := story{test: t}
 				for _, e := range st.expected {
-					if e.tap["category"] == s.failing[0]["category"] {
-						c.samples = append(c.samples, sample{s.record(), e.tap.only("cluster", "namespace", "job").with("service", "monitor"), e.value})
+					if e.labels["category"] == s.failing[0]["category"] {
+						begins.expected = append(begins.expected, expectation{e.labels.only("cluster", "namespace", "job", "service"), e.value, minute, minute})
 					}
 				}
-				t.checks = append(t.checks, c.sorted())
+				t = begins.at(s.record(), s.record(), minute)
 			}
 		}
 		f.tests = append(f.tests, t)

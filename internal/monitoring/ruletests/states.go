@@ -67,47 +67,6 @@ func row(tap labels, category string, failures, lastSuccess float64) []series {
 	}
 }
 
-// expectation is the value of a state in an interval of minutes.
-type expectation struct {
-	tap      labels
-	value    float64
-	from, to int
-}
-
-// story builds a test of a state: what happens at taps, and the state's values.
-type story struct {
-	test
-	expected []expectation
-}
-
-func (s *story) add(all ...[]series) {
-	for _, a := range all {
-		s.series = append(s.series, a...)
-	}
-}
-
-// expect expects the state of a job to have a value from one minute to another,
-// inclusively.
-func (s *story) expect(job string, value float64, from, to int) {
-	s.expected = append(s.expected, expectation{tap(job), value, from, to})
-}
-
-// at checks the record at minutes.
-func (s *story) at(record string, minutes ...int) test {
-	for _, m := range minutes {
-		c := check{expr: record, minute: m}
-		for _, e := range s.expected {
-			if m >= e.from && m <= e.to {
-				of := e.tap.only("cluster", "namespace", "job").with("service", "monitor")
-				maps.Copy(of, e.tap.only("service", "category"))
-				c.samples = append(c.samples, sample{record, of, e.value})
-			}
-		}
-		s.checks = append(s.checks, c.sorted())
-	}
-	return s.test
-}
-
 // onStates returns the tests of when states begin, and of what keeps them on.
 func onStates() file {
 	f := file{about: "When the states of a service begin, and which share of the calls keeps them on.", every: 1}
@@ -144,7 +103,7 @@ func (s state) begins() test {
 			share(tap(job("below")), kind, at, 3, 3*(s.of-1)+1))
 	}
 	st.add(share(tap("other causes"), s.other, at, 30, 0))
-	return st.at(s.record(), at-1, at)
+	return st.at(s.record(), s.record(), at-1, at)
 }
 
 // inARow is about failures without a success.
@@ -167,7 +126,7 @@ func (s state) inARow() test {
 		st.add([]series{{"ksyun_api_last_success_timestamp_seconds", twin, steps(0)}})
 	}
 	st.expect("a success two minutes ago", 1, at+1, at+1)
-	return st.at(s.record(), at-1, at, at+1)
+	return st.at(s.record(), s.record(), at-1, at, at+1)
 }
 
 // lasts is about the share below which a state ends.
@@ -196,7 +155,7 @@ func (s state) lasts() test {
 		st.add(share(tap(job), kind, at, 3, 0, [3]float64{at + 15, 0, 1}))
 		st.expect(job, 1, at, at+14)
 	}
-	return st.at(s.record(), at, at+14, at+15, at+23, at+26, at+29, at+30, at+31, at+45)
+	return st.at(s.record(), s.record(), at, at+14, at+15, at+23, at+26, at+29, at+30, at+31, at+45)
 }
 
 // others is about other services, which are in another state.
@@ -208,7 +167,7 @@ func (s state) others() test {
 	st.add(share(tap("half"), kind, at+2, 1, 2*s.of-1))
 	for _, twin := range tap("half").with("service", "monitor").twins(names...) {
 		st.add(share(twin, kind.with("service", twin["service"]), at, 3, 0, [3]float64{at + 15, 3, 0}))
-		st.expected = append(st.expected, expectation{twin, 1, at, 1000})
+		st.expected = append(st.expected, expectation{twin.only("cluster", "namespace", "job", "service"), 1, at, 1000})
 	}
 	// On and without a call, beside others that call.
 	st.add(share(tap("no call"), kind, at, 3, 0))
@@ -216,7 +175,7 @@ func (s state) others() test {
 	for _, twin := range tap("no call").with("service", "monitor").twins(names...) {
 		st.series = append(st.series, series{attempts, twin.with("category", "none", "blame", "none"), steps(10)})
 	}
-	return st.at(s.record(), at+2, at+3, at+17)
+	return st.at(s.record(), s.record(), at+2, at+3, at+17)
 }
 
 // heldStates returns the tests of how long states last without calls.
@@ -238,7 +197,7 @@ func heldStates() file {
 			st.add([]series{{"ksyun_api_last_error_timestamp_seconds", twin.with("category", s.row[0]), recent}})
 		}
 		st.add([]series{{"ksyun_api_last_error_timestamp_seconds", tap("in a row").with("service", "monitor", "category", s.other["category"]), recent}})
-		f.tests = append(f.tests, st.at(s.record(), at+s.hold-5, at+s.hold, at+s.hold+5, at+s.hold+15))
+		f.tests = append(f.tests, st.at(s.record(), s.record(), at+s.hold-5, at+s.hold, at+s.hold+5, at+s.hold+15))
 	}
 	return f
 }

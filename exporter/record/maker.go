@@ -1,0 +1,43 @@
+package record
+
+import (
+	"hash/maphash"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
+
+// Maker makes records. It remembers URLs and user agents that contained nothing to
+// redact: a call that fails again and again is not searched again, and its records
+// share these texts. The zero value is ready for use. It is not safe for concurrent
+// use.
+type Maker struct{ urls, agents harmless }
+
+// New returns the record of the attempt o. It does not retain the buffers of o.
+func New(o *classify.Observation) *Record { return new(Maker).New(o) }
+
+const (
+	maxHarmless    = 64  // number of texts that are remembered
+	maxHarmlessLen = 512 // maximum length of each, in bytes
+)
+
+var harmlessSeed = maphash.MakeSeed()
+
+// harmless are texts that are output as they were received, by their hash. A text
+// displaces another one with the same place.
+type harmless [maxHarmless]string
+
+// safe returns text in the form in which it is output, which is that of redact.
+func (h *harmless) safe(text []byte, redact func() string) string {
+	if len(text) > maxHarmlessLen {
+		return redact()
+	}
+	at := &h[maphash.Bytes(harmlessSeed, text)%maxHarmless]
+	if *at == string(text) {
+		return *at
+	}
+	output := redact()
+	if output == string(text) {
+		*at = output
+	}
+	return output
+}
