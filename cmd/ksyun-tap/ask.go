@@ -94,10 +94,14 @@ func urlFlag(c *kingpin.CmdClause, url *string) {
 	c.Flag("url", urlHelp).PlaceHolder("URL").StringVar(url)
 }
 
-// tapURL returns the URL of the running tap: from the flag or the environment.
+// tapURL returns the URL of the running tap: from the flag, which may be an address, or
+// from the environment.
 func tapURL(url string) string {
-	if url != "" {
+	switch {
+	case strings.Contains(url, "://"):
 		return url
+	case url != "":
+		return "http://" + url
 	}
 	address := cmp.Or(os.Getenv(config.EnvPrefix+"WEB_ADMIN_LISTEN_ADDRESS"), os.Getenv(config.EnvPrefix+"WEB_LISTEN_ADDRESS"))
 	return localURL(address, config.DefaultWebListen)

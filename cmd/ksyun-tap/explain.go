@@ -28,7 +28,7 @@ func newExplain(app *kingpin.Application) *explainVerb {
 	c := app.Command("explain", "Print what an error code, a fault, an HTTP status or the cause of a diagnosis means, who must fix it and how. Without an argument, list all codes.")
 	c.Arg("code", "Error code, in any case; fault, such as dns; HTTP status, such as 409, for the codes that come with it; or cause.").StringVar(&v.code)
 	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }
 
@@ -45,19 +45,27 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		}
 	} else if v.code != "" {
 		e, ok := catalog.Lookup(v.code)
+		entries = slices.DeleteFunc(slices.Clone(entries), func(other *classify.Entry) bool { return !ok || other.Code != e.Code })
 		if d, isCause := diagnosis.Describe(diagnosis.Cause(v.code)); !ok && isCause {
 			return v.explainCause(std, d)
 		}
 		if !ok && v.code == string(classify.FaultCanceled) {
-			e, ok = canceled, true
+			entries, ok = []*classify.Entry{canceled}, true
 		}
 		if !ok {
-			return usageError{usererror.New(v.code+" is not in the catalogue"+near(entries, v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
+			return usageError{usererror.New(v.code+" is not in the catalogue"+near(catalog.Entries(), v.code), "run ksyun-tap explain to list all codes, or add it with --tap.catalog-file")}
 		}
 		if v.output == "text" {
-			return explainEntry(std, e)
+			for i, e := range entries {
+				if i > 0 {
+					fmt.Fprintln(std.out)
+				}
+				if err := explainEntry(std, e); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
-		entries = []*classify.Entry{e}
 	}
 	if v.output == "json" {
 		for _, entry := range entries {
@@ -143,15 +151,21 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 
 func statuses(e *classify.Entry) string { return strings.Join(e.StatusNames(), ",") }
 
-// near returns up to three codes that contain text or are contained in it.
+// near returns the code that is spelled most like text, or else up to three that contain
+// it or are contained in it.
 func near(entries []*classify.Entry, text string) string {
-	var found []string
+	var found, codes []string
+	spelled := map[string]string{} // by code in lower case
 	text = strings.ToLower(text)
 	for _, e := range entries {
 		code := strings.ToLower(e.Code)
-		if len(found) < 3 && (strings.Contains(code, text) || strings.Contains(text, code)) {
+		spelled[code], codes = e.Code, append(codes, code)
+		if len(found) < 3 && (strings.Contains(code, text) || strings.Contains(text, code)) && !slices.Contains(found, e.Code) {
 			found = append(found, e.Code)
 		}
+	}
+	if nearest, ok := usererror.Nearest(text, codes); ok {
+		found = []string{spelled[nearest]}
 	}
 	if found == nil {
 		return ""

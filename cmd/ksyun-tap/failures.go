@@ -45,10 +45,10 @@ func newFailures(app *kingpin.Application) *failuresVerb {
 		v.filter[name] = new([]string)
 		return c.Flag(name, help+" Repeatable.").PlaceHolder(strings.ToUpper(name))
 	}
-	repeatable("category", "Only failures of this category: "+words(classify.Categories())+".").EnumsVar(v.filter["category"], names(classify.Categories())...)
+	repeatable("category", "Only failures of this category: "+words(classify.Categories())+".").StringsVar(v.filter["category"])
 	repeatable("code", "Only failures with this error code, in any case.").StringsVar(v.filter["code"])
 	repeatable("action", "Only failures of this action, in any case.").StringsVar(v.filter["action"])
-	repeatable("blame", "Only failures that are to be fixed by: "+words(classify.Blames())+".").EnumsVar(v.filter["blame"], names(classify.Blames())...)
+	repeatable("blame", "Only failures that are to be fixed by: "+words(classify.Blames())+".").StringsVar(v.filter["blame"])
 	c.Flag("limit", "Maximum number of failures or groups.").Default("20").IntVar(&v.limit)
 	c.Flag("groups", "List groups of equal failures, the largest first, with their counts since the start of the tap.").BoolVar(&v.groups)
 	c.Flag("follow", "Then print new failures as they happen, until interrupted.").Short('f').BoolVar(&v.follow)
@@ -57,17 +57,16 @@ func newFailures(app *kingpin.Application) *failuresVerb {
 	return v
 }
 
-// names returns the values that are not empty.
-func names[T ~string](values []T) (all []string) {
+// words returns the values that are not empty, separated by commas.
+func words[T ~string](values []T) string {
+	var all []string
 	for _, v := range values {
 		if v != "" {
 			all = append(all, string(v))
 		}
 	}
-	return all
+	return strings.Join(all, ", ")
 }
-
-func words[T ~string](values []T) string { return strings.Join(names(values), ", ") }
 
 func (v *failuresVerb) run(ctx context.Context, std stdio) error {
 	switch {
@@ -78,11 +77,33 @@ func (v *failuresVerb) run(ctx context.Context, std stdio) error {
 	case v.since < 0:
 		return usageError{usererror.New(fmt.Sprintf("--since=%v is negative", v.since), "write a duration such as 15m")}
 	}
+	if err := cmp.Or(known(v.filter, "category", classify.Categories()), known(v.filter, "blame", classify.Blames())); err != nil {
+		return usageError{err}
+	}
 	tap := strings.TrimSuffix(tapURL(v.url), "/")
 	if v.groups {
 		return v.listGroups(ctx, std, tap)
 	}
 	return v.listFailures(ctx, std, tap)
+}
+
+// known returns an error for the first value of a flag that is not one of all.
+func known[T ~string](filter map[string]*[]string, flag string, all []T) error {
+	values := filter[flag]
+	if values == nil {
+		return nil
+	}
+	for _, v := range *values {
+		if slices.ContainsFunc(all, func(k T) bool { return k != "" && strings.EqualFold(string(k), v) }) {
+			continue
+		}
+		hint := "write one of " + words(all)
+		if nearest, ok := usererror.Nearest(strings.ToLower(v), strings.Split(words(all), ", ")); ok {
+			hint = "did you mean --" + flag + "=" + nearest + "?"
+		}
+		return usererror.New(fmt.Sprintf("--%s=%s is not a %s of failures", flag, v, flag), hint)
+	}
+	return nil
 }
 
 // query returns the filter as parameters of the API.

@@ -107,14 +107,14 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 	}
 	urls := v.urls
 	if len(urls) == 0 {
-		urls = []string{tapURL("")}
+		urls = []string{""}
 	}
 	add := func(s lookup.Named, failed error) {
 		err = errors.Join(err, failed)
 		all = append(all, s)
 	}
 	for _, text := range urls {
-		u, wrong := lookup.ParseURL(text)
+		u, wrong := lookup.ParseURL(tapURL(text))
 		if wrong != nil {
 			return nil, "", usererror.At("--url", wrong)
 		}
@@ -138,7 +138,7 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 			add(backend.open(u))
 		}
 	}
-	if len(v.urls) == 0 && len(all) > 1 && urls[0] == localURL("", config.DefaultWebListen) {
+	if len(v.urls) == 0 && len(all) > 1 && tapURL("") == localURL("", config.DefaultWebListen) {
 		optional = all[0].Name
 	}
 	return all, optional, err
@@ -215,20 +215,30 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 func printRecord(out io.Writer, r *record.Record, traces []string) error {
 	took := "" // not known
 	if r.DurationSeconds > 0 {
-		took = time.Duration(r.DurationSeconds * float64(time.Second)).String()
+		took = fmt.Sprintf("%.1f ms", r.DurationSeconds*1000)
 	}
 	join := func(parts ...string) string { return record.Escape(strings.Join(parts, " ")) }
-	return printFields(
-		out,
-		field{"ID", join(r.ID)},
-		field{"Request ID", join(r.RequestID, notVendors(r.RequestIDSource))},
-		field{"Time", r.Time.Format(time.RFC3339Nano)},
-		field{"Call", join(r.Service, r.Action, r.Version, r.Region)},
-		field{"Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))},
-		field{"Category", join(string(r.Category))},
-		field{"Blame", join(string(r.Blame))},
-		field{"Message", join(r.Message)},
-		field{"Means", join(r.Meaning.English)},
+	fields := []field{
+		{"ID", join(r.ID)},
+		{"Request ID", join(r.RequestID, notVendors(r.RequestIDSource))},
+		{"Time", r.Time.Format(time.RFC3339Nano)},
+		{"Call", join(r.Service, r.Action, r.Version, r.Region)},
+		{"Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))},
+		{"Category", join(string(r.Category))},
+		{"Blame", join(string(r.Blame))},
+		{"Message", join(r.Message)},
+		{"Means", join(r.Meaning.English)},
+	}
+	for _, d := range r.Diagnoses {
+		if d.Certainty != diagnosis.Excluded {
+			fields = append(fields, field{"Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)})
+		}
+	}
+	if r.Scope != (diagnosis.Scope{}) {
+		fields = append(fields, field{"Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))})
+	}
+	return printFields(out, append(
+		fields,
 		field{"Do", join(r.Advice.Text().English)},
 		field{"含义", join(r.Meaning.Chinese)},
 		field{"处理", join(r.Advice.Text().Chinese)},
@@ -237,7 +247,8 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 		field{"Took", took},
 		field{"Trace", join(append([]string{r.TraceID}, traces...)...)},
 		field{"Client", join(r.UserAgent)},
-	)
+	)...)
+
 }
 
 // notVendors explains a request ID that the vendor does not know.

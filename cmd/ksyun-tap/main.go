@@ -164,8 +164,9 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	c := &commandLine{app: app, verbs: map[string]verb{}}
 	app.UsageWriter(unfailing{out}).ErrorWriter(unfailing{out})
 	app.Terminate(func(int) { c.exited = true })
-	app.HelpFlag.Short('h')
+	app.HelpFlag.Short('h').Help("Print this help.")
 	app.Version(version.Print("ksyun-tap"))
+	app.VersionFlag.Help("Print version and build information.")
 	app.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"InGroups": inGroups})
 
 	runVerb := app.Command("run", "Run the tap (the default command).").Default()
@@ -218,7 +219,11 @@ func (c *commandLine) parse(args []string) (verb, error) {
 		return nil, nil
 	case err != nil:
 		if usererror.Hint(err) == "" { // it is from the parser of the command line
-			err = usererror.Wrap(err, "see ksyun-tap --help")
+			hint := "see ksyun-tap --help"
+			if len(args) > 0 && c.app.GetCommand(args[0]) != nil {
+				hint = "see ksyun-tap " + args[0] + " --help"
+			}
+			err = usererror.Wrap(err, hint)
 		}
 		return nil, usageError{err}
 	}

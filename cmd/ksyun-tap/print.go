@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 
+	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 )
 
@@ -21,15 +23,38 @@ func printJSON(out io.Writer, value any) error {
 // field is a value with its name.
 type field struct{ name, value string }
 
-// printFields prints fields in two columns, without those that have no value.
+// printFields prints fields in two columns, without those that have no value. On a
+// terminal, texts are wrapped, but not values such as URLs.
 func printFields(out io.Writer, fields ...field) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	column, width := 0, terminalWidth(out)
 	for _, f := range fields {
 		if f.value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", f.name, f.value)
+			column = max(column, text.StringWidthWithoutEscSequences(f.name)+columnGap)
 		}
 	}
-	return w.Flush()
+	var b strings.Builder
+	for _, f := range fields {
+		if f.value == "" {
+			continue
+		}
+		if width > 0 && slices.Contains([]string{"Message", "Means", "Why", "Scope", "Do", "含义", "处理", "Source"}, f.name) {
+			f.value = text.WrapSoft(f.value, max(minText, width-column))
+		}
+		for line := range strings.SplitSeq(f.value, "\n") {
+			b.WriteString(text.Pad(f.name, column, ' ') + strings.TrimRight(line, " ") + "\n")
+			f.name = ""
+		}
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+// terminalWidth returns the width of a terminal in columns; 0 if out is none.
+func terminalWidth(out io.Writer) (width int) {
+	if f, ok := direct(out).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		width, _, _ = term.GetSize(int(f.Fd()))
+	}
+	return width
 }
 
 // plural returns a count with its noun.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
@@ -45,10 +44,8 @@ const (
 // of another day.
 func newTable(out io.Writer, now time.Time, head ...string) *table {
 	t := &table{out: out, now: now, head: head, widths: make([]int, len(head))}
-	if f, ok := direct(out).(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		t.width, _, _ = term.GetSize(int(f.Fd()))
-		t.colours = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	}
+	t.width = terminalWidth(out)
+	t.colours = t.width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	for i, name := range head {
 		t.widths[i] = len(name)
 	}

@@ -61,16 +61,13 @@ const (
 )
 
 // activity serves the activity.
-func (a api) activity(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), activityParams, a.Now())
-	if err == nil {
-		var c counts
-		if c, err = newCounts(&q, a.Now()); err == nil {
-			succeed(w, a.count(r.Context(), &q, &c))
-			return
-		}
+func (a api) activity(w http.ResponseWriter, r *http.Request, q *query) {
+	c, err := newCounts(q, a.Now())
+	if err != nil {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return
 	}
-	fail(w, http.StatusBadRequest, errBadData, err.Error())
+	succeed(w, a.count(r.Context(), q, &c))
 }
 
 // counts is an activity that is being counted.

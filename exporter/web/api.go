@@ -77,13 +77,25 @@ const (
 	errUnavailable = "unavailable"
 )
 
-// failures serves a page of failures.
-func (a api) failures(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), listParams, a.Now())
-	if err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
+// parsed returns a handler that parses the query string, which may have the parameters in
+// allowed, before it calls serve.
+func (a api) parsed(allowed []string, serve func(http.ResponseWriter, *http.Request, *query)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		values, err := parameters(r)
+		var q query
+		if err == nil {
+			q, err = parseQuery(values, allowed, a.Now())
+		}
+		if err != nil {
+			fail(w, http.StatusBadRequest, errBadData, err.Error())
+			return
+		}
+		serve(w, r, &q)
 	}
+}
+
+// failures serves a page of failures.
+func (a api) failures(w http.ResponseWriter, r *http.Request, q *query) {
 	page, more := a.Journal.Select(r.Context(), &q.filter, q.cursor, q.limit)
 	next := ""
 	if more {
@@ -106,21 +118,16 @@ func (a api) failures(w http.ResponseWriter, r *http.Request) {
 }
 
 // failure serves the failures with one ID or request ID.
-func (a api) failure(w http.ResponseWriter, r *http.Request) {
-	if found := a.find(w, r, nil); found != nil {
+func (a api) failure(w http.ResponseWriter, r *http.Request, _ *query) {
+	if found := a.find(w, r); found != nil {
 		succeed(w, foundData{found})
 	}
 }
 
 // ticket serves the text of a support ticket about the failure with an ID, or
 // about the newest one with a request ID.
-func (a api) ticket(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), ticketParams, a.Now())
-	if err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
-	found := a.find(w, r, ticketParams)
+func (a api) ticket(w http.ResponseWriter, r *http.Request, q *query) {
+	found := a.find(w, r)
 	if found == nil {
 		return
 	}
@@ -131,8 +138,8 @@ func (a api) ticket(w http.ResponseWriter, r *http.Request) {
 
 // har serves the exchanges of the failures with one ID or request ID as an HTTP
 // archive, the oldest first.
-func (a api) har(w http.ResponseWriter, r *http.Request) {
-	found := a.find(w, r, nil)
+func (a api) har(w http.ResponseWriter, r *http.Request, _ *query) {
+	found := a.find(w, r)
 	switch {
 	case found == nil:
 		return
@@ -156,12 +163,8 @@ var languages = []string{string(diagnosis.English), string(diagnosis.Chinese)}
 
 // find returns the failures named by the path. If there are none, it responds
 // with an error and returns nil.
-func (a api) find(w http.ResponseWriter, r *http.Request, params []string) []*record.Record {
+func (a api) find(w http.ResponseWriter, r *http.Request) []*record.Record {
 	id := r.PathValue("id")
-	if _, err := parseQuery(r.URL.Query(), params, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return nil
-	}
 	if !record.IsID(id) {
 		if err := checkRequestID(id); err != nil {
 			fail(w, http.StatusBadRequest, errBadData, err.Error())
@@ -193,22 +196,14 @@ func (a api) lookUp(ctx context.Context, id string) []*record.Record {
 	return a.Journal.Find(id)
 }
 
-// groups serves all groups.
-func (a api) groups(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
+// groups returns all groups.
+func (a api) groups() any {
 	calls := a.Activity.Calls()
-	succeed(w, groupsData{calls, a.Groups.List(a.Now(), calls), a.Groups.Stats()})
+	return groupsData{calls, a.Groups.List(a.Now(), calls), a.Groups.Stats()}
 }
 
 // group serves one group.
-func (a api) group(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
+func (a api) group(w http.ResponseWriter, r *http.Request, _ *query) {
 	id := r.PathValue("id")
 	g, ok := a.Groups.Find(id, a.Now(), a.Activity.Calls())
 	if !ok {
@@ -218,37 +213,15 @@ func (a api) group(w http.ResponseWriter, r *http.Request) {
 	succeed(w, groupData{g})
 }
 
-// notices serves what was noticed besides failures of single calls.
-func (a api) notices(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
-	succeed(w, noticesData{a.Journal.Notices()})
-}
-
-// incidents serves the onset and scope of the kinds of failure that go on.
-func (a api) incidents(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
+// incidents returns the onset and scope of the kinds of failure that go on.
+func (a api) incidents() any {
 	all := []incidentData{} // [] in JSON, not null
 	for _, i := range a.Diagnoser.Incidents(a.Now()) {
 		all = append(all, incidentData{i, diagnosis.Text{
 			English: i.Sentence(diagnosis.English, i.Blame, i.Last), Chinese: i.Sentence(diagnosis.Chinese, i.Blame, i.Last),
 		}})
 	}
-	succeed(w, incidentsData{all})
-}
-
-// inventory serves what programs use of the API.
-func (a api) inventory(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
-		return
-	}
-	succeed(w, a.Diagnoser.Inventory())
+	return incidentsData{all}
 }
 
 // succeed responds with data.

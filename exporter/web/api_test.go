@@ -156,7 +156,9 @@ func TestBadParameters(t *testing.T) {
 		"groups?limit=1", "groups/x?limit=1",
 		"activity?by=code,action,region", "activity?by=code,code", "activity?by=text", "activity?step=1s", "activity?step=90s", "activity?step=25h",
 		"activity?from=2027-01-01T00:00:00Z", "activity?from=2020-01-01T00:00:00Z&step=1m", "activity?cursor=000000000000000",
-		"events?limit=1", "status/config?x=1",
+		"events?limit=1", "status/config?x=1", "failures?status=0403", "failures?status=%2B403",
+		"failures?blame=provider;limit=1", "failures?%zz=1", "failures?limit=1&code=%", "events?blame=quota;x=1", "groups?;",
+		"failures?text=%FF", "failures?action=a%FE", "activity?code=%C3",
 	} {
 		w := ask(h, http.MethodGet, "/api/v1/"+target)
 		var a struct{ Status, ErrorType, Error string }
@@ -180,6 +182,8 @@ func TestSuggestions(t *testing.T) {
 		{"failures?category=Throtled", `unknown value of category "Throtled": did you mean "throttled"?`},
 		{"failures?blame=xyz", `known are client, credential, quota, provider, network, tap, none`},
 		{"activity?by=regoin", `unknown dimension "regoin": did you mean "region"?`},
+		{"groups?limit=1", `unknown parameter "limit": there are none here`},
+		{"failures?blame=provider;limit=1", `invalid query string: write % as %25 and ; as %3B`},
 		{"failures?format=jsn", `did you mean "json"?`},
 	} {
 		var a struct{ Error string }

@@ -29,12 +29,8 @@ const (
 //	event: missed    data: {"since": ID}: failures after that one were missed
 //
 // After a reconnection with Last-Event-ID, the failures since then are sent first.
-func (a api) events(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query(), filterParams, a.Now())
-	if err == nil {
-		err = checkLastEvent(r.Header.Get("Last-Event-ID"))
-	}
-	if err != nil {
+func (a api) events(w http.ResponseWriter, r *http.Request, q *query) {
+	if err := checkLastEvent(r.Header.Get("Last-Event-ID")); err != nil {
 		fail(w, http.StatusBadRequest, errBadData, err.Error())
 		return
 	}
@@ -48,7 +44,7 @@ func (a api) events(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
-	stream := stream{api: a, w: w, control: http.NewResponseController(w), query: &q, changed: map[string]struct{}{}}
+	stream := stream{api: a, w: w, control: http.NewResponseController(w), query: q, changed: map[string]struct{}{}}
 	if err := stream.serve(r.Context(), s, r.Header.Get("Last-Event-ID")); err != nil {
 		s.Drop()
 	}

@@ -94,6 +94,9 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 	all := p.Groups.List(now, p.Activity.Calls())
 	d.Banner = p.newBanner(all, now)
 	q, chosen, err := p.rangeOf(values, now)
+	if _, malformed := parameters(r); malformed != nil {
+		err = malformed
+	}
 	status := http.StatusOK
 	if err == nil {
 		err = p.fill(r.Context(), &d, &q, all)
@@ -160,9 +163,7 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 	}
 	byBlame := p.count(ctx, &shown, &counts)
 	d.Chart = newChart(byBlame, counts.points, d.location)
-	if p.Status.Runtime != nil {
-		d.Chart.mark("mark.start", p.Status.Runtime().StartTime)
-	}
+	d.Chart.mark("mark.start", p.runtime().StartTime)
 	if p.Status.Reloads != nil {
 		for _, at := range p.Status.Reloads() {
 			d.Chart.mark("mark.reload", at)
@@ -222,10 +223,8 @@ func (p pages) emptyChart(d *overviewData) (chosen string) {
 // defaultRange returns the time range of the page if none is given: a shorter one while
 // the tap has not been running for long.
 func (p pages) defaultRange(now time.Time) string {
-	if p.Status.Runtime != nil {
-		if start := p.Status.Runtime().StartTime; now.Sub(start) < fineRange {
-			return rangeStart
-		}
+	if now.Sub(p.runtime().StartTime) < fineRange {
+		return rangeStart
 	}
 	return rangeDefault
 }

@@ -433,6 +433,7 @@ func TestChartWithoutFailures(t *testing.T) {
 		"?action=NoSuchAction":                               "/",
 		"?action=NoSuchAction&view=list&from=6h":             "/?from=6h&amp;view=list",
 		"?blame=nobody":                                      "/",
+		"?blame=provider;code=x&text=a":                      "/",
 		"?nosuch=1&text=a":                                   "/",
 		"?from=yesterday&code=x":                             "/?from=yesterday",
 		"?from=1795420800&to=1795420860&code=NoSuchCode":     "/?from=1795420800&amp;to=1795420860",
@@ -489,7 +490,7 @@ func TestSettingsThatNeedARestart(t *testing.T) {
 	page := browse(h, "/tap").Body.String()
 	for _, want := range []string{
 		`<a href="#settings">1 changed setting needs a restart</a>`, "1 setting with its default",
-		`<code>1000</code><div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td><td>default</td>`,
+		`<code>1000</code></td><td>default<div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td>`,
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page has no %s", want)

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
@@ -77,6 +79,16 @@ var (
 	ticketParams   = []string{paramLang}
 )
 
+// parameters returns the parameters of a request. Unlike the method Query of a URL, it
+// returns an error if some of them cannot be read.
+func parameters(r *http.Request) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, errors.New("invalid query string: write % as %25 and ; as %3B")
+	}
+	return values, nil
+}
+
 // parseQuery parses a query string that may have the parameters in allowed. An
 // unknown one is an error, because ignoring a filter would be misleading. A
 // parameter without a value is ignored, like an empty field of a form.
@@ -105,6 +117,9 @@ func (q *query) set(name string, values []string, now time.Time) error {
 	for _, v := range values {
 		if len(v) > maxText {
 			return fmt.Errorf("invalid parameter %q: longer than %d bytes", name, maxText)
+		}
+		if !utf8.ValidString(v) {
+			return fmt.Errorf("invalid parameter %q: not in UTF-8", name)
 		}
 	}
 	if d, ok := record.DimensionNamed(name); ok {
@@ -200,8 +215,11 @@ type unknownError struct {
 
 // Error implements error.
 func (e *unknownError) Error() string {
-	if e.nearest != "" {
+	switch {
+	case e.nearest != "":
 		return fmt.Sprintf("unknown %s %q: did you mean %q?", e.what, e.word, e.nearest)
+	case len(e.known) == 0:
+		return fmt.Sprintf("unknown %s %q: there are none here", e.what, e.word)
 	}
 	return fmt.Sprintf("unknown %s %q: known are %s", e.what, e.word, strings.Join(e.known, ", "))
 }
@@ -222,7 +240,7 @@ func oneOf(name, v string, known []string) error {
 
 // checkStatus returns an error if v is not an HTTP status.
 func checkStatus(v string) error {
-	if n, err := strconv.Atoi(v); (err != nil || n < 100 || n > 999) && v != record.None {
+	if n, err := strconv.Atoi(v); (err != nil || n < 100 || n > 999 || strconv.Itoa(n) != v) && v != record.None {
 		return fmt.Errorf("invalid parameter \"status\": %q is not an HTTP status from 100 to 999, or none", v)
 	}
 	return nil
@@ -297,7 +315,7 @@ func parseStep(s string) (time.Duration, error) {
 
 // formatOf returns the format of a list: that of the parameter, or else of the
 // Accept field.
-func formatOf(q query, accept string) string {
+func formatOf(q *query, accept string) string {
 	accepted := ""
 	for part := range strings.SplitSeq(accept, ",") {
 		switch media, _, _ := strings.Cut(part, ";"); strings.TrimSpace(media) {

@@ -1,9 +1,6 @@
 package web
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // Status describes the running program for /api/v1/status. The functions may be
 // called concurrently. If one is nil, its endpoint responds with an empty object.
@@ -72,43 +69,35 @@ type configData struct {
 	Pending map[string]*Pending `json:"pending,omitempty"`
 }
 
-// status adds the endpoints of the status.
-func (a api) status(handle func(path string, serve http.HandlerFunc)) {
-	serve := func(name string, get func() any) {
-		handle("/api/v1/status/"+name, func(w http.ResponseWriter, r *http.Request) {
-			if _, err := parseQuery(r.URL.Query(), nil, a.Now()); err != nil {
-				fail(w, http.StatusBadRequest, errBadData, err.Error())
-				return
-			}
-			succeed(w, get())
-		})
+// config returns the settings in use, and those that need a restart.
+func (a api) config() any {
+	d := configData{Pending: map[string]*Pending{}}
+	if a.Status.Config != nil {
+		d.YAML = a.Status.Config()
 	}
-	serve("config", func() any {
-		d := configData{Pending: map[string]*Pending{}}
-		if a.Status.Config != nil {
-			d.YAML = a.Status.Config()
+	for _, s := range a.settings() {
+		if s.Pending != nil {
+			d.Pending[s.Name] = s.Pending
 		}
-		for _, s := range a.settings() {
-			if s.Pending != nil {
-				d.Pending[s.Name] = s.Pending
-			}
-		}
-		return d
-	})
-	serve("flags", func() any {
-		flags := map[string]string{}
-		for _, s := range a.settings() {
-			flags[s.Name] = s.Value
-		}
-		return flags
-	})
-	serve("buildinfo", func() any { return a.Status.Build })
-	serve("runtimeinfo", func() any {
-		if a.Status.Runtime == nil {
-			return RuntimeInfo{}
-		}
-		return a.Status.Runtime()
-	})
+	}
+	return d
+}
+
+// flags returns the values of the settings in use by name.
+func (a api) flags() any {
+	flags := map[string]string{}
+	for _, s := range a.settings() {
+		flags[s.Name] = s.Value
+	}
+	return flags
+}
+
+// runtime returns the state of the process.
+func (a api) runtime() RuntimeInfo {
+	if a.Status.Runtime == nil {
+		return RuntimeInfo{}
+	}
+	return a.Status.Runtime()
 }
 
 // settings returns the settings, if they are known.

@@ -84,7 +84,7 @@ type tapData struct {
 func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 	d := tapData{
 		frame: p.frameOf(r, "tap"), Build: p.Status.Build, Journal: p.Journal.Stats(), Groups: p.api.Groups.Stats(),
-		Calls: p.Activity.Calls(),
+		Calls: p.Activity.Calls(), Runtime: p.runtime(),
 	}
 	for _, n := range noticeRows(p.Journal.Notices()) {
 		if n.Severity == diagnosis.SeverityWarn {
@@ -92,11 +92,7 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	d.Live = true
-	if p.Status.Runtime != nil {
-		d.Runtime = p.Status.Runtime()
-		d.Reloaded = !d.Runtime.ReloadConfigSuccess
-	}
-	d.Reloaded = d.Reloaded || p.Status.Reloads != nil && len(p.Status.Reloads()) > 0
+	d.Reloaded = p.Status.Runtime != nil && !d.Runtime.ReloadConfigSuccess || p.Status.Reloads != nil && len(p.Status.Reloads()) > 0
 	for _, s := range p.settings() {
 		if s.Pending != nil {
 			d.Pending++

@@ -120,7 +120,7 @@ func NewHandler(opts Options) http.Handler {
 		profiles(mux)
 	}
 	a := api{opts}
-	mux.HandleFunc("GET /api/v1/events", a.events) // not compressed: each event is sent at once
+	mux.HandleFunc("GET /api/v1/events", a.parsed(filterParams, a.events)) // not compressed: each event is sent at once
 
 	in := func(l lane) func(path string, serve http.HandlerFunc) {
 		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
@@ -128,17 +128,23 @@ func NewHandler(opts Options) http.Handler {
 	// A look-up is short and waits for look-ups only. People can wait longer for a search
 	// than programs for the relay.
 	lookUp, search := in(newLane(false)), in(newLane(true))
-	lookUp("/api/v1/failures/{id}", a.failure)
-	lookUp("/api/v1/failures/{id}/ticket", a.ticket)
-	lookUp("/api/v1/failures/{id}/har", a.har)
-	lookUp("/api/v1/groups/{id}", a.group)
-	lookUp("/api/v1/notices", a.notices)
-	a.status(lookUp)
-	search("/api/v1/failures", a.failures)
-	search("/api/v1/groups", a.groups)
-	search("/api/v1/activity", a.activity)
-	search("/api/v1/incidents", a.incidents)
-	search("/api/v1/inventory", a.inventory)
+	lookUp("/api/v1/failures/{id}", a.parsed(nil, a.failure))
+	lookUp("/api/v1/failures/{id}/ticket", a.parsed(ticketParams, a.ticket))
+	lookUp("/api/v1/failures/{id}/har", a.parsed(nil, a.har))
+	lookUp("/api/v1/groups/{id}", a.parsed(nil, a.group))
+	search("/api/v1/failures", a.parsed(listParams, a.failures))
+	search("/api/v1/activity", a.parsed(activityParams, a.activity))
+	data := func(in func(string, http.HandlerFunc), path string, get func() any) {
+		in("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, get()) }))
+	}
+	data(lookUp, "notices", func() any { return noticesData{a.Journal.Notices()} })
+	data(lookUp, "status/config", a.config)
+	data(lookUp, "status/flags", a.flags)
+	data(lookUp, "status/buildinfo", func() any { return a.Status.Build })
+	data(lookUp, "status/runtimeinfo", func() any { return a.runtime() })
+	data(search, "groups", a.groups)
+	data(search, "incidents", a.incidents)
+	data(search, "inventory", func() any { return a.Diagnoser.Inventory() })
 	pages{a}.register(lookUp, search)
 	mux.Handle("GET /api/v1/openapi.json", compressed(http.HandlerFunc(openAPI)))
 	mux.HandleFunc("GET /api/", noEndpoint)

@@ -40,11 +40,11 @@ func (s *Settings) table() []setting {
 			help: "Address for programs whose calls are tapped: the proxy in HTTP_PROXY, or the address that the API's host name resolves to. Repeatable.",
 		},
 		{
-			name: "proxy.tls-listen-address", value: addresses(&s.ProxyTLSListen),
+			name: "proxy.tls-listen-address", value: addresses(&s.ProxyTLSListen), placeholder: "ADDRESS",
 			help: "Address for programs that start with TLS, as on port 443 of the API's host. Needs --intercept. Repeatable.",
 		},
 		{
-			name: "transparent.listen-address", value: addresses(&s.Transparent),
+			name: "transparent.listen-address", value: addresses(&s.Transparent), placeholder: "ADDRESS",
 			help: "Address to which the system redirects the connections of programs to ports 80 and 443, usually 127.0.0.1:18183 and [::1]:18183. Linux only; see ksyun-tap init-redirect. Repeatable.",
 		},
 		{
@@ -76,7 +76,7 @@ func (s *Settings) table() []setting {
 			help: "Address of the web listener: metrics and health and, without --web.admin-listen-address, the page of failures and its API. Repeatable.",
 		},
 		{
-			name: "web.admin-listen-address", value: addresses(&s.AdminListen),
+			name: "web.admin-listen-address", value: addresses(&s.AdminListen), placeholder: "ADDRESS",
 			help: "Address of the page of failures, its API, reload and profiles, which are then not served at --web.listen-address. It also has metrics and health, and may be one of the addresses of --web.listen-address. By default all are served there, which must be loopback addresses unless there is a --web.config.file. Repeatable.",
 		},
 		{
@@ -128,7 +128,7 @@ func (s *Settings) table() []setting {
 			help: "Directory for ca.pem and bundle.pem instead of --intercept.ca-dir, so that programs of other users or in other containers can read them without access to the key.",
 		},
 		{
-			name: "csm.listen-address", value: address(&s.CSMListen),
+			name: "csm.listen-address", value: address(&s.CSMListen), placeholder: "ADDRESS",
 			help: "UDP address for the client-side monitoring records of the Go SDK v1 (AWS_CSM_ENABLED=true), usually " + csm.DefaultAddress + ". Off by default.",
 		},
 		{
@@ -144,7 +144,7 @@ func (s *Settings) table() []setting {
 			help: "Limit of an action in calls per minute and credential, in place of the documented one: ACTION=N, or ACTION/VERSION=N for one version. 0 means no limit. Repeatable.",
 		},
 		{
-			name: "resign.listen-address", value: addresses(&s.Resign.Listen),
+			name: "resign.listen-address", value: addresses(&s.Resign.Listen), placeholder: "ADDRESS",
 			help: "Re-signing address, for programs that can be configured with another endpoint but not with a proxy: their calls are signed again and sent to --resign.upstream. Other addresses than loopback need --resign.client-ca-file or --resign.allow. Repeatable.",
 		},
 		{

@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/chromedp/chromedp"
 )
 
 // TestDeskWithoutMatches uses the chart in a real browser while no failure matches.
@@ -45,9 +43,10 @@ func TestDeskKeepsFocus(t *testing.T) {
 	b := openBrowser(t, "http://"+d.admin)
 	for i, e := range []string{`#charttable summary`, `#charttable .scroll`, `#results tr:last-child .subject .dim .value`, `.chip[data-blame="quota"]`} {
 		b.open("/")
-		b.run(chromedp.Evaluate[chromedp.Void](`document.querySelector("#charttable").open = true; document.querySelector(` + strconv.Quote(e) + `).focus(); window.row = document.activeElement.closest("[data-id]")?.dataset.id; window.text = document.activeElement.textContent`))
+		eval[int](b, `document.querySelector("#charttable").open = true; document.querySelector(`+strconv.Quote(e)+`).focus();
+			window.row = document.activeElement.closest("[data-id]")?.dataset.id; window.before = document.querySelector("#results"); 0`)
 		d.call(1, d.fails("LimitExceeded"))
-		b.until(e+" is replaced", `!document.contains(window.before ??= document.querySelector("#results"))`)
+		b.until(e+" is replaced", `!document.contains(window.before)`)
 		if got := b.text(`document.activeElement.localName + " " + (document.activeElement.closest("[data-id]")?.dataset.id === window.row)`); strings.HasPrefix(got, "body") || !strings.HasSuffix(got, "true") {
 			t.Errorf("%d %s: the focus is at %s", i, e, got)
 		}

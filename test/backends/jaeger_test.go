@@ -1,26 +1,18 @@
 //go:build e2e
 
-// Package jaeger finds failed calls in a real Jaeger: by trace ID, by request ID, with
-// ksyun-tap lookup, and below the span of the program that made the call.
-package jaeger
+package backends
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -34,11 +26,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
-const (
-	jaeger   = "../../.bin/jaeger"
-	apiHost  = "monitor.api.ksyun.com"
-	patience = time.Minute
-)
+const jaeger = "../../.bin/jaeger"
 
 // trace is a trace as Jaeger's API returns it.
 type trace struct {
@@ -84,7 +72,7 @@ func (t *trace) of(service string) (found []span) {
 	return found
 }
 
-func TestFindFailedCalls(t *testing.T) {
+func TestJaeger(t *testing.T) {
 	if _, err := os.Stat(jaeger); err != nil {
 		t.Skip("there is no Jaeger in .bin: run make jaeger, which takes some minutes")
 	}
@@ -92,7 +80,7 @@ func TestFindFailedCalls(t *testing.T) {
 	api := httptest.NewServer(cloudmonitor.New(cloudmonitor.Config{}))
 	defer api.Close()
 	binary := build(t)
-	proxy := startTap(t, binary, api.Listener.Addr().String(), otlp)
+	proxy := startTap(t, binary, api.Listener.Addr().String(), "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+otlp, "OTEL_BSP_SCHEDULE_DELAY=100")
 	plain := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: proxy})}
 	defer plain.CloseIdleConnections()
 
@@ -102,8 +90,9 @@ func TestFindFailedCalls(t *testing.T) {
 		found := wait(t, ui+"/api/traces/"+strings.ReplaceAll(id, "-", ""), 1)
 		check(t, &found[0], id)
 		byTag(t, ui, id, found[0].TraceID)
-		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger="+ui)
-		lookUp(t, binary, id, found[0].TraceID, "--lookup.jaeger-v3="+ui)
+		link := "/trace/" + found[0].TraceID
+		lookUp(t, binary, id, link, "--lookup.jaeger="+ui)
+		lookUp(t, binary, id, link, "--lookup.jaeger-v3="+ui)
 	})
 	t.Run("of a program with traces", func(t *testing.T) {
 		x, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL("http://"+otlp+"/v1/traces"))
@@ -117,8 +106,8 @@ func TestFindFailedCalls(t *testing.T) {
 		traceID := byTag(t, ui, id, "")
 		found := wait(t, ui+"/api/traces/"+traceID, 2)
 		check(t, &found[0], id)
-		lookUp(t, binary, id, traceID, "--lookup.jaeger="+ui)
-		lookUp(t, binary, fmt.Sprint(found[0].of("ksyun-tap")[0].tag("ksyun.failure_id")), traceID, "--lookup.jaeger="+ui)
+		lookUp(t, binary, id, "/trace/"+traceID, "--lookup.jaeger="+ui)
+		lookUp(t, binary, fmt.Sprint(found[0].of("ksyun-tap")[0].tag("ksyun.failure_id")), "/trace/"+traceID, "--lookup.jaeger="+ui)
 		caller := found[0].of("program")
 		if len(caller) != 1 {
 			t.Fatalf("%d spans of the program: %+v", len(caller), found[0])
@@ -177,38 +166,6 @@ func jobInTrace(t *testing.T, ui, binary, api, otlp string) {
 	}
 }
 
-// fail makes a call that fails, because it is not signed, and returns its request ID.
-func fail(t *testing.T, client *http.Client) string {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
-	require.NoError(t, err)
-	resp, err := client.Do(req)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	id := resp.Header.Get("X-Ksc-Request-Id")
-	if resp.StatusCode != http.StatusForbidden || id == "" {
-		t.Fatalf("status %d, request ID %q", resp.StatusCode, id)
-	}
-	return id
-}
-
-// lookUp has the program find the call in Jaeger.
-func lookUp(t *testing.T, binary, id, traceID, source string) {
-	t.Helper()
-	var out, errOut bytes.Buffer
-	cmd := exec.Command(binary, "lookup", id, "--url=http://127.0.0.1:1", source)
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
-		t.Errorf("lookup %s: %v\n%s%s", source, err, out.String(), errOut.String())
-	}
-	for _, want := range []string{"From Jaeger ", "MissingAuthenticationToken", "/trace/" + traceID, "GetMetricStatistics 2010-05-25"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("lookup %s: no %q in\n%s", source, want, out.String())
-		}
-	}
-}
-
 // check checks the span of the tap in a trace.
 func check(t *testing.T, found *trace, id string) {
 	t.Helper()
@@ -244,28 +201,18 @@ func byTag(t *testing.T, ui, id, want string) string {
 // wait asks Jaeger until there is a trace with at least so many spans.
 func wait(t *testing.T, address string, spans int) []trace {
 	t.Helper()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	var last string
-	for timeout := time.After(patience); ; {
-		var response struct {
-			Data []trace `json:"data"`
-		}
-		resp, err := http.Get(address)
-		if err == nil {
-			body, _ := io.ReadAll(resp.Body)
-			resp.Body.Close()
-			last = string(body)
-			if json.Unmarshal(body, &response) == nil && slices.ContainsFunc(response.Data, func(t trace) bool { return len(t.Spans) >= spans }) {
-				return response.Data
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatalf("%s: nothing found: %v %s", address, err, last)
-		}
+	var response struct {
+		Data []trace `json:"data"`
 	}
+	eventually(t, address+" has the trace", func() bool {
+		resp, err := http.Get(address)
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return json.NewDecoder(resp.Body).Decode(&response) == nil && slices.ContainsFunc(response.Data, func(t trace) bool { return len(t.Spans) >= spans })
+	})
+	return response.Data
 }
 
 // startJaeger starts Jaeger and returns the URL of its API and its address for
@@ -280,67 +227,4 @@ func startJaeger(t *testing.T) (ui, otlp string) {
 	ui = "http://" + query
 	until(t, ui+"/api/services")
 	return ui, otlp
-}
-
-// build builds the tap and returns its path.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "ksyun-tap")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	return binary
-}
-
-// startTap starts the tap and returns the address of its proxy.
-func startTap(t *testing.T, binary, api, otlp string) string {
-	t.Helper()
-	proxy, web := freeport.TCP(t), freeport.TCP(t)
-	start(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + otlp, "OTEL_BSP_SCHEDULE_DELAY=100"}, binary,
-		"--proxy.listen-address="+proxy, "--web.listen-address="+web, "--upstream.connect-to="+apiHost+":80="+api)
-	until(t, "http://"+web+"/-/ready")
-	return proxy
-}
-
-// start runs a program until the test ends.
-func start(t *testing.T, env []string, name string, args ...string) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), env...)
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Logf("%s printed:\n%s", filepath.Base(name), out.Bytes()[max(0, out.Len()-8<<10):])
-		}
-	})
-}
-
-// until asks until the response is 200.
-func until(t *testing.T, address string) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for timeout := time.After(patience); ; {
-		if resp, err := http.Get(address); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		select {
-		case <-tick.C:
-		case <-timeout:
-			t.Fatalf("%s does not answer", address)
-		}
-	}
 }
