@@ -185,10 +185,6 @@ func (p *Proxy) Prepare(policy Policy, classifier *classify.Classifier) (apply f
 // more than once.
 func (p *Proxy) Shutdown(ctx context.Context) error { return p.server.Shutdown(ctx) }
 
-// Release frees memory of connections that have no exchange, which they need again for
-// the next one. It returns when that is done or ctx ends.
-func (p *Proxy) Release(ctx context.Context) { p.server.Release(ctx) }
-
 // Stats returns the current values of the counters.
 func (p *Proxy) Stats() Stats {
 	s := Stats{

@@ -316,8 +316,11 @@ func (t *tap) serve(ctx context.Context) error {
 	if t.path != nil {
 		group.Go(func() error { t.checkPaths(failed); return nil })
 	}
-	keeper := memory.Keeper{Activity: t.relayed, Release: t.proxy.Release}
-	group.Go(func() error { keeper.Run(failed); return nil })
+	group.Go(func() error {
+		memory.Return() // what the start needed
+		memory.ReturnWhenQuiet(failed, t.relayed)
+		return nil
+	})
 	group.Go(t.web.Serve)
 	group.Go(t.admin.Serve)
 	group.Go(func() error { t.service.manager.Watch(failed, t.alive); return nil })

@@ -2,8 +2,6 @@
 
 package relay
 
-import "context"
-
 // There are no loops on this system: every pair has a blocking driver.
 type loop struct{}
 
@@ -25,6 +23,3 @@ func (l *loop) yield(*pair) {}
 func (l *loop) kill(*pair) {}
 
 func (l *loop) stop() {}
-
-// Release does nothing.
-func (s *Server) Release(context.Context) {}

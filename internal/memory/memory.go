@@ -7,7 +7,6 @@ package memory
 
 import (
 	"context"
-	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -15,9 +14,7 @@ import (
 
 const (
 	// quiet is the time without activity after which memory is returned.
-	quiet = 500 * time.Millisecond
-	// latest is when it is returned despite activity.
-	latest = time.Minute
+	quiet = time.Second
 	// worthwhile is the growth of the heap, in bytes, for which it is returned.
 	worthwhile = 1 << 20
 )
@@ -30,80 +27,29 @@ func Return() {
 	unmapProgram()
 }
 
-// Keeper calls Return at once, for what the start of the process needed, and when the
-// process has become quiet after a burst of work. While the process is idle, it does
-// not wake up.
-type Keeper struct {
-	// Activity returns a number that changes with all work that must not be
-	// disturbed.
-	Activity func() int64
-	// Release releases what is only useful to work that goes on. It returns when ctx
-	// ends. If nil, it is not called.
-	Release func(ctx context.Context)
-
-	collections func(ctx context.Context) <-chan struct{} // for tests; usually nil
-	heap        func() uint64                             // likewise
-	back        func()                                    // likewise
+// ReturnWhenQuiet collects garbage and returns free memory of the heap when it has grown
+// and activity has returned the same number for a second. The number must change with all
+// work that may not be disturbed. ReturnWhenQuiet returns when ctx ends.
+func ReturnWhenQuiet(ctx context.Context, activity func() int64) {
+	returnWhenQuiet(ctx, activity, heap, debug.FreeOSMemory)
 }
 
-// Run returns when ctx ends.
-func (k *Keeper) Run(ctx context.Context) {
-	if k.collections == nil {
-		k.collections, k.heap, k.back = collections, heap, Return
-	}
-	collected := k.collections(ctx)
-	for {
-		k.back()
-		for kept := k.heap(); k.heap() < kept+worthwhile; {
-			select { // a heap that has grown has been collected
-			case <-collected:
-			case <-ctx.Done():
-				return
-			}
-			if !k.settle(ctx) {
-				return
-			}
-		}
-		if k.Release != nil {
-			k.Release(ctx)
-		}
-	}
-}
-
-// settle waits until the process is quiet. It reports false if ctx ended.
-func (k *Keeper) settle(ctx context.Context) bool {
+func returnWhenQuiet(ctx context.Context, activity func() int64, heap func() uint64, free func()) {
 	t := time.NewTicker(quiet)
 	defer t.Stop()
-	for start, before := time.Now(), k.Activity(); ; {
+	for before, kept := activity(), heap(); ; {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return false
+			return
 		}
-		now := k.Activity()
-		if now == before || time.Since(start) >= latest {
-			return true
+		now := activity()
+		if now == before && heap() >= kept+worthwhile {
+			free()
+			kept = heap()
 		}
 		before = now
 	}
-}
-
-// collections returns a channel that receives after one or more garbage collections,
-// until ctx ends.
-func collections(ctx context.Context) <-chan struct{} {
-	collected := make(chan struct{}, 1)
-	var watch func(struct{})
-	watch = func(struct{}) {
-		select {
-		case collected <- struct{}{}:
-		default:
-		}
-		if ctx.Err() == nil {
-			runtime.AddCleanup(new([64]byte), watch, struct{}{}) // large enough for memory of its own
-		}
-	}
-	runtime.AddCleanup(new([64]byte), watch, struct{}{})
-	return collected
 }
 
 // heap returns the size of the heap in bytes: objects, garbage, and what is free and
