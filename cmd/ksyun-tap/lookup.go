@@ -248,7 +248,6 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 		field{"Trace", join(append([]string{r.TraceID}, traces...)...)},
 		field{"Client", join(r.UserAgent)},
 	)...)
-
 }
 
 // notVendors explains a request ID that the vendor does not know.
