@@ -56,9 +56,9 @@ type hidden struct {
 	pages   pages
 }
 
-// observe learns from the query q of a success, whose use has the given key. It returns why it has no data, or not
-// all of it, and nil if there is nothing to report. For a response with data it does not
-// allocate.
+// observe learns from the query q of a success, whose use has the given key. It returns
+// why it has no data, or not all of it, and nil if there is nothing to report. For a
+// response with data it does not allocate.
 func (h *hidden) observe(o *classify.Observation, q *classify.Query, use uint64) *Finding {
 	key := q.Key ^ use | 1 // not 0
 	switch {

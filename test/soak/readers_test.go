@@ -277,7 +277,7 @@ func (tap *readTap) finds(id string) bool {
 func (tap *readTap) check(name string, n int) {
 	t := tap.t
 	t.Helper()
-	// The queue is empty when everything was counted by the journal or as dropped.
+	// The queue is empty when everything was counted, or as dropped.
 	kept := func() (entries, evicted int) {
 		var list struct {
 			Data struct {
@@ -287,23 +287,26 @@ func (tap *readTap) check(name string, n int) {
 		tap.json("/api/v1/failures?limit=1", &list)
 		return list.Data.Journal.Entries, list.Data.Journal.Evicted
 	}
-	var entries, evicted, dropped int
+	inGroups := func() (count int) {
+		var groups struct {
+			Data struct{ Groups []struct{ Count int } }
+		}
+		tap.json("/api/v1/groups", &groups)
+		for _, g := range groups.Data.Groups {
+			count += g.Count
+		}
+		return count
+	}
+	var entries, evicted, dropped, grouped int
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for end := time.Now().Add(time.Minute); ; <-tick.C {
 		entries, evicted = kept()
 		dropped = tap.counter("ksyun_tap_observations_dropped_total", map[string]string{"sink": "journal"})
-		if entries+evicted+dropped >= n || time.Now().After(end) {
+		grouped = inGroups() // a moment later than the journal
+		if entries+evicted+dropped >= n && grouped >= n-dropped || time.Now().After(end) {
 			break
 		}
-	}
-	var groups struct {
-		Data struct{ Groups []struct{ Count int } }
-	}
-	tap.json("/api/v1/groups", &groups)
-	grouped := 0
-	for _, g := range groups.Data.Groups {
-		grouped += g.Count
 	}
 	counted := tap.counter("ksyun_api_errors_total", nil)
 	if entries+evicted+dropped != n || grouped != n-dropped || counted != n {
