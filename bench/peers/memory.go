@@ -65,6 +65,9 @@ func memoryAfter(l *loop, p *proxy, a *responses, calls int) (float64, error) {
 	if err := c.runCount(calls); err != nil {
 		return 0, err
 	}
+	if err := l.settle(settled); err != nil {
+		return 0, err
+	}
 	return p.rss()
 }
 

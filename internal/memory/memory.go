@@ -14,7 +14,7 @@ import (
 
 const (
 	// quiet is the time without activity after which memory is returned.
-	quiet = time.Second
+	quiet = 500 * time.Millisecond
 	// worthwhile is the growth of the heap, in bytes, for which it is returned.
 	worthwhile = 1 << 20
 )
@@ -28,7 +28,7 @@ func Return() {
 }
 
 // ReturnWhenQuiet collects garbage and returns free memory of the heap when it has grown
-// and activity has returned the same number for a second. The number must change with all
+// and activity has returned the same number for half a second. The number must change with all
 // work that may not be disturbed. ReturnWhenQuiet returns when ctx ends.
 func ReturnWhenQuiet(ctx context.Context, activity func() int64) {
 	returnWhenQuiet(ctx, activity, heap, debug.FreeOSMemory)
