@@ -245,13 +245,15 @@ func (d *Diagnoser) redundantCalls(o *classify.Observation, u *usage) (Diagnosis
 	if o.Verdict.Category != classify.CategoryThrottled {
 		return Diagnosis{}, false
 	}
-	var n counts
+	var calls, saved uint64 // that succeeded, also after a retry
 	for e := range d.uses.all {
-		if &e.value.usage.Load().value == u {
-			n.add(&e.value)
+		if n := &e.value; &n.usage.Load().value == u {
+			calls += uint64(n.count() - n.failed.Load()) //nolint:gosec // not negative
+			for i := range n.redundant {
+				saved += n.redundant[i].Load()
+			}
 		}
 	}
-	calls, saved := n.successes, n.redundant[0]+n.redundant[1]
 	if saved < minRedundant || 100*saved < redundantPercent*calls {
 		return Diagnosis{}, false
 	}

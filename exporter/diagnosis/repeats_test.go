@@ -125,6 +125,25 @@ func TestRedundantCallsExplainThrottling(t *testing.T) {
 	}
 }
 
+// TestRedundantShareOfRetries checks that calls that succeed after a retry are counted as
+// successful.
+func TestRedundantShareOfRetries(t *testing.T) {
+	l := newLab(t, false)
+	throttled := attempt{wait: time.Second / 2, do: cloudmonitor.Directive{Error: "LimitExceeded"}}
+	for range minRedundant + 1 {
+		l.do(throttled)
+		l.do(attempt{wait: time.Second / 2})
+	}
+	_, all := l.do(throttled)
+	i := slices.Index(causesOf(all), CauseCallsRedundant)
+	if i < 0 {
+		t.Fatalf("diagnosed %v", names(all))
+	}
+	if got := all[i].Evidence.English; !strings.HasPrefix(got, "30 of 31 successful calls") {
+		t.Error(got)
+	}
+}
+
 // TestRedundantQueries checks which queries could have been saved, and that the most
 // frequent ones are kept.
 func TestRedundantQueries(t *testing.T) {
