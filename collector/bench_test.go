@@ -7,15 +7,11 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
-	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -90,53 +86,6 @@ func BenchmarkCall(b *testing.B) {
 		// It adds a Date field, whose length does not vary.
 		trips(b, rawconn.Open(b, front.Addr().String()), benchRequest, len(benchResponse)+len("Date: Mon, 23 Nov 2026 00:00:00 GMT\r\n"))
 	})
-}
-
-// diagnosing is a sink that only diagnoses.
-type diagnosing struct{ *diagnosis.Diagnoser }
-
-func (diagnosing) Begin(*classify.Call)              {}
-func (d diagnosing) Observe(o *classify.Observation) { d.Diagnoser.Observe(o) }
-
-// BenchmarkDiagnosis measures what the diagnoses cost the relay: the medians of batches of
-// calls through two proxies in turn, of which one does not diagnose. CPU time is that of
-// the process, including the client and the upstream.
-func BenchmarkDiagnosis(b *testing.B) {
-	const batch = 256
-	proxies := []struct {
-		name string
-		net.Conn
-
-		cpu, wall []time.Duration
-	}{{name: "without", Conn: benchProxy(b, nobody{})}, {name: "with", Conn: benchProxy(b, diagnosing{diagnosis.New()})}}
-	request := []byte(strings.Replace(benchRequest, " HTTP/1.1", "&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001"+
-		"&StartTime=2026-11-23T12%3A00%3A00Z&EndTime=2026-11-23T12%3A10%3A00Z&Period=60 HTTP/1.1", 1))
-	response := make([]byte, len(benchResponse))
-	cpu := func() time.Duration {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	}
-	for b.Loop() {
-		for i := range proxies {
-			p := &proxies[i]
-			start, before := time.Now(), cpu()
-			for range batch {
-				rawconn.RoundTrip(b, p, request, response)
-			}
-			p.cpu, p.wall = append(p.cpu, cpu()-before), append(p.wall, time.Since(start))
-		}
-	}
-	median := func(all []time.Duration) float64 {
-		slices.Sort(all)
-		return float64(all[len(all)/2])
-	}
-	for _, p := range proxies {
-		b.ReportMetric(median(p.cpu)/batch, p.name+"-cpu-ns/call")
-		b.ReportMetric(batch/median(p.wall)*float64(time.Second), p.name+"-calls/s")
-	}
 }
 
 func trips(b *testing.B, c net.Conn, request string, response int) {
