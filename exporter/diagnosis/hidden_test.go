@@ -338,3 +338,24 @@ func TestHiddenAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestListsOfOneSlot checks that lists with the same slot are remembered beside each other.
+func TestListsOfOneSlot(t *testing.T) {
+	var p pages
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	read := func() (found int) {
+		now = now.Add(time.Minute)
+		for i := range uint64(queryProbes) {
+			if read, of := p.observe(i*2*maxPageQueries|1, 1, 10, 25, now); read == 10 && of == 25 {
+				found++
+			}
+		}
+		return found
+	}
+	if n := read(); n != 0 {
+		t.Errorf("%d lists are known at first", n)
+	}
+	if n := read(); n != queryProbes {
+		t.Errorf("%d of %d lists are remembered", n, queryProbes)
+	}
+}

@@ -22,10 +22,25 @@ func givesLists(action string) bool {
 }
 
 // pages remembers which page a program has to request next to read a list as a
-// whole. Its memory is bounded by maxPageQueries: a list takes the place of another
-// one with the same slot.
+// whole. Its memory is bounded by maxPageQueries: a list takes the place of the one of
+// queryProbes others that was read least recently.
 type pages struct {
 	slots [maxPageQueries]pageQuery
+}
+
+// slot returns the slot of a list, or the one whose place it takes.
+func (p *pages) slot(key uint64) *pageQuery {
+	oldest := &p.slots[(key>>1)%maxPageQueries]
+	for i := range uint64(queryProbes) {
+		q := &p.slots[(key>>1+i)%maxPageQueries]
+		if q.key.Load() == key {
+			return q
+		}
+		if q.at.Load() < oldest.at.Load() {
+			oldest = q
+		}
+	}
+	return oldest
 }
 
 // pageQuery is a list of which a page was read.
@@ -41,7 +56,7 @@ type pageQuery struct {
 // read when the first page is read once more, although the following one never was,
 // and 0 otherwise.
 func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read, of int) {
-	q := &p.slots[(key>>1)%maxPageQueries]
+	q := p.slot(key)
 	age := now.Unix() - q.at.Load()
 	known := q.key.Load() == key && age <= int64(pageMemory/time.Second)
 	next := int64(page) + 1
