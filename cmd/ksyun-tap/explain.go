@@ -113,21 +113,21 @@ func explainEntry(std stdio, e *classify.Entry) error {
 	advice := newExplained(e).Advice
 	return printFields(
 		std.out,
-		field{kind, e.Code},
-		field{"Also seen as", strings.Join(e.Aliases, ", ")},
-		field{"Means", e.Meaning.English},
-		field{"Do", advice.Text().English},
-		field{"含义", e.Meaning.Chinese},
-		field{"处理", advice.Text().Chinese},
-		field{"HTTP status", statuses(e)},
-		field{"Message", e.Example},
-		field{"Type", string(e.Type)},
-		field{"Category", string(e.Category)},
-		field{"Blame", string(e.Blame)},
-		field{"Retry", string(advice.Retry)},
-		field{"Runbook", advice.Runbook},
-		field{"The name is", string(e.Grade)},
-		field{"Source", e.Source},
+		value(kind, e.Code),
+		value("Also seen as", strings.Join(e.Aliases, ", ")),
+		prose("Means", e.Meaning.English),
+		prose("Do", advice.Text().English),
+		prose("含义", e.Meaning.Chinese),
+		prose("处理", advice.Text().Chinese),
+		value("HTTP status", statuses(e)),
+		prose("Message", e.Example),
+		value("Type", string(e.Type)),
+		value("Category", string(e.Category)),
+		value("Blame", string(e.Blame)),
+		value("Retry", string(advice.Retry)),
+		value("Runbook", advice.Runbook),
+		value("The name is", string(e.Grade)),
+		prose("Source", e.Source),
 	)
 }
 
@@ -138,14 +138,14 @@ func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 	}
 	return printFields(
 		std.out,
-		field{"Cause", string(d.Cause)},
-		field{"Means", d.Summary.English},
-		field{"Do", d.Advice.Text().English},
-		field{"含义", d.Summary.Chinese},
-		field{"处理", d.Advice.Text().Chinese},
-		field{"Blame", string(d.Blame)},
-		field{"Retry", string(d.Advice.Retry)},
-		field{"Runbook", d.Advice.Runbook},
+		value("Cause", string(d.Cause)),
+		prose("Means", d.Summary.English),
+		prose("Do", d.Advice.Text().English),
+		prose("含义", d.Summary.Chinese),
+		prose("处理", d.Advice.Text().Chinese),
+		value("Blame", string(d.Blame)),
+		value("Retry", string(d.Advice.Retry)),
+		value("Runbook", d.Advice.Runbook),
 	)
 }
 

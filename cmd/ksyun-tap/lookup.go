@@ -219,34 +219,34 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 	}
 	join := func(parts ...string) string { return record.Escape(strings.Join(parts, " ")) }
 	fields := []field{
-		{"ID", join(r.ID)},
-		{"Request ID", join(r.RequestID, notVendors(r.RequestIDSource))},
-		{"Time", r.Time.Format(time.RFC3339Nano)},
-		{"Call", join(r.Service, r.Action, r.Version, r.Region)},
-		{"Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))},
-		{"Category", join(string(r.Category))},
-		{"Blame", join(string(r.Blame))},
-		{"Message", join(r.Message)},
-		{"Means", join(r.Meaning.English)},
+		value("ID", join(r.ID)),
+		value("Request ID", join(r.RequestID, notVendors(r.RequestIDSource))),
+		value("Time", r.Time.Format(time.RFC3339Nano)),
+		value("Call", join(r.Service, r.Action, r.Version, r.Region)),
+		value("Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))),
+		value("Category", join(string(r.Category))),
+		value("Blame", join(string(r.Blame))),
+		prose("Message", join(r.Message)),
+		prose("Means", join(r.Meaning.English)),
 	}
 	for _, d := range r.Diagnoses {
 		if d.Certainty != diagnosis.Excluded {
-			fields = append(fields, field{"Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)})
+			fields = append(fields, prose("Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)))
 		}
 	}
 	if r.Scope != (diagnosis.Scope{}) {
-		fields = append(fields, field{"Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))})
+		fields = append(fields, prose("Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))))
 	}
 	return printFields(out, append(
 		fields,
-		field{"Do", join(r.Advice.Text().English)},
-		field{"含义", join(r.Meaning.Chinese)},
-		field{"处理", join(r.Advice.Text().Chinese)},
-		field{"Runbook", join(r.Advice.Runbook)},
-		field{"URL", join(r.Method, r.URL)},
-		field{"Took", took},
-		field{"Trace", join(append([]string{r.TraceID}, traces...)...)},
-		field{"Client", join(r.UserAgent)},
+		prose("Do", join(r.Advice.Text().English)),
+		prose("含义", join(r.Meaning.Chinese)),
+		prose("处理", join(r.Advice.Text().Chinese)),
+		value("Runbook", join(r.Advice.Runbook)),
+		value("URL", join(r.Method, r.URL)),
+		value("Took", took),
+		value("Trace", join(append([]string{r.TraceID}, traces...)...)),
+		value("Client", join(r.UserAgent)),
 	)...)
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -20,27 +19,35 @@ func printJSON(out io.Writer, value any) error {
 	return e.Encode(value)
 }
 
-// field is a value with its name.
-type field struct{ name, value string }
+// field is a text with its name.
+type field struct {
+	name, text string
+	wrap       bool
+}
 
-// printFields prints fields in two columns, without those that have no value. On a
-// terminal, texts are wrapped, but not values such as URLs.
+// value returns a field with a value such as a code or a URL, which is not wrapped.
+func value(name, text string) field { return field{name, text, false} }
+
+// prose returns a field with sentences, which are wrapped on a terminal.
+func prose(name, text string) field { return field{name, text, true} }
+
+// printFields prints fields in two columns, without those that have no text.
 func printFields(out io.Writer, fields ...field) error {
 	column, width := 0, terminalWidth(out)
 	for _, f := range fields {
-		if f.value != "" {
+		if f.text != "" {
 			column = max(column, text.StringWidthWithoutEscSequences(f.name)+columnGap)
 		}
 	}
 	var b strings.Builder
 	for _, f := range fields {
-		if f.value == "" {
+		if f.text == "" {
 			continue
 		}
-		if width > 0 && slices.Contains([]string{"Message", "Means", "Why", "Scope", "Do", "含义", "处理", "Source"}, f.name) {
-			f.value = text.WrapSoft(f.value, max(minText, width-column))
+		if width > 0 && f.wrap {
+			f.text = text.WrapSoft(f.text, max(minText, width-column))
 		}
-		for line := range strings.SplitSeq(f.value, "\n") {
+		for line := range strings.SplitSeq(f.text, "\n") {
 			b.WriteString(text.Pad(f.name, column, ' ') + strings.TrimRight(line, " ") + "\n")
 			f.name = ""
 		}
