@@ -9,7 +9,7 @@ import (
 )
 
 func TestIntern(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	b := []byte("ListMetrics")
 	one := table.get(b)
 	two := table.get([]byte("ListMetrics"))
@@ -29,7 +29,7 @@ func TestIntern(t *testing.T) {
 }
 
 func TestInternBounds(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	long := []byte(strings.Repeat("x", maxInternedBytes+1))
 	if got := table.get(long); got != string(long) {
 		t.Errorf("%q", got)
@@ -49,7 +49,7 @@ func TestInternBounds(t *testing.T) {
 }
 
 func TestInternConcurrently(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -67,7 +67,7 @@ func TestInternConcurrently(t *testing.T) {
 	for i := range table.slots {
 		if s := table.slots[i].Load(); s != nil {
 			used++
-			seen[*s] = true
+			seen[s.text] = true
 		}
 	}
 	if used != len(seen) || used != int(table.count.Load()) {
