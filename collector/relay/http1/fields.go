@@ -55,7 +55,7 @@ func (q *Request) parseFields() error {
 		}
 		f := newField(at, colon, value, end)
 		f.kind = kind
-		q.fields = append(q.fields, f)
+		q.add(f)
 		at = eol + 2
 	}
 	return nil
