@@ -13,11 +13,6 @@ type field struct {
 	folded                       bool // of a response: the value spans lines
 }
 
-// newField returns a field of a head, which is far smaller than 2 GiB.
-func newField(line, colon, value, valueEnd int) field {
-	return field{line: int32(line), colon: int32(colon), value: int32(value), valueEnd: int32(valueEnd)} //nolint:gosec // see above
-}
-
 // kind distinguishes the fields that Prepare may drop.
 type kind uint8
 
@@ -103,10 +98,13 @@ func (h *Head) Fields() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// add appends a field.
-func (h *Head) add(f field) {
-	h.fields = append(h.fields, f)
-	h.sizes |= sizeBit(int(f.colon - f.line))
+// add appends a field of a head, which is far smaller than 2 GiB, and returns it.
+func (h *Head) add(line, colon, value, valueEnd int) *field {
+	h.fields = append(h.fields, field{})
+	h.sizes |= sizeBit(colon - line)
+	f := &h.fields[len(h.fields)-1]
+	f.line, f.colon, f.value, f.valueEnd = int32(line), int32(colon), int32(value), int32(valueEnd) //nolint:gosec // see above
+	return f
 }
 
 // sizeBit is one of 64 bits, by the length of a name.
@@ -156,7 +154,7 @@ func (h *Head) shift(by int) {
 }
 
 func (f *field) shift(by int) {
-	n := int32(by) //nolint:gosec // see newField
+	n := int32(by) //nolint:gosec // see add
 	f.line += n
 	f.colon += n
 	f.value += n
