@@ -123,7 +123,7 @@ func NewHandler(opts Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/events", a.parsed(filterParams, a.events)) // not compressed: each event is sent at once
 
 	in := func(l lane) func(path string, serve http.HandlerFunc) {
-		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
+		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(serve)) }
 	}
 	// A look-up is short and waits for look-ups only. People can wait longer for a search
 	// than programs for the relay.
@@ -146,9 +146,9 @@ func NewHandler(opts Options) http.Handler {
 	data(search, "incidents", a.incidents)
 	data(search, "inventory", func() any { return a.Diagnoser.Inventory() })
 	pages{a}.register(lookUp, search)
-	mux.Handle("GET /api/v1/openapi.json", compressed(http.HandlerFunc(openAPI)))
+	mux.Handle("GET /api/v1/openapi.json", compressed(openAPI))
 	mux.HandleFunc("GET /api/", noEndpoint)
-	mux.Handle("GET /static/", compressed(static))
+	mux.Handle("GET /static/", compressed(static.ServeHTTP))
 	return opts.protect(mux)
 }
 
