@@ -104,6 +104,9 @@ func (o *Options) complete() {
 	if o.Feed == nil {
 		o.Feed = new(feed.Feed)
 	}
+	if o.Catalog == nil {
+		o.Catalog = classify.DefaultCatalog
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -137,7 +140,7 @@ func NewHandler(opts Options) http.Handler {
 	data := func(in func(string, http.HandlerFunc), path string, get func() any) {
 		in("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, get()) }))
 	}
-	data(lookUp, "notices", func() any { return noticesData{a.Journal.Notices()} })
+	data(lookUp, "notices", func() any { return object{"notices": a.Journal.Notices()} })
 	data(lookUp, "status/config", a.config)
 	data(lookUp, "status/flags", a.flags)
 	data(lookUp, "status/buildinfo", func() any { return a.Status.Build })

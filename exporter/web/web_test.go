@@ -134,7 +134,7 @@ func TestPathOfID(t *testing.T) {
 		j.Add(&record.Record{ID: fmt.Sprintf("%015d", i), RequestID: id, Code: id, Time: now})
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
-	j.Each(t.Context(), &journal.Filter{}, func(r *record.Record) {
+	for r := range j.All(t.Context(), &journal.Filter{}) {
 		if w := ask(h, http.MethodGet, "/api/v1/failures/"+url.PathEscape(r.RequestID)); w.Code != 200 {
 			t.Errorf("%q by API: %d %s", r.RequestID, w.Code, w.Body)
 		}
@@ -143,13 +143,13 @@ func TestPathOfID(t *testing.T) {
 		_, rest, ok := strings.Cut(index, `<a href="/failures/`)
 		if !ok {
 			t.Errorf("%q has no link", r.RequestID)
-			return
+			continue
 		}
 		link, _, _ := strings.Cut(rest, `"`)
 		if w := ask(h, http.MethodGet, "/failures/"+link); w.Code != 200 {
 			t.Errorf("the link of %q leads to %d", r.RequestID, w.Code)
 		}
-	})
+	}
 }
 
 func TestPagesEscape(t *testing.T) {
