@@ -36,7 +36,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,10 +72,6 @@ type Options struct {
 	// Profiles enables the profiles of net/http/pprof, without that of the command
 	// line, which may have secrets.
 	Profiles bool
-	// Hosts are additional host names, without port, that are accepted in the
-	// Host header on loopback addresses, besides localhost and IP addresses. On
-	// other addresses, every name is accepted.
-	Hosts []string
 	// Proxy is the URL of the proxy for programs, which the page without calls names.
 	Proxy string
 	// Catalog returns the error catalogue. If nil, it is the default one.
@@ -171,7 +166,7 @@ func (o *Options) public() *http.ServeMux {
 
 // protect adds what all responses need.
 func (o *Options) protect(next http.Handler) http.Handler {
-	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
+	return secured(guarded(http.NewCrossOriginProtection().Handler(next)))
 }
 
 // The paths of the health checks.
@@ -259,9 +254,9 @@ func secured(next http.Handler) http.Handler {
 // guarded refuses requests on loopback addresses whose Host header does not name
 // this machine. This prevents DNS rebinding: a web page in a local browser could
 // let its own name resolve to 127.0.0.1 and read the responses.
-func guarded(hosts []string, next http.Handler) http.Handler {
+func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if onLoopback(r) && !ownName(r.Host, hosts) {
+		if onLoopback(r) && !ownName(r.Host) {
 			http.Error(w, "this address does not serve that host", http.StatusForbidden)
 			return
 		}
@@ -276,8 +271,8 @@ func onLoopback(r *http.Request) bool {
 	return !ok || addr.IP.IsLoopback()
 }
 
-// ownName reports whether a Host header names this machine or one of hosts.
-func ownName(host string, hosts []string) bool {
+// ownName reports whether a Host header names this machine.
+func ownName(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
@@ -286,6 +281,5 @@ func ownName(host string, hosts []string) bool {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return ip.IsLoopback()
 	}
-	return strings.EqualFold(name, "localhost") ||
-		slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(name, h) })
+	return strings.EqualFold(name, "localhost")
 }
