@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -46,7 +47,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	verbs["ca show"] = v.show
 
 	export := c.Command("export", "Write the certificates that programs must trust. Never writes the key.")
-	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trustStorePassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
+	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trust.JavaPassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
 	export.Flag("bundle", "Include the system's CAs, for programs that would otherwise trust ours only. Not with der.").BoolVar(&v.bundle)
 	export.Flag("file", "File to write, with mode 0644. Default: standard output.").PlaceHolder("FILE").StringVar(&v.file)
 	verbs["ca export"] = v.export
@@ -134,7 +135,7 @@ func (v *caVerb) export(_ context.Context, std stdio) error {
 		}
 		data = block.Bytes
 	case "pkcs12":
-		if data, err = encodeTrustStore(data); err != nil {
+		if data, err = trust.EncodeJava(data); err != nil {
 			return err
 		}
 	}
