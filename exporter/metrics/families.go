@@ -112,7 +112,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	famIgnoredVariables = newGauge("ksyun_tap_ignored_variables",
 		"1 for each environment variable that is ignored because its value is invalid or its name is unknown. The reason is logged.",
 		"variable")
-	famBuildInfo = newGauge("ksyun_tap_build_info",
+	_ = newGauge("ksyun_tap_build_info", // of client_golang's collector
 		"A metric with a constant '1' value labeled by version, revision, branch, goversion from which ksyun_tap was built, and the goos and goarch for the build.",
 		"branch", "goarch", "goos", "goversion", "revision", "tags", "version")
 
