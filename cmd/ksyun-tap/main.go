@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -58,7 +59,7 @@ func main() {
 	// process. The signal is caught, not ignored, so that commands run by exec
 	// have the default behaviour.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &output.Patient{Out: os.Stderr}))
 }
 
 // unfailing is an output whose errors are ignored. kingpin panics if it cannot print
@@ -198,6 +199,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 		_, err := fmt.Fprintln(std.out, version.Print("ksyun-tap"))
 		return err
 	}
+	nameFlags(app.Model().Commands, app.GetCommand)
 	return c
 }
 
@@ -218,14 +220,7 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	case c.exited:
 		return nil, nil
 	case err != nil:
-		if usererror.Hint(err) == "" { // it is from the parser of the command line
-			hint := "see ksyun-tap --help"
-			if len(args) > 0 && c.app.GetCommand(args[0]) != nil {
-				hint = "see ksyun-tap " + args[0] + " --help"
-			}
-			err = usererror.Wrap(err, hint)
-		}
-		return nil, usageError{err}
+		return nil, usageError{withUsageHint(c.app, args, err)}
 	}
 	return c.verbs[name], nil
 }
