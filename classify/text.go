@@ -230,7 +230,7 @@ func unhex(c byte) int { return int(hexValues[c]) }
 
 var hexValues = func() (t [256]int8) {
 	for c := range t {
-		t[c] = int8(strings.IndexByte("0123456789abcdef", lower(byte(c)))) //nolint:gosec // -1 to 15
+		t[c] = int8(strings.IndexByte("0123456789abcdef", lower(byte(c)))) // -1 to 15
 	}
 	return t
 }()
