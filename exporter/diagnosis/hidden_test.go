@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -158,9 +161,7 @@ func TestHidden(t *testing.T) {
 			continue
 		}
 		all := got.diagnoses()
-		if (len(all) > 0) != got.Report {
-			t.Errorf("%s: %d diagnoses", tt.name, len(all))
-		}
+		assert.Equal(t, got.Report, len(all) > 0, "%s: %d diagnoses", tt.name, len(all))
 		checkShown(t, tt.name, all)
 		if len(all) > 0 && (!strings.Contains(all[0].Evidence.English, tt.fact) || !strings.Contains(all[0].Evidence.Chinese, tt.fact)) {
 			t.Errorf("%s: evidence %v, want %q", tt.name, all[0].Evidence, tt.fact)
@@ -190,9 +191,8 @@ func TestJudgeEmpty(t *testing.T) {
 		"14 hours ahead":          {interval(13*time.Hour, 14*time.Hour), CauseIntervalZone},
 		"15 hours ahead":          {interval(14*time.Hour+time.Minute, 15*time.Hour), CauseIntervalFuture},
 	} {
-		if got, _ := judgeEmpty(tt.in); got != tt.want {
-			t.Errorf("%s: %s, want %s", name, got, tt.want)
-		}
+		got, _ := judgeEmpty(tt.in)
+		assert.Equal(t, tt.want, got, name)
 	}
 }
 
@@ -203,19 +203,14 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	reports := 0
 	for i := range 21 {
 		f := d.Observe(ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute))).Finding
-		if f.Cause != CauseIntervalZone {
-			t.Fatalf("found %+v", f)
-		}
+		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
 		if f.Report {
 			reports++
 		}
 	}
-	if reports != 3 {
-		t.Errorf("%d reports in 20 minutes, want 3", reports)
-	}
-	if f := d.Observe(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)).Finding; !f.Report {
-		t.Error("another query is not reported")
-	}
+	assert.Equal(t, 3, reports, "reports in 20 minutes")
+	f := d.Observe(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)).Finding
+	assert.True(t, f.Report, "another query is not reported")
 }
 
 // TestBudget checks that only so many responses with data are read in a second, and
@@ -229,15 +224,13 @@ func TestBudget(t *testing.T) {
 			taken++
 		}
 	}
-	if taken != queryBudget || b.spent(epoch.Add(time.Second).Unix(), queryBudget) {
-		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
-	}
+	assert.Equal(t, queryBudget, taken, "of 1000 taken")
+	assert.False(t, b.spent(epoch.Add(time.Second).Unix(), queryBudget), "of 1000 taken")
 	d := New()
 	o := ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch)
 	for range 2 * queryBudget {
-		if f := d.Observe(o).Finding; f.Cause != CauseIntervalZone {
-			t.Fatalf("found %+v", f)
-		}
+		f := d.Observe(o).Finding
+		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
 	}
 }
 
@@ -287,9 +280,7 @@ func TestInside(t *testing.T) {
 		}
 		checkShown(t, tt.name, all)
 		for _, s := range tt.says {
-			if !strings.Contains(all[0].Evidence.English, s) {
-				t.Errorf("%s: evidence %q, want %q", tt.name, all[0].Evidence.English, s)
-			}
+			assert.Contains(t, all[0].Evidence.English, s, "%s: evidence", tt.name)
 		}
 	}
 }
@@ -330,12 +321,11 @@ func BenchmarkHidden(b *testing.B) {
 func TestHiddenAllocatesNothing(t *testing.T) {
 	d := New()
 	for _, o := range []*classify.Observation{ask(t, statistics(1, -time.Hour, 0), epoch), ask(t, list(1, 100, 50), epoch)} {
-		if n := testing.AllocsPerRun(100, func() {
+		n := testing.AllocsPerRun(100, func() {
 			o.End = o.End.Add(time.Second)
 			d.Observe(o)
-		}); n != 0 {
-			t.Errorf("%s: %v allocations", o.Call.Action, n)
-		}
+		})
+		assert.Zero(t, n, "%s: %v allocations", o.Call.Action, n)
 	}
 }
 
@@ -352,10 +342,7 @@ func TestListsOfOneSlot(t *testing.T) {
 		}
 		return found
 	}
-	if n := read(); n != 0 {
-		t.Errorf("%d lists are known at first", n)
-	}
-	if n := read(); n != queryProbes {
-		t.Errorf("%d of %d lists are remembered", n, queryProbes)
-	}
+	assert.Zero(t, read(), "lists are known at first")
+	n := read()
+	assert.Equal(t, queryProbes, n, "%d of %d lists are remembered", n, queryProbes)
 }
