@@ -71,7 +71,7 @@ usage: {{$.App.Name}} {{.FullCommand}}{{if .FlagSummary}} {{.FlagSummary}}{{end}
 usage: {{.App.Name}} [<command>] [<flags>] [<args> ...]
 
 {{.App.Help|Wrap 0}}
-Without a command, it is run. Help for a command: {{.App.Name}} help <command>.
+Without a command, the tap is run. Help for a command: {{.App.Name}} help <command>.
 
 {{range InGroups .App}}{{.Title}}:
 {{range .Commands}}  {{.FullCommand}}{{template "Arguments" .}}

@@ -199,6 +199,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 		_, err := fmt.Fprintln(std.out, version.Print("ksyun-tap"))
 		return err
 	}
+	nameFlags(app.Model().Commands, app.GetCommand)
 	return c
 }
 
@@ -219,14 +220,7 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	case c.exited:
 		return nil, nil
 	case err != nil:
-		if usererror.Hint(err) == "" { // it is from the parser of the command line
-			hint := "see ksyun-tap --help"
-			if len(args) > 0 && c.app.GetCommand(args[0]) != nil {
-				hint = "see ksyun-tap " + args[0] + " --help"
-			}
-			err = usererror.Wrap(err, hint)
-		}
-		return nil, usageError{err}
+		return nil, usageError{withUsageHint(c.app, args, err)}
 	}
 	return c.verbs[name], nil
 }

@@ -240,7 +240,7 @@ func (m *matrix) run(t *testing.T, env []string) string {
 	}
 	var names []string
 	for _, p := range tap.problems {
-		names = append(names, p.variable)
+		names = append(names, p.Variable)
 	}
 	return cell + ignores(names)
 }

@@ -2,7 +2,7 @@
 // to an OpenTelemetry backend: the settings from OpenTelemetry's environment variables,
 // the resource that describes this program, connections, and a bounded queue.
 //
-// Invalid variables are ignored and reported (see Problem); they never keep the
+// Invalid variables are ignored and reported (see Environment.Problems); they never keep the
 // program from running.
 package otlp
 
@@ -18,16 +18,9 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
-
-// Problem is an environment variable that is ignored, in whole or in part.
-type Problem struct {
-	Variable string
-	Reason   string // never quotes the value, which may be a secret
-}
-
-// String returns the problem as one line.
-func (p Problem) String() string { return p.Variable + ": " + p.Reason }
 
 // Environment holds the settings from the OTEL_* variables, read as OpenTelemetry
 // specifies: surrounding spaces and the case of keywords are ignored, and an
@@ -35,7 +28,7 @@ func (p Problem) String() string { return p.Variable + ": " + p.Reason }
 // the SDK reads itself are overridden.
 type Environment struct {
 	// Problems lists the ignored variables in the order in which they were read.
-	Problems []Problem
+	Problems []usererror.Ignored
 
 	Traces, Logs, Metrics Signal
 
@@ -127,7 +120,7 @@ func (r *reader) get(name string) string { return strings.TrimSpace(r.getenv(nam
 
 // ignore reports a variable, once even if it applies to several signals.
 func (r *reader) ignore(name, reason string) {
-	if p := (Problem{name, reason}); !slices.Contains(r.e.Problems, p) {
+	if p := (usererror.Ignored{Variable: name, Reason: reason}); !slices.Contains(r.e.Problems, p) {
 		r.e.Problems = append(r.e.Problems, p)
 	}
 }
