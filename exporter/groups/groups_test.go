@@ -85,7 +85,7 @@ func TestGroup(t *testing.T) {
 	assert.Equal(t, []string{"req-6", "req-5", "req-4", "req-3", "req-2"}, g.RequestIDs, "request IDs")
 	// The last minute is the current one; the last failures were two minutes ago.
 	want := []uint32{0, 1, 1, 1, 1, 1, 1, 2, 0, 0}
-	assert.Equal(t, want, g.Trend.Counts[50:], "trend %v, want it to end with", g.Trend.Counts)
+	assert.Equal(t, want, g.Trend.Counts[50:], "the end of the trend %v", g.Trend.Counts)
 	assert.True(t, g.Trend.Start.Equal(start.Add((8-59)*time.Minute)), "the trend begins at %s", g.Trend.Start)
 	found, ok := table.Find(g.ID, start, 32)
 	if !ok || found.Count != 8 {

@@ -64,7 +64,7 @@ func TestExemplars(t *testing.T) {
 					assert.Contains(t, lines.String(), want, "%s has no", family)
 				}
 				for _, not := range tt.not {
-					assert.NotContains(t, lines.String(), not, "%s has", family)
+					assert.NotContains(t, lines.String(), not, family)
 				}
 			}
 		})

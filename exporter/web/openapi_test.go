@@ -162,7 +162,7 @@ func TestDocumentHasAllKeys(t *testing.T) {
 		want := keysOf(reflect.TypeOf(value))
 		got := slices.Sorted(maps.Keys(at(t, doc, "components", "schemas", name, "properties")))
 		slices.Sort(want)
-		assert.Equal(t, want, got, "%s has", name)
+		assert.Equal(t, want, got, name)
 	}
 }
 

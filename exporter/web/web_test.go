@@ -168,7 +168,7 @@ func TestPagesEscape(t *testing.T) {
 	} {
 		body := ask(h, http.MethodGet, target).Body.String()
 		for _, bad := range []string{"<script>", "<img", `'{{`, "href=\"javascript:"} {
-			assert.NotContains(t, body, bad, "%s has", target)
+			assert.NotContains(t, body, bad, target)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func TestTicketHasWhatSupportAsksFor(t *testing.T) {
 		"The request signature we calculated does not match", "Signature=REDACTED", "aws-sdk-go/1.25.3",
 		"Request ID: ", "请求 ID: ", "错误码: ", "地域: ",
 	} {
-		assert.Contains(t, body, want, "no")
+		assert.Contains(t, body, want)
 	}
 }
 
