@@ -307,7 +307,7 @@ func TestCurl(t *testing.T) {
 	}
 	script := "curl() { for a; do printf '<%s>\\n' \"$a\"; done; }; KSYUN_ACCESS_KEY_ID=ak; KSYUN_SECRET_ACCESS_KEY=sk; " + command
 	out, err := exec.CommandContext(t.Context(), shell, "-c", script).CombinedOutput()
-	require.NoError(t, err, "%s: %v\n%s", command, err, out)
+	require.NoError(t, err, "%s\n%s", command, out)
 	want := "<--globoff>\n<-X>\n<POST" + evil + ">\n<--aws-sigv4>\n<aws:amz:cn" + evil + ":monitor" + evil + ">\n<--user>\n<ak:sk>\n<-H>\n<Accept: application/json>\n<http://monitor.api.ksyun.com/?Action=A%27b'c>\n"
 	assert.Equal(t, want, string(out), command)
 }

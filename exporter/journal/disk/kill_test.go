@@ -107,7 +107,7 @@ func writeAndKill(t *testing.T, path string, kill int) (ids []string) {
 		ids = append(ids, lines.Text())
 	}
 	_ = cmd.Wait()
-	require.LessOrEqual(t, errOut.Len(), 0, "the writer failed: %s", errOut.String())
+	require.Zero(t, errOut.Len(), "the writer failed: %s", errOut.String())
 	// The last line may have been cut off.
 	if n := len(ids); n > 0 && len(ids[n-1]) < record.IDLength {
 		ids = ids[:n-1]
