@@ -219,9 +219,7 @@ func (d *filteredDesk) checkFiltered(b *tab, link string, filters url.Values, fa
 		b.open("/?" + q.Encode())
 		text := b.text(`[...document.querySelectorAll("#results tbody tr")].map((row) => ` + row + `).join("\n")`)
 		got := slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return s == "" })
-		slices.Sort(got)
-		slices.Sort(want)
-		assert.Equal(t, want, got, "%s: the view %s", link, view)
+		assert.ElementsMatch(t, want, got, "%s: the view %s", link, view)
 	}
 	check("list", `row.dataset.id`, ids)
 	check("groups", `row.dataset.id + " " + row.querySelector(".count a").textContent`, groups)
