@@ -39,7 +39,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	c.Flag("dir", "Directory of the CA: the tap's --intercept.ca-dir. For show and export, its --intercept.publish-dir works as well.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
 
 	create := c.Command("create", "Create the CA if there is none. A tap with --intercept does so itself.")
-	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(named{config.HostPatterns(&v.hosts), "host"})
+	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
 	verbs["ca create"] = v.create
 
 	show := c.Command("show", "Show the root certificates that programs must trust, their permitted hosts and validity. Fails if other users can read the key.")

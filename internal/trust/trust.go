@@ -50,7 +50,7 @@ func Roots(flag, file string) (*x509.CertPool, error) {
 	}
 	pem, err := config.ReadFile(file)
 	if err != nil {
-		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
+		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name a file of CA certificates that this user can read"))
 	}
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
