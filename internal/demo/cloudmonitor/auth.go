@@ -235,13 +235,7 @@ func canonicalValue(r *http.Request, name string) string {
 
 // encodePath percent-encodes a path a second time, as SigV4 requires for every
 // service except object storage.
-func encodePath(path string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		segments[i] = encode(s)
-	}
-	return strings.Join(segments, "/")
-}
+func encodePath(path string) string { return strings.ReplaceAll(encode(path), "%2F", "/") }
 
 // canonicalQuery returns the query sorted by name and value, both encoded again,
 // without the signature.
@@ -321,9 +315,7 @@ func regionOfHost(host string) (region string, ok bool) {
 }
 
 // encode percent-encodes all characters except RFC 3986's unreserved ones.
-func encode(s string) string {
-	return strings.NewReplacer("+", "%20", "%7E", "~").Replace(url.QueryEscape(s))
-}
+func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 func hmacSHA256(key []byte, data string) []byte {
 	h := hmac.New(sha256.New, key)
