@@ -22,6 +22,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -280,11 +281,11 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 		w, head := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE\n"
 		return func(r reading) error {
 			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
-				orDash(r.Code), r.Type, orDash(r.Category), orDash(r.Blame), r.Retryable, orDash(r.RequestID), r.Message)
+				output.OrDash(r.Code), r.Type, output.OrDash(r.Category), output.OrDash(r.Blame), r.Retryable, output.OrDash(r.RequestID), r.Message)
 			head = ""
 			return err
 		}, w.Flush
-	case v.output == "text", v.output == "auto" && isTerminal(out):
+	case v.output == "text", v.output == "auto" && output.IsTerminal(out):
 		separator := ""
 		return func(r reading) error {
 			fmt.Fprint(out, separator)
@@ -292,7 +293,7 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 			return r.print(out)
 		}, nothing
 	}
-	return func(r reading) error { return printJSON(out, r) }, nothing
+	return func(r reading) error { return output.JSON(out, r) }, nothing
 }
 
 // print prints the reading as text.
@@ -301,22 +302,22 @@ func (r reading) print(out io.Writer) error {
 	if r.Category != "" {
 		retry = map[bool]string{true: "yes", false: "no"}[r.Retryable]
 	}
-	return printFields(
+	return output.Fields(
 		out,
-		value("File", r.File),
-		value("Outcome", string(r.Outcome)),
-		value("HTTP status", strconv.Itoa(r.Status)),
-		value("Code", r.Code),
-		value("Type", string(r.Type)),
-		prose("Message", r.Message),
-		prose("Means", r.Meaning.English),
-		prose("Do", r.Advice.Text().English),
-		value("Category", string(r.Category)),
-		value("Blame", string(r.Blame)),
-		value("Retry helps", retry),
-		value("Failed items", orEmpty(r.FailedItems)),
-		value("Request ID", r.RequestID),
-		value("Not read", string(r.Unread)),
+		output.Value("File", r.File),
+		output.Value("Outcome", string(r.Outcome)),
+		output.Value("HTTP status", strconv.Itoa(r.Status)),
+		output.Value("Code", r.Code),
+		output.Value("Type", string(r.Type)),
+		output.Prose("Message", r.Message),
+		output.Prose("Means", r.Meaning.English),
+		output.Prose("Do", r.Advice.Text().English),
+		output.Value("Category", string(r.Category)),
+		output.Value("Blame", string(r.Blame)),
+		output.Value("Retry helps", retry),
+		output.Value("Failed items", output.OrEmpty(r.FailedItems)),
+		output.Value("Request ID", r.RequestID),
+		output.Value("Not read", string(r.Unread)),
 	)
 }
 

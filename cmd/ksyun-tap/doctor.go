@@ -7,6 +7,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -56,7 +57,7 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
 	}
 	for _, c := range causes {
-		if err := printJSON(std.out, c); err != nil {
+		if err := output.JSON(std.out, c); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
 // The exit codes for a command that could not be run, as in a shell.
@@ -160,7 +161,7 @@ func privateDir() (dir string, err error) {
 func (v *execVerb) runChild(std stdio, env []string) (started bool, err error) {
 	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // the user asked to run it; signals end it
 	cmd.Env = env
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, direct(std.err)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, output.Direct(std.err)
 
 	adopt()
 	signals := make(chan os.Signal, 8)

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,29 +245,6 @@ func TestExecTelemetry(t *testing.T) {
 		}
 		if strings.Contains(out, "AWS_CSM_ENABLED=true\n") != csm || strings.Contains(out, "AWS_CSM_PORT=") != csm {
 			t.Errorf("--csm %t:\n%s", csm, out)
-		}
-	}
-}
-
-// stuckWriter takes nothing until it is released.
-type stuckWriter struct{ release chan struct{} }
-
-func (w stuckWriter) Write([]byte) (int, error) {
-	<-w.release
-	return 0, io.ErrClosedPipe
-}
-
-func TestPatientOutput(t *testing.T) {
-	var b bytes.Buffer
-	if n, err := (&patient{w: &b}).Write([]byte("hello")); n != 5 || err != nil || b.String() != "hello" {
-		t.Errorf("%d, %v, %q", n, err, b.String())
-	}
-	w := stuckWriter{make(chan struct{})}
-	defer close(w.release)
-	p := &patient{w: w}
-	for range 3 {
-		if _, err := p.Write([]byte("hello")); !errors.Is(err, errStuck) {
-			t.Errorf("%v", err)
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -58,7 +59,7 @@ func main() {
 	// process. The signal is caught, not ignored, so that commands run by exec
 	// have the default behaviour.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &output.Patient{Out: os.Stderr}))
 }
 
 // unfailing is an output whose errors are ignored. kingpin panics if it cannot print

@@ -16,6 +16,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
 // The files of a report.
@@ -44,11 +45,11 @@ func writeReport(dir string, t *tap) error {
 		fmt.Sprintf(reportTickets, diagnosis.Chinese): tickets(failures, diagnosis.Chinese),
 	}
 	var lines, summary bytes.Buffer
-	if err := printJSON(&summary, makeSummary(t)); err != nil {
+	if err := output.JSON(&summary, makeSummary(t)); err != nil {
 		return err
 	}
 	for _, r := range failures {
-		if err := printJSON(&lines, r); err != nil {
+		if err := output.JSON(&lines, r); err != nil {
 			return err
 		}
 	}

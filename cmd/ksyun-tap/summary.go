@@ -18,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
 // summary is printed at the end of exec. Its JSON keys are a public interface.
@@ -117,10 +118,10 @@ func (v *execVerb) summarise(std stdio, t *tap) error {
 			return fmt.Errorf("write the summary: %w", err)
 		}
 		defer f.Close()
-		out = &patient{w: f}
+		out = &output.Patient{Out: f}
 	}
 	if v.summary == "json" {
-		return printJSON(out, s)
+		return output.JSON(out, s)
 	}
 	return s.print(out)
 }
@@ -194,7 +195,7 @@ func newFailure(of metrics.Failures, examples []groups.Group) failure {
 }
 
 func (s summary) print(out io.Writer) error {
-	line := fmt.Sprintf("%s, %d failed", plural(s.Calls, "call"), s.Failed)
+	line := fmt.Sprintf("%s, %d failed", output.Plural(s.Calls, "call"), s.Failed)
 	if s.Calls == 0 {
 		line = "no call was seen, because " + s.whyNone()
 	}
@@ -204,7 +205,7 @@ func (s summary) print(out io.Writer) error {
 	if err := s.printUnobserved(out); err != nil || s.Failed == 0 {
 		return err
 	}
-	t := newTable(out, time.Now(), "COUNT", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION", "LAST")
+	t := output.NewTable(out, time.Now(), "COUNT", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION", "LAST")
 	printed := map[string]bool{}
 	for _, f := range s.Failures {
 		texts := []string{f.Message}
@@ -214,7 +215,7 @@ func (s summary) print(out io.Writer) error {
 		}
 		last := "-"
 		if !f.LastSeen.IsZero() {
-			last = t.time(f.LastSeen)
+			last = t.Time(f.LastSeen)
 		}
 		switch len(f.RequestIDs) {
 		case 0:
@@ -223,9 +224,9 @@ func (s summary) print(out io.Writer) error {
 		default:
 			texts = append(texts, "Request IDs: "+strings.Join(f.RequestIDs, ", "))
 		}
-		t.add(f.Blame, texts, strconv.Itoa(f.Count), f.labels.Code, f.labels.Status, string(f.Category), orDash(f.Blame), f.labels.Action, orDash(f.Region), last)
+		t.Add(f.Blame, texts, strconv.Itoa(f.Count), f.labels.Code, f.labels.Status, string(f.Category), output.OrDash(f.Blame), f.labels.Action, output.OrDash(f.Region), last)
 	}
-	return t.flush()
+	return t.Flush()
 }
 
 // whyNone explains why no call was observed.

@@ -35,10 +35,7 @@ const (
 // invalid returns the parameters that cannot be understood, in order.
 func (d *overviewData) invalid() (all []blank) {
 	for _, name := range sortedKeys(d.values) {
-		if name == paramView {
-			continue
-		}
-		if !slices.Contains(listParams, name) {
+		if !slices.Contains(overviewParams, name) {
 			b := blank{filter: filter{name, strings.Join(d.values[name], ", "), d.Set(name, "")}, Kind: blankName}
 			if nearest, ok := usererror.Nearest(strings.ToLower(name), filterParams); ok {
 				v := d.query()

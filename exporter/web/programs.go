@@ -64,7 +64,7 @@ func (p pages) programs(w http.ResponseWriter, r *http.Request) {
 			Name: u.Credential, Tally: u.Tally, Programs: u.Programs, Regions: u.Regions, PlainHTTP: u.PlainHTTP, Kept: failures[u.Credential],
 		})
 	}
-	render(w, r, http.StatusOK, "programs.html", d)
+	render(w, "programs.html", d)
 }
 
 // kept is the failures in the journal with one value of a dimension.

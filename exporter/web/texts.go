@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,8 +61,8 @@ func wordIn(l diagnosis.Language) func(kind string, value any) string {
 
 // languageOf returns the language of a response: that of the parameter, the cookie
 // or the field Accept-Language, or else English.
-func languageOf(r *http.Request) diagnosis.Language {
-	if l := preference(r, prefLanguage); l != "" {
+func languageOf(r *http.Request, given url.Values) diagnosis.Language {
+	if l := prefLanguage.of(r, given); l != "" {
 		return diagnosis.Language(l)
 	}
 	best, weight := diagnosis.English, 0.0

@@ -29,10 +29,8 @@ type catalogueEntry struct {
 
 // catalogue serves the page of the error catalogue.
 func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
-	d := catalogueData{frame: p.frameOf(r, "catalogue"), Query: strings.TrimSpace(r.URL.Query().Get("q"))}
-	if len(d.Query) > maxText {
-		d.Query = ""
-	}
+	d := catalogueData{frame: p.frameOf(r, "catalogue", "q")}
+	d.Query = strings.TrimSpace(d.values.Get("q"))
 	type meaning struct {
 		code string // several entries may have the same one
 		text diagnosis.Text
@@ -53,7 +51,7 @@ func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortStableFunc(d.Entries, func(a, b catalogueEntry) int { return cmp.Compare(b.Seen, a.Seen) })
-	render(w, r, http.StatusOK, "catalogue.html", d)
+	render(w, "catalogue.html", d)
 }
 
 // matches reports whether a text of the entry contains part, ignoring case.
@@ -107,7 +105,7 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 	if p.Status.Losses != nil {
 		d.Losses = append(p.Status.Losses(), d.Losses...)
 	}
-	render(w, r, http.StatusOK, "tap.html", d)
+	render(w, "tap.html", d)
 }
 
 // sourceDefault is the source of a setting that was not set.

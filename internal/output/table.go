@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// table prints rows with columns of equal width, and texts below each row. On a
+// Table writes rows with columns of equal width, and texts below each row. On a
 // terminal, it omits columns that have no room, wraps the texts and uses colours.
-type table struct {
+type Table struct {
 	out     io.Writer
 	now     time.Time
 	width   int // of the terminal, in columns; 0 if the output is no terminal
@@ -37,14 +37,12 @@ var expendable = []string{"BLAME", "REGION", "CATEGORY", "STATUS", "LAST SEEN", 
 const (
 	columnGap = 2
 	textGap   = 4 // indentation of the texts
-	minText   = 20
 )
 
-// newTable returns a table that is written to out. now determines which times are
+// NewTable returns a table that is written to out. now determines which times are
 // of another day.
-func newTable(out io.Writer, now time.Time, head ...string) *table {
-	t := &table{out: out, now: now, head: head, widths: make([]int, len(head))}
-	t.width = terminalWidth(out)
+func NewTable(out io.Writer, now time.Time, head ...string) *Table {
+	t := &Table{out: out, now: now, width: Width(out), head: head, widths: make([]int, len(head))}
 	t.colours = t.width > 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 	for i, name := range head {
 		t.widths[i] = len(name)
@@ -52,8 +50,8 @@ func newTable(out io.Writer, now time.Time, head ...string) *table {
 	return t
 }
 
-// time formats a local time with milliseconds, and its date if it is of another day.
-func (t *table) time(at time.Time) string {
+// Time formats a local time with milliseconds, and its date if it is of another day.
+func (t *Table) Time(at time.Time) string {
 	at = at.In(t.now.Location())
 	if at.Format(time.DateOnly) == t.now.Format(time.DateOnly) {
 		return at.Format("15:04:05.000")
@@ -61,8 +59,8 @@ func (t *table) time(at time.Time) string {
 	return at.Format("2006-01-02 15:04:05.000")
 }
 
-// add adds a row in the colour of blame, with texts below it. Empty ones are omitted.
-func (t *table) add(blame classify.Blame, texts []string, cells ...string) {
+// Add adds a row in the colour of blame, with texts below it. Empty ones are omitted.
+func (t *Table) Add(blame classify.Blame, texts []string, cells ...string) {
 	colour := text.FgYellow
 	switch blame {
 	case classify.BlameProvider, classify.BlameNetwork, classify.BlameTap:
@@ -75,8 +73,8 @@ func (t *table) add(blame classify.Blame, texts []string, cells ...string) {
 	t.rows = append(t.rows, row{cells, colour, texts})
 }
 
-// flush writes the rows that were added since the last flush.
-func (t *table) flush() error {
+// Flush writes the rows that were added since the last flush.
+func (t *Table) Flush() error {
 	if len(t.rows) == 0 {
 		return nil
 	}
@@ -90,7 +88,7 @@ func (t *table) flush() error {
 		b.WriteString(t.line(r.cells, shown, r.colour) + "\n")
 		for _, s := range r.texts {
 			if s = strings.Join(strings.Fields(s), " "); s != "" {
-				b.WriteString(t.below(s))
+				indent(&b, "", s, textGap, t.width)
 			}
 		}
 	}
@@ -100,7 +98,7 @@ func (t *table) flush() error {
 }
 
 // shown reports for each column whether there is room for it.
-func (t *table) shown() []bool {
+func (t *Table) shown() []bool {
 	shown := make([]bool, len(t.head))
 	total := -columnGap
 	for i := range t.head {
@@ -122,7 +120,7 @@ func (t *table) shown() []bool {
 }
 
 // line formats one line. The code, which is what readers look for, is coloured.
-func (t *table) line(cells []string, shown []bool, colour text.Color) string {
+func (t *Table) line(cells []string, shown []bool, colour text.Color) string {
 	var b strings.Builder
 	for i, c := range cells {
 		if !shown[i] {
@@ -136,17 +134,4 @@ func (t *table) line(cells []string, shown []bool, colour text.Color) string {
 		b.WriteString(padded)
 	}
 	return strings.TrimRight(b.String(), " ")
-}
-
-// below formats the text below a row.
-func (t *table) below(s string) string {
-	if t.width > 0 {
-		s = text.WrapSoft(s, max(minText, t.width-textGap))
-	}
-	indent := strings.Repeat(" ", textGap)
-	var b strings.Builder
-	for l := range strings.SplitSeq(s, "\n") {
-		b.WriteString(indent + strings.TrimRight(l, " ") + "\n")
-	}
-	return b.String()
 }

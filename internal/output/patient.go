@@ -1,4 +1,4 @@
-package main
+package output
 
 import (
 	"errors"
@@ -10,24 +10,25 @@ import (
 // patience is the timeout of one write to standard error.
 const patience = time.Second
 
-var errStuck = errors.New("write timed out: nothing reads this output")
+// ErrStuck is returned by a Patient whose output takes nothing.
+var ErrStuck = errors.New("write timed out: nothing reads this output")
 
-// patient is an output that is abandoned once a write to it times out, so that a
+// Patient is an output that is abandoned once a write to it times out, so that a
 // pipe without a reader cannot keep this process from exiting. It is for output
 // other than the log, which has a queue of its own.
-type patient struct {
-	w io.Writer
+type Patient struct {
+	Out io.Writer
 
 	mu    sync.Mutex
 	stuck bool
 }
 
-// Write writes p. It returns errStuck if that takes too long, and from then on.
-func (o *patient) Write(p []byte) (int, error) {
+// Write writes p. It returns ErrStuck if that takes too long, and from then on.
+func (o *Patient) Write(p []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.stuck {
-		return 0, errStuck
+		return 0, ErrStuck
 	}
 	type result struct {
 		n   int
@@ -35,7 +36,7 @@ func (o *patient) Write(p []byte) (int, error) {
 	}
 	written := make(chan result, 1)
 	go func(p []byte) {
-		n, err := o.w.Write(p)
+		n, err := o.Out.Write(p)
 		written <- result{n, err}
 	}(append([]byte(nil), p...))
 	timeout := time.NewTimer(patience)
@@ -45,14 +46,14 @@ func (o *patient) Write(p []byte) (int, error) {
 		return r.n, r.err
 	case <-timeout.C:
 		o.stuck = true
-		return 0, errStuck
+		return 0, ErrStuck
 	}
 }
 
-// direct returns the underlying output, for a command or the log.
-func direct(w io.Writer) io.Writer {
-	if o, ok := w.(*patient); ok {
-		return o.w
+// Direct returns the underlying output, for a command or the log.
+func Direct(w io.Writer) io.Writer {
+	if o, ok := w.(*Patient); ok {
+		return o.Out
 	}
 	return w
 }
