@@ -61,7 +61,11 @@ func (p *panel) stepColor(field string, v float64) string {
 }
 
 // theme has no colours of series yet.
-var theme = charts.GetTheme(charts.ThemeGrafana).WithBackgroundColor(charts.ColorTransparent)
+var theme = charts.GetTheme(charts.ThemeGrafana).WithBackgroundColor(charts.ColorTransparent).WithAxisSplitLineColor(charts.ColorGray)
+
+// enlarged is how much larger a graph is made than it is shown (picture.html), because the
+// library leaves four pixels between bars.
+const enlarged = 4
 
 // chart draws lines, areas on top of each other, or bars.
 func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML, error) {
@@ -73,59 +77,94 @@ func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML,
 			}
 		}
 	}
-	// The library has linear axes only.
-	scale, unscale := func(v float64) float64 { return v }, func(v float64) float64 { return v }
-	low := new(float64)
-	if custom.ScaleDistribution != nil {
-		scale, unscale = math.Log10, func(v float64) float64 { return math.Pow(10, v) }
-		low = nil
-	}
-	kind := charts.ChartTypeLine
-	if custom.DrawStyle == "bars" {
-		kind = charts.ChartTypeBar
-	}
-	font := charts.FontStyle{FontSize: 8}
+	stacked, logarithmic := custom.Stacking.Mode == "normal", custom.ScaleDistribution != nil
+	font := charts.FontStyle{FontSize: 8 * enlarged}
 	axes := []charts.YAxisOption{{
-		Min: low, Max: defaults.Max, LabelCount: 5, LabelFontStyle: font,
-		ValueFormatter: func(v float64) string { return say(unscale(v), p.unit(""), defaults.Decimals) },
+		LabelFontStyle: font, LabelCount: 5, Min: new(float64),
+		ValueFormatter: func(v float64) string {
+			if logarithmic {
+				v = math.Pow(10, v)
+			}
+			return say(v, p.unit(""), defaults.Decimals)
+		},
 	}}
 	var all charts.GenericSeriesList
 	var colors []charts.Color
+	var heights [2][]float64 // the largest values, or their sums, by axis and step
+	least := math.Inf(1)     // of a logarithmic axis
 	for _, l := range lines {
-		values := make([]float64, len(l.values))
-		for i, v := range l.values {
-			if values[i] = scale(v); math.IsNaN(values[i]) || math.IsInf(values[i], 0) {
-				values[i] = charts.GetNullValue()
-			}
-		}
-		axis := 0
-		if l.right {
-			axis = 1
+		drawn := charts.GenericSeries{Type: charts.ChartTypeLine, Values: make([]float64, len(l.values))}
+		switch {
+		case l.right:
+			drawn.YAxisIndex = 1
 			axes = append(axes[:1], charts.YAxisOption{
-				LabelCount: 5, LabelFontStyle: font,
+				LabelFontStyle: font, LabelCount: 5, Min: new(float64),
 				ValueFormatter: func(v float64) string { return say(v, l.unit, nil) },
 			})
+		case custom.DrawStyle == "bars":
+			drawn.Type = charts.ChartTypeBar
 		}
-		all = append(all, charts.GenericSeries{Type: kind, Values: values, YAxisIndex: axis})
-		colors = append(colors, charts.ParseColor(l.Color))
+		high := &heights[drawn.YAxisIndex]
+		*high = append(*high, make([]float64, max(0, len(l.values)-len(*high)))...)
+		for i, v := range l.values {
+			if logarithmic { // the library has linear axes only
+				v = math.Log10(v)
+			}
+			switch missing := math.IsNaN(v) || math.IsInf(v, 0); {
+			case missing && stacked && !l.right:
+				v = 0
+			case missing:
+				v = charts.GetNullValue()
+			case stacked && !l.right:
+				(*high)[i] += v
+			default:
+				(*high)[i], least = max((*high)[i], v), min(least, v)
+			}
+			drawn.Values[i] = v
+		}
+		all, colors = append(all, drawn), append(colors, charts.ParseColor(l.Color))
 	}
 	if len(all) == 0 {
 		return "", nil
+	}
+	for i := range axes {
+		axes[i].Max = charts.Ptr(nice(slices.Max(heights[i])))
+	}
+	if logarithmic {
+		low, high := math.Floor(least), math.Ceil(slices.Max(heights[0]))
+		axes[0].Min, axes[0].Max, axes[0].LabelCount = &low, &high, int(high-low)+1
+	}
+	if defaults.Max != nil {
+		axes[0].Max = defaults.Max
 	}
 	times := make([]string, len(all[0].Values))
 	for i := range times {
 		times[i] = s.From.Add(s.To.Sub(s.From) * time.Duration(i) / time.Duration(max(1, len(times)-1))).UTC().Format("15:04")
 	}
 	drawn, err := charts.Render(charts.ChartOption{
-		OutputFormat: charts.ChartOutputSVG, Width: width, Height: height, Padding: charts.NewBoxEqual(6),
+		OutputFormat: charts.ChartOutputSVG, Width: enlarged * width, Height: enlarged * height, Padding: charts.NewBoxEqual(6 * enlarged),
 		Theme: theme.WithSeriesColors(colors), Legend: charts.LegendOption{Show: charts.Ptr(false)},
-		SeriesList: all, StackSeries: charts.Ptr(custom.Stacking.Mode == "normal"), YAxis: axes,
-		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 9, LabelFontStyle: font, BoundaryGap: charts.Ptr(kind == charts.ChartTypeBar)},
-		Symbol: charts.Symbol{Shape: charts.SymbolNone}, LineStrokeWidth: 1.3, FillOpacity: 100, BarSize: 0.9,
+		SeriesList: all, StackSeries: &stacked, YAxis: axes,
+		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font},
+		Symbol: charts.Symbol{Shape: charts.SymbolNone}, LineStrokeWidth: 1.3 * enlarged, FillOpacity: 100, BarSize: 0.9,
 	})
 	if err != nil {
 		return "", err
 	}
 	svg, err := drawn.Bytes()
 	return template.HTML(svg), err //nolint:gosec // the library escapes texts
+}
+
+// nice returns the end of an axis that goes up to v.
+func nice(v float64) float64 {
+	if v <= 0 {
+		return 1
+	}
+	unit := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, step := range []float64{1, 2, 4, 8} {
+		if step*unit >= v {
+			return step * unit
+		}
+	}
+	return 10 * unit
 }

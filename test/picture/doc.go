@@ -1,10 +1,11 @@
-// Package picture draws dashboards for the documentation, without Grafana: it sends the
-// same queries to Prometheus, and draws the results at the same places in a plain style.
+// Package picture draws dashboards for the documentation, without Grafana, which does not
+// run where they are drawn. It sends the same queries to Prometheus, and draws the results
+// at the same places in a plain style.
 //
-//	picture.go (page) ──> prometheus.go (queries) ──> chart.go, table.go, value.go
+//	picture.go, picture.html ──> chart.go, table.go ──> prometheus.go, value.go
 //
-// README and docs/dashboards.md show these pictures, and a reader sees from them in a
-// moment what the dashboards are for. No Grafana can run where they are drawn. So this
-// package draws the kinds of panels that the dashboards have, graphs with a library, and
-// fails for any other kind. It does not draw Grafana's finer details.
+// README.md and docs/dashboards.md show these pictures: a reader sees what the dashboards
+// answer before installing anything, and a change that empties a panel is noticed. So it is
+// worth its lines, which are few: a library draws the graphs, and only the kinds of panels
+// that the dashboards have are drawn. Any other kind is an error.
 package picture
