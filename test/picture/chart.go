@@ -141,11 +141,12 @@ func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML,
 	for i := range times {
 		times[i] = s.From.Add(s.To.Sub(s.From) * time.Duration(i) / time.Duration(max(1, len(times)-1))).UTC().Format("15:04")
 	}
+	times[len(times)-1] = "" // there is no room
 	drawn, err := charts.Render(charts.ChartOption{
 		OutputFormat: charts.ChartOutputSVG, Width: enlarged * width, Height: enlarged * height, Padding: charts.NewBoxEqual(6 * enlarged),
 		Theme: theme.WithSeriesColors(colors), Legend: charts.LegendOption{Show: charts.Ptr(false)},
 		SeriesList: all, StackSeries: &stacked, YAxis: axes,
-		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font},
+		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font, LabelOffset: charts.OffsetInt{Left: -12 * enlarged}}, // centered
 		Symbol: charts.Symbol{Shape: charts.SymbolNone}, LineStrokeWidth: 1.3 * enlarged, FillOpacity: 100, BarSize: 0.9,
 	})
 	if err != nil {
