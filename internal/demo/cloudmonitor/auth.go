@@ -46,7 +46,7 @@ func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (
 		return s.verifyAuthorization(r, body)
 	case params.Get("X-Amz-Algorithm") != "" || params.Get("X-Amz-Signature") != "":
 		return s.verifyPresigned(r, body)
-	case hasAny(params, "Accesskey", "Signature", "SignatureMethod", "SignatureVersion"):
+	case slices.ContainsFunc([]string{"Accesskey", "Signature", "SignatureMethod", "SignatureVersion"}, params.Has):
 		return s.verifySimple(params)
 	}
 	return nil, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
@@ -326,8 +326,4 @@ func hmacSHA256(key []byte, data string) []byte {
 func hexSHA256(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-func hasAny(v url.Values, keys ...string) bool {
-	return slices.ContainsFunc(keys, v.Has)
 }
