@@ -146,7 +146,7 @@ func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML,
 		OutputFormat: charts.ChartOutputSVG, Width: enlarged * width, Height: enlarged * height, Padding: charts.NewBoxEqual(6 * enlarged),
 		Theme: theme.WithSeriesColors(colors), Legend: charts.LegendOption{Show: charts.Ptr(false)},
 		SeriesList: all, StackSeries: &stacked, YAxis: axes,
-		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font, LabelOffset: charts.OffsetInt{Left: -12 * enlarged}}, // centered
+		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font, LabelOffset: charts.OffsetInt{Left: -12 * enlarged, Top: 4 * enlarged}}, // centered
 		Symbol: charts.Symbol{Shape: charts.SymbolNone}, LineStrokeWidth: 1.3 * enlarged, FillOpacity: 100, BarSize: 0.9,
 	})
 	if err != nil {
