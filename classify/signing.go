@@ -22,7 +22,7 @@ func (q *wanted) signing() Signing {
 // "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
 // schemes are ignored.
 func (q *wanted) authorize(field []byte) {
-	scheme, list := SplitAuthorization(bytes.TrimSpace(field))
+	scheme, list, _ := bytes.Cut(bytes.TrimSpace(field), []byte{' '})
 	if !bytes.Contains(scheme, []byte("HMAC-")) {
 		return
 	}

@@ -47,7 +47,7 @@ func newClassify(app *kingpin.Application) *classifyVerb {
 	c.Flag("header", "Header field of the response, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
 	c.Flag("action", "Action of the call, for responses whose meaning depends on it.").StringVar(&v.action)
 	c.Flag("output", "Format: json (one line per response), table, text, or auto: text on a terminal, otherwise json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
-	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }
 
@@ -196,7 +196,7 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(in, maxSaved+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err // with the name
 	case len(data) > maxSaved:
 		return nil, usererror.New(fmt.Sprintf("%s is larger than %d MiB", name, maxSaved>>20), "name a saved response")
 	}
@@ -280,8 +280,8 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 	case v.output == "table":
 		w, head := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE\n"
 		return func(r reading) error {
-			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
-				output.OrDash(r.Code), r.Type, output.OrDash(r.Category), output.OrDash(r.Blame), r.Retryable, output.OrDash(r.RequestID), r.Message)
+			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
+				output.OrDash(r.Code), r.Type, output.OrDash(r.Category), output.OrDash(r.Blame), output.OrDash(r.Advice.Retry), output.OrDash(r.RequestID), r.Message)
 			head = ""
 			return err
 		}, w.Flush
@@ -298,10 +298,6 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 
 // print prints the reading as text.
 func (r reading) print(out io.Writer) error {
-	retry := ""
-	if r.Category != "" {
-		retry = map[bool]string{true: "yes", false: "no"}[r.Retryable]
-	}
 	return output.Fields(
 		out,
 		output.Value("File", r.File),
@@ -314,7 +310,7 @@ func (r reading) print(out io.Writer) error {
 		output.Prose("Do", r.Advice.Text().English),
 		output.Value("Category", string(r.Category)),
 		output.Value("Blame", string(r.Blame)),
-		output.Value("Retry helps", retry),
+		output.Value("Retry", string(r.Advice.Retry)),
 		output.Value("Failed items", output.OrEmpty(r.FailedItems)),
 		output.Value("Request ID", r.RequestID),
 		output.Value("Not read", string(r.Unread)),
@@ -327,7 +323,7 @@ func loadCatalog(files []string) (*classify.Catalog, error) {
 	for _, name := range files {
 		data, err := config.ReadFile(name)
 		if err != nil {
-			return nil, usererror.At("--tap.catalog-file", usererror.Wrap(err, "name an existing file"))
+			return nil, usererror.At("--tap.catalog-file", usererror.Wrap(err, "name a file that this user can read"))
 		}
 		if catalog, err = catalog.Extend(name, data); err != nil {
 			return nil, err

@@ -77,9 +77,9 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 		return nil
 	}
 	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tNAME IS\tMEANING")
+	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tGRADE\tMEANING")
 	for _, e := range entries {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%t\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, e.Retryable, e.Grade, e.Meaning.English)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, newExplained(e).Advice.Retry, e.Grade, e.Meaning.English)
 	}
 	return w.Flush()
 }
@@ -127,7 +127,7 @@ func explainEntry(std stdio, e *classify.Entry) error {
 		output.Value("Blame", string(e.Blame)),
 		output.Value("Retry", string(advice.Retry)),
 		output.Value("Runbook", advice.Runbook),
-		output.Value("The name is", string(e.Grade)),
+		output.Value("Grade", string(e.Grade)),
 		output.Prose("Source", e.Source),
 	)
 }

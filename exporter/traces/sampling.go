@@ -54,8 +54,7 @@ func newSpanID() (id [8]byte) {
 // one if the request ID is not a UUID of version 4. All of its last 56 bits are
 // random, as W3C Trace Context requires of a trace with the random flag.
 func traceIDOf(request *classify.RequestID) [16]byte {
-	var text [classify.MaxRequestID]byte
-	if id, ok := parseUUID4(request.AppendTo(text[:0])); ok {
+	if id, ok := uuid4(request); ok {
 		return id
 	}
 	return newTraceID()
@@ -64,39 +63,18 @@ func traceIDOf(request *classify.RequestID) [16]byte {
 // IDOf returns the trace ID, in hexadecimal digits, of an attempt with the request ID
 // that has no parent. It returns "" if that is random.
 func IDOf(requestID string) string {
-	id, ok := parseUUID4([]byte(requestID))
+	request := classify.MakeRequestID(requestID)
+	id, ok := uuid4(&request)
 	if !ok {
 		return ""
 	}
 	return hex.EncodeToString(id[:])
 }
 
-// parseUUID4 parses a UUID of version 4, RFC 9562, in its form with four hyphens.
-// Upper-case digits are valid.
-func parseUUID4(text []byte) (id [16]byte, ok bool) {
-	const size = 36
-	if len(text) != size {
-		return id, false
-	}
-	n := 0
-	for i := 0; i < size; i++ {
-		switch i {
-		case 8, 13, 18, 23:
-			if text[i] != '-' {
-				return id, false
-			}
-			continue
-		}
-		hi, ok1 := digit(text[i] | ' ')
-		lo, ok2 := digit(text[i+1] | ' ')
-		if !ok1 || !ok2 {
-			return id, false
-		}
-		id[n] = hi<<4 | lo
-		n++
-		i++
-	}
-	return id, id[6]>>4 == 4 && id[8]>>6 == 0b10
+// uuid4 returns the request ID as a UUID of version 4, RFC 9562.
+func uuid4(request *classify.RequestID) (id [16]byte, ok bool) {
+	id, ok = request.UUID()
+	return id, ok && id[6]>>4 == 4 && id[8]>>6 == 0b10
 }
 
 // The trace state of OpenTelemetry: the key of its entry, and the key of the

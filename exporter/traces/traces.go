@@ -14,7 +14,7 @@
 // The destination of spans is set by OpenTelemetry's environment variables
 // OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_*. If none is set, no spans are made
 // and no connections are opened. Invalid variables are ignored and reported (see
-// otlp.Problem); they never keep the program from running.
+// usererror.Ignored); they never keep the program from running.
 package traces
 
 import (
@@ -33,6 +33,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // scope is the name of the instrumentation scope.
@@ -72,7 +73,7 @@ type Parent struct{ Traceparent, Tracestate string }
 type Tracer struct {
 	queue    *otlp.Queue[*record.Record] // nil if spans are not exported
 	origin   *origin
-	problems []otlp.Problem
+	problems []usererror.Ignored
 	parent   []byte // Config.Parent.Traceparent
 
 	threshold atomic.Uint64 // of successes that are not part of a trace
@@ -89,10 +90,10 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	}
 	t.problems = slices.Clone(cfg.Environment.Problems)
 	if cfg.Environment.Traces.Console && cfg.Console == nil {
-		t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
+		t.problems = append(t.problems, usererror.Ignored{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
 	}
 	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
-		t.problems = append(t.problems, otlp.Problem{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
+		t.problems = append(t.problems, usererror.Ignored{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
 	}
 	t.origin = &origin{
 		scope:  instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
@@ -107,7 +108,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		var err error
 		otlp.Quietly(report, func() { exporter, err = buildExporter(cfg, t.origin) })
 		if err != nil {
-			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
+			t.problems = append(t.problems, usererror.Ignored{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
 	}
 	if exporter == nil {
@@ -129,7 +130,7 @@ func buildExporter(cfg Config, from *origin) (x exporter, err error) {
 }
 
 // Problems returns the environment variables that were ignored.
-func (t *Tracer) Problems() []otlp.Problem { return t.problems }
+func (t *Tracer) Problems() []usererror.Ignored { return t.problems }
 
 // Exports reports whether spans are exported.
 func (t *Tracer) Exports() bool { return t.queue != nil }

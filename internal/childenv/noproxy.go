@@ -1,4 +1,4 @@
-package main
+package childenv
 
 import (
 	"net/netip"
@@ -20,7 +20,7 @@ var neverProxied = []string{"localhost", "127.0.0.1", "::1", "169.254.169.254"}
 // newNoProxy returns the user's NO_PROXY and the hosts that are never reached
 // through the tap. Entries that match a tapped host are left out; the tap applies
 // them itself.
-func (c *childSetup) newNoProxy() []string {
+func (c *setup) newNoProxy() []string {
 	var list, covering []string
 	add := func(entry string) {
 		if entry == "" || slices.Contains(list, entry) {
@@ -38,23 +38,23 @@ func (c *childSetup) newNoProxy() []string {
 	if len(covering) > 0 {
 		c.note("NO_PROXY includes the API (%s): the command calls it through the tap, which connects to it directly", strings.Join(covering, ", "))
 	}
-	for _, entry := range slices.Concat(neverProxied, clusterNames(c.base, os.ReadFile)) {
+	for _, entry := range slices.Concat(neverProxied, clusterNames(c.Base, os.ReadFile)) {
 		add(entry)
 	}
 	return list
 }
 
 // coversTapped reports whether an entry of NO_PROXY matches a tapped host.
-func (c *childSetup) coversTapped(entry string) bool {
+func (c *setup) coversTapped(entry string) bool {
 	name := strings.ToLower(strings.TrimLeft(strings.TrimPrefix(entry, "*"), "."))
 	if host, _, ok := strings.Cut(name, ":"); ok && !strings.Contains(host, "[") {
 		name = host
 	}
-	if c.settings.Taps(hostname.Name(name)) {
+	if c.TapHosts.Match(hostname.Name(name)) {
 		return true
 	}
 	proxy := (&httpproxy.Config{HTTPSProxy: "http://proxy.invalid", NoProxy: entry}).ProxyFunc()
-	return slices.ContainsFunc(c.settings.TapHosts, func(p hostname.Pattern) bool {
+	return slices.ContainsFunc(c.TapHosts, func(p hostname.Pattern) bool {
 		host := strings.Replace(p.String(), "*", "any", 1)
 		u, err := proxy(&url.URL{Scheme: "https", Host: host})
 		return err == nil && u == nil

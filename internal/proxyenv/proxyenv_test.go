@@ -1,4 +1,4 @@
-package main
+package proxyenv
 
 import (
 	"net"
@@ -26,8 +26,8 @@ func environ(env ...string) func(string) string {
 func TestProxies(t *testing.T) {
 	f := func(scheme, host string, port uint16, want string, env ...string) {
 		t.Helper()
-		p := readProxies(environ(env...), []string{"127.0.0.1:18181"})
-		u, err := p.forHost(scheme, host, port)
+		p := Read(environ(env...), []string{"127.0.0.1:18181"})
+		u, err := p.ForHost(scheme, host, port)
 		got := ""
 		if u != nil {
 			got = u.String()
@@ -35,10 +35,10 @@ func TestProxies(t *testing.T) {
 		if err != nil {
 			got = "error"
 		}
-		if got != want || (want == "error") != (len(p.problems) > 0) {
-			t.Errorf("%v: %s://%s:%d by %q, %v; want %q", env, scheme, host, port, got, p.problems, want)
+		if got != want || (want == "error") != (len(p.Problems) > 0) {
+			t.Errorf("%v: %s://%s:%d by %q, %v; want %q", env, scheme, host, port, got, p.Problems, want)
 		}
-		for _, problem := range p.problems {
+		for _, problem := range p.Problems {
 			if strings.Contains(problem.String(), "secret") {
 				t.Errorf("it quotes the value: %s", problem)
 			}
@@ -65,8 +65,8 @@ func TestProxies(t *testing.T) {
 // programs understand.
 func TestProxyThatIsTheTap(t *testing.T) {
 	own := func(listen, value string) bool {
-		p := readProxies(environ("HTTPS_PROXY="+value), []string{listen})
-		return p.https == upstreamProxy{}
+		p := Read(environ("HTTPS_PROXY="+value), []string{listen})
+		return p.https == proxy{}
 	}
 	spellings := []string{
 		"127.0.0.1:18181", "http://127.0.0.1:18181", "HTTP://127.0.0.1:18181/", "http://user:pass@127.0.0.1:18181",
@@ -84,11 +84,11 @@ func TestProxyThatIsTheTap(t *testing.T) {
 		}
 	}
 	// Spans do not go through the tap either.
-	p := readProxies(environ("HTTP_PROXY=127.0.0.1:18181", "HTTPS_PROXY=127.0.0.1:18181", "ALL_PROXY=127.0.0.1:18181"), []string{":18181"})
+	p := Read(environ("HTTP_PROXY=127.0.0.1:18181", "HTTPS_PROXY=127.0.0.1:18181", "ALL_PROXY=127.0.0.1:18181"), []string{":18181"})
 	for _, backend := range []string{"http://collector.example:4318/v1/traces", "https://collector.example"} {
 		req, err := http.NewRequest(http.MethodPost, backend, http.NoBody)
 		require.NoError(t, err)
-		if u, err := p.forRequest(req); u != nil || err != nil {
+		if u, err := p.ForRequest(req); u != nil || err != nil {
 			t.Errorf("spans to %s go by %v, %v", backend, u, err)
 		}
 	}

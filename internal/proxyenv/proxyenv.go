@@ -1,4 +1,5 @@
-package main
+// Package proxyenv reads which upstream proxies the environment configures.
+package proxyenv
 
 import (
 	"cmp"
@@ -15,22 +16,25 @@ import (
 	"unicode"
 
 	"golang.org/x/net/http/httpproxy"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// proxies are the upstream proxies that the environment configures, with curl's
+// Proxies are the upstream proxies that the environment configures, with curl's
 // rules: HTTP_PROXY, HTTPS_PROXY and, if these are not set, ALL_PROXY. A proxy
 // that is the tap itself is ignored, because the variables may be meant for the
 // programs.
-type proxies struct {
-	http, https upstreamProxy
+type Proxies struct {
+	// Problems lists the variables whose value is not a usable proxy.
+	Problems []usererror.Ignored
+
+	http, https proxy
 	direct      func(*url.URL) (*url.URL, error) // returns nil for hosts in NO_PROXY
-	// problems lists the variables whose value is not a usable proxy.
-	problems []problem
 }
 
-// upstreamProxy is a proxy, or bad if the proxy that is named cannot be used. The zero
+// proxy is a proxy, or bad if the proxy that is named cannot be used. The zero
 // value is a direct connection.
-type upstreamProxy struct {
+type proxy struct {
 	url *url.URL
 	bad bool
 }
@@ -39,12 +43,12 @@ const unusableProxy = "does not name a proxy that ksyun-tap can use: write http:
 
 var errUnusableProxy = errors.New(unusableProxy)
 
-// readProxies reads the variables that getenv returns. listen are the addresses
+// Read reads the variables that getenv returns. listen are the addresses
 // that the tap listens on. It resolves the names of proxies, within a timeout.
-func readProxies(getenv func(string) string, listen []string) *proxies {
-	p := &proxies{}
+func Read(getenv func(string) string, listen []string) *Proxies {
+	p := &Proxies{}
 	l := newLocals(listen)
-	read := func(names ...string) (upstreamProxy, bool) {
+	read := func(names ...string) (proxy, bool) {
 		for _, name := range names {
 			value := strings.TrimSpace(getenv(name))
 			if value == "" {
@@ -52,15 +56,15 @@ func readProxies(getenv func(string) string, listen []string) *proxies {
 			}
 			u, err := parseProxy(value)
 			if err != nil {
-				p.problems = append(p.problems, problem{name, unusableProxy})
-				return upstreamProxy{bad: true}, true
+				p.Problems = append(p.Problems, usererror.Ignored{Variable: name, Reason: unusableProxy})
+				return proxy{bad: true}, true
 			}
 			if l.isTap(u) {
-				return upstreamProxy{}, false
+				return proxy{}, false
 			}
-			return upstreamProxy{url: u}, true
+			return proxy{url: u}, true
 		}
-		return upstreamProxy{}, false
+		return proxy{}, false
 	}
 	all, _ := read("ALL_PROXY", "all_proxy")
 	var ok bool
@@ -78,21 +82,37 @@ func readProxies(getenv func(string) string, listen []string) *proxies {
 	return p
 }
 
-// forHost returns the proxy for a host, or nil for a direct connection. It is a
+// ForHost returns the proxy for a host, or nil for a direct connection. It is a
 // collector.Policy.Proxy.
-func (p *proxies) forHost(scheme, host string, port uint16) (*url.URL, error) {
+func (p *Proxies) ForHost(scheme, host string, port uint16) (*url.URL, error) {
 	return p.find(&url.URL{Scheme: scheme, Host: net.JoinHostPort(host, strconv.Itoa(int(port)))})
 }
 
-// forRequest returns the proxy for a request of the tap itself.
-func (p *proxies) forRequest(r *http.Request) (*url.URL, error) { return p.find(r.URL) }
+// ForRequest returns the proxy for a request of the tap itself.
+func (p *Proxies) ForRequest(r *http.Request) (*url.URL, error) { return p.find(r.URL) }
 
-func (p *proxies) find(to *url.URL) (*url.URL, error) {
+// Err returns the problem of the proxy for HTTP or HTTPS, or nil if both can be used.
+func (p *Proxies) Err() error {
+	if p.http.bad || p.https.bad {
+		return errors.New(p.Problems[0].String())
+	}
+	return nil
+}
+
+// Use reports whether the proxy at a host and port is one of them. Without a port,
+// that is any proxy at the host.
+func (p *Proxies) Use(host, port string) bool {
+	return slices.ContainsFunc([]proxy{p.http, p.https}, func(one proxy) bool {
+		return one.url != nil && strings.EqualFold(one.url.Hostname(), host) && (port == "" || one.url.Port() == port)
+	})
+}
+
+func (p *Proxies) find(to *url.URL) (*url.URL, error) {
 	w := p.http
 	if to.Scheme == "https" {
 		w = p.https
 	}
-	if w == (upstreamProxy{}) {
+	if w == (proxy{}) {
 		return nil, nil
 	}
 	if asked, err := p.direct(to); err != nil || asked == nil {

@@ -1,10 +1,11 @@
-package main
+package childenv
 
 import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,30 +18,30 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 )
 
-// newSetup is a child's setup by a tap at 127.0.0.1:9, with files of CAs.
-func newSetup(t *testing.T, env ...string) *childSetup {
+// testSetup is a setup for a tap at 127.0.0.1:9, with files of CAs.
+func testSetup(t *testing.T, env ...string) *setup {
 	t.Helper()
-	c := &childSetup{
-		private: t.TempDir(), base: env, set: map[string]string{}, proxy: "127.0.0.1:9",
-		out: readProxies(environ(env...), nil), settings: &config.Settings{TapHosts: classify.APIHosts()},
+	dir := t.TempDir()
+	for _, name := range []string{"ca.pem", "bundle.pem"} {
+		_, text := selfsigned.Certificate(name)
+		testfile.Write(t, filepath.Join(dir, name), text, 0o600)
 	}
-	c.caFile, c.bundle = filepath.Join(c.private, "ca.pem"), filepath.Join(c.private, "bundle.pem")
-	for _, name := range []string{c.caFile, c.bundle} {
-		_, text := selfsigned.Certificate(filepath.Base(name))
-		testfile.Write(t, name, text, 0o600)
-	}
-	return c
+	return newSetup(Config{
+		Base: env, Dir: dir, TrustDir: dir, Proxy: "127.0.0.1:9", TapHosts: classify.APIHosts(),
+		Upstream: proxyenv.Read(func(name string) string { return getenv(env, name) }, nil),
+	})
 }
 
 func TestNoProxy(t *testing.T) {
 	f := func(want string, notes int, env ...string) {
 		t.Helper()
-		c := newSetup(t, env...)
+		c := testSetup(t, env...)
 		if got := strings.Join(c.newNoProxy(), ","); got != want || len(c.notes) != notes {
 			t.Errorf("%q: got %s, notes %q\nwant %s", env, got, c.notes, want)
 		}
@@ -116,9 +117,9 @@ func FuzzQuoteJava(f *testing.F) {
 // options must quote.
 func TestOddDirectories(t *testing.T) {
 	for _, name := range []string{"a b", `a"b`, "a'b", `a\b`, `a" b'c\d`} {
-		c := newSetup(t, "NODE_OPTIONS=--no-warnings", "JAVA_TOOL_OPTIONS=-Dmine=yes")
-		c.private = filepath.Join(t.TempDir(), name)
-		require.NoError(t, os.Mkdir(c.private, 0o700))
+		c := testSetup(t, "NODE_OPTIONS=--no-warnings", "JAVA_TOOL_OPTIONS=-Dmine=yes")
+		c.Dir = filepath.Join(t.TempDir(), name)
+		require.NoError(t, os.Mkdir(c.Dir, 0o700))
 		c.noProxy = c.newNoProxy()
 		require.NoError(t, errors.Join(c.setNode(), c.setJava()))
 		run := func(command ...string) {
@@ -128,7 +129,7 @@ func TestOddDirectories(t *testing.T) {
 			}
 			cmd := exec.Command(path, command[1:]...)
 			cmd.Env = append(os.Environ(), "NODE_OPTIONS="+c.set["NODE_OPTIONS"], "JAVA_TOOL_OPTIONS="+c.set["JAVA_TOOL_OPTIONS"])
-			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), filepath.Join(c.private, "")) {
+			if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), filepath.Join(c.Dir, "")) {
 				t.Errorf("%s in %q: %v\n%s", command[0], name, err, out)
 			}
 		}
@@ -168,23 +169,23 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 // TestJavaTrust checks that a JVM still trusts the trust store that its options name.
 func TestJavaTrust(t *testing.T) {
 	store, own := javaStore(t, "s3cret")
-	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trustStorePassword=s3cret"
+	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trust.JavaPassword=s3cret"
 	for _, variable := range javaVariables {
-		c := newSetup(t, variable+"="+set)
+		c := testSetup(t, variable+"="+set)
 		require.NoError(t, c.setJava())
-		merged, err := readTrustStore(filepath.Join(c.private, "truststore.p12"), trustStorePassword)
+		merged, err := trust.ReadJava(filepath.Join(c.Dir, "truststore.p12"), trust.JavaPassword)
 		if err != nil || len(merged) != 2 || !slices.ContainsFunc(merged, own.Equal) || len(c.notes) != 0 {
 			t.Errorf("%s: %d certificates, %v, notes %q", variable, len(merged), err, c.notes)
 		}
 		// The merged one goes last, and so before theirs.
 		options := splitJava(c.set[variable])
-		if i := slices.Index(options, "-Djavax.net.ssl.trustStore="+filepath.Join(c.private, "truststore.p12")); i < slices.Index(options, "-Djavax.net.ssl.trustStore="+store) {
+		if i := slices.Index(options, "-Djavax.net.ssl.trustStore="+filepath.Join(c.Dir, "truststore.p12")); i < slices.Index(options, "-Djavax.net.ssl.trustStore="+store) {
 			t.Errorf("%s: %q", variable, options)
 		}
 	}
 	// One that cannot be read is kept, and reported.
-	c := newSetup(t, "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/nonexistent")
-	if err := c.setJava(); err != nil || len(c.notes) != 1 || strings.Contains(c.set["JAVA_TOOL_OPTIONS"], c.private) {
+	c := testSetup(t, "JAVA_TOOL_OPTIONS=-Djavax.net.ssl.trustStore=/nonexistent")
+	if err := c.setJava(); err != nil || len(c.notes) != 1 || strings.Contains(c.set["JAVA_TOOL_OPTIONS"], c.Dir) {
 		t.Errorf("%v, notes %q, %s", err, c.notes, c.set["JAVA_TOOL_OPTIONS"])
 	}
 	// Without one, the JVM's own are kept.
@@ -193,9 +194,9 @@ func TestJavaTrust(t *testing.T) {
 	require.NoError(t, os.MkdirAll(security, 0o700))
 	cacerts, theirs := javaStore(t, "changeit")
 	require.NoError(t, os.Rename(cacerts, filepath.Join(security, "cacerts")))
-	c = newSetup(t, "JAVA_HOME="+home)
+	c = testSetup(t, "JAVA_HOME="+home)
 	require.NoError(t, c.setJava())
-	merged, err := readTrustStore(filepath.Join(c.private, "truststore.p12"), trustStorePassword)
+	merged, err := trust.ReadJava(filepath.Join(c.Dir, "truststore.p12"), trust.JavaPassword)
 	if err != nil || !slices.ContainsFunc(merged, theirs.Equal) {
 		t.Errorf("the JVM's own is lost: %v", err)
 	}
@@ -205,7 +206,7 @@ func TestJavaTrust(t *testing.T) {
 func TestJavaProxy(t *testing.T) {
 	f := func(tapped bool, notes int, env ...string) {
 		t.Helper()
-		c := newSetup(t, env...)
+		c := testSetup(t, env...)
 		require.NoError(t, c.setJava())
 		if got := strings.Contains(c.set["JAVA_TOOL_OPTIONS"], "-Dhttps.proxyHost=127.0.0.1 "); got != tapped || len(c.notes) != notes {
 			t.Errorf("%q: tapped %t, notes %q", env, got, c.notes)
@@ -223,28 +224,11 @@ func TestJavaProxy(t *testing.T) {
 
 // TestUserChoicesAreKept checks the variables that exec does not replace.
 func TestUserChoicesAreKept(t *testing.T) {
-	c := newSetup(t, "AWS_CSM_ENABLED=false", "NODE_USE_ENV_PROXY=0", "NODE_OPTIONS=--no-warnings")
+	c := testSetup(t, "AWS_CSM_ENABLED=false", "NODE_USE_ENV_PROXY=0", "NODE_OPTIONS=--no-warnings")
+	c.CSM = &net.UDPAddr{}
 	require.NoError(t, c.setNode())
-	c.setCSM(nil)
+	c.setCSM()
 	if len(c.set) != 0 || len(c.notes) != 1 {
 		t.Errorf("set %v, notes %q", c.set, c.notes)
-	}
-}
-
-// TestExecTelemetry has the SDK's telemetry be asked for: without, the SDK has
-// nothing to print.
-func TestExecTelemetry(t *testing.T) {
-	for _, csm := range []bool{false, true} {
-		args := []string{"exec", "--summary=none", "--", "env"}
-		if csm {
-			args = slices.Insert(args, 1, "--csm")
-		}
-		code, out, errOut := command(t, "", args...)
-		if code != exitOK || !strings.Contains(out, "HTTP_PROXY=") {
-			t.Fatalf("exit code %d: %s%s", code, out, errOut)
-		}
-		if strings.Contains(out, "AWS_CSM_ENABLED=true\n") != csm || strings.Contains(out, "AWS_CSM_PORT=") != csm {
-			t.Errorf("--csm %t:\n%s", csm, out)
-		}
 	}
 }

@@ -1,11 +1,7 @@
-package main
+package childenv
 
 import (
-	"bytes"
-	"cmp"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -16,12 +12,8 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/pavlo-v-chernykh/keystore-go/v4"
-	"software.sslmate.com/src/go-pkcs12"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 )
-
-// trustStorePassword is Java's default password. A trust store contains no secret.
-const trustStorePassword = "changeit"
 
 // javaVariables are the variables with options for a JVM, in ascending order of
 // precedence.
@@ -30,12 +22,12 @@ var javaVariables = []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPT
 // Properties that the user may have set.
 var (
 	proxyProperties = []string{"http.proxyHost", "https.proxyHost", "socksProxyHost"}
-	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trustStorePassword"}
+	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trust.JavaPassword"}
 )
 
 // setJava sets the proxy and the trust store for a JVM, which takes them from
 // options and not from the usual variables.
-func (c *childSetup) setJava() error {
+func (c *setup) setJava() error {
 	own := map[string]string{}
 	from := map[string]string{}
 	for _, variable := range javaVariables {
@@ -72,14 +64,14 @@ type property struct{ name, value string }
 
 // javaProxy returns the properties that make a JVM use the tap as its proxy. It
 // returns none if the user's properties name a proxy that the tap does not use.
-func (c *childSetup) javaProxy(own, from map[string]string) []property {
+func (c *setup) javaProxy(own, from map[string]string) []property {
 	for _, name := range proxyProperties {
-		if host := own[name]; host != "" && !c.usesProxy(host, own[strings.TrimSuffix(name, "Host")+"Port"]) {
+		if host := own[name]; host != "" && !c.Upstream.Use(host, own[strings.TrimSuffix(name, "Host")+"Port"]) {
 			c.note("%s sets another proxy (%s), which Java programs use: their calls are not observed unless HTTPS_PROXY and HTTP_PROXY name that proxy, too", from[name], name)
 			return nil
 		}
 	}
-	host, port, _ := net.SplitHostPort(c.proxy) // of a listener
+	host, port, _ := net.SplitHostPort(c.Proxy) // of a listener
 	hosts := javaHosts(c.noProxy)
 	for h := range strings.SplitSeq(own["http.nonProxyHosts"], "|") {
 		if h != "" && !slices.Contains(hosts, h) && !c.coversTapped(h) {
@@ -97,16 +89,6 @@ func (c *childSetup) javaProxy(own, from map[string]string) []property {
 		properties = append(properties, property{"socksProxyHost", ""})
 	}
 	return properties
-}
-
-// usesProxy reports whether the tap itself uses this proxy.
-func (c *childSetup) usesProxy(host, port string) bool {
-	for _, w := range []upstreamProxy{c.out.http, c.out.https} {
-		if w.url != nil && strings.EqualFold(w.url.Hostname(), host) && (port == "" || w.url.Port() == port) {
-			return true
-		}
-	}
-	return false
 }
 
 // javaHosts converts NO_PROXY to http.nonProxyHosts. Requests to entries that
@@ -143,12 +125,12 @@ func javaHosts(noProxy []string) (hosts []string) {
 // javaTrust returns the properties of a trust store with the tap's CA and the
 // certificates of the user's trust store or, if there is none, those of the system
 // and the JVM. It returns none if the user's trust store cannot be read.
-func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) {
+func (c *setup) javaTrust(own, from map[string]string) ([]property, error) {
 	var pems []byte
 	var extra []*x509.Certificate
 	var err error
 	if name := own[trustProperties[0]]; name != "" {
-		extra, err = readTrustStore(name, own[trustProperties[2]])
+		extra, err = trust.ReadJava(name, own[trustProperties[2]])
 		if err != nil {
 			c.note("%s names a trust store that cannot be read (%s), which Java programs use: they do not trust the tap", from[trustProperties[0]], trustProperties[0])
 			return nil, nil //nolint:nilerr // it is reported as a note
@@ -156,7 +138,7 @@ func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) 
 		pems, err = os.ReadFile(c.caFile)
 	} else {
 		for _, name := range c.javaCAs() {
-			more, _ := readTrustStore(name, trustStorePassword) // if it fails, those of the system are used
+			more, _ := trust.ReadJava(name, trust.JavaPassword) // if it fails, those of the system are used
 			extra = append(extra, more...)
 		}
 		pems, err = os.ReadFile(c.bundle)
@@ -164,19 +146,19 @@ func (c *childSetup) javaTrust(own, from map[string]string) ([]property, error) 
 	if err != nil {
 		return nil, fmt.Errorf("read the CA certificates: %w", err)
 	}
-	store, err := encodeTrustStore(pems, extra...)
+	store, err := trust.EncodeJava(pems, extra...)
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(c.private, "truststore.p12")
+	file := filepath.Join(c.Dir, "truststore.p12")
 	if err := os.WriteFile(file, store, 0o600); err != nil {
 		return nil, fmt.Errorf("write the trust store: %w", err)
 	}
-	return []property{{trustProperties[0], file}, {trustProperties[1], "PKCS12"}, {trustProperties[2], trustStorePassword}}, nil
+	return []property{{trustProperties[0], file}, {trustProperties[1], "PKCS12"}, {trustProperties[2], trust.JavaPassword}}, nil
 }
 
 // javaCAs returns the trust stores that a JVM of this environment uses by default.
-func (c *childSetup) javaCAs() (files []string) {
+func (c *setup) javaCAs() (files []string) {
 	homes := []string{c.get("JAVA_HOME")}
 	if java, err := exec.LookPath("java"); err == nil {
 		if java, err = filepath.EvalSymlinks(java); err == nil {
@@ -197,69 +179,6 @@ func (c *childSetup) javaCAs() (files []string) {
 		}
 	}
 	return files
-}
-
-// maxTrustStore is the maximum size of a trust store, in bytes.
-const maxTrustStore = 16 << 20
-
-// readTrustStore reads the certificates of a trust store in PKCS #12 or JKS format.
-func readTrustStore(name, password string) ([]*x509.Certificate, error) {
-	data, err := readRegular(name)
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxTrustStore {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxTrustStore)
-	}
-	for _, p := range []string{password, trustStorePassword, ""} {
-		if certificates, err := pkcs12.DecodeTrustStore(data, p); err == nil {
-			return certificates, nil
-		}
-	}
-	store := keystore.New()
-	if err := store.Load(bytes.NewReader(data), []byte(cmp.Or(password, trustStorePassword))); err != nil {
-		return nil, fmt.Errorf("%s is not a PKCS #12 or JKS trust store, or its password is another", name)
-	}
-	var certificates []*x509.Certificate
-	for _, alias := range store.Aliases() {
-		entry, err := store.GetTrustedCertificateEntry(alias)
-		if err != nil {
-			continue // a key
-		}
-		if cert, err := x509.ParseCertificate(entry.Certificate.Content); err == nil {
-			certificates = append(certificates, cert)
-		}
-	}
-	if len(certificates) == 0 {
-		return nil, errors.New("the trust store contains no certificate")
-	}
-	return certificates, nil
-}
-
-// encodeTrustStore returns a trust store of PEM certificates and more certificates.
-func encodeTrustStore(data []byte, more ...*x509.Certificate) ([]byte, error) {
-	var certificates []*x509.Certificate
-	seen := map[string]bool{}
-	add := func(c *x509.Certificate) {
-		if !seen[string(c.Raw)] {
-			seen[string(c.Raw)] = true
-			certificates = append(certificates, c)
-		}
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		// Java ignores certificates that it cannot parse, too.
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			add(c)
-		}
-	}
-	for _, c := range more {
-		add(c)
-	}
-	store, err := pkcs12.Modern.EncodeTrustStore(certificates, trustStorePassword)
-	if err != nil {
-		return nil, fmt.Errorf("create a trust store for Java: %w", err)
-	}
-	return store, nil
 }
 
 // splitJava splits options as a JVM does: at white space outside of quotes. There
