@@ -128,7 +128,7 @@ func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML,
 		return "", nil
 	}
 	for i := range axes {
-		axes[i].Max = charts.Ptr(nice(slices.Max(heights[i])))
+		axes[i].Max = new(nice(slices.Max(heights[i])))
 	}
 	if logarithmic {
 		low, high := math.Floor(least), math.Ceil(slices.Max(heights[0]))
@@ -144,7 +144,7 @@ func (p *panel) chart(s Source, width, height int, lines []line) (template.HTML,
 	times[len(times)-1] = "" // there is no room
 	drawn, err := charts.Render(charts.ChartOption{
 		OutputFormat: charts.ChartOutputSVG, Width: enlarged * width, Height: enlarged * height, Padding: charts.NewBoxEqual(6 * enlarged),
-		Theme: theme.WithSeriesColors(colors), Legend: charts.LegendOption{Show: charts.Ptr(false)},
+		Theme: theme.WithSeriesColors(colors), Legend: charts.LegendOption{Show: new(false)},
 		SeriesList: all, StackSeries: &stacked, YAxis: axes,
 		XAxis:  charts.XAxisOption{Labels: times, LabelCount: 5, LabelFontStyle: font, LabelOffset: charts.OffsetInt{Left: -12 * enlarged, Top: 4 * enlarged}}, // centered
 		Symbol: charts.Symbol{Shape: charts.SymbolNone}, LineStrokeWidth: 1.3 * enlarged, FillOpacity: 100, BarSize: 0.9,
