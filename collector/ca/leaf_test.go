@@ -189,16 +189,15 @@ func TestCacheIsBounded(t *testing.T) {
 // TestFailureIsNotKept has the minting fail once.
 func TestFailureIsNotKept(t *testing.T) {
 	c := mustOpen(t, Config{})
-	v := &view{}
-	_, f, mine := c.cache.get(host, v, time.Now())
-	require.True(t, mine, "there is a flight already")
 	waiting := make(chan error)
-	go func() {
-		_, err := c.Certificate(host)
-		waiting <- err
-	}()
-	f.err = errNoAuthority
-	c.cache.land(host, f)
+	_, err, _ := c.flights.Do(host, func() (any, error) {
+		go func() {
+			_, err := c.Certificate(host)
+			waiting <- err
+		}()
+		return nil, errNoAuthority
+	})
+	require.ErrorIs(t, err, errNoAuthority)
 	// The waiter either waited for the flight or came after it.
 	if err := <-waiting; err != nil && !errors.Is(err, errNoAuthority) {
 		t.Error(err)

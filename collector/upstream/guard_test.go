@@ -68,8 +68,8 @@ func TestGuardForgets(t *testing.T) {
 	g.Left(from, to)
 	stop := g.Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80})
 	stop()
-	if len(g.upstreams) != 0 || len(g.programs) != 0 || len(g.listeners) != 0 {
-		t.Errorf("left over: %v, %v, %v", g.upstreams, g.programs, g.listeners)
+	if len(g.paths) != 0 || len(g.listeners) != 0 {
+		t.Errorf("left over: %v, %v", g.paths, g.listeners)
 	}
 }
 

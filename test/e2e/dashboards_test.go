@@ -376,7 +376,7 @@ func (d *day) verifyRules(t *testing.T) {
 	assert.GreaterOrEqual(t, len(rules.Alerts()), len(spans), "alerts")
 }
 
-// draw draws each dashboard.
+// draw draws each dashboard but that of one call, which shows nothing from Prometheus.
 func (d *day) draw(t *testing.T) {
 	dir := os.Getenv(picturesVariable)
 	if dir == "" {
@@ -384,14 +384,17 @@ func (d *day) draw(t *testing.T) {
 	}
 	dir = must(filepath.Abs(dir))
 	for _, board := range dashboards.All() {
-		page, err := picture.HTML(t.Context(), board, picture.Source{URL: d.prom.url, From: d.begin, To: d.at(d.end)})
+		if board.UID == "ksyun-tap-call" {
+			continue
+		}
+		page, height, err := picture.HTML(t.Context(), board, picture.Source{URL: d.prom.url, From: d.begin, To: d.at(d.end)})
 		if err != nil {
 			t.Errorf("%s: %v", board.UID, err)
 			continue
 		}
 		file := filepath.Join(t.TempDir(), board.UID+".html")
 		testfile.Write(t, file, string(page), 0o600)
-		screenshot(t, file, filepath.Join(dir, board.UID+".png"), picture.Height(board))
+		screenshot(t, file, filepath.Join(dir, board.UID+".png"), height)
 	}
 }
 
