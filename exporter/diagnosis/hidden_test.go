@@ -145,7 +145,7 @@ func TestHidden(t *testing.T) {
 			if o.Verdict.Outcome != classify.OutcomeSuccess && tt.name != "an error" {
 				t.Fatalf("%s: answered %s", tt.name, o.ResponseBody)
 			}
-			got = d.Observe(o).Finding
+			got = findingOf(d, o)
 		}
 		if got == nil {
 			got = &Finding{}
@@ -202,7 +202,7 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	d := New()
 	reports := 0
 	for i := range 21 {
-		f := d.Observe(ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute))).Finding
+		f := findingOf(d, ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute)))
 		if f.Cause != CauseIntervalZone {
 			t.Fatalf("found %+v", f)
 		}
@@ -213,7 +213,7 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	if reports != 3 {
 		t.Errorf("%d reports in 20 minutes, want 3", reports)
 	}
-	if f := d.Observe(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)).Finding; !f.Report {
+	if f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)); !f.Report {
 		t.Error("another query is not reported")
 	}
 }
@@ -224,12 +224,11 @@ func TestBudget(t *testing.T) {
 	var b budget
 	taken := 0
 	for i := range 1000 {
-		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), queryBudget) {
-			b.spend()
+		if b.take(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), queryBudget) {
 			taken++
 		}
 	}
-	if taken != queryBudget || b.spent(epoch.Add(time.Second).Unix(), queryBudget) {
+	if taken != queryBudget || !b.take(epoch.Add(time.Second).Unix(), queryBudget) {
 		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
 	}
 	d := New()
@@ -357,5 +356,9 @@ func TestListsOfOneSlot(t *testing.T) {
 	}
 	if n := read(); n != queryProbes {
 		t.Errorf("%d of %d lists are remembered", n, queryProbes)
+	}
+	p.miss(now.Unix())
+	if n := read(); n != 0 {
+		t.Errorf("%d lists are not read on, of which the second page may have been missed", n)
 	}
 }

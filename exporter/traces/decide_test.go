@@ -10,8 +10,8 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
-	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // TestParent checks that attempts without a traceparent continue the trace that
@@ -33,7 +33,7 @@ func TestParent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &backend{}
 			tr := newTracer(t, traces.Config{Exporter: b, Parent: traces.Parent{Traceparent: tt.parent, Tracestate: "vendor=1"}})
-			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p otlp.Problem) bool { return p.Variable == "TRACEPARENT" }) {
+			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p usererror.Ignored) bool { return p.Variable == "TRACEPARENT" }) {
 				t.Errorf("problems %v", tr.Problems())
 			}
 			o := attempt.Get(tt.outcome)

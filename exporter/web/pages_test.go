@@ -84,7 +84,7 @@ func TestTextsAreComplete(t *testing.T) {
 			t.Errorf("the pages use %q, which is not in texts.yaml", key)
 		}
 	}
-	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per"} { // used by Go
+	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per", "ticket"} { // used by Go
 		kinds[kind] = true
 	}
 	for key := range texts {
@@ -201,26 +201,32 @@ func TestBanner(t *testing.T) {
 	}
 }
 
-// TestBannerOfKinds checks that the banner sums up equal failures of all actions, and
-// prefers what goes on to what was more frequent and has ended.
-func TestBannerOfKinds(t *testing.T) {
-	h := handler(func(o *web.Options) {
+// failing returns a handler with failures of codes, so many seconds ago.
+func failing(ago map[string][]int) http.Handler {
+	return handler(func(o *web.Options) {
 		o.Journal, o.Groups, o.Activity = journal.New(100), groups.New(0), new(activity.Activity)
-		fail := func(ago time.Duration, code, action string, blame classify.Blame) {
-			at := now.Add(-ago)
-			o.Activity.Observe(&classify.Observation{End: at, Verdict: classify.Verdict{Outcome: classify.OutcomeError, Blame: blame}})
-			r := &record.Record{Time: at, ID: fmt.Sprintf("1m4q7t9k%03dx7f2", 200-int(ago.Seconds())), Outcome: classify.OutcomeError, Status: 500, Code: code, Action: action, Blame: blame}
+		var all []*record.Record
+		for code, seconds := range ago {
+			for i, s := range seconds {
+				all = append(all, &record.Record{
+					Time: now.Add(-time.Duration(s) * time.Second), Outcome: classify.OutcomeError, Status: 500, Code: code, Blame: classify.BlameProvider,
+					Action: []string{"GetMetricStatistics", "ListMetrics", "ListAlarmPolicy"}[i%3], ID: fmt.Sprintf("1m4q7t9k%03dx7f2", 300-s),
+				})
+			}
+		}
+		slices.SortFunc(all, func(a, b *record.Record) int { return a.Time.Compare(b.Time) })
+		for _, r := range all {
+			o.Activity.Observe(&classify.Observation{End: r.Time, Verdict: classify.Verdict{Outcome: r.Outcome, Blame: r.Blame}})
 			o.Groups.Add(r)
 			o.Journal.Add(r)
 		}
-		for i := range 9 {
-			fail(200*time.Second-time.Duration(i)*time.Second, "Ended", "ListMetrics", classify.BlameQuota)
-		}
-		for i, action := range []string{"GetMetricStatistics", "ListMetrics", "ListAlarmPolicy"} {
-			fail(time.Duration(10-i)*time.Second, "GoesOn", action, classify.BlameProvider)
-		}
-		fail(20*time.Second, "Single", "ListMetrics", classify.BlameClient)
 	})
+}
+
+// TestBannerOfKinds checks that the banner sums up equal failures of all actions, and
+// prefers what goes on to what was more frequent and has ended.
+func TestBannerOfKinds(t *testing.T) {
+	h := failing(map[string][]int{"Ended": {200, 199, 198, 197, 196, 195, 194, 193, 192}, "GoesOn": {10, 9, 8}, "Single": {20}})
 	body := browse(h, "/").Body.String()
 	_, body, _ = strings.Cut(body, `data-answer="what"`)
 	what, body, _ := strings.Cut(body, "</dd>")
@@ -229,8 +235,49 @@ func TestBannerOfKinds(t *testing.T) {
 			t.Errorf("what: %s, want %q", what, want)
 		}
 	}
-	if !strings.Contains(body, `href="/failures/1m4q7t9k192x7f2"`) {
+	if !strings.Contains(body, `href="/failures/1m4q7t9k292x7f2"`) {
 		t.Error("no link to the newest failure of the kind")
+	}
+	for _, ago := range []map[string][]int{
+		{"GoesOn": {62, 41, 21, 2}, "Ended": {44, 43, 42, 40, 39, 38}},                        // a burst that ended in this minute
+		{"GoesOn": {62, 61, 2, 1}, "Ended": {105, 104, 103, 102}},                             // in the one before
+		{"GoesOn": {290, 289, 230, 229, 170, 169, 110, 109, 50, 49}, "Seldom": {290, 160, 3}}, // bursts once a minute
+		{"GoesOn": {9, 8, 7}, "Seldom": {150, 3}},                                             // both go on
+		{"GoesOn": {100, 90, 80}, "Single": {60}},                                             // none does
+	} {
+		if body := browse(failing(ago), "/").Body.String(); !strings.Contains(body, `data-answer="what"><a class="value strong" href="/?code=GoesOn`) {
+			t.Errorf("another kind than GoesOn leads: %v", ago)
+		}
+	}
+}
+
+// TestBadParametersOfPages checks that each page refuses parameters that it does not have or
+// that cannot be read, says which, and accepts its own and the preferences.
+func TestBadParametersOfPages(t *testing.T) {
+	h := handler(nil)
+	for _, path := range []string{"/", "/programs", "/catalogue", "/tap", "/failures/" + signatureID} {
+		for query, want := range map[string]string{
+			"?nosuch=1": "nosuch", "?q=a;b": "write % as %25 and ; as %3B", "?lang=%zz": "write % as %25 and ; as %3B",
+			"?theme=dark&tz=utc&lang=en": "", "": "",
+		} {
+			status := http.StatusOK
+			if want != "" {
+				status = http.StatusBadRequest
+			}
+			w := browse(h, path+query)
+			body := w.Body.String()
+			refused := strings.Contains(body, `role="alert"`) || strings.Contains(body, "is not a filter")
+			if w.Code != status || !strings.Contains(body, want) || refused != (want != "") {
+				t.Errorf("%s: %d, want %d with %q", path+query, w.Code, status, want)
+			}
+		}
+	}
+	for target, status := range map[string]int{
+		"/catalogue?q=limit": 200, "/catalogue?q=" + strings.Repeat("x", 300): 400, "/?view=list": 200, "/nowhere?nosuch=1": 404,
+	} {
+		if w := browse(h, target); w.Code != status {
+			t.Errorf("%s: %d, want %d", target, w.Code, status)
+		}
 	}
 }
 

@@ -124,8 +124,8 @@ func TestThresholdsAreUsed(t *testing.T) {
 		}
 	}
 	for _, th := range thresholds {
-		if !strings.Contains(all.String(), "%("+th.name+")s") {
-			t.Errorf("%s is not used", th.name)
+		if !strings.Contains(all.String(), "%("+th.Name+")s") {
+			t.Errorf("%s is not used", th.Name)
 		}
 	}
 }
