@@ -240,8 +240,8 @@ func TestEventOfFormerSocket(t *testing.T) {
 	r.ends(EndComplete)
 	r.onLoop(func(l *loop, p *pair) {
 		fd := p.looped.socks[program].fd
-		l.happened(&unix.EpollEvent{Events: unix.EPOLLERR | unix.EPOLLHUP, Fd: int32(fd), Pad: l.ends[fd].watch - 1})
-		l.happened(&unix.EpollEvent{Events: unix.EPOLLERR | unix.EPOLLHUP, Fd: int32(len(l.ends)), Pad: 1})
+		l.happened(&unix.EpollEvent{Events: unix.EPOLLERR | unix.EPOLLHUP, Fd: int32(fd), Pad: l.ends[fd].watch - 1}, false)
+		l.happened(&unix.EpollEvent{Events: unix.EPOLLERR | unix.EPOLLHUP, Fd: int32(len(l.ends)), Pad: 1}, false)
 	})
 	r.calls(c, up)
 }

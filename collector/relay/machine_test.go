@@ -307,6 +307,7 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 					got += r.written(program)
 				}
 			}
+			r.compact()
 			if inUse := bufs.inUse.Load() - before; test.small != (inUse <= smallBuffer) {
 				t.Errorf("the response takes %d bytes", inUse)
 			}
