@@ -150,7 +150,7 @@ func (l *loop) run() {
 			woken = l.now
 		}
 		for i := range events[:n] {
-			l.happened(&events[i])
+			l.happened(&events[i], i < n-1)
 			if l.unsent >= maxUnsent {
 				l.driveDue()
 			}
@@ -235,7 +235,8 @@ func epollUnseen(epoll int, events []unix.EpollEvent, timeout int) (int, syscall
 	return int(n), errno
 }
 
-func (l *loop) happened(e *unix.EpollEvent) {
+// happened reads what an event reports. more is set if other events follow.
+func (l *loop) happened(e *unix.EpollEvent, more bool) {
 	if int(e.Fd) == l.wake {
 		l.runPosted()
 		return
@@ -265,6 +266,9 @@ func (l *loop) happened(e *unix.EpollEvent) {
 	if !p.looped.queued && sock.canRead() {
 		if b := p.m.space(end.side); b != nil {
 			l.unsent += l.read(p, end.side, b)
+		}
+		if more {
+			p.m.compact()
 		}
 	}
 	l.queue(p)

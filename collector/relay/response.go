@@ -99,18 +99,21 @@ func (m *machine) passResponse() bool {
 	if m.ans.Done {
 		m.closeSoon = m.closeSoon || m.ans.Odd()
 		m.response, x.responseDone = responseWhole, true
-		m.shrinkResponse()
 		return true
 	}
 	return progress
 }
 
-// shrinkResponse moves a short response that was read whole to a small buffer, so
-// that the next one can be read into the large buffer before this one is sent.
-func (m *machine) shrinkResponse() {
+// compact moves a short response that was read whole, and of which nothing was sent,
+// from a large buffer to a small one. Drivers call it before they read others, which
+// then use the large one.
+func (m *machine) compact() {
 	x, f := m.x, &m.flows[upstream]
+	if m.stage != stageRelay || m.response != responseWhole || f.spill != nil || f.writing {
+		return
+	}
 	b, start := f.cur, x.Response.Start()
-	if f.spill != nil || f.writing || b.r != start || len(b.b) == smallBuffer || b.w-start > smallBuffer-headroom {
+	if b.r != start || len(b.b) == smallBuffer || b.w-start > smallBuffer-headroom {
 		return
 	}
 	small := m.s.bufs.getSmall()

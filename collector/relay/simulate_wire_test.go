@@ -49,6 +49,9 @@ func (s *sim) read(from side) bool {
 		p.out = p.out[n:]
 		s.logf("%d bytes from %d", n, from)
 		s.m.received(from, n, s.now)
+		if !s.blocking && s.g.chance(50) { // a loop reads others first
+			s.m.compact()
+		}
 		if !s.blocking || s.g.chance(80) {
 			return true
 		}
