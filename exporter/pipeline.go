@@ -150,8 +150,8 @@ func newQueued(k *kept, o *classify.Observation) *queued {
 // release gives the memory of q back. The caller must not use q afterwards.
 func (q *queued) release() {
 	q.exchange.Release()
-	q.kept, q.observation, q.exchange = kept{}, classify.Observation{}, nil
-	clear(q.texts)
+	q.exchange = nil
+	clear(q.texts) // which have secrets, unlike what the next use of q overwrites
 	if cap(q.texts) > maxKeptTexts {
 		q.texts = nil
 	}

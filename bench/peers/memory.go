@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -26,18 +27,11 @@ func (b *bench) measureMemory(what, name string) error {
 		if err != nil {
 			return err
 		}
-		defer func() {
-			if stopErr := p.stop(); err == nil {
-				err = stopErr
-			}
-		}()
+		defer func() { err = errors.Join(err, p.stop()) }()
 		var bytes float64
 		switch what {
 		case memoryIdle:
-			if err := l.settle(settled); err != nil {
-				return err
-			}
-			bytes, err = p.rss()
+			bytes, err = l.idleMemory(p)
 		case memoryCalls:
 			bytes, err = memoryAfter(l, p, a, b.calls)
 		case memoryPairs, memoryTLSPairs:
@@ -55,6 +49,14 @@ func (b *bench) measureMemory(what, name string) error {
 	})
 }
 
+// idleMemory returns the resident memory of a process that has been idle for settled.
+func (l *loop) idleMemory(p *proxy) (float64, error) {
+	if err := l.settle(settled); err != nil {
+		return 0, err
+	}
+	return p.rss()
+}
+
 // memoryAfter returns the resident memory after calls on 64 connections.
 func memoryAfter(l *loop, p *proxy, a *responses, calls int) (float64, error) {
 	c, err := l.connect(p.address, p.clientTLS(), 64, a, 10)
@@ -65,10 +67,7 @@ func memoryAfter(l *loop, p *proxy, a *responses, calls int) (float64, error) {
 	if err := c.runCount(calls); err != nil {
 		return 0, err
 	}
-	if err := l.settle(settled); err != nil {
-		return 0, err
-	}
-	return p.rss()
+	return l.idleMemory(p)
 }
 
 // memoryPerPair returns the memory per connection of n connections that made one call
@@ -83,10 +82,7 @@ func memoryPerPair(l *loop, p *proxy, a *responses, n int) (float64, error) {
 	if err := first.runCount(1000); err != nil {
 		return 0, err
 	}
-	if err := l.settle(settled); err != nil {
-		return 0, err
-	}
-	before, err := p.rss()
+	before, err := l.idleMemory(p)
 	if err != nil {
 		return 0, err
 	}
@@ -95,10 +91,7 @@ func memoryPerPair(l *loop, p *proxy, a *responses, n int) (float64, error) {
 		return 0, err
 	}
 	defer c.close()
-	if err := l.settle(settled); err != nil {
-		return 0, err
-	}
-	after, err := p.rss()
+	after, err := l.idleMemory(p)
 	if err != nil {
 		return 0, err
 	}

@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -108,23 +109,17 @@ func (p *proxy) usage() (u usage, err error) {
 		}
 		u.own += receiver
 	}
-	stat, err := os.ReadFile("/proc/stat")
+	machine, err := procfs.NewDefaultFS()
 	if err != nil {
 		return u, err
 	}
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on Linux
-	total, _, _ := strings.Cut(string(stat), "\n")
-	for i, field := range strings.Fields(total)[1:] {
-		if i == 3 || i == 4 || i >= 8 { // idle, waiting for I/O; guests are in the first two
-			continue
-		}
-		n, err := strconv.ParseInt(field, 10, 64)
-		if err != nil {
-			return u, err
-		}
-		u.others += time.Duration(n) * tick
+	stat, err := machine.Stat()
+	if err != nil {
+		return u, err
 	}
-	u.others -= u.own + u.proxy
+	busy := stat.CPUTotal // guests are part of the first two
+	all := busy.User + busy.Nice + busy.System + busy.IRQ + busy.SoftIRQ + busy.Steal
+	u.others = time.Duration(all*float64(time.Second)) - u.own - u.proxy
 	return u, nil
 }
 
@@ -139,16 +134,15 @@ func cpuClock(id int32) (time.Duration, error) {
 func (p *process) rss() (float64, error) {
 	total := 0
 	for _, pid := range p.pids() {
-		statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		p, err := procfs.NewProc(pid)
 		if err != nil {
 			return 0, err
 		}
-		fields := strings.Fields(string(statm))
-		pages, err := strconv.Atoi(fields[1])
+		stat, err := p.Stat()
 		if err != nil {
 			return 0, err
 		}
-		total += pages * os.Getpagesize()
+		total += stat.ResidentMemory()
 	}
 	return float64(total), nil
 }

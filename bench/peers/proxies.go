@@ -231,17 +231,17 @@ func (p *proxy) checkSinks(l *loop) (dropped map[string]int, err error) {
 	if err != nil {
 		return nil, err
 	}
-	resp, err := http.Get(p.receiverURL + "/spans")
+	resp, err := http.Get(p.receiverURL + "/requests")
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	spans := 0
-	if _, err := fmt.Fscan(resp.Body, &spans); err != nil {
+	received := 0
+	if _, err := fmt.Fscan(resp.Body, &received); err != nil {
 		return nil, err
 	}
-	if spans == 0 {
-		return nil, errors.New("the receiver got no span")
+	if received == 0 {
+		return nil, errors.New("the receiver got no spans")
 	}
 	return dropped, nil
 }

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -94,6 +96,7 @@ type CA struct {
 	cfg       Config
 	permitted permitted
 	cache     *cache
+	flights   singleflight.Group // leaves that are being created, by host
 
 	mu    sync.Mutex // serialises changes
 	store *store     // nil if the CA exists in memory only

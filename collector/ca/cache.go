@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cache keeps the most recently used leaves, and has each created only once.
+// cache keeps the most recently used leaves.
 type cache struct {
 	max int
 
@@ -21,61 +21,35 @@ type cache struct {
 type entry struct {
 	host   string
 	leaf   *leaf       // nil before the first was created
-	flight *flight     // nil unless a leaf is being created
 	config *tls.Config // nil before the first call of cache.config
-}
-
-// flight is a leaf being created. leaf and err are valid once done is closed.
-type flight struct {
-	done chan struct{}
-	leaf *leaf
-	err  error
 }
 
 func newCache(size int) *cache {
 	return &cache{max: size, entries: make(map[string]*list.Element), order: list.New()}
 }
 
-// get returns the certificate for host if it was signed under v and is fresh.
-// Otherwise it returns a flight. If mine is true, the caller must create the
-// leaf and call land; if not, it waits for the flight.
-func (c *cache) get(host string, v *view, now time.Time) (cert *tls.Certificate, f *flight, mine bool) {
+// get returns the certificate for host if it was signed under v and is fresh, or else
+// nil.
+func (c *cache) get(host string, v *view, now time.Time) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e := c.touch(host)
-	switch {
-	case e.leaf != nil && e.leaf.view == v && e.leaf.fresh(now):
-		return e.leaf.cert, nil, false
-	case e.flight != nil:
-		return nil, e.flight, false
-	}
-	e.flight = &flight{done: make(chan struct{})}
-	return nil, e.flight, true
-}
-
-// land ends a flight. If it failed and host has no other leaf, its entry is
-// removed.
-func (c *cache) land(host string, f *flight) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer close(f.done)
 	el, ok := c.entries[host]
 	if !ok {
-		return
+		return nil
 	}
-	e := el.Value.(*entry)
-	if e.flight != f {
-		return // the entry was evicted and has a new flight
+	l := el.Value.(*entry).leaf
+	if l == nil || l.view != v || !l.fresh(now) {
+		return nil
 	}
-	e.flight = nil
-	if f.err == nil {
-		e.leaf = f.leaf
-		return
-	}
-	if e.leaf == nil {
-		c.order.Remove(el)
-		delete(c.entries, host)
-	}
+	c.order.MoveToFront(el)
+	return l.cert
+}
+
+// put keeps a leaf.
+func (c *cache) put(host string, l *leaf) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.touch(host).leaf = l
 }
 
 // config returns the TLS configuration for host. It is made by create the first

@@ -51,28 +51,26 @@ func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 		return nil, err
 	}
 	host = string(name)
-	v := c.view.Load()
-	cert, f, mine := c.cache.get(host, v, c.now())
-	switch {
-	case cert != nil:
+	if cert := c.cache.get(host, c.view.Load(), c.now()); cert != nil {
 		c.hits.Add(1)
 		return cert, nil
-	case mine:
-		c.fly(host, v, f)
-	default:
-		<-f.done
 	}
-	if f.err != nil {
-		return nil, f.err
+	cert, err, _ := c.flights.Do(host, func() (any, error) {
+		v := c.view.Load()
+		if cert := c.cache.get(host, v, c.now()); cert != nil { // created meanwhile
+			return cert, nil
+		}
+		l, err := c.mint(host, v)
+		if err != nil {
+			return nil, err
+		}
+		c.cache.put(host, l)
+		return l.cert, nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return f.leaf.cert, nil
-}
-
-// fly creates the leaf of a flight.
-func (c *CA) fly(host string, v *view, f *flight) {
-	f.err = errNoAuthority // remains if mint panics
-	defer c.cache.land(host, f)
-	f.leaf, f.err = c.mint(host, v)
+	return cert.(*tls.Certificate), nil //nolint:forcetypeassert // as returned above
 }
 
 // mint creates a leaf for a permitted host.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,8 +63,7 @@ func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
 	}
 	c.reframe(s.cfg.Host, key)
 	if c.scheme != schemeSimple {
-		region, service := s.scope(c)
-		c.signV4(key, region, service, now)
+		c.signV4(key, cmp.Or(c.sigV4.region, s.cfg.Region), cmp.Or(c.sigV4.service, s.cfg.Service), now)
 	}
 	return c.append(dst), nil
 }
@@ -73,18 +73,6 @@ func (s *Signer) Append(dst []byte, r *Request) ([]byte, error) {
 func (s *Signer) Sent() (accessKey, token string) {
 	key := s.cfg.Credentials()
 	return key.AccessKey, key.Token
-}
-
-// scope returns the region and service to sign for.
-func (s *Signer) scope(c *call) (region, service string) {
-	region, service = s.cfg.Region, s.cfg.Service
-	if c.sigV4.region != "" {
-		region = c.sigV4.region
-	}
-	if c.sigV4.service != "" {
-		service = c.sigV4.service
-	}
-	return region, service
 }
 
 // The reasons why a request is refused. They quote nothing of the request.
@@ -345,38 +333,10 @@ func param(name, value string) pair {
 
 // encodePath percent-encodes a path a second time, as SigV4 requires for every
 // service except object storage.
-func encodePath(path string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		segments[i] = encode(s)
-	}
-	return strings.Join(segments, "/")
-}
+func encodePath(path string) string { return strings.ReplaceAll(encode(path), "%2F", "/") }
 
 // encode percent-encodes all characters except RFC 3986's unreserved ones.
-func encode(s string) string {
-	const digits = "0123456789ABCDEF"
-	plain := func(c byte) bool {
-		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
-			c == '-' || c == '.' || c == '_' || c == '~'
-	}
-	var b []byte // nil until something needs encoding
-	for i := range len(s) {
-		switch {
-		case !plain(s[i]):
-			if b == nil {
-				b = append(make([]byte, 0, len(s)+8), s[:i]...)
-			}
-			b = append(b, '%', digits[s[i]>>4], digits[s[i]&15])
-		case b != nil:
-			b = append(b, s[i])
-		}
-	}
-	if b == nil {
-		return s
-	}
-	return string(b)
-}
+func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 func hmacSHA256(key []byte, data string) []byte {
 	h := hmac.New(sha256.New, key)

@@ -200,7 +200,7 @@ func (x *exchange) begin() {
 	r, o := x.request, &x.obs
 	host := cmp.Or(r.Host, r.URL.Host)
 	x.asked = classify.Request{
-		Method: classify.MethodName(method(r)),
+		Method: classify.MethodName(cmp.Or(r.Method, http.MethodGet)),
 		Target: []byte(r.URL.RequestURI()),
 		Host:   []byte(host),
 		Header: classify.HeaderMap(r.Header),
@@ -233,14 +233,6 @@ func (t *RoundTripper) peek(r *http.Request) []byte {
 	defer body.Close()
 	b, _ := io.ReadAll(io.LimitReader(body, int64(t.cfg.InspectBytes)))
 	return b
-}
-
-// method returns the request's method, where "" means GET.
-func method(r *http.Request) string {
-	if r.Method == "" {
-		return http.MethodGet
-	}
-	return r.Method
 }
 
 // fail ends an exchange that got no response.

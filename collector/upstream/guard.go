@@ -16,8 +16,7 @@ type Guard struct {
 
 	mu        sync.Mutex // protects the fields below
 	listeners map[netip.AddrPort]int
-	upstreams map[path]upstreamPath
-	programs  map[path]int
+	paths     map[path]registrations
 }
 
 // path is a connection's source address and original destination. Both are needed
@@ -25,10 +24,11 @@ type Guard struct {
 // the same source port.
 type path struct{ from, to netip.AddrPort }
 
-// upstreamPath is what is known of a connection to an upstream.
-type upstreamPath struct {
-	uses     int
-	cameBack bool
+// registrations is how often a path is registered as a connection to an upstream and as
+// that of a program. It is both if the connection came back.
+type registrations struct {
+	upstreams, programs int
+	cameBack            bool // and the connection to the upstream is still registered
 }
 
 // NewGuard returns a Guard. onLoop, if not nil, is called with the source address
@@ -37,10 +37,7 @@ func NewGuard(onLoop func(from netip.AddrPort)) *Guard {
 	if onLoop == nil {
 		onLoop = func(netip.AddrPort) {}
 	}
-	return &Guard{
-		onLoop: onLoop, listeners: make(map[netip.AddrPort]int),
-		upstreams: make(map[path]upstreamPath), programs: make(map[path]int),
-	}
+	return &Guard{onLoop: onLoop, listeners: make(map[netip.AddrPort]int), paths: make(map[path]registrations)}
 }
 
 // Listen registers the address of a listener of ours until stop is called. Only TCP
@@ -53,14 +50,9 @@ func (g *Guard) Listen(address net.Addr) (stop func()) {
 	return func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		release(g.listeners, at)
-	}
-}
-
-// release decrements a count, and deletes it at 0.
-func release[K comparable](counts map[K]int, key K) {
-	if counts[key]--; counts[key] <= 0 {
-		delete(counts, key)
+		if g.listeners[at]--; g.listeners[at] == 0 {
+			delete(g.listeners, at)
+		}
 	}
 }
 
@@ -104,8 +96,6 @@ func isLocal(ip netip.Addr) bool {
 // connections are redirected to us. It must be called before the first of those.
 func (g *Guard) Watch() { g.watching.Store(true) }
 
-// Connections that come back are recognised by whichever end is registered last.
-
 // Connected registers a connection to an upstream, until Closed. It returns an error
 // if the connection came back to us. The same connection may be registered several
 // times.
@@ -113,69 +103,56 @@ func (g *Guard) Connected(from, to netip.AddrPort) error {
 	if !g.watching.Load() {
 		return nil
 	}
-	p := path{from, to}
-	g.mu.Lock()
-	up := g.upstreams[p]
-	up.uses++
-	g.upstreams[p] = up
-	looped := g.programs[p] > 0
-	g.mu.Unlock()
-	if looped {
-		g.looped(p)
+	err := g.register(path{from, to}, 1, 0)
+	if err != nil {
 		g.Closed(from, to)
-		return errLoop
 	}
-	return nil
+	return err
 }
 
 // Closed ends a registration by Connected. It does nothing if there is none.
-func (g *Guard) Closed(from, to netip.AddrPort) {
-	p := path{from, to}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if up, ok := g.upstreams[p]; ok {
-		if up.uses--; up.uses > 0 {
-			g.upstreams[p] = up
-		} else {
-			delete(g.upstreams, p)
-		}
-	}
-}
+func (g *Guard) Closed(from, to netip.AddrPort) { g.unregister(path{from, to}, 1, 0) }
 
 // Accepted registers a redirected connection of a program, until Left. It returns an
 // error if the connection is one of our own.
-func (g *Guard) Accepted(from, to netip.AddrPort) error {
-	p := path{from, to}
+func (g *Guard) Accepted(from, to netip.AddrPort) error { return g.register(path{from, to}, 0, 1) }
+
+// Left ends a registration by Accepted.
+func (g *Guard) Left(from, to netip.AddrPort) { g.unregister(path{from, to}, 0, 1) }
+
+// register adds registrations of a path. If there are then some of both kinds, the
+// connection came back: it is reported the first time, and errLoop is returned. So
+// whichever end is registered last recognises it.
+func (g *Guard) register(p path, upstreams, programs int) error {
 	g.mu.Lock()
-	g.programs[p]++
-	_, ours := g.upstreams[p]
+	r := g.paths[p]
+	r.upstreams += upstreams
+	r.programs += programs
+	looped := r.upstreams > 0 && r.programs > 0
+	first := looped && !r.cameBack
+	r.cameBack = r.cameBack || looped
+	g.paths[p] = r
 	g.mu.Unlock()
-	if ours {
-		g.looped(p)
+	if first {
+		g.onLoop(p.from)
+	}
+	if looped {
 		return errLoop
 	}
 	return nil
 }
 
-// Left ends a registration by Accepted.
-func (g *Guard) Left(from, to netip.AddrPort) {
+func (g *Guard) unregister(p path, upstreams, programs int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	release(g.programs, path{from, to})
-}
-
-// looped records that a connection came back, and reports it the first time.
-func (g *Guard) looped(p path) {
-	g.mu.Lock()
-	up, ok := g.upstreams[p]
-	first := ok && !up.cameBack
-	if first {
-		up.cameBack = true
-		g.upstreams[p] = up
-	}
-	g.mu.Unlock()
-	if first {
-		g.onLoop(p.from)
+	r := g.paths[p]
+	r.upstreams = max(0, r.upstreams-upstreams)
+	r.programs = max(0, r.programs-programs)
+	r.cameBack = r.cameBack && r.upstreams > 0
+	if r == (registrations{}) {
+		delete(g.paths, p)
+	} else {
+		g.paths[p] = r
 	}
 }
 
@@ -183,7 +160,7 @@ func (g *Guard) looped(p path) {
 func (g *Guard) cameBack(p path) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.upstreams[p].cameBack
+	return g.paths[p].cameBack
 }
 
 // pathOf returns the path of a connection to an upstream.

@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -141,19 +142,12 @@ func (a *allowlist) keeps(name string) bool {
 	return false
 }
 
+var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:-]*$`)
+
 // name returns the name of a field if it looks like one.
 func (x *scrubbing) name(s string) string {
-	const other = "_name"
-	if s == "" || len(s) > maxName || strings.IndexByte("0123456789-.:", s[0]) >= 0 {
-		return other
-	}
-	for _, c := range []byte(s) {
-		if (c|0x20 < 'a' || c|0x20 > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' && c != '.' && c != ':' {
-			return other
-		}
-	}
-	if x.secrets.Scrub(s) != s {
-		return other
+	if len(s) > maxName || !fieldName.MatchString(s) || x.secrets.Scrub(s) != s {
+		return "_name"
 	}
 	return s
 }

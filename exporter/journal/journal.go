@@ -86,21 +86,16 @@ func (j *Journal) Oldest() *record.Record {
 
 // Find returns the failed attempts with the given ID or request ID, newest first.
 // It returns nil if there are none.
-func (j *Journal) Find(id string) []*record.Record {
+func (j *Journal) Find(id string) (found []*record.Record) {
 	if id == "" {
 		return nil
 	}
-	if r := j.withID(id); r != nil {
-		return []*record.Record{r}
-	}
-	return j.withRequestID(id)
-}
-
-// withRequestID returns the records with the request ID, newest first.
-func (j *Journal) withRequestID(id string) (found []*record.Record) {
 	wanted := hash(id)
 	j.mu.RLock()
 	defer j.mu.RUnlock()
+	if seq := j.search(id); seq < j.next && (*j.at(seq)).ID == id {
+		return []*record.Record{*j.at(seq)}
+	}
 	oldest := j.oldest()
 	for seq := j.next; seq > oldest; {
 		seq--
@@ -118,18 +113,6 @@ var seed = maphash.MakeSeed()
 
 // hash returns a hash of a request ID.
 func hash(id string) uint32 { return uint32(maphash.String(seed, id)) } //nolint:gosec // the lower half
-
-// withID returns the record with the ID, or nil.
-func (j *Journal) withID(id string) *record.Record {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	if seq := j.search(id); seq < j.next {
-		if r := *j.at(seq); r.ID == id {
-			return r
-		}
-	}
-	return nil
-}
 
 // search returns the sequence number of the oldest record whose ID is not less
 // than id, or j.next if there is none. The caller holds the lock.

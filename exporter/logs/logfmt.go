@@ -64,12 +64,7 @@ func appendValue(out *buffer.Buffer, value []byte) {
 
 // isBare reports whether a string needs no quotes.
 func isBare(s []byte) bool {
-	for _, c := range s {
-		if c <= ' ' || c == '=' || c == '"' || c == '\\' || c >= 0x7f {
-			return false
-		}
-	}
-	return len(s) > 0
+	return len(s) > 0 && !bytes.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c == '=' || c == '"' || c == '\\' || c >= 0x7f })
 }
 
 // endOfValue returns the length of the JSON value at the beginning of b.

@@ -122,10 +122,8 @@ var (
 
 // oneOf returns v as a label value, or "unknown" if v is not in known.
 func oneOf[T ~string](v T, known []T) string {
-	for _, k := range known {
-		if k == v {
-			return string(k)
-		}
+	if slices.Contains(known, v) {
+		return string(v)
 	}
 	return labelUnknown
 }

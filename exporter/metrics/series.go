@@ -160,8 +160,12 @@ func (l *ladder[K, S]) get(k K) (S, bool) {
 	panic("metrics: a ladder's last rung has too little room")
 }
 
-// same returns k unchanged.
-func same[K any](k K) K { return k }
+// newLadder returns a ladder whose first rung has room for that many series, which create
+// creates, and keeps keys as they are. The other rungs follow it.
+func newLadder[K comparable, S any](room int, create func(K) S, rungs ...rung[K]) *ladder[K, S] {
+	own := rung[K]{func(k K) K { return k }, room}
+	return &ladder[K, S]{make(map[K]S), slices.Insert(rungs, 0, own), create}
+}
 
 // The labels of the vectors that need a ladder, in the order of their families.
 type (
@@ -176,99 +180,64 @@ type (
 
 // newRequestLadder returns the ladder for ksyun_api_requests_total.
 func newRequestLadder(v *prometheus.CounterVec) *ladder[requestLabels, prometheus.Counter] {
-	return &ladder[requestLabels, prometheus.Counter]{
-		series: make(map[requestLabels]prometheus.Counter),
-		rungs: []rung[requestLabels]{
-			{same[requestLabels], maxRequestSeries},
-			{func(k requestLabels) requestLabels {
-				return requestLabels{k.service, labelOther, labelOther, labelOther, k.outcome, labelOther}
-			}, maxRequestFolds()},
-		},
-		make: func(k requestLabels) prometheus.Counter {
-			return v.WithLabelValues(k.service, k.action, k.version, k.region, k.outcome, k.status)
-		},
-	}
+	return newLadder(maxRequestSeries, func(k requestLabels) prometheus.Counter {
+		return v.WithLabelValues(k.service, k.action, k.version, k.region, k.outcome, k.status)
+	}, rung[requestLabels]{func(k requestLabels) requestLabels {
+		return requestLabels{k.service, labelOther, labelOther, labelOther, k.outcome, labelOther}
+	}, maxRequestFolds()})
 }
 
 // newErrorLadder returns the ladder for ksyun_api_errors_total. It folds the
 // labels of the call before the code, and never the service.
 func newErrorLadder(v *prometheus.CounterVec, e *exemplified) *ladder[errorLabels, *errorCount] {
-	return &ladder[errorLabels, *errorCount]{
-		series: make(map[errorLabels]*errorCount),
-		rungs: []rung[errorLabels]{
-			{same[errorLabels], maxErrorSeries},
-			{func(k errorLabels) errorLabels {
-				return errorLabels{k.service, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category, k.blame}
-			}, maxErrorCodeSeries},
-			{func(k errorLabels) errorLabels {
-				return errorLabels{
-					k.service, labelOther, labelOther, labelOther,
-					labelOther, string(classify.TypeUnknown), labelOther, k.category, k.blame,
-				}
-			}, maxErrorFolds()},
-		},
-		make: func(k errorLabels) *errorCount {
-			return e.errors(v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category, k.blame))
-		},
-	}
+	return newLadder(maxErrorSeries, func(k errorLabels) *errorCount {
+		return e.errors(v.WithLabelValues(k.service, k.action, k.version, k.region, k.code, k.typ, k.status, k.category, k.blame))
+	}, rung[errorLabels]{func(k errorLabels) errorLabels {
+		return errorLabels{k.service, labelOther, labelOther, labelOther, k.code, k.typ, labelOther, k.category, k.blame}
+	}, maxErrorCodeSeries}, rung[errorLabels]{func(k errorLabels) errorLabels {
+		return errorLabels{k.service, labelOther, labelOther, labelOther, labelOther, string(classify.TypeUnknown), labelOther, k.category, k.blame}
+	}, maxErrorFolds()})
 }
 
 // newDurationLadder returns the ladder for ksyun_api_request_duration_seconds.
 func newDurationLadder(v *prometheus.HistogramVec, e *exemplified) *ladder[durationLabels, *durationHistogram] {
-	return &ladder[durationLabels, *durationHistogram]{
-		series: make(map[durationLabels]*durationHistogram),
-		rungs: []rung[durationLabels]{
-			{same[durationLabels], maxDurationSeries},
-			{func(k durationLabels) durationLabels {
-				return durationLabels{k.service, labelOther, k.outcome}
-			}, maxRequestFolds()},
-		},
-		make: func(k durationLabels) *durationHistogram {
-			return e.durations(v.WithLabelValues(k.service, k.action, k.outcome).(prometheus.Histogram))
-		},
-	}
+	return newLadder(maxDurationSeries, func(k durationLabels) *durationHistogram {
+		return e.durations(v.WithLabelValues(k.service, k.action, k.outcome).(prometheus.Histogram))
+	}, rung[durationLabels]{func(k durationLabels) durationLabels {
+		return durationLabels{k.service, labelOther, k.outcome}
+	}, maxRequestFolds()})
 }
 
 // newPartialLadder returns the ladder for ksyun_api_partial_failed_items_total.
 func newPartialLadder(v *prometheus.CounterVec) *ladder[partialLabels, prometheus.Counter] {
-	return &ladder[partialLabels, prometheus.Counter]{
-		series: make(map[partialLabels]prometheus.Counter),
-		rungs: []rung[partialLabels]{
-			{same[partialLabels], maxPartialSeries},
-			{func(k partialLabels) partialLabels { return partialLabels{k.service, labelOther} }, maxServiceValues},
-		},
-		make: func(k partialLabels) prometheus.Counter { return v.WithLabelValues(k.service, k.action) },
-	}
+	return newLadder(maxPartialSeries, func(k partialLabels) prometheus.Counter {
+		return v.WithLabelValues(k.service, k.action)
+	}, rung[partialLabels]{func(k partialLabels) partialLabels {
+		return partialLabels{k.service, labelOther}
+	}, maxServiceValues})
 }
 
 // newIncompleteLadder returns the ladder for ksyun_api_incomplete_results_total.
 func newIncompleteLadder(v *prometheus.CounterVec) *ladder[incompleteLabels, prometheus.Counter] {
-	return &ladder[incompleteLabels, prometheus.Counter]{
-		series: make(map[incompleteLabels]prometheus.Counter),
-		rungs: []rung[incompleteLabels]{
-			{same[incompleteLabels], maxIncompleteSeries},
-			{func(k incompleteLabels) incompleteLabels { return incompleteLabels{k.service, labelOther, k.reason} }, maxIncompleteFolds()},
-		},
-		make: func(k incompleteLabels) prometheus.Counter {
-			return v.WithLabelValues(k.service, k.action, k.reason)
-		},
-	}
+	return newLadder(maxIncompleteSeries, func(k incompleteLabels) prometheus.Counter {
+		return v.WithLabelValues(k.service, k.action, k.reason)
+	}, rung[incompleteLabels]{func(k incompleteLabels) incompleteLabels {
+		return incompleteLabels{k.service, labelOther, k.reason}
+	}, maxIncompleteFolds()})
 }
-
-// maxIncompleteFolds is the maximum number of series of incomplete results on the
-// last rung: one for each service and reason.
-func maxIncompleteFolds() int { return maxServiceValues * (len(diagnosis.HiddenCauses()) + 1) }
 
 // newLastErrorLadder returns the ladder for
 // ksyun_api_last_error_timestamp_seconds. Its labels are already bounded, so
 // nothing is folded.
 func newLastErrorLadder(v *prometheus.GaugeVec) *ladder[lastLabels, prometheus.Gauge] {
-	return &ladder[lastLabels, prometheus.Gauge]{
-		series: make(map[lastLabels]prometheus.Gauge),
-		rungs:  []rung[lastLabels]{{same[lastLabels], maxServiceCategories()}},
-		make:   func(k lastLabels) prometheus.Gauge { return v.WithLabelValues(k.service, k.category) },
-	}
+	return newLadder(maxServiceCategories(), func(k lastLabels) prometheus.Gauge {
+		return v.WithLabelValues(k.service, k.category)
+	})
 }
+
+// maxIncompleteFolds is the maximum number of series of incomplete results on the
+// last rung: one for each service and reason.
+func maxIncompleteFolds() int { return maxServiceValues * (len(diagnosis.HiddenCauses()) + 1) }
 
 // maxServiceValues is the maximum number of values of the label service: the
 // documented services, MaxServices others, and two placeholders.

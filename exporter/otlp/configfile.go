@@ -21,15 +21,17 @@ const configFile = "OTEL_CONFIG_FILE"
 // maxConfigFile is the maximum size of the file in bytes.
 const maxConfigFile = 1 << 20
 
-// fileValues are the values of variables that a file sets, and what of it is not
-// supported.
-type fileValues struct {
-	values  map[string]string
-	unknown []string // paths of keys, never values, which may be secrets
+// fileWalk walks through a file.
+type fileWalk struct {
+	getenv  func(string) string
+	format  string
+	nodes   int               // visited
+	values  map[string]string // of the variables that the file sets
+	unknown []string          // paths of keys that are not supported, never values, which may be secrets
 }
 
 // readConfigFile reads a file. Its errors do not quote its content.
-func readConfigFile(name string, getenv func(string) string) (*fileValues, error) {
+func readConfigFile(name string, getenv func(string) string) (*fileWalk, error) {
 	data, ok := readRegular(name, maxConfigFile)
 	if !ok {
 		return nil, errors.New(unreadable)
@@ -38,42 +40,33 @@ func readConfigFile(name string, getenv func(string) string) (*fileValues, error
 }
 
 // parseConfigFile parses a file.
-func parseConfigFile(data []byte, getenv func(string) string) (*fileValues, error) {
+func parseConfigFile(data []byte, getenv func(string) string) (*fileWalk, error) {
 	var root yaml.Node
 	if err := yaml.Unmarshal(data, &root); err != nil || len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
 		return nil, errors.New("names a file that is not YAML with keys at its top")
 	}
-	f := &fileValues{values: map[string]string{}}
-	w := fileWalk{f: f, getenv: getenv}
+	w := &fileWalk{getenv: getenv, values: map[string]string{}}
 	w.walk("", root.Content[0], 0)
-	if version := w.format; !strings.HasPrefix(version, "1.") && version != "1" {
+	if !strings.HasPrefix(w.format, "1.") && w.format != "1" {
 		return nil, errors.New("names a file whose file_format is not 1.x")
 	}
-	slices.Sort(f.unknown)
-	f.unknown = slices.Compact(f.unknown)
-	return f, nil
+	slices.Sort(w.unknown)
+	w.unknown = slices.Compact(w.unknown)
+	return w, nil
 }
 
 // problem returns what is not supported as a reason, or "".
-func (f *fileValues) problem() string {
+func (w *fileWalk) problem() string {
 	const most = 8
-	if len(f.unknown) == 0 {
+	if len(w.unknown) == 0 {
 		return ""
 	}
-	names := f.unknown[:min(len(f.unknown), most)]
+	names := w.unknown[:min(len(w.unknown), most)]
 	rest := ""
-	if n := len(f.unknown) - len(names); n > 0 {
+	if n := len(w.unknown) - len(names); n > 0 {
 		rest = fmt.Sprintf(" and %d more", n)
 	}
 	return "names a file with keys that are not supported and ignored: " + strings.Join(names, ", ") + rest
-}
-
-// fileWalk walks through a file.
-type fileWalk struct {
-	f      *fileValues
-	getenv func(string) string
-	format string
-	nodes  int // visited
 }
 
 // The limits of a file. They also end aliases in circles.
@@ -143,9 +136,9 @@ func (w *fileWalk) scalar(path string, n *yaml.Node) {
 }
 
 // ignore reports a path.
-func (w *fileWalk) ignore(path string) { w.f.unknown = append(w.f.unknown, path) }
+func (w *fileWalk) ignore(path string) { w.unknown = append(w.unknown, path) }
 
-func (w *fileWalk) set(variable, value string) { w.f.values[variable] = value }
+func (w *fileWalk) set(variable, value string) { w.values[variable] = value }
 
 // pairs returns a list of names and values as variables have it.
 func (w *fileWalk) pairs(path string, list *yaml.Node) string {

@@ -83,7 +83,7 @@ func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
 	defer otlp.Recovered(&err)
 	r := &logspb.LogRecord{
 		TimeUnixNano: nanoseconds(entry.Time), ObservedTimeUnixNano: nanoseconds(time.Now()),
-		SeverityNumber: severity(entry.Level), SeverityText: entry.Level.String(), Body: textValue(entry.Message),
+		SeverityNumber: cmp.Or(severities[entry.Level], logspb.SeverityNumber_SEVERITY_NUMBER_FATAL), SeverityText: entry.Level.String(), Body: textValue(entry.Message),
 	}
 	for _, kv := range encodeFields(slices.Concat(c.fields, fields)) {
 		if !lift(r, kv) {
@@ -130,18 +130,10 @@ func lift(r *logspb.LogRecord, kv *commonpb.KeyValue) bool {
 	return true
 }
 
-// severity returns the number of a level.
-func severity(l zapcore.Level) logspb.SeverityNumber {
-	switch l {
-	case zapcore.DebugLevel:
-		return logspb.SeverityNumber_SEVERITY_NUMBER_DEBUG
-	case zapcore.InfoLevel:
-		return logspb.SeverityNumber_SEVERITY_NUMBER_INFO
-	case zapcore.WarnLevel:
-		return logspb.SeverityNumber_SEVERITY_NUMBER_WARN
-	case zapcore.ErrorLevel:
-		return logspb.SeverityNumber_SEVERITY_NUMBER_ERROR
-	default:
-		return logspb.SeverityNumber_SEVERITY_NUMBER_FATAL
-	}
+// severities are the numbers of the levels. All others are fatal.
+var severities = map[zapcore.Level]logspb.SeverityNumber{
+	zapcore.DebugLevel: logspb.SeverityNumber_SEVERITY_NUMBER_DEBUG,
+	zapcore.InfoLevel:  logspb.SeverityNumber_SEVERITY_NUMBER_INFO,
+	zapcore.WarnLevel:  logspb.SeverityNumber_SEVERITY_NUMBER_WARN,
+	zapcore.ErrorLevel: logspb.SeverityNumber_SEVERITY_NUMBER_ERROR,
 }

@@ -12,7 +12,6 @@ package push
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,24 +28,19 @@ const (
 	SignalMetrics = "metrics"
 )
 
-// Config is the configuration of a Pusher. The zero value is valid.
+// Config is the configuration of a Pusher. All fields but Proxy are required.
 type Config struct {
-	// Version is the version of the program, for the resource.
-	Version string
-	// Environment holds the OTEL_* variables. If nil, those of the process are read.
-	Environment *otlp.Environment
-	// Gatherer gathers the metrics. If nil, no metrics are sent.
-	Gatherer prometheus.Gatherer
+	Version     string            // of the program, for the resource
+	Environment *otlp.Environment // holds the OTEL_* variables
+	Gatherer    prometheus.Gatherer
 	// Proxy returns the proxy for connections to the backend. If nil, the proxy is
 	// taken from the environment.
 	Proxy otlp.ProxyFunc
 	// Dropped is called with the signal, the reason, as in package otlp, and the
 	// number of log records or exports of metrics that did not reach the backend.
-	// It must be safe for concurrent use. If nil, it is not called.
+	// It must be safe for concurrent use.
 	Dropped func(signal, reason string, n int)
-	// Log receives export errors. It must not write to Core. If nil, they are not
-	// logged.
-	Log *zap.Logger
+	Log     *zap.Logger // receives export errors; must not write to Core
 }
 
 // Pusher sends log lines and metrics. It is safe for concurrent use.
@@ -59,18 +53,12 @@ type Pusher struct {
 // New returns a running pusher. Call Shutdown to stop it.
 func New(ctx context.Context, cfg Config) *Pusher {
 	p := &Pusher{}
-	if cfg.Environment == nil {
-		cfg.Environment = otlp.ReadEnvironment(os.Getenv)
-	}
 	e := cfg.Environment
-	if cfg.Dropped == nil {
-		cfg.Dropped = func(string, string, int) {}
-	}
 	if !e.Logs.OTLP && !e.Metrics.OTLP {
 		return p
 	}
 	described, err := e.Resource(ctx, cfg.Version)
-	if err != nil && cfg.Log != nil {
+	if err != nil {
 		cfg.Log.Warn("resource is incomplete", zap.Error(err))
 	}
 	from := origin{described, cfg.Version, semconv.SchemaURL}
@@ -79,7 +67,7 @@ func New(ctx context.Context, cfg Config) *Pusher {
 		p.logs = otlp.NewQueue(lineExporter{otlp.NewClient(&e.Logs, cfg.Proxy), from}, e.Logs.Batch,
 			func(reason string, n int) { cfg.Dropped(SignalLogs, reason, n) }, otlp.NewReporter(cfg.Log, "log export failed"))
 	}
-	if e.Metrics.OTLP && cfg.Gatherer != nil {
+	if e.Metrics.OTLP {
 		p.metrics = startMeter(&meter{
 			gatherer: cfg.Gatherer, client: otlp.NewClient(&e.Metrics, cfg.Proxy), origin: from, timeout: e.Metrics.Batch.Timeout,
 			dropped: cfg.Dropped, reporter: otlp.NewReporter(cfg.Log, "metric export failed"),

@@ -2,15 +2,15 @@ package record
 
 import (
 	"hash/maphash"
+	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
-// Maker makes records. It remembers URLs and user agents that contained nothing to
-// redact: a call that fails again and again is not searched again, and its records
-// share these texts. The zero value is ready for use. It is not safe for concurrent
-// use.
-type Maker struct{ urls, agents harmless }
+// Maker makes records. It remembers texts that contained nothing to redact: a call that
+// fails again and again is not searched again, and its records share these texts. The
+// zero value is ready for use. It is not safe for concurrent use.
+type Maker struct{ urls, agents, words, messages harmless }
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func New(o *classify.Observation) *Record { return new(Maker).New(o) }
@@ -40,4 +40,20 @@ func (h *harmless) safe(text []byte, redact func() string) string {
 		*at = output
 	}
 	return output
+}
+
+// scrub is the function scrub. All texts of h must have the same limit.
+func (h *harmless) scrub(s string, limit int) string {
+	if s == "" || len(s) > maxHarmlessLen {
+		return scrub(s, limit)
+	}
+	at := &h[maphash.String(harmlessSeed, s)%maxHarmless]
+	if *at != s {
+		output := scrub(s, limit)
+		if output != s {
+			return output
+		}
+		*at = strings.Clone(s) // s may be a part of a longer text
+	}
+	return *at
 }

@@ -29,6 +29,8 @@ func TestMakerRemembersNothingElse(t *testing.T) {
 		all = append(all, o)
 		o.Call.Host = "password=hunter2hunter2"
 		all = append(all, o)
+		o.Call.Host, o.Verdict.Code, o.Verdict.Message = text, text, text
+		all = append(all, o)
 	}
 	var m record.Maker
 	for range 3 {

@@ -141,11 +141,9 @@ var languages = []string{string(diagnosis.English), string(diagnosis.Chinese)}
 // with an error and returns nil.
 func (a api) find(w http.ResponseWriter, r *http.Request) []*record.Record {
 	id := r.PathValue("id")
-	if !record.IsID(id) {
-		if err := checkRequestID(id); err != nil {
-			fail(w, http.StatusBadRequest, errBadData, err.Error())
-			return nil
-		}
+	if err := checkRequestID(id); err != nil && !record.IsID(id) {
+		fail(w, http.StatusBadRequest, errBadData, err.Error())
+		return nil
 	}
 	found := a.lookUp(r.Context(), id)
 	if len(found) == 0 {

@@ -47,7 +47,7 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f := found[0]
-	d.Failure, d.Title = f, subjectIn(d.Language)(f)
+	d.Failure, d.Title = f, language(d.Language).subject(f)
 	d.Attempts = p.attempts(r.Context(), f)
 	d.English, d.Chinese = ticket(f, diagnosis.English), ticket(f, diagnosis.Chinese)
 	d.Curl = curl(f)

@@ -11,11 +11,12 @@ import (
 )
 
 // functions returns the functions of templates in a language.
-func functions(l diagnosis.Language) template.FuncMap {
+func functions(in diagnosis.Language) template.FuncMap {
+	l := language(in)
 	return template.FuncMap{
-		"t":       translator(l),
-		"word":    wordIn(l),
-		"in":      func(t diagnosis.Text) string { return t.In(l) },
+		"t":       l.text,
+		"word":    l.word,
+		"in":      func(t diagnosis.Text) string { return t.In(in) },
 		"static":  static.url,
 		"title":   title,
 		"minute":  timeElement("minute", "15:04"),
@@ -27,8 +28,8 @@ func functions(l diagnosis.Language) template.FuncMap {
 		"percent": percent,
 		"share":   share,
 		"iso":     iso,
-		"ago":     func(now, t time.Time) string { return span(l, now.Sub(t)) },
-		"subject": subjectIn(l),
+		"ago":     l.ago,
+		"subject": l.subject,
 		"status":  statusBeside,
 	}
 }
@@ -65,12 +66,12 @@ func took(seconds float64) string {
 	return fmt.Sprintf("%.0f s", seconds)
 }
 
-// span formats the time since something with one unit.
-func span(l diagnosis.Language, d time.Duration) string {
+// ago formats the time since t with one unit.
+func (l language) ago(now, t time.Time) string {
 	units := map[diagnosis.Language][4]string{
 		diagnosis.English: {"%d s", "%d min", "%d h", "%d days"}, diagnosis.Chinese: {"%d 秒", "%d 分钟", "%d 小时", "%d 天"},
-	}[l]
-	d = max(0, d)
+	}[diagnosis.Language(l)]
+	d := max(0, now.Sub(t))
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf(units[0], int(d.Seconds()))

@@ -89,7 +89,7 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 		if v == viewGroups {
 			value = ""
 		}
-		d.Modes = append(d.Modes, choice{Value: v, Label: wordIn(f.Language)("view", v), URL: f.Set(paramView, value), Current: v == d.View})
+		d.Modes = append(d.Modes, choice{Value: v, Label: language(f.Language).word("view", v), URL: f.Set(paramView, value), Current: v == d.View})
 	}
 	all := p.Groups.List(f.Now, p.Activity.Calls())
 	d.Banner = p.newBanner(r.Context(), all, f.Now)

@@ -85,7 +85,7 @@ func (p pages) frameOf(r *http.Request, page string, allowed ...string) frame {
 	if err != nil {
 		f.Problem, f.status = err.Error(), http.StatusBadRequest
 	}
-	word := wordIn(f.Language)
+	word := language(f.Language).word
 	label := func(kind string) func(string) string { return func(v string) string { return word(kind, v) } }
 	f.Languages = choices(here, prefLanguage, string(f.Language), func(v string) string { return languageNames[v] })
 	f.Themes = choices(here, prefTheme, f.Theme, label("theme"))

@@ -16,19 +16,13 @@ type statics struct {
 	urls  map[string]string // by the name of the file
 }
 
-var static = newStatics(assets)
+var static = newStatics()
 
-func newStatics(files fs.FS) statics {
+func newStatics() statics {
 	s := statics{map[string]string{}, map[string]string{}}
-	names, err := fs.Glob(files, "assets/static/*")
-	if err != nil {
-		panic(err) // the pattern is valid
-	}
+	names, _ := fs.Glob(assets, "assets/static/*") // the pattern is valid
 	for _, name := range names {
-		content, err := fs.ReadFile(files, name)
-		if err != nil {
-			panic(err) // the files are embedded
-		}
+		content, _ := assets.ReadFile(name)
 		sum := sha256.Sum256(content)
 		base, ext := path.Base(name), path.Ext(name)
 		url := "/static/" + strings.TrimSuffix(base, ext) + "." + hex.EncodeToString(sum[:6]) + ext

@@ -1,11 +1,9 @@
 package web
 
 import (
-	"cmp"
 	"strconv"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -23,20 +21,16 @@ func subjectOf(r *record.Record) filter {
 	return filter{Name: "status", Value: strconv.Itoa(r.Status)}
 }
 
-// subjectIn returns the function that returns the name of a kind of failure in a
-// language.
-func subjectIn(l diagnosis.Language) func(r *record.Record) string {
-	word := wordIn(l)
-	return func(r *record.Record) string {
-		s := subjectOf(r)
-		switch s.Name {
-		case "status":
-			return "HTTP " + s.Value
-		case "outcome":
-			return cmp.Or(word("outcome", s.Value), s.Value)
-		}
-		return s.Value
+// subject returns the name of the kind of failure of r.
+func (l language) subject(r *record.Record) string {
+	s := subjectOf(r)
+	switch s.Name {
+	case "status":
+		return "HTTP " + s.Value
+	case "outcome":
+		return l.word("outcome", s.Value)
 	}
+	return s.Value
 }
 
 // statusBeside returns the status of a failure if its subject does not name it, or

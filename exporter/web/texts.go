@@ -29,34 +29,32 @@ var texts = sync.OnceValue(func() (all map[string]diagnosis.Text) {
 	return all
 })
 
-// translator returns the function that returns the text with a key in a language.
-// An unknown key is an error of the template.
-func translator(l diagnosis.Language) func(key string, args ...any) (string, error) {
-	return func(key string, args ...any) (string, error) {
-		text, ok := texts()[key]
-		if !ok {
-			return "", fmt.Errorf("no text %q", key)
-		}
-		if len(args) > 0 && fmt.Sprint(args[0]) == "1" {
-			text = cmp.Or(texts()[key+".one"], text)
-		}
-		if len(args) == 0 {
-			return text.In(l), nil
-		}
-		return fmt.Sprintf(text.In(l), args...), nil
+// language is the language of a page or ticket.
+type language diagnosis.Language
+
+// text returns the text with a key. An unknown key is an error of the template.
+func (l language) text(key string, args ...any) (string, error) {
+	text, ok := texts()[key]
+	if !ok {
+		return "", fmt.Errorf("no text %q", key)
 	}
+	if len(args) == 0 {
+		return text.In(diagnosis.Language(l)), nil
+	}
+	if fmt.Sprint(args[0]) == "1" {
+		text = cmp.Or(texts()[key+".one"], text)
+	}
+	return fmt.Sprintf(text.In(diagnosis.Language(l)), args...), nil
 }
 
-// wordIn returns the function that returns the word for a value, such as a blame,
-// in a language, or the value itself if there is none.
-func wordIn(l diagnosis.Language) func(kind string, value any) string {
-	return func(kind string, value any) string {
-		word := fmt.Sprint(value)
-		if text, ok := texts()[kind+"."+word]; ok {
-			return text.In(l)
-		}
-		return word
+// word returns the word for a value, such as a blame, or the value itself if there is
+// none.
+func (l language) word(kind string, value any) string {
+	word := fmt.Sprint(value)
+	if text, ok := texts()[kind+"."+word]; ok {
+		return text.In(diagnosis.Language(l))
 	}
+	return word
 }
 
 // languageOf returns the language of a response: that of the parameter, the cookie

@@ -18,15 +18,15 @@ import (
 var beijing = time.FixedZone("UTC+8", 8*60*60)
 
 // Ticket returns the text of a support ticket about r, in a form that is safe to print.
-func Ticket(r *record.Record, language diagnosis.Language) string {
-	return printable.Escape(ticket(r, language))
+func Ticket(r *record.Record, in diagnosis.Language) string {
+	return printable.Escape(ticket(r, in))
 }
 
 // ticket returns the text of a support ticket about r. A request ID that the
 // vendor did not issue is left out, because the vendor cannot look it up, and so is the
 // advice, which is for the program's side.
-func ticket(r *record.Record, language diagnosis.Language) string {
-	word := wordIn(language)
+func ticket(r *record.Record, in diagnosis.Language) string {
+	word := language(in).word
 	var b strings.Builder
 	line := func(name, value string) {
 		if value != "" {
@@ -67,10 +67,10 @@ func ticket(r *record.Record, language diagnosis.Language) string {
 		if d.Certainty == diagnosis.Possible {
 			continue
 		}
-		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(language), d.Summary.In(language), d.Evidence.In(language))
+		fmt.Fprintf(&b, "- [%s] %s %s\n", d.Certainty.Text().In(in), d.Summary.In(in), d.Evidence.In(in))
 	}
 	if r.Scope != (diagnosis.Scope{}) {
-		line("scope", r.Scope.Sentence(language, r.Blame, r.Time))
+		line("scope", r.Scope.Sentence(in, r.Blame, r.Time))
 	}
 	return b.String()
 }

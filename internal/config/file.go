@@ -16,8 +16,9 @@ import (
 
 // File holds the settings of a configuration file.
 type File struct {
+	name   string
 	values map[string][]string
-	places map[string]string // FILE:LINE of each
+	lines  map[string]int // of each value
 }
 
 // Load reads a configuration file. Its errors name the file and the line, and say
@@ -34,7 +35,7 @@ func Load(name string) (File, error) {
 var yamlLine = regexp.MustCompile(`(?s)^line (\d+): (.*)$`)
 
 func parse(name string, data []byte) (File, error) {
-	p := parser{name: name, values: map[string][]string{}, lines: map[string]int{}}
+	f := File{name, map[string][]string{}, map[string]int{}}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc yaml.Node
 	switch err := dec.Decode(&doc); {
@@ -50,44 +51,34 @@ func parse(name string, data []byte) (File, error) {
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return File{}, usererror.At(name, usererror.New("more than one YAML document", "keep the first"))
 	}
-	if err := p.mapping(doc.Content[0], ""); err != nil {
+	if err := f.mapping(doc.Content[0], ""); err != nil {
 		return File{}, err
-	}
-	f := File{values: p.values, places: make(map[string]string, len(p.lines))}
-	for setting, line := range p.lines {
-		f.places[setting] = fmt.Sprintf("%s:%d", name, line)
 	}
 	return f, nil
 }
 
-// parser collects the values of a file, by setting.
-type parser struct {
-	name   string
-	values map[string][]string
-	lines  map[string]int
-}
+// place returns FILE:LINE.
+func (f *File) place(line int) string { return fmt.Sprintf("%s:%d", f.name, line) }
 
 // at returns err with the line of n.
-func (p *parser) at(n *yaml.Node, err error) error {
-	return usererror.At(fmt.Sprintf("%s:%d", p.name, n.Line), err)
-}
+func (f *File) at(n *yaml.Node, err error) error { return usererror.At(f.place(n.Line), err) }
 
 // wrong returns an error at the line of n.
-func (p *parser) wrong(n *yaml.Node, what, hint string) error {
-	return p.at(n, usererror.New(what, hint))
+func (f *File) wrong(n *yaml.Node, what, hint string) error {
+	return f.at(n, usererror.New(what, hint))
 }
 
 // mapping parses a mapping whose keys continue prefix.
-func (p *parser) mapping(n *yaml.Node, prefix string) error {
+func (f *File) mapping(n *yaml.Node, prefix string) error {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return nil
 	}
 	if n.Kind != yaml.MappingNode {
-		return p.wrong(n, "not a setting", "write NAME: VALUE, such as proxy.listen-address: "+DefaultProxyListen)
+		return f.wrong(n, "not a setting", "write NAME: VALUE, such as proxy.listen-address: "+DefaultProxyListen)
 	}
 	for i := 0; i < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
-		if err := p.setting(key, value, prefix+key.Value); err != nil {
+		if err := f.setting(key, value, prefix+key.Value); err != nil {
 			return err
 		}
 	}
@@ -95,24 +86,24 @@ func (p *parser) mapping(n *yaml.Node, prefix string) error {
 }
 
 // setting parses one value, or the mapping below a part of a name.
-func (p *parser) setting(key, value *yaml.Node, name string) error {
+func (f *File) setting(key, value *yaml.Node, name string) error {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
 	}
 	i := find(name)
 	if i < 0 {
 		if value.Kind == yaml.MappingNode && slices.ContainsFunc(names(), func(s string) bool { return strings.HasPrefix(s, name+".") }) {
-			return p.mapping(value, name+".")
+			return f.mapping(value, name+".")
 		}
-		return p.wrong(key, fmt.Sprintf("unknown setting %q", name), didYouMean(name, names()))
+		return f.wrong(key, fmt.Sprintf("unknown setting %q", name), didYouMean(name, names()))
 	}
 	if name == "config.file" {
-		return p.wrong(key, "a configuration file cannot name another", "remove config.file")
+		return f.wrong(key, "a configuration file cannot name another", "remove config.file")
 	}
-	if line, twice := p.lines[name]; twice {
-		return p.wrong(key, fmt.Sprintf("%s is already set on line %d", name, line), "keep one")
+	if line, twice := f.lines[name]; twice {
+		return f.wrong(key, fmt.Sprintf("%s is already set on line %d", name, line), "keep one")
 	}
-	p.lines[name] = key.Line
+	f.lines[name] = key.Line
 
 	items := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {
@@ -120,19 +111,19 @@ func (p *parser) setting(key, value *yaml.Node, name string) error {
 	}
 	v := new(Settings).table()[i].value
 	if value.Kind == yaml.SequenceNode && !isCumulative(v) {
-		return p.wrong(value, name+" takes one value, not a list", "keep one")
+		return f.wrong(value, name+" takes one value, not a list", "keep one")
 	}
 	texts := []string{}
 	for _, item := range items {
 		if item.Kind != yaml.ScalarNode || item.Tag == "!!null" {
-			return p.wrong(item, name+" needs a value", "give one, or remove the line")
+			return f.wrong(item, name+" needs a value", "give one, or remove the line")
 		}
 		if err := v.Set(item.Value); err != nil {
-			return p.at(item, usererror.At(name, err))
+			return f.at(item, usererror.At(name, err))
 		}
 		texts = append(texts, item.Value)
 	}
-	p.values[name] = texts
+	f.values[name] = texts
 	return nil
 }
 

@@ -41,8 +41,8 @@ func (s *Settings) source(name string) string {
 		return "--" + name
 	case os.Getenv(envName(name)) != "":
 		return envName(name)
-	case s.file.places[name] != "":
-		return s.file.places[name]
+	case s.file.lines[name] > 0:
+		return s.file.place(s.file.lines[name])
 	}
 	return "default"
 }

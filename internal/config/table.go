@@ -108,7 +108,7 @@ func (s *Settings) table() []setting {
 			help: "What to do with requests to hosts that match no --tap.host: refuse them; forward them unobserved to ports 80 and 443, except to loopback and link-local addresses; or pass them unobserved to any port and address, for listeners that only one program can reach, as in a pod. forward and pass need loopback listeners.",
 		},
 		{
-			name: "tap.inspect-size", value: size(&s.InspectBytes), fallback: "64KiB",
+			name: "tap.inspect-size", value: prefixSize(&s.InspectBytes), fallback: "64KiB",
 			help: "How many bytes of each body are inspected to classify a call. Bodies of any size are relayed completely.",
 		},
 		{
@@ -260,7 +260,7 @@ func (s *Settings) table() []setting {
 			help: "Keep what failing exchanges looked like on the wire, for the HAR files of exec --report and /api/v1/failures/{id}/har: header fields of an allowlist, and bodies with the values of an allowlist of fields. All other values are replaced by their types. In memory only, of at most --journal.size failures.",
 		},
 		{
-			name: "evidence.body-size", value: size(&s.EvidenceBodyBytes), fallback: "16KiB",
+			name: "evidence.body-size", value: prefixSize(&s.EvidenceBodyBytes), fallback: "16KiB",
 			help: "How many bytes of each body are kept as evidence, up to --tap.inspect-size.",
 		},
 		{
@@ -272,7 +272,7 @@ func (s *Settings) table() []setting {
 			help: "Field of JSON, XML and forms whose value is kept as evidence in addition to those of the default allowlist, such as InstanceID. What looks like a secret is redacted in any case. Repeatable.",
 		},
 		{
-			name: "evidence.max-bytes", value: memory(&s.EvidenceMaxBytes), fallback: "16MiB",
+			name: "evidence.max-bytes", value: size(&s.EvidenceMaxBytes), fallback: "16MiB",
 			help: "Maximum memory for evidence. The oldest is deleted to stay below it.",
 		},
 		{

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -75,14 +74,23 @@ func addresses(target *[]string) kingpin.Value { return List(target, parseAddres
 // address returns a flag value for one listen address.
 func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
 
+// checked returns a flag value that parse accepts and that is valid. For another text, what
+// and hint make the error.
+func checked[T any](target *T, parse func(string) (T, error), valid func(T) bool, what, hint string) kingpin.Value {
+	return scalar[T]{target, func(text string) (T, error) {
+		v, err := parse(text)
+		if err != nil || !valid(v) {
+			return *new(T), usererror.New(strconv.Quote(text)+" "+what, hint)
+		}
+		return v, nil
+	}}
+}
+
+func always[T any](T) bool { return true }
+
 // oneOf returns a flag value that is one of some words.
 func oneOf(target *string, words ...string) kingpin.Value {
-	return scalar[string]{target, func(text string) (string, error) {
-		if !slices.Contains(words, text) {
-			return "", usererror.New(strconv.Quote(text)+" is not a choice", "write one of "+strings.Join(words, ", "))
-		}
-		return text, nil
-	}}
+	return checked(target, parseText, func(text string) bool { return slices.Contains(words, text) }, "is not a choice", "write one of "+strings.Join(words, ", "))
 }
 
 // text returns a flag value for any text.
@@ -90,17 +98,11 @@ func text(target *string) kingpin.Value { return scalar[string]{target, parseTex
 
 // boolean is a flag value that is true if the flag has no value.
 func boolean(target *bool) kingpin.Value {
-	return flagless{scalar[bool]{target, func(text string) (bool, error) {
-		b, err := strconv.ParseBool(text)
-		if err != nil {
-			return false, usererror.New(strconv.Quote(text)+" is neither true nor false", "write true or false")
-		}
-		return b, nil
-	}}}
+	return flagless{checked(target, strconv.ParseBool, always, "is neither true nor false", "write true or false")}
 }
 
 // flagless is the value of a flag that needs none.
-type flagless struct{ scalar[bool] }
+type flagless struct{ kingpin.Value }
 
 // IsBoolFlag reports to kingpin that the flag needs no value.
 func (flagless) IsBoolFlag() bool { return true }
@@ -147,104 +149,58 @@ func ParsePrefix(text string) (netip.Prefix, error) {
 
 // Mark returns a flag value for a socket mark.
 func Mark(target *uint32) kingpin.Value {
-	return scalar[uint32]{target, func(text string) (uint32, error) {
+	parse := func(text string) (uint32, error) {
 		n, err := strconv.ParseUint(text, 0, 32)
-		if err != nil {
-			return 0, usererror.New(strconv.Quote(text)+" is not a mark", "write a 32-bit number, such as 0x6b73")
-		}
-		return uint32(n), nil
-	}}
+		return uint32(n), err
+	}
+	return checked(target, parse, always, "is not a mark", "write a 32-bit number, such as 0x6b73")
 }
 
 // positive returns a flag value for a duration of more than 0.
 func positive(target *time.Duration) kingpin.Value {
-	return duration(target, 1, "is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
+	return checked(target, time.ParseDuration, func(d time.Duration) bool { return d > 0 }, "is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
 }
 
 // notNegative returns a flag value for a duration, or 0.
 func notNegative(target *time.Duration) kingpin.Value {
-	return duration(target, 0, "is not a duration", "write a number and a unit, such as 1m, or 0s")
+	return checked(target, time.ParseDuration, func(d time.Duration) bool { return d >= 0 }, "is not a duration", "write a number and a unit, such as 1m, or 0s")
 }
 
-func duration(target *time.Duration, least time.Duration, what, hint string) kingpin.Value {
-	return scalar[time.Duration]{target, func(text string) (time.Duration, error) {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < least {
-			return 0, usererror.New(strconv.Quote(text)+" "+what, hint)
-		}
-		return d, nil
-	}}
+// prefixSize returns a flag value for the size of the beginning of a body.
+func prefixSize(target *int) kingpin.Value {
+	return checked(target, parseSize[int], func(n int) bool { return 1<<10 <= n && n <= 16<<20 }, "is not a valid size", "write 1KiB to 16MiB, such as 64KiB")
 }
 
-func size(target *int) kingpin.Value {
-	const least, most = 1 << 10, 16 << 20
-	return scalar[int]{target, func(text string) (int, error) {
-		n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
-		if err != nil || n < least || n > most {
-			return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1KiB to 16MiB, such as 64KiB")
-		}
-		return int(n), nil
-	}}
-}
-
-// memory returns a flag value for a size of at least 1 MiB.
-func memory(target *int64) kingpin.Value {
-	return scalar[int64]{target, func(text string) (int64, error) { return parseMemory(text, "") }}
+// size returns a flag value for a size of at least 1 MiB.
+func size(target *int64) kingpin.Value {
+	return checked(target, parseSize[int64], func(n int64) bool { return n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB")
 }
 
 // sizeOrNone returns a flag value for a size of at least 1 MiB, or 0.
 func sizeOrNone(target *int64) kingpin.Value {
-	return scalar[int64]{target, func(text string) (int64, error) {
-		if text == "0" {
-			return 0, nil
-		}
-		return parseMemory(text, ", or 0")
-	}}
+	return checked(target, parseSize[int64], func(n int64) bool { return n == 0 || n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB, or 0")
 }
 
-// parseMemory parses a size of at least 1 MiB. or names what else may be written.
-func parseMemory(text, or string) (int64, error) {
-	const least = 1 << 20
+func parseSize[T int | int64](text string) (T, error) {
 	n, err := units.ParseBase2Bytes(strings.TrimSpace(text))
-	if err != nil || n < least {
-		return 0, usererror.New(strconv.Quote(text)+" is not a valid size", "write 1MiB or more, such as 32MiB"+or)
-	}
-	return int64(n), nil
+	return T(n), err
 }
+
+// maxCount is the largest count.
+const maxCount = 1_000_000
+
+func count(target *int) kingpin.Value { return countFrom(1, target) }
 
 // countOrNone returns a flag value for a count, or 0.
-func countOrNone(target *int) kingpin.Value {
-	return scalar[int]{target, func(text string) (n int, err error) {
-		if text == "0" {
-			return 0, nil
-		}
-		err = count(&n).Set(text)
-		return n, err
-	}}
+func countOrNone(target *int) kingpin.Value { return countFrom(0, target) }
+
+func countFrom(least int, target *int) kingpin.Value {
+	return checked(target, strconv.Atoi, func(n int) bool { return least <= n && n <= maxCount }, "is not a valid number", fmt.Sprintf("write %d to %d", least, maxCount))
 }
 
 func ratio(target *float64) kingpin.Value {
-	return scalar[float64]{target, func(text string) (float64, error) {
-		f, err := strconv.ParseFloat(text, 64)
-		if err != nil || !(f >= 0 && f <= 1) {
-			return 0, usererror.New(strconv.Quote(text)+" is not a ratio", "write a number from 0 to 1, such as 0.01")
-		}
-		return f, nil
-	}}
-}
-
-func count(target *int) kingpin.Value {
-	const most = 1_000_000
-	return scalar[int]{target, func(text string) (int, error) {
-		n, err := strconv.Atoi(text)
-		switch {
-		case errors.Is(err, strconv.ErrRange), err == nil && (n < 1 || n > most):
-			return 0, usererror.New(text+" is out of range", fmt.Sprintf("write 1 to %d", most))
-		case err != nil:
-			return 0, usererror.New(strconv.Quote(text)+" is not a number", fmt.Sprintf("write 1 to %d", most))
-		}
-		return n, nil
-	}}
+	parse := func(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
+	return checked(target, parse, func(f float64) bool { return 0 <= f && f <= 1 }, "is not a ratio", "write a number from 0 to 1, such as 0.01")
 }
 
 // placeholders returns the placeholders of links, for the help.
@@ -252,12 +208,11 @@ func placeholders() string { return "{" + strings.Join(web.Placeholders(), "}, {
 
 // parseQuota parses ACTION=N or ACTION/VERSION=N.
 func parseQuota(text string) (diagnosis.QuotaLimit, error) {
-	const most = 1_000_000
 	name, number, _ := strings.Cut(text, "=")
 	action, version, _ := strings.Cut(name, "/")
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 0 || n > most || !isAliasName(action) || version != "" && !isAliasName(version) {
-		return diagnosis.QuotaLimit{}, fmt.Errorf("%q is not a limit: write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", text, most)
+	if err != nil || n < 0 || n > maxCount || !isAliasName(action) || version != "" && !isAliasName(version) {
+		return diagnosis.QuotaLimit{}, fmt.Errorf("%q is not a limit: write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", text, maxCount)
 	}
 	return diagnosis.QuotaLimit{Action: action, Version: version, PerMinute: n}, nil
 }

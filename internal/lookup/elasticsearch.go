@@ -15,8 +15,7 @@ type elasticsearch struct{ endpoint }
 // NewElasticsearch returns the Elasticsearch or OpenSearch with the URL, whose path is
 // the index, a pattern of indices or a data stream. Without a path, all are searched.
 func NewElasticsearch(base *url.URL, clients Clients) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"Elasticsearch " + withoutUser(base), elasticsearch{e}}, err
+	return named("Elasticsearch ", base, clients, func(e endpoint) Source { return elasticsearch{e} })
 }
 
 // Find implements Source.

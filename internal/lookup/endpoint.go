@@ -52,9 +52,10 @@ type endpoint struct {
 	client *http.Client
 }
 
-func newEndpoint(base *url.URL, clients Clients) (endpoint, error) {
+// named returns the source of a kind at the URL base.
+func named(kind string, base *url.URL, clients Clients, source func(endpoint) Source) (Named, error) {
 	client, err := clients.For(base)
-	return endpoint{base, client}, err
+	return Named{kind + withoutUser(base), source(endpoint{base, client})}, err
 }
 
 // get requests a path of the API and decodes the JSON response.

@@ -18,8 +18,7 @@ type jaeger struct {
 // NewJaeger returns the Jaeger with the URL. A search by request ID is limited to the
 // services.
 func NewJaeger(base *url.URL, clients Clients, services []string) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"Jaeger " + withoutUser(base), jaeger{e, services}}, err
+	return named("Jaeger ", base, clients, func(e endpoint) Source { return jaeger{e, services} })
 }
 
 // Find implements Source.

@@ -19,8 +19,7 @@ type jaegerV3 struct {
 // NewJaegerV3 returns the Jaeger with the URL. A search by request ID is limited to
 // the services.
 func NewJaegerV3(base *url.URL, clients Clients, services []string) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"Jaeger /api/v3 " + withoutUser(base), jaegerV3{e, services}}, err
+	return named("Jaeger /api/v3 ", base, clients, func(e endpoint) Source { return jaegerV3{e, services} })
 }
 
 // Find implements Source.

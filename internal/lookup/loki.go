@@ -24,8 +24,7 @@ type loki struct {
 // NewLoki returns the Loki with the URL. The selector is that of the taps' streams in
 // LogQL.
 func NewLoki(base *url.URL, clients Clients, selector string) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"Loki " + withoutUser(base), loki{e, selector}}, err
+	return named("Loki ", base, clients, func(e endpoint) Source { return loki{e, selector} })
 }
 
 // ParseSelector parses the selector of streams, without filters.

@@ -21,8 +21,7 @@ type tap struct{ endpoint }
 
 // NewTap returns the tap whose web listener has the URL.
 func NewTap(base *url.URL, clients Clients) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{withoutUser(base), tap{e}}, err
+	return named("", base, clients, func(e endpoint) Source { return tap{e} })
 }
 
 // Find implements Source.

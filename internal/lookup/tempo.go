@@ -12,8 +12,7 @@ type tempo struct{ endpoint }
 
 // NewTempo returns the Tempo with the URL.
 func NewTempo(base *url.URL, clients Clients) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"Tempo " + withoutUser(base), tempo{e}}, err
+	return named("Tempo ", base, clients, func(e endpoint) Source { return tempo{e} })
 }
 
 // Find implements Source. TraceQL is not limited to a service.

@@ -17,8 +17,7 @@ type victoriaLogs struct{ endpoint }
 
 // NewVictoriaLogs returns the VictoriaLogs with the URL.
 func NewVictoriaLogs(base *url.URL, clients Clients) (Named, error) {
-	e, err := newEndpoint(base, clients)
-	return Named{"VictoriaLogs " + withoutUser(base), victoriaLogs{e}}, err
+	return named("VictoriaLogs ", base, clients, func(e endpoint) Source { return victoriaLogs{e} })
 }
 
 // Find implements Source. A cluster fails if a storage node does not answer. Then the

@@ -1,99 +1,134 @@
 package picture
 
 import (
+	"bytes"
 	"context"
+	_ "embed"
+	"encoding/json"
 	"fmt"
-	"html"
+	"html/template"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// The size of a picture, in pixels: its width, and the height of one row of
-// Grafana's grid.
+// The size of a picture, in pixels: its width, and the heights of a row of Grafana's
+// grid, of the heading, and of the legend below a graph.
 const (
-	Width   = 1600
-	rowSize = 34
-	head    = 48
-
+	Width        = 1600
+	rowHeight    = 34
+	headHeight   = 48
 	legendHeight = 64
 )
 
-const style = `body{margin:0;background:#111217;color:#ccccdc;font:12px/1.3 sans-serif;position:relative;width:1600px}
-h1{font-size:18px;font-weight:500;margin:0;padding:12px 10px}
-.panel{position:absolute;background:#181b1f;border:1px solid #2a2d33;box-sizing:border-box;overflow:hidden}
-.row{position:absolute;font-size:15px;padding:8px 10px;box-sizing:border-box}
-h2{font-size:12px;font-weight:500;margin:0;padding:5px 8px}
-.grid{stroke:#2a2d33}.axis{fill:#8e8e98;font-size:10px}
-.stats{display:flex;justify-content:space-around;padding-top:22px}.stat{font-size:30px;text-align:center}.stat small{display:block;font-size:12px;color:#ccccdc}
-.legend{height:64px;overflow:hidden}.legend td,.legend th{font-size:10px;padding:0 8px;border:0;line-height:12px}.legend i{display:inline-block;width:12px;height:4px;margin-right:4px;vertical-align:middle}.legend td+td,.legend th+th{text-align:right;width:90px}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:2px 8px;border-bottom:1px solid #2a2d33;font-weight:400;white-space:nowrap}th{color:#6e9fff}
-.text{padding:4px 10px;font-size:13px}`
+//go:embed picture.html
+var html string
 
-// Height is the height of a dashboard's picture, on which no row is folded.
-func Height(d dashboards.Dashboard) int {
-	end := 0
-	for _, r := range d.Rows {
-		end += high(r)
-	}
-	return head + end*rowSize + 8
+var page = template.Must(template.New("").Parse(html))
+
+// box is a panel, or the heading of a row, with what is drawn in it.
+type box struct {
+	Class, Title             string
+	Left, Top, Width, Height int
+
+	Chart   template.HTML
+	Calcs   []string // the columns of the legend
+	Lines   []line   // of the legend or of a stat
+	Columns []string // of a table
+	Rows    [][]string
+	NoValue string // what stands in place of no value
 }
 
-// high is the height of a row, with its heading.
-func high(r dashboards.Row) int {
-	end := 0
-	for _, p := range r.Panels {
-		end = max(end, p.GridPos.Y+p.GridPos.H)
-	}
-	return end + heading(r)
+// line is a series to draw.
+type line struct {
+	series
+	Name, Color string
+	Values      []string // the result of each of Grafana's calculations
+	unit        string
+	right       bool // by the right axis
 }
 
-func heading(r dashboards.Row) int {
-	if r.Title == "" {
-		return 0
-	}
-	return 1
-}
-
-// HTML draws a dashboard as a page without scripts, Width wide. It fails where
-// Prometheus refuses a query.
-func HTML(ctx context.Context, d dashboards.Dashboard, s Source) ([]byte, error) {
-	var out strings.Builder
-	fmt.Fprintf(&out, "<!doctype html><meta charset=utf-8><title>%[1]s</title><style>%[2]s</style><h1>%[1]s</h1>\n", html.EscapeString(d.Title), style)
-	put := func(class string, g dashboards.GridPos, inside string) {
-		fmt.Fprintf(&out, `<div class=%s style="left:%dpx;top:%dpx;width:%dpx;height:%dpx">%s</div>`+"\n",
-			class, g.X*Width/24+4, head+g.Y*rowSize, g.W*Width/24-8, g.H*rowSize-8, inside)
-	}
-	y := 0
-	for _, r := range d.Rows {
-		if heading(r) > 0 {
-			put("row", dashboards.GridPos{H: 1, W: 24, Y: y}, html.EscapeString(r.Title))
+// panel is a panel with those parts of it whose types are not exported.
+type panel struct {
+	dashboards.Panel
+	view struct {
+		FieldConfig struct {
+			Defaults struct {
+				Custom struct {
+					DrawStyle         string
+					Stacking          struct{ Mode string }
+					ScaleDistribution *struct{ Type string }
+				}
+			}
 		}
+		Options struct {
+			Legend, ReduceOptions struct{ Calcs []string }
+		}
+		Transformations []struct {
+			Options struct {
+				IndexByName  map[string]int
+				RenameByName map[string]string
+			}
+		}
+	}
+}
+
+// property returns a property of the field of that name, or of a query's fields, or
+// fallback if it has none of its own.
+func property[T any](p *panel, field, name string, fallback T) T {
+	for _, o := range p.FieldConfig.Overrides {
+		for _, prop := range o.Properties {
+			if v, ok := prop.Value.(T); ok && o.Matcher.Options == field && prop.ID == name {
+				return v
+			}
+		}
+	}
+	return fallback
+}
+
+func (p *panel) unit(field string) string {
+	return property(p, field, "unit", p.FieldConfig.Defaults.Unit)
+}
+
+// HTML draws a dashboard as a page without scripts, Width wide and height high. It fails
+// where Prometheus refuses a query.
+func HTML(ctx context.Context, d dashboards.Dashboard, s Source) (text []byte, height int, err error) {
+	var boxes []box
+	top := headHeight
+	for _, r := range d.Rows {
+		if r.Title != "" {
+			boxes = append(boxes, box{Class: "row", Title: r.Title, Left: 4, Top: top, Width: Width - 8, Height: rowHeight - 8})
+			top += rowHeight
+		}
+		end := top
 		for _, of := range r.Panels {
-			p, err := read(of)
-			if err != nil {
-				return nil, err
+			g := of.GridPos
+			b := box{
+				Class: "panel", Title: strings.ReplaceAll(of.Title, "${by}", "code"), Left: g.X*Width/24 + 4, Top: top + g.Y*rowHeight,
+				Width: g.W*Width/24 - 8, Height: g.H*rowHeight - 8, NoValue: of.FieldConfig.Defaults.NoValue,
 			}
-			inside, err := p.draw(ctx, s)
-			if err != nil {
-				return nil, fmt.Errorf("panel %d %q: %w", p.ID, p.Title, err)
+			if err := b.draw(ctx, of, s); err != nil {
+				return nil, 0, fmt.Errorf("panel %d %q: %w", of.ID, of.Title, err)
 			}
-			g := p.GridPos
-			g.Y += y + heading(r)
-			put("panel", g, "<h2>"+html.EscapeString(strings.ReplaceAll(p.Title, "${by}", "code"))+"</h2>"+inside)
+			boxes = append(boxes, b)
+			end = max(end, top+(g.Y+g.H)*rowHeight)
 		}
-		y += high(r)
+		top = end
 	}
-	return []byte(out.String()), nil
+	var out bytes.Buffer
+	err = page.Execute(&out, map[string]any{"Title": d.Title, "Boxes": boxes})
+	return out.Bytes(), top + 8, err
 }
 
 // draw draws what is in a panel.
-func (p *panel) draw(ctx context.Context, s Source) (string, error) {
-	switch {
-	case p.Type == "text":
-		return "<div class=text>" + html.EscapeString(p.Options.Content) + "</div>", nil
-	case p.Targets[0].Datasource.Type != "prometheus":
-		return "<div class=text>Asked of " + html.EscapeString(p.Targets[0].Datasource.Type) + ": " + html.EscapeString(p.Targets[0].Expr+p.Targets[0].Query+p.Targets[0].Tags) + "</div>", nil
+func (b *box) draw(ctx context.Context, of dashboards.Panel, s Source) error {
+	p := &panel{Panel: of}
+	text, err := json.Marshal(of)
+	if err == nil {
+		err = json.Unmarshal(text, &p.view)
+	}
+	if err != nil {
+		return err
 	}
 	var responses [][]series
 	var lines []line
@@ -101,23 +136,40 @@ func (p *panel) draw(ctx context.Context, s Source) (string, error) {
 	for _, t := range p.Targets {
 		response, err := s.ask(ctx, t)
 		if err != nil {
-			return "", err
+			return err
 		}
 		responses = append(responses, response)
 		for _, x := range response {
-			name, place := legend(strings.ReplaceAll(t.LegendFormat, "${by}", "code"), x.labels), ""
-			p.property(t.RefID, "custom.axisPlacement", &place)
-			unit := p.unit(t.RefID)
-			lines = append(lines, line{name, p.seriesColor(name, taken), unit, place == "right", s.step(t), x.values})
+			name := x.legend(strings.ReplaceAll(t.LegendFormat, "${by}", "code"))
+			lines = append(lines, line{
+				series: x, Name: name, Color: p.seriesColor(name, taken), unit: p.unit(t.RefID),
+				right: property(p, t.RefID, "custom.axisPlacement", "") == "right",
+			})
 		}
 	}
+	calcs := p.view.Options.Legend.Calcs
 	switch p.Type {
-	case "timeseries":
-		return p.graph(s, box{float64(p.GridPos.W*Width/24 - 8), float64(p.GridPos.H*rowSize - 8 - 26 - legendHeight)}, lines), nil
-	case "stat":
-		return p.stat(lines), nil
 	case "table":
-		return p.table(responses), nil
+		b.Columns, b.Rows = p.table(responses)
+		return nil
+	case "stat":
+		calcs = p.view.Options.ReduceOptions.Calcs
+		for i, l := range lines {
+			lines[i].Color = p.stepColor(l.Name, l.reduce(calcs[0]))
+		}
+	case "timeseries":
+		b.Calcs = calcs
+		if b.Chart, err = p.chart(s, b.Width, b.Height-26-legendHeight, lines); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("a %s is not drawn", p.Type)
 	}
-	return "", fmt.Errorf("there is no drawing a %s", p.Type)
+	for i, l := range lines {
+		for _, c := range calcs {
+			lines[i].Values = append(lines[i].Values, say(l.reduce(c), l.unit, p.FieldConfig.Defaults.Decimals))
+		}
+	}
+	b.Lines = lines
+	return nil
 }

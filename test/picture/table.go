@@ -1,85 +1,72 @@
 package picture
 
 import (
-	"fmt"
-	"html"
+	"cmp"
 	"maps"
 	"slices"
-	"strings"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// table draws a row for each series, those of several queries joined by their
-// labels, the largest first value first.
-func (p *panel) table(responses [][]series) string {
-	fields, titles := p.columns()
-	value := func(target int) string {
-		if len(responses) == 1 {
-			return "Value"
+// row is a row of a table: its cells by field, and its first value.
+type row struct {
+	cells map[string]string
+	first float64
+}
+
+// has reports whether the row has the labels, as far as it has labels of these names.
+func (r *row) has(labels model.Metric) bool {
+	for name, v := range labels {
+		if own, ok := r.cells[string(name)]; ok && own != string(v) {
+			return false
 		}
-		return "Value #" + p.Targets[target].RefID
 	}
-	type row struct {
-		cells map[string]string
-		first float64
+	return true
+}
+
+// table returns the titles, and a row for each series, those of several queries joined
+// by their labels, the largest first value first.
+func (p *panel) table(responses [][]series) (titles []string, cells [][]string) {
+	organize := p.view.Transformations[len(p.view.Transformations)-1].Options
+	fields := slices.SortedFunc(maps.Keys(organize.IndexByName), func(a, b string) int {
+		return organize.IndexByName[a] - organize.IndexByName[b]
+	})
+	for _, f := range fields {
+		titles = append(titles, organize.RenameByName[f])
 	}
 	var rows []*row
 	for i, response := range responses {
-		title := ""
-		if at := slices.Index(fields, value(i)); at >= 0 {
-			title = titles[at]
+		field := "Value"
+		if len(responses) > 1 {
+			field += " #" + p.Targets[i].RefID
 		}
+		title := organize.RenameByName[field]
 		for _, x := range response {
-			var r *row
-			for _, other := range rows {
-				same := true
-				for name, v := range x.labels {
-					if own, ok := other.cells[name]; ok && own != v {
-						same = false
-					}
-				}
-				if same {
-					r = other
-				}
+			v := x.reduce("lastNotNull")
+			at := slices.IndexFunc(rows, func(r *row) bool { return r.has(x.labels) })
+			if at < 0 {
+				at = len(rows)
+				rows = append(rows, &row{map[string]string{}, v})
 			}
-			if r == nil {
-				r = &row{cells: map[string]string{}, first: x.last()}
-				rows = append(rows, r)
+			for name, value := range x.labels {
+				rows[at].cells[string(name)] = string(value)
 			}
-			maps.Copy(r.cells, x.labels)
-			said := say(x.last(), p.unit(title), nil)
-			var texts []struct {
-				Options map[string]struct{ Text, Color string }
+			text := say(v, p.unit(title), nil)
+			for _, m := range property(p, title, "mappings", []dashboards.Mapping{}) {
+				text = cmp.Or(m.Options[text].Text, text)
 			}
-			if p.property(title, "mappings", &texts) {
-				if t, ok := texts[0].Options[said]; ok {
-					said = t.Text
-				}
-			}
-			r.cells[value(i)] = said
+			rows[at].cells[field] = text
 		}
 	}
-	slices.SortStableFunc(rows, func(a, b *row) int {
-		if a.first > b.first {
-			return -1
-		}
-		return 1
-	})
-	if len(rows) == 0 {
-		return p.nothing()
-	}
-	var out strings.Builder
-	out.WriteString("<table><tr>")
-	for _, t := range titles {
-		fmt.Fprintf(&out, "<th>%s</th>", html.EscapeString(t))
-	}
-	out.WriteString("</tr>")
+	slices.SortStableFunc(rows, func(a, b *row) int { return cmp.Compare(b.first, a.first) })
 	for _, r := range rows {
-		out.WriteString("<tr>")
+		var line []string
 		for _, f := range fields {
-			fmt.Fprintf(&out, "<td>%s</td>", html.EscapeString(r.cells[f]))
+			line = append(line, r.cells[f])
 		}
-		out.WriteString("</tr>")
+		cells = append(cells, line)
 	}
-	out.WriteString("</table>")
-	return out.String()
+	return titles, cells
 }

@@ -3,6 +3,8 @@ package http1
 import (
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 func TestSkipText(t *testing.T) {
@@ -15,9 +17,7 @@ func TestSkipText(t *testing.T) {
 					want = before
 				}
 				for from := range before + 1 {
-					if got := skipText(b, from); got != want {
-						t.Fatalf("%q from %d: %d, want %d", b, from, got, want)
-					}
+					require.Equal(t, want, skipText(b, from), "%q from %d", b, from)
 				}
 			}
 		}

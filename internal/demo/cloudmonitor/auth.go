@@ -46,7 +46,7 @@ func (s *Server) authenticate(r *http.Request, body []byte, params url.Values) (
 		return s.verifyAuthorization(r, body)
 	case params.Get("X-Amz-Algorithm") != "" || params.Get("X-Amz-Signature") != "":
 		return s.verifyPresigned(r, body)
-	case hasAny(params, "Accesskey", "Signature", "SignatureMethod", "SignatureVersion"):
+	case slices.ContainsFunc([]string{"Accesskey", "Signature", "SignatureMethod", "SignatureVersion"}, params.Has):
 		return s.verifySimple(params)
 	}
 	return nil, newError(http.StatusForbidden, "MissingAuthenticationToken", "Request is missing Authentication Token.")
@@ -235,13 +235,7 @@ func canonicalValue(r *http.Request, name string) string {
 
 // encodePath percent-encodes a path a second time, as SigV4 requires for every
 // service except object storage.
-func encodePath(path string) string {
-	segments := strings.Split(path, "/")
-	for i, s := range segments {
-		segments[i] = encode(s)
-	}
-	return strings.Join(segments, "/")
-}
+func encodePath(path string) string { return strings.ReplaceAll(encode(path), "%2F", "/") }
 
 // canonicalQuery returns the query sorted by name and value, both encoded again,
 // without the signature.
@@ -321,9 +315,7 @@ func regionOfHost(host string) (region string, ok bool) {
 }
 
 // encode percent-encodes all characters except RFC 3986's unreserved ones.
-func encode(s string) string {
-	return strings.NewReplacer("+", "%20", "%7E", "~").Replace(url.QueryEscape(s))
-}
+func encode(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 func hmacSHA256(key []byte, data string) []byte {
 	h := hmac.New(sha256.New, key)
@@ -334,8 +326,4 @@ func hmacSHA256(key []byte, data string) []byte {
 func hexSHA256(b []byte) string {
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
-}
-
-func hasAny(v url.Values, keys ...string) bool {
-	return slices.ContainsFunc(keys, v.Has)
 }

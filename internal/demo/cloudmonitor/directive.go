@@ -1,8 +1,11 @@
 package cloudmonitor
 
 import (
+	"fmt"
 	"net"
 	"net/http"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,64 +32,62 @@ type Directive struct {
 	Fault    string        // fault=reset|close|truncate|garbage|hang: break the transport
 }
 
+// options returns the fields by their names in the value, in order.
+func (d *Directive) options() []option {
+	return []option{
+		{"error", &d.Error},
+		{"shape", &d.Shape},
+		{"status", &d.Status},
+		{"partial", &d.Partial},
+		{"empty", &d.Empty},
+		{"stale", &d.Stale},
+		{"total", &d.Total},
+		{"flat", &d.Flat},
+		{"encoding", &d.Encoding},
+		{"delay", &d.Delay},
+		{"fault", &d.Fault},
+	}
+}
+
+type option struct {
+	name  string
+	value any // a pointer to the field
+}
+
 // String returns d as the value of the field.
 func (d Directive) String() string {
 	var parts []string
-	add := func(k, v string) {
-		if v != "" && v != "0" && v != "0s" {
-			parts = append(parts, k+"="+v)
+	for _, o := range d.options() {
+		if v := reflect.ValueOf(o.value).Elem(); !v.IsZero() {
+			parts = append(parts, fmt.Sprintf("%s=%v", o.name, v))
 		}
 	}
-	add("error", d.Error)
-	add("shape", d.Shape)
-	add("status", strconv.Itoa(d.Status))
-	add("partial", strconv.Itoa(d.Partial))
-	if d.Empty {
-		add("empty", "true")
-	}
-	add("stale", d.Stale.String())
-	add("total", strconv.Itoa(d.Total))
-	add("flat", d.Flat)
-	add("encoding", d.Encoding)
-	add("delay", d.Delay.String())
-	add("fault", d.Fault)
 	return strings.Join(parts, "; ")
 }
 
 // parseDirective parses the value of the field. It ignores what it does not know.
 func parseDirective(value string) Directive {
 	var d Directive
+	options := d.options()
 	for part := range strings.SplitSeq(value, ";") {
-		k, v, _ := strings.Cut(strings.TrimSpace(part), "=")
-		switch k {
-		case "error":
-			d.Error = v
-		case "shape":
-			d.Shape = v
-		case "status":
-			d.Status, _ = strconv.Atoi(v)
-		case "partial":
-			d.Partial, _ = strconv.Atoi(v)
-		case "empty":
-			d.Empty = v == "true"
-		case "stale":
-			d.Stale, _ = time.ParseDuration(v)
-		case "total":
-			d.Total, _ = strconv.Atoi(v)
-		case "flat":
-			d.Flat = v
-		case "encoding":
-			d.Encoding = v
-		case "delay":
-			d.Delay, _ = time.ParseDuration(v)
-		case "fault":
-			d.Fault = v
+		name, text, _ := strings.Cut(strings.TrimSpace(part), "=")
+		i := slices.IndexFunc(options, func(o option) bool { return o.name == name })
+		if i < 0 {
+			continue
+		}
+		switch v := options[i].value.(type) {
+		case *string:
+			*v = text
+		case *int:
+			*v, _ = strconv.Atoi(text)
+		case *bool:
+			*v = text == "true"
+		case *time.Duration:
+			*v, _ = time.ParseDuration(text)
 		}
 	}
 	return d
 }
-
-func (d Directive) truncates() bool { return d.Fault == "truncate" }
 
 // demanded returns the error that the directive asks for. It returns one for an
 // unknown code as well, as the vendor might introduce one.

@@ -39,26 +39,21 @@ type Server struct {
 	errors map[string]Error
 	limits bool
 
-	mu          sync.Mutex // guards the fields below
-	credentials map[string]*Credential
-	spent       map[string]int // calls by key, action and minute
-	since       int64          // the minute that spent refers to
+	credentials sync.Map // Credential by access key
+
+	mu    sync.Mutex     // guards the fields below
+	spent map[string]int // calls by key, action and minute
+	since int64          // the minute that spent refers to
 }
 
 // New returns a Server.
 func New(cfg Config) *Server {
-	s := &Server{
-		now:         cfg.Now,
-		credentials: map[string]*Credential{},
-		errors:      map[string]Error{},
-		limits:      cfg.Limits,
-		spent:       map[string]int{},
-	}
+	s := &Server{now: cfg.Now, errors: map[string]Error{}, limits: cfg.Limits, spent: map[string]int{}}
 	if s.now == nil {
 		s.now = time.Now
 	}
 	for _, c := range cfg.Credentials {
-		s.credentials[c.AccessKey] = &c
+		s.SetCredential(c)
 	}
 	for _, e := range append(ownErrors(), cfg.Errors...) {
 		s.errors[strings.ToLower(e.Code)] = e
@@ -68,25 +63,18 @@ func New(cfg Config) *Server {
 
 // SetCredential adds a credential, or replaces the one with the same access key, as
 // when its policy is changed.
-func (s *Server) SetCredential(c Credential) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.credentials[c.AccessKey] = &c
-}
+func (s *Server) SetCredential(c Credential) { s.credentials.Store(c.AccessKey, &c) }
 
 // Revoke removes a credential.
-func (s *Server) Revoke(accessKey string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.credentials, accessKey)
-}
+func (s *Server) Revoke(accessKey string) { s.credentials.Delete(accessKey) }
 
 // credential returns the credential with an access key.
 func (s *Server) credential(accessKey string) (*Credential, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.credentials[accessKey]
-	return c, ok
+	c, ok := s.credentials.Load(accessKey)
+	if !ok {
+		return nil, false
+	}
+	return c.(*Credential), true //nolint:forcetypeassert // as stored
 }
 
 // exchange is a call that is being answered.
@@ -227,7 +215,7 @@ func (s *Server) write(w http.ResponseWriter, x *exchange, status int, contentTy
 		body = compress(coding, body)
 		h.Set("Content-Encoding", coding)
 	}
-	if x.do.truncates() {
+	if x.do.Fault == "truncate" {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 		w.WriteHeader(status)
 		_, _ = w.Write(body[:len(body)/2])

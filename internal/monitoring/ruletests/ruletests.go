@@ -189,42 +189,22 @@ func number(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 
 // values writes the values until the last minute in promtool's notation.
 func values(of func(int) float64, last, every int) string {
-	var all []float64
-	for m := 0; m <= last; m += every {
-		all = append(all, of(m))
-	}
 	var out []string
-	for i := 0; i < len(all); {
-		n := 1 // values of a run
-		var step float64
-		switch {
-		case math.IsNaN(all[i]):
-			for i+n < len(all) && math.IsNaN(all[i+n]) {
-				n++
-			}
-			out = append(out, fmt.Sprintf("_x%d", n))
-		case all[i] == stale:
-			out = append(out, "stale")
-		default:
-			if i+1 < len(all) && all[i+1] != stale {
-				step = all[i+1] - all[i]
-			}
-			for i+n < len(all) && all[i+n] == all[i+n-1]+step {
-				n++
-			}
-			switch {
-			case n == 1:
-				out = append(out, number(all[i]))
-			case step == 0:
-				out = append(out, fmt.Sprintf("%sx%d", number(all[i]), n-1))
-			case step > 0 && n > 2:
-				out = append(out, fmt.Sprintf("%s+%sx%d", number(all[i]), number(step), n-1))
-			default:
-				n = 1
-				out = append(out, number(all[i]))
-			}
+	for m := 0; m <= last; {
+		v, n := of(m), 0
+		for ; m <= last && (of(m) == v || math.IsNaN(of(m)) && math.IsNaN(v)); m += every {
+			n++
 		}
-		i += n
+		switch {
+		case math.IsNaN(v):
+			out = append(out, fmt.Sprintf("_x%d", n))
+		case v == stale:
+			out = append(out, slices.Repeat([]string{"stale"}, n)...)
+		case n == 1:
+			out = append(out, number(v))
+		default:
+			out = append(out, fmt.Sprintf("%sx%d", number(v), n-1))
+		}
 	}
 	return strings.Join(out, " ")
 }

@@ -4,6 +4,8 @@ import (
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/dustin/go-humanize"
 )
 
 // say writes a value in its unit.
@@ -22,15 +24,11 @@ func say(v float64, unit string, decimals *int) string {
 		}
 		return number(v, decimals) + " s"
 	case "bytes":
-		return number(v/(1<<20), decimals) + " MiB"
+		return humanize.IBytes(uint64(v))
 	case "Bps":
-		return number(v/1e3, decimals) + " kB/s"
+		return humanize.Bytes(uint64(v)) + "/s"
 	case "dateTimeFromNow":
-		d := time.Until(time.UnixMilli(int64(v)))
-		if d < 0 {
-			return short(-d) + " ago"
-		}
-		return "in " + short(d)
+		return humanize.Time(time.UnixMilli(int64(v)))
 	case "dateTimeAsIso":
 		return time.UnixMilli(int64(v)).UTC().Format(time.DateTime)
 	}
@@ -38,28 +36,13 @@ func say(v float64, unit string, decimals *int) string {
 }
 
 func number(v float64, decimals *int) string {
-	if decimals != nil {
+	switch a := math.Abs(v); {
+	case decimals != nil:
 		return strconv.FormatFloat(v, 'f', *decimals, 64)
-	}
-	if a := math.Abs(v); a >= 1e6 {
-		return strconv.FormatFloat(v/1e6, 'f', 1, 64) + " M"
-	} else if a >= 1e4 {
-		return strconv.FormatFloat(v/1e3, 'f', 1, 64) + " K"
-	}
-	if math.Abs(v) >= 100 {
+	case a >= 1e4:
+		return humanize.SIWithDigits(v, 1, "")
+	case a >= 100:
 		return strconv.FormatFloat(v, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
-}
-
-func short(d time.Duration) string {
-	switch {
-	case d < 2*time.Minute:
-		return strconv.Itoa(int(d.Seconds())) + " s"
-	case d < 2*time.Hour:
-		return strconv.Itoa(int(d.Minutes())) + " min"
-	case d < 48*time.Hour:
-		return strconv.Itoa(int(d.Hours())) + " h"
-	}
-	return strconv.Itoa(int(d.Hours()/24)) + " days"
 }
