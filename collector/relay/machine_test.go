@@ -300,11 +300,12 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 			r.read(program, getRequest)
 			r.connect()
 			r.expect(upstream, getRequest)
-			before, got := bufs.inUse.Load(), ""
+			before := bufs.inUse.Load()
+			var got strings.Builder
 			for i, part := range test.parts {
 				r.read(upstream, part)
 				if i < len(test.parts)-1 {
-					got += r.written(program)
+					got.WriteString(r.written(program))
 				}
 			}
 			r.compact()
@@ -313,8 +314,9 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 			}
 			other := bufs.getLarge()
 			copy(other.b, strings.Repeat("?", len(other.b)))
-			if got += r.written(program); got != strings.Join(test.parts, "") {
-				t.Errorf("%q is sent", got)
+			got.WriteString(r.written(program))
+			if got.String() != strings.Join(test.parts, "") {
+				t.Errorf("%q is sent", got.String())
 			}
 			if r.wantEnds(EndComplete); r.answered[0] != test.body {
 				t.Errorf("%q is shown, want %q", r.answered[0], test.body)
