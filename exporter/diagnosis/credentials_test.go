@@ -170,6 +170,7 @@ func TestKeyIsUsedElsewhere(t *testing.T) {
 	l := newLab(t, false)
 	l.do(attempt{})
 	l.do(attempt{region: "cn-shanghai-2"})
+	l.want(CauseKeyNewRegion)
 	l.do(attempt{host: "kec.api.ksyun.com", query: "Action=DescribeInstances&Version=2016-03-04"})
 	l.repeat(3, attempt{})
 	l.repeat(3, attempt{region: "cn-shanghai-2"})

@@ -148,7 +148,7 @@ func TestHidden(t *testing.T) {
 			if o.Verdict.Outcome != classify.OutcomeSuccess && tt.name != "an error" {
 				t.Fatalf("%s: answered %s", tt.name, o.ResponseBody)
 			}
-			got = d.Observe(o).Finding
+			got = findingOf(d, o)
 		}
 		if got == nil {
 			got = &Finding{}
@@ -202,15 +202,20 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	d := New()
 	reports := 0
 	for i := range 21 {
-		f := d.Observe(ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute))).Finding
-		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
+		f := findingOf(d, ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute)))
+		if f.Cause != CauseIntervalZone {
+			t.Fatalf("found %+v", f)
+		}
 		if f.Report {
 			reports++
 		}
 	}
-	assert.Equal(t, 3, reports, "reports in 20 minutes")
-	f := d.Observe(ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)).Finding
-	assert.True(t, f.Report, "another query is not reported")
+	if reports != 3 {
+		t.Errorf("%d reports in 20 minutes, want 3", reports)
+	}
+	if f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)); !f.Report {
+		t.Error("another query is not reported")
+	}
 }
 
 // TestBudget checks that only so many responses with data are read in a second, and
@@ -219,13 +224,13 @@ func TestBudget(t *testing.T) {
 	var b budget
 	taken := 0
 	for i := range 1000 {
-		if !b.spent(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), queryBudget) {
-			b.spend()
+		if b.take(epoch.Add(time.Duration(i)*time.Millisecond).Unix(), queryBudget) {
 			taken++
 		}
 	}
-	assert.Equal(t, queryBudget, taken, "of 1000 taken")
-	assert.False(t, b.spent(epoch.Add(time.Second).Unix(), queryBudget), "of 1000 taken")
+	if taken != queryBudget || !b.take(epoch.Add(time.Second).Unix(), queryBudget) {
+		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
+	}
 	d := New()
 	o := ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch)
 	for range 2 * queryBudget {
@@ -342,7 +347,14 @@ func TestListsOfOneSlot(t *testing.T) {
 		}
 		return found
 	}
-	assert.Zero(t, read(), "lists are known at first")
-	n := read()
-	assert.Equal(t, queryProbes, n, "%d of %d lists are remembered", n, queryProbes)
+	if n := read(); n != 0 {
+		t.Errorf("%d lists are known at first", n)
+	}
+	if n := read(); n != queryProbes {
+		t.Errorf("%d of %d lists are remembered", n, queryProbes)
+	}
+	p.miss(now.Unix())
+	if n := read(); n != 0 {
+		t.Errorf("%d lists are not read on, of which the second page may have been missed", n)
+	}
 }

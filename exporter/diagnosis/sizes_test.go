@@ -155,7 +155,9 @@ func TestSizeIsReadForSome(t *testing.T) {
 	for range 10 * queryBudget {
 		d.Observe(o)
 	}
-	assert.EqualValues(t, queryBudget, d.queries.used.Load(), "were read")
+	if n := d.queries.Load() & 0xff; n != queryBudget {
+		t.Errorf("%d were read", n)
+	}
 	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryTooLarge
 	at := d.Observe(o)
 	assert.Equal(t, 30, at.Size.Records, "of a failure: %+v", at.Size)
