@@ -203,19 +203,14 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	reports := 0
 	for i := range 21 {
 		f := findingOf(d, ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute)))
-		if f.Cause != CauseIntervalZone {
-			t.Fatalf("found %+v", f)
-		}
+		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
 		if f.Report {
 			reports++
 		}
 	}
-	if reports != 3 {
-		t.Errorf("%d reports in 20 minutes, want 3", reports)
-	}
-	if f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)); !f.Report {
-		t.Error("another query is not reported")
-	}
+	assert.Equal(t, 3, reports, "reports in 20 minutes")
+	f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch))
+	assert.True(t, f.Report, "another query is not reported")
 }
 
 // TestBudget checks that only so many responses with data are read in a second, and
@@ -228,9 +223,8 @@ func TestBudget(t *testing.T) {
 			taken++
 		}
 	}
-	if taken != queryBudget || !b.take(epoch.Add(time.Second).Unix(), queryBudget) {
-		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
-	}
+	assert.Equal(t, queryBudget, taken, "of 1000 taken")
+	assert.True(t, b.take(epoch.Add(time.Second).Unix(), queryBudget), "in the next second")
 	d := New()
 	o := ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch)
 	for range 2 * queryBudget {
@@ -347,14 +341,8 @@ func TestListsOfOneSlot(t *testing.T) {
 		}
 		return found
 	}
-	if n := read(); n != 0 {
-		t.Errorf("%d lists are known at first", n)
-	}
-	if n := read(); n != queryProbes {
-		t.Errorf("%d of %d lists are remembered", n, queryProbes)
-	}
+	assert.Zero(t, read(), "lists are known at first")
+	assert.Equal(t, queryProbes, read(), "lists are remembered")
 	p.miss(now.Unix())
-	if n := read(); n != 0 {
-		t.Errorf("%d lists are not read on, of which the second page may have been missed", n)
-	}
+	assert.Zero(t, read(), "lists are not read on, of which the second page may have been missed")
 }

@@ -155,9 +155,7 @@ func TestSizeIsReadForSome(t *testing.T) {
 	for range 10 * queryBudget {
 		d.Observe(o)
 	}
-	if n := d.queries.Load() & 0xff; n != queryBudget {
-		t.Errorf("%d were read", n)
-	}
+	assert.EqualValues(t, queryBudget, d.queries.Load()&0xff, "were read")
 	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryTooLarge
 	at := d.Observe(o)
 	assert.Equal(t, 30, at.Size.Records, "of a failure: %+v", at.Size)

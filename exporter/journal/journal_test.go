@@ -305,9 +305,7 @@ func FuzzFind(f *testing.F) {
 						searched = append(searched, r.Message)
 					}
 				}
-				if found := messages(j.Find(id)); !slices.Equal(found, searched) {
-					t.Fatalf("found %q for %s, a search finds %q", found, id, searched)
-				}
+				require.Equal(t, searched, messages(j.Find(id)), "found for %s", id)
 			}
 		}
 	})

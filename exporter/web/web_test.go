@@ -135,9 +135,8 @@ func TestPathOfID(t *testing.T) {
 	}
 	h := handler(func(o *web.Options) { o.Journal = j })
 	for r := range j.All(t.Context(), &journal.Filter{}) {
-		if w := ask(h, http.MethodGet, "/api/v1/failures/"+url.PathEscape(r.RequestID)); w.Code != 200 {
-			t.Errorf("%q by API: %d %s", r.RequestID, w.Code, w.Body)
-		}
+		w := ask(h, http.MethodGet, "/api/v1/failures/"+url.PathEscape(r.RequestID))
+		assert.Equal(t, 200, w.Code, "%q by API: %s", r.RequestID, w.Body)
 		// The page's own link must lead there.
 		index := ask(h, http.MethodGet, "/?view=list&request_id="+url.QueryEscape(r.RequestID)).Body.String()
 		_, rest, ok := strings.Cut(index, `<a href="/failures/`)
@@ -146,9 +145,7 @@ func TestPathOfID(t *testing.T) {
 			continue
 		}
 		link, _, _ := strings.Cut(rest, `"`)
-		if w := ask(h, http.MethodGet, "/failures/"+link); w.Code != 200 {
-			t.Errorf("the link of %q leads to %d", r.RequestID, w.Code)
-		}
+		assert.Equal(t, 200, ask(h, http.MethodGet, "/failures/"+link).Code, "the link of %q", r.RequestID)
 	}
 }
 
