@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 
 	"github.com/alecthomas/kingpin/v2"
 
@@ -18,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
 	"github.com/ksyun-tap/ksyun-tap/internal/subprocess"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 )
 
 // execVerb runs a command with its calls tapped.
@@ -79,15 +81,46 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	if !started {
 		return childErr // there is no command to summarise
 	}
-	if err := v.summarise(std, t); err != nil {
+	of := summary.New(t.metrics, t.groups, &t.missed, t.proxy.Stats().Accepted > 0)
+	if err := v.summarise(std, of); err != nil {
 		fmt.Fprintln(std.err, "ksyun-tap:", err)
 	}
 	if v.report != "" {
-		if err := writeReport(v.report, t); err != nil {
+		if err := of.Report(v.report, t.journal, t.evidence); err != nil {
 			fmt.Fprintln(std.err, "ksyun-tap: write the report:", err)
 		}
 	}
 	return childErr
+}
+
+// summarise writes the summary.
+func (v *execVerb) summarise(std stdio, of summary.Summary) error {
+	if v.summary == "none" {
+		return nil
+	}
+	out := std.err
+	if v.summaryFile != "" {
+		f, err := createSummary(v.summaryFile)
+		if err != nil {
+			return fmt.Errorf("write the summary: %w", err)
+		}
+		defer f.Close()
+		out = &output.Patient{Out: f}
+	}
+	if v.summary == "json" {
+		return output.JSON(out, of)
+	}
+	return of.Print(out)
+}
+
+// createSummary opens the file for the summary, without waiting for a pipe to have
+// a reader.
+func createSummary(name string) (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		flags = os.O_WRONLY | syscall.O_NONBLOCK
+	}
+	return os.OpenFile(name, flags, 0o666) //nolint:gosec // like a shell's redirection
 }
 
 // fix sets what the verb needs.

@@ -14,13 +14,13 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/usage"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -87,7 +87,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err == nil && do != nil {
 		err = do(ctx, stdio{in, out, errOut})
 	}
-	var usage usageError
+	var wrong usageError
 	var exit exitError
 	switch {
 	case err == nil:
@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exit.code
 	case unread(out, err):
 		return exitFailed
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		usererror.Print(errOut, "ksyun-tap", err)
 		return exitUsage
 	default:
@@ -160,6 +160,14 @@ func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) 
 	return c, do, err
 }
 
+// commandGroups are the groups of commands in the help.
+var commandGroups = []usage.Group{
+	{Title: "Observe calls", Names: []string{"run", "exec", "demo"}},
+	{Title: "Find and understand failures", Names: []string{"failures", "lookup", "explain", "classify", "doctor"}},
+	{Title: "Set up and check", Names: []string{"check-config", "check-path", "ready", "ca", "init-redirect"}},
+	{Title: "Other commands"},
+}
+
 // commandLine holds the commands and flags.
 type commandLine struct {
 	app      *kingpin.Application
@@ -178,7 +186,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	app.HelpFlag.Short('h').Help("Print this help.")
 	app.Version(version.Print("ksyun-tap"))
 	app.VersionFlag.Help("Print version and build information.")
-	app.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"InGroups": inGroups})
+	usage.Set(app, commandGroups)
 
 	runVerb := app.Command("run", "Run the tap (the default command).").Default()
 	c.settings.Register(runVerb, file)
@@ -202,14 +210,18 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	newCA(app, c.verbs)
 	c.verbs["init-redirect"] = newInitRedirect(app).run
 
-	c.verbs["man"] = newMan(app)
+	app.Command("man", "Print the manual page.").Hidden() // for packages
+	c.verbs["man"] = func(_ context.Context, std stdio) error {
+		_, err := io.WriteString(std.out, usage.ManPage(app.Model()))
+		return err
+	}
 
 	app.Command("version", "Print version and build information.")
 	c.verbs["version"] = func(_ context.Context, std stdio) error {
 		_, err := fmt.Fprintln(std.out, version.Print("ksyun-tap"))
 		return err
 	}
-	nameFlags(app.Model().Commands, app.GetCommand)
+	usage.NameFlags(app)
 	return c
 }
 
@@ -230,7 +242,7 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	case c.exited:
 		return nil, nil
 	case err != nil:
-		return nil, usageError{withUsageHint(c.app, args, err)}
+		return nil, usageError{usage.WithHint(c.app, args, err)}
 	}
 	return c.verbs[name], nil
 }

@@ -42,6 +42,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/memory"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
 	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -78,7 +79,7 @@ type tap struct {
 	resign   *resigning          // nil unless enabled
 	path     *pathcheck.Timer    // nil unless enabled
 	problems []usererror.Ignored // environment variables that are ignored
-	missed   unobservedHosts     // with --tap.other-hosts=pass
+	missed   summary.Hosts       // with --tap.other-hosts=pass
 	ready    atomic.Bool
 	pages    http.Handler // of the admin server
 	service  service
@@ -207,7 +208,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.OnTransparentError = t.transparentRefused()
 	}
 	if s.OtherHosts == collector.OtherPass {
-		cfg.OnUnobserved = t.missed.add
+		cfg.OnUnobserved = t.missed.Add
 	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {

@@ -1,86 +1,36 @@
-package main
+// Package summary reports what a tap observed while a command ran: how many calls there
+// were, which failed, and what was not observed.
+package summary
 
 import (
 	"cmp"
 	"fmt"
 	"io"
-	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
-	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
-// summary is printed at the end of exec. Its JSON keys are a public interface.
-type summary struct {
+// Summary is printed at the end of exec. Its JSON keys are a public interface.
+type Summary struct {
 	Calls      int          `json:"calls"`
 	Failed     int          `json:"failed"`
-	Failures   []failure    `json:"failures"`
-	Unobserved []unobserved `json:"unobserved"` // the most frequent first
+	Failures   []Failure    `json:"failures"`
+	Unobserved []Unobserved `json:"unobserved"` // the most frequent first
 
 	connected bool // something connected to the tap
 }
 
-// unobserved is a host whose requests or tunnels were not observed.
-type unobserved struct {
-	Host  string `json:"host"` // with the port
-	Count int    `json:"count"`
-	// Distrusts reports that the host is tapped, but a program does not accept
-	// the tap's certificates.
-	Distrusts bool `json:"distrusts,omitempty"`
-}
-
-// maxHosts limits the number of hosts that are counted separately.
-const maxHosts = 1000
-
-// unobservedHosts counts what was not observed. It is safe for concurrent use.
-type unobservedHosts struct {
-	mu  sync.Mutex
-	all map[collector.Unobserved]int
-}
-
-func (u *unobservedHosts) add(one collector.Unobserved) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.all == nil {
-		u.all = make(map[collector.Unobserved]int)
-	}
-	if _, known := u.all[one]; !known && len(u.all) >= maxHosts {
-		one = collector.Unobserved{Host: "others"}
-	}
-	u.all[one]++
-}
-
-func (u *unobservedHosts) list() []unobserved {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	list := make([]unobserved, 0, len(u.all))
-	for one, n := range u.all {
-		host := one.Host
-		if one.Port != 0 { // otherwise it stands for several hosts
-			host = net.JoinHostPort(host, strconv.Itoa(int(one.Port)))
-		}
-		list = append(list, unobserved{host, n, one.Tapped})
-	}
-	slices.SortFunc(list, func(a, b unobserved) int {
-		return cmp.Or(b.Count-a.Count, strings.Compare(a.Host, b.Host))
-	})
-	return list
-}
-
-// failure is a group of similar failed calls. Its keys are those of a record; those
+// Failure is a group of similar failed calls. Its keys are those of a record; those
 // that differ among the calls are of the last one.
-type failure struct {
+type Failure struct {
 	Code      string                   `json:"code,omitempty"`
 	Status    int                      `json:"status,omitempty"`
 	Category  classify.Category        `json:"category"`
@@ -105,48 +55,17 @@ type failure struct {
 	labels metrics.Failures
 }
 
-// summarise writes the summary of the tap's calls.
-func (v *execVerb) summarise(std stdio, t *tap) error {
-	if v.summary == "none" {
-		return nil
-	}
-	s := makeSummary(t)
-	out := std.err
-	if v.summaryFile != "" {
-		f, err := createSummary(v.summaryFile)
-		if err != nil {
-			return fmt.Errorf("write the summary: %w", err)
-		}
-		defer f.Close()
-		out = &output.Patient{Out: f}
-	}
-	if v.summary == "json" {
-		return output.JSON(out, s)
-	}
-	return s.print(out)
-}
-
-// createSummary opens the file for the summary, without waiting for a pipe to have
-// a reader.
-func createSummary(name string) (*os.File, error) {
-	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
-	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
-		flags = os.O_WRONLY | syscall.O_NONBLOCK
-	}
-	return os.OpenFile(name, flags, 0o666) //nolint:gosec // like a shell's redirection
-}
-
-// makeSummary takes the counts from the metrics, which count every call, and the
-// last example of each kind from the groups.
-func makeSummary(t *tap) summary {
-	calls, counted := t.metrics.Counted()
-	s := summary{Calls: calls, Failures: []failure{}, Unobserved: t.missed.list(), connected: t.proxy != nil && t.proxy.Stats().Accepted > 0}
-	examples := t.groups.List(time.Now(), 0)
+// New takes the counts from the metrics, which count every call, and the last example
+// of each kind from the groups. connected reports that something connected to the tap.
+func New(m *metrics.Metrics, g *groups.Table, hosts *Hosts, connected bool) Summary {
+	calls, counted := m.Counted()
+	s := Summary{Calls: calls, Failures: []Failure{}, Unobserved: hosts.list(), connected: connected}
+	examples := g.List(time.Now(), 0)
 	for _, of := range counted {
 		s.Failed += of.Count
 		s.Failures = append(s.Failures, newFailure(of, examplesOf(of, examples)))
 	}
-	slices.SortFunc(s.Failures, func(a, b failure) int {
+	slices.SortFunc(s.Failures, func(a, b Failure) int {
 		return cmp.Or(b.Count-a.Count, strings.Compare(a.labels.Code+a.labels.Action, b.labels.Code+b.labels.Action))
 	})
 	return s
@@ -167,8 +86,8 @@ func examplesOf(of metrics.Failures, all []groups.Group) (examples []groups.Grou
 
 // newFailure returns the failures counted in of. examples are their groups, the one
 // that was seen last first.
-func newFailure(of metrics.Failures, examples []groups.Group) failure {
-	f := failure{Category: of.Category, Blame: of.Blame, Count: of.Count, labels: of}
+func newFailure(of metrics.Failures, examples []groups.Group) Failure {
+	f := Failure{Category: of.Category, Blame: of.Blame, Count: of.Count, labels: of}
 	if of.Code != metrics.None {
 		f.Code = of.Code
 	}
@@ -194,15 +113,15 @@ func newFailure(of metrics.Failures, examples []groups.Group) failure {
 	return f
 }
 
-func (s summary) print(out io.Writer) error {
+// Print writes the summary as text.
+func (s Summary) Print(out io.Writer) error {
 	line := fmt.Sprintf("%s, %d failed", output.Plural(s.Calls, "call"), s.Failed)
 	if s.Calls == 0 {
 		line = "no call was seen, because " + s.whyNone()
 	}
-	if _, err := fmt.Fprintf(out, "ksyun-tap: %s\n", line); err != nil {
-		return err
-	}
-	if err := s.printUnobserved(out); err != nil || s.Failed == 0 {
+	distrusts := hostsLine(s.Unobserved, true, "a program does not trust the tap's CA")
+	others := hostsLine(s.Unobserved, false, "not tapped")
+	if _, err := fmt.Fprintf(out, "ksyun-tap: %s\n%s%s", line, distrusts, others); err != nil || s.Failed == 0 {
 		return err
 	}
 	t := output.NewTable(out, time.Now(), "COUNT", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION", "LAST")
@@ -230,8 +149,8 @@ func (s summary) print(out io.Writer) error {
 }
 
 // whyNone explains why no call was observed.
-func (s summary) whyNone() string {
-	distrusts := slices.ContainsFunc(s.Unobserved, func(u unobserved) bool { return u.Distrusts })
+func (s Summary) whyNone() string {
+	distrusts := slices.ContainsFunc(s.Unobserved, func(u Unobserved) bool { return u.Distrusts })
 	switch {
 	case distrusts:
 		return "the program does not trust the tap's CA, so its connections were tunnelled unobserved"
@@ -241,34 +160,4 @@ func (s summary) whyNone() string {
 		return "the program connected to the tap, but sent no complete request"
 	}
 	return "nothing connected to the tap: the program made no call, or it ignores the proxy variables"
-}
-
-// shownHosts limits the number of hosts that are printed.
-const shownHosts = 20
-
-// printUnobserved prints the hosts whose calls were not observed.
-func (s summary) printUnobserved(out io.Writer) error {
-	var others, distrusts []string
-	for _, u := range s.Unobserved {
-		text := fmt.Sprintf("%s (%d)", u.Host, u.Count)
-		if u.Distrusts {
-			distrusts = append(distrusts, text)
-		} else {
-			others = append(others, text)
-		}
-	}
-	line := func(hosts []string, why string) error {
-		if len(hosts) == 0 {
-			return nil
-		}
-		if n := len(hosts) - shownHosts; n > 0 {
-			hosts = append(hosts[:shownHosts:shownHosts], fmt.Sprintf("%d more", n))
-		}
-		_, err := fmt.Fprintf(out, "%s: %s\n", why, strings.Join(hosts, ", "))
-		return err
-	}
-	if err := line(distrusts, "not observed, because a program does not trust the tap's CA"); err != nil {
-		return err
-	}
-	return line(others, "not observed, because not tapped")
 }

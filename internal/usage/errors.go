@@ -1,4 +1,4 @@
-package main
+package usage
 
 import (
 	"errors"
@@ -15,6 +15,9 @@ type named struct {
 	kingpin.Value
 	flag string
 }
+
+// NameFlags makes errors of the values of flags name the flag.
+func NameFlags(app *kingpin.Application) { nameFlags(app.Model().Commands, app.GetCommand) }
 
 // nameFlags makes named values of those of the flags of all commands, which get finds.
 func nameFlags(commands []*kingpin.CmdModel, get func(name string) *kingpin.CmdClause) {
@@ -48,9 +51,9 @@ func (v named) IsBoolFlag() bool {
 	return ok && b.IsBoolFlag()
 }
 
-// withUsageHint returns an error of the command line with a hint: the command or the flag
+// WithHint returns an error of the command line with a hint: the command or the flag
 // that was probably meant, or where help is.
-func withUsageHint(app *kingpin.Application, args []string, err error) error {
+func WithHint(app *kingpin.Application, args []string, err error) error {
 	if usererror.Hint(err) != "" {
 		return err
 	}
@@ -64,7 +67,7 @@ func withUsageHint(app *kingpin.Application, args []string, err error) error {
 			return usererror.Wrap(err, "did you mean "+near+"?")
 		}
 	}
-	command, help := app.GetCommand("run"), "ksyun-tap"
+	command, help := app.GetCommand("run"), app.Name
 	for i, get := 0, app.GetCommand; i < len(args) && get(args[i]) != nil; i++ {
 		command, help = get(args[i]), help+" "+args[i]
 		get = command.GetCommand

@@ -1,4 +1,4 @@
-package main
+package summary
 
 import (
 	"bytes"
@@ -19,25 +19,25 @@ import (
 // TestUnobservedInTheSummary checks that the summary lists what was not observed, the
 // most frequent first, and stays short.
 func TestUnobservedInTheSummary(t *testing.T) {
-	var u unobservedHosts
+	var u Hosts
 	for range 3 {
-		u.add(collector.Unobserved{Host: "registry", Port: 5000})
+		u.Add(collector.Unobserved{Host: "registry", Port: 5000})
 	}
-	u.add(collector.Unobserved{Host: "fd00::1", Port: 9091})
-	u.add(collector.Unobserved{Host: apiHost, Port: 443, Tapped: true})
+	u.Add(collector.Unobserved{Host: "fd00::1", Port: 9091})
+	u.Add(collector.Unobserved{Host: "monitor.api.ksyun.com", Port: 443, Tapped: true})
 	print := func() string {
 		var out bytes.Buffer
-		require.NoError(t, (summary{Unobserved: u.list()}).print(&out))
+		require.NoError(t, (Summary{Unobserved: u.list()}).Print(&out))
 		return out.String()
 	}
 	want := "ksyun-tap: no call was seen, because the program does not trust the tap's CA, so its connections were tunnelled unobserved\n" +
-		"not observed, because a program does not trust the tap's CA: " + apiHost + ":443 (1)\n" +
+		"not observed, because a program does not trust the tap's CA: monitor.api.ksyun.com:443 (1)\n" +
 		"not observed, because not tapped: registry:5000 (3), [fd00::1]:9091 (1)\n"
 	if got := print(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 	for i := range 2 * maxHosts {
-		u.add(collector.Unobserved{Host: fmt.Sprintf("h%04d", i), Port: 80})
+		u.Add(collector.Unobserved{Host: fmt.Sprintf("h%04d", i), Port: 80})
 	}
 	if n := len(u.list()); n != maxHosts+1 {
 		t.Errorf("%d hosts are kept", n)
@@ -50,17 +50,17 @@ func TestUnobservedInTheSummary(t *testing.T) {
 // TestSummaryOfFailures checks that each kind of failure has its own count and its
 // own newest example.
 func TestSummaryOfFailures(t *testing.T) {
-	tp := &tap{metrics: metrics.New(), groups: groups.New(0)}
+	m, g := metrics.New(), groups.New(0)
 	classifier, ids := classify.New(classify.DefaultCatalog()), record.NewIDs()
 	call := func(action string, status int, body, id string) {
 		o := &classify.Observation{Call: classify.Call{Action: action}}
 		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Body: []byte(body)})
 		o.Verdict.RequestID = classify.MakeRequestID(id)
-		tp.metrics.Observe(o, record.Span{})
+		m.Observe(o, record.Span{})
 		if o.Verdict.Outcome.Failed() {
 			r := record.New(o)
 			r.ID = ids.Next(o.End)
-			tp.groups.Add(r)
+			g.Add(r)
 		}
 	}
 	coded := `{"Error":{"Code":"SomethingNew","Message":"bad"},"RequestId":"x"}`
@@ -71,7 +71,7 @@ func TestSummaryOfFailures(t *testing.T) {
 	call("ListMetrics", 400, coded, "coded-2")
 	call("", 400, coded, "no-action")
 
-	s := makeSummary(tp)
+	s := New(m, g, &Hosts{}, true)
 	if s.Calls != 6 || s.Failed != 5 {
 		t.Errorf("%d calls, %d failed", s.Calls, s.Failed)
 	}
@@ -98,15 +98,15 @@ func TestSummaryOfFailures(t *testing.T) {
 func TestNoCallSeen(t *testing.T) {
 	for _, c := range []struct {
 		want string
-		s    summary
+		s    Summary
 	}{
-		{"nothing connected to the tap", summary{}},
-		{"sent no complete request", summary{connected: true}},
-		{"only hosts that are not tapped", summary{connected: true, Unobserved: []unobserved{{Host: "a:443", Count: 1}}}},
-		{"does not trust the tap's CA", summary{connected: true, Unobserved: []unobserved{{Host: "a:443", Count: 1}, {Host: "b:443", Count: 1, Distrusts: true}}}},
+		{"nothing connected to the tap", Summary{}},
+		{"sent no complete request", Summary{connected: true}},
+		{"only hosts that are not tapped", Summary{connected: true, Unobserved: []Unobserved{{Host: "a:443", Count: 1}}}},
+		{"does not trust the tap's CA", Summary{connected: true, Unobserved: []Unobserved{{Host: "a:443", Count: 1}, {Host: "b:443", Count: 1, Distrusts: true}}}},
 	} {
 		var out strings.Builder
-		if err := c.s.print(&out); err != nil || !strings.HasPrefix(out.String(), "ksyun-tap: no call was seen, because ") || !strings.Contains(out.String(), c.want) {
+		if err := c.s.Print(&out); err != nil || !strings.HasPrefix(out.String(), "ksyun-tap: no call was seen, because ") || !strings.Contains(out.String(), c.want) {
 			t.Errorf("%v, no %q in %s", err, c.want, out.String())
 		}
 	}

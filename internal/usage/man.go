@@ -1,7 +1,6 @@
-package main
+package usage
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,18 +11,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 )
 
-// newMan adds the command that prints the manual page, for packages.
-func newMan(app *kingpin.Application) verb {
-	app.Command("man", "Print the manual page.").Hidden()
-	return func(_ context.Context, std stdio) error {
-		_, err := std.out.Write([]byte(manPage(app.Model())))
-		return err
-	}
-}
-
-// manPage returns the manual page in the format of man(7). The settings, which
+// ManPage returns the manual page in the format of man(7). The settings, which
 // several commands take as flags, are listed once.
-func manPage(app *kingpin.ApplicationModel) string {
+func ManPage(app *kingpin.ApplicationModel) string {
 	settings := map[string]bool{}
 	for _, d := range config.Describe() {
 		settings[d.Name] = true
@@ -35,10 +25,7 @@ func manPage(app *kingpin.ApplicationModel) string {
 	line(".SH SYNOPSIS\n.B ksyun\\-tap\n.RI [ COMMAND ] \" \" [ FLAGS ]")
 	line(".SH DESCRIPTION\n%s", roff(app.Help))
 	line(".SH COMMANDS")
-	for _, cmd := range app.FlattenedCommands() {
-		if cmd.Hidden {
-			continue
-		}
+	for _, cmd := range commands(app) {
 		takesSettings := slices.ContainsFunc(cmd.Flags, func(f *kingpin.FlagModel) bool { return f.Name == "config.file" })
 		line(".SS %s", roff(strings.TrimSpace(cmd.FullCommand+" "+arguments(cmd.Args))))
 		line("%s", roff(cmd.Help))
@@ -100,7 +87,7 @@ func flagText(f *kingpin.FlagModel) string {
 
 // roff escapes text so that it appears unchanged in the page.
 func roff(text string) string {
-	lines := slices.Collect(strings.SplitSeq(strings.NewReplacer(`\`, `\e`, "-", `\-`, `"`, `\(dq`).Replace(text), "\n"))
+	lines := strings.Split(strings.NewReplacer(`\`, `\e`, "-", `\-`, `"`, `\(dq`).Replace(text), "\n")
 	for i, l := range lines {
 		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
 			lines[i] = `\&` + l

@@ -1,4 +1,4 @@
-package main
+package summary
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -27,15 +28,16 @@ const (
 	reportHAR      = "failures.har"
 )
 
-// writeReport writes the summary and the failures in the journal to files in dir,
-// which is created if it does not exist. Files of an older report are replaced.
-func writeReport(dir string, t *tap) error {
+// Report writes the summary and the failures in the journal to files in dir, which is
+// created if it does not exist. Files of an older report are replaced. kept has the
+// evidence of the failures; it may be nil.
+func (s Summary) Report(dir string, j *journal.Journal, kept *evidence.Store) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil { //nolint:gosec // the umask applies, as for the summary
 		return err
 	}
-	failures, _ := t.journal.Select(context.Background(), &journal.Filter{}, "", t.journal.Stats().Capacity)
+	failures, _ := j.Select(context.Background(), &journal.Filter{}, "", j.Stats().Capacity)
 	slices.Reverse(failures) // the oldest first
-	archive, err := har.Encode(failures, t.evidence.Find, version.Version)
+	archive, err := har.Encode(failures, kept.Find, version.Version)
 	if err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func writeReport(dir string, t *tap) error {
 		fmt.Sprintf(reportTickets, diagnosis.Chinese): tickets(failures, diagnosis.Chinese),
 	}
 	var lines, summary bytes.Buffer
-	if err := output.JSON(&summary, makeSummary(t)); err != nil {
+	if err := output.JSON(&summary, s); err != nil {
 		return err
 	}
 	for _, r := range failures {
