@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"go/doc"
 	"go/parser"
 	"go/token"
@@ -38,7 +39,7 @@ func packages(root string) (map[string]string, error) {
 // package for programs to import.
 func linked(root string) (map[string]bool, error) {
 	const module = "github.com/ksyun-tap/ksyun-tap/"
-	list := exec.Command("go", "list", "-deps", "./cmd/ksyun-tap", "./collector/transport")
+	list := exec.CommandContext(context.Background(), "go", "list", "-deps", "./cmd/ksyun-tap", "./collector/transport")
 	list.Dir, list.Env = root, append(os.Environ(), "GOOS=linux")
 	out, err := list.Output()
 	dirs := map[string]bool{}
