@@ -229,8 +229,8 @@ type failedResponse struct {
 	status  int
 	code    []byte // lower case
 	message []byte // cleaned
-	// masked reports that status is a 2xx, which says nothing about the error.
-	masked bool
+	// is2xx reports that status is a 2xx, which says nothing about the error.
+	is2xx bool
 
 	lowered    [maxMessage]byte
 	hasLowered bool
@@ -260,10 +260,10 @@ func (c *Catalog) match(a *failedResponse) (*Entry, Match) {
 	if isNumber(a.code) {
 		// A numeric code identifies an error only if it is an HTTP status,
 		// possibly the real one behind a 2xx.
-		if n := number10(a.code); n == status || a.masked {
+		if n := number10(a.code); n == status || a.is2xx {
 			status, named = n, false
 		}
-	} else if a.masked {
+	} else if a.is2xx {
 		return nil, MatchNone
 	}
 	// An unknown code is a different error than those of the entries for the same
@@ -296,7 +296,7 @@ func (c *Catalog) matchCode(a *failedResponse) *Entry {
 	candidates := c.byCode[string(a.code)]
 	for _, r := range candidates {
 		e, weight := r.entry, 0
-		if !a.masked && e.HasStatus(a.status) {
+		if !a.is2xx && e.HasStatus(a.status) {
 			weight += weightStatus
 		}
 		// Match the message only if it can change the result.
@@ -330,7 +330,7 @@ func (c *Catalog) matchMessage(a *failedResponse) *Entry {
 	}
 	for i := range c.messages {
 		r := &c.messages[i]
-		if !a.masked && len(r.entry.Statuses) > 0 && !r.entry.HasStatus(a.status) {
+		if !a.is2xx && len(r.entry.Statuses) > 0 && !r.entry.HasStatus(a.status) {
 			continue
 		}
 		if r.pattern.matches(a.lower()) {

@@ -148,7 +148,7 @@ func TestCatalogMatch(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e, m := cat.match(&failedResponse{
-				status: tt.status, masked: tt.masked,
+				status: tt.status, is2xx: tt.masked,
 				code: appendLower(nil, []byte(tt.code)), message: []byte(tt.message),
 			})
 			got, category := "", Category("")

@@ -164,7 +164,7 @@ func (c *Classifier) flatFailure(rd *reading) bool {
 	e := c.catalog.matchCode(&failedResponse{
 		code:    appendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
 		message: clean(messageText[:0], rd.bestMessage()),
-		masked:  true,
+		is2xx:   true,
 	})
 	return e != nil && !e.DryRun
 }
@@ -222,7 +222,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 		status:  v.Status,
 		code:    appendLower(codeFold[:0], code),
 		message: message,
-		masked:  v.Outcome != OutcomeError,
+		is2xx:   v.Outcome != OutcomeError,
 	}
 	v.Entry, v.Match = c.catalog.match(&a)
 	if e := c.blindDryRun(v, call, code, message); e != nil {

@@ -247,7 +247,7 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 		output.Value("URL", join(r.Method, r.URL)),
 		output.Value("Took", took),
 		output.Value("Trace", join(append([]string{r.TraceID}, traces...)...)),
-		output.Value("Client", join(r.UserAgent)),
+		output.Value("User-Agent", join(r.UserAgent)),
 	)...)
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -96,6 +97,8 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			usererror.Print(errOut, "ksyun-tap", err)
 		}
 		return exit.code
+	case unread(out, err):
+		return exitFailed
 	case errors.As(err, &wrong):
 		usererror.Print(errOut, "ksyun-tap", err)
 		return exitUsage
@@ -103,6 +106,13 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		usererror.Print(errOut, "ksyun-tap", err)
 		return exitFailed
 	}
+}
+
+// unread reports whether err is that nothing reads out any more, as after "| head".
+func unread(out io.Writer, err error) bool {
+	file, isFile := out.(*os.File)
+	e, ok := errors.AsType[*fs.PathError](err)
+	return ok && isFile && e.Path == file.Name() && errors.Is(err, syscall.EPIPE)
 }
 
 // parse parses the command line. If it names a configuration file, it is parsed

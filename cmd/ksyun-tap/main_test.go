@@ -42,6 +42,19 @@ func expectCommand(t *testing.T, code int, want string, args ...string) {
 	}
 }
 
+// TestUnreadOutput checks that a command ends without an error message if nothing reads
+// its output any more, as after "| head".
+func TestUnreadOutput(t *testing.T) {
+	in, out, err := os.Pipe()
+	require.NoError(t, err)
+	defer out.Close()
+	require.NoError(t, in.Close())
+	var errOut bytes.Buffer
+	code := run(t.Context(), []string{"explain"}, strings.NewReader(""), out, &errOut)
+	require.Equal(t, exitFailed, code)
+	require.Empty(t, errOut.String())
+}
+
 func TestClassify(t *testing.T) {
 	const e1 = `{"requestid":"11111111-2222-4333-8444-555555555555","error":{"type":"sender","code":"MissingSignature","message":"The Request is missing Signature Parameter"}}`
 	raw := "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\r\n" + e1
@@ -246,7 +259,7 @@ func TestReady(t *testing.T) {
 func TestLocalURL(t *testing.T) {
 	for address, want := range map[string]string{
 		"": "http://127.0.0.1:18180", ":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9",
-		"[::]:9": "http://[::1]:9", "10.0.0.1:9": "http://10.0.0.1:9", "127.0.0.1:9\n127.0.0.1:10": "http://127.0.0.1:9",
+		"[::]:9": "http://127.0.0.1:9", "10.0.0.1:9": "http://10.0.0.1:9", "127.0.0.1:9\n127.0.0.1:10": "http://127.0.0.1:9",
 	} {
 		if got := localURL(address, "127.0.0.1:18180"); got != want {
 			t.Errorf("%q: got %s, want %s", address, got, want)

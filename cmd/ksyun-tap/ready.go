@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -43,15 +45,10 @@ func (v *readyVerb) run(ctx context.Context, std stdio) error {
 // takes the first; if there is none, it takes fallback.
 func localURL(address, fallback string) string {
 	address, _, _ = strings.Cut(address, "\n")
-	switch {
-	case address == "":
-		address = fallback
-	case strings.HasPrefix(address, ":"):
-		address = "127.0.0.1" + address
-	case strings.HasPrefix(address, "0.0.0.0:"):
-		address = "127.0.0.1" + strings.TrimPrefix(address, "0.0.0.0")
-	case strings.HasPrefix(address, "[::]:"):
-		address = "[::1]" + strings.TrimPrefix(address, "[::]")
+	address = cmp.Or(address, fallback)
+	host, port, err := net.SplitHostPort(address)
+	if err == nil && (host == "" || host == "0.0.0.0" || host == "::") { // all addresses
+		address = "127.0.0.1:" + port
 	}
 	return "http://" + address
 }

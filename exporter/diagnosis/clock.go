@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// window is the maximum skew that the API accepts, as documented in row 8 of
+	// maxSkew is the maximum skew that the API accepts, as documented in row 8 of
 	// the vendor's table of error codes.
-	window = 15 * time.Minute
+	maxSkew = 15 * time.Minute
 	// clockTruncated is the uncertainty from truncating both times to whole seconds.
 	clockTruncated = time.Second
 )
@@ -206,18 +206,18 @@ func judgeClock(in clockInput, usual Skew, known bool, category classify.Categor
 	}
 	expired := in.expires > 0 && s.Offset+s.Uncertainty < -in.expires
 	switch blamed := category == classify.CategoryClock; {
-	case s.beyond(window), blamed && !s.within(window), blamed && expired:
+	case s.beyond(maxSkew), blamed && !s.within(maxSkew), blamed && expired:
 		if blamed {
 			f.sure = Certain
 		}
-	case s.within(window):
+	case s.within(maxSkew):
 		f.cause, f.sure = CauseClockRight, Excluded
 		return f
 	default:
 		return clockFinding{} // too close to the limit to tell
 	}
 	switch {
-	case expired, s.Offset < 0 && (in.presigned || known && usual.within(window) && usual.Offset-s.Offset >= minStaleness):
+	case expired, s.Offset < 0 && (in.presigned || known && usual.within(maxSkew) && usual.Offset-s.Offset >= minStaleness):
 		f.cause = CauseSignatureStale
 	case s.ofZones():
 		f.cause = CauseClockZone

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"go/doc"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -30,6 +33,22 @@ func packages(root string) (map[string]string, error) {
 		sentences[filepath.ToSlash(dir)] = sentence(new(doc.Package).Synopsis(file.Doc.Text()))
 		return err
 	})
+}
+
+// linked returns the directories of the packages that are part of the binary, or of the
+// package for programs to import.
+func linked(root string) (map[string]bool, error) {
+	const module = "github.com/ksyun-tap/ksyun-tap/"
+	list := exec.CommandContext(context.Background(), "go", "list", "-deps", "./cmd/ksyun-tap", "./collector/transport")
+	list.Dir, list.Env = root, append(os.Environ(), "GOOS=linux")
+	out, err := list.Output()
+	dirs := map[string]bool{}
+	for path := range strings.FieldsSeq(string(out)) {
+		if dir, ok := strings.CutPrefix(path, module); ok {
+			dirs[dir] = true
+		}
+	}
+	return dirs, err
 }
 
 // sentence returns the synopsis of a package without its name.

@@ -33,6 +33,7 @@ func reference(root string) error {
 		"advice":     diagnosis.ForEntry,
 		"causes":     diagnosis.Causes,
 		"packages":   func() (map[string]string, error) { return packages(root) },
+		"linked":     func() (map[string]bool, error) { return linked(root) },
 
 		"diagnosisEvent": func() string { return traces.EventDiagnosis },
 
