@@ -20,6 +20,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -225,7 +226,7 @@ func tracesConfigured() bool {
 }
 
 func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
-	page := localURL(t.page, "")
+	page := tapclient.LocalURL(t.page, "")
 	proxy := t.address(wayProxy)
 	logPlace := "standard error"
 	if v.settings.LogFile != "" {
