@@ -79,7 +79,7 @@ func TestFollowEnds(t *testing.T) {
 		t.Errorf("%v, missed %d", err, missed)
 	}
 	status = http.StatusBadRequest
-	if err := stream.Follow(t.Context()); err != (Error{status, "400 Bad Request"}) {
+	if err := stream.Follow(t.Context()); !errors.Is(err, Error{status, "400 Bad Request"}) {
 		t.Errorf("got %v", err)
 	}
 }
