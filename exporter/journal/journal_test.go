@@ -198,7 +198,9 @@ func TestPages(t *testing.T) {
 		t.Errorf("%d records before the first one", len(page))
 	}
 	n := 0
-	j.Each(t.Context(), &f, func(*record.Record) { n++ })
+	for range j.All(t.Context(), &f) {
+		n++
+	}
 	if n != capacity/2 {
 		t.Errorf("each of %d records, want %d", n, capacity/2)
 	}
@@ -209,11 +211,12 @@ func TestSearchEnds(t *testing.T) {
 	j := journal.New(10_000)
 	add(j, make([]string, 10_000)...)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	n := 0
-	j.Each(ctx, &journal.Filter{}, func(*record.Record) {
+	for range j.All(ctx, &journal.Filter{}) {
 		n++
 		cancel()
-	})
+	}
 	if n == 0 || n > 1000 {
 		t.Errorf("read %d records", n)
 	}
@@ -306,11 +309,11 @@ func FuzzFind(f *testing.F) {
 			for want := range 6 {
 				id := string(rune('a' + want))
 				var searched []string
-				j.Each(t.Context(), &journal.Filter{}, func(r *record.Record) {
+				for r := range j.All(t.Context(), &journal.Filter{}) {
 					if r.RequestID == id {
 						searched = append(searched, r.Message)
 					}
-				})
+				}
 				if found := messages(j.Find(id)); !slices.Equal(found, searched) {
 					t.Fatalf("found %q for %s, a search finds %q", found, id, searched)
 				}

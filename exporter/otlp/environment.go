@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
@@ -39,7 +40,7 @@ type Environment struct {
 	MetricInterval time.Duration
 
 	resource []attribute.KeyValue
-	instance string // service.instance.id
+	instance string // service.instance.id, a random UUID as OpenTelemetry recommends
 }
 
 // Limits are limits of the attributes of one span or log record.
@@ -71,7 +72,7 @@ const (
 // ReadEnvironment reads the OTEL_* variables with getenv. If OTEL_CONFIG_FILE names a
 // valid file, what it sets is read instead.
 func ReadEnvironment(getenv func(string) string) *Environment {
-	r := reader{getenv: getenv, e: &Environment{instance: newInstanceID()}}
+	r := reader{getenv: getenv, e: &Environment{instance: uuid.NewString()}}
 	if name := r.get(configFile); name != "" {
 		file, err := readConfigFile(name, getenv)
 		switch {
@@ -141,10 +142,8 @@ func (r *reader) choice(fallback string, known []string, names ...string) string
 		if v == "" {
 			continue
 		}
-		for _, k := range known {
-			if strings.EqualFold(k, v) {
-				return k
-			}
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, v) }); i >= 0 {
+			return known[i]
 		}
 		r.ignore(name, "is not one of "+strings.Join(known, ", "))
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 const (
@@ -155,14 +154,14 @@ func (p pages) kindsOf(ctx context.Context, all []groups.Group, now time.Time) [
 		k.last = latest(k.last, g.LastSeen)
 	}
 	if len(kinds) > 1 { // the journal is read from the newest failure on
-		p.Journal.Each(ctx, &journal.Filter{From: now.Add(-bannerMinutes * time.Minute)}, func(r *record.Record) {
+		for r := range p.Journal.All(ctx, &journal.Filter{From: now.Add(-bannerMinutes * time.Minute)}) {
 			if k := byKey[key{subjectOf(r), r.Blame}]; k != nil {
 				if !k.oldest.IsZero() {
 					k.pause = max(k.pause, k.oldest.Sub(r.Time))
 				}
 				k.oldest = r.Time
 			}
-		})
+		}
 	}
 	slices.SortStableFunc(kinds, func(a, b *kind) int {
 		return cmp.Or(cmp.Compare(b.current(now), a.current(now)), cmp.Compare(b.recent, a.recent))

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -99,7 +98,7 @@ func (p pages) blanks(ctx context.Context, d *overviewData, q *query) (all []bla
 	matched := make([]bool, len(all)) // in the time range
 	known := make([]map[string]bool, len(all))
 	within := journal.Filter{From: q.filter.From, To: q.filter.To}
-	p.Journal.Each(ctx, &journal.Filter{}, func(r *record.Record) {
+	for r := range p.Journal.All(ctx, &journal.Filter{}) {
 		for i := range all {
 			if filters[i].Matches(r) {
 				all[i].Kind = blankRange
@@ -111,7 +110,7 @@ func (p pages) blanks(ctx context.Context, d *overviewData, q *query) (all []bla
 				known[i][c[0].Dimension.Value(r)] = true
 			}
 		}
-	})
+	}
 	var found []blank
 	for i := range all {
 		if matched[i] {

@@ -151,11 +151,10 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 	}
 	byBlame := p.count(ctx, &shown, &counts)
 	d.Chart = newChart(byBlame, counts.points, d.location)
-	d.Chart.mark("mark.start", p.runtime().StartTime)
-	if p.Status.Reloads != nil {
-		for _, at := range p.Status.Reloads() {
-			d.Chart.mark("mark.reload", at)
-		}
+	runtime := p.runtime()
+	d.Chart.mark("mark.start", runtime.StartTime)
+	for _, at := range runtime.Reloads {
+		d.Chart.mark("mark.reload", at)
 	}
 	// The chips count what there would be without the filter by blame.
 	every := *q
@@ -180,12 +179,10 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 	var more bool
 	d.Failures, more = p.Journal.Select(ctx, &q.filter, q.cursor, q.limit)
 	if more {
-		v := d.query()
-		v.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)
-		d.Next = d.link(v)
+		d.Next = d.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)
 	}
 	if q.cursor != "" {
-		d.First = d.link(d.query())
+		d.First = d.Set()
 	}
 	return nil
 }

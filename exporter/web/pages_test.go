@@ -84,7 +84,7 @@ func TestTextsAreComplete(t *testing.T) {
 			t.Errorf("the pages use %q, which is not in texts.yaml", key)
 		}
 	}
-	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per"} { // used by Go
+	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per", "ticket"} { // used by Go
 		kinds[kind] = true
 	}
 	for key := range texts {

@@ -64,13 +64,7 @@ const (
 )
 
 // filterParams are the names of the parameters that select failures.
-var filterParams = func() (names []string) {
-	names = []string{paramID, paramRequestID, paramText, paramFrom, paramTo}
-	for _, d := range record.Dimensions() {
-		names = append(names, d.Name)
-	}
-	return names
-}()
+var filterParams = append([]string{paramID, paramRequestID, paramText, paramFrom, paramTo}, dimensionNames()...)
 
 // The parameters of the endpoints.
 var (

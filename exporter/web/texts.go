@@ -15,9 +15,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
-// texts are the texts of the pages, by key. Those with verbs such as %[1]s have
+// texts are the texts of the pages and of tickets, by key. Those with verbs such as %[1]s have
 // arguments. If the first one is 1, the text of the key with ".one" is used, if there is
-// one. They are read when the first page is served.
+// one. They are read when the first one is needed.
 var texts = sync.OnceValue(func() (all map[string]diagnosis.Text) {
 	file, err := assets.ReadFile("assets/texts.yaml")
 	if err == nil {

@@ -39,11 +39,7 @@ func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
 	for _, g := range p.api.Groups.List(p.Now(), 0) {
 		seen[meaning{g.CatalogCode, g.Meaning}] += g.Count
 	}
-	all := classify.DefaultCatalog()
-	if p.Catalog != nil {
-		all = p.Catalog()
-	}
-	for _, e := range all.Entries() {
+	for _, e := range p.Catalog().Entries() {
 		d.All++
 		entry := catalogueEntry{e, diagnosis.ForEntry(e), seen[meaning{e.Code, e.Meaning}]}
 		if entry.matches(d.Query) {
@@ -90,7 +86,7 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	d.Live = true
-	d.Reloaded = p.Status.Runtime != nil && !d.Runtime.ReloadConfigSuccess || p.Status.Reloads != nil && len(p.Status.Reloads()) > 0
+	d.Reloaded = p.Status.Runtime != nil && !d.Runtime.ReloadConfigSuccess || len(d.Runtime.Reloads) > 0
 	for _, s := range p.settings() {
 		if s.Pending != nil {
 			d.Pending++

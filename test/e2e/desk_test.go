@@ -420,8 +420,9 @@ func anHour(now time.Time) web.Options {
 		Status: web.Status{Runtime: func() web.RuntimeInfo {
 			return web.RuntimeInfo{
 				StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute), ReloadConfigSuccess: true, Hostname: "exporter-0", GoroutineCount: 24,
+				Reloads: []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)},
 			}
-		}, Reloads: func() []time.Time { return []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)} }, Settings: func() []web.Setting {
+		}, Settings: func() []web.Setting {
 			return []web.Setting{
 				{Name: "log.level", Value: "warn", Source: "$KSYUN_TAP_LOG_LEVEL"},
 				{Name: "web.trace-url", Value: "https://jaeger.example.com/trace/{request_id}", Source: "/etc/ksyun-tap/config.yml"},
