@@ -113,7 +113,7 @@ const pointReach = 1 << 10
 
 // NewestPoint returns the time of the newest data point of a response that is not
 // content-encoded: the later one of the first and the last point, as the order is
-// not documented. It returns the zero time if there is none. tail is the end of a
+// not documented. It returns the zero time if either is not found. tail is the end of a
 // body that is longer than body; see Response.Tail.
 func NewestPoint(body, tail []byte) time.Time {
 	head := body[:min(len(body), pointReach)]
@@ -126,16 +126,18 @@ func NewestPoint(body, tail []byte) time.Time {
 	if _, rest, ok := bytes.Cut(head, key); ok {
 		newest = pointTime(rest)
 	}
-	if i := bytes.LastIndex(tail, key); i >= 0 {
-		rest := tail[i+len(key):]
-		if bytes.HasPrefix(rest, []byte(">")) { // an end tag, maybe
-			if start := bytes.LastIndex(tail[:i], key); start >= 0 && bytes.Contains(tail[start:i], []byte("</")) {
-				rest = tail[start+len(key):]
-			}
+	i := bytes.LastIndex(tail, key)
+	if i < 0 {
+		return time.Time{} // the last point is before the tail
+	}
+	rest := tail[i+len(key):]
+	if bytes.HasPrefix(rest, []byte(">")) { // an end tag, maybe
+		if start := bytes.LastIndex(tail[:i], key); start >= 0 && bytes.Contains(tail[start:i], []byte("</")) {
+			rest = tail[start+len(key):]
 		}
-		if t := pointTime(rest); t.After(newest) {
-			newest = t
-		}
+	}
+	if t := pointTime(rest); t.After(newest) {
+		newest = t
 	}
 	return newest
 }

@@ -66,6 +66,7 @@ func TestNewestPoint(t *testing.T) {
 		{"ascending", `[{"timestamp":"2026-03-18T05:00:00Z"},{"timestamp":"2026-03-18T06:00:00Z"}]`, "", at},
 		{"descending", `[{"timestamp":"2026-03-18T06:00:00Z"},{"timestamp":"2026-03-18T05:00:00Z"}]`, "", at},
 		{"in the tail", `[{"timestamp":"2026-03-18T05:00:00Z"},`, `{"timestamp":"2026-03-18T06:00:00Z"}]`, at},
+		{"none in the tail", `[{"timestamp":"2026-03-18T05:00:00Z"},`, `],"label":"cpu"}`, time.Time{}},
 		{"long", json, "", at.Add(time.Duration(strings.Count(json, "timestamp")-1) * time.Minute)},
 		{"XML", "<Datapoints><member><Average>1</Average><Timestamp>2026-03-18T06:00:00Z</Timestamp></member></Datapoints>", "", at},
 		{"none", `{"datapoints":{"member":[]}}`, "", time.Time{}},

@@ -263,13 +263,13 @@ func (id RequestID) Len() int { return int(id.n) }
 // String returns the ID as text, or "" if there is none.
 func (id RequestID) String() string { return string(id.b[:id.n]) }
 
-// UUID returns the ID as a UUID (RFC 9562), in whose text the case of digits does not
-// matter. It returns false if the ID is none.
-func (id *RequestID) UUID() (uuid [16]byte, ok bool) {
-	if !id.uuid {
+// UUID4 returns the ID as a UUID of version 4 (RFC 9562). It returns false if the ID is
+// not one. The case of its digits does not matter.
+func (id *RequestID) UUID4() (uuid [16]byte, ok bool) {
+	if !id.uuid || id.b[14] != '4' {
 		return uuid, false
 	}
-	text := id.b[:id.n]
+	text := id.b[:]
 	for i := range uuid {
 		if text[0] == '-' {
 			text = text[1:]
@@ -277,7 +277,7 @@ func (id *RequestID) UUID() (uuid [16]byte, ok bool) {
 		uuid[i] = byte(hex2(text)) //nolint:gosec // two hexadecimal digits
 		text = text[2:]
 	}
-	return uuid, true
+	return uuid, uuid[8]>>6 == 0b10
 }
 
 // AppendTo appends the text of the ID to dst.

@@ -183,12 +183,14 @@ func New(opts Options) *Pipeline {
 		diagnoser: diagnosis.New(),
 	}
 	p.diagnoser.Notify(p.notice)
+	p.diagnoser.OnFinding(p.found)
 	p.restore(opts.Restored)
 	if opts.Limits != nil {
 		p.diagnoser.SetLimits(opts.Limits)
 	}
 	p.register()
 	go p.work()
+	go p.learnRest()
 	return p
 }
 
@@ -219,14 +221,32 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	k := kept{span: p.decide(o)}
 	k.traces = k.span.Exported
 	k.operation = p.count(o, k.span)
+	k.logs = p.wantsLine(o)
+	if !k.traces && !k.logs && p.learnLater(o) {
+		return
+	}
 	k.attempt = p.learn(o)
+	p.pass(&k, o)
+}
 
+// found reports a finding about a success that was learned from later.
+func (p *Pipeline) found(o *classify.Observation, f *diagnosis.Finding) {
+	if f = p.reported(o, f); f == nil {
+		return
+	}
+	k := kept{span: p.decide(o), operation: p.metrics.Operation(o), attempt: diagnosis.Attempt{Finding: f}}
+	k.traces = k.span.Exported
+	p.pass(&k, o)
+}
+
+// pass queues the attempt if a sink asks for it.
+func (p *Pipeline) pass(k *kept, o *classify.Observation) {
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
 	k.journal = p.journal != nil && (failed || k.attempt.Finding != nil)
 	k.evidence = k.journal && failed && p.evidence != nil
-	k.logs = p.logs != nil && k.attempt.Finding != nil || p.wantsLine(o)
+	k.logs = k.logs || p.logs != nil && k.attempt.Finding != nil
 	if k.traces || k.logs || k.journal || k.resolves() {
-		p.offer(&k, o)
+		p.offer(k, o)
 	}
 }
 
@@ -257,19 +277,55 @@ func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Opera
 	return p.metrics.Observe(o, span)
 }
 
-// learn passes the attempt to the diagnoser, which learns from it, and counts a successful
-// response without data, or without all of it. The finding that it returns is nil if it is
-// not to be reported.
+// learnLater passes the attempt to the diagnoser if learn need not be called.
+func (p *Pipeline) learnLater(o *classify.Observation) bool {
+	defer p.recovered(metrics.SinkDiagnosis)
+	return p.diagnoser.ObserveLater(o)
+}
+
+// learn passes the attempt to the diagnoser, which learns from it. The finding that it
+// returns is nil if it is not to be reported.
 func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
 	defer p.recovered(metrics.SinkDiagnosis)
 	at := p.diagnoser.Observe(o)
-	if at.Finding != nil {
-		p.metrics.Incomplete(o, at.Finding.Cause)
-		if !at.Finding.Report {
-			at.Finding = nil
+	at.Finding = p.reported(o, at.Finding)
+	return at
+}
+
+// reported counts a successful response without data, or without all of it. It returns the
+// finding about it, or nil if that is not to be reported.
+func (p *Pipeline) reported(o *classify.Observation, f *diagnosis.Finding) *diagnosis.Finding {
+	if f == nil {
+		return nil
+	}
+	p.metrics.Incomplete(o, f.Cause)
+	if !f.Report {
+		return nil
+	}
+	return f
+}
+
+// learnPause is the maximum time until learnRest learns from an attempt.
+const learnPause = time.Second
+
+// learnRest lets the diagnoser learn from what learnLater left, until Shutdown.
+func (p *Pipeline) learnRest() {
+	ticker := time.NewTicker(learnPause)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			p.learnNow()
+		case <-p.stop:
+			return
 		}
 	}
-	return at
+}
+
+// learnNow lets the diagnoser learn from what learnLater left.
+func (p *Pipeline) learnNow() {
+	defer p.recovered(metrics.SinkDiagnosis)
+	p.diagnoser.Flush()
 }
 
 // diagnose adds the causes of the failure, or the finding about a success, to r.
@@ -327,6 +383,7 @@ const settlePoll = time.Millisecond
 // Settle waits until everything that was observed before has been passed to the sinks, or
 // ctx is done. It reports whether it had to wait.
 func (p *Pipeline) Settle(ctx context.Context) (waited bool) {
+	p.learnNow()
 	before := p.offered.Load()
 	for p.served.Load() < before {
 		waited = true
@@ -508,6 +565,7 @@ func (p *Pipeline) recovered(sink metrics.Sink) {
 // still counted in the metrics. The caller closes the logger after Shutdown has
 // returned.
 func (p *Pipeline) Shutdown(ctx context.Context) error {
+	p.learnNow()
 	p.mu.Lock()
 	if !p.closed {
 		p.closed = true

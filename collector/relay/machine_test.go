@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // machineRig is a machine that a test drives call by call, as a driver would.
@@ -119,9 +122,7 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
 	r.read(program, post)
 	r.read(program, "body"+connectRequest)
-	if r.space(program) != nil {
-		t.Fatal("more is read")
-	}
+	require.Nil(t, r.space(program), "more is read")
 	r.connect()
 	r.expect(upstream, post+"body")
 }
@@ -132,9 +133,7 @@ func TestMalformedBodyWhileDialing(t *testing.T) {
 	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 	r.read(program, "1\r\na\r\n")
 	r.read(program, "oops")
-	if r.space(program) != nil {
-		t.Error("more is read")
-	}
+	assert.Nil(t, r.space(program), "more is read")
 	r.connect()
 	r.expect(upstream, "")
 	r.expect(program, "refused")
@@ -206,9 +205,7 @@ func TestUpstreamEndsDuringARefusal(t *testing.T) {
 		r.read(program, getRequest)
 		r.ended(upstream, how, r.now)
 		r.expect(program, "refused")
-		if !r.over() {
-			t.Error("the pair goes on")
-		}
+		assert.True(t, r.over(), "the pair goes on")
 	}
 }
 
@@ -267,9 +264,8 @@ func TestResponseBeforeItsRequestIsWritten(t *testing.T) {
 	r.flows[program].writing = true
 	r.read(upstream, okResponse)
 	r.expect(program, okResponse)
-	if n := len(r.space(upstream)); n > smallBuffer {
-		t.Errorf("a read of up to %d bytes", n)
-	}
+	n := len(r.space(upstream))
+	assert.LessOrEqual(t, n, smallBuffer, "a read of up to %d bytes", n)
 	r.wrote(upstream, len(b), r.now)
 	r.read(program, getRequest)
 	r.expect(upstream, getRequest)
@@ -411,9 +407,7 @@ func TestResponseIsNotChangedWhileItIsWritten(t *testing.T) {
 	under := r.pending(program)
 	r.flows[upstream].writing = true
 	r.ended(program, receivedReset, r.now)
-	if string(under) != response {
-		t.Errorf("%q is written, want %q", under, response)
-	}
+	assert.Equal(t, response, string(under), "is written")
 	r.wantEnds(EndCanceled)
 }
 

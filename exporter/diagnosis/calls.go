@@ -320,6 +320,7 @@ type Calls struct {
 // Calls returns the counts of calls by action. A call whose last attempt failed is
 // counted when no further attempt is expected.
 func (d *Diagnoser) Calls(now time.Time) []Calls {
+	d.Flush()
 	d.calls.expire(now)
 	actions, counted := d.counted()
 	var list []Calls

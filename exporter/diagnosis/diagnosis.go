@@ -98,7 +98,9 @@ const MaxDiagnoses = 5
 
 // Diagnoser runs the analysers and holds their state. It is safe for concurrent use.
 type Diagnoser struct {
-	notify    func(Notice) // nil if nobody wants notices
+	notify    func(Notice)                          // nil if nobody wants notices
+	onFinding func(*classify.Observation, *Finding) // nil if nobody wants findings of Flush
+	backlog   backlog
 	clocks    clocks
 	usages    usages
 	uses      uses
@@ -132,13 +134,53 @@ func New() *Diagnoser {
 	return d
 }
 
-// Observe learns from an attempt and returns what it found out. It is fast, so
-// that it can be called while the call is being relayed: it waits only for locks that
-// are held for microseconds. It does not retain o.
+// Observe learns from an attempt and returns what it found out. It can be called while
+// the call is being relayed: it waits only for locks that are held for microseconds. It does
+// not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
 	}
+	return d.observe(o, asks(o.Call.Action) && d.queries.take(o.End.Unix(), queryBudget))
+}
+
+// ObserveLater is Observe for a success that is no retry. Of up to 64 of them in a second, it
+// only makes a copy, from which Flush learns. It returns false, and has learned nothing, if
+// the attempt has to be passed to Observe.
+func (d *Diagnoser) ObserveLater(o *classify.Observation) bool {
+	if o.Verdict.Outcome != classify.OutcomeSuccess || o.Fault != classify.FaultNone {
+		return false
+	}
+	second := o.End.Unix()
+	if d.calls.open.Load() != 0 && !d.atOnce(o, d.find(o, second).key) {
+		return false
+	}
+	budget := int64(queryBudget)
+	if !asks(o.Call.Action) {
+		budget /= 2
+	}
+	switch {
+	case d.queries.take(second, budget) && d.backlog.put(o):
+	case o.Verdict.Empty:
+		return false
+	default:
+		d.observe(o, false)
+	}
+	return true
+}
+
+// Flush learns from what ObserveLater copied. It passes findings to the function set with
+// OnFinding.
+func (d *Diagnoser) Flush() {
+	d.backlog.empty(func(o *classify.Observation) {
+		if at := d.observe(o, true); at.Finding != nil && d.onFinding != nil {
+			d.onFinding(o, at.Finding)
+		}
+	})
+}
+
+// observe learns from an attempt. If read is true, its query is read if that is of interest.
+func (d *Diagnoser) observe(o *classify.Observation, read bool) Attempt {
 	second := o.End.Unix()
 	f := d.find(o, second)
 	d.observeCredential(o, f.usage, second)
@@ -148,7 +190,7 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	d.observeClock(o, f.use, second)
 	d.observeRepeat(o, f, second)
 	d.observeQuota(o, f.usage, second)
-	size, finding := d.observeQuery(o, f, second)
+	size, finding := d.observeQuery(o, f, second, read)
 	if d.atOnce(o, f.key) {
 		if f.use.successes.Add(1); f.use == &d.noUse {
 			f.usage.act.outcomes[0].Add(1)
@@ -163,19 +205,24 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 
 // queryBudget is the number of attempts whose query is read in a second, in addition to
 // those that have no data or that may have failed for their size.
-const queryBudget = 64
+const queryBudget = maxBacklog
 
-// observeQuery learns from what an attempt asks for. It returns the size of an attempt
-// that may have failed for it, and the finding about a success.
-func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64) (classify.Size, *Finding) {
+// asks reports whether the queries of an action are of interest.
+func asks(action string) bool { return givesPoints(action) || givesLists(action) }
+
+// observeQuery learns from what an attempt asks for: if read is true, if it has no data, or
+// if it may have failed for its size, which is returned then. It returns the finding about a
+// success.
+func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64, read bool) (classify.Size, *Finding) {
 	u, v := f.usage, &o.Verdict
 	success := v.Outcome == classify.OutcomeSuccess && o.Fault == classify.FaultNone
 	suspect := u.sizes != nil && v.Outcome.Failed() && sizeMatters(v.Category)
-	if empty := success && v.Empty; !empty && !suspect {
-		if d.queries.spent(second, queryBudget) || u.sizes == nil && (!success || !givesPoints(o.Call.Action) && !givesLists(o.Call.Action)) {
-			return classify.Size{}, nil
+	read = read && (u.sizes != nil || success && asks(o.Call.Action))
+	if !read && !suspect && !(success && v.Empty) {
+		if success && givesLists(o.Call.Action) {
+			d.hidden.pages.miss(second)
 		}
-		d.queries.spend()
+		return classify.Size{}, nil
 	}
 	q := classify.ReadQuery(o.Target, o.RequestBody)
 	size := classify.Size{}
@@ -192,24 +239,20 @@ func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64)
 	return classify.Size{}, nil
 }
 
-// budget limits how often something is done in a second.
-type budget struct {
-	second atomic.Int64
-	used   atomic.Int32
-}
+// budget limits how often something is done in a second. It holds the second, and how often
+// it was done in its lowest byte.
+type budget struct{ atomic.Int64 }
 
-// spent reports whether the budget of the second is used up. Callers that ask at the
-// same time may exceed it by a few.
-func (b *budget) spent(second int64, limit int32) bool {
-	if b.second.Load() != second {
-		b.second.Store(second)
-		b.used.Store(0)
+// take reports whether it may be done once more. It may return false wrongly if others ask
+// at the same time.
+func (b *budget) take(second, limit int64) bool {
+	last := b.Load()
+	next := second<<8 + 1
+	if last>>8 == second {
+		next = last + 1
 	}
-	return b.used.Load() >= limit
+	return next&0xff <= limit && b.CompareAndSwap(last, next)
 }
-
-// spend uses a part of the budget.
-func (b *budget) spend() { b.used.Add(1) }
 
 // found is what the analysers need to know of an attempt besides its observation. It
 // is looked up once for all of them.
@@ -285,6 +328,7 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	if !o.Verdict.Outcome.Failed() {
 		return nil
 	}
+	d.Flush()
 	var all []Diagnosis
 	u := &d.noUsage.value
 	if e := d.usages.find(usageKey(o)); e != nil {
@@ -339,4 +383,7 @@ func (d *Diagnoser) refused(o *classify.Observation) []Diagnosis {
 
 // Clocks returns the clocks that programs sign with, ordered by absolute skew,
 // largest first. Only programs seen in the last 15 minutes are included.
-func (d *Diagnoser) Clocks(now time.Time) []Clock { return d.clocks.list(now) }
+func (d *Diagnoser) Clocks(now time.Time) []Clock {
+	d.Flush()
+	return d.clocks.list(now)
+}

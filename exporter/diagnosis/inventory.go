@@ -159,6 +159,7 @@ func tallyOf(e *row[use]) Tally {
 
 // Inventory returns how the API has been used.
 func (d *Diagnoser) Inventory() Inventory {
+	d.Flush()
 	type versionKey struct{ service, action, version string }
 	type plainKey struct{ program, credential string }
 	versions := make(map[versionKey]*VersionUse)
@@ -233,6 +234,7 @@ type Client struct {
 // Programs returns the programs that called within the last 15 minutes, those with
 // the most calls first.
 func (d *Diagnoser) Programs(now time.Time) []Client {
+	d.Flush()
 	type key struct {
 		program, scheme string
 		signing         classify.Signing

@@ -62,7 +62,10 @@ func newLab(t testing.TB, limits bool) *lab {
 func (l *lab) do(a attempt) (*classify.Observation, []Diagnosis) {
 	l.t.Helper()
 	o := l.see(a)
-	l.at = l.d.Observe(o)
+	l.at = Attempt{}
+	if !l.d.ObserveLater(o) {
+		l.at = l.d.Observe(o)
+	}
 	if !o.Verdict.Outcome.Failed() {
 		return o, nil
 	}
@@ -133,6 +136,16 @@ func (l *lab) see(a attempt) *classify.Observation {
 	return o
 }
 
+// findingOf passes a success to d as the pipeline does, and returns the finding about it.
+func findingOf(d *Diagnoser, o *classify.Observation) (f *Finding) {
+	d.OnFinding(func(_ *classify.Observation, later *Finding) { f = later })
+	if !d.ObserveLater(o) {
+		return d.Observe(o).Finding
+	}
+	d.Flush()
+	return f
+}
+
 // repeat makes n attempts.
 func (l *lab) repeat(n int, a attempt) {
 	l.t.Helper()
@@ -155,6 +168,7 @@ func (l *lab) noticed() (all []Cause) {
 // want checks the events so far.
 func (l *lab) want(causes ...Cause) {
 	l.t.Helper()
+	l.d.Flush()
 	if got := l.noticed(); !slices.Equal(got, causes) {
 		l.t.Errorf("noticed %v, want %v", got, causes)
 	}

@@ -1,6 +1,10 @@
 package diagnosis
 
-import "time"
+import (
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+)
 
 // Notice is something that was noticed in the calls of programs and is not the
 // failure of a single attempt, such as a key that has stopped working. It contains
@@ -37,3 +41,8 @@ const (
 // it must not block. Notices are rare: each is bounded to a few per credential and
 // hour.
 func (d *Diagnoser) Notify(f func(Notice)) { d.notify = f }
+
+// OnFinding sets the function that Flush passes findings to, each with the success that it
+// concerns, which is valid until the function returns. It must be called before the first
+// ObserveLater, and the function must not block.
+func (d *Diagnoser) OnFinding(f func(*classify.Observation, *Finding)) { d.onFinding = f }

@@ -25,7 +25,15 @@ func givesLists(action string) bool {
 // whole. Its memory is bounded by maxPageQueries: a list takes the place of the one of
 // queryProbes others that was read least recently.
 type pages struct {
-	slots [maxPageQueries]pageQuery
+	slots  [maxPageQueries]pageQuery
+	missed atomic.Int64 // when a page was last read that observe did not learn of, in Unix seconds
+}
+
+// miss records that a page was read that observe does not learn of.
+func (p *pages) miss(second int64) {
+	if p.missed.Load() != second {
+		p.missed.Store(second)
+	}
 }
 
 // slot returns the slot of a list, or the one whose place it takes.
@@ -53,8 +61,8 @@ type pageQuery struct {
 }
 
 // observe learns that a page was read. It returns the number of items that were
-// read when the first page is read once more, although the following one never was,
-// and 0 otherwise.
+// read when the first page is read once more, although the following one certainly
+// never was, and 0 otherwise.
 func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read, of int) {
 	q := p.slot(key)
 	age := now.Unix() - q.at.Load()
@@ -64,7 +72,7 @@ func (p *pages) observe(key uint64, page, size, total int, now time.Time) (read,
 		next = 0
 	}
 	if page == 1 {
-		if known && q.next.Load() == 2 {
+		if known && q.next.Load() == 2 && p.missed.Load() < q.at.Load() {
 			if age < pagePause { // the pages may be read at the same time
 				return 0, 0
 			}

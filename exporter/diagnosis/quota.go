@@ -160,6 +160,7 @@ type Quota struct {
 
 // Quotas returns the use of the limits by credential and action.
 func (d *Diagnoser) Quotas(now time.Time) []Quota {
+	d.Flush()
 	var list []Quota
 	second := now.Unix()
 	for e := range d.usages.all {

@@ -299,6 +299,7 @@ func (d *Diagnoser) Scope(kind string, now time.Time) (Scope, bool) {
 // Incidents returns the kinds of failure that have occurred within the last 15 minutes,
 // the most frequent first.
 func (d *Diagnoser) Incidents(now time.Time) []Incident {
+	d.Flush()
 	t := &d.incidents
 	t.mu.Lock()
 	defer t.mu.Unlock()

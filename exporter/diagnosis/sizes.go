@@ -159,6 +159,7 @@ type RequestSize struct {
 
 // RequestSizes returns the sizes of requests by credential, action and limit.
 func (d *Diagnoser) RequestSizes(now time.Time) []RequestSize {
+	d.Flush()
 	var list []RequestSize
 	for e := range d.usages.all {
 		u := &e.value

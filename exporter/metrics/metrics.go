@@ -302,6 +302,9 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	return s.operation
 }
 
+// Operation returns the operation that Observe returned for the attempt o.
+func (m *Metrics) Operation(o *classify.Observation) record.Operation { return m.find(o).operation }
+
 // Incomplete counts the successful attempt o, of which the response has no data, or
 // not all of it, because of reason.
 func (m *Metrics) Incomplete(o *classify.Observation, reason diagnosis.Cause) {

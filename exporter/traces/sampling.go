@@ -38,14 +38,14 @@ func randomness(id [16]byte) uint64 {
 
 // newTraceID returns a random trace ID, which is not all zero.
 func newTraceID() (id [16]byte) {
-	binary.BigEndian.PutUint64(id[:8], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // must be unlikely to repeat, not secret
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64())                  //nolint:gosec // as above
+	binary.BigEndian.PutUint64(id[:8], max(1, rand.Uint64())) //nolint:gosec // must be unlikely to repeat, not secret
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())         //nolint:gosec // as above
 	return id
 }
 
 // newSpanID returns a random span ID, which is not all zero.
 func newSpanID() (id [8]byte) {
-	binary.BigEndian.PutUint64(id[:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
+	binary.BigEndian.PutUint64(id[:], max(1, rand.Uint64())) //nolint:gosec // as above
 	return id
 }
 
@@ -54,7 +54,7 @@ func newSpanID() (id [8]byte) {
 // one if the request ID is not a UUID of version 4. All of its last 56 bits are
 // random, as W3C Trace Context requires of a trace with the random flag.
 func traceIDOf(request *classify.RequestID) [16]byte {
-	if id, ok := uuid4(request); ok {
+	if id, ok := request.UUID4(); ok {
 		return id
 	}
 	return newTraceID()
@@ -64,17 +64,11 @@ func traceIDOf(request *classify.RequestID) [16]byte {
 // that has no parent. It returns "" if that is random.
 func IDOf(requestID string) string {
 	request := classify.MakeRequestID(requestID)
-	id, ok := uuid4(&request)
+	id, ok := request.UUID4()
 	if !ok {
 		return ""
 	}
 	return hex.EncodeToString(id[:])
-}
-
-// uuid4 returns the request ID as a UUID of version 4, RFC 9562.
-func uuid4(request *classify.RequestID) (id [16]byte, ok bool) {
-	id, ok = request.UUID()
-	return id, ok && id[6]>>4 == 4 && id[8]>>6 == 0b10
 }
 
 // The trace state of OpenTelemetry: the key of its entry, and the key of the

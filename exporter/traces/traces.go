@@ -74,7 +74,8 @@ type Tracer struct {
 	queue    *otlp.Queue[*record.Record] // nil if spans are not exported
 	origin   *origin
 	problems []usererror.Ignored
-	parent   []byte // Config.Parent.Traceparent
+	parent   parent // Config.Parent.Traceparent
+	joins    bool   // parent is valid
 
 	threshold atomic.Uint64 // of successes that are not part of a trace
 }
@@ -83,7 +84,8 @@ type Tracer struct {
 // be applied are reported by Problems. New installs the global error handler of
 // the OpenTelemetry SDK.
 func New(ctx context.Context, cfg Config) *Tracer {
-	t := &Tracer{parent: []byte(cfg.Parent.Traceparent)}
+	t := &Tracer{}
+	t.parent, t.joins = parseParent([]byte(cfg.Parent.Traceparent))
 	t.SetSuccessRatio(cfg.SuccessRatio)
 	if cfg.Environment == nil {
 		cfg.Environment = otlp.ReadEnvironment(os.Getenv)
@@ -92,7 +94,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	if cfg.Environment.Traces.Console && cfg.Console == nil {
 		t.problems = append(t.problems, usererror.Ignored{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
 	}
-	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
+	if cfg.Parent.Traceparent != "" && !t.joins {
 		t.problems = append(t.problems, usererror.Ignored{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
 	}
 	t.origin = &origin{
@@ -151,7 +153,7 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	}
 	p, joined := parseParent(o.Traceparent)
 	if !joined {
-		p, joined = parseParent(t.parent)
+		p, joined = t.parent, t.joins
 	}
 	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
 	if t.queue == nil || o.Fault.Refused() {

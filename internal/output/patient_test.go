@@ -2,11 +2,11 @@ package output_test
 
 import (
 	"bytes"
-	"errors"
 	"io"
 	"os"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
@@ -29,9 +29,8 @@ func TestPatientOutput(t *testing.T) {
 	defer close(w.release)
 	p := &output.Patient{Out: w}
 	for range 3 {
-		if _, err := p.Write([]byte("hello")); !errors.Is(err, output.ErrStuck) {
-			t.Errorf("%v", err)
-		}
+		_, err := p.Write([]byte("hello"))
+		assert.ErrorIs(t, err, output.ErrStuck)
 	}
 }
 
@@ -43,7 +42,6 @@ func TestTerminal(t *testing.T) {
 	if !output.IsTerminal(terminal) || !output.IsTerminal(&output.Patient{Out: terminal}) {
 		t.Error("a terminal is not recognised")
 	}
-	if output.IsTerminal(&bytes.Buffer{}) || output.Width(&output.Patient{Out: &bytes.Buffer{}}) != 0 {
-		t.Error("a buffer is a terminal")
-	}
+	assert.False(t, output.IsTerminal(&bytes.Buffer{}), "a buffer is a terminal")
+	assert.Zero(t, output.Width(&output.Patient{Out: &bytes.Buffer{}}), "a buffer is a terminal")
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -33,13 +34,7 @@ func TestTable(t *testing.T) {
     请求过于频繁
 2026-11-25 12:00:00.000  中文
 `
-	if got := print(0, false); got != wide {
-		t.Errorf("got\n%s\nwant\n%s", got, wide)
-	}
-	if got := print(40, false); got != narrow {
-		t.Errorf("got\n%s\nwant\n%s", got, narrow)
-	}
-	if got := print(0, true); !strings.Contains(got, "\x1b[33mLimitExceeded  \x1b[0m409") {
-		t.Errorf("got %q", got)
-	}
+	assert.Equal(t, wide, print(0, false))
+	assert.Equal(t, narrow, print(40, false))
+	assert.Contains(t, print(0, true), "\x1b[33mLimitExceeded  \x1b[0m409")
 }

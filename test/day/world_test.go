@@ -81,7 +81,12 @@ func (w *world) attempt(scenario string, a *attempt) {
 
 // diagnose passes an attempt to the Diagnoser as the pipeline does.
 func (w *world) diagnose(o *classify.Observation) []diagnosis.Diagnosis {
-	at := w.d.Observe(o)
+	var at diagnosis.Attempt
+	w.d.OnFinding(func(_ *classify.Observation, f *diagnosis.Finding) { at.Finding = f })
+	if !w.d.ObserveLater(o) {
+		at = w.d.Observe(o)
+	}
+	w.d.Flush()
 	if f := at.Finding; f != nil {
 		return []diagnosis.Diagnosis{{Cause: f.Cause, Certainty: diagnosis.Certain}}
 	}
