@@ -18,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -56,7 +57,7 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 	}
 	if v.proxy == nil {
 		address := os.Getenv(config.EnvPrefix + "PROXY_LISTEN_ADDRESS")
-		if v.proxy, err = url.Parse(localURL(address, config.DefaultProxyListen)); err != nil {
+		if v.proxy, err = url.Parse(tapclient.LocalURL(address, config.DefaultProxyListen)); err != nil {
 			return usageError{usererror.At(config.EnvPrefix+"PROXY_LISTEN_ADDRESS", err)}
 		}
 	}
@@ -77,7 +78,7 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 // observed waits until the call is in the tap's journal, which happens shortly
 // after the response.
 func (v *checkPath) observed(ctx context.Context, id string) error {
-	base, err := lookup.ParseURL(tapURL(v.url))
+	base, err := lookup.ParseURL(tapclient.URL(v.url))
 	if err != nil {
 		return usageError{usererror.At("--url", err)}
 	}
@@ -119,7 +120,7 @@ func (t *tap) newPathTimer(s *config.Settings) *pathcheck.Timer {
 // checkPaths runs path checks until ctx is done, through the first proxy listener
 // and with the certificates that programs must trust.
 func (t *tap) checkPaths(ctx context.Context) {
-	proxy, err := url.Parse(localURL(t.address(wayProxy), ""))
+	proxy, err := url.Parse(tapclient.LocalURL(t.address(wayProxy), ""))
 	if err != nil {
 		return // impossible for the address of a listener
 	}

@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/textproto"
 	"os"
 	"strconv"
 	"strings"
@@ -23,6 +20,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -115,16 +113,16 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 
 // read classifies one saved response. It returns an error for data without a
 // status that cannot be the body of a response of the API.
-func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base http.Header) (reading, error) {
-	status, fields, body, whole := splitResponse(data)
-	if !whole {
-		status, fields, body = cmp.Or(v.status, http.StatusOK), http.Header{}, data
+func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base savedhttp.Fields) (reading, error) {
+	whole := savedhttp.ParseResponse(data)
+	response := whole
+	if whole == nil {
+		response = &savedhttp.Response{Status: cmp.Or(v.status, http.StatusOK), Body: data}
 	}
-	for k, values := range base {
-		fields[k] = append(fields[k], values...)
-	}
-	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{Status: status, Header: classify.HeaderMap(fields), Body: body})
-	if !whole && v.status == 0 {
+	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{
+		Status: response.Status, Header: append(response.Fields, base...), Body: response.Body,
+	})
+	if whole == nil && v.status == 0 {
 		if look := notResponse(&verdict, data); look != "" {
 			return reading{}, usererror.New(name+" is not a response of the API: it is "+look, "if it is the body of one, set --status")
 		}
@@ -203,74 +201,15 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-// splitResponse splits a whole HTTP response into its parts. data is the output
-// of curl -i, including the responses before the last one (interim ones, a
-// proxy's to CONNECT, redirects). Lines end with CRLF or LF, and the body is
-// chunked or not. ok is false if data is only a body.
-func splitResponse(data []byte) (status int, fields http.Header, body []byte, ok bool) {
-	for bytes.HasPrefix(data, statusLine) {
-		r := bufio.NewReader(bytes.NewReader(data))
-		tp := textproto.NewReader(r)
-		line, err := tp.ReadLine()
-		if err != nil {
-			break
-		}
-		parts := strings.Fields(line)
-		if len(parts) < 2 {
-			break
-		}
-		n, err := strconv.Atoi(parts[1])
-		if err != nil || n < 100 || n > 999 {
-			break
-		}
-		mime, err := tp.ReadMIMEHeader()
-		if err != nil && !errors.Is(err, io.EOF) {
-			break
-		}
-		rest, err := io.ReadAll(r)
-		if err != nil {
-			break
-		}
-		status, fields, body, ok = n, http.Header(mime), rest, true
-		// A response before the last one has a body only if it has a length.
-		data = rest
-		if length, err := strconv.Atoi(fields.Get("Content-Length")); err == nil && 0 < length && length < len(rest) {
-			data = rest[length:]
-		}
-	}
-	return status, fields, joinChunks(fields, body), ok
-}
-
-var statusLine = []byte("HTTP/")
-
-// joinChunks decodes a body that is still chunked.
-func joinChunks(fields http.Header, body []byte) []byte {
-	if !strings.EqualFold(fields.Get("Transfer-Encoding"), "chunked") {
-		return body
-	}
-	raw := append([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), body...)
-	res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(raw)), nil)
-	if err != nil {
-		return body
-	}
-	defer res.Body.Close()
-	joined, err := io.ReadAll(res.Body)
-	if err != nil && len(joined) == 0 {
-		return body
-	}
-	return joined
-}
-
-func parseFields(lines []string) (http.Header, error) {
-	h := http.Header{}
+func parseFields(lines []string) (fields savedhttp.Fields, err error) {
 	for _, line := range lines {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
 			return nil, usererror.New(fmt.Sprintf("--header=%q is not a header field", line), "write NAME: VALUE")
 		}
-		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		fields = append(fields, savedhttp.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
 	}
-	return h, nil
+	return fields, nil
 }
 
 // printer returns a function that prints a reading, and one that ends the output.

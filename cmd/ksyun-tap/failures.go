@@ -20,8 +20,12 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
+
+// followRetry is the pause before a stream of events is requested again.
+const followRetry = 2 * time.Second
 
 // failuresVerb lists the recent failures of a running tap.
 type failuresVerb struct {
@@ -33,13 +37,10 @@ type failuresVerb struct {
 	follow  bool
 	output  string
 	timeout time.Duration
-
-	retry time.Duration // pause before the stream is requested again
-	now   func() time.Time
 }
 
 func newFailures(app *kingpin.Application) *failuresVerb {
-	v := &failuresVerb{filter: map[string]*[]string{}, retry: followRetry, now: time.Now}
+	v := &failuresVerb{filter: map[string]*[]string{}}
 	c := app.Command("failures", "List the recent failures of the running tap, the newest first. Exit codes: 0 if there are any, 1 if there are none, 2 if the tap does not answer.")
 	urlFlag(c, &v.url)
 	c.Flag("since", "Only failures of this time before now, such as 15m. With --groups, groups that were seen in this time.").PlaceHolder("DURATION").DurationVar(&v.since)
@@ -82,7 +83,7 @@ func (v *failuresVerb) run(ctx context.Context, std stdio) error {
 	if err := cmp.Or(known(v.filter, "category", classify.Categories()), known(v.filter, "blame", classify.Blames())); err != nil {
 		return usageError{err}
 	}
-	tap := strings.TrimSuffix(tapURL(v.url), "/")
+	tap := tapclient.URL(v.url)
 	if v.groups {
 		return v.listGroups(ctx, std, tap)
 	}
@@ -118,7 +119,7 @@ func (v *failuresVerb) query() url.Values {
 	}
 	if v.since > 0 {
 		// The time is fixed, so that a stream that is requested again starts at it.
-		q.Set("from", v.now().Add(-v.since).UTC().Format(time.RFC3339Nano))
+		q.Set("from", time.Now().Add(-v.since).UTC().Format(time.RFC3339Nano))
 	}
 	return q
 }
@@ -135,11 +136,11 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 	maps.Copy(list, q)
 	limited, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	page, err := queryTap[failuresPage](limited, tap, "/api/v1/failures?"+list.Encode())
+	page, err := tapclient.Query[failuresPage](limited, tap, "/api/v1/failures?"+list.Encode())
 	if err != nil {
 		return noResponse(err)
 	}
-	p := v.printer(std, v.now(), "TIME", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REQUEST ID")
+	p := v.printer(std, time.Now(), "TIME", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REQUEST ID")
 	if v.follow {
 		slices.Reverse(page.Failures) // those that follow are newer
 	}
@@ -166,13 +167,13 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	data, err := queryTap[struct {
+	data, err := tapclient.Query[struct {
 		Groups []json.RawMessage `json:"groups"`
 	}](ctx, tap, "/api/v1/groups")
 	if err != nil {
 		return noResponse(err)
 	}
-	p := v.printer(std, v.now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
+	p := v.printer(std, time.Now(), "COUNT", "LAST SEEN", "CODE", "STATUS", "CATEGORY", "BLAME", "ACTION", "REGION")
 	n, more := 0, false
 	for _, raw := range data.Groups {
 		var g groups.Group
@@ -207,7 +208,7 @@ func (v *failuresVerb) selects(g *groups.Group) bool {
 		})
 	}
 	return has("category", string(g.Category)) && has("blame", string(g.Blame)) && has("action", g.Action) && has("code", g.Code, g.CatalogCode) &&
-		(v.since == 0 || !g.LastSeen.Before(v.now().Add(-v.since)))
+		(v.since == 0 || !g.LastSeen.Before(time.Now().Add(-v.since)))
 }
 
 // conclude reports on standard error how many there are, and returns the exit code.
@@ -226,6 +227,34 @@ func (v *failuresVerb) conclude(std stdio, n int, noun string, more bool) error 
 
 // noResponse returns err with the exit code for taps that do not answer.
 func noResponse(err error) error { return exitError{exitNoResponse, err} }
+
+// followFailures prints the failures after last until ctx is done.
+func (v *failuresVerb) followFailures(ctx context.Context, std stdio, tap string, q url.Values, last string, p printer) error {
+	stream := tapclient.Stream{
+		URL: tap + "/api/v1/events?" + q.Encode(), Last: last, Retry: followRetry,
+		Event: func(name string, data []byte) error {
+			if name != "failure" {
+				return nil
+			}
+			var r record.Record
+			if err := json.Unmarshal(data, &r); err != nil {
+				return noResponse(err)
+			}
+			return errors.Join(p.failure(&r, data), p.Flush())
+		},
+		Missed: func() {
+			fmt.Fprintln(std.err, "ksyun-tap: some failures were evicted from the journal before they were read")
+		},
+		Broken: func(err error) {
+			fmt.Fprintf(std.err, "ksyun-tap: %v; trying again every %v\n", err, followRetry)
+		},
+	}
+	err := stream.Follow(ctx)
+	if refused, ok := errors.AsType[tapclient.Error](err); ok {
+		return noResponse(refused)
+	}
+	return err
+}
 
 // printer prints what the API of a tap returned: its JSON as it is, or rows of a table.
 type printer struct {
@@ -252,6 +281,3 @@ func (p printer) failure(r *record.Record, raw json.RawMessage) error {
 	return p.print(raw, r.Blame, r.Message, p.Time(r.Time), output.OrDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), output.OrDash(output.OrEmpty(r.Status)),
 		output.OrDash(r.Category), output.OrDash(r.Blame), output.OrDash(r.Action), cmp.Or(r.RequestID, r.ID))
 }
-
-// errStreamEnded is returned by a stream that the tap ended.
-var errStreamEnded = errors.New("the tap ended the stream")

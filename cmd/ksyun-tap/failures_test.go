@@ -4,15 +4,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -143,36 +140,5 @@ func TestFailuresFollow(t *testing.T) {
 	}
 	if code := <-done; code != exitOK {
 		t.Errorf("exit %d", code)
-	}
-}
-
-// TestFailuresFollowReconnects checks that a stream that breaks off continues after
-// the last failure that was received.
-func TestFailuresFollowReconnects(t *testing.T) {
-	ctx, interrupt := context.WithCancel(t.Context())
-	defer interrupt()
-	var asked []string
-	tap := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/api/v1/events" {
-			fmt.Fprint(w, `{"status":"success","data":{"failures":[]}}`)
-			return
-		}
-		asked = append(asked, r.Header.Get("Last-Event-ID"))
-		switch len(asked) {
-		case 1:
-			fmt.Fprint(w, "retry: 2000\n\n: heartbeat\n\nevent: group\ndata: {}\n\nevent: failure\nid: 000000000000007\ndata: {\"id\":\"000000000000007\"}\n\nevent: failure\ndata: {")
-		default:
-			interrupt()
-		}
-	}))
-	defer tap.Close()
-	v := failuresVerb{url: tap.URL, limit: 1, follow: true, output: "json", timeout: time.Minute, now: time.Now}
-	var out, errOut strings.Builder
-	require.NoError(t, v.run(ctx, stdio{nil, &out, &errOut}))
-	if out.String() != "{\"id\":\"000000000000007\"}\n" || strings.Count(errOut.String(), "trying again") != 1 {
-		t.Errorf("%q, %q", out.String(), errOut.String())
-	}
-	if strings.Join(asked, " ") != firstID+" 000000000000007" {
-		t.Errorf("asked for the events after %q", asked)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -32,11 +33,10 @@ type lookupVerb struct {
 	output   string
 	ticket   string // language; "" for the fields
 	timeout  time.Duration
-	now      func() time.Time
 }
 
 func newLookup(app *kingpin.Application, s *config.Settings, file config.File) *lookupVerb {
-	v := &lookupVerb{settings: s, now: time.Now}
+	v := &lookupVerb{settings: s}
 	c := app.Command("lookup", "Find a failed call by its ID or request ID: in the journals of running taps, and in the backends of the --lookup.* settings. Exit codes: 0 if it is found, 1 if it is not, 2 if it is not found but some of them did not answer.")
 	c.Arg("id", "ID of the failure or its request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
 	c.Flag("url", urlHelp+" Repeatable: all of them are queried at the same time.").PlaceHolder("URL").StringsVar(&v.urls)
@@ -57,7 +57,7 @@ func (v *lookupVerb) run(ctx context.Context, std stdio) error {
 	case v.timeout <= 0:
 		return usageError{usererror.New(fmt.Sprintf("--timeout=%v is not positive", v.timeout), "write a duration such as 5s")}
 	}
-	query, err := lookup.NewQuery(v.id, v.since, v.now())
+	query, err := lookup.NewQuery(v.id, v.since, time.Now())
 	if err != nil {
 		return usageError{err}
 	}
@@ -115,7 +115,7 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 		all = append(all, s)
 	}
 	for _, text := range urls {
-		u, wrong := lookup.ParseURL(tapURL(text))
+		u, wrong := lookup.ParseURL(tapclient.URL(text))
 		if wrong != nil {
 			return nil, "", usererror.At("--url", wrong)
 		}
@@ -139,7 +139,7 @@ func (v *lookupVerb) sources() (all []lookup.Named, optional string, err error) 
 			add(backend.open(u))
 		}
 	}
-	if len(v.urls) == 0 && len(all) > 1 && tapURL("") == localURL("", config.DefaultWebListen) {
+	if len(v.urls) == 0 && len(all) > 1 && tapclient.URL("") == tapclient.LocalURL("", config.DefaultWebListen) {
 		optional = all[0].Name
 	}
 	return all, optional, err

@@ -256,17 +256,6 @@ func TestReady(t *testing.T) {
 	expectCommand(t, exitFailed, "starting or stopping", "ready", "--url="+draining.URL)
 }
 
-func TestLocalURL(t *testing.T) {
-	for address, want := range map[string]string{
-		"": "http://127.0.0.1:18180", ":9": "http://127.0.0.1:9", "0.0.0.0:9": "http://127.0.0.1:9",
-		"[::]:9": "http://127.0.0.1:9", "10.0.0.1:9": "http://10.0.0.1:9", "127.0.0.1:9\n127.0.0.1:10": "http://127.0.0.1:9",
-	} {
-		if got := localURL(address, "127.0.0.1:18180"); got != want {
-			t.Errorf("%q: got %s, want %s", address, got, want)
-		}
-	}
-}
-
 // TestHelpIntoAClosedPipe checks that help does not panic if it cannot be printed.
 func TestHelpIntoAClosedPipe(t *testing.T) {
 	r, w := io.Pipe()

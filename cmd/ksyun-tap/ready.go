@@ -1,16 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 )
 
 // readyVerb asks a running tap whether it is ready, for images without curl.
@@ -30,7 +31,7 @@ func newReady(app *kingpin.Application) *readyVerb {
 func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	ctx, cancel := context.WithTimeout(ctx, v.timeout)
 	defer cancel()
-	status, text, err := askTap(ctx, tapURL(v.url), "/-/ready")
+	status, text, err := tapclient.Get(ctx, tapclient.URL(v.url), "/-/ready")
 	if err != nil {
 		return fmt.Errorf("not ready: %w", err)
 	}
@@ -41,14 +42,10 @@ func (v *readyVerb) run(ctx context.Context, std stdio) error {
 	return err
 }
 
-// localURL returns the URL of a listen address on this host. Of several lines it
-// takes the first; if there is none, it takes fallback.
-func localURL(address, fallback string) string {
-	address, _, _ = strings.Cut(address, "\n")
-	address = cmp.Or(address, fallback)
-	host, port, err := net.SplitHostPort(address)
-	if err == nil && (host == "" || host == "0.0.0.0" || host == "::") { // all addresses
-		address = "127.0.0.1:" + port
-	}
-	return "http://" + address
+// urlHelp is the help of the flag for the URL of the running tap.
+const urlHelp = "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMIN_LISTEN_ADDRESS or KSYUN_TAP_WEB_LISTEN_ADDRESS, otherwise http://" + config.DefaultWebListen + "."
+
+// urlFlag adds the flag for the URL of the running tap.
+func urlFlag(c *kingpin.CmdClause, url *string) {
+	c.Flag("url", urlHelp).PlaceHolder("URL").StringVar(url)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 )
 
 // runTap implements the command run.
@@ -48,7 +49,7 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 func (t *tap) nextSteps() string {
 	set := "nothing: there is no proxy listener, see docs/ways-in.md for the others"
 	if len(t.listeners[wayProxy]) > 0 {
-		proxy := localURL(t.address(wayProxy), "")
+		proxy := tapclient.LocalURL(t.address(wayProxy), "")
 		set = "HTTP_PROXY=" + proxy
 		if t.ca != nil {
 			set += " HTTPS_PROXY=" + proxy + ", and trust the CA (ksyun-tap ca export)"
@@ -56,7 +57,7 @@ func (t *tap) nextSteps() string {
 			set += " (calls over HTTPS are seen only with --intercept)"
 		}
 	}
-	page := localURL(t.page, "")
+	page := tapclient.LocalURL(t.page, "")
 	return "Set in the program:  " + set + "\n" +
 		"Open:                " + page + "/\n" +
 		"Follow failures:     ksyun-tap failures --follow --url=" + page + "\n"

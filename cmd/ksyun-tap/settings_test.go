@@ -36,7 +36,7 @@ func TestSourcesOfSettings(t *testing.T) {
 			case "demo":
 				stage, err := (&demoVerb{settings: *s}).setStage(t.Context())
 				require.NoError(t, err)
-				defer stage.close()
+				defer stage.Close()
 			}
 			got := map[string]config.Sourced{}
 			for _, x := range s.Sourced() {

@@ -14,6 +14,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 )
 
 // way is a kind of TCP listener. Its name is that of its socket with a service
@@ -130,7 +131,7 @@ func (t *tap) webOptions(s *config.Settings) web.Options {
 		TraceURL: s.TraceURL, LogsURL: s.LogsURL,
 	}
 	if len(t.listeners[wayProxy]) > 0 {
-		opts.Proxy = localURL(t.address(wayProxy), "")
+		opts.Proxy = tapclient.LocalURL(t.address(wayProxy), "")
 	}
 	if t.evidence != nil {
 		opts.Evidence = t.evidence.Find

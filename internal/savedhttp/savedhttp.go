@@ -1,5 +1,6 @@
-// Package savedhttp reads an HTTP/1 request that somebody saved: as it was on
-// the wire, or as curl -v printed it, with the response.
+// Package savedhttp reads HTTP/1 messages that somebody saved: a request as it was on
+// the wire, or as curl -v printed it, with the response; and a response as curl -i
+// printed it.
 package savedhttp
 
 import (
@@ -133,8 +134,8 @@ func fields(lines []string) Fields {
 // setBody takes the body from what follows the head, and leaves out what an
 // editor added.
 func (q *Request) setBody(rest []byte) {
-	if strings.EqualFold(string(q.Fields.Get("Transfer-Encoding")), "chunked") {
-		body, err := io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(rest)))
+	if q.Fields.chunked() {
+		body, err := joinChunks(rest)
 		q.Body, q.Whole = body, err == nil
 		return
 	}
@@ -217,15 +218,54 @@ func (t *transcript) response() *Response {
 	if len(t.received) == 0 {
 		return nil
 	}
-	parts := strings.Fields(t.received[0])
-	if len(parts) < 2 {
+	return response(t.received, t.body)
+}
+
+// response reads a response's head; nil if it is something else.
+func response(head []string, body []byte) *Response {
+	parts := strings.Fields(head[0])
+	if len(parts) < 2 || !strings.HasPrefix(parts[0], "HTTP/") {
 		return nil
 	}
 	status, err := strconv.Atoi(parts[1])
 	if err != nil || status < 100 || status > 999 {
 		return nil
 	}
-	return &Response{Status: status, Fields: fields(t.received[1:]), Body: t.body}
+	return &Response{Status: status, Fields: fields(head[1:]), Body: body}
+}
+
+// ParseResponse reads a whole response, its lines ended by LF or CRLF, and its body
+// chunked or not. Of what curl -i printed it takes the last response: those before are
+// interim ones, a proxy's to CONNECT, and redirects. It returns nil for other data, such
+// as a body alone.
+func ParseResponse(data []byte) (last *Response) {
+	for bytes.HasPrefix(data, []byte("HTTP/")) {
+		head, body := splitHead(data)
+		r := response(head, body)
+		if r == nil {
+			break
+		}
+		last, data = r, body
+		// A response before the last one has a body only if it has a length.
+		if n, err := strconv.Atoi(string(r.Fields.Get("Content-Length"))); err == nil && 0 < n && n < len(body) {
+			data = body[n:]
+		}
+	}
+	if last != nil && last.Fields.chunked() {
+		// A body that curl has joined is not chunked any more.
+		if body, err := joinChunks(last.Body); err == nil || len(body) > 0 {
+			last.Body = body
+		}
+	}
+	return last
+}
+
+func (f Fields) chunked() bool {
+	return strings.EqualFold(string(f.Get("Transfer-Encoding")), "chunked")
+}
+
+func joinChunks(body []byte) ([]byte, error) {
+	return io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(body)))
 }
 
 // cutMark cuts the mark off that curl puts before what is no body.

@@ -90,3 +90,35 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestParseResponse(t *testing.T) {
+	const last = "HTTP/1.1 400 Bad Request\r\nX: 1\r\n\r\nbody"
+	for name, data := range map[string]string{
+		"as on the wire":         last,
+		"lines ended by LF":      "HTTP/1.1 400 Bad Request\nX: 1\n\nbody",
+		"HTTP/2":                 "HTTP/2 400 \r\nX: 1\r\n\r\nbody",
+		"an interim one before":  "HTTP/1.1 100 Continue\r\n\r\n" + last,
+		"a redirect before":      "HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\nmoved" + last,
+		"chunked":                "HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+		"chunks that are joined": "HTTP/1.1 400 Bad Request\r\nTransfer-Encoding: chunked\r\n\r\nbody",
+	} {
+		if r := ParseResponse([]byte(data)); r == nil || r.Status != 400 || len(r.Fields) != 1 || string(r.Body) != "body" {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+	for _, data := range []string{"", "body", "HTTP/", "HTTP/1.1\n\n", "HTTP/1.1 9 X\n\n", "GET / HTTP/1.1\n\n"} {
+		if r := ParseResponse([]byte(data)); r != nil {
+			t.Errorf("%q: %+v", data, r)
+		}
+	}
+}
+
+func FuzzParseResponse(f *testing.F) {
+	f.Add([]byte("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 Bad Request\nContent-Length: 1\n\nbody"))
+	f.Add([]byte("HTTP/2 200\nTransfer-Encoding: chunked\n\n4\r\nbody\r\n0\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r := ParseResponse(data); r != nil && (len(r.Body) > len(data) || r.Status < 100) {
+			t.Errorf("%+v", r)
+		}
+	})
+}
