@@ -1,47 +1,32 @@
 package classify
 
-// SplitAuthorization splits the value of an Authorization field of SigV4,
-// "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...", at its first
-// blank. Parameters are read from list with CutParameter.
-func SplitAuthorization[T ~string | ~[]byte](value T) (scheme, list T) {
-	i := indexByte(value, ' ')
-	if i < 0 {
-		return value, value[len(value):]
-	}
-	return value[:i], value[i+1:]
-}
+import "bytes"
 
 // CutParameter cuts the first "name=value" off a list that is separated by commas,
-// without the blanks around it. value is empty if there is no equals sign.
-func CutParameter[T ~string | ~[]byte](list T) (name, value, rest T) {
-	rest = list[len(list):]
-	if i := indexByte(list, ','); i >= 0 {
-		list, rest = list[:i], list[i+1:]
-	}
-	list = trimOWS(list)
-	i := indexByte(list, '=')
+// without the blanks around it, such as what follows the scheme in an Authorization
+// field of SigV4. value is empty if there is no equals sign.
+func CutParameter(list []byte) (name, value, rest []byte) {
+	list, rest = cut(list, ',')
+	name, value = cut(trimBlanks(list), '=')
+	return name, value, rest
+}
+
+// cut cuts b around the first sep. after is nil if there is none.
+func cut(b []byte, sep byte) (before, after []byte) {
+	i := bytes.IndexByte(b, sep)
 	if i < 0 {
-		return list, list[len(list):], rest
+		return b, nil
 	}
-	return list[:i], list[i+1:], rest
+	return b[:i], b[i+1:]
 }
 
-func indexByte[T ~string | ~[]byte](s T, c byte) int {
-	for i := range len(s) {
-		if s[i] == c {
-			return i
-		}
+// trimBlanks returns b without the blanks and tabs around it.
+func trimBlanks(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
+		b = b[1:]
 	}
-	return -1
-}
-
-// trimOWS returns s without the blanks and tabs around it.
-func trimOWS[T ~string | ~[]byte](s T) T {
-	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
-		s = s[1:]
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
 	}
-	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
-		s = s[:len(s)-1]
-	}
-	return s
+	return b
 }

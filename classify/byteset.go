@@ -5,6 +5,7 @@ type byteSet uint16
 
 const (
 	alnums      byteSet = 1 << iota // letters and digits
+	hexDigits                       // hexadecimal digits
 	runs                            // what may be part of a key: Base64 in both alphabets
 	nameParts                       // what may be part of a parameter's name
 	quotes                          // quotes, and what stands before one that is escaped
@@ -23,6 +24,7 @@ var byteSets = func() (t [256]byteSet) {
 	}
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 	add(alnums, letters)
+	add(hexDigits, "0123456789abcdefABCDEF")
 	add(runs, letters+"-_+/")
 	add(nameParts, letters+"-_.[]")
 	add(quotes, "\"'`\\")

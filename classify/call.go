@@ -58,17 +58,15 @@ const maxName = 64
 
 // call returns the Call for what was found.
 func (c *Classifier) call(q *wanted, host []byte) Call {
-	var buf [hostname.MaxLength]byte
-	host = hostname.AppendLower(buf[:0], host)
 	call := Call{
-		Host:     c.strings.get(host),
+		Host:     c.host(host),
 		Action:   c.action(q),
-		Version:  c.name(&q.version),
+		Version:  c.name(&q.version).text,
 		Signing:  q.signing(),
 		SignedAt: q.signedAt(),
 		DryRun:   isTrue(&q.dryRun),
 	}
-	call.Service, call.Region = c.place(q, host)
+	call.Service, call.Region = c.place(q, call.Host)
 	if call.Service == "" {
 		call.Service = c.serviceOf(call.Action, call.Version)
 	}
@@ -78,14 +76,13 @@ func (c *Classifier) call(q *wanted, host []byte) Call {
 // action returns the action, in its documented spelling if it is documented.
 func (c *Classifier) action(q *wanted) string {
 	name := c.name(&q.action)
-	var buf [maxName]byte
-	if q.several && name != "" {
+	switch {
+	case q.several && name.text != "":
 		return SeveralActions
+	case len(name.actions) > 0:
+		return name.actions[0].Name
 	}
-	if known := c.actions[string(appendLower(buf[:0], []byte(name)))]; known != nil {
-		return known[0].Name
-	}
-	return name
+	return name.text
 }
 
 // serviceOf returns the service of an action, or "" if the action is not documented
@@ -102,7 +99,7 @@ func (c *Classifier) serviceOf(action, version string) string {
 
 // place returns service and region, from the scope, or else from the parameters, or
 // else from the host.
-func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
+func (c *Classifier) place(q *wanted, host string) (service, region string) {
 	scope, enc := q.scope, encodedNot
 	if scope == nil {
 		_, scope = splitCredential(q.credential.raw)
@@ -111,37 +108,63 @@ func (c *Classifier) place(q *wanted, host []byte) (service, region string) {
 	var buf [4 * maxName]byte
 	p := param{raw: scope, enc: enc}
 	inRegion, ofService := readScope(p.append(buf[:0]))
-	hostService, hostRegion := readHost(host)
-	var field [hostname.MaxLength]byte
-	if hostService == nil && hostRegion == nil {
-		hostService, hostRegion = readHost(hostname.AppendLower(field[:0], q.host))
-	}
-
-	service, region = c.lowerName(ofService), c.lowerName(inRegion)
+	service, region = c.named(ofService).lower, c.named(inRegion).lower
 	var text [maxName]byte
 	if service == "" {
-		service = c.lowerName(q.service.append(text[:0]))
+		service = c.named(q.service.append(text[:0])).lower
+	}
+	if region == "" {
+		region = c.named(q.region.append(text[:0])).lower
+	}
+	if service != "" && region != "" {
+		return service, region
+	}
+
+	var name [hostname.MaxLength]byte
+	hostService, hostRegion := readHost(append(name[:0], host...))
+	if hostService == nil && hostRegion == nil {
+		hostService, hostRegion = readHost(hostname.AppendLower(name[:0], q.host))
 	}
 	if service == "" {
-		service = c.lowerName(hostService)
+		service = c.named(hostService).lower
 	}
 	if region == "" {
-		region = c.lowerName(q.region.append(text[:0]))
-	}
-	if region == "" {
-		region = c.lowerName(hostRegion)
+		region = c.named(hostRegion).lower
 	}
 	return service, region
 }
 
-// name returns p as a name, or "" if it is not one.
-func (c *Classifier) name(p *param) string {
-	var buf [maxName]byte
-	b := bytes.TrimSpace(p.append(buf[:0]))
-	if !c.isOpenName(b) {
-		return ""
+// host returns the host of an authority, in lower case.
+func (c *Classifier) host(authority []byte) string {
+	if w := c.words.find(authority); w != nil && w.isHost {
+		return w.text
 	}
-	return c.strings.get(b)
+	var buf [hostname.MaxLength]byte
+	return c.words.get(hostname.AppendLower(buf[:0], authority))
+}
+
+// noName is what is not a name.
+var noName word
+
+// name returns the name in p, or noName.
+func (c *Classifier) name(p *param) *word {
+	if w := c.words.find(p.raw); w != nil && w.isName {
+		return w // names have no characters that are escaped
+	}
+	var buf [maxName]byte
+	return c.named(bytes.TrimSpace(p.append(buf[:0])))
+}
+
+// named returns b as a name, or noName if it is not one.
+func (c *Classifier) named(b []byte) *word {
+	w := c.words.find(b)
+	if w == nil && c.isOpenName(b) {
+		w = c.words.add(b)
+	}
+	if w == nil || !w.isName {
+		return &noName
+	}
+	return w
 }
 
 // isOpenName reports whether b is a name and does not look like a key.
@@ -154,15 +177,6 @@ func (c *Classifier) isOpenName(b []byte) bool {
 	}
 	var buf [maxName]byte
 	return c.actions[string(appendLower(buf[:0], b))] != nil || !looksKey(b)
-}
-
-// lowerName returns b in lower case, or "" if it is not a name.
-func (c *Classifier) lowerName(b []byte) string {
-	if !c.isOpenName(b) {
-		return ""
-	}
-	var buf [maxName]byte
-	return c.strings.get(appendLower(buf[:0], b))
 }
 
 // isName reports whether b has the form of the vendor's actions, versions, services

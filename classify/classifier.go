@@ -1,10 +1,12 @@
 package classify
 
+import "github.com/ksyun-tap/ksyun-tap/hostname"
+
 // Classifier classifies requests and responses using a catalogue. It is safe for
 // concurrent use.
 type Classifier struct {
 	catalog *Catalog
-	strings *interner
+	words   *interner
 	dryRun  *Entry // the entry for dry runs; nil if the catalogue has none
 
 	// The documented actions, by lower-case name.
@@ -13,21 +15,36 @@ type Classifier struct {
 
 // New returns a classifier that uses cat.
 func New(cat *Catalog) *Classifier {
-	c := &Classifier{catalog: cat, strings: newInterner(), actions: make(map[string][]Action)}
+	c := &Classifier{catalog: cat, actions: make(map[string][]Action)}
+	c.words = newInterner(c.examine)
 	for _, e := range cat.entries {
 		if e.DryRun {
 			c.dryRun = e
 			break
 		}
 	}
-	// Reserve room for documented names before any are received.
 	for _, a := range actions {
 		c.actions[fold(a.Name)] = append(c.actions[fold(a.Name)], a)
+	}
+	// Reserve room for documented names before any are received.
+	for _, a := range actions {
 		for _, s := range []string{a.Service, a.Name, a.Version} {
-			c.strings.get([]byte(s))
+			c.words.get([]byte(s))
 		}
 	}
 	return c
+}
+
+// examine returns what text is.
+func (c *Classifier) examine(text string) word {
+	w := word{text: text}
+	var buf [hostname.MaxLength]byte
+	w.isHost = string(hostname.AppendLower(buf[:0], []byte(text))) == text
+	if w.isName = c.isOpenName([]byte(text)); w.isName {
+		w.lower = fold(text)
+		w.actions = c.actions[w.lower]
+	}
+	return w
 }
 
 // Catalog returns the catalogue that c uses.

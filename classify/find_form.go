@@ -149,15 +149,18 @@ func (f *finder) dense(start, end int) {
 // uuidLength is 36 if b begins with a UUID and nothing follows it within the
 // word, else 0.
 func uuidLength[T string | []byte](b T) int {
-	const length = 36
-	if len(b) < length || len(b) > length && isAlnum(b[length]) {
+	const length, dashes = 36, 4
+	if len(b) < length || len(b) > length && isAlnum(b[length]) || b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
 		return 0
 	}
+	digits := 0
 	for i := range length {
-		c := b[i]
-		if dash := i == 8 || i == 13 || i == 18 || i == 23; dash != (c == '-') || !dash && unhex(c) < 0 {
-			return 0
+		if isIn(b[i], hexDigits) {
+			digits++
 		}
+	}
+	if digits != length-dashes {
+		return 0
 	}
 	return length
 }

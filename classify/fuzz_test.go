@@ -106,6 +106,9 @@ func FuzzRequest(f *testing.F) {
 				t.Errorf("secret %q is not a part of the request", s)
 			}
 		}
+		if again, _ := c.Request(r); again != call {
+			t.Errorf("the words are known now: %+v, was %+v", again, call)
+		}
 		kept := call
 		for _, s := range []*string{&kept.Service, &kept.Action, &kept.Version, &kept.Region, &kept.Host} {
 			*s = strings.Clone(*s)

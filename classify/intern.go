@@ -15,53 +15,75 @@ const (
 )
 
 // interner returns the same string for equal bytes, so that recurring names are
-// allocated only once. It only grows, up to its limits. It is safe for concurrent
-// use and takes no lock.
+// allocated and examined only once. It only grows, up to its limits. It is safe for
+// concurrent use and takes no lock.
 type interner struct {
-	seed  maphash.Seed
-	count atomic.Int32
-	slots [internSlots]atomic.Pointer[string]
+	seed    maphash.Seed
+	examine func(text string) word
+	count   atomic.Int32
+	slots   [internSlots]atomic.Pointer[word]
 }
 
-// newInterner returns an empty table. Its hash seed is random, so that collisions
-// cannot be provoked.
-func newInterner() *interner { return &interner{seed: maphash.MakeSeed()} }
+// word is a string that may recur, and what is known about it.
+type word struct {
+	text    string
+	isName  bool     // see isOpenName
+	lower   string   // a name in lower case, else ""
+	actions []Action // the documented actions of that name
+	isHost  bool     // it is as hostname.AppendLower returns it
+}
+
+// newInterner returns an empty table of what examine returns. Its hash seed is random,
+// so that collisions cannot be provoked.
+func newInterner(examine func(text string) word) *interner {
+	return &interner{seed: maphash.MakeSeed(), examine: examine}
+}
 
 // get returns b as a string.
 func (t *interner) get(b []byte) string {
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return ""
-	case len(b) > maxInternedBytes:
-		return string(b)
+	}
+	if w := t.find(b); w != nil {
+		return w.text
+	}
+	return t.add(b).text
+}
+
+// find returns the word that is b, or nil if b is not in the table.
+func (t *interner) find(b []byte) *word {
+	if len(b) == 0 || len(b) > maxInternedBytes {
+		return nil
+	}
+	first := maphash.Bytes(t.seed, b)
+	for i := range uint64(internProbes) {
+		w := t.slots[(first+i)%internSlots].Load()
+		if w == nil {
+			return nil
+		}
+		if w.text == string(b) {
+			return w
+		}
+	}
+	return nil
+}
+
+// add returns the word that is b, which is added to the table if there is room.
+func (t *interner) add(b []byte) *word {
+	w := t.examine(string(b))
+	if len(b) > maxInternedBytes {
+		return &w
 	}
 	first := maphash.Bytes(t.seed, b)
 	for i := range uint64(internProbes) {
 		slot := &t.slots[(first+i)%internSlots]
-		known := slot.Load()
-		if known == nil {
-			known = t.put(slot, b)
+		if t.count.Load() < maxInterned && slot.CompareAndSwap(nil, &w) {
+			t.count.Add(1)
+			return &w
 		}
-		if known == nil {
-			break
-		}
-		if *known == string(b) {
-			return *known
+		if known := slot.Load(); known != nil && known.text == w.text {
+			return known
 		}
 	}
-	return string(b)
-}
-
-// put stores b in an empty slot and returns the content of the slot, or nil if the
-// table is full.
-func (t *interner) put(slot *atomic.Pointer[string], b []byte) *string {
-	if t.count.Load() >= maxInterned {
-		return nil
-	}
-	s := string(b)
-	if slot.CompareAndSwap(nil, &s) {
-		t.count.Add(1)
-		return &s
-	}
-	return slot.Load()
+	return &w
 }

@@ -6,10 +6,12 @@ import (
 	"sync"
 	"testing"
 	"unsafe"
+
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 func TestIntern(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	b := []byte("ListMetrics")
 	one := table.get(b)
 	two := table.get([]byte("ListMetrics"))
@@ -29,7 +31,7 @@ func TestIntern(t *testing.T) {
 }
 
 func TestInternBounds(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	long := []byte(strings.Repeat("x", maxInternedBytes+1))
 	if got := table.get(long); got != string(long) {
 		t.Errorf("%q", got)
@@ -49,7 +51,7 @@ func TestInternBounds(t *testing.T) {
 }
 
 func TestInternConcurrently(t *testing.T) {
-	table := newInterner()
+	table := newInterner(func(text string) word { return word{text: text} })
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
@@ -67,10 +69,37 @@ func TestInternConcurrently(t *testing.T) {
 	for i := range table.slots {
 		if s := table.slots[i].Load(); s != nil {
 			used++
-			seen[*s] = true
+			seen[s.text] = true
 		}
 	}
 	if used != len(seen) || used != int(table.count.Load()) {
 		t.Errorf("%d slots, %d strings, counted %d", used, len(seen), table.count.Load())
+	}
+}
+
+// TestKnownWords checks that names and hosts are read in the same way, whether or not
+// the same bytes were received before, in whatever place.
+func TestKnownWords(t *testing.T) {
+	for _, raw := range []string{
+		"ListMetrics", "listmetrics", "%4cistMetrics", `\u004cistMetrics`, " ListMetrics", "List+Metrics", "List Metrics",
+		"AKLTdemo0123456789", "2010-05-25", "monitor.api.ksyun.com", "Monitor.API.ksyun.com:80", "h:80", "[::1]", "::1", "h.", "",
+		strings.Repeat("x", maxName), strings.Repeat("x", maxName+1), strings.Repeat("x", maxInternedBytes+1),
+	} {
+		fresh, known := New(DefaultCatalog()), New(DefaultCatalog())
+		known.words.get([]byte(raw))
+		for range 2 {
+			for _, enc := range []encoding{encodedNot, encodedURL, encodedJSON} {
+				p := param{[]byte(raw), enc}
+				if got, want := known.name(&p), fresh.name(&p); got.text != want.text || len(got.actions) != len(want.actions) {
+					t.Errorf("%q, encoding %d: %q, want %q", raw, enc, got.text, want.text)
+				}
+			}
+			if got, want := known.named([]byte(raw)).lower, fresh.named([]byte(raw)).lower; got != want {
+				t.Errorf("%q: %q, want %q", raw, got, want)
+			}
+			if got, want := known.host([]byte(raw)), string(hostname.AppendLower(nil, []byte(raw))); got != want {
+				t.Errorf("%q: host %q, want %q", raw, got, want)
+			}
+		}
 	}
 }

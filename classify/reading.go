@@ -207,7 +207,7 @@ func equalFold[T string | []byte](b T, name string) bool {
 		return false
 	}
 	for i := range len(name) {
-		if lower(b[i]) != name[i] {
+		if b[i] != name[i] && lower(b[i]) != name[i] {
 			return false
 		}
 	}

@@ -193,7 +193,7 @@ func (c *Classifier) succeed(v *Verdict, rd *reading) {
 	}
 	var text, folded [maxCode]byte
 	code := clean(text[:0], flat)
-	v.Code = c.strings.get(code)
+	v.Code = c.words.get(code)
 	for _, r := range c.catalog.byCode[string(appendLower(folded[:0], code))] {
 		if r.entry.DryRun {
 			v.Outcome, v.Entry, v.Match = OutcomeDryRun, r.entry, MatchCode
@@ -233,7 +233,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 		v.Outcome = OutcomeDryRun
 		return
 	}
-	v.Inner = c.strings.get(clean(innerText[:0], rd.inner))
+	v.Inner = c.words.get(clean(innerText[:0], rd.inner))
 	v.Message = c.keepMessage(v.Entry, message)
 	v.Type = typeOf(rd)
 	c.judge(v)
@@ -316,7 +316,7 @@ func (c *Classifier) keepCode(e *Entry, code []byte) string {
 	if e != nil && e.Code == string(code) {
 		return e.Code
 	}
-	return c.strings.get(code)
+	return c.words.get(code)
 }
 
 // keepMessage returns message as a string, without allocating if the catalogue

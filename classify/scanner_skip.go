@@ -116,7 +116,8 @@ func (m *mark) next(b []byte, i int, c byte) int {
 //
 // As long as every closing brace is followed by ",{" and there are no other
 // brackets, the depth is the same behind each of these, whether they stand
-// within a string or not. So it is enough to count quotes once, at the end.
+// within a string or not. So it is enough to count quotes once, at the end. Of the
+// last element, what is before its closing brace is passed if it has no other brace.
 func (m *marks) skipElements(i int) (next, stop int) {
 	b, start, elements := m.b, i, 0
 	end := min(m.backslash.next(b, i, '\\'), m.open.next(b, i, '['), m.close.next(b, i, ']'))
@@ -126,19 +127,22 @@ func (m *marks) skipElements(i int) (next, stop int) {
 		elements++
 		p = m.brace.next(b, i, '}')
 	}
-	stop = max(min(p, end)+1, i+minWalk)
-	switch {
-	case elements == 0:
-		return i, stop
-	case bytes.Count(b[start:i], openBrace) != elements:
+	last := min(p, end) // there is no bracket up to it but braces that open
+	stop = max(last+1, i+minWalk)
+	if elements > 0 && bytes.Count(b[start:i], openBrace) != elements {
 		return start, i // another brace opens
-	case bytes.Count(b[start:i], quote)%2 == 0:
-		return i, stop
 	}
-	if end, ok := stringEnd(b, i); ok {
-		return end + 1, stop
+	if bytes.Count(b[start:i], quote)%2 == 1 {
+		behind, ok := stringEnd(b, i)
+		if !ok {
+			return len(b), stop
+		}
+		return behind + 1, stop
 	}
-	return len(b), stop
+	if bytes.IndexByte(b[i:last], '{') < 0 && bytes.Count(b[i:last], quote)%2 == 0 {
+		return last, stop // in the last element
+	}
+	return i, stop
 }
 
 var (

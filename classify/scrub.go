@@ -24,7 +24,7 @@ const (
 func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	code := v.Code != "" && v.Match != MatchCode
 	message := v.Message != "" && (v.Entry == nil || v.Message != v.Entry.Example)
-	id := !v.RequestID.IsZero() && uuidLength(v.RequestID.b[:v.RequestID.n]) != v.RequestID.Len()
+	id := !v.RequestID.IsZero() && !v.RequestID.uuid
 	if !code && !message && !id && v.Inner == "" {
 		return
 	}

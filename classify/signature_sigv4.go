@@ -13,8 +13,8 @@ import (
 
 // header looks at a SigV4 signature in the Authorization field.
 func (i *inspection) header(authorization string) {
-	scheme, list := SplitAuthorization(authorization)
-	if behind, ours := strings.CutPrefix(scheme, sigV4); ours && (scheme == authorization || behind != "") {
+	scheme, list, parted := strings.Cut(authorization, " ")
+	if behind, ours := strings.CutPrefix(scheme, sigV4); ours && (!parted || behind != "") {
 		i.add(CheckAuthorization, ConfidenceCertain)
 		return
 	}
@@ -24,10 +24,10 @@ func (i *inspection) header(authorization string) {
 	}
 	i.check(len(i.fields["authorization"]) > 1, CheckFieldDoubled, ConfidenceLikely, "fields", "authorization")
 	parts := map[string]string{}
-	for rest := list; rest != ""; {
-		var name, v string
+	for rest := []byte(list); len(rest) > 0; {
+		var name, v []byte
 		name, v, rest = CutParameter(rest)
-		parts[name] = v
+		parts[string(name)] = string(v)
 	}
 	unsplit := len(parts) < 2 && strings.Contains(list, "Signature=")
 	i.check(unsplit, CheckAuthorization, ConfidenceCertain)

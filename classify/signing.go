@@ -22,7 +22,7 @@ func (q *wanted) signing() Signing {
 // "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
 // schemes are ignored.
 func (q *wanted) authorize(field []byte) {
-	scheme, list := SplitAuthorization(bytes.TrimSpace(field))
+	scheme, list := cut(bytes.TrimSpace(field), ' ')
 	if !bytes.Contains(scheme, []byte("HMAC-")) {
 		return
 	}
@@ -55,9 +55,9 @@ func splitCredential(credential []byte) (key, scope []byte) {
 
 // readScope takes region and service from "date/region/service/aws4_request".
 func readScope(scope []byte) (region, service []byte) {
-	_, rest, _ := bytes.Cut(scope, []byte{'/'})
-	region, rest, _ = bytes.Cut(rest, []byte{'/'})
-	service, _, _ = bytes.Cut(rest, []byte{'/'})
+	_, rest := cut(scope, '/')
+	region, rest = cut(rest, '/')
+	service, _ = cut(rest, '/')
 	return region, service
 }
 
@@ -117,12 +117,13 @@ type timeParser struct {
 
 // digits parses n digits.
 func (p *timeParser) digits(n int) int {
-	if len(p.b) < n || !isNumber(p.b[:n]) {
+	if len(p.b) < n {
 		p.bad = true
 		return 0
 	}
 	v := 0
 	for _, c := range p.b[:n] {
+		p.bad = p.bad || c < '0' || c > '9'
 		v = 10*v + int(c-'0')
 	}
 	p.b = p.b[n:]

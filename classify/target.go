@@ -11,8 +11,7 @@ func splitTarget(target []byte) (path, query []byte) {
 	if i := bytes.IndexByte(target, '#'); i >= 0 {
 		target = target[:i]
 	}
-	path, query, _ = bytes.Cut(target, []byte{'?'})
-	return path, query
+	return cut(target, '?')
 }
 
 // authority returns the authority of a target in absolute form, or nil if the target

@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -225,17 +226,14 @@ func hex2(s []byte) int {
 }
 
 // unhex returns the value of a hexadecimal digit, or -1 if c is not one.
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c && c <= 'f':
-		return int(c-'a') + 10
-	case 'A' <= c && c <= 'F':
-		return int(c-'A') + 10
+func unhex(c byte) int { return int(hexValues[c]) }
+
+var hexValues = func() (t [256]int8) {
+	for c := range t {
+		t[c] = int8(strings.IndexByte("0123456789abcdef", lower(byte(c)))) //nolint:gosec // -1 to 15
 	}
-	return -1
-}
+	return t
+}()
 
 // maxEntity is the maximum length of an entity that is resolved. The longest is
 // &#x10FFFF;.

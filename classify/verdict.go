@@ -225,8 +225,9 @@ func RequestIDSources() []RequestIDSource {
 // RequestID is the ID of one call. It is stored by value to avoid allocations.
 // The zero value means that there is no ID.
 type RequestID struct {
-	b [MaxRequestID]byte
-	n uint8
+	b    [MaxRequestID]byte
+	n    uint8
+	uuid bool // it has the form of a UUID
 }
 
 // MakeRequestID returns the ID in b. It returns the zero value if b is empty,
@@ -237,18 +238,19 @@ func MakeRequestID[T string | []byte](b T) RequestID {
 	if len(b) == 0 || len(b) > MaxRequestID {
 		return id
 	}
-	for i := range len(b) {
-		switch c := b[i]; {
-		case c <= ' ', c >= 0x7f, c == '"', c == '\'', c == '\\', c == '<', c == '>':
+	copy(id.b[:], b)
+	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
+	if id.uuid = uuidLength(b) == len(b); id.uuid {
+		return id
+	}
+	for _, c := range id.b[:id.n] {
+		if c <= ' ' || c >= 0x7f || c == '"' || c == '\'' || c == '\\' || c == '<' || c == '>' {
 			return RequestID{}
-		default:
-			id.b[i] = c
 		}
 	}
-	if uuidLength(id.b[:len(b)]) != len(b) && looksKey(id.b[:len(b)]) {
+	if looksKey(id.b[:id.n]) {
 		return RequestID{}
 	}
-	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
 	return id
 }
 
@@ -260,6 +262,23 @@ func (id RequestID) Len() int { return int(id.n) }
 
 // String returns the ID as text, or "" if there is none.
 func (id RequestID) String() string { return string(id.b[:id.n]) }
+
+// UUID4 returns the ID as a UUID of version 4 (RFC 9562). It returns false if the ID is
+// not one. The case of its digits does not matter.
+func (id *RequestID) UUID4() (uuid [16]byte, ok bool) {
+	if !id.uuid || id.b[14] != '4' {
+		return uuid, false
+	}
+	text := id.b[:]
+	for i := range uuid {
+		if text[0] == '-' {
+			text = text[1:]
+		}
+		uuid[i] = byte(hex2(text)) //nolint:gosec // two hexadecimal digits
+		text = text[2:]
+	}
+	return uuid, uuid[8]>>6 == 0b10
+}
 
 // AppendTo appends the text of the ID to dst.
 func (id *RequestID) AppendTo(dst []byte) []byte { return append(dst, id.b[:id.n]...) }

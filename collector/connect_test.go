@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -110,9 +112,8 @@ func TestForeignTLSThroughATunnel(t *testing.T) {
 	if err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d of %d bytes came back, %v", len(got), len(data), err)
 	}
-	if s := tc.ConnectionState(); s.NegotiatedProtocol != "h2" {
-		t.Errorf("protocol %q: this is not the server's TLS", s.NegotiatedProtocol)
-	}
+	s := tc.ConnectionState()
+	assert.Equal(t, "h2", s.NegotiatedProtocol, "protocol %q: this is not the server's TLS", s.NegotiatedProtocol)
 }
 
 // TestPlainHTTPWithinConnect sends what Node's fetch and curl -p do for http://
@@ -151,9 +152,8 @@ func TestPlainHTTPWithinConnect(t *testing.T) {
 				}
 			}
 			c.Send(request(other))
-			if resp, body := c.Response(); resp.StatusCode != http.StatusForbidden {
-				t.Errorf("another host within: %d %s", resp.StatusCode, body)
-			}
+			resp, body := c.Response()
+			assert.Equal(t, http.StatusForbidden, resp.StatusCode, "another host within: %d %s", resp.StatusCode, body)
 			r.observed()
 			if s := r.proxy.Stats(); s.Tunnels != 0 || s.Dials != 1 {
 				t.Errorf("%+v", s)
@@ -171,11 +171,7 @@ func TestTLSWithinConnectThatIsNotOffered(t *testing.T) {
 	c.Send("CONNECT " + host + ":8080 HTTP/1.1\r\nHost: " + host + ":8080\r\n\r\n")
 	c.Expect(established)
 	err := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true}).Handshake()
-	if err == nil || !strings.Contains(err.Error(), "access denied") {
-		t.Errorf("the program saw %v", err)
-	}
-	if o := r.observed(); o.Fault != classify.FaultUnsupported {
-		t.Errorf("fault %q", o.Fault)
-	}
+	assert.ErrorContains(t, err, "access denied", "the program saw")
+	assert.Equal(t, classify.FaultUnsupported, r.observed().Fault)
 	r.untouched()
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
@@ -73,9 +74,7 @@ func TestCrowdOfConnects(t *testing.T) {
 	for i := range programs {
 		wg.Go(func() {
 			<-start
-			if err := call(names[i%hosts]); err != nil {
-				t.Errorf("program %d: %v", i, err)
-			}
+			assert.NoError(t, call(names[i%hosts]), "program %d", i)
 		})
 	}
 	close(start)

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -57,15 +58,11 @@ func TestNamesThatLeadAstray(t *testing.T) {
 		t.Helper()
 		c.Send(request(host + ":" + port))
 		resp, _ := c.Response()
-		if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(want) {
-			t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, want)
-		}
+		assert.Equal(t, string(want), resp.Header.Get("X-Ksyun-Tap-Error"), "X-Ksyun-Tap-Error")
 		if !want.Refused() {
 			r.begun()
 		}
-		if o := r.observed(); o.Fault != want {
-			t.Errorf("fault %q, want %q", o.Fault, want)
-		}
+		assert.Equal(t, want, r.observed().Fault)
 	}
 	ask(classify.FaultDNS)
 	for _, a := range []string{"127.0.0.1", "127.0.0.2", "0.0.0.0", "169.254.169.254", "224.0.0.1"} {
@@ -169,9 +166,8 @@ func TestTLSUpstream(t *testing.T) {
 			if s := tc.ConnectionState(); s.ServerName != host || s.NegotiatedProtocol != "http/1.1" || s.Version < tls.VersionTLS12 {
 				t.Errorf("server name %q, protocol %q, version %x", s.ServerName, s.NegotiatedProtocol, s.Version)
 			}
-			if s := r.proxy.Stats(); s.Dials != 1 {
-				t.Errorf("%+v", s)
-			}
+			s := r.proxy.Stats()
+			assert.EqualValues(t, 1, s.Dials, s)
 		})
 	}
 }
@@ -200,13 +196,9 @@ func TestTLSUpstreamEnds(t *testing.T) {
 			up.Expect(request(host))
 			tt.end(raw, tc)
 			r.begun()
-			if o := r.observed(); o.Fault != tt.fault {
-				t.Errorf("fault %q, want %q", o.Fault, tt.fault)
-			}
+			assert.Equal(t, tt.fault, r.observed().Fault)
 			_, err := io.ReadAll(c)
-			if got := errors.Is(err, syscall.ECONNRESET); got != (tt.fault == classify.FaultReset) {
-				t.Errorf("the client saw %v", err)
-			}
+			assert.Equal(t, tt.fault == classify.FaultReset, errors.Is(err, syscall.ECONNRESET), "the client saw %v", err)
 		})
 	}
 }
@@ -233,13 +225,10 @@ func TestTLSUpstreamIsVerified(t *testing.T) {
 				t.Error("the upstream got something")
 			}
 			resp, body := c.Response()
-			if resp.StatusCode != http.StatusNotImplemented || !strings.Contains(body, tt.advice) {
-				t.Errorf("%d %s", resp.StatusCode, body)
-			}
+			assert.Equal(t, http.StatusNotImplemented, resp.StatusCode)
+			assert.Contains(t, body, tt.advice)
 			r.begun()
-			if o := r.observed(); o.Fault != classify.FaultTLS {
-				t.Errorf("fault %q", o.Fault)
-			}
+			assert.Equal(t, classify.FaultTLS, r.observed().Fault)
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -31,12 +32,9 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 		return tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: r.upCA.pool()}), c
 	}
 	tc, _ := own()
-	if err := tc.Handshake(); err == nil {
-		t.Fatal("it trusts the tap")
-	}
-	if e := r.failed(); e.Reason != HandshakeUntrusted {
-		t.Errorf("%+v", e)
-	}
+	require.Error(t, tc.Handshake(), "it trusts the tap")
+	e := r.failed()
+	assert.Equal(t, HandshakeUntrusted, e.Reason, e)
 
 	tc, _ = own()
 	up := r.upstream()
@@ -45,9 +43,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 	server := tls.Server(up.Conn, r.upCA.server(host))
 	require.NoError(t, server.Handshake())
 	require.NoError(t, <-done, "after its first refusal")
-	if u := <-unseen; u != (Unobserved{host, 443, true}) {
-		t.Errorf("%+v", u)
-	}
+	assert.Equal(t, Unobserved{host, 443, true}, <-unseen)
 	up.Close()
 
 	c := r.inTLS() // another program
@@ -60,9 +56,7 @@ func TestProgramThatBringsItsOwnTrust(t *testing.T) {
 
 	r.reload(r.proxy.rules.Load().policy)
 	tc, _ = own()
-	if err := tc.Handshake(); err == nil {
-		t.Error("a reload did not forget it")
-	}
+	assert.Error(t, tc.Handshake(), "a reload did not forget it")
 	r.failed()
 }
 
@@ -85,9 +79,8 @@ func TestProgramThatChecksPinsAfterTheHandshake(t *testing.T) {
 			t.Fatal("it sees the server's own certificate")
 		}
 		tc.Close()
-		if e := r.failed(); e.Reason != HandshakeAborted {
-			t.Errorf("%+v", e)
-		}
+		e := r.failed()
+		assert.Equal(t, HandshakeAborted, e.Reason, e)
 	}
 	_, c := connect()
 	tc := tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: r.upCA.pool()})
@@ -116,9 +109,7 @@ func TestDistrustIsRefusedByPolicy(t *testing.T) {
 		}
 		r.failed()
 	}
-	if n := r.proxy.Stats().TappedTunnels; n != 0 {
-		t.Errorf("%d tunnels", n)
-	}
+	assert.Zero(t, r.proxy.Stats().TappedTunnels, "tunnels")
 }
 
 func TestDistrusts(t *testing.T) {
@@ -154,9 +145,7 @@ func TestDistrustsAreBounded(t *testing.T) {
 	for i := range 2 * maxDistrusts {
 		d.failed(host, string(rune(i)), HandshakeUntrusted)
 	}
-	if len(d.all) != maxDistrusts {
-		t.Errorf("%d are remembered", len(d.all))
-	}
+	assert.Len(t, d.all, maxDistrusts, "are remembered")
 	d.clear()
 	agent := strings.Repeat("x", 64<<10)
 	d.failed(host, agent, HandshakeUntrusted)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -47,9 +48,8 @@ func TestGoClientThatDoesNotTrustTheTap(t *testing.T) {
 	client := r.goClient()
 	client.Transport.(*http.Transport).TLSClientConfig.RootCAs = r.upCA.pool()
 	_, err := client.Get("https://" + host + "/")
-	if unknown, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
-		t.Errorf("%v, %v", err, unknown)
-	}
+	unknown, ok := errors.AsType[x509.UnknownAuthorityError](err)
+	assert.True(t, ok, "%v, %v", err, unknown)
 	if e := r.failed(); e.Reason != HandshakeUntrusted || e.Host != host {
 		t.Errorf("%+v", e)
 	}
@@ -77,7 +77,5 @@ func TestGoClientThatCancels(t *testing.T) {
 	}
 	rawconn.Receive(t, gone, "the upstream waits for a client that left")
 	r.begun()
-	if o := r.observed(); o.Fault != classify.FaultCanceled {
-		t.Errorf("fault %q", o.Fault)
-	}
+	assert.Equal(t, classify.FaultCanceled, r.observed().Fault)
 }

@@ -246,6 +246,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 		o.Credential = h.hash(h.secrets.AccessKey)
 	}
 	h.judge(x, fault)
+	h.scrub(x, fault)
 	h.inspect(x, fault)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
@@ -281,21 +282,22 @@ func (h *handler) chooseSink() {
 	}
 }
 
-// judge sets the verdict, without the secrets of the request.
+// scrub removes the secrets of the request from the verdict.
+func (h *handler) scrub(x *relay.Exchange, fault classify.Fault) {
+	if fault.Refused() { // it was not read
+		h.request.Target, h.request.Header = target(&x.Request), &x.Request
+	}
+	var own classify.Secrets // sent in place of the request's
+	if w, ok := h.way.(*resignWay); ok {
+		accessKey, token := w.signer.Sent()
+		own.AccessKey, own.Token = []byte(accessKey), []byte(token)
+	}
+	h.obs.Verdict.Scrub(&h.request, h.secrets, own)
+}
+
+// judge sets the verdict.
 func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	v := &h.obs.Verdict
-	defer func() {
-		h.request = classify.Request{Target: target(&x.Request), Header: &x.Request}
-		if !fault.Refused() {
-			h.request.Body, _ = x.RequestBody()
-		}
-		var own classify.Secrets // sent in place of the request's
-		if w, ok := h.way.(*resignWay); ok {
-			accessKey, token := w.signer.Sent()
-			own.AccessKey, own.Token = []byte(accessKey), []byte(token)
-		}
-		v.Scrub(&h.request, h.secrets, own)
-	}()
 	body, whole := x.ResponseBody()
 	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
 	h.obs.ResponseBody = body

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -36,12 +39,9 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 		if !dated {
 			at = time.Time{}
 		}
-		if !o.Date.Equal(at) {
-			t.Errorf("%s: date %v, want %v", name, o.Date, at)
-		}
-		if inspected := o.Signature != nil; inspected != strings.HasPrefix(head, "403") {
-			t.Fatalf("%s: inspected %v", name, inspected)
-		}
+		assert.True(t, o.Date.Equal(at), "%s: date %v, want %v", name, o.Date, at)
+		inspected := o.Signature != nil
+		require.Equal(t, strings.HasPrefix(head, "403"), inspected, "%s: inspected", name)
 		var got []classify.Check
 		if o.Signature != nil {
 			for _, finding := range o.Signature.Findings {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -102,9 +104,8 @@ func TestHostFieldWithinTLS(t *testing.T) {
 		up := r.tlsUpstream()
 		up.Expect(request(name))
 		up.Deliver(okResponse, c)
-		if call := r.begun(); call.Host != host {
-			t.Errorf("Host: %s is a call to %q", name, call.Host)
-		}
+		call := r.begun()
+		assert.Equal(t, host, call.Host, "Host: %s is a call", name)
 	}
 }
 
@@ -121,9 +122,7 @@ func TestInterceptedUpstreamIsVerified(t *testing.T) {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
 	r.begun()
-	if o := r.observed(); o.Fault != classify.FaultTLS {
-		t.Errorf("fault %q", o.Fault)
-	}
+	assert.Equal(t, classify.FaultTLS, r.observed().Fault)
 }
 
 func TestHandshakesThatFail(t *testing.T) {
@@ -205,11 +204,8 @@ func TestResetWithinTLS(t *testing.T) {
 	up := rawconn.New(t, tls.Server(raw.Conn, r.upCA.server(host)))
 	up.Expect(request(host))
 	raw.Reset()
-	if _, err := io.ReadAll(c); !errors.Is(err, syscall.ECONNRESET) {
-		t.Errorf("the client saw %v", err)
-	}
+	_, err := io.ReadAll(c)
+	assert.ErrorIs(t, err, syscall.ECONNRESET, "the client saw")
 	r.begun()
-	if o := r.observed(); o.Fault != classify.FaultReset {
-		t.Errorf("fault %q", o.Fault)
-	}
+	assert.Equal(t, classify.FaultReset, r.observed().Fault)
 }

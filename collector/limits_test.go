@@ -3,6 +3,8 @@ package collector
 import (
 	"reflect"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // fill sets each number in v, at any depth, to another value from n on, and
@@ -29,9 +31,7 @@ func TestConfigReachesTheRelay(t *testing.T) {
 	shared := 0
 	for i := range got.NumField() {
 		name := got.Type().Field(i).Name
-		if got.Field(i).IsZero() {
-			t.Errorf("%s is not set", name)
-		}
+		assert.False(t, got.Field(i).IsZero(), "%s is not set", name)
 		if ours := reflect.ValueOf(cfg).FieldByName(name); ours.IsValid() {
 			shared++
 			if !reflect.DeepEqual(ours.Interface(), got.Field(i).Interface()) {
@@ -39,9 +39,7 @@ func TestConfigReachesTheRelay(t *testing.T) {
 			}
 		}
 	}
-	if shared < 6 {
-		t.Errorf("only %d fields are shared", shared)
-	}
+	assert.GreaterOrEqual(t, shared, 6, "only %d fields are shared", shared)
 }
 
 // TestConnectionsAreLimited has one connection more than there may be, while all

@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -39,9 +40,8 @@ func sdkRequest(t *testing.T, presigned bool, method, query, body string) string
 	if presigned {
 		uri, header, err := signer.PresignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now)
 		require.NoError(t, err)
-		if req, err = http.NewRequest(method, uri, strings.NewReader(body)); err != nil {
-			t.Fatal(err)
-		}
+		req, err = http.NewRequest(method, uri, strings.NewReader(body))
+		require.NoError(t, err)
 		req.Header = header
 	} else if err := signer.SignHTTP(t.Context(), creds, req, hash, "monitor", "cn-beijing-6", now); err != nil {
 		t.Fatal(err)
@@ -112,9 +112,8 @@ func TestSignedRequestsPassVerbatim(t *testing.T) {
 				if o.Start.Before(before) || o.FirstByte.Before(o.Start) || o.End.Before(o.FirstByte) || o.End.After(time.Now()) {
 					t.Errorf("times %v, %v, %v", o.Start, o.FirstByte, o.End)
 				}
-				if len(o.Credential) != 16 || strings.Contains(accessKey, o.Credential) {
-					t.Errorf("credential %q", o.Credential)
-				}
+				assert.Len(t, o.Credential, 16, "credential")
+				assert.NotContains(t, accessKey, o.Credential, "credential")
 				r.silent()
 			})
 		}
@@ -171,18 +170,16 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	if got[0] == got[1] || got[0] != got[2] {
 		t.Errorf("credentials %q", got)
 	}
-	if again := newHandler(r.proxy, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); again != got[0] {
-		t.Errorf("the same key gave %q and %q", got[0], again)
-	}
+	again := newHandler(r.proxy, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey))
+	assert.Equal(t, got[0], again, "the same key gave")
 	if want := classify.HashAccessKey([]byte("test key"), []byte(accessKey)); got[0] != want { // as transport has it
 		t.Errorf("the key gave %s, want %s", got[0], want)
 	}
 	h := newHandler(r.proxy, proxyWay{}, netip.AddrPort{})
 	keys := [][]byte{[]byte(accessKey), []byte("AKLTanotherKey000000")}
 	n := 0
-	if allocs := testing.AllocsPerRun(100, func() { h.hash(keys[n%2]); n++ }); allocs != 0 {
-		t.Errorf("%v allocations for a name that is known", allocs)
-	}
+	allocs := testing.AllocsPerRun(100, func() { h.hash(keys[n%2]); n++ })
+	assert.Zero(t, allocs, "allocations for a name that is known")
 	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
 	if h := newHandler(foreign, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
 		t.Error("the hash does not depend on the key")
@@ -221,9 +218,7 @@ func TestVerdictsOfResponses(t *testing.T) {
 				if v.Outcome != tt.outcome || v.Code != tt.code {
 					t.Errorf("outcome %q, code %q; want %q, %q", v.Outcome, v.Code, tt.outcome, tt.code)
 				}
-				if v.RequestID.IsZero() {
-					t.Error("no request ID")
-				}
+				assert.False(t, v.RequestID.IsZero(), "no request ID")
 			})
 		}
 	}
@@ -299,13 +294,9 @@ func TestMessagesAreScrubbed(t *testing.T) {
 	up.Deliver(response, c)
 	r.begun()
 	o := r.observed()
-	if !strings.HasPrefix(o.Verdict.Message, "no key ") {
-		t.Errorf("message %q", o.Verdict.Message)
-	}
+	assert.True(t, strings.HasPrefix(o.Verdict.Message, "no key "), "message %q", o.Verdict.Message)
 	for _, secret := range []string{accessKey, token, secretKey} {
-		if strings.Contains(o.Verdict.Message, secret) {
-			t.Errorf("message %q", o.Verdict.Message)
-		}
+		assert.NotContains(t, o.Verdict.Message, secret)
 	}
 }
 
@@ -331,9 +322,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 			up.Deliver(whole, c)
 			r.begun()
 			v := r.observed().Verdict
-			if text := fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID); strings.Contains(text, "canary") {
-				t.Errorf("verdict: %s", text)
-			}
+			assert.NotContains(t, fmt.Sprintf("%s %s %s %s", v.Code, v.Inner, v.Message, v.RequestID), "canary", "verdict")
 		})
 	}
 	t.Run("ID of a response that broke off", func(t *testing.T) {
@@ -359,15 +348,13 @@ func TestActionInAFormBodyIsRead(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
 		c.Send(head + form)
-		if call := r.begun(); call.Action != "CreateAlarmPolicy" {
-			t.Errorf("begun %+v", call)
-		}
+		call := r.begun()
+		assert.Equal(t, "CreateAlarmPolicy", call.Action, "begun %+v", call)
 		up := r.upstream()
 		up.Expect(head + form)
 		up.Send(okResponse)
-		if o := r.observed(); o.Call.Action != "CreateAlarmPolicy" {
-			t.Errorf("observed %+v", o.Call)
-		}
+		o := r.observed()
+		assert.Equal(t, "CreateAlarmPolicy", o.Call.Action, "observed %+v", o.Call)
 	})
 	t.Run("late", func(t *testing.T) {
 		r := newRig(t)
@@ -451,16 +438,12 @@ func TestPanickingSinkDoesNoHarm(t *testing.T) {
 		}
 		up.Expect(request(host))
 		up.Deliver(okResponse, c)
-		if o := r.observed(); o.Fault != classify.FaultNone {
-			t.Errorf("fault %q", o.Fault)
-		}
+		assert.Equal(t, classify.FaultNone, r.observed().Fault)
 		if i == 2 {
 			r.proxy.Shutdown(t.Context())
 		}
 	}
-	if n := r.proxy.Stats().Panics; n != 6 {
-		t.Errorf("%d panics counted, want 6", n)
-	}
+	assert.EqualValues(t, 6, r.proxy.Stats().Panics, "panics counted")
 }
 
 func TestShutdownIsObserved(t *testing.T) {
@@ -470,12 +453,9 @@ func TestShutdownIsObserved(t *testing.T) {
 	r.upstream().Expect(request(host))
 	go r.cut()
 	r.begun()
-	if o := r.observed(); o.Fault != classify.FaultShutdown {
-		t.Errorf("fault %q", o.Fault)
-	}
-	if _, err := c.Read(make([]byte, 1)); err == nil {
-		t.Error("the connection is open")
-	}
+	assert.Equal(t, classify.FaultShutdown, r.observed().Fault)
+	_, err := c.Read(make([]byte, 1))
+	assert.Error(t, err, "the connection is open")
 }
 
 // BenchmarkCredential measures the name of the access key of each call on a connection

@@ -3,6 +3,8 @@ package collector
 import (
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
@@ -15,9 +17,7 @@ func TestOtherHosts(t *testing.T) {
 			t.Errorf("%s was read as %s (%v)", o, got, err)
 		}
 	}
-	if err := new(OtherHosts).Set("drop"); err == nil {
-		t.Error("drop was taken")
-	}
+	assert.Error(t, new(OtherHosts).Set("drop"), "drop was taken")
 }
 
 func TestDestinations(t *testing.T) {
@@ -75,9 +75,8 @@ func TestSignedFields(t *testing.T) {
 		{"", "/", ""},
 	}
 	for _, tt := range tests {
-		if got := signedFields([]byte(tt.authorization), []byte(tt.target)); string(got) != tt.want {
-			t.Errorf("%q, %q: %q, want %q", tt.authorization, tt.target, got, tt.want)
-		}
+		got := signedFields([]byte(tt.authorization), []byte(tt.target))
+		assert.Equal(t, tt.want, string(got), "%q, %q", tt.authorization, tt.target)
 	}
 }
 
@@ -90,15 +89,10 @@ func TestConfigIsChecked(t *testing.T) {
 	} {
 		cfg := good
 		spoil(&cfg)
-		if _, err := New(cfg); err == nil {
-			t.Errorf("%s was taken", name)
-		}
+		_, err := New(cfg)
+		assert.Error(t, err, "%s was taken", name)
 	}
 	p := newProxy(t, good)
-	if err := p.Reload(Policy{UpstreamScheme: "ftp"}, good.Classifier); err == nil {
-		t.Error("a bad policy was loaded")
-	}
-	if p.rules.Load().policy.UpstreamScheme != "" {
-		t.Error("a refused policy is in force")
-	}
+	assert.Error(t, p.Reload(Policy{UpstreamScheme: "ftp"}, good.Classifier), "a bad policy was loaded")
+	assert.Empty(t, p.rules.Load().policy.UpstreamScheme, "a refused policy is in force")
 }

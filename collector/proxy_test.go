@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -31,9 +32,8 @@ func TestOtherHostsAreForwardedUnseen(t *testing.T) {
 		up.Deliver(okResponse, c)
 	}
 	r.silent()
-	if s := r.proxy.Stats(); s.Unobserved != 2 {
-		t.Errorf("%+v", s)
-	}
+	s := r.proxy.Stats()
+	assert.EqualValues(t, 2, s.Unobserved, s)
 }
 
 func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
@@ -72,17 +72,13 @@ func TestReload(t *testing.T) {
 	require.NoError(t, r.proxy.Reload(policy, classify.New(classify.DefaultCatalog())))
 	up.Deliver(okResponse, c)
 	r.begun()
-	if o := r.observed(); o.Verdict.Outcome != classify.OutcomeSuccess {
-		t.Errorf("%+v", o.Verdict)
-	}
+	o := r.observed()
+	assert.Equal(t, classify.OutcomeSuccess, o.Verdict.Outcome, o.Verdict)
 
 	c.Send(request(host))
-	if resp, _ := c.Response(); resp.StatusCode != http.StatusForbidden {
-		t.Errorf("status %d", resp.StatusCode)
-	}
-	if o := r.observed(); o.Fault != classify.FaultHostRefused {
-		t.Errorf("fault %q", o.Fault)
-	}
+	resp, _ := c.Response()
+	assert.Equal(t, http.StatusForbidden, resp.StatusCode, "status")
+	assert.Equal(t, classify.FaultHostRefused, r.observed().Fault)
 	c.Send(request("other.example.com"))
 	up = r.upstream()
 	up.Expect(request("other.example.com"))
@@ -102,9 +98,8 @@ func TestReloadReplacesUpstreams(t *testing.T) {
 	require.NoError(t, r.proxy.Reload(old.policy, old.classifier))
 	c.Send(request(host))
 	r.upstream().Expect(request(host))
-	if _, err := up.In.ReadByte(); err == nil {
-		t.Error("the old upstream connection is in use")
-	}
+	_, err := up.In.ReadByte()
+	assert.Error(t, err, "the old upstream connection is in use")
 }
 
 func TestStats(t *testing.T) {
@@ -124,7 +119,5 @@ func TestStats(t *testing.T) {
 		Accepted: 1, Dials: 1,
 		RequestBytes: int64(len(req)), ResponseBytes: int64(len(response)),
 	}}
-	if got != want {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
+	assert.Equal(t, want, got)
 }

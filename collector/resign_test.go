@@ -101,9 +101,7 @@ func TestResign(t *testing.T) {
 			go io.WriteString(c, tc.raw)
 			method, _, _ := strings.Cut(tc.raw, " ")
 			res, body := c.ResponseTo(method)
-			if res.StatusCode != tc.status {
-				t.Fatalf("status %d, want %d\n%s", res.StatusCode, tc.status, body)
-			}
+			require.Equal(t, tc.status, res.StatusCode, "status %d, want %d\n%s", res.StatusCode, tc.status, body)
 			var o *classify.Observation
 			for o == nil {
 				o = r.next().obs
@@ -129,9 +127,8 @@ func TestResignKeepsItsKey(t *testing.T) {
 	c := rawconn.Dial(t, r.serveResign(ResignAddress{Signer: signer}))
 	c.Send("GET /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: x\r\n\r\n")
 	up := r.upstream()
-	if _, err := http.ReadRequest(up.In); err != nil {
-		t.Fatal(err)
-	}
+	_, err := http.ReadRequest(up.In)
+	require.NoError(t, err)
 	const body = `{"Error":{"Code":"Invalid.canary-key","InnerCode":"canary-token","Message":"no canary-key with canary-token"}}`
 	up.Send(fmt.Sprintf("HTTP/1.1 403 Forbidden\r\nX-KSC-Request-Id: canary-key\r\nContent-Length: %d\r\n\r\n%s", len(body), body))
 	r.begun()
@@ -158,9 +155,8 @@ func TestResignPipelined(t *testing.T) {
 	}
 	go io.WriteString(c, all.String())
 	for i := range 6 {
-		if res, body := c.Response(); res.StatusCode != http.StatusOK {
-			t.Fatalf("response %d: status %d, %s", i, res.StatusCode, body)
-		}
+		res, body := c.Response()
+		require.Equal(t, http.StatusOK, res.StatusCode, "response %d: status %d, %s", i, res.StatusCode, body)
 	}
 }
 
@@ -170,9 +166,8 @@ func TestResignContinues(t *testing.T) {
 	r.simulate()
 	c := rawconn.Dial(t, r.serveResign(ResignAddress{}))
 	c.Send("POST /?Action=PutMetricData&Version=2017-07-01 HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
-	if res, _ := c.Response(); res.StatusCode != http.StatusContinue {
-		t.Fatalf("%s: want to be asked for the body", res.Status)
-	}
+	res, _ := c.Response()
+	require.Equal(t, http.StatusContinue, res.StatusCode, "%s: want to be asked for the body", res.Status)
 	c.Send("{}")
 	if res, body := c.Response(); res.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %s", res.Status, body)
@@ -192,13 +187,10 @@ func TestResignBodyBreaksOff(t *testing.T) {
 		c := rawconn.Dial(t, addr)
 		c.Send(raw)
 		c.CloseWrite()
-		if _, err := io.Copy(io.Discard, c); err != nil {
-			t.Fatal(err)
-		}
+		_, err := io.Copy(io.Discard, c)
+		require.NoError(t, err)
 	}
-	if n := r.proxy.Stats().Dials; n != 0 {
-		t.Errorf("%d connections to the API", n)
-	}
+	assert.Zero(t, r.proxy.Stats().Dials, "connections to the API")
 }
 
 // TestResignVerifies looks at the refusal; resign's tests at the signatures.
@@ -235,9 +227,7 @@ func TestResignVerifies(t *testing.T) {
 	if o.Fault != classify.FaultSignature || !o.Fault.Refused() || o.Credential != "" {
 		t.Errorf("observed %+v", o)
 	}
-	if n := r.proxy.Stats().Dials; n != 1 {
-		t.Errorf("%d connections to the API, want 1", n)
-	}
+	assert.EqualValues(t, 1, r.proxy.Stats().Dials, "connections to the API")
 }
 
 func TestResignAllows(t *testing.T) {
@@ -249,9 +239,8 @@ func TestResignAllows(t *testing.T) {
 			a.Allow = append(a.Allow, netip.MustParsePrefix(n))
 		}
 		res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(must(http.NewRequest(http.MethodGet, "http://"+r.serveResign(a)+"/?Action=ListMetrics&Version=2010-05-25", nil)))
-		if got := statusOrNone(res, err); got != want {
-			t.Errorf("%s: status %d, want %d: %v", networks, got, want, err)
-		}
+		got := statusOrNone(res, err)
+		assert.Equal(t, want, got, "%s: status %d, want %d: %v", networks, got, want, err)
 	}
 	if n := r.proxy.Stats().NotAllowed; n < 1 {
 		t.Errorf("%d connections counted as not allowed", n)
@@ -273,9 +262,8 @@ func TestResignMutualTLS(t *testing.T) {
 	}{"trusted": {[]tls.Certificate{cert}, 200}, "none": {nil, 0}, "of others": {[]tls.Certificate{other}, 0}} {
 		tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: tc.certs}}
 		res, err := tr.RoundTrip(must(http.NewRequest(http.MethodGet, "https://"+addr+"/?Action=ListMetrics&Version=2010-05-25", nil)))
-		if got := statusOrNone(res, err); got != tc.want {
-			t.Errorf("%s: status %d, want %d: %v", name, got, tc.want, err)
-		}
+		got := statusOrNone(res, err)
+		assert.Equal(t, tc.want, got, "%s: status %d, want %d: %v", name, got, tc.want, err)
 	}
 	if err := r.proxy.Shutdown(t.Context()); err != nil { // by then all are counted
 		t.Error(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -85,26 +86,17 @@ func TestOwnResponses(t *testing.T) {
 				go c.Write([]byte(req))
 				resp, body := c.Response()
 
-				if resp.StatusCode != tt.status {
-					t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
-				}
-				if again := slices.Contains([]int{408, 409, 429, 500, 502, 503, 504, 509}, resp.StatusCode); again == tt.fault.Refused() {
-					t.Errorf("status %d makes SDKs try again: %v", resp.StatusCode, again)
-				}
-				if got := resp.Header.Get("X-Ksyun-Tap-Error"); got != string(tt.fault) {
-					t.Errorf("X-Ksyun-Tap-Error %q, want %q", got, tt.fault)
-				}
+				assert.Equal(t, tt.status, resp.StatusCode, "status")
+				again := slices.Contains([]int{408, 409, 429, 500, 502, 503, 504, 509}, resp.StatusCode)
+				assert.NotEqual(t, tt.fault.Refused(), again, "status %d makes SDKs try again", resp.StatusCode)
+				assert.Equal(t, string(tt.fault), resp.Header.Get("X-Ksyun-Tap-Error"), "X-Ksyun-Tap-Error")
 				var e jsonError
 				readable := tt.fault != classify.FaultBadRequest // else Accept is not known
 				if strings.Contains(strings.ToLower(accept), "json") && readable {
-					if err := json.Unmarshal([]byte(body), &e); err != nil {
-						t.Fatalf("%v: %s", err, body)
-					}
+					require.NoError(t, json.Unmarshal([]byte(body), &e), body)
 				} else {
 					var x xmlError
-					if err := xml.Unmarshal([]byte(body), &x); err != nil {
-						t.Fatalf("%v: %s", err, body)
-					}
+					require.NoError(t, xml.Unmarshal([]byte(body), &x), body)
 					e.RequestID, e.Error = x.RequestID, x.Error
 				}
 				if e.Error.Type != tt.kind || e.Error.Code != tt.code || !strings.Contains(e.Error.Message, tt.advice) {
@@ -121,9 +113,7 @@ func TestOwnResponses(t *testing.T) {
 				if o.Fault != tt.fault || o.Verdict.Outcome != classify.OutcomeProxy || o.Verdict.RequestID.String() != e.RequestID || o.Verdict.RequestIDSource != classify.RequestIDTap {
 					t.Errorf("observed fault %q, verdict %+v", o.Fault, o.Verdict)
 				}
-				if o.Upstream.IsValid() {
-					t.Errorf("upstream %v", o.Upstream)
-				}
+				assert.False(t, o.Upstream.IsValid(), "upstream %v", o.Upstream)
 				r.silent()
 				r.untouched()
 			})
@@ -140,13 +130,11 @@ func TestOwnResponseToHEADHasNoBody(t *testing.T) {
 		t.Fatalf("%q, %v", first, err)
 	}
 	for line := ""; line != "\r\n"; {
-		if line, err = c.In.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
+		line, err = c.In.ReadString('\n')
+		require.NoError(t, err)
 	}
-	if _, body := c.Response(); !strings.Contains(body, "example.org") {
-		t.Errorf("the next response is %q", body)
-	}
+	_, body := c.Response()
+	assert.Contains(t, body, "example.org", "the next response is")
 }
 
 func TestLoopsAreRefused(t *testing.T) {
@@ -167,9 +155,7 @@ func TestLoopsAreRefused(t *testing.T) {
 				if resp.StatusCode != http.StatusForbidden || resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "resolves to ksyun-tap itself") {
 					t.Errorf("%s: %d %s", to, resp.StatusCode, body)
 				}
-				if o := r.observed(); o.Fault != classify.FaultLoop {
-					t.Errorf("%s: fault %q", to, o.Fault)
-				}
+				assert.Equal(t, classify.FaultLoop, r.observed().Fault, "%s: fault", to)
 			}
 			r.cut()
 			<-done

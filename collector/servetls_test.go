@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -27,9 +28,8 @@ func TestTLSUnderTheRealHostName(t *testing.T) {
 	if o := r.observed(); o.Source != classify.SourceReverse || o.Scheme != "https" || o.Port != 443 || o.Call.Host != host || o.Fault != "" {
 		t.Errorf("%+v", o)
 	}
-	if s := r.proxy.Stats(); s.Intercepted != 1 {
-		t.Errorf("%+v", s)
-	}
+	s := r.proxy.Stats()
+	assert.EqualValues(t, 1, s.Intercepted, s)
 }
 
 func TestTLSOfOtherHosts(t *testing.T) {
@@ -56,9 +56,7 @@ func TestTLSOfOtherHosts(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		r := newInterceptRig(t)
 		_, err := tls.Dial("tcp", r.addrTLS, &tls.Config{ServerName: other, RootCAs: r.upCA.pool()})
-		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
-			t.Errorf("the program saw %v", err)
-		}
+		assert.ErrorContains(t, err, "unrecognized name", "the program saw")
 		if o := r.observed(); o.Fault != classify.FaultHostRefused || o.Source != classify.SourceReverse {
 			t.Errorf("fault %q, source %q", o.Fault, o.Source)
 		}
@@ -66,9 +64,8 @@ func TestTLSOfOtherHosts(t *testing.T) {
 	})
 	t.Run("without a name", func(t *testing.T) {
 		r := newInterceptRig(t)
-		if _, err := tls.Dial("tcp", r.addrTLS, &tls.Config{InsecureSkipVerify: true, ServerName: ""}); err == nil {
-			t.Error("no error")
-		}
+		_, err := tls.Dial("tcp", r.addrTLS, &tls.Config{InsecureSkipVerify: true, ServerName: ""})
+		assert.Error(t, err)
 		if e := r.failed(); e.Reason != HandshakeOther || e.Host != "" || !e.Client.IsValid() {
 			t.Errorf("%+v", e)
 		}
@@ -106,7 +103,5 @@ func TestTLSLoopsAreRefused(t *testing.T) {
 	if resp.Header.Get("X-Ksyun-Tap-Error") != "loop" || !strings.Contains(body, "--upstream.resolver") {
 		t.Errorf("%d %s", resp.StatusCode, body)
 	}
-	if o := r.observed(); o.Fault != classify.FaultLoop {
-		t.Errorf("fault %q", o.Fault)
-	}
+	assert.Equal(t, classify.FaultLoop, r.observed().Fault)
 }

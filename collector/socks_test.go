@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -35,16 +38,13 @@ func socks(t *testing.T, p *rawconn.Conn, reply byte) (user, address string) {
 	t.Helper()
 	read := func(n int) []byte {
 		b := make([]byte, n)
-		if _, err := io.ReadFull(p, b); err != nil {
-			t.Fatalf("SOCKS: %v", err)
-		}
+		_, err := io.ReadFull(p, b)
+		require.NoError(t, err, "SOCKS")
 		return b
 	}
 	head := read(2)
 	methods := read(int(head[1]))
-	if head[0] != 5 {
-		t.Fatalf("SOCKS version %d", head[0])
-	}
+	require.EqualValues(t, 5, head[0], "SOCKS version")
 	if strings.ContainsRune(string(methods), 2) {
 		p.Send("\x05\x02")
 		user = string(read(int(read(2)[1])))
@@ -91,9 +91,8 @@ func TestSOCKS(t *testing.T) {
 		c = r.client()
 		c.Send(viaProxy(request(host)))
 		up = r.upstream()
-		if _, to := socks(t, up, 0); to != tt.name+":80" {
-			t.Errorf("%s: http to %s", tt.scheme, to)
-		}
+		_, to := socks(t, up, 0)
+		assert.Equal(t, tt.name+":80", to, "%s: http", tt.scheme)
 		up.Expect(request(host))
 		up.Deliver(okResponse, c)
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -23,29 +24,20 @@ func TestTLSUpstreamResumesSessions(t *testing.T) {
 		c := r.client()
 		c.Send(request(host))
 		tc := tls.Server(r.upstream().Conn, cfg)
-		if _, err := io.ReadFull(tc, make([]byte, len(request(host)))); err != nil {
-			t.Fatal(err)
-		}
-		if curve := tc.ConnectionState().CurveID; curve != tls.X25519MLKEM768 {
-			t.Errorf("key exchange %v, want X25519MLKEM768", curve)
-		}
+		_, err := io.ReadFull(tc, make([]byte, len(request(host))))
+		require.NoError(t, err)
+		assert.Equal(t, tls.X25519MLKEM768, tc.ConnectionState().CurveID, "key exchange")
 		io.WriteString(tc, okResponse)
 		c.Expect(okResponse)
 		r.begun()
 		r.observed()
 		return tc.ConnectionState().DidResume
 	}
-	if resumes() {
-		t.Error("the first connection resumes a session")
-	}
-	if !resumes() {
-		t.Error("the second connection does not resume the session")
-	}
+	assert.False(t, resumes(), "the first connection resumes a session")
+	assert.True(t, resumes(), "the second connection does not resume the session")
 	rules := r.proxy.rules.Load()
 	require.NoError(t, r.proxy.Reload(rules.policy, rules.classifier))
-	if resumes() {
-		t.Error("a session outlives the rules that it was verified by")
-	}
+	assert.False(t, resumes(), "a session outlives the rules that it was verified by")
 }
 
 // TestProgramsGetX25519MLKEM768 connects to the tap like current TLS clients.
@@ -56,9 +48,7 @@ func TestProgramsGetX25519MLKEM768(t *testing.T) {
 	c.Expect(established)
 	tc := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: host})
 	require.NoError(t, tc.Handshake())
-	if curve := tc.ConnectionState().CurveID; curve != tls.X25519MLKEM768 {
-		t.Errorf("key exchange %v, want X25519MLKEM768", curve)
-	}
+	assert.Equal(t, tls.X25519MLKEM768, tc.ConnectionState().CurveID, "key exchange")
 }
 
 // dottedHello is a ClientHello whose server name ends with a dot, as Python
@@ -97,9 +87,8 @@ func TestServerNameWithADot(t *testing.T) {
 			up := r.upstream()
 			up.Expect(hello)
 			up.Deliver("\x16response", c)
-			if s := r.proxy.Stats(); s.TappedTunnels != 1 {
-				t.Errorf("%+v", s)
-			}
+			s := r.proxy.Stats()
+			assert.EqualValues(t, 1, s.TappedTunnels, s)
 		})
 	}
 	t.Run("a TLS listener", func(t *testing.T) {
@@ -110,9 +99,8 @@ func TestServerNameWithADot(t *testing.T) {
 		up := r.upstream()
 		up.Expect(hello)
 		up.Deliver("\x16response", c)
-		if s := r.proxy.Stats(); s.TappedTunnels != 1 {
-			t.Errorf("%+v", s)
-		}
+		s := r.proxy.Stats()
+		assert.EqualValues(t, 1, s.TappedTunnels, s)
 	})
 	t.Run("plain HTTP", func(t *testing.T) {
 		r := newRig(t)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -108,9 +109,8 @@ func TestHTTPThroughAProxy(t *testing.T) {
 					t.Errorf("%+v", o)
 				}
 			}
-			if s := r.proxy.Stats(); s.Dials != 1 {
-				t.Errorf("%+v", s)
-			}
+			s := r.proxy.Stats()
+			assert.EqualValues(t, 1, s.Dials, s)
 		})
 	}
 }
@@ -186,13 +186,11 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 			if resp.Header.Get("X-Ksyun-Tap-Error") != string(tt.fault) || !strings.Contains(body, tt.advice) {
 				t.Errorf("%d %q %s", resp.StatusCode, resp.Header.Get("X-Ksyun-Tap-Error"), body)
 			}
-			if strings.Contains(body, "s3cret") || strings.Contains(body, "dXNlcjpzM2NyZXQ") {
-				t.Errorf("the proxy's password is in %s", body)
-			}
+			assert.NotContains(t, body, "s3cret", "the proxy's password")
+			assert.NotContains(t, body, "dXNlcjpzM2NyZXQ", "the proxy's password")
 			mayPass := slices.Contains([]string{"talks nonsense", "talks endlessly", "closes", "is not there"}, name)
-			if again := resp.StatusCode == http.StatusServiceUnavailable; again != mayPass {
-				t.Errorf("status %d makes SDKs try again: %t", resp.StatusCode, again)
-			}
+			again := resp.StatusCode == http.StatusServiceUnavailable
+			assert.Equal(t, mayPass, again, "status %d makes SDKs try again", resp.StatusCode)
 		})
 	}
 }

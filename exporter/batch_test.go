@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -28,9 +30,7 @@ func TestBatches(t *testing.T) {
 				p.Observe(attempt.Get("error_throttled"))
 			}
 			synctest.Wait() // until the goroutine behind the queue waits
-			if got := j.Stats().Entries; got != served {
-				t.Errorf("%d observations were served, want %d", got, served)
-			}
+			assert.Equal(t, served, j.Stats().Entries, "observations were served")
 		}
 		observe(1, 1)       // the first one at once
 		observe(batch-1, 0) // these wait for more
@@ -42,9 +42,7 @@ func TestBatches(t *testing.T) {
 		observe(0, 3)
 		observe(1, 1) // the first one after a pause at once
 		observe(5, 0)
-		if err := p.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, p.Shutdown(t.Context()))
 		observe(0, 5)
 	})
 }
@@ -79,14 +77,10 @@ func TestSettle(t *testing.T) {
 		fail()
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if !p.Settle(ctx) {
-			t.Error("did not wait")
-		}
+		assert.True(t, p.Settle(ctx), "did not wait")
 		synctest.Wait() // the worker goes on nevertheless
 		settle(false, 7)
-		if err := p.Shutdown(t.Context()); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, p.Shutdown(t.Context()))
 		settle(false, 7)
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/zap"
 
@@ -26,16 +28,12 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	out.flush(t)
 
 	want, ok := diagnosis.Describe(diagnosis.CauseSecretWrong)
-	if !ok {
-		t.Fatal("no such cause")
-	}
+	require.True(t, ok, "no such cause")
 	found := out.journal.Find("00000000-1111-4222-8333-444444444403")
 	if len(found) != 1 || found[0].Cause() == nil || found[0].Cause().Cause != want.Cause || found[0].Cause().Summary != want.Summary {
 		t.Fatalf("in the journal: %+v", found)
 	}
-	if found[0].Advice != want.Advice {
-		t.Errorf("advice %v, want %v", found[0].Advice, want.Advice)
-	}
+	assert.Equal(t, want.Advice, found[0].Advice)
 	lines := out.log.String()
 	if strings.Count(lines, `"cause":`) != 1 || !strings.Contains(lines, `"cause":"secret_wrong","certainty":"likely"`) || !strings.Contains(lines, want.Advice.Do.English) {
 		t.Errorf("lines %s", lines)
@@ -44,9 +42,7 @@ func TestDiagnosesReachEveryOutput(t *testing.T) {
 	for _, s := range out.spans.got {
 		events += len(s.Events)
 	}
-	if want := len(found[0].Diagnoses); events != want {
-		t.Errorf("%d events of spans, want %d", events, want)
-	}
+	assert.Equal(t, len(found[0].Diagnoses), events, "events of spans")
 }
 
 // TestIncompleteResultsReachEveryOutput checks that a success without data is
@@ -62,12 +58,9 @@ func TestIncompleteResultsReachEveryOutput(t *testing.T) {
 		out.see(o)
 	}
 	out.flush(t)
-	if got := out.counted(t, "ksyun_api_incomplete_results_total", "reason", "interval_zone"); got != 3 {
-		t.Errorf("%v counted, want 3", got)
-	}
-	if got := out.counted(t, "ksyun_api_requests_total", "outcome", "success"); got != 3 {
-		t.Errorf("%v successes, want 3", got)
-	}
+	got := out.counted(t, "ksyun_api_incomplete_results_total", "reason", "interval_zone")
+	assert.EqualValues(t, 3, got, "counted")
+	assert.EqualValues(t, 3, out.counted(t, "ksyun_api_requests_total", "outcome", "success"), "successes")
 	want, _ := diagnosis.Describe(diagnosis.CauseIntervalZone)
 	kept, _ := out.journal.Select(t.Context(), &journal.Filter{}, "", 10)
 	if len(kept) != 1 || kept[0].Failed() || !kept[0].Incomplete() || kept[0].Meaning != want.Summary || kept[0].Advice != want.Advice {
@@ -114,9 +107,8 @@ func TestEventsReachTheOutputs(t *testing.T) {
 		out.see(o)
 	}
 	credential := attempt.Get("success").Credential
-	if n := out.counted(t, "ksyun_api_credential_errors_total", "credential", credential, "category", "auth"); n != 3 {
-		t.Errorf("%v failures counted", n)
-	}
+	n := out.counted(t, "ksyun_api_credential_errors_total", "credential", credential, "category", "auth")
+	assert.EqualValues(t, 3, n, "failures counted")
 	if n := out.counted(t, "ksyun_api_credential_refused", "credential", credential, "reason", "key"); n != 1 {
 		t.Errorf("refused: %v", n)
 	}
@@ -135,9 +127,7 @@ func TestEventsReachTheOutputs(t *testing.T) {
 func TestAttemptsOfACallAreLinked(t *testing.T) {
 	cfg := disk.Config{Path: filepath.Join(t.TempDir(), "journal.db"), MaxEntries: 100, Log: zap.NewNop()}
 	store, _, err := disk.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	out := newOutput(t, setting{ratio: 1, disk: store})
 	at := time.Now()
 	see := func(name string) {
@@ -150,15 +140,10 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 	see("error_receiver")
 	see("success")
 	see("success")
-	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success_after_retry"); n != 1 {
-		t.Errorf("%v calls succeeded after a retry", n)
-	}
-	if n := out.counted(t, "ksyun_api_calls_total", "outcome", "success"); n != 1 {
-		t.Errorf("%v calls succeeded at once", n)
-	}
-	if n := out.counted(t, "ksyun_api_retries_total", "outcome", "failed"); n != 1 {
-		t.Errorf("%v retries failed", n)
-	}
+	n := out.counted(t, "ksyun_api_calls_total", "outcome", "success_after_retry")
+	assert.EqualValues(t, 1, n, "calls succeeded after a retry")
+	assert.EqualValues(t, 1, out.counted(t, "ksyun_api_calls_total", "outcome", "success"), "calls succeeded at once")
+	assert.EqualValues(t, 1, out.counted(t, "ksyun_api_retries_total", "outcome", "failed"), "retries failed")
 	out.flush(t)
 	all, _ := out.journal.Select(t.Context(), &journal.Filter{}, "", 10)
 	if len(all) != 2 || all[0].Attempt != 2 || all[1].Attempt != 1 || all[0].CallID == "" {
@@ -170,21 +155,15 @@ func TestAttemptsOfACallAreLinked(t *testing.T) {
 		}
 	}
 	store, restored, err := disk.Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer func() { _ = store.Shutdown(t.Context()) }()
 	if len(restored) != 2 || restored[0].CallOutcome != diagnosis.CallSuccessAfterRetry || restored[1].CallOutcome != diagnosis.CallSuccessAfterRetry {
 		t.Errorf("after a restart: %+v", restored)
 	}
 	for _, g := range out.groups.List(time.Now(), 0) {
-		if g.Recovered != 1 {
-			t.Errorf("group %s: %d recovered, want 1", g.Code, g.Recovered)
-		}
+		assert.EqualValues(t, 1, g.Recovered, "group %s: %d recovered, want 1", g.Code, g.Recovered)
 	}
-	if strings.Count(out.log.String(), `"call_id":"`+all[0].CallID) != 2 {
-		t.Errorf("lines %s", out.log.String())
-	}
+	assert.Equal(t, 2, strings.Count(out.log.String(), `"call_id":"`+all[0].CallID), "lines %s", out.log.String())
 	for i, want := range []struct {
 		resent int64
 		linked int // to the span with this index; -1 for none

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
@@ -88,9 +88,8 @@ func newOutput(t testing.TB, s setting) *output {
 		Exporter: out.spans, SuccessRatio: s.ratio, Dropped: out.metrics.DropCounter(metrics.SinkTraces),
 	})
 	var err error
-	if out.logger, err = logs.New(logs.Config{Writer: out.log, Dropped: out.metrics.DropCounter(metrics.SinkLogs)}); err != nil {
-		t.Fatal(err)
-	}
+	out.logger, err = logs.New(logs.Config{Writer: out.log, Dropped: out.metrics.DropCounter(metrics.SinkLogs)})
+	require.NoError(t, err)
 	log := out.logger.Logger
 	if s.core != nil {
 		log = zap.New(s.core)
@@ -118,12 +117,8 @@ func (o *output) flush(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := o.pipeline.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := o.logger.Close(); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, o.pipeline.Shutdown(ctx))
+	assert.NoError(t, o.logger.Close())
 }
 
 // see has the pipeline observe the attempt.
@@ -138,9 +133,7 @@ func (o *output) see(a *classify.Observation) {
 func (o *output) counted(t testing.TB, family string, labels ...string) float64 {
 	t.Helper()
 	families, err := o.metrics.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	sum := 0.0
 	for _, f := range families {
 		if f.GetName() != family {
@@ -202,21 +195,12 @@ func TestWhoIsTold(t *testing.T) {
 			out := newOutput(t, tt.setting)
 			out.see(attempt.Get(tt.attempt))
 			out.flush(t)
-			if n := len(out.spans.got); n != tt.spans {
-				t.Errorf("%d spans, want %d", n, tt.spans)
-			}
-			if n := out.lines(); n != tt.lines {
-				t.Errorf("%d lines, want %d: %s", n, tt.lines, out.log)
-			}
-			if n := out.journal.Stats().Entries; n != tt.entries {
-				t.Errorf("%d in the journal, want %d", n, tt.entries)
-			}
-			if n := out.counted(t, "ksyun_api_requests_total"); n != tt.requests {
-				t.Errorf("%v requests counted, want %v", n, tt.requests)
-			}
-			if n := out.counted(t, "ksyun_api_errors_total"); n != tt.errors {
-				t.Errorf("%v errors counted, want %v", n, tt.errors)
-			}
+			assert.Len(t, out.spans.got, tt.spans, "spans")
+			n := out.lines()
+			assert.Equal(t, tt.lines, n, "%d lines, want %d: %s", n, tt.lines, out.log)
+			assert.Equal(t, tt.entries, out.journal.Stats().Entries, "in the journal")
+			assert.Equal(t, tt.requests, out.counted(t, "ksyun_api_requests_total"), "requests counted")
+			assert.Equal(t, tt.errors, out.counted(t, "ksyun_api_errors_total"), "errors counted")
 		})
 	}
 }
@@ -228,17 +212,14 @@ func TestOneAttemptIsTheSameEverywhere(t *testing.T) {
 	out.flush(t)
 
 	traceID := out.spans.got[0].SpanContext.TraceID().String()
-	if id := strings.ReplaceAll(o.Verdict.RequestID.String(), "-", ""); traceID != id {
-		t.Errorf("trace ID %s, want the request ID %s", traceID, id)
-	}
+	id := strings.ReplaceAll(o.Verdict.RequestID.String(), "-", "")
+	assert.Equal(t, id, traceID, "trace ID %s, want the request ID %s", traceID, id)
 	var line struct {
 		TraceID   string `json:"trace_id"`
 		RequestID string `json:"request_id"`
 		ID        string `json:"id"`
 	}
-	if err := json.Unmarshal(out.log.Bytes(), &line); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(out.log.Bytes(), &line))
 	found := out.journal.Find(o.Verdict.RequestID.String())
 	attrs := attribute.NewSet(out.spans.got[0].Attributes...)
 	if id, _ := attrs.Value("ksyun.failure_id"); line.ID == "" || id.AsString() != line.ID || found[0].ID != line.ID {
@@ -280,9 +261,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 
 	reported := map[string]string{"metrics": scrape(t, out.metrics), "log": out.log.String()}
 	b, err := json.Marshal(out.spans.got.Snapshots()[0].Attributes())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	reported["spans"] = string(b)
 	for _, s := range out.spans.got {
 		reported["spans"] += s.Name + s.Status.Description
@@ -299,16 +278,12 @@ func TestNoSecretGetsOut(t *testing.T) {
 		r.Host = "localhost"
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != 200 {
-			t.Fatalf("%s: %d", target, w.Code)
-		}
+		require.Equal(t, 200, w.Code, target)
 		reported[target] = w.Body.String()
 	}
 	for where, text := range reported {
 		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token, attempt.Token[:12], "canary"} {
-			if strings.Contains(text, secret) {
-				t.Errorf("%s has %q:\n%s", where, secret, text)
-			}
+			assert.NotContains(t, text, secret, where)
 		}
 		plain := strings.HasPrefix(where, "/") && !strings.Contains(where, "failures") || strings.Contains(where, "metrics") // without URLs of calls
 		if !plain && !strings.Contains(text, "REDACTED") {
@@ -348,9 +323,7 @@ func TestEvidence(t *testing.T) {
 func TestEveryFailureIsIdentified(t *testing.T) {
 	out := newOutput(t, setting{})
 	sub, err := out.feed.Subscribe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	calls, failed := uint64(0), uint64(0)
 	for range 2 {
 		for _, a := range attempt.All() {
@@ -376,16 +349,12 @@ func TestEveryFailureIsIdentified(t *testing.T) {
 		if found := out.journal.Find(r.ID); len(found) != 1 || found[0] != r {
 			t.Errorf("%s: found %d in the journal", r.ID, len(found))
 		}
-		if !strings.Contains(out.log.String(), `"id":"`+r.ID+`"`) {
-			t.Errorf("%s is not in the log", r.ID)
-		}
+		assert.Contains(t, out.log.String(), `"id":"`+r.ID+`"`, "%s is not in the log", r.ID)
 	}
 	counted := uint64(0)
 	for _, g := range out.groups.List(time.Now(), calls) {
 		counted += g.Count
-		if g.Count%2 != 0 {
-			t.Errorf("%d failures in group %+v, want each kind twice", g.Count, g.Key)
-		}
+		assert.Zero(t, g.Count%2, "%d failures in group %+v, want each kind twice", g.Count, g.Key)
 	}
 	if n != failed || counted != failed || out.activity.Calls() != calls {
 		t.Errorf("%d published, %d in groups, want %d; %d calls, want %d", n, counted, failed, out.activity.Calls(), calls)
@@ -403,9 +372,8 @@ func TestBuffersMayBeReusedAtOnce(t *testing.T) {
 		}
 	}
 	out.flush(t)
-	if r := out.journal.Find(o.Verdict.RequestID.String())[0]; strings.Contains(r.URL+r.UserAgent, "XXX") {
-		t.Errorf("the journal reads the collector's buffers: %s %s", r.URL, r.UserAgent)
-	}
+	r := out.journal.Find(o.Verdict.RequestID.String())[0]
+	assert.NotContains(t, r.URL+r.UserAgent, "XXX", "the journal reads the collector's buffers: %s %s", r.URL, r.UserAgent)
 }
 
 // gate is a log core at which the pipeline's goroutine waits.
@@ -441,31 +409,20 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	for range 10 {
 		out.see(attempt.Get("success"))
 	}
-	if n := out.dropped(t, metrics.SinkTraces, metrics.ReasonQueueFull); n != 6 {
-		t.Errorf("%v successes dropped, want 6 of 10: they have half of the queue", n)
-	}
+	assert.EqualValues(t, 6, out.dropped(t, metrics.SinkTraces, metrics.ReasonQueueFull), "successes dropped")
 	for range 10 {
 		out.see(attempt.Get("error_throttled"))
 	}
 	for sink, want := range map[metrics.Sink]float64{metrics.SinkTraces: 6 + 6, metrics.SinkLogs: 6, metrics.SinkJournal: 6} {
-		if n := out.dropped(t, sink, metrics.ReasonQueueFull); n != want {
-			t.Errorf("%s: %v dropped, want %v", sink, n, want)
-		}
+		n := out.dropped(t, sink, metrics.ReasonQueueFull)
+		assert.Equal(t, want, n, "%s: %v dropped, want %v", sink, n, want)
 	}
-	if n := out.counted(t, "ksyun_api_requests_total"); n != 21 {
-		t.Errorf("%v requests counted, want all 21", n)
-	}
-	if n := out.counted(t, "ksyun_tap_queue_length"); n != 8 {
-		t.Errorf("queue length %v, want 8", n)
-	}
+	assert.EqualValues(t, 21, out.counted(t, "ksyun_api_requests_total"), "requests counted")
+	assert.EqualValues(t, 8, out.counted(t, "ksyun_tap_queue_length"), "queue length")
 	close(g.open)
 	out.flush(t)
-	if n := out.journal.Stats().Entries; n != 1+4 {
-		t.Errorf("%d in the journal, want 5", n)
-	}
-	if n := len(out.spans.got); n != 1+4+4 {
-		t.Errorf("%d spans, want 9", n)
-	}
+	assert.Equal(t, 1+4, out.journal.Stats().Entries, "in the journal, want 5")
+	assert.Len(t, out.spans.got, 1+4+4, "spans, want 9")
 }
 
 // explosive is a log core that panics when it is asked whether it is enabled, or on a
@@ -501,12 +458,9 @@ func TestPanicOfASinkIsCountedAndStopsNothing(t *testing.T) {
 				out.see(attempt.Get(tt.attempt))
 			}
 			out.flush(t)
-			if got := out.dropped(t, metrics.SinkLogs, metrics.ReasonPanic); got != n {
-				t.Errorf("%v panics counted, want %d", got, n)
-			}
-			if got := len(out.spans.got); got != n {
-				t.Errorf("%d spans, want %d: the other sinks go on", got, n)
-			}
+			assert.EqualValues(t, n, out.dropped(t, metrics.SinkLogs, metrics.ReasonPanic), "panics counted")
+			got := len(out.spans.got)
+			assert.Equal(t, n, got, "%d spans, want %d: the other sinks go on", got, n)
 		})
 	}
 }
@@ -524,9 +478,8 @@ func TestShutdownFlushesAndIsIdempotent(t *testing.T) {
 	out.see(attempt.Get("error_throttled"))
 	out.flush(t)
 	for _, sink := range []metrics.Sink{metrics.SinkTraces, metrics.SinkLogs, metrics.SinkJournal} {
-		if got := out.dropped(t, sink, metrics.ReasonShutdown); got != 1 {
-			t.Errorf("%s: %v late ones counted as dropped, want 1", sink, got)
-		}
+		got := out.dropped(t, sink, metrics.ReasonShutdown)
+		assert.EqualValues(t, 1, got, "%s: %v late ones counted as dropped, want 1", sink, got)
 	}
 	if got := out.counted(t, "ksyun_api_errors_total"); got != n+1 {
 		t.Errorf("%v errors counted, want %d: metrics go on", got, n+1)
@@ -542,12 +495,8 @@ func TestShutdownWithoutTimeGivesUpTheQueue(t *testing.T) {
 	<-g.entered
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := out.pipeline.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("shutdown returned %v, want %v", err, context.Canceled)
-	}
-	if n := out.dropped(t, metrics.SinkJournal, metrics.ReasonShutdown); n != 4 {
-		t.Errorf("%v given up, want the 4 that waited", n)
-	}
+	assert.ErrorIs(t, out.pipeline.Shutdown(ctx), context.Canceled, "shutdown returned")
+	assert.EqualValues(t, 4, out.dropped(t, metrics.SinkJournal, metrics.ReasonShutdown), "given up")
 	close(g.open)
 	_ = out.pipeline.Shutdown(t.Context())
 }
@@ -568,18 +517,13 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Go(func() { // in the middle of it all
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if err := out.pipeline.Shutdown(ctx); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, out.pipeline.Shutdown(ctx))
 	})
 	wg.Wait()
 	refused := 1
-	if n := out.counted(t, "ksyun_api_requests_total"); n != float64(workers*rounds*(len(attempt.All())-refused)) {
-		t.Errorf("%v requests counted", n)
-	}
-	if n := out.counted(t, "ksyun_api_requests_in_flight"); n != 0 {
-		t.Errorf("%v in flight after all ended", n)
-	}
+	n := out.counted(t, "ksyun_api_requests_total")
+	assert.Equal(t, float64(workers*rounds*(len(attempt.All())-refused)), n, "requests counted")
+	assert.Zero(t, out.counted(t, "ksyun_api_requests_in_flight"), "in flight after all ended")
 }
 
 func TestPipelineWithMetricsAlone(t *testing.T) {
@@ -588,9 +532,7 @@ func TestPipelineWithMetricsAlone(t *testing.T) {
 	for _, a := range attempt.All() {
 		p.Observe(a.Observation)
 	}
-	if err := p.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.Shutdown(t.Context()))
 	if n, err := testutil.GatherAndCount(m.Gatherer(), "ksyun_api_errors_total"); err != nil || n == 0 {
 		t.Errorf("%d series of errors, %v", n, err)
 	}
@@ -603,9 +545,7 @@ func TestObservationIsUnchanged(t *testing.T) {
 	for _, a := range attempt.All() {
 		want := a.Observation.Clone()
 		out.pipeline.Observe(a.Observation)
-		if !reflect.DeepEqual(a.Observation.Clone(), want) {
-			t.Errorf("%s: the observation was changed", a.Name)
-		}
+		assert.Equal(t, want, a.Observation.Clone(), "%s: the observation was changed", a.Name)
 	}
 }
 
@@ -615,8 +555,7 @@ func TestSuccessAllocatesNothing(t *testing.T) {
 		o := attempt.Get("success")
 		o.Traceparent = []byte(traceparent)
 		out.see(o)
-		if n := testing.AllocsPerRun(1000, func() { out.see(o) }); n != 0 {
-			t.Errorf("traceparent %q: %v allocations per success, want none", traceparent, n)
-		}
+		n := testing.AllocsPerRun(1000, func() { out.see(o) })
+		assert.Zero(t, n, "traceparent %q: %v allocations per success, want none", traceparent, n)
 	}
 }

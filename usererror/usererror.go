@@ -116,3 +116,12 @@ func parts(err error) []error {
 	}
 	return []error{err}
 }
+
+// Ignored is an environment variable that is ignored, in whole or in part.
+type Ignored struct {
+	Variable string
+	Reason   string // never quotes the value, which may be a secret
+}
+
+// String returns both on one line.
+func (i Ignored) String() string { return i.Variable + ": " + i.Reason }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,9 +31,8 @@ const number = "000000000042"
 
 func TestResponse(t *testing.T) {
 	a := newResponses(1 << 10)
-	if n := len(a.success.body); n != 1<<10 {
-		t.Errorf("a success has %d bytes, want 1024", n)
-	}
+	n := len(a.success.body)
+	assert.Equal(t, 1<<10, n, "a success has %d bytes, want 1024", n)
 	good := string(a.success.fill([]byte(number)))
 	head, body, _ := strings.Cut(good, "\r\n\r\n")
 	middle := len(body) / 2
@@ -84,9 +84,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add(strings.Replace(good, "Content-Length:", "content-length :", 1))
 	f.Fuzz(func(t *testing.T, wire string) {
 		whole, bytewise := feedAll(a, wire, max(1, len(wire))), feedAll(a, wire, 1)
-		if (whole == nil) != (bytewise == nil) {
-			t.Errorf("whole: %v, byte by byte: %v", whole, bytewise)
-		}
+		assert.Equal(t, bytewise == nil, whole == nil, "whole: %v, byte by byte: %v", whole, bytewise)
 		if _, body, _ := strings.Cut(wire, "\r\n\r\n"); whole == nil && body != string(a.success.body) {
 			t.Errorf("accepted %q", body)
 		}
@@ -96,13 +94,10 @@ func FuzzResponse(f *testing.F) {
 func TestNumberOf(t *testing.T) {
 	request, at := requestBytes()
 	copy(request[at:], number)
-	if got := string(numberOf(request)); got != number {
-		t.Errorf("got %q, want %q", got, number)
-	}
+	assert.Equal(t, number, string(numberOf(request)))
 	for _, head := range []string{"", "GET / HTTP/1.1", string(request[:at+digits-1])} {
-		if got := numberOf([]byte(head)); got != nil {
-			t.Errorf("%q: got %q, want none", head, got)
-		}
+		got := numberOf([]byte(head))
+		assert.Nil(t, got, "%q: got %q, want none", head, got)
 	}
 }
 
@@ -118,9 +113,8 @@ func newTestClient(t *testing.T, w way, connections, errorPercent int, change fu
 	if change != nil {
 		change(theirs)
 	}
-	if s.Upstream, err = l.serve(theirs, s.serverTLS()); err != nil {
-		t.Fatal(err)
-	}
+	s.Upstream, err = l.serve(theirs, s.serverTLS())
+	require.NoError(t, err)
 	t.Cleanup(l.close)
 	p, err := s.launch(direct)
 	require.NoError(t, err)
@@ -145,12 +139,9 @@ func TestLoad(t *testing.T) {
 			if n := c.calls - 1000; n < 5 || len(r.latencies) != n {
 				t.Errorf("%d latencies of %d calls", len(r.latencies), n)
 			}
-			if r, err = c.runOpen(20*time.Millisecond, time.Millisecond); err != nil {
-				t.Fatal(err)
-			}
-			if len(r.latencies) != 20 {
-				t.Errorf("%d calls in 20 ms at 1,000/s, want 20", len(r.latencies))
-			}
+			r, err = c.runOpen(20*time.Millisecond, time.Millisecond)
+			require.NoError(t, err)
+			assert.Len(t, r.latencies, 20, "calls in 20 ms at 1,000/s")
 		})
 	}
 }
@@ -172,9 +163,7 @@ func TestShareOfErrors(t *testing.T) {
 			}
 			require.NoError(t, c.drain())
 		}
-		if failures != want {
-			t.Errorf("%d %%: %d of 200 calls asked for an error, want %d", percent, failures, want)
-		}
+		assert.Equal(t, want, failures, "%d %%: %d of 200 calls asked for an error, want %d", percent, failures, want)
 	}
 }
 
@@ -193,9 +182,8 @@ func TestWrongResponsesFail(t *testing.T) {
 		{"bytes behind a response", func(a *responses) { a.success.wire = append(a.success.wire, '!') }, "the body differs"},
 	} {
 		for _, w := range ways[:2] {
-			if _, err := newTestClient(t, w, 1, 0, c.change); err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s, %s: got %v, want %q", c.name, w.name, err, c.want)
-			}
+			_, err := newTestClient(t, w, 1, 0, c.change)
+			assert.ErrorContains(t, err, c.want, "%s, %s", c.name, w.name)
 		}
 	}
 }
@@ -212,9 +200,8 @@ func TestEndedConnectionFails(t *testing.T) {
 	})
 	require.NoError(t, err)
 	defer l.close()
-	if _, err = l.connect(address, nil, 1, newResponses(100), 0); err == nil || !strings.Contains(err.Error(), "a connection ended") {
-		t.Errorf("got %v, want that a connection ended", err)
-	}
+	_, err = l.connect(address, nil, 1, newResponses(100), 0)
+	assert.ErrorContains(t, err, "a connection ended", "got %v, want that a connection ended", err)
 }
 
 // A call that is due while the connection waits has waited since it was due.
@@ -256,23 +243,18 @@ func TestFixedRateCountsFromWhenDue(t *testing.T) {
 func TestMeasure(t *testing.T) {
 	before := openFiles(t)
 	defer func() {
-		if after := openFiles(t); after > before {
-			t.Errorf("%d file descriptors are open, and %d before", after, before)
-		}
+		after := openFiles(t)
+		assert.LessOrEqual(t, after, before, "%d file descriptors are open, and %d before", after, before)
 	}()
 	b := &bench{
 		names: []string{direct, reverseProxy}, rounds: 2, duration: 10 * time.Millisecond, calls: 100, pairs: 10,
 		results: results{byLoad: map[string]measured{}, memory: map[string]map[string]float64{}},
 	}
 	for _, l := range []load{{ways[0], 1, 1, 10}, {ways[1], 60, 64, 10}, {ways[2], 1, 0, 100}} {
-		if err := b.measure(l); err != nil {
-			t.Fatalf("%s: %v", l, err)
-		}
+		require.NoError(t, b.measure(l), "%s", l)
 		for _, name := range b.names {
 			samples := b.results.byLoad[l.String()][name]
-			if len(samples) != 2 {
-				t.Fatalf("%s, %s: %d samples, want 2", l, name, len(samples))
-			}
+			require.Len(t, samples, 2, "%s, %s: %d samples, want 2", l, name, len(samples))
 			for _, s := range samples {
 				if s.perSecond <= 0 || s.p50 <= 0 || s.p99 < s.p50 || (name == reverseProxy && (s.cpu <= 0 || s.rss < 1<<20)) {
 					t.Errorf("%s, %s: %+v", l, name, s)
@@ -284,9 +266,7 @@ func TestMeasure(t *testing.T) {
 	var out strings.Builder
 	b.results.report(&out)
 	for _, want := range []string{"| http/1KiB/1/10% | no proxy |", "| intercept/1KiB/rate/100% | ReverseProxy |", " MiB | – | – |\n"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("the report has no %q:\n%s", want, out.String())
-		}
+		assert.Contains(t, out.String(), want, "the report has no")
 	}
 }
 
@@ -297,23 +277,16 @@ func openFiles(t *testing.T) int {
 }
 
 func TestStatistics(t *testing.T) {
-	if got := median([]float64{9, 1, 5}); got != 5 {
-		t.Errorf("median of three: %v", got)
-	}
-	if got := median([]float64{4, 1, 2, 9}); got != 3 {
-		t.Errorf("median of four: %v", got)
-	}
-	if got := median(nil); !math.IsNaN(got) {
-		t.Errorf("median of none: %v", got)
-	}
+	assert.EqualValues(t, 5, median([]float64{9, 1, 5}), "median of three")
+	assert.EqualValues(t, 3, median([]float64{4, 1, 2, 9}), "median of four")
+	got := median(nil)
+	assert.True(t, math.IsNaN(got), "median of none: %v", got)
 	var hundred []time.Duration
 	for i := range 100 {
 		hundred = append(hundred, time.Duration(i+1))
 	}
 	for q, want := range map[float64]time.Duration{0.5: 50, 0.99: 99, 1: 100} {
-		if got := percentile(hundred, q); got != want {
-			t.Errorf("percentile %v: got %d, want %d", q, got, want)
-		}
+		assert.Equal(t, want, percentile(hundred, q), "percentile %v", q)
 	}
 	m := measured{
 		direct: {{p50: 10}, {p50: 10}, {p50: 20}},
@@ -327,9 +300,8 @@ func TestStatistics(t *testing.T) {
 	if got, _ := m.ratios(tap, addedP50); got != (ratio{1.25, 0.5, 2}) {
 		t.Errorf("added p50: got %v", got)
 	}
-	if _, ok := m.ratios(haproxy, throughput); ok {
-		t.Error("a ratio of what was not measured")
-	}
+	_, ok := m.ratios(haproxy, throughput)
+	assert.False(t, ok, "a ratio of what was not measured")
 }
 
 func TestGoals(t *testing.T) {
@@ -352,9 +324,7 @@ func TestGoals(t *testing.T) {
 | memory, idle | ≤ 15.0 MiB | **15.0 MiB** | met | – | – |
 | memory per idle pair of connections | ≤ 6.0 KiB | **6.5 KiB** | missed | – | – |
 `
-	if got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
+	assert.Equal(t, want, got)
 }
 
 func TestBusyMachineIsReported(t *testing.T) {
@@ -362,9 +332,8 @@ func TestBusyMachineIsReported(t *testing.T) {
 		var out strings.Builder
 		r := results{byLoad: map[string]measured{"x": {nginx: {{}, {others: others}, {others: others}}, tap: {{}}}}}
 		r.report(&out)
-		if got := strings.Contains(out.String(), "other programs used up to 20 % of a core"); got != want {
-			t.Errorf("%v: got %q", others, out.String())
-		}
+		got := strings.Contains(out.String(), "other programs used up to 20 % of a core")
+		assert.Equal(t, want, got, "%v: got %q", others, out.String())
 	}
 }
 
@@ -384,9 +353,8 @@ func TestSelectRows(t *testing.T) {
 	if loads, memory, err = selectRows("^http/.*/rate/0%|idle"); err != nil || len(loads) != 2 || len(memory) != 1 {
 		t.Errorf("got %v, %v, %v", loads, memory, err)
 	}
-	if _, _, err = selectRows("1MiB"); err == nil {
-		t.Error("no error for a row that there is not")
-	}
+	_, _, err = selectRows("1MiB")
+	assert.Error(t, err, "no error for a row that there is not")
 	if _, err := selectContenders("nginx,apache"); err == nil {
 		t.Error("no error for a contender that there is not")
 	}

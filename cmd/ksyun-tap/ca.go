@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -38,7 +39,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	c.Flag("dir", "Directory of the CA: the tap's --intercept.ca-dir. For show and export, its --intercept.publish-dir works as well.").Required().Envar(config.EnvPrefix + "INTERCEPT_CA_DIR").PlaceHolder("DIR").StringVar(&v.dir)
 
 	create := c.Command("create", "Create the CA if there is none. A tap with --intercept does so itself.")
-	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(named{config.HostPatterns(&v.hosts), "host"})
+	create.Flag("host", "Host that the CA may sign for, as in the tap's --tap.host. Repeatable.").Default(config.DefaultTapHost).SetValue(config.HostPatterns(&v.hosts))
 	verbs["ca create"] = v.create
 
 	show := c.Command("show", "Show the root certificates that programs must trust, their permitted hosts and validity. Fails if other users can read the key.")
@@ -46,7 +47,7 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	verbs["ca show"] = v.show
 
 	export := c.Command("export", "Write the certificates that programs must trust. Never writes the key.")
-	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trustStorePassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
+	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trust.JavaPassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
 	export.Flag("bundle", "Include the system's CAs, for programs that would otherwise trust ours only. Not with der.").BoolVar(&v.bundle)
 	export.Flag("file", "File to write, with mode 0644. Default: standard output.").PlaceHolder("FILE").StringVar(&v.file)
 	verbs["ca export"] = v.export
@@ -134,7 +135,7 @@ func (v *caVerb) export(_ context.Context, std stdio) error {
 		}
 		data = block.Bytes
 	case "pkcs12":
-		if data, err = encodeTrustStore(data); err != nil {
+		if data, err = trust.EncodeJava(data); err != nil {
 			return err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 )
 
 func TestCA(t *testing.T) {
@@ -71,7 +72,7 @@ func TestCA(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "trust.p12")
 	do(exitOK, "export", "--format=pkcs12", "--bundle", "--file="+store)
 	data := testfile.Read(t, store)
-	certs, err := pkcs12.DecodeTrustStore(data, trustStorePassword)
+	certs, err := pkcs12.DecodeTrustStore(data, trust.JavaPassword)
 	if err != nil || len(certs) < 2 || certs[len(certs)-1].Subject.CommonName == "" {
 		t.Errorf("a trust store of %d certificates: %v", len(certs), err)
 	}

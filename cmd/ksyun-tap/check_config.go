@@ -17,7 +17,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -59,7 +61,7 @@ func (v *checkConfig) run(ctx context.Context, std stdio) error {
 // check returns all errors, and the problems that a start would only log.
 func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) {
 	s := v.settings
-	out := readProxies(os.Getenv, listenAddresses(s))
+	out := proxyenv.Read(os.Getenv, listenAddresses(s))
 	_, _, resolveErr := resolve(s, out)
 	errs := []error{resolveErr}
 	if resolveErr == nil { // otherwise the file may be a pipe
@@ -90,18 +92,8 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	for _, unknown := range config.UnknownVariables(os.Environ()) {
 		errs = append(errs, unknown)
 	}
-	problems := out.problems
-	if p := trustProblem(os.Getenv); p != nil {
-		problems = append(problems, *p)
-	}
 	_, ofService := systemd.Open(nil)
-	for _, p := range ofService {
-		problems = append(problems, problem{p.Variable, p.Reason})
-	}
-	for _, p := range otlp.ReadEnvironment(os.Getenv).Problems {
-		problems = append(problems, problem{p.Variable, p.Reason})
-	}
-	for _, p := range problems {
+	for _, p := range slices.Concat(out.Problems, trust.Ignored(), ofService, otlp.ReadEnvironment(os.Getenv).Problems) {
 		warnings = append(warnings, p.String())
 	}
 	return warnings, errors.Join(errs...)

@@ -18,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -49,7 +50,7 @@ func (v *checkPath) run(ctx context.Context, std stdio) error {
 	if v.target.Scheme != "http" && v.target.Scheme != "https" || v.target.Host == "" {
 		return usageError{usererror.New(fmt.Sprintf("--target=%s is not a URL of the API", v.target), "write http://HOST or https://HOST")}
 	}
-	roots, err := loadRoots("ca-file", v.caFile)
+	roots, err := trust.Roots("ca-file", v.caFile)
 	if err != nil {
 		return usageError{err}
 	}
@@ -124,7 +125,7 @@ func (t *tap) checkPaths(ctx context.Context) {
 	}
 	if t.ca != nil {
 		file := filepath.Join(t.settings.TrustDir(), "ca.pem")
-		t.path.Roots = func() (*x509.CertPool, error) { return loadRoots("intercept.ca-dir", file) }
+		t.path.Roots = func() (*x509.CertPool, error) { return trust.Roots("intercept.ca-dir", file) }
 	}
 	t.path.Check = pathcheck.Check{Target: t.settings.CheckTarget, Proxy: proxy}
 	t.path.Run(ctx)

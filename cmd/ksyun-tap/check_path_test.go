@@ -73,7 +73,7 @@ func TestCheckPath(t *testing.T) {
 	proxy, admin = startTap(t, deaf.Listener.Addr().String())
 	fails("the path from the tap to the API", "see the tap's log", through(proxy, admin)...)
 	proxy, admin = startTap(t, dead, "--upstream.resolver="+ignorantDNS(t))
-	fails("resolving the API's host", "Check the host's spelling and the resolver", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
+	fails("resolving the API's host", "Check the host's spelling, and DNS", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
 
 	caDir, trustDir := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "trust")
 	secure := httptest.NewTLSServer(gateway)

@@ -22,6 +22,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -46,7 +47,7 @@ func newClassify(app *kingpin.Application) *classifyVerb {
 	c.Flag("header", "Header field of the response, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
 	c.Flag("action", "Action of the call, for responses whose meaning depends on it.").StringVar(&v.action)
 	c.Flag("output", "Format: json (one line per response), table, text, or auto: text on a terminal, otherwise json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
-	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").StringsVar(&v.catalogs)
+	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }
 
@@ -195,7 +196,7 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(in, maxSaved+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err // with the name
 	case len(data) > maxSaved:
 		return nil, usererror.New(fmt.Sprintf("%s is larger than %d MiB", name, maxSaved>>20), "name a saved response")
 	}
@@ -279,12 +280,12 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 	case v.output == "table":
 		w, head := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0), "FILE\tOUTCOME\tSTATUS\tCODE\tTYPE\tCATEGORY\tBLAME\tRETRY\tREQUEST ID\tMESSAGE\n"
 		return func(r reading) error {
-			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%t\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
-				orDash(r.Code), r.Type, orDash(r.Category), orDash(r.Blame), r.Retryable, orDash(r.RequestID), r.Message)
+			_, err := fmt.Fprintf(w, "%s%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", head, r.File, r.Outcome, r.Status,
+				output.OrDash(r.Code), r.Type, output.OrDash(r.Category), output.OrDash(r.Blame), output.OrDash(r.Advice.Retry), output.OrDash(r.RequestID), r.Message)
 			head = ""
 			return err
 		}, w.Flush
-	case v.output == "text", v.output == "auto" && isTerminal(out):
+	case v.output == "text", v.output == "auto" && output.IsTerminal(out):
 		separator := ""
 		return func(r reading) error {
 			fmt.Fprint(out, separator)
@@ -292,31 +293,27 @@ func (v *classifyVerb) printer(out io.Writer) (print func(reading) error, flush 
 			return r.print(out)
 		}, nothing
 	}
-	return func(r reading) error { return printJSON(out, r) }, nothing
+	return func(r reading) error { return output.JSON(out, r) }, nothing
 }
 
 // print prints the reading as text.
 func (r reading) print(out io.Writer) error {
-	retry := ""
-	if r.Category != "" {
-		retry = map[bool]string{true: "yes", false: "no"}[r.Retryable]
-	}
-	return printFields(
+	return output.Fields(
 		out,
-		value("File", r.File),
-		value("Outcome", string(r.Outcome)),
-		value("HTTP status", strconv.Itoa(r.Status)),
-		value("Code", r.Code),
-		value("Type", string(r.Type)),
-		prose("Message", r.Message),
-		prose("Means", r.Meaning.English),
-		prose("Do", r.Advice.Text().English),
-		value("Category", string(r.Category)),
-		value("Blame", string(r.Blame)),
-		value("Retry helps", retry),
-		value("Failed items", orEmpty(r.FailedItems)),
-		value("Request ID", r.RequestID),
-		value("Not read", string(r.Unread)),
+		output.Value("File", r.File),
+		output.Value("Outcome", string(r.Outcome)),
+		output.Value("HTTP status", strconv.Itoa(r.Status)),
+		output.Value("Code", r.Code),
+		output.Value("Type", string(r.Type)),
+		output.Prose("Message", r.Message),
+		output.Prose("Means", r.Meaning.English),
+		output.Prose("Do", r.Advice.Text().English),
+		output.Value("Category", string(r.Category)),
+		output.Value("Blame", string(r.Blame)),
+		output.Value("Retry", string(r.Advice.Retry)),
+		output.Value("Failed items", output.OrEmpty(r.FailedItems)),
+		output.Value("Request ID", r.RequestID),
+		output.Value("Not read", string(r.Unread)),
 	)
 }
 
@@ -326,7 +323,7 @@ func loadCatalog(files []string) (*classify.Catalog, error) {
 	for _, name := range files {
 		data, err := config.ReadFile(name)
 		if err != nil {
-			return nil, usererror.At("--tap.catalog-file", usererror.Wrap(err, "name an existing file"))
+			return nil, usererror.At("--tap.catalog-file", usererror.Wrap(err, "name a file that this user can read"))
 		}
 		if catalog, err = catalog.Extend(name, data); err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func TestClassifyText(t *testing.T) {
 	if code != exitOK {
 		t.Fatalf("exit %d", code)
 	}
-	for _, want := range []string{"Outcome      error", "Means        Calls come faster", "Do           Slow down", "Request ID   the-id", "Retry helps  yes"} {
+	for _, want := range []string{"Outcome      error", "Means        Calls come faster", "Do           Slow down", "Request ID   the-id", "Retry        window"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("%q is not in\n%s", want, out)
 		}

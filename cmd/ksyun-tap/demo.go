@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -67,7 +68,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		return err
 	}
 	defer stage.close()
-	if v.settings.LogFile == "" && isTerminal(std.err) {
+	if v.settings.LogFile == "" && output.IsTerminal(std.err) {
 		// The log would scroll the banner off the terminal. On a read-only file
 		// system, as in a container, it stays on standard error.
 		if f, err := os.CreateTemp("", "ksyun-tap-demo-*.log"); err == nil {
@@ -76,7 +77,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		}
 	}
 	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
-	t, err := newTap(ctx, &v.settings, reread, outputs{log: direct(std.err), console: std.out}, service{})
+	t, err := newTap(ctx, &v.settings, reread, outputs{log: output.Direct(std.err), console: std.out}, service{})
 	if err != nil {
 		return err
 	}
@@ -255,7 +256,7 @@ func (v *demoVerb) banner(std stdio, t *tap, s *stage) {
 
 func (v *demoVerb) summary(std stdio, t *tap) error {
 	calls, failed, codes, categories := counts(t)
-	_, err := fmt.Fprintf(std.out, "done: %s, %d failed with %s; categories: %s\n", plural(calls, "call"), failed, plural(codes, "code"), orDash(strings.Join(categories, ", ")))
+	_, err := fmt.Fprintf(std.out, "done: %s, %d failed with %s; categories: %s\n", output.Plural(calls, "call"), failed, output.Plural(codes, "code"), output.OrDash(strings.Join(categories, ", ")))
 	return err
 }
 

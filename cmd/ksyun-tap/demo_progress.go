@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
-	"golang.org/x/term"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
 const (
@@ -33,7 +32,7 @@ type demoProgress struct {
 }
 
 func newDemoProgress(out io.Writer, t *tap) *demoProgress {
-	return &demoProgress{out: out, tap: t, begin: time.Now(), terminal: isTerminal(out)}
+	return &demoProgress{out: out, tap: t, begin: time.Now(), terminal: output.IsTerminal(out)}
 }
 
 // enter begins a phase.
@@ -71,11 +70,7 @@ func (p *demoProgress) print(now time.Time) {
 		fmt.Fprintln(p.out, line)
 		return
 	}
-	width := 0
-	if f, ok := p.out.(*os.File); ok {
-		width, _, _ = term.GetSize(int(f.Fd()))
-	}
-	if width > 1 { // a longer line would wrap and could not be replaced
+	if width := output.Width(p.out); width > 1 { // a longer line would wrap and could not be replaced
 		line = text.Trim(line, width-1)
 	}
 	fmt.Fprint(p.out, "\r\x1b[K"+line)
@@ -86,7 +81,7 @@ func (p *demoProgress) line(now time.Time) string {
 	calls, failed, codes, categories := counts(p.tap)
 	seconds := fmt.Sprintf("%4.0fs  ", now.Sub(p.begin).Seconds())
 	if p.phase.Name != "" {
-		return seconds + fmt.Sprintf("%s, %d failed  %s (look at: %s)", plural(calls, "call"), failed, p.phase.Name, p.phase.Look)
+		return seconds + fmt.Sprintf("%s, %d failed  %s (look at: %s)", output.Plural(calls, "call"), failed, p.phase.Name, p.phase.Look)
 	}
-	return seconds + fmt.Sprintf("%s, %d failed, %s, categories: %s", plural(calls, "call"), failed, plural(codes, "code"), strings.Join(categories, " "))
+	return seconds + fmt.Sprintf("%s, %d failed, %s, categories: %s", output.Plural(calls, "call"), failed, output.Plural(codes, "code"), strings.Join(categories, " "))
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -21,7 +22,7 @@ type doctorVerb struct {
 
 func newDoctor(app *kingpin.Application) *doctorVerb {
 	v := &doctorVerb{}
-	c := app.Command("doctor", "Print why a saved request may be refused for its signature, as the tap does online: no secret is needed, none is printed.")
+	c := app.Command("doctor", "Print why the API may refuse the signature of a saved request. No secret is needed, and none is printed.")
 	c.Arg("file", "The request: as on the wire, or what curl -v prints, with its response; standard input without one, or for -.").Default("-").StringVar(&v.file)
 	c.Flag("body", "File with the body that was sent, which curl -v does not print.").PlaceHolder("FILE").StringVar(&v.body)
 	c.Flag("language", "en or zh.").Default("en").EnumVar(&v.language, "en", "zh")
@@ -56,7 +57,7 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
 	}
 	for _, c := range causes {
-		if err := printJSON(std.out, c); err != nil {
+		if err := output.JSON(std.out, c); err != nil {
 			return err
 		}
 	}

@@ -1,66 +1,30 @@
 package main
 
 import (
-	"bytes"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"os"
 	"syscall"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector"
-	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
+	"github.com/ksyun-tap/ksyun-tap/internal/trust"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
-// problem is the reason why an environment variable is ignored. It never quotes
-// the value.
-type problem struct{ variable, reason string }
-
-func (p problem) String() string { return p.variable + ": " + p.reason }
-
 // environmentProblems returns the variables that are ignored, except those for
 // proxies and OpenTelemetry.
-func environmentProblems() []problem {
-	var all []problem
+func environmentProblems() (all []usererror.Ignored) {
 	for _, e := range config.UnknownVariables(os.Environ()) {
-		all = append(all, problem{e.Where, e.What + ": " + e.Hint})
+		all = append(all, usererror.Ignored{Variable: e.Where, Reason: e.What + ": " + e.Hint})
 	}
-	if p := trustProblem(os.Getenv); p != nil {
-		all = append(all, *p)
-	}
-	return all
+	return append(all, trust.Ignored()...)
 }
-
-// trustProblem returns the problem with SSL_CERT_FILE, or nil if it is valid or
-// not set.
-func trustProblem(getenv func(string) string) *problem {
-	const name = "SSL_CERT_FILE"
-	file := getenv(name)
-	if file == "" {
-		return nil
-	}
-	if data, err := readRegular(file); err != nil || !bytes.Contains(data, []byte("-----BEGIN CERTIFICATE-----")) {
-		return &problem{name, "does not name a readable file of PEM certificates; the system's CAs are trusted instead"}
-	}
-	return nil
-}
-
-// readRegular reads a regular file. It refuses a pipe, which could block forever.
-func readRegular(name string) ([]byte, error) {
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(err, errNotRegular)
-	}
-	return os.ReadFile(name)
-}
-
-var errNotRegular = errors.New("not a regular file")
 
 // resolve converts the settings to a policy and a classifier.
-func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Classifier, error) {
+func resolve(s *config.Settings, out *proxyenv.Proxies) (collector.Policy, *classify.Classifier, error) {
 	if err := s.Validate(); err != nil {
 		return collector.Policy{}, nil, err
 	}
@@ -68,7 +32,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
-	roots, err := loadRoots("upstream.ca-file", s.UpstreamCAFile)
+	roots, err := trust.Roots("upstream.ca-file", s.UpstreamCAFile)
 	if err != nil {
 		return collector.Policy{}, nil, err
 	}
@@ -79,7 +43,7 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 	policy := collector.Policy{
 		TapHosts: s.TapHosts, OtherHosts: s.OtherHosts, ConnectTo: s.ConnectTo, RootCAs: roots,
 		Mark:  s.UpstreamMark,
-		Proxy: out.forHost,
+		Proxy: out.ForHost,
 	}
 	if s.UpstreamScheme == "https" {
 		policy.UpstreamScheme = "https"
@@ -88,45 +52,6 @@ func resolve(s *config.Settings, out *proxies) (collector.Policy, *classify.Clas
 		policy.Resolver = s.Resolver
 	}
 	return policy, classify.New(catalog), nil
-}
-
-// loadRoots returns the system's CA certificates and those of a file. If only the
-// system's are needed, it returns nil, which means the same.
-func loadRoots(flag, file string) (*x509.CertPool, error) {
-	if file == "" && trustProblem(os.Getenv) == nil {
-		return nil, nil
-	}
-	roots, err := systemRoots()
-	if err != nil || file == "" {
-		return roots, err
-	}
-	pem, err := config.ReadFile(file)
-	if err != nil {
-		return nil, usererror.At("--"+flag, usererror.Wrap(err, "name an existing file of CA certificates"))
-	}
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, usererror.At("--"+flag, usererror.New(file+" contains no PEM certificate", "name a file with CERTIFICATE blocks"))
-	}
-	return roots, nil
-}
-
-// systemRoots returns the CA certificates of the system, or of SSL_CERT_FILE and
-// SSL_CERT_DIR if they are valid.
-func systemRoots() (*x509.CertPool, error) {
-	if trustProblem(os.Getenv) == nil {
-		roots, err := x509.SystemCertPool()
-		if err != nil {
-			return nil, fmt.Errorf("read the system's CA certificates: %w", err)
-		}
-		return roots, nil
-	}
-	data, err := ca.SystemRoots()
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(data)
-	return roots, nil
 }
 
 // listenError adds the setting and a hint to an error of listening on an address.

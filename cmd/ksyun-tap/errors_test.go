@@ -32,7 +32,11 @@ func TestPrintedErrors(t *testing.T) {
 		env  string
 		args []string
 	}{
+		{name: "a command", args: []string{"explian", "LimitExceeded"}},
 		{name: "the command line", args: []string{"run", "--nope"}},
+		{name: "a flag that is spelled wrong", args: []string{"exec", "--summry=json", "--", "true"}},
+		{name: "a choice", args: []string{"exec", "--summary=xml", "--", "true"}},
+		{name: "a required flag", args: []string{"ca", "show"}},
 		{name: "a flag", args: []string{"run", "--tap.inspect-size=64 bananas"}},
 		{name: "a variable", env: "KSYUN_TAP_LOG_LEVEL=loud", args: []string{"run"}},
 		{name: "an unknown variable", env: "KSYUN_TAP_LOG_LEVELS=info", args: append([]string{"check-config"}, ports...)},

@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"syscall"
 
@@ -16,14 +14,12 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/internal/childenv"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
-)
-
-// The exit codes for a command that could not be run, as in a shell.
-const (
-	exitCannotRun = 126
-	exitNotFound  = 127
-	exitSignal    = 128 // plus the number of the signal
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
+	"github.com/ksyun-tap/ksyun-tap/internal/subprocess"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 )
 
 // execVerb runs a command with its calls tapped.
@@ -51,7 +47,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 func (v *execVerb) run(ctx context.Context, std stdio) error {
 	s := &v.settings
 	v.fix()
-	out := readProxies(os.Getenv, nil)
+	out := proxyenv.Read(os.Getenv, nil)
 	checked := *s
 	checked.CADir = cmp.Or(s.CADir, os.TempDir()) // it is created later
 	if _, _, err := resolve(&checked, out); err != nil {
@@ -85,15 +81,46 @@ func (v *execVerb) run(ctx context.Context, std stdio) error {
 	if !started {
 		return childErr // there is no command to summarise
 	}
-	if err := v.summarise(std, t); err != nil {
+	of := summary.New(t.metrics, t.groups, &t.missed, t.proxy.Stats().Accepted > 0)
+	if err := v.summarise(std, of); err != nil {
 		fmt.Fprintln(std.err, "ksyun-tap:", err)
 	}
 	if v.report != "" {
-		if err := writeReport(v.report, t); err != nil {
+		if err := of.Report(v.report, t.journal, t.evidence); err != nil {
 			fmt.Fprintln(std.err, "ksyun-tap: write the report:", err)
 		}
 	}
 	return childErr
+}
+
+// summarise writes the summary.
+func (v *execVerb) summarise(std stdio, of summary.Summary) error {
+	if v.summary == "none" {
+		return nil
+	}
+	out := std.err
+	if v.summaryFile != "" {
+		f, err := createSummary(v.summaryFile)
+		if err != nil {
+			return fmt.Errorf("write the summary: %w", err)
+		}
+		defer f.Close()
+		out = &output.Patient{Out: f}
+	}
+	if v.summary == "json" {
+		return output.JSON(out, of)
+	}
+	return of.Print(out)
+}
+
+// createSummary opens the file for the summary, without waiting for a pipe to have
+// a reader.
+func createSummary(name string) (*os.File, error) {
+	flags := os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+	if info, err := os.Stat(name); err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		flags = os.O_WRONLY | syscall.O_NONBLOCK
+	}
+	return os.OpenFile(name, flags, 0o666) //nolint:gosec // like a shell's redirection
 }
 
 // fix sets what the verb needs.
@@ -111,11 +138,18 @@ func (v *execVerb) fix() {
 	s.Fix("exec", "proxy.shutdown-timeout", flushTimeout.String())
 }
 
+// child is the environment of the command.
+type child struct {
+	private string // directory for the files of this command
+	env     []string
+	notes   []string
+}
+
 // prepare makes the tap and the environment in which the command is tapped.
-func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childSetup, err error) {
+func (v *execVerb) prepare(ctx context.Context, out *proxyenv.Proxies) (_ *tap, _ *child, err error) {
 	s := &v.settings
-	if out.http.bad || out.https.bad {
-		return nil, nil, errors.New(out.problems[0].String())
+	if err := out.Err(); err != nil {
+		return nil, nil, err
 	}
 	private, err := privateDir()
 	if err != nil {
@@ -137,12 +171,18 @@ func (v *execVerb) prepare(ctx context.Context, out *proxies) (_ *tap, _ *childS
 	if err != nil {
 		return nil, nil, err
 	}
-	child, err := setUpChild(os.Environ(), t, out, private)
+	cfg := childenv.Config{
+		Base: os.Environ(), Dir: private, Proxy: t.address(wayProxy), TrustDir: s.TrustDir(), Upstream: out, TapHosts: s.TapHosts,
+	}
+	if t.csmListener != nil {
+		cfg.CSM = t.csmListener.LocalAddr()
+	}
+	env, notes, err := childenv.New(cfg)
 	if err != nil {
 		t.abandon()
 		return nil, nil, err
 	}
-	return t, child, nil
+	return t, &child{private, env, notes}, nil
 }
 
 // privateDir creates a temporary directory, even if TMPDIR names none.
@@ -155,83 +195,21 @@ func privateDir() (dir string, err error) {
 	return "", err
 }
 
-// runChild runs the command until it ends. Its exit code is returned as an
-// exitError. started is false if the command could not be started.
+// runChild runs the command until it and all processes that it left have ended. Its
+// exit code is returned as an exitError. started is false if the command could not be
+// started.
 func (v *execVerb) runChild(std stdio, env []string) (started bool, err error) {
 	cmd := exec.Command(v.command[0], v.command[1:]...) //nolint:gosec,noctx // the user asked to run it; signals end it
 	cmd.Env = env
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, direct(std.err)
-
-	adopt()
-	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, forwarded...)
-	defer signal.Stop(signals)
-	if err := cmd.Start(); err != nil {
-		code := exitCannotRun
-		if errors.Is(err, exec.ErrNotFound) || errors.Is(err, os.ErrNotExist) {
-			code = exitNotFound
-		}
-		return false, exitError{code, fmt.Errorf("run %s: %w", v.command[0], err)}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = std.in, std.out, output.Direct(std.err)
+	started, code, err := subprocess.Run(cmd, func(left int) {
+		// Their calls go through the tap and would fail without it.
+		fmt.Fprintf(std.err, "ksyun-tap: %s ended and left %d processes running; the tap runs until they end\n", v.command[0], left)
+	})
+	if code != exitOK {
+		return started, exitError{code, err}
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	var result error
-	for running := true; running; {
-		select {
-		case sig := <-signals:
-			if !fromTerminal(sig, cmd.Process.Pid) {
-				_ = cmd.Process.Signal(sig) // it may have ended by now
-			}
-		case err := <-ended:
-			result, running = childResult(cmd.ProcessState, err), false
-		}
-	}
-	v.outlive(std, signals)
-	return true, result
-}
-
-// outlive waits for processes that the command left running, such as a daemon:
-// their calls go through the tap and would fail without it.
-func (v *execVerb) outlive(std stdio, signals <-chan os.Signal) {
-	left := orphans()
-	if len(left) == 0 {
-		return
-	}
-	fmt.Fprintf(std.err, "ksyun-tap: %s ended and left %d processes running; the tap runs until they end\n", v.command[0], len(left))
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		reapAll()
-	}()
-	for {
-		select {
-		case sig := <-signals:
-			for _, pid := range orphans() {
-				if !fromTerminal(sig, pid) {
-					kill(pid, sig)
-				}
-			}
-		case <-gone:
-			return
-		}
-	}
-}
-
-func childResult(state *os.ProcessState, err error) error {
-	if state == nil {
-		return err
-	}
-	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return exitError{code: exitSignal + int(status.Signal())}
-	}
-	if state.ExitCode() != exitOK {
-		return exitError{code: state.ExitCode()}
-	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return fmt.Errorf("read or write for the command: %w", err)
-	}
-	return nil
+	return started, nil
 }
 
 // exitError ends the program with an exit code. Without an error nothing is

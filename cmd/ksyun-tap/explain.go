@@ -12,6 +12,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -69,16 +70,16 @@ func (v *explainVerb) run(_ context.Context, std stdio) error {
 	}
 	if v.output == "json" {
 		for _, entry := range entries {
-			if err := printJSON(std.out, newExplained(entry)); err != nil {
+			if err := output.JSON(std.out, newExplained(entry)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
 	w := tabwriter.NewWriter(std.out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tNAME IS\tMEANING")
+	fmt.Fprintln(w, "CODE\tSTATUS\tCATEGORY\tBLAME\tRETRY\tGRADE\tMEANING")
 	for _, e := range entries {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%t\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, e.Retryable, e.Grade, e.Meaning.English)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Code, statuses(e), e.Category, e.Blame, newExplained(e).Advice.Retry, e.Grade, e.Meaning.English)
 	}
 	return w.Flush()
 }
@@ -111,41 +112,41 @@ func explainEntry(std stdio, e *classify.Entry) error {
 		kind = "Fault"
 	}
 	advice := newExplained(e).Advice
-	return printFields(
+	return output.Fields(
 		std.out,
-		value(kind, e.Code),
-		value("Also seen as", strings.Join(e.Aliases, ", ")),
-		prose("Means", e.Meaning.English),
-		prose("Do", advice.Text().English),
-		prose("含义", e.Meaning.Chinese),
-		prose("处理", advice.Text().Chinese),
-		value("HTTP status", statuses(e)),
-		prose("Message", e.Example),
-		value("Type", string(e.Type)),
-		value("Category", string(e.Category)),
-		value("Blame", string(e.Blame)),
-		value("Retry", string(advice.Retry)),
-		value("Runbook", advice.Runbook),
-		value("The name is", string(e.Grade)),
-		prose("Source", e.Source),
+		output.Value(kind, e.Code),
+		output.Value("Also seen as", strings.Join(e.Aliases, ", ")),
+		output.Prose("Means", e.Meaning.English),
+		output.Prose("Do", advice.Text().English),
+		output.Prose("含义", e.Meaning.Chinese),
+		output.Prose("处理", advice.Text().Chinese),
+		output.Value("HTTP status", statuses(e)),
+		output.Prose("Message", e.Example),
+		output.Value("Type", string(e.Type)),
+		output.Value("Category", string(e.Category)),
+		output.Value("Blame", string(e.Blame)),
+		output.Value("Retry", string(advice.Retry)),
+		output.Value("Runbook", advice.Runbook),
+		output.Value("Grade", string(e.Grade)),
+		output.Prose("Source", e.Source),
 	)
 }
 
 // explainCause prints the texts of a cause, in both languages.
 func (v *explainVerb) explainCause(std stdio, d diagnosis.Description) error {
 	if v.output == "json" {
-		return printJSON(std.out, d)
+		return output.JSON(std.out, d)
 	}
-	return printFields(
+	return output.Fields(
 		std.out,
-		value("Cause", string(d.Cause)),
-		prose("Means", d.Summary.English),
-		prose("Do", d.Advice.Text().English),
-		prose("含义", d.Summary.Chinese),
-		prose("处理", d.Advice.Text().Chinese),
-		value("Blame", string(d.Blame)),
-		value("Retry", string(d.Advice.Retry)),
-		value("Runbook", d.Advice.Runbook),
+		output.Value("Cause", string(d.Cause)),
+		output.Prose("Means", d.Summary.English),
+		output.Prose("Do", d.Advice.Text().English),
+		output.Prose("含义", d.Summary.Chinese),
+		output.Prose("处理", d.Advice.Text().Chinese),
+		output.Value("Blame", string(d.Blame)),
+		output.Value("Retry", string(d.Advice.Retry)),
+		output.Value("Runbook", d.Advice.Runbook),
 	)
 }
 

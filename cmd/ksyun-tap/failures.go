@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"slices"
@@ -18,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -152,7 +154,7 @@ func (v *failuresVerb) listFailures(ctx context.Context, std stdio, tap string) 
 			return err
 		}
 	}
-	if err := p.flush(); err != nil {
+	if err := p.Flush(); err != nil {
 		return err
 	}
 	if v.follow {
@@ -185,12 +187,12 @@ func (v *failuresVerb) listGroups(ctx context.Context, std stdio, tap string) er
 			break
 		}
 		n++
-		if err := p.print(raw, g.Blame, g.Message, strconv.FormatUint(g.Count, 10), p.time(g.LastSeen), orDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))),
-			orDash(orEmpty(g.Status)), orDash(g.Category), orDash(g.Blame), orDash(g.Action), orDash(g.Region)); err != nil {
+		if err := p.print(raw, g.Blame, g.Message, strconv.FormatUint(g.Count, 10), p.Time(g.LastSeen), output.OrDash(cmp.Or(g.Code, g.CatalogCode, string(g.Fault))),
+			output.OrDash(output.OrEmpty(g.Status)), output.OrDash(g.Category), output.OrDash(g.Blame), output.OrDash(g.Action), output.OrDash(g.Region)); err != nil {
 			return err
 		}
 	}
-	if err := p.flush(); err != nil {
+	if err := p.Flush(); err != nil {
 		return err
 	}
 	return v.conclude(std, n, "group", more)
@@ -217,7 +219,7 @@ func (v *failuresVerb) conclude(std stdio, n int, noun string, more bool) error 
 		return exitError{code: exitNone}
 	}
 	if v.output == "table" && more {
-		fmt.Fprintf(std.err, "%s; there are more, see --limit\n", plural(n, noun))
+		fmt.Fprintf(std.err, "%s; there are more, see --limit\n", output.Plural(n, noun))
 	}
 	return nil
 }
@@ -227,18 +229,19 @@ func noResponse(err error) error { return exitError{exitNoResponse, err} }
 
 // printer prints what the API of a tap returned: its JSON as it is, or rows of a table.
 type printer struct {
-	*table
+	*output.Table
 
+	out  io.Writer
 	json bool
 }
 
 func (v *failuresVerb) printer(std stdio, now time.Time, head ...string) printer {
-	return printer{newTable(std.out, now, head...), v.output == "json"}
+	return printer{output.NewTable(std.out, now, head...), std.out, v.output == "json"}
 }
 
 func (p printer) print(raw json.RawMessage, blame classify.Blame, message string, cells ...string) error {
 	if !p.json {
-		p.add(blame, []string{message}, cells...)
+		p.Add(blame, []string{message}, cells...)
 		return nil
 	}
 	_, err := fmt.Fprintf(p.out, "%s\n", raw)
@@ -246,8 +249,8 @@ func (p printer) print(raw json.RawMessage, blame classify.Blame, message string
 }
 
 func (p printer) failure(r *record.Record, raw json.RawMessage) error {
-	return p.print(raw, r.Blame, r.Message, p.time(r.Time), orDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), orDash(orEmpty(r.Status)),
-		orDash(r.Category), orDash(r.Blame), orDash(r.Action), cmp.Or(r.RequestID, r.ID))
+	return p.print(raw, r.Blame, r.Message, p.Time(r.Time), output.OrDash(cmp.Or(r.Code, r.CatalogCode, string(r.Fault))), output.OrDash(output.OrEmpty(r.Status)),
+		output.OrDash(r.Category), output.OrDash(r.Blame), output.OrDash(r.Action), cmp.Or(r.RequestID, r.ID))
 }
 
 // errStreamEnded is returned by a stream that the tap ended.

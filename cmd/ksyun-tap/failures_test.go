@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -175,39 +174,5 @@ func TestFailuresFollowReconnects(t *testing.T) {
 	}
 	if strings.Join(asked, " ") != firstID+" 000000000000007" {
 		t.Errorf("asked for the events after %q", asked)
-	}
-}
-
-// TestTable checks how a table fits the width of a terminal.
-func TestTable(t *testing.T) {
-	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	print := func(width int, colours bool) string {
-		var out strings.Builder
-		table := newTable(&out, now, "TIME", "CODE", "STATUS", "BLAME")
-		table.width, table.colours = width, colours
-		table.add(classify.BlameQuota, []string{"too many\ncalls in this minute, 请求过于频繁", ""}, table.time(now.Add(-time.Minute)), "LimitExceeded", "409", "quota")
-		table.add("", nil, table.time(now.AddDate(0, 0, -1)), "中文", "-", "-")
-		require.NoError(t, table.flush())
-		return out.String()
-	}
-	wide := `TIME                     CODE           STATUS  BLAME
-11:59:00.000             LimitExceeded  409     quota
-    too many calls in this minute, 请求过于频繁
-2026-11-25 12:00:00.000  中文           -       -
-`
-	narrow := `TIME                     CODE
-11:59:00.000             LimitExceeded
-    too many calls in this minute,
-    请求过于频繁
-2026-11-25 12:00:00.000  中文
-`
-	if got := print(0, false); got != wide {
-		t.Errorf("got\n%s\nwant\n%s", got, wide)
-	}
-	if got := print(40, false); got != narrow {
-		t.Errorf("got\n%s\nwant\n%s", got, narrow)
-	}
-	if got := print(0, true); !strings.Contains(got, "\x1b[33mLimitExceeded  \x1b[0m409") {
-		t.Errorf("got %q", got)
 	}
 }

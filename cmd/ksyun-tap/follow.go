@@ -71,7 +71,7 @@ func (v *failuresVerb) printEvent(std stdio, p printer, s *failureStream, name s
 		if err := json.Unmarshal(data, &r); err != nil {
 			return err
 		}
-		if err := errors.Join(p.failure(&r, data), p.flush()); err != nil {
+		if err := errors.Join(p.failure(&r, data), p.Flush()); err != nil {
 			return fmt.Errorf("%w: %w", errOutput, err)
 		}
 	case "missed":

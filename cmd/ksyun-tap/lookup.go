@@ -18,6 +18,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -192,7 +193,7 @@ func (v *lookupVerb) print(out io.Writer, found []lookup.Found, several bool) er
 	}
 	if v.output == "json" {
 		for _, f := range found {
-			if err := printJSON(out, foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
+			if err := output.JSON(out, foundJSON{f.Record, f.Sources, f.Traces}); err != nil {
 				return err
 			}
 		}
@@ -218,35 +219,35 @@ func printRecord(out io.Writer, r *record.Record, traces []string) error {
 		took = fmt.Sprintf("%.1f ms", r.DurationSeconds*1000)
 	}
 	join := func(parts ...string) string { return record.Escape(strings.Join(parts, " ")) }
-	fields := []field{
-		value("ID", join(r.ID)),
-		value("Request ID", join(r.RequestID, notVendors(r.RequestIDSource))),
-		value("Time", r.Time.Format(time.RFC3339Nano)),
-		value("Call", join(r.Service, r.Action, r.Version, r.Region)),
-		value("Outcome", join(string(r.Outcome), orEmpty(r.Status), r.Code, string(r.Fault))),
-		value("Category", join(string(r.Category))),
-		value("Blame", join(string(r.Blame))),
-		prose("Message", join(r.Message)),
-		prose("Means", join(r.Meaning.English)),
+	fields := []output.Field{
+		output.Value("ID", join(r.ID)),
+		output.Value("Request ID", join(r.RequestID, notVendors(r.RequestIDSource))),
+		output.Value("Time", r.Time.Format(time.RFC3339Nano)),
+		output.Value("Call", join(r.Service, r.Action, r.Version, r.Region)),
+		output.Value("Outcome", join(string(r.Outcome), output.OrEmpty(r.Status), r.Code, string(r.Fault))),
+		output.Value("Category", join(string(r.Category))),
+		output.Value("Blame", join(string(r.Blame))),
+		output.Prose("Message", join(r.Message)),
+		output.Prose("Means", join(r.Meaning.English)),
 	}
 	for _, d := range r.Diagnoses {
 		if d.Certainty != diagnosis.Excluded {
-			fields = append(fields, prose("Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)))
+			fields = append(fields, output.Prose("Why", join("["+string(d.Certainty)+"]", d.Summary.English, d.Evidence.English)))
 		}
 	}
 	if r.Scope != (diagnosis.Scope{}) {
-		fields = append(fields, prose("Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))))
+		fields = append(fields, output.Prose("Scope", join(r.Scope.Sentence(diagnosis.English, r.Blame, r.Time))))
 	}
-	return printFields(out, append(
+	return output.Fields(out, append(
 		fields,
-		prose("Do", join(r.Advice.Text().English)),
-		prose("含义", join(r.Meaning.Chinese)),
-		prose("处理", join(r.Advice.Text().Chinese)),
-		value("Runbook", join(r.Advice.Runbook)),
-		value("URL", join(r.Method, r.URL)),
-		value("Took", took),
-		value("Trace", join(append([]string{r.TraceID}, traces...)...)),
-		value("Client", join(r.UserAgent)),
+		output.Prose("Do", join(r.Advice.Text().English)),
+		output.Prose("含义", join(r.Meaning.Chinese)),
+		output.Prose("处理", join(r.Advice.Text().Chinese)),
+		output.Value("Runbook", join(r.Advice.Runbook)),
+		output.Value("URL", join(r.Method, r.URL)),
+		output.Value("Took", took),
+		output.Value("Trace", join(append([]string{r.TraceID}, traces...)...)),
+		output.Value("Client", join(r.UserAgent)),
 	)...)
 }
 

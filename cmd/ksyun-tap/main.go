@@ -13,12 +13,13 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
-	"text/template"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/version"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
+	"github.com/ksyun-tap/ksyun-tap/internal/usage"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -58,7 +59,7 @@ func main() {
 	// process. The signal is caught, not ignored, so that commands run by exec
 	// have the default behaviour.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &patient{w: os.Stderr}))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, &output.Patient{Out: os.Stderr}))
 }
 
 // unfailing is an output whose errors are ignored. kingpin panics if it cannot print
@@ -85,7 +86,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err == nil && do != nil {
 		err = do(ctx, stdio{in, out, errOut})
 	}
-	var usage usageError
+	var wrong usageError
 	var exit exitError
 	switch {
 	case err == nil:
@@ -95,7 +96,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			usererror.Print(errOut, "ksyun-tap", err)
 		}
 		return exit.code
-	case errors.As(err, &usage):
+	case errors.As(err, &wrong):
 		usererror.Print(errOut, "ksyun-tap", err)
 		return exitUsage
 	default:
@@ -149,6 +150,14 @@ func parseCommandLine(args []string, out io.Writer) (*commandLine, verb, error) 
 	return c, do, err
 }
 
+// commandGroups are the groups of commands in the help.
+var commandGroups = []usage.Group{
+	{Title: "Observe calls", Names: []string{"run", "exec", "demo"}},
+	{Title: "Find and understand failures", Names: []string{"failures", "lookup", "explain", "classify", "doctor"}},
+	{Title: "Set up and check", Names: []string{"check-config", "check-path", "ready", "ca", "init-redirect"}},
+	{Title: "Other commands"},
+}
+
 // commandLine holds the commands and flags.
 type commandLine struct {
 	app      *kingpin.Application
@@ -167,7 +176,7 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	app.HelpFlag.Short('h').Help("Print this help.")
 	app.Version(version.Print("ksyun-tap"))
 	app.VersionFlag.Help("Print version and build information.")
-	app.UsageTemplate(usageTemplate).UsageFuncs(template.FuncMap{"InGroups": inGroups})
+	usage.Set(app, commandGroups)
 
 	runVerb := app.Command("run", "Run the tap (the default command).").Default()
 	c.settings.Register(runVerb, file)
@@ -191,13 +200,18 @@ func newCommandLine(file config.File, out io.Writer) *commandLine {
 	newCA(app, c.verbs)
 	c.verbs["init-redirect"] = newInitRedirect(app).run
 
-	c.verbs["man"] = newMan(app)
+	app.Command("man", "Print the manual page.").Hidden() // for packages
+	c.verbs["man"] = func(_ context.Context, std stdio) error {
+		_, err := io.WriteString(std.out, usage.ManPage(app.Model()))
+		return err
+	}
 
 	app.Command("version", "Print version and build information.")
 	c.verbs["version"] = func(_ context.Context, std stdio) error {
 		_, err := fmt.Fprintln(std.out, version.Print("ksyun-tap"))
 		return err
 	}
+	usage.NameFlags(app)
 	return c
 }
 
@@ -218,14 +232,7 @@ func (c *commandLine) parse(args []string) (verb, error) {
 	case c.exited:
 		return nil, nil
 	case err != nil:
-		if usererror.Hint(err) == "" { // it is from the parser of the command line
-			hint := "see ksyun-tap --help"
-			if len(args) > 0 && c.app.GetCommand(args[0]) != nil {
-				hint = "see ksyun-tap " + args[0] + " --help"
-			}
-			err = usererror.Wrap(err, hint)
-		}
-		return nil, usageError{err}
+		return nil, usageError{usage.WithHint(c.app, args, err)}
 	}
 	return c.verbs[name], nil
 }

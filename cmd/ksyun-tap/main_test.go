@@ -183,7 +183,7 @@ func TestCheckConfigChecksTheEnvironment(t *testing.T) {
 	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
 	f(exitOK, "warning: ALL_PROXY: ", "ALL_PROXY=socks4://secret@127.0.0.1:1")
 	f(exitOK, "warning: SSL_CERT_FILE: ", "SSL_CERT_FILE=/nonexistent/secret")
-	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: is not a setting\n  hint: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
+	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: unknown setting\n  hint: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
 	f(exitOK, "valid", "KSYUN_TAP_SERVICE_HOST=10.0.0.1", "KSYUN_TAP_PORT=tcp://10.0.0.1:80")
 	f(exitUsage, "KSYUN_TAP_JOURNAL_SIZE: ", "KSYUN_TAP_JOURNAL_SIZE=many")
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -240,7 +241,7 @@ func (m *matrix) run(t *testing.T, env []string) string {
 	}
 	var names []string
 	for _, p := range tap.problems {
-		names = append(names, p.variable)
+		names = append(names, p.Variable)
 	}
 	return cell + ignores(names)
 }
@@ -286,7 +287,7 @@ func (m *matrix) exec(t *testing.T, env []string) string {
 	if code != exitOK || !strings.Contains(out, "status 200\n") {
 		t.Errorf("exec: exit %d: %s%s", code, out, errOut)
 	}
-	var s summary
+	var s summary.Summary
 	if i := strings.LastIndex(errOut, "{\"calls\""); i < 0 || json.Unmarshal([]byte(errOut[i:]), &s) != nil || s.Calls != 1 {
 		t.Errorf("exec: not observed: %s", errOut)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/memory"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
 )
 
 // reload reads the settings again and applies those that can change at run time.
@@ -57,7 +58,7 @@ var _ config.Live = live{}
 // address again.
 func (l live) Routing(s *config.Settings) (apply func(), err error) {
 	t := l.t
-	policy, classifier, err := resolve(s, readProxies(os.Getenv, listenAddresses(s)))
+	policy, classifier, err := resolve(s, proxyenv.Read(os.Getenv, listenAddresses(s)))
 	if err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -136,7 +137,7 @@ func TestReloadApplies(t *testing.T) {
 		"upstream.resolver": {[]string{tapped}, []string{"--upstream.resolver=" + local}, []string{"--upstream.resolver=" + empty}, call("http://a.example/"), [2]string{"host_refused", "dns"}},
 		// A mark does not show on the other side of a connection.
 		"upstream.mark": {nil, nil, []string{"--upstream.mark=7"}, func(r *reloadedTap) string {
-			policy, _, err := resolve(r.settings(), &proxies{})
+			policy, _, err := resolve(r.settings(), &proxyenv.Proxies{})
 			require.NoError(t, err)
 			return string(rune('0' + policy.Mark))
 		}, [2]string{"0", "7"}},

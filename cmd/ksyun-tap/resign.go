@@ -66,7 +66,7 @@ func followTLS(r *config.Resign) (*tls.Config, error) {
 		}
 		pem, err := os.ReadFile(r.ClientCAFile)
 		if err != nil {
-			return nil, usererror.At("--resign.client-ca-file", usererror.Wrap(err, "name an existing file of CA certificates"))
+			return nil, usererror.At("--resign.client-ca-file", usererror.Wrap(err, "name a file of CA certificates that this user can read"))
 		}
 		cfg.ClientCAs, cfg.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
 		if !cfg.ClientCAs.AppendCertsFromPEM(pem) {

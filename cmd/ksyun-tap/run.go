@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/output"
 )
 
 // runTap implements the command run.
@@ -23,11 +24,11 @@ func runTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	}
 	passed := addressesOf(by.sockets)
 	setAddresses(s, passed)
-	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: direct(std.err), console: std.out}, by)
+	t, err = newTap(ctx, s, withSockets(passed, reread), outputs{log: output.Direct(std.err), console: std.out}, by)
 	if err != nil {
 		return err
 	}
-	if isTerminal(std.out) && isTerminal(direct(std.err)) {
+	if output.IsTerminal(std.out) && output.IsTerminal(std.err) {
 		if _, err := io.WriteString(std.out, t.nextSteps()); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // service is the service manager that started the tap, and the sockets that it
@@ -18,7 +19,7 @@ import (
 type service struct {
 	manager  *systemd.Manager
 	sockets  *systemd.Sockets
-	problems []problem // of the variables that it sets
+	problems []usererror.Ignored // of the variables that it sets
 }
 
 // csmSocket is the name of the socket for client-side monitoring records.
@@ -36,11 +37,7 @@ func openService(onError func(error)) (service, error) {
 		return service{}, usageError{err}
 	}
 	manager, more := systemd.Open(onError)
-	by := service{manager: manager, sockets: sockets}
-	for _, p := range append(problems, more...) {
-		by.problems = append(by.problems, problem{p.Variable, p.Reason})
-	}
-	return by, nil
+	return service{manager: manager, sockets: sockets, problems: append(problems, more...)}, nil
 }
 
 // withSockets makes reread return the addresses of the passed sockets in place of

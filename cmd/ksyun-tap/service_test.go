@@ -12,6 +12,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
+	"github.com/ksyun-tap/ksyun-tap/internal/usage"
 )
 
 // TestServiceSettings checks the packages' settings file: all settings are valid, and
@@ -54,20 +55,12 @@ func TestServiceSettings(t *testing.T) {
 	}
 }
 
-// TestManualPage is of text that the page's language would take for its own.
+// TestManualPage checks that the page has every setting once.
 func TestManualPage(t *testing.T) {
-	for text, want := range map[string]string{
-		"--flag":         `\-\-flag`,
-		`a\b "quoted"`:   `a\eb \(dqquoted\(dq`,
-		".TH\n'quote\nx": "\\&.TH\n\\&'quote\nx",
-	} {
-		if got := roff(text); got != want {
-			t.Errorf("%q: got %q, want %q", text, got, want)
-		}
-	}
-	page := manPage(newCommandLine(config.File{}, &bytes.Buffer{}).app.Model())
+	page := usage.ManPage(newCommandLine(config.File{}, &bytes.Buffer{}).app.Model())
 	for _, d := range config.Describe() {
-		if got := strings.Count(page, `.BR "`+roff("--"+d.Name)+`"`) + strings.Count(page, `.BR "`+roff("--"+d.Name)+` *"`); got != 1 {
+		name := strings.ReplaceAll("--"+d.Name, "-", `\-`)
+		if got := strings.Count(page, `.BR "`+name+`"`) + strings.Count(page, `.BR "`+name+` *"`); got != 1 {
 			t.Errorf("the setting %s stands in it %d times, want 1", d.Name, got)
 		}
 	}

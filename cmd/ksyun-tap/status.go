@@ -30,8 +30,7 @@ func (t *tap) webStatus() web.Status {
 			}
 			return all
 		},
-		Reloads: func() []time.Time { return t.reloaded.Load().reloads },
-		Losses:  t.losses,
+		Losses: t.losses,
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
@@ -44,7 +43,7 @@ func (t *tap) webStatus() web.Status {
 				StartTime: started.UTC(), CWD: directory, Hostname: host, ServerTime: time.Now().UTC(),
 				ReloadConfigSuccess: last.ok, LastConfigTime: last.at.UTC(),
 				GoroutineCount: runtime.NumGoroutine(), GOMAXPROCS: runtime.GOMAXPROCS(0), GOMEMLIMIT: debug.SetMemoryLimit(-1),
-				GOGC: cmp.Or(os.Getenv("GOGC"), "100"), GODEBUG: os.Getenv("GODEBUG"),
+				GOGC: cmp.Or(os.Getenv("GOGC"), "100"), GODEBUG: os.Getenv("GODEBUG"), Reloads: last.reloads,
 			}
 		},
 	}

@@ -41,7 +41,10 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/memory"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
+	"github.com/ksyun-tap/ksyun-tap/internal/proxyenv"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // flushTimeout is the timeout for flushing logs and spans at the end. Together
@@ -71,12 +74,12 @@ type tap struct {
 	groups   *groups.Table
 	activity *activity.Activity
 	feed     *feed.Feed
-	ca       *ca.CA           // nil without interception
-	csm      *csm.Intake      // nil unless enabled
-	resign   *resigning       // nil unless enabled
-	path     *pathcheck.Timer // nil unless enabled
-	problems []problem        // environment variables that are ignored
-	missed   unobservedHosts  // with --tap.other-hosts=pass
+	ca       *ca.CA              // nil without interception
+	csm      *csm.Intake         // nil unless enabled
+	resign   *resigning          // nil unless enabled
+	path     *pathcheck.Timer    // nil unless enabled
+	problems []usererror.Ignored // environment variables that are ignored
+	missed   summary.Hosts       // with --tap.other-hosts=pass
 	ready    atomic.Bool
 	pages    http.Handler // of the admin server
 	service  service
@@ -103,7 +106,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 			t.abandon()
 		}
 	}()
-	out := readProxies(os.Getenv, listenAddresses(s))
+	out := proxyenv.Read(os.Getenv, listenAddresses(s))
 	policy, classifier, err := resolve(s, out)
 	if err != nil {
 		return nil, usageError{err}
@@ -120,7 +123,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	telemetry := otlp.ReadEnvironment(os.Getenv)
 	t.push = push.New(ctx, push.Config{
 		Version: version.Version, Environment: telemetry, Gatherer: t.metrics.Gatherer(),
-		Proxy: out.forRequest, Dropped: t.metrics.PushDropped, Log: t.log.Named("push"),
+		Proxy: out.ForRequest, Dropped: t.metrics.PushDropped, Log: t.log.Named("push"),
 	})
 	if core := t.push.Core(); core != nil {
 		t.log.Tee(core)
@@ -128,10 +131,10 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	t.traces = traces.New(ctx, traces.Config{
 		Version: version.Version, Environment: telemetry, SuccessRatio: s.TracesSuccessRatio,
 		Parent:  to.parent,
-		Console: to.console, Proxy: out.forRequest,
+		Console: to.console, Proxy: out.ForRequest,
 		Dropped: t.metrics.DropCounter(metrics.SinkTraces), Log: t.log.Named("traces"),
 	})
-	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.problems))
+	t.reportEnvironment(slices.Concat(by.problems, environmentProblems(), out.Problems, t.traces.Problems()))
 	t.journal, t.groups, t.activity, t.feed = journal.New(s.JournalSize), groups.New(0), new(activity.Activity), new(feed.Feed)
 	if s.Evidence {
 		t.evidence = evidence.New(evidence.Config{
@@ -205,7 +208,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.OnTransparentError = t.transparentRefused()
 	}
 	if s.OtherHosts == collector.OtherPass {
-		cfg.OnUnobserved = t.missed.add
+		cfg.OnUnobserved = t.missed.Add
 	}
 	if s.Intercept {
 		if t.ca, err = openCA(s, t.log); err != nil {
@@ -254,15 +257,12 @@ var loops = sync.OnceValue(func() int {
 })
 
 // reportEnvironment logs and counts the variables that are ignored.
-func (t *tap) reportEnvironment(problems []problem) {
+func (t *tap) reportEnvironment(problems []usererror.Ignored) {
 	t.problems = problems
-	for _, p := range t.traces.Problems() {
-		t.problems = append(t.problems, problem{p.Variable, p.Reason})
-	}
 	names := make([]string, len(t.problems))
 	for i, p := range t.problems {
-		names[i] = p.variable
-		t.log.Warn("an environment variable is ignored", zap.String("variable", p.variable), zap.String("reason", p.reason))
+		names[i] = p.Variable
+		t.log.Warn("an environment variable is ignored", zap.String("variable", p.Variable), zap.String("reason", p.Reason))
 	}
 	t.metrics.SetIgnoredVariables(names)
 }

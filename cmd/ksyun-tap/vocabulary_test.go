@@ -21,6 +21,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -40,7 +41,7 @@ func TestOneVocabulary(t *testing.T) {
 	}{
 		{"a failure", vocabularyOf(t, record.Record{}), nil},
 		{"a group", vocabularyOf(t, groups.Group{}), nil},
-		{"exec --summary=json", vocabularyOf(t, failure{}), nil},
+		{"exec --summary=json", vocabularyOf(t, summary.Failure{}), nil},
 		{"classify", vocabularyOf(t, reading{}), nil},
 		{"explain CODE", vocabularyOf(t, explained{Entry: &classify.Entry{}}), nil},
 		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},

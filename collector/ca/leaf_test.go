@@ -72,9 +72,7 @@ func TestAuthority(t *testing.T) {
 	if all.root.MaxPathLen != 1 || !all.cert.MaxPathLenZero {
 		t.Error("the CA may sign other CAs, or the root more than one")
 	}
-	if all.root.PublicKey.(*ecdsa.PublicKey).Equal(all.cert.PublicKey) {
-		t.Error("the root's key is not its own")
-	}
+	assert.False(t, all.root.PublicKey.(*ecdsa.PublicKey).Equal(all.cert.PublicKey), "the root's key is not its own")
 	if string(c.PEM()) != string(pem.EncodeToMemory(&pem.Block{Type: blockCert, Bytes: all.root.Raw})) {
 		t.Error("what is to be trusted is not the root alone")
 	}
@@ -94,9 +92,8 @@ func TestLeafIsRenewed(t *testing.T) {
 		t.Error("not renewed with less than a third of its life to go")
 	}
 	// The CA ends before the second leaf would.
-	if end := c.NotAfter(); !second.Leaf.NotAfter.Equal(end) {
-		t.Errorf("the leaf lives until %v, the CA until %v", second.Leaf.NotAfter, end)
-	}
+	end := c.NotAfter()
+	assert.True(t, second.Leaf.NotAfter.Equal(end), "the leaf lives until %v, the CA until %v", second.Leaf.NotAfter, end)
 	// A clock that is set right again.
 	clk.add(-16 * time.Hour)
 	clk.add(-30 * time.Minute)
@@ -165,9 +162,7 @@ func TestCacheIsBounded(t *testing.T) {
 				if err != nil || cert.Leaf.DNSNames[0] != h {
 					t.Errorf("%s: %v, %v", h, cert, err)
 				}
-				if n := c.Stats().Cached; n > size {
-					t.Errorf("%d hosts cached, want at most %d", n, size)
-				}
+				assert.LessOrEqual(t, c.Stats().Cached, size, "hosts cached")
 			}
 		})
 	}
@@ -196,9 +191,7 @@ func TestFailureIsNotKept(t *testing.T) {
 	c := mustOpen(t, Config{})
 	v := &view{}
 	_, f, mine := c.cache.get(host, v, time.Now())
-	if !mine {
-		t.Fatal("there is a flight already")
-	}
+	require.True(t, mine, "there is a flight already")
 	waiting := make(chan error)
 	go func() {
 		_, err := c.Certificate(host)
@@ -265,9 +258,7 @@ func TestTLSConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			tc.client.RootCAs = pool
 			state, err, serverErr := handshake(t, server, tc.client)
-			if (err == nil && serverErr == nil) != tc.ok {
-				t.Fatalf("client: %v, server: %v, want ok %v", err, serverErr, tc.ok)
-			}
+			require.Equal(t, tc.ok, err == nil && serverErr == nil, "client: %v, server: %v, want ok", err, serverErr)
 			if tc.ok && len(tc.client.NextProtos) > 0 && state.NegotiatedProtocol != "http/1.1" {
 				t.Errorf("protocol %q", state.NegotiatedProtocol)
 			}
@@ -313,9 +304,8 @@ func TestCertificateIsReused(t *testing.T) {
 	c := mustOpen(t, Config{})
 	mustCert(t, c, host)
 	if n := testing.AllocsPerRun(100, func() {
-		if _, err := c.Certificate(host); err != nil {
-			t.Fatal(err)
-		}
+		_, err := c.Certificate(host)
+		require.NoError(t, err)
 	}); n > 0 {
 		t.Errorf("%v allocations to find a certificate", n)
 	}

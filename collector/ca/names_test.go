@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestPermitted(t *testing.T) {
@@ -65,9 +67,7 @@ func TestParsePermitted(t *testing.T) {
 		t.Helper()
 		p, err := parsePermitted(strings.Fields(in))
 		if wantErr != "" {
-			if err == nil || err.Error() != wantErr {
-				t.Errorf("%q: error %v, want %s", in, err, wantErr)
-			}
+			assert.EqualError(t, err, wantErr, in)
 			return
 		}
 		if err != nil || !slices.Equal(p.domains, strings.Fields(want)) {
@@ -99,9 +99,8 @@ func TestConfig(t *testing.T) {
 		if cfg.Permitted == nil {
 			cfg.Permitted = names
 		}
-		if _, err := Open(cfg); err == nil || err.Error() != want {
-			t.Errorf("error %v, want %s", err, want)
-		}
+		_, err := Open(cfg)
+		assert.EqualError(t, err, want)
 	}
 	f(Config{Validity: 59 * minValidity / 60}, "open CA: validity 59m0s: want 1h0m0s or more")
 	f(Config{Validity: -1}, "open CA: validity -1ns: want 1h0m0s or more")

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -57,9 +58,8 @@ func TestSystemRootsWhereNoneAre(t *testing.T) {
 	t.Setenv("SSL_CERT_DIR", "")
 	file := filepath.Join(t.TempDir(), "roots.pem")
 	rootFiles = []string{filepath.Join(t.TempDir(), "none"), file}
-	if _, err := Open(Config{Dir: privateDir(t), Permitted: names}); err == nil || !strings.Contains(err.Error(), "install ca-certificates") {
-		t.Errorf("error %v", err)
-	}
+	_, err := Open(Config{Dir: privateDir(t), Permitted: names})
+	assert.ErrorContains(t, err, "install ca-certificates")
 	testfile.Write(t, file, rootPEM(), 0o644)
 	if roots, err := SystemRoots(); err != nil || count(roots) != 1 {
 		t.Errorf("the second file: %s, %v", roots, err)
@@ -84,9 +84,8 @@ func TestMergeBundle(t *testing.T) {
 	f(one+string(ours), one)
 	f(one+string(earlier)+two, one+two)
 	for _, roots := range []string{"", "nonsense", string(earlier)} {
-		if _, err := mergeBundle([]byte(roots), ours); err == nil {
-			t.Errorf("a bundle without roots from %q", roots)
-		}
+		_, err := mergeBundle([]byte(roots), ours)
+		assert.Error(t, err, "a bundle without roots from %q", roots)
 	}
 }
 
@@ -102,13 +101,8 @@ func TestRootsChange(t *testing.T) {
 	roots, rootsErr = nil, errors.New("no roots today")
 	// The error is returned. The bundle keeps the old roots and gets the next
 	// authority.
-	if err := c.rotate(); !errors.Is(err, rootsErr) {
-		t.Errorf("error %v", err)
-	}
-	if n := count(testfile.Read(t, dir, bundleFile)); n != 4 {
-		t.Errorf("%d certificates in the bundle, want 2 roots and 2 of ours", n)
-	}
-	if authorities(c)[1].published.IsZero() {
-		t.Error("the next authority does not count as published")
-	}
+	assert.ErrorIs(t, c.rotate(), rootsErr)
+	n := count(testfile.Read(t, dir, bundleFile))
+	assert.Equal(t, 4, n, "certificates in the bundle, want 2 roots and 2 of ours")
+	assert.False(t, authorities(c)[1].published.IsZero(), "the next authority does not count as published")
 }

@@ -3,7 +3,6 @@ package ca
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -51,9 +50,7 @@ func TestRotation(t *testing.T) {
 		}
 
 		until(8*time.Hour - time.Minute)
-		if n := len(authorities(c)); n != 1 {
-			t.Fatalf("%d authorities before it is time, want 1", n)
-		}
+		require.Len(t, authorities(c), 1, "authorities before it is time")
 		until(8*time.Hour + 2*time.Minute)
 		second := authorities(c)[1].root.Subject.CommonName
 		for _, f := range []string{certFile, bundleFile} {
@@ -85,9 +82,7 @@ func TestRotation(t *testing.T) {
 		if a := authorities(c); len(a) != 2 || a[0].root.Subject.CommonName != second {
 			t.Errorf("after the end of the first: %v", a)
 		}
-		if n := count(testfile.Read(t, dir, certFile)); n != 2 {
-			t.Errorf("%d certificates in ca.pem after the end of the first, want 2", n)
-		}
+		assert.Equal(t, 2, count(testfile.Read(t, dir, certFile)), "certificates in ca.pem after the end of the first")
 		cancel()
 		synctest.Wait()
 	})
@@ -157,9 +152,8 @@ func TestReopen(t *testing.T) {
 	// The tap was down for as long as the CA had to live.
 	clk.add(40 * 24 * time.Hour)
 	c := mustOpen(t, cfg)
-	if c.Fingerprint() == first || count(testfile.Read(t, dir, certFile)) != 1 {
-		t.Error("the expired CA was kept")
-	}
+	assert.NotEqual(t, first, c.Fingerprint(), "the expired CA was kept")
+	assert.Equal(t, 1, count(testfile.Read(t, dir, certFile)), "the expired CA was kept")
 }
 
 // TestPermittedChange opens with other names than the CA was made for.
@@ -176,17 +170,14 @@ func TestPermittedChange(t *testing.T) {
 	// Programs that trust only the old one keep working; the new name is served at once.
 	assert.NoError(t, trusts(oldPEM, mustCert(t, c, host), host, clk.Now()), "a program that runs")
 	assert.NoError(t, trusts(c.PEM(), mustCert(t, c, "kop.example.net"), "kop.example.net", clk.Now()), "the new name")
-	if _, err := old.Certificate("kop.example.net"); !errors.Is(err, ErrRefused) {
-		t.Errorf("a process that permits less: %v, want ErrRefused", err)
-	}
+	_, err := old.Certificate("kop.example.net")
+	assert.ErrorIs(t, err, ErrRefused, "a process that permits less")
 	// The other process learns of it, and keeps what it needs.
 	if err := old.Refresh(); err != nil || len(authorities(old)) != 2 {
 		t.Errorf("the other process: %v, %d authorities, want 2", err, len(authorities(old)))
 	}
 	clk.add(16 * 24 * time.Hour)
-	if err := trusts(oldPEM, mustCert(t, c, host), host, clk.Now()); err == nil {
-		t.Error("the old CA still signs after the overlap")
-	}
+	assert.Error(t, trusts(oldPEM, mustCert(t, c, host), host, clk.Now()), "the old CA still signs after the overlap")
 }
 
 func TestProcessesShareDirectory(t *testing.T) {
@@ -207,9 +198,7 @@ func TestProcessesShareDirectory(t *testing.T) {
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), openEnv+"="+dir)
 			out, err := cmd.CombinedOutput()
-			if err != nil {
-				t.Errorf("%v: %s", err, out)
-			}
+			assert.NoError(t, err, "%s", out)
 			prints[i] = string(out)
 		})
 	}
@@ -231,9 +220,7 @@ func TestDirectoryIsEmptied(t *testing.T) {
 	if c.Fingerprint() != first || string(testfile.Read(t, dir, keyFile)) != string(key) {
 		t.Error("the CA that programs trust was lost")
 	}
-	if count(testfile.Read(t, dir, bundleFile)) != 2 {
-		t.Error("the bundle was not published again")
-	}
+	assert.Equal(t, 2, count(testfile.Read(t, dir, bundleFile)), "the bundle was not published again")
 }
 
 func TestMaintainReportsErrors(t *testing.T) {
@@ -247,13 +234,9 @@ func TestMaintainReportsErrors(t *testing.T) {
 		err := <-reported
 		cancel()
 		synctest.Wait()
-		if err == nil || !strings.Contains(err.Error(), "is not a valid key file") {
-			t.Errorf("reported %v", err)
-		}
+		assert.ErrorContains(t, err, "is not a valid key file", "reported")
 		// What is in memory serves on, and the file is not touched.
 		mustCert(t, c, host)
-		if string(testfile.Read(t, dir, keyFile)) != "nonsense" {
-			t.Error("the file was overwritten")
-		}
+		assert.Equal(t, "nonsense", string(testfile.Read(t, dir, keyFile)), "the file was overwritten")
 	})
 }

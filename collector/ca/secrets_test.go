@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -19,9 +20,7 @@ import (
 // has it or as a number.
 func noSecrets(t *testing.T, text, keys string) {
 	t.Helper()
-	if strings.Contains(text, "PRIVATE") {
-		t.Errorf("it contains a private key: %s", text)
-	}
+	assert.NotContains(t, text, "PRIVATE", "it contains a private key")
 	for block, rest := pem.Decode([]byte(keys)); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != blockKey {
 			continue
@@ -33,17 +32,13 @@ func noSecrets(t *testing.T, text, keys string) {
 			require.NoError(t, err)
 			number := a.key.D //nolint:staticcheck // the number is what must not be seen
 			for _, form := range []string{hex.EncodeToString(raw), number.String(), fmt.Sprintf("%X", raw), strings.Trim(fmt.Sprintf("%d", raw), "[]")} {
-				if strings.Contains(text, form[:12]) {
-					t.Errorf("a private key is in %s", text)
-				}
+				assert.NotContains(t, text, form[:12], "a private key")
 			}
 		}
 		// What stands before and behind the number is public.
 		body := base64.StdEncoding.EncodeToString(block.Bytes)[48:88]
 		for i := range len(body) - 12 {
-			if strings.Contains(text, body[i:i+12]) {
-				t.Errorf("a piece of a private key is in %s", text)
-			}
+			assert.NotContains(t, text, body[i:i+12], "a piece of a private key")
 		}
 	}
 }
@@ -54,9 +49,7 @@ func TestKeyStaysWhereItIs(t *testing.T) {
 	require.NoError(t, c.rotate())
 	mustCert(t, c, host)
 	keys := string(testfile.Read(t, dir, keyFile))
-	if strings.Count(keys, "BEGIN PRIVATE KEY") != 2 {
-		t.Fatal("the test looks for the wrong thing")
-	}
+	require.Equal(t, 2, strings.Count(keys, "BEGIN PRIVATE KEY"), "the test looks for the wrong thing")
 	asJSON, err := json.Marshal(map[string]any{"ca": c})
 	require.NoError(t, err)
 	_, refused := c.Certificate("example.com")
@@ -76,9 +69,7 @@ func TestKeyStaysWhereItIs(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { noSecrets(t, text, keys) })
 	}
-	if got, want := fmt.Sprintf("%+v", c), "CA "+c.Fingerprint(); got != want {
-		t.Errorf("printed as %s, want %s", got, want)
-	}
+	assert.Equal(t, "CA "+c.Fingerprint(), fmt.Sprintf("%+v", c), "printed as")
 }
 
 // TestRootsWithKeys has the file of the roots hold a private key too.

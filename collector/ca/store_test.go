@@ -33,14 +33,10 @@ func TestModes(t *testing.T) {
 	} {
 		info, err := os.Lstat(path)
 		require.NoError(t, err)
-		if info.Mode() != want {
-			t.Errorf("%s has mode %v, want %v", path, info.Mode(), want)
-		}
+		assert.Equal(t, want, info.Mode(), "%s has mode", path)
 	}
 	for dir, want := range map[string]string{dir: "key.pem lock", public: "bundle.pem ca.pem"} {
-		if got := strings.Join(files(t, dir), " "); got != want {
-			t.Errorf("files %s, want %s", got, want)
-		}
+		assert.Equal(t, want, strings.Join(files(t, dir), " "), "files")
 	}
 }
 
@@ -65,16 +61,11 @@ func TestRefused(t *testing.T) {
 			spoil(t, dir)
 			for _, spelt := range []string{dir, dir + "/", dir + "/."} { // the last two would follow a link
 				_, err := Open(Config{Dir: spelt, Permitted: names, Roots: testRoots})
-				if err == nil {
-					t.Fatalf("%s was opened", spelt)
-				}
-				if got := strings.ReplaceAll(err.Error(), dir, "DIR"); !strings.HasPrefix(got, "open CA: "+want) {
-					t.Errorf("%s: error %s\n want %s", spelt, got, want)
-				}
+				require.Error(t, err, "%s was opened", spelt)
+				got := strings.ReplaceAll(err.Error(), dir, "DIR")
+				assert.True(t, strings.HasPrefix(got, "open CA: "+want), "%s: error %s\n want %s", spelt, got, want)
 			}
-			if len(before) == 0 {
-				t.Error("there was no key")
-			}
+			assert.NotEmpty(t, before, "there was no key")
 		})
 	}
 	chmod := func(name string, mode fs.FileMode) func(*testing.T, string) {
@@ -115,9 +106,7 @@ func TestForeignOwner(t *testing.T) {
 	me := os.Geteuid()
 	c.store.ownedBy = me + 1
 	want := fmt.Sprintf("%q belongs to user %d, not to user %d who runs this command: chown %d %q", dir, me, me+1, me+1, dir)
-	if err := c.Refresh(); err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
-	}
+	assert.EqualError(t, c.Refresh(), want)
 	if _, err := c.store.load(); err == nil || !strings.HasPrefix(err.Error(), fmt.Sprintf("%q belongs to user", filepath.Join(dir, keyFile))) {
 		t.Errorf("the key: error %v", err)
 	}
@@ -136,9 +125,7 @@ func TestDamagedKeyFile(t *testing.T) {
 			path := filepath.Join(dir, keyFile)
 			testfile.Write(t, path, []byte(data), 0o600)
 			_, err := Open(Config{Dir: dir, Permitted: names, Roots: testRoots})
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want %s", err, want)
-			}
+			assert.ErrorContains(t, err, want)
 			if string(testfile.Read(t, path)) != data {
 				t.Error("the file was changed")
 			}
@@ -217,9 +204,7 @@ func TestCrash(t *testing.T) {
 			crashed := mustOpen(t, Config{})
 			crashed.view.Store(&view{})
 			crashed.store, s.write = s, crashAt(n)
-			if err := crashed.Refresh(); !errors.Is(err, errCrash) {
-				t.Fatalf("crash after %d files: %v", n, err)
-			}
+			require.ErrorIs(t, crashed.Refresh(), errCrash, "crash after %d files", n)
 			c := mustOpen(t, Config{Dir: dir})
 			checkWhole(t, c, dir, 1)
 			if n > 0 && c.Fingerprint() != crashed.Fingerprint() {
@@ -235,12 +220,9 @@ func TestCrash(t *testing.T) {
 			first, trusted := c.Fingerprint(), testfile.Read(t, dir, certFile)
 			clk.add(c.cfg.Overlap)
 			c.store.write = crashAt(n)
-			if err := c.rotate(); !errors.Is(err, errCrash) {
-				t.Fatalf("crash after %d files: %v", n, err)
-			}
-			if err := trusts(trusted, mustCert(t, c, host), host, clk.Now()); err != nil {
-				t.Errorf("crash after %d files: a program that runs: %v", n, err)
-			}
+			require.ErrorIs(t, c.rotate(), errCrash, "crash after %d files", n)
+			err := trusts(trusted, mustCert(t, c, host), host, clk.Now())
+			assert.NoError(t, err, "crash after %d files: a program that runs", n)
 			// Long after, the second counts as published from now on.
 			clk.add(c.cfg.Overlap / 2)
 			c = mustOpen(t, Config{Dir: dir, Now: clk.Now})
@@ -249,9 +231,7 @@ func TestCrash(t *testing.T) {
 				t.Errorf("crash after %d files: the second signs before it was public for the overlap", n)
 			}
 			clk.add(c.cfg.Overlap)
-			if c.Fingerprint() == first {
-				t.Errorf("crash after %d files: the second does not sign after the overlap", n)
-			}
+			assert.NotEqual(t, first, c.Fingerprint(), "crash after %d files: the second does not sign after the overlap", n)
 		}
 	})
 }
@@ -261,19 +241,11 @@ func TestCrash(t *testing.T) {
 func checkWhole(t *testing.T, c *CA, dir string, want int) {
 	t.Helper()
 	assert.NoError(t, trusts(testfile.Read(t, dir, bundleFile), mustCert(t, c, host), host, c.now()))
-	if n := len(authorities(c)); n != want {
-		t.Errorf("%d authorities, want %d", n, want)
-	}
-	if n := count(testfile.Read(t, dir, certFile)); n != want {
-		t.Errorf("%d certificates in ca.pem, want %d", n, want)
-	}
-	if got := strings.Join(files(t, dir), " "); got != "bundle.pem ca.pem key.pem lock" {
-		t.Errorf("files %s", got)
-	}
+	assert.Len(t, authorities(c), want, "authorities")
+	assert.Equal(t, want, count(testfile.Read(t, dir, certFile)), "certificates in ca.pem")
+	assert.Equal(t, "bundle.pem ca.pem key.pem lock", strings.Join(files(t, dir), " "), "files")
 	for _, a := range authorities(c) {
-		if a.published.IsZero() {
-			t.Errorf("%s is not noted as published", a.root.Subject)
-		}
+		assert.False(t, a.published.IsZero(), "%s is not noted as published", a.root.Subject)
 	}
 }
 
@@ -285,9 +257,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 		unlock, err := c.store.lock()
 		require.NoError(t, err)
 		start := time.Now()
-		if err := c.Refresh(); err == nil || !strings.Contains(err.Error(), "another process has held") {
-			t.Errorf("error %v", err)
-		}
+		assert.ErrorContains(t, c.Refresh(), "another process has held")
 		if waited := time.Since(start); waited < lockPatience || waited > 2*lockPatience {
 			t.Errorf("waited %v, want %v", waited, lockPatience)
 		}
@@ -309,9 +279,8 @@ func TestUnwritable(t *testing.T) {
 		"published": {Dir: dir, PublishDir: filepath.Join(blocked, "ca")},
 	} {
 		cfg.Permitted, cfg.Roots = names, testRoots
-		if _, err := Open(cfg); !errors.Is(err, syscall.ENOTDIR) {
-			t.Errorf("%s: error %v", name, err)
-		}
+		_, err := Open(cfg)
+		assert.ErrorIs(t, err, syscall.ENOTDIR, name)
 	}
 }
 
@@ -328,9 +297,7 @@ func TestPublishDirOfAnother(t *testing.T) {
 	for _, dir := range []string{public, public + "/", link} {
 		cfg := Config{Dir: privateDir(t), PublishDir: dir, Permitted: names, Roots: testRoots}
 		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
-			if err == nil || !strings.Contains(err.Error(), "belongs to user 12345") {
-				t.Errorf("%s %s: %v", what, dir, err)
-			}
+			assert.ErrorContains(t, err, "belongs to user 12345", "%s %s", what, dir)
 		}
 	}
 }
@@ -350,9 +317,7 @@ func TestLinkWithASlash(t *testing.T) {
 	for _, name := range []string{link, link + "/", link + "//", link + "/."} {
 		cfg := Config{Dir: name, Permitted: names, Roots: testRoots}
 		for what, err := range map[string]error{"Check": Check(cfg), "Open": opened(cfg)} {
-			if err == nil || !strings.Contains(err.Error(), "symbolic link") {
-				t.Errorf("%s %s: %v", what, name, err)
-			}
+			assert.ErrorContains(t, err, "symbolic link", "%s %s", what, name)
 		}
 	}
 }
@@ -360,9 +325,8 @@ func TestLinkWithASlash(t *testing.T) {
 func TestCheckMakesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	assert.NoError(t, Check(Config{Dir: dir, PublishDir: dir + "-public", Permitted: names, Roots: testRoots}))
-	if _, err := os.Lstat(filepath.Dir(dir)); err == nil {
-		t.Error("it made a directory")
-	}
+	_, err := os.Lstat(filepath.Dir(dir))
+	assert.Error(t, err, "it made a directory")
 	mustOpen(t, Config{Dir: dir})
 	assert.NoError(t, Check(Config{Dir: dir, Permitted: names, Roots: testRoots}))
 	for path, mode := range map[string]os.FileMode{filepath.Join(dir, keyFile): 0o644, dir: 0o755} {
@@ -370,9 +334,7 @@ func TestCheckMakesNothing(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.Chmod(path, mode))
 		for what, err := range map[string]error{"Check": Check(Config{Dir: dir, Permitted: names, Roots: testRoots}), "CheckKey": CheckKey(dir)} {
-			if err == nil || !strings.Contains(err.Error(), "so that other users can access the CA's key") {
-				t.Errorf("%s %s: %v", what, path, err)
-			}
+			assert.ErrorContains(t, err, "so that other users can access the CA's key", "%s %s", what, path)
 		}
 		require.NoError(t, os.Chmod(path, old.Mode().Perm()))
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -95,9 +96,8 @@ func TestWhatTheKeyIsGoodFor(t *testing.T) {
 			if tc.client {
 				purpose, opts.KeyUsages = "sslclient", []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 			}
-			if _, err := tc.cert.Verify(opts); (err == nil) != tc.ok {
-				t.Errorf("Go: %v, want ok %v", err, tc.ok)
-			}
+			_, err := tc.cert.Verify(opts)
+			assert.Equal(t, tc.ok, err == nil, "Go: %v, want ok", err)
 			args = append(args, "-purpose", purpose, pemFile(t, tc.cert))
 			if out, err := exec.Command("openssl", args...).CombinedOutput(); (err == nil) != tc.ok {
 				t.Errorf("openssl: %v, want ok %v\n%s", err, tc.ok, out)
@@ -114,14 +114,10 @@ func TestCommonNameIsConstrained(t *testing.T) {
 	testfile.Write(t, caFile, c.PEM(), 0o644)
 	a := c.view.Load().all[0]
 	cert := forge(t, a, x509.Certificate{Subject: pkix.Name{CommonName: "example.com"}})
-	if cert.VerifyHostname("example.com") == nil {
-		t.Error("Go: accepted")
-	}
+	assert.Error(t, cert.VerifyHostname("example.com"), "Go: accepted")
 	out, err := exec.Command("openssl", "verify", "-no-CApath", "-CAfile", caFile, "-untrusted", pemFile(t, a.cert),
 		"-verify_hostname", "example.com", pemFile(t, cert)).CombinedOutput()
-	if err == nil {
-		t.Errorf("openssl: accepted\n%s", out)
-	}
+	assert.Error(t, err, "openssl: accepted\n%s", out)
 }
 
 // TestOpenSSLReadsBundle verifies a leaf for its host by the published bundle.
@@ -133,9 +129,7 @@ func TestOpenSSLReadsBundle(t *testing.T) {
 	for h, ok := range map[string]bool{host: true, "kec.api.ksyun.com": false} {
 		out, err := exec.Command("openssl", "verify", "-x509_strict", "-no-CApath", "-CAfile", filepath.Join(dir, bundleFile),
 			"-untrusted", between, "-purpose", "sslserver", "-verify_hostname", h, leaf).CombinedOutput()
-		if (err == nil) != ok {
-			t.Errorf("%s: %v, want ok %v\n%s", h, err, ok, out)
-		}
+		assert.Equal(t, ok, err == nil, "%s: %v, want ok %v\n%s", h, err, ok, out)
 	}
 }
 

@@ -145,9 +145,7 @@ func TestAttempts(t *testing.T) {
 			if o.Source != classify.SourceCSM || o.Client != netip.MustParseAddrPort("127.0.0.1:40001") || string(o.UserAgent) == "" {
 				t.Errorf("source %q, client %v, agent %q", o.Source, o.Client, o.UserAgent)
 			}
-			if o.Credential != classify.HashAccessKey(key, []byte(accessKey)) {
-				t.Errorf("credential %q", o.Credential)
-			}
+			assert.Equal(t, classify.HashAccessKey(key, []byte(accessKey)), o.Credential)
 			if strings.Contains(v.Message, accessKey) || strings.Contains(v.Message, "request id") || strings.HasPrefix(v.Message, tt.code+":") && tt.code != "" {
 				t.Errorf("message %q", v.Message)
 			}
@@ -161,9 +159,7 @@ func TestOtherSDK(t *testing.T) {
 	if o == nil || o.Call != want {
 		t.Fatalf("got %+v, want %+v", o, want)
 	}
-	if o.Client.IsValid() {
-		t.Errorf("client %v of no address", o.Client)
-	}
+	assert.False(t, o.Client.IsValid(), "client %v of no address", o.Client)
 }
 
 // TestWrongClock checks that a time that cannot be is taken for now.
@@ -179,22 +175,16 @@ func TestCalls(t *testing.T) {
 	b := &book{}
 	in := newIntake(t, b, nil)
 	for _, name := range []string{"call-success", "call-no-retries", "call-exhausted", "call-unsent"} {
-		if o := in.read(payload(t, name), nil); o != nil {
-			t.Errorf("%s: an attempt: %+v", name, o)
-		}
+		assert.Nil(t, in.read(payload(t, name), nil), "%s: an attempt", name)
 	}
-	if got, want := in.Stats(), (Stats{Datagrams: 4, Calls: 4, AttemptsAnnounced: 6}); got != want {
-		t.Errorf("\n got %+v\nwant %+v", got, want)
-	}
+	assert.Equal(t, Stats{Datagrams: 4, Calls: 4, AttemptsAnnounced: 6}, in.Stats())
 }
 
 // TestHostile checks that invalid datagrams are counted and not reported.
 func TestHostile(t *testing.T) {
 	replaced := func(name, old, with string) string {
 		b := string(payload(t, name))
-		if !strings.Contains(b, old) {
-			t.Fatalf("no %s in %s", old, name)
-		}
+		require.Contains(t, b, old, "no %s in %s", old, name)
 		return strings.Replace(b, old, with, 1)
 	}
 	malformed := func(s *Stats) { s.Malformed = 1 }
@@ -229,14 +219,10 @@ func TestHostile(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			in := newIntake(t, &book{}, nil)
-			if o := in.read([]byte(tt.datagram), nil); o != nil {
-				t.Errorf("reported %+v", o)
-			}
+			assert.Nil(t, in.read([]byte(tt.datagram), nil), "reported")
 			want := Stats{Datagrams: 1}
 			tt.want(&want)
-			if got := in.Stats(); got != want {
-				t.Errorf("\n got %+v\nwant %+v", got, want)
-			}
+			assert.Equal(t, want, in.Stats())
 		})
 	}
 }
@@ -273,9 +259,8 @@ func TestNewNeeds(t *testing.T) {
 		"no sink":       {Classifier: classifier, CredentialKey: key},
 		"no key":        {Classifier: classifier, Sink: &book{}},
 	} {
-		if _, err := New(cfg); err == nil {
-			t.Errorf("%s: no error", name)
-		}
+		_, err := New(cfg)
+		assert.Error(t, err, name)
 	}
 }
 
@@ -304,16 +289,13 @@ func TestServe(t *testing.T) {
 	if got := b.all(); len(got) != 2 || got[1].Verdict.Code != "LimitExceeded" || got[0].Client.String() != conn.LocalAddr().String() {
 		t.Errorf("reported %+v", got)
 	}
-	if len(b.begun) != 2 || b.begun[0] != "monitor" {
-		t.Errorf("begun %v", b.begun)
-	}
+	require.Len(t, b.begun, 2, "begun")
+	assert.Equal(t, "monitor", b.begun[0], "begun")
 	assert.NoError(t, in.Shutdown(t.Context()), "second shutdown")
 	again, err := new(net.ListenConfig).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
 	require.NoError(t, err)
 	assert.NoError(t, in.Serve(again), "serve after shutdown")
-	if err := again.Close(); !errors.Is(err, net.ErrClosed) {
-		t.Error("the socket is still open")
-	}
+	assert.ErrorIs(t, again.Close(), net.ErrClosed, "the socket is still open")
 }
 
 // TestPanickingSink checks that a sink's panic ends nothing.
@@ -322,9 +304,7 @@ func TestPanickingSink(t *testing.T) {
 	in := newIntake(t, b, nil)
 	in.report(in.read(payload(t, "success"), nil))
 	in.report(in.read(payload(t, "success"), nil))
-	if got := in.Stats().Panics; got != 2 {
-		t.Errorf("%d panics", got)
-	}
+	assert.EqualValues(t, 2, in.Stats().Panics, "panics")
 }
 
 // line is a net.PacketConn that works within a synctest bubble.
@@ -380,15 +360,11 @@ func TestRecordsWaitForTheProxy(t *testing.T) {
 		pc.datagrams <- payload(t, "throttled") // passed the proxy
 		pc.datagrams <- payload(t, "success")   // did not
 		synctest.Wait()
-		if n := len(b.all()); n != 0 {
-			t.Fatalf("%d reported at once", n)
-		}
+		require.Empty(t, b.all(), "reported at once")
 		seen.Observe(proxied(409, requestID, time.Now().Add(-30*time.Millisecond), time.Now()))
 		<-time.After(hold - time.Millisecond) // of the bubble
 		synctest.Wait()
-		if n := len(b.all()); n != 1 {
-			t.Fatalf("%d reported before their time", n)
-		}
+		require.Len(t, b.all(), 1, "reported before their time")
 		<-time.After(2 * time.Millisecond)
 		synctest.Wait()
 		got := b.all()
@@ -403,9 +379,7 @@ func TestRecordsWaitForTheProxy(t *testing.T) {
 		synctest.Wait()
 		assert.NoError(t, in.Shutdown(t.Context()))
 		assert.NoError(t, <-served)
-		if n := len(b.all()); n != 3 {
-			t.Errorf("%d reported in the end", n)
-		}
+		assert.Len(t, b.all(), 3, "reported in the end")
 	})
 }
 
@@ -430,9 +404,7 @@ func TestSocketFails(t *testing.T) {
 		go func() { served <- in.Serve(pc) }()
 		broken := errors.New("broken")
 		pc.fail <- broken
-		if err := <-served; !errors.Is(err, broken) {
-			t.Errorf("got %v", err)
-		}
+		assert.ErrorIs(t, <-served, broken)
 		assert.NoError(t, in.Shutdown(t.Context()))
 	})
 }
@@ -448,9 +420,7 @@ func TestShutdownGivesUp(t *testing.T) {
 		pc.datagrams <- payload(t, "success")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := in.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("got %v", err)
-		}
+		assert.ErrorIs(t, in.Shutdown(ctx), context.DeadlineExceeded)
 		<-b.taken
 		assert.NoError(t, <-served)
 	})

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -56,16 +59,11 @@ func TestSeen(t *testing.T) {
 			seen := NewSeen(b)
 			seen.Begin(&tt.proxied.Call)
 			seen.Observe(tt.proxied)
-			if len(b.begun) != 1 || len(b.reported) != 1 {
-				t.Fatal("not passed on")
-			}
+			require.Len(t, b.begun, 1, "not passed on")
+			require.Len(t, b.reported, 1, "not passed on")
 			in := newIntake(t, b, func(c *Config) { c.Seen = seen })
-			if got := seen.take(in.read(payload(t, tt.record), nil)); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
-			}
-			if got := seen.take(in.read(payload(t, tt.record), nil)); got != seenNot {
-				t.Errorf("one attempt made two records known: %d", got)
-			}
+			assert.Equal(t, tt.want, seen.take(in.read(payload(t, tt.record), nil)))
+			assert.Equal(t, seenNot, seen.take(in.read(payload(t, tt.record), nil)), "one attempt made two records known")
 		})
 	}
 }
@@ -82,12 +80,8 @@ func TestSeenManyAlike(t *testing.T) {
 	for range 40 {
 		in.report(in.read(payload(t, "success"), nil))
 	}
-	if got := in.Stats().DuplicatesByTime; got != 30 {
-		t.Errorf("%d known, want 30", got)
-	}
-	if got := len(b.all()); got != 40 {
-		t.Errorf("%d reported, want 30 of the proxy and 10 others", got)
-	}
+	assert.EqualValues(t, 30, in.Stats().DuplicatesByTime, "known")
+	assert.Len(t, b.all(), 40, "reported, want 30 of the proxy and 10 others")
 }
 
 // TestSeenForgets checks that memory is bounded.
@@ -98,9 +92,7 @@ func TestSeenForgets(t *testing.T) {
 	for range maxSeen {
 		seen.note(sighting{})
 	}
-	if got := seen.take(in.read(payload(t, "throttled"), nil)); got != seenNot {
-		t.Errorf("got %d", got)
-	}
+	assert.Equal(t, seenNot, seen.take(in.read(payload(t, "throttled"), nil)))
 }
 
 // quiet is a sink that does nothing.
@@ -112,9 +104,8 @@ func (quiet) Observe(*classify.Observation) {}
 // TestSeenAllocatesNothing: it is on the way of every call the proxy relays.
 func TestSeenAllocatesNothing(t *testing.T) {
 	seen, o := NewSeen(quiet{}), proxied(200, requestID, sent, sent)
-	if n := testing.AllocsPerRun(100, func() { seen.Observe(o) }); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
+	n := testing.AllocsPerRun(100, func() { seen.Observe(o) })
+	assert.Zero(t, n, "allocations")
 }
 
 func BenchmarkSeenObserve(b *testing.B) {

@@ -42,7 +42,7 @@ type buffers struct {
 // head and all that is inspected of a body. limit is in bytes; 0 is none.
 func (p *buffers) init(maxHead, inspect, tail int, limit int64) {
 	p.limit = limit
-	p.largeSize = headroom + max(largeBuffer, maxHead, inspect) + smallBuffer
+	p.largeSize = max(largeBuffer, maxHead, inspect) + smallBuffer // by default whole pages of the Go heap
 	p.tailSize = 2 * tail
 	p.small.New = func() any { return &buffer{b: make([]byte, smallBuffer)} }
 	p.large.New = func() any { return &buffer{b: make([]byte, p.largeSize)} }

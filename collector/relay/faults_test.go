@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
@@ -103,9 +104,7 @@ func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {
 			if tt.status != 0 && n.status != tt.status || n.respWhole {
 				t.Errorf("%+v", n)
 			}
-			if n.respBytes != int64(len(tt.sent)) {
-				t.Errorf("%d bytes, want %d", n.respBytes, len(tt.sent))
-			}
+			assert.Equal(t, int64(len(tt.sent)), n.respBytes, "%d bytes, want %d", n.respBytes, len(tt.sent))
 		})
 	}
 }
@@ -127,9 +126,7 @@ func testConnectionThatDiesIsNotReplaced(t *testing.T, newRig maker) {
 			up.Close()
 			c.ExpectEnd()
 		}
-		if n := r.dials.Load(); n != 1 {
-			t.Errorf("%d connections, want 1: a request was sent again", n)
-		}
+		assert.EqualValues(t, 1, r.dials.Load(), "connections")
 	}
 }
 
@@ -215,9 +212,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 			c.Send(getRequest)
 			up.ExpectEnd()
 			r.ends(EndBadResponse)
-			if n := r.dials.Load() - dials; n != 1 {
-				t.Errorf("%d connections", n)
-			}
+			assert.EqualValues(t, 1, r.dials.Load()-dials, "connections")
 		})
 		t.Run(name+", then a reset", func(t *testing.T) {
 			r.t = t
@@ -299,9 +294,8 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", c)
 		c.Reset()
 		up.ExpectReset()
-		if n := r.ends(EndCanceled); n.status != 200 {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndCanceled)
+		assert.Equal(t, 200, n.status, n)
 	})
 	t.Run("while connecting", func(t *testing.T) {
 		r := newRig(t)
@@ -315,9 +309,8 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 		c.Send(getRequest)
 		<-dialing
 		c.Reset()
-		if n := r.ends(EndCanceled); n.began {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndCanceled)
+		assert.False(t, n.began, n)
 	})
 }
 
@@ -367,9 +360,8 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		up.ExpectEnd()
 		up.Deliver("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", c)
 		c.ExpectEnd()
-		if n := r.ends(EndComplete); n.reqWhole {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndComplete)
+		assert.False(t, n.reqWhole, n)
 	})
 	t.Run("and the upstream closes", func(t *testing.T) {
 		r := newRig(t)
@@ -440,9 +432,8 @@ func testTimeouts(t *testing.T, newRig maker) {
 		c, up := r.begin(getRequest)
 		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha", c)
 		c.ExpectEnd()
-		if n := r.ends(EndTimeout); n.status != 200 {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndTimeout)
+		assert.Equal(t, 200, n.status, n)
 	})
 	t.Run("no request", func(t *testing.T) {
 		t.Parallel()
@@ -474,9 +465,8 @@ func testTimeouts(t *testing.T, newRig maker) {
 		up.Expect(getRequest)
 		up.Send("HTTP/1.1 200 OK\r\n\r\n")
 		// More than all buffers on the way hold.
-		if _, err := io.Copy(struct{ io.Writer }{up}, io.LimitReader(zeros{}, 64<<20)); err == nil {
-			t.Error("all was taken")
-		}
+		_, err := io.Copy(struct{ io.Writer }{up}, io.LimitReader(zeros{}, 64<<20))
+		assert.Error(t, err, "all was taken")
 		r.ends(EndCanceled)
 	})
 	t.Run("time spent waiting is not a stall", func(t *testing.T) {
@@ -495,9 +485,8 @@ func testTimeouts(t *testing.T, newRig maker) {
 			}
 			c, up := r.begin(getRequest)
 			up.SetReadDeadline(time.Now().Add(2 * stall))
-			if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
-				t.Fatalf("the upstream saw %v", err)
-			}
+			_, err := up.Read(make([]byte, 1))
+			require.True(t, isTimeout(err), "the upstream saw %v", err)
 			up.Deliver(okResponse, c)
 			r.ends(EndComplete)
 			up.SetReadDeadline(time.Now().Add(patience))

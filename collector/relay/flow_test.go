@@ -56,9 +56,7 @@ func testPipelinedRequestsAreAnsweredInOrder(t *testing.T, newRig maker) {
 					t.Fatalf("request %d: %+v", i, n)
 				}
 			}
-			if n := r.dials.Load(); n != 1 {
-				t.Errorf("%d connections to the upstream, want 1", n)
-			}
+			assert.EqualValues(t, 1, r.dials.Load(), "connections to the upstream")
 		})
 	}
 }
@@ -131,9 +129,8 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 		r := newRig(t)
 		c, up := r.begin(head + half)
 		up.Deliver(okResponse, c)
-		if n := r.ends(EndComplete); n.reqWhole {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndComplete)
+		assert.False(t, n.reqWhole, n)
 		go c.Write([]byte(half + getRequest))
 		up.Expect(half + getRequest)
 		up.Deliver(okResponse, c)
@@ -148,9 +145,8 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 		c.Send(half[:1000]) // the client has not seen it yet
 		c.Expect(no)
 		c.ExpectEnd()
-		if n := r.ends(EndComplete); n.status != 413 {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndComplete)
+		assert.Equal(t, 413, n.status, n)
 	})
 	t.Run("in pieces between those of the upload", func(t *testing.T) {
 		r := newRig(t)
@@ -231,9 +227,7 @@ func testEndsOfLongBodiesAreShown(t *testing.T, newRig maker) {
 			if want := body[max(len(n.respBody), size-end):size]; n.respTail != want {
 				t.Errorf("%s, %d bytes: a tail of %d, want %d", how, size, len(n.respTail), len(want))
 			}
-			if n.respWhole != (len(n.respBody) == size) {
-				t.Errorf("%s, %d bytes: whole = %v", how, size, n.respWhole)
-			}
+			assert.Equal(t, len(n.respBody) == size, n.respWhole, "%s, %d bytes: whole", how, size)
 		}
 	}
 }
@@ -334,9 +328,8 @@ func testDialFailureIsAnswered(t *testing.T, newRig maker) {
 	for range 2 { // on the same connection
 		c.Send(getRequest)
 		c.Expect("HTTP/1.1 501 Refused\r\nContent-Length: 0\r\n\r\n")
-		if n := r.ends(EndRefused); n.began {
-			t.Errorf("%+v", n)
-		}
+		n := r.ends(EndRefused)
+		assert.False(t, n.began, n)
 	}
 }
 
@@ -356,9 +349,8 @@ func testShutdown(t *testing.T, newRig maker) {
 		fresh.ExpectEnd()
 		up.ExpectEnd()
 		assert.NoError(t, r.srv.Shutdown(t.Context()), "again")
-		if _, err := net.Dial("tcp", r.front); err == nil {
-			t.Error("still accepts")
-		}
+		_, err := net.Dial("tcp", r.front)
+		assert.Error(t, err, "still accepts")
 	})
 	t.Run("lets exchanges finish", func(t *testing.T) {
 		r := newRig(t)
@@ -382,9 +374,7 @@ func testShutdown(t *testing.T, newRig maker) {
 			r := newRig(t)
 			c, up := r.begin(request)
 			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-			if err := r.srv.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
-				t.Errorf("%s: %v", name, err)
-			}
+			assert.ErrorIs(t, r.srv.Shutdown(ctx), context.DeadlineExceeded, name)
 			cancel()
 			c.ExpectReset()
 			up.ExpectReset()
@@ -412,9 +402,8 @@ func testShutdown(t *testing.T, newRig maker) {
 		r.srv.Shutdown(t.Context())
 		ln := rawconn.Listen(t)
 		assert.NoError(t, r.srv.Serve(ln, r.intake(false)))
-		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
-			t.Errorf("the listener was left open: %v", err)
-		}
+		_, err := ln.Accept()
+		assert.ErrorIs(t, err, net.ErrClosed, "the listener was left open")
 	})
 }
 

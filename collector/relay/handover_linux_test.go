@@ -115,9 +115,7 @@ func testCallsFail(t *testing.T, newRig maker, seed uint64) {
 		})
 	}
 	done.Wait()
-	if err := r.srv.Shutdown(t.Context()); err != nil {
-		t.Errorf("seed %d: %v", seed, err)
-	}
+	assert.NoError(t, r.srv.Shutdown(t.Context()), "seed %d", seed)
 	r.isEmpty()
 	close(r.reported)
 	reported := int64(0)
@@ -126,9 +124,8 @@ func testCallsFail(t *testing.T, newRig maker, seed uint64) {
 			reported++
 		}
 	}
-	if got := complete.Load(); got != reported {
-		t.Errorf("seed %d: %d complete calls were reported, want %d", seed, reported, got)
-	}
+	got := complete.Load()
+	assert.Equal(t, reported, got, "seed %d: %d complete calls were reported, want %d", seed, reported, got)
 	if s := r.srv.Stats(); s.Panics > 0 {
 		t.Errorf("seed %d: %d panics", seed, s.Panics)
 	}
@@ -274,9 +271,8 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 		defer close(looked)
 		p.m.drain(l.now)
 		l.drive(p)
-		if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: interest, Fd: int32(fd)}); err == nil {
-			t.Error("the descriptor is watched")
-		}
+		err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, fd, &unix.EpollEvent{Events: interest, Fd: int32(fd)})
+		assert.Error(t, err, "the descriptor is watched")
 	})
 	c.ExpectEnd()
 	r.isEmpty()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
@@ -24,9 +25,7 @@ func hello(t testing.TB, cfg *tls.Config) []byte {
 	cfg.InsecureSkipVerify = true
 	r := &helloWriter{}
 	tls.Client(r, cfg).Handshake()
-	if len(r.wrote) == 0 {
-		t.Fatal("no ClientHello")
-	}
+	require.NotEmpty(t, r.wrote, "no ClientHello")
 	return r.wrote
 }
 
@@ -108,9 +107,8 @@ func FuzzDottedName(f *testing.F) {
 		if !isServerName(name) || !strings.HasSuffix(name, ".") {
 			t.Errorf("%q", name)
 		}
-		if other, _, err := readHello(t.Context(), &script{r: bytes.NewReader(b), size: 1000}); err == nil {
-			t.Errorf("%q, and crypto/tls reads %q", name, other)
-		}
+		other, _, err := readHello(t.Context(), &script{r: bytes.NewReader(b), size: 1000})
+		assert.Error(t, err, "%q, and crypto/tls reads %q", name, other)
 	})
 }
 
@@ -141,9 +139,8 @@ func TestReadHello(t *testing.T) {
 			for _, size := range []int{1 << 20, 100, 1} {
 				client := bytes.NewReader(tt.sent)
 				got, read, err := readHello(t.Context(), &script{r: client, size: size})
-				if taken := len(tt.sent) - client.Len(); taken > maxHello {
-					t.Fatalf("in pieces of %d: took %d bytes", size, taken)
-				}
+				taken := len(tt.sent) - client.Len()
+				require.LessOrEqual(t, taken, maxHello, "in pieces of %d: took %d bytes", size, taken)
 				if got != tt.name || (err == nil) != (tt.name != "") {
 					t.Fatalf("in pieces of %d: %q, %v; want %q", size, got, err, tt.name)
 				}
@@ -203,9 +200,8 @@ func TestTLSUnasked(t *testing.T) {
 			}
 			up.Expect(getRequest)
 			up.Deliver(okResponse, c)
-			if n := r.ends(EndComplete); n.reqBytes != int64(len(getRequest)) {
-				t.Errorf("%+v", n)
-			}
+			n := r.ends(EndComplete)
+			assert.Equal(t, int64(len(getRequest)), n.reqBytes, n)
 		}
 		assert.NoError(t, r.nextSecured())
 	})
@@ -239,12 +235,8 @@ func TestTLSUnasked(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.frontTLS)
 		err := tls.Client(c.TCPConn, &tls.Config{InsecureSkipVerify: true}).Handshake()
-		if err == nil || !strings.Contains(err.Error(), "unrecognized name") {
-			t.Errorf("the client saw %v", err)
-		}
-		if err := r.nextSecured(); !errors.Is(err, errNoServerName) {
-			t.Errorf("reported %v", err)
-		}
+		assert.ErrorContains(t, err, "unrecognized name", "the client saw")
+		assert.ErrorIs(t, r.nextSecured(), errNoServerName, "reported")
 		if len(r.reported) > 0 || r.dials.Load() > 0 {
 			t.Error("taken for a request")
 		}
@@ -254,9 +246,8 @@ func TestTLSUnasked(t *testing.T) {
 		c := r.dialTo(r.frontTLS)
 		c.Expect(string(alert(alertUnrecognizedName)))
 		c.ExpectEnd()
-		if err := r.nextSecured(); !isTimeout(err) {
-			t.Errorf("reported %v", err)
-		}
+		err := r.nextSecured()
+		assert.True(t, isTimeout(err), "reported %v", err)
 	})
 	t.Run("shutdown before it comes", func(t *testing.T) {
 		r := newRig(t)

@@ -7,6 +7,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // TestIdlePairsByAge has pairs go on and be idle again in every order, and takes
@@ -91,9 +94,8 @@ func TestIdlePairsAreFound(t *testing.T) {
 		}
 		found := l.take()
 		wait(&ended, n)
-		if again := l.take(); (found == nil) == (again == nil) {
-			t.Fatalf("round %d: found %p, then %p", n, found, again)
-		}
+		again := l.take()
+		require.NotEqual(t, again == nil, found == nil, "round %d: found %p, then %p", n, found, again)
 	}
 }
 
@@ -121,15 +123,11 @@ func testLongestIdleMakesRoom(t *testing.T, newRig maker) {
 	respond(2)
 	r.waits(3)
 	for _, i := range []int{0, 3, 2} {
-		if !r.srv.Reclaim() {
-			t.Fatal("no connection makes room")
-		}
+		require.True(t, r.srv.Reclaim(), "no connection makes room")
 		clients[i].ExpectEnd()
 		ups[i].ExpectEnd()
 	}
-	if r.srv.Reclaim() {
-		t.Error("a connection makes room that is not idle")
-	}
+	assert.False(t, r.srv.Reclaim(), "a connection makes room that is not idle")
 	respond(1)
 }
 

@@ -164,9 +164,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 	t.Run("with the first request", func(t *testing.T) {
 		r := newTLSRig(t)
 		c := r.client()
-		if len(r.secured) > 0 {
-			t.Error("reported before a request came")
-		}
+		assert.Empty(t, r.secured, "reported before a request came")
 		var up *peer
 		for range 2 {
 			c.Send(getRequest)
@@ -185,9 +183,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		for _, leave := range []func(*peer){func(p *peer) { p.Close() }, func(p *peer) { p.TCPConn.Close() }, (*peer).Reset} {
 			r := newTLSRig(t)
 			leave(r.client())
-			if err := r.nextSecured(); err == nil {
-				t.Error("no error")
-			}
+			assert.Error(t, r.nextSecured())
 		}
 	})
 	t.Run("when the handshake fails", func(t *testing.T) {
@@ -200,16 +196,12 @@ func TestSecuredIsToldOnce(t *testing.T) {
 			c := r.plainClient()
 			c.Send(connectRequest)
 			c.Expect(established)
-			if tls.Client(c.TCPConn, cfg).Handshake() == nil {
-				t.Errorf("%s: no error at the client", name)
-			}
+			assert.Error(t, tls.Client(c.TCPConn, cfg).Handshake(), "%s: no error at the client", name)
 			err := r.nextSecured()
 			if err == nil || !strings.Contains(err.Error(), name) && name != "unknown certificate authority" {
 				t.Errorf("%s: reported %v", name, err)
 			}
-			if len(r.reported) > 0 {
-				t.Errorf("%s: taken for a request", name)
-			}
+			assert.Empty(t, r.reported, "%s: taken for a request", name)
 		}
 	})
 	t.Run("when the client is silent", func(t *testing.T) {
@@ -218,9 +210,8 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		c.Send(connectRequest)
 		c.Expect(established)
 		c.ExpectEnd()
-		if err := r.nextSecured(); !isTimeout(err) {
-			t.Errorf("reported %v", err)
-		}
+		err := r.nextSecured()
+		assert.True(t, isTimeout(err), "reported %v", err)
 	})
 	t.Run("but not when it is not TLS", func(t *testing.T) {
 		r := newTLSRig(t)
@@ -297,9 +288,8 @@ func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 				}
 				leave(up)
 				c.Expect(sent)
-				if got := c.closeNotify(); got != said {
-					t.Errorf("by the upstream, %s: the client got close_notify: %v", name, got)
-				}
+				got := c.closeNotify()
+				assert.Equal(t, said, got, "by the upstream, %s: the client got close_notify", name)
 			}
 			for name, request := range map[string]string{
 				"waiting":         getRequest,
@@ -308,9 +298,8 @@ func testCloseNotifyIsForwarded(t *testing.T, newRig maker) {
 				r := newRig(t)
 				c, up := r.begin(request)
 				leave(c)
-				if got := up.closeNotify(); got != said {
-					t.Errorf("by the client, %s: the upstream got close_notify: %v", name, got)
-				}
+				got := up.closeNotify()
+				assert.Equal(t, said, got, "by the client, %s: the upstream got close_notify", name)
 			}
 		})
 	}
@@ -355,9 +344,7 @@ func TestTLSWithinTLS(t *testing.T) {
 				r.srv.each(func(p *pair) {
 					p.mu.Lock()
 					defer p.mu.Unlock()
-					if (p.where == atLoop) != (loops == 0) {
-						t.Errorf("where = %d", p.where)
-					}
+					assert.Equal(t, loops == 0, p.where == atLoop, "where = %d", p.where)
 				})
 			}
 			go func() {
@@ -367,9 +354,7 @@ func TestTLSWithinTLS(t *testing.T) {
 			if rest, err := io.ReadAll(inner); err != nil || string(rest) != response {
 				t.Errorf("the program got %d bytes, or others: %v", len(rest), err)
 			}
-			if within.cut.Load() {
-				t.Error("close_notify was not forwarded")
-			}
+			assert.False(t, within.cut.Load(), "close_notify was not forwarded")
 			r.ends(EndComplete)
 			assert.NoError(t, r.srv.Shutdown(t.Context()))
 			assert.NoError(t, <-served)
@@ -397,9 +382,7 @@ func TestEachWayIsDrivenAsItSays(t *testing.T) {
 			r.srv.each(func(p *pair) {
 				p.mu.Lock()
 				defer p.mu.Unlock()
-				if p.where != want {
-					t.Errorf("where = %d, want %d", p.where, want)
-				}
+				assert.Equal(t, want, p.where)
 			})
 			up.Close()
 		})

@@ -141,16 +141,12 @@ func testMemoryIsLimited(t *testing.T, newRig maker) {
 			short++
 		}
 	}
-	if short == 0 {
-		t.Error("all bodies were kept")
-	}
+	assert.NotZero(t, short, "all bodies were kept")
 	for _, c := range programs {
 		c.Close()
 	}
 	assert.NoError(t, r.srv.Shutdown(t.Context()))
-	if n := r.srv.Stats().BufferBytes; n != 0 {
-		t.Errorf("%d bytes are still in use", n)
-	}
+	assert.Zero(t, r.srv.Stats().BufferBytes, "bytes are still in use")
 }
 
 // TestRequestIsNotReclaimed makes room at the moment at which a connection that

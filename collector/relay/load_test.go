@@ -42,9 +42,7 @@ func testIdlePairs(t *testing.T, newRig maker) {
 	if limit := descriptors(t, uint64(4*pairs+1_000)); limit < 4*pairs+1_000 {
 		pairs = (limit - 1_000) / 4
 	}
-	if pairs < 1_000 {
-		t.Fatalf("only %d pairs are possible", pairs)
-	}
+	require.GreaterOrEqual(t, pairs, 1_000, "only %d pairs are possible", pairs)
 	r := newRig(t, func(c *Config) { c.Timeouts.ClientIdle = time.Hour })
 	r.serveUpstream(func(_ int, nc net.Conn) { echo(nc) })
 	before := memoryInUse()
@@ -53,9 +51,8 @@ func testIdlePairs(t *testing.T, newRig maker) {
 		nc := clients[i]
 		nc.SetDeadline(time.Now().Add(6 * patience))
 		got := make([]byte, len(okResponse))
-		if _, err := io.WriteString(nc, getRequest); err != nil {
-			t.Fatal(err)
-		}
+		_, err := io.WriteString(nc, getRequest)
+		require.NoError(t, err)
 		if _, err := io.ReadFull(nc, got); err != nil {
 			t.Fatal(err)
 		}
@@ -79,9 +76,7 @@ func testIdlePairs(t *testing.T, newRig maker) {
 	if s := r.srv.Stats(); s.OpenClients != int64(pairs) || s.OpenUpstreams != int64(pairs) {
 		t.Errorf("%+v", s)
 	}
-	if inUse > limit {
-		t.Errorf("%d bytes of buffers, want at most %d", inUse, limit)
-	}
+	assert.LessOrEqual(t, inUse, limit, "bytes of buffers")
 	for i := range clients {
 		call(i)
 	}
@@ -128,9 +123,8 @@ func testSlowPrograms(t *testing.T, newRig maker) {
 	for _, p := range slow {
 		p.Expect(okResponse)
 	}
-	if n, limit := r.srv.bufs.inUse.Load(), int64(programs+1)*2*(smallBuffer+int64(r.srv.bufs.largeSize)); n > limit {
-		t.Errorf("%d bytes of buffers", n)
-	}
+	n, limit := r.srv.bufs.inUse.Load(), int64(programs+1)*2*(smallBuffer+int64(r.srv.bufs.largeSize))
+	assert.LessOrEqual(t, n, limit, "bytes of buffers")
 }
 
 // TestLongBodies passes bodies far longer than memory both ways at once.
@@ -175,9 +169,8 @@ func testLongBodies(t *testing.T, newRig maker) {
 	c := r.client()
 	c.SetDeadline(time.Now().Add(12 * patience))
 	c.Send(longHead("POST / HTTP/1.1", size))
-	if _, err := io.CopyN(struct{ io.Writer }{c}, zeros{}, size); err != nil {
-		t.Fatal(err)
-	}
+	_, err := io.CopyN(struct{ io.Writer }{c}, zeros{}, size)
+	require.NoError(t, err)
 	c.Expect(longHead("HTTP/1.1 200 OK", size))
 	if n, err := io.CopyN(io.Discard, struct{ io.Reader }{c}, size); err != nil {
 		t.Errorf("%d bytes of a response: %v", n, err)
@@ -187,12 +180,8 @@ func testLongBodies(t *testing.T, newRig maker) {
 	<-watched
 	t.Logf("%d MB each way: at most %d bytes of buffers, a heap larger by at most %d", size>>20, inUse, heap-min(before, heap))
 	// A body has a buffer and a spill each way; what TLS queues goes one way at a time.
-	if limit := int64(5*r.srv.bufs.largeSize + r.srv.bufs.tailSize); inUse > limit {
-		t.Errorf("%d bytes of buffers, want at most %d", inUse, limit)
-	}
-	if heap > before+16<<20 {
-		t.Errorf("the heap has grown from %d to %d bytes", before, heap)
-	}
+	assert.LessOrEqual(t, inUse, int64(5*r.srv.bufs.largeSize+r.srv.bufs.tailSize), "bytes of buffers")
+	assert.LessOrEqual(t, heap, before+16<<20, "the heap has grown from %d to %d bytes", before, heap)
 }
 
 func longHead(line string, size int64) string {
@@ -241,9 +230,7 @@ func testShutdownUnderLoad(t *testing.T, newRig maker) {
 					// Closing is announced in the head, before which there is room.
 					head, err := readHead(c)
 					if err != nil {
-						if len(head) > 0 {
-							t.Errorf("half a response: %q, %v", head, err)
-						}
+						assert.Empty(t, head, "half a response: %q, %v", head, err)
 						return
 					}
 					if _, err := io.ReadFull(c, make([]byte, 2)); err != nil {
@@ -264,9 +251,8 @@ func testShutdownUnderLoad(t *testing.T, newRig maker) {
 		if s := r.srv.Stats(); s.OpenClients != 0 || s.OpenUpstreams != 0 || r.srv.bufs.inUse.Load() != 0 {
 			t.Errorf("left behind: %+v and %d bytes", s, r.srv.bufs.inUse.Load())
 		}
-		if a, c := answered.Load(), complete.Load(); a != c {
-			t.Errorf("the upstream answered %d calls, %d were whole", a, c)
-		}
+		a, c := answered.Load(), complete.Load()
+		assert.Equal(t, c, a, "the upstream answered %d calls, %d were whole", a, c)
 	}
 }
 

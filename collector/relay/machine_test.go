@@ -11,15 +11,19 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // machineRig is a machine that a test drives call by call, as a driver would.
 type machineRig struct {
 	t testing.TB
 	machine
-	route func(x *Exchange) (Route, error)
-	ends  []End
-	shown []string // the request bodies
+	route    func(x *Exchange) (Route, error)
+	ends     []End
+	shown    []string // the request bodies
+	answered []string // the response bodies
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -46,8 +50,9 @@ func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
 
 func (r *machineRig) Done(x *Exchange) {
 	body, _ := x.RequestBody()
-	x.ResponseBody()
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
+	body, _ = x.ResponseBody()
+	r.answered = append(r.answered, string(body))
 }
 
 // read has the machine read s from a side.
@@ -117,9 +122,7 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
 	r.read(program, post)
 	r.read(program, "body"+connectRequest)
-	if r.space(program) != nil {
-		t.Fatal("more is read")
-	}
+	require.Nil(t, r.space(program), "more is read")
 	r.connect()
 	r.expect(upstream, post+"body")
 }
@@ -130,9 +133,7 @@ func TestMalformedBodyWhileDialing(t *testing.T) {
 	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
 	r.read(program, "1\r\na\r\n")
 	r.read(program, "oops")
-	if r.space(program) != nil {
-		t.Error("more is read")
-	}
+	assert.Nil(t, r.space(program), "more is read")
 	r.connect()
 	r.expect(upstream, "")
 	r.expect(program, "refused")
@@ -204,9 +205,7 @@ func TestUpstreamEndsDuringARefusal(t *testing.T) {
 		r.read(program, getRequest)
 		r.ended(upstream, how, r.now)
 		r.expect(program, "refused")
-		if !r.over() {
-			t.Error("the pair goes on")
-		}
+		assert.True(t, r.over(), "the pair goes on")
 	}
 }
 
@@ -265,9 +264,8 @@ func TestResponseBeforeItsRequestIsWritten(t *testing.T) {
 	r.flows[program].writing = true
 	r.read(upstream, okResponse)
 	r.expect(program, okResponse)
-	if n := len(r.space(upstream)); n > smallBuffer {
-		t.Errorf("a read of up to %d bytes", n)
-	}
+	n := len(r.space(upstream))
+	assert.LessOrEqual(t, n, smallBuffer, "a read of up to %d bytes", n)
 	r.wrote(upstream, len(b), r.now)
 	r.read(program, getRequest)
 	r.expect(upstream, getRequest)
@@ -275,6 +273,59 @@ func TestResponseBeforeItsRequestIsWritten(t *testing.T) {
 	r.read(upstream, okResponse)
 	r.expect(program, okResponse)
 	r.wantEnds(EndComplete, EndComplete)
+}
+
+// TestShortResponsesTakeLittleMemory has responses be read that are not sent yet, as
+// where a loop reads from several pairs first. Another pair uses the memory that they
+// were read into.
+func TestShortResponsesTakeLittleMemory(t *testing.T) {
+	short, long := strings.Repeat("a", 1000), strings.Repeat("a", 2*smallBuffer)
+	const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, test := range map[string]struct {
+		parts []string
+		body  string
+		small bool
+	}{
+		"short":                    {[]string{responseWith(short)}, short, true},
+		"without a body":           {[]string{"HTTP/1.1 304 Not Modified\r\n\r\n"}, "", true},
+		"its head in two parts":    {[]string{responseWith(short)[:20], responseWith(short)[20:]}, short, true},
+		"chunked":                  {[]string{chunked + inChunks(short, 300)}, short, true},
+		"behind an interim one":    {[]string{continue100, chunked + inChunks(short, 300)}, short, true},
+		"long":                     {[]string{responseWith(long)}, long, false},
+		"its head was sent before": {[]string{chunked, inChunks(short, 300)}, short, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			bufs := &r.s.bufs
+			r.read(program, getRequest)
+			r.connect()
+			r.expect(upstream, getRequest)
+			before, got := bufs.inUse.Load(), ""
+			for i, part := range test.parts {
+				r.read(upstream, part)
+				if i < len(test.parts)-1 {
+					got += r.written(program)
+				}
+			}
+			if inUse := bufs.inUse.Load() - before; test.small != (inUse <= smallBuffer) {
+				t.Errorf("the response takes %d bytes", inUse)
+			}
+			other := bufs.getLarge()
+			copy(other.b, strings.Repeat("?", len(other.b)))
+			if got += r.written(program); got != strings.Join(test.parts, "") {
+				t.Errorf("%q is sent", got)
+			}
+			if r.wantEnds(EndComplete); r.answered[0] != test.body {
+				t.Errorf("%q is shown, want %q", r.answered[0], test.body)
+			}
+			r.read(program, getRequest)
+			r.expect(upstream, getRequest)
+			r.read(upstream, okResponse)
+			r.expect(program, okResponse)
+			r.wantEnds(EndComplete, EndComplete)
+			r.wantNothingTwice()
+		})
+	}
 }
 
 // TestInterimResponsesFillMemory has interim responses fill what the upstream is read
@@ -356,9 +407,7 @@ func TestResponseIsNotChangedWhileItIsWritten(t *testing.T) {
 	under := r.pending(program)
 	r.flows[upstream].writing = true
 	r.ended(program, receivedReset, r.now)
-	if string(under) != response {
-		t.Errorf("%q is written, want %q", under, response)
-	}
+	assert.Equal(t, response, string(under), "is written")
 	r.wantEnds(EndCanceled)
 }
 

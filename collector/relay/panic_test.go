@@ -34,9 +34,7 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 		}
 		c.ExpectReset()
 		r.ends(EndStopped)
-		if n := r.srv.Stats().Panics; n != 1 {
-			t.Errorf("%d panics counted", n)
-		}
+		assert.EqualValues(t, 1, r.srv.Stats().Panics, "panics counted")
 
 		r.serves()
 	}

@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -26,9 +29,7 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 				if n := r.ends(EndRefused); n.began || n.upstreamKnown {
 					t.Errorf("%+v", n)
 				}
-				if n := r.dials.Load() - dials; n != 0 {
-					t.Fatalf("%d connections to the upstream", n)
-				}
+				require.Zero(t, r.dials.Load()-dials, "connections to the upstream")
 
 				const good = "GET /good HTTP/1.1\r\nHost: h\r\n\r\n"
 				c = r.client()
@@ -43,9 +44,7 @@ func testMalformedRequestsAreRefused(t *testing.T, newRig maker) {
 			})
 		}
 	}
-	if count < 60 {
-		t.Errorf("only %d requests", count)
-	}
+	assert.GreaterOrEqual(t, count, 60, "only %d requests", count)
 }
 
 // expectRefusal wants a response of that status and the end of the connection.

@@ -99,9 +99,23 @@ func (m *machine) passResponse() bool {
 	if m.ans.Done {
 		m.closeSoon = m.closeSoon || m.ans.Odd()
 		m.response, x.responseDone = responseWhole, true
+		m.shrinkResponse()
 		return true
 	}
 	return progress
+}
+
+// shrinkResponse moves a short response that was read whole to a small buffer, so
+// that the next one can be read into the large buffer before this one is sent.
+func (m *machine) shrinkResponse() {
+	x, f := m.x, &m.flows[upstream]
+	b, start := f.cur, x.Response.Start()
+	if f.spill != nil || f.writing || b.r != start || len(b.b) == smallBuffer || b.w-start > smallBuffer-headroom {
+		return
+	}
+	small := m.s.bufs.getSmall()
+	x.Response.Rebase(small.b, m.move(upstream, small, start))
+	x.out, x.outAt = small.b, x.Response.End()
 }
 
 // keepTail keeps the end of the spilled bytes after they were sent.

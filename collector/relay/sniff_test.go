@@ -97,9 +97,7 @@ func TestUnservedPassesUntouched(t *testing.T) {
 				up.Close()
 				c.Expect("whatever\n")
 				c.ExpectEnd()
-				if n := r.ends(EndComplete); n.method != "CONNECT" {
-					t.Errorf("reported a %s", n.method)
-				}
+				assert.Equal(t, "CONNECT", r.ends(EndComplete).method, "reported")
 				if s := r.srv.Stats(); s.Tunnels != 1 || s.OpenTunnels != 0 || s.OpenUpstreams != 0 || s.Dials != 1 {
 					t.Errorf("%+v", s)
 				}
@@ -152,9 +150,8 @@ func TestReservedConnection(t *testing.T) {
 		up := r.upstream()
 		c.Deliver("GET / HTTP/1.1\r\nHost: h\r\n\r\n", up)
 		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", c)
-		if n := r.ends(EndComplete); n.method != "GET" {
-			t.Errorf("reported %+v", n)
-		}
+		n := r.ends(EndComplete)
+		assert.Equal(t, "GET", n.method, "reported %+v", n)
 	})
 	t.Run("TLS", func(t *testing.T) {
 		r := newRig(t)

@@ -36,9 +36,8 @@ func newSession(t testing.TB, client bool, version uint16) *session {
 	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
 	require.NoError(t, err)
 	s := &session{t: t, fd: fds[1]}
-	if s.nc, err = fdConn(fds[0]); err != nil {
-		t.Fatal(err)
-	}
+	s.nc, err = fdConn(fds[0])
+	require.NoError(t, err)
 	t.Cleanup(func() { s.nc.Close() })
 	cfg := testTLS().Clone()
 	cfg.InsecureSkipVerify, cfg.ServerName, cfg.MaxVersion = true, "h", version
@@ -338,12 +337,9 @@ func TestSocketReadsAsLinkDoes(t *testing.T) {
 				t.Errorf("seed %d, end %d: read %d bytes of %d, or others", seed, end, len(got), len(plain))
 			}
 			want := map[sessionEnds]reception{endsProperly: receivedEnd, endsCut: receivedCut, endsShort: receivedCut, endsReset: receivedReset, endsBadly: receivedReset}[end]
-			if gotHow != want {
-				t.Errorf("seed %d, end %d: the end is %d, want %d", seed, end, gotHow, want)
-			}
-			if n := bufs.inUse.Load(); n != 0 {
-				t.Errorf("seed %d: %d bytes are still in use", seed, n)
-			}
+			assert.Equal(t, want, gotHow, "seed %d, end %d: the end is", seed, end)
+			n := bufs.inUse.Load()
+			assert.Zero(t, n, "seed %d: %d bytes are still in use", seed, n)
 		}
 	})
 }
@@ -375,9 +371,8 @@ func TestSocketWrites(t *testing.T) {
 			for written := 0; written < len(want); {
 				if g.chance(10) && s.raw != nil && updates < 10 {
 					updates++
-					if _, err := syscall.Write(s.fd, s.raw.update(true, 5)); err != nil {
-						t.Fatal(err)
-					}
+					_, err := syscall.Write(s.fd, s.raw.update(true, 5))
+					require.NoError(t, err)
 					sock.readable = true
 					if n, end := sock.read(make([]byte, 10)); n > 0 || end != receiving {
 						t.Fatalf("read %d bytes, end %d", n, end)
@@ -392,9 +387,7 @@ func TestSocketWrites(t *testing.T) {
 					rest = rest[:1+g.IntN(len(rest))]
 				}
 				n, ok := sock.write(rest)
-				if !ok {
-					t.Fatal("the connection takes no more")
-				}
+				require.True(t, ok, "the connection takes no more")
 				if n > 0 && sock.isQueued() {
 					t.Fatal("bytes are reported as written while they are queued")
 				}
@@ -420,9 +413,8 @@ func TestSocketWrites(t *testing.T) {
 			if s.raw != nil && s.raw.updates != updates {
 				t.Errorf("seed %d: keys were updated %d times, want %d", seed, s.raw.updates, updates)
 			}
-			if n := srv.bufs.inUse.Load(); n != 0 {
-				t.Errorf("seed %d: %d bytes are still in use", seed, n)
-			}
+			n := srv.bufs.inUse.Load()
+			assert.Zero(t, n, "seed %d: %d bytes are still in use", seed, n)
 			syscall.Close(s.fd)
 		}
 	})
@@ -454,12 +446,9 @@ func TestResponsesOfTLSAreBounded(t *testing.T) {
 	b := make([]byte, 1<<10)
 	sent := 0
 	for ; sock.tls.responses <= maxResponses; sent++ {
-		if sent > 1_000 {
-			t.Fatal("reading goes on")
-		}
-		if _, err := syscall.Write(s.fd, append(s.raw.update(true, 5), s.raw.seal(typeData, []byte("x"))...)); err != nil {
-			t.Fatal(err)
-		}
+		require.LessOrEqual(t, sent, 1_000, "reading goes on")
+		_, err := syscall.Write(s.fd, append(s.raw.update(true, 5), s.raw.seal(typeData, []byte("x"))...))
+		require.NoError(t, err)
 		sock.readable = true
 		for sock.canRead() {
 			if n, end := sock.read(b); n == 0 && end != receiving {
@@ -467,9 +456,7 @@ func TestResponsesOfTLSAreBounded(t *testing.T) {
 			}
 		}
 	}
-	if n := sock.tls.queued(); n > 2*maxResponses {
-		t.Errorf("%d bytes are queued", n)
-	}
+	assert.LessOrEqual(t, sock.tls.queued(), 2*maxResponses, "bytes are queued")
 	for sock.isQueued() {
 		s.collect()
 		sock.writable = true
@@ -520,9 +507,7 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	if got, closed := s.open(); string(got) != "onetwo" || !closed || s.raw.updates != 1 {
 		t.Errorf("got %q, close_notify %v, %d updates of keys", got, closed, s.raw.updates)
 	}
-	if n := bufs.inUse.Load(); n != 0 {
-		t.Errorf("%d bytes are still in use", n)
-	}
+	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
 	syscall.Close(s.fd)
 }
 

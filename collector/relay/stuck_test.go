@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // fill writes until nothing more is taken for a while. A slow machine may make it stop
@@ -60,9 +62,8 @@ func testResetDuringAnUpload(t *testing.T, newRig maker) {
 		r.ends(EndCanceled)
 		if reached {
 			up.SetReadDeadline(time.Now().Add(patience))
-			if _, err := io.Copy(io.Discard, up.TCPConn); err == nil {
-				t.Error("the upstream saw no reset")
-			}
+			_, err := io.Copy(io.Discard, up.TCPConn)
+			assert.Error(t, err, "the upstream saw no reset")
 		}
 	}
 }

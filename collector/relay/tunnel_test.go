@@ -3,13 +3,15 @@ package relay
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"math/rand/v2"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // tunnel returns both ends of a tunnel that passes on whatever they send.
@@ -110,9 +112,8 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 			r := newRig(t)
 			c, up := r.tunnel()
 			tt.act(t, c, up)
-			if n := r.ends(tt.want); n.method != "CONNECT" {
-				t.Errorf("%+v", n)
-			}
+			n := r.ends(tt.want)
+			assert.Equal(t, "CONNECT", n.method, n)
 		})
 	}
 }
@@ -125,9 +126,8 @@ func TestTunnelHasNoDeadlines(t *testing.T) {
 	})
 	c, up := r.tunnel()
 	up.SetReadDeadline(time.Now().Add(10 * short))
-	if _, err := up.Read(make([]byte, 1)); !isTimeout(err) {
-		t.Fatalf("the upstream saw %v", err)
-	}
+	_, err := up.Read(make([]byte, 1))
+	require.True(t, isTimeout(err), "the upstream saw %v", err)
 	c.Send("late")
 	up.SetReadDeadline(time.Now().Add(patience))
 	up.Expect("late")
@@ -138,9 +138,7 @@ func TestTunnelIsCutByShutdown(t *testing.T) {
 	c, up := r.tunnel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := r.srv.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("Shutdown: %v", err)
-	}
+	assert.ErrorIs(t, r.srv.Shutdown(ctx), context.Canceled, "Shutdown")
 	c.ExpectReset()
 	up.ExpectReset()
 	r.ends(EndStopped)
@@ -152,9 +150,8 @@ func TestTunnelThatCannotBeOpened(t *testing.T) {
 	c := r.plainClient()
 	c.Send(connectRequest)
 	c.expectRefusal("400") // RFC 9931
-	if n := r.ends(EndRefused); n.began {
-		t.Errorf("%+v", n)
-	}
+	n := r.ends(EndRefused)
+	assert.False(t, n.began, n)
 }
 
 func TestConnectWithABodyIsRefused(t *testing.T) {
@@ -179,9 +176,7 @@ func TestTunnelMakesNoRoom(t *testing.T) {
 			c.Send(connectRequest)
 			r.upstream()
 			c.Expect(established)
-			if r.srv.Reclaim() {
-				t.Error("the tunnel makes room")
-			}
+			assert.False(t, r.srv.Reclaim(), "the tunnel makes room")
 		})
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 )
 
@@ -78,9 +81,7 @@ func TestRequestsPassVerbatim(t *testing.T) { eachDriver(t, testRequestsPassVerb
 
 func testRequestsPassVerbatim(t *testing.T, newRig maker) {
 	requests := http1test.LegalRequests()
-	if len(requests) < 100 {
-		t.Errorf("only %d requests", len(requests))
-	}
+	assert.GreaterOrEqual(t, len(requests), 100, "only %d requests", len(requests))
 	r := newRig(t)
 	for name, req := range requests {
 		t.Run(name, func(t *testing.T) {
@@ -88,9 +89,7 @@ func testRequestsPassVerbatim(t *testing.T, newRig maker) {
 			method, rest, _ := strings.Cut(req, " ")
 			for how, split := range r.splits() {
 				r.pass(split(req), req, method)
-				if t.Failed() {
-					t.Fatalf("in origin form, split: %s", how)
-				}
+				require.False(t, t.Failed(), "in origin form, split: %s", how)
 				if strings.HasPrefix(rest, "*") {
 					continue
 				}

@@ -83,7 +83,7 @@ func ReadFile(name string) (Credentials, error) {
 func readFile(name string) (Credentials, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return Credentials{}, usererror.Wrap(withoutPath(err), "name an existing file that this user can read")
+		return Credentials{}, usererror.Wrap(withoutPath(err), "name a file that this user can read")
 	}
 	defer f.Close()
 	info, err := f.Stat()

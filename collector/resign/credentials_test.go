@@ -3,7 +3,6 @@ package resign_test
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
@@ -70,9 +70,8 @@ func TestReadFile(t *testing.T) {
 			}
 		})
 	}
-	if _, err := resign.ReadFile(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("no file: %v", err)
-	}
+	_, err := resign.ReadFile(filepath.Join(t.TempDir(), "none"))
+	assert.ErrorIs(t, err, fs.ErrNotExist, "no file")
 	if _, err := resign.ReadFile(t.TempDir()); err == nil {
 		t.Error("a directory was read")
 	}
@@ -81,9 +80,8 @@ func TestReadFile(t *testing.T) {
 func TestFromEnv(t *testing.T) {
 	env := map[string]string{resign.EnvAccessKey: "A", resign.EnvSecretKey: "S", resign.EnvToken: "T"}
 	got, err := resign.FromEnv(func(name string) string { return env[name] })
-	if err != nil || got != (resign.Credentials{AccessKey: "A", SecretKey: "S", Token: "T"}) {
-		t.Errorf("error %v", err)
-	}
+	require.NoError(t, err)
+	assert.Equal(t, resign.Credentials{AccessKey: "A", SecretKey: "S", Token: "T"}, got)
 	delete(env, resign.EnvSecretKey)
 	if _, err := resign.FromEnv(func(name string) string { return env[name] }); err == nil || err.Error() != "KSYUN_SECRET_KEY is missing: set it, or name a file with credentials" {
 		t.Errorf("error %v", err)

@@ -91,20 +91,20 @@ func (c *call) findSignature() {
 	v := &c.sigV4
 	if authorization := c.get("authorization"); authorization != "" {
 		c.scheme = schemeHeader
-		kind, list := classify.SplitAuthorization(authorization)
+		kind, parameters, _ := strings.Cut(authorization, " ")
 		if kind != algorithm {
 			return
 		}
-		for list != "" {
-			var name, value string
+		for list := []byte(parameters); len(list) > 0; {
+			var name, value []byte
 			name, value, list = classify.CutParameter(list)
-			switch name {
+			switch string(name) {
 			case "Credential":
-				v.setCredential(value)
+				v.setCredential(string(value))
 			case "SignedHeaders":
-				v.signed = strings.Split(value, ";")
+				v.signed = strings.Split(string(value), ";")
 			case "Signature":
-				v.signature = value
+				v.signature = string(value)
 			}
 		}
 		v.date = c.get("x-amz-date")

@@ -19,6 +19,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/resign"
@@ -90,12 +91,8 @@ func fields(r *http.Request) iter.Seq2[[]byte, []byte] {
 func send(t *testing.T, sim http.Handler, p []byte) *httptest.ResponseRecorder {
 	t.Helper()
 	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(p)))
-	if err != nil {
-		t.Fatalf("%v\n%s", err, p)
-	}
-	if req.Host != apiHost {
-		t.Errorf("Host %q", req.Host)
-	}
+	require.NoError(t, err, "%s", p)
+	assert.Equal(t, apiHost, req.Host)
 	res := httptest.NewRecorder()
 	sim.ServeHTTP(res, req)
 	return res
@@ -150,9 +147,8 @@ func programs(t *testing.T) map[string]*resign.Request {
 	r = request(t, "GET", get, "", "")
 	signed, header, err := aws4.PresignHTTP(context.Background(), awsKey, r, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", "monitor", scope.Region, now)
 	require.NoError(t, err)
-	if r.URL, err = url.Parse(signed); err != nil {
-		t.Fatal(err)
-	}
+	r.URL, err = url.Parse(signed)
+	require.NoError(t, err)
 	for name, values := range header {
 		if name != "Host" {
 			r.Header[name] = values
@@ -184,12 +180,9 @@ func TestSignedAnew(t *testing.T) {
 					p, err := newSigner(key, verify).Append([]byte("before"), r)
 					require.NoError(t, err)
 					p, ok := bytes.CutPrefix(p, []byte("before"))
-					if !ok {
-						t.Fatal("not appended")
-					}
-					if res := send(t, simulator(key), p); res.Code != http.StatusOK {
-						t.Errorf("status %d: %s\n%s", res.Code, res.Body, p)
-					}
+					require.True(t, ok, "not appended")
+					res := send(t, simulator(key), p)
+					assert.Equal(t, http.StatusOK, res.Code, "status %d: %s\n%s", res.Code, res.Body, p)
 					if bytes.Contains(p, []byte(local.AccessKey)) || bytes.Contains(p, []byte("SECRET")) || bytes.Contains(p, []byte(key.SecretKey)) {
 						t.Errorf("a key that has no place in it:\n%s", p)
 					}
@@ -206,12 +199,9 @@ func TestUnsignedIsSigned(t *testing.T) {
 	r := wire(request(t, "GET", get, "", ""), "")
 	p, err := newSigner(permanent, false).Append(nil, r)
 	require.NoError(t, err)
-	if res := send(t, simulator(permanent), p); res.Code != http.StatusOK {
-		t.Errorf("status %d: %s", res.Code, res.Body)
-	}
-	if !bytes.Contains(p, []byte("/cn-beijing-6/monitor/aws4_request")) {
-		t.Errorf("not signed for the default region:\n%s", p)
-	}
+	res := send(t, simulator(permanent), p)
+	assert.Equal(t, http.StatusOK, res.Code, "status %d: %s", res.Code, res.Body)
+	assert.True(t, bytes.Contains(p, []byte("/cn-beijing-6/monitor/aws4_request")), "not signed for the default region:\n%s", p)
 }
 
 // TestTheRestIsUnchanged compares target, fields and body.
@@ -326,9 +316,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, err := newSigner(permanent, true).Append(nil, tc.make(t))
-			if !errors.Is(err, tc.want) {
-				t.Errorf("error %v, want %v", err, tc.want)
-			}
+			assert.ErrorIs(t, err, tc.want)
 			if tc.want != nil && len(p) > 0 {
 				t.Errorf("refused, and yet made:\n%s", p)
 			}

@@ -2,6 +2,8 @@ package upstream
 
 import (
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestConnectTo(t *testing.T) {
@@ -16,8 +18,7 @@ func TestConnectTo(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "=", "a:1", "a=b", "a:1=b", "a=b:1", ":1=b:1", "a:1=:1", "a:0=b:1", "a:1=b:65536", "a:1=b:x", "::1:80=b:1", "a:1=b:1=c:1", "a@b:1=c:1"} {
-		if c, err := ParseConnectTo(bad); err == nil {
-			t.Errorf("%q was taken as %s", bad, c)
-		}
+		c, err := ParseConnectTo(bad)
+		assert.Error(t, err, "%q was taken as %s", bad, c)
 	}
 }

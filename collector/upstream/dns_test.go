@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -98,9 +99,8 @@ func TestDNSEndsWithItsContext(t *testing.T) {
 		<-asked
 		cancel()
 	}()
-	if addrs, err := d.LookupNetIP(ctx, "ip", "h.example"); err == nil {
-		t.Errorf("%v", addrs)
-	}
+	addrs, err := d.LookupNetIP(ctx, "ip", "h.example")
+	assert.Error(t, err, addrs)
 }
 
 func TestParseDNS(t *testing.T) {
@@ -129,9 +129,7 @@ func FuzzDNSResponse(f *testing.F) {
 			t.Error("addresses of a response that cannot be read")
 		}
 		for _, a := range addrs {
-			if !a.Is4() {
-				t.Errorf("%v is no IPv4 address", a)
-			}
+			assert.True(t, a.Is4(), "%v is no IPv4 address", a)
 		}
 		if len(response) >= 2 && binary.BigEndian.Uint16(response) != 7 && err == nil {
 			t.Error("a response to another question was taken")
@@ -147,7 +145,5 @@ func TestDialTriesAllAddresses(t *testing.T) {
 	nc, err := dialBy(t.Context(), &net.Dialer{Timeout: time.Minute}, d, net.JoinHostPort("h.example", port))
 	require.NoError(t, err)
 	defer nc.Close()
-	if nc.RemoteAddr().String() != ln.Addr().String() {
-		t.Errorf("connected to %v", nc.RemoteAddr())
-	}
+	assert.Equal(t, ln.Addr().String(), nc.RemoteAddr().String(), "connected")
 }

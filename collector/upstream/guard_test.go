@@ -63,9 +63,7 @@ func TestGuardForgets(t *testing.T) {
 		require.NoError(t, g.Connected(from, to))
 	}
 	g.Closed(from, to)
-	if err := g.Accepted(from, to); err == nil {
-		t.Error("a connection that is registered once more came back unnoticed")
-	}
+	assert.Error(t, g.Accepted(from, to), "a connection that is registered once more came back unnoticed")
 	g.Closed(from, to)
 	g.Left(from, to)
 	stop := g.Listen(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 80})
@@ -90,8 +88,6 @@ func TestGuardKnowsListeners(t *testing.T) {
 		"192.0.2.1:80":          false,
 		"192.0.2.1:81":          false, // not an address of this machine
 	} {
-		if got := g.Listens(netip.MustParseAddrPort(address)); got != want {
-			t.Errorf("%s: %v, want %v", address, got, want)
-		}
+		assert.Equal(t, want, g.Listens(netip.MustParseAddrPort(address)), address)
 	}
 }

@@ -8,6 +8,7 @@
 package activity
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,6 @@ const (
 const (
 	minuteSeconds = 60
 	recentSeconds = int64(RecentStep / time.Second)
-	blames        = 6 // number of values of classify.Blame
 )
 
 // Activity counts calls. The zero value is ready for use. It is safe for
@@ -43,7 +43,7 @@ type Activity struct {
 type slot struct {
 	interval atomic.Int64 // since 1970; 0 if the slot was never used
 	calls    atomic.Uint64
-	failed   [blames]atomic.Uint64
+	failed   [len(blames)]atomic.Uint64
 }
 
 // Interval is the activity of one interval.
@@ -61,7 +61,7 @@ func (a *Activity) Observe(o *classify.Observation) {
 	}
 	failed := -1
 	if v := &o.Verdict; v.Outcome.Failed() || o.Fault.Refused() {
-		failed = index(v.Blame)
+		failed = max(0, slices.Index(blames[:], v.Blame)) // the tap without any
 	}
 	if s := a.use(a.minutes[:], second/minuteSeconds, &a.past); s != nil {
 		s.count(failed)
@@ -108,22 +108,9 @@ func (a *Activity) use(ring []slot, interval int64, past *atomic.Uint64) *slot {
 	return s
 }
 
-// index returns the index of a blame in slot.failed.
-func index(b classify.Blame) int {
-	switch b {
-	case classify.BlameClient:
-		return 0
-	case classify.BlameCredential:
-		return 1
-	case classify.BlameQuota:
-		return 2
-	case classify.BlameProvider:
-		return 3
-	case classify.BlameNetwork:
-		return 4
-	case classify.BlameTap:
-	}
-	return 5
+// blames are the blames in the order of slot.failed.
+var blames = [...]classify.Blame{
+	classify.BlameTap, classify.BlameClient, classify.BlameCredential, classify.BlameQuota, classify.BlameProvider, classify.BlameNetwork,
 }
 
 // Calls returns the number of all calls.
@@ -168,8 +155,8 @@ func (s *slot) read(n int64, i *Interval) {
 		return
 	}
 	i.Calls = s.calls.Load()
-	for _, b := range classify.Blames() {
-		if n := s.failed[index(b)].Load(); n > 0 {
+	for k, b := range blames {
+		if n := s.failed[k].Load(); n > 0 {
 			i.Failures[b] = n
 		}
 	}

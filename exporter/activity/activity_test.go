@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 )
@@ -46,17 +49,13 @@ func TestList(t *testing.T) {
 		{start.Add(3 * time.Minute), 7, each},
 		{start.Add(4 * time.Minute), 0, nil},
 	}
-	if len(got) != len(want) {
-		t.Fatalf("%d minutes, want %d", len(got), len(want))
-	}
+	require.Len(t, got, len(want), "minutes")
 	for i, g := range got {
 		if w := want[i]; !g.Start.Equal(w.Start) || g.Calls != w.Calls || !maps.Equal(g.Failures, w.Failures) {
 			t.Errorf("minute %d: %+v, want %+v", i, g, w)
 		}
 	}
-	if n := a.Calls(); n != 12 {
-		t.Errorf("%d calls, want 12", n)
-	}
+	assert.EqualValues(t, 12, a.Calls(), "calls")
 }
 
 // TestRecent checks the intervals of ten seconds, which are forgotten sooner than
@@ -97,9 +96,7 @@ func TestDays(t *testing.T) {
 			t.Fatalf("minute %d: %+v, want %d", i, m, want)
 		}
 	}
-	if n := a.Calls(); n != days*activity.Minutes+1 {
-		t.Errorf("%d calls, want %d", n, days*activity.Minutes+1)
-	}
+	assert.EqualValues(t, days*activity.Minutes+1, a.Calls(), "calls")
 }
 
 func TestConcurrentUse(t *testing.T) {

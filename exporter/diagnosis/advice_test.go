@@ -5,9 +5,11 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
@@ -59,9 +61,7 @@ func checkAdvice(t *testing.T, of string, a Advice) {
 	t.Helper()
 	checkText(t, of, a.Do)
 	checkText(t, of+": with the retry", a.Text())
-	if !slices.Contains(Retries(), a.Retry) {
-		t.Errorf("%s: retry %q", of, a.Retry)
-	}
+	assert.Contains(t, Retries(), a.Retry, "%s: retry", of)
 	if pauses := a.Retry == RetryBackoff || a.Retry == RetryWindow || a.Retry == RetryCheck; pauses != (a.Pause > 0) || a.MaxPause < a.Pause {
 		t.Errorf("%s: retry %s with pauses of %d to %d s", of, a.Retry, a.Pause, a.MaxPause)
 	}
@@ -79,9 +79,7 @@ func TestAdviceIsComplete(t *testing.T) {
 	}
 	for _, o := range []classify.Outcome{classify.OutcomeMasked, classify.OutcomePartial, classify.OutcomeDryRun} {
 		summary, a, ok := ForOutcome(o)
-		if !ok {
-			t.Errorf("%s: no advice", o)
-		}
+		assert.True(t, ok, "%s: no advice", o)
 		checkText(t, string(o), summary)
 		checkAdvice(t, string(o), a)
 	}
@@ -99,9 +97,8 @@ func TestAdviceIsComplete(t *testing.T) {
 	for _, r := range Retries() {
 		checkText(t, string(r), r.Text())
 	}
-	if len(advices().faults)+len(advices().outcomes) == 0 || ForEntry(&classify.Entry{Category: classify.CategoryAuth}).IsZero() {
-		t.Error("no general advice")
-	}
+	assert.NotZero(t, len(advices().faults)+len(advices().outcomes), "no general advice")
+	assert.False(t, ForEntry(&classify.Entry{Category: classify.CategoryAuth}).IsZero(), "no general advice")
 }
 
 // TestForAttempt checks what is advised about retries and where more is read.
@@ -161,9 +158,7 @@ entries:
   - {code: Mine, category: server, retryable: true, advice: Ask Ann.}
   - {code: Ours, category: auth, meaning: {en: Ours failed., zh: 我们的调用失败。}}
 `))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	mine, _ := c.Lookup("Mine")
 	ours, _ := c.Lookup("Ours")
 	if a := ForEntry(mine); a.Do != (Text{English: "Ask Ann.", Chinese: "Ask Ann."}) || a.Retry != RetryBackoff {
@@ -179,11 +174,7 @@ entries:
 func TestAdviceJSON(t *testing.T) {
 	e, _ := classify.DefaultCatalog().Lookup("Status503")
 	got, err := json.Marshal(ForEntry(e))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const want = `{"do":{"en":"Retry with increasing delays.","zh":"请以递增的间隔重试。"},"retry":"backoff","pause_seconds":1,"max_pause_seconds":60,"runbook":"https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks/KsyunApiOutage.md"}`
-	if string(got) != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
+	assert.JSONEq(t, want, string(got))
 }

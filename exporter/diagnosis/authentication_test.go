@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -26,9 +28,7 @@ func TestAuthentication(t *testing.T) {
 		if in.signing == "" {
 			in.signing = classify.SigningSigV4
 		}
-		if got := names(authentication(in)); !slices.Equal(got, want) {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
+		assert.Equal(t, want, names(authentication(in)), name)
 	}
 	f("nothing known", authenticationInput{category: auth, code: "SignatureDoesNotMatch"})
 	f("a right form", authenticationInput{category: auth, code: "SignatureDoesNotMatch", signature: form(), clock: right},
@@ -95,14 +95,10 @@ func TestCauses(t *testing.T) {
 		known[c] = true
 	}
 	for _, d := range Causes() {
-		if !known[d.Cause] {
-			t.Errorf("%s is described, but is no cause", d.Cause)
-		}
+		assert.True(t, known[d.Cause], "%s is described, but is no cause", d.Cause)
 		delete(known, d.Cause)
 		for _, text := range []string{d.Summary.English, d.Summary.Chinese, d.Evidence.English, d.Evidence.Chinese, d.Advice.Do.English, d.Advice.Do.Chinese} {
-			if text == "" {
-				t.Errorf("%s: a text is missing", d.Cause)
-			}
+			assert.NotEmpty(t, text, "%s: a text is missing", d.Cause)
 			if limit := maxFilled - 50; strings.Contains(text, "{") && len(text) > limit {
 				t.Errorf("%s: a text of %d bytes that facts are put in, want at most %d", d.Cause, len(text), limit)
 			}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -127,12 +129,9 @@ func TestCalls(t *testing.T) {
 		for _, k := range c.Outcomes {
 			calls += k
 		}
-		if calls != n {
-			t.Errorf("%s: %d calls, %d in the histogram", tt.name, calls, n)
-		}
-		if open := l.d.calls.open.Load(); open != 0 {
-			t.Errorf("%s: %d calls are open", tt.name, open)
-		}
+		assert.Equal(t, n, calls, "%s: %d calls, %d in the histogram", tt.name, calls, n)
+		open := l.d.calls.open.Load()
+		assert.Zero(t, open, "%s: %d calls are open", tt.name, open)
 	}
 }
 
@@ -192,9 +191,7 @@ func TestCallsOfOtherSources(t *testing.T) {
 		}
 	}
 	c := l.counted("GetMetricStatistics")
-	if got := c.tally(); got != "0 0 3 0 | 0 0 0 0" {
-		t.Error(got)
-	}
+	assert.Equal(t, "0 0 3 0 | 0 0 0 0", c.tally())
 }
 
 // TestOpenCallsAreBounded fails more calls than can be open, which all count.

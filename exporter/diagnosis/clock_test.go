@@ -6,6 +6,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -65,9 +67,8 @@ func TestSkew(t *testing.T) {
 	f := func(name string, signed, date, roundTrip, want, uncertainty time.Duration) {
 		t.Helper()
 		in := clockInput{signed: epoch.Add(signed), date: epoch.Add(date), roundTrip: roundTrip}
-		if got := in.skew(); got != (Skew{want, uncertainty}) {
-			t.Errorf("%s: got %v, want %v ± %v", name, got, want, uncertainty)
-		}
+		got := in.skew()
+		assert.Equal(t, Skew{want, uncertainty}, got, "%s: got %v, want %v ± %v", name, got, want, uncertainty)
 	}
 	f("right", 0, 0, 0, 0, time.Second)
 	f("a slow response of a right clock", 0, 4*time.Second, 8*time.Second, 0, 5*time.Second)
@@ -83,9 +84,8 @@ func TestClocks(t *testing.T) {
 		if ok != known || (got.Offset-want).Abs() > time.Second {
 			t.Errorf("%s: %v, %v, want %v, %v", name, got.Offset, ok, want, known)
 		}
-		if listed := len(c.list(last)) == 1; listed != known {
-			t.Errorf("%s: listed %v, want %v", name, listed, known)
-		}
+		listed := len(c.list(last)) == 1
+		assert.Equal(t, known, listed, "%s: listed", name)
 	}
 	f("too few", 2, time.Minute, 0, false)
 	f("ahead", 3, 6*time.Minute, 6*time.Minute, true)
@@ -107,9 +107,8 @@ func TestClocks(t *testing.T) {
 	})
 
 	c, last := sampled(5, time.Minute)
-	if _, ok := c.usual(program, last.Add(16*time.Minute)); ok {
-		t.Error("a clock not heard of for long is still known")
-	}
+	_, ok := c.usual(program, last.Add(16*time.Minute))
+	assert.False(t, ok, "a clock not heard of for long is still known")
 	if _, ok := c.usual(netip.MustParseAddr("192.0.2.10"), last); ok {
 		t.Error("the clock of another is known")
 	}
@@ -123,15 +122,11 @@ func TestOneSampleASecond(t *testing.T) {
 		d.Observe(o)
 	}
 	k := &d.clocks.find(hashAddr(program)).value
-	if n := k.next; n != 1 {
-		t.Errorf("%d samples within a second, want 1", n)
-	}
+	assert.Equal(t, 1, k.next, "samples within a second")
 	// The tap's own clock goes back an hour.
 	o.End, o.Call.SignedAt = epoch.Add(-time.Hour), epoch.Add(time.Hour)
 	d.Observe(o)
-	if k.next != 2 {
-		t.Error("no sample after the clock was set back")
-	}
+	assert.Equal(t, 2, k.next, "no sample after the clock was set back")
 }
 
 func TestClocksFurthestOffFirst(t *testing.T) {
@@ -207,10 +202,7 @@ func TestClocksAreBounded(t *testing.T) {
 			n++
 		}
 	}
-	if n > maxClocks || n < maxClocks/2 {
-		t.Errorf("%d clocks", n)
-	}
-	if n := len(c.list(epoch.Add(100 * time.Second))); n > maxListed {
-		t.Errorf("%d clocks are listed", n)
-	}
+	assert.LessOrEqual(t, n, maxClocks, "clocks")
+	assert.GreaterOrEqual(t, n, maxClocks/2, "clocks")
+	assert.LessOrEqual(t, len(c.list(epoch.Add(100*time.Second))), maxListed, "clocks are listed")
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -33,9 +36,8 @@ func TestKeyIsRevoked(t *testing.T) {
 	l.gateway.SetCredential(credential)
 	l.do(attempt{wait: time.Minute})
 	l.want(CauseKeyRevoked, CauseKeyRecovered)
-	if c := l.credentials(); c[0].Refused {
-		t.Errorf("credentials %+v", c)
-	}
+	c := l.credentials()
+	assert.False(t, c[0].Refused, "credentials %+v", c)
 }
 
 // TestTokenExpires lets the token of a temporary key expire, which the gateway says in
@@ -65,9 +67,8 @@ func TestTokenExpires(t *testing.T) {
 			if c := l.credentials(); !c[0].Expired || c[0].Refused {
 				t.Errorf("credentials %+v", c)
 			}
-			if c := l.d.Credentials(l.now.Add(2 * expiredMemory)); c[0].Expired {
-				t.Errorf("long afterwards: %+v", c)
-			}
+			c := l.d.Credentials(l.now.Add(2 * expiredMemory))
+			assert.False(t, c[0].Expired, "long afterwards: %+v", c)
 			l.gateway.SetCredential(temporary) // a clock was wrong
 			l.do(attempt{wait: time.Minute, as: &temporary})
 			l.want(CauseKeyExpired, CauseKeyRecovered)
@@ -98,9 +99,8 @@ func TestPermissionIsLost(t *testing.T) {
 	l.gateway.SetCredential(credential)
 	l.do(attempt{wait: time.Minute})
 	l.want(CausePermissionLost, CauseKeyRecovered)
-	if c := l.credentials(); c[0].Denied != 0 {
-		t.Errorf("credentials %+v", c)
-	}
+	c := l.credentials()
+	assert.Zero(t, c[0].Denied, "credentials %+v", c)
 }
 
 const listPolicies = "Action=ListAlarmPolicy&Version=2021-01-01"
@@ -179,9 +179,7 @@ func TestKeyIsUsedElsewhere(t *testing.T) {
 	for _, e := range l.notices {
 		if e.Cause == CauseKeyFirstSeen {
 			first++
-			if e.Severity != SeverityDebug {
-				t.Errorf("at the start, %s", e.Severity)
-			}
+			assert.Equal(t, SeverityDebug, e.Severity, "at the start")
 		}
 	}
 	l.gateway.SetCredential(another)
@@ -205,20 +203,15 @@ func TestCredentialsAreBounded(t *testing.T) {
 		fail(i, epoch)
 	}
 	all := d.Credentials(epoch)
-	if len(all) != MaxCredentials+1 {
-		t.Fatalf("%d credentials", len(all))
-	}
+	require.Len(t, all, MaxCredentials+1, "credentials")
 	other := all[slices.IndexFunc(all, func(c Credential) bool { return c.Name == OtherCredential })]
-	if n := other.Errors[classify.CategoryThrottled]; n != MaxCredentials {
-		t.Errorf("%d failures of other credentials", n)
-	}
+	assert.EqualValues(t, MaxCredentials, other.Errors[classify.CategoryThrottled], "failures of other credentials")
 	for i := range MaxCredentials {
 		fail(100+i, epoch.Add(2*time.Hour))
 	}
 	all = d.Credentials(epoch)
-	if len(all) != MaxCredentials+1 || all[1].Name != "key-100" {
-		t.Errorf("%+v", all)
-	}
+	require.Len(t, all, MaxCredentials+1)
+	assert.Equal(t, "key-100", all[1].Name)
 }
 
 func TestCategoriesAreCounted(t *testing.T) {
@@ -239,8 +232,6 @@ func TestPermissionOfUnnamedActions(t *testing.T) {
 		denied := *o
 		denied.Verdict = classifier.Response(&o.Call, &classify.Response{Status: http.StatusForbidden, Body: []byte("<Error><Code>AccessDenied</Code><Message>Not yours.</Message></Error>")})
 		all := causesOf(d.Diagnose(&denied, d.Observe(&denied)))
-		if lost := slices.Contains(all, CausePermissionLost); lost != (action != "") {
-			t.Errorf("action %q: %v", action, all)
-		}
+		assert.Equal(t, action != "", slices.Contains(all, CausePermissionLost), "action %q: %v", action, all)
 	}
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -158,9 +161,7 @@ func TestHidden(t *testing.T) {
 			continue
 		}
 		all := got.diagnoses()
-		if (len(all) > 0) != got.Report {
-			t.Errorf("%s: %d diagnoses", tt.name, len(all))
-		}
+		assert.Equal(t, got.Report, len(all) > 0, "%s: %d diagnoses", tt.name, len(all))
 		checkShown(t, tt.name, all)
 		if len(all) > 0 && (!strings.Contains(all[0].Evidence.English, tt.fact) || !strings.Contains(all[0].Evidence.Chinese, tt.fact)) {
 			t.Errorf("%s: evidence %v, want %q", tt.name, all[0].Evidence, tt.fact)
@@ -190,9 +191,8 @@ func TestJudgeEmpty(t *testing.T) {
 		"14 hours ahead":          {interval(13*time.Hour, 14*time.Hour), CauseIntervalZone},
 		"15 hours ahead":          {interval(14*time.Hour+time.Minute, 15*time.Hour), CauseIntervalFuture},
 	} {
-		if got, _ := judgeEmpty(tt.in); got != tt.want {
-			t.Errorf("%s: %s, want %s", name, got, tt.want)
-		}
+		got, _ := judgeEmpty(tt.in)
+		assert.Equal(t, tt.want, got, name)
 	}
 }
 
@@ -203,19 +203,14 @@ func TestFindingsAreReportedOnce(t *testing.T) {
 	reports := 0
 	for i := range 21 {
 		f := findingOf(d, ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch.Add(time.Duration(i)*time.Minute)))
-		if f.Cause != CauseIntervalZone {
-			t.Fatalf("found %+v", f)
-		}
+		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
 		if f.Report {
 			reports++
 		}
 	}
-	if reports != 3 {
-		t.Errorf("%d reports in 20 minutes, want 3", reports)
-	}
-	if f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch)); !f.Report {
-		t.Error("another query is not reported")
-	}
+	assert.Equal(t, 3, reports, "reports in 20 minutes")
+	f := findingOf(d, ask(t, statistics(2, 7*time.Hour, 8*time.Hour), epoch))
+	assert.True(t, f.Report, "another query is not reported")
 }
 
 // TestBudget checks that only so many responses with data are read in a second, and
@@ -228,15 +223,13 @@ func TestBudget(t *testing.T) {
 			taken++
 		}
 	}
-	if taken != queryBudget || !b.take(epoch.Add(time.Second).Unix(), queryBudget) {
-		t.Errorf("%d of 1000 taken, want %d", taken, queryBudget)
-	}
+	assert.Equal(t, queryBudget, taken, "of 1000 taken")
+	assert.True(t, b.take(epoch.Add(time.Second).Unix(), queryBudget), "in the next second")
 	d := New()
 	o := ask(t, statistics(1, 7*time.Hour, 8*time.Hour), epoch)
 	for range 2 * queryBudget {
-		if f := d.Observe(o).Finding; f.Cause != CauseIntervalZone {
-			t.Fatalf("found %+v", f)
-		}
+		f := d.Observe(o).Finding
+		require.Equal(t, CauseIntervalZone, f.Cause, "found %+v", f)
 	}
 }
 
@@ -286,9 +279,7 @@ func TestInside(t *testing.T) {
 		}
 		checkShown(t, tt.name, all)
 		for _, s := range tt.says {
-			if !strings.Contains(all[0].Evidence.English, s) {
-				t.Errorf("%s: evidence %q, want %q", tt.name, all[0].Evidence.English, s)
-			}
+			assert.Contains(t, all[0].Evidence.English, s, "%s: evidence", tt.name)
 		}
 	}
 }
@@ -329,12 +320,11 @@ func BenchmarkHidden(b *testing.B) {
 func TestHiddenAllocatesNothing(t *testing.T) {
 	d := New()
 	for _, o := range []*classify.Observation{ask(t, statistics(1, -time.Hour, 0), epoch), ask(t, list(1, 100, 50), epoch)} {
-		if n := testing.AllocsPerRun(100, func() {
+		n := testing.AllocsPerRun(100, func() {
 			o.End = o.End.Add(time.Second)
 			d.Observe(o)
-		}); n != 0 {
-			t.Errorf("%s: %v allocations", o.Call.Action, n)
-		}
+		})
+		assert.Zero(t, n, "%s: %v allocations", o.Call.Action, n)
 	}
 }
 
@@ -351,14 +341,8 @@ func TestListsOfOneSlot(t *testing.T) {
 		}
 		return found
 	}
-	if n := read(); n != 0 {
-		t.Errorf("%d lists are known at first", n)
-	}
-	if n := read(); n != queryProbes {
-		t.Errorf("%d of %d lists are remembered", n, queryProbes)
-	}
+	assert.Zero(t, read(), "lists are known at first")
+	assert.Equal(t, queryProbes, read(), "lists are remembered")
 	p.miss(now.Unix())
-	if n := read(); n != 0 {
-		t.Errorf("%d lists are not read on, of which the second page may have been missed", n)
-	}
+	assert.Zero(t, read(), "lists are not read on, of which the second page may have been missed")
 }

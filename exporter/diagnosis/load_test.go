@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -64,9 +66,7 @@ func newLoad(t testing.TB) *load {
 						a.body = body
 					}
 					o := l.see(a)
-					if o.Verdict.Outcome != classify.OutcomeSuccess {
-						t.Fatalf("%s: %+v", query, o.Verdict)
-					}
+					require.Equal(t, classify.OutcomeSuccess, o.Verdict.Outcome, "%s: %+v", query, o.Verdict)
 					calls = append(calls, o)
 				}
 			}

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
@@ -117,17 +119,11 @@ func TestMemoryIsBounded(t *testing.T) {
 			delete(left, name)
 		}
 		sum += kept
-		if kept > part.limit<<10 {
-			t.Errorf("%s: %d bytes are kept, want at most %d KiB", part.name, kept, part.limit)
-		}
+		assert.LessOrEqual(t, kept, part.limit<<10, "%s: %d bytes are kept, want at most %d KiB", part.name, kept, part.limit)
 		t.Logf("%s: %d bytes", part.name, kept)
 	}
-	if len(left) > 0 {
-		t.Errorf("nothing limits %v", left)
-	}
+	assert.Empty(t, left, "nothing limits")
 	// What is not counted by an analyser would not be held.
-	if int64(sum) < grown*3/4 {
-		t.Errorf("%d of %d bytes are counted", sum, grown)
-	}
+	assert.GreaterOrEqual(t, int64(sum), grown*3/4, "%d of %d bytes are counted", sum, grown)
 	runtime.KeepAlive(d)
 }

@@ -1,9 +1,10 @@
 package diagnosis
 
 import (
-	"slices"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -77,9 +78,7 @@ func TestQuotaInnocent(t *testing.T) {
 		l := newLab(t, true)
 		play(l)
 		for _, e := range l.notices {
-			if e.Cause == CauseQuotaNear {
-				t.Errorf("%s: %s", name, e.Evidence.English)
-			}
+			assert.NotEqual(t, CauseQuotaNear, e.Cause, "%s: %s", name, e.Evidence.English)
 		}
 		for _, q := range l.d.Quotas(l.now) {
 			if q.Used >= 1 {
@@ -133,17 +132,13 @@ func TestLimits(t *testing.T) {
 		{"kec", "DescribeInstances", "2016-03-04", 70},
 		{"monitor", "ListMetrics", "2010-05-25", 0},
 	} {
-		if got := d.limitOf(tt.service, tt.action, tt.version); got != tt.want {
-			t.Errorf("%v: %d", tt, got)
-		}
+		assert.Equal(t, tt.want, d.limitOf(tt.service, tt.action, tt.version), tt)
 	}
 	type series struct{ service, action, version string }
 	var seen []series
 	for _, l := range d.Limits() {
 		s := series{l.Service, l.Action, l.Version}
-		if slices.Contains(seen, s) {
-			t.Errorf("%v twice", s)
-		}
+		assert.NotContains(t, seen, s, "twice")
 		seen = append(seen, s)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -176,9 +178,7 @@ func TestRedundantQueries(t *testing.T) {
 		l.repeat(2, attempt{wait: time.Second, query: list(i)})
 	}
 	all := l.d.Inventory().Redundant
-	if len(all) != maxRedundant {
-		t.Errorf("%d queries", len(all))
-	}
+	assert.Len(t, all, maxRedundant, "queries")
 	got := all[0]
 	if got.Service != "monitor" || got.Action != "GetMetricStatistics" || got.Version != "2010-05-25" || got.Count != 2 ||
 		got.Query != "00000000-aaaa-4bbb-8ccc-000000000001 cpu.utilizition.total" || got.Credential == "" ||

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
@@ -33,9 +36,7 @@ func seen(t testing.TB, s cloudmonitor.SigningScenario, secret string) *classify
 	})
 	wire := s.Bytes(credential, epoch)
 	r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(wire)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	w := httptest.NewRecorder()
 	gateway.ServeHTTP(w, r)
 
@@ -95,9 +96,7 @@ func TestWrongScenarios(t *testing.T) {
 		}
 		checkShown(t, s.Name, got)
 	}
-	if found != 55 {
-		t.Errorf("%d scenarios, want 55", found)
-	}
+	assert.Equal(t, 55, found, "scenarios")
 }
 
 // TestRightScenariosWithAWrongSecret signs requests of right forms by a secret
@@ -123,25 +122,17 @@ func TestRightScenariosWithAWrongSecret(t *testing.T) {
 		}
 		checkShown(t, s.Name, got)
 	}
-	if found < 20 {
-		t.Errorf("%d scenarios", found)
-	}
+	assert.GreaterOrEqual(t, found, 20, "scenarios")
 }
 
 // checkShown checks that all texts are there, filled in, and without a secret.
 func checkShown(t testing.TB, name string, all []Diagnosis) {
 	t.Helper()
-	if len(all) > MaxDiagnoses {
-		t.Errorf("%s: %d diagnoses", name, len(all))
-	}
+	assert.LessOrEqual(t, len(all), MaxDiagnoses, "%s: %d diagnoses", name, len(all))
 	b, err := json.Marshal(all)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, secret := range []string{credential.AccessKey, credential.SecretKey, "AKLTscenarioUnknown00", "notapassword", "dXNlcjpub3"} {
-		if bytes.Contains(b, []byte(secret)) {
-			t.Errorf("%s: %s in %s", name, secret, b)
-		}
+		assert.False(t, bytes.Contains(b, []byte(secret)), "%s: %s in %s", name, secret, b)
 	}
 	for _, d := range all {
 		for _, text := range []Text{d.Summary, d.Evidence, d.Advice.Do} {

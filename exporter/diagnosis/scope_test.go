@@ -10,6 +10,9 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
@@ -19,9 +22,7 @@ import (
 func checkGolden(t *testing.T, name string, v any) {
 	t.Helper()
 	got, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	got = append(got, '\n')
 	file := filepath.Join("testdata", name)
 	golden.Check(t, file, got)
@@ -215,9 +216,7 @@ func TestSentence(t *testing.T) {
 		{Scope{Extent: Text{English: "since 08:00 UTC; blame: quota"}}, epoch.In(beijing), "since 08:00 UTC; blame: quota"},
 		{Scope{}, epoch, ""},
 	} {
-		if got := tt.scope.Sentence(English, classify.BlameQuota, tt.at); got != tt.want {
-			t.Errorf("%q, want %q", got, tt.want)
-		}
+		assert.Equal(t, tt.want, tt.scope.Sentence(English, classify.BlameQuota, tt.at))
 	}
 }
 
@@ -268,17 +267,13 @@ func TestScopeIsCached(t *testing.T) {
 	}
 	first := extent(0)
 	d.Observe(madeCall{action: "DescribeInstances", at: time.Millisecond}.observation())
-	if again := extent(100 * time.Millisecond); again != first {
-		t.Errorf("%q, then %q", first, again)
-	}
-	if later := extent(scopeAge); later != "only ListMetrics" {
-		t.Errorf("a second later %q", later)
-	}
+	again := extent(100 * time.Millisecond)
+	assert.Equal(t, first, again, "%q, then %q", first, again)
+	later := extent(scopeAge)
+	assert.Equal(t, "only ListMetrics", later, "a second later")
 	a.action = "DescribeInstances"
 	d.Observe(a.observation())
-	if now := extent(scopeAge); now != "all actions" {
-		t.Errorf("with a new action %q", now)
-	}
+	assert.Equal(t, "all actions", extent(scopeAge), "with a new action")
 }
 
 // TestIncidentsAreBounded feeds more kinds and values than are remembered.
@@ -290,27 +285,22 @@ func TestIncidentsAreBounded(t *testing.T) {
 			all = append(all, e.Code)
 		}
 	}
-	if len(all) <= maxIncidents {
-		t.Fatalf("only %d codes", len(all))
-	}
+	require.Greater(t, len(all), maxIncidents, "only %d codes", len(all))
 	for _, code := range all {
 		d.Observe(madeCall{action: "ListMetrics", code: code}.observation())
 	}
 	for i := range 10 * maxAffected {
 		d.Observe(madeCall{action: fmt.Sprintf("Action%d", i), code: all[0]}.observation())
 	}
-	if n := len(d.Incidents(epoch)); n != maxIncidents {
-		t.Errorf("%d kinds, want %d", n, maxIncidents)
-	}
+	assert.Len(t, d.Incidents(epoch), maxIncidents, "kinds")
 	if s := incidentOf(d, all[0], epoch); s.Actions.Affected != maxAffected || len(s.Actions.Names) != maxNamed {
 		t.Errorf("%+v", s.Actions)
 	}
 	// What is over makes room.
 	later := madeCall{action: "ListMetrics", fault: classify.FaultDNS, at: activeTime + time.Minute}
 	d.Observe(later.observation())
-	if _, ok := d.Scope("dns", epoch.Add(later.at)); !ok {
-		t.Error("there is no room for a new kind")
-	}
+	_, ok := d.Scope("dns", epoch.Add(later.at))
+	assert.True(t, ok, "there is no room for a new kind")
 }
 
 // TestMaxScope checks the memory of the scope of a failure with the longest names.
@@ -326,9 +316,8 @@ func TestMaxScope(t *testing.T) {
 	if strings.Count(i.Extent.English, "only") != dimensions || i.After == nil {
 		t.Errorf("%+v", i)
 	}
-	if size := len(i.Extent.English) + len(i.Extent.Chinese) + int(unsafe.Sizeof(*i.After)) + len(i.After.Event); size > MaxScope {
-		t.Errorf("%d bytes, documented are at most %d", size, MaxScope)
-	}
+	size := len(i.Extent.English) + len(i.Extent.Chinese) + int(unsafe.Sizeof(*i.After)) + len(i.After.Event)
+	assert.LessOrEqual(t, size, MaxScope, "%d bytes, documented are at most %d", size, MaxScope)
 }
 
 // TestClockStep checks that a step of the wall clock is noticed.
@@ -337,9 +326,8 @@ func TestClockStep(t *testing.T) {
 	var h happenings
 	h.clock(now)
 	h.clock(now.Add(time.Hour))
-	if e := h.before(now.Add(time.Hour)); e != nil {
-		t.Errorf("noted %v without a step", e)
-	}
+	e := h.before(now.Add(time.Hour))
+	assert.Nil(t, e, "noted %v without a step", e)
 	h.step -= time.Minute // as if the wall clock had been a minute behind
 	h.clock(now.Add(time.Hour))
 	if e := h.before(now.Add(time.Hour)); e == nil || e.Event != TriggerClock {
@@ -373,9 +361,7 @@ func TestProgramOf(t *testing.T) {
 		strings.Repeat("a", 65):                    programOther,
 		"工具/1.0":                                   programOther,
 	} {
-		if got := ProgramOf(agent); got != want {
-			t.Errorf("%q: %q, want %q", agent, got, want)
-		}
+		assert.Equal(t, want, ProgramOf(agent), agent)
 	}
 }
 
@@ -405,9 +391,7 @@ func TestInventoryJSON(t *testing.T) {
 	if got := d.Programs(epoch.Add(10 * time.Minute)); len(got) != 3 || got[0].Program != "aws-sdk-go/1.25" || got[0].Scheme != "http" || got[2].Scheme != "https" {
 		t.Errorf("%+v", got)
 	}
-	if got := d.Programs(epoch.Add(time.Hour)); len(got) != 0 {
-		t.Errorf("an hour later: %+v", got)
-	}
+	assert.Empty(t, d.Programs(epoch.Add(time.Hour)), "an hour later")
 }
 
 // TestInventoryIsBounded feeds more than is remembered, with secrets in it.
@@ -435,7 +419,5 @@ func TestInventoryIsBounded(t *testing.T) {
 	for e := range d.uses.all {
 		found = found || e.value.shown[byAction] == "Late"
 	}
-	if !found {
-		t.Error("there is no room for a new use")
-	}
+	assert.True(t, found, "there is no room for a new use")
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -41,9 +43,7 @@ func TestSizeIsExceeded(t *testing.T) {
 			continue
 		}
 		for _, text := range []string{all[0].Evidence.English, all[0].Evidence.Chinese} {
-			if !strings.Contains(text, tt.want) {
-				t.Errorf("%s: %s", tt.name, text)
-			}
+			assert.Contains(t, text, tt.want, tt.name)
 		}
 		l.want() // it is a failure, and no warning
 	}
@@ -107,9 +107,7 @@ func TestSizeIsNear(t *testing.T) {
 		if got := l.d.RequestSizes(l.now); len(got) != 2 || got[0].Used != tt.metrics {
 			t.Errorf("%s, after a small one: %+v", tt.name, got)
 		}
-		if got := l.d.RequestSizes(l.now.Add(2 * sizeBucket * time.Second)); len(got) != 0 {
-			t.Errorf("%s, after ten minutes: %+v", tt.name, got)
-		}
+		assert.Empty(t, l.d.RequestSizes(l.now.Add(2*sizeBucket*time.Second)), "%s, after ten minutes", tt.name)
 		tt.a.wait = time.Hour
 		l.do(tt.a)
 		l.want(CauseSizeNear, CauseSizeNear)
@@ -157,21 +155,17 @@ func TestSizeIsReadForSome(t *testing.T) {
 	for range 10 * queryBudget {
 		d.Observe(o)
 	}
-	if n := d.queries.Load() & 0xff; n != queryBudget {
-		t.Errorf("%d were read", n)
-	}
+	assert.EqualValues(t, queryBudget, d.queries.Load()&0xff, "were read")
 	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryTooLarge
-	if at := d.Observe(o); at.Size.Records != 30 {
-		t.Errorf("of a failure: %+v", at.Size)
-	}
+	at := d.Observe(o)
+	assert.Equal(t, 30, at.Size.Records, "of a failure: %+v", at.Size)
 }
 
 func TestPeak(t *testing.T) {
 	const start = 1_000_000 * sizeBucket
 	var p peak
-	if _, ok := p.max(start); ok {
-		t.Error("a maximum of nothing")
-	}
+	_, ok := p.max(start)
+	assert.False(t, ok, "a maximum of nothing")
 	for _, s := range []struct{ after, value, want int }{
 		{0, 5, 5}, {1, 3, 5}, {sizeBucket, 2, 5}, {sizeBucket + 1, 4, 5}, {2 * sizeBucket, 1, 4}, {5 * sizeBucket, 3, 3}, {5*sizeBucket + 1, 1 << 40, 1<<32 - 1},
 	} {

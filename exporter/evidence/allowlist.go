@@ -2,6 +2,7 @@ package evidence
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -51,18 +52,14 @@ type allowlist struct {
 
 func newAllowlist(headers, fields []string) allowlist {
 	a := allowlist{headers: map[string]bool{}, fields: map[string]bool{}}
-	for _, names := range [][]string{harmlessHeaders, headers} {
-		for _, n := range names {
-			a.headers[strings.ToLower(n)] = true
-		}
+	for _, n := range slices.Concat(harmlessHeaders, headers) {
+		a.headers[strings.ToLower(n)] = true
 	}
 	for _, n := range secretHeaders { // even if they are among headers
 		a.headers[strings.ToLower(n)] = false
 	}
-	for _, names := range [][]string{harmlessFields, fields} {
-		for _, n := range names {
-			a.fields[strings.ToLower(n)] = true
-		}
+	for _, n := range slices.Concat(harmlessFields, fields) {
+		a.fields[strings.ToLower(n)] = true
 	}
 	return a
 }
@@ -86,13 +83,14 @@ func (x *scrubbing) message(m *message) har.Message {
 	var to har.Message
 	for _, f := range m.fields {
 		open, known := x.headers[strings.ToLower(string(f.name))]
-		switch {
-		case !known:
-		case open:
-			to.Fields = append(to.Fields, har.Field{Name: string(f.name), Value: x.value(string(f.value))})
-		default:
-			to.Fields = append(to.Fields, har.Field{Name: string(f.name), Value: hidden})
+		if !known {
+			continue
 		}
+		value := hidden
+		if open {
+			value = x.value(string(f.value))
+		}
+		to.Fields = append(to.Fields, har.Field{Name: string(f.name), Value: value})
 	}
 	if len(m.body) > 0 {
 		to.Body = x.body(m)

@@ -12,6 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
@@ -37,14 +40,10 @@ func exchange(r canary.Request, responseFields map[string][]string, responseBody
 func keep(t testing.TB, s *Store, id string, o *classify.Observation) *har.Details {
 	t.Helper()
 	c := s.Copy(o)
-	if c == nil {
-		t.Fatal("no copy")
-	}
+	require.NotNil(t, c, "no copy")
 	s.Add(id, o.Clone(), c)
 	c.Release()
-	if n := s.copied.Load(); n != 0 {
-		t.Fatalf("%d bytes of copies after their release", n)
-	}
+	require.Zero(t, s.copied.Load(), "bytes of copies after their release")
 	return s.Find(id)
 }
 
@@ -68,13 +67,10 @@ func TestNoSecret(t *testing.T) {
 					s := New(Config{Fields: []string{"Other", "X", "Password", "tokens", "password", "token"}, Headers: []string{"Authorization", "Referer", "tracestate", "X-Api-Key"}})
 					keep(t, s, "id", o)
 					archive, err := har.Encode([]*record.Record{{ID: "id"}}, s.Find, "")
-					if err != nil {
-						t.Fatal(err)
-					}
+					require.NoError(t, err)
 					checked++
-					if part := canary.In(string(archive)); part != "" {
-						t.Fatalf("%q of the secret in %s, quoted in %s (%s):\n%s", part, place, kind, encoding, archive)
-					}
+					part := canary.In(string(archive))
+					require.Empty(t, part, "%q of the secret in %s, quoted in %s (%s):\n%s", part, place, kind, encoding, archive)
 				}
 			}
 		}
@@ -144,9 +140,7 @@ func TestHeaderFields(t *testing.T) {
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%v, want %v", got, want)
 	}
-	if d.Wait != 40*time.Millisecond {
-		t.Errorf("wait %v", d.Wait)
-	}
+	assert.Equal(t, 40*time.Millisecond, d.Wait)
 }
 
 // TestBounds checks the limits of count, memory, body and age.
@@ -205,14 +199,10 @@ func TestCopiesAreBounded(t *testing.T) {
 	for _, c := range all {
 		c.Release()
 	}
-	if n := s.copied.Load(); n != 0 {
-		t.Errorf("%d bytes are left", n)
-	}
+	assert.Zero(t, s.copied.Load(), "bytes are left")
 	var none *Store
 	none.Copy(o).Release()
-	if none.Find("id") != nil {
-		t.Error("a store that is off has an exchange")
-	}
+	assert.Nil(t, none.Find("id"), "a store that is off has an exchange")
 }
 
 func FuzzBody(f *testing.F) {
@@ -230,9 +220,7 @@ func FuzzBody(f *testing.F) {
 		for _, m := range []*har.Message{&d.Request, &d.Response} {
 			check(t, &m.Body)
 		}
-		if strings.Contains(d.Response.Body.Text, "canary/word=horse") {
-			t.Errorf("a secret in %q", d.Response.Body.Text)
-		}
+		assert.NotContains(t, d.Response.Body.Text, "canary/word=horse", "a secret")
 	})
 }
 

@@ -14,69 +14,58 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 )
 
-// level is an object or an array that is open.
-type level struct {
-	object bool
-	name   string // of the field whose value is read; of an array, its own
-	some   bool   // it has an element or a name
-	value  bool   // a name was read, and its value is next
-}
-
 // json returns a JSON text with the values that may be kept, and whether that is all
 // of text. What is open where text ends, or where it is no JSON, is closed.
 func (x *scrubbing) json(text []byte) (out string, whole bool) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
-	var b []byte
-	var open []level
-	for {
+	token, err := d.Token()
+	if err != nil {
+		return "", false
+	}
+	b, whole := x.appendJSON(nil, d, "", token, 0)
+	if whole {
+		_, err := d.Token()
+		whole = errors.Is(err, io.EOF)
+	}
+	return string(b), whole
+}
+
+// appendJSON appends the value of the field name, which begins with token and is nested
+// so many levels deep. whole is false if nothing can follow it.
+func (x *scrubbing) appendJSON(b []byte, d *json.Decoder, name string, token json.Token, depth int) (_ []byte, whole bool) {
+	begin, nested := token.(json.Delim)
+	switch {
+	case !nested:
+		return x.appendScalar(b, name, token), true
+	case depth == maxDepth:
+		return append(b, "null"...), false
+	}
+	end := json.Delim(']')
+	if begin == '{' {
+		end = '}'
+	}
+	b = append(b, begin.String()...)
+	whole = true
+	for some := false; whole; some = true {
 		token, err := d.Token()
-		if err != nil {
+		if whole = err == nil; !whole || token == end {
 			break
 		}
-		if end, ok := token.(json.Delim); ok && (end == '}' || end == ']') {
-			b, open = append(b, end.String()...), open[:len(open)-1]
-		} else {
-			name := ""
-			if n := len(open); n > 0 {
-				top := &open[n-1]
-				if (!top.object || !top.value) && top.some {
-					b = append(b, ',')
-				}
-				top.some = true
-				if top.object && !top.value {
-					top.name, top.value = token.(string), true //nolint:forcetypeassert // the decoder checks it
-					b = append(appendQuoted(b, x.name(top.name)), ':')
-					continue
-				}
-				top.value, name = false, top.name
+		if some {
+			b = append(b, ',')
+		}
+		if key, ok := token.(string); ok && begin == '{' {
+			name = key
+			b = append(appendQuoted(b, x.name(name)), ':')
+			if token, err = d.Token(); err != nil {
+				b, whole = append(b, "null"...), false
+				break
 			}
-			if begin, ok := token.(json.Delim); ok {
-				if len(open) == maxDepth {
-					b = append(b, "null"...)
-					break
-				}
-				b, open = append(b, begin.String()...), append(open, level{object: begin == '{', name: name})
-				continue
-			}
-			b = x.appendScalar(b, name, token)
 		}
-		if len(open) == 0 {
-			_, err := d.Token()
-			return string(b), errors.Is(err, io.EOF)
-		}
+		b, whole = x.appendJSON(b, d, name, token, depth+1)
 	}
-	for ; len(open) > 0; open = open[:len(open)-1] {
-		switch top := open[len(open)-1]; {
-		case top.object && top.value:
-			b = append(b, "null}"...)
-		case top.object:
-			b = append(b, '}')
-		default:
-			b = append(b, ']')
-		}
-	}
-	return string(b), false
+	return append(b, end.String()...), whole
 }
 
 // appendScalar appends the value of a field, or its type.

@@ -1,11 +1,13 @@
 package feed_test
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
@@ -15,9 +17,7 @@ import (
 func subscribe(t *testing.T, f *feed.Feed) *feed.Subscription {
 	t.Helper()
 	s, err := f.Subscribe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return s
 }
 
@@ -45,16 +45,11 @@ func TestPublish(t *testing.T) {
 			}
 			all = append(all, e.Failure.ID)
 		}
-		if got := strings.Join(all, ""); got != tt.want {
-			t.Errorf("received %q, want %q", got, tt.want)
-		}
+		assert.Equal(t, tt.want, strings.Join(all, ""), "received")
 	}
-	if _, err := f.Subscribe(); !errors.Is(err, feed.ErrClosed) {
-		t.Errorf("subscribing after the end: %v", err)
-	}
-	if got := f.Stats(); got != (feed.Stats{}) {
-		t.Errorf("stats %+v", got)
-	}
+	_, err := f.Subscribe()
+	assert.ErrorIs(t, err, feed.ErrClosed, "subscribing after the end")
+	assert.Equal(t, feed.Stats{}, f.Stats(), "stats")
 }
 
 // TestSlow checks that a subscriber that does not read is dropped and counted, and
@@ -64,23 +59,18 @@ func TestSlow(t *testing.T) {
 	slow, fast := subscribe(t, &f), subscribe(t, &f)
 	for i := range feed.QueueSize + 1 {
 		f.Publish(&record.Record{ID: strconv.Itoa(i)})
-		if e := <-fast.C; e.Failure.ID != strconv.Itoa(i) {
-			t.Fatalf("received %s, want %d", e.Failure.ID, i)
-		}
+		e := <-fast.C
+		require.Equal(t, strconv.Itoa(i), e.Failure.ID, "received %s, want %d", e.Failure.ID, i)
 	}
 	n := 0
 	for range slow.C {
 		n++
 	}
-	if n != feed.QueueSize {
-		t.Errorf("the slow one received %d, want %d", n, feed.QueueSize)
-	}
+	assert.Equal(t, feed.QueueSize, n, "the slow one received")
 	fast.Drop()
 	fast.Drop()
 	slow.Drop()
-	if got := f.Stats(); got != (feed.Stats{Dropped: 2}) {
-		t.Errorf("stats %+v", got)
-	}
+	assert.Equal(t, feed.Stats{Dropped: 2}, f.Stats(), "stats")
 }
 
 func TestMaxSubscribers(t *testing.T) {
@@ -89,14 +79,11 @@ func TestMaxSubscribers(t *testing.T) {
 	for range feed.MaxSubscribers {
 		all = append(all, subscribe(t, &f))
 	}
-	if _, err := f.Subscribe(); !errors.Is(err, feed.ErrFull) {
-		t.Errorf("one subscriber too many: %v", err)
-	}
+	_, err := f.Subscribe()
+	assert.ErrorIs(t, err, feed.ErrFull, "one subscriber too many")
 	all[0].Close()
 	subscribe(t, &f)
-	if got := f.Stats().Subscribers; got != feed.MaxSubscribers {
-		t.Errorf("%d subscribers", got)
-	}
+	assert.Equal(t, feed.MaxSubscribers, f.Stats().Subscribers, "subscribers")
 }
 
 func TestConcurrentUse(t *testing.T) {

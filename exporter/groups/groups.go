@@ -9,13 +9,13 @@
 package groups
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -276,15 +276,7 @@ func (t *Table) List(now time.Time, calls uint64) []Group {
 	for e := t.recent.Front(); e != nil; e = e.Next() {
 		all = append(all, e.Value.(*group).view(now, calls))
 	}
-	slices.SortStableFunc(all, func(a, b Group) int {
-		switch {
-		case a.Count > b.Count:
-			return -1
-		case a.Count < b.Count:
-			return 1
-		}
-		return strings.Compare(a.ID, b.ID)
-	})
+	slices.SortFunc(all, func(a, b Group) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.ID, b.ID)) })
 	if t.other != nil {
 		all = append(all, t.other.view(now, calls))
 	}

@@ -3,11 +3,12 @@ package groups_test
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -50,17 +51,14 @@ func TestWhatIsEqual(t *testing.T) {
 		r := base
 		tt.change(&r)
 		groups.New(0).Add(&r)
-		if other, ok := seen[r.Group]; ok != (tt.same && tt.name != "base") {
-			t.Errorf("%s: group %s, like %q", tt.name, r.Group, other)
-		}
+		other, ok := seen[r.Group]
+		assert.Equal(t, tt.same && tt.name != "base", ok, "%s: group %s, like %q", tt.name, r.Group, other)
 		seen[r.Group] = tt.name
 	}
 	// The ID is part of URLs that are kept: it must not change.
 	r := base
 	groups.New(0).Add(&r)
-	if want := "e3ekg8hppt4ej"; r.Group != want {
-		t.Errorf("group %s, want %s", r.Group, want)
-	}
+	assert.Equal(t, "e3ekg8hppt4ej", r.Group)
 }
 
 func TestGroup(t *testing.T) {
@@ -84,16 +82,11 @@ func TestGroup(t *testing.T) {
 	if g.Count != 8 || g.Share != 0.25 || !g.FirstSeen.Equal(start) || !g.LastSeen.Equal(start.Add(6*time.Minute)) || g.LastID != "id-7" {
 		t.Errorf("group %+v", g)
 	}
-	if want := []string{"req-6", "req-5", "req-4", "req-3", "req-2"}; !slices.Equal(g.RequestIDs, want) {
-		t.Errorf("request IDs %q, want %q", g.RequestIDs, want)
-	}
+	assert.Equal(t, []string{"req-6", "req-5", "req-4", "req-3", "req-2"}, g.RequestIDs, "request IDs")
 	// The last minute is the current one; the last failures were two minutes ago.
-	if want := []uint32{0, 1, 1, 1, 1, 1, 1, 2, 0, 0}; !slices.Equal(g.Trend.Counts[50:], want) {
-		t.Errorf("trend %v, want it to end with %v", g.Trend.Counts, want)
-	}
-	if !g.Trend.Start.Equal(start.Add((8 - 59) * time.Minute)) {
-		t.Errorf("the trend begins at %s", g.Trend.Start)
-	}
+	want := []uint32{0, 1, 1, 1, 1, 1, 1, 2, 0, 0}
+	assert.Equal(t, want, g.Trend.Counts[50:], "the end of the trend %v", g.Trend.Counts)
+	assert.True(t, g.Trend.Start.Equal(start.Add((8-59)*time.Minute)), "the trend begins at %s", g.Trend.Start)
 	found, ok := table.Find(g.ID, start, 32)
 	if !ok || found.Count != 8 {
 		t.Errorf("found %+v", found)
@@ -157,9 +150,7 @@ func TestEviction(t *testing.T) {
 	if other, ok := table.Find(groups.Other, now, 2*added); !ok || other.Count != added-limit+1 || !other.FirstSeen.Equal(start) || other.Last != nil {
 		t.Errorf("the group of evicted failures: %+v", other)
 	}
-	if got, want := table.Stats(), (groups.Stats{Groups: limit, Capacity: limit, Evicted: added - limit + 1}); got != want {
-		t.Errorf("stats %+v, want %+v", got, want)
-	}
+	assert.Equal(t, groups.Stats{Groups: limit, Capacity: limit, Evicted: added - limit + 1}, table.Stats(), "stats")
 }
 
 func TestConcurrentUse(t *testing.T) {
@@ -188,9 +179,7 @@ func TestConcurrentUse(t *testing.T) {
 	for _, g := range table.List(start, 1) {
 		sum += g.Count
 	}
-	if sum != workers*each {
-		t.Errorf("%d failures, want %d", sum, workers*each)
-	}
+	assert.EqualValues(t, workers*each, sum, "failures")
 }
 
 func BenchmarkAdd(b *testing.B) {

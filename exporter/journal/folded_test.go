@@ -2,6 +2,8 @@ package journal
 
 import (
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestFolded(t *testing.T) {
@@ -28,9 +30,7 @@ func TestFolded(t *testing.T) {
 	}
 	for _, tt := range tests {
 		part := newFolded(tt.part)
-		if got := part.in(tt.s); got != tt.want {
-			t.Errorf("%q in %q: %v, want %v", tt.part, tt.s, got, tt.want)
-		}
+		assert.Equal(t, tt.want, part.in(tt.s), "%q in %q", tt.part, tt.s)
 	}
 }
 
@@ -40,9 +40,7 @@ func FuzzFolded(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, part, s string) {
 		p := newFolded(part)
-		if got, want := p.in(s), p.anywhere(s); got != want {
-			t.Errorf("%q in %q: %v, want %v", part, s, got, want)
-		}
+		assert.Equal(t, p.anywhere(s), p.in(s), "%q in %q", part, s)
 	})
 }
 

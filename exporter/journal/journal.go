@@ -14,6 +14,7 @@ package journal
 import (
 	"context"
 	"hash/maphash"
+	"iter"
 	"sort"
 	"sync"
 
@@ -153,35 +154,32 @@ const afterDigits = "~"
 // last record of the page: records that are added meanwhile do not change what
 // follows. If ctx is done, the search ends and records may be missing.
 func (j *Journal) Select(ctx context.Context, f *Filter, before string, limit int) (page []*record.Record, more bool) {
-	j.walk(ctx, f, before, func(r *record.Record) bool {
-		if more = len(page) == limit; more {
-			return false
+	for r := range j.before(ctx, f, before) {
+		if len(page) == limit {
+			return page, true
 		}
 		page = append(page, r)
-		return true
-	})
-	return page, more
+	}
+	return page, false
 }
 
-// Each calls use for every record that matches f, newest first, until ctx is done.
-func (j *Journal) Each(ctx context.Context, f *Filter, use func(*record.Record)) {
-	j.walk(ctx, f, "", func(r *record.Record) bool {
-		use(r)
-		return true
-	})
+// All yields the records that match f, newest first, until ctx is done.
+func (j *Journal) All(ctx context.Context, f *Filter) iter.Seq[*record.Record] {
+	return j.before(ctx, f, "")
 }
 
-// walk calls use for the records that match f, newest first, until it returns
-// false or ctx is done.
-func (j *Journal) walk(ctx context.Context, f *Filter, before string, use func(*record.Record) bool) {
-	var buf [chunk]*record.Record
-	low, high := j.bounds(f.ID, before)
-	for high > low && ctx.Err() == nil {
-		var records []*record.Record
-		records, high = j.read(buf[:0], low, high)
-		for _, r := range records {
-			if f.Matches(r) && !use(r) {
-				return
+// before is All for the records older than the one with an ID, unless that is "".
+func (j *Journal) before(ctx context.Context, f *Filter, id string) iter.Seq[*record.Record] {
+	return func(yield func(*record.Record) bool) {
+		var buf [chunk]*record.Record
+		low, high := j.bounds(f.ID, id)
+		for high > low && ctx.Err() == nil {
+			var records []*record.Record
+			records, high = j.read(buf[:0], low, high)
+			for _, r := range records {
+				if f.Matches(r) && !yield(r) {
+					return
+				}
 			}
 		}
 	}

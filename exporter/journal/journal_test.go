@@ -3,12 +3,14 @@ package journal_test
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -57,9 +59,7 @@ func TestFind(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			j := journal.New(tt.capacity)
 			add(j, tt.ids...)
-			if got := messages(j.Find(tt.find)); !slices.Equal(got, tt.want) {
-				t.Errorf("found %q, want %q", got, tt.want)
-			}
+			assert.Equal(t, tt.want, messages(j.Find(tt.find)), "found")
 		})
 	}
 }
@@ -151,9 +151,7 @@ func TestSelect(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := strings.Join(selected(j, tt.filter), ""); got != tt.want {
-				t.Errorf("selected %q, want %q", got, tt.want)
-			}
+			assert.Equal(t, tt.want, strings.Join(selected(j, tt.filter), ""), "selected")
 		})
 	}
 }
@@ -177,17 +175,13 @@ func TestPages(t *testing.T) {
 	for {
 		page, more := j.Select(t.Context(), &f, cursor, limit)
 		for _, r := range page {
-			if r.Message != strconv.Itoa(want) {
-				t.Fatalf("record %s, want %d", r.Message, want)
-			}
+			require.Equal(t, strconv.Itoa(want), r.Message, "record %s, want %d", r.Message, want)
 			want, seen = want-2, seen+1
 		}
 		if !more {
 			break
 		}
-		if len(page) != limit {
-			t.Fatalf("%d records on a page that is not the last", len(page))
-		}
+		require.Len(t, page, limit, "records on a page that is not the last")
 		cursor = page[limit-1].ID
 		put()
 	}
@@ -198,7 +192,9 @@ func TestPages(t *testing.T) {
 		t.Errorf("%d records before the first one", len(page))
 	}
 	n := 0
-	j.Each(t.Context(), &f, func(*record.Record) { n++ })
+	for range j.All(t.Context(), &f) {
+		n++
+	}
 	if n != capacity/2 {
 		t.Errorf("each of %d records, want %d", n, capacity/2)
 	}
@@ -209,11 +205,12 @@ func TestSearchEnds(t *testing.T) {
 	j := journal.New(10_000)
 	add(j, make([]string, 10_000)...)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	n := 0
-	j.Each(ctx, &journal.Filter{}, func(*record.Record) {
+	for range j.All(ctx, &journal.Filter{}) {
 		n++
 		cancel()
-	})
+	}
 	if n == 0 || n > 1000 {
 		t.Errorf("read %d records", n)
 	}
@@ -256,13 +253,10 @@ func TestStats(t *testing.T) {
 		if n > 0 {
 			add(j, "a")
 		}
-		if got := j.Stats(); got != want {
-			t.Errorf("after %d: %+v, want %+v", n, got, want)
-		}
+		assert.Equal(t, want, j.Stats(), "after %d", n)
 	}
-	if got := journal.New(0).Stats().Capacity; got != journal.DefaultCapacity {
-		t.Errorf("capacity %d by default, want %d", got, journal.DefaultCapacity)
-	}
+	got := journal.New(0).Stats().Capacity
+	assert.Equal(t, journal.DefaultCapacity, got, "capacity %d by default, want %d", got, journal.DefaultCapacity)
 }
 
 func TestConcurrentUse(t *testing.T) {
@@ -306,14 +300,12 @@ func FuzzFind(f *testing.F) {
 			for want := range 6 {
 				id := string(rune('a' + want))
 				var searched []string
-				j.Each(t.Context(), &journal.Filter{}, func(r *record.Record) {
+				for r := range j.All(t.Context(), &journal.Filter{}) {
 					if r.RequestID == id {
 						searched = append(searched, r.Message)
 					}
-				})
-				if found := messages(j.Find(id)); !slices.Equal(found, searched) {
-					t.Fatalf("found %q for %s, a search finds %q", found, id, searched)
 				}
+				require.Equal(t, searched, messages(j.Find(id)), "found for %s", id)
 			}
 		}
 	})

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -60,13 +62,9 @@ func TestFlood(t *testing.T) {
 		if !slices.IsSortedFunc(page, func(a, b *record.Record) int { return strings.Compare(b.ID, a.ID) }) {
 			t.Error("a page is not in order")
 		}
-		if s := j.Stats(); s.Entries > capacity {
-			t.Errorf("%d entries", s.Entries)
-		}
+		assert.LessOrEqual(t, j.Stats().Entries, capacity)
 	})
-	if got, want := j.Stats(), (journal.Stats{Entries: capacity, Capacity: capacity, Evicted: n - capacity}); got != want {
-		t.Errorf("%+v, want %+v", got, want)
-	}
+	assert.Equal(t, journal.Stats{Entries: capacity, Capacity: capacity, Evicted: n - capacity}, j.Stats())
 }
 
 // BenchmarkLookupUnderLoad adds a million failures at full speed to a journal for

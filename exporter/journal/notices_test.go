@@ -4,15 +4,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
 func TestNoticesAreBounded(t *testing.T) {
 	j := journal.New(1)
-	if all := j.Notices(); len(all) != 0 {
-		t.Errorf("%d notices of an empty journal", len(all))
-	}
+	assert.Empty(t, j.Notices(), "notices of an empty journal")
 	const n = 1000
 	for i := range n {
 		j.AddNotice(&diagnosis.Notice{Time: time.Unix(int64(i), 0)})

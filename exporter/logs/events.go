@@ -87,7 +87,8 @@ func (e *Events) Write(r *record.Record) {
 		e.dropped(reasonSampled, 1)
 		return
 	}
-	entry := e.log.Check(level, message(r))
+	_, message := eventOf(r)
+	entry := e.log.Check(level, message)
 	if entry == nil {
 		return
 	}
@@ -128,30 +129,17 @@ func (e *Events) severity(r *record.Record) zapcore.Level {
 	}
 }
 
-// message returns the static message for r.
-func message(r *record.Record) string {
+// eventOf returns the value of the field event and the static message for r.
+func eventOf(r *record.Record) (event, message string) {
 	switch {
 	case r.Fault.Refused():
-		return "request refused"
+		return EventRefused, "request refused"
 	case r.Failed():
-		return "ksyun api call failed"
+		return EventError, "ksyun api call failed"
 	case r.Incomplete():
-		return "ksyun api result incomplete"
+		return EventIncomplete, "ksyun api result incomplete"
 	}
-	return "ksyun api call"
-}
-
-// event returns the value of the field event for r.
-func event(r *record.Record) string {
-	switch {
-	case r.Fault.Refused():
-		return EventRefused
-	case r.Failed():
-		return EventError
-	case r.Incomplete():
-		return EventIncomplete
-	}
-	return EventCall
+	return EventCall, "ksyun api call"
 }
 
 // fields marshals a record as the fields of a line.
@@ -171,7 +159,8 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 		}
 	}
 
-	text("event", event(r))
+	event, _ := eventOf(r)
+	text("event", event)
 	text("trace_id", r.TraceID)
 	text("span_id", r.SpanID)
 	if r.TraceID != "" {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
@@ -17,9 +18,7 @@ func FuzzLogfmt(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		enc := logfmtEncoder{zapcore.NewJSONEncoder(zapcore.EncoderConfig{LineEnding: "\n", SkipLineEnding: false})}
 		line, err := enc.EncodeEntry(zapcore.Entry{}, []zapcore.Field{zap.String("a", s), zap.Strings("b", []string{s, s}), zap.Int("c", 7)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		text := line.Bytes()
 		if bytes.Count(text, []byte("\n")) != 1 || !bytes.HasPrefix(text, []byte("a=")) || !bytes.HasSuffix(text, []byte(" c=7\n")) || !bytes.Contains(text, []byte(` b="[`)) {
 			t.Errorf("%q becomes %q", s, text)

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -55,11 +56,11 @@ type Logger struct {
 
 // New returns a running logger. Call Close to stop it.
 func New(cfg Config) (*Logger, error) {
-	level, err := zapcore.ParseLevel(orDefault(cfg.Level, "info"))
+	level, err := zapcore.ParseLevel(cmp.Or(cfg.Level, "info"))
 	if err != nil {
 		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", cfg.Level)
 	}
-	encoder, err := newEncoder(orDefault(cfg.Format, FormatJSON))
+	encoder, err := newEncoder(cmp.Or(cfg.Format, FormatJSON))
 	if err != nil {
 		return nil, err
 	}
@@ -75,34 +76,16 @@ func New(cfg Config) (*Logger, error) {
 	}, nil
 }
 
-// Tee sends every line to core as well. It must be called before the logger is
-// used or copied.
+// Tee sends every line to core as well, which must accept every level. It must be called
+// before the logger is used or copied.
 func (l *Logger) Tee(core zapcore.Core) {
 	l.Logger = l.WithOptions(zap.WrapCore(func(own zapcore.Core) zapcore.Core {
-		return zapcore.NewTee(own, leveled{core, l.Level})
+		limited, err := zapcore.NewIncreaseLevelCore(core, l.Level)
+		if err != nil {
+			panic(err) // core does not accept every level
+		}
+		return zapcore.NewTee(own, limited)
 	}))
-}
-
-// leveled is a core that accepts the levels of an AtomicLevel.
-type leveled struct {
-	zapcore.Core
-	level zap.AtomicLevel
-}
-
-// Enabled implements zapcore.Core.
-func (c leveled) Enabled(level zapcore.Level) bool { return c.level.Enabled(level) }
-
-// With implements zapcore.Core.
-func (c leveled) With(fields []zapcore.Field) zapcore.Core {
-	return leveled{c.Core.With(fields), c.level}
-}
-
-// Check implements zapcore.Core.
-func (c leveled) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !c.Enabled(entry.Level) {
-		return checked
-	}
-	return c.Core.Check(entry, checked)
 }
 
 // Reopen reopens Config.File, for use after the file was renamed by log rotation.
@@ -160,12 +143,4 @@ func (e safeEncoder) EncodeEntry(entry zapcore.Entry, fields []zapcore.Field) (*
 // encodeTime writes RFC 3339 with nanoseconds, in UTC.
 func encodeTime(t time.Time, enc zapcore.PrimitiveArrayEncoder) {
 	zapcore.RFC3339NanoTimeEncoder(t.UTC(), enc)
-}
-
-// orDefault returns s, or def if s is "".
-func orDefault(s, def string) string {
-	if s == "" {
-		return def
-	}
-	return s
 }

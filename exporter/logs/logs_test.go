@@ -15,6 +15,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -75,9 +77,7 @@ func (c *counts) get(reason string) int {
 func newLogger(t testing.TB, cfg logs.Config) *logs.Logger {
 	t.Helper()
 	l, err := logs.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -95,9 +95,7 @@ func TestLines(t *testing.T) {
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			events.Write(r)
 		}
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Close())
 		path := filepath.Join("testdata", tt.name)
 		golden.Check(t, path, []byte(out.String()))
 	}
@@ -117,20 +115,12 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{}).Write(r)
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Close())
 		var line, entry map[string]any
-		if err := json.Unmarshal([]byte(out.String()), &line); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal([]byte(out.String()), &line))
 		b, err := json.Marshal(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := json.Unmarshal(b, &entry); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b, &entry))
 		if advice, ok := entry["advice"].(map[string]any); ok { // flat in a line, in English
 			entry["advice"] = advice["do"].(map[string]any)["en"]
 			for of, key := range map[string]string{"retry": "retry", "pause_seconds": "retry_pause_seconds", "runbook": "runbook"} {
@@ -210,9 +200,8 @@ func TestWants(t *testing.T) {
 	} {
 		core, _ := observer.New(tt.level)
 		events := logs.NewEvents(zap.New(core), logs.EventsConfig{Access: tt.access})
-		if got := events.Wants(attempt.Get(tt.attempt)); got != tt.want {
-			t.Errorf("%s at %v, access %t: wanted %t, want %t", tt.attempt, tt.level, tt.access, got, tt.want)
-		}
+		got := events.Wants(attempt.Get(tt.attempt))
+		assert.Equal(t, tt.want, got, "%s at %v, access %t: wanted", tt.attempt, tt.level, tt.access)
 	}
 }
 
@@ -229,13 +218,10 @@ func TestSampling(t *testing.T) {
 	if n := seen.Len(); n != 10+2 { // the first ten, the 110th and the 210th
 		t.Errorf("%d of 300 lines alike, want 12", n)
 	}
-	if n := d.get("sampled"); n != 300-12 {
-		t.Errorf("%d counted as sampled, want %d", n, 300-12)
-	}
+	assert.Equal(t, 300-12, d.get("sampled"), "counted as sampled")
 	events.Write(signature)
-	if n := seen.Len(); n != 13 {
-		t.Errorf("another code shares the count of the first: %d lines, want 13", n)
-	}
+	n := seen.Len()
+	assert.Equal(t, 13, n, "another code shares the count of the first: %d lines, want 13", n)
 	for range 9 {
 		events.Write(signature)
 	}
@@ -249,9 +235,7 @@ func TestSampling(t *testing.T) {
 	}
 	now = now.Add(time.Second)
 	events.Write(throttled)
-	if n := seen.Len(); n != before+2 {
-		t.Errorf("%d lines in the next second, want %d", n, before+2)
-	}
+	assert.Equal(t, before+2, seen.Len(), "lines in the next second")
 
 	// What is not logged at this level is not sampled away either.
 	sampled := d.get("sampled")
@@ -260,9 +244,7 @@ func TestSampling(t *testing.T) {
 	for range 100 {
 		events.Write(throttled)
 	}
-	if d.get("sampled") != sampled {
-		t.Error("lines below the level count as sampled")
-	}
+	assert.Equal(t, sampled, d.get("sampled"), "lines below the level count as sampled")
 }
 
 func TestSamplingIsBounded(t *testing.T) {
@@ -287,9 +269,7 @@ func TestAccessLogIsNotSampled(t *testing.T) {
 	for range 200 {
 		events.Write(r)
 	}
-	if seen.Len() != 200 {
-		t.Errorf("%d lines of 200, want all", seen.Len())
-	}
+	assert.Equal(t, 200, seen.Len(), "lines of 200, want all")
 }
 
 // TestControlsAreEscaped checks that no line makes a terminal do anything, in no
@@ -300,16 +280,13 @@ func TestControlsAreEscaped(t *testing.T) {
 		var out buffer
 		log := newLogger(t, logs.Config{Format: format, Writer: &out})
 		log.Named(evil).With(zap.String("before", evil)).Error("msg "+evil+" \x1b[31m \x9b", zap.String("field", evil), zap.Strings("list", []string{evil}))
-		if err := log.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, log.Close())
 		line := out.String()
 		if strings.ContainsAny(line, "\u009b\u0085\u202e\u2066\u061c\x1b") || !utf8.ValidString(line) {
 			t.Errorf("%s: %q", format, line)
 		}
-		if n := strings.Count(line, `\u202e`) + strings.Count(line, `\\u202e`); n < 5 {
-			t.Errorf("%s shows %d of 5 places: %q", format, n, line)
-		}
+		n := strings.Count(line, `\u202e`) + strings.Count(line, `\\u202e`)
+		assert.GreaterOrEqual(t, n, 5, "%s shows %d of 5 places: %q", format, n, line)
 	}
 }
 
@@ -325,9 +302,8 @@ func TestConfig(t *testing.T) {
 		{"file", logs.Config{File: filepath.Join(dir, "no", "such", "dir")}, "open log"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if _, err := logs.New(tt.cfg); err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("error %v, want %q", err, tt.want)
-			}
+			_, err := logs.New(tt.cfg)
+			assert.ErrorContains(t, err, tt.want)
 		})
 	}
 }
@@ -338,9 +314,7 @@ func TestLevelChanges(t *testing.T) {
 	l.Debug("one")
 	l.Level.SetLevel(zap.DebugLevel)
 	l.Debug("two")
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Close())
 	if s := out.String(); strings.Contains(s, "one") || !strings.Contains(s, "two") {
 		t.Errorf("logged %q", s)
 	}
@@ -352,26 +326,18 @@ func TestFirstLineIsPromptAndARushIsCollected(t *testing.T) {
 		l := newLogger(t, logs.Config{Writer: &out})
 		l.Info("first")
 		synctest.Wait()
-		if !strings.Contains(out.String(), "first") {
-			t.Error("the first line after a pause waits")
-		}
+		assert.Contains(t, out.String(), "first", "the first line after a pause waits")
 		for range 1000 {
 			l.Info("rush")
 		}
 		synctest.Wait()
-		if out.writes != 1 {
-			t.Errorf("%d writes, want the rush to be collected", out.writes)
-		}
+		assert.Equal(t, 1, out.writes, "writes, want the rush to be collected")
 		begin := time.Now()
-		if err := l.Sync(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Sync())
 		if n := strings.Count(out.String(), "rush"); n != 1000 || out.writes != 2 {
 			t.Errorf("%d lines in %d writes after Sync, want 1000 in 2", n, out.writes)
 		}
-		if time.Since(begin) != 0 {
-			t.Error("Sync waited")
-		}
+		assert.Zero(t, time.Since(begin), "Sync waited")
 	})
 }
 
@@ -384,9 +350,7 @@ func TestCollectedLinesAreAtMostASecondLate(t *testing.T) {
 		l.Info("second")
 		<-time.After(time.Second) // of the bubble's clock
 		synctest.Wait()
-		if !strings.Contains(out.String(), "second") {
-			t.Error("a line is not written after a second")
-		}
+		assert.Contains(t, out.String(), "second", "a line is not written after a second")
 	})
 }
 
@@ -407,9 +371,7 @@ func TestStuckWriterDoesNotBlock(t *testing.T) {
 		s := stuck{make(chan struct{}, 100), make(chan struct{})}
 		var d counts
 		l, err := logs.New(logs.Config{Writer: s, Dropped: d.add})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		l.Info("the writer takes this one")
 		<-s.entered
 		long := strings.Repeat("x", 10_000)
@@ -421,12 +383,8 @@ func TestStuckWriterDoesNotBlock(t *testing.T) {
 		if dropped == 0 || dropped >= n {
 			t.Errorf("%d of %d lines dropped", dropped, n)
 		}
-		if err := l.Sync(); err == nil {
-			t.Error("Sync says that all is written")
-		}
-		if err := l.Close(); err == nil {
-			t.Error("Close says that all is written")
-		}
+		assert.Error(t, l.Sync(), "Sync says that all is written")
+		assert.Error(t, l.Close(), "Close says that all is written")
 		close(s.release)
 	})
 }
@@ -442,61 +400,36 @@ func TestFailedWritesAreCounted(t *testing.T) {
 	for range 5 {
 		l.Info("lost")
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := d.get("write_failed"); n != 5 {
-		t.Errorf("%d lines counted as write_failed, want 5", n)
-	}
+	require.NoError(t, l.Close())
+	assert.Equal(t, 5, d.get("write_failed"), "lines counted as write_failed")
 	l.Info("too late")
-	if n := d.get("shutdown"); n != 1 {
-		t.Errorf("%d lines counted as shutdown, want 1", n)
-	}
+	assert.Equal(t, 1, d.get("shutdown"), "lines counted as shutdown")
 }
 
 func TestFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tap.log")
-	if err := os.WriteFile(path, []byte("from before\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(path, []byte("from before\n"), 0o600))
 	l := newLogger(t, logs.Config{File: path})
 	l.Info("appended")
-	if err := l.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Reopen(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Sync())
+	require.NoError(t, os.Rename(path, path+".1"))
+	require.NoError(t, l.Reopen())
 	l.Info("rotated")
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Close())
 
 	for name, want := range map[string][]string{path + ".1": {"from before", "appended"}, path: {"rotated"}} {
 		f, err := os.Open(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer f.Close()
 		b, err := io.ReadAll(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if lines := strings.Count(string(b), "\n"); lines != len(want) {
-			t.Errorf("%d lines in %s, want %d", lines, name, len(want))
-		}
+		require.NoError(t, err)
+		lines := strings.Count(string(b), "\n")
+		assert.Equal(t, len(want), lines, "%d lines in %s", lines, name)
 		for _, w := range want {
-			if !bytes.Contains(b, []byte(w)) {
-				t.Errorf("%s has no %q", name, w)
-			}
+			assert.True(t, bytes.Contains(b, []byte(w)), "%s has no %q", name, w)
 		}
 		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %v, want 0600", name, info.Mode().Perm())
 		}
@@ -505,22 +438,14 @@ func TestFile(t *testing.T) {
 
 func TestReopenThatFailsKeepsTheFile(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "sub")
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(dir, 0o700))
 	path := filepath.Join(dir, "tap.log")
 	l := newLogger(t, logs.Config{File: path})
 	moved := dir + ".moved"
-	if err := os.Rename(dir, moved); err != nil {
-		t.Fatal(err)
-	}
-	if err := l.Reopen(); err == nil {
-		t.Error("reopened a file in a directory that is gone")
-	}
+	require.NoError(t, os.Rename(dir, moved))
+	assert.Error(t, l.Reopen(), "reopened a file in a directory that is gone")
 	l.Info("still here")
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Close())
 	if b, err := os.ReadFile(filepath.Join(moved, "tap.log")); err != nil || !bytes.Contains(b, []byte("still here")) {
 		t.Errorf("the old file has %q, %v", b, err)
 	}
@@ -539,19 +464,13 @@ func TestConcurrentLines(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Close())
 	n := 0
 	for line := range strings.Lines(out.String()) {
-		if !json.Valid([]byte(line)) {
-			t.Fatalf("torn line %q", line)
-		}
+		require.True(t, json.Valid([]byte(line)), "torn line %q", line)
 		n++
 	}
-	if n != 8*200 {
-		t.Errorf("%d lines, want %d", n, 8*200)
-	}
+	assert.Equal(t, 8*200, n, "lines")
 }
 
 func BenchmarkWrite(b *testing.B) {

@@ -13,14 +13,7 @@ const EventNotice = "ksyun.api.notice"
 
 // WriteNotice logs a notice, unless its level is disabled. Notices are not sampled.
 func (e *Events) WriteNotice(n *diagnosis.Notice) {
-	level := zapcore.DebugLevel
-	switch n.Severity {
-	case diagnosis.SeverityWarn:
-		level = zapcore.WarnLevel
-	case diagnosis.SeverityInfo:
-		level = zapcore.InfoLevel
-	case diagnosis.SeverityDebug:
-	}
+	level, _ := zapcore.ParseLevel(string(n.Severity)) // one of its names
 	entry := e.log.Check(level, "ksyun api notice")
 	if entry == nil {
 		return

@@ -5,7 +5,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
+
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/writable"
 )
 
 // output is the destination of lines.
@@ -58,5 +61,8 @@ func CheckFile(path string) error {
 	case !os.IsNotExist(err):
 		return fmt.Errorf("open log: %w", err)
 	}
-	return checkCreate(path)
+	if err := writable.Check(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("open log: create %s: %w", path, err)
+	}
+	return nil
 }

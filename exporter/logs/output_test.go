@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -21,9 +23,7 @@ import (
 func newPipe(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(name, 0o600))
 	return name
 }
 
@@ -50,23 +50,18 @@ func TestPipeWithoutReader(t *testing.T) {
 	var d counts
 	within(t, "open", func() {
 		var err error
-		if l, err = logs.New(logs.Config{File: name, Dropped: d.add}); err != nil {
-			t.Error(err)
-		}
+		l, err = logs.New(logs.Config{File: name, Dropped: d.add})
+		assert.NoError(t, err)
 	})
 	text := strings.Repeat("x", 1000)
 	for range 3000 { // more than pipe and queue hold
 		l.Info(text)
 	}
 	within(t, "reopen", func() {
-		if err := l.Reopen(); err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, l.Reopen())
 	})
 	within(t, "close", func() { _ = l.Close() })
-	if d.get("queue_full") == 0 {
-		t.Error("nothing was dropped, so the pipe was not full")
-	}
+	assert.NotZero(t, d.get("queue_full"), "nothing was dropped, so the pipe was not full")
 }
 
 // TestPipeWhoseReaderComesLate loses nothing.
@@ -75,14 +70,11 @@ func TestPipeWhoseReaderComesLate(t *testing.T) {
 	l := newLogger(t, logs.Config{File: name})
 	l.Info("early")
 	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
 	line, err := bufio.NewReader(f).ReadString('\n')
-	if err != nil || !strings.Contains(line, "early") {
-		t.Errorf("read %q, %v", line, err)
-	}
+	require.NoError(t, err, "read")
+	assert.Contains(t, line, "early", "read")
 }
 
 // TestStandardStreams logs to the standard streams by their names, where they
@@ -90,28 +82,18 @@ func TestPipeWhoseReaderComesLate(t *testing.T) {
 func TestStandardStreams(t *testing.T) {
 	if file := os.Getenv("TEST_LOG_FILE"); file != "" {
 		l, err := logs.New(logs.Config{File: file})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		l.Info("hello")
-		if err := l.Reopen(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Reopen())
 		l.Info("again")
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Close())
 		return
 	}
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for file, fd := range map[string]int{"-": 1, "/dev/stdout": 1, "/dev/fd/1": 1, "/dev/stderr": 2, "/proc/self/fd/2": 2} {
 		pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ours, theirs := os.NewFile(uintptr(pair[0]), "ours"), os.NewFile(uintptr(pair[1]), "theirs")
 		cmd := exec.Command(self, "-test.run=^TestStandardStreams$")
 		cmd.Env = append(os.Environ(), "TEST_LOG_FILE="+file)
@@ -120,9 +102,7 @@ func TestStandardStreams(t *testing.T) {
 		} else {
 			cmd.Stderr = theirs
 		}
-		if err := cmd.Run(); err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
+		assert.NoError(t, cmd.Run(), file)
 		theirs.Close()
 		var got []string
 		for s := bufio.NewScanner(ours); s.Scan(); {
@@ -132,9 +112,7 @@ func TestStandardStreams(t *testing.T) {
 			}
 		}
 		ours.Close()
-		if strings.Join(got, " ") != "hello again" {
-			t.Errorf("%s: got %q", file, got)
-		}
+		assert.Equal(t, "hello again", strings.Join(got, " "), "%s: got %q", file, got)
 	}
 }
 
@@ -144,34 +122,25 @@ func TestLogfmt(t *testing.T) {
 	l.With(zap.String("with", "x")).Info("two words", zap.String("empty", ""), zap.String("quote", `a"b`), zap.String("equals", "a=b"),
 		zap.String("line", "a\nb"), zap.Int("n", -1), zap.Bool("b", true), zap.Strings("list", []string{"a", `b"]`}),
 		zap.Dict("object", zap.String("k", "}")), zap.String("bare", "127.0.0.1:80"), zap.String("umlaut", "ü"))
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, l.Close())
 	first, got, _ := strings.Cut(out.String(), " ")
 	at, got, _ := strings.Cut(got, " ")
 	if first != "level=info" || !strings.HasPrefix(at, "ts=20") {
 		t.Errorf("it begins with %s %s", first, at)
 	}
 	want := `msg="two words" with=x empty="" quote="a\"b" equals="a=b" line="a\nb" n=-1 b=true list="[\"a\",\"b\\\"]\"]" object="{\"k\":\"}\"}" bare=127.0.0.1:80 umlaut="ü"` + "\n"
-	if got != want {
-		t.Errorf("got  %swant %s", got, want)
-	}
+	assert.Equal(t, want, got)
 }
 
 func TestCheckFile(t *testing.T) {
 	dir := t.TempDir()
 	missing := filepath.Join(dir, "new.log")
 	for _, good := range []string{"", "-", "/dev/stderr", missing, newPipe(t)} {
-		if err := logs.CheckFile(good); err != nil {
-			t.Errorf("%q: %v", good, err)
-		}
+		assert.NoError(t, logs.CheckFile(good), good)
 	}
-	if _, err := os.Stat(missing); err == nil {
-		t.Error("it made the file")
-	}
+	_, err := os.Stat(missing)
+	assert.Error(t, err, "it made the file")
 	for _, bad := range []string{dir, filepath.Join(dir, "none", "x.log")} {
-		if logs.CheckFile(bad) == nil {
-			t.Errorf("%q is taken", bad)
-		}
+		assert.Error(t, logs.CheckFile(bad), "%q is taken", bad)
 	}
 }

@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
@@ -28,15 +31,11 @@ func TestParse(t *testing.T) {
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{Access: true}).Write(r)
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, l.Close())
 		var line map[string]any
 		dec := json.NewDecoder(strings.NewReader(out.String()))
 		dec.UseNumber()
-		if err := dec.Decode(&line); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, dec.Decode(&line))
 		fields := map[string]string{}
 		for key, value := range line {
 			fields[key] = fmt.Sprint(value)
@@ -46,9 +45,7 @@ func TestParse(t *testing.T) {
 		got["scope"], want["scope"] = parsed.Scope.Sentence(diagnosis.English, "", parsed.Time), r.Scope.Sentence(diagnosis.English, r.Blame, r.Time)
 		if !reflect.DeepEqual(got, want) {
 			for key := range want {
-				if !reflect.DeepEqual(got[key], want[key]) {
-					t.Errorf("%s: %s is %v, want %v", a.Name, key, got[key], want[key])
-				}
+				assert.Equal(t, want[key], got[key], "%s: %s is", a.Name, key)
 			}
 			t.Errorf("%s: got %v", a.Name, got)
 		}
@@ -59,20 +56,14 @@ func TestParse(t *testing.T) {
 func values(t *testing.T, r *record.Record) map[string]any {
 	t.Helper()
 	b, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var all map[string]any
-	if err := json.Unmarshal(b, &all); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(b, &all))
 	for _, key := range []string{"match", "requested_items", "failed_item_names", "diagnoses", "catalog_code", "meaning"} {
 		delete(all, key) // by the response, which a line does not have
 	}
 	start, err := time.Parse(time.RFC3339Nano, all["start"].(string))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	all["start"] = start.Round(time.Microsecond).String() // from the duration, a number of seconds
 	all["cause"] = ""
 	if c := r.Cause(); c != nil {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -57,9 +59,7 @@ func TestHostileValuesStayWithinTheBound(t *testing.T) {
 		lines++
 		if strings.HasPrefix(line, "ksyun_api_requests_total{") {
 			v, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndexByte(line, ' '):]), 64)
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			total += v
 		}
 	}
@@ -70,13 +70,10 @@ func TestHostileValuesStayWithinTheBound(t *testing.T) {
 	if lines < metrics.MaxSeries()/2 {
 		t.Errorf("%d lines of %d: the test does not try hard enough, or the bound is idle", lines, metrics.MaxSeries())
 	}
-	if total != attempts {
-		t.Errorf("%v attempts counted, want every one of %d", total, attempts)
-	}
+	assert.EqualValues(t, attempts, total, "%v attempts counted, want every one of %d", total, attempts)
 	for _, label := range []string{"service", "action", "version", "region", "code", "status", "series"} {
-		if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": label}); v == 0 {
-			t.Errorf("label %s never overflowed", label)
-		}
+		v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": label})
+		assert.NotZero(t, v, "label %s never overflowed", label)
 	}
 }
 
@@ -93,9 +90,8 @@ func TestStrangersValuesDoNotGrowMemory(t *testing.T) {
 	observe(0, 1000)
 	before := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()})
 	observe(1000, 101_000)
-	if after := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()}); after != before {
-		t.Errorf("%d series after 100,000 more random actions, %d before", after, before)
-	}
+	after := testutil.CollectAndCount(gathererAsCollector{m.Gatherer()})
+	assert.Equal(t, before, after, "%d series after 100,000 more random actions, %d before", after, before)
 	// A success of a folded kind is not remembered: the second one allocates as
 	// much as the first.
 	o := &classify.Observation{Call: classify.Call{Action: "One more"}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}

@@ -1,7 +1,6 @@
 package metrics_test
 
 import (
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -9,6 +8,8 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
@@ -60,14 +61,10 @@ func TestExemplars(t *testing.T) {
 					}
 				}
 				for _, want := range tt.want {
-					if !strings.Contains(lines.String(), want) {
-						t.Errorf("%s has no %s:\n%s", family, want, lines.String())
-					}
+					assert.Contains(t, lines.String(), want, "%s has no", family)
 				}
 				for _, not := range tt.not {
-					if strings.Contains(lines.String(), not) {
-						t.Errorf("%s has %s:\n%s", family, not, lines.String())
-					}
+					assert.NotContains(t, lines.String(), not, family)
 				}
 			}
 		})
@@ -90,9 +87,7 @@ func TestExemplarOfEachBucket(t *testing.T) {
 	observe("some-1", 40*time.Millisecond)
 	observe("slow-2", 80*time.Second)
 	families, err := m.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	idOf := func(e *dto.Exemplar) string {
 		for _, l := range e.GetLabel() {
 			if l.GetName() == "request_id" {
@@ -117,17 +112,13 @@ func TestExemplarOfEachBucket(t *testing.T) {
 				}
 			}
 			want := map[float64]string{0.005: "edge-1", 0.05: "some-1", math.Inf(1): "slow-2"}
-			if !maps.Equal(got, want) {
-				t.Errorf("exemplars of the buckets %v, want %v", got, want)
-			}
+			assert.Equal(t, want, got, "exemplars of the buckets")
 			native := make([]string, 0, len(want))
 			for _, e := range h.GetExemplars() {
 				native = append(native, idOf(e))
 			}
 			slices.Sort(native)
-			if !slices.Equal(native, []string{"edge-1", "slow-2", "some-1"}) {
-				t.Errorf("exemplars of the native histogram: %v", native)
-			}
+			assert.Equal(t, []string{"edge-1", "slow-2", "some-1"}, native, "exemplars of the native histogram")
 		}
 	}
 }

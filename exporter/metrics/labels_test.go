@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -91,15 +93,13 @@ func TestDocumentedValuesAlwaysHaveTheirPlace(t *testing.T) {
 	for i := range metrics.MaxActions + 1 {
 		observe(fmt.Sprint("service-", i), fmt.Sprint("Action", i), fmt.Sprint("version-", i))
 	}
-	if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "action"}); v != 1 {
-		t.Errorf("%v strangers' actions beyond the limit, want 1", v)
-	}
+	v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "action"})
+	assert.EqualValues(t, 1, v, "strangers' actions beyond the limit")
 	for _, a := range classify.KnownActions() {
 		observe(a.Service, a.Name, a.Version)
 		labels := map[string]string{"service": a.Service, "action": a.Name, "version": a.Version, "region": "unknown", "outcome": "success", "status": "200"}
-		if v, _ := value(t, m, "ksyun_api_requests_total", labels); v != 1 {
-			t.Errorf("%s of %s counted %v times, want 1", a.Name, a.Version, v)
-		}
+		v, _ := value(t, m, "ksyun_api_requests_total", labels)
+		assert.EqualValues(t, 1, v, "%s of %s counted %v times, want 1", a.Name, a.Version, v)
 	}
 	observe("monitor", classify.SeveralActions, "2010-05-25")
 	if v, _ := value(t, m, "ksyun_api_requests_total", map[string]string{"service": "monitor", "action": "_several", "version": "2010-05-25", "region": "unknown", "outcome": "success", "status": "200"}); v != 1 {
@@ -116,9 +116,8 @@ func TestUnreadBodies(t *testing.T) {
 	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess, Unread: classify.UnreadCoding}}, record.Span{})
 	m.Observe(&classify.Observation{Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}, record.Span{})
 	for reason, want := range map[string]float64{"length": 2, "coding": 1, "charset": 0} {
-		if v, _ := value(t, m, "ksyun_tap_unread_bodies_total", map[string]string{"reason": reason}); v != want {
-			t.Errorf("%s counted %v times, want %v", reason, v, want)
-		}
+		v, _ := value(t, m, "ksyun_tap_unread_bodies_total", map[string]string{"reason": reason})
+		assert.Equal(t, want, v, "%s counted %v times, want %v", reason, v, want)
 	}
 }
 
@@ -147,9 +146,8 @@ func TestUnknownCodesBeyondTheLimitAreOther(t *testing.T) {
 	if codes["_other"] != 5 || codes["Code0"] != 1 || codes["Known"] != 1 || len(codes) != metrics.MaxUnknownCodes+2 {
 		t.Errorf("codes %v, want the first %d, Known, and 5 under _other", codes, metrics.MaxUnknownCodes)
 	}
-	if v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "code"}); v != 5 {
-		t.Errorf("overflow counted %v, want 5", v)
-	}
+	v, _ := value(t, m, "ksyun_tap_label_overflow_total", map[string]string{"label": "code"})
+	assert.EqualValues(t, 5, v, "overflow counted")
 }
 
 // TestKeysAreNoLabels checks that what looks like a key is no label, whoever
@@ -164,11 +162,7 @@ func TestKeysAreNoLabels(t *testing.T) {
 	}
 	body, _ := scrape(t, m, openMetrics)
 	for _, part := range []string{"AKLT", "eyJ", "0aF90aF9"} {
-		if strings.Contains(body, part) {
-			t.Errorf("%s is in the metrics", part)
-		}
+		assert.NotContains(t, body, part, "is in the metrics")
 	}
-	if !strings.Contains(body, `code="_other"`) {
-		t.Error("the code is not counted as _other")
-	}
+	assert.Contains(t, body, `code="_other"`, "the code is not counted as _other")
 }

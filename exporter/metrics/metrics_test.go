@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -44,9 +47,7 @@ func TestCounted(t *testing.T) {
 		observe("X", "Code"+strconv.Itoa(i), 1)
 	}
 	attempts, failures := m.Counted()
-	if want := 1 + 6 + metrics.MaxUnknownCodes + 1; attempts != want {
-		t.Errorf("%d attempts, want %d", attempts, want)
-	}
+	assert.Equal(t, 1+6+metrics.MaxUnknownCodes+1, attempts)
 	byKind := map[[2]string]metrics.Failures{}
 	for _, f := range failures {
 		byKind[[2]string{f.Action, f.Code}] = f
@@ -71,18 +72,15 @@ func TestCounted(t *testing.T) {
 		{metrics.Failures{Action: "unknown", Code: "LimitExceeded"}, "", "limitexceeded", "", true},
 		{metrics.Failures{Action: "_other", Code: "LimitExceeded"}, "Z", "wire", "LimitExceeded", true},
 	} {
-		if got := tt.f.Counts(tt.action, tt.code, tt.name); got != tt.want {
-			t.Errorf("%+v counts %q, %q, %q: %v", tt.f, tt.action, tt.code, tt.name, got)
-		}
+		got := tt.f.Counts(tt.action, tt.code, tt.name)
+		assert.Equal(t, tt.want, got, "%+v counts %q, %q, %q", tt.f, tt.action, tt.code, tt.name)
 	}
 }
 
 func TestEveryFaultIsAReason(t *testing.T) {
 	m := metrics.New()
 	file, err := parser.ParseFile(token.NewFileSet(), "../../classify/observation.go", nil, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	found := 0
 	ast.Inspect(file, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
@@ -104,14 +102,11 @@ func TestEveryFaultIsAReason(t *testing.T) {
 		}
 		return true
 	})
-	if found < 10 {
-		t.Fatalf("found %d faults in the source, the test is blind", found)
-	}
+	require.GreaterOrEqual(t, found, 10, "found %d faults in the source, the test is blind", found)
 
 	m.Observe(&classify.Observation{Fault: "meteor"}, record.Span{})
-	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "_other"}); v != 1 {
-		t.Errorf("an unknown fault counted %v times under _other, want 1", v)
-	}
+	v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "_other"})
+	assert.EqualValues(t, 1, v, "an unknown fault counted %v times under _other, want 1", v)
 }
 
 func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
@@ -124,9 +119,8 @@ func TestRefusedRequestsDoNotTouchTheAPIsMetrics(t *testing.T) {
 			}
 		}
 	}
-	if v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "host_refused"}); v != 1 {
-		t.Errorf("host_refused counted %v times, want 1", v)
-	}
+	v, _ := value(t, m, "ksyun_tap_proxy_errors_total", map[string]string{"reason": "host_refused"})
+	assert.EqualValues(t, 1, v, "host_refused counted %v times, want 1", v)
 }
 
 func TestInFlightReturnsToZero(t *testing.T) {
@@ -138,9 +132,8 @@ func TestInFlightReturnsToZero(t *testing.T) {
 	for _, s := range services {
 		m.Begin(&classify.Call{Service: s})
 	}
-	if v, _ := value(t, m, "ksyun_api_requests_in_flight", map[string]string{"service": "monitor"}); v != 1 {
-		t.Errorf("in flight %v, want 1", v)
-	}
+	v, _ := value(t, m, "ksyun_api_requests_in_flight", map[string]string{"service": "monitor"})
+	assert.EqualValues(t, 1, v, "in flight")
 	for _, s := range services {
 		m.Observe(&classify.Observation{Call: classify.Call{Service: s}, Verdict: classify.Verdict{Outcome: classify.OutcomeSuccess}}, record.Span{})
 	}
@@ -155,9 +148,8 @@ func TestReload(t *testing.T) {
 	m := metrics.New()
 	m.SetReload(nil, attempt.Start)
 	m.SetReload(errors.New("line 3: no"), attempt.Start.Add(time.Hour))
-	if v, _ := value(t, m, "ksyun_tap_config_last_reload_successful", map[string]string{}); v != 0 {
-		t.Errorf("successful is %v after a failed reload, want 0", v)
-	}
+	v, _ := value(t, m, "ksyun_tap_config_last_reload_successful", map[string]string{})
+	assert.Zero(t, v, "successful is %v after a failed reload, want 0", v)
 	want := float64(attempt.Start.Unix())
 	if v, _ := value(t, m, "ksyun_tap_config_last_reload_success_timestamp_seconds", map[string]string{}); v != want {
 		t.Errorf("time of the last success is %v, want %v", v, want)
@@ -168,9 +160,7 @@ func TestClockSetBackTakesNoTimeAway(t *testing.T) {
 	m := metrics.New()
 	m.Observe(&classify.Observation{Start: attempt.Start, End: attempt.Start.Add(-time.Hour)}, record.Span{})
 	for _, s := range gather(t, m)["ksyun_api_request_duration_seconds"].GetMetric() {
-		if sum := s.GetHistogram().GetSampleSum(); sum != 0 {
-			t.Errorf("sum %v, want 0", sum)
-		}
+		assert.Zero(t, s.GetHistogram().GetSampleSum())
 	}
 }
 
@@ -190,9 +180,8 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Go(func() {
 		for range 20 {
-			if _, err := m.Gatherer().Gather(); err != nil {
-				t.Error(err)
-			}
+			_, err := m.Gatherer().Gather()
+			assert.NoError(t, err)
 		}
 	})
 	wg.Wait()
@@ -200,18 +189,15 @@ func TestConcurrentUse(t *testing.T) {
 	for _, s := range gather(t, m)["ksyun_api_errors_total"].GetMetric() {
 		total += s.GetCounter().GetValue()
 	}
-	if total != workers*each {
-		t.Errorf("%v errors counted, want %d", total, workers*each)
-	}
+	assert.EqualValues(t, workers*each, total, "errors counted")
 }
 
 func TestKnownKindOfSuccessAllocatesNothing(t *testing.T) {
 	m := metrics.New()
 	o := attempt.Get("success")
 	m.Observe(o, record.Span{})
-	if n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o, record.Span{}) }); n != 0 {
-		t.Errorf("%v allocations per success, want none", n)
-	}
+	n := testing.AllocsPerRun(1000, func() { m.Begin(&o.Call); m.Observe(o, record.Span{}) })
+	assert.Zero(t, n, "allocations per success, want none")
 }
 
 func BenchmarkObserve(b *testing.B) {
@@ -246,7 +232,6 @@ func TestFailuresDoNotAllocate(t *testing.T) {
 	m := metrics.New()
 	o := attempt.Get("error_throttled")
 	m.Observe(o, record.Span{})
-	if n := testing.AllocsPerRun(100, func() { m.Observe(o, record.Span{}) }); n != 0 {
-		t.Errorf("%v allocations for a failure, want none", n)
-	}
+	n := testing.AllocsPerRun(100, func() { m.Observe(o, record.Span{}) })
+	assert.Zero(t, n, "allocations for a failure, want none")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -85,9 +86,7 @@ func scrape(t *testing.T, m *metrics.Metrics, accept string) (string, http.Heade
 	r.Header.Set("Accept", accept)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, r)
-	if w.Code != http.StatusOK {
-		t.Fatalf("scrape: status %d: %s", w.Code, w.Body)
-	}
+	require.Equal(t, http.StatusOK, w.Code, "scrape: status %d: %s", w.Code, w.Body)
 	return w.Body.String(), w.Result().Header
 }
 
@@ -95,9 +94,7 @@ func scrape(t *testing.T, m *metrics.Metrics, accept string) (string, http.Heade
 func gather(t *testing.T, m *metrics.Metrics) map[string]*dto.MetricFamily {
 	t.Helper()
 	families, err := m.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	byName := make(map[string]*dto.MetricFamily, len(families))
 	for _, f := range families {
 		byName[f.GetName()] = f

@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -33,9 +35,7 @@ func TestScrapeIsAsDocumented(t *testing.T) {
 
 func TestLint(t *testing.T) {
 	problems, err := testutil.GatherAndLint(full().Gatherer())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
@@ -51,16 +51,14 @@ func TestDescribeAgreesWithTheRegistry(t *testing.T) {
 			t.Errorf("%s is described and not gathered", f.Name)
 			continue
 		}
-		if typ := strings.ToLower(got.GetType().String()); typ != f.Type {
-			t.Errorf("%s is a %s, described as %s", f.Name, typ, f.Type)
-		}
+		typ := strings.ToLower(got.GetType().String())
+		assert.Equal(t, f.Type, typ, "%s is a %s, described as %s", f.Name, typ, f.Type)
 		if got.GetHelp() != f.Help {
 			t.Errorf("%s has help %q, described as %q", f.Name, got.GetHelp(), f.Help)
 		}
 		want := slices.Sorted(slices.Values(f.Labels))
-		if labels := labelNames(got.GetMetric()[0]); !slices.Equal(labels, want) {
-			t.Errorf("%s has labels %q, described with %q", f.Name, labels, want)
-		}
+		labels := labelNames(got.GetMetric()[0])
+		assert.Equal(t, want, labels, "%s has labels %q, described with %q", f.Name, labels, want)
 	}
 	for name := range gathered {
 		if strings.HasPrefix(name, "ksyun_") && !described[name] {
@@ -68,9 +66,7 @@ func TestDescribeAgreesWithTheRegistry(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"go_goroutines", "promhttp_metric_handler_requests_total"} {
-		if gathered[name] == nil {
-			t.Errorf("%s is not gathered", name)
-		}
+		assert.NotNil(t, gathered[name], "%s is not gathered", name)
 	}
 }
 
@@ -138,9 +134,7 @@ func TestProtobufCarriesNativeAndClassicBuckets(t *testing.T) {
 		if len(h.GetPositiveSpan()) == 0 || h.GetSchema() != 3 {
 			t.Errorf("no native buckets of factor 1.1: schema %d, spans %v", h.GetSchema(), h.GetPositiveSpan())
 		}
-		if len(h.GetBucket()) != 17 {
-			t.Errorf("%d classic buckets, want 17", len(h.GetBucket()))
-		}
+		assert.Len(t, h.GetBucket(), 17, "classic buckets")
 		return
 	}
 }
@@ -149,7 +143,6 @@ func TestScrapeSurvivesAPanicOfItsSource(t *testing.T) {
 	m := metrics.New()
 	m.Register(metrics.NewCollector(func() int { panic("relay") }, metrics.Read(metrics.Tunnels, func(n int) int { return n })))
 	m.Observe(attempt.Get("error_throttled"), record.Span{})
-	if body, _ := scrape(t, m, text); !strings.Contains(body, "ksyun_api_errors_total{") {
-		t.Errorf("the other metrics are gone:\n%s", body)
-	}
+	body, _ := scrape(t, m, text)
+	assert.Contains(t, body, "ksyun_api_errors_total{", "the other metrics are gone")
 }

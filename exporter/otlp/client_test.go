@@ -14,13 +14,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
 
@@ -64,9 +64,7 @@ func newBackend(t *testing.T, answers ...answer) (s *httptest.Server, messages *
 			body = z
 		}
 		message, err := io.ReadAll(body)
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		*messages = append(*messages, string(message))
 		a := answer{status: http.StatusOK, grpc: "0"}
 		if len(answers) > 0 {
@@ -125,13 +123,10 @@ func TestSendAgain(t *testing.T) {
 			memory := []byte("first")
 			for _, message := range []string{"first", "other"} {
 				copy(memory, message)
-				if err := c.Send(t.Context(), memory); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, c.Send(t.Context(), memory))
 			}
-			if want := []string{"first", "first", "first", "other", "other"}; !slices.Equal(*got, want) {
-				t.Errorf("%s, compressed %t: got %q, want %q", protocol, compress, *got, want)
-			}
+			want := []string{"first", "first", "first", "other", "other"}
+			assert.Equal(t, want, *got, "%s, compressed %t", protocol, compress)
 		}
 	}
 }
@@ -147,9 +142,7 @@ func TestRefused(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if text != want {
-				t.Errorf("got %s\nwant %s", text, want)
-			}
+			assert.Equal(t, want, text)
 		}
 		if len(*got) != 1 {
 			t.Errorf("%s: sent %d times", want, len(*got))
@@ -177,16 +170,12 @@ func TestGiveUp(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	err := newClient(t, signal(ProtocolHTTP, s.Listener.Addr().String(), false), direct).Send(ctx, nil)
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v", err)
-	}
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func TestRetryAfter(t *testing.T) {
 	for field, want := range map[string]time.Duration{"": 0, "soon": 0, "-1": 0, "7": 7 * time.Second, "99999999999": 0} {
-		if got := retryAfter(field); got != want {
-			t.Errorf("%q: got %v, want %v", field, got, want)
-		}
+		assert.Equal(t, want, retryAfter(field), field)
 	}
 	if got := retryAfter(time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)); got < 50*time.Minute || got > time.Hour {
 		t.Errorf("a date in an hour: got %v", got)
@@ -215,9 +204,7 @@ func TestTargets(t *testing.T) {
 	s, got = newBackend(t)
 	socket := filepath.Join(t.TempDir(), "otlp.sock")
 	ln, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s.Listener.Close()
 	s.Listener = ln
 	s.Start()
@@ -240,9 +227,7 @@ func TestTunnel(t *testing.T) {
 	var status atomic.Value
 	status.Store("200 OK")
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	asked := make(chan *http.Request, 1)
 	var tunnels sync.WaitGroup
 	serve := func(conn net.Conn) {
@@ -295,9 +280,8 @@ func TestTunnel(t *testing.T) {
 		cancel()
 	}()
 	err = newClient(t, signal(ProtocolGRPC, "collector.example:4317", false), via).Send(ctx, []byte("message"))
-	if err == nil || !strings.Contains(err.Error(), "the proxy responded 403 Forbidden") || strings.Contains(err.Error(), "password") {
-		t.Errorf("got %v", err)
-	}
+	require.ErrorContains(t, err, "the proxy responded 403 Forbidden")
+	assert.NotContains(t, err.Error(), "password")
 }
 
 // parseBasic returns the user and the password for the proxy.

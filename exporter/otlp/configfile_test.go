@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 )
 
 const sampleFile = `
@@ -43,9 +45,7 @@ meter_provider:
 func environment(t *testing.T, content string) *Environment {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "otel.yaml")
-	if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.WriteFile(name, []byte(content), 0o600))
 	variables := map[string]string{
 		"OTEL_CONFIG_FILE": name, "TOKEN": "secret",
 		"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://other:4318",

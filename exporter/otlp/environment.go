@@ -2,7 +2,7 @@
 // to an OpenTelemetry backend: the settings from OpenTelemetry's environment variables,
 // the resource that describes this program, connections, and a bounded queue.
 //
-// Invalid variables are ignored and reported (see Problem); they never keep the
+// Invalid variables are ignored and reported (see Environment.Problems); they never keep the
 // program from running.
 package otlp
 
@@ -15,19 +15,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
-
-// Problem is an environment variable that is ignored, in whole or in part.
-type Problem struct {
-	Variable string
-	Reason   string // never quotes the value, which may be a secret
-}
-
-// String returns the problem as one line.
-func (p Problem) String() string { return p.Variable + ": " + p.Reason }
 
 // Environment holds the settings from the OTEL_* variables, read as OpenTelemetry
 // specifies: surrounding spaces and the case of keywords are ignored, and an
@@ -35,7 +29,7 @@ func (p Problem) String() string { return p.Variable + ": " + p.Reason }
 // the SDK reads itself are overridden.
 type Environment struct {
 	// Problems lists the ignored variables in the order in which they were read.
-	Problems []Problem
+	Problems []usererror.Ignored
 
 	Traces, Logs, Metrics Signal
 
@@ -46,7 +40,7 @@ type Environment struct {
 	MetricInterval time.Duration
 
 	resource []attribute.KeyValue
-	instance string // service.instance.id
+	instance string // service.instance.id, a random UUID as OpenTelemetry recommends
 }
 
 // Limits are limits of the attributes of one span or log record.
@@ -78,7 +72,7 @@ const (
 // ReadEnvironment reads the OTEL_* variables with getenv. If OTEL_CONFIG_FILE names a
 // valid file, what it sets is read instead.
 func ReadEnvironment(getenv func(string) string) *Environment {
-	r := reader{getenv: getenv, e: &Environment{instance: newInstanceID()}}
+	r := reader{getenv: getenv, e: &Environment{instance: uuid.NewString()}}
 	if name := r.get(configFile); name != "" {
 		file, err := readConfigFile(name, getenv)
 		switch {
@@ -127,7 +121,7 @@ func (r *reader) get(name string) string { return strings.TrimSpace(r.getenv(nam
 
 // ignore reports a variable, once even if it applies to several signals.
 func (r *reader) ignore(name, reason string) {
-	if p := (Problem{name, reason}); !slices.Contains(r.e.Problems, p) {
+	if p := (usererror.Ignored{Variable: name, Reason: reason}); !slices.Contains(r.e.Problems, p) {
 		r.e.Problems = append(r.e.Problems, p)
 	}
 }
@@ -148,10 +142,8 @@ func (r *reader) choice(fallback string, known []string, names ...string) string
 		if v == "" {
 			continue
 		}
-		for _, k := range known {
-			if strings.EqualFold(k, v) {
-				return k
-			}
+		if i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(k, v) }); i >= 0 {
+			return known[i]
 		}
 		r.ignore(name, "is not one of "+strings.Join(known, ", "))
 	}

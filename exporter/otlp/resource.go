@@ -2,8 +2,6 @@ package otlp
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -33,13 +31,4 @@ func (e *Environment) Resource(ctx context.Context, version string) (*resource.R
 		resource.WithAttributes(own...),
 		resource.WithAttributes(e.resource...),
 	)
-}
-
-// newInstanceID returns a random UUID, as OpenTelemetry recommends.
-func newInstanceID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	b[6] = b[6]&0x0f | 0x40
-	b[8] = b[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

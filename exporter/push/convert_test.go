@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	bridge "go.opentelemetry.io/contrib/bridges/prometheus"
 	"go.opentelemetry.io/otel/exporters/otlp/otlpmetric/otlpmetrichttp"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -53,28 +55,20 @@ func bySDK(t *testing.T, from prometheus.Gatherer) []*metricspb.Metric {
 	got := make(chan []byte, 1)
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		got <- body
 	}))
 	defer backend.Close()
 	x, err := otlpmetrichttp.New(t.Context(), otlpmetrichttp.WithEndpointURL(backend.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer func() { _ = x.Shutdown(context.Background()) }()
 	scopes, err := bridge.NewMetricProducer(bridge.WithGatherer(from)).Produce(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if err := x.Export(t.Context(), &metricdata.ResourceMetrics{Resource: resource.Empty(), ScopeMetrics: scopes}); err != nil {
 		t.Fatal(err)
 	}
 	var all metricspb.MetricsData
-	if err := proto.Unmarshal(<-got, &all); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, proto.Unmarshal(<-got, &all))
 	return all.GetResourceMetrics()[0].GetScopeMetrics()[0].GetMetrics()
 }
 
@@ -100,15 +94,11 @@ func comparable(all []*metricspb.Metric) {
 func TestMetricsAreTheSDKs(t *testing.T) {
 	from := registry(t)
 	families, err := from.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want, got := bySDK(t, from), convert(families, time.Now())
 	comparable(want)
 	comparable(got)
-	if len(got) != len(want) {
-		t.Fatalf("%d metrics, want %d", len(got), len(want))
-	}
+	require.Len(t, got, len(want), "metrics")
 	for i := range want {
 		if !proto.Equal(got[i], want[i]) {
 			t.Errorf("got %v\nwant %v", got[i], want[i])
@@ -125,9 +115,7 @@ func TestNativeExemplars(t *testing.T) {
 	r := prometheus.NewRegistry()
 	r.MustRegister(h)
 	families, err := r.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	all := convert(families, time.Now())[0].GetExponentialHistogram().GetDataPoints()[0].GetExemplars()
 	if len(all) != 1 || all[0].GetAsDouble() != 3 || len(all[0].GetTraceId()) != 16 || len(all[0].GetSpanId()) != 8 || len(all[0].GetFilteredAttributes()) != 1 {
 		t.Errorf("got %v", all)

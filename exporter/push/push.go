@@ -13,12 +13,12 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 )
@@ -104,17 +104,14 @@ func (p *Pusher) Metrics() bool { return p.metrics != nil }
 // ctx is done. Log lines that cannot be sent, or are written later, are counted as
 // dropped. Further calls do nothing.
 func (p *Pusher) Shutdown(ctx context.Context) error {
-	var group errgroup.Group
+	var group sync.WaitGroup
 	var errs [2]error
 	if p.logs != nil {
-		group.Go(func() error { errs[0] = p.logs.Shutdown(ctx); return nil })
+		group.Go(func() { errs[0] = p.logs.Shutdown(ctx) })
 	}
 	if p.metrics != nil {
-		group.Go(func() error {
-			errs[1] = p.metrics.shutdown(ctx)
-			return nil
-		})
+		group.Go(func() { errs[1] = p.metrics.shutdown(ctx) })
 	}
-	_ = group.Wait() // returns no error
+	group.Wait()
 	return errors.Join(errs[:]...)
 }

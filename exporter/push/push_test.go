@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	logspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	metricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -140,9 +142,7 @@ func environment(t *testing.T, env ...string) *otlp.Environment {
 		}
 		return ""
 	})
-	if len(e.Problems) > 0 {
-		t.Fatal(e.Problems)
-	}
+	require.Empty(t, e.Problems)
 	return e
 }
 
@@ -157,9 +157,7 @@ type rig struct {
 func newRig(t *testing.T, e *otlp.Environment) *rig {
 	t.Helper()
 	log, err := logs.New(logs.Config{Writer: io.Discard})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = log.Close() })
 	core, own := observer.New(zap.DebugLevel)
 	r := &rig{log: log, metrics: metrics.New(), own: own}
@@ -178,18 +176,14 @@ func (r *rig) shutdown(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	if err := r.pusher.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, r.pusher.Shutdown(ctx))
 }
 
 // dropped returns a value of ksyun_tap_push_dropped_total.
 func (r *rig) dropped(t *testing.T, signal, reason string) (n float64) {
 	t.Helper()
 	all, err := r.metrics.Gatherer().Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, f := range all {
 		for _, m := range f.GetMetric() {
 			if l := m.GetLabel(); f.GetName() == "ksyun_tap_push_dropped_total" && l[0].GetValue() == reason && l[1].GetValue() == signal {
@@ -224,14 +218,10 @@ func TestLogRecords(t *testing.T) {
 		}
 		for _, scope := range q.GetResourceLogs()[0].GetScopeLogs() {
 			for _, one := range scope.GetLogRecords() {
-				if one.GetObservedTimeUnixNano() == 0 {
-					t.Error("a record has no observed time")
-				}
+				assert.NotZero(t, one.GetObservedTimeUnixNano(), "a record has no observed time")
 				one.ObservedTimeUnixNano = 0
 				text, err := protojson.Marshal(one)
-				if err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, err)
 				got = append(got, text)
 			}
 		}
@@ -240,14 +230,10 @@ func TestLogRecords(t *testing.T) {
 		t.Errorf("%d records of %d attempts", len(got), len(attempt.All()))
 	}
 	out, err := json.MarshalIndent(got, "", "  ")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	golden.Check(t, "testdata/logs.golden", append(out, '\n'))
 	for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token} {
-		if strings.Contains(string(out), secret) {
-			t.Errorf("%s is in the records", secret)
-		}
+		assert.NotContains(t, string(out), secret, "is in the records")
 	}
 }
 
@@ -298,13 +284,10 @@ func TestMetrics(t *testing.T) {
 					t.Errorf("exemplars %v", x)
 				}
 				for _, name := range []string{"ksyun_api_request_duration_seconds", "ksyun_tap_build_info", "go_goroutines"} {
-					if found[name] == nil {
-						t.Errorf("%s is missing", name)
-					}
+					assert.NotNil(t, found[name], "%s is missing", name)
 				}
-				if line := b.logs[0].GetResourceLogs()[0].GetScopeLogs()[0].GetLogRecords()[0]; line.GetBody().GetStringValue() != "one line" {
-					t.Errorf("line %v", line)
-				}
+				line := b.logs[0].GetResourceLogs()[0].GetScopeLogs()[0].GetLogRecords()[0]
+				assert.Equal(t, "one line", line.GetBody().GetStringValue(), "line %v", line)
 				if r.own.Len() != 0 {
 					t.Errorf("it logged %v", r.own.All())
 				}
@@ -330,16 +313,11 @@ func TestRefused(t *testing.T) {
 				r.log.Info("one line")
 			}
 			r.shutdown(t)
-			if n := r.dropped(t, "logs", "export_failed"); n != 3 {
-				t.Errorf("%v log records counted, want 3", n)
-			}
-			if n := r.dropped(t, "metrics", "export_failed"); n != 1 {
-				t.Errorf("%v exports of metrics counted, want 1", n)
-			}
+			assert.EqualValues(t, 3, r.dropped(t, "logs", "export_failed"), "log records counted")
+			assert.EqualValues(t, 1, r.dropped(t, "metrics", "export_failed"), "exports of metrics counted")
 			for _, message := range []string{"log export failed", "metric export failed"} {
-				if n := r.own.FilterMessage(message).Len(); n != 1 {
-					t.Errorf("%q logged %d times, want once", message, n)
-				}
+				n := r.own.FilterMessage(message).Len()
+				assert.Equal(t, 1, n, "%q logged %d times, want once", message, n)
 			}
 		})
 	}

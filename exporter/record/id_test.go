@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -25,9 +27,8 @@ func TestIDsAscend(t *testing.T) {
 		if !record.IsID(id) || url.PathEscape(id) != id || url.QueryEscape(id) != id {
 			t.Errorf("%q is not safe in a URL", id)
 		}
-		if classify.MakeRequestID(id).IsZero() || classify.Scrub(id) != id {
-			t.Errorf("%q looks like a secret", id)
-		}
+		assert.False(t, classify.MakeRequestID(id).IsZero(), "looks like a secret")
+		assert.Equal(t, id, classify.Scrub(id), "looks like a secret")
 		last = id
 	}
 	if id := ids.Next(time.Time{}); id <= last {
@@ -62,14 +63,10 @@ func TestIDsDiffer(t *testing.T) {
 
 func TestIsID(t *testing.T) {
 	for _, bad := range []string{"00000000-1111-4222-8333-444444444403", "A", "i", "l", "o", "u", "0 ", "é", strings.Repeat("0", record.IDLength+1)} {
-		if record.IsID(bad) {
-			t.Errorf("%q is an ID", bad)
-		}
+		assert.False(t, record.IsID(bad), "%q is an ID", bad)
 	}
 	for _, good := range []string{"", "0", "z", strings.Repeat("z", record.IDLength)} {
-		if !record.IsID(good) {
-			t.Errorf("%q is no ID", good)
-		}
+		assert.True(t, record.IsID(good), "%q is no ID", good)
 	}
 }
 
@@ -88,9 +85,7 @@ func TestRequestIDSource(t *testing.T) {
 		{id, classify.RequestIDTap, classify.RequestIDTap},
 	} {
 		o := &classify.Observation{Verdict: classify.Verdict{RequestID: tt.id, RequestIDSource: tt.from}}
-		if got := record.New(o).RequestIDSource; got != tt.want {
-			t.Errorf("%v from %q: %q, want %q", tt.id, tt.from, got, tt.want)
-		}
+		assert.Equal(t, tt.want, record.New(o).RequestIDSource, "%v from %q", tt.id, tt.from)
 	}
 }
 
@@ -102,9 +97,7 @@ func TestDimensions(t *testing.T) {
 		for _, a := range attempt.All() {
 			r := record.New(a.Observation)
 			v := d.Value(r)
-			if !d.Matches(r, strings.ToUpper(v)) {
-				t.Errorf("%s: %s does not match its own value %q", a.Name, d.Name, v)
-			}
+			assert.True(t, d.Matches(r, strings.ToUpper(v)), "%s: %s does not match its own value %q", a.Name, d.Name, v)
 			if v != record.None {
 				found = true
 			}
@@ -112,9 +105,7 @@ func TestDimensions(t *testing.T) {
 			for _, k := range d.Values {
 				known = known || k == v
 			}
-			if !known {
-				t.Errorf("%s: %s is %q, which is not one of its values", a.Name, d.Name, v)
-			}
+			assert.True(t, known, "%s: %s is %q, which is not one of its values", a.Name, d.Name, v)
 		}
 		// These are set behind New.
 		if !found && d.Name != "group" && d.Name != "cause" && d.Name != "call_id" {
@@ -124,9 +115,8 @@ func TestDimensions(t *testing.T) {
 			t.Errorf("%s is not found by its name", d.Name)
 		}
 	}
-	if _, ok := record.DimensionNamed("error_code"); ok {
-		t.Error("found a dimension that does not exist")
-	}
+	_, ok := record.DimensionNamed("error_code")
+	assert.False(t, ok, "found a dimension that does not exist")
 }
 
 // TestFollow checks that IDs are greater than one of an earlier process, even if the

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
@@ -21,9 +24,7 @@ func TestJSON(t *testing.T) {
 	var got bytes.Buffer
 	for _, a := range attempt.All() {
 		b, err := json.MarshalIndent(record.New(a.Observation), "", "  ")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		got.WriteString("// " + a.Name + "\n")
 		got.Write(b)
 		got.WriteByte('\n')
@@ -42,19 +43,14 @@ func TestForeignTextIsScrubbed(t *testing.T) {
 		Tracestate: []byte("vendor=token:hunter2"),
 	}
 	b, err := json.Marshal(record.New(o))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	text := string(b) + record.New(o).Tracestate
 	for _, bad := range []string{key, "hunter2", "\u202e", "\u009b"} {
-		if strings.Contains(text, bad) {
-			t.Errorf("%q is in %s", bad, text)
-		}
+		assert.NotContains(t, text, bad, "%q is in %s", bad, text)
 	}
 	o.Tracestate = []byte("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE")
-	if got := record.New(o).Tracestate; got != string(o.Tracestate) {
-		t.Errorf("tracestate %q, want it kept", got)
-	}
+	got := record.New(o).Tracestate
+	assert.Equal(t, string(o.Tracestate), got, "tracestate %q, want it kept", got)
 }
 
 func TestKind(t *testing.T) {
@@ -76,14 +72,11 @@ func TestKind(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.Verdict.Outcome = classify.OutcomeError
-			if got := record.New(&tt.o).Kind; got != tt.want {
-				t.Errorf("kind %q, want %q", got, tt.want)
-			}
+			assert.Equal(t, tt.want, record.New(&tt.o).Kind, "kind")
 		})
 	}
-	if got := record.New(attempt.Get("canceled")).Kind; got != "" {
-		t.Errorf("kind of a canceled call %q, want none", got)
-	}
+	got := record.New(attempt.Get("canceled")).Kind
+	assert.Empty(t, got, "kind of a canceled call %q, want none", got)
 }
 
 func TestURL(t *testing.T) {
@@ -106,9 +99,7 @@ func TestURL(t *testing.T) {
 			o := &classify.Observation{
 				Call: classify.Call{Host: tt.host}, Scheme: tt.scheme, Port: tt.port, Target: []byte(tt.target),
 			}
-			if got := record.New(o).URL; got != tt.want {
-				t.Errorf("URL %q, want %q", got, tt.want)
-			}
+			assert.Equal(t, tt.want, record.New(o).URL, "URL")
 		})
 	}
 }
@@ -144,15 +135,9 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 				t.Errorf("%s is no valid UTF-8", v.Type().Field(i).Name)
 			}
 		}
-		if size > record.MaxBytes {
-			t.Errorf("%d bytes, documented are at most %d", size, record.MaxBytes)
-		}
-		if size < record.MaxBytes/2 {
-			t.Errorf("%d bytes of %d: the bound is idle", size, record.MaxBytes)
-		}
-		if !strings.HasSuffix(r.Message, "...") {
-			t.Error("a message that was cut does not show it")
-		}
+		assert.LessOrEqual(t, size, record.MaxBytes, "%d bytes, documented are at most %d", size, record.MaxBytes)
+		assert.GreaterOrEqual(t, size, record.MaxBytes/2, "%d bytes of %d: the bound is idle", size, record.MaxBytes)
+		assert.True(t, strings.HasSuffix(r.Message, "..."), "a message that was cut does not show it")
 	}
 }
 
@@ -197,9 +182,7 @@ func TestRecordSharesNothingWithBuffers(t *testing.T) {
 	o.Traceparent = []byte("00-01000000000000000000000000000000-0200000000000000-01")
 	r := record.New(o)
 	before, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	traceparent := r.Traceparent
 	for _, b := range [][]byte{o.Target, o.UserAgent, o.Traceparent} {
 		for i := range b {
@@ -207,9 +190,7 @@ func TestRecordSharesNothingWithBuffers(t *testing.T) {
 		}
 	}
 	after, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if !bytes.Equal(before, after) || r.Traceparent != traceparent {
 		t.Errorf("the record changed with the collector's buffers:\n%s\n%s", before, after)
 	}
@@ -221,22 +202,16 @@ func TestNoSecret(t *testing.T) {
 		o.UserAgent = []byte("curl/8 Authorization: AWS4-HMAC-SHA256 Credential=" + attempt.AccessKey + ", Signature=" + attempt.Signature)
 		o.Verdict.Message = "bad SecurityToken=" + attempt.Token + " of AccessKey " + attempt.AccessKey + " with " + attempt.Signature
 		b, err := json.Marshal(record.New(o))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token} {
-			if bytes.Contains(b, []byte(secret)) {
-				t.Errorf("%s: %q in %s", a.Name, secret, b)
-			}
+			assert.False(t, bytes.Contains(b, []byte(secret)), "%s: %q in %s", a.Name, secret, b)
 		}
 	}
 }
 
 func TestIPv4IsPlain(t *testing.T) {
 	o := &classify.Observation{Client: netip.MustParseAddrPort("[::ffff:192.0.2.1]:99")}
-	if got := record.New(o).Client.String(); got != "192.0.2.1:99" {
-		t.Errorf("client %s, want 192.0.2.1:99", got)
-	}
+	assert.Equal(t, "192.0.2.1:99", record.New(o).Client.String(), "client")
 }
 
 func BenchmarkNew(b *testing.B) {

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.uber.org/zap"
@@ -20,15 +22,11 @@ import (
 func TestWithoutBackend(t *testing.T) {
 	clearEnvironment(t)
 	tr := newTracer(t, traces.Config{SuccessRatio: 1})
-	if tr.Exports() {
-		t.Fatal("exports without being asked to")
-	}
+	require.False(t, tr.Exports(), "exports without being asked to")
 	o := attempt.Get("error_throttled")
 	o.Traceparent = []byte(unsampled)
 	span := tr.Decide(o)
-	if span.Exported {
-		t.Error("keeps a span without a backend")
-	}
+	assert.False(t, span.Exported, "keeps a span without a backend")
 	// The log line can still name the program's own span.
 	r := record.New(o)
 	r.SetSpan(span)
@@ -62,12 +60,9 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			_ = tr.Shutdown(ctx) // an error, or not: what counts is that it returns
-			if got := d.get("queue_full") + d.get("export_failed") + d.get("shutdown"); got != n {
-				t.Errorf("%d of %d spans accounted for: %v", got, n, d.by)
-			}
-			if d.get("queue_full") == 0 {
-				t.Error("a full queue was not counted")
-			}
+			got := d.get("queue_full") + d.get("export_failed") + d.get("shutdown")
+			assert.Equal(t, n, got, "%d of %d spans accounted for: %v", got, n, d.by)
+			assert.NotZero(t, d.get("queue_full"), "a full queue was not counted")
 		})
 	}
 }
@@ -126,12 +121,9 @@ func testFailedExports(t *testing.T, export func(context.Context, []sdktrace.Rea
 		observe(tr, o)
 	}
 	shutdown(t, tr)
-	if got := d.get("export_failed"); got != 5 {
-		t.Errorf("%d spans counted as export_failed, want 5", got)
-	}
-	if n := log.FilterMessage("span export failed").Len(); n != 1 {
-		t.Errorf("logged %d times, want once", n)
-	}
+	assert.Equal(t, 5, d.get("export_failed"), "spans counted as export_failed")
+	n := log.FilterMessage("span export failed").Len()
+	assert.Equal(t, 1, n, "logged %d times, want once", n)
 }
 
 func TestShutdownEndsAHangingExport(t *testing.T) {
@@ -151,12 +143,9 @@ func TestShutdownEndsAHangingExport(t *testing.T) {
 	<-started
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // no time at all
-	if err := tr.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("shutdown returned %v, want %v", err, context.Canceled)
-	}
-	if got := d.get("shutdown") + d.get("export_failed"); got != 3 {
-		t.Errorf("%d of 3 spans accounted for: %v", got, d.by)
-	}
+	assert.ErrorIs(t, tr.Shutdown(ctx), context.Canceled, "shutdown returned")
+	got := d.get("shutdown") + d.get("export_failed")
+	assert.Equal(t, 3, got, "%d of 3 spans accounted for: %v", got, d.by)
 	<-started // the rest is given up, one by one,
 	<-started // so that no goroutine stays behind: see TestMain
 }
@@ -180,9 +169,7 @@ func TestBatches(t *testing.T) {
 		tr := newTracer(t, traces.Config{Exporter: b})
 		record(tr, 9)
 		for range 2 {
-			if n := <-sizes; n != 4 {
-				t.Errorf("%d spans exported, want 4", n)
-			}
+			assert.Equal(t, 4, <-sizes, "spans exported")
 		}
 		shutdown(t, tr)
 		if n := <-sizes; n != 1 || len(sizes) != 0 {
@@ -194,9 +181,7 @@ func TestBatches(t *testing.T) {
 		tr := newTracer(t, traces.Config{Exporter: b})
 		for range 3 {
 			record(tr, 1)
-			if n := <-sizes; n != 1 {
-				t.Errorf("%d spans exported, want 1", n)
-			}
+			assert.Equal(t, 1, <-sizes, "spans exported")
 		}
 	})
 	t.Run("late", func(t *testing.T) {

@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
-	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // TestParent checks that attempts without a traceparent continue the trace that
@@ -33,7 +35,7 @@ func TestParent(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b := &backend{}
 			tr := newTracer(t, traces.Config{Exporter: b, Parent: traces.Parent{Traceparent: tt.parent, Tracestate: "vendor=1"}})
-			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p otlp.Problem) bool { return p.Variable == "TRACEPARENT" }) {
+			if invalid := tt.parent == "00-what"; invalid != slices.ContainsFunc(tr.Problems(), func(p usererror.Ignored) bool { return p.Variable == "TRACEPARENT" }) {
 				t.Errorf("problems %v", tr.Problems())
 			}
 			o := attempt.Get(tt.outcome)
@@ -43,12 +45,8 @@ func TestParent(t *testing.T) {
 			if tt.wantTrace == "" {
 				tt.wantTrace = strings.ReplaceAll(o.Verdict.RequestID.String(), "-", "")
 			}
-			if got := trace.TraceID(span.TraceID).String(); got != tt.wantTrace {
-				t.Errorf("trace ID %s, want %s", got, tt.wantTrace)
-			}
-			if len(b.spans) == 1 != tt.wantSpan {
-				t.Fatalf("%d spans", len(b.spans))
-			}
+			assert.Equal(t, tt.wantTrace, trace.TraceID(span.TraceID).String(), "trace ID")
+			require.Equal(t, tt.wantSpan, len(b.spans) == 1, "%d spans", len(b.spans))
 			if !tt.wantSpan {
 				return
 			}
@@ -82,14 +80,10 @@ func TestSpanHasTheDecidedIDs(t *testing.T) {
 			o := attempt.Get("error_signature")
 			o.Traceparent, o.Tracestate = []byte(tt.traceparent), []byte(tt.tracestate)
 			span := observe(tr, o)
-			if !span.Exported {
-				t.Fatal("a failure is not kept")
-			}
+			require.True(t, span.Exported, "a failure is not kept")
 			shutdown(t, tr)
 
-			if len(b.spans) != 1 {
-				t.Fatalf("%d spans, want 1", len(b.spans))
-			}
+			require.Len(t, b.spans, 1)
 			s := b.spans[0]
 			if id := s.SpanContext.TraceID(); id != span.TraceID || !id.IsValid() {
 				t.Errorf("trace ID %s, decided was %x", id, span.TraceID)
@@ -97,22 +91,15 @@ func TestSpanHasTheDecidedIDs(t *testing.T) {
 			if id := s.SpanContext.SpanID(); id != span.SpanID || !id.IsValid() {
 				t.Errorf("span ID %s, decided was %x", id, span.SpanID)
 			}
-			if s.SpanContext.TraceID().String() != tt.wantTrace {
-				t.Errorf("trace ID %s, want %s", s.SpanContext.TraceID(), tt.wantTrace)
-			}
+			assert.Equal(t, tt.wantTrace, s.SpanContext.TraceID().String(), "trace ID")
 			parent := ""
 			if s.Parent.IsValid() {
 				parent = s.Parent.SpanID().String()
 			}
-			if parent != tt.wantParent {
-				t.Errorf("parent %q, want %q", parent, tt.wantParent)
-			}
-			if state := s.SpanContext.TraceState().String(); state != tt.wantState {
-				t.Errorf("trace state %q, want %q", state, tt.wantState)
-			}
-			if !s.SpanContext.IsSampled() {
-				t.Error("an exported span is not sampled")
-			}
+			assert.Equal(t, tt.wantParent, parent)
+			state := s.SpanContext.TraceState().String()
+			assert.Equal(t, tt.wantState, state, "trace state")
+			assert.True(t, s.SpanContext.IsSampled(), "an exported span is not sampled")
 		})
 	}
 }
@@ -146,9 +133,7 @@ func TestDecide(t *testing.T) {
 			for range 100 {
 				o := attempt.Get(tt.attempt)
 				o.Traceparent = []byte(tt.traceparent)
-				if got := tr.Decide(o).Exported; got != tt.want {
-					t.Fatalf("exported %t, want %t", got, tt.want)
-				}
+				require.Equal(t, tt.want, tr.Decide(o).Exported, "exported")
 			}
 		})
 	}
@@ -168,9 +153,7 @@ func TestRatio(t *testing.T) {
 		}
 		return n
 	}
-	if n := kept(); n != 0 {
-		t.Errorf("%d of 10,000 kept with ratio 0", n)
-	}
+	assert.Zero(t, kept(), "of 10,000 kept with ratio 0")
 	tr.SetSuccessRatio(0.25)
 	if n := kept(); n < 2200 || n > 2800 { // seven standard deviations
 		t.Errorf("%d of 10,000 kept with ratio 0.25", n)

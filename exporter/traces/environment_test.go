@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -93,20 +95,14 @@ func TestEnvironment(t *testing.T) {
 			}
 			core, log := observer.New(zap.DebugLevel)
 			tr := newTracer(t, traces.Config{Console: io.Discard, Log: zap.New(core)})
-			if tr.Exports() != tt.exports {
-				t.Errorf("exports %t, want %t", tr.Exports(), tt.exports)
-			}
+			assert.Equal(t, tt.exports, tr.Exports(), "exports")
 			var ignored []string
 			for _, p := range tr.Problems() {
 				ignored = append(ignored, p.Variable)
-				if strings.Contains(p.String(), "secret") {
-					t.Errorf("it quotes the value: %s", p)
-				}
+				assert.NotContains(t, p.String(), "secret", "it quotes the value: %s", p)
 			}
 			slices.Sort(ignored)
-			if !slices.Equal(ignored, tt.ignored) {
-				t.Errorf("ignored %v, want %v", ignored, tt.ignored)
-			}
+			assert.Equal(t, tt.ignored, ignored)
 			if log.Len() != 0 {
 				t.Errorf("it logged %v", log.All())
 			}
@@ -158,17 +154,13 @@ func TestHTTP(t *testing.T) {
 		shutdown(t, tr)
 		select {
 		case s := <-got:
-			if s != want {
-				t.Errorf("%v: got %+v, want %+v", env, s, want)
-			}
+			assert.Equal(t, want, s, env)
 		default:
 			t.Errorf("%v: nothing was sent", env)
 		}
 		for _, kv := range env {
 			k, _, _ := strings.Cut(kv, "=")
-			if err := os.Unsetenv(k); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Unsetenv(k))
 		}
 	}
 	const pb, js = "application/x-protobuf", "application/json"
@@ -203,9 +195,7 @@ func TestProxyOfTheBackend(t *testing.T) {
 		cancel()
 		select {
 		case host := <-asked:
-			if host != "127.0.0.1:1" {
-				t.Errorf("%s: asked for the proxy to %s", protocol, host)
-			}
+			assert.Equal(t, "127.0.0.1:1", host, "%s: asked for the proxy", protocol)
 		default:
 			t.Errorf("%s: did not ask for the proxy", protocol)
 		}

@@ -11,11 +11,12 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
@@ -176,16 +177,10 @@ func compare(t *testing.T, from *origin, records ...*record.Record) {
 	x := &encoder{client: got, origin: from}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		if err := x.Export(t.Context(), records); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, x.Export(t.Context(), records))
 	}
-	if err := otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs); err != nil {
-		t.Fatal(err)
-	}
-	if err := (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), records); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs))
+	require.NoError(t, (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), records))
 	got.equal("our encoding", want)
 	slow.equal("our span by the SDK's encoding", want)
 }
@@ -216,9 +211,7 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	got := make(chan []byte, 1)
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		got <- bytes.ToLower(body) // the digits of IDs may be of any case
 	}))
 	defer backend.Close()
@@ -228,33 +221,17 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	from := newOrigin(1000, 1000)
 
 	sdk, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(backend.URL), otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := (snapshots{sdk, from}).Export(t.Context(), []*record.Record{r}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, snapshots{sdk, from}.Export(t.Context(), []*record.Record{r}))
 	var want, ours any
-	if err := json.Unmarshal(<-got, &want); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal(<-got, &want))
 	endpoint, err := url.Parse(backend.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil, from)
-	if err := x.Export(t.Context(), []*record.Record{r}); err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(<-got, &ours); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(ours, want) {
-		t.Errorf("got %v\nwant %v", ours, want)
-	}
-	if err := errors.Join(x.Shutdown(t.Context()), sdk.Shutdown(t.Context())); err != nil {
-		t.Error(err)
-	}
+	require.NoError(t, x.Export(t.Context(), []*record.Record{r}))
+	require.NoError(t, json.Unmarshal(<-got, &ours))
+	assert.Equal(t, want, ours)
+	assert.NoError(t, errors.Join(x.Shutdown(t.Context()), sdk.Shutdown(t.Context())))
 }
 
 func TestOTLPIsTheSDKs(t *testing.T) {

@@ -4,15 +4,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 )
 
 func TestDecideAllocatesNothing(t *testing.T) {
 	header := []byte("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")
-	if n := testing.AllocsPerRun(100, func() { parseParent(header) }); n != 0 {
-		t.Errorf("%v allocations to read a traceparent, want none", n)
-	}
+	n := testing.AllocsPerRun(100, func() { parseParent(header) })
+	assert.Zero(t, n, "allocations to read a traceparent, want none")
 }
 
 // FuzzParseParent holds our reading of a traceparent to OpenTelemetry's.

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
@@ -29,19 +30,13 @@ func TestResource(t *testing.T) {
 		"service.name": "ksyun-tap", "service.version": "overridden", "k8s.pod.name": "web-0",
 		"telemetry.sdk.language": "go", "process.runtime.name": "go",
 	} {
-		if got[k] != want {
-			t.Errorf("%s is %q, want %q", k, got[k], want)
-		}
+		assert.Equal(t, want, got[k], "%s is", k)
 	}
 	for _, k := range []string{"service.instance.id", "host.name", "process.pid"} {
-		if got[k] == "" {
-			t.Errorf("%s is missing", k)
-		}
+		assert.NotEmpty(t, got[k], "%s is missing", k)
 	}
 	for k := range got {
-		if strings.HasPrefix(k, "process.command") {
-			t.Errorf("%s contains the command line", k)
-		}
+		assert.False(t, strings.HasPrefix(k, "process.command"), "%s contains the command line", k)
 	}
 	if log.Len() != 0 {
 		t.Errorf("making the resource logged %v", log.All())
@@ -56,7 +51,6 @@ func TestServiceNameFromEnvironment(t *testing.T) {
 	o := attempt.Get("error_throttled")
 	observe(tr, o)
 	shutdown(t, tr)
-	if v, _ := b.spans[0].Resource.Set().Value("service.name"); v.AsString() != "my-tap" {
-		t.Errorf("service.name is %q, want my-tap", v.AsString())
-	}
+	v, _ := b.spans[0].Resource.Set().Value("service.name")
+	assert.Equal(t, "my-tap", v.AsString(), "service.name is")
 }

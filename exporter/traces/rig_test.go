@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
@@ -82,9 +83,7 @@ func newTracer(t testing.TB, cfg traces.Config) *traces.Tracer {
 // shutdown flushes tr.
 func shutdown(t *testing.T, tr *traces.Tracer) {
 	t.Helper()
-	if err := tr.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tr.Shutdown(t.Context()))
 }
 
 // observe passes the attempt o through tr, as the pipeline does, and returns its span.

@@ -38,14 +38,14 @@ func randomness(id [16]byte) uint64 {
 
 // newTraceID returns a random trace ID, which is not all zero.
 func newTraceID() (id [16]byte) {
-	binary.BigEndian.PutUint64(id[:8], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // must be unlikely to repeat, not secret
-	binary.BigEndian.PutUint64(id[8:], rand.Uint64())                  //nolint:gosec // as above
+	binary.BigEndian.PutUint64(id[:8], max(1, rand.Uint64())) //nolint:gosec // must be unlikely to repeat, not secret
+	binary.BigEndian.PutUint64(id[8:], rand.Uint64())         //nolint:gosec // as above
 	return id
 }
 
 // newSpanID returns a random span ID, which is not all zero.
 func newSpanID() (id [8]byte) {
-	binary.BigEndian.PutUint64(id[:], rand.Uint64N(math.MaxUint64)+1) //nolint:gosec // as above
+	binary.BigEndian.PutUint64(id[:], max(1, rand.Uint64())) //nolint:gosec // as above
 	return id
 }
 
@@ -54,8 +54,7 @@ func newSpanID() (id [8]byte) {
 // one if the request ID is not a UUID of version 4. All of its last 56 bits are
 // random, as W3C Trace Context requires of a trace with the random flag.
 func traceIDOf(request *classify.RequestID) [16]byte {
-	var text [classify.MaxRequestID]byte
-	if id, ok := parseUUID4(request.AppendTo(text[:0])); ok {
+	if id, ok := request.UUID4(); ok {
 		return id
 	}
 	return newTraceID()
@@ -64,39 +63,12 @@ func traceIDOf(request *classify.RequestID) [16]byte {
 // IDOf returns the trace ID, in hexadecimal digits, of an attempt with the request ID
 // that has no parent. It returns "" if that is random.
 func IDOf(requestID string) string {
-	id, ok := parseUUID4([]byte(requestID))
+	request := classify.MakeRequestID(requestID)
+	id, ok := request.UUID4()
 	if !ok {
 		return ""
 	}
 	return hex.EncodeToString(id[:])
-}
-
-// parseUUID4 parses a UUID of version 4, RFC 9562, in its form with four hyphens.
-// Upper-case digits are valid.
-func parseUUID4(text []byte) (id [16]byte, ok bool) {
-	const size = 36
-	if len(text) != size {
-		return id, false
-	}
-	n := 0
-	for i := 0; i < size; i++ {
-		switch i {
-		case 8, 13, 18, 23:
-			if text[i] != '-' {
-				return id, false
-			}
-			continue
-		}
-		hi, ok1 := digit(text[i] | ' ')
-		lo, ok2 := digit(text[i+1] | ' ')
-		if !ok1 || !ok2 {
-			return id, false
-		}
-		id[n] = hi<<4 | lo
-		n++
-		i++
-	}
-	return id, id[6]>>4 == 4 && id[8]>>6 == 0b10
 }
 
 // The trace state of OpenTelemetry: the key of its entry, and the key of the

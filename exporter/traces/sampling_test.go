@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -61,14 +63,10 @@ func TestThreshold(t *testing.T) {
 	} {
 		got := thresholdOf(tt.ratio)
 		if got == maxThreshold {
-			if tt.want != "" {
-				t.Errorf("ratio %g keeps nothing, want threshold %s", tt.ratio, tt.want)
-			}
+			assert.Empty(t, tt.want, "ratio %g keeps nothing, want threshold", tt.ratio)
 			continue
 		}
-		if text := formatThreshold(got); text != tt.want {
-			t.Errorf("ratio %g: threshold %s, want %s", tt.ratio, text, tt.want)
-		}
+		assert.Equal(t, tt.want, formatThreshold(got), "ratio %g: threshold", tt.ratio)
 	}
 }
 
@@ -83,12 +81,8 @@ func TestWithThreshold(t *testing.T) {
 		{"ot=" + long + "yyyyyyyyyy", "ot=th:c"}, // it would be too long
 	} {
 		state, err := trace.ParseTraceState(tt.state)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := withThreshold(state, 0xc0000000000000).String(); got != tt.want {
-			t.Errorf("%q became %q, want %q", tt.state, got, tt.want)
-		}
+		require.NoError(t, err)
+		assert.Equal(t, tt.want, withThreshold(state, 0xc0000000000000).String(), "%q became", tt.state)
 	}
 }
 

@@ -4,12 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -50,9 +51,7 @@ func TestSpans(t *testing.T) {
 			names, ids = append(names, a.Name), append(ids, span)
 		}
 	}
-	if slices.Contains(names, "host_refused") {
-		t.Error("a refused request has a span")
-	}
+	assert.NotContains(t, names, "host_refused", "a refused request has a span")
 	shutdown(t, tr)
 
 	got := make(map[string]spanJSON)
@@ -84,13 +83,9 @@ func TestSpans(t *testing.T) {
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
-	if err := enc.Encode(got); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, enc.Encode(got))
 	golden.Check(t, "testdata/spans.golden", out.Bytes())
-	if !b.down {
-		t.Error("the exporter was not shut down")
-	}
+	assert.True(t, b.down, "the exporter was not shut down")
 }
 
 // checkAttributes checks that the attributes of every kind of attempt are those of
@@ -126,9 +121,7 @@ func checkAttributes(t *testing.T, spans tracetest.SpanStubs) {
 		}
 	}
 	for key := range documented {
-		if !seen[key] {
-			t.Errorf("no attempt has %s", key)
-		}
+		assert.True(t, seen[key], "no attempt has %s", key)
 	}
 }
 
@@ -186,14 +179,11 @@ func TestMethodAndProtocol(t *testing.T) {
 			tt.change(o)
 			observe(tr, o)
 			shutdown(t, tr)
-			if b.spans[0].Name != tt.span {
-				t.Errorf("span %q, want %q", b.spans[0].Name, tt.span)
-			}
+			assert.Equal(t, tt.span, b.spans[0].Name, "span")
 			attrs := attribute.NewSet(b.spans[0].Attributes...)
 			for key, want := range tt.want {
-				if got, _ := attrs.Value(key); got.AsString() != want {
-					t.Errorf("%s is %q, want %q", key, got.AsString(), want)
-				}
+				got, _ := attrs.Value(key)
+				assert.Equal(t, want, got.AsString(), "%s is", key)
 			}
 		})
 	}
@@ -232,9 +222,8 @@ func TestClockSetBack(t *testing.T) {
 	o.End = o.Start.Round(0).Add(-time.Hour)
 	observe(tr, o)
 	shutdown(t, tr)
-	if s := b.spans[0]; !s.EndTime.Equal(s.StartTime) {
-		t.Errorf("from %v to %v", s.StartTime, s.EndTime)
-	}
+	s := b.spans[0]
+	assert.True(t, s.EndTime.Equal(s.StartTime), "from %v to %v", s.StartTime, s.EndTime)
 }
 
 func BenchmarkRecord(b *testing.B) {

@@ -14,7 +14,7 @@
 // The destination of spans is set by OpenTelemetry's environment variables
 // OTEL_TRACES_EXPORTER and OTEL_EXPORTER_OTLP_*. If none is set, no spans are made
 // and no connections are opened. Invalid variables are ignored and reported (see
-// otlp.Problem); they never keep the program from running.
+// usererror.Ignored); they never keep the program from running.
 package traces
 
 import (
@@ -33,6 +33,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // scope is the name of the instrumentation scope.
@@ -72,8 +73,9 @@ type Parent struct{ Traceparent, Tracestate string }
 type Tracer struct {
 	queue    *otlp.Queue[*record.Record] // nil if spans are not exported
 	origin   *origin
-	problems []otlp.Problem
-	parent   []byte // Config.Parent.Traceparent
+	problems []usererror.Ignored
+	parent   parent // Config.Parent.Traceparent
+	joins    bool   // parent is valid
 
 	threshold atomic.Uint64 // of successes that are not part of a trace
 }
@@ -82,17 +84,18 @@ type Tracer struct {
 // be applied are reported by Problems. New installs the global error handler of
 // the OpenTelemetry SDK.
 func New(ctx context.Context, cfg Config) *Tracer {
-	t := &Tracer{parent: []byte(cfg.Parent.Traceparent)}
+	t := &Tracer{}
+	t.parent, t.joins = parseParent([]byte(cfg.Parent.Traceparent))
 	t.SetSuccessRatio(cfg.SuccessRatio)
 	if cfg.Environment == nil {
 		cfg.Environment = otlp.ReadEnvironment(os.Getenv)
 	}
 	t.problems = slices.Clone(cfg.Environment.Problems)
 	if cfg.Environment.Traces.Console && cfg.Console == nil {
-		t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
+		t.problems = append(t.problems, usererror.Ignored{Variable: "OTEL_TRACES_EXPORTER", Reason: "names console, but standard output is used by the command"})
 	}
-	if _, valid := parseParent(t.parent); len(t.parent) > 0 && !valid {
-		t.problems = append(t.problems, otlp.Problem{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
+	if cfg.Parent.Traceparent != "" && !t.joins {
+		t.problems = append(t.problems, usererror.Ignored{Variable: "TRACEPARENT", Reason: "is not a W3C traceparent; calls are traces of their own"})
 	}
 	t.origin = &origin{
 		scope:  instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
@@ -107,7 +110,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 		var err error
 		otlp.Quietly(report, func() { exporter, err = buildExporter(cfg, t.origin) })
 		if err != nil {
-			t.problems = append(t.problems, otlp.Problem{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
+			t.problems = append(t.problems, usererror.Ignored{Variable: "OTEL_TRACES_EXPORTER", Reason: "the exporter cannot be created; no spans are sent"})
 		}
 	}
 	if exporter == nil {
@@ -129,7 +132,7 @@ func buildExporter(cfg Config, from *origin) (x exporter, err error) {
 }
 
 // Problems returns the environment variables that were ignored.
-func (t *Tracer) Problems() []otlp.Problem { return t.problems }
+func (t *Tracer) Problems() []usererror.Ignored { return t.problems }
 
 // Exports reports whether spans are exported.
 func (t *Tracer) Exports() bool { return t.queue != nil }
@@ -150,7 +153,7 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	}
 	p, joined := parseParent(o.Traceparent)
 	if !joined {
-		p, joined = parseParent(t.parent)
+		p, joined = t.parent, t.joins
 	}
 	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
 	if t.queue == nil || o.Fault.Refused() {

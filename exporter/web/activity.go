@@ -259,9 +259,9 @@ func (a api) countGroups(c *counts, q *query, now time.Time) {
 
 // countRecords counts from the journal.
 func (a api) countRecords(ctx context.Context, c *counts, q *query) {
-	a.Journal.Each(ctx, &q.filter, func(r *record.Record) {
+	for r := range a.Journal.All(ctx, &q.filter) {
 		c.add(c.values(r), r.Time.Unix(), 1)
-	})
+	}
 }
 
 // largest returns the series, the largest first. Those beyond limit are added

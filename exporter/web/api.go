@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
-	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -38,34 +37,11 @@ type failuresData struct {
 	Journal    journal.Stats    `json:"journal"`
 }
 
-// foundData is the failures with one ID or request ID, newest first.
-type foundData struct {
-	Failures []*record.Record `json:"failures"`
-}
+// object is data with other keys.
+type object map[string]any
 
-// groupsData is all groups, the largest first.
-type groupsData struct {
-	Calls  uint64         `json:"calls"` // since the start
-	Groups []groups.Group `json:"groups"`
-	Table  groups.Stats   `json:"table"`
-}
-
-// groupData is one group.
-type groupData struct {
-	Group groups.Group `json:"group"`
-}
-
-// noticesData is what was noticed besides failures of single calls, newest first.
-type noticesData struct {
-	Notices []*diagnosis.Notice `json:"notices"`
-}
-
-// incidentsData is the kinds of failure of the last 15 minutes, the most frequent first.
-type incidentsData struct {
-	Incidents []incidentData `json:"incidents"`
-}
-
-type incidentData struct {
+// incident is a kind of failure of the last 15 minutes.
+type incident struct {
 	diagnosis.Incident
 	Sentence diagnosis.Text `json:"sentence"` // the scope in words, in UTC
 }
@@ -120,7 +96,7 @@ func (a api) failures(w http.ResponseWriter, r *http.Request, q *query) {
 // failure serves the failures with one ID or request ID.
 func (a api) failure(w http.ResponseWriter, r *http.Request, _ *query) {
 	if found := a.find(w, r); found != nil {
-		succeed(w, foundData{found})
+		succeed(w, object{"failures": found})
 	}
 }
 
@@ -196,10 +172,10 @@ func (a api) lookUp(ctx context.Context, id string) []*record.Record {
 	return a.Journal.Find(id)
 }
 
-// groups returns all groups.
+// groups returns all groups, the largest first, and the number of calls since the start.
 func (a api) groups() any {
 	calls := a.Activity.Calls()
-	return groupsData{calls, a.Groups.List(a.Now(), calls), a.Groups.Stats()}
+	return object{"calls": calls, "groups": a.Groups.List(a.Now(), calls), "table": a.Groups.Stats()}
 }
 
 // group serves one group.
@@ -210,18 +186,19 @@ func (a api) group(w http.ResponseWriter, r *http.Request, _ *query) {
 		fail(w, http.StatusNotFound, errNotFound, fmt.Sprintf("no group with ID %q", id))
 		return
 	}
-	succeed(w, groupData{g})
+	succeed(w, object{"group": g})
 }
 
-// incidents returns the onset and scope of the kinds of failure that go on.
+// incidents returns the onset and scope of the kinds of failure that go on, the most
+// frequent first.
 func (a api) incidents() any {
-	all := []incidentData{} // [] in JSON, not null
+	all := []incident{} // [] in JSON, not null
 	for _, i := range a.Diagnoser.Incidents(a.Now()) {
-		all = append(all, incidentData{i, diagnosis.Text{
+		all = append(all, incident{i, diagnosis.Text{
 			English: i.Sentence(diagnosis.English, i.Blame, i.Last), Chinese: i.Sentence(diagnosis.Chinese, i.Blame, i.Last),
 		}})
 	}
-	return incidentsData{all}
+	return object{"incidents": all}
 }
 
 // succeed responds with data.
@@ -236,11 +213,7 @@ func fail(w http.ResponseWriter, status int, kind, message string) {
 
 // reply writes a as JSON.
 func reply(w http.ResponseWriter, status int, a response) {
-	body, err := encode(a)
-	if err != nil { // cannot happen with the types above
-		http.Error(w, "cannot encode the response", http.StatusInternalServerError)
-		return
-	}
+	body := encode(a)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
@@ -249,10 +222,12 @@ func reply(w http.ResponseWriter, status int, a response) {
 // encode returns v as one line of JSON. "&" is not escaped, so that URLs can be
 // read and searched for. The response headers keep browsers from treating it as
 // HTML.
-func encode(v any) ([]byte, error) {
+func encode(v any) []byte {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return printable.EscapeBytes(body.Bytes()), err
+	if err := enc.Encode(v); err != nil {
+		panic(err) // v is none of the types of the API
+	}
+	return printable.EscapeBytes(body.Bytes())
 }

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -76,17 +79,13 @@ func TestGolden(t *testing.T) {
 	for _, tt := range goldens {
 		t.Run(tt.name, func(t *testing.T) {
 			w := ask(h, http.MethodGet, tt.target)
-			if w.Code != tt.status {
-				t.Errorf("status %d, want %d", w.Code, tt.status)
-			}
+			assert.Equal(t, tt.status, w.Code, "status")
 			_, suffix, _ := strings.Cut(tt.name, ".")
 			want := map[string]string{
 				"json": "application/json; charset=utf-8", "html": "text/html; charset=utf-8", "txt": "text/plain; charset=utf-8",
 				"csv": "text/csv; charset=utf-8; header=present", "ndjson": "application/x-ndjson; charset=utf-8",
 			}[suffix]
-			if got := w.Header().Get("Content-Type"); got != want {
-				t.Errorf("Content-Type %q, want %q", got, want)
-			}
+			assert.Equal(t, want, w.Header().Get("Content-Type"), "Content-Type")
 			golden.Check(t, "testdata/"+tt.name, staticHash.ReplaceAll(w.Body.Bytes(), []byte("/static/$1.HASH.$2")))
 		})
 	}
@@ -105,12 +104,8 @@ type list struct {
 func failures(t *testing.T, w *httptest.ResponseRecorder) list {
 	t.Helper()
 	var a list
-	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
-		t.Fatal(err)
-	}
-	if a.Status != "success" {
-		t.Fatalf("answered %s", w.Body)
-	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &a))
+	require.Equal(t, "success", a.Status, "answered %s", w.Body)
 	return a
 }
 
@@ -136,9 +131,8 @@ func TestFrom(t *testing.T) {
 		{"from=3h&to=1h", 1},
 		{"from=15m&to=5m", 1},
 	} {
-		if got := failures(t, ask(h, http.MethodGet, "/api/v1/failures?"+tt.query)).Data.Failures; len(got) != tt.want {
-			t.Errorf("%s: %d failures, want %d", tt.query, len(got), tt.want)
-		}
+		got := failures(t, ask(h, http.MethodGet, "/api/v1/failures?"+tt.query)).Data.Failures
+		assert.Len(t, got, tt.want, "%s: %d failures, want %d", tt.query, len(got), tt.want)
 	}
 }
 
@@ -162,9 +156,8 @@ func TestBadParameters(t *testing.T) {
 	} {
 		w := ask(h, http.MethodGet, "/api/v1/"+target)
 		var a struct{ Status, ErrorType, Error string }
-		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil {
-			t.Fatalf("%s: %v in %s", target, err, w.Body)
-		}
+		err := json.Unmarshal(w.Body.Bytes(), &a)
+		require.NoError(t, err, "%s: %v in %s", target, err, w.Body)
 		if w.Code != 400 || a.Status != "error" || a.ErrorType != "bad_data" || a.Error == "" {
 			t.Errorf("%s: %d %s", target, w.Code, w.Body)
 		}
@@ -187,12 +180,8 @@ func TestSuggestions(t *testing.T) {
 		{"failures?format=jsn", `did you mean "json"?`},
 	} {
 		var a struct{ Error string }
-		if err := json.Unmarshal(ask(h, http.MethodGet, "/api/v1/"+tt.target).Body.Bytes(), &a); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(a.Error, tt.want) {
-			t.Errorf("%s: %q, want %q", tt.target, a.Error, tt.want)
-		}
+		require.NoError(t, json.Unmarshal(ask(h, http.MethodGet, "/api/v1/"+tt.target).Body.Bytes(), &a))
+		assert.Contains(t, a.Error, tt.want, tt.target)
 	}
 }
 
@@ -247,9 +236,8 @@ func TestFormats(t *testing.T) {
 		{"text/html, text/csv;q=0.5", "text/csv"},
 		{"application/json, text/csv", "application/json"},
 	} {
-		if got := accept(tt.accept).Header().Get("Content-Type"); !strings.HasPrefix(got, tt.want+";") {
-			t.Errorf("%q: %q, want %q", tt.accept, got, tt.want)
-		}
+		got := accept(tt.accept).Header().Get("Content-Type")
+		assert.True(t, strings.HasPrefix(got, tt.want+";"), "%q: %q, want %q", tt.accept, got, tt.want)
 	}
 	all := failures(t, accept("")).Data.Failures
 	lines := strings.Split(strings.TrimSpace(accept("application/x-ndjson").Body.String()), "\n")
@@ -260,9 +248,7 @@ func TestFormats(t *testing.T) {
 	flat := []string{"cause", "advice", "retry", "duration_seconds"} // of another form or format in JSON
 	for i, r := range all {
 		var fromLine map[string]any
-		if err := json.Unmarshal([]byte(lines[i]), &fromLine); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, json.Unmarshal([]byte(lines[i]), &fromLine))
 		if fromLine["id"] != r.ID {
 			t.Errorf("line %d is of %v, want %s", i, fromLine["id"], r.ID)
 		}
@@ -284,9 +270,8 @@ func TestFormulas(t *testing.T) {
 	j.Add(&record.Record{ID: "000000000000000", Message: `=HYPERLINK("https://evil.example")`, Action: "@SUM(1)"})
 	w := ask(handler(func(o *web.Options) { o.Journal = j }), http.MethodGet, "/api/v1/failures?format=csv")
 	rows, err := csv.NewReader(w.Body).ReadAll()
-	if err != nil || len(rows) != 2 {
-		t.Fatal(rows, err)
-	}
+	require.NoError(t, err)
+	require.Len(t, rows, 2)
 	for _, cell := range rows[1] {
 		if strings.HasPrefix(cell, "=") || strings.HasPrefix(cell, "@") {
 			t.Errorf("the cell %q is a formula", cell)
@@ -300,19 +285,15 @@ func TestTicketCitesNoForeignID(t *testing.T) {
 	for _, id := range []string{tapID, programID} {
 		for _, lang := range []string{"en", "zh"} {
 			got := ask(h, http.MethodGet, "/api/v1/failures/"+id+"/ticket?lang="+lang).Body.String()
-			if strings.Contains(got, id) {
-				t.Errorf("%s cites the ID:\n%s", lang, got)
-			}
+			assert.NotContains(t, got, id, "%s cites the ID", lang)
 			if !strings.Contains(got, "2026-11-23T08:00:00Z") || !strings.Contains(got, "127.0.0.1:41000") {
 				t.Errorf("%s has no time or no address:\n%s", lang, got)
 			}
 		}
-		if page := ask(h, http.MethodGet, "/failures/"+id); page.Code != 200 {
-			t.Errorf("the page of %s: %d", id, page.Code)
-		}
-		if found := failures(t, ask(h, http.MethodGet, "/api/v1/failures?request_id="+id[:12])).Data.Failures; len(found) != 1 {
-			t.Errorf("%s: found %d by the beginning of the ID", id, len(found))
-		}
+		page := ask(h, http.MethodGet, "/failures/"+id)
+		assert.Equal(t, 200, page.Code, "the page of %s", id)
+		found := failures(t, ask(h, http.MethodGet, "/api/v1/failures?request_id="+id[:12])).Data.Failures
+		assert.Len(t, found, 1, "%s: found %d by the beginning of the ID", id, len(found))
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
@@ -47,20 +49,15 @@ func TestOneLookUpAtATime(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if n := begun.Load(); n != 1 {
-			t.Errorf("%d look-ups at a time", n)
-		}
-		if w := request(t.Context(), h, "/api/v1/failures"); w.Code != http.StatusOK {
-			t.Errorf("a search during a look-up: status %d", w.Code)
-		}
+		assert.EqualValues(t, 1, begun.Load(), "look-ups at a time")
+		w := request(t.Context(), h, "/api/v1/failures")
+		assert.Equal(t, http.StatusOK, w.Code, "a search during a look-up: status")
 		giveUp()
 		synctest.Wait()
 		proceed <- struct{}{}
 		proceed <- struct{}{}
 		requests.Wait()
-		if n := begun.Load(); n != 2 {
-			t.Errorf("%d look-ups were served, want 2 of 3", n)
-		}
+		assert.EqualValues(t, 2, begun.Load(), "look-ups were served")
 	})
 }
 
@@ -73,9 +70,8 @@ func TestLookUpSettles(t *testing.T) {
 			opts.Journal.Add(&record.Record{ID: "1m4q7t9kzzzx7f2", RequestID: unknownID})
 			return true
 		}
-		if w := request(t.Context(), web.NewHandler(opts), path+unknownID); w.Code != http.StatusOK {
-			t.Errorf("%s: status %d", path, w.Code)
-		}
+		w := request(t.Context(), web.NewHandler(opts), path+unknownID)
+		assert.Equal(t, http.StatusOK, w.Code, "%s: status", path)
 	}
 }
 

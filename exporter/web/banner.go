@@ -2,12 +2,14 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 )
 
 const (
@@ -52,7 +54,7 @@ const (
 )
 
 // newBanner returns the banner for the present time.
-func (p pages) newBanner(all []groups.Group, now time.Time) banner {
+func (p pages) newBanner(ctx context.Context, all []groups.Group, now time.Time) banner {
 	b := banner{State: bannerCalm, Minutes: bannerMinutes, Proxy: p.Proxy}
 	b.Calls, b.Failed = p.sums(now.Add(-(bannerMinutes-1)*time.Minute), now)
 	if b.Calls > 0 {
@@ -63,7 +65,7 @@ func (p pages) newBanner(all []groups.Group, now time.Time) banner {
 			b.Last = g
 		}
 	}
-	kinds := kindsOf(all)
+	kinds := p.kindsOf(ctx, all, now)
 	switch {
 	case len(kinds) > 0 && b.Failed > 0:
 		b.State = bannerFailing
@@ -80,13 +82,13 @@ func (p pages) newBanner(all []groups.Group, now time.Time) banner {
 }
 
 // lead sets the kind of failure that leads.
-func (b *banner) lead(k kind) {
+func (b *banner) lead(k *kind) {
 	b.Count = k.recent
 	actions := map[string]bool{}
 	most := uint64(0)
 	for _, g := range k.groups {
 		actions[g.Action] = true
-		if n := recentOf(g, bannerMinutes); n > most {
+		if n := recentOf(g); n > most {
 			b.Leading, most = g, n
 		}
 		if b.Newest == nil || g.LastSeen.After(b.Newest.LastSeen) {
@@ -102,48 +104,74 @@ func (b *banner) lead(k kind) {
 // kind is a kind of failure: the groups with the same code, or else fault, status or
 // outcome, and the same blame.
 type kind struct {
-	groups      []*groups.Group
-	now, recent uint64 // failures in the last nowMinutes and bannerMinutes
+	groups []*groups.Group
+	recent uint64        // failures in the last bannerMinutes
+	last   time.Time     // the last failure
+	oldest time.Time     // the oldest failure of the last bannerMinutes that is in the journal
+	pause  time.Duration // the longest one between the failures since then
 }
 
-// nowMinutes is how long ago a failure of a kind that goes on is at most.
-const nowMinutes = 2
+// A kind of failure goes on for minQuiet after its last failure, or for half as long again
+// as it paused before, up to maxQuiet. So programs that fail once a minute go on, and a
+// burst that ends does not.
+const (
+	minQuiet = 15 * time.Second
+	maxQuiet = 2 * time.Minute
+)
+
+// current returns the recent failures of a kind that goes on, or else 0.
+func (k *kind) current(now time.Time) uint64 {
+	if now.Sub(k.last) > min(max(minQuiet, k.pause*3/2), maxQuiet) {
+		return 0
+	}
+	return k.recent
+}
 
 // kindsOf returns the kinds of failure of the last minutes: those that go on before
 // those that have ended, and the most frequent first.
-func kindsOf(all []groups.Group) []kind {
+func (p pages) kindsOf(ctx context.Context, all []groups.Group, now time.Time) []*kind {
 	type key struct {
 		filter
 
 		blame classify.Blame
 	}
-	var kinds []kind
-	at := map[key]int{}
+	var kinds []*kind
+	byKey := map[key]*kind{}
 	for i := range all {
 		g := &all[i]
-		recent := recentOf(g, bannerMinutes)
+		recent := recentOf(g)
 		if recent == 0 || g.Last == nil {
 			continue
 		}
-		k := key{subjectOf(g.Last), g.Blame}
-		n, ok := at[k]
-		if !ok {
-			n = len(kinds)
-			at[k], kinds = n, append(kinds, kind{})
+		at := key{subjectOf(g.Last), g.Blame}
+		k := byKey[at]
+		if k == nil {
+			k = new(kind)
+			byKey[at], kinds = k, append(kinds, k)
 		}
-		kinds[n].groups = append(kinds[n].groups, g)
-		kinds[n].recent += recent
-		kinds[n].now += recentOf(g, nowMinutes)
+		k.groups = append(k.groups, g)
+		k.recent += recent
+		k.last = latest(k.last, g.LastSeen)
 	}
-	slices.SortStableFunc(kinds, func(a, b kind) int {
-		return cmp.Or(cmp.Compare(b.now, a.now), cmp.Compare(b.recent, a.recent))
+	if len(kinds) > 1 { // the journal is read from the newest failure on
+		for r := range p.Journal.All(ctx, &journal.Filter{From: now.Add(-bannerMinutes * time.Minute)}) {
+			if k := byKey[key{subjectOf(r), r.Blame}]; k != nil {
+				if !k.oldest.IsZero() {
+					k.pause = max(k.pause, k.oldest.Sub(r.Time))
+				}
+				k.oldest = r.Time
+			}
+		}
+	}
+	slices.SortStableFunc(kinds, func(a, b *kind) int {
+		return cmp.Or(cmp.Compare(b.current(now), a.current(now)), cmp.Compare(b.recent, a.recent))
 	})
 	return kinds
 }
 
-// recentOf returns the number of failures of g in the last minutes.
-func recentOf(g *groups.Group, minutes int) uint64 {
-	return sum(g.Trend.Counts[groups.TrendMinutes-minutes:])
+// recentOf returns the number of failures of g in the last bannerMinutes.
+func recentOf(g *groups.Group) uint64 {
+	return sum(g.Trend.Counts[groups.TrendMinutes-bannerMinutes:])
 }
 
 // sums returns the number of calls and of failures from the minute of from to that

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -35,10 +34,7 @@ const (
 // invalid returns the parameters that cannot be understood, in order.
 func (d *overviewData) invalid() (all []blank) {
 	for _, name := range sortedKeys(d.values) {
-		if name == paramView {
-			continue
-		}
-		if !slices.Contains(listParams, name) {
+		if !slices.Contains(overviewParams, name) {
 			b := blank{filter: filter{name, strings.Join(d.values[name], ", "), d.Set(name, "")}, Kind: blankName}
 			if nearest, ok := usererror.Nearest(strings.ToLower(name), filterParams); ok {
 				v := d.query()
@@ -102,7 +98,7 @@ func (p pages) blanks(ctx context.Context, d *overviewData, q *query) (all []bla
 	matched := make([]bool, len(all)) // in the time range
 	known := make([]map[string]bool, len(all))
 	within := journal.Filter{From: q.filter.From, To: q.filter.To}
-	p.Journal.Each(ctx, &journal.Filter{}, func(r *record.Record) {
+	for r := range p.Journal.All(ctx, &journal.Filter{}) {
 		for i := range all {
 			if filters[i].Matches(r) {
 				all[i].Kind = blankRange
@@ -114,7 +110,7 @@ func (p pages) blanks(ctx context.Context, d *overviewData, q *query) (all []bla
 				known[i][c[0].Dimension.Value(r)] = true
 			}
 		}
-	})
+	}
 	var found []blank
 	for i := range all {
 		if matched[i] {

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -30,8 +29,9 @@ const (
 //
 // After a reconnection with Last-Event-ID, the failures since then are sent first.
 func (a api) events(w http.ResponseWriter, r *http.Request, q *query) {
-	if err := checkLastEvent(r.Header.Get("Last-Event-ID")); err != nil {
-		fail(w, http.StatusBadRequest, errBadData, err.Error())
+	last := r.Header.Get("Last-Event-ID")
+	if last != "" && checkCursor(last) != nil {
+		fail(w, http.StatusBadRequest, errBadData, "invalid field Last-Event-ID: want the ID of a failure")
 		return
 	}
 	s, err := a.Feed.Subscribe()
@@ -45,20 +45,9 @@ func (a api) events(w http.ResponseWriter, r *http.Request, q *query) {
 	h.Set("Content-Type", "text/event-stream; charset=utf-8")
 	h.Set("X-Accel-Buffering", "no") // nginx would wait for more
 	stream := stream{api: a, w: w, control: http.NewResponseController(w), query: q, changed: map[string]struct{}{}}
-	if err := stream.serve(r.Context(), s, r.Header.Get("Last-Event-ID")); err != nil {
+	if err := stream.serve(r.Context(), s, last); err != nil {
 		s.Drop()
 	}
-}
-
-// checkLastEvent returns an error if id cannot be the ID of an event.
-func checkLastEvent(id string) error {
-	if id == "" {
-		return nil
-	}
-	if checkCursor(id) != nil {
-		return errors.New("invalid field Last-Event-ID: want the ID of a failure")
-	}
-	return nil
 }
 
 // stream is one client's event stream.
@@ -161,17 +150,11 @@ func (s *stream) sendGroups() error {
 
 // event sends one event. The client remembers id, unless it is "".
 func (s *stream) event(name, id string, data any) error {
-	body, err := encode(data) // one line, which ends the field
-	if err != nil {
-		return err
-	}
 	b := fmt.Appendf(nil, "event: %s\n", name)
 	if id != "" {
 		b = fmt.Appendf(b, "id: %s\n", id)
 	}
-	b = append(b, "data: "...)
-	b = append(b, body...)
-	return s.write(append(b, '\n'))
+	return s.write(fmt.Appendf(b, "data: %s\n", encode(data))) // one line, which ends the field
 }
 
 // write sends b at once.

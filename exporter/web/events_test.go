@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/feed"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
@@ -33,17 +36,13 @@ func connect(t *testing.T, addr, query, last string) *stream {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/api/v1/events"+query, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if last != "" {
 		r.Header.Set("Last-Event-ID", last)
 	}
 	tr := &http.Transport{}
 	res, err := tr.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := &stream{t: t, body: bufio.NewScanner(res.Body), cancel: cancel, closed: func() {
 		cancel()
 		res.Body.Close()
@@ -133,9 +132,8 @@ func TestEvents(t *testing.T) {
 		if err := json.Unmarshal([]byte(e.data), &g); err != nil || !ok || e.name != "group" || e.id != "" {
 			t.Fatalf("event %+v, %v", e, err)
 		}
-		if want := map[string]int{"a": 2, "b": 1}[g.Action]; g.Count != want {
-			t.Errorf("group %+v, want %d failures", g, want)
-		}
+		want := map[string]int{"a": 2, "b": 1}[g.Action]
+		assert.Equal(t, want, g.Count, "group %+v, want %d failures", g, want)
 		seen[g.ID] = true
 	}
 	all.closed()
@@ -167,9 +165,7 @@ func TestTooManySubscribers(t *testing.T) {
 	opts := filled()
 	for range feed.MaxSubscribers {
 		s, err := opts.Feed.Subscribe()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer s.Close()
 	}
 	h := web.NewHandler(opts)
@@ -181,12 +177,8 @@ func TestTooManySubscribers(t *testing.T) {
 
 func TestBadLastEventID(t *testing.T) {
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/api/v1/events", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r.Header.Set("Last-Event-ID", "x y")
 	w := recordResponse(handler(nil), r)
-	if w.Code != http.StatusBadRequest {
-		t.Errorf("%d %s", w.Code, w.Body)
-	}
+	assert.Equal(t, http.StatusBadRequest, w.Code, "%s", w.Body)
 }

@@ -36,12 +36,14 @@ type failureData struct {
 func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	d := failureData{frame: p.frameOf(r, "failure"), ID: r.PathValue("id")}
 	if !record.IsID(d.ID) && checkRequestID(d.ID) != nil {
-		render(w, r, http.StatusBadRequest, "failure.html", d)
+		d.status = http.StatusBadRequest
+		render(w, "failure.html", d)
 		return
 	}
 	found := p.lookUp(r.Context(), d.ID)
 	if len(found) == 0 {
-		render(w, r, http.StatusNotFound, "failure.html", d)
+		d.status = http.StatusNotFound
+		render(w, "failure.html", d)
 		return
 	}
 	f := found[0]
@@ -62,7 +64,7 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 			d.Since = d.Group.FirstSeen
 		}
 	}
-	render(w, r, http.StatusOK, "failure.html", d)
+	render(w, "failure.html", d)
 }
 
 // maxAttempts is the maximum number of attempts of one call that are shown.

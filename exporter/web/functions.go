@@ -18,14 +18,14 @@ func functions(l diagnosis.Language) template.FuncMap {
 		"in":      func(t diagnosis.Text) string { return t.In(l) },
 		"static":  static.url,
 		"title":   title,
-		"clock":   clock,
-		"stamp":   stamp,
+		"minute":  timeElement("minute", "15:04"),
+		"clock":   timeElement("clock", "15:04:05"),
+		"moment":  timeElement("moment", "2006-01-02 15:04Z"),
+		"stamp":   timeElement("stamp", "2006-01-02 15:04:05Z"),
 		"took":    took,
 		"count":   count,
 		"percent": percent,
 		"share":   share,
-		"minute":  minute,
-		"moment":  moment,
 		"iso":     iso,
 		"ago":     func(now, t time.Time) string { return span(l, now.Sub(t)) },
 		"subject": subjectIn(l),
@@ -33,29 +33,19 @@ func functions(l diagnosis.Language) template.FuncMap {
 	}
 }
 
-// timeElement returns a time in UTC as an element that the script converts to local
-// time. The format of the script is that of layout.
-func timeElement(t time.Time, style, layout string) template.HTML {
-	if t.IsZero() {
-		return ""
+// timeElement returns the function that returns a time in UTC as an element that the
+// script converts to local time. The format of the script is that of layout.
+func timeElement(style, layout string) func(time.Time) template.HTML {
+	return func(t time.Time) template.HTML {
+		if t.IsZero() {
+			return ""
+		}
+		t = t.UTC()
+		full := t.Format("2006-01-02 15:04:05.000Z")
+		return template.HTML(fmt.Sprintf(`<time datetime="%s" data-style="%s" title="%s">%s</time>`, //nolint:gosec // only formatted times
+			iso(t), style, full, t.Format(layout)))
 	}
-	t = t.UTC()
-	full := t.Format("2006-01-02 15:04:05.000Z")
-	return template.HTML(fmt.Sprintf(`<time datetime="%s" data-style="%s" title="%s">%s</time>`, //nolint:gosec // only formatted times
-		iso(t), style, full, t.Format(layout)))
 }
-
-// clock formats a time of day.
-func clock(t time.Time) template.HTML { return timeElement(t, "clock", "15:04:05") }
-
-// minute formats a time of day without seconds.
-func minute(t time.Time) template.HTML { return timeElement(t, "minute", "15:04") }
-
-// stamp formats a date and a time of day.
-func stamp(t time.Time) template.HTML { return timeElement(t, "stamp", "2006-01-02 15:04:05Z") }
-
-// moment formats a date and a time of day without seconds.
-func moment(t time.Time) template.HTML { return timeElement(t, "moment", "2006-01-02 15:04Z") }
 
 // iso formats a time for scripts.
 func iso(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -28,7 +28,9 @@ type groupRow struct {
 func (p pages) groupRows(ctx context.Context, d *overviewData, q *query, all []groups.Group) []groupRow {
 	exact := q.grouped()
 	inJournal := map[string][]*record.Record{}
-	p.Journal.Each(ctx, &q.filter, func(r *record.Record) { inJournal[r.Group] = append(inJournal[r.Group], r) })
+	for r := range p.Journal.All(ctx, &q.filter) {
+		inJournal[r.Group] = append(inJournal[r.Group], r)
+	}
 	complete := p.completeSince(q.filter.From).IsZero()
 
 	var rows []groupRow
@@ -48,10 +50,7 @@ func (p pages) groupRows(ctx context.Context, d *overviewData, q *query, all []g
 			row.OfCalls = min(1, float64(row.InRange)/float64(d.Calls))
 		}
 		row.Spark = newSparkline(bins(&g, records, q, d.Now))
-		v := d.query()
-		v.Set("group", g.ID)
-		v.Set(paramView, viewList)
-		row.Open = d.link(v)
+		row.Open = d.Set("group", g.ID, paramView, viewList)
 		rows = append(rows, row)
 	}
 	slices.SortStableFunc(rows, func(a, b groupRow) int { return cmp.Compare(b.InRange, a.InRange) })

@@ -34,13 +34,15 @@ func (l location) link(v url.Values) string {
 	return l.path + "?" + v.Encode()
 }
 
-// Set returns the link with name set to the only value. "" removes the parameter.
-func (l location) Set(name, value string) string {
+// Set returns the link with parameters, given as name and only value. "" removes one.
+func (l location) Set(pairs ...string) string {
 	v := l.query()
-	if value == "" {
-		v.Del(name)
-	} else {
-		v.Set(name, value)
+	for pair := range slices.Chunk(pairs, 2) {
+		if name, value := pair[0], pair[1]; value == "" {
+			v.Del(name)
+		} else {
+			v.Set(name, value)
+		}
 	}
 	return l.link(v)
 }
@@ -57,15 +59,7 @@ func (l location) Without(name, value string) string {
 
 // Between returns the link with another time range.
 func (l location) Between(from, to string) string {
-	v := l.query()
-	for name, value := range map[string]string{paramFrom: from, paramTo: to} {
-		if value == "" {
-			v.Del(name)
-		} else {
-			v.Set(name, value)
-		}
-	}
-	return l.link(v)
+	return l.Set(paramFrom, from, paramTo, to)
 }
 
 // Toggle returns the link with name set to value, or without it if it is set.

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -25,9 +27,7 @@ func document(t *testing.T) map[string]any {
 		t.Fatalf("%d %s", w.Code, w.Header().Get("Content-Type"))
 	}
 	doc, err := jsonschema.UnmarshalJSON(w.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return doc.(map[string]any)
 }
 
@@ -37,9 +37,7 @@ func at(t *testing.T, doc map[string]any, keys ...string) map[string]any {
 	part := doc
 	for _, k := range keys {
 		next, ok := part[k].(map[string]any)
-		if !ok {
-			t.Fatalf("the document has no %q in %q", k, keys)
-		}
+		require.True(t, ok, "the document has no %q in %q", k, keys)
 		if ref, ok := next["$ref"].(string); ok {
 			next = at(t, doc, strings.Split(strings.TrimPrefix(ref, "#/"), "/")...)
 		}
@@ -78,9 +76,7 @@ func compiler(t *testing.T, doc map[string]any) func(parts ...string) *jsonschem
 	t.Helper()
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()
-	if err := c.AddResource("openapi.json", doc); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, c.AddResource("openapi.json", doc))
 	escape := strings.NewReplacer("~", "~0", "/", "~1", "{", "%7B", "}", "%7D")
 	return func(parts ...string) *jsonschema.Schema {
 		t.Helper()
@@ -88,9 +84,7 @@ func compiler(t *testing.T, doc map[string]any) func(parts ...string) *jsonschem
 			parts[i] = escape.Replace(p)
 		}
 		s, err := c.Compile("openapi.json#/" + strings.Join(parts, "/"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		return s
 	}
 }
@@ -129,12 +123,8 @@ func TestResponsesAreAsDocumented(t *testing.T) {
 		}
 		for _, line := range lines {
 			value, err := jsonschema.UnmarshalJSON(strings.NewReader(line))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := s.Validate(value); err != nil {
-				t.Errorf("%s: %v", target, err)
-			}
+			require.NoError(t, err)
+			assert.NoError(t, s.Validate(value), target)
 		}
 	}
 	for path := range at(t, doc, "paths") {
@@ -158,9 +148,7 @@ func TestSchemaRefusesOthers(t *testing.T) {
 		valid + `,"category":"something"}`: false,
 	} {
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(text))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if err := s.Validate(value); (err == nil) != ok {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -174,9 +162,7 @@ func TestDocumentHasAllKeys(t *testing.T) {
 		want := keysOf(reflect.TypeOf(value))
 		got := slices.Sorted(maps.Keys(at(t, doc, "components", "schemas", name, "properties")))
 		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s has\n%q\nwant\n%q", name, got, want)
-		}
+		assert.Equal(t, want, got, name)
 	}
 }
 
@@ -201,9 +187,7 @@ func TestDocumentHasAllParameters(t *testing.T) {
 	h := handler(nil)
 	all := slices.Collect(maps.Keys(at(t, doc, "components", "parameters")))
 	for _, d := range record.Dimensions() {
-		if !slices.Contains(all, d.Name) {
-			t.Errorf("the dimension %s is not in the document", d.Name)
-		}
+		assert.Contains(t, all, d.Name, "the dimension %s is not in the document", d.Name)
 	}
 	for path := range at(t, doc, "paths") {
 		if path == "/api/v1/events" || path == "/api/v1/openapi.json" {
@@ -256,9 +240,7 @@ func TestReferencesResolve(t *testing.T) {
 	walk(doc)
 	for kind, all := range at(t, doc, "components") {
 		for name := range all.(map[string]any) {
-			if !used["#/components/"+kind+"/"+name] {
-				t.Errorf("%s %s is not used", kind, name)
-			}
+			assert.True(t, used["#/components/"+kind+"/"+name], "%s %s is not used", kind, name)
 		}
 	}
 }

@@ -21,6 +21,8 @@ const (
 	viewList   = "list"
 )
 
+var overviewParams = append(slices.Clone(listParams), paramView)
+
 // ranges are the time ranges that can be selected.
 var ranges = []string{"5m", "15m", "1h", "6h", "24h"}
 
@@ -38,7 +40,6 @@ type overviewData struct {
 	ZoomOut   string // link; "" if the range is one of Ranges
 	From      time.Time
 	To        time.Time // zero if the range ends now
-	Problem   string    // the error in the parameters together, or ""
 	Blanks    []blank   // filters because of which the list is empty
 	Chart     chart
 	Chips     []chip
@@ -72,15 +73,15 @@ type filter struct {
 
 // overview serves the page of all failures.
 func (p pages) overview(w http.ResponseWriter, r *http.Request) {
-	f := p.frameOf(r, "overview")
+	f := p.frameOf(r, "overview", overviewParams...)
 	f.Live = true
-	values := f.values
-	if text := values.Get(paramText); r.URL.Query().Get(paramText) != "" && len(p.Journal.Find(text)) > 0 {
+	text := f.values.Get(paramText)
+	if len(p.Journal.Find(text)) > 0 {
 		http.Redirect(w, r, "/failures/"+url.PathEscape(text), http.StatusSeeOther)
 		return
 	}
-	d := overviewData{frame: f, Text: values.Get(paramText), View: viewGroups, Stats: p.Journal.Stats()}
-	if values.Get(paramView) == viewList {
+	d := overviewData{frame: f, Text: text, View: viewGroups, Stats: p.Journal.Stats()}
+	if f.values.Get(paramView) == viewList {
 		d.View = viewList
 	}
 	for _, v := range []string{viewGroups, viewList} {
@@ -90,58 +91,45 @@ func (p pages) overview(w http.ResponseWriter, r *http.Request) {
 		}
 		d.Modes = append(d.Modes, choice{Value: v, Label: wordIn(f.Language)("view", v), URL: f.Set(paramView, value), Current: v == d.View})
 	}
-	now := f.Now
-	all := p.Groups.List(now, p.Activity.Calls())
-	d.Banner = p.newBanner(all, now)
-	q, chosen, err := p.rangeOf(values, now)
-	if _, malformed := parameters(r); malformed != nil {
-		err = malformed
+	all := p.Groups.List(f.Now, p.Activity.Calls())
+	d.Banner = p.newBanner(r.Context(), all, f.Now)
+	chosen := p.setRange(&d.asked, f.values, f.Now)
+	if d.Problem == "" {
+		if err := p.fill(r.Context(), &d, &d.asked, all); err != nil {
+			d.Problem, d.status = err.Error(), http.StatusBadRequest
+		}
 	}
-	status := http.StatusOK
-	if err == nil {
-		err = p.fill(r.Context(), &d, &q, all)
-	}
-	if err != nil {
-		status = http.StatusBadRequest
-		if d.Blanks = d.invalid(); len(d.Blanks) == 0 {
-			d.Problem = err.Error()
+	if d.Problem != "" {
+		if d.Blanks = d.invalid(); len(d.Blanks) > 0 {
+			d.Problem = ""
 		}
 		chosen = p.emptyChart(&d)
 	} else if len(d.Groups) == 0 && len(d.Failures) == 0 {
-		d.Blanks = p.blanks(r.Context(), &d, &q)
+		d.Blanks = p.blanks(r.Context(), &d, &d.asked)
 	}
 	d.ranges(chosen)
 	d.filters()
-	render(w, r, status, "overview.html", d)
+	render(w, "overview.html", d)
 }
 
-// rangeOf parses the parameters. chosen is the range that is selected by name, or
-// "".
-func (p pages) rangeOf(values url.Values, now time.Time) (q query, chosen string, err error) {
-	given := url.Values{}
-	for name, v := range values {
-		if name != paramView {
-			given[name] = v
-		}
-	}
-	chosen = given.Get(paramFrom)
-	if chosen == "" && given.Get(paramTo) == "" {
+// setRange sets the begin of the time range if a range is chosen by name, or none is
+// given. It returns that name, or "".
+func (p pages) setRange(q *query, values url.Values, now time.Time) (chosen string) {
+	chosen = values.Get(paramFrom)
+	if chosen == "" && values.Get(paramTo) == "" {
 		chosen = p.defaultRange(now)
 		for _, name := range []string{paramText, paramID, paramRequestID, "group"} {
-			if given.Get(name) != "" {
+			if values.Get(name) != "" {
 				chosen = rangeSearch
 			}
 		}
 	}
-	if given.Get(paramTo) != "" || !slices.Contains(ranges, chosen) {
-		chosen = ""
+	if values.Get(paramTo) != "" || !slices.Contains(ranges, chosen) {
+		return ""
 	}
-	q, err = parseQuery(given, listParams, now)
-	if err == nil && chosen != "" {
-		length, _ := time.ParseDuration(chosen) // it is one of ranges
-		q.filter.From = now.Truncate(time.Minute).Add(time.Minute - length)
-	}
-	return q, chosen, err
+	length, _ := time.ParseDuration(chosen) // it is one of ranges
+	q.filter.From = now.Truncate(time.Minute).Add(time.Minute - length)
+	return chosen
 }
 
 // fill sets what depends on the filters.
@@ -163,11 +151,10 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 	}
 	byBlame := p.count(ctx, &shown, &counts)
 	d.Chart = newChart(byBlame, counts.points, d.location)
-	d.Chart.mark("mark.start", p.runtime().StartTime)
-	if p.Status.Reloads != nil {
-		for _, at := range p.Status.Reloads() {
-			d.Chart.mark("mark.reload", at)
-		}
+	runtime := p.runtime()
+	d.Chart.mark("mark.start", runtime.StartTime)
+	for _, at := range runtime.Reloads {
+		d.Chart.mark("mark.reload", at)
 	}
 	// The chips count what there would be without the filter by blame.
 	every := *q
@@ -192,12 +179,10 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 	var more bool
 	d.Failures, more = p.Journal.Select(ctx, &q.filter, q.cursor, q.limit)
 	if more {
-		v := d.query()
-		v.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)
-		d.Next = d.link(v)
+		d.Next = d.Set(paramCursor, d.Failures[len(d.Failures)-1].ID)
 	}
 	if q.cursor != "" {
-		d.First = d.link(d.query())
+		d.First = d.Set()
 	}
 	return nil
 }
@@ -206,10 +191,11 @@ func (p pages) fill(ctx context.Context, d *overviewData, q *query, all []groups
 // that is valid, or else of the default. It returns the range that is selected by name.
 func (p pages) emptyChart(d *overviewData) (chosen string) {
 	for _, values := range []url.Values{{paramFrom: d.values[paramFrom], paramTo: d.values[paramTo]}, {}} {
-		q, chosen, err := p.rangeOf(values, d.Now)
+		q, err := parseQuery(values, overviewParams, d.Now)
 		if err != nil {
 			continue
 		}
+		chosen := p.setRange(&q, values, d.Now)
 		q.step = p.fineStep(&q, d.Now)
 		if counts, err := newCounts(&q, d.Now); err == nil {
 			d.From, d.To = q.filter.From, q.filter.To

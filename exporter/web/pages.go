@@ -59,18 +59,31 @@ type frame struct {
 	Version   string
 	Metrics   bool
 	NotReady  string // "" if ready
+	Problem   string // what is wrong with the parameters, or ""
 	Live      bool   // the page is updated
 	Now       time.Time
 
 	location
+
+	status int
+	given  url.Values // all parameters
+	asked  query      // the parameters besides preferences, if there is no Problem
 }
 
-// frameOf returns the frame of a page.
-func (p pages) frameOf(r *http.Request, page string) frame {
-	here := location{r.URL.Path, withoutPreferences(r.URL.Query())}
+// frameOf returns the frame of a page that may have the parameters in allowed, besides
+// preferences.
+func (p pages) frameOf(r *http.Request, page string, allowed ...string) frame {
+	given, err := parameters(r)
+	here := location{r.URL.Path, withoutPreferences(given)}
 	f := frame{
-		Page: page, Version: p.Version, Metrics: p.Metrics != nil, Now: p.Now(), location: here,
-		Language: languageOf(r), Theme: cmp.Or(preference(r, prefTheme), prefTheme.values[0]), Zone: cmp.Or(preference(r, prefZone), prefZone.values[0]),
+		Page: page, Version: p.Version, Metrics: p.Metrics != nil, Now: p.Now(), location: here, status: http.StatusOK, given: given,
+		Language: languageOf(r, given), Theme: cmp.Or(prefTheme.of(r, given), prefTheme.values[0]), Zone: cmp.Or(prefZone.of(r, given), prefZone.values[0]),
+	}
+	if err == nil {
+		f.asked, err = parseQuery(here.values, allowed, f.Now)
+	}
+	if err != nil {
+		f.Problem, f.status = err.Error(), http.StatusBadRequest
 	}
 	word := wordIn(f.Language)
 	label := func(kind string) func(string) string { return func(v string) string { return word(kind, v) } }
@@ -109,21 +122,27 @@ func (p pages) notFound(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	render(w, r, http.StatusNotFound, "notfound.html", notFoundData{p.frameOf(r, "notfound")})
+	d := notFoundData{p.frameOf(r, "notfound")}
+	d.Problem, d.status = "", http.StatusNotFound
+	render(w, "notfound.html", d)
 }
 
+// base returns f, for pages that embed it.
+func (f frame) base() frame { return f }
+
 // render writes a page, or an error if the template fails.
-func render(w http.ResponseWriter, r *http.Request, status int, name string, data any) {
+func render(w http.ResponseWriter, name string, page interface{ base() frame }) {
 	var b bytes.Buffer
-	if err := templates()[languageOf(r)].ExecuteTemplate(&b, name, data); err != nil {
+	f := page.base()
+	if err := templates()[f.Language].ExecuteTemplate(&b, name, page); err != nil {
 		http.Error(w, "cannot render the page: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	remember(w, r)
+	remember(w, f.given)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Language", string(languageOf(r)))
-	w.WriteHeader(status)
+	h.Set("Content-Language", string(f.Language))
+	w.WriteHeader(f.status)
 	_, _ = w.Write(printable.EscapeBytes(b.Bytes()))
 }
 

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -42,13 +44,9 @@ func browse(h http.Handler, target string, fields ...string) *httptest.ResponseR
 // arguments, is used, and that all used keys exist.
 func TestTextsAreComplete(t *testing.T) {
 	file, err := os.ReadFile("assets/texts.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var texts map[string]classify.Text
-	if err := yaml.Unmarshal(file, &texts); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.Unmarshal(file, &texts))
 	verb := regexp.MustCompile(`%\[\d+\][a-z]`)
 	arguments := func(text string) []string {
 		return slices.Sorted(slices.Values(verb.FindAllString(text, -1)))
@@ -58,20 +56,15 @@ func TestTextsAreComplete(t *testing.T) {
 			t.Errorf("%s is missing in a language: %+v", key, text)
 		}
 		en, zh := arguments(text.English), arguments(text.Chinese)
-		if !slices.Equal(en, zh) {
-			t.Errorf("%s has the arguments %v in English and %v in Chinese", key, en, zh)
-		}
-		if many := arguments(texts[strings.TrimSuffix(key, ".one")].English); !slices.Equal(en, many) {
-			t.Errorf("%s has the arguments %v, and %v for other numbers", key, en, many)
-		}
+		assert.Equal(t, zh, en, "%s has the arguments %v in English and %v in Chinese", key, en, zh)
+		many := arguments(texts[strings.TrimSuffix(key, ".one")].English)
+		assert.Equal(t, many, en, "%s has the arguments %v, and %v for other numbers", key, en, many)
 	}
 	used := map[string]bool{}
 	kinds := map[string]bool{}
 	for _, name := range []string{"assets/pages/frame.html", "assets/pages/overview.html", "assets/pages/failure.html", "assets/pages/programs.html", "assets/pages/catalogue.html", "assets/pages/tap.html", "assets/pages/notfound.html"} {
 		page, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		for _, m := range regexp.MustCompile(`\bt "([^"]+)"`).FindAllStringSubmatch(string(page), -1) {
 			used[m[1]] = true
 		}
@@ -80,11 +73,10 @@ func TestTextsAreComplete(t *testing.T) {
 		}
 	}
 	for key := range used {
-		if _, ok := texts[key]; !ok {
-			t.Errorf("the pages use %q, which is not in texts.yaml", key)
-		}
+		_, ok := texts[key]
+		assert.True(t, ok, "the pages use %q, which is not in texts.yaml", key)
 	}
-	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per"} { // used by Go
+	for _, kind := range []string{"theme", "zone", "view", "mark", "page", "per", "ticket"} { // used by Go
 		kinds[kind] = true
 	}
 	for key := range texts {
@@ -96,9 +88,8 @@ func TestTextsAreComplete(t *testing.T) {
 		"blame": words(classify.Blames()), "whose": words(classify.Blames()), "category": words(classify.Categories()),
 	} {
 		for _, v := range values {
-			if _, ok := texts[kind+"."+v]; !ok {
-				t.Errorf("no text %s.%s", kind, v)
-			}
+			_, ok := texts[kind+"."+v]
+			assert.True(t, ok, "no text %s.%s", kind, v)
 		}
 	}
 }
@@ -119,9 +110,7 @@ func TestChineseIsComplete(t *testing.T) {
 		text := tag.ReplaceAllString(browse(h, target, "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5").Body.String(), "\n")
 		for _, english := range []string{"What to do", "Failures", "Search", "Whose fault", "Latest failure", "ago", "Settings", "Documentation", "client", "Provider"} {
 			for line := range strings.Lines(text) {
-				if strings.TrimSpace(line) == english {
-					t.Errorf("%s: %q is not translated", target, english)
-				}
+				assert.NotEqual(t, english, strings.TrimSpace(line), "%s: %q is not translated", target, english)
 			}
 		}
 	}
@@ -142,14 +131,10 @@ func TestLanguage(t *testing.T) {
 		{"/nowhere?lang=zh", "", "", "zh-CN"},
 	} {
 		w := browse(h, tt.target, "Accept-Language", tt.accept, "Cookie", tt.cookie)
-		if !strings.Contains(w.Body.String(), `<html lang="`+tt.want+`"`) {
-			t.Errorf("%+v: %.200s", tt, w.Body)
-		}
+		assert.Contains(t, w.Body.String(), `<html lang="`+tt.want+`"`, "%+v: %.200s", tt, w.Body)
 	}
 	cookies := browse(h, "/?lang=zh&theme=dark&tz=local").Result().Cookies()
-	if len(cookies) != 3 {
-		t.Errorf("cookies %v", cookies)
-	}
+	assert.Len(t, cookies, 3)
 }
 
 // TestFiltersSurviveEachOther follows the links of a filtered page.
@@ -166,9 +151,7 @@ func TestFiltersSurviveEachOther(t *testing.T) {
 		`<input type="hidden" name="action" value="GetMetricStatistics">`,                               // another search
 		`href="/api/v1/failures?action=GetMetricStatistics&amp;blame=quota&amp;from=24h&amp;text=slow"`, // export
 	} {
-		if !strings.Contains(body, want) {
-			t.Errorf("no %s", want)
-		}
+		assert.Contains(t, body, want)
 	}
 }
 
@@ -195,42 +178,81 @@ func TestBanner(t *testing.T) {
 	}
 	body := browse(handler(nil), "/").Body.String()
 	for _, answer := range []string{"what", "why", "whose", "since", "do"} {
-		if !strings.Contains(body, `data-answer="`+answer+`"`) {
-			t.Errorf("the banner does not answer %q", answer)
-		}
+		assert.Contains(t, body, `data-answer="`+answer+`"`, "the banner does not answer %q", answer)
 	}
+}
+
+// failing returns a handler with failures of codes, so many seconds ago.
+func failing(ago map[string][]int) http.Handler {
+	return handler(func(o *web.Options) {
+		o.Journal, o.Groups, o.Activity = journal.New(100), groups.New(0), new(activity.Activity)
+		var all []*record.Record
+		for code, seconds := range ago {
+			for i, s := range seconds {
+				all = append(all, &record.Record{
+					Time: now.Add(-time.Duration(s) * time.Second), Outcome: classify.OutcomeError, Status: 500, Code: code, Blame: classify.BlameProvider,
+					Action: []string{"GetMetricStatistics", "ListMetrics", "ListAlarmPolicy"}[i%3], ID: fmt.Sprintf("1m4q7t9k%03dx7f2", 300-s),
+				})
+			}
+		}
+		slices.SortFunc(all, func(a, b *record.Record) int { return a.Time.Compare(b.Time) })
+		for _, r := range all {
+			o.Activity.Observe(&classify.Observation{End: r.Time, Verdict: classify.Verdict{Outcome: r.Outcome, Blame: r.Blame}})
+			o.Groups.Add(r)
+			o.Journal.Add(r)
+		}
+	})
 }
 
 // TestBannerOfKinds checks that the banner sums up equal failures of all actions, and
 // prefers what goes on to what was more frequent and has ended.
 func TestBannerOfKinds(t *testing.T) {
-	h := handler(func(o *web.Options) {
-		o.Journal, o.Groups, o.Activity = journal.New(100), groups.New(0), new(activity.Activity)
-		fail := func(ago time.Duration, code, action string, blame classify.Blame) {
-			at := now.Add(-ago)
-			o.Activity.Observe(&classify.Observation{End: at, Verdict: classify.Verdict{Outcome: classify.OutcomeError, Blame: blame}})
-			r := &record.Record{Time: at, ID: fmt.Sprintf("1m4q7t9k%03dx7f2", 200-int(ago.Seconds())), Outcome: classify.OutcomeError, Status: 500, Code: code, Action: action, Blame: blame}
-			o.Groups.Add(r)
-			o.Journal.Add(r)
-		}
-		for i := range 9 {
-			fail(200*time.Second-time.Duration(i)*time.Second, "Ended", "ListMetrics", classify.BlameQuota)
-		}
-		for i, action := range []string{"GetMetricStatistics", "ListMetrics", "ListAlarmPolicy"} {
-			fail(time.Duration(10-i)*time.Second, "GoesOn", action, classify.BlameProvider)
-		}
-		fail(20*time.Second, "Single", "ListMetrics", classify.BlameClient)
-	})
+	h := failing(map[string][]int{"Ended": {200, 199, 198, 197, 196, 195, 194, 193, 192}, "GoesOn": {10, 9, 8}, "Single": {20}})
 	body := browse(h, "/").Body.String()
 	_, body, _ = strings.Cut(body, `data-answer="what"`)
 	what, body, _ := strings.Cut(body, "</dd>")
 	for _, want := range []string{"GoesOn</a> on 3 actions", "3 failures", "2 other kinds"} {
-		if !strings.Contains(what, want) {
-			t.Errorf("what: %s, want %q", what, want)
+		assert.Contains(t, what, want)
+	}
+	assert.Contains(t, body, `href="/failures/1m4q7t9k292x7f2"`, "no link to the newest failure of the kind")
+	for _, ago := range []map[string][]int{
+		{"GoesOn": {62, 41, 21, 2}, "Ended": {44, 43, 42, 40, 39, 38}},                        // a burst that ended in this minute
+		{"GoesOn": {62, 61, 2, 1}, "Ended": {105, 104, 103, 102}},                             // in the one before
+		{"GoesOn": {290, 289, 230, 229, 170, 169, 110, 109, 50, 49}, "Seldom": {290, 160, 3}}, // bursts once a minute
+		{"GoesOn": {9, 8, 7}, "Seldom": {150, 3}},                                             // both go on
+		{"GoesOn": {100, 90, 80}, "Single": {60}},                                             // none does
+	} {
+		if body := browse(failing(ago), "/").Body.String(); !strings.Contains(body, `data-answer="what"><a class="value strong" href="/?code=GoesOn`) {
+			t.Errorf("another kind than GoesOn leads: %v", ago)
 		}
 	}
-	if !strings.Contains(body, `href="/failures/1m4q7t9k192x7f2"`) {
-		t.Error("no link to the newest failure of the kind")
+}
+
+// TestBadParametersOfPages checks that each page refuses parameters that it does not have or
+// that cannot be read, says which, and accepts its own and the preferences.
+func TestBadParametersOfPages(t *testing.T) {
+	h := handler(nil)
+	for _, path := range []string{"/", "/programs", "/catalogue", "/tap", "/failures/" + signatureID} {
+		for query, want := range map[string]string{
+			"?nosuch=1": "nosuch", "?q=a;b": "write % as %25 and ; as %3B", "?lang=%zz": "write % as %25 and ; as %3B",
+			"?theme=dark&tz=utc&lang=en": "", "": "",
+		} {
+			status := http.StatusOK
+			if want != "" {
+				status = http.StatusBadRequest
+			}
+			w := browse(h, path+query)
+			body := w.Body.String()
+			refused := strings.Contains(body, `role="alert"`) || strings.Contains(body, "is not a filter")
+			if w.Code != status || !strings.Contains(body, want) || refused != (want != "") {
+				t.Errorf("%s: %d, want %d with %q", path+query, w.Code, status, want)
+			}
+		}
+	}
+	for target, status := range map[string]int{
+		"/catalogue?q=limit": 200, "/catalogue?q=" + strings.Repeat("x", 300): 400, "/?view=list": 200, "/nowhere?nosuch=1": 404,
+	} {
+		assert.Equal(t, status, browse(h, target).Code, target)
 	}
 }
 
@@ -261,18 +283,14 @@ func TestPageWeight(t *testing.T) {
 		}
 		total += w.Body.Len()
 	}
-	if total > most {
-		t.Errorf("the page has %d bytes, want at most %d", total, most)
-	}
+	assert.LessOrEqual(t, total, most, "the page has %d bytes, want at most %d", total, most)
 }
 
 // TestCurl runs the commands for hostile calls in a shell, with a curl that prints
 // its arguments.
 func TestCurl(t *testing.T) {
 	shell, err := exec.LookPath("sh")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	const evil = `'; touch /tmp/pwned; echo "$(id)" ` + "`id`"
 	j := journal.New(1)
 	j.Add(&record.Record{
@@ -285,19 +303,13 @@ func TestCurl(t *testing.T) {
 	command, _, _ := strings.Cut(rest, "</pre>")
 	command = html.UnescapeString(command)
 	for _, secret := range []string{"REDACTED", "Signature=", "AccessKey=y", "Nonce", "Token"} {
-		if strings.Contains(command, secret) {
-			t.Errorf("the command has %q: %s", secret, command)
-		}
+		assert.NotContains(t, command, secret)
 	}
 	script := "curl() { for a; do printf '<%s>\\n' \"$a\"; done; }; KSYUN_ACCESS_KEY_ID=ak; KSYUN_SECRET_ACCESS_KEY=sk; " + command
 	out, err := exec.CommandContext(t.Context(), shell, "-c", script).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", command, err, out)
-	}
+	require.NoError(t, err, "%s\n%s", command, out)
 	want := "<--globoff>\n<-X>\n<POST" + evil + ">\n<--aws-sigv4>\n<aws:amz:cn" + evil + ":monitor" + evil + ">\n<--user>\n<ak:sk>\n<-H>\n<Accept: application/json>\n<http://monitor.api.ksyun.com/?Action=A%27b'c>\n"
-	if string(out) != want {
-		t.Errorf("%s:\n%s\nwant\n%s", command, out, want)
-	}
+	assert.Equal(t, want, string(out), command)
 }
 
 func TestOutLinks(t *testing.T) {
@@ -319,17 +331,14 @@ func TestOutLinks(t *testing.T) {
 		"javascript:alert({trace_id})", "ftp://x/{id}", "/trace/{trace_id}", "{trace_id}", "https://{trace_id}.example.com/", "https://x.example/",
 		"https://x.example/{traceid}", "https://user:pw@x.example/{id}", "https:///{id}", "https://x.example:{id}/",
 	} {
-		if _, err := web.ParseOutLink(bad); err == nil {
-			t.Errorf("%q is accepted", bad)
-		}
+		_, err := web.ParseOutLink(bad)
+		assert.Error(t, err, "%q is accepted", bad)
 	}
 	j := journal.New(1)
 	j.Add(&record.Record{ID: "00000000000000x", TraceID: "abc", Time: now, Client: netip.MustParseAddrPort("127.0.0.1:1")})
 	l, _ := web.ParseOutLink("https://jaeger.example.com/trace/{trace_id}")
 	body := browse(handler(func(o *web.Options) { o.Journal, o.TraceURL = j, l }), "/failures/00000000000000x").Body.String()
-	if !strings.Contains(body, `href="https://jaeger.example.com/trace/abc"`) {
-		t.Error("the page has no link to the trace")
-	}
+	assert.Contains(t, body, `href="https://jaeger.example.com/trace/abc"`, "the page has no link to the trace")
 }
 
 // TestBlankLists checks that an empty list says which filter matches nothing, with links
@@ -354,9 +363,7 @@ func TestBlankLists(t *testing.T) {
 		{"/?from=2&to=1", 400, []string{"must be before"}},
 	} {
 		w := browse(h, tt.target)
-		if w.Code != tt.status {
-			t.Errorf("%s: status %d, want %d", tt.target, w.Code, tt.status)
-		}
+		assert.Equal(t, tt.status, w.Code, "%s: status", tt.target)
 		body := html.UnescapeString(strings.ReplaceAll(w.Body.String(), "&amp;", "&amp;amp;"))
 		for _, want := range tt.want {
 			if !strings.Contains(body, want) {
@@ -419,9 +426,7 @@ func TestPlurals(t *testing.T) {
 			})
 			found = found || strings.Contains(browse(h, path).Body.String(), text)
 		}
-		if found != want {
-			t.Errorf("%q is on a page: %v, want %v", text, found, want)
-		}
+		assert.Equal(t, want, found, "%q is on a page", text)
 	}
 }
 
@@ -447,9 +452,7 @@ func TestChartWithoutFailures(t *testing.T) {
 			t.Errorf("%s: there is no chart with a time axis", query)
 		}
 		if clear == "" {
-			if !strings.Contains(chart, "No failures in this time range") {
-				t.Errorf("%s: the chart does not say that there are none", query)
-			}
+			assert.Contains(t, chart, "No failures in this time range", "%s: the chart does not say that there are none", query)
 		} else if !strings.Contains(chart, `No failures match <a href="`+clear+`">Clear filters</a>`) {
 			t.Errorf("%s: the chart has no link to %s", query, clear)
 		}
@@ -492,13 +495,9 @@ func TestSettingsThatNeedARestart(t *testing.T) {
 		`<a href="#settings">1 changed setting needs a restart</a>`, "1 setting with its default",
 		`<code>1000</code></td><td>default<div class="row"><span class="severity" data-severity="warn">changed, needs a restart</span> <code>5000</code> <span class="dim">f.yml:3</span></div></td>`,
 	} {
-		if !strings.Contains(page, want) {
-			t.Errorf("the page has no %s", want)
-		}
+		assert.Contains(t, page, want, "the page has no")
 	}
 	for path, want := range map[string]string{"config": `"pending":{"journal.size":{"value":"5000","source":"f.yml:3"}}`, "flags": `{"journal.size":"1000","log.level":"info"}`} {
-		if got := ask(h, http.MethodGet, "/api/v1/status/"+path).Body.String(); !strings.Contains(got, want) {
-			t.Errorf("%s: %s, want %s", path, got, want)
-		}
+		assert.Contains(t, ask(h, http.MethodGet, "/api/v1/status/"+path).Body.String(), want, path)
 	}
 }

@@ -27,9 +27,10 @@ const (
 	cookieAge    = 365 * 24 * 60 * 60 // seconds
 )
 
-// preference returns the value of p in a request, or "" if there is none.
-func preference(r *http.Request, p prefer) string {
-	if v := r.URL.Query().Get(p.name); slices.Contains(p.values, v) {
+// of returns the value of p in the given parameters or else the cookies of a request, or
+// "" if there is none.
+func (p prefer) of(r *http.Request, given url.Values) string {
+	if v := given.Get(p.name); slices.Contains(p.values, v) {
 		return v
 	}
 	if c, err := r.Cookie(cookiePrefix + p.name); err == nil && slices.Contains(p.values, c.Value) {
@@ -38,11 +39,10 @@ func preference(r *http.Request, p prefer) string {
 	return ""
 }
 
-// remember keeps the preferences that the parameters of r set.
-func remember(w http.ResponseWriter, r *http.Request) {
-	values := r.URL.Query()
+// remember keeps the preferences that the given parameters set.
+func remember(w http.ResponseWriter, given url.Values) {
 	for _, p := range preferences {
-		if v := values.Get(p.name); slices.Contains(p.values, v) {
+		if v := given.Get(p.name); slices.Contains(p.values, v) {
 			http.SetCookie(w, &http.Cookie{ //nolint:gosec // it is no secret, and the listener may have no TLS
 				Name: cookiePrefix + p.name, Value: v, Path: "/", MaxAge: cookieAge, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 			})

@@ -36,9 +36,6 @@ type usageRow struct {
 	Kept      *kept    // nil if the journal has no failure
 }
 
-// Share returns the share of failures in all attempts, 0 to 1.
-func (u usageRow) Share() float64 { return share(u.Tally) }
-
 // share returns the share of failures in all attempts, 0 to 1.
 func share(t diagnosis.Tally) float64 {
 	if t.Count == 0 {
@@ -64,7 +61,7 @@ func (p pages) programs(w http.ResponseWriter, r *http.Request) {
 			Name: u.Credential, Tally: u.Tally, Programs: u.Programs, Regions: u.Regions, PlainHTTP: u.PlainHTTP, Kept: failures[u.Credential],
 		})
 	}
-	render(w, r, http.StatusOK, "programs.html", d)
+	render(w, "programs.html", d)
 }
 
 // kept is the failures in the journal with one value of a dimension.
@@ -96,7 +93,7 @@ type blameShare struct {
 func (p pages) keptBy(ctx context.Context, dimension string, f frame) map[string]*kept {
 	by, _ := record.DimensionNamed(dimension)
 	found := map[string]*kept{}
-	p.Journal.Each(ctx, &journal.Filter{}, func(r *record.Record) {
+	for r := range p.Journal.All(ctx, &journal.Filter{}) {
 		k := found[by.Value(r)]
 		if k == nil {
 			k = &kept{kinds: map[filter]*keptKind{}, blame: map[classify.Blame]int{}}
@@ -109,7 +106,7 @@ func (p pages) keptBy(ctx context.Context, dimension string, f frame) map[string
 			k.kinds[s] = &keptKind{newest: r} // the journal is read from the newest on
 		}
 		k.kinds[s].n++
-	})
+	}
 	for _, k := range found {
 		k.sum()
 		k.MostLink = f.SubjectDay(k.Most)

@@ -64,13 +64,7 @@ const (
 )
 
 // filterParams are the names of the parameters that select failures.
-var filterParams = func() (names []string) {
-	names = []string{paramID, paramRequestID, paramText, paramFrom, paramTo}
-	for _, d := range record.Dimensions() {
-		names = append(names, d.Name)
-	}
-	return names
-}()
+var filterParams = append([]string{paramID, paramRequestID, paramText, paramFrom, paramTo}, dimensionNames()...)
 
 // The parameters of the endpoints.
 var (
@@ -79,14 +73,14 @@ var (
 	ticketParams   = []string{paramLang}
 )
 
-// parameters returns the parameters of a request. Unlike the method Query of a URL, it
-// returns an error if some of them cannot be read.
+// parameters returns the parameters of a request, and an error if some of them cannot be
+// read, unlike the method Query of a URL.
 func parameters(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, errors.New("invalid query string: write % as %25 and ; as %3B")
+		err = errors.New("invalid query string: write % as %25 and ; as %3B")
 	}
-	return values, nil
+	return values, err
 }
 
 // parseQuery parses a query string that may have the parameters in allowed. An

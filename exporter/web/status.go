@@ -10,8 +10,6 @@ type Status struct {
 	Build  BuildInfo
 	// Runtime returns the state of the process.
 	Runtime func() RuntimeInfo
-	// Reloads returns the times of the last reloads that succeeded, oldest first.
-	Reloads func() []time.Time
 	// Settings returns the settings in use with the source of each, without secrets.
 	Settings func() []Setting
 	// Losses returns what was lost because a queue or a limit was exceeded.
@@ -60,6 +58,8 @@ type RuntimeInfo struct {
 	GOMEMLIMIT          int64     `json:"GOMEMLIMIT"`
 	GOGC                string    `json:"GOGC"`
 	GODEBUG             string    `json:"GODEBUG"`
+	// Reloads are the times of the last reloads that succeeded, oldest first.
+	Reloads []time.Time `json:"-"`
 }
 
 // configData is the settings in use.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +15,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
 
-// texts are the texts of the pages, by key. Those with verbs such as %[1]s have
+// texts are the texts of the pages and of tickets, by key. Those with verbs such as %[1]s have
 // arguments. If the first one is 1, the text of the key with ".one" is used, if there is
-// one. They are read when the first page is served.
+// one. They are read when the first one is needed.
 var texts = sync.OnceValue(func() (all map[string]diagnosis.Text) {
 	file, err := assets.ReadFile("assets/texts.yaml")
 	if err == nil {
@@ -60,8 +61,8 @@ func wordIn(l diagnosis.Language) func(kind string, value any) string {
 
 // languageOf returns the language of a response: that of the parameter, the cookie
 // or the field Accept-Language, or else English.
-func languageOf(r *http.Request) diagnosis.Language {
-	if l := preference(r, prefLanguage); l != "" {
+func languageOf(r *http.Request, given url.Values) diagnosis.Language {
+	if l := prefLanguage.of(r, given); l != "" {
 		return diagnosis.Language(l)
 	}
 	best, weight := diagnosis.English, 0.0

@@ -29,10 +29,8 @@ type catalogueEntry struct {
 
 // catalogue serves the page of the error catalogue.
 func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
-	d := catalogueData{frame: p.frameOf(r, "catalogue"), Query: strings.TrimSpace(r.URL.Query().Get("q"))}
-	if len(d.Query) > maxText {
-		d.Query = ""
-	}
+	d := catalogueData{frame: p.frameOf(r, "catalogue", "q")}
+	d.Query = strings.TrimSpace(d.values.Get("q"))
 	type meaning struct {
 		code string // several entries may have the same one
 		text diagnosis.Text
@@ -41,11 +39,7 @@ func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
 	for _, g := range p.api.Groups.List(p.Now(), 0) {
 		seen[meaning{g.CatalogCode, g.Meaning}] += g.Count
 	}
-	all := classify.DefaultCatalog()
-	if p.Catalog != nil {
-		all = p.Catalog()
-	}
-	for _, e := range all.Entries() {
+	for _, e := range p.Catalog().Entries() {
 		d.All++
 		entry := catalogueEntry{e, diagnosis.ForEntry(e), seen[meaning{e.Code, e.Meaning}]}
 		if entry.matches(d.Query) {
@@ -53,7 +47,7 @@ func (p pages) catalogue(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortStableFunc(d.Entries, func(a, b catalogueEntry) int { return cmp.Compare(b.Seen, a.Seen) })
-	render(w, r, http.StatusOK, "catalogue.html", d)
+	render(w, "catalogue.html", d)
 }
 
 // matches reports whether a text of the entry contains part, ignoring case.
@@ -92,7 +86,7 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	d.Live = true
-	d.Reloaded = p.Status.Runtime != nil && !d.Runtime.ReloadConfigSuccess || p.Status.Reloads != nil && len(p.Status.Reloads()) > 0
+	d.Reloaded = p.Status.Runtime != nil && !d.Runtime.ReloadConfigSuccess || len(d.Runtime.Reloads) > 0
 	for _, s := range p.settings() {
 		if s.Pending != nil {
 			d.Pending++
@@ -107,7 +101,7 @@ func (p pages) tap(w http.ResponseWriter, r *http.Request) {
 	if p.Status.Losses != nil {
 		d.Losses = append(p.Status.Losses(), d.Losses...)
 	}
-	render(w, r, http.StatusOK, "tap.html", d)
+	render(w, "tap.html", d)
 }
 
 // sourceDefault is the source of a setting that was not set.

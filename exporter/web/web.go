@@ -36,7 +36,6 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -73,10 +72,6 @@ type Options struct {
 	// Profiles enables the profiles of net/http/pprof, without that of the command
 	// line, which may have secrets.
 	Profiles bool
-	// Hosts are additional host names, without port, that are accepted in the
-	// Host header on loopback addresses, besides localhost and IP addresses. On
-	// other addresses, every name is accepted.
-	Hosts []string
 	// Proxy is the URL of the proxy for programs, which the page without calls names.
 	Proxy string
 	// Catalog returns the error catalogue. If nil, it is the default one.
@@ -104,6 +99,9 @@ func (o *Options) complete() {
 	if o.Feed == nil {
 		o.Feed = new(feed.Feed)
 	}
+	if o.Catalog == nil {
+		o.Catalog = classify.DefaultCatalog
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -123,7 +121,7 @@ func NewHandler(opts Options) http.Handler {
 	mux.HandleFunc("GET /api/v1/events", a.parsed(filterParams, a.events)) // not compressed: each event is sent at once
 
 	in := func(l lane) func(path string, serve http.HandlerFunc) {
-		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(compressed(serve))) }
+		return func(path string, serve http.HandlerFunc) { mux.Handle("GET "+path, l.serve(serve)) }
 	}
 	// A look-up is short and waits for look-ups only. People can wait longer for a search
 	// than programs for the relay.
@@ -137,7 +135,7 @@ func NewHandler(opts Options) http.Handler {
 	data := func(in func(string, http.HandlerFunc), path string, get func() any) {
 		in("/api/v1/"+path, a.parsed(nil, func(w http.ResponseWriter, _ *http.Request, _ *query) { succeed(w, get()) }))
 	}
-	data(lookUp, "notices", func() any { return noticesData{a.Journal.Notices()} })
+	data(lookUp, "notices", func() any { return object{"notices": a.Journal.Notices()} })
 	data(lookUp, "status/config", a.config)
 	data(lookUp, "status/flags", a.flags)
 	data(lookUp, "status/buildinfo", func() any { return a.Status.Build })
@@ -146,9 +144,9 @@ func NewHandler(opts Options) http.Handler {
 	data(search, "incidents", a.incidents)
 	data(search, "inventory", func() any { return a.Diagnoser.Inventory() })
 	pages{a}.register(lookUp, search)
-	mux.Handle("GET /api/v1/openapi.json", compressed(http.HandlerFunc(openAPI)))
+	mux.Handle("GET /api/v1/openapi.json", compressed(openAPI))
 	mux.HandleFunc("GET /api/", noEndpoint)
-	mux.Handle("GET /static/", compressed(static))
+	mux.Handle("GET /static/", compressed(static.ServeHTTP))
 	return opts.protect(mux)
 }
 
@@ -168,7 +166,7 @@ func (o *Options) public() *http.ServeMux {
 
 // protect adds what all responses need.
 func (o *Options) protect(next http.Handler) http.Handler {
-	return secured(guarded(o.Hosts, http.NewCrossOriginProtection().Handler(next)))
+	return secured(guarded(http.NewCrossOriginProtection().Handler(next)))
 }
 
 // The paths of the health checks.
@@ -256,9 +254,9 @@ func secured(next http.Handler) http.Handler {
 // guarded refuses requests on loopback addresses whose Host header does not name
 // this machine. This prevents DNS rebinding: a web page in a local browser could
 // let its own name resolve to 127.0.0.1 and read the responses.
-func guarded(hosts []string, next http.Handler) http.Handler {
+func guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if onLoopback(r) && !ownName(r.Host, hosts) {
+		if onLoopback(r) && !ownName(r.Host) {
 			http.Error(w, "this address does not serve that host", http.StatusForbidden)
 			return
 		}
@@ -273,8 +271,8 @@ func onLoopback(r *http.Request) bool {
 	return !ok || addr.IP.IsLoopback()
 }
 
-// ownName reports whether a Host header names this machine or one of hosts.
-func ownName(host string, hosts []string) bool {
+// ownName reports whether a Host header names this machine.
+func ownName(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
@@ -283,6 +281,5 @@ func ownName(host string, hosts []string) bool {
 	if ip, err := netip.ParseAddr(name); err == nil {
 		return ip.IsLoopback()
 	}
-	return strings.EqualFold(name, "localhost") ||
-		slices.ContainsFunc(hosts, func(h string) bool { return strings.EqualFold(name, h) })
+	return strings.EqualFold(name, "localhost")
 }

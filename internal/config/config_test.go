@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector"
@@ -24,9 +25,8 @@ func read(t *testing.T, file File, args ...string) *Settings {
 	app := kingpin.New("test", "")
 	s.Register(app, file)
 	s.RegisterLookup(app, file, "config.file")
-	if _, err := app.Parse(args); err != nil {
-		t.Fatal(err)
-	}
+	_, err := app.Parse(args)
+	require.NoError(t, err)
 	return s
 }
 
@@ -54,9 +54,8 @@ func TestGoodFile(t *testing.T) {
 	f, err := Load("testdata/good.yaml")
 	require.NoError(t, err)
 	s := read(t, f)
-	if !slices.Equal(s.ProxyListen, []string{"127.0.0.1:28181"}) || !slices.Equal(s.WebListen, []string{"127.0.0.1:28180", "[::1]:28180"}) {
-		t.Errorf("listeners: %v, %v", s.ProxyListen, s.WebListen)
-	}
+	assert.Equal(t, []string{"127.0.0.1:28181"}, s.ProxyListen, "listeners")
+	assert.Equal(t, []string{"127.0.0.1:28180", "[::1]:28180"}, s.WebListen, "listeners")
 	if len(s.TapHosts) != 2 || s.OtherHosts != collector.OtherForward || s.InspectBytes != 128<<10 || len(s.ConnectTo) != 1 {
 		t.Errorf("tap: %v, %v, %d, %v", s.TapHosts, s.OtherHosts, s.InspectBytes, s.ConnectTo)
 	}
@@ -69,9 +68,8 @@ func TestGoodFile(t *testing.T) {
 // golden list: each is one line that names file and line.
 func TestBadFiles(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no files: %v", err)
-	}
+	require.NoError(t, err, "no files")
+	require.NotEmpty(t, files, "no files")
 	var got bytes.Buffer
 	for _, name := range files {
 		data := testfile.Read(t, name)
@@ -90,9 +88,8 @@ func TestBadFiles(t *testing.T) {
 }
 
 func TestMissingFile(t *testing.T) {
-	if _, err := Load("testdata/none.yaml"); err == nil || !strings.Contains(err.Error(), "--config.file") {
-		t.Errorf("got %v", err)
-	}
+	_, err := Load("testdata/none.yaml")
+	assert.ErrorContains(t, err, "--config.file")
 }
 
 func TestValidate(t *testing.T) {
@@ -185,9 +182,7 @@ func TestReload(t *testing.T) {
 			continue
 		}
 		next := read(t, File{values: map[string][]string{row.name: {value}}})
-		if row.value.String() == next.table()[i].value.String() {
-			t.Errorf("%s=%s changes nothing", row.name, value)
-		}
+		assert.NotEqual(t, next.table()[i].value.String(), row.value.String(), "%s=%s changes nothing", row.name, value)
 		live := &fakeLive{made: map[string]*Settings{}}
 		restart, err := Reload(live, running, next)
 		require.NoError(t, err)
@@ -195,9 +190,7 @@ func TestReload(t *testing.T) {
 		if row.reload == nil && !row.lookup {
 			want = []string{row.name}
 		}
-		if !slices.Equal(restart, want) {
-			t.Errorf("%s: %v need a restart, want %v", row.name, restart, want)
-		}
+		assert.Equal(t, want, restart, "%s: %v need a restart, want %v", row.name, restart, want)
 		for _, x := range next.Sourced() {
 			switch first := strings.Join(running.texts[x.Name], ","); {
 			case x.Name != row.name && (x.Value != first || x.Pending != nil):
@@ -226,13 +219,9 @@ func TestPasswordsAreNotPrinted(t *testing.T) {
 	if err := s.Print(&b); err != nil || strings.Contains(b.String(), "s3cret") || !strings.Contains(b.String(), "https://user:xxxxx@loki.example") {
 		t.Errorf("printed, %v:\n%s", err, b.String())
 	}
-	if got := s.Lookup.Loki[0].String(); got != url {
-		t.Errorf("the URL is %s", got)
-	}
+	assert.Equal(t, url, s.Lookup.Loki[0].String(), "the URL is")
 	for _, x := range s.Sourced() {
-		if strings.HasPrefix(x.Name, "lookup.") {
-			t.Errorf("%s is among the settings of the tap", x.Name)
-		}
+		assert.False(t, strings.HasPrefix(x.Name, "lookup."), "%s is among the settings of the tap", x.Name)
 	}
 	_, err := parse("f.yaml", []byte("lookup.loki: https://user:s3cret@loki:port"))
 	if err == nil || strings.Contains(err.Error(), "s3cret") || !strings.Contains(err.Error(), "f.yaml:1") {
@@ -268,9 +257,7 @@ func FuzzFile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		file, err := parse("fuzz.yaml", data)
 		if err != nil {
-			if !strings.HasPrefix(err.Error(), "fuzz.yaml:") {
-				t.Errorf("error does not name the place: %v", err)
-			}
+			assert.True(t, strings.HasPrefix(err.Error(), "fuzz.yaml:"), "error does not name the place: %v", err)
 			return
 		}
 		// What the file reader lets pass, the flags must take.
@@ -298,8 +285,6 @@ func TestOrigin(t *testing.T) {
 		if err == nil {
 			got = u.String()
 		}
-		if got != want {
-			t.Errorf("%s: %q, want %q: %v", text, got, want, err)
-		}
+		assert.Equal(t, want, got, "%s: %q, want %q: %v", text, got, want, err)
 	}
 }

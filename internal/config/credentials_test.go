@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -37,12 +38,9 @@ func TestCredentialNames(t *testing.T) {
 		require.NoError(t, s.Validate())
 		names, err := s.CredentialNames()
 		require.NoError(t, err)
-		if got := names.Of([]byte(accessKey)); got != "billing" {
-			t.Errorf("%v: %q", args, got)
-		}
-		if got := names.Of([]byte("AKLTother00000000000")); len(got) != hashDigits {
-			t.Errorf("another key is %q", got)
-		}
+		assert.Equal(t, "billing", names.Of([]byte(accessKey)), args)
+		got := names.Of([]byte("AKLTother00000000000"))
+		assert.Len(t, got, hashDigits, "another key is %q", got)
 		var printed strings.Builder
 		if err := s.Print(&printed); err != nil || strings.Contains(printed.String(), accessKey) || strings.Contains(printed.String(), secret) {
 			t.Errorf("%v: %v, printed %s", args, err, printed.String())
@@ -69,9 +67,7 @@ func TestCredentialNames(t *testing.T) {
 		"needs --credential.key-file": {"--credential.alias=a=" + hash},
 		"two keys the name a":         {"--credential.alias=a=" + plain, "--credential.alias=a=" + keyFile},
 	} {
-		if err := read(t, File{}, args...).Validate(); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: %v, want %q", args, err, want)
-		}
+		assert.ErrorContains(t, read(t, File{}, args...).Validate(), want, args)
 	}
 	for _, text := range []string{"", "a", "a=", "=b", "a b=c", accessKey + "=x", "a=" + accessKey} {
 		if a, err := parseAlias(text); err == nil || strings.Contains(err.Error(), accessKey) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -31,9 +32,7 @@ func TestSampleFile(t *testing.T) {
 			continue // the file itself
 		}
 		values, ok := all.values[d.Name]
-		if !ok {
-			t.Errorf("%s is not in %s", d.Name, sample)
-		}
+		assert.True(t, ok, "%s is not in %s", d.Name, sample)
 		if d.Default != "" && !slices.Equal(values, strings.Split(d.Default, ",")) {
 			t.Errorf("%s: %s has %q, the default is %q", d.Name, sample, values, d.Default)
 		}

@@ -25,7 +25,7 @@ type File struct {
 func Load(name string) (File, error) {
 	data, err := ReadFile(name)
 	if err != nil {
-		return File{}, usererror.At("--config.file", usererror.Wrap(err, "name an existing file, or none"))
+		return File{}, usererror.At("--config.file", usererror.Wrap(err, "name a file that this user can read, or none"))
 	}
 	return parse(name, data)
 }

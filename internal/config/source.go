@@ -206,7 +206,7 @@ func UnknownVariables(environ []string) (unknown []*usererror.Error) {
 		case slices.Contains(known, name):
 		case serviceVariable.MatchString(name), serviceLink.MatchString(name) && serviceAddress.MatchString(value):
 		default:
-			unknown = append(unknown, &usererror.Error{Where: name, What: "is not a setting", Hint: didYouMean(name, known)})
+			unknown = append(unknown, &usererror.Error{Where: name, What: "unknown setting", Hint: didYouMean(name, known)})
 		}
 	}
 	return unknown

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -66,9 +65,7 @@ func TestPrint(t *testing.T) {
 		"proxy.listen-address: [127.0.0.1:18181]  # default\n",
 		"# web.config.file is not set\n",
 	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("no line %q in\n%s", want, out.String())
-		}
+		assert.Contains(t, out.String(), want, "no line %q in\n%s", want, out.String())
 	}
 	// What is printed is a file that sets the same.
 	again, err := parse("printed.yaml", out.Bytes())
@@ -77,9 +74,8 @@ func TestPrint(t *testing.T) {
 	next, err := parseWith(t, again)
 	require.NoError(t, err)
 	for i, row := range s.table() {
-		if a, b := row.value.String(), next.table()[i].value.String(); a != b {
-			t.Errorf("%s is %s when read back, not %s", row.name, b, a)
-		}
+		a, b := row.value.String(), next.table()[i].value.String()
+		assert.Equal(t, b, a, "%s is %s when read back, not %s", row.name, b, a)
 	}
 }
 
@@ -97,16 +93,10 @@ func TestUnknownVariables(t *testing.T) {
 	var names []string
 	for _, e := range unknown {
 		names = append(names, e.Where)
-		if strings.Contains(e.Error(), "secret") {
-			t.Errorf("the value is in %q", e)
-		}
+		assert.NotContains(t, e.Error(), "secret", "the value is in %q", e)
 	}
-	if want := []string{"KSYUN_TAP_LOG_LEVELS", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}; !slices.Equal(names, want) {
-		t.Errorf("got %v, want %v", names, want)
-	}
-	if unknown[0].Hint != "did you mean KSYUN_TAP_LOG_LEVEL?" {
-		t.Errorf("hint %q", unknown[0].Hint)
-	}
+	assert.Equal(t, []string{"KSYUN_TAP_LOG_LEVELS", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}, names)
+	assert.Equal(t, "did you mean KSYUN_TAP_LOG_LEVEL?", unknown[0].Hint)
 }
 
 // TestPipes reads a configuration from a pipe, once.

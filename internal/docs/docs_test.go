@@ -16,6 +16,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -147,9 +148,7 @@ func differences(english, chinese string) (all []string) {
 func TestDifferencesAreFound(t *testing.T) {
 	const en = "# T\n\nText `--flag` [a](b.md).\n\n## S\n\n```sh\nrun it   # comment\n```\n\n- item\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
 	const zh = "# 题\n\n文字 [甲](b.md) `--flag`。\n\n## 节\n\n```sh\nrun it   # 注释\n```\n\n- 项\n\n| 甲 | 乙 |\n|---|---|\n| 1 | 2 |\n"
-	if d := differences(en, zh); d != nil {
-		t.Fatalf("a translation differs: %q", d)
-	}
+	require.Nil(t, differences(en, zh), "a translation differs")
 	for _, change := range [][2]string{
 		{"## S\n", ""},                  // a heading goes
 		{"## S", "### S"},               // or changes its level
@@ -241,14 +240,11 @@ func readCode(t *testing.T) map[string]string {
 // parts of others.
 func TestAvoidedWordsAreFound(t *testing.T) {
 	for _, line := range []string{"Mend that.", "it is mended", "signs calls anew", "TLS's farewell", "the row that speaks for it", "tells which", "There was no answer."} {
-		if !avoided.MatchString(line) {
-			t.Errorf("not found in %q", line)
-		}
+		assert.True(t, avoided.MatchString(line), "not found in %q", line)
 	}
 	for _, line := range []string{"recommended", "an amendment", "a new one", "tell the tap", "foretells", "it answers"} {
-		if word := avoided.FindString(line); word != "" {
-			t.Errorf("%q is found in %q", word, line)
-		}
+		word := avoided.FindString(line)
+		assert.Empty(t, word, "%q is found in %q", word, line)
 	}
 }
 
@@ -267,9 +263,7 @@ func readPages(t *testing.T, patterns ...string) map[string]string {
 			pages[name] = string(readFile(t, name))
 		}
 	}
-	if len(pages) < 20 {
-		t.Fatalf("only %d pages are found", len(pages))
-	}
+	require.GreaterOrEqual(t, len(pages), 20, "only %d pages are found", len(pages))
 	return pages
 }
 

@@ -7,23 +7,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
-	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
+	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
-// Paths from the root of the tree.
-const (
-	chart         = "deploy/helm/ksyun-tap"
-	monitoringDir = "deploy/kubernetes/monitoring"
-	grafanaDir    = "grafana"
-	dashboardsDir = grafanaDir + "/dashboards"
-)
+// chart is the directory of the Helm chart.
+const chart = "deploy/helm/ksyun-tap"
 
 // deployment writes what the ways to deploy have from elsewhere in the tree, where
-// they cannot read it themselves: the chart's schema of settings, its copies of
-// rules and dashboards, and Kustomize's lists of them.
+// they cannot read it themselves: the chart's schema of settings, and Kustomize's list
+// of dashboards.
 func deployment(root string) error {
 	schema := filepath.Join(root, chart, "values.schema.json")
 	text, err := os.ReadFile(schema)
@@ -36,13 +30,7 @@ func deployment(root string) error {
 	if err := write(schema, text); err != nil {
 		return err
 	}
-	if text, err = rules.YAML(); err != nil {
-		return err
-	}
-	if err := write(filepath.Join(root, chart, "files/rules.yaml"), text); err != nil {
-		return err
-	}
-	return copyDashboards(root)
+	return write(filepath.Join(root, "grafana/kustomization.yaml"), generators())
 }
 
 // setByChart lists the settings that the chart sets itself, because its ports,
@@ -86,49 +74,14 @@ func withSettings(schema []byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// copyDashboards copies the dashboards into the chart, which cannot read files
-// outside of its directory, and lists them for Kustomize, which has no wildcards.
-func copyDashboards(root string) error {
-	files, err := filepath.Glob(filepath.Join(root, dashboardsDir, "*.json"))
-	if err != nil {
-		return err
-	}
-	copies := filepath.Join(root, chart, "files/dashboards")
-	if err := os.RemoveAll(copies); err != nil {
-		return err
-	}
-	list := yamlNotice + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - podmonitor.yaml\n  - ../../prometheus\n"
-	if len(files) > 0 {
-		list += "  - ../../../" + grafanaDir + "\n"
-		if err := write(filepath.Join(root, grafanaDir, "kustomization.yaml"), []byte(generators(files))); err != nil {
-			return err
-		}
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if err := write(filepath.Join(copies, filepath.Base(file)), text); err != nil {
-			return err
-		}
-	}
-	return write(filepath.Join(root, monitoringDir, "kustomization.yaml"), []byte(list))
-}
-
 // generators returns Kustomize's generators for one ConfigMap per dashboard, as
-// Grafana's sidecar expects them.
-func generators(files []string) string {
-	var b strings.Builder
-	b.WriteString(yamlNotice + "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nconfigMapGenerator:\n")
-	for _, file := range files {
-		base := filepath.Base(file)
-		name := strings.TrimSuffix(base, ".json")
-		if !strings.HasPrefix(name, "ksyun-tap") {
-			name = "ksyun-tap-" + name
-		}
-		fmt.Fprintf(&b, "  - name: %s\n    files:\n      - dashboards/%s\n", name, base)
+// Grafana's sidecar expects them. Kustomize has no wildcards.
+func generators() []byte {
+	var b bytes.Buffer
+	b.WriteString("# Written by make generate. Do not edit.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nconfigMapGenerator:\n")
+	for _, d := range dashboards.All() {
+		fmt.Fprintf(&b, "  - name: %[1]s\n    files:\n      - dashboards/%[1]s.json\n", d.UID)
 	}
 	b.WriteString("generatorOptions:\n  disableNameSuffixHash: true\n  labels:\n    app.kubernetes.io/name: ksyun-tap\n    grafana_dashboard: \"1\"\n")
-	return b.String()
+	return b.Bytes()
 }

@@ -14,7 +14,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: gen ROOT")
 		os.Exit(2)
 	}
-	for _, generate := range []func(root string) error{reference, packages, monitoring, deployment} {
+	for _, generate := range []func(root string) error{reference, monitoring, deployment} {
 		if err := generate(os.Args[1]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

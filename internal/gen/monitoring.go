@@ -1,7 +1,6 @@
 package main
 
 import (
-	"path"
 	"path/filepath"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
@@ -10,33 +9,29 @@ import (
 )
 
 // monitoring writes the rules for Prometheus in every form, their reference and
-// unit tests, and the dashboards in both of Grafana's schemas.
+// unit tests, and the dashboards in both of Grafana's schemas. The chart has copies of
+// rules and dashboards, because it cannot read files outside of its directory.
 func monitoring(root string) error {
-	files := map[string][]byte{"docs/alerts.md": rules.Reference()}
-	add := func(name string, text []byte, err error) error {
-		files[name] = text
-		return err
-	}
-	text, err := rules.YAML()
-	if err := add("deploy/prometheus/rules.yaml", text, err); err != nil {
-		return err
-	}
-	text, err = rules.PrometheusRule()
-	if err := add("deploy/prometheus/prometheusrule.yaml", text, err); err != nil {
-		return err
+	texts := map[string]func() ([]byte, error){
+		"docs/alerts.md":                        rules.Reference,
+		"deploy/prometheus/rules.yaml":          rules.YAML,
+		chart + "/files/rules.yaml":             rules.YAML,
+		"deploy/prometheus/prometheusrule.yaml": rules.PrometheusRule,
 	}
 	var names []string
 	for _, d := range dashboards.All() {
-		name := path.Join("grafana/dashboards", d.UID+".json")
-		text, err := d.Classic()
-		if err := add(name, text, err); err != nil {
+		name := d.UID + ".json"
+		texts["grafana/dashboards/"+name] = d.Classic
+		texts[chart+"/files/dashboards/"+name] = d.Classic
+		texts["grafana/v2/"+name] = d.V2
+		names = append(names, "grafana/dashboards/"+name)
+	}
+	files := map[string][]byte{}
+	for name, text := range texts {
+		var err error
+		if files[name], err = text(); err != nil {
 			return err
 		}
-		text, err = d.V2()
-		if err := add(path.Join("grafana/v2", d.UID+".json"), text, err); err != nil {
-			return err
-		}
-		names = append(names, name)
 	}
 	for name, text := range ruletests.Files() {
 		files["deploy/prometheus/tests/"+name] = text

@@ -1,41 +1,16 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
 	"go/doc"
 	"go/parser"
 	"go/token"
 	"io/fs"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// packages writes the page with a line for each package: the first sentence of its
-// comment.
-func packages(root string) error {
-	sentences, err := readPackages(root)
-	if err != nil {
-		return err
-	}
-	b := bytes.NewBufferString(markdownNotice + `# Packages
-
-What each package does. ` + "`go doc ./DIRECTORY`" + ` prints more; [The code](../code.md) describes how they work together.
-Packages of directories that end in test, and those in test and tools, are not part of the binary.
-
-| package | what it does |
-|---|---|
-`)
-	for _, dir := range slices.Sorted(maps.Keys(sentences)) {
-		fmt.Fprintf(b, "| [%s](../../%s) | %s |\n", dir, dir, cell(sentences[dir]))
-	}
-	return write(filepath.Join(root, "docs/reference/packages.md"), b.Bytes())
-}
-
-// readPackages returns the first sentence of each package's comment, by directory.
-func readPackages(root string) (map[string]string, error) {
+// packages returns the first sentence of each package's comment, by directory.
+func packages(root string) (map[string]string, error) {
 	sentences := map[string]string{}
 	return sentences, filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -3,13 +3,14 @@ package limits
 import (
 	"errors"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
 )
 
 func TestConnections(t *testing.T) {
 	for descriptors, want := range map[uint64]int{0: 0, 10: 1, 64: 16, 256: 96, 1024: 384, 20000: 9872, 1 << 40: 0} {
-		if got := connections(descriptors); got != want {
-			t.Errorf("%d descriptors: %d connections, want %d", descriptors, got, want)
-		}
+		got := connections(descriptors)
+		assert.Equal(t, want, got, "%d descriptors: %d connections, want %d", descriptors, got, want)
 	}
 }
 
@@ -32,8 +33,6 @@ func TestCgroupMemory(t *testing.T) {
 			}
 			return nil, errors.New("no such file")
 		}
-		if got := cgroupMemory(read); got != tt.want {
-			t.Errorf("%s: %d, want %d", name, got, tt.want)
-		}
+		assert.Equal(t, tt.want, cgroupMemory(read), name)
 	}
 }

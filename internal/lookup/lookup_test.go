@@ -10,11 +10,13 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -36,9 +38,8 @@ func TestNewQuery(t *testing.T) {
 		}
 	}
 	for _, id := range []string{"", ".", "..", `a"b`, "a'b", `a\b`, "a b", "a\nb", "a<b", "a>b", "ä", strings.Repeat("a", classify.MaxRequestID+1), "AKLTexampleexampleexample"} {
-		if q, err := NewQuery(id, time.Hour, now); err == nil {
-			t.Errorf("%q: %+v", id, q)
-		}
+		q, err := NewQuery(id, time.Hour, now)
+		assert.Error(t, err, "%q: %+v", id, q)
 	}
 }
 
@@ -68,9 +69,7 @@ func TestNoInjection(t *testing.T) {
 			t.Errorf("tags: %s, %v", tags("ksyun.request_id", q), err)
 		}
 		text, err := json.Marshal(queryDSL(q))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		var dsl struct {
 			Query struct {
 				Bool struct {
@@ -86,9 +85,7 @@ func TestNoInjection(t *testing.T) {
 		// The path of a tap's API has one segment for it.
 		s := serve(t, `404 {"errorType":"not_found"}`)
 		source, err := NewTap(s.base(t), Clients{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		if _, err := source.Find(t.Context(), q); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
@@ -135,9 +132,7 @@ func TestMerge(t *testing.T) {
 		got = append(got, f.Record.ID+f.Record.SpanID+" "+strings.Join(f.Sources, "+")+" "+strings.Join(f.Traces, "+"))
 	}
 	want := []string{"a1 tap ", "b2 tap+jaeger+loki url", "c tap ", "3 jaeger ", " loki "}
-	if !slices.Equal(got, want) {
-		t.Errorf("merged %q, want %q", got, want)
-	}
+	assert.Equal(t, want, got, "merged")
 }
 
 // names resolves names to fixed addresses.
@@ -156,13 +151,9 @@ func (n names) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, err
 func TestTaps(t *testing.T) {
 	body := testfile.Read(t, "testdata/tap.json")
 	listener, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/api/v1/failures/00000000-7777-4222-8333-444444444477" {
-			t.Errorf("request of %s", r.URL)
-		}
+		assert.Equal(t, "/api/v1/failures/00000000-7777-4222-8333-444444444477", r.URL.Path, "request of %s", r.URL)
 		_, _ = w.Write(body)
 	}))
 	s.Listener.Close()
@@ -179,17 +170,11 @@ func TestTaps(t *testing.T) {
 	find := func(name string) (Named, Response, error) {
 		t.Helper()
 		a, err := ParseAddresses(name + ":" + port)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		named, err := NewTaps(a, Clients{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		source, ok := named.Source.(taps)
-		if !ok {
-			t.Fatalf("source %T", named.Source)
-		}
+		require.True(t, ok, "source %T", named.Source)
 		source.resolver = all
 		response, err := source.Find(t.Context(), query(t, "00000000-7777-4222-8333-444444444477"))
 		return named, response, err
@@ -258,28 +243,19 @@ func TestClients(t *testing.T) {
   http_headers: {X-Scope-OrgID: {values: [team-a]}}
   tls_config: {ca_file: ca.pem}
 `))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	u, _ := ParseURL(s.URL)
 	ask := func(clients Clients) string {
 		t.Helper()
 		source, err := NewLoki(u, clients, "{}")
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		_, err = source.Find(t.Context(), query(t, requestID))
-		if err == nil {
-			t.Fatal("no error")
-		}
+		require.Error(t, err)
 		return err.Error()
 	}
-	if got := ask(clients); !strings.HasSuffix(got, ": Bearer t0ken|team-a") {
-		t.Errorf("with credentials: %s", got)
-	}
-	if got := ask(Clients{}); !strings.Contains(got, "certificate") {
-		t.Errorf("without: %s", got)
-	}
+	got := ask(clients)
+	assert.True(t, strings.HasSuffix(got, ": Bearer t0ken|team-a"), "with credentials: %s", got)
+	assert.Contains(t, ask(Clients{}), "certificate", "without")
 	for _, bad := range []string{
 		"host: {basic_auth: s3cret}", "host: {unknown: s3cret}", "host: {basic_auth: {username: a, password: [s3cret]}}", "s3cret",
 		"host: {authorization: {type: basic, credentials: s3cret}}", "host: {tls_config: {ca_file: missing.pem}}", "host: {bearer_token: s3cret, basic_auth: {username: u}}",

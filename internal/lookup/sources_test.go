@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
@@ -38,9 +40,7 @@ var now = time.Date(2026, 11, 26, 6, 0, 0, 0, time.UTC)
 func query(t *testing.T, id string) *Query {
 	t.Helper()
 	q, err := NewQuery(id, 24*time.Hour, now)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return q
 }
 
@@ -74,9 +74,7 @@ func serve(t *testing.T, responses ...string) *server {
 			return
 		}
 		data, err := os.ReadFile("testdata/" + response)
-		if err != nil {
-			t.Error(err)
-		}
+		assert.NoError(t, err)
 		_, _ = w.Write(data)
 	}))
 	t.Cleanup(s.Close)
@@ -102,9 +100,7 @@ func describe(r *http.Request, body []byte) string {
 func (s *server) base(t *testing.T) *url.URL {
 	t.Helper()
 	u, err := ParseURL(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return u
 }
 
@@ -254,9 +250,7 @@ func TestSources(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.responses...)
 			source, err := tt.open(s.base(t), Clients{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			a, err := source.Find(t.Context(), query(t, tt.id))
 			if text := fmt.Sprint(err); (err != nil || tt.err != "") && text != tt.err {
 				t.Fatalf("error %q, want %q", text, tt.err)
@@ -292,9 +286,7 @@ func indent(t *testing.T, v any) []byte {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, e.Encode(v))
 	return b.Bytes()
 }
 
@@ -311,14 +303,10 @@ func TestTimeout(t *testing.T) {
 	defer s.Close()
 	defer close(release)
 	u, err := ParseURL(strings.Replace(s.URL, "http://", "http://user:secret@", 1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, open := range []opener{NewTap, openJaeger, openJaegerV3, NewTempo, openLoki, NewVictoriaLogs, NewElasticsearch} {
 		source, err := open(u, Clients{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		r := All(ctx, []Named{source}, query(t, requestID))[0]
 		cancel()
@@ -328,9 +316,7 @@ func TestTimeout(t *testing.T) {
 	}
 	u.Host = "127.0.0.1:1"
 	source, err := NewTap(u, Clients{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := source.Find(t.Context(), query(t, requestID)); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("connection refused: %v", err)
 	}
@@ -349,9 +335,7 @@ func TestLargeResponse(t *testing.T) {
 	defer s.Close()
 	u, _ := ParseURL(s.URL)
 	source, err := NewVictoriaLogs(u, Clients{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if _, err := source.Find(t.Context(), query(t, requestID)); err == nil || !strings.Contains(err.Error(), "larger than 16 MiB") {
 		t.Errorf("error %v", err)
 	}
@@ -366,9 +350,7 @@ func TestRedirect(t *testing.T) {
 	defer s.Close()
 	u, _ := ParseURL(s.URL)
 	source, err := NewTempo(u, Clients{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var status statusError
 	if _, err := source.Find(t.Context(), query(t, requestID)); !errors.As(err, &status) || status.status != http.StatusFound {
 		t.Errorf("error %v", err)

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"go.uber.org/goleak"
 )
 
@@ -23,9 +24,8 @@ func TestReturnWhenQuiet(t *testing.T) {
 		check := func(when string, want int64) {
 			t.Helper()
 			synctest.Wait()
-			if got := returned.Load(); got != want {
-				t.Errorf("%s: memory was returned %d times, want %d", when, got, want)
-			}
+			got := returned.Load()
+			assert.Equal(t, want, got, "%s: memory was returned %d times, want %d", when, got, want)
 		}
 		<-time.After(10 * quiet) // of the bubble
 		check("without growth", 0)
@@ -54,7 +54,6 @@ func TestReturn(t *testing.T) {
 	before := heap()
 	garbage = nil
 	Return()
-	if after := heap(); after+size > before+size/8 {
-		t.Errorf("the heap had %d bytes before and has %d bytes", before, after)
-	}
+	after := heap()
+	assert.LessOrEqual(t, after+size, before+size/8, "the heap had %d bytes before and has %d bytes", before, after)
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -83,8 +85,6 @@ func TestKernelSays(t *testing.T) {
 		if err := explain(tc.err); err != nil {
 			got = err.Error()
 		}
-		if got != tc.want {
-			t.Errorf("got %q, want %q", got, tc.want)
-		}
+		assert.Equal(t, tc.want, got)
 	}
 }

@@ -1,10 +1,9 @@
 package savedhttp
 
 import (
-	"errors"
-	"reflect"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -41,9 +40,7 @@ func TestParse(t *testing.T) {
 			if got.Request.Body == nil {
 				got.Request.Body = tt.want.Request.Body
 			}
-			if !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("got %+v, want %+v", got, tt.want)
-			}
+			assert.Equal(t, tt.want, got)
 		})
 	}
 }
@@ -70,9 +67,8 @@ func TestCurl(t *testing.T) {
 
 func TestNoRequest(t *testing.T) {
 	for _, data := range []string{"", "\n\n", "HTTP/1.1 200 OK\n\n", `{"Error":{}}`, "get / HTTP/1.1\n\n", "GET /\n\n", "> CONNECT h:443 HTTP/1.1\n>\n", "* Trying\n"} {
-		if _, err := Parse([]byte(data)); !errors.Is(err, ErrNoRequest) {
-			t.Errorf("%q: error %v", data, err)
-		}
+		_, err := Parse([]byte(data))
+		assert.ErrorIs(t, err, ErrNoRequest, data)
 	}
 }
 
@@ -88,13 +84,9 @@ func FuzzParse(f *testing.F) {
 		if x.Request.Method == "" || x.Request.Target == "" {
 			t.Errorf("request without a method or a target: %+v", x.Request)
 		}
-		if len(x.Request.Body) > len(data) {
-			t.Error("a body larger than the data")
-		}
+		assert.LessOrEqual(t, len(x.Request.Body), len(data), "a body larger than the data")
 		for name := range x.Request.Fields.Fields() {
-			if x.Request.Fields.Get(string(name)) == nil {
-				t.Errorf("field %q is not found", name)
-			}
+			assert.NotNil(t, x.Request.Fields.Get(string(name)), "field %q is not found", name)
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // Manager is the service manager that started this process. The methods of a nil
@@ -23,18 +25,14 @@ type Manager struct {
 // delays neither calls nor the end.
 const sendTimeout = time.Second
 
-// Problem is a variable of the service manager that is ignored because its value is
-// invalid, and the reason, which does not quote the value.
-type Problem struct{ Variable, Reason string }
-
 // Open returns the service manager that the environment describes, or nil if there
 // is none. Without a valid WATCHDOG_USEC and WATCHDOG_PID it has no watchdog.
 // onError is called for each message that cannot be sent.
-func Open(onError func(error)) (*Manager, []Problem) {
+func Open(onError func(error)) (*Manager, []usererror.Ignored) {
 	watchdog, err := daemon.SdWatchdogEnabled(true)
-	var problems []Problem
+	var problems []usererror.Ignored
 	if err != nil {
-		problems = []Problem{{"WATCHDOG_USEC", "it or WATCHDOG_PID is not a valid number; no watchdog is notified"}}
+		problems = []usererror.Ignored{{Variable: "WATCHDOG_USEC", Reason: "it or WATCHDOG_PID is not a valid number; no watchdog is notified"}}
 	}
 	socket := os.Getenv("NOTIFY_SOCKET")
 	if socket == "" {

@@ -25,7 +25,7 @@ type Sockets struct {
 // Sockets with a name in streams must be TCP, and there may be several of a name.
 // Those in datagrams must be UDP, one of each name. Any other socket is an error.
 // Variables are ignored if not all descriptors that they name are sockets.
-func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []Problem, err error) {
+func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []usererror.Ignored, err error) {
 	s := &Sockets{map[string][]net.Listener{}, map[string]net.PacketConn{}}
 	if !socketsPassed(os.Getenv) {
 		for _, name := range []string{"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
@@ -33,7 +33,7 @@ func TakeSockets(streams, datagrams []string) (_ *Sockets, _ []Problem, err erro
 				return nil, nil, err
 			}
 		}
-		return s, []Problem{{"LISTEN_FDS", "not all of the descriptors that it names are sockets; none is taken"}}, nil
+		return s, []usererror.Ignored{{Variable: "LISTEN_FDS", Reason: "not all of the descriptors that it names are sockets; none is taken"}}, nil
 	}
 	files := activation.Files(true)
 	defer func() {

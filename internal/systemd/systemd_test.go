@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -112,9 +113,7 @@ func TestSockets(t *testing.T) {
 				}
 				f.Close()
 			}
-			if string(out) != want {
-				t.Errorf("got  %s\nwant %s", out, want)
-			}
+			assert.Equal(t, want, string(out))
 		})
 	}
 }
@@ -140,9 +139,8 @@ func notified(t *testing.T) (next func() string) {
 func TestWithoutManager(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", "")
 	m, problems := systemd.Open(nil)
-	if len(problems) > 0 || m != nil {
-		t.Fatalf("got %v, %v", m, problems)
-	}
+	require.Empty(t, problems)
+	require.Nil(t, m)
 	m.Ready("")
 	m.Stopping()
 	m.Watch(t.Context(), nil) // returns at once
@@ -151,20 +149,13 @@ func TestWithoutManager(t *testing.T) {
 func TestMessages(t *testing.T) {
 	next := notified(t)
 	m, problems := systemd.Open(func(err error) { t.Error(err) })
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
-	if m.Watches() {
-		t.Error("it watches, though there is no watchdog")
-	}
+	require.Empty(t, problems)
+	assert.False(t, m.Watches(), "it watches, though there is no watchdog")
 	m.Ready("tapping")
-	if got := next(); got != "READY=1\nSTATUS=tapping" {
-		t.Errorf("ready: %q", got)
-	}
+	assert.Equal(t, "READY=1\nSTATUS=tapping", next(), "ready")
 	m.Reloading()
-	if got := next(); !strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC=") {
-		t.Errorf("reloading: %q", got)
-	}
+	got := next()
+	assert.True(t, strings.HasPrefix(got, "RELOADING=1\nMONOTONIC_USEC="), "reloading: %q", got)
 	m.Stopping()
 	if got := next(); !strings.HasPrefix(got, "STOPPING=1\n") {
 		t.Errorf("stopping: %q", got)
@@ -177,9 +168,7 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
 	failures := make(chan error, 100)
 	m, problems := systemd.Open(func(err error) { failures <- err })
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.Empty(t, problems)
 	ctx, cancel := context.WithCancel(t.Context())
 	checks, ended := make(chan error), make(chan struct{})
 	go func() {
@@ -204,9 +193,7 @@ func TestWatchdogFollowsTheCheck(t *testing.T) {
 		}
 	}
 	feed(nil)
-	if got := next(); got != "WATCHDOG=1" {
-		t.Errorf("a good check: %q", got)
-	}
+	assert.Equal(t, "WATCHDOG=1", next(), "a good check")
 	broken := errors.New("broken")
 	feed(broken)
 	for err := range failures {
@@ -239,9 +226,7 @@ func TestManagerThatReadsNothing(t *testing.T) {
 	failed := false
 	m, _ := systemd.Open(func(err error) {
 		failed = true
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Error(err)
-		}
+		assert.ErrorIs(t, err, os.ErrDeadlineExceeded)
 	})
 	for range 10_000 { // more than any system holds
 		if m.Ready("still"); failed {
@@ -261,18 +246,14 @@ func TestWatchdogHangs(t *testing.T) {
 		default:
 		}
 	})
-	if len(problems) > 0 {
-		t.Fatal(problems)
-	}
+	require.Empty(t, problems)
 	ctx, cancel := context.WithCancel(t.Context())
 	hang, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
 		m.Watch(ctx, func(context.Context) error { <-hang; return nil })
 	}()
-	if err := <-failures; !strings.Contains(err.Error(), "timed out") {
-		t.Error(err)
-	}
+	assert.ErrorContains(t, <-failures, "timed out")
 	close(hang)
 	cancel()
 	<-ended
@@ -303,14 +284,10 @@ func TestListenerShowsThatItAccepts(t *testing.T) {
 			require.NoError(t, err)
 			defer client.Close()
 			// The first that is accepted is the client: no check is passed on.
-			if got := <-accepted; got != client.LocalAddr().String() {
-				t.Errorf("accepted %s, want %s", got, client.LocalAddr())
-			}
+			assert.Equal(t, client.LocalAddr().String(), <-accepted, "accepted")
 			ln.Close()
 			<-ended
-			if err := ln.Check(t.Context()); err == nil {
-				t.Error("a closed listener is said to accept")
-			}
+			assert.Error(t, ln.Check(t.Context()), "a closed listener is said to accept")
 		})
 	}
 }
@@ -319,7 +296,6 @@ func TestListenerThatDoesNotAccept(t *testing.T) {
 	plain := rawconn.Listen(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := systemd.NewListener(plain).Check(ctx); err == nil || !strings.Contains(err.Error(), "are not accepted") {
-		t.Errorf("the system connects, and nobody accepts: %v", err)
-	}
+	err := systemd.NewListener(plain).Check(ctx)
+	assert.ErrorContains(t, err, "are not accepted", "the system connects, and nobody accepts")
 }

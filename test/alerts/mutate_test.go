@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/common/promslog"
 	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
@@ -25,9 +26,7 @@ func readRules(t *testing.T) []rulefmt.RuleGroup {
 	text, err := rules.YAML()
 	require.NoError(t, err)
 	file, errs := rulefmt.Parse(text, false, model.UTF8Validation, promQL, promslog.NewNopLogger())
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
+	require.Empty(t, errs)
 	return file.Groups
 }
 
@@ -115,9 +114,7 @@ func (m *trial) try(t *testing.T, groups []rulefmt.RuleGroup, tests []*unitTest)
 		if !u.needs[id(m.mutant.rule)] || u.work() > most || u.run(t, mutated) == nil {
 			continue
 		}
-		if err := u.passes(t, groups); err != nil {
-			t.Errorf("%s: %s fails with the rules as they are: %v", u.file, u.Name, err)
-		}
+		assert.NoError(t, u.passes(t, groups), "%s: %s fails with the rules as they are", u.file, u.Name)
 		m.killed = true
 		break
 	}

@@ -104,9 +104,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 				break
 			}
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Prometheus is not ready:\n%s", said.String())
-		}
+		require.False(t, time.Now().After(deadline), "Prometheus is not ready:\n%s", said.String())
 	}
 	return func(expr string, second float64) float64 {
 		res, err := get("/api/v1/query?time=" + strconv.FormatInt(millis(second)/1000, 10) + "&query=" + url.QueryEscape(expr))

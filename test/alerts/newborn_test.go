@@ -125,9 +125,7 @@ func newbornQueries(t *testing.T) []newbornQuery {
 			}
 		}
 	}
-	if len(all) != 4+len(shown) {
-		t.Fatalf("%d queries", len(all))
-	}
+	require.Len(t, all, 4+len(shown), "queries")
 	return all
 }
 
@@ -156,9 +154,8 @@ func store(t *testing.T, all []scraped, starts bool) *world {
 			if !starts {
 				start = 0
 			}
-			if _, err := app.Append(0, s.labels, start, s.at, s.value, nil, nil, storage.AppendV2Options{}); err != nil {
-				t.Fatal(err)
-			}
+			_, err := app.Append(0, s.labels, start, s.at, s.value, nil, nil, storage.AppendV2Options{})
+			require.NoError(t, err)
 		}
 		require.NoError(t, app.Commit())
 		w.evaluate(float64(minute * 60))

@@ -75,9 +75,8 @@ var promQL = parser.NewParser(parser.Options{})
 func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 	t.Helper()
 	names, err := filepath.Glob("../../deploy/prometheus/tests/*.yaml")
-	if err != nil || len(names) == 0 {
-		t.Fatalf("no unit tests: %v", err)
-	}
+	require.NoError(t, err, "no unit tests")
+	require.NotEmpty(t, names, "no unit tests")
 	var all []*unitTest
 	for _, name := range names {
 		text, err := os.ReadFile(name)
@@ -85,14 +84,10 @@ func readUnitTests(t *testing.T, groups []rulefmt.RuleGroup) []*unitTest {
 		var file unitTests
 		dec := yaml.NewDecoder(bytes.NewReader(text))
 		dec.KnownFields(true)
-		if err := dec.Decode(&file); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
+		require.NoError(t, dec.Decode(&file), name)
 		for _, u := range file.Tests {
 			u.file, u.every = filepath.Base(name), time.Duration(file.EvaluationInterval)
-			if err := u.prepare(groups); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			require.NoError(t, u.prepare(groups), name)
 			all = append(all, u)
 		}
 	}

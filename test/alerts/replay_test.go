@@ -139,9 +139,7 @@ func newWorld(t testing.TB, starts bool, but ...string) *world {
 		NotifyFunc: func(context.Context, string, ...*promrules.Alert) {},
 	})
 	loaded, errs := manager.LoadGroups(time.Minute, labels.EmptyLabels(), "", nil, false, file)
-	if len(errs) > 0 {
-		t.Fatal(errs)
-	}
+	require.Empty(t, errs)
 	// In the order of the file, as if every group were a moment behind the one
 	// before.
 	for _, g := range rules.Groups() {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -43,9 +45,7 @@ func TestScenarios(t *testing.T) {
 	if !*full {
 		return
 	}
-	if len(all) < 40 {
-		t.Errorf("%d scenarios, want 40", len(all))
-	}
+	assert.GreaterOrEqual(t, len(all), 40, "scenarios")
 	compareTable(t, tableFile, table.Bytes())
 }
 

@@ -12,10 +12,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
@@ -29,13 +31,9 @@ const (
 func fail(t *testing.T, client *http.Client) string {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, resp.Body)
 	id := resp.Header.Get("X-Ksc-Request-Id")
@@ -51,13 +49,10 @@ func lookUp(t *testing.T, binary, id, link string, source ...string) {
 	var out, errOut bytes.Buffer
 	cmd := exec.Command(binary, append([]string{"lookup", id, "--url=http://127.0.0.1:1"}, source...)...)
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
-		t.Errorf("lookup %s: %v\n%s%s", source, err, out.String(), errOut.String())
-	}
+	err := cmd.Run()
+	assert.NoError(t, err, "lookup %s: %v\n%s%s", source, err, out.String(), errOut.String())
 	for _, want := range []string{"MissingAuthenticationToken", link, "GetMetricStatistics 2010-05-25"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("lookup %s: no %q in\n%s", source, want, out.String())
-		}
+		assert.Contains(t, out.String(), want, "lookup %s: no %q in\n%s", source, want, out.String())
 	}
 }
 
@@ -65,9 +60,8 @@ func lookUp(t *testing.T, binary, id, link string, source ...string) {
 func build(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "ksyun-tap")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput()
+	require.NoError(t, err, "build\n%s", out)
 	return binary
 }
 

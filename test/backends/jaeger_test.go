@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -156,9 +157,8 @@ func jobInTrace(t *testing.T, ui, binary, api, otlp string) {
 	job := exec.Command(binary, "exec", "--summary=none", "--upstream.connect-to="+apiHost+":80="+api, "--",
 		"curl", "-s", "-o", "/dev/null", "http://"+apiHost+"/?Action=GetMetricStatistics&Version=2010-05-25")
 	job.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+otlp, "TRACEPARENT=00-"+traceID+"-"+parent+"-01")
-	if out, err := job.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	out, err := job.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	found := wait(t, ui+"/api/traces/"+traceID, 1)
 	spans := found[0].of("ksyun-tap")
 	if len(spans) != 1 || !slices.Contains(spans[0].References, reference{"CHILD_OF", parent}) {
@@ -170,13 +170,9 @@ func jobInTrace(t *testing.T, ui, binary, api, otlp string) {
 func check(t *testing.T, found *trace, id string) {
 	t.Helper()
 	spans := found.of("ksyun-tap")
-	if len(spans) != 1 {
-		t.Fatalf("%d spans of the tap: %+v", len(spans), found)
-	}
+	require.Len(t, spans, 1, "%d spans of the tap: %+v", len(spans), found)
 	s := spans[0]
-	if s.OperationName != "monitor.GetMetricStatistics" {
-		t.Errorf("span %s", s.OperationName)
-	}
+	assert.Equal(t, "monitor.GetMetricStatistics", s.OperationName, "span")
 	for key, want := range map[string]any{
 		"ksyun.request_id": id, "ksyun.error.code": "MissingAuthenticationToken", "ksyun.error.category": "auth", "error": true,
 		"service.peer.name": "ksyun.monitor", "w3c.tracestate": "ot=th:0",

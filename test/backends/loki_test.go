@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -111,17 +113,11 @@ func push(t *testing.T, base, line string) {
 	body, err := json.Marshal(map[string]any{"streams": []any{map[string]any{
 		"stream": map[string]string{"app": "tap"}, "values": [][]string{{strconv.FormatInt(time.Now().UnixNano(), 10), line}},
 	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	resp, err := http.Post(base+"/loki/api/v1/push", "application/json", bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	resp.Body.Close()
-	if resp.StatusCode != http.StatusNoContent {
-		t.Fatalf("push: status %d", resp.StatusCode)
-	}
+	require.Equal(t, http.StatusNoContent, resp.StatusCode, "push: status")
 }
 
 // found waits until Loki has a line that a query selects.

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -49,9 +51,7 @@ func measure(t *testing.T, scenarios []scenario, repeat, programs int, day time.
 	for _, line := range s.low() {
 		t.Error(line)
 	}
-	if s.broken > 0 {
-		t.Errorf("%d attempts were not classified as planned", s.broken)
-	}
+	assert.Zero(t, s.broken, "attempts were not classified as planned")
 	return s
 }
 
@@ -65,9 +65,7 @@ func TestDay(t *testing.T) {
 	}
 	first := measure(t, all(), 4, 17, 24*hour)
 	second := measure(t, heldOut, 1, 17, 3*hour)
-	if first.attempts < 100_000 {
-		t.Errorf("%d attempts", first.attempts)
-	}
+	assert.GreaterOrEqual(t, first.attempts, 100_000)
 	text := fmt.Sprintf("%d attempts of %d scenarios; held-out: %d attempts of %d scenarios.\n\n%s", first.attempts, first.scenarios, second.attempts, second.scenarios, table(first, second))
 	t.Log("\n" + text)
 	if *update {

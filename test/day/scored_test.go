@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 )
@@ -27,13 +29,9 @@ func TestScore(t *testing.T) {
 		"clock_skew": {truth: 2, given: 2, right: 1}, "clock_zone": {given: 1}, "metric": {truth: 10, given: 9, right: 9},
 		"event key_revoked": {truth: 2, given: 2, right: 1},
 	} {
-		if got := *s.row(name); got != want {
-			t.Errorf("%s: %+v, want %+v", name, got, want)
-		}
+		assert.Equal(t, want, *s.row(name), name)
 	}
-	if s.rows["clock_right"] != nil {
-		t.Error("what may be given is counted")
-	}
+	assert.Nil(t, s.rows["clock_right"], "what may be given is counted")
 	if low := s.low(); len(low) != 4 || !slices.Contains(low, "metric: precision 1.0000, recall 0.9000") {
 		t.Errorf("below the goal: %v", low)
 	}

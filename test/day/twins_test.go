@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -112,9 +114,7 @@ func checkTwins(t *testing.T, s *score) string {
 		if innocent == nil {
 			innocent = twins[cause]
 		}
-		if len(innocent) == 0 {
-			t.Errorf("no innocent scenario near to those in which %s is given", kind)
-		}
+		assert.NotEmpty(t, innocent, "no innocent scenario near to those in which %s is given", kind)
 		for _, name := range innocent {
 			switch {
 			case !s.ran[name]:
@@ -144,9 +144,7 @@ func TestDoctorTwins(t *testing.T) {
 			q := requestOf(cloudmonitor.SigningScenarios()[0].Bytes(key, epoch))
 			f(q)
 			given := slices.ContainsFunc(diagnosis.Saved(classifier, q, classify.Extent{Body: true, Fields: true}, nil), func(d diagnosis.Diagnosis) bool { return d.Cause == cause })
-			if given != wrong {
-				t.Errorf("%s: given %t, want %t", cause, given, wrong)
-			}
+			assert.Equal(t, wrong, given, "%s: given", cause)
 		}
 	}
 }

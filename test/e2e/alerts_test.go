@@ -26,6 +26,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -43,9 +45,7 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 		var said bytes.Buffer
 		cmd.Stderr = &said
 		out, err := cmd.Output()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, said.String())
-		}
+		require.NoError(t, err, said.String())
 		return string(out)
 	}
 	type rules struct {
@@ -56,9 +56,7 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 	}
 	flat := func(text string) (all []string) {
 		var r rules
-		if err := yaml.Unmarshal([]byte(text), &r); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, yaml.Unmarshal([]byte(text), &r))
 		for _, g := range r.Groups {
 			for _, rule := range g.Rules {
 				line := must(json.Marshal(rule))
@@ -74,18 +72,15 @@ func TestMixinHoldsTheSameRules(t *testing.T) {
 		t.Errorf("the mixin holds %d rules, the file %d, or others", len(got), len(want))
 	}
 	changed := render("local m = (import 'mixin.libsonnet') + { _config+:: { outageRatio: '0.9' } }; m.prometheusRules")
-	if !strings.Contains(changed, ">= 0.9 and") {
-		t.Error("a changed threshold has no effect")
-	}
+	assert.Contains(t, changed, ">= 0.9 and", "a changed threshold has no effect")
 }
 
 // TestAlertmanagerRoutes asks amtool which receiver gets which alert.
 func TestAlertmanagerRoutes(t *testing.T) {
 	t.Parallel()
 	config := deploy + "/alertmanager/alertmanager.yaml"
-	if out, err := exec.Command("amtool", "check-config", config).CombinedOutput(); err != nil {
-		t.Errorf("check-config: %v\n%s", err, out)
-	}
+	out, err := exec.Command("amtool", "check-config", config).CombinedOutput()
+	assert.NoError(t, err, "check-config\n%s", out)
 	for labels, want := range map[string]string{
 		"alertname=KsyunApiOutage severity=critical blame=provider":            "pager",
 		"alertname=KsyunTapDown severity=critical blame=tap":                   "pager",
@@ -316,14 +311,10 @@ func startAlertmanager(t *testing.T, receivers string) string {
 	for old, with := range map[string]string{
 		"http://127.0.0.1:9099": receivers, "group_wait: 30s": "group_wait: 1s", "group_interval: 5m": "group_interval: 1s",
 	} {
-		if !strings.Contains(text, old) {
-			t.Fatalf("the example has no %s", old)
-		}
+		require.Contains(t, text, old, "the example has no")
 		text = strings.ReplaceAll(text, old, with)
 	}
-	if err := os.CopyFS(filepath.Join(dir, "templates"), os.DirFS(deploy+"/alertmanager/templates")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "templates"), os.DirFS(deploy+"/alertmanager/templates")))
 	config := filepath.Join(dir, "alertmanager.yaml")
 	testfile.Write(t, config, text, 0o600)
 	address := freeport.TCP(t)
@@ -338,9 +329,7 @@ func startAlerting(t *testing.T, alertmanager string, targets ...string) *promet
 	dir := t.TempDir()
 	rules := hastened(string(must(os.ReadFile(deploy + "/prometheus/rules.yaml"))))
 	const caDays = "time() < 7 * 86400"
-	if !strings.Contains(rules, caDays) {
-		t.Fatal("no such threshold for the CA")
-	}
+	require.Contains(t, rules, caDays, "no such threshold for the CA")
 	rules = strings.ReplaceAll(rules, caDays, "time() < 31 * 86400") // a month is all a CA has
 	testfile.Write(t, filepath.Join(dir, "rules.yaml"), rules, 0o600)
 	testfile.Write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`

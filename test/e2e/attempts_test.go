@@ -16,6 +16,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -89,9 +92,7 @@ func countAttempts(t *testing.T, c client, fault int) {
 
 	if fault == len(clientFaults) {
 		n := countTapped(t, c, clientFault{}, "other.example")
-		if n != 1 {
-			t.Errorf("%d attempts, want 1", n)
-		}
+		assert.Equal(t, 1, n, "attempts")
 		t.Logf("\n| %d |\n", n)
 		return
 	}
@@ -140,9 +141,7 @@ func (f clientFault) begin(t *testing.T) {
 		return
 	}
 	ln, err := net.Listen("tcp", loadAddress+":80")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { ln.Close() })
 	go rawconn.Serve(ln, func(nc net.Conn) {
 		// All requests are a GET without a body.
@@ -186,9 +185,7 @@ func connectionAttempts(t *testing.T) int {
 			Set struct{ Elem []json.RawMessage }
 		}
 	}
-	if err := json.Unmarshal([]byte(sh(t, "nft --json list set inet attempts ports")), &list); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(sh(t, "nft --json list set inet attempts ports")), &list))
 	n := 0
 	for _, object := range list.Nftables {
 		n += len(object.Set.Elem)
@@ -332,8 +329,6 @@ func sh(t *testing.T, command string) string {
 	cmd := exec.Command("/bin/sh", "-c", command)
 	cmd.Stderr = t.Output()
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s: %v", command, err)
-	}
+	require.NoError(t, err, command)
 	return string(out)
 }

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
@@ -55,22 +57,16 @@ func newFragile(t *testing.T, address string, handler http.Handler, cfg *tls.Con
 func holdAddress(t *testing.T, address string) string {
 	t.Helper()
 	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	if err := errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1),
 		unix.Bind(fd, &unix.SockaddrInet4{Addr: at.Addr().As4(), Port: int(at.Port())})); err != nil {
 		t.Fatal(err)
 	}
 	bound, err := unix.Getsockname(fd)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return netip.AddrPortFrom(at.Addr(), uint16(bound.(*unix.SockaddrInet4).Port)).String()
 }
 
@@ -134,20 +130,12 @@ func startBoto(t *testing.T, env, by []string, endpoint, mode, attempts string) 
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	b := &boto{t, cmd, in, bufio.NewScanner(out)}
-	if got := b.line(); got != "ready" {
-		t.Fatalf("it printed %q", got)
-	}
+	require.Equal(t, "ready", b.line(), "it printed")
 	return b
 }
 
@@ -312,7 +300,5 @@ except requests.ConnectionError:
 	}
 	tap.stop(syscall.SIGTERM)
 	// 4 of the SDK's and 1 of requests', as they count them themselves.
-	if n := strings.Count(tap.text(), `"category":"network"`); n != 5 {
-		t.Errorf("%d attempts passed the tap, want 5", n)
-	}
+	assert.Equal(t, 5, strings.Count(tap.text(), `"category":"network"`), "attempts passed the tap")
 }

@@ -24,6 +24,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -55,18 +58,13 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 		req := must(http.NewRequestWithContext(ctx, http.MethodGet, "https://"+apiHost+"/?Action=ListMetrics&Version=2010-05-25", nil))
 		cloudmonitor.SignV4(req, nil, *key, cloudmonitor.Scope{Region: "cn-beijing-6", Service: "monitor"}, time.Now())
 		res, err := transport.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		res.Body.Close()
-		if res.StatusCode != want {
-			t.Fatalf("status %d, want %d", res.StatusCode, want)
-		}
+		require.Equal(t, want, res.StatusCode, "status")
 	}
 	stranger := &http.Transport{Proxy: proxy} // that does not trust the CA
-	if _, err := stranger.RoundTrip(must(http.NewRequest(http.MethodGet, "https://"+apiHost+"/", nil))); err == nil {
-		t.Error("a stranger was served")
-	}
+	_, err := stranger.RoundTrip(must(http.NewRequest(http.MethodGet, "https://"+apiHost+"/", nil)))
+	assert.Error(t, err, "a stranger was served")
 	tap.wait("TLS handshake with a program failed")
 	if _, err := spans.Wait(ctx, func(otlprecv.Span) bool { return true }); err != nil {
 		t.Fatal(err)
@@ -85,9 +83,7 @@ func TestCAKeyStaysInItsFile(t *testing.T) {
 		{"ca", "create", "--dir=" + caDir},
 	} {
 		out, err := exec.Command(binary, args...).CombinedOutput()
-		if err != nil {
-			t.Errorf("%v: %v\n%s", args, err, out)
-		}
+		assert.NoError(t, err, "%v\n%s", args, out)
 		outputs[strings.Join(args[:2], " ")] = out
 	}
 	outputs["spans"] = must(json.Marshal(spans.Select(func(otlprecv.Span) bool { return true })))
@@ -114,9 +110,7 @@ func spellings(t *testing.T, file string) map[string][]byte {
 			continue
 		}
 		key, ok := must(x509.ParsePKCS8PrivateKey(block.Bytes)).(*ecdsa.PrivateKey)
-		if !ok {
-			t.Fatal("not an ECDSA key")
-		}
+		require.True(t, ok, "not an ECDSA key")
 		scalar := must(key.Bytes())
 		all["DER"] = block.Bytes
 		all["the scalar"] = scalar
@@ -130,9 +124,7 @@ func spellings(t *testing.T, file string) map[string][]byte {
 			}
 		}
 	}
-	if len(all) < 8 {
-		t.Fatalf("%d spellings of a key in %s", len(all), file)
-	}
+	require.GreaterOrEqual(t, len(all), 8, "%d spellings of a key in %s", len(all), file)
 	return all
 }
 

@@ -24,6 +24,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
@@ -61,9 +63,8 @@ func TestCollectorConfigs(t *testing.T) {
 		}
 		cmd := exec.Command(otelcol, args...)
 		cmd.Env = collectorEnv(t)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("%s: %v\n%s", over, err, out)
-		}
+		out, err := cmd.CombinedOutput()
+		assert.NoError(t, err, "%s\n%s", over, out)
 	}
 }
 
@@ -212,9 +213,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		"decision_wait: 10s": "decision_wait: 2s", "sampling_percentage: 1\n": "sampling_percentage: 10\n",
 		"metrics_flush_interval: 15s": "metrics_flush_interval: 1s", "\nservice:\n": "\nservice:\n  telemetry: {metrics: {level: none}}\n",
 	} {
-		if strings.Count(config, from) != 1 {
-			t.Fatalf("the example has %q not once", from)
-		}
+		require.Equal(t, 1, strings.Count(config, from), "the example has %q not once", from)
 		config = strings.Replace(config, from, to, 1)
 	}
 	testfile.Write(t, dir+"/collector.yaml", config, 0o600)
@@ -252,9 +251,7 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 	var failures struct{ Data struct{ Failures []failure } }
 	getJSON(t, "http://"+tap.admin+"/api/v1/failures?limit=1000", &failures)
 	failed := failures.Data.Failures
-	if len(failed) < 40 {
-		t.Fatalf("%d failures, want 40 at least", len(failed))
-	}
+	require.GreaterOrEqual(t, len(failed), 40, "failures")
 
 	// The metrics are computed from all spans: once they are complete, so are
 	// the spans.
@@ -290,9 +287,8 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		return len(spans.Select(func(s otlprecv.Span) bool { return s.Attributes["ksyun.outcome"] == "success" }))
 	}
 	eventually(t, "some successes", func() bool { return succeeded() > 0 })
-	if n := succeeded(); n > successes/3 {
-		t.Errorf("%d of %d successes were kept, want about a tenth", n, successes)
-	}
+	n := succeeded()
+	assert.LessOrEqual(t, n, successes/3, "%d of %d successes were kept, want about a tenth", n, successes)
 
 	// A line in the log is the same call as its span.
 	i := slices.IndexFunc(failed, func(f failure) bool { return f.Code == "LimitExceeded" })
@@ -311,7 +307,5 @@ func TestCollectorKeepsEveryFailure(t *testing.T) {
 		}
 		return false
 	})
-	if code := collector.stop(os.Interrupt); code != 0 {
-		t.Errorf("the collector ends with %d", code)
-	}
+	assert.Zero(t, collector.stop(os.Interrupt), "exit code of the collector")
 }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // loadCompose reads files as docker compose config does: by the schema, with no
@@ -25,9 +27,7 @@ func loadCompose(t *testing.T, files ...string) *types.Project {
 	}
 	options := must(cli.NewProjectOptions(paths, cli.WithResolvedPaths(true), cli.WithConsistency(true)))
 	project, err := options.LoadProject(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return project
 }
 
@@ -40,25 +40,17 @@ func rootOf(t *testing.T, s types.ServiceConfig) string {
 		if v.Type != types.VolumeTypeBind {
 			continue
 		}
-		if !v.ReadOnly {
-			t.Errorf("%s: %s is mounted writable", s.Name, v.Source)
-		}
+		assert.True(t, v.ReadOnly, "%s: %s is mounted writable", s.Name, v.Source)
 		info, err := os.Stat(v.Source)
-		if err != nil {
-			t.Fatalf("%s: %v", s.Name, err)
-		}
+		require.NoError(t, err, s.Name)
 		to := filepath.Join(root, v.Target)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
 		if info.IsDir() {
 			err = os.CopyFS(to, os.DirFS(v.Source))
 		} else {
 			err = os.WriteFile(to, must(os.ReadFile(v.Source)), 0o600)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	return root
 }
@@ -87,21 +79,16 @@ func TestCompose(t *testing.T) {
 	pinned := regexp.MustCompile(`^[a-z0-9-]+/[a-z0-9-]+:v?\d+\.\d+\.\d+$`)
 	for _, files := range [][]string{{"compose.yaml"}, {"compose.yaml", "program.yaml"}} {
 		project := loadCompose(t, files...)
-		if len(project.Services) < 7 {
-			t.Errorf("%v: %d services", files, len(project.Services))
-		}
+		assert.GreaterOrEqual(t, len(project.Services), 7, "%v: %d services", files, len(project.Services))
 		for name, s := range project.Services {
 			if s.Build != nil {
-				if _, err := os.Stat(filepath.Join(s.Build.Context, s.Build.Dockerfile)); err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
+				_, err := os.Stat(filepath.Join(s.Build.Context, s.Build.Dockerfile))
+				assert.NoError(t, err, name)
 			} else if !pinned.MatchString(s.Image) {
 				t.Errorf("%s: the image %s is not pinned to a version", name, s.Image)
 			}
 			for _, p := range s.Ports {
-				if p.HostIP != "127.0.0.1" {
-					t.Errorf("%s: port %s is published on %q", name, p.Published, p.HostIP)
-				}
+				assert.Equal(t, "127.0.0.1", p.HostIP, "%s: port %s is published on", name, p.Published)
 			}
 			hosts(t, project, s)
 		}
@@ -145,14 +132,10 @@ func TestComposeSettings(t *testing.T) {
 
 	s := project.Services["prometheus"]
 	out := run(nil, "promtool", "check", "config", filepath.Join(rootOf(t, s), argument(t, s, "--config.file")))
-	if !strings.Contains(out, "1 rule files found") {
-		t.Errorf("Prometheus reads no rules:\n%s", out)
-	}
+	assert.Contains(t, out, "1 rule files found", "Prometheus reads no rules")
 	s = project.Services["alertmanager"]
 	out = run(nil, "amtool", "check-config", filepath.Join(rootOf(t, s), argument(t, s, "--config.file")))
-	if !strings.Contains(out, "1 templates") {
-		t.Errorf("Alertmanager reads no templates:\n%s", out)
-	}
+	assert.Contains(t, out, "1 templates", "Alertmanager reads no templates")
 	s = project.Services["collector"]
 	run(append(environment(s), "COLLECTOR_STATE_DIR="+t.TempDir()), otelcol, "validate", "--config="+filepath.Join(rootOf(t, s), argument(t, s, "--config")))
 

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"software.sslmate.com/src/go-pkcs12"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
@@ -33,36 +35,28 @@ func TestStolenKeyIsBoundUnderJava(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "ca")
 	authority, err := ca.Open(ca.Config{Dir: dir, Permitted: []string{"*.api.ksyun.com"}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(nil)
 	srv.TLS = &tls.Config{GetCertificate: thief(t, filepath.Join(dir, "key.pem"))}
 	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
 	srv.StartTLS()
 	defer srv.Close()
 	_, port, err := net.SplitHostPort(srv.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "java",
 		"-Djavax.net.ssl.trustStore="+trustStore(t, authority.PEM()), "-Djavax.net.ssl.trustStorePassword=changeit",
 		"testdata/Handshake.java", port, apiHost, "example.com", "ksyun.com", "192.0.2.1").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	require.NoError(t, err, "%s", out)
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
 	if len(lines) != 4 || lines[0] != apiHost+" taken" {
 		t.Fatalf("the host that the CA is for was not taken:\n%s", out)
 	}
 	for _, line := range lines[1:] {
 		// Not for its name: the certificate has that.
-		if !strings.Contains(line, " refused: PKIX path ") {
-			t.Errorf("%s: want a refusal of the certificate's path", line)
-		}
+		assert.Contains(t, line, " refused: PKIX path ", "want a refusal of the certificate's path")
 	}
 }
 
@@ -82,9 +76,7 @@ func thief(t *testing.T, keyFile string) func(*tls.ClientHelloInfo) (*tls.Certif
 			c, err = x509.ParseCertificate(block.Bytes)
 			certs = append(certs, c)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	signer := certs[len(certs)-1]
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -115,13 +107,9 @@ func trustStore(t *testing.T, certPEM []byte) string {
 	t.Helper()
 	block, _ := pem.Decode(certPEM)
 	cert, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	store, err := pkcs12.Modern.EncodeTrustStore([]*x509.Certificate{cert}, "changeit")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "trust.p12")
 	testfile.Write(t, path, store, 0o600)
 	return path

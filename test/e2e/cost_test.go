@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
@@ -45,9 +48,7 @@ func TestCostOfManyTaps(t *testing.T) {
 		getJSON(t, prom.url+"/api/v1/query?stats=all&time="+at+"&query="+url.QueryEscape(target.At(dashboards.Zoom{Interval: time.Minute, Rate: 5 * time.Minute, Range: 5 * time.Minute})), &response)
 		return response.Data.Stats.Samples.TotalQueryableSamples
 	}
-	if n := cost(dashboards.Target{Expr: "count(ksyun_tap_build_info)"}); n != manyTaps {
-		t.Fatalf("%d taps are there", n)
-	}
+	require.Equal(t, manyTaps, cost(dashboards.Target{Expr: "count(ksyun_tap_build_info)"}), "taps are there")
 	worst, what := 0, ""
 	for _, d := range dashboards.All() {
 		for _, p := range d.Panels() {
@@ -72,9 +73,7 @@ func TestCostOfManyTaps(t *testing.T) {
 		if n > worst {
 			worst, what = n, r.Record+r.Alert
 		}
-		if n > ruleBudget {
-			t.Errorf("%s%s reads %d samples", r.Record, r.Alert, n)
-		}
+		assert.LessOrEqual(t, n, ruleBudget, "%s%s reads %d samples", r.Record, r.Alert, n)
 	}
 	t.Logf("the dearest rule reads %d samples: %s", worst, what)
 }
@@ -103,9 +102,7 @@ func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "taps.om"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer file.Close()
 	out := bufio.NewWriterSize(file, 1<<20)
 	begin := time.Now().UTC().Truncate(2 * time.Hour).Add(-time.Hour)
@@ -117,9 +114,7 @@ func manyTapsData(t *testing.T) (prom *prometheus, at string) {
 		}
 	}
 	fmt.Fprintln(out, "# EOF")
-	if err := out.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, out.Flush())
 	return serveBlocks(t, file.Name(), filepath.Join(dir, "data")), strconv.FormatInt(begin.Add(5*time.Minute).Unix(), 10)
 }
 

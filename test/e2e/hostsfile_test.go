@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
@@ -25,9 +27,7 @@ func TestHostsFile(t *testing.T) {
 	serveDNS(t, "10.77.0.2:53", serverAddresses["v4"][0])
 	// What ip netns exec shows as /etc/hosts.
 	etc := filepath.Join("/etc/netns", programs)
-	if err := os.MkdirAll(etc, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.MkdirAll(etc, 0o755))
 	t.Cleanup(func() { os.RemoveAll(etc) })
 	testfile.Write(t, filepath.Join(etc, "hosts"), "127.0.0.1 localhost "+apiHost+"\n", 0o644)
 	caDir := filepath.Join(t.TempDir(), "ca")
@@ -50,9 +50,8 @@ func TestHostsFile(t *testing.T) {
 
 	tap := run("--upstream.resolver=10.77.0.2")
 	for _, scheme := range []string{"http", "https"} {
-		if out := call(scheme, "X-None: 1"); !strings.HasSuffix(out, " 200") {
-			t.Errorf("%s: %s", scheme, out)
-		}
+		out := call(scheme, "X-None: 1")
+		assert.True(t, strings.HasSuffix(out, " 200"), "%s: %s", scheme, out)
 		if out := call(scheme, "X-Simulate: error=LimitExceeded"); !strings.HasSuffix(out, " 409") {
 			t.Errorf("%s: %s", scheme, out)
 		}

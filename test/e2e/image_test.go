@@ -18,6 +18,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -136,21 +139,15 @@ func check(t *testing.T, img image, arch string) {
 	if c.User != "65532:65532" || c.WorkingDir != "/var/lib/ksyun-tap" || !slices.Equal(c.Entrypoint, []string{"/usr/bin/ksyun-tap"}) || len(c.Cmd) != 0 {
 		t.Errorf("it runs %q %q as %s in %s", c.Entrypoint, c.Cmd, c.User, c.WorkingDir)
 	}
-	if !slices.Equal(img.Healthcheck.Test, []string{"CMD", "/usr/bin/ksyun-tap", "ready"}) {
-		t.Errorf("its health is checked by %q", img.Healthcheck.Test)
-	}
+	assert.Equal(t, []string{"CMD", "/usr/bin/ksyun-tap", "ready"}, img.Healthcheck.Test, "its health is checked by")
 	if len(c.ExposedPorts) != 2 || c.ExposedPorts["18180/tcp"] == nil || c.ExposedPorts["18181/tcp"] == nil {
 		t.Errorf("it exposes %v", c.ExposedPorts)
 	}
 	for label, want := range map[string]string{"version": "1.2.3", "revision": "0123abc", "licenses": "Apache-2.0", "title": "ksyun-tap"} {
-		if got := c.Labels["org.opencontainers.image."+label]; got != want {
-			t.Errorf("label %s is %q, want %q", label, got, want)
-		}
+		assert.Equal(t, want, c.Labels["org.opencontainers.image."+label], "label %s is", label)
 	}
 	for _, label := range []string{"description", "source", "documentation"} {
-		if c.Labels["org.opencontainers.image."+label] == "" {
-			t.Errorf("it has no label %s", label)
-		}
+		assert.NotEmpty(t, c.Labels["org.opencontainers.image."+label], "it has no label %s", label)
 	}
 }
 
@@ -159,9 +156,8 @@ func buildStatic(t *testing.T, arch, to string) {
 	t.Helper()
 	cmd := exec.Command("go", "build", "-C", "../..", "-trimpath", "-ldflags", "-s -w -X github.com/prometheus/common/version.Version=1.2.3", "-o", to, "./cmd/ksyun-tap")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build for %s: %v\n%s", arch, err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "build for %s\n%s", arch, out)
 }
 
 // TestImage makes the image from built binaries, without a base image and so
@@ -208,9 +204,7 @@ func runImage(t *testing.T, p *podman, image string) {
 	pid := p.do("inspect", "--format={{.State.Pid}}", "demo")
 	status := string(must(os.ReadFile("/proc/" + pid + "/status")))
 	for _, want := range []string{"Uid:\t65532\t65532\t65532\t65532\n", "Gid:\t65532\t65532\t65532\t65532\n", "CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
-		if !strings.Contains(status, want) {
-			t.Errorf("the process has not %q:\n%s", want, status)
-		}
+		assert.Contains(t, status, want)
 	}
 	if mounts := string(must(os.ReadFile("/proc/" + pid + "/mountinfo"))); !regexp.MustCompile(`(?m)^\d+ \d+ \S+ \S+ / ro,`).MatchString(mounts) {
 		t.Errorf("its root can be written to:\n%s", mounts)
@@ -229,18 +223,14 @@ func runImage(t *testing.T, p *podman, image string) {
 			}
 		}
 		text := curl("/api/v1/failures?category=throttled&limit=1")
-		if err := json.Unmarshal([]byte(text), &found); err != nil {
-			t.Fatalf("%v\n%s", err, text)
-		}
+		require.NoError(t, json.Unmarshal([]byte(text), &found), text)
 		if len(found.Data.Failures) == 0 {
 			return false
 		}
 		id = found.Data.Failures[0].RequestID
 		return true
 	})
-	if got := p.do("exec", "demo", "/usr/bin/ksyun-tap", "lookup", id); !strings.Contains(got, id) {
-		t.Errorf("lookup in the container says %q", got)
-	}
+	assert.Contains(t, p.do("exec", "demo", "/usr/bin/ksyun-tap", "lookup", id), id, "lookup in the container says")
 	if got := curl("/metrics"); !regexp.MustCompile(`(?m)^ksyun_api_errors_total\{.*category="throttled".*\} [1-9]`).MatchString(got) {
 		t.Errorf("no throttled call among the metrics:\n%s", tail(got, 4<<10))
 	}
@@ -267,9 +257,8 @@ ENV PATH=/usr/local/go/bin:/bin HOME=/root
 COPY ca-certificates.crt /tmp/
 `, 0o600)
 	for from, to := range map[string]string{"/bin/busybox": "busybox", "/etc/ssl/certs/ca-certificates.crt": "ca-certificates.crt"} {
-		if out, err := exec.Command("cp", from, filepath.Join(stand, to)).CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		out, err := exec.Command("cp", from, filepath.Join(stand, to)).CombinedOutput()
+		require.NoError(t, err, "%s", out)
 	}
 	p.do("build", "--format=docker", "--tag=golang:"+version, stand)
 	env := strings.Fields(string(must(exec.Command("go", "env", "GOROOT", "GOMODCACHE", "GOCACHE").Output())))
@@ -297,11 +286,7 @@ func redirectByImage(t *testing.T, p *podman, image string) {
 		}, args...)...)
 	}
 	run("--exclude-uid=65532")
-	if got := within(t, containerHost, "nft", "list", "ruleset"); !strings.Contains(got, "table inet ksyun_tap") {
-		t.Errorf("the rules are\n%s", got)
-	}
+	assert.Contains(t, within(t, containerHost, "nft", "list", "ruleset"), "table inet ksyun_tap", "the rules are")
 	run("--undo")
-	if got := within(t, containerHost, "nft", "list", "ruleset"); strings.Contains(got, "ksyun_tap") {
-		t.Errorf("what is left is\n%s", got)
-	}
+	assert.NotContains(t, within(t, containerHost, "nft", "list", "ruleset"), "ksyun_tap", "what is left is")
 }

@@ -9,13 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
@@ -34,9 +35,7 @@ const (
 func toolPath(t *testing.T) string {
 	t.Helper()
 	dir, err := filepath.Abs("../../.bin")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return dir + string(filepath.ListSeparator) + os.Getenv("PATH")
 }
 
@@ -47,9 +46,8 @@ func tool(t *testing.T, name string, args ...string) (out, errOut string, err er
 	dir, _, _ := strings.Cut(path, string(filepath.ListSeparator))
 	file := filepath.Join(dir, name)
 	if _, err := os.Stat(file); err != nil {
-		if file, err = exec.LookPath(name); err != nil {
-			t.Fatalf("%v: make .bin/%s", err, name)
-		}
+		file, err = exec.LookPath(name)
+		require.NoError(t, err, "%v: make .bin/%s", err, name)
 	}
 	var stdout, stderr bytes.Buffer
 	cmd := exec.Command(file, args...)
@@ -104,9 +102,8 @@ func sound(t *testing.T, all []manifest.Object) {
 				} else {
 					args = append(args, "--help")
 				}
-				if out, err := exec.Command(binary, args...).CombinedOutput(); err != nil {
-					t.Errorf("%s %s: %v: %v\n%s", o.Kind, o.Meta.Name, args, err, out)
-				}
+				out, err := exec.Command(binary, args...).CombinedOutput()
+				assert.NoError(t, err, "%s %s: %v\n%s", o.Kind, o.Meta.Name, args, out)
 			}
 		}
 	}
@@ -147,15 +144,11 @@ func checkConfig(t *testing.T, o manifest.Object, c corev1.Container) {
 		"etc/ksyun-tap/credentials/credentials.yaml": []byte("access_key: AKLTexample\nsecret_key: example\n"),
 		"etc/ksyun-tap/roots/roots.pem":              certPEM,
 	} {
-		if err := os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o700))
 		testfile.Write(t, filepath.Join(root, name), text, 0o400)
 	}
 	for _, m := range c.VolumeMounts {
-		if err := os.MkdirAll(root+m.MountPath, 0o700); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(root+m.MountPath, 0o700))
 	}
 	cmd := exec.Command(binary, append(slices.Clone(c.Args), "check-config")...)
 	cmd.Env = containerEnv(c, podFields, func(value string) string {
@@ -205,9 +198,7 @@ func TestKustomize(t *testing.T) {
 			for _, o := range all {
 				got = append(got, o.Kind)
 			}
-			if strings.Join(got, " ") != kinds[name] {
-				t.Errorf("kinds %v, want %s", got, kinds[name])
-			}
+			assert.Equal(t, kinds[name], strings.Join(got, " "), "kinds %v", got)
 		})
 		seen++
 		return nil
@@ -223,15 +214,11 @@ func TestKustomize(t *testing.T) {
 func TestKustomizeComponent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.CopyFS(filepath.Join(dir, "components"), os.DirFS(kubernetesDir+"/components")); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.CopyFS(filepath.Join(dir, "components"), os.DirFS(kubernetesDir+"/components")))
 	write := func(name, text string) {
 		t.Helper()
 		file := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)))
 	}
 	pod := `
       initContainers: [{name: migrate, image: m}]
@@ -280,9 +267,7 @@ data: {k: v}
 	}
 	write("kustomization.yaml", "resources: [a, b]\n")
 	all := render(t, "kustomize", "build", dir)
-	if len(all) != 8 {
-		t.Fatalf("%d manifests, want 8", len(all))
-	}
+	require.Len(t, all, 8, "manifests")
 	for _, wrong := range manifest.Check(all) {
 		t.Error(wrong)
 	}
@@ -301,9 +286,7 @@ data: {k: v}
 		for _, c := range slices.Concat(o.Pod.Spec.InitContainers, o.Pod.Spec.Containers) {
 			names = append(names, c.Name)
 		}
-		if got := strings.Join(names, " "); got != "ksyun-tap migrate one two" {
-			t.Errorf("%s has the containers %s", o.Meta.Name, got)
-		}
+		assert.Equal(t, "ksyun-tap migrate one two", strings.Join(names, " "), "%s has the containers", o.Meta.Name)
 		one, two := o.Pod.Spec.Containers[0], o.Pod.Spec.Containers[1]
 		if one.Env[0].Value != "1" || one.Env[1].Value != "http://127.0.0.1:18181" || one.Env[1].ValueFrom != nil ||
 			len(one.Env) != len(two.Env)+1 || len(one.VolumeMounts) != 2 || len(two.VolumeMounts) != 1 {
@@ -320,9 +303,7 @@ func TestSidecarEnvironment(t *testing.T) {
 	cmd := exec.Command(binary, "exec", "--summary=none", "--", "env")
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	out, err := cmd.Output()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	byExec := map[string]bool{}
 	for line := range strings.Lines(string(out)) {
 		name, _, _ := strings.Cut(line, "=")
@@ -332,9 +313,7 @@ func TestSidecarEnvironment(t *testing.T) {
 		name, value, _ := strings.Cut(kv, "=")
 		if strings.EqualFold(name, "NO_PROXY") {
 			for _, entry := range []string{"localhost", "127.0.0.1", "::1", "169.254.169.254", ".svc", ".cluster.local", ".billing", "10.96.0.1"} {
-				if !slices.Contains(strings.Split(value, ","), entry) {
-					t.Errorf("%s does not leave out %s: %s", name, entry, value)
-				}
+				assert.Contains(t, strings.Split(value, ","), entry, "%s does not leave out %s: %s", name, entry, value)
 			}
 		}
 	}
@@ -342,9 +321,7 @@ func TestSidecarEnvironment(t *testing.T) {
 		if e.Name == "TAPPED_NAMESPACE" {
 			continue // exec reads it where the pod has it
 		}
-		if !byExec[e.Name] {
-			t.Errorf("%s is set in a pod, not by exec", e.Name)
-		}
+		assert.True(t, byExec[e.Name], "%s is set in a pod, not by exec", e.Name)
 		delete(byExec, e.Name)
 	}
 	// The settings of Java and Node need files that only exec writes.
@@ -444,9 +421,7 @@ func TestHelmAsKustomize(t *testing.T) {
 	}
 	f := func(what string, a, b any) {
 		t.Helper()
-		if !reflect.DeepEqual(a, b) {
-			t.Errorf("%s: the chart makes\n%+v\nKustomize\n%+v", what, a, b)
-		}
+		assert.Equal(t, b, a, "%s: the chart makes\n%+v\nKustomize\n%+v", what, a, b)
 	}
 	for way, example := range map[string]string{"proxy": "deployment", "transparent": "transparent"} {
 		byHelm := normal(render(t, "helm", "template", "r", programChart(t), "--set", "ksyun-tap.settings=null", "--set", "ksyun-tap.sidecar.way="+way)[0])
@@ -456,9 +431,7 @@ func TestHelmAsKustomize(t *testing.T) {
 	find := func(all []manifest.Object, kind string) manifest.Object {
 		t.Helper()
 		i := slices.IndexFunc(all, func(o manifest.Object) bool { return o.Kind == kind })
-		if i < 0 {
-			t.Fatalf("no %s", kind)
-		}
+		require.GreaterOrEqual(t, i, 0, "no %s", kind)
 		return all[i]
 	}
 	byHelm := find(render(t, "helm", "template", "ksyun-tap", chartDir), "Deployment")
@@ -474,9 +447,7 @@ func TestHelmAsKustomize(t *testing.T) {
 		files := map[string]string{}
 		for _, o := range all {
 			if c, ok := o.Value.(*corev1.ConfigMap); ok {
-				if c.Labels["grafana_dashboard"] != "1" {
-					t.Errorf("%s has the labels %v", c.Name, c.Labels)
-				}
+				assert.Equal(t, "1", c.Labels["grafana_dashboard"], "%s has the labels %v", c.Name, c.Labels)
 				for name, text := range c.Data {
 					files[name] = strings.TrimSpace(text)
 				}
@@ -534,9 +505,7 @@ func TestPostRenderer(t *testing.T) {
 		testfile.Write(t, filepath.Join(chart, "templates", filepath.Base(name)), text, 0o600)
 	}
 	plugin, err := filepath.Abs("../../deploy/helm/post-renderer")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	if out, errOut, err := tool(t, "helm", "plugin", "install", plugin); err != nil {
 		t.Fatalf("%s%s", out, errOut)
 	}
@@ -546,14 +515,10 @@ func TestPostRenderer(t *testing.T) {
 	} {
 		all := render(t, "helm", "template", "r", chart, "--post-renderer=ksyun-tap-inject", "--post-renderer-args=transparent", "--post-renderer-args="+image)
 		sound(t, all)
-		if len(all) != 2 {
-			t.Errorf("%d manifests", len(all))
-		}
+		assert.Len(t, all, 2, "manifests")
 		for _, o := range all {
 			for _, c := range o.Pod.Spec.InitContainers {
-				if c.Image != want {
-					t.Errorf("%s is %s, want %s", c.Name, c.Image, want)
-				}
+				assert.Equal(t, want, c.Image, "%s is", c.Name)
 			}
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -27,22 +29,16 @@ func TestFewDescriptors(t *testing.T) {
 	for i := range 200 {
 		c := rawconn.Dial(t, proxy) // open until the end of the test
 		c.Send("GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n")
-		if resp, _ := c.Response(); resp.StatusCode != http.StatusOK {
-			t.Fatalf("call %d: %v", i, resp)
-		}
+		resp, _ := c.Response()
+		require.Equal(t, http.StatusOK, resp.StatusCode, "call %d: %v", i, resp)
 		if i%20 == 0 {
-			if status, body := get(t, "http://"+admin+"/-/healthy"); status != http.StatusOK {
-				t.Fatalf("call %d: /-/healthy: %d %s", i, status, body)
-			}
+			status, body := get(t, "http://"+admin+"/-/healthy")
+			require.Equal(t, http.StatusOK, status, "call %d: /-/healthy: %d %s", i, status, body)
 		}
 	}
 	_, metrics := get(t, "http://"+admin+"/metrics")
 	for _, want := range []string{"ksyun_tap_client_connections_refused_total 0", "ksyun_api_requests_total{"} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no %s in the metrics", want)
-		}
+		assert.Contains(t, metrics, want, "no %s in the metrics", want)
 	}
-	if strings.Contains(metrics, "ksyun_tap_client_connections_reclaimed_total 0") {
-		t.Error("no connection made room")
-	}
+	assert.NotContains(t, metrics, "ksyun_tap_client_connections_reclaimed_total 0", "no connection made room")
 }

@@ -12,6 +12,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // credentialsAddress is where the programs of a container find credentials.
@@ -29,9 +32,7 @@ func TestLinkLocalAddress(t *testing.T) {
 	ip(t, "link", "set", "lo", "up")
 	ip(t, "addr", "add", credentialsAddress+"/32", "dev", "lo")
 	ln, err := net.Listen("tcp", credentialsAddress+":80")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var asked atomic.Int64
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked.Add(1)
@@ -58,27 +59,19 @@ func TestLinkLocalAddress(t *testing.T) {
 		cmd := exec.Command(command[0], command[1:]...)
 		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Errorf("%v: %v: %s", command, err, out)
-		}
+		assert.NoError(t, err, "%v: %v: %s", command, err, out)
 		return string(out)
 	}
 	for name, command := range clients {
 		t.Run(name, func(t *testing.T) {
 			before := asked.Load()
-			if out := run(nil, command); out != want {
-				t.Errorf("directly: %s", out)
-			}
+			assert.Equal(t, want, run(nil, command), "directly")
 			out, s := execUnobserved(t, nil, nil, command...)
 			if out != want || s.Calls != 0 || s.Failed != 0 || len(s.Unobserved) != 1 || s.Unobserved[0].Host != credentialsAddress+":80" || s.Unobserved[0].Count != 1 {
 				t.Errorf("under exec: %s, summary %+v", out, s)
 			}
-			if out := run(podEnv(tap.proxy), command); out != want {
-				t.Errorf("in a pod: %s", out)
-			}
-			if n := asked.Load() - before; n != 3 {
-				t.Errorf("%d requests, want 3", n)
-			}
+			assert.Equal(t, want, run(podEnv(tap.proxy), command), "in a pod")
+			assert.EqualValues(t, 3, asked.Load()-before, "requests")
 			if out := run(podEnv(shared.proxy), command); !strings.Contains(out, "TapHostRefused") || asked.Load()-before != 3 {
 				t.Errorf("through a shared tap: %s", out)
 			}

@@ -27,6 +27,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream/upstreamtest"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 
+	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
@@ -83,9 +84,7 @@ func TestLoadDuringFaults(t *testing.T) {
 func onOwnNetwork(t *testing.T, env ...string) (rows string) {
 	t.Helper()
 	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*patience)
 	defer cancel()
 	name, _, _ := strings.Cut(t.Name(), "/")
@@ -148,9 +147,7 @@ func newLoadRig(t *testing.T, f loadFault) *loadRig {
 		r.roots.AppendCertsFromPEM(certPEM)
 		r.write("vendor.pem", certPEM)
 		r.args = append(r.args, "--intercept", "--intercept.ca-dir="+r.path("ca"), "--intercept.publish-dir="+r.path("published"), "--upstream.ca-file="+r.path("vendor.pem"))
-		if err := os.Mkdir(r.path("published"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(r.path("published"), 0o755))
 	}
 	r.api = newFragile(t, net.JoinHostPort(loadAddress, port), handler, cfg)
 	r.dns = newNameServer(t, "127.0.0.1:0", "", loadAddress)
@@ -347,9 +344,7 @@ type nameServer struct {
 func newNameServer(t *testing.T, at, suffix, address string) *nameServer {
 	t.Helper()
 	pc, err := net.ListenPacket("udp", at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { pc.Close() })
 	s := &nameServer{pc: pc}
 	go upstreamtest.ServeUDP(pc, func(query []byte, _ bool) [][]byte {

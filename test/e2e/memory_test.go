@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 )
 
 // TestIdleTapReturnsMemory waits until a tap that does nothing has unmapped most of its
@@ -21,9 +23,8 @@ func TestIdleTapReturnsMemory(t *testing.T) {
 		})
 	}
 	idle()
-	if status, body := reload(t, tap.admin); status != 200 {
-		t.Fatalf("reload: %d %s", status, body)
-	}
+	status, body := reload(t, tap.admin)
+	require.Equal(t, 200, status, "reload: %d %s", status, body)
 	idle()
 }
 
@@ -32,13 +33,9 @@ func TestIdleTapReturnsMemory(t *testing.T) {
 func code(t *testing.T, pid int) (size, resident int) {
 	t.Helper()
 	smaps, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	_, after, ok := strings.Cut(string(smaps), " r-xp ")
-	if !ok {
-		t.Fatalf("no code in\n%s", smaps)
-	}
+	require.True(t, ok, "no code in\n%s", smaps)
 	for line := range strings.Lines(after) {
 		if n, err := fmt.Sscanf(line, "Size: %d kB", &size); n == 1 && err == nil {
 			continue

@@ -16,6 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -41,15 +44,11 @@ func TestNotices(t *testing.T) {
 			method = http.MethodPost
 		}
 		r, err := http.NewRequestWithContext(t.Context(), method, "http://"+apiHost+"/?"+query, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		r.Header.Set("Accept", "application/json")
 		cloudmonitor.SignV4(r, []byte(body), as, cloudmonitor.Scope{Region: region, Service: "monitor"}, time.Now())
 		var wire bytes.Buffer
-		if err := r.WriteProxy(&wire); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, r.WriteProxy(&wire))
 		send(t, tap.proxy, wire.Bytes(), status)
 	}
 	const beijing, metrics = "cn-beijing-6", "Action=ListMetrics&Version=2010-05-25&Namespace=KEC"
@@ -108,9 +107,8 @@ func TestNotices(t *testing.T) {
 			t.Errorf("%d notices of %s, want %d", found[cause], cause, n)
 		}
 	}
-	if len(notices.Data.Notices) != 9 || credentials["key_revoked"] == credentials["key_expired"] {
-		t.Errorf("notices %+v", notices.Data.Notices)
-	}
+	assert.Len(t, notices.Data.Notices, 9, "notices")
+	assert.NotEqual(t, credentials["key_expired"], credentials["key_revoked"], "notices")
 	for _, cause := range wanted {
 		tap.wait(`"event":"ksyun.api.notice"`, `"cause":"`+cause+`"`, `"credential":"`+credentials[cause]+`"`)
 		eventually(t, "the stream has "+cause, func() bool { return sent.has("notice", cause) })
@@ -141,9 +139,7 @@ func TestNotices(t *testing.T) {
 		`ksyun_api_credential_refused{credential="` + credentials["key_expired"] + `",reason="token"} 1`,
 		`ksyun_api_request_size_used_ratio{action="GetMetricStatisticsBatch",credential="` + credentials["size_near"] + `",limit="metrics",version="2018-11-14"} 1.2`,
 	} {
-		if !strings.Contains(text, line) {
-			t.Errorf("not in /metrics: %s", line)
-		}
+		assert.Contains(t, text, line, "not in /metrics")
 	}
 	for _, secret := range []string{revoked.AccessKey, temporary.AccessKey, temporary.Token} {
 		if strings.Contains(text, secret) || strings.Contains(jsonText(notices), secret) || sent.has("notice", secret) {
@@ -166,13 +162,9 @@ func subscribe(t *testing.T, url string) *eventStream {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	res, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	s, done := &eventStream{data: map[string][]string{}}, make(chan struct{})
 	t.Cleanup(func() { cancel(); <-done })
 	lines := bufio.NewScanner(res.Body)

@@ -21,6 +21,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -86,9 +89,7 @@ func onlyFile(t *testing.T, pattern string) string {
 func debianRoot(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "root")
-	if err := os.Mkdir(root, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Mkdir(root, 0o755))
 	run(t, "tar", "-C", root, "-xf", "../../.bin/debian.tar")
 	return root
 }
@@ -144,9 +145,8 @@ func sameFiles(t *testing.T, before, after map[string]string) {
 		}
 	}
 	for name := range before {
-		if _, ok := after[name]; !ok {
-			t.Errorf("gone: %s", name)
-		}
+		_, ok := after[name]
+		assert.True(t, ok, "gone: %s", name)
 	}
 }
 
@@ -165,9 +165,7 @@ func boot(t *testing.T, root, network string) *machine {
 		"--network-namespace-path=/run/netns/"+network, "--capability=CAP_NET_ADMIN,CAP_NET_RAW")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	cmd.Stdout, cmd.Stderr = w, w
 	p := follow(t, cmd, r, w)
 	m := &machine{t: t, root: root}
@@ -288,9 +286,8 @@ func TestDebianPackage(t *testing.T) {
 			t.Errorf("%s is %s and %s after it was installed", unit, active, state)
 		}
 	}
-	if out := m.run("ksyun-tap", "check-config", "--config.file=/etc/ksyun-tap/ksyun-tap.yaml"); out != "the settings are valid\n" {
-		t.Errorf("check-config: %q", out)
-	}
+	out := m.run("ksyun-tap", "check-config", "--config.file=/etc/ksyun-tap/ksyun-tap.yaml")
+	assert.Equal(t, "the settings are valid\n", out, "check-config")
 	m.run("systemd-analyze", "verify", "--man=no", "ksyun-tap.service", "ksyun-tap.socket", "ksyun-tap-redirect.service")
 	for unit, most := range exposure {
 		out := m.run("systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold="+strconv.Itoa(most), unit)
@@ -301,9 +298,7 @@ func TestDebianPackage(t *testing.T) {
 	// keys are a credential that root alone can read.
 	m.run("systemctl", "enable", "--now", "ksyun-tap")
 	m.call("--proxy", "127.0.0.1:18181", "http://"+listMetrics)
-	if got := m.calls(); got != 1 {
-		t.Errorf("%v calls, want 1", got)
-	}
+	assert.EqualValues(t, 1, m.calls(), "calls")
 	m.write("/etc/ksyun-tap/vendor.pem", string(vendorCA))
 	settings := m.read("/etc/ksyun-tap/ksyun-tap.yaml") + `
 intercept: true
@@ -322,16 +317,11 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 	if out := within(t, programs, "curl", "--silent", "--max-time", "20", "http://127.0.0.1:18182/?Action=ListMetrics&Version=2010-05-25"); !strings.Contains(out, "listMetricsResult") && !strings.Contains(out, "ListMetricsResult") {
 		t.Errorf("a call without keys, to the re-signing address: %s", out)
 	}
-	if got := m.calls(); got != 2 {
-		t.Errorf("%v calls, want 2", got)
-	}
-	if m.is("ksyun-tap", "WatchdogTimestampMonotonic") == "0" {
-		t.Error("the watchdog never got a keep-alive")
-	}
+	assert.EqualValues(t, 2, m.calls(), "calls")
+	assert.NotEqual(t, "0", m.is("ksyun-tap", "WatchdogTimestampMonotonic"), "the watchdog never got a keep-alive")
 	user := within(t, programs, "stat", "-c", "%u", "/proc/"+m.hostPID("ksyun-tap"))
-	if user = strings.TrimSpace(user); user == "0" {
-		t.Error("the tap runs as root")
-	}
+	user = strings.TrimSpace(user)
+	assert.NotEqual(t, "0", user, "the tap runs as root")
 	if info, err := os.Stat(m.path("/var/lib/private")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the way to the CA's key: %v, %v", info, err)
 	}
@@ -351,12 +341,9 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 	// Redirection comes and goes with the tap, also when it is killed.
 	m.run("systemctl", "enable", "--now", "ksyun-tap-redirect")
 	m.call("--resolve", apiHost+":80:10.77.0.2", "http://"+listMetrics)
-	if got := m.calls(); got != 3 {
-		t.Errorf("%v calls, want 3: the redirection does not work", got)
-	}
-	if rules := m.run("nft", "list", "ruleset"); !strings.Contains(rules, user) {
-		t.Errorf("the tap's user, %s, is not left out: %s", user, rules)
-	}
+	assert.EqualValues(t, 3, m.calls(), "calls")
+	rules := m.run("nft", "list", "ruleset")
+	assert.Contains(t, rules, user, "the tap's user, %s, is not left out: %s", user, rules)
 	killed := m.is("ksyun-tap", "MainPID")
 	m.run("systemctl", "kill", "--signal=KILL", "ksyun-tap")
 	eventually(t, "tap and redirection are back", func() bool {
@@ -364,9 +351,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 			m.is("ksyun-tap-redirect", "ActiveState") == "active"
 	})
 	m.call("--resolve", apiHost+":80:10.77.0.2", "http://"+listMetrics)
-	if got := m.calls(); got != 1 {
-		t.Errorf("%v calls after it was killed, want 1", got)
-	}
+	assert.EqualValues(t, 1, m.calls(), "calls after it was killed")
 	m.run("systemctl", "stop", "ksyun-tap")
 	if rules := m.run("nft", "list", "ruleset"); rules != "" {
 		t.Errorf("the tap stands still, and these rules lead to it:\n%s", rules)
@@ -374,13 +359,9 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 
 	// The socket is held by the system, and the first call starts the tap.
 	m.run("systemctl", "enable", "--now", "ksyun-tap.socket")
-	if got := m.is("ksyun-tap", "ActiveState"); got != "inactive" {
-		t.Errorf("with its socket alone, the tap is %s", got)
-	}
+	assert.Equal(t, "inactive", m.is("ksyun-tap", "ActiveState"), "with its socket alone, the tap is")
 	m.call("--proxy", "127.0.0.1:18181", "http://"+listMetrics)
-	if got := m.is("ksyun-tap", "ActiveState"); got != "active" {
-		t.Errorf("after a call to its socket, the tap is %s", got)
-	}
+	assert.Equal(t, "active", m.is("ksyun-tap", "ActiveState"), "after a call to its socket, the tap is")
 
 	// An upgrade, and the way back: the settings and the CA stay.
 	authority := m.run("sha256sum", "/run/ksyun-tap/ca.pem")
@@ -390,9 +371,7 @@ resign.credentials-file: /run/credentials/ksyun-tap.service/keys.yaml
 			out, err := tryRun(t, "ip", "netns", "exec", programs, "curl", "--silent", "http://127.0.0.1:18180/metrics")
 			return err == nil && strings.Contains(out, `version="`+version+`"`)
 		})
-		if got := m.read("/etc/ksyun-tap/ksyun-tap.yaml"); got != settings {
-			t.Errorf("version %s changed the settings: %s", version, got)
-		}
+		assert.Equal(t, settings, m.read("/etc/ksyun-tap/ksyun-tap.yaml"), "version %s changed the settings", version)
 		if got := m.run("sha256sum", "/run/ksyun-tap/ca.pem"); got != authority {
 			t.Errorf("version %s has another CA", version)
 		}
@@ -447,9 +426,7 @@ func TestPackageWithoutServiceManager(t *testing.T) {
 	run(t, "chroot", root, "dpkg", "--install", "/package.deb")
 	os.Remove(filepath.Join(root, "package.deb"))
 	run(t, "chroot", root, "ksyun-tap", "check-config", "--config.file=/etc/ksyun-tap/ksyun-tap.yaml")
-	if out := run(t, "chroot", root, "ksyun-tap", "version"); !strings.Contains(out, "version "+oldVersion) {
-		t.Errorf("it says that it is %s", out)
-	}
+	assert.Contains(t, run(t, "chroot", root, "ksyun-tap", "version"), "version "+oldVersion, "it says that it is")
 	run(t, "chroot", root, "systemctl", "enable", "ksyun-tap.service")
 	run(t, "chroot", root, "dpkg", "--purge", "ksyun-tap")
 	sameFiles(t, before, files(t, root))
@@ -491,9 +468,8 @@ func TestPackagesHoldTheSame(t *testing.T) {
 		"/usr/bin/ksyun-tap", "/etc/ksyun-tap/ksyun-tap.yaml", "/usr/share/man/man1/ksyun-tap.1.gz", "/usr/share/doc/ksyun-tap/copyright",
 		"/usr/share/bash-completion/completions/ksyun-tap", "/usr/lib/systemd/system/ksyun-tap.service",
 	} {
-		if _, ok := holds["deb"][want]; !ok {
-			t.Errorf("the deb lacks %s", want)
-		}
+		_, ok := holds["deb"][want]
+		assert.True(t, ok, "the deb lacks %s", want)
 	}
 	if !maps.Equal(holds["deb"], holds["rpm"]) {
 		t.Errorf("deb and rpm differ: %v and %v", slices.Sorted(maps.Keys(holds["deb"])), slices.Sorted(maps.Keys(holds["rpm"])))
@@ -504,9 +480,8 @@ func TestPackagesHoldTheSame(t *testing.T) {
 	if !maps.Equal(holds["deb"], holds["apk"]) {
 		t.Errorf("deb and apk differ: %v and %v", slices.Sorted(maps.Keys(holds["deb"])), slices.Sorted(maps.Keys(holds["apk"])))
 	}
-	if got := run(t, "rpm", "--query", "--package", "--configfiles", onlyFile(t, filepath.Join(dir, "*.rpm"))); got != "/etc/ksyun-tap/ksyun-tap.env\n/etc/ksyun-tap/ksyun-tap.yaml\n" {
-		t.Errorf("the rpm's configuration: %q", got)
-	}
+	got := run(t, "rpm", "--query", "--package", "--configfiles", onlyFile(t, filepath.Join(dir, "*.rpm")))
+	assert.Equal(t, "/etc/ksyun-tap/ksyun-tap.env\n/etc/ksyun-tap/ksyun-tap.yaml\n", got, "the rpm's configuration")
 	for _, script := range []string{"postinstall.sh", "preremove.sh", "postremove.sh", "preinstall-alpine.sh", "postremove-alpine.sh", "ksyun-tap.openrc"} {
 		run(t, "sh", "-n", "../../deploy/packages/"+script)
 	}
@@ -517,9 +492,8 @@ func TestManualAndCompletions(t *testing.T) {
 	t.Parallel()
 	inputs := onlyFile(t, filepath.Join(packages(t, oldVersion), "inputs-*"))
 	page := filepath.Join(inputs, "ksyun-tap.1.gz")
-	if out := run(t, "lexgrog", page); !strings.Contains(out, `"ksyun-tap - tap on calls of the Ksyun Cloud Monitor API"`) {
-		t.Errorf("what apropos reads: %s", out)
-	}
+	out := run(t, "lexgrog", page)
+	assert.Contains(t, out, `"ksyun-tap - tap on calls of the Ksyun Cloud Monitor API"`, "what apropos reads")
 	cmd := exec.Command("man", "--local-file", "--warnings", "-Tutf8", page)
 	cmd.Env = append(os.Environ(), "MANWIDTH=120", "LC_ALL=C.UTF-8", "MAN_KEEP_FORMATTING=")
 	var text, said bytes.Buffer
@@ -529,9 +503,7 @@ func TestManualAndCompletions(t *testing.T) {
 	}
 	plain := regexp.MustCompile(`\x1b\[[0-9;]*m|.\x08`).ReplaceAllString(text.String(), "")
 	for _, want := range []string{"--proxy.listen-address", "KSYUN_TAP_PROXY_LISTEN_ADDRESS", "init-redirect", "--exclude-uid", "EXIT STATUS", oldVersion} {
-		if !strings.Contains(plain, want) {
-			t.Errorf("the page lacks %s", want)
-		}
+		assert.Contains(t, plain, want, "the page lacks")
 	}
 	path := "PATH=" + inputs + ":" + os.Getenv("PATH")
 	for shell, args := range map[string][]string{

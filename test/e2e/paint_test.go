@@ -16,6 +16,7 @@ import (
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
@@ -33,21 +34,15 @@ func TestFirstPaint(t *testing.T) {
 	dir := t.TempDir()
 	save := func(path, name string) []byte {
 		res, err := http.Get(tap.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)
 		if err != nil || res.StatusCode != http.StatusOK {
 			t.Fatalf("%s: %s, %v", path, res.Status, err)
 		}
 		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, body, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		require.NoError(t, os.WriteFile(file, body, 0o600))
 		return body
 	}
 	for _, asset := range regexp.MustCompile(`/static/[a-z.0-9]+`).FindAll(save("/", "index.html"), -1) {
@@ -57,9 +52,8 @@ func TestFirstPaint(t *testing.T) {
 	defer files.Close()
 
 	b := openBrowser(t, "")
-	if _, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true}); err != nil {
-		t.Fatal(err)
-	}
+	_, err := chromedp.Call(b.ctx, network.SetCacheDisabled, network.SetCacheDisabledParams{CacheDisabled: true})
+	require.NoError(t, err)
 	type load struct{ Paint, Response float64 } // milliseconds since the navigation
 	loads := map[string][]load{}
 	for round := range *paintRounds + 1 {

@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/otlprecv"
@@ -70,9 +72,7 @@ func newKubelet(t *testing.T, pod *corev1.PodTemplateSpec, caFile string) *kubel
 	for _, v := range pod.Spec.Volumes {
 		k.volumes[v.Name] = filepath.Join(t.TempDir(), v.Name)
 		// As an emptyDir is: everybody's.
-		if err := errors.Join(os.Mkdir(k.volumes[v.Name], 0o777), os.Chmod(k.volumes[v.Name], 0o777)); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, errors.Join(os.Mkdir(k.volumes[v.Name], 0o777), os.Chmod(k.volumes[v.Name], 0o777)))
 	}
 	return k
 }
@@ -305,23 +305,17 @@ exit $failed
 		t.Errorf("the tap: exit code %d", code)
 	}
 	last := spans.Select(func(s otlprecv.Span) bool { return s.Attributes["ksyun.error.code"] == "LimitExceeded" })
-	if len(last) != 1 {
-		t.Fatalf("%d spans of the last call", len(last))
-	}
+	require.Len(t, last, 1, "spans of the last call")
 	for name, want := range map[string]string{
 		"service.name": "ksyun-tap", "k8s.pod.name": "report-x7k2p", "k8s.namespace.name": "billing", "k8s.node.name": "node-3",
 		"k8s.pod.uid": "0b1c", "k8s.container.name": "ksyun-tap", "service.instance.id": "billing.report-x7k2p.ksyun-tap",
 	} {
-		if got := last[0].Resource[name]; got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
-		}
+		assert.Equal(t, want, last[0].Resource[name], "%s is", name)
 	}
 	if l := logLine(t, &runningTap{process: tap}, "LimitExceeded"); l.TraceID != last[0].TraceID {
 		t.Errorf("the line has the trace %s, the span %s", l.TraceID, last[0].TraceID)
 	}
-	if n := strings.Count(tap.text(), `"request_id"`); n != 11 {
-		t.Errorf("%d lines of 11 calls", n)
-	}
+	assert.Equal(t, 11, strings.Count(tap.text(), `"request_id"`), "lines of 11 calls")
 	if info, err := os.Stat(filepath.Join(k.volumes["ksyun-tap-ca"], "ca")); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the CA's directory: %v, %v", info, err)
 	}
@@ -361,9 +355,7 @@ func TestPodOfDeployment(t *testing.T) {
 			program.wait("called over http:", "200")
 			program.wait("called over https:", "200")
 			for _, probe := range []*corev1.Probe{tapped.ReadinessProbe, tapped.LivenessProbe} {
-				if err := k.probe(*tapped, probe); err != nil {
-					t.Error(err)
-				}
+				assert.NoError(t, k.probe(*tapped, probe))
 			}
 			k.stop(patience)
 			if code := program.cmd.ProcessState.ExitCode(); code != 0 || !strings.Contains(program.text(), "ended with 0") {
@@ -403,11 +395,7 @@ call https fault=hang 200
 		return strings.Contains(within(t, programs, "curl", "-sS", "http://127.0.0.1:18180/metrics"), "\nksyun_api_requests_in_flight{service=\"monitor\"} 1\n")
 	})
 	k.stop(time.Second)
-	if program.cmd.ProcessState.ExitCode() != -1 {
-		t.Error("the program was not killed, so this proves nothing")
-	}
+	assert.Equal(t, -1, program.cmd.ProcessState.ExitCode(), "the program was not killed, so this proves nothing")
 	logLine(t, &runningTap{process: tap}, "LimitExceeded")
-	if n := strings.Count(tap.text(), `"outcome":"canceled"`); n != 1 {
-		t.Errorf("%d lines of the call that was cut off", n)
-	}
+	assert.Equal(t, 1, strings.Count(tap.text(), `"outcome":"canceled"`), "lines of the call that was cut off")
 }

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
@@ -94,9 +96,7 @@ func start(t *testing.T, env []string, name string, args ...string) *process {
 func follow(t *testing.T, cmd *exec.Cmd, r io.Reader, w io.Closer) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, more: make(chan struct{}), exit: make(chan error, 1)}
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, p.cmd.Start())
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
@@ -194,9 +194,7 @@ func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	t.Helper()
 	p := start(t, env, binary, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"}, args...)...)
 	var line struct{ Proxy, Web []string }
-	if err := json.Unmarshal([]byte(p.wait("ksyun-tap started")), &line); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(p.wait("ksyun-tap started")), &line))
 	return &runningTap{p, line.Proxy[0], line.Web[0]}
 }
 
@@ -254,24 +252,17 @@ func reload(t *testing.T, admin string) (int, string) {
 func do(t *testing.T, req *http.Request) (int, string) {
 	t.Helper()
 	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	return res.StatusCode, string(body)
 }
 
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
 	status, body := get(t, url)
-	if status != http.StatusOK {
-		t.Fatalf("%s: %d %s", url, status, body)
-	}
-	if err := json.Unmarshal([]byte(body), into); err != nil {
-		t.Fatalf("%s: %v in %s", url, err, body)
-	}
+	require.Equal(t, http.StatusOK, status, "%s: %d %s", url, status, body)
+	err := json.Unmarshal([]byte(body), into)
+	require.NoError(t, err, "%s: %v in %s", url, err, body)
 }

@@ -15,6 +15,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	collogspb "go.opentelemetry.io/proto/otlp/collector/logs/v1"
 	colmetricspb "go.opentelemetry.io/proto/otlp/collector/metrics/v1"
 	coltracepb "go.opentelemetry.io/proto/otlp/collector/trace/v1"
@@ -96,15 +98,12 @@ service:
 			job.Env = append(os.Environ(), "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL="+protocol,
 				"OTEL_LOGS_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp",
 				"TRACEPARENT=00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-			if out, err := job.CombinedOutput(); err != nil {
-				t.Fatalf("%v: %s", err, out)
-			}
+			out, err := job.CombinedOutput()
+			require.NoError(t, err, "%s", out)
 
 			got.mu.Lock() // the Collector answers when the backend has
 			defer got.mu.Unlock()
-			if len(got.spans) != 1 {
-				t.Fatalf("%d spans", len(got.spans))
-			}
+			require.Len(t, got.spans, 1)
 			s := got.spans[0]
 			if hex.EncodeToString(s.GetTraceId()) != "0af7651916cd43dd8448eb211c80319c" || hex.EncodeToString(s.GetParentSpanId()) != "b7ad6b7169203331" {
 				t.Errorf("the span does not continue the trace of the job: %v", s)
@@ -118,13 +117,10 @@ service:
 					}
 				}
 			}
-			if failures != 1 {
-				t.Errorf("%d log lines of failures: %v", failures, got.logs)
-			}
+			assert.Equal(t, 1, failures, "%d log lines of failures: %v", failures, got.logs)
 			points := got.metrics["ksyun_api_errors_total"].GetSum().GetDataPoints()
-			if len(points) != 1 || points[0].GetAsDouble() != 1 {
-				t.Fatalf("errors %v", points)
-			}
+			require.Len(t, points, 1, "errors")
+			require.EqualValues(t, 1, points[0].GetAsDouble(), "errors")
 			if x := points[0].GetExemplars(); len(x) != 1 || string(x[0].GetTraceId()) != string(s.GetTraceId()) {
 				t.Errorf("exemplars %v", x)
 			}

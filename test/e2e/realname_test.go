@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -26,9 +29,7 @@ func TestRealHostName(t *testing.T) {
 	var started struct {
 		ProxyTLS []string `json:"proxy_tls"`
 	}
-	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &started); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &started))
 	tlsAddress := started.ProxyTLS[0]
 
 	curl := `for field in X-None:1 X-Simulate:error=LimitExceeded; do
@@ -57,9 +58,7 @@ func TestRealHostName(t *testing.T) {
 	tap.wait("TLS handshake with a program failed", `"reason":"untrusted_ca"`, `"host":"`+apiHost+`"`, "bundle.pem")
 	_, metrics := get(t, "http://"+tap.admin+"/metrics")
 	for _, want := range []string{`ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} 1`, "ksyun_tap_ca_not_after_timestamp_seconds "} {
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no %s in the metrics", want)
-		}
+		assert.Contains(t, metrics, want, "no %s in the metrics", want)
 	}
 	promtoolCheck(t, tap.admin)
 }

@@ -19,6 +19,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -46,9 +49,7 @@ func sourceCopy(t *testing.T) string {
 		if err == nil {
 			err = os.WriteFile(to, data, 0o644)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 	}
 	for _, args := range [][]string{
 		{"init", "--quiet"},
@@ -83,9 +84,8 @@ func TestRelease(t *testing.T) {
 		"make", "release", "BIN="+tools, "RELEASE_FLAGS=--skip=publish,docker,sign")
 	dist := filepath.Join(src, "dist")
 
-	if notes := string(must(os.ReadFile(tools + "/notes.md"))); !strings.HasPrefix(strings.TrimSpace(notes), "* [") {
-		t.Errorf("release notes: %q", notes)
-	}
+	notes := string(must(os.ReadFile(tools + "/notes.md")))
+	assert.True(t, strings.HasPrefix(strings.TrimSpace(notes), "* ["), "release notes: %q", notes)
 
 	sums := string(must(os.ReadFile(dist + "/SHA256SUMS")))
 	for _, platform := range []string{"linux_amd64.tar.gz", "linux_arm64.tar.gz", "darwin_amd64.tar.gz", "darwin_arm64.tar.gz", "windows_amd64.zip"} {
@@ -93,9 +93,7 @@ func TestRelease(t *testing.T) {
 		platform, suffix, _ := strings.Cut(platform, ".")
 		archive := must(os.ReadFile(filepath.Join(dist, name)))
 		sum := sha256.Sum256(archive)
-		if !strings.Contains(sums, hex.EncodeToString(sum[:])+"  "+name) {
-			t.Errorf("the checksum of %s is not among\n%s", name, sums)
-		}
+		assert.Contains(t, sums, hex.EncodeToString(sum[:])+"  "+name, "the checksum of %s is not among", name)
 		exe := "ksyun-tap"
 		if suffix == "zip" {
 			exe += ".exe"
@@ -104,22 +102,16 @@ func TestRelease(t *testing.T) {
 		for _, file := range []string{"CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md", "THIRD_PARTY_LICENSES", exe} {
 			want = append(want, strings.TrimSuffix(name, "."+suffix)+"/"+file)
 		}
-		if got := listArchive(t, archive, suffix); !slices.Equal(got, want) {
-			t.Errorf("%s holds %q, want %q", name, got, want)
-		}
+		assert.Equal(t, want, listArchive(t, archive, suffix), "%s holds", name)
 		checkSBOM(t, filepath.Join(dist, "ksyun-tap_"+releaseVersion+"_"+platform+".cdx.json"))
 	}
 
 	binaries := must(filepath.Glob(dist + "/ksyun-tap_linux_amd64*/ksyun-tap"))
 	released := must(os.ReadFile(binaries[0]))
-	if len(released) > maxBinary {
-		t.Errorf("the binary has %d bytes, and may have %d", len(released), maxBinary)
-	}
+	assert.LessOrEqual(t, len(released), maxBinary, "the binary has %d bytes, and may have %d", len(released), maxBinary)
 	t.Logf("the binary has %d bytes", len(released))
 	if runtime.GOARCH == "amd64" {
-		if got := runIn(t, ".", nil, binaries[0], "version"); !strings.Contains(got, "version "+releaseVersion) {
-			t.Errorf("it says of itself %q", got)
-		}
+		assert.Contains(t, runIn(t, ".", nil, binaries[0], "version"), "version "+releaseVersion, "it says of itself")
 	}
 
 	// Once more, in another directory, with nothing left of the first build: as
@@ -148,9 +140,7 @@ func listArchive(t *testing.T, archive []byte, suffix string) (names []string) {
 			if errors.Is(err, io.EOF) {
 				break
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			names = append(names, h.Name)
 		}
 	}
@@ -169,9 +159,7 @@ func checkSBOM(t *testing.T, file string) {
 		// Of each module and Go itself.
 		Components []struct{ Name, Version, Purl string }
 	}
-	if err := json.Unmarshal(must(os.ReadFile(file)), &bom); err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
+	require.NoError(t, json.Unmarshal(must(os.ReadFile(file)), &bom), file)
 	var names []string
 	for _, c := range bom.Components {
 		if c.Version == "" || c.Purl == "" {
@@ -180,14 +168,10 @@ func checkSBOM(t *testing.T, file string) {
 		names = append(names, c.Name)
 	}
 	for _, want := range []string{"std", "go.uber.org/zap", "github.com/prometheus/client_golang", "go.opentelemetry.io/otel"} {
-		if !slices.Contains(names, want) {
-			t.Errorf("%s does not name %s", file, want)
-		}
+		assert.Contains(t, names, want, "%s does not name", file)
 	}
 	if bom.BomFormat != "CycloneDX" || bom.Metadata.Component.Version != releaseVersion {
 		t.Errorf("%s is of %+v", file, bom.Metadata.Component)
 	}
-	if slices.Contains(names, "go.uber.org/goleak") {
-		t.Errorf("%s names what only tests use", file)
-	}
+	assert.NotContains(t, names, "go.uber.org/goleak", "%s names what only tests use", file)
 }

@@ -15,6 +15,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -70,13 +73,10 @@ func TestResign(t *testing.T) {
 
 	// A key that was guessed gets nowhere.
 	out, err := exec.Command("sh", "-c", curl, endpoint, localKey.AccessKey, "guessed").CombinedOutput()
-	if err != nil || string(out) != "403\n403\n" {
-		t.Errorf("a guessed key: %v, %s", err, out)
-	}
+	require.NoError(t, err, "a guessed key")
+	assert.Equal(t, "403\n403\n", string(out), "a guessed key")
 	_, text := get(t, "http://"+tap.admin+"/metrics")
-	if !strings.Contains(text, `ksyun_tap_proxy_errors_total{reason="signature"} 2`) {
-		t.Error("refused signatures are not counted")
-	}
+	assert.Contains(t, text, `ksyun_tap_proxy_errors_total{reason="signature"} 2`, "refused signatures are not counted")
 	_, page := get(t, "http://"+tap.admin+"/")
 	for _, secret := range []string{localKey.AccessKey, localKey.SecretKey, good.AccessKey, good.SecretKey} {
 		if strings.Contains(tap.text()+text+page, `"`+secret+`"`) || strings.Contains(tap.text()+text+page, secret+"/") {
@@ -121,12 +121,9 @@ func TestResignRotates(t *testing.T) {
 		}()
 	}
 	testfile.Write(t, file, "access_key: AKLTn", 0o600)
-	if status, _ := reload(t, tap.admin); status == http.StatusOK {
-		t.Error("half a file was taken")
-	}
-	if withNext.Load() != 0 {
-		t.Error("half a key was used")
-	}
+	status, _ := reload(t, tap.admin)
+	assert.NotEqual(t, http.StatusOK, status, "half a file was taken")
+	assert.Zero(t, withNext.Load(), "half a key was used")
 	writeKeys(t, file, next)
 	if status, _ := reload(t, tap.admin); status != http.StatusOK {
 		t.Errorf("reload: status %d", status)
@@ -147,9 +144,7 @@ func TestResignRotates(t *testing.T) {
 func TestResignRefused(t *testing.T) {
 	t.Parallel()
 	loose := keyFile(t, good)
-	if err := os.Chmod(loose, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chmod(loose, 0o644))
 	for name, tc := range map[string]struct {
 		args []string
 		want string
@@ -178,9 +173,7 @@ func startResign(t *testing.T, keys string, args ...string) (tap *runningTap, ow
 	t.Helper()
 	tap = startTap(t, nil, append([]string{"--resign.listen-address=127.0.0.1:0", "--resign.credentials-file=" + keys}, args...)...)
 	var line struct{ Resign []string }
-	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line))
 	return tap, line.Resign[0]
 }
 
@@ -200,7 +193,5 @@ func writeKeys(t *testing.T, name string, c cloudmonitor.Credential) {
 	}
 	part := name + time.Now().Format(".150405.000000000")
 	testfile.Write(t, part, text, 0o600)
-	if err := os.Rename(part, name); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Rename(part, name))
 }

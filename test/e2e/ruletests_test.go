@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -43,9 +44,7 @@ func TestRulesByPromtool(t *testing.T) {
 	const rulesFile = "../rules.yaml"
 	promtool(t, "check", "rules", filepath.Join(deploy, "prometheus/tests", rulesFile))
 	var all struct{ Groups []ruleGroup }
-	if err := yaml.Unmarshal(testfile.Read(t, deploy, "prometheus/tests", rulesFile), &all); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, yaml.Unmarshal(testfile.Read(t, deploy, "prometheus/tests", rulesFile), &all))
 	exprs := map[string][]string{}
 	for _, g := range all.Groups {
 		for _, r := range g.Rules {
@@ -78,9 +77,7 @@ func TestRulesByPromtool(t *testing.T) {
 				asked = append(asked, e.Expr)
 			}
 			needed, err := promcheck.Needed(exprs, asked...)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			require.NoError(t, err, name)
 			groups := slices.Clone(all.Groups)
 			for j, g := range groups {
 				groups[j].Rules = slices.Clone(g.Rules)[:0]

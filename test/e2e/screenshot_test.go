@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/test/picture"
 )
 
@@ -27,14 +29,10 @@ func screenshot(t *testing.T, page, file string, height int) {
 		t.Fatalf("chromium: %v\n%s", err, tail(string(out), 2000))
 	}
 	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
 	image, err := png.Decode(f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	colors := map[[3]uint32]bool{}
 	for x := 0; x < image.Bounds().Dx(); x += 3 {
 		for y := 0; y < image.Bounds().Dy(); y += 3 {

@@ -17,6 +17,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -34,9 +37,7 @@ func newManager(t *testing.T) *manager {
 	t.Helper()
 	m := &manager{t, filepath.Join(t.TempDir(), "notify"), make(chan string, 1000)}
 	pc, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { pc.Close() })
 	go func() {
 		buf := make([]byte, 4<<10)
@@ -92,9 +93,7 @@ func socketFile(t *testing.T) (f *os.File, address string) {
 	ln := rawconn.Listen(t)
 	defer ln.Close()
 	f, err := ln.File()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f, ln.Addr().String()
 }
@@ -117,13 +116,9 @@ func TestServiceManager(t *testing.T) {
 	tap := m.start("proxy:web:transparent:resign", []*os.File{proxySocket, adminSocket, transparentSocket, resignSocket},
 		[]string{"WATCHDOG_USEC=300000"}, "--config.file="+settings, "--resign.credentials-file="+keys,
 		"--resign.upstream=http://"+apiHost, "--upstream.connect-to="+apiHost+":80="+api.Listener.Addr().String())
-	if got := m.wait("READY=1"); !strings.Contains(got, "STATUS=tapping on "+proxy+", "+transparent+", "+own) {
-		t.Errorf("notified %q", got)
-	}
+	assert.Contains(t, m.wait("READY=1"), "STATUS=tapping on "+proxy+", "+transparent+", "+own, "notified")
 	var line struct{ Proxy, Transparent, Resign, Web []string }
-	if err := json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, json.Unmarshal([]byte(tap.wait("ksyun-tap started")), &line))
 	for name, got := range map[string][2][]string{
 		"proxy": {line.Proxy, {proxy}}, "web": {line.Web, {admin}}, "transparent": {line.Transparent, {transparent}}, "resign": {line.Resign, {own}},
 	} {
@@ -139,12 +134,10 @@ func TestServiceManager(t *testing.T) {
 		}},
 		Host: apiHost, Good: good,
 	}
-	if got := traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good}); got != http.StatusOK {
-		t.Errorf("a call by the socket handed over: status %d", got)
-	}
-	if status, body := get(t, "http://"+own+"/?Action=ListMetrics&Version=2010-05-25"); status != http.StatusOK {
-		t.Errorf("a call to the re-signing address: %d %s", status, body)
-	}
+	got := traffic.Send(ctx, cloudmonitor.CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good})
+	assert.Equal(t, http.StatusOK, got, "a call by the socket handed over: status")
+	status, body := get(t, "http://"+own+"/?Action=ListMetrics&Version=2010-05-25")
+	assert.Equal(t, http.StatusOK, status, "a call to the re-signing address: %d %s", status, body)
 
 	// The watchdog is notified often, and its checks leave no trace.
 	for range 5 {
@@ -157,29 +150,21 @@ func TestServiceManager(t *testing.T) {
 			t.Errorf("the checks are counted: %s", line)
 		}
 	}
-	if strings.Contains(tap.text(), `"level":"warn"`) || strings.Contains(tap.text(), `"level":"error"`) {
-		t.Error("the checks are logged")
-	}
+	assert.NotContains(t, tap.text(), `"level":"warn"`, "the checks are logged")
+	assert.NotContains(t, tap.text(), `"level":"error"`, "the checks are logged")
 
 	// The beginning and the end of a reload are reported, even if it fails.
 	for text, status := range map[string]string{
 		"log.level: debug\n": "tapping on " + proxy, "log.level: nonsense\n": "reload failed, the old settings remain in use: ",
 	} {
 		testfile.Write(t, settings, text, 0o644)
-		if err := tap.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
-		if got := m.wait("RELOADING=1"); !strings.Contains(got, "\nMONOTONIC_USEC=") {
-			t.Errorf("notified %q", got)
-		}
-		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS="+status) {
-			t.Errorf("reported %q, want %q", got, status)
-		}
+		require.NoError(t, tap.cmd.Process.Signal(syscall.SIGHUP))
+		assert.Contains(t, m.wait("RELOADING=1"), "\nMONOTONIC_USEC=", "notified")
+		got := m.wait("READY=1")
+		assert.Contains(t, got, "\nSTATUS="+status, "reported %q, want %q", got, status)
 	}
 	tap.wait("reload failed")
-	if strings.Contains(tap.text(), "need a restart") {
-		t.Error("the sockets handed over are taken for changed settings")
-	}
+	assert.NotContains(t, tap.text(), "need a restart", "the sockets handed over are taken for changed settings")
 
 	if code := tap.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d, want 0", code)

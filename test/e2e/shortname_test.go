@@ -13,6 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -35,9 +38,7 @@ func TestPodShortNames(t *testing.T) {
 	}
 	newNameServer(t, "127.0.0.1:53", ".svc.cluster.local.", loadAddress)
 	ln, err := net.Listen("tcp", loadAddress+":9091")
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	gateway := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Host) })}
 	go gateway.Serve(ln)
 	defer gateway.Close()
@@ -67,8 +68,6 @@ func TestPodShortNames(t *testing.T) {
 		if err != nil || string(out) != name+":9091" {
 			t.Errorf("%s: %v: %s", name, err, out)
 		}
-		if after := passed(); (after != before) != throughTap {
-			t.Errorf("%s went through the tap: %t", name, after != before)
-		}
+		assert.Equal(t, throughTap, passed() != before, "%s went through the tap", name)
 	}
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
@@ -43,15 +45,11 @@ func exits(t *testing.T, cmd *exec.Cmd) int {
 func TestReaderOfTheLogGoesAway(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	proxy, admin := freeport.TCP(t), freeport.TCP(t)
 	cmd := exec.Command(binary, "run", "--log.access", "--proxy.listen-address="+proxy, "--web.listen-address="+admin)
 	cmd.Stderr = w
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	w.Close()
 	if _, err := bufio.NewReader(r).ReadString('\n'); err != nil {
 		t.Fatal(err)
@@ -59,17 +57,13 @@ func TestReaderOfTheLogGoesAway(t *testing.T) {
 	r.Close()
 	awaitReady(t, "the tap", "http://"+admin)
 	for range 3 { // each is a line, now or later
-		if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, cmd.Process.Signal(syscall.SIGHUP))
 		eventually(t, "lines are lost", func() bool {
 			_, metrics := get(t, "http://"+admin+"/metrics")
 			return !strings.Contains(metrics, `ksyun_tap_observations_dropped_total{reason="write_failed",sink="logs"} 0`)
 		})
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	if code := exits(t, cmd); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
@@ -80,17 +74,13 @@ func TestReaderOfTheLogGoesAway(t *testing.T) {
 func TestExecWhoseReaderGoesAway(t *testing.T) {
 	t.Parallel()
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	r.Close()
 	defer w.Close()
 	for script, want := range map[string]int{"exit 3": 3, "exec yes >&2": 128 + int(syscall.SIGPIPE)} {
 		cmd := exec.Command(binary, "exec", "--", "sh", "-c", script)
 		cmd.Stderr = w
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, cmd.Start())
 		if code := exits(t, cmd); code != want {
 			t.Errorf("%s: exit code %d, want %d", script, code, want)
 		}
@@ -101,13 +91,9 @@ func TestExecWhoseReaderGoesAway(t *testing.T) {
 func fullPipe(t *testing.T) (w *os.File) {
 	t.Helper()
 	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { r.Close(); w.Close() })
-	if err := w.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, w.SetWriteDeadline(time.Now().Add(100*time.Millisecond)))
 	if _, err := w.Write(bytes.Repeat([]byte("x"), 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("the pipe is not full: %v", err)
 	}
@@ -122,34 +108,24 @@ func TestStuckStandardError(t *testing.T) {
 	admin := freeport.TCP(t)
 	tap := exec.Command(binary, "run", "--proxy.listen-address="+freeport.TCP(t), "--web.listen-address="+admin)
 	tap.Stderr = fullPipe(t)
-	if err := tap.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.Start())
 	awaitReady(t, "the tap", "http://"+admin)
-	if err := tap.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.Process.Signal(syscall.SIGTERM))
 	if code := exits(t, tap); code != 0 {
 		t.Errorf("the tap: exit code %d", code)
 	}
 
 	cmd := exec.Command(binary, "exec", "--", "sh", "-c", "exit 3")
 	cmd.Stderr = fullPipe(t)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	if code := exits(t, cmd); code != 3 {
 		t.Errorf("exec: exit code %d", code)
 	}
 
 	pipe := filepath.Join(t.TempDir(), "summary")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, syscall.Mkfifo(pipe, 0o600))
 	cmd = exec.Command(binary, "exec", "--summary.file="+pipe, "--", "sh", "-c", "exit 3")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	if code := exits(t, cmd); code != 3 {
 		t.Errorf("a summary to a pipe without a reader: exit code %d", code)
 	}
@@ -161,32 +137,22 @@ func TestPipesInPlaceOfFiles(t *testing.T) {
 	dir := t.TempDir()
 	logPipe, settings := filepath.Join(dir, "log"), filepath.Join(dir, "settings")
 	for _, name := range []string{logPipe, settings} {
-		if err := syscall.Mkfifo(name, 0o600); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, syscall.Mkfifo(name, 0o600))
 	}
 	go os.WriteFile(settings, []byte("journal.size: 7\n"), 0o600)
 	tap := startSilent(t, binary, "--config.file="+settings, "--log.file="+logPipe)
-	if err := tap.cmd.Process.Signal(syscall.SIGHUP); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, tap.cmd.Process.Signal(syscall.SIGHUP))
 	eventually(t, "the reload fails", func() bool {
 		_, metrics := get(t, "http://"+tap.admin+"/metrics")
 		return strings.Contains(metrics, "\nksyun_tap_config_last_reload_successful 0\n") && strings.Contains(metrics, "\nksyun_tap_journal_capacity 7\n")
 	})
 	f, err := os.Open(logPipe)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.Close()
-	if err := f.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, f.SetReadDeadline(time.Now().Add(patience)))
 	lines := bufio.NewScanner(f)
 	for found := false; !found; found = strings.Contains(lines.Text(), "can be read only once") {
-		if !lines.Scan() {
-			t.Fatal("the log does not say why the reload failed")
-		}
+		require.True(t, lines.Scan(), "the log does not say why the reload failed")
 	}
 	if code := tap.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
@@ -198,25 +164,17 @@ func TestRotateWithoutReload(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(t.TempDir(), "tap.log")
 	tap := startSilent(t, binary, "--log.file="+log, "--log.format=logfmt", "--log.access")
-	if err := os.Rename(log, log+".1"); err != nil {
-		t.Fatal(err)
-	}
-	if err := tap.cmd.Process.Signal(syscall.SIGUSR1); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Rename(log, log+".1"))
+	require.NoError(t, tap.cmd.Process.Signal(syscall.SIGUSR1))
 	eventually(t, "there is a new log", func() bool {
 		_, err := os.Stat(log)
 		return err == nil
 	})
 	req, err := http.NewRequest(http.MethodGet, "http://"+tap.proxy+"/", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	req.Host = "other.example"
 	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	io.Copy(io.Discard, res.Body)
 	res.Body.Close()
 	eventually(t, "a line is in the new log", func() bool {
@@ -237,9 +195,7 @@ func TestPortWithoutRights(t *testing.T) {
 	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_unprivileged_port_start"); err == nil && strings.TrimSpace(string(text)) == "0" {
 		t.Skip("every user may listen on every port here")
 	}
-	if err := os.Chmod(filepath.Dir(binary), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Chmod(filepath.Dir(binary), 0o755))
 	cmd := exec.Command(binary, "run", "--proxy.listen-address=127.0.0.1:80", "--web.listen-address=127.0.0.1:0")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	out, err := cmd.CombinedOutput()
@@ -253,9 +209,7 @@ func TestPortWithoutRights(t *testing.T) {
 func TestOddSystemVariables(t *testing.T) {
 	t.Parallel()
 	full, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "full"), Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer full.Close() // nobody reads it
 	for env, ignored := range map[string]string{
 		"WATCHDOG_USEC=soon": "WATCHDOG_USEC", "WATCHDOG_USEC=-5": "WATCHDOG_USEC", "WATCHDOG_USEC=30000000 WATCHDOG_PID=me": "WATCHDOG_USEC",

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -47,9 +50,7 @@ func TestTicket(t *testing.T) {
 		run := func(args ...string) string {
 			commands++
 			out, err := exec.Command(binary, args...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			require.NoError(t, err, "%s", out)
 			return string(out)
 		}
 		out := run(append([]string{"exec", "--report=" + dir, upstream, "--"}, program...)...)
@@ -57,14 +58,10 @@ func TestTicket(t *testing.T) {
 		has(t, "the summary", out, id)
 		for _, name := range []string{"tickets.en.txt", "tickets.zh.txt"} {
 			text, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
 			has(t, name, string(text), id)
 		}
-		if commands != 1 {
-			t.Errorf("it took %d commands", commands)
-		}
+		assert.Equal(t, 1, commands, "it took %d commands", commands)
 	})
 
 	tap := startTap(t, nil, upstream)
@@ -72,13 +69,9 @@ func TestTicket(t *testing.T) {
 		cmd := exec.Command(program[0], program[1:]...) // prints the response
 		cmd.Env = append(os.Environ(), "http_proxy=http://"+tap.proxy)
 		printed, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(printed)), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, err)
 		response.Body.Close()
 		id := response.Header.Get("X-Ksc-Request-Id")
 		tap.wait(id)
@@ -86,9 +79,7 @@ func TestTicket(t *testing.T) {
 		for _, language := range []string{"en", "zh"} {
 			commands++
 			out, err := exec.Command(binary, "lookup", id, "--url=http://"+tap.admin, "--ticket="+language).CombinedOutput()
-			if err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
+			require.NoError(t, err, "%s", out)
 			has(t, "the ticket", string(out), id)
 		}
 		if commands != 2 { // one for each language
@@ -99,9 +90,8 @@ func TestTicket(t *testing.T) {
 	t.Run("page", func(t *testing.T) {
 		cmd := exec.Command(program[0], program[1:]...)
 		cmd.Env = append(os.Environ(), "http_proxy=http://"+tap.proxy)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
 		id := api.take()
 		tap.wait(id)
 		b := openBrowser(t, "http://"+tap.admin)
@@ -121,17 +111,13 @@ func TestTicket(t *testing.T) {
 		has(t, "the page", b.text(`document.querySelector(".facts").textContent`), id)
 		click(`[data-copy="ticket-en"]`)
 		copied("ListMetrics")
-		if clicks != 2 {
-			t.Errorf("it took %d clicks", clicks)
-		}
+		assert.Equal(t, 2, clicks, "it took %d clicks", clicks)
 		// Or without opening it.
 		clicks = 0
 		b.open("/")
 		click(".banner [data-copy-url]")
 		copied("ListMetrics")
-		if clicks != 1 {
-			t.Errorf("it took %d clicks from the banner", clicks)
-		}
+		assert.Equal(t, 1, clicks, "it took %d clicks from the banner", clicks)
 		b.clean()
 	})
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"io"
 	"net"
 	"os"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
@@ -57,9 +58,7 @@ func TestTransparent(t *testing.T) {
 			direct(t, tap)
 			within(t, programs, binary, "init-redirect", "--undo")
 			within(t, programs, binary, "init-redirect", "--undo")
-			if after := ruleset(t); after != before {
-				t.Errorf("undone, and yet there is\n%s\nnot\n%s", after, before)
-			}
+			assert.Equal(t, before, ruleset(t), "undone, and yet there is")
 			if code := tap.stop(unix.SIGTERM); code != 0 {
 				t.Errorf("exit code %d", code)
 			}
@@ -86,9 +85,7 @@ func TestRulesAsNftReads(t *testing.T) {
 		t.Errorf("ours:\n%s\nnft's:\n%s", ours, nfts)
 	}
 	within(t, programs, binary, "init-redirect", "--undo")
-	if left := within(t, programs, "nft", "list", "tables"); left != "" {
-		t.Errorf("undone, and yet there is %s", left)
-	}
+	assert.Empty(t, within(t, programs, "nft", "list", "tables"), "undone, and yet there is")
 }
 
 // TestTransparentLoop has rules that redirect the tap's own connections, too:
@@ -122,9 +119,7 @@ func TestTransparentLoop(t *testing.T) {
 	}
 	_, accepted, _ := strings.Cut(metrics, "\nksyun_tap_client_connections_accepted_total ")
 	accepted, _, _ = strings.Cut(accepted, "\n")
-	if len(accepted) > 2 {
-		t.Errorf("%s connections came of four", accepted)
-	}
+	assert.LessOrEqual(t, len(accepted), 2, "%s connections came of four", accepted)
 }
 
 // transparentTraffic sends every kind of traffic from the programs' host.
@@ -136,15 +131,11 @@ func transparentTraffic(t *testing.T, tap *runningTap, at []string, caDir, caFil
 			out := within(t, programs, "curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", filepath.Join(caDir, "bundle.pem"),
 				"--resolve", apiHost+":"+port+":"+at[0], "--aws-sigv4", "aws:amz:cn-beijing-6:monitor", "-u", good.AccessKey+":"+good.SecretKey,
 				"-H", "Accept: application/json", "-H", field, scheme+"://"+apiHost+"/?Action=ListMetrics&Version=2010-05-25")
-			if out != want {
-				t.Errorf("%s, %s: status %s, want %s", scheme, field, out, want)
-			}
+			assert.Equal(t, want, out, "%s, %s: status", scheme, field)
 		}
 		// The certificate that the program sees is the server's own.
 		out := within(t, programs, "curl", "-sS", "--cacert", caFile, "--resolve", "other.example:"+port+":"+at[1], scheme+"://other.example/")
-		if out != "not tapped" {
-			t.Errorf("%s to a host that is not tapped: %q", scheme, out)
-		}
+		assert.Equal(t, "not tapped", out, "%s to a host that is not tapped", scheme)
 	}
 	eventually(t, "two failures more", func() bool { return len(failures(t, tap)) == len(before)+2 })
 	for _, f := range failures(t, tap) {
@@ -188,9 +179,7 @@ func failures(t *testing.T, tap *runningTap) []failure {
 	t.Helper()
 	var list struct{ Data struct{ Failures []failure } }
 	out := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/api/v1/failures")
-	if err := json.Unmarshal([]byte(out), &list); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	require.NoError(t, json.Unmarshal([]byte(out), &list), out)
 	return list.Data.Failures
 }
 
@@ -203,16 +192,12 @@ func direct(t *testing.T, tap *runningTap) {
 			defer nc.Close()
 			_, err = nc.Read(make([]byte, 1))
 		}
-		if !errors.Is(err, unix.ECONNRESET) {
-			t.Errorf("a connection that was not redirected: %v, want a reset", err)
-		}
+		assert.ErrorIs(t, err, unix.ECONNRESET, "a connection that was not redirected: %v, want a reset", err)
 		return nil
 	})
 	tap.wait("directly and not redirected", "init-redirect")
 	out := within(t, programs, "curl", "-sS", "http://"+tap.admin+"/metrics")
-	if !strings.Contains(out, "\nksyun_tap_transparent_connections_refused_total{reason=\"direct\"} 1\n") {
-		t.Error("it is not counted")
-	}
+	assert.Contains(t, out, "\nksyun_tap_transparent_connections_refused_total{reason=\"direct\"} 1\n", "it is not counted")
 }
 
 // startTransparent starts a tap on the programs' host: as a user of its own, or
@@ -224,12 +209,8 @@ func startTransparent(t *testing.T, exclude, caFile string) (tap *runningTap, ca
 	mark := "0"
 	if strings.HasPrefix(exclude, "--exclude-uid") {
 		command = append(command, "setpriv", "--reuid="+tapUser, "--regid="+tapUser, "--clear-groups")
-		if err := os.Mkdir(caDir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(caDir, 65532, 65532); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.Mkdir(caDir, 0o700))
+		require.NoError(t, os.Chown(caDir, 65532, 65532))
 		for dir := filepath.Dir(caDir); dir != "/"; dir = filepath.Dir(dir) {
 			os.Chmod(dir, 0o755)
 		}

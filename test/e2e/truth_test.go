@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 )
 
@@ -71,9 +73,7 @@ func (d *day) verify(where string, target dashboards.Target, is truth, z dashboa
 func (s series) number(t *testing.T) float64 {
 	t.Helper()
 	v, err := strconv.ParseFloat(fmt.Sprint(s.Value[1]), 64)
-	if err != nil {
-		t.Error(err)
-	}
+	assert.NoError(t, err)
 	return v
 }
 

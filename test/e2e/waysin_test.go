@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -38,9 +41,7 @@ func TestEveryWayInIsTested(t *testing.T) {
 			continue
 		}
 		delete(tests, way)
-		if !hasFunc(t, test.dir, test.name) {
-			t.Errorf("%s: there is no %s in %s", way, test.name, test.dir)
-		}
+		assert.True(t, hasFunc(t, test.dir, test.name), "%s: there is no %s in %s", way, test.name, test.dir)
 	}
 	for way := range tests {
 		t.Errorf("the way in %q is tested but not in the table", way)
@@ -51,9 +52,7 @@ func TestEveryWayInIsTested(t *testing.T) {
 func hasFunc(t *testing.T, dir, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	for _, file := range files {
 		text := testfile.Read(t, file)
 		if strings.Contains(string(text), "\nfunc "+name+"(") {

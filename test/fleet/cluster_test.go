@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 )
 
@@ -137,9 +139,8 @@ func size(t *testing.T, dir string) (mebibytes int64) {
 func buildTap(t *testing.T) func(args ...string) (code int, out, errOut string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "ksyun-tap")
-	if out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	out, err := exec.Command("go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput()
+	require.NoError(t, err, "build\n%s", out)
 	return func(args ...string) (int, string, string) {
 		cmd := exec.Command(binary, args...)
 		var out, errOut strings.Builder

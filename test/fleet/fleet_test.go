@@ -117,9 +117,7 @@ func all(t *testing.T, state string, source lookup.Named, samples []sample) []re
 		began := time.Now()
 		a, err := source.Find(t.Context(), q)
 		times[i] = time.Since(began)
-		if err != nil {
-			t.Fatalf("%s: %v", s.requestID, err)
-		}
+		require.NoError(t, err, s.requestID)
 		results[i] = result{len(a.Found) == 1 && a.Found[0].Record.Time.Equal(s.time), a.Partial != ""}
 		if results[i].found {
 			n++

@@ -4,11 +4,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
@@ -82,9 +82,7 @@ func TestComponents(t *testing.T) {
 		t.Run(component, func(t *testing.T) {
 			dir := kubernetes + "components/" + component + "/"
 			pod, cron := read(t, dir+"pod.yaml")[0], read(t, dir+"cronjob.yaml")[0]
-			if !reflect.DeepEqual(pod.Pod, cron.Pod) {
-				t.Error("pod.yaml and cronjob.yaml differ")
-			}
+			assert.Equal(t, cron.Pod, pod.Pod, "pod.yaml and cronjob.yaml differ")
 			known(t, pod)
 			if tap := pod.Pod.Spec.InitContainers[0]; tap.RestartPolicy == nil || *tap.RestartPolicy != corev1.ContainerRestartPolicyAlways || tap.StartupProbe == nil {
 				t.Errorf("no native sidecar that programs wait for: %+v", tap)
@@ -99,13 +97,9 @@ func TestComponents(t *testing.T) {
 			if component == "transparent" {
 				broken := strings.Join(Restricted(spec), "\n")
 				for _, want := range []string{"ksyun-tap-redirect\" must not include \"NET_ADMIN\"", "runAsNonRoot != true", "runAsUser=0"} {
-					if !strings.Contains(broken, want) {
-						t.Errorf("the redirect step does not break %q:\n%s", want, broken)
-					}
+					assert.Contains(t, broken, want, "the redirect step does not break")
 				}
-				if strings.Count(broken, "\n") != 2 {
-					t.Errorf("the redirect step breaks more than it must:\n%s", broken)
-				}
+				assert.Equal(t, 2, strings.Count(broken, "\n"), "the redirect step breaks more than it must:\n%s", broken)
 			}
 
 			var programs struct {
@@ -134,9 +128,7 @@ func TestComponents(t *testing.T) {
 				want = append(want, "env.[name="+e.Name+"]")
 			}
 			want = append(want, "volumeMount")
-			if !slices.Equal(copied, want) {
-				t.Errorf("copied are %v, want %v", copied, want)
-			}
+			assert.Equal(t, want, copied, "copied are")
 		})
 	}
 }
@@ -147,9 +139,7 @@ func decodeFile(t *testing.T, file string, into any) {
 	if err == nil {
 		err = yaml.UnmarshalStrict(text, into)
 	}
-	if err != nil {
-		t.Fatalf("%s: %v", file, err)
-	}
+	require.NoError(t, err, file)
 }
 
 // TestChart compares the chart with what it comes from.
@@ -164,9 +154,8 @@ func TestChart(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(text, &schema)
 	}
-	if err != nil || len(schema.Definitions.Settings.Properties) == 0 {
-		t.Fatalf("schema: %v", err)
-	}
+	require.NoError(t, err, "schema")
+	require.NotEmpty(t, schema.Definitions.Settings.Properties, "schema")
 	for name := range schema.Definitions.Settings.Properties {
 		if !slices.ContainsFunc(config.Describe(), func(d config.Description) bool { return d.Name == name }) {
 			t.Errorf("%s is no setting: make generate", name)
@@ -235,9 +224,7 @@ spec:
 func TestFinds(t *testing.T) {
 	f := func(want, old, next string) {
 		t.Helper()
-		if !strings.Contains(goodPod, old) {
-			t.Fatalf("no %q to spoil", old)
-		}
+		require.Contains(t, goodPod, old, "no %q to spoil", old)
 		all, err := Decode([]byte(strings.Replace(goodPod, old, next, 1)))
 		found := Check(all)
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/dashboards"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
@@ -39,9 +41,7 @@ func TestRulesNameWhatExists(t *testing.T) {
 	for _, g := range rules.Groups() {
 		for _, r := range g.Rules {
 			all = append(all, rules.Fill(r.Expr))
-			if err := known.Check(rules.Fill(r.Expr)); err != nil {
-				t.Errorf("%s%s: %v", r.Record, r.Alert, err)
-			}
+			assert.NoError(t, known.Check(rules.Fill(r.Expr)), "%s%s", r.Record, r.Alert)
 		}
 	}
 	for i, f := range known.Families {
@@ -50,9 +50,7 @@ func TestRulesNameWhatExists(t *testing.T) {
 		name := regexp.MustCompile(`\b` + f.Name + `\b`)
 		named := slices.ContainsFunc(all, name.MatchString)
 		missed := slices.ContainsFunc(all, func(expr string) bool { return without.Check(expr) != nil })
-		if named != missed {
-			t.Errorf("without %s, which rules name: %v, one is wrong: %v", f.Name, named, missed)
-		}
+		assert.Equal(t, missed, named, "without %s, which rules name: %v, one is wrong: %v", f.Name, named, missed)
 	}
 }
 
@@ -68,13 +66,9 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 		for where, expr := range d.Expressions() {
 			expr = zoom.Fill(expr)
 			all = append(all, expr)
-			if err := known.Check(expr); err != nil {
-				t.Errorf("%s: %v", where, err)
-			}
+			assert.NoError(t, known.Check(expr), where)
 			names, err := promcheck.Metrics(expr)
-			if err != nil {
-				t.Errorf("%s: %v", where, err)
-			}
+			assert.NoError(t, err, where)
 			for _, n := range names {
 				used[n] = true
 			}
@@ -88,18 +82,15 @@ func TestDashboardsNameWhatExists(t *testing.T) {
 		without := known
 		without.Families = slices.Delete(slices.Clone(known.Families), i, i+1)
 		shown := used[f.Name] || used[f.Name+"_bucket"] || used[f.Name+"_sum"]
-		if missed := misses(without, f.Name); shown != missed {
-			t.Errorf("without %s, which is shown: %v, a query is wrong: %v", f.Name, shown, missed)
-		}
+		missed := misses(without, f.Name)
+		assert.Equal(t, missed, shown, "without %s, which is shown: %v, a query is wrong: %v", f.Name, shown, missed)
 		if !strings.HasPrefix(f.Name, "ksyun_api_") || !shown {
 			continue
 		}
 		for j, label := range f.Labels {
 			without.Families = slices.Clone(known.Families)
 			without.Families[i].Labels = slices.Delete(slices.Clone(f.Labels), j, j+1)
-			if !misses(without, f.Name) {
-				t.Errorf("%s without its label %s goes unnoticed", f.Name, label)
-			}
+			assert.True(t, misses(without, f.Name), "%s without its label %s goes unnoticed", f.Name, label)
 		}
 	}
 }

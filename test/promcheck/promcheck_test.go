@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 )
 
@@ -69,7 +71,6 @@ func TestNeeded(t *testing.T) {
 	f([]string{"a:rate", "b:rate", "both"}, "sum(both)")
 	f([]string{"High", "a:rate", "b:rate", "both"}, `count(ALERTS{alertname="High"})`)
 	f([]string{"a:rate", "b:rate", "state"}, "state", "a:rate")
-	if _, err := Needed(rules, "sum("); err == nil {
-		t.Error("an expression that cannot be parsed is no error")
-	}
+	_, err := Needed(rules, "sum(")
+	assert.Error(t, err, "an expression that cannot be parsed is no")
 }

@@ -27,6 +27,7 @@ import (
 
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
@@ -53,9 +54,8 @@ const (
 // look-ups is logged.
 func TestReaders(t *testing.T) {
 	binary := filepath.Join(t.TempDir(), "ksyun-tap")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-C", "../..", "-o", binary, "./cmd/ksyun-tap").CombinedOutput()
+	require.NoError(t, err, "%s", out)
 	var issued atomic.Uint64
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		id := fmt.Sprintf("%08x-5b1f-4c6e-9d2a-%012x", issued.Add(1), rand.Uint64()>>16)
@@ -314,9 +314,7 @@ func (tap *readTap) check(name string, n int) {
 	}
 	if dropped+evicted == 0 {
 		for _, id := range tap.missing {
-			if !tap.finds(id) {
-				t.Errorf("%s: failure %s is not in the journal", name, id)
-			}
+			assert.True(t, tap.finds(id), "%s: failure %s is not in the journal", name, id)
 		}
 	}
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", tap.process.Pid))

@@ -77,9 +77,8 @@ func newSoakSinks(t *testing.T) *soakSinks {
 		t.Fatalf("spans are not exported: %v", p)
 	}
 	var err error
-	if s.log, err = logs.New(logs.Config{Writer: (*soakLog)(s), Dropped: s.metrics.DropCounter(metrics.SinkLogs)}); err != nil {
-		t.Fatal(err)
-	}
+	s.log, err = logs.New(logs.Config{Writer: (*soakLog)(s), Dropped: s.metrics.DropCounter(metrics.SinkLogs)})
+	require.NoError(t, err)
 	s.Pipeline = exporter.New(exporter.Options{
 		Metrics: s.metrics, Traces: tracer, Journal: s.journal, QueueSize: soakQueue,
 		Logs: logs.NewEvents(s.log.Logger, logs.EventsConfig{Access: true, Dropped: s.metrics.DropCounter(metrics.SinkLogs)}),
@@ -281,18 +280,14 @@ func (s *soakSinks) check(t *testing.T, l *ledger) {
 		"ksyun_tap_observations_dropped_total": {nil, sums(families["ksyun_tap_observations_dropped_total"], "sink", "reason")},
 	} {
 		maps.DeleteFunc(pair[0], func(_ string, n uint64) bool { return n == 0 })
-		if !maps.Equal(pair[0], pair[1]) {
-			t.Errorf("%s: %v\nwant %v", name, pair[1], pair[0])
-		}
+		assert.True(t, maps.Equal(pair[0], pair[1]), "%s: %v\nwant %v", name, pair[1], pair[0])
 	}
 	if n := families["ksyun_api_request_duration_seconds"]; n != nil {
 		var count uint64
 		for _, m := range n.GetMetric() {
 			count += m.GetHistogram().GetSampleCount()
 		}
-		if count != began {
-			t.Errorf("ksyun_api_request_duration_seconds: %d, want %d", count, began)
-		}
+		assert.Equal(t, began, count, "ksyun_api_request_duration_seconds")
 	}
 	for what, n := range s.wrong {
 		t.Errorf("%d times %s", n, what)

@@ -468,9 +468,7 @@ func TestSoak(t *testing.T) {
 		}
 		running.Go(func() {
 			for ctx.Err() == nil && !t.Failed() {
-				if err := p.call(next()); err != nil {
-					t.Errorf("program %d: %v", i, err)
-				}
+				assert.NoError(t, p.call(next()), "program %d", i)
 			}
 			if p.nc != nil {
 				p.raw.Close()

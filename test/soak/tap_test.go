@@ -52,9 +52,8 @@ func newTap(t *testing.T, sink classify.Sink) *tap {
 	}
 	cfg := collector.Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: sink, Policy: s.policy, Intercept: authority, Timeouts: collector.DefaultTimeouts()}
 	cfg.Timeouts.Linger = time.Second
-	if s.proxy, err = collector.New(cfg); err != nil {
-		t.Fatal(err)
-	}
+	s.proxy, err = collector.New(cfg)
+	require.NoError(t, err)
 	ln := rawconn.Listen(t)
 	s.address = ln.Addr().String()
 	served := make(chan error, 1)

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const mit = `Copyright (c) 2020 Somebody
@@ -46,21 +49,15 @@ func TestLicences(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			for _, d := range []string{"a/b", "c"} {
-				if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
 			}
 			for name, text := range tc.files {
-				if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
-					t.Fatal(err)
-				}
+				require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 			}
 			m := &module{Path: "m", Version: "v1", Dir: dir, packages: map[string]bool{filepath.Join(dir, "a/b"): true}}
 			files, err := m.licences()
 			if tc.err != "" {
-				if err == nil || !strings.Contains(err.Error(), tc.err) {
-					t.Errorf("got error %v, want %q", err, tc.err)
-				}
+				assert.ErrorContains(t, err, tc.err, "got")
 				return
 			}
 			var got []string
@@ -78,15 +75,9 @@ func TestLicences(t *testing.T) {
 func TestWhatIsLinked(t *testing.T) {
 	t.Chdir("../..")
 	var out bytes.Buffer
-	if err := run(t.Context(), &out); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, run(t.Context(), &out))
 	for _, want := range []string{"==== Go go1.", "==== go.uber.org/zap v", "==== github.com/prometheus/client_golang v", ": NOTICE (notice)"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("it does not hold %q", want)
-		}
+		assert.Contains(t, out.String(), want, "it does not hold")
 	}
-	if strings.Contains(out.String(), "goleak") {
-		t.Error("what only tests use is in it")
-	}
+	assert.NotContains(t, out.String(), "goleak", "what only tests use is in it")
 }

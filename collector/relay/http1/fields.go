@@ -53,9 +53,7 @@ func (q *Request) parseFields() error {
 		if err != nil {
 			return err
 		}
-		f := newField(at, colon, value, end)
-		f.kind = kind
-		q.fields = append(q.fields, f)
+		q.add(at, colon, value, end).kind = kind
 		at = eol + 2
 	}
 	return nil

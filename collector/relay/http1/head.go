@@ -13,11 +13,6 @@ type field struct {
 	folded                       bool // of a response: the value spans lines
 }
 
-// newField returns a field of a head, which is far smaller than 2 GiB.
-func newField(line, colon, value, valueEnd int) field {
-	return field{line: int32(line), colon: int32(colon), value: int32(value), valueEnd: int32(valueEnd)} //nolint:gosec // see above
-}
-
 // kind distinguishes the fields that Prepare may drop.
 type kind uint8
 
@@ -38,6 +33,7 @@ type Head struct {
 	line   int    // end of the start line, line end included
 	end    int    // of the empty line
 	fields []field
+	sizes  uint64 // the sizeBit of each field's name
 
 	minor     byte  // of the version: 0 or 1
 	length    int64 // Content-Length; -1 without one
@@ -77,6 +73,9 @@ func (h *Head) Persists() bool { return !h.close && (h.minor == 1 || h.keepAlive
 // case, or nil. The bytes are not to be changed or kept. A field that is not
 // passed on cannot be got once the request was prepared.
 func (h *Head) Get(name string) []byte {
+	if h.sizes&sizeBit(len(name)) == 0 {
+		return nil // as most fields that are looked for are not there
+	}
 	for i := range h.fields {
 		f := &h.fields[i]
 		if int(f.colon-f.line) == len(name) && equalFold(h.name(f), name) {
@@ -98,6 +97,18 @@ func (h *Head) Fields() iter.Seq2[[]byte, []byte] {
 		}
 	}
 }
+
+// add appends a field of a head, which is far smaller than 2 GiB, and returns it.
+func (h *Head) add(line, colon, value, valueEnd int) *field {
+	h.fields = append(h.fields, field{})
+	h.sizes |= sizeBit(colon - line)
+	f := &h.fields[len(h.fields)-1]
+	f.line, f.colon, f.value, f.valueEnd = int32(line), int32(colon), int32(value), int32(valueEnd) //nolint:gosec // see above
+	return f
+}
+
+// sizeBit is one of 64 bits, by the length of a name.
+func sizeBit(n int) uint64 { return 1 << (n & 63) }
 
 // name returns the field's name, without blanks before the colon.
 func (h *Head) name(f *field) []byte { return h.mem[f.line:f.colon] }
@@ -143,7 +154,7 @@ func (h *Head) shift(by int) {
 }
 
 func (f *field) shift(by int) {
-	n := int32(by) //nolint:gosec // see newField
+	n := int32(by) //nolint:gosec // see add
 	f.line += n
 	f.colon += n
 	f.value += n
@@ -195,7 +206,7 @@ func equalFold(b []byte, name string) bool {
 		return false
 	}
 	for i := range len(name) {
-		if lower(b[i]) != lower(name[i]) {
+		if b[i] != name[i] && lower(b[i]) != lower(name[i]) {
 			return false
 		}
 	}
@@ -231,14 +242,19 @@ var isToken, isText = func() (token, text [256]bool) {
 	return token, text
 }()
 
+// ones and tops are the lowest and the highest bit of eight bytes.
+const ones, tops = 0x0101010101010101, 0x8080808080808080
+
+// below has the highest bit of each byte of x set that is less than c, or of the bytes
+// after one. c is at most 0x80.
+func below(x, c uint64) uint64 { return (x - c*ones) &^ x & tops }
+
 // skipText returns the first index from i on whose byte is not of a field
 // value. There is to be one.
 func skipText(b []byte, i int) int {
-	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 { // eight bytes at once, if none is a control
 		x := binary.LittleEndian.Uint64(b[i:])
-		del := x ^ 0x7f*ones
-		if ((x-0x20*ones)&^x|(del-ones)&^del)&tops != 0 {
+		if below(x, ' ')|below(x^0x7f*ones, 1) != 0 {
 			break
 		}
 	}
@@ -246,6 +262,22 @@ func skipText(b []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// isAllTarget reports whether all bytes are of a target.
+func isAllTarget(b []byte) bool {
+	for ; len(b) >= 8; b = b[8:] { // as in skipText
+		x := binary.LittleEndian.Uint64(b)
+		if x&tops|below(x, '!')|below(x^0x7f*ones, 1)|below(x^'#'*ones, 1) != 0 {
+			return false
+		}
+	}
+	for _, c := range b {
+		if !isTarget[c] {
+			return false
+		}
+	}
+	return true
 }
 
 // allToken reports whether b is a token.

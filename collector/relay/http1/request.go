@@ -125,13 +125,8 @@ func (q *Request) parseRequestLine(line []byte) error {
 		return errVersion
 	}
 	target := line[n+1 : at]
-	if len(target) == 0 {
+	if len(target) == 0 || !isAllTarget(target) {
 		return errTarget
-	}
-	for _, c := range target {
-		if !isTarget[c] {
-			return errTarget
-		}
 	}
 	q.target = [2]int{n + 1, at}
 	return q.parseTarget(target)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
@@ -113,18 +114,12 @@ func TestFieldsThatAreDropped(t *testing.T) {
 					mem := memory([]byte(in))
 					var q Request
 					require.NoError(t, q.Parse(mem, headroom, len(mem)-len("body")))
-					if got := q.HopByHop(); got != tt.hopByHop {
-						t.Errorf("HopByHop: %v", got)
-					}
+					assert.Equal(t, tt.hopByHop, q.HopByHop(), "HopByHop")
 					q.Prepare([]byte(tt.keep))
 					fields := strings.Replace(host, tt.fields, tt.want, 1)
 					want := "POST /x?y HTTP/1.1\r\n" + fields + "\r\nbody"
-					if got := string(mem[q.Start():]); got != want {
-						t.Errorf("%q, want %q", got, want)
-					}
-					if q.Close() != tt.wantClose {
-						t.Errorf("Close: %v", q.Close())
-					}
+					assert.Equal(t, want, string(mem[q.Start():]))
+					assert.Equal(t, tt.wantClose, q.Close(), "Close")
 					checkViews(t, &q, "POST", "/x?y", fields)
 					moved := append(make([]byte, 100), mem...)
 					clear(mem)
@@ -149,9 +144,7 @@ func checkViews(t *testing.T, q *Request, method, target, fields string) {
 	if all.String() != fields {
 		t.Errorf("fields %q, want %q", &all, fields)
 	}
-	if got := string(q.mem[q.Rest():q.End()]); got != fields+"\r\n" {
-		t.Errorf("rest %q", got)
-	}
+	assert.Equal(t, fields+"\r\n", string(q.mem[q.Rest():q.End()]), "rest")
 }
 
 func TestAbsoluteFormBecomesOrigin(t *testing.T) {
@@ -175,14 +168,10 @@ func TestAbsoluteFormBecomesOrigin(t *testing.T) {
 			t.Errorf("%s: authority %q, form %d, TLS %v", target, q.Authority(), q.Form, q.TLS)
 		}
 		q.Prepare(nil)
-		if got := string(q.Bytes()); got != want[1]+rest {
-			t.Errorf("%s: %q, want %q", target, got, want[1]+rest)
-		}
+		assert.Equal(t, want[1]+rest, string(q.Bytes()), target)
 		path := strings.TrimPrefix(want[1][strings.IndexByte(want[1], ' ')+1:], "*")
 		line := want[1][:strings.IndexByte(want[1], ' ')] + " http://i" + path + " HTTP/1.1\r\nProxy-Authorization: x\r\n"
-		if got := string(q.Proxied("http://i", "x")); got != line {
-			t.Errorf("%s: to a proxy %q, want %q", target, got, line)
-		}
+		assert.Equal(t, line, string(q.Proxied("http://i", "x")), "%s: to a proxy", target)
 	}
 }
 
@@ -208,24 +197,18 @@ func TestManyFieldsAndOptions(t *testing.T) {
 		mem := memory([]byte(req))
 		var q Request
 		{
-			if _, _, err := ScanRequest([]byte(req), 0, maxHead); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			_, _, err := ScanRequest([]byte(req), 0, maxHead)
+			require.NoError(t, err, name)
 			mem = append(mem[:headroom], req...)
-			if err := q.Parse(mem, headroom, len(mem)); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			require.NoError(t, q.Parse(mem, headroom, len(mem)), name)
 			q.Prepare([]byte(fill("", "a;", "connection")))
 		}
 		var p Response
 		resp := []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
 		{
-			if _, _, err := ScanResponse(resp, 0, maxHead); err != nil {
-				t.Fatalf("%s, response: %v", name, err)
-			}
-			if err := p.Parse(resp, 0, len(resp)); err != nil {
-				t.Fatalf("%s, response: %v", name, err)
-			}
+			_, _, err := ScanResponse(resp, 0, maxHead)
+			require.NoError(t, err, "%s, response", name)
+			require.NoError(t, p.Parse(resp, 0, len(resp)), "%s, response", name)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func (p *Response) parseFields() error {
 		for end > value && isBlank(mem[end-1]) {
 			end--
 		}
-		p.fields = append(p.fields, newField(at, colon, value, end))
+		p.add(at, colon, value, end)
 		p.note(mem[at:colon], mem[value:end])
 		at = eol + 2
 	}
@@ -175,13 +175,12 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	for end > value && isBlank(p.mem[end-1]) {
 		end--
 	}
-	f := newField(at, at+len(name), value, end)
+	f := p.add(at, at+len(name), value, end)
 	f.folded = folded
-	p.fields = append(p.fields, f)
 	if len(name) < n && (equalFold(name, "content-length") || equalFold(name, "transfer-encoding")) {
 		return 0, errBlankName // some take it for the field, some for another
 	}
-	p.note(name, p.value(&f))
+	p.note(name, p.value(f))
 	return next, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
@@ -94,9 +95,8 @@ func TestUnreadableResponses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, step := range steps {
 				a, err := readResponse([]byte(resp), step, false)
-				if _, ok := errors.AsType[*RefusalError](err); !ok {
-					t.Errorf("in steps of %d: %+.200v, %v", step, a, err)
-				}
+				_, ok := errors.AsType[*RefusalError](err)
+				assert.True(t, ok, "in steps of %d: %+.200v, %v", step, a, err)
 			}
 		})
 	}
@@ -114,19 +114,13 @@ func TestFieldsOfOddResponses(t *testing.T) {
 				t.Errorf("%s: %q, want %q", name, got, want)
 			}
 		}
-		if got := p.Get("X-None"); got != nil {
-			t.Errorf("a field that is not there: %q", got)
-		}
+		assert.Nil(t, p.Get("X-None"), "a field that is not there")
 		var all []string
 		for name, value := range p.Fields() {
 			all = append(all, string(name)+"="+string(value))
 		}
-		if got := strings.Join(all, ";"); got != "X-Fold=a b  c;X-Empty=;X-Blank=d;X-LF=e;X-Fold-LF= f g" {
-			t.Error(got)
-		}
-		if string(p.Bytes()) != head {
-			t.Errorf("changed to %q", p.Bytes())
-		}
+		assert.Equal(t, "X-Fold=a b  c;X-Empty=;X-Blank=d;X-LF=e;X-Fold-LF= f g", strings.Join(all, ";"))
+		assert.Equal(t, head, string(p.Bytes()), "changed")
 	}
 }
 

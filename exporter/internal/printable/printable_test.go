@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
 
@@ -21,9 +24,7 @@ func TestEscape(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := printable.Escape(tt.text); got != tt.want {
-				t.Errorf("%q, want %q", got, tt.want)
-			}
+			assert.Equal(t, tt.want, printable.Escape(tt.text))
 		})
 	}
 }
@@ -32,9 +33,7 @@ func TestEscape(t *testing.T) {
 func TestEscapeKeepsJSON(t *testing.T) {
 	const text = "a\u009bb\u202ec"
 	line, err := json.Marshal(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	var got string
 	if err := json.Unmarshal([]byte(printable.Escape(string(line))), &got); err != nil || got != text {
 		t.Errorf("%q, %v", got, err)
@@ -48,9 +47,7 @@ func TestWords(t *testing.T) {
 			text := []byte("abcdefgh ijklmno~ABCDEFG")
 			text[place] = byte(c)
 			plain := c >= ' ' && c < 0x7f || c == '\t' || c == '\n' || c == '\r'
-			if got := printable.Escape(string(text)) == string(text); got != plain {
-				t.Errorf("byte %#x at %d: unchanged %t, want %t", c, place, got, plain)
-			}
+			assert.Equal(t, plain, printable.Escape(string(text)) == string(text), "byte %#x at %d: unchanged", c, place)
 		}
 	}
 }

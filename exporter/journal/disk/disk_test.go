@@ -6,12 +6,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -25,9 +26,7 @@ func TestSurvivesRestart(t *testing.T) {
 	cfg := config(t)
 	want := fill(t, cfg, 300, 100)
 	s, got := open(t, cfg)
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("%d records were read, want the %d that were written, as they were", len(got), len(want))
-	}
+	require.Equal(t, want, got, "%d records were read, want the %d that were written, as they were", len(got), len(want))
 	info, err := os.Stat(cfg.Path)
 	if err != nil || info.Mode().Perm() != mode {
 		t.Errorf("mode %v, %v", info.Mode(), err)
@@ -48,9 +47,7 @@ func TestUpdate(t *testing.T) {
 	cfg := config(t)
 	want := fill(t, cfg, 3, 100)
 	f, _, err := openFile(&cfg, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	want = append(want, failure(100))
 	added := []*record.Record{want[3]}
 	for _, i := range []int{1, 3} {
@@ -59,19 +56,13 @@ func TestUpdate(t *testing.T) {
 		want[i] = &resolved
 		added = append(added, &resolved)
 	}
-	if err := f.write(encode(added), time.Now()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, f.write(encode(added), time.Now()))
 	entries, data := f.entries, f.data
 	f.close()
 	f, got, err := openFile(&cfg, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.close()
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%d records were read, want the %d newest ones", len(got), len(want))
-	}
+	assert.Equal(t, want, got, "%d records were read, want the %d newest ones", len(got), len(want))
 	if f.entries != entries || f.data != data {
 		t.Errorf("%d entries of %d bytes were counted, there are %d of %d", entries, data, f.entries, f.data)
 	}
@@ -107,9 +98,7 @@ func TestFileSize(t *testing.T) {
 	cfg := config(t)
 	cfg.MaxBytes, cfg.MaxEntries = 1<<20, 100_000
 	f, _, err := openFile(&cfg, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer f.close()
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 600 {
@@ -181,12 +170,8 @@ func TestCorruptFile(t *testing.T) {
 			cfg.Log = zap.New(core)
 			fill(t, cfg, 500, 500)
 			b, err := os.ReadFile(cfg.Path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(cfg.Path, change(b), mode); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(cfg.Path, change(b), mode))
 			s, got := open(t, cfg)
 			aside, _ := filepath.Glob(cfg.Path + ".corrupt-*")
 			if len(got) != 0 || len(aside) != 1 || s.Stats().Corrupt != 1 || !s.Stats().Healthy {
@@ -213,9 +198,7 @@ func TestFlippedBytes(t *testing.T) {
 		written[r.ID] = r
 	}
 	intact, err := os.ReadFile(cfg.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	random := rand.New(rand.NewPCG(5, 6))
 	for range 150 {
 		b := slices.Clone(intact)
@@ -223,14 +206,10 @@ func TestFlippedBytes(t *testing.T) {
 			b[random.IntN(len(b))] ^= 1 << random.IntN(8)
 		}
 		cfg := config(t)
-		if err := os.WriteFile(cfg.Path, b, mode); err != nil {
-			t.Fatal(err)
-		}
+		require.NoError(t, os.WriteFile(cfg.Path, b, mode))
 		s, got := open(t, cfg)
 		for _, r := range got {
-			if !reflect.DeepEqual(r, written[r.ID]) {
-				t.Fatalf("%s was read differently", r.ID)
-			}
+			require.Equal(t, written[r.ID], r, "%s was read differently", r.ID)
 		}
 		shutdown(t, s)
 	}
@@ -243,9 +222,7 @@ func TestCorruptWhileOpen(t *testing.T) {
 	cfg.retry = time.Millisecond
 	fill(t, cfg, 500, 500)
 	s, _ := open(t, cfg)
-	if err := os.Truncate(cfg.Path, 8192); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Truncate(cfg.Path, 8192))
 	want := failure(1)
 	s.Add(want)
 	shutdown(t, s)
@@ -319,9 +296,7 @@ func TestBrokenDisk(t *testing.T) {
 	s := &Store{cfg: cfg, queue: make(chan *record.Record, maxQueued), done: make(chan struct{})}
 	s.healthy.Store(true)
 	dir := filepath.Dir(cfg.Path)
-	if err := os.Rename(dir, dir+".away"); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Rename(dir, dir+".away"))
 	for range maxPending + 10 {
 		s.hold(failure(1))
 	}
@@ -330,9 +305,7 @@ func TestBrokenDisk(t *testing.T) {
 	if st := s.Stats(); st.Healthy || st.Failures != 2 || st.Lost != 10 || logged.Len() != 1 {
 		t.Errorf("%+v, logged %v; want one warning", st, logged.All())
 	}
-	if err := os.Rename(dir+".away", dir); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, os.Rename(dir+".away", dir))
 	go s.run()
 	for n := 0; n < maxPending; {
 		n += <-written
@@ -352,9 +325,7 @@ func TestShutdownInTime(t *testing.T) {
 	s.Add(failure(1))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Shutdown(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
+	assert.ErrorIs(t, s.Shutdown(ctx), context.Canceled)
 	close(block)
 	shutdown(t, s)
 }

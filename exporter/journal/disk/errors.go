@@ -9,6 +9,7 @@ import (
 
 	bolterrors "go.etcd.io/bbolt/errors"
 
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/writable"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
@@ -39,7 +40,7 @@ var faults = []struct {
 func Check(path string) error {
 	fd, _, err := openPrivate(path, os.O_RDWR, ^os.FileMode(0))
 	if errors.Is(err, fs.ErrNotExist) {
-		err = checkCreate(filepath.Dir(path))
+		err = writable.Check(filepath.Dir(path))
 	} else if err == nil {
 		err = fd.Close()
 	}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -27,9 +28,8 @@ func init() { roles["limited"] = writeLimited }
 func TestFullDisk(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), os.Args[0], config(t).Path)
 	cmd.Env = append(os.Environ(), roleVariable+"=limited")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 // limitFiles limits the size of files; 0 sets no limit.

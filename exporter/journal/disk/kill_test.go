@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -49,9 +50,8 @@ func TestKill(t *testing.T) {
 	kills := 20
 	if text := os.Getenv(killsVariable); text != "" {
 		var err error
-		if kills, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
+		kills, err = strconv.Atoi(text)
+		require.NoError(t, err)
 	}
 	cfg := config(t)
 	cfg.MaxEntries = 100_000
@@ -77,9 +77,7 @@ func TestKill(t *testing.T) {
 		if i%10 == 9 { // a new file, so that reading it takes no longer and longer
 			t.Logf("%d kills: %d acknowledged, %d found", i+1, len(acknowledged), len(records))
 			acknowledged = map[string]bool{}
-			if err := os.Remove(cfg.Path); err != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, os.Remove(cfg.Path))
 		}
 	}
 }
@@ -93,12 +91,8 @@ func writeAndKill(t *testing.T, path string, kill int) (ids []string) {
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
 	lines := bufio.NewScanner(out)
 	enough := rand.IntN(600)
 	if kill%4 == 0 {
@@ -113,9 +107,7 @@ func writeAndKill(t *testing.T, path string, kill int) (ids []string) {
 		ids = append(ids, lines.Text())
 	}
 	_ = cmd.Wait()
-	if errOut.Len() > 0 {
-		t.Fatalf("the writer failed: %s", errOut.String())
-	}
+	require.Zero(t, errOut.Len(), "the writer failed: %s", errOut.String())
 	// The last line may have been cut off.
 	if n := len(ids); n > 0 && len(ids[n-1]) < record.IDLength {
 		ids = ids[:n-1]

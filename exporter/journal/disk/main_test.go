@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -56,9 +57,7 @@ func config(t testing.TB) Config {
 func open(t testing.TB, cfg Config) (*Store, []*record.Record) {
 	t.Helper()
 	s, records, err := Open(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Shutdown(t.Context()) })
 	return s, records
 }
@@ -66,9 +65,7 @@ func open(t testing.TB, cfg Config) (*Store, []*record.Record) {
 // shutdown closes s, which has to succeed.
 func shutdown(t testing.TB, s *Store) {
 	t.Helper()
-	if err := s.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, s.Shutdown(t.Context()))
 }
 
 // fill writes n failures to the file of cfg.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,13 +55,9 @@ func TestTraffic(t *testing.T) {
 		"InvalidQueryParameter": 400, "NeverHeardOf": 400,
 	}
 	calls := tr.Bad()
-	if len(calls) != len(want) {
-		t.Errorf("%d kinds of bad calls, want %d", len(calls), len(want))
-	}
+	assert.Len(t, calls, len(want), "kinds of bad calls")
 	for _, c := range calls {
-		if got := tr.Send(t.Context(), c); got != want[c.Name] {
-			t.Errorf("%s: status %d, want %d", c.Name, got, want[c.Name])
-		}
+		assert.Equal(t, want[c.Name], tr.Send(t.Context(), c), "%s: status", c.Name)
 	}
 	for range 50 {
 		if c := tr.good(); tr.Send(t.Context(), c) != http.StatusOK {
@@ -88,9 +85,8 @@ func TestSessionTokens(t *testing.T) {
 	f := func(name string, c Credential, sign, want string) {
 		t.Helper()
 		call := CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: c, Sign: sign}
-		if _, body := do(t, tr, call); !strings.Contains(string(body), want) {
-			t.Errorf("%s: got %s, want %s in it", name, body, want)
-		}
+		_, body := do(t, tr, call)
+		assert.Contains(t, string(body), want, "%s: got %s, want %s in it", name, body, want)
 	}
 	for _, sign := range []string{"v4", "presigned", "simple"} {
 		f("token sent", session, sign, "listMetricsResult")
@@ -150,13 +146,10 @@ func TestEveryShape(t *testing.T) {
 	tr := newTraffic(t, false)
 	for _, shape := range Shapes() {
 		res, body := do(t, tr, CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: Directive{Error: "LimitExceeded", Shape: shape}})
-		if res.StatusCode != http.StatusConflict {
-			t.Errorf("%s: status %d, want 409", shape, res.StatusCode)
-		}
+		assert.Equal(t, http.StatusConflict, res.StatusCode, "%s: status %d, want 409", shape, res.StatusCode)
 		named := strings.Contains(string(body), "LimitExceeded") || res.Header.Get("X-Ksc-Errortype") == "LimitExceeded"
-		if nameless := shape == "numeric" || shape == "string" || shape == "html" || shape == "empty"; named == nameless {
-			t.Errorf("%s: %s", shape, body)
-		}
+		nameless := shape == "numeric" || shape == "string" || shape == "html" || shape == "empty"
+		assert.NotEqual(t, nameless, named, "%s: %s", shape, body)
 	}
 }
 
@@ -169,9 +162,7 @@ func TestLimits(t *testing.T) {
 			break
 		}
 	}
-	if last != http.StatusConflict {
-		t.Errorf("last status %d, want 409", last)
-	}
+	assert.Equal(t, http.StatusConflict, last, "last status %d, want 409", last)
 }
 
 func TestCodings(t *testing.T) {
@@ -179,8 +170,7 @@ func TestCodings(t *testing.T) {
 	for _, coding := range []string{"gzip", "deflate"} {
 		res, body := do(t, tr, CallSpec{Action: "ListMetrics", Version: "2010-05-25", As: good, Do: Directive{Encoding: coding}})
 		// The client decompresses gzip and reports that.
-		if coded := res.Header.Get("Content-Encoding") == coding; coded == json.Valid(body) {
-			t.Errorf("%s: coded %v, body %q", coding, coded, body)
-		}
+		coded := res.Header.Get("Content-Encoding") == coding
+		assert.NotEqual(t, json.Valid(body), coded, "%s: coded %v, body %q", coding, coded, body)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/assert"
 )
 
 // TestSigningScenarios checks that the gateway refuses the wrong ones, and no
@@ -17,9 +19,7 @@ func TestSigningScenarios(t *testing.T) {
 	s := New(Config{Credentials: []Credential{c}, Now: func() time.Time { return at }})
 	names := map[string]bool{}
 	for _, scenario := range SigningScenarios() {
-		if names[scenario.Name] {
-			t.Errorf("%s is there twice", scenario.Name)
-		}
+		assert.False(t, names[scenario.Name], "%s is there twice", scenario.Name)
 		names[scenario.Name] = true
 		r, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(scenario.Bytes(c, at))))
 		if err != nil {
@@ -28,11 +28,8 @@ func TestSigningScenarios(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
-		if refused := w.Code != http.StatusOK; refused != scenario.Wrong() {
-			t.Errorf("%s: status %d, %s", scenario.Name, w.Code, w.Body)
-		}
-		if date := w.Header().Get("Date"); date != at.Format(http.TimeFormat) {
-			t.Errorf("%s: Date %q is not the gateway's time", scenario.Name, date)
-		}
+		assert.Equal(t, scenario.Wrong(), w.Code != http.StatusOK, "%s: status %d, %s", scenario.Name, w.Code, w.Body)
+		date := w.Header().Get("Date")
+		assert.Equal(t, at.Format(http.TimeFormat), date, "%s: Date %q is not the gateway's time", scenario.Name, date)
 	}
 }

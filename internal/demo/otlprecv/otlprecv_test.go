@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
@@ -28,13 +29,10 @@ func export(t *testing.T, exporter sdktrace.SpanExporter, r *otlprecv.Receiver) 
 	id := span.SpanContext()
 	got, err := r.Wait(ctx, func(s otlprecv.Span) bool { return s.SpanID == id.SpanID().String() })
 	require.NoError(t, err)
-	if got.TraceID != id.TraceID().String() || got.Name != "monitor.GetMetricStatistics" {
-		t.Errorf("got %s %s, want %s monitor.GetMetricStatistics", got.TraceID, got.Name, id.TraceID())
-	}
+	assert.Equal(t, id.TraceID().String(), got.TraceID)
+	assert.Equal(t, "monitor.GetMetricStatistics", got.Name)
 	for k, want := range map[string]string{"s": "text", "n": "42", "b": "true"} {
-		if got.Attributes[k] != want {
-			t.Errorf("attribute %s: got %q, want %q", k, got.Attributes[k], want)
-		}
+		assert.Equal(t, want, got.Attributes[k], "attribute %s", k)
 	}
 }
 
@@ -72,7 +70,6 @@ func TestKeepsTheLastSpans(t *testing.T) {
 		require.NoError(t, err)
 		export(t, exporter, r)
 	}
-	if n := len(r.Select(func(otlprecv.Span) bool { return true })); n != 1 {
-		t.Errorf("kept %d spans, want 1", n)
-	}
+	n := len(r.Select(func(otlprecv.Span) bool { return true }))
+	assert.Equal(t, 1, n, "kept %d spans, want 1", n)
 }

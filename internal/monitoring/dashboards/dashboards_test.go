@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v3"
 
@@ -91,9 +92,7 @@ func TestConventions(t *testing.T) {
 				t.Errorf("%s: no ID of its own, or no title", where)
 			}
 			ids[p.ID] = true
-			if !strings.HasSuffix(p.Description, ".") {
-				t.Errorf("%s: the description is no sentence: %q", where, p.Description)
-			}
+			assert.True(t, strings.HasSuffix(p.Description, "."), "%s: the description is no sentence: %q", where, p.Description)
 			if p.Type == "text" {
 				continue
 			}
@@ -153,9 +152,8 @@ func TestPanelsDoNotOverlap(t *testing.T) {
 				for x := range p.GridPos.W {
 					for y := range p.GridPos.H {
 						at := [2]int{p.GridPos.X + x, p.GridPos.Y + y}
-						if other := taken[at]; other != 0 {
-							t.Fatalf("%s: panels %d and %d overlap", d.UID, other, p.ID)
-						}
+						other := taken[at]
+						require.Zero(t, other, "%s: panels %d and %d overlap", d.UID, other, p.ID)
 						taken[at] = p.ID
 					}
 				}
@@ -177,9 +175,7 @@ func TestFewPanels(t *testing.T) {
 			t.Errorf("the overview is no screen: %d panels, %d high", len(d.Rows[0].Panels), end)
 		}
 	}
-	if all > 41 {
-		t.Errorf("%d panels", all)
-	}
+	assert.LessOrEqual(t, all, 41, "panels")
 }
 
 // TestAlertsLeadToPanels checks that every alert's panel and variables exist.
@@ -278,9 +274,8 @@ func TestSchemasSayTheSame(t *testing.T) {
 		}
 		for into, write := range map[any]func() ([]byte, error){&c: d.Classic, &v: d.V2} {
 			text, err := write()
-			if err != nil || json.Unmarshal(text, into) != nil {
-				t.Fatal(err)
-			}
+			require.NoError(t, err)
+			require.NoError(t, json.Unmarshal(text, into))
 		}
 		var flat []string
 		top, open := 0, 0 // of the row, and below the panels that are open
@@ -293,9 +288,8 @@ func TestSchemasSayTheSame(t *testing.T) {
 		}
 		for _, p := range c.Panels {
 			if p.Type == "row" {
-				if top = p.GridPos.Y + 1; p.GridPos.Y < open {
-					t.Errorf("%s: a row is above what is before it", d.UID)
-				}
+				top = p.GridPos.Y + 1
+				assert.GreaterOrEqual(t, p.GridPos.Y, open, "%s: a row is above what is before it", d.UID)
 				for _, inner := range p.Panels {
 					say(inner)
 				}
@@ -353,9 +347,7 @@ func TestProvisioning(t *testing.T) {
 			t.Errorf("the exemplars' %s leads nowhere", label)
 		}
 	}
-	if !strings.Contains(string(text), "/d/"+uidCall+"?var-request_id=") {
-		t.Error("a log line's request ID leads nowhere")
-	}
+	assert.Contains(t, string(text), "/d/"+uidCall+"?var-request_id=", "a log line's request ID leads nowhere")
 
 	var providers struct {
 		APIVersion int `yaml:"apiVersion"`
@@ -377,9 +369,7 @@ func readYAML(t *testing.T, name string, into any) {
 	text := testfile.Read(t, name)
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	dec.KnownFields(true)
-	if err := dec.Decode(into); err != nil {
-		t.Errorf("%s: %v", name, err)
-	}
+	assert.NoError(t, dec.Decode(into), name)
 }
 
 // TestWrongNamesPanic checks that no query can be written with a metric or label

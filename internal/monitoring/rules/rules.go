@@ -14,8 +14,10 @@ package rules
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -142,8 +144,8 @@ func Fill(text string) string {
 	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
 		name := placeholder.FindStringSubmatch(p)[1]
 		for _, t := range thresholds {
-			if t.name == name {
-				return t.value
+			if t.Name == name {
+				return t.Value
 			}
 		}
 		panic("rules: no threshold " + name)
@@ -252,7 +254,7 @@ func Mixin(dashboards []string) map[string][]byte {
 	boards.WriteString("  },\n}\n")
 	config.WriteString("// Written by make generate from internal/monitoring/rules. Override in your own: (import 'mixin.libsonnet') + { _config+:: { ... } }\n{\n  _config+:: {\n")
 	for _, t := range thresholds {
-		fmt.Fprintf(&config, "    // %s\n    %s: %s,\n", t.help, t.name, quote(t.value))
+		fmt.Fprintf(&config, "    // %s\n    %s: %s,\n", t.Help, t.Name, quote(t.Value))
 	}
 	config.WriteString("  },\n}\n")
 	writeMixin(&records, "prometheusRules", func(r Rule) bool { return r.Record != "" })
@@ -307,7 +309,7 @@ func writeRule(b *strings.Builder, r Rule) {
 			continue
 		}
 		fmt.Fprintf(b, "            %s: {\n", group.name)
-		for _, name := range sortedKeys(group.values) {
+		for _, name := range slices.Sorted(maps.Keys(group.values)) {
 			fmt.Fprintf(b, "              %s: %s,\n", name, jsonnet(group.values[name]))
 		}
 		b.WriteString("            },\n")

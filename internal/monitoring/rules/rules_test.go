@@ -26,9 +26,7 @@ func TestValuesExist(t *testing.T) {
 		filepath.Join(root, "exporter", "logs", "writer.go"))
 	for label, all := range values {
 		for _, v := range all {
-			if !strings.Contains(code, `"`+v+`"`) {
-				t.Errorf("%s=%s is in no code", label, v)
-			}
+			assert.Contains(t, code, `"`+v+`"`, "%s=%s is in no code", label, v)
 		}
 	}
 	matcher := regexp.MustCompile(`(category|outcome|blame|reason)\s*(?:=~|!~|!=|=)\s*"([^"]*)"`)
@@ -61,14 +59,10 @@ func TestEachAlertIsWhole(t *testing.T) {
 		if r.SummaryZH == "" || strings.HasPrefix(r.Alert, "KsyunApi") != (r.Calls != "") {
 			t.Errorf("%s: no Chinese summary, or no query for its calls", r.Alert)
 		}
-		if strings.HasPrefix(r.Alert, "KsyunApi") == r.Advice.IsZero() {
-			t.Errorf("%s: advice %v", r.Alert, r.Advice)
-		}
+		assert.NotEqual(t, r.Advice.IsZero(), strings.HasPrefix(r.Alert, "KsyunApi"), "%s: advice %v", r.Alert, r.Advice)
 		book := readAll(t, filepath.Join(root, "docs", "runbooks", r.Alert+".md"))
 		for _, part := range []string{"# " + r.Alert + "\n", "\n## Impact\n", "\n## See which calls\n", "\n## What to do\n", "\n## Resolved when\n"} {
-			if !strings.Contains(book, part) {
-				t.Errorf("the runbook of %s has no %q", r.Alert, part)
-			}
+			assert.Contains(t, book, part, "the runbook of %s has no", r.Alert)
 		}
 		file := r.Alert
 		if w := r.Labels["window"]; w != "" {
@@ -83,9 +77,7 @@ func TestEachAlertIsWhole(t *testing.T) {
 	books, err := filepath.Glob(filepath.Join(root, "docs", "runbooks", "*.md"))
 	require.NoError(t, err)
 	for _, b := range books {
-		if !slices.Contains(names, strings.TrimSuffix(filepath.Base(b), ".md")) {
-			t.Errorf("%s is of no alert", b)
-		}
+		assert.Contains(t, names, strings.TrimSuffix(filepath.Base(b), ".md"), "%s is of no alert", b)
 	}
 }
 
@@ -102,9 +94,7 @@ func TestWrittenAsCommitted(t *testing.T) {
 	for text, into := range map[string]any{"rules.yaml": &plain, "prometheusrule.yaml": &crd} {
 		dec := yaml.NewDecoder(strings.NewReader(readAll(t, filepath.Join(root, "deploy/prometheus", text))))
 		dec.KnownFields(true)
-		if err := dec.Decode(into); err != nil {
-			t.Errorf("%s: %v", text, err)
-		}
+		assert.NoError(t, dec.Decode(into), text)
 	}
 	a, errA := encode(plain)
 	b, errB := encode(crd.Spec)
@@ -124,9 +114,7 @@ func TestThresholdsAreUsed(t *testing.T) {
 		}
 	}
 	for _, th := range thresholds {
-		if !strings.Contains(all.String(), "%("+th.name+")s") {
-			t.Errorf("%s is not used", th.name)
-		}
+		assert.Contains(t, all.String(), "%("+th.Name+")s", "%s is not used", th.Name)
 	}
 }
 

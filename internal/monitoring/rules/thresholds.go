@@ -1,13 +1,8 @@
 package rules
 
-import (
-	"maps"
-	"slices"
-)
-
 // thresholds are the numbers that users may want to change: either here, followed
 // by make generate, or in the mixin's _config.
-var thresholds = []struct{ name, value, help string }{
+var thresholds = []struct{ Name, Value, Help string }{
 	{"runbookURL", "https://github.com/ksyun-tap/ksyun-tap/blob/main/docs/runbooks", "URL of the directory of runbooks, which has a file for each alert."},
 	{"dashboardURL", "http://grafana.example:3000", "URL of the Grafana that has the dashboards of grafana/dashboards."},
 	{"errorBudget", "0.001", "Share of calls that may fail because of the provider or the network: 99.9 % availability over 30 days."},
@@ -29,5 +24,3 @@ var thresholds = []struct{ name, value, help string }{
 	{"quotaRatio", "0.8", "Used share of the limit of an action above which the alert fires."},
 	{"caDays", "7", "Days before the CA expires at which its renewal must have failed."},
 }
-
-func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

@@ -22,6 +22,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
 	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
@@ -46,9 +49,8 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 	vectors := make(map[string]string)
 	add := func(requests map[string]string) {
 		for name, request := range requests {
-			if _, taken := vectors[name]; taken {
-				t.Errorf("two requests are named %q", name)
-			}
+			_, taken := vectors[name]
+			assert.False(t, taken, "two requests are named %q", name)
 			vectors[name] = request
 		}
 	}
@@ -104,9 +106,8 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 		}
 	}
 	for name := range deliberate {
-		if _, ok := vectors[name]; !ok {
-			t.Errorf("%s: listed as a deliberate difference, but there is no such request", name)
-		}
+		_, ok := vectors[name]
+		assert.True(t, ok, "%s: listed as a deliberate difference, but there is no such request", name)
 	}
 	t.Logf("%d requests, of which the tap passes on %d and refuses %d\n%-32s %-8s %-8s %-8s %-8s\n%s", len(names), passed, refused, "", "tap", "nginx", "HAProxy", "http1", &table)
 	if passed < 80 || refused < 80 {
@@ -184,9 +185,7 @@ type peer struct{ name, network, address string }
 // verdict sends a request and returns what became of it.
 func (p peer) verdict(t *testing.T, request string) string {
 	nc, err := net.Dial(p.network, p.address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	defer nc.Close()
 	nc.SetDeadline(time.Now().Add(patience))
 	go nc.Write([]byte(request))
@@ -268,9 +267,8 @@ func readRequest(br *bufio.Reader) error {
 // configuration; but for those of loopback, for which it uses no proxy.
 func startTap(t *testing.T, up string) peer {
 	program := filepath.Join(t.TempDir(), "ksyun-tap")
-	if out, err := exec.Command("go", "build", "-C", "../../..", "-race", "-o", program, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	out, err := exec.Command("go", "build", "-C", "../../..", "-race", "-o", program, "./cmd/ksyun-tap").CombinedOutput()
+	require.NoError(t, err, "build\n%s", out)
 	address := freeport.TCP(t)
 	args := []string{
 		"run", "--proxy.listen-address=" + address, "--web.listen-address=127.0.0.1:0", "--log.level=error",
@@ -343,9 +341,7 @@ backend out
 // socketDir returns a directory whose name is short enough for sockets.
 func socketDir(t *testing.T) string {
 	dir, err := os.MkdirTemp("", "strict") //nolint:usetesting // the names of tests are too long
-	if err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }
@@ -369,9 +365,7 @@ func startPeer(t *testing.T, p peer, env []string, program string, args ...strin
 	cmd.WaitDelay = patience
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	require.NoError(t, cmd.Start())
 	exited := make(chan struct{})
 	go func() {
 		defer close(exited)
