@@ -222,7 +222,7 @@ func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64,
 	success := v.Outcome == classify.OutcomeSuccess && o.Fault == classify.FaultNone
 	suspect := u.sizes != nil && v.Outcome.Failed() && sizeMatters(v.Category)
 	read = read && (u.sizes != nil || success && asks(o.Call.Action))
-	if !read && !suspect && !(success && v.Empty) {
+	if empty := success && v.Empty; !read && !suspect && !empty {
 		if success && givesLists(o.Call.Action) {
 			d.hidden.pages.miss(second)
 		}
