@@ -6,8 +6,9 @@
 //	                                         ├─────> logs, journal's file   of its own
 //	                                         └─────> traces
 //
-// The relay waits only for the metrics to be updated and, for failures, for one
-// copy of the observation. Text is read, redacted and written behind the queue.
+// The relay waits only for the metrics to be updated, for the diagnoser to learn from the
+// attempt or to copy it, and, for failures, for one copy of the observation. Text is read,
+// redacted and written behind the queue.
 package exporter
 
 import (

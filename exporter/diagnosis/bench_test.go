@@ -19,6 +19,22 @@ func BenchmarkDiagnose(b *testing.B) {
 	}
 }
 
+// BenchmarkThrottled measures what a throttled attempt costs behind the queue, when as many
+// programs call as are remembered. There are a thousand in a second.
+func BenchmarkThrottled(b *testing.B) {
+	d, o := New(), success()
+	for i := range maxUses {
+		o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+		d.Observe(o)
+	}
+	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryThrottled
+	b.ReportAllocs()
+	for b.Loop() {
+		o.End = o.End.Add(time.Millisecond)
+		d.Diagnose(o, Attempt{})
+	}
+}
+
 // BenchmarkSignature measures what a refused signature costs the relay.
 func BenchmarkSignature(b *testing.B) {
 	s := cloudmonitor.SigningScenarios()[1].Bytes(credential, epoch)

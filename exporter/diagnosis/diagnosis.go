@@ -1,11 +1,15 @@
 // Package diagnosis finds out why a call failed: the cause, the evidence for it in
 // the request and its response, who is to blame, and what to do.
 //
-//	collector ──> Diagnoser.Observe   learns from every attempt, synchronously, and
-//	                  │               explains successful responses without data
-//	                queue
+//	collector ──> Diagnoser.Observe        learns from every attempt, synchronously, and
+//	                  │     │              explains successful responses without data
+//	                queue   └─> backlog    holds copies of successes
+//	                  │             │
+//	                  │             └─> Diagnoser.Flush   learns from them
 //	                  │
-//	                  └─> Diagnoser.Diagnose   explains a failed attempt, behind the queue
+//	                  └─> Diagnoser.Diagnose   explains a failed attempt
+//
+// Only Observe and ObserveLater are called on the goroutines that relay calls.
 //
 // The package consists of analysers, each with a file and a table of tests. An
 // analyser has an input type with the parts of an observation that it needs, uses
@@ -218,7 +222,7 @@ func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64,
 	success := v.Outcome == classify.OutcomeSuccess && o.Fault == classify.FaultNone
 	suspect := u.sizes != nil && v.Outcome.Failed() && sizeMatters(v.Category)
 	read = read && (u.sizes != nil || success && asks(o.Call.Action))
-	if !read && !suspect && !(success && v.Empty) {
+	if empty := success && v.Empty; !read && !suspect && !empty {
 		if success && givesLists(o.Call.Action) {
 			d.hidden.pages.miss(second)
 		}

@@ -135,7 +135,7 @@ func BenchmarkSuccess(b *testing.B) {
 	} {
 		const batch = maxBacklog
 		b.Run(bb.name, func(b *testing.B) {
-			d, w := New(), newLoad(b)
+			d, w, alone := New(), newLoad(b), newLoad(b)
 			var own, relay, flush []time.Duration
 			b.ReportAllocs()
 			for b.Loop() {
@@ -143,7 +143,7 @@ func BenchmarkSuccess(b *testing.B) {
 				for range bb.batches {
 					start := time.Now()
 					for range batch {
-						bb.next(w)
+						bb.next(alone)
 					}
 					took[0] += time.Since(start)
 					start = time.Now()

@@ -245,15 +245,7 @@ func (d *Diagnoser) redundantCalls(o *classify.Observation, u *usage) (Diagnosis
 	if o.Verdict.Category != classify.CategoryThrottled {
 		return Diagnosis{}, false
 	}
-	var calls, saved uint64 // that succeeded, also after a retry
-	for e := range d.uses.all {
-		if n := &e.value; &n.usage.Load().value == u {
-			calls += uint64(n.count() - n.failed.Load()) //nolint:gosec // not negative
-			for i := range n.redundant {
-				saved += n.redundant[i].Load()
-			}
-		}
-	}
+	calls, saved := d.successesOf(u, o.End.Unix())
 	if saved < minRedundant || 100*saved < redundantPercent*calls {
 		return Diagnosis{}, false
 	}
@@ -262,4 +254,29 @@ func (d *Diagnoser) redundantCalls(o *classify.Observation, u *usage) (Diagnosis
 		classify.Fact{Name: "calls", Value: strconv.FormatUint(calls, 10)},
 		classify.Fact{Name: "redundant", Value: strconv.FormatUint(saved, 10)},
 		classify.Fact{Name: "share", Value: strconv.FormatUint(100*saved/max(1, calls), 10)}), true
+}
+
+// successesOf returns the number of successes with the usage u, and how many of them were
+// redundant. They are counted once a second.
+func (d *Diagnoser) successesOf(u *usage, second int64) (all, redundant uint64) {
+	c := u.successes.Load()
+	if c == nil || c.second != second {
+		c = &successes{second: second}
+		for e := range d.uses.all {
+			if n := &e.value; &n.usage.Load().value == u {
+				c.all += uint64(n.count() - n.failed.Load()) //nolint:gosec // not negative
+				for i := range n.redundant {
+					c.redundant += n.redundant[i].Load()
+				}
+			}
+		}
+		u.successes.Store(c)
+	}
+	return c.all, c.redundant
+}
+
+// successes are the numbers of successes with a usage, as counted at the given second.
+type successes struct {
+	second         int64
+	all, redundant uint64
 }

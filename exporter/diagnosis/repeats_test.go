@@ -146,6 +146,24 @@ func TestRedundantShareOfRetries(t *testing.T) {
 	}
 }
 
+// TestSuccessesAreCountedOnceASecond checks that throttled attempts do not look at every use each
+// time.
+func TestSuccessesAreCountedOnceASecond(t *testing.T) {
+	l := newLab(t, false)
+	o, _ := l.do(attempt{})
+	l.d.Flush()
+	u := &l.d.usages.find(usageKey(o)).value
+	count := func(second int64) uint64 {
+		l.do(attempt{})
+		l.d.Flush()
+		all, _ := l.d.successesOf(u, second)
+		return all
+	}
+	if first, again, later := count(1), count(1), count(2); first != 2 || again != 2 || later != 4 {
+		t.Errorf("%d, then %d in the same second and %d later", first, again, later)
+	}
+}
+
 // TestRedundantQueries checks which queries could have been saved, and that the most
 // frequent ones are kept.
 func TestRedundantQueries(t *testing.T) {

@@ -24,6 +24,8 @@ type usage struct {
 	warned  atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch
 	checked atomic.Int64 // time of the last check for that, likewise
 
+	successes atomic.Pointer[successes] // that were counted last; nil before
+
 	sizes *sizes // of its requests; nil if there are no limits
 
 	service, action, version, credential string
