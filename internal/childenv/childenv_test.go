@@ -169,7 +169,7 @@ func javaStore(t *testing.T, password string) (name string, cert *x509.Certifica
 // TestJavaTrust checks that a JVM still trusts the trust store that its options name.
 func TestJavaTrust(t *testing.T) {
 	store, own := javaStore(t, "s3cret")
-	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trust.JavaPassword=s3cret"
+	set := quoteJava("-Djavax.net.ssl.trustStore="+store) + " -Djavax.net.ssl.trustStorePassword=s3cret"
 	for _, variable := range javaVariables {
 		c := testSetup(t, variable+"="+set)
 		require.NoError(t, c.setJava())

@@ -22,7 +22,7 @@ var javaVariables = []string{"JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPT
 // Properties that the user may have set.
 var (
 	proxyProperties = []string{"http.proxyHost", "https.proxyHost", "socksProxyHost"}
-	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trust.JavaPassword"}
+	trustProperties = []string{"javax.net.ssl.trustStore", "javax.net.ssl.trustStoreType", "javax.net.ssl.trustStorePassword"}
 )
 
 // setJava sets the proxy and the trust store for a JVM, which takes them from
