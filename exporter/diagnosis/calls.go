@@ -78,8 +78,8 @@ var AttemptBuckets = [...]int{1, 2, 3, 4, 5, 8, maxAttempts}
 // calls remembers the calls whose last attempt failed, because another attempt may
 // follow. A success takes no lock unless it is that attempt.
 type calls struct {
-	keys [maxOpenCalls]atomic.Uint64 // what identifies the call in each slot; 0 if it is free
-	open atomic.Int64                // number of slots that are not free
+	keys  [maxOpenCalls]atomic.Uint64    // what identifies the call in each slot; 0 if it is free
+	asked [4 * maxOpenCalls]atomic.Int32 // number of open calls by fingerprint
 
 	mu    sync.Mutex // held while keys is changed; guards slots
 	slots [maxOpenCalls]openCall
@@ -88,6 +88,7 @@ type calls struct {
 // openCall is a call whose last attempt failed.
 type openCall struct {
 	id       uint64
+	asked    uint64 // the fingerprint
 	action   *action
 	attempts int       // 0 if maxAttempts were counted as a call
 	ended    time.Time // of the last attempt
@@ -117,7 +118,7 @@ func fingerprinted(o *classify.Observation) bool {
 // that succeeded at once.
 func (d *Diagnoser) atOnce(o *classify.Observation, use uint64) bool {
 	return succeeded(o) && o.Source != classify.SourceCSM &&
-		(d.calls.open.Load() == 0 || !fingerprinted(o) || !d.calls.has(callKey(o, use)))
+		(!d.calls.mayHave(o) || !d.calls.has(callKey(o, use)))
 }
 
 // observeCall assigns the attempt to a call and returns its place in it.
@@ -147,6 +148,11 @@ func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt)
 		classify.Fact{Name: "code", Value: orDash(o.Verdict.CanonicalCode())},
 		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
 		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()})
+}
+
+// mayHave reports whether a call that asks for the same as an attempt may be open.
+func (c *calls) mayHave(o *classify.Observation) bool {
+	return fingerprinted(o) && c.asked[o.Call.Fingerprint%uint64(len(c.asked))].Load() != 0
 }
 
 // has reports whether a call with the key may be open.
@@ -181,15 +187,18 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 		a.finish(at.Number, o.Verdict.Outcome)
 		c.free(slot)
 	default:
+		asked := o.Call.Fingerprint
 		if slot < 0 {
-			slot = c.place(key, o.End)
+			slot = c.place(key, asked, o.End)
+		} else {
+			asked = c.slots[slot].asked
 		}
 		hold := retryHold
 		if o.Duration() > slowAttempt {
 			hold = retryHoldSlow
 		}
 		c.slots[slot] = openCall{
-			id: at.CallID, action: a, attempts: at.Number, ended: o.End, hold: hold,
+			id: at.CallID, asked: asked, action: a, attempts: at.Number, ended: o.End, hold: hold,
 			outcome: o.Verdict.Outcome, category: o.Verdict.Category,
 			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable,
 		}
@@ -223,7 +232,7 @@ func (c *calls) previous(key uint64, start time.Time) int {
 
 // place returns a slot for a new open call: a free one, or that of the call whose
 // last attempt is the longest ago, which is closed.
-func (c *calls) place(key uint64, now time.Time) int {
+func (c *calls) place(key, asked uint64, now time.Time) int {
 	oldest := -1
 	for i := range uint64(callProbes) {
 		slot := int((key + i) % maxOpenCalls)
@@ -239,7 +248,7 @@ func (c *calls) place(key uint64, now time.Time) int {
 		c.close(oldest)
 	}
 	c.keys[oldest].Store(key)
-	c.open.Add(1)
+	c.asked[asked%uint64(len(c.asked))].Add(1)
 	return oldest
 }
 
@@ -258,8 +267,8 @@ func (c *calls) close(slot int) {
 // free frees a slot.
 func (c *calls) free(slot int) {
 	c.keys[slot].Store(0)
+	c.asked[c.slots[slot].asked%uint64(len(c.asked))].Add(-1)
 	c.slots[slot] = openCall{}
-	c.open.Add(-1)
 }
 
 // expire closes the calls that no further attempt is expected of.

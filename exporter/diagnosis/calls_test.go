@@ -130,8 +130,7 @@ func TestCalls(t *testing.T) {
 			calls += k
 		}
 		assert.Equal(t, n, calls, "%s: %d calls, %d in the histogram", tt.name, calls, n)
-		open := l.d.calls.open.Load()
-		assert.Zero(t, open, "%s: %d calls are open", tt.name, open)
+		assert.Zero(t, openCalls(t, l.d), "%s: calls are open", tt.name)
 	}
 }
 
@@ -204,10 +203,26 @@ func TestOpenCallsAreBounded(t *testing.T) {
 		o.Start, o.End = epoch.Add(time.Duration(i)*time.Millisecond), epoch.Add(time.Duration(i)*time.Millisecond)
 		d.Observe(o)
 	}
-	if open := d.calls.open.Load(); open > maxOpenCalls || open < maxOpenCalls/2 {
-		t.Errorf("%d calls are open", open)
-	}
+	assert.GreaterOrEqual(t, openCalls(t, d), maxOpenCalls/2)
 	if all := d.Calls(epoch.Add(time.Hour)); len(all) != 1 || all[0].Outcomes[CallFailed] != n {
 		t.Errorf("%+v", all)
 	}
+	assert.Zero(t, openCalls(t, d))
+}
+
+// openCalls returns the number of open calls, and checks that they are counted by fingerprint.
+func openCalls(t *testing.T, d *Diagnoser) (open int) {
+	t.Helper()
+	c, counted := &d.calls, 0
+	for i := range c.keys {
+		if c.keys[i].Load() != 0 {
+			open++
+			assert.NotZero(t, c.asked[c.slots[i].asked%uint64(len(c.asked))].Load(), "slot %d", i)
+		}
+	}
+	for i := range c.asked {
+		counted += int(c.asked[i].Load())
+	}
+	assert.Equal(t, open, counted)
+	return open
 }

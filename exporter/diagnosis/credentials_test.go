@@ -184,6 +184,7 @@ func TestKeyIsUsedElsewhere(t *testing.T) {
 	}
 	l.gateway.SetCredential(another)
 	l.do(attempt{wait: time.Hour, as: &another})
+	l.d.Flush()
 	if e := l.notices[len(l.notices)-1]; first != 1 || e.Cause != CauseKeyFirstSeen || e.Severity != SeverityInfo {
 		t.Errorf("%d at first, then %+v", first, e)
 	}

@@ -156,7 +156,7 @@ func (d *Diagnoser) ObserveLater(o *classify.Observation) bool {
 		return false
 	}
 	second := o.End.Unix()
-	if d.calls.open.Load() != 0 && !d.atOnce(o, d.find(o, second).key) {
+	if d.calls.mayHave(o) && !d.atOnce(o, d.find(o, second).key) {
 		return false
 	}
 	budget := int64(queryBudget)

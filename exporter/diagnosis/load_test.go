@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,10 +133,19 @@ func BenchmarkSuccess(b *testing.B) {
 		{"100 a second", 8, every(time.Second / 100)},
 		{"64 a second", 8, every(time.Second / 64)},
 		{"one a second", 8, every(time.Second)},
+		{"one a second, others may be retried", 8, every(time.Second)},
 	} {
 		const batch = maxBacklog
 		b.Run(bb.name, func(b *testing.B) {
 			d, w, alone := New(), newLoad(b), newLoad(b)
+			if strings.Contains(bb.name, "retried") {
+				o := success()
+				o.Verdict.Outcome = classify.OutcomeError
+				for i := range maxOpenCalls / 4 {
+					o.Call.Fingerprint = uint64(i+1) * 0x9E3779B97F4A7C15
+					d.Observe(o)
+				}
+			}
 			var own, relay, flush []time.Duration
 			b.ReportAllocs()
 			for b.Loop() {
