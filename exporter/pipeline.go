@@ -114,51 +114,6 @@ const (
 	maxBatch = 128
 )
 
-// kept is what is known of an attempt besides its observation, and the sinks that
-// asked for it.
-type kept struct {
-	span                  record.Span
-	operation             record.Operation
-	attempt               diagnosis.Attempt
-	traces, logs, journal bool
-	evidence              bool
-}
-
-// resolves reports whether the attempt is a retry that succeeded, which is noted in
-// the earlier attempts of its call.
-func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucceeded }
-
-// queued is an attempt in the queue. It shares no memory with the collector.
-type queued struct {
-	kept
-	observation classify.Observation
-	texts       []byte         // the memory of the observation's texts
-	exchange    *evidence.Copy // nil if there was no room for it, or evidence is false
-}
-
-var spare = sync.Pool{New: func() any { return new(queued) }}
-
-// maxKeptTexts is the capacity in bytes up to which the memory of texts is reused.
-const maxKeptTexts = 4 << 10
-
-func newQueued(k *kept, o *classify.Observation) *queued {
-	q := spare.Get().(*queued)
-	q.kept = *k
-	q.texts = o.CloneInto(&q.observation, q.texts)
-	return q
-}
-
-// release gives the memory of q back. The caller must not use q afterwards.
-func (q *queued) release() {
-	q.exchange.Release()
-	q.exchange = nil
-	clear(q.texts) // which have secrets, unlike what the next use of q overwrites
-	if cap(q.texts) > maxKeptTexts {
-		q.texts = nil
-	}
-	spare.Put(q)
-}
-
 // New returns a running pipeline. Call Shutdown to stop it.
 func New(opts Options) *Pipeline {
 	if opts.QueueSize <= 0 {
@@ -230,16 +185,6 @@ func (p *Pipeline) Observe(o *classify.Observation) {
 	p.pass(&k, o)
 }
 
-// found reports a finding about a success that was learned from later.
-func (p *Pipeline) found(o *classify.Observation, f *diagnosis.Finding) {
-	if f = p.reported(o, f); f == nil {
-		return
-	}
-	k := kept{span: p.decide(o), operation: p.metrics.Operation(o), attempt: diagnosis.Attempt{Finding: f}}
-	k.traces = k.span.Exported
-	p.pass(&k, o)
-}
-
 // pass queues the attempt if a sink asks for it.
 func (p *Pipeline) pass(k *kept, o *classify.Observation) {
 	failed := o.Verdict.Outcome.Failed() || o.Fault.Refused()
@@ -276,64 +221,6 @@ func (p *Pipeline) count(o *classify.Observation, span record.Span) record.Opera
 		p.activity.Observe(o)
 	}
 	return p.metrics.Observe(o, span)
-}
-
-// learnLater passes the attempt to the diagnoser if learn need not be called.
-func (p *Pipeline) learnLater(o *classify.Observation) bool {
-	defer p.recovered(metrics.SinkDiagnosis)
-	return p.diagnoser.ObserveLater(o)
-}
-
-// learn passes the attempt to the diagnoser, which learns from it. The finding that it
-// returns is nil if it is not to be reported.
-func (p *Pipeline) learn(o *classify.Observation) diagnosis.Attempt {
-	defer p.recovered(metrics.SinkDiagnosis)
-	at := p.diagnoser.Observe(o)
-	at.Finding = p.reported(o, at.Finding)
-	return at
-}
-
-// reported counts a successful response without data, or without all of it. It returns the
-// finding about it, or nil if that is not to be reported.
-func (p *Pipeline) reported(o *classify.Observation, f *diagnosis.Finding) *diagnosis.Finding {
-	if f == nil {
-		return nil
-	}
-	p.metrics.Incomplete(o, f.Cause)
-	if !f.Report {
-		return nil
-	}
-	return f
-}
-
-// learnPause is the maximum time until learnRest learns from an attempt.
-const learnPause = time.Second
-
-// learnRest lets the diagnoser learn from what learnLater left, until Shutdown.
-func (p *Pipeline) learnRest() {
-	ticker := time.NewTicker(learnPause)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			p.learnNow()
-		case <-p.stop:
-			return
-		}
-	}
-}
-
-// learnNow lets the diagnoser learn from what learnLater left.
-func (p *Pipeline) learnNow() {
-	defer p.recovered(metrics.SinkDiagnosis)
-	p.diagnoser.Flush()
-}
-
-// diagnose adds the causes of the failure, or the finding about a success, to r.
-func (p *Pipeline) diagnose(o *classify.Observation, at diagnosis.Attempt, r *record.Record) {
-	defer p.recovered(metrics.SinkDiagnosis)
-	r.Diagnose(p.diagnoser.Diagnose(o, at))
-	r.Scope, _ = p.diagnoser.Scope(r.Kind, o.End)
 }
 
 // offer queues a copy of o, or counts it as dropped. Attempts that did not fail
@@ -404,21 +291,6 @@ func (p *Pipeline) copyExchange(o *classify.Observation) *evidence.Copy {
 	return p.evidence.Copy(o)
 }
 
-// notice passes a notice to the journal, its subscribers and the log. None of them
-// blocks, and notices are rare, so they do not pass through the queue.
-func (p *Pipeline) notice(e diagnosis.Notice) {
-	r := record.OfNotice(&e)
-	if p.journal != nil {
-		p.journal.AddNotice(r)
-	}
-	if p.feed != nil {
-		p.feed.PublishNotice(r)
-	}
-	if p.logs != nil {
-		p.logs.WriteNotice(r)
-	}
-}
-
 // drop counts k as dropped for every sink that asked for it.
 func (p *Pipeline) drop(k *kept, reason metrics.Reason) {
 	if k.traces {
@@ -432,132 +304,6 @@ func (p *Pipeline) drop(k *kept, reason metrics.Reason) {
 	}
 	if k.evidence {
 		p.metrics.Dropped(metrics.SinkEvidence, reason, 1)
-	}
-}
-
-// work serves the queue until it is closed and empty.
-func (p *Pipeline) work() {
-	defer close(p.done)
-	timer := time.NewTimer(linger)
-	defer timer.Stop()
-	for q := range p.queue {
-		if r := p.record(q); r != nil {
-			p.serve(&q.kept, r)
-		}
-		q.release()
-		p.served.Add(1)
-		if len(p.queue) == 0 {
-			p.pause(timer)
-		}
-	}
-}
-
-// pause waits for more observations.
-func (p *Pipeline) pause(timer *time.Timer) {
-	select {
-	case <-p.filled: // sent for observations that have been served
-	default:
-	}
-	timer.Reset(linger)
-	select {
-	case <-timer.C:
-	case <-p.filled:
-	case <-p.stop:
-	}
-}
-
-// record returns the record of q, or nil if making it panicked.
-func (p *Pipeline) record(q *queued) (r *record.Record) {
-	k, o := &q.kept, &q.observation
-	defer func() {
-		if recover() != nil {
-			p.drop(k, metrics.ReasonPanic)
-		}
-	}()
-	r = p.records.New(o)
-	r.SetSpan(k.span)
-	r.Operation = k.operation
-	r.SetAttempt(k.attempt)
-	p.links.link(k.attempt, r)
-	p.diagnose(o, k.attempt, r)
-	if k.journal {
-		p.identify(r)
-	}
-	if k.evidence {
-		p.keepExchange(q, r)
-	}
-	return r
-}
-
-// keepExchange keeps what the failure looked like on the wire.
-func (p *Pipeline) keepExchange(q *queued, r *record.Record) {
-	if q.exchange == nil {
-		p.metrics.Dropped(metrics.SinkEvidence, metrics.ReasonQueueFull, 1)
-		return
-	}
-	defer p.recovered(metrics.SinkEvidence)
-	p.evidence.Add(r.ID, &q.observation, q.exchange)
-}
-
-// identify gives the failure r its ID and its group.
-func (p *Pipeline) identify(r *record.Record) {
-	defer p.recovered(metrics.SinkJournal)
-	r.ID = p.ids.Next(time.Now())
-	if p.groups != nil {
-		p.groups.Add(r)
-	}
-}
-
-// keep adds the failure r to the journal and passes it on to the subscribers.
-func (p *Pipeline) keep(r *record.Record) {
-	p.journal.Add(r)
-	if p.disk != nil {
-		p.disk.Add(r)
-	}
-	if p.feed != nil {
-		p.feed.Publish(r)
-	}
-}
-
-// resolve notes that the call of r succeeded after the failures of its earlier
-// attempts.
-func (p *Pipeline) resolve(r *record.Record) {
-	for _, failure := range p.journal.Resolve(r) {
-		if p.disk != nil {
-			p.disk.Add(failure)
-		}
-		if p.groups != nil {
-			p.groups.Recover(failure)
-		}
-	}
-}
-
-// serve passes r to the sinks that asked for it.
-func (p *Pipeline) serve(k *kept, r *record.Record) {
-	if k.journal {
-		p.guarded(metrics.SinkJournal, p.keep, r)
-	}
-	if p.journal != nil && k.resolves() {
-		p.guarded(metrics.SinkJournal, p.resolve, r)
-	}
-	if k.logs {
-		p.guarded(metrics.SinkLogs, p.logs.Write, r)
-	}
-	if k.traces {
-		p.guarded(metrics.SinkTraces, p.traces.Record, r)
-	}
-}
-
-// guarded calls a sink and counts a panic as a drop.
-func (p *Pipeline) guarded(sink metrics.Sink, take func(*record.Record), r *record.Record) {
-	defer p.recovered(sink)
-	take(r)
-}
-
-// recovered recovers from a panic of sink and counts it. It must be deferred.
-func (p *Pipeline) recovered(sink metrics.Sink) {
-	if recover() != nil {
-		p.metrics.Dropped(sink, metrics.ReasonPanic, 1)
 	}
 }
 

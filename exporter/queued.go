@@ -1,0 +1,55 @@
+package exporter
+
+import (
+	"sync"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/evidence"
+	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+)
+
+// kept is what is known of an attempt besides its observation, and the sinks that
+// asked for it.
+type kept struct {
+	span                  record.Span
+	operation             record.Operation
+	attempt               diagnosis.Attempt
+	traces, logs, journal bool
+	evidence              bool
+}
+
+// resolves reports whether the attempt is a retry that succeeded, which is noted in
+// the earlier attempts of its call.
+func (k *kept) resolves() bool { return k.attempt.Result == diagnosis.RetrySucceeded }
+
+// queued is an attempt in the queue. It shares no memory with the collector.
+type queued struct {
+	kept
+	observation classify.Observation
+	texts       []byte         // the memory of the observation's texts
+	exchange    *evidence.Copy // nil if there was no room for it, or evidence is false
+}
+
+var spare = sync.Pool{New: func() any { return new(queued) }}
+
+// maxKeptTexts is the capacity in bytes up to which the memory of texts is reused.
+const maxKeptTexts = 4 << 10
+
+func newQueued(k *kept, o *classify.Observation) *queued {
+	q := spare.Get().(*queued)
+	q.kept = *k
+	q.texts = o.CloneInto(&q.observation, q.texts)
+	return q
+}
+
+// release gives the memory of q back. The caller must not use q afterwards.
+func (q *queued) release() {
+	q.exchange.Release()
+	q.exchange = nil
+	clear(q.texts) // which have secrets, unlike what the next use of q overwrites
+	if cap(q.texts) > maxKeptTexts {
+		q.texts = nil
+	}
+	spare.Put(q)
+}
