@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
@@ -83,4 +84,18 @@ func TestLearnedBeforeFailure(t *testing.T) {
 	l.want(CauseKeyRevoked)
 	l.do(attempt{})
 	l.want(CauseKeyRevoked, CauseKeyRecovered)
+}
+
+// TestClockOfSuccessBeforeFailure checks that a failure that was signed long before is not
+// the sample of a second in which a success came before it.
+func TestClockOfSuccessBeforeFailure(t *testing.T) {
+	l := newLab(t, false)
+	for range 2 * clockSamples {
+		l.do(attempt{wait: time.Second})
+		l.do(attempt{skew: -time.Hour, wait: time.Millisecond, query: "Action=ListMetrics&Version=2010-05-25"})
+	}
+	clocks := l.d.Clocks(l.now)
+	if len(clocks) != 1 || !clocks[0].Skew.within(time.Minute) {
+		t.Errorf("clocks %+v", clocks)
+	}
 }

@@ -309,6 +309,9 @@ func (d *Diagnoser) observeClock(o *classify.Observation, u *use, second int64) 
 		return
 	}
 	if in, ok := clockInputOf(o); ok && !in.presigned {
+		if o.Verdict.Outcome.Failed() {
+			d.Flush() // a success before it in this second is the sample
+		}
 		d.clocks.observe(in, o.End)
 		u.sampled.Store(second)
 	}

@@ -32,6 +32,7 @@ type lab struct {
 // attempt is one attempt that a program makes. The zero value is a successful one.
 type attempt struct {
 	wait   time.Duration // before it
+	skew   time.Duration // of the clock that it is signed with
 	as     *cloudmonitor.Credential
 	from   string // address of the program
 	agent  string // the User-Agent
@@ -99,7 +100,7 @@ func (l *lab) see(a attempt) *classify.Observation {
 		l.t.Fatal(err)
 	}
 	r.Header.Set("Accept", "application/json")
-	cloudmonitor.SignV4(r, []byte(a.body), as, cloudmonitor.Scope{Region: or(a.region, "cn-beijing-6"), Service: service}, l.now)
+	cloudmonitor.SignV4(r, []byte(a.body), as, cloudmonitor.Scope{Region: or(a.region, "cn-beijing-6"), Service: service}, l.now.Add(a.skew))
 	if text := a.do.String(); text != "" {
 		r.Header.Set(cloudmonitor.DirectiveField, text)
 	}
