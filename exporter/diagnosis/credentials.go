@@ -225,16 +225,12 @@ func (d *Diagnoser) observeRefusal(o *classify.Observation, u *usage, second int
 	k, p := u.key, &u.permission
 	code := o.Verdict.CanonicalCode()
 	why, cause := refusalOf(o, code)
-	if why == refusalNone && !isOne(codesOfPolicy, code) {
-		return
-	}
-	d.Flush() // the successes before it
 	switch {
 	case why != refusalNone:
 		if k.refusals.Add(1) >= keyRefusals && k.succeeded.Load() != 0 && k.refusal.CompareAndSwap(refusalNone, why) {
 			d.report(o, cause, SeverityWarn, sinceFacts(code, u.action, k.succeeded.Load(), k.refusals.Load())...)
 		}
-	case u.action != "":
+	case isOne(codesOfPolicy, code) && u.action != "":
 		last := p.succeeded.Load()
 		if p.denials.Add(1) >= keyRefusals && last != 0 && second-last >= int64(deniedFor/time.Second) && p.lost.CompareAndSwap(false, true) {
 			k.denied.Add(1)

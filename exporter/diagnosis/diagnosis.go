@@ -145,6 +145,9 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
 		return Attempt{}
 	}
+	if o.Verdict.Outcome.Failed() {
+		d.Flush() // the successes before it come first
+	}
 	return d.observe(o, asks(o.Call.Action) && d.queries.take(o.End.Unix(), queryBudget))
 }
 
@@ -309,9 +312,6 @@ func (d *Diagnoser) observeClock(o *classify.Observation, u *use, second int64) 
 		return
 	}
 	if in, ok := clockInputOf(o); ok && !in.presigned {
-		if o.Verdict.Outcome.Failed() {
-			d.Flush() // a success before it in this second is the sample
-		}
 		d.clocks.observe(in, o.End)
 		u.sampled.Store(second)
 	}
