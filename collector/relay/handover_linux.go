@@ -187,6 +187,7 @@ func (l *loop) letGo(p *pair) {
 // leave hands the pair to a goroutine of its own, which goes on with first. up is
 // the pair's upstream connection, or nil.
 func (l *loop) leave(p *pair, up *link, first func() bool) {
+	l.deliver(p)
 	l.letGo(p)
 	sock := l.remove(p, program)
 	l.unwatch(sock.fd)

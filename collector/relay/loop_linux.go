@@ -21,11 +21,12 @@ const (
 	interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
 	// maxUnsent is how many bytes are read of several pairs before any of them is
-	// written. Reading from one pair after the other, then writing to them, and then
-	// reporting the calls keeps the code of each step in the processor's caches, and
-	// wakes up less often whoever receives what is written: that saves a fifth of the
-	// CPU time of a call. More bytes would not stay in the caches.
-	maxUnsent = 32 << 10
+	// parsed. Reading from one pair after the other, then parsing what was read, then
+	// writing, and then reporting the calls keeps the code of each step in the
+	// processor's caches, and wakes up less often whoever receives what is written:
+	// that saves a fifth of the CPU time of a call. More bytes would not stay in the
+	// caches.
+	maxUnsent = 64 << 10
 	// often is the time between events below which a loop is busy, and for which a
 	// busy loop waits as if it were running.
 	often = 10 * time.Millisecond
@@ -70,7 +71,8 @@ type looped struct {
 	on     *loop
 	socks  [2]socket
 	queued bool   // in loop.due
-	sent   [2]int // bytes written to each side that the machine does not know of
+	read   [2]int // bytes read from each side that the machine does not know of
+	sent   [2]int // bytes written to each side likewise
 	timer  place  // in loop.timers
 }
 
@@ -160,10 +162,14 @@ func (l *loop) run() {
 	}
 }
 
-// driveDue goes on with the pairs that are due now, after sending for all of them.
+// driveDue goes on with the pairs that are due now: it parses what was read from all
+// of them, then sends for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
 	for i := 0; i < len(l.due); i++ { //nolint:intrange // a pair that panics is removed
+		l.parse(l.due[i])
+	}
+	for i := 0; i < len(l.due); i++ { //nolint:intrange // likewise
 		l.send(l.due[i])
 	}
 	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
@@ -171,6 +177,21 @@ func (l *loop) driveDue() {
 		l.due = slices.Delete(l.due, 0, 1)
 		p.looped.queued = false
 		l.drive(p)
+	}
+}
+
+func (l *loop) parse(p *pair) {
+	defer l.contain(p)
+	l.deliver(p)
+}
+
+// deliver informs the machine of what was read.
+func (l *loop) deliver(p *pair) {
+	for from, n := range p.looped.read {
+		if n > 0 {
+			p.looped.read[from] = 0
+			p.m.received(side(from), n, l.now)
+		}
 	}
 }
 
@@ -260,15 +281,16 @@ func (l *loop) happened(e *unix.EpollEvent, more bool) {
 		sock.hungUp = true
 	}
 	if e.Events&unix.EPOLLERR != 0 && end.side == program {
+		l.deliver(p)
 		p.m.ended(program, receivedReset, l.now) // also where nothing more is wanted from it
 	}
 	// A pair that is due may first have to close the connection that this is.
 	if !p.looped.queued && sock.canRead() {
 		if b := p.m.space(end.side); b != nil {
-			l.unsent += l.read(p, end.side, b)
-		}
-		if more {
-			p.m.compact()
+			n := l.read(p, end.side, b)
+			if l.unsent += n; n > 0 && more {
+				p.m.compact(end.side, n)
+			}
 		}
 	}
 	l.queue(p)
@@ -334,6 +356,7 @@ func (l *loop) drive(p *pair) {
 // turn reads and writes. It reports whether the pair left the loop.
 func (l *loop) turn(p *pair) (left bool) {
 	m, lp := &p.m, &p.looped
+	l.deliver(p)
 	for to, n := range lp.sent {
 		if n > 0 {
 			lp.sent[to] = 0
@@ -363,6 +386,7 @@ func (l *loop) turn(p *pair) (left bool) {
 			if lp.socks[from].canRead() {
 				if b := m.space(from); b != nil {
 					l.read(p, from, b)
+					l.deliver(p)
 					progress = true
 				}
 			}
@@ -384,12 +408,12 @@ func (l *loop) write(p *pair, to side, b []byte) {
 	}
 }
 
-// read reads into b, and returns the number of bytes.
+// read reads into b, and returns the number of bytes, to be delivered.
 func (l *loop) read(p *pair, from side, b []byte) int {
 	n, end := p.looped.socks[from].read(b)
 	switch {
 	case n > 0:
-		p.m.received(from, n, l.now)
+		p.looped.read[from] = n
 	case end != receiving:
 		p.m.ended(from, end, l.now)
 	default:

@@ -8,6 +8,7 @@ type loop struct{}
 type looped struct {
 	on    *loop
 	socks [2]struct{ fd int }
+	read  [2]int
 }
 
 func newLoops(*Server) []*loop { return nil }

@@ -137,6 +137,21 @@ func (m *machine) received(from side, n int, now time.Time) {
 	m.advance()
 }
 
+// compact moves the n bytes that were read into space, if they are few, from a large
+// buffer to a small one. Drivers call it before received if they read from others
+// first, which then use the large one.
+func (m *machine) compact(from side, n int) {
+	f := &m.flows[from]
+	b := f.reading
+	if b == nil || b != f.kept || b.w != headroom || len(b.b) == smallBuffer || n > smallBuffer-headroom {
+		return
+	}
+	small := m.s.bufs.getSmall()
+	copy(small.free(), b.free()[:n])
+	m.s.bufs.put(b)
+	f.kept, f.cur, f.reading = small, small, small
+}
+
 // ended reports that a side will send no more.
 func (m *machine) ended(from side, how reception, now time.Time) {
 	f := &m.flows[from]

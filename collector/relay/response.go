@@ -54,7 +54,7 @@ func (m *machine) readResponse() bool {
 	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
 	b.t += n
 	switch free := len(b.free()); {
-	case m.ans.Done || m.ans.Fits(free):
+	case m.ans.Done || m.ans.Fits(free) || m.ans.EndsIn(b.unread()):
 	case len(b.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
 		large := m.s.bufs.getLarge()
 		p.Rebase(large.b, m.move(upstream, large, p.Start()))
@@ -102,23 +102,6 @@ func (m *machine) passResponse() bool {
 		return true
 	}
 	return progress
-}
-
-// compact moves a short response that was read whole, and of which nothing was sent,
-// from a large buffer to a small one. Drivers call it before they read others, which
-// then use the large one.
-func (m *machine) compact() {
-	x, f := m.x, &m.flows[upstream]
-	if m.stage != stageRelay || m.response != responseWhole || f.spill != nil || f.writing {
-		return
-	}
-	b, start := f.cur, x.Response.Start()
-	if b.r != start || len(b.b) == smallBuffer || b.w-start > smallBuffer-headroom {
-		return
-	}
-	small := m.s.bufs.getSmall()
-	x.Response.Rebase(small.b, m.move(upstream, small, start))
-	x.out, x.outAt = small.b, x.Response.End()
 }
 
 // keepTail keeps the end of the spilled bytes after they were sent.

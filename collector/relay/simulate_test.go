@@ -101,6 +101,8 @@ type simPeer struct {
 	fin   reception // what comes behind out
 	stuck bool      // it takes nothing
 
+	arrived int // bytes that a loop read, and the machine does not know of
+
 	// A blocking call that did not return yet.
 	reading []byte
 	writing []byte
@@ -504,6 +506,6 @@ func (p *plan) ending() bool {
 // The methods of sockets.
 
 func (s *sim) broken() bool { return s.prog.fin == receivedReset }
-func (s *sim) unread() bool { return len(s.prog.out) > 0 }
+func (s *sim) unread() bool { return len(s.prog.out) > 0 || s.prog.arrived > 0 }
 
 // The methods of Handler.

@@ -11,6 +11,11 @@ func (s *sim) read(from side) bool {
 	if p == nil {
 		return false
 	}
+	if n := p.arrived; n > 0 {
+		p.arrived = 0
+		s.m.received(from, n, s.now)
+		return true
+	}
 	if p.reading == nil {
 		if !s.blocking && len(p.out) == 0 && p.fin == receiving && !s.g.chance(5) {
 			return false
@@ -48,10 +53,12 @@ func (s *sim) read(from side) bool {
 		}
 		p.out = p.out[n:]
 		s.logf("%d bytes from %d", n, from)
-		s.m.received(from, n, s.now)
-		if !s.blocking && s.g.chance(50) { // a loop reads others first
-			s.m.compact()
+		if !s.blocking && s.g.chance(50) { // a loop reads from others first
+			s.m.compact(from, n)
+			p.arrived = n
+			return true
 		}
+		s.m.received(from, n, s.now)
 		if !s.blocking || s.g.chance(80) {
 			return true
 		}

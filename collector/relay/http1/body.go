@@ -52,6 +52,13 @@ func (b *Body) Odd() bool { return b.odd }
 // Fits reports whether the rest of the body is known to fit into n bytes.
 func (b *Body) Fits(n int) bool { return b.kind == bodyLength && b.left <= int64(n) }
 
+// EndsIn reports whether the body ends with one of the bytes in p, which come next.
+func (b *Body) EndsIn(p []byte) bool {
+	rest := *b
+	_, err := rest.Take(p)
+	return err == nil && rest.Done
+}
+
 // The limits are those of net/http, so that what passes here can be read
 // there.
 const (
