@@ -193,7 +193,7 @@ func listed(b []byte, sep byte) iter.Seq[[]byte] {
 			} else {
 				part = b
 			}
-			if !yield(bytes.Trim(part, " \t")) {
+			if !yield(trimBlanks(part)) {
 				return
 			}
 		}
@@ -218,6 +218,17 @@ func lower(c byte) byte {
 		return c | 0x20
 	}
 	return c
+}
+
+// trimBlanks is bytes.Trim(b, " \t") in less time.
+func trimBlanks(b []byte) []byte {
+	for len(b) > 0 && isBlank(b[0]) {
+		b = b[1:]
+	}
+	for len(b) > 0 && isBlank(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
