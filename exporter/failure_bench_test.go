@@ -263,7 +263,7 @@ func BenchmarkFailure(b *testing.B) {
 			s := newSinks(b)
 			f := newFailure("catalogued")
 			o := f.observe()
-			r := record.New(o)
+			r := new(record.Maker).New(o)
 			r.SetSpan(s.traces.Decide(o))
 			measure(b, func() { stage.one(s, f, r) })
 			_ = s.traces.Shutdown(context.Background())
