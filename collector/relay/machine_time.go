@@ -10,6 +10,7 @@ import (
 func (m *machine) drain(now time.Time) {
 	m.now = now
 	if m.stage == stageIdle || m.stage == stageHead {
+		m.forget() // a part of a head is not worth waiting for
 		m.closeBoth(closeFIN, closeFIN)
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -72,6 +73,8 @@ type Config struct {
 	// Guard recognises connections to upstreams that are redirected back to us
 	// (Intake.Destination). If nil, none is.
 	Guard Guard
+
+	sniff time.Duration // set by tests; 0 is sniffTime
 }
 
 // call is a system call that fails when something runs out.
@@ -177,6 +180,7 @@ func New(cfg Config) *Server {
 	if cfg.Guard == nil {
 		cfg.Guard = noGuard{}
 	}
+	cfg.sniff = cmp.Or(cfg.sniff, sniffTime)
 	s := &Server{
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
