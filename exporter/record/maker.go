@@ -3,17 +3,12 @@ package record
 import (
 	"hash/maphash"
 	"strings"
-
-	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // Maker makes records. It remembers texts that contained nothing to redact: a call that
 // fails again and again is not searched again, and its records share these texts. The
 // zero value is ready for use. It is not safe for concurrent use.
 type Maker struct{ urls, agents, words, messages harmless }
-
-// New returns the record of the attempt o. It does not retain the buffers of o.
-func New(o *classify.Observation) *Record { return new(Maker).New(o) }
 
 const (
 	maxHarmless    = 64  // number of texts that are remembered

@@ -215,7 +215,7 @@ func TestJSONIsTheSDKs(t *testing.T) {
 		got <- bytes.ToLower(body) // the digits of IDs may be of any case
 	}))
 	defer backend.Close()
-	r := record.New(attempt.Get("error_throttled"))
+	r := new(record.Maker).New(attempt.Get("error_throttled"))
 	r.SetSpan(decide(attempt.Get("error_throttled")))
 	r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
 	from := newOrigin(1000, 1000)
@@ -244,7 +244,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				o := a.Observation
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
 				o.Call.Region = "北京-6"
-				r := record.New(o)
+				r := new(record.Maker).New(o)
 				r.SetSpan(decide(o))
 				r.Operation = record.Operation{Service: o.Call.Service, Action: o.Call.Action}
 				if r.Retryable {

@@ -95,7 +95,7 @@ func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
 
 // newRecord returns the record of o, as the pipeline makes it.
 func newRecord(o *classify.Observation, span record.Span) *record.Record {
-	r := record.New(o)
+	r := new(record.Maker).New(o)
 	r.SetSpan(span)
 	r.Operation = metrics.New().Observe(o, span)
 	return r

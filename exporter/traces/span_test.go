@@ -197,7 +197,7 @@ func TestNamesAreBounded(t *testing.T) {
 	for i := range 3 * metrics.MaxActions {
 		o := attempt.Get("error_throttled")
 		o.Call.Action = "Random" + strconv.Itoa(i)
-		r := record.New(o)
+		r := new(record.Maker).New(o)
 		r.SetSpan(tr.Decide(o))
 		r.Operation = m.Observe(o, r.Span)
 		tr.Record(r)
@@ -229,7 +229,7 @@ func TestClockSetBack(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	tr := newTracer(b, traces.Config{Exporter: &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return nil }}})
 	o := attempt.Get("error_throttled")
-	r := record.New(o)
+	r := new(record.Maker).New(o)
 	r.SetSpan(tr.Decide(o))
 	b.ReportAllocs()
 	for b.Loop() {
