@@ -1,6 +1,9 @@
 package syntax
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestSplitTarget(t *testing.T) {
 	for _, tt := range []struct{ target, path, query, authority string }{
@@ -20,6 +23,23 @@ func TestSplitTarget(t *testing.T) {
 		}
 		if got := Authority(path); string(got) != tt.authority {
 			t.Errorf("Authority(%q) = %q, want %q", path, got, tt.authority)
+		}
+	}
+}
+
+func TestCut(t *testing.T) {
+	for _, tt := range []struct{ text, before, after string }{
+		{"a=b=c", "a", "b=c"},
+		{"=", "", ""},
+		{"a", "a", ""},
+		{"", "", ""},
+	} {
+		before, after := Cut([]byte(tt.text), '=')
+		if string(before) != tt.before || string(after) != tt.after {
+			t.Errorf("Cut(%q) = %q, %q", tt.text, before, after)
+		}
+		if found := strings.Contains(tt.text, "="); found != (after != nil) {
+			t.Errorf("Cut(%q): after is nil: %t", tt.text, after == nil)
 		}
 	}
 }
