@@ -13,11 +13,10 @@ func CutParameter(list []byte) (name, value, rest []byte) {
 
 // cut cuts b around the first sep. after is nil if there is none.
 func cut(b []byte, sep byte) (before, after []byte) {
-	i := bytes.IndexByte(b, sep)
-	if i < 0 {
-		return b, nil
+	if i := bytes.IndexByte(b, sep); i >= 0 {
+		return b[:i], b[i+1:]
 	}
-	return b[:i], b[i+1:]
+	return b, nil
 }
 
 // trimBlanks returns b without the blanks and tabs around it.
