@@ -1,19 +1,24 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
 
-// pairs reads a query or a form. If it is incomplete, its last pair is left out, because
-// a part of a name would be another name.
-func (q *wanted) pairs(s []byte, incomplete bool) {
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
+)
+
+// pairs reads a query or a form. If it is cut, its last pair is left out, because a
+// part of a name would be another name.
+func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
 	escapes := bytes.IndexByte(s, '%') >= 0
 	for len(s) > 0 {
 		var pair []byte
-		pair, s = cut(s, '&')
-		if s == nil && incomplete {
+		pair, s = syntax.Cut(s, '&')
+		if s == nil && cut {
 			return
 		}
-		name, value := cut(pair, '=')
+		name, value := syntax.Cut(pair, '=')
 		if escapes && len(name) <= 3*longestParam && bytes.IndexByte(name, '%') >= 0 {
 			name = appendUnescaped(buf[:0], name)
 		}
@@ -83,7 +88,7 @@ func shorter(body, length []byte) bool {
 // form, or it begins like one.
 func isForm(contentType, body []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
+	if ascii.EqualFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
 		return true
 	}
 	head := body[:min(len(body), 3*longestParam)]
@@ -107,7 +112,7 @@ func eachPart(b []byte, f func(name, value []byte)) {
 	for ok && len(boundary) > len(dashes) {
 		var name, line []byte
 		for line, rest, ok = cutLine(rest); ok && len(line) > 0; line, rest, ok = cutLine(rest) {
-			if header, value, _ := bytes.Cut(line, []byte{':'}); equalFold(header, "content-disposition") {
+			if header, value, _ := bytes.Cut(line, []byte{':'}); ascii.EqualFold(header, "content-disposition") {
 				name = parameter(value, "name")
 			}
 		}

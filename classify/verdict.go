@@ -1,6 +1,11 @@
 package classify
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+)
 
 // Header gives access to the fields of a message head.
 type Header interface {
@@ -245,7 +250,7 @@ func setRequestID[T string | []byte](id *RequestID, b T) {
 	}
 	copy(id.b[:], b)
 	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
-	if id.uuid = uuidLength(b) == len(b); id.uuid {
+	if id.uuid = redact.IsUUID(b); id.uuid {
 		return
 	}
 	for _, c := range id.b[:id.n] {
@@ -254,7 +259,7 @@ func setRequestID[T string | []byte](id *RequestID, b T) {
 			return
 		}
 	}
-	if looksKey(id.b[:id.n]) {
+	if redact.LooksKey(id.b[:id.n]) {
 		*id = RequestID{}
 	}
 }
@@ -279,7 +284,7 @@ func (id *RequestID) UUID4() (uuid [16]byte, ok bool) {
 		if text[0] == '-' {
 			text = text[1:]
 		}
-		uuid[i] = byte(hex2(text)) //nolint:gosec // two hexadecimal digits
+		uuid[i] = byte(unescape.Hex(text)) //nolint:gosec // two hexadecimal digits
 		text = text[2:]
 	}
 	return uuid, uuid[8]>>6 == 0b10
