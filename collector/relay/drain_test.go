@@ -110,9 +110,9 @@ func TestShutdownBeforeARequest(t *testing.T) {
 			t.Run(driver+", "+name, func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, func(c *Config) {
-					c.Timeouts.Linger, c.Timeouts.TLSHandshake, c.Timeouts.ReadHead, c.sniff = time.Hour, time.Hour, time.Hour, time.Hour
+					c.Timeouts.Linger, c.Timeouts.TLSHandshake, c.Timeouts.ReadHead = time.Hour, time.Hour, time.Hour
 				})
-				r.plain = tt.connect
+				r.plain, r.srv.sniff = tt.connect, time.Hour
 				c := r.dialTo(tt.to(r))
 				if tt.connect {
 					c.Send(connectRequest)

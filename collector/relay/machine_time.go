@@ -94,7 +94,7 @@ func (m *machine) expired(now time.Time) {
 			m.report(EndCanceled)
 			m.closeBoth(closeReset, closeReset)
 		case m.response == responseRaw:
-			m.leave(EndBadResponse, closeFIN, closeFIN)
+			m.leave(m.rawEnd(), closeFIN, closeFIN)
 		case m.got[program] != receiving:
 			m.leave(EndCanceled, closeFIN, closeReset)
 		default:

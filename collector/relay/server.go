@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -73,8 +72,6 @@ type Config struct {
 	// Guard recognises connections to upstreams that are redirected back to us
 	// (Intake.Destination). If nil, none is.
 	Guard Guard
-
-	sniff time.Duration // set by tests; 0 is sniffTime
 }
 
 // call is a system call that fails when something runs out.
@@ -145,6 +142,7 @@ type Server struct {
 
 	driving []*loop          // set before the first connection
 	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
+	sniff   time.Duration    // sniffTime, unless a test sets it
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
 }
@@ -180,12 +178,12 @@ func New(cfg Config) *Server {
 	if cfg.Guard == nil {
 		cfg.Guard = noGuard{}
 	}
-	cfg.sniff = cmp.Or(cfg.sniff, sniffTime)
 	s := &Server{
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
 		pairs:     make(map[*pair]struct{}),
 		turned:    make(chan struct{}, 32),
+		sniff:     sniffTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)

@@ -40,7 +40,7 @@ func (p *pair) sniff() bool {
 // recognise serves what begins with the bytes read. It reports false if the server
 // is draining.
 func (p *pair) recognise(read []byte) bool {
-	if !p.expect(p.s.cfg.sniff) {
+	if !p.expect(p.s.sniff) {
 		return false
 	}
 	authority := p.m.destination.String()

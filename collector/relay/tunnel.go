@@ -170,7 +170,7 @@ func (p *pair) speech(terminates bool) speech {
 			if spoken, sure := speechOf(f.cur.unread()); sure {
 				return spoken
 			}
-			limit = p.s.cfg.sniff
+			limit = p.s.sniff
 		}
 		if !p.expect(limit) {
 			return speaksNothing
