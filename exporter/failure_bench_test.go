@@ -266,7 +266,7 @@ func BenchmarkFailure(b *testing.B) {
 			s := newSinks(b)
 			f := newFailure("catalogued")
 			o := f.observe()
-			r := record.New(o)
+			r := new(record.Maker).New(o)
 			s.span = s.traces.Decide(o)
 			r.SetSpan(s.span)
 			measure(b, func() { stage.one(s, f, r) })

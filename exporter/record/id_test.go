@@ -85,7 +85,7 @@ func TestRequestIDSource(t *testing.T) {
 		{id, classify.RequestIDTap, classify.RequestIDTap},
 	} {
 		o := &classify.Observation{Verdict: classify.Verdict{RequestID: tt.id, RequestIDSource: tt.from}}
-		assert.Equal(t, tt.want, record.New(o).RequestIDSource, "%v from %q", tt.id, tt.from)
+		assert.Equal(t, tt.want, new(record.Maker).New(o).RequestIDSource, "%v from %q", tt.id, tt.from)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestDimensions(t *testing.T) {
 	for _, d := range record.Dimensions() {
 		found := false
 		for _, a := range attempt.All() {
-			r := record.New(a.Observation)
+			r := new(record.Maker).New(a.Observation)
 			v := d.Value(r)
 			assert.True(t, d.Matches(r, strings.ToUpper(v)), "%s: %s does not match its own value %q", a.Name, d.Name, v)
 			if v != record.None {

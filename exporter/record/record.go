@@ -190,6 +190,15 @@ func (r *Record) Cause() *diagnosis.Diagnosis {
 // that ksyun-tap refused.
 func (r *Record) Failed() bool { return r.Outcome.Failed() || r.Fault.Refused() }
 
+// Since returns since when failures of this kind have occurred: the begin of the scope, or
+// the time of the failure itself if that is not known. Every output uses it.
+func (r *Record) Since() time.Time {
+	if r.Scope.Since.IsZero() {
+		return r.Time
+	}
+	return r.Scope.Since
+}
+
 // Incomplete reports whether the attempt is a success whose response has no data, or
 // not all of it.
 func (r *Record) Incomplete() bool { return !r.Failed() && r.Cause() != nil }

@@ -217,7 +217,7 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	}))
 	defer backend.Close()
 	o := attempt.Get("error_throttled")
-	a := queued{record.New(o), record.DetailsOf(o)}
+	a := queued{new(record.Maker).New(o), record.DetailsOf(o)}
 	a.details.Span = decide(o)
 	a.details.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
 	from := newOrigin(1000, 1000)
@@ -246,7 +246,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				o := a.Observation
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
 				o.Call.Region = "北京-6"
-				r, d := record.New(o), record.DetailsOf(o)
+				r, d := new(record.Maker).New(o), record.DetailsOf(o)
 				d.Span = decide(o)
 				d.Operation = record.Operation{Service: o.Call.Service, Action: o.Call.Action}
 				if r.Retryable {

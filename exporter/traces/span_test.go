@@ -200,7 +200,7 @@ func TestNamesAreBounded(t *testing.T) {
 		d := record.DetailsOf(o)
 		d.Span = tr.Decide(o)
 		d.Operation = m.Observe(o, d.Span)
-		tr.Record(record.New(o), &d)
+		tr.Record(new(record.Maker).New(o), &d)
 	}
 	shutdown(t, tr)
 	names := map[string]bool{}
