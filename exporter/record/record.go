@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
@@ -214,7 +215,7 @@ func redactedURL(o *classify.Observation) string {
 	var memory [1 << 10]byte // likewise
 	url := appendOrigin(memory[:0], o, scrub(o.Call.Host, maxWord))
 	start := len(url)
-	url = classify.AppendRedactedTarget(url, o.Target)
+	url = redact.AppendTarget(url, o.Target)
 	if len(url)-start > maxURL {
 		url = append(url[:start+maxURL-len("...")], "..."...)
 	}
@@ -238,7 +239,7 @@ func appendOrigin(url []byte, o *classify.Observation, host string) []byte {
 // redacted. It redacts before it truncates, because a part of a secret may not
 // look like one.
 func scrub(s string, limit int) string {
-	return cut(classify.Scrub(s), limit)
+	return cut(redact.Text(s), limit)
 }
 
 // unmapped returns a with an IPv4-mapped IPv6 address converted to IPv4.

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 // Span identifies the span of an attempt. The zero value is an attempt that
@@ -62,7 +63,7 @@ func DetailsOf(o *classify.Observation) Details {
 		Traceparent:    cut(string(o.Traceparent), maxWord),
 	}
 	// A part of a trace state would be a different one.
-	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
+	if text := string(o.Tracestate); len(text) <= maxTracestate && !redact.LooksSecret(text) {
 		d.Tracestate = text
 	}
 	return d
