@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // pairs reads a query or a form. If it is cut, its last pair is left out, because a
 // part of a name would be another name.
@@ -93,7 +97,7 @@ func shorter(body, length []byte) bool {
 // form, or it begins like one.
 func isForm(contentType, body []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
+	if ascii.EqualFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
 		return true
 	}
 	head := body[:min(len(body), 3*longestParam)]
@@ -117,7 +121,7 @@ func eachPart(b []byte, f func(name, value []byte)) {
 	for ok && len(boundary) > len(dashes) {
 		var name, line []byte
 		for line, rest, ok = cutLine(rest); ok && len(line) > 0; line, rest, ok = cutLine(rest) {
-			if header, value, _ := bytes.Cut(line, []byte{':'}); equalFold(header, "content-disposition") {
+			if header, value, _ := bytes.Cut(line, []byte{':'}); ascii.EqualFold(header, "content-disposition") {
 				name = parameter(value, "name")
 			}
 		}

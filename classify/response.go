@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // The fields of a response that are read.
 const (
@@ -162,7 +166,7 @@ func (c *Classifier) flatFailure(rd *reading) bool {
 	var codeText, codeFold [maxCode]byte
 	var messageText [maxMessage]byte
 	e := c.catalog.matchCode(&failedResponse{
-		code:    appendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
+		code:    ascii.AppendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
 		message: clean(messageText[:0], rd.bestMessage()),
 		is2xx:   true,
 	})
@@ -178,7 +182,7 @@ func mayBeData(contentType []byte) bool {
 		return true
 	}
 	for _, m := range []string{"text/plain", "text/html", "text/xml", "text/javascript", "application/json", "application/xml"} {
-		if equalFold(media, m) {
+		if ascii.EqualFold(media, m) {
 			return true
 		}
 	}
@@ -194,7 +198,7 @@ func (c *Classifier) succeed(v *Verdict, rd *reading) {
 	var text, folded [maxCode]byte
 	code := clean(text[:0], flat)
 	v.Code = c.words.get(code)
-	for _, r := range c.catalog.byCode[string(appendLower(folded[:0], code))] {
+	for _, r := range c.catalog.byCode[string(ascii.AppendLower(folded[:0], code))] {
 		if r.entry.DryRun {
 			v.Outcome, v.Entry, v.Match = OutcomeDryRun, r.entry, MatchCode
 		}
@@ -220,7 +224,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 
 	a := failedResponse{
 		status:  v.Status,
-		code:    appendLower(codeFold[:0], code),
+		code:    ascii.AppendLower(codeFold[:0], code),
 		message: message,
 		is2xx:   v.Outcome != OutcomeError,
 	}
@@ -277,14 +281,6 @@ func clean(dst []byte, f field) []byte {
 	return appendField(dst, f)
 }
 
-// appendLower appends b in lower case.
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, lower(c))
-	}
-	return dst
-}
-
 // errorType returns the code in the header field x-ksc-ErrorType, up to the first
 // colon.
 func errorType(h Header) []byte {
@@ -303,9 +299,9 @@ func typeOf(rd *reading) Type {
 	}
 	raw := bytes.TrimSpace(kind.raw)
 	switch {
-	case equalFold(raw, "sender"), equalFold(raw, "client"):
+	case ascii.EqualFold(raw, "sender"), ascii.EqualFold(raw, "client"):
 		return TypeSender
-	case equalFold(raw, "receiver"), equalFold(raw, "server"):
+	case ascii.EqualFold(raw, "receiver"), ascii.EqualFold(raw, "server"):
 		return TypeReceiver
 	}
 	return TypeUnknown

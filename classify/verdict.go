@@ -1,6 +1,11 @@
 package classify
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+)
 
 // Header gives access to the fields of a message head.
 type Header interface {
@@ -240,7 +245,7 @@ func MakeRequestID[T string | []byte](b T) RequestID {
 	}
 	copy(id.b[:], b)
 	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
-	if id.uuid = uuidLength(b) == len(b); id.uuid {
+	if id.uuid = redact.IsUUID(b); id.uuid {
 		return id
 	}
 	for _, c := range id.b[:id.n] {
@@ -248,7 +253,7 @@ func MakeRequestID[T string | []byte](b T) RequestID {
 			return RequestID{}
 		}
 	}
-	if looksKey(id.b[:id.n]) {
+	if redact.LooksKey(id.b[:id.n]) {
 		return RequestID{}
 	}
 	return id
@@ -274,7 +279,7 @@ func (id *RequestID) UUID4() (uuid [16]byte, ok bool) {
 		if text[0] == '-' {
 			text = text[1:]
 		}
-		uuid[i] = byte(hex2(text)) //nolint:gosec // two hexadecimal digits
+		uuid[i] = byte(unescape.Hex(text)) //nolint:gosec // two hexadecimal digits
 		text = text[2:]
 	}
 	return uuid, uuid[8]>>6 == 0b10

@@ -190,12 +190,12 @@ func (x *Exchange) kept() []byte {
 
 // reset makes x ready for a request of which the first byte was read.
 func (x *Exchange) reset(now time.Time, tailBytes int) {
-	x.Request.Reset()
-	x.Response.Reset()
 	*x = Exchange{
 		Request: x.Request, Response: x.Response,
 		Start: now, limit: x.limit, unchunked: x.unchunked[:0], tail: tail{size: tailBytes},
 	}
+	x.Request.Reset()
+	x.Response.Reset()
 }
 
 // End is how an exchange ended.
