@@ -2,9 +2,9 @@ package connlog_test
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,10 +40,10 @@ func TestHandshakes(t *testing.T) {
 		}
 		assert.Equal(t, "tunnelled unobserved until the next reload", logged.FilterField(zap.String("host", string(collector.HandshakeHTTP2))).All()[0].ContextMap()["later_connections"])
 		for i := range 200 {
-			failed(fmt.Sprint(i), collector.HandshakeOther)
+			failed(strconv.Itoa(i), collector.HandshakeOther)
 		}
 		assert.Equal(t, 100, logged.Len(), "lines for many hosts")
-		time.Sleep(time.Minute + time.Second)
+		<-time.After(time.Minute + time.Second)
 		failed("a", collector.HandshakeUntrusted)
 		assert.Equal(t, 101, logged.Len(), "lines in the next minute")
 	})
@@ -59,7 +59,7 @@ func TestRefusals(t *testing.T) {
 		log(client, collector.ErrLoop)
 		assert.Equal(t, 1, logged.Len())
 		assert.Contains(t, logged.All()[0].ContextMap()["advice"], "init-redirect")
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute)
 		log(client, collector.ErrLoop)
 		assert.Equal(t, 2, logged.Len())
 		assert.Contains(t, logged.All()[1].ContextMap()["advice"], "--exclude-uid")
