@@ -64,7 +64,7 @@ func BenchmarkSuccess(b *testing.B) {
 	})
 	l := &lender{lent: make(chan *relay.Exchange)}
 	go p.server.Serve(front, relay.Intake{NewHandler: func(client netip.AddrPort) relay.Handler {
-		l.handler = newHandler(p, proxyWay{}, client)
+		l.handler = newHandler(p, &proxyWay{}, client)
 		return l
 	}})
 	b.Cleanup(func() {

@@ -281,3 +281,31 @@ func TestDialEndsBeforeParsing(t *testing.T) {
 		})
 	}
 }
+
+// TestResetThatAWriteLearnsOf writes to a connection that was reset before it reads from
+// it: it ends with the reset, as it does if it is read first.
+func TestResetThatAWriteLearnsOf(t *testing.T) {
+	reset := func(t *testing.T) *net.TCPConn {
+		ln := rawconn.Listen(t)
+		nc := rawconn.Open(t, ln.Addr().String())
+		rawconn.Accept(t, ln).Reset()
+		return nc.(*net.TCPConn)
+	}
+	t.Run("blocking", func(t *testing.T) {
+		l := newLink(reset(t))
+		_, err := io.WriteString(l, getRequest)
+		assert.ErrorIs(t, err, unix.ECONNRESET)
+		_, err = l.Read(make([]byte, 1))
+		assert.Equal(t, receivedReset, receptionOf(err, nil), "the end is %v", err)
+	})
+	t.Run("loop", func(t *testing.T) {
+		fd, err := duplicate(reset(t))
+		assert.NoError(t, err)
+		defer closeFD(fd)
+		sock := &socket{fd: fd}
+		_, ok := sock.write([]byte(getRequest))
+		assert.False(t, ok, "a request is written")
+		_, end := sock.read(make([]byte, 1))
+		assert.Equal(t, receivedReset, end, "the end")
+	})
+}

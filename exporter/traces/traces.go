@@ -146,16 +146,16 @@ func (t *Tracer) SetSuccessRatio(ratio float64) {
 // exported, the IDs are those of the span given by the program, if any, so that
 // logs of the attempt can be correlated with it. A refused request is not an
 // attempt at a call and has no span.
-func (t *Tracer) Decide(o *classify.Observation) record.Span {
+func (t *Tracer) Decide(o *classify.Observation) (span record.Span) {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && t.queue == nil {
-		return record.Span{} // nothing is reported for it
+		return span // nothing is reported for it
 	}
-	p, joined := parseParent(o.Traceparent)
-	if !joined {
-		p, joined = t.parent, t.joins
+	p, joined := &t.parent, t.joins
+	if own, ok := parseParent(o.Traceparent); ok {
+		p, joined = &own, true
 	}
-	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
+	span.TraceID, span.SpanID, span.Flags = p.traceID, p.spanID, byte(p.flags)
 	if t.queue == nil || o.Fault.Refused() {
 		return span
 	}

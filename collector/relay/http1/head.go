@@ -121,11 +121,15 @@ func (h *Head) name(f *field) []byte { return h.mem[f.line:f.colon] }
 // blank for every fold.
 func (h *Head) value(f *field) []byte {
 	v := h.mem[f.value:f.valueEnd:f.valueEnd]
-	if !f.folded {
-		return v
+	if f.folded {
+		return unfolded(v)
 	}
+	return v
+}
+
+func unfolded(value []byte) []byte {
 	var lines [][]byte
-	for line := range bytes.SplitSeq(v, []byte("\n")) {
+	for line := range bytes.SplitSeq(value, []byte("\n")) {
 		lines = append(lines, bytes.Trim(line, " \t\r"))
 	}
 	return bytes.Join(lines, []byte(" "))
