@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
@@ -59,12 +60,12 @@ func (h head) Fields() iter.Seq2[[]byte, []byte] {
 	}
 }
 
-// failure is one failed call, again and again with another request ID.
+// failure is one failed call, again and again with another request ID and instance.
 type failure struct {
 	classifier *classify.Classifier
 	request    classify.Request
 	response   classify.Response
-	number     []byte // of the call, in its request ID
+	numbers    [2][]byte // of the call, in its request ID and its instance ID
 	n          int
 	o          classify.Observation
 }
@@ -77,9 +78,13 @@ var failures = map[string]string{
 }
 
 func newFailure(name string) *failure {
-	const id = "00000000-1111-4222-8333-000000000000"
+	const (
+		id       = "00000000-1111-4222-8333-000000000000"
+		instance = "00000000-aaaa-4bbb-8ccc-000000000000"
+		digits   = 12 // of the number at the end
+	)
 	target := "/?Action=GetMetricStatistics&Version=2010-05-25&Namespace=KEC&MetricName=cpu.utilizition.total" +
-		"&InstanceID=00000000-aaaa-4bbb-8ccc-000000000001&StartTime=2026-11-01T00:00:00Z&EndTime=2026-11-01T01:00:00Z&Period=60"
+		"&InstanceID=" + instance + "&StartTime=2026-11-01T00:00:00Z&EndTime=2026-11-01T01:00:00Z&Period=60"
 	agent := "aws-sdk-go/1.44.204 (go1.26; linux; amd64)"
 	f := &failure{classifier: classify.New(classify.DefaultCatalog())}
 	f.request = classify.Request{
@@ -90,22 +95,30 @@ func newFailure(name string) *failure {
 			"Content-Type: application/x-www-form-urlencoded; charset=utf-8", "X-Amz-Date: 20261101T000000Z", "Accept-Encoding: gzip"),
 	}
 	fields := newHead("Server: bench", "Content-Type: application/json;charset=UTF-8", "X-KSC-REQUEST-ID: "+id)
-	f.number = fields[2][1][len(id)-12:]
+	f.numbers[0] = fields[2][1][len(id)-digits:]
+	f.numbers[1] = f.request.Target[strings.Index(target, instance)+len(instance)-digits:][:digits]
 	f.response = classify.Response{Status: 409, Header: fields, Body: fmt.Appendf(nil, failures[name], id)}
 	f.o = classify.Observation{
-		Source: classify.SourceForward, Method: "GET", Scheme: "http", Port: 80, Target: []byte(target),
+		Source: classify.SourceForward, Method: "GET", Scheme: "http", Port: 80, Target: f.request.Target,
 		Client: netip.MustParseAddrPort("127.0.0.1:41000"), Upstream: netip.MustParseAddrPort("192.0.2.7:80"),
 		UserAgent: []byte(agent), RequestBytes: 700, ResponseBytes: 400, Credential: "5f2c9a5f2c9a5f2c",
 	}
 	return f
 }
 
-// observe reads the call and its response, as the collector does.
-func (f *failure) observe() *classify.Observation {
+// next writes the number of the next call.
+func (f *failure) next() {
 	f.n++
-	for i, n := len(f.number)-1, f.n; i >= 0; i, n = i-1, n/10 {
-		f.number[i] = byte('0' + n%10)
+	for _, number := range f.numbers {
+		for i, n := len(number)-1, f.n; i >= 0; i, n = i-1, n/10 {
+			number[i] = byte('0' + n%10)
+		}
 	}
+}
+
+// observe reads the next call and its response, as the collector does.
+func (f *failure) observe() *classify.Observation {
+	f.next()
 	var secrets classify.Secrets
 	f.o.Call, secrets = f.classifier.Request(&f.request)
 	f.o.Verdict = f.classifier.Response(&f.o.Call, &f.response)
@@ -164,7 +177,8 @@ type sinks struct {
 	logs    *logs.Events
 	journal *journal.Journal
 	backend *receiver
-	spans   int
+	span    record.Span // of every attempt
+	spans   int         // number of them
 }
 
 // recorded waits, where a batch of spans is complete, until the backend has it.
@@ -225,19 +239,25 @@ func BenchmarkFailure(b *testing.B) {
 	var records record.Maker
 	stages := []struct {
 		name string
-		one  func(*sinks, *classify.Observation, *record.Record)
+		one  func(*sinks, *failure, *record.Record)
 	}{
-		{"decide", func(s *sinks, o *classify.Observation, _ *record.Record) { s.traces.Decide(o) }},
-		{"metrics", func(s *sinks, o *classify.Observation, _ *record.Record) {
-			s.metrics.Begin(&o.Call)
-			s.metrics.Observe(o, record.Span{})
+		{"decide", func(s *sinks, f *failure, _ *record.Record) { s.traces.Decide(&f.o) }},
+		{"metrics", func(s *sinks, f *failure, _ *record.Record) {
+			s.metrics.Begin(&f.o.Call)
+			s.metrics.Observe(&f.o, record.Span{})
 		}},
-		{"clone", func(_ *sinks, o *classify.Observation, _ *record.Record) { o.Clone() }},
-		{"record", func(_ *sinks, o *classify.Observation, _ *record.Record) { records.New(o) }},
-		{"journal", func(s *sinks, _ *classify.Observation, r *record.Record) { s.journal.Add(r) }},
-		{"log", func(s *sinks, _ *classify.Observation, r *record.Record) { s.logs.Write(r) }},
-		{"span", func(s *sinks, _ *classify.Observation, r *record.Record) {
-			s.traces.Record(r)
+		{"clone", func(_ *sinks, f *failure, _ *record.Record) { f.o.Clone() }},
+		{"record", func(_ *sinks, f *failure, _ *record.Record) { records.New(&f.o) }},
+		{"record/another URL", func(_ *sinks, f *failure, _ *record.Record) {
+			f.next()
+			records.New(&f.o)
+		}},
+		{"journal", func(s *sinks, _ *failure, r *record.Record) { s.journal.Add(r) }},
+		{"log", func(s *sinks, _ *failure, r *record.Record) { s.logs.Write(r) }},
+		{"span", func(s *sinks, f *failure, r *record.Record) {
+			d := record.DetailsOf(&f.o)
+			d.Span = s.span
+			s.traces.Record(r, &d)
 			s.recorded()
 		}},
 	}
@@ -246,9 +266,10 @@ func BenchmarkFailure(b *testing.B) {
 			s := newSinks(b)
 			f := newFailure("catalogued")
 			o := f.observe()
-			r := record.New(o)
-			r.SetSpan(s.traces.Decide(o))
-			measure(b, func() { stage.one(s, o, r) })
+			r := new(record.Maker).New(o)
+			s.span = s.traces.Decide(o)
+			r.SetSpan(s.span)
+			measure(b, func() { stage.one(s, f, r) })
 			_ = s.traces.Shutdown(context.Background())
 			_ = s.log.Close()
 		})
@@ -257,7 +278,7 @@ func BenchmarkFailure(b *testing.B) {
 		b.Run("all/"+name, func(b *testing.B) {
 			s := newSinks(b)
 			f := newFailure(name)
-			p := New(Options{Metrics: s.metrics, Traces: s.traces, Logs: s.logs, Journal: s.journal})
+			p := New(Options{Metrics: s.metrics, Traces: s.traces, Logs: s.logs, Journal: s.journal, Groups: groups.New(0)})
 			measure(b, func() {
 				o := f.observe()
 				p.Begin(&o.Call)

@@ -22,6 +22,7 @@ const (
 
 var (
 	errNoAuthority = errors.New("the CA has expired, and no new one could be created")
+	errPanicked    = errors.New("creating the certificate panicked")
 	errServerName  = errors.New("the server name of the ClientHello is not the host of the CONNECT")
 )
 
@@ -36,6 +37,11 @@ type leaf struct {
 // clock can be set back.
 func (l *leaf) fresh(now time.Time) bool {
 	return now.Before(l.renew) && !now.Before(l.cert.Leaf.NotBefore)
+}
+
+// Permits reports whether host is one that Certificate signs for.
+func (c *CA) Permits(host string) bool {
+	return c.permitted.check(hostname.Canonical(host)) == nil
 }
 
 // Certificate returns a certificate for host, which may be in upper case and end
@@ -55,7 +61,15 @@ func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 		c.hits.Add(1)
 		return cert, nil
 	}
-	cert, err, _ := c.flights.Do(host, func() (any, error) {
+	// singleflight would pass a panic on to every call that waits. Only the one in which it
+	// occurred panics; the others return an error.
+	var cause any
+	cert, err, _ := c.flights.Do(host, func() (_ any, err error) {
+		defer func() {
+			if cause = recover(); cause != nil {
+				err = errPanicked
+			}
+		}()
 		v := c.view.Load()
 		if cert := c.cache.get(host, v, c.now()); cert != nil { // created meanwhile
 			return cert, nil
@@ -67,6 +81,9 @@ func (c *CA) Certificate(host string) (*tls.Certificate, error) {
 		c.cache.put(host, l)
 		return l.cert, nil
 	})
+	if cause != nil {
+		panic(cause)
+	}
 	if err != nil {
 		return nil, err
 	}

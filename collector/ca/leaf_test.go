@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -114,6 +115,48 @@ func TestClockLeaps(t *testing.T) {
 			assert.NoError(t, trusts(c.PEM(), leaf, host, clk.Now()), "after the leap")
 		})
 	}
+}
+
+// TestPanicWhileMinting checks that a panic ends the call in which it occurs, that the calls
+// that wait for it return an error, and that the next call tries again.
+func TestPanicWhileMinting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const callers = 5
+		clk := newClock()
+		broken, called := false, make(chan struct{})
+		c := mustOpen(t, Config{Now: clk.Now, Dir: privateDir(t), Roots: func() ([]byte, error) {
+			if broken {
+				<-called
+				panic("no roots")
+			}
+			return testRoots()
+		}})
+		clk.add(1000 * 24 * time.Hour) // so that another authority is created first
+		broken = true
+		panics, errs := make(chan any, callers), make(chan error, callers)
+		for range callers {
+			go func() {
+				defer func() {
+					if v := recover(); v != nil {
+						panics <- v
+					}
+				}()
+				_, err := c.Certificate(host)
+				errs <- err
+			}()
+		}
+		synctest.Wait() // all calls wait for the first one
+		close(called)
+		synctest.Wait()
+		require.Len(t, errs, callers-1, "calls that returned")
+		for range callers - 1 {
+			require.ErrorIs(t, <-errs, errPanicked)
+		}
+		assert.Equal(t, "no roots", <-panics)
+		broken = false
+		leaf := mustCert(t, c, host)
+		assert.NoError(t, trusts(c.PEM(), leaf, host, clk.Now()), "the next call")
+	})
 }
 
 func TestMintedOnce(t *testing.T) {

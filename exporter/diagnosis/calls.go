@@ -81,17 +81,20 @@ type calls struct {
 	keys  [maxOpenCalls]atomic.Uint64    // what identifies the call in each slot; 0 if it is free
 	asked [4 * maxOpenCalls]atomic.Int32 // number of open calls by fingerprint
 
-	mu    sync.Mutex // held while keys is changed; guards slots
+	mu    sync.Mutex                  // held while keys is changed; guards the fields below
+	ended [maxOpenCalls]time.Duration // when the last attempt of the call in each slot ended, since began
 	slots [maxOpenCalls]openCall
 }
+
+// began is the time that the ends of attempts are relative to.
+var began = time.Now()
 
 // openCall is a call whose last attempt failed.
 type openCall struct {
 	id       uint64
 	asked    uint64 // the fingerprint
 	action   *action
-	attempts int       // 0 if maxAttempts were counted as a call
-	ended    time.Time // of the last attempt
+	attempts int // 0 if maxAttempts were counted as a call
 	hold     time.Duration
 	outcome  classify.Outcome // of the last attempt, as the fields below
 	category classify.Category
@@ -170,10 +173,11 @@ func (c *calls) has(key uint64) bool {
 func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bool) (at Attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slot := c.previous(key, o.Start)
+	start, end := o.Start.Sub(began), o.End.Sub(began)
+	slot := c.previous(key, start)
 	if slot >= 0 {
 		last := &c.slots[slot]
-		at = Attempt{CallID: last.id, Number: last.attempts + 1, Pause: max(0, o.Start.Sub(last.ended)), Result: last.result(o, succeeded)}
+		at = Attempt{CallID: last.id, Number: last.attempts + 1, Pause: start - c.ended[slot], Result: last.result(o, succeeded)}
 		if i := slices.Index(retryResults[:], at.Result); i >= 0 {
 			a.retries[i].Add(1)
 		}
@@ -189,7 +193,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 	default:
 		asked := o.Call.Fingerprint
 		if slot < 0 {
-			slot = c.place(key, asked, o.End)
+			slot = c.place(key, asked, end)
 		} else {
 			asked = c.slots[slot].asked
 		}
@@ -197,8 +201,9 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 		if o.Duration() > slowAttempt {
 			hold = retryHoldSlow
 		}
+		c.ended[slot] = end
 		c.slots[slot] = openCall{
-			id: at.CallID, asked: asked, action: a, attempts: at.Number, ended: o.End, hold: hold,
+			id: at.CallID, asked: asked, action: a, attempts: at.Number, hold: hold,
 			outcome: o.Verdict.Outcome, category: o.Verdict.Category,
 			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable,
 		}
@@ -215,15 +220,15 @@ func newCallID() uint64 { return max(1, rand.Uint64()) } //nolint:gosec // not a
 
 // previous returns the slot of the open call that an attempt which started at the
 // given time continues, or -1. Attempts that overlap are different calls.
-func (c *calls) previous(key uint64, start time.Time) int {
+func (c *calls) previous(key uint64, start time.Duration) int {
 	found := -1
 	for i := range uint64(callProbes) {
 		slot := int((key + i) % maxOpenCalls)
 		if c.keys[slot].Load() != key {
 			continue
 		}
-		pause := start.Sub(c.slots[slot].ended)
-		if pause >= 0 && pause <= retryWindow && (found < 0 || c.slots[slot].ended.After(c.slots[found].ended)) {
+		pause := start - c.ended[slot]
+		if pause >= 0 && pause <= retryWindow && (found < 0 || c.ended[slot] > c.ended[found]) {
 			found = slot
 		}
 	}
@@ -232,15 +237,15 @@ func (c *calls) previous(key uint64, start time.Time) int {
 
 // place returns a slot for a new open call: a free one, or that of the call whose
 // last attempt is the longest ago, which is closed.
-func (c *calls) place(key, asked uint64, now time.Time) int {
+func (c *calls) place(key, asked uint64, now time.Duration) int {
 	oldest := -1
 	for i := range uint64(callProbes) {
 		slot := int((key + i) % maxOpenCalls)
-		if c.keys[slot].Load() == 0 || c.slots[slot].expired(now) {
+		if c.keys[slot].Load() == 0 || c.expired(slot, now) {
 			oldest = slot
 			break
 		}
-		if oldest < 0 || c.slots[slot].ended.Before(c.slots[oldest].ended) {
+		if oldest < 0 || c.ended[slot] < c.ended[oldest] {
 			oldest = slot
 		}
 	}
@@ -252,8 +257,12 @@ func (c *calls) place(key, asked uint64, now time.Time) int {
 	return oldest
 }
 
-// expired reports whether no further attempt is expected.
-func (k *openCall) expired(now time.Time) bool { return now.Sub(k.ended).Abs() > k.hold } // the clock may have been set back
+// expired reports whether no further attempt is expected of the call in a slot. It reads
+// the slot only if it has to: place asks for several, which are in memory that is not cached.
+func (c *calls) expired(slot int, now time.Duration) bool {
+	age := (now - c.ended[slot]).Abs() // the clock may have been set back
+	return age > retryHold && age > c.slots[slot].hold
+}
 
 // close counts the open call in a slot by its last attempt.
 func (c *calls) close(slot int) {
@@ -276,7 +285,7 @@ func (c *calls) expire(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range c.slots {
-		if c.keys[i].Load() != 0 && c.slots[i].expired(now) {
+		if c.keys[i].Load() != 0 && c.expired(i, now.Sub(began)) {
 			c.close(i)
 		}
 	}

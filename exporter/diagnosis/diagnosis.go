@@ -143,6 +143,7 @@ func New() *Diagnoser {
 // not retain o.
 func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Fault.Refused() {
+		d.incidents.observe(o, &d.noUse, &d.triggers) // what called is not known
 		return Attempt{}
 	}
 	if o.Verdict.Outcome.Failed() {

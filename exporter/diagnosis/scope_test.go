@@ -174,7 +174,7 @@ func TestScope(t *testing.T) {
 		{"it is over", join(failing(0, batchInBeijing), fleet(16*minute)), nil, "ServiceTimeout", "", ""},
 		{"another kind", failing(0, batchInBeijing), nil, "LimitExceeded", "", ""},
 		{"successes", fleet(0), nil, "", "", ""},
-		{"refused by the tap", []madeCall{{fault: classify.FaultHostRefused}}, nil, "host_refused", "", ""},
+		{"refused by the tap", []madeCall{{fault: classify.FaultHostRefused}}, nil, "host_refused", "since 08:00 UTC; blame: client", "自 08:00 UTC 起；责任方：调用方"},
 	}
 	for _, tt := range tests {
 		d := New()

@@ -88,7 +88,7 @@ func TestLines(t *testing.T) {
 		l := newLogger(t, logs.Config{Level: "debug", Format: tt.format, Writer: &out})
 		events := logs.NewEvents(l.Logger, logs.EventsConfig{})
 		for _, a := range attempt.All() {
-			r := record.New(a.Observation)
+			r := new(record.Maker).New(a.Observation)
 			if strings.HasPrefix(a.Name, "error_s") {
 				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 			}
@@ -110,7 +110,7 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 		if !a.Observation.Verdict.Outcome.Failed() {
 			continue
 		}
-		r := record.New(a.Observation)
+		r := new(record.Maker).New(a.Observation)
 		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
@@ -173,7 +173,7 @@ func TestSeverity(t *testing.T) {
 				if tt.blame != "" {
 					o.Verdict.Blame = tt.blame
 				}
-				logs.NewEvents(zap.New(core), logs.EventsConfig{Access: access}).Write(record.New(o))
+				logs.NewEvents(zap.New(core), logs.EventsConfig{Access: access}).Write(new(record.Maker).New(o))
 				if seen.Len() != 1 || seen.All()[0].Level != want {
 					t.Errorf("access %t: %v, want one line at %v", access, seen.All(), want)
 				}
@@ -210,7 +210,7 @@ func TestSampling(t *testing.T) {
 	var d counts
 	core, seen := observer.New(zap.InfoLevel)
 	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Dropped: d.add, Now: func() time.Time { return now }})
-	throttled, signature := record.New(attempt.Get("error_throttled")), record.New(attempt.Get("error_signature"))
+	throttled, signature := new(record.Maker).New(attempt.Get("error_throttled")), new(record.Maker).New(attempt.Get("error_signature"))
 
 	for range 300 {
 		events.Write(throttled)
@@ -225,7 +225,7 @@ func TestSampling(t *testing.T) {
 	for range 9 {
 		events.Write(signature)
 	}
-	diagnosed := record.New(attempt.Get("error_signature"))
+	diagnosed := new(record.Maker).New(attempt.Get("error_signature"))
 	diagnosed.Diagnose(diagnosis.New().Diagnose(attempt.Get("error_signature"), diagnosis.Attempt{}))
 	before := seen.Len()
 	events.Write(signature)
@@ -253,7 +253,7 @@ func TestSamplingIsBounded(t *testing.T) {
 	o := attempt.Get("error_html")
 	for i := range 2000 {
 		o.Verdict.Code = "Code" + strconv.Itoa(i)
-		events.Write(record.New(o))
+		events.Write(new(record.Maker).New(o))
 	}
 	// Codes beyond the bound share one count, so that many codes are no way
 	// around the sampling.
@@ -265,7 +265,7 @@ func TestSamplingIsBounded(t *testing.T) {
 func TestAccessLogIsNotSampled(t *testing.T) {
 	core, seen := observer.New(zap.InfoLevel)
 	events := logs.NewEvents(zap.New(core), logs.EventsConfig{Access: true})
-	r := record.New(attempt.Get("error_throttled"))
+	r := new(record.Maker).New(attempt.Get("error_throttled"))
 	for range 200 {
 		events.Write(r)
 	}
@@ -476,7 +476,7 @@ func TestConcurrentLines(t *testing.T) {
 func BenchmarkWrite(b *testing.B) {
 	l := newLogger(b, logs.Config{Writer: io.Discard})
 	events := logs.NewEvents(l.Logger, logs.EventsConfig{Access: true})
-	r := record.New(attempt.Get("error_throttled"))
+	r := new(record.Maker).New(attempt.Get("error_throttled"))
 	b.ReportAllocs()
 	for b.Loop() {
 		events.Write(r)

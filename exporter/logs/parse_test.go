@@ -23,7 +23,7 @@ func TestParse(t *testing.T) {
 		if !a.Observation.Verdict.Outcome.Failed() && !a.Observation.Fault.Refused() {
 			continue
 		}
-		r := record.New(a.Observation)
+		r := new(record.Maker).New(a.Observation)
 		r.ID, r.Group, r.CallID, r.Attempt = "1m4q7t9k2zjx7f2", "m3d1x69fmnqac", "90f8d68dec48708b", 2
 		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))

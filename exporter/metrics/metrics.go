@@ -14,7 +14,6 @@ package metrics
 import (
 	"maps"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -342,9 +341,13 @@ func (m *Metrics) PushDropped(signal, reason string, n int) {
 // DropCounter returns Dropped for sink, in the form that the configurations of the
 // sinks expect. It ignores reasons that the sink does not have.
 func (m *Metrics) DropCounter(sink Sink) func(reason string, n int) {
+	counters := make(map[string]prometheus.Counter)
+	for _, r := range reasonsOf[sink] {
+		counters[string(r)] = m.dropped.WithLabelValues(string(sink), string(r))
+	}
 	return func(reason string, n int) {
-		if slices.Contains(reasonsOf[sink], Reason(reason)) {
-			m.Dropped(sink, Reason(reason), n)
+		if c, ok := counters[reason]; ok && n > 0 {
+			c.Add(float64(n))
 		}
 	}
 }

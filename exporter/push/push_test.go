@@ -200,7 +200,7 @@ func TestLogRecords(t *testing.T) {
 	r := newRig(t, environment(t, "OTEL_LOGS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+b.url, "OTEL_RESOURCE_ATTRIBUTES=team=a"))
 	events := logs.NewEvents(r.log.Logger, logs.EventsConfig{Access: true})
 	for _, a := range attempt.All() {
-		one := record.New(a.Observation)
+		one := new(record.Maker).New(a.Observation)
 		if a.Name == "error_signature" {
 			one.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 3, Exported: true})
 			one.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -28,7 +29,7 @@ func TestIDsAscend(t *testing.T) {
 			t.Errorf("%q is not safe in a URL", id)
 		}
 		assert.False(t, classify.MakeRequestID(id).IsZero(), "looks like a secret")
-		assert.Equal(t, id, classify.Scrub(id), "looks like a secret")
+		assert.Equal(t, id, redact.Text(id), "looks like a secret")
 		last = id
 	}
 	if id := ids.Next(time.Time{}); id <= last {
@@ -85,7 +86,7 @@ func TestRequestIDSource(t *testing.T) {
 		{id, classify.RequestIDTap, classify.RequestIDTap},
 	} {
 		o := &classify.Observation{Verdict: classify.Verdict{RequestID: tt.id, RequestIDSource: tt.from}}
-		assert.Equal(t, tt.want, record.New(o).RequestIDSource, "%v from %q", tt.id, tt.from)
+		assert.Equal(t, tt.want, new(record.Maker).New(o).RequestIDSource, "%v from %q", tt.id, tt.from)
 	}
 }
 
@@ -95,7 +96,7 @@ func TestDimensions(t *testing.T) {
 	for _, d := range record.Dimensions() {
 		found := false
 		for _, a := range attempt.All() {
-			r := record.New(a.Observation)
+			r := new(record.Maker).New(a.Observation)
 			v := d.Value(r)
 			assert.True(t, d.Matches(r, strings.ToUpper(v)), "%s: %s does not match its own value %q", a.Name, d.Name, v)
 			if v != record.None {

@@ -3,8 +3,6 @@ package record
 import (
 	"hash/maphash"
 	"strings"
-
-	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // Maker makes records. It remembers texts that contained nothing to redact: a call that
@@ -12,32 +10,49 @@ import (
 // zero value is ready for use. It is not safe for concurrent use.
 type Maker struct{ urls, agents, words, messages harmless }
 
-// New returns the record of the attempt o. It does not retain the buffers of o.
-func New(o *classify.Observation) *Record { return new(Maker).New(o) }
-
 const (
-	maxHarmless    = 64  // number of texts that are remembered
+	harmlessSets   = 8   // chosen by the hash of a text
+	harmlessWays   = 8   // number of texts that each remembers
 	maxHarmlessLen = 512 // maximum length of each, in bytes
 )
 
 var harmlessSeed = maphash.MakeSeed()
 
-// harmless are texts that are output as they were received, by their hash. A text
-// displaces another one with the same place.
-type harmless [maxHarmless]string
+// harmless are texts that are output as they were received. Of a set, the text that was
+// added first is displaced first.
+type harmless [harmlessSets]struct {
+	texts [harmlessWays]string
+	next  int
+}
+
+// find returns the text that equals s, and whether there is one.
+func find[T string | []byte](h *harmless, s T, hash uint64) (text string, ok bool) {
+	for _, text := range h[hash%harmlessSets].texts {
+		if text == string(s) {
+			return text, true
+		}
+	}
+	return "", false
+}
+
+func (h *harmless) add(text string, hash uint64) {
+	set := &h[hash%harmlessSets]
+	set.texts[set.next] = text
+	set.next = (set.next + 1) % harmlessWays
+}
 
 // safe returns text in the form in which it is output, which is that of redact.
 func (h *harmless) safe(text []byte, redact func() string) string {
 	if len(text) > maxHarmlessLen {
 		return redact()
 	}
-	at := &h[maphash.Bytes(harmlessSeed, text)%maxHarmless]
-	if *at == string(text) {
-		return *at
+	hash := maphash.Bytes(harmlessSeed, text)
+	if known, ok := find(h, text, hash); ok {
+		return known
 	}
 	output := redact()
 	if output == string(text) {
-		*at = output
+		h.add(output, hash)
 	}
 	return output
 }
@@ -47,13 +62,15 @@ func (h *harmless) scrub(s string, limit int) string {
 	if s == "" || len(s) > maxHarmlessLen {
 		return scrub(s, limit)
 	}
-	at := &h[maphash.String(harmlessSeed, s)%maxHarmless]
-	if *at != s {
-		output := scrub(s, limit)
-		if output != s {
-			return output
-		}
-		*at = strings.Clone(s) // s may be a part of a longer text
+	hash := maphash.String(harmlessSeed, s)
+	if known, ok := find(h, s, hash); ok {
+		return known
 	}
-	return *at
+	output := scrub(s, limit)
+	if output != s {
+		return output
+	}
+	own := strings.Clone(s) // s may be a part of a longer text
+	h.add(own, hash)
+	return own
 }

@@ -23,7 +23,7 @@ import (
 func TestJSON(t *testing.T) {
 	var got bytes.Buffer
 	for _, a := range attempt.All() {
-		b, err := json.MarshalIndent(record.New(a.Observation), "", "  ")
+		b, err := json.MarshalIndent(new(record.Maker).New(a.Observation), "", "  ")
 		require.NoError(t, err)
 		got.WriteString("// " + a.Name + "\n")
 		got.Write(b)
@@ -42,14 +42,14 @@ func TestForeignTextIsScrubbed(t *testing.T) {
 		UserAgent:  []byte("tool/1 api_key=hunter2 \u009b31m"),
 		Tracestate: []byte("vendor=token:hunter2"),
 	}
-	b, err := json.Marshal(record.New(o))
+	b, err := json.Marshal(new(record.Maker).New(o))
 	require.NoError(t, err)
-	text := string(b) + record.New(o).Tracestate
+	text := string(b) + record.DetailsOf(o).Tracestate
 	for _, bad := range []string{key, "hunter2", "\u202e", "\u009b"} {
 		assert.NotContains(t, text, bad, "%q is in %s", bad, text)
 	}
 	o.Tracestate = []byte("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE")
-	got := record.New(o).Tracestate
+	got := record.DetailsOf(o).Tracestate
 	assert.Equal(t, string(o.Tracestate), got, "tracestate %q, want it kept", got)
 }
 
@@ -72,10 +72,10 @@ func TestKind(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.o.Verdict.Outcome = classify.OutcomeError
-			assert.Equal(t, tt.want, record.New(&tt.o).Kind, "kind")
+			assert.Equal(t, tt.want, new(record.Maker).New(&tt.o).Kind, "kind")
 		})
 	}
-	got := record.New(attempt.Get("canceled")).Kind
+	got := new(record.Maker).New(attempt.Get("canceled")).Kind
 	assert.Empty(t, got, "kind of a canceled call %q, want none", got)
 }
 
@@ -99,7 +99,7 @@ func TestURL(t *testing.T) {
 			o := &classify.Observation{
 				Call: classify.Call{Host: tt.host}, Scheme: tt.scheme, Port: tt.port, Target: []byte(tt.target),
 			}
-			assert.Equal(t, tt.want, record.New(o).URL, "URL")
+			assert.Equal(t, tt.want, new(record.Maker).New(o).URL, "URL")
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 			Method: fill, Scheme: "http", Port: 81, Target: []byte("/" + fill), UserAgent: []byte(fill),
 			Traceparent: []byte(fill), Tracestate: []byte(fill), Credential: fill,
 		}
-		r := record.New(o)
+		r := new(record.Maker).New(o)
 		diagnoses := fullDiagnoses()
 		r.Diagnose(diagnoses)
 		size := len(diagnoses) * int(reflect.TypeOf(diagnoses[0]).Size())
@@ -138,6 +138,13 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 		assert.LessOrEqual(t, size, record.MaxBytes, "%d bytes, documented are at most %d", size, record.MaxBytes)
 		assert.GreaterOrEqual(t, size, record.MaxBytes/2, "%d bytes of %d: the bound is idle", size, record.MaxBytes)
 		assert.True(t, strings.HasSuffix(r.Message, "..."), "a message that was cut does not show it")
+
+		o.MethodOriginal = []byte(fill)
+		d := record.DetailsOf(o)
+		for _, s := range []string{d.MethodOriginal, d.Traceparent, d.Tracestate} {
+			assert.LessOrEqual(t, len(s), 512)
+			assert.True(t, utf8.ValidString(s), "%q is no valid UTF-8", s)
+		}
 	}
 }
 
@@ -159,7 +166,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	f := func(all []diagnosis.Diagnosis, want diagnosis.Cause) {
 		t.Helper()
-		r := record.New(attempt.Get("error_signature"))
+		r := new(record.Maker).New(attempt.Get("error_signature"))
 		advice := r.Advice.Do.English
 		r.Diagnose(all)
 		got := diagnosis.Cause("")
@@ -180,10 +187,11 @@ func TestDiagnose(t *testing.T) {
 func TestRecordSharesNothingWithBuffers(t *testing.T) {
 	o := attempt.Get("error_signature")
 	o.Traceparent = []byte("00-01000000000000000000000000000000-0200000000000000-01")
-	r := record.New(o)
+	r := new(record.Maker).New(o)
 	before, err := json.Marshal(r)
 	require.NoError(t, err)
-	traceparent := r.Traceparent
+	d := record.DetailsOf(o)
+	traceparent := strings.Clone(d.Traceparent)
 	for _, b := range [][]byte{o.Target, o.UserAgent, o.Traceparent} {
 		for i := range b {
 			b[i] = '!'
@@ -191,7 +199,7 @@ func TestRecordSharesNothingWithBuffers(t *testing.T) {
 	}
 	after, err := json.Marshal(r)
 	require.NoError(t, err)
-	if !bytes.Equal(before, after) || r.Traceparent != traceparent {
+	if !bytes.Equal(before, after) || d.Traceparent != traceparent {
 		t.Errorf("the record changed with the collector's buffers:\n%s\n%s", before, after)
 	}
 }
@@ -201,7 +209,7 @@ func TestNoSecret(t *testing.T) {
 		o := a.Observation
 		o.UserAgent = []byte("curl/8 Authorization: AWS4-HMAC-SHA256 Credential=" + attempt.AccessKey + ", Signature=" + attempt.Signature)
 		o.Verdict.Message = "bad SecurityToken=" + attempt.Token + " of AccessKey " + attempt.AccessKey + " with " + attempt.Signature
-		b, err := json.Marshal(record.New(o))
+		b, err := json.Marshal(new(record.Maker).New(o))
 		require.NoError(t, err)
 		for _, secret := range []string{attempt.AccessKey, attempt.Signature, attempt.Token} {
 			assert.False(t, bytes.Contains(b, []byte(secret)), "%s: %q in %s", a.Name, secret, b)
@@ -211,13 +219,13 @@ func TestNoSecret(t *testing.T) {
 
 func TestIPv4IsPlain(t *testing.T) {
 	o := &classify.Observation{Client: netip.MustParseAddrPort("[::ffff:192.0.2.1]:99")}
-	assert.Equal(t, "192.0.2.1:99", record.New(o).Client.String(), "client")
+	assert.Equal(t, "192.0.2.1:99", new(record.Maker).New(o).Client.String(), "client")
 }
 
 func BenchmarkNew(b *testing.B) {
 	o := attempt.Get("error_throttled")
 	b.ReportAllocs()
 	for b.Loop() {
-		record.New(o)
+		new(record.Maker).New(o)
 	}
 }

@@ -14,9 +14,6 @@ import (
 
 const (
 	bannerMinutes = 5
-	// quietMinutes is how long the failures of a group may pause before they are
-	// another occurrence.
-	quietMinutes = 5
 	// usualCalls is the number of calls of which a usual share is computed.
 	usualCalls = 100
 )
@@ -37,8 +34,6 @@ type banner struct {
 	Count   uint64        // failures of that kind in the last minutes
 	Actions int           // on which it occurs
 	Newest  *groups.Group // of that kind, with the most recent failure
-	Since   time.Time     // when its present occurrence began
-	Longer  bool          // it began before Since
 	Others  int           // other kinds of failure in the last minutes
 
 	Succeeded uint64        // calls in the last hour, if nothing is failing
@@ -71,7 +66,7 @@ func (p pages) newBanner(ctx context.Context, all []groups.Group, now time.Time)
 		b.State = bannerFailing
 		b.lead(kinds[0])
 		b.Others = len(kinds) - 1
-		b.Usual, b.HasUsual = p.usual(b.Since, now)
+		b.Usual, b.HasUsual = p.usual(b.Newest.Last.Since(), now)
 	case b.Last == nil && p.Activity.Calls() == 0:
 		b.State = bannerEmpty
 	default:
@@ -93,9 +88,6 @@ func (b *banner) lead(k *kind) {
 		}
 		if b.Newest == nil || g.LastSeen.After(b.Newest.LastSeen) {
 			b.Newest = g
-		}
-		if since, longer := onset(g); b.Since.IsZero() || since.Before(b.Since) {
-			b.Since, b.Longer = since, longer
 		}
 	}
 	b.Actions = len(actions)
@@ -198,28 +190,6 @@ func (p pages) usual(since, now time.Time) (share float64, ok bool) {
 		return 0, false
 	}
 	return float64(failed) / float64(calls), true
-}
-
-// onset returns when the present occurrence of a group began: after the last pause
-// of quietMinutes. If there is none in its trend, longer is true.
-func onset(g *groups.Group) (since time.Time, longer bool) {
-	counts := g.Trend.Counts
-	first, quiet := len(counts), 0
-	for i := range slices.Backward(counts) {
-		if counts[i] > 0 {
-			first, quiet = i, 0
-		} else if quiet++; quiet >= quietMinutes && first < len(counts) {
-			break
-		}
-	}
-	start := g.Trend.Start.Add(time.Duration(first) * time.Minute)
-	switch {
-	case g.FirstSeen.After(start.Add(-time.Minute)):
-		return g.FirstSeen, false
-	case first < quietMinutes:
-		return g.Trend.Start, true
-	}
-	return start, false
 }
 
 func sum(counts []uint32) (n uint64) {

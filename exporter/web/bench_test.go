@@ -24,7 +24,7 @@ func BenchmarkPages(b *testing.B) {
 		ids := record.NewIDs()
 		var failures []*record.Record
 		for _, a := range attempt.All() {
-			if r := record.New(a.Observation); r.Failed() {
+			if r := new(record.Maker).New(a.Observation); r.Failed() {
 				r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 				failures = append(failures, r)
 			}

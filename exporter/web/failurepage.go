@@ -19,7 +19,6 @@ type failureData struct {
 	frame
 	ID       string           // an ID or a request ID, as given in the path
 	Failure  *record.Record   // nil if there is none
-	Since    time.Time        // when failures of its kind began, as far as is known
 	Attempts []*record.Record // of the same call, oldest first; one or more
 	Group    *groups.Group    // nil if it is not known
 	Spark    sparkline
@@ -57,12 +56,6 @@ func (p pages) failurePage(w http.ResponseWriter, r *http.Request) {
 	}
 	if g, ok := p.api.Groups.Find(f.Group, p.Now(), p.Activity.Calls()); ok {
 		d.Group, d.Spark = &g, newSparkline(g.Trend.Counts)
-	}
-	if d.Since = f.Scope.Since; d.Since.IsZero() {
-		d.Since = f.Time
-		if d.Group != nil {
-			d.Since = d.Group.FirstSeen
-		}
 	}
 	render(w, "failure.html", d)
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/activity"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
+	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/journal"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
@@ -407,6 +408,38 @@ func TestScopeOnPages(t *testing.T) {
 		if !strings.Contains(banner, want) || strings.Contains(banner, "UTC</") || strings.Contains(banner, "; blame") || strings.Contains(banner, "责任方：配额") ||
 			!strings.Contains(banner, `datetime="2026-11-23T06:53:00.000Z" data-style="moment"`) || !strings.Contains(banner, `datetime="2026-11-23T06:52:00.000Z" data-style="minute"`) {
 			t.Errorf("%s: %s", language, banner)
+		}
+	}
+}
+
+// TestOneSince checks that all outputs have the same begin of a failure that paused for less
+// than the 15 minutes after which it begins again.
+func TestOneSince(t *testing.T) {
+	for pause, want := range map[time.Duration]string{14 * time.Minute: "07:47", 16 * time.Minute: "08:01"} {
+		const id = "1m4q7t9k001x7f2"
+		h := handler(func(o *web.Options) {
+			o.Journal, o.Groups, o.Activity, o.Diagnoser = journal.New(100), groups.New(0), new(activity.Activity), diagnosis.New()
+			for i, ago := range []time.Duration{pause, 0} {
+				a := attempt.Get("error_throttled")
+				a.End = now.Add(-ago)
+				o.Activity.Observe(a)
+				o.Diagnoser.Observe(a)
+				r := new(record.Maker).New(a)
+				r.Scope, _ = o.Diagnoser.Scope(r.Kind, a.End)
+				r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)
+				o.Groups.Add(r)
+				o.Journal.Add(r)
+			}
+		})
+		at := "2026-11-23T" + want + ":"
+		for target, begin := range map[string]string{
+			"/":                                  `<dt>Since</dt><dd data-answer="since"><time datetime="` + at,
+			"/failures/" + id:                    `<dt>Since</dt><dd><time datetime="` + at,
+			"/api/v1/failures/" + id + "/ticket": "since " + want + " UTC",
+			"/api/v1/failures/" + id:             `"scope":{"since":"` + at,
+			"/api/v1/incidents":                  `"since":"` + at,
+		} {
+			assert.Contains(t, browse(h, target).Body.String(), begin, "%s after a pause of %v", target, pause)
 		}
 	}
 }

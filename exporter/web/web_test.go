@@ -63,7 +63,7 @@ func filled() web.Options {
 		}
 		opts.Activity.Observe(o)
 		opts.Diagnoser.Observe(o)
-		if r := record.New(o); r.Failed() {
+		if r := new(record.Maker).New(o); r.Failed() {
 			r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
 			r.Scope, _ = opts.Diagnoser.Scope(r.Kind, o.End)
 			r.ID = fmt.Sprintf("1m4q7t9k%03dx7f2", i)

@@ -58,7 +58,7 @@ func TestSummaryOfFailures(t *testing.T) {
 		o.Verdict.RequestID = classify.MakeRequestID(id)
 		m.Observe(o, record.Span{})
 		if o.Verdict.Outcome.Failed() {
-			r := record.New(o)
+			r := new(record.Maker).New(o)
 			r.ID = ids.Next(o.End)
 			g.Add(r)
 		}

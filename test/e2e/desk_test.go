@@ -192,8 +192,8 @@ func TestDesk(t *testing.T) {
 		b.until("times are local", `Number(document.querySelector("#results time").textContent.slice(0, 2)) === (Number(document.querySelector("#results time").dateTime.slice(11, 13)) + 8) % 24`)
 		// The banner says since when once, and in local time, as do the bars of the chart.
 		b.open("/")
-		local := `new Date(document.querySelector('[data-answer="since"] time').dateTime).toTimeString().slice(0, 8)`
-		b.until("the banner is in local time", `document.querySelector('[data-answer="since"] time').textContent === `+local)
+		local := `new Date(document.querySelector('[data-answer="since"] time').dateTime).toTimeString().slice(0, 5)`
+		b.until("the banner is in local time", `document.querySelector('[data-answer="since"] time').textContent.endsWith(" " + `+local+`)`)
 		if got := b.text(`document.querySelector("#banner").textContent + [...document.querySelectorAll("svg.failures title")].map((e) => e.textContent).join(" ")`); strings.Contains(got, "UTC") || strings.Count(strings.ToLower(got), "since") != 1 {
 			t.Errorf("the banner or the chart is not in local time, or repeats since when: %s", got)
 		}
@@ -433,7 +433,7 @@ func anHour(now time.Time) web.Options {
 		o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: status, Header: noFields{}, Body: []byte(body)})
 		opts.Activity.Observe(o)
 		place := diagnoser.Observe(o)
-		if r := record.New(o); r.Failed() {
+		if r := new(record.Maker).New(o); r.Failed() {
 			r.Diagnose(diagnoser.Diagnose(o, place))
 			r.Scope, _ = diagnoser.Scope(r.Kind, o.End)
 			r.ID = ids.Next(at)
