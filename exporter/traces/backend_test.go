@@ -54,9 +54,9 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			tr := traces.New(t.Context(), traces.Config{Dropped: d.add})
 			const n = 1000
 			o := attempt.Get("error_throttled")
-			r := newRecord(o, tr.Decide(o))
+			r, details := newRecord(o, tr.Decide(o))
 			for range n {
-				tr.Record(r)
+				tr.Record(r, details)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
