@@ -42,6 +42,7 @@ type rig struct {
 	secured chan error  // of each Secured
 	tls     *tls.Config // that clients are served under, within a CONNECT
 	upTLS   bool        // the upstream speaks TLS
+	plain   bool        // HTTP without TLS within a CONNECT is served
 
 	// What the handlers do; nil is the usual.
 	route   func(x *Exchange) (Route, error)
@@ -133,7 +134,7 @@ type testHandler struct {
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
 	if x.Request.Form == http1.FormAuthority {
-		route := Route{Key: Key{Host: "h", Port: 443}}
+		route := Route{Key: Key{Host: "h", Port: 443}, Plain: h.rig.plain}
 		if h.rig.tls != nil {
 			route.TLS = func() (*tls.Config, error) { return h.rig.tls, nil }
 		}
