@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -59,7 +60,7 @@ func (q *Query) form(s []byte) {
 			s = s[1:] // what parts the pairs
 		}
 		if bytes.IndexByte(name, '%') >= 0 && len(name) <= 3*longestParam {
-			name = appendUnescaped(buf[:0], name)
+			name = unescape.AppendURL(buf[:0], name)
 		}
 		q.take(name, param{raw: value, enc: encodedURL})
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 )
 
 // pairs reads a query or a form. If it is cut, its last pair is left out, because a
@@ -29,7 +30,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 			return
 		}
 		if escaped && len(name) <= 3*longestParam {
-			name = appendUnescaped(buf[:0], name)
+			name = unescape.AppendURL(buf[:0], name)
 		}
 		p := q.place(name)
 		if p != nil {

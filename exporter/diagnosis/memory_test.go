@@ -28,7 +28,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range n {
 		actions[i], credentials[i] = fmt.Sprintf("Action%d", i), fmt.Sprintf("credential-%d", i)
 	}
-	signature := &classify.Signature{Checks: 30}
+	signature := &signature.Result{Checks: 30}
 	agent := []byte(strings.Repeat("a", 2*maxAgentKey))
 	causes() // what is read once
 	byCause()
