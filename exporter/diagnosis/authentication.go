@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 // authenticationInput is the input for finding out why a request was not
