@@ -5,31 +5,22 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // pairs reads a query or a form. If it is cut, its last pair is left out, because a
 // part of a name would be another name.
 func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
-	for i := 0; i < len(s); i++ {
-		start, escaped := i, false
-		for i < len(s) && s[i] != '=' && s[i] != '&' {
-			escaped = escaped || s[i] == '%'
-			i++
-		}
-		name := s[start:i]
-		var value []byte
-		if i < len(s) && s[i] == '=' {
-			value = s[i+1:]
-			if end := bytes.IndexByte(value, '&'); end >= 0 {
-				value = value[:end]
-			}
-			i += 1 + len(value)
-		}
-		if i == len(s) && cut {
+	escapes := bytes.IndexByte(s, '%') >= 0
+	for len(s) > 0 {
+		var pair []byte
+		pair, s = syntax.Cut(s, '&')
+		if s == nil && cut {
 			return
 		}
-		if escaped && len(name) <= 3*longestParam {
+		name, value := syntax.Cut(pair, '=')
+		if escapes && len(name) <= 3*longestParam && bytes.IndexByte(name, '%') >= 0 {
 			name = unescape.AppendURL(buf[:0], name)
 		}
 		p := q.place(name)
@@ -37,7 +28,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 			q.offer(p, value, encodedURL)
 		}
 		if !IsSignatureParam(name) {
-			q.asked.add(s[start:i])
+			q.asked.add(pair)
 		}
 	}
 }

@@ -38,11 +38,11 @@ const statusDryRun = 412
 // Bodies compressed with gzip, deflate, Brotli and Zstandard, and texts in UTF-16
 // and GB 18030 (including GBK and GB 2312) are decoded. Verdict.Unread gives the
 // reason if a part of the body could not be read.
-func (c *Classifier) Response(call *Call, r *Response) Verdict {
-	v := Verdict{Status: r.Status}
+func (c *Classifier) Response(call *Call, r *Response) (v Verdict) {
+	v.Status = r.Status
 	var rd reading
 	d := c.read(r, &v, &rd)
-	v.RequestID = requestID(r.Header, &rd)
+	readRequestID(&v.RequestID, r.Header, &rd)
 	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
 		v.Empty = call != nil && rd.empty(call.Action)
@@ -99,7 +99,8 @@ func (c *Classifier) RequestID(r *Response) RequestID {
 	var rd reading
 	d := c.read(r, &v, &rd)
 	defer d.release()
-	return requestID(r.Header, &rd)
+	readRequestID(&v.RequestID, r.Header, &rd)
+	return v.RequestID
 }
 
 // get returns the value of a field of h, which may be nil.
@@ -121,23 +122,22 @@ func (v *Verdict) AdoptRequestID(request Header) {
 	}
 }
 
-// requestID returns the ID from the header field, or else from the body.
-func requestID(h Header, rd *reading) RequestID {
-	if id := MakeRequestID(bytes.TrimSpace(get(h, headerRequestID))); !id.IsZero() {
-		return id
-	}
-	if rd.requestID.raw == nil {
-		return RequestID{}
+// readRequestID sets id, which is zero, to the ID from the header field, or else from the
+// body.
+func readRequestID(id *RequestID, h Header, rd *reading) {
+	setRequestID(id, bytes.TrimSpace(get(h, headerRequestID)))
+	if !id.IsZero() || rd.requestID.raw == nil {
+		return
 	}
 	// Most IDs contain no escapes. In XML, an ampersand begins an entity.
 	raw := bytes.TrimSpace(rd.requestID.raw)
 	if rd.requestID.esc != escapeXML || bytes.IndexByte(raw, '&') < 0 {
-		if id := MakeRequestID(raw); !id.IsZero() {
-			return id
+		if setRequestID(id, raw); !id.IsZero() {
+			return
 		}
 	}
 	var buf [2 * MaxRequestID]byte // large enough to detect that an ID is too long
-	return MakeRequestID(clean(buf[:0], rd.requestID))
+	setRequestID(id, clean(buf[:0], rd.requestID))
 }
 
 // outcome returns the outcome of a response with the given status and body.

@@ -238,25 +238,30 @@ type RequestID struct {
 // MakeRequestID returns the ID in b. It returns the zero value if b is empty,
 // longer than MaxRequestID, looks like an access key, or contains anything but
 // printable ASCII without spaces, quotes, backslashes and angle brackets.
-func MakeRequestID[T string | []byte](b T) RequestID {
-	var id RequestID
+func MakeRequestID[T string | []byte](b T) (id RequestID) {
+	setRequestID(&id, b)
+	return id
+}
+
+// setRequestID sets id, which is zero, to MakeRequestID(b).
+func setRequestID[T string | []byte](id *RequestID, b T) {
 	if len(b) == 0 || len(b) > MaxRequestID {
-		return id
+		return
 	}
 	copy(id.b[:], b)
 	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
 	if id.uuid = redact.IsUUID(b); id.uuid {
-		return id
+		return
 	}
 	for _, c := range id.b[:id.n] {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\'' || c == '\\' || c == '<' || c == '>' {
-			return RequestID{}
+			*id = RequestID{}
+			return
 		}
 	}
 	if redact.LooksKey(id.b[:id.n]) {
-		return RequestID{}
+		*id = RequestID{}
 	}
-	return id
 }
 
 // IsZero reports whether there is no ID.

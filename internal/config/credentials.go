@@ -41,7 +41,7 @@ func parseAlias(text string) (CredentialAlias, error) {
 	name, value, ok := strings.Cut(text, "=")
 	switch {
 	case !ok || value == "" || !isAliasName(name):
-		return CredentialAlias{}, usererror.New("not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
+		return CredentialAlias{}, usererror.New("the value, which is not shown because it may be an access key, is not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
 	case name == "none" || name == diagnosis.OtherCredential:
 		return CredentialAlias{}, usererror.New("the alias "+name+" has a meaning of its own in metrics", "choose another name")
 	case redact.LooksKey(name):
