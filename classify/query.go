@@ -8,6 +8,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -102,7 +103,7 @@ func (q *Query) take(name []byte, p param) {
 	case ascii.EqualFold(name, "pagesize"), ascii.EqualFold(name, "maxresults"):
 		own, keyed = &q.size, false
 	default:
-		keyed = !IsSignatureParam(name)
+		keyed = !signature.IsParam(name)
 	}
 	if own != nil {
 		own.offer(p.raw, p.enc)

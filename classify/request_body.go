@@ -5,6 +5,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -27,7 +28,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 		if p != nil {
 			q.offer(p, value, encodedURL)
 		}
-		if !IsSignatureParam(name) {
+		if !signature.IsParam(name) {
 			q.asked.add(pair)
 		}
 	}
@@ -58,7 +59,7 @@ func (q *wanted) body(r *Request) {
 			if p != nil {
 				q.offer(p, value, encodedNot)
 			}
-			if !signed && !IsSignatureParam(name) {
+			if !signed && !signature.IsParam(name) {
 				q.asked.addPart(name, value)
 			}
 		})

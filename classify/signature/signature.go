@@ -125,7 +125,7 @@ type Request struct {
 	Body   []byte
 	Extent Extent
 	// ServiceOf returns the service of an action, or "" if the action is not documented
-	// in that version.
+	// in that version. It must not be nil.
 	ServiceOf func(action, version string) string
 }
 

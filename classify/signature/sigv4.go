@@ -147,7 +147,7 @@ func (i *inspection) scope(credential, date string) {
 	}
 }
 
-// action returns the documented action that query or form name.
+// action returns the action that the query or the form names.
 func (i *inspection) action() string {
 	for _, pairs := range [...][]rawPair{i.query, i.form} {
 		if v := value(pairs, "Action"); v != "" {
@@ -157,7 +157,7 @@ func (i *inspection) action() string {
 	return ""
 }
 
-// version returns the version that query or form name.
+// version returns the version that the query or the form names.
 func (i *inspection) version() string {
 	for _, pairs := range [...][]rawPair{i.query, i.form} {
 		if v := value(pairs, "Version"); v != "" {
