@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/netfault"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
@@ -48,6 +49,9 @@ type errorResponse struct {
 
 // explain returns the response for the error that kept a request from being sent.
 func explain(err error) errorResponse {
+	if netfault.IsExhausted(err) {
+		err = upstream.ErrNoDescriptors
+	}
 	if bad, ok := errors.AsType[*http1.RefusalError](err); ok {
 		return errorResponse{
 			status: bad.Status, fault: classify.FaultBadRequest,
@@ -71,7 +75,7 @@ func statusOf(fault classify.Fault, lasting bool) int {
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
-	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout:
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout, classify.FaultExhausted:
 		if !lasting {
 			return 503
 		}
@@ -102,6 +106,7 @@ var codes = map[classify.Fault]string{
 	classify.FaultConnRefused: "TapUpstreamRefused",
 	classify.FaultDialTimeout: "TapUpstreamSilent",
 	classify.FaultTLS:         "TapUpstreamNotTrusted",
+	classify.FaultExhausted:   "TapExhausted",
 }
 
 const codeUnreachable = "TapUpstreamUnreachable"
