@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -89,7 +92,7 @@ func (c *Classifier) action(q *wanted) string {
 // in that version.
 func (c *Classifier) serviceOf(action, version string) string {
 	var buf [maxName]byte
-	for _, a := range c.actions[string(appendLower(buf[:0], []byte(action)))] {
+	for _, a := range c.actions[string(ascii.AppendLower(buf[:0], []byte(action)))] {
 		if version == "" || a.Version == version {
 			return a.Service
 		}
@@ -102,12 +105,12 @@ func (c *Classifier) serviceOf(action, version string) string {
 func (c *Classifier) place(q *wanted, host string) (service, region string) {
 	scope, enc := q.scope, encodedNot
 	if scope == nil {
-		_, scope = splitCredential(q.credential.raw)
+		_, scope = syntax.SplitCredential(q.credential.raw)
 		enc = q.credential.enc
 	}
 	var buf [4 * maxName]byte
 	p := param{raw: scope, enc: enc}
-	inRegion, ofService := readScope(p.append(buf[:0]))
+	inRegion, ofService := syntax.SplitScope(p.append(buf[:0]))
 	service, region = c.named(ofService).lower, c.named(inRegion).lower
 	var text [maxName]byte
 	if service == "" {
@@ -172,11 +175,11 @@ func (c *Classifier) isOpenName(b []byte) bool {
 	if !isName(b) {
 		return false
 	}
-	if len(b) < minKeyID {
+	if !redact.LooksKey(b) {
 		return true
 	}
 	var buf [maxName]byte
-	return c.actions[string(appendLower(buf[:0], b))] != nil || !looksKey(b)
+	return c.actions[string(ascii.AppendLower(buf[:0], b))] != nil
 }
 
 // isName reports whether b has the form of the vendor's actions, versions, services

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // Entry is one entry of the error catalogue.
@@ -142,12 +144,12 @@ func (c *Catalog) Extend(name string, data []byte) (*Catalog, error) {
 	replaced := make(map[string]bool, len(added))
 	for _, e := range added {
 		if !e.Refines {
-			replaced[fold(e.Code)] = true
+			replaced[ascii.ToLower(e.Code)] = true
 		}
 	}
 	entries := make([]*Entry, 0, len(c.entries)+len(added))
 	for _, e := range c.entries {
-		if !replaced[fold(e.Code)] {
+		if !replaced[ascii.ToLower(e.Code)] {
 			entries = append(entries, e)
 		}
 	}
@@ -184,8 +186,8 @@ func index(entries []*Entry, extra int) *Catalog {
 // add adds e to the indexes.
 func (c *Catalog) add(e *Entry, extra bool) {
 	for i, name := range append([]string{e.Code}, e.Aliases...) {
-		name = fold(name)
-		if old, ok := c.named[name]; !ok || i == 0 && !e.Refines && (extra || fold(old.Code) != name) {
+		name = ascii.ToLower(name)
+		if old, ok := c.named[name]; !ok || i == 0 && !e.Refines && (extra || ascii.ToLower(old.Code) != name) {
 			c.named[name] = e
 		}
 		if e.onWire() {
@@ -217,12 +219,9 @@ func (c *Catalog) Entries() []*Entry { return c.entries }
 // not return entries that refine another one. The names of faults and placeholders
 // are found too.
 func (c *Catalog) Lookup(code string) (*Entry, bool) {
-	e, ok := c.named[fold(strings.TrimSpace(code))]
+	e, ok := c.named[ascii.ToLower(strings.TrimSpace(code))]
 	return e, ok
 }
-
-// fold lowers ASCII letters.
-func fold(s string) string { return string(appendLower(nil, []byte(s))) }
 
 // failedResponse holds the parts of a failed response that entries are matched by.
 type failedResponse struct {
@@ -241,7 +240,7 @@ func (a *failedResponse) lower() []byte {
 	text := a.lowered[:min(len(a.message), maxMessage)]
 	if !a.hasLowered {
 		for i := range text {
-			text[i] = lower(a.message[i])
+			text[i] = ascii.Lower(a.message[i])
 		}
 		a.hasLowered = true
 	}

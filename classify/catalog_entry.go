@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // The keys by which an entry is named.
@@ -120,13 +122,13 @@ func (r *entryParser) name() error {
 		if i > 0 {
 			line = r.given["aliases"]
 		}
-		if at, taken := r.seen[fold(code)]; taken {
+		if at, taken := r.seen[ascii.ToLower(code)]; taken {
 			return r.wrong(line, fmt.Sprintf("%q is already a name of the entry at line %d", code, at), "merge the two entries")
 		}
 		if i > 0 && r.knowsCode(code) {
 			return r.wrong(line, fmt.Sprintf("the alias %q is the code of an entry of the catalogue", code), "replace that entry by its code, or refine it")
 		}
-		r.seen[fold(code)] = r.line
+		r.seen[ascii.ToLower(code)] = r.line
 	}
 	return nil
 }
@@ -138,7 +140,7 @@ func (p *catalogParser) knowsCode(code string) bool {
 		return false
 	}
 	e, ok := p.known.Lookup(code)
-	return ok && fold(e.Code) == fold(code)
+	return ok && ascii.ToLower(e.Code) == ascii.ToLower(code)
 }
 
 // inherit copies the keys that a refining entry omits from the entry that it refines.
@@ -188,7 +190,7 @@ func (r *entryParser) inherit() error {
 // it extends.
 func (r *entryParser) base(code string) *Entry {
 	for _, e := range r.entries {
-		if !e.Refines && e.onWire() && fold(e.Code) == fold(code) {
+		if !e.Refines && e.onWire() && ascii.ToLower(e.Code) == ascii.ToLower(code) {
 			return e
 		}
 	}

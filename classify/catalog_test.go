@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -149,7 +150,7 @@ func TestCatalogMatch(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			e, m := cat.match(&failedResponse{
 				status: tt.status, is2xx: tt.masked,
-				code: appendLower(nil, []byte(tt.code)), message: []byte(tt.message),
+				code: ascii.AppendLower(nil, []byte(tt.code)), message: []byte(tt.message),
 			})
 			got, category := "", Category("")
 			if e != nil {

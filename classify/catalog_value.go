@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // codeForm is the syntax of a code, which is used as a label value.
@@ -81,7 +83,7 @@ func (r *entryParser) code(key string, v *yaml.Node) (string, error) {
 // status parses an HTTP status or a class of statuses.
 func (r *entryParser) status(_ string, v *yaml.Node) (int, error) {
 	s := scalar(v)
-	if class, ok := strings.CutSuffix(fold(s), "xx"); ok && (class == "3" || class == "4" || class == "5") {
+	if class, ok := strings.CutSuffix(ascii.ToLower(s), "xx"); ok && (class == "3" || class == "4" || class == "5") {
 		return int(class[0] - '0'), nil
 	}
 	n, err := strconv.Atoi(s)

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/text/encoding/simplifiedchinese"
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // charset is a character set.
@@ -72,7 +74,7 @@ func charsetNamed(name []byte) charset {
 		{"x-gbk", charsetGB},
 		{"cp936", charsetGB},
 	} {
-		if equalFold(name, known.name) {
+		if ascii.EqualFold(name, known.name) {
 			return known.set
 		}
 	}
@@ -88,7 +90,7 @@ func parameter(text []byte, name string) []byte {
 		}
 		before, value := text[:len(text)-len(rest)+i], rest[i+1:]
 		start := len(before) - len(name)
-		if start >= 0 && equalFold(before[start:], name) && (start == 0 || !isNameByte(before[start-1])) {
+		if start >= 0 && ascii.EqualFold(before[start:], name) && (start == 0 || !isNameByte(before[start-1])) {
 			value = bytes.TrimLeft(value, "\"'")
 			if end := bytes.IndexAny(value, "\"'; \t"); end >= 0 {
 				value = value[:end]

@@ -1,6 +1,9 @@
 package classify
 
-import "github.com/ksyun-tap/ksyun-tap/hostname"
+import (
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/hostname"
+)
 
 // Classifier classifies requests and responses using a catalogue. It is safe for
 // concurrent use.
@@ -24,7 +27,7 @@ func New(cat *Catalog) *Classifier {
 		}
 	}
 	for _, a := range actions {
-		c.actions[fold(a.Name)] = append(c.actions[fold(a.Name)], a)
+		c.actions[ascii.ToLower(a.Name)] = append(c.actions[ascii.ToLower(a.Name)], a)
 	}
 	// Reserve room for documented names before any are received.
 	for _, a := range actions {
@@ -41,7 +44,7 @@ func (c *Classifier) examine(text string) word {
 	var buf [hostname.MaxLength]byte
 	w.isHost = string(hostname.AppendLower(buf[:0], []byte(text))) == text
 	if w.isName = c.isOpenName([]byte(text)); w.isName {
-		w.lower = fold(text)
+		w.lower = ascii.ToLower(text)
 		w.actions = c.actions[w.lower]
 	}
 	return w

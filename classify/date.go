@@ -3,6 +3,8 @@ package classify
 import (
 	"bytes"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // ServerTime returns the time in the Date field of a response, in whole seconds.
@@ -49,7 +51,7 @@ func httpDate(b []byte) time.Time {
 // containsFold reports whether b contains word, which is in lower case.
 func containsFold(b []byte, word string) bool {
 	for i := 0; i+len(word) <= len(b); i++ {
-		if equalFold(b[i:i+len(word)], word) {
+		if ascii.EqualFold(b[i:i+len(word)], word) {
 			return true
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // The limits for decompressing the copy of a compressed body, in bytes.
@@ -95,13 +97,13 @@ func codingOf(body, list []byte) coding {
 		return codingZstd
 	}
 	name := bytes.TrimSpace(list[bytes.LastIndexByte(list, ',')+1:])
-	if len(name) == 0 || equalFold(name, "identity") || looksPlain(body) {
+	if len(name) == 0 || ascii.EqualFold(name, "identity") || looksPlain(body) {
 		return codingNone
 	}
 	switch {
-	case equalFold(name, "deflate"):
+	case ascii.EqualFold(name, "deflate"):
 		return codingDeflate
-	case equalFold(name, "br"):
+	case ascii.EqualFold(name, "br"):
 		return codingBrotli
 	}
 	return codingUnknown

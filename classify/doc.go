@@ -9,6 +9,9 @@
 // or panics. What cannot be read is left unknown, and Verdict.Unread gives the
 // reason.
 //
+// Package redact finds the secrets that texts of the vendor and of requests contain,
+// and hides them.
+//
 // The catalogue is data (catalog.yaml, embedded). Users can extend it with their
 // own files.
 package classify

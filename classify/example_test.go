@@ -15,8 +15,3 @@ func ExampleClassifier_Response() {
 	fmt.Println(v.Outcome, v.CanonicalCode(), v.Category, v.Blame, v.Retryable, v.RequestID)
 	// Output: error LimitExceeded throttled quota true a1
 }
-
-func ExampleRedactTarget() {
-	fmt.Println(classify.RedactTarget([]byte("/?Action=ListMetrics&Accesskey=AKLT1&Signature=c2ln")))
-	// Output: /?Action=ListMetrics&Accesskey=REDACTED&Signature=REDACTED
-}

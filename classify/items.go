@@ -3,6 +3,9 @@ package classify
 import (
 	"bytes"
 	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 // The limits of Items.
@@ -75,7 +78,7 @@ func listOf(body []byte, name string) []item {
 	}
 	var buf [maxKey]byte
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
-		if !equalFold(key, name) || !s.enter('[') {
+		if !ascii.EqualFold(key, name) || !s.enter('[') {
 			s.skip()
 			continue
 		}
@@ -102,9 +105,9 @@ func (s *scanner) item() (i item, ok bool) {
 	var buf [maxKey]byte
 	for key, more := s.key(&buf); more; key, more = s.key(&buf) {
 		switch {
-		case equalFold(key, "instanceid"), equalFold(key, "instance"):
+		case ascii.EqualFold(key, "instanceid"), ascii.EqualFold(key, "instance"):
 			i.instance.offer(s.scalar())
-		case equalFold(key, "metricname"), equalFold(key, "label"):
+		case ascii.EqualFold(key, "metricname"), ascii.EqualFold(key, "label"):
 			i.metric.offer(s.scalar())
 		default:
 			s.skip()
@@ -126,7 +129,7 @@ func (i *item) name() string {
 
 // itemName returns the name of an item for output.
 func itemName(instance, metric string) string {
-	return Scrub(strings.TrimSpace(instance + " " + metric))
+	return redact.Text(strings.TrimSpace(instance + " " + metric))
 }
 
 // text returns the field in plain text, cut to maxItemName.

@@ -1,5 +1,7 @@
 package classify
 
+import "github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+
 // response parses the body of a response. Only top-level fields and the fields of
 // known objects are used: an "error" inside the data is data.
 //
@@ -29,51 +31,51 @@ func (s *scanner) fields(rd *reading) {
 func (s *scanner) topField(key []byte, rd *reading) {
 	switch len(key) {
 	case len("code"):
-		if equalFold(key, "code") {
+		if ascii.EqualFold(key, "code") {
 			rd.flatCode.offerWhole(s.scalar())
 			return
 		}
-		if equalFold(key, "type") {
+		if ascii.EqualFold(key, "type") {
 			rd.flatKind.offerWhole(s.scalar())
 			return
 		}
 	case len("error"), len("errors"):
-		if equalFold(key, "error") || equalFold(key, "errors") {
+		if ascii.EqualFold(key, "error") || ascii.EqualFold(key, "errors") {
 			s.errorValue(rd)
 			return
 		}
 	case len("message"):
-		if equalFold(key, "message") {
+		if ascii.EqualFold(key, "message") {
 			rd.flatMessage.offer(s.scalar())
 			return
 		}
 	case len("codeDesc"): // and Response
-		if equalFold(key, "codedesc") {
+		if ascii.EqualFold(key, "codedesc") {
 			rd.flatDesc.offerWhole(s.scalar())
 			return
 		}
-		if equalFold(key, "response") && s.wrapper(rd) {
+		if ascii.EqualFold(key, "response") && s.wrapper(rd) {
 			return
 		}
 	case len("isPartial"):
-		if equalFold(key, "ispartial") {
+		if ascii.EqualFold(key, "ispartial") {
 			v := s.scalar()
-			rd.partial = rd.partial || equalFold(v.raw, "true") && !v.cut
+			rd.partial = rd.partial || ascii.EqualFold(v.raw, "true") && !v.cut
 			return
 		}
 	case len("errorMessage"), len("errorMessages"): // and ErrorResponse
-		if equalFold(key, "errormessage") || equalFold(key, "errormessages") {
+		if ascii.EqualFold(key, "errormessage") || ascii.EqualFold(key, "errormessages") {
 			s.itemErrors(rd)
 			return
 		}
-		if equalFold(key, "errorresponse") {
+		if ascii.EqualFold(key, "errorresponse") {
 			rd.failed = rd.failed || !s.emptyValue()
 			if s.wrapper(rd) {
 				return
 			}
 		}
 	case len("responseMetadata"):
-		if equalFold(key, "responsemetadata") {
+		if ascii.EqualFold(key, "responsemetadata") {
 			s.metadata(rd)
 			return
 		}
@@ -101,7 +103,7 @@ func (s *scanner) wrapper(rd *reading) bool {
 // rather than requested data.
 func isEnvelope(key []byte) bool {
 	for _, name := range []string{"msg", "status", "success", "path", "timestamp", "time", "traceid", "detail", "details", "description", "reason"} {
-		if equalFold(key, name) {
+		if ascii.EqualFold(key, name) {
 			return true
 		}
 	}
@@ -154,7 +156,7 @@ func (s *scanner) errorObject(rd *reading) {
 	var found, fine bool
 	for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
 		switch {
-		case equalFold(key, "code"):
+		case ascii.EqualFold(key, "code"):
 			v := s.scalar()
 			if string(v.raw) == "0" {
 				fine = true
@@ -162,19 +164,19 @@ func (s *scanner) errorObject(rd *reading) {
 			}
 			found = found || !v.empty()
 			rd.code.offerWhole(v)
-		case equalFold(key, "message"):
+		case ascii.EqualFold(key, "message"):
 			v := s.scalar()
 			found = found || !v.empty()
 			rd.message.offer(v)
-		case equalFold(key, "type"):
+		case ascii.EqualFold(key, "type"):
 			v := s.scalar()
 			found = found || !v.empty()
 			rd.kind.offerWhole(v)
-		case equalFold(key, "innercode"):
+		case ascii.EqualFold(key, "innercode"):
 			rd.inner.offerWhole(s.scalar())
 		case isRequestID(key):
 			rd.requestID.offerWhole(s.scalar())
-		case equalFold(key, "error") && !s.nested:
+		case ascii.EqualFold(key, "error") && !s.nested:
 			s.nested = true
 			s.errorValue(rd)
 			s.nested = false
@@ -196,7 +198,7 @@ func (s *scanner) itemErrors(rd *reading) {
 		s.i++
 		var buf [maxKey]byte
 		for key, ok := s.key(&buf); ok; key, ok = s.key(&buf) {
-			if s.peek() == '[' && (equalFold(key, "errormessage") || equalFold(key, "member")) {
+			if s.peek() == '[' && (ascii.EqualFold(key, "errormessage") || ascii.EqualFold(key, "member")) {
 				s.itemList(rd)
 				continue
 			}

@@ -3,6 +3,8 @@ package classify
 import (
 	"bytes"
 	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // pattern is a parsed message pattern: literal text in which * matches any
@@ -15,7 +17,7 @@ type pattern struct {
 // newPattern parses the pattern s.
 func newPattern(s string) *pattern {
 	p := &pattern{}
-	for part := range strings.SplitSeq(fold(s), "*") {
+	for part := range strings.SplitSeq(ascii.ToLower(s), "*") {
 		p.parts = append(p.parts, []byte(part))
 		p.literal += len(part)
 	}

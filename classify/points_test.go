@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
 
@@ -179,7 +180,7 @@ func TestItems(t *testing.T) {
 		{"request cut", request(2)[:80], string(partial), 1, 0, 1, nil},
 		{"XML", request(2), "<R><ErrorMessages><ErrorMessage>m</ErrorMessage></ErrorMessages></R>", 1, 2, 1, nil},
 		{"other fields", `{"metrics":[{"InstanceID":"b"},{"MetricName":"m"},7,{}]}`, `{"getMetricStatisticsBatchResults":[]}`, 1, 2, 2, []string{"b", "m"}},
-		{"secret", `{"Metrics":[{"InstanceID":"AKLTsecretsecretsecret1"}]}`, `{"getMetricStatisticsBatchResults":[]}`, 1, 1, 1, []string{Scrub("AKLTsecretsecretsecret1")}},
+		{"secret", `{"Metrics":[{"InstanceID":"AKLTsecretsecretsecret1"}]}`, `{"getMetricStatisticsBatchResults":[]}`, 1, 1, 1, []string{redact.Text("AKLTsecretsecretsecret1")}},
 	}
 	for _, tt := range tests {
 		for coding, body := range map[string][]byte{"": []byte(tt.response), "gzip": gzipped(t, []byte(tt.response))} {

@@ -5,6 +5,9 @@ import (
 	"hash/maphash"
 	"time"
 	"unicode/utf8"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // Query is what a call for data or for a page of a list asks for. The slices alias
@@ -32,7 +35,7 @@ var querySeed = maphash.MakeSeed()
 // by the beginning of its body.
 func ReadQuery(target, body []byte) Query {
 	q := Query{cut: len(body) > MaxReadQuery}
-	_, query := splitTarget(target[:min(len(target), MaxReadQuery)])
+	_, query := syntax.SplitTarget(target[:min(len(target), MaxReadQuery)])
 	q.form(query)
 	body = bytes.TrimPrefix(body[:min(len(body), MaxReadQuery)], byteOrderMark)
 	start := skipSpace(body, 0)
@@ -51,7 +54,7 @@ func (q *Query) form(s []byte) {
 	var buf [longestParam]byte
 	for len(s) > 0 {
 		var name, value []byte
-		name, value, s = cutPair(s)
+		name, value, s = syntax.CutPair(s)
 		if len(s) > 0 {
 			s = s[1:] // what parts the pairs
 		}
@@ -87,15 +90,15 @@ func (q *Query) take(name []byte, p param) {
 	keyed := own == nil || own == &q.period
 	switch {
 	case own != nil:
-	case equalFold(name, "instanceid"):
+	case ascii.EqualFold(name, "instanceid"):
 		own = &q.instance
-	case equalFold(name, "metricname"):
+	case ascii.EqualFold(name, "metricname"):
 		own = &q.metric
-	case equalFold(name, "metrics"):
+	case ascii.EqualFold(name, "metrics"):
 		own = &q.metrics
-	case equalFold(name, "pageindex"), equalFold(name, "pagenumber"):
+	case ascii.EqualFold(name, "pageindex"), ascii.EqualFold(name, "pagenumber"):
 		own, keyed = &q.page, false
-	case equalFold(name, "pagesize"), equalFold(name, "maxresults"):
+	case ascii.EqualFold(name, "pagesize"), ascii.EqualFold(name, "maxresults"):
 		own, keyed = &q.size, false
 	default:
 		keyed = !IsSignatureParam(name)

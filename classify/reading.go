@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // reading is the result of scanning a response body. Its fields alias the body and
 // are still escaped. If a field is repeated, the first non-empty value is used.
@@ -185,7 +189,7 @@ func readText(text []byte, rd *reading) {
 // than an object or list, or a word that means success.
 func isPlain(text []byte) bool {
 	for _, word := range []string{"ok", "success", "true", "false", "null"} {
-		if equalFold(text, word) {
+		if ascii.EqualFold(text, word) {
 			return true
 		}
 	}
@@ -201,36 +205,15 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// equalFold reports whether b equals name, ignoring case. name is in lower case.
-func equalFold[T string | []byte](b T, name string) bool {
-	if len(b) != len(name) {
-		return false
-	}
-	for i := range len(name) {
-		if b[i] != name[i] && lower(b[i]) != name[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// lower returns c in lower case if it is an ASCII letter.
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
-
 // isRequestID reports whether name is a known name of the request ID field.
 func isRequestID(name []byte) bool {
 	switch len(name) {
 	case len("requestid"):
-		return equalFold(name, "requestid")
+		return ascii.EqualFold(name, "requestid")
 	case len("request_id"):
-		return equalFold(name, "request_id")
+		return ascii.EqualFold(name, "request_id")
 	case len("reqid"):
-		return equalFold(name, "reqid")
+		return ascii.EqualFold(name, "reqid")
 	}
 	return false
 }

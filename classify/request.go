@@ -1,6 +1,11 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
+)
 
 // The fields of a request that are read.
 const (
@@ -34,7 +39,7 @@ const glanceBytes = 4 << 10
 // Host field, and finally the service of the documented action.
 func (c *Classifier) Request(r *Request) (Call, Secrets) {
 	var q wanted
-	path, query := splitTarget(r.Target)
+	path, query := syntax.SplitTarget(r.Target)
 	q.pairs(query, false)
 	authorization := get(r.Header, headerAuthorization)
 	q.authorize(authorization)
@@ -46,7 +51,7 @@ func (c *Classifier) Request(r *Request) (Call, Secrets) {
 
 	host := r.Host
 	if len(host) == 0 {
-		host = authority(path)
+		host = syntax.Authority(path)
 	}
 	q.host = get(r.Header, headerHost)
 	call := c.call(&q, host)
@@ -90,57 +95,57 @@ func (q *wanted) offer(p *param, raw []byte, enc encoding) {
 func (q *wanted) place(name []byte) *param {
 	switch len(name) {
 	case len("Action"):
-		if equalFold(name, "action") {
+		if ascii.EqualFold(name, "action") {
 			return &q.action
 		}
-		if equalFold(name, "region") {
+		if ascii.EqualFold(name, "region") {
 			return &q.region
 		}
-		if equalFold(name, "dryrun") {
+		if ascii.EqualFold(name, "dryrun") {
 			return &q.dryRun
 		}
 	case len("Version"):
-		if equalFold(name, "version") {
+		if ascii.EqualFold(name, "version") {
 			return &q.version
 		}
-		if equalFold(name, "service") {
+		if ascii.EqualFold(name, "service") {
 			return &q.service
 		}
 	case len("Accesskey"):
-		if equalFold(name, "accesskey") {
+		if ascii.EqualFold(name, "accesskey") {
 			return &q.accessKey
 		}
-		if equalFold(name, "signature") {
+		if ascii.EqualFold(name, "signature") {
 			return &q.signature
 		}
-		if equalFold(name, "timestamp") {
+		if ascii.EqualFold(name, "timestamp") {
 			return &q.timestamp
 		}
 	case len("X-Amz-Date"):
-		if equalFold(name, "x-amz-date") {
+		if ascii.EqualFold(name, "x-amz-date") {
 			return &q.date
 		}
 	case len("AccessKeyId"):
-		if equalFold(name, "accesskeyid") {
+		if ascii.EqualFold(name, "accesskeyid") {
 			return &q.accessKey
 		}
 	case len("SecurityToken"):
-		if equalFold(name, "securitytoken") {
+		if ascii.EqualFold(name, "securitytoken") {
 			return &q.token
 		}
 	case len("X-Amz-Signature"):
-		if equalFold(name, "x-amz-signature") {
+		if ascii.EqualFold(name, "x-amz-signature") {
 			return &q.signature
 		}
-		if equalFold(name, "x-amz-algorithm") {
+		if ascii.EqualFold(name, "x-amz-algorithm") {
 			return &q.algorithm
 		}
 	case len("X-Amz-Credential"):
-		if equalFold(name, "x-amz-credential") {
+		if ascii.EqualFold(name, "x-amz-credential") {
 			return &q.credential
 		}
 	case len("X-Amz-Security-Token"):
-		if equalFold(name, "x-amz-security-token") || equalFold(name, "x-ksc-security-token") {
+		if ascii.EqualFold(name, "x-amz-security-token") || ascii.EqualFold(name, "x-ksc-security-token") {
 			return &q.token
 		}
 	}
@@ -204,7 +209,7 @@ func (q *wanted) header(h Header) {
 func (q *wanted) secrets() Secrets {
 	s := Secrets{AccessKey: q.authKey, Signature: q.authSignature, Token: q.token.raw}
 	if s.AccessKey == nil {
-		s.AccessKey, _ = splitCredential(q.credential.raw)
+		s.AccessKey, _ = syntax.SplitCredential(q.credential.raw)
 	}
 	if s.AccessKey == nil {
 		s.AccessKey = q.accessKey.raw

@@ -1,30 +1,25 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
+)
 
 // pairs reads a query or a form. If it is cut, its last pair is left out, because a
 // part of a name would be another name.
 func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
-	for i := 0; i < len(s); i++ {
-		start, escaped := i, false
-		for i < len(s) && s[i] != '=' && s[i] != '&' {
-			escaped = escaped || s[i] == '%'
-			i++
-		}
-		name := s[start:i]
-		var value []byte
-		if i < len(s) && s[i] == '=' {
-			value = s[i+1:]
-			if end := bytes.IndexByte(value, '&'); end >= 0 {
-				value = value[:end]
-			}
-			i += 1 + len(value)
-		}
-		if i == len(s) && cut {
+	escapes := bytes.IndexByte(s, '%') >= 0
+	for len(s) > 0 {
+		var pair []byte
+		pair, s = syntax.Cut(s, '&')
+		if s == nil && cut {
 			return
 		}
-		if escaped && len(name) <= 3*longestParam {
+		name, value := syntax.Cut(pair, '=')
+		if escapes && len(name) <= 3*longestParam && bytes.IndexByte(name, '%') >= 0 {
 			name = appendUnescaped(buf[:0], name)
 		}
 		p := q.place(name)
@@ -32,7 +27,7 @@ func (q *wanted) pairs(s []byte, cut bool) {
 			q.offer(p, value, encodedURL)
 		}
 		if !IsSignatureParam(name) {
-			q.asked.add(s[start:i])
+			q.asked.add(pair)
 		}
 	}
 }
@@ -93,7 +88,7 @@ func shorter(body, length []byte) bool {
 // form, or it begins like one.
 func isForm(contentType, body []byte) bool {
 	media, _, _ := bytes.Cut(contentType, []byte{';'})
-	if equalFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
+	if ascii.EqualFold(bytes.TrimSpace(media), "application/x-www-form-urlencoded") {
 		return true
 	}
 	head := body[:min(len(body), 3*longestParam)]
@@ -117,7 +112,7 @@ func eachPart(b []byte, f func(name, value []byte)) {
 	for ok && len(boundary) > len(dashes) {
 		var name, line []byte
 		for line, rest, ok = cutLine(rest); ok && len(line) > 0; line, rest, ok = cutLine(rest) {
-			if header, value, _ := bytes.Cut(line, []byte{':'}); equalFold(header, "content-disposition") {
+			if header, value, _ := bytes.Cut(line, []byte{':'}); ascii.EqualFold(header, "content-disposition") {
 				name = parameter(value, "name")
 			}
 		}

@@ -1,5 +1,10 @@
 package classify
 
+import (
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+)
+
 // param is one value as written in a request.
 type param struct {
 	raw []byte
@@ -54,7 +59,7 @@ func (p *param) append(dst []byte) []byte {
 func isTrue(p *param) bool {
 	var buf [8]byte
 	b := p.append(buf[:0])
-	return equalFold(b, "true") || equalFold(b, "1")
+	return ascii.EqualFold(b, "true") || ascii.EqualFold(b, "1")
 }
 
 // appendUnescaped appends s with percent-encoding and plus signs decoded, or nothing
@@ -69,8 +74,8 @@ func appendUnescaped(dst, s []byte) []byte {
 		switch {
 		case c == '+':
 			c = ' '
-		case c == '%' && hex2(s[i+1:]) >= 0:
-			c = byte(hex2(s[i+1:])) //nolint:gosec // two hexadecimal digits
+		case c == '%' && unescape.Hex(s[i+1:]) >= 0:
+			c = byte(unescape.Hex(s[i+1:])) //nolint:gosec // two hexadecimal digits
 			i += 2
 		}
 		dst = append(dst, c)

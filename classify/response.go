@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // The fields of a response that are read.
 const (
@@ -34,11 +38,11 @@ const statusDryRun = 412
 // Bodies compressed with gzip, deflate, Brotli and Zstandard, and texts in UTF-16
 // and GB 18030 (including GBK and GB 2312) are decoded. Verdict.Unread gives the
 // reason if a part of the body could not be read.
-func (c *Classifier) Response(call *Call, r *Response) Verdict {
-	v := Verdict{Status: r.Status}
+func (c *Classifier) Response(call *Call, r *Response) (v Verdict) {
+	v.Status = r.Status
 	var rd reading
 	d := c.read(r, &v, &rd)
-	v.RequestID = requestID(r.Header, &rd)
+	readRequestID(&v.RequestID, r.Header, &rd)
 	if v.Outcome == OutcomeSuccess {
 		c.succeed(&v, &rd)
 		v.Empty = call != nil && rd.empty(call.Action)
@@ -95,7 +99,8 @@ func (c *Classifier) RequestID(r *Response) RequestID {
 	var rd reading
 	d := c.read(r, &v, &rd)
 	defer d.release()
-	return requestID(r.Header, &rd)
+	readRequestID(&v.RequestID, r.Header, &rd)
+	return v.RequestID
 }
 
 // get returns the value of a field of h, which may be nil.
@@ -117,23 +122,22 @@ func (v *Verdict) AdoptRequestID(request Header) {
 	}
 }
 
-// requestID returns the ID from the header field, or else from the body.
-func requestID(h Header, rd *reading) RequestID {
-	if id := MakeRequestID(bytes.TrimSpace(get(h, headerRequestID))); !id.IsZero() {
-		return id
-	}
-	if rd.requestID.raw == nil {
-		return RequestID{}
+// readRequestID sets id, which is zero, to the ID from the header field, or else from the
+// body.
+func readRequestID(id *RequestID, h Header, rd *reading) {
+	setRequestID(id, bytes.TrimSpace(get(h, headerRequestID)))
+	if !id.IsZero() || rd.requestID.raw == nil {
+		return
 	}
 	// Most IDs contain no escapes. In XML, an ampersand begins an entity.
 	raw := bytes.TrimSpace(rd.requestID.raw)
 	if rd.requestID.esc != escapeXML || bytes.IndexByte(raw, '&') < 0 {
-		if id := MakeRequestID(raw); !id.IsZero() {
-			return id
+		if setRequestID(id, raw); !id.IsZero() {
+			return
 		}
 	}
 	var buf [2 * MaxRequestID]byte // large enough to detect that an ID is too long
-	return MakeRequestID(clean(buf[:0], rd.requestID))
+	setRequestID(id, clean(buf[:0], rd.requestID))
 }
 
 // outcome returns the outcome of a response with the given status and body.
@@ -162,7 +166,7 @@ func (c *Classifier) flatFailure(rd *reading) bool {
 	var codeText, codeFold [maxCode]byte
 	var messageText [maxMessage]byte
 	e := c.catalog.matchCode(&failedResponse{
-		code:    appendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
+		code:    ascii.AppendLower(codeFold[:0], clean(codeText[:0], rd.flatCode)),
 		message: clean(messageText[:0], rd.bestMessage()),
 		is2xx:   true,
 	})
@@ -178,7 +182,7 @@ func mayBeData(contentType []byte) bool {
 		return true
 	}
 	for _, m := range []string{"text/plain", "text/html", "text/xml", "text/javascript", "application/json", "application/xml"} {
-		if equalFold(media, m) {
+		if ascii.EqualFold(media, m) {
 			return true
 		}
 	}
@@ -194,7 +198,7 @@ func (c *Classifier) succeed(v *Verdict, rd *reading) {
 	var text, folded [maxCode]byte
 	code := clean(text[:0], flat)
 	v.Code = c.words.get(code)
-	for _, r := range c.catalog.byCode[string(appendLower(folded[:0], code))] {
+	for _, r := range c.catalog.byCode[string(ascii.AppendLower(folded[:0], code))] {
 		if r.entry.DryRun {
 			v.Outcome, v.Entry, v.Match = OutcomeDryRun, r.entry, MatchCode
 		}
@@ -220,7 +224,7 @@ func (c *Classifier) fail(v *Verdict, call *Call, h Header, rd *reading) {
 
 	a := failedResponse{
 		status:  v.Status,
-		code:    appendLower(codeFold[:0], code),
+		code:    ascii.AppendLower(codeFold[:0], code),
 		message: message,
 		is2xx:   v.Outcome != OutcomeError,
 	}
@@ -277,14 +281,6 @@ func clean(dst []byte, f field) []byte {
 	return appendField(dst, f)
 }
 
-// appendLower appends b in lower case.
-func appendLower(dst, b []byte) []byte {
-	for _, c := range b {
-		dst = append(dst, lower(c))
-	}
-	return dst
-}
-
 // errorType returns the code in the header field x-ksc-ErrorType, up to the first
 // colon.
 func errorType(h Header) []byte {
@@ -303,9 +299,9 @@ func typeOf(rd *reading) Type {
 	}
 	raw := bytes.TrimSpace(kind.raw)
 	switch {
-	case equalFold(raw, "sender"), equalFold(raw, "client"):
+	case ascii.EqualFold(raw, "sender"), ascii.EqualFold(raw, "client"):
 		return TypeSender
-	case equalFold(raw, "receiver"), equalFold(raw, "server"):
+	case ascii.EqualFold(raw, "receiver"), ascii.EqualFold(raw, "server"):
 		return TypeReceiver
 	}
 	return TypeUnknown

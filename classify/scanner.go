@@ -65,7 +65,7 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 		return nil, false
 	}
 	s.i++
-	if bytes.IndexByte(v.raw, '\\') < 0 {
+	if s.unescaped || bytes.IndexByte(v.raw, '\\') < 0 {
 		return v.raw, true
 	}
 	if len(v.raw) > maxKey {

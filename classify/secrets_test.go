@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 // heads is a Header with repeated fields.
@@ -97,6 +98,15 @@ func TestScrubKeepsVerdicts(t *testing.T) {
 	}
 }
 
+// TestScrubExamples checks that no message of the catalogue suffers.
+func TestScrubExamples(t *testing.T) {
+	for _, e := range DefaultCatalog().Entries() {
+		if got := redact.Text(e.Example); got != e.Example {
+			t.Errorf("%q became %q", e.Example, got)
+		}
+	}
+}
+
 // keys look like secrets.
 var keys = map[string]string{
 	"key ID":          "AKLTyl2l3e5gQAKkv7oEwH2O8g",
@@ -113,7 +123,7 @@ func TestKeysAreNoNames(t *testing.T) {
 	c := New(DefaultCatalog())
 	for kind, key := range keys {
 		for _, text := range []string{key, "InvalidAccessKey." + key, "Key_" + key} {
-			if !LooksKey(text) {
+			if !redact.LooksKey(text) {
 				t.Errorf("%s %q looks like no key", kind, text)
 			}
 			for where, r := range map[string]*Response{
@@ -144,7 +154,7 @@ func TestKeysAreNoNames(t *testing.T) {
 		"00000000-1111-4222-8333-444444444403", "0af7651916cd43dd8448eb211c80319c", "InvalidParameterValue.InstanceIdentifier",
 		"00000000-1111-4222-8333-444444444403_0af7651916cd43dd", "asia-southeast1-production-cluster", "InstanceID-00000000-AAAA-4bbb-8ccc-000000000001-x",
 	} {
-		if LooksKey(text) {
+		if redact.LooksKey(text) {
 			t.Errorf("%q looks like a key", text)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -33,7 +35,7 @@ func (i *inspection) signed(list string) {
 	hosts, disorder := 0, !slices.IsSorted(names)
 	var missing, doubled, changed, odd []string
 	for _, name := range names {
-		key := fold(name)
+		key := ascii.ToLower(name)
 		disorder = disorder || key != name || name == ""
 		if name == "host" {
 			hosts++
@@ -81,7 +83,7 @@ func (i *inspection) hostSent() []byte {
 	if h := i.field("host"); h != "" {
 		return []byte(h)
 	}
-	if a := authority([]byte(i.path)); a != nil {
+	if a := syntax.Authority([]byte(i.path)); a != nil {
 		return a
 	}
 	return i.r.Host

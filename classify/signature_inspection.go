@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // inspection is a parsed request under inspection.
@@ -26,13 +30,13 @@ type rawPair struct{ rawName, rawValue, name, value string }
 
 // read parses the request.
 func (i *inspection) read() {
-	path, query := splitTarget(i.r.Target)
+	path, query := syntax.SplitTarget(i.r.Target)
 	i.path, i.query = string(path), rawPairs(query)
 	if i.r.Header == nil {
 		return
 	}
 	for name, value := range i.r.Header.Fields() {
-		key := fold(string(name))
+		key := ascii.ToLower(string(name))
 		i.fields[key] = append(i.fields[key], string(value))
 		if proxyFields[key] {
 			i.proxy = append(i.proxy, shown(key))
@@ -157,7 +161,7 @@ func shown(s string) string {
 			return hidden
 		}
 	}
-	if looksKey([]byte(s)) {
+	if redact.LooksKey(s) {
 		return hidden
 	}
 	return s

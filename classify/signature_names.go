@@ -1,5 +1,7 @@
 package classify
 
+import "github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+
 // signatureNames are the names of parameters that sign a request, or that say who
 // signed it and when, in lower case. One that ends in a star stands for every name
 // that begins so.
@@ -22,16 +24,16 @@ func IsSignatureParam[T string | []byte](name T) bool {
 	if len(name) == 0 {
 		return false
 	}
-	letter := lower(name[0])
+	letter := ascii.Lower(name[0])
 	if letter < 'a' || letter > 'z' {
 		return false
 	}
 	for _, n := range namesAt[letter-'a'] {
 		if stem := len(n) - 1; n[stem] == '*' {
-			if len(name) >= stem && equalFold(name[:stem], n[:stem]) {
+			if len(name) >= stem && ascii.EqualFold(name[:stem], n[:stem]) {
 				return true
 			}
-		} else if equalFold(name, n) {
+		} else if ascii.EqualFold(name, n) {
 			return true
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -152,12 +153,12 @@ func writing(s string) (w written) {
 			if !isUnreserved(c) {
 				w |= writtenRaw
 			}
-		case hex2([]byte(s[i+1:])) < 0:
+		case unescape.Hex([]byte(s[i+1:])) < 0:
 			w |= writtenNoEscape
 		default:
-			digits, is := s[i+1:i+3], byte(hex2([]byte(s[i+1:i+3]))) //nolint:gosec // two hexadecimal digits
+			digits, is := s[i+1:i+3], byte(unescape.Hex([]byte(s[i+1:i+3]))) //nolint:gosec // two hexadecimal digits
 			i += 2
-			if is == '%' && hex2([]byte(s[i+1:])) >= 0 {
+			if is == '%' && unescape.Hex([]byte(s[i+1:])) >= 0 {
 				w |= writtenTwice
 			}
 			if isUnreserved(is) || strings.ContainsAny(digits, "abcdef") {

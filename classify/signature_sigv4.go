@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -26,7 +28,7 @@ func (i *inspection) header(authorization string) {
 	parts := map[string]string{}
 	for rest := []byte(list); len(rest) > 0; {
 		var name, v []byte
-		name, v, rest = CutParameter(rest)
+		name, v, rest = syntax.CutParameter(rest)
 		parts[string(name)] = string(v)
 	}
 	unsplit := len(parts) < 2 && strings.Contains(list, "Signature=")
@@ -170,7 +172,7 @@ func (i *inspection) text(signature string) {
 		return r < '0' || r > '9' && r < 'A' || r > 'F' && r < 'a' || r > 'f'
 	}) < 0
 	i.check(len(signature) != 64 || !hexadecimal, CheckText, ConfidenceCertain, "length", strconv.Itoa(len(signature)))
-	i.check(len(signature) == 64 && hexadecimal && fold(signature) != signature, CheckText, ConfidenceLikely, "length", "64")
+	i.check(len(signature) == 64 && hexadecimal && ascii.ToLower(signature) != signature, CheckText, ConfidenceLikely, "length", "64")
 }
 
 // sigV4Date looks at how SigV4's date is written.

@@ -3,6 +3,9 @@ package classify
 import (
 	"bytes"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // signing returns how the request was signed.
@@ -22,43 +25,21 @@ func (q *wanted) signing() Signing {
 // "AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...". Other
 // schemes are ignored.
 func (q *wanted) authorize(field []byte) {
-	scheme, list := cut(bytes.TrimSpace(field), ' ')
+	scheme, list := syntax.CutScheme(field)
 	if !bytes.Contains(scheme, []byte("HMAC-")) {
 		return
 	}
 	for len(list) > 0 {
 		var name, value []byte
-		name, value, list = CutParameter(list)
+		name, value, list = syntax.CutParameter(list)
 		switch {
 		case len(value) == 0:
-		case equalFold(name, "credential"):
-			q.authKey, q.scope = splitCredential(value)
-		case equalFold(name, "signature"):
+		case ascii.EqualFold(name, "credential"):
+			q.authKey, q.scope = syntax.SplitCredential(value)
+		case ascii.EqualFold(name, "signature"):
 			q.authSignature = value
 		}
 	}
-}
-
-// splitCredential cuts "AK/date/region/service/aws4_request" behind the key.
-// The slash may be percent-encoded.
-func splitCredential(credential []byte) (key, scope []byte) {
-	for i, c := range credential {
-		switch {
-		case c == '/':
-			return credential[:i], credential[i+1:]
-		case c == '%' && len(credential) > i+2 && credential[i+1] == '2' && lower(credential[i+2]) == 'f':
-			return credential[:i], credential[i+3:]
-		}
-	}
-	return credential, nil
-}
-
-// readScope takes region and service from "date/region/service/aws4_request".
-func readScope(scope []byte) (region, service []byte) {
-	_, rest := cut(scope, '/')
-	region, rest = cut(rest, '/')
-	service, _ = cut(rest, '/')
-	return region, service
 }
 
 // maxDate is the maximum length of a date.

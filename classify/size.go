@@ -3,6 +3,8 @@ package classify
 import (
 	"math"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // Size is how much a request for data asks for.
@@ -107,11 +109,11 @@ func (q *Query) timed(s *scanner) bool {
 // period, or nil.
 func (q *Query) timing(name []byte) *param {
 	switch {
-	case equalFold(name, "starttime"), equalFold(name, "start"):
+	case ascii.EqualFold(name, "starttime"), ascii.EqualFold(name, "start"):
 		return &q.start
-	case equalFold(name, "endtime"), equalFold(name, "end"):
+	case ascii.EqualFold(name, "endtime"), ascii.EqualFold(name, "end"):
 		return &q.end
-	case equalFold(name, "period"):
+	case ascii.EqualFold(name, "period"):
 		return &q.period
 	}
 	return nil

@@ -6,28 +6,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// splitTarget splits a request target into the part before the query and the query.
-func splitTarget(target []byte) (path, query []byte) {
-	if i := bytes.IndexByte(target, '#'); i >= 0 {
-		target = target[:i]
-	}
-	return cut(target, '?')
-}
-
-// authority returns the authority of a target in absolute form, or nil if the target
-// is in another form.
-func authority(path []byte) []byte {
-	i := bytes.Index(path, []byte("://"))
-	if i <= 0 || path[0] == '/' {
-		return nil
-	}
-	rest := path[i+len("://"):]
-	if end := bytes.IndexByte(rest, '/'); end >= 0 {
-		rest = rest[:end]
-	}
-	return rest
-}
-
 // apiDomain is the domain of the API's hosts.
 const apiDomain = "api.ksyun.com"
 

@@ -1,6 +1,11 @@
 package classify
 
-import "iter"
+import (
+	"iter"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+)
 
 // Header gives access to the fields of a message head.
 type Header interface {
@@ -233,25 +238,30 @@ type RequestID struct {
 // MakeRequestID returns the ID in b. It returns the zero value if b is empty,
 // longer than MaxRequestID, looks like an access key, or contains anything but
 // printable ASCII without spaces, quotes, backslashes and angle brackets.
-func MakeRequestID[T string | []byte](b T) RequestID {
-	var id RequestID
+func MakeRequestID[T string | []byte](b T) (id RequestID) {
+	setRequestID(&id, b)
+	return id
+}
+
+// setRequestID sets id, which is zero, to MakeRequestID(b).
+func setRequestID[T string | []byte](id *RequestID, b T) {
 	if len(b) == 0 || len(b) > MaxRequestID {
-		return id
+		return
 	}
 	copy(id.b[:], b)
 	id.n = uint8(len(b)) //nolint:gosec // at most MaxRequestID
-	if id.uuid = uuidLength(b) == len(b); id.uuid {
-		return id
+	if id.uuid = redact.IsUUID(b); id.uuid {
+		return
 	}
 	for _, c := range id.b[:id.n] {
 		if c <= ' ' || c >= 0x7f || c == '"' || c == '\'' || c == '\\' || c == '<' || c == '>' {
-			return RequestID{}
+			*id = RequestID{}
+			return
 		}
 	}
-	if looksKey(id.b[:id.n]) {
-		return RequestID{}
+	if redact.LooksKey(id.b[:id.n]) {
+		*id = RequestID{}
 	}
-	return id
 }
 
 // IsZero reports whether there is no ID.
@@ -274,7 +284,7 @@ func (id *RequestID) UUID4() (uuid [16]byte, ok bool) {
 		if text[0] == '-' {
 			text = text[1:]
 		}
-		uuid[i] = byte(hex2(text)) //nolint:gosec // two hexadecimal digits
+		uuid[i] = byte(unescape.Hex(text)) //nolint:gosec // two hexadecimal digits
 		text = text[2:]
 	}
 	return uuid, uuid[8]>>6 == 0b10

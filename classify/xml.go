@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // xmlScanner scans XML by its tags. It accepts what the vendor's documents show
 // and load balancers send: elements that are never closed, tags in any case, HTML
@@ -50,7 +54,7 @@ func (x *xmlScanner) element(rd *reading) {
 	if x.depth == 1 {
 		// A response whose root is an error is one, even if nothing in it can be
 		// read.
-		rd.failed = rd.failed || equalFold(name, "errorresponse") || equalFold(name, "error")
+		rd.failed = rd.failed || ascii.EqualFold(name, "errorresponse") || ascii.EqualFold(name, "error")
 		return
 	}
 	parent := x.at(1)
@@ -58,26 +62,26 @@ func (x *xmlScanner) element(rd *reading) {
 	case x.depth > maxNames:
 	case x.isError(1):
 		x.errorField(name, rd)
-	case x.depth == 2 && equalFold(name, "code"):
+	case x.depth == 2 && ascii.EqualFold(name, "code"):
 		rd.flatCode.offerWhole(x.content())
-	case x.depth == 2 && equalFold(name, "type"):
+	case x.depth == 2 && ascii.EqualFold(name, "type"):
 		rd.flatKind.offerWhole(x.content())
-	case x.depth == 2 && equalFold(name, "message"):
+	case x.depth == 2 && ascii.EqualFold(name, "message"):
 		rd.flatMessage.offer(x.content())
-	case isRequestID(name) && (x.depth == 2 || x.depth == 3 && equalFold(parent, "responsemetadata")):
+	case isRequestID(name) && (x.depth == 2 || x.depth == 3 && ascii.EqualFold(parent, "responsemetadata")):
 		rd.requestID.offerWhole(x.content())
-	case x.depth <= 4 && equalFold(name, "errormessage") && equalFold(parent, "errormessages"):
+	case x.depth <= 4 && ascii.EqualFold(name, "errormessage") && ascii.EqualFold(parent, "errormessages"):
 		if v := x.content(); !v.empty() {
 			rd.items++
 			rd.firstItem.offer(v)
 		}
-	case x.depth == 2 && equalFold(name, "ispartial"):
+	case x.depth == 2 && ascii.EqualFold(name, "ispartial"):
 		v := x.content()
-		rd.partial = rd.partial || equalFold(bytes.TrimSpace(v.raw), "true") && !v.cut
+		rd.partial = rd.partial || ascii.EqualFold(bytes.TrimSpace(v.raw), "true") && !v.cut
 	case x.depth == 2 && !isEnvelope(name):
 		v := x.content()
 		rd.data = rd.data || !v.empty()
-	case x.depth == 3 && !equalFold(parent, "responsemetadata") && !equalFold(parent, "errors"):
+	case x.depth == 3 && !ascii.EqualFold(parent, "responsemetadata") && !ascii.EqualFold(parent, "errors"):
 		rd.data = true
 	}
 }
@@ -85,14 +89,14 @@ func (x *xmlScanner) element(rd *reading) {
 // isError reports whether the element up levels above the innermost is an
 // error: Error as the root, below the root, or below the root's Errors.
 func (x *xmlScanner) isError(up int) bool {
-	if !equalFold(x.at(up), "error") {
+	if !ascii.EqualFold(x.at(up), "error") {
 		return false
 	}
 	switch x.depth - up {
 	case 1, 2:
 		return true
 	case 3:
-		return equalFold(x.at(up+1), "errors")
+		return ascii.EqualFold(x.at(up+1), "errors")
 	}
 	return false
 }
@@ -101,13 +105,13 @@ func (x *xmlScanner) isError(up int) bool {
 func (x *xmlScanner) errorField(name []byte, rd *reading) {
 	var into *field
 	switch {
-	case equalFold(name, "code"):
+	case ascii.EqualFold(name, "code"):
 		into = &rd.code
-	case equalFold(name, "message"):
+	case ascii.EqualFold(name, "message"):
 		into = &rd.message
-	case equalFold(name, "type"):
+	case ascii.EqualFold(name, "type"):
 		into = &rd.kind
-	case equalFold(name, "innercode"):
+	case ascii.EqualFold(name, "innercode"):
 		into = &rd.inner
 	case isRequestID(name) && x.depth == 2:
 		into = &rd.requestID // below a root called Error
@@ -131,8 +135,8 @@ func (x *xmlScanner) errorField(name []byte, rd *reading) {
 // title uses the title of a page as the message. It returns true when there is
 // nothing more to find.
 func (x *xmlScanner) title(name []byte, rd *reading) bool {
-	if !equalFold(name, "title") && !equalFold(name, "h1") {
-		return equalFold(name, "script")
+	if !ascii.EqualFold(name, "title") && !ascii.EqualFold(name, "h1") {
+		return ascii.EqualFold(name, "script")
 	}
 	v := x.content()
 	rd.message.offer(v)
@@ -150,7 +154,7 @@ var htmlTags = []string{
 // isHTML reports whether a root of that name begins a page.
 func isHTML(name []byte) bool {
 	for _, tag := range htmlTags {
-		if equalFold(name, tag) {
+		if ascii.EqualFold(name, tag) {
 			return true
 		}
 	}
@@ -201,10 +205,10 @@ func (x *xmlScanner) declaration() (name []byte, ok bool) {
 		return nil, false
 	}
 	const doctype = "!doctype"
-	page := len(rest) > len(doctype)+1 && equalFold(rest[:len(doctype)], doctype)
+	page := len(rest) > len(doctype)+1 && ascii.EqualFold(rest[:len(doctype)], doctype)
 	if page {
 		i := skipSpace(rest, len(doctype))
-		page = len(rest) >= i+len("html") && equalFold(rest[i:i+len("html")], "html")
+		page = len(rest) >= i+len("html") && ascii.EqualFold(rest[i:i+len("html")], "html")
 	}
 	x.after([]byte(">"))
 	return rest[:min(len(doctype), len(rest))], page

@@ -34,11 +34,9 @@ type handler struct {
 	authority []byte
 
 	// Of the running exchange:
-	source  classify.Source
-	call    classify.Call
-	secrets classify.Secrets
-	body    int // bytes of the body that call was read from
-	*work       // nil while none is needed
+	source classify.Source
+	body   int // bytes of the body that the call was read from
+	*work      // nil while none is needed
 
 	found found     // the last result of lookUp
 	dated time.Time // when the Date of a response was last read
@@ -49,6 +47,7 @@ type handler struct {
 // reused by the exchanges of all connections.
 type work struct {
 	obs     classify.Observation
+	secrets classify.Secrets
 	request classify.Request
 	reply   classify.Response
 }
@@ -74,8 +73,7 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.source, h.sink, h.begun, h.why = destination{}, "", nil, false, errorResponse{}
-	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
+	h.dest, h.source, h.sink, h.begun, h.why, h.body = destination{}, "", nil, false, errorResponse{}, 0
 	if h.work != nil {
 		*h.work = work{}
 		works.Put(h.work)
@@ -207,7 +205,7 @@ func (h *handler) begin(x *relay.Exchange) {
 	h.begun = true
 	h.read(x)
 	h.chooseSink()
-	h.sink.Begin(&h.call)
+	h.sink.Begin(&h.obs.Call)
 }
 
 // read parses the call and the secrets from the request.
@@ -220,7 +218,7 @@ func (h *handler) read(x *relay.Exchange) {
 	h.request.Host = h.authority
 	h.request.Header = q
 	h.request.Body = body
-	h.call, h.secrets = h.rules.classifier.Request(&h.request)
+	h.obs.Call, h.secrets = h.rules.classifier.Request(&h.request)
 	h.body = len(body)
 }
 
@@ -235,14 +233,14 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	} else {
 		body, whole := x.RequestBody()
 		if len(body) > h.body {
-			service := h.call.Service // as it began
+			service := o.Call.Service // as it began
 			h.read(x)
-			h.call.Service = service
+			o.Call.Service = service
 		}
 		if !whole && len(body) > 0 {
-			h.call.Unread = unread(x)
+			o.Call.Unread = unread(x)
 		}
-		o.Call, o.RequestBody = h.call, body
+		o.RequestBody = body
 		o.Credential = h.hash(h.secrets.AccessKey)
 	}
 	h.judge(x, fault)
@@ -318,7 +316,7 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 	if !whole {
 		h.reply.Tail = x.ResponseTail()
 	}
-	*v = h.rules.classifier.Response(&h.call, &h.reply)
+	*v = h.rules.classifier.Response(&h.obs.Call, &h.reply)
 	h.obs.ResponseTail = h.reply.Tail
 	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {

@@ -16,10 +16,11 @@ import (
 )
 
 // Interceptor provides the TLS configuration with which a program is served in
-// place of a tapped host. *ca.CA implements it. TLSConfig must be safe for
-// concurrent use, and must return an error that wraps ca.ErrRefused for a host
-// that it never serves.
+// place of a tapped host. *ca.CA implements it. It must be safe for concurrent use.
 type Interceptor interface {
+	// Permits reports whether TLSConfig may be called for host. It must not block.
+	Permits(host string) bool
+	// TLSConfig may block. An error is a failure of the Interceptor.
 	TLSConfig(host string) (*tls.Config, error)
 }
 
@@ -59,7 +60,8 @@ func HandshakeReasons() []HandshakeReason {
 
 // connect routes a CONNECT. To a tapped host it is intercepted if possible,
 // even if the program sends plain HTTP within it. To other hosts it is
-// tunnelled, as it is to a tapped host if the policy allows tunnels.
+// tunnelled, as it is to a tapped host if the policy allows tunnels, or if the
+// certificate cannot be made: that is our failure and must not become the program's.
 func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
@@ -68,13 +70,17 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	var route relay.Route
 	if d.tapped {
 		route.Plain = true
-		cfg, err := h.p.tlsConfig(d.Host)
+		others := h.rules.policy.OtherHosts
+		known := d.Port == 443 || d.Port == 80 || others == OtherPass
 		switch {
-		case h.rules.policy.OtherHosts == OtherPass && h.p.distrusts.has(d.Host, string(agent)):
+		case others == OtherPass && h.p.distrusts.has(d.Host, string(agent)):
 			// The program does not trust the CA: tunnel.
-		case err == nil:
-			route.TLS = cfg
-		case h.rules.mayTunnel(d, err):
+		case h.p.intercepts(d.Host):
+			route.TLS = h.p.tlsConfig(d.Host)
+			if !known {
+				route.Unseen = errConnect
+			}
+		case known && others != OtherRefuse:
 		case d.Port == 443: // the program will certainly start TLS
 			return relay.Route{}, errConnect
 		default:
@@ -88,21 +94,15 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 	return route, nil
 }
 
-// tlsConfig returns the configuration with which a program is served in place
-// of host.
-func (p *Proxy) tlsConfig(host hostname.Name) (*tls.Config, error) {
-	if p.cfg.Intercept == nil {
-		return nil, ca.ErrRefused
-	}
-	return p.cfg.Intercept.TLSConfig(string(host))
+// intercepts reports whether TLS to host is intercepted.
+func (p *Proxy) intercepts(host hostname.Name) bool {
+	return p.cfg.Intercept != nil && p.cfg.Intercept.Permits(string(host))
 }
 
-// mayTunnel reports whether a CONNECT to a tapped host is tunnelled because
-// there is no certificate for it. A certificate that could not be made is our
-// failure and must not become the program's.
-func (r *rules) mayTunnel(d *destination, err error) bool {
-	known := d.Port == 443 || d.Port == 80 || r.policy.OtherHosts == OtherPass
-	return known && (r.policy.OtherHosts != OtherRefuse || !errors.Is(err, ca.ErrRefused))
+// tlsConfig returns a function that returns the configuration with which a program
+// is served in place of host.
+func (p *Proxy) tlsConfig(host hostname.Name) func() (*tls.Config, error) {
+	return func() (*tls.Config, error) { return p.cfg.Intercept.TLSConfig(string(host)) }
 }
 
 // Plain implements relay.Handler.

@@ -103,6 +103,8 @@ func shakeThen(nc net.Conn, end func(*tls.Conn) error) {
 // brokenCA can make no certificate.
 type brokenCA struct{}
 
+func (brokenCA) Permits(string) bool { return true }
+
 func (brokenCA) TLSConfig(string) (*tls.Config, error) { return nil, errors.New("disk full") }
 
 // leadAll makes only these hosts resolve to the rig's upstream.

@@ -170,18 +170,18 @@ func TestCredentialTellsKeysApart(t *testing.T) {
 	if got[0] == got[1] || got[0] != got[2] {
 		t.Errorf("credentials %q", got)
 	}
-	again := newHandler(r.proxy, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey))
+	again := newHandler(r.proxy, &proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey))
 	assert.Equal(t, got[0], again, "the same key gave")
 	if want := classify.HashAccessKey([]byte("test key"), []byte(accessKey)); got[0] != want { // as transport has it
 		t.Errorf("the key gave %s, want %s", got[0], want)
 	}
-	h := newHandler(r.proxy, proxyWay{}, netip.AddrPort{})
+	h := newHandler(r.proxy, &proxyWay{}, netip.AddrPort{})
 	keys := [][]byte{[]byte(accessKey), []byte("AKLTanotherKey000000")}
 	n := 0
 	allocs := testing.AllocsPerRun(100, func() { h.hash(keys[n%2]); n++ })
 	assert.Zero(t, allocs, "allocations for a name that is known")
 	foreign := newProxy(t, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: r.sink})
-	if h := newHandler(foreign, proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
+	if h := newHandler(foreign, &proxyWay{}, netip.AddrPort{}).hash([]byte(accessKey)); h == got[0] {
 		t.Error("the hash does not depend on the key")
 	}
 }
@@ -464,7 +464,7 @@ func BenchmarkCredential(b *testing.B) {
 	for _, n := range []int{1, 2, 4, 5} {
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			p := newProxy(b, Config{Classifier: classify.New(classify.DefaultCatalog()), Sink: nobody{}})
-			h := newHandler(p, proxyWay{}, netip.AddrPort{})
+			h := newHandler(p, &proxyWay{}, netip.AddrPort{})
 			keys := make([][]byte, n)
 			for i := range keys {
 				keys[i] = fmt.Appendf(nil, "AKLTbenchmark%07d", i)

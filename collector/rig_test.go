@@ -170,7 +170,7 @@ func (r *rig) upstream() *rawconn.Conn {
 // untouched checks that there was no connection to the upstream.
 func (r *rig) untouched() {
 	r.t.Helper()
-	r.back.SetDeadline(time.Unix(1, 0))
+	r.back.SetDeadline(time.Now().Add(rawconn.Moment))
 	if _, err := r.back.Accept(); !errors.Is(err, os.ErrDeadlineExceeded) {
 		r.t.Errorf("the upstream was connected to (%v)", err)
 	}

@@ -3,7 +3,7 @@ package collector
 import (
 	"bytes"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // signedFields returns the names of the header fields that a SigV4 signature
@@ -12,7 +12,7 @@ import (
 func signedFields(authorization, target []byte) []byte {
 	for rest := authorization; len(rest) > 0; {
 		var name, list []byte
-		name, list, rest = classify.CutParameter(rest)
+		name, list, rest = syntax.CutParameter(rest)
 		if bytes.HasSuffix(name, []byte("SignedHeaders")) { // the scheme may precede it
 			if end := bytes.IndexAny(list, " \t"); end >= 0 {
 				list = list[:end]

@@ -87,15 +87,15 @@ func (h *handler) connectTransparent(authority []byte, to netip.AddrPort) (relay
 	host, _ := hostname.Of(authority)
 	h.dest = h.redirected(host, to, true)
 	d := &h.dest
-	if d.tapped {
-		if cfg, err := h.p.tlsConfig(host); err == nil && !h.p.distrusts.has(host, "") {
-			h.next = passages{tls: &redirectedPassage{d.authority(), to}, host: host}
-			return relay.Route{TLS: cfg}, nil
-		}
-		d.blind = true
+	var route relay.Route
+	if d.tapped && h.p.intercepts(host) && !h.p.distrusts.has(host, "") {
+		h.next = passages{tls: &redirectedPassage{d.authority(), to}, host: host}
+		route.TLS = h.p.tlsConfig(host)
 	}
-	d.TLS, d.Tunnel, d.tapped = false, true, false
-	return h.rules.route(d), nil
+	// TLS that is not intercepted is the program's, within the tunnel.
+	d.blind, d.tapped, d.Tunnel, d.TLS = d.tapped, false, true, false
+	route.Key = h.rules.route(d).Key
+	return route, nil
 }
 
 // redirectedPassage routes the requests within intercepted TLS on a redirected

@@ -21,7 +21,7 @@ type way interface {
 // Serve accepts connections on ln until Shutdown, and then returns nil. Several
 // listeners may be served at once.
 func (p *Proxy) Serve(ln net.Listener) error {
-	return p.serve(ln, proxyWay{}, relay.Intake{Busy: busy})
+	return p.serve(ln, &proxyWay{}, relay.Intake{Busy: busy})
 }
 
 // ServeTLS is like Serve, for a listener where programs start with TLS because
@@ -31,7 +31,7 @@ func (p *Proxy) Serve(ln net.Listener) error {
 // closed according to Policy.OtherHosts. A connection without a server name is
 // closed and reported to Config.OnHandshakeError.
 func (p *Proxy) ServeTLS(ln net.Listener) error {
-	return p.serve(ln, helloWay{}, relay.Intake{Hello: true})
+	return p.serve(ln, &helloWay{}, relay.Intake{Hello: true})
 }
 
 // serve accepts connections on ln, whose requests w routes.
@@ -45,7 +45,7 @@ func (p *Proxy) serve(ln net.Listener, w way, in relay.Intake) error {
 // name.
 type proxyWay struct{}
 
-func (proxyWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
+func (*proxyWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	q := &x.Request
 	switch q.Form { //nolint:exhaustive // the others are those of a server
 	case http1.FormAuthority:
@@ -66,7 +66,7 @@ func (proxyWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 // names.
 type helloWay struct{}
 
-func (helloWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
+func (*helloWay) route(h *handler, x *relay.Exchange) (relay.Route, error) {
 	h.source = classify.SourceReverse
 	return h.connect(x.Request.Authority(), nil)
 }
@@ -118,8 +118,8 @@ func (h *handler) forwardFor(q *http1.Request, authority []byte, https bool) (re
 }
 
 // forward returns the route of a request to the destination of h.
-func (h *handler) forward(q *http1.Request) relay.Route {
-	route := h.rules.route(&h.dest)
+func (h *handler) forward(q *http1.Request) (route relay.Route) {
+	route = h.rules.route(&h.dest)
 	if q.HopByHop() {
 		route.Keep = signedFields(q.Get("Authorization"), q.Target())
 	}

@@ -177,7 +177,8 @@ type sinks struct {
 	logs    *logs.Events
 	journal *journal.Journal
 	backend *receiver
-	spans   int
+	span    record.Span // of every attempt
+	spans   int         // number of them
 }
 
 // recorded waits, where a batch of spans is complete, until the backend has it.
@@ -253,8 +254,10 @@ func BenchmarkFailure(b *testing.B) {
 		}},
 		{"journal", func(s *sinks, _ *failure, r *record.Record) { s.journal.Add(r) }},
 		{"log", func(s *sinks, _ *failure, r *record.Record) { s.logs.Write(r) }},
-		{"span", func(s *sinks, _ *failure, r *record.Record) {
-			s.traces.Record(r)
+		{"span", func(s *sinks, f *failure, r *record.Record) {
+			d := record.DetailsOf(&f.o)
+			d.Span = s.span
+			s.traces.Record(r, &d)
 			s.recorded()
 		}},
 	}
@@ -264,7 +267,8 @@ func BenchmarkFailure(b *testing.B) {
 			f := newFailure("catalogued")
 			o := f.observe()
 			r := new(record.Maker).New(o)
-			r.SetSpan(s.traces.Decide(o))
+			s.span = s.traces.Decide(o)
+			r.SetSpan(s.span)
 			measure(b, func() { stage.one(s, f, r) })
 			_ = s.traces.Shutdown(context.Background())
 			_ = s.log.Close()

@@ -18,23 +18,25 @@ type links struct {
 	next  int
 }
 
-// link sets r.Previous for the attempt at, and remembers its span.
-func (l *links) link(at diagnosis.Attempt, r *record.Record) {
+// link returns the span of the attempt before at in its call, if it is known, and
+// remembers that of at if it failed.
+func (l *links) link(at *diagnosis.Attempt, span record.Span, failed bool) (previous record.Span) {
 	if at.CallID == 0 {
-		return
+		return previous
 	}
 	slot := -1
 	if at.Number > 1 {
 		if slot = slices.Index(l.calls[:], at.CallID); slot >= 0 {
-			r.Previous = l.spans[slot]
+			previous = l.spans[slot]
 		}
 	}
-	if !r.Outcome.Failed() {
-		return
+	if !failed {
+		return previous
 	}
 	if slot < 0 {
 		slot = l.next
 		l.next = (l.next + 1) % maxLinks
 	}
-	l.calls[slot], l.spans[slot] = at.CallID, r.Span
+	l.calls[slot], l.spans[slot] = at.CallID, span
+	return previous
 }

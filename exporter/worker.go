@@ -14,7 +14,7 @@ func (p *Pipeline) work() {
 	defer timer.Stop()
 	for q := range p.queue {
 		if r := p.record(q); r != nil {
-			p.serve(&q.kept, r)
+			p.serve(q, r)
 		}
 		q.release()
 		p.served.Add(1)
@@ -48,9 +48,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 	}()
 	r = p.records.New(o)
 	r.SetSpan(k.span)
-	r.Operation = k.operation
 	r.SetAttempt(k.attempt)
-	p.links.link(k.attempt, r)
 	p.diagnose(o, k.attempt, r)
 	if k.journal {
 		p.identify(r)
@@ -104,19 +102,28 @@ func (p *Pipeline) resolve(r *record.Record) {
 	}
 }
 
+// export passes the span of the attempt to the tracer.
+func (p *Pipeline) export(q *queued, r *record.Record) {
+	defer p.recovered(metrics.SinkTraces)
+	d := record.DetailsOf(&q.observation)
+	d.Span, d.Operation = q.span, q.operation
+	d.Previous = p.links.link(&q.attempt, q.span, r.Outcome.Failed())
+	p.traces.Record(r, &d)
+}
+
 // serve passes r to the sinks that asked for it.
-func (p *Pipeline) serve(k *kept, r *record.Record) {
-	if k.journal {
+func (p *Pipeline) serve(q *queued, r *record.Record) {
+	if q.journal {
 		p.guarded(metrics.SinkJournal, p.keep, r)
 	}
-	if p.journal != nil && k.resolves() {
+	if p.journal != nil && q.resolves() {
 		p.guarded(metrics.SinkJournal, p.resolve, r)
 	}
-	if k.logs {
+	if q.logs {
 		p.guarded(metrics.SinkLogs, p.logs.Write, r)
 	}
-	if k.traces {
-		p.guarded(metrics.SinkTraces, p.traces.Record, r)
+	if q.traces {
+		p.export(q, r)
 	}
 }
 

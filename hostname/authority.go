@@ -52,13 +52,21 @@ func cutHost(b []byte) (host, rest []byte, ok bool) {
 	}
 	last := byte('.') // a label may not be empty
 	for _, c := range host {
-		if c != '-' && c != '_' && !isAlnum(c) && (c != '.' || last == '.') {
+		if !inLabel[c] && (c != '.' || last == '.') {
 			return nil, nil, false
 		}
 		last = c
 	}
 	return host, rest, true
 }
+
+// inLabel has the characters of a label.
+var inLabel = func() (is [256]bool) {
+	for c := range 256 {
+		is[c] = isAlnum(byte(c)) || c == '-' || c == '_'
+	}
+	return is
+}()
 
 func isAlnum(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= lower(c) && lower(c) <= 'z'

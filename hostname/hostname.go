@@ -140,7 +140,7 @@ func AppendLower(dst, authority []byte) []byte {
 		return dst
 	}
 	for _, c := range host {
-		if !isAlnum(c) && c != '-' && c != '_' && c != '.' && c != ':' {
+		if !inLabel[c] && c != '.' && c != ':' {
 			return dst
 		}
 	}

@@ -43,11 +43,11 @@ func newCA(app *kingpin.Application, verbs map[string]verb) {
 	verbs["ca create"] = v.create
 
 	show := c.Command("show", "Show the root certificates that programs must trust, their permitted hosts and validity. Fails if other users can read the key.")
-	show.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	show.Flag("output", "Format: text or json.").Default("text").SetValue(config.OneOf(&v.output, "text", "json"))
 	verbs["ca show"] = v.show
 
 	export := c.Command("export", "Write the certificates that programs must trust. Never writes the key.")
-	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trust.JavaPassword+").").Default("pem").EnumVar(&v.format, "pem", "der", "pkcs12")
+	export.Flag("format", "Format: pem, der (one certificate), or pkcs12 (a trust store for Java with the password "+trust.JavaPassword+").").Default("pem").SetValue(config.OneOf(&v.format, "pem", "der", "pkcs12"))
 	export.Flag("bundle", "Include the system's CAs, for programs that would otherwise trust ours only. Not with der.").BoolVar(&v.bundle)
 	export.Flag("file", "File to write, with mode 0644. Default: standard output.").PlaceHolder("FILE").StringVar(&v.file)
 	verbs["ca export"] = v.export

@@ -39,18 +39,15 @@ type checkPath struct {
 func newCheckPath(app *kingpin.Application) *checkPath {
 	v := &checkPath{}
 	c := app.Command("check-path", "Send one unsigned call through the running tap, expect the API to require a signature, and report which stage of the path fails.")
-	c.Flag("target", "URL of the API, with the scheme that programs use.").Default(config.DefaultCheckTarget).URLVar(&v.target)
-	c.Flag("proxy", "URL of the tap's proxy listener. Default: from KSYUN_TAP_PROXY_LISTEN_ADDRESS, otherwise http://"+config.DefaultProxyListen+".").PlaceHolder("URL").URLVar(&v.proxy)
+	c.Flag("target", "URL of the API, with the scheme that programs use.").Default(config.DefaultCheckTarget).SetValue(config.Parsed(&v.target, lookup.ParseURL))
+	c.Flag("proxy", "URL of the tap's proxy listener. Default: from KSYUN_TAP_PROXY_LISTEN_ADDRESS, otherwise http://"+config.DefaultProxyListen+".").PlaceHolder("URL").SetValue(config.Parsed(&v.proxy, lookup.ParseURL))
 	urlFlag(c, &v.url)
 	c.Flag("ca-file", "Certificates that programs trust, for an https target: bundle.pem of --intercept.ca-dir or .publish-dir.").PlaceHolder("FILE").StringVar(&v.caFile)
-	c.Flag("timeout", "Timeout of the whole check.").Default(checkPathTimeout.String()).DurationVar(&v.timeout)
+	c.Flag("timeout", "Timeout of the whole check.").Default(checkPathTimeout.String()).SetValue(config.Positive(&v.timeout))
 	return v
 }
 
 func (v *checkPath) run(ctx context.Context, std stdio) error {
-	if v.target.Scheme != "http" && v.target.Scheme != "https" || v.target.Host == "" {
-		return usageError{usererror.New(fmt.Sprintf("--target=%s is not a URL of the API", v.target), "write http://HOST or https://HOST")}
-	}
 	roots, err := trust.Roots("ca-file", v.caFile)
 	if err != nil {
 		return usageError{err}

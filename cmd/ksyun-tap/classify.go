@@ -31,7 +31,7 @@ const maxSaved = 64 << 20
 type classifyVerb struct {
 	files    []string
 	status   int
-	headers  []string
+	headers  savedhttp.Fields
 	action   string
 	output   string
 	catalogs []string
@@ -41,10 +41,10 @@ func newClassify(app *kingpin.Application) *classifyVerb {
 	v := &classifyVerb{}
 	c := app.Command("classify", "Classify saved responses: bodies, or whole HTTP responses as printed by curl -i. Exits with 3 if one of them is not a response of the API.")
 	c.Arg("file", "Files to read. Default, and for -: standard input.").StringsVar(&v.files)
-	c.Flag("status", "HTTP status of the body (default 200). A whole response has its own.").IntVar(&v.status)
-	c.Flag("header", "Header field of the response, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").StringsVar(&v.headers)
+	c.Flag("status", "HTTP status of the body (default 200). A whole response has its own.").SetValue(config.Checked(&v.status, strconv.Atoi, func(n int) bool { return 100 <= n && n <= 999 }, "is not an HTTP status", "write 100 to 999"))
+	c.Flag("header", "Header field of the response, as NAME: VALUE. Repeatable.").PlaceHolder("NAME: VALUE").SetValue(config.List((*[]savedhttp.Field)(&v.headers), parseField))
 	c.Flag("action", "Action of the call, for responses whose meaning depends on it.").StringVar(&v.action)
-	c.Flag("output", "Format: json (one line per response), table, text, or auto: text on a terminal, otherwise json.").Default("auto").EnumVar(&v.output, "auto", "json", "table", "text")
+	c.Flag("output", "Format: json (one line per response), table, text, or auto: text on a terminal, otherwise json.").Default("auto").SetValue(config.OneOf(&v.output, "auto", "json", "table", "text"))
 	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }
@@ -73,13 +73,6 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 	if err != nil {
 		return usageError{err}
 	}
-	base, err := parseFields(v.headers)
-	if err != nil {
-		return usageError{err}
-	}
-	if v.status != 0 && (v.status < 100 || v.status > 999) {
-		return usageError{usererror.New(fmt.Sprintf("--status=%d is not an HTTP status", v.status), "write 100 to 999")}
-	}
 	classifier := classify.New(catalog)
 	files := v.files
 	if len(files) == 0 {
@@ -92,7 +85,7 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 		if err != nil {
 			return usageError{err}
 		}
-		r, err := v.read(classifier, name, data, base)
+		r, err := v.read(classifier, name, data)
 		if err != nil {
 			others++
 			fmt.Fprintln(std.err, "ksyun-tap:", err)
@@ -113,14 +106,14 @@ func (v *classifyVerb) run(_ context.Context, std stdio) error {
 
 // read classifies one saved response. It returns an error for data without a
 // status that cannot be the body of a response of the API.
-func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte, base savedhttp.Fields) (reading, error) {
+func (v *classifyVerb) read(c *classify.Classifier, name string, data []byte) (reading, error) {
 	whole := savedhttp.ParseResponse(data)
 	response := whole
 	if whole == nil {
 		response = &savedhttp.Response{Status: cmp.Or(v.status, http.StatusOK), Body: data}
 	}
 	verdict := c.Response(&classify.Call{Action: v.action}, &classify.Response{
-		Status: response.Status, Header: append(response.Fields, base...), Body: response.Body,
+		Status: response.Status, Header: append(response.Fields, v.headers...), Body: response.Body,
 	})
 	if whole == nil && v.status == 0 {
 		if look := notResponse(&verdict, data); look != "" {
@@ -201,15 +194,13 @@ func readSaved(name string, in io.Reader) ([]byte, error) {
 	return data, nil
 }
 
-func parseFields(lines []string) (fields savedhttp.Fields, err error) {
-	for _, line := range lines {
-		name, value, ok := strings.Cut(line, ":")
-		if !ok || strings.TrimSpace(name) == "" {
-			return nil, usererror.New(fmt.Sprintf("--header=%q is not a header field", line), "write NAME: VALUE")
-		}
-		fields = append(fields, savedhttp.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)})
+// parseField parses a header field.
+func parseField(line string) (savedhttp.Field, error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || strings.TrimSpace(name) == "" {
+		return savedhttp.Field{}, usererror.New(strconv.Quote(line)+" is not a header field", "write NAME: VALUE")
 	}
-	return fields, nil
+	return savedhttp.Field{Name: strings.TrimSpace(name), Value: strings.TrimSpace(value)}, nil
 }
 
 // printer returns a function that prints a reading, and one that ends the output.

@@ -29,9 +29,9 @@ type demoVerb struct {
 func newDemo(app *kingpin.Application, file config.File) *demoVerb {
 	v := &demoVerb{}
 	c := app.Command("demo", "Run the tap between a simulated API and a program whose calls fail for one reason after another.")
-	c.Flag("for", "Stop after this time. 0s runs until interrupted.").Default("0s").DurationVar(&v.length)
-	c.Flag("pace", "Time between calls.").Default("50ms").DurationVar(&v.pace)
-	c.Flag("phase", "Length of each phase.").Default("10s").DurationVar(&v.phase)
+	c.Flag("for", "Stop after this time. 0s runs until interrupted.").Default("0s").SetValue(config.NotNegative(&v.length))
+	c.Flag("pace", "Time between calls.").Default("50ms").SetValue(config.Positive(&v.pace))
+	c.Flag("phase", "Length of each phase.").Default("10s").SetValue(config.Positive(&v.phase))
 	c.Flag("all-codes", "In place of phases, let every third call fail, with all known codes in turn.").BoolVar(&v.allCodes)
 	v.settings.Register(c, file, "upstream.connect-to", "upstream.scheme", "upstream.ca-file", "tap.host", "tap.other-hosts", "traces.success-ratio")
 	return v

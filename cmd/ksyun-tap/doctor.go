@@ -7,6 +7,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
@@ -25,8 +26,8 @@ func newDoctor(app *kingpin.Application) *doctorVerb {
 	c := app.Command("doctor", "Print why the API may refuse the signature of a saved request. No secret is needed, and none is printed.")
 	c.Arg("file", "The request: as on the wire, or what curl -v prints, with its response; standard input without one, or for -.").Default("-").StringVar(&v.file)
 	c.Flag("body", "File with the body that was sent, which curl -v does not print.").PlaceHolder("FILE").StringVar(&v.body)
-	c.Flag("language", "en or zh.").Default("en").EnumVar(&v.language, "en", "zh")
-	c.Flag("output", "text or json (one line per cause).").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("language", "en or zh.").Default("en").SetValue(config.OneOf(&v.language, "en", "zh"))
+	c.Flag("output", "text or json (one line per cause).").Default("text").SetValue(config.OneOf(&v.output, "text", "json"))
 	return v
 }
 

@@ -36,7 +36,7 @@ func newExec(app *kingpin.Application, file config.File) *execVerb {
 	v := &execVerb{}
 	c := app.Command("exec", "Run a command with its calls tapped, and report at its end which failed. The command gets proxy and CA variables. ksyun-tap exits with the command's exit code.")
 	c.Arg("command", "Command and arguments, after --.").Required().StringsVar(&v.command)
-	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").EnumVar(&v.summary, "text", "json", "none")
+	c.Flag("summary", "text, json or none: the form of the report that is written to standard error when the command has ended.").Default("text").SetValue(config.OneOf(&v.summary, "text", "json", "none"))
 	c.Flag("summary.file", "File the report is written to instead.").PlaceHolder("FILE").StringVar(&v.summaryFile)
 	c.Flag("report", "Directory to which a report is written: summary, failures as JSON, support tickets in English and Chinese, and a HAR file of the failed exchanges, with header fields and bodies only if --evidence is set. It contains no secrets.").PlaceHolder("DIR").StringVar(&v.report)
 	c.Flag("csm", "Have the Go SDK v1 report its calls (AWS_CSM_ENABLED), for programs that use it and ignore proxy variables. It prints \"Enabling CSM\" on the command's standard error.").BoolVar(&v.csm)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -28,7 +29,7 @@ func newExplain(app *kingpin.Application) *explainVerb {
 	v := &explainVerb{}
 	c := app.Command("explain", "Print what an error code, a fault, an HTTP status or the cause of a diagnosis means, who must fix it and how. Without an argument, list all codes.")
 	c.Arg("code", "Error code, in any case; fault, such as dns; HTTP status, such as 409, for the codes that come with it; or cause.").StringVar(&v.code)
-	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
+	c.Flag("output", "Format: text or json.").Default("text").SetValue(config.OneOf(&v.output, "text", "json"))
 	c.Flag("tap.catalog-file", "File with additional error codes. Repeatable.").PlaceHolder("FILE").StringsVar(&v.catalogs)
 	return v
 }

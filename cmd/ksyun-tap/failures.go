@@ -19,6 +19,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/groups"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
 	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
@@ -43,20 +44,20 @@ func newFailures(app *kingpin.Application) *failuresVerb {
 	v := &failuresVerb{filter: map[string]*[]string{}}
 	c := app.Command("failures", "List the recent failures of the running tap, the newest first. Exit codes: 0 if there are any, 1 if there are none, 2 if the tap does not answer.")
 	urlFlag(c, &v.url)
-	c.Flag("since", "Only failures of this time before now, such as 15m. With --groups, groups that were seen in this time.").PlaceHolder("DURATION").DurationVar(&v.since)
+	c.Flag("since", "Only failures of this time before now, such as 15m. With --groups, groups that were seen in this time.").PlaceHolder("DURATION").SetValue(config.Positive(&v.since))
 	repeatable := func(name, help string) *kingpin.FlagClause {
 		v.filter[name] = new([]string)
 		return c.Flag(name, help+" Repeatable.").PlaceHolder(strings.ToUpper(name))
 	}
-	repeatable("category", "Only failures of this category: "+words(classify.Categories())+".").StringsVar(v.filter["category"])
+	repeatable("category", "Only failures of this category: "+words(classify.Categories())+".").SetValue(config.List(v.filter["category"], config.Word(classify.Categories()...)))
 	repeatable("code", "Only failures with this error code, in any case.").StringsVar(v.filter["code"])
 	repeatable("action", "Only failures of this action, in any case.").StringsVar(v.filter["action"])
-	repeatable("blame", "Only failures that are to be fixed by: "+words(classify.Blames())+".").StringsVar(v.filter["blame"])
-	c.Flag("limit", "Maximum number of failures or groups.").Default("20").IntVar(&v.limit)
+	repeatable("blame", "Only failures that are to be fixed by: "+words(classify.Blames())+".").SetValue(config.List(v.filter["blame"], config.Word(classify.Blames()...)))
+	c.Flag("limit", "Maximum number of failures or groups.").Default("20").SetValue(config.Number(&v.limit, 1, 1000))
 	c.Flag("groups", "List groups of equal failures, the largest first, with their counts since the start of the tap.").BoolVar(&v.groups)
 	c.Flag("follow", "Then print new failures as they happen, until interrupted.").Short('f').BoolVar(&v.follow)
-	c.Flag("output", "Format: table or json (one object per line).").Default("table").EnumVar(&v.output, "table", "json")
-	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").DurationVar(&v.timeout)
+	c.Flag("output", "Format: table or json (one object per line).").Default("table").SetValue(config.OneOf(&v.output, "table", "json"))
+	c.Flag("timeout", "Timeout for the tap's response.").Default("5s").SetValue(config.Positive(&v.timeout))
 	return v
 }
 
@@ -72,41 +73,14 @@ func words[T ~string](values []T) string {
 }
 
 func (v *failuresVerb) run(ctx context.Context, std stdio) error {
-	switch {
-	case v.groups && v.follow:
+	if v.groups && v.follow {
 		return usageError{usererror.New("--groups and --follow cannot be combined", "omit one of them")}
-	case v.limit < 1 || v.limit > 1000:
-		return usageError{usererror.New(fmt.Sprintf("--limit=%d is out of range", v.limit), "write 1 to 1000")}
-	case v.since < 0:
-		return usageError{usererror.New(fmt.Sprintf("--since=%v is negative", v.since), "write a duration such as 15m")}
-	}
-	if err := cmp.Or(known(v.filter, "category", classify.Categories()), known(v.filter, "blame", classify.Blames())); err != nil {
-		return usageError{err}
 	}
 	tap := tapclient.URL(v.url)
 	if v.groups {
 		return v.listGroups(ctx, std, tap)
 	}
 	return v.listFailures(ctx, std, tap)
-}
-
-// known returns an error for the first value of a flag that is not one of all.
-func known[T ~string](filter map[string]*[]string, flag string, all []T) error {
-	values := filter[flag]
-	if values == nil {
-		return nil
-	}
-	for _, v := range *values {
-		if slices.ContainsFunc(all, func(k T) bool { return k != "" && strings.EqualFold(string(k), v) }) {
-			continue
-		}
-		hint := "write one of " + words(all)
-		if nearest, ok := usererror.Nearest(strings.ToLower(v), strings.Split(words(all), ", ")); ok {
-			hint = "did you mean --" + flag + "=" + nearest + "?"
-		}
-		return usererror.New(fmt.Sprintf("--%s=%s is not a %s of failures", flag, v, flag), hint)
-	}
-	return nil
 }
 
 // query returns the filter as parameters of the API.

@@ -24,12 +24,12 @@ type initRedirect struct {
 func newInitRedirect(app *kingpin.Application) *initRedirect {
 	v := &initRedirect{}
 	c := app.Command("init-redirect", "Install Linux rules that redirect the connections of programs on this host, or in this pod, to ports 80 and 443 to the tap's --transparent.listen-address. Replaces the rules of an earlier run. Needs root or NET_ADMIN.")
-	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").Uint16Var(&v.rules.To)
+	c.Flag("to-port", "Port of the tap's --transparent.listen-address.").Default("18183").SetValue(config.Parsed(&v.rules.To, parseNumber[uint16]))
 	c.Flag("port", "Destination port of the connections to redirect. Repeatable.").Default("80", "443").SetValue(config.List(&v.rules.Ports, parseNumber[uint16]))
 	c.Flag("exclude-uid", "User whose connections are not redirected: the one that the tap runs as. Repeatable.").PlaceHolder("UID").SetValue(config.List(&v.rules.ExcludeUIDs, parseNumber[uint32]))
 	c.Flag("exclude-mark", "Mark of connections that are not redirected: the tap's --upstream.mark.").PlaceHolder("MARK").SetValue(config.Mark(&v.rules.ExcludeMark))
 	c.Flag("exclude-cidr", "Destination network of connections that are not redirected. Repeatable.").PlaceHolder("CIDR").SetValue(config.List(&v.rules.ExcludeCIDRs, config.ParsePrefix))
-	c.Flag("backend", "nft (the kernel's nftables; needs no tool), iptables, or auto for the first that works.").Default("auto").EnumVar(&v.backend, "auto", "nft", "iptables")
+	c.Flag("backend", "nft (the kernel's nftables; needs no tool), iptables, or auto for the first that works.").Default("auto").SetValue(config.OneOf(&v.backend, "auto", "nft", "iptables"))
 	c.Flag("undo", "Remove the rules instead.").BoolVar(&v.undo)
 	c.Flag("dry-run", "Print the rules without installing them. Not with --undo.").BoolVar(&v.dryRun)
 	return v

@@ -39,23 +39,18 @@ func newLookup(app *kingpin.Application, s *config.Settings, file config.File) *
 	v := &lookupVerb{settings: s}
 	c := app.Command("lookup", "Find a failed call by its ID or request ID: in the journals of running taps, and in the backends of the --lookup.* settings. Exit codes: 0 if it is found, 1 if it is not, 2 if it is not found but some of them did not answer.")
 	c.Arg("id", "ID of the failure or its request ID, from a log line, an exemplar or the program's error message.").Required().StringVar(&v.id)
-	c.Flag("url", urlHelp+" Repeatable: all of them are queried at the same time.").PlaceHolder("URL").StringsVar(&v.urls)
-	c.Flag("since", "Time before now that is searched in backends. Taps search all that they keep.").Default("24h").DurationVar(&v.since)
-	c.Flag("ticket", "Print the text for a support ticket, in this language: en or zh.").PlaceHolder("LANGUAGE").EnumVar(&v.ticket, "en", "zh")
-	c.Flag("output", "Format: text or json.").Default("text").EnumVar(&v.output, "text", "json")
-	c.Flag("timeout", "How long to wait for responses.").Default("5s").DurationVar(&v.timeout)
+	c.Flag("url", urlHelp+" Repeatable: all of them are queried at the same time.").PlaceHolder("URL").SetValue(config.List(&v.urls, parseTapURL))
+	c.Flag("since", "Time before now that is searched in backends. Taps search all that they keep.").Default("24h").SetValue(config.Positive(&v.since))
+	c.Flag("ticket", "Print the text for a support ticket, in this language: en or zh.").PlaceHolder("LANGUAGE").SetValue(config.OneOf(&v.ticket, "en", "zh"))
+	c.Flag("output", "Format: text or json.").Default("text").SetValue(config.OneOf(&v.output, "text", "json"))
+	c.Flag("timeout", "How long to wait for responses.").Default("5s").SetValue(config.Positive(&v.timeout))
 	s.RegisterLookup(c, file)
 	return v
 }
 
 func (v *lookupVerb) run(ctx context.Context, std stdio) error {
-	switch {
-	case v.ticket != "" && v.output == "json":
+	if v.ticket != "" && v.output == "json" {
 		return usageError{usererror.New("--ticket and --output=json cannot be combined", "omit one of them")}
-	case v.since <= 0:
-		return usageError{usererror.New(fmt.Sprintf("--since=%v is not positive", v.since), "write a duration such as 24h")}
-	case v.timeout <= 0:
-		return usageError{usererror.New(fmt.Sprintf("--timeout=%v is not positive", v.timeout), "write a duration such as 5s")}
 	}
 	query, err := lookup.NewQuery(v.id, v.since, time.Now())
 	if err != nil {

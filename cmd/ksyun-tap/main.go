@@ -237,7 +237,11 @@ func (c *commandLine) configFile() string {
 
 func (c *commandLine) parse(args []string) (verb, error) {
 	c.args = args
-	name, err := c.app.Parse(args)
+	spelled, err := usage.Booleans(c.app, args)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	name, err := c.app.Parse(spelled)
 	switch {
 	case c.exited:
 		return nil, nil

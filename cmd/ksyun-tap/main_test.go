@@ -117,7 +117,7 @@ func TestUsageErrors(t *testing.T) {
 			t.Errorf("%v: exit %d, %q; want %d and %q", args, code, errOut, exitUsage, want)
 		}
 	}
-	f("unknown long flag '--nope'", "run", "--nope")
+	f("unknown flag --nope", "run", "--nope")
 	f(`--proxy.idle-timeout: "abc" is not a positive duration`, "run", "--proxy.idle-timeout=abc")
 	f("is not a listen address", "run", "--proxy.listen-address=here")
 	f("is not a ratio", "check-config", "--traces.success-ratio=2")

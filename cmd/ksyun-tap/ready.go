@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/lookup"
 	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 )
 
@@ -24,7 +25,7 @@ func newReady(app *kingpin.Application) *readyVerb {
 	v := &readyVerb{}
 	c := app.Command("ready", "Exit with 0 if the running tap is ready, otherwise with 1.")
 	urlFlag(c, &v.url)
-	c.Flag("timeout", "Timeout for the tap's response.").Default("2s").DurationVar(&v.timeout)
+	c.Flag("timeout", "Timeout for the tap's response.").Default("2s").SetValue(config.Positive(&v.timeout))
 	return v
 }
 
@@ -47,5 +48,12 @@ const urlHelp = "URL of the tap's web listener. Default: from KSYUN_TAP_WEB_ADMI
 
 // urlFlag adds the flag for the URL of the running tap.
 func urlFlag(c *kingpin.CmdClause, url *string) {
-	c.Flag("url", urlHelp).PlaceHolder("URL").StringVar(url)
+	c.Flag("url", urlHelp).PlaceHolder("URL").SetValue(config.Parsed(url, parseTapURL))
+}
+
+// parseTapURL parses the URL of a running tap, or its address.
+func parseTapURL(text string) (string, error) {
+	u := tapclient.URL(text)
+	_, err := lookup.ParseURL(u)
+	return u, err
 }

@@ -39,6 +39,11 @@ func (l *leaf) fresh(now time.Time) bool {
 	return now.Before(l.renew) && !now.Before(l.cert.Leaf.NotBefore)
 }
 
+// Permits reports whether host is one that Certificate signs for.
+func (c *CA) Permits(host string) bool {
+	return c.permitted.check(hostname.Canonical(host)) == nil
+}
+
 // Certificate returns a certificate for host, which may be in upper case and end
 // with a dot. The certificate is created by the first call and cached; callers
 // must not modify it. It is valid for at most 24 hours, not longer than the CA,

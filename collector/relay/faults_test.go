@@ -101,7 +101,7 @@ func testUpstreamEndsArePassedOn(t *testing.T, newRig maker) {
 				c.ExpectEnd()
 			}
 			n := r.ends(tt.end)
-			if tt.status != 0 && n.status != tt.status || n.respWhole {
+			if n.status != tt.status || n.respWhole {
 				t.Errorf("%+v", n)
 			}
 			assert.Equal(t, int64(len(tt.sent)), n.respBytes, "%d bytes, want %d", n.respBytes, len(tt.sent))

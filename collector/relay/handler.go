@@ -12,7 +12,7 @@ import (
 
 // Handler routes the requests of one program connection and is informed of their
 // results. Its methods are called one at a time and, except for Dial, must not
-// block. For each request that can be parsed:
+// block: they may run on the thread of a loop. For each request that can be parsed:
 //
 //	Route ──> (Dial) ──> Sending ──> Done
 //	  └────────┴──error──> Refuse ──> Done
@@ -55,10 +55,12 @@ type Route struct {
 	// Proxied is set if the upstream is a proxy for the request; nil is the
 	// server itself.
 	Proxied *Proxied
-	// TLS, if not nil, terminates TLS inside a CONNECT with that configuration; the
-	// requests in it are passed to Route. If nil, TLS is tunnelled to the upstream.
-	TLS *tls.Config
-	// Unseen is the reason why a CONNECT may not be tunnelled; nil if it may.
+	// TLS, if not nil, returns the configuration that terminates TLS inside a CONNECT;
+	// the requests in it are passed to Route. It is called once, and may block. If it
+	// is nil, or returns an error, TLS is tunnelled to the upstream.
+	TLS func() (*tls.Config, error)
+	// Unseen is the reason why a CONNECT whose TLS is not terminated may not be
+	// tunnelled either; nil if it may.
 	Unseen error
 	// Plain is set if HTTP without TLS inside a CONNECT is served here: its requests
 	// are passed to Route.
@@ -190,12 +192,12 @@ func (x *Exchange) kept() []byte {
 
 // reset makes x ready for a request of which the first byte was read.
 func (x *Exchange) reset(now time.Time, tailBytes int) {
-	x.Request.Reset()
-	x.Response.Reset()
 	*x = Exchange{
 		Request: x.Request, Response: x.Response,
 		Start: now, limit: x.limit, unchunked: x.unchunked[:0], tail: tail{size: tailBytes},
 	}
+	x.Request.Reset()
+	x.Response.Reset()
 }
 
 // End is how an exchange ended.

@@ -157,6 +157,7 @@ func (l *loop) takeOver(nc net.Conn) (socket, error) {
 // if that is none.
 func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
 	l.now = time.Now()
+	l.parse(p) // if it panics, the pair ends with this dial
 	p.cancelDial()
 	p.cancelDial = nil
 	switch {
@@ -187,7 +188,6 @@ func (l *loop) letGo(p *pair) {
 // leave hands the pair to a goroutine of its own, which goes on with first. up is
 // the pair's upstream connection, or nil.
 func (l *loop) leave(p *pair, up *link, first func() bool) {
-	l.deliver(p)
 	l.letGo(p)
 	sock := l.remove(p, program)
 	l.unwatch(sock.fd)

@@ -13,10 +13,9 @@ const rejection = time.Second
 
 // intercept terminates TLS in the server's place. The requests inside are served
 // like any others.
-func (p *pair) intercept(ahead []byte) bool {
+func (p *pair) intercept(cfg *tls.Config, ahead []byte) bool {
 	p.s.counters.requestBytes.Add(p.m.x.RequestBytes)
 	p.s.counters.responseBytes.Add(p.m.x.ResponseBytes)
-	cfg := p.m.x.route.TLS
 	p.m.forget() // what a tunnel carries are exchanges, not the tunnel
 	tc, err := p.handshake(cfg, ahead, false)
 	if err != nil {

@@ -22,6 +22,7 @@ type link struct {
 	wire *wire           // what TLS is spoken over; nil without TLS
 
 	closing atomic.Bool // with close_notify
+	reset   atomic.Bool // a write failed with a reset, which the system does not report again
 }
 
 func newLink(nc net.Conn) *link {
@@ -35,8 +36,18 @@ func newLink(nc net.Conn) *link {
 	return l
 }
 
-// Read reads what there is: through TLS, of all records that were received.
+// Read implements net.Conn.
 func (l *link) Read(p []byte) (n int, err error) {
+	n, err = l.readAll(p)
+	ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if ended && l.reset.Load() && (l.wire == nil || l.wire.cut.Load()) {
+		err = syscall.ECONNRESET
+	}
+	return n, err
+}
+
+// readAll reads what there is: through TLS, of all records that were received.
+func (l *link) readAll(p []byte) (n int, err error) {
 	n, err = l.Conn.Read(p)
 	if l.wire == nil {
 		return n, err
@@ -50,6 +61,15 @@ func (l *link) Read(p []byte) (n int, err error) {
 	l.wire.noWait = false
 	if errors.Is(err, errWait) {
 		err = nil
+	}
+	return n, err
+}
+
+// Write implements net.Conn.
+func (l *link) Write(p []byte) (n int, err error) {
+	n, err = l.Conn.Write(p)
+	if errors.Is(err, syscall.ECONNRESET) {
+		l.reset.Store(true)
 	}
 	return n, err
 }

@@ -69,10 +69,12 @@ type posting struct {
 type looped struct {
 	on     *loop
 	socks  [2]socket
-	queued bool   // in loop.due
-	read   [2]int // bytes read from each side that the machine does not know of
-	sent   [2]int // bytes written to each side likewise
-	timer  place  // in loop.timers
+	queued bool // in loop.due
+	// Bytes read from each side that the machine does not know of. It learns of them
+	// before it learns of anything else.
+	read  [2]int
+	sent  [2]int // bytes written to each side that the machine does not know of
+	timer place  // in loop.timers
 }
 
 // newLoops starts the loops.
@@ -475,18 +477,13 @@ func (l *loop) drain(p *pair) {
 		p.drain()
 		return
 	}
-	l.now = time.Now()
-	p.m.drain(l.now)
-	l.drive(p)
+	l.act(p, p.m.drain)
 }
 
 func (l *loop) yield(p *pair) {
-	if !l.drives(p) {
-		return
+	if l.drives(p) {
+		l.act(p, p.m.yield)
 	}
-	l.now = time.Now()
-	p.m.yield(l.now)
-	l.drive(p)
 }
 
 func (l *loop) kill(p *pair) {
@@ -494,7 +491,13 @@ func (l *loop) kill(p *pair) {
 		p.kill()
 		return
 	}
+	l.act(p, p.m.kill)
+}
+
+// act does something to a pair, after the machine knows what was read before.
+func (l *loop) act(p *pair, f func(now time.Time)) {
 	l.now = time.Now()
-	p.m.kill(l.now)
+	l.deliver(p)
+	f(l.now)
 	l.drive(p)
 }

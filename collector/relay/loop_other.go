@@ -8,7 +8,6 @@ type loop struct{}
 type looped struct {
 	on    *loop
 	socks [2]struct{ fd int }
-	read  [2]int
 }
 
 func newLoops(*Server) []*loop { return nil }

@@ -225,7 +225,7 @@ func (p *pair) broken() bool {
 // unread implements sockets.
 func (p *pair) unread() bool {
 	if p.where == atLoop {
-		return p.looped.read[program] > 0 || peekFD(uintptr(p.looped.socks[program].fd)) == sightData
+		return peekFD(uintptr(p.looped.socks[program].fd)) == sightData
 	}
 	return p.cl.peek() == sightData
 }

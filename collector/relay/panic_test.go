@@ -68,7 +68,7 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 		nc.Close()
 	}
 
-	c = r.serves()
+	c, _ = r.serves()
 	r.ends(EndComplete)
 	c.Close()
 	assert.NoError(t, r.srv.Shutdown(t.Context()))
@@ -77,15 +77,12 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 	}
 }
 
-// serves checks that a call of another program is served, and returns its connection.
-func (r *rig) serves() *peer {
+// serves checks that a call of another program is served, and returns both ends.
+func (r *rig) serves() (c, up *peer) {
 	r.t.Helper()
-	c := r.client()
-	c.Send(getRequest)
-	up := r.upstream()
-	up.Expect(getRequest)
+	c, up = r.begin(getRequest)
 	up.Deliver(okResponse, c)
-	return c
+	return c, up
 }
 
 // panicIn panics where the pair's machine is driven.

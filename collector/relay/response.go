@@ -48,6 +48,7 @@ func (m *machine) readResponse() bool {
 		m.raw()
 		return true
 	case p.Status < 200:
+		p.Reset() // its memory may be used again before the next one is read
 		b.t += n
 		return true
 	}

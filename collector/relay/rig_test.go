@@ -135,7 +135,11 @@ type testHandler struct {
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
 	if x.Request.Form == http1.FormAuthority {
-		return Route{Key: Key{Host: "h", Port: 443}, TLS: h.rig.tls}, nil
+		route := Route{Key: Key{Host: "h", Port: 443}}
+		if h.rig.tls != nil {
+			route.TLS = func() (*tls.Config, error) { return h.rig.tls, nil }
+		}
+		return route, nil
 	}
 	if h.rig.route != nil {
 		return h.rig.route(x)

@@ -146,6 +146,11 @@ func (s *sim) Done(x *Exchange) {
 		s.fail("%d bytes of a request counted, %d sent", x.RequestBytes, n)
 	}
 	s.causes(x, refused)
+	if q := &x.Response; q.Status != 0 && c != nil {
+		if line := q.Bytes()[:q.Rest()-q.Start()]; q.Status < 200 || !bytes.Contains(c.read, line) {
+			s.fail("status %d is shown, as %q", q.Status, line)
+		}
+	}
 	if refused || s.state == simDialed || c == nil || len(c.turns) == 0 {
 		return
 	}

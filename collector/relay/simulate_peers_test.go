@@ -10,7 +10,7 @@ import (
 
 // misfortune makes something happen that neither side has planned.
 func (s *sim) misfortune() {
-	switch s.g.IntN(12) {
+	switch s.g.IntN(13) {
 	case 0:
 		s.endProgram()
 	case 1, 2:
@@ -34,6 +34,7 @@ func (s *sim) misfortune() {
 			s.logf("drain")
 			s.drained = true
 			s.srv.draining.Store(true)
+			s.deliver()
 			s.m.drain(s.now)
 		}
 	case 9:
@@ -51,6 +52,8 @@ func (s *sim) misfortune() {
 		}
 	case 11:
 		s.scribble()
+	case 12:
+		s.yield()
 	}
 }
 
@@ -81,7 +84,17 @@ func (s *sim) scribble() {
 func (s *sim) kill() {
 	s.logf("kill")
 	s.killed = true
+	s.deliver()
 	s.m.kill(s.now)
+}
+
+func (s *sim) yield() {
+	s.logf("yield")
+	s.deliver()
+	before, used := s.m.stage, s.m.stage != stageIdle || s.unread()
+	if s.m.yield(s.now); used != (s.m.stage == before) {
+		s.fail("yields in stage %d, where a request is on its way: %v", before, used)
+	}
 }
 
 func (s *sim) endProgram() {
@@ -94,6 +107,7 @@ func (s *sim) endProgram() {
 	if s.prog.fin == receivedReset {
 		s.prog.out, s.prog.stuck = nil, false
 		if !s.blocking {
+			s.deliver()
 			s.progEnded = true
 			s.m.ended(program, receivedReset, s.now) // as the system reports an error
 		}
@@ -116,6 +130,7 @@ func (s *sim) endUpstream() {
 
 // passTime moves the clock: past the deadline, or by less.
 func (s *sim) passTime(far bool) {
+	s.deliver()
 	at, limited := s.m.deadline()
 	switch {
 	case s.dialing && far:
@@ -231,6 +246,7 @@ func (s *sim) dials() bool {
 
 func (s *sim) dialEnds(err error) {
 	s.logf("dial ends: %v", err)
+	s.deliver()
 	s.dialing, s.cancels = false, false
 	if err != nil {
 		s.m.notDialed(err, s.now)

@@ -506,6 +506,6 @@ func (p *plan) ending() bool {
 // The methods of sockets.
 
 func (s *sim) broken() bool { return s.prog.fin == receivedReset }
-func (s *sim) unread() bool { return len(s.prog.out) > 0 || s.prog.arrived > 0 }
+func (s *sim) unread() bool { return len(s.prog.out) > 0 }
 
 // The methods of Handler.

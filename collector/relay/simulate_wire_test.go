@@ -5,16 +5,28 @@ import (
 	"slices"
 )
 
+// deliver has the machine receive what a loop read, as a loop does before it informs
+// the machine of anything else. It reports whether there was something.
+func (s *sim) deliver() bool {
+	for from := program; from <= upstream; from++ {
+		if p := s.peer(from); p != nil && p.arrived > 0 {
+			n := p.arrived
+			p.arrived = 0
+			s.m.received(from, n, s.now)
+			return true
+		}
+	}
+	return false
+}
+
 // read has the machine read from a side.
 func (s *sim) read(from side) bool {
+	if s.deliver() {
+		return true
+	}
 	p := s.peer(from)
 	if p == nil {
 		return false
-	}
-	if n := p.arrived; n > 0 {
-		p.arrived = 0
-		s.m.received(from, n, s.now)
-		return true
 	}
 	if p.reading == nil {
 		if !s.blocking && len(p.out) == 0 && p.fin == receiving && !s.g.chance(5) {
@@ -56,6 +68,9 @@ func (s *sim) read(from side) bool {
 		if !s.blocking && s.g.chance(50) { // a loop reads from others first
 			s.m.compact(from, n)
 			p.arrived = n
+			if s.kind == simWild && s.g.chance(20) {
+				s.misfortune()
+			}
 			return true
 		}
 		s.m.received(from, n, s.now)
@@ -86,6 +101,7 @@ func (s *sim) noteEnd(from side, how reception) {
 
 // write takes what the machine has for a side.
 func (s *sim) write(to side) bool {
+	s.deliver()
 	p := s.peer(to)
 	if p == nil || p.stuck {
 		return false

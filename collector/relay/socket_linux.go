@@ -18,6 +18,7 @@ type socket struct {
 	readable bool    // there may be something to read
 	writable bool    // there may be room to write
 	hungUp   bool    // it ends behind what can be read
+	reset    bool    // a write failed with a reset, which the system does not report again
 	tls      *secure // nil for a plain connection
 }
 
@@ -50,6 +51,9 @@ func (s *socket) receive(b []byte) (int, syscall.Errno) {
 	n, errno := readNow(s.fd, b)
 	// Less than there was room for is all there was: more is an event.
 	s.readable = errno == 0 && (n == len(b) || s.hungUp)
+	if n == 0 && errno == 0 && s.reset {
+		errno = unix.ECONNRESET
+	}
 	return n, errno
 }
 
@@ -69,6 +73,7 @@ func (s *socket) send(b []byte) (n int, ok bool) {
 	case errno == unix.EAGAIN:
 		n = 0
 	case errno != 0:
+		s.reset = s.reset || errno == unix.ECONNRESET
 		return 0, false
 	}
 	s.writable = n == len(b)

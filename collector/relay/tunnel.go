@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -35,7 +36,14 @@ func (p *pair) connect() bool {
 	if x.Hello {
 		x.RequestBytes = 0 // the program sent no CONNECT
 	}
-	if route.TLS == nil && route.Unseen == nil {
+	var cfg *tls.Config // nil if TLS is not terminated
+	if route.TLS != nil {
+		var err error
+		if cfg, err = route.TLS(); err != nil {
+			cfg = nil
+		}
+	}
+	if cfg == nil && route.Unseen == nil {
 		if err := p.reach(); err != nil {
 			return p.notReached(err)
 		}
@@ -43,20 +51,20 @@ func (p *pair) connect() bool {
 	if err := p.establish(); err != nil {
 		return p.leaveTunnel(EndCanceled, closeReset)
 	}
-	if route.TLS == nil && !route.Plain {
+	if cfg == nil && !route.Plain {
 		return p.tunnel()
 	}
-	switch spoken := p.speech(); {
+	switch spoken := p.speech(cfg != nil); {
 	case spoken == speaksNothing:
 		return p.leaveSilently()
-	case spoken == speaksTLS && route.TLS != nil:
+	case spoken == speaksTLS && cfg != nil:
 		if ahead, ok := p.hello(); ok {
 			p.drop()
-			return p.intercept(ahead)
+			return p.intercept(cfg, ahead)
 		}
 	case spoken == speaksHTTP && route.Plain:
 		return p.plain()
-	case route.Unseen != nil:
+	case cfg == nil && route.Unseen != nil:
 		m.h.Refuse(nil, x, route.Unseen, true)
 		if spoken == speaksTLS {
 			p.say(alert(alertAccessDenied)) //nolint:errcheck // the program may have closed the connection
@@ -147,7 +155,8 @@ func (p *pair) establish() error {
 
 // speech waits for the bytes that show which protocol the program speaks inside a
 // CONNECT, or, if there is an upstream connection, for the server to speak first.
-func (p *pair) speech() speech {
+// terminates is set if TLS is terminated.
+func (p *pair) speech(terminates bool) speech {
 	f := &p.m.flows[program]
 	limit := p.s.cfg.Timeouts.TLSHandshake
 	for {
@@ -181,7 +190,7 @@ func (p *pair) speech() speech {
 			p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 			return speaksUnknown
 		default:
-			if p.m.x.route.TLS != nil {
+			if terminates {
 				p.m.h.Secured(err)
 			}
 			return speaksNothing

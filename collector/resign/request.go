@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // Request is a complete request as the program sent it.
@@ -97,7 +97,7 @@ func (c *call) findSignature() {
 		}
 		for list := []byte(parameters); len(list) > 0; {
 			var name, value []byte
-			name, value, list = classify.CutParameter(list)
+			name, value, list = syntax.CutParameter(list)
 			switch string(name) {
 			case "Credential":
 				v.setCredential(string(value))

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 // Inventory is how the API has been used. It contains no secrets. Its JSON form is
@@ -118,15 +119,15 @@ func (t *unknownCodes) observe(o *classify.Observation) {
 	defer t.mu.Unlock()
 	u := t.all[v.Code]
 	if u == nil {
-		if len(t.all) >= maxUnknownCodes || classify.LooksKey(v.Code) {
+		if len(t.all) >= maxUnknownCodes || redact.LooksKey(v.Code) {
 			return
 		}
 		if t.all == nil {
 			t.all = make(map[string]*UnknownCode)
 		}
-		message := classify.Scrub(v.Message)
+		message := redact.Text(v.Message)
 		u = &UnknownCode{
-			Code: strings.Clone(classify.Scrub(v.Code)), Status: v.Status, Action: strings.Clone(classify.Scrub(o.Call.Action)),
+			Code: strings.Clone(redact.Text(v.Code)), Status: v.Status, Action: strings.Clone(redact.Text(o.Call.Action)),
 			Message: strings.Clone(strings.ToValidUTF8(message[:min(len(message), maxSample)], "")),
 		}
 		t.all[strings.Clone(v.Code)] = u
@@ -170,7 +171,7 @@ func (d *Diagnoser) Inventory() Inventory {
 	plain := make(map[plainKey]*PlainUse)
 	for e := range d.uses.all {
 		u, tally := &e.value, tallyOf(e)
-		scrub := classify.Scrub
+		scrub := redact.Text
 		entry(versions, versionKey{u.service, u.shown[byAction], u.version}, func() *VersionUse {
 			documented, newer := documentedVersion(u.service, u.shown[byAction], u.version)
 			return &VersionUse{Service: scrub(u.service), Action: u.shown[byAction], Version: scrub(u.version), Documented: documented, Newer: newer}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 const (
@@ -115,7 +116,7 @@ func (h *hidden) page(o *classify.Observation, q *classify.Query, key uint64) *F
 	if h.queries.report(key, o.End) {
 		f.Report = true
 		f.facts = []classify.Fact{
-			{Name: "action", Value: classify.Scrub(o.Call.Action)},
+			{Name: "action", Value: redact.Text(o.Call.Action)},
 			{Name: "read", Value: strconv.Itoa(read)},
 			{Name: "total", Value: strconv.Itoa(of)},
 		}

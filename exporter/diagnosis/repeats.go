@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 const (
@@ -193,7 +194,7 @@ func (t *redundantQueries) observe(key uint64, r *repeats, o *classify.Observati
 func (t *redundantQueries) place(key uint64, n uint32, o *classify.Observation, f found, second int64) *redundantQuery {
 	asked := classify.ReadQuery(o.Target, o.RequestBody)
 	q := &redundantQuery{key: key, first: second, as: RedundantQuery{
-		Service: classify.Scrub(f.usage.service), Action: classify.Scrub(f.usage.action), Version: classify.Scrub(f.usage.version),
+		Service: redact.Text(f.usage.service), Action: redact.Text(f.usage.action), Version: redact.Text(f.usage.version),
 		Query: asked.Name(), Credential: f.usage.credential,
 	}}
 	q.count.Store(int64(n) - 1)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 const (
@@ -114,7 +115,7 @@ func (d *Diagnoser) useOf(o *classify.Observation, key uint64, second int64, usa
 		u.service, u.version, u.signing, u.scheme = o.Call.Service, o.Call.Version, o.Call.Signing, o.Scheme
 		u.agent, u.client, u.resigned = string(agentOf(o)), o.Client.Addr(), o.Source == classify.SourceResign
 		u.program, u.address, u.first = ProgramOf(u.agent), hashAddr(u.client), second
-		u.shown = [dimensions]string{classify.Scrub(o.Call.Action), classify.Scrub(o.Call.Region), o.Credential, u.caller()}
+		u.shown = [dimensions]string{redact.Text(o.Call.Action), redact.Text(o.Call.Region), o.Credential, u.caller()}
 		u.act = usage.value.act
 		if usage == &d.noUsage {
 			u.act = d.actions.of(actionName{u.service, o.Call.Action})
@@ -190,7 +191,7 @@ func ProgramOf(agent string) string {
 			return programOther
 		}
 	}
-	if len(name) > maxProgram || classify.LooksKey(name) || classify.LooksSecret(name) {
+	if len(name) > maxProgram || redact.LooksKey(name) || redact.LooksSecret(name) {
 		return programOther
 	}
 	return name

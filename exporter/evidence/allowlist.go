@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/har"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
@@ -68,14 +69,14 @@ func newAllowlist(headers, fields []string) allowlist {
 // scrubbing is the scrubbing of one exchange.
 type scrubbing struct {
 	*allowlist
-	secrets *classify.Scrubber
+	secrets *redact.Set
 	limit   int // of a body, in bytes
 }
 
 // details returns the exchange of o without secrets.
 func (s *Store) details(o *classify.Observation, c *Copy) *har.Details {
 	request := classify.Request{Method: o.Method, Target: o.Target, Header: &c.request, Body: classify.Plain(&c.request, c.request.body)}
-	x := scrubbing{&s.allowed, classify.NewScrubber(&request), s.cfg.BodyBytes}
+	x := scrubbing{&s.allowed, classify.SecretsOf(&request), s.cfg.BodyBytes}
 	defer x.secrets.Release()
 	return &har.Details{Wait: c.wait, Request: x.message(&c.request), Response: x.message(&c.response)}
 }
@@ -146,7 +147,7 @@ var fieldName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.:-]*$`)
 
 // name returns the name of a field if it looks like one.
 func (x *scrubbing) name(s string) string {
-	if len(s) > maxName || !fieldName.MatchString(s) || x.secrets.Scrub(s) != s {
+	if len(s) > maxName || !fieldName.MatchString(s) || x.secrets.Redact(s) != s {
 		return "_name"
 	}
 	return s
@@ -155,7 +156,7 @@ func (x *scrubbing) name(s string) string {
 // value returns a value that may be kept, without secrets. It is scrubbed before it is
 // truncated, because a part of a secret may not look like one.
 func (x *scrubbing) value(s string) string {
-	return printable.Truncate(x.secrets.Scrub(strings.ToValidUTF8(s, "\ufffd")), maxValue)
+	return printable.Truncate(x.secrets.Redact(strings.ToValidUTF8(s, "\ufffd")), maxValue)
 }
 
 // text returns the value of a field: the value itself, or its type.

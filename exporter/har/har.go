@@ -17,7 +17,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -217,7 +217,7 @@ func queryOf(text string) []Field {
 // secret, which is redacted.
 func unescaped(s string) string {
 	if d, err := url.QueryUnescape(s); err == nil {
-		return classify.Scrub(d)
+		return redact.Text(d)
 	}
 	return s
 }

@@ -164,7 +164,7 @@ func (f *fields) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	text("trace_id", r.TraceID)
 	text("span_id", r.SpanID)
 	if r.TraceID != "" {
-		enc.AddString("trace_flags", hex.EncodeToString([]byte{r.Span.Flags}))
+		enc.AddString("trace_flags", hex.EncodeToString([]byte{r.TraceFlags}))
 	}
 	text("id", r.ID)
 	text("group", r.Group)

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
 
 // The placeholder values of labels.
@@ -85,7 +86,7 @@ func (v *values) bound(s, empty string) (string, bool) {
 // fit reports whether s is valid as a label value: short, printable UTF-8 that
 // does not look like an access key.
 func fit(s string) bool {
-	if len(s) > maxLabelBytes || !utf8.ValidString(s) || classify.LooksKey(s) {
+	if len(s) > maxLabelBytes || !utf8.ValidString(s) || redact.LooksKey(s) {
 		return false
 	}
 	return strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -28,7 +29,7 @@ func TestIDsAscend(t *testing.T) {
 			t.Errorf("%q is not safe in a URL", id)
 		}
 		assert.False(t, classify.MakeRequestID(id).IsZero(), "looks like a secret")
-		assert.Equal(t, id, classify.Scrub(id), "looks like a secret")
+		assert.Equal(t, id, redact.Text(id), "looks like a secret")
 		last = id
 	}
 	if id := ids.Next(time.Time{}); id <= last {

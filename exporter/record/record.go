@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/printable"
 )
@@ -84,16 +85,9 @@ type Record struct {
 	// the catalogue, the fault, the status, or diagnosis.OtherKind. It is "" if the
 	// attempt did not fail.
 	Kind string `json:"-"`
-	// The following are used for spans only.
-	Span           Span      `json:"-"` // set by SetSpan
-	Operation      Operation `json:"-"` // set by the caller of New, as is Previous
-	Previous       Span      `json:"-"` // the span of the call's previous attempt; zero if it is not known
-	MethodOriginal string    `json:"-"` // the method as received if Method is classify.MethodOther
-	Protocol       string    `json:"-"` // version of HTTP, as in classify.Observation
-	Scheme         string    `json:"-"`
-	Port           uint16    `json:"-"`
-	Traceparent    string    `json:"-"`
-	Tracestate     string    `json:"-"`
+	// Protocol is the version of HTTP, as in classify.Observation.
+	Protocol   string `json:"-"`
+	TraceFlags byte   `json:"-"` // W3C trace flags of the span; set by SetSpan
 }
 
 // The maximum lengths of texts, in bytes.
@@ -105,12 +99,12 @@ const (
 	maxTracestate = 512
 	maxMethod     = 32
 
-	words = 18 // number of texts bounded by maxWord
+	words = 17 // number of a record's texts bounded by maxWord
 )
 
 // MaxBytes is the maximum memory of one record including its texts, in bytes. Meaning
 // and advice are shared with the catalogue and not counted.
-const MaxBytes = 1024 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + maxTracestate + diagnosis.MaxBytes + diagnosis.MaxScope + maxMethod
+const MaxBytes = 896 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + diagnosis.MaxBytes + diagnosis.MaxScope
 
 // New returns the record of the attempt o. It does not retain the buffers of o.
 func (m *Maker) New(o *classify.Observation) *Record {
@@ -144,19 +138,10 @@ func (m *Maker) New(o *classify.Observation) *Record {
 		UserAgent:       m.agents.safe(o.UserAgent, func() string { return scrub(string(o.UserAgent), maxAgent) }),
 		Credential:      cut(o.Credential, maxWord),
 		Source:          o.Source,
-
-		MethodOriginal: scrub(string(o.MethodOriginal), maxMethod),
-		Protocol:       o.Protocol,
-		Scheme:         o.Scheme,
-		Port:           o.Port,
-		Traceparent:    cut(string(o.Traceparent), maxWord),
+		Protocol:        o.Protocol,
 	}
 	if r.RequestID != "" {
 		r.RequestIDSource = cmp.Or(v.RequestIDSource, classify.RequestIDVendor)
-	}
-	// A truncated or redacted request ID would be a different one.
-	if text := string(o.Tracestate); len(text) <= maxTracestate && !classify.LooksSecret(text) {
-		r.Tracestate = text
 	}
 	if o.Items != nil {
 		r.RequestedItems = o.Items.Total
@@ -230,7 +215,7 @@ func redactedURL(o *classify.Observation) string {
 	var memory [1 << 10]byte // likewise
 	url := appendOrigin(memory[:0], o, scrub(o.Call.Host, maxWord))
 	start := len(url)
-	url = classify.AppendRedactedTarget(url, o.Target)
+	url = redact.AppendTarget(url, o.Target)
 	if len(url)-start > maxURL {
 		url = append(url[:start+maxURL-len("...")], "..."...)
 	}
@@ -254,7 +239,7 @@ func appendOrigin(url []byte, o *classify.Observation, host string) []byte {
 // redacted. It redacts before it truncates, because a part of a secret may not
 // look like one.
 func scrub(s string, limit int) string {
-	return cut(classify.Scrub(s), limit)
+	return cut(redact.Text(s), limit)
 }
 
 // unmapped returns a with an IPv4-mapped IPv6 address converted to IPv4.

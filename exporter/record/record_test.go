@@ -44,12 +44,12 @@ func TestForeignTextIsScrubbed(t *testing.T) {
 	}
 	b, err := json.Marshal(new(record.Maker).New(o))
 	require.NoError(t, err)
-	text := string(b) + new(record.Maker).New(o).Tracestate
+	text := string(b) + record.DetailsOf(o).Tracestate
 	for _, bad := range []string{key, "hunter2", "\u202e", "\u009b"} {
 		assert.NotContains(t, text, bad, "%q is in %s", bad, text)
 	}
 	o.Tracestate = []byte("rojo=00f067aa0ba902b7,congo=t61rcWkgMzE")
-	got := new(record.Maker).New(o).Tracestate
+	got := record.DetailsOf(o).Tracestate
 	assert.Equal(t, string(o.Tracestate), got, "tracestate %q, want it kept", got)
 }
 
@@ -138,6 +138,13 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 		assert.LessOrEqual(t, size, record.MaxBytes, "%d bytes, documented are at most %d", size, record.MaxBytes)
 		assert.GreaterOrEqual(t, size, record.MaxBytes/2, "%d bytes of %d: the bound is idle", size, record.MaxBytes)
 		assert.True(t, strings.HasSuffix(r.Message, "..."), "a message that was cut does not show it")
+
+		o.MethodOriginal = []byte(fill)
+		d := record.DetailsOf(o)
+		for _, s := range []string{d.MethodOriginal, d.Traceparent, d.Tracestate} {
+			assert.LessOrEqual(t, len(s), 512)
+			assert.True(t, utf8.ValidString(s), "%q is no valid UTF-8", s)
+		}
 	}
 }
 
@@ -183,7 +190,8 @@ func TestRecordSharesNothingWithBuffers(t *testing.T) {
 	r := new(record.Maker).New(o)
 	before, err := json.Marshal(r)
 	require.NoError(t, err)
-	traceparent := r.Traceparent
+	d := record.DetailsOf(o)
+	traceparent := strings.Clone(d.Traceparent)
 	for _, b := range [][]byte{o.Target, o.UserAgent, o.Traceparent} {
 		for i := range b {
 			b[i] = '!'
@@ -191,7 +199,7 @@ func TestRecordSharesNothingWithBuffers(t *testing.T) {
 	}
 	after, err := json.Marshal(r)
 	require.NoError(t, err)
-	if !bytes.Equal(before, after) || r.Traceparent != traceparent {
+	if !bytes.Equal(before, after) || d.Traceparent != traceparent {
 		t.Errorf("the record changed with the collector's buffers:\n%s\n%s", before, after)
 	}
 }

@@ -1,6 +1,11 @@
 package record
 
-import "encoding/hex"
+import (
+	"encoding/hex"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
+)
 
 // Span identifies the span of an attempt. The zero value is an attempt that
 // belongs to no trace.
@@ -26,7 +31,7 @@ type Operation struct{ Service, Action string }
 
 // SetSpan sets the span of the attempt. It must be called before r is shared.
 func (r *Record) SetSpan(s Span) {
-	r.Span, r.TraceID, r.SpanID = s, "", ""
+	r.TraceFlags, r.TraceID, r.SpanID = s.Flags, "", ""
 	if s.TraceID == [16]byte{} {
 		return
 	}
@@ -35,4 +40,31 @@ func (r *Record) SetSpan(s Span) {
 	hex.Encode(digits[32:], s.SpanID[:])
 	both := string(digits[:]) // one allocation for both strings
 	r.TraceID, r.SpanID = both[:32], both[32:]
+}
+
+// Details are what only the span of an attempt needs, besides its record. They are no part
+// of the record, which is kept for longer.
+type Details struct {
+	Span           Span // set by the caller of DetailsOf, as the next two
+	Previous       Span // of the call's previous attempt; zero if it is not known
+	Operation      Operation
+	MethodOriginal string // the method as received if the record's is classify.MethodOther
+	Port           uint16
+	Traceparent    string
+	Tracestate     string
+}
+
+// DetailsOf returns the details of the attempt o. They contain no secrets and do not share
+// the buffers of o.
+func DetailsOf(o *classify.Observation) Details {
+	d := Details{
+		MethodOriginal: scrub(string(o.MethodOriginal), maxMethod),
+		Port:           o.Port,
+		Traceparent:    cut(string(o.Traceparent), maxWord),
+	}
+	// A part of a trace state would be a different one.
+	if text := string(o.Tracestate); len(text) <= maxTracestate && !redact.LooksSecret(text) {
+		d.Tracestate = text
+	}
+	return d
 }

@@ -63,12 +63,12 @@ const provider = "kingsoft_cloud"
 // describe passes the attributes of the attempt to to, within the limits. It returns the
 // number of attributes that were dropped.
 func (s *span) describe(to attributes) (dropped int) {
-	r, l := s.record, limiter{to: to, limits: s.origin.limits}
+	r, d, l := s.record, &s.details, limiter{to: to, limits: s.origin.limits}
 	l.text(semconv.HTTPRequestMethodKey, r.Method)
-	l.text(semconv.HTTPRequestMethodOriginalKey, r.MethodOriginal)
+	l.text(semconv.HTTPRequestMethodOriginalKey, d.MethodOriginal)
 	l.text(semconv.ServerAddressKey, r.Host)
-	if r.Port != 0 {
-		l.number(semconv.ServerPortKey, int(r.Port))
+	if d.Port != 0 {
+		l.number(semconv.ServerPortKey, int(d.Port))
 	}
 	l.text(semconv.URLFullKey, r.URL)
 	if r.Status != 0 {
@@ -81,7 +81,7 @@ func (s *span) describe(to attributes) (dropped int) {
 	}
 	l.text(semconv.NetworkProtocolVersionKey, r.Protocol)
 	l.text(semconv.UserAgentOriginalKey, r.UserAgent)
-	l.text(semconv.ServicePeerNameKey, s.origin.last.namesOf(r.Operation).peer)
+	l.text(semconv.ServicePeerNameKey, s.origin.last.namesOf(d.Operation).peer)
 	l.text(semconv.CloudProviderKey, provider)
 	l.text(semconv.CloudRegionKey, r.Region)
 

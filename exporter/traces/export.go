@@ -13,11 +13,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// exporter sends the spans of records to a backend.
-type exporter = otlp.Exporter[*record.Record]
+// exporter sends the spans of attempts to a backend.
+type exporter = otlp.Exporter[queued]
 
 // newExporter returns the exporter of spans of from that s selects, or nil if there is none. It
 // sets every option, to override what the SDK reads from the environment.
@@ -88,10 +87,10 @@ func asHex(id []byte) []byte {
 type exporters []exporter
 
 // Export implements otlp.Exporter.
-func (all exporters) Export(ctx context.Context, records []*record.Record) error {
+func (all exporters) Export(ctx context.Context, attempts []queued) error {
 	var errs []error
 	for _, x := range all {
-		errs = append(errs, x.Export(ctx, records))
+		errs = append(errs, x.Export(ctx, attempts))
 	}
 	return errors.Join(errs...)
 }

@@ -17,7 +17,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 // encoder exports spans as OTLP protobuf. The SDK's exporter encodes resource and scope
@@ -57,17 +56,17 @@ func (x *encoder) Shutdown(context.Context) error {
 const maxKeptRequest = 2 << 20
 
 // Export implements otlp.Exporter.
-func (x *encoder) Export(ctx context.Context, records []*record.Record) error {
+func (x *encoder) Export(ctx context.Context, attempts []queued) error {
 	if x.scope == nil {
-		if err := x.encodeOrigin(ctx, records[0]); err != nil {
+		if err := x.encodeOrigin(ctx, &attempts[0]); err != nil {
 			return err
 		}
 	}
 	// The sizes at the start of the request are known at the end.
 	start := 2*maxHeader + len(x.resource) + len(x.scope)
 	x.request = append(x.request[:0], make([]byte, start)...)
-	for _, r := range records {
-		x.append(r)
+	for i := range attempts {
+		x.append(&attempts[i])
 	}
 	err := x.client.Send(ctx, x.prepend(start))
 	if cap(x.request) > maxKeptRequest {
@@ -98,9 +97,9 @@ func (x *encoder) prepend(start int) []byte {
 }
 
 // encodeOrigin lets the SDK encode the resource and scope shared by all spans.
-func (x *encoder) encodeOrigin(ctx context.Context, r *record.Record) error {
+func (x *encoder) encodeOrigin(ctx context.Context, a *queued) error {
 	var c capture
-	s := newSpan(x.origin, r)
+	s := newSpan(x.origin, a)
 	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
 		return err
 	}
@@ -169,9 +168,9 @@ const (
 	valueInt    = 3
 )
 
-// append appends the span of r to x.request, as a field of ScopeSpans.
-func (x *encoder) append(r *record.Record) {
-	s := newSpan(x.origin, r)
+// append appends the span of a to x.request, as a field of ScopeSpans.
+func (x *encoder) append(a *queued) {
+	r, s := a.record, newSpan(x.origin, a)
 	traceID, id := s.context.TraceID(), s.context.SpanID()
 	b := appendBytes(x.one.b[:0], spanTraceID, traceID[:])
 	b = appendBytes(b, spanID, id[:])

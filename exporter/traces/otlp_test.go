@@ -100,14 +100,15 @@ func (f fixedState) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingR
 }
 func (fixedState) Description() string { return "fixed" }
 
-// bySDK returns the span of r as the SDK makes it, with a trace state.
-func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.ReadOnlySpan {
+// bySDK returns the span of a as the SDK makes it, with a trace state.
+func bySDK(from *origin, a *queued, state trace.TraceState) sdktrace.ReadOnlySpan {
 	var e ended
+	r, d := a.record, &a.details
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.limits.Count, from.limits.Length
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithResource(from.resource),
-		sdktrace.WithIDGenerator(fixedIDs{r.Span}),
+		sdktrace.WithIDGenerator(fixedIDs{d.Span}),
 		sdktrace.WithSampler(fixedState{state}),
 		sdktrace.WithRawSpanLimits(limits),
 		sdktrace.WithSpanProcessor(&e),
@@ -115,20 +116,20 @@ func bySDK(from *origin, r *record.Record, state trace.TraceState) sdktrace.Read
 	tracer := provider.Tracer(from.scope.Name,
 		trace.WithInstrumentationVersion(from.scope.Version), trace.WithSchemaURL(from.scope.SchemaURL))
 	ctx := propagation.TraceContext{}.Extract(context.Background(),
-		propagation.MapCarrier{"traceparent": r.Traceparent, "tracestate": r.Tracestate})
+		propagation.MapCarrier{"traceparent": d.Traceparent, "tracestate": d.Tracestate})
 	options := []trace.SpanStartOption{trace.WithTimestamp(r.Start), trace.WithSpanKind(trace.SpanKindClient)}
-	if p := r.Previous; p.Exported {
+	if p := d.Previous; p.Exported {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: trace.NewSpanContext(trace.SpanContextConfig{
 			TraceID: p.TraceID, SpanID: p.SpanID, TraceFlags: trace.TraceFlags(p.Flags),
 		})}))
 	}
-	_, s := tracer.Start(ctx, (&span{origin: from, record: r}).name(), options...)
+	_, s := tracer.Start(ctx, (&span{queued: a, origin: from}).name(), options...)
 	end := r.Time
 	if end.Before(r.Start) {
 		end = r.Start
 	}
 	var attrs pairs
-	(&span{origin: newOrigin(-1, math.MaxInt), record: r}).describe(&attrs) // the SDK applies the limits
+	(&span{queued: a, origin: newOrigin(-1, math.MaxInt)}).describe(&attrs) // the SDK applies the limits
 	s.SetAttributes(attrs...)
 	for i := range r.Diagnoses {
 		var attrs pairs
@@ -161,26 +162,26 @@ func newOrigin(maxLength, maxCount int) *origin {
 
 // decide returns the span of o if every attempt is exported.
 func decide(o *classify.Observation) record.Span {
-	return (&Tracer{queue: &otlp.Queue[*record.Record]{}}).Decide(o)
+	return (&Tracer{queue: &otlp.Queue[queued]{}}).Decide(o)
 }
 
-// compare checks that a backend gets of these records what it would get by the
+// compare checks that a backend gets of these attempts what it would get by the
 // SDK alone.
-func compare(t *testing.T, from *origin, records ...*record.Record) {
+func compare(t *testing.T, from *origin, attempts ...queued) {
 	t.Helper()
 	var theirs []sdktrace.ReadOnlySpan
-	for _, r := range records {
-		s := newSpan(from, r)
-		theirs = append(theirs, bySDK(from, r, s.context.TraceState()))
+	for i := range attempts {
+		s := newSpan(from, &attempts[i])
+		theirs = append(theirs, bySDK(from, &attempts[i], s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
 	x := &encoder{client: got, origin: from}
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		require.NoError(t, x.Export(t.Context(), records))
+		require.NoError(t, x.Export(t.Context(), attempts))
 	}
 	require.NoError(t, otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs))
-	require.NoError(t, (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), records))
+	require.NoError(t, (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), attempts))
 	got.equal("our encoding", want)
 	slow.equal("our span by the SDK's encoding", want)
 }
@@ -215,20 +216,21 @@ func TestJSONIsTheSDKs(t *testing.T) {
 		got <- bytes.ToLower(body) // the digits of IDs may be of any case
 	}))
 	defer backend.Close()
-	r := new(record.Maker).New(attempt.Get("error_throttled"))
-	r.SetSpan(decide(attempt.Get("error_throttled")))
-	r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
+	o := attempt.Get("error_throttled")
+	a := queued{new(record.Maker).New(o), record.DetailsOf(o)}
+	a.details.Span = decide(o)
+	a.details.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
 	from := newOrigin(1000, 1000)
 
 	sdk, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(backend.URL), otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON))
 	require.NoError(t, err)
-	require.NoError(t, snapshots{sdk, from}.Export(t.Context(), []*record.Record{r}))
+	require.NoError(t, snapshots{sdk, from}.Export(t.Context(), []queued{a}))
 	var want, ours any
 	require.NoError(t, json.Unmarshal(<-got, &want))
 	endpoint, err := url.Parse(backend.URL)
 	require.NoError(t, err)
 	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil, from)
-	require.NoError(t, x.Export(t.Context(), []*record.Record{r}))
+	require.NoError(t, x.Export(t.Context(), []queued{a}))
 	require.NoError(t, json.Unmarshal(<-got, &ours))
 	assert.Equal(t, want, ours)
 	assert.NoError(t, errors.Join(x.Shutdown(t.Context()), sdk.Shutdown(t.Context())))
@@ -239,22 +241,22 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 	for _, limit := range limits {
 		from := newOrigin(limit.length, limit.count)
 		for _, header := range parents {
-			var all []*record.Record
+			var all []queued
 			for _, a := range attempt.All() {
 				o := a.Observation
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
 				o.Call.Region = "北京-6"
-				r := new(record.Maker).New(o)
-				r.SetSpan(decide(o))
-				r.Operation = record.Operation{Service: o.Call.Service, Action: o.Call.Action}
+				r, d := new(record.Maker).New(o), record.DetailsOf(o)
+				d.Span = decide(o)
+				d.Operation = record.Operation{Service: o.Call.Service, Action: o.Call.Action}
 				if r.Retryable {
-					r.Previous = record.Span{TraceID: r.Span.TraceID, SpanID: newSpanID(), Flags: r.Span.Flags, Exported: true}
+					d.Previous = record.Span{TraceID: d.Span.TraceID, SpanID: newSpanID(), Flags: d.Span.Flags, Exported: true}
 				}
 				r.Diagnose(diagnosis.New().Diagnose(o, diagnosis.Attempt{}))
-				if !r.Span.Exported {
+				if !d.Span.Exported {
 					continue // has no span
 				}
-				all = append(all, r)
+				all = append(all, queued{r, d})
 			}
 			compare(t, from, all...)
 		}
@@ -276,13 +278,15 @@ func FuzzOTLP(f *testing.F) {
 		r := &record.Record{
 			Time: time.Unix(0, end), Start: time.Unix(0, start), Outcome: classify.OutcomeError,
 			Service: service, Action: action, Message: message, URL: url, Status: status, Retryable: status%2 == 0,
-			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"), Traceparent: h[0], Tracestate: h[1],
-			Operation: record.Operation{Service: service, Action: action},
+			Upstream: netip.MustParseAddrPort("[2001:db8::1]:443"),
 		}
-		r.SetSpan(decide(&classify.Observation{Traceparent: []byte(h[0]), Verdict: classify.Verdict{Outcome: r.Outcome}}))
+		d := record.Details{
+			Span:        decide(&classify.Observation{Traceparent: []byte(h[0]), Verdict: classify.Verdict{Outcome: r.Outcome}}),
+			Traceparent: h[0], Tracestate: h[1], Operation: record.Operation{Service: service, Action: action},
+		}
 		if status > 400 {
-			r.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: parent, Exported: true}
+			d.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: parent, Exported: true}
 		}
-		compare(t, newOrigin(maxLength, maxCount), r)
+		compare(t, newOrigin(maxLength, maxCount), queued{r, d})
 	})
 }

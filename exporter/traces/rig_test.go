@@ -88,17 +88,17 @@ func shutdown(t *testing.T, tr *traces.Tracer) {
 
 // observe passes the attempt o through tr, as the pipeline does, and returns its span.
 func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
-	r := newRecord(o, tr.Decide(o))
-	tr.Record(r)
-	return r.Span
+	span := tr.Decide(o)
+	tr.Record(newRecord(o, span))
+	return span
 }
 
-// newRecord returns the record of o, as the pipeline makes it.
-func newRecord(o *classify.Observation, span record.Span) *record.Record {
-	r := new(record.Maker).New(o)
+// newRecord returns the record of o and its details, as the pipeline makes them.
+func newRecord(o *classify.Observation, span record.Span) (*record.Record, *record.Details) {
+	r, d := new(record.Maker).New(o), record.DetailsOf(o)
 	r.SetSpan(span)
-	r.Operation = metrics.New().Observe(o, span)
-	return r
+	d.Span, d.Operation = span, metrics.New().Observe(o, span)
+	return r, &d
 }
 
 // clearEnvironment makes the test independent of the developer's telemetry.

@@ -11,7 +11,6 @@ import (
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
-	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
 func TestTraceIDIsTheRequestID(t *testing.T) {
@@ -89,7 +88,7 @@ func TestWithThreshold(t *testing.T) {
 // TestSamplingIsConsistent checks that a trace that is kept at a ratio is kept at
 // every higher one, whichever tap decides.
 func TestSamplingIsConsistent(t *testing.T) {
-	some, more := &Tracer{queue: &otlp.Queue[*record.Record]{}}, &Tracer{queue: &otlp.Queue[*record.Record]{}}
+	some, more := &Tracer{queue: &otlp.Queue[queued]{}}, &Tracer{queue: &otlp.Queue[queued]{}}
 	some.SetSuccessRatio(0.2)
 	more.SetSuccessRatio(0.4)
 	kept := map[*Tracer]int{}

@@ -25,30 +25,37 @@ type origin struct {
 	last     last
 }
 
+// queued is an attempt that waits for the export of its span.
+type queued struct {
+	record  *record.Record
+	details record.Details
+}
+
 // span is an attempt that is being exported. It is made after the attempt has ended, so
 // it does not need what the SDK does for spans that may still change. The events are the
 // diagnoses. The link is the previous attempt of the same call.
 type span struct {
+	*queued
 	origin  *origin
-	record  *record.Record
 	context trace.SpanContext
 	parent  trace.SpanContext
 	end     time.Time
 }
 
-// newSpan returns the span of the attempt r.
-func newSpan(from *origin, r *record.Record) span {
-	parent := remoteParent(r.Traceparent, r.Tracestate)
+// newSpan returns the span of the attempt a.
+func newSpan(from *origin, a *queued) span {
+	r, d := a.record, &a.details
+	parent := remoteParent(d.Traceparent, d.Tracestate)
 	if !parent.IsValid() {
 		parent = remoteParent(from.parent.Traceparent, from.parent.Tracestate)
 	}
 	state := parent.TraceState()
 	if !parent.IsValid() || r.Outcome.Failed() {
-		state = withThreshold(state, r.Span.Threshold)
+		state = withThreshold(state, d.Span.Threshold)
 	}
 	return span{
-		origin: from, record: r, parent: parent,
-		context: contextOf(&r.Span, state),
+		queued: a, origin: from, parent: parent,
+		context: contextOf(&d.Span, state),
 		// Both times have a monotonic clock reading. Their difference is right
 		// even if the system's clock was set back in between.
 		end: r.Start.Add(max(0, r.Time.Sub(r.Start))),
@@ -81,10 +88,10 @@ type snapshots struct {
 }
 
 // Export implements otlp.Exporter.
-func (x snapshots) Export(ctx context.Context, records []*record.Record) error {
-	all := make([]sdktrace.ReadOnlySpan, len(records))
-	for i, r := range records {
-		s := newSpan(x.origin, r)
+func (x snapshots) Export(ctx context.Context, attempts []queued) error {
+	all := make([]sdktrace.ReadOnlySpan, len(attempts))
+	for i := range attempts {
+		s := newSpan(x.origin, &attempts[i])
 		all[i] = s.snapshot()
 	}
 	return x.ExportSpans(ctx, all)
@@ -93,7 +100,7 @@ func (x snapshots) Export(ctx context.Context, records []*record.Record) error {
 // name returns the operation, or the method if the operation is not known. Span
 // names must have low cardinality, so nothing is taken from the request as it is.
 func (s *span) name() string {
-	name := s.origin.last.namesOf(s.record.Operation).span
+	name := s.origin.last.namesOf(s.details.Operation).span
 	switch r := s.record; {
 	case name != "":
 		return name
@@ -138,5 +145,5 @@ func (s *span) links() []sdktrace.Link {
 
 // previous returns the span of the previous attempt of the call, if that was exported.
 func (s *span) previous() (trace.SpanContext, bool) {
-	return contextOf(&s.record.Previous, trace.TraceState{}), s.record.Previous.Exported
+	return contextOf(&s.details.Previous, trace.TraceState{}), s.details.Previous.Exported
 }

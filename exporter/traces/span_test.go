@@ -41,13 +41,13 @@ func TestSpans(t *testing.T) {
 	var ids []record.Span
 	for _, a := range attempt.All() {
 		if span := tr.Decide(a.Observation); span.Exported {
-			r := newRecord(a.Observation, span)
+			r, d := newRecord(a.Observation, span)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			if a.Name == "error_throttled" {
 				r.ID = "1m4q7t9k2zjx7f2"
 				r.SetAttempt(diagnosis.Attempt{CallID: 7, Number: 2})
 			}
-			tr.Record(r)
+			tr.Record(r, d)
 			names, ids = append(names, a.Name), append(ids, span)
 		}
 	}
@@ -197,10 +197,10 @@ func TestNamesAreBounded(t *testing.T) {
 	for i := range 3 * metrics.MaxActions {
 		o := attempt.Get("error_throttled")
 		o.Call.Action = "Random" + strconv.Itoa(i)
-		r := new(record.Maker).New(o)
-		r.SetSpan(tr.Decide(o))
-		r.Operation = m.Observe(o, r.Span)
-		tr.Record(r)
+		d := record.DetailsOf(o)
+		d.Span = tr.Decide(o)
+		d.Operation = m.Observe(o, d.Span)
+		tr.Record(new(record.Maker).New(o), &d)
 	}
 	shutdown(t, tr)
 	names := map[string]bool{}
@@ -229,10 +229,9 @@ func TestClockSetBack(t *testing.T) {
 func BenchmarkRecord(b *testing.B) {
 	tr := newTracer(b, traces.Config{Exporter: &backend{export: func(context.Context, []sdktrace.ReadOnlySpan) error { return nil }}})
 	o := attempt.Get("error_throttled")
-	r := new(record.Maker).New(o)
-	r.SetSpan(tr.Decide(o))
+	r, d := newRecord(o, tr.Decide(o))
 	b.ReportAllocs()
 	for b.Loop() {
-		tr.Record(r)
+		tr.Record(r, d)
 	}
 }

@@ -71,7 +71,7 @@ type Parent struct{ Traceparent, Tracestate string }
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	queue    *otlp.Queue[*record.Record] // nil if spans are not exported
+	queue    *otlp.Queue[queued] // nil if spans are not exported
 	origin   *origin
 	problems []usererror.Ignored
 	parent   parent // Config.Parent.Traceparent
@@ -146,16 +146,16 @@ func (t *Tracer) SetSuccessRatio(ratio float64) {
 // exported, the IDs are those of the span given by the program, if any, so that
 // logs of the attempt can be correlated with it. A refused request is not an
 // attempt at a call and has no span.
-func (t *Tracer) Decide(o *classify.Observation) record.Span {
+func (t *Tracer) Decide(o *classify.Observation) (span record.Span) {
 	failed := o.Verdict.Outcome.Failed()
 	if !failed && t.queue == nil {
-		return record.Span{} // nothing is reported for it
+		return span // nothing is reported for it
 	}
-	p, joined := parseParent(o.Traceparent)
-	if !joined {
-		p, joined = t.parent, t.joins
+	p, joined := &t.parent, t.joins
+	if own, ok := parseParent(o.Traceparent); ok {
+		p, joined = &own, true
 	}
-	span := record.Span{TraceID: p.traceID, SpanID: p.spanID, Flags: byte(p.flags)}
+	span.TraceID, span.SpanID, span.Flags = p.traceID, p.spanID, byte(p.flags)
 	if t.queue == nil || o.Fault.Refused() {
 		return span
 	}
@@ -183,13 +183,13 @@ func (t *Tracer) Decide(o *classify.Observation) record.Span {
 	return span
 }
 
-// Record queues an attempt, whose span is made when it is exported. r.Span must be what Decide
+// Record queues an attempt, whose span is made when it is exported. d.Span must be what Decide
 // returned for the attempt. Spans that are not to be exported are ignored.
-func (t *Tracer) Record(r *record.Record) {
-	if t.queue == nil || !r.Span.Exported {
+func (t *Tracer) Record(r *record.Record, d *record.Details) {
+	if t.queue == nil || !d.Span.Exported {
 		return
 	}
-	t.queue.Add(r, r.Outcome.Failed())
+	t.queue.Add(queued{r, *d}, r.Outcome.Failed())
 }
 
 // Shutdown exports the remaining spans and shuts down the exporter. Spans that

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"errors"
-	"fmt"
 	"net/url"
 	"regexp"
 	"strconv"
@@ -10,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // OutLink is a template of URLs that lead from a failure to another system, such as
@@ -53,22 +52,19 @@ func ParseOutLink(s string) (OutLink, error) {
 		}
 	}
 	u, err := url.Parse(placeholder.ReplaceAllString(s, "x"))
-	if err != nil {
-		return OutLink{}, fmt.Errorf("%q is not a URL", s)
+	if err == nil && u.User != nil {
+		return OutLink{}, usererror.New("a URL with a password would be shown to everyone", "leave it out")
 	}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return OutLink{}, fmt.Errorf("%q is not a URL that begins with http:// or https:// and a host", s)
-	}
-	if u.User != nil {
-		return OutLink{}, errors.New("a URL with a password would be shown to everyone: leave it out")
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return OutLink{}, usererror.New(strconv.Quote(s)+" is not a URL of pages", "write one that begins with http:// or https:// and a host")
 	}
 	_, rest, _ := strings.Cut(s, "://")
 	host, _, _ := strings.Cut(rest, "/")
 	if authority, _, _ := strings.Cut(host, "?"); strings.ContainsAny(authority, "{}#") {
-		return OutLink{}, fmt.Errorf("the host of %q has a placeholder", s)
+		return OutLink{}, usererror.New("the host of "+strconv.Quote(s)+" has a placeholder", "write the host itself")
 	}
 	if !placeholder.MatchString(s) {
-		return OutLink{}, fmt.Errorf("%q has no placeholder: known are %s", s, strings.Join(Placeholders(), ", "))
+		return OutLink{}, usererror.New(strconv.Quote(s)+" has no placeholder", "write one of {"+strings.Join(Placeholders(), "}, {")+"}")
 	}
 	return OutLink{s}, nil
 }

@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
@@ -40,14 +41,14 @@ func parseAlias(text string) (CredentialAlias, error) {
 	name, value, ok := strings.Cut(text, "=")
 	switch {
 	case !ok || value == "" || !isAliasName(name):
-		return CredentialAlias{}, usererror.New("not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
+		return CredentialAlias{}, usererror.New("the value, which is not shown because it may be an access key, is not an alias", "write NAME=FILE or NAME=HASH, with a name of letters, digits, '.', '-' and '_'")
 	case name == "none" || name == diagnosis.OtherCredential:
 		return CredentialAlias{}, usererror.New("the alias "+name+" has a meaning of its own in metrics", "choose another name")
-	case classify.LooksKey(name):
+	case redact.LooksKey(name):
 		return CredentialAlias{}, usererror.New("the name of the alias looks like an access key", "choose another one")
 	case len(value) == hashDigits && isHex(value):
 		return CredentialAlias{Name: name, Hash: strings.ToLower(value)}, nil
-	case !strings.ContainsAny(value, `./\`) && classify.LooksKey(value):
+	case !strings.ContainsAny(value, `./\`) && redact.LooksKey(value):
 		return CredentialAlias{}, usererror.New("the alias "+name+" contains an access key", "write it to a file and give the name of the file")
 	}
 	return CredentialAlias{Name: name, File: value}, nil

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/url"
 	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -48,19 +47,19 @@ func (s *Settings) table() []setting {
 			help: "Address to which the system redirects the connections of programs to ports 80 and 443, usually 127.0.0.1:18183 and [::1]:18183. Linux only; see ksyun-tap init-redirect. Repeatable.",
 		},
 		{
-			name: "proxy.head-timeout", value: positive(&s.ProxyTimeouts.ReadHead), fallback: collector.DefaultTimeouts().ReadHead.String(),
+			name: "proxy.head-timeout", value: Positive(&s.ProxyTimeouts.ReadHead), fallback: collector.DefaultTimeouts().ReadHead.String(),
 			help: "Timeout for a program to send the head of a request that it has begun.",
 		},
 		{
-			name: "proxy.idle-timeout", value: positive(&s.ProxyTimeouts.ClientIdle), fallback: collector.DefaultTimeouts().ClientIdle.String(),
+			name: "proxy.idle-timeout", value: Positive(&s.ProxyTimeouts.ClientIdle), fallback: collector.DefaultTimeouts().ClientIdle.String(),
 			help: "How long a program's connection may be idle between requests.",
 		},
 		{
-			name: "proxy.stall-timeout", value: positive(&s.ProxyTimeouts.Stall), fallback: collector.DefaultTimeouts().Stall.String(),
+			name: "proxy.stall-timeout", value: Positive(&s.ProxyTimeouts.Stall), fallback: collector.DefaultTimeouts().Stall.String(),
 			help: "How long a read or write of a body may make no progress.",
 		},
 		{
-			name: "proxy.max-connections", value: countOrNone(&s.MaxConnections), fallback: "0",
+			name: "proxy.max-connections", value: Number(&s.MaxConnections, 0, maxCount), fallback: "0",
 			help: "Maximum number of open connections of programs. A connection beyond it replaces the one that has been idle for the longest or, if none is idle, is answered with status 503. 0 means as many as the limit of file descriptors allows.",
 		},
 		{
@@ -68,7 +67,7 @@ func (s *Settings) table() []setting {
 			help: "Maximum memory for buffers. When it is used up, bodies are relayed without being inspected. 0 means a quarter of the memory limit (GOMEMLIMIT or the cgroup's), if there is one.",
 		},
 		{
-			name: "proxy.shutdown-timeout", value: positive(&s.ShutdownTimeout), fallback: "10s",
+			name: "proxy.shutdown-timeout", value: Positive(&s.ShutdownTimeout), fallback: "10s",
 			help: "How long to wait for running calls after SIGTERM before they are cut off. Logs and spans get another 1.4s to be flushed.",
 		},
 		{
@@ -92,11 +91,11 @@ func (s *Settings) table() []setting {
 			help: "File that configures TLS and basic authentication for --web.listen-address and --web.admin-listen-address, in the format of Prometheus' exporter-toolkit. /-/healthy and /-/ready need no authentication.",
 		},
 		{
-			name: "web.trace-url", value: scalar[web.OutLink]{&s.TraceURL, web.ParseOutLink}, placeholder: "URL",
+			name: "web.trace-url", value: Parsed(&s.TraceURL, web.ParseOutLink), placeholder: "URL",
 			help: "Link from the page of a failure to its trace, such as https://jaeger.example.com/trace/{trace_id}. Placeholders: " + placeholders() + ". from_ms and to_ms are 5 minutes before and after the attempt, in milliseconds since 1970.",
 		},
 		{
-			name: "web.logs-url", value: scalar[web.OutLink]{&s.LogsURL, web.ParseOutLink}, placeholder: "URL",
+			name: "web.logs-url", value: Parsed(&s.LogsURL, web.ParseOutLink), placeholder: "URL",
 			help: "Link from the page of a failure to its log lines, with the placeholders of --web.trace-url.",
 		},
 		{
@@ -148,7 +147,7 @@ func (s *Settings) table() []setting {
 			help: "Re-signing address, for programs that can be configured with another endpoint but not with a proxy: their calls are signed again and sent to --resign.upstream. Other addresses than loopback need --resign.client-ca-file or --resign.allow. Repeatable.",
 		},
 		{
-			name: "resign.upstream", value: scalar[*url.URL]{&s.Resign.Upstream, parseOrigin}, fallback: "https://monitor.api.ksyun.com", placeholder: "URL",
+			name: "resign.upstream", value: Parsed(&s.Resign.Upstream, parseOrigin), fallback: "https://monitor.api.ksyun.com", placeholder: "URL",
 			help: "Where calls to --resign.listen-address are sent. It must be a tapped host.",
 		},
 		{
@@ -192,11 +191,11 @@ func (s *Settings) table() []setting {
 			help: "PEM file with CA certificates to trust in addition to the system's.",
 		},
 		{
-			name: "upstream.scheme", value: oneOf(&s.UpstreamScheme, "as-client", "https"), fallback: "as-client", reload: &routing,
+			name: "upstream.scheme", value: OneOf(&s.UpstreamScheme, "as-client", "https"), fallback: "as-client", reload: &routing,
 			help: "as-client keeps the scheme of the program; https sends calls that arrive over plain HTTP over TLS, with verification.",
 		},
 		{
-			name: "upstream.resolver", value: scalar[upstream.DNS]{&s.Resolver, upstream.ParseDNS}, placeholder: "IP[:PORT]", reload: &routing,
+			name: "upstream.resolver", value: Parsed(&s.Resolver, upstream.ParseDNS), placeholder: "IP[:PORT]", reload: &routing,
 			help: "DNS server for the API's addresses, which bypasses the hosts file. For setups in which the API's host name resolves to the tap.",
 		},
 		{
@@ -204,19 +203,19 @@ func (s *Settings) table() []setting {
 			help: "Mark to set on connections to the API (SO_MARK), such as 0x6b73, so that the rules of init-redirect can exclude them. Needs CAP_NET_ADMIN. 0 sets none.",
 		},
 		{
-			name: "upstream.dial-timeout", value: positive(&s.ProxyTimeouts.Dial), fallback: collector.DefaultTimeouts().Dial.String(),
+			name: "upstream.dial-timeout", value: Positive(&s.ProxyTimeouts.Dial), fallback: collector.DefaultTimeouts().Dial.String(),
 			help: "Timeout for connecting to the API, including name resolution but not TLS.",
 		},
 		{
-			name: "upstream.response-timeout", value: positive(&s.ProxyTimeouts.Response), fallback: collector.DefaultTimeouts().Response.String(),
+			name: "upstream.response-timeout", value: Positive(&s.ProxyTimeouts.Response), fallback: collector.DefaultTimeouts().Response.String(),
 			help: "Timeout for the first byte of the API's response.",
 		},
 		{
-			name: "log.level", value: oneOf(&s.LogLevel, "debug", "info", "warn", "error"), fallback: "info", reload: &logLevel,
+			name: "log.level", value: OneOf(&s.LogLevel, "debug", "info", "warn", "error"), fallback: "info", reload: &logLevel,
 			help: "Log level: debug, info, warn or error.",
 		},
 		{
-			name: "log.format", value: oneOf(&s.LogFormat, logs.Formats()...), fallback: logs.FormatJSON,
+			name: "log.format", value: OneOf(&s.LogFormat, logs.Formats()...), fallback: logs.FormatJSON,
 			help: "Log format: json, logfmt or console.",
 		},
 		{
@@ -232,15 +231,15 @@ func (s *Settings) table() []setting {
 			help: "Share of successful calls whose spans are exported, from 0 to 1. Spans of failed calls are always exported. OTEL_* variables configure the exporter.",
 		},
 		{
-			name: "check-path.interval", value: notNegative(&s.CheckInterval), fallback: "0s",
+			name: "check-path.interval", value: NotNegative(&s.CheckInterval), fallback: "0s",
 			help: "How often to send one unsigned call through the tap to check the path to the API (ksyun_tap_path_check_*). It is not counted as a call. 0s means never.",
 		},
 		{
-			name: "check-path.target", value: scalar[*url.URL]{&s.CheckTarget, parseOrigin}, fallback: DefaultCheckTarget, placeholder: "URL",
+			name: "check-path.target", value: Parsed(&s.CheckTarget, parseOrigin), fallback: DefaultCheckTarget, placeholder: "URL",
 			help: "URL of the API for the path check, with the scheme that programs use.",
 		},
 		{
-			name: "journal.size", value: count(&s.JournalSize), fallback: "1000",
+			name: "journal.size", value: Number(&s.JournalSize, 1, maxCount), fallback: "1000",
 			help: "Number of recent failures to keep for look-up, in memory and in --journal.path.",
 		},
 		{
@@ -252,7 +251,7 @@ func (s *Settings) table() []setting {
 			help: "Maximum size of --journal.path. The oldest failures are deleted to stay below it. A file that is larger already does not shrink. 0 sets no limit.",
 		},
 		{
-			name: "journal.max-age", value: notNegative(&s.JournalMaxAge), fallback: "168h",
+			name: "journal.max-age", value: NotNegative(&s.JournalMaxAge), fallback: "168h",
 			help: "How long failures are kept in --journal.path. 0s sets no limit.",
 		},
 		{
@@ -276,7 +275,7 @@ func (s *Settings) table() []setting {
 			help: "Maximum memory for evidence. The oldest is deleted to stay below it.",
 		},
 		{
-			name: "evidence.max-age", value: positive(&s.EvidenceMaxAge), fallback: "24h",
+			name: "evidence.max-age", value: Positive(&s.EvidenceMaxAge), fallback: "24h",
 			help: "How long evidence is kept.",
 		},
 		{
@@ -304,7 +303,7 @@ func (s *Settings) table() []setting {
 			help: "Grafana Loki that ksyun-tap lookup queries. Repeatable.",
 		},
 		{
-			name: "lookup.loki-selector", value: scalar[string]{&s.Lookup.LokiSelector, lookup.ParseSelector}, fallback: `{service_name="ksyun-tap"}`, placeholder: "SELECTOR", lookup: true,
+			name: "lookup.loki-selector", value: Parsed(&s.Lookup.LokiSelector, lookup.ParseSelector), fallback: `{service_name="ksyun-tap"}`, placeholder: "SELECTOR", lookup: true,
 			help: "Selector of the taps' streams in LogQL.",
 		},
 		{

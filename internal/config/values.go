@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +35,11 @@ func (v scalar[T]) Set(text string) error {
 }
 
 func (v scalar[T]) String() string { return fmt.Sprint(*v.target) }
+
+// Parsed returns the value of a flag that is set by a parse function.
+func Parsed[T any](target *T, parse func(string) (T, error)) kingpin.Value {
+	return scalar[T]{target, parse}
+}
 
 // multi is the value that List returns.
 type multi[T any] struct {
@@ -72,11 +76,11 @@ func HostPatterns(target *hostname.Patterns) kingpin.Value {
 func addresses(target *[]string) kingpin.Value { return List(target, parseAddress) }
 
 // address returns a flag value for one listen address.
-func address(target *string) kingpin.Value { return scalar[string]{target, parseAddress} }
+func address(target *string) kingpin.Value { return Parsed(target, parseAddress) }
 
-// checked returns a flag value that parse accepts and that is valid. For another text, what
+// Checked returns a flag value that parse accepts and that is valid. For another text, what
 // and hint make the error.
-func checked[T any](target *T, parse func(string) (T, error), valid func(T) bool, what, hint string) kingpin.Value {
+func Checked[T any](target *T, parse func(string) (T, error), valid func(T) bool, what, hint string) kingpin.Value {
 	return scalar[T]{target, func(text string) (T, error) {
 		v, err := parse(text)
 		if err != nil || !valid(v) {
@@ -88,17 +92,37 @@ func checked[T any](target *T, parse func(string) (T, error), valid func(T) bool
 
 func always[T any](T) bool { return true }
 
-// oneOf returns a flag value that is one of some words.
-func oneOf(target *string, words ...string) kingpin.Value {
-	return checked(target, parseText, func(text string) bool { return slices.Contains(words, text) }, "is not a choice", "write one of "+strings.Join(words, ", "))
+// OneOf returns a flag value that is one of some words.
+func OneOf(target *string, words ...string) kingpin.Value { return Parsed(target, Word(words...)) }
+
+// Word returns a function that parses one of some words, in any case.
+func Word[T ~string](words ...T) func(text string) (string, error) {
+	var all []string
+	for _, w := range words {
+		if w != "" {
+			all = append(all, string(w))
+		}
+	}
+	return func(text string) (string, error) {
+		for _, w := range all {
+			if strings.EqualFold(w, text) {
+				return w, nil
+			}
+		}
+		hint := "write one of " + strings.Join(all, ", ")
+		if nearest, ok := usererror.Nearest(strings.ToLower(text), all); ok {
+			hint = "did you mean " + nearest + "?"
+		}
+		return "", usererror.New(strconv.Quote(text)+" is not a choice", hint)
+	}
 }
 
 // text returns a flag value for any text.
-func text(target *string) kingpin.Value { return scalar[string]{target, parseText} }
+func text(target *string) kingpin.Value { return Parsed(target, parseText) }
 
 // boolean is a flag value that is true if the flag has no value.
 func boolean(target *bool) kingpin.Value {
-	return flagless{checked(target, strconv.ParseBool, always, "is neither true nor false", "write true or false")}
+	return flagless{Checked(target, strconv.ParseBool, always, "is neither true nor false", "write true or false")}
 }
 
 // flagless is the value of a flag that needs none.
@@ -153,32 +177,32 @@ func Mark(target *uint32) kingpin.Value {
 		n, err := strconv.ParseUint(text, 0, 32)
 		return uint32(n), err
 	}
-	return checked(target, parse, always, "is not a mark", "write a 32-bit number, such as 0x6b73")
+	return Checked(target, parse, always, "is not a mark", "write a 32-bit number, such as 0x6b73")
 }
 
-// positive returns a flag value for a duration of more than 0.
-func positive(target *time.Duration) kingpin.Value {
-	return checked(target, time.ParseDuration, func(d time.Duration) bool { return d > 0 }, "is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
+// Positive returns a flag value for a duration of more than 0.
+func Positive(target *time.Duration) kingpin.Value {
+	return Checked(target, time.ParseDuration, func(d time.Duration) bool { return d > 0 }, "is not a positive duration", "write a number and a unit, such as 10s or 1m30s")
 }
 
-// notNegative returns a flag value for a duration, or 0.
-func notNegative(target *time.Duration) kingpin.Value {
-	return checked(target, time.ParseDuration, func(d time.Duration) bool { return d >= 0 }, "is not a duration", "write a number and a unit, such as 1m, or 0s")
+// NotNegative returns a flag value for a duration, or 0.
+func NotNegative(target *time.Duration) kingpin.Value {
+	return Checked(target, time.ParseDuration, func(d time.Duration) bool { return d >= 0 }, "is not a duration", "write a number and a unit, such as 1m, or 0s")
 }
 
 // prefixSize returns a flag value for the size of the beginning of a body.
 func prefixSize(target *int) kingpin.Value {
-	return checked(target, parseSize[int], func(n int) bool { return 1<<10 <= n && n <= 16<<20 }, "is not a valid size", "write 1KiB to 16MiB, such as 64KiB")
+	return Checked(target, parseSize[int], func(n int) bool { return 1<<10 <= n && n <= 16<<20 }, "is not a valid size", "write 1KiB to 16MiB, such as 64KiB")
 }
 
 // size returns a flag value for a size of at least 1 MiB.
 func size(target *int64) kingpin.Value {
-	return checked(target, parseSize[int64], func(n int64) bool { return n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB")
+	return Checked(target, parseSize[int64], func(n int64) bool { return n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB")
 }
 
 // sizeOrNone returns a flag value for a size of at least 1 MiB, or 0.
 func sizeOrNone(target *int64) kingpin.Value {
-	return checked(target, parseSize[int64], func(n int64) bool { return n == 0 || n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB, or 0")
+	return Checked(target, parseSize[int64], func(n int64) bool { return n == 0 || n >= 1<<20 }, "is not a valid size", "write 1MiB or more, such as 32MiB, or 0")
 }
 
 func parseSize[T int | int64](text string) (T, error) {
@@ -189,18 +213,14 @@ func parseSize[T int | int64](text string) (T, error) {
 // maxCount is the largest count.
 const maxCount = 1_000_000
 
-func count(target *int) kingpin.Value { return countFrom(1, target) }
-
-// countOrNone returns a flag value for a count, or 0.
-func countOrNone(target *int) kingpin.Value { return countFrom(0, target) }
-
-func countFrom(least int, target *int) kingpin.Value {
-	return checked(target, strconv.Atoi, func(n int) bool { return least <= n && n <= maxCount }, "is not a valid number", fmt.Sprintf("write %d to %d", least, maxCount))
+// Number returns a flag value for a number within limits.
+func Number(target *int, least, most int) kingpin.Value {
+	return Checked(target, strconv.Atoi, func(n int) bool { return least <= n && n <= most }, "is not a valid number", fmt.Sprintf("write %d to %d", least, most))
 }
 
 func ratio(target *float64) kingpin.Value {
 	parse := func(text string) (float64, error) { return strconv.ParseFloat(text, 64) }
-	return checked(target, parse, func(f float64) bool { return 0 <= f && f <= 1 }, "is not a ratio", "write a number from 0 to 1, such as 0.01")
+	return Checked(target, parse, func(f float64) bool { return 0 <= f && f <= 1 }, "is not a ratio", "write a number from 0 to 1, such as 0.01")
 }
 
 // placeholders returns the placeholders of links, for the help.
@@ -212,7 +232,7 @@ func parseQuota(text string) (diagnosis.QuotaLimit, error) {
 	action, version, _ := strings.Cut(name, "/")
 	n, err := strconv.Atoi(number)
 	if err != nil || n < 0 || n > maxCount || !isAliasName(action) || version != "" && !isAliasName(version) {
-		return diagnosis.QuotaLimit{}, fmt.Errorf("%q is not a limit: write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", text, maxCount)
+		return diagnosis.QuotaLimit{}, usererror.New(strconv.Quote(text)+" is not a limit", fmt.Sprintf("write ACTION=N or ACTION/VERSION=N with N from 0 to %d, such as GetMetricStatistics=1200", maxCount))
 	}
 	return diagnosis.QuotaLimit{Action: action, Version: version, PerMinute: n}, nil
 }

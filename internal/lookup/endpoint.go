@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
@@ -22,13 +23,21 @@ const (
 )
 
 // ParseURL parses the URL of a source, which may contain a user and a password. Its
-// errors do not quote the text.
+// errors do not quote a password.
 func ParseURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.RawQuery != "" || u.Fragment != "" {
-		return nil, usererror.New("not the URL of a server", "write http://HOST:PORT or https://HOST, with a path if the server has a prefix")
+		return nil, usererror.New(shown(text)+" is not the URL of a server", "write http://HOST:PORT or https://HOST, with a path if the server has a prefix")
 	}
 	return u, nil
+}
+
+// shown returns text in quotes for an error, unless it may contain a password.
+func shown(text string) string {
+	if strings.Contains(text, "@") {
+		return "the value"
+	}
+	return strconv.Quote(text)
 }
 
 // withoutUser returns u as text without user and password.

@@ -31,7 +31,7 @@ func NewLoki(base *url.URL, clients Clients, selector string) (Named, error) {
 func ParseSelector(text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if !strings.HasPrefix(text, "{") || !strings.HasSuffix(text, "}") {
-		return "", usererror.New("not a selector of streams", `write one such as {service_name="ksyun-tap"}`)
+		return "", usererror.New(strconv.Quote(text)+" is not a selector of streams", `write one such as {service_name="ksyun-tap"}`)
 	}
 	return text, nil
 }

@@ -70,7 +70,7 @@ func ParseAddresses(text string) (Addresses, error) {
 	}
 	u, err := ParseURL(text)
 	if err != nil || u.Port() == "" || strings.Trim(u.Path, "/") != "" {
-		return Addresses{}, usererror.New("not a DNS name with a port", "write HOST:PORT, or https://HOST:PORT if the taps serve TLS")
+		return Addresses{}, usererror.New(shown(text)+" is not a DNS name with a port", "write HOST:PORT, or https://HOST:PORT if the taps serve TLS")
 	}
 	return Addresses{u}, nil
 }

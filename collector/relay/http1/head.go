@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"iter"
+	"math/bits"
 )
 
 // field is one field line, as offsets into the head's memory.
@@ -78,7 +79,10 @@ func (h *Head) Get(name string) []byte {
 	}
 	for i := range h.fields {
 		f := &h.fields[i]
-		if int(f.colon-f.line) == len(name) && equalFold(h.name(f), name) {
+		if int(f.colon-f.line) != len(name) {
+			continue
+		}
+		if n := h.name(f); string(n) == name || equalFold(n, name) { // most are written as they are looked for
 			return h.value(f)
 		}
 	}
@@ -117,24 +121,27 @@ func (h *Head) name(f *field) []byte { return h.mem[f.line:f.colon] }
 // blank for every fold.
 func (h *Head) value(f *field) []byte {
 	v := h.mem[f.value:f.valueEnd:f.valueEnd]
-	if !f.folded {
-		return v
+	if f.folded {
+		return unfolded(v)
 	}
+	return v
+}
+
+func unfolded(value []byte) []byte {
 	var lines [][]byte
-	for line := range bytes.SplitSeq(v, []byte("\n")) {
+	for line := range bytes.SplitSeq(value, []byte("\n")) {
 		lines = append(lines, bytes.Trim(line, " \t\r"))
 	}
 	return bytes.Join(lines, []byte(" "))
 }
 
-// reset clears the head and keeps memory for reuse.
-func (h *Head) reset() {
+// memory returns the memory of the fields for reuse.
+func (h *Head) memory() []field {
 	const keptFields = 128 // of a foreign head with thousands, the memory is let go
-	fields := h.fields[:0]
-	if cap(fields) > keptFields {
-		fields = nil
+	if cap(h.fields) > keptFields {
+		return nil
 	}
-	*h = Head{fields: fields, length: -1}
+	return h.fields[:0]
 }
 
 // Rebase makes h a view of mem, to which its bytes were copied, moved bytes further on.
@@ -253,21 +260,21 @@ var isToken, isText = func() (token, text [256]bool) {
 	return token, text
 }()
 
-// ones and tops are the lowest and the highest bit of eight bytes.
+// ones and tops are the lowest and the highest bit of eight bytes. In a sum, the
+// highest bit of a byte is set from some value of the byte on; only a byte of 0x80 or
+// more can also change that of the bytes after it.
 const ones, tops = 0x0101010101010101, 0x8080808080808080
-
-// below has the highest bit of each byte of x set that is less than c, or of the bytes
-// after one. c is at most 0x80.
-func below(x, c uint64) uint64 { return (x - c*ones) &^ x & tops }
 
 // skipText returns the first index from i on whose byte is not of a field
 // value. There is to be one.
 func skipText(b []byte, i int) int {
-	for ; i+8 <= len(b); i += 8 { // eight bytes at once, if none is a control
+	for i+8 <= len(b) { // eight bytes at once, up to one that is not printable ASCII
 		x := binary.LittleEndian.Uint64(b[i:])
-		if below(x, ' ')|below(x^0x7f*ones, 1) != 0 {
+		if others := (x | ^(x + (0x80-' ')*ones) | (x + ones)) & tops; others != 0 {
+			i += bits.TrailingZeros64(others) / 8
 			break
 		}
+		i += 8
 	}
 	for isText[b[i]] {
 		i++
@@ -279,7 +286,7 @@ func skipText(b []byte, i int) int {
 func isAllTarget(b []byte) bool {
 	for ; len(b) >= 8; b = b[8:] { // as in skipText
 		x := binary.LittleEndian.Uint64(b)
-		if x&tops|below(x, '!')|below(x^0x7f*ones, 1)|below(x^'#'*ones, 1) != 0 {
+		if (x|^(x+(0x80-'!')*ones)|(x+ones)|^(x^'#'*ones+0x7f*ones))&tops != 0 {
 			return false
 		}
 	}

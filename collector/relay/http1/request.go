@@ -81,8 +81,9 @@ func (q *Request) Body() Body {
 
 // Reset clears the head and keeps memory for reuse.
 func (q *Request) Reset() {
-	q.reset()
-	*q = Request{Head: q.Head}
+	fields := q.memory()
+	*q = Request{}
+	q.fields, q.length = fields, -1
 }
 
 // Parse reads the head at mem[start:end], which is what ScanRequest found. A

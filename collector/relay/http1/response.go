@@ -19,8 +19,9 @@ func (p *Response) Odd() bool { return p.odd }
 
 // Reset clears the head and keeps memory for reuse.
 func (p *Response) Reset() {
-	p.reset()
-	*p = Response{Head: p.Head}
+	fields := p.memory()
+	*p = Response{}
+	p.fields, p.length = fields, -1
 }
 
 // Parse reads the head at mem[start:end], which is what ScanResponse found. An

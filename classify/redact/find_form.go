@@ -1,27 +1,28 @@
-package classify
+package redact
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+)
 
 // LooksKey reports whether a name or an ID contains something that looks like an
-// access key, so that it must not be used as a label.
-func LooksKey(s string) bool { return looksKey([]byte(s)) }
-
-// looksKey reports whether there is a key in b, which is a name or an ID.
-// Unlike in other texts, hexadecimal digits are a key from minHexName on.
-func looksKey(b []byte) bool {
-	if len(b) < minKeyID {
+// access key, so that it must not be used as a label. Unlike in other texts,
+// hexadecimal digits are a key from minHexName on.
+func LooksKey[T string | []byte](s T) bool {
+	if len(s) < minKeyID {
 		return false
 	}
 	hex := 0
-	for _, c := range b {
-		if hex++; unhex(c) < 0 {
+	for i := range len(s) {
+		if hex++; !isIn(s[i], hexDigits) {
 			hex = 0
 		}
 		if hex >= minHexName {
 			return true
 		}
 	}
-	return hasSecret(b)
+	return LooksSecret(s)
 }
 
 // The lengths from which runs look like secrets.
@@ -68,7 +69,7 @@ func (f *finder) run(i int) int {
 		}
 		stop, hex := word, true
 		for stop < end && isAlnum(b[stop]) {
-			hex = hex && unhex(b[stop]) >= 0
+			hex = hex && isIn(b[stop], hexDigits)
 			stop++
 		}
 		if n := stop - word; hex && (n >= minHexRun || n >= minHexCut && f.cut && stop == len(b)) {
@@ -88,7 +89,7 @@ func (f *finder) run(i int) int {
 // within words.
 func keyID[T string | []byte](b T, word, stop, end int) (start, last int) {
 	for i := word; i+minKeyID <= end && i < stop; i++ {
-		if c := lower(b[i]); c != 'a' || i > word && c == b[i] {
+		if c := ascii.Lower(b[i]); c != 'a' || i > word && c == b[i] {
 			continue
 		}
 		p := b[i : i+4]
@@ -97,12 +98,12 @@ func keyID[T string | []byte](b T, word, stop, end int) (start, last int) {
 			continue
 		}
 		switch {
-		case equalFold(p, "aklt"), equalFold(p, "aktp"):
+		case ascii.EqualFold(p, "aklt"), ascii.EqualFold(p, "aktp"):
 			last = i
 			for last < end && (isAlnum(b[last]) || b[last] == '-' || b[last] == '_') {
 				last++
 			}
-		case equalFold(p, "akia"), equalFold(p, "asia"):
+		case ascii.EqualFold(p, "akia"), ascii.EqualFold(p, "asia"):
 			last = stop
 		}
 		if last-i >= minKeyID {
@@ -145,6 +146,9 @@ func (f *finder) dense(start, end int) {
 		f.add(start, end)
 	}
 }
+
+// IsUUID reports whether s is a UUID, which is not a secret.
+func IsUUID[T string | []byte](s T) bool { return len(s) > 0 && uuidLength(s) == len(s) }
 
 // uuidLength is 36 if b begins with a UUID and nothing follows it within the
 // word, else 0.

@@ -19,23 +19,3 @@ func Plain(h Header, body []byte) []byte {
 
 // IsForm reports whether a body, as returned by Plain, is to be read as a form.
 func IsForm(h Header, body []byte) bool { return isForm(get(h, headerContentType), body) }
-
-// Scrubber removes the secrets of one request from texts. It must not be used
-// concurrently.
-type Scrubber struct{ secrets *secretSet }
-
-// NewScrubber returns a scrubber of the secrets of r, wherever they are in it, and of
-// the known ones. The caller must release it.
-func NewScrubber(r *Request, known ...Secrets) *Scrubber {
-	return &Scrubber{secretsOf(r, known)}
-}
-
-// Scrub returns text with the secrets, and everything that looks like a secret,
-// replaced with REDACTED, even if they are escaped.
-func (s *Scrubber) Scrub(text string) string { return s.secrets.scrub(text) }
-
-// Release forgets the secrets. The scrubber must not be used afterwards.
-func (s *Scrubber) Release() {
-	s.secrets.release()
-	s.secrets = nil
-}

@@ -1,4 +1,4 @@
-package classify
+package redact
 
 // byteSet is a set of bytes, as a bit in byteSets.
 type byteSet uint16

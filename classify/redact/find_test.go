@@ -1,4 +1,4 @@
-package classify
+package redact
 
 import (
 	"bytes"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/canary"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 )
 
 // pieces are what texts with secrets, or nearly so, are made of.
@@ -41,7 +43,7 @@ func checkShortcuts(t *testing.T, text []byte) {
 		}
 		f.release()
 	}
-	if got, want := RedactTarget(text), redactSlowly(text); got != want {
+	if got, want := Target(text), redactSlowly(text); got != want {
 		t.Fatalf("target %q\n got %q\nwant %q", text, got, want)
 	}
 	secret, atEnd := isSecretName(text)
@@ -50,7 +52,7 @@ func checkShortcuts(t *testing.T, text []byte) {
 	}
 }
 
-// redactSlowly is RedactTarget with every value searched.
+// redactSlowly is Target with every value searched.
 func redactSlowly(target []byte) string {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	out := hideFound(appendPath(nil, path), false)
@@ -71,9 +73,9 @@ func isSecretNameSlowly(name []byte) (secret, atEnd bool) {
 	var plain []byte
 	last, parted := 0, false
 	for i := 0; i < len(name); {
-		c, n := unescaped(name[i:])
+		c, n := unescape.Byte(name[i:])
 		i += n
-		if c = lower(c); (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+		if c = ascii.Lower(c); (c < 'a' || c > 'z') && (c < '0' || c > '9') {
 			parted = true
 			continue
 		}

@@ -1,8 +1,17 @@
-package classify
+// Package redact finds secrets in texts and replaces them with REDACTED.
+//
+// Secrets are recognised by how they look, such as key IDs, JSON web tokens and long
+// random runs, and by the names of parameters, fields and authentication schemes
+// before them. A Set also finds secrets that are known, in any notation.
+package redact
 
 import (
 	"bytes"
 	"slices"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // redacted replaces a secret.
@@ -42,7 +51,7 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	for i := 0; i < len(name); {
 		c, n := name[i], 1
 		if isIn(c, escapes) {
-			c, n = unescaped(name[i:])
+			c, n = unescape.Byte(name[i:])
 		}
 		c = folded[c]
 		i += n
@@ -92,7 +101,7 @@ func isPlainName(name []byte) bool {
 // letters numbers the letters from 1, without case. Digits are 0, other bytes noLetter.
 var letters = func() (t [256]byte) {
 	for c := range t {
-		switch l := lower(byte(c)); {
+		switch l := ascii.Lower(byte(c)); {
 		case 'a' <= l && l <= 'z':
 			t[c] = l - 'a' + 1
 		case l < '0' || l > '9':
@@ -151,19 +160,35 @@ var secretStarts = func() (s wordStarts) {
 	return s
 }()
 
-// RedactTarget returns a request target with the values of secret parameters, and
+// Text returns text with everything that looks like a secret replaced with
+// REDACTED, even if it is escaped.
+func Text(text string) string {
+	if isHarmless(text) {
+		return text
+	}
+	f := newFinder()
+	defer f.release()
+	f.text = append(f.text[:0], text...)
+	f.read(f.text, true)
+	if len(f.found) == 0 {
+		return text
+	}
+	return string(f.hide(f.text))
+}
+
+// Target returns a request target with the values of secret parameters, and
 // everything else that looks like a secret, replaced with REDACTED. The user
 // information of an absolute-form target is also redacted. Bytes that are not
 // valid in a target are percent-encoded. The names of parameters and all other
 // values are unchanged.
-func RedactTarget(target []byte) string {
+func Target(target []byte) string {
 	var buf [1 << 10]byte // for most targets; not beyond this call
-	return string(AppendRedactedTarget(buf[:0], target))
+	return string(AppendTarget(buf[:0], target))
 }
 
-// AppendRedactedTarget is like RedactTarget but appends the result, which is
+// AppendTarget is like Target but appends the result, which is
 // printable ASCII, to dst and returns the extended slice.
-func AppendRedactedTarget(dst, target []byte) []byte {
+func AppendTarget(dst, target []byte) []byte {
 	path, query, hasQuery := bytes.Cut(target, []byte{'?'})
 	start := len(dst)
 	dst = appendPath(dst, path)
@@ -250,15 +275,15 @@ func isHarmlessRun[T string | []byte](run T) bool {
 
 // appendPath appends what is before the query.
 func appendPath(dst, path []byte) []byte {
-	host := authority(path)
+	host := syntax.Authority(path)
 	at := bytes.LastIndexByte(host, '@')
 	if at < 0 {
-		return appendTarget(dst, path)
+		return appendEncoded(dst, path)
 	}
 	start := bytes.Index(path, host)
-	dst = appendTarget(dst, path[:start])
+	dst = appendEncoded(dst, path[:start])
 	dst = append(dst, redacted+":"+redacted...)
-	return appendTarget(dst, path[start+at:])
+	return appendEncoded(dst, path[start+at:])
 }
 
 // appendQuery appends a query with its secret values hidden. A value that
@@ -267,14 +292,14 @@ func appendPath(dst, path []byte) []byte {
 // as ends of a value.
 func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 	for {
-		name, value, rest := cutPair(query)
-		dst = appendTarget(dst, name)
+		name, value, rest := syntax.CutPair(query)
+		dst = appendEncoded(dst, name)
 		if value != nil {
 			dst = append(dst, '=')
 			if secret, _ := isSecretName(name); len(value) > 0 && (secret || !clean && f.has(value)) {
 				dst = append(dst, redacted...)
 			} else {
-				dst = appendTarget(dst, value)
+				dst = appendEncoded(dst, value)
 			}
 		}
 		if rest == nil {
@@ -285,29 +310,9 @@ func (f *finder) appendQuery(dst, query []byte, clean bool) []byte {
 	}
 }
 
-// cutPair cuts the first parameter off a query or a form. value is nil without
-// an equals sign; rest begins with the separator, and is nil after the last
-// pair. A semicolon separates pairs like an ampersand, as in some servers.
-func cutPair(s []byte) (name, value, rest []byte) {
-	equals := -1
-	for i, c := range s {
-		if c == '&' || c == ';' {
-			s, rest = s[:i], s[i:]
-			break
-		}
-		if c == '=' && equals < 0 {
-			equals = i
-		}
-	}
-	if equals < 0 {
-		return s, nil, rest
-	}
-	return s[:equals], s[equals+1:], rest
-}
-
-// appendTarget appends s, and percent-encodes the bytes that are not valid in a
+// appendEncoded appends s, and percent-encodes the bytes that are not valid in a
 // target.
-func appendTarget(dst, s []byte) []byte {
+func appendEncoded(dst, s []byte) []byte {
 	const digits = "0123456789ABCDEF"
 	done := 0
 	for i, c := range s {

@@ -1,6 +1,10 @@
-package classify
+package redact
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+)
 
 // A finder finds secrets in a text by how they look and by what is before them:
 // key IDs, JSON web tokens, long runs of hexadecimal digits or of Base64, what
@@ -53,7 +57,7 @@ func (f *finder) unescape(text []byte) {
 	for i < len(text) {
 		c, n := text[i], 1
 		if isIn(c, escapes) {
-			c, n = unescaped(text[i:])
+			c, n = unescape.Byte(text[i:])
 		}
 		f.plain = append(f.plain, c)
 		f.at = append(f.at, int32(i)) //nolint:gosec // texts are at most some MiB
@@ -67,7 +71,7 @@ func (f *finder) unescape(text []byte) {
 func firstEscape(text []byte) int {
 	for i, c := range text {
 		if isIn(c, escapes) {
-			if _, n := unescaped(text[i:]); n > 1 {
+			if _, n := unescape.Byte(text[i:]); n > 1 {
 				return i
 			}
 		}
@@ -163,16 +167,13 @@ func (f *finder) has(b []byte) bool {
 	return len(f.found) > 0
 }
 
-// hasSecret reports whether there is what looks like a secret in b.
-func hasSecret(b []byte) bool {
-	f := newFinder()
-	defer f.release()
-	return f.has(b)
-}
-
 // LooksSecret reports whether s contains something that looks like a secret, so
 // that it must not be output.
-func LooksSecret(s string) bool { return hasSecret([]byte(s)) }
+func LooksSecret[T string | []byte](s T) bool {
+	f := newFinder()
+	defer f.release()
+	return f.has([]byte(s))
+}
 
 // add adds plain[start:end] to what was found, joined with what it overlaps.
 func (f *finder) add(start, end int) {

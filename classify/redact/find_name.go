@@ -1,8 +1,10 @@
-package classify
+package redact
 
 import (
 	"bytes"
 	"encoding/base64"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
 // isScheme reports whether name is that of an authentication scheme whose
@@ -10,11 +12,11 @@ import (
 func isScheme[T string | []byte](name T) bool {
 	switch len(name) {
 	case len("kss"):
-		return equalFold(name, "kss") || equalFold(name, "aws") || equalFold(name, "ks3")
+		return ascii.EqualFold(name, "kss") || ascii.EqualFold(name, "aws") || ascii.EqualFold(name, "ks3")
 	case len("basic"):
-		return equalFold(name, "basic") || equalFold(name, "token")
+		return ascii.EqualFold(name, "basic") || ascii.EqualFold(name, "token")
 	case len("bearer"):
-		return equalFold(name, "bearer")
+		return ascii.EqualFold(name, "bearer")
 	}
 	return false
 }
@@ -27,7 +29,7 @@ func (f *finder) scheme(i, end int) (start, stop int) {
 	if !isScheme(name) {
 		return 0, 0
 	}
-	basic, pair := lower(name[0]) == 'b' && len(name) == len("basic"), len(name) == len("kss")
+	basic, pair := ascii.Lower(name[0]) == 'b' && len(name) == len("basic"), len(name) == len("kss")
 	start = end
 	for start < len(b) && (b[start] == ' ' || b[start] == '+') {
 		start++
@@ -149,7 +151,7 @@ func isSchemed(value []byte) bool {
 		return false
 	}
 	for _, s := range []string{"bearer", "basic", "kss", "aws", "ks3", "token", "digest"} {
-		if equalFold(value, s) {
+		if ascii.EqualFold(value, s) {
 			return true
 		}
 	}
