@@ -21,15 +21,17 @@ var harmlessSeed = maphash.MakeSeed()
 // harmless are texts that are output as they were received. Of a set, the text that was
 // added first is displaced first.
 type harmless [harmlessSets]struct {
-	texts [harmlessWays]string
-	next  int
+	hashes [harmlessWays]uint64 // of texts; most texts that are looked for have the length of another one
+	texts  [harmlessWays]string
+	next   int
 }
 
 // find returns the text that equals s, and whether there is one.
 func find[T string | []byte](h *harmless, s T, hash uint64) (text string, ok bool) {
-	for _, text := range h[hash%harmlessSets].texts {
-		if text == string(s) {
-			return text, true
+	set := &h[hash%harmlessSets]
+	for i := range set.hashes {
+		if set.hashes[i] == hash && set.texts[i] == string(s) {
+			return set.texts[i], true
 		}
 	}
 	return "", false
@@ -37,7 +39,7 @@ func find[T string | []byte](h *harmless, s T, hash uint64) (text string, ok boo
 
 func (h *harmless) add(text string, hash uint64) {
 	set := &h[hash%harmlessSets]
-	set.texts[set.next] = text
+	set.hashes[set.next], set.texts[set.next] = hash, text
 	set.next = (set.next + 1) % harmlessWays
 }
 
