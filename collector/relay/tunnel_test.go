@@ -6,6 +6,8 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -177,6 +179,37 @@ func TestTunnelMakesNoRoom(t *testing.T) {
 			r.upstream()
 			c.Expect(established)
 			assert.False(t, r.srv.Reclaim(), "the tunnel makes room")
+		})
+	}
+}
+
+// TestTunnelsShareTheBudget has a tunnel carry much in both directions. It takes no
+// large buffers beyond the budget, and gives them back when it is quiet.
+func TestTunnelsShareTheBudget(t *testing.T) {
+	const most = 3 * smallBuffer // of both directions, and of what came with the CONNECT
+	big := strings.Repeat("0123456789abcdef", 256<<10/16)
+	for name, limit := range map[string]int64{"with memory": 0, "short of memory": 1} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.BufferBytes = limit })
+			c, up := r.tunnel()
+			for range 4 {
+				go c.Send(big)
+				up.Expect(big)
+				go up.Send(big)
+				c.Expect(big)
+				if limit > 0 {
+					assert.LessOrEqual(t, r.srv.Stats().BufferBytes, int64(most))
+				}
+			}
+			up.Deliver("quiet", c)
+			c.Deliver("quiet", up)
+			for r.srv.Stats().BufferBytes > most { // until the buffers are back
+				runtime.Gosched()
+			}
+			c.Close()
+			up.ExpectEnd()
+			up.Close()
+			r.ends(EndComplete)
 		})
 	}
 }
