@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -214,6 +215,46 @@ func testLargeRequestsShareTheBudget(t *testing.T, newRig maker) {
 			for n := r.done(); n.end != EndComplete; n = r.done() {
 				assert.ErrorIs(t, n.refusal, ErrNoBuffers)
 			}
+		})
+	}
+}
+
+// TestTurnedAway has connections beyond the limit at the same time. Where TLS is
+// expected none is answered, elsewhere no more than 32 at once; all are counted and
+// closed.
+func TestTurnedAway(t *testing.T) {
+	const more = 40
+	for name, tt := range map[string]struct {
+		addr func(r *rig) string
+		most int
+	}{
+		"plain": {func(r *rig) string { return r.front }, 32},
+		"TLS":   {func(r *rig) string { return r.frontTLS }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.MaxConnections, c.Timeouts.Linger = 1, time.Hour })
+			r.begin(getRequest)
+			turned := make([]net.Conn, more)
+			for i := range turned { // open until all are refused, so that each answered one takes its place
+				nc, err := net.Dial("tcp", tt.addr(r))
+				require.NoError(t, err)
+				defer nc.Close()
+				turned[i] = nc
+			}
+			for r.srv.Stats().Refused < more {
+				runtime.Gosched()
+			}
+			answered := 0
+			for _, nc := range turned {
+				nc.(*net.TCPConn).CloseWrite()
+				got, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				if len(got) > 0 {
+					assert.Equal(t, "HTTP/1.1 503 Busy\r\n\r\n", string(got))
+					answered++
+				}
+			}
+			assert.Equal(t, tt.most, answered)
 		})
 	}
 }

@@ -13,8 +13,8 @@ const (
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
 	// pairShare is the divisor of the memory limit for connections, each with small
-	// buffers for both directions. An idle one takes 3 KiB, or 24 KiB with TLS on both
-	// sides, so most of this is for connections that are all in use at once.
+	// buffers for both directions. An idle one takes 2.5 KiB, or 23.5 KiB with TLS on
+	// both sides, so most of this is for connections that are all in use at once.
 	pairShare  = 2
 	plainPair  = 24 << 10
 	securePair = 64 << 10
