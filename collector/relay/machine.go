@@ -52,7 +52,7 @@ const (
 	responseHead responseState = iota
 	responseBody
 	responseWhole
-	responseRaw // it cannot be read, and passes as it is
+	responseRaw // it cannot be read, or another protocol follows it: what comes passes as it is
 )
 
 // reception is the state of what a side sends.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // tunnel returns both ends of a tunnel that passes on whatever they send.
@@ -203,9 +204,7 @@ func TestTunnelsShareTheBudget(t *testing.T) {
 			}
 			up.Deliver("quiet", c)
 			c.Deliver("quiet", up)
-			for r.srv.Stats().BufferBytes > most { // until the buffers are back
-				runtime.Gosched()
-			}
+			rawconn.Await(t, func() bool { return r.srv.Stats().BufferBytes <= most }, "the large buffers are not given back")
 			c.Close()
 			up.ExpectEnd()
 			up.Close()
