@@ -563,7 +563,6 @@
               severity: 'warning',
             },
             annotations: {
-              calls: 'fault=exhausted',
               dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
               description: '{{ $value | humanize }} calls or connections were refused in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}), because it had no file descriptors or buffers left, or reached its limit of connections.',
               runbook_url: '%(runbookURL)s/KsyunTapAtLimit.md' % c,

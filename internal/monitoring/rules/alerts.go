@@ -266,7 +266,6 @@ func tapAlerts() []Rule {
 			Panel:       Panel{FleetUID, 4, instance},
 			Summary:     "A tap is at a limit of its own and refuses calls.",
 			SummaryZH:   "tap 达到自身上限，拒绝了部分调用。",
-			Calls:       "fault=exhausted",
 			Description: "{{ $value | humanize }} calls or connections were refused in 15 minutes at " + at + ", because it had no file descriptors or buffers left, or reached its limit of connections.",
 		},
 		{
