@@ -144,7 +144,9 @@ func TestLittleMemory(t *testing.T) {
 		"ksyun_tap_client_connections " + strconv.Itoa(most), "ksyun_tap_client_connections_reclaimed_total 100",
 		"ksyun_tap_client_connections_refused_total 0", `ksyun_tap_proxy_errors_total{reason="exhausted"} 0`,
 	} {
-		assert.True(t, strings.Contains(metrics, "\n"+want+"\n"), "no %s in the metrics", want)
+		if !strings.Contains(metrics, "\n"+want+"\n") {
+			t.Errorf("no %s in the metrics", want) // which are long
+		}
 	}
 	if peak := peakMemory(t, tap.cmd.Process.Pid); peak > memory {
 		t.Errorf("%d MiB were resident, with a limit of %d", peak>>20, memory>>20)
@@ -166,7 +168,9 @@ func withMemory(t *testing.T, limit int) (env []string, command string) {
 		if os.Mkdir(group, 0o755) != nil {
 			continue
 		}
-		t.Cleanup(func() { os.Remove(group) }) // after the program has ended
+		t.Cleanup(func() { // the program has ended, but the system may take a moment to notice
+			eventually(t, group+" is removed", func() bool { err := os.Remove(group); return err == nil || os.IsNotExist(err) })
+		})
 		if os.WriteFile(filepath.Join(group, file), []byte(strconv.Itoa(limit)), 0o644) == nil {
 			t.Log("the limit is that of " + group)
 			return nil, `echo $$ > ` + group + `/cgroup.procs && exec "$0" "$@"`
