@@ -239,6 +239,6 @@ func (r *entryParser) check() error {
 // and needs no advice.
 var faults = []Fault{
 	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
-	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS, FaultExhausted,
 	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultShutdown,
 }

@@ -171,6 +171,7 @@ const (
 	FaultUnreachable Fault = "unreachable"
 	FaultDialTimeout Fault = "dial_timeout"
 	FaultTLS         Fault = "tls"
+	FaultExhausted   Fault = "exhausted" // the tap had no file descriptors or buffers left to send the request
 
 	FaultTimeout     Fault = "timeout"      // the upstream stopped sending
 	FaultReset       Fault = "reset"        // the upstream reset the connection
@@ -185,7 +186,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
-		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS,
+		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS, FaultExhausted,
 		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
 		FaultCanceled, FaultShutdown,
 	}

@@ -266,6 +266,7 @@ func TestFault(t *testing.T) {
 		FaultCanceled:    {Outcome: OutcomeCanceled},
 		FaultDNS:         {Outcome: OutcomeProxy, Category: CategoryNetwork, Blame: BlameNetwork, Retryable: true},
 		FaultDialTimeout: {Outcome: OutcomeProxy, Category: CategoryTimeout, Blame: BlameNetwork, Retryable: true},
+		FaultExhausted:   {Outcome: OutcomeProxy, Category: CategoryNetwork, Blame: BlameTap, Retryable: true},
 		FaultTimeout:     {Outcome: OutcomeProxy, Category: CategoryTimeout, Blame: BlameProvider, Retryable: true},
 		FaultHostRefused: {Outcome: OutcomeProxy, Category: CategoryRequest, Blame: BlameClient},
 		FaultLoop:        {Outcome: OutcomeProxy, Category: CategoryNetwork, Blame: BlameTap},

@@ -167,7 +167,11 @@ func (h *handler) Refuse(dst []byte, x *relay.Exchange, err error, close bool) [
 func (h *handler) Done(x *relay.Exchange) {
 	defer h.forget()
 	fault := h.fault(x.End)
-	if !h.dest.tapped && !fault.Refused() {
+	switch {
+	case h.dest.tapped, fault.Refused():
+	case fault == classify.FaultExhausted && h.dest.Host == "": // there was no memory for its head
+		h.setAuthority(nil)
+	default:
 		return
 	}
 	if !h.begun && !fault.Refused() {

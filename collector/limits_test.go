@@ -1,10 +1,14 @@
 package collector
 
 import (
+	"net/http"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // fill sets each number in v, at any depth, to another value from n on, and
@@ -53,4 +57,30 @@ func TestConnectionsAreLimited(t *testing.T) {
 	if s := r.proxy.Stats(); s.OpenClients != 1 || s.Refused != 1 {
 		t.Errorf("%+v", s)
 	}
+}
+
+// TestHeadWithoutMemory has a large head arrive in parts when there is no memory for
+// it. The refusal is observed, although what was called is not known, and counts
+// neither as an outage nor for the host of the request before it.
+func TestHeadWithoutMemory(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.BufferBytes = 1 })
+	c := r.client()
+	c.Send(request(host))
+	up := r.upstream()
+	up.Expect(request(host))
+	up.Deliver(okResponse, c)
+	r.begun()
+	r.observed()
+
+	go c.Write([]byte("GET / HTTP/1.1\r\nHost: " + host + "\r\nX: " + strings.Repeat("x", 10<<10)))
+	resp, body := c.Response()
+	assert.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	assert.Equal(t, "exhausted", resp.Header.Get("X-Ksyun-Tap-Error"))
+	assert.Contains(t, body, "--proxy.buffer-limit")
+	assert.Empty(t, r.begun().Host)
+	o := r.observed()
+	assert.Equal(t, classify.FaultExhausted, o.Fault)
+	assert.Equal(t, classify.BlameTap, o.Verdict.Blame)
+	assert.Equal(t, classify.OutcomeProxy, o.Verdict.Outcome)
+	r.silent()
 }

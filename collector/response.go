@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/netfault"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
@@ -24,6 +26,7 @@ var (
 	errNoRoute     = refuse(classify.FaultNoRoute, "The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.")
 	errConnect     = refuse(classify.FaultUnsupported, "CONNECT to this host is not allowed, because calls within the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to send calls on over TLS.")
 	errNested      = refuse(classify.FaultUnsupported, "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.")
+	errNoBuffers   = refuse(classify.FaultExhausted, "ksyun-tap has no memory left for the buffers that this request needs. Raise its memory limit, or --proxy.buffer-limit.")
 	errHostsDiffer = refuse(classify.FaultHostRefused, "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.")
 )
 
@@ -49,6 +52,12 @@ type errorResponse struct {
 
 // explain returns the response for the error that kept a request from being sent.
 func explain(err error) errorResponse {
+	if netfault.IsExhausted(err) {
+		err = upstream.ErrNoDescriptors
+	}
+	if errors.Is(err, relay.ErrNoBuffers) {
+		err = errNoBuffers
+	}
 	if bad, ok := errors.AsType[*http1.RefusalError](err); ok {
 		return errorResponse{
 			status: bad.Status, fault: classify.FaultBadRequest,
@@ -72,7 +81,7 @@ func statusOf(fault classify.Fault, lasting bool) int {
 		return 400
 	case classify.FaultHostRefused, classify.FaultLoop, classify.FaultSignature:
 		return 403
-	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout:
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultTLS, classify.FaultDialTimeout, classify.FaultExhausted:
 		if !lasting {
 			return 503
 		}
@@ -103,6 +112,7 @@ var codes = map[classify.Fault]string{
 	classify.FaultConnRefused: "TapUpstreamRefused",
 	classify.FaultDialTimeout: "TapUpstreamSilent",
 	classify.FaultTLS:         "TapUpstreamNotTrusted",
+	classify.FaultExhausted:   "TapExhausted",
 }
 
 const codeUnreachable = "TapUpstreamUnreachable"

@@ -5,9 +5,11 @@ import (
 	"encoding/xml"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -160,5 +162,17 @@ func TestLoopsAreRefused(t *testing.T) {
 			r.cut()
 			<-done
 		})
+	}
+}
+
+// TestWantOfDescriptorsIsExplained explains the error of handing a connection over,
+// which is that of the system.
+func TestWantOfDescriptorsIsExplained(t *testing.T) {
+	for _, err := range []error{syscall.EMFILE, os.NewSyscallError("file", syscall.ENFILE), upstream.ErrNoDescriptors} {
+		a := explain(err)
+		assert.Equal(t, classify.FaultExhausted, a.fault, "%v", err)
+		assert.Equal(t, http.StatusServiceUnavailable, a.status, "%v", err)
+		assert.Contains(t, a.message, "LimitNOFILE", "%v", err)
+		assert.Contains(t, string(a.append(nil)), "<Type>Receiver</Type><Code>TapExhausted</Code>")
 	}
 }

@@ -92,6 +92,9 @@ func (v *checkConfig) check(ctx context.Context) (warnings []string, err error) 
 	for _, unknown := range config.UnknownVariables(os.Environ()) {
 		errs = append(errs, unknown)
 	}
+	if fits := maxConnections(s); fits < s.MaxConnections {
+		warnings = append(warnings, tooManyConnections(s.MaxConnections, fits))
+	}
 	_, ofService := systemd.Open(nil)
 	for _, p := range slices.Concat(out.Problems, trust.Ignored(), ofService, otlp.ReadEnvironment(os.Getenv).Problems) {
 		warnings = append(warnings, p.String())

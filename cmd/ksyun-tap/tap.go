@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -234,7 +235,10 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	limits.ApplyMemory()
 	cfg.Loops = loops()
-	cfg.MaxConnections = cmp.Or(s.MaxConnections, limits.Connections())
+	cfg.MaxConnections = maxConnections(s)
+	if cfg.MaxConnections < s.MaxConnections {
+		t.log.Warn(tooManyConnections(s.MaxConnections, cfg.MaxConnections))
+	}
 	cfg.BufferBytes = cmp.Or(s.BufferLimit, limits.Buffers())
 	if t.proxy, err = collector.New(cfg); err != nil {
 		return usageError{err}
@@ -246,6 +250,17 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	t.registerCollectors()
 	return nil
+}
+
+// maxConnections returns the limit on connections of programs; 0 is none.
+func maxConnections(s *config.Settings) int {
+	secure := s.Intercept || s.UpstreamScheme == "https" || len(s.Resign.Listen) > 0
+	return limits.Connections(s.MaxConnections, secure)
+}
+
+// tooManyConnections warns of a setting that the process has no file descriptors for.
+func tooManyConnections(wanted, fits int) string {
+	return fmt.Sprintf("--proxy.max-connections is %d, but there are file descriptors for %d connections, which is the limit: raise ulimit -n, or LimitNOFILE of the service", wanted, fits)
 }
 
 // loops returns the number of event loops: one per processor. It doubles

@@ -114,6 +114,7 @@ func TestAttempts(t *testing.T) {
 		{name: "refused", outcome: classify.OutcomeProxy, fault: classify.FaultConnRefused, category: classify.CategoryNetwork},
 		{name: "dial-timeout", outcome: classify.OutcomeProxy, fault: classify.FaultDialTimeout, category: classify.CategoryTimeout},
 		{name: "no-address", outcome: classify.OutcomeProxy, fault: classify.FaultUnreachable, category: classify.CategoryNetwork},
+		{name: "no-descriptors", outcome: classify.OutcomeProxy, fault: classify.FaultExhausted, category: classify.CategoryNetwork},
 		{name: "read-timeout", outcome: classify.OutcomeProxy, fault: classify.FaultTimeout, category: classify.CategoryTimeout},
 		{name: "client-timeout", outcome: classify.OutcomeProxy, fault: classify.FaultTimeout, category: classify.CategoryTimeout},
 		{name: "reset", outcome: classify.OutcomeProxy, fault: classify.FaultReset, category: classify.CategoryNetwork},

@@ -128,6 +128,7 @@ var signs = []struct {
 	{"no such host", "", classify.FaultDNS},
 	{"server misbehaving", "", classify.FaultDNS},
 	{"connection refused", "", classify.FaultConnRefused},
+	{"too many open files", "", classify.FaultExhausted},
 	{"no route to host", "", classify.FaultUnreachable},
 	{"network is unreachable", "", classify.FaultUnreachable},
 	{"TLS handshake timeout", "", classify.FaultTLS},

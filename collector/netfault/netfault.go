@@ -4,6 +4,7 @@ package netfault
 import (
 	"errors"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -18,7 +19,7 @@ func OfDial(err error) classify.Fault {
 	)
 	switch {
 	case IsExhausted(err):
-		return classify.FaultUnreachable
+		return classify.FaultExhausted
 	case errors.As(err, &dns):
 		return classify.FaultDNS
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -29,7 +30,12 @@ func OfDial(err error) classify.Fault {
 	return classify.FaultUnreachable
 }
 
-// IsExhausted reports whether err means that no file descriptors are left.
+// IsExhausted reports whether err means that no file descriptors are left. The errors
+// of the system's resolver have the cause only as text; that of ENFILE begins with
+// that of EMFILE.
 func IsExhausted(err error) bool {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && strings.Contains(dns.Err, syscall.EMFILE.Error()) {
+		return true
+	}
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }

@@ -1,6 +1,9 @@
 package relay
 
 import (
+	"cmp"
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 )
@@ -88,6 +91,38 @@ func (p *buffers) spare() *buffer {
 		return p.getSmall()
 	}
 	return p.getLarge()
+}
+
+// copy copies ahead, and then all that from sends, to to. The buffer is large only while
+// much is sent. io.Copy would take a pipe for each direction: two descriptors, and
+// memory of the system.
+func (p *buffers) copy(to io.Writer, from io.Reader, ahead []byte) (copied int64, err error) {
+	write := func(b []byte) error {
+		if len(b) == 0 {
+			return nil
+		}
+		n, err := to.Write(b)
+		copied += int64(n)
+		return err
+	}
+	b := p.getSmall()
+	defer func() { p.put(b) }()
+	for err = write(ahead); err == nil; {
+		n, end := from.Read(b.b)
+		err = cmp.Or(write(b.b[:n]), end)
+		switch {
+		case n == smallBuffer && len(b.b) == smallBuffer:
+			p.put(b)
+			b = p.spare()
+		case n < smallBuffer && len(b.b) > smallBuffer:
+			p.put(b)
+			b = p.getSmall()
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return copied, err
 }
 
 func (p *buffers) put(b *buffer) {

@@ -33,6 +33,8 @@ type plan struct {
 
 	response response
 	early    int // how much of want the upstream gets before it answers; all if 0
+
+	denied bool // there was no memory for it
 }
 
 // response is what the upstream sends for a request.

@@ -154,6 +154,39 @@ func (r *rig) failsPlainly(err error) {
 	}
 }
 
+// TestWantOfDescriptorsIsNamed has no descriptor for handing a connection over to a
+// loop, or back to a goroutine: that is why the request is refused.
+func TestWantOfDescriptorsIsNamed(t *testing.T) {
+	for name, tt := range map[string]struct {
+		request string
+		at      call
+		from    int64
+		told    bool // the program gets a response
+	}{
+		"to a loop":        {getRequest, callDuplicate, 2, true},
+		"back from a loop": {connectRequest, callConnection, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var calls atomic.Int64
+			r := injecting(newRig, func(at call) error {
+				if at == tt.at && calls.Add(1) >= tt.from {
+					return unix.EMFILE
+				}
+				return nil
+			})(t)
+			c := r.client()
+			c.Send(tt.request)
+			if tt.told {
+				c.Expect("HTTP/1.1 501 Refused\r\n")
+			} else {
+				c.ExpectReset()
+			}
+			n := r.ends(EndRefused)
+			assert.True(t, isExhausted(n.refusal), "refused because of %v", n.refusal)
+		})
+	}
+}
+
 // TestUnwatchedIsServed has no socket watched by a loop: goroutines serve it.
 func TestUnwatchedIsServed(t *testing.T) {
 	for name, from := range map[string]int64{"the program's": 1, "the upstream's": 2} {

@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
@@ -165,4 +167,84 @@ func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	c.Expect(established)
 	r.srv.each((*pair).yield)
 	c.handshake(tls.Client)
+}
+
+// TestLargeRequestsShareTheBudget has many requests that are held until they are whole, and
+// heads that are large. Beyond the budget they are refused; small ones are not.
+func TestLargeRequestsShareTheBudget(t *testing.T) { eachWay(t, testLargeRequestsShareTheBudget) }
+
+func testLargeRequestsShareTheBudget(t *testing.T, newRig maker) {
+	const budget, programs = 1 << 20, 40
+	for name, tt := range map[string]struct{ begin, rest string }{
+		"held bodies": {
+			"POST /held HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n" + strings.Repeat("b", 200_000), strings.Repeat("b", 700_000),
+		},
+		"heads": {"GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("h", 9<<10), "\r\n\r\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.BufferBytes = budget })
+			r.route = func(x *Exchange) (Route, error) {
+				route := Route{Key: Key{Host: "h", Port: 80}}
+				if string(x.Request.Target()) == "/held" {
+					route.Rewrite = func(dst []byte, _ *Exchange, body []byte) ([]byte, error) {
+						dst = append(dst, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"...)
+						return append(dst, body...), nil
+					}
+				}
+				return route, nil
+			}
+			all := make([]*peer, programs)
+			for i := range all {
+				all[i] = r.client()
+				go all[i].Write([]byte(tt.begin)) // a refusal may come before the end
+			}
+			for range programs / 4 { // at least so many do not fit
+				assert.ErrorIs(t, r.ends(EndRefused).refusal, ErrNoBuffers)
+			}
+			assert.LessOrEqual(t, r.srv.Stats().BufferBytes, int64(budget+programs*4*smallBuffer))
+			c, up := r.begin(getRequest) // it needs little
+			up.Deliver(okResponse, c)
+			for n := r.done(); n.end != EndComplete; n = r.done() {
+				assert.ErrorIs(t, n.refusal, ErrNoBuffers)
+			}
+		})
+	}
+}
+
+// TestTurnedAway has connections beyond the limit at the same time. Where TLS is
+// expected none is answered, elsewhere no more than 32 at once; all are counted and
+// closed.
+func TestTurnedAway(t *testing.T) {
+	const more = 40
+	for name, tt := range map[string]struct {
+		addr func(r *rig) string
+		most int
+	}{
+		"plain": {func(r *rig) string { return r.front }, 32},
+		"TLS":   {func(r *rig) string { return r.frontTLS }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.MaxConnections, c.Timeouts.Linger = 1, time.Hour })
+			r.begin(getRequest)
+			turned := make([]net.Conn, more)
+			for i := range turned { // open until all are refused, so that each answered one takes its place
+				nc, err := net.Dial("tcp", tt.addr(r))
+				require.NoError(t, err)
+				defer nc.Close()
+				turned[i] = nc
+			}
+			rawconn.Await(t, func() bool { return r.srv.Stats().Refused == more }, "not all are refused")
+			answered := 0
+			for _, nc := range turned {
+				nc.(*net.TCPConn).CloseWrite()
+				got, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				if len(got) > 0 {
+					assert.Equal(t, "HTTP/1.1 503 Busy\r\n\r\n", string(got))
+					answered++
+				}
+			}
+			assert.Equal(t, tt.most, answered)
+		})
+	}
 }

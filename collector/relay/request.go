@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
 )
@@ -9,10 +10,17 @@ import (
 // maxHeld limits the body of a request that is held until it is whole.
 const maxHeld = 1 << 20
 
+// signatureRoom is by how much a request usually grows at most when it is rewritten.
+const signatureRoom = 2 << 10
+
 var (
 	errEmptyLines = &http1.RefusalError{Status: 400, Reason: "there is more than one empty line before the request"}
 	errRewrite    = errors.New("the request that was to be sent instead cannot be read")
 )
+
+// ErrNoBuffers is the error of a request that needs more memory than
+// Config.BufferBytes leaves.
+var ErrNoBuffers = errors.New("the limit of memory for buffers is reached")
 
 // readHead looks for the end of a request's head.
 func (m *machine) readHead() bool {
@@ -31,6 +39,10 @@ func (m *machine) readHead() bool {
 		m.parseHead(n)
 	default:
 		m.scan = next
+		if b := m.flows[program].cur; len(b.free()) == 0 && len(b.b) == smallBuffer && m.s.bufs.short(m.s.bufs.largeSize) {
+			m.refuse(ErrNoBuffers)
+			return true
+		}
 		m.makeRoom(program)
 		return false
 	}
@@ -249,10 +261,15 @@ func (m *machine) hold() bool {
 	case m.req.Done:
 		err = m.rewrite()
 	default:
-		if len(f.cur.free()) == 0 {
-			m.moveRequest(m.s.bufs.holding(2 * len(f.cur.b)))
+		switch more := 2 * len(f.cur.b); {
+		case len(f.cur.free()) > 0:
+			return false
+		case m.s.bufs.short(more):
+			err = ErrNoBuffers
+		default:
+			m.moveRequest(m.s.bufs.holding(more))
+			return false
 		}
-		return false
 	}
 	if err != nil {
 		m.refuse(err)
@@ -269,10 +286,13 @@ func (m *machine) rewrite() error {
 	old := f.cur
 	body := old.b[x.bodyAt:old.t]
 	if x.Request.Chunked() {
-		x.unchunked = append(x.unchunked[:0], body...)
-		body = http1.Dechunk(x.unchunked)
+		body = http1.Dechunk(slices.Clone(body))
 	}
-	b := bufs.getLarge()
+	size := old.w - x.Request.Start() + signatureRoom
+	if size > smallBuffer-headroom && bufs.short(size) {
+		return ErrNoBuffers
+	}
+	b := bufs.holding(size)
 	p, err := x.route.Rewrite(b.b[headroom:headroom], x, body)
 	if err != nil {
 		bufs.put(b)
@@ -309,7 +329,7 @@ func (m *machine) refuse(err error) {
 		x.RequestBytes = int64(len(m.flows[program].cur.unread()))
 	}
 	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
-	own := m.s.bufs.getLarge()
+	own := m.s.bufs.getSmall()
 	// It goes behind what is left of a 100 Continue.
 	response := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)
 	switch {

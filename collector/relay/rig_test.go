@@ -67,6 +67,7 @@ type note struct {
 	began         bool
 	firstByte     bool
 	upstreamKnown bool
+	refusal       error // of the latest request that was refused
 }
 
 // inTime is a timeout within which a busy machine does what comes before the
@@ -128,8 +129,9 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 }
 
 type testHandler struct {
-	rig   *rig
-	began bool
+	rig     *rig
+	began   bool
+	refusal error
 }
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
@@ -179,6 +181,7 @@ func (h *testHandler) Sending(x *Exchange) {
 }
 
 func (h *testHandler) Refuse(dst []byte, _ *Exchange, err error, close bool) []byte {
+	h.refusal = err
 	status := "HTTP/1.1 501 Refused\r\n"
 	if bad, ok := errors.AsType[*http1.RefusalError](err); ok {
 		status = map[int]string{400: "HTTP/1.1 400 Refused\r\n", 431: "HTTP/1.1 431 Refused\r\n", 501: "HTTP/1.1 501 Refused\r\n"}[bad.Status]
@@ -206,7 +209,7 @@ func (h *testHandler) Done(x *Exchange) {
 	n := note{
 		end: x.End, method: string(x.Request.Method()), target: string(x.Request.Target()), status: x.Response.Status,
 		reqBytes: x.RequestBytes, respBytes: x.ResponseBytes, began: h.began,
-		firstByte: !x.FirstByte.IsZero(), upstreamKnown: x.Upstream.IsValid(),
+		firstByte: !x.FirstByte.IsZero(), upstreamKnown: x.Upstream.IsValid(), refusal: h.refusal,
 	}
 	h.began = false
 	b, whole := x.RequestBody()

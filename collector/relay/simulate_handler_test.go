@@ -101,6 +101,8 @@ func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 	switch {
 	case s.state == simRouted && (p.status != 0 || p.broken || p.routeErr != nil || p.connect):
 	case s.state == simDialed:
+	case errors.Is(err, ErrNoBuffers) && s.srv.bufs.limit > 0: // a large request
+		p.denied = true
 	case s.state == simRouted && s.kind == simWild && p.held:
 	case p.status == 0 || !ok || refusal.Status != p.status && !p.broken:
 		s.fail("refused for %v: %.200q", err, p.raw)

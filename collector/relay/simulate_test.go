@@ -499,7 +499,7 @@ func (s *sim) atEnd() {
 
 // ending reports whether a connection may end by what this exchange is.
 func (p *plan) ending() bool {
-	return p.closes || p.status != 0 || p.broken || p.dialErr || p.routeErr != nil || p.connect ||
+	return p.denied || p.closes || p.status != 0 || p.broken || p.dialErr || p.routeErr != nil || p.connect ||
 		p.response.kind != legal || p.response.untilClose || p.response.excess != ""
 }
 

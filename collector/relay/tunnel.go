@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
-	"net"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -272,7 +271,7 @@ func (p *pair) tunnel() bool {
 	p.m.h.Sending(p.m.x)
 	p.s.counters.tunnels.Add(1)
 	p.s.counters.openTunnels.Add(1)
-	err := p.splice()
+	err := p.copyBoth()
 	p.s.counters.openTunnels.Add(-1)
 	if err != nil {
 		return p.leaveTunnel(EndReset, closeReset)
@@ -280,21 +279,21 @@ func (p *pair) tunnel() bool {
 	return p.leaveTunnel(EndComplete, closeFIN)
 }
 
-// splice copies both ways until both sides have ended. There are no deadlines:
+// copyBoth copies both ways until both sides have ended. There are no deadlines:
 // only the two ends know what they wait for, and the system's keep-alives find
 // out when one of them is dead.
-func (p *pair) splice() error {
+func (p *pair) copyBoth() error {
 	p.cl.SetDeadline(time.Time{}) //nolint:errcheck // a closed connection shows on reading
 	p.up.SetDeadline(time.Time{}) //nolint:errcheck // likewise
 	x := p.m.x
 	sent := make(chan error, 1)
 	go func() {
-		n, err := io.Copy(p.up.Conn, ahead{p.m.flows[program].cur.unread(), p.cl.Conn})
+		n, err := p.s.bufs.copy(p.up.Conn, p.cl.Conn, p.m.flows[program].cur.unread())
 		x.RequestBytes += n
 		p.passEnd(p.up, err)
 		sent <- err
 	}()
-	n, err := io.Copy(p.cl.Conn, p.up.Conn)
+	n, err := p.s.bufs.copy(p.cl.Conn, p.up.Conn, nil)
 	x.ResponseBytes += n
 	p.passEnd(p.cl, err)
 	if e := <-sent; err == nil {
@@ -312,23 +311,4 @@ func (p *pair) passEnd(to *link, err error) {
 	}
 	p.s.closeLink(p.up, closeReset)
 	p.s.closeLink(p.cl, closeReset)
-}
-
-// ahead is a connection of which some bytes were read already.
-type ahead struct {
-	read []byte
-	net.Conn
-}
-
-// WriteTo leaves the bulk to the kernel, where the two connections allow.
-func (a ahead) WriteTo(w io.Writer) (int64, error) {
-	n := 0
-	if len(a.read) > 0 {
-		var err error
-		if n, err = w.Write(a.read); err != nil {
-			return int64(n), err
-		}
-	}
-	rest, err := io.Copy(w, a.Conn)
-	return int64(n) + rest, err
 }

@@ -6,12 +6,15 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // tunnel returns both ends of a tunnel that passes on whatever they send.
@@ -177,6 +180,35 @@ func TestTunnelMakesNoRoom(t *testing.T) {
 			r.upstream()
 			c.Expect(established)
 			assert.False(t, r.srv.Reclaim(), "the tunnel makes room")
+		})
+	}
+}
+
+// TestTunnelsShareTheBudget has a tunnel carry much in both directions. It takes no
+// large buffers beyond the budget, and gives them back when it is quiet.
+func TestTunnelsShareTheBudget(t *testing.T) {
+	const most = 3 * smallBuffer // of both directions, and of what came with the CONNECT
+	big := strings.Repeat("0123456789abcdef", 256<<10/16)
+	for name, limit := range map[string]int64{"with memory": 0, "short of memory": 1} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.BufferBytes = limit })
+			c, up := r.tunnel()
+			for range 4 {
+				go c.Send(big)
+				up.Expect(big)
+				go up.Send(big)
+				c.Expect(big)
+				if limit > 0 {
+					assert.LessOrEqual(t, r.srv.Stats().BufferBytes, int64(most))
+				}
+			}
+			up.Deliver("quiet", c)
+			c.Deliver("quiet", up)
+			rawconn.Await(t, func() bool { return r.srv.Stats().BufferBytes <= most }, "the large buffers are not given back")
+			c.Close()
+			up.ExpectEnd()
+			up.Close()
+			r.ends(EndComplete)
 		})
 	}
 }

@@ -33,6 +33,8 @@ func TestTransportFaults(t *testing.T) {
 		{"DNS", op("dial", &net.DNSError{Err: "no such host", Name: "h", IsNotFound: true}), classify.FaultDNS},
 		{"refused", op("dial", os.NewSyscallError("connect", syscall.ECONNREFUSED)), classify.FaultConnRefused},
 		{"unreachable", op("dial", os.NewSyscallError("connect", syscall.EHOSTUNREACH)), classify.FaultUnreachable},
+		{"no descriptors", op("dial", os.NewSyscallError("socket", syscall.EMFILE)), classify.FaultExhausted},
+		{"no descriptors to resolve", op("dial", &net.DNSError{Err: "dial udp 127.0.0.53:53: socket: too many open files", Name: "h"}), classify.FaultExhausted},
 		{"dial timeout", op("dial", os.ErrDeadlineExceeded), classify.FaultDialTimeout},
 		{"read timeout", op("read", os.ErrDeadlineExceeded), classify.FaultTimeout},
 		{"reset", op("read", os.NewSyscallError("read", syscall.ECONNRESET)), classify.FaultReset},

@@ -32,6 +32,13 @@ var errLoop = &Error{
 	Message: "The connection to the API came back to ksyun-tap: the redirect rules do not exclude its own connections. Exclude them with ksyun-tap init-redirect --exclude-uid or --exclude-mark.",
 }
 
+// ErrNoDescriptors is the error of a request for which the process has no file
+// descriptor left.
+var ErrNoDescriptors = &Error{
+	Fault:   classify.FaultExhausted,
+	Message: "ksyun-tap has no file descriptors left. Raise its limit (ulimit -n, or LimitNOFILE of its service), or lower --proxy.max-connections.",
+}
+
 func forbiddenAddress(host hostname.Name) *Error {
 	return &Error{
 		Fault:   classify.FaultHostRefused,
@@ -52,7 +59,7 @@ func dialError(err error, host hostname.Name) *Error {
 		return ours
 	}
 	if netfault.IsExhausted(err) {
-		return &Error{Fault: classify.FaultUnreachable, Message: "ksyun-tap has no file descriptors left. Raise its limit (ulimit -n, or LimitNOFILE of its service), or lower --proxy.max-connections."}
+		return ErrNoDescriptors
 	}
 	fault := netfault.OfDial(err)
 	message := "The host " + string(host) + " cannot be reached. Check routes and firewalls between this machine and the host."

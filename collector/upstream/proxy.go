@@ -232,7 +232,10 @@ var errProxyUnknown = &Error{
 // failed converts an error of using the proxy to a *Error.
 func (p *Proxy) failed(err error) error {
 	e := dialError(err, hostname.Name(p.host))
-	if e.Fault == classify.FaultLoop {
+	switch e.Fault { //nolint:exhaustive // the others have the message below
+	case classify.FaultExhausted:
+		return e
+	case classify.FaultLoop:
 		return &Error{Fault: e.Fault, Message: "The upstream proxy " + p.name + " is ksyun-tap itself. Unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY for ksyun-tap, or name another proxy."}
 	}
 	return &Error{Fault: e.Fault, Message: "The upstream proxy " + p.name + " cannot be used. Check HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY of ksyun-tap, and that the proxy is running."}

@@ -194,7 +194,7 @@ func retryOf(c classify.Category, retryable bool) Retry {
 // neverSent reports whether the request did not reach the API.
 func neverSent(f classify.Fault) bool {
 	switch f {
-	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultDialTimeout, classify.FaultTLS:
+	case classify.FaultDNS, classify.FaultConnRefused, classify.FaultUnreachable, classify.FaultDialTimeout, classify.FaultTLS, classify.FaultExhausted:
 		return true
 	default:
 		return false

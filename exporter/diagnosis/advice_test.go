@@ -140,6 +140,7 @@ func TestForAttempt(t *testing.T) {
 		{"never sent, write", broken("AddAlarmReceives", "POST", classify.FaultDNS), RetryBackoff, "KsyunApiOutage"},
 		{"refused", broken("", "POST", classify.FaultHostRefused), RetryNever, "ways-in.md"},
 		{"loop", broken("", "GET", classify.FaultLoop), RetryNever, "KsyunTapRedirectLoop"},
+		{"exhausted, of a write", broken("", "POST", classify.FaultExhausted), RetryBackoff, "KsyunTapAtLimit"},
 		{"canceled", broken("ListMetrics", "GET", classify.FaultCanceled), "", ""},
 	}
 	for _, tt := range tests {

@@ -121,7 +121,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	ConnectionsAccepted = newCounter("ksyun_tap_client_connections_accepted_total",
 		"Total number of accepted client connections.")
 	ConnectionsRefused = newCounter("ksyun_tap_client_connections_refused_total",
-		"Total number of client connections answered with 503 because the connection limit was reached.")
+		"Total number of client connections refused because the connection limit was reached: answered with 503, or closed without a response on listeners for TLS and redirected connections.")
 	ConnectionsReclaimed = newCounter("ksyun_tap_client_connections_reclaimed_total",
 		"Total number of idle client connections closed to make room for new ones.")
 	BufferBytes = newGauge("ksyun_tap_buffer_bytes",

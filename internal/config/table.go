@@ -60,11 +60,11 @@ func (s *Settings) table() []setting {
 		},
 		{
 			name: "proxy.max-connections", value: Number(&s.MaxConnections, 0, maxCount), fallback: "0",
-			help: "Maximum number of open connections of programs. A connection beyond it replaces the one that has been idle for the longest or, if none is idle, is answered with status 503. 0 means as many as the limit of file descriptors allows.",
+			help: "Maximum number of open connections of programs. A connection beyond it replaces the one that has been idle for the longest or, if none is idle, is answered with status 503 and closed; without a response on listeners for TLS and redirected connections. 0 means as many as the limits of file descriptors and memory allow; more than file descriptors allow is lowered to that.",
 		},
 		{
 			name: "proxy.buffer-limit", value: sizeOrNone(&s.BufferLimit), fallback: "0",
-			help: "Maximum memory for buffers. When it is used up, bodies are relayed without being inspected. 0 means a quarter of the memory limit (GOMEMLIMIT or the cgroup's), if there is one.",
+			help: "Maximum memory for buffers. When it is used up, bodies are relayed without being inspected, and requests with a head larger than 8 KiB, or a large body to be signed again, are answered with status 503. 0 means a quarter of the memory limit (GOMEMLIMIT or the cgroup's), if there is one.",
 		},
 		{
 			name: "proxy.shutdown-timeout", value: Positive(&s.ShutdownTimeout), fallback: "10s",

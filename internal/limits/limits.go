@@ -6,14 +6,18 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
-	"strconv"
-	"strings"
 )
 
 const (
 	// bufferShare is the divisor of the memory limit for buffers: the garbage
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
+	// pairShare is the divisor of the memory limit for connections, each with small
+	// buffers for both directions. An idle one takes 2.5 KiB, or 23.5 KiB with TLS on
+	// both sides, so most of this is for connections that are all in use at once.
+	pairShare  = 2
+	plainPair  = 24 << 10
+	securePair = 64 << 10
 	// Descriptors are reserved for everything except programs' connections: the
 	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256
@@ -39,32 +43,30 @@ func Buffers() int64 {
 	return limit / bufferShare
 }
 
-// Connections returns the number of programs' connections for which the process
-// has file descriptors, two for each. It returns 0, which means no limit, if
-// descriptors are not limited.
-func Connections() int { return connections(descriptors()) }
-
-func connections(descriptors uint64) int {
-	if descriptors == 0 || descriptors > math.MaxInt32 {
-		return 0
-	}
-	n := int(descriptors)
-	return max((n-max(leastReserved, min(mostReserved, n/4)))/2, 1)
+// Connections returns how many connections of programs there may be: wanted, or as many
+// as the process has memory for if wanted is 0, but no more than it has file
+// descriptors for, two for each. secure is set if they may be with TLS, which takes more
+// memory. 0 is no limit. fits is less than wanted if wanted is too many.
+func Connections(wanted int, secure bool) (fits int) {
+	return connections(wanted, secure, descriptors(), debug.SetMemoryLimit(-1))
 }
 
-// cgroupMemory returns the memory limit of the process's cgroup in bytes, or 0 if
-// there is none. In a container, the cgroup is at the root of the file system.
-func cgroupMemory(read func(name string) ([]byte, error)) int64 {
-	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		b, err := read(name)
-		if err != nil {
-			continue
+func connections(wanted int, secure bool, descriptors uint64, memory int64) int {
+	n := wanted
+	if n == 0 && memory < math.MaxInt64 {
+		each := int64(plainPair)
+		if secure {
+			each = securePair
 		}
-		n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil || n <= 0 || n >= math.MaxInt64&^0xffff { // "max" in version 2, a huge number in version 1
-			return 0
-		}
+		n = int(max(memory/pairShare/each, 1))
+	}
+	if descriptors == 0 || descriptors > math.MaxInt32 {
 		return n
 	}
-	return 0
+	free := int(descriptors)
+	free -= max(leastReserved, min(mostReserved, free/4))
+	if fits := max(free/2, 1); n == 0 || fits < n {
+		return fits
+	}
+	return n
 }

@@ -2,20 +2,45 @@ package limits
 
 import (
 	"errors"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 )
 
 func TestConnections(t *testing.T) {
-	for descriptors, want := range map[uint64]int{0: 0, 10: 1, 64: 16, 256: 96, 1024: 384, 20000: 9872, 1 << 40: 0} {
-		got := connections(descriptors)
-		assert.Equal(t, want, got, "%d descriptors: %d connections, want %d", descriptors, got, want)
+	const unlimited = math.MaxInt64
+	for _, tt := range []struct {
+		wanted      int
+		secure      bool
+		descriptors uint64
+		memory      int64
+		want        int
+	}{
+		{0, false, 0, unlimited, 0},
+		{0, false, 10, unlimited, 1},
+		{0, false, 64, unlimited, 16},
+		{0, false, 256, unlimited, 96},
+		{0, false, 1024, unlimited, 384},
+		{0, false, 20000, unlimited, 9872},
+		{0, false, 1 << 40, unlimited, 0},
+		{0, false, 20000, 128 << 20, 2730},
+		{0, true, 20000, 128 << 20, 1024},
+		{0, false, 0, 128 << 20, 2730},
+		{0, false, 1024, 128 << 20, 384},
+		{0, false, 1024, 1 << 10, 1},
+		{100, false, 1024, unlimited, 100},
+		{100, false, 64, unlimited, 16},
+		{5000, true, 20000, 128 << 20, 5000}, // it knows that most are idle
+		{7, false, 0, unlimited, 7},
+	} {
+		got := connections(tt.wanted, tt.secure, tt.descriptors, tt.memory)
+		assert.Equal(t, tt.want, got, "%+v", tt)
 	}
 }
 
 func TestCgroupMemory(t *testing.T) {
-	const v2, v1 = "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
+	const proc, v2, v1 = "/proc/self/cgroup", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 	for name, tt := range map[string]struct {
 		files map[string]string
 		want  int64
@@ -26,6 +51,19 @@ func TestCgroupMemory(t *testing.T) {
 		"version 1, no limit": {map[string]string{v1: "9223372036854771712\n"}, 0},
 		"none":                {nil, 0},
 		"unreadable":          {map[string]string{v2: "?"}, 0},
+		"of a service": {map[string]string{
+			proc: "0::/system.slice/ksyun-tap.service\n", "/sys/fs/cgroup/system.slice/ksyun-tap.service/memory.max": "134217728\n",
+		}, 128 << 20},
+		"of a slice above": {map[string]string{
+			proc: "0::/system.slice/ksyun-tap.service\n", "/sys/fs/cgroup/system.slice/ksyun-tap.service/memory.max": "134217728\n",
+			"/sys/fs/cgroup/system.slice/memory.max": "67108864\n",
+		}, 64 << 20},
+		"of a service, version 1": {map[string]string{
+			proc: "9:name=systemd:/\n4:memory:/system.slice/ksyun-tap.service\n0::/\n", v1: "9223372036854771712\n",
+			"/sys/fs/cgroup/memory/system.slice/ksyun-tap.service/memory.limit_in_bytes": "134217728\n",
+		}, 128 << 20},
+		"above the container's root": {map[string]string{proc: "0::/../../x\n", v2: "134217728\n"}, 128 << 20},
+		"of another controller":      {map[string]string{proc: "4:cpu:/x\n", "/sys/fs/cgroup/x/memory.max": "134217728\n"}, 0},
 	} {
 		read := func(name string) ([]byte, error) {
 			if s, ok := tt.files[name]; ok {

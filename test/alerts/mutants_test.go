@@ -97,7 +97,7 @@ var equivalents = []equivalent{
 		"an increase without a reset between them is that difference or 0, and 0 does not count",
 	},
 	{
-		`^instance_category_blame:ksyun_api_attempts:increase15m$|^KsyunTap(Dropping|Untrusted|Redirect|Panics)`, `^threshold$`, `/>= right$`, `^-1$`,
+		`^instance_category_blame:ksyun_api_attempts:increase15m$|^KsyunTap(Dropping|Untrusted|Redirect|AtLimit|Panics)`, `^threshold$`, `/>= right$`, `^-1$`,
 		"each result is of one series, and a negative one does not count",
 	},
 	{

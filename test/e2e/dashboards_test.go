@@ -303,7 +303,7 @@ var truths = map[string][]truth{
 		return nil
 	}}},
 	"ksyun-tap-fleet/4": {
-		inWaysIn(1, "untrusted_ca"), changed("ksyun_tap_client_connections_refused_total"), changed("ksyun_tap_client_connections_reclaimed_total"),
+		inWaysIn(1, "untrusted_ca"), changed("ksyun_tap_client_connections_refused_total"), changed("ksyun_tap_client_connections_reclaimed_total"), number(0),
 		inWaysIn(1, "direct"), inWaysIn(1, "address"), number(0),
 	},
 	"ksyun-tap-fleet/5": {

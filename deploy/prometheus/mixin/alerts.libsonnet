@@ -554,6 +554,23 @@
             },
           },
           {
+            alert: 'KsyunTapAtLimit',
+            expr: 'round(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_proxy_errors_total{reason="exhausted"}[15m]) unless ksyun_tap_proxy_errors_total{reason="exhausted"} offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_proxy_errors_total{reason="exhausted"}[15m]) - ksyun_tap_proxy_errors_total{reason="exhausted"} offset 15m >= 0)) and resets(ksyun_tap_proxy_errors_total{reason="exhausted"}[15m]) == 0\nor\nincrease(ksyun_tap_proxy_errors_total{reason="exhausted"}[15m]))) > 0\nor\nround(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_client_connections_refused_total[15m]) unless ksyun_tap_client_connections_refused_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_client_connections_refused_total[15m]) - ksyun_tap_client_connections_refused_total offset 15m >= 0)) and resets(ksyun_tap_client_connections_refused_total[15m]) == 0\nor\nincrease(ksyun_tap_client_connections_refused_total[15m]))) > 0',
+            'for': '0s',
+            keep_firing_for: '1h',
+            labels: {
+              blame: 'tap',
+              severity: 'warning',
+            },
+            annotations: {
+              dashboard_url: '%(dashboardURL)s/d/ksyun-tap-fleet?viewPanel=4&var-cluster={{ $labels.cluster }}&var-namespace={{ $labels.namespace }}&var-job={{ $labels.job }}&var-instance={{ $labels.instance }}' % c,
+              description: '{{ $value | humanize }} calls or connections were refused in 15 minutes at {{ $labels.instance }} ({{ $labels.namespace }}/{{ $labels.job }}), because it had no file descriptors or buffers left, or reached its limit of connections.',
+              runbook_url: '%(runbookURL)s/KsyunTapAtLimit.md' % c,
+              summary: 'A tap is at a limit of its own and refuses calls.',
+              summary_zh: 'tap 达到自身上限，拒绝了部分调用。',
+            },
+          },
+          {
             alert: 'KsyunTapPanics',
             expr: 'round(sum by (cluster, namespace, job, instance) (((last_over_time(ksyun_tap_panics_total[15m]) unless ksyun_tap_panics_total offset 15m) and on (cluster, namespace, job, instance) instance:ksyun_tap:known15m\nor\n(last_over_time(ksyun_tap_panics_total[15m]) - ksyun_tap_panics_total offset 15m >= 0)) and resets(ksyun_tap_panics_total[15m]) == 0\nor\nincrease(ksyun_tap_panics_total[15m]))) > 0',
             'for': '0s',

@@ -261,6 +261,14 @@ func tapAlerts() []Rule {
 			Description: "{{ $value | humanize }} connections of " + at + " were redirected back to it in 15 minutes: calls through it fail.",
 		},
 		{
+			Alert: "KsyunTapAtLimit", Expr: recent(target, `ksyun_tap_proxy_errors_total{reason="exhausted"}`) + "\nor\n" + recent(target, "ksyun_tap_client_connections_refused_total"),
+			For: "0s", KeepFiringFor: "1h", Labels: tap("warning"),
+			Panel:       Panel{FleetUID, 4, instance},
+			Summary:     "A tap is at a limit of its own and refuses calls.",
+			SummaryZH:   "tap 达到自身上限，拒绝了部分调用。",
+			Description: "{{ $value | humanize }} calls or connections were refused in 15 minutes at " + at + ", because it had no file descriptors or buffers left, or reached its limit of connections.",
+		},
+		{
 			Alert: "KsyunTapPanics", Expr: recent(target, "ksyun_tap_panics_total"),
 			For: "0s", KeepFiringFor: "1h", Labels: tap("warning"),
 			Panel:       Panel{FleetUID, 4, instance},

@@ -20,9 +20,9 @@ const root = "../../.."
 func TestValuesExist(t *testing.T) {
 	values := map[string][]string{
 		"category": {"auth", "clock", "permission", "throttled", "request", "not_found", "too_large", "server", "timeout", "network", "unknown"}, "outcome": {"success", "dry_run", "canceled", "masked", "partial"},
-		"blame": {"provider", "network", "client"}, "reason": {"untrusted_ca", "loop", "sampled", "shutdown"},
+		"blame": {"provider", "network", "client"}, "reason": {"untrusted_ca", "loop", "sampled", "shutdown", "exhausted"},
 	}
-	code := readAll(t, filepath.Join(root, "classify", "verdict.go"), filepath.Join(root, "collector", "intercept.go"), filepath.Join(root, "cmd", "ksyun-tap", "collectors.go"),
+	code := readAll(t, filepath.Join(root, "classify", "verdict.go"), filepath.Join(root, "classify", "observation.go"), filepath.Join(root, "collector", "intercept.go"), filepath.Join(root, "cmd", "ksyun-tap", "collectors.go"),
 		filepath.Join(root, "exporter", "logs", "writer.go"))
 	for label, all := range values {
 		for _, v := range all {

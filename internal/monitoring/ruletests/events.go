@@ -104,6 +104,11 @@ var countings = []counting{
 		rule: "KsyunTapRedirectLoop", metric: "ksyun_tap_transparent_connections_refused_total", window: 15, by: []string{"instance"}, alert: severe("critical", "tap"), wait: 2,
 		counted: []labels{{"reason": "loop"}}, others: []labels{{"reason": "direct"}},
 	},
+	{
+		rule: "KsyunTapAtLimit", metric: "ksyun_tap_proxy_errors_total", window: 15, by: []string{"instance"}, alert: severe("warning", "tap"), keep: 60,
+		counted: []labels{{"reason": "exhausted"}}, others: []labels{{"reason": "unreachable"}},
+	},
+	{rule: "KsyunTapAtLimit", metric: "ksyun_tap_client_connections_refused_total", window: 15, by: []string{"instance"}, alert: severe("warning", "tap"), keep: 60, counted: []labels{{}}},
 	{rule: "KsyunTapPanics", metric: "ksyun_tap_panics_total", window: 15, by: []string{"instance"}, alert: severe("warning", "tap"), keep: 60, counted: []labels{{}}},
 }
 
