@@ -1,10 +1,14 @@
 package collector
 
 import (
+	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/ksyun-tap/ksyun-tap/classify"
 )
 
 // fill sets each number in v, at any depth, to another value from n on, and
@@ -52,5 +56,31 @@ func TestConnectionsAreLimited(t *testing.T) {
 	r.client().Expect(string(busy))
 	if s := r.proxy.Stats(); s.OpenClients != 1 || s.Refused != 1 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// TestWhyBodiesAreNotRead has bodies be longer than what is inspected of one, and than
+// what there is memory for.
+func TestWhyBodiesAreNotRead(t *testing.T) {
+	body := `{"A":"` + strings.Repeat("a", 20_000) + `"}`
+	length := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body))
+	for want, change := range map[classify.Unread]func(*Config){
+		classify.UnreadNone:   nil,
+		classify.UnreadLength: func(c *Config) { c.InspectBytes = 1_000 },
+		classify.UnreadMemory: func(c *Config) { c.BufferBytes = 1 },
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			r := newRig(t, change)
+			req := "POST /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + host + "\r\n" + length + body
+			c := r.client()
+			c.Send(req)
+			up := r.upstream()
+			up.Expect(req)
+			up.Deliver("HTTP/1.1 200 OK\r\n"+length+body, c)
+			r.begun()
+			o := r.observed()
+			assert.Equal(t, want, o.Call.Unread, "of the request")
+			assert.Equal(t, want, o.Verdict.Unread, "of the response")
+		})
 	}
 }

@@ -24,6 +24,8 @@ type machineRig struct {
 	ends     []End
 	shown    []string // the request bodies
 	answered []string // the response bodies
+
+	uninspected bool // the last exchange was, for want of memory
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -53,6 +55,7 @@ func (r *machineRig) Done(x *Exchange) {
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 	body, _ = x.ResponseBody()
 	r.answered = append(r.answered, string(body))
+	r.uninspected = x.Uninspected
 }
 
 // read has the machine read s from a side.
