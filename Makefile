@@ -81,9 +81,9 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./collector/relay ./exporter/diagnosis ./exporter/journal/disk ./exporter/metrics ./... # the slowest first
-	$(GO) test -run TestMemoryIsBounded ./exporter/diagnosis # a tenth of it with the race detector
-	$(GO) test -C test -race ./day ./soak
-	$(GO) test -C test ./alerts ./manifest ./promcheck # other programs' packages, slow to build and to run with the race detector
+	$(GO) test -run '^Test(EnvironmentMatrix|MemoryIsBounded|NoSecret)$$' ./cmd/ksyun-tap ./exporter/diagnosis ./exporter/evidence # those that are built without it
+	$(GO) test -C test -race ./soak
+	$(GO) test -C test ./alerts ./day ./manifest ./promcheck # one goroutine each, or other programs' packages: slow with the race detector
 	$(GO) test -C tools ./...
 
 .PHONY: alerts-table
@@ -199,6 +199,7 @@ diagnose-day: ## Measure the diagnoses on a generated day of traffic; UPDATE=1 w
 
 .PHONY: soak
 soak: ## Run the load tests at full size, then mixed load with random faults for SOAK (default 30m).
+	$(GO) test ./collector -run '^TestCrowdOfConnects$$' -v -count=1 -soak
 	$(GO) test ./collector/relay -run '^Test(IdlePairs|SlowPrograms|LongBodies|ShutdownUnderLoad|ReloadUnderLoad)$$' -v -count=1 -timeout 30m -soak
 	$(GO) test -C test ./soak -run '^TestSoak$$' -v -count=1 -timeout 0 -soak.duration=$(SOAK)
 

@@ -87,8 +87,8 @@ func (r *entryParser) status(_ string, v *yaml.Node) (int, error) {
 		return int(class[0] - '0'), nil
 	}
 	n, err := strconv.Atoi(s)
-	if err != nil || n < 200 || n > 999 {
-		return 0, r.wrong(v.Line, fmt.Sprintf("%q is not an HTTP status", s), "write a number from 200 to 999, or 3xx, 4xx, 5xx")
+	if err != nil || n < 101 || n > 999 {
+		return 0, r.wrong(v.Line, fmt.Sprintf("%q is not an HTTP status", s), "write a number from 101 to 999, or 3xx, 4xx, 5xx")
 	}
 	return n, nil
 }

@@ -19,8 +19,8 @@ const statusDryRun = 412
 // Response classifies the response to call. call may be nil. Response never
 // fails: what cannot be read is left unknown.
 //
-// A status of 300 or above is an error, except for 304, which is a success.
-// Redirects (3xx) are errors because the API never redirects and a signature
+// A status of 300 or above is an error, except for 304, which is a success, and so is
+// an interim status (1xx), which is a final one only if nobody asked for it. Redirects (3xx) are errors because the API never redirects and a signature
 // would not be valid at the new location. For a status below 300, the body
 // decides:
 //
@@ -143,7 +143,7 @@ func readRequestID(id *RequestID, h Header, rd *reading) {
 // outcome returns the outcome of a response with the given status and body.
 func (c *Classifier) outcome(r *Response, rd *reading) Outcome {
 	switch {
-	case r.Status >= 300 && r.Status != 304:
+	case r.Status >= 300 && r.Status != 304, r.Status/100 == 1:
 		return OutcomeError
 	case rd.failed || c.flatFailure(rd) || rd.form == FormHTML || rd.form == FormText && !rd.plain && mayBeData(get(r.Header, headerContentType)):
 		return OutcomeMasked

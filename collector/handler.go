@@ -153,7 +153,12 @@ func (h *handler) Refuse(dst []byte, x *relay.Exchange, err error, close bool) [
 	a.id = uuid.NewString()
 	a.json = wantsJSON(x.Request.Get("Accept"))
 	a.bodyless = string(x.Request.Method()) == "HEAD"
-	a.close = close
+	switch {
+	case close:
+		a.connection = "close"
+	case x.Request.Protocol() == "1.0": // its clients wait for the end otherwise
+		a.connection = "keep-alive"
+	}
 	h.why = a
 	return a.append(dst)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -191,9 +190,7 @@ func TestPanicOfWhoIsToldOfHandshakes(t *testing.T) {
 	c.Send(connectTo443(host))
 	c.Expect(established)
 	c.Close()
-	for r.proxy.Stats().Panics == 0 {
-		runtime.Gosched()
-	}
+	rawconn.Await(t, func() bool { return r.proxy.Stats().Panics > 0 }, "the panic is not counted")
 }
 
 func TestResetWithinTLS(t *testing.T) {

@@ -43,7 +43,8 @@ type errorResponse struct {
 	id       string
 	json     bool // else XML, as the vendor's
 	bodyless bool // to a HEAD request
-	close    bool
+
+	connection string // the value of the Connection field; "" for none
 }
 
 // explain returns the response for the error that kept a request from being sent.
@@ -136,8 +137,8 @@ func (a *errorResponse) append(dst []byte) []byte {
 		"\r\nContent-Length: "+strconv.Itoa(len(body))+
 		"\r\nX-KSC-REQUEST-ID: "+a.id+
 		"\r\nX-Ksyun-Tap-Error: "+string(a.fault)...)
-	if a.close {
-		dst = append(dst, "\r\nConnection: close"...)
+	if a.connection != "" {
+		dst = append(dst, "\r\nConnection: "+a.connection...)
 	}
 	dst = append(dst, "\r\n\r\n"...)
 	if a.bodyless {

@@ -23,6 +23,21 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakCheck{m}, map[string]func(){"ksyun-tap": main, "call": scriptCall})
 }
 
+// matrixClient makes this test binary the program of TestEnvironmentMatrix.
+const matrixClient = "TEST_MATRIX_CLIENT"
+
+// callAPI is the program of the matrix: it calls the API by Go's default client.
+func callAPI() int {
+	res, err := http.Get("http://" + apiHost + "/?Action=ListMetrics")
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	res.Body.Close()
+	fmt.Println("status", res.StatusCode)
+	return 0
+}
+
 // leakCheck fails tests after which a goroutine is left.
 type leakCheck struct{ m *testing.M }
 

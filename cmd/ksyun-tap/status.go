@@ -10,7 +10,6 @@ import (
 
 	"github.com/prometheus/common/version"
 
-	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 )
 
@@ -30,7 +29,12 @@ func (t *tap) webStatus() web.Status {
 			}
 			return all
 		},
-		Losses: t.losses,
+		Losses: func() (all []web.Loss) {
+			for _, l := range t.metrics.Losses() {
+				all = append(all, web.Loss(l))
+			}
+			return all
+		},
 		Build: web.BuildInfo{
 			Version: version.Version, Revision: version.GetRevision(), Branch: version.Branch,
 			BuildUser: version.BuildUser, BuildDate: version.BuildDate, GoVersion: version.GoVersion,
@@ -47,38 +51,4 @@ func (t *tap) webStatus() web.Status {
 			}
 		},
 	}
-}
-
-// losses returns what was lost because a queue or a limit was exceeded, from the
-// metrics.
-func (t *tap) losses() (all []web.Loss) {
-	kinds := []string{"metrics", "traces", "logs", "sampled", "diagnosis", "unread", "unobserved", "panics"}
-	sums := map[string]float64{}
-	families, _ := t.metrics.Gatherer().Gather() // those without errors are returned
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			switch f.GetName() {
-			case metrics.Dropped.Name:
-				labels := map[string]string{}
-				for _, l := range m.GetLabel() {
-					labels[l.GetName()] = l.GetValue()
-				}
-				kind := labels["sink"]
-				if labels["reason"] == string(metrics.ReasonSampled) {
-					kind = "sampled" // on purpose
-				}
-				sums[kind] += m.GetCounter().GetValue()
-			case metrics.Unread.Name:
-				sums["unread"] += m.GetCounter().GetValue()
-			case metrics.Unobserved.Name:
-				sums["unobserved"] += m.GetCounter().GetValue()
-			case metrics.Panics.Name:
-				sums["panics"] += m.GetCounter().GetValue()
-			}
-		}
-	}
-	for _, k := range kinds {
-		all = append(all, web.Loss{Kind: k, Count: uint64(sums[k])})
-	}
-	return all
 }

@@ -38,6 +38,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/traces"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/connlog"
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/memory"
 	"github.com/ksyun-tap/ksyun-tap/internal/pathcheck"
@@ -205,7 +206,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		cfg.SinkFor = t.sinkFor
 	}
 	if len(s.Transparent) > 0 {
-		cfg.OnTransparentError = t.transparentRefused()
+		cfg.OnTransparentError = connlog.Refusals(t.log.Logger)
 	}
 	if s.OtherHosts == collector.OtherPass {
 		cfg.OnUnobserved = t.missed.Add

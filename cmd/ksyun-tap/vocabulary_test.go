@@ -21,6 +21,8 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/logs"
 	"github.com/ksyun-tap/ksyun-tap/exporter/metrics"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
+	"github.com/ksyun-tap/ksyun-tap/internal/explain"
+	"github.com/ksyun-tap/ksyun-tap/internal/responses"
 	"github.com/ksyun-tap/ksyun-tap/internal/summary"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -42,8 +44,8 @@ func TestOneVocabulary(t *testing.T) {
 		{"a failure", vocabularyOf(t, record.Record{}), nil},
 		{"a group", vocabularyOf(t, groups.Group{}), nil},
 		{"exec --summary=json", vocabularyOf(t, summary.Failure{}), nil},
-		{"classify", vocabularyOf(t, reading{}), nil},
-		{"explain CODE", vocabularyOf(t, explained{Entry: &classify.Entry{}}), nil},
+		{"classify", vocabularyOf(t, responses.Reading{}), nil},
+		{"explain CODE", vocabularyOf(t, explain.Entry{Entry: &classify.Entry{}}), nil},
 		{"explain CAUSE", vocabularyOf(t, diagnosis.Description{}), nil},
 		{"doctor", vocabularyOf(t, diagnosis.Diagnosis{}), nil},
 		{"a notice", vocabularyOf(t, diagnosis.Notice{}), nil},

@@ -16,16 +16,6 @@ import (
 
 const getRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
 
-// begin sends a request and returns both ends once the upstream has it.
-func (r *rig) begin(request string) (c, up *peer) {
-	r.t.Helper()
-	c = r.client()
-	c.Send(request)
-	up = r.upstream()
-	up.Expect(request)
-	return c, up
-}
-
 // TestResetBehindPipelinedRequest has the program reset its connection while a
 // request of it lies read and the one before is not answered.
 func TestResetBehindPipelinedRequest(t *testing.T) { eachWay(t, testResetBehindPipelinedRequest) }
@@ -299,15 +289,7 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 	})
 	t.Run("while connecting", func(t *testing.T) {
 		r := newRig(t)
-		dialing := make(chan struct{})
-		r.dial = func(ctx context.Context) (net.Conn, error) {
-			close(dialing)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}
-		c := r.client()
-		c.Send(getRequest)
-		<-dialing
+		c := r.connecting(getRequest)
 		c.Reset()
 		n := r.ends(EndCanceled)
 		assert.False(t, n.began, n)

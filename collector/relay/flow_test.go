@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -338,12 +337,9 @@ func TestShutdown(t *testing.T) { eachWay(t, testShutdown) }
 func testShutdown(t *testing.T, newRig maker) {
 	t.Run("closes idle connections", func(t *testing.T) {
 		r := newRig(t)
-		c, up := r.begin(getRequest)
-		up.Deliver(okResponse, c)
+		c, up := r.serves()
 		fresh := r.client()
-		for r.srv.Stats().Accepted < 2 {
-			runtime.Gosched()
-		}
+		r.accepts(2)
 		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		fresh.ExpectEnd()
@@ -357,9 +353,7 @@ func testShutdown(t *testing.T, newRig maker) {
 		c, up := r.begin(getRequest)
 		down := make(chan error)
 		go func() { down <- r.srv.Shutdown(context.Background()) }()
-		for !r.srv.draining.Load() {
-			runtime.Gosched()
-		}
+		r.drains()
 		up.Send("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\n\r\nok")
 		c.Expect("HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 		c.ExpectEnd()
@@ -383,15 +377,7 @@ func testShutdown(t *testing.T, newRig maker) {
 	})
 	t.Run("while connecting", func(t *testing.T) {
 		r := newRig(t)
-		dialing := make(chan struct{})
-		r.dial = func(ctx context.Context) (net.Conn, error) {
-			close(dialing)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}
-		c := r.client()
-		c.Send(getRequest)
-		<-dialing
+		c := r.connecting(getRequest)
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
 		r.srv.Shutdown(ctx)
@@ -427,9 +413,7 @@ func testShutdownWhileConnectionsCome(t *testing.T, newRig maker) {
 				}
 			})
 		}
-		for r.srv.Stats().Accepted < programs {
-			runtime.Gosched()
-		}
+		r.accepts(programs)
 		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		come.Wait()
 	}
@@ -515,9 +499,7 @@ func testShutdownWithinTheResponse(t *testing.T, newRig maker) {
 	defer cancel()
 	stopped := make(chan error)
 	go func() { stopped <- r.srv.Shutdown(ctx) }()
-	for !r.srv.draining.Load() {
-		runtime.Gosched()
-	}
+	r.drains()
 	up.Deliver(okResponse[len(okResponse)-1:], c)
 	c.ExpectEnd()
 	up.ExpectEnd()

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -42,28 +41,6 @@ func (r *rig) onLoop(f func(l *loop, p *pair)) {
 		r.t.Fatalf("%d pairs are on loops, want 1", posted)
 	}
 	<-done
-}
-
-// calls makes a call on a connection.
-func (r *rig) calls(c, up *peer) {
-	r.t.Helper()
-	c.Deliver(getRequest, up)
-	up.Deliver(okResponse, c)
-	r.ends(EndComplete)
-}
-
-// isEmpty waits until the server has no pairs, and none of their buffers.
-func (r *rig) isEmpty() {
-	r.t.Helper()
-	for end := time.Now().Add(patience); ; runtime.Gosched() {
-		s := r.srv.Stats()
-		if s.OpenClients == 0 && s.OpenUpstreams == 0 && s.BufferBytes == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			r.t.Fatalf("left behind: %+v", s)
-		}
-	}
 }
 
 // TestCallsFailForWantOfDescriptors has the system calls that hand a connection over
@@ -188,9 +165,7 @@ func TestUnwatchedIsServed(t *testing.T) {
 				}
 				return nil
 			})(t)
-			c, up := r.begin(getRequest)
-			up.Deliver(okResponse, c)
-			r.ends(EndComplete)
+			c, up := r.serves()
 			r.calls(c, up)
 			up.Close()
 			c.ExpectEnd()
@@ -235,9 +210,7 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 // was used again: it is not one of the present socket.
 func TestEventOfFormerSocket(t *testing.T) {
 	r := newRig(t)
-	c, up := r.begin(getRequest)
-	up.Deliver(okResponse, c)
-	r.ends(EndComplete)
+	c, up := r.serves()
 	r.onLoop(func(l *loop, p *pair) {
 		fd := p.looped.socks[program].fd
 		l.happened(&unix.EpollEvent{Events: unix.EPOLLERR | unix.EPOLLHUP, Fd: int32(fd), Pad: l.ends[fd].watch - 1}, false)
@@ -260,9 +233,7 @@ func TestClosingSocketIsNotWatched(t *testing.T) {
 		}
 		return nil
 	})(t)
-	c, up := r.begin(getRequest)
-	up.Deliver(okResponse, c)
-	r.ends(EndComplete)
+	c, _ := r.serves()
 	r.onLoop(func(l *loop, p *pair) {
 		sock := &p.looped.socks[program]
 		fd := sock.fd
@@ -294,29 +265,16 @@ func TestPanicInALoop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.Loops = 1 })
-			c, up := r.begin(getRequest)
-			up.Deliver(okResponse, c)
-			r.ends(EndComplete)
+			c, _ := r.serves()
 			r.onLoop(damage)
 			io.WriteString(c, getRequest) // which may be the event
 			if _, err := c.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("the connection ends with %v", err)
 			}
-			r.isClosed()
-			c, up = r.begin(getRequest)
-			up.Deliver(okResponse, c)
+			rawconn.Await(t, func() bool { return r.srv.Stats().OpenClients == 0 }, "the pair has not ended")
+			r.serves()
 			assert.NoError(t, r.srv.Shutdown(t.Context()))
 		})
-	}
-}
-
-// isClosed waits until the server has no pairs.
-func (r *rig) isClosed() {
-	r.t.Helper()
-	for end := time.Now().Add(patience); r.srv.Stats().OpenClients > 0; runtime.Gosched() {
-		if time.Now().After(end) {
-			r.t.Fatal("the pair has not ended")
-		}
 	}
 }
 
@@ -335,11 +293,7 @@ func TestNothingIsLeftOpen(t *testing.T) {
 	for seed := range uint64(2) {
 		once(seed)
 	}
-	for end := time.Now().Add(patience); open() > before; runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatalf("%d descriptors are open, want %d", open(), before)
-		}
-	}
+	rawconn.Await(t, func() bool { return open() <= before }, "more than %d descriptors are open", before)
 }
 
 // TestPanicOfNewHandler panics where connections are accepted.

@@ -24,22 +24,18 @@ var (
 // a CONNECT to the server named by its ClientHello. It reports whether there is
 // one.
 func (p *pair) greet() bool {
-	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
-		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
-	}
-	if !p.await(true) {
+	if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
 		return false
 	}
 	name, read, err := readServerName(p.s.ctx, p.cl)
 	switch {
-	case !p.await(false):
+	case !p.expected():
 		return false
 	case err != nil:
 		p.m.h.Secured(err)
 		p.say(alert(alertUnrecognizedName)) //nolint:errcheck // the program may have closed the connection
 		return false
 	}
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 	p.pretend(name+":443", read)
 	return true
 }

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"crypto/tls"
-	"errors"
 	"time"
 )
 
@@ -17,11 +16,13 @@ func (p *pair) intercept(cfg *tls.Config, ahead []byte) bool {
 	p.s.counters.requestBytes.Add(p.m.x.RequestBytes)
 	p.s.counters.responseBytes.Add(p.m.x.ResponseBytes)
 	p.m.forget() // what a tunnel carries are exchanges, not the tunnel
-	tc, err := p.handshake(cfg, ahead, false)
-	if err != nil {
-		if p.await(false) {
-			p.m.h.Secured(err)
-		}
+	tc, err := p.handshake(cfg, ahead)
+	switch {
+	case err == nil:
+	case !p.await(false):
+		return p.stopped()
+	default:
+		p.m.h.Secured(err)
 		return false
 	}
 	p.m.secured = time.Now()
@@ -31,11 +32,16 @@ func (p *pair) intercept(cfg *tls.Config, ahead []byte) bool {
 // secure does the TLS handshake with the program as the server. It reports
 // whether requests follow.
 func (p *pair) secure() bool {
-	tc, err := p.handshake(p.intake.TLS, nil, true)
-	if err != nil {
-		if p.await(false) {
-			p.s.counters.unsecured.Add(1)
-		}
+	if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
+		return false
+	}
+	tc, err := p.handshake(p.intake.TLS, nil)
+	switch {
+	case err == nil:
+	case !p.await(false):
+		return p.stopped()
+	default:
+		p.s.counters.unsecured.Add(1)
 		return false
 	}
 	return p.speak(tc)
@@ -53,17 +59,21 @@ func (p *pair) speak(tc *tls.Conn) bool {
 	return !p.killed
 }
 
-var errStopped = errors.New("the server was stopped")
+// stopped closes the connection because the server is draining. The machine does it:
+// closing while bytes of the program are unread would reset the connection.
+func (p *pair) stopped() bool {
+	p.drop()
+	p.m.now, p.m.reported = time.Now(), true
+	p.m.closeBoth(closeFIN, closeFIN)
+	return true
+}
 
 // handshake does the TLS handshake with the program, from which the bytes ahead
-// were already read. If it is waiting, draining the server ends it.
-func (p *pair) handshake(cfg *tls.Config, ahead []byte, waiting bool) (*tls.Conn, error) {
+// were already read. It follows expect.
+func (p *pair) handshake(cfg *tls.Config, ahead []byte) (*tls.Conn, error) {
 	w := &wire{Conn: p.cl.Conn, ahead: ahead}
 	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
-		w.SetDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection shows on reading
-	}
-	if waiting && !p.await(true) { // after the deadline is set, which may end it
-		return nil, errStopped
+		w.SetWriteDeadline(time.Now().Add(d)) //nolint:errcheck // a closed connection shows on writing
 	}
 	tc := tls.Server(w, cfg)
 	if err := tc.HandshakeContext(p.s.ctx); err != nil {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,18 +18,15 @@ import (
 // waits waits until so many connections wait for a request.
 func (r *rig) waits(n int) {
 	r.t.Helper()
-	for {
+	rawconn.Await(r.t, func() bool {
 		waiting := 0
 		r.srv.each(func(p *pair) {
 			if p.idle.since.Load() > 0 {
 				waiting++
 			}
 		})
-		if waiting == n {
-			return
-		}
-		runtime.Gosched()
-	}
+		return waiting == n
+	}, "%d connections do not come to wait", n)
 }
 
 func TestConnectionsAreLimited(t *testing.T) { eachWay(t, testConnectionsAreLimited) }
@@ -87,9 +83,7 @@ func testLimitHoldsForAllListeners(t *testing.T, newRig maker) {
 	}
 	<-dialed
 	<-dialed
-	for s := r.srv.Stats(); s.Accepted < 2*programs; s = r.srv.Stats() {
-		runtime.Gosched()
-	}
+	r.accepts(2 * programs)
 	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	for range 2 {
 		assert.NoError(t, <-served)
@@ -155,9 +149,7 @@ func TestRequestIsNotReclaimed(t *testing.T) { eachWay(t, testRequestIsNotReclai
 
 func testRequestIsNotReclaimed(t *testing.T, newRig maker) {
 	r := newRig(t)
-	c, up := r.begin(getRequest)
-	up.Deliver(okResponse, c)
-	r.ends(EndComplete)
+	c, up := r.serves()
 	r.waits(1)
 	c.Send(getRequest[:3])
 	r.waits(0)

@@ -108,6 +108,21 @@ func (r *machineRig) connect() {
 	r.dialed(netip.AddrPort{}, r.now)
 }
 
+// sendsFirst has the program's first request be sent.
+func (r *machineRig) sendsFirst() {
+	r.t.Helper()
+	r.read(program, getRequest)
+	r.connect()
+	r.expect(upstream, getRequest)
+}
+
+// responds has the upstream's response be sent.
+func (r *machineRig) responds() {
+	r.t.Helper()
+	r.read(upstream, okResponse)
+	r.expect(program, okResponse)
+}
+
 func (r *machineRig) wantEnds(ends ...End) {
 	r.t.Helper()
 	if !slices.Equal(r.ends, ends) {
@@ -183,11 +198,8 @@ func TestRefusalBehindAContinue(t *testing.T) {
 func TestContinueOutlastsTheUpstream(t *testing.T) {
 	r := newMachine(t)
 	r.held(nil)
-	r.read(program, getRequest)
-	r.connect()
-	r.expect(upstream, getRequest)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.sendsFirst()
+	r.responds()
 	r.read(program, expecting)
 	b := r.pending(program) // a write that has not returned yet
 	r.flows[upstream].writing = true
@@ -195,8 +207,7 @@ func TestContinueOutlastsTheUpstream(t *testing.T) {
 	r.connect()
 	r.wrote(program, len(b), r.now)
 	r.expect(upstream, getRequest)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	r.wantEnds(EndComplete, EndComplete)
 }
 
@@ -205,11 +216,8 @@ func TestContinueOutlastsTheUpstream(t *testing.T) {
 func TestUpstreamEndsDuringARefusal(t *testing.T) {
 	for _, how := range []reception{receivedEnd, receivedCut, receivedReset} {
 		r := newMachine(t)
-		r.read(program, getRequest)
-		r.connect()
-		r.expect(upstream, getRequest)
-		r.read(upstream, okResponse)
-		r.expect(program, okResponse)
+		r.sendsFirst()
+		r.responds()
 		r.space(upstream)
 		r.route = func(*Exchange) (Route, error) { return Route{}, errors.New("no") }
 		r.read(program, getRequest)
@@ -227,8 +235,7 @@ func TestUpstreamRefusesTheRestOfAWholeRequest(t *testing.T) {
 	r.connect()
 	r.wrote(upstream, 1, r.now)
 	r.refused(upstream, r.now)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	r.expect(upstream, "")
 	r.wantEnds(EndComplete)
 }
@@ -247,8 +254,7 @@ func TestRequestBehindALongOneIsShown(t *testing.T) {
 	r.read(program, first[1000:])
 	r.written(upstream)
 	under := r.space(program)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	second := post("hello")
 	head := strings.Index(second, "5\r\n")
 	copy(under, second[:head])
@@ -256,8 +262,7 @@ func TestRequestBehindALongOneIsShown(t *testing.T) {
 	r.written(upstream)
 	r.read(program, second[head:])
 	r.written(upstream)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	if r.wantEnds(EndComplete, EndComplete); r.shown[1] != "hello" {
 		t.Errorf("the second body is shown as %q", r.shown[1])
 	}
@@ -272,16 +277,14 @@ func TestResponseBeforeItsRequestIsWritten(t *testing.T) {
 	r.connect()
 	b := r.pending(upstream)
 	r.flows[program].writing = true
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	n := len(r.space(upstream))
 	assert.LessOrEqual(t, n, smallBuffer, "a read of up to %d bytes", n)
 	r.wrote(upstream, len(b), r.now)
 	r.read(program, getRequest)
 	r.expect(upstream, getRequest)
 	r.nothing(upstream)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	r.wantEnds(EndComplete, EndComplete)
 }
 
@@ -306,9 +309,7 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newMachine(t)
 			bufs := &r.s.bufs
-			r.read(program, getRequest)
-			r.connect()
-			r.expect(upstream, getRequest)
+			r.sendsFirst()
 			before := bufs.inUse.Load()
 			var got strings.Builder
 			for i, part := range test.parts {
@@ -331,8 +332,7 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 			}
 			r.read(program, getRequest)
 			r.expect(upstream, getRequest)
-			r.read(upstream, okResponse)
-			r.expect(program, okResponse)
+			r.responds()
 			r.wantEnds(EndComplete, EndComplete)
 			r.wantNothingTwice()
 		})
@@ -344,11 +344,8 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 // once.
 func TestInterimResponsesFillMemory(t *testing.T) {
 	r := newMachine(t)
-	r.read(program, getRequest)
-	r.connect()
-	r.expect(upstream, getRequest)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.sendsFirst()
+	r.responds()
 	under := r.space(upstream) // before the request, as where calls block
 	r.read(program, getRequest)
 	r.expect(upstream, getRequest)
@@ -380,8 +377,7 @@ func TestEmptyLineFillsMemory(t *testing.T) {
 	r.connect()
 	r.expect(upstream, first)
 	under := r.space(program) // as where calls block
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	copy(under, "\r\n")
 	r.received(program, len("\r\n"), r.now)
 	r.read(program, second[:100])
@@ -390,8 +386,7 @@ func TestEmptyLineFillsMemory(t *testing.T) {
 	if sent += r.written(upstream); sent != second {
 		t.Errorf("%d bytes are sent, want %d", len(sent), len(second))
 	}
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	r.wantEnds(EndComplete, EndComplete)
 	r.wantNothingTwice()
 }
@@ -410,9 +405,7 @@ func (r *machineRig) wantNothingTwice() {
 // written, which are shown without their framing.
 func TestResponseIsNotChangedWhileItIsWritten(t *testing.T) {
 	r := newMachine(t)
-	r.read(program, getRequest)
-	r.connect()
-	r.expect(upstream, getRequest)
+	r.sendsFirst()
 	response := "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n"
 	r.read(upstream, response)
 	under := r.pending(program)
@@ -426,11 +419,8 @@ func TestResponseIsNotChangedWhileItIsWritten(t *testing.T) {
 // to be signed: they are no response to it, which is not sent.
 func TestUnaskedBytesDuringAHold(t *testing.T) {
 	r := newMachine(t)
-	r.read(program, getRequest)
-	r.connect()
-	r.expect(upstream, getRequest)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.sendsFirst()
+	r.responds()
 	r.route = func(*Exchange) (Route, error) {
 		return Route{Key: Key{Host: "h"}, Rewrite: func(dst []byte, _ *Exchange, _ []byte) ([]byte, error) {
 			return append(dst, getRequest...), nil
@@ -438,8 +428,7 @@ func TestUnaskedBytesDuringAHold(t *testing.T) {
 	}
 	const head, body = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n", "body"
 	r.read(program, head)
-	r.read(upstream, okResponse)
-	r.expect(program, okResponse)
+	r.responds()
 	r.read(program, body)
 	r.expect(upstream, "")
 	if !r.over() && r.stage != stageLinger {
@@ -461,9 +450,7 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 	}
 	for name, test := range map[string]func(r *machineRig){
 		"within the response's body": func(r *machineRig) {
-			r.read(program, getRequest)
-			r.connect()
-			r.expect(upstream, getRequest)
+			r.sendsFirst()
 			r.read(upstream, okResponse[:len(okResponse)-1])
 			r.expect(program, okResponse[:len(okResponse)-1])
 			drain(r)
@@ -475,8 +462,7 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 			r.read(program, half)
 			r.connect()
 			r.expect(upstream, half)
-			r.read(upstream, okResponse)
-			r.expect(program, okResponse)
+			r.responds()
 			drain(r)
 			r.read(program, "dy")
 			r.expect(upstream, "dy")

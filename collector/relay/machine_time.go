@@ -10,6 +10,7 @@ import (
 func (m *machine) drain(now time.Time) {
 	m.now = now
 	if m.stage == stageIdle || m.stage == stageHead {
+		m.forget() // a part of a head is not worth waiting for
 		m.closeBoth(closeFIN, closeFIN)
 	}
 }
@@ -93,7 +94,7 @@ func (m *machine) expired(now time.Time) {
 			m.report(EndCanceled)
 			m.closeBoth(closeReset, closeReset)
 		case m.response == responseRaw:
-			m.leave(EndBadResponse, closeFIN, closeFIN)
+			m.leave(m.rawEnd(), closeFIN, closeFIN)
 		case m.got[program] != receiving:
 			m.leave(EndCanceled, closeFIN, closeReset)
 		default:

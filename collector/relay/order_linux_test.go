@@ -45,6 +45,12 @@ func (r *rig) event(l *loop, p *pair, of side, events int16) {
 	l.happened(&unix.EpollEvent{Events: uint32(fds[0].Revents), Fd: fd, Pad: l.ends[fd].watch}, true)
 }
 
+func (l *loop) hasPosted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.posted) > 0
+}
+
 const closingResponse = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
 
 // TestBetweenReadingAndParsing has something happen to a pair after a loop read from
@@ -153,7 +159,6 @@ func TestBetweenReadingAndParsing(t *testing.T) {
 					t.Run(size, func(t *testing.T) {
 						r := newRig(t)
 						c, up := r.serves()
-						r.ends(EndComplete)
 						r.beforeParsing(program, c, request, func(l *loop, p *pair) { test.do(r, l, p, c, up) })
 						test.request(r, request, c, up)
 						c.Close()
@@ -187,7 +192,6 @@ func TestUnaskedBytesBeforeTheEnd(t *testing.T) {
 			atOnce(t, looping, func(t *testing.T, newRig maker) {
 				r := newRig(t)
 				c, up := r.serves()
-				r.ends(EndComplete)
 				r.beforeParsing(upstream, up, unasked, func(l *loop, p *pair) { do(r, l, p) })
 				c.Expect(unasked)
 				up.Close()
@@ -259,10 +263,7 @@ func TestDialEndsBeforeParsing(t *testing.T) {
 					r.srv.inject = test.inject
 					r.beforeParsing(program, c, test.rest, func(l *loop, _ *pair) {
 						close(goOn)
-						for posted, end := 0, time.Now().Add(patience); posted == 0 && time.Now().Before(end); runtime.Gosched() {
-							l.mu.Lock()
-							posted = len(l.posted)
-							l.mu.Unlock()
+						for end := time.Now().Add(patience); !l.hasPosted() && time.Now().Before(end); runtime.Gosched() {
 						}
 						l.runPosted()
 					})

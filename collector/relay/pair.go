@@ -288,6 +288,21 @@ func (p *pair) kill() {
 	}
 }
 
+// expect limits the time to read from the program before an exchange, which draining
+// the server ends, until expected. It reports false if the server is draining.
+func (p *pair) expect(d time.Duration) bool {
+	if d > 0 {
+		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
+	}
+	return p.await(true)
+}
+
+// expected ends what expect began. It reports false if the server is draining.
+func (p *pair) expected() bool {
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	return p.await(false)
+}
+
 // await marks that no exchange runs: draining interrupts what the program is
 // waited for. It reports false if the server is draining.
 func (p *pair) await(waiting bool) bool {

@@ -69,20 +69,11 @@ func testPanicWhileConnecting(t *testing.T, newRig maker) {
 	}
 
 	c, _ = r.serves()
-	r.ends(EndComplete)
 	c.Close()
 	assert.NoError(t, r.srv.Shutdown(t.Context()))
 	if s := r.srv.Stats(); s.Panics != 1 || s.OpenClients != 0 || s.OpenUpstreams != 0 || s.BufferBytes != 0 {
 		t.Errorf("left behind: %+v", s)
 	}
-}
-
-// serves checks that a call of another program is served, and returns both ends.
-func (r *rig) serves() (c, up *peer) {
-	r.t.Helper()
-	c, up = r.begin(getRequest)
-	up.Deliver(okResponse, c)
-	return c, up
 }
 
 // panicIn panics where the pair's machine is driven.

@@ -44,8 +44,11 @@ func (m *machine) readResponse() bool {
 	m.scan = 0
 	p := &x.Response
 	switch err := p.Parse(b.b, b.t, b.t+n); {
-	case err != nil || p.Status == 101: // unexpected: Upgrade is not forwarded
+	case err != nil:
 		m.raw()
+		return true
+	case p.Status == 101: // unasked, as Upgrade is not forwarded
+		m.switched()
 		return true
 	case p.Status < 200:
 		p.Reset() // its memory may be used again before the next one is read
@@ -153,13 +156,29 @@ func (m *machine) raw() {
 	m.response, b.t = responseRaw, b.w
 }
 
+// switched forwards what follows a response after which, as it says, another protocol
+// is spoken: the response is complete, and the rest is raw.
+func (m *machine) switched() {
+	f := &m.flows[upstream]
+	m.response, m.x.responseDone = responseRaw, true
+	f.cur.t = f.cur.w
+}
+
+// rawEnd returns how an exchange ended of which raw bytes are forwarded.
+func (m *machine) rawEnd() End {
+	if m.x.responseDone {
+		return EndComplete
+	}
+	return EndBadResponse
+}
+
 func (m *machine) passRaw() bool {
 	f := &m.flows[upstream]
 	switch {
 	case f.hasUnread():
 		f.cur.t = f.cur.w
 	case len(f.pending()) == 0 && m.request == requestWhole && m.flows[program].hasUnread():
-		m.leave(EndBadResponse, closeFIN, closeFIN)
+		m.leave(m.rawEnd(), closeFIN, closeFIN)
 	default:
 		return false
 	}
@@ -210,7 +229,7 @@ func (m *machine) responseEnded() {
 	}
 	switch {
 	case m.response == responseRaw:
-		end = EndBadResponse
+		end = m.rawEnd()
 	case m.got[program] != receiving:
 		end = EndCanceled
 	}

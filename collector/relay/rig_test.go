@@ -42,6 +42,7 @@ type rig struct {
 	secured chan error  // of each Secured
 	tls     *tls.Config // that clients are served under, within a CONNECT
 	upTLS   bool        // the upstream speaks TLS
+	plain   bool        // HTTP without TLS within a CONNECT is served
 
 	// What the handlers do; nil is the usual.
 	route   func(x *Exchange) (Route, error)
@@ -133,7 +134,7 @@ type testHandler struct {
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
 	if x.Request.Form == http1.FormAuthority {
-		route := Route{Key: Key{Host: "h", Port: 443}}
+		route := Route{Key: Key{Host: "h", Port: 443}, Plain: h.rig.plain}
 		if h.rig.tls != nil {
 			route.TLS = func() (*tls.Config, error) { return h.rig.tls, nil }
 		}
@@ -293,6 +294,71 @@ func (r *rig) upstream() *peer {
 		p.handshake(tls.Server)
 	}
 	return p
+}
+
+// begin sends a request and returns both ends once the upstream has it.
+func (r *rig) begin(request string) (c, up *peer) {
+	r.t.Helper()
+	c = r.client()
+	c.Send(request)
+	up = r.upstream()
+	up.Expect(request)
+	return c, up
+}
+
+// connecting sends a request, and returns once the upstream is connected to, which lasts
+// until it is given up.
+func (r *rig) connecting(request string) *peer {
+	r.t.Helper()
+	dialing := make(chan struct{})
+	r.dial = func(ctx context.Context) (net.Conn, error) {
+		close(dialing)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	c := r.client()
+	c.Send(request)
+	<-dialing
+	return c
+}
+
+// serves makes a call on a new connection, and returns both ends.
+func (r *rig) serves() (c, up *peer) {
+	r.t.Helper()
+	c, up = r.begin(getRequest)
+	up.Deliver(okResponse, c)
+	r.ends(EndComplete)
+	return c, up
+}
+
+// calls makes another call on a connection.
+func (r *rig) calls(c, up *peer) {
+	r.t.Helper()
+	c.Deliver(getRequest, up)
+	up.Deliver(okResponse, c)
+	r.ends(EndComplete)
+}
+
+// accepts waits until the server has accepted so many connections.
+func (r *rig) accepts(n int64) {
+	r.t.Helper()
+	rawconn.Await(r.t, func() bool { return r.srv.Stats().Accepted >= n }, "%d connections are not accepted", n)
+}
+
+// drains waits until the server drains.
+func (r *rig) drains() {
+	r.t.Helper()
+	rawconn.Await(r.t, r.srv.draining.Load, "the server does not drain")
+}
+
+// isEmpty waits until the server has no pairs, and none of their buffers.
+func (r *rig) isEmpty() {
+	r.t.Helper()
+	var s Stats
+	rawconn.Await(r.t, func() bool {
+		s = r.srv.Stats()
+		return s.OpenClients == 0 && s.OpenUpstreams == 0 && s.BufferBytes == 0
+	}, "left behind: %+v", &s)
 }
 
 // intake is how the rig's connections are taken.

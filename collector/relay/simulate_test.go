@@ -204,7 +204,7 @@ func newSim(seed uint64, servers []*Server) *sim {
 	}
 	if g.chance(5) {
 		s.conn = &simConn{key: s.script[0].route.Key}
-		s.m.connected, s.m.early = true, true
+		s.m.conn = connEarly
 	}
 	return s
 }

@@ -31,22 +31,43 @@ func (p *pair) sniff() bool {
 		return false
 	case serverFirst:
 		p.pretend(p.m.destination.String(), nil)
-	case read[0] == recordHandshake:
-		p.sniffTLS(read)
 	default:
-		if served := p.isServedHTTP(&read); served {
-			p.m.feed(read)
-		} else {
-			p.pretend(p.m.destination.String(), read)
-		}
+		return p.recognise(read)
 	}
 	return !p.isKilled()
 }
 
+// recognise serves what begins with the bytes read. It reports false if the server
+// is draining.
+func (p *pair) recognise(read []byte) bool {
+	if !p.expect(p.s.sniff) {
+		return false
+	}
+	authority := p.m.destination.String()
+	served := false
+	if read[0] == recordHandshake {
+		w := &wire{Conn: p.cl.Conn, ahead: read}
+		name, all, err := readServerName(p.s.ctx, w)
+		if read = append(all, w.ahead...); err == nil {
+			authority = name + ":443"
+		}
+	} else {
+		served = p.isServedHTTP(&read)
+	}
+	if !p.expected() {
+		return false
+	}
+	if served {
+		p.m.feed(read)
+	} else {
+		p.pretend(authority, read)
+	}
+	return true
+}
+
 // firstBytes waits for the program to say something, or for the server to.
 func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
-	p.cl.SetReadDeadline(time.Now().Add(silence)) //nolint:errcheck // reading shows it
-	if !p.await(true) {
+	if !p.expect(silence) {
 		return nil, false, false
 	}
 	first := make([]byte, smallBuffer-headroom)
@@ -68,7 +89,7 @@ func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
 	}
 	p.mu.Lock()
 	p.up = newLink(nc)
-	p.m.connected, p.m.early, p.m.upstream = true, true, addrPort(nc.RemoteAddr())
+	p.m.conn, p.m.upstream = connEarly, addrPort(nc.RemoteAddr())
 	p.mu.Unlock()
 	if !p.programIsFirst() {
 		return nil, true, true
@@ -95,26 +116,9 @@ func (p *pair) programIsFirst() bool {
 	return first != sightNothing
 }
 
-// sniffTLS serves a connection that begins with TLS, of which some was read: as
-// one to the server that it names, or, if it names none, unseen.
-func (p *pair) sniffTLS(read []byte) {
-	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
-	w := &wire{Conn: p.cl.Conn, ahead: read}
-	name, all, err := readServerName(p.s.ctx, w)
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
-	all = append(all, w.ahead...)
-	if err != nil {
-		p.pretend(p.m.destination.String(), all)
-		return
-	}
-	p.pretend(name+":443", all)
-}
-
 // isServedHTTP reads until it is clear whether this is a request for a host that
 // the intake serves.
 func (p *pair) isServedHTTP(read *[]byte) bool {
-	p.cl.SetReadDeadline(time.Now().Add(sniffTime)) //nolint:errcheck // reading shows it
-	defer p.cl.SetReadDeadline(time.Time{})         //nolint:errcheck // likewise
 	for from := 0; ; {
 		n, next, err := http1.ScanRequest(*read, from, p.s.cfg.MaxHeadBytes)
 		switch {

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -40,22 +39,11 @@ func TestResetDuringAnUpload(t *testing.T) { eachWay(t, testResetDuringAnUpload)
 func testResetDuringAnUpload(t *testing.T, newRig maker) {
 	for _, reached := range []bool{true, false} {
 		r := newRig(t)
-		dialing := make(chan struct{})
-		if !reached {
-			r.dial = func(ctx context.Context) (net.Conn, error) {
-				close(dialing)
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}
-		}
-		c := r.client()
-		c.Send(endlessRequest)
-		var up *peer
+		var c, up *peer
 		if reached {
-			up = r.upstream()
-			up.Expect(endlessRequest)
+			c, up = r.begin(endlessRequest)
 		} else {
-			<-dialing
+			c = r.connecting(endlessRequest)
 		}
 		c.fill()
 		c.Reset()

@@ -58,9 +58,15 @@ func (p *pair) connect() bool {
 	case spoken == speaksNothing:
 		return p.leaveSilently()
 	case spoken == speaksTLS && cfg != nil:
+		if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
+			return p.stopped()
+		}
 		if ahead, ok := p.hello(); ok {
 			p.drop()
 			return p.intercept(cfg, ahead)
+		}
+		if !p.expected() {
+			return p.stopped()
 		}
 	case spoken == speaksHTTP && route.Plain:
 		return p.plain()
@@ -141,7 +147,7 @@ func (p *pair) drop() {
 	if p.up != nil {
 		p.dropLink(closeFIN)
 	}
-	p.m.connected, p.m.early = false, false
+	p.m.conn = connNone
 }
 
 // establish answers a CONNECT that the program sent.
@@ -162,15 +168,11 @@ func (p *pair) speech(terminates bool) speech {
 	for {
 		if f.hasUnread() {
 			if spoken, sure := speechOf(f.cur.unread()); sure {
-				p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 				return spoken
 			}
-			limit = sniffTime
+			limit = p.s.sniff
 		}
-		if limit > 0 {
-			p.cl.SetReadDeadline(time.Now().Add(limit)) //nolint:errcheck // reading shows it
-		}
-		if !p.await(true) {
+		if !p.expect(limit) {
 			return speaksNothing
 		}
 		if !f.hasUnread() && p.up != nil && !p.programIsFirst() {
@@ -183,11 +185,10 @@ func (p *pair) speech(terminates bool) speech {
 		n, err := p.cl.Read(b.free())
 		b.w += n
 		switch {
-		case !p.await(false):
+		case !p.expected():
 			return speaksNothing
 		case n > 0:
 		case f.hasUnread(): // it is not to become any clearer
-			p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 			return speaksUnknown
 		default:
 			if terminates {
@@ -211,16 +212,13 @@ func speechOf(b []byte) (speech, bool) {
 	return speaksUnknown, sure
 }
 
-// hello reads the ClientHello within a CONNECT, and returns all that was read.
-// One that crypto/tls cannot read is not answered: the server may be able to.
+// hello reads the ClientHello within a CONNECT, and returns all that was read. It
+// follows expect. One that crypto/tls cannot read is not answered: the server may be
+// able to.
 func (p *pair) hello() (read []byte, ok bool) {
 	f := &p.m.flows[program]
 	w := &wire{Conn: p.cl.Conn, ahead: append([]byte(nil), f.cur.unread()...)}
-	if d := p.s.cfg.Timeouts.TLSHandshake; d > 0 {
-		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
-	}
 	_, read, err := readHello(p.s.ctx, w)
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
 	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return append(read, w.ahead...), true
 	}
@@ -261,7 +259,7 @@ func (p *pair) plain() bool {
 	m.h.Plain()
 	m.reported = true
 	if p.up != nil {
-		m.connected, m.endSent, m.got[upstream] = true, false, receiving
+		m.conn, m.got[upstream] = connOpen, receiving
 		m.key, m.upstream = m.x.route.Key, m.x.Upstream
 	}
 	m.now = time.Now()

@@ -53,9 +53,10 @@ func TestBackendDownDoesNotBlock(t *testing.T) {
 			var d drops
 			tr := traces.New(t.Context(), traces.Config{Dropped: d.add})
 			const n = 1000
+			o := attempt.Get("error_throttled")
+			r, details := newRecord(o, tr.Decide(o))
 			for range n {
-				o := attempt.Get("error_throttled")
-				observe(tr, o)
+				tr.Record(r, details)
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()

@@ -412,6 +412,30 @@ func TestScopeOnPages(t *testing.T) {
 	}
 }
 
+// TestValuesHaveLabels checks that what does not explain itself in a row has a label, or is in
+// a cell whose column has one.
+func TestValuesHaveLabels(t *testing.T) {
+	h := handler(nil)
+	value := regexp.MustCompile(`(.{24})<a class="value(?: dim)?" href="[^"]*">([^<]*)</a>`)
+	labels := map[string]*regexp.Regexp{
+		"key-5f2c9a":   regexp.MustCompile(`(<span>Credential |with credential</span> )$`),
+		"exporter":     regexp.MustCompile(`<span>Credential $`),
+		"cn-beijing-6": regexp.MustCompile(`(<span>Region |<td class="nowrap">)$`),
+	}
+	found := map[string]bool{}
+	for _, target := range []string{"/", "/?view=list", "/programs"} {
+		for _, m := range value.FindAllStringSubmatch(browse(h, target).Body.String(), -1) {
+			before, text := m[1], m[2]
+			if label := labels[text]; label != nil {
+				assert.Regexp(t, label, before, "%s: the label of %s", target, text)
+				found[text] = true
+			}
+			assert.NotRegexp(t, `^[0-9]+$`, text, "%s: a number without a label", target)
+		}
+	}
+	assert.Len(t, found, len(labels), "values that were found")
+}
+
 // TestOneSince checks that all outputs have the same begin of a failure that paused for less
 // than the 15 minutes after which it begins again.
 func TestOneSince(t *testing.T) {

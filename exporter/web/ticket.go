@@ -48,7 +48,8 @@ func ticket(r *record.Record, in diagnosis.Language) string {
 	if r.Fault != classify.FaultNone {
 		line("fault", fmt.Sprintf("%s (%s)", word("ticket", "noresponse"), r.Fault))
 	} else {
-		always("code", codes(r))
+		always("code", r.Code)
+		line("inner", r.InnerCode)
 	}
 	line("type", string(r.Type))
 	always("status", number(r.Status))
@@ -78,14 +79,6 @@ func ticket(r *record.Record, in diagnosis.Language) string {
 // operation returns service, action and version of the API call.
 func operation(r *record.Record) string {
 	return strings.Join(strings.Fields(r.Service+" "+r.Action+" "+r.Version), " ")
-}
-
-// codes returns the error code and, in parentheses, the inner code.
-func codes(r *record.Record) string {
-	if r.InnerCode == "" {
-		return r.Code
-	}
-	return fmt.Sprintf("%s (%s)", r.Code, r.InnerCode)
 }
 
 // number formats n, or returns "" for 0.

@@ -197,6 +197,21 @@ func TestLinks(t *testing.T) {
 // response, use.
 var avoided = regexp.MustCompile(`(?i)\b(mend(s|ed|ing)?|anew|farewells?|speaks for|tells|heed(s|ed)?|(an|its|no|every|partial|masked|successful) answers?)\b`)
 
+// avoidedParts are the parts that the words of avoided have in common, in lower case.
+// Few lines have one, and to look for them takes a tenth of the time.
+var avoidedParts = []string{"mend", "anew", "farewell", "speaks for", "tells", "heed", "answer"}
+
+// findAvoided returns the first word of a line that avoided matches, or "".
+func findAvoided(line string) string {
+	lower := strings.ToLower(line)
+	for _, part := range avoidedParts {
+		if strings.Contains(lower, part) {
+			return avoided.FindString(line)
+		}
+	}
+	return ""
+}
+
 // TestPlainWords checks that neither pages nor code use the words of avoided.
 func TestPlainWords(t *testing.T) {
 	texts := readPages(t, "README*.md", "docs/*.md", "docs/*/*.md")
@@ -204,7 +219,7 @@ func TestPlainWords(t *testing.T) {
 	maps.Copy(texts, readCode(t))
 	for name, text := range texts {
 		for i, line := range strings.Split(text, "\n") {
-			if word := avoided.FindString(line); word != "" {
+			if word := findAvoided(line); word != "" {
 				t.Errorf("%s:%d: %q: use a plainer word", name, i+1, word)
 			}
 		}
@@ -240,10 +255,10 @@ func readCode(t *testing.T) map[string]string {
 // parts of others.
 func TestAvoidedWordsAreFound(t *testing.T) {
 	for _, line := range []string{"Mend that.", "it is mended", "signs calls anew", "TLS's farewell", "the row that speaks for it", "tells which", "There was no answer."} {
-		assert.True(t, avoided.MatchString(line), "not found in %q", line)
+		assert.NotEmpty(t, findAvoided(line), "not found in %q", line)
 	}
 	for _, line := range []string{"recommended", "an amendment", "a new one", "tell the tap", "foretells", "it answers"} {
-		word := avoided.FindString(line)
+		word := findAvoided(line)
 		assert.Empty(t, word, "%q is found in %q", word, line)
 	}
 }

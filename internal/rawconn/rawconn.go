@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -54,6 +55,17 @@ func Receive[T any](t testing.TB, from <-chan T, missing string) (v T) {
 		t.Fatal(missing)
 	}
 	return v
+}
+
+// Await waits until a condition holds that no channel reports. If it does not come to
+// hold, the test fails, and missing says what was expected. It is formatted only then.
+func Await(t testing.TB, holds func() bool, missing string, args ...any) {
+	t.Helper()
+	for end := time.Now().Add(Patience); !holds(); runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf(missing, args...)
+		}
+	}
 }
 
 // Conn is one end of a connection.

@@ -54,10 +54,10 @@ func burnRows(end float64) []burnRow {
 }
 
 // TestBurnRatesAreExact replays programs with few failures, and compares what the
-// recording rules count with the truth, each hour and for every window: half a
-// day, and three and a half with -full.
+// recording rules count with the truth, each hour and for every window: eight
+// hours, and three and a half days with -full.
 func TestBurnRatesAreExact(t *testing.T) {
-	end, windows := 12*hour, []string{"5m", "30m", "1h", "2h", "6h"}
+	end, windows := 8*hour, []string{"5m", "30m", "1h", "2h", "6h"}
 	if *full {
 		end, windows = 84*hour, append(windows, "1d", "3d")
 	}

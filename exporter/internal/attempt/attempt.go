@@ -43,30 +43,54 @@ var (
 	histories  = request{http.MethodGet, "monitor.api.ksyun.com", "DescribeAlertHistories", "2021-01-01"}
 )
 
+// kinds are the makers of every kind of attempt, in a fixed order.
+var kinds = []struct {
+	name string
+	make func() *classify.Observation
+}{
+	{"success", func() *classify.Observation {
+		return answered(statistics, 200, "success-gateway.json", 40*time.Millisecond)
+	}},
+	{"error_signature", func() *classify.Observation {
+		return answered(statistics, 403, "gateway-error.json", 12*time.Millisecond)
+	}},
+	{"error_throttled", func() *classify.Observation {
+		return answered(statistics, 409, "gateway-error-limit-exceeded.json", 8*time.Millisecond)
+	}},
+	{"error_receiver", func() *classify.Observation {
+		return answered(statistics, 500, "gateway-error-receiver.json", 61*time.Second)
+	}},
+	{"error_xml", func() *classify.Observation { return answered(statistics, 403, "ssl-error.xml", 15*time.Millisecond) }},
+	{"error_html", func() *classify.Observation { return answered(statistics, 502, "gateway-502.html", 5*time.Millisecond) }},
+	{"partial", func() *classify.Observation {
+		return answered(batch, 200, "batch-partial-failure.json", 350*time.Millisecond)
+	}},
+	{"masked", func() *classify.Observation {
+		return answered(histories, 200, "gateway-error-receiver.json", 90*time.Millisecond)
+	}},
+	{"dry_run", func() *classify.Observation {
+		return answered(batch, 412, "gateway-error-dryrun.json", 20*time.Millisecond)
+	}},
+	{"refused_connection", func() *classify.Observation { return unanswered(statistics, classify.FaultConnRefused, 0) }},
+	{"broken_off", func() *classify.Observation { return unanswered(statistics, classify.FaultReset, 200) }},
+	{"canceled", func() *classify.Observation { return unanswered(statistics, classify.FaultCanceled, 0) }},
+	{"host_refused", func() *classify.Observation { return hostRefused() }},
+}
+
 // All returns a new attempt of every kind, in a fixed order.
 func All() []Named {
-	return []Named{
-		{"success", answered(statistics, 200, "success-gateway.json", 40*time.Millisecond)},
-		{"error_signature", answered(statistics, 403, "gateway-error.json", 12*time.Millisecond)},
-		{"error_throttled", answered(statistics, 409, "gateway-error-limit-exceeded.json", 8*time.Millisecond)},
-		{"error_receiver", answered(statistics, 500, "gateway-error-receiver.json", 61*time.Second)},
-		{"error_xml", answered(statistics, 403, "ssl-error.xml", 15*time.Millisecond)},
-		{"error_html", answered(statistics, 502, "gateway-502.html", 5*time.Millisecond)},
-		{"partial", answered(batch, 200, "batch-partial-failure.json", 350*time.Millisecond)},
-		{"masked", answered(histories, 200, "gateway-error-receiver.json", 90*time.Millisecond)},
-		{"dry_run", answered(batch, 412, "gateway-error-dryrun.json", 20*time.Millisecond)},
-		{"refused_connection", unanswered(statistics, classify.FaultConnRefused, 0)},
-		{"broken_off", unanswered(statistics, classify.FaultReset, 200)},
-		{"canceled", unanswered(statistics, classify.FaultCanceled, 0)},
-		{"host_refused", hostRefused()},
+	all := make([]Named, len(kinds))
+	for i, k := range kinds {
+		all[i] = Named{k.name, k.make()}
 	}
+	return all
 }
 
 // Get returns a new attempt by name. It panics if there is none.
 func Get(name string) *classify.Observation {
-	for _, n := range All() {
-		if n.Name == name {
-			return n.Observation
+	for _, k := range kinds {
+		if k.name == name {
+			return k.make()
 		}
 	}
 	panic("no attempt named " + name)

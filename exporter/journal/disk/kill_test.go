@@ -47,7 +47,7 @@ func writeForever(path string) error {
 
 // TestKill kills a process that writes, at random moments. After each kill the file has every failure that was acknowledged by any of the processes.
 func TestKill(t *testing.T) {
-	kills := 20
+	kills := 6 // make kill has many
 	if text := os.Getenv(killsVariable); text != "" {
 		var err error
 		kills, err = strconv.Atoi(text)
