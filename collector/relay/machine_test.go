@@ -485,3 +485,19 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 		})
 	}
 }
+
+// TestEarlyConnection has the first request come when there is a connection to where
+// the program's was redirected from: one that is to be sent within TLS gets another.
+func TestEarlyConnection(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		r := newMachine(t)
+		r.conn = connEarly
+		r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h", TLS: tls}}, nil }
+		r.read(program, getRequest)
+		want := effects(0)
+		if tls {
+			want = effectDial | effectDropUpstream
+		}
+		assert.Equal(t, want, r.take(), "TLS: %v", tls)
+	}
+}
