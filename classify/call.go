@@ -124,9 +124,9 @@ func (c *Classifier) place(q *wanted, host string) (service, region string) {
 	}
 
 	var name [hostname.MaxLength]byte
-	hostService, hostRegion := readHost(append(name[:0], host...))
+	hostService, hostRegion := syntax.ReadHost(append(name[:0], host...))
 	if hostService == nil && hostRegion == nil {
-		hostService, hostRegion = readHost(hostname.AppendLower(name[:0], q.host))
+		hostService, hostRegion = syntax.ReadHost(hostname.AppendLower(name[:0], q.host))
 	}
 	if service == "" {
 		service = c.named(hostService).lower

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -52,3 +53,12 @@ func (c *Classifier) examine(text string) word {
 
 // Catalog returns the catalogue that c uses.
 func (c *Classifier) Catalog() *Catalog { return c.catalog }
+
+// Signature inspects how a request is signed, of which e is available.
+func (c *Classifier) Signature(r *Request, e signature.Extent) *signature.Result {
+	s := signature.Request{Method: r.Method, Target: r.Target, Host: r.Host, Body: r.Body, Extent: e, ServiceOf: c.serviceOf}
+	if r.Header != nil {
+		s.Fields = r.Header.Fields()
+	}
+	return signature.Inspect(&s)
+}

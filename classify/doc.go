@@ -10,7 +10,7 @@
 // reason.
 //
 // Package redact finds the secrets that texts of the vendor and of requests contain,
-// and hides them.
+// and hides them. Package signature finds out why a signature may have been refused.
 //
 // The catalogue is data (catalog.yaml, embedded). Users can extend it with their
 // own files.

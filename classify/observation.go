@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 // Observation is what is known about one attempt: one request on the wire and its
@@ -66,7 +68,7 @@ type Observation struct {
 	Items *Items
 	// Signature is the result of inspecting the signature of an attempt that was
 	// refused because of it, or else nil. It is immutable.
-	Signature *Signature
+	Signature *signature.Result
 }
 
 // MethodOther is Observation.Method of a request whose method is not registered.

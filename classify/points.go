@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/timestamp"
 )
 
 // givesPoints reports whether the action responds with data points.
@@ -168,7 +170,7 @@ func readTime(b []byte) time.Time {
 		}
 		return time.Time{}
 	}
-	t, _ := parseTime(b)
+	t, _ := timestamp.Parse(b)
 	return t
 }
 

@@ -7,6 +7,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -59,7 +61,7 @@ func (q *Query) form(s []byte) {
 			s = s[1:] // what parts the pairs
 		}
 		if bytes.IndexByte(name, '%') >= 0 && len(name) <= 3*longestParam {
-			name = appendUnescaped(buf[:0], name)
+			name = unescape.AppendURL(buf[:0], name)
 		}
 		q.take(name, param{raw: value, enc: encodedURL})
 	}
@@ -101,7 +103,7 @@ func (q *Query) take(name []byte, p param) {
 	case ascii.EqualFold(name, "pagesize"), ascii.EqualFold(name, "maxresults"):
 		own, keyed = &q.size, false
 	default:
-		keyed = !IsSignatureParam(name)
+		keyed = !signature.IsParam(name)
 	}
 	if own != nil {
 		own.offer(p.raw, p.enc)

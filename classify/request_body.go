@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -20,13 +22,13 @@ func (q *wanted) pairs(s []byte, cut bool) {
 		}
 		name, value := syntax.Cut(pair, '=')
 		if escapes && len(name) <= 3*longestParam && bytes.IndexByte(name, '%') >= 0 {
-			name = appendUnescaped(buf[:0], name)
+			name = unescape.AppendURL(buf[:0], name)
 		}
 		p := q.place(name)
 		if p != nil {
 			q.offer(p, value, encodedURL)
 		}
-		if !IsSignatureParam(name) {
+		if !signature.IsParam(name) {
 			q.asked.add(pair)
 		}
 	}
@@ -57,7 +59,7 @@ func (q *wanted) body(r *Request) {
 			if p != nil {
 				q.offer(p, value, encodedNot)
 			}
-			if !signed && !IsSignatureParam(name) {
+			if !signed && !signature.IsParam(name) {
 				q.asked.addPart(name, value)
 			}
 		})

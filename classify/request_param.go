@@ -41,7 +41,7 @@ func (p *param) append(dst []byte) []byte {
 	text, ok := dst, len(p.raw) <= cap(dst)-len(dst)
 	switch p.enc {
 	case encodedURL:
-		return appendUnescaped(dst, p.raw)
+		return unescape.AppendURL(dst, p.raw)
 	case encodedJSON:
 		text, ok = appendJSON(dst, p.raw)
 	case encodedNot:
@@ -60,25 +60,4 @@ func isTrue(p *param) bool {
 	var buf [8]byte
 	b := p.append(buf[:0])
 	return ascii.EqualFold(b, "true") || ascii.EqualFold(b, "1")
-}
-
-// appendUnescaped appends s with percent-encoding and plus signs decoded, or nothing
-// if the capacity of dst is too small. A percent sign that encodes nothing is kept.
-func appendUnescaped(dst, s []byte) []byte {
-	start := len(dst)
-	for i := 0; i < len(s); i++ {
-		if len(dst) == cap(dst) {
-			return dst[:start]
-		}
-		c := s[i]
-		switch {
-		case c == '+':
-			c = ' '
-		case c == '%' && unescape.Hex(s[i+1:]) >= 0:
-			c = byte(unescape.Hex(s[i+1:])) //nolint:gosec // two hexadecimal digits
-			i += 2
-		}
-		dst = append(dst, c)
-	}
-	return dst
 }

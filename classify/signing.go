@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/timestamp"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
@@ -53,7 +54,7 @@ func (q *wanted) signedAt() time.Time {
 		if p.raw == nil {
 			continue
 		}
-		if t, ok := parseTime(bytes.TrimSpace(p.append(buf[:0]))); ok {
+		if t, ok := timestamp.Parse(bytes.TrimSpace(p.append(buf[:0]))); ok {
 			return t
 		}
 	}
@@ -67,87 +68,4 @@ func (q *wanted) signedAt() time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-// parseTime reads a time of ISO 8601, in the basic form (20060102T150405Z) or
-// the extended one (2006-01-02T15:04:05.000Z). Clients that put an offset in
-// place of the Z are understood too, also where the form has made a blank of
-// its plus sign; a time without either is UTC.
-func parseTime(b []byte) (t time.Time, ok bool) {
-	p := timeParser{b: b}
-	year, month, day := p.digits(4), p.after('-'), p.after('-')
-	if len(p.b) == 0 || p.b[0] != 'T' && p.b[0] != 't' && p.b[0] != ' ' {
-		return time.Time{}, false
-	}
-	p.b = p.b[1:]
-	hour, minute, second := p.digits(2), p.after(':'), p.after(':')
-	p.fraction()
-	offset := p.offset()
-	if p.bad || len(p.b) > 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
-		return time.Time{}, false
-	}
-	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Add(-offset), true
-}
-
-// timeParser parses a time from left to right. bad reports that something was
-// missing.
-type timeParser struct {
-	b   []byte
-	bad bool
-}
-
-// digits parses n digits.
-func (p *timeParser) digits(n int) int {
-	if len(p.b) < n {
-		p.bad = true
-		return 0
-	}
-	v := 0
-	for _, c := range p.b[:n] {
-		p.bad = p.bad || c < '0' || c > '9'
-		v = 10*v + int(c-'0')
-	}
-	p.b = p.b[n:]
-	return v
-}
-
-// after parses two digits after an optional separator.
-func (p *timeParser) after(separator byte) int {
-	if len(p.b) > 0 && p.b[0] == separator {
-		p.b = p.b[1:]
-	}
-	return p.digits(2)
-}
-
-// fraction skips the fraction of a second.
-func (p *timeParser) fraction() {
-	if len(p.b) == 0 || p.b[0] != '.' && p.b[0] != ',' {
-		return
-	}
-	p.b = p.b[1:]
-	for len(p.b) > 0 && '0' <= p.b[0] && p.b[0] <= '9' {
-		p.b = p.b[1:]
-	}
-}
-
-// offset parses Z, an offset from UTC, or nothing.
-func (p *timeParser) offset() time.Duration {
-	if len(p.b) == 0 {
-		return 0
-	}
-	sign := p.b[0]
-	p.b = p.b[1:]
-	switch sign {
-	case 'Z', 'z':
-		return 0
-	case '+', ' ', '-':
-		hours, minutes := p.digits(2), p.after(':')
-		d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
-		if sign == '-' {
-			return -d
-		}
-		return d
-	}
-	p.bad = true
-	return 0
 }

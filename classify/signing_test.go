@@ -4,59 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
-
-func TestParseTime(t *testing.T) {
-	for text, want := range map[string]string{
-		"20261123T150257Z":              "2026-11-23T15:02:57Z",
-		"20261123T150257+00:00":         "2026-11-23T15:02:57Z",
-		"20261123T150257 00:00":         "2026-11-23T15:02:57Z",
-		"20261123T230257+0800":          "2026-11-23T15:02:57Z",
-		"2026-11-23T15:02:57Z":          "2026-11-23T15:02:57Z",
-		"2026-11-23T15:02:57.123Z":      "2026-11-23T15:02:57Z",
-		"2026-11-23T10:02:57-05:00":     "2026-11-23T15:02:57Z",
-		"2026-11-23 15:02:57":           "2026-11-23T15:02:57Z",
-		"2026-11-23t15:02:57z":          "2026-11-23T15:02:57Z",
-		"2026-13-23T15:02:57Z":          "",
-		"2026-11-23T25:02:57Z":          "",
-		"2026-11-23":                    "",
-		"20261123T1502":                 "",
-		"20261123T150257ZZ":             "",
-		"20261123T150257+":              "",
-		"Mon, 23 Nov 2026 15:02:57 GMT": "",
-		"":                              "",
-		"1763910177":                    "",
-	} {
-		got, ok := parseTime([]byte(text))
-		if ok != (want != "") || ok && got.Format(time.RFC3339) != want {
-			t.Errorf("parseTime(%q) = %v, %t; want %q", text, got, ok, want)
-		}
-	}
-}
-
-func TestReadHost(t *testing.T) {
-	for host, want := range map[string][2]string{
-		"monitor.api.ksyun.com":                       {"monitor", ""},
-		"monitor.cn-shanghai-2.api.ksyun.com":         {"monitor", "cn-shanghai-2"},
-		"monitor.internal.api.ksyun.com":              {"monitor", ""},
-		"monitor.cn-beijing-6.internal.api.ksyun.com": {"monitor", "cn-beijing-6"},
-		"kec.inner.api.ksyun.com":                     {"kec", ""},
-		"internal.api.ksyun.com":                      {"", ""},
-		"inner.api.ksyun.com":                         {"", ""},
-		"api.ksyun.com":                               {"", ""},
-		"monitor.api.ksyun.com.evil.example":          {"", ""},
-		"proxy.example.com":                           {"", ""},
-		"127.0.0.1":                                   {"", ""},
-	} {
-		service, region := readHost([]byte(host))
-		if got := [2]string{string(service), string(region)}; got != want {
-			t.Errorf("readHost(%q) = %q, want %q", host, got, want)
-		}
-	}
-}
 
 func TestAppendHost(t *testing.T) {
 	for authority, want := range map[string]string{

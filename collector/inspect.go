@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 )
 
@@ -34,5 +35,5 @@ func (h *handler) inspect(x *relay.Exchange, fault classify.Fault) {
 	}
 	o.Signature = h.rules.classifier.Signature(&classify.Request{
 		Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body,
-	}, classify.Extent{Body: whole, Fields: true})
+	}, signature.Extent{Body: whole, Fields: true})
 }

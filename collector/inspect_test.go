@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 const refusedBody = `{"Error":{"Code":"SignatureDoesNotMatch","Message":"The request signature we calculated does not match the signature you provided.","Type":"Sender"},"RequestId":"01234567-89ab-4cde-8f01-23456789abcd"}`
@@ -19,7 +19,7 @@ const refusedBody = `{"Error":{"Code":"SignatureDoesNotMatch","Message":"The req
 // that was refused for its signature, of others, and of the responses' dates.
 func TestRefusedSignaturesAreInspected(t *testing.T) {
 	const date = "Date: Mon, 23 Nov 2026 08:00:00 GMT\r\n"
-	f := func(name, change, by, head, body string, dated bool, want ...classify.Check) {
+	f := func(name, change, by, head, body string, dated bool, want ...signature.Check) {
 		t.Helper()
 		r := newRig(t)
 		req := sdkRequest(t, false, http.MethodPost, "Action=GetMetricStatisticsBatch&Version=2018-11-14", `{"Metrics":[]}`)
@@ -42,7 +42,7 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 		assert.True(t, o.Date.Equal(at), "%s: date %v, want %v", name, o.Date, at)
 		inspected := o.Signature != nil
 		require.Equal(t, strings.HasPrefix(head, "403"), inspected, "%s: inspected", name)
-		var got []classify.Check
+		var got []signature.Check
 		if o.Signature != nil {
 			for _, finding := range o.Signature.Findings {
 				got = append(got, finding.Check)
@@ -57,6 +57,6 @@ func TestRefusedSignaturesAreInspected(t *testing.T) {
 	f("throttled", "", "", "409 Conflict\r\n"+date, `{"Error":{"Code":"LimitExceeded"}}`, true)
 	f("a right form", "", "", "403 Forbidden\r\n"+date, refusedBody, true)
 	f("no date", "", "", "403 Forbidden\r\n", refusedBody, false)
-	f("another service", "/monitor/", "/kec/", "403 Forbidden\r\n"+date, refusedBody, true, classify.CheckScopeService)
-	f("another body", "X-Amz-Date", "X-Amz-Content-Sha256: "+strings.Repeat("0", 64)+"\r\nX-Amz-Date", "403 Forbidden\r\n"+date, refusedBody, true, classify.CheckPayloadHash)
+	f("another service", "/monitor/", "/kec/", "403 Forbidden\r\n"+date, refusedBody, true, signature.CheckScopeService)
+	f("another body", "X-Amz-Date", "X-Amz-Content-Sha256: "+strings.Repeat("0", 64)+"\r\nX-Amz-Date", "403 Forbidden\r\n"+date, refusedBody, true, signature.CheckPayloadHash)
 }

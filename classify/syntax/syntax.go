@@ -1,6 +1,6 @@
-// Package syntax splits the target of a request, its query or form, and its
-// Authorization field into their parts. Nothing is decoded, and what is returned
-// aliases the input.
+// Package syntax splits the target of a request, its query or form, its Authorization
+// field, and the host names of the API into their parts. Nothing is decoded, and what
+// is returned aliases the input.
 package syntax
 
 import "bytes"

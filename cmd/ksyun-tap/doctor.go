@@ -6,6 +6,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/output"
@@ -53,7 +54,7 @@ func (v *doctorVerb) run(_ context.Context, std stdio) error {
 	}
 	causes := diagnosis.Saved(classify.New(classify.DefaultCatalog()), &classify.Request{
 		Method: q.Method, Target: []byte(q.Target), Host: q.Fields.Get("Host"), Header: q.Fields, Body: q.Body,
-	}, classify.Extent{Body: q.Whole, Fields: true}, response)
+	}, signature.Extent{Body: q.Whole, Fields: true}, response)
 	if v.output == "text" {
 		return diagnosis.Write(std.out, causes, diagnosis.Language(v.language))
 	}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 const refusedBody = `{"Error":{"Code":"SignatureDoesNotMatch","Message":"The request signature we calculated does not match the signature you provided.","Type":"Sender"},"RequestId":"01234567-89ab-4cde-8f01-23456789abcd"}`
@@ -34,11 +34,11 @@ func TestTransportInspectsRefusedSignatures(t *testing.T) {
 	if o.Date.IsZero() || time.Since(o.Date).Abs() > time.Hour {
 		t.Errorf("date %v", o.Date)
 	}
-	if s := o.Signature; s == nil || len(s.Findings) == 0 || s.Findings[0].Check != classify.CheckPayloadHash {
+	if s := o.Signature; s == nil || len(s.Findings) == 0 || s.Findings[0].Check != signature.CheckPayloadHash {
 		t.Fatalf("signature %+v", s)
 	}
 	for _, f := range o.Signature.Findings {
-		if f.Check == classify.CheckFieldMissing {
+		if f.Check == signature.CheckFieldMissing {
 			t.Errorf("%v, which net/http adds", f.Facts)
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -275,7 +276,7 @@ func (x *exchange) end(judge func() (classify.Fault, classify.Verdict), received
 		o.Verdict.Scrub(&x.asked, x.secrets)
 		o.RequestBody, o.RequestHeader = x.asked.Body, x.asked.Header
 		if o.Verdict.NotAuthenticated() {
-			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, classify.Extent{
+			o.Signature = x.t.cfg.Classifier.Signature(&x.asked, signature.Extent{
 				Body: int64(len(x.asked.Body)) == x.request.ContentLength,
 			})
 		}

@@ -198,11 +198,29 @@ func (p *Proxy) secure(ctx context.Context, nc net.Conn, cfg *tls.Config, wrap f
 	}
 	cfg = cfg.Clone()
 	cfg.ServerName = p.host
+	cfg.ClientSessionCache = sessionsOf{cfg.ClientSessionCache, p.auth}
 	tc := tls.Client(wrap(nc, nil), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, &Error{Fault: classify.FaultTLS, Message: "The TLS handshake with the upstream proxy " + p.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", Lasting: true}
 	}
 	return tc, nil
+}
+
+// sessionsOf are the sessions with one user of a proxy. A proxy may remember with a
+// session who it let in.
+type sessionsOf struct {
+	all  tls.ClientSessionCache
+	auth string
+}
+
+// Get implements tls.ClientSessionCache.
+func (s sessionsOf) Get(server string) (*tls.ClientSessionState, bool) {
+	return s.all.Get(server + "\n" + s.auth)
+}
+
+// Put implements tls.ClientSessionCache.
+func (s sessionsOf) Put(server string, session *tls.ClientSessionState) {
+	s.all.Put(server+"\n"+s.auth, session)
 }
 
 var errProxyUnknown = &Error{

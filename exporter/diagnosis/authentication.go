@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 // authenticationInput is the input for finding out why a request was not
@@ -15,7 +16,7 @@ type authenticationInput struct {
 	foreign   bool   // the catalogue does not know the code
 	category  classify.Category
 	signing   classify.Signing
-	signature *classify.Signature // nil if the request was not inspected
+	signature *signature.Result // nil if the request was not inspected
 	hasToken  bool
 	clock     clockFinding
 }
@@ -35,7 +36,7 @@ const codeTokenExpired = "SecurityTokenExpired"
 func authentication(in authenticationInput) []Diagnosis {
 	var all []Diagnosis
 	guilty := in.clock.cause != "" && in.clock.sure != Excluded
-	code := classify.Fact{Name: "code", Value: in.code}
+	code := Fact{Name: "code", Value: in.code}
 	switch {
 	case guilty && in.category == classify.CategoryClock:
 		return in.time()
@@ -64,7 +65,7 @@ func authentication(in authenticationInput) []Diagnosis {
 func (in *authenticationInput) time() []Diagnosis {
 	if in.signature != nil {
 		for _, f := range in.signature.Findings {
-			if f.Check == classify.CheckDates {
+			if f.Check == signature.CheckDates {
 				return []Diagnosis{
 					say(Cause(f.Check), certainty(f.Confidence), f.Facts...),
 					say(in.clock.cause, Possible, in.clock.facts...),
@@ -88,12 +89,12 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 	for _, f := range s.Findings {
 		d := say(Cause(f.Check), certainty(f.Confidence), f.Facts...)
 		switch f.Confidence {
-		case classify.ConfidencePossible:
+		case signature.ConfidencePossible:
 			rest = append(rest, d)
 			continue
-		case classify.ConfidenceCertain:
+		case signature.ConfidenceCertain:
 			sure = true
-		case classify.ConfidenceLikely:
+		case signature.ConfidenceLikely:
 		}
 		suspicious++
 		all = append(all, d)
@@ -106,9 +107,9 @@ func (in *authenticationInput) form(explained bool) []Diagnosis {
 		secret = Possible
 	}
 	all = append(all, say(CauseSecretWrong, secret,
-		classify.Fact{Name: "passed", Value: strconv.Itoa(s.Checks - suspicious)},
-		classify.Fact{Name: "checks", Value: strconv.Itoa(s.Checks)},
-		classify.Fact{Name: "fields", Value: orDash(s.Fields)}))
+		Fact{Name: "passed", Value: strconv.Itoa(s.Checks - suspicious)},
+		Fact{Name: "checks", Value: strconv.Itoa(s.Checks)},
+		Fact{Name: "fields", Value: orDash(s.Fields)}))
 	return append(all, rest...)
 }
 
@@ -121,8 +122,8 @@ func (in *authenticationInput) compared() bool {
 	return !strings.HasPrefix(in.code, "Missing") && !strings.HasPrefix(in.code, "Incomplete")
 }
 
-// certainty converts a classify.Confidence to a Certainty.
-func certainty(c classify.Confidence) Certainty { return Certainty(c.String()) }
+// certainty converts a signature.Confidence to a Certainty.
+func certainty(c signature.Confidence) Certainty { return Certainty(c.String()) }
 
 // isOne reports whether code is in the list, ignoring case.
 func isOne(codes []string, code string) bool {

@@ -8,19 +8,20 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 func TestAuthentication(t *testing.T) {
 	right := clockFinding{cause: CauseClockRight, sure: Excluded}
 	off := clockFinding{cause: CauseClockSkew, sure: Likely}
 	surely := clockFinding{cause: CauseClockSkew, sure: Certain}
-	form := func(findings ...classify.Finding) *classify.Signature {
-		return &classify.Signature{Findings: findings, Checks: 30, Fields: "host"}
+	form := func(findings ...signature.Finding) *signature.Result {
+		return &signature.Result{Findings: findings, Checks: 30, Fields: "host"}
 	}
-	certain := classify.Finding{Check: classify.CheckHostUnsigned}
-	likely := classify.Finding{Check: classify.CheckHostForeign, Confidence: classify.ConfidenceLikely}
-	possible := classify.Finding{Check: classify.CheckParamOrder, Confidence: classify.ConfidencePossible}
-	dates := classify.Finding{Check: classify.CheckDates, Confidence: classify.ConfidenceLikely}
+	certain := signature.Finding{Check: signature.CheckHostUnsigned}
+	likely := signature.Finding{Check: signature.CheckHostForeign, Confidence: signature.ConfidenceLikely}
+	possible := signature.Finding{Check: signature.CheckParamOrder, Confidence: signature.ConfidencePossible}
+	dates := signature.Finding{Check: signature.CheckDates, Confidence: signature.ConfidenceLikely}
 	const auth, clock = classify.CategoryAuth, classify.CategoryClock
 
 	f := func(name string, in authenticationInput, want ...string) {
@@ -66,7 +67,7 @@ func TestAuthentication(t *testing.T) {
 func TestOthersAreNotDiagnosed(t *testing.T) {
 	for _, category := range classify.Categories() {
 		o := success()
-		o.Signature = &classify.Signature{Checks: 1}
+		o.Signature = &signature.Result{Checks: 1}
 		o.Verdict.Category = category
 		if got := New().Diagnose(o, Attempt{}); got != nil {
 			t.Errorf("a success: %v", names(got))
@@ -88,7 +89,7 @@ func TestCauses(t *testing.T) {
 		CauseRetryThrottled: true, CauseRetryWasted: true,
 		CauseKeyRevoked: true, CauseKeyExpired: true, CausePermissionLost: true, CauseKeyRecovered: true, CauseKeyFirstSeen: true, CauseKeyNewRegion: true, CauseKeyNewService: true,
 	}
-	for _, c := range classify.Checks() {
+	for _, c := range signature.Checks() {
 		known[Cause(c)] = true
 	}
 	for _, c := range append(HiddenCauses(), CauseItemsFailed, CauseMasked) {

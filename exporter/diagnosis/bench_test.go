@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -41,7 +42,7 @@ func BenchmarkSignature(b *testing.B) {
 	q := requestOf(b, s)
 	b.ReportAllocs()
 	for b.Loop() {
-		classifier.Signature(q, classify.Extent{Body: true, Fields: true})
+		classifier.Signature(q, signature.Extent{Body: true, Fields: true})
 	}
 }
 

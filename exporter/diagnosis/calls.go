@@ -148,9 +148,9 @@ func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt)
 		return
 	}
 	d.report(o, CauseRetryWasted, SeverityInfo,
-		classify.Fact{Name: "code", Value: orDash(o.Verdict.CanonicalCode())},
-		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
-		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()})
+		Fact{Name: "code", Value: orDash(o.Verdict.CanonicalCode())},
+		Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
+		Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()})
 }
 
 // mayHave reports whether a call that asks for the same as an attempt may be open.
@@ -417,6 +417,6 @@ func retried(at Attempt) (Diagnosis, bool) {
 		return Diagnosis{}, false
 	}
 	return say(CauseRetryThrottled, Likely,
-		classify.Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
-		classify.Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()}), true
+		Fact{Name: "attempt", Value: strconv.Itoa(at.Number)},
+		Fact{Name: "pause", Value: at.Pause.Round(time.Millisecond).String()}), true
 }

@@ -75,7 +75,7 @@ const maxFilled = 400
 const MaxBytes = MaxDiagnoses * (256 + 4*maxFilled)
 
 // say returns the diagnosis of a cause with the given facts as evidence.
-func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
+func say(c Cause, sure Certainty, facts ...Fact) Diagnosis {
 	d, ok := byCause()[c]
 	if !ok {
 		return Diagnosis{Cause: c, Certainty: sure, Blame: classify.BlameClient, Advice: Advice{Retry: RetryNever}}
@@ -86,7 +86,7 @@ func say(c Cause, sure Certainty, facts ...classify.Fact) Diagnosis {
 }
 
 // fillText replaces the placeholders with the facts in every language.
-func fillText(t Text, facts []classify.Fact) Text {
+func fillText(t Text, facts []Fact) Text {
 	if len(facts) == 0 || strings.IndexByte(t.English, '{') < 0 && strings.IndexByte(t.Chinese, '{') < 0 {
 		return t
 	}
@@ -99,7 +99,7 @@ func fillText(t Text, facts []classify.Fact) Text {
 
 // appendFilled appends text with the placeholders replaced with the facts, truncated to
 // maxFilled bytes if there are any.
-func appendFilled(dst []byte, text string, facts []classify.Fact) []byte {
+func appendFilled(dst []byte, text string, facts []Fact) []byte {
 	begin, changed := len(dst), false
 	for text != "" {
 		start := strings.IndexByte(text, '{')
@@ -126,7 +126,7 @@ func appendFilled(dst []byte, text string, facts []classify.Fact) []byte {
 
 // placeholder returns the value of the placeholder at the start of text, and the
 // length of the placeholder; 0 if there is none for a fact.
-func placeholder(text string, facts []classify.Fact) (value string, length int) {
+func placeholder(text string, facts []Fact) (value string, length int) {
 	end := strings.IndexByte(text, '}')
 	if end < 0 {
 		return "", 0

@@ -187,14 +187,14 @@ func (c *clocks) list(now time.Time) []Clock {
 type clockFinding struct {
 	cause Cause // "" if the clock cannot be judged
 	sure  Certainty
-	facts []classify.Fact
+	facts []Fact
 }
 
 // judgeClock determines whether a request was refused because of the time it was
 // signed at. usual is the skew of the client's other requests, if known.
 func judgeClock(in clockInput, usual Skew, known bool, category classify.Category) clockFinding {
 	s := in.skew()
-	f := clockFinding{sure: Likely, facts: []classify.Fact{
+	f := clockFinding{sure: Likely, facts: []Fact{
 		{Name: "signed", Value: in.signed.UTC().Format(time.RFC3339)},
 		{Name: "date", Value: in.date.UTC().Format(time.RFC3339)},
 		{Name: "skew", Value: spell(s.Offset)},

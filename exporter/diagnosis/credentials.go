@@ -178,10 +178,10 @@ func (d *Diagnoser) meet(o *classify.Observation, k *key) {
 		d.report(o, CauseKeyFirstSeen, severity)
 	}
 	if o.Call.Region != "" && k.regions.add(o.Call.Region) {
-		d.report(o, CauseKeyNewRegion, SeverityInfo, classify.Fact{Name: "region", Value: o.Call.Region}, classify.Fact{Name: "first", Value: *k.regions[0].Load()})
+		d.report(o, CauseKeyNewRegion, SeverityInfo, Fact{Name: "region", Value: o.Call.Region}, Fact{Name: "first", Value: *k.regions[0].Load()})
 	}
 	if o.Call.Service != "" && k.services.add(o.Call.Service) {
-		d.report(o, CauseKeyNewService, SeverityInfo, classify.Fact{Name: "service", Value: o.Call.Service}, classify.Fact{Name: "first", Value: *k.services[0].Load()})
+		d.report(o, CauseKeyNewService, SeverityInfo, Fact{Name: "service", Value: o.Call.Service}, Fact{Name: "first", Value: *k.services[0].Load()})
 	}
 }
 
@@ -252,13 +252,13 @@ func (d *Diagnoser) observeRecovery(o *classify.Observation, u *usage) {
 		p.depends.Store(true)
 	}
 	if wasRefused {
-		d.report(o, CauseKeyRecovered, SeverityInfo, classify.Fact{Name: "action", Value: orDash(u.action)})
+		d.report(o, CauseKeyRecovered, SeverityInfo, Fact{Name: "action", Value: orDash(u.action)})
 	}
 }
 
 // sinceFacts are the facts on a key or a permission that worked before.
-func sinceFacts(code, action string, last, refusals int64) []classify.Fact {
-	return []classify.Fact{
+func sinceFacts(code, action string, last, refusals int64) []Fact {
+	return []Fact{
 		{Name: "code", Value: code},
 		{Name: "action", Value: orDash(action)},
 		{Name: "last", Value: time.Unix(last, 0).UTC().Format(time.RFC3339)},
@@ -339,7 +339,7 @@ func (d *Diagnoser) Credentials(now time.Time) []Credential {
 }
 
 // report reports what was noticed with the attempt o.
-func (d *Diagnoser) report(o *classify.Observation, c Cause, severity Severity, facts ...classify.Fact) {
+func (d *Diagnoser) report(o *classify.Observation, c Cause, severity Severity, facts ...Fact) {
 	if d.notify == nil {
 		return
 	}

@@ -35,10 +35,10 @@ type Diagnosis struct {
 }
 
 // Cause identifies a cause. It is the key of the cause in causes.yaml. For a cause
-// found by a classify.Check, it is the name of the check.
+// found by a signature.Check, it is the name of the check.
 type Cause string
 
-// The causes that do not correspond to a classify.Check.
+// The causes that do not correspond to a signature.Check.
 const (
 	CauseClockSkew      Cause = "clock_skew"
 	CauseClockZone      Cause = "clock_zone"

@@ -111,14 +111,14 @@ func stale(in emptyInput) bool {
 }
 
 // intervalFacts returns the facts of a finding about an interval.
-func intervalFacts(q *classify.Query, in emptyInput) []classify.Fact {
+func intervalFacts(q *classify.Query, in emptyInput) []Fact {
 	stamp := func(t time.Time) string {
 		if t.IsZero() {
 			return "-"
 		}
 		return t.UTC().Format(time.RFC3339)
 	}
-	return []classify.Fact{
+	return []Fact{
 		{Name: "name", Value: orDash(q.Name())},
 		{Name: "start", Value: stamp(in.start)},
 		{Name: "end", Value: stamp(in.end)},

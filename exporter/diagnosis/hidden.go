@@ -36,7 +36,7 @@ type Finding struct {
 	// logged and kept. It is false if there is no definite cause.
 	Report bool
 
-	facts []classify.Fact
+	facts []Fact
 }
 
 // diagnoses returns the diagnosis of the finding, or nil if it has none.

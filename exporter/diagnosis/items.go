@@ -27,9 +27,9 @@ func inside(o *classify.Observation) []Diagnosis {
 		d = say(CauseItemsFailed, Certain, itemFacts(v, o.Items)...)
 	case classify.OutcomeMasked:
 		d = say(CauseMasked, Certain,
-			classify.Fact{Name: "status", Value: strconv.Itoa(v.Status)},
-			classify.Fact{Name: "form", Value: string(v.Form)},
-			classify.Fact{Name: "code", Value: orDash(v.CanonicalCode())})
+			Fact{Name: "status", Value: strconv.Itoa(v.Status)},
+			Fact{Name: "form", Value: string(v.Form)},
+			Fact{Name: "code", Value: orDash(v.CanonicalCode())})
 	default:
 		return nil
 	}
@@ -38,7 +38,7 @@ func inside(o *classify.Observation) []Diagnosis {
 }
 
 // itemFacts returns the facts about the failed items of a batch. items may be nil.
-func itemFacts(v *classify.Verdict, items *classify.Items) []classify.Fact {
+func itemFacts(v *classify.Verdict, items *classify.Items) []Fact {
 	failed, share, names := v.FailedItems, "", ""
 	if items != nil {
 		failed = items.Failed
@@ -51,7 +51,7 @@ func itemFacts(v *classify.Verdict, items *classify.Items) []classify.Fact {
 			names += fmt.Sprintf(", ... (+%d)", n)
 		}
 	}
-	return []classify.Fact{
+	return []Fact{
 		{Name: "failed", Value: strconv.Itoa(failed) + share},
 		{Name: "names", Value: orDash(names)},
 	}

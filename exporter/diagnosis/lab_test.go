@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -132,7 +133,7 @@ func (l *lab) see(a attempt) *classify.Observation {
 	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: response, Body: w.Body.Bytes()})
 	o.Date = classify.ServerTime(response)
 	if o.Verdict.NotAuthenticated() {
-		o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
+		o.Signature = classifier.Signature(q, signature.Extent{Body: true, Fields: true})
 	}
 	return o
 }

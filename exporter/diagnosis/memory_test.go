@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 // maxMemory is what all analysers together may keep: see docs/diagnosis.md.
@@ -30,7 +31,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range n {
 		actions[i], credentials[i] = fmt.Sprintf("Action%d", i), fmt.Sprintf("credential-%d", i)
 	}
-	signature := &classify.Signature{Checks: 30}
+	inspected := &signature.Result{Checks: 30}
 	agent := []byte(strings.Repeat("a", 2*maxAgentKey))
 	causes() // what is read once
 	byCause()
@@ -67,7 +68,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 			if c%10 == 0 { // with a known status or an unknown code
 				refused := *o
-				refused.Verdict.Outcome, refused.Verdict.Category, refused.Signature = classify.OutcomeError, classify.CategoryAuth, signature
+				refused.Verdict.Outcome, refused.Verdict.Category, refused.Signature = classify.OutcomeError, classify.CategoryAuth, inspected
 				kind := (a + c/10) % 80
 				refused.Verdict.Status, refused.Verdict.Message = 400+kind, credentials[c]
 				if c%100 == 0 {

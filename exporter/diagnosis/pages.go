@@ -115,7 +115,7 @@ func (h *hidden) page(o *classify.Observation, q *classify.Query, key uint64) *F
 	f := &Finding{Cause: CausePagesUnread, Certainty: Likely}
 	if h.queries.report(key, o.End) {
 		f.Report = true
-		f.facts = []classify.Fact{
+		f.facts = []Fact{
 			{Name: "action", Value: redact.Text(o.Call.Action)},
 			{Name: "read", Value: strconv.Itoa(read)},
 			{Name: "total", Value: strconv.Itoa(of)},

@@ -120,8 +120,8 @@ func (d *Diagnoser) observeQuota(o *classify.Observation, u *usage, second int64
 }
 
 // quotaFacts are the facts on the use of a limit.
-func (u *usage) quotaFacts(used int) [3]classify.Fact {
-	return [...]classify.Fact{
+func (u *usage) quotaFacts(used int) [3]Fact {
+	return [...]Fact{
 		{Name: "action", Value: orDash(u.action)},
 		{Name: "used", Value: strconv.Itoa(used)},
 		{Name: "limit", Value: strconv.Itoa(u.limit)},

@@ -251,10 +251,10 @@ func (d *Diagnoser) redundantCalls(o *classify.Observation, u *usage) (Diagnosis
 		return Diagnosis{}, false
 	}
 	return say(CauseCallsRedundant, Possible,
-		classify.Fact{Name: "action", Value: orDash(u.action)},
-		classify.Fact{Name: "calls", Value: strconv.FormatUint(calls, 10)},
-		classify.Fact{Name: "redundant", Value: strconv.FormatUint(saved, 10)},
-		classify.Fact{Name: "share", Value: strconv.FormatUint(100*saved/max(1, calls), 10)}), true
+		Fact{Name: "action", Value: orDash(u.action)},
+		Fact{Name: "calls", Value: strconv.FormatUint(calls, 10)},
+		Fact{Name: "redundant", Value: strconv.FormatUint(saved, 10)},
+		Fact{Name: "share", Value: strconv.FormatUint(100*saved/max(1, calls), 10)}), true
 }
 
 // successesOf returns the number of successes with the usage u, and how many of them were

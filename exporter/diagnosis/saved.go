@@ -1,11 +1,14 @@
 package diagnosis
 
-import "github.com/ksyun-tap/ksyun-tap/classify"
+import (
+	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
+)
 
 // Saved returns the possible causes of a rejected signature for a saved request,
 // and of a wrong clock if the response was saved too. The response is ignored if
 // it is missing or does not concern the signature.
-func Saved(c *classify.Classifier, q *classify.Request, e classify.Extent, response *classify.Response) []Diagnosis {
+func Saved(c *classify.Classifier, q *classify.Request, e signature.Extent, response *classify.Response) []Diagnosis {
 	o := &classify.Observation{}
 	o.Call, _ = c.Request(q)
 	o.Signature = c.Signature(q, e)

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
 )
@@ -49,7 +50,7 @@ func seen(t testing.TB, s cloudmonitor.SigningScenario, secret string) *classify
 	response := fieldsOf(w.Header())
 	o.Verdict = classifier.Response(&o.Call, &classify.Response{Status: w.Code, Header: response, Body: w.Body.Bytes()})
 	o.Date = classify.ServerTime(response)
-	o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
+	o.Signature = classifier.Signature(q, signature.Extent{Body: true, Fields: true})
 	return o
 }
 

@@ -114,14 +114,14 @@ func sizeMatters(c classify.Category) bool {
 }
 
 // sizeFacts are the facts on the size of a request.
-func (u *usage) sizeFacts(s classify.Size) []classify.Fact {
+func (u *usage) sizeFacts(s classify.Size) []Fact {
 	var parts []string
 	for i, n := range values(s) {
 		if limit := u.sizes.limits[i]; limit > 0 && n > 0 {
 			parts = append(parts, fmt.Sprintf("%s %d/%d (%d%%)", sizeLimits[i], n, limit, int64(100*float64(n)/float64(limit)+0.5)))
 		}
 	}
-	return []classify.Fact{
+	return []Fact{
 		{Name: "action", Value: orDash(u.action)},
 		{Name: "sizes", Value: orDash(strings.Join(parts, ", "))},
 	}

@@ -6,7 +6,11 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
+
+// Fact is one value that supports a diagnosis.
+type Fact = signature.Fact
 
 // Text is a text in every supported language.
 type Text = classify.Text

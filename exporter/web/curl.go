@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
@@ -40,7 +40,7 @@ func unsigned(query string) string {
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		if !classify.IsSignatureParam(name) && !strings.Contains(value, "REDACTED") {
+		if !signature.IsParam(name) && !strings.Contains(value, "REDACTED") {
 			kept = append(kept, part)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
@@ -143,7 +144,7 @@ func TestDoctorTwins(t *testing.T) {
 		for wrong, f := range map[bool]func(*classify.Request){true: change.wrong, false: change.right} {
 			q := requestOf(cloudmonitor.SigningScenarios()[0].Bytes(key, epoch))
 			f(q)
-			given := slices.ContainsFunc(diagnosis.Saved(classifier, q, classify.Extent{Body: true, Fields: true}, nil), func(d diagnosis.Diagnosis) bool { return d.Cause == cause })
+			given := slices.ContainsFunc(diagnosis.Saved(classifier, q, signature.Extent{Body: true, Fields: true}, nil), func(d diagnosis.Diagnosis) bool { return d.Cause == cause })
 			assert.Equal(t, wrong, given, "%s: given", cause)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 	"github.com/ksyun-tap/ksyun-tap/internal/savedhttp"
@@ -138,7 +139,7 @@ func (w *world) observe(a *attempt) *classify.Observation {
 	o.Verdict = classifier.Response(&o.Call, res)
 	o.Date = classify.ServerTime(res.Header)
 	if o.Verdict.NotAuthenticated() {
-		o.Signature = classifier.Signature(q, classify.Extent{Body: true, Fields: true})
+		o.Signature = classifier.Signature(q, signature.Extent{Body: true, Fields: true})
 	}
 	if o.Verdict.Outcome == classify.OutcomePartial {
 		o.Items = classifier.Items(o.RequestBody, res, o.Verdict.FailedItems)

@@ -65,6 +65,7 @@ func TestForwardProxy(t *testing.T) {
 		}
 	}
 	f("curl, HTTP", "forward", []string{"http_proxy=" + proxy}, "sh", "-c", curl, "http", good.AccessKey, good.SecretKey)
+	f("curl -p, HTTP", "connect", []string{"http_proxy=" + proxy}, "sh", "-c", strings.ReplaceAll(curl, "curl ", "curl -p "), "http", good.AccessKey, good.SecretKey)
 	f("Go SDK v1, HTTP", "forward", []string{"HTTP_PROXY=" + proxy}, sdk, "http://"+apiHost, good.AccessKey, good.SecretKey)
 	f("curl", "connect", []string{"HTTPS_PROXY=" + proxy, "SSL_CERT_FILE=" + bundle}, "sh", "-c", curl, "https", good.AccessKey, good.SecretKey)
 	f("Go", "connect", []string{"HTTPS_PROXY=" + proxy, "SSL_CERT_FILE=" + bundle, clientVariable + "=1"}, self)

@@ -10,6 +10,27 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 )
 
+// AppendURL appends s with percent-encoding and plus signs decoded, or nothing
+// if the capacity of dst is too small. A percent sign that encodes nothing is kept.
+func AppendURL(dst, s []byte) []byte {
+	start := len(dst)
+	for i := 0; i < len(s); i++ {
+		if len(dst) == cap(dst) {
+			return dst[:start]
+		}
+		c := s[i]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && Hex(s[i+1:]) >= 0:
+			c = byte(Hex(s[i+1:])) //nolint:gosec // two hexadecimal digits
+			i += 2
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
 // Byte returns the byte at the start of s and the number of bytes that it takes
 // in s. It undoes the escapes of JSON, the entities of XML, and percent-encoding,
 // however often that was applied.

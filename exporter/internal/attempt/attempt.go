@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/classify/signature"
 )
 
 //go:embed testdata
@@ -113,7 +114,7 @@ func answered(req request, status int, file string, took time.Duration) *classif
 	if o.Verdict.Category == classify.CategoryAuth {
 		o.Signature = classifier.Signature(&classify.Request{
 			Method: req.method, Target: o.Target, Host: []byte(req.host), Header: fields{},
-		}, classify.Extent{Body: true, Fields: true})
+		}, signature.Extent{Body: true, Fields: true})
 	}
 	return o
 }

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/aws/awserr"
@@ -58,6 +59,28 @@ func unmarshalError(r *request.Request) {
 	r.Error = awserr.NewRequestFailure(awserr.New(body.Error.Code, body.Error.Message, nil), r.HTTPResponse.StatusCode, body.RequestID)
 }
 
+// pause makes calls on one connection, with pauses of about a duration between them and
+// without the SDK's retries, and prints how many of GET and of POST failed.
+func pause(svc *client.Client, duration string) {
+	about, err := time.ParseDuration(duration)
+	if err != nil {
+		panic(err)
+	}
+	svc.Config.MaxRetries = aws.Int(0)
+	svc.Retryer = client.DefaultRetryer{}
+	const calls = 40
+	failed := map[string]int{}
+	for i := range calls {
+		op := &request.Operation{Name: "ListMetrics", HTTPMethod: []string{http.MethodGet, http.MethodPost}[i%2], HTTPPath: "/"}
+		if err := svc.NewRequest(op, &input{}, &map[string]any{}).Send(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			failed[op.HTTPMethod]++
+		}
+		time.Sleep(about + time.Duration(i-calls/2)*100*time.Microsecond)
+	}
+	fmt.Println("failed:", failed[http.MethodGet], failed[http.MethodPost])
+}
+
 func main() {
 	secure := strings.HasPrefix(os.Args[1], "https:")
 	sess := session.Must(session.NewSession(&aws.Config{
@@ -76,6 +99,10 @@ func main() {
 	svc.Handlers.Unmarshal.PushBack(unmarshal)
 	svc.Handlers.UnmarshalError.PushBack(unmarshalError)
 
+	if len(os.Args) > 5 { // many calls, with pauses between them
+		pause(svc, os.Args[5])
+		return
+	}
 	if len(os.Args) > 4 { // one call, and how often it was sent
 		req := svc.NewRequest(&request.Operation{Name: "ListMetrics", HTTPMethod: http.MethodGet, HTTPPath: "/"}, &input{}, &map[string]any{})
 		result := "200"

@@ -1,4 +1,4 @@
-package classify
+package signature
 
 import (
 	"slices"
@@ -44,7 +44,7 @@ func (i *inspection) signed(list string) {
 		values := i.fields[key]
 		switch {
 		case key == "host" || name == "":
-		case len(values) == 0 && (i.extent.Fields || !unseenFields[key]):
+		case len(values) == 0 && (i.r.Extent.Fields || !unseenFields[key]):
 			missing = append(missing, shown(key))
 		case len(values) > 1:
 			doubled = append(doubled, shown(key))
@@ -96,7 +96,7 @@ func (i *inspection) host() {
 	name := string(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), sent))
 	foreign := name != "ksyun.com" && !strings.HasSuffix(name, ".ksyun.com")
 	sure := ConfidencePossible // the API may have a name of the user's
-	if !strings.Contains(name, ".") || strings.Contains(name, ":") || isNumber([]byte(strings.ReplaceAll(name, ".", ""))) {
+	if !strings.Contains(name, ".") || strings.Contains(name, ":") || isNumber(strings.ReplaceAll(name, ".", "")) {
 		sure = ConfidenceLikely // an address, or a name of this host or network
 	}
 	i.check(foreign, CheckHostForeign, sure, "host", shown(string(sent)))

@@ -1,15 +1,19 @@
-package classify
+// Package signature inspects how a request is signed, and finds in its form the reasons
+// why its signature may have been refused. It knows neither the secret key nor the
+// string that the program signed, so it cannot detect a wrong secret key, or a signed
+// value that was changed without changing its form.
+package signature
 
 import (
+	"iter"
 	"slices"
 	"time"
 )
 
-// Signature is the result of inspecting the form of a signed request for reasons
-// why its signature may have been refused. It contains no secrets: no key,
+// Result is the result of inspecting a request. It contains no secrets: no key,
 // signature or token, and only those parameter values that are dates or names
 // defined by the API.
-type Signature struct {
+type Result struct {
 	// Findings are the possible problems, the most certain first. It is empty if
 	// none were found.
 	Findings []Finding
@@ -112,18 +116,28 @@ func Checks() []Check {
 	}
 }
 
+// Request is a request to inspect.
+type Request struct {
+	Method string
+	Target []byte                    // in origin form or absolute form, as received
+	Host   []byte                    // where the request was sent, including the port if given
+	Fields iter.Seq2[[]byte, []byte] // name and value of every header field; nil if there are none
+	Body   []byte
+	Extent Extent
+	// ServiceOf returns the service of an action, or "" if the action is not documented
+	// in that version. It must not be nil.
+	ServiceOf func(action, version string) string
+}
+
 // Extent is how much of a request is available for inspection.
 type Extent struct {
 	Body   bool // Request.Body is all of the body
-	Fields bool // Request.Header has every field that was sent
+	Fields bool // Request.Fields has every field that was sent
 }
 
-// Signature inspects how a request is signed and returns the possible problems. It
-// knows neither the secret key nor the string that the program signed, so it cannot
-// detect a wrong secret key, or a signed value that was changed without changing
-// its form.
-func (c *Classifier) Signature(r *Request, e Extent) *Signature {
-	i := inspection{c: c, r: r, extent: e, fields: map[string][]string{}}
+// Inspect inspects how r is signed and returns the possible problems.
+func Inspect(r *Request) *Result {
+	i := inspection{r: r, fields: map[string][]string{}}
 	i.read()
 	i.inspect()
 	order := Checks()

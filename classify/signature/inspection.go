@@ -1,4 +1,4 @@
-package classify
+package signature
 
 import (
 	"bytes"
@@ -6,23 +6,21 @@ import (
 	"strings"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // inspection is a parsed request under inspection.
 type inspection struct {
-	c      *Classifier
 	r      *Request
-	extent Extent
-
 	path   string
 	fields map[string][]string // values by name in lower case
 	proxy  []string            // fields that only proxies add
 	query  []rawPair
 	form   []rawPair
 
-	out Signature
+	out Result
 }
 
 // rawPair is one parameter, as it stands and decoded.
@@ -32,10 +30,10 @@ type rawPair struct{ rawName, rawValue, name, value string }
 func (i *inspection) read() {
 	path, query := syntax.SplitTarget(i.r.Target)
 	i.path, i.query = string(path), rawPairs(query)
-	if i.r.Header == nil {
+	if i.r.Fields == nil {
 		return
 	}
-	for name, value := range i.r.Header.Fields() {
+	for name, value := range i.r.Fields {
 		key := ascii.ToLower(string(name))
 		i.fields[key] = append(i.fields[key], string(value))
 		if proxyFields[key] {
@@ -62,7 +60,7 @@ func rawPairs(s []byte) []rawPair {
 }
 
 // decoded returns s with percent-encoding and plus signs decoded.
-func decoded(s []byte) string { return string(appendUnescaped(make([]byte, 0, len(s)), s)) }
+func decoded(s []byte) string { return string(unescape.AppendURL(make([]byte, 0, len(s)), s)) }
 
 // field returns the first value of a field.
 func (i *inspection) field(name string) string {
@@ -149,7 +147,10 @@ func (i *inspection) inspect() {
 // shown returns text as it may be shown: a name, a date or a host. Anything
 // else, and whatever looks like a key, stays hidden.
 func shown(s string) string {
-	const hidden = "(not shown)"
+	const (
+		hidden  = "(not shown)"
+		maxName = 64
+	)
 	if s == "" {
 		return "(empty)"
 	}
@@ -157,7 +158,7 @@ func shown(s string) string {
 		return hidden
 	}
 	for _, c := range []byte(s) {
-		if !isNameByte(c) && c != ':' && c != '+' && c != '[' && c != ']' && c != ' ' && c != ',' {
+		if c == '~' || !isUnreserved(c) && strings.IndexByte(":+[] ,", c) < 0 {
 			return hidden
 		}
 	}

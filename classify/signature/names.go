@@ -1,26 +1,26 @@
-package classify
+package signature
 
 import "github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 
-// signatureNames are the names of parameters that sign a request, or that say who
+// paramNames are the names of parameters that sign a request, or that say who
 // signed it and when, in lower case. One that ends in a star stands for every name
 // that begins so.
-var signatureNames = [...]string{
+var paramNames = [...]string{
 	"accesskey", "accesskeyid", "nonce", "securitytoken", "signature*", "timestamp", "x-amz-*", "x-ksc-*",
 }
 
-// namesAt holds the names of signatureNames that begin with a letter, by its place in
+// namesAt holds the names of paramNames that begin with a letter, by its place in
 // the alphabet.
 var namesAt = func() (t ['z' - 'a' + 1][]string) {
-	for _, n := range signatureNames {
+	for _, n := range paramNames {
 		t[n[0]-'a'] = append(t[n[0]-'a'], n)
 	}
 	return t
 }()
 
-// IsSignatureParam reports whether a parameter of that name belongs to the signature
+// IsParam reports whether a parameter of that name belongs to the signature
 // of a request, in any of its forms, and not to what is asked for. Case is ignored.
-func IsSignatureParam[T string | []byte](name T) bool {
+func IsParam[T string | []byte](name T) bool {
 	if len(name) == 0 {
 		return false
 	}

@@ -1,4 +1,4 @@
-package classify
+package signature
 
 import (
 	"slices"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
+	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
@@ -47,7 +48,7 @@ func (i *inspection) simple(params []rawPair) {
 	if date := value(params, "Timestamp"); date != "" {
 		i.simpleDate(date)
 	}
-	service, _ := readHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
+	service, _ := syntax.ReadHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
 	named := value(params, "Service")
 	i.check(named != "" && len(service) > 0 && named != string(service), CheckScopeService, ConfidenceLikely,
 		"service", shown(named), "expected", string(service))
@@ -170,13 +171,18 @@ func writing(s string) (w written) {
 }
 
 // isUnreserved reports whether RFC 3986 never has c escaped.
-func isUnreserved(c byte) bool { return isNameByte(c) || c == '~' }
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// isNumber reports whether s consists of digits.
+func isNumber(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
 
 // plusMeant reports whether a plus sign was meant as one: in the offset of a
 // time, where a blank would be none.
 func plusMeant(raw string) bool {
 	date, offset, _ := strings.Cut(raw, "+")
-	return len(date) >= len("20060102T150405") && len(offset) >= 4 && isNumber([]byte(date[:4])) && isNumber([]byte(offset[:2]))
+	return len(date) >= len("20060102T150405") && len(offset) >= 4 && isNumber(date[:4]) && isNumber(offset[:2])
 }
 
 // joinedUnique is joined, each name once.

@@ -1,4 +1,4 @@
-package classify
+package signature
 
 import (
 	"crypto/sha256"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/timestamp"
 	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
@@ -80,9 +81,9 @@ func (i *inspection) presigned() {
 	i.sigV4(i.param("X-Amz-Credential"), i.param("X-Amz-SignedHeaders"), i.param("X-Amz-Signature"), date)
 	other := i.field("x-amz-date")
 	i.check(other != "" && other != date, CheckDates, ConfidenceLikely, "date", shown(date), "other", shown(other))
-	if seconds := i.param("X-Amz-Expires"); len(seconds) < 8 && seconds != "" && isNumber([]byte(seconds)) {
-		p := timeParser{b: []byte(seconds)}
-		i.out.Expires = time.Duration(p.digits(len(seconds))) * time.Second
+	if text := i.param("X-Amz-Expires"); len(text) < 8 && isNumber(text) {
+		seconds, _ := strconv.Atoi(text)
+		i.out.Expires = time.Duration(seconds) * time.Second
 	}
 	i.payload(i.field("x-amz-content-sha256"))
 }
@@ -127,26 +128,26 @@ func (i *inspection) scope(credential, date string) {
 	day, region, service, end := parts[1], parts[2], parts[3], parts[4]
 	i.check(end != "aws4_request", CheckScopeEnd, ConfidenceCertain, "end", shown(end))
 
-	hostService, hostRegion := readHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
+	hostService, hostRegion := syntax.ReadHost(hostname.AppendLower(make([]byte, 0, hostname.MaxLength), i.hostSent()))
 	action := i.action()
 	switch want := string(hostService); {
 	case want != "":
 		i.check(service != want, CheckScopeService, ConfidenceLikely, "service", shown(service), "expected", want)
 	case action != "":
-		known := i.c.serviceOf(action, i.version())
+		known := i.r.ServiceOf(action, i.version())
 		i.check(known != "" && service != known, CheckScopeService, ConfidenceLikely, "service", shown(service), "expected", known)
 	}
 	want := string(hostRegion)
 	i.check(want != "" && region != want, CheckScopeRegion, ConfidenceLikely, "region", shown(region), "expected", shown(want))
 	if want == "" {
-		i.check(!isRegion([]byte(region)), CheckScopeRegion, ConfidenceLikely, "region", shown(region), "expected", "cn-beijing-6")
+		i.check(!syntax.IsRegion([]byte(region)), CheckScopeRegion, ConfidenceLikely, "region", shown(region), "expected", "cn-beijing-6")
 	}
-	if at, ok := parseTime([]byte(date)); ok {
+	if at, ok := timestamp.Parse([]byte(date)); ok {
 		i.check(day != at.Format("20060102"), CheckScopeDate, ConfidenceCertain, "scope", shown(day), "date", shown(date))
 	}
 }
 
-// action returns the documented action that query or form name.
+// action returns the action that the query or the form names.
 func (i *inspection) action() string {
 	for _, pairs := range [...][]rawPair{i.query, i.form} {
 		if v := value(pairs, "Action"); v != "" {
@@ -156,7 +157,7 @@ func (i *inspection) action() string {
 	return ""
 }
 
-// version returns the version that query or form name.
+// version returns the version that the query or the form names.
 func (i *inspection) version() string {
 	for _, pairs := range [...][]rawPair{i.query, i.form} {
 		if v := value(pairs, "Version"); v != "" {
@@ -195,7 +196,7 @@ func (i *inspection) sigV4Date(date string) {
 func (i *inspection) payload(hash string) {
 	bodyless := i.r.Method == "GET" || i.r.Method == "HEAD" //nolint:usestdlibvars // net/http is not imported here
 	i.check(bodyless && len(i.r.Body) > 0, CheckGetBody, ConfidencePossible, "method", i.r.Method)
-	if hash == "" || hash == unsignedPayload || !i.extent.Body {
+	if hash == "" || hash == unsignedPayload || !i.r.Extent.Body {
 		return
 	}
 	sum := sha256.Sum256(i.r.Body)
