@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
@@ -83,4 +84,30 @@ func TestHeadWithoutMemory(t *testing.T) {
 	assert.Equal(t, classify.BlameTap, o.Verdict.Blame)
 	assert.Equal(t, classify.OutcomeProxy, o.Verdict.Outcome)
 	r.silent()
+}
+
+// TestWhyBodiesAreNotRead has bodies be longer than what is inspected of one, and than
+// what there is memory for.
+func TestWhyBodiesAreNotRead(t *testing.T) {
+	body := `{"A":"` + strings.Repeat("a", 20_000) + `"}`
+	length := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(body))
+	for want, change := range map[classify.Unread]func(*Config){
+		classify.UnreadNone:   nil,
+		classify.UnreadLength: func(c *Config) { c.InspectBytes = 1_000 },
+		classify.UnreadMemory: func(c *Config) { c.BufferBytes = 1 },
+	} {
+		t.Run(string(want), func(t *testing.T) {
+			r := newRig(t, change)
+			req := "POST /?Action=ListMetrics&Version=2010-05-25 HTTP/1.1\r\nHost: " + host + "\r\n" + length + body
+			c := r.client()
+			c.Send(req)
+			up := r.upstream()
+			up.Expect(req)
+			up.Deliver("HTTP/1.1 200 OK\r\n"+length+body, c)
+			r.begun()
+			o := r.observed()
+			assert.Equal(t, want, o.Call.Unread, "of the request")
+			assert.Equal(t, want, o.Verdict.Unread, "of the response")
+		})
+	}
 }

@@ -70,7 +70,7 @@ func TestOwnResponses(t *testing.T) {
 			c.Policy.UpstreamScheme = "https"
 			c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}
 			c.Timeouts.TLSHandshake = 20 * time.Millisecond
-		}, 503, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "TLS 1.2", true},
+		}, 503, classify.FaultTLS, "Receiver", "TapUpstreamNotTrusted", "large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0", true},
 	}
 	for _, tt := range tests {
 		for _, accept := range []string{"application/json", "", "*/*", "text/xml", "text/plain, Application/JSON;q=0.5"} {

@@ -360,11 +360,11 @@ func (g generator) responseTo(p *plan, closing bool) {
 		a.raw, a.untilClose = m.message, strings.HasPrefix(m.name, "until close")
 		a.body = unknownBody
 		return
-	case n < 13 && !head && closing:
+	case n < 25 && !head && closing:
 		m := pick(g, oddResponses)
 		a.raw, a.body, a.kind, a.untilClose = m.message.Bytes, m.message.Body, odd, strings.HasPrefix(m.name, "until close")
 		return
-	case n < 15 && !head && closing:
+	case n < 30 && !head && closing:
 		m := pick(g, unreadables)
 		for len(m.message) > 20000 && !g.chance(5) {
 			m = pick(g, unreadables)

@@ -55,6 +55,16 @@ const (
 	responseRaw // it cannot be read, or another protocol follows it: what comes passes as it is
 )
 
+// connState is the state of the upstream connection.
+type connState uint8
+
+const (
+	connNone  connState = iota
+	connEarly           // made before the first request, which it is for
+	connOpen
+	connEnded // FIN was sent to the upstream
+)
+
 // reception is the state of what a side sends.
 type reception uint8
 
@@ -133,14 +143,12 @@ type machine struct {
 	request  requestState
 	response responseState
 	effects  effects
+	conn     connState
 	key      Key // of the upstream connection
 
-	connected bool // there is an upstream connection
-	early     bool // it was made before the first request, which it is for
 	reported  bool // the handler knows the end of x
 	closeSoon bool // both sides close after the exchange, although neither asked for it
 	skipped   bool // the empty line before a request
-	endSent   bool // FIN was sent to the upstream
 	killed    bool // the server was stopped
 
 	got  [2]reception // from each side
@@ -225,7 +233,7 @@ func (m *machine) over() bool { return m.stage == stageOver }
 // dialed reports that there is an upstream connection.
 func (m *machine) dialed(addr netip.AddrPort, now time.Time) {
 	m.now, m.since = now, now
-	m.connected, m.endSent, m.got[upstream], m.upstream = true, false, receiving, addr
+	m.conn, m.got[upstream], m.upstream = connOpen, receiving, addr
 	m.key = m.x.route.Key
 	if m.killed || m.got[program] == receivedReset {
 		m.canceled()

@@ -58,11 +58,11 @@ func (m *machine) linger(toUpstream closing) {
 
 // dropUpstream closes the upstream connection and leaves the program's.
 func (m *machine) dropUpstream(how closing) {
-	if !m.connected {
+	if m.conn == connNone {
 		return
 	}
 	m.effects |= effectDropUpstream
-	m.bye[upstream], m.connected, m.early, m.endSent = how, false, false, false
+	m.bye[upstream], m.conn = how, connNone
 	// What is our own goes to the program all the same.
 	f := &m.flows[upstream]
 	var ours flow

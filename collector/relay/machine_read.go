@@ -26,7 +26,7 @@ func (m *machine) wants(from side) bool {
 	case m.stage >= stageLast || m.stage == stageConnect || len(m.flows[from].pending()) > 0:
 		return false
 	case from == upstream:
-		return m.connected && m.stage != stageDial && m.stage != stageRefuse &&
+		return m.conn != connNone && m.stage != stageDial && m.stage != stageRefuse &&
 			(!f.hasUnread() || m.stage == stageRelay && m.response == responseHead)
 	}
 	switch m.stage {

@@ -24,6 +24,8 @@ type machineRig struct {
 	ends     []End
 	shown    []string // the request bodies
 	answered []string // the response bodies
+
+	uninspected bool // the last exchange was, for want of memory
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -53,6 +55,7 @@ func (r *machineRig) Done(x *Exchange) {
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 	body, _ = x.ResponseBody()
 	r.answered = append(r.answered, string(body))
+	r.uninspected = x.Uninspected
 }
 
 // read has the machine read s from a side.
@@ -480,5 +483,21 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 				t.Errorf("stage %d", r.stage)
 			}
 		})
+	}
+}
+
+// TestEarlyConnection has the first request come when there is a connection to where
+// the program's was redirected from: one that is to be sent within TLS gets another.
+func TestEarlyConnection(t *testing.T) {
+	for _, tls := range []bool{false, true} {
+		r := newMachine(t)
+		r.conn = connEarly
+		r.route = func(*Exchange) (Route, error) { return Route{Key: Key{Host: "h", TLS: tls}}, nil }
+		r.read(program, getRequest)
+		want := effects(0)
+		if tls {
+			want = effectDial | effectDropUpstream
+		}
+		assert.Equal(t, want, r.take(), "TLS: %v", tls)
 	}
 }

@@ -163,8 +163,8 @@ func (m *machine) connect() {
 	case m.x.Request.Start() > headroom+free: // behind another request
 		m.moveRequest(f.cur)
 	}
-	if key := m.x.route.Key; m.connected && (m.key == key || m.early && !key.TLS) {
-		m.key, m.early = key, false
+	if key := m.x.route.Key; m.conn == connEarly && !key.TLS || m.conn != connNone && m.key == key {
+		m.key, m.conn = key, connOpen
 		m.send()
 		return
 	}
@@ -226,8 +226,8 @@ func (m *machine) upload() (progress bool) {
 		}
 	}
 	// The end of what the program sends is passed on behind its last byte.
-	if m.got[program] != receiving && !m.endSent && m.request != requestPassing && !f.hasUnread() && len(f.pending()) == 0 {
-		m.endSent = true
+	if m.got[program] != receiving && m.conn != connEnded && m.request != requestPassing && !f.hasUnread() && len(f.pending()) == 0 {
+		m.conn = connEnded
 		m.effects |= effectEndUpstream
 	}
 	return progress
@@ -352,7 +352,7 @@ func (m *machine) wasRefused() bool {
 	}
 	m.report(EndRefused)
 	switch {
-	case m.connected && m.got[upstream] != receiving: // meanwhile
+	case m.conn != connNone && m.got[upstream] != receiving: // meanwhile
 		m.closeBoth(m.echo(upstream), closeFIN)
 	case !m.closeSoon && m.got[program] == receiving:
 		m.next()

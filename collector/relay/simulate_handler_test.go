@@ -17,6 +17,9 @@ func (s *sim) begin(x *Exchange) {
 	if s.state != simNone {
 		s.fail("an exchange begins before the end of another")
 	}
+	if s.last {
+		s.fail("an exchange begins after %.100q, which was to be the last", s.cur.raw)
+	}
 	if s.at == len(s.script) {
 		s.fail("a request that the program did not send")
 		s.cur = &plan{}
@@ -138,6 +141,8 @@ func (s *sim) Done(x *Exchange) {
 	x.ResponseTail()
 	refused := s.state == simRefused
 	s.state = simNone
+	unasked := s.kind == simWild && c != nil && c.sent != s.planned(c)
+	s.last = p.mustEnd(x.End, unasked)
 	if s.err != nil || p.connect {
 		return
 	}
@@ -156,7 +161,7 @@ func (s *sim) Done(x *Exchange) {
 	if refused || s.state == simDialed || c == nil || len(c.turns) == 0 {
 		return
 	}
-	s.compare(x, p, c)
+	s.compare(x, p, c, unasked)
 }
 
 // causes checks that there was a reason for the end.
@@ -187,9 +192,9 @@ func (s *sim) causes(x *Exchange, refused bool) {
 }
 
 // compare compares what is shown of an exchange with what was sent.
-func (s *sim) compare(x *Exchange, p *plan, c *simConn) {
+// unasked is whether the upstream sent something else than its responses.
+func (s *sim) compare(x *Exchange, p *plan, c *simConn, unasked bool) {
 	a := &p.response
-	unasked := s.kind == simWild && c.sent != s.planned(c)
 	if x.End == EndComplete && !unasked && a.kind != unreadable && !a.untilClose {
 		if n := c.passed - s.passedAt; n != len(a.raw) {
 			s.fail("a response of %d bytes was whole after %d", len(a.raw), n)

@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	simulateExchanges = flag.Int("simulate.exchanges", 5_000, "exchanges that TestSimulate runs")
+	simulateExchanges = flag.Int("simulate.exchanges", 10_000, "exchanges that TestSimulate runs")
 	simulateFrom      = flag.Uint64("simulate.from", 1, "first seed that TestSimulate runs")
 	simulateSeed      = flag.Uint64("simulate.seed", 0, "run this seed of TestSimulate alone, with a trace; 0 runs all")
 )
@@ -150,6 +150,7 @@ type sim struct {
 	at     int    // requests begun
 	dones  int
 	cur    *plan
+	last   bool // after cur the connection must end
 	state  simState
 	ends   [EndStopped + 1]int
 
@@ -203,7 +204,7 @@ func newSim(seed uint64, servers []*Server) *sim {
 	}
 	if g.chance(5) {
 		s.conn = &simConn{key: s.script[0].route.Key}
-		s.m.connected, s.m.early = true, true
+		s.m.conn = connEarly
 	}
 	return s
 }
@@ -413,7 +414,7 @@ func (s *sim) check() {
 	if at, limited := m.deadline(); m.stage != stageDial && m.stage != stageConnect && (!limited || at.IsZero()) {
 		s.fail("stage %d has no deadline", m.stage)
 	}
-	if s.drained && m.stage == stageIdle {
+	if s.drained && (m.stage == stageIdle || m.stage == stageHead) {
 		s.fail("the server drains, and the pair waits for a request")
 	}
 	for from := program; from <= upstream; from++ {
@@ -501,6 +502,19 @@ func (s *sim) atEnd() {
 func (p *plan) ending() bool {
 	return p.denied || p.closes || p.status != 0 || p.broken || p.dialErr || p.routeErr != nil || p.connect ||
 		p.response.kind != legal || p.response.untilClose || p.response.excess != ""
+}
+
+// mustEnd reports whether a connection has to end after this exchange, which ended in
+// that way. unasked is whether the upstream may have sent something else than its
+// response.
+func (p *plan) mustEnd(end End, unasked bool) bool {
+	switch end {
+	case EndRefused:
+		return p.connect || p.broken || p.status != 0 && p.routeErr == nil
+	case EndComplete:
+		return p.closes || !unasked && (p.response.kind == odd || p.response.untilClose)
+	}
+	return true
 }
 
 // The methods of sockets.

@@ -89,7 +89,7 @@ func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
 	}
 	p.mu.Lock()
 	p.up = newLink(nc)
-	p.m.connected, p.m.early, p.m.upstream = true, true, addrPort(nc.RemoteAddr())
+	p.m.conn, p.m.upstream = connEarly, addrPort(nc.RemoteAddr())
 	p.mu.Unlock()
 	if !p.programIsFirst() {
 		return nil, true, true

@@ -146,7 +146,7 @@ func (p *pair) drop() {
 	if p.up != nil {
 		p.dropLink(closeFIN)
 	}
-	p.m.connected, p.m.early = false, false
+	p.m.conn = connNone
 }
 
 // establish answers a CONNECT that the program sent.
@@ -258,7 +258,7 @@ func (p *pair) plain() bool {
 	m.h.Plain()
 	m.reported = true
 	if p.up != nil {
-		m.connected, m.endSent, m.got[upstream] = true, false, receiving
+		m.conn, m.got[upstream] = connOpen, receiving
 		m.key, m.upstream = m.x.route.Key, m.x.Upstream
 	}
 	m.now = time.Now()

@@ -24,6 +24,8 @@ var (
 	errRequestLine   = malformed("the request line is malformed")
 	errMethod        = malformed("the method is not a token")
 	errTarget        = malformed("the request target is malformed")
+	errEscape        = malformed("the path has a percent sign without two hexadecimal digits, or an escaped NUL")
+	errAboveRoot     = malformed("the path leads above the root")
 	errVersion       = malformed("the HTTP version is neither 1.0 nor 1.1")
 	errFold          = malformed("a field is folded over several lines")
 	errFieldName     = malformed("a field name is not a token followed by a colon")

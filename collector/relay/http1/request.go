@@ -153,7 +153,7 @@ func (q *Request) parseTarget(target []byte) error {
 		return nil
 	}
 	if target[0] == '/' {
-		return nil
+		return checkPath(target)
 	}
 	if string(target) == "*" {
 		q.Form = FormAsterisk
@@ -184,7 +184,49 @@ func (q *Request) parseTarget(target []byte) error {
 	q.authority = [2]int{q.target[0] + scheme, q.target[0] + scheme + n}
 	q.target[0] = q.authority[1]
 	q.bare = n == len(target)-scheme || target[scheme+n] != '/'
-	return nil
+	return checkPath(target[scheme+n:])
+}
+
+// checkPath refuses the paths that servers read in different ways: those with a
+// malformed escape, an escaped NUL, or segments that lead above the root. rest begins
+// with the path, and may go on with a query, of which only the upstream knows the form.
+func checkPath(rest []byte) error {
+	depth, length, dots := 0, 0, 0 // of segments; of the last segment, and how many dots of it
+	for i := 0; ; i++ {
+		end := i == len(rest) || rest[i] == '?'
+		var c byte
+		if !end {
+			c = rest[i]
+		}
+		if c == '%' {
+			if len(rest) < i+3 || !isHex(rest[i+1]) || !isHex(rest[i+2]) {
+				return errEscape
+			}
+			if c = unhex(rest[i+1])<<4 | unhex(rest[i+2]); c == 0 {
+				return errEscape
+			}
+			i += 2
+		}
+		switch {
+		case !end && c != '/':
+			length++
+			if c == '.' {
+				dots++
+			}
+			continue
+		case dots == 2 && length == 2:
+			depth--
+		case length > 1 || length == 1 && dots == 0:
+			depth++
+		}
+		if depth < 0 {
+			return errAboveRoot
+		}
+		if end {
+			return nil
+		}
+		length, dots = 0, 0
+	}
 }
 
 // Prepare turns the head into the one that is forwarded, with an origin-form

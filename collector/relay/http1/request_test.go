@@ -175,40 +175,58 @@ func TestAbsoluteFormBecomesOrigin(t *testing.T) {
 	}
 }
 
-// TestManyFieldsAndOptions has heads whose fields, options or kept names are as
-// many as fit. BenchmarkLargestHead has what they cost.
-func TestManyFieldsAndOptions(t *testing.T) {
-	const host = "Host: h\r\n"
+// largestHead is a head whose fields, options or kept names are as many as fit.
+type largestHead struct {
+	request, response []byte
+	keep              []byte
+}
+
+// largestHeads returns heads of up to n bytes.
+func largestHeads(n int) map[string]largestHead {
 	fill := func(prefix, part, suffix string) string {
-		n := (maxHead - 200 - len(prefix) - len(suffix)) / len(part)
-		return prefix + strings.Repeat(part, n) + suffix
+		return prefix + strings.Repeat(part, (n-200-len(prefix)-len(suffix))/len(part)) + suffix
 	}
+	heads := make(map[string]largestHead)
 	for name, fields := range map[string]string{
 		"options":           fill("Connection: a", ",a", "\r\n"),
 		"empty options":     fill("Connection: ", ",", "\r\n"),
 		"fields":            fill("", "a:\r\n", ""),
-		"options, fields":   fill("Connection: a"+strings.Repeat(",a", maxHead/4)+"\r\n", "a:\r\n", ""),
+		"options, fields":   fill("Connection: a"+strings.Repeat(",a", n/4)+"\r\n", "a:\r\n", ""),
 		"connections":       fill("", "connection:a\r\n", ""),
 		"proxy-connections": fill("", "proxy-connection:\r\n", ""),
 		"upgrades":          fill("", "upgrade:a\r\n", ""),
 		"blanks":            fill("A:", " ", "\r\n"),
 	} {
-		req := "GET / HTTP/1.1\r\n" + host + fields + "\r\n"
-		mem := memory([]byte(req))
+		heads[name] = largestHead{
+			request:  []byte("GET / HTTP/1.1\r\nHost: h\r\n" + fields + "\r\n"),
+			response: []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n"),
+			keep:     []byte(fill("", "a;", "connection")),
+		}
+	}
+	return heads
+}
+
+// parse does all that is done with the two heads. mem has room for them.
+func (h *largestHead) parse(q *Request, p *Response, mem []byte) error {
+	if _, _, err := ScanRequest(h.request, 0, maxHead); err != nil {
+		return err
+	}
+	mem = append(mem[:headroom], h.request...)
+	if err := q.Parse(mem, headroom, len(mem)); err != nil {
+		return err
+	}
+	q.Prepare(h.keep)
+	if _, _, err := ScanResponse(h.response, 0, maxHead); err != nil {
+		return err
+	}
+	return p.Parse(h.response, 0, len(h.response))
+}
+
+// TestManyFieldsAndOptions has the largest heads be legal.
+func TestManyFieldsAndOptions(t *testing.T) {
+	for name, h := range largestHeads(maxHead) {
 		var q Request
-		{
-			_, _, err := ScanRequest([]byte(req), 0, maxHead)
-			require.NoError(t, err, name)
-			mem = append(mem[:headroom], req...)
-			require.NoError(t, q.Parse(mem, headroom, len(mem)), name)
-			q.Prepare([]byte(fill("", "a;", "connection")))
-		}
 		var p Response
-		resp := []byte("HTTP/1.1 200 OK\r\n" + fields + "\r\n")
-		{
-			_, _, err := ScanResponse(resp, 0, maxHead)
-			require.NoError(t, err, "%s, response", name)
-			require.NoError(t, p.Parse(resp, 0, len(resp)), "%s, response", name)
-		}
+		require.NoError(t, h.parse(&q, &p, memory(h.request)), name)
 	}
 }

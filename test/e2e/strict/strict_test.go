@@ -127,13 +127,6 @@ var deliberate = map[string]string{
 	"method get":                otherMethods,
 	"method TRACE":              "is legal; nginx refuses it whatever it holds",
 	"options star":              "is legal (RFC 9112, 3.2.4)",
-
-	"broken percent":                ownTarget,
-	"target above the root":         ownTarget,
-	"target above the root, deeper": ownTarget,
-	"target escaped dots":           ownTarget,
-	"target with escaped nul":       ownTarget,
-	"target, half an escape":        ownTarget,
 }
 
 // unrouted has the requests that are well formed but that the tap cannot route,
@@ -143,10 +136,7 @@ var unrouted = map[string]string{
 	"no host, 1.0":   "names no host",
 }
 
-const (
-	otherMethods = "is a token; the upstream decides which methods there are"
-	ownTarget    = "nginx decodes the path to route by it; the relay does not"
-)
+const otherMethods = "is a token; the upstream decides which methods there are"
 
 // pass is the verdict on a request that reaches the upstream. Any other is the
 // status of the refusal, or how the connection ended.
