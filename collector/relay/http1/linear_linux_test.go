@@ -13,11 +13,11 @@ import (
 // length. It compares the processor time of this thread for heads of which one is four
 // times as long as the other. Both are measured in turns, and the shortest time counts.
 func BenchmarkLinearTime(b *testing.B) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	short := largestHeads(maxHead / 16)
 	for name, long := range largestHeads(maxHead / 4) {
 		b.Run(name, func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			var q Request
 			var p Response
 			mem := memory(long.request)
