@@ -23,7 +23,7 @@ const (
 	// maxUnsent is how many bytes are read of several pairs before any of them is
 	// parsed. Reading from one pair after the other, then parsing, then writing, and
 	// then reporting the calls keeps the code of each step in the processor's caches,
-	// and wakes up less often whoever receives what is written: that saves a quarter
+	// and wakes up less often whoever receives what is written: that saves a fifth
 	// of the CPU time of a call. More bytes would not stay in a cache of 512 KiB.
 	maxUnsent = 256 << 10
 	// often is the time between events below which a loop is busy, and for which a
