@@ -197,7 +197,7 @@ func TestAlertsReachPeople(t *testing.T) {
 	})
 	testfile.Write(t, settings, "log.levle: info\n", 0o600)
 	reload(t, tap.admin)
-	eventually(t, "all taps are scraped", func() bool { return prometheus.value(`sum(up)`) == 3 })
+	eventually(t, "all taps are known by the rules", func() bool { return prometheus.value(`count(instance:ksyun_tap:known)`) == 3 })
 	other.stop(syscall.SIGTERM)
 
 	defer func() {

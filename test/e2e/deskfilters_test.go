@@ -137,10 +137,10 @@ func (d *filteredDesk) clickAll(t *testing.T, view string, failures []apiFailure
 	links := slices.Compact(slices.Sorted(slices.Values(strings.Split(b.text(
 		`[...document.querySelectorAll("#main a[href^='/?']")].filter((a) => !a.closest(".ranges, .tabs, .legend, .clear, svg, details, .empty") && a.checkVisibility()).map((a) => a.getAttribute("href")).join("\n")`), "\n"))))
 	// Links of the banner, which is about everything, lead to one filter alone.
-	fromBanner := map[string]bool{}
-	for link := range strings.SplitSeq(b.text(`[...document.querySelectorAll("#banner a")].map((a) => a.getAttribute("href")).join("\n")`), "\n") {
-		fromBanner[link] = true
+	bannerLinks := func() []string {
+		return strings.Split(b.text(`[...document.querySelectorAll("#banner a")].map((a) => a.getAttribute("href")).join("\n")`), "\n")
 	}
+	fromBanner := bannerLinks()
 	before := filtersOf(t, view)
 	clicked := 0
 	for _, link := range links {
@@ -148,11 +148,14 @@ func (d *filteredDesk) clickAll(t *testing.T, view string, failures []apiFailure
 		if len(want) == 0 {
 			continue // such as "other kinds of failure"
 		}
-		clicked++
 		b.open(view)
+		if slices.Contains(fromBanner, link) && !slices.Contains(bannerLinks(), link) {
+			continue // what it reports has been over for some minutes
+		}
+		clicked++
 		b.click(`#main a[href=` + strconv.Quote(link) + `]`)
 		b.until("the click on "+link+" is followed", `location.pathname + location.search === `+strconv.Quote(link)+` && document.querySelector("#results")`)
-		if !keeps(before, want) && !fromBanner[link] {
+		if !keeps(before, want) && !slices.Contains(fromBanner, link) {
 			t.Errorf("%s: %s lost a filter", view, link)
 		}
 		if !d.checked[link] {
