@@ -39,7 +39,7 @@ func (m *machine) readHead() bool {
 		m.parseHead(n)
 	default:
 		m.scan = next
-		if b := m.flows[program].cur; len(b.free()) == 0 && len(b.b) == smallBuffer && m.s.bufs.short(m.s.bufs.largeSize) {
+		if len(b.free()) == 0 && len(b.b) == smallBuffer && m.s.bufs.short(m.s.bufs.largeSize) {
 			m.refuse(ErrNoBuffers)
 			return true
 		}
