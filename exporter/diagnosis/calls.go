@@ -155,7 +155,12 @@ func (d *Diagnoser) reportWasted(o *classify.Observation, a *action, at Attempt)
 
 // mayHave reports whether a call that asks for the same as an attempt may be open.
 func (c *calls) mayHave(o *classify.Observation) bool {
-	return fingerprinted(o) && c.asked[o.Call.Fingerprint%uint64(len(c.asked))].Load() != 0
+	return fingerprinted(o) && c.open(o.Call.Fingerprint).Load() != 0
+}
+
+// open returns the number of open calls with a fingerprint, and with others that share its counter.
+func (c *calls) open(fingerprint uint64) *atomic.Int32 {
+	return &c.asked[fingerprint%uint64(len(c.asked))]
 }
 
 // has reports whether a call with the key may be open.
@@ -253,7 +258,7 @@ func (c *calls) place(key, asked uint64, now time.Duration) int {
 		c.close(oldest)
 	}
 	c.keys[oldest].Store(key)
-	c.asked[asked%uint64(len(c.asked))].Add(1)
+	c.open(asked).Add(1)
 	return oldest
 }
 
@@ -276,7 +281,7 @@ func (c *calls) close(slot int) {
 // free frees a slot.
 func (c *calls) free(slot int) {
 	c.keys[slot].Store(0)
-	c.asked[c.slots[slot].asked%uint64(len(c.asked))].Add(-1)
+	c.open(c.slots[slot].asked).Add(-1)
 	c.slots[slot] = openCall{}
 }
 

@@ -217,7 +217,7 @@ func openCalls(t *testing.T, d *Diagnoser) (open int) {
 	for i := range c.keys {
 		if c.keys[i].Load() != 0 {
 			open++
-			assert.NotZero(t, c.asked[c.slots[i].asked%uint64(len(c.asked))].Load(), "slot %d", i)
+			assert.NotZero(t, c.open(c.slots[i].asked).Load(), "slot %d", i)
 		}
 	}
 	for i := range c.asked {
