@@ -53,11 +53,16 @@ func TestHostFieldMayDifferAmongTappedHosts(t *testing.T) {
 }
 
 func TestSignedFieldsForAProxyStay(t *testing.T) {
-	r := newRig(t)
-	const authorization = "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/r/monitor/aws4_request, SignedHeaders=host;proxy-connection, Signature=0\r\n"
-	c := r.client()
-	c.Send("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eDp5\r\n" + authorization + "\r\n")
-	r.upstream().Expect("GET / HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\n" + authorization + "\r\n")
+	for target, authorization := range map[string]string{
+		"/": "Authorization: AWS4-HMAC-SHA256 Credential=a/20260101/r/monitor/aws4_request, SignedHeaders=host;proxy-connection, Signature=0\r\n",
+		"/?X-Amz-SignedHeaders=host%3Bproxy-connection&X-Amz-Signature=0": "",
+	} {
+		r := newRig(t)
+		c := r.client()
+		head := "GET " + target + " HTTP/1.1\r\nHost: " + host + "\r\nProxy-Connection: keep-alive\r\n"
+		c.Send(head + "Proxy-Authorization: Basic eDp5\r\n" + authorization + "\r\n")
+		r.upstream().Expect(head + authorization + "\r\n")
+	}
 }
 
 func TestReload(t *testing.T) {

@@ -228,6 +228,36 @@ func TestAddressesAProxyWouldLeadTo(t *testing.T) {
 	r.untouched()
 }
 
+// TestProxyWhoseTLSFails breaks the handshake with the proxy off, which SDKs may try again,
+// or gives it another certificate.
+func TestProxyWhoseTLSFails(t *testing.T) {
+	for name, tt := range map[string]struct {
+		act    func(r *interceptRig, up *rawconn.Conn)
+		status int
+		advice string
+	}{
+		"closed": {func(_ *interceptRig, up *rawconn.Conn) { up.Close() }, http.StatusServiceUnavailable, "TLS 1.2"},
+		"reset":  {func(_ *interceptRig, up *rawconn.Conn) { up.Reset() }, http.StatusServiceUnavailable, "TLS 1.2"},
+		"unknown": {func(r *interceptRig, up *rawconn.Conn) {
+			tls.Server(up.Conn, newAuthority(r.t).server("127.0.0.1")).Handshake()
+		}, http.StatusNotImplemented, "--upstream.ca-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := viaRig(t, "")
+			p := r.proxy.rules.Load().policy
+			p.Proxy = func(string, string, uint16) (*url.URL, error) { return url.Parse("https://" + r.back.Addr().String()) }
+			r.reload(p)
+			c := r.client()
+			c.Send(request(host))
+			tt.act(r, r.upstream())
+			resp, body := c.Response()
+			assert.Equal(t, tt.status, resp.StatusCode)
+			assert.Equal(t, string(classify.FaultTLS), resp.Header.Get("X-Ksyun-Tap-Error"))
+			assert.Contains(t, body, tt.advice)
+		})
+	}
+}
+
 func TestProxyOverTLS(t *testing.T) {
 	r := viaRig(t, "")
 	p := r.proxy.rules.Load().policy

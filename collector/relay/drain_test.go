@@ -66,7 +66,9 @@ func (r *rig) ownTLS() string {
 	served := make(chan error, 1)
 	go func() { served <- r.srv.Serve(ln, in) }()
 	r.t.Cleanup(func() {
-		r.srv.Shutdown(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+		defer cancel()
+		r.srv.Shutdown(ctx)
 		assert.NoError(r.t, <-served, "Serve")
 	})
 	return ln.Addr().String()

@@ -287,6 +287,14 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 		n := r.ends(EndCanceled)
 		assert.Equal(t, 200, n.status, n)
 	})
+	t.Run("within a body that was answered", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")
+		up.Deliver(okResponse, c)
+		r.ends(EndComplete)
+		c.Reset()
+		up.ExpectReset()
+	})
 	t.Run("while connecting", func(t *testing.T) {
 		r := newRig(t)
 		c := r.connecting(getRequest)

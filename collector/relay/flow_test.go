@@ -147,6 +147,14 @@ func testEarlyResponse(t *testing.T, newRig maker) {
 		n := r.ends(EndComplete)
 		assert.Equal(t, 413, n.status, n)
 	})
+	t.Run("and the upstream resets", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(head + half)
+		up.Deliver(okResponse, c)
+		r.ends(EndComplete)
+		up.Reset()
+		c.ExpectReset()
+	})
 	t.Run("in pieces between those of the upload", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
@@ -382,6 +390,22 @@ func testShutdown(t *testing.T, newRig maker) {
 		defer cancel()
 		r.srv.Shutdown(ctx)
 		c.ExpectReset()
+	})
+	t.Run("with a handler that blocks", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t)
+		dialing, release := make(chan struct{}), make(chan struct{})
+		defer close(release)
+		r.dial = func(context.Context) (net.Conn, error) {
+			close(dialing)
+			<-release
+			return nil, errTest
+		}
+		r.client().Send(getRequest)
+		<-dialing
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		assert.ErrorIs(t, r.srv.Shutdown(ctx), context.Canceled)
 	})
 	t.Run("before Serve", func(t *testing.T) {
 		r := newRig(t)

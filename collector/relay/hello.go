@@ -118,9 +118,6 @@ func (r *helloReader) Read(p []byte) (int, error) {
 // Write sends nothing: the ClientHello is answered by whatever serves the client.
 func (r *helloReader) Write(p []byte) (int, error) { return len(p), nil }
 
-// Close does nothing either.
-func (r *helloReader) Close() error { return nil }
-
 // The alerts that say why there is no TLS (RFC 8446, 6.2).
 const (
 	alertAccessDenied     = 49

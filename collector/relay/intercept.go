@@ -63,7 +63,7 @@ func (p *pair) speak(tc *tls.Conn) bool {
 // closing while bytes of the program are unread would reset the connection.
 func (p *pair) stopped() bool {
 	p.drop()
-	p.m.now, p.m.reported = time.Now(), true
+	p.m.now = time.Now()
 	p.m.closeBoth(closeFIN, closeFIN)
 	return true
 }

@@ -222,6 +222,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		up := r.upstream()
 		up.Expect(getRequest)
 		up.Deliver("whatever", c)
+		assert.EqualValues(t, 1, r.srv.Stats().Tunnels)
 		if len(r.secured) > 0 {
 			t.Errorf("reported %v", <-r.secured)
 		}

@@ -220,8 +220,10 @@ func TestTurnedAway(t *testing.T) {
 		addr func(r *rig) string
 		most int
 	}{
-		"plain": {func(r *rig) string { return r.front }, 32},
-		"TLS":   {func(r *rig) string { return r.frontTLS }, 0},
+		"plain":               {func(r *rig) string { return r.front }, 32},
+		"TLS":                 {func(r *rig) string { return r.frontTLS }, 0},
+		"TLS in our own name": {(*rig).ownTLS, 0},
+		"redirected":          {func(r *rig) string { return r.redirected("h") }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) { c.MaxConnections, c.Timeouts.Linger = 1, time.Hour })

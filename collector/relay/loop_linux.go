@@ -456,9 +456,6 @@ func (l *loop) carryOut(p *pair, e effects) (left bool) {
 		p.cancelDial()
 	}
 	if e&effectConnect != 0 {
-		if socks[upstream].isOpen() {
-			l.closeEnd(p, upstream)
-		}
 		l.leave(p, nil, p.connect)
 		return true
 	}

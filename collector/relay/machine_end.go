@@ -8,9 +8,6 @@ import (
 
 // report has the handler know the end of the exchange.
 func (m *machine) report(end End) {
-	if m.x == nil || m.reported {
-		return
-	}
 	m.reported = true
 	x := m.x
 	if m.flows[upstream].writing && x.responseSeen > 0 {

@@ -25,7 +25,8 @@ type machineRig struct {
 	shown    []string // the request bodies
 	answered []string // the response bodies
 
-	uninspected bool // the last exchange was, for want of memory
+	uninspected bool  // the last exchange was, for want of memory
+	refusal     error // of the last request that was refused
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -46,7 +47,8 @@ func (r *machineRig) Plain()                                            {}
 func (r *machineRig) broken() bool                                      { return false }
 func (r *machineRig) unread() bool                                      { return false }
 
-func (r *machineRig) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte {
+func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, _ bool) []byte {
+	r.refusal = err
 	return append(dst, "refused"...)
 }
 
@@ -179,6 +181,73 @@ func (r *machineRig) held(err error) {
 }
 
 const expecting = "POST / HTTP/1.1\r\nHost: other\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+
+// TestRewrittenRequests has the one that is sent be of any size. What came behind the
+// program's is the next one. One that is not framed by a length is not sent.
+func TestRewrittenRequests(t *testing.T) {
+	const coding = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+	post := func(length int, body string) string {
+		return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(length) + "\r\n\r\n" + body
+	}
+	for name, tt := range map[string]struct {
+		sent, rewritten string
+		err             error // of the refusal
+	}{
+		"shorter":             {post(4, "body"), getRequest, nil},
+		"longer":              {post(4, "body"), post(5, "body2"), nil},
+		"much longer":         {post(4, "body"), post(3<<10, strings.Repeat("x", 3<<10)), nil},
+		"very much longer":    {post(4, "body"), post(1<<18, strings.Repeat("x", 1<<18)), nil},
+		"from chunks":         {coding + "4\r\nbody\r\n0\r\n\r\n", post(4, "body"), nil},
+		"a length too small":  {post(4, "body"), post(3, "body"), errRewrite},
+		"a length too large":  {post(4, "body"), post(5, "body"), errRewrite},
+		"a body of no length": {post(4, "body"), getRequest + "body", errRewrite},
+		"chunks":              {post(4, "body"), coding + "0\r\n\r\n", errRewrite},
+		"malformed":           {post(4, "body"), "GET / HTTP/1.1\r\n\r\n", errRewrite},
+		"no head":             {post(4, "body"), "GET / HTTP/1.1\r\nHost: h\r\n", errRewrite},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			r.route = func(x *Exchange) (Route, error) {
+				route := Route{Key: Key{Host: "h"}}
+				if len(r.ends) == 0 {
+					route.Rewrite = func(dst []byte, _ *Exchange, body []byte) ([]byte, error) {
+						assert.Equal(t, "body", string(body))
+						return append(dst, tt.rewritten...), nil
+					}
+				}
+				return route, nil
+			}
+			r.read(program, tt.sent+getRequest)
+			if tt.err != nil {
+				r.expect(program, "refused")
+				assert.ErrorIs(t, r.refusal, tt.err)
+				assert.Equal(t, "lingers, FIN", r.closed())
+				r.wantEnds(EndRefused)
+				return
+			}
+			r.connect()
+			r.expect(upstream, tt.rewritten)
+			r.responds()
+			r.expect(upstream, getRequest)
+			r.responds()
+			r.wantEnds(EndComplete, EndComplete)
+			r.wantNothingTwice()
+		})
+	}
+}
+
+// TestMalformedBodyDuringAHold is of a body that is to be rewritten.
+func TestMalformedBodyDuringAHold(t *testing.T) {
+	r := newMachine(t)
+	r.route = func(*Exchange) (Route, error) {
+		return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+	}
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+	r.read(program, "oops")
+	r.expect(program, "refused")
+	assert.Equal(t, "lingers, FIN", r.closed())
+	r.wantEnds(EndRefused)
+}
 
 // TestRefusalBehindAContinue refuses a request after a 100 Continue was sent in
 // part.
@@ -456,6 +525,15 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 			drain(r)
 			r.read(upstream, okResponse[len(okResponse)-1:])
 			r.expect(program, okResponse[len(okResponse)-1:])
+			r.wantEnds(EndComplete)
+		},
+		"before the response to half a request": func(r *machineRig) {
+			r.read(program, half)
+			r.connect()
+			r.expect(upstream, half)
+			drain(r)
+			r.read(upstream, okResponse)
+			r.expect(program, strings.Replace(okResponse, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
 			r.wantEnds(EndComplete)
 		},
 		"within a request that was answered": func(r *machineRig) {

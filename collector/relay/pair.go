@@ -320,9 +320,6 @@ func (p *pair) isKilled() bool {
 
 // feed passes bytes of the program to the machine, before any others.
 func (m *machine) feed(read []byte) {
-	if len(read) == 0 {
-		return
-	}
 	b := m.s.bufs.holding(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}

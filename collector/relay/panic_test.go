@@ -40,6 +40,19 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 	}
 }
 
+// TestPanicOfDial is of the handler that connects: the request is refused.
+func TestPanicOfDial(t *testing.T) { eachWay(t, testPanicOfDial) }
+
+func testPanicOfDial(t *testing.T, newRig maker) {
+	r := newRig(t)
+	r.dial = func(context.Context) (net.Conn, error) { panic("boom") }
+	c := r.client()
+	c.Send(getRequest)
+	c.Expect("HTTP/1.1 501 Refused\r\nContent-Length: 0\r\n\r\n")
+	r.ends(EndRefused)
+	assert.EqualValues(t, 1, r.srv.Stats().Panics, "panics counted")
+}
+
 // TestPanicWhileConnecting fails in a machine whose dial succeeds later.
 func TestPanicWhileConnecting(t *testing.T) { eachWay(t, testPanicWhileConnecting) }
 

@@ -29,7 +29,8 @@ const patience = rawconn.Patience
 // rig is a server between a test that plays the client and the same test
 // playing the upstream, each with raw sockets.
 type rig struct {
-	looping bool // redirected connections are bound for where they arrive
+	looping bool  // redirected connections are bound for where they arrive
+	direct  error // of those: they were not redirected
 	t       testing.TB
 	srv     *Server
 	front   string

@@ -22,8 +22,7 @@ const reclaimTime = 100 * time.Millisecond
 const killTime = time.Second
 
 // Timeouts limit how long the relay waits. They are meant to close dead
-// connections: each should be longer than the program's own timeout. 0 is no
-// limit. A limit may expire after half its time, if that saves a system call.
+// connections: each should be longer than the program's own timeout. 0 is no limit.
 type Timeouts struct {
 	ReadHead     time.Duration // from the first byte of a request to the end of its head
 	ClientIdle   time.Duration // for the next request of a connection

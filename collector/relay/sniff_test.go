@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -26,7 +27,7 @@ func (r *rig) redirected(host string) string {
 	in := r.intake(false)
 	in.Destination = func(nc net.Conn) (netip.AddrPort, error) {
 		if r.looping {
-			return addrPort(nc.LocalAddr()), nil
+			return addrPort(nc.LocalAddr()), r.direct
 		}
 		return addrPort(r.back.Addr()), nil
 	}
@@ -225,6 +226,20 @@ func TestOwnConnectionIsKnown(t *testing.T) {
 	c := r.dialTo(at)
 	c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	c.Expect("HTTP/1.1 501 Refused\r\n")
+}
+
+// TestConnectionWithoutADestination is one that was not redirected.
+func TestConnectionWithoutADestination(t *testing.T) {
+	r := newRig(t)
+	r.looping, r.direct = true, errTest
+	nc, err := net.Dial("tcp", r.redirected("h")) // the reset may come before it returns
+	if err == nil {
+		defer nc.Close()
+		nc.SetDeadline(time.Now().Add(patience))
+		_, err = nc.Read(make([]byte, 1))
+	}
+	assert.ErrorIs(t, err, syscall.ECONNRESET)
+	assert.Zero(t, r.dials.Load())
 }
 
 // FuzzUnserved sends anything to where nothing is served, in two pieces.

@@ -55,7 +55,7 @@ func (p *pair) connect() bool {
 	}
 	switch spoken := p.speech(cfg != nil); {
 	case spoken == speaksNothing:
-		return p.leaveSilently()
+		return false // it is not an exchange
 	case spoken == speaksTLS && cfg != nil:
 		if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
 			return p.stopped()
@@ -228,12 +228,6 @@ func (p *pair) hello() (read []byte, ok bool) {
 	return nil, false
 }
 
-// leaveSilently ends a CONNECT in which nothing was sent. It is not an exchange.
-func (p *pair) leaveSilently() bool {
-	p.m.reported = true
-	return false
-}
-
 // leaveTunnel ends the exchange of a CONNECT, and both connections.
 func (p *pair) leaveTunnel(end End, how closing) bool {
 	p.mu.Lock()
@@ -256,7 +250,6 @@ func (p *pair) plain() bool {
 	p.s.counters.requestBytes.Add(m.x.RequestBytes)
 	p.s.counters.responseBytes.Add(m.x.ResponseBytes)
 	m.h.Plain()
-	m.reported = true
 	if p.up != nil {
 		m.conn, m.got[upstream] = connOpen, receiving
 		m.key, m.upstream = m.x.route.Key, m.x.Upstream

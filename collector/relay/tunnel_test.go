@@ -72,6 +72,34 @@ func TestTunnelTakesWhatCameRightBehindTheConnect(t *testing.T) {
 	up.Deliver("response", c)
 }
 
+// TestTunnelOfAnotherProtocol has programs that might send HTTP send something else, or
+// leave it to the server to begin.
+func TestTunnelOfAnotherProtocol(t *testing.T) {
+	for name, act := range map[string]func(c, up *peer){
+		"binary":             func(c, up *peer) { c.Deliver("\x00\x01", up) },
+		"text":               func(c, up *peer) { c.Deliver("EHLO there\r\n", up) },
+		"a long word":        func(c, up *peer) { c.Deliver(strings.Repeat("x", 40), up) },
+		"a word":             func(c, up *peer) { c.Deliver("HELLO", up) },
+		"a word and the end": func(c, up *peer) { c.Send("HELLO"); c.CloseWrite(); up.Expect("HELLO"); up.ExpectEnd() },
+		"the server's":       func(c, up *peer) { up.Deliver("220 ready\r\n", c); c.Deliver("GET / HTTP/1.1\r\n", up) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.plain, r.srv.sniff = true, 20*time.Millisecond
+			if strings.HasSuffix(name, "end") {
+				r.srv.sniff = time.Hour
+			}
+			c, up := r.tunnel()
+			act(c, up)
+			up.Deliver("response", c)
+			c.Close()
+			up.Close()
+			r.ends(EndComplete)
+			assert.EqualValues(t, 1, r.srv.Stats().Tunnels)
+		})
+	}
+}
+
 func TestTunnelEndsArePassedOn(t *testing.T) {
 	tests := map[string]struct {
 		act  func(t *testing.T, c, up *peer)
@@ -145,6 +173,44 @@ func TestTunnelIsCutByShutdown(t *testing.T) {
 	c.ExpectReset()
 	up.ExpectReset()
 	r.ends(EndStopped)
+}
+
+// TestTunnelThatIsGivenUp has a CONNECT wait for its upstream.
+func TestTunnelThatIsGivenUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		giveUp func(r *rig, c *peer)
+		want   End
+	}{
+		"by the program": {func(_ *rig, c *peer) { c.Reset() }, EndCanceled},
+		"by the server": {func(r *rig, c *peer) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			assert.ErrorIs(t, r.srv.Shutdown(ctx), context.Canceled)
+			c.ExpectReset()
+		}, EndStopped},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			c := r.connecting(connectRequest)
+			tt.giveUp(r, c)
+			n := r.ends(tt.want)
+			assert.False(t, n.began, n)
+		})
+	}
+}
+
+// TestTunnelThatCannotBeOpenedLate has the program begin with something that is not
+// intercepted, as was expected: it is too late for a response.
+func TestTunnelThatCannotBeOpenedLate(t *testing.T) {
+	r := newTLSRig(t)
+	r.dial = func(context.Context) (net.Conn, error) { return nil, errTest }
+	c := r.plainClient()
+	c.Send(connectRequest)
+	c.Expect(established)
+	c.Send("hello")
+	c.ExpectReset()
+	n := r.ends(EndRefused)
+	assert.ErrorIs(t, n.refusal, errTest)
 }
 
 func TestTunnelThatCannotBeOpened(t *testing.T) {

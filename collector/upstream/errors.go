@@ -74,14 +74,14 @@ func dialError(err error, host hostname.Name) *Error {
 	return &Error{Fault: fault, Message: message}
 }
 
-// tlsError converts an error of the TLS handshake with host.
-func tlsError(err error, host hostname.Name) *Error {
+// tlsError converts an error of the TLS handshake with a host or proxy.
+func tlsError(err error, server string) *Error {
 	if _, bad := errors.AsType[*tls.CertificateVerificationError](err); bad {
-		return &Error{Fault: classify.FaultTLS, Message: "The certificate of " + string(host) + " cannot be verified. Name the CA that signed it with --upstream.ca-file.", Lasting: true}
+		return &Error{Fault: classify.FaultTLS, Message: "The certificate of " + server + " cannot be verified. Name the CA that signed it with --upstream.ca-file.", Lasting: true}
 	}
-	why := "The TLS handshake with " + string(host) + " failed. Check that it serves TLS 1.2 or later on that port."
+	why := "The TLS handshake with " + server + " failed. Check that it serves TLS 1.2 or later on that port."
 	if nerr, ok := errors.AsType[net.Error](err); ok && nerr.Timeout() {
-		why = "The TLS handshake with " + string(host) + " timed out. If a device on the path drops large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0; otherwise check that the host serves TLS 1.2 or later on that port."
+		why = "The TLS handshake with " + server + " timed out. If a device on the path drops large ClientHellos, start ksyun-tap with GODEBUG=tlsmlkem=0; otherwise check that it serves TLS 1.2 or later on that port."
 	}
 	return &Error{Fault: classify.FaultTLS, Message: why, Lasting: !isPassing(err)}
 }

@@ -201,7 +201,7 @@ func (p *Proxy) secure(ctx context.Context, nc net.Conn, cfg *tls.Config, wrap f
 	cfg.ClientSessionCache = sessionsOf{cfg.ClientSessionCache, p.auth}
 	tc := tls.Client(wrap(nc, nil), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, &Error{Fault: classify.FaultTLS, Message: "The TLS handshake with the upstream proxy " + p.name + " failed. Name the CA that signed its certificate with --upstream.ca-file.", Lasting: true}
+		return nil, tlsError(err, "the upstream proxy "+p.name)
 	}
 	return tc, nil
 }

@@ -201,7 +201,7 @@ func (d *Dialer) prepare(ctx context.Context, nc net.Conn, t *Target) (net.Conn,
 	}
 	tc := tls.Client(d.cfg.Wrap(nc, nil), d.tlsConfig(string(t.Host)))
 	if err := tc.HandshakeContext(ctx); err != nil {
-		return nil, tlsError(err, t.Host)
+		return nil, tlsError(err, string(t.Host))
 	}
 	return tc, nil
 }

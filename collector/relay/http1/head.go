@@ -171,12 +171,9 @@ func (f *field) shift(by int) {
 const closeField = "Connection: close\r\n"
 
 // AddClose adds "Connection: close" as the last field, moving the rest of the
-// head into the headroom before it.
+// head towards the front of the memory, where there must be room for it.
 func (h *Head) AddClose() {
 	n := len(closeField)
-	if h.start < n {
-		return
-	}
 	last := h.end - 1 // of the empty line
 	if h.mem[last-1] == '\r' {
 		last--

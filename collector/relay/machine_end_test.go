@@ -1,0 +1,174 @@
+package relay
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// later has a second pass.
+func (r *machineRig) later() { r.now = r.now.Add(time.Second) }
+
+// closed is how the program's connection and the upstream's are closed.
+func (r *machineRig) closed() string {
+	names := [...]string{closeFIN: "FIN", closeCut: "cut", closeReset: "RST"}
+	switch {
+	case r.stage == stageLinger:
+		return "lingers, " + names[r.bye[upstream]]
+	case r.over():
+		return names[r.bye[program]] + ", " + names[r.bye[upstream]]
+	}
+	return "open"
+}
+
+const (
+	halfPost  = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo"
+	halfReply = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbo"
+)
+
+// waits has a machine wait for something, by its name.
+func (r *machineRig) waits(what string) {
+	r.t.Helper()
+	switch what {
+	case "a request", "the rest of a head", "a body to be rewritten", "more of what nobody asked for", "a refusal to be taken":
+		r.sendsFirst()
+		r.responds()
+		r.ends = nil
+		r.later()
+	case "the rest of a request", "the rest of a request that was answered":
+		r.read(program, halfPost[:len(halfPost)-1])
+		r.connect()
+		r.written(upstream)
+		r.later()
+		r.read(program, halfPost[len(halfPost)-1:])
+		r.written(upstream)
+	case "a request to be taken":
+		r.read(program, halfPost)
+		r.connect()
+	case "an upstream", "a program that was refused":
+	default:
+		r.sendsFirst()
+		r.later()
+	}
+	switch what {
+	case "the rest of a head":
+		r.read(program, "GET / HT")
+		r.later()
+		r.read(program, "TP/1.1\r\n")
+	case "a body to be rewritten":
+		r.held(nil)
+		r.read(program, strings.Replace(expecting, "other", "h", 1))
+		r.written(program)
+	case "more of what nobody asked for":
+		r.read(upstream, "408")
+		r.expect(program, "408")
+	case "a refusal to be taken":
+		r.route = func(*Exchange) (Route, error) { return Route{}, errors.New("no") }
+		r.read(program, getRequest)
+	case "a program that was refused":
+		r.read(program, "GET\r\n\r\n")
+		r.expect(program, "refused")
+		r.ends = nil
+	case "an upstream":
+		r.read(program, getRequest)
+		r.take()
+	case "the rest of a request that was answered":
+		r.responds()
+		r.ends = nil
+	case "the response to a half-closed program":
+		r.ended(program, receivedEnd, r.now)
+	case "the rest of a response":
+		r.read(upstream, halfReply)
+		r.expect(program, halfReply)
+	case "a response to be taken":
+		r.read(upstream, halfReply)
+	case "the last bytes to be taken":
+		r.read(upstream, halfReply)
+		r.ended(upstream, receivedEnd, r.now)
+	case "more of what is no HTTP":
+		r.read(upstream, "SSH-")
+		r.expect(program, "SSH-")
+	}
+}
+
+// TestDeadlines lets the deadline of each stage pass.
+func TestDeadlines(t *testing.T) {
+	limits := Timeouts{ReadHead: 3 * time.Second, ClientIdle: 5 * time.Second, Response: 7 * time.Second, Stall: 11 * time.Second, HalfClosed: 13 * time.Second, Linger: 17 * time.Second}
+	for what, tt := range map[string]struct {
+		limit  time.Duration // what is left of it
+		closed string
+		ends   []End
+	}{
+		"a request":                               {limits.ClientIdle - time.Second, "FIN, FIN", nil},
+		"the rest of a head":                      {limits.ReadHead - time.Second, "lingers, FIN", nil},
+		"a body to be rewritten":                  {limits.Stall, "lingers, FIN", nil},
+		"an upstream":                             {0, "open", nil},
+		"a request to be taken":                   {limits.Stall, "lingers, FIN", []End{EndTimeout}},
+		"the rest of a request":                   {limits.Stall, "RST, RST", []End{EndCanceled}},
+		"the rest of a request that was answered": {limits.Stall, "RST, RST", nil},
+		"a response":                              {limits.Response - time.Second, "FIN, FIN", []End{EndTimeout}},
+		"the rest of a response":                  {limits.Response, "FIN, FIN", []End{EndTimeout}},
+		"a response to be taken":                  {limits.Stall, "RST, RST", []End{EndCanceled}},
+		"the last bytes to be taken":              {limits.Stall, "RST, RST", []End{EndClosed}},
+		"the response to a half-closed program":   {limits.HalfClosed, "FIN, RST", []End{EndCanceled}},
+		"more of what is no HTTP":                 {limits.HalfClosed, "FIN, FIN", []End{EndBadResponse}},
+		"more of what nobody asked for":           {limits.HalfClosed, "FIN, FIN", nil},
+		"a refusal to be taken":                   {limits.Stall, "RST, RST", []End{EndRefused}},
+		"a program that was refused":              {limits.Linger, "FIN, FIN", nil},
+	} {
+		t.Run(what, func(t *testing.T) {
+			r := newMachine(t)
+			r.s.cfg.Timeouts = limits
+			r.waits(what)
+			at, limited := r.deadline()
+			if assert.Equal(t, tt.limit > 0, limited); !limited {
+				return
+			}
+			assert.Equal(t, r.now.Add(tt.limit), at)
+			r.expired(at)
+			assert.Equal(t, tt.closed, r.closed())
+			r.wantEnds(tt.ends...)
+		})
+	}
+}
+
+// TestEndsInEachStage has either side end while something else is waited for.
+func TestEndsInEachStage(t *testing.T) {
+	for _, tt := range []struct {
+		what            string
+		by              side
+		fin, cut, reset string // how the connections are closed
+		ends            []End  // after a reset
+	}{
+		{"a request", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"a request", upstream, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"the rest of a head", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"the rest of a head", upstream, "lingers, FIN", "cut, cut", "RST, RST", nil},
+		{"a body to be rewritten", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"a body to be rewritten", upstream, "lingers, FIN", "cut, cut", "RST, RST", nil},
+		{"more of what nobody asked for", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"more of what nobody asked for", upstream, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"an upstream", program, "open", "open", "open", nil}, // the dial is given up first
+		{"a response", program, "open", "open", "RST, RST", []End{EndCanceled}},
+		{"the rest of a request", program, "open", "open", "RST, RST", []End{EndCanceled}},
+		{"the rest of a request that was answered", program, "FIN, FIN", "FIN, FIN", "RST, RST", nil},
+		{"the rest of a request that was answered", upstream, "lingers, FIN", "cut, FIN", "RST, RST", nil},
+		{"a response to be taken", program, "open", "open", "RST, RST", []End{EndCanceled}},
+		{"the last bytes to be taken", program, "open", "open", "RST, RST", []End{EndClosed}},
+		{"a refusal to be taken", program, "open", "open", "RST, RST", []End{EndRefused}},
+		{"a program that was refused", program, "FIN, FIN", "FIN, FIN", "FIN, FIN", nil},
+	} {
+		for how, want := range map[reception]string{receivedEnd: tt.fin, receivedCut: tt.cut, receivedReset: tt.reset} {
+			r := newMachine(t)
+			r.waits(tt.what)
+			r.ended(tt.by, how, r.now)
+			assert.Equal(t, want, r.closed(), "%s, side %d, %d", tt.what, tt.by, how)
+			if how == receivedReset {
+				r.wantEnds(tt.ends...)
+			}
+		}
+	}
+}
