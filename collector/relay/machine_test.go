@@ -506,6 +506,19 @@ func TestUnaskedBytesDuringAHold(t *testing.T) {
 	r.wantEnds(EndComplete)
 }
 
+// TestUnaskedBytesDuringAHead has the upstream send bytes before the request is whole.
+func TestUnaskedBytesDuringAHead(t *testing.T) {
+	r := newMachine(t)
+	r.sendsFirst()
+	r.responds()
+	r.read(program, getRequest[:5])
+	r.responds()
+	r.read(program, getRequest[5:])
+	r.expect(upstream, "")
+	assert.Equal(t, "lingers, FIN", r.closed())
+	r.wantEnds(EndComplete)
+}
+
 // TestDrainingWithinAnExchange has draining begin when it is too late to have the
 // response's head say so: the connections close all the same.
 func TestDrainingWithinAnExchange(t *testing.T) {
