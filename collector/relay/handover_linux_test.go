@@ -239,6 +239,48 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 	}
 }
 
+// TestStoppedOnTheWayToALoop stops the server while a connection is handed to a loop.
+func TestStoppedOnTheWayToALoop(t *testing.T) {
+	for name, killed := range map[string]bool{"drained": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			way, goOn := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			r := injecting(newRig, func(at call) error {
+				if at == callWatch {
+					once.Do(func() {
+						close(way)
+						<-goOn
+					})
+				}
+				return nil
+			})(t)
+			c := r.client()
+			<-way
+			r.srv.draining.Store(true)
+			r.srv.each((*pair).drain)
+			if killed {
+				r.srv.each((*pair).kill)
+			}
+			close(goOn)
+			if killed {
+				c.ExpectReset()
+			} else {
+				c.ExpectEnd()
+			}
+			r.isEmpty()
+		})
+	}
+}
+
+// TestLastProcessorIsLeft has two loops wait on two processors.
+func TestLastProcessorIsLeft(t *testing.T) {
+	assert.False(t, occupy(1))
+	assert.True(t, occupy(2))
+	assert.False(t, occupy(2))
+	occupied.Add(-1)
+	assert.Zero(t, occupied.Load())
+}
+
 // TestEventOfFormerSocket reports an event to a loop that came before the descriptor
 // was used again: it is not one of the present socket.
 func TestEventOfFormerSocket(t *testing.T) {

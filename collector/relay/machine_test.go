@@ -236,6 +236,19 @@ func TestRewrittenRequests(t *testing.T) {
 	}
 }
 
+// TestRewritingTakesMemory has a request that is short be rewritten where memory is.
+func TestRewritingTakesMemory(t *testing.T) {
+	r := newMachine(t)
+	r.s.bufs.limit = 1
+	r.route = func(*Exchange) (Route, error) {
+		return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+	}
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 7000\r\n\r\n"+strings.Repeat("x", 7000))
+	r.expect(program, "refused")
+	assert.ErrorIs(t, r.refusal, ErrNoBuffers)
+	r.wantEnds(EndRefused)
+}
+
 // TestMalformedBodyDuringAHold is of a body that is to be rewritten.
 func TestMalformedBodyDuringAHold(t *testing.T) {
 	r := newMachine(t)
