@@ -187,6 +187,29 @@ func TestWantOfDescriptorsIsNamed(t *testing.T) {
 	}
 }
 
+// TestWantOfDescriptorsMakesRoom is TestWantOfDescriptorsIsNamed while another connection
+// waits for a request: it is closed instead.
+func TestWantOfDescriptorsMakesRoom(t *testing.T) {
+	for request, failing := range map[string]call{getRequest: callDuplicate, connectRequest: callConnection} {
+		var short atomic.Bool
+		r := injecting(newRig, func(at call) error {
+			if at == failing && short.CompareAndSwap(true, false) {
+				return unix.EMFILE
+			}
+			return nil
+		})(t)
+		waiting, up := r.serves()
+		r.waits(1)
+		c := r.client()
+		r.waits(2)
+		short.Store(true)
+		c.Send(request)
+		r.upstream()
+		waiting.ExpectEnd()
+		up.ExpectEnd()
+	}
+}
+
 // TestUnwatchedIsServed has no socket watched by a loop: goroutines serve it.
 func TestUnwatchedIsServed(t *testing.T) {
 	for name, from := range map[string]int64{"the program's": 1, "the upstream's": 2} {
