@@ -207,7 +207,7 @@ func TestRewrittenRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newMachine(t)
-			r.route = func(x *Exchange) (Route, error) {
+			r.route = func(*Exchange) (Route, error) {
 				route := Route{Key: Key{Host: "h"}}
 				if len(r.ends) == 0 {
 					route.Rewrite = func(dst []byte, _ *Exchange, body []byte) ([]byte, error) {
@@ -418,6 +418,19 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 			r.wantEnds(EndComplete, EndComplete)
 			r.wantNothingTwice()
 		})
+	}
+}
+
+// TestEmptyReadsTakeNoMemory reads from both sides of an idle pair, as within TLS where a
+// record has no data.
+func TestEmptyReadsTakeNoMemory(t *testing.T) {
+	r := newMachine(t)
+	r.sendsFirst()
+	r.responds()
+	for _, from := range []side{program, upstream} {
+		r.space(from)
+		r.nothing(from)
+		assert.Zero(t, r.s.bufs.inUse.Load())
 	}
 }
 
