@@ -187,6 +187,29 @@ func TestWantOfDescriptorsIsNamed(t *testing.T) {
 	}
 }
 
+// TestWantOfDescriptorsMakesRoom is TestWantOfDescriptorsIsNamed while another connection
+// waits for a request: it is closed instead.
+func TestWantOfDescriptorsMakesRoom(t *testing.T) {
+	for request, failing := range map[string]call{getRequest: callDuplicate, connectRequest: callConnection} {
+		var short atomic.Bool
+		r := injecting(newRig, func(at call) error {
+			if at == failing && short.CompareAndSwap(true, false) {
+				return unix.EMFILE
+			}
+			return nil
+		})(t)
+		waiting, up := r.serves()
+		r.waits(1)
+		c := r.client()
+		r.waits(2)
+		short.Store(true)
+		c.Send(request)
+		r.upstream()
+		waiting.ExpectEnd()
+		up.ExpectEnd()
+	}
+}
+
 // TestUnwatchedIsServed has no socket watched by a loop: goroutines serve it.
 func TestUnwatchedIsServed(t *testing.T) {
 	for name, from := range map[string]int64{"the program's": 1, "the upstream's": 2} {
@@ -237,6 +260,48 @@ func TestKilledOnTheWayFromALoop(t *testing.T) {
 			r.isEmpty()
 		})
 	}
+}
+
+// TestStoppedOnTheWayToALoop stops the server while a connection is handed to a loop.
+func TestStoppedOnTheWayToALoop(t *testing.T) {
+	for name, killed := range map[string]bool{"drained": false, "killed": true} {
+		t.Run(name, func(t *testing.T) {
+			way, goOn := make(chan struct{}), make(chan struct{})
+			var once sync.Once
+			r := injecting(newRig, func(at call) error {
+				if at == callWatch {
+					once.Do(func() {
+						close(way)
+						<-goOn
+					})
+				}
+				return nil
+			})(t)
+			c := r.client()
+			<-way
+			r.srv.draining.Store(true)
+			r.srv.each((*pair).drain)
+			if killed {
+				r.srv.each((*pair).kill)
+			}
+			close(goOn)
+			if killed {
+				c.ExpectReset()
+			} else {
+				c.ExpectEnd()
+			}
+			r.isEmpty()
+		})
+	}
+}
+
+// TestLastProcessorIsLeft has two loops wait on two processors.
+func TestLastProcessorIsLeft(t *testing.T) {
+	assert.False(t, occupy(1))
+	assert.True(t, occupy(2))
+	assert.False(t, occupy(2))
+	occupied.Add(-1)
+	assert.Zero(t, occupied.Load())
 }
 
 // TestEventOfFormerSocket reports an event to a loop that came before the descriptor

@@ -236,6 +236,20 @@ func TestSecuredIsToldOnce(t *testing.T) {
 	})
 }
 
+// TestHandshakeLeavesNoDeadline makes a call after the time that the handshake might have
+// taken.
+func TestHandshakeLeavesNoDeadline(t *testing.T) { eachWay(t, testHandshakeLeavesNoDeadline) }
+
+func testHandshakeLeavesNoDeadline(t *testing.T, newRig maker) {
+	r := newRig(t, func(c *Config) { c.Timeouts.TLSHandshake = inTime })
+	c, up := r.serves()
+	up.SetReadDeadline(time.Now().Add(2 * inTime))
+	_, err := up.Read(make([]byte, 1))
+	require.True(t, isTimeout(err), "the upstream saw %v", err)
+	up.SetReadDeadline(time.Now().Add(patience))
+	r.calls(c, up)
+}
+
 func TestShutdownEndsHandshakesAndIdleTLS(t *testing.T) {
 	r := newTLSRig(t)
 	idle := r.client()

@@ -250,3 +250,11 @@ func TestTurnedAway(t *testing.T) {
 		})
 	}
 }
+
+// TestTurnedAwayStays has a connection beyond the limit stay open: its place is for others.
+func TestTurnedAwayStays(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxConnections, c.Timeouts.Linger = 1, 20*time.Millisecond })
+	r.begin(getRequest)
+	r.plainClient().Expect("HTTP/1.1 503 Busy\r\n\r\n")
+	rawconn.Await(t, func() bool { return len(r.srv.turned) == 0 }, "the connection is not closed")
+}

@@ -48,6 +48,8 @@ func (r *machineRig) waits(what string) {
 	case "a request to be taken":
 		r.read(program, halfPost)
 		r.connect()
+		r.later()
+		r.wrote(upstream, 1, r.now)
 	case "an upstream", "a program that was refused":
 	default:
 		r.sendsFirst()

@@ -207,7 +207,7 @@ func TestRewrittenRequests(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newMachine(t)
-			r.route = func(x *Exchange) (Route, error) {
+			r.route = func(*Exchange) (Route, error) {
 				route := Route{Key: Key{Host: "h"}}
 				if len(r.ends) == 0 {
 					route.Rewrite = func(dst []byte, _ *Exchange, body []byte) ([]byte, error) {
@@ -234,6 +234,19 @@ func TestRewrittenRequests(t *testing.T) {
 			r.wantNothingTwice()
 		})
 	}
+}
+
+// TestRewritingTakesMemory has a request that is short be rewritten where memory is.
+func TestRewritingTakesMemory(t *testing.T) {
+	r := newMachine(t)
+	r.s.bufs.limit = 1
+	r.route = func(*Exchange) (Route, error) {
+		return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+	}
+	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 7000\r\n\r\n"+strings.Repeat("x", 7000))
+	r.expect(program, "refused")
+	assert.ErrorIs(t, r.refusal, ErrNoBuffers)
+	r.wantEnds(EndRefused)
 }
 
 // TestMalformedBodyDuringAHold is of a body that is to be rewritten.
@@ -408,6 +421,19 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 	}
 }
 
+// TestEmptyReadsTakeNoMemory reads from both sides of an idle pair, as within TLS where a
+// record has no data.
+func TestEmptyReadsTakeNoMemory(t *testing.T) {
+	r := newMachine(t)
+	r.sendsFirst()
+	r.responds()
+	for _, from := range []side{program, upstream} {
+		r.space(from)
+		r.nothing(from)
+		assert.Zero(t, r.s.bufs.inUse.Load())
+	}
+}
+
 // TestInterimResponsesFillMemory has interim responses fill what the upstream is read
 // into to the brim. Memory that is given back twice would be used by two pairs at
 // once.
@@ -503,6 +529,19 @@ func TestUnaskedBytesDuringAHold(t *testing.T) {
 	if !r.over() && r.stage != stageLinger {
 		t.Errorf("stage %d", r.stage)
 	}
+	r.wantEnds(EndComplete)
+}
+
+// TestUnaskedBytesDuringAHead has the upstream send bytes before the request is whole.
+func TestUnaskedBytesDuringAHead(t *testing.T) {
+	r := newMachine(t)
+	r.sendsFirst()
+	r.responds()
+	r.read(program, getRequest[:5])
+	r.responds()
+	r.read(program, getRequest[5:])
+	r.expect(upstream, "")
+	assert.Equal(t, "lingers, FIN", r.closed())
 	r.wantEnds(EndComplete)
 }
 
