@@ -235,7 +235,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	limits.ApplyMemory()
 	cfg.Loops = loops()
-	cfg.MaxConnections = maxConnections(s)
+	cfg.MaxConnections, cfg.MaxTurnedAway = maxConnections(s), limits.TurnedAway()
 	if cfg.MaxConnections < s.MaxConnections {
 		t.log.Warn(tooManyConnections(s.MaxConnections, cfg.MaxConnections))
 	}
