@@ -23,6 +23,8 @@ const (
 	leastReserved, mostReserved = 32, 256
 	// turnedShare is the divisor of the reserve for connections beyond the limit.
 	turnedShare, mostTurned = 4, 32
+	// webShare is that of the web listeners' connections.
+	webShare = 4
 )
 
 // ApplyMemory sets the memory limit of the garbage collector to 90 % of the limit
@@ -62,6 +64,17 @@ func turnedAway(descriptors uint64) int {
 		return mostTurned
 	}
 	return min(reserved(int(descriptors))/turnedShare, mostTurned)
+}
+
+// WebConnections returns how many connections the web listeners may have, so that they
+// leave the rest of the reserve to everything else.
+func WebConnections() int { return webConnections(descriptors()) }
+
+func webConnections(descriptors uint64) int {
+	if descriptors == 0 || descriptors > math.MaxInt32 {
+		return mostReserved / webShare
+	}
+	return reserved(int(descriptors)) / webShare
 }
 
 // reserved returns how many file descriptors are not for programs' connections.

@@ -45,6 +45,12 @@ func TestTurnedAway(t *testing.T) {
 	}
 }
 
+func TestWebConnections(t *testing.T) {
+	for descriptors, want := range map[uint64]int{0: 64, 64: 8, 256: 16, 1024: 64, 20000: 64, 1 << 40: 64} {
+		assert.Equal(t, want, webConnections(descriptors), "%d descriptors", descriptors)
+	}
+}
+
 func TestCgroupMemory(t *testing.T) {
 	const proc, v2, v1 = "/proc/self/cgroup", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 	for name, tt := range map[string]struct {
