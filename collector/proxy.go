@@ -53,6 +53,9 @@ type Config struct {
 	// replaces the one that has been idle for the longest, or is answered with
 	// 503 if none is idle. 0 means no limit.
 	MaxConnections int
+	// MaxTurnedAway limits how many connections beyond MaxConnections are answered
+	// at the same time; others are closed without a response. 0 means 32.
+	MaxTurnedAway int
 	// Loops is relay.Config.Loops.
 	Loops int
 	// CredentialKey is the key of the hash that identifies access keys
@@ -141,9 +144,9 @@ func (p *Proxy) relayConfig(cfg *Config) relay.Config {
 		InspectBytes:   cmp.Or(max(0, cfg.InspectBytes), DefaultInspectBytes),
 		TailBytes:      classify.TailBytes,
 		BufferBytes:    cfg.BufferBytes,
-		MaxConnections: cfg.MaxConnections,
-		Loops:          cfg.Loops,
-		Guard:          p.guard,
+		MaxConnections: cfg.MaxConnections, MaxTurnedAway: cfg.MaxTurnedAway,
+		Loops: cfg.Loops,
+		Guard: p.guard,
 	}
 }
 

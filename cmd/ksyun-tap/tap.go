@@ -120,7 +120,7 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 		Dropped: t.metrics.DropCounter(metrics.SinkLogs),
 	})
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{usererror.At("--log.file", err)}
 	}
 	telemetry := otlp.ReadEnvironment(os.Getenv)
 	t.push = push.New(ctx, push.Config{
@@ -235,7 +235,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 	}
 	limits.ApplyMemory()
 	cfg.Loops = loops()
-	cfg.MaxConnections = maxConnections(s)
+	cfg.MaxConnections, cfg.MaxTurnedAway = maxConnections(s), limits.TurnedAway()
 	if cfg.MaxConnections < s.MaxConnections {
 		t.log.Warn(tooManyConnections(s.MaxConnections, cfg.MaxConnections))
 	}

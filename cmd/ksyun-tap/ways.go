@@ -13,6 +13,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
+	"github.com/ksyun-tap/ksyun-tap/internal/limits"
 	"github.com/ksyun-tap/ksyun-tap/internal/systemd"
 	"github.com/ksyun-tap/ksyun-tap/internal/tapclient"
 )
@@ -109,7 +110,10 @@ func (t *tap) webServers(s *config.Settings) (err error) {
 			}
 		}
 	}
-	cfg := web.ServerConfig{Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web")}
+	cfg := web.ServerConfig{Handler: t.pages, ConfigFile: s.WebConfigFile, Log: t.log.Named("web"), MaxConnections: limits.WebConnections()}
+	if len(public) > 0 { // there are two servers
+		cfg.MaxConnections = max(1, cfg.MaxConnections/2)
+	}
 	if t.admin, err = web.NewServer(cfg, admin...); err != nil {
 		return usageError{err}
 	}

@@ -259,7 +259,7 @@ func (g generator) request() *plan {
 	}
 	framed := ""
 	switch body := g.content(); {
-	case g.chance(40):
+	case g.chance(40), version == "HTTP/1.0" && slices.Contains([]string{"GET", "HEAD", "DELETE"}, p.method): // which are refused with one
 	case version == "HTTP/1.1" && g.chance(50):
 		add("Transfer-Encoding: chunked")
 		p.body, framed = body, g.chunked(body)

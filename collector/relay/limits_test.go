@@ -212,21 +212,21 @@ func testLargeRequestsShareTheBudget(t *testing.T, newRig maker) {
 }
 
 // TestTurnedAway has connections beyond the limit at the same time. Where TLS is
-// expected none is answered, elsewhere no more than 32 at once; all are counted and
-// closed.
+// expected none is answered, elsewhere no more than MaxTurnedAway at once; all are
+// counted and closed.
 func TestTurnedAway(t *testing.T) {
-	const more = 40
+	const more, most = 40, 8
 	for name, tt := range map[string]struct {
 		addr func(r *rig) string
 		most int
 	}{
-		"plain":               {func(r *rig) string { return r.front }, 32},
+		"plain":               {func(r *rig) string { return r.front }, most},
 		"TLS":                 {func(r *rig) string { return r.frontTLS }, 0},
 		"TLS in our own name": {(*rig).ownTLS, 0},
 		"redirected":          {func(r *rig) string { return r.redirected("h") }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.MaxConnections, c.Timeouts.Linger = 1, time.Hour })
+			r := newRig(t, func(c *Config) { c.MaxConnections, c.MaxTurnedAway, c.Timeouts.Linger = 1, most, time.Hour })
 			r.begin(getRequest)
 			turned := make([]net.Conn, more)
 			for i := range turned { // open until all are refused, so that each answered one takes its place

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -63,6 +64,9 @@ type Config struct {
 	// connection that has been idle for longest is closed for a new one; if none is
 	// idle, the new one is refused. 0 is no limit.
 	MaxConnections int
+	// MaxTurnedAway limits how many refused connections are answered at the same
+	// time; others are closed without a response. 0 is 32.
+	MaxTurnedAway int
 	// Loops is the number of threads that drive connections, on systems that have
 	// loops; 0 is GOMAXPROCS, and a negative number is none. Each may occupy
 	// a processor of the scheduler while it waits, except the last one, so GOMAXPROCS
@@ -181,7 +185,7 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
 		pairs:     make(map[*pair]struct{}),
-		turned:    make(chan struct{}, 32),
+		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/writable"
+	"github.com/ksyun-tap/ksyun-tap/usererror"
 )
 
 // output is the destination of lines.
@@ -41,10 +42,12 @@ func openOutput(path string) (*output, error) {
 	}
 	f, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, usererror.Wrap(fmt.Errorf("open log: %w", err), fileHint)
 	}
 	return &output{f, f}, nil
 }
+
+const fileHint = "name a file that this user can write, in a directory that exists"
 
 // CheckFile returns an error if the log file at path could not be opened. It
 // does not create the file.
@@ -59,10 +62,10 @@ func CheckFile(path string) error {
 		}
 		return o.close()
 	case !os.IsNotExist(err):
-		return fmt.Errorf("open log: %w", err)
+		return usererror.Wrap(fmt.Errorf("open log: %w", err), fileHint)
 	}
 	if err := writable.Check(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("open log: create %s: %w", path, err)
+		return usererror.Wrap(fmt.Errorf("open log: create %s: %w", path, err), fileHint)
 	}
 	return nil
 }

@@ -31,6 +31,10 @@ type ServerConfig struct {
 	// for TLS and basic authentication. If it is "", neither is used. The file is
 	// read again for each connection, so that certificates and users may change.
 	ConfigFile string
+	// MaxConnections limits the connections of all listeners together. For one
+	// beyond it, the one that has been idle for longest is closed or, if none is
+	// idle, the one whose request began first. 0 is no limit.
+	MaxConnections int
 	// Log receives errors of connections. If nil, they are not logged.
 	Log *zap.Logger
 }
@@ -58,6 +62,7 @@ func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 		log:        slog.New(zapslog.NewHandler(log.Core(), zapslog.WithName("web"))),
 		listeners:  listeners,
 	}
+	open := newConns(cfg.MaxConnections)
 	for range listeners {
 		srv := &http.Server{
 			Handler:           cfg.Handler,
@@ -67,6 +72,9 @@ func NewServer(cfg ServerConfig, listeners ...net.Listener) (*Server, error) {
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
 			ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+		}
+		if cfg.MaxConnections > 0 {
+			srv.ConnState = open.note
 		}
 		// It is called once, when the toolkit has put authentication in front of the
 		// handler and before the first connection is accepted.

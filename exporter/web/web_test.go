@@ -474,6 +474,52 @@ func TestBadWebConfig(t *testing.T) {
 	assert.NoError(t, web.CheckConfig(""), "no file")
 }
 
+// TestMaxConnections has more connections than there may be. First those close that
+// have sent nothing, then the one that has waited longest for a response.
+func TestMaxConnections(t *testing.T) {
+	began := make(chan struct{})
+	addr := serve(t, web.ServerConfig{MaxConnections: 3, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wait" {
+			began <- struct{}{}
+			<-r.Context().Done()
+		}
+	})}, 1)[0]
+	dial := func(request string) net.Conn {
+		nc, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { nc.Close() })
+		_, err = io.WriteString(nc, request)
+		require.NoError(t, err)
+		return nc
+	}
+	wait := func() net.Conn {
+		nc := dial("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n")
+		<-began
+		return nc
+	}
+	ends := func(nc net.Conn) {
+		got, err := io.ReadAll(nc)
+		assert.NoError(t, err)
+		assert.Empty(t, got)
+	}
+
+	longest := wait()
+	wait()
+	silent := dial("")
+	for range 3 {
+		next := dial("")
+		ends(silent)
+		silent = next
+	}
+	wait()
+	ends(silent)
+	served := dial("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	ends(longest)
+	got, err := io.ReadAll(served)
+	require.NoError(t, err)
+	assert.Contains(t, string(got), "HTTP/1.1 200 OK")
+}
+
 func TestShutdownBeforeServe(t *testing.T) {
 	l := rawconn.Listen(t)
 	s, err := web.NewServer(web.ServerConfig{Handler: handler(nil)}, l)

@@ -21,6 +21,10 @@ const (
 	// Descriptors are reserved for everything except programs' connections: the
 	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256
+	// turnedShare is the divisor of the reserve for connections beyond the limit.
+	turnedShare, mostTurned = 4, 32
+	// webShare is that of the web listeners' connections.
+	webShare = 4
 )
 
 // ApplyMemory sets the memory limit of the garbage collector to 90 % of the limit
@@ -51,6 +55,33 @@ func Connections(wanted int, secure bool) (fits int) {
 	return connections(wanted, secure, descriptors(), debug.SetMemoryLimit(-1))
 }
 
+// TurnedAway returns how many connections beyond the limit may be answered at the same
+// time. Each has a file descriptor of the reserve until then.
+func TurnedAway() int { return turnedAway(descriptors()) }
+
+func turnedAway(descriptors uint64) int {
+	if descriptors == 0 || descriptors > math.MaxInt32 {
+		return mostTurned
+	}
+	return min(reserved(int(descriptors))/turnedShare, mostTurned)
+}
+
+// WebConnections returns how many connections the web listeners may have, so that they
+// leave the rest of the reserve to everything else.
+func WebConnections() int { return webConnections(descriptors()) }
+
+func webConnections(descriptors uint64) int {
+	if descriptors == 0 || descriptors > math.MaxInt32 {
+		return mostReserved / webShare
+	}
+	return reserved(int(descriptors)) / webShare
+}
+
+// reserved returns how many file descriptors are not for programs' connections.
+func reserved(descriptors int) int {
+	return max(leastReserved, min(mostReserved, descriptors/4))
+}
+
 func connections(wanted int, secure bool, descriptors uint64, memory int64) int {
 	n := wanted
 	if n == 0 && memory < math.MaxInt64 {
@@ -63,8 +94,7 @@ func connections(wanted int, secure bool, descriptors uint64, memory int64) int 
 	if descriptors == 0 || descriptors > math.MaxInt32 {
 		return n
 	}
-	free := int(descriptors)
-	free -= max(leastReserved, min(mostReserved, free/4))
+	free := int(descriptors) - reserved(int(descriptors))
 	if fits := max(free/2, 1); n == 0 || fits < n {
 		return fits
 	}

@@ -39,6 +39,18 @@ func TestConnections(t *testing.T) {
 	}
 }
 
+func TestTurnedAway(t *testing.T) {
+	for descriptors, want := range map[uint64]int{0: 32, 64: 8, 128: 8, 256: 16, 512: 32, 20000: 32, 1 << 40: 32} {
+		assert.Equal(t, want, turnedAway(descriptors), "%d descriptors", descriptors)
+	}
+}
+
+func TestWebConnections(t *testing.T) {
+	for descriptors, want := range map[uint64]int{0: 64, 64: 8, 256: 16, 1024: 64, 20000: 64, 1 << 40: 64} {
+		assert.Equal(t, want, webConnections(descriptors), "%d descriptors", descriptors)
+	}
+}
+
 func TestCgroupMemory(t *testing.T) {
 	const proc, v2, v1 = "/proc/self/cgroup", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 	for name, tt := range map[string]struct {

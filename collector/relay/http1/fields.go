@@ -17,10 +17,25 @@ type fieldNotes struct {
 	namesUpgrade  bool // in Connection
 	namesSettings bool // HTTP2-Settings in Connection
 
+	once                                once // which of these fields there are
 	proxyConnection, proxyAuthorization bool // the field is there
 	upgrade, h2c                        bool // Upgrade is there; it offers h2c
 	settings                            int  // HTTP2-Settings fields
 }
+
+// once has a bit for each field that decides whether and how a request is carried
+// out, and of which recipients read only one: not all of them the same.
+type once uint8
+
+const (
+	onceAuthorization once = 1 << iota
+	onceContentRange
+	onceIfMatch
+	onceIfNoneMatch
+	onceIfModifiedSince
+	onceIfUnmodifiedSince
+	onceIfRange
+)
 
 // parseFields reads all field lines. Every line is known to end with CRLF.
 func (q *Request) parseFields() error {
@@ -86,6 +101,13 @@ func (q *Request) note(name, raw, value []byte) (kind, error) {
 			}
 			return kindUpgrade, nil
 		}
+	case len("if-match"): // and if-range
+		switch {
+		case equalFold(name, "if-match"):
+			return 0, q.noteOnce(onceIfMatch)
+		case equalFold(name, "if-range"):
+			return 0, q.noteOnce(onceIfRange)
+		}
 	case len("connection"):
 		if equalFold(name, "connection") {
 			return kindConnection, q.noteOptions(value)
@@ -95,6 +117,15 @@ func (q *Request) note(name, raw, value []byte) (kind, error) {
 			n, ok := number(value)
 			q.badForwards = q.badForwards || !ok || q.maxForwards >= 0
 			q.maxForwards = n
+		}
+	case len("authorization"): // and content-range, if-none-match
+		switch {
+		case equalFold(name, "authorization"):
+			return 0, q.noteOnce(onceAuthorization)
+		case equalFold(name, "content-range"):
+			return 0, q.noteOnce(onceContentRange)
+		case equalFold(name, "if-none-match"):
+			return 0, q.noteOnce(onceIfNoneMatch)
 		}
 	case len("content-length"): // and http2-settings
 		switch {
@@ -112,21 +143,35 @@ func (q *Request) note(name, raw, value []byte) (kind, error) {
 			q.proxyConnection = true
 			return kindProxyConnection, nil
 		}
-	case len("transfer-encoding"):
-		if equalFold(name, "transfer-encoding") {
+	case len("transfer-encoding"): // and if-modified-since
+		switch {
+		case equalFold(name, "transfer-encoding"):
 			if hasTab(raw) {
 				return 0, errTab
 			}
 			q.codings++
 			q.chunked = equalFold(value, "chunked")
+		case equalFold(name, "if-modified-since"):
+			return 0, q.noteOnce(onceIfModifiedSince)
 		}
-	case len("proxy-authorization"):
-		if equalFold(name, "proxy-authorization") {
+	case len("proxy-authorization"): // and if-unmodified-since
+		switch {
+		case equalFold(name, "proxy-authorization"):
 			q.proxyAuthorization = true
 			return kindProxyAuthorization, nil
+		case equalFold(name, "if-unmodified-since"):
+			return 0, q.noteOnce(onceIfUnmodifiedSince)
 		}
 	}
 	return kindOther, nil
+}
+
+func (q *Request) noteOnce(field once) error {
+	if q.once&field != 0 {
+		return errRepeated
+	}
+	q.once |= field
+	return nil
 }
 
 func hasTab(b []byte) bool { return bytes.IndexByte(b, '\t') >= 0 }
@@ -185,6 +230,8 @@ func (q *Request) check() error {
 		return errCoding
 	case (q.Form == FormAuthority || trace) && (q.length > 0 || q.chunked):
 		return errNoBody
+	case q.minor == 0 && q.length > 0 && ignoresBody(method):
+		return errBodyIn10
 	case q.halfOffer():
 		return errHalfOffer
 	}
@@ -204,6 +251,16 @@ func (q *Request) check() error {
 		}
 	}
 	return nil
+}
+
+// ignoresBody reports whether servers of HTTP/1.0 may take the body of a request of
+// that method for the next request (RFC 1945, 7.2 and 8).
+func ignoresBody(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "DELETE":
+		return true
+	}
+	return false
 }
 
 // halfOffer reports whether there are some, but not all parts of an offer to

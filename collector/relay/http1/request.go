@@ -113,6 +113,8 @@ func (q *Request) parseRequestLine(line []byte) error {
 		return errRequestLine
 	case n == 0 || line[n] != ' ':
 		return errMethod
+	case string(line[:n]) == "PRI":
+		return errPreface
 	case len(line) < n+1+version:
 		return errRequestLine
 	}

@@ -118,6 +118,11 @@ func TestRefusesWhatPeersRefuse(t *testing.T) {
 // deliberate has the requests that the relay passes on although a peer refuses
 // them, with the reason.
 var deliberate = map[string]string{
+	"absolute, other host":      namesDiffer,
+	"absolute, other port":      namesDiffer,
+	"absolute, host with a dot": namesDiffer,
+	"absolute, address twice":   namesDiffer,
+	"upgrade websocket, no key": "asks for nothing that is passed on: the offer is removed",
 	"absolute with query alone": "is legal (RFC 9110, 4.2.1), and passed on with a path",
 	"absolute, underscore":      "is how containers are named; nginx takes it in Host",
 	"long name":                 "is a limit on one name; the relay limits the head",
@@ -132,9 +137,12 @@ var deliberate = map[string]string{
 // unrouted has the requests that are well formed but that the tap cannot route,
 // with the reason; the peers know their upstream by configuration.
 var unrouted = map[string]string{
-	"absolute https": "asks for TLS to the upstream, which speaks none here",
-	"no host, 1.0":   "names no host",
+	"absolute https":          "asks for TLS to the upstream, which speaks none here",
+	"absolute, untapped host": "names two hosts, of which one is not tapped",
+	"no host, 1.0":            "names no host",
 }
+
+const namesDiffer = "is what the vendor's examples do, with tapped hosts only; it goes to the host of the target"
 
 const otherMethods = "is a token; the upstream decides which methods there are"
 
@@ -398,6 +406,11 @@ func furtherVectors() map[string]string {
 		"absolute with port":            target("http://h:8080/x", " h:8080"),
 		"absolute default port":         target("http://h:80/", " h"),
 		"absolute, host default port":   target("http://h/", " h:80"),
+		"absolute, other host":          target("http://h/", " a_b"),
+		"absolute, other port":          target("http://h/", " h:81"),
+		"absolute, host with a dot":     target("http://h/", " h."),
+		"absolute, address twice":       target("http://127.0.0.1/", " [::ffff:127.0.0.1]"),
+		"absolute, untapped host":       target("http://h/", " i"),
 		"absolute empty port":           target("http://h:/", " h"),
 		"absolute without path":         target("http://h", " h"),
 		"absolute with query alone":     target("http://h?a=b", " h"),
@@ -544,11 +557,11 @@ func furtherVectors() map[string]string {
 		"connection names itself":       fields("Connection: connection"),
 		"proxy-connection":              fields("Proxy-Connection: keep-alive"),
 		"upgrade websocket":             fields("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13"),
+		"upgrade websocket, no key":     fields("Connection: Upgrade\r\nUpgrade: websocket"),
 		"upgrade without connection":    fields("Upgrade: foo"),
 		"upgrade h2c whole":             fields("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__"),
 		"upgrade empty":                 fields("Connection: upgrade\r\nUpgrade:"),
 		"method of 1000":                strings.Repeat("M", 1000) + " / HTTP/1.1\r\n" + host + "\r\n",
-		"method PRI":                    "PRI * HTTP/1.1\r\n" + host + "\r\n",
 		"method connect, lower case":    "connect h:443 HTTP/1.1\r\n" + host + "\r\n",
 		"http 1.1 twice":                "GET / HTTP/1.1 HTTP/1.1\r\n" + host + "\r\n",
 		"http 3 digits":                 "GET / HTTP/1.1.1\r\n" + host + "\r\n",
