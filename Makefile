@@ -145,7 +145,7 @@ $(CYCLONEDX):
 	GOBIN=$(BIN) $(GO) install $(QUICKLY) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
 
 $(HELM):
-	GOBIN=$(BIN) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) helm.sh/helm/v4/cmd/helm@$(HELM_V)
 
 $(KUSTOMIZE):
 	GOBIN=$(BIN) $(GO) install $(QUICKLY) sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_V)
