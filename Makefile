@@ -78,13 +78,15 @@ packages: $(NFPM) package-inputs ## Build the packages of VERSION, as 1.2.3, for
 demo: ## Run the demo: simulator, traffic, tap and page.
 	$(GO) run ./cmd/ksyun-tap demo
 
+# The first command vets what it tests. For the others, go vet ./... and make lint do: vetting
+# again takes all that they import, which are Prometheus' and Kubernetes' packages, too.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./collector/relay ./exporter/diagnosis ./exporter/journal/disk ./exporter/metrics ./... # the slowest first
-	$(GO) test -run '^Test(EnvironmentMatrix|MemoryIsBounded|NoSecret)$$' ./cmd/ksyun-tap ./exporter/diagnosis ./exporter/evidence # those that are built without it
-	$(GO) test -C test -race ./soak
-	$(GO) test -C test ./alerts ./day ./manifest ./promcheck # one goroutine each, or other programs' packages: slow with the race detector
-	$(GO) test -C tools ./...
+	$(GO) test -vet=off -run '^Test(EnvironmentMatrix|MemoryIsBounded|NoSecret)$$' ./cmd/ksyun-tap ./exporter/diagnosis ./exporter/evidence # those that are built without it
+	$(GO) test -C test -vet=off -race ./soak
+	$(GO) test -C test -vet=off ./alerts ./day ./manifest ./promcheck # one goroutine each, or other programs' packages: slow with the race detector
+	$(GO) test -C tools -vet=off ./...
 
 .PHONY: alerts-table
 alerts-table: ## Replay every scenario through the alerts, and write the table of docs/alerts.md (some minutes).
@@ -143,10 +145,10 @@ $(CYCLONEDX):
 	GOBIN=$(BIN) $(GO) install $(QUICKLY) github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_V)
 
 $(HELM):
-	GOBIN=$(BIN) $(GO) install helm.sh/helm/v4/cmd/helm@$(HELM_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) helm.sh/helm/v4/cmd/helm@$(HELM_V)
 
 $(KUSTOMIZE):
-	GOBIN=$(BIN) $(GO) install sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_V)
+	GOBIN=$(BIN) $(GO) install $(QUICKLY) sigs.k8s.io/kustomize/kustomize/v5@$(KUSTOMIZE_V)
 
 # A minimal system, for the tests of the packages.
 $(DEBIAN):
@@ -155,16 +157,18 @@ $(DEBIAN):
 	rm -rf $(BIN)/debian/var/cache/apt/archives/*.deb $(BIN)/debian/var/lib/apt/lists/*
 	tar --numeric-owner -C $(BIN)/debian -cf $@.new . && rm -rf $(BIN)/debian && mv $@.new $@
 
-.PHONY: e2e-tools
-e2e-tools: $(DEBIAN) $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM) ## Build what the end-to-end tests use.
+.PHONY: e2e-tools e2e-debian e2e-programs
+e2e-tools: e2e-debian e2e-programs ## Build what the end-to-end tests use.
+e2e-debian: $(DEBIAN)
+e2e-programs: $(GORELEASER) $(HELM) $(OTELCOL) $(CYCLONEDX) $(KUSTOMIZE) $(NFPM)
 
 # The tests build the tap with the race detector; those who call it are built
 # without. Four tests at a time keep two processors busy.
 RUN ?= .
 .PHONY: e2e
 e2e: e2e-tools ## Run the end-to-end tests with real components (see CONTRIBUTING.md); RUN=TestHelm for a part.
-	$(GO) test -C test -count=1 -parallel 4 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
-	$(GO) test -C test -count=1 -tags e2e -run Newborn ./alerts
+	$(GO) test -C test -vet=off -count=1 -parallel 4 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
+	$(GO) test -C test -vet=off -count=1 -tags e2e -run Newborn ./alerts
 
 .PHONY: pictures
 pictures: ## Draw docs/images again (needs what e2e needs, and a Chinese font such as fonts-wqy-microhei).

@@ -265,12 +265,10 @@ func TestResignMutualTLS(t *testing.T) {
 		got := statusOrNone(res, err)
 		assert.Equal(t, tc.want, got, "%s: status %d, want %d: %v", name, got, tc.want, err)
 	}
-	if err := r.proxy.Shutdown(t.Context()); err != nil { // by then all are counted
-		t.Error(err)
-	}
-	if n := r.proxy.Stats().Unsecured; n < 2 {
-		t.Errorf("%d failed handshakes counted, want 2", n)
-	}
+	// Those without a request may fail after their programs have seen it, and those that
+	// shutting down ends are not counted.
+	rawconn.Await(t, func() bool { return r.proxy.Stats().Unsecured == 2 }, "of the failed handshakes not both are counted")
+	assert.NoError(t, r.proxy.Shutdown(t.Context()))
 }
 
 func statusOrNone(res *http.Response, err error) int {

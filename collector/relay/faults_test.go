@@ -417,8 +417,7 @@ func testTimeouts(t *testing.T, newRig maker) {
 	})
 	t.Run("half a response", func(t *testing.T) {
 		t.Parallel()
-		// Half of it is to arrive in time, however slow the machine is.
-		r := newRig(t, func(c *Config) { c.Timeouts.Response = time.Second })
+		r := newRig(t, func(c *Config) { c.Timeouts.Response = inTime })
 		c, up := r.begin(getRequest)
 		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nha", c)
 		c.ExpectEnd()

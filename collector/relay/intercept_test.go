@@ -228,7 +228,8 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		}
 	})
 	t.Run("but not of a connection in reserve", func(t *testing.T) {
-		r := newTLSRig(t, func(c *Config) { c.Timeouts.ClientIdle = 20 * time.Millisecond })
+		t.Parallel()
+		r := newTLSRig(t, func(c *Config) { c.Timeouts.ClientIdle = inTime })
 		r.client().ExpectEnd()
 		if err := r.srv.Shutdown(t.Context()); err != nil || len(r.secured) > 0 {
 			t.Errorf("%v, reported %d times", err, len(r.secured))

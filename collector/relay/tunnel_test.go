@@ -151,12 +151,13 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 
 // TestTunnelHasNoDeadlines has the deadlines of requests pass by.
 func TestTunnelHasNoDeadlines(t *testing.T) {
+	t.Parallel()
 	const short = 20 * time.Millisecond
-	r := newRig(t, func(c *Config) {
-		c.Timeouts = Timeouts{ReadHead: short, ClientIdle: short, Response: short, Stall: short, HalfClosed: short, Linger: short}
+	r := newRig(t, func(c *Config) { // those of ReadHead and ClientIdle hold before there is a tunnel
+		c.Timeouts = Timeouts{ReadHead: inTime, ClientIdle: inTime, Response: short, Stall: short, HalfClosed: short, Linger: short}
 	})
 	c, up := r.tunnel()
-	up.SetReadDeadline(time.Now().Add(10 * short))
+	up.SetReadDeadline(time.Now().Add(inTime + 10*short))
 	_, err := up.Read(make([]byte, 1))
 	require.True(t, isTimeout(err), "the upstream saw %v", err)
 	c.Send("late")

@@ -15,6 +15,7 @@ import (
 	"os"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
@@ -131,7 +132,8 @@ func TestTransportBodyFaults(t *testing.T) {
 	r.silent()
 }
 
-// TestTransportGivesUp checks programs that do not wait for the response.
+// TestTransportGivesUp checks programs that do not wait for the response. Their
+// timeouts are by the bubble's clock: on a slow machine they pass no sooner.
 func TestTransportGivesUp(t *testing.T) {
 	hang := func(w http.ResponseWriter, req *http.Request) {
 		if req.Method == http.MethodPut {
@@ -145,6 +147,7 @@ func TestTransportGivesUp(t *testing.T) {
 		timeout      time.Duration // of the client
 		ctx          func(context.Context) (context.Context, context.CancelFunc)
 		want         classify.Fault
+		status       int
 	}
 	cancelNow := func(ctx context.Context) (context.Context, context.CancelFunc) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -156,32 +159,73 @@ func TestTransportGivesUp(t *testing.T) {
 	}
 	none := func(ctx context.Context) (context.Context, context.CancelFunc) { return context.WithCancel(ctx) }
 	for _, tt := range []give{
-		{"canceled", "GET", 0, cancelNow, classify.FaultCanceled},
-		{"deadline", "GET", 0, deadline, classify.FaultTimeout},
-		{"deadline within the response", "PUT", 0, deadline, classify.FaultTimeout},
-		{"client's timeout", "GET", 20 * time.Millisecond, none, classify.FaultTimeout},
-		{"client's timeout within the response", "PUT", 20 * time.Millisecond, none, classify.FaultTimeout},
+		{"canceled", "GET", 0, cancelNow, classify.FaultCanceled, 0},
+		{"deadline", "GET", 0, deadline, classify.FaultTimeout, 0},
+		{"deadline within the response", "PUT", 0, deadline, classify.FaultTimeout, 200},
+		{"client's timeout", "GET", 20 * time.Millisecond, none, classify.FaultTimeout, 0},
+		{"client's timeout within the response", "PUT", 20 * time.Millisecond, none, classify.FaultTimeout, 200},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := newTransportRig(t, hang)
-			r.client.Timeout = tt.timeout
-			ctx, cancel := tt.ctx(t.Context())
-			defer cancel()
-			resp, err := r.client.Do(r.request(tt.method, transportQuery, nil).WithContext(ctx))
-			if err == nil {
-				_, err = io.ReadAll(resp.Body)
-				resp.Body.Close()
-			}
-			if err == nil {
-				t.Fatal("no error")
-			}
-			if _, o := r.reported(); o.Fault != tt.want {
-				t.Errorf("fault %q, want %q of %v", o.Fault, tt.want, err)
-			}
-			r.silent()
+			synctest.Test(t, func(t *testing.T) {
+				r := newPipedRig(t, hang)
+				r.client.Timeout = tt.timeout
+				ctx, cancel := tt.ctx(t.Context())
+				defer cancel()
+				resp, err := r.client.Do(r.request(tt.method, transportQuery, nil).WithContext(ctx))
+				if err == nil {
+					_, err = io.ReadAll(resp.Body)
+					resp.Body.Close()
+				}
+				if err == nil {
+					t.Fatal("no error")
+				}
+				if _, o := r.reported(); o.Fault != tt.want || o.Verdict.Status != tt.status {
+					t.Errorf("fault %q, want %q of %v, status %d", o.Fault, tt.want, err, o.Verdict.Status)
+				}
+				r.silent()
+			})
 		})
 	}
 }
+
+// newPipedRig is newTransportRig in a bubble: the server is reached through pipes.
+func newPipedRig(t *testing.T, h http.HandlerFunc) *transportRig {
+	t.Helper()
+	ln := make(pipes)
+	server := &http.Server{Handler: h}
+	go func() { _ = server.Serve(ln) }()
+	next := http.DefaultTransport.(*http.Transport).Clone()
+	next.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		trace := httptrace.ContextClientTrace(ctx) // which a net.Dialer calls
+		trace.ConnectStart(network, address)
+		ours, theirs := net.Pipe()
+		ln <- theirs
+		if trace.ConnectDone != nil {
+			trace.ConnectDone(network, address, nil)
+		}
+		return ours, nil
+	}
+	t.Cleanup(func() { server.Close() })
+	return rigFor(t, "http://127.0.0.1", next)
+}
+
+// pipes is a listener for what is sent on it.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	nc, ok := <-p
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return nc, nil
+}
+
+func (p pipes) Close() error {
+	close(p)
+	return nil
+}
+
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
 // failing is a body that cannot be read.
 type failing struct{ err error }

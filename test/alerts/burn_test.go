@@ -57,6 +57,7 @@ func burnRows(end float64) []burnRow {
 // recording rules count with the truth, each hour and for every window: eight
 // hours, and three and a half days with -full.
 func TestBurnRatesAreExact(t *testing.T) {
+	t.Parallel()
 	end, windows := 8*hour, []string{"5m", "30m", "1h", "2h", "6h"}
 	if *full {
 		end, windows = 84*hour, append(windows, "1d", "3d")

@@ -41,6 +41,7 @@ type trial struct {
 // TestMutants changes the rules, one thing at a time, and checks that a unit test
 // fails for each change: for a sample of the mutants, or with -mutate for all.
 func TestMutants(t *testing.T) {
+	t.Parallel()
 	groups := readRules(t)
 	tests := readUnitTests(t, groups)
 	chosen := regexp.MustCompile(*mutate)

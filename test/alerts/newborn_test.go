@@ -167,6 +167,7 @@ func store(t *testing.T, all []scraped, starts bool) *world {
 // compares what is counted of them with the truth once three scrapes have seen
 // each.
 func TestNewbornSeriesAreCounted(t *testing.T) {
+	t.Parallel()
 	for _, times := range []int{1, 3} {
 		all := newborn(t, times)
 		truth := float64(times * newbornTaps * newbornSeries)

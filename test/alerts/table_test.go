@@ -26,6 +26,7 @@ const tableFile = "../../internal/monitoring/rules/scenarios.md"
 // TestScenarios replays the scenarios: an alert fires in time, holds while its
 // cause stands, and ends; and nothing fires without a cause.
 func TestScenarios(t *testing.T) {
+	t.Parallel()
 	var table bytes.Buffer
 	table.WriteString("| what happens | calls | fires | after | ends after | besides |\n|---|---|---|---|---|---|\n")
 	rows := map[bool][]string{}
