@@ -78,11 +78,15 @@ func (d *blocking) read(from side, l *link) {
 			continue
 		}
 		d.reading = d.reading || from == program
-		n, err := p.unlocked(l.Read, b)
+		n, err := p.unlocked(l.readUnreported, b)
 		d.reading = d.reading && from != program
 		if from == upstream && p.up != l {
 			return
 		}
+		if from == program && n > 0 {
+			d.letUpstreamEnd()
+		}
+		l.unreported.Store(readNothing)
 		now := time.Now()
 		if n > 0 {
 			m.received(from, n, now)
@@ -93,6 +97,18 @@ func (d *blocking) read(from side, l *link) {
 			m.ended(from, receptionOf(err, l.wire), now)
 		}
 		d.settle()
+	}
+}
+
+// letUpstreamEnd has the end of the upstream be reported before a request that was read
+// after a pause, if the end is known to have arrived.
+func (d *blocking) letUpstreamEnd() {
+	p, up := d.p, d.p.up
+	if up == nil || !p.m.paused(time.Now()) {
+		return
+	}
+	for !d.done() && p.up == up && up.hasEnded() {
+		d.changed.Wait()
 	}
 }
 

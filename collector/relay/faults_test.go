@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1/http1test"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 const getRequest = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -155,6 +156,81 @@ func testIdleEndsAreMirrored(t *testing.T, newRig maker) {
 			} else {
 				other.ExpectEnd()
 			}
+		})
+	}
+}
+
+// TestUpstreamEndsWithinAHead has the upstream close a connection as idle, because the
+// beginning of a request was not sent to it: directly it would have received that.
+func TestUpstreamEndsWithinAHead(t *testing.T) { eachUpstream(t, testUpstreamEndsWithinAHead) }
+
+func testUpstreamEndsWithinAHead(t *testing.T, newRig maker) {
+	for name, end := range map[string]func(up *peer){
+		"close":      func(up *peer) { up.Close() },
+		"half-close": func(up *peer) { up.CloseWrite() },
+		"reset":      func(up *peer) { up.Reset() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.srv.pause = 0
+			c, up := r.serves()
+			r.waits(1)
+			c.Send(getRequest[:8])
+			r.waits(0)
+			end(up)
+			rawconn.Await(t, func() bool { return r.srv.Stats().OpenUpstreams == 0 }, "the connection is kept")
+			c.Send(getRequest[8:])
+			another := r.upstream()
+			another.Expect(getRequest)
+			another.Deliver(okResponse, c)
+			r.ends(EndComplete)
+			r.calls(c, another)
+			r.waits(1)
+			another.Close()
+			c.ExpectEnd()
+			assert.EqualValues(t, 2, r.dials.Load(), "connections")
+			r.isEmpty()
+		})
+	}
+}
+
+// TestGoroutinesReadARequestAndTheEnd has goroutines read a request and the end of an idle
+// upstream after a pause, before the machine knows of either: the request goes to a new
+// connection.
+func TestGoroutinesReadARequestAndTheEnd(t *testing.T) {
+	for name, newRig := range rigs {
+		if !strings.HasPrefix(name, "blocking") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.srv.pause = 0
+			c, up := r.serves()
+			for range 10 {
+				var p *pair
+				r.srv.each(func(only *pair) { p = only })
+				rawconn.Await(t, func() bool {
+					p.mu.Lock()
+					if p.m.stage == stageIdle && p.m.flows[program].reading != nil && p.m.flows[upstream].reading != nil {
+						return true
+					}
+					p.mu.Unlock()
+					return false
+				}, "the goroutines do not read")
+				up.Close()
+				c.Send(getRequest)
+				rawconn.Await(t, func() bool {
+					return p.cl.unreported.Load() == readData && p.up.unreported.Load() == readEnd
+				}, "nothing is read")
+				p.mu.Unlock()
+				up = r.upstream()
+				up.Expect(getRequest)
+				up.Deliver(okResponse, c)
+				r.ends(EndComplete)
+			}
+			c.Close()
+			up.ExpectEnd()
+			r.isEmpty()
 		})
 	}
 }

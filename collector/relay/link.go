@@ -23,7 +23,16 @@ type link struct {
 
 	closing atomic.Bool // with close_notify
 	reset   atomic.Bool // a write failed with a reset, which the system does not report again
+
+	unreported atomic.Int32 // what a read returned that the machine does not know of
 }
+
+// What a read returned.
+const (
+	readNothing int32 = iota
+	readData
+	readEnd
+)
 
 func newLink(nc net.Conn) *link {
 	inner, w := layers(nc)
@@ -44,6 +53,31 @@ func (l *link) Read(p []byte) (n int, err error) {
 		err = syscall.ECONNRESET
 	}
 	return n, err
+}
+
+// readUnreported is Read for a driver, which reports the result later.
+func (l *link) readUnreported(p []byte) (n int, err error) {
+	n, err = l.Read(p)
+	switch {
+	case n > 0:
+		l.unreported.Store(readData)
+	case err != nil:
+		l.unreported.Store(readEnd)
+	}
+	return n, err
+}
+
+// hasEnded reports whether a read that is under way, or was not reported yet, is known
+// to return the end.
+func (l *link) hasEnded() bool {
+	if l.unreported.Load() == readEnd {
+		return true
+	}
+	if l.wire != nil { // it could be anything
+		return false
+	}
+	seen := l.peek()
+	return seen == sightEnd || seen == sightReset
 }
 
 // readAll reads what there is: through TLS, of all records that were received.

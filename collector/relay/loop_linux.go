@@ -71,7 +71,7 @@ type looped struct {
 	socks  [2]socket
 	queued bool // in loop.due
 	// Bytes read from each side that the machine does not know of. It learns of them
-	// before it learns of anything else.
+	// before it learns of anything else, except for the end of an idle upstream.
 	read  [2]int
 	sent  [2]int // bytes written to each side that the machine does not know of
 	timer place  // in loop.timers
@@ -186,8 +186,16 @@ func (l *loop) parse(p *pair) {
 	l.deliver(p)
 }
 
-// deliver informs the machine of what was read.
+// deliver informs the machine of what was read. Before a request that comes after a
+// pause it is informed of the end of the upstream, if there is one: nothing can be sent
+// on that connection any more.
 func (l *loop) deliver(p *pair) {
+	if p.looped.read[program] > 0 && p.m.paused(l.now) {
+		p.looped.socks[upstream].readable = true // its event may not have been handled
+		if b := p.m.space(upstream); b != nil {
+			l.read(p, upstream, b)
+		}
+	}
 	for from, n := range p.looped.read {
 		if n > 0 {
 			p.looped.read[from] = 0

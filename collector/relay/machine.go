@@ -123,7 +123,8 @@ func (f *flow) hasUnread() bool { return f.cur != nil && f.cur.t < f.cur.w }
 type sockets interface {
 	// broken reports whether what was written to the program was refused.
 	broken() bool
-	// unread reports whether bytes of the program lie ready to be read.
+	// unread reports whether there are bytes of the program that the machine has not
+	// received.
 	unread() bool
 }
 
@@ -167,6 +168,7 @@ type machine struct {
 
 	now     time.Time
 	since   time.Time // the last progress
+	quiet   time.Time // since when no exchange has been running, before the present one
 	secured time.Time // when TLS with the program began, until its first request
 
 	client      netip.AddrPort
@@ -343,7 +345,7 @@ func (m *machine) next() {
 	}
 	m.req, m.ans = http1.Body{}, http1.Body{}
 	m.closeSoon = false
-	m.stage, m.since = stageIdle, m.now
+	m.stage, m.since, m.quiet = stageIdle, m.now, m.now
 	if m.s.draining.Load() { // since the response was read
 		m.closeBoth(closeFIN, closeFIN)
 	}

@@ -4,6 +4,7 @@ import (
 	"io"
 	"slices"
 	"syscall"
+	"time"
 )
 
 // report has the handler know the end of the exchange.
@@ -151,7 +152,13 @@ func (m *machine) endError() error {
 // upstreamEnded acts on the end of what the upstream sends.
 func (m *machine) upstreamEnded() {
 	switch m.stage {
-	case stageIdle, stageHead, stageHold, stageUnasked:
+	case stageIdle, stageHead, stageHold:
+		if m.overtaken() {
+			m.dropUpstream(m.echo(upstream))
+			return
+		}
+		m.closeBoth(m.echo(upstream), m.echo(upstream))
+	case stageUnasked:
 		m.closeBoth(m.echo(upstream), m.echo(upstream))
 	case stageRelay:
 		m.responseEnded()
@@ -162,6 +169,27 @@ func (m *machine) upstreamEnded() {
 		}
 		m.closeBoth(m.echo(upstream), closeFIN)
 	}
+}
+
+// pauseTime is how long an upstream waits for a request, at least, before it closes the
+// connection for that reason. A request that comes sooner after a response may have been
+// sent before it, and is treated as it would be directly.
+const pauseTime = 100 * time.Millisecond
+
+// paused reports whether a request that begins now comes after a pause.
+func (m *machine) paused(now time.Time) bool {
+	return m.conn == connOpen && m.stage == stageIdle && now.Sub(m.quiet) >= m.s.pause
+}
+
+// overtaken reports whether a request came after a pause, and before the end of the
+// upstream's bytes was known. Nothing of it was sent, so it can go to a new connection.
+// Otherwise more requests would fail than do directly: those that are received between
+// the arrival of the end and its reading.
+func (m *machine) overtaken() bool {
+	if m.stage == stageIdle {
+		return m.paused(m.now) && m.at.unread()
+	}
+	return m.conn == connOpen && m.x.Start.Sub(m.quiet) >= m.s.pause
 }
 
 // echo returns how to close the connections after one side has ended.

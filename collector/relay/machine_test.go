@@ -27,6 +27,7 @@ type machineRig struct {
 
 	uninspected bool  // the last exchange was, for want of memory
 	refusal     error // of the last request that was refused
+	ahead       bool  // bytes of the program lie ready to be read
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -45,7 +46,7 @@ func (r *machineRig) Sending(*Exchange)                                 {}
 func (r *machineRig) Secured(error)                                     {}
 func (r *machineRig) Plain()                                            {}
 func (r *machineRig) broken() bool                                      { return false }
-func (r *machineRig) unread() bool                                      { return false }
+func (r *machineRig) unread() bool                                      { return r.ahead }
 
 func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, _ bool) []byte {
 	r.refusal = err
@@ -616,5 +617,93 @@ func TestEarlyConnection(t *testing.T) {
 			want = effectDial | effectDropUpstream
 		}
 		assert.Equal(t, want, r.take(), "TLS: %v", tls)
+	}
+}
+
+// TestRequestAtTheEndOfTheUpstream has the upstream end at the moment when the program
+// sends another request.
+func TestRequestAtTheEndOfTheUpstream(t *testing.T) {
+	const posting = "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+	first := func(r *machineRig, pause time.Duration) {
+		r.sendsFirst()
+		r.responds()
+		r.now = r.now.Add(pause)
+	}
+	for what, tt := range map[string]struct {
+		before   func(r *machineRig, pause time.Duration) // the end
+		rest     string                                   // of the request, behind it
+		replaced bool
+	}{
+		"no request": {first, getRequest, false},
+		"it is on its way": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.ahead = true
+		}, getRequest, true},
+		"its head is": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.read(program, "GET / HT")
+		}, "TP/1.1\r\nHost: h\r\n\r\n", true},
+		"its body is": {func(r *machineRig, pause time.Duration) {
+			r.held(nil)
+			first(r, pause)
+			r.read(program, posting)
+			r.expect(program, continue100)
+		}, "ok", true},
+		"a second one is": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.read(program, getRequest)
+			r.expect(upstream, getRequest)
+			r.responds()
+			r.now = r.now.Add(pause)
+			r.ahead = true
+		}, getRequest, true},
+		"it was sent": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.read(program, getRequest)
+			r.expect(upstream, getRequest)
+		}, "", false},
+		"it is to be sent": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.read(program, getRequest)
+		}, "", false},
+		"behind unasked bytes": {func(r *machineRig, pause time.Duration) {
+			first(r, pause)
+			r.read(upstream, "408")
+			r.expect(program, "408")
+			r.ahead = true
+		}, getRequest, false},
+		"the first on a connection that was made early": {func(r *machineRig, _ time.Duration) {
+			r.conn, r.ahead = connEarly, true
+		}, getRequest, false},
+	} {
+		for _, end := range []reception{receivedEnd, receivedCut, receivedReset} {
+			for _, pause := range []time.Duration{pauseTime, pauseTime - 1} {
+				t.Run(fmt.Sprintf("%s, %d, after %v", what, end, pause), func(t *testing.T) {
+					r := newMachine(t)
+					tt.before(r, pause)
+					require.NotNil(t, r.space(upstream), "the upstream is read")
+					r.ended(upstream, end, r.now)
+					if !tt.replaced || pause < pauseTime {
+						for r.stage == stageLast || r.stage == stageLinger {
+							r.expired(r.now.Add(time.Hour))
+						}
+						assert.True(t, r.over(), "the pair goes on")
+						return
+					}
+					assert.Equal(t, effectDropUpstream, r.take(), "what is wanted")
+					assert.Equal(t, (&machine{got: [2]reception{upstream: end}}).echo(upstream), r.bye[upstream], "it is closed")
+					answered := len(r.ends)
+					r.read(program, tt.rest)
+					r.connect()
+					r.expect(upstream, getRequest)
+					r.responds()
+					assert.Len(t, r.ends, answered+1)
+					assert.Equal(t, EndComplete, r.ends[answered])
+					r.ahead = false
+					r.ended(upstream, end, r.now)
+					assert.True(t, r.over(), "the next end is not passed on")
+				})
+			}
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"runtime"
 	"strings"
@@ -35,14 +36,20 @@ func (r *rig) beforeParsing(from side, by *peer, sent string, next func(l *loop,
 // event has the loop handle an event of a side as soon as there is one, with another
 // one behind it.
 func (r *rig) event(l *loop, p *pair, of side, events int16) {
-	fd := int32(p.looped.socks[of].fd)
+	fd, events := r.arrives(p, of, events)
+	l.happened(&unix.EpollEvent{Events: uint32(events), Fd: fd, Pad: l.ends[fd].watch}, true)
+}
+
+// arrives waits until a side of a pair has events, and returns its descriptor and them.
+func (r *rig) arrives(p *pair, of side, events int16) (fd int32, arrived int16) {
+	fd = int32(p.looped.socks[of].fd)
 	fds := []unix.PollFd{{Fd: fd, Events: events}}
 	err := error(unix.EINTR)
 	for errors.Is(err, unix.EINTR) {
 		_, err = unix.Poll(fds, int(patience.Milliseconds()))
 	}
 	assert.NotZero(r.t, fds[0].Revents, "events of side %d", of)
-	l.happened(&unix.EpollEvent{Events: uint32(fds[0].Revents), Fd: fd, Pad: l.ends[fd].watch}, true)
+	return fd, fds[0].Revents
 }
 
 func (l *loop) hasPosted() bool {
@@ -196,6 +203,60 @@ func TestUnaskedBytesBeforeTheEnd(t *testing.T) {
 				c.Expect(unasked)
 				up.Close()
 				c.ExpectEnd()
+				r.isEmpty()
+			})
+		})
+	}
+}
+
+// TestRequestMeetsTheEndOfTheUpstream has a request and the end of an idle upstream
+// arrive after a pause, in either order, before the machine knows of them.
+func TestRequestMeetsTheEndOfTheUpstream(t *testing.T) {
+	const ends = unix.POLLIN | unix.POLLRDHUP
+	drivers := maps.Clone(looping)
+	drivers["TLS to the upstream"] = func(t testing.TB, change ...func(*Config)) *rig {
+		r := newRig(t, change...)
+		r.upTLS = true
+		return r
+	}
+	for what, meet := range map[string]func(r *rig, l *loop, p *pair, c, up *peer){
+		"the request is reported first": func(r *rig, l *loop, p *pair, c, up *peer) {
+			io.WriteString(c, getRequest)
+			r.event(l, p, program, unix.POLLIN)
+			up.Close()
+			r.event(l, p, upstream, ends)
+		},
+		"the end is reported first": func(r *rig, l *loop, p *pair, c, up *peer) {
+			up.Close()
+			io.WriteString(c, getRequest)
+			r.arrives(p, program, unix.POLLIN)
+			r.event(l, p, upstream, ends)
+		},
+		"the end is not reported yet": func(r *rig, l *loop, p *pair, c, up *peer) {
+			up.Close()
+			r.arrives(p, upstream, ends)
+			io.WriteString(c, getRequest)
+			r.event(l, p, program, unix.POLLIN)
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			atOnce(t, drivers, func(t *testing.T, newRig maker) {
+				r := newRig(t)
+				r.srv.pause = 0
+				c, up := r.serves()
+				for range 2 {
+					r.onLoop(func(l *loop, p *pair) {
+						l.driveDue()
+						meet(r, l, p, c, up)
+						l.driveDue()
+					})
+					up = r.upstream()
+					up.Expect(getRequest)
+					up.Deliver(okResponse, c)
+					r.ends(EndComplete)
+				}
+				c.Close()
+				up.ExpectEnd()
 				r.isEmpty()
 			})
 		})

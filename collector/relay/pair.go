@@ -225,9 +225,9 @@ func (p *pair) broken() bool {
 // unread implements sockets.
 func (p *pair) unread() bool {
 	if p.where == atLoop {
-		return peekFD(uintptr(p.looped.socks[program].fd)) == sightData
+		return p.looped.read[program] > 0 || peekFD(uintptr(p.looped.socks[program].fd)) == sightData
 	}
-	return p.cl.peek() == sightData
+	return p.cl.unreported.Load() == readData || p.cl.peek() == sightData
 }
 
 // drain closes the pair if no exchange runs; one that runs will be the last.

@@ -106,7 +106,8 @@ func newRig(t testing.TB, change ...func(*Config)) *rig {
 		c(&cfg)
 	}
 	r.srv = New(cfg)
-	if injectNext != nil { // not in a parallel test
+	r.srv.pause = time.Hour // tests whose exchanges come after pauses set it to 0
+	if injectNext != nil {  // not in a parallel test
 		r.srv.inject, injectNext = injectNext, nil
 	}
 	r.back = rawconn.Listen(t)

@@ -146,6 +146,7 @@ type Server struct {
 	driving []*loop          // set before the first connection
 	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
 	sniff   time.Duration    // sniffTime, unless a test sets it
+	pause   time.Duration    // pauseTime, likewise
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
 }
@@ -187,6 +188,7 @@ func New(cfg Config) *Server {
 		pairs:     make(map[*pair]struct{}),
 		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
+		pause:     pauseTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)

@@ -32,6 +32,7 @@ func TestSimulate(t *testing.T) {
 	}
 	var exchanges, seeds atomic.Int64
 	var ends [EndStopped + 1]atomic.Int64
+	var replaced atomic.Int64
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
@@ -42,6 +43,7 @@ func TestSimulate(t *testing.T) {
 				if err := s.run(); err != nil {
 					t.Errorf("seed %d: %v", seed, err)
 				}
+				replaced.Add(int64(s.replaced))
 				for end, n := range s.ends {
 					exchanges.Add(int64(n))
 					ends[end].Add(int64(n))
@@ -56,21 +58,26 @@ func TestSimulate(t *testing.T) {
 			t.Errorf("no exchange ended as %d", end)
 		}
 	}
-	t.Logf("%d exchanges on %d connections (seeds from %d), by end: %v", exchanges.Load(), seeds.Load(), *simulateFrom, counts)
+	if replaced.Load() == 0 && !t.Failed() && *simulateExchanges >= 10_000 {
+		t.Error("no request came to an upstream connection that had ended")
+	}
+	t.Logf("%d exchanges on %d connections (seeds from %d), by end: %v; %d connections had ended when a request came", exchanges.Load(), seeds.Load(), *simulateFrom, counts, replaced.Load())
 }
 
 // newSimServers makes servers of different limits. They do not serve: they lend
 // machines their memory and limits.
 func newSimServers() []*Server {
 	var servers []*Server
-	for _, c := range []struct {
+	for i, c := range []struct {
 		inspect, tail int
 		limit         int64
-	}{{64 << 10, 16 << 10, 0}, {1 << 10, 512, 0}, {64 << 10, 16 << 10, 1}, {0, 0, 0}} {
+		pause         time.Duration
+	}{{64 << 10, 16 << 10, 0, 0}, {1 << 10, 512, 0, time.Hour}, {64 << 10, 16 << 10, 1, time.Minute}, {0, 0, 0, 0}} {
 		servers = append(servers, New(Config{
 			Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10,
 			InspectBytes: c.inspect, TailBytes: c.tail, BufferBytes: c.limit,
 		}))
+		servers[i].pause = c.pause
 	}
 	return servers
 }
@@ -171,6 +178,7 @@ type sim struct {
 	progEnded bool
 	progGot   int
 	upGone    reception // how the upstream of this exchange ended
+	replaced  int       // upstream connections that had ended when a request came
 }
 
 // simZombie is memory of a call that has not returned when the machine was done
@@ -520,6 +528,6 @@ func (p *plan) mustEnd(end End, unasked bool) bool {
 // The methods of sockets.
 
 func (s *sim) broken() bool { return s.prog.fin == receivedReset }
-func (s *sim) unread() bool { return len(s.prog.out) > 0 }
+func (s *sim) unread() bool { return len(s.prog.out) > 0 || s.prog.arrived > 0 }
 
 // The methods of Handler.

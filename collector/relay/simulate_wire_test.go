@@ -7,23 +7,27 @@ import (
 
 // deliver has the machine receive what a loop read, as a loop does before it informs
 // the machine of anything else. It reports whether there was something.
-func (s *sim) deliver() bool {
+func (s *sim) deliver() (some bool) {
+	if s.prog.arrived > 0 && s.conn != nil && s.conn.arrived == 0 && s.m.paused(s.now) {
+		s.readNow(upstream)
+	}
 	for from := program; from <= upstream; from++ {
 		if p := s.peer(from); p != nil && p.arrived > 0 {
 			n := p.arrived
 			p.arrived = 0
 			s.m.received(from, n, s.now)
-			return true
+			some = true
 		}
 	}
-	return false
+	return some
 }
 
 // read has the machine read from a side.
 func (s *sim) read(from side) bool {
-	if s.deliver() {
-		return true
-	}
+	return s.deliver() || s.readNow(from)
+}
+
+func (s *sim) readNow(from side) bool {
 	p := s.peer(from)
 	if p == nil {
 		return false
@@ -282,6 +286,9 @@ func (s *sim) drop() {
 	if c == nil {
 		s.fail("no upstream connection to drop")
 		return
+	}
+	if c.fin != receiving && s.m.got[upstream] != receiving && s.m.stage < stageRelay {
+		s.replaced++
 	}
 	s.zombies = append(s.zombies, simZombie{c.reading, c.writing, c.before})
 	s.conn = nil
