@@ -323,7 +323,7 @@ func (m *machine) feed(read []byte) {
 	if len(read) == 0 {
 		return
 	}
-	b := m.s.bufs.holding(len(read))
+	b := m.s.bufs.exactly(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}
 }

@@ -59,3 +59,41 @@ func (r *machineRig) pass(from side, s string) {
 		r.written(from.other())
 	}
 }
+
+// TestHeadThatMemoryIsShortFor has the head of a response be longer than a small buffer. The
+// program gets a response of our own, and nothing of the upstream's.
+func TestHeadThatMemoryIsShortFor(t *testing.T) {
+	response := "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", smallBuffer) + "\r\nContent-Length: 2\r\n\r\n{}"
+	const large = largeBuffer + smallBuffer
+	for name, test := range map[string]struct {
+		limit int64
+		want  string
+		end   End
+	}{
+		"no memory":               {1, "refused", EndRefused},
+		"none but for heads":      {large, response, EndComplete},
+		"none even for heads":     {large * 4 / 5, "refused", EndRefused},
+		"a limit that is not met": {1 << 20, response, EndComplete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, TailBytes: 16 << 10, BufferBytes: test.limit})
+			r.sendsFirst()
+			r.read(program, "GET /next HTTP/1.1\r\n") // does not become part of what is answered
+			var got strings.Builder
+			for rest := response; len(rest) > 0 && r.space(upstream) != nil; {
+				n := min(len(rest), len(r.flows[upstream].reading.free()))
+				r.nothing(upstream)
+				r.readBy(upstream, rest[:n], func(int) {})
+				rest = rest[n:]
+				got.WriteString(r.written(program))
+			}
+			got.WriteString(r.written(program))
+			assert.Equal(t, test.want, got.String())
+			r.wantEnds(test.end)
+			refused := test.end == EndRefused
+			assert.Equal(t, refused, r.take()&effectDropUpstream != 0, "the upstream connection is closed")
+			assert.Equal(t, refused, r.stage == stageLinger, "the program's connection is closed")
+		})
+	}
+}
