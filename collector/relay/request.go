@@ -108,6 +108,10 @@ func (m *machine) parseHead(n int) {
 		m.refuse(err)
 		return
 	}
+	if !m.countFields(x.Request.Memory()) {
+		m.refuse(ErrNoBuffers)
+		return
+	}
 	route, err := m.h.Route(x)
 	if err != nil {
 		m.refuse(err)
@@ -130,6 +134,19 @@ func (m *machine) parseHead(n int) {
 	default:
 		m.connect()
 	}
+}
+
+// countFields counts the memory of the fields of a head as that of buffers. It reports false
+// if there is not as much.
+func (m *machine) countFields(size int) bool {
+	if size == 0 {
+		return true
+	}
+	if !m.s.bufs.reserve(size, m.s.bufs.limit/headShare) {
+		return false
+	}
+	m.x.fields += size
+	return true
 }
 
 // takeRequest takes what was read of the request's body.

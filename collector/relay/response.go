@@ -58,6 +58,11 @@ func (m *machine) readResponse() bool {
 		b.t += n
 		return true
 	}
+	if !m.countFields(p.Memory()) {
+		p.Reset()
+		m.refuseHead()
+		return true
+	}
 	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
 	b.t += n
 	if free := len(b.free()); !m.ans.Done && !m.ans.Fits(free) && !m.ans.EndsIn(b.unread()) {

@@ -97,3 +97,38 @@ func TestHeadThatMemoryIsShortFor(t *testing.T) {
 		})
 	}
 }
+
+// TestFieldsThatMemoryIsShortFor has heads have many fields, which take more memory than
+// their bytes: it is counted, and a call is refused that there is not enough for.
+func TestFieldsThatMemoryIsShortFor(t *testing.T) {
+	many := strings.Repeat("a:\r\n", 1500)
+	request, response := "GET / HTTP/1.1\r\nHost: h\r\n"+many+"\r\n", "HTTP/1.1 200 OK\r\n"+many+"Content-Length: 0\r\n\r\n"
+	for name, test := range map[string]struct {
+		limit             int64
+		request, response string
+		end               End
+	}{
+		"the request":       {1, request, "", EndRefused},
+		"the response":      {1, getRequest, response, EndRefused},
+		"there is memory":   {1 << 20, request, response, EndComplete},
+		"they are not many": {1, getRequest, okResponse, EndComplete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, BufferBytes: test.limit})
+			r.read(program, test.request)
+			if test.response != "" {
+				r.connect()
+				r.expect(upstream, test.request)
+				r.read(upstream, test.response)
+				if test.end == EndComplete && strings.Contains(test.response, many) {
+					assert.Greater(t, r.s.bufs.inUse.Load(), int64(2*smallBuffer+2*20*1500))
+				}
+			}
+			r.written(program)
+			r.wantEnds(test.end)
+			r.forget()
+			assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are left")
+		})
+	}
+}

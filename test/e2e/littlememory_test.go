@@ -237,7 +237,7 @@ func (l *little) heads() {
 	l.calls.Wait()
 }
 
-// tolerate is assemble for programs that do not read what the tap tells them.
+// tolerate is assemble for programs that do not read the tap's responses.
 func (l *little) tolerate(n int) {
 	eventually(l.T, "all calls arrive", func() bool {
 		return l.Failed() || l.arrived.Load()+l.refused() >= int64(n)
@@ -315,7 +315,7 @@ func (l *little) bothWays() {
 }
 
 // kept keeps as many connections open as the descriptors of the test allow, each after
-// a call with an answer of 256 KiB.
+// a call with a response of 256 KiB.
 func (l *little) kept() {
 	const programs = 9500
 	answer := `{"Data":"` + strings.Repeat("0123456789abcdef", 16<<10) + `"}`
