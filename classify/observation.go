@@ -92,17 +92,18 @@ func (o *Observation) CloneInto(c *Observation, buf []byte) []byte {
 	c.RequestBody, c.ResponseBody, c.ResponseTail = nil, nil, nil
 	c.RequestHeader, c.ResponseHeader = nil, nil
 	texts := [...]*[]byte{&c.Target, &c.MethodOriginal, &c.UserAgent, &c.Traceparent, &c.Tracestate}
-	size := 0
-	for _, t := range texts {
-		size += len(*t)
-	}
-	buf = slices.Grow(buf[:0], size) // one allocation at most
+	buf = slices.Grow(buf[:0], o.TextBytes()) // one allocation at most
 	for _, t := range texts {
 		start := len(buf)
 		buf = append(buf, *t...)
 		*t = slices.Clip(buf[start:])
 	}
 	return buf
+}
+
+// TextBytes returns the length of the texts that CloneInto copies.
+func (o *Observation) TextBytes() int {
+	return len(o.Target) + len(o.MethodOriginal) + len(o.UserAgent) + len(o.Traceparent) + len(o.Tracestate)
 }
 
 // CredentialNames gives access keys the names under which they are reported.
@@ -171,7 +172,7 @@ const (
 	FaultUnreachable Fault = "unreachable"
 	FaultDialTimeout Fault = "dial_timeout"
 	FaultTLS         Fault = "tls"
-	FaultExhausted   Fault = "exhausted" // the tap had no file descriptors or buffers left to send the request
+	FaultExhausted   Fault = "exhausted" // the tap had no file descriptors or buffers left to send the request, or to read the head of the response
 
 	FaultTimeout     Fault = "timeout"      // the upstream stopped sending
 	FaultReset       Fault = "reset"        // the upstream reset the connection

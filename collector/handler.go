@@ -88,8 +88,13 @@ func (h *handler) prepare() {
 	}
 }
 
+// maxAuthority is the length of the longest authority that may name a host. A longer one is
+// not kept, as h lasts as long as its connection.
+const maxAuthority = 512
+
 // setAuthority sets the current authority.
 func (h *handler) setAuthority(authority []byte) {
+	authority = authority[:min(len(authority), maxAuthority)]
 	if !bytes.Equal(h.authority, authority) {
 		h.authority = append(h.authority[:0], authority...)
 		h.found.rules = nil

@@ -62,18 +62,19 @@ func HandshakeReasons() []HandshakeReason {
 // even if the program sends plain HTTP within it. To other hosts it is
 // tunnelled, as it is to a tapped host if the policy allows tunnels, or if the
 // certificate cannot be made: that is our failure and must not become the program's.
-func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
+func (h *handler) connect(authority, userAgent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
 	}
 	d := &h.dest
 	var route relay.Route
 	if d.tapped {
+		agent := string(userAgent[:min(len(userAgent), maxAgent)])
 		route.Plain = true
 		others := h.rules.policy.OtherHosts
 		known := d.Port == 443 || d.Port == 80 || others == OtherPass
 		switch {
-		case others == OtherPass && h.p.distrusts.has(d.Host, string(agent)):
+		case others == OtherPass && h.p.distrusts.has(d.Host, agent):
 			// The program does not trust the CA: tunnel.
 		case h.p.intercepts(d.Host):
 			route.TLS = h.p.tlsConfig(d.Host)
@@ -86,7 +87,7 @@ func (h *handler) connect(authority, agent []byte) (relay.Route, error) {
 		default:
 			route.Unseen = errConnect
 		}
-		h.next = h.passages(string(agent))
+		h.next = h.passages(agent)
 	}
 	d.TLS, d.proxied = false, nil // TLS is the program's, within the tunnel
 	d.blind, d.tapped, d.Tunnel = d.tapped, false, true

@@ -39,7 +39,7 @@ func newBench(b *testing.B) *Pipeline {
 	go func() {
 		defer close(p.done)
 		for q := range p.queue {
-			q.release()
+			p.release(q)
 		}
 	}()
 	b.Cleanup(func() {

@@ -90,6 +90,8 @@ type Pipeline struct {
 	mu     sync.RWMutex // held for reading while offering; guards closed
 	closed bool
 	queue  chan *queued
+	// texts is the memory of the texts of what is queued, in bytes.
+	texts atomic.Int64
 	// offered counts the observations that were to be queued, served those of them that
 	// were served or dropped since. Both are the same while nothing is queued.
 	offered, served atomic.Uint64
@@ -112,6 +114,9 @@ const (
 	// waiting. They are served in about a millisecond. Larger batches would be
 	// hardly cheaper, and would delay the relay if both run on one processor.
 	maxBatch = 128
+	// maxQueuedTexts limits the memory of texts in the queue, such as URLs, which may have
+	// tens of KiB each. Usual ones take a fifth of it in a full queue.
+	maxQueuedTexts = 8 << 20
 )
 
 // New returns a running pipeline. Call Shutdown to stop it.
@@ -240,6 +245,12 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
+	texts := int64(o.TextBytes())
+	if p.texts.Add(texts) > maxQueuedTexts {
+		p.texts.Add(-texts)
+		p.drop(k, metrics.ReasonQueueFull)
+		return
+	}
 	q := newQueued(k, o)
 	if k.evidence {
 		q.exchange = p.copyExchange(o)
@@ -252,7 +263,7 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 		}
 	default:
 		p.served.Add(1)
-		q.release()
+		p.release(q)
 		p.drop(k, metrics.ReasonQueueFull)
 	}
 }
@@ -328,6 +339,7 @@ func (p *Pipeline) Shutdown(ctx context.Context) error {
 		err = ctx.Err()
 		for q := range p.queue {
 			p.drop(&q.kept, metrics.ReasonShutdown)
+			p.release(q)
 			p.served.Add(1)
 		}
 	}

@@ -425,6 +425,28 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 	assert.Len(t, out.spans.got, 1+4+4, "spans, want 9")
 }
 
+// TestQueueOfLongTexts has the texts of the attempts in the queue need more memory than
+// they may, while there is room for more attempts.
+func TestQueueOfLongTexts(t *testing.T) {
+	g := newGate()
+	out := newOutput(t, setting{core: g})
+	out.see(attempt.Get("error_signature"))
+	<-g.entered // the goroutine is busy, the queue empty
+	o := attempt.Get("error_throttled").Clone()
+	o.Target = bytes.Repeat([]byte("/"), (8<<20)/4-o.TextBytes()+len(o.Target))
+	for range 6 {
+		out.see(o)
+	}
+	out.see(attempt.Get("error_throttled"))
+	assert.EqualValues(t, 3, out.dropped(t, metrics.SinkJournal, metrics.ReasonQueueFull), "dropped")
+	close(g.open)
+	out.pipeline.Settle(t.Context())
+	out.see(o)
+	assert.EqualValues(t, 3, out.dropped(t, metrics.SinkJournal, metrics.ReasonQueueFull), "dropped after there was room")
+	out.flush(t)
+	assert.Equal(t, 1+4+1, out.journal.Stats().Entries, "in the journal, want 6")
+}
+
 // explosive is a log core that panics when it is asked whether it is enabled, or on a
 // write.
 type explosive struct {

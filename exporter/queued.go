@@ -44,7 +44,8 @@ func newQueued(k *kept, o *classify.Observation) *queued {
 }
 
 // release gives the memory of q back. The caller must not use q afterwards.
-func (q *queued) release() {
+func (p *Pipeline) release(q *queued) {
+	p.texts.Add(-int64(len(q.texts)))
 	q.exchange.Release()
 	q.exchange = nil
 	clear(q.texts) // which have secrets, unlike what the next use of q overwrites

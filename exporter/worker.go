@@ -16,7 +16,7 @@ func (p *Pipeline) work() {
 		if r := p.record(q); r != nil {
 			p.serve(q, r)
 		}
-		q.release()
+		p.release(q)
 		p.served.Add(1)
 		if len(p.queue) == 0 {
 			p.pause(timer)

@@ -32,8 +32,9 @@ func (b *buffer) free() []byte   { return b.b[b.w:] }
 func (b *buffer) reset()         { b.r, b.t, b.w = headroom, headroom, headroom }
 
 // buffers is a pool of buffers of three sizes; buffers of other sizes are not
-// reused. The memory in use is limited: above the limit, buffers are only handed
-// out for what a call needs, not for inspection.
+// reused. The memory in use is limited. Small buffers, of which the number of
+// connections bounds the number, are handed out all the same; larger ones are
+// reserved first, so that those who ask at the same time cannot exceed the limit together.
 type buffers struct {
 	small, large, tail  sync.Pool
 	largeSize, tailSize int
@@ -52,26 +53,56 @@ func (p *buffers) init(maxHead, inspect, tail int, limit int64) {
 	p.tail.New = func() any { return &buffer{b: make([]byte, p.tailSize)} }
 }
 
-func (p *buffers) get(from *sync.Pool) *buffer {
+func (p *buffers) getSmall() *buffer {
+	p.inUse.Add(smallBuffer)
+	return taken(&p.small)
+}
+
+func taken(from *sync.Pool) *buffer {
 	b := from.Get().(*buffer)
-	p.inUse.Add(int64(len(b.b)))
 	b.reset()
 	return b
 }
 
-func (p *buffers) getSmall() *buffer { return p.get(&p.small) }
-func (p *buffers) getLarge() *buffer { return p.get(&p.large) }
-func (p *buffers) getTail() *buffer  { return p.get(&p.tail) }
-
-// make returns a buffer of an unusual size.
-func (p *buffers) make(size int) *buffer {
-	b := &buffer{b: make([]byte, size)}
-	p.inUse.Add(int64(size))
-	b.reset()
-	return b
+// reserve counts n bytes as in use. It reports false, and counts nothing, if that would
+// be beyond the limit, which is exceeded by more bytes at most.
+func (p *buffers) reserve(n int, more int64) bool {
+	if p.inUse.Add(int64(n)) <= p.limit+more || p.limit <= 0 {
+		return true
+	}
+	p.inUse.Add(-int64(n))
+	return false
 }
 
-// holding returns a buffer with room for n bytes and more.
+// headShare is the divisor of the limit for what heads may take beyond it.
+const headShare = 4
+
+// getHead is getLarge for a head, without which a call cannot go on.
+func (p *buffers) getHead() *buffer {
+	if !p.reserve(p.largeSize, p.limit/headShare) {
+		return nil
+	}
+	return taken(&p.large)
+}
+
+// getLarge returns a large buffer, or nil if there is no memory for it.
+func (p *buffers) getLarge() *buffer {
+	if !p.reserve(p.largeSize, 0) {
+		return nil
+	}
+	return taken(&p.large)
+}
+
+// getTail returns a buffer for the end of a body, or nil if there is no memory for it.
+func (p *buffers) getTail() *buffer {
+	if !p.reserve(p.tailSize, 0) {
+		return nil
+	}
+	return taken(&p.tail)
+}
+
+// holding returns a buffer with room for n bytes and more, or nil if there is no memory
+// for it.
 func (p *buffers) holding(n int) *buffer {
 	switch {
 	case n <= smallBuffer-headroom:
@@ -79,18 +110,36 @@ func (p *buffers) holding(n int) *buffer {
 	case n <= p.largeSize-headroom-tightSpace:
 		return p.getLarge()
 	}
-	return p.make(headroom + n + tightSpace)
+	size := headroom + n + tightSpace
+	if !p.reserve(size, 0) {
+		return nil
+	}
+	return unusual(size)
 }
 
-// short reports whether n more bytes would be beyond the limit.
-func (p *buffers) short(n int) bool { return p.limit > 0 && p.inUse.Load()+int64(n) > p.limit }
+// exactly returns a buffer with room for n bytes, also beyond the limit. It is for what a
+// connection begins with, when it has no other buffers.
+func (p *buffers) exactly(n int) *buffer {
+	if n <= smallBuffer-headroom {
+		return p.getSmall()
+	}
+	p.inUse.Add(int64(headroom + n))
+	return unusual(headroom + n)
+}
+
+// unusual returns a buffer of a size that is not reused.
+func unusual(size int) *buffer {
+	b := &buffer{b: make([]byte, size)}
+	b.reset()
+	return b
+}
 
 // spare returns a large buffer if there is memory for it, else a small one.
 func (p *buffers) spare() *buffer {
-	if p.short(p.largeSize) {
-		return p.getSmall()
+	if b := p.getLarge(); b != nil {
+		return b
 	}
-	return p.getLarge()
+	return p.getSmall()
 }
 
 // copy copies ahead, and then all that from sends, to to. The buffer is large only while

@@ -138,6 +138,7 @@ type Exchange struct {
 	responseBody int64
 	responseDone bool
 
+	fields    int    // bytes of the fields of heads that are counted as buffers
 	unchunked []byte // copy of a chunked request body
 	plain     bool   // the response's body was unchunked, into plainBody
 	plainBody []byte

@@ -10,9 +10,9 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
-// maxHello limits a ClientHello with its record headers. Those in use stay
-// below 4 KiB.
-const maxHello = 32 << 10
+// maxHello limits a ClientHello with its record headers: it is copied several times while
+// it is read. Those in use stay below 4 KiB.
+const maxHello = 16 << 10
 
 var (
 	errHello        = errors.New("the ClientHello was read")

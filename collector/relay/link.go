@@ -82,10 +82,11 @@ func (l *link) hasEnded() bool {
 
 // readAll reads what there is: through TLS, of all records that were received.
 func (l *link) readAll(p []byte) (n int, err error) {
-	n, err = l.Conn.Read(p)
 	if l.wire == nil {
-		return n, err
+		return l.Conn.Read(p)
 	}
+	l.wire.buffered = true
+	n, err = l.Conn.Read(p)
 	l.wire.noWait = true
 	for err == nil && n < len(p) && len(l.wire.ahead) > 0 {
 		var more int

@@ -99,6 +99,12 @@ func (m *machine) releaseExchange() {
 		m.x = nil
 		x.tail.release(&m.s.bufs)
 		x.route = Route{}
+		if x.fields > 0 {
+			m.s.bufs.inUse.Add(-int64(x.fields))
+			x.fields = 0
+			x.Request.Reset()
+			x.Response.Reset()
+		}
 		m.s.exchanges.Put(x)
 	}
 }

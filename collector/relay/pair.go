@@ -320,7 +320,7 @@ func (p *pair) isKilled() bool {
 
 // feed passes bytes of the program to the machine, before any others.
 func (m *machine) feed(read []byte) {
-	b := m.s.bufs.holding(len(read))
+	b := m.s.bufs.exactly(len(read))
 	b.w += copy(b.free(), read)
 	m.flows[program] = flow{kept: b, cur: b}
 }

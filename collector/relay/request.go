@@ -19,7 +19,8 @@ var (
 )
 
 // ErrNoBuffers is the error of a request that needs more memory than
-// Config.BufferBytes leaves.
+// Config.BufferBytes leaves, or of one that was sent and whose response has a head
+// that does.
 var ErrNoBuffers = errors.New("the limit of memory for buffers is reached")
 
 // readHead looks for the end of a request's head.
@@ -39,27 +40,33 @@ func (m *machine) readHead() bool {
 		m.parseHead(n)
 	default:
 		m.scan = next
-		if len(b.free()) == 0 && len(b.b) == smallBuffer && m.s.bufs.short(m.s.bufs.largeSize) {
+		if !m.makeRoom(program) {
 			m.refuse(ErrNoBuffers)
 			return true
 		}
-		m.makeRoom(program)
 		return false
 	}
 	return true
 }
 
 // makeRoom makes room behind the beginning of a head. A large buffer has it for
-// a longest one.
-func (m *machine) makeRoom(from side) {
+// a longest one. It reports false if there is no memory for that.
+func (m *machine) makeRoom(from side) bool {
 	b := m.flows[from].cur
 	switch {
 	case len(b.free()) > 0:
+	case b.t > headroom: // behind another message
+		m.move(from, b, b.t)
 	case len(b.b) == smallBuffer:
-		m.move(from, m.s.bufs.getLarge(), b.t)
+		large := m.s.bufs.getHead()
+		if large == nil {
+			return false
+		}
+		m.move(from, large, b.t)
 	default:
 		m.move(from, b, b.t)
 	}
+	return true
 }
 
 // move moves what a side sent, from offset keep on, to the front of b, which may
@@ -101,6 +108,10 @@ func (m *machine) parseHead(n int) {
 		m.refuse(err)
 		return
 	}
+	if !m.countFields(x.Request.Memory()) {
+		m.refuse(ErrNoBuffers)
+		return
+	}
 	route, err := m.h.Route(x)
 	if err != nil {
 		m.refuse(err)
@@ -123,6 +134,19 @@ func (m *machine) parseHead(n int) {
 	default:
 		m.connect()
 	}
+}
+
+// countFields counts the memory of the fields of a head as that of buffers. It reports false
+// if there is not as much.
+func (m *machine) countFields(size int) bool {
+	if size == 0 {
+		return true
+	}
+	if !m.s.bufs.reserve(size, m.s.bufs.limit/headShare) {
+		return false
+	}
+	m.x.fields += size
+	return true
 }
 
 // takeRequest takes what was read of the request's body.
@@ -156,12 +180,8 @@ func (m *machine) takeRequest() error {
 // where it goes.
 func (m *machine) connect() {
 	f := &m.flows[program]
-	switch free := len(f.cur.free()); {
-	case m.req.Done || m.req.Fits(free):
-	case len(f.cur.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
-		m.moveRequest(m.s.bufs.getLarge())
-	case m.x.Request.Start() > headroom+free: // behind another request
-		m.moveRequest(f.cur)
+	if free := len(f.cur.free()); !m.req.Done && !m.req.Fits(free) {
+		m.moveRequest(m.roomier(f.cur, m.x.Request.Start(), free))
 	}
 	if key := m.x.route.Key; m.conn == connEarly && !key.TLS || m.conn != connNone && m.key == key {
 		m.key, m.conn = key, connOpen
@@ -174,8 +194,26 @@ func (m *machine) connect() {
 	m.s.counters.dials.Add(1)
 }
 
-// moveRequest moves the request to the front of b, which may be where it is.
+// roomier returns the buffer to move a message to that starts in b, as its body does not
+// fit behind it: a large one if b is small and there is memory for it, or b itself if that
+// makes much room. It returns nil if the message is to stay where it is.
+func (m *machine) roomier(b *buffer, start, free int) *buffer {
+	if len(b.b) == smallBuffer {
+		if large := m.s.bufs.getLarge(); large != nil {
+			return large
+		}
+	}
+	if start > headroom+free { // behind another message
+		return b
+	}
+	return nil
+}
+
+// moveRequest moves the request to the front of b, which may be where it is, or nil.
 func (m *machine) moveRequest(b *buffer) {
+	if b == nil {
+		return
+	}
 	x := m.x
 	moved := m.move(program, b, x.Request.Start())
 	x.Request.Rebase(b.b, moved)
@@ -261,15 +299,15 @@ func (m *machine) hold() bool {
 	case m.req.Done:
 		err = m.rewrite()
 	default:
-		switch more := 2 * len(f.cur.b); {
-		case len(f.cur.free()) > 0:
-			return false
-		case m.s.bufs.short(more):
-			err = ErrNoBuffers
-		default:
-			m.moveRequest(m.s.bufs.holding(more))
+		if len(f.cur.free()) > 0 {
 			return false
 		}
+		b := m.s.bufs.holding(2 * len(f.cur.b))
+		if b != nil {
+			m.moveRequest(b)
+			return false
+		}
+		err = ErrNoBuffers
 	}
 	if err != nil {
 		m.refuse(err)
@@ -288,11 +326,10 @@ func (m *machine) rewrite() error {
 	if x.Request.Chunked() {
 		body = http1.Dechunk(slices.Clone(body))
 	}
-	size := old.w - x.Request.Start() + signatureRoom
-	if size > smallBuffer-headroom && bufs.short(size) {
+	b := bufs.holding(old.w - x.Request.Start() + signatureRoom)
+	if b == nil {
 		return ErrNoBuffers
 	}
-	b := bufs.holding(size)
 	p, err := x.route.Rewrite(b.b[headroom:headroom], x, body)
 	if err != nil {
 		bufs.put(b)
@@ -301,7 +338,9 @@ func (m *machine) rewrite() error {
 	excess := old.unread()
 	if len(p)+len(excess) > len(b.free()) {
 		bufs.put(b)
-		b = bufs.make(headroom + len(p) + len(excess) + tightSpace)
+		if b = bufs.holding(len(p) + len(excess)); b == nil {
+			return ErrNoBuffers
+		}
 	}
 	b.w += copy(b.free(), p)
 	end, _, err := http1.ScanRequest(b.unread(), 0, len(p))
@@ -322,13 +361,13 @@ func (m *machine) rewrite() error {
 	return nil
 }
 
-// refuse answers a request of which nothing was sent.
+// refuse answers a request of which nothing was sent, or whose response cannot be read.
 func (m *machine) refuse(err error) {
 	x := m.x
 	if x.in == nil {
 		x.RequestBytes = int64(len(m.flows[program].cur.unread()))
 	}
-	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
+	more := m.stage < stageRelay && m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getSmall()
 	// It goes behind what is left of a 100 Continue.
 	response := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)

@@ -38,7 +38,10 @@ func (m *machine) readResponse() bool {
 		return true
 	case n == 0:
 		m.scan = next
-		m.makeRoom(upstream)
+		if !m.makeRoom(upstream) {
+			m.refuseHead()
+			return true
+		}
 		return false
 	}
 	m.scan = 0
@@ -55,16 +58,18 @@ func (m *machine) readResponse() bool {
 		b.t += n
 		return true
 	}
+	if !m.countFields(p.Memory()) {
+		p.Reset()
+		m.refuseHead()
+		return true
+	}
 	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
 	b.t += n
-	switch free := len(b.free()); {
-	case m.ans.Done || m.ans.Fits(free) || m.ans.EndsIn(b.unread()):
-	case len(b.b) == smallBuffer && !m.s.bufs.short(m.s.bufs.largeSize):
-		large := m.s.bufs.getLarge()
-		p.Rebase(large.b, m.move(upstream, large, p.Start()))
-		b = large
-	case p.Start() > headroom+free: // behind another response
-		p.Rebase(b.b, m.move(upstream, b, p.Start()))
+	if free := len(b.free()); !m.ans.Done && !m.ans.Fits(free) && !m.ans.EndsIn(b.unread()) {
+		if to := m.roomier(b, p.Start(), free); to != nil {
+			p.Rebase(to.b, m.move(upstream, to, p.Start()))
+			b = to
+		}
 	}
 	if m.s.draining.Load() {
 		p.AddClose()
@@ -114,11 +119,10 @@ func (m *machine) keepTail() {
 	if f.spill == nil || f.cur != f.spill || f.spill.t <= m.tailed {
 		return
 	}
-	b, bufs := f.spill, &m.s.bufs
-	if m.x.tail.b == nil && bufs.short(bufs.tailSize) {
-		m.x.tail.size, m.x.Uninspected = 0, true
+	b := f.spill
+	if !m.x.tail.add(m.spilt.Data(b.b[m.tailed:b.t]), &m.s.bufs) {
+		m.x.Uninspected = true
 	}
-	m.x.tail.add(m.spilt.Data(b.b[m.tailed:b.t]), bufs)
 	m.tailed = b.t
 }
 
@@ -154,6 +158,18 @@ func (m *machine) raw() {
 	x.Response.Reset()
 	x.out, x.outAt, x.responseSeen = nil, 0, 0
 	m.response, b.t = responseRaw, b.w
+}
+
+// refuseHead responds in place of the upstream, of whose response there is no memory to
+// read the head.
+func (m *machine) refuseHead() {
+	f := &m.flows[program] // what is left of the request cannot go anywhere
+	f.lead, f.writing = nil, false
+	if f.cur != nil {
+		f.cur.r = f.cur.t
+	}
+	m.dropUpstream(closeReset)
+	m.refuse(ErrNoBuffers)
 }
 
 // switched forwards what follows a response after which, as it says, another protocol

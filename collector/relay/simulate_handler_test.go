@@ -96,7 +96,8 @@ func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 	if s.state == simNone {
 		s.begin(x)
 	}
-	if s.state == simSending || s.state == simRefused {
+	unread := s.state == simSending && errors.Is(err, ErrNoBuffers) && s.srv.bufs.limit > 0 && x.Response.Status == 0 // the response
+	if s.state == simSending && !unread || s.state == simRefused {
 		s.fail("refused in state %d", s.state)
 	}
 	p := s.cur

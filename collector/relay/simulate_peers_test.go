@@ -62,6 +62,8 @@ var junk = bytes.Repeat([]byte("!"), 2*largeBuffer)
 // scribble writes over the memory that the machine has given back.
 func (s *sim) scribble() {
 	bufs := &s.srv.bufs
+	limit := bufs.limit
+	bufs.limit = 0
 	free := []*buffer{bufs.getSmall(), bufs.getSmall(), bufs.getSmall(), bufs.getLarge(), bufs.getLarge(), bufs.getLarge(), bufs.getTail()}
 	for i, b := range free {
 		if slices.Contains(free[:i], b) {
@@ -69,6 +71,7 @@ func (s *sim) scribble() {
 			return
 		}
 	}
+	bufs.limit = limit
 	for _, b := range free {
 		copy(b.b, junk)
 		bufs.put(b)

@@ -162,10 +162,10 @@ func (t *secure) Read(b []byte) (int, error) {
 func (t *secure) Write(b []byte) (int, error) {
 	switch out := t.out; {
 	case out == nil:
-		t.out = t.bufs.holding(len(b))
+		t.out = t.bufs.exactly(len(b))
 	case len(out.free()) < len(b):
 		unsent := out.b[out.r:out.w]
-		t.out = t.bufs.holding(len(unsent) + len(b))
+		t.out = t.bufs.exactly(len(unsent) + len(b))
 		t.out.w += copy(t.out.free(), unsent)
 		t.bufs.put(out)
 	}
@@ -208,9 +208,9 @@ func (t *secure) read(b []byte) (n int, end reception) {
 // all that they became. Until then, b has to begin with the same bytes.
 func (t *secure) write(b []byte) (n int, ok bool) {
 	if t.taken == 0 && len(b) > 0 {
-		limit := largeBuffer
-		if t.bufs.short(t.bufs.largeSize) {
-			limit = smallBuffer / 2
+		limit := smallBuffer / 2
+		if len(b) > limit && t.expand() {
+			limit = largeBuffer
 		}
 		b = b[:min(len(b), limit)]
 		if _, err := t.conn.Write(b); err != nil {
@@ -226,6 +226,23 @@ func (t *secure) write(b []byte) (n int, ok bool) {
 		n, t.taken = t.taken, 0
 	}
 	return n, true
+}
+
+// expand makes sure that much can be queued. It reports false if there is no memory for that.
+func (t *secure) expand() bool {
+	if t.out != nil && len(t.out.b) > smallBuffer {
+		return len(t.out.free()) >= largeBuffer+tightSpace
+	}
+	large := t.bufs.getLarge()
+	if large == nil {
+		return false
+	}
+	if t.out != nil {
+		large.w += copy(large.free(), t.out.b[t.out.r:t.out.w])
+		t.bufs.put(t.out)
+	}
+	t.out = large
+	return true
 }
 
 func (t *secure) queued() int {

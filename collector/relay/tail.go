@@ -7,13 +7,17 @@ type tail struct {
 	b    *buffer // nil until there are any; as much as size is free before them
 }
 
-// add adds what came next of the body.
-func (t *tail) add(p []byte, bufs *buffers) {
+// add adds what came next of the body. It reports false, and gives the tail up, if there
+// is no memory for it.
+func (t *tail) add(p []byte, bufs *buffers) bool {
 	if t.size == 0 {
-		return
+		return true
 	}
 	if t.b == nil {
-		t.b = bufs.getTail()
+		if t.b = bufs.getTail(); t.b == nil {
+			t.size = 0
+			return false
+		}
 		t.b.w = t.size
 	}
 	p = p[max(0, len(p)-t.size):]
@@ -22,6 +26,7 @@ func (t *tail) add(p []byte, bufs *buffers) {
 		t.b.w = t.size + copy(t.b.b[t.size:], last[max(0, len(last)+len(p)-t.size):])
 	}
 	t.b.w += copy(t.b.free(), p)
+	return true
 }
 
 // last returns the last size bytes that were added, or all if they are fewer.

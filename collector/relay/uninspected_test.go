@@ -59,3 +59,76 @@ func (r *machineRig) pass(from side, s string) {
 		r.written(from.other())
 	}
 }
+
+// TestHeadThatMemoryIsShortFor has the head of a response be longer than a small buffer. The
+// program gets a response of our own, and nothing of the upstream's.
+func TestHeadThatMemoryIsShortFor(t *testing.T) {
+	response := "HTTP/1.1 200 OK\r\nX: " + strings.Repeat("a", smallBuffer) + "\r\nContent-Length: 2\r\n\r\n{}"
+	const large = largeBuffer + smallBuffer
+	for name, test := range map[string]struct {
+		limit int64
+		want  string
+		end   End
+	}{
+		"no memory":               {1, "refused", EndRefused},
+		"none but for heads":      {large, response, EndComplete},
+		"none even for heads":     {large * 4 / 5, "refused", EndRefused},
+		"a limit that is not met": {1 << 20, response, EndComplete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, TailBytes: 16 << 10, BufferBytes: test.limit})
+			r.sendsFirst()
+			r.read(program, "GET /next HTTP/1.1\r\n") // does not become part of what is answered
+			var got strings.Builder
+			for rest := response; len(rest) > 0 && r.space(upstream) != nil; {
+				n := min(len(rest), len(r.flows[upstream].reading.free()))
+				r.nothing(upstream)
+				r.readBy(upstream, rest[:n], func(int) {})
+				rest = rest[n:]
+				got.WriteString(r.written(program))
+			}
+			got.WriteString(r.written(program))
+			assert.Equal(t, test.want, got.String())
+			r.wantEnds(test.end)
+			refused := test.end == EndRefused
+			assert.Equal(t, refused, r.take()&effectDropUpstream != 0, "the upstream connection is closed")
+			assert.Equal(t, refused, r.stage == stageLinger, "the program's connection is closed")
+		})
+	}
+}
+
+// TestFieldsThatMemoryIsShortFor has heads have many fields, which take more memory than
+// their bytes: it is counted, and a call is refused that there is not enough for.
+func TestFieldsThatMemoryIsShortFor(t *testing.T) {
+	many := strings.Repeat("a:\r\n", 1500)
+	request, response := "GET / HTTP/1.1\r\nHost: h\r\n"+many+"\r\n", "HTTP/1.1 200 OK\r\n"+many+"Content-Length: 0\r\n\r\n"
+	for name, test := range map[string]struct {
+		limit             int64
+		request, response string
+		end               End
+	}{
+		"the request":       {1, request, "", EndRefused},
+		"the response":      {1, getRequest, response, EndRefused},
+		"there is memory":   {1 << 20, request, response, EndComplete},
+		"they are not many": {1, getRequest, okResponse, EndComplete},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newMachine(t)
+			r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, BufferBytes: test.limit})
+			r.read(program, test.request)
+			if test.response != "" {
+				r.connect()
+				r.expect(upstream, test.request)
+				r.read(upstream, test.response)
+				if test.end == EndComplete && strings.Contains(test.response, many) {
+					assert.Greater(t, r.s.bufs.inUse.Load(), int64(2*smallBuffer+2*20*1500))
+				}
+			}
+			r.written(program)
+			r.wantEnds(test.end)
+			r.forget()
+			assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are left")
+		})
+	}
+}

@@ -16,9 +16,12 @@ type wire struct {
 	ahead  []byte // read and not handed on
 	memory *[]byte
 	noWait bool // reads end with errWait where there is nothing ahead
-	cut    atomic.Bool
-	direct io.ReadWriter // used in place of Conn by a loop; else nil
-	behind []byte        // to be written before anything else, from a loop
+	// buffered is set if several records are read at a time. During a handshake, the
+	// memory for that would be held as long as the other side is waited for.
+	buffered bool
+	cut      atomic.Bool
+	direct   io.ReadWriter // used in place of Conn by a loop; else nil
+	behind   []byte        // to be written before anything else, from a loop
 }
 
 // errWait ends a read that would have to wait. crypto/tls goes on after it, as
@@ -68,6 +71,10 @@ func (w *wire) Read(p []byte) (int, error) {
 			return n, err
 		case w.noWait:
 			return 0, errWait
+		case !w.buffered:
+			n, err := w.Conn.Read(p)
+			w.note(err)
+			return n, err
 		}
 		if err := w.fill(); err != nil {
 			return 0, err

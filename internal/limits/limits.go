@@ -15,9 +15,12 @@ const (
 	// pairShare is the divisor of the memory limit for connections, each with small
 	// buffers for both directions. An idle one takes 2.5 KiB, or 23.5 KiB with TLS on
 	// both sides, so most of this is for connections that are all in use at once.
+	// With TLS on both sides it is six small buffers, 8 KiB of state for each side, and
+	// 40 KiB for each side that crypto/tls keeps as long as the connection lasts, once it
+	// has received records of the largest size.
 	pairShare  = 2
 	plainPair  = 24 << 10
-	securePair = 64 << 10
+	securePair = 144 << 10
 	// Descriptors are reserved for everything except programs' connections: the
 	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256

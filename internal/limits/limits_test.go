@@ -25,7 +25,7 @@ func TestConnections(t *testing.T) {
 		{0, false, 20000, unlimited, 9872},
 		{0, false, 1 << 40, unlimited, 0},
 		{0, false, 20000, 128 << 20, 2730},
-		{0, true, 20000, 128 << 20, 1024},
+		{0, true, 20000, 128 << 20, 455},
 		{0, false, 0, 128 << 20, 2730},
 		{0, false, 1024, 128 << 20, 384},
 		{0, false, 1024, 1 << 10, 1},

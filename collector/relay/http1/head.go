@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"iter"
 	"math/bits"
+	"unsafe"
 )
 
 // field is one field line, as offsets into the head's memory.
@@ -135,9 +136,21 @@ func unfolded(value []byte) []byte {
 	return bytes.Join(lines, []byte(" "))
 }
 
+// keptFields is the number of fields whose memory is reused. That of a foreign head with
+// thousands is let go.
+const keptFields = 128
+
+// Memory returns the size of the memory of the fields if they are more than usual. It may be
+// several times the head's bytes.
+func (h *Head) Memory() int {
+	if cap(h.fields) <= keptFields {
+		return 0
+	}
+	return cap(h.fields) * int(unsafe.Sizeof(field{}))
+}
+
 // memory returns the memory of the fields for reuse.
 func (h *Head) memory() []field {
-	const keptFields = 128 // of a foreign head with thousands, the memory is let go
 	if cap(h.fields) > keptFields {
 		return nil
 	}

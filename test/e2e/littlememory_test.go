@@ -1,0 +1,536 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
+)
+
+// TestLittleMemory loads taps that have 128 MiB, without TLS and with TLS on both sides.
+// With more memory, the system kills them.
+func TestLittleMemory(t *testing.T) {
+	plain := os.Getenv(littleVariable)
+	if plain == "" { // the race detector takes several times the memory
+		plain = filepath.Join(t.TempDir(), "ksyun-tap")
+		out, err := exec.Command("go", "build", "-C", "../..", "-o", plain, "./cmd/ksyun-tap").CombinedOutput()
+		require.NoError(t, err, "%s", out)
+	}
+	for _, load := range []struct {
+		name   string
+		secure []bool
+		put    func(*little)
+		flags  []string
+		env    func(t *testing.T) []string
+	}{
+		{"answers", []bool{false, true}, (*little).answers, nil, nil},
+		{"heads", []bool{false, true}, (*little).heads, nil, nil},
+		{"uploads", []bool{false, true}, (*little).uploads, nil, nil},
+		{"both ways", []bool{false, true}, (*little).bothWays, nil, nil},
+		{"kept", []bool{false, true}, (*little).kept, nil, nil},
+		{"hellos", []bool{true}, (*little).hellos, nil, nil},
+		{"tunnels", []bool{false}, (*little).tunnels, nil, nil},
+		{"failures", []bool{false, true}, (*little).failures, []string{"--evidence", "--log.access"}, silentBackend},
+	} {
+		for _, secure := range load.secure {
+			name := load.name
+			if secure {
+				name += ", TLS"
+			}
+			t.Run(name, func(t *testing.T) {
+				l := newLittle(t, plain, secure, load.flags, load.env)
+				load.put(l)
+				l.check()
+			})
+		}
+	}
+}
+
+// littleVariable names a binary to test in place of one that is built.
+const littleVariable = "E2E_KSYUN_TAP_LITTLE"
+
+// littleMemory is the memory of the tap, in bytes.
+const littleMemory = 128 << 20
+
+// crowd is how many programs call at once.
+const crowd = 1000
+
+// little is a tap with little memory.
+type little struct {
+	*testing.T
+	tap          *process
+	group        string // its cgroup, "" if none could be made
+	proxy, admin string
+	other        *net.TCPListener // of example.com, which is not tapped
+	tls          *tls.Config      // of programs; nil without TLS
+	vendor       http.Handler
+	calls        sync.WaitGroup
+	busy         atomic.Int64 // programs that were told so
+	arrived      atomic.Int64 // calls at the API
+	release      chan struct{}
+}
+
+func newLittle(t *testing.T, binary string, secure bool, flags []string, env func(t *testing.T) []string) *little {
+	l := &little{T: t, proxy: freeport.TCP(t), admin: freeport.TCP(t), release: make(chan struct{})}
+	vendor := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.vendor.ServeHTTP(w, r) }))
+	vendor.Config.MaxHeaderBytes = 128 << 10
+	l.other = rawconn.Listen(t)
+	dir := t.TempDir()
+	args := append([]string{"run", "--proxy.listen-address=" + l.proxy, "--web.listen-address=" + l.admin,
+		"--tap.other-hosts=forward", "--upstream.connect-to=example.com:443=" + l.other.Addr().String(),
+		"--journal.path=" + filepath.Join(dir, "journal.db")}, flags...)
+	if secure {
+		cert, pem := selfsigned.Certificate(apiHost)
+		vendor.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
+		vendor.StartTLS()
+		certFile := filepath.Join(dir, "vendor.pem")
+		require.NoError(t, os.WriteFile(certFile, pem, 0o600))
+		args = append(args, "--intercept", "--intercept.ca-dir="+filepath.Join(dir, "ca"), "--upstream.ca-file="+certFile,
+			"--upstream.connect-to="+apiHost+":443="+vendor.Listener.Addr().String())
+	} else {
+		vendor.Start()
+		args = append(args, "--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())
+	}
+	t.Cleanup(func() { vendor.CloseClientConnections(); vendor.Close() })
+	limit, command, group := withMemory(t, littleMemory)
+	if env != nil {
+		limit = append(limit, env(t)...)
+	}
+	l.group = group
+	l.tap = start(t, limit, "sh", append([]string{"-c", command, binary}, args...)...)
+	awaitReady(t, "the tap", "http://"+l.admin)
+	if secure {
+		l.tls = &tls.Config{ServerName: apiHost, RootCAs: x509.NewCertPool()}
+		require.True(t, l.tls.RootCAs.AppendCertsFromPEM(must(os.ReadFile(filepath.Join(dir, "ca", "ca.pem")))))
+	}
+	return l
+}
+
+var errBusy = errors.New("the limit of connections is reached")
+
+// dial connects a program to the API.
+func (l *little) dial() (net.Conn, error) {
+	nc, err := net.Dial("tcp", l.proxy)
+	if err != nil || l.tls == nil {
+		return nc, err
+	}
+	io.WriteString(nc, "CONNECT "+apiHost+":443 HTTP/1.1\r\nHost: "+apiHost+":443\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: http.MethodConnect})
+	if err != nil || resp.StatusCode != http.StatusOK {
+		nc.Close()
+		return nil, errBusy
+	}
+	tc := tls.Client(nc, l.tls)
+	return tc, tc.Handshake()
+}
+
+// program connects and calls use. What it returns is an error, unless the tap was busy.
+func (l *little) program(use func(nc net.Conn) error) {
+	l.calls.Go(func() {
+		nc, err := l.dial()
+		if err == nil {
+			defer nc.Close()
+			err = use(nc)
+		}
+		if errors.Is(err, errBusy) {
+			l.busy.Add(1)
+			return
+		}
+		assert.NoError(l, err)
+	})
+}
+
+// response reads a response and returns the length of its body.
+func (l *little) response(nc net.Conn) (int64, error) {
+	r := bufio.NewReaderSize(nc, 4<<10)
+	resp, err := http.ReadResponse(r, nil)
+	if err != nil {
+		return 0, err
+	}
+	if resp.Header.Get("X-Ksyun-Tap-Error") == "busy" {
+		return 0, errBusy
+	}
+	if e := resp.Header.Get("X-Ksyun-Tap-Error"); e != "" {
+		return 0, errors.New(e)
+	}
+	return io.Copy(io.Discard, resp.Body)
+}
+
+// assemble waits until all programs' calls have arrived, but for those that were told
+// that the tap is busy, and has the API answer them.
+func (l *little) assemble(n int) {
+	eventually(l.T, "all calls arrive", func() bool { return l.Failed() || l.arrived.Load()+l.busy.Load() >= int64(n) })
+	l.Logf("%d calls at once, %d refused", l.arrived.Load(), l.busy.Load())
+	close(l.release)
+}
+
+func (l *little) get(path, header string, nc net.Conn) {
+	io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: "+apiHost+"\r\n"+header+"\r\n")
+}
+
+// answers has the API answer all calls at once, with 1 MB each.
+func (l *little) answers() {
+	answer := `{"Data":"` + strings.Repeat("0123456789abcdef", 64<<10) + `"}`
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		l.arrived.Add(1)
+		<-l.release
+		io.WriteString(w, answer)
+	})
+	for range crowd {
+		l.program(func(nc net.Conn) error {
+			l.get("/?Action=ListMetrics", "", nc)
+			n, err := l.response(nc)
+			if err == nil && n != int64(len(answer)) {
+				err = fmt.Errorf("%d bytes", n)
+			}
+			return err
+		})
+	}
+	l.assemble(crowd)
+	l.calls.Wait()
+}
+
+// heads has the API answer with heads of 60 KiB, which programs do not read until all
+// are sent.
+func (l *little) heads() {
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for i := range 60 {
+			w.Header().Set("X-Field-"+strconv.Itoa(i), strings.Repeat("v", 1<<10))
+		}
+		l.arrived.Add(1)
+		io.WriteString(w, "{}")
+	})
+	for range crowd {
+		l.program(func(nc net.Conn) error {
+			l.get("/?Action=ListMetrics", "", nc)
+			<-l.release
+			n, err := l.response(nc)
+			if err == nil && n != 2 {
+				err = fmt.Errorf("%d bytes", n)
+			}
+			return err
+		})
+	}
+	l.tolerate(crowd)
+	l.calls.Wait()
+}
+
+// tolerate is assemble for programs that do not read the tap's responses.
+func (l *little) tolerate(n int) {
+	eventually(l.T, "all calls arrive", func() bool {
+		return l.Failed() || l.arrived.Load()+l.refused() >= int64(n)
+	})
+	l.Logf("%d calls at once, %d refused", l.arrived.Load(), l.refused())
+	close(l.release)
+}
+
+// refused returns how many connections were refused.
+func (l *little) refused() int64 {
+	_, metrics := get(l.T, "http://"+l.admin+"/metrics")
+	_, after, _ := strings.Cut(metrics, "\nksyun_tap_client_connections_refused_total ")
+	var n float64
+	fmt.Sscan(after, &n)
+	return int64(n)
+}
+
+// uploads has programs send bodies of 1 MB that the API does not read until all have
+// begun.
+func (l *little) uploads() {
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.arrived.Add(1)
+		<-l.release
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, `{"n":"%010d"}`, n)
+	})
+	body := strings.Repeat("Metric.1=abcdef&", 64<<10)
+	for range crowd {
+		l.program(func(nc net.Conn) error {
+			l.calls.Go(func() {
+				io.WriteString(nc, "POST /?Action=PutMetricData HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+			})
+			n, err := l.response(nc)
+			if err == nil && n != 18 {
+				err = fmt.Errorf("%d bytes", n)
+			}
+			return err
+		})
+	}
+	l.assemble(crowd)
+	l.calls.Wait()
+}
+
+// bothWays has programs send bodies, and the API answer, while neither reads.
+func (l *little) bothWays() {
+	const size = 4 << 20
+	body := strings.Repeat("0123456789abcdef", size/16)
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.Header().Set("Content-Length", strconv.Itoa(size))
+		w.Write([]byte(body[:1]))
+		http.NewResponseController(w).Flush()
+		l.arrived.Add(1)
+		var sent sync.WaitGroup
+		sent.Go(func() { io.WriteString(w, body[1:]) })
+		<-l.release
+		io.Copy(io.Discard, r.Body)
+		sent.Wait()
+	})
+	for range crowd {
+		l.program(func(nc net.Conn) error {
+			l.calls.Go(func() {
+				io.WriteString(nc, "POST /?Action=PutMetricData HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n"+body)
+			})
+			<-l.release
+			n, err := l.response(nc)
+			if err == nil && n != size {
+				err = fmt.Errorf("%d bytes", n)
+			}
+			return err
+		})
+	}
+	l.tolerate(crowd)
+	l.calls.Wait()
+}
+
+// kept keeps as many connections open as the descriptors of the test allow, each after
+// a call with a response of 256 KiB.
+func (l *little) kept() {
+	const programs = 9500
+	answer := `{"Data":"` + strings.Repeat("0123456789abcdef", 16<<10) + `"}`
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, answer)
+	})
+	n := programs
+	if l.tls != nil {
+		n = 3000 // handshakes take their time
+	}
+	body := strings.Repeat("x", 64<<10)
+	var kept []net.Conn
+	var mu sync.Mutex
+	work := make(chan struct{}, n)
+	for range n {
+		work <- struct{}{}
+	}
+	close(work)
+	for range 8 {
+		l.calls.Go(func() {
+			for range work {
+				nc, err := l.dial()
+				if !assert.NoError(l, err) {
+					return
+				}
+				io.WriteString(nc, "POST /?Action=ListMetrics HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
+				_, err = l.response(nc)
+				assert.NoError(l, err)
+				mu.Lock()
+				kept = append(kept, nc)
+				mu.Unlock()
+			}
+		})
+	}
+	l.calls.Wait()
+	for _, nc := range kept {
+		nc.Close()
+	}
+	assert.Zero(l, l.refused())
+}
+
+// hellos has programs send ClientHellos slowly, which are as large as they may be.
+func (l *little) hellos() {
+	l.vendor = http.NotFoundHandler()
+	// A record that announces a ClientHello of 60 KiB, in fragments.
+	hello := []byte{1, 0, 0xf0, 0, 3, 3}
+	hello = append(hello, make([]byte, 32+1+2)...)
+	record := func(b []byte) []byte { return append([]byte{22, 3, 1, byte(len(b) >> 8), byte(len(b))}, b...) }
+	var kept []net.Conn
+	for range crowd {
+		nc, err := net.Dial("tcp", l.proxy)
+		require.NoError(l, err)
+		kept = append(kept, nc)
+		io.WriteString(nc, "CONNECT "+apiHost+":443 HTTP/1.1\r\nHost: "+apiHost+":443\r\n\r\n")
+	}
+	for _, nc := range kept {
+		resp, err := http.ReadResponse(bufio.NewReader(nc), &http.Request{Method: http.MethodConnect})
+		if err != nil || resp.StatusCode != http.StatusOK {
+			continue
+		}
+		l.arrived.Add(1)
+		nc.Write(record(append(hello, make([]byte, 15<<10)...)))
+		nc.Write(record(make([]byte, 15<<10)))
+	}
+	get(l.T, "http://"+l.admin+"/metrics")
+	get(l.T, "http://"+l.admin+"/metrics")
+	l.Logf("%d hellos at once, %d refused", l.arrived.Load(), l.refused())
+	for _, nc := range kept {
+		nc.Close()
+	}
+}
+
+// tunnels has programs and servers send through tunnels, without reading.
+func (l *little) tunnels() {
+	body := []byte(strings.Repeat("0123456789abcdef", 64<<10))
+	exchange := func(nc net.Conn) {
+		l.calls.Go(func() { nc.Write(body) })
+		<-l.release
+		n, err := io.ReadFull(nc, make([]byte, len(body)))
+		assert.NoError(l, err, "after %d bytes", n)
+	}
+	go rawconn.Serve(l.other, func(nc net.Conn) {
+		l.arrived.Add(1)
+		exchange(nc)
+	})
+	for range crowd {
+		l.calls.Go(func() {
+			nc, err := net.Dial("tcp", l.proxy)
+			if !assert.NoError(l, err) {
+				return
+			}
+			defer nc.Close()
+			io.WriteString(nc, "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com:443\r\n\r\n")
+			resp, err := http.ReadResponse(bufio.NewReader(io.LimitReader(nc, int64(len("HTTP/1.1 200 Connection Established\r\n\r\n")))), &http.Request{Method: http.MethodConnect})
+			if err != nil || resp.StatusCode != http.StatusOK {
+				l.busy.Add(1)
+				return
+			}
+			exchange(nc)
+		})
+	}
+	l.assemble(crowd)
+	l.calls.Wait()
+}
+
+// failures has calls fail, each in its own way, with all sinks on.
+func (l *little) failures() {
+	const programs, calls = 64, 400
+	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := r.Header.Get("X-Number")
+		w.Header().Set("X-Ksc-Request-Id", fmt.Sprintf("%08s-943c-4820-b35a-11673d6cd1fc", n))
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(400)
+		fmt.Fprintf(w, `{"Error":{"Code":"Code%s","Message":"%s %s"},"Data":"%s"}`, n, n, strings.Repeat("message ", 4<<10), strings.Repeat("data", 8<<10))
+	})
+	long := strings.Repeat("x", 50<<10)
+	for i := range programs {
+		l.program(func(nc net.Conn) error {
+			r := bufio.NewReader(nc)
+			for j := range calls {
+				n := strconv.Itoa(i*calls + j)
+				l.get("/?Action=Action"+n+"&Version=2010-05-25&InstanceID="+n+long, "User-Agent: agent/"+n+" "+long[:4<<10]+"\r\nX-Number: "+n+"\r\n", nc)
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil {
+					return err
+				}
+				if resp.StatusCode != 400 {
+					return fmt.Errorf("%s %v", resp.Status, resp.Header)
+				}
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	l.calls.Wait()
+	_, metrics := get(l.T, "http://"+l.admin+"/metrics")
+	for line := range strings.Lines(metrics) {
+		if strings.HasPrefix(line, "ksyun_tap_observations_dropped_total") && !strings.HasSuffix(line, " 0\n") {
+			l.Log(strings.TrimSpace(line))
+		}
+	}
+}
+
+// silentBackend returns the environment for an OTLP backend that accepts connections
+// and never answers.
+func silentBackend(t *testing.T) []string {
+	ln := rawconn.Listen(t)
+	go rawconn.Serve(ln, func(nc net.Conn) { io.Copy(io.Discard, nc) })
+	return []string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + ln.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf",
+		"OTEL_LOGS_EXPORTER=otlp", "OTEL_METRICS_EXPORTER=otlp",
+	}
+}
+
+// check checks that the tap has survived.
+func (l *little) check() {
+	l.Helper()
+	status, body := get(l.T, "http://"+l.admin+"/-/healthy")
+	assert.Equal(l, http.StatusOK, status, "/-/healthy: %d %s", status, body)
+	peak := peakMemory(l.T, l.tap.cmd.Process.Pid)
+	if l.group != "" {
+		l.Logf("peak of the cgroup: %s MiB; failures to charge: %s", mib(l.group, "memory.max_usage_in_bytes", "memory.peak"), l.count("memory.failcnt"))
+	}
+	assert.LessOrEqual(l, peak, littleMemory)
+	l.Logf("%d MiB were resident at most", peak>>20)
+}
+
+func (l *little) count(file string) string {
+	b, _ := os.ReadFile(filepath.Join(l.group, file))
+	return strings.TrimSpace(string(b))
+}
+
+// mib returns the contents of the first of the files that there is, in MiB.
+func mib(dir string, files ...string) string {
+	for _, file := range files {
+		if b, err := os.ReadFile(filepath.Join(dir, file)); err == nil {
+			n, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+			return strconv.Itoa(n >> 20)
+		}
+	}
+	return "?"
+}
+
+// withMemory returns the environment and the shell command for a program with a limit
+// on its memory: of a cgroup if the machine permits one, else GOMEMLIMIT alone.
+func withMemory(t *testing.T, limit int) (env []string, command, group string) {
+	t.Helper()
+	const v2, v1 = "/sys/fs/cgroup", "/sys/fs/cgroup/memory"
+	for root, file := range map[string]string{v2: "memory.max", v1: "memory.limit_in_bytes"} {
+		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
+			continue // no cgroup
+		}
+		group := must(os.MkdirTemp(root, "ksyun-tap-test-"))
+		t.Cleanup(func() { // the program has ended, but the system may take a moment to notice
+			eventually(t, group+" is removed", func() bool { err := os.Remove(group); return err == nil || os.IsNotExist(err) })
+		})
+		if os.WriteFile(filepath.Join(group, file), []byte(strconv.Itoa(limit)), 0o644) == nil {
+			return nil, `echo $$ > ` + group + `/cgroup.procs && exec "$0" "$@"`, group
+		}
+	}
+	t.Log("no cgroup can be made")
+	return []string{"GOMEMLIMIT=" + strconv.Itoa(limit/10*9)}, `exec "$0" "$@"`, ""
+}
+
+// peakMemory returns the most memory of a process that was resident, in bytes.
+func peakMemory(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	require.NoError(t, err)
+	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	var peak int
+	_, err = fmt.Sscanf(after, "%d kB", &peak)
+	require.NoError(t, err)
+	return peak << 10
+}
