@@ -313,7 +313,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			c := r.client()
-			req := "GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: KSS AKLTfirst:c2ln\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
+			req := "GET /?Action=ListMetrics HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: KSS AKLTfirst:c2ln\r\nX-Amz-Security-Token: " + secret + "\r\n\r\n"
 			c.Send(req)
 			up := r.upstream()
 			up.Expect(req)
@@ -328,7 +328,7 @@ func TestVerdictsAreScrubbed(t *testing.T) {
 	t.Run("ID of a response that broke off", func(t *testing.T) {
 		r := newRig(t)
 		c := r.client()
-		req := "GET / HTTP/1.1\r\nHost: " + host + "\r\nAuthorization: Bearer " + secret + "\r\n\r\n"
+		req := "GET / HTTP/1.1\r\nHost: " + host + "\r\nX-Amz-Security-Token: " + secret + "\r\n\r\n"
 		c.Send(req)
 		up := r.upstream()
 		up.Expect(req)
