@@ -83,7 +83,7 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./collector/relay ./exporter/diagnosis ./exporter/journal/disk ./exporter/metrics ./... # the slowest first
-	$(GO) test -vet=off -run '^Test(EnvironmentMatrix|MemoryIsBounded|NoSecret)$$' ./cmd/ksyun-tap ./exporter/diagnosis ./exporter/evidence # those that are built without it
+	$(GO) test -vet=off -run '^Test(EnvironmentMatrix|MemoryIsBounded|NoSecret)$$|Allocat' ./classify ./cmd/ksyun-tap ./collector ./collector/relay ./exporter/diagnosis ./exporter/evidence # those that are built without it
 	$(GO) test -C test -vet=off -race ./soak
 	$(GO) test -C test -vet=off ./alerts ./day ./manifest ./promcheck # one goroutine each, or other programs' packages: slow with the race detector
 	$(GO) test -C tools -vet=off ./...
