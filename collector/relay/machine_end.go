@@ -7,8 +7,11 @@ import (
 	"time"
 )
 
-// report has the handler know the end of the exchange.
+// report has the handler know the end of the exchange, once.
 func (m *machine) report(end End) {
+	if m.reported { // what is left of the request was still being sent
+		return
+	}
 	m.reported = true
 	x := m.x
 	if m.flows[upstream].writing && x.responseSeen > 0 {

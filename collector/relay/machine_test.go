@@ -103,6 +103,21 @@ func (r *machineRig) expect(to side, want string) {
 }
 
 // connect has the dial that runs succeed.
+// TestMalformedBodyAfterTheResponse checks that the exchange, which was reported with the
+// response, is not reported again.
+func TestMalformedBodyAfterTheResponse(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+	r.read(program, post)
+	r.connect()
+	r.expect(upstream, post)
+	r.responds()
+	r.wantEnds(EndComplete)
+	r.read(program, "oops")
+	r.wantEnds(EndComplete)
+	assert.Equal(t, [2]closing{closeReset, closeReset}, r.bye)
+}
+
 func (r *machineRig) connect() {
 	r.t.Helper()
 	if r.take()&effectDial == 0 {
