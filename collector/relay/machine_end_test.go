@@ -165,6 +165,7 @@ func TestEndsInEachStage(t *testing.T) {
 	} {
 		for how, want := range map[reception]string{receivedEnd: tt.fin, receivedCut: tt.cut, receivedReset: tt.reset} {
 			r := newMachine(t)
+			r.s.pause = time.Hour // no request comes after one
 			r.waits(tt.what)
 			r.ended(tt.by, how, r.now)
 			assert.Equal(t, want, r.closed(), "%s, side %d, %d", tt.what, tt.by, how)

@@ -234,7 +234,7 @@ func readCode(t *testing.T) map[string]string {
 		if err != nil {
 			return err
 		}
-		if d.Name() == "testdata" || d.Name() == "docs_test.go" {
+		if d.Name() == "testdata" || d.Name() == ".bin" || d.Name() == "docs_test.go" {
 			if d.IsDir() {
 				return filepath.SkipDir
 			}
