@@ -98,9 +98,11 @@ func newLittle(t *testing.T, binary string, secure bool, flags []string, env fun
 	vendor.Config.MaxHeaderBytes = 128 << 10
 	l.other = rawconn.Listen(t)
 	dir := t.TempDir()
-	args := append([]string{"run", "--proxy.listen-address=" + l.proxy, "--web.listen-address=" + l.admin,
+	args := append([]string{
+		"run", "--proxy.listen-address=" + l.proxy, "--web.listen-address=" + l.admin,
 		"--tap.other-hosts=forward", "--upstream.connect-to=example.com:443=" + l.other.Addr().String(),
-		"--journal.path=" + filepath.Join(dir, "journal.db")}, flags...)
+		"--journal.path=" + filepath.Join(dir, "journal.db"),
+	}, flags...)
 	if secure {
 		cert, pem := selfsigned.Certificate(apiHost)
 		vendor.TLS = &tls.Config{Certificates: []tls.Certificate{cert}}
@@ -409,10 +411,9 @@ func (l *little) tunnels() {
 		assert.NoError(l, err, "after %d bytes", n)
 		sent.Wait()
 	}
-	var servers sync.WaitGroup
+	var ended atomic.Int64 // servers
 	go rawconn.Serve(l.other, func(nc net.Conn) {
-		servers.Add(1)
-		defer servers.Done()
+		defer ended.Add(1)
 		l.arrived.Add(1)
 		exchange(nc)
 	})
@@ -434,7 +435,7 @@ func (l *little) tunnels() {
 	}
 	l.assemble(crowd)
 	l.calls.Wait()
-	servers.Wait()
+	eventually(l.T, "all servers end", func() bool { return ended.Load() == l.arrived.Load() })
 }
 
 // failures has calls fail, each in its own way, with all sinks on.
@@ -444,7 +445,7 @@ func (l *little) failures() {
 		n := r.Header.Get("X-Number")
 		w.Header().Set("X-Ksc-Request-Id", fmt.Sprintf("%08s-943c-4820-b35a-11673d6cd1fc", n))
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(400)
+		w.WriteHeader(http.StatusBadRequest)
 		fmt.Fprintf(w, `{"Error":{"Code":"Code%s","Message":"%s %s"},"Data":"%s"}`, n, n, strings.Repeat("message ", 4<<10), strings.Repeat("data", 8<<10))
 	})
 	long := strings.Repeat("x", 50<<10)
@@ -458,7 +459,7 @@ func (l *little) failures() {
 				if err != nil {
 					return err
 				}
-				if resp.StatusCode != 400 {
+				if resp.StatusCode != http.StatusBadRequest {
 					return fmt.Errorf("%s %v", resp.Status, resp.Header)
 				}
 				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
@@ -523,8 +524,8 @@ func withMemory(t *testing.T, limit int) (env []string, command, group string) {
 		if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err != nil {
 			continue // no cgroup
 		}
-		group := must(os.MkdirTemp(root, "ksyun-tap-test-"))
-		t.Cleanup(func() { // the program has ended, but the system may take a moment to notice
+		group := must(os.MkdirTemp(root, "ksyun-tap-test-")) //nolint:usetesting // a cgroup
+		t.Cleanup(func() {                                   // the program has ended, but the system may take a moment to notice
 			eventually(t, group+" is removed", func() bool { err := os.Remove(group); return err == nil || os.IsNotExist(err) })
 		})
 		if os.WriteFile(filepath.Join(group, file), []byte(strconv.Itoa(limit)), 0o644) == nil {
