@@ -342,6 +342,10 @@ func (g generator) malformed() *plan {
 	if end := strings.Index(p.raw, "\r\n\r\n"); end > 0 && strings.Contains(p.raw[:end], "Transfer-Encoding: chunked") {
 		p.broken = true
 		p.want, p.head = p.raw, end+4
+		if g.chance(60) { // the upstream answers without the body
+			p.early = p.head
+			g.responseTo(p, true)
+		}
 	}
 	return p
 }
