@@ -172,7 +172,7 @@ const (
 	FaultUnreachable Fault = "unreachable"
 	FaultDialTimeout Fault = "dial_timeout"
 	FaultTLS         Fault = "tls"
-	FaultExhausted   Fault = "exhausted" // the tap had no file descriptors or buffers left to send the request, or to read the head of the response
+	FaultExhausted   Fault = "exhausted" // the tap had no file descriptors or buffers left to send the request
 
 	FaultTimeout     Fault = "timeout"      // the upstream stopped sending
 	FaultReset       Fault = "reset"        // the upstream reset the connection

@@ -26,7 +26,7 @@ var (
 	errNoRoute     = refuse(classify.FaultNoRoute, "The request names no host. Send it with a Host field, or use ksyun-tap as an HTTP proxy.")
 	errConnect     = refuse(classify.FaultUnsupported, "CONNECT to this host is not allowed, because calls within the tunnel could not be observed. Set --intercept, or use the http:// endpoint, with --upstream.scheme=https to send calls on over TLS.")
 	errNested      = refuse(classify.FaultUnsupported, "This is a request to a proxy within a tunnel through the same proxy. Send it in origin form, or outside of the tunnel.")
-	errNoBuffers   = refuse(classify.FaultExhausted, "ksyun-tap has no memory left for the buffers that this call needs. Raise its memory limit, or --proxy.buffer-limit.")
+	errNoBuffers   = refuse(classify.FaultExhausted, "ksyun-tap has no memory left for the buffers that this request needs. Raise its memory limit, or --proxy.buffer-limit.")
 	errHostsDiffer = refuse(classify.FaultHostRefused, "The request's target and its Host field name different hosts, and not both are tapped. Tap both with --tap.host.")
 )
 

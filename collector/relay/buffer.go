@@ -77,9 +77,12 @@ func (p *buffers) reserve(n int, more int64) bool {
 // headShare is the divisor of the limit for what heads may take beyond it.
 const headShare = 4
 
-// getHead is getLarge for a head, without which a call cannot go on.
-func (p *buffers) getHead() *buffer {
-	if !p.reserve(p.largeSize, p.limit/headShare) {
+// getHead is getLarge for a head, without which a call cannot go on. For that of a response
+// there always is memory: the request was sent, and may have been carried out.
+func (p *buffers) getHead(from side) *buffer {
+	if from == upstream {
+		p.inUse.Add(int64(p.largeSize))
+	} else if !p.reserve(p.largeSize, p.limit/headShare) {
 		return nil
 	}
 	return taken(&p.large)

@@ -13,8 +13,7 @@
 // A request that is malformed or ambiguous is refused before any byte of it is
 // sent. After that the relay adds nothing of its own: a reset is forwarded as a
 // reset, a close as a close, and a response that cannot be parsed as the bytes that
-// were received. Only a response whose head there is no memory for is replaced by an
-// error response. No request is ever sent twice. One that comes after a pause, before
+// were received. No request is ever sent twice. One that comes after a pause, before
 // it is known that the upstream has closed the connection, goes to a new one: nothing
 // of it was sent.
 //

@@ -19,8 +19,7 @@ var (
 )
 
 // ErrNoBuffers is the error of a request that needs more memory than
-// Config.BufferBytes leaves, or of one that was sent and whose response has a head
-// that does.
+// Config.BufferBytes leaves.
 var ErrNoBuffers = errors.New("the limit of memory for buffers is reached")
 
 // readHead looks for the end of a request's head.
@@ -50,7 +49,7 @@ func (m *machine) readHead() bool {
 }
 
 // makeRoom makes room behind the beginning of a head. A large buffer has it for
-// a longest one. It reports false if there is no memory for that.
+// a longest one. It reports false if there is no memory for that of a request.
 func (m *machine) makeRoom(from side) bool {
 	b := m.flows[from].cur
 	switch {
@@ -58,7 +57,7 @@ func (m *machine) makeRoom(from side) bool {
 	case b.t > headroom: // behind another message
 		m.move(from, b, b.t)
 	case len(b.b) == smallBuffer:
-		large := m.s.bufs.getHead()
+		large := m.s.bufs.getHead(from)
 		if large == nil {
 			return false
 		}
@@ -108,10 +107,12 @@ func (m *machine) parseHead(n int) {
 		m.refuse(err)
 		return
 	}
-	if !m.countFields(x.Request.Memory()) {
+	fields := x.Request.Memory()
+	if fields > 0 && !m.s.bufs.reserve(fields, m.s.bufs.limit/headShare) {
 		m.refuse(ErrNoBuffers)
 		return
 	}
+	x.fields = fields
 	route, err := m.h.Route(x)
 	if err != nil {
 		m.refuse(err)
@@ -134,19 +135,6 @@ func (m *machine) parseHead(n int) {
 	default:
 		m.connect()
 	}
-}
-
-// countFields counts the memory of the fields of a head as that of buffers. It reports false
-// if there is not as much.
-func (m *machine) countFields(size int) bool {
-	if size == 0 {
-		return true
-	}
-	if !m.s.bufs.reserve(size, m.s.bufs.limit/headShare) {
-		return false
-	}
-	m.x.fields += size
-	return true
 }
 
 // takeRequest takes what was read of the request's body.
@@ -361,13 +349,13 @@ func (m *machine) rewrite() error {
 	return nil
 }
 
-// refuse answers a request of which nothing was sent, or whose response cannot be read.
+// refuse answers a request of which nothing was sent.
 func (m *machine) refuse(err error) {
 	x := m.x
 	if x.in == nil {
 		x.RequestBytes = int64(len(m.flows[program].cur.unread()))
 	}
-	more := m.stage < stageRelay && m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
+	more := m.req.Done && x.Request.Persists() && x.Request.Form != http1.FormAuthority && !m.s.draining.Load()
 	own := m.s.bufs.getSmall()
 	// It goes behind what is left of a 100 Continue.
 	response := m.h.Refuse(append(own.b[:0], m.flows[upstream].lead...), x, err, !more)

@@ -38,10 +38,7 @@ func (m *machine) readResponse() bool {
 		return true
 	case n == 0:
 		m.scan = next
-		if !m.makeRoom(upstream) {
-			m.refuseHead()
-			return true
-		}
+		m.makeRoom(upstream)
 		return false
 	}
 	m.scan = 0
@@ -58,10 +55,9 @@ func (m *machine) readResponse() bool {
 		b.t += n
 		return true
 	}
-	if !m.countFields(p.Memory()) {
-		p.Reset()
-		m.refuseHead()
-		return true
+	if fields := p.Memory(); fields > 0 {
+		m.s.bufs.inUse.Add(int64(fields))
+		x.fields += fields
 	}
 	m.ans = p.Body(string(x.Request.Method()) == "HEAD")
 	b.t += n
@@ -158,18 +154,6 @@ func (m *machine) raw() {
 	x.Response.Reset()
 	x.out, x.outAt, x.responseSeen = nil, 0, 0
 	m.response, b.t = responseRaw, b.w
-}
-
-// refuseHead responds in place of the upstream, of whose response there is no memory to
-// read the head.
-func (m *machine) refuseHead() {
-	f := &m.flows[program] // what is left of the request cannot go anywhere
-	f.lead, f.writing = nil, false
-	if f.cur != nil {
-		f.cur.r = f.cur.t
-	}
-	m.dropUpstream(closeReset)
-	m.refuse(ErrNoBuffers)
 }
 
 // switched forwards what follows a response after which, as it says, another protocol

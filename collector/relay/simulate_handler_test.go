@@ -96,8 +96,7 @@ func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 	if s.state == simNone {
 		s.begin(x)
 	}
-	unread := s.state == simSending && errors.Is(err, ErrNoBuffers) && s.srv.bufs.limit > 0 && x.Response.Status == 0 // the response
-	if s.state == simSending && !unread || s.state == simRefused {
+	if s.state == simSending || s.state == simRefused {
 		s.fail("refused in state %d", s.state)
 	}
 	p := s.cur

@@ -64,7 +64,7 @@ func (s *Settings) table() []setting {
 		},
 		{
 			name: "proxy.buffer-limit", value: sizeOrNone(&s.BufferLimit), fallback: "0",
-			help: "Maximum memory for buffers. When it is used up, bodies are relayed without being inspected, and calls with a head larger than 8 KiB, or a large body to be signed again, are answered with status 503. 0 means a quarter of the memory limit (GOMEMLIMIT or the cgroup's), if there is one.",
+			help: "Maximum memory for buffers. When it is used up, bodies are relayed without being inspected, and requests with a head larger than 8 KiB, or a large body to be signed again, are answered with status 503. 0 means a quarter of the memory limit (GOMEMLIMIT or the cgroup's), if there is one.",
 		},
 		{
 			name: "proxy.shutdown-timeout", value: Positive(&s.ShutdownTimeout), fallback: "10s",
