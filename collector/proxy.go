@@ -144,9 +144,10 @@ func (p *Proxy) relayConfig(cfg *Config) relay.Config {
 		InspectBytes:   cmp.Or(max(0, cfg.InspectBytes), DefaultInspectBytes),
 		TailBytes:      classify.TailBytes,
 		BufferBytes:    cfg.BufferBytes,
-		MaxConnections: cfg.MaxConnections, MaxTurnedAway: cfg.MaxTurnedAway,
-		Loops: cfg.Loops,
-		Guard: p.guard,
+		MaxConnections: cfg.MaxConnections,
+		MaxTurnedAway:  cfg.MaxTurnedAway,
+		Loops:          cfg.Loops,
+		Guard:          p.guard,
 	}
 }
 

@@ -180,10 +180,7 @@ func testUpstreamEndsWithinAHead(t *testing.T, newRig maker) {
 			end(up)
 			rawconn.Await(t, func() bool { return r.srv.Stats().OpenUpstreams == 0 }, "the connection is kept")
 			c.Send(getRequest[8:])
-			another := r.upstream()
-			another.Expect(getRequest)
-			another.Deliver(okResponse, c)
-			r.ends(EndComplete)
+			another := r.answers(c)
 			r.calls(c, another)
 			r.waits(1)
 			another.Close()
@@ -223,10 +220,7 @@ func TestGoroutinesReadARequestAndTheEnd(t *testing.T) {
 					return p.cl.unreported.Load() == readData && p.up.unreported.Load() == readEnd
 				}, "nothing is read")
 				p.mu.Unlock()
-				up = r.upstream()
-				up.Expect(getRequest)
-				up.Deliver(okResponse, c)
-				r.ends(EndComplete)
+				up = r.answers(c)
 			}
 			c.Close()
 			up.ExpectEnd()

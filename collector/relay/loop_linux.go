@@ -77,6 +77,14 @@ type looped struct {
 	timer place  // in loop.timers
 }
 
+// broken is that of sockets.
+func (lp *looped) broken() bool { return hasError(uintptr(lp.socks[program].fd)) }
+
+// unread is that of sockets.
+func (lp *looped) unread() bool {
+	return lp.read[program] > 0 || peekFD(uintptr(lp.socks[program].fd)) == sightData
+}
+
 // newLoops starts the loops.
 func newLoops(s *Server) []*loop {
 	var loops []*loop

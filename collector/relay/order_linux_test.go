@@ -250,10 +250,7 @@ func TestRequestMeetsTheEndOfTheUpstream(t *testing.T) {
 						meet(r, l, p, c, up)
 						l.driveDue()
 					})
-					up = r.upstream()
-					up.Expect(getRequest)
-					up.Deliver(okResponse, c)
-					r.ends(EndComplete)
+					up = r.answers(c)
 				}
 				c.Close()
 				up.ExpectEnd()

@@ -217,7 +217,7 @@ var errPanic = errors.New("connecting to the upstream panicked")
 // broken implements sockets.
 func (p *pair) broken() bool {
 	if p.where == atLoop {
-		return hasError(uintptr(p.looped.socks[program].fd))
+		return p.looped.broken()
 	}
 	return p.cl.broken()
 }
@@ -225,7 +225,7 @@ func (p *pair) broken() bool {
 // unread implements sockets.
 func (p *pair) unread() bool {
 	if p.where == atLoop {
-		return p.looped.read[program] > 0 || peekFD(uintptr(p.looped.socks[program].fd)) == sightData
+		return p.looped.unread()
 	}
 	return p.cl.unreported.Load() == readData || p.cl.peek() == sightData
 }

@@ -54,16 +54,14 @@ func (m *machine) makeRoom(from side) bool {
 	b := m.flows[from].cur
 	switch {
 	case len(b.free()) > 0:
-	case b.t > headroom: // behind another message
+	case b.t > headroom || len(b.b) > smallBuffer: // behind another message, or as long as may be
 		m.move(from, b, b.t)
-	case len(b.b) == smallBuffer:
+	default:
 		large := m.s.bufs.getHead(from)
 		if large == nil {
 			return false
 		}
 		m.move(from, large, b.t)
-	default:
-		m.move(from, b, b.t)
 	}
 	return true
 }
@@ -169,7 +167,9 @@ func (m *machine) takeRequest() error {
 func (m *machine) connect() {
 	f := &m.flows[program]
 	if free := len(f.cur.free()); !m.req.Done && !m.req.Fits(free) {
-		m.moveRequest(m.roomier(f.cur, m.x.Request.Start(), free))
+		if to := m.roomier(f.cur, m.x.Request.Start(), free); to != nil {
+			m.moveRequest(to)
+		}
 	}
 	if key := m.x.route.Key; m.conn == connEarly && !key.TLS || m.conn != connNone && m.key == key {
 		m.key, m.conn = key, connOpen
@@ -197,11 +197,8 @@ func (m *machine) roomier(b *buffer, start, free int) *buffer {
 	return nil
 }
 
-// moveRequest moves the request to the front of b, which may be where it is, or nil.
+// moveRequest moves the request to the front of b, which may be where it is.
 func (m *machine) moveRequest(b *buffer) {
-	if b == nil {
-		return
-	}
 	x := m.x
 	moved := m.move(program, b, x.Request.Start())
 	x.Request.Rebase(b.b, moved)

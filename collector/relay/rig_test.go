@@ -330,10 +330,20 @@ func (r *rig) connecting(request string) *peer {
 // serves makes a call on a new connection, and returns both ends.
 func (r *rig) serves() (c, up *peer) {
 	r.t.Helper()
-	c, up = r.begin(getRequest)
+	c = r.client()
+	c.Send(getRequest)
+	return c, r.answers(c)
+}
+
+// answers waits for the relay to connect, responds to getRequest, which c sent, and returns
+// the upstream's end.
+func (r *rig) answers(c *peer) (up *peer) {
+	r.t.Helper()
+	up = r.upstream()
+	up.Expect(getRequest)
 	up.Deliver(okResponse, c)
 	r.ends(EndComplete)
-	return c, up
+	return up
 }
 
 // calls makes another call on a connection.

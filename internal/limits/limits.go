@@ -62,28 +62,24 @@ func Connections(wanted int, secure bool) (fits int) {
 // time. Each has a file descriptor of the reserve until then.
 func TurnedAway() int { return turnedAway(descriptors()) }
 
-func turnedAway(descriptors uint64) int {
-	if descriptors == 0 || descriptors > math.MaxInt32 {
-		return mostTurned
-	}
-	return min(reserved(int(descriptors))/turnedShare, mostTurned)
-}
+func turnedAway(descriptors uint64) int { return min(reserved(descriptors)/turnedShare, mostTurned) }
 
 // WebConnections returns how many connections the web listeners may have, so that they
 // leave the rest of the reserve to everything else.
 func WebConnections() int { return webConnections(descriptors()) }
 
-func webConnections(descriptors uint64) int {
-	if descriptors == 0 || descriptors > math.MaxInt32 {
-		return mostReserved / webShare
-	}
-	return reserved(int(descriptors)) / webShare
-}
+func webConnections(descriptors uint64) int { return reserved(descriptors) / webShare }
 
 // reserved returns how many file descriptors are not for programs' connections.
-func reserved(descriptors int) int {
-	return max(leastReserved, min(mostReserved, descriptors/4))
+func reserved(descriptors uint64) int {
+	if isUnlimited(descriptors) {
+		return mostReserved
+	}
+	return max(leastReserved, min(mostReserved, int(descriptors)/4)) //nolint:gosec // it is no more than an int32
 }
+
+// isUnlimited reports whether a number of file descriptors is no limit, or not known.
+func isUnlimited(descriptors uint64) bool { return descriptors == 0 || descriptors > math.MaxInt32 }
 
 func connections(wanted int, secure bool, descriptors uint64, memory int64) int {
 	n := wanted
@@ -94,10 +90,10 @@ func connections(wanted int, secure bool, descriptors uint64, memory int64) int 
 		}
 		n = int(max(memory/pairShare/each, 1))
 	}
-	if descriptors == 0 || descriptors > math.MaxInt32 {
+	if isUnlimited(descriptors) {
 		return n
 	}
-	free := int(descriptors) - reserved(int(descriptors))
+	free := int(descriptors) - reserved(descriptors) //nolint:gosec // likewise
 	if fits := max(free/2, 1); n == 0 || fits < n {
 		return fits
 	}

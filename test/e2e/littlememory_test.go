@@ -187,11 +187,12 @@ func (l *little) response(nc net.Conn) (int64, error) {
 	return io.Copy(io.Discard, resp.Body)
 }
 
-// assemble waits until all programs' calls have arrived, but for those that were told
-// that the tap is busy, and has the API answer them.
-func (l *little) assemble(n int) {
-	eventually(l.T, "all calls arrive", func() bool { return l.Failed() || l.arrived.Load()+l.busy.Load() >= int64(n) })
-	l.Logf("%d calls at once, %d refused", l.arrived.Load(), l.busy.Load())
+// assemble waits until all programs' calls have arrived, but for those that were refused,
+// and has the API answer them. refused is busy's Load, or l.refused where programs do not
+// read yet.
+func (l *little) assemble(n int, refused func() int64) {
+	eventually(l.T, "all calls arrive", func() bool { return l.Failed() || l.arrived.Load()+refused() >= int64(n) })
+	l.Logf("%d calls at once, %d refused", l.arrived.Load(), refused())
 	close(l.release)
 }
 
@@ -217,7 +218,7 @@ func (l *little) answers() {
 			return err
 		})
 	}
-	l.assemble(crowd)
+	l.assemble(crowd, l.busy.Load)
 	l.calls.Wait()
 }
 
@@ -242,17 +243,8 @@ func (l *little) heads() {
 			return err
 		})
 	}
-	l.tolerate(crowd)
+	l.assemble(crowd, l.refused)
 	l.calls.Wait()
-}
-
-// tolerate is assemble for programs that do not read the tap's responses.
-func (l *little) tolerate(n int) {
-	eventually(l.T, "all calls arrive", func() bool {
-		return l.Failed() || l.arrived.Load()+l.refused() >= int64(n)
-	})
-	l.Logf("%d calls at once, %d refused", l.arrived.Load(), l.refused())
-	close(l.release)
 }
 
 // refused returns how many connections were refused, or closed to make room.
@@ -289,7 +281,7 @@ func (l *little) uploads() {
 			return err
 		})
 	}
-	l.assemble(crowd)
+	l.assemble(crowd, l.busy.Load)
 	l.calls.Wait()
 }
 
@@ -322,7 +314,7 @@ func (l *little) bothWays() {
 			return err
 		})
 	}
-	l.tolerate(crowd)
+	l.assemble(crowd, l.refused)
 	l.calls.Wait()
 }
 
@@ -433,7 +425,7 @@ func (l *little) tunnels() {
 			exchange(nc)
 		})
 	}
-	l.assemble(crowd)
+	l.assemble(crowd, l.busy.Load)
 	l.calls.Wait()
 	eventually(l.T, "all servers end", func() bool { return ended.Load() == l.arrived.Load() })
 }
