@@ -51,6 +51,7 @@ func (m *machine) readResponse() bool {
 		m.switched()
 		return true
 	case p.Status < 200:
+		m.closeSoon = m.closeSoon || p.Odd()
 		p.Reset() // its memory may be used again before the next one is read
 		b.t += n
 		return true

@@ -11,29 +11,68 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
-// TestProxySessionsAreOfOneUser connects to a proxy with TLS as several users. Only
-// connections of the same user, to a server of the same name, resume a session.
-func TestProxySessionsAreOfOneUser(t *testing.T) {
-	cert, certPEM := selfsigned.Certificate("proxy.example", "other.example")
-	roots := x509.NewCertPool()
+// tlsServer serves TLS, and reports each handshake.
+func tlsServer(t *testing.T, names ...string) (addr string, roots *x509.CertPool, handshakes <-chan tls.ConnectionState) {
+	t.Helper()
+	cert, certPEM := selfsigned.Certificate(names...)
+	roots = x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certPEM))
 	ln := rawconn.Listen(t)
-	defer ln.Close()
+	t.Cleanup(func() { ln.Close() })
 	server := &tls.Config{Certificates: []tls.Certificate{cert}}
-	resumed := make(chan bool, 1)
+	done := make(chan tls.ConnectionState, 1)
 	go rawconn.Serve(ln, func(nc net.Conn) {
 		tc := tls.Server(nc, server)
 		if tc.Handshake() == nil {
-			resumed <- tc.ConnectionState().DidResume
+			done <- tc.ConnectionState()
 		}
 		tc.Write([]byte("x"))
 		io.Copy(io.Discard, tc)
 	})
-	plain := func(nc net.Conn, _ []byte) net.Conn { return nc }
+	return ln.Addr().String(), roots, done
+}
+
+func plain(nc net.Conn, _ []byte) net.Conn { return nc }
+
+// TestSessionsAreOfOneHost connects to several hosts in turns. Each connection asks for its
+// own host, verifies the certificate for that, and resumes a session with it.
+func TestSessionsAreOfOneHost(t *testing.T) {
+	addr, roots, handshakes := tlsServer(t, "a.example", "b.example")
+	var to []ConnectTo
+	for _, host := range []string{"a.example", "b.example", "c.example"} {
+		c, err := ParseConnectTo(host + ":443=" + addr)
+		require.NoError(t, err)
+		to = append(to, c)
+	}
+	d := NewDialer(Config{RootCAs: roots, ConnectTo: to, Wrap: plain})
+	for i, host := range []hostname.Name{"a.example", "b.example", "a.example", "b.example"} {
+		tc, err := d.Dial(t.Context(), &Target{Host: host, Port: 443, TLS: true})
+		require.NoError(t, err)
+		_, err = tc.Read(make([]byte, 1)) // the session's ticket comes before it
+		require.NoError(t, err)
+		state := <-handshakes
+		assert.Equal(t, string(host), state.ServerName)
+		assert.Equal(t, i >= 2, state.DidResume, "connection %d", i)
+		tc.Close()
+	}
+	_, err := d.Dial(t.Context(), &Target{Host: "c.example", Port: 443, TLS: true})
+	assert.ErrorContains(t, err, "c.example", "a host that the certificate is not for")
+
+	a := d.tlsConfig("a.example")
+	assert.Same(t, a, d.tlsConfig("a.example"), "connections to the same host share a configuration")
+	d.tlsConfig("b.example")
+	assert.Equal(t, "a.example", a.ServerName, "a configuration in use is changed")
+}
+
+// TestProxySessionsAreOfOneUser connects to a proxy with TLS as several users. Only
+// connections of the same user, to a server of the same name, resume a session.
+func TestProxySessionsAreOfOneUser(t *testing.T) {
+	addr, roots, handshakes := tlsServer(t, "proxy.example", "other.example")
 	d := NewDialer(Config{RootCAs: roots, Wrap: plain})
 	resumes := func(proxy string) bool {
 		t.Helper()
@@ -41,12 +80,12 @@ func TestProxySessionsAreOfOneUser(t *testing.T) {
 		require.NoError(t, err)
 		p, err := newProxy(u)
 		require.NoError(t, err)
-		tc, err := p.secure(t.Context(), rawconn.Open(t, ln.Addr().String()), d.tls, plain)
+		tc, err := p.secure(t.Context(), rawconn.Open(t, addr), d.tls, plain)
 		require.NoError(t, err)
 		defer tc.Close()
 		_, err = tc.Read(make([]byte, 1)) // the session's ticket comes before it
 		require.NoError(t, err)
-		return <-resumed
+		return (<-handshakes).DidResume
 	}
 	assert.False(t, resumes("https://a:1@proxy.example"), "the first connection")
 	assert.True(t, resumes("https://a:1@proxy.example"), "the same user")

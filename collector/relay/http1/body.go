@@ -12,7 +12,7 @@ type Body struct {
 	left    int64 // of a length, or of the current chunk
 	line    int   // bytes of the current chunk line, or of the trailers
 	name    [longestName]byte
-	named   int // bytes of the current trailer's name
+	named   int // how many bytes of the current trailer's name are in name
 }
 
 type bodyKind uint8
@@ -294,15 +294,15 @@ func (b *Body) trailerByte(c byte) error {
 	case trailerName:
 		switch {
 		case c == ':':
-			if !b.lenient && isForbiddenTrailer(b.name[:min(b.named, longestName)]) {
+			if !b.lenient && isForbiddenTrailer(b.name[:b.named]) {
 				return errTrailerName
 			}
 			b.state = trailerValue
 		case isToken[c]:
 			if b.named < longestName {
 				b.name[b.named] = c
+				b.named++
 			}
-			b.named++
 		case b.lenient && c == ' ':
 			b.odd = true
 		default:

@@ -115,7 +115,7 @@ func (q *Request) note(name, raw, value []byte) (kind, error) {
 	case len("max-forwards"):
 		if equalFold(name, "max-forwards") {
 			n, ok := number(value)
-			q.badForwards = q.badForwards || !ok || q.maxForwards >= 0
+			q.badForwards = !ok || q.maxForwards >= 0 // which it is after the first
 			q.maxForwards = n
 		}
 	case len("authorization"): // and content-range, if-none-match
@@ -272,8 +272,8 @@ func (q *Request) halfOffer() bool {
 	return !q.h2c || !q.namesUpgrade || !q.namesSettings || q.settings != 1
 }
 
-// longestName is enough to distinguish the names that isEndToEnd and
-// isForbiddenTrailer compare with from others.
+// longestName is longer than the names that isEndToEnd and isForbiddenTrailer compare
+// with, so that none equals the beginning of a name that is longer still.
 const longestName = 24
 
 // isEndToEnd reports whether a field of that name frames, routes, authorizes or
@@ -284,16 +284,14 @@ func isEndToEnd(name []byte) bool {
 	for i, c := range buf[:n] {
 		buf[i] = lower(c)
 	}
-	if len(name) == n {
-		switch string(buf[:n]) {
-		case "host", "transfer-encoding", "expect", "max-forwards",
-			"authorization", "cookie", "cookie2", "date",
-			"cache-control", "pragma", "range", "accept", "user-agent", "origin", "referer",
-			"forwarded", "via", "x-real-ip",
-			"x-http-method", "x-http-method-override", "x-method-override",
-			"x-original-url", "x-rewrite-url":
-			return true
-		}
+	switch string(buf[:n]) {
+	case "host", "transfer-encoding", "expect", "max-forwards",
+		"authorization", "cookie", "cookie2", "date",
+		"cache-control", "pragma", "range", "accept", "user-agent", "origin", "referer",
+		"forwarded", "via", "x-real-ip",
+		"x-http-method", "x-http-method-override", "x-method-override",
+		"x-original-url", "x-rewrite-url":
+		return true
 	}
 	for _, prefix := range endToEndPrefixes {
 		if bytes.HasPrefix(buf[:n], prefix) {

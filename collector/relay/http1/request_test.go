@@ -74,8 +74,60 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 					if !errors.As(err, &refusal) || strconv.Itoa(refusal.Status) != status {
 						t.Errorf("in steps of %d: %v, want %s", step, err, status)
 					}
+					if strings.HasPrefix(name, "folded") {
+						assert.ErrorIs(t, err, errFold)
+					}
 				}
 			})
+		}
+	}
+}
+
+// TestEndToEndFields has Connection and trailers name the fields that frame, route,
+// authorize or describe a message, and trailers those of a connection.
+func TestEndToEndFields(t *testing.T) {
+	const begin = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n"
+	endToEnd := strings.Fields(`Host Content-Length Content-Type Transfer-Encoding Expect Max-Forwards Authorization
+		Cookie Cookie2 Date Cache-Control Pragma Range Accept Accept-Language User-Agent Origin Referer
+		Forwarded Via X-Real-IP X-Forwarded-Proto X-HTTP-Method X-HTTP-Method-Override X-Method-Override
+		X-Original-URL X-Rewrite-URL If-Match If-None-Match If-Modified-Since X-Amz-Date X-KSC-Token`)
+	oneConnection := strings.Fields("Connection Keep-Alive TE Trailer Upgrade HTTP2-Settings Set-Cookie Proxy-Connection")
+	for _, name := range endToEnd {
+		_, _, err := read([]byte(begin+"Connection: x, "+name+"\r\n\r\n0\r\n\r\n"), 1<<20)
+		assert.ErrorIs(t, err, errEndToEnd, "Connection: %s", name)
+	}
+	for _, name := range append(endToEnd, oneConnection...) {
+		_, _, err := read([]byte(begin+"\r\n0\r\nA: b\r\n"+name+": x\r\n\r\n"), 1<<20)
+		assert.ErrorIs(t, err, errTrailerName, "trailer %s", name)
+	}
+}
+
+// TestLimitsOfChunks has the lines and trailers of chunked bodies be as long as they may
+// be, and longer by one byte.
+func TestLimitsOfChunks(t *testing.T) {
+	line := func(prefix, fill, end string, length int) string {
+		return prefix + strings.Repeat(fill, length-len(prefix)-len(end)) + end
+	}
+	const first = "1;a=b\r\nx\r\n"
+	for name, tt := range map[string]struct {
+		body    func(more int) string
+		lenient bool // of responses only
+		want    error
+	}{
+		"extension": {func(more int) string { return first + line("0;", "e", "\r\n", maxChunkLine+more) + "\r\n" }, false, errChunkLine},
+		"blanks":    {func(more int) string { return first + line("0", " ", "\r\n", maxChunkLine+more) + "\r\n" }, true, errChunkSize},
+		"trailers": {func(more int) string {
+			return line("0;", "e", "\r\n", maxChunkLine) + line("A: b\r\nC: ", "d", "\r\n\r\n", maxTrailers+more)
+		}, false, errTrailerLarge},
+	} {
+		for _, lenient := range []bool{true, tt.lenient} {
+			b := Body{kind: bodyChunked, lenient: lenient}
+			n, err := b.Take([]byte(tt.body(0)))
+			require.NoError(t, err, name)
+			assert.True(t, b.Done && n == len(tt.body(0)), name)
+			b = Body{kind: bodyChunked, lenient: lenient}
+			_, err = b.Take([]byte(tt.body(1)))
+			assert.ErrorIs(t, err, tt.want, name)
 		}
 	}
 }

@@ -85,14 +85,14 @@ func (p *Response) parseStatusLine(line []byte) error {
 	return nil
 }
 
-// isReadable reports whether b is text, or holds characters that clients read
+// isReadable reports whether b, a line, is text, or holds characters that clients read
 // although they do not belong there.
 func (p *Response) isReadable(b []byte) bool {
 	for _, c := range b {
 		if isText[c] {
 			continue
 		}
-		if c == 0 || c == '\r' || c == '\n' {
+		if c == 0 || c == '\r' {
 			return false
 		}
 		p.odd = true

@@ -22,7 +22,7 @@ func ScanRequest(b []byte, from, limit int) (end, next int, err error) {
 		lf := next + i
 		next = lf + 1
 		switch {
-		case lf == 0 || b[lf-1] != '\r':
+		case b[lf-1] != '\r': // the first byte is no LF
 			return 0, lf, errBareLF
 		case next > limit:
 			return 0, lf, ErrHeadTooLarge
