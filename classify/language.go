@@ -6,6 +6,9 @@ type Text struct {
 	Chinese string `json:"zh" yaml:"zh"`
 }
 
+// Bytes returns the length of the text in all languages.
+func (t Text) Bytes() int { return len(t.English) + len(t.Chinese) }
+
 // Language is a language of texts.
 type Language string
 

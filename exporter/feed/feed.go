@@ -2,7 +2,10 @@
 //
 //	Publish, PublishNotice ──> queue of each subscriber ──> Subscription.C
 //
-// Neither function blocks: a subscriber whose queue is full is dropped.
+// Neither function blocks: a subscriber whose queue is full is dropped, and what it has not
+// received is forgotten. So the failures that wait for any subscriber are among the last
+// QueueSize, most of which the journal has as well, and their memory is bounded by
+// record.MaxBytes for each.
 package feed
 
 import (
@@ -45,8 +48,8 @@ type Event struct {
 
 // Subscription receives the events published after Subscribe.
 type Subscription struct {
-	// C is closed when the subscription ends: by Close, by Feed.Close, or because
-	// the subscriber was too slow.
+	// C is closed when the subscription ends: by Close, by Feed.Close, or, and then it has no
+	// more events, because the subscriber was too slow.
 	C    <-chan Event
 	c    chan Event
 	feed *Feed
@@ -95,7 +98,14 @@ func (f *Feed) publish(e Event) {
 		default:
 			f.dropped.Add(1)
 			f.remove(s)
+			s.forget()
 		}
+	}
+}
+
+// forget removes the waiting events, which a subscriber that does not read would hold.
+func (s *Subscription) forget() {
+	for range s.c { // until it is empty
 	}
 }
 

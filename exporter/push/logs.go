@@ -10,6 +10,7 @@ import (
 	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	logspb "go.opentelemetry.io/proto/otlp/logs/v1"
 	"go.uber.org/zap/zapcore"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
@@ -18,11 +19,18 @@ import (
 // scopeLogs is the name of the instrumentation scope of loggers without a name.
 const scopeLogs = "github.com/ksyun-tap/ksyun-tap/exporter/logs"
 
-// line is a line of the log as a log record.
+// line is a line of the log as a log record, which is encoded: that takes less than
+// half of the memory, and its size is known.
 type line struct {
 	scope  string
-	record *logspb.LogRecord
+	record []byte
 }
+
+// TextBytes implements otlp.Item.
+func (l line) TextBytes() int { return len(l.record) }
+
+// logRecords is the number of the field of ScopeLogs in opentelemetry/proto/logs/v1/logs.proto.
+const logRecords = 2
 
 // lineExporter sends lines.
 type lineExporter struct {
@@ -42,7 +50,9 @@ func (x lineExporter) Export(ctx context.Context, lines []line) error {
 			all.ScopeLogs = append(all.ScopeLogs, scope)
 			scopes[l.scope] = scope
 		}
-		scope.LogRecords = append(scope.LogRecords, l.record)
+		// What is encoded is passed on like a field that is not known.
+		m := scope.ProtoReflect()
+		m.SetUnknown(protowire.AppendBytes(protowire.AppendTag(m.GetUnknown(), logRecords, protowire.BytesType), l.record))
 	}
 	request, err := proto.Marshal(&logspb.LogsData{ResourceLogs: []*logspb.ResourceLogs{all}})
 	if err != nil {
@@ -59,9 +69,10 @@ func (x lineExporter) Shutdown(context.Context) error {
 
 // core is a zapcore.Core that queues lines. Its Write never panics.
 type core struct {
-	queue  *otlp.Queue[line]
-	limits otlp.Limits
-	fields []zapcore.Field // of With
+	queue   *otlp.Queue[line]
+	limits  otlp.Limits
+	dropped func(reason string, n int)
+	fields  []zapcore.Field // of With
 }
 
 // Enabled implements zapcore.Core.
@@ -79,7 +90,18 @@ func (c core) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore
 }
 
 // Write implements zapcore.Core. Warnings and errors have precedence.
-func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
+func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) error {
+	record, err := c.encode(entry, fields)
+	if err != nil {
+		c.dropped(otlp.ReasonExportFailed, 1)
+		return err
+	}
+	c.queue.Add(line{cmp.Or(entry.LoggerName, scopeLogs), record}, entry.Level >= zapcore.WarnLevel)
+	return nil
+}
+
+// encode returns a line as an encoded log record.
+func (c core) encode(entry zapcore.Entry, fields []zapcore.Field) (record []byte, err error) {
 	defer otlp.Recovered(&err)
 	r := &logspb.LogRecord{
 		TimeUnixNano: nanoseconds(entry.Time), ObservedTimeUnixNano: nanoseconds(time.Now()),
@@ -96,8 +118,7 @@ func (c core) Write(entry zapcore.Entry, fields []zapcore.Field) (err error) {
 	for _, kv := range r.Attributes {
 		truncate(kv.GetValue(), c.limits)
 	}
-	c.queue.Add(line{cmp.Or(entry.LoggerName, scopeLogs), r}, entry.Level >= zapcore.WarnLevel)
-	return nil
+	return proto.Marshal(r)
 }
 
 // Sync implements zapcore.Core.

@@ -46,7 +46,7 @@ type Config struct {
 // Pusher sends log lines and metrics. It is safe for concurrent use.
 type Pusher struct {
 	logs    *otlp.Queue[line] // nil if log lines are not sent
-	limits  otlp.Limits       // of the attributes of log lines
+	core    core              // valid if logs is not nil
 	metrics *meter            // nil if metrics are not sent
 }
 
@@ -63,9 +63,10 @@ func New(ctx context.Context, cfg Config) *Pusher {
 	}
 	from := origin{described, cfg.Version, semconv.SchemaURL}
 	if e.Logs.OTLP {
-		p.limits = e.LogLimits
+		dropped := func(reason string, n int) { cfg.Dropped(SignalLogs, reason, n) }
 		p.logs = otlp.NewQueue(lineExporter{otlp.NewClient(&e.Logs, cfg.Proxy), from}, e.Logs.Batch,
-			func(reason string, n int) { cfg.Dropped(SignalLogs, reason, n) }, otlp.NewReporter(cfg.Log, "log export failed"))
+			dropped, otlp.NewReporter(cfg.Log, "log export failed"))
+		p.core = core{queue: p.logs, limits: e.LogLimits, dropped: dropped}
 	}
 	if e.Metrics.OTLP {
 		p.metrics = startMeter(&meter{
@@ -82,7 +83,7 @@ func (p *Pusher) Core() zapcore.Core {
 	if p.logs == nil {
 		return nil
 	}
-	return core{queue: p.logs, limits: p.limits}
+	return p.core
 }
 
 // Metrics reports whether metrics are sent.

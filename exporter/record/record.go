@@ -163,6 +163,21 @@ func (m *Maker) New(o *classify.Observation) *Record {
 	return r
 }
 
+// TextBytes returns the length of the texts of r, those included that r shares with other
+// records.
+func (r *Record) TextBytes() int {
+	n := len(r.ID) + len(r.Group) + len(r.RequestID) + len(r.TraceID) + len(r.SpanID) + len(r.CallID) +
+		len(r.Service) + len(r.Action) + len(r.Version) + len(r.Region) + len(r.Code) + len(r.InnerCode) + len(r.CatalogCode) +
+		len(r.Message) + len(r.Method) + len(r.URL) + len(r.Host) + len(r.UserAgent) + len(r.Credential) + r.Scope.Extent.Bytes()
+	for _, name := range r.FailedItemNames {
+		n += len(name)
+	}
+	for i := range r.Diagnoses {
+		n += r.Diagnoses[i].Evidence.Bytes() + r.Diagnoses[i].Advice.Do.Bytes()
+	}
+	return n
+}
+
 // Diagnose adds diagnoses to the record. It must be called before r is shared.
 func (r *Record) Diagnose(all []diagnosis.Diagnosis) {
 	r.Diagnoses = all

@@ -148,6 +148,28 @@ func TestEveryTextIsBoundedAndValid(t *testing.T) {
 	}
 }
 
+// TestTextBytes fills every text.
+func TestTextBytes(t *testing.T) {
+	r := &record.Record{
+		FailedItemNames: []string{"ab", "c"},
+		Diagnoses: []diagnosis.Diagnosis{
+			{Evidence: diagnosis.Text{English: "d", Chinese: "ef"}},
+			{Advice: diagnosis.Advice{Do: diagnosis.Text{English: "g", Chinese: "hi"}}},
+		},
+		Scope: diagnosis.Scope{Extent: diagnosis.Text{English: "j", Chinese: "kl"}},
+	}
+	want := len("abcdefghijkl")
+	v := reflect.ValueOf(r).Elem()
+	for i := range v.NumField() {
+		// What the API does not have is one of few constants.
+		if v.Field(i).Type() == reflect.TypeFor[string]() && v.Type().Field(i).Tag.Get("json") != "-" {
+			v.Field(i).SetString(strings.Repeat("x", i))
+			want += i
+		}
+	}
+	assert.Equal(t, want, r.TextBytes())
+}
+
 // fullDiagnoses returns as many diagnoses as there can be, as long as they can be.
 func fullDiagnoses() []diagnosis.Diagnosis {
 	long := strings.Repeat("x", 400)

@@ -31,6 +31,12 @@ type queued struct {
 	details record.Details
 }
 
+// TextBytes implements otlp.Item.
+func (a queued) TextBytes() int {
+	d := &a.details
+	return a.record.TextBytes() + len(d.MethodOriginal) + len(d.Traceparent) + len(d.Tracestate)
+}
+
 // span is an attempt that is being exported. It is made after the attempt has ended, so
 // it does not need what the SDK does for spans that may still change. The events are the
 // diagnoses. The link is the previous attempt of the same call.

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,6 +49,12 @@ const (
 	linger     = 200 * time.Millisecond // how long a batch is collected
 	retryPause = 10 * time.Second
 	pruneEvery = time.Minute // how often old records are looked for without a write
+
+	// The lengths of the texts of these records, in bytes. Those of usual failures are half
+	// as long.
+	maxQueuedTexts  = 4 << 20
+	maxPendingTexts = 4 << 20
+	maxBatchTexts   = 1 << 20
 )
 
 // Stats is the state of a store.
@@ -65,6 +72,7 @@ type Stats struct {
 type Store struct {
 	cfg   Config
 	queue chan *record.Record
+	texts atomic.Int64  // length of the texts of the records in queue
 	done  chan struct{} // closed when the writer has ended
 
 	mu     sync.RWMutex // held for reading while sending to queue; guards closed
@@ -75,8 +83,9 @@ type Store struct {
 	written, lost, failures, corrupt atomic.Uint64
 
 	// The following belong to the writer.
-	file    *file            // nil while the disk does not work
-	pending []*record.Record // to be written, oldest first
+	file         *file            // nil while the disk does not work
+	pending      []*record.Record // to be written, oldest first
+	pendingTexts int              // length of their texts
 }
 
 // Open opens the file, or creates it, and returns the records that it holds, oldest
@@ -106,15 +115,23 @@ func Open(cfg Config) (*Store, []*record.Record, error) {
 func (s *Store) Add(r *record.Record) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
-		s.lost.Add(1)
-		return
-	}
-	select {
-	case s.queue <- r:
-	default:
+	if s.closed || !s.enqueue(r) {
 		s.lost.Add(1)
 	}
+}
+
+// enqueue queues r if there is room.
+func (s *Store) enqueue(r *record.Record) bool {
+	size := int64(r.TextBytes())
+	if s.texts.Add(size) <= maxQueuedTexts {
+		select {
+		case s.queue <- r:
+			return true
+		default:
+		}
+	}
+	s.texts.Add(-size)
+	return false
 }
 
 // Shutdown writes what is queued and closes the file. It returns an error if records
@@ -160,9 +177,10 @@ func (s *Store) run() {
 				s.close()
 				return
 			}
+			s.texts.Add(-int64(r.TextBytes()))
 			s.hold(r)
 			switch {
-			case s.file != nil && len(s.pending) >= maxBatch:
+			case s.file != nil && (len(s.pending) >= maxBatch || s.pendingTexts >= maxBatchTexts):
 				s.flush()
 			case waiting:
 				continue
@@ -186,13 +204,18 @@ func (s *Store) pause() time.Duration {
 	return pruneEvery
 }
 
-// hold adds r to the pending records. If there are too many, the oldest is dropped.
+// hold adds r to the pending records. If there are too many, the oldest are dropped.
 func (s *Store) hold(r *record.Record) {
-	if len(s.pending) == maxPending {
-		s.pending = append(s.pending[:0], s.pending[1:]...)
-		s.lost.Add(1)
-	}
 	s.pending = append(s.pending, r)
+	s.pendingTexts += r.TextBytes()
+	n := 0
+	for ; len(s.pending)-n > maxPending || s.pendingTexts > maxPendingTexts; n++ {
+		s.pendingTexts -= s.pending[n].TextBytes()
+	}
+	if n > 0 {
+		s.pending = slices.Delete(s.pending, 0, n)
+		s.lost.Add(uint64(n))
+	}
 }
 
 // flush writes the pending records, and deletes those that exceed a limit. If the
@@ -219,15 +242,26 @@ func (s *Store) writePending() error {
 		}
 	}
 	for first := true; first || len(s.pending) > 0; first = false {
-		n := min(len(s.pending), maxBatch)
+		n, texts := s.batch()
 		if err := s.write(s.pending[:n]); err != nil {
 			return err
 		}
 		clear(s.pending[:n])
 		s.pending = s.pending[n:]
+		s.pendingTexts -= texts
 	}
 	s.pending = nil
 	return nil
+}
+
+// batch returns the number of the pending records that the next transaction writes, and
+// the length of their texts.
+func (s *Store) batch() (n, texts int) {
+	for n < min(len(s.pending), maxBatch) && texts < maxBatchTexts {
+		texts += s.pending[n].TextBytes()
+		n++
+	}
+	return n, texts
 }
 
 // write writes one batch. If it fails, the file is closed.

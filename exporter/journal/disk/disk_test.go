@@ -316,6 +316,38 @@ func TestBrokenDisk(t *testing.T) {
 	}
 }
 
+// TestLongTexts checks how many records with long texts wait for the disk.
+func TestLongTexts(t *testing.T) {
+	s := &Store{queue: make(chan *record.Record, maxQueued), done: make(chan struct{})}
+	r := failure(0)
+	r.Message = strings.Repeat("m", 16<<10-r.TextBytes())
+	const fit = 4 << 20 / (16 << 10)
+	for range fit + 10 {
+		s.Add(r)
+	}
+	assert.Equal(t, Stats{Lost: 10}, s.Stats())
+	assert.Len(t, s.queue, fit, "queued")
+
+	for range 10 {
+		s.hold(failure(1))
+	}
+	for range fit {
+		s.hold(r)
+	}
+	assert.Equal(t, Stats{Lost: 20}, s.Stats(), "the oldest are dropped")
+	assert.Equal(t, slices.Repeat([]*record.Record{r}, fit), s.pending)
+	n, texts := s.batch()
+	assert.Equal(t, fit/4, n, "records of a transaction")
+	assert.Equal(t, 1<<20, texts, "their texts")
+
+	s.cfg = config(t)
+	go s.run()
+	shutdown(t, s)
+	assert.EqualValues(t, 2*(fit+10), s.Stats().Written+s.Stats().Lost)
+	assert.Zero(t, s.texts.Load(), "of what was queued")
+	assert.Zero(t, s.pendingTexts, "of what was pending")
+}
+
 // TestShutdownInTime blocks the writer: Shutdown returns when its context ends.
 func TestShutdownInTime(t *testing.T) {
 	cfg := config(t)
