@@ -170,6 +170,22 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 	r.expect(upstream, post+"body")
 }
 
+// TestNothingIsReadBehindAResponse has the upstream send bytes behind a response that comes
+// before the end of its request: no more is read until the request has ended.
+func TestNothingIsReadBehindAResponse(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"
+	r.read(program, post)
+	r.connect()
+	r.expect(upstream, post)
+	r.read(upstream, okResponse+"more")
+	r.expect(program, okResponse)
+	assert.Nil(t, r.space(upstream), "more is read")
+	r.read(program, "b")
+	r.expect(upstream, "b")
+	r.expect(program, "more")
+}
+
 // TestMalformedBodyWhileDialing checks that no byte of the request is sent.
 func TestMalformedBodyWhileDialing(t *testing.T) {
 	r := newMachine(t)
