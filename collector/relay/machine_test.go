@@ -29,6 +29,7 @@ type machineRig struct {
 	uninspected bool   // the last exchange was, for want of memory
 	cutHead     string // what was received of the last response's head, if that is incomplete
 	refusal     error  // of the last request that was refused
+	last        bool   // its response said that the connection would be closed
 	ahead       bool   // bytes of the program lie ready to be read
 }
 
@@ -50,8 +51,8 @@ func (r *machineRig) Plain()                                            {}
 func (r *machineRig) broken() bool                                      { return false }
 func (r *machineRig) unread() bool                                      { return r.ahead }
 
-func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, _ bool) []byte {
-	r.refusal = err
+func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, last bool) []byte {
+	r.refusal, r.last = err, last
 	return append(dst, "refused"...)
 }
 
@@ -628,6 +629,21 @@ func TestUnaskedBytesDuringAHead(t *testing.T) {
 	r.expect(upstream, "")
 	assert.Equal(t, "lingers, FIN", r.closed())
 	r.wantEnds(EndComplete)
+}
+
+// TestDrainingBeforeARefusal stops the server gently before a request is refused.
+func TestDrainingBeforeARefusal(t *testing.T) {
+	for _, draining := range []bool{false, true} {
+		r := newMachine(t)
+		r.route = func(*Exchange) (Route, error) {
+			r.s.draining.Store(draining)
+			return Route{}, errTest
+		}
+		r.read(program, getRequest)
+		r.expect(program, "refused")
+		assert.Equal(t, draining, r.last, "the response says that it is the last one")
+		assert.Equal(t, draining, r.stage != stageIdle, "the connection is closed")
+	}
 }
 
 // TestDrainingWithinAnExchange has draining begin when it is too late to have the
