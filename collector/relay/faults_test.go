@@ -329,7 +329,9 @@ func testMalformedChunkLateInTheResponse(t *testing.T, newRig maker) {
 	up.Deliver("oops, and the rest", c)
 	up.Close()
 	c.ExpectEnd()
-	r.ends(EndBadResponse)
+	n := r.ends(EndBadResponse)
+	assert.Zero(t, n.status, "a response that cannot be read is shown")
+	assert.Empty(t, n.respBody)
 }
 
 func TestClientResetReachesTheUpstream(t *testing.T) { eachWay(t, testClientResetReachesTheUpstream) }

@@ -26,8 +26,7 @@ func (m *machine) wants(from side) bool {
 	case m.stage >= stageLast || m.stage == stageConnect || len(m.flows[from].pending()) > 0:
 		return false
 	case from == upstream:
-		return m.conn != connNone && m.stage != stageDial && m.stage != stageRefuse &&
-			(!f.hasUnread() || m.stage == stageRelay && m.response == responseHead)
+		return m.conn != connNone && (!f.hasUnread() || m.stage == stageRelay && m.response == responseHead)
 	}
 	switch m.stage {
 	case stageIdle, stageHead, stageHold:

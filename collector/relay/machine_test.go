@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,9 +26,11 @@ type machineRig struct {
 	shown    []string // the request bodies
 	answered []string // the response bodies
 
-	uninspected bool  // the last exchange was, for want of memory
-	refusal     error // of the last request that was refused
-	ahead       bool  // bytes of the program lie ready to be read
+	uninspected bool   // the last exchange was, for want of memory
+	cutHead     string // what was received of the last response's head, if that is incomplete
+	refusal     error  // of the last request that was refused
+	last        bool   // its response said that the connection would be closed
+	ahead       bool   // bytes of the program lie ready to be read
 }
 
 func newMachine(t testing.TB) *machineRig {
@@ -48,8 +51,8 @@ func (r *machineRig) Plain()                                            {}
 func (r *machineRig) broken() bool                                      { return false }
 func (r *machineRig) unread() bool                                      { return r.ahead }
 
-func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, _ bool) []byte {
-	r.refusal = err
+func (r *machineRig) Refuse(dst []byte, _ *Exchange, err error, last bool) []byte {
+	r.refusal, r.last = err, last
 	return append(dst, "refused"...)
 }
 
@@ -58,7 +61,7 @@ func (r *machineRig) Done(x *Exchange) {
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 	body, _ = x.ResponseBody()
 	r.answered = append(r.answered, string(body))
-	r.uninspected = x.Uninspected
+	r.uninspected, r.cutHead = x.Uninspected, string(x.Broken)
 }
 
 // read has the machine read s from a side.
@@ -170,6 +173,22 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 	r.expect(upstream, post+"body")
 }
 
+// TestNothingIsReadBehindAResponse has the upstream send bytes behind a response that comes
+// before the end of its request: no more is read until the request has ended.
+func TestNothingIsReadBehindAResponse(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"
+	r.read(program, post)
+	r.connect()
+	r.expect(upstream, post)
+	r.read(upstream, okResponse+"more")
+	r.expect(program, okResponse)
+	assert.Nil(t, r.space(upstream), "more is read")
+	r.read(program, "b")
+	r.expect(upstream, "b")
+	r.expect(program, "more")
+}
+
 // TestMalformedBodyWhileDialing checks that no byte of the request is sent.
 func TestMalformedBodyWhileDialing(t *testing.T) {
 	r := newMachine(t)
@@ -252,17 +271,55 @@ func TestRewrittenRequests(t *testing.T) {
 	}
 }
 
-// TestRewritingTakesMemory has a request that is short be rewritten where memory is.
+// TestRewritingTakesMemory has requests be rewritten where memory is short: a short one, and
+// one that does not fit a large buffer.
 func TestRewritingTakesMemory(t *testing.T) {
-	r := newMachine(t)
-	r.s.bufs.limit = 1
-	r.route = func(*Exchange) (Route, error) {
-		return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+	full := newMachine(t).s.bufs.largeSize - headroom
+	for name, tt := range map[string]struct {
+		limit  int64
+		length int
+		sent   int // of the request
+	}{
+		"a large buffer":    {1, 7000, 0},
+		"more than a large": {int64(2*full + smallBuffer), 300_000, full},
+	} {
+		r := newMachine(t)
+		r.s.bufs.limit = tt.limit
+		r.route = func(*Exchange) (Route, error) {
+			return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+		}
+		request := "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(tt.length) + "\r\n\r\n" + strings.Repeat("x", tt.length)
+		r.read(program, request[:cmp.Or(tt.sent, len(request))])
+		r.expect(program, "refused")
+		assert.ErrorIs(t, r.refusal, ErrNoBuffers, name)
+		r.wantEnds(EndRefused)
 	}
-	r.read(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 7000\r\n\r\n"+strings.Repeat("x", 7000))
-	r.expect(program, "refused")
-	assert.ErrorIs(t, r.refusal, ErrNoBuffers)
-	r.wantEnds(EndRefused)
+}
+
+// TestIncompleteHeadIsShown closes the connection within the head of a response.
+func TestIncompleteHeadIsShown(t *testing.T) {
+	const interim, begin = "HTTP/1.1 103 E\r\n\r\n", "HTTP/1.1 500 X\r\nX-KSC-REQUEST-ID: a\r\n"
+	r := newMachine(t)
+	r.sendsFirst()
+	r.read(upstream, interim)
+	r.expect(program, interim)
+	r.read(upstream, begin)
+	r.ended(upstream, receivedEnd, r.now)
+	r.expect(program, begin)
+	r.wantEnds(EndClosed)
+	assert.Equal(t, begin, r.cutHead)
+}
+
+// TestUpstreamEndsBehindAnotherProtocol has the response be complete that says that another
+// protocol follows.
+func TestUpstreamEndsBehindAnotherProtocol(t *testing.T) {
+	const response = "HTTP/1.1 101 Switching Protocols\r\n\r\nbytes"
+	r := newMachine(t)
+	r.sendsFirst()
+	r.read(upstream, response)
+	r.expect(program, response)
+	r.ended(upstream, receivedEnd, r.now)
+	r.wantEnds(EndComplete)
 }
 
 // TestMalformedBodyDuringAHold is of a body that is to be rewritten.
@@ -276,6 +333,19 @@ func TestMalformedBodyDuringAHold(t *testing.T) {
 	r.expect(program, "refused")
 	assert.Equal(t, "lingers, FIN", r.closed())
 	r.wantEnds(EndRefused)
+}
+
+// TestNoContinueForHTTP10 holds a request whose program would take a 100 Continue for the
+// response.
+func TestNoContinueForHTTP10(t *testing.T) {
+	for version, want := range map[string]string{"1.1": "HTTP/1.1 100 Continue\r\n\r\n", "1.0": ""} {
+		r := newMachine(t)
+		r.route = func(*Exchange) (Route, error) {
+			return Route{Rewrite: func([]byte, *Exchange, []byte) ([]byte, error) { panic("not called") }}, nil
+		}
+		r.read(program, "POST / HTTP/"+version+"\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+		r.expect(program, want)
+	}
 }
 
 // TestRefusalBehindAContinue refuses a request after a 100 Continue was sent in
@@ -559,6 +629,21 @@ func TestUnaskedBytesDuringAHead(t *testing.T) {
 	r.expect(upstream, "")
 	assert.Equal(t, "lingers, FIN", r.closed())
 	r.wantEnds(EndComplete)
+}
+
+// TestDrainingBeforeARefusal stops the server gently before a request is refused.
+func TestDrainingBeforeARefusal(t *testing.T) {
+	for _, draining := range []bool{false, true} {
+		r := newMachine(t)
+		r.route = func(*Exchange) (Route, error) {
+			r.s.draining.Store(draining)
+			return Route{}, errTest
+		}
+		r.read(program, getRequest)
+		r.expect(program, "refused")
+		assert.Equal(t, draining, r.last, "the response says that it is the last one")
+		assert.Equal(t, draining, r.stage != stageIdle, "the connection is closed")
+	}
 }
 
 // TestDrainingWithinAnExchange has draining begin when it is too late to have the

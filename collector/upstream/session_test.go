@@ -3,6 +3,7 @@ package upstream
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"io"
 	"net"
 	"net/url"
@@ -11,20 +12,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/hostname"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 	"github.com/ksyun-tap/ksyun-tap/internal/selfsigned"
 )
 
 // tlsServer serves TLS, and reports each handshake.
-func tlsServer(t *testing.T, names ...string) (addr string, roots *x509.CertPool, handshakes <-chan tls.ConnectionState) {
+func tlsServer(t *testing.T, server *tls.Config, names ...string) (addr string, roots *x509.CertPool, handshakes <-chan tls.ConnectionState) {
 	t.Helper()
 	cert, certPEM := selfsigned.Certificate(names...)
 	roots = x509.NewCertPool()
 	require.True(t, roots.AppendCertsFromPEM(certPEM))
 	ln := rawconn.Listen(t)
 	t.Cleanup(func() { ln.Close() })
-	server := &tls.Config{Certificates: []tls.Certificate{cert}}
+	server.Certificates = []tls.Certificate{cert}
 	done := make(chan tls.ConnectionState, 1)
 	go rawconn.Serve(ln, func(nc net.Conn) {
 		tc := tls.Server(nc, server)
@@ -42,7 +44,7 @@ func plain(nc net.Conn, _ []byte) net.Conn { return nc }
 // TestSessionsAreOfOneHost connects to several hosts in turns. Each connection asks for its
 // own host, verifies the certificate for that, and resumes a session with it.
 func TestSessionsAreOfOneHost(t *testing.T) {
-	addr, roots, handshakes := tlsServer(t, "a.example", "b.example")
+	addr, roots, handshakes := tlsServer(t, &tls.Config{}, "a.example", "b.example")
 	var to []ConnectTo
 	for _, host := range []string{"a.example", "b.example", "c.example"} {
 		c, err := ParseConnectTo(host + ":443=" + addr)
@@ -69,10 +71,21 @@ func TestSessionsAreOfOneHost(t *testing.T) {
 	assert.Equal(t, "a.example", a.ServerName, "a configuration in use is changed")
 }
 
+func TestOldTLSIsRefused(t *testing.T) {
+	addr, roots, _ := tlsServer(t, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}, "a.example")
+	to, err := ParseConnectTo("a.example:443=" + addr)
+	require.NoError(t, err)
+	d := NewDialer(Config{RootCAs: roots, ConnectTo: []ConnectTo{to}, Wrap: plain})
+	_, err = d.Dial(t.Context(), &Target{Host: "a.example", Port: 443, TLS: true})
+	failed, ok := errors.AsType[*Error](err)
+	require.True(t, ok, "%v", err)
+	assert.Equal(t, classify.FaultTLS, failed.Fault)
+}
+
 // TestProxySessionsAreOfOneUser connects to a proxy with TLS as several users. Only
 // connections of the same user, to a server of the same name, resume a session.
 func TestProxySessionsAreOfOneUser(t *testing.T) {
-	addr, roots, handshakes := tlsServer(t, "proxy.example", "other.example")
+	addr, roots, handshakes := tlsServer(t, &tls.Config{}, "proxy.example", "other.example")
 	d := NewDialer(Config{RootCAs: roots, Wrap: plain})
 	resumes := func(proxy string) bool {
 		t.Helper()

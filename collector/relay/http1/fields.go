@@ -14,6 +14,8 @@ type fieldNotes struct {
 	expects       bool
 	maxForwards   int64 // -1 without one
 	badForwards   bool
+	close         bool // Connection: close
+	keepAlive     bool // Connection: keep-alive
 	namesUpgrade  bool // in Connection
 	namesSettings bool // HTTP2-Settings in Connection
 

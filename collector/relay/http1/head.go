@@ -37,11 +37,9 @@ type Head struct {
 	fields []field
 	sizes  uint64 // the sizeBit of each field's name
 
-	minor     byte  // of the version: 0 or 1
-	length    int64 // Content-Length; -1 without one
-	chunked   bool
-	close     bool // Connection: close
-	keepAlive bool // Connection: keep-alive
+	minor   byte  // of the version: 0 or 1
+	length  int64 // Content-Length; -1 without one
+	chunked bool
 }
 
 // Bytes returns the head as it is passed on.
@@ -66,10 +64,6 @@ func (h *Head) Protocol() string {
 	}
 	return "1.1"
 }
-
-// Persists reports whether the sender of the head is ready to keep its
-// connection open after the message (RFC 9112, 9.3).
-func (h *Head) Persists() bool { return !h.close && (h.minor == 1 || h.keepAlive) }
 
 // Get returns the value of the first field of that name, compared without
 // case, or nil. The bytes are not to be changed or kept. A field that is not
@@ -196,7 +190,6 @@ func (h *Head) AddClose() {
 	h.start -= n
 	h.line -= n
 	h.shift(-n)
-	h.close = true
 }
 
 // listed yields the parts of a list, without the blanks around them.

@@ -67,6 +67,10 @@ func (q *Request) Expects() bool { return q.expects && q.minor == 1 }
 // names it.
 func (q *Request) HopByHop() bool { return q.proxyConnection || q.upgrade }
 
+// Persists reports whether the client is ready to keep its connection open after the
+// exchange (RFC 9112, 9.3).
+func (q *Request) Persists() bool { return !q.close && (q.minor == 1 || q.keepAlive) }
+
 // Close reports whether the client asked to close the connection after the
 // exchange, and Prepare dropped the field that says so.
 func (q *Request) Close() bool { return q.closes }

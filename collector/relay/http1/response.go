@@ -185,16 +185,9 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	return next, nil
 }
 
-// note records what a field specifies about framing and the connection.
+// note records what a field specifies about framing.
 func (p *Response) note(name, value []byte) {
 	switch len(name) {
-	case len("connection"):
-		if equalFold(name, "connection") {
-			for option := range listed(value, ',') {
-				p.close = p.close || equalFold(option, "close")
-				p.keepAlive = p.keepAlive || equalFold(option, "keep-alive")
-			}
-		}
 	case len("content-length"):
 		if equalFold(name, "content-length") {
 			p.noteLength(value)

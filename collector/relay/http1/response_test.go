@@ -135,8 +135,6 @@ func TestAddClose(t *testing.T) {
 		if got := string(mem[p.Start():]); got != want+"body" || string(p.Bytes()) != want {
 			t.Errorf("%q, want %q", got, want+"body")
 		}
-		if string(p.Get("c")) != "d" || p.Persists() {
-			t.Errorf("%q, persists: %v", p.Get("c"), p.Persists())
-		}
+		assert.Equal(t, "d", string(p.Get("c")))
 	}
 }
