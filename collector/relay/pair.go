@@ -46,6 +46,7 @@ const (
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
+	limitSendQueue(nc)
 	p := &pair{s: s, intake: in, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
 	p.m.s, p.m.at, p.m.client = s, p, p.client
 	p.m.now = time.Now()
@@ -206,6 +207,7 @@ func (p *pair) dial(ctx context.Context, x *Exchange) (nc net.Conn, err error) {
 	if nc, err = p.m.h.Dial(ctx, x); err != nil {
 		return nil, err
 	}
+	limitSendQueue(nc)
 	if err = p.wired(nc); err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,20 +86,25 @@ type little struct {
 	tap          *process
 	group        string // its cgroup, "" if none could be made
 	proxy, admin string
-	other        *net.TCPListener // of example.com, which is not tapped
-	tls          *tls.Config      // of programs; nil without TLS
+	other        net.Listener // of example.com, which is not tapped
+	tls          *tls.Config  // of programs; nil without TLS
 	vendor       http.Handler
 	calls        sync.WaitGroup
 	busy         atomic.Int64 // programs that were told so
 	arrived      atomic.Int64 // calls at the API
-	release      chan struct{}
+	waiting      chan struct{}
+	release      func() // closes waiting
 }
 
 func newLittle(t *testing.T, binary string, secure bool, flags []string, env func(t *testing.T) []string) *little {
-	l := &little{T: t, proxy: freeport.TCP(t), admin: freeport.TCP(t), release: make(chan struct{})}
+	l := &little{T: t, proxy: freeport.TCP(t), admin: freeport.TCP(t), waiting: make(chan struct{})}
+	l.release = sync.OnceFunc(func() { close(l.waiting) })
 	vendor := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.vendor.ServeHTTP(w, r) }))
 	vendor.Config.MaxHeaderBytes = 128 << 10
-	l.other = rawconn.Listen(t)
+	vendor.Config.ErrorLog = log.New(io.Discard, "", 0) // the tap ends connections that make room
+	vendor.Listener.Close()
+	vendor.Listener = listenSmall(t)
+	l.other = listenSmall(t)
 	dir := t.TempDir()
 	args := append([]string{
 		"run", "--proxy.listen-address=" + l.proxy, "--web.listen-address=" + l.admin,
@@ -116,7 +123,7 @@ func newLittle(t *testing.T, binary string, secure bool, flags []string, env fun
 		vendor.Start()
 		args = append(args, "--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())
 	}
-	t.Cleanup(func() { vendor.CloseClientConnections(); vendor.Close() })
+	t.Cleanup(func() { l.release(); vendor.CloseClientConnections(); vendor.Close() })
 	limit, command, group := withMemory(t, littleMemory)
 	if env != nil {
 		limit = append(limit, env(t)...)
@@ -131,11 +138,35 @@ func newLittle(t *testing.T, binary string, secure bool, flags []string, env fun
 	return l
 }
 
+// smallBuffers limits what the system buffers for a socket. Otherwise the connections of
+// a thousand programs hold more than it has for TCP in all.
+func smallBuffers(_, _ string, c syscall.RawConn) (err error) {
+	if e := c.Control(func(fd uintptr) {
+		err = errors.Join(syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 16<<10),
+			syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 16<<10))
+	}); e != nil {
+		return e
+	}
+	return err
+}
+
+func listenSmall(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := (&net.ListenConfig{Control: smallBuffers}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+func dialSmall(address string) (net.Conn, error) {
+	return (&net.Dialer{Control: smallBuffers}).Dial("tcp", address)
+}
+
 var errBusy = errors.New("the limit of connections is reached")
 
 // dial connects a program to the API.
 func (l *little) dial() (net.Conn, error) {
-	nc, err := net.Dial("tcp", l.proxy)
+	nc, err := dialSmall(l.proxy)
 	if err != nil || l.tls == nil {
 		return nc, err
 	}
@@ -194,7 +225,7 @@ func (l *little) response(nc net.Conn) (int64, error) {
 func (l *little) assemble(n int, refused func() int64) {
 	eventually(l.T, "all calls arrive", func() bool { return l.Failed() || l.arrived.Load()+refused() >= int64(n) })
 	l.Logf("%d calls at once, %d refused", l.arrived.Load(), refused())
-	close(l.release)
+	l.release()
 }
 
 func (l *little) get(path, header string, nc net.Conn) {
@@ -206,7 +237,7 @@ func (l *little) answers() {
 	answer := `{"Data":"` + strings.Repeat("0123456789abcdef", 64<<10) + `"}`
 	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		l.arrived.Add(1)
-		<-l.release
+		<-l.waiting
 		io.WriteString(w, answer)
 	})
 	for range crowd {
@@ -236,7 +267,7 @@ func (l *little) heads() {
 	for range crowd {
 		l.program(func(nc net.Conn) error {
 			l.get("/?Action=ListMetrics", "", nc)
-			<-l.release
+			<-l.waiting
 			n, err := l.response(nc)
 			if err == nil && n != 2 {
 				err = fmt.Errorf("%d bytes", n)
@@ -265,7 +296,7 @@ func (l *little) refused() (sum int64) {
 func (l *little) uploads() {
 	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		l.arrived.Add(1)
-		<-l.release
+		<-l.waiting
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprintf(w, `{"n":"%010d"}`, n)
 	})
@@ -288,7 +319,7 @@ func (l *little) uploads() {
 
 // bothWays has programs send bodies, and the API answer, while neither reads.
 func (l *little) bothWays() {
-	const size = 4 << 20
+	const size = 1 << 20
 	body := strings.Repeat("0123456789abcdef", size/16)
 	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
@@ -298,7 +329,7 @@ func (l *little) bothWays() {
 		l.arrived.Add(1)
 		var sent sync.WaitGroup
 		sent.Go(func() { io.WriteString(w, body[1:]) })
-		<-l.release
+		<-l.waiting
 		io.Copy(io.Discard, r.Body)
 		sent.Wait()
 	})
@@ -307,7 +338,7 @@ func (l *little) bothWays() {
 			l.calls.Go(func() {
 				io.WriteString(nc, "POST /?Action=PutMetricData HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n"+body)
 			})
-			<-l.release
+			<-l.waiting
 			n, err := l.response(nc)
 			if err == nil && n != size {
 				err = fmt.Errorf("%d bytes", n)
@@ -330,7 +361,7 @@ func (l *little) kept() {
 	})
 	n := programs
 	if l.tls != nil {
-		n = 3000 // handshakes take their time
+		n = 1500 // handshakes take their time
 	}
 	body := strings.Repeat("x", 64<<10)
 	var kept []net.Conn
@@ -371,7 +402,7 @@ func (l *little) hellos() {
 	record := func(b []byte) []byte { return append([]byte{22, 3, 1, byte(len(b) >> 8), byte(len(b))}, b...) }
 	var kept []net.Conn
 	for range crowd {
-		nc, err := net.Dial("tcp", l.proxy)
+		nc, err := dialSmall(l.proxy)
 		require.NoError(l, err)
 		kept = append(kept, nc)
 		io.WriteString(nc, "CONNECT "+apiHost+":443 HTTP/1.1\r\nHost: "+apiHost+":443\r\n\r\n")
@@ -399,7 +430,7 @@ func (l *little) tunnels() {
 	exchange := func(nc net.Conn) {
 		var sent sync.WaitGroup
 		sent.Go(func() { nc.Write(body) })
-		<-l.release
+		<-l.waiting
 		n, err := io.CopyN(io.Discard, nc, int64(len(body)))
 		assert.NoError(l, err, "after %d bytes", n)
 		sent.Wait()
@@ -412,7 +443,7 @@ func (l *little) tunnels() {
 	})
 	for range crowd {
 		l.calls.Go(func() {
-			nc, err := net.Dial("tcp", l.proxy)
+			nc, err := dialSmall(l.proxy)
 			if !assert.NoError(l, err) {
 				return
 			}
@@ -433,7 +464,7 @@ func (l *little) tunnels() {
 
 // failures has calls fail, each in its own way, with all sinks on.
 func (l *little) failures() {
-	const programs, calls = 64, 400
+	const programs, calls = 64, 150
 	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n := r.Header.Get("X-Number")
 		w.Header().Set("X-Ksc-Request-Id", fmt.Sprintf("%08s-943c-4820-b35a-11673d6cd1fc", n))
