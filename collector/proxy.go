@@ -49,6 +49,9 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers, in bytes. If it is used up,
 	// bodies are relayed without being inspected. 0 means no limit.
 	BufferBytes int64
+	// QueueBytes is the memory that the system's queues of all connections should take,
+	// in bytes: the more connections, the shorter are those of new ones. 0 means no limit.
+	QueueBytes int64
 	// MaxConnections limits the programs' connections. A connection beyond it
 	// replaces the one that has been idle for the longest, or is answered with
 	// 503 if none is idle. 0 means no limit.
@@ -144,6 +147,7 @@ func (p *Proxy) relayConfig(cfg *Config) relay.Config {
 		InspectBytes:   cmp.Or(max(0, cfg.InspectBytes), DefaultInspectBytes),
 		TailBytes:      classify.TailBytes,
 		BufferBytes:    cfg.BufferBytes,
+		QueueBytes:     cfg.QueueBytes,
 		MaxConnections: cfg.MaxConnections,
 		MaxTurnedAway:  cfg.MaxTurnedAway,
 		Loops:          cfg.Loops,
@@ -167,7 +171,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 func (p *Proxy) Prepare(policy Policy, classifier *classify.Classifier) (apply func(), err error) {
 	r, err := newRules(policy, classifier, upstream.Config{
 		Timeout: p.cfg.Timeouts.Dial, TLSTimeout: p.cfg.Timeouts.TLSHandshake,
-		Guard: p.guard, Reclaim: p.server.Reclaim, Wrap: relay.Wire,
+		Guard: p.guard, Reclaim: p.server.Reclaim, Prepare: p.server.LimitReceived, Wrap: relay.Wire,
 	})
 	if err != nil {
 		return nil, err

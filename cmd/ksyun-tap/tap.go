@@ -240,6 +240,7 @@ func (t *tap) collect(ctx context.Context, s *config.Settings, policy collector.
 		t.log.Warn(tooManyConnections(s.MaxConnections, cfg.MaxConnections))
 	}
 	cfg.BufferBytes = cmp.Or(s.BufferLimit, limits.Buffers())
+	cfg.QueueBytes = limits.Queues()
 	if t.proxy, err = collector.New(cfg); err != nil {
 		return usageError{err}
 	}

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/exporter/web"
 	"github.com/ksyun-tap/ksyun-tap/internal/config"
 	"github.com/ksyun-tap/ksyun-tap/internal/limits"
@@ -76,6 +77,11 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 					return listenError(w.setting, address, err)
 				}
 				t.listeners[w.name] = append(t.listeners[w.name], ln)
+			}
+		}
+		if limits.Queues() > 0 {
+			for _, ln := range t.listeners[w.name] {
+				relay.ReceiveLittle(ln)
 			}
 		}
 		if t.service.manager.Watches() {

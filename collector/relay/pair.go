@@ -46,7 +46,7 @@ const (
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
-	limitSendQueue(nc)
+	limitSendQueue(nc, s.queueSize())
 	p := &pair{s: s, intake: in, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
 	p.m.s, p.m.at, p.m.client = s, p, p.client
 	p.m.now = time.Now()
@@ -207,7 +207,7 @@ func (p *pair) dial(ctx context.Context, x *Exchange) (nc net.Conn, err error) {
 	if nc, err = p.m.h.Dial(ctx, x); err != nil {
 		return nil, err
 	}
-	limitSendQueue(nc)
+	limitSendQueue(nc, p.s.queueSize())
 	if err = p.wired(nc); err != nil {
 		return nil, err
 	}

@@ -54,6 +54,8 @@ type Config struct {
 	// Reclaim frees a file descriptor when none is left, and reports whether it
 	// could.
 	Reclaim func() bool
+	// Prepare is called with every socket before it is connected.
+	Prepare func(socket syscall.RawConn)
 	// Wrap wraps the connection below TLS, and one that the bytes in
 	// ahead were read from already, which must be read again. It is required.
 	Wrap func(nc net.Conn, ahead []byte) net.Conn
@@ -101,6 +103,9 @@ func NewDialer(cfg Config) *Dialer {
 	}
 	if cfg.Reclaim == nil {
 		cfg.Reclaim = func() bool { return false }
+	}
+	if cfg.Prepare == nil {
+		cfg.Prepare = func(syscall.RawConn) {}
 	}
 	if cfg.Resolves == nil {
 		cfg.Resolves = func(hostname.Name) bool { return true }
@@ -168,6 +173,7 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 			if err := d.check(address, t.Host, trusted); err != nil {
 				return err
 			}
+			d.cfg.Prepare(raw)
 			return d.mark(raw)
 		},
 	}

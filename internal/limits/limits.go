@@ -12,15 +12,20 @@ const (
 	// bufferShare is the divisor of the memory limit for buffers: the garbage
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
+	// queueShare is the divisor of the memory limit for the system's queues of
+	// connections, which a cgroup of version 2 counts.
+	queueShare = 8
 	// pairShare is the divisor of the memory limit for connections, each with small
-	// buffers for both directions. An idle one takes 2.5 KiB, or 23.5 KiB with TLS on
-	// both sides, so most of this is for connections that are all in use at once.
+	// buffers for both directions: 24 KiB. An idle one takes 2.5 KiB, or 23.5 KiB with TLS
+	// on both sides, so most of this is for connections that are all in use at once.
 	// With TLS on both sides it is six small buffers, 8 KiB of state for each side, and
 	// 40 KiB for each side that crypto/tls keeps as long as the connection lasts, once it
-	// has received records of the largest size.
+	// has received records of the largest size: 144 KiB. A cgroup of version 2 also counts
+	// 72 KiB of the system: 8 KiB for two sockets, and 16 KiB for each of four short queues.
 	pairShare  = 2
-	plainPair  = 24 << 10
-	securePair = 144 << 10
+	systemPair = 72 << 10
+	plainPair  = 24<<10 + systemPair
+	securePair = 144<<10 + systemPair
 	// Descriptors are reserved for everything except programs' connections: the
 	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256
@@ -48,6 +53,15 @@ func Buffers() int64 {
 		return 0
 	}
 	return limit / bufferShare
+}
+
+// Queues is like Buffers, for the memory of the system's queues of connections.
+func Queues() int64 {
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return 0
+	}
+	return limit / queueShare
 }
 
 // Connections returns how many connections of programs there may be: wanted, or as many

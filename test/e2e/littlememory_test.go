@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -551,7 +552,9 @@ func withMemory(t *testing.T, limit int) (env []string, command, group string) {
 		if err != nil {
 			continue
 		}
+		stop := watchMemory(t, group)
 		t.Cleanup(func() { // the program has ended, but the system may take a moment to notice
+			stop()
 			eventually(t, group+" is removed", func() bool { err := os.Remove(group); return err == nil || os.IsNotExist(err) })
 		})
 		if os.WriteFile(filepath.Join(group, file), []byte(strconv.Itoa(limit)), 0o644) == nil {
@@ -560,6 +563,47 @@ func withMemory(t *testing.T, limit int) (env []string, command, group string) {
 	}
 	t.Log("no cgroup can be made")
 	return []string{"GOMEMLIMIT=" + strconv.Itoa(limit/10*9)}, `exec "$0" "$@"`, ""
+}
+
+// watchMemory logs what the memory of a cgroup of version 2 was for when most was in use, and
+// how much was for sockets at most. In version 1, that of sockets is not counted.
+func watchMemory(t *testing.T, group string) (stop func()) {
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		var most, sockets int
+		var atMost string
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+			case <-done:
+				events, _ := os.ReadFile(filepath.Join(group, "memory.events"))
+				t.Logf("most, in MiB: %s; for sockets at most %d; events: %s", atMost, sockets>>20, strings.ReplaceAll(string(events), "\n", " "))
+				return
+			}
+			b, _ := os.ReadFile(filepath.Join(group, "memory.current"))
+			now, _ := strconv.Atoi(strings.TrimSpace(string(b)))
+			stat, _ := os.ReadFile(filepath.Join(group, "memory.stat"))
+			var parts string
+			for line := range strings.Lines(string(stat)) {
+				name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+				n, _ := strconv.Atoi(value)
+				switch name {
+				case "sock":
+					sockets = max(sockets, n)
+					fallthrough
+				case "anon", "file", "kernel":
+					parts += fmt.Sprintf(", %s %.1f", name, float64(n)/(1<<20))
+				}
+			}
+			if now > most {
+				most, atMost = now, fmt.Sprintf("%.1f%s", float64(now)/(1<<20), parts)
+			}
+		}
+	})
+	return func() { close(done); watching.Wait() }
 }
 
 // peakMemory returns the most memory of a process that was resident, in bytes.

@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"net"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+)
+
+// fill writes as much as the system takes for a side that does not read.
+func fill(t *testing.T, nc net.Conn, chunk int) (sent int) {
+	t.Helper()
+	raw, err := nc.(*net.TCPConn).SyscallConn()
+	require.NoError(t, err)
+	b := make([]byte, chunk)
+	require.NoError(t, raw.Write(func(fd uintptr) bool {
+		for {
+			n, err := unix.Write(int(fd), b)
+			if err != nil {
+				return assert.ErrorIs(t, err, unix.EAGAIN)
+			}
+			sent += n
+		}
+	}))
+	return sent
+}
+
+// TestLimitSendQueue: the system queues little for a side that does not read.
+func TestLimitSendQueue(t *testing.T) {
+	const chunk = 16 << 10
+	for _, size := range []int{mostQueue, leastQueue} {
+		ln := rawconn.Listen(t)
+		nc := rawconn.Open(t, ln.Addr().String())
+		limitSendQueue(nc, size)
+		const window, segment = 128 << 10, 64 << 10 // of the other side, of the loopback interface
+		assert.LessOrEqual(t, fill(t, nc, chunk), size+window+segment)
+	}
+}
+
+// TestLimitReceived: the system receives little for a program that has not been accepted
+// yet, and from a server that was connected to while there were many connections.
+func TestLimitReceived(t *testing.T) {
+	const chunk = 1 << 10
+	most := 2*leastQueue + mostQueue/4 + chunk // with what the sender queues
+	ln := rawconn.Listen(t)
+	ReceiveLittle(ln)
+	program := rawconn.Open(t, ln.Addr().String())
+	limitSendQueue(program, leastQueue)
+	assert.LessOrEqual(t, fill(t, program, chunk), most)
+
+	few, many := New(Config{}), New(Config{QueueBytes: leastQueue})
+	for s, check := range map[*Server]func(t assert.TestingT, got, most any, _ ...any) bool{many: assert.LessOrEqual, few: assert.Greater} {
+		server := rawconn.Listen(t)
+		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error { s.LimitReceived(c); return nil }}
+		nc, err := d.DialContext(t.Context(), "tcp", server.Addr().String())
+		require.NoError(t, err)
+		defer nc.Close()
+		sender, err := server.Accept()
+		require.NoError(t, err)
+		defer sender.Close()
+		limitSendQueue(sender, leastQueue)
+		check(t, fill(t, sender, chunk), most)
+	}
+}
+
+func TestQueueSize(t *testing.T) {
+	for _, tt := range []struct {
+		memory int64
+		pairs  int
+		want   int
+	}{
+		{0, 0, 128 << 10},
+		{0, 5000, 128 << 10},
+		{16 << 20, 0, 128 << 10},
+		{16 << 20, 31, 128 << 10},
+		{16 << 20, 63, 64 << 10},
+		{16 << 20, 127, 32 << 10},
+		{16 << 20, 511, 8 << 10},
+		{16 << 20, 5000, 8 << 10},
+		{1, 0, 8 << 10},
+	} {
+		s := New(Config{QueueBytes: tt.memory})
+		for range tt.pairs {
+			s.pairs[new(pair)] = struct{}{}
+		}
+		assert.Equal(t, tt.want, s.queueSize(), "%d pairs", tt.pairs)
+	}
+}
