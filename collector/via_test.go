@@ -237,7 +237,10 @@ func TestProxyWhoseTLSFails(t *testing.T) {
 		advice string
 	}{
 		"closed": {func(_ *interceptRig, up *rawconn.Conn) { up.Close() }, http.StatusServiceUnavailable, "TLS 1.2"},
-		"reset":  {func(_ *interceptRig, up *rawconn.Conn) { up.Reset() }, http.StatusServiceUnavailable, "TLS 1.2"},
+		"reset": {func(_ *interceptRig, up *rawconn.Conn) {
+			up.Read(make([]byte, 1)) // a reset before the handshake begins is a failure to connect
+			up.Reset()
+		}, http.StatusServiceUnavailable, "TLS 1.2"},
 		"unknown": {func(r *interceptRig, up *rawconn.Conn) {
 			tls.Server(up.Conn, newAuthority(r.t).server("127.0.0.1")).Handshake()
 		}, http.StatusNotImplemented, "--upstream.ca-file"},
