@@ -105,10 +105,11 @@ func countAttempts(t *testing.T, c client, fault int) {
 	t.Logf("\n| %d / %d |\n", direct, tapped)
 }
 
-// synRules count connection attempts to the API by their source ports.
+// synRules count connection attempts to the API by their initial sequence numbers, which
+// repeated SYN packets share. Source ports are soon used again.
 var synRules = `table inet attempts {
-	set ports { type inet_service; flags dynamic; }
-	chain out { type filter hook output priority -10; ip daddr ` + loadAddress + ` tcp dport 80 tcp flags & (syn | ack) == syn add @ports { tcp sport }; }
+	set sequences { typeof tcp sequence; flags dynamic; }
+	chain out { type filter hook output priority -10; ip daddr ` + loadAddress + ` tcp dport 80 tcp flags & (syn | ack) == syn add @sequences { tcp sequence }; }
 	chain fault { type filter hook output priority 0; }
 }`
 
@@ -170,7 +171,7 @@ func countDirect(t *testing.T, c client, f clientFault) int {
 	t.Helper()
 	dns := newNameServer(t, "127.0.0.1:53", f.suffix(), loadAddress)
 	defer dns.pc.Close()
-	sh(t, "nft flush set inet attempts ports")
+	sh(t, "nft flush set inet attempts sequences")
 	c.call(t, apiHost)
 	if f.lost {
 		return int(dns.asked.Load())
@@ -185,7 +186,7 @@ func connectionAttempts(t *testing.T) int {
 			Set struct{ Elem []json.RawMessage }
 		}
 	}
-	require.NoError(t, json.Unmarshal([]byte(sh(t, "nft --json list set inet attempts ports")), &list))
+	require.NoError(t, json.Unmarshal([]byte(sh(t, "nft --json list set inet attempts sequences")), &list))
 	n := 0
 	for _, object := range list.Nftables {
 		n += len(object.Set.Elem)
