@@ -46,9 +46,7 @@ func TestLargeBuffersFitTheSettings(t *testing.T) {
 	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: size, InspectBytes: 1 << 10})
 	head := "GET / HTTP/1.1\r\nHost: h\r\nA: "
 	head += strings.Repeat("a", size-len(head)-4) + "\r\n\r\n"
-	r.read(program, head)
-	r.connect()
-	r.expect(upstream, head)
+	r.sends(head)
 
 	r = newMachine(t)
 	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 1 << 10, InspectBytes: size})

@@ -106,21 +106,6 @@ func (r *machineRig) expect(to side, want string) {
 }
 
 // connect has the dial that runs succeed.
-// TestMalformedBodyAfterTheResponse checks that the exchange, which was reported with the
-// response, is not reported again.
-func TestMalformedBodyAfterTheResponse(t *testing.T) {
-	r := newMachine(t)
-	const post = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
-	r.read(program, post)
-	r.connect()
-	r.expect(upstream, post)
-	r.responds()
-	r.wantEnds(EndComplete)
-	r.read(program, "oops")
-	r.wantEnds(EndComplete)
-	assert.Equal(t, [2]closing{closeReset, closeReset}, r.bye)
-}
-
 func (r *machineRig) connect() {
 	r.t.Helper()
 	if r.take()&effectDial == 0 {
@@ -129,12 +114,17 @@ func (r *machineRig) connect() {
 	r.dialed(netip.AddrPort{}, r.now)
 }
 
-// sendsFirst has the program's first request be sent.
+// sends has the program's first request, or the beginning of one, be sent.
+func (r *machineRig) sends(request string) {
+	r.t.Helper()
+	r.read(program, request)
+	r.connect()
+	r.expect(upstream, request)
+}
+
 func (r *machineRig) sendsFirst() {
 	r.t.Helper()
-	r.read(program, getRequest)
-	r.connect()
-	r.expect(upstream, getRequest)
+	r.sends(getRequest)
 }
 
 // responds has the upstream's response be sent.
@@ -149,6 +139,19 @@ func (r *machineRig) wantEnds(ends ...End) {
 	if !slices.Equal(r.ends, ends) {
 		r.t.Fatalf("exchanges ended as %v, want %v", r.ends, ends)
 	}
+}
+
+// TestMalformedBodyAfterTheResponse checks that the exchange, which was reported with the
+// response, is not reported again.
+func TestMalformedBodyAfterTheResponse(t *testing.T) {
+	r := newMachine(t)
+	const post = "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+	r.sends(post)
+	r.responds()
+	r.wantEnds(EndComplete)
+	r.read(program, "oops")
+	r.wantEnds(EndComplete)
+	assert.Equal(t, [2]closing{closeReset, closeReset}, r.bye)
 }
 
 // TestKillDuringARefusal stops the server while the refusal of a request that
@@ -178,9 +181,7 @@ func TestNothingIsReadBehindAWholeRequestWhileDialing(t *testing.T) {
 func TestNothingIsReadBehindAResponse(t *testing.T) {
 	r := newMachine(t)
 	const post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\na"
-	r.read(program, post)
-	r.connect()
-	r.expect(upstream, post)
+	r.sends(post)
 	r.read(upstream, okResponse+"more")
 	r.expect(program, okResponse)
 	assert.Nil(t, r.space(upstream), "more is read")
@@ -554,9 +555,7 @@ func TestEmptyLineFillsMemory(t *testing.T) {
 	first += strings.Repeat("x", smallBuffer-headroom-len("\r\n")-len(first))
 	first = strings.Replace(first, "8000", strconv.Itoa(len(first)-strings.Index(first, "\r\n\r\n")-4), 1)
 	second := fmt.Sprintf(line, 20_000) + strings.Repeat("y", 20_000)
-	r.read(program, first)
-	r.connect()
-	r.expect(upstream, first)
+	r.sends(first)
 	under := r.space(program) // as where calls block
 	r.responds()
 	copy(under, "\r\n")
@@ -668,18 +667,14 @@ func TestDrainingWithinAnExchange(t *testing.T) {
 			r.wantEnds(EndComplete)
 		},
 		"before the response to half a request": func(r *machineRig) {
-			r.read(program, half)
-			r.connect()
-			r.expect(upstream, half)
+			r.sends(half)
 			drain(r)
 			r.read(upstream, okResponse)
 			r.expect(program, strings.Replace(okResponse, "\r\n\r\n", "\r\nConnection: close\r\n\r\n", 1))
 			r.wantEnds(EndComplete)
 		},
 		"within a request that was answered": func(r *machineRig) {
-			r.read(program, half)
-			r.connect()
-			r.expect(upstream, half)
+			r.sends(half)
 			r.responds()
 			drain(r)
 			r.read(program, "dy")

@@ -54,8 +54,8 @@ type Config struct {
 	// Reclaim frees a file descriptor when none is left, and reports whether it
 	// could.
 	Reclaim func() bool
-	// Prepare is called with every socket before it is connected.
-	Prepare func(socket syscall.RawConn)
+	// Control is called with every socket before it is connected.
+	Control func(socket syscall.RawConn)
 	// Wrap wraps the connection below TLS, and one that the bytes in
 	// ahead were read from already, which must be read again. It is required.
 	Wrap func(nc net.Conn, ahead []byte) net.Conn
@@ -104,8 +104,8 @@ func NewDialer(cfg Config) *Dialer {
 	if cfg.Reclaim == nil {
 		cfg.Reclaim = func() bool { return false }
 	}
-	if cfg.Prepare == nil {
-		cfg.Prepare = func(syscall.RawConn) {}
+	if cfg.Control == nil {
+		cfg.Control = func(syscall.RawConn) {}
 	}
 	if cfg.Resolves == nil {
 		cfg.Resolves = func(hostname.Name) bool { return true }
@@ -173,7 +173,7 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 			if err := d.check(address, t.Host, trusted); err != nil {
 				return err
 			}
-			d.cfg.Prepare(raw)
+			d.cfg.Control(raw)
 			return d.mark(raw)
 		},
 	}

@@ -47,21 +47,18 @@ func ApplyMemory() {
 // Buffers returns the limit of the memory for buffers in bytes: a quarter of the
 // memory limit (GOMEMLIMIT, or the one that ApplyMemory sets). It returns 0, which
 // means no limit, if there is none.
-func Buffers() int64 {
-	limit := debug.SetMemoryLimit(-1)
-	if limit == math.MaxInt64 {
-		return 0
-	}
-	return limit / bufferShare
-}
+func Buffers() int64 { return memoryShare(bufferShare) }
 
-// Queues is like Buffers, for the memory of the system's queues of connections.
-func Queues() int64 {
+// Queues is like Buffers, for the memory of the system's queues of connections: an
+// eighth.
+func Queues() int64 { return memoryShare(queueShare) }
+
+func memoryShare(divisor int64) int64 {
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
 		return 0
 	}
-	return limit / queueShare
+	return limit / divisor
 }
 
 // Connections returns how many connections of programs there may be: wanted, or as many

@@ -552,7 +552,10 @@ func withMemory(t *testing.T, limit int) (env []string, command, group string) {
 		if err != nil {
 			continue
 		}
-		stop := watchMemory(t, group)
+		stop := func() {}
+		if root == v2 {
+			stop = watchMemory(t, group)
+		}
 		t.Cleanup(func() { // the program has ended, but the system may take a moment to notice
 			stop()
 			eventually(t, group+" is removed", func() bool { err := os.Remove(group); return err == nil || os.IsNotExist(err) })
@@ -566,7 +569,7 @@ func withMemory(t *testing.T, limit int) (env []string, command, group string) {
 }
 
 // watchMemory logs what the memory of a cgroup of version 2 was for when most was in use, and
-// how much was for sockets at most. In version 1, that of sockets is not counted.
+// how much was for sockets at most.
 func watchMemory(t *testing.T, group string) (stop func()) {
 	done := make(chan struct{})
 	var watching sync.WaitGroup
